@@ -255,11 +255,11 @@ class Answer:
         """Return the backtest of a strategy on the second half, under the rules of an agent's training."""
         from mm.backtest.replay import backtest
         from mm.commands import assemble
-        from mm.model_maker import ModelMaker
+        from mm.model_builder import ModelBuilder
 
         first = self.halves.unseen[0]
         rules = assemble.rules(first, knobs.execution, knobs.account, knobs.models)
-        return backtest(self.halves.unseen, quotes, ModelMaker(None, knobs.models, first, 0).fills(), rules)
+        return backtest(self.halves.unseen, quotes, ModelBuilder(None, knobs.models, first, 0).fills(), rules)
 
     def _knobs(self, fee: str) -> dict[str, Any]:
         """Return the settings of every run, with balances for 30 clips each way, which do not count as a position."""

@@ -16,7 +16,7 @@ from mm.cli.knobs import groups_of, knobs
 from mm.commands import assemble
 from mm.dataclass import dataclass, replace
 from mm.errors import UsageError
-from mm.model_maker import ModelMaker, check_names
+from mm.model_builder import ModelBuilder, check_names
 from mm.signals.micro_price import MicroPriceFit
 from mm.tape.columns import MANY_EVENTS, trim_heap
 from mm.tape.load import tapes_given
@@ -81,17 +81,17 @@ def backtest(  # noqa: PLR0913 - arguments that no knob can express
     given = _with_names({"quote_model": quotes, "fill_model": fills}, settings)
     execution, account, models, risk, sensitivity = groups_of(GROUPS, given, "mm.backtest")
     check_names(models)
-    maker = ModelMaker(None, models, tapes[0], account.seed)
+    builder = ModelBuilder(None, models, tapes[0], account.seed)
     if fit is not None:
         if models.fill_params_file or models.fill_params_json:
             raise UsageError("a fit was given, and fill_params_file or fill_params_json as well; give one of them")
         if isinstance(fit, str | os.PathLike):
             raise UsageError(f"fit is {str(fit)!r}; give a fit or a schedule, or its file as fill_params_file")
-        maker.use(fit)
+        builder.use(fit)
     terms = assemble.rules(tapes[0], execution, account, models, risk=risk)
     if micro_price is not None:
         terms = replace(terms, micro_price=micro_price.checked(tapes[0].symbol, tapes[0].instrument.tick_e8))
-    return Backtest(tapes, terms, maker, sensitivity, models.fit_draws, quotes, fills, intensity).play(step)
+    return Backtest(tapes, terms, builder, sensitivity, models.fit_draws, quotes, fills, intensity).play(step)
 
 
 @dataclass(frozen=True)
@@ -101,17 +101,17 @@ class Backtest:
     Attributes:
         tapes: The days.
         rules: The rules of the run.
-        maker: Makes the models that the knobs name.
+        builder: Builds the models that the knobs name.
         sensitivity: Whether to play optimistic and pessimistic assumptions as well.
         draws: Number of drawn fits for the PnL band.
-        quotes: A quote model to use instead of the maker's; None or a name uses the maker's.
+        quotes: A quote model to use instead of the builder's; None or a name uses the builder's.
         fills: The same for the fill model.
-        intensity: Predicts expected fills, instead of the maker's.
+        intensity: Predicts expected fills, instead of the builder's.
     """
 
     tapes: Sequence[Tape]
     rules: Rules
-    maker: ModelMaker
+    builder: ModelBuilder
     sensitivity: Sensitivity = Sensitivity()
     draws: int = 0
     quotes: object = None
@@ -126,19 +126,19 @@ class Backtest:
     @property
     def strategy(self) -> Strategy:
         """The strategy, with the factories of new models for each play."""
-        made = (self.maker.quotes, self.maker.fills)
+        made = (self.builder.quotes, self.builder.fills)
         quotes, fills = (
             make if one is None or isinstance(one, str) else lambda one=one: one
             for one, make in zip((self.quotes, self.fills), made, strict=True)
         )
-        intensity = self.maker.intensity if self.intensity is None else self.intensity
+        intensity = self.builder.intensity if self.intensity is None else self.intensity
         return Strategy(self.tapes, self.rules, quotes, fills, intensity, self.rules.latency_seed)
 
     @cached_property
     def further(self) -> bool:
         """Whether any additional backtest is played."""
         wanted = self.sensitivity.sensitivity
-        return not self.own_models and (self.maker.registered_only() if wanted is None else wanted)
+        return not self.own_models and (self.builder.registered_only() if wanted is None else wanted)
 
     @property
     def events(self) -> int:
@@ -162,9 +162,9 @@ class Backtest:
                 f"{'sensitivity' if wanted else 'fit_draws'} runs the models several times; give their names, or "
                 f"package.module:Class, instead of objects"
             )
-        for model in (self.quotes, self.fills):  # objects: the maker does not make them
-            self.maker.read_by(model)
-        return self.maker.based(self.strategy.play(step))
+        for model in (self.quotes, self.fills):  # objects: the builder does not build them
+            self.builder.read_by(model)
+        return self.builder.based(self.strategy.play(step))
 
     def with_further(self, result: "Result", step: Step | None = None) -> "Result":
         """Return the result with sensitivity and PnL band added to its summary, if requested."""
@@ -172,7 +172,7 @@ class Backtest:
             result = self.strategy.with_sensitivity(result, step)
         if self.draws:
             play = partial(replay.backtest, self.tapes, rules=self.rules, step=step, keeps_orders=False)
-            result = with_band(result, [play(quotes=quotes, fills=fills) for quotes, fills in self.maker.redrawn()])
+            result = with_band(result, [play(quotes=quotes, fills=fills) for quotes, fills in self.builder.redrawn()])
         if sum(map(len, self.tapes)) > MANY_EVENTS:
             free_spares()
             trim_heap()

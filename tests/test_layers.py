@@ -33,11 +33,11 @@ LAYERS = [
     ["walkforward"],
     ["report"],
     ["cli", "plugins", "runs"],
-    ["quote_tree", "model_maker", "backtest_call", "run_folder", "commands"],
+    ["quote_tree", "model_builder", "backtest_call", "run_folder", "commands"],
     ["live"],
 ]
 # What subpackages of the backtest may import from its other subpackages.
-SUBPACKAGES = {"metrics": {"books", "fills", "journal"}}
+SUBPACKAGES = {"metrics": {"fills", "journal", "run_terms"}}
 # Entry points: they may import everything, and nothing below imports them.
 # In mm/commands, only the modules that build objects from knobs are not entry points.
 ENTRIES = re.compile(

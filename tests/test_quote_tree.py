@@ -12,7 +12,7 @@ from mm.backtest.rules import Account, Execution
 from mm.cli.config import Models
 from mm.commands import assemble
 from mm.errors import MMError, UnknownModel, UsageError
-from mm.model_maker import ModelMaker
+from mm.model_builder import ModelBuilder
 from mm.quote_tree import DEEPEST, Tree, volatility
 from mm.tape.tape import Tape
 
@@ -72,14 +72,14 @@ def knobs(name, params):
 
 def make_quotes(name, params, run=None):
     tape = Tape.of(TEST, EVENTS)
-    return ModelMaker(run or StubRun(), knobs(name, params), tape, 0).quotes()
+    return ModelBuilder(run or StubRun(), knobs(name, params), tape, 0).quotes()
 
 
 def first_prices(name, params):
     """Return the prices of the first orders that a run sends, bid and ask."""
     tape = Tape.of(TEST, EVENTS)
     models = knobs(name, params)
-    quotes = ModelMaker(StubRun(), models, tape, 0).quotes()
+    quotes = ModelBuilder(StubRun(), models, tape, 0).quotes()
     rules = assemble.rules(tape, Execution(), Account(initial_inventory="1"), models)
     result = backtest(tape, quotes, trade_cross(), rules)
     placed = result.orders.filter(result.orders["action"] == "PLACE")

@@ -18,7 +18,7 @@ from mm.clock import missing_days, us_from_ms
 from mm.dayfolder.layout import USDM, day_folder, days_of
 from mm.errors import Mismatch, UsageError
 from mm.instrument import E8, Instrument, e8, short_text
-from mm.model_maker import ModelMaker, agent_files, check_names, is_fit, read_fitted, takes_clustering
+from mm.model_builder import ModelBuilder, agent_files, check_names, is_fit, read_fitted, takes_clustering
 from mm.predict.artefact import ARRAYS, MODEL
 from mm.quote_tree import Tree, volatility
 from mm.runs.run import Run
@@ -362,7 +362,7 @@ def _measured(calibration: "Calibration", seed: int, tape: "Tape", run: Run | No
         return None
     models = Models(fill_model=name, fill_params_json=json.dumps(params) if params else None)
     check_names(models)
-    make = ModelMaker(run, models, tape, seed).fills
+    make = ModelBuilder(run, models, tape, seed).fills
     make()  # refuses invalid parameters before the first replay
     return FillsMeasured(name, params, make)
 

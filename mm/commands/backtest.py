@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from mm.backtest.result import Result
     from mm.backtest.rules import Rules
     from mm.backtest_call import Backtest
-    from mm.model_maker import ModelMaker
+    from mm.model_builder import ModelBuilder
     from mm.tape.tape import Tape
 
 
@@ -45,23 +45,23 @@ def main(
         from mm.backtest.summary_text import text_of
         from mm.backtest_call import Backtest
         from mm.commands import assemble
-        from mm.model_maker import ModelMaker, check_names, note_predictors
+        from mm.model_builder import ModelBuilder, check_names, note_predictors
         from mm.tape.columns import MANY_EVENTS, keep_freed, return_freed
 
     check_names(models)
     tapes = assemble.tapes(run, day, market)
     (return_freed if max(map(len, tapes)) > MANY_EVENTS else keep_freed)()
-    maker = ModelMaker(run, models, tapes[0], account.seed)
-    maker.note_fit(tapes)
+    builder = ModelBuilder(run, models, tapes[0], account.seed)
+    builder.note_fit(tapes)
     rules = assemble.rules(tapes[0], execution, account, models, risk=risk, run=run)
     assemble.warn_of_missing_days(run.log, day)
     assemble.warn_of_fees(run.log, tapes[0], rules)
-    quotes = maker.quotes()
-    maker.fills()
-    note_predictors(run, maker.predictors, tapes[0].start_us)
+    quotes = builder.quotes()
+    builder.fills()
+    note_predictors(run, builder.predictors, tapes[0].start_us)
     assemble.check_agents(run, models, execution, tapes)
     rules = assemble.with_micro_price(run, rules, quotes, day, market, tapes[0], run.tapes)
-    whole = Backtest(tapes, rules, maker, sensitivity, models.fit_draws)
+    whole = Backtest(tapes, rules, builder, sensitivity, models.fit_draws)
     with run.progress("play", whole.events) as advance:
         step = by_events(tapes, advance)
         with run.timing("play"), imported_beside("mm.report.backtest", "numpy.random", "numpy.fft"):
@@ -84,13 +84,13 @@ def imported_beside(*modules: str) -> Iterator[None]:
 
 
 def play(
-    run: Run, tapes: "list[Tape]", rules: "Rules", maker: "ModelMaker", sensitivity: Sensitivity, *, draws: int = 0
+    run: Run, tapes: "list[Tape]", rules: "Rules", builder: "ModelBuilder", sensitivity: Sensitivity, *, draws: int = 0
 ) -> "Result":
     """Return the backtest of the days, with sensitivity if requested, and the PnL band of *draws* fits."""
     from mm.backtest.replay import by_events
     from mm.backtest_call import Backtest
 
-    whole = Backtest(tapes, rules, maker, sensitivity, draws)
+    whole = Backtest(tapes, rules, builder, sensitivity, draws)
     with run.timing("play"), run.progress("play", whole.events) as advance:
         step = by_events(whole.tapes, advance)
         return whole.with_further(played(whole, run, step), step)

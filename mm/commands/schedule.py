@@ -87,7 +87,7 @@ def walkforward(
     """
     from mm.backtest.summary_text import text_of
     from mm.commands import assemble
-    from mm.model_maker import ModelMaker, check_names, note_predictors
+    from mm.model_builder import ModelBuilder, check_names, note_predictors
     from mm.report.run_columns import columns_of
     from mm.report.walkforward import page
 
@@ -97,7 +97,7 @@ def walkforward(
     assemble.warn_of_missing_days(run.log, day)
     assemble.warn_of_fees(run.log, tapes[0], rules)
     config = assemble.calibration_config(calibration, fit, account.seed, tapes[0], run)
-    maker = ModelMaker(run, assemble.unfitted(models), tapes[0], account.seed)
+    builder = ModelBuilder(run, assemble.unfitted(models), tapes[0], account.seed)
     assemble.check_agents(run, models, execution, tapes)
     plan, fallback = assemble.plan(windows, execution, models), assemble.fallback(windows, models)
     with run.timing("calibrate"):
@@ -107,12 +107,12 @@ def walkforward(
     if not write_study(run, studied):
         run.write_page(page(run.partial, run.about))  # without a backtest
     forward = run.summary
-    maker.use(studied.schedule)
-    quotes = maker.quotes()
-    maker.fills()
-    note_predictors(run, maker.predictors, tapes[0].start_us)
+    builder.use(studied.schedule)
+    quotes = builder.quotes()
+    builder.fills()
+    note_predictors(run, builder.predictors, tapes[0].start_us)
     rules = assemble.with_micro_price(run, rules, quotes, day, market, tapes[0], run.tapes)
-    result = play(run, tapes, rules, maker, sensitivity)
+    result = play(run, tapes, rules, builder, sensitivity)
     with run.timing("write"):
         columns = columns_of(result)  # of both pages
     run.write_result(result, "backtest", orders_format=orders_file.orders_format, columns=columns)

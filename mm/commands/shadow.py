@@ -89,7 +89,7 @@ def main(
     caught, kills = _kept_signals()
     from mm.live.kill_switch import KillSwitch
     from mm.live.shadow import PaperKnobs
-    from mm.model_maker import check_names
+    from mm.model_builder import check_names
 
     switch = KillSwitch(results.out_root, source.symbol)
     if switch.triggered:

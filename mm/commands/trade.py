@@ -85,7 +85,7 @@ def main(
         from mm.live.shadow import PaperKnobs
         from mm.live.trade_run import TradeKnobs, TradeRun
         from mm.live.trade_venue import addresses, check_switches
-        from mm.model_maker import check_names
+        from mm.model_builder import check_names
 
         check_names(models)
         strategy = PaperKnobs(market, execution, account, models, risk)

@@ -127,7 +127,7 @@ class Probe:
         self.tape = tape
         _ = tape.best, tape.levels, tape.book_rows  # opened before recording starts
         rules = self._rules(setup)
-        player = Player(_maker(setup, tape), rules, self.place / "plays", self.watch)
+        player = Player(_builder(setup, tape), rules, self.place / "plays", self.watch)
         base = Baseline(tape, player.play(tape))
         if not any(base.tables.rows("fills")):
             report.notes.append(
@@ -155,7 +155,7 @@ class Probe:
         from mm.commands import assemble
 
         rules = assemble.rules(self.tape, setup.execution, setup.account, setup.models, risk=setup.risk)
-        quotes, _ = _maker(setup, self.tape)(0)
+        quotes, _ = _builder(setup, self.tape)(0)
         cache = setup.day.out_root / "tapes"
         return assemble.with_micro_price(None, rules, quotes, setup.day, setup.market, self.tape, cache)
 
@@ -191,7 +191,7 @@ class Probe:
         if not users_models(models.fill_model, models.fill_params()):
             setup = replace(setup, models=replace(models, fill_model="trade_cross", fill_params_json=None))
         rules = replace(self._rules(setup), latencies=None)
-        player = Player(_maker(setup, tape), rules, self.place / "moved", self.watch)
+        player = Player(_builder(setup, tape), rules, self.place / "moved", self.watch)
         base = Baseline(tape, player.play(tape))
         self.report.add(test.SHIFTED, base.play(player, test.SHIFTED, shifted(tape), shift_us=WEEK_US))
 
@@ -253,15 +253,15 @@ def _after(window: Mapping[str, Any], name: str, us: int) -> bool:
     return isinstance(value, int) and value > us
 
 
-def _maker(setup: Setup, tape: "Tape") -> Callable[[int], tuple[object, object]]:
+def _builder(setup: Setup, tape: "Tape") -> Callable[[int], tuple[object, object]]:
     """Return a factory of new models for a tape shifted by some µs."""
-    from mm.model_maker import ModelMaker, read_fitted
+    from mm.model_builder import ModelBuilder, read_fitted
 
     def make(shift_us: int) -> tuple[object, object]:
-        maker = ModelMaker(None, setup.models, tape, setup.account.seed)
+        builder = ModelBuilder(None, setup.models, tape, setup.account.seed)
         if shift_us and setup.models.fill_params_file is not None:
-            maker.use(_later(read_fitted(setup.models.fill_params_file), shift_us))
-        return maker.quotes(), maker.fills()
+            builder.use(_later(read_fitted(setup.models.fill_params_file), shift_us))
+        return builder.quotes(), builder.fills()
 
     return make
 

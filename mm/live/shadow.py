@@ -32,7 +32,7 @@ from mm.live.decisions import DecisionLags
 from mm.live.trade_venue import untrusted
 from mm.market_data.grid import Grid
 from mm.market_data.venue import Answer, DepthSnapshot, ExchangeInfo
-from mm.model_maker import ModelMaker, note_predictors
+from mm.model_builder import ModelBuilder, note_predictors
 from mm.signals.micro_price import MicroPriceFit
 from mm.tape.tape import TRADE, Tape
 
@@ -138,7 +138,7 @@ class ShadowTerms:
             run: Records the read files, and keeps their tapes.
         """
         opening = self.opening(knobs.market)
-        quotes = ModelMaker(None, knobs.models, opening, knobs.account.seed).quotes()
+        quotes = ModelBuilder(None, knobs.models, opening, knobs.account.seed).quotes()
         if MICRO_PRICE not in getattr(quotes, "signals", ()):
             return self
         fit = micro_price_before(run, day, knobs.market, opening, run.tapes)
@@ -237,18 +237,18 @@ class PaperPlay:
 
     def __init__(self, terms: ShadowTerms, knobs: PaperKnobs, run: "Run | None" = None) -> None:
         self._opening = terms.opening(knobs.market)
-        self._maker = ModelMaker(run, knobs.models, self._opening, knobs.account.seed)
+        self._builder = ModelBuilder(run, knobs.models, self._opening, knobs.account.seed)
         known = terms.rules(knobs, self._opening, run)
         clip = ramped_lots(known.quote_lots, known.step_lots, knobs.risk.size_ramp)
         self.rules = replace(known, risk=limits_of(knobs.risk), quote_lots=clip)
-        self._quotes, self._fills = self._maker.quotes(), self._maker.fills()
+        self._quotes, self._fills = self._builder.quotes(), self._builder.fills()
         if run is not None:
-            note_predictors(run, self._maker.predictors, terms.book_us)
+            note_predictors(run, self._builder.predictors, terms.book_us)
             keep_models(run, knobs.models)
         check_agents(run, knobs.models, knobs.execution, [self._opening])
         self.exchange = PaperExchange(self._quotes, self._fills, self.rules)
         self.grid = self._opening.instrument
-        intensity = self._maker.intensity
+        intensity = self._builder.intensity
         self._uses_prints = intensity is not None and bool(intensity.states)
         self._reference = "mid" if intensity is None else intensity.reference
         self._keeps_best = self._uses_prints or self._reference != "mid"
@@ -277,7 +277,7 @@ class PaperPlay:
     def result(self, ended: Mapping[str, Any] | None = None) -> Result:
         """Return the result; *ended* is the end reason of a live run, as in `RunTerms`."""
         journal = self.exchange.journal()
-        terms = run_terms(self._opening, self.rules, (self._quotes, self._fills, self._maker.intensity))
+        terms = run_terms(self._opening, self.rules, (self._quotes, self._fills, self._builder.intensity))
         begun = (max(journal.counters["first_us"], 0),)
         us, *best = np.array(self._best).reshape(-1, 5)[1:].T
         offsets = None if self._reference == "mid" else mid_offsets(self._reference, us, best[:2], best[2:])
@@ -286,7 +286,7 @@ class PaperPlay:
             hits = aggressors_of(*np.array(self._prints, np.int64).reshape(-1, 4).T)
             market = MarketRows.of_prices(hits, us, *best[:2])
         terms = replace(terms, starts_us=begun, ended=ended, market=market, offsets=offsets)
-        return self._maker.based(Result(journal, terms))
+        return self._builder.based(Result(journal, terms))
 
 
 class ShadowFollower:

@@ -13,7 +13,7 @@ from mm.dataclass import dataclass, replace
 from mm.instrument import Instrument
 from mm.live._live_engine import LiveEngine
 from mm.live.shadow import PaperKnobs, ShadowTerms
-from mm.model_maker import ModelMaker, note_predictors
+from mm.model_builder import ModelBuilder, note_predictors
 
 if TYPE_CHECKING:
     from mm.backtest.journal import Journal
@@ -65,7 +65,7 @@ class TradePlay:
     def __init__(self, terms: ShadowTerms, knobs: PaperKnobs, start: TradeStart, run: "Run | None") -> None:
         self._opening = terms.opening(knobs.market)
         self.grid: Instrument = self._opening.instrument
-        self._maker = ModelMaker(run, knobs.models, self._opening, knobs.account.seed)
+        self._builder = ModelBuilder(run, knobs.models, self._opening, knobs.account.seed)
         known = terms.rules(knobs, self._opening, run)
         limits = limits_of(knobs.risk)
         if limits is not None:
@@ -80,9 +80,9 @@ class TradePlay:
             quote_lots=ramped_lots(known.quote_lots, known.step_lots, knobs.risk.size_ramp, start.clean_days),
             risk=limits,
         )
-        self._quotes, self._fills = self._maker.quotes(), self._maker.fills()
+        self._quotes, self._fills = self._builder.quotes(), self._builder.fills()
         if run is not None:
-            note_predictors(run, self._maker.predictors, terms.book_us)
+            note_predictors(run, self._builder.predictors, terms.book_us)
             keep_models(run, knobs.models)
         check_agents(run, knobs.models, knobs.execution, [self._opening])
         self.engine = LiveEngine(self._quotes, self.rules)
@@ -92,7 +92,7 @@ class TradePlay:
         terms = run_terms(self._opening, self.rules, (self._quotes, self._fills, None))
         begun = (max(journal.counters["first_us"], 0),)
         terms = replace(terms, fill_model="exchange", fill_bias=OWN_FILLS, starts_us=begun, ended=ended)
-        return self._maker.with_predictors(Result(journal, terms))
+        return self._builder.with_predictors(Result(journal, terms))
 
 
 class TradeFollower:

@@ -120,7 +120,7 @@ def _strategy(redraw: Redraw) -> "Strategy":
     """Return the strategy of the run: the same days, rules and models."""
     from mm.backtest.sensitivity import Strategy
     from mm.commands import assemble
-    from mm.model_maker import ModelMaker, read_fitted
+    from mm.model_builder import ModelBuilder, read_fitted
 
     files = redraw.located()
     models = redraw.group(Models, **{name: path for name, path in files.items() if name == "fill_params_file"})
@@ -129,12 +129,12 @@ def _strategy(redraw: Redraw) -> "Strategy":
     tapes = assemble.open_days(redraw.day(), redraw.group(Market), redraw.drawn.out_root / "tapes")
     rules = assemble.rules(tapes[0], execution, account, models, risk=redraw.group(Risk))
     forward = redraw.run.manifest["kind"] == "walkforward"
-    maker = ModelMaker(None, assemble.unfitted(models) if forward else models, tapes[0], account.seed)
+    builder = ModelBuilder(None, assemble.unfitted(models) if forward else models, tapes[0], account.seed)
     if forward:
-        maker.use(read_fitted(redraw.run.folder / SCHEDULE))
-    cache = redraw.drawn.out_root / "tapes"
-    rules = assemble.with_micro_price(None, rules, maker.quotes(), redraw.day(), redraw.group(Market), tapes[0], cache)
-    return Strategy(tapes, rules, maker.quotes, maker.fills, maker.intensity, account.seed)
+        builder.use(read_fitted(redraw.run.folder / SCHEDULE))
+    kept = redraw.drawn.out_root / "tapes"
+    rules = assemble.with_micro_price(None, rules, builder.quotes(), redraw.day(), redraw.group(Market), tapes[0], kept)
+    return Strategy(tapes, rules, builder.quotes, builder.fills, builder.intensity, account.seed)
 
 
 def _check_same(run: Found, again: Mapping[str, Any], summary: Mapping[str, Any]) -> None:

@@ -8,7 +8,7 @@ from mm.backtest.quotes.agent import Agent, strategy_of
 from mm.backtest.quotes.agent_file import SavedAgent
 from mm.backtest.replay import backtest
 from mm.commands import assemble
-from mm.model_maker import ModelMaker
+from mm.model_builder import ModelBuilder
 from mm.rl.training_days import EngineKnobs
 from mm.sweep.findings import SelectionBias
 from mm.tape.tape import Tape
@@ -58,7 +58,7 @@ def evaluate(agent: SavedAgent, tapes: Sequence[Tape], knobs: EngineKnobs) -> di
     rules = assemble.rules(first, knobs.execution, knobs.account, knobs.models)
     quotes = {"rl": strategy_of(Agent(agent.terms, agent)), **rivals(agent)}
     summaries = {
-        name: backtest(tapes, model, ModelMaker(None, knobs.models, first, knobs.account.seed).fills(), rules).summary
+        name: backtest(tapes, model, ModelBuilder(None, knobs.models, first, knobs.account.seed).fills(), rules).summary
         for name, model in quotes.items()
     }
     bias = SelectionBias.of(list(summaries.values()))

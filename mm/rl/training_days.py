@@ -19,7 +19,7 @@ from mm.commands import assemble
 from mm.dataclass import dataclass, replace
 from mm.errors import DataError, FitError, Mismatch, NeverSynced, UsageError
 from mm.instrument import E8, short_text
-from mm.model_maker import ModelMaker
+from mm.model_builder import ModelBuilder
 from mm.signals.compute import compute
 from mm.signals.families import SIGNALS
 from mm.tape.load import load_day
@@ -116,7 +116,7 @@ class TrainingDay:
 
     def exchange(self, quotes: object, window: Tape, seed: int) -> PaperExchange:
         """Return a paper exchange with *window* of this day attached; *seed* is the seed of the fill model."""
-        fills = ModelMaker(None, self._played.models, self.tape, seed).fills()
+        fills = ModelBuilder(None, self._played.models, self.tape, seed).fills()
         exchange = PaperExchange(quotes, fills, self.rules)
         exchange.attach(window)
         return exchange

@@ -106,23 +106,23 @@ def _played(task: Task) -> "Result":
     from mm.backtest.replay import backtest
     from mm.backtest.sensitivity import with_band
     from mm.commands import assemble
-    from mm.model_maker import ModelMaker, fitted_from
+    from mm.model_builder import ModelBuilder, fitted_from
     from mm.signals.micro_price import MicroPriceFit
 
     setup = Setup.from_json(task["setup"])
     _check_code(task, setup)
     tapes = _tapes(setup.day, setup.market, task["tapes"], tuple(task["inputs"]), tuple(task.get("kept", ())))
-    maker = ModelMaker(None, setup.models, tapes[0], setup.account.seed)
+    builder = ModelBuilder(None, setup.models, tapes[0], setup.account.seed)
     if task["fitted"] is not None:
-        maker.use(fitted_from(task["fitted"], "the sweep's schedule"))
+        builder.use(fitted_from(task["fitted"], "the sweep's schedule"))
     rules = assemble.rules(tapes[0], setup.execution, setup.account, setup.models, risk=setup.risk)
     if task["micro_price"] is not None:
         rules = replace(rules, micro_price=MicroPriceFit.from_json(task["micro_price"], "the sweep's micro-price"))
     play = partial(backtest, tapes, rules=rules, keeps_orders=False)  # only the summary is kept
-    result = maker.based(play(quotes=maker.quotes(), fills=maker.fills(), intensity=maker.intensity))
+    result = builder.based(play(quotes=builder.quotes(), fills=builder.fills(), intensity=builder.intensity))
     if not setup.models.fit_draws:
         return result
-    return with_band(result, [play(quotes=quotes, fills=fills) for quotes, fills in maker.redrawn()])
+    return with_band(result, [play(quotes=quotes, fills=fills) for quotes, fills in builder.redrawn()])
 
 
 def _check_code(task: Task, setup: Setup) -> None:

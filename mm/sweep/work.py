@@ -19,7 +19,7 @@ from mm.commands.assemble import unfitted
 from mm.commands.setup import Setup
 from mm.dataclass import dataclass, replace
 from mm.errors import ModelError, UsageError
-from mm.model_maker import ModelMaker, agent_files, fitted_from, note_predictors
+from mm.model_builder import ModelBuilder, agent_files, fitted_from, note_predictors
 from mm.predict.artefact import Artefact
 from mm.runs.run import Run
 from mm.sweep.engines import THREADS, Keep, Outcomes, have_users_model, in_process, in_processes, on_cluster
@@ -306,7 +306,7 @@ def check(run: Run | None, points: Sequence[Point], tapes: "Sequence[Tape]", sha
         warned.add(setup.models.quote_model)
         try:
             with redirect_stdout(sys.stderr):  # stdout is for results
-                maker, signals, rules[setup.account] = _make(run if first else None, point, tapes, shared)
+                builder, signals, rules[setup.account] = _make(run if first else None, point, tapes, shared)
             played = (*agent_files(setup.models), setup.execution.requote_interval_ms)
             assemble.check_agents(None if played in agents else run, setup.models, setup.execution, tapes)
             agents.add(played)
@@ -315,7 +315,7 @@ def check(run: Run | None, points: Sequence[Point], tapes: "Sequence[Tape]", sha
         except UsageError as error:
             named = " ".join(f"{name}={text}" for name, text in point.texts.items())
             raise UsageError(f"{FLAG}: the point {named} is invalid: {error}") from error
-        predictors |= maker.predictors
+        predictors |= builder.predictors
         if assemble.MICRO_PRICE in signals:
             reading.setdefault((setup.models.quote_model, setup.models.quote_params_json), setup)
     if run is not None:
@@ -330,20 +330,20 @@ def check(run: Run | None, points: Sequence[Point], tapes: "Sequence[Tape]", sha
 
 def _make(
     run: Run | None, point: Point, tapes: "Sequence[Tape]", shared: SharedInputs
-) -> tuple[ModelMaker, tuple[str, ...], Rules]:
-    """Make the models of a point; return their maker, the signals that its quote model reads, and its rules."""
+) -> tuple[ModelBuilder, tuple[str, ...], Rules]:
+    """Build the models of a point; return their builder, the signals that its quote model reads, and its rules."""
     setup = point.setup
     rounds = [(setup.models, None if setup.fitted else shared.fitted)]
     if shared.schedule is not None:
         rounds.append((assemble.unfitted(setup.models), shared.schedule))
     for models, fitted in rounds:
-        maker = ModelMaker(run, models, tapes[0], setup.account.seed)
+        builder = ModelBuilder(run, models, tapes[0], setup.account.seed)
         if fitted is not None:
-            maker.use(fitted_from(fitted, "the sweep's fit"))
-        quotes = maker.quotes()
-        maker.fills()
+            builder.use(fitted_from(fitted, "the sweep's fit"))
+        quotes = builder.quotes()
+        builder.fills()
         rules = assemble.rules(tapes[0], setup.execution, setup.account, models, risk=setup.risk)
-    return maker, tuple(getattr(quotes, "signals", ())), rules
+    return builder, tuple(getattr(quotes, "signals", ())), rules
 
 
 def engine(sweep: Sweep) -> Engine:

@@ -8,7 +8,7 @@ from mm.backtest.models import avellaneda_stoikov
 from mm.backtest.replay import backtest
 from mm.commands import assemble
 from mm.errors import Mismatch
-from mm.model_maker import ModelMaker
+from mm.model_builder import ModelBuilder
 from mm.rl.evaluation import evaluate, judged
 from mm.rl.training_days import EngineKnobs
 from rl_agents import saved, terms
@@ -43,7 +43,7 @@ def test_policies_equal_their_backtests(tape):
     found = evaluate(agent, [tape], KNOBS)
     assert list(found["policies"]) == ["rl", "avellaneda_stoikov", "symmetric", "expected_value"]
     rules = assemble.rules(tape, KNOBS.execution, KNOBS.account, KNOBS.models)
-    fills = ModelMaker(None, KNOBS.models, tape, 0).fills()
+    fills = ModelBuilder(None, KNOBS.models, tape, 0).fills()
     alone = backtest(tape, avellaneda_stoikov(k=0.3, q_max=5.0), fills, rules).summary
     own = found["policies"]["avellaneda_stoikov"]
     assert {key: own[key] for key in ("pnl_total", "sharpe", "inventory", "n_fills")} == {

@@ -11,7 +11,7 @@ from mm.backtest.quotes.simple import FixedSpread
 from mm.backtest.quotes.steps import InventoryBound, PostOnly
 from mm.backtest.replay import backtest
 from mm.clock import US_PER_S
-from mm.model_maker import ModelMaker
+from mm.model_builder import ModelBuilder
 from mm.rl.environment import MarketMaking
 from mm.rl.training_days import EngineKnobs
 from rl_agents import saved, terms
@@ -39,7 +39,7 @@ def environment(tape, agent_terms, **knobs) -> MarketMaking:
 def backtested(env, quotes, start_us: int, end_us: int):
     """Return the backtest of the same period with a quote model."""
     day = env._days[0]
-    fills = ModelMaker(None, env._played.models, day.tape, 3).fills()
+    fills = ModelBuilder(None, env._played.models, day.tape, 3).fills()
     return backtest(day.tape.between(start_us, end_us), quotes, fills, day.rules)
 
 

@@ -1,4 +1,4 @@
-"""ModelMaker builds models from knobs: which fit is used, which parameters come from it, and what is rejected."""
+"""ModelBuilder builds models from knobs: which fit is used, which parameters come from it, and what is rejected."""
 
 import json
 from dataclasses import replace
@@ -13,9 +13,9 @@ from mm.calibration.schedule import Schedule, Segment
 from mm.cli.config import Models
 from mm.commands.assemble import unfitted
 from mm.errors import BrokenFile, DataError, Mismatch, UnknownModel, UsageError
-from mm.model_maker import (
+from mm.model_builder import (
     DEFAULT_K,
-    ModelMaker,
+    ModelBuilder,
     check_names,
     fit_terms,
     fitted_from,
@@ -57,7 +57,7 @@ class RecordingRun:
 
 
 def maker(run=None, **knobs):
-    return ModelMaker(run, Models(**knobs), TAPE, 3)
+    return ModelBuilder(run, Models(**knobs), TAPE, 3)
 
 
 def write_fit(tmp_path, fitted=FIT, **changes):

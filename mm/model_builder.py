@@ -44,7 +44,7 @@ DRAWN = ("poisson", "hawkes")  # fill models that draw from a fit; fits are neve
 FITTED = ("A", "k")  # parameters that a quote model takes from the fit unless they are given
 
 
-class ModelMaker:
+class ModelBuilder:
     """Builds the models named by the knobs; their intensity is read from FILL_PARAMS_FILE.
 
     Without a *run* it records no input files and logs no warnings; the caller has done so.

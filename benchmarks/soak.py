@@ -135,7 +135,7 @@ class SoakServer(FeedServer):
         self._messages = messages
 
     async def _send(self, client: ServerConnection) -> None:
-        self._write_whole(client, [self._market.depth()])
+        self._write_atomic(client, [self._market.depth()])
         await self._requested.wait()
         await asyncio.sleep(0.5)
         clock, step_us = self._clock, US_PER_S * _BATCH // RATE
@@ -145,14 +145,14 @@ class SoakServer(FeedServer):
                 await asyncio.sleep(_POLL_S)
                 continue
             clock.us += step_us
-            self._write_whole(client, self._market.batch(_BATCH))
+            self._write_atomic(client, self._market.batch(_BATCH))
             self.sent_count += _BATCH
             await asyncio.sleep(0)
         self.left = self.sent_count < self._messages
         self.sent.set()
         await client.wait_closed()
 
-    def _write_whole(self, client: ServerConnection, messages: list[bytes]) -> None:
+    def _write_atomic(self, client: ServerConnection, messages: list[bytes]) -> None:
         """Write messages, one frame each, in one write."""
         parts = []
         for body in messages:

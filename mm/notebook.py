@@ -9,9 +9,9 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from mm.atomic_file import write_atomic
 from mm.dataclass import dataclass, field
 from mm.errors import UsageError
-from mm.whole_file import write_whole
 
 DRAWING = "mm.report.notebook"
 MOST_LINES, WIDEST = 5, 118
@@ -44,7 +44,7 @@ class Picture:
         kinds = {".svg": lambda: self.svg, ".html": self.page}
         if path.suffix.lower() not in kinds:
             raise UsageError(f"{path}: pictures are .svg or .html, not {path.suffix or 'a name without suffix'!r}")
-        write_whole(path, kinds[path.suffix.lower()]().encode())
+        write_atomic(path, kinds[path.suffix.lower()]().encode())
         return path
 
     def _repr_svg_(self) -> str:

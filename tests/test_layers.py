@@ -23,7 +23,7 @@ LAYERS = [
         "notebook",
         "numbers",
         "user_code",
-        "whole_file",
+        "atomic_file",
         "cli.knobs",
     ],
     ["dayfolder", "market_data"],

@@ -142,9 +142,9 @@ def hazard(console: Console, hazarded: Hazard) -> None:
 
     Example: mm fills hazard --symbol BTCUSD --day 20150501
     """
+    from mm.atomic_file import write_atomic
     from mm.evaluate.hazard import brier_lines, hazard_file, unseen
     from mm.evaluate.queue_score import candidates, played_by, true_outcomes
-    from mm.whole_file import write_whole
 
     scored = Scored(**{name: getattr(hazarded, name) for name in ("symbol", "day", "data_root", "out_root", "damaged")})
     tape, log, name = _market(scored)
@@ -155,7 +155,7 @@ def hazard(console: Console, hazarded: Hazard) -> None:
     content = hazard_file(moved, orders, truth, scores, REFERENCE)
     path = hazarded.out_root / "fills" / hazarded.symbol / f"{hazarded.day}_queue_hazard.json"
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_whole(path, (json.dumps(content, indent=1) + "\n").encode())
+    write_atomic(path, (json.dumps(content, indent=1) + "\n").encode())
     console.answer({**content, "path": str(path)})
     console.say("\n".join([f"{name}: {len(orders)} orders", "", *brier_lines(scores, REFERENCE), "", str(path)]))
 

@@ -9,6 +9,7 @@ from urllib.parse import quote
 
 import click
 
+from mm.atomic_file import atomic_file
 from mm.backtest.rules import Account, Execution
 from mm.cli.calibration_knobs import Calibration, Fit
 from mm.cli.completion import runs as run_ids
@@ -25,7 +26,6 @@ from mm.report.redraw import Drawn, Redraw, market, played
 from mm.runs.find import Found, find_run
 from mm.runs.manifest import MANIFEST
 from mm.runs.run import PAGE
-from mm.whole_file import whole_file
 
 if TYPE_CHECKING:
     from mm.backtest.result import Result
@@ -203,7 +203,7 @@ def _write(path: Path, html: str) -> None:
         UsageError: If it cannot be written.
     """
     try:
-        with whole_file(path) as unfinished:
+        with atomic_file(path) as unfinished:
             unfinished.write_text(html, encoding="utf-8")
     except OSError as error:
         raise UsageError(

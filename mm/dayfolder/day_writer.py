@@ -18,6 +18,7 @@ from threading import Lock
 from types import TracebackType
 from typing import Self
 
+from mm.atomic_file import fsync_path, write_atomic
 from mm.clock import MS_BELOW
 from mm.dayfolder import layout
 from mm.dayfolder.buffered_writer import NO_SPACE, CsvWriter, NdjsonWriter, flush_together, is_at
@@ -29,7 +30,6 @@ from mm.dayfolder.recovery import recover, runs_of, venue_of
 from mm.dayfolder.rows import Block, DiffRow, Levels, RowRun, Stamp, Trade, frame_row, level_cells, trade_row
 from mm.errors import RunExists, TryLater
 from mm.instrument import Instrument, to_exchange_info
-from mm.whole_file import force, write_whole
 
 MOST_WAITING_BYTES = 32 << 20
 """Maximum size of the rows in memory while the disk is full."""
@@ -247,7 +247,7 @@ class DayWriter:
             while self._whole:
                 path = list(self._whole)[0]  # noqa: RUF015 - an iterator would fail if another thread adds one
                 data = self._whole[path]
-                write_whole(path, data)
+                write_atomic(path, data)
                 if self._whole[path] is data:
                     del self._whole[path]
                 self._unforced.append(path)
@@ -394,7 +394,7 @@ class DayWriter:
         whole = list(dict.fromkeys(self._unforced.pop(0) for _ in range(len(self._unforced))))
         calls: list[Callable[[], None]] = [partial(_force_if_there, path) for path in whole]
         calls += [writer.file.sync for writer in self._writers() if writer.file.unsynced]
-        calls += [partial(force, unfinished)] if unfinished else []
+        calls += [partial(fsync_path, unfinished)] if unfinished else []
         try:
             side_by_side(calls)
         except OSError:
@@ -414,7 +414,7 @@ def side_by_side(calls: Sequence[Callable[[], None]]) -> None:
 
 def _force_if_there(path: Path) -> None:
     with suppress(FileNotFoundError):  # removed: `missing` reports the day's files
-        force(path)
+        fsync_path(path)
 
 
 def lock_day(folder: DayFolder, held: ExitStack) -> int:

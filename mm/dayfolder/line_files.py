@@ -14,10 +14,10 @@ from operator import methodcaller
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from mm.atomic_file import atomic_file
 from mm.dataclass import dataclass, replace
 from mm.dayfolder.layout import PACKED, existing, twin_of
 from mm.errors import BrokenFile
-from mm.whole_file import whole_file
 
 GZIP_FORMAT = 31
 GZIP_LEVEL = 1
@@ -421,7 +421,7 @@ class LineWriter:
 def line_writer(path: Path) -> Iterator[LineWriter]:
     """Yield a writer of the lines of *path*, compressed by its name; the complete file exists when the block ends."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with whole_file(path) as unfinished, unfinished.open("wb") as stream:
+    with atomic_file(path) as unfinished, unfinished.open("wb") as stream:
         writer = LineWriter(stream, packed=path.suffix == PACKED)
         yield writer
         writer.flush()

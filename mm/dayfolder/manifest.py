@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
+from mm.atomic_file import UNFINISHED, atomic_file, fsync_path
 from mm.dayfolder.layout import PACKED, SCHEMA_VERSION, DayFolder, snapshot_event_id
 from mm.errors import BrokenFile
-from mm.whole_file import UNFINISHED, force, whole_file
 
 if TYPE_CHECKING:
     from mm.dayfolder.line_files import FileTail
@@ -68,7 +68,7 @@ def write_manifest(
     runs: Iterable[str],
     known: Mapping[Path, Contents] = MappingProxyType({}),
     hashes: Mapping[Path, str] = MappingProxyType({}),
-    forced: Callable[[Path], None] = force,
+    forced: Callable[[Path], None] = fsync_path,
 ) -> Manifest:
     """Read every file of *folder*, write its sealed manifest, and return it.
 
@@ -92,7 +92,7 @@ def note_manifest(
     folder: DayFolder,
     runs: Iterable[str],
     written: Sequence[tuple[Path, int, int, str | None]],
-    forced: Callable[[Path], None] = force,
+    forced: Callable[[Path], None] = fsync_path,
 ) -> None:
     """Write an unsealed manifest of the data *written* so far: path, rows, bytes, hash.
 
@@ -199,7 +199,7 @@ def is_passing(name: str) -> bool:
     return name.endswith((".lock", *_UNFINISHED)) or (name.startswith("health") and name.endswith(".json"))
 
 
-def _write(folder: DayFolder, manifest: Manifest, forced: Callable[[Path], None] = force) -> None:
-    with whole_file(folder.manifest) as unfinished:
+def _write(folder: DayFolder, manifest: Manifest, forced: Callable[[Path], None] = fsync_path) -> None:
+    with atomic_file(folder.manifest) as unfinished:
         unfinished.write_bytes(msgspec.json.format(msgspec.json.encode(manifest), indent=1) + b"\n")
         forced(unfinished)

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from mm.atomic_file import atomic_file
 from mm.dataclass import dataclass
 from mm.errors import RunExists, UsageError
 from mm.formats.hftbacktest import (
@@ -28,7 +29,6 @@ from mm.formats.hftbacktest import (
 from mm.instrument import E8
 from mm.tape.columns import DEPTH, GAP, KEYFRAME, SNAPSHOT, TRADE, Ints
 from mm.tape.tape import Tape
-from mm.whole_file import whole_file
 
 _EVENTS_AT_ONCE = 1 << 16
 _NS_PER_US = 1_000
@@ -98,7 +98,7 @@ def export_hftbacktest(tape: Tape, target: Path, step: Callable[[int], None] = l
     member = zipfile.ZipInfo("data.npy", (1980, 1, 1, 0, 0, 0))
     member.compress_type = zipfile.ZIP_DEFLATED
     with (
-        whole_file(target) as unfinished,
+        atomic_file(target) as unfinished,
         zipfile.ZipFile(unfinished, "w", compresslevel=1) as packed,
         packed.open(member, "w", force_zip64=True) as stream,
     ):

@@ -17,12 +17,12 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from mm.atomic_file import fsync_path
 from mm.clock import now_us
 from mm.errors import RunExists, TryLater
 from mm.instrument import Instrument
 from mm.live.audit_chain import OWN, START, STOP, ZEROS, Witness, body, decode_row, end_of, seal, whole_row
 from mm.live.ledger import SIDE_NAMES
-from mm.whole_file import force
 
 SUFFIX = ".ndjson"
 RETRY_S = 0.5
@@ -127,7 +127,7 @@ class AuditLog:
         self._waiting: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
         if sync:
-            force(path.parent)
+            fsync_path(path.parent)
             self._thread = threading.Thread(target=self._write_behind, name="audit", daemon=True)
             self._thread.start()
 

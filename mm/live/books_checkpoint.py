@@ -13,10 +13,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from mm.atomic_file import write_atomic
 from mm.code_identity import digest, hash_file
 from mm.live.audit import first_row
 from mm.live.audit_chain import end_of
-from mm.whole_file import write_whole
 
 BOOKS = "books"
 """Field of row 1 that has the sha256 of the sum of the earlier logs."""
@@ -39,7 +39,7 @@ def write_checkpoint(folder: Path, venue: str, sums: Mapping[str, Any], ends: Se
     content = {"code": _code(), "venue": venue, "logs": list(ends), "sums": sums}
     data = json.dumps(content, separators=(",", ":")).encode() + b"\n"
     found = hashlib.sha256(data).hexdigest()
-    write_whole(_path(folder, venue, found), data, durable=True)
+    write_atomic(_path(folder, venue, found), data, durable=True)
     return found
 
 

@@ -13,10 +13,10 @@ from typing import Any
 
 import msgspec
 
+from mm.atomic_file import fsync_path
 from mm.clock import US_STAMPS, iso
 from mm.dataclass import dataclass
 from mm.errors import DataError
-from mm.whole_file import force
 
 _NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 DAMAGED = "unknown: the file of the kill switch is damaged"
@@ -106,7 +106,7 @@ class KillSwitch:
             self.path.touch()
         finally:
             unfinished.unlink(missing_ok=True)
-        force(folder)
+        fsync_path(folder)
         return True
 
     def rearm(self) -> Kill | None:
@@ -124,7 +124,7 @@ class KillSwitch:
             raise DataError(
                 f"{self.path}: the kill switch cannot be removed ({error.strerror}); remove it by hand"
             ) from error
-        force(self.path.parent)
+        fsync_path(self.path.parent)
         return found
 
     def status(self) -> dict[str, Any]:

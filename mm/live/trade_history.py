@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 
+from mm.atomic_file import write_atomic
 from mm.clock import US_PER_S, day_of
 from mm.dataclass import asdict, dataclass
 from mm.errors import BrokenFile, OffGrid
@@ -19,7 +20,6 @@ from mm.live.audit import first_row, logs_of
 from mm.live.audit_books import AuditBooks, Changes
 from mm.live.audit_chain import read_rows
 from mm.live.books_checkpoint import ends_of, read_checkpoint, write_checkpoint
-from mm.whole_file import write_whole
 
 ACCOUNT = "account"
 """Field of the ``params`` row with the account at the start of the ledger."""
@@ -190,6 +190,6 @@ class EquityFile:
         marks = EquityMarks(self._venue, day_of(us), day_e8, peak_e8)
         if marks != self._written:
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            write_whole(self._path, msgspec.json.encode(marks) + b"\n", durable=at_once)
+            write_atomic(self._path, msgspec.json.encode(marks) + b"\n", durable=at_once)
             self._written = marks
         self._next_us = us + MARKS_EVERY_US

@@ -16,6 +16,7 @@ from pathlib import Path
 import msgspec
 
 import mm
+from mm.atomic_file import write_atomic
 from mm.clock import DAY_ZONE
 from mm.dataclass import asdict, dataclass
 from mm.dayfolder.day_grids import GridChange, instrument_json, with_history
@@ -42,7 +43,6 @@ from mm.market_data.venue import (
     Other,
     OtherMarket,
 )
-from mm.whole_file import write_whole
 
 PARTIAL = ".partial"
 
@@ -102,7 +102,7 @@ class Staging:
         """Write ``instrument.json`` and manifest of every day, rename its folder, and return the folders in order."""
         if instrument_json is not None:
             for folder in self.folders:
-                write_whole(folder.instrument, instrument_json.encode(), durable=True)
+                write_atomic(folder.instrument, instrument_json.encode(), durable=True)
                 write_manifest(folder, (self._run_id,))
         places = []
         for folder in self.folders:

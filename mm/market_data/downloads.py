@@ -15,11 +15,11 @@ from typing import Self, TypeVar
 
 import httpx
 
+from mm.atomic_file import write_atomic
 from mm.code_identity import hash_file
 from mm.dataclass import dataclass
 from mm.errors import BrokenFile, DataError, TryLater, UsageError
 from mm.market_data.rate_budget import Backoff, retry_after_s
-from mm.whole_file import write_whole
 
 Bar = Callable[[str, int], AbstractContextManager[Callable[[int], None]]]
 """Shows the progress of a task with a label and a number of bytes; yields a function that counts bytes."""
@@ -125,7 +125,7 @@ class Downloads:
         """Return the published sha256 of a file, in lower case."""
         kept = self._folder / (name + CHECKSUM)
         if not kept.is_file():
-            write_whole(kept, self._retried(place + CHECKSUM, lambda: self._checksum_text(place + CHECKSUM)))
+            write_atomic(kept, self._retried(place + CHECKSUM, lambda: self._checksum_text(place + CHECKSUM)))
         text = kept.read_text(encoding="utf-8", errors="replace")
         match = _SUM_LINE.fullmatch(text)
         if match is None or match[2] != name:

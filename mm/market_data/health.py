@@ -10,6 +10,7 @@ from typing import Protocol
 
 import msgspec
 
+from mm.atomic_file import write_atomic
 from mm.clock import US_PER_S, iso
 from mm.dayfolder.layout import DayFolder, days_of
 from mm.dayfolder.ledger import LedgerWriter
@@ -18,7 +19,6 @@ from mm.market_data import local_orderbook
 from mm.market_data.latency import RoundTrip, StreamLatencies
 from mm.market_data.live_session import LiveSession
 from mm.market_data.snapshot import RestClient
-from mm.whole_file import write_whole
 
 INTERVAL_S = 2.0
 LATELY_US = 60 * US_PER_S
@@ -282,7 +282,7 @@ def write_health(report: HealthReport) -> None:
     if report.path is None:
         return
     path = DayFolder.at(Path(report.path)).health
-    write_whole(path, msgspec.json.format(msgspec.json.encode(report), indent=1) + b"\n")
+    write_atomic(path, msgspec.json.format(msgspec.json.encode(report), indent=1) + b"\n")
 
 
 def read_health(data_root: Path, symbol: str) -> HealthReport | None:

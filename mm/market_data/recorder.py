@@ -142,8 +142,8 @@ def _print_status(console: Console, source: Source) -> None:
     """Print the last health of each symbol's recording; raises DataError if one is in trouble."""
     import msgspec
 
+    from mm.atomic_file import process_exists
     from mm.market_data.health import health_text, is_running, read_health, trouble_of
-    from mm.whole_file import process_exists
 
     answers, troubles, at_us = {}, [], now_us()
     for symbol in source.symbol.split(","):

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from mm.atomic_file import atomic_file
 from mm.cli.config import Day, Output
 from mm.cli.knobs import shown
 from mm.cli.unused_knobs import unused_knobs
@@ -19,7 +20,6 @@ from mm.code_identity import sources_hash
 from mm.dataclass import dataclass
 from mm.errors import BrokenFile, RunExists, UsageError
 from mm.runs.manifest import MANIFEST, InputFile, SetKnob, read_manifest
-from mm.whole_file import whole_file
 
 try:
     import fcntl
@@ -264,7 +264,7 @@ def checkpoint(partial: Path, inputs: Iterable[InputFile]) -> tuple[Path, bool]:
 
 
 def _write(path: Path, work: Mapping[str, Any]) -> None:
-    with whole_file(path) as unfinished:
+    with atomic_file(path) as unfinished:
         unfinished.write_text(json.dumps(work), encoding="utf-8")
 
 

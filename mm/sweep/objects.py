@@ -17,6 +17,7 @@ from time import monotonic
 from typing import IO, TYPE_CHECKING, Any, cast
 from uuid import uuid4
 
+from mm.atomic_file import UNFINISHED, atomic_file, clear_unfinished
 from mm.cli.config import Results
 from mm.code_identity import PACKAGE, digest, hash_file
 from mm.commands.assemble import moved, moved_models
@@ -26,7 +27,6 @@ from mm.errors import BrokenFile, DataError, Mismatch, MissingExtra, MMError, Us
 from mm.predict.artefact import ARRAYS, MODEL
 from mm.sweep.play import Outcome, Task, failed, play
 from mm.sweep.store import module_file
-from mm.whole_file import UNFINISHED, clear_unfinished, whole_file
 
 try:
     import fcntl
@@ -90,7 +90,7 @@ class ObjectStore:
                 if path.exists():
                     return path
                 clear_unfinished(path.parent)
-                with whole_file(path, durable=True) as unfinished:
+                with atomic_file(path, durable=True) as unfinished:
                     with files.open(place, "rb") as stored, unfinished.open("wb") as file:
                         found = _copy(_gzip_file(stored, "rb"), file)
                     if found != sha256:

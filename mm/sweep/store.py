@@ -9,6 +9,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from mm.atomic_file import atomic_file, clear_unfinished
 from mm.cli.config import Models
 from mm.code_identity import PACKAGE, closure, code_files, digest, hash_file, sources_alone
 from mm.commands.setup import Setup, users_models
@@ -16,7 +17,6 @@ from mm.dataclass import dataclass
 from mm.errors import UsageError
 from mm.plugins import resolve
 from mm.user_code import put_cwd_first
-from mm.whole_file import clear_unfinished, whole_file
 
 PLAY = "mm.sweep.play"  # entry module of every point
 _MARK = "__sha256_when_imported__"
@@ -197,7 +197,7 @@ class Store:
     def write(self, name: str, text: str) -> Path:
         """Write *text* to a file in the same folder, whole or not at all, and return its path."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        with whole_file(self.folder / name) as unfinished:
+        with atomic_file(self.folder / name) as unfinished:
             unfinished.write_text(text, encoding="utf-8")
         return self.folder / name
 

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
+from mm.atomic_file import VerifiedFiles, atomic_file, clear_unfinished
 from mm.code_identity import PACKAGE, code_files, digest
 from mm.dataclass import asdict, dataclass, replace
 from mm.dayfolder.layout import DayFolder
@@ -40,7 +41,6 @@ from mm.tape.columns import (
     trim_heap,
 )
 from mm.tape.tape import Tape
-from mm.whole_file import VerifiedFiles, clear_unfinished, whole_file
 
 if TYPE_CHECKING:
     from mm.tape.book_rows import BookRows
@@ -243,7 +243,7 @@ class KeptTape:
         """Yield the path of a temporary file next to the tape's own, which replaces it if the block succeeds."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
         clear_unfinished(self.path.parent)
-        with whole_file(self.path, durable=True) as path:
+        with atomic_file(self.path, durable=True) as path:
             yield path
 
 

@@ -10,8 +10,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
+from mm.atomic_file import VerifiedFiles
 from mm.dataclass import dataclass
-from mm.whole_file import VerifiedFiles
 
 _NAME = re.compile(r"((.+)_(\d{8})_[0-9a-f]{12})(?:\.\w+)?\.arrow")
 _DAY_S = 86_400.0

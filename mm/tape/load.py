@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mm.atomic_file import VerifiedFiles
 from mm.dayfolder.layout import DayFolder, day_folder, existing
 from mm.dayfolder.manifest import sha256_of
 from mm.dayfolder.seal import FilesInReading, Harm, require_sealed
@@ -19,7 +20,6 @@ from mm.tape.columns import DEPTH, GAP, SNAPSHOT, TapeFacts, TapeMeta
 from mm.tape.keep import KeptTape
 from mm.tape.spill import Spill
 from mm.tape.tape import Tape
-from mm.whole_file import VerifiedFiles
 
 if TYPE_CHECKING:
     from mm.dayfolder.ledger import Event

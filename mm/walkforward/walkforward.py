@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from mm.atomic_file import atomic_file
 from mm.calibration.calibrator import CalibrationConfig, Calibrator
 from mm.calibration.exposure import RestingOrders
 from mm.calibration.intensities import intensity_of
@@ -23,7 +24,6 @@ from mm.dataclass import dataclass, fields, replace
 from mm.notebook import Picture, Shown, picture_of
 from mm.walkforward.unseen import Tested, Waits, by_curve, by_rates, waits
 from mm.walkforward.window_shapes import ShapesShown, WindowShape
-from mm.whole_file import whole_file
 
 if TYPE_CHECKING:
     from mm.backtest.result import Result
@@ -274,7 +274,7 @@ class Checkpoint:
         if not path.exists():
             run = play()
             columns = {field: getattr(run.resting, field) for field in RESTING}
-            with whole_file(path) as unfinished, unfinished.open("wb") as file:
+            with atomic_file(path) as unfinished, unfinished.open("wb") as file:
                 kept = {name: column for name, column in columns.items() if column is not None}
                 np.savez(file, states=run.states, **kept)
         with np.load(path) as kept:

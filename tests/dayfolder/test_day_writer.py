@@ -10,7 +10,7 @@ import threading
 
 import pytest
 
-from mm import whole_file
+from mm import atomic_file
 from mm.dayfolder import buffered_writer, day_writer, line_files, manifest
 from mm.dayfolder.day_writer import DayWriter
 from mm.dayfolder.layout import DayFolder
@@ -117,7 +117,7 @@ def test_snapshot_file_is_written_before_its_event(folder, monkeypatch):
         def fail(_path, _data):
             raise OSError(errno.ENOSPC, "No space left on device")
 
-        monkeypatch.setattr(day_writer, "write_whole", fail)
+        monkeypatch.setattr(day_writer, "write_atomic", fail)
         with pytest.raises(OSError, match="No space"):
             writer.snapshot(T, "resync", 120, [], [], 2)
     assert len(rows(folder.events)) == 2
@@ -314,11 +314,11 @@ def test_snapshot_and_its_event_wait_for_disk_space(folder, monkeypatch):
     def write(path, data):
         if full[0]:
             raise OSError(errno.ENOSPC, "no space", str(path))
-        whole_file.write_whole(path, data)
+        atomic_file.write_atomic(path, data)
 
     with start(folder) as writer:
         writer.wait_for_space()
-        monkeypatch.setattr(day_writer, "write_whole", write)
+        monkeypatch.setattr(day_writer, "write_atomic", write)
         event_id = writer.snapshot(7, "initial", 10, [("1", "1")], [], 1)
         assert "snapshot_loaded" not in folder.events.read_text()
         with pytest.raises(OSError, match="no space"):

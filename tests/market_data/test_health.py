@@ -12,6 +12,7 @@ import pytest
 from test_live_session import Desk
 
 from captured import NOON_US, SYMBOL, diff, snapshot, trade
+from mm.atomic_file import process_exists
 from mm.dayfolder.manifest import day_files
 from mm.errors import BrokenFile, UsageError
 from mm.market_data import local_orderbook
@@ -28,7 +29,6 @@ from mm.market_data.health import (
 from mm.market_data.latency import RoundTrip
 from mm.market_data.metrics import CONTENT_TYPE, metrics_served
 from mm.market_data.monitor import page
-from mm.whole_file import process_exists
 
 SAMPLE = re.compile(r'(?P<name>[a-z_:]+)\{(?P<labels>(?:\w+="(?:[^"\\]|\\.)*",?)*)\} (?P<value>-?[\d.e+-]+)')
 

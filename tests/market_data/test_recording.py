@@ -239,7 +239,7 @@ def test_failed_manifest_note_is_ignored(days, monkeypatch):
     def full(*_args, **_options):
         raise FULL
 
-    monkeypatch.setattr(manifest, "whole_file", full)
+    monkeypatch.setattr(manifest, "atomic_file", full)
     writer.noting()()
     assert read_manifest(writer.folder) is None
     assert read(writer.folder.trades) == ["1"]

@@ -11,7 +11,7 @@ from unittest.mock import patch
 import numpy as np
 import pytest
 
-from mm import whole_file
+from mm import atomic_file
 from mm.backtest import paper_exchange
 from mm.backtest.io import load_day
 from mm.backtest.models import fixed_spread, queue_prob_power, trade_cross
@@ -312,7 +312,7 @@ def flip_bit_in_place(path, column):
 
 def test_kept_tape_is_verified_once_and_after_each_write(folder, cache, monkeypatch):
     """An unchanged file is not verified again; damage is detected, and the file is rebuilt with a note."""
-    monkeypatch.setattr(whole_file, "SETTLED_S", 0.0)
+    monkeypatch.setattr(atomic_file, "SETTLED_S", 0.0)
     plain = load_day(folder).with_best(lambda: project(plain))
     assert load_day(folder, cache=cache).best is not None
     assert load_day(folder, cache=cache).best is not None

@@ -15,11 +15,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mm.atomic_file import write_atomic
 from mm.dataclass import asdict, dataclass, fields
 from mm.errors import BrokenFile, DataError, Mismatch, MMError
 from mm.instrument import short_text
 from mm.predict.network import Network
-from mm.whole_file import write_whole
 
 AGENT = "rl"
 """Name of the quote model that runs an agent."""
@@ -170,7 +170,7 @@ def write_agent(path: Path, agent: SavedAgent) -> str:
         archive.comment = b"0" * DIGEST
     data = packed.getvalue()[:-DIGEST]
     digest = hashlib.sha256(data).hexdigest()
-    write_whole(path, data + digest.encode())
+    write_atomic(path, data + digest.encode())
     return digest
 
 

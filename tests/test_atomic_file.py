@@ -6,16 +6,16 @@ import time
 
 import pytest
 
-from mm import whole_file as module
-from mm.whole_file import VerifiedFiles, clear_unfinished, whole_file, write_whole
+from mm import atomic_file as module
+from mm.atomic_file import VerifiedFiles, atomic_file, clear_unfinished, write_atomic
 from support import run_python
 
 
-def test_whole_file_appears_only_when_complete(tmp_path):
+def test_atomic_file_appears_only_when_complete(tmp_path):
     """Readers see the previous file until the new one is complete."""
     path = tmp_path / "kept.json"
     path.write_text("before")
-    with whole_file(path) as unfinished:
+    with atomic_file(path) as unfinished:
         unfinished.write_text("half")
         assert path.read_text() == "before"
     assert path.read_text() == "half"
@@ -26,7 +26,7 @@ def test_failed_write_leaves_no_file(tmp_path):
     """Neither the file nor a temporary file remains."""
 
     def write() -> None:
-        with whole_file(tmp_path / "kept.json") as unfinished:
+        with atomic_file(tmp_path / "kept.json") as unfinished:
             unfinished.write_text("half")
             raise RuntimeError
 
@@ -37,14 +37,14 @@ def test_failed_write_leaves_no_file(tmp_path):
 
 def test_failed_fsync_keeps_previous_durable_file(tmp_path, monkeypatch):
     """The previous content stays complete, and no temporary file remains."""
-    write_whole(tmp_path / "made" / "a.json", b"one", durable=True)
+    write_atomic(tmp_path / "made" / "a.json", b"one", durable=True)
 
     def fail(fd):
         raise OSError(errno.EIO, "Input/output error")
 
     monkeypatch.setattr(os, "fsync", fail)
     with pytest.raises(OSError, match="Input/output"):
-        write_whole(tmp_path / "made" / "a.json", b"two", durable=True)
+        write_atomic(tmp_path / "made" / "a.json", b"two", durable=True)
     assert [(path.name, path.read_bytes()) for path in (tmp_path / "made").iterdir()] == [("a.json", b"one")]
 
 
@@ -55,8 +55,8 @@ def set_age(path, seconds):
 
 def test_clear_unfinished_removes_only_files_of_dead_writers(tmp_path):
     """Files of running processes are kept, also those of other machines, and so are files with other names."""
-    code = "import os, sys\nfrom pathlib import Path\nfrom mm.whole_file import whole_file\n"
-    code += "with whole_file(Path('kept.json')) as unfinished:\n"
+    code = "import os, sys\nfrom pathlib import Path\nfrom mm.atomic_file import atomic_file\n"
+    code += "with atomic_file(Path('kept.json')) as unfinished:\n"
     code += "    unfinished.write_text('half')\n    os.kill(os.getpid(), 9)\n"
     assert run_python("-c", code, cwd=tmp_path).returncode == -9
     (left,) = tmp_path.iterdir()

@@ -23,7 +23,7 @@ _NAME = re.compile(r".+\.(\d+)\.partial")
 
 
 @contextmanager
-def whole_file(path: Path, *, durable: bool = False) -> Iterator[Path]:
+def atomic_file(path: Path, *, durable: bool = False) -> Iterator[Path]:
     """Yield a temporary path next to *path*, and rename it to *path* at the end of the block.
 
     If the block raises, the temporary file is removed and an existing file at *path* is unchanged.
@@ -36,16 +36,16 @@ def whole_file(path: Path, *, durable: bool = False) -> Iterator[Path]:
     try:
         yield unfinished
         if durable:
-            force(unfinished)
+            fsync_path(unfinished)
         unfinished.replace(path)
     finally:
         unfinished.unlink(missing_ok=True)
 
 
-def write_whole(path: Path, data: bytes, *, durable: bool = False) -> None:
-    """Write *data* to *path* as `whole_file` does; the folder is created if it does not exist."""
+def write_atomic(path: Path, data: bytes, *, durable: bool = False) -> None:
+    """Write *data* to *path* as `atomic_file` does; the folder is created if it does not exist."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with whole_file(path, durable=durable) as unfinished:
+    with atomic_file(path, durable=durable) as unfinished:
         unfinished.write_bytes(data)
 
 
@@ -63,7 +63,7 @@ def clear_unfinished(folder: Path) -> None:
                 path.unlink()
 
 
-def force(path: Path) -> None:
+def fsync_path(path: Path) -> None:
     """Force the contents of a file to the disk."""
     opened = os.open(path, os.O_RDONLY)
     try:
@@ -133,7 +133,7 @@ class VerifiedFiles:
         holds = check()
         if holds and identity.settled() and FileIdentity.of(path) == identity:
             with suppress(OSError):
-                write_whole(place, held)
+                write_atomic(place, held)
         return holds
 
     def forget(self, path: Path) -> None:

@@ -99,7 +99,7 @@ def main(console: Console, settings: Settings, names: tuple[str, ...], full: boo
     if any(name in on_a_day for name in measured_names):
         bench = settings.bench(console)
         day = bench.folder
-        console.say(f"{day.symbol} {day.day}, medians of {bench.turns} turns; a ratio above 1 favours mm")
+        console.print(f"{day.symbol} {day.day}, medians of {bench.turns} turns; a ratio above 1 favours mm")
         answer |= {"day": f"{day.symbol}/{day.day}", "hours": None if settings.bench_day else settings.bench_hours}
         answer |= {"yardstick": settings.yardstick and str(settings.yardstick), "peer": bench.peer is not None}
     folder = settings.out_root.resolve() / "bench"
@@ -112,11 +112,11 @@ def main(console: Console, settings: Settings, names: tuple[str, ...], full: boo
         if before and isinstance(measured, Measured):
             measured = replace(measured, changes=changes(found, before["measured"][name]))
         for line in ["", *measured.lines(name)]:
-            console.say(line)
+            console.print(line)
         if before:
-            console.say(f"  change: since {before['stamp']}, commit {(before['commit'] or 'unknown')[:12]}")
+            console.print(f"  change: since {before['stamp']}, commit {(before['commit'] or 'unknown')[:12]}")
     answer["load_at_end"] = load()
-    console.answer({**answer, "path": str(keep(folder, answer))})
+    console.set_json({**answer, "path": str(keep(folder, answer))})
 
 
 def _measure(name: str, bench: Bench | None, settings: Settings, console: Console, *, full: bool) -> Any:

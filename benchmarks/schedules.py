@@ -152,13 +152,13 @@ def main(console: Console, settings: Settings) -> None:
     """Measure the loss of each window mode against the truth, on drifting and on constant markets."""
     found = measure(settings.bench_days, settings.bench_seed)
     for line in table(found):
-        console.say(line)
+        console.print(line)
     names = ("loss", "se_loss", "beside_rolling", "se_beside_rolling")
     fitted = {
         market: {name: dict(zip(names, row, strict=True)) for name, row in rows.items()}
         for market, rows in found.items()
     }
-    console.answer({"days": settings.bench_days, "seed": settings.bench_seed, "markets": fitted})
+    console.set_json({"days": settings.bench_days, "seed": settings.bench_seed, "markets": fitted})
 
 
 if __name__ == "__main__":

@@ -70,7 +70,9 @@ class Yardstick:
         data = self.root / "data"
         if not data.exists():
             need = "half a minute, 1.3 GB of disk" if self.scripts is None else "minutes, 3 GB of memory"
-            console.say(f"making the yardstick day of {self.hours:g} hours, once, in {self.root} ({need} for 14 hours)")
+            console.print(
+                f"making the yardstick day of {self.hours:g} hours, once, in {self.root} ({need} for 14 hours)"
+            )
             self._make([], "data")
         found = sorted(data.glob("*/*/"))
         if len(found) != 1:
@@ -81,7 +83,7 @@ class Yardstick:
         """Return the file of the day in the format of hftbacktest; create it if it is missing."""
         path = self.root / EVENTS
         if not path.exists():
-            console.say(f"making hftbacktest's copy of it, once, in {self.root} (1 GB for 14 hours)")
+            console.print(f"making hftbacktest's copy of it, once, in {self.root} (1 GB for 14 hours)")
             self._make(["--no-day", "--events-npz"], EVENTS)
         return path
 

@@ -163,7 +163,7 @@ _MASK = getattr(signal, "pthread_sigmask", None)  # not on every system; without
 class Console:
     """The terminal of one command.
 
-    With ``--json`` the answer is the only line of stdout; without it, stdout is what `say` printed.
+    With ``--json`` the object of `set_json` is the only line of stdout; without it, stdout is what `print` wrote.
 
     Attributes:
         as_json: Whether ``--json`` was given.
@@ -173,24 +173,24 @@ class Console:
     def __init__(self, *, as_json: bool, level: str) -> None:
         self.as_json = as_json
         self.level = level
-        self._answer: Mapping[str, Any] | None = None
+        self._json: Mapping[str, Any] | None = None
         self._log: Log | None = None
 
-    def say(self, text: str) -> None:
+    def print(self, text: str) -> None:
         """Print *text*, one line or more, unless --json was given."""
         if not self.as_json:
             write_line(sys.stdout, text)
 
-    def answer(self, content: Mapping[str, Any]) -> None:
+    def set_json(self, content: Mapping[str, Any]) -> None:
         """Set the JSON object that ``--json`` prints at the end, even after an error."""
-        self._answer = content
+        self._json = content
 
     def close(self) -> None:
-        """Close the log, and print the answer under ``--json``."""
+        """Close the log, and print the JSON object under ``--json``."""
         if self._log is not None:
             self._log.close()
-        if self.as_json and self._answer is not None:
-            write_line(sys.stdout, json.dumps(self._answer, allow_nan=False))
+        if self.as_json and self._json is not None:
+            write_line(sys.stdout, json.dumps(self._json, allow_nan=False))
 
     @property
     def log(self) -> Logger:

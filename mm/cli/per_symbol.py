@@ -34,10 +34,10 @@ def each_symbol(console: Console, symbols: Sequence[str], program: str, settings
         for line in done.stderr.splitlines():
             write_line(sys.stderr, f"{symbol}  {line}")
         for line in done.stdout.splitlines():
-            console.say(f"{symbol}  {line}")
+            console.print(f"{symbol}  {line}")
             if console.as_json:
                 answers[symbol] = json.loads(line)
-    console.answer({"symbols": answers})
+    console.set_json({"symbols": answers})
     failed = {symbol: one.returncode for symbol, one in zip(symbols, ended, strict=True) if one.returncode}
     if failed:
         failures = ", ".join(f"{symbol} (exit {code})" for symbol, code in failed.items())

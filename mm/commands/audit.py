@@ -38,7 +38,7 @@ def verify(console: Console, file: Path, open_end: bool) -> None:
             found = verify_lines(lines, open_end=open_end, witnesses=witnesses)
     except OSError as error:
         raise DataError(f"{file}: the audit log cannot be read ({error.strerror})") from error
-    console.answer(
+    console.set_json(
         {
             "ok": found.row is None,
             "row": found.row,
@@ -57,8 +57,8 @@ def verify(console: Console, file: Path, open_end: bool) -> None:
     torn = f"; row {found.rows + 1} is incomplete, {found.torn_bytes} bytes were written" if found.torn_bytes else ""
     later = f"; {len(witnesses)} later log{'s have' if len(witnesses) > 1 else ' has'} its hash" if witnesses else ""
     rows = f"rows 1 to {found.rows}" if found.rows else "no row yet"
-    console.say(f"{file}: unchanged, {rows}; the log {ends}{torn}{later}")
-    console.say(f"last hash {found.last_hash}")
+    console.print(f"{file}: unchanged, {rows}; the log {ends}{torn}{later}")
+    console.print(f"last hash {found.last_hash}")
 
 
 _SHOWN = (
@@ -78,10 +78,10 @@ def show(console: Console, file: Path, kind: str | None, client_id: str | None) 
     """
     rows = _filtered_rows(file, kind, client_id)
     if console.as_json:
-        console.answer({"path": str(file.resolve()), "rows": list(rows)})
+        console.set_json({"path": str(file.resolve()), "rows": list(rows)})
         return
     for row in rows:
-        console.say(_row_text(row))
+        console.print(_row_text(row))
 
 
 def _filtered_rows(file: Path, kind: str | None, client_id: str | None) -> Iterator[dict[str, Any]]:

@@ -69,7 +69,7 @@ def main(
         result = run.write_result(
             base, further=partial(whole.with_further, step=step), orders_format=orders_file.orders_format
         )
-    run.say(text_of(result.summary))
+    run.print(text_of(result.summary))
 
 
 @contextmanager

@@ -71,14 +71,14 @@ def main(
     run.artefact = FIT
     run.summary = {name: getattr(found.fit, name) for name in ("usable", "status", "A", "k")}
     run.summary |= {"calib_deltas": content["options"]["calib_deltas"]}
-    run.say(table(found.measured.fitted, found.fit))
-    run.say(found.fit.headline())
+    run.print(table(found.measured.fitted, found.fit))
+    run.print(found.fit.headline())
     choice, shape, reference = found.fit.reference_choice, found.fit.shape, found.fit.reference
     other = f"; the distances of this fit are from the {reference}" if choice and choice.chosen != reference else ""
     whys = (choice and choice.why + other, shape and shape.why)
     notes = (*whys, permuted and str(permuted), str(clusters), *found.fit.warnings)
     for note in filter(None, notes):
-        run.say(f"note: {note}")
+        run.print(f"note: {note}")
     if not found.fit.usable:
         raise FitError(f"{day.symbol} {day.label()}: the fit is not usable ({found.fit.status}: {found.fit.reason})")
 

@@ -107,7 +107,7 @@ def _show(
     Raises:
         SafetyError: If a model looks ahead.
     """
-    console.answer(
+    console.set_json(
         {
             "ok": not report.findings,
             "models": about,
@@ -119,10 +119,10 @@ def _show(
             "path": str(checked.folder(checked.day).resolve()),
         }
     )
-    console.say(f"{', '.join(names)} on {checked.symbol} {checked.day}, {len(report.cuts)} cuts")
+    console.print(f"{', '.join(names)} on {checked.symbol} {checked.day}, {len(report.cuts)} cuts")
     for line in report.lines():
-        console.say(line)
-    console.say(str(page))
+        console.print(line)
+    console.print(str(page))
     if report.findings:
         first = report.findings[0]
         n = len(report.findings)

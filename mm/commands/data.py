@@ -77,8 +77,8 @@ def import_command(
             form=read_as,
         )
     for line in report.lines():
-        console.say(line)
-    console.answer(report.to_json())
+        console.print(line)
+    console.set_json(report.to_json())
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,8 +121,8 @@ def fetch_command(
     limit = round(published.max_download_mb * 1e6)
     report = fetch_day(wanted, chosen.data_root, published.fetch_url, limit, console.progress)
     for line in report.lines():
-        console.say(line)
-    console.answer(report.to_json())
+        console.print(line)
+    console.set_json(report.to_json())
 
 
 def _named_after(captures: tuple[Path, ...]) -> str:
@@ -197,15 +197,15 @@ def check_command(console: Console, days: NamedDays, folder: Path | None) -> Non
 
     folder = days.one(folder)
     report = check_day(DayFolder.at(folder))
-    console.answer(msgspec.to_builtins(report))
+    console.set_json(msgspec.to_builtins(report))
     for defect in report.defects:
         row = "" if defect.row is None else f":{defect.row}"
-        console.say(f"{defect.file}{row}: {defect.kind}: {defect.message}")
+        console.print(f"{defect.file}{row}: {defect.kind}: {defect.message}")
     sealed = "sealed" if report.sealed else "not sealed, so checked without hashes"
     gaps = f"{report.gaps} {noun(report.gaps, 'gap')} in the ledger"
-    console.say(f"{folder}: {sealed}; {report.covered_s:.1f} s covered, {gaps}")
+    console.print(f"{folder}: {sealed}; {report.covered_s:.1f} s covered, {gaps}")
     if not report.trades:
-        console.say(
+        console.print(
             "note: 0 trades: backtests fill only if the book moves through an order; calibrations have no trade flow"
         )
     if not report.ok:
@@ -224,13 +224,13 @@ def repair_command(console: Console, days: NamedDays, name: Name, folder: Path |
 
     folder, at_us = days.one(folder), now_us()
     repaired = repair_day(DayFolder.at(folder), name.run_id or f"repair_{run_stamp(at_us)}", at_us)
-    console.answer({**msgspec.to_builtins(repaired), "path": str(folder)})
+    console.set_json({**msgspec.to_builtins(repaired), "path": str(folder)})
     for line in repaired.repairs:
-        console.say(line)
+        console.print(line)
     after = repaired.after
     state = "repaired" if repaired.changed else "undamaged and not changed" if after.ok else "nothing could be repaired"
     gaps = f"{after.gaps} {noun(after.gaps, 'gap')} in the ledger"
-    console.say(f"{folder}: {state}; {after.covered_s:.1f} s covered, {gaps}")
+    console.print(f"{folder}: {state}; {after.covered_s:.1f} s covered, {gaps}")
     if not after.ok:
         first = after.defects[0]
         raise DataError(
@@ -262,11 +262,11 @@ def coverage_command(console: Console, named: NamedDays, damaged: DamagedDay, fo
             found.append(cover(folder))
             advance(size)
     days = [{**msgspec.to_builtins(one), "damaged": _named(harms)} for one, harms in zip(found, harmed, strict=True)]
-    console.answer({"days": days})
+    console.set_json({"days": days})
     for one, harms in zip(found, harmed, strict=True):
-        console.say(coverage_text(one))
+        console.print(coverage_text(one))
         for sentence in _named(harms):
-            console.say(f"  damaged   {sentence}")
+            console.print(f"  damaged   {sentence}")
 
 
 def _named(harmed: "Sequence[Harm]") -> list[str]:
@@ -322,11 +322,11 @@ def _export_parquet(console: Console, damaged: DamagedDay, day: "DayFolder", tar
     text_mb = sum(one.text_bytes for one in moved if one.rows is not None) / 1e6
     _print_files(console, moved)
     for sentence in harmed:
-        console.say(f"damaged: {sentence}")
-    console.say(f"read again: {rows:,} rows in {read_s:.2f} s, {text_mb / read_s:,.0f} MB of text per second")
-    console.say(str(target))
+        console.print(f"damaged: {sentence}")
+    console.print(f"read again: {rows:,} rows in {read_s:.2f} s, {text_mb / read_s:,.0f} MB of text per second")
+    console.print(str(target))
     files = [asdict(one) for one in moved]
-    console.answer({"files": files, "damaged": harmed, "rows": rows, "read_s": round(read_s, 4), "path": str(target)})
+    console.set_json({"files": files, "damaged": harmed, "rows": rows, "read_s": round(read_s, 4), "path": str(target)})
 
 
 def _export_hftbacktest(console: Console, damaged: DamagedDay, day: "DayFolder", target: Path) -> None:
@@ -337,14 +337,14 @@ def _export_hftbacktest(console: Console, damaged: DamagedDay, day: "DayFolder",
     with console.progress("export", len(tape)) as advance:
         done = export_hftbacktest(tape, target, advance)
     for sentence in (*tape.meta.warnings, *tape.meta.excluded):
-        console.say(f"warning: {sentence}")
-    console.say(f"{done.rows:,} rows of {done.events:,} events, {done.bytes / 1e6:,.2f} MB")
+        console.print(f"warning: {sentence}")
+    console.print(f"{done.rows:,} rows of {done.events:,} events, {done.bytes / 1e6:,.2f} MB")
     if done.split:
-        console.say(f"{done.split:,} events have a row for each side: their exchange times are out of order")
+        console.print(f"{done.split:,} events have a row for each side: their exchange times are out of order")
     if done.shift_us:
-        console.say(f"exchange times were moved back by {done.shift_us / 1000:,.3f} ms: none is after its receipt")
-    console.say(str(target))
-    console.answer({**asdict(done), "path": str(target), "warnings": list(tape.meta.warnings)})
+        console.print(f"exchange times were moved back by {done.shift_us / 1000:,.3f} ms: none is after its receipt")
+    console.print(str(target))
+    console.set_json({**asdict(done), "path": str(target), "warnings": list(tape.meta.warnings)})
 
 
 _PICTURE = click.Option(["--out"], type=_PATH, help="File, .svg or .html; default <OUT_ROOT>/inspect/…/<DAY>.svg.")
@@ -369,19 +369,19 @@ def inspect_command(
     try:
         tape = load_day(day, damaged=damaged.damaged)
     except NeverSynced as error:
-        console.say(f"warning: {error}")
+        console.print(f"warning: {error}")
     except BrokenFile as error:
         if not day.diffs.is_file() or day.diffs.stat().st_size:
             raise
-        console.say(f"warning: {error}")  # only trades
+        console.print(f"warning: {error}")  # only trades
     found = inspect_day(day, tape)
-    console.say("\n".join(found.lines()))
+    console.print("\n".join(found.lines()))
     target = None
     if tape is not None:
         target = out or results.out_root / "inspect" / day.symbol / f"{day.day}.svg"
         target.parent.mkdir(parents=True, exist_ok=True)
-        console.say(str(tape.plot().save(target)))
-    console.answer({**asdict(found), "path": str(target) if target else None})
+        console.print(str(tape.plot().save(target)))
+    console.set_json({**asdict(found), "path": str(target) if target else None})
 
 
 @command(arguments=[click.Argument(["folder"], type=_PATH, metavar="PARQUET_FOLDER"), _ROOT])
@@ -391,15 +391,15 @@ def import_parquet_command(console: Console, folder: Path, data_root: Path) -> N
 
     day, moved = import_day(folder, data_root)
     _print_files(console, moved)
-    console.say(str(day.path))
-    console.answer({"files": [asdict(one) for one in moved], "path": str(day.path)})
+    console.print(str(day.path))
+    console.set_json({"files": [asdict(one) for one in moved], "path": str(day.path)})
 
 
 def _print_files(console: Console, moved: "Sequence[Moved]") -> None:
     """Print each file with its rows and sizes."""
     for one in moved:
         if one.rows is not None:
-            console.say(
+            console.print(
                 f"{one.path:<48} {one.rows:>9,} rows  {one.text_bytes / 1e6:8.2f} MB of text, "
                 f"{one.file_bytes / 1e6:7.2f} MB as Parquet"
             )

@@ -41,7 +41,7 @@ def main(console: Console, out_root: Path) -> None:
     """
     common = {"SYMBOL": "SIMUSDT", "DAY": "20260105", "DATA_ROOT": str(out_root / "data"), "OUT_ROOT": str(out_root)}
     mm = _Commands(console, common)
-    console.say(f"$ export {' '.join(f'{name}={shlex.quote(value)}' for name, value in common.items())}")
+    console.print(f"$ export {' '.join(f'{name}={shlex.quote(value)}' for name, value in common.items())}")
     truth = _truth(mm)
     fit = mm.run("calibrate", "--method", "marks")
     fitted = {"FILL_PARAMS_FILE": _near(fit["path"]), **TERMS}
@@ -50,8 +50,8 @@ def main(console: Console, out_root: Path) -> None:
     forward = mm.run("walkforward", "--wf-train-window-min", "60", **TERMS)
     places = _places(truth, fit, forward) | {"all runs": str(out_root)}
     shown = [f"{name:<10}{place}" for name, place in places.items()]
-    console.say("\n".join(["", *_fit_lines(truth, fit), "", *_backtest_lines(drawn, printed, forward), "", *shown]))
-    console.answer(
+    console.print("\n".join(["", *_fit_lines(truth, fit), "", *_backtest_lines(drawn, printed, forward), "", *shown]))
+    console.set_json(
         {"truth": truth, "fit": fit, "poisson": drawn, "trade_cross": printed, "walkforward": forward, "places": places}
     )
 
@@ -67,7 +67,7 @@ class _Commands:
     def run(self, *words: str, **variables: str) -> Artefact:
         """Run a command and return its main artefact; if it fails, exit with its exit code."""
         shown = [f"{name}={shlex.quote(value)}" for name, value in variables.items()]
-        self.console.say(" ".join(["$", *shown, "mm", *words]))
+        self.console.print(" ".join(["$", *shown, "mm", *words]))
         done = subprocess.run(
             [sys.executable, "-m", "mm", *words, "--json"],
             env=self._environment | LEFT_OUT | self.common | variables,
@@ -89,7 +89,7 @@ def _truth(mm: _Commands) -> Artefact:
     """Return the truth of the synthetic day; the day of an earlier demo is reused."""
     kept = Path(mm.common["DATA_ROOT"], mm.common["SYMBOL"], mm.common["DAY"], "truth.json")
     if kept.exists():
-        mm.console.say(f"{kept.parent} exists from an earlier demo")
+        mm.console.print(f"{kept.parent} exists from an earlier demo")
         return dict(json.loads(kept.read_text(encoding="utf-8"))) | {"path": str(kept)}
     return mm.run("sim", "day", "--hours", str(HOURS), "--seed", "7", "--scenario", "poisson")
 

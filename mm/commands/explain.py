@@ -48,8 +48,8 @@ def main(console: Console, which: Which, name: str) -> None:
     text = explain(_tape(run, which, int(fill["recv_us"])), fill, orders, which.around, together, lagging=lagging)
     if lagging:
         text += "\n(this run uses exchange times: an event happens at the exchange before it is received)"
-    console.answer({"fill": fill, "orders": orders, "path": str(folder.resolve())})
-    console.say(f"fill {which.fill} of {len(fills)}: {text}")
+    console.set_json({"fill": fill, "orders": orders, "path": str(folder.resolve())})
+    console.print(f"fill {which.fill} of {len(fills)}: {text}")
 
 
 def _orders(folder: Path, symbol: str, order_id: str, run: Found) -> list[dict[str, str]]:

@@ -115,7 +115,7 @@ def score(console: Console, scored: Scored) -> None:
         later, why_not = unseen(moved, orders, truth, played, REFERENCE), None
     except FitError as error:
         later, why_not = {}, str(error)
-    console.answer(
+    console.set_json(
         {
             "orders": len(orders),
             "models": {model: asdict(one) for model, one in totals.items()},
@@ -126,11 +126,11 @@ def score(console: Console, scored: Scored) -> None:
             "path": str(log.resolve()),
         }
     )
-    console.say(
+    console.print(
         f"{name}: {len(orders)} virtual orders with a lifetime of {scored.queue_life_s:g} s; "
         f"{stated(first.true_filled, 100)} % of them would have been filled"
     )
-    console.say("\n".join(["", *lines(totals, places), "", *brier_lines(later, REFERENCE, why_not)]))
+    console.print("\n".join(["", *lines(totals, places), "", *brier_lines(later, REFERENCE, why_not)]))
 
 
 @command(Hazard)
@@ -156,8 +156,8 @@ def hazard(console: Console, hazarded: Hazard) -> None:
     path = hazarded.out_root / "fills" / hazarded.symbol / f"{hazarded.day}_queue_hazard.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     write_atomic(path, (json.dumps(content, indent=1) + "\n").encode())
-    console.answer({**content, "path": str(path)})
-    console.say("\n".join([f"{name}: {len(orders)} orders", "", *brier_lines(scores, REFERENCE), "", str(path)]))
+    console.set_json({**content, "path": str(path)})
+    console.print("\n".join([f"{name}: {len(orders)} orders", "", *brier_lines(scores, REFERENCE), "", str(path)]))
 
 
 def _plan(life: VirtualLife, passes: int) -> "OrderPlan":
@@ -178,12 +178,12 @@ def fit(console: Console, fitted: Fitted) -> None:
     day = fitted.day
     tape = _tape(fitted, fitted.data_root, fitted.symbol, day)
     found = fit_exponent(tape, life_us=fitted.life_us(), seed=fitted.seed)
-    console.answer({**asdict(found), "path": str((fitted.data_root / fitted.symbol / day).resolve())})
+    console.set_json({**asdict(found), "path": str((fitted.data_root / fitted.symbol / day).resolve())})
     if found.exponent is not None:
-        console.say(f"exponent = {found.exponent:.2f} ({found.low:.2f} to {found.high:.2f})   {found.status}")
-    console.say(f"{found.probes} of {found.cancellations} cancellations with a known arrival of the order")
+        console.print(f"exponent = {found.exponent:.2f} ({found.low:.2f} to {found.high:.2f})   {found.status}")
+    console.print(f"{found.probes} of {found.cancellations} cancellations with a known arrival of the order")
     if found.ahead_share is not None and found.predicted_share is not None:
-        console.say(
+        console.print(
             f"{100 * found.ahead_share:.1f} % of the cancelled lots were ahead in the queue; "
             f"the model with this exponent predicts {100 * found.predicted_share:.1f} %"
         )

@@ -31,7 +31,7 @@ def main(console: Console, fit: Fit, points: Path) -> None:
     note = dependent_rows(points)
     if note:
         found = replace(found, warnings=(*found.warnings, note))
-    console.say(found.summary())
-    console.answer({**found.to_json(), "path": str(points.resolve())})
+    console.print(found.summary())
+    console.set_json({**found.to_json(), "path": str(points.resolve())})
     if not found.usable:
         raise FitError(f"{points}: the fit is not usable ({found.status}: {found.reason})")

@@ -64,24 +64,24 @@ def main(console: Console, name: str | None) -> None:
     """
     found = list(every_model())
     if name is None:
-        console.answer({"models": [one.to_json() for one in found]})
+        console.set_json({"models": [one.to_json() for one in found]})
         for kind, title in KINDS.items():
-            console.say(f"{title}")
+            console.print(f"{title}")
             rows = [one for one in found if one.kind == kind]
             width = max(len(one.name) for one in rows)
             for one in rows:
-                console.say(f"  {one.name:<{width}}  {one.text}")
-            console.say("")
-        console.say("mm models NAME lists the parameters of a model.")
+                console.print(f"  {one.name:<{width}}  {one.text}")
+            console.print("")
+        console.print("mm models NAME lists the parameters of a model.")
         return
     chosen = [one for one in found if one.name == name]
     if not chosen:
         names = sorted({one.name for one in found})
         raise UnknownModel(f"there is no model {name!r}{closest(name, names)}; mm models lists them")
-    console.answer({"models": [one.to_json() for one in chosen]})
+    console.set_json({"models": [one.to_json() for one in chosen]})
     for one in chosen:
         for line in lines(one):
-            console.say(line)
+            console.print(line)
 
 
 KINDS: Mapping[str, str] = {

@@ -97,7 +97,7 @@ def fit_command(run: Run, day: Day, market: Market, prediction: PredictionTask, 
     run.summary = {key: content[key] for key in ("target", "model", "horizon", "usable", "hash")}
     run.summary["difference"] = content["score"]["difference"]
     for line in lines(Artefact(content, arrays, str(run.folder))):
-        run.say(line)
+        run.print(line)
     if not content["usable"]:
         raise FitError(f"{day.symbol} {day.label()}: {_why(content)}")
 
@@ -115,7 +115,7 @@ def score_command(run: Run, day: Day, market: Market, folder: Path) -> None:
     artefact = _read(run, folder)
     tapes = assemble.tapes(run, day, market)
     for note in _overlap_notes(artefact, tapes):
-        run.say(note)
+        run.print(note)
     with run.timing("score"):
         found = rescore(artefact, tapes)
     content = {**artefact.about, "path": str(folder), "score": found, "usable": beats(found)}
@@ -123,7 +123,7 @@ def score_command(run: Run, day: Day, market: Market, folder: Path) -> None:
     run.summary = {"score": found, "usable": content["usable"], "model": str(folder), "days": list(day.days())}
     run.path(SCORE).write_text(json.dumps(run.summary, indent=1) + "\n", encoding="utf-8")
     for line in score_lines(content):
-        run.say(line)
+        run.print(line)
     if not content["usable"]:
         raise FitError(f"{folder} on {day.symbol} {day.label()}: {_why(content)}")
 
@@ -143,7 +143,7 @@ def apply_command(run: Run, day: Day, market: Market, folder: Path) -> None:
     artefact = _read(run, folder)
     tapes = assemble.tapes(run, day, market)
     for note in _overlap_notes(artefact, tapes):
-        run.say(note)
+        run.print(note)
 
     def pieces() -> Iterator[Any]:
         with run.progress("events", sum(len(tape) for tape in tapes)) as step:
@@ -156,7 +156,7 @@ def apply_command(run: Run, day: Day, market: Market, folder: Path) -> None:
         rows, known = write_predictions(run.output(PREDICTIONS), artefact, pieces(), about)
     run.artefact = PREDICTIONS
     run.summary = {**about, "model_path": str(folder), "rows": rows, "known": known}
-    run.say(f"{rows:,} rows, {known:,} of them predicted")
+    run.print(f"{rows:,} rows, {known:,} of them predicted")
 
 
 @command(arguments=[FOLDER])
@@ -168,8 +168,8 @@ def show_command(console: Console, folder: Path) -> None:
     from mm.predict.artefact import MODEL, Artefact
 
     artefact = Artefact.read(folder)
-    console.answer({**artefact.about, "path": str((folder / MODEL).resolve())})
-    console.say("\n".join(lines(artefact)))
+    console.set_json({**artefact.about, "path": str((folder / MODEL).resolve())})
+    console.print("\n".join(lines(artefact)))
 
 
 def lines(artefact: "Artefact") -> list[str]:

@@ -26,15 +26,15 @@ def show(console: Console, words: tuple[str, ...]) -> None:
     """
     sections = _of_command(words) if words else {heading(group): knobs(group) for group in every_group()}
     values, sources, file = _effective({one.name: one for section in sections.values() for one in section}.values())
-    console.answer({name: {"value": values[name], "source": sources[name]} for name in values})
+    console.set_json({name: {"value": values[name], "source": sources[name]} for name in values})
     if file:
-        console.say(f"file {file}")
+        console.print(f"file {file}")
     for title, section in sections.items():
-        console.say(f"\n{title}")
+        console.print(f"\n{title}")
         for one in section:
             source = "" if sources[one.name] == "default" else f"  ({sources[one.name]})"
             text = "-" if values[one.name] is None else shown(values[one.name])
-            console.say(f"  {one.name} = {text}{source}")
+            console.print(f"  {one.name} = {text}{source}")
 
 
 def _of_command(words: tuple[str, ...]) -> dict[str, tuple[Knob, ...]]:
@@ -82,5 +82,5 @@ def completion(console: Console, shell: str) -> None:
     assert found is not None, shell
     script = found(click.Group("mm"), {}, "mm", _VARIABLE)
     text = (script.source_template % script.source_vars()).strip()  # not source(), which starts bash for its version
-    console.say(text)
-    console.answer({"shell": shell, "script": text})
+    console.print(text)
+    console.set_json({"shell": shell, "script": text})

@@ -51,10 +51,10 @@ def main(console: Console, drawn: Drawn, name: str) -> None:
     if path.resolve() == (redraw.run.folder / PAGE).resolve():
         _note_page(redraw.run)
     for note in redraw.notes:
-        console.say(f"note: {note}")
+        console.print(f"note: {note}")
     manifest = redraw.run.manifest
-    console.answer({"kind": manifest["kind"], "run_id": manifest["run_id"], "notes": redraw.notes, "path": str(path)})
-    console.say(str(path))
+    console.set_json({"kind": manifest["kind"], "run_id": manifest["run_id"], "notes": redraw.notes, "path": str(path)})
+    console.print(str(path))
 
 
 def _page(redraw: Redraw, path: Path) -> str:

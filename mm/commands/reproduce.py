@@ -77,9 +77,9 @@ def main(console: Console, where: Where, name: str, keep: bool, tolerance: float
     located = check_inputs(run, sources)
     if not trust:
         check_models(run, [os.getcwd(), *sys.path])
-    console.say(f"{' '.join(str(run.manifest[key]) for key in ('kind', 'symbol', 'day', 'run_id'))}  {run.folder}")
-    console.say(f"inputs   {len(located)} files, unchanged")
-    console.say(f"knobs    {_knobs(run)}")
+    console.print(f"{' '.join(str(run.manifest[key]) for key in ('kind', 'symbol', 'day', 'run_id'))}  {run.folder}")
+    console.print(f"inputs   {len(located)} files, unchanged")
+    console.print(f"knobs    {_knobs(run)}")
     command_name, variables = _variables(run, knob_files(run, located))
     with _scratch(keep) as scratch:
         words = [command_name, f"--data-root={sources.data_root}", f"--out-root={scratch}"]
@@ -89,12 +89,12 @@ def main(console: Console, where: Where, name: str, keep: bool, tolerance: float
         equal = _reproduced(found, near)
         kept = str(again.folder) if keep else None
         within = {path: {"difference": size, "at": place} for path, (size, place) in near.items()}
-        answer = {**found.answer(), "equal": equal, "within_tolerance": within, "kept": kept}
-        console.answer({**answer, "path": str(run.folder.resolve())})
+        answer = {**found.to_json(), "equal": equal, "within_tolerance": within, "kept": kept}
+        console.set_json({**answer, "path": str(run.folder.resolve())})
         for line in _lines(found, near, equal=equal):
-            console.say(line)
+            console.print(line)
         if kept:
-            console.say(kept)
+            console.print(kept)
         if not equal:
             raise Mismatch(_verdict(found, near))
 

@@ -37,8 +37,8 @@ def status(console: Console, place: SwitchPlace) -> None:
     Example: mm risk status --symbol BTCUSDT
     """
     switch = place.switch()
-    console.say(switch.line())
-    console.answer(switch.status())
+    console.print(switch.line())
+    console.set_json(switch.status())
 
 
 @command(
@@ -52,9 +52,9 @@ def kill(console: Console, place: SwitchPlace, reason: str) -> None:
     """
     switch = place.switch()
     if not switch.trigger(reason, now_us()):
-        console.say("already triggered; the earlier reason is kept")
-    console.say(switch.line())
-    console.answer(switch.status())
+        console.print("already triggered; the earlier reason is kept")
+    console.print(switch.line())
+    console.set_json(switch.status())
 
 
 @command(SwitchPlace)
@@ -65,6 +65,6 @@ def rearm(console: Console, place: SwitchPlace) -> None:
     """
     switch = place.switch()
     found = switch.rearm()
-    console.say(f"was not triggered: {switch.path}" if found is None else f"was triggered: {found.reason}")
-    console.say(switch.line())
-    console.answer(switch.status())
+    console.print(f"was not triggered: {switch.path}" if found is None else f"was triggered: {found.reason}")
+    console.print(switch.line())
+    console.set_json(switch.status())

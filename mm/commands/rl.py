@@ -53,8 +53,8 @@ def train(
     run.write_page(agent_page(training.agent, curve, run.about))
     run.summary = {"sha256": sha256, "episodes": len(training.returns)}
     if curve:
-        run.say(f"reward per episode: first {curve[0]:.6g}, last {curve[-1]:.6g}, {len(training.returns)} episodes")
-    run.say(f"{path}; compare it with other strategies: mm rl evaluate --model-path {path}")
+        run.print(f"reward per episode: first {curve[0]:.6g}, last {curve[-1]:.6g}, {len(training.returns)} episodes")
+    run.print(f"{path}; compare it with other strategies: mm rl evaluate --model-path {path}")
 
 
 @command(TrainedAgent, UnseenDays, Market, Execution, Account, Models, brief=(TrainedAgent, UnseenDays))
@@ -84,14 +84,14 @@ def evaluate(
     tapes = assemble.open_days(day, market, wanted.out_root / "tapes")
     assemble.warn_of_agent(console.log, trained.model_path, agent, execution, tapes)
     found = evaluated(agent, tapes, knobs)
-    console.answer(found)
-    console.say(f"{found['symbol']} {','.join(found['days'])}, {found['policies_tried']} policies")
-    console.say(f"{'policy':<20}{'PnL':>14}{'Sharpe':>9}{'deflated':>10}{'fills':>8}{'mean |q|':>12}")
+    console.set_json(found)
+    console.print(f"{found['symbol']} {','.join(found['days'])}, {found['policies_tried']} policies")
+    console.print(f"{'policy':<20}{'PnL':>14}{'Sharpe':>9}{'deflated':>10}{'fills':>8}{'mean |q|':>12}")
     for name, one in found["policies"].items():
         numbers = [f"{one['pnl_total']:>14.6g}", _cell(one["sharpe"], 9, 2), _cell(one["deflated_sharpe"], 10, 3)]
         held = _cell(one["inventory"]["abs_mean"], 12, 4)
-        console.say(f"{name:<20}{''.join(numbers)}{one['n_fills']:>8}{held}")
-    console.say(found["verdict"])
+        console.print(f"{name:<20}{''.join(numbers)}{one['n_fills']:>8}{held}")
+    console.print(found["verdict"])
 
 
 @command(Refereed, Account, brief=(Refereed,))
@@ -109,9 +109,9 @@ def referee(console: Console, refereed: Refereed, account: Account) -> None:
     found: dict[str, Any] = {"utility": brackets(PAPER, seeds), "seeds": seeds}
     closed, optimum = (found["utility"][name] for name in ("closed_form", "optimum"))
     for name, value in found["utility"].items():
-        console.say(f"{name:<14}{value:>10.3f}{value / closed:>9.4f}")
+        console.print(f"{name:<14}{value:>10.3f}{value / closed:>9.4f}")
     found |= _shares(console, refereed, seeds, closed, optimum)
-    console.answer(found)
+    console.set_json(found)
 
 
 def _shares(console: Console, refereed: Refereed, seeds: list[int], closed: float, optimum: float) -> dict[str, Any]:
@@ -121,7 +121,7 @@ def _shares(console: Console, refereed: Refereed, seeds: list[int], closed: floa
     from mm.rl.closed_form import PAPER, LearnedPolicy, Share, utility
 
     if find_spec("stable_baselines3") is None:
-        console.say(
+        console.print(
             "rl            no agent was trained: stable-baselines3 is not installed; pip install 'mm-research[rl]'"
         )
         return {"share": None}
@@ -136,8 +136,8 @@ def _shares(console: Console, refereed: Refereed, seeds: list[int], closed: floa
             shares.append(utility(PAPER, LearnedPolicy(PAPER, network.predict)) / closed)
             step(1)
     share, of_optimum = Share.of(shares), Share.of([one * closed / optimum for one in shares])
-    console.say(f"{'rl':<14}{share.mean * closed:>10.3f}{share.mean:>9.4f}  {share.text()}")
-    console.say(f"{'rl / optimum':<24}{of_optimum.mean:>9.4f}  {of_optimum.text()}")
+    console.print(f"{'rl':<14}{share.mean * closed:>10.3f}{share.mean:>9.4f}  {share.text()}")
+    console.print(f"{'rl / optimum':<24}{of_optimum.mean:>9.4f}  {of_optimum.text()}")
     return {**share.to_json(), "of_optimum": of_optimum.to_json()}
 
 

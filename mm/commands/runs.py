@@ -41,7 +41,7 @@ def list_command(console: Console, results: Results, kind: str | None, symbol: s
     """
     found, invalid = find_runs(results.out_root)
     runs = [run for run in found if _passes_filters(run, kind, symbol, day)]
-    console.answer(
+    console.set_json(
         {
             "runs": [{**_row(run), "digest": run.manifest["digest"], "found": headlines(run.manifest)} for run in runs],
             "others": [{"path": str(one.folder), "why": one.why} for one in invalid],
@@ -51,11 +51,11 @@ def list_command(console: Console, results: Results, kind: str | None, symbol: s
         found_text = [
             " ".join(f"{key}={shown(value)}" for key, value in headlines(run.manifest).items()) or "-" for run in runs
         ]
-        _say_table(console, [{**_row(run), "found": text} for run, text in zip(runs, found_text, strict=True)])
+        _print_table(console, [{**_row(run), "found": text} for run, text in zip(runs, found_text, strict=True)])
     else:
-        console.say(f"no runs below {results.out_root}" + (" pass the filters" if found else ""))
+        console.print(f"no runs below {results.out_root}" + (" pass the filters" if found else ""))
     for one in invalid:
-        console.say(f"{one.folder}: {one.why}")
+        console.print(f"{one.folder}: {one.why}")
 
 
 @command(Results, arguments=[click.Argument(["name"], metavar="RUN", shell_complete=run_ids)])
@@ -66,16 +66,16 @@ def show_command(console: Console, results: Results, name: str) -> None:
     """
     run = find_run(name, results.out_root)
     manifest = run.manifest
-    console.answer({**manifest, "path": str((run.folder / MANIFEST).resolve())})
-    console.say(
+    console.set_json({**manifest, "path": str((run.folder / MANIFEST).resolve())})
+    console.print(
         f"{manifest['kind']} {manifest['symbol']} {manifest['day']}  {manifest['run_id']}  {manifest['status']}"
     )
-    console.say(f"folder   {run.folder}")
+    console.print(f"folder   {run.folder}")
     log = run.log_file()
-    console.say(f"log      {log}" + ("" if log.is_file() else " (no longer exists)"))
-    console.say(f"time     {manifest['started_at']} to {manifest['finished_at']}")
-    console.say(f"version  {manifest['version']} {manifest['commit'] or ''}".rstrip())
-    console.say(f"digest   {manifest['digest']}")
+    console.print(f"log      {log}" + ("" if log.is_file() else " (no longer exists)"))
+    console.print(f"time     {manifest['started_at']} to {manifest['finished_at']}")
+    console.print(f"version  {manifest['version']} {manifest['commit'] or ''}".rstrip())
+    console.print(f"digest   {manifest['digest']}")
     # Nested values are in --json.
     single = {key: value for key, value in manifest["summary"].items() if not isinstance(value, dict | list)}
     for title, lines in (
@@ -86,7 +86,7 @@ def show_command(console: Console, results: Results, name: str) -> None:
         ("summary", [f"{key} = {shown(value)}" for key, value in single.items()]),
     ):
         if lines:
-            console.say("\n".join([title, *(f"  {line}" for line in lines)]))
+            console.print("\n".join([title, *(f"  {line}" for line in lines)]))
 
 
 _LOG = (
@@ -113,11 +113,11 @@ def log_command(console: Console, results: Results, name: str, level: str | None
     least = LEVELS.index((level or LEVELS[0]).upper())
     wanted = [line for line in text.splitlines() if (search or "").lower() in line.lower()]
     events = [one for one in map(_event, wanted) if LEVELS.index(str(one.get("level", "info")).upper()) >= least]
-    console.answer({"path": str(path.resolve()), "events": events})
+    console.set_json({"path": str(path.resolve()), "events": events})
     for one in events:
-        console.say(_event_line(one))
+        console.print(_event_line(one))
     if not events:
-        console.say(f"no matching line in {path}")
+        console.print(f"no matching line in {path}")
 
 
 def _event(line: str) -> dict[str, Any]:
@@ -154,10 +154,10 @@ def _row(run: Found) -> dict[str, str]:
     }
 
 
-def _say_table(console: Console, rows: Sequence[Mapping[str, str]]) -> None:
+def _print_table(console: Console, rows: Sequence[Mapping[str, str]]) -> None:
     widths = {name: max(len(name), *(len(row[name]) for row in rows)) for name in COLUMNS}
     for row in [{name: name for name in COLUMNS}, *rows]:
-        console.say("  ".join(row[name].ljust(widths[name]) for name in COLUMNS).rstrip())
+        console.print("  ".join(row[name].ljust(widths[name]) for name in COLUMNS).rstrip())
 
 
 def _knob_lines(manifest: dict[str, Any]) -> list[str]:
@@ -185,9 +185,9 @@ def diff_command(console: Console, results: Results, first: str, second: str) ->
     Example: mm runs diff base wide
     """
     found = compare(find_run(first, results.out_root), find_run(second, results.out_root))
-    console.answer(found.answer())
+    console.set_json(found.to_json())
     for line in found.lines():
-        console.say(line)
+        console.print(line)
 
 
 _OUT = click.Option(["--out"], metavar="FILE", help="File of the page, instead of one in OUT_ROOT.")
@@ -207,13 +207,13 @@ def compare_command(console: Console, results: Results, first: str, second: str,
     pair = [_beside(find_run(name, results.out_root)) for name in (first, second)]
     path = Path(out) if out else results.out_root / "compare" / f"{pair[0].name}_{pair[1].name}.html"
     _write_page(path, two_runs_page(*pair))
-    console.answer({"runs": [one.name for one in pair], "path": str(path.resolve())})
+    console.set_json({"runs": [one.name for one in pair], "path": str(path.resolve())})
     rows = [("", pair[0].name, pair[1].name, "difference"), *compared([one.summary for one in pair])]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for name, *values in rows:
         cells = (f"{value:>{width}}" for value, width in zip(values, widths[1:], strict=True))
-        console.say("  ".join([f"{name:<{widths[0]}}", *cells]))
-    console.say(str(path))
+        console.print("  ".join([f"{name:<{widths[0]}}", *cells]))
+    console.print(str(path))
 
 
 def _beside(run: Found) -> "ComparedRun":
@@ -247,8 +247,8 @@ def index_command(console: Console, results: Results, out: str | None) -> None:
         link = quote(Path(os.path.relpath(page, path.parent)).as_posix()) if page.is_file() else None
         listed.append(Listing([str(run.manifest[name]) for name in COLUMNS[:6]], link, headlines(run.manifest)))
     _write_page(path, index_page(listed, str(results.out_root)))
-    console.answer({"runs": len(listed), "path": str(path.resolve())})
-    console.say(str(path))
+    console.set_json({"runs": len(listed), "path": str(path.resolve())})
+    console.print(str(path))
 
 
 def _write_page(path: Path, html: str) -> None:

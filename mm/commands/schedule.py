@@ -119,7 +119,7 @@ def walkforward(
     with run.timing("write"):
         run.write_page(page(run.partial, run.about, run=columns))
     run.summary = {**run.summary, "walkforward": forward}
-    run.say(text_of(result.summary))
+    run.print(text_of(result.summary))
 
 
 def study_days(
@@ -143,7 +143,7 @@ def study_days(
     calibrator, notes = calibrator_of(tapes, plan, config, rules, keep=known.played, held=DAYS_HELD)
     choice = calibrator.reference_choice
     for note in filter(None, (*notes, choice and choice.why)):
-        run.say(f"note: first training window: {note}")
+        run.print(f"note: first training window: {note}")
     with run.progress("windows", len(plan.over(calibrator.days))) as step:
         return study(calibrator, plan, fallback, known.value, step)
 
@@ -175,9 +175,9 @@ def write_study(run: Run, studied: "Study") -> int:
         "mean_wait": clock["mean_wait"],
         "calib_deltas": list(studied.deltas) or None,
     }
-    run.say(f"{len(segments)} segments, {usable} usable")
+    run.print(f"{len(segments)} segments, {usable} usable")
     for line in lines(found):
-        run.say(line)
+        run.print(line)
     if studied.schedule.clustering is not None:
-        run.say(f"note: first training window: {sentence(studied.schedule.clustering)}")
+        run.print(f"note: first training window: {sentence(studied.schedule.clustering)}")
     return usable

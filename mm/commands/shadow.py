@@ -210,8 +210,8 @@ async def _live(run: Run, parts: "Parts", knobs: "PaperKnobs", env: _Env, day: D
     finally:
         grid.cancel()
     for report in recording.reports:
-        run.say(report.line())
-        run.say(report.path)
+        run.print(report.line())
+        run.print(report.path)
     known = replace(terms, rows_run_id=follower.rows_run_id, end_us=follower.end_us, killed=follower.killed)
     regridded = grid.result() if grid.done() else None
     return _LiveRun(known, play, follower, recording.reason, regridded)
@@ -282,8 +282,8 @@ def _finish(run: Run, live: _LiveRun, knobs: "PaperKnobs", day: Day) -> None:
     run.output(RECONCILE, digest=False)
     run.write_page(page(result.summary, columns_of(result), run.about, [found.text()]))
     run.log.info("shadow_reconciled", same=found.same, decisions=found.decisions, equal=found.equal, **found.lag_us)
-    run.say(text_of(result.summary))
-    run.say(found.text())
+    run.print(text_of(result.summary))
+    run.print(found.text())
 
 
 def _named(knobs: "PaperKnobs") -> dict[str, Path]:
@@ -337,8 +337,8 @@ def reconcile(console: Console, places: ShadowPlaces, name: str, trust: bool) ->
     strategy = PaperKnobs(market, execution, account, _group(run, Models), _group(run, Risk))
     data_root = places.data_root or Path(run.knob("data_root") or "data")
     found, _ = compare_with_replay(terms, _with_copies(strategy, run.folder), data_root, run.folder)
-    console.answer({**found.to_json(), "path": str(run.folder.resolve())})
-    console.say(found.text())
+    console.set_json({**found.to_json(), "path": str(run.folder.resolve())})
+    console.print(found.text())
     if not found.same:
         raise Mismatch(f"{run.folder}: differs from the replay; the first difference: {_difference(found)}")
 

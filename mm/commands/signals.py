@@ -33,16 +33,16 @@ def list_command(console: Console) -> None:
     from mm.signals.families import SIGNALS, listed
 
     rows = list(listed(SIGNALS.families))
-    console.answer({"signals": rows})
+    console.set_json({"signals": rows})
     width = max(len(row["name"]) for row in rows)
     units = max(len(row["unit"]) for row in rows)
     for group in dict.fromkeys(row["group"] for row in rows):
-        console.say(group)
+        console.print(group)
         for row in (row for row in rows if row["group"] == group):
-            console.say(f"  {row['name']:<{width}}  {row['unit']:<{units}}  {row['formula']}")
+            console.print(f"  {row['name']:<{width}}  {row['unit']:<{units}}  {row['formula']}")
             source = "" if row["source"] == "definition" else f"; {row['source']}"
             usual = ", ".join(row["usual"]) or "only by name"
-            console.say(f"  {'':<{width}}  {'':<{units}}  default: {usual}{source}")
+            console.print(f"  {'':<{width}}  {'':<{units}}  default: {usual}{source}")
 
 
 @runner("signals", Day, Market, SignalColumns, brief=(Day, SignalColumns))
@@ -68,7 +68,7 @@ def compute_command(run: Run, day: Day, market: Market, columns: SignalColumns) 
             fits = {tape.days[0]: assemble.micro_price_before(run, day, market, tape, run.tapes) for tape in tapes}
     for first, fit in fits.items():
         if fit is None:
-            run.say(f"note: {first}: micro_price is null: there is no earlier day to fit it on")
+            run.print(f"note: {first}: micro_price is null: there is no earlier day to fit it on")
     rows = 0
 
     def pieces() -> "Iterator[SignalRows]":
@@ -85,7 +85,7 @@ def compute_command(run: Run, day: Day, market: Market, columns: SignalColumns) 
         known = write_signals(run.output(COLUMNS), names, pieces(), about)
     run.artefact = COLUMNS
     run.summary = {**about, "rows": rows, "known": known}
-    run.say(f"{rows:,} rows of {len(names)} signals")
+    run.print(f"{rows:,} rows of {len(names)} signals")
 
 
 def names_of(columns: SignalColumns) -> tuple[str, ...]:
@@ -151,9 +151,9 @@ def score_command(run: Run, day: Day, market: Market, columns: SignalColumns) ->
         "best_rho": best and best.rho,
     }
     width = max(len(name) for name in by_name)
-    run.say(" " * width + "".join(f"{f'{one:g} s':>9}" for one in HORIZONS_S))
+    run.print(" " * width + "".join(f"{f'{one:g} s':>9}" for one in HORIZONS_S))
     for name, scores in by_name.items():
-        run.say(f"{name:<{width}}" + "".join(_cell(one) for one in scores))
+        run.print(f"{name:<{width}}" + "".join(_cell(one) for one in scores))
 
 
 def page(by_name: "Mapping[str, Sequence[SignalScore]]", content: "Mapping[str, Any]", about: "About") -> str:

@@ -38,8 +38,8 @@ def init(console: Console, results: Results, stores: StateStores) -> None:
     for backend in stores.backends(results.out_root):
         with _connected(backend):
             places.append(backend.place)
-            console.say(f"{backend.place}: ready")
-    console.answer({"stores": places})
+            console.print(f"{backend.place}: ready")
+    console.set_json({"stores": places})
 
 
 @command(Results, StateStores, arguments=[_ONE])
@@ -67,8 +67,8 @@ def rebuild(console: Console, results: Results, stores: StateStores, symbol: str
                 backend.forget(name)
                 rows = bring_up(backend, audit_folder(results.out_root, name), name)
                 done.append({"store": backend.place, "symbol": name, "rows": rows})
-                console.say(f"{backend.place}: {name} rebuilt from {rows} rows of its audit logs")
-    console.answer({"rebuilt": done})
+                console.print(f"{backend.place}: {name} rebuilt from {rows} rows of its audit logs")
+    console.set_json({"rebuilt": done})
 
 
 @command(Results, StateStores, arguments=_SHOW)
@@ -83,13 +83,13 @@ def show(
     name = symbol.upper() if symbol else None
     with _connected(backend):
         tables = {one: backend.read(one, name) for one in ([table] if table else SHOWN)}
-    console.answer({"store": backend.place, **tables})
+    console.set_json({"store": backend.place, **tables})
     if table:
-        _say(console, table, tables[table])
+        _print(console, table, tables[table])
         return
-    _say(console, "positions", tables["positions"])
-    _say(console, "open orders", [row for row in tables["orders"] if row["status"] in _OPEN])
-    _say(console, "last fills", sorted(tables["fills"], key=lambda row: int(row["us"]))[-last:] if last else [])
+    _print(console, "positions", tables["positions"])
+    _print(console, "open orders", [row for row in tables["orders"] if row["status"] in _OPEN])
+    _print(console, "last fills", sorted(tables["fills"], key=lambda row: int(row["us"]))[-last:] if last else [])
 
 
 @contextmanager
@@ -101,12 +101,12 @@ def _connected(backend: "StateBackend") -> Iterator[None]:
         backend.close()
 
 
-def _say(console: Console, title: str, rows: Sequence[dict[str, Any]]) -> None:
+def _print(console: Console, title: str, rows: Sequence[dict[str, Any]]) -> None:
     """Print rows as a table below a title."""
-    console.say(f"{title}: {len(rows)}")
+    console.print(f"{title}: {len(rows)}")
     if not rows:
         return
     texts = [{name: "" if value is None else str(value) for name, value in row.items()} for row in rows]
     widths = {name: max(len(name), *(len(row[name]) for row in texts)) for name in texts[0]}
     for row in [{name: name for name in widths}, *texts]:
-        console.say("  " + "  ".join(row[name].ljust(width) for name, width in widths.items()).rstrip())
+        console.print("  " + "  ".join(row[name].ljust(width) for name, width in widths.items()).rstrip())

@@ -39,10 +39,10 @@ def list_command(console: Console, results: Results) -> None:
     folder = results.out_root / FOLDER
     days = kept_days(folder)
     total = sum(one.size for one in days)
-    console.answer({"path": str(folder.resolve()), "bytes": total, "tapes": [_row(one) for one in days]})
+    console.set_json({"path": str(folder.resolve()), "bytes": total, "tapes": [_row(one) for one in days]})
     for line in _lines(days):
-        console.say(line)
-    console.say(f"{len(days)} tapes, {total / _MB:,.1f} MB, in {folder}")
+        console.print(line)
+    console.print(f"{len(days)} tapes, {total / _MB:,.1f} MB, in {folder}")
 
 
 @command(Results, arguments=_PRUNE)
@@ -67,11 +67,11 @@ def prune_command(
         _remove(console, gone)
     freed, total = (sum(one.size for one in several) for several in (gone, days))
     answer = {"path": str(folder.resolve()), "dry_run": dry_run, "freed_bytes": freed, "bytes": total - freed}
-    console.answer({**answer, "removed": [_row(one) for one in gone]})
+    console.set_json({**answer, "removed": [_row(one) for one in gone]})
     for line in _lines(gone):
-        console.say(line)
+        console.print(line)
     done, left = "would be removed" if dry_run else "removed", total - freed
-    console.say(
+    console.print(
         f"{len(gone)} of {len(days)} tapes {done}, {freed / _MB:,.1f} MB; {left / _MB:,.1f} MB left in {folder}"
     )
 

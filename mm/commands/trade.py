@@ -124,7 +124,7 @@ def _at_interface(run: Run, day: Day, trading: Trading, strategy: "PaperKnobs", 
     symbol = day.symbol
     end, times = asyncio.run(InterfaceTrade(run, day, at, strategy, SteadyClock()).trade(signals))
     _write(run, end, symbol)
-    run.say(times.line())
+    run.print(times.line())
     if end.killed_for is not None:
         raise Incomplete(f"{symbol} was {end.why}; all orders are cancelled", KILLED)
 
@@ -177,8 +177,8 @@ def _write(run: Run, end: "TradeEnd", symbol: str) -> None:
     decisions, name = decisions_of(journal), decisions_name(symbol)
     rows = write_decisions(run.path(name), decisions, end.lags.of(decisions).tolist(), grid)
     run.output(name, rows, digest=False)
-    run.say(text_of(result.summary))
-    run.say(f"{len(fills)} fills; trading ended: {end.reason}")
+    run.print(text_of(result.summary))
+    run.print(f"{len(fills)} fills; trading ended: {end.reason}")
 
 
 def _raise(end: "TradeEnd", symbol: str) -> None:

@@ -414,8 +414,8 @@ class TradeRun:
         await asyncio.wait({recorded, orders})
         orders.result()
         for report in recording.reports:
-            self._run.say(report.line())
-            self._run.say(report.path)
+            self._run.print(report.line())
+            self._run.print(report.path)
         error = recorded.exception()
         if is_of_disk(error):
             return reason, error

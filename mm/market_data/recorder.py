@@ -93,8 +93,8 @@ class _Monitored:
     def report(self, console: Console) -> dict[str, Any]:
         """Print the report of each day, and return it."""
         for report in self._recording.reports:
-            console.say(report.line())
-            console.say(report.path)
+            console.print(report.line())
+            console.print(report.path)
         days = [report.to_json() for report in self._recording.reports]
         return {"symbol": self._symbol, "days": days, "path": days[-1]["path"] if days else None}
 
@@ -117,7 +117,7 @@ def _record(console: Console, source: Source, market: BinanceMarket, recorder: R
     try:
         _until_signal(watched.run(), lambda number: watched.stop(number.name))
     finally:
-        console.answer(watched.report(console))
+        console.set_json(watched.report(console))
 
 
 def _record_several(console: Console, source: Source, market: BinanceMarket, recorder: Recorder, name: Name) -> None:
@@ -153,9 +153,9 @@ def _print_status(console: Console, source: Source) -> None:
         alive = is_running(report, socket.gethostname(), process_exists)
         trouble = trouble_of(report, at_us, alive=alive)
         answers[symbol] = {**msgspec.to_builtins(report), "alive": alive, "trouble": trouble}
-        console.say(health_text(report, at_us, trouble))
+        console.print(health_text(report, at_us, trouble))
         troubles += [f"{symbol}: {trouble}"] if trouble else []
-    console.answer(answers.get(source.symbol, {"symbols": answers}))
+    console.set_json(answers.get(source.symbol, {"symbols": answers}))
     if troubles:
         raise DataError("; ".join(troubles))
 
@@ -204,7 +204,7 @@ def _end(console: Console, ended: dict[str, Any], codes: dict[str, int]) -> None
     """Print the result of each symbol; raises RecordersFailed if one has failed."""
     from mm.market_data.supervisor import worst
 
-    console.answer({"symbols": ended, "codes": codes})
+    console.set_json({"symbols": ended, "codes": codes})
     if worst(codes):
         failed = ", ".join(f"{symbol} (exit {code})" for symbol, code in codes.items() if code)
         raise RecordersFailed(f"{failed} failed; see the error line of each above", worst(codes))

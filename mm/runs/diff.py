@@ -64,7 +64,7 @@ class FileDifference:
         more = [f"… and {len(self.parts) - MOST_KEYS} more"] if len(self.parts) > MOST_KEYS else []
         return [f"{self.differing} values differ", *(f"  {part}" for part in parts + more)]
 
-    def answer(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, Any]:
         """Return it as JSON values."""
         parts = [{"row": part.row, "column": part.column, "values": list(part.values)} for part in self.parts]
         return {"parts": parts, "differing": self.differing, "rows": self.rows and list(self.rows)}
@@ -187,9 +187,9 @@ class OutputDifference:
         first, *more = self.detail.lines() if self.detail else [self.why]
         return [f"{self.path}: {first}", *more]
 
-    def answer(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, Any]:
         """Return it as JSON values."""
-        detail = self.detail.answer() if self.detail else None
+        detail = self.detail.to_json() if self.detail else None
         return {"path": self.path, "why": self.why, "counts": self.counts, "detail": detail}
 
 
@@ -263,7 +263,7 @@ class Comparison:
             if lines:
                 yield "\n".join([title, *(f"  {line}" for line in lines)])
 
-    def answer(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, Any]:
         """Return it as JSON values."""
         return {
             "equal": self.equal,
@@ -276,7 +276,7 @@ class Comparison:
                 for knob in self.knobs
             },
             "inputs": list(self.inputs),
-            "outputs": [output.answer() for output in self.outputs],
+            "outputs": [output.to_json() for output in self.outputs],
             "numbers": {name: list(pair) for name, pair in self.numbers().items()},
         }
 

@@ -176,9 +176,9 @@ class Run:
             key = f"{name}_s"
             self.timings[key] = round(self.timings.get(key, 0.0) + time.perf_counter() - before, 4)
 
-    def say(self, text: str) -> None:
+    def print(self, text: str) -> None:
         """Print *text* for users; the path of the main output is always printed at the end."""
-        self._console.say(text)
+        self._console.print(text)
 
     def progress(self, label: str, total: int) -> AbstractContextManager[Callable[[int], None]]:
         """Show a progress bar of *total* steps on a terminal; yield a function that advances it by n steps."""
@@ -203,15 +203,15 @@ class Run:
         # Last: a run killed before this point can be resumed; one killed here is complete.
         remove(self.folder / CHECKPOINT, ignore_errors=True)
         if self._console.as_json:
-            self._console.answer(self._answer(manifest))
-        self.say(str(self.folder / (self.artefact or "")))
+            self._console.set_json(self._answer(manifest))
+        self.print(str(self.folder / (self.artefact or "")))
         self.log.info("run_finished", status=status, **self.timings)
         self._close()
 
     def _name_excluded(self) -> None:
         """Add the excluded data to each JSON output of the run, and print it."""
         for sentence in self._excluded:
-            self.say(f"excluded: {sentence}")
+            self.print(f"excluded: {sentence}")
         outputs = (self.partial / output.path for output in self._outputs()) if self._excluded else ()
         for path in [path for path in outputs if path.suffix == ".json"]:
             content = json.loads(path.read_text(encoding="utf-8"))

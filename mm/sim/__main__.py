@@ -81,11 +81,11 @@ def day(console: Console, simulated: SimulatedDays, flags: object) -> None:
             before = "replaced, " if folder.path.exists() else ""
             truth = make_day(folder, scenario, session, advance)
             truths.append(truth | {"path": str(folder.path / TRUTH)})
-            console.say(
+            console.print(
                 f"{folder.path}: {before}{truth['depth_messages']:,} depth messages, {truth['trades']:,} trades"
             )
     whole_path = str(simulated.data_root / simulated.symbol)
-    console.answer(truths[0] if len(truths) == 1 else {"days": truths, "path": whole_path})
+    console.set_json(truths[0] if len(truths) == 1 else {"days": truths, "path": whole_path})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -223,8 +223,8 @@ def as2008(console: Console, paper: PaperOptions) -> None:
                 rows.append(row(market, strategy, paths=paper.paths, seed=paper.seed, workers=workers))
                 advance(1)
     for line in text(rows):
-        console.say(line)
-    console.answer({"rows": [one.to_json() for one in rows]})
+        console.print(line)
+    console.set_json({"rows": [one.to_json() for one in rows]})
 
 
 main = Program("mm sim", "Run simulated markets.", COMMANDS)

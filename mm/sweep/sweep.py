@@ -251,11 +251,11 @@ def write(
 
 
 def _print(run: Run, found: SweepFindings, record: SelectionBias, work: Work) -> None:
-    run.say(f"{len(found.points)} points, {work.played} played, {work.reused} reused")
+    run.print(f"{len(found.points)} points, {work.played} played, {work.reused} reused")
     for line in (*table(found), *footer_lines(found, record)):
-        run.say(line)
+        run.print(line)
     if (best := found.content["best"]) is not None:
-        run.say(join(work.command(best["point"])))
+        run.print(join(work.command(best["point"])))
 
 
 def keep(run: Run, work: Work, found: SweepFindings, sweep: Sweep) -> None:

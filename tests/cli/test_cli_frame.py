@@ -241,8 +241,8 @@ def test_unusable_fit_is_printed_and_exits_with_4():
 @command(Results, arguments=[click.Argument(["number"], type=int)])
 def halve(console: Console, results: Results, number: int) -> None:
     """Halve a number that is even."""
-    console.say(f"{results.out_root}: {number // 2}")
-    console.answer({"half": number // 2})
+    console.print(f"{results.out_root}: {number // 2}")
+    console.set_json({"half": number // 2})
     if number % 2:
         raise errors.DataError(f"{number} is odd")
     if number == 0:
@@ -277,7 +277,7 @@ def test_command_may_take_the_output_knobs_itself():
 
     @command(Output)
     def main(console: Console, output: Output) -> None:
-        console.say(f"{output.run_id} {output.log_level}")
+        console.print(f"{output.run_id} {output.log_level}")
 
     assert call(main, RUN_ID="r", LOG_LEVEL="debug").stdout == "r DEBUG\n"
 
@@ -340,7 +340,7 @@ class Many:
 @command(Many)
 def many(console: Console, many: Many) -> None:
     """Print the given value."""
-    console.say(many.grid)
+    console.print(many.grid)
 
 
 def test_repeated_flag_is_joined_and_its_variable_is_one_text():
@@ -376,13 +376,13 @@ def test_incomplete_run_is_kept_and_exits_with_the_code_of_its_error():
 @command(Results)
 def own(console: Console, results: Results) -> None:
     """Say where results go."""
-    console.say(f"own {results.out_root}")
+    console.print(f"own {results.out_root}")
 
 
 @command(arguments=[click.Argument(["name"])])
 def other(console: Console, name: str) -> None:
     """Say a name."""
-    console.say(f"other {name}")
+    console.print(f"other {name}")
 
 
 @pytest.fixture

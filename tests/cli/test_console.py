@@ -15,8 +15,8 @@ from mm.cli.console import Console, Log, clock_text, interruptible, write_line
 def test_stdout_without_json_contains_only_say_lines(capsys):
     """Results are text unless a script requests JSON."""
     console = Console(as_json=False, level="INFO")
-    console.say("A = 1")
-    console.answer({"A": 1})
+    console.print("A = 1")
+    console.set_json({"A": 1})
     console.close()
     assert capsys.readouterr().out == "A = 1\n"
 
@@ -24,8 +24,8 @@ def test_stdout_without_json_contains_only_say_lines(capsys):
 def test_stdout_with_json_is_one_object(capsys):
     """A script may parse all of stdout or its last line."""
     console = Console(as_json=True, level="INFO")
-    console.say("A = 1")
-    console.answer({"A": 1})
+    console.print("A = 1")
+    console.set_json({"A": 1})
     console.close()
     assert json.loads(capsys.readouterr().out) == {"A": 1}
 
@@ -39,7 +39,7 @@ def test_no_json_is_printed_without_an_answer(capsys):
 def test_nan_in_an_answer_raises_value_error():
     """An undefined value is null, with its reason."""
     console = Console(as_json=True, level="INFO")
-    console.answer({"A": float("nan")})
+    console.set_json({"A": float("nan")})
     with pytest.raises(ValueError, match="JSON compliant"):
         console.close()
 
@@ -244,9 +244,9 @@ def test_lines_printed_during_progress_appear_above_the_bar(capsys, monkeypatch)
     console = Console(as_json=False, level="INFO")
     with console.progress("play", 4) as advance:
         advance(2)
-        console.say("PnL 1.0")
+        console.print("PnL 1.0")
         console.log.info("half", done=2)
-    console.say("end")
+    console.print("end")
     out, err = capsys.readouterr()
     assert out == "PnL 1.0\nend\n"
     console.close()

@@ -154,7 +154,7 @@ def test_main_output_is_printed_at_the_end(capsys):
     plan = Plan("backtest", None, Day(symbol="BTCUSDT", day="20251216"), Output(run_id="s"), {})
     with new_run(plan, console) as run:
         leave_files(run)
-        run.say("not for scripts")
+        run.print("not for scripts")
     console.close()
     assert json.loads(capsys.readouterr().out) == {
         "pnl_total": 1.5,

@@ -19,7 +19,7 @@ from mm.numbers import noun
 
 if TYPE_CHECKING:
     from mm.dayfolder.layout import DayFolder
-    from mm.dayfolder.seal import Harm
+    from mm.dayfolder.seal import AlteredFile
     from mm.formats.day_parquet import Moved
 
 _PATH = click.Path(path_type=Path)
@@ -254,23 +254,23 @@ def coverage_command(console: Console, named: NamedDays, damaged: DamagedDay, fo
     from mm.dayfolder.layout import DayFolder
     from mm.dayfolder.seal import require_sealed
 
-    found, harmed, folders = [], [], named.folders(folders)
+    found, altered, folders = [], [], named.folders(folders)
     sizes = [sum(file.stat().st_size for file in folder.rglob("*") if file.is_file()) for folder in folders]
     with console.progress("coverage", sum(sizes)) as advance:
         for folder, size in zip(map(DayFolder.at, folders), sizes, strict=True):
-            harmed.append(require_sealed(folder, damaged=damaged.damaged))
+            altered.append(require_sealed(folder, damaged=damaged.damaged))
             found.append(cover(folder))
             advance(size)
-    days = [{**msgspec.to_builtins(one), "damaged": _named(harms)} for one, harms in zip(found, harmed, strict=True)]
+    days = [{**msgspec.to_builtins(one), "damaged": _named(files)} for one, files in zip(found, altered, strict=True)]
     console.set_json({"days": days})
-    for one, harms in zip(found, harmed, strict=True):
+    for one, files in zip(found, altered, strict=True):
         console.print(coverage_text(one))
-        for sentence in _named(harms):
+        for sentence in _named(files):
             console.print(f"  damaged   {sentence}")
 
 
-def _named(harmed: "Sequence[Harm]") -> list[str]:
-    return [f"{path.name}: {what}" for path, what, _ in harmed]
+def _named(altered: "Sequence[AlteredFile]") -> list[str]:
+    return [f"{path.name}: {what}" for path, what, _ in altered]
 
 
 _FORM = click.Option(
@@ -314,19 +314,19 @@ def _export_parquet(console: Console, damaged: DamagedDay, day: "DayFolder", tar
     from mm.dayfolder.seal import require_sealed
     from mm.formats.day_parquet import export_day, read_again
 
-    harmed = _named(require_sealed(day, damaged=damaged.damaged))
+    broken = _named(require_sealed(day, damaged=damaged.damaged))
     moved = export_day(day, target)
     began = time.perf_counter()
     rows = read_again(target)
     read_s = time.perf_counter() - began
     text_mb = sum(one.text_bytes for one in moved if one.rows is not None) / 1e6
     _print_files(console, moved)
-    for sentence in harmed:
+    for sentence in broken:
         console.print(f"damaged: {sentence}")
     console.print(f"read again: {rows:,} rows in {read_s:.2f} s, {text_mb / read_s:,.0f} MB of text per second")
     console.print(str(target))
     files = [asdict(one) for one in moved]
-    console.set_json({"files": files, "damaged": harmed, "rows": rows, "read_s": round(read_s, 4), "path": str(target)})
+    console.set_json({"files": files, "damaged": broken, "rows": rows, "read_s": round(read_s, 4), "path": str(target)})
 
 
 def _export_hftbacktest(console: Console, damaged: DamagedDay, day: "DayFolder", target: Path) -> None:

@@ -13,7 +13,7 @@ from mm.dayfolder.manifest import FileEntry, Manifest, is_passing, read_manifest
 from mm.errors import BrokenFile
 
 
-class Harm(NamedTuple):
+class AlteredFile(NamedTuple):
     """A file that differs from the sealed manifest.
 
     Attributes:
@@ -27,7 +27,7 @@ class Harm(NamedTuple):
     entry: FileEntry | None
 
 
-class FilesInReading:
+class FileHashes:
     """Files that another thread reads and hashes, so that the comparison need not read them again.
 
     Args:
@@ -51,32 +51,32 @@ class FilesInReading:
         return found[1] if found and found[0] == size else None
 
 
-NO_READING = FilesInReading(())
+NO_HASHES = FileHashes(())
 
 
-def harms(folder: DayFolder, verified: VerifiedFiles | None = None, reading: FilesInReading = NO_READING) -> list[Harm]:
-    """Return the files of *folder* that differ from its manifest; empty if it is not sealed.
+def altered(day: DayFolder, verified: VerifiedFiles | None = None, hashes: FileHashes = NO_HASHES) -> list[AlteredFile]:
+    """Return the files of *day* that differ from its manifest; empty if it is not sealed.
 
     Sizes and hashes are compared, once for the same identities of all files if *verified* is given; those of files
-    in *reading* are taken from there.
+    in *hashes* are taken from there.
 
     Raises:
         BrokenFile: If the manifest cannot be read.
     """
-    manifest = read_manifest(folder)
+    manifest = read_manifest(day)
     if manifest is None or not manifest.sealed:
         return []
-    found: list[Harm] = []
+    found: list[AlteredFile] = []
 
     def whole() -> bool:
-        found.extend(_differing(folder, manifest, reading))
+        found.extend(_differing(day, manifest, hashes))
         return not found
 
-    claim = _claim(folder, manifest) if verified else None
+    claim = _claim(day, manifest) if verified else None
     if verified is None or claim is None:
         whole()
     else:
-        verified.verified_once(folder.manifest, claim, whole)
+        verified.verified_once(day.manifest, claim, whole)
     return found
 
 
@@ -85,10 +85,10 @@ def require_sealed(
     *,
     damaged: bool = False,
     verified: VerifiedFiles | None = None,
-    reading: FilesInReading = NO_READING,
-) -> list[Harm]:
-    """Return `harms`; raises BrokenFile if there are any, unless *damaged* days are accepted."""
-    found = harms(folder, verified, reading)
+    hashes: FileHashes = NO_HASHES,
+) -> list[AlteredFile]:
+    """Return `altered`; raises BrokenFile if there are any, unless *damaged* days are accepted."""
+    found = altered(folder, verified, hashes)
     if found and not damaged:
         path, what, _ = found[0]
         more = f", and {len(found) - 1} more files differ" if len(found) > 1 else ""
@@ -99,12 +99,12 @@ def require_sealed(
     return found
 
 
-def difference(path: Path, entry: FileEntry, reading: FilesInReading = NO_READING) -> str:
+def difference(path: Path, entry: FileEntry, hashes: FileHashes = NO_HASHES) -> str:
     """Return how the bytes of the file at *path* differ from the manifest's *entry*; empty if they do not."""
     size = path.stat().st_size
     if size != entry.bytes:
         return f"it has {size} bytes, and {entry.bytes} in the manifest"
-    found = (path in reading and reading.sha256(path, size)) or sha256_of(path)
+    found = (path in hashes and hashes.sha256(path, size)) or sha256_of(path)
     return "" if found == entry.sha256 else f"its sha256 is {found}, and {entry.sha256} in the manifest"
 
 
@@ -122,21 +122,21 @@ def _claim(folder: DayFolder, manifest: Manifest) -> str | None:
     return json.dumps([[name for name in names if not is_passing(name)], files])
 
 
-def _differing(folder: DayFolder, manifest: Manifest, reading: FilesInReading) -> Iterator[Harm]:
+def _differing(folder: DayFolder, manifest: Manifest, hashes: FileHashes) -> Iterator[AlteredFile]:
     if (manifest.symbol, manifest.day) != (folder.symbol, folder.day):
-        yield Harm(folder.manifest, f"it is of {manifest.symbol} {manifest.day}", None)
+        yield AlteredFile(folder.manifest, f"it is of {manifest.symbol} {manifest.day}", None)
     entries = [(folder.path / entry.path, entry) for entry in manifest.files]
     differing = dict[str, str]()
-    for path, entry in sorted(entries, key=lambda item: item[0] in reading):  # their hashes come last
+    for path, entry in sorted(entries, key=lambda item: item[0] in hashes):  # their hashes come last
         exists = path.is_file()
         differing[entry.path] = (
-            difference(path, entry, reading) if exists else "it is in the manifest, but it does not exist"
+            difference(path, entry, hashes) if exists else "it is in the manifest, but it does not exist"
         )
-    yield from (Harm(path, what, entry) for path, entry in entries if (what := differing[entry.path]))
+    yield from (AlteredFile(path, what, entry) for path, entry in entries if (what := differing[entry.path]))
     named = {entry.path for entry in manifest.files}
     for path in _read(folder):
         if folder.relative(path) not in named:
-            yield Harm(path, "it is not in the sealed manifest", None)
+            yield AlteredFile(path, "it is not in the sealed manifest", None)
 
 
 def _read(folder: DayFolder) -> Iterator[Path]:

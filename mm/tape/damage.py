@@ -16,7 +16,7 @@ from mm.dayfolder.line_files import WholeLines, write_lines
 from mm.dayfolder.manifest import FileEntry, read_manifest
 from mm.dayfolder.repair_rows import head_of, sound_row
 from mm.dayfolder.rows import DefectList
-from mm.dayfolder.seal import Harm
+from mm.dayfolder.seal import AlteredFile
 from mm.errors import BrokenFile
 from mm.ids import IdRanges
 from mm.tape.excluded import Losses, Span
@@ -35,8 +35,8 @@ class _Placed(NamedTuple):
 
 
 @contextmanager
-def usable_rest(folder: DayFolder, harmed: Sequence[Harm]) -> Iterator[tuple[DayFolder, Losses]]:
-    """Yield a copy of *folder* with the complete rows of the files *harmed*, and the losses.
+def usable_rest(folder: DayFolder, altered: Sequence[AlteredFile]) -> Iterator[tuple[DayFolder, Losses]]:
+    """Yield a copy of *folder* with the complete rows of the files *altered*, and the losses.
 
     The rest of each file is used unchanged; its lost rows are located by the ids around them, and by the ids of its
     first and last row in the manifest.
@@ -46,21 +46,21 @@ def usable_rest(folder: DayFolder, harmed: Sequence[Harm]) -> Iterator[tuple[Day
     """
     with tempfile.TemporaryDirectory(prefix="mm-damaged-") as place:
         left = DayFolder(Path(place), folder.symbol, folder.day)
-        paths = {harm.path for harm in harmed}
+        paths = {file.path for file in altered}
         for path in (path for path in folder.path.rglob("*") if path.is_file() and path not in paths):
             target = left.path / folder.relative(path)
             target.parent.mkdir(parents=True, exist_ok=True)
             target.symlink_to(path.resolve())
-        yield left, _Rest(folder, left, harmed).losses()
+        yield left, _Rest(folder, left, altered).losses()
 
 
 class _Rest:
     """Copies the usable rest of each file of *folder* to *left*."""
 
-    def __init__(self, folder: DayFolder, left: DayFolder, harmed: Sequence[Harm]) -> None:
+    def __init__(self, folder: DayFolder, left: DayFolder, altered: Sequence[AlteredFile]) -> None:
         self._folder = folder
         self._left = left
-        self._harmed = harmed
+        self._altered = altered
         self._spans: list[Span] = []
         self._notes: list[str] = []
         manifest = read_manifest(folder)
@@ -69,46 +69,46 @@ class _Rest:
 
     def losses(self) -> Losses:
         """Return the losses."""
-        folder, by_path = self._folder, {harm.path: harm for harm in self._harmed}
+        folder, by_path = self._folder, {file.path: file for file in self._altered}
         streams = {"events": folder.events, "trades": folder.trades, "diffs": folder.diffs, "frames": folder.frames}
         for kind, path in streams.items():
             for twin in _twins(path):
-                if harm := by_path.pop(twin, None):
-                    self._stream(kind, path, harm)
-        for harm in by_path.values():
-            if harm.path in (folder.instrument, folder.manifest):
-                raise _unrecoverable(harm, "and the numbers of the day cannot be interpreted without it")
-            if harm.path.parent == folder.snapshots and harm.entry:
-                self._without_snapshot(harm.path.name)
-                self._note(harm, "its book is left out, up to the next snapshot")
+                if file := by_path.pop(twin, None):
+                    self._stream(kind, path, file)
+        for file in by_path.values():
+            if file.path in (folder.instrument, folder.manifest):
+                raise _unrecoverable(file, "and the numbers of the day cannot be interpreted without it")
+            if file.path.parent == folder.snapshots and file.entry:
+                self._without_snapshot(file.path.name)
+                self._note(file, "its book is left out, up to the next snapshot")
             else:
-                self._note(harm, "it is not used")
+                self._note(file, "it is not used")
         return Losses(self._spans, self._notes)
 
-    def _note(self, harm: Harm, consequence: str) -> None:
-        self._notes.append(f"{harm.path.name}: {harm.what}; {consequence}")
+    def _note(self, file: AlteredFile, consequence: str) -> None:
+        self._notes.append(f"{file.path.name}: {file.what}; {consequence}")
 
-    def _stream(self, kind: str, path: Path, harm: Harm) -> None:
+    def _stream(self, kind: str, path: Path, file: AlteredFile) -> None:
         """Copy the usable rest of a file of rows."""
-        if harm.entry is None or (kind == "frames" and self._has_diffs):
-            self._note(harm, "it is not used")
+        if file.entry is None or (kind == "frames" and self._has_diffs):
+            self._note(file, "it is not used")
             return
-        if not harm.path.is_file():
+        if not file.path.is_file():
             if kind == "diffs" and existing(self._folder.frames):
-                self._note(harm, "the day is replayed from its frames, with the best levels only")
+                self._note(file, "the day is replayed from its frames, with the best levels only")
                 return
-            raise _unrecoverable(harm, "and there is no other record of it")
-        head, lines = self._salvage(path, harm.path)
+            raise _unrecoverable(file, "and there is no other record of it")
+        head, lines = self._salvage(path, file.path)
         rows = [_row(kind, head, line) for line in lines]
-        spans, holes = self._spans_of(kind, harm.entry, rows)
-        missing = harm.entry.rows - len(rows)
+        spans, holes = self._spans_of(kind, file.entry, rows)
+        missing = file.entry.rows - len(rows)
         if missing <= 0 or not (spans or holes):
-            raise _unrecoverable(harm, "and the altered position cannot be located from lost rows")
-        write_lines(self._left.path / self._folder.relative(harm.path), chain([head] if head else [], lines))
+            raise _unrecoverable(file, "and the altered position cannot be located from lost rows")
+        write_lines(self._left.path / self._folder.relative(file.path), chain([head] if head else [], lines))
         for begin, end in spans:
-            self._spans.append(Span(begin, end, f"{harm.path.name}: {harm.what}, {missing:,} rows are lost"))
+            self._spans.append(Span(begin, end, f"{file.path.name}: {file.what}, {missing:,} rows are lost"))
         if holes:
-            self._note(harm, f"{missing:,} rows are lost, also within the file")
+            self._note(file, f"{missing:,} rows are lost, also within the file")
 
     def _salvage(self, path: Path, found: Path) -> tuple[bytes, list[bytes]]:
         """Return the header of a table (empty for other files), and the complete rows of a file."""
@@ -164,5 +164,5 @@ def _row(kind: str, head: bytes, line: bytes) -> _Placed:
     return _Placed(number, number, int(last) if last.isdigit() else 1000 * int(cells["recv_time_ms"]))
 
 
-def _unrecoverable(harm: Harm, why: str) -> BrokenFile:
-    return BrokenFile(f"{harm.path}: {harm.what}, {why}; no usable data of the day remains; restore the file")
+def _unrecoverable(file: AlteredFile, why: str) -> BrokenFile:
+    return BrokenFile(f"{file.path}: {file.what}, {why}; no usable data of the day remains; restore the file")

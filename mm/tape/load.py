@@ -13,7 +13,7 @@ import numpy as np
 from mm.atomic_file import VerifiedFiles
 from mm.dayfolder.layout import DayFolder, day_folder, existing
 from mm.dayfolder.manifest import sha256_of
-from mm.dayfolder.seal import FilesInReading, Harm, require_sealed
+from mm.dayfolder.seal import AlteredFile, FileHashes, require_sealed
 from mm.errors import BrokenFile, MMError, NeverSynced, UsageError
 from mm.instrument import Instrument
 from mm.tape.columns import DEPTH, GAP, SNAPSHOT, TapeFacts, TapeMeta
@@ -80,49 +80,49 @@ def load_day(  # noqa: PLR0913 - public entry point: each argument is one option
     options = (instrument, tick_size_e8, qty_step_e8, min_notional_e8, *((True,) if left_out else ()))
     verified = VerifiedFiles(Path(cache)) if cache else None
     book, trades = existing(day.diffs) or existing(day.frames), existing(day.trades)
-    reading = FilesInReading(filter(None, (book, trades)))
+    hashes = FileHashes(filter(None, (book, trades)))
     with ThreadPoolExecutor(1) as executor:
-        harms = executor.submit(require_sealed, day, damaged=damaged, verified=verified, reading=reading)
+        compared = executor.submit(require_sealed, day, damaged=damaged, verified=verified, hashes=hashes)
         try:
-            return _loaded(day, options, cache, harms, reading)
+            return _loaded(day, options, cache, compared, hashes)
         except _NotAsSealed as error:
-            return _loaded(day, options, cache, harms, reading, error.harmed)
+            return _loaded(day, options, cache, compared, hashes, error.altered)
         finally:
-            reading.give({})  # in any case: the other thread waits for it
+            hashes.give({})  # in any case: the other thread waits for it
 
 
 class _NotAsSealed(Exception):
-    """The files *harmed* of a day differ from its manifest, and the data read from them is invalid."""
+    """The files *altered* of a day differ from its manifest, and the data read from them is invalid."""
 
-    def __init__(self, harmed: Sequence[Harm]) -> None:
+    def __init__(self, altered: Sequence[AlteredFile]) -> None:
         super().__init__()
-        self.harmed = harmed
+        self.altered = altered
 
 
 def _loaded(
     day: DayFolder,
     options: tuple[Any, ...],
     cache: Path | str | None,
-    harms: "Future[list[Harm]]",
-    reading: FilesInReading,
-    harmed: Sequence[Harm] = (),
+    compared: "Future[list[AlteredFile]]",
+    hashes: FileHashes,
+    altered: Sequence[AlteredFile] = (),
 ) -> Tape:
-    """Return the tape of *day* without the files *harmed*, kept or parsed; *harms* compares it with its manifest."""
-    made_from = repr((options, [what for _, what, _ in harmed]) if harmed else options)
+    """Return the tape of *day* without the files *altered*, kept or parsed; *compared* checks it by its manifest."""
+    made_from = repr((options, [what for _, what, _ in altered]) if altered else options)
     kept = KeptTape.of(Path(cache), day, made_from, _inputs(day)) if cache else None
     notes: list[str] = []
     tape = kept.read(notes) if kept else None
     if tape is None:
-        tape = _kept_tape(partial(_parsed, day, options, harms, reading, harmed), kept, notes)
+        tape = _kept_tape(partial(_parsed, day, options, compared, hashes, altered), kept, notes)
     else:
-        reading.give({})
-        _require_no_more(harms, harmed)
+        hashes.give({})
+        _require_no_more(compared, altered)
     return tape.with_warnings(notes) if notes else tape
 
 
-def _require_no_more(harms: "Future[list[Harm]]", harmed: Sequence[Harm]) -> None:
-    """Wait for the comparison with the manifest; raises _NotAsSealed if its result differs from *harmed*."""
-    if (found := harms.result()) != list(harmed):
+def _require_no_more(compared: "Future[list[AlteredFile]]", altered: Sequence[AlteredFile]) -> None:
+    """Wait for the comparison with the manifest; raises _NotAsSealed if its result differs from *altered*."""
+    if (found := compared.result()) != list(altered):
         raise _NotAsSealed(found)
 
 
@@ -143,9 +143,9 @@ def open_kept(path: Path) -> Tape:
 def _parsed(
     day: DayFolder,
     options: tuple[Any, ...],
-    harms: "Future[list[Harm]]",
-    reading: FilesInReading,
-    harmed: Sequence[Harm],
+    compared: "Future[list[AlteredFile]]",
+    hashes: FileHashes,
+    altered: Sequence[AlteredFile],
     spill: Spill,
 ) -> "tuple[TapeBuilder, TapeFacts]":
     """Return the parts of the tape of *day* under the options of `load_day`; its columns are stored in *spill*.
@@ -156,12 +156,12 @@ def _parsed(
     from mm.tape.recorded import GridOptions  # not needed to open a kept tape
 
     try:
-        found = read_day(day, GridOptions(*options), harmed, reading, spill)
+        found = read_day(day, GridOptions(*options), altered, hashes, spill)
     except MMError:
-        reading.give({})
-        _require_no_more(harms, harmed)
+        hashes.give({})
+        _require_no_more(compared, altered)
         raise
-    _require_no_more(harms, harmed)
+    _require_no_more(compared, altered)
     return found
 
 
@@ -183,21 +183,21 @@ def _kept_tape(
 
 
 def read_day(
-    folder: DayFolder, options: "GridOptions", harmed: Sequence[Harm], reading: FilesInReading, spill: Spill
+    folder: DayFolder, options: "GridOptions", altered: Sequence[AlteredFile], hashes: FileHashes, spill: Spill
 ) -> "tuple[TapeBuilder, TapeFacts]":
-    """Return the parts of the tape of *folder*, without the files *harmed*; raises as `load_day`."""
-    if not harmed:
-        return _read(folder, options, reading, spill)
+    """Return the parts of the tape of *folder*, without the files *altered*; raises as `load_day`."""
+    if not altered:
+        return _read(folder, options, hashes, spill)
     from mm.tape.damage import usable_rest
 
-    with usable_rest(folder, harmed) as (left, losses):
+    with usable_rest(folder, altered) as (left, losses):
         copy_root, root = str(left.root.resolve()), str(folder.root)
         try:
-            builder, facts = _read(left, options, reading, spill, losses)
+            builder, facts = _read(left, options, hashes, spill, losses)
         except MMError as error:
             raise type(error)(str(error).replace(str(left.root), root)) from error
         warnings = tuple(warning.replace(copy_root, root) for warning in facts.meta.warnings)
-    names = {folder.path.joinpath(path).relative_to(folder.root).as_posix(): path for path, _, _ in harmed}
+    names = {folder.path.joinpath(path).relative_to(folder.root).as_posix(): path for path, _, _ in altered}
     inputs = tuple(
         (name, names[name].stat().st_size, sha256_of(names[name])) if name in names else (name, size, sha256)
         for name, size, sha256 in facts.meta.inputs
@@ -208,7 +208,7 @@ def read_day(
 def _read(
     folder: DayFolder,
     options: "GridOptions",
-    reading: FilesInReading,
+    hashes: FileHashes,
     spill: Spill,
     losses: "Losses | None" = None,
 ) -> "tuple[TapeBuilder, TapeFacts]":
@@ -224,7 +224,7 @@ def _read(
     ledger, ledger_read = read_ledger(folder)
     grid = known_grid(folder, options, ledger)
     recorded = read_folder(folder, grid, ledger, spill)
-    reading.give({read.path: (read.bytes, read.sha256) for read in recorded.reads})
+    hashes.give({read.path: (read.bytes, read.sha256) for read in recorded.reads})
     day = sync_day(recorded, findings)
     recorded.forget()
     events, rows, raised = merged(day, spill)

@@ -7,7 +7,7 @@ import pytest
 from mm.atomic_file import VerifiedFiles
 from mm.dayfolder import seal
 from mm.dayfolder.layout import DayFolder
-from mm.dayfolder.seal import harms, require_sealed
+from mm.dayfolder.seal import altered, require_sealed
 from mm.errors import BrokenFile
 from mm.tape.load import load_day
 
@@ -20,11 +20,11 @@ def settle(folder):
 
 def test_harms_are_reported_only_for_sealed_day(recorded_day):
     """The manifest of an unsealed day may be outdated."""
-    assert harms(recorded_day) == []
+    assert altered(recorded_day) == []
     recorded_day.trades.write_text("other\n")
-    assert [harm.path for harm in harms(recorded_day)] == [recorded_day.trades]
+    assert [one.path for one in altered(recorded_day)] == [recorded_day.trades]
     recorded_day.manifest.write_text(recorded_day.manifest.read_text().replace('"sealed": true', '"sealed": false'))
-    assert harms(recorded_day) == []
+    assert altered(recorded_day) == []
 
 
 @pytest.mark.parametrize(
@@ -89,19 +89,19 @@ def test_files_read_by_load_day_are_not_hashed_twice(recorded_day, tmp_path, mon
 def test_hash_is_used_only_for_same_size(tmp_path):
     """The hash of a file that grew while it was read is not used."""
     path = tmp_path / "a"
-    reading = seal.FilesInReading([path])
-    reading.give({path: (3, "found")})
-    reading.give({})
-    assert (reading.sha256(path, 3), reading.sha256(path, 4)) == ("found", None)
-    assert path in reading
-    assert tmp_path not in reading
-    assert seal.FilesInReading([]).__contains__(path) is False
+    hashes = seal.FileHashes([path])
+    hashes.give({path: (3, "found")})
+    hashes.give({})
+    assert (hashes.sha256(path, 3), hashes.sha256(path, 4)) == ("found", None)
+    assert path in hashes
+    assert tmp_path not in hashes
+    assert seal.FileHashes([]).__contains__(path) is False
 
 
 def test_require_sealed_can_return_damaged_files(recorded_day):
     """With `damaged=True` the list of damaged files is returned."""
     recorded_day.gaps.unlink()
-    assert [harm.path for harm in require_sealed(recorded_day, damaged=True)] == [recorded_day.gaps]
+    assert [one.path for one in require_sealed(recorded_day, damaged=True)] == [recorded_day.gaps]
 
 
 def test_file_is_hashed_once_per_identity(recorded_day, tmp_path, monkeypatch):
@@ -111,21 +111,21 @@ def test_file_is_hashed_once_per_identity(recorded_day, tmp_path, monkeypatch):
     sha256_of = seal.sha256_of
     monkeypatch.setattr(seal, "sha256_of", lambda path: hashed.append(path) or sha256_of(path))
     monkeypatch.setattr("mm.atomic_file.FileIdentity.settled", lambda _identity: True)
-    assert harms(recorded_day, memory) == []
+    assert altered(recorded_day, memory) == []
     files = len(hashed)
     assert files > 8
-    assert harms(recorded_day, memory) == []
+    assert altered(recorded_day, memory) == []
     assert len(hashed) == files
     data, stat = recorded_day.trades.read_bytes(), recorded_day.trades.stat()
     recorded_day.trades.write_bytes(data.replace(b"0.5", b"0.6", 1))
     os.utime(recorded_day.trades, ns=(stat.st_atime_ns, stat.st_mtime_ns))
     for _ in range(2):
-        assert [harm.path for harm in harms(recorded_day, memory)] == [recorded_day.trades]
+        assert [one.path for one in altered(recorded_day, memory)] == [recorded_day.trades]
     recorded_day.trades.write_bytes(data)
-    assert harms(recorded_day, memory) == []
+    assert altered(recorded_day, memory) == []
     extra = recorded_day.snapshots / "snapshot_99_resync.csv"
     extra.write_text("x")
-    assert [harm.path for harm in harms(recorded_day, memory)] == [extra]
+    assert [one.path for one in altered(recorded_day, memory)] == [extra]
 
 
 def test_renamed_folder_is_rejected(recorded_day):

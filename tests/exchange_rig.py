@@ -14,7 +14,7 @@ from mm.sim.exchange.exchange import Exchange
 from mm.sim.exchange.keys import ApiKey, make_keys
 from mm.sim.exchange.orders import ExecutionReport, NewOrder, Position, UserOrder
 from mm.sim.exchange.rules import SymbolRules
-from mm.sim.flow.market import Flow, Still
+from mm.sim.flow.market import Flow, NoFlow
 from mm.sim.matching._core import Matching
 from mm.sim.matching.order_log import Row
 from mm.sim.wire.api import Api, RestRoutes
@@ -36,7 +36,7 @@ class Desk:
     ) -> None:
         self.rules = SymbolRules(instrument=INSTRUMENT, reference_ticks=10_000, **rules)
         self.core = core or Matching()
-        self.exchange = Exchange(self.rules, self.core, flow or Still(), two_users(), START_US, limits=limits)
+        self.exchange = Exchange(self.rules, self.core, flow or NoFlow(), two_users(), START_US, limits=limits)
         self.us = START_US
         self.rows: list[Row] = []
         self.told: dict[int, list[ExecutionReport | Position]] = {ALICE: [], BOB: []}

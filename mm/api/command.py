@@ -166,9 +166,9 @@ def rehearse() -> None:
     """Execute one order on a separate desk, so that the first client's order does not wait for lazy imports."""
     from mm.api.desk import Desk
     from mm.backtest.preset import PLAIN
-    from mm.sim.flow.market import Empty, Still
+    from mm.sim.flow.market import Empty, NoFlow
     from mm.sim.matching._core import Matching
 
-    desk = Desk(Matching(), Still(), Empty().instrument("REHEARSAL"), PLAIN)
+    desk = Desk(Matching(), NoFlow(), Empty().instrument("REHEARSAL"), PLAIN)
     desk.advance(now_us())
     desk.cancel(desk.place("rehearsal", 1, "limit", E8, E8))

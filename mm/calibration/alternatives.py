@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from mm.calibration.estimators import Absent, maximum_likelihood
+from mm.calibration.estimators import NoEstimate, maximum_likelihood
 from mm.calibration.goodness import POOR_FIT_P, goodness
 from mm.calibration.likelihood import Sample
 from mm.calibration.points import Floats, Points, sum_by
@@ -97,7 +97,7 @@ def compare(points: Points) -> CurveComparison | None:
     """
     sample = Sample.of(points)
     exponential = maximum_likelihood(sample.table())
-    if isinstance(exponential, Absent) or exponential.k <= 0:
+    if isinstance(exponential, NoEstimate) or exponential.k <= 0:
         return None
     rows = _Rows.of(sample, 1 / exponential.k)
     baseline = _held_out_loglik(rows, EXPONENTIAL)
@@ -114,7 +114,7 @@ def fitted_as(name: str, points: Points) -> tuple[FittedCurve, Sample] | None:
     sample = Sample.of(points)
     table = sample.table()
     exponential = maximum_likelihood(table)
-    if isinstance(exponential, Absent) or exponential.k <= 0:
+    if isinstance(exponential, NoEstimate) or exponential.k <= 0:
         return None
     family = next((candidate for candidate in FAMILIES if candidate.name == name), None)
     return _fit(Cells(sample.shape, 1 / exponential.k), family, table.exposure_s, table.fills), sample

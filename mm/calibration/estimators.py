@@ -77,7 +77,7 @@ class Estimate:
 
 
 @dataclass(frozen=True, slots=True)
-class Absent:
+class NoEstimate:
     """The reason for a missing estimate.
 
     Attributes:
@@ -94,7 +94,7 @@ class Absent:
 @np.errstate(all="ignore")
 def estimate(
     delta_ticks: ArrayLike, exposure_s: ArrayLike, fills: ArrayLike, width_ticks: ArrayLike | None = None
-) -> Estimate | Absent:
+) -> Estimate | NoEstimate:
     """Return only the maximum-likelihood estimate of columns, as a schedule fits often.
 
     Raises:
@@ -105,7 +105,7 @@ def estimate(
     return maximum_likelihood(Table.of(points.delta_ticks, width, points.exposure_s, points.fills))
 
 
-def maximum_likelihood(table: Table, highest: float | Absent | None = None) -> Estimate | Absent:
+def maximum_likelihood(table: Table, highest: float | NoEstimate | None = None) -> Estimate | NoEstimate:
     """Return the maximum-likelihood estimate, or the reason for none.
 
     Args:
@@ -113,10 +113,10 @@ def maximum_likelihood(table: Table, highest: float | Absent | None = None) -> E
         highest: Their `likelihood_peak`, if already known.
     """
     peak = likelihood_peak(table) if highest is None else highest
-    return peak if isinstance(peak, Absent) else at_peak(table, peak, table.total)
+    return peak if isinstance(peak, NoEstimate) else at_peak(table, peak, table.total)
 
 
-def firth(table: Table, highest: float | Absent | None = None) -> Estimate | Absent:
+def firth(table: Table, highest: float | NoEstimate | None = None) -> Estimate | NoEstimate:
     """Return the estimate that maximises likelihood times Jeffreys prior; finite also with very few fills.
 
     Args:
@@ -127,13 +127,13 @@ def firth(table: Table, highest: float | Absent | None = None) -> Estimate | Abs
     if absent:
         return absent
     near = likelihood_peak(table) if highest is None else highest
-    peak = penalised_peak(table, None if isinstance(near, Absent) else near)
+    peak = penalised_peak(table, None if isinstance(near, NoEstimate) else near)
     if peak is None:
-        return Absent("boundary_k_neg", "the penalised likelihood is highest at k = 0", LEAST_K)
+        return NoEstimate("boundary_k_neg", "the penalised likelihood is highest at k = 0", LEAST_K)
     return at_peak(table, peak, table.total + 1)
 
 
-def log_linear(table: Table) -> Estimate | Absent:
+def log_linear(table: Table) -> Estimate | NoEstimate:
     """Return the regression of the log rate on delta, weighted by counts, empty rows dropped.
 
     For cells the rate is that of a tick in the middle of the cell, and open cells, which have no middle, are dropped
@@ -142,7 +142,7 @@ def log_linear(table: Table) -> Estimate | Absent:
     shape, cells = table.shape, table.cells
     kept = np.flatnonzero((table.fills > 0) & (shape.closed | (not cells)))
     if not (kept.size and shape.delta[kept[0]] < shape.delta[kept[-1]]):
-        return Absent("too_few_deltas", "the log-linear regression needs fills at two distances")
+        return NoEstimate("too_few_deltas", "the log-linear regression needs fills at two distances")
     log_rate = np.log(table.fills[kept]) - table.log_exposure[kept]
     place, density = shape.delta[kept], log_rate
     if cells:
@@ -153,12 +153,12 @@ def log_linear(table: Table) -> Estimate | Absent:
     information = count * float(share @ off**2)
     k = -count * float((share * off) @ density) / information if information > 0 else math.inf
     if cells and not k > 0:
-        return Absent("boundary_k_neg", "the log rate of the cells does not fall with the distance")
+        return NoEstimate("boundary_k_neg", "the log rate of the cells does not fall with the distance")
     height = float(share @ (log_rate - shape.log_gain(k)[kept]))
     return _in_ticks(table, (height, k), float(share @ shape.steepness(k)[kept]), (count, information))
 
 
-def likelihood_peak(table: Table) -> float | Absent:
+def likelihood_peak(table: Table) -> float | NoEstimate:
     """Return the maximum-likelihood k, in units of the table's span, or the reason for none.
 
     It is finite if and only if there are fills at two distances, or at one that is neither the smallest nor the
@@ -169,14 +169,14 @@ def likelihood_peak(table: Table) -> float | Absent:
         return absent
     filled = table.shape.delta[table.fills > 0]
     if filled[-1] == 0:
-        return Absent("boundary_k_pos", f"all fills are at the nearest distance, δ = {table.near:g}", math.inf)
+        return NoEstimate("boundary_k_pos", f"all fills are at the nearest distance, δ = {table.near:g}", math.inf)
     if filled[0] == 1 and not table.cells:
-        return Absent("boundary_k_neg", f"all fills are at the farthest distance, δ = {table.far:g}", -math.inf)
+        return NoEstimate("boundary_k_neg", f"all fills are at the farthest distance, δ = {table.far:g}", -math.inf)
     peak = score_peak(table)
-    return Absent("boundary_k_neg", "the fills are no nearer than the exposure", LEAST_K) if peak is None else peak
+    return NoEstimate("boundary_k_neg", "the fills are no nearer than the exposure", LEAST_K) if peak is None else peak
 
 
-def at_peak(table: Table, k: float, fitted: float) -> Estimate | Absent:
+def at_peak(table: Table, k: float, fitted: float) -> Estimate | NoEstimate:
     """Return the estimate at *k*, in units of the span, with *fitted* expected fills."""
     at = table.at(k)
     pivot = at.mean - 1 / k if table.cells else at.mean
@@ -185,18 +185,18 @@ def at_peak(table: Table, k: float, fitted: float) -> Estimate | Absent:
     return _in_ticks(table, (math.log(fitted) - at.log_mass, k), pivot, (fitted, fitted * at.variance))
 
 
-def _unidentified(table: Table) -> Absent | None:
+def _unidentified(table: Table) -> NoEstimate | None:
     """Return the reason why *table* determines no k, or None."""
     if table.total == 0:
-        return Absent("no_fills", "no fills")
+        return NoEstimate("no_fills", "no fills")
     if table.span == 0:
-        return Absent("too_few_deltas", f"there is only one distance, δ = {table.near:g}; k needs two")
+        return NoEstimate("too_few_deltas", f"there is only one distance, δ = {table.near:g}; k needs two")
     return None
 
 
 def _in_ticks(
     table: Table, found: tuple[float, float], pivot: float, information: tuple[float, float]
-) -> Estimate | Absent:
+) -> Estimate | NoEstimate:
     """Convert a result *found* in units of the span to ticks; return the reason if its numbers overflow floats.
 
     Args:
@@ -215,7 +215,7 @@ def _in_ticks(
     if abs(log_a) <= LARGEST_LOG and all(map(math.isfinite, numbers)) and var_k > 0:
         return estimate
     status = "boundary_k_pos" if k > 0 else "boundary_k_neg"
-    return Absent(status, f"ln A = {log_a:.4g} with k = {k:.4g} is outside the range of floating-point numbers")
+    return NoEstimate(status, f"ln A = {log_a:.4g} with k = {k:.4g} is outside the range of floating-point numbers")
 
 
 Slope = Callable[[At], tuple[float, float]]  # a function's derivative, and second derivative

@@ -11,8 +11,8 @@ from mm.calibration.estimators import (
     LOG_LINEAR,
     POISSON_FIRTH,
     POISSON_MLE,
-    Absent,
     Estimate,
+    NoEstimate,
     firth,
     likelihood_peak,
     log_linear,
@@ -99,11 +99,11 @@ def _fitted(points: Points, options: FitOptions, *, checks: bool) -> PoissonFit:
     sample, refusal = _select(points, options)
     task = _Task(sample, options.fit_method, checks)
     chosen = task.chosen
-    if not refusal and isinstance(chosen, Absent):
+    if not refusal and isinstance(chosen, NoEstimate):
         refusal = chosen.status, chosen.reason
     if not refusal and isinstance(chosen, Estimate) and chosen.k <= 0:
         refusal = "k_nonpositive", f"k = {chosen.k:.4g}: fills do not become rarer with the distance"
-    if refusal or isinstance(chosen, Absent):
+    if refusal or isinstance(chosen, NoEstimate):
         status, reason = refusal or ("", "")
         return PoissonFit(**_fields_without_estimate(task), usable=False, status=status, reason=reason)
     return _finished(task, chosen, options.intervals)
@@ -123,19 +123,19 @@ class _Task:
         return self.sample.table()
 
     @cached_property
-    def estimates(self) -> dict[str, Estimate | Absent]:
+    def estimates(self) -> dict[str, Estimate | NoEstimate]:
         """The chosen estimate by name, with the others if they are computed."""
         peak = likelihood_peak(self.table)
         names = ESTIMATORS if self.checks else (self.fit_method,)
         return {name: _estimated(name, self.table, peak) for name in names}
 
     @property
-    def mle(self) -> Estimate | Absent:
+    def mle(self) -> Estimate | NoEstimate:
         """The maximum-likelihood estimate."""
         return self.estimates[POISSON_MLE]
 
     @property
-    def chosen(self) -> Estimate | Absent:
+    def chosen(self) -> Estimate | NoEstimate:
         """The estimate used for A and k."""
         return self.estimates[self.fit_method]
 
@@ -243,7 +243,7 @@ def _both_sides(task: _Task) -> tuple[Sides, float | None]:
     return sides, sides_p(task.sample, (bid, ask), peaks, mle) if known and isinstance(mle, Estimate) else None
 
 
-def _estimated(fit_method: str, table: Table, peak: float | Absent) -> Estimate | Absent:
+def _estimated(fit_method: str, table: Table, peak: float | NoEstimate) -> Estimate | NoEstimate:
     """Return the estimate of one method, given the `likelihood_peak` of *table*."""
     if fit_method == LOG_LINEAR:
         return log_linear(table)
@@ -259,7 +259,7 @@ def _warnings(
         yield f"only {n_fills:g} fills: below {FEW_FILLS} the likelihood overstates k, poisson_firth does not"
     if goodness_p is not None and goodness_p < POOR_FIT_P:
         yield f"the fills do not follow one exponential (goodness-of-fit p = {goodness_p:.2g})"
-    if isinstance(task.mle, Absent):
+    if isinstance(task.mle, NoEstimate):
         yield f"the likelihood has no finite maximum ({task.mle.reason}); A and k are finite only because of the prior"
     if task.fit_method == LOG_LINEAR and (task.table.fills < FEW_IN_A_BUCKET).any():
         yield f"a distance has fewer than {FEW_IN_A_BUCKET} fills: log_linear understates k, poisson_mle does not"
@@ -271,14 +271,14 @@ def _warnings(
         yield "no 95 % intervals: they need at least two blocks, and a block for every row"
 
 
-def _values(found: Estimate | Absent, names: Sequence[str]) -> dict[str, Any]:
+def _values(found: Estimate | NoEstimate, names: Sequence[str]) -> dict[str, Any]:
     """Return attributes of an estimate by name; empty for an absent one."""
-    return {} if isinstance(found, Absent) else {name: getattr(found, name) for name in names}
+    return {} if isinstance(found, NoEstimate) else {name: getattr(found, name) for name in names}
 
 
-def _side(table: Table, found: Estimate | Absent) -> SideRates:
+def _side(table: Table, found: Estimate | NoEstimate) -> SideRates:
     """Return the estimate of one side; without A and k if they are not usable."""
-    usable = not isinstance(found, Absent) and found.k > 0
+    usable = not isinstance(found, NoEstimate) and found.k > 0
     n_fills = _count(table.total) if len(table.fills) else None
     return SideRates(**(_values(found, WITH_ERRORS) if usable else {}), n_fills=n_fills)
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from mm.calibration._curve_steps import tilted
 from mm.calibration._row_sums import dispersed, pooled
-from mm.calibration.estimators import Absent, Estimate
+from mm.calibration.estimators import Estimate, NoEstimate
 from mm.calibration.likelihood import LARGE, Sample, Shape, Table
 from mm.calibration.points import Floats, Ints, Points, group, sum_by
 from mm.clock import US_PER_S
@@ -121,7 +121,7 @@ def curvature_p(sample: Sample, table: Table, estimate: Estimate) -> float | Non
 
 
 def sides_p(
-    sample: Sample, sides: tuple[Table, Table], peaks: tuple[float | Absent, ...], pooled: Estimate
+    sample: Sample, sides: tuple[Table, Table], peaks: tuple[float | NoEstimate, ...], pooled: Estimate
 ) -> float | None:
     """Return the p-value of one A and k for both *sides* against one each (df 2).
 
@@ -210,11 +210,11 @@ def _log_rate(table: Table, estimate: Estimate) -> Floats:
     return estimate.logA - estimate.k * table.near + table.shape.log_gain(estimate.k * unit)
 
 
-def _highest_loglik(table: Table, peak: float | Absent) -> float:
+def _highest_loglik(table: Table, peak: float | NoEstimate) -> float:
     """Return the maximum log-likelihood of *table*, without factorials, also if the best A or k is infinite."""
     if table.total == 0:
         return 0.0
-    k = peak.edge if isinstance(peak, Absent) else peak
+    k = peak.edge if isinstance(peak, NoEstimate) else peak
     shares = table.at(k).log_likelihood if math.isfinite(k) else 0.0  # at an infinite k one row has all fills
     return shares + table.total * (math.log(table.total) - 1)
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from mm.calibration._row_sums import expected_by_block, weighted_sums
 from mm.calibration.depth_counts import DistanceGrid
-from mm.calibration.estimators import Absent, maximum_likelihood
+from mm.calibration.estimators import NoEstimate, maximum_likelihood
 from mm.calibration.fit_result import PoissonFit
 from mm.calibration.likelihood import Table
 from mm.calibration.reference import PER_TICK
@@ -153,7 +153,7 @@ class _Past:
 def _peak(grid: DistanceGrid, exposure_s: "Floats", fills: "Floats") -> Rates:
     """Return the maximum-likelihood A and k of sums by column."""
     found = maximum_likelihood(Table.of_sums(grid.ends[0], grid.width, exposure_s, fills))
-    return None if isinstance(found, Absent) or found.k <= 0 else (found.A, found.k)
+    return None if isinstance(found, NoEstimate) or found.k <= 0 else (found.A, found.k)
 
 
 def bare_fit(points: "Points") -> PoissonFit:
@@ -162,6 +162,6 @@ def bare_fit(points: "Points") -> PoissonFit:
     fit = PoissonFit(
         fit_method="poisson_mle", n_fills=float(points.fills.sum()), exposure_s=0.0, usable=False, status="", reason=""
     )
-    if isinstance(found, Absent) or found.k <= 0:
+    if isinstance(found, NoEstimate) or found.k <= 0:
         return fit
     return replace(fit, usable=True, A=found.A, k=found.k, se_k=found.se_k, se_logA=found.se_logA)

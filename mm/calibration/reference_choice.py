@@ -28,7 +28,7 @@ from mm.calibration.alternatives import LEAST_BLOCKS, gain_of
 from mm.calibration.block_sums import REACHED
 from mm.calibration.calibrator import CalibrationConfig, Calibrator
 from mm.calibration.depth_counts import CELLS, DepthCounts
-from mm.calibration.estimators import Absent, maximum_likelihood
+from mm.calibration.estimators import NoEstimate, maximum_likelihood
 from mm.calibration.fit_result import ReferenceChoice
 from mm.calibration.likelihood import Shape, Table
 from mm.calibration.points import Floats, Ints, distinct, group, sum_by
@@ -344,7 +344,7 @@ def k_by_reference(
 def decay_of(calibrator: Calibrator) -> float | None:
     """Return k per tick by the marks of whole days; None if no decreasing curve fits."""
     found = maximum_likelihood(Table.of_points(calibrator.marked(calibrator.start_us, calibrator.end_us)))
-    return None if isinstance(found, Absent) or found.k <= 0 else found.k
+    return None if isinstance(found, NoEstimate) or found.k <= 0 else found.k
 
 
 class Resolved(NamedTuple):

@@ -314,7 +314,7 @@ def segments_of(
         latency_us = windows[0].start_us - windows[0].train_end_us
         age_s = (window.start_us - latency_us - last[0].train_end_us) / US_PER_S if last else math.inf
         used, source, done = (
-            (own, "fitted", "") if own.A is not None else fallback.instead(own, last[1] if last else None, age_s)
+            (own, "fitted", "") if own.A is not None else fallback.replacement(own, last[1] if last else None, age_s)
         )
         line = used.line
         mean_bid, mean_ask = (used.mean_per_s if used.A is not None else None) or (None, None)

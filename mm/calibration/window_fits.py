@@ -38,7 +38,7 @@ Shared = tuple[Callable[[int, int], Points], WindowMoves, dict[int, Line]]  # sh
 
 
 @dataclass(frozen=True)
-class Lead:
+class HourlyShape:
     """The first window of an hour of a schedule, at which the shapes were compared.
 
     Attributes:
@@ -84,14 +84,14 @@ class WindowFits:
             spans = [(window.train_start_us, window.train_end_us) for window in windows[begin : begin + per_hour]]
             known |= self._known(shared, [span for span in spans[:1] if span not in known], None)
             fit = known[spans[0]].fit
-            lead = Lead(fit.line, fit.shape.chosen if fit.shape else None)
+            lead = HourlyShape(fit.line, fit.shape.chosen if fit.shape else None)
             for at in range(0, len(spans), TOGETHER):
                 batch = spans[at : at + TOGETHER]
                 known |= self._known(shared, [span for span in dict.fromkeys(batch) if span not in known], lead)
                 yield from (known[span] for span in batch)
 
     def _known(
-        self, shared: Shared, spans: Sequence[tuple[int, int]], lead: "Lead | None"
+        self, shared: Shared, spans: Sequence[tuple[int, int]], lead: "HourlyShape | None"
     ) -> dict[tuple[int, int], WindowFit]:
         """Return the fits of training windows; if one is not in the memory, all of them are computed."""
         made: dict[tuple[int, int], WindowFit] = {}
@@ -120,7 +120,7 @@ class WindowFits:
     def _levels(self) -> StateLevels:
         return StateLevels(self.calibrator.tapes, self.calibrator.recent_s or 0.0)
 
-    def _made(self, shared: Shared, spans: Sequence[tuple[int, int]], lead: "Lead | None") -> list[WindowFit]:
+    def _made(self, shared: Shared, spans: Sequence[tuple[int, int]], lead: "HourlyShape | None") -> list[WindowFit]:
         """Compute the fits of training windows, with the curve of *lead* if there is one."""
         (points, moves, known), calibrator, step_s = shared, self.calibrator, 60 * self.plan.step_min
         tables = [points(*span) for span in spans]
@@ -148,7 +148,7 @@ class WindowFits:
             for at, fit in enumerate(own)
         ]
 
-    def _fitted(self, points: Points, span: tuple[int, int], lead: "Lead | None") -> WindowFit:
+    def _fitted(self, points: Points, span: tuple[int, int], lead: "HourlyShape | None") -> WindowFit:
         """Return A and k of a training window, and its curve: with the shape of *lead* if there is one."""
         plain = self.fit or self.calibrator.fit_window
         curve: KeptCurve | None = None
@@ -180,7 +180,7 @@ def _as_json(own: WindowFit) -> dict[str, Any]:
     return {**kept, "level": own.curve and own.curve.level, "fit": own.fit}
 
 
-def _from_json(kept: dict[str, Any], lead: Lead | None) -> WindowFit:
+def _from_json(kept: dict[str, Any], lead: HourlyShape | None) -> WindowFit:
     """Return the fit of an `_as_json` content; a kept curve is that of *lead*."""
     level = kept["level"]
     return WindowFit(

@@ -316,7 +316,7 @@ class Fallback:
         if not self.max_age_s >= 0:
             raise UsageError(f"the largest age of carried parameters is {self.max_age_s} s; it must not be negative")
 
-    def instead(self, own: WindowFit, last: WindowFit | None, age_s: float) -> tuple[WindowFit, str, str]:
+    def replacement(self, own: WindowFit, last: WindowFit | None, age_s: float) -> tuple[WindowFit, str, str]:
         """Return the replacement of *own*, which is not usable, its source, and a description.
 
         Args:

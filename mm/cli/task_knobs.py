@@ -143,7 +143,7 @@ class TrainedAgent:
 
 
 @dataclass(frozen=True, kw_only=True)
-class UnseenDays(DamagedDay, Results, Source):
+class HeldOutDays(DamagedDay, Results, Source):
     """The days that an agent is evaluated on; by default those of its symbol that it was not trained on."""
 
     symbol: str | None = knob(None, SYMBOL, "Symbol of the days; without it the agent's.")  # type: ignore[assignment]

@@ -98,7 +98,7 @@ def score(console: Console, scored: Scored) -> None:
 
     Example: mm fills score --symbol SIMUSDT --day 20260105
     """
-    from mm.evaluate.hazard import brier_lines, unseen
+    from mm.evaluate.hazard import brier_lines, held_out_scores
     from mm.evaluate.queue_score import by_place, candidates, lines, played_by, stated, true_outcomes
     from mm.evaluate.queue_score import score as scores_of
 
@@ -112,7 +112,7 @@ def score(console: Console, scored: Scored) -> None:
     places = {model: by_place(orders, truth, outcomes) for model, outcomes in played.items()}
     first = next(iter(totals.values()))
     try:
-        later, why_not = unseen(moved, orders, truth, played, REFERENCE), None
+        later, why_not = held_out_scores(moved, orders, truth, played, REFERENCE), None
     except FitError as error:
         later, why_not = {}, str(error)
     console.set_json(
@@ -143,7 +143,7 @@ def hazard(console: Console, hazarded: Hazard) -> None:
     Example: mm fills hazard --symbol BTCUSD --day 20150501
     """
     from mm.atomic_file import write_atomic
-    from mm.evaluate.hazard import brier_lines, hazard_file, unseen
+    from mm.evaluate.hazard import brier_lines, hazard_file, held_out_scores
     from mm.evaluate.queue_score import candidates, played_by, true_outcomes
 
     scored = Scored(**{name: getattr(hazarded, name) for name in ("symbol", "day", "data_root", "out_root", "damaged")})
@@ -151,7 +151,7 @@ def hazard(console: Console, hazarded: Hazard) -> None:
     with console.progress("models", len(candidates())) as step:
         orders, truth, moved = true_outcomes(tape, log, _plan(hazarded, hazarded.queue_passes))
         played = played_by(moved, orders, candidates(), step)
-    scores = unseen(moved, orders, truth, played, REFERENCE)
+    scores = held_out_scores(moved, orders, truth, played, REFERENCE)
     content = hazard_file(moved, orders, truth, scores, REFERENCE)
     path = hazarded.out_root / "fills" / hazarded.symbol / f"{hazarded.day}_queue_hazard.json"
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -6,7 +6,7 @@ from mm.backtest.rules import Account, Execution
 from mm.cli.config import Day, Market, Models
 from mm.cli.console import Console
 from mm.cli.frame import command, runner
-from mm.cli.task_knobs import Learning, Refereed, TrainedAgent, UnseenDays
+from mm.cli.task_knobs import HeldOutDays, Learning, Refereed, TrainedAgent
 from mm.errors import MissingDay, UsageError
 from mm.runs.run import Run
 
@@ -57,11 +57,11 @@ def train(
     run.print(f"{path}; compare it with other strategies: mm rl evaluate --model-path {path}")
 
 
-@command(TrainedAgent, UnseenDays, Market, Execution, Account, Models, brief=(TrainedAgent, UnseenDays))
+@command(TrainedAgent, HeldOutDays, Market, Execution, Account, Models, brief=(TrainedAgent, HeldOutDays))
 def evaluate(
     console: Console,
     trained: TrainedAgent,
-    wanted: UnseenDays,
+    wanted: HeldOutDays,
     market: Market,
     execution: Execution,
     account: Account,
@@ -152,7 +152,7 @@ def _knobs(execution: Execution, account: Account, models: Models) -> "EngineKno
     return EngineKnobs(execution, account, models, account.seed)
 
 
-def _days(wanted: UnseenDays, agent: "SavedAgent") -> Day:
+def _days(wanted: HeldOutDays, agent: "SavedAgent") -> Day:
     """Return the days of an evaluation: the given days, else all on which the agent was not trained."""
     from mm.dayfolder.layout import days_of
 

@@ -31,7 +31,7 @@ from mm.dayfolder.repair_rows import (
     Rereader,
     head_of,
     seq_of,
-    sound_row,
+    valid_row,
     write_frames,
 )
 from mm.dayfolder.rows import CheckedLines, DefectList, FileRows, RowOrder, number_in
@@ -185,7 +185,7 @@ class DayRepair:
         salvage, is_table = WholeLines(found), path.suffix == ".csv"
         first = next(iter(salvage), b"") if is_table else b""
         head = head_of(self._folder, path, first)
-        sound = sound_row(self._folder, path, head.count(b",") + 1)
+        sound = valid_row(self._folder, path, head.count(b",") + 1)
         skipped = 1 if is_table and first == head else 0
         bad = sum(not sound(line) for line in islice(salvage, skipped, None))
         lost = salvage.lost_bytes

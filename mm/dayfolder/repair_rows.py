@@ -68,7 +68,7 @@ def head_of(folder: DayFolder, path: Path, first_line: bytes) -> bytes:
     return first_line if first_line and proper.startswith(first_line + b",") else proper
 
 
-def sound_row(folder: DayFolder, path: Path, width: int) -> Callable[[bytes], bool]:
+def valid_row(folder: DayFolder, path: Path, width: int) -> Callable[[bytes], bool]:
     """Return a function that tests whether a line of *path* is a row: with *width* cells, or a depth message."""
     if path == folder.diffs:
         return _is_diff

@@ -22,7 +22,7 @@ from mm.backtest.journal import ACTIONS
 from mm.dataclass import dataclass
 from mm.errors import FitError
 from mm.evaluate.queue_score import Blocks, aligned
-from mm.evaluate.virtual_orders import Outcomes, VirtualOrders, by_hand, place_orders
+from mm.evaluate.virtual_orders import Outcomes, VirtualOrders, manual_exchange, place_orders
 from mm.instrument import short_text
 
 if TYPE_CHECKING:
@@ -98,7 +98,7 @@ def prints_at_price(tape: "Tape", orders: VirtualOrders, unit_lots: float) -> Pr
     for turn in np.unique(orders.turn).tolist():
         model = QueueHazard(coefficients=[0.0] * len(FEATURES), exponent=EXPONENT, unit_lots=unit_lots)
         watched = model.watch()
-        exchange = by_hand(tape, model, orders.life_us)
+        exchange = manual_exchange(tape, model, orders.life_us)
         ahead = np.zeros((len(orders), len(orders.checks_us)))
         number_of = place_orders(exchange, orders, np.flatnonzero(orders.turn == turn).tolist(), ahead)
         rows += [(number_of[order], us, x) for order, us, x in watched]
@@ -206,7 +206,7 @@ def parts_of(orders: VirtualOrders) -> "list[tuple[Bools, Bools]]":
     ]
 
 
-def unseen(
+def held_out_scores(
     tape: "Tape", orders: VirtualOrders, truth: Outcomes, played: Mapping[str, Outcomes], reference: str
 ) -> dict[str, dict[str, Brier]]:
     """Return the out-of-sample Brier scores of all models, by place.

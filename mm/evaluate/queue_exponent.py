@@ -22,7 +22,7 @@ import numpy as np
 from mm.dataclass import dataclass
 from mm.evaluate._exponents import QueueByExponents
 from mm.evaluate._price_levels import PriceNumbers, known_cancellations, place_rows
-from mm.evaluate.virtual_orders import by_hand
+from mm.evaluate.virtual_orders import manual_exchange
 from mm.tape.tape import TRADE
 
 if TYPE_CHECKING:
@@ -258,7 +258,7 @@ def predicted_shares(tape: "Tape", probes: Probes, exponents: "Floats") -> "Floa
     affect the others.
     """
     queues = QueueByExponents(exponents, len(probes))
-    exchange = by_hand(tape, queues)
+    exchange = manual_exchange(tape, queues)
     due = [(us, 0, number) for number, us in enumerate(probes.us.tolist())]
     due += [(us - 1, 1, number) for number, us in enumerate(probes.end_us.tolist())]
     ahead = np.zeros((len(probes), len(exponents)))

@@ -127,7 +127,7 @@ def _broken(tape: "Tape", begin_us: "Ints", end_us: "Ints") -> "NDArray[np.bool_
     return broken
 
 
-class Silent:
+class NoQuotes:
     """A quote model that never quotes."""
 
     def quote(self, view: "QuoteView") -> None:
@@ -163,7 +163,7 @@ def play(tape: "Tape", orders: VirtualOrders, fills: Callable[[], object]) -> Ou
     sent = np.ones(len(orders), bool)
     for turn in np.unique(orders.turn).tolist():
         numbers = np.flatnonzero(orders.turn == turn).tolist()
-        exchange = by_hand(tape, fills(), orders.life_us)
+        exchange = manual_exchange(tape, fills(), orders.life_us)
         number_of = place_orders(exchange, orders, numbers, ahead)
         for us, order_id, action in exchange.journal().orders[:, :3].tolist():
             if ACTIONS[action] == "FILL":
@@ -173,7 +173,7 @@ def play(tape: "Tape", orders: VirtualOrders, fills: Callable[[], object]) -> Ou
     return Outcomes(filled_us, _zero_where_filled(ahead, filled_us, orders), sent)
 
 
-def by_hand(tape: "Tape", fills: object, life_us: int = 0) -> PaperExchange:
+def manual_exchange(tape: "Tape", fills: object, life_us: int = 0) -> PaperExchange:
     """Return an exchange without quotes, on which orders are placed by hand with zero latency."""
     grid = tape.instrument
     rules = Rules(
@@ -186,7 +186,7 @@ def by_hand(tape: "Tape", fills: object, life_us: int = 0) -> PaperExchange:
         ttl_us=life_us,
         enforce_balances=False,
     )
-    exchange = PaperExchange(Silent(), fills, rules)
+    exchange = PaperExchange(NoQuotes(), fills, rules)
     exchange.attach(tape)
     return exchange
 

@@ -23,7 +23,7 @@ from mm.market_data.day_journal import DayJournal, DayReport
 from mm.market_data.grid import Grid
 from mm.market_data.latency import OFFSET_STREAM, RoundTrip, StreamLatencies
 from mm.market_data.market_events import Subscriber
-from mm.market_data.market_state import RESTART, Before, MarketState
+from mm.market_data.market_state import RESTART, MarketState, PreviousRun
 from mm.market_data.stalls import StallDetector, TradeWatch
 from mm.market_data.sync_engine import SnapshotSanity
 from mm.market_data.trade_state import TradeBackfill
@@ -105,7 +105,7 @@ class LiveSession:
         self._journal = DayJournal(writer, at_us, STREAM)
         earlier, aggregates = writer.earlier, trade_stream == "aggTrade"
         self.backfill = TradeBackfill(self._grid, venue, aggregates=aggregates, missing=earlier.trade_holes)
-        before = Before(
+        before = PreviousRun(
             update_id=earlier.last_diff_id,
             update_us=earlier.last_diff_us,
             trade_id=earlier.last_trade_id,

@@ -268,7 +268,7 @@ RESTART, DISCONNECTED = "restart", "disconnected"
 
 
 @dataclass(frozen=True)
-class Before:
+class PreviousRun:
     """The final state of an earlier run, so that ids missing since are reported.
 
     Attributes:
@@ -328,9 +328,9 @@ class MarketState:
         trade_subscribers: Iterable[Subscriber] = (),
         top_n: int,
         keeps_late: bool = False,
-        before: Before | None = None,
+        before: PreviousRun | None = None,
     ) -> None:
-        before = before or Before()
+        before = before or PreviousRun()
         common = tuple(subscribers)
         self._emit = emit = _to_all(common)
         self._grid = grid

@@ -50,7 +50,7 @@ def panels(run: "RunColumns", course: Course, summary: Mapping[str, Any]) -> lis
     held = _line("held", "line", course.us, course.inventory)
     return [
         _price_panel(run, course, marks, quote, summary["tick_size"]),
-        Panel("Fills", "", _counts_picture(run, course), 84, marks=[bare(one) for one in marks], counts=True),
+        Panel("Fills", "", _counts_picture(run, course), 84, marks=[without_tips(one) for one in marks], counts=True),
         _lines_panel(run, course, ("Equity", f"{quote}, change since the start, at the mid"), [equity], 170),
         replace(
             _lines_panel(run, course, ("Under water", f"{quote}, below the highest equity"), [below], 90), zero=True
@@ -96,7 +96,7 @@ def _fills_of(run: "RunColumns", word: str, sign: int, kind: str, tick: float) -
     return Marks(f"our {word.lower()}s", kind, sign, us, price, tick, tip)
 
 
-def bare(marks: Marks) -> Marks:
+def without_tips(marks: Marks) -> Marks:
     """Return *marks* without their tooltips, to be counted."""
     return Marks(marks.name, marks.kind, marks.side, marks.us, np.zeros(len(marks.us)), 1.0, stop=False)
 

@@ -40,8 +40,8 @@ from mm.report.segment_charts import axis, distance_chart, earned, panels, unquo
 from mm.report.shape_cards import shapes_card
 from mm.report.svg import NORMAL_95
 from mm.report.timeline import script, timeline
+from mm.walkforward.oos_tests import RATIO
 from mm.walkforward.out_of_sample import SegmentRows, read_segments
-from mm.walkforward.unseen import RATIO
 from mm.walkforward.window_shapes import FILE, WindowShape
 
 if TYPE_CHECKING:

@@ -18,7 +18,7 @@ ENOUGH = 0.95  # minimum deflated Sharpe ratio
 UNFITTED_K = 1.0  # per tick, if the training days have no usable fit
 
 
-def rivals(agent: SavedAgent) -> dict[str, object]:
+def baselines(agent: SavedAgent) -> dict[str, object]:
     """Return new baseline strategies for an agent, with A and k of its training days, and its inventory bound."""
     fit = agent.about.get("fit") or {}
     k, q_max = fit.get("k", UNFITTED_K), agent.terms.q_max
@@ -56,7 +56,7 @@ def evaluate(agent: SavedAgent, tapes: Sequence[Tape], knobs: EngineKnobs) -> di
     first = tapes[0]
     agent.terms.check_tick(first.instrument.tick_e8)
     rules = assemble.rules(first, knobs.execution, knobs.account, knobs.models)
-    quotes = {"rl": strategy_of(Agent(agent.terms, agent)), **rivals(agent)}
+    quotes = {"rl": strategy_of(Agent(agent.terms, agent)), **baselines(agent)}
     summaries = {
         name: backtest(tapes, model, ModelBuilder(None, knobs.models, first, knobs.account.seed).fills(), rules).summary
         for name, model in quotes.items()

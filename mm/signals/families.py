@@ -25,7 +25,7 @@ _MOST_LEVELS, _MOST_EVENTS = 20, 1_000_000
 _PLACES = {"{n}": r"(?P<n>[1-9]\d*)", "{w}": r"(?P<w>[1-9]\d*m?s)", "{e}": r"(?P<e>[1-9]\d*)e"}
 
 
-class Made(NamedTuple):
+class SignalArgs(NamedTuple):
     """Arguments of a signal's constructor: grid of the tape, micro-price fit, and the numbers in the signal's name."""
 
     grid: Instrument
@@ -55,7 +55,7 @@ class SignalFamily:
     unit: str
     formula: str
     source: str
-    build: Callable[[Made], Signal] | None = None
+    build: Callable[[SignalArgs], Signal] | None = None
     usual: tuple[str, ...] = ()
 
     def match(self, name: str) -> re.Match[str] | None:
@@ -263,7 +263,7 @@ def _own(name: str) -> SignalFamily:
     if not is_signal(user_class):
         raise UnknownModel(f"{name!r} is not a signal; a signal is a class with the method on_book(book)")
 
-    def build(_: Made) -> Signal:
+    def build(_: SignalArgs) -> Signal:
         try:
             signal = user_class()
         except Exception as error:
@@ -362,7 +362,7 @@ class Signals:
         artefact, head = signal_of(name)
         unit = TICKS if artefact.about["target"] == "return" else "0 to 1"
 
-        def build(made: Made) -> Signal:
+        def build(made: SignalArgs) -> Signal:
             artefact.check(None, made.grid.tick_e8)
             sources = [self._made(source, made.grid, made.micro_price) for source in artefact.signals]
             return Prediction(artefact.predictor(), head, sources, artefact.distance_ticks)
@@ -373,7 +373,7 @@ class Signals:
     def _made(self, name: str, grid: Instrument, micro_price: MicroPriceFit | None) -> Signal:
         family = self.family(name)
         assert family.build is not None, name  # excluded by `check`
-        return family.build(Made(grid, micro_price, *numbers_of(family, name)))
+        return family.build(SignalArgs(grid, micro_price, *numbers_of(family, name)))
 
 
 def numbers_of(family: SignalFamily, name: str) -> tuple[int, int, int]:

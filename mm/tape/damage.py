@@ -14,7 +14,7 @@ from mm.dayfolder.layout import PACKED, DayFolder, existing, twin_of
 from mm.dayfolder.ledger import LedgerView
 from mm.dayfolder.line_files import WholeLines, write_lines
 from mm.dayfolder.manifest import FileEntry, read_manifest
-from mm.dayfolder.repair_rows import head_of, sound_row
+from mm.dayfolder.repair_rows import head_of, valid_row
 from mm.dayfolder.rows import DefectList
 from mm.dayfolder.seal import AlteredFile
 from mm.errors import BrokenFile
@@ -114,7 +114,7 @@ class _Rest:
         """Return the header of a table (empty for other files), and the complete rows of a file."""
         lines = list(WholeLines(found))
         head = head_of(self._folder, path, lines[0] if lines else b"") if path.suffix == ".csv" else b""
-        sound = sound_row(self._folder, path, head.count(b",") + 1)
+        sound = valid_row(self._folder, path, head.count(b",") + 1)
         return head, [line for line in (lines[1:] if head and lines[:1] == [head] else lines) if sound(line)]
 
     def _spans_of(

@@ -21,7 +21,7 @@ from mm.calibration.windows import MODES, WindowFit
 from mm.clock import iso
 from mm.dataclass import asdict, dataclass
 from mm.errors import BrokenFile
-from mm.walkforward.unseen import RATIO, SegmentBlocks, Tested, by_band, linked, ratio_of, realised
+from mm.walkforward.oos_tests import RATIO, SegmentBlocks, Tested, by_band, linked, ratio_of, realised
 from mm.walkforward.walkforward import Study
 
 if TYPE_CHECKING:

@@ -22,8 +22,8 @@ from mm.calibration.window_fits import WindowFits
 from mm.calibration.windows import MODES, TOGETHER, Fallback, WindowFit, WindowPlan
 from mm.dataclass import dataclass, fields, replace
 from mm.notebook import Picture, Shown, picture_of
-from mm.walkforward.unseen import Tested, Waits, by_curve, by_rates, waits
-from mm.walkforward.window_shapes import ShapesShown, WindowShape
+from mm.walkforward.oos_tests import Tested, Waits, by_curve, by_rates, waits
+from mm.walkforward.window_shapes import ShapeSampler, WindowShape
 
 if TYPE_CHECKING:
     from mm.backtest.result import Result
@@ -150,7 +150,7 @@ def study(
             yield fit
 
     fallback = fallback or Fallback()
-    shown = ShapesShown(calibrator, len(windows[plan.mode]))
+    shown = ShapeSampler(calibrator, len(windows[plan.mode]))
     coming = segments_of(windows[plan.mode], fitted(), fallback, calibrator.config.reference)
     while batch := list(islice(coming, TOGETHER)):
         rivals_then = []
@@ -159,7 +159,7 @@ def study(
             # parameters stay in use until there are usable ones again
             latest |= {mode: tuple(rates) for mode, rates in found.items() if rates}
             rivals_then.append(dict(latest))
-            shown.look(number, segment, own[number])
+            shown.add(number, segment, own[number])
             if step:
                 step(1)
         tests += _tested(calibrator, batch, rivals_then, plan.mode)

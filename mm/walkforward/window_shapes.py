@@ -56,7 +56,7 @@ class WindowShape:
         return cls(span_us, PoissonFit.from_json(content["fit"], source), points)
 
 
-class ShapesShown:
+class ShapeSampler:
     """Collects windows for which shapes were compared, spread over the schedule.
 
     Args:
@@ -69,7 +69,7 @@ class ShapesShown:
         self._next = 0
         self.found: list[WindowShape] = []
 
-    def look(self, number: int, segment: "Segment", own: "WindowFit") -> None:
+    def add(self, number: int, segment: "Segment", own: "WindowFit") -> None:
         """Add the window *number*, if its curve is its own and enough of the schedule has passed since the last one.
 
         A curve with the shape of an earlier window has no intervals.

@@ -8,7 +8,7 @@ from mm.api.market import DeskMarket
 from mm.backtest.preset import PLAIN
 from mm.backtest.risk import NO_RISK, limits_of
 from mm.instrument import E8, Instrument
-from mm.sim.flow.market import Still
+from mm.sim.flow.market import NoFlow
 from mm.sim.matching._core import Matching
 
 START_US = 1_767_600_000_000_000
@@ -18,7 +18,7 @@ GRID = Instrument("SIMUSDT", E8 // 100, E8 // 1_000)
 def still_desk(preset=PLAIN, grid=GRID, **limits) -> Desk:
     """Return a desk on which only clients trade, with limits by knob."""
     limits_given = limits_of(replace(NO_RISK, **limits))
-    desk = Desk(Matching(), Still(), grid, preset, *([limits_given] if limits_given else []))
+    desk = Desk(Matching(), NoFlow(), grid, preset, *([limits_given] if limits_given else []))
     desk.advance(START_US)
     return desk
 

@@ -11,8 +11,8 @@ from scipy.optimize import minimize
 
 from mm.calibration import estimators
 from mm.calibration.estimators import (
-    Absent,
     Estimate,
+    NoEstimate,
     estimate,
     firth,
     likelihood_peak,
@@ -52,12 +52,12 @@ def test_reference_cases_match(case):
     else:
         expected = {"k_plus_infinity": "boundary_k_pos", "k_minus_infinity": "boundary_k_neg", "no_fills": "no_fills"}
         estimated = maximum_likelihood(table)
-        assert isinstance(estimated, Absent)
+        assert isinstance(estimated, NoEstimate)
         assert estimated.status == expected[case["mle_status"]]
     if case["firth"]:
         assert_agrees(firth(table), case["firth"])
     else:
-        assert isinstance(firth(table), Absent)
+        assert isinstance(firth(table), NoEstimate)
     if "log_linear" in case:
         assert_agrees(log_linear(table), case["log_linear"]["wls_weight_N_zero_dropped"])
 
@@ -88,7 +88,7 @@ def test_random_tables_agree_with_statsmodels():
         raw = random_raw(rng, least_fills=2)
         estimated = estimate(raw.delta, raw.exposure, raw.fills)
         at_both_ends = (raw.fills > 0).sum() > 1
-        if isinstance(estimated, Absent):
+        if isinstance(estimated, NoEstimate):
             assert not at_both_ends
             continue
         glm = statsmodels_glm(raw)
@@ -114,7 +114,7 @@ def test_random_tables_agree_with_statsmodels():
 def test_finite_maximum_needs_exposure_on_both_sides_of_fills(fills, status):
     """Fills at two distances, or at one interior distance; else the status names the side to which k diverges."""
     estimated = estimate([1, 2, 4], [100, 200, 50], fills)
-    assert (estimated.status if isinstance(estimated, Absent) else None) == status
+    assert (estimated.status if isinstance(estimated, NoEstimate) else None) == status
 
 
 def test_equal_rates_give_exactly_zero_k():
@@ -128,7 +128,7 @@ def test_equal_rates_give_exactly_zero_k():
 def test_single_distance_has_no_k():
     """Both sides and many blocks of one distance are still one distance."""
     estimated = estimate([2, 2, 2], [10, 20, 30], [1, 2, 3])
-    assert isinstance(estimated, Absent)
+    assert isinstance(estimated, NoEstimate)
     assert estimated.status == "too_few_deltas"
 
 
@@ -136,7 +136,7 @@ def test_shifted_distances_change_only_a():
     """Distances from the best price and from the mid differ by half a spread: A by exp(k · shift)."""
     near, far = (estimate(np.array([1, 2, 5]) + shift, [9, 8, 7], [40, 30, 10]) for shift in (0, 1e6))
     assert isinstance(near, Estimate)
-    assert isinstance(far, Absent)  # A at distance 0 would be exp(300 000)
+    assert isinstance(far, NoEstimate)  # A at distance 0 would be exp(300 000)
     shifted = estimate([51, 52, 55], [9, 8, 7], [40, 30, 10])
     assert isinstance(shifted, Estimate)
     assert (shifted.k, shifted.se_k) == pytest.approx((near.k, near.se_k), rel=1e-12)
@@ -219,7 +219,7 @@ def test_maximum_likelihood_of_cells_finds_highest_peak():
 def test_cells_with_too_deep_fills_have_no_positive_k(fills, status):
     """For k to 0 depth is uniform over closed cells; deeper fills leave no positive k."""
     estimated = maximum_likelihood(Raw.of([0, 1, 2], [10, 10, 10], fills, [1, 1, 1]).table)
-    assert isinstance(estimated, Absent)
+    assert isinstance(estimated, NoEstimate)
     assert estimated.status == status
 
 
@@ -284,7 +284,7 @@ def test_found_peak_is_global_maximum(make):
         if table.total == 0:
             continue
         highest = likelihood_peak(table)
-        estimated = None if isinstance(highest, Absent) else highest
+        estimated = None if isinstance(highest, NoEstimate) else highest
         places = SHORT if table.cells else np.concatenate((-SHORT[::-1], [0.0], SHORT))
         evaluated = [table.at(k) for k in places]
         for peak, name in (

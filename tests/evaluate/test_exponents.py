@@ -8,7 +8,7 @@ from leaning_market import ASK, BID, GRID
 
 from mm.backtest.fills.queue import QueueProbPower
 from mm.evaluate._exponents import QueueByExponents
-from mm.evaluate.virtual_orders import by_hand
+from mm.evaluate.virtual_orders import manual_exchange
 from mm.tape.tape import Tape
 
 EXPONENTS = np.array([0.1, 0.7, 1.0, 3.0, 10.0])
@@ -47,7 +47,10 @@ def test_joint_queues_equal_queues_of_single_exponents(steps):
     """With several orders at one price, prints through a price, and new books."""
     tape, count = market(steps), len(steps)
     joint = QueueByExponents(EXPONENTS, count)
-    exchanges = [by_hand(tape, joint), *(by_hand(tape, QueueProbPower(exponent=n)) for n in EXPONENTS.tolist())]
+    exchanges = [
+        manual_exchange(tape, joint),
+        *(manual_exchange(tape, QueueProbPower(exponent=n)) for n in EXPONENTS.tolist()),
+    ]
     placed = []
     for us, (kind, side, deep, _) in enumerate(steps, 1):
         for exchange in exchanges:
@@ -63,7 +66,7 @@ def test_joint_queues_equal_queues_of_single_exponents(steps):
 
 def test_more_orders_than_capacity_raise_index_error():
     """Memory after the table is not written."""
-    exchange = by_hand(market([("book", 1, 0, 5)]), QueueByExponents(EXPONENTS, 1))
+    exchange = manual_exchange(market([("book", 1, 0, 5)]), QueueByExponents(EXPONENTS, 1))
     exchange.advance(1)
     exchange.place(1, BID, 1)
     exchange.place(1, BID, 1)

@@ -15,12 +15,12 @@ from mm.evaluate.hazard import (
     fill_chance,
     hazard_file,
     hazard_fit,
+    held_out_scores,
     logistic,
     parts_of,
     prints_at_price,
     probability,
     unit_of,
-    unseen,
 )
 from mm.evaluate.queue_score import played_by, true_outcomes
 from mm.evaluate.virtual_orders import OrderPlan, play
@@ -89,7 +89,7 @@ def test_training_orders_end_before_scored_orders(market):
 def test_queue_hazard_beats_trade_cross_on_long_queues(market):
     """Goal: less than half the Brier score of trade_cross with a one-tick spread, also at arrival."""
     tape, orders, truth, played = market
-    scores = unseen(tape, orders, truth, played, "trade_cross")
+    scores = held_out_scores(tape, orders, truth, played, "trade_cross")
     for group in ("all", "join"):
         cross, hazard, forecast = (
             scores[group][name] for name in ("trade_cross", "queue_hazard", "forecast at arrival")
@@ -104,7 +104,9 @@ def test_queue_hazard_beats_trade_cross_on_long_queues(market):
 def test_model_from_file_fills_as_often_as_predicted(market, tmp_path):
     """The drawn fills of 24 passes agree with the fitted probabilities in the file."""
     tape, orders, truth, played = market
-    content = hazard_file(tape, orders, truth, unseen(tape, orders, truth, played, "trade_cross"), "trade_cross")
+    content = hazard_file(
+        tape, orders, truth, held_out_scores(tape, orders, truth, played, "trade_cross"), "trade_cross"
+    )
     path = tmp_path / "fit.json"
     path.write_text(json.dumps(content))
     numbers = read_hazard(path, tape.symbol, tape.instrument)

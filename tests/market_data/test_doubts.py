@@ -20,7 +20,7 @@ from mm.market_data.market_events import (
     TradeRepeated,
     TradesMissing,
 )
-from mm.market_data.market_state import Before, MarketState
+from mm.market_data.market_state import MarketState, PreviousRun
 from mm.market_data.venue import DepthSnapshot
 
 FAR = 70_000_000
@@ -168,7 +168,7 @@ def test_id_far_ahead_is_refused_after_silence_and_a_later_one_reports_gap():
 @pytest.mark.parametrize("ends", ["let_through", "closed", "flush"])
 def test_first_message_after_an_outage_is_accepted_if_not_contradicted(ends):
     """After an outage a symbol may have missed thousands of trades, on its only connection."""
-    feed = Feed(1, before=Before(trade_id=FAR, cause="restart"))
+    feed = Feed(1, before=PreviousRun(trade_id=FAR, cause="restart"))
     feed.take(trade(NEAR), 1)
     assert feed.trades == []
     arguments = {"let_through": (feed.now_s + DOUBT_S,), "closed": (1,), "flush": ()}[ends]

@@ -21,7 +21,7 @@ from mm.market_data.market_events import (
     TradeArrived,
     TradesMissing,
 )
-from mm.market_data.market_state import DISCONNECTED, HOLD_S, Arbiter, Before, Lane, MarketState, Taken
+from mm.market_data.market_state import DISCONNECTED, HOLD_S, Arbiter, Lane, MarketState, PreviousRun, Taken
 from mm.market_data.venue import DepthSnapshot, DepthUpdate, TradePrint
 
 
@@ -106,7 +106,7 @@ def test_trade_subscriber_receives_trade_events_only():
 
 def test_missing_ids_have_the_cause_of_their_period():
     """A restart is the cause until the first message, a disconnection until the next message."""
-    feed = Feed(before=Before(update_id=10, trade_id=3, cause="restart"))
+    feed = Feed(before=PreviousRun(update_id=10, trade_id=3, cause="restart"))
     feed.take(diff(12, 12))
     feed.take(diff(14, 14))
     feed.take(trade(7))

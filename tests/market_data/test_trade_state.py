@@ -17,7 +17,7 @@ from mm.market_data.binance_trades import AGGREGATES, HISTORICAL
 from mm.market_data.day_journal import DayJournal
 from mm.market_data.grid import Grid
 from mm.market_data.market_events import TradeVerdict
-from mm.market_data.market_state import Before, MarketState
+from mm.market_data.market_state import MarketState, PreviousRun
 from mm.market_data.trade_state import MOST_MISSES, MOST_MISSING, FillPlan, TradeIds
 from mm.market_data.venue import AggTrade, TradePrint
 
@@ -92,7 +92,7 @@ def test_late_trade_is_written_by_imports_only(tmp_path, source, ids):
 
 def test_hole_is_reported_with_ids_times_and_cause(tmp_path):
     """The given cause is valid until the first trade."""
-    desk = Desk(tmp_path, STREAM, before=Before(trade_id=6, trade_us=NOON_US - 5, cause="restart"))
+    desk = Desk(tmp_path, STREAM, before=PreviousRun(trade_id=6, trade_us=NOON_US - 5, cause="restart"))
     desk.take(trade(9), trade(11))
     holes = events(desk.close(), "trade_gap")
     assert [(hole["from_id"], hole["to_id"], hole["cause"]) for hole in holes] == [

@@ -1,4 +1,4 @@
-"""Comparison of an agent with its rivals, and the verdict."""
+"""Comparison of an agent with its baselines, and the verdict."""
 
 from dataclasses import replace
 

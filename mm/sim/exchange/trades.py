@@ -95,7 +95,7 @@ class TradeBar(NamedTuple):
     first_id: int
     last_id: int
 
-    def then(self, later: "TradeBar") -> "TradeBar":
+    def merged(self, later: "TradeBar") -> "TradeBar":
         """Return this bar merged with a later one."""
         return TradeBar(
             self.us,
@@ -136,7 +136,7 @@ class TradeTape:
         self._leave_window(us)
         bar = TradeBar(us - us % MINUTE_US, ticks, ticks, ticks, ticks, lots, cost_tl, trade_id, trade_id)
         if self._minutes and self._minutes[-1].us == bar.us:
-            bar = self._minutes.pop().then(bar)
+            bar = self._minutes.pop().merged(bar)
         self._minutes.append(bar)
 
     @property
@@ -163,7 +163,7 @@ class TradeTape:
     def day(self, us: int) -> TradeBar | None:
         """Return the bar of the last 24 hours, in whole minutes; None without trades."""
         bars = [bar for bar in self._minutes if bar.us > us - DAY_US - MINUTE_US]
-        return reduce(TradeBar.then, bars) if bars else None
+        return reduce(TradeBar.merged, bars) if bars else None
 
     def before(self, us: int) -> MarketTrade | None:
         """Return the last trade before time *us*, None if none is kept."""

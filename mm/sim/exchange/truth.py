@@ -29,7 +29,7 @@ class TrueTrade(NamedTuple):
     is_buyer_maker: bool
 
 
-class Forgotten(DataError):
+class UnknownId(DataError):
     """Error for an id that is in the future, or no longer kept."""
 
 
@@ -99,7 +99,7 @@ class MarketTruth:
             era: Index of the numbering, 0 for the first; None for the newest that has the id.
 
         Raises:
-            Forgotten: If the id is in the future, or no longer kept.
+            UnknownId: If the id is in the future, or no longer kept.
         """
         return self._texts(self._at(self._internal(update_id, era)))
 
@@ -123,10 +123,10 @@ class MarketTruth:
         """Return the trades from *first_id* to *last_id*, both included.
 
         Raises:
-            Forgotten: If one of them is in the future, or no longer kept.
+            UnknownId: If one of them is in the future, or no longer kept.
         """
         if first_id <= last_id and not self.first_trade_id <= first_id <= last_id <= self.last_trade_id:
-            raise Forgotten(
+            raise UnknownId(
                 f"trades {first_id} to {last_id}: stored are {self.first_trade_id} to {self.last_trade_id}; "
                 f"request those, or keep more than {self._keep}"
             )
@@ -150,7 +150,7 @@ class MarketTruth:
 
         Raises:
             ValueError: If *after_id*, in the numbering of clients, is before the start of this era.
-            Forgotten: If the id does not exist.
+            UnknownId: If the id does not exist.
         """
         era_start, after = self._eras[-1][0], self._internal(after_id, None)
         if after < era_start:
@@ -187,7 +187,7 @@ class MarketTruth:
             # The first era includes the id before its first change; later eras begin after the previous one.
             if after + bool(number) <= update_id + shift <= until and update_id + shift >= self._segments[0].first_id:
                 return update_id + shift
-        raise Forgotten(
+        raise UnknownId(
             f"update id {update_id}: stored are {self.first_update_id} to {self.last_update_id}; "
             f"request one of those, or keep more than {self._keep} changes"
         )

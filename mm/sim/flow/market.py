@@ -84,7 +84,7 @@ class Scenario:
         }
 
 
-class Still:
+class NoFlow:
     """The order flow of a market without simulated orders: only users trade."""
 
     def advance(self, until_us: int) -> None:
@@ -103,7 +103,7 @@ class Empty(Scenario):
 
     def flow(self, matching: "Matching", session: Session) -> Flow:  # noqa: ARG002 - unused here
         """Return a flow that sends no orders."""
-        return Still()
+        return NoFlow()
 
 
 def series(low: float, high: float) -> Reader:

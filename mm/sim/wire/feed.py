@@ -97,7 +97,7 @@ class BatchTimer:
     def _send_depth(self, name: str, batch: Batch | None, texts: Texts) -> None:
         made: dict[bool, Message] = {}
         for subscriber, earlier in list(self._depth.items()):
-            pending = earlier.then(batch) if earlier and batch else earlier or batch
+            pending = earlier.merged(batch) if earlier and batch else earlier or batch
             if pending is None:
                 continue
             if subscriber.is_slow(name):

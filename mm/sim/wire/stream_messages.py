@@ -76,7 +76,7 @@ class Batch(NamedTuple):
     bids: dict[int, str]
     asks: dict[int, str]
 
-    def then(self, later: "Batch") -> "Batch":
+    def merged(self, later: "Batch") -> "Batch":
         """Return this batch merged with the *later* one, which must follow without a gap; quantities are absolute."""
         return Batch(self.first_id, later.last_id, self.bids | later.bids, self.asks | later.asks)
 

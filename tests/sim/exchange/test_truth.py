@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mm.instrument import Instrument
-from mm.sim.exchange.truth import Forgotten, MarketTruth
+from mm.sim.exchange.truth import MarketTruth, UnknownId
 from mm.sim.matching.order_log import ROW_LEVEL, ROW_REST, ROW_TRADE, Row
 
 GRID = Instrument("SIMUSDT", tick_e8=1_000_000, lot_e8=100_000)
@@ -92,9 +92,9 @@ def test_truth_drops_oldest_changes_and_raises_forgotten(changes: list, keep: in
     assert truth.book(truth.first_update_id) == replayed(changes, truth.first_update_id - FIRST)
     assert truth.book(truth.last_update_id) == replayed(changes, len(changes))
     for update_id in (truth.first_update_id - 1, truth.last_update_id + 1):
-        with pytest.raises(Forgotten, match=f"update id {update_id}: stored are"):
+        with pytest.raises(UnknownId, match=f"update id {update_id}: stored are"):
             truth.book(update_id)
-    with pytest.raises(Forgotten):
+    with pytest.raises(UnknownId):
         truth.book(truth.last_update_id, era=1)
 
 
@@ -138,7 +138,7 @@ def test_trades_are_returned_as_recorded(prints: list) -> None:
     assert truth.trades(truth.first_trade_id, truth.last_trade_id) == expected
     for start in range(len(prints)):
         assert truth.trades(40 + start, truth.last_trade_id) == expected[start:]
-    with pytest.raises(Forgotten, match="stored are"):
+    with pytest.raises(UnknownId, match="stored are"):
         truth.trades(truth.last_trade_id, truth.last_trade_id + 1)
 
 
@@ -148,7 +148,7 @@ def test_trades_are_bounded_by_keep() -> None:
     truth.listen(trade(number, number, 1, 5, number) for number in range(1, 101))
     assert truth.last_trade_id - 20 <= truth.first_trade_id <= truth.last_trade_id - 10 + 1
     assert [one.trade_id for one in truth.trades(truth.first_trade_id, 100)] == [*range(truth.first_trade_id, 101)]
-    with pytest.raises(Forgotten):
+    with pytest.raises(UnknownId):
         truth.trades(truth.first_trade_id - 1, 100)
 
 
@@ -166,5 +166,5 @@ def test_truth_rejects_gaps_and_invalid_renumbering() -> None:
     truth.listen([level(502, 1, 5, 7)])
     with pytest.raises(ValueError, match="before the current era"):
         truth.renumber(500, 1)
-    with pytest.raises(Forgotten):
+    with pytest.raises(UnknownId):
         truth.renumber(9, 1)

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from mm.clock import MS_BELOW, US_PER_MS
-from mm.sim.exchange.truth import Forgotten, MarketTruth
+from mm.sim.exchange.truth import MarketTruth, UnknownId
 from mm.sim.wire.faults.fault import OTHER_SYMBOL, Fault, FaultContext, FaultKind, FaultParameter
 from mm.sim.wire.faults.message_faults import all_when_over, hold
 from mm.sim.wire.faults.request_faults import status_of_request
@@ -89,7 +89,7 @@ def snapshot(fault: Fault, request: Request, response: Response, context: FaultC
         ]
     try:
         bids, asks = context.truth.book(update_id)
-    except Forgotten:
+    except UnknownId:
         return response
     text = request.params.get("limit", "")
     limit = min(int(text), _MOST_LEVELS) if text.isascii() and text.isdigit() else _LEVELS

@@ -9,7 +9,7 @@ from typing import Any
 
 from mm.instrument import decimal_text
 from mm.market_data.local_orderbook import Level
-from mm.sim.exchange.truth import Forgotten
+from mm.sim.exchange.truth import UnknownId
 from mm.sim.wire.faults.fault import (
     COUNT,
     FOR_S,
@@ -51,7 +51,7 @@ def overlap(message: Message, active: ActiveFault, context: FaultContext) -> lis
     first_id = message.first_id - active.fault["by"]
     try:
         bids, asks = context.truth.changed(first_id, message.last_id)
-    except Forgotten:
+    except UnknownId:
         return None
     event = message.event | {"U": first_id, "b": bids, "a": asks}
     return [Message(message.stream, message.kind, first_id, message.last_id, json_bytes(event))]
@@ -193,7 +193,7 @@ def _book(message: Message, context: FaultContext) -> tuple[list[Level], list[Le
     """Return bids and asks after *message*; empty lists if that book is no longer kept."""
     try:
         return context.truth.book(message.last_id)
-    except Forgotten:
+    except UnknownId:
         return [], []
 
 

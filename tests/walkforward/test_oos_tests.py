@@ -11,7 +11,7 @@ from scipy import stats
 from mm.calibration.depth_counts import DepthCounts, DepthOptions
 from mm.calibration.goodness import uniformity
 from mm.calibration.points import Points
-from mm.walkforward.unseen import SegmentBlocks, Waits, by_band, by_rates, linked, realised, waits
+from mm.walkforward.oos_tests import SegmentBlocks, Waits, by_band, by_rates, linked, realised, waits
 from small_tapes import book, gap, poisson_day, tape, trade
 
 RATE, DECAY = 0.3, 0.5

@@ -93,7 +93,7 @@ def _draw(pair: Sequence[TradedRun], folders: Folders) -> None:
     if not known:
         st.info("There are no state rows: the run ended before the book was valid.")
         return
-    whole = (min(int(run.course.x[0]) for run in known), max(int(run.course.x[1]) for run in known))
+    whole = (min(int(run.curve.x[0]) for run in known), max(int(run.curve.x[1]) for run in known))
     zoom = Zoom(" ".join(run.name for run in known), whole)
     zoom.bar()
     _price_chart(known[0], folders, zoom)
@@ -165,10 +165,10 @@ def _account_charts(runs: Sequence[TradedRun], zoom: Zoom) -> None:
     panels: dict[str, list[Trace]] = {title: [] for title in ACCOUNT}
     equity, drawdown, rolling, inventory = panels.values()
     for run, colour in zip(runs, COLOURS, strict=False):
-        us, values = run.course.us, run.course.equity
+        us, values = run.curve.us, run.curve.equity
         equity.append(Trace(run.name, us, values, colour))
         drawdown.append(Trace(run.name, us, under_water(values), colour))
-        inventory.append(Trace(run.name, us, run.course.inventory, colour))
+        inventory.append(Trace(run.name, us, run.curve.inventory, colour))
         state = np.asarray(run.columns.state["equity"], dtype=np.float64)
         ends, ratio = rolling_sharpe(np.asarray(run.columns.state["recv_us"], np.int64), state, ~np.isnan(state))
         if len(ends) and not np.isnan(ratio).all():

@@ -15,7 +15,7 @@ from mm.dayfolder.layout import DayFolder, days_of, existing
 from mm.errors import BrokenFile, DataError, MMError
 from mm.instrument import e8
 from mm.numbers import signed
-from mm.report.run_columns import Course, MarketColumns, RunColumns, course, market_of, read_columns
+from mm.report.run_columns import EquityCurve, MarketColumns, RunColumns, equity_curve, market_of, read_columns
 from mm.run_folder import SWEEP, TRADED, open_run
 from mm.runs.find import Found, InvalidRun, find_run, find_runs
 from mm.runs.manifest import headlines
@@ -120,13 +120,13 @@ class TradedRun:
         found: Its folder and manifest.
         summary: The numbers of its ``summary.json``.
         columns: Columns of its fills, state and quotes.
-        course: Its state over time.
+        curve: Its state over time.
     """
 
     found: Found
     summary: Mapping[str, Any]
     columns: RunColumns
-    course: Course
+    curve: EquityCurve
 
     @property
     def name(self) -> str:
@@ -152,7 +152,7 @@ def _traded(folder: str, changed_ns: int) -> TradedRun:  # noqa: ARG001 - part o
         raise BrokenFile(f"{traded / 'summary.json'}: {missing[0]} is missing; make the run again")
     try:
         columns = read_columns(traded, run.found.manifest["symbol"])
-        return TradedRun(run.found, summary, columns, course(columns))
+        return TradedRun(run.found, summary, columns, equity_curve(columns))
     except (OSError, ValueError, LookupError, TypeError, pl.exceptions.PolarsError) as error:
         why = f"fills, orders or state cannot be read ({' '.join(str(error).split())[:200]})"
         raise BrokenFile(f"{traded}: {why}; make the run again") from error

@@ -204,7 +204,7 @@ def time_card(summary: Summary, run: RunColumns, charts: str = "") -> str:
 
 def charts_of(terms: Summary, run: RunColumns) -> str:
     """Return the charts over time; *terms* are the symbol, assets, tick and quantity of a summary."""
-    return timeline(panels(run, run.course, terms), run.course.x, run.excluded)
+    return timeline(panels(run, run.curve, terms), run.curve.x, run.excluded)
 
 
 def split_card(summary: Summary) -> str:

@@ -14,7 +14,7 @@ from mm.clock import US_PER_S
 from mm.numbers import SHARPE_DAYS, duration, number, percent, power, short, signed
 from mm.report.drawn_columns import Units, unit_of
 from mm.report.frame import base_asset, card, nothing, quote_asset, wide
-from mm.report.run_columns import Course, MarketPrints, RunColumns
+from mm.report.run_columns import EquityCurve, MarketPrints, RunColumns
 from mm.report.svg import HALF, NORMAL_95, TOP, WIDE, Plot, bar, padded, steps
 from mm.report.timeline import Line, Marks, Panel, Stays
 
@@ -35,33 +35,33 @@ FAR = 5.0  # multiple of the largest value at which ends of intervals are cut
 LEAST_S = 1.0  # minimum resting time of a distance
 
 
-def panels(run: "RunColumns", course: Course, summary: Mapping[str, Any]) -> list[Panel]:
-    """Return the charts over time, from top to bottom; all share the course's span."""
+def panels(run: "RunColumns", curve: EquityCurve, summary: Mapping[str, Any]) -> list[Panel]:
+    """Return the charts over time, from top to bottom; all share the span of *curve*."""
     quote, base = quote_asset(summary), base_asset(summary)
     marks = [_fills_of(run, word, sign, kind, summary["tick_size"]) for word, sign, kind, _ in SIDES]
     parts = [
-        _line("spread captured", "line spread", course.us, course.spread),
-        _line("inventory", "line carried", course.us, course.carried),
-        _line("fees", "line fees", course.us, -course.fees),
+        _line("spread captured", "line spread", curve.us, curve.spread),
+        _line("inventory", "line carried", curve.us, curve.carried),
+        _line("fees", "line fees", curve.us, -curve.fees),
     ]
     clip = short(summary["quote_qty"])
-    equity = _line("equity", "line", course.us, course.equity)
-    below = _line("drawdown", "line fees", course.us, under_water(course.equity))
-    held = _line("held", "line", course.us, course.inventory)
+    equity = _line("equity", "line", curve.us, curve.equity)
+    below = _line("drawdown", "line fees", curve.us, under_water(curve.equity))
+    held = _line("held", "line", curve.us, curve.inventory)
     return [
-        _price_panel(run, course, marks, quote, summary["tick_size"]),
-        Panel("Fills", "", _counts_picture(run, course), 84, marks=[without_tips(one) for one in marks], counts=True),
-        _lines_panel(run, course, ("Equity", f"{quote}, change since the start, at the mid"), [equity], 170),
+        _price_panel(run, curve, marks, quote, summary["tick_size"]),
+        Panel("Fills", "", _counts_picture(run, curve), 84, marks=[without_tips(one) for one in marks], counts=True),
+        _lines_panel(run, curve, ("Equity", f"{quote}, change since the start, at the mid"), [equity], 170),
         replace(
-            _lines_panel(run, course, ("Under water", f"{quote}, below the highest equity"), [below], 90), zero=True
+            _lines_panel(run, curve, ("Under water", f"{quote}, below the highest equity"), [below], 90), zero=True
         ),
         replace(
-            _lines_panel(run, course, ("PnL by source", f"{quote}, since the left edge; sums to PnL"), parts, 190),
+            _lines_panel(run, curve, ("PnL by source", f"{quote}, since the left edge; sums to PnL"), parts, 190),
             zero=True,
             since=True,
         ),
-        _lines_panel(run, course, ("Inventory", f"{base}; quoted quantity {clip}"), [held], 130),
-        *_rate_panels(run, course),
+        _lines_panel(run, curve, ("Inventory", f"{base}; quoted quantity {clip}"), [held], 130),
+        *_rate_panels(run, curve),
     ]
 
 
@@ -101,14 +101,14 @@ def without_tips(marks: Marks) -> Marks:
     return Marks(marks.name, marks.kind, marks.side, marks.us, np.zeros(len(marks.us)), 1.0, stop=False)
 
 
-def _price_panel(run: "RunColumns", course: Course, marks: Sequence[Marks], quote: str, tick: float) -> Panel:
+def _price_panel(run: "RunColumns", curve: EquityCurve, marks: Sequence[Marks], quote: str, tick: float) -> Panel:
     """Return the chart of the market's best prices and prints, our quotes, our fills and refused orders."""
-    us, mid = _within(course, run.mid_us, run.mid)
+    us, mid = _within(curve, run.mid_us, run.mid)
     lines, prints = [Line("mid", "price", us, mid, tick / 2)], []
     if run.market is not None:
         market = run.market
         for name, values in (("bid", market.bid), ("ask", market.ask)):
-            lines.append(Line(f"best {name}", f"touch {name}", *_within(course, market.us, values), tick))
+            lines.append(Line(f"best {name}", f"touch {name}", *_within(curve, market.us, values), tick))
         prints = [_prints_of(market.prints[sign], sign, kind, tick) for _, sign, kind, _ in SIDES]
     quotes = [
         Stays(f"our {name}", f"quote {name}", resting.us, resting.until_us, resting.price, tick)
@@ -116,16 +116,16 @@ def _price_panel(run: "RunColumns", course: Course, marks: Sequence[Marks], quot
         if len((resting := run.quotes[sign]).us)
     ]
     every = [*marks, *prints, *_refused_of(run, tick)]
-    picture = _price_picture(run, course, (us, mid), every)
+    picture = _price_chart(run, curve, (us, mid), every)
     return Panel("Price, quotes and fills", quote, picture, 290, lines, quotes, every)
 
 
-def _within(course: Course, us: "Instants", values: "Floats") -> tuple["Instants", "Floats"]:
-    """Return the steps of *values* that are in force at some time of the course."""
-    inside = (us >= course.us[0]) | (np.append(us[1:], course.us[-1]) > course.us[0])
-    if inside.all() and (us >= course.us[0]).all():
+def _within(curve: EquityCurve, us: "Instants", values: "Floats") -> tuple["Instants", "Floats"]:
+    """Return the steps of *values* that are in force at some time of *curve*."""
+    inside = (us >= curve.us[0]) | (np.append(us[1:], curve.us[-1]) > curve.us[0])
+    if inside.all() and (us >= curve.us[0]).all():
         return us, values  # without copies of large arrays
-    return np.maximum(us[inside], course.us[0]), values[inside]
+    return np.maximum(us[inside], curve.us[0]), values[inside]
 
 
 def _prints_of(prints: MarketPrints, sign: int, kind: str, tick: float) -> Marks:
@@ -152,14 +152,14 @@ def _refused_of(run: "RunColumns", tick: float) -> list[Marks]:
     return found
 
 
-def _price_picture(run: "RunColumns", course: Course, path: tuple["Instants", "Floats"], marks: Sequence[Marks]) -> str:
+def _price_chart(run: RunColumns, curve: EquityCurve, path: tuple["Instants", "Floats"], marks: Sequence[Marks]) -> str:
     """Draw the mid, our fills and rejected orders; many fills are dots, as triangles would hide each other."""
     us, mid = path
     drawn = [one for one in marks if one.shape == "fill" or one.kind == "cross"]
     seen = np.concatenate([mid[~np.isnan(mid)], *(one.values for one in drawn)])
     if len(seen) == 0:
         return nothing("The book was never valid.")
-    plot = Plot(WIDE, 290, course.x, padded(seen.min(), seen.max()))
+    plot = Plot(WIDE, 290, curve.x, padded(seen.min(), seen.max()))
     few = sum(len(one.us) for one in drawn) <= MARKED_FILLS
     points = [
         plot.marks(one.us.astype(np.float64), np.asarray(one.values), one.side, one.kind, one.shape, few=few)
@@ -175,13 +175,13 @@ def _price_picture(run: "RunColumns", course: Course, path: tuple["Instants", "F
     )
 
 
-def _counts_picture(run: "RunColumns", course: Course) -> str:
+def _counts_picture(run: "RunColumns", curve: EquityCurve) -> str:
     """Draw the number of fills in each stretch of time: buys upwards, sells downwards."""
     us, side = np.asarray(run.fills["recv_us"], dtype=np.float64), np.asarray(run.fills["side"])
-    edges = np.linspace(*course.x, COUNT_BARS + 1)
+    edges = np.linspace(*curve.x, COUNT_BARS + 1)
     counts = {word: np.histogram(us[side == word], edges)[0] for word, *_ in SIDES}
     most = max(1.0, *(float(many.max()) for many in counts.values()))
-    plot = Plot(WIDE, 84, course.x, (-1.15 * most, 1.15 * most))
+    plot = Plot(WIDE, 84, curve.x, (-1.15 * most, 1.15 * most))
     bars = [plot.columns(edges, sign * counts[word], kind) for word, sign, kind, _ in SIDES]
     return plot.picture(plot.value_axis(count, 4), *bars, plot.time_axis(), title="Number of fills over time")
 
@@ -192,7 +192,7 @@ def count(value: float) -> str:
 
 
 def _lines_panel(
-    run: "RunColumns", course: Course, names: tuple[str, str], lines: Sequence[Line], height: int
+    run: "RunColumns", curve: EquityCurve, names: tuple[str, str], lines: Sequence[Line], height: int
 ) -> Panel:
     """Return a chart of step lines: its heading and a note."""
     seen = np.concatenate([line.values for line in lines])
@@ -200,7 +200,7 @@ def _lines_panel(
     if len(seen) == 0:
         picture = nothing("The book was never valid, so equity has no mark.")
     else:
-        plot = Plot(WIDE, height, course.x, padded(float(seen.min()), float(seen.max())))
+        plot = Plot(WIDE, height, curve.x, padded(float(seen.min()), float(seen.max())))
         picture = plot.picture(
             _shade(plot, run),
             plot.value_axis(most=6 if height > 150 else 4),
@@ -227,26 +227,26 @@ def merged(excluded: "Instants", x: tuple[float, float]) -> list[tuple[float, fl
     return spans
 
 
-def _rate_panels(run: "RunColumns", course: Course) -> list[Panel]:
+def _rate_panels(run: "RunColumns", curve: EquityCurve) -> list[Panel]:
     """Return A and k over time, if a schedule changed them."""
-    pieces = [piece for piece in run.rates if piece.end_us > course.us[0] and piece.start_us < course.us[-1]]
+    pieces = [piece for piece in run.rates if piece.end_us > curve.us[0] and piece.start_us < curve.us[-1]]
     if len(pieces) < 2:
         return []
     found = []
     for name, note, column in (("A", "1/s, of each segment", "A_bid"), ("k", "1/tick, of each segment", "k")):
-        us, values = _held(pieces, column, course)
+        us, values = _held(pieces, column, curve)
         largest = max(getattr(piece, column) for piece in pieces)
         line = Line(name, "line", us, values, 10.0 ** (math.floor(math.log10(largest)) - 4) if largest > 0 else 1.0)
-        found.append(_lines_panel(run, course, (f"{name} in force", note), [line], 110))
+        found.append(_lines_panel(run, curve, (f"{name} in force", note), [line], 110))
     return found
 
 
-def _held(pieces: "Sequence[IntensityPiece]", column: str, course: Course) -> tuple["Instants", "Floats"]:
-    """Return a parameter of the *pieces* as a step function over the whole course, NaN if none was in force."""
-    rows: list[tuple[int, float]] = [(int(course.us[0]), np.nan)]
+def _held(pieces: "Sequence[IntensityPiece]", column: str, curve: EquityCurve) -> tuple["Instants", "Floats"]:
+    """Return a parameter of the *pieces* as a step function over all of *curve*, NaN if none was in force."""
+    rows: list[tuple[int, float]] = [(int(curve.us[0]), np.nan)]
     for piece in pieces:
         rows += [(max(piece.start_us, rows[-1][0]), getattr(piece, column)), (piece.end_us, np.nan)]
-    rows = [row for row in rows if row[0] <= course.us[-1]]
+    rows = [row for row in rows if row[0] <= curve.us[-1]]
     us, values = (np.array(one) for one in zip(*rows, strict=True))
     last = np.append(us[1:] != us[:-1], True)
     return us[last], values[last]

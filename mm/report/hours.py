@@ -48,7 +48,7 @@ class HoursOfDay:
     @classmethod
     def of(cls, run: RunColumns) -> "HoursOfDay":
         """Return the hours of a run that has state rows."""
-        fills, account = run.fills, run.course
+        fills, account = run.fills, run.curve
         us, side = np.asarray(fills["recv_us"], dtype=np.int64), np.asarray(fills["side"])
         price, mid = (np.asarray(fills[name], dtype=np.float64) for name in ("price", "mid"))
         sign, hour = np.where(side == "BUY", 1.0, -1.0), _hour(us)

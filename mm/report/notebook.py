@@ -24,7 +24,7 @@ from mm.report.backtest import headline, time_card, title_of
 from mm.report.backtest_charts import COUNT_BARS, SIDES, merged, panels
 from mm.report.calibration import fit_header, fit_tiles
 from mm.report.calibration_charts import curve_part, residual_part
-from mm.report.run_columns import RunColumns, columns_of, course
+from mm.report.run_columns import RunColumns, columns_of, equity_curve
 from mm.report.segment_charts import parameter_chart
 from mm.report.svg import WIDE, Plot, padded, steps
 from mm.report.sweep_picture import sweep_parts
@@ -90,7 +90,7 @@ def result_parts(summary: Mapping[str, Any], run: RunColumns) -> list[frame.Char
             one.picture,
             [(line.kind, line.name) for line in one.lines] + [(mark.kind, mark.name) for mark in one.marks],
         )
-        for one in panels(run, course(run), summary)
+        for one in panels(run, equity_curve(run), summary)
     ]
     if len(run.fills["recv_us"]):  # only the script draws quotes, best prices and prints
         parts[0] = replace(parts[0], title="Price and fills")

@@ -148,9 +148,9 @@ class RunColumns:
     usual_us: float | None = None
 
     @cached_property
-    def course(self) -> "Course":
+    def curve(self) -> "EquityCurve":
         """The account at each state row."""
-        return course(self)
+        return equity_curve(self)
 
     def later(self, us: "Instants") -> "Floats":
         """Return the mid in force at each instant; NaN if there was none or the data had ended."""
@@ -329,7 +329,7 @@ PAUSE_US = 60 * US_PER_S
 
 
 @dataclass(frozen=True, eq=False)
-class Course:
+class EquityCurve:
     """The account at each state row, NaN without a valid book or recorded data.
 
     Attributes:
@@ -357,7 +357,7 @@ class Course:
         return self.equity - self.spread + self.fees
 
 
-def course(run: "RunColumns") -> Course:
+def equity_curve(run: "RunColumns") -> EquityCurve:
     """Return the account at each state row.
 
     Marks in excluded stretches are stale and are not shown; a pause of more than a minute also becomes a hole.
@@ -375,8 +375,8 @@ def course(run: "RunColumns") -> Course:
     before = after - 1
     spread, fees = _until(us, run)
     if not len(after):
-        return Course(us, inventory, change, spread, fees)
-    return Course(
+        return EquityCurve(us, inventory, change, spread, fees)
+    return EquityCurve(
         us=np.insert(us, after, us[before] + 1),
         inventory=np.insert(inventory, after, inventory[before]),
         equity=np.insert(change, after, np.nan),

@@ -13,7 +13,7 @@ from mm.numbers import SHARPE_DAYS, number, signed
 from mm.report.backtest_charts import under_water
 from mm.report.drawn_columns import unit_of
 from mm.report.frame import base_asset, card, document, grid, header, minute, nothing, quote_asset
-from mm.report.run_columns import RunColumns, course
+from mm.report.run_columns import RunColumns, equity_curve
 from mm.report.svg import WIDE, Plot, padded, steps
 from mm.report.timeline import Line, Panel, TimelineAxis, script, timeline
 
@@ -90,7 +90,7 @@ def two_runs_page(first: ComparedRun, second: ComparedRun) -> str:
 
 
 def _over_time(pair: tuple[ComparedRun, ComparedRun]) -> str:
-    known = [(one, course(one.columns), kind) for one, kind in zip(pair, KINDS, strict=True) if _has_rows(one)]
+    known = [(one, equity_curve(one.columns), kind) for one, kind in zip(pair, KINDS, strict=True) if _has_rows(one)]
     if not known:
         return card("Over time", "", nothing("There are no state rows."))
     x = (min(drawn.x[0] for _, drawn, _ in known), max(drawn.x[1] for _, drawn, _ in known))

@@ -17,7 +17,7 @@ from mm.report.timeline import Line, Marks, Panel, Stays, TimelineAxis
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from mm.report.run_columns import Course
+    from mm.report.run_columns import EquityCurve
     from mm.walkforward.out_of_sample import SegmentRows
 
     Floats = NDArray[np.float64]
@@ -30,7 +30,7 @@ MOST_DISTANCES = 24
 SEGMENTS_SHOWN = 5  # visible after a step to the next one
 
 
-def panels(rows: "SegmentRows", run: "Course | None", quote: str) -> list[Panel]:
+def panels(rows: "SegmentRows", run: "EquityCurve | None", quote: str) -> list[Panel]:
     """Return the charts of segments over time, from top to bottom.
 
     Args:
@@ -53,7 +53,7 @@ def axis(rows: "SegmentRows") -> TimelineAxis:
     return TimelineAxis(stop="segment", close_ms=SEGMENTS_SHOWN * length_us / US_PER_MS)
 
 
-def _account_panels(rows: "SegmentRows", run: "Course", quote: str) -> list[Panel]:
+def _account_panels(rows: "SegmentRows", run: "EquityCurve", quote: str) -> list[Panel]:
     equity = Line("equity", "line", run.us, run.equity, unit_of(run.equity))
     pnl = earned(run, rows)
     start, end = (rows.numbers[name].astype(np.int64) for name in ("start_us", "end_us"))
@@ -244,7 +244,7 @@ def distance_chart(by_delta: list[Mapping[str, Any]]) -> str:
     return plot.picture(*marks, title="Fills over expected fills, by distance in ticks")
 
 
-def equity_chart(run: "Course", rows: "SegmentRows") -> str:
+def equity_chart(run: "EquityCurve", rows: "SegmentRows") -> str:
     """Draw the change of equity with the boundaries of segments, and the PnL of each segment below."""
     if np.isnan(run.equity).all():
         return nothing("The book was never valid, so equity has no mark.")
@@ -260,7 +260,7 @@ def equity_chart(run: "Course", rows: "SegmentRows") -> str:
     )
 
 
-def earned(run: "Course", rows: "SegmentRows") -> "Floats":
+def earned(run: "EquityCurve", rows: "SegmentRows") -> "Floats":
     """Return the PnL of each segment: equity at its end less equity at its start; 0 without a mark."""
     known = ~np.isnan(run.equity)
     us, equity = run.us[known], run.equity[known]
@@ -273,7 +273,7 @@ def earned(run: "Course", rows: "SegmentRows") -> "Floats":
     return np.asarray(at[1] - at[0])
 
 
-def earned_chart(run: "Course", rows: "SegmentRows") -> str:
+def earned_chart(run: "EquityCurve", rows: "SegmentRows") -> str:
     """Draw the PnL of each segment."""
     pnl = earned(run, rows)
     if not pnl.any():

@@ -43,7 +43,7 @@ SWEEP, SERIES = "sweep.json", "pnl_60s.csv"  # files of the run folder
 Row = Mapping[str, Any]
 Axis = Mapping[str, Any]
 BESIDE = 6  # maximum columns of a map that fits next to another
-MOST_MAPS, MOST_COURSES, BINS = 12, 80, 28
+MOST_MAPS, MOST_CURVES, BINS = 12, 80, 28
 PERIOD_US = 60_000_000
 SHOWN = 500  # rows of the table
 FEW = 5  # rows of the table in a notebook
@@ -133,12 +133,12 @@ class PastChoice:
         return cls(start_us[first:], np.cumsum(np.concatenate(pieces)))
 
 
-def courses(
+def pnl_curves(
     start_us: "Floats", pnl: "Floats", columns: Sequence[int], best: int | None, chosen: PastChoice | None
 ) -> str:
     """Return the PnL of the trials over time, with the best one and the walk-forward (`PastChoice`) in front."""
     totals = np.cumsum(pnl, axis=0)
-    shown = list(range(totals.shape[1]))[:: max(1, totals.shape[1] // MOST_COURSES)]
+    shown = list(range(totals.shape[1]))[:: max(1, totals.shape[1] // MOST_CURVES)]
     front = columns.index(best) if best in columns else None
     drawn = [totals[:, shown], *([totals[:, front]] if front is not None else []), *([chosen.total] if chosen else [])]
     low, high = min(0.0, *(float(one.min()) for one in drawn)), max(0.0, *(float(one.max()) for one in drawn))
@@ -153,10 +153,10 @@ def courses(
     return plot.picture(plot.value_axis(number), plot.time_axis(), lines, first, ahead, title="PnL over time")
 
 
-def course_lines(
+def pnl_lines(
     start_us: "Floats", pnl: "Floats", columns: Sequence[int], best: int | None, chosen: PastChoice | None
 ) -> list[Line]:
-    """Return the lines of `courses` for a zoomable chart, with values at the end of each period."""
+    """Return the lines of `pnl_curves` for a zoomable chart, with values at the end of each period."""
     totals, us = np.cumsum(pnl, axis=0), start_us.astype(np.int64) + PERIOD_US
     unit = unit_of(totals)
     front = columns.index(best) if best in columns else None
@@ -164,7 +164,7 @@ def course_lines(
     if chosen is not None:
         ends = chosen.start_us.astype(np.int64) + PERIOD_US
         named.append(Line("walk-forward choice", "line chosen", ends, chosen.total, unit, straight=True))
-    others = range(0, totals.shape[1], max(1, totals.shape[1] // MOST_COURSES))
+    others = range(0, totals.shape[1], max(1, totals.shape[1] // MOST_CURVES))
     faint = [Line("", "faint", us, totals[:, one], unit, straight=True) for one in others if one != front]
     return [*named, *faint]
 
@@ -190,7 +190,7 @@ def page(folder: Path, about: About | None = None, record: Mapping[str, Any] | N
         _grid_cards(content),
         in_row(_halves_card(content, points), _selection_card(content)),
         _forward_card(content, points),
-        _courses_card(content, start_us, columns, pnl),
+        _pnl_card(content, start_us, columns, pnl),
         in_row(*points.axis_cards()),
         _table_card(content),
         _words_card(content, record),
@@ -302,7 +302,7 @@ def _selection_card(content: Content) -> str:
     return card("Selection bias of the best", hint, spread(content["rows"], content["expected_best_sharpe"]))
 
 
-def _courses_card(
+def _pnl_card(
     content: Content, start_us: "NDArray[np.float64]", columns: Sequence[int], pnl: "NDArray[np.float64]"
 ) -> str:
     if len(start_us) < 2:
@@ -311,8 +311,8 @@ def _courses_card(
     chosen = PastChoice.of(content, start_us, columns, pnl)
     hint = "PnL of every trial. Blue is the best one in hindsight"
     ahead = "; orange is the choice from past data only, from the first choice on" if chosen else ""
-    lines = course_lines(start_us, pnl, columns, best, chosen)
-    panel = Panel("PnL", "of every trial", courses(start_us, pnl, columns, best, chosen), 320, lines)
+    lines = pnl_lines(start_us, pnl, columns, best, chosen)
+    panel = Panel("PnL", "of every trial", pnl_curves(start_us, pnl, columns, best, chosen), 320, lines)
     x = (float(start_us[0]), float(start_us[-1] + PERIOD_US))
     return card("Over time", f"{hint}{ahead}.", timeline([panel], x, None, TimelineAxis(stop="")))
 

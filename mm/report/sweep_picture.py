@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from mm.numbers import number
 from mm.report.frame import ChartPart, Heatmap, nothing, sizes
 from mm.report.svg import WIDE, Plot, bar
-from mm.report.sweep import PastChoice, courses, maps
+from mm.report.sweep import PastChoice, maps, pnl_curves
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -41,7 +41,7 @@ def sweep_parts(
         best = None if content["best"] is None else content["best"]["point"]
         chosen = PastChoice.of(content, start_us, columns, pnl)
         keys = (("line", "best in hindsight"), ("line chosen", "walk-forward choice"))
-        parts.append(ChartPart("PnL of every trial", "", courses(start_us, pnl, columns, best, chosen), keys))
+        parts.append(ChartPart("PnL of every trial", "", pnl_curves(start_us, pnl, columns, best, chosen), keys))
     return parts
 
 

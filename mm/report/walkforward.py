@@ -35,7 +35,7 @@ from mm.report.frame import (
     tile,
     tiles,
 )
-from mm.report.run_columns import Course, RunColumns, course, read_columns
+from mm.report.run_columns import EquityCurve, RunColumns, equity_curve, read_columns
 from mm.report.segment_charts import axis, distance_chart, earned, panels, unquoted
 from mm.report.shape_cards import shapes_card
 from mm.report.svg import NORMAL_95
@@ -47,7 +47,7 @@ from mm.walkforward.window_shapes import FILE, WindowShape
 if TYPE_CHECKING:
     from mm.calibration.points import Floats
     from mm.calibration.schedule import Schedule
-    from mm.report.run_columns import Course
+    from mm.report.run_columns import EquityCurve
     from mm.walkforward.out_of_sample import SegmentRows
 
 SCHEDULE, METRICS, UNSEEN, BACKTEST = "poisson_schedule.json", "window_metrics.csv", "oos_metrics.json", "backtest"
@@ -86,7 +86,7 @@ def page(
     else:
         if traded and run is None:
             run = read_columns(folder / BACKTEST, schedule["symbol"])
-        over = course(run) if run is not None and len(run.state["recv_us"]) else None
+        over = equity_curve(run) if run is not None and len(run.state["recv_us"]) else None
         if over is not None:
             rows = replace(rows, extent=(min(over.x[0], rows.x[0]), max(over.x[1], rows.x[1])))
         body.append(_over_time(rows, over, summary))
@@ -184,7 +184,7 @@ def outside_predicted(rows: SegmentRows) -> tuple[int, int]:
     return int(np.count_nonzero(whole & ((fills < low) | (fills > high)))), int(np.count_nonzero(whole))
 
 
-def _over_time(rows: SegmentRows, over: Course | None, summary: Content | None) -> str:
+def _over_time(rows: SegmentRows, over: EquityCurve | None, summary: Content | None) -> str:
     """Return the card of the charts over time, which zoom together."""
     quote = "" if summary is None else quote_asset(summary)
     hint = "All charts share one time axis; a segment is traded with a fit of earlier data. Point at a mark for its "
@@ -260,7 +260,7 @@ def _median(rows: SegmentRows, name: str) -> float | None:
     return float(values[len(values) // 2]) if len(values) else None
 
 
-def _table(rows: SegmentRows, over: Course | None) -> str:
+def _table(rows: SegmentRows, over: EquityCurve | None) -> str:
     pnl = None if over is None else earned(over, rows)
     head = ["from", "source", "A", "k", "fills in training", "fills", "expected", "ratio", "95 %"]
     names = ("start_us", "A", "k", "n_fills", "test_fills", "test_expected", *(f"test_{one}" for one in RATIO))

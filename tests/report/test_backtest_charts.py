@@ -19,7 +19,7 @@ from mm.report.backtest_charts import (
     rate_hint,
     under_water,
 )
-from mm.report.run_columns import columns_of, course
+from mm.report.run_columns import columns_of, equity_curve
 
 
 def test_fee_line_is_drawn_only_if_it_fits():
@@ -32,7 +32,7 @@ def test_fee_line_is_drawn_only_if_it_fits():
 
 def charts(result):
     run = columns_of(result)
-    return run, panels(run, course(run), result.summary)
+    return run, panels(run, equity_curve(run), result.summary)
 
 
 def test_few_fills_are_marked_and_many_are_dots_and_counts():

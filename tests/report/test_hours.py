@@ -10,7 +10,7 @@ from drawn_runs import full_day, page_of, result_of
 
 from journals import seeded
 from mm.report.hours import HORIZON_S, HOURS, HoursOfDay, hours_card
-from mm.report.run_columns import course
+from mm.report.run_columns import equity_curve
 
 SUMMARY = {"symbol": "BTCUSDT", "quote_asset": "USDT", "base_asset": "BTC"}
 
@@ -37,7 +37,7 @@ def test_each_hour_matches_its_fills_and_rows():
             assert hours.later_se[hour] == pytest.approx(stdev(values) / sqrt(len(values)))
         else:
             assert np.isnan(hours.later_se[hour])
-    equity = course(run).equity
+    equity = equity_curve(run).equity
     equity = equity[~np.isnan(equity)]
     assert hours.pnl.sum() == pytest.approx(equity[-1] - equity[0])
 

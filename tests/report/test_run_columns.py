@@ -12,7 +12,7 @@ from engine_tapes import with_best
 from journals import START_US, Scribe, scribes, seeded
 from mm.report import run_columns
 from mm.report.backtest import page, write_run
-from mm.report.run_columns import RunColumns, columns_of, course, market_of, pauses, read_columns
+from mm.report.run_columns import RunColumns, columns_of, equity_curve, market_of, pauses, read_columns
 from pages import read
 
 
@@ -52,7 +52,7 @@ def test_pnl_parts_add_up_at_every_row_and_match_the_summary(scribe):
     """Spread captured plus inventory minus fees is the change of equity, whose last row is the total PnL."""
     result = result_of(scribe)
     run = columns_of(result)
-    drawn = course(run)
+    drawn = equity_curve(run)
     parts = drawn.spread + drawn.carried - drawn.fees
     known = ~np.isnan(drawn.equity)
     size = max(1.0, float(np.abs(drawn.spread).max()), float(np.nanmax(np.abs(drawn.equity), initial=0.0)))
@@ -91,14 +91,14 @@ def run_of(us, values, excluded=()):
 def test_pause_in_the_rows_is_a_hole():
     """The night between two days is not a level line."""
     us = np.concatenate([np.arange(100), 40_000 + np.arange(100)]) * 1_000_000
-    drawn = course(run_of(us, np.ones(200)))
+    drawn = equity_curve(run_of(us, np.ones(200)))
     assert drawn.us[np.isnan(drawn.equity)].tolist() == [99_000_001]
 
 
 def test_marks_within_excluded_time_are_not_shown():
     """They are stale."""
     us = np.arange(10) * 1_000_000
-    drawn = course(run_of(us, np.arange(10.0), [(3_000_000, 6_000_000)]))
+    drawn = equity_curve(run_of(us, np.arange(10.0), [(3_000_000, 6_000_000)]))
     assert drawn.us[np.isnan(drawn.equity)].tolist() == [3_000_000, 4_000_000, 5_000_000]
 
 
@@ -110,7 +110,7 @@ def test_thinned_run_has_the_same_pauses(monkeypatch):
         scribe.state()
         scribe.wait(wait_s * 1_000_000)
     monkeypatch.setattr(run_columns, "ALL_DRAWN", 0)
-    drawn = course(columns_of(result_of(scribe)))
+    drawn = equity_curve(columns_of(result_of(scribe)))
     assert np.isnan(drawn.equity).sum() == 9
     assert len(drawn.us) < 40
 
@@ -120,10 +120,10 @@ def test_thinned_run_has_the_same_pauses(monkeypatch):
 def test_long_run_is_drawn_without_unchanged_rows(scribe):
     """The account is the same at every state row, and pauses are kept."""
     result = result_of(scribe)
-    whole = course(columns_of(result))
+    whole = equity_curve(columns_of(result))
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(run_columns, "ALL_DRAWN", 0)
-        thin = course(columns_of(result))
+        thin = equity_curve(columns_of(result))
     last = np.append(np.diff(whole.us) > 0, True)  # of the rows of an instant
     at = np.searchsorted(thin.us, whole.us[last], side="right") - 1
     for name in ("inventory", "equity", "spread", "fees"):

@@ -5,7 +5,7 @@ import csv
 import numpy as np
 import pytest
 
-from mm.report.run_columns import Course
+from mm.report.run_columns import EquityCurve
 from mm.report.segment_charts import axis, earned, panels, unquoted
 from mm.walkforward.out_of_sample import COLUMNS, read_segments
 
@@ -65,7 +65,9 @@ def test_lines_are_continuous_from_segment_to_segment(rows):
 def test_bars_are_the_pnl_of_each_segment(rows):
     """Gains and losses, each from the begin to the end of its segment."""
     us = np.array([0, 1.5, 2.5, 3.5, 4]) * MINUTE
-    run = Course(us.astype(np.int64), np.zeros(5), np.array([0.0, 2.0, -1.0, -1.0, -1.5]), np.zeros(5), np.zeros(5))
+    run = EquityCurve(
+        us.astype(np.int64), np.zeros(5), np.array([0.0, 2.0, -1.0, -1.0, -1.5]), np.zeros(5), np.zeros(5)
+    )
     equity, pnl, *_ = panels(rows, run, "USDT")
     assert equity.lines[0].values.tolist() == run.equity.tolist()
     gain, loss = pnl.stays

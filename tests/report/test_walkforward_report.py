@@ -9,7 +9,7 @@ import pytest
 from legible import illegible
 from mm.errors import BrokenFile
 from mm.report.frame import About, card, document, wide
-from mm.report.run_columns import Course
+from mm.report.run_columns import EquityCurve
 from mm.report.segment_charts import earned, equity_chart, parameter_chart, ratio_chart
 from mm.report.walkforward import outside_predicted, page
 from mm.walkforward.out_of_sample import COLUMNS, SegmentRows, read_segments
@@ -135,9 +135,9 @@ def test_pnl_of_segments_adds_up_to_the_change_of_equity(tmp_path):
     us = np.array([0, 30, 61, 90, 150, 200, 240], dtype=np.int64) * 1_000_000
     equity = np.array([0.0, 2.0, 1.0, np.nan, 4.0, 3.0, 7.0])
     zeros = np.zeros(7)
-    run = Course(us, zeros, equity, zeros, zeros)
+    run = EquityCurve(us, zeros, equity, zeros, zeros)
     assert earned(run, rows).tolist() == [2.0, -1.0, 3.0, 3.0]
-    assert earned(Course(us, zeros, equity * np.nan, zeros, zeros), rows).tolist() == [0.0] * 4
+    assert earned(EquityCurve(us, zeros, equity * np.nan, zeros, zeros), rows).tolist() == [0.0] * 4
 
 
 @pytest.mark.parametrize("text", ["", "start_us\n1\n", ",".join(COLUMNS) + "\n" + ",".join("x" * len(COLUMNS))])
@@ -174,7 +174,7 @@ def test_equity_labels_are_legible_for_any_magnitude(folder, chrome, size):
     rows = segments(folder)
     us = np.arange(0, 240, dtype=np.int64) * 1_000_000
     equity, zeros = size * np.sin(us / 2e7), np.zeros(len(us))
-    chart = wide(equity_chart(Course(us, zeros, equity, zeros, zeros), rows))
+    chart = wide(equity_chart(EquityCurve(us, zeros, equity, zeros, zeros), rows))
     path = folder / "report.html"
     path.write_text(document("equity", [card("Equity", "", chart)]), encoding="utf-8")
     assert illegible(chrome, path) == []

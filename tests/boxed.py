@@ -107,7 +107,7 @@ class Boxed:
     def session(self):
         return self.recording.session
 
-    def told(self, kind):
+    def logged(self, kind):
         """Return the number of events of *kind* in the ledger so far."""
         return self.session.writer.ledger.counts[kind] if self.session else 0
 

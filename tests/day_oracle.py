@@ -34,22 +34,22 @@ class Day:
         manifests = list(path.glob("manifest_*.json"))
         self.manifest = json.loads(manifests[0].read_bytes()) if manifests else None
 
-    def told(self, kind: str) -> list[dict[str, Any]]:
+    def logged(self, kind: str) -> list[dict[str, Any]]:
         """Return the details of all events of a kind."""
         return [json.loads(row["details_json"]) for row in self.events if row["type"] == kind]
 
     def anomalies(self) -> list[str]:
         """Return the kinds of all anomalies, in order."""
-        return [details["kind"] for details in self.told("anomaly")]
+        return [details["kind"] for details in self.logged("anomaly")]
 
     def holes(self, kind: str) -> set[int]:
         """Return the ids that events of a kind (``gap``, ``trade_gap``) report as missing."""
-        return {number for hole in self.told(kind) for number in range(hole["from_id"], hole["to_id"] + 1)}
+        return {number for hole in self.logged(kind) for number in range(hole["from_id"], hole["to_id"] + 1)}
 
     @property
     def tags(self) -> list[str]:
         """The tag of each snapshot: why it was taken."""
-        return [details["path"].rpartition("_")[2].removesuffix(".csv") for details in self.told("snapshot_loaded")]
+        return [details["path"].rpartition("_")[2].removesuffix(".csv") for details in self.logged("snapshot_loaded")]
 
     @property
     def missing_trades(self) -> set[int]:
@@ -132,7 +132,7 @@ def _holes_are_reported(day: Day) -> None:
         if last is not None and diff["U"] > last + 1:
             missing |= set(range(last + 1, diff["U"]))
         last = diff["u"] if last is None else max(last, diff["u"])
-    covered = [details for details in day.told("anomaly") if details["kind"] == "hole_under_snapshot"]
+    covered = [details for details in day.logged("anomaly") if details["kind"] == "hole_under_snapshot"]
     covered_ids = {number for hole in covered for number in range(hole["seen_id"] + 1, hole["first_id"])}
     first = min((diff["U"] for diff in day.diffs), default=0)
     reported = {number for number in day.holes("gap") | covered_ids if first < number < (last or 0)}
@@ -172,7 +172,7 @@ def _sequence_numbers_increase(day: Day) -> None:
     assert len(own) == len(set(own)), "a number was given twice"
     assert {row["recv_seq"] for row in day.gaps} <= {row["recv_seq"] for row in day.events}
     stamps = sorted((diff["recv_seq"], diff["recv_us"]) for diff in day.diffs)
-    if not day.told("clock_step"):
+    if not day.logged("clock_step"):
         assert all(low[1] <= high[1] for low, high in pairwise(stamps))
 
 
@@ -183,13 +183,13 @@ def _ledger_is_well_formed(day: Day) -> None:
     runs = list(dict.fromkeys(row["run_id"] for row in day.events))
     begun = [row["run_id"] for row in day.events if row["type"] == "run_start"]
     ended = [row["run_id"] for row in day.events if row["type"] == "run_stop"]
-    recovered = [details["previous_run_id"] for details in day.told("crash_recovered")]
+    recovered = [details["previous_run_id"] for details in day.logged("crash_recovered")]
     assert runs == begun
     assert len({*ended, *recovered}) == len(ended) + len(recovered), (ended, recovered)
     assert {*begun[:-1]} <= {*ended, *recovered}, (begun, ended, recovered)
     epochs = [int(row["epoch_id"]) for row in day.events if row["type"] == "snapshot_loaded"]
     assert epochs == list(range(1, len(epochs) + 1))
-    for details in day.told("snapshot_loaded"):
+    for details in day.logged("snapshot_loaded"):
         assert (day.path / details["path"]).is_file()
     assert len(list(day.path.glob("snapshots/*"))) == len(epochs)
 

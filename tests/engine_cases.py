@@ -162,14 +162,14 @@ class Case:
     answers: tuple | float  # answers of a scripted model; a number is the distance of fixed_spread
     fills: tuple
     rules: Rules
-    by_hand: tuple = ()
+    manual: tuple = ()
     to_end: bool = True  # whether tapes run to their ends
     follows: bool = False  # whether the quote model has a hook for fills
 
     def __repr__(self):
-        tapes = [(told_events(tape), tape.start_us, tape.end_us, tape.meta) for tape in self.tapes]
+        tapes = [(oracle_events(tape), tape.start_us, tape.end_us, tape.meta) for tape in self.tapes]
         return (
-            f"Case({tapes}, {self.answers}, {self.fills}, {self.rules}, {self.by_hand}, {self.to_end}, {self.follows})"
+            f"Case({tapes}, {self.answers}, {self.fills}, {self.rules}, {self.manual}, {self.to_end}, {self.follows})"
         )
 
     def _repr_pretty_(self, printer, _cycle):
@@ -198,7 +198,7 @@ class Case:
         noted = []
         follow = [getattr(quotes, hook, None) for hook in ("on_fill", "on_print")]
         backtest = oracle.Backtest(quotes.quote, plain_fills(*self.fills, seen=noted), self.rules, *follow)
-        results = self.play(backtest, told_tapes(self.tapes))
+        results = self.play(backtest, oracle_tapes(self.tapes))
         return backtest.left(), (getattr(quotes, "seen", []), noted, results)
 
     def play(self, exchange, tapes):
@@ -206,17 +206,17 @@ class Case:
         results = []
         for number, tape in enumerate(tapes):
             exchange.attach(*tape) if isinstance(tape, tuple) else exchange.attach(tape)
-            for at, us, (act, *params) in self.by_hand:
+            for at, us, (act, *params) in self.manual:
                 if at == number:
                     if us is not None:
                         exchange.advance(us)
-                    results.append(act_by_hand(exchange, act, *params))
+                    results.append(manual_action(exchange, act, *params))
             if self.to_end:
                 exchange.advance(self.tapes[number].end_us)
         return results
 
 
-def act_by_hand(exchange, act, *params):
+def manual_action(exchange, act, *params):
     """Return the result of an action; cancels and amendments apply to the newest open order up to a number."""
     if act == "look":
         return exchange.look() if hasattr(exchange, "look") else None
@@ -280,7 +280,7 @@ def read_journal(journal):
     return SimpleNamespace(**tables, counters=dict(journal.counters), killed=journal.killed)
 
 
-def told_events(tape):
+def oracle_events(tape):
     """Return the events of a tape for the oracle."""
     columns = (tape.event_us, tape.kind, tape.event_exch_us, tape.recv_seq, tape.event_id)
     return [
@@ -289,11 +289,11 @@ def told_events(tape):
     ]
 
 
-def told_tapes(tapes):
+def oracle_tapes(tapes):
     """Return tapes for the oracle."""
     befores = [None, *tapes[:-1]]
     return [
-        (told_events(tape), tape.start_us, tape.end_us, before is not None and tape.continues(before))
+        (oracle_events(tape), tape.start_us, tape.end_us, before is not None and tape.continues(before))
         for before, tape in zip(befores, tapes, strict=True)
     ]
 
@@ -303,14 +303,14 @@ def cases(draw, tapes=engine_tapes.tapes, fills=engine_draws.fill_models, units=
     """Draw a case; a unit of time is a few µs, in which latencies are steps, or up to half a second."""
     unit = draw(st.sampled_from(units))
     drawn = draw(tapes(unit))
-    by_hand = draw(engine_draws.hands(drawn)) if draw(st.booleans()) else ()
+    manual = draw(engine_draws.hands(drawn)) if draw(st.booleans()) else ()
     to_end = draw(st.sampled_from([True] * 9 + [False]))
     answers = draw(engine_draws.QUOTES)
     if draw(st.sampled_from([False, False, True])):
         answers = draw(several(unit))
     rules = draw(engine_draws.rules(unit))
     rules = one_level(rules, answers)
-    return Case(drawn, answers, draw(fills(unit)), rules, by_hand, to_end, draw(st.sampled_from([False, False, True])))
+    return Case(drawn, answers, draw(fills(unit)), rules, manual, to_end, draw(st.sampled_from([False, False, True])))
 
 
 def one_level(rules, answers):

@@ -24,11 +24,11 @@ def case_of(seed):
     unit = chance.choice([1, 3, 50, 1_000, 100_000, 500_000])
     tapes = tapes_of(chance, unit)
     answers, fills, rules = answers_of(chance), fills_of(chance, unit), rules_of(chance, unit)
-    by_hand, to_end = hands_of(chance, tapes) if chance.random() < 0.5 else (), chance.random() < 0.95
+    manual, to_end = hands_of(chance, tapes) if chance.random() < 0.5 else (), chance.random() < 0.95
     apart = random.Random(f"several {seed}")
     if apart.random() < 0.3:
         answers = several_of(apart, unit)
-    return Case(tapes, answers, fills, one_level(rules, answers), by_hand, to_end, apart.random() < 0.3)
+    return Case(tapes, answers, fills, one_level(rules, answers), manual, to_end, apart.random() < 0.3)
 
 
 def operations_of(chance):

@@ -39,9 +39,9 @@ class Desk:
         self.exchange = Exchange(self.rules, self.core, flow or NoFlow(), two_users(), START_US, limits=limits)
         self.us = START_US
         self.rows: list[Row] = []
-        self.told: dict[int, list[ExecutionReport | Position]] = {ALICE: [], BOB: []}
+        self.reported: dict[int, list[ExecutionReport | Position]] = {ALICE: [], BOB: []}
         self.exchange.listen(self.rows.extend)
-        for number, reports in self.told.items():
+        for number, reports in self.reported.items():
             self.exchange.watch(number, reports.append)
 
     def limit(self, who: int, side: int, ticks: int, lots: int, **more: Any) -> UserOrder:
@@ -59,7 +59,7 @@ class Desk:
 
     def kinds(self, who: int) -> list[str]:
         """Return the reports to a user: the kinds of executions, and POSITION."""
-        return [one.kind if isinstance(one, ExecutionReport) else "POSITION" for one in self.told[who]]
+        return [one.kind if isinstance(one, ExecutionReport) else "POSITION" for one in self.reported[who]]
 
 
 class Door:

@@ -219,7 +219,7 @@ class Backtest(Venue):
     def place(self, side: int, ticks: int, lots: int, kind: str = QUOTED) -> int:
         """Send an order by hand; return its id, or 0 if it was not sent."""
         order = self.draft(side, ticks, lots, kind)
-        order.by_hand = True
+        order.manual = True
         reason = self.unsendable(order)
         if reason:
             self.note(order, "SKIP", reason)
@@ -259,12 +259,12 @@ class Backtest(Venue):
 
     def pull(self, reason: str) -> None:
         """Withdraw the quotes by hand and stop quoting."""
-        self.risk.by_hand = reason
+        self.risk.manual = reason
         self.withdraw(self.risk.halted())
 
     def resume(self) -> None:
         """Resume quoting."""
-        self.risk.by_hand = ""
+        self.risk.manual = ""
 
     def kill(self, reason: str) -> None:
         """Cancel every order by hand and stop sending for good."""
@@ -274,7 +274,7 @@ class Backtest(Venue):
     def withdraw(self, reason: str) -> None:
         """Request the cancels of our quotes, or of all orders if the run is killed."""
         for order in self.open:
-            if order.cancel_req_us == NEVER and (self.risk.killed or not order.by_hand):
+            if order.cancel_req_us == NEVER and (self.risk.killed or not order.manual):
                 self.request_cancel(order, reason)
 
     def request_cancel(self, order: Order, reason: str) -> None:
@@ -379,7 +379,7 @@ class Backtest(Venue):
                 ticks = 0 if kind == "MARKET" else self.on_grid(side, ticks)
                 wanted[ticks] = wanted.get(ticks, 0) + (self.rules.quote_lots if lots is None else lots)
         kept = set()
-        for order in [order for order in self.open if order.side == side and order.wanted and not order.by_hand]:
+        for order in [order for order in self.open if order.side == side and order.wanted and not order.manual]:
             if order.ticks not in wanted or order.ticks in kept or order.kind != kind:
                 self.request_cancel(order, "quote_moved" if wanted else "quote_withdrawn")
             elif 0 < self.rules.refresh_us <= self.us - order.sent_us:
@@ -429,7 +429,7 @@ class Backtest(Venue):
             return (self.account.inventory - self.rules.target) / self.rules.quote_lots
         _, shown, what = name.split("_")
         side = BUY if shown == "bid" else SELL
-        own = [one for one in self.open if (one.side, one.level) == (side, 0) and one.wanted and not one.by_hand]
+        own = [one for one in self.open if (one.side, one.level) == (side, 0) and one.wanted and not one.manual]
         if not own:
             return None
         if what == "ahead":
@@ -443,9 +443,7 @@ class Backtest(Venue):
     def want(self, side: int, level: int, ticks: int | None, lots: int | None, kind: str) -> None:
         """Update a level of a side; *ticks* None means no order, *lots* None the default quantity."""
         reason, place = "", (side, level)
-        own = [
-            order for order in self.open if (order.side, order.level) == place and order.wanted and not order.by_hand
-        ]
+        own = [order for order in self.open if (order.side, order.level) == place and order.wanted and not order.manual]
         if level and kind not in (QUOTED, "LIMIT"):
             ticks = None
         ticks = ticks if ticks is None else self.on_grid(side, ticks)

@@ -7,7 +7,7 @@ and the quote model is called every 100 µs from the first snapshot, at 1000 µs
 from types import SimpleNamespace
 
 import oracle
-from engine_cases import act_by_hand, compiled_fills, plain_fills, read_journal, told_tapes
+from engine_cases import compiled_fills, manual_action, oracle_tapes, plain_fills, read_journal
 from mm.backtest.journal import ACTIONS, CANCEL_REASONS, REJECT_REASONS, STATUSES
 from mm.backtest.paper_exchange import PaperExchange
 from mm.backtest.rules import Rules
@@ -51,9 +51,9 @@ class Plan:
 
 
 def player(twin):
-    """Return a function that plays events or tapes and returns the journal; *by_hand* are actions (µs, action, …)."""
+    """Return a function that plays events or tapes and returns the journal; *manual* are actions (µs, action, …)."""
 
-    def played(plan, *events, fills=TRADE_CROSS, tapes=None, by_hand=(), on_fill=None, on_print=None, **changes):
+    def played(plan, *events, fills=TRADE_CROSS, tapes=None, manual=(), on_fill=None, on_print=None, **changes):
         rules, quotes, hook_calls = Rules(**(RULES | changes)), Plan(plan), []
         if on_fill:
             quotes.on_fill = on_fill
@@ -65,12 +65,12 @@ def player(twin):
         else:
             exchange = PaperExchange(quotes, compiled_fills(*fills, seen=hook_calls), rules)
         results = []
-        for tape, plain in zip(tapes, told_tapes(tapes), strict=True):
+        for tape, plain in zip(tapes, oracle_tapes(tapes), strict=True):
             exchange.attach(*plain) if twin == "oracle" else exchange.attach(tape)
-            for us, *action in by_hand:
+            for us, *action in manual:
                 if tape.start_us <= us <= tape.end_us:
                     exchange.advance(us)
-                    results.append(act_by_hand(exchange, *action))
+                    results.append(manual_action(exchange, *action))
             exchange.advance(tape.end_us)
         journal = exchange.left() if twin == "oracle" else read_journal(exchange.journal())
         journal.views, journal.hook_calls, journal.results = quotes.views, hook_calls, results

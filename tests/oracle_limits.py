@@ -51,7 +51,7 @@ class Refused:
 
     def again(self, order: Order) -> bool:
         """Return whether an order has the rejected price, or crosses further than an order that crossed."""
-        if order.by_hand or order.side not in self.orders:
+        if order.manual or order.side not in self.orders:
             return False
         before, reason, _ = self.orders[order.side]
         further = reason == "would_cross" and order.side * (order.ticks - before.ticks) > 0

@@ -46,7 +46,7 @@ class Order:
     left: int
     status: str
     kind: str = QUOTED
-    by_hand: bool = False
+    manual: bool = False
     level: int = 0
     sent_us: int = NEVER
     active_us: int = NEVER

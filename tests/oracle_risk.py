@@ -30,7 +30,7 @@ class Risk:
         self.equities: list[int] = []
         self.day, self.day_equity = None, 0
         self.killed: tuple[int, str] | None = None
-        self.by_hand = ""
+        self.manual = ""
         self.pulled: list[str] = []  # by which limits, the earliest first
         self.healthy_us = 0
         self.broken: dict[int, set[str]] = {BUY: set(), SELL: set()}  # in this requote, and in the previous one
@@ -60,7 +60,7 @@ class Risk:
     def halted(self) -> str:
         if self.killed:
             return self.killed[1].lower() if self.killed[1] in KILLS else "killed"
-        return (self.by_hand and "pulled") or (self.pulled[0].lower() if self.pulled else "")
+        return (self.manual and "pulled") or (self.pulled[0].lower() if self.pulled else "")
 
     def observe(self, market) -> None:
         self.mids.append((market.us, market.received_book.mid2))

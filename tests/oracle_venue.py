@@ -105,7 +105,7 @@ class Venue:
             reason = self.account.uncovered(order, self.resting(), self.book)
         if reason:
             self.close(order, "REJECT", reason)
-            if not order.by_hand:
+            if not order.manual:
                 self.refused.note(order, reason)
                 self.follow()
             return

@@ -173,7 +173,7 @@ def test_on_fill_is_called_before_the_following_requote(play):
         SNAPSHOT,
         (1050, "trade", -1, 97, 14),
         until(1100),
-        by_hand=[(1001, "place", 1, 97, 6, "LIMIT_MAKER")],
+        manual=[(1001, "place", 1, 97, 6, "LIMIT_MAKER")],
         on_fill=received.append,
     )
     assert received == [OwnFill(1050, 1, 1, 98, 10, 0, took=False), OwnFill(1050, 2, 1, 97, 4, 2, took=False)]

@@ -95,7 +95,7 @@ def test_quote_of_another_kind_replaces_order(play):
 def test_taken_liquidity_is_restored_by_next_book_event(play, event, taken):
     """Two of our orders take five lots each at 101; the second one arrives at 1020."""
     hands = [(1000, "place", 1, 101, 5, "IOC"), (1010, "place", 1, 101, 5, "IOC")]
-    assert [row[4] for row in play({}, SNAPSHOT, event, until(1030), by_hand=hands).fills] == taken
+    assert [row[4] for row in play({}, SNAPSHOT, event, until(1030), manual=hands).fills] == taken
 
 
 def test_taker_is_matched_before_market_events_of_its_instant(play):
@@ -148,14 +148,14 @@ def test_view_most_and_least_lots_include_open_orders(play):
 def test_orders_by_hand_are_independent_of_the_quote_model(play):
     """The model withdraws its own order at 1100; the order by hand stays."""
     plan = {1000: Quotes(98, None), 1100: None}
-    played = play(plan, SNAPSHOT, (1120, "trade", -1, 97, 30), by_hand=[(1050, "place", 1, 98, 4, "LIMIT_MAKER")])
+    played = play(plan, SNAPSHOT, (1120, "trade", -1, 97, 30), manual=[(1050, "place", 1, 98, 4, "LIMIT_MAKER")])
     assert played.results == [2]
     assert fills(played) == [(1120, 2, 1, 98, 4)]
 
 
 def test_cancel_by_hand_is_sent_once(play):
     hands = [(1000, "place", 1, 98, 4, "LIMIT_MAKER"), (1020, "cancel", 1), (1021, "cancel", 1), (1050, "cancel", 9)]
-    played = play({}, SNAPSHOT, until(1100), by_hand=hands)
+    played = play({}, SNAPSHOT, until(1100), manual=hands)
     assert played.results == [1, 1, 0, 0]
     assert reason_rows(played) == [(1020, 1, "CANCEL_REQ", "asked"), (1025, 1, "CANCEL_ACK", "asked")]
 
@@ -164,21 +164,21 @@ def test_action_by_hand_is_processed_last_in_its_instant(play):
     """An order sent at 1000 without latency misses the trade of 1000 and fills with that of 1001."""
     sale = (1000, "trade", -1, 98, 4)
     hands = [(1000, "place", 1, 98, 9, "LIMIT_MAKER")]
-    played = play({}, SNAPSHOT, sale, (1001, "trade", -1, 98, 3), by_hand=hands, order_latency_us=0)
+    played = play({}, SNAPSHOT, sale, (1001, "trade", -1, 98, 3), manual=hands, order_latency_us=0)
     assert fills(played) == [(1001, 1, 1, 98, 3)]
 
 
 def test_every_unsendable_order_by_hand_leaves_a_skip_row(play):
     """A quote model would leave one row per stretch of equal reasons."""
     hands = [(1000, "place", 1, 0, 4, "LIMIT"), (1000, "place", 1, 0, 4, "LIMIT"), (1000, "place", 1, 98, 0, "IOC")]
-    played = play({}, SNAPSHOT, by_hand=hands)
+    played = play({}, SNAPSHOT, manual=hands)
     assert played.results == [0, 0, 0]
     assert [row[3] for row in reason_rows(played)] == ["price_not_positive"] * 2 + ["quantity_below_step"]
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_order_arriving_without_a_book_is_rejected(play, kind):
-    played = play({}, SNAPSHOT, (1005, "gap"), until(1020), by_hand=[(1000, "place", 1, 98, 4, kind)])
+    played = play({}, SNAPSHOT, (1005, "gap"), until(1020), manual=[(1000, "place", 1, 98, 4, kind)])
     assert reason_rows(played) == [(1010, 1, "REJECT", "book_invalid")]
 
 
@@ -189,7 +189,7 @@ def test_amendment_has_the_latency_of_an_order(play):
     """Of ten lots three fill at 1020; the amendment to six takes effect at 1025, so three are left at 1030."""
     hands = [(1000, "place", 1, 98, 10, "LIMIT_MAKER"), (1015, "amend", 1, 6)]
     sales = [(1020, "trade", -1, 98, 3), (1030, "trade", -1, 98, 9)]
-    played = play({}, SNAPSHOT, *sales, by_hand=hands)
+    played = play({}, SNAPSHOT, *sales, manual=hands)
     assert played.results == [1, 1]
     assert [row[4] for row in played.fills] == [3, 3]
     assert played.orders[2] == (1025, 1, 8, 1, 1, 98, 6, 3, 1010, -1, -1, -1, 0, 0)
@@ -200,21 +200,21 @@ def test_amendment_overtaken_by_fills_has_no_effect(play, sold, left):
     """Amending ten lots to six has no effect if six or more have filled by then."""
     hands = [(1000, "place", 1, 98, 10, "LIMIT_MAKER"), (1015, "amend", 1, 6)]
     sales = [(1020, "trade", -1, 98, sold), (1030, "trade", -1, 98, 9)]
-    assert [row[4] for row in play({}, SNAPSHOT, *sales, by_hand=hands).fills] == left
+    assert [row[4] for row in play({}, SNAPSHOT, *sales, manual=hands).fills] == left
 
 
 @pytest.mark.parametrize(("lots", "answer"), [(0, 0), (10, 0), (11, 0), (5, 0), (4, 1), (8, 1)])
 def test_invalid_amendments_are_not_sent(play, lots, answer):
     """The new quantity must be whole steps of two, above the filled and below the current quantity."""
     hands = [(1000, "place", 1, 98, 10, "LIMIT_MAKER"), (1030, "amend", 1, lots), (1031, "amend", 1, 2)]
-    played = play({}, SNAPSHOT, (1020, "trade", -1, 98, 1), until(1100), by_hand=hands, step_lots=2)
+    played = play({}, SNAPSHOT, (1020, "trade", -1, 98, 1), until(1100), manual=hands, step_lots=2)
     assert played.results[1:] == [answer, 1 - answer]  # one at a time
 
 
 def test_amendment_is_processed_before_cancel_of_same_instant(play):
     """Both take effect at 1105 on an order that arrived at 1100."""
     hands = [(1000, "place", 1, 98, 10, "LIMIT_MAKER"), (1005, "amend", 1, 2), (1010, "cancel", 1)]
-    played = play({}, SNAPSHOT, until(1110), by_hand=hands, order_latency_us=100, cancel_latency_us=95)
+    played = play({}, SNAPSHOT, until(1110), manual=hands, order_latency_us=100, cancel_latency_us=95)
     assert order_rows(played)[2:] == [(1105, 1, "AMEND", "CANCELLING"), (1105, 1, "CANCEL_ACK", "CANCELLED")]
     assert [row[7] for row in played.orders] == [10, 10, 2, 2]
 
@@ -222,7 +222,7 @@ def test_amendment_is_processed_before_cancel_of_same_instant(play):
 def test_amendment_is_processed_before_expiry_of_same_instant(play):
     """Requested at 1010, it takes effect at 1110, when the order that arrived at 1100 reaches its TTL of 10 µs."""
     hands = [(1000, "place", 1, 98, 10, "LIMIT_MAKER"), (1010, "amend", 1, 2)]
-    played = play({}, SNAPSHOT, until(1120), by_hand=hands, order_latency_us=100, ttl_us=10)
+    played = play({}, SNAPSHOT, until(1120), manual=hands, order_latency_us=100, ttl_us=10)
     assert order_rows(played)[1:] == [(1110, 1, "AMEND", "LIVE"), (1110, 1, "EXPIRE", "EXPIRED")]
     assert [row[7] for row in played.orders] == [10, 2, 2]
 
@@ -298,7 +298,7 @@ def test_order_in_transit_is_amended_only_when_resting(play):
 def test_order_in_transit_is_amended_once_to_latest_quote(play):
     """The order arrives at 1150; one amendment, to three lots, takes effect at 1350."""
     plan = REDUCED | {1200: Quotes(98, None, 3)}
-    played = play(plan, SNAPSHOT, until(1600), order_amend=True, order_latency_us=150, by_hand=[])
+    played = play(plan, SNAPSHOT, until(1600), order_amend=True, order_latency_us=150, manual=[])
     assert amendments(played) == [(1350, 1, 3, 3)]
 
 
@@ -317,7 +317,7 @@ def test_order_due_for_refresh_is_replaced_not_amended(play):
 
 def test_orders_by_hand_are_not_amended_by_quotes(play):
     plan = {1000: Quotes(97, None, 2)}
-    played = play(plan, SNAPSHOT, until(1300), order_amend=True, by_hand=[(1005, "place", 1, 97, 5, "LIMIT_MAKER")])
+    played = play(plan, SNAPSHOT, until(1300), order_amend=True, manual=[(1005, "place", 1, 97, 5, "LIMIT_MAKER")])
     assert amendments(played) == []
 
 
@@ -359,7 +359,7 @@ def test_amendments_can_overtake_each_other(play):
     hands += [(1100, "amend", 1, 2), (1100, "amend", 2, 3)]
     found = []
     for seed in range(12):
-        played = play({}, SNAPSHOT, until(1300), by_hand=hands, latencies=file, latency_seed=seed)
+        played = play({}, SNAPSHOT, until(1300), manual=hands, latencies=file, latency_seed=seed)
         found.append([(row[0], row[1]) for row in played.orders if row[2] == 8])
         placed = [row[8] for row in played.orders if row[2] == 0]
         assert placed == sorted(placed)
@@ -389,7 +389,7 @@ def test_amendments_can_overtake_each_other(play):
 def test_exchange_filters_reject_price_and_size(play, filters, order, reason):
     """Sizes are checked before sending and prices on arrival; bounds are inclusive."""
     hands = [(1005, "place", 1, *order, "LIMIT_MAKER")]
-    played = play({}, SNAPSHOT, (1004, "trade", 1, 100, 1), until(1030), by_hand=hands, filters=Filters(**filters))
+    played = play({}, SNAPSHOT, (1004, "trade", 1, 100, 1), until(1030), manual=hands, filters=Filters(**filters))
     assert [row[3] for row in reason_rows(played)] == [reason] * bool(reason)
 
 
@@ -399,5 +399,5 @@ def test_average_price_restarts_with_each_tape(play):
     second = tape_of((1030, *SNAPSHOT[1:]), until(1100))
     filters = Filters(bid_down_e8=90 * E8 // 100, average_mins=1)
     hands = [(1015, "place", 1, 97, 1, "LIMIT_MAKER"), (1040, "place", 1, 98, 1, "LIMIT_MAKER")]
-    played = play({}, tapes=[first, second], by_hand=hands, filters=filters, order_latency_us=0)
+    played = play({}, tapes=[first, second], manual=hands, filters=filters, order_latency_us=0)
     assert [row for row in reason_rows(played) if row[2] == "REJECT"] == [(1040, 1, "REJECT", "price_out_of_band")]

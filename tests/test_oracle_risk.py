@@ -157,7 +157,7 @@ def test_max_daily_loss_kills_the_run(play):
     fall = (1150, "snapshot", [(97, 5)], [(99, 5)])
     hands = [(1010, "place", 1, 90, 1, "LIMIT_MAKER"), (1500, "place", 1, 90, 1, "LIMIT_MAKER")]
     played = play(
-        {1000: Quotes(95, 105)}, SNAPSHOT, fall, until(1600), limits={"max_daily_loss_e8": 199 * E8}, by_hand=hands
+        {1000: Quotes(95, 105)}, SNAPSHOT, fall, until(1600), limits={"max_daily_loss_e8": 199 * E8}, manual=hands
     )
     assert breaches(played) == [(1200, "MAX_DAILY_LOSS", 200.0, 199.0, 0)]
     assert played.killed == (1200, "MAX_DAILY_LOSS")
@@ -219,7 +219,7 @@ def test_widen_bands_move_quotes_away_from_the_mid(play):
 def test_pull_and_resume_by_hand(play):
     """Quotes pulled at 1050 and resumed at 1250 return at the next requote; the order by hand is kept."""
     hands = [(1010, "place", 1, 90, 1, "LIMIT_MAKER"), (1050, "pull", "why"), (1250, "resume")]
-    played = play(BOTH, SNAPSHOT, until(1310), limits={}, by_hand=hands)
+    played = play(BOTH, SNAPSHOT, until(1310), limits={}, manual=hands)
     assert rows_of(played, "PLACE", "CANCEL_REQ") == [
         *((1000, 1, "PLACE"), (1000, 2, "PLACE"), (1010, 3, "PLACE")),
         *((1050, 1, "CANCEL_REQ"), (1050, 2, "CANCEL_REQ"), (1300, 4, "PLACE"), (1300, 5, "PLACE")),
@@ -231,7 +231,7 @@ def test_pull_and_resume_by_hand(play):
 def test_kill_by_hand_cancels_all_orders(play):
     """Orders by hand are cancelled as well, and the first reason is kept."""
     hands = [(1010, "place", 1, 90, 1, "LIMIT_MAKER"), (1050, "kill", "so"), (1060, "kill", "other"), (1070, "resume")]
-    played = play(BOTH, SNAPSHOT, until(1400), limits={}, by_hand=hands)
+    played = play(BOTH, SNAPSHOT, until(1400), limits={}, manual=hands)
     assert rows_of(played, "CANCEL_REQ") == [(1050, number, "CANCEL_REQ") for number in (1, 2, 3)]
     assert played.killed == (1050, "so")
     assert len(rows_of(played, "PLACE")) == 3

@@ -28,7 +28,7 @@ def main(console: Console, notebooks: tuple[Path, ...]) -> None:
     """Execute each notebook in its own empty folder, and write it back with its outputs."""
     for path in notebooks:
         path.write_text(executed(path), encoding="utf-8")
-        console.say(str(path))
+        console.print(str(path))
     console.answer({"notebooks": [str(path) for path in notebooks]})
 
 

@@ -140,8 +140,8 @@ def chunked(draw):
     for number, tape in enumerate(case.tapes):
         marks = sorted({us + offset for us in [tape.start_us, *tape.event_us.tolist()] for offset in (-1, 0, 1, 7)})
         looks += [(number, us, ("look",)) for us in draw(st.lists(st.sampled_from(marks), max_size=5))]
-    by_hand = sorted([*case.by_hand, *looks], key=lambda act: (act[0], act[1] or 0))
-    return case, dataclasses.replace(case, by_hand=tuple(by_hand))
+    manual = sorted([*case.manual, *looks], key=lambda act: (act[0], act[1] or 0))
+    return case, dataclasses.replace(case, manual=tuple(manual))
 
 
 @drawn(60)
@@ -169,7 +169,7 @@ def joined(draw):
     assume(second.continues(first))
     case = draw(cases(tapes=lambda _: st.just((first, second)), units=(unit,)))
     plain = dataclasses.replace(case.rules, latencies=None, filters=NO_FILTERS, recorded_feed=False)
-    case = dataclasses.replace(case, rules=plain, by_hand=(), to_end=True)
+    case = dataclasses.replace(case, rules=plain, manual=(), to_end=True)
     return case, dataclasses.replace(case, tapes=(Tape.of(TEST, events),))
 
 
@@ -239,7 +239,7 @@ def play(quotes, fills, *events):
 @given(cases(fills=lambda _: st.tuples(st.just("trade_cross"), st.booleans(), st.just(1.0), st.just(0))))
 def test_users_fill_model_is_called_and_clipped_like_a_built_in_one(case):
     """The rule of trade_cross in three lines of Python; the engine limits its answer to the order and the print."""
-    case = dataclasses.replace(case, answers=((0.5, 1, None, None),), by_hand=(), to_end=True, follows=False)
+    case = dataclasses.replace(case, answers=((0.5, 1, None, None),), manual=(), to_end=True, follows=False)
     strict = case.fills[1]
 
     def answer(order, trade):

@@ -8,7 +8,7 @@ import pytest
 
 import oracle
 from benchmarks.grid_models import GlftGrid, Grid
-from engine_cases import plain_fills, read_journal, told_tapes
+from engine_cases import oracle_tapes, plain_fills, read_journal
 from mm.backtest.models import glft_grid, grid, gueant, queue_prob_power
 from mm.backtest.paper_exchange import PaperExchange
 from mm.backtest.replay import backtest
@@ -136,7 +136,7 @@ def test_python_model_compiled_model_and_oracle_agree(gap_at, q_max):
     actual = read_journal(compiled.journal())
     model = GlftGrid(**SHORT, **bound)
     oracle_run = oracle.Backtest(model.quote, plain_fills("queue_prob_power", 3.0), RULES, None, model.on_print)
-    oracle_run.attach(*told_tapes([tape])[0])
+    oracle_run.attach(*oracle_tapes([tape])[0])
     oracle_run.advance(tape.end_us)
     expected = oracle_run.left()
     assert len(actual.fills) > 20

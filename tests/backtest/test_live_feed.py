@@ -62,7 +62,7 @@ def as_fed(case):
     """Return a case that can be fed: its first tape, in order of receipt, without manual orders."""
     rules = dataclasses.replace(case.rules, recorded_feed=False)
     tape = Tape.of(TEST, case) if isinstance(case, list) else case.tapes[0]
-    return dataclasses.replace(case, tapes=(tape,), rules=rules, by_hand=(), to_end=True)
+    return dataclasses.replace(case, tapes=(tape,), rules=rules, manual=(), to_end=True)
 
 
 CASES = cases(tapes=lambda unit: one_tape(unit).map(lambda drawn: drawn[:1])).map(as_fed)

@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import oracle
-from engine_cases import Case, Scripted, cases, compiled_fills, plain_fills, read_journal, told_tapes
+from engine_cases import Case, Scripted, cases, compiled_fills, oracle_tapes, plain_fills, read_journal
 from engine_tapes import BEGIN_US, TEST
 from mm.backtest.fills.crossing import TradeCross
 from mm.backtest.models import fixed_spread
@@ -50,7 +50,7 @@ def test_own_signals_of_engine_and_oracle_are_equal(case: Case):
     exchange = PaperExchange(fast, compiled_fills(*case.fills, seen=[]), case.rules)
     case.play(exchange, case.tapes)
     oracle_run = oracle.Backtest(plain.quote, plain_fills(*case.fills, seen=[]), case.rules)
-    case.play(oracle_run, told_tapes(case.tapes))
+    case.play(oracle_run, oracle_tapes(case.tapes))
     queued = case.fills[0] != "trade_cross"
     for _, values in plain.read:
         if not queued:

@@ -75,7 +75,7 @@ def market_of(lab: Lab, name: str) -> Market:
     return lab.market(lab.wild(), hand.SYMBOL) if name.startswith("wild") else lab.market(lab.sim("plain"))
 
 
-def by_hand(name: str) -> bool:
+def handmade(name: str) -> bool:
     """Whether the run with this name replays a handmade capture."""
     return name.startswith(("wild", "night"))
 

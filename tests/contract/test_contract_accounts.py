@@ -4,7 +4,7 @@ import json
 from decimal import ROUND_HALF_EVEN, Decimal
 from itertools import pairwise
 
-from contract_runs import RUNS, by_hand, every_run, knob, market_of, run_of, sign
+from contract_runs import RUNS, every_run, handmade, knob, market_of, run_of, sign
 from lab import Lab
 from outside import E8, Market, json_of, rows_of
 
@@ -108,7 +108,7 @@ def test_pnl_equals_sum_of_its_parts(lab: Lab, name: str) -> None:
     assert summary["fees"] == sum(Decimal(row["fee"]) for row in fills)
     spread = sum(sign(row) * (Decimal(row["mid"]) - Decimal(row["price"])) * Decimal(row["qty"]) for row in fills)
     assert summary["pnl_spread_capture"] == spread
-    if not by_hand(name):  # in handmade captures, prints share an instant with moves of the mid
+    if not handmade(name):  # in handmade captures, prints share an instant with moves of the mid
         assert summary["pnl_inventory"] == drift(market, states, fills)
 
 
@@ -140,7 +140,7 @@ def test_balances_stay_non_negative(lab: Lab, name: str) -> None:
 def test_prices_and_quantities_are_on_exchange_grid(lab: Lab, name: str) -> None:
     """An order that the exchange would reject cannot have filled."""
     market = market_of(lab, name)
-    least = 1 if by_hand(name) else 5
+    least = 1 if handmade(name) else 5
     for row in rows_of(run_of(lab, name).file("orders_*.csv")):
         assert Decimal(row["price"]) % market.tick == 0, row
         assert Decimal(row["qty"]) % market.step == 0, row

@@ -7,7 +7,7 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
-from contract_runs import RUNS, by_hand, every_drawn_run, every_run, market_of, params_of, run_of, sign
+from contract_runs import RUNS, every_drawn_run, every_run, handmade, market_of, params_of, run_of, sign
 from lab import Lab
 from outside import Market, Order, json_of, read_orders, rows_of
 
@@ -73,14 +73,14 @@ def test_seconds_covered_are_time_with_valid_book(lab: Lab, name: str) -> None:
     whole = market.end_us - market.first_us
     assert close(summary["seconds_excluded"], Decimal(invalid_us) / 10**6)
     assert close(summary["seconds_covered"], Decimal(whole - invalid_us) / 10**6)
-    assert (invalid_us > 0) == by_hand(name)
+    assert (invalid_us > 0) == handmade(name)
 
 
 @every_run
 def test_inventory_is_weighted_by_time(lab: Lab, name: str) -> None:
     """A position is weighted by its holding time, not by its number of fills."""
     states = states_of(lab, name)
-    if by_hand(name):
+    if handmade(name):
         pytest.skip("whether the void counts is not defined")
     held = [(int(row["recv_us"]), float(row["inventory"])) for row in states]
     spans = [(after - us, lots) for (us, lots), (after, _) in pairwise(held)]
@@ -95,7 +95,7 @@ def test_inventory_is_weighted_by_time(lab: Lab, name: str) -> None:
 @every_run
 def test_sharpe_and_sortino_use_whole_minutes(lab: Lab, name: str) -> None:
     """Equity changes over 60 s periods, ddof 1, times the square root of 525600."""
-    if by_hand(name):
+    if handmade(name):
         pytest.skip("a minute with a void in it is not defined")
     states, market = states_of(lab, name), market_of(lab, name)
     instants = [int(row["recv_us"]) for row in states]

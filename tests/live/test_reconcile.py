@@ -176,7 +176,7 @@ def test_book_beyond_its_horizon_is_lost_after_the_message():
         for step in range(150):
             ladder.move(2 if step > 50 else 0)
             await boxed.play(0.1)
-        lost.append(boxed.told("resync_start"))
+        lost.append(boxed.logged("resync_start"))
 
     script = "\n".join(f"at request {number} of /api/v3/depth do slow delay_s=0.05" for number in range(3, 60, 2))
     knobs = strategy(fill_model="price_cross", quote_qty="0.01", risk={})

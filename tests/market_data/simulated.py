@@ -66,8 +66,8 @@ def figures(path, day):
         longest_gap_s=max(sizes, default=0) / US_PER_S,
         excluded_s=sum(sizes) / US_PER_S,
         ids_lost=len(day.holes("gap")) / (day.diffs[-1]["u"] - day.diffs[0]["U"] + 1),
-        snapshots=len(day.told("snapshot_loaded")),
-        connections=len(day.told("ws_connected")),
+        snapshots=len(day.logged("snapshot_loaded")),
+        connections=len(day.logged("ws_connected")),
     )
 
 

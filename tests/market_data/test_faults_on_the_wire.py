@@ -26,7 +26,7 @@ def plain(seconds=4.0):
 def test_calm_market_is_recorded_without_anomalies():
     """The baseline of the tests below."""
     day = recorded(plain())
-    assert (day.tags, day.told("gap"), day.told("trade_gap"), day.anomalies()) == (["initial"], [], [], [])
+    assert (day.tags, day.logged("gap"), day.logged("trade_gap"), day.anomalies()) == (["initial"], [], [], [])
     assert len(day.frames) > 30
     assert day.missing_trades == set()
 
@@ -35,9 +35,9 @@ def test_calm_market_is_recorded_without_anomalies():
 def test_row_1_lost_updates_cost_one_gap_one_snapshot_and_no_trade(lost):
     """Trades are not affected."""
     day = recorded(plain(), f"at time 3 do drop n={lost}")
-    assert len(day.told("gap")) == 1
+    assert len(day.logged("gap")) == 1
     assert day.tags == ["initial", "resync"]
-    assert (day.told("trade_gap"), day.missing_trades) == ([], set())
+    assert (day.logged("trade_gap"), day.missing_trades) == ([], set())
 
 
 @pytest.mark.parametrize("fault", ["duplicate n=2", "stale n=2", "overlap n=2"])
@@ -45,7 +45,7 @@ def test_row_2_repeated_updates_cause_no_frame_and_no_resync(fault):
     """Defect 7: repeated updates are counted as anomalies."""
     day = recorded(plain(), f"at time 3 do {fault}")
     assert day.anomalies() == [fault.split()[0]] * 2
-    assert (day.tags, day.told("gap")) == (["initial"], [])
+    assert (day.tags, day.logged("gap")) == (["initial"], [])
     assert len({row["last_update_id"] for row in day.frames}) == len(day.frames)
 
 
@@ -60,11 +60,11 @@ def test_row_3_swapped_updates_are_a_gap_and_diffs_keep_arrival_order():
 def test_row_4_snapshot_older_than_the_buffer_is_requested_again():
     """Defect 4: requests are spaced, and the buffer is kept, so nothing is lost."""
     day = recorded(plain(), "at request 1 of /api/v3/depth do snapshot where=old back=3 n=3")
-    assert [details["cause"] for details in day.told("snapshot_failed")] == ["too_old"] * 3
-    assert [details["attempt"] for details in day.told("snapshot_request")] == [1, 2, 3, 4]
-    assert (day.told("gap"), day.tags) == ([], ["initial"])
+    assert [details["cause"] for details in day.logged("snapshot_failed")] == ["too_old"] * 3
+    assert [details["attempt"] for details in day.logged("snapshot_request")] == [1, 2, 3, 4]
+    assert (day.logged("gap"), day.tags) == ([], ["initial"])
     first = min(diff["U"] for diff in day.diffs)
-    loaded = day.told("snapshot_loaded")[0]["last_update_id"]
+    loaded = day.logged("snapshot_loaded")[0]["last_update_id"]
     assert first <= loaded + 1
 
 
@@ -72,7 +72,7 @@ def test_row_4_snapshot_older_than_the_buffer_is_requested_again():
 def test_row_5_snapshot_bridges_before_inside_or_beyond_the_buffer(where):
     """The snapshot id is just before the first update, inside it, or newer than all updates."""
     day = recorded(plain(2), f"at request 1 of /api/v3/depth do snapshot where={where}")
-    assert (day.tags, day.told("gap"), day.told("snapshot_failed")) == (["initial"], [], [])
+    assert (day.tags, day.logged("gap"), day.logged("snapshot_failed")) == (["initial"], [], [])
 
 
 @pytest.mark.parametrize(
@@ -91,8 +91,8 @@ def test_row_5_snapshot_bridges_before_inside_or_beyond_the_buffer(where):
 def test_rows_6_and_7_broken_late_or_refused_snapshot_causes_no_gap(fault, cause):
     """Defect 3: updates wait in the buffer until a whole snapshot is loaded."""
     day = recorded(plain(), f"at request 1 of /api/v3/depth do {fault}")
-    causes = [details["cause"] for details in day.told("snapshot_failed")]
-    assert (day.tags, day.told("gap")) == (["initial"], [])
+    causes = [details["cause"] for details in day.logged("snapshot_failed")]
+    assert (day.tags, day.logged("gap")) == (["initial"], [])
     if cause is None:
         assert causes == []
     elif cause:
@@ -116,7 +116,7 @@ def test_row_7_no_request_is_sent_before_retry_after(code):
         await plain(2)(boxed)
 
     day = recorded(scenario, f"at request 1 of /api/v3/depth do status code={code} retry_after=1")
-    assert [details["http_status"] for details in day.told("snapshot_failed")] == [code]
+    assert [details["http_status"] for details in day.logged("snapshot_failed")] == [code]
     assert requested_s[1] - requested_s[0] >= 0.99
     assert day.tags == ["initial"]
 
@@ -127,17 +127,17 @@ def test_row_8_open_but_silent_stream_is_a_stall(of):
 
     async def scenario(boxed):
         await boxed.synced()
-        await boxed.until(lambda: boxed.told("stall"))
-        await boxed.until(lambda: boxed.told("ws_disconnected"))
+        await boxed.until(lambda: boxed.logged("stall"))
+        await boxed.until(lambda: boxed.logged("ws_disconnected"))
         await plain(1)(boxed)
 
     day = recorded(scenario, f"at time 3 on newest do stall of={of}", silence_s=0.3)
-    stalled = {details["stream"] for details in day.told("stall")}
+    stalled = {details["stream"] for details in day.logged("stall")}
     assert stalled == {"depth"} or (of == "any" and stalled <= {"depth", "trade"})
-    assert [details["reason"] for details in day.told("ws_disconnected")][:1] == ["stall"]
+    assert [details["reason"] for details in day.logged("ws_disconnected")][:1] == ["stall"]
     kinds = [event["type"] for event in day.events]
     assert kinds.index("ws_disconnected") > [at for at, kind in enumerate(kinds) if kind == "ws_connected"][1]
-    assert len(day.told("exchange_info")) > 1
+    assert len(day.logged("exchange_info")) > 1
     assert day.missing_trades == set()
 
 
@@ -147,13 +147,13 @@ def test_row_8_status_of_a_halted_symbol_is_recorded():
     async def scenario(boxed):
         await boxed.synced()
         await boxed.play(2)
-        await boxed.until(lambda: boxed.told("exchange_info") > 1, playing=False)
+        await boxed.until(lambda: boxed.logged("exchange_info") > 1, playing=False)
         await boxed.play(1)
         await plain(6)(boxed)
 
     day = recorded(scenario, "at time 3 do halt status=BREAK for_s=5", silence_s=0.3)
-    assert "BREAK" in [details["status"] for details in day.told("exchange_info")]
-    assert (day.told("gap"), day.missing_trades) == ([], set())
+    assert "BREAK" in [details["status"] for details in day.logged("exchange_info")]
+    assert (day.logged("gap"), day.missing_trades) == ([], set())
 
 
 @pytest.mark.parametrize("fault", ["half_open", "mute"])
@@ -162,12 +162,12 @@ def test_row_9_connection_with_a_dead_peer_is_replaced(fault):
 
     async def scenario(boxed):
         await boxed.synced()
-        await boxed.until(lambda: boxed.told("ws_disconnected"))
+        await boxed.until(lambda: boxed.logged("ws_disconnected"))
         await plain(1)(boxed)
 
     day = recorded(scenario, f"at time 3 on newest do {fault}", silence_s=0.3)
-    assert day.told("ws_disconnected")[0]["conn"] == 1
-    assert len(day.told("ws_connected")) == 2
+    assert day.logged("ws_disconnected")[0]["conn"] == 1
+    assert len(day.logged("ws_connected")) == 2
     assert day.missing_trades == set()
 
 
@@ -177,12 +177,12 @@ def test_row_10_next_connection_continues_after_any_close(fault):
 
     async def scenario(boxed):
         await boxed.synced()
-        await boxed.until(lambda: boxed.told("ws_disconnected"))
+        await boxed.until(lambda: boxed.logged("ws_disconnected"))
         await plain(1.5)(boxed)
 
     day = recorded(scenario, f"at time 3 do {fault}")
-    assert len(day.told("ws_connected")) == 2
-    assert {gap["cause"] for gap in day.told("gap")} <= {"disconnected"}
+    assert len(day.logged("ws_connected")) == 2
+    assert {gap["cause"] for gap in day.logged("gap")} <= {"disconnected"}
     assert day.missing_trades == set()
 
 
@@ -190,7 +190,7 @@ def test_row_10_refused_handshake_is_retried():
     """Refused with a status, or reset before any answer."""
     script = "at connect 1 do refuse_handshake status=503 n=2\nat connect 3 do refuse_connect"
     day = recorded(plain(1), script)
-    assert [details["conn"] for details in day.told("ws_connected")] == [1]
+    assert [details["conn"] for details in day.logged("ws_connected")] == [1]
 
 
 @pytest.mark.parametrize("fault", ["shutdown lead_s=3", "phase ms=30\nat time 3 do shutdown lead_s=3"])
@@ -199,14 +199,14 @@ def test_row_11_announced_shutdown_costs_no_update_and_no_trade(fault):
 
     async def scenario(boxed):
         await boxed.synced()
-        await boxed.until(lambda: boxed.told("ws_disconnected"))
+        await boxed.until(lambda: boxed.logged("ws_disconnected"))
         await plain(3)(boxed)
 
     day = recorded(scenario, f"at time 3 do {fault}")
     kinds = [event["type"] for event in day.events if event["type"].startswith("ws_")]
     assert kinds[:3] == ["ws_connected", "ws_connected", "ws_disconnected"]
-    assert day.told("ws_disconnected")[0]["reason"] == "server_shutdown"
-    assert (day.told("gap"), day.told("trade_gap"), day.tags) == ([], [], ["initial"])
+    assert day.logged("ws_disconnected")[0]["reason"] == "server_shutdown"
+    assert (day.logged("gap"), day.logged("trade_gap"), day.tags) == ([], [], ["initial"])
     assert day.anomalies() == []
 
 
@@ -215,24 +215,24 @@ def test_row_11_maximum_connection_age_costs_no_update_and_no_trade():
 
     async def scenario(boxed):
         await boxed.synced()
-        await boxed.until(lambda: boxed.told("ws_disconnected") >= 3)
+        await boxed.until(lambda: boxed.logged("ws_disconnected") >= 3)
         await plain(1)(boxed)
 
     day = recorded(scenario, max_age_s=0.4)
-    assert {details["reason"] for details in day.told("ws_disconnected")} <= {"max_age", "enough"}
-    assert (day.told("gap"), day.told("trade_gap"), day.tags, day.anomalies()) == ([], [], ["initial"], [])
+    assert {details["reason"] for details in day.logged("ws_disconnected")} <= {"max_age", "enough"}
+    assert (day.logged("gap"), day.logged("trade_gap"), day.tags, day.anomalies()) == ([], [], ["initial"], [])
 
 
 def test_row_12_connection_storm_ends_and_is_bounded():
     """Each attempt is counted in the budget."""
 
     async def scenario(boxed):
-        await boxed.until(lambda: boxed.told("ws_disconnected") >= 5)
+        await boxed.until(lambda: boxed.logged("ws_disconnected") >= 5)
         await plain(1)(boxed)
-        assert boxed.attempts.spent == boxed.told("ws_connected")
+        assert boxed.attempts.spent == boxed.logged("ws_connected")
 
     day = recorded(scenario, "at connect 1 do storm n=5 code=1006")
-    assert len(day.told("ws_connected")) == 6
+    assert len(day.logged("ws_connected")) == 6
 
 
 @pytest.mark.parametrize(
@@ -252,9 +252,9 @@ def test_row_12_connection_storm_ends_and_is_bounded():
 def test_row_14_unreadable_messages_are_quarantined(fault, damages):
     """Defect 12: a damaged update is a gap; a readable one is not, whatever else it contains."""
     day = recorded(plain(), f"at time 3 do {fault}")
-    kept = [details for details in day.told("anomaly") if details["kind"] == "quarantined"]
+    kept = [details for details in day.logged("anomaly") if details["kind"] == "quarantined"]
     assert len(kept) == (damages is not None)
-    assert len(day.told("gap")) == bool(damages)
+    assert len(day.logged("gap")) == bool(damages)
     assert day.missing_trades == set()
 
 
@@ -271,12 +271,12 @@ def test_row_15_price_off_the_tick_is_kept_and_exchange_info_requested():
 
     async def scenario(boxed):
         await plain()(boxed)
-        await boxed.until(lambda: boxed.told("exchange_info") > 1)
+        await boxed.until(lambda: boxed.logged("exchange_info") > 1)
 
     day = recorded(scenario, "at time 3 do off_tick", clean=False)
     assert day.anomalies() == ["grid"]
-    assert (day.tags, day.told("resync_start")) == (["initial"], [])
-    assert len(day.told("exchange_info")) > 1
+    assert (day.tags, day.logged("resync_start")) == (["initial"], [])
+    assert len(day.logged("exchange_info")) > 1
 
 
 def test_row_15_largest_quantity_keeps_its_text():
@@ -320,8 +320,8 @@ def test_row_22_id_reset_opens_an_epoch():
 def test_row_23_connection_pair_is_one_perfect_feed(script):
     """A fault of one connection causes no gap, no repeated row and no anomaly."""
     day = recorded(plain(), script, pair=True)
-    assert len(day.told("ws_connected")) >= 2
-    assert (day.told("gap"), day.told("trade_gap"), day.anomalies()) == ([], [], [])
+    assert len(day.logged("ws_connected")) >= 2
+    assert (day.logged("gap"), day.logged("trade_gap"), day.anomalies()) == ([], [], [])
     assert (day.tags, day.missing_trades) == (["initial"], set())
     assert len(day.frames) > 30
 

@@ -67,10 +67,10 @@ async def run_of(traders, root, *work):
     """Record the box while the *work* coroutines run, then stop in order."""
     recorder = Boxed(traders.box, root)
     task = asyncio.create_task(recorder.recording.run())
-    await recorder.until(lambda: recorder.told("ws_connected"))
+    await recorder.until(lambda: recorder.logged("ws_connected"))
     await traders.trade(recorder, 2)
     await recorder.synced()
-    await recorder.until(lambda: recorder.told("exchange_info"))
+    await recorder.until(lambda: recorder.logged("exchange_info"))
     for act in work:
         await act(recorder)
     await recorder.caught_up()
@@ -123,7 +123,7 @@ def history_of(folder):
 def test_grid_change_costs_no_row_and_no_resync(tmp_path, first, then, restart):
     """Every frame is the true book; the history has both grids, the finer one from its first row on."""
     folder, day = day_of(tmp_path, first, then, restart=restart)
-    assert day.told("resync_start") == []
+    assert day.logged("resync_start") == []
     assert day.tags == ["initial"] * (1 + restart)
     history = history_of(folder)
     grids = [(Decimal(entry["tick_size"]), Decimal(entry["step_size"])) for entry in history]
@@ -199,7 +199,7 @@ def test_exchange_info_with_the_old_grid_is_requested_again(tmp_path):
     async def scenario(recorder):
         await recorder.synced()
         await recorder.until(
-            lambda: recorder.told("exchange_info") > 2 and recorder.session.grid["tick_size"] == "0.01"
+            lambda: recorder.logged("exchange_info") > 2 and recorder.session.grid["tick_size"] == "0.01"
         )
         await recorder.play(0.5)
         await recorder.caught_up()
@@ -207,7 +207,7 @@ def test_exchange_info_with_the_old_grid_is_requested_again(tmp_path):
     script = "at time 0 do filters tick=0.05\nat request 5 of /api/v3/exchangeInfo do filters tick=0.01"
     day = recorded(scenario, script, root=tmp_path)
     assert set(day.anomalies()) == {"grid"}
-    assert (day.tags, day.told("resync_start")) == (["initial"], [])
+    assert (day.tags, day.logged("resync_start")) == (["initial"], [])
     (path,) = (tmp_path / SYMBOL).iterdir()
     tape = mm.load_day(path)
     assert (tape.instrument.tick_e8, tape.step_ticks) == (1_000_000, 5)
@@ -218,12 +218,12 @@ def test_rows_off_the_official_grid_are_kept(tmp_path):
 
     async def scenario(recorder):
         await recorder.synced()
-        await recorder.until(lambda: recorder.told("exchange_info") > 3)
+        await recorder.until(lambda: recorder.logged("exchange_info") > 3)
         await recorder.caught_up()
 
     day = recorded(scenario, "at time 0 do filters tick=0.02", root=tmp_path)
     assert set(day.anomalies()) == {"grid"}
-    assert day.told("resync_start") == []
+    assert day.logged("resync_start") == []
     (path,) = (tmp_path / SYMBOL).iterdir()
     tape = mm.load_day(path)
     assert (tape.instrument.tick_e8, tape.step_ticks) == (2_000_000, 1)

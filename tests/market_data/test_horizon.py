@@ -19,7 +19,7 @@ def test_frames_are_true_however_fast_the_price_moves(seed, tmp_path):
     acts = crash(10, share * 10 / 18, levels=1_200, gap=luck.choice([1, 2, 5]), seed=seed, churn=luck.choice([10, 60]))
     day, figures = simulate(slow(200), 15, tmp_path, scenario="empty", acts=acts, limit=limit)
     spans = day.anomalies().count("horizon")
-    assert len([start for start in day.told("resync_start") if start["cause"] == "horizon"]) == spans
+    assert len([start for start in day.logged("resync_start") if start["cause"] == "horizon"]) == spans
     assert len(day.frames) > 20
     assert figures.longest_gap_s <= 1.0
     if spans:

@@ -55,16 +55,16 @@ def test_defect_3_trades_are_recorded_during_a_snapshot_request():
     """A REST request does not block the loop."""
 
     async def scenario(boxed):
-        await boxed.until(lambda: boxed.session and boxed.told("snapshot_request"))
+        await boxed.until(lambda: boxed.session and boxed.logged("snapshot_request"))
         before = boxed.session.report.trades
         await boxed.play(1.0)
-        assert not boxed.told("snapshot_loaded")
+        assert not boxed.logged("snapshot_loaded")
         assert boxed.session.report.trades > before
         await boxed.synced()
         await boxed.play(0.5)
 
     day = recorded(scenario, "at request 1 of /api/v3/depth do slow delay_s=1.5")
-    assert (day.tags, day.told("gap")) == (["initial"], [])
+    assert (day.tags, day.logged("gap")) == (["initial"], [])
 
 
 def test_defect_4_old_snapshots_are_requested_again_with_spacing():
@@ -83,8 +83,8 @@ def test_defect_4_old_snapshots_are_requested_again_with_spacing():
         await boxed.play(0.5)
 
     day = recorded(scenario, "at request 1 of /api/v3/depth do snapshot where=old back=2 n=8")
-    assert len(day.told("snapshot_failed")) == 8
-    assert (day.tags, day.told("gap")) == (["initial"], [])
+    assert len(day.logged("snapshot_failed")) == 8
+    assert (day.tags, day.logged("gap")) == (["initial"], [])
     assert requested_s[-1] - requested_s[0] > 8 * 0.05
 
 

@@ -40,7 +40,7 @@ def test_missing_trades_are_fetched():
     holes = sorted(day.holes("trade_gap"))
     assert len(holes) == 6
     assert filled(day) == holes
-    assert sum(details["rows"] for details in day.told("backfill")) == 6
+    assert sum(details["rows"] for details in day.logged("backfill")) == 6
     assert sorted(day.holes("backfill")) == holes
     assert day.missing_trades == set()
 
@@ -100,7 +100,7 @@ def test_unavailable_trades_stay_a_gap_in_the_ledger():
         "at request 1 of /api/v3/aggTrades do status code=404 n=0"
     )
     day = recorded(plain, script)
-    assert (filled(day), day.told("backfill")) == ([], [])
+    assert (filled(day), day.logged("backfill")) == ([], [])
     assert day.missing_trades == day.holes("trade_gap") != set()
 
 
@@ -121,8 +121,8 @@ def test_next_run_fetches_trades_missed_between_runs(tmp_path):
         await task
 
     day = recorded(scenario, root=tmp_path)
-    assert [details["reason"] for details in day.told("run_stop")] == ["pause", "enough"]
-    assert {gap["cause"] for gap in day.told("trade_gap")} == {"restart"}
+    assert [details["reason"] for details in day.logged("run_stop")] == ["pause", "enough"]
+    assert {gap["cause"] for gap in day.logged("trade_gap")} == {"restart"}
     assert set(filled(day)) == day.holes("trade_gap") != set()
     assert day.missing_trades == set()
 
@@ -191,7 +191,7 @@ def test_moving_book_is_refreshed_before_its_levels_run_out(monkeypatch):
         for ticks in range(1, 81):
             for side in (1, -1):
                 core.submit(boxed.box.scheduler.done_us, 1_000, side, 10_000 - side * ticks, lots)
-        await boxed.until(lambda: boxed.session is not None and boxed.told("ws_connected"))
+        await boxed.until(lambda: boxed.session is not None and boxed.logged("ws_connected"))
         await boxed.play(0.2)
         core.submit(boxed.box.scheduler.done_us, 1_000, 1, 9_000, lots)
         await boxed.synced()
@@ -207,7 +207,7 @@ def test_moving_book_is_refreshed_before_its_levels_run_out(monkeypatch):
     assert day.tags[0] == "initial"
     assert set(day.tags[1:]) == {"refresh"}
     assert len(day.tags) >= 2
-    assert (day.told("gap"), day.told("resync_start"), day.anomalies()) == ([], [], [])
+    assert (day.logged("gap"), day.logged("resync_start"), day.anomalies()) == ([], [], [])
     followed = [int(row["last_update_id"]) for row in day.frames]
     assert followed == [diff["u"] for diff in day.diffs if diff["u"] >= followed[0]]
 
@@ -237,7 +237,7 @@ def test_internal_error_does_not_end_the_recording(monkeypatch):
 
     monkeypatch.setattr(LiveSession, "_take_snapshot", faulty)
     day = recorded(lambda boxed: plain(boxed, 2))
-    (anomaly,) = (details for details in day.told("anomaly") if details["kind"] == "internal")
+    (anomaly,) = (details for details in day.logged("anomaly") if details["kind"] == "internal")
     assert anomaly["reason"] == "ZeroDivisionError: of a test"
     assert day.tags == ["initial"]
     assert day.frames
@@ -252,7 +252,7 @@ def test_loop_lag_is_reported_in_the_ledger():
         await plain(boxed, 1)
 
     day = recorded(scenario)
-    assert max(details["lag_s"] for details in day.told("loop_lag")) > 0.2
+    assert max(details["lag_s"] for details in day.logged("loop_lag")) > 0.2
 
 
 def test_slow_exchange_info_at_the_start_does_not_delay_the_streams():
@@ -260,7 +260,7 @@ def test_slow_exchange_info_at_the_start_does_not_delay_the_streams():
 
     async def scenario(boxed):
         await boxed.until(lambda: boxed.session is not None and boxed.session.report.trades > 0)
-        assert not boxed.told("exchange_info")
+        assert not boxed.logged("exchange_info")
         await boxed.synced()
         await plain(boxed, 1)
 

@@ -15,7 +15,7 @@ SECONDS = 600 if LONG else 120
 def test_each_lost_update_costs_one_short_gap(period_s, least, tmp_path):
     """After a success only the weight budget delays the next request."""
     day, figures = simulate(every(period_s, SECONDS, "drop n=1"), SECONDS, tmp_path)
-    assert len(day.told("gap")) == len(range(period_s, SECONDS, period_s))
+    assert len(day.logged("gap")) == len(range(period_s, SECONDS, period_s))
     assert figures.covered >= least
     assert figures.longest_gap_s <= 2.0
 

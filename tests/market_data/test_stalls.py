@@ -218,7 +218,7 @@ def test_connection_replaced_in_the_meantime_is_not_a_stall(monkeypatch):
 
 
 def stalled(boxed):
-    return boxed.told("stall") and boxed.told("ws_disconnected")
+    return boxed.logged("stall") and boxed.logged("ws_disconnected")
 
 
 @pytest.mark.parametrize("trade_stream", ["trade", "aggTrade"])
@@ -238,12 +238,12 @@ def test_row_8_trade_stall_with_a_running_book_costs_no_trade(trade_stream):
         trade_stream=trade_stream,
         clean=trade_stream == "trade",
     )
-    assert [details["stream"] for details in day.told("stall")] == ["trade"]
-    assert day.told("stall")[0]["silent_s"] >= 0.3
-    assert day.told("ws_disconnected")[0]["reason"] == "stall"
+    assert [details["stream"] for details in day.logged("stall")] == ["trade"]
+    assert day.logged("stall")[0]["silent_s"] >= 0.3
+    assert day.logged("ws_disconnected")[0]["reason"] == "stall"
     kinds = [event["type"] for event in day.events if event["type"].startswith("ws_")]
     assert kinds[:3] == ["ws_connected", "ws_connected", "ws_disconnected"]
-    assert (len(day.told("trade_gap")), day.told("gap"), day.tags) == (1, [], ["initial"])
+    assert (len(day.logged("trade_gap")), day.logged("gap"), day.tags) == (1, [], ["initial"])
     assert {row["source"] for row in day.trades} == {"ws", "rest"}
     assert day.holes("trade_gap") <= {int(row["trade_id"]) for row in day.trades}
 
@@ -255,11 +255,11 @@ def test_row_8_trades_lost_in_a_stall_are_fetched_without_new_trades():
         await boxed.synced()
         await boxed.play(3)
         await boxed.until(lambda: stalled(boxed), playing=False)
-        await boxed.until(lambda: boxed.told("backfill"), playing=False)
+        await boxed.until(lambda: boxed.logged("backfill"), playing=False)
         boxed.last_trade_id = boxed.box.truth.last_trade_id
 
     day = recorded(scenario, "at time 3 on newest do stall of=trade", silence_s=0.3)
-    assert "trade" in [details["stream"] for details in day.told("stall")]
+    assert "trade" in [details["stream"] for details in day.logged("stall")]
     assert day.missing_trades == set()
 
 
@@ -280,5 +280,5 @@ def test_row_8_market_with_rare_trades_is_no_stall(monkeypatch):
         await boxed.until(lambda: len(answers) >= 3)
 
     day = recorded(scenario, silence_s=0.2, scenario_name="quiet")
-    assert (day.told("stall"), len(day.told("ws_connected")), day.told("gap")) == ([], 1, [])
+    assert (day.logged("stall"), len(day.logged("ws_connected")), day.logged("gap")) == ([], 1, [])
     assert len(day.diffs) > 10

@@ -160,9 +160,9 @@ async def kill_again_and_again(root: Path, seed: int, kills: int = KILLS_A_MARKE
     day = hold(recorder.day.path, box.truth)
     defects = check_day(recorder.day).defects
     assert not defects, str(defects[:3])
-    assert {gap["cause"] for gap in day.told("gap")} <= {"restart", "disconnected"}
-    assert all(tail["bytes"] > 0 for tail in day.told("tail_recovered"))
-    found.rows, found.torn = kept.rows, len(day.told("tail_recovered"))
+    assert {gap["cause"] for gap in day.logged("gap")} <= {"restart", "disconnected"}
+    assert all(tail["bytes"] > 0 for tail in day.logged("tail_recovered"))
+    found.rows, found.torn = kept.rows, len(day.logged("tail_recovered"))
     return found
 
 

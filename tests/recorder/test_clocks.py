@@ -40,9 +40,9 @@ def test_row_18_clock_steps_cost_no_rows_and_are_reported(tmp_path):
             code, took_s, output = await recorder.stop()
             assert (code, in_time(took_s)) == (0, True), output
             day = hold(recorder.day.path, box.truth)
-            steps_s = [round(details["by_us"] / 1e6, 1) for details in day.told("clock_step")]
+            steps_s = [round(details["by_us"] / 1e6, 1) for details in day.logged("clock_step")]
             assert [round(sum(steps_s[: n + 1]), 1) for n in range(3)] == pytest.approx([2.0, 0.0, -1.3], abs=0.15)
-            assert (day.told("stall"), day.told("gap"), day.told("trade_gap")) == ([], [], [])
+            assert (day.logged("stall"), day.logged("gap"), day.logged("trade_gap")) == ([], [], [])
             assert not check_day(recorder.day).defects
 
     asyncio.run(run())
@@ -76,7 +76,7 @@ def test_row_19_window_is_on_time_after_a_clock_change(tmp_path, night, opens_ut
             )
             assert 0 <= int(begun["recv_time_us"]) - opens.timestamp() * 1e6 < 5e6
             assert 0 <= int(over["recv_time_us"]) - closes.timestamp() * 1e6 < 5e6
-            assert day.told("run_stop") == [{"reason": "window_end"}]
+            assert day.logged("run_stop") == [{"reason": "window_end"}]
             assert json.loads((recorder.day.path / f"manifest_SIMUSDT_{opens:%Y%m%d}.json").read_bytes())["sealed"]
 
     asyncio.run(run())

@@ -210,7 +210,7 @@ def test_recorder_continues_after_a_damaged_ledger(tmp_path):
             assert code == 0, output
             assert "day_replaced" in output
             found = hold(day.path, box.truth)
-            (replaced,) = found.told("day_replaced")
+            (replaced,) = found.logged("day_replaced")
             assert Path(replaced["moved_to"]).is_dir()
             assert check_day(day).defects == []
 
@@ -239,14 +239,14 @@ def test_day_removed_while_recording_is_created_again(tmp_path, removed):
             assert code == 0, output
             assert "day_replaced" in output
             found = hold(day.path, box.truth, wired=False)
-            (replaced,) = found.told("day_replaced")
+            (replaced,) = found.logged("day_replaced")
             assert "removed" in replaced["cause"]
             assert (replaced["moved_to"] is not None) == (removed == "its frames")
             assert found.tags[0] == "carried"
-            assert found.told("gap") == found.told("trade_gap") == []
+            assert found.logged("gap") == found.logged("trade_gap") == []
             assert check_day(day).defects == []
             if replaced["moved_to"]:
-                assert Day(Path(replaced["moved_to"])).told("run_stop") == [{"reason": "day_removed"}]
+                assert Day(Path(replaced["moved_to"])).logged("run_stop") == [{"reason": "day_removed"}]
 
     asyncio.run(run())
 
@@ -271,7 +271,7 @@ def test_removed_day_is_detected_at_the_end(tmp_path):
             assert code == 0, output
             found = Day(day.path)
             assert found.sealed
-            assert len(found.told("day_replaced")) == 1
+            assert len(found.logged("day_replaced")) == 1
 
     asyncio.run(run())
 

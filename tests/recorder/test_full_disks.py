@@ -55,8 +55,8 @@ def test_file_size_limit_exits_with_75_and_the_next_run_continues(tmp_path):
             assert code == 75, output
             assert "no space: " in output
             day = hold(recorder.day.path, box.truth, sealed=False)
-            assert day.told("disk_full") == [{"errno": errno.EFBIG}]
-            assert not day.told("run_stop")
+            assert day.logged("disk_full") == [{"errno": errno.EFBIG}]
+            assert not day.logged("run_stop")
             assert day.frames
             before = len(day.frames)
             async with running_recorder(box, tmp_path) as recorder:
@@ -65,8 +65,8 @@ def test_file_size_limit_exits_with_75_and_the_next_run_continues(tmp_path):
             assert code == 0, output
             day = hold(recorder.day.path, box.truth)
             assert len(day.frames) > before
-            assert len(day.told("crash_recovered")) == 1
-            assert not day.told("tail_recovered")
+            assert len(day.logged("crash_recovered")) == 1
+            assert not day.logged("tail_recovered")
 
     asyncio.run(run())
 
@@ -86,10 +86,10 @@ def test_temporarily_full_disk_loses_nothing(small_disk):
             code, _, output = await recorder.stop()
             assert code == 0, output
             day = hold(recorder.day.path, box.truth)
-            assert day.told("disk_full") == [{"errno": errno.ENOSPC}]
-            assert not day.told("gap")
-            assert not day.told("trade_gap")
-            assert [epoch["attempt"] for epoch in day.told("snapshot_request")] == [1]
+            assert day.logged("disk_full") == [{"errno": errno.ENOSPC}]
+            assert not day.logged("gap")
+            assert not day.logged("trade_gap")
+            assert [epoch["attempt"] for epoch in day.logged("snapshot_request")] == [1]
 
     asyncio.run(run())
 
@@ -105,7 +105,7 @@ def test_permanently_full_disk_exits_with_75(small_disk):
                 code, output = await recorder.ended()
             assert code == 75, output
             day = hold(recorder.day.path, box.truth, sealed=False)
-            assert day.told("disk_full") == [{"errno": errno.ENOSPC}]
+            assert day.logged("disk_full") == [{"errno": errno.ENOSPC}]
             (small_disk / "filler").unlink()
             async with running_recorder(box, small_disk) as recorder:
                 size = recorder.bytes_of("frames")
@@ -113,7 +113,7 @@ def test_permanently_full_disk_exits_with_75(small_disk):
                 code, _, output = await recorder.stop()
             assert code == 0, output
             day = hold(recorder.day.path, box.truth)
-            assert len(day.told("crash_recovered")) == 1
+            assert len(day.logged("crash_recovered")) == 1
 
     asyncio.run(run())
 
@@ -130,6 +130,6 @@ def test_signal_on_a_full_disk_exits_with_75_in_time(small_disk):
             code, took_s, output = await recorder.stop()
             assert (code, in_time(took_s)) == (75, True), output
             day = hold(recorder.day.path, box.truth, sealed=False)
-            assert not day.told("run_stop")
+            assert not day.logged("run_stop")
 
     asyncio.run(run())

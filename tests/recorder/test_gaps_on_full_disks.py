@@ -47,7 +47,7 @@ def test_faults_on_a_full_disk_are_reported_once_there_is_space(small_disk, name
             code, _, output = await recorder.stop()
             assert code == 0, output
             day = hold(recorder.day.path, box.truth)
-            assert day.told("disk_full") == [{"errno": errno.ENOSPC}]
+            assert day.logged("disk_full") == [{"errno": errno.ENOSPC}]
             if "trade_gap" in kinds:
                 assert day.missing_trades == set()
                 assert day.quarantined

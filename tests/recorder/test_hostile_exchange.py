@@ -151,7 +151,7 @@ def test_hostile_host_neither_ends_a_recorder_nor_fills_its_memory(tmp_path):
             day = hold(recorder.day.path, box.truth)
             print(f"{most_mb:.0f} MB at most, {len(day.quarantined)} messages in quarantine")
             assert most_mb < _MOST_MB
-            assert len(day.told("ws_connected")) == len(STREAMS) + MESSAGE_AND_CLOSE + 1
+            assert len(day.logged("ws_connected")) == len(STREAMS) + MESSAGE_AND_CLOSE + 1
             assert len(day.quarantined) >= 50
             assert check_day(recorder.day).defects == []
 

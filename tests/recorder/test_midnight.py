@@ -71,7 +71,7 @@ def assert_one_stream(days, truth):
     assert second.diffs[0]["U"] == first.diffs[-1]["u"] + 1
     assert int(second.trades[0]["trade_id"]) == int(first.trades[-1]["trade_id"]) + 1
     for day, found in zip(days, (first, second), strict=True):
-        assert (found.told("gap"), found.told("trade_gap"), found.told("stall")) == ([], [], [])
+        assert (found.logged("gap"), found.logged("trade_gap"), found.logged("stall")) == ([], [], [])
         assert {defect.kind for defect in check_day(day).defects} <= {"time"}, day  # the box uses another clock
     assert second.tags[0] == "carried"
     return first, second
@@ -101,7 +101,7 @@ def test_slow_disk_at_midnight_does_not_delay_stamps(tmp_path):
             late_us = [row["recv_us"] - row["E"] for day in days for row in day.diffs]
             after = [us for us in late_us if us > median(late_us) - 600e6]  # rows after the clock step
             print(f"stamps at most {(max(after) - median(after)) / 1e6:.3f} s later than the median")
-            lags = [lag["lag_s"] for day in days for lag in day.told("loop_lag")]
+            lags = [lag["lag_s"] for day in days for lag in day.logged("loop_lag")]
             assert in_time(max((max(after) - median(after)) / 1e6, *lags, 0.0), 1.0)
 
     asyncio.run(run())
@@ -131,8 +131,8 @@ def test_day_opened_on_a_full_disk_waits_and_loses_nothing(small_disk):
             code, _, output = await recorder.stop()
             assert code == 0, output
             before, _ = assert_one_stream((first, second), box.truth)
-            assert before.told("disk_full") == [{"errno": errno.ENOSPC}]
-            assert before.told("run_stop") == [{"reason": "day_over"}]
+            assert before.logged("disk_full") == [{"errno": errno.ENOSPC}]
+            assert before.logged("run_stop") == [{"reason": "day_over"}]
 
     asyncio.run(run())
 
@@ -152,7 +152,7 @@ def test_day_opened_on_a_permanently_full_disk_exits_with_75(small_disk):
                 to_midnight(clock, 0.5)
                 code, output = await recorder.ended()
             assert code == 75, output
-            assert hold(first.path, box.truth, sealed=False, wired=False).told("disk_full")
+            assert hold(first.path, box.truth, sealed=False, wired=False).logged("disk_full")
             (small_disk / "filler").unlink()
             async with running_recorder(box, small_disk, **knobs) as recorder:
                 await recorder.until(lambda: size_of(second.frames) > 10_000)
@@ -183,6 +183,6 @@ def test_signal_while_a_day_opens_on_a_full_disk_exits_with_75(small_disk):
             await recorder.until(lambda: holds(first.events, b"disk_full"))
             code, took_s, output = await recorder.stop()
             assert (code, in_time(took_s)) == (75, True), output
-            assert not Day(first.path).told("run_stop")
+            assert not Day(first.path).logged("run_stop")
 
     asyncio.run(run())

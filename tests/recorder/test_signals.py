@@ -44,8 +44,8 @@ def test_signal_to_a_synced_recorder_drains_and_seals(tmp_path, number):
             code, took_s, output = await recorder.stop(number)
             assert (code, in_time(took_s)) == (0, True), output
             day = hold(recorder.day.path, box.truth)
-            assert day.told("run_stop") == [{"reason": number.name}]
-            assert not day.told("gap")
+            assert day.logged("run_stop") == [{"reason": number.name}]
+            assert not day.logged("gap")
 
     asyncio.run(run())
 
@@ -60,7 +60,7 @@ def test_signal_does_not_wait_for_a_pending_snapshot(tmp_path):
             code, took_s, output = await recorder.stop()
             assert (code, in_time(took_s)) == (0, True), output
             day = hold(recorder.day.path, box.truth)
-            assert day.told("snapshot_failed")[-1] == {"cause": "SIGTERM", "http_status": None}
+            assert day.logged("snapshot_failed")[-1] == {"cause": "SIGTERM", "http_status": None}
             assert not day.frames
             assert day.diffs
 
@@ -124,7 +124,7 @@ def test_slow_fsync_neither_blocks_the_loop_nor_delays_the_end(tmp_path):
             code, took_s, output = await recorder.stop()
             assert (code, in_time(took_s, 4 * FORCING_S)) == (0, True), output
             day = hold(recorder.day.path, box.truth)
-            assert in_time(max([0.0, *(lag["lag_s"] for lag in day.told("loop_lag"))]), FORCING_S - 0.5)
+            assert in_time(max([0.0, *(lag["lag_s"] for lag in day.logged("loop_lag"))]), FORCING_S - 0.5)
 
     asyncio.run(run())
 
@@ -142,7 +142,7 @@ def test_stopped_and_continued_process_reports_loop_lag(tmp_path):
             await recorder.until(lambda: recorder.day.events.read_bytes().count(b"loop_lag") > before)
             code, _, output = await recorder.stop()
             assert code == 0, output
-            assert max(lag["lag_s"] for lag in Day(recorder.day.path).told("loop_lag")) > 0.5
+            assert max(lag["lag_s"] for lag in Day(recorder.day.path).logged("loop_lag")) > 0.5
 
     asyncio.run(run())
 
@@ -161,7 +161,7 @@ def test_unresponsive_rest_does_not_delay_the_stream(tmp_path):
             assert b"snapshot_loaded" not in ledger
             code, _, output = await recorder.stop()
             assert code == 0, output
-            assert Day(recorder.day.path).told("gap") == []
+            assert Day(recorder.day.path).logged("gap") == []
 
     asyncio.run(run())
 
@@ -177,6 +177,6 @@ def test_second_recorder_of_the_day_exits_with_75(tmp_path):
             assert (code, "is being written by another process" in output) == (75, True), output
             await first.stop()
             day = hold(first.day.path, box.truth)
-            assert len(day.told("run_start")) == 1
+            assert len(day.logged("run_start")) == 1
 
     asyncio.run(run())

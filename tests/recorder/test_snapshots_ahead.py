@@ -103,8 +103,8 @@ def test_wrong_snapshot_id_costs_two_seconds(tmp_path, error):
         slow.step()
     day = slow.end()
     assert 20 <= slow.blind <= 26
-    assert [failed["cause"] for failed in day.told("snapshot_failed")] == ["not_reached"]
-    assert len(day.told("snapshot_loaded")) == 1
+    assert [failed["cause"] for failed in day.logged("snapshot_failed")] == ["not_reached"]
+    assert len(day.logged("snapshot_loaded")) == 1
 
 
 def test_repeated_wrong_snapshot_ids_are_never_accepted(tmp_path):

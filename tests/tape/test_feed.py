@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine_cases import told_events
+from engine_cases import oracle_events
 from engine_tapes import TEST, with_best
 from mm.backtest.fills.crossing import TradeCross
 from mm.backtest.fills.intensity import FOREVER, Intensity
@@ -286,7 +286,7 @@ def test_exchange_order_matches_oracle(messages, ahead_us, drift):
     tape = replace(tape, event_exch_us=np.where(missing, 0, stamps - took))
     middle = int(tape.event_us[len(tape) // 2])
     for part in (tape, tape.between(middle, tape.end_us + 1)):
-        feed, plain = feed_of(part), plainly_happened(told_events(part), part.start_us)
+        feed, plain = feed_of(part), plainly_happened(oracle_events(part), part.start_us)
         order = sorted(range(len(part)), key=lambda place: plain[place])
         assert feed.sequence.tolist() == order
         assert feed.clock_us.tolist() == [plain[place] for place in order]

@@ -47,7 +47,7 @@ def test_limit_maker_order_that_would_match_is_rejected() -> None:
         desk.exchange.place(desk.us, ALICE, maker(BUY, 10_000, 1_000))
     assert error_of(caught.value) == (-2010, "Order would immediately match and take.", 400)
     assert desk.money(ALICE)[3] == 0
-    assert desk.told[ALICE] == []
+    assert desk.reported[ALICE] == []
     assert desk.exchange.place(desk.us, ALICE, maker(BUY, 9_999, 1_000)).order_id == 2
 
 
@@ -78,7 +78,7 @@ def test_market_order_by_quote_expires_where_book_ends() -> None:
     order = desk.market(ALICE, BUY, quote_e8=150 * E8)
     assert (order.status, order.filled_lots) == ("EXPIRED", 1_000)
     assert desk.kinds(ALICE)[:3] == ["NEW", "TRADE", "EXPIRED"]
-    trade = desk.told[ALICE][1]
+    trade = desk.reported[ALICE][1]
     assert isinstance(trade, ExecutionReport)
     assert trade.order.status == "PARTIALLY_FILLED"
 
@@ -124,7 +124,7 @@ def test_cancel_releases_locked_money() -> None:
     assert (cancelled, cancelled.cancel_id) == (order, "away")
     assert (order.status, order.filled_lots, order.updated_us) == ("CANCELED", 1_000, START_US + 5)
     assert desk.money(ALICE) == (1_000_99900000, 0, 999_900 * E8, 0)
-    execution = desk.told[ALICE][-2]
+    execution = desk.reported[ALICE][-2]
     assert isinstance(execution, ExecutionReport)
     assert (execution.kind, execution.client_id, execution.old_client_id) == ("CANCELED", "away", "mine")
 
@@ -279,7 +279,7 @@ def test_failed_replacement_keeps_cancel() -> None:
     outcome = replace(desk, order.order_id, maker(BUY, 10_000, 1_000))
     assert outcome == ("done", "Order would immediately match and take.")
     assert order.status == "CANCELED"
-    executions = [one for one in desk.told[ALICE] if isinstance(one, ExecutionReport)]
+    executions = [one for one in desk.reported[ALICE] if isinstance(one, ExecutionReport)]
     assert [one.kind for one in executions] == ["NEW", "CANCELED", "REJECTED"]
     assert (executions[-1].reject_reason, executions[-1].order.status) == ("WOULD_MATCH_IMMEDIATELY", "REJECTED")
 

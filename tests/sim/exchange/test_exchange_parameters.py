@@ -114,7 +114,7 @@ def test_invalid_order_is_rejected_with_the_exchanges_message(parameters: dict[s
     answer = door.talk().signed(ALICE, "order.place", **parameters)
     assert (answer["status"], answer["error"]["code"]) == (400, code)
     refusals = [row for row in door.desk.rows[before[0] :] if row[1] != 8]
-    assert (refusals, door.desk.money(ALICE), door.desk.told[ALICE]) == ([], before[1], [])
+    assert (refusals, door.desk.money(ALICE), door.desk.reported[ALICE]) == ([], before[1], [])
     assert door.desk.exchange.accounts[ALICE].count.counts(door.desk.us) == [0, 0]
 
 

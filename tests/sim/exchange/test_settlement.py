@@ -180,5 +180,5 @@ def test_exchange_reports_are_equal_with_both_engines(sequence: list[tuple[str, 
             with suppress(ApiError):
                 perform(desk, action)
     compiled, plain = desks
-    assert compiled.told == plain.told
+    assert compiled.reported == plain.reported
     assert compiled.rows == plain.rows

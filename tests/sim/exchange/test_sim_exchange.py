@@ -132,7 +132,7 @@ def test_trade_prevention_is_reported_for_each_reduced_order(
     desk = Desk()
     desk.limit(ALICE, BUY, 10_000, 1_000)
     desk.limit(ALICE, SELL, 10_000, 3_000, stp=stp)
-    executions = [one for one in desk.told[ALICE] if isinstance(one, ExecutionReport) and one.kind not in ("NEW",)]
+    executions = [one for one in desk.reported[ALICE] if isinstance(one, ExecutionReport) and one.kind not in ("NEW",)]
     assert [(one.kind, one.order.status, one.order.order_id, one.prevented_lots) for one in executions] == reported
 
 

@@ -106,7 +106,8 @@ def internal(node: ast.FunctionDef) -> bool:
 
 
 INTERNAL = {  # methods of public classes that only the package itself calls
-    *("lines", "with_best", "noted", "release", "continues", "part", "cut", "on_lot", "check", "faults", "built"),
+    *("lines", "with_best", "with_warnings", "release", "continues", "part"),
+    *("cut", "with_lot", "check", "faults", "built"),
     *("from_parts", "order_columns", "fill_columns", "state_columns", "json_keys", "times", "rows"),
 }
 

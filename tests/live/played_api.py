@@ -24,7 +24,7 @@ class PlayedApi:
         return self.now_ms
 
     def answer(self, result: Any = None, *, code: int = 0, status: int = 200, outcome: Outcome | None = None) -> None:
-        """Answer the oldest request: a result, a refusal with its data, or a outcome without an answer."""
+        """Answer the oldest request: a result, a refusal with its data, or an outcome without an answer."""
         outcome = outcome or (Outcome.REFUSED if code else Outcome.DONE)
         body = b"" if result is None else msgspec.json.encode(result)
         self._waiting.pop(0)(ApiAnswer(outcome, self.us, body, code, "why" if code else "", status))

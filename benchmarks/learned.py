@@ -227,7 +227,7 @@ class Answer:
         """Yield Avellaneda-Stoikov, the symmetric quoter and agents of several seeds on the second half."""
         from mm.backtest.quotes.agent import Agent, strategy_of
         from mm.cli.task_knobs import Learning
-        from mm.rl.evaluation import rivals
+        from mm.rl.evaluation import baselines
         from mm.rl.training import train_agent
         from mm.rl.training_days import EngineKnobs
 
@@ -237,7 +237,7 @@ class Answer:
             for seed in self.seeds:
                 knobs = EngineKnobs.of({**self._knobs(fee), "seed": seed})
                 agent = train_agent(self.halves.known, knobs, learning).agent
-                policies = {**rivals(agent)} if base is None else {}
+                policies = {**baselines(agent)} if base is None else {}
                 policies[f"rl, seed {seed}"] = strategy_of(Agent(agent.terms, agent))
                 for name, quotes in policies.items():
                     result = self._played(quotes, knobs)

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from mm.calibration.estimators import Absent, estimate
+from mm.calibration.estimators import NoEstimate, estimate
 from mm.calibration.fit_result import PoissonFit
 from mm.calibration.points import Floats, Points
 from mm.calibration.windows import US_PER_MIN, WEIGHING, WindowFitter, WindowPlan
@@ -114,7 +114,7 @@ def _point_fit(points: Points) -> PoissonFit:
     estimated = estimate(points.delta_ticks, points.exposure_s, points.fills, points.width_ticks)
     fitted: dict[str, Any] = (
         {}
-        if isinstance(estimated, Absent)
+        if isinstance(estimated, NoEstimate)
         else {name: getattr(estimated, name) for name in ("A", "k", "se_k", "se_logA")}
     )
     n_fills = float(points.fills.sum())

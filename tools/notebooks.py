@@ -29,7 +29,7 @@ def main(console: Console, notebooks: tuple[Path, ...]) -> None:
     for path in notebooks:
         path.write_text(executed(path), encoding="utf-8")
         console.print(str(path))
-    console.answer({"notebooks": [str(path) for path in notebooks]})
+    console.set_json({"notebooks": [str(path) for path in notebooks]})
 
 
 def executed(path: Path) -> str:

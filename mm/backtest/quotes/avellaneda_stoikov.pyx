@@ -1,7 +1,7 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
 """Quotes of Avellaneda and Stoikov, Quantitative Finance 8(3), 217-224 (2008): plain, default, and symmetric."""
 
-from libc.math cimport INFINITY, NAN, expm1, log, log1p
+from libc.math cimport INFINITY, M_LN2, NAN, expm1, fabs, log, log1p, sqrt
 
 from mm.backtest.fills.base cimport BEST_PRICES
 from mm.backtest.fills.intensity cimport Intensity
@@ -23,6 +23,28 @@ from mm.backtest.parameters import (
 )
 from mm.backtest.quotes.steps import InventoryBound, PostOnly
 from mm.errors import UsageError
+
+cdef double LEAST = 1e-150          # minimum gamma/k; below it its square underflows
+
+
+cdef inline double gamma_over_k(const Market* market, double share) noexcept nogil:
+    """Return x = gamma/k, at most 1, at which a clip moves the price by *share* of the half-spread.
+
+    It is the root of x² - r·ln(1 + x), a convex function, by Newton's method: three steps at most for usual values.
+    """
+    cdef double target = share / (1.0 - 0.5 * share), scale = market.k * market.sigma
+    cdef double most = scale * scale * market.tau_s, r, x, change
+    cdef int step
+    if not most > target * M_LN2:  # or unknown
+        return 1.0
+    r = target / most
+    x = max(2.0 * r / (1.0 + sqrt(1.0 + 2.0 * r)), LEAST)
+    for step in range(20):
+        change = (x * x - r * log1p(x)) / (2.0 * x - r / (1.0 + x))
+        x = max(x - change, LEAST)
+        if fabs(change) < 1e-8 * x:  # the error is its square
+            break
+    return min(x, 1.0)
 
 
 cdef class AvellanedaStoikov(Distances):
@@ -83,7 +105,7 @@ cdef class AvellanedaStoikov(Distances):
     cdef double auto_gamma(self, const Market* market) noexcept nogil:
         cdef double room = (self.q_max + 1.0) * (self.q_max + 1.0)
         if not self.infinite:
-            return Distances.auto_gamma(self, market)
+            return market.k * gamma_over_k(market, self.skew_share)
         # At q = 0 a clip moves the price by 2/(gamma (room - 1)), and the half-spread is markup - ln(1 - 1/room)/gamma.
         return market.k * min(expm1(min(2.0 / (self.skew_share * (room - 1.0)) + log1p(-1.0 / room), 1.0)), 1.0)
 

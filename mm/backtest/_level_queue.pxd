@@ -49,6 +49,7 @@ cdef class LevelQueue:
     cdef int64_t passed_us              # events before it have happened
     cdef int64_t printed_from           # no print before it counts
     cdef int64_t begun                  # event after the one that began a book; -1 after other book events
+    cdef int64_t book_from, book_next   # no event from the first of these on is a book event before the second
     cdef int64_t print_at               # index in the best prices of the matched print,
     cdef int64_t print_lots             # and its lots
     cdef int64_t[2] page_at             # of the last searched level, in the index; sells, buys
@@ -70,6 +71,7 @@ cdef class LevelQueue:
     cdef int64_t top_before(self, int64_t event, int64_t now) noexcept nogil
     cdef int64_t top_place(self, int64_t top) noexcept nogil
     cdef int meet(self, Order* order, const Top* top) except -1 nogil
+    cdef int64_t book_after(self, int64_t event) noexcept nogil
     cdef void count_print(self, Order* order) noexcept nogil
     cdef int follow(self, Order* order, int64_t event) except -1 nogil
     cdef int walk_touch(self, Order* order, int64_t event) except -1 nogil

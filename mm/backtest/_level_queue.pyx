@@ -77,6 +77,7 @@ cdef class LevelQueue:
         self.happened, self.passed_us = happened, 0
         self.is_open, self.begun, self.printed_from = False, -1, levels.base
         self.print_at = self.page_at[0] = self.page_at[1] = 0
+        self.book_from, self.book_next = 0, -1
         for i in range(open.count):
             if open.orders[i].status != SENT:
                 open.orders[i].level_begin = NO_LEVEL
@@ -200,8 +201,14 @@ cdef class LevelQueue:
     cdef inline void count_print(self, Order* order) noexcept nogil:
         """Add the print at `print_at` to those at an order's price since the last book event."""
         if order.printed_lots == 0:
-            order.book_at = next_book(&self.levels, self.place[self.print_at] + self.levels.base + 1)
+            order.book_at = self.book_after(self.place[self.print_at] + self.levels.base + 1)
         order.printed_lots += self.print_lots
+
+    cdef inline int64_t book_after(self, int64_t event) noexcept nogil:
+        """Return the first book event from an event on; many prints may precede it."""
+        if not self.book_from <= event <= self.book_next:
+            self.book_from, self.book_next = event, next_book(&self.levels, event)
+        return self.book_next
 
     cdef inline int follow(self, Order* order, int64_t event) except -1 nogil:
         """Apply the changes before an event to the level of a resting order, if it is known."""
@@ -270,7 +277,7 @@ cdef class LevelQueue:
             find_level(&self.levels, order, level_of(&self.levels, order, &self.page_at[slot]), event)
             order.level_lots = level_lots(&self.levels, order, began(&self.levels, event))
         order.printed_lots = self.printed_lots(event, order)
-        order.book_at = next_book(&self.levels, event)
+        order.book_at = self.book_after(event)
         return self.fills.on_rest(order, top)
 
     cdef int64_t top_before(self, int64_t event, int64_t now) noexcept nogil:

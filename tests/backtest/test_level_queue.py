@@ -95,6 +95,19 @@ def test_risk_averse_queue_fills_as_computed_by_hand(whole, book, case):
     assert [(row[0], row[4]) for row in result.journal.fills.tolist()] == fills
 
 
+@pytest.mark.parametrize("inside", [([], []), ([(99, 5)], [(101, 5)])], ids=["at the touch", "behind a better price"])
+@pytest.mark.parametrize("whole", [False, True], ids=["looked up", "kept"])
+def test_all_prints_between_two_book_events_reduce_the_displayed_lots(whole, inside):
+    """Of 60 lots ahead, 20 are printed before each of two book events, which display 40 and 20: none was cancelled."""
+    prints = [(us, "trade", -1, 98, 10) for us in (1020, 1022, 1031, 1033, 1041, 1043)]
+    books = [(us, "depth", [(98, lots)], []) for us, lots in ((1030, 40), (1040, 20))]
+    events = sorted([*prints, *books, (1050, "trade", -1, 98, 5)])
+    tape = with_best(Tape.of(TEST, [(1000, "snapshot", [*inside[0], (98, 60)], [*inside[1], (102, 6)]), *events]))
+    tape = dataclasses.replace(tape) if whole else tape
+    result = backtest([tape], fixed_spread(delta_ticks=1.5), compiled_fills("queue_prob_power", 3.0), RULES)
+    assert [(row[0], row[4]) for row in result.journal.fills.tolist()] == [(1050, 5)]
+
+
 class OnceAtTheBid:
     """A user's model that reads the lots at the best prices, so that each event that changes them is replayed."""
 

@@ -80,14 +80,3 @@ cdef class LevelQueue:
     cdef int set_level(self, Order* order, int64_t lots) except -1 nogil
     cdef int64_t first_print(self, int64_t event) noexcept nogil
     cdef int64_t printed_lots(self, int64_t event, const Order* order) noexcept nogil
-
-
-cdef inline bint absorbs_next(LevelQueue queue, Order* order, int64_t print_at, int64_t lots) noexcept nogil:
-    """Do the same as `LevelQueue.absorbs` for a print with no book event since the last one at the order's price."""
-    if order.printed_lots == 0 or not order.ahead_lots >= <double> lots:
-        return False
-    if queue.place[print_at] + queue.levels.base > order.book_at:
-        return False
-    order.ahead_lots -= <double> lots
-    order.printed_lots += lots
-    return True

@@ -308,9 +308,6 @@ cdef class OrderManager:
         cdef Level* levels = ladder.levels
         cdef Level level
         cdef int64_t i, at, count = 0
-        if ladder.count == 1 and not isnan(levels[0].ticks):
-            levels[0].whole_ticks, ladder.per_tick = 0 if kind == MARKET else self.quoted(levels[0].ticks, side), 0.0
-            return 0
         for i in range(ladder.count):
             level = levels[i]
             if isnan(level.ticks):

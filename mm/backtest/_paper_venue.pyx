@@ -8,7 +8,7 @@ from libc.stdlib cimport free
 from mm.backtest._account cimport fill_fee_e8, notional_e16, wide
 from mm.backtest._happened cimport events_before
 from mm.backtest._latency cimport OF_AMEND, OF_CANCEL, OF_ORDER, latency_us
-from mm.backtest._level_queue cimport LevelQueue, absorbs_next
+from mm.backtest._level_queue cimport LevelQueue
 from mm.backtest._order_checks cimport in_band, surely_in_band
 from mm.backtest._own_orders cimport (
     OpenOrders, OwnOrders, Ranked, order_accepted, order_closed, orders_alone, orders_next_due, orders_next_message, slot_of,
@@ -411,9 +411,7 @@ cdef class PaperVenue(OrderVenue):
         self.queue.print_at, self.queue.print_lots = event, print_.lots
         if self.by_levels and self.fills.ahead_first:
             only = orders_alone(&self.orders.open, slot_of(-print_.side), print_.ticks)
-            if only is not NULL and (
-                absorbs_next(self.queue, only, event, print_.lots) or self.queue.absorbs(only, &self.touch.top)
-            ):
+            if only is not NULL and self.queue.absorbs(only, &self.touch.top):
                 return False
         print_.lots = self.fills.print_lots(&print_)
         filled = self.match_side(print_.side < 0, &print_)

@@ -187,19 +187,7 @@ cdef inline void rest_of(
                 if add_few(spent, row, us + at, bid_ask + at, side, origin, from_us, until):  # it is in one block
                     at += FEW
                     from_us = min(us[at], until)
-                while from_us < until:
-                    to_us = min(us[at + 1], until)
-                    if bid_ask[at] > 0:
-                        place = side * bid_ask[at] - origin
-                        if not is_alone(spent, place):
-                            place = shared_bin(spent, row, place, to_us - from_us)
-                        row[place] += to_us - from_us
-                    from_us = to_us
-                    at += 1
-                life += 7
-                continue
-            to_us = -NEVER
-            while to_us < until:
+            while from_us < until:
                 to_us = min(us[at + 1], until) if at + 1 < cells else until
                 if bid_ask[at] > 0:
                     if not begins <= us[at] < ends:

@@ -99,9 +99,6 @@ cdef class AvellanedaStoikov(Distances):
         bid[0] = q * risk + 0.5 * risk + edge if q < self.q_max else INFINITY
         ask[0] = -q * risk + 0.5 * risk + edge if q > -self.q_max else INFINITY
 
-    cdef double skew_of(self, const Market* market) noexcept nogil:
-        return market.gamma * market.sigma * market.sigma * market.tau_s / markup(market.gamma, market.k)
-
     cdef double auto_gamma(self, const Market* market) noexcept nogil:
         cdef double room = (self.q_max + 1.0) * (self.q_max + 1.0)
         if not self.infinite:

@@ -10,6 +10,7 @@ import numpy as np
 from hypothesis import strategies as st
 
 from mm.instrument import Instrument
+from mm.tape._book import LEVEL_PAGE as PAGE
 from mm.tape.book_rows import book_rows
 from mm.tape.feed import exchange_prices
 from mm.tape.level_changes import level_changes
@@ -85,7 +86,7 @@ def append_operations(teller, operations, unit):
 @st.composite
 def one_tape(draw, unit):
     """Draw one tape, and its builder with the final book."""
-    teller = Teller(draw(st.sampled_from([100, 100, 100, 2])), BEGIN_US)
+    teller = Teller(draw(st.sampled_from([100, 100, PAGE, 2])), BEGIN_US)
     if draw(st.booleans()):
         teller.tell("snapshot", [(1, 0, 1)])
     append_operations(teller, draw(OPERATIONS), unit)

@@ -197,7 +197,7 @@ cdef class Engine:
         take_tops(venue, tape)
         plain_fills = self.fills.looks == BEST_PRICES or venue.by_levels
         # If the exchange is ahead, the quote model reads the local (delayed) market.
-        plain_quotes = self.quotes.looks == BEST_PRICES or self.lags or venue.packed
+        plain_quotes = self.quotes.looks == BEST_PRICES or self.lags or venue.paged
         venue.on_best_prices = venue.best_only and plain_fills and plain_quotes
         if venue.best_only:
             take_moves(venue, market)
@@ -640,7 +640,7 @@ cdef class Engine:
         cdef int64_t event = self.local.last_trade_event if self.lags else self.venue.last_trade_event
         if not self.quotes.needs_last_trade:
             return
-        if self.venue.packed:
+        if self.venue.paged:
             find_last_print(self.venue, &self.manager.view.last_trade)
         elif event >= 0:
             self.manager.view.last_trade = print_of(&self.local.received, event)

@@ -15,7 +15,7 @@ from mm.backtest._venue cimport Touch, OrderVenue
 from mm.backtest.fills.base cimport FillModel, Order, Trade
 from mm.signals.signal_set cimport SignalSet
 from mm.tape._book cimport (
-    Book, Books, book_catch_up, book_clear, book_lots_at, book_store, book_store_packed, book_wipe,
+    Book, Books, book_catch_up, book_clear, book_lots_at, book_pass, book_store, book_take_pages, book_wipe,
 )
 from mm.tape._kinds cimport DEPTH, KEYFRAME, TRADE
 from mm.tape._memory cimport prefetch
@@ -80,8 +80,9 @@ cdef class PaperVenue(OrderVenue):
     cdef int64_t next_top, tops, shown_events
     cdef Books books                    # positions of their rows
     # The same for best prices of a tape, with the rows of its books beside them: events are then those of the tape.
-    cdef bint packed
-    cdef const int64_t[::1] place, book_begin, book_row
+    cdef bint paged
+    cdef object book_rows               # which the book reads
+    cdef const int64_t[::1] place
     cdef const uint8_t[::1] book_kind
     cdef int64_t next_print             # first event that `find_last_print` has not searched
 
@@ -158,7 +159,7 @@ cdef inline int take_moves(PaperVenue venue, object best) except -1:
 
 cdef inline int take_fed(PaperVenue venue, int64_t start_us) except -1:
     """Prepare for fed events from an instant on, without a tape."""
-    venue.by_levels = venue.lagging = venue.best_only = venue.on_best_prices = venue.on_demand = venue.packed = False
+    venue.by_levels = venue.lagging = venue.best_only = venue.on_best_prices = venue.on_demand = venue.paged = False
     venue.start_us = start_us
     return 0
 
@@ -181,16 +182,17 @@ cdef inline void show_top(PaperVenue venue) noexcept nogil:
 
 cdef inline int take_rows(PaperVenue venue, object best, object rows) except -1:
     """Set the rows of the books of a tape, beside its best prices; None for none."""
-    venue.packed = rows is not None
-    venue.on_demand = venue.packed or not (venue.best_only or venue.lagging)
-    if venue.packed:
-        venue.place, venue.book_begin, venue.book_kind, venue.book_row = best.place, rows.begin, rows.kind, rows.row
+    venue.paged = rows is not None
+    venue.on_demand = venue.paged or not (venue.best_only or venue.lagging)
+    if venue.paged:
+        book_take_pages(&venue.book, rows)
+        venue.book_rows, venue.place, venue.book_kind = rows, best.place, rows.kind
     return 0
 
 
 cdef inline void clear_book(PaperVenue venue) noexcept nogil:
     """Empty the book."""
-    cdef bint placed = venue.packed and venue.next_event < venue.events
+    cdef bint placed = venue.paged and venue.next_event < venue.events
     if venue.on_demand:
         book_wipe(&venue.book)
         venue.touch.top.bid_lots = venue.touch.top.ask_lots = 0
@@ -199,14 +201,12 @@ cdef inline void clear_book(PaperVenue venue) noexcept nogil:
         book_clear(&venue.book)
 
 
-cdef inline int show_packed(PaperVenue venue) except -1 nogil:
-    """Apply the past events to the levels from packed rows, and set the lots at the best prices."""
-    cdef int64_t shown = venue.shown_events, begin = venue.book_begin[shown], event
+cdef inline int show_pages(PaperVenue venue) except -1 nogil:
+    """Let the past events have happened in a book with pages, and set the lots at the best prices."""
+    cdef int64_t shown = venue.shown_events, base = venue.book.pages.base, event
     cdef int64_t stop = max(shown, events_before(&venue.happened, venue.queue.passed_us))
-    prefetch(&venue.book_begin[stop + FETCHED])
-    prefetch(&venue.book_begin[stop + FETCHED + 8])
-    book_store_packed(&venue.book, &venue.book_row[begin], venue.book_begin[stop] - begin)
-    for event in range(shown, stop if venue.taken.used else shown):
+    book_pass(&venue.book, base + stop)
+    for event in range(base + shown, base + stop if venue.taken.used else 0):
         if venue.book_kind[event] != TRADE and venue.book_kind[event] != KEYFRAME:
             venue.taken.used = 0
     venue.shown_events = stop
@@ -218,8 +218,8 @@ cdef inline int show_packed(PaperVenue venue) except -1 nogil:
 cdef inline int show_levels(PaperVenue venue, int64_t stop) except -1 nogil:
     """Apply the events before *stop* to the levels of the book; to be called before reading a level."""
     cdef int64_t shown = venue.shown_events
-    if venue.packed:
-        return show_packed(venue)
+    if venue.paged:
+        return show_pages(venue)
     if not venue.on_demand or stop <= shown:
         return 0
     venue.shown_events = stop

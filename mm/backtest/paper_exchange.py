@@ -15,7 +15,7 @@ from mm.backtest.rules import Rules
 from mm.clock import US_PER_S
 from mm.errors import Mismatch, MMError, UsageError
 from mm.instrument import E8
-from mm.tape._book import WINDOW_MARGIN_TICKS
+from mm.tape._book import LEVEL_PAGE, WINDOW_MARGIN_TICKS
 from mm.tape.columns import DEPTH, MANY_EVENTS, TRADE
 from mm.tape.feed import Feed, feed_of
 from mm.tape.top_of_book import BestPrices
@@ -372,6 +372,7 @@ class PaperExchange:
 
 
 def _window(tape: "Tape") -> tuple[int, int]:
-    """Return the price range, end excluded, that the book stores densely: around a tape's best prices."""
-    low, high = tape.best_span
-    return max(low - WINDOW_MARGIN_TICKS, 0), high + WINDOW_MARGIN_TICKS
+    """Return the price range, end excluded, that the book stores densely: whole pages around a tape's best prices."""
+    low, high = (ticks // LEVEL_PAGE for ticks in tape.best_span)
+    margin = WINDOW_MARGIN_TICKS // LEVEL_PAGE  # a whole number
+    return max(low - margin, 0) * LEVEL_PAGE, (high + margin + 1) * LEVEL_PAGE

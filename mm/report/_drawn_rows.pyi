@@ -68,12 +68,28 @@ def pick_prints(
     row_side: NDArray[np.int8],
     row_ticks: NDArray[np.int64],
     row_lots: NDArray[np.int64],
-    bought: NDArray[np.int64],
-    sold: NDArray[np.int64],
+    tick_times: int,
+    lot_times: int,
+    us: NDArray[np.int64],
+    ticks: NDArray[np.number],
+    lots: NDArray[np.number],
+    buys: int,
+    sells: int,
     begin: int,
     stop: int,
 ) -> tuple[int, int]:
-    """Copy instant, ticks and lots of the prints among the events *begin* to *stop*, by the side of their aggressors.
+    """Copy instant, price and quantity of the prints among the events *begin* to *stop*, by side of the aggressor.
 
-    Return the number of prints of each side.
+    Args:
+        kind, event_us, first_row, row_side, row_ticks, row_lots: Columns of the tape.
+        tick_times, lot_times: Steps of the copied prices and quantities per tick and lot.
+        us, ticks, lots: Prints of buyers, and of sellers.
+        buys, sells: Their numbers before.
+        begin, stop: Events.
+
+    Returns:
+        Their numbers afterwards.
+
+    Raises:
+        OverflowError: A price or a quantity does not fit.
     """

@@ -2,7 +2,7 @@
 """Single passes over the rows of a chart, where numpy would need many: few of a million prints per day are drawn."""
 
 from libc.math cimport INFINITY, ceil, fabs, floor, fma, isnan, rint
-from libc.stdint cimport INT64_MAX, INT64_MIN, int8_t, int64_t, uint8_t, uint32_t
+from libc.stdint cimport INT64_MAX, INT64_MIN, int8_t, int32_t, int64_t, uint8_t, uint32_t
 from libc.stdlib cimport llabs
 from libc.string cimport memcpy
 
@@ -18,6 +18,10 @@ cdef extern from *:
     static inline double mm_nearest(double value) { return value + MM_TURN - MM_TURN; }
     """
     double nearest "mm_nearest"(double value) noexcept nogil
+
+ctypedef fused number_t:
+    int32_t
+    int64_t
 
 cdef enum:
     LANES = 4
@@ -287,25 +291,48 @@ def pick_prints(
     const int8_t[::1] row_side,
     const int64_t[::1] row_ticks,
     const int64_t[::1] row_lots,
-    int64_t[:, ::1] bought,
-    int64_t[:, ::1] sold,
+    tick_times: int,
+    lot_times: int,
+    int64_t[:, ::1] us,
+    number_t[:, ::1] ticks,
+    number_t[:, ::1] lots,
+    buys: int,
+    sells: int,
     begin: int,
     stop: int,
 ) -> tuple[int, int]:
-    """Copy instant, ticks and lots of the prints among the events *begin* to *stop*, by the side of their aggressors.
+    """Copy instant, price and quantity of the prints among the events *begin* to *stop*, by side of the aggressor.
 
-    Return the number of prints of each side.
+    Args:
+        kind, event_us, first_row, row_side, row_ticks, row_lots: Columns of the tape.
+        tick_times, lot_times: Steps of the copied prices and quantities per tick and lot.
+        us, ticks, lots: Prints of buyers, and of sellers.
+        buys, sells: Their numbers before.
+        begin, stop: Events.
+
+    Returns:
+        Their numbers afterwards.
+
+    Raises:
+        OverflowError: A price or a quantity does not fit.
     """
-    cdef int64_t event, row, buys = 0, sells = 0, first = begin, last = stop
+    cdef int64_t event, row, first = begin, last = stop, tick = tick_times, lot = lot_times
+    cdef int64_t price, quantity, wide = 0
+    cdef int64_t[2] used = [buys, sells]
+    cdef int sold
     with nogil:
         for event in range(first, last):
             if kind[event] != TRADE:
                 continue
             row = first_row[event]
-            if row_side[row] > 0:
-                bought[0, buys], bought[1, buys], bought[2, buys] = event_us[event], row_ticks[row], row_lots[row]
-                buys += 1
-            elif row_side[row] < 0:
-                sold[0, sells], sold[1, sells], sold[2, sells] = event_us[event], row_ticks[row], row_lots[row]
-                sells += 1
-    return buys, sells
+            if row_side[row] == 0:
+                continue
+            sold = row_side[row] < 0
+            price, quantity = row_ticks[row] * tick, row_lots[row] * lot
+            us[sold, used[sold]] = event_us[event]
+            ticks[sold, used[sold]], lots[sold, used[sold]] = <number_t> price, <number_t> quantity
+            wide |= price ^ <number_t> price | quantity ^ <number_t> quantity
+            used[sold] += 1
+    if wide:
+        raise OverflowError("a price or a quantity needs 64 bits")
+    return used[0], used[1]

@@ -16,7 +16,7 @@ from mm.clock import US_PER_S
 from mm.dataclass import dataclass
 from mm.instrument import E8
 from mm.report._drawn_rows import pick_prints
-from mm.tape.columns import TRADE, fresh, gathered, release
+from mm.tape.columns import MANY_EVENTS, TRADE, fresh, gathered, release
 from mm.tape.frames import floats
 
 if TYPE_CHECKING:
@@ -198,14 +198,16 @@ def market_of(tapes: Sequence["Tape"]) -> MarketColumns:
     steps = math.gcd(*(grid.tick_e8 for grid in grids)), math.gcd(*(grid.lot_e8 for grid in grids))
     for whole in tapes:
         tape = vars(whole).get("best") or whole  # if it was played: the same prices in a tenth of the rows
+        releases = tape is whole or len(tape) > MANY_EVENTS  # best prices of fewer events stay mapped for other plays
         us = gathered(tape.event_us, tape.top_event)
         first = max(0, int(np.searchsorted(us, tape.start_us, side="right")) - 1)
         sides = (tape.top_bid_ticks[first:], tape.top_ask_ticks[first:])
         prices = (np.where(ticks > 0, floats(ticks, tape.instrument.tick_e8), np.nan) for ticks in sides)
         best.append((np.maximum(us[first:], tape.start_us), *prices))
-        for one, prints in zip((bought, sold), _prints(tape, *steps), strict=True):
+        for one, prints in zip((bought, sold), _prints(tape, *steps, releases=releases), strict=True):
             one.append(prints)
-        tape.release_memory()  # release each day, the last one before the page is drawn
+        if releases:
+            tape.release_memory()  # release each day, the last one before the page is drawn
     us, bid, ask = _joined(best)
     taken = {1: MarketPrints(*steps, *_joined(bought)), -1: MarketPrints(*steps, *_joined(sold))}
     return MarketColumns(us, bid, ask, taken)
@@ -216,32 +218,32 @@ def _joined(rows: Sequence[tuple[Any, ...]]) -> "Iterator[NDArray[Any]]":
     return (column[0] if len(column) == 1 else np.concatenate(column) for column in zip(*rows, strict=True))
 
 
-def _prints(tape: "Tape", tick_e8: int, lot_e8: int) -> "Iterator[tuple[Any, ...]]":
+def _prints(tape: "Tape", tick_e8: int, lot_e8: int, *, releases: bool) -> "Iterator[tuple[Any, ...]]":
     """Yield instants, prices and quantities, in these steps, of the prints of *tape* by buyers, and by sellers.
 
-    The memory of a mapped tape is released piece by piece.
+    With *releases* the memory of a mapped tape is released piece by piece.
     """
     begun = int(np.searchsorted(tape.event_us, tape.start_us))
     count = int(np.count_nonzero(tape.kind[begun:] == TRADE))
     events, rows = (tape.kind, tape.event_us, tape.first_row), (tape.row_side, tape.row_ticks, tape.row_lots)
-    times = (1, tape.instrument.tick_e8 // tick_e8, tape.instrument.lot_e8 // lot_e8)
+    times = tape.instrument.tick_e8 // tick_e8, tape.instrument.lot_e8 // lot_e8
     # Unwritten pages use no memory; prices and quantities become wider if one needs it.
-    sides = [[fresh(count, kind) for kind in (np.int64, np.int32, np.int32)] for _ in range(2)]
-    done, pieces = [0, 0], np.empty((2, 3, min(EVENTS, count)), np.int64)
+    us, ticks, lots = (fresh(2 * count, kind).reshape(2, count) for kind in (np.int64, np.int32, np.int32))
+    buys = sells = 0
     for begin in range(begun, len(tape), EVENTS):
-        stop = min(begin + EVENTS, len(tape))
-        sizes = pick_prints(*events, *rows, pieces[0], pieces[1], begin, stop)
-        for side, place in np.ndindex(2, 3):
-            taken = pieces[side, place, : sizes[side]] * times[place]
-            if taken.max(initial=0) >= 1 << 31:
-                sides[side][place] = sides[side][place].astype(np.int64, copy=False)
-            sides[side][place][done[side] : done[side] + sizes[side]] = taken
-        done = [before + size for before, size in zip(done, sizes, strict=True)]
-        held = slice(int(tape.first_row[begin]), int(tape.first_row[stop]))
-        for column in (*(column[held] for column in rows), *(column[begin:stop] for column in events)):
-            release(column)
-    for columns, size in zip(sides, done, strict=True):
-        yield columns[0][:size], columns[1][:size], columns[2][:size]
+        span = begin, min(begin + EVENTS, len(tape))
+        try:
+            found = pick_prints(*events, *rows, *times, us, ticks, lots, buys, sells, *span)
+        except OverflowError:
+            ticks, lots = ticks.astype(np.int64), lots.astype(np.int64)
+            found = pick_prints(*events, *rows, *times, us, ticks, lots, buys, sells, *span)
+        buys, sells = found
+        if releases:
+            held = slice(*tape.first_row[list(span)].tolist())
+            for column in (*(column[held] for column in rows), *(column[slice(*span)] for column in events)):
+                release(column)
+    for side, size in enumerate((buys, sells)):
+        yield us[side, :size], ticks[side, :size], lots[side, :size]
 
 
 def _refused_of(result: "Result") -> RefusedOrders:

@@ -5,13 +5,16 @@
 #   - best_bid is the highest price with lots, best_ask the lowest; 0 if the side is empty
 #   - every price with lots inside the window is in [bid_floor, best_bid] or [best_ask, ask_ceil]
 # Rows of one message are stored first and the best price is updated once, after them: four times faster than updating
-# it after every row (docs/performance.md).
+# it after every row (docs/performance.md). A book with pages stores the rows of a page of prices when one of them is read.
 
 from libc.stdint cimport int8_t, int32_t, int64_t, uint8_t, uint64_t
 
 cdef enum:
     LEVEL_PAGE_BITS = 8     # log2 of the prices per page in an index of levels (`mm.tape.level_changes`)
+    PAGE_TICKS = 1 << LEVEL_PAGE_BITS
+    CELL_BITS = LEVEL_PAGE_BITS + 1  # of the lower part of a row of `mm.tape.book_rows`: price in the page, side
     MARK_EVERY = 16         # changes per mark in such an index
+    MAX_WINDOW = 1 << 22    # ticks; pages without levels cost no memory
     MARGIN_TICKS = 1 << 20  # range beyond the best prices that a window covers if prices are not known in advance
 
 cdef packed struct Change:  # of a level in such an index: position of the event, lots displayed after it
@@ -24,6 +27,26 @@ cdef struct Far:
     int64_t used
     int64_t size
 
+cdef struct Page:           # of PAGE_TICKS prices
+    int64_t ticks           # the lowest one
+    int64_t due             # the page is up to date for all events up to this one
+    int64_t epoch           # number of the book whose rows are stored; -1 for those before the tape
+    int64_t next            # its next row,
+    int64_t end             # and the end of its rows
+
+cdef struct Pages:          # the rows of a tape, by page
+    const Change* row       # event, and lots << CELL_BITS | price in the page << 1 | is_bid
+    Page* page              # all pages of the window, then those outside of it that have rows
+    int64_t inside, outside # their numbers
+    int64_t low, high       # first and last page of the window with rows
+    int64_t outside_due     # the smallest *due* outside
+    const int64_t* fresh    # the events before whose rows the book is empty
+    int64_t fresh_events, next_fresh
+    int64_t base            # the first event of the tape's window
+    int64_t stop            # the first event that has not happened
+    int64_t epoch           # number of the current book, and the event it begins with
+    int64_t begun
+
 cdef struct Book:
     int64_t lo              # tick of the window's first entry
     int64_t hi              # one past the last
@@ -35,6 +58,7 @@ cdef struct Book:
     int64_t* ask_lots
     Far far_bid
     Far far_ask
+    Pages* pages            # rows to store when they are read; NULL for none
 
 cdef struct Books:          # columns of a tape whose events change a book
     const uint8_t* kind
@@ -52,7 +76,9 @@ cdef void book_wipe(Book* book) noexcept nogil
 cdef int book_move(Book* book, int64_t lo, int64_t hi) except -1 nogil
 cdef int book_apply(Book* book, const int8_t* side, const int64_t* ticks, const int64_t* lots, int64_t rows) except -1 nogil
 cdef int book_store(Book* book, const Books* books, int64_t first, int64_t stop, bint framed) except -1 nogil
-cdef int book_store_packed(Book* book, const int64_t* packed, int64_t rows) except -1 nogil
+cdef int book_take_pages(Book* book, object rows) except -1
+cdef int book_pass(Book* book, int64_t stop) except -1 nogil
+cdef void store_page(Book* book, Page* page) noexcept nogil
 cdef int book_catch_up(Book* book, const Books* books, int64_t shown, int64_t stop) except -1 nogil
 cdef int64_t far_lots(const Far* far, int64_t ticks) noexcept nogil
 cdef int64_t book_after(const Book* book, int side, int64_t ticks) noexcept nogil
@@ -81,8 +107,18 @@ cdef inline int book_show(Book* book, const int8_t* side, const int64_t* ticks, 
     return 0
 
 
+cdef inline Page* read_page(const Book* book, int64_t ticks) noexcept nogil:
+    """Return the page of a price of the window, after storing its rows up to now."""
+    cdef Page* page = &book.pages.page[(ticks - book.lo) >> LEVEL_PAGE_BITS]
+    if page.due < book.pages.stop:
+        store_page(<Book*> book, page)
+    return page
+
+
 cdef inline int64_t book_lots_at(const Book* book, int side, int64_t ticks) noexcept nogil:
     """Return the displayed lots at a price, 0 where there is no level."""
     if book.lo <= ticks < book.hi:
+        if book.pages is not NULL:
+            read_page(book, ticks)
         return book.bid_lots[ticks - book.lo] if side > 0 else book.ask_lots[ticks - book.lo]
     return far_lots(&book.far_bid if side > 0 else &book.far_ask, ticks)

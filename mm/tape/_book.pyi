@@ -1,20 +1,15 @@
 # Generated from mm/tape/_book.pyx by `make stubs`; edit that file instead.
 
-"""The compiled book and the path of best prices; ``market_data.local_orderbook`` is the Python version."""
+"""The compiled book; ``market_data.local_orderbook`` is the Python version."""
 
 from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-Rows = tuple[NDArray[np.int8], NDArray[np.int64], NDArray[np.int64]]
 WINDOW_MARGIN_TICKS: int
 LEVEL_PAGE: int
 EVERY: int
-
-class TopPath:
-    """Appends to the path of best prices: one row whenever bid, ask or the lots at either change."""
-    def __new__(cls) -> Self: ...
 
 class CompiledBook:
     """Python interface of the compiled book, which tests compare with the Python version.
@@ -30,46 +25,18 @@ class CompiledBook:
         """Return best bid and best ask in ticks."""
     def lots_at(self, side: int, ticks: int) -> int:
         """Return the displayed lots at a price."""
+    def after(self, side: int, ticks: int) -> int:
+        """Return a side's next price after *ticks*, away from the market."""
+    def take_pages(self, rows: object) -> None:
+        """Convert it into a tracked book with the rows of a tape (`mm.tape.book_rows.BookRows`)."""
+    def pass_events(self, stop: int, best_bid: int, best_ask: int) -> None:
+        """Let all events of the tape before *stop* have happened, which end with these best prices."""
+    def move(self, lo: int, hi: int) -> None:
+        """Move the window; a book with pages then has none."""
     def levels(self, side: int) -> list[tuple[int, int]]:
         """Return all levels of a side as (ticks, lots), best first."""
     def check(self) -> None:
         """Raise AssertionError if an invariant of the book is violated."""
-
-class TapeReplay:
-    """Replays the book of a day once, one window of events after the other.
-
-    A snapshot begins the book, a gap ends it; trades and keyframes are skipped. An event that leaves the book crossed
-    or locked ends it, too: further events up to the next snapshot are left out, except trades.
-
-    Attributes:
-        crossed: The events that leave the book crossed, counted from the first replayed event.
-        frames: For each requested keyframe with a valid book, the event and the complete book after it.
-    """
-    @property
-    def crossed(self) -> list[int]: ...
-    @property
-    def frames(self) -> list[tuple[int, Rows]]: ...
-    def __new__(cls) -> Self: ...
-    def play(
-        self,
-        kind: NDArray[np.uint8],
-        first_row: NDArray[np.int64],
-        rows: Rows,
-        keyframe_after: NDArray[np.uint8],
-        kept: NDArray[np.uint8],
-    ) -> NDArray[np.int64]:
-        """Replay the next events.
-
-        Args:
-            kind: uint8[n], their kinds.
-            first_row: int64[n+1], the first row of each, and the end of the rows of the last one.
-            rows: The rows: side, ticks and lots.
-            keyframe_after: uint8[n], 1 to request the complete book after that event.
-            kept: uint8[n], set to 0 for the events that are left out.
-
-        Returns:
-            int64[t, 5] of (event, bid, ask, bid lots, ask lots) at every change; all zeros at the end of a book.
-        """
 
 def count_levels(
     kind: NDArray[np.uint8],

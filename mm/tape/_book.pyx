@@ -1,23 +1,18 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
-"""The compiled book and the path of best prices; ``market_data.local_orderbook`` is the Python version."""
+"""The compiled book; ``market_data.local_orderbook`` is the Python version."""
 
-from libc.stdint cimport int8_t, int32_t, int64_t, uint8_t, uint32_t, uint64_t
+from libc.stdint cimport INT64_MAX, int8_t, int32_t, int64_t, uint8_t, uint64_t
 from libc.stdlib cimport calloc, free, realloc
 from libc.string cimport memset
 
-import numpy as np
-from numpy.typing import NDArray
-
-from mm.tape._kinds cimport DEPTH, GAP, KEYFRAME, SNAPSHOT, TRADE
+from mm.tape._kinds cimport DEPTH, KEYFRAME, SNAPSHOT
 from mm.tape._memory cimport prefer_large_pages, prefetch
-
-Rows = tuple[NDArray[np.int8], NDArray[np.int64], NDArray[np.int64]]  # side, ticks, lots
 
 WINDOW_MARGIN_TICKS = <int64_t> MARGIN_TICKS  # type: int
 cdef int64_t AHEAD = 256  # rows to prefetch after those of a message, mostly the rows of later ones
+cdef int64_t MOST_AHEAD = 256  # rows of a page to prefetch
 cdef int64_t MANY_EVENTS = 4096  # with more events, search for a KEYFRAME before storing rows
-cdef int64_t MAX_WINDOW = 1 << 22  # ticks; pages without levels cost no memory
-LEVEL_PAGE = 1 << LEVEL_PAGE_BITS  # type: int
+LEVEL_PAGE = PAGE_TICKS  # type: int
 EVERY = MARK_EVERY  # type: int
 
 
@@ -40,6 +35,7 @@ cdef int book_open(Book* book, int64_t lo, int64_t hi) except -1 nogil:
 
 
 cdef void book_close(Book* book) noexcept nogil:
+    drop_pages(book)
     free(book.bid_lots)
     free(book.ask_lots)
     free(book.far_bid.ticks)
@@ -277,24 +273,161 @@ cdef int book_store(Book* book, const Books* books, int64_t first, int64_t stop,
     return 0
 
 
-cdef int book_store_packed(Book* book, const int64_t* packed, int64_t rows) except -1 nogil:
-    """Store rows of `mm.tape.book_rows` in a tracked book."""
-    cdef int64_t low = book.bid_floor, high = book.ask_ceil, row, at
-    cdef uint64_t width = max(high - low + 1, 0)
-    cdef int64_t* window[2]
-    window[0], window[1] = book.ask_lots - book.lo, book.bid_lots - book.lo
-    for row in range(0, rows, 8):
-        prefetch(packed + row + 2 * AHEAD)
-    for row in range(rows):
-        at = <uint32_t> packed[row] >> 1
-        if <uint64_t> at - <uint64_t> low >= width:
-            if not book.lo <= at < book.hi:
-                far_put(&book.far_bid if packed[row] & 1 else &book.far_ask, at, packed[row] >> 32)
-                continue
-            low, high = min(low, at), max(high, at)
-            width = high - low + 1
-        window[packed[row] & 1][at] = packed[row] >> 32
-    book.bid_floor, book.ask_ceil = low, high
+# A tracked book with pages: the rows of a page are stored when one of its prices is read. Most rows are far from the best
+# prices, and are never read.
+
+cdef int book_take_pages(Book* book, object rows) except -1:
+    """Attach the rows of a tape (`mm.tape.book_rows.BookRows`), which must exist as long as the book has pages."""
+    cdef const int64_t[::1] ids = rows.page, begin = rows.begin, fresh = rows.fresh
+    cdef const Change[::1] row = rows.change
+    cdef int64_t first = book.lo >> LEVEL_PAGE_BITS, inside = (book.hi >> LEVEL_PAGE_BITS) - first, i, at
+    cdef Pages* pages
+    cdef Page* page
+    if book.lo % PAGE_TICKS or book.hi % PAGE_TICKS:
+        raise ValueError(f"the window {book.lo} to {book.hi} does not consist of pages of {PAGE_TICKS} ticks")
+    drop_pages(book)
+    book.pages = pages = <Pages*> calloc(1, sizeof(Pages))
+    if pages is not NULL:
+        pages.page = <Page*> calloc(inside + ids.shape[0], sizeof(Page))
+    if pages is NULL or pages.page is NULL:
+        raise MemoryError(f"no memory for {inside + ids.shape[0]} pages of a book")
+    pages.row, pages.fresh, pages.fresh_events = first_change(row), first_of(fresh), fresh.shape[0]
+    pages.inside, pages.low, pages.high = inside, inside, -1
+    pages.base = pages.stop = rows.base
+    for i in range(inside):
+        pages.page[i].ticks = (first + i) << LEVEL_PAGE_BITS
+    for i in range(ids.shape[0]):
+        at = ids[i] - first
+        if 0 <= at < inside:
+            pages.low, pages.high = min(pages.low, at), max(pages.high, at)
+        else:
+            at = inside + pages.outside
+            pages.outside += 1
+        page = &pages.page[at]
+        page.ticks, page.next, page.end = ids[i] << LEVEL_PAGE_BITS, begin[i], begin[i + 1]
+    for i in range(inside + pages.outside):
+        pages.page[i].due, pages.page[i].epoch = pages.base, -1
+    pages.outside_due = pages.base
+    return 0
+
+
+cdef const Change* first_change(const Change[::1] rows) noexcept:
+    return &rows[0] if rows.shape[0] else NULL
+
+
+cdef const int64_t* first_of(const int64_t[::1] column) noexcept:
+    return &column[0] if column.shape[0] else NULL
+
+
+cdef void drop_pages(Book* book) noexcept nogil:
+    if book.pages is not NULL:
+        free(book.pages.page)
+        free(book.pages)
+    book.pages = NULL
+
+
+cdef int book_pass(Book* book, int64_t stop) except -1 nogil:
+    """Let all events before *stop* have happened in a book with pages."""
+    cdef Pages* pages = book.pages
+    cdef int64_t i, due = INT64_MAX
+    pages.stop = stop
+    if stop > pages.base and pages.next_fresh < pages.fresh_events and pages.fresh[pages.next_fresh] < stop:
+        while pages.next_fresh < pages.fresh_events and pages.fresh[pages.next_fresh] < stop:
+            pages.begun = pages.fresh[pages.next_fresh]
+            pages.next_fresh += 1
+        pages.epoch += 1
+        for i in range(pages.inside):
+            pages.page[i].due = -1
+        book.far_bid.used = book.far_ask.used = 0
+    if pages.outside_due < stop:
+        for i in range(pages.inside, pages.inside + pages.outside):
+            if pages.page[i].due < stop:
+                store_outside(book, &pages.page[i])
+            due = min(due, pages.page[i].due)
+        pages.outside_due = due
+    return 0
+
+
+cdef void store_page(Book* book, Page* page) noexcept nogil:
+    """Store the rows of a page of the window up to now."""
+    cdef const Change* row = book.pages.row
+    cdef int64_t at = page.next, stop = book.pages.stop, value, ahead
+    cdef int64_t* lots[2]
+    lots[0], lots[1] = book.ask_lots + (page.ticks - book.lo), book.bid_lots + (page.ticks - book.lo)
+    if page.epoch != book.pages.epoch:
+        memset(lots[0], 0, PAGE_TICKS * sizeof(int64_t))
+        memset(lots[1], 0, PAGE_TICKS * sizeof(int64_t))
+        at = begin_page(book.pages, page)
+    while at < page.end and row[at].event < stop:
+        value = row[at].lots
+        lots[value & 1][(value >> 1) & (PAGE_TICKS - 1)] = value >> CELL_BITS
+        at += 1
+    for ahead in range(at, at + min(at - page.next, MOST_AHEAD), 5):  # about as many as now will be stored next time
+        prefetch(row + ahead + 5)
+    page.next, page.due = at, row[at].event if at < page.end else INT64_MAX
+    book.bid_floor = min(book.bid_floor, page.ticks)
+    book.ask_ceil = max(book.ask_ceil, page.ticks + PAGE_TICKS - 1)
+
+
+cdef int store_outside(Book* book, Page* page) except -1 nogil:
+    """Store the rows of a page outside of the window up to now."""
+    cdef const Change* row = book.pages.row
+    cdef int64_t at = page.next, value
+    if page.epoch != book.pages.epoch:
+        at = begin_page(book.pages, page)
+    while at < page.end and row[at].event < book.pages.stop:
+        value = row[at].lots
+        far_put(
+            &book.far_bid if value & 1 else &book.far_ask,
+            page.ticks + ((value >> 1) & (PAGE_TICKS - 1)), value >> CELL_BITS,
+        )
+        at += 1
+    page.next, page.due = at, row[at].event if at < page.end else INT64_MAX
+    return 0
+
+
+cdef int64_t begin_page(const Pages* pages, Page* page) noexcept nogil:
+    """Return the first row of a page that belongs to the current book."""
+    cdef int64_t low = page.next, high = page.end, middle
+    page.epoch = pages.epoch
+    while low < high:
+        middle = (low + high) // 2
+        if pages.row[middle].event < pages.begun:
+            low = middle + 1
+        else:
+            high = middle
+    return low
+
+
+cdef int64_t level_from(const Book* book, int side, int64_t ticks) noexcept nogil:
+    """Return the window's best level of a side at *ticks* or worse in a book with pages; 0 if there is none."""
+    cdef const int64_t* lots = (book.bid_lots if side > 0 else book.ask_lots) - book.lo
+    cdef int64_t first = book.lo + book.pages.low * PAGE_TICKS, last = book.lo + book.pages.high * PAGE_TICKS + PAGE_TICKS - 1
+    cdef int64_t end
+    cdef Page* page
+    if book.pages.stop <= book.pages.base:  # the levels before the tape may be in any page
+        return bid_at_or_below(book, ticks) if side > 0 else ask_at_or_above(book, ticks)
+    ticks = min(ticks, last) if side > 0 else max(ticks, first)
+    while first <= ticks <= last:
+        page = read_page(book, ticks)
+        end = page.ticks - 1 if side > 0 else page.ticks + PAGE_TICKS
+        while page.end and ticks != end:
+            if lots[ticks]:
+                return ticks
+            ticks -= side
+        ticks = end
+    return 0
+
+
+cdef int settle_pages(Book* book) except -1 nogil:
+    """Store the rows of all pages up to now; the book then has none."""
+    cdef int64_t i
+    if book.pages is NULL:
+        return 0
+    for i in range(book.pages.inside):
+        if book.pages.page[i].due < book.pages.stop:
+            store_page(book, &book.pages.page[i])
+    drop_pages(book)
     return 0
 
 
@@ -346,6 +479,7 @@ cdef int move_levels(const Book* old, Book* book, int side) except -1 nogil:
 cdef int book_move(Book* book, int64_t lo, int64_t hi) except -1 nogil:
     """Move the window to ``lo <= ticks < hi``; every level stays in the book."""
     cdef Book moved
+    settle_pages(book)
     book_open(&moved, lo, hi)
     move_levels(book, &moved, 1)
     if book.best_ask:
@@ -358,7 +492,11 @@ cdef int book_move(Book* book, int64_t lo, int64_t hi) except -1 nogil:
 cdef int64_t book_after(const Book* book, int side, int64_t ticks) noexcept nogil:
     """Return a side's next price after *ticks*, away from the market; 0 if there is none."""
     cdef const Far* far = &book.far_bid if side > 0 else &book.far_ask
-    cdef int64_t i, found = bid_at_or_below(book, ticks - 1) if side > 0 else ask_at_or_above(book, ticks + 1)
+    cdef int64_t i, found
+    if book.pages is not NULL:
+        found = level_from(book, side, ticks - side)
+    else:
+        found = bid_at_or_below(book, ticks - 1) if side > 0 else ask_at_or_above(book, ticks + 1)
     for i in range(far.used):
         if side * (ticks - far.ticks[i]) > 0 and (found == 0 or side * (far.ticks[i] - found) > 0):
             found = far.ticks[i]
@@ -386,50 +524,6 @@ cdef int window_for(const int64_t* ticks, int64_t rows, int64_t* lo, int64_t* hi
     return 0
 
 
-cdef class TopPath:
-    """Appends to the path of best prices: one row whenever bid, ask or the lots at either change."""
-
-    cdef int64_t[:, ::1] rows
-    cdef int64_t used
-    cdef bint begun
-    cdef int64_t bid, ask, bid_lots, ask_lots  # of the last row, even after `take`
-
-    def __cinit__(self) -> None:
-        self.rows = np.empty((1 << 16, 5), np.int64)
-
-    cdef int put(self, int64_t event, const Book* book) except -1 nogil:
-        """Append the top of book after *event*, unless it is unchanged."""
-        cdef int64_t bid = book.best_bid, ask = book.best_ask
-        cdef int64_t bid_lots = book_lots_at(book, 1, bid) if bid else 0
-        cdef int64_t ask_lots = book_lots_at(book, -1, ask) if ask else 0
-        cdef int64_t* row
-        if (
-            self.begun
-            and self.bid == bid
-            and self.ask == ask
-            and self.bid_lots == bid_lots
-            and self.ask_lots == ask_lots
-        ):
-            return 0
-        self.begun = True
-        self.bid, self.ask, self.bid_lots, self.ask_lots = bid, ask, bid_lots, ask_lots
-        if self.used == self.rows.shape[0]:
-            with gil:
-                grown = np.empty((2 * self.used, 5), np.int64)
-                grown[: self.used] = self.rows
-                self.rows = grown
-        row = &self.rows[self.used, 0]
-        row[0], row[1], row[2], row[3], row[4] = event, bid, ask, bid_lots, ask_lots
-        self.used += 1
-        return 0
-
-    cdef object take(self):
-        """Return the rows since the last call."""
-        taken = np.asarray(self.rows)[: self.used].copy()
-        self.used = 0
-        return taken
-
-
 cdef class CompiledBook:
     """Python interface of the compiled book, which tests compare with the Python version.
 
@@ -437,6 +531,7 @@ cdef class CompiledBook:
     """
 
     cdef Book book
+    cdef object rows  # which its pages refer to
 
     def __cinit__(self, int64_t lo, int64_t hi) -> None:
         book_open(&self.book, lo, hi)
@@ -461,6 +556,25 @@ cdef class CompiledBook:
         """Return the displayed lots at a price."""
         return book_lots_at(&self.book, side, ticks)
 
+    def after(self, int side, int64_t ticks) -> int:
+        """Return a side's next price after *ticks*, away from the market."""
+        return book_after(&self.book, side, ticks)
+
+    def take_pages(self, rows: object) -> None:
+        """Convert it into a tracked book with the rows of a tape (`mm.tape.book_rows.BookRows`)."""
+        self.rows = rows
+        book_span(&self.book)
+        book_take_pages(&self.book, rows)
+
+    def pass_events(self, int64_t stop, int64_t best_bid, int64_t best_ask) -> None:
+        """Let all events of the tape before *stop* have happened, which end with these best prices."""
+        book_pass(&self.book, stop)
+        self.book.best_bid, self.book.best_ask = best_bid, best_ask
+
+    def move(self, int64_t lo, int64_t hi) -> None:
+        """Move the window; a book with pages then has none."""
+        book_move(&self.book, lo, hi)
+
     def levels(self, int side) -> list[tuple[int, int]]:
         """Return all levels of a side as (ticks, lots), best first."""
         cdef const Far* far = &self.book.far_bid if side > 0 else &self.book.far_ask
@@ -482,149 +596,7 @@ cdef class CompiledBook:
                     assert ticks >= self.book.bid_floor if side > 0 else ticks <= self.book.ask_ceil, (side, ticks)
 
 
-cdef class TapeReplay:
-    """Replays the book of a day once, one window of events after the other.
-
-    A snapshot begins the book, a gap ends it; trades and keyframes are skipped. An event that leaves the book crossed
-    or locked ends it, too: further events up to the next snapshot are left out, except trades.
-
-    Attributes:
-        crossed: The events that leave the book crossed, counted from the first replayed event.
-        frames: For each requested keyframe with a valid book, the event and the complete book after it.
-    """
-
-    cdef readonly list crossed  # type: list[int]
-    cdef readonly list frames  # type: list[tuple[int, Rows]]
-    cdef Book book
-    cdef TopPath path
-    cdef bint valid, void
-    cdef int64_t played
-
-    def __cinit__(self) -> None:
-        book_open(&self.book, 0, 1)
-        self.path = TopPath()
-        self.crossed = []
-        self.frames = []
-
-    def __dealloc__(self) -> None:
-        book_close(&self.book)
-
-    def play(
-        self,
-        const uint8_t[::1] kind,
-        const int64_t[::1] first_row,
-        rows: Rows,
-        const uint8_t[::1] keyframe_after,
-        uint8_t[::1] kept,
-    ) -> NDArray[np.int64]:
-        """Replay the next events.
-
-        Args:
-            kind: uint8[n], their kinds.
-            first_row: int64[n+1], the first row of each, and the end of the rows of the last one.
-            rows: The rows: side, ticks and lots.
-            keyframe_after: uint8[n], 1 to request the complete book after that event.
-            kept: uint8[n], set to 0 for the events that are left out.
-
-        Returns:
-            int64[t, 5] of (event, bid, ask, bid lots, ask lots) at every change; all zeros at the end of a book.
-        """
-        cdef const int8_t[::1] side = rows[0]
-        cdef const int64_t[::1] ticks = rows[1], lots = rows[2]
-        cdef int64_t event, row, count = kind.shape[0]
-        if ticks.shape[0]:
-            self.widen(&ticks[0], ticks.shape[0])
-        with nogil:  # another thread orders the next window meanwhile (`mm.tape.build`)
-            for event in range(count):
-                if self.void and kind[event] != SNAPSHOT:
-                    kept[event] = kind[event] == TRADE
-                    continue
-                if kind[event] == SNAPSHOT or kind[event] == GAP:
-                    book_clear(&self.book)
-                    self.valid, self.void = kind[event] == SNAPSHOT, False
-                if kind[event] == DEPTH or kind[event] == SNAPSHOT or kind[event] == GAP:
-                    row = first_row[event]
-                    if row < first_row[event + 1]:
-                        book_apply(&self.book, &side[row], &ticks[row], &lots[row], first_row[event + 1] - row)
-                    # Checked after the whole message: within one, a book may cross temporarily.
-                    if self.book.best_bid and self.book.best_ask and self.book.best_bid >= self.book.best_ask:
-                        with gil:
-                            self.crossed.append(self.played + event)
-                        book_clear(&self.book)
-                        self.valid, self.void = False, True
-                    self.path.put(self.played + event, &self.book)
-                if keyframe_after[event] and self.valid:
-                    with gil:
-                        self.frames.append((self.played + event, whole(&self.book)))
-        self.played += count
-        return self.path.take()
-
-    cdef int widen(self, const int64_t* ticks, int64_t rows) except -1:
-        """Extend the window to the prices of *rows* and all levels, unless it would be too large."""
-        cdef int64_t lo, hi, low, high, spare
-        window_for(ticks, rows, &lo, &hi)
-        if self.book.lo <= lo and hi <= self.book.hi:
-            return 0
-        low = min(lo, self.book.bid_floor) if self.book.best_bid else lo
-        high = max(hi, self.book.ask_ceil + 1) if self.book.best_ask else hi
-        if high - low > MAX_WINDOW:
-            low, high = lo, hi  # levels outside move to the short lists, and back when the window reaches them
-        spare = (high - low) // 4  # prices drift, and each move copies the book to new pages
-        if high - low + 2 * spare <= MAX_WINDOW:
-            low, high = max(low - spare, 0), high + spare if in_range(high + spare) else high
-        return book_move(&self.book, low, high)
-
-
-cdef tuple whole(const Book* book):
-    """Return every level of a book as (side, ticks, lots) arrays, bids first, best first."""
-    bids = side_levels(book, 1)
-    asks = side_levels(book, -1)
-    ticks = np.concatenate((bids[0], asks[0]))
-    lots = np.concatenate((bids[1], asks[1]))
-    side = np.repeat(np.array([1, -1], np.int8), [bids[0].size, asks[0].size])
-    return side, ticks, lots
-
-
-cdef tuple side_levels(const Book* book, int side):
-    """Return one side's (ticks, lots) arrays, best first."""
-    cdef const Far* far = &book.far_bid if side > 0 else &book.far_ask
-    cdef int64_t first = book.bid_floor if side > 0 else max(book.best_ask, book.lo)
-    cdef int64_t last = min(book.best_bid, book.hi - 1) if side > 0 else book.ask_ceil
-    cdef const int64_t* lots = (book.bid_lots if side > 0 else book.ask_lots) - book.lo
-    cdef int64_t[::1] ticks, level_lots
-    cdef int64_t count = 0, room = max(last - first + 1, 0) if side > 0 or book.best_ask else 0
-    columns = np.empty(room + far.used, np.int64), np.empty(room + far.used, np.int64)  # unwritten pages cost no memory
-    if room:
-        ticks, level_lots = columns
-        count = levels_between(lots, first, last, &ticks[0], &level_lots[0])
-    columns = columns[0][: count + far.used], columns[1][: count + far.used]
-    columns[0][count:] = [far.ticks[i] for i in range(far.used)]
-    columns[1][count:] = [far.lots[i] for i in range(far.used)]
-    order = np.argsort(-side * columns[0], kind="stable")
-    return columns[0][order], columns[1][order]
-
-
-cdef int64_t levels_between(
-    const int64_t* lots, int64_t first, int64_t last, int64_t* ticks, int64_t* level_lots
-) noexcept nogil:
-    """Write the levels at ``first <= price <= last`` of *lots*, indexed by price, and return their number."""
-    cdef int64_t at = first, stop, count = 0
-    while at <= last:
-        # A deep book has one level per few hundred prices: one comparison skips eight empty ones.
-        if at + 7 <= last and not (
-            lots[at] | lots[at + 1] | lots[at + 2] | lots[at + 3]
-            | lots[at + 4] | lots[at + 5] | lots[at + 6] | lots[at + 7]
-        ):
-            at += 8
-            continue
-        stop = min(at + 8, last + 1)
-        while at < stop:
-            if lots[at]:
-                ticks[count], level_lots[count] = at, lots[at]
-                count += 1
-            at += 1
-    return count
-
+# Sorting the rows of a tape by price level, or by page of prices: they are counted first, then written.
 
 def count_levels(
     const uint8_t[::1] kind,

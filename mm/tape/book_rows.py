@@ -1,106 +1,138 @@
-"""Book rows of a tape in 8 bytes each, for models of the whole book that run on best prices and trades alone.
+"""Book rows of a tape sorted by page of prices, for models of the whole book that run on best prices and trades alone.
 
-Such a model (`mm.tape.top_of_book`) needs the levels only when it reads them: the rows since its last read are then
-stored in one pass, limited by memory bandwidth. These rows take less than half the memory of those of the tape, and
-contain no trades.
+Such a model (`mm.tape.top_of_book`) needs the levels only when it reads them, and reads few of them: the rows of a page
+are then stored up to that event. Rows far from the best prices, which are most of them, are mostly never read.
 """
 
 from collections.abc import Iterator
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mm.dataclass import dataclass, replace
-from mm.tape.columns import ROW_COLUMNS, TRADE, Column, Ints, in_pieces, release
+from mm.tape._book import LEVEL_PAGE as PAGE
+from mm.tape.columns import Column, Ints, in_pieces, release
+from mm.tape.level_changes import CHANGE, MOST_EVENTS, LevelIndexBuilder, fresh_events
 from mm.tape.tape import Tape
-from mm.tape.top_of_book import SPAN
 
-TOO_LARGE = 2**31
-"""Exclusive upper limit of prices in ticks and of lots; a tape beyond it has no such rows."""
-KEPT = ("begin", "row")
+CELL_BITS = PAGE.bit_length()
+"""Number of low bits that hold the price within its page, and the side."""
+TOO_LARGE = 1 << 63 - CELL_BITS
+"""Exclusive upper limit of lots; a tape beyond it has no such rows."""
+KEPT = ("page", "begin", "change")
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class BookRows:
-    """The rows of all events of a tape, or of a window of one, except trades.
+    """The rows of a tape, and of windows of it, except those of trades and of keyframes that repeat a book.
 
     Attributes:
-        begin: First row of each event, and the end of the last event's rows, int64[events + 1]. Rows of a KEYFRAME are
-            included: storing them again changes nothing, and a window may begin with one.
-        kind: The kind of each event, uint8[events].
-        row: int64[rows]; the upper half is the lots now displayed, the lower half twice the price, plus 1 for a bid.
+        page: Pages of `PAGE` prices that have any rows, ``ticks // PAGE``, ascending, int64[pages].
+        begin: First row of each page, and the end of the last page's rows, int64[pages + 1].
+        change: `mm.tape.level_changes.CHANGE`[rows]: position in the whole tape of the event, ascending within a page,
+            and lots · 2^`CELL_BITS` + 2 · price within the page, + 1 for a bid; the lots are those now displayed.
+        fresh: Positions of the events before whose rows the book is empty, int64[m].
+        kind: The kind of each event of the whole tape, uint8[events].
+        base: Position in the whole tape of the window's first event.
     """
 
+    page: Ints
     begin: Ints
+    change: NDArray[np.void]
+    fresh: Ints
     kind: NDArray[np.uint8]
-    row: Ints
+    base: int = 0
 
-    def part(self, begin: int, stop: int) -> Self:
-        """Return the rows of the events ``begin:stop``."""
-        return replace(self, begin=self.begin[begin : stop + 1], kind=self.kind[begin:stop])
+    def part(self, begin: int) -> Self:
+        """Return the part for the events from *begin* of this window on."""
+        return replace(self, base=self.base + begin)
 
     def in_lots(self, times: int) -> Self | None:
         """Return the rows in lots *times* as fine; None if the lots of a row are then too large."""
-        lots = self.row >> 32
+        value = self.change["lots"]
+        lots = value >> CELL_BITS
         if int(lots.max(initial=0)) * times >= TOO_LARGE:
             return None
-        return replace(self, row=lots * times << 32 | self.row & (2**32 - 1))
+        change = self.change.copy()
+        change["lots"] = (lots * times << CELL_BITS) | (value & (1 << CELL_BITS) - 1)
+        return replace(self, change=change)
 
     def release(self) -> None:
         """Release the memory of all rows if they are mapped; it is read again on use."""
-        release(self.row)
+        release(self.change)
 
     def faults(self) -> Iterator[str]:
         """Yield a sentence for each violated invariant."""
-        begin, size = self.begin, len(self.kind)
-        if len(begin) != size + 1 or begin[0] or begin[-1] != len(self.row) or (begin[1:] < begin[:-1]).any():
-            yield f"the row offsets of {size} events are not ascending from 0 to {len(self.row)}"
-        if any(int(row.min()) < 0 for _, row in in_pieces(self.row)):
+        begin, size = self.begin, len(self.change)
+        if len(begin) != len(self.page) + 1 or begin[0] or begin[-1] != size or (begin[1:] < begin[:-1]).any():
+            yield f"the row offsets of {len(self.page)} pages of prices are not ascending from 0 to {size}"
+            return
+        falls, negative, outside = bool((np.diff(self.page) <= 0).any()), False, False
+        for first, change in in_pieces(self.change, 1):
+            event = change["event"]
+            fell = event[1:] < event[:-1]
+            edges = begin[slice(*np.searchsorted(begin, (first + 1, first + len(event))))]  # from one page to the next
+            fell[edges - first - 1] = False
+            falls |= bool(fell.any())
+            negative |= bool((change["lots"] < 0).any())
+            outside |= bool(((event < 0) | (event >= len(self.kind))).any())
+        if falls:
+            yield "pages, or the events of a page, are not ascending"
+        if negative:
             yield "a row has negative lots"
+        if outside:
+            yield f"a row lies outside of the {len(self.kind)} events of the tape"
+
+
+class BookRowsBuilder(LevelIndexBuilder):
+    """Sorts the rows of a tape by page, in pieces, as `LevelIndexBuilder` sorts them by level.
+
+    Sides are not told apart: each second item of *begin* repeats the one before.
+    """
+
+    slots: ClassVar[int] = 1
+
+    def _keys(self, page: Ints, rows: slice) -> tuple[Ints, Ints]:
+        side, ticks, lots = self.tape.row_side[rows], self.tape.row_ticks[rows], self.tape.row_lots[rows]
+        return page, lots << CELL_BITS | ticks % PAGE << 1 | (side > 0)
+
+    def _rows(self, a: int, b: int) -> tuple[Ints, NDArray[np.int8]]:
+        first_row, sides = super()._rows(a, b)
+        return first_row, np.zeros(len(sides), np.int8)
 
 
 def opened(tape: Tape, _entry: dict[str, int], arrays: dict[str, Any]) -> BookRows:
     """Return the rows of *tape* from the arrays of a file; they are not checked."""
-    return BookRows(kind=tape.kind, **arrays)
+    return BookRows(**arrays | {"change": arrays["change"].view(CHANGE)}, fresh=fresh_events(tape), kind=tape.kind)
 
 
 def fits(tape: Tape) -> bool:
-    """Return whether all prices and lots of *tape* are small enough."""
-    columns = (tape.row_ticks, tape.row_lots)
-    return all(int(piece.max()) < TOO_LARGE for column in columns for _, piece in in_pieces(column))
+    """Return whether *tape* can have such rows."""
+    return len(tape) <= MOST_EVENTS and all(int(piece.max()) < TOO_LARGE for _, piece in in_pieces(tape.row_lots))
 
 
-def shapes(tape: Tape) -> dict[str, tuple[Any, int]]:
-    """Return type and length of each array of *tape*."""
-    rows = int(tape.first_row[-1] - tape.first_row[0]) - int(np.count_nonzero(tape.kind == TRADE))
-    return {"begin": (np.int64, len(tape) + 1), "row": (np.int64, rows)}
+def sorted_pieces(tape: Tape) -> tuple[dict[str, tuple[Any, int]], Iterator[tuple[str, int, Column]]]:
+    """Return type and length of each array of *tape*, and all arrays in pieces: (name, position, items)."""
+    making = BookRowsBuilder.of(tape)
+    begin = making.begin[::2].copy()
+    words = CHANGE.itemsize // 4
+    shapes = {"page": (np.int64, len(making.page)), "begin": (np.int64, len(begin))}
 
+    def pieces() -> Iterator[tuple[str, int, Column]]:
+        yield from (("page", 0, making.page), ("begin", 0, begin))
+        for at, change in making.pieces():
+            yield "change", at * words, change.view(np.int32)
 
-def pieces(tape: Tape) -> Iterator[tuple[str, int, Column]]:
-    """Yield all arrays of *tape* in pieces, one span of events after the other: (name, position, items)."""
-    done = 0
-    for first in range(0, len(tape), SPAN):
-        trades = tape.kind[first : first + SPAN] == TRADE
-        first_row = tape.first_row[first : first + len(trades) + 1]
-        rows = slice(int(first_row[0]), int(first_row[-1]))
-        begin = first_row - first_row[0]
-        of_book = np.ones(rows.stop - rows.start, bool)
-        of_book[begin[:-1][trades]] = False
-        yield "begin", first, done + begin[:-1] - (np.cumsum(trades) - trades)
-        side, ticks, lots = (getattr(tape, name)[rows][of_book] for name in ROW_COLUMNS)
-        yield "row", done, lots << 32 | ticks << 1 | (side > 0)
-        done += len(side)
-        for name in ROW_COLUMNS:
-            release(getattr(tape, name)[rows])
-    yield "begin", len(tape), np.array([done])
+    return shapes | {"change": (np.int32, int(begin[-1]) * words)}, pieces()
 
 
 def book_rows(tape: Tape) -> BookRows | None:
-    """Return the rows of *tape*, in memory; None if one is too large."""
+    """Return the rows of *tape*, in memory; None if one has too many lots."""
     if not fits(tape):
         return None
-    arrays = {name: np.empty(size, dtype) for name, (dtype, size) in shapes(tape).items()}
-    for name, at, items in pieces(tape):
+    shapes, pieces = sorted_pieces(tape)
+    arrays = {name: np.empty(size, dtype) for name, (dtype, size) in shapes.items()}
+    for name, at, items in pieces:
         arrays[name][at : at + len(items)] = items
     return opened(tape, {}, arrays)

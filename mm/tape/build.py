@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mm.dataclass import dataclass, field
-from mm.tape._book import TapeReplay
 from mm.tape._parse import place_rows
+from mm.tape._replay import TapeReplay
 from mm.tape.columns import (
     ARRAYS,
     AS_BEFORE,

@@ -8,7 +8,7 @@ import numpy as np
 from mm.clock import US_PER_S, iso
 from mm.dayfolder.ledger import is_hole
 from mm.ids import ConsecutiveIds, IdRanges, missing_trades
-from mm.tape._book import TapeReplay
+from mm.tape._replay import TapeReplay
 from mm.tape.build import EventColumns, RowBlocks, new_rows, windows
 from mm.tape.columns import DEPTH, GAP, SNAPSHOT, TRADE, Ints, Rows, bounds
 from mm.tape.files import FEW

@@ -197,7 +197,7 @@ class KeptTape:
         kept = sibling._read(book_rows.KEPT, opened, [])
         if kept or not book_rows.fits(tape):
             return kept
-        written = sibling._written(book_rows.shapes(tape), book_rows.pieces(tape))
+        written = sibling._written(*book_rows.sorted_pieces(tape))
         return (sibling._read(book_rows.KEPT, opened, []) if written else None) or book_rows.book_rows(tape)
 
     def _written(self, shapes: Shapes, pieces: Pieces, entry: Json | None = None) -> bool:

@@ -6,7 +6,7 @@ processed when a trade reaches the order's price, instead of at every message.
 """
 
 from collections.abc import Iterator
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -96,7 +96,7 @@ class LevelIndex:
 
 def opened(tape: Tape, _entry: dict[str, int], arrays: dict[str, Any]) -> LevelIndex:
     """Return the changes of the levels of *tape* from the arrays of a file; they are not checked."""
-    own = {"fresh": _fresh(tape), "kind": tape.kind, "base": 0, "framed": 0, "books": _IN_ORDER}
+    own = {"fresh": fresh_events(tape), "kind": tape.kind, "base": 0, "framed": 0, "books": _IN_ORDER}
     return LevelIndex(**arrays | own | {"change": arrays["change"].view(CHANGE)})
 
 
@@ -118,6 +118,9 @@ class LevelIndexBuilder:
         least: The lowest page.
         number: For each page from the lowest on, the number of earlier pages with changes; empty if too far apart.
     """
+
+    slots: ClassVar[int] = PAGE
+    """Number of prices of a page that are told apart."""
 
     tape: Tape
     page: Ints
@@ -142,8 +145,8 @@ class LevelIndexBuilder:
         else:
             for _, ticks in in_pieces(tape.row_ticks):
                 page = np.union1d(page, ticks // PAGE)
-        making = cls(tape, page, np.zeros(2 * PAGE * len(page) + 1, np.int64), least, number)
-        for first, stop, slot in making._blocks():
+        making = cls(tape, page, np.zeros(2 * cls.slots * len(page) + 1, np.int64), least, number)
+        for first, stop, slot, _ in making._blocks():
             columns = tape.kind[first:stop], *making._rows(first, stop), slot
             count_levels(*columns, first == 0 and _framed(tape), making.begin[1:])
         np.cumsum(making.begin, out=making.begin)
@@ -160,27 +163,30 @@ class LevelIndexBuilder:
             room = room if size <= len(room) else np.empty(max(size, min(MOST_ROWS, int(begin[last]))), CHANGE)
             change = room[:size]
             place = begin[first_level:stop] - begin[first_level]
-            for a, b, slot in self._blocks():
-                rows = self.tape.row_lots[self.tape.first_row[a] : self.tape.first_row[b]]
+            for a, b, slot, values in self._blocks():
                 framed = a == 0 and _framed(self.tape)
-                columns = self.tape.kind[a:b], *self._rows(a, b), slot, rows
+                columns = self.tape.kind[a:b], *self._rows(a, b), slot, values
                 place_levels(*columns, framed, a, first_level, place, change)
             yield int(begin[first_level]), change
             first_level = stop
 
-    def _blocks(self) -> Iterator[tuple[int, int, Ints]]:
-        """Yield spans of events, and the slot of the price of each of their rows; earlier memory is released."""
+    def _blocks(self) -> Iterator[tuple[int, int, Ints, Ints]]:
+        """Yield spans of events, and slot and value of each of their rows; earlier memory is released."""
         first_row, a, unreleased = self.tape.first_row, 0, 0
         while a < len(self.tape):
             b = max(int(np.searchsorted(first_row, first_row[a] + BLOCK, side="right")) - 1, a + 1)
-            ticks = self.tape.row_ticks[first_row[a] : first_row[b]]
-            tick_page = ticks // PAGE
+            rows = slice(int(first_row[a]), int(first_row[b]))
+            tick_page = self.tape.row_ticks[rows] // PAGE
             page = self.number[tick_page - self.least] if len(self.number) else np.searchsorted(self.page, tick_page)
-            yield a, b, page * PAGE + ticks % PAGE
+            yield a, b, *self._keys(page, rows)
             a = b
             if first_row[a] - first_row[unreleased] >= PIECE or a == len(self.tape):
                 self._release(unreleased, a)
                 unreleased = a
+
+    def _keys(self, page: Ints, rows: slice) -> tuple[Ints, Ints]:
+        """Return slot and value of *rows*, given the number of the page of each."""
+        return page * PAGE + self.tape.row_ticks[rows] % PAGE, self.tape.row_lots[rows]
 
     def _release(self, a: int, b: int) -> None:
         """Release the memory of the events ``a:b`` of the tape and of their rows."""
@@ -201,7 +207,7 @@ def _framed(tape: Tape) -> bool:
     return bool(len(tape)) and int(tape.kind[0]) == KEYFRAME
 
 
-def _fresh(tape: Tape) -> Ints:
+def fresh_events(tape: Tape) -> Ints:
     """Return the events before whose rows the book is empty."""
     fresh = np.flatnonzero((tape.kind == SNAPSHOT) | (tape.kind == GAP))
     return np.concatenate(([0], fresh)) if _framed(tape) else fresh

@@ -182,7 +182,7 @@ class Tape(Shown):
 
     @cached_property
     def book_rows(self) -> "BookRows | None":
-        """The rows of its books (`mm.tape.book_rows`), as for `levels`; None also if one is too large for them."""
+        """The rows of its books (`mm.tape.book_rows`), as for `levels`; None also if one has too many lots."""
         return self._openers.book_rows() if self._openers.book_rows and self._is_reused else None
 
     @property
@@ -343,7 +343,7 @@ class Tape(Shown):
             lambda: self.best and self.best.part(begin, stop, a_us, b_us),
             lambda: self.levels and self.levels.part(begin),
             self._openers.exchange_prices,
-            lambda: self.book_rows and self.book_rows.part(begin, stop),
+            lambda: self.book_rows and self.book_rows.part(begin),
         )
 
     def part(self, begin: int, stop: int, a_us: int, b_us: int) -> Self:

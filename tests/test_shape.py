@@ -90,7 +90,7 @@ TODAY = {
 # shape_figures.py prints them.
 FIGURES = {
     "lines": (46_000, 96_210),
-    "modules": (220, 371),
+    "modules": (220, 372),
     "modules under 100 lines": (25, 55),  # a kernel of one loop and its wrapper, the card of windows
     "lines that a median module lacks to 180": (0, 0),
     "imports, % of the lines": (4, 5.82),

@@ -57,7 +57,7 @@ TODAY = {
     # issue 21, the marks of one day from every reference, moves after hits and states of the touch in kernels,
     # scipy.special without what it copies; issue 17, states of orders in schedules, rates by the flow,
     # the reference price of a schedule.
-    "calibration": (12_690, 49),
+    "calibration": (12_712, 49),
     # Issue 17 raised it: a shadow's fills beside those of a fit under its fill model, or from its best price.
     "live": (11_922, 56),
     # Issue 18 raised them: files of settings, help by heading, completion, models and settings shown; issue 19, the
@@ -89,11 +89,11 @@ TODAY = {
 # Figures of the whole code base (lines and modules without the packages in NEW): the goal, and the current maximum;
 # shape_figures.py prints them.
 FIGURES = {
-    "lines": (46_000, 96_210),
+    "lines": (46_000, 96_232),
     "modules": (220, 372),
     "modules under 100 lines": (25, 55),  # a kernel of one loop and its wrapper, the card of windows
     "lines that a median module lacks to 180": (0, 0),
-    "imports, % of the lines": (4, 5.82),
+    "imports, % of the lines": (4, 5.81),
     "modules in an import circle": (0, 0),
     "largest import circle": (0, 0),
     "class names in two modules": (0, 0),

@@ -199,6 +199,9 @@ def touch_times(
         first_block: Index of the first block.
     """
 
+def add_seconds(stood: Stood, seconds: NDArray[np.float64]) -> None:
+    """Add the durations of `touch_times`, in s, by block and state (instead of touch; below 0: none)."""
+
 def rows_before(begins: NDArray[np.int64], events: NDArray[np.int64]) -> NDArray[np.int64]:
     """Return the last row that begins before each event, -1 for none; one pass, as both are mostly ascending.
 

@@ -630,6 +630,15 @@ def touch_times(
     return table[0, :found], table[1, :found], table[2, :found]
 
 
+def add_seconds(stood: Stood, double[:, ::1] seconds) -> None:
+    """Add the durations of `touch_times`, in s, by block and state (instead of touch; below 0: none)."""
+    cdef const int64_t[::1] state = stood[0], block = stood[1], us = stood[2]
+    cdef Py_ssize_t row
+    for row in range(us.shape[0]):
+        if state[row] >= 0:
+            seconds[block[row], state[row]] += us[row] / 1e6
+
+
 def rows_before(const int64_t[::1] begins, const int64_t[::1] events) -> NDArray[np.int64]:
     """Return the last row that begins before each event, -1 for none; one pass, as both are mostly ascending.
 

@@ -176,10 +176,7 @@ class DepthCounts:
         return DistanceGrid.of(self._limit(*self.span, None), self.path.per_tick)
 
     def hits(self, side: int, start_us: int, end_us: int) -> "tuple[Reached, Ints]":
-        """Return the sweeps of ``[start_us, end_us)`` that hit a probe, and the touch at each, in steps.
-
-        The last result of each side is cached.
-        """
+        """Return the sweeps of ``[start_us, end_us)`` that hit a probe, and their touch in steps; the last is kept."""
         kept = self._hits.get(side)
         if kept and kept[0] == (start_us, end_us):
             return kept[1]
@@ -189,6 +186,10 @@ class DepthCounts:
         found = Reached(reached.us[hit], reached.row[hit], reached.depth[hit]), touch[hit]
         self._hits[side] = (start_us, end_us), found
         return found
+
+    def drop_hits(self) -> None:
+        """Drop the cached result of `hits`: of a busy day 30 MB."""
+        self._hits.clear()
 
     def rows(self, side: int) -> TouchRows:
         """Return the touch and the sweeps of a side, of which windows use ranges."""

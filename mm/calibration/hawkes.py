@@ -25,7 +25,7 @@ import numpy as np
 from mm.calibration._hawkes import BEGIN, END, MOST_KERNELS, likelihood, rescaled
 from mm.calibration.goodness import uniformity
 from mm.calibration.points import Floats, Ints
-from mm.calibration.reference import CLOSED
+from mm.calibration.reference import book_spans
 from mm.calibration.sweeps import begins
 from mm.clock import US_PER_S
 from mm.dataclass import dataclass
@@ -34,8 +34,6 @@ from mm.errors import UsageError
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from mm.calibration.calibrator import Calibrator
-    from mm.calibration.reference import ReferencePath
     from mm.tape.tape import Tape
 
     Bytes = NDArray[np.int8]
@@ -178,33 +176,33 @@ class ArrivalFlow:
         return ArrivalFlow.of(orders, np.concatenate(parts), self.clock, sweeps=self.sweeps)
 
 
-def flow_of(calibrator: "Calibrator", until_us: int | None = None) -> ArrivalFlow:
-    """Return the sweeps of the calibrator's days up to an instant (None: all), and the time with a valid book."""
-    sweeps = calibrator.config.rule.grouped
-    begun = [day for day, tape in enumerate(calibrator.tapes) if until_us is None or tape.start_us < until_us]
-    days = [sweeps_of(calibrator.tapes[day], calibrator.marks[day].path, sweeps, until_us) for day in begun]
-    zero_us = calibrator.start_us
+def flow_of(tapes: "Sequence[Tape]", grouped: bool, until_us: int | None = None) -> ArrivalFlow:
+    """Return the sweeps of days up to an instant (None: all), and the time with a valid book.
+
+    Args:
+        tapes: The days, in order.
+        grouped: Whether prints with the same side and trade time are one order.
+        until_us: The instant.
+    """
+    days = [sweeps_of(tape, grouped, until_us) for tape in tapes if until_us is None or tape.start_us < until_us]
+    zero_us = tapes[0].start_us
     orders = [(np.concatenate([day[0][side] for day in days]) - zero_us) / US_PER_S for side in (0, 1)]
     spans = (np.concatenate([day[1] for day in days]) - zero_us) / US_PER_S
-    return ArrivalFlow.of(orders, spans, "exchange" if all(day[2] for day in days) else "receive", sweeps=sweeps)
+    return ArrivalFlow.of(orders, spans, "exchange" if all(day[2] for day in days) else "receive", sweeps=grouped)
 
 
 def sweeps_of(
-    tape: "Tape", path: "ReferencePath", grouped: bool, until_us: int | None = None, *, received: bool = False
+    tape: "Tape", grouped: bool, until_us: int | None = None, *, received: bool = False
 ) -> tuple[list[Ints], Ints, bool]:
     """Return the sweeps of a day per side, the spans with a valid book, in µs, and whether times are exchange times.
 
     Args:
         tape: The day.
-        path: Path of its reference price.
         grouped: Whether prints with the same side and trade time are one order.
         until_us: Data received from this instant on is ignored; None for the whole day.
         received: Use receive times even if there are exchange timestamps.
     """
-    end_us = tape.end_us if until_us is None else min(until_us, tape.end_us)
-    edges, rows, _ = path.segments(tape.start_us, end_us)
-    valid = np.concatenate(([False], path.touch[1][rows] != CLOSED, [False])).astype(np.int8)
-    spans = np.column_stack((edges[np.flatnonzero(np.diff(valid) > 0)], edges[np.flatnonzero(np.diff(valid) < 0)]))
+    spans = book_spans(tape, tape.end_us if until_us is None else min(until_us, tape.end_us))
     inside = tape.event_us[tape.trades] >= tape.start_us
     if until_us is not None:
         inside &= tape.event_us[tape.trades] < until_us

@@ -154,6 +154,16 @@ class ReferencePath:
         return edges, held, (edges[:-1] - start_us) // block_us
 
 
+def book_spans(tape: "Tape", end_us: int) -> "Ints":
+    """Return the spans from the start of *tape* to an instant with a valid book, in µs, int64[n, 2]."""
+    valid = (tape.top_bid_ticks > 0) & (tape.top_bid_ticks < tape.top_ask_ticks)
+    changes = np.flatnonzero(np.diff(valid.astype(np.int8), prepend=0, append=0))
+    us = tape.event_us[tape.top_event[changes[changes < len(valid)]]]
+    us = np.append(us, end_us) if valid[-1:].any() else us
+    spans: Ints = np.clip(us, tape.start_us, max(end_us, tape.start_us)).reshape(-1, 2)
+    return spans[spans[:, 0] < spans[:, 1]]
+
+
 def span_of(tape: "Tape") -> tuple[int, int]:
     """Return the instants ``[start, end)`` that *tape* covers, its last event included."""
     last_us = int(tape.event_us[-1]) + 1 if tape.event_us.size else tape.end_us

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from mm.backtest.metrics.arithmetic import distinct_values, quantiles
-from mm.calibration._cells import ends_by_block, touch_times
+from mm.calibration._cells import add_seconds, ends_by_block, touch_times
 from mm.calibration.alternatives import LEAST_BLOCKS, gain_of
 from mm.calibration.block_sums import REACHED
 from mm.calibration.calibrator import CalibrationConfig, Calibrator
@@ -78,9 +78,7 @@ class EndCells:
         fills = np.zeros((*waited.shape, width))
         for (day, begin, side), state in zip(parts, states, strict=True):
             rows = day.path.rows(*day.span)
-            row_state, block, us = touch_times(day.path.us[rows], state, day.span, block_us, begin)
-            known_state = row_state >= 0
-            np.add.at(waited, (block[known_state], row_state[known_state]), us[known_state] / US_PER_S)
+            add_seconds(touch_times(day.path.us[rows], state, day.span, block_us, begin), waited)
             hits, touch = day.hits(side, *day.span)
             touch_state = state[np.maximum(hits.row - rows.start, 0)]
             swept = hits.us, touch_state, (hits.depth - touch) // per_tick
@@ -229,7 +227,12 @@ def marks_by_reference(calibrator: Calibrator) -> dict[str, list[DepthCounts]]:
 
 def _cells_of(marks: dict[str, list[DepthCounts]], block_us: int) -> dict[str, EndCells]:
     begins = end_cells(marks["mid"])
-    cells = {name: EndCells.of(days, begins, block_us) for name, days in marks.items() if name != "sweep"}
+    cells = {}
+    for name, days in marks.items():
+        if name != "sweep":
+            cells[name] = EndCells.of(days, begins, block_us)
+        for day in days:
+            day.drop_hits()
     return {**cells, "sweep": SpanCells.beside(cells["best"], marks, begins, block_us)}
 
 

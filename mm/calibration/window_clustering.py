@@ -54,7 +54,8 @@ class WindowClustering:
         if not windows:
             return
         until_us = windows[0].train_end_us
-        self.block = memory("clustering", lambda: plain(fit_hawkes(flow_of(calibrator, until_us)).to_json()))
+        tapes, grouped = calibrator.tapes, calibrator.config.rule.grouped
+        self.block = memory("clustering", lambda: plain(fit_hawkes(flow_of(tapes, grouped, until_us)).to_json()))
         if self.block["status"] == "ok":
             self._process = Clustering.of(self.block)
             self._excited = np.zeros((2, len(self._process.kernels)))  # excitation by the orders of the days so far
@@ -99,7 +100,7 @@ class WindowClustering:
         grid = np.arange(start_us, end_us, BLOCK_US if self._plan.mode in WEIGHING else end_us)
         inside = self._cuts[(self._cuts > start_us) & (self._cuts < end_us)]
         instants = np.unique(np.concatenate((grid, inside, [start_us, end_us])))
-        orders, spans, _ = sweeps_of(tape, calibrator.marks[day].path, calibrator.config.rule.grouped, received=True)
+        orders, spans, _ = sweeps_of(tape, calibrator.config.rule.grouped, received=True)
         columns = (*orders, spans[:, 0], spans[:, 1], instants)
         at_us = np.concatenate(columns)
         kind = np.repeat(np.array([0, 1, BEGIN, END, PROBE], np.int8), [column.size for column in columns])

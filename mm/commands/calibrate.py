@@ -53,10 +53,10 @@ def main(
 
     tapes = assemble.tapes(run, day, market)
     rules = assemble.rules(tapes[0], execution, account, run=run)
+    config = assemble.calibration_config(calibration, fit, account.seed, tapes[0], run)
     with run.timing("play"), TableWriter(run, orders_file.orders_format) as tables:
-        config = assemble.calibration_config(calibration, fit, account.seed, tapes[0], run)
+        fitting = tables.submit(fit_hawkes, flow_of(tapes, config.rule.grouped))
         found = measure(tapes, config, rules, tables.played)
-        fitting = tables.submit(fit_hawkes, flow_of(found.calibrator))
         permuted, moves, pieces = permutations(found), adverse_selection(found.calibrator), steadiness(found.calibrator)
         tables.finish()
         clusters = fitting.result()
@@ -121,7 +121,7 @@ class TableWriter:
         return played
 
     def submit(self, function: "Callable[[ArrivalFlow], HawkesFit]", flow: "ArrivalFlow") -> "Future[HawkesFit]":
-        """Call *function* with *flow* in the other thread, after all tables."""
+        """Call *function* with *flow* in the other thread, before any tables."""
         return self._other.submit(function, flow)
 
     def finish(self) -> None:

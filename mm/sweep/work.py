@@ -264,7 +264,7 @@ def fits(
     with run.timing("calibrate"):
         whole = measure(list(tapes), config, rules)
         if plan.clustered:
-            clusters = fit_hawkes(flow_of(whole.calibrator))
+            clusters = fit_hawkes(flow_of(tapes, config.rule.grouped))
             whole = replace(whole, fit=replace(whole.fit, clustering=plain(clusters.to_json())))
         studied = study_days(run, (list(tapes), config, rules), plan, fallback)
     if not write_study(run, studied):

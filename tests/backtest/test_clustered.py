@@ -25,7 +25,7 @@ from mm.backtest.fills.intensity_piece import IntensityPiece
 from mm.backtest.models import FILL_MODELS, fixed_spread, hawkes, hybrid, poisson, trade_cross
 from mm.backtest.replay import backtest
 from mm.backtest.rules import Rules
-from mm.calibration.calibrator import CalibrationConfig, Calibrator
+from mm.calibration.calibrator import CalibrationConfig
 from mm.calibration.hawkes import fit_hawkes, flow_of
 from mm.dayfolder.layout import DayFolder
 from mm.errors import BrokenFile, FitError, UsageError
@@ -308,7 +308,7 @@ def test_rescaled_waits_between_fills_are_exponential(flow):
 def test_calibrated_flow_predicts_as_many_fills_as_poisson(flow):
     """A fit has the mean of its day: orders that always rest expect λ times the time, to a thousandth."""
     tape, _ = flow
-    found = fit_hawkes(flow_of(Calibrator(tape, CalibrationConfig())))
+    found = fit_hawkes(flow_of([tape], CalibrationConfig().rule.grouped))
     rules = dataclasses.replace(RULES, tick_e8=tape.instrument.tick_e8, lot_e8=tape.instrument.lot_e8)
     model = hawkes(A=0.3, k=1e-18, clustering=json.loads(json.dumps(found.to_json())))
     counters = backtest(tape, fixed_spread(delta_ticks=3), model, rules).journal.counters

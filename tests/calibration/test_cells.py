@@ -11,6 +11,7 @@ from mm.calibration._cells import (
     BlockSums,
     CellColumns,
     Tally,
+    add_seconds,
     block_cells,
     cell_rows,
     ends_by_block,
@@ -174,6 +175,16 @@ def test_stood_between_covers_whole_window(path, length, block_us, first_block):
     now = np.arange(begin, end)
     assert np.repeat(stood, lasted).tolist() == touch[np.searchsorted(us, now, side="right") - 1].tolist()
     assert np.repeat(block, lasted).tolist() == (first_block + (now - begin) // block_us).tolist()
+
+
+def test_seconds_by_block_and_state_are_sums_of_durations():
+    """Rows without a state are left out; sums begin with what is there."""
+    state, block, us = (
+        np.array(column, INTS) for column in ((0, 1, -1, 1, 0), (0, 0, 0, 1, 1), (1, 2, 4, 8_000_000, 16))
+    )
+    seconds = np.full((2, 2), 0.5)
+    add_seconds((state, block, us), seconds)
+    assert seconds.tolist() == [[0.5 + 1e-6, 0.5 + 2e-6], [0.5 + 16e-6, 8.5]]
 
 
 def test_unequal_columns_and_invalid_blocks_are_rejected():

@@ -1,5 +1,6 @@
 """Hawkes clustering: the likelihood against plain sums, recovery of true parameters, excluded time and orders."""
 
+import itertools
 import math
 from dataclasses import replace
 
@@ -10,10 +11,12 @@ from hypothesis import strategies as st
 from scipy import optimize
 
 from benchmarks.clustering import families
+from engine_tapes import tapes
 from mm.backtest.io import load_day
 from mm.calibration._hawkes import BEGIN, END, likelihood, rescaled
-from mm.calibration.calibrator import CalibrationConfig, Calibrator
+from mm.calibration.calibrator import CalibrationConfig
 from mm.calibration.hawkes import FEWEST, MOST_EVENTS, ArrivalFlow, Excitation, fit_hawkes, flow_of
+from mm.calibration.reference import book_spans
 from mm.calibration.sweeps import HitRule
 from mm.dayfolder.layout import DayFolder
 from mm.errors import UsageError
@@ -252,7 +255,7 @@ def test_invalid_number_of_kernels_is_rejected():
 
 
 def on_tape(events, end_us, **rule):
-    return flow_of(Calibrator(tape(events, 0, end_us), CalibrationConfig(rule=HitRule(**rule))))
+    return flow_of([tape(events, 0, end_us)], HitRule(**rule).grouped)
 
 
 def test_prints_of_one_side_and_trade_time_are_one_order():
@@ -277,6 +280,24 @@ def test_prints_of_one_side_and_trade_time_are_one_order():
     assert at_us[flow.kind == BEGIN].tolist() == [10, 60]
     assert at_us[flow.kind == END].tolist() == [40, 100]
     assert on_tape(events, 100, grouped=False).at_s.size == flow.at_s.size + 1
+
+
+@given(tapes(3), st.integers(-2, 40))
+def test_book_spans_are_the_instants_with_a_valid_book(drawn, beyond):
+    """Of days, windows and days after a gap, up to any instant."""
+    for one in drawn:
+        end_us = one.start_us + beyond
+        books = [
+            (max(int(us), one.start_us), bid > 0 and bid < ask)
+            for us, bid, ask in zip(
+                one.event_us[one.top_event], one.top_bid_ticks.tolist(), one.top_ask_ticks.tolist(), strict=True
+            )
+        ]
+        valid = {us for us in range(one.start_us, end_us) if [False, *(ok for at, ok in books if at <= us)][-1]}
+        spans = book_spans(one, end_us).tolist()
+        assert [us for begin, end in spans for us in range(begin, end)] == sorted(valid)
+        assert all(begin < end for begin, end in spans)
+        assert all(end <= begin for (_, end), (begin, _) in itertools.pairwise(spans))
 
 
 def test_missing_trade_time_switches_to_receive_clock():
@@ -304,7 +325,7 @@ def test_fit_recovers_parameters_from_simulated_day_files(tmp_path, share):
     scenario = HawkesMarket(mu_per_s=0.5, branching_ratio=0.6, cross_share=share, spread_ticks=1)
     folder = DayFolder(tmp_path, "SIMUSDT", "20260105")
     truth = make_day(folder, scenario, Session("SIMUSDT", "20260105", 1.5, 9))["hawkes"]
-    found = fit_hawkes(flow_of(Calibrator(load_day(folder), CalibrationConfig())))
+    found = fit_hawkes(flow_of([load_day(folder)], CalibrationConfig().rule.grouped))
     assert (found.status, found.clock, found.law.beta.size) == ("ok", "exchange", 1)
     assert abs(found.law.ratio - truth["branching_ratio"]) < 0.05
     matrix = np.array([[truth["branching"][hit][by] for by in ("bid", "ask")] for hit in ("bid", "ask")])

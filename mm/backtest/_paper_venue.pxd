@@ -205,6 +205,8 @@ cdef inline int show_pages(PaperVenue venue) except -1 nogil:
     """Let the past events have happened in a book with pages, and set the lots at the best prices."""
     cdef int64_t shown = venue.shown_events, base = venue.book.pages.base, event
     cdef int64_t stop = max(shown, events_before(&venue.happened, venue.queue.passed_us))
+    if stop == shown and base + stop == venue.book.pages.stop:
+        return 0  # nothing has happened since
     book_pass(&venue.book, base + stop)
     for event in range(base + shown, base + stop if venue.taken.used else 0):
         if venue.book_kind[event] != TRADE and venue.book_kind[event] != KEYFRAME:

@@ -15,7 +15,7 @@ from mm.backtest._happened cimport Happened, events_before
 from mm.backtest._own_orders cimport OpenOrders
 from mm.backtest._taking cimport Prints, prints_add, prints_at
 from mm.backtest.fills.base cimport SENT, FillModel, Order, Top, Trade
-from mm.tape._book cimport LEVEL_PAGE_BITS, MARK_EVERY, Book, Change, book_apply, book_clear
+from mm.tape._book cimport LEVEL_PAGE_BITS, MARK_EVERY, Book, Change, book_apply, book_clear, first_of
 from mm.tape._kinds cimport KEYFRAME, TRADE
 from mm.tape._memory cimport prefetch
 
@@ -339,11 +339,6 @@ cdef inline bint at_touch(const Order* order, int64_t bid_ticks, int64_t ask_tic
 cdef inline bint is_unread(const Order* order) noexcept nogil:
     """Return whether an order has yet to join its level; not needed if nothing is ahead of it."""
     return order.level_begin == UNREAD and order.ahead_lots != 0.0
-
-
-cdef inline const int64_t* first_of(const int64_t[::1] column) noexcept nogil:
-    """Return the address of a column's first entry, NULL if it is empty."""
-    return &column[0] if column.shape[0] else NULL
 
 
 cdef inline int64_t first_from(const Position* rising, int64_t begin, int64_t stop, int64_t least) noexcept nogil:

@@ -85,6 +85,11 @@ cdef int64_t book_after(const Book* book, int side, int64_t ticks) noexcept nogi
 cdef int window_for(const int64_t* ticks, int64_t rows, int64_t* lo, int64_t* hi) except -1 nogil
 
 
+cdef inline const int64_t* first_of(const int64_t[::1] column) noexcept nogil:
+    """Return the address of a column's first entry, NULL if it is empty."""
+    return &column[0] if column.shape[0] else NULL
+
+
 cdef inline bint in_range(int64_t ticks) noexcept nogil:
     """Return whether sums and differences of such prices cannot overflow; the upper limit is ``tape.TOO_HIGH``."""
     return 0 <= ticks < <int64_t> 1 << 61

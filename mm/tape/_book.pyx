@@ -273,8 +273,8 @@ cdef int book_store(Book* book, const Books* books, int64_t first, int64_t stop,
     return 0
 
 
-# A tracked book with pages: the rows of a page are stored when one of its prices is read. Most rows are far from the best
-# prices, and are never read.
+# A tracked book with pages: the rows of a page are stored when one of its prices is read, so those of pages that are not
+# read again are never stored.
 
 cdef int book_take_pages(Book* book, object rows) except -1:
     """Attach the rows of a tape (`mm.tape.book_rows.BookRows`), which must exist as long as the book has pages."""
@@ -291,7 +291,8 @@ cdef int book_take_pages(Book* book, object rows) except -1:
         pages.page = <Page*> calloc(inside + ids.shape[0], sizeof(Page))
     if pages is NULL or pages.page is NULL:
         raise MemoryError(f"no memory for {inside + ids.shape[0]} pages of a book")
-    pages.row, pages.fresh, pages.fresh_events = first_change(row), first_of(fresh), fresh.shape[0]
+    pages.row = &row[0] if row.shape[0] else NULL
+    pages.fresh, pages.fresh_events = first_of(fresh), fresh.shape[0]
     pages.inside, pages.low, pages.high = inside, inside, -1
     pages.base = pages.stop = rows.base
     for i in range(inside):
@@ -309,14 +310,6 @@ cdef int book_take_pages(Book* book, object rows) except -1:
         pages.page[i].due, pages.page[i].epoch = pages.base, -1
     pages.outside_due = pages.base
     return 0
-
-
-cdef const Change* first_change(const Change[::1] rows) noexcept:
-    return &rows[0] if rows.shape[0] else NULL
-
-
-cdef const int64_t* first_of(const int64_t[::1] column) noexcept:
-    return &column[0] if column.shape[0] else NULL
 
 
 cdef void drop_pages(Book* book) noexcept nogil:

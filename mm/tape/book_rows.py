@@ -1,7 +1,7 @@
 """Book rows of a tape sorted by page of prices, for models of the whole book that run on best prices and trades alone.
 
 Such a model (`mm.tape.top_of_book`) needs the levels only when it reads them, and reads few of them: the rows of a page
-are then stored up to that event. Rows far from the best prices, which are most of them, are mostly never read.
+are then stored up to that event, in sequence. Those of pages that are not read again are never stored.
 """
 
 from collections.abc import Iterator

@@ -182,11 +182,11 @@ cdef inline void show_top(PaperVenue venue) noexcept nogil:
 
 cdef inline int take_rows(PaperVenue venue, object best, object rows) except -1:
     """Set the rows of the books of a tape, beside its best prices; None for none."""
-    venue.paged = rows is not None
+    venue.paged, venue.book_rows = rows is not None, rows
     venue.on_demand = venue.paged or not (venue.best_only or venue.lagging)
     if venue.paged:
         book_take_pages(&venue.book, rows)
-        venue.book_rows, venue.place, venue.book_kind = rows, best.place, rows.kind
+        venue.place, venue.book_kind = best.place, rows.kind
     return 0
 
 

@@ -231,8 +231,8 @@ def _cells_of(marks: dict[str, list[DepthCounts]], block_us: int) -> dict[str, E
     for name, days in marks.items():
         if name != "sweep":
             cells[name] = EndCells.of(days, begins, block_us)
-        for day in days:
-            day.drop_hits()
+            for day in days:
+                day.drop_hits()
     return {**cells, "sweep": SpanCells.beside(cells["best"], marks, begins, block_us)}
 
 

@@ -413,11 +413,11 @@ cdef int64_t level_from(const Book* book, int side, int64_t ticks) noexcept nogi
 
 
 cdef int settle_pages(Book* book) except -1 nogil:
-    """Store the rows of all pages up to now; the book then has none."""
+    """Store the rows of all pages up to now, unless the book is empty, as after a gap; it then has no pages."""
     cdef int64_t i
     if book.pages is NULL:
         return 0
-    for i in range(book.pages.inside):
+    for i in range(book.pages.inside if book.best_bid or book.best_ask else 0):
         if book.pages.page[i].due < book.pages.stop:
             store_page(book, &book.pages.page[i])
     drop_pages(book)

@@ -93,9 +93,9 @@ class BookRowsBuilder(LevelIndexBuilder):
 
     slots: ClassVar[int] = 1
 
-    def _keys(self, page: Ints, rows: slice) -> tuple[Ints, Ints]:
+    def _values(self, rows: slice) -> Ints:
         side, ticks, lots = self.tape.row_side[rows], self.tape.row_ticks[rows], self.tape.row_lots[rows]
-        return page, lots << CELL_BITS | ticks % PAGE << 1 | (side > 0)
+        return lots << CELL_BITS | ticks % PAGE << 1 | (side > 0)
 
     def _rows(self, a: int, b: int) -> tuple[Ints, NDArray[np.int8]]:
         first_row, sides = super()._rows(a, b)

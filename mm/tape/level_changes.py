@@ -146,8 +146,8 @@ class LevelIndexBuilder:
             for _, ticks in in_pieces(tape.row_ticks):
                 page = np.union1d(page, ticks // PAGE)
         making = cls(tape, page, np.zeros(2 * cls.slots * len(page) + 1, np.int64), least, number)
-        for first, stop, slot, _ in making._blocks():
-            columns = tape.kind[first:stop], *making._rows(first, stop), slot
+        for first, stop, page_number, rows in making._blocks():
+            columns = tape.kind[first:stop], *making._rows(first, stop), making._slots(page_number, rows)
             count_levels(*columns, first == 0 and _framed(tape), making.begin[1:])
         np.cumsum(making.begin, out=making.begin)
         return making
@@ -163,30 +163,35 @@ class LevelIndexBuilder:
             room = room if size <= len(room) else np.empty(max(size, min(MOST_ROWS, int(begin[last]))), CHANGE)
             change = room[:size]
             place = begin[first_level:stop] - begin[first_level]
-            for a, b, slot, values in self._blocks():
+            for a, b, page_number, rows in self._blocks():
                 framed = a == 0 and _framed(self.tape)
-                columns = self.tape.kind[a:b], *self._rows(a, b), slot, values
+                keys = self._slots(page_number, rows), self._values(rows)
+                columns = self.tape.kind[a:b], *self._rows(a, b), *keys
                 place_levels(*columns, framed, a, first_level, place, change)
             yield int(begin[first_level]), change
             first_level = stop
 
-    def _blocks(self) -> Iterator[tuple[int, int, Ints, Ints]]:
-        """Yield spans of events, and slot and value of each of their rows; earlier memory is released."""
+    def _blocks(self) -> Iterator[tuple[int, int, Ints, slice]]:
+        """Yield spans of events, the number of the page of each of their rows, and the rows; memory is released."""
         first_row, a, unreleased = self.tape.first_row, 0, 0
         while a < len(self.tape):
             b = max(int(np.searchsorted(first_row, first_row[a] + BLOCK, side="right")) - 1, a + 1)
             rows = slice(int(first_row[a]), int(first_row[b]))
             tick_page = self.tape.row_ticks[rows] // PAGE
             page = self.number[tick_page - self.least] if len(self.number) else np.searchsorted(self.page, tick_page)
-            yield a, b, *self._keys(page, rows)
+            yield a, b, page, rows
             a = b
             if first_row[a] - first_row[unreleased] >= PIECE or a == len(self.tape):
                 self._release(unreleased, a)
                 unreleased = a
 
-    def _keys(self, page: Ints, rows: slice) -> tuple[Ints, Ints]:
-        """Return slot and value of *rows*, given the number of the page of each."""
-        return page * PAGE + self.tape.row_ticks[rows] % PAGE, self.tape.row_lots[rows]
+    def _slots(self, page: Ints, rows: slice) -> Ints:
+        """Return the slot of each of *rows*, given the number of its page."""
+        return page * self.slots + self.tape.row_ticks[rows] % self.slots
+
+    def _values(self, rows: slice) -> Ints:
+        """Return the value to write for each of *rows*."""
+        return self.tape.row_lots[rows]
 
     def _release(self, a: int, b: int) -> None:
         """Release the memory of the events ``a:b`` of the tape and of their rows."""

@@ -15,7 +15,7 @@ from mm.backtest._venue cimport Touch, OrderVenue
 from mm.backtest.fills.base cimport FillModel, Order, Trade
 from mm.signals.signal_set cimport SignalSet
 from mm.tape._book cimport (
-    Book, Books, book_catch_up, book_clear, book_lots_at, book_pass, book_store, book_take_pages, book_wipe,
+    Book, Books, book_advance, book_catch_up, book_clear, book_lots_at, book_store, book_take_pages, book_wipe,
 )
 from mm.tape._kinds cimport DEPTH, KEYFRAME, TRADE
 from mm.tape._memory cimport prefetch
@@ -202,12 +202,12 @@ cdef inline void clear_book(PaperVenue venue) noexcept nogil:
 
 
 cdef inline int show_pages(PaperVenue venue) except -1 nogil:
-    """Let the past events have happened in a book with pages, and set the lots at the best prices."""
+    """Advance a book with pages to the past events, and set the lots at the best prices."""
     cdef int64_t shown = venue.shown_events, base = venue.book.pages.base, event
     cdef int64_t stop = max(shown, events_before(&venue.happened, venue.queue.passed_us))
     if stop == shown and base + stop == venue.book.pages.stop:
         return 0  # nothing has happened since
-    book_pass(&venue.book, base + stop)
+    book_advance(&venue.book, base + stop)
     for event in range(base + shown, base + stop if venue.taken.used else 0):
         if venue.book_kind[event] != TRADE and venue.book_kind[event] != KEYFRAME:
             venue.taken.used = 0

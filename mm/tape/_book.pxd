@@ -77,7 +77,7 @@ cdef int book_move(Book* book, int64_t lo, int64_t hi) except -1 nogil
 cdef int book_apply(Book* book, const int8_t* side, const int64_t* ticks, const int64_t* lots, int64_t rows) except -1 nogil
 cdef int book_store(Book* book, const Books* books, int64_t first, int64_t stop, bint framed) except -1 nogil
 cdef int book_take_pages(Book* book, object rows) except -1
-cdef int book_pass(Book* book, int64_t stop) except -1 nogil
+cdef int book_advance(Book* book, int64_t stop) except -1 nogil
 cdef void store_page(Book* book, Page* page) noexcept nogil
 cdef int book_catch_up(Book* book, const Books* books, int64_t shown, int64_t stop) except -1 nogil
 cdef int64_t far_lots(const Far* far, int64_t ticks) noexcept nogil

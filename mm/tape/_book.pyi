@@ -29,8 +29,8 @@ class CompiledBook:
         """Return a side's next price after *ticks*, away from the market."""
     def take_pages(self, rows: object) -> None:
         """Convert it into a tracked book with the rows of a tape (`mm.tape.book_rows.BookRows`)."""
-    def pass_events(self, stop: int, best_bid: int, best_ask: int) -> None:
-        """Let all events of the tape before *stop* have happened, which end with these best prices."""
+    def advance(self, stop: int, best_bid: int, best_ask: int) -> None:
+        """Advance to the events before *stop*, which end with these best prices."""
     def move(self, lo: int, hi: int) -> None:
         """Move the window; a book with pages then has none."""
     def levels(self, side: int) -> list[tuple[int, int]]:

@@ -319,8 +319,8 @@ cdef void drop_pages(Book* book) noexcept nogil:
     book.pages = NULL
 
 
-cdef int book_pass(Book* book, int64_t stop) except -1 nogil:
-    """Let all events before *stop* have happened in a book with pages."""
+cdef int book_advance(Book* book, int64_t stop) except -1 nogil:
+    """Advance a book with pages: rows of the events before *stop* are stored when their page is read."""
     cdef Pages* pages = book.pages
     cdef int64_t i, due = INT64_MAX
     pages.stop = stop
@@ -559,9 +559,9 @@ cdef class CompiledBook:
         book_span(&self.book)
         book_take_pages(&self.book, rows)
 
-    def pass_events(self, int64_t stop, int64_t best_bid, int64_t best_ask) -> None:
-        """Let all events of the tape before *stop* have happened, which end with these best prices."""
-        book_pass(&self.book, stop)
+    def advance(self, int64_t stop, int64_t best_bid, int64_t best_ask) -> None:
+        """Advance to the events before *stop*, which end with these best prices."""
+        book_advance(&self.book, stop)
         self.book.best_bid, self.book.best_ask = best_bid, best_ask
 
     def move(self, int64_t lo, int64_t hi) -> None:

@@ -178,7 +178,7 @@ def test_book_with_pages_matches_a_dict_at_any_reads(messages, bids, asks, data)
     stops = sorted(data.draw(st.lists(st.integers(base, len(events)), min_size=1, max_size=8)))
     for stop in stops:
         sides = after[stop] if stop > base else before
-        book.pass_events(stop, *best_of(sides))
+        book.advance(stop, *best_of(sides))
         assert_reads_match(book, sides, data.draw(st.lists(PRICES, max_size=4)))
     book.move(*data.draw(st.sampled_from([WINDOW, (0, 1), (0, 200 * PAGE)])))
     assert [dict(book.levels(side)) for side in (1, -1)] == list(sides)

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from mm import _BacktestKnobs
     from mm.backtest.fills.intensity import Intensity
     from mm.backtest.result import Result
+    from mm.backtest.sensitivity import FurtherRow
     from mm.calibration.fit_result import PoissonFit
     from mm.calibration.schedule import Schedule
 
@@ -141,6 +142,11 @@ class Backtest:
         return not self.own_models and (self.builder.registered_only() if wanted is None else wanted)
 
     @property
+    def concurrent(self) -> bool:
+        """Whether the sensitivity is played beside the main backtest: not of a user's model, nor of many events."""
+        return self.further and self.builder.registered_only() and sum(map(len, self.tapes)) <= MANY_EVENTS
+
+    @property
     def events(self) -> int:
         """Number of events in all backtests together."""
         plays = 1 + self.draws + (self.strategy.plays() if self.further else 0)
@@ -166,10 +172,15 @@ class Backtest:
             self.builder.read_by(model)
         return self.builder.based(self.strategy.play(step))
 
-    def with_further(self, result: "Result", step: Step | None = None) -> "Result":
-        """Return the result with sensitivity and PnL band added to its summary, if requested."""
+    def with_further(
+        self, result: "Result", step: Step | None = None, rows: "Callable[[], list[FurtherRow]] | None" = None
+    ) -> "Result":
+        """Return the result with sensitivity and PnL band added to its summary, if requested.
+
+        *rows* returns the rows of the sensitivity if another thread plays it.
+        """
         if self.further:
-            result = self.strategy.with_sensitivity(result, step)
+            result = self.strategy.with_sensitivity(result, rows() if rows else self.strategy.further(step))
         if self.draws:
             play = partial(replay.backtest, self.tapes, rules=self.rules, step=step, keeps_orders=False)
             result = with_band(result, [play(quotes=quotes, fills=fills) for quotes, fills in self.builder.redrawn()])

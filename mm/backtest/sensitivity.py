@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 LATENCIES = (0.5, 2.0)
 
 Step = Callable[[int], None]
+FurtherRow = tuple[str, float, dict[str, Any] | None]
+"""Role, latency factor and numbers of a backtest; None for the numbers of the run itself."""
 
 
 @dataclass(frozen=True)
@@ -72,15 +74,22 @@ class Strategy:
         """Return the number of further backtests."""
         return sum(1 for _, fills, *_ in self.settings() if fills is not None)
 
-    def with_sensitivity(self, base: Result, step: Step | None = None) -> Result:
-        """Return *base* with all further backtests in its summary, under ``sensitivity``."""
-        rows = [_row("base", 1.0, base)]
+    def further(self, step: Step | None = None) -> "list[FurtherRow]":
+        """Play all further backtests, and return their rows."""
+        rows = list[FurtherRow]()
         for role, fills, rules, factor in self.settings():
             if sum(map(len, self.tapes)) > MANY_EVENTS:
                 trim_heap()
-            rows.append(
-                _row(role, factor, base if fills is None else self._play(fills, rules, step, keeps_orders=False))
-            )
+            own = fills is None
+            rows.append((role, factor, None if own else _row(self._play(fills, rules, step, keeps_orders=False))))
+        return rows
+
+    def with_sensitivity(self, base: Result, further: "Sequence[FurtherRow]") -> Result:
+        """Return *base* with the rows of all *further* backtests in its summary, under ``sensitivity``."""
+        own = _row(base)
+        rows = [
+            {"role": role, **(row or own), "latency": factor} for role, factor, row in [("base", 1.0, own), *further]
+        ]
         rows.sort(key=lambda row: ("optimistic", "base", "pessimistic", "latency").index(row["role"]))
         return replace(base, terms=replace(base.terms, sensitivity={"rows": rows}))
 
@@ -119,5 +128,5 @@ def with_band(result: Result, others: Sequence[Result]) -> Result:
     return replace(result, terms=replace(result.terms, pnl_band=band))
 
 
-def _row(role: str, latency: float, result: Result) -> dict[str, Any]:
-    return {"role": role, "fills": result.terms.fill_model, "latency": latency} | headline(result.journal, result.terms)
+def _row(result: Result) -> dict[str, Any]:
+    return {"fills": result.terms.fill_model, "latency": 1.0} | headline(result.journal, result.terms)

@@ -220,13 +220,15 @@ class _Bar:
     def __init__(self, label: str, total: int, stream: TextIO) -> None:
         self._label, self._total, self._stream = label, max(total, 1), stream
         self._done, self._began, self._drawn = 0, time.monotonic(), -math.inf
+        self._lock = threading.Lock()
         self.draw()
 
     def advance(self, steps: int) -> None:
-        """Advance by *steps*, and redraw the bar if it is due."""
-        self._done += steps
-        if time.monotonic() - self._drawn >= _REDRAWN_S:
-            self.draw()
+        """Advance by *steps*, in any thread, and redraw the bar if it is due."""
+        with self._lock:
+            self._done += steps
+            if time.monotonic() - self._drawn >= _REDRAWN_S:
+                self.draw()
 
     def draw(self) -> None:
         """Draw the bar on its line."""

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from mm.model_builder import ModelBuilder
     from mm.tape.tape import Tape
 
+WRITERS = ("mm.report.backtest", "numpy.random", "numpy.fft")  # modules that the files of a run need
+
 
 @runner(
     *("backtest", Day, Market, Execution, Account, Models, Risk, Sensitivity, OrdersFile),
@@ -62,25 +64,27 @@ def main(
     assemble.check_agents(run, models, execution, tapes)
     rules = assemble.with_micro_price(run, rules, quotes, day, market, tapes[0], run.tapes)
     whole = Backtest(tapes, rules, builder, sensitivity, models.fit_draws)
-    with run.progress("play", whole.events) as advance:
-        step = by_events(tapes, advance)
-        with run.timing("play"), imported_beside("mm.report.backtest", "numpy.random", "numpy.fft"):
-            base = played(whole, run, step)
-        result = run.write_result(
-            base, further=partial(whole.with_further, step=step), orders_format=orders_file.orders_format
-        )
+    with run.progress("play", whole.events) as advance, beside(whole, by_events(tapes, advance)) as further:
+        with run.timing("play"):
+            base = played(whole, run, by_events(tapes, advance))
+        result = run.write_result(base, further=further, orders_format=orders_file.orders_format)
     run.print(text_of(result.summary))
 
 
 @contextmanager
-def imported_beside(*modules: str) -> Iterator[None]:
-    """Import *modules* in another thread during a replay, which rarely holds the interpreter lock.
+def beside(whole: "Backtest", step: Callable[[int], None]) -> "Iterator[Callable[[Result], Result]]":
+    """Play the sensitivity of a backtest in another thread, beside the main backtest and the writing of its files.
 
-    Import errors are ignored here; the later import raises them.
+    The thread imports the modules of the files first, as a replay rarely holds the interpreter lock. Import errors are
+    ignored there; the later import raises them.
+
+    Yields:
+        The function that adds the further backtests to the summary of the main one.
     """
     with short_switch_interval(), ThreadPoolExecutor(1) as other:
-        other.map(import_module, modules)
-        yield
+        other.map(import_module, WRITERS)
+        rows = other.submit(whole.strategy.further, step).result if whole.concurrent else None
+        yield partial(whole.with_further, step=step, rows=rows)
 
 
 def play(

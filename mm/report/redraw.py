@@ -97,7 +97,7 @@ def played(redraw: Redraw, summary: Mapping[str, Any]) -> "Result | None":
             step = by_events(strategy.tapes, advance)
             again = strategy.play(step)
             _check_same(redraw.run, again.summary, summary)
-            return strategy.with_sensitivity(again, step)
+            return strategy.with_sensitivity(again, strategy.further(step))
     except MMError as error:
         redraw.notes.append(f"not played under other assumptions: {error}")
         return None

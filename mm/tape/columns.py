@@ -4,8 +4,10 @@ import mmap
 import os
 import sys
 from collections.abc import Callable, Iterator
+from functools import cached_property
 from pathlib import Path
-from typing import IO, Any, NamedTuple
+from threading import RLock
+from typing import IO, Any, ClassVar, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,6 +35,8 @@ DTYPES: dict[str, Any] = dict.fromkeys(ARRAYS, np.int64) | {
     "mark": np.int32,
     "whole_kind": np.uint8,
 }
+
+_Value = TypeVar("_Value")
 
 AS_BEFORE = -1
 """Placeholder instant of an event that is detected later: it gets the instant of the previous event."""
@@ -78,6 +82,17 @@ class SideFileOpeners(NamedTuple):
     levels: Callable[[], Any] | None = None
     exchange_prices: Callable[[Any], Any] | None = None
     book_rows: Callable[[], Any] | None = None
+
+
+class OpenedOnce(cached_property[_Value]):
+    """A cached property that opens or makes a file: one thread does so, and others wait."""
+
+    _lock: ClassVar = RLock()
+
+    def __get__(self, instance: Any, owner: type[Any] | None = None) -> _Value:  # type: ignore[override]
+        with self._lock:
+            value: _Value = super().__get__(instance, owner)
+        return value
 
 
 @dataclass(frozen=True)

@@ -26,6 +26,7 @@ from mm.tape.columns import (
     TOP_COLUMNS,
     TRADE,
     Ints,
+    OpenedOnce,
     SideFileOpeners,
     TapeFacts,
     TapeMeta,
@@ -159,7 +160,7 @@ class Tape(Shown):
         tape = replace(self, meta=replace(self.meta, warnings=(*self.meta.warnings, *notes)))
         return tape.with_best(*self._openers)
 
-    @cached_property
+    @OpenedOnce
     def best(self) -> "Tape | None":
         """Its best prices and trades (`mm.tape.top_of_book`) if they are kept in a side file; else None.
 
@@ -167,7 +168,7 @@ class Tape(Shown):
         """
         return self._openers.best() if self._openers.best else None
 
-    @cached_property
+    @OpenedOnce
     def levels(self) -> "LevelIndex | None":
         """The changes of each price level (`mm.tape.level_changes`), if its best prices are kept; else None.
 
@@ -175,12 +176,12 @@ class Tape(Shown):
         """
         return self._openers.levels() if self._openers.levels and self._is_reused else None
 
-    @cached_property
+    @OpenedOnce
     def exchange_prices(self) -> "ExchangePrices | None":
         """Its best prices and trades in the exchange's order (`mm.tape.feed`), as for `levels`."""
         return self._openers.exchange_prices(self) if self._openers.exchange_prices and self._is_reused else None
 
-    @cached_property
+    @OpenedOnce
     def book_rows(self) -> "BookRows | None":
         """The rows of its books (`mm.tape.book_rows`), as for `levels`; None also if one has too many lots."""
         return self._openers.book_rows() if self._openers.book_rows and self._is_reused else None

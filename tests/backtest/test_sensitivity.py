@@ -49,7 +49,7 @@ def expected_row(role, latency, result):
 def test_each_row_equals_a_separate_backtest(strategy):
     """With models and rules built by hand; the run's own row is among them."""
     tapes, rules = strategy.tapes, strategy.rules
-    rows = strategy.with_sensitivity(strategy.play()).summary["sensitivity"]["rows"]
+    rows = strategy.with_sensitivity(strategy.play(), strategy.further()).summary["sensitivity"]["rows"]
     order_us, cancel_us = rules.order_latency_us, rules.cancel_latency_us
     half = replace(rules, order_latency_us=order_us // 2, cancel_latency_us=round(cancel_us / 2))
     twice = replace(rules, order_latency_us=2 * order_us, cancel_latency_us=2 * cancel_us)
@@ -67,7 +67,7 @@ def test_each_row_equals_a_separate_backtest(strategy):
 def test_sensitivity_does_not_change_the_rest_of_the_summary(strategy):
     """Every null in the block has a warning with its reason."""
     without_block = strategy.play()
-    with_block = strategy.with_sensitivity(without_block)
+    with_block = strategy.with_sensitivity(without_block, strategy.further())
     drop = ("sensitivity", "warnings")
     assert {k: v for k, v in with_block.summary.items() if k not in drop} == {
         k: v for k, v in without_block.summary.items() if k not in drop
@@ -87,7 +87,7 @@ def test_poisson_run_has_no_additional_poisson_row(strategy):
 def test_run_with_a_bounding_fill_model_is_not_repeated(strategy, fill_model):
     """Its row equals the run, number for number; other parameters make another model, which is run."""
     bound = replace(strategy, fills=fill_model, intensity=None)
-    rows = bound.with_sensitivity(bound.play()).summary["sensitivity"]["rows"]
+    rows = bound.with_sensitivity(bound.play(), bound.further()).summary["sensitivity"]["rows"]
     bound_rows = [
         row for row in rows if row["fills"] == fill_model().name and row["role"] in ("optimistic", "pessimistic")
     ]
@@ -100,8 +100,7 @@ def test_run_with_a_bounding_fill_model_is_not_repeated(strategy, fill_model):
 def test_progress_covers_every_backtest(strategy):
     """The total progress of the block is the length of the tape times the number of backtests."""
     steps = []
-    base = strategy.play()
-    strategy.with_sensitivity(base, steps.append)
+    strategy.further(steps.append)
     tape = strategy.tapes[0]
     assert sum(steps) == strategy.plays() * (tape.end_us - tape.start_us)
 

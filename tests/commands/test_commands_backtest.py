@@ -159,17 +159,3 @@ def test_orders_table_is_written_in_pieces(tmp_path):
         growth.append(int(printed[1]))
     assert rows[1] - rows[0] > 100_000
     assert (growth[1] - growth[0]) / (rows[1] - rows[0]) < 16
-
-
-def test_imported_beside_skips_missing_modules_and_restores_switch_interval(tmp_path):
-    """The report page is imported while the run is played; a missing module does not stop the other imports."""
-    code = (
-        "import sys\n"
-        "from mm.commands.backtest import imported_beside\n"
-        "before = sys.getswitchinterval()\n"
-        "with imported_beside('mm.report.backtest', 'no_such_module', 'ftplib'):\n"
-        "    assert sys.getswitchinterval() < before\n"
-        "print('mm.report.backtest' in sys.modules, 'ftplib' in sys.modules, sys.getswitchinterval() == before)\n"
-    )
-    done = run_python("-c", code, cwd=tmp_path)
-    assert done.stdout == "True True True\n", done.stderr

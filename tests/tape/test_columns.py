@@ -1,6 +1,8 @@
 """Released pages leave memory, and can be read again."""
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Barrier
 from unittest.mock import patch
 
 import numpy as np
@@ -9,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mm.tape import columns
-from mm.tape.columns import bounds, gathered, in_pieces, release
+from mm.tape.columns import OpenedOnce, bounds, gathered, in_pieces, release
 
 ITEMS = 1 << 22
 NEEDS_LINUX = pytest.mark.skipif(not Path("/proc/self/smaps").exists(), reason="asks Linux which pages are there")
@@ -95,3 +97,25 @@ def test_bounds_are_starts_of_runs_and_last_end(sizes):
     """Without runs there is a single bound, 0."""
     expected = [sum(sizes[:count]) for count in range(len(sizes) + 1)]
     assert bounds(np.array(sizes, np.int64)).tolist() == expected
+
+
+def test_file_opened_once_by_many_threads():
+    """The other threads wait, and get the same object; another tape has its own."""
+    opened, ready = [], Barrier(4)
+
+    class Files:
+        @OpenedOnce
+        def best(self):
+            opened.append(self)
+            return object()
+
+        def read(self):
+            ready.wait(30)
+            return self.best
+
+    with ThreadPoolExecutor(4) as threads:
+        for files in (Files(), Files()):
+            found = {one.result() for one in [threads.submit(files.read) for _ in range(4)]}
+            assert len(found) == 1
+            assert found == {files.best}
+    assert len(opened) == 2

@@ -1,0 +1,118 @@
+"""The sensitivity of a backtest is played in a second thread, beside the run itself."""
+
+import threading
+from dataclasses import replace
+
+import pytest
+
+import engine_chance
+from mm.backtest.models import FixedSpread
+from mm.backtest.rules import Account, Execution
+from mm.backtest_call import Backtest
+from mm.cli.config import Models, Sensitivity
+from mm.commands import assemble
+from mm.commands.backtest import beside
+from mm.errors import ModelError
+from mm.model_builder import ModelBuilder
+from support import run_python
+
+SEED = next(seed for seed in range(500) if len(engine_chance.case_of(seed).tapes[0]) > 90)
+WAIT_S = 30
+
+
+class Python(FixedSpread):
+    """A user's model: a class that no registry has."""
+
+
+@pytest.fixture
+def whole():
+    """A backtest of two rows of further plays and more, on a busy tape."""
+    return built()
+
+
+def built(**knobs):
+    tape = engine_chance.case_of(SEED).tapes[0]
+    models = Models(**{"quote_model": "fixed_spread", "quote_params_json": '{"delta_ticks": 1}', **knobs})
+    rules = assemble.rules(tape, Execution(), Account(), models)
+    return Backtest([tape], rules, ModelBuilder(None, models, tape, 0), Sensitivity(sensitivity=True))
+
+
+def test_sensitivity_is_played_before_the_run_has_ended(whole):
+    """All further backtests end while the run has not begun, and the summary equals that of one after the other."""
+    threads, ended = set(), threading.Event()
+    span_us = sum(tape.end_us - tape.start_us for tape in whole.tapes)
+    played = [0]
+
+    def step(us):
+        threads.add(threading.current_thread())
+        played[0] += us
+        if played[0] == whole.strategy.plays() * span_us:
+            ended.set()
+
+    with beside(whole, step) as further:
+        assert ended.wait(WAIT_S)
+        result = further(whole.play_base())
+    assert threading.main_thread() not in threads
+    assert len(result.summary["sensitivity"]["rows"]) == whole.strategy.plays() + 1
+    assert result.summary == whole.play().summary
+    assert played[0] == whole.strategy.plays() * span_us
+
+
+@pytest.mark.parametrize("alone", ["own", "many"])
+def test_own_model_or_large_day_is_played_after_the_run(alone, monkeypatch):
+    """A user's model may share state between its instances, and a large day needs the memory of one play only."""
+    if alone == "own":
+        whole = built(quote_model=f"{__name__}:Python")
+    else:
+        whole = built()
+        monkeypatch.setattr("mm.backtest_call.MANY_EVENTS", len(whole.tapes[0]) - 1)
+    threads = []
+    with beside(whole, lambda _us: threads.append(threading.current_thread())) as further:
+        base = whole.play_base()
+        assert threads == []
+        rows = further(base).summary["sensitivity"]["rows"]
+    assert len(rows) == whole.strategy.plays() + 1
+    assert set(threads) == {threading.main_thread()}
+
+
+def test_no_further_backtest_without_sensitivity(whole):
+    """The summary has no block then."""
+    alone = replace(whole, sensitivity=Sensitivity(sensitivity=False))
+    with beside(alone, pytest.fail) as further:
+        assert "sensitivity" not in further(alone.play_base()).summary
+
+
+def test_error_of_a_further_backtest_is_raised_with_the_summary(whole):
+    """Not in the other thread, where nobody reads it."""
+
+    def step(_us):
+        raise ModelError("broken")
+
+    with beside(whole, step) as further:
+        base = whole.play_base()
+        with pytest.raises(ModelError, match="broken"):
+            further(base)
+
+
+def test_error_of_the_run_is_raised_when_the_other_thread_has_ended(whole):
+    """No thread is left that plays a run without files."""
+    before = threading.active_count()
+    with pytest.raises(ModelError, match="of the run"), beside(whole, lambda _us: None):
+        raise ModelError("of the run")
+    assert threading.active_count() == before
+
+
+def test_missing_module_does_not_stop_other_imports(tmp_path):
+    """The later import raises its error; the switch interval is as before at the end."""
+    code = (
+        "import sys\n"
+        "from types import SimpleNamespace\n"
+        "from mm.commands import backtest\n"
+        "backtest.WRITERS = ('mm.report.backtest', 'no_such_module', 'ftplib')\n"
+        "before = sys.getswitchinterval()\n"
+        "with backtest.beside(SimpleNamespace(concurrent=False, with_further=print), print):\n"
+        "    assert sys.getswitchinterval() < before\n"
+        "print('mm.report.backtest' in sys.modules, 'ftplib' in sys.modules, sys.getswitchinterval() == before)\n"
+    )
+    done = run_python("-c", code, cwd=tmp_path)
+    assert done.stdout == "True True True\n", done.stderr

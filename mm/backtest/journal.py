@@ -142,15 +142,17 @@ class Journal:
     breaches: "Table | None" = None
     killed: tuple[int, str] | None = None
 
-    def spill_state(self, spill: "Spill") -> None:
-        """Move the state rows of a long run, one per second over weeks, to a file, and map it.
+    def spill_state(self, spill: "Spill") -> bool:
+        """Move the state rows of a long run (one per second over weeks) to a mapped file; return whether it is long.
 
         Raises:
             OSError: If the file cannot be written.
         """
         state = self.state
-        if len(state) > LONG:
-            self.__dict__["state"] = spill.kept(state.reshape(-1)).reshape(state.shape)
+        if len(state) <= LONG:
+            return False
+        self.__dict__["state"] = spill.kept(state.reshape(-1)).reshape(state.shape)
+        return True
 
     def order_pieces(self, most: int = 1 << 14) -> "Iterator[Table]":
         """Yield the rows of orders in at least one piece of at most *most*; a log is not converted to one table."""

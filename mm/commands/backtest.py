@@ -102,8 +102,10 @@ def play(
 
 def played(whole: "Backtest", run: Run, step: Callable[[int], None]) -> "Result":
     """Return the main backtest; many state rows are moved to a temporary file of the run."""
+    from mm.tape.columns import return_freed
     from mm.tape.spill import Spill
 
     result = whole.play_base(step)
-    result.journal.spill_state(Spill(run.partial))
+    if result.journal.spill_state(Spill(run.partial)):
+        return_freed()  # the columns of summary and page take as much
     return result

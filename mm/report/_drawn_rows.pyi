@@ -8,6 +8,20 @@ from numpy.typing import NDArray
 def whole_units(values: NDArray[np.float64], unit: float) -> tuple[NDArray[np.int64], float]:
     """Return *values* as whole *units* above their minimum, plus one, with 0 for NaN; and the minimum, or 0."""
 
+def mark_changes(
+    state: NDArray[np.int64], still_us: int, drawn: NDArray[np.uint8], apart_us: NDArray[np.int32]
+) -> None:
+    """Mark consecutive state rows that a page draws: at each change, before and after it, and one per *still_us*.
+
+    A time between two rows above *still_us* counts as a change, so that both ends of a pause are drawn.
+
+    Args:
+        state: Rows with the columns ``STATE_COLUMNS``, of which inventory, cash, fees and mid are compared.
+        still_us: Time of which one row is drawn if nothing changes.
+        drawn: Set to 1 for the rows to draw; other rows are not set.
+        apart_us: Set to the times between rows, at most the greatest of the type.
+    """
+
 def ranks_near(
     us: NDArray[np.int64], near: NDArray[np.int64], spans_us: NDArray[np.int64]
 ) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:

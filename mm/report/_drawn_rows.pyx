@@ -2,7 +2,7 @@
 """Single passes over the rows of a chart, where numpy would need many: few of a million prints per day are drawn."""
 
 from libc.math cimport INFINITY, ceil, fabs, floor, fma, isnan, rint
-from libc.stdint cimport INT64_MAX, INT64_MIN, int8_t, int32_t, int64_t, uint8_t, uint32_t
+from libc.stdint cimport INT32_MAX, INT64_MAX, INT64_MIN, int8_t, int32_t, int64_t, uint8_t, uint32_t
 from libc.stdlib cimport llabs
 from libc.string cimport memcpy
 
@@ -71,6 +71,32 @@ cdef void span_of(const double[::1] values, double* least, double* greatest) noe
     for k in range(1, LANES):
         low[0], high[0] = min(low[0], low[k]), max(high[0], high[k])
     least[0], greatest[0] = (low[0], high[0]) if low[0] <= high[0] else (0.0, 0.0)
+
+
+def mark_changes(
+    const int64_t[:, ::1] state, still_us: int, uint8_t[::1] drawn, int32_t[::1] apart_us
+) -> None:
+    """Mark consecutive state rows that a page draws: at each change, before and after it, and one per *still_us*.
+
+    A time between two rows above *still_us* counts as a change, so that both ends of a pause are drawn.
+
+    Args:
+        state: Rows with the columns ``STATE_COLUMNS``, of which inventory, cash, fees and mid are compared.
+        still_us: Time of which one row is drawn if nothing changes.
+        drawn: Set to 1 for the rows to draw; other rows are not set.
+        apart_us: Set to the times between rows, at most the greatest of the type.
+    """
+    cdef int64_t step = still_us, i, k, apart
+    cdef bint changed
+    with nogil:
+        for i in range(1, state.shape[0]):
+            apart = state[i, 0] - state[i - 1, 0]
+            apart_us[i - 1] = <int32_t> min(apart, INT32_MAX)
+            changed = apart > step
+            for k in range(1, 5):
+                changed |= state[i, k] != state[i - 1, k]
+            drawn[i - 1] |= changed
+            drawn[i] |= changed or state[i, 0] // step != state[i - 1, 0] // step
 
 
 def ranks_near(

@@ -1,7 +1,7 @@
 """Columns for the charts of a page, from a finished backtest or from the files of its folder."""
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,8 +15,8 @@ from mm.backtest.orders_file import read_orders
 from mm.clock import US_PER_S
 from mm.dataclass import dataclass
 from mm.instrument import E8
-from mm.report._drawn_rows import pick_prints
-from mm.tape.columns import MANY_EVENTS, TRADE, fresh, gathered, release
+from mm.report._drawn_rows import mark_changes, pick_prints
+from mm.tape.columns import MANY_EVENTS, TRADE, fresh, gathered, in_pieces, release
 from mm.tape.frames import floats
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from mm.backtest.fills.intensity_piece import IntensityPiece
-    from mm.backtest.journal import Journal
+    from mm.backtest.journal import Journal, Table
     from mm.backtest.result import Result
     from mm.tape.tape import Tape
 
@@ -164,7 +164,7 @@ def columns_of(result: "Result") -> RunColumns:
     """Return the columns of a finished backtest."""
     terms, state = result.terms, result.journal.state
     us, mid2 = result.journal.mids.T
-    rows = None if len(state) <= ALL_DRAWN else drawn_rows(state[:, 0], state[:, 1:5].T)
+    rows, usual = (None, None) if len(state) <= ALL_DRAWN else drawn_rows(state)
     return RunColumns(
         fills=result.fill_columns(),
         state=result.account_columns(DRAWN, rows),
@@ -175,20 +175,22 @@ def columns_of(result: "Result") -> RunColumns:
         refused=_refused_of(result),
         rates=() if terms.intensity is None else terms.intensity.rows(),
         market=market_of(result.tapes) if result.tapes else None,
-        usual_us=None if rows is None else usual_us(state[:, 0]),
+        usual_us=usual,
     )
 
 
-def drawn_rows(us: "Instants", columns: Iterable["Instants"]) -> "NDArray[np.intp]":
-    """Return the rows at which one of *columns* changes, the row before each, and one per five seconds of the others.
+def drawn_rows(state: "Table") -> tuple["NDArray[np.intp]", float]:
+    """Return the state rows to draw: those of a change, the row before each, and one per five seconds of the others.
 
-    Nights between days then look the same as without thinning: both ends of a pause are kept, and none is added.
+    Also return the median µs between two of all rows. Nights between days then look the same as without thinning: both
+    ends of a pause are kept, and none is added.
     """
-    changed = np.ones(len(us) + 1, bool)
-    changed[1:-1] = np.diff(us) > STILL_US
-    for column in columns:
-        changed[1:-1] |= column[1:] != column[:-1]
-    return np.flatnonzero(changed[:-1] | changed[1:] | (np.diff(us // STILL_US, prepend=-1) > 0))
+    drawn, apart_us = np.zeros(len(state), np.bool_), np.empty(max(len(state) - 1, 0), np.int32)
+    drawn[[0, -1]] = True
+    for begin, piece in in_pieces(state, 1):
+        end = begin + len(piece)
+        mark_changes(piece, STILL_US, drawn[begin:end].view(np.uint8), apart_us[begin : end - 1])
+    return np.flatnonzero(drawn), median(apart_us) if len(apart_us) else 0.0
 
 
 def market_of(tapes: Sequence["Tape"]) -> MarketColumns:

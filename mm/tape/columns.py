@@ -1,5 +1,6 @@
 """The parts of a tape: its facts, the names and types of its columns, and the pages of mapped columns."""
 
+import math
 import mmap
 import os
 import sys
@@ -46,7 +47,7 @@ MANY_EVENTS = 1 << 21
 _LARGE = 1 << 20
 _KEPT, _MAPPED = 1 << 28, 1 << 25  # freed memory to keep; size from which blocks are returned at once
 PIECE = 1 << 20
-"""Number of items of a mapped column that are read before their pages are released."""
+"""Number of values of a mapped column or table that are read before their pages are released."""
 
 
 class EventName(NamedTuple):
@@ -201,17 +202,18 @@ def release(column: Column) -> None:
 def in_pieces(column: Column, more: int = 0) -> Iterator[tuple[int, Column]]:
     """Yield the position and the items of each piece of a column, and release a piece before the next one.
 
-    A piece includes the first *more* items of the next one.
+    The items of a table are its rows. A piece includes the first *more* items of the next one.
     """
-    for begin in range(0, len(column), PIECE):
-        piece = column[begin : begin + PIECE + more]
+    most = max(PIECE // math.prod(column.shape[1:]), 1)
+    for begin in range(0, len(column), most):
+        piece = column[begin : begin + most + more]
         yield begin, piece
         release(piece)
 
 
 def gathered(column: Column, places: Ints) -> Column:
-    """Return the items at *places*, which are ascending; the pages between them are released."""
-    found = np.empty(len(places), column.dtype)
+    """Return the items of a column or table at *places*, which are ascending; the pages between them are released."""
+    found = np.empty((len(places), *column.shape[1:]), column.dtype)
     for begin, piece in in_pieces(column):
         first, stop = np.searchsorted(places, (begin, begin + len(piece)))
         found[first:stop] = piece[places[first:stop] - begin]

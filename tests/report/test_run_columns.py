@@ -13,6 +13,7 @@ from journals import START_US, Scribe, scribes, seeded
 from mm.report import run_columns
 from mm.report.backtest import page, write_run
 from mm.report.run_columns import RunColumns, columns_of, equity_curve, market_of, pauses, read_columns
+from mm.tape import columns
 from pages import read
 
 
@@ -133,11 +134,35 @@ def test_long_run_is_drawn_without_unchanged_rows(scribe):
 def test_drawn_rows_keep_one_in_five_seconds_and_both_ends_of_a_change():
     """A minute without a row stays a pause, and hours without a change do not become pauses."""
     us = np.append(np.arange(0, 3_600), np.arange(4_000, 4_100)) * 1_000_000
-    value = np.where(us < 1_003_000_000, 1, 2)
-    rows = run_columns.drawn_rows(us, [value])
+    state = np.zeros((len(us), 6), np.int64)
+    state[:, 0], state[:, 3] = us, np.where(us < 1_003_000_000, 1, 2)
+    rows, usual = run_columns.drawn_rows(state)
+    assert usual == 1_000_000
     assert {1_002, 1_003} <= set(rows.tolist())
     assert len(rows) == pytest.approx(len(us) / 5, abs=5)
     assert us[rows][pauses(us[rows])].tolist() == us[pauses(us)].tolist() == [4_000_000_000]
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_drawn_rows_equal_those_of_plain_comparisons(seed, monkeypatch):
+    """Read whole or in pieces; the count of open orders is not drawn, and a time above 35 minutes counts as that."""
+    random = np.random.default_rng(seed)
+    count = int(random.integers(1, 60))
+    state = random.integers(0, 2, (count, 6)) * (random.random((count, 1)) < 0.3)
+    state[:, 0] = 7 + np.cumsum(
+        random.choice([0, 1_000_000, 1_700_000, 5_000_001, 2**40], count, p=[0.1, 0.4, 0.3, 0.1, 0.1])
+    )
+    us, *drawn, _ = state.T.tolist()
+    keep = {0, count - 1}
+    for i in range(1, count):
+        if us[i] - us[i - 1] > 5_000_000 or any(column[i] != column[i - 1] for column in drawn):
+            keep |= {i - 1, i}
+        if us[i] // 5_000_000 != us[i - 1] // 5_000_000:
+            keep.add(i)
+    monkeypatch.setattr(columns, "PIECE", int(random.choice([6, 30, 1 << 20])))
+    rows, usual = run_columns.drawn_rows(state)
+    assert rows.tolist() == sorted(keep)
+    assert usual == (np.median(np.minimum(np.diff(us), 2**31 - 1)) if count > 1 else 0)
 
 
 @pytest.mark.parametrize("block", range(4))

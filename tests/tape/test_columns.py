@@ -65,6 +65,9 @@ def test_column_is_read_without_being_whole_in_memory(column, monkeypatch):
     most = max(resident(column) for _, piece in in_pieces(column) if piece.sum())
     assert most <= column.nbytes // 4  # the system also maps some pages around a requested one
     assert gathered(column, np.arange(0, ITEMS, 100)).tolist() == list(range(0, ITEMS, 100))
+    table, rows = column.reshape(-1, 8), np.arange(0, ITEMS // 8, 1_000)
+    assert gathered(table, rows)[:, 3].tolist() == (8 * rows + 3).tolist()
+    assert [len(piece) for _, piece in in_pieces(table[:10_000], 1)] == [4_097, 4_097, 1_808]
     assert resident(column) <= column.nbytes // 4
 
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 WHOLE: int  # mask of 64 bits
 
 def columns(
-    state: NDArray[np.int64], half_tl: int, fee: int, initial_cash_e8: int
+    table: NDArray[np.int64], half_tl: int, fee: int, initial_cash_e8: int
 ) -> tuple[
     NDArray[np.int64],
     NDArray[np.int64],
@@ -23,7 +23,9 @@ def columns(
     NDArray[np.int64],
     tuple[int, int, int, int],
 ]:
-    """Return instant, inventory in lots, mark, validity of the book and equity of each state row; and magnitudes.
+    """Return instant, inventory in lots, mark, validity of the book and equity of each row of a state *table*.
+
+    Also return magnitudes. Mapped rows are released piece by piece.
 
     A mark is bid + ask in ticks; if the book is invalid, the mark of the last row before (else after) with a valid one.
     Equity is cash plus inventory at the mark, in the units of a ledger. Magnitudes are the greatest absolute cash in

@@ -40,6 +40,21 @@ def test_columns_and_equity_equal_those_of_each_row(seed):
     assert equity.tolist() == expected
 
 
+def test_rows_are_released_in_pieces(monkeypatch):
+    """A mark is carried from one piece to the next, and back over several pieces before the first."""
+    rows = 300_000
+    state = np.zeros((rows, 6), np.int64)
+    state[:, 0] = np.arange(rows)
+    state[140_000, 4], state[200_000, 4] = 7, -9
+    released = []
+    monkeypatch.setattr(_money, "release", lambda piece: released.append(len(piece)))
+    _, _, marks2, valid, _, _ = _money.columns(state, 3, 7, 0)
+    assert marks2.tolist() == [7] * 200_000 + [-9] * 100_000
+    assert np.flatnonzero(valid).tolist() == [140_000]
+    assert sum(released) == rows
+    assert max(released) < rows / 4
+
+
 @pytest.mark.parametrize("length", LENGTHS)
 def test_held_sums_equal_numpy_bit_for_bit(length):
     """A summary does not depend on the implementation or the machine."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from mm.backtest.risk import LIMITS, STOPPING, WITHHOLDING
 from mm.dataclass import dataclass, field
-from mm.tape.columns import release
+from mm.tape.columns import gathered, release
 
 if TYPE_CHECKING:
     import numpy as np
@@ -169,6 +169,10 @@ class Journal:
             piece = state[first : first + most]
             yield piece
             release(piece)
+
+    def state_at(self, rows: "NDArray[np.intp]") -> "Table":
+        """Return the state rows *rows*, which are ascending; mapped pages between them are released."""
+        return gathered(self.state, rows)
 
     def order_log(self) -> "OrderLog | None":
         """Return the engine's log of orders; None if there is only their table."""

@@ -21,7 +21,6 @@ from mm.code_identity import HashedFile
 from mm.dataclass import dataclass, field
 from mm.instrument import decimal_text
 from mm.notebook import Picture, Shown, picture_of
-from mm.tape.columns import gathered
 from mm.tape.frames import floats
 
 if TYPE_CHECKING:
@@ -194,7 +193,7 @@ class Result(Shown):
 
         Only *rows*, if given: these must include the first and the last row of each stretch of constant mid.
         """
-        state = self.journal.state if rows is None else gathered(self.journal.state, rows)
+        state = self.journal.state if rows is None else self.journal.state_at(rows)
         account = ledger(state, self.terms.instrument, self.terms.initial_cash_e8)
         return {"recv_us": account.us, **frames.account_columns(account, state[:, 4], self.terms, names)}
 

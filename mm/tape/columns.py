@@ -1,6 +1,5 @@
 """The parts of a tape: its facts, the names and types of its columns, and the pages of mapped columns."""
 
-import math
 import mmap
 import os
 import sys
@@ -204,7 +203,7 @@ def in_pieces(column: Column, more: int = 0) -> Iterator[tuple[int, Column]]:
 
     The items of a table are its rows. A piece includes the first *more* items of the next one.
     """
-    most = max(PIECE // math.prod(column.shape[1:]), 1)
+    most = max(PIECE * len(column) // max(column.size, 1), 1)
     for begin in range(0, len(column), most):
         piece = column[begin : begin + most + more]
         yield begin, piece

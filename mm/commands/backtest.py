@@ -102,10 +102,8 @@ def play(
 
 def played(whole: "Backtest", run: Run, step: Callable[[int], None]) -> "Result":
     """Return the main backtest; many state rows are moved to a temporary file of the run."""
-    from mm.tape.columns import return_freed
     from mm.tape.spill import Spill
 
     result = whole.play_base(step)
-    if result.journal.spill_state(Spill(run.partial)):
-        return_freed()  # the columns of summary and page take as much
+    result.journal.spill_state(Spill(run.partial))
     return result

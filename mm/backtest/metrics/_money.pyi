@@ -65,6 +65,9 @@ def split_sums(
         and fee.
     """
 
+def first_in_first_out(fills: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return buys and sells matched first in, first out, int64[3, pairs]: row of the buy, row of the sell, lots."""
+
 def matched_sums(
     fills: NDArray[np.int64], buy: NDArray[np.int64], sell: NDArray[np.int64], lots: NDArray[np.int64]
 ) -> tuple[int, int, int]:

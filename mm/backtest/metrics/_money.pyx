@@ -204,6 +204,35 @@ def split_sums(
     return (<int64_t> spread, <int64_t> moved, <int64_t> fees), (marks, prices, most, lots, fee)
 
 
+def first_in_first_out(const int64_t[:, :] fills) -> NDArray[np.int64]:
+    """Return buys and sells matched first in, first out, int64[3, pairs]: row of the buy, row of the sell, lots."""
+    pairs = np.empty((3, fills.shape[0]), np.int64)
+    cdef int64_t[:, ::1] found = pairs, side = np.empty((2, fills.shape[0] + 1), np.int64)  # rows of buys and of sells
+    cdef int64_t i, lots, buy = 0, sell = 0, buys = 0, sells = 0, bought = 0, sold = 0, count = 0
+    with nogil:
+        for i in range(fills.shape[0]):  # written to both; a counter advances only for its side (no branch)
+            side[0, buys] = side[1, sells] = i
+            buys += (fills[i, 2] > 0) & (fills[i, 4] != 0)
+            sells += (fills[i, 2] < 0) & (fills[i, 4] != 0)
+        while True:
+            if bought == 0:
+                if buy == buys:
+                    break
+                bought = fills[side[0, buy], 4]
+                buy += 1
+            if sold == 0:
+                if sell == sells:
+                    break
+                sold = fills[side[1, sell], 4]
+                sell += 1
+            lots = min(bought, sold)
+            found[0, count], found[1, count], found[2, count] = side[0, buy - 1], side[1, sell - 1], lots
+            bought -= lots
+            sold -= lots
+            count += 1
+    return pairs[:, :count]
+
+
 def matched_sums(
     const int64_t[:, ::1] fills, const int64_t[::1] buy, const int64_t[::1] sell, const int64_t[::1] lots
 ) -> tuple[int, int, int]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mm.backtest.metrics._passes import around
+from mm.backtest.metrics._statistics import around
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mm.backtest.metrics._passes import slow_variance
+from mm.backtest.metrics._statistics import slow_variance
 from mm.backtest.metrics.arithmetic import NORMAL, Ends, mean_interval, student_quantile
 from mm.clock import US_PER_S
 

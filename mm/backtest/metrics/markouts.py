@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mm.backtest.metrics._passes import EARNED, group_sums, moves_after
+from mm.backtest.metrics._markouts import EARNED, group_sums, moves_after
 from mm.backtest.metrics.long_run import BLOCK_US
 from mm.clock import US_PER_S
 from mm.dataclass import dataclass

@@ -15,7 +15,7 @@ from mm.backtest.metrics._order_lives import (
     rested,
     waits,
 )
-from mm.backtest.metrics._passes import spread
+from mm.backtest.metrics._statistics import spread
 from mm.backtest.metrics.arithmetic import Ends, between, changes, poisson_mid_p, ranks_of, ratio_interval
 from mm.backtest.metrics.long_run import BLOCK_US, fill_intervals, stretch_intervals
 from mm.backtest.metrics.market_paths import MarketPaths

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mm.backtest.metrics._passes import half_sharpes, missed
+from mm.backtest.metrics._statistics import half_sharpes, missed
 from mm.errors import MMError
 
 if TYPE_CHECKING:

@@ -10,14 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mm.backtest.metrics._money import columns, matched_sums, round_trips, rows_every, split_sums
-from mm.backtest.metrics._passes import first_in_first_out
+from mm.backtest.metrics._money import columns, first_in_first_out, matched_sums, round_trips, rows_every, split_sums
 from mm.backtest.metrics.arithmetic import median
 from mm.clock import US_PER_S
 from mm.dataclass import dataclass
 from mm.errors import MMError
 from mm.instrument import E8
-from mm.tape.columns import release
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -89,7 +87,6 @@ def ledger(state: "Table", instrument: "Instrument", initial_cash_e8: int) -> Ac
     if half_tl * (2 * most_cash + most_held * highest) + fee * (abs(initial_cash_e8) + most_fees) >= SAFE:
         cash_tl, fees_e8 = state[:, 2].astype(object), state[:, 3].astype(object)
         units = half_tl * (2 * cash_tl + inventory.astype(object) * marks2) + fee * (initial_cash_e8 - fees_e8)
-    release(state)
     return AccountSeries(us, inventory, marks2, valid, units, half_tl, fee, 10**17 // common)
 
 

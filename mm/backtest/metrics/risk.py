@@ -13,7 +13,7 @@ import numpy as np
 
 from mm.backtest.metrics import arithmetic
 from mm.backtest.metrics._money import falls, held_sums
-from mm.backtest.metrics._passes import add_spectra, draw_ratios, half_lag, lagged, on_grid
+from mm.backtest.metrics._statistics import add_spectra, draw_ratios, half_lag, lagged, on_grid
 from mm.backtest.metrics.arithmetic import dot, median, quantiles
 from mm.backtest.metrics.overfitting import probabilistic_sharpe
 from mm.backtest.metrics.pnl import PERIOD_US, periods

@@ -7,7 +7,7 @@ import pytest
 from scipy.special import gammaincinv
 from scipy.stats import t as student
 
-from mm.backtest.metrics._passes import slow_variance
+from mm.backtest.metrics._statistics import slow_variance
 from mm.backtest.metrics.long_run import cosines, count_interval, fill_intervals, long_run_error, stretch_intervals
 
 DAY = 168  # blocks of five minutes, 14 h

@@ -1,5 +1,6 @@
 """The passes over state rows and fills against plain loops over the same numbers; sums against numpy."""
 
+from collections import deque
 from fractions import Fraction
 from itertools import pairwise
 
@@ -7,7 +8,7 @@ import numpy as np
 import pytest
 
 from mm.backtest.metrics import _money
-from mm.backtest.metrics._passes import first_in_first_out
+from mm.backtest.metrics._money import first_in_first_out
 
 SEEDS = range(20)
 LENGTHS = (1, 2, 3, 8, 9, 10, 17, 128, 129, 130, 137, 200, 1_000, 4_097, 30_001)
@@ -145,3 +146,19 @@ def test_rows_every_returns_the_last_row_at_or_before_each_step(seed):
         assert _money.rows_every(us, step).tolist() == expected.tolist()
         column = np.stack([us, us], axis=1)[:, 0]  # a strided column of a table, as in a page
         assert _money.rows_every(column, step).tolist() == expected.tolist()
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_lots_are_matched_first_in_first_out(seed):
+    """Two queues, whose heads are matched while both have lots."""
+    fills = random_fills(np.random.default_rng(seed), 40)
+    queues, pairs = (deque(), deque()), []
+    for row, (side, lots) in enumerate(fills[:, [2, 4]].tolist()):
+        queues[side < 0].extend([row] * lots)
+    while all(queues):
+        pair = (queues[0].popleft(), queues[1].popleft())
+        if pairs and pairs[-1][:2] == pair:
+            pairs[-1] = (*pair, pairs[-1][2] + 1)
+        else:
+            pairs.append((*pair, 1))
+    assert list(zip(*first_in_first_out(fills).tolist(), strict=True)) == pairs

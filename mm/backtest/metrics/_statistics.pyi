@@ -1,55 +1,9 @@
-# Generated from mm/backtest/metrics/_passes.pyx by `make stubs`; edit that file instead.
+# Generated from mm/backtest/metrics/_statistics.pyx by `make stubs`; edit that file instead.
 
-"""Single-pass kernels over fills, marks or draws for the summary of a run; numpy would need many passes."""
+"""Statistics in single passes, where numpy would need many: autocovariance, ranks, exact sums, resampled ratios."""
 
 import numpy as np
 from numpy.typing import NDArray
-
-EARNED: int  # instead of a horizon: half-spread captured relative to the mid at the fill
-
-def mid2_at(mids: NDArray[np.int64], us: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return the ``mid2_ticks`` of *mids* (a row for each change) in force at each instant; 0 before the first row.
-
-    Each search begins at the previous result: *us* should be ascending, or nearly so.
-    """
-
-def moves_after(
-    fills: NDArray[np.int64], mids: NDArray[np.int64], horizon_us: int, last_us: int
-) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-    """Return the change of bid + ask over *horizon_us* after each fill, 0 if unknown, and whether it is known.
-
-    It is unknown if the data end first, at *last_us*, or the book is not valid at either instant.
-    """
-
-def group_sums(
-    fills: NDArray[np.int64],
-    mids: NDArray[np.int64],
-    horizons_us: NDArray[np.int64],
-    bands: NDArray[np.int64],
-    block_us: int,
-    last_us: int,
-) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Return sums over the fills with a known move, by horizon and by group, in one pass.
-
-    The groups: all, buys, sells, fills that add to the inventory or open one, fills that unwind it, and for each of
-    *bands* those at this distance from the mid or more, and less than the next one.
-
-    Args:
-        fills: The table of a journal.
-        mids: Its path of the mid.
-        horizons_us: Time from a fill to the end of its move; ``EARNED`` for the half-spread captured at the fill.
-        bands: Ascending distances, in half ticks.
-        block_us: Length of a block; the first one is that of the earliest fill.
-        last_us: End of the data.
-
-    Returns:
-        Fills, int64[horizons, groups]; and float64[5, horizons, groups]: lots; lots times half ticks in our favour;
-        lots times the half ticks captured relative to the mid; blocks with a fill; and the sum over blocks of the
-        squared deviation of lots times half ticks from lots times the mean. Whole sums are exact below 2^53.
-    """
-
-def first_in_first_out(fills: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return buys and sells matched first in, first out, int64[3, pairs]: row of the buy, row of the sell, lots."""
 
 def on_grid(us: NDArray[np.int64], values: NDArray[np.int64], step_us: int) -> NDArray[np.float64]:
     """Return *values* sampled every *step_us* from the first instant to the last; at least one is required."""

@@ -19,7 +19,7 @@ from mm.backtest._order_manager cimport (
 )
 from mm.backtest._own_orders cimport OpenOrders, OwnOrders
 from mm.backtest._paper_venue cimport (
-    ALWAYS, PaperVenue, find_last_print, hits, is_plain, leap, matters, move, move_reaches, nearest, show_levels,
+    ALWAYS, PaperVenue, find_last_print, hits, is_plain, matters, move, move_past, move_reaches, nearest, show_levels,
     take_columns, take_fed, take_moves, take_rows, take_tops, unreached,
 )
 from mm.backtest._records cimport Table, handed, handed_log
@@ -437,21 +437,21 @@ cdef class Engine:
         cdef OpenOrders* open = &venue.orders.open
         cdef int64_t position = venue.next_event, begin = position, events = venue.events, due_us, behind_us = 0, us
         cdef bint plain = is_plain(venue)
-        cdef bint leaps = not venue.filters.percent  # their mean price needs every print
+        cdef bint skips = not venue.filters.percent  # their mean price needs every print
         cdef bint lags = self.lags  # then requotes depend on receive times
         cdef int32_t sell = nearest(venue, 0), buy = nearest(venue, 1)
         due_us = self.next_due(venue, manager, open)
         while True:
             if until_us < due_us:
                 due_us = until_us + 1
-            if leaps and unreached(venue, sell, buy):
+            if skips and unreached(venue, sell, buy):
                 us = venue.move_us[venue.next_move]
                 if us < due_us:
                     position = venue.move_event[venue.next_move]
                     if plain and not move_reaches(venue, open):
                         pass_requotes(manager, us)
                         venue.now_us = us
-                        leap(venue, us)
+                        move_past(venue, us)
                         position += 1
                         if not lags:
                             look_at_best(manager, open, &venue.touch, us)

@@ -48,7 +48,7 @@ cdef class OrderManager:
     cdef Decision made
     # orders
     cdef int64_t last_id
-    cdef bint by_hand                   # whether the current order is from `place`
+    cdef bint manual                   # whether the current order is from `place`
     # risk
     cdef readonly Guard guard
     cdef bint guarded                   # whether there are limits, or `pull` was ever called

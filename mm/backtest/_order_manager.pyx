@@ -343,7 +343,7 @@ cdef class OrderManager:
             ladder.levels[i].stands = False
         for i in range(self.orders.open.count):
             order = &self.orders.open.orders[i]
-            if order.side != side or order.cancel_req_us != NEVER or order.by_hand:
+            if order.side != side or order.cancel_req_us != NEVER or order.manual:
                 continue
             level = level_at(ladder, side, order.ticks)
             if level is NULL or level.stands or order.kind != kind:
@@ -472,7 +472,7 @@ cdef class OrderManager:
         reason = COVERED if kind == LIMIT_MAKER and surely_sized(self, order) else self.size_fault(order)
         if reason == COVERED:
             reason = covered(self.venue, order, False)
-        if reason == COVERED and not self.by_hand and refused_again(&self.orders.refused[slot_of(side)], order):
+        if reason == COVERED and not self.manual and refused_again(&self.orders.refused[slot_of(side)], order):
             reason = PRICE_REJECTED
         if reason == COVERED:
             reason = order_count_reason(&self.orders.order_count, us)
@@ -488,7 +488,7 @@ cdef class OrderManager:
         order_count_sent(&self.orders.order_count)
         self.last_id += 1
         order.id = self.last_id
-        order.by_hand = self.by_hand
+        order.manual = self.manual
         self.venue.send(order)
         record_order(&self.orders.records, order, us, PLACE, COVERED)
         orders_add(&self.orders.open, order)
@@ -530,19 +530,19 @@ cdef class OrderManager:
         for i in range(self.orders.open.count):
             if self.orders.open.orders[i].cancel_req_us != NEVER:
                 continue
-            if limit <= KILLED or not self.orders.open.orders[i].by_hand:
+            if limit <= KILLED or not self.orders.open.orders[i].manual:
                 self.request_cancel(i, us, ASKED + limit)
         return 0
 
     def pull(self, reason: str) -> None:
         """Cancel the quotes now, and send none until `resume`; *reason* is kept as ``pulled_for``."""
-        self.guarded = self.guard.by_hand = self.orders.open.changed = True
+        self.guarded = self.guard.pulled = self.orders.open.changed = True
         self.pulled_for = reason
         self.withdraw(self.venue.now_us, self.guard.halted())
 
     def resume(self) -> None:
         """End a `pull`: quotes resume at the next requote, unless a limit stops them."""
-        self.guard.by_hand, self.pulled_for = False, None
+        self.guard.pulled, self.pulled_for = False, None
         self.orders.open.changed = True
 
     def kill(self, reason: str) -> None:
@@ -596,10 +596,10 @@ cdef class OrderManager:
 
     def place(self, int64_t side, int64_t ticks, int64_t lots, int64_t kind) -> int:
         """Send an order now, in addition to those of the quote model; return its id, 0 if a SKIP row was written."""
-        self.by_hand = self.orders.open.changed = True
+        self.manual = self.orders.open.changed = True
         ticks = 0 if kind == MARKET else on_step(ticks, side, self.step_ticks)
         reason = self.send(self.venue.now_us, side, 0, ticks, lots, kind, COVERED)
-        self.by_hand = False
+        self.manual = False
         return self.last_id if reason == COVERED else 0
 
     def cancel(self, int64_t order_id) -> bool:

@@ -88,7 +88,7 @@ cdef inline void orders_free(OpenOrders* open) noexcept nogil:
 
 cdef inline void new_order(Order* order, int64_t us, int64_t side, int64_t ticks, int64_t lots, int64_t kind) noexcept nogil:
     """Initialise an order that is about to be sent."""
-    order.id = order.by_hand = order.level = 0
+    order.id = order.manual = order.level = 0
     order.side, order.ticks, order.lots, order.placed_lots, order.kind = side, ticks, lots, lots, kind
     order.status = SENT
     order.sent_us = us
@@ -232,7 +232,7 @@ cdef inline int64_t orders_current(const OpenOrders* open, int64_t side) noexcep
     """Return the index of the quote model's newest order of a side without a cancel request, or -1."""
     cdef int64_t i = open.count - 1
     while i >= 0 and (
-        open.orders[i].side != side or open.orders[i].cancel_req_us != NEVER or open.orders[i].by_hand
+        open.orders[i].side != side or open.orders[i].cancel_req_us != NEVER or open.orders[i].manual
     ):
         i -= 1
     return i
@@ -245,7 +245,7 @@ cdef inline int64_t orders_current_at(const OpenOrders* open, int64_t side, int6
         open.orders[i].side != side
         or open.orders[i].level != level
         or open.orders[i].cancel_req_us != NEVER
-        or open.orders[i].by_hand
+        or open.orders[i].manual
     ):
         i -= 1
     return i

@@ -48,7 +48,7 @@ cdef class OwnOrders:
         order.status = REJECTED
         self.slowest_ack_us = max(self.slowest_ack_us, us - order.sent_us)
         record_order(&self.records, order, us, REJECT, reason)
-        if not order.by_hand:
+        if not order.manual:
             if reason == WOULD_CROSS or reason == PRICE_OUT_OF_BAND:
                 refused_note(&self.refused[slot_of(order.side)], order, reason)
             follow(self, us)

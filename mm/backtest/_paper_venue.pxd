@@ -337,7 +337,7 @@ cdef inline int move(PaperVenue venue, int64_t us) except -1 nogil:
     return note_mid(venue, us)
 
 
-cdef inline int leap(PaperVenue venue, int64_t us) except -1 nogil:
+cdef inline int move_past(PaperVenue venue, int64_t us) except -1 nogil:
     """Move the best prices past skipped events, and prefetch those after the next move, which may be needed."""
     cdef int64_t event
     if venue.next_move + 2 < venue.moves:

@@ -62,7 +62,7 @@ cdef class Guard:
     cdef int64_t sent_first
     cdef int64_t day_ends_us, healthy_us, killed_us
     cdef int pull, killed                       # the limit that pulled the quotes, or killed; 0 is none
-    cdef bint by_hand                           # whether quotes are pulled from outside
+    cdef bint pulled                            # whether quotes are pulled from outside
     cdef int64_t pulling                        # bits of the limits of this pull
     cdef int64_t breaking[2]                    # bits of the limits in this requote; sells, buys
     cdef int64_t before[2]                      # the same in the requote before

@@ -150,7 +150,7 @@ cdef class Guard:
         """Return the limit that stops all quotes now, or 0."""
         if self.killed:
             return self.killed
-        return PULLED if self.by_hand else self.pull
+        return PULLED if self.pulled else self.pull
 
     cdef int observe(self, int64_t us, const Touch* known) except -1 nogil:
         """Update `now` to this instant, if there is a mid."""

@@ -90,7 +90,7 @@ class CleanDiffs(Arrivals):
         last_id: The last update id in the book.
         until_id: Messages that reach this id are not taken.
         total_us, last_us: As in `ValidTime`: the time with a valid book, and its end.
-        seen_us, leap_from_us, leap_to_us: As in `ClockLeaps`: the last row, and the widest step between two.
+        seen_us, jump_from_us, jump_to_us: As in `ClockJumps`: the last row, and the widest step between two.
         low_e8, high_e8: The lowest best bid and the highest best ask.
         starved: Whether the last `take` stopped because no line of the frames was loaded.
     """
@@ -100,8 +100,8 @@ class CleanDiffs(Arrivals):
     total_us: int
     last_us: int
     seen_us: int
-    leap_from_us: int
-    leap_to_us: int
+    jump_from_us: int
+    jump_to_us: int
     low_e8: int
     high_e8: int
     @property

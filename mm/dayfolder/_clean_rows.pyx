@@ -300,12 +300,12 @@ cdef class CleanDiffs(Arrivals):
         last_id: The last update id in the book.
         until_id: Messages that reach this id are not taken.
         total_us, last_us: As in `ValidTime`: the time with a valid book, and its end.
-        seen_us, leap_from_us, leap_to_us: As in `ClockLeaps`: the last row, and the widest step between two.
+        seen_us, jump_from_us, jump_to_us: As in `ClockJumps`: the last row, and the widest step between two.
         low_e8, high_e8: The lowest best bid and the highest best ask.
         starved: Whether the last `take` stopped because no line of the frames was loaded.
     """
 
-    cdef public int64_t last_id, until_id, total_us, last_us, seen_us, leap_from_us, leap_to_us, low_e8, high_e8
+    cdef public int64_t last_id, until_id, total_us, last_us, seen_us, jump_from_us, jump_to_us, low_e8, high_e8
     cdef readonly bint starved
     cdef int64_t bid_edge, ask_edge
     cdef Py_ssize_t top_n
@@ -421,8 +421,8 @@ cdef class CleanDiffs(Arrivals):
 
     cdef void mark(self, int64_t us) noexcept nogil:
         """Do the same as `ValidTime.mark` for a book that was valid before."""
-        if self.seen_us and us - self.seen_us > self.leap_to_us - self.leap_from_us:
-            self.leap_from_us, self.leap_to_us = self.seen_us, us
+        if self.seen_us and us - self.seen_us > self.jump_to_us - self.jump_from_us:
+            self.jump_from_us, self.jump_to_us = self.seen_us, us
         self.seen_us = us
         if us > self.last_us:
             self.total_us += us - self.last_us

@@ -111,7 +111,7 @@ class BookAhead:
         while clean is not None and coverage.place and source.begin(clean) and self._frames_begin(book.epoch):
             clean.last_id, clean.until_id = last_id, book.until_id
             clean.low_e8, clean.high_e8 = prices_e8 or (_LAST, -1)
-            clean.total_us, clean.last_us, clean.seen_us, clean.leap_from_us, clean.leap_to_us = coverage.place
+            clean.total_us, clean.last_us, clean.seen_us, clean.jump_from_us, clean.jump_to_us = coverage.place
             edges = dict(book.horizons)
             clean.reach(edges.get(1), edges.get(-1), self._frames.top_n if self._frames else 1)
             allowed = _limits(self._grids, source.order.seqs[-1] + 1, book.before_seq)
@@ -121,7 +121,7 @@ class BookAhead:
             if not clean.count and not source.refilled(at):
                 break
             last_id = int(clean.last_id)
-            coverage.place = clean.total_us, clean.last_us, clean.seen_us, clean.leap_from_us, clean.leap_to_us
+            coverage.place = clean.total_us, clean.last_us, clean.seen_us, clean.jump_from_us, clean.jump_to_us
             source.advance(clean, at)
             if self._frames and clean.count:
                 self._frames.source.advance(self._clean_frames, self._clean_frames.at)

@@ -181,7 +181,7 @@ def cover(folder: DayFolder) -> DayCoverage:
     )
 
 
-class ClockLeaps:
+class ClockJumps:
     """Find the rows between which a wall clock was set forward; the ledger reports the step up to a few rows later."""
 
     def __init__(self) -> None:
@@ -222,16 +222,16 @@ class ValidTime:
     def __init__(self) -> None:
         self.total_us = 0
         self._last_us: int | None = None
-        self._leaps = ClockLeaps()
+        self._jumps = ClockJumps()
 
     def mark(self, us: int) -> None:
         """Mark the book as valid at *us*, and since the last mark if there was one since `stop`."""
         if self._last_us is not None:
-            self._leaps.add(us)
+            self._jumps.add(us)
             self.total_us += max(us - self._last_us, 0)
         else:
-            self._leaps = ClockLeaps()
-            self._leaps.add(us)
+            self._jumps = ClockJumps()
+            self._jumps.add(us)
         self._last_us = max(us, self._last_us or 0)
 
     @property
@@ -240,12 +240,12 @@ class ValidTime:
 
         A kernel continues from there (`check_ahead`).
         """
-        return None if self._last_us is None else (self.total_us, self._last_us, *self._leaps.place)
+        return None if self._last_us is None else (self.total_us, self._last_us, *self._jumps.place)
 
     @place.setter
     def place(self, place: tuple[int, int, int, int, int]) -> None:
         self.total_us, self._last_us = place[:2]
-        self._leaps.place = place[2:]
+        self._jumps.place = place[2:]
 
     def stop(self) -> None:
         """Mark the book as no longer valid."""
@@ -256,7 +256,7 @@ class ValidTime:
         if self._last_us is not None:
             self.mark(step.at.recv_us)
             self._last_us = step.at.recv_us
-        from_us, to_us = self._leaps.found(step)
+        from_us, to_us = self._jumps.found(step)
         self.total_us -= to_us - from_us
 
 
@@ -267,21 +267,21 @@ class _Times:
         self.stretches: list[tuple[int, int]] = []
         self.last_us = 0
         self._from_us: int | None = None
-        self._leaps = ClockLeaps()
+        self._jumps = ClockJumps()
 
     def add(self, us: int) -> None:
         self.last_us = max(self.last_us, us)
-        self._leaps.add(us)
+        self._jumps.add(us)
 
     def stepped(self, step: Event) -> None:
         """Remove the time by which a clock was set forward."""
-        leap = MissingIds(0, 0, *self._leaps.found(step))
-        if leap.from_us < leap.to_us:
+        jump = MissingIds(0, 0, *self._jumps.found(step))
+        if jump.from_us < jump.to_us:
             valid = self._from_us is not None
             self.stop(self.last_us)
-            self.stretches = self.without([leap])
+            self.stretches = self.without([jump])
             if valid:
-                self.start(max(self.last_us, leap.to_us))
+                self.start(max(self.last_us, jump.to_us))
 
     def start(self, us: int) -> None:
         if self._from_us is None:

@@ -16,7 +16,7 @@ from mm.report.drawn_columns import Units, unit_of
 from mm.report.frame import base_asset, card, nothing, quote_asset, wide
 from mm.report.run_columns import EquityCurve, MarketPrints, RunColumns
 from mm.report.svg import HALF, NORMAL_95, TOP, WIDE, Plot, bar, padded, steps
-from mm.report.timeline import Line, Marks, Panel, Stays
+from mm.report.timeline import Line, Marks, Panel, Spans
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -111,7 +111,7 @@ def _price_panel(run: "RunColumns", curve: EquityCurve, marks: Sequence[Marks], 
             lines.append(Line(f"best {name}", f"touch {name}", *_within(curve, market.us, values), tick))
         prints = [_prints_of(market.prints[sign], sign, kind, tick) for _, sign, kind, _ in SIDES]
     quotes = [
-        Stays(f"our {name}", f"quote {name}", resting.us, resting.until_us, resting.price, tick)
+        Spans(f"our {name}", f"quote {name}", resting.us, resting.until_us, resting.price, tick)
         for _, sign, _, name in SIDES
         if len((resting := run.quotes[sign]).us)
     ]

@@ -21,7 +21,7 @@ from mm.report.frame import (
     nothing,
 )
 from mm.report.svg import WIDE, Plot, bar, padded
-from mm.report.timeline import Line, Marks, Panel, Stays, TimelineAxis, places, timeline
+from mm.report.timeline import Line, Marks, Panel, Spans, TimelineAxis, places, timeline
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -80,7 +80,7 @@ def residual_panel(rows: Residuals, part: ChartPart) -> Panel:
     z, delta = rows.standardised[at], rows.delta_ticks[at]
     half = _bar_width(delta) / 2
     bars = [
-        Stays(name, kind, places(delta[rows_of] - half), places(delta[rows_of] + half), z[rows_of], 1e-4, bars=True)
+        Spans(name, kind, places(delta[rows_of] - half), places(delta[rows_of] + half), z[rows_of], 1e-4, bars=True)
         for name, kind, rows_of in (("more than fitted", "buy", z >= 0), ("fewer", "sell", z < 0))
     ]
     ends = places(np.array([0.0, 2.0 * max(1.0, float(delta.max(initial=0.0)))]))

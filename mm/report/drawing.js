@@ -29,9 +29,9 @@ function range(panel) {
     const from = base(panel, line);
     for (let i = Math.max(0, upTo(line.t, a) - 1); line.t[i] <= b; i++) take(line.v[i] - from);
   }
-  for (const stays of panel.stays.filter(shown)) {
-    if (stays.bars) take(0);
-    eachStay(stays, (i) => take(stays.v[i]));
+  for (const spans of panel.spans.filter(shown)) {
+    if (spans.bars) take(0);
+    eachSpan(spans, (i) => take(spans.v[i]));
   }
   for (const marks of panel.marks.filter(shown)) {
     eachMark(marks, (i) => { for (const values of [marks.v, ...(marks.ends ?? [])]) take(values[i]); });
@@ -199,9 +199,9 @@ function body(panel) {
   const single = (one) => (one.shape === "fill" ? few : seen(one) <= MANY);
   const layer = (wanted) => marked.filter(wanted).map((one) => drawn(one, panel.up, single(one))).join("");
   const [dots, marks] = [layer((one) => one.shape === "dot"), layer((one) => one.shape !== "dot")];
-  const stays = panel.stays.filter(shown).map((one) => (one.bars ? bars : standing)(one, panel.up)).join("");
+  const spans = panel.spans.filter(shown).map((one) => (one.bars ? bars : standing)(one, panel.up)).join("");
   const lines = panel.lines.filter(shown).map((line) => steps(line, base(panel, line), panel.up)).reverse().join("");
-  return dots + (few ? stays + lines + marks : stays + marks + lines); // many marks would hide the lines
+  return dots + (few ? spans + lines + marks : spans + marks + lines); // many marks would hide the lines
 }
 
 const axis = data.names.length ? nameAxis : data.unit ? numberAxis : timeAxis;
@@ -246,14 +246,14 @@ function point() {
     panel.reads("line").forEach((read, i) => {
       read.textContent = said(panel, valueAt(panel.lines[i], at) - base(panel, panel.lines[i]), panel.lines[i].unit);
     });
-    panel.reads("stays").forEach((read, i) => {
-      const [stays, now] = [panel.stays[i], []];
+    panel.reads("spans").forEach((read, i) => {
+      const [spans, now] = [panel.spans[i], []];
       const at = cursor ?? b - 1e-3; // a span that ends at the right edge is still shown
-      for (let k = upTo(stays.reach, at), n = upTo(stays.t, at); k < n; k++) {
-        if (stays.until[k] > at) now.push(stays.v[k]);
+      for (let k = upTo(spans.reach, at), n = upTo(spans.t, at); k < n; k++) {
+        if (spans.until[k] > at) now.push(spans.v[k]);
       }
       const others = now.length > 1 ? ` and ${now.length - 1} more` : "";
-      read.textContent = now.length ? exact(now.at(-1), stays.unit) + others : "–";
+      read.textContent = now.length ? exact(now.at(-1), spans.unit) + others : "–";
     });
     panel.reads("marks").forEach((read, i) => {
       const marks = panel.marks[i];

@@ -4,31 +4,31 @@
 function eachMark(marks, use) {
   for (let i = upTo(marks.t, a - 1e-9), n = upTo(marks.t, b); i < n; i++) use(i);
 }
-function eachStay(stays, use) {
-  for (let i = upTo(stays.reach, a), n = upTo(stays.t, b); i < n; i++) if (stays.until[i] > a) use(i);
+function eachSpan(spans, use) {
+  for (let i = upTo(spans.reach, a), n = upTo(spans.t, b); i < n; i++) if (spans.until[i] > a) use(i);
 }
 
 // Return quotes as lines at their price over their resting time; if there are many, minimum and maximum per pixel.
-function standing(stays, up) {
+function standing(spans, up) {
   let seen = 0;
-  eachStay(stays, () => seen++);
+  eachSpan(spans, () => seen++);
   let d = "";
   if (seen <= 2 * MANY) {
-    eachStay(stays, (i) => {
-      const x = across(within(stays.t[i]));
-      d += `M${x.toFixed(1)} ${up(stays.v[i])}h${Math.max(0.6, across(within(stays.until[i])) - x).toFixed(1)}`;
+    eachSpan(spans, (i) => {
+      const x = across(within(spans.t[i]));
+      d += `M${x.toFixed(1)} ${up(spans.v[i])}h${Math.max(0.6, across(within(spans.until[i])) - x).toFixed(1)}`;
     });
-    return path(stays.kind, d);
+    return path(spans.kind, d);
   }
   const low = new Float64Array(width + 1).fill(Infinity);
   const high = new Float64Array(width + 1).fill(-Infinity);
-  eachStay(stays, (i) => {
-    const x = Math.round(across(within(stays.t[i])));
-    if (stays.v[i] < low[x]) low[x] = stays.v[i];
-    if (stays.v[i] > high[x]) high[x] = stays.v[i];
+  eachSpan(spans, (i) => {
+    const x = Math.round(across(within(spans.t[i])));
+    if (spans.v[i] < low[x]) low[x] = spans.v[i];
+    if (spans.v[i] > high[x]) high[x] = spans.v[i];
   });
   low.forEach((value, x) => { if (value <= high[x]) d += `M${x} ${up(value)}V${up(high[x])}h.8`; });
-  return path(`${stays.kind} many`, d);
+  return path(`${spans.kind} many`, d);
 }
 
 // Return a polyline: the visible points, and the line's values at both edges.
@@ -50,14 +50,14 @@ function straight(line, up) {
 }
 
 // Return bars from zero, each over its span of time.
-function bars(stays, up) {
+function bars(spans, up) {
   let d = "";
-  eachStay(stays, (i) => {
-    const [x, end] = [across(within(stays.t[i])), across(within(stays.until[i]))];
+  eachSpan(spans, (i) => {
+    const [x, end] = [across(within(spans.t[i])), across(within(spans.until[i]))];
     const right = Math.max(x + 1, end - 0.5).toFixed(1);
-    if (stays.v[i]) d += `M${(x + 0.5).toFixed(1)} ${up(0)}V${up(stays.v[i])}H${right}V${up(0)}z`;
+    if (spans.v[i]) d += `M${(x + 0.5).toFixed(1)} ${up(0)}V${up(spans.v[i])}H${right}V${up(0)}z`;
   });
-  return path(stays.kind, d);
+  return path(spans.kind, d);
 }
 
 const SHAPES = {

@@ -62,7 +62,7 @@ const panels = data.panels.map((panel, i) => ({
   svg: figures[i].querySelector("svg"),
   reads: (what) => figures[i].querySelectorAll(`[data-${what}]`),
   lines: panel.lines.map(series),
-  stays: panel.stays.map(series),
+  spans: panel.spans.map(series),
   marks: panel.marks.map(series),
 })).filter((panel) => panel.svg);
 // Instants that the buttons step through.

@@ -12,7 +12,7 @@ from mm.numbers import number, short, signed
 from mm.report.drawn_columns import unit_of
 from mm.report.frame import nothing
 from mm.report.svg import HALF, WIDE, Plot, bar, padded
-from mm.report.timeline import Line, Marks, Panel, Stays, TimelineAxis
+from mm.report.timeline import Line, Marks, Panel, Spans, TimelineAxis
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from mm.walkforward.out_of_sample import SegmentRows
 
     Floats = NDArray[np.float64]
-    Spans = NDArray[np.int64]
 
 USUAL, OTHER = "whisker buy", "whisker sell"
 FAR = 5.0  # multiple of the median at which ends of intervals are cut
@@ -58,13 +57,13 @@ def _account_panels(rows: "SegmentRows", run: "EquityCurve", quote: str) -> list
     pnl = earned(run, rows)
     start, end = (rows.numbers[name].astype(np.int64) for name in ("start_us", "end_us"))
     bars = [
-        Stays(name, kind, start[at], end[at], pnl[at], unit_of(pnl), bars=True)
+        Spans(name, kind, start[at], end[at], pnl[at], unit_of(pnl), bars=True)
         for name, kind, at in (("gain", "gain", pnl > 0), ("loss", "loss", pnl < 0))
     ]
     note = f"{quote}, change since the start, at the mid; ticks in the static picture mark starts of segments"
     return [
         Panel("Equity", note, equity_chart(run, rows), 250, [equity]),
-        Panel("PnL of each segment", quote, earned_chart(run, rows), 110, stays=bars, zero=True),
+        Panel("PnL of each segment", quote, earned_chart(run, rows), 110, spans=bars, zero=True),
     ]
 
 
@@ -301,7 +300,7 @@ def _unquoted(plot: Plot, rows: "SegmentRows") -> str:
     return plot.spans(unquoted(rows).tolist(), "off", "no parameters: nothing is quoted")
 
 
-def unquoted(rows: "SegmentRows") -> "Spans":
+def unquoted(rows: "SegmentRows") -> "NDArray[np.int64]":
     """Return first and last µs of each stretch without parameters: segments, and the time before the first one."""
     without = np.isnan(rows.numbers["A"])
     spans = np.stack([rows.numbers[name][without] for name in ("start_us", "end_us")], axis=1)

@@ -78,7 +78,7 @@ class Line:
 
 
 @dataclass(frozen=True, eq=False)
-class Stays:
+class Spans:
     """Values that are each valid for a span of time, such as our quotes; they may overlap.
 
     Attributes:
@@ -102,7 +102,7 @@ class Stays:
         """Number of spans."""
         return len(self.us)
 
-    def thinned(self, most: int, near: "Near") -> "Stays":
+    def thinned(self, most: int, near: "Near") -> "Spans":
         """Return about *most*, as `Line.thinned`; each lasts until the next drawn one or the last omitted one ends."""
         at = drawn_rows(self.us, most, near, evenly)
         if len(at) == len(self.us):
@@ -170,7 +170,7 @@ class Panel:
         note: Its unit, and further remarks; HTML.
         picture: The chart as SVG, for readers without scripts.
         height: Height of the picture.
-        lines, stays, marks: Its contents.
+        lines, spans, marks: Its contents.
         zero: Whether zero is always visible.
         since: Whether values are shown as their change since the left edge of the visible span.
         counts: Whether the marks are counted instead of drawn, with side -1 downwards.
@@ -182,17 +182,17 @@ class Panel:
     picture: str
     height: int
     lines: Sequence[Line] = ()
-    stays: Sequence[Stays] = ()
+    spans: Sequence[Spans] = ()
     marks: Sequence[Marks] = ()
     zero: bool = False
     since: bool = False
     counts: bool = False
     log: bool = False
 
-    def series(self) -> "Iterator[Line | Stays | Marks]":
-        """Yield its lines, stays and marks."""
+    def series(self) -> "Iterator[Line | Spans | Marks]":
+        """Yield its lines, spans and marks."""
         yield from self.lines
-        yield from self.stays
+        yield from self.spans
         yield from self.marks
 
     def thinned(self, most: int, near: "Near") -> "Panel":
@@ -203,7 +203,7 @@ class Panel:
         if self.counts:
             return self
         thin = partial(_thinned, most=most, near=near)
-        return replace(self, lines=thin(self.lines), stays=thin(self.stays), marks=thin(self.marks))
+        return replace(self, lines=thin(self.lines), spans=thin(self.spans), marks=thin(self.marks))
 
 
 def _thinned(series: "Sequence[Any]", *, most: int, near: "Near") -> list[Any]:
@@ -356,7 +356,7 @@ class _Columns:
             "counts": panel.counts,
             "log": panel.log,
             "lines": [self._line(line) for line in panel.lines],
-            "stays": [self._stays(stays) for stays in panel.stays],
+            "spans": [self._spans(spans) for spans in panel.spans],
             "marks": [self._marks(marks) for marks in panel.marks],
         }
 
@@ -369,12 +369,12 @@ class _Columns:
         scale = {"kind": line.kind, "low": low, "unit": line.unit, "straight": line.straight}
         return {**scale, "t": self.instants(line.us), "v": self._column(values)}
 
-    def _stays(self, stays: Stays) -> dict[str, Any]:
-        values, low = whole(stays.values, stays.unit)
-        scale = {"kind": stays.kind, "low": low, "unit": stays.unit, "bars": stays.bars}
-        us, until_us = stays.us - self._start_us, stays.until_us - self._start_us
+    def _spans(self, spans: Spans) -> dict[str, Any]:
+        values, low = whole(spans.values, spans.unit)
+        scale = {"kind": spans.kind, "low": low, "unit": spans.unit, "bars": spans.bars}
+        us, until_us = spans.us - self._start_us, spans.until_us - self._start_us
         lasted = until_us // US_PER_MS - us // US_PER_MS
-        return {**scale, "t": self.instants(stays.us), "lasted": self._column(lasted), "v": self._column(values)}
+        return {**scale, "t": self.instants(spans.us), "lasted": self._column(lasted), "v": self._column(values)}
 
     def _marks(self, marks: Marks) -> dict[str, Any]:
         columns = np.stack([np.asarray(marks.values), *(marks.ends or ())])
@@ -431,9 +431,9 @@ def _bar(axis: TimelineAxis) -> str:
 
 def _figure(panel: Panel) -> str:
     """Return a panel's heading and its static picture."""
-    drawn: list[tuple[str, Sequence[Line | Stays | Marks]]] = [
+    drawn: list[tuple[str, Sequence[Line | Spans | Marks]]] = [
         ("line", panel.lines),
-        ("stays", panel.stays),
+        ("spans", panel.spans),
         ("marks", panel.marks),
     ]
     keys = "".join(

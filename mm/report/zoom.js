@@ -46,7 +46,7 @@ root.addEventListener("keydown", (event) => {
 
 // A click on a name in the legend hides or shows its series.
 for (const panel of panels) {
-  for (const what of ["line", "stays", "marks"]) {
+  for (const what of ["line", "spans", "marks"]) {
     panel.reads(what).forEach((read, i) => {
       const name = read.parentElement;
       name.role = "switch";

@@ -59,7 +59,7 @@ def test_points_lines_and_residuals_match_the_fit(points):
     known = columns[line["v"]] > 0
     assert y[known] == pytest.approx(fit.A * np.exp(-fit.k * x[known]), rel=2e-3)
     z = residuals(points, fit.A, fit.k).standardised
-    bars = np.concatenate([values(series, columns) for series in rest["stays"]])
+    bars = np.concatenate([values(series, columns) for series in rest["spans"]])
     assert np.sort(bars) == pytest.approx(np.sort(z[~np.isnan(z)]), abs=1e-3)
     assert data["unit"] == "ticks"
 

@@ -70,7 +70,7 @@ def test_bars_are_the_pnl_of_each_segment(rows):
     )
     equity, pnl, *_ = panels(rows, run, "USDT")
     assert equity.lines[0].values.tolist() == run.equity.tolist()
-    gain, loss = pnl.stays
+    gain, loss = pnl.spans
     assert (gain.us.tolist(), gain.values.tolist()) == ([MINUTE], [2.0])
     assert (loss.us.tolist(), loss.values.tolist()) == ([2 * MINUTE, 3 * MINUTE], [-3.0, -0.5])
     assert sum(gain.values) + sum(loss.values) == earned(run, rows).sum()

@@ -10,7 +10,7 @@ from timelines import START_US, X, at, page, panels, picture, unpacked
 
 from mm.report import timeline as module
 from mm.report.drawn_columns import Near
-from mm.report.timeline import Line, Marks, Panel, Stays, TimelineAxis, places, script, timeline
+from mm.report.timeline import Line, Marks, Panel, Spans, TimelineAxis, places, script, timeline
 from pages import read
 from support import ROOT
 
@@ -53,14 +53,14 @@ def test_values_and_times_are_encoded_exactly():
     assert value[:3].tolist() == [0, 1, 2]
     assert t[np.isnan(value)].tolist() == [2_400_000]
     assert (data["from"], data["until"]) == (X[0] / 1e3, X[1] / 1e3)
-    stays = data["panels"][0]["stays"][0]
-    assert set(column(data, stays["lasted"]).tolist()) == {9_000}
+    spans = data["panels"][0]["spans"][0]
+    assert set(column(data, spans["lasted"]).tolist()) == {9_000}
     words = data["panels"][0]["marks"][0]["tip"][1]
     assert [words["words"][i] for i in column(data, words["v"])] == ["<trade>", "book"]
 
 
 def test_text_in_the_data_cannot_end_the_script():
-    """A reason with a tag in it stays text."""
+    """A reason with a tag in it spans text."""
     html = timeline(panels(), X, NONE)
     assert "<trade>" not in html
     assert "\\u003ctrade>" in html
@@ -150,11 +150,11 @@ def test_numeric_axis_keeps_values_to_a_thousandth():
 def test_thinned_quotes_leave_no_hole():
     """One of three is drawn, each until the last of the omitted ones ended."""
     us = at(*range(7))
-    stays = Stays("b", "quote", us, us + 900_000, np.arange(7.0), 1.0)
-    some = stays.thinned(3, NEAR)
+    spans = Spans("b", "quote", us, us + 900_000, np.arange(7.0), 1.0)
+    some = spans.thinned(3, NEAR)
     assert some.values.tolist() == [0, 3, 6]
     assert ((some.until_us - START_US) / 1e6).tolist() == [2.9, 5.9, 6.9]
-    assert stays.thinned(7, NEAR) is stays
+    assert spans.thinned(7, NEAR) is spans
 
 
 def test_thinned_marks_keep_their_tips():
@@ -169,7 +169,7 @@ def test_thinned_marks_keep_their_tips():
 def test_chart_of_one_row_or_none_is_drawn(value):
     """Nothing to draw is not an error."""
     line = Line("a", "line", at(0), np.array([value]), 1.0)
-    empty = Stays("b", "quote", at(), at(), np.empty(0), 1.0)
+    empty = Spans("b", "quote", at(), at(), np.empty(0), 1.0)
     marks = Marks("m", "buy", 1, at(), np.empty(0), 1.0, [("n", np.empty(0), 1.0), ("why", [], 1.0)])
     read(timeline([Panel("", "", picture(100), 100, [line], [empty], [marks])], X, NONE))
 

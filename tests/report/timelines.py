@@ -6,7 +6,7 @@ import numpy as np
 
 from mm.report.frame import card, document
 from mm.report.svg import Plot
-from mm.report.timeline import Line, Marks, Panel, Stays, script, timeline
+from mm.report.timeline import Line, Marks, Panel, Spans, script, timeline
 
 START_US = 1_765_868_400_000_000  # 07:00 UTC
 HOUR_S = 3_600
@@ -39,8 +39,8 @@ def panels():
     tip = [("number", np.array([1.0, 3.0]), 1.0), ("because", ["<trade>", "book"], 1.0)]
     buys = Marks("our buys", "buy", 1, at(600, 1_800), np.array([590.0, 1_790.0]), 1.0, tip)
     sells = Marks("our sells", "sell", -1, at(1_200), np.array([1_210.0]), 1.0, [("number", np.array([2.0]), 1.0)])
-    bids = Stays("our bid", "quote bid", at(*tens), at(*(tens + 9)), tens - 10.0, 1.0)
-    asks = Stays("our ask", "quote ask", at(0, 10), at(HOUR_S, 20), np.array([4_000.0, 20.0]), 1.0)
+    bids = Spans("our bid", "quote bid", at(*tens), at(*(tens + 9)), tens - 10.0, 1.0)
+    asks = Spans("our ask", "quote ask", at(0, 10), at(HOUR_S, 20), np.array([4_000.0, 20.0]), 1.0)
     line = Line("second", "price", at(*seconds), value, 1.0)
     since = Line("since", "line", line.us, value, 1.0)
     return [

@@ -35,7 +35,7 @@ cdef struct Order:
     int64_t lots            # remaining
     int64_t placed_lots
     int64_t kind
-    int64_t by_hand         # whether it was placed by `place`, not for the quote model
+    int64_t manual         # whether it was placed by `place`, not for the quote model
     int64_t level           # rank among the quotes of its side; 0 is nearest to the mid
     int64_t status
     int64_t sent_us

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from functools import cached_property
 from pathlib import Path
 from threading import RLock
-from typing import IO, Any, ClassVar, NamedTuple, TypeVar
+from typing import IO, Any, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -85,12 +85,14 @@ class SideFileOpeners(NamedTuple):
 
 
 class OpenedOnce(cached_property[_Value]):
-    """A cached property that opens or makes a file: one thread does so, and others wait."""
+    """A cached property that opens or makes a file: one thread does so, and others that need it wait."""
 
-    _lock: ClassVar = RLock()
+    def __init__(self, func: Callable[[Any], _Value]) -> None:
+        super().__init__(func)
+        self._opening = RLock()
 
     def __get__(self, instance: Any, owner: type[Any] | None = None) -> _Value:  # type: ignore[override]
-        with self._lock:
+        with self._opening:
             value: _Value = super().__get__(instance, owner)
         return value
 

@@ -2,7 +2,7 @@
 
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from threading import Barrier
+from threading import Barrier, Event
 from unittest.mock import patch
 
 import numpy as np
@@ -122,3 +122,25 @@ def test_file_opened_once_by_many_threads():
             assert len(found) == 1
             assert found == {files.best}
     assert len(opened) == 2
+
+
+def test_another_file_is_opened_meanwhile():
+    """The run itself opens its best prices while a further one waits for the index of levels."""
+    began, opened = Event(), Event()
+
+    class Files:
+        @OpenedOnce
+        def levels(self):
+            began.set()
+            return opened.wait(30)
+
+        @OpenedOnce
+        def best(self):
+            assert began.wait(30)
+            opened.set()
+
+    files = Files()
+    with ThreadPoolExecutor(1) as other:
+        levels = other.submit(lambda: files.levels)
+        assert files.best is None
+        assert levels.result()

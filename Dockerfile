@@ -1,4 +1,4 @@
-# Three targets: a recorder box without compiler or numpy, a trader, and the research image. A stage of its own compiles.
+# Three images: a recorder without compiler or numpy, a trader, and research. A separate stage compiles.
 #   docker build -t mm-recorder:latest .
 #   docker build --target trader -t mm-trader:latest .
 #   docker build --target research -t mm-research:latest .
@@ -7,11 +7,11 @@
 ARG PYTHON_IMAGE=python:3.12-slim
 FROM ${PYTHON_IMAGE} AS base
 ENV PYTHONUNBUFFERED=1 PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
-# What is mounted from the host below /app/data and /app/out must be writable for this user.
+# Folders of the host that are mounted at /app/data and /app/out must be writable for this user.
 RUN useradd --uid 10001 --create-home mm && install -d -o mm -g mm /app /app/data /app/out
 WORKDIR /app
 
-# The kernels are made where a compiler is, and only the wheel is taken from there.
+# The kernels are compiled in this stage; the images get only the wheel.
 FROM base AS wheel
 RUN apt-get update && apt-get install -y --no-install-recommends gcc libc6-dev && rm -rf /var/lib/apt/lists/*
 COPY mm/ops/deploy/requirements-build.txt /
@@ -19,7 +19,7 @@ RUN pip install --require-hashes -r /requirements-build.txt
 COPY . /src
 RUN pip wheel --no-deps --no-build-isolation --wheel-dir /wheels /src
 
-# Research: the same wheel. No compiler and no development packages; a working folder of the user's own.
+# Research: the same wheel, without a compiler or development packages.
 FROM base AS research
 COPY mm/ops/deploy/requirements-research.txt /
 RUN pip install --require-hashes -r /requirements-research.txt
@@ -29,7 +29,7 @@ USER mm
 VOLUME /app/data /app/out
 ENTRYPOINT ["python", "-m", "mm"]
 
-# A shadow or a trader: the same wheel, with the packages of live trading and of the state stores.
+# Shadow and live trading: the same wheel, with the packages of live trading and of the state stores.
 FROM base AS trader
 COPY mm/ops/deploy/requirements-trader.txt /
 RUN pip install --require-hashes -r /requirements-trader.txt
@@ -40,7 +40,7 @@ VOLUME /app/data /app/out
 STOPSIGNAL SIGTERM
 CMD ["python", "-m", "mm", "shadow"]
 
-# The last target is what a plain `docker build .` makes.
+# A plain `docker build .` builds the last target.
 FROM base AS recorder
 COPY mm/ops/deploy/requirements-recorder.txt /
 RUN pip install --require-hashes -r /requirements-recorder.txt
@@ -49,5 +49,5 @@ RUN pip install --no-deps /wheels/*.whl && rm -rf /wheels
 USER mm
 VOLUME /app/data
 STOPSIGNAL SIGTERM
-# SYMBOL=ETHUSDT records one symbol, SYMBOL=BTCUSDT,ETHUSDT a process each under one supervisor.
+# SYMBOL=ETHUSDT records one symbol, SYMBOL=BTCUSDT,ETHUSDT both in one process (SYMBOLS_PER_PROCESS).
 CMD ["python", "-m", "mm.market_data.recorder"]

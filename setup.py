@@ -1,7 +1,7 @@
 """Declare the kernels; pyproject.toml holds the rest.
 
-Every ``.pyx`` below ``mm/`` is an extension, in a checkout also those of ``benchmarks/``. All are optional, because a
-recorder box has no compiler; where one is missing, the commands that need it report it.
+Every ``.pyx`` below ``mm/`` is an extension, and in a checkout also those of ``benchmarks/``. All are optional, because
+a machine that only records has no compiler; commands that need a missing one report it.
 """
 
 import os
@@ -14,17 +14,17 @@ from typing import ClassVar
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 
-# No -march and no -ffast-math, and a product is rounded before it is added: kernels count alike on every machine.
-# The C is generated: Cython's warnings are about the source, the compiler's are not.
+# No -march, no -ffast-math, and products are rounded before they are added: results are the same on every machine.
+# The C code is generated: Cython's warnings are about the source, the compiler's are not.
 FLAGS = ["-O3", "-fno-math-errno", "-ffp-contract=off", "-g0", "-w"]
-# Named, as exp and log of the oldest glibc are linked otherwise: wrappers that set errno, 19 instructions beside 36.
+# Named, as otherwise exp and log of the oldest glibc are linked: wrappers that set errno, 19 more instructions than 36.
 LIBRARIES = ["m"] if os.name == "posix" else []
-# The measurements have a kernel too; it is built in a checkout alone, because a wheel does not hold them.
+# Benchmarks have kernels, too; they are built only in a checkout, because wheels do not contain benchmarks.
 ROOMS = ["mm", "benchmarks"] if {"build_ext", "editable_wheel", "develop"} & set(sys.argv) else ["mm"]
 
 
 class Kernels(build_ext):
-    """Compile the kernels, with a line of progress for each one that changed."""
+    """Compile the kernels, and print a line for each one that changed."""
 
     done: ClassVar = count(1)
 

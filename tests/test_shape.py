@@ -84,12 +84,12 @@ TODAY = {
     # issue 18, frames of a tape; issue 21, what is kept of tapes, its pruning, and the order of the exchange,
     # rows put in order, and files compared with the manifest, by another thread, the packed rows of books; levels in
     # the exchange's format read at once.
-    "tape": (6_858, 22),
+    "tape": (6_859, 22),
 }
 # Figures of the whole code base (lines and modules without the packages in NEW): the goal, and the current maximum;
 # shape_figures.py prints them.
 FIGURES = {
-    "lines": (46_000, 96_323),
+    "lines": (46_000, 96_324),
     "modules": (220, 373),
     "modules under 100 lines": (25, 55),  # a kernel of one loop and its wrapper, the card of windows
     "lines that a median module lacks to 180": (0, 0),

@@ -1,3 +1,4 @@
+# cython: boundscheck=False
 # The compiled book: one dense array of lots per side, indexed by tick.
 #
 # Invariants (``CompiledBook.check`` verifies them):

@@ -14,7 +14,7 @@ from mm.tape import columns
 from mm.tape.columns import OpenedOnce, bounds, gathered, in_pieces, release
 
 ITEMS = 1 << 22
-NEEDS_LINUX = pytest.mark.skipif(not Path("/proc/self/smaps").exists(), reason="asks Linux which pages are there")
+NEEDS_LINUX = pytest.mark.skipif(not Path("/proc/self/smaps").exists(), reason="needs smaps of Linux")
 
 
 @pytest.fixture

@@ -27,6 +27,11 @@ def signed(value: float | None, digits: int = 4) -> str:
     return f"+{text}" if value is not None and value > 0 else text
 
 
+def fixed(value: float, places: int) -> str:
+    """Return *value* with its sign and exactly *places* decimals; what rounds to zero is positive."""
+    return f"{round(value, places) + 0.0:+,.{places}f}".replace("-", MINUS)
+
+
 def short(value: float) -> str:
     """Return *value* as in an axis label or a knob, with up to ten significant digits."""
     return f"{value:,.10g}".replace("-", MINUS)

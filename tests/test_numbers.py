@@ -77,6 +77,12 @@ def test_duration_shows_two_largest_units(seconds, text):
     assert numbers.duration(seconds) == text
 
 
+def test_fixed_has_a_sign_and_no_negative_zero():
+    """Beside each other, numbers have the same minus and as many decimals."""
+    texts = [numbers.fixed(value, 4) for value in (-0.0091, -0.00001, 0.0, 1_234.56789)]
+    assert texts == ["−0.0091", "+0.0000", "+0.0000", "+1,234.5679"]
+
+
 def test_percent_and_short_format_values():
     """`percent` formats a fraction, `short` an axis label."""
     assert numbers.percent(0.06952) == "6.95 %"

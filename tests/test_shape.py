@@ -39,7 +39,7 @@ GOALS = {
 TODAY = {
     # Issue 16 raised it: files that are verified once for each identity; issue 18, every knob in Python, and what a
     # notebook shows; issue 21, data classes that take less time to import, decimals read in two words.
-    "root": (3_168, 24),
+    "root": (3_173, 24),
     # Issue 17 raised it: quotes that are optimal on any curve, fills by what has happened to an order; issue 18,
     # frames of a result, several prices per side and calls beside the grid, a grid that calibrates itself; issue 15,
     # quotes that amend their orders; issue 19, the quotes of agents, fills by a predictor, Kelly's rule; issue 20,
@@ -73,7 +73,7 @@ TODAY = {
     "market_data": (18_375, 61),
     # Issue 18 raised it: what a notebook shows, the market beside our quotes, zoom on every page; issue 21, charts
     # drawn beside the tables, prints of a day in a third of the memory.
-    "report": (6_156, 23),
+    "report": (6_155, 23),
     "runs": (1_611, 6),  # issue 18: numbers within a tolerance
     # Issue 15 raised it: the faults of order handling, and the truth about users.
     "sim": (12_871, 52),
@@ -89,7 +89,7 @@ TODAY = {
 # Figures of the whole code base (lines and modules without the packages in NEW): the goal, and the current maximum;
 # shape_figures.py prints them.
 FIGURES = {
-    "lines": (46_000, 96_324),
+    "lines": (46_000, 96_328),
     "modules": (220, 373),
     "modules under 100 lines": (25, 55),  # a kernel of one loop and its wrapper, the card of windows
     "lines that a median module lacks to 180": (0, 0),

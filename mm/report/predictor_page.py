@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from html import escape
 from typing import Any
 
-from mm.numbers import short
+from mm.numbers import fixed, short
 from mm.report.frame import About, card, document, grid, header, in_row, interval, minute, notes, origin, tile, tiles
 from mm.report.svg import HALF, LEFT, RIGHT, TOP, Plot, bar, padded
 
@@ -64,8 +64,8 @@ def warnings(content: Mapping[str, Any]) -> Iterator[str]:
         yield f"In {len(worse)} of {len(windows)} windows it was no better than {found['best_baseline']}."
     earned = found.get("trading")
     if earned and earned["trades"] and earned["ticks"] <= 0:
-        ticks, trades = earned["ticks"], earned["trades"]
-        yield f"Trading on its predictions loses money: {ticks:+,.1f} ticks in {trades:,} trades, net of half a spread."
+        ticks, trades = fixed(earned["ticks"], 1), earned["trades"]
+        yield f"Trading on its predictions loses money: {ticks} ticks in {trades:,} trades, net of half a spread."
     if earned and not earned["trades"]:
         yield "It never predicts a move beyond half a spread: it may improve quotes, but gives no trades of its own."
     if content["target"] == "fill":
@@ -116,9 +116,8 @@ def windows_chart(windows: Sequence[Mapping[str, Any]]) -> str:
     bars = []
     for place, (value, window) in enumerate(zip(values, windows, strict=True)):
         end = float(plot.up(value))
-        title = (
-            f"{minute(window['begin_us'])} to {minute(window['end_us'])}: {value:+.5f}, {window['samples']:,} samples"
-        )
+        when = f"{minute(window['begin_us'])} to {minute(window['end_us'])}"
+        title = f"{when}: {fixed(value, 5)}, {window['samples']:,} samples"
         size = (width, abs(end - zero))
         kind = "gain" if value > 0 else "loss"
         bars.append(bar(float(plot.across(place)) - width / 2, min(end, zero), size, kind, title))
@@ -139,8 +138,8 @@ def importance_chart(importance: Mapping[str, float]) -> str:
         left, width = min(zero, zero + value * scale), abs(value) * scale
         kind = "gain" if value > 0 else "loss"
         marks.append(f'<text class="tick end" x="{room - 8}" y="{y + 14}">{escape(name)}</text>')
-        marks.append(bar(left, y + 3, (width, ROW - 8), kind, f"{name}: {value:+.5f}"))
-        marks.append(f'<text class="tick" x="{left + width + 6:.1f}" y="{y + 14}">{value:+.4f}</text>')
+        marks.append(bar(left, y + 3, (width, ROW - 8), kind, f"{name}: {fixed(value, 5)}"))
+        marks.append(f'<text class="tick" x="{left + width + 6:.1f}" y="{y + 14}">{fixed(value, 4)}</text>')
     label = f'role="img" aria-label="{escape("importance of signals")}"'
     return f'<svg viewBox="0 0 {HALF} {height}" {label}>{"".join(marks)}</svg>'
 
@@ -153,7 +152,7 @@ def _tiles(content: Mapping[str, Any]) -> str:
         tile(METRICS[found["metric"]], f"{found['value']:.5f}", f"{found['samples']:,} samples, out of sample"),
         tile(
             "Difference",
-            f"{found['difference']:+.5f}",
+            fixed(found["difference"], 5),
             f"{interval(found['difference_ci95'], 3)}, {_UNITS[found['metric']]}",
             verdict[1],
         ),
@@ -162,7 +161,7 @@ def _tiles(content: Mapping[str, Any]) -> str:
     if earned and earned["trades"]:
         more = f"{earned['trades']:,} trades, net of half a spread"
         shown.append(
-            tile("Trading on it", f"{earned['ticks']:+,.1f} ticks", more, "gain" if earned["ticks"] > 0 else "loss")
+            tile("Trading on it", f"{fixed(earned['ticks'], 1)} ticks", more, "gain" if earned["ticks"] > 0 else "loss")
         )
     return tiles(*shown)
 

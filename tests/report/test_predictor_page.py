@@ -59,7 +59,7 @@ def test_page_contains_each_number_of_the_score():
         (content(), "In 1 of 5 windows it was no better than imbalance_1"),
         (
             content(target="return", trading={"trades": 7, "ticks": -3.5}),
-            "Trading on its predictions loses money: -3.5 ticks in 7",
+            "Trading on its predictions loses money: −3.5 ticks in 7",
         ),
         (content(target="return", trading={"trades": 0, "ticks": 0.0}), "never predicts a move beyond half a spread"),
         (content(target="fill"), "from 0.5 to 2 ticks"),

@@ -87,9 +87,8 @@ class Strategy:
     def with_sensitivity(self, base: Result, further: "Sequence[FurtherRow]") -> Result:
         """Return *base* with the rows of all *further* backtests in its summary, under ``sensitivity``."""
         own = _row(base)
-        rows = [
-            {"role": role, **(row or own), "latency": factor} for role, factor, row in [("base", 1.0, own), *further]
-        ]
+        named = [(role, factor, row or own) for role, factor, row in [("base", 1.0, own), *further]]
+        rows = [{"role": role, "fills": row["fills"], "latency": factor} | row for role, factor, row in named]
         rows.sort(key=lambda row: ("optimistic", "base", "pessimistic", "latency").index(row["role"]))
         return replace(base, terms=replace(base.terms, sensitivity={"rows": rows}))
 
@@ -129,4 +128,4 @@ def with_band(result: Result, others: Sequence[Result]) -> Result:
 
 
 def _row(result: Result) -> dict[str, Any]:
-    return {"fills": result.terms.fill_model, "latency": 1.0} | headline(result.journal, result.terms)
+    return {"fills": result.terms.fill_model} | headline(result.journal, result.terms)

@@ -13,7 +13,7 @@ from mm.calibration.likelihood import LARGE, Sample, Shape, Table
 from mm.calibration.points import Floats, Ints, Points, group, sum_by
 from mm.clock import US_PER_S
 from mm.dataclass import dataclass
-from mm.numbers import MINUS
+from mm.numbers import MINUS, fixed
 
 if TYPE_CHECKING:
     from mm.calibration.calibrator import Calibrator
@@ -291,7 +291,7 @@ def table(points: Points, fit: "PoissonFit", most: int = 20) -> str:
         ),
         strict=True,
     ):
-        fitted, residual = ("–", "–") if np.isnan(expected) else (f"{expected:,.1f}", f"{z:+.2f}".replace("-", MINUS))
+        fitted, residual = ("–", "–") if np.isnan(expected) else (f"{expected:,.1f}", fixed(z, 2))
         lines.append(f"{f'{delta:g}'.replace('-', MINUS):>7}{exposure:>14,.0f}{fills:>10,g}{fitted:>12}{residual:>10}")
     left = len(rows.delta_ticks[shown.stop :])
     if left:

@@ -36,7 +36,7 @@ from mm.calibration.reference import AUTO, BLOCK_US, CLOSED, PER_TICK, reference
 from mm.calibration.shapes import EXPONENTIAL, FAMILIES, Cells, Family, monotone, search, shares_loglik
 from mm.clock import US_PER_S
 from mm.dataclass import dataclass, replace
-from mm.numbers import MINUS
+from mm.numbers import fixed
 
 if TYPE_CHECKING:
     from mm.tape.tape import Tape
@@ -301,7 +301,7 @@ def _choice(compared: str, unseen: dict[str, Floats], fills: float, clear: float
     best = max(REST_FROM, key=lambda name: gains[name][0])
     gain, error = gains[best]
     chosen = best if gain > max(clear * error, LEAST_GAIN) else "mid"
-    text = ", ".join(f"{name} {one:+.3f} ± {off:.3f}".replace("-", MINUS) for name, (one, off) in gains.items())
+    text = ", ".join(f"{name} {fixed(one, 3)} ± {off:.3f}" for name, (one, off) in gains.items())
     shape, over = (
         ("an exponential", "the mid") if compared == "exponential" else ("a curve", "the best one from the mid")
     )

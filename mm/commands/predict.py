@@ -14,6 +14,7 @@ from mm.cli.knobs import REQUIRED, integer, knob, number, numbers, one_of
 from mm.cli.task_knobs import SignalColumns
 from mm.dataclass import dataclass
 from mm.errors import FitError, UsageError
+from mm.numbers import fixed
 from mm.runs.run import Run
 
 if TYPE_CHECKING:
@@ -184,7 +185,7 @@ def lines(artefact: "Artefact") -> list[str]:
         *score_lines(about),
     ]
     rows = sorted(about["score"]["importance"].items(), key=lambda one: -one[1])[:5]
-    return [*found, "most important: " + ", ".join(f"{name} {value:+.4f}" for name, value in rows)]
+    return [*found, "most important: " + ", ".join(f"{name} {fixed(value, 4)}" for name, value in rows)]
 
 
 def score_lines(about: dict[str, Any] | Any) -> list[str]:
@@ -193,10 +194,10 @@ def score_lines(about: dict[str, Any] | Any) -> list[str]:
     name = {"r2": "R²", "log_loss": "log loss"}[found["metric"]]
     baselines = ", ".join(f"{one} {value:.5f}" for one, value in found["baselines"].items())
     ends = found["difference_ci95"]
-    interval = f"[{ends[0]:+.5f}, {ends[1]:+.5f}]" if ends else "unknown, the time span is too short"
+    interval = f"[{fixed(ends[0], 5)}, {fixed(ends[1], 5)}]" if ends else "unknown, the time span is too short"
     shown = [
         f"{name} out of sample {found['value']:.5f} over {found['samples']:,} samples; baselines: {baselines}",
-        f"better than {found['best_baseline']} by {found['difference']:+.5f}, 95 % {interval}",
+        f"better than {found['best_baseline']} by {fixed(found['difference'], 5)}, 95 % {interval}",
     ]
     if "brier" in found:
         shown.append(
@@ -205,7 +206,9 @@ def score_lines(about: dict[str, Any] | Any) -> list[str]:
         )
     elif found["trading"]["trades"]:
         earned = found["trading"]
-        shown.append(f"trading it, net of half the spread: {earned['trades']:,} trades, {earned['ticks']:+,.1f} ticks")
+        shown.append(
+            f"trading it, net of half the spread: {earned['trades']:,} trades, {fixed(earned['ticks'], 1)} ticks"
+        )
     else:
         shown.append("trading on it: no predicted move exceeds half the spread")
     return [*shown, "usable" if about["usable"] else "not usable"]
@@ -219,7 +222,7 @@ def _why(about: dict[str, Any]) -> str:
         return "the predictor is not usable: too little time for an interval; give more days or a shorter horizon"
     return (
         f"the predictor is not usable: it does not beat {found['best_baseline']} out of sample (difference "
-        f"{found['difference']:+.5f}, 95 % {ends[0]:+.5f} to {ends[1]:+.5f})"
+        f"{fixed(found['difference'], 5)}, 95 % {fixed(ends[0], 5)} to {fixed(ends[1], 5)})"
     )
 
 

@@ -182,8 +182,8 @@ def columns_of(result: "Result") -> RunColumns:
 def drawn_rows(state: "Table") -> tuple["NDArray[np.intp]", float]:
     """Return the state rows to draw: those of a change, the row before each, and one per five seconds of the others.
 
-    Also return the median µs between two of all rows. Nights between days then look the same as without thinning: both
-    ends of a pause are kept, and none is added.
+    Also return the median µs between two of all rows, at most 2³¹ - 1. Nights between days then look the same as
+    without thinning: both ends of a pause are kept, and none is added.
     """
     drawn, apart_us = np.zeros(len(state), np.bool_), np.empty(max(len(state) - 1, 0), np.int32)
     drawn[[0, -1]] = True

@@ -23,13 +23,11 @@ def columns(
     NDArray[np.int64],
     tuple[int, int, int, int],
 ]:
-    """Return instant, inventory in lots, mark, validity of the book and equity of each row of a state *table*.
-
-    Also return magnitudes. Mapped rows are released piece by piece.
+    """Return instant, inventory in lots, mark, validity of the book and equity of each state row; and magnitudes.
 
     A mark is bid + ask in ticks; if the book is invalid, the mark of the last row before (else after) with a valid one.
     Equity is cash plus inventory at the mark, in the units of a ledger. Magnitudes are the greatest absolute cash in
-    tick·lots, inventory, mark and fees.
+    tick·lots, inventory, mark and fees. A mapped *table* is read in pieces, which are released.
     """
 
 def held_sums(us: NDArray[np.int64], inventory: NDArray[np.int64], target: int) -> tuple[float, float, float, int, int]:

@@ -14,14 +14,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mm.tape.columns import release
+from mm.tape.columns import in_pieces
 
 if TYPE_CHECKING:
     from typing import Any
 
 WHOLE = (1 << 64) - 1  # type: int  # mask of 64 bits
 cdef enum:
-    PIECE = 1 << 16  # rows that are read before their pages are released
     BLOCK = 128  # values that are added in sequence, in eight partial sums
 
 
@@ -30,35 +29,36 @@ def columns(
 ) -> tuple[
     NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], NDArray[np.bool_], NDArray[np.int64], tuple[int, int, int, int]
 ]:
-    """Return instant, inventory in lots, mark, validity of the book and equity of each row of a state *table*.
-
-    Also return magnitudes. Mapped rows are released piece by piece.
+    """Return instant, inventory in lots, mark, validity of the book and equity of each state row; and magnitudes.
 
     A mark is bid + ask in ticks; if the book is invalid, the mark of the last row before (else after) with a valid one.
     Equity is cash plus inventory at the mark, in the units of a ledger. Magnitudes are the greatest absolute cash in
-    tick·lots, inventory, mark and fees.
+    tick·lots, inventory, mark and fees. A mapped *table* is read in pieces, which are released.
     """
-    cdef const int64_t[:, ::1] state = table
-    cdef int64_t rows = state.shape[0], begin, i, mark = 0, first = -1, cash = 0, held = 0, fees = 0, most = 0
+    cdef const int64_t[:, ::1] state
+    cdef int64_t rows = len(table), begin, i, at, mark = 0, first = -1, cash = 0, held = 0, fees = 0, most = 0
     cdef uint64_t per_half = half_tl & WHOLE, per_fee = fee & WHOLE, initial = initial_cash_e8 & WHOLE
     us, inventory, marks2 = np.empty(rows, np.int64), np.empty(rows, np.int64), np.empty(rows, np.int64)
     valid, worth = np.empty(rows, np.bool_), np.empty(rows, np.int64)
     cdef int64_t[::1] all_us = us, all_held = inventory, marks = marks2, units = worth
     cdef uint8_t[::1] is_valid = valid.view(np.uint8)
-    for begin in range(0, rows, PIECE):
+    for begin, piece in in_pieces(table):
+        state = piece
         with nogil:
-            for i in range(begin, min(begin + PIECE, rows)):
-                all_us[i], all_held[i], is_valid[i] = state[i, 0], state[i, 1], state[i, 4] > 0
+            for i in range(state.shape[0]):
+                at = begin + i
+                all_us[at], all_held[at], is_valid[at] = state[i, 0], state[i, 1], state[i, 4] > 0
                 if state[i, 4] != 0:
                     mark = state[i, 4]
                     if first < 0:
-                        first = i
-                marks[i], units[i] = mark, equity(&state[i, 0], mark, per_half, per_fee, initial)
+                        first = at
+                marks[at], units[at] = mark, equity(&state[i, 0], mark, per_half, per_fee, initial)
                 held, cash = max(held, size(state[i, 1])), max(cash, size(state[i, 2]))
                 fees, most = max(fees, size(state[i, 3])), max(most, size(mark))
-        release(table[begin : begin + PIECE])
-    for i in range(first):
-        marks[i], units[i] = marks[first], equity(&state[i, 0], marks[first], per_half, per_fee, initial)
+    state = table
+    with nogil:
+        for i in range(first):  # without a valid book before
+            marks[i], units[i] = marks[first], equity(&state[i, 0], marks[first], per_half, per_fee, initial)
     return us, inventory, marks2, valid, worth, (cash, held, most, fees)
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from mm.backtest.metrics import _money
 from mm.backtest.metrics._money import first_in_first_out
+from mm.tape import columns
 
 SEEDS = range(20)
 LENGTHS = (1, 2, 3, 8, 9, 10, 17, 128, 129, 130, 137, 200, 1_000, 4_097, 30_001)
@@ -43,15 +44,15 @@ def test_columns_and_equity_equal_those_of_each_row(seed):
 
 def test_rows_are_released_in_pieces(monkeypatch):
     """A mark is carried from one piece to the next, and back over several pieces before the first."""
-    rows = 300_000
+    rows = 1_000_000
     state = np.zeros((rows, 6), np.int64)
     state[:, 0] = np.arange(rows)
-    state[140_000, 4], state[200_000, 4] = 7, -9
+    state[440_000, 4], state[600_000, 4] = 7, -9
     released = []
-    monkeypatch.setattr(_money, "release", lambda piece: released.append(len(piece)))
+    monkeypatch.setattr(columns, "release", lambda piece: released.append(len(piece)))
     _, _, marks2, valid, _, _ = _money.columns(state, 3, 7, 0)
-    assert marks2.tolist() == [7] * 200_000 + [-9] * 100_000
-    assert np.flatnonzero(valid).tolist() == [140_000]
+    assert marks2.tolist() == [7] * 600_000 + [-9] * 400_000
+    assert np.flatnonzero(valid).tolist() == [440_000]
     assert sum(released) == rows
     assert max(released) < rows / 4
 

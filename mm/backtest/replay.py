@@ -8,11 +8,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from mm.backtest.fills.intensity import Intensity, Poisson
-from mm.backtest.metrics.market_paths import MarketRows
-from mm.backtest.metrics.order_lives import mid_offsets
 from mm.backtest.models import FILL_BIAS
 from mm.backtest.paper_exchange import PaperExchange
-from mm.backtest.result import Result
 from mm.backtest.rules import Rules
 from mm.backtest.run_terms import RunTerms
 from mm.backtest.strategy_info import bound_clips, strategy_fields, untraded_us
@@ -24,6 +21,8 @@ from mm.tape.tape import Tape
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from mm.backtest.metrics.market_paths import MarketRows
+    from mm.backtest.result import Result
     from mm.predict.artefact import Artefact
     from mm.tape.feed import Feed
 
@@ -37,7 +36,7 @@ def backtest(  # noqa: PLR0913 - inputs, terms and requested outputs
     step: Callable[[int], None] | None = None,
     intensity: Intensity | None = None,
     keeps_orders: bool = True,
-) -> Result:
+) -> "Result":
     """Play recorded days against a quote model and a fill model.
 
     Models that read only best prices and trades are played on these, if a tape has them stored: the results are the
@@ -79,15 +78,15 @@ def backtest(  # noqa: PLR0913 - inputs, terms and requested outputs
     models = (quotes, fills, intensity)
     terms = replace(run_terms(first, rules, models), days=tuple(days), lost_lines=int(sums[0]), **_times(spans))
     terms = replace(terms, clock_raised=int(sums[1]), untraded=int(sums[2]) / max(int(sums[3]), 1))
-    feed = exchange.feeds[0].to_dict() if exchange.feeds else None
-    terms = replace(terms, **market.joined(), feed=feed)
+    terms = replace(terms, **market.joined(), feed=exchange.feeds[0].to_dict() if exchange.feeds else None)
     if first.meta.venue == USDM:
         terms = replace(terms, funding_e8=exchange.funding_e8, spot_fees=rules.default_fees)
     counters = (journal := exchange.journal()).counters
     terms = replace(terms, predictors=tuple(one.terms(counters["first_us"]) for one in predictors))
     counters["events"], counters["rows"] = counters["events"] + skipped[0], counters["rows"] + skipped[1]
-    kept = (tape,) if isinstance(tape, Tape) else tape if isinstance(tape, Sequence) else ()
-    return Result(journal, terms, kept)
+    from mm.backtest.result import Result  # late, as `mm backtest` imports it in another thread during the replay
+
+    return Result(journal, terms, (tape,) if isinstance(tape, Tape) else tape if isinstance(tape, Sequence) else ())
 
 
 def _best_of(tape: Tape, exchange: PaperExchange) -> "tuple[Tape | None, dict[str, Any]]":
@@ -157,6 +156,9 @@ class _PredictionRows(NamedTuple):
         """Add the rows of *tape*, at the exchange's times if the run has a recorded *feed*."""
         if self.intensity is None or (not self.intensity.states and self.intensity.reference == "mid"):
             return
+        from mm.backtest.metrics.market_paths import MarketRows
+        from mm.backtest.metrics.order_lives import mid_offsets
+
         us = tape.event_us if feed is None else feed.by_event
         if self.intensity.states:
             self.market.append(MarketRows.of(tape, us))
@@ -166,8 +168,8 @@ class _PredictionRows(NamedTuple):
 
     def joined(self) -> dict[str, Any]:
         """Return the rows of all tapes, by the field names of `RunTerms`; None for unused ones."""
-        offsets = np.concatenate(self.offsets) if self.offsets else None
-        return {"market": MarketRows.joined(self.market), "offsets": offsets}
+        market = type(self.market[0]).joined(self.market) if self.market else None
+        return {"market": market, "offsets": np.concatenate(self.offsets) if self.offsets else None}
 
 
 def model_name(model: object) -> str:

@@ -15,17 +15,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mm.backtest.fills.intensity import Poisson
-from mm.backtest.metrics.arithmetic import quantiles
-from mm.backtest.metrics.summary import headline
 from mm.backtest.models import queue_risk_averse, trade_cross
 from mm.backtest.replay import backtest
-from mm.backtest.result import Result
 from mm.backtest.strategy_info import strategy_of
 from mm.dataclass import dataclass, replace
 from mm.tape.columns import MANY_EVENTS, trim_heap
 
 if TYPE_CHECKING:
     from mm.backtest.fills.intensity import Intensity
+    from mm.backtest.result import Result
     from mm.backtest.rules import Rules
     from mm.tape.tape import Tape
 
@@ -56,7 +54,7 @@ class Strategy:
     intensity: "Intensity | None" = None
     seed: int = 0
 
-    def play(self, step: Step | None = None) -> Result:
+    def play(self, step: Step | None = None) -> "Result":
         """Return the backtest of the run itself."""
         return self._play(self.fills(), self.rules, step, keeps_orders=True)
 
@@ -84,7 +82,7 @@ class Strategy:
             rows.append((role, factor, None if own else _row(self._play(fills, rules, step, keeps_orders=False))))
         return rows
 
-    def with_sensitivity(self, base: Result, further: "Sequence[FurtherRow]") -> Result:
+    def with_sensitivity(self, base: "Result", further: "Sequence[FurtherRow]") -> "Result":
         """Return *base* with the rows of all *further* backtests in its summary, under ``sensitivity``."""
         own = _row(base)
         named = [(role, factor, row or own) for role, factor, row in [("base", 1.0, own), *further]]
@@ -92,7 +90,7 @@ class Strategy:
         rows.sort(key=lambda row: ("optimistic", "base", "pessimistic", "latency").index(row["role"]))
         return replace(base, terms=replace(base.terms, sensitivity={"rows": rows}))
 
-    def _play(self, fills: object, rules: "Rules", step: Step | None, *, keeps_orders: bool) -> Result:
+    def _play(self, fills: object, rules: "Rules", step: Step | None, *, keeps_orders: bool) -> "Result":
         quotes, known = self.quotes(), self.intensity
         return backtest(self.tapes, quotes, fills, rules, step=step, intensity=known, keeps_orders=keeps_orders)
 
@@ -112,12 +110,14 @@ def slower(rules: "Rules", factor: float) -> "Rules":
     )
 
 
-def with_band(result: Result, others: Sequence[Result]) -> Result:
+def with_band(result: "Result", others: "Sequence[Result]") -> "Result":
     """Return *result* with the spread of the PnL of *others* in its summary, under ``pnl_band``.
 
     The random draws are the same in all of them (drawn by key), so only the parameters differ.
     """
-    totals = [headline(other.journal, other.terms)["pnl_total"] for other in others]
+    from mm.backtest.metrics.arithmetic import quantiles
+
+    totals = [_numbers(other)["pnl_total"] for other in others]
     pnl = np.array([total for total in totals if total is not None])
     if len(pnl) == 0:
         return result
@@ -127,5 +127,11 @@ def with_band(result: Result, others: Sequence[Result]) -> Result:
     return replace(result, terms=replace(result.terms, pnl_band=band))
 
 
-def _row(result: Result) -> dict[str, Any]:
-    return {"fills": result.terms.fill_model} | headline(result.journal, result.terms)
+def _row(result: "Result") -> dict[str, Any]:
+    return {"fills": result.terms.fill_model} | _numbers(result)
+
+
+def _numbers(result: "Result") -> dict[str, Any]:
+    from mm.backtest.metrics.summary import headline  # not before the play, as the module of `Result`
+
+    return headline(result.journal, result.terms)

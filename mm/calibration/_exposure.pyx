@@ -36,14 +36,15 @@ cdef class _Sums:
             at = (at + 1) & last
         return at
 
-    cdef int add(self, int64_t key, int64_t value) except -1:
+    cdef int add(self, int64_t key, int64_t value) except -1 nogil:
         cdef int64_t at = self.cell(key)
         if self.keys[at] == NONE:
             self.keys[at] = key
             self.used += 1
         self.sums[at] += value
         if 2 * self.used > self.keys.shape[0]:
-            self.grow()
+            with gil:
+                self.grow()
         return 0
 
     cdef int grow(self) except -1:
@@ -107,38 +108,41 @@ def resting_time(
     cdef const int64_t[:] side = orders[0], ticks = orders[1], begins = orders[2], ends = orders[3]
     cdef const int64_t[::1] us = path[0], sell = path[1], buy = path[2], sell_touch = path[3], buy_touch = path[4]
     cdef int64_t start_us = window[0], end_us = window[1], length = window[2], steps = per_tick, rows = us.shape[0]
-    cdef int64_t i, at, row = -1, begin, stop, until, block, block_end, touch, current, distance, left_out = 0, rested = 0
+    cdef int64_t i, at, row = -1, begin, stop, until, block, block_end, touch, current, distance
+    cdef int64_t left_out = 0, rested = 0
     cdef bint near = anywhere, anchored = own.shape[0] > 0
     cdef _Sums sums = _Sums()
     if (end_us - start_us) // length >= BLOCKS:
         raise OverflowError(f"{(end_us - start_us) // length} blocks; the limit is {BLOCKS}")
-    for i in range(side.shape[0]):
-        begin, stop = max(begins[i], start_us), min(ends[i], end_us)
-        if begin >= stop:
-            continue
-        rested += 1
-        row = row_at(&us[0], 1, rows, begin, row)
-        at, block = row, (begin - start_us) // length
-        block_end = start_us + (block + 1) * length
-        while begin < stop:
-            until = min(stop, block_end)
-            if at + 1 < rows:
-                until = min(until, us[at + 1])
-            if until > begin:
-                touch = buy_touch[at] if side[i] > 0 else sell_touch[at]
-                current = buy[at] - steps * ticks[i] if side[i] > 0 else steps * ticks[i] - sell[at]
-                if touch < 0 or current < (0 if near else touch):
-                    left_out += until - begin
-                else:
-                    distance = own[i] if anchored else current
-                    if distance >= DISTANCES:
-                        raise OverflowError(f"order at {distance} steps from the reference; the limit is {DISTANCES}")
-                    sums.add(<int64_t> (side[i] > 0) << SIDE_AT | block << BLOCK_AT | distance, until - begin)
-                begin = until
-            if begin >= block_end:
-                block += 1
-                block_end += length
-            if at + 1 < rows and us[at + 1] <= begin:
-                at += 1
+    with nogil:
+        for i in range(side.shape[0]):
+            begin, stop = max(begins[i], start_us), min(ends[i], end_us)
+            if begin >= stop:
+                continue
+            rested += 1
+            row = row_at(&us[0], 1, rows, begin, row)
+            at, block = row, (begin - start_us) // length
+            block_end = start_us + (block + 1) * length
+            while begin < stop:
+                until = min(stop, block_end)
+                if at + 1 < rows:
+                    until = min(until, us[at + 1])
+                if until > begin:
+                    touch = buy_touch[at] if side[i] > 0 else sell_touch[at]
+                    current = buy[at] - steps * ticks[i] if side[i] > 0 else steps * ticks[i] - sell[at]
+                    if touch < 0 or current < (0 if near else touch):
+                        left_out += until - begin
+                    else:
+                        distance = own[i] if anchored else current
+                        if distance >= DISTANCES:
+                            with gil:
+                                raise OverflowError(f"{distance} steps from a reference; the limit is {DISTANCES}")
+                        sums.add(<int64_t> (side[i] > 0) << SIDE_AT | block << BLOCK_AT | distance, until - begin)
+                    begin = until
+                if begin >= block_end:
+                    block += 1
+                    block_end += length
+                if at + 1 < rows and us[at + 1] <= begin:
+                    at += 1
     keys, spent = sums.sorted()
     return keys, spent, left_out, rested

@@ -15,7 +15,7 @@ from mm.backtest.rules import Rules
 from mm.calibration._hits import probe_moves
 from mm.calibration.alternatives import CurveComparison, compare
 from mm.calibration.calibrator import CalibrationConfig, Calibrator, Measured, first_blocks
-from mm.calibration.fit_result import PoissonFit, plain
+from mm.calibration.fit_result import PoissonFit, ReferenceChoice, plain
 from mm.calibration.lambda_curve import chosen_curve
 from mm.calibration.reference import AUTO, BLOCK_US
 from mm.calibration.reference_choice import decay_of, k_by_reference, resolved
@@ -65,6 +65,22 @@ class CalibrationResult:
     k_by_reference: dict[str, float | None] = field(default_factory=dict)
 
 
+class Prepared(NamedTuple):
+    """Days ready to be fitted: their reference price is chosen, and all simulated orders are run.
+
+    Attributes:
+        calibrator: The calibrator of the days.
+        choice: The choice of its reference price; None if it was given.
+        notes: Remarks on the choice.
+        k_by_reference: k per tick by reference price, by marks; None without a fit.
+    """
+
+    calibrator: Calibrator
+    choice: ReferenceChoice | None
+    notes: tuple[str, ...]
+    k_by_reference: dict[str, float | None]
+
+
 def measure(
     tape: "Tape | Sequence[Tape]",
     config: CalibrationConfig | None = None,
@@ -77,23 +93,40 @@ def measure(
         tape, config, rules: As for `calibrate`.
         keep: As for `Calibrator`.
     """
+    return fitted(prepare(tape, config, rules, keep))
+
+
+def prepare(
+    tape: "Tape | Sequence[Tape]",
+    config: CalibrationConfig | None = None,
+    rules: Rules | None = None,
+    keep: Keep | None = None,
+) -> Prepared:
+    """Choose the reference price of whole days and run simulated orders; the arguments are those of `measure`."""
     tapes = tapes_given(tape, "the calibration")
     chosen = resolved(tapes, config or CalibrationConfig(reference=AUTO))
     config, decays = chosen.config, k_by_reference(tapes, chosen.config, chosen.marks)
     chosen = chosen._replace(marks={config.reference: chosen.marks[config.reference]})  # the others are large
     calibrator = Calibrator(tapes, config, rules, keep, marks=chosen.marks[config.reference])
+    return Prepared(calibrator, chosen.choice, chosen.notes, decays)
+
+
+def fitted(days: Prepared) -> CalibrationResult:
+    """Return the fit of prepared *days*."""
+    calibrator, decays = days.calibrator, days.k_by_reference
+    config = calibrator.config
     fit, measured = calibrator.fit(calibrator.start_us, calibrator.end_us)
     fit = replace(fit, adverse_moves=WindowMoves(calibrator).between(calibrator.start_us, calibrator.end_us))
     fit = replace(fit, measured_states=calibrator.states.get(calibrator.end_us), recent_s=calibrator.recent_s)
     states = spread_states(calibrator)
     by_reference = (*old_book(config.reference, decays), *large_tick(states, config.reference))
     further = short_reach(calibrator) if config.fills else by_reference
-    warnings = (*chosen.notes, *fit.warnings, *further)
-    fit = replace(fit, warnings=warnings, reference_choice=chosen.choice, points=measured.shown)
+    warnings = (*days.notes, *fit.warnings, *further)
+    fit = replace(fit, warnings=warnings, reference_choice=days.choice, points=measured.shown)
     curves = compare(measured.fitted)
     if curves is not None:
         # the spread is that of the book before each aggressive order, which simulated orders do not record
-        by_marks = [(state.name, state.points) for state in states] if calibrator.config.method == "marks" else []
+        by_marks = [(state.name, state.points) for state in states] if config.method == "marks" else []
         curve, shape = chosen_curve(curves, by_marks, fit.pivot_delta or 0.0)
         fit = replace(fit, lambda_curve=curve, shape=shape)
     return CalibrationResult(fit, measured, calibrator, states, curves, decays)
@@ -157,12 +190,17 @@ def calibrate(
     return measure(tape, config, rules).fit
 
 
-def artefact(found: "CalibrationResult", permuted: "Permutations | None" = None) -> dict[str, Any]:
+def artefact(
+    found: "CalibrationResult",
+    permuted: "Permutations | None" = None,
+    times: Mapping[str, float | None] | None = None,
+) -> dict[str, Any]:
     """Return the content of ``poisson_fit.json``: null for unknown or non-finite values.
 
     Args:
         found: The fit, its calibrator and the compared curves.
         permuted: Permutations of a ladder; None for another method.
+        times: The result of `timing`, if it is known.
     """
     calibrator, curves = found.calibrator, found.curves
     stretches = [(marks.path, *day) for marks, day in zip(calibrator.marks, calibrator.days, strict=True)]
@@ -170,7 +208,7 @@ def artefact(found: "CalibrationResult", permuted: "Permutations | None" = None)
     beside = {
         "options": options(calibrator.config),
         "measured": _counts(calibrator),
-        "timing": timing(calibrator.tapes),
+        "timing": times or timing(calibrator.tapes),
         "by_spread": by_spread(calibrator, found.states),
         "volatility": asdict(volatility(stretches)),
         "by_day": _by_day(calibrator),

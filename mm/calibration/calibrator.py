@@ -15,7 +15,7 @@ from mm.calibration.fit_result import FittedWindow, PoissonFit, ReferenceChoice
 from mm.calibration.intervals import HORIZON_S, predictive_ci95
 from mm.calibration.points import Points, joined
 from mm.calibration.reference import BLOCK_S, BLOCK_US, OWN_BEST, PER_TICK, span_of, within
-from mm.calibration.simulated_runs import Keep, Played, clip_lots, recent_us, runs_of, simulated
+from mm.calibration.simulated_runs import Keep, clip_lots, played, recent_us, runs_of, simulated
 from mm.calibration.state_rates import rates_of
 from mm.calibration.sweeps import HitRule
 from mm.calibration.volatility import sigma_of
@@ -195,15 +195,15 @@ class Calibrator:
         self._known_us = self.end_us if learn_us is None else min(self.end_us, self.start_us + learn_us)
         if config.fills is not None and config.deltas is None:
             config = self.config = replace(config, deltas=(*config.distances, *self._farther(self._known_us)))
-        self.played: dict[str, Played] = {}
         for day in self.tapes if config.method != "marks" else ():
             day.release_memory()  # only its best prices are needed
         trim_heap()
         states = None if config.fills is None else (self._periods, MarketPaths.of_days(self.tapes))
-        for name, quotes in runs_of(self.tapes[0], config):
-            play = partial(simulated, self.tapes, quotes, config, rules, states)
-            run = keep(name, play) if keep else play()
-            self.played[name] = replace(run, result=None)
+        runs = (
+            (name, partial(simulated, self.tapes, quotes, config, rules, states))
+            for name, quotes in runs_of(self.tapes[0], config)
+        )
+        self.played = played(runs, config, keep)
         for day in self.tapes if self.played else ():
             release_best(day)  # no run reads its best prices again
         trim_heap()

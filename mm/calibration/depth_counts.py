@@ -295,11 +295,11 @@ class DepthCounts:
 
     def _sides(self, start_us: int, end_us: int) -> Sides:
         """Return the tallies of each side of a window; the last result is cached, as the reach is computed first."""
-        key = start_us, end_us
-        for side in self.options.sides:
-            if side not in self._last or self._last[side][0] != key:
-                self._last[side] = key, self._tallied(side, start_us, end_us)
-        return {side: self._last[side][1] for side in self.options.sides}
+        key, kept = (start_us, end_us), {side: self._last.get(side) for side in self.options.sides}
+        for side, last in kept.items():
+            if last is None or last[0] != key:
+                kept[side] = self._last[side] = key, self._tallied(side, start_us, end_us)
+        return {side: last[1] for side, last in kept.items() if last}
 
     def _blocks(self, start_us: int, end_us: int) -> int:
         """Return the number of blocks of a window; the last may be incomplete."""

@@ -17,6 +17,7 @@ interpolated separately.
 """
 
 import math
+from functools import cached_property
 from itertools import pairwise
 from typing import TYPE_CHECKING, Self
 
@@ -203,6 +204,11 @@ class RestingOrders:
             left_out_s=left_out_us / US_PER_S,
         )
 
+    @cached_property
+    def _ended_by_fills(self) -> "NDArray[np.intp]":
+        """The orders that a fill ended."""
+        return np.flatnonzero(self.filled)
+
     def _distances(self, orders: "Ints", path: ReferencePath, rows: "Ints") -> "Ints":
         """Return the distances of *orders* in *rows* of the path, in steps; ``CLOSED`` while not exposed."""
         side, ticks = self.side[orders], self.ticks[orders]
@@ -216,8 +222,9 @@ class RestingOrders:
     def _first_fills(self, path: ReferencePath, window: tuple[int, int, int]) -> "_Places":
         """Return the place of each order at its first fill in a *window*, by the book before the print."""
         start_us, end_us, block_us = window
-        begun = np.maximum(self.start_us, start_us) < self.end_us
-        hit = np.flatnonzero(self.filled & begun & (self.end_us < end_us))
+        us = self.end_us[self._ended_by_fills]
+        begun = np.maximum(self.start_us[self._ended_by_fills], start_us) < us
+        hit = self._ended_by_fills[begun & (us < end_us)]
         us = self.end_us[hit]
         distance = self._distances(hit, path, path.row_at(us, self.mid2[hit]))
         return _Places(self.side[hit], (us - 1 - start_us) // block_us, distance)

@@ -1,6 +1,7 @@
 """Runs of simulated orders of the methods ``ladder`` and ``fixed``: their quotes, and their results for windows."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -129,3 +130,32 @@ def clip_lots(config: "CalibrationConfig", rules: Rules) -> int:
 
 
 Keep = Callable[[str, Callable[[], Played]], Played]
+THREADS = 2  # of simulated runs; each holds the journal of a whole run
+
+
+def played(
+    runs: "Iterable[tuple[str, Callable[[], Played]]]", config: "CalibrationConfig", keep: Keep | None
+) -> dict[str, Played]:
+    """Return runs of simulated orders by name, without their results.
+
+    A replay holds no interpreter lock, so two threads take half of the time. A user's fill model is called by the
+    current thread alone.
+
+    Args:
+        runs: Names, and functions that play them.
+        config: The config of the runs.
+        keep: Returns a run by name, calling the function if it is not cached; called by the thread that plays it.
+    """
+    from mm.backtest.models import FILL_MODELS
+
+    def result_of(name: str, play: Callable[[], Played]) -> Played:
+        return replace(keep(name, play) if keep else play(), result=None)
+
+    if config.fills is not None and config.fills.name not in FILL_MODELS:
+        return {name: result_of(name, play) for name, play in runs}
+    with ThreadPoolExecutor(THREADS) as pool:
+        try:
+            found = {name: pool.submit(result_of, name, play) for name, play in runs}
+            return {name: run.result() for name, run in found.items()}
+        finally:
+            pool.shutdown(cancel_futures=True)  # after an error no further run begins

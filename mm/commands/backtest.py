@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from mm.model_builder import ModelBuilder
     from mm.tape.tape import Tape
 
-WRITERS = ("mm.report.backtest", "numpy.random", "numpy.fft")  # modules that the files of a run need
+# Modules that are not needed before the replay has ended: its result, and the files of a run.
+LATER = ("mm.backtest.result", "mm.report.backtest", "numpy.random", "numpy.fft")
 
 
 @runner(
@@ -44,7 +45,6 @@ def main(
     """
     with uncollected():
         from mm.backtest.replay import by_events
-        from mm.backtest.summary_text import text_of
         from mm.backtest_call import Backtest
         from mm.commands import assemble
         from mm.model_builder import ModelBuilder, check_names, note_predictors
@@ -68,6 +68,8 @@ def main(
         with run.timing("play"):
             base = played(whole, run, by_events(tapes, advance))
         result = run.write_result(base, further=further, orders_format=orders_file.orders_format)
+    from mm.backtest.summary_text import text_of
+
     run.print(text_of(result.summary))
 
 
@@ -82,7 +84,7 @@ def beside(whole: "Backtest", step: Callable[[int], None]) -> "Iterator[Callable
         The function that adds the further backtests to the summary of the main one.
     """
     with short_switch_interval(), ThreadPoolExecutor(1) as other:
-        other.map(import_module, WRITERS)
+        other.map(import_module, LATER)
         rows = other.submit(whole.strategy.further, step).result if whole.concurrent else None
         yield partial(whole.with_further, step=step, rows=rows)
 

@@ -2,9 +2,9 @@
 
 import json
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 from mm.backtest.rules import Account, Execution
 from mm.cli.calibration_knobs import Calibration, Fit
@@ -14,7 +14,6 @@ from mm.errors import FitError
 from mm.runs.run import Run
 
 if TYPE_CHECKING:
-    from mm.calibration.hawkes import ArrivalFlow, HawkesFit
     from mm.calibration.simulated_runs import Played
 
 POINTS = "calibration_points.csv"
@@ -43,7 +42,7 @@ def main(
     """
     import msgspec
 
-    from mm.calibration.calibrate import adverse_selection, artefact, measure, permutations, write_adverse_selection
+    from mm.calibration import calibrate as whole
     from mm.calibration.fit_result import plain
     from mm.calibration.goodness import steadiness, table
     from mm.calibration.hawkes import fit_hawkes, flow_of
@@ -54,19 +53,22 @@ def main(
     tapes = assemble.tapes(run, day, market)
     rules = assemble.rules(tapes[0], execution, account, run=run)
     config = assemble.calibration_config(calibration, fit, account.seed, tapes[0], run)
-    with run.timing("play"), TableWriter(run, orders_file.orders_format) as tables:
-        fitting = tables.submit(fit_hawkes, flow_of(tapes, config.rule.grouped))
-        found = measure(tapes, config, rules, tables.played)
-        permuted, moves, pieces = permutations(found), adverse_selection(found.calibrator), steadiness(found.calibrator)
-        tables.finish()
-        clusters = fitting.result()
+    tables = TableWriter(run, orders_file.orders_format)
+    with run.timing("play"), ThreadPoolExecutor(1) as other:
+        fitting = other.submit(lambda: fit_hawkes(flow_of(tapes, config.rule.grouped)))
+        ready = whole.prepare(tapes, config, rules, tables.played)
+        moved, timed = other.submit(whole.adverse_selection, ready.calibrator), other.submit(whole.timing, tapes)
+        found = whole.fitted(ready)
+        permuted, pieces = whole.permutations(found), steadiness(found.calibrator)
+        moves, timing, clusters = moved.result(), timed.result(), fitting.result()
         found = replace(found, fit=replace(found.fit, clustering=plain(clusters.to_json())))
     with run.timing("write"):
+        tables.declare()
         write_points(run.path(POINTS), found.measured.shown)
-        content = artefact(found, permuted)
+        content = whole.artefact(found, permuted, timing)
         text = msgspec.json.format(json.dumps(content), indent=1)  # json is slow with indentation
         run.path(FIT).write_text(text + "\n", encoding="utf-8")
-        write_adverse_selection(run.path(ADVERSE), moves)
+        whole.write_adverse_selection(run.path(ADVERSE), moves)
         run.write_page(page(found.fit, found.measured, pieces, run.about, further_cards(content, moves)))
     run.artefact = FIT
     run.summary = {name: getattr(found.fit, name) for name in ("usable", "status", "A", "k")}
@@ -74,8 +76,8 @@ def main(
     run.print(table(found.measured.fitted, found.fit))
     run.print(found.fit.headline())
     choice, shape, reference = found.fit.reference_choice, found.fit.shape, found.fit.reference
-    other = f"; the distances of this fit are from the {reference}" if choice and choice.chosen != reference else ""
-    whys = (choice and choice.why + other, shape and shape.why)
+    beyond = f"; the distances of this fit are from the {reference}" if choice and choice.chosen != reference else ""
+    whys = (choice and choice.why + beyond, shape and shape.why)
     notes = (*whys, permuted and str(permuted), str(clusters), *found.fit.warnings)
     for note in filter(None, notes):
         run.print(f"note: {note}")
@@ -84,7 +86,7 @@ def main(
 
 
 class TableWriter:
-    """Writes the orders, fills and state of simulated runs in another thread while the next one runs.
+    """Writes the orders, fills and state of each simulated run, in the thread that plays it.
 
     Of the repetitions of a ladder only the fills are written: their orders are those of the ladder of another seed.
 
@@ -94,41 +96,23 @@ class TableWriter:
     """
 
     def __init__(self, run: Run, orders_format: str) -> None:
-        self._run, self._other, self._form = run, ThreadPoolExecutor(1), orders_format
-        self._place, self._hashes = "", dict[str, str]()
-        self._rows: Future[dict[str, int]] | None = None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        """Stop all writing before an error removes the folder."""
-        self._other.shutdown()
+        self._run, self._form = run, orders_format
+        self._written: dict[str, tuple[dict[str, int], dict[str, str]]] = {}
 
     def played(self, name: str, play: "Callable[[], Played]") -> "Played":
-        """Play simulated orders and write their tables, after those of the previous run."""
+        """Play simulated orders, and write their tables."""
         from mm.calibration.simulated_runs import is_repetition
 
-        played = play()
+        played, hashes = play(), dict[str, str]()
         if (result := played.result) is not None:
-            self.finish()
-            self._place, self._hashes = f"runs/{name}", {}
-            folder = self._run.path(self._place)
-            if is_repetition(name):
-                self._rows = self._other.submit(result.write_fills, folder, self._hashes)
-            else:
-                self._rows = self._other.submit(result.write_tables, folder, self._hashes, self._form)
+            folder = self._run.path(f"runs/{name}")
+            repeated = is_repetition(name)
+            rows = result.write_fills(folder, hashes) if repeated else result.write_tables(folder, hashes, self._form)
+            self._written[name] = rows, hashes
         return played
 
-    def submit(self, function: "Callable[[ArrivalFlow], HawkesFit]", flow: "ArrivalFlow") -> "Future[HawkesFit]":
-        """Call *function* with *flow* in the other thread, before any tables."""
-        return self._other.submit(function, flow)
-
-    def finish(self) -> None:
-        """Wait for the tables of the last run, and declare their rows."""
-        if self._rows is None:
-            return
-        with self._run.timing("write"):
-            rows, self._rows = self._rows.result(), None
-        for file, count in rows.items():
-            self._run.output(f"{self._place}/{file}", count, sha256=self._hashes.get(file))
+    def declare(self) -> None:
+        """Declare the written files, with their rows and hashes."""
+        for name, (rows, hashes) in sorted(self._written.items()):
+            for file, count in rows.items():
+                self._run.output(f"runs/{name}/{file}", count, sha256=hashes.get(file))

@@ -1,7 +1,7 @@
 """The report page of a run: one self-contained HTML file, in the light or dark mode of the reader's screen."""
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from html import escape
 from pathlib import Path
@@ -60,6 +60,7 @@ if TYPE_CHECKING:
     from mm.backtest.result import Result
 
 SUMMARY, PAGE = "summary.json", "report.html"
+_CHARTS = "<!-- charts over time -->"  # their place in a page, until they are drawn
 LONGEST = 3  # stretches without a book in the list
 EFFECTIVE = (  # knobs shown at the top of the page, by name
     "quote_params_json",
@@ -79,7 +80,7 @@ def page(
     run: RunColumns,
     about: About | None = None,
     extra_notes: Sequence[str] = (),
-    charts: Callable[[], str] | None = None,
+    charts: str = "",
 ) -> str:
     """Return the page as HTML.
 
@@ -88,7 +89,7 @@ def page(
         run: The columns of the run's files.
         about: The command and the knobs, to print at the end.
         extra_notes: Further lines above the warnings.
-        charts: Returns the result of `charts_of` if another thread draws it; it is called last.
+        charts: The charts over time; empty: the result of `charts_of`.
     """
     about, fills = about or About(), run.fills
     lines = [*extra_notes, *(line for line in summary["warnings"] if not line.startswith(NULL))]
@@ -102,7 +103,7 @@ def page(
         numbers_card(summary),
         origin(about),
     ]
-    drawn = time_card(summary, run, charts() if charts else "")
+    drawn = time_card(summary, run, charts)
     zoom = script() if len(run.state["recv_us"]) else ""
     return document(f"{title_of(summary)} · backtest", [*above, drawn, *below], zoom)
 
@@ -140,11 +141,11 @@ class RunFiles:
     def __exit__(self, *_error: object) -> None:
         self._others.shutdown()
 
-    def _charts(self) -> str:
+    def _charts(self) -> bytes:
         """Return the charts over time."""
         run, own = self._seen.result(), self._result.terms
         terms = {"symbol": own.instrument.symbol, **scale(own)}
-        return charts_of(terms, run) if len(run.state["recv_us"]) else ""
+        return charts_of(terms, run).encode(errors="backslashreplace") if len(run.state["recv_us"]) else b""
 
     def finish(self, result: "Result", about: About | None = None) -> dict[str, int | None]:
         """Write the rest of *result*, which may have a summary with further backtests; return the rows of each file.
@@ -153,8 +154,9 @@ class RunFiles:
         """
         summary = json.dumps(result.summary, indent=1, allow_nan=False, ensure_ascii=False)
         (self._folder / SUMMARY).write_text(summary + "\n", encoding="utf-8", errors="backslashreplace")
-        html = page(result.summary, self._seen.result(), about, charts=self._drawn.result)
-        (self._folder / PAGE).write_text(html, encoding="utf-8")
+        before, _, after = page(result.summary, self._seen.result(), about, charts=_CHARTS).partition(_CHARTS)
+        with (self._folder / PAGE).open("wb") as file:  # the charts, almost all of the page, are not copied again
+            file.writelines((before.encode(), self._drawn.result(), after.encode()))
         return {**self._tables.result(), SUMMARY: None, PAGE: None}
 
 

@@ -30,7 +30,8 @@ if TYPE_CHECKING:
 
 MOST_BYTES = 1_300_000  # limit for the columns of a page
 MOST_ROWS = (150_000, 80_000, 40_000, 20_000, 10_000, 5_000, 2_500)  # per series: the largest that fits is used
-ROW_BYTES = 5.0  # estimate of the bytes per drawn row, before any are written
+ROW_BYTES = 7.0  # estimate of the bytes per drawn row, before any are written
+LEAST_SHARE = 0.8  # of the bytes of a row that it takes if a size has more rows, whose differences are smaller
 UNIT = 1_000_000  # µs per 1 on an axis of numbers
 NUMBERS = (np.ndarray, Units)
 CLOSE_MS = 60_000  # span shown after a step to the next fill
@@ -271,14 +272,16 @@ def _data(
     sizes = sorted(MOST_ROWS)
     sizes = sizes[: 1 + sum(one < rows.max(initial=0) for one in sizes)]  # larger ones make no difference
     drawn = [int(np.minimum(rows, size).sum()) for size in sizes]
-    low, high, row_bytes = 0, len(sizes) - 1, ROW_BYTES
+    low, high, row_bytes, least_bytes = 0, len(sizes) - 1, ROW_BYTES, 0.0
     write = cache(partial(_written, panels, near=near, x=x, excluded=excluded, axis=axis))
-    while low < high:  # the size of the text grows about as the number of rows
+    # The size of the text grows about as the number of rows; one that is surely too large is not written.
+    while low < high and drawn[low + 1] * least_bytes <= MOST_BYTES:
         likely = sum(count * row_bytes <= MOST_BYTES for count in drawn) - 1
         at = min(max(likely, low + 1), high)
         size = write(sizes[at])[0].size
         low, high = (at, high) if size <= MOST_BYTES else (low, at - 1)
         row_bytes = size / drawn[at]
+        least_bytes = LEAST_SHARE * row_bytes
     columns, thinned = write(sizes[low])
     return columns.text(), thinned
 

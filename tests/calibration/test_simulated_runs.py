@@ -1,6 +1,8 @@
 """Runs of simulated orders: names, quotes and stored data."""
 
 from pathlib import Path
+from threading import Barrier, current_thread
+from time import sleep
 
 import numpy as np
 import pytest
@@ -9,7 +11,7 @@ import mm
 from mm.backtest.models import FILL_MODELS
 from mm.backtest.rules import Rules
 from mm.calibration.calibrator import CalibrationConfig, Calibrator, FillsMeasured
-from mm.calibration.simulated_runs import clip_lots, recent_us, runs_of
+from mm.calibration.simulated_runs import THREADS, Played, clip_lots, played, recent_us, runs_of
 from mm.calibration.sweeps import HitRule
 from mm.errors import UsageError
 from mm.sim.flow.day import make_day
@@ -55,6 +57,49 @@ def test_states_are_summed_only_under_fill_model(tape):
         assert run.states[:, 9].sum() == pytest.approx(rested[rested > 0].sum() / 1e6, rel=0.01)
     rates = measured.states[tape.end_us]
     assert rates.fills == sum(run.resting.fills.shape[1] for run in measured.played.values())
+
+
+def test_runs_are_played_at_the_same_time_and_returned_in_order():
+    """Each waits until another one has begun; a result is dropped once its files are written."""
+    together = Barrier(THREADS, timeout=30)
+
+    def play():
+        together.wait()
+        return Played(None, None, "result")
+
+    found = played(((f"run_{n}", play) for n in range(2 * THREADS)), CalibrationConfig(method="fixed"), None)
+    assert list(found) == ["run_0", "run_1", "run_2", "run_3"]
+    assert {run.result for run in found.values()} == {None}
+
+
+def test_users_fill_model_is_played_by_the_current_thread():
+    """Its code need not allow several, and Ctrl-C stops it."""
+    own = FillsMeasured("models:Mine", {}, lambda: None)
+    threads = set()
+
+    def play():
+        threads.add(current_thread().name)
+        return Played(None, None)
+
+    played(((str(n), play) for n in range(8)), CalibrationConfig(method="fixed", fills=own), None)
+    assert threads == {current_thread().name}
+
+
+def test_no_run_begins_after_a_failed_one():
+    """A full disk does not wait for the rest of a ladder."""
+    begun = []
+
+    def keep(name, play):
+        begun.append(name)
+        if name == "0":
+            raise OSError(28, "No space left on device")
+        sleep(0.05)
+        return play()
+
+    runs = ((str(n), lambda: Played(None, None)) for n in range(200))
+    with pytest.raises(OSError, match="No space"):
+        played(runs, CalibrationConfig(method="fixed"), keep)
+    assert len(begun) < 200
 
 
 def test_recent_time_is_requote_plus_order_latency():

@@ -108,7 +108,7 @@ def test_missing_module_does_not_stop_other_imports(tmp_path):
         "import sys\n"
         "from types import SimpleNamespace\n"
         "from mm.commands import backtest\n"
-        "backtest.WRITERS = ('mm.report.backtest', 'no_such_module', 'ftplib')\n"
+        "backtest.LATER = ('mm.report.backtest', 'no_such_module', 'ftplib')\n"
         "before = sys.getswitchinterval()\n"
         "with backtest.beside(SimpleNamespace(concurrent=False, with_further=print), print):\n"
         "    assert sys.getswitchinterval() < before\n"

@@ -192,3 +192,20 @@ def test_script_is_short_and_makes_no_requests():
         assert lines[0].startswith("// ")
         assert len(lines) <= 300
         assert max(map(len, lines)) <= 120
+
+
+def test_page_is_written_once_if_the_next_size_is_far_too_large(monkeypatch):
+    """A size whose rows need more than the limit by far is not written only to be discarded."""
+    sizes = []
+
+    def written(panels, most, **others):
+        sizes.append(most)
+        return write(panels, most, **others)
+
+    write = module._written
+    monkeypatch.setattr(module, "_written", written)
+    monkeypatch.setattr(module, "MOST_BYTES", 3_000)
+    monkeypatch.setattr(module, "MOST_ROWS", (4_000, 2_000, 200, 20))
+    rows = np.arange(3_000)
+    timeline([Panel("", "", picture(100), 100, [Line("a", "line", at(*rows), rows * 37 % 101 + 0.0, 1.0)])], X, NONE)
+    assert sizes == [200]

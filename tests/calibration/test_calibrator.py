@@ -114,7 +114,7 @@ def test_ladder_pools_its_permutations(tape):
     runs = {}
     measurement = measure(tape, replace(config, permutations=3), keep=lambda name, play: runs.setdefault(name, play()))
     alone = [measure(tape, replace(config, seed=seed, permutations=1)) for seed in (0, 1, 2)]
-    assert list(runs) == ["ladder", "ladder_1", "ladder_2"]
+    assert list(measurement.calibrator.played) == sorted(runs) == ["ladder", "ladder_1", "ladder_2"]
     seconds, fills = (sum(getattr(one.measured.shown, name).sum() for one in alone) for name in ("exposure_s", "fills"))
     assert measurement.measured.shown.exposure_s.sum() == pytest.approx(seconds)
     assert measurement.measured.shown.fills.sum() == fills

@@ -11,6 +11,9 @@ _INTERRUPTED = signal.getsignal(signal.SIGINT)
 _EARLY = _INTERRUPTED is signal.default_int_handler and threading.current_thread() is threading.main_thread()
 if _EARLY:
     signal.signal(signal.SIGINT, signal.SIG_DFL)
+# Objects made by imports stay; the collector would examine them repeatedly.
+_COLLECTS = gc.isenabled()
+gc.disable()
 
 import click
 
@@ -25,6 +28,8 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 atexit.register(gc.freeze)
 # Collect young objects ten times less often than by default: jobs create many objects and hardly any cycles.
 gc.set_threshold(7_000, 10, 10)
+if _COLLECTS:
+    gc.enable()
 
 _DATA: Commands = {
     "import": ("Convert raw captures or third-party files to day folders.", "mm.commands.data:import_command"),

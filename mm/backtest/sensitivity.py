@@ -61,7 +61,8 @@ class Strategy:
     def settings(self) -> "Iterator[tuple[str, object, Rules, float]]":
         """Yield role, fill model, rules and latency factor of each further row; a fill model of None is the run's."""
         own = self.fills()
-        for role, bound in (("optimistic", trade_cross()), ("pessimistic", queue_risk_averse())):
+        # the pessimistic one first: its index of levels is released again before the files are written
+        for role, bound in (("pessimistic", queue_risk_averse()), ("optimistic", trade_cross())):
             yield role, None if _is_bound(own, bound) else bound, self.rules, 1.0
         for factor in LATENCIES:
             yield "latency", self.fills(), slower(self.rules, factor), factor

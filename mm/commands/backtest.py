@@ -15,10 +15,7 @@ from mm.runs.run import Run, short_switch_interval
 
 if TYPE_CHECKING:
     from mm.backtest.result import Result
-    from mm.backtest.rules import Rules
     from mm.backtest_call import Backtest
-    from mm.model_builder import ModelBuilder
-    from mm.tape.tape import Tape
 
 # Modules that are not needed before the replay has ended: its result, and the files of a run.
 LATER = ("mm.backtest.result", "mm.report.backtest", "numpy.random", "numpy.fft")
@@ -44,7 +41,6 @@ def main(
     Example: DAY=20251216 SYMBOL=BTCUSDT mm backtest
     """
     with uncollected():
-        from mm.backtest.replay import by_events
         from mm.backtest_call import Backtest
         from mm.commands import assemble
         from mm.model_builder import ModelBuilder, check_names, note_predictors
@@ -64,9 +60,7 @@ def main(
     assemble.check_agents(run, models, execution, tapes)
     rules = assemble.with_micro_price(run, rules, quotes, day, market, tapes[0], run.tapes)
     whole = Backtest(tapes, rules, builder, sensitivity, models.fit_draws)
-    with run.progress("play", whole.events) as advance, beside(whole, by_events(tapes, advance)) as further:
-        with run.timing("play"):
-            base = played(whole, run, by_events(tapes, advance))
+    with playing(run, whole) as (base, further):
         result = run.write_result(base, further=further, orders_format=orders_file.orders_format)
     from mm.backtest.summary_text import text_of
 
@@ -89,23 +83,22 @@ def beside(whole: "Backtest", step: Callable[[int], None]) -> "Iterator[Callable
         yield partial(whole.with_further, step=step, rows=rows)
 
 
-def play(
-    run: Run, tapes: "list[Tape]", rules: "Rules", builder: "ModelBuilder", sensitivity: Sensitivity, *, draws: int = 0
-) -> "Result":
-    """Return the backtest of the days, with sensitivity if requested, and the PnL band of *draws* fits."""
+@contextmanager
+def playing(run: Run, whole: "Backtest") -> "Iterator[tuple[Result, Callable[[Result], Result]]]":
+    """Play a backtest of a run, with its sensitivity beside it.
+
+    Yields:
+        The main backtest, many of whose state rows are moved to a temporary file of the run, and the function that adds
+        the further backtests to its summary.
+    """
     from mm.backtest.replay import by_events
-    from mm.backtest_call import Backtest
-
-    whole = Backtest(tapes, rules, builder, sensitivity, draws)
-    with run.timing("play"), run.progress("play", whole.events) as advance:
-        step = by_events(whole.tapes, advance)
-        return whole.with_further(played(whole, run, step), step)
-
-
-def played(whole: "Backtest", run: Run, step: Callable[[int], None]) -> "Result":
-    """Return the main backtest; many state rows are moved to a temporary file of the run."""
     from mm.tape.spill import Spill
 
-    result = whole.play_base(step)
-    result.journal.spill_state(Spill(run.partial))
-    return result
+    with (
+        run.progress("play", whole.events) as advance,
+        beside(whole, by_events(whole.tapes, advance)) as further,
+    ):
+        with run.timing("play"):
+            base = whole.play_base(by_events(whole.tapes, advance))
+            base.journal.spill_state(Spill(run.partial))
+        yield base, further

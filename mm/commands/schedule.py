@@ -8,7 +8,7 @@ from mm.backtest.rules import Account, Execution
 from mm.cli.calibration_knobs import Calibration, Fit, Windows
 from mm.cli.config import Day, Market, Models, OrdersFile, Sensitivity
 from mm.cli.frame import runner, uncollected
-from mm.commands.backtest import play
+from mm.commands.backtest import playing
 from mm.errors import FitError
 from mm.runs.run import Run
 
@@ -85,11 +85,14 @@ def walkforward(
 
     Example: mm walkforward --symbol BTCUSDT --day 20251216 --data-root data --out-root out
     """
-    from mm.backtest.summary_text import text_of
-    from mm.commands import assemble
-    from mm.model_builder import ModelBuilder, check_names, note_predictors
-    from mm.report.run_columns import columns_of
-    from mm.report.walkforward import page
+    with uncollected():
+        from mm.backtest.summary_text import text_of
+        from mm.backtest_call import Backtest
+        from mm.commands import assemble
+        from mm.model_builder import ModelBuilder, check_names, note_predictors
+        from mm.report.run_columns import columns_of
+        from mm.report.walkforward import page
+        from mm.tape.columns import trim_heap
 
     check_names(models)
     tapes = assemble.tapes(run, day, market)
@@ -104,6 +107,7 @@ def walkforward(
         studied = study_days(run, (tapes, config, rules), plan, fallback)
         for tape in tapes:
             tape.release_memory()  # the backtest needs only their best prices
+        trim_heap()
     if not write_study(run, studied):
         run.write_page(page(run.partial, run.about))  # without a backtest
     forward = run.summary
@@ -112,10 +116,10 @@ def walkforward(
     builder.fills()
     note_predictors(run, builder.predictors, tapes[0].start_us)
     rules = assemble.with_micro_price(run, rules, quotes, day, market, tapes[0], run.tapes)
-    result = play(run, tapes, rules, builder, sensitivity)
-    with run.timing("write"):
-        columns = columns_of(result)  # of both pages
-    run.write_result(result, "backtest", orders_format=orders_file.orders_format, columns=columns)
+    with playing(run, Backtest(tapes, rules, builder, sensitivity)) as (base, further):
+        with run.timing("write"):
+            columns = columns_of(base)  # of both pages
+        result = run.write_result(base, "backtest", further, orders_file.orders_format, columns)
     with run.timing("write"):
         run.write_page(page(run.partial, run.about, run=columns))
     run.summary = {**run.summary, "walkforward": forward}

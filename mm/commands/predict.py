@@ -89,7 +89,11 @@ def fit_command(run: Run, day: Day, market: Market, prediction: PredictionTask, 
         distances = distances_of(tapes)
     task = Task(prediction.predict_target, prediction.predict_horizon_s, names, distances)
     with run.timing("fit"), run.progress("fits", WINDOWS) as step:
-        about, arrays = learn(tapes, task, prediction.predict_model, prediction.seed, step)
+        about, arrays = learn(
+            tapes, task, prediction.predict_model, prediction.seed, step, drop_constant=columns.signals is None
+        )
+    if constant := [name for name in names if name not in about["signals"]]:
+        run.log.warning("constant_signals", message=f"{', '.join(constant)}: constant in all samples, and left out")
     excluded = {"excluded": list(run.about.excluded)} if run.about.excluded else {}
     run.path(MODEL)
     content = write(run.partial, {**about, **excluded}, arrays)

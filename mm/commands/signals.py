@@ -8,6 +8,7 @@ from mm.cli.console import Console
 from mm.cli.frame import command, runner
 from mm.cli.task_knobs import SignalColumns
 from mm.errors import UsageError
+from mm.numbers import fixed
 from mm.runs.run import Run
 
 if TYPE_CHECKING:
@@ -163,16 +164,16 @@ def page(by_name: "Mapping[str, Sequence[SignalScore]]", content: "Mapping[str, 
     horizons = [f"{one:g} s" for one in content["horizons_s"]]
     rows = list(by_name.values())
     values = [[one.rho for one in scores] for scores in rows]
-    texts = [["–" if one.rho is None else f"{one.rho:+.3f}" for one in scores] for scores in rows]
+    texts = [["–" if one.rho is None else fixed(one.rho, 3) for one in scores] for scores in rows]
     chart = Heatmap(("horizon", horizons), ("signal", list(by_name)), values).table(texts, "rank correlations")
     cells = [
         [
             f"{one.signal}, {one.horizon_s:g} s",
             f"{one.rows:,}",
-            "–" if one.rho is None else f"{one.rho:+.4f}",
+            "–" if one.rho is None else fixed(one.rho, 4),
             interval(one.ci95),
-            "–" if one.first_half is None else f"{one.first_half:+.4f}",
-            "–" if one.second_half is None else f"{one.second_half:+.4f}",
+            "–" if one.first_half is None else fixed(one.first_half, 4),
+            "–" if one.second_half is None else fixed(one.second_half, 4),
         ]
         for scores in rows
         for one in scores
@@ -192,6 +193,6 @@ def page(by_name: "Mapping[str, Sequence[SignalScore]]", content: "Mapping[str, 
 def _cell(one: "SignalScore") -> str:
     """Return a correlation as a table cell."""
     if one.rho is None:
-        return f"{'-':>9}"
+        return f"{'–':>9}"
     clear = "*" if one.ci95 and (one.ci95[0] > 0 or one.ci95[1] < 0) else " "
-    return f"{one.rho:>+7.3f}{clear}{'!' if one.stable is False else ' '}"
+    return f"{fixed(one.rho, 3):>7}{clear}{'!' if one.stable is False else ' '}"

@@ -35,7 +35,13 @@ class Learned(NamedTuple):
 
 
 def learn(
-    tapes: Sequence["Tape"], task: Task, model: str, seed: int = 0, step: Callable[[int], None] = lambda _: None
+    tapes: Sequence["Tape"],
+    task: Task,
+    model: str,
+    seed: int = 0,
+    step: Callable[[int], None] = lambda _: None,
+    *,
+    drop_constant: bool = False,
 ) -> Learned:
     """Fit a predictor on recorded days, with its score by walk-forward.
 
@@ -45,16 +51,22 @@ def learn(
         model: One of ``mm.predict.fitting.MODELS``.
         seed: Seed of all draws.
         step: Called after each of the ``WINDOWS`` fits.
+        drop_constant: Whether signals that are constant in all samples are left out, unless all are.
 
     Raises:
-        FitError: If nothing can be fitted: too few samples, a single class, a constant signal.
+        FitError: If nothing can be fitted: too few samples, a single class, a constant signal that is not left out.
         UsageError: If the horizon is longer than a window.
     """
     tick_e8 = tapes[0].instrument.tick_e8
     tick = tick_e8 / 1e8
     samples = samples_of(tapes, task)
     constant = constant_signals(task, samples)
-    if constant:
+    if constant and drop_constant and len(constant) < len(task.signals):
+        varying = [place for place, name in enumerate(task.signals) if name not in constant]
+        further = range(len(task.signals), task.inputs)
+        samples = replace(samples, rows=np.ascontiguousarray(samples.rows[:, [*varying, *further]]))
+        task = replace(task, signals=tuple(task.signals[place] for place in varying))
+    elif constant:
         raise FitError(
             f"{', '.join(constant)} is constant in all {len(samples):,} samples; leave it out of --signals (SIGNALS)"
         )

@@ -9,6 +9,7 @@ from typing import Any
 
 from mm.code_identity import hash_file
 from mm.dataclass import dataclass
+from mm.numbers import signed
 from mm.runs.find import Found
 from mm.runs.manifest import flat, headlines, shown
 from mm.runs.run import PAGE
@@ -360,5 +361,5 @@ def _number(name: str, pair: Pair) -> str:
         return f"{name}: {shown(first)}"
     line = f"{name}: {shown(first)} | {shown(second)}"
     if all(isinstance(value, int | float) and not isinstance(value, bool) for value in pair):
-        line += f"  ({second - first:+.6g})"
+        line += f"  ({signed(second - first, 6)})"
     return line

@@ -21,6 +21,7 @@ from mm.calibration.windows import MODES, WindowFit
 from mm.clock import iso
 from mm.dataclass import asdict, dataclass
 from mm.errors import BrokenFile
+from mm.numbers import MINUS, fixed
 from mm.walkforward.oos_tests import RATIO, SegmentBlocks, Tested, by_band, linked, ratio_of, realised
 from mm.walkforward.walkforward import Study
 
@@ -94,12 +95,13 @@ def lines(found: dict[str, Any]) -> Iterator[str]:
     yield f"out of sample: {count:,.0f} fills in {found['segments_compared']} segments, {used} used"
     yield f"{'mode':<12}{'log-lik. per fill':>18}{'vs. ' + used:>22}{'predicted fills':>17}"
     for mode, row in found["modes"].items():
-        beside = "" if mode == used else f"{row['gain_over_used']:+.4f} ± {row['se_gain'] or math.nan:.4f}"
-        yield f"{mode:<12}{row['loglik_per_fill']:>18.4f}{beside:>22}{row['predicted']:>17,.0f}"
+        beside = "" if mode == used else f"{fixed(row['gain_over_used'], 4)} ± {row['se_gain'] or math.nan:.4f}"
+        each = f"{row['loglik_per_fill']:.4f}".replace("-", MINUS)
+        yield f"{mode:<12}{each:>18}{beside:>22}{row['predicted']:>17,.0f}"
     curves = found["curves"]
     if curves["gain_nats_per_fill"] is not None:
         yield (
-            f"curves of λ(δ) in {curves['segments']} segments: {curves['gain_nats_per_fill']:+.4f} ± "
+            f"curves of λ(δ) in {curves['segments']} segments: {fixed(curves['gain_nats_per_fill'], 4)} ± "
             f"{curves['se'] or math.nan:.4f} per fill relative to A and k"
         )
     yield f"{'δ, ticks':<12}{'fills':>18}{'predicted':>22}{'ratio':>17}   95 %"

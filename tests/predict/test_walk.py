@@ -114,6 +114,18 @@ def test_model_is_json_with_required_keys(half):
     assert about["train_window"]["end_us"] <= half.end_us
 
 
+def test_constant_signals_are_left_out_on_request(half):
+    """The fit is that of the other signals, also with the distance of an order behind them."""
+    for target, horizon_s, distances in (("return", 1.0, ()), ("fill", 2.0, (0.5, 1.5))):
+        plain = learn([half], Task(target, horizon_s, SIGNALS, distances), "logistic")
+        more = Task(target, horizon_s, ("spread", *SIGNALS), distances)
+        about, arrays = learn([half], more, "logistic", drop_constant=True)
+        assert (about, sorted(arrays)) == (plain.about, sorted(plain.arrays))
+        assert all((arrays[name] == array).all() for name, array in plain.arrays.items())
+    with pytest.raises(FitError, match="spread is constant"):
+        learn([half], Task("return", 1.0, ("spread",)), "logistic", drop_constant=True)
+
+
 @pytest.mark.parametrize(
     ("task", "steps", "error", "message"),
     [

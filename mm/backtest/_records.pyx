@@ -17,9 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
 
-# Initial cells of each table, as many as the last run used, and first those of a day: tables that grow are copied, and
-# pages that are never touched use no memory.
-cdef int64_t[7] likely = [1 << 21, 1 << 17, 1 << 19, 1 << 18, 0, 0, 1 << 21]
+# Initial cells of each table, as many as the last run used: pages that are never touched use no memory.
+cdef int64_t likely[7]
 
 
 cdef void records_open(Records* records, bint keeps_orders) noexcept nogil:

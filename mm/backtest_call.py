@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Any, Unpack
 
 from mm.backtest import replay
 from mm.backtest._records import free_spares
+from mm.backtest.journal import LONG
 from mm.backtest.risk import Risk
 from mm.backtest.rules import Account, Execution, Rules
 from mm.backtest.sensitivity import Strategy, with_band
 from mm.cli.config import Models, Sensitivity
 from mm.cli.knobs import groups_of, knobs
+from mm.clock import US_PER_S
 from mm.commands import assemble
 from mm.dataclass import dataclass, replace
 from mm.errors import UsageError
@@ -143,8 +145,10 @@ class Backtest:
 
     @property
     def concurrent(self) -> bool:
-        """Whether the sensitivity is played beside the main backtest: not of a user's model, nor of many events."""
-        return self.further and self.builder.registered_only() and sum(map(len, self.tapes)) <= MANY_EVENTS
+        """Whether the sensitivity is played beside the main backtest: not of a user's model, many events, or weeks."""
+        lasts_s = (self.tapes[-1].end_us - self.tapes[0].start_us) / US_PER_S  # a state row each
+        few = sum(map(len, self.tapes)) <= MANY_EVENTS and lasts_s <= LONG
+        return few and self.further and self.builder.registered_only()
 
     @property
     def events(self) -> int:

@@ -116,10 +116,13 @@ def walkforward(
     builder.fills()
     note_predictors(run, builder.predictors, tapes[0].start_us)
     rules = assemble.with_micro_price(run, rules, quotes, day, market, tapes[0], run.tapes)
-    with playing(run, Backtest(tapes, rules, builder, sensitivity)) as (base, further):
+    whole = Backtest(tapes, rules, builder, sensitivity)
+    with playing(run, whole) as (base, further):
+        # Over weeks, further plays while the files are written would need too much memory.
+        first, later = (base, further) if whole.concurrent else (further(base), None)
         with run.timing("write"):
-            columns = columns_of(base)  # of both pages
-        result = run.write_result(base, "backtest", further, orders_file.orders_format, columns)
+            columns = columns_of(first)  # of both pages
+        result = run.write_result(first, "backtest", later, orders_file.orders_format, columns)
     with run.timing("write"):
         run.write_page(page(run.partial, run.about, run=columns))
     run.summary = {**run.summary, "walkforward": forward}

@@ -58,14 +58,15 @@ def test_sensitivity_is_played_before_the_run_has_ended(whole):
     assert played[0] == whole.strategy.plays() * span_us
 
 
-@pytest.mark.parametrize("alone", ["own", "many"])
+@pytest.mark.parametrize("alone", ["own", "many", "long"])
 def test_own_model_or_large_day_is_played_after_the_run(alone, monkeypatch):
-    """A user's model may share state between its instances, and a large day needs the memory of one play only."""
+    """A user's model may share state between its instances; a large day and weeks need the memory of one play only."""
     if alone == "own":
         whole = built(quote_model=f"{__name__}:Python")
     else:
         whole = built()
-        monkeypatch.setattr("mm.backtest_call.MANY_EVENTS", len(whole.tapes[0]) - 1)
+        name, most = ("MANY_EVENTS", len(whole.tapes[0]) - 1) if alone == "many" else ("LONG", 0)
+        monkeypatch.setattr(f"mm.backtest_call.{name}", most)
     threads = []
     with beside(whole, lambda _us: threads.append(threading.current_thread())) as further:
         base = whole.play_base()

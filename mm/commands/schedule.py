@@ -118,8 +118,7 @@ def walkforward(
     rules = assemble.with_micro_price(run, rules, quotes, day, market, tapes[0], run.tapes)
     whole = Backtest(tapes, rules, builder, sensitivity)
     with playing(run, whole) as (base, further):
-        # Over weeks, further plays while the files are written would need too much memory.
-        first, later = (base, further) if whole.concurrent else (further(base), None)
+        first, later = (base, further) if whole.concurrent else (further(base), None)  # weeks need less memory then
         with run.timing("write"):
             columns = columns_of(first)  # of both pages
         result = run.write_result(first, "backtest", later, orders_file.orders_format, columns)

@@ -63,7 +63,7 @@ TODAY = {
     # Issue 18 raised them: files of settings, help by heading, completion, models and settings shown; issue 19, the
     # days that a micro-price is fitted on; issue 21, a log of its own.
     "cli": (2_660, 12),  # distances that follow a fill model unless they were given
-    "commands": (3_159, 18),  # issue 17: a fit that carries its clustering; 21: what runs beside, groups made once
+    "commands": (3_158, 18),  # issue 17: a fit that carries its clustering; 21: what runs beside, groups made once
     "evaluate": (3_014, 13),  # issue 21: cancellations found in a kernel, all exponents in one play
     # Issue 16 raised it: a venue's own history of trades, the horizon of snapshots, the backstop of tasks, bounded
     # answers, the status of a recording, the law of the manifest, ids in doubt, files that a thread opens; issue 17,
@@ -89,7 +89,7 @@ TODAY = {
 # Figures of the whole code base (lines and modules without the packages in NEW): the goal, and the current maximum;
 # shape_figures.py prints them.
 FIGURES = {
-    "lines": (46_000, 96_418),
+    "lines": (46_000, 96_417),
     "modules": (220, 373),
     "modules under 100 lines": (25, 55),  # a kernel of one loop and its wrapper, the card of windows
     "lines that a median module lacks to 180": (0, 0),

@@ -116,8 +116,7 @@ def walkforward(
     builder.fills()
     note_predictors(run, builder.predictors, tapes[0].start_us)
     rules = assemble.with_micro_price(run, rules, quotes, day, market, tapes[0], run.tapes)
-    whole = Backtest(tapes, rules, builder, sensitivity)
-    with playing(run, whole) as (base, further):
+    with playing(run, whole := Backtest(tapes, rules, builder, sensitivity)) as (base, further):
         first, later = (base, further) if whole.concurrent else (further(base), None)  # weeks need less memory then
         with run.timing("write"):
             columns = columns_of(first)  # of both pages

@@ -74,7 +74,7 @@ TODAY = {
     # Issue 18 raised it: what a notebook shows, the market beside our quotes, zoom on every page; issue 21, charts
     # drawn beside the tables, prints of a day in a third of the memory.
     "report": (6_160, 23),
-    "runs": (1_612, 6),  # issue 18: numbers within a tolerance
+    "runs": (1_611, 6),  # issue 18: numbers within a tolerance
     # Issue 15 raised it: the faults of order handling, and the truth about users.
     "sim": (12_871, 52),
     # Issue 18 raised it: what a notebook shows; issue 21, chunks of points, workers without a shared disk,
@@ -89,7 +89,7 @@ TODAY = {
 # Figures of the whole code base (lines and modules without the packages in NEW): the goal, and the current maximum;
 # shape_figures.py prints them.
 FIGURES = {
-    "lines": (46_000, 96_417),
+    "lines": (46_000, 96_416),
     "modules": (220, 373),
     "modules under 100 lines": (25, 55),  # a kernel of one loop and its wrapper, the card of windows
     "lines that a median module lacks to 180": (0, 0),

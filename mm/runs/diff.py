@@ -9,7 +9,6 @@ from typing import Any
 
 from mm.code_identity import hash_file
 from mm.dataclass import dataclass
-from mm.numbers import signed
 from mm.runs.find import Found
 from mm.runs.manifest import flat, headlines, shown
 from mm.runs.run import PAGE
@@ -361,5 +360,5 @@ def _number(name: str, pair: Pair) -> str:
         return f"{name}: {shown(first)}"
     line = f"{name}: {shown(first)} | {shown(second)}"
     if all(isinstance(value, int | float) and not isinstance(value, bool) for value in pair):
-        line += f"  ({signed(second - first, 6)})"
+        line += f"  ({second - first:+.6g})"
     return line

@@ -100,7 +100,7 @@ def test_differences_are_reported_to_the_cell():
         "more.csv: only in b",
         "summary.json: 1 values differ",
         "pnl_total: 1.5 | 1.0",
-        "pnl_total: 1.5 | 1  (−0.5)",
+        "pnl_total: 1.5 | 1  (-0.5)",
         "n_fills: 2",
         "sharpe: null",
     ):

@@ -168,8 +168,10 @@ class _PredictionRows(NamedTuple):
 
     def joined(self) -> dict[str, Any]:
         """Return the rows of all tapes, by the field names of `RunTerms`; None for unused ones."""
-        market = type(self.market[0]).joined(self.market) if self.market else None
-        return {"market": market, "offsets": np.concatenate(self.offsets) if self.offsets else None}
+        from mm.backtest.metrics.market_paths import MarketRows
+
+        offsets = np.concatenate(self.offsets) if self.offsets else None
+        return {"market": MarketRows.joined(self.market), "offsets": offsets}
 
 
 def model_name(model: object) -> str:

@@ -118,7 +118,7 @@ def with_band(result: "Result", others: "Sequence[Result]") -> "Result":
     """
     from mm.backtest.metrics.arithmetic import quantiles
 
-    totals = [_numbers(other)["pnl_total"] for other in others]
+    totals = [_row(other)["pnl_total"] for other in others]
     pnl = np.array([total for total in totals if total is not None])
     if len(pnl) == 0:
         return result
@@ -129,10 +129,6 @@ def with_band(result: "Result", others: "Sequence[Result]") -> "Result":
 
 
 def _row(result: "Result") -> dict[str, Any]:
-    return {"fills": result.terms.fill_model} | _numbers(result)
-
-
-def _numbers(result: "Result") -> dict[str, Any]:
     from mm.backtest.metrics.summary import headline  # not before the play, as the module of `Result`
 
-    return headline(result.journal, result.terms)
+    return {"fills": result.terms.fill_model} | headline(result.journal, result.terms)

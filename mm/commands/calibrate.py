@@ -43,7 +43,7 @@ def main(
     with uncollected():
         import msgspec
 
-        from mm.calibration import calibrate as whole
+        from mm.calibration import calibrate as steps
         from mm.calibration.fit_result import plain
         from mm.calibration.goodness import steadiness, table
         from mm.calibration.hawkes import fit_hawkes, flow_of
@@ -57,19 +57,19 @@ def main(
     tables = TableWriter(run, orders_file.orders_format)
     with run.timing("play"), ThreadPoolExecutor(1) as other:
         fitting = other.submit(lambda: fit_hawkes(flow_of(tapes, config.rule.grouped)))
-        ready = whole.prepare(tapes, config, rules, tables.played)
-        moved, timed = other.submit(whole.adverse_selection, ready.calibrator), other.submit(whole.timing, tapes)
-        found = whole.fitted(ready)
-        permuted, pieces = whole.permutations(found), steadiness(found.calibrator)
+        ready = steps.prepare(tapes, config, rules, tables.played)
+        moved, timed = other.submit(steps.adverse_selection, ready.calibrator), other.submit(steps.timing, tapes)
+        found = steps.fitted(ready)
+        permuted, pieces = steps.permutations(found), steadiness(found.calibrator)
         moves, timing, clusters = moved.result(), timed.result(), fitting.result()
         found = replace(found, fit=replace(found.fit, clustering=plain(clusters.to_json())))
     with run.timing("write"):
         tables.declare()
         write_points(run.path(POINTS), found.measured.shown)
-        content = whole.artefact(found, permuted, timing)
+        content = steps.artefact(found, permuted, timing)
         text = msgspec.json.format(json.dumps(content), indent=1)  # json is slow with indentation
         run.path(FIT).write_text(text + "\n", encoding="utf-8")
-        whole.write_adverse_selection(run.path(ADVERSE), moves)
+        steps.write_adverse_selection(run.path(ADVERSE), moves)
         run.write_page(page(found.fit, found.measured, pieces, run.about, further_cards(content, moves)))
     run.artefact = FIT
     run.summary = {name: getattr(found.fit, name) for name in ("usable", "status", "A", "k")}

@@ -4,6 +4,7 @@ Every ``.pyx`` below ``mm/`` is an extension, and in a checkout also those of ``
 a machine that only records has no compiler; commands that need a missing one report it.
 """
 
+import multiprocessing
 import os
 import shutil
 import sys
@@ -11,22 +12,43 @@ from itertools import count
 from pathlib import Path
 from typing import ClassVar
 
+from Cython.Build import cythonize
+from Cython.Compiler import Options
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 
 # No -march, no -ffast-math, and products are rounded before they are added: results are the same on every machine.
 # The C code is generated: Cython's warnings are about the source, the compiler's are not.
-FLAGS = ["-O3", "-fno-math-errno", "-ffp-contract=off", "-g0", "-w"]
+FLAGS = ["-O2", "-fno-math-errno", "-ffp-contract=off", "-g0", "-w"]
 # Named, as otherwise exp and log of the oldest glibc are linked: wrappers that set errno, 19 more instructions than 36.
 LIBRARIES = ["m"] if os.name == "posix" else []
 # Benchmarks have kernels, too; they are built only in a checkout, because wheels do not contain benchmarks.
 ROOMS = ["mm", "benchmarks"] if {"build_ext", "editable_wheel", "develop"} & set(sys.argv) else ["mm"]
+# Cython's own code for memoryviews and functions stands once in this extension, not in each kernel.
+SHARED = "mm._cyutil"
 
 
 class Kernels(build_ext):
     """Compile the kernels, and print a line for each one that changed."""
 
     done: ClassVar = count(1)
+
+    def build_extensions(self) -> None:
+        """Translate all kernels that changed to C, in a process per core; then compile."""
+        Options.emit_code_comments = False  # half of the C code
+        if os.name == "posix":  # the processes share the options above, and do not import this file again
+            multiprocessing.set_start_method("fork", force=True)
+        translated = cythonize(
+            self.extensions,
+            nthreads=os.cpu_count() or 1,
+            quiet=True,
+            force=self.force,
+            shared_utility_qualified_name=SHARED,
+        )
+        sources = {each.name: each.sources for each in translated}
+        for each in self.extensions:
+            each.sources = sources[each.name]
+        super().build_extensions()
 
     def build_extension(self, extension: Extension) -> None:
         """Compile *extension*, unless it is up to date."""
@@ -42,18 +64,15 @@ class Kernels(build_ext):
             print(f"compiled {extension.name}, {place}", flush=True)
 
 
+def extension(name: str, source: str) -> Extension:
+    """Return the extension *name*, whose source is the file *source*."""
+    return Extension(name, [source], extra_compile_args=FLAGS, libraries=LIBRARIES, optional=True)
+
+
+kernels = [path for room in ROOMS for path in sorted(Path(room).rglob("*.pyx"))]
 setup(
     cmdclass={"build_ext": Kernels},
     options={"build_ext": {"parallel": True}},
-    ext_modules=[
-        Extension(
-            ".".join(path.with_suffix("").parts),
-            [path.as_posix()],
-            extra_compile_args=FLAGS,
-            libraries=LIBRARIES,
-            optional=True,
-        )
-        for room in ROOMS
-        for path in sorted(Path(room).rglob("*.pyx"))
-    ],
+    ext_modules=[extension(SHARED, SHARED.replace(".", "/") + ".c")]
+    + [extension(".".join(path.with_suffix("").parts), path.as_posix()) for path in kernels],
 )

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from console_pages import PAGES, SLOW, Console, blocks, first_difference, recorded, steps, updated
+from console_pages import SLOW, Console, blocks, first_difference, recorded, steps, updated
 from support import ROOT, SHARED
 
 PRINTED = ["one", "two 2026-11-20T17:31:59.392123Z", "three", "four"]
@@ -50,7 +50,10 @@ def test_steps_joins_commands_with_line_continuations() -> None:
 RECORDED = pytest.mark.skipif(not SHARED.exists(), reason="needs the recorded days in ../shared")
 
 
-@pytest.mark.parametrize("name", [pytest.param(name, marks=RECORDED if recorded(name) else ()) for name in PAGES])
+# The other pages are printed again before a release, by make pages.
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=RECORDED if recorded(name) else ()) for name in ("README.md", "docs/tour.md")]
+)
 def test_page_output_matches_its_commands(name: str, tmp_path: Path) -> None:
     """The blocks run in a folder that contains only the page's inputs and the output of earlier blocks."""
     page = ROOT / name

@@ -5,7 +5,7 @@ RUN := $(VENV)/bin/python
 BUILD_REQUIRES = $$($(RUN) -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["build-system"]["requires"])')
 COMPILE = $(RUN) setup.py --quiet build_ext --inplace
 
-.PHONY: help install build stubs demo test fuzz guided asan lint docs picture notebooks pages wheels site bench coverage clean
+.PHONY: help install build stubs demo test test-all fuzz guided asan lint docs picture notebooks pages wheels site bench coverage clean
 
 help:            ## What there is
 	@grep -hE '^[a-z]+: .*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -30,8 +30,12 @@ demo: build      ## A synthetic day, from calibration to walk-forward
 	$(RUN) -m mm demo
 
 # Many tests wait for a process or a clock, so one worker more than there are cores keeps all of them busy.
-test: build lint ## The whole suite: pytest, ruff, mypy, stubs
-	$(RUN) -m pytest -n $$($(RUN) -c 'import os; print((os.cpu_count() or 1) + 1)')
+TEST = $(RUN) -m pytest -n $$($(RUN) -c 'import os; print((os.cpu_count() or 1) + 1)')
+test: build lint ## ruff, mypy, stubs, and pytest with a tenth of the slow tests, another one for each commit
+	$(TEST) --slow tenth
+
+test-all: build lint ## The same with all slow tests
+	$(TEST)
 
 FUZZ_ROUNDS ?= 5
 fuzz: build      ## Property tests with random examples, FUZZ_ROUNDS times; a failure comes with the command that repeats it

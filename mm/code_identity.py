@@ -93,6 +93,8 @@ def imports(name: str, path: Path) -> Iterator[str]:
     For ``from a import b`` both ``a`` and ``a.b`` are yielded, as the text does not show whether b is a module.
     """
     yield from (name.rsplit(".", count)[0] for count in range(1, name.count(".") + 1))
+    if path.suffix == ".pyx":
+        yield "mm._cyutil"  # Cython's own code, which every kernel imports
     package = name.split(".") if path.stem == "__init__" else name.split(".")[:-1]
     text = _ANNOTATIONS.sub("", path.read_text(encoding="utf-8", errors="replace"))
     yield from (entry or module for entry, module in _ENTRY.findall(text))

@@ -2,6 +2,8 @@
 
 import os
 import signal
+import subprocess
+import zlib
 from collections.abc import Iterator
 
 import pytest
@@ -25,6 +27,43 @@ VARIABLES = [one.variable for group in every_group() for one in knobs(group)]
 def pytest_xdist_auto_num_workers() -> int:
     """Return the workers of ``-n auto``: 1.5 per core, since many tests wait for clocks and ports."""
     return (os.cpu_count() or 1) * 3 // 2
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Declare the choice among the tests that are marked slow."""
+    parser.addoption("--slow", choices=["all", "tenth", "none"], default="all", help="which slow tests to run")
+    parser.addoption("--tenth-of", metavar="COMMIT", help="the slow tests of this commit's tenth (default: HEAD)")
+
+
+def _commit(config: pytest.Config) -> str:
+    """Return the commit that chooses the tenth; it is empty outside of a git checkout."""
+    head = ["git", "rev-parse", "--short=12", "HEAD"]
+    given = config.getoption("--tenth-of")
+    return given or subprocess.run(head, cwd=ROOT, capture_output=True, text=True, check=False).stdout.strip()
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Print how the same slow tests are run again; -q leaves out the header."""
+    reporter = session.config.pluginmanager.getplugin("terminalreporter")
+    if reporter is not None and session.config.getoption("--slow") == "tenth":
+        commit = _commit(session.config)
+        reporter.write_line(f"slow tests: a tenth; the same again with --slow tenth --tenth-of {commit}")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out slow tests that were not asked for; functions are chosen whole, as their cases are alike."""
+    choice, commit = config.getoption("--slow"), _commit(config)
+
+    def chosen(item: pytest.Item) -> bool:
+        if choice == "all" or item.get_closest_marker("slow") is None:
+            return True
+        function = item.nodeid.partition("[")[0]
+        return choice == "tenth" and zlib.crc32(f"{commit} {function}".encode()) % 10 == 0
+
+    left_out = [item for item in items if not chosen(item)]
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if chosen(item)]
 
 
 @pytest.fixture(autouse=True, scope="session")

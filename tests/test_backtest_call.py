@@ -91,6 +91,7 @@ CASES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CASES)
 def test_python_call_and_command_line_write_same_files(workspace, tapes, name, tmp_path, monkeypatch):
     """Orders, fills and state are equal byte by byte, and every number of the summary matches."""
@@ -232,6 +233,7 @@ def test_hooks_receive_the_exported_view_classes(tapes):
     assert received == {"order": mm.OrderView, "trade": mm.TradeView, "book": mm.BookView, "view": mm.QuoteView}
 
 
+@pytest.mark.slow
 def test_python_page_code_blocks_run(tmp_path):
     """Each block runs in a folder that contains the day created by the page's command."""
     made = run_python("-m", "mm", "sim", "day", "--symbol", SYMBOL, "--day", DAYS[0], "--hours", "0.1", cwd=tmp_path)

@@ -60,6 +60,7 @@ def setup(project: Path, *args: str, **variables: str) -> str:
     return done.stdout
 
 
+@pytest.mark.slow
 def test_setup_discovers_kernels_by_location(project: Path) -> None:
     """Kernels are not listed: a new or moved .pyx file is built as the module of its path."""
     setup(project, "build_ext", "--inplace")
@@ -68,6 +69,7 @@ def test_setup_discovers_kernels_by_location(project: Path) -> None:
     assert done.stdout == "42\n"
 
 
+@pytest.mark.slow
 def test_build_prints_progress_and_compiles_only_changed_kernels(project: Path) -> None:
     """The build prints one line per compiled kernel and none for a kernel that is up to date."""
     first = setup(project, "build_ext", "--inplace")
@@ -85,6 +87,7 @@ def test_build_prints_progress_and_compiles_only_changed_kernels(project: Path) 
     assert setup(project, "build_ext", "--inplace") == "compiled mm.room._tiny, 2 of 2\n"
 
 
+@pytest.mark.slow
 def test_build_without_compiler_skips_kernels(project: Path) -> None:
     """The recorder host has no compiler and needs no kernels."""
     setup(project, "build_ext", "--inplace", CC="no-such-compiler")

@@ -19,6 +19,7 @@ def test_package_call_forwards_to_function_of_same_name(name, monkeypatch):
     assert package(1, two=2) == ((1,), {"two": 2})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(mm._PACKAGES))
 @pytest.mark.parametrize("first", ["import mm.{0}", "from mm.{0} import __name__ as one", "import {1}", "import mm"])
 def test_package_is_callable_regardless_of_import_order(name, first, tmp_path):

@@ -161,6 +161,7 @@ def files_of(folder: Path) -> dict[str, str]:
     return dict(code_files.__wrapped__(POINT, folder=folder))
 
 
+@pytest.mark.slow
 def test_edit_of_any_module_changes_code_identity(package_copy):
     """A stored point is not reused after any module was edited or recompiled."""
     first = files_of(package_copy)
@@ -204,6 +205,7 @@ def test_sources_hash_covers_names_and_contents_of_all_sources(package_copy):
     assert len(set(hashes)) == len(hashes)
 
 
+@pytest.mark.slow
 def test_sources_alone_ignores_compiled_modules(package_copy):
     """A cluster worker may have its own compiled modules, but its sources must be the same."""
     files = files_of(package_copy)

@@ -2,6 +2,7 @@
 
 import ast
 import re
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -77,6 +78,7 @@ MODULE_ENTRIES = {
 }
 
 
+@cache
 def modules() -> dict[str, Path]:
     """Return every module of the package by its dotted name, including kernels."""
     found = {}
@@ -86,6 +88,7 @@ def modules() -> dict[str, Path]:
     return found
 
 
+@cache
 def imported(path: Path) -> set[str]:
     """Return the dotted names that a module imports, including imports inside functions."""
     text = path.read_text(encoding="utf-8")

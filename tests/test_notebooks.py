@@ -26,6 +26,7 @@ def test_notebook_glob_finds_all_notebooks():
     assert [path.name[:3] for path in NOTEBOOKS] == ["01_", "02_", "03_", "04_", "05_", "06_"]
 
 
+@pytest.mark.slow
 @needs_jupyter
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_notebook_reproduces_its_stored_outputs(path, tmp_path):
@@ -56,6 +57,7 @@ def test_notebook_contains_no_local_paths_or_metadata(path):
         assert trace not in text
 
 
+@pytest.mark.slow
 @needs_jupyter
 def test_raising_cell_is_reported_and_file_is_kept(tmp_path):
     """A notebook that fails must not be overwritten with the error in it."""
@@ -69,6 +71,7 @@ def test_raising_cell_is_reported_and_file_is_kept(tmp_path):
     assert path.read_text(encoding="utf-8") == before
 
 
+@pytest.mark.slow
 @needs_jupyter
 @pytest.mark.parametrize("text", ["", "{}", "not json", '{"nbformat": 4, "nbformat_minor": 5}'])
 def test_invalid_notebook_gives_one_line_error(text, tmp_path):

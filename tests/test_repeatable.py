@@ -36,6 +36,7 @@ def run_property(project: Path, *words: str) -> tuple[str, list[str]]:
     return done.stdout, examples
 
 
+@pytest.mark.slow
 def test_two_default_runs_try_the_same_examples(project):
     """Failures in continuous integration are reproducible."""
     first = run_property(project, "test_property.py")[1]
@@ -43,6 +44,7 @@ def test_two_default_runs_try_the_same_examples(project):
     assert run_property(project, "test_property.py")[1] == first
 
 
+@pytest.mark.slow
 def test_random_run_prints_command_that_repeats_its_failure(project):
     """The command contains the seed and the profile."""
     printed, first = run_property(project, "test_property.py", "--hypothesis-profile=fuzz", "--hypothesis-seed=12345")

@@ -33,6 +33,7 @@ def workspace(tmp_path_factory):
     return root, mm.load_day(day)
 
 
+@pytest.mark.slow
 def test_frames_of_run_folder_equal_frames_of_result(workspace):
     """Columns, types and values are equal; reasons are compared as strings, and cancel requests are in ms."""
     root, tape = workspace

@@ -125,18 +125,21 @@ def project(tmp_path: Path) -> Path:
     return tmp_path
 
 
+@pytest.mark.slow
 def test_committed_stubs_match_the_kernels() -> None:
     """``make stubs`` must be run after a change of a kernel."""
     done = run("tools/stubs.py", "--check")
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+@pytest.mark.slow
 def test_stubs_match_compiled_kernels_in_stubtest() -> None:
     """Stubs and compiled modules define the same names."""
     done = run("tools/stubs.py", "--stubtest")
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+@pytest.mark.slow
 def test_generated_stub_matches_the_kernel(project: Path) -> None:
     """Names, parameters, defaults and docstrings are copied; C types become Python types."""
     assert run("tools/stubs.py", "--root", project).returncode == 0
@@ -144,6 +147,7 @@ def test_generated_stub_matches_the_kernel(project: Path) -> None:
     assert run("tools/stubs.py", "--root", project, "--check").returncode == 0
 
 
+@pytest.mark.slow
 def test_stub_check_prints_difference_and_orphan_stub(project: Path) -> None:
     """The output has a diff, the stub without a kernel and the command to run."""
     run("tools/stubs.py", "--root", project)
@@ -156,6 +160,7 @@ def test_stub_check_prints_difference_and_orphan_stub(project: Path) -> None:
     assert done.stdout.endswith("; run make stubs\n")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("before", "after", "message"),
     [
@@ -176,6 +181,7 @@ def test_stub_generation_rejects_untyped_kernel(project: Path, before: str, afte
     assert message in done.stderr
 
 
+@pytest.mark.slow
 def test_public_api_passes_mypy_strict_and_rejects_misuse(tmp_path: Path) -> None:
     """The type checker reports wrong names and wrong arguments."""
     (tmp_path / "face.py").write_text(API_USE)
@@ -187,6 +193,7 @@ def test_public_api_passes_mypy_strict_and_rejects_misuse(tmp_path: Path) -> Non
     assert '"nonsense"' in "".join(errors[1:])
 
 
+@pytest.mark.slow
 def test_every_python_block_of_the_docs_passes_mypy_strict(tmp_path: Path) -> None:
     """The blocks of a page form one module and keep their line numbers."""
     names = []

@@ -206,6 +206,7 @@ def limited():
     return Caller(max_position="20", max_order_notional="900", price_band="0.5", max_orders_per_s=5, max_daily_loss="5")
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=50)
 @given(
     calls=st.lists(

@@ -115,6 +115,7 @@ def test_minute_without_trades_is_left_out():
     assert load_answer(chart([ROWS[0], (None,) * 5, ROWS[1]]))[1].us == (OPENS_S + 120) * 1_000_000
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("content", "status", "kind", "words"),
     [
@@ -139,6 +140,7 @@ def test_malformed_chart_is_rejected(content, status, kind, words):
     assert words in str(error.value)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("content", "kind", "words"),
     [
@@ -157,6 +159,7 @@ def test_malformed_series_is_rejected_without_showing_the_key(content, kind, wor
     assert KEY not in str(error.value)
 
 
+@pytest.mark.slow
 def test_network_error_message_contains_no_key(tmp_path):
     """At the command line, at the most verbose level: one line, and exit code 75."""
     words = (

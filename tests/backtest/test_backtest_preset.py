@@ -110,6 +110,7 @@ def test_crypto_preset_matches_worked_example():
     assert exchange.place(-1, grid.ticks("60001"), grid.lots("0.5")) == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("preset", "begin", "closes_s"), [("equity", "2026-01-06T20:59:50Z", 10), ("future", "2026-01-06T21:59:50Z", 10)]
 )

@@ -49,6 +49,7 @@ RULES = Rules(
 # Against the oracle, and fed in parts
 
 
+@pytest.mark.slow
 @drawn(300)
 @given(cases(fills=engine_draws.hawkeses))
 def test_engine_agrees_with_oracle(case):
@@ -76,6 +77,7 @@ def fills_with_segment_means(chance, unit):
     return "hawkes", tuple(pieces), chance.choice(["mid", "micro", "best"]), 1, block | {"kernels": kernels}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("batch", range(4))
 def test_segments_with_own_means_agree_with_oracle(batch):
     """On longer and busier tapes: many fills, and orders that rest across segment borders."""
@@ -94,6 +96,7 @@ FED = cases(
 ).map(as_fed)
 
 
+@pytest.mark.slow
 @drawn(100)
 @given(FED, st.lists(st.integers(0, 40), max_size=12))
 def test_fed_parts_leave_the_same_journal_as_the_tape(case, cuts):
@@ -102,6 +105,7 @@ def test_fed_parts_leave_the_same_journal_as_the_tape(case, cuts):
     assert_same_bytes(case, range(len(case.tapes[0])))
 
 
+@pytest.mark.slow
 @drawn(100)
 @given(cases(fills=engine_draws.poissons), st.sampled_from([[], [0.0], [0.0, 0.0]]))
 def test_hawkes_without_excitation_equals_poisson(case, shares):
@@ -180,6 +184,7 @@ def test_orders_before_a_window_excite_nothing():
     assert expected.journal.counters["expected_fills"] < 0.2 * (2 * 60 * 0.5 + 0.5)  # two early orders would add 0.2
 
 
+@pytest.mark.slow
 def test_process_without_base_rate_fills_only_after_orders():
     """Nothing fills before the first order; after it at most as much as it excites."""
     block = ONE | {"mu_per_s": {"bid": 0.0, "ask": 0.0}, "mean_per_s": {"bid": 1.0, "ask": 1.0}}
@@ -281,6 +286,7 @@ def clock_at(us, side, orders, block):
     return total / block["mean_per_s"][hit]
 
 
+@pytest.mark.slow
 def test_rescaled_waits_between_fills_are_exponential(flow):
     """By the time-rescaling theorem: two orders that always rest fill at λ·∫λ_i/mean_i, computed here by clock_at."""
     tape, truth = flow
@@ -316,6 +322,7 @@ def test_calibrated_flow_predicts_as_many_fills_as_poisson(flow):
     assert counters["expected_fills"] == pytest.approx(0.3 * seconds, rel=1e-3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("excited", [False, True])
 def test_fills_cluster_like_the_flow(flow, excited):
     """The variance of fills per minute over their mean is 1 plus what the integrated intensity of the minutes adds."""

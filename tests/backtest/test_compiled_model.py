@@ -111,6 +111,7 @@ def desk(tmp_path_factory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_compiled_model_of_docs_page_fills_by_its_own_rule(desk):
     """Built and run by the page's own commands; its rule is the only reason of all fills."""
     result = run_line(commands()[1], desk)
@@ -135,6 +136,7 @@ def backtest(desk, fills, params):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("model", "params", "message"),
     [

@@ -50,6 +50,7 @@ def assert_twins_agree(case):
 # Engine and oracle
 
 
+@pytest.mark.slow
 @drawn(200)
 @given(cases())
 def test_engine_agrees_with_oracle(case):
@@ -57,6 +58,7 @@ def test_engine_agrees_with_oracle(case):
     assert_twins_agree(case)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("batch", range(6))
 def test_engine_agrees_with_oracle_on_busy_tapes(batch):
     """A hundred longer random cases: full queues, many orders, every kind of fill, manual orders."""
@@ -94,6 +96,7 @@ EXCITING = {
 SIGMA = {"trade_cross": "rolling", "queue": "two_scale", "poisson": "ewma", "hawkes": "rolling", "hybrid": "two_scale"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fills", LONG)
 def test_engine_agrees_with_oracle_on_a_long_tape(fills):
     """Two minutes with the default latencies: timers, balances and the volatility window are all full of history."""
@@ -144,6 +147,7 @@ def chunked(draw):
     return case, dataclasses.replace(case, manual=tuple(manual))
 
 
+@pytest.mark.slow
 @drawn(60)
 @given(chunked())
 def test_interrupted_run_leaves_the_same_journal(pair):
@@ -173,6 +177,7 @@ def joined(draw):
     return case, dataclasses.replace(case, tapes=(Tape.of(TEST, events),))
 
 
+@pytest.mark.slow
 @drawn(60)
 @given(joined())
 def test_two_continuous_tapes_equal_one_tape(pair):
@@ -235,6 +240,7 @@ def play(quotes, fills, *events):
     return exchange.journal()
 
 
+@pytest.mark.slow
 @drawn(60)
 @given(cases(fills=lambda _: st.tuples(st.just("trade_cross"), st.booleans(), st.just(1.0), st.just(0))))
 def test_users_fill_model_is_called_and_clipped_like_a_built_in_one(case):

@@ -4,6 +4,7 @@ import json
 import math
 import random
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from test_engine import drawn
@@ -51,6 +52,7 @@ def not_finite(value, name=""):
     return [name] if isinstance(value, float) and not math.isfinite(value) else []
 
 
+@pytest.mark.slow
 @drawn(150)
 @given(
     build=st.sampled_from(BUILDS),

@@ -115,6 +115,7 @@ ANSWERS = st.lists(st.tuples(PRICE, PRICE, st.sampled_from(["LIMIT_MAKER", "LIMI
 FILLS = st.sampled_from([("trade_cross", False, 1.0, 0), ("price_cross", 0), ("queue_prob_power", 2.0)])
 
 
+@pytest.mark.slow
 @drawn(300)
 @given(far_tapes(), ANSWERS, FILLS, st.sampled_from([1, 7, 40]))
 def test_model_reads_the_book_of_its_time(tape, answers, fills, requote_us):
@@ -144,6 +145,7 @@ MANUAL_ORDERS = st.lists(
 )
 
 
+@pytest.mark.slow
 @drawn(200)
 @given(far_tapes(), MANUAL_ORDERS, st.booleans())
 def test_manual_orders_execute_on_levels_that_no_model_reads(tape, manual_orders, least):

@@ -68,6 +68,7 @@ def as_fed(case):
 CASES = cases(tapes=lambda unit: one_tape(unit).map(lambda drawn: drawn[:1])).map(as_fed)
 
 
+@pytest.mark.slow
 @drawn(150)
 @given(CASES, st.lists(st.integers(0, 40), max_size=12))
 def test_fed_parts_leave_the_same_journal_as_the_tape(case, cuts):
@@ -75,6 +76,7 @@ def test_fed_parts_leave_the_same_journal_as_the_tape(case, cuts):
     assert_same_bytes(case, cuts)
 
 
+@pytest.mark.slow
 @drawn(60)
 @given(CASES)
 def test_single_fed_events_leave_the_same_journal_as_the_tape(case):
@@ -221,6 +223,7 @@ def with_decisions(case):
     return dataclasses.replace(case, rules=dataclasses.replace(case.rules, decisions=True))
 
 
+@pytest.mark.slow
 @drawn(60)
 @given(CASES, st.lists(st.integers(0, 40), max_size=12))
 def test_fed_parts_leave_the_same_decisions_as_the_tape(case, cuts):
@@ -231,6 +234,7 @@ def test_fed_parts_leave_the_same_decisions_as_the_tape(case, cuts):
     assert fed_journal.decisions.tobytes() == tape_journal.decisions.tobytes()
 
 
+@pytest.mark.slow
 @drawn(60)
 @given(CASES)
 def test_recording_decisions_does_not_change_the_journal(case):

@@ -5,6 +5,7 @@ from dataclasses import replace
 from functools import lru_cache
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.linalg import eigh, expm
@@ -106,6 +107,7 @@ def log_values(orders, eta, risk, tau_s, bend):
     return np.log(expm((eigenvalues[0] * np.eye(len(n)) - matrix) * tau_s) @ np.exp(-bend * n**2))
 
 
+@pytest.mark.slow
 @drawn(80)
 @given(MODELS, st.sampled_from([1, 3, 100_000, 500_000]), st.data())
 def test_run_of_optimal_model_equals_run_of_plain_formula(model, unit, data):
@@ -153,6 +155,7 @@ def journal_of(quotes, fills, **more):
     return read_journal(backtest(walk(100), quotes, fills, rules).journal)
 
 
+@pytest.mark.slow
 def test_session_mode_restarts_time_left_in_each_session():
     """With volatility that changes each second, remembered steps have no visible effect."""
     for name, params in (

@@ -306,6 +306,7 @@ SIZES = {"order_latency_us": st.sampled_from([0, 1, 50, 130]), "cancel_latency_u
 PRINTS = st.tuples(st.sampled_from([10, 60, 100, 250]), st.sampled_from([-1, 1]), st.integers(0, 2), st.integers(1, 9))
 
 
+@pytest.mark.slow
 @given(st.lists(PRINTS, max_size=25), st.sampled_from([0.1, 0.5, 1.0]), st.fixed_dictionaries(SIZES))
 def test_skipped_requotes_would_amend_nothing(prints, eta, latencies):
     """A compiled model whose quotes shrink with the inventory sends the same orders when every requote is made."""

@@ -20,6 +20,7 @@ from mm.run_folder import open_run
 SYMBOL = "SIMUSDT"
 
 
+@pytest.mark.slow
 @settings(deadline=None)
 @given(scribes(), st.sampled_from([(1, 1), (1_000_000, 1_000), (10**17, 3), (7, 10**12)]))
 def test_csv_and_parquet_hold_the_same_cells(tmp_path_factory, scribe, units):

@@ -41,6 +41,7 @@ def near(read):
     ]
 
 
+@pytest.mark.slow
 @given(cases(fills=lambda _: st.sampled_from(QUEUES)))
 @settings(max_examples=120, deadline=None)
 def test_own_signals_of_engine_and_oracle_are_equal(case: Case):

@@ -5,6 +5,7 @@ prices, and orders come and go among them.
 """
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from test_engine import assert_same, drawn
@@ -74,6 +75,7 @@ def journals_of(tape, rules, delta_ticks, stops):
     return [*journals, exchange.journal()]
 
 
+@pytest.mark.slow
 @drawn(300)
 @given(quiet_tapes(), rules(), st.sampled_from([0.5, 1.5, 2.5]), STOPS)
 def test_orders_fill_on_prints_that_reach_them(tape, rules, delta_ticks, stops):
@@ -84,6 +86,7 @@ def test_orders_fill_on_prints_that_reach_them(tape, rules, delta_ticks, stops):
         assert whole.counters == best.counters
 
 
+@pytest.mark.slow
 @drawn(100)
 @given(quiet_tapes())
 def test_projection_keeps_price_range_of_prints_before_each_move(tape):

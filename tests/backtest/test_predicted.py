@@ -35,6 +35,7 @@ def models(unit):
     return st.one_of(alone, alone, in_hybrid)
 
 
+@pytest.mark.slow
 @given(cases(fills=models))
 @settings(max_examples=150, deadline=None)
 def test_engine_agrees_with_oracle(case):
@@ -84,6 +85,7 @@ def constant_tape(seconds):
     return Tape.of(TEST, rows)
 
 
+@pytest.mark.slow
 def test_order_fills_over_the_horizon_with_its_probability(tmp_path):
     """Each draw waits for an exponential time with mean -H/ln(1 - p)."""
     p = 0.3

@@ -146,6 +146,7 @@ def test_cancellations_beyond_lots_behind_are_ahead(model):
     assert filled >= 2
 
 
+@pytest.mark.slow
 @given(
     st.lists(
         st.one_of(

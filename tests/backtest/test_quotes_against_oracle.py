@@ -68,6 +68,7 @@ def test_glft_with_finite_horizon_equals_series(market, gamma, tau):
 STEEP = {"k": 4.743, "A": 0.008613, "Q": 26, "sigma": 0.129, "mu": -0.01286, "xi": 0.1685}
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(markets(most=40), log_uniform(1e-6, 2), TIMES, st.booleans())
 @example(STEEP, 0.0126, 10.0, True)
@@ -100,6 +101,7 @@ def test_stationary_glft_equals_ground_state(market, gamma):
     assert_quotes_match(problem, long_run_theta(problem), glft(problem, "stationary"))
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(markets(), log_uniform(1e-6, 2), st.sampled_from([0.0, 1e-3, 0.3]), st.sampled_from([0.5, 1.0, 4.0]), TIMES)
 def test_gueant_equals_the_problem_counted_in_orders(market, gamma, xi, size, tau):
@@ -112,6 +114,7 @@ def test_gueant_equals_the_problem_counted_in_orders(market, gamma, xi, size, ta
     assert_quotes_match(problem, theta_by_series(problem, tau), Gueant(mode="exact", horizon_s=tau, **params), size)
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(markets(), log_uniform(1e-6, 0.5), st.sampled_from([0.0, 0.01, 0.5]), TIMES)
 def test_cartea_jaimungal_equals_problem_without_utility(market, phi, alpha, tau):
@@ -136,6 +139,7 @@ def test_closed_forms_equal_published_formulas(market, gamma, q):
         assert actual == pytest.approx(expected, rel=1e-9, abs=1e-9 / problem.k)
 
 
+@pytest.mark.slow
 @settings(max_examples=25, deadline=None)
 @given(markets(most=20), log_uniform(1e-5, 1), st.lists(log_uniform(0.01, 2), min_size=3, max_size=3), st.data())
 def test_quotes_with_varying_volatility_equal_the_oracle(market, gamma, sigmas, data):

@@ -85,6 +85,7 @@ def best_of(offset, price):
     return max((found.x, near), key=lambda delta: rate(delta - offset) * (delta - price))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("spread", [1, 2, 6, 30])
 @pytest.mark.parametrize("q", [-3, 0, 4])
 def test_quotes_use_current_spread_and_values_of_mean_spread(spread, q):
@@ -116,6 +117,7 @@ def step_of(shared, costs, mean, level):
     return float(np.diff(values)[level + bound])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("lots", [(5, 5), (9, 1), (1, 9)])
 def test_curve_from_micro_price_moves_with_the_imbalance(lots):
     """The micro-price lies above the mid when more lots rest on the bids: bids fill more rarely then."""
@@ -127,6 +129,7 @@ def test_curve_from_micro_price_moves_with_the_imbalance(lots):
     assert ask == pytest.approx(best_of(above, 0.3 + step_of(shared, 0.3, 0.0, -1)), abs=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("reference", ["best", "micro"])
 @pytest.mark.parametrize("spread", [1, 2, 5, 40])
 def test_expected_value_uses_intensity_at_its_reference_price(reference, spread):

@@ -58,6 +58,7 @@ def test_equal_runs_write_equal_bytes(tmp_path, scribe):
     assert [(tmp_path / "a" / n).read_bytes() for n in FILES] == [(tmp_path / "b" / n).read_bytes() for n in FILES]
 
 
+@pytest.mark.slow
 @settings(max_examples=40, deadline=None)
 @given(scribes())
 def test_frames_equal_the_read_files(tmp_path_factory, scribe):

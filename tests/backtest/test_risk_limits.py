@@ -143,6 +143,7 @@ EDGES = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("edges", EDGES, ids=str)
 @given(st.data())
 def test_limit_allows_its_bound_and_breaches_one_unit_beyond(edges, data):

@@ -65,6 +65,7 @@ def test_methods_recover_volatility_of_a_walk_without_bounce(method):
     assert abs(mean - SIGMA**2) < 4 * error
 
 
+@pytest.mark.slow
 def test_two_scale_excludes_the_bounce():
     """A bounce of variance 36 adds 72 ticks² per second to the other methods, which use changes over one second."""
     mids = walk(12_000, 4, BOUNCE)
@@ -76,6 +77,7 @@ def test_two_scale_excludes_the_bounce():
         assert abs(mean - (SIGMA**2 + 2 * BOUNCE**2)) < 4 * error
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(
     st.sampled_from(SIGMA_METHODS),

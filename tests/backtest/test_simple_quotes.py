@@ -108,6 +108,7 @@ def worth(delta, costs, A, k, horizon_s):
     return -math.expm1(-A * math.exp(-k * delta) * horizon_s) * (delta - costs)
 
 
+@pytest.mark.slow
 @given(
     st.floats(0.001, 500),
     st.floats(0.01, 3),
@@ -150,6 +151,7 @@ def test_schedule_gives_each_side_its_own_intensity():
 # Whole runs
 
 
+@pytest.mark.slow
 @drawn(100)
 @given(MODELS, st.sampled_from([1, 3, 100_000, 500_000]), st.data())
 def test_run_equals_run_of_plain_python_models(model, unit, data):

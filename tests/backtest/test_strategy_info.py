@@ -95,6 +95,7 @@ def test_strategy_reports_source_of_k_and_a():
         assert (reported["k"], reported["A"]) == (0.5, 1.0)
 
 
+@pytest.mark.slow
 @hypothesis.given(st.lists(st.integers(0, 60), max_size=6), st.integers(0, 30), st.integers(31, 60))
 def test_untraded_time_equals_that_of_a_plain_loop(seconds, start, end):
     """The longest interval between trades and the ends of a window, if it is more than half of the window."""

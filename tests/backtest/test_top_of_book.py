@@ -158,6 +158,7 @@ def cases(draw):
     )
 
 
+@pytest.mark.slow
 @drawn(400)
 @given(cases())
 def test_best_prices_leave_the_same_journal_as_the_whole_tape(case):
@@ -177,6 +178,7 @@ def deep_cases(draw):
     return dataclasses.replace(draw(cases()), quotes=quotes)
 
 
+@pytest.mark.slow
 @drawn(400)
 @given(deep_cases())
 def test_book_rows_with_best_prices_leave_the_same_journal_as_the_whole_tape(case):
@@ -188,6 +190,7 @@ def test_book_rows_with_best_prices_leave_the_same_journal_as_the_whole_tape(cas
     assert (best_views, best_notes) == (whole_views, whole_notes)
 
 
+@pytest.mark.slow
 @drawn(100)
 @given(tapes(3))
 def test_best_prices_form_a_valid_tape(drawn_tapes):
@@ -203,6 +206,7 @@ def test_best_prices_form_a_valid_tape(drawn_tapes):
         assert all(np.array_equal(getattr(converted, name), getattr(projected, name)) for name in (*ARRAYS, *KEPT))
 
 
+@pytest.mark.slow
 @drawn(100)
 @given(tapes(3), st.sampled_from([1, 2, 3, 7]))
 def test_best_prices_are_independent_of_the_span_length(drawn_tapes, span):

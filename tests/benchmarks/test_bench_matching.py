@@ -76,6 +76,7 @@ def test_invalid_rows_raise_value_error_and_keep_book_usable(rows):
             clocked(matching, commands, np.empty(took_ns, np.int64))
 
 
+@pytest.mark.slow
 def test_measure_returns_complete_rows(monkeypatch):
     """Each row has one value per turn, and some have the twin's."""
     monkeypatch.setattr(bench, "COMMANDS", COUNT)

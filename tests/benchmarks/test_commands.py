@@ -1,8 +1,11 @@
 """``mm bench day`` on half a minute of market: its rows are complete, independent of the measured times."""
 
+import pytest
+
 from benchmarks import commands
 
 
+@pytest.mark.slow
 def test_simulated_day_reports_rate_memory_and_counts(monkeypatch):
     """A rate is market time over wall time, not the inverse, and a turn is a complete run of the command."""
     monkeypatch.setattr(commands, "HOURS", 0.01)

@@ -1,11 +1,13 @@
 """The measurement of single predictions: rows for each model and for an agent, of calls with valid results."""
 
 import numpy as np
+import pytest
 
 from benchmarks import inference
 from mm.predict.fitting import MODELS
 
 
+@pytest.mark.slow
 def test_measure_returns_p50_and_p99_of_models_and_agent(monkeypatch):
     """Median and p99 of each, with p99 at least the median; each call returns one finite number per output."""
     monkeypatch.setattr(inference, "CALLS", 50)

@@ -29,6 +29,7 @@ def tapes(tmp_path_factory):
     return loaded
 
 
+@pytest.mark.slow
 def test_halves_have_equal_time_and_no_overlap(tapes):
     """Days that end at the middle stay complete; a day across the middle is split."""
     for days in (tapes, tapes[:1]):
@@ -51,6 +52,7 @@ def results(answer):
     return {"name": "ZI", **json.loads(json.dumps(answer.to_json()))}
 
 
+@pytest.mark.slow
 def test_signals_are_scored_on_second_half(answer, results):
     """The score uses that half alone; the queue at the best price is informative here."""
     from mm.signals.score import score

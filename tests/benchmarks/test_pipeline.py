@@ -61,6 +61,7 @@ def test_sweep_uses_one_process_and_no_stored_points(bench):
     assert words[words.index("--reuse-points") + 1] == "0"
 
 
+@pytest.mark.slow
 def test_all_commands_are_valid_and_fail_only_for_missing_day(bench):
     """Detects renamed flags early: each command fails only because the day is missing."""
     for words in [*pipeline.commands(bench).values(), pipeline.sweep(bench, "trade_cross", 2)]:

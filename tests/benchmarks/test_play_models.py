@@ -20,6 +20,7 @@ def measured(tmp_path_factory):
     return play_models.measure(Bench(recorded(day.path), folder, turns=1, k=NEAR_K))
 
 
+@pytest.mark.slow
 def test_each_play_has_a_row_and_counts_of_its_work(measured):
     """Rows have wall and user time, facts have orders and fills; creating the cached files has separate rows."""
     names = [row.name for row in measured.rows]

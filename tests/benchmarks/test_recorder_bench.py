@@ -14,6 +14,7 @@ def outputs():
     return {kind: run([*PYTHON, "benchmarks.recorder", kind, "2000"]).output for kind in KINDS}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["ours", "plain"])
 def test_recorders_lose_no_message(outputs, kind):
     """At 5,000 per second, also the plain recorder loses none: it is a fair reference."""

@@ -35,6 +35,7 @@ def test_loss_is_zero_for_truth_and_poisson_likelihood_otherwise():
     assert loss / fills == pytest.approx(1 - np.log(2))
 
 
+@pytest.mark.slow
 def test_pooled_k_gains_on_drift_and_loses_little_on_constant_market():
     """The candidate for a better default gains on a drifting market, and loses less than 0.002 on a constant one."""
     losses = measure(6, 0)

@@ -27,6 +27,7 @@ def soaked(tmp_path_factory):
     return result, rows, folder
 
 
+@pytest.mark.slow
 def test_recorded_day_is_sound_and_complete(soaked):
     """Twelve seconds of market time, independent of wall time."""
     result, _, folder = soaked

@@ -22,6 +22,7 @@ def results():
     return measure(Console(as_json=True, level="ERROR"), full=False, workers=2)
 
 
+@pytest.mark.slow
 def test_no_bar_is_missed_by_more_than_chance(results):
     """Bias, coverage, efficiency and the closed loop: each is within `TOLERANCE` standard errors of its bar."""
     missed = [f"{bar.study}, {bar.name}: {bar.figure}" for bar in results.bars if not bar.possible(TOLERANCE)]

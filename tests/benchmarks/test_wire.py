@@ -14,6 +14,7 @@ def output():
     return run([*PYTHON, "benchmarks.wire", "0.3"]).output
 
 
+@pytest.mark.slow
 def test_clients_receive_depth_and_trades(output):
     """The counts of messages, bytes and the rate are consistent."""
     assert output["messages"] > output["depth"] > 0

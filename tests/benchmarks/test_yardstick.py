@@ -26,6 +26,7 @@ def made(tmp_path_factory):
     return sample, sample.day(console), sample.events(console)
 
 
+@pytest.mark.slow
 def test_market_has_documented_rates(made):
     """30 level changes in each of ten messages per second, and 20 trades per second."""
     sample, day, _ = made

@@ -29,6 +29,7 @@ from small_tapes import tape as small_tape
 A, K = 1.2, 0.4
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["marks", "ladder", "fixed"])
 def test_every_method_recovers_true_parameters(tape, method):
     """A and k are within 4 standard errors of the parameters of the day."""
@@ -48,6 +49,7 @@ def test_every_method_recovers_true_parameters(tape, method):
     )
 
 
+@pytest.mark.slow
 def test_artefact_contains_options_and_measurements(days):
     """All options, sweep counts, spread states, days and the volatility of the mid."""
     config = CalibrationConfig(rule=HitRule(order_e8=50_000_000, queue_ahead=0.5))

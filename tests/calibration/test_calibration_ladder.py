@@ -132,6 +132,7 @@ def test_unknown_reference_and_negative_threshold_are_rejected():
         FixedDelta(1, mid_move_threshold_ticks=-1)
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(tapes(100_000), st.data())
 def test_journal_equals_that_of_plain_implementation(drawn_tapes, data):

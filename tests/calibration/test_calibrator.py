@@ -80,6 +80,7 @@ def test_anchor_distance_equals_quoted_distance(tape, method):
     assert len(set(current.fitted.delta_ticks.tolist())) > 6
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["marks", "ladder", "fixed"])
 def test_larger_order_and_queue_get_fewer_hits(tape, method):
     """The sweeps have random quantities: a larger order is hit less often, and even less behind a queue."""

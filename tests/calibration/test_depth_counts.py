@@ -267,6 +267,7 @@ OPTIONS = st.builds(
 )
 
 
+@pytest.mark.slow
 @given(events(), OPTIONS, st.integers(-2, 60), st.integers(0, 60))
 def test_marks_match_evaluation_of_every_probe(feed, options, start_us, length_us):
     """The histograms agree with the definition, probe by probe and µs by µs."""
@@ -289,6 +290,7 @@ def assert_same(left, right):
     assert (left.valid_s, left.excluded_s) == (right.valid_s, right.excluded_s)
 
 
+@pytest.mark.slow
 @given(events(), events(), OPTIONS, st.integers(0, 60), st.integers(1, 60))
 def test_events_at_or_after_window_end_do_not_change_result(feed, later_feed, options, start_us, length_us):
     """Marks are equal to the last bit for any events after the window."""
@@ -300,6 +302,7 @@ def test_events_at_or_after_window_end_do_not_change_result(feed, later_feed, op
     assert_same(original, changed)
 
 
+@pytest.mark.slow
 @example([book(0, 100, 102), trade(3, -1, 99, 7), trade(5, -1, 98, 7)], DepthOptions(), 4, 9)
 @given(events(), OPTIONS, st.integers(0, 60), st.integers(1, 60))
 def test_window_equals_tape_cut_to_window(feed, options, start_us, length_us):
@@ -310,6 +313,7 @@ def test_window_equals_tape_cut_to_window(feed, options, start_us, length_us):
     assert_same(DepthCounts(day, options).between(start_us, end_us), window.between(*window.span))
 
 
+@pytest.mark.slow
 @given(events(), OPTIONS.filter(lambda options: options.reference != "micro"), st.integers(1, 60))
 def test_marks_are_symmetric_between_sides(feed, options, end_us):
     """Mirrored prices exchange bids and asks (a rounded micro-price may differ by an eighth)."""
@@ -326,6 +330,7 @@ def test_marks_are_symmetric_between_sides(feed, options, end_us):
     assert mirrored_cells == {(-side, block, delta): row for (side, block, delta), row in original.items()}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("reference", "hit"), [("mid", "touch"), ("mid", "strict"), ("best", "touch")])
 def test_fit_recovers_parameters_of_known_flow(reference, hit):
     """Sweeps of A = 0.8/s and k = 0.5/tick from the mid, over all spreads and both sides.

@@ -80,6 +80,7 @@ def statsmodels_glm(raw):
         return model.fit(maxiter=100, tol=1e-10, tol_criterion="params")
 
 
+@pytest.mark.slow
 def test_random_tables_agree_with_statsmodels():
     """200 tables from the model, with negative k and empty rows."""
     rng = np.random.default_rng(20)

@@ -230,6 +230,7 @@ def slow_exposure(feed, lives, window, reference, block_us):
     return spent, fills
 
 
+@pytest.mark.slow
 @given(
     events(),
     LIVES,

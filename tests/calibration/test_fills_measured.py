@@ -337,6 +337,7 @@ def test_adverse_moves_of_fit_change_quotes(tape, model):
     assert apart[0] > apart[1], "costs push quotes away"
 
 
+@pytest.mark.slow
 def test_segments_use_states_of_their_past(tape):
     """States come from at least half of the past; their level comes from the fills of the window."""
     plan, config = WindowPlan(10, 5), CalibrationConfig(method="fixed", deltas=(0.5, 1.0, 1.5, 2.5), fills=POWER)
@@ -365,6 +366,7 @@ def test_segments_use_states_of_their_past(tape):
     assert (rule.measured_states, rule.recent_s, {one.states_level for one in rule.segments}) == (None, None, {None})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("change", "text"),
     [

@@ -63,6 +63,7 @@ def test_published_cases_match(case):
         assert getattr(good, name) == pytest.approx(case["poisson_mle"][name], abs=1e-6), name
 
 
+@pytest.mark.slow
 def test_random_tables_agree_with_statsmodels():
     """Likelihood, deviance, Pearson, and the test of a delta² term."""
     rng = np.random.default_rng(4)

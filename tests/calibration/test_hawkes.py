@@ -155,6 +155,7 @@ TWO = Excitation(
 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", [1, 2])
 @pytest.mark.parametrize("law", [ONE, TWO], ids=["one kernel", "two kernels"])
 def test_fit_recovers_true_parameters(law, seed):
@@ -235,6 +236,7 @@ def test_too_few_orders_give_status_without_parameters():
     assert (without_spans.status, without_spans.to_json()["n_events"]) == ("no_exposure", {"bid": 0, "ask": 0})
 
 
+@pytest.mark.slow
 def test_many_orders_are_thinned_to_stretches():
     """A bounded number of orders, spread over the day, recovers the same parameters."""
     law = replace(ONE, mu=ONE.mu * 10)
@@ -282,6 +284,7 @@ def test_prints_of_one_side_and_trade_time_are_one_order():
     assert on_tape(events, 100, grouped=False).at_s.size == flow.at_s.size + 1
 
 
+@pytest.mark.slow
 @given(tapes(3), st.integers(-2, 40))
 def test_book_spans_are_the_instants_with_a_valid_book(drawn, beyond):
     """Of days, windows and days after a gap, up to any instant."""
@@ -319,6 +322,7 @@ def test_report_card_shows_excitation_matrix(kernels):
     assert "Not fitted: 0 orders hit bids" in further_cards({"clustering": none.to_json()}, [])[-1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("share", [0.0, 0.3])
 def test_fit_recovers_parameters_from_simulated_day_files(tmp_path, share):
     """The scenario's parameters, through recorder, tape, book and sweeps."""

@@ -76,6 +76,7 @@ def test_segments_are_cut_at_rows_and_blocks():
     assert blocks.tolist() == [0, 1, 1, 2]
 
 
+@pytest.mark.slow
 @given(events(), st.integers(0, 60), st.integers(0, 60), st.integers(1, 20))
 def test_segments_cover_window(feed, start_us, length_us, block_us):
     """Every µs is in one segment, with the current row and the correct block."""

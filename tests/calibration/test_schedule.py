@@ -255,6 +255,7 @@ def quick(points):
     return replace(fit, **values) if usable else fit
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", MODES)
 def test_segment_parameters_ignore_events_from_its_start_on(mode):
     """Bit-identical for any later market, carried parameters included."""

@@ -20,6 +20,7 @@ for name in "{NAMES}".split():
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("program", [ALONE, ALONE + SAME, SAME])
 def test_special_avoids_scipy_import_and_has_same_functions(program):
     """Importing scipy.special before or after gives the complete package with identical functions."""

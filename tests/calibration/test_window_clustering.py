@@ -137,6 +137,7 @@ def orders_of(days):
     return np.array(found[-1]), np.array(found[1])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", MODES)
 def test_segment_mean_equals_weighted_mean_of_training_data(days, mode):
     """By sums over all orders so far, with the block weights of the fit."""
@@ -163,6 +164,7 @@ def test_segment_mean_equals_weighted_mean_of_training_data(days, mode):
         assert means == pytest.approx((bid / exposed_s, ask / exposed_s), rel=1e-3)  # the first book is slightly late
 
 
+@pytest.mark.slow
 def test_clustering_is_fitted_on_first_window_only(days):
     """Equal for all modes and numbers of days, near the true ratio; other fields do not change."""
     first, *others = (build_schedule(days, replace(PLAN, mode=mode)) for mode in ("rolling", "expanding", "ewma"))

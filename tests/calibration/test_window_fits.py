@@ -28,6 +28,7 @@ def calibrator(events=DAY):
     return Calibrator(tape(events, 0, SECONDS * S), CalibrationConfig())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", MODES)
 def test_schedule_equals_separate_window_fits(mode):
     """All numbers within 1e-9 of a plain recomputation of the window from separate marks."""
@@ -74,6 +75,7 @@ def test_later_windows_keep_shape_scaled_to_their_fills():
         assert one.shape == fits[0].fit.shape.chosen
 
 
+@pytest.mark.slow
 def test_shapes_are_compared_once_per_hour(monkeypatch):
     """For any step; if the comparison of a window gives nothing, the next window is compared."""
     compared = []
@@ -92,6 +94,7 @@ def test_shapes_are_compared_once_per_hour(monkeypatch):
         assert len(compared) == most
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", MODES)
 def test_later_events_do_not_change_curve(mode):
     """Bit for bit, for any market after the training end of the segment."""

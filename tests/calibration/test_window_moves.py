@@ -59,6 +59,7 @@ def test_moves_of_window_equal_loop_over_sweeps(tape):
         assert move == pytest.approx(expected[delta]), delta
 
 
+@pytest.mark.slow
 @given(st.data())
 def test_shared_moves_equal_separate_window_count(data):
     """Also for sweeps cut by a border: prints of one trade time that are partly in the window."""
@@ -147,6 +148,7 @@ def test_segments_contain_moves_of_their_training_window(tape, schedule):
     assert len({segment.adverse_ticks for segment in schedule.segments}) > 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", ["optimal_curve", "expected_value"])
 def test_quotes_use_moves_of_current_segment(tape, schedule, model):
     """Equal moves in all segments quote like the parameter of that value; an explicit parameter replaces them."""

@@ -27,6 +27,7 @@ def backtest(folder, symbols, *more):
     return call("backtest", "--symbol", symbols, "--day", "20260105", *where, *more)
 
 
+@pytest.mark.slow
 def test_each_symbol_has_its_own_run(folder):
     """The two folders equal those of two commands: the digests are equal."""
     both = backtest(folder, "aaausdt,bbbusdt", "--json", "--run-id", "both", "--seed", "3")
@@ -70,6 +71,7 @@ def test_invalid_list_of_symbols_is_rejected(folder, symbols, message):
     assert message in answer.stderr
 
 
+@pytest.mark.slow
 def test_symbols_share_a_named_output_folder(folder, tmp_path):
     """The names of the tables include the symbol, so that all of them fit in one folder."""
     shared = tmp_path / "one"

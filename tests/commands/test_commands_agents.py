@@ -40,6 +40,7 @@ def test_agent_on_its_training_market_gives_no_warning(data, tmp_path):
     assert [Path(entry["path"]).name for entry in manifest["inputs"]].count("agent.zip") == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("about", "changed", "expected"),
     [
@@ -114,6 +115,7 @@ def test_agent_inside_mixed_model_is_checked_too(data, tmp_path):
     assert [warning["event"] for warning in warnings] == ["agent_of_another_symbol"]
 
 
+@pytest.mark.slow
 def test_reproduce_rejects_agent_file_changed_since_the_run(data, tmp_path):
     """An agent that was retrained into the same file is rejected by name and not played."""
     agent = agent_at(tmp_path / "agent.zip", {"requote_interval_ms": 250.0}, step_s=0.25)

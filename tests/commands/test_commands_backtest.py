@@ -17,6 +17,7 @@ from support import run_python
 SYMBOL = "LETGOUSDT"
 
 
+@pytest.mark.slow
 def test_backtest_logs_its_fit_and_warns_if_fit_includes_the_day(tmp_path):
     """A fit of the traded day has seen the future; a fit of the day before has not."""
     where = ["--symbol", SYMBOL, "--data-root", str(tmp_path / "data")]
@@ -61,6 +62,7 @@ def test_backtest_logs_its_fit_and_warns_if_fit_includes_the_day(tmp_path):
 UNUSED = ("asyncio", "mm.calibration.schedule", "mm.signals.families", "polars", "scipy")
 
 
+@pytest.mark.slow
 def test_backtest_without_fit_imports_no_fitting_modules(tmp_path):
     """A third of a run on a kept tape is imports; modules for fits, notebooks or servers are not among them."""
     where = ["--symbol", SYMBOL, "--day", "20260105", "--data-root", str(tmp_path / "data")]
@@ -104,6 +106,7 @@ def day_of(messages, root):
     return folder.path
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads the peak memory of a process from Linux")
 def test_first_read_of_a_day_keeps_a_bounded_window_of_rows(tmp_path):
     """Rows are read, sorted and written in pieces and wait in files, where a row takes 17 bytes.
@@ -148,6 +151,7 @@ print(rows["orders_SIM.csv"], peak() - before)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads the peak memory of a process from Linux")
 def test_orders_table_is_written_in_pieces(tmp_path):
     """A row takes 112 bytes in a table; the log of a run is converted into rows one piece at a time."""

@@ -22,6 +22,7 @@ def _mm(*words):
     return ended.stdout
 
 
+@pytest.mark.slow
 def test_time_between_days_is_separate_from_excluded_time(tmp_path):
     """Two complete sessions of six minutes must not be reported as 24 hours of faults."""
     data, out = tmp_path / "data", tmp_path / "out"
@@ -59,6 +60,7 @@ def _sessions(tmp_path, days):
     return "--symbol", "SIMUSDT", "--data-root", str(data), "--out-root", str(tmp_path / "out")
 
 
+@pytest.mark.slow
 def test_skipped_day_is_reported_in_log_summary_and_page(tmp_path):
     """Monday and Wednesday are played, but inventory and PnL extend over the Tuesday between them."""
     folders = _sessions(tmp_path, "20260105,20260107")
@@ -76,6 +78,7 @@ def test_skipped_day_is_reported_in_log_summary_and_page(tmp_path):
     assert note in mm.backtest(days, sensitivity=False).summary["warnings"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("words", "warnings"),
     [

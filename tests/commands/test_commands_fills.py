@@ -32,6 +32,7 @@ def log_of(desk):
     return desk / "data" / "ZIUSDT" / "20260105" / "order_log_ZIUSDT_20260105.csv.gz"
 
 
+@pytest.mark.slow
 def test_score_prints_two_lines_per_model(desk):
     """A heading, then the models, then the places where the orders joined."""
     answer = fills(desk, "score", "--life-s", "10", "--passes", "2")
@@ -46,6 +47,7 @@ def test_score_prints_two_lines_per_model(desk):
     assert not (desk / "out" / "fills").exists(), "it makes no run folder"
 
 
+@pytest.mark.slow
 def test_score_json_counts_add_up(desk):
     """The standard models are listed beside the model that the user chose."""
     words = ["--fill-model", "queue_prob_power", "--fill-params-json", '{"exponent": 1.5}', "--life-s", "10", "--json"]
@@ -60,6 +62,7 @@ def test_score_json_counts_add_up(desk):
     assert score["path"] == str(log_of(desk))
 
 
+@pytest.mark.slow
 def test_score_of_an_order_log_alone_builds_the_market(desk):
     """The tape is built from the log; the numbers equal those of the day except at the opening."""
     answer = call("fills", "score", "--order-log", str(log_of(desk)), "--life-s", "10", "--passes", "2", "--json")
@@ -81,6 +84,7 @@ def test_score_takes_a_fill_model_from_a_user_file(desk, tmp_path, monkeypatch):
     assert own["missed"] == 0 < own["invented"]
 
 
+@pytest.mark.slow
 def test_hybrid_model_is_scored_beside_its_parts(desk):
     """A hybrid of one model scores as that model; a hybrid of two misses no more than either."""
     alone, both = (
@@ -151,6 +155,7 @@ def test_score_rejects_a_day_without_order_log(desk, tmp_path):
     assert "only a simulated day (mm sim day) or an order-by-order import" in answer.stderr
 
 
+@pytest.mark.slow
 def test_hazard_fit_is_scored_and_played(desk, tmp_path):
     """A backtest and a score read the file of one day; the file of another symbol is rejected."""
     answer = fills(desk, "hazard", "--life-s", "10", "--passes", "12")

@@ -51,6 +51,7 @@ def moves(desk):
     return fitted(desk, "--target", "return")[2]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("target", "model"), [("return", "forest"), ("adverse", "logistic"), ("fill", "mlp")])
 def test_fit_writes_a_model_and_exits_by_usability(desk, target, model):
     """The exit code is 0 if `usable`, otherwise 4; the folder is written either way."""

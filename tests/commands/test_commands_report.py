@@ -61,6 +61,7 @@ def own(desk, tmp_path) -> Path:
     return tmp_path / "own"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["asked", "measured", "planned", "walked", "unusable", "swept"])
 def test_redrawn_page_equals_the_original_page(desk, tmp_path, name):
     """The page that a run wrote and the page drawn from its folder and its day are the same."""

@@ -29,6 +29,7 @@ def test_referee_without_torch_prints_its_brackets(monkeypatch):
     assert "stable-baselines3 is not installed" in done.stdout
 
 
+@pytest.mark.slow
 def test_referee_prints_shares_of_closed_form_and_optimum(monkeypatch):
     """Two agents stand in for trained ones: one always quotes the markup, the other deviates from it."""
 

@@ -39,6 +39,7 @@ def test_list_names_every_usual_signal(desk):
     assert {name for family in listed for name in family["usual"]} == set(SIGNALS.usual)
 
 
+@pytest.mark.slow
 def test_compute_writes_a_column_per_signal_with_nulls_where_undefined(desk):
     done = signals(desk, "compute", "--signals", f"{NAMES},micro_price", "--json")
     assert done.returncode == 0, done.stderr
@@ -68,6 +69,7 @@ def test_scores_have_an_interval_a_half_life_and_a_page(desk):
     assert "imbalance_5" in (path.parent / "report.html").read_text()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("words", "day", "code", "message"),
     [

@@ -29,6 +29,7 @@ def trade(folder, **variables):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("variables", "code", "reason"),
     [

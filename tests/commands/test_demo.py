@@ -16,6 +16,7 @@ def demo(tmp_path_factory):
     return folder, json.loads(done.stdout)
 
 
+@pytest.mark.slow
 def test_fit_interval_contains_the_true_k(demo):
     _, report = demo
     low, high = report["fit"]["ci95_k"]

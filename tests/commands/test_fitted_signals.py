@@ -73,6 +73,7 @@ COMMANDS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["step", "expected_value", "micro_price"])
 def test_every_command_plays_a_fitted_signal(desk, folder, name):
     """A sweep has the numbers of the backtest, a walk-forward succeeds, and Python plays the same."""

@@ -72,6 +72,7 @@ def folder_of(desk: Path, name: str) -> Path:
     return next(path.parent for path in desk.rglob(MANIFEST) if read_manifest(path.parent)["run_id"] == name)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", RUNS)
 def test_run_of_any_kind_is_reproduced(desk, name):
     """Knobs, files and models are those of the run, not of the current environment; no file is left over."""
@@ -92,6 +93,7 @@ def test_latency_file_is_an_input_of_the_run(desk, name):
     assert "../latencies.csv" in {entry["path"] for entry in read_manifest(folder_of(desk, name))["inputs"]}
 
 
+@pytest.mark.slow
 def test_moved_fit_is_found_by_its_content(desk, tmp_path):
     """It is searched among the outputs of known runs, such as the calibration that wrote it."""
     place = shutil.copytree(desk, tmp_path / "desk")
@@ -105,6 +107,7 @@ def test_moved_fit_is_found_by_its_content(desk, tmp_path):
     assert lines[4].startswith("digest   ")
 
 
+@pytest.mark.slow
 def test_reproduce_names_the_first_different_cell(desk, tmp_path):
     """The manifest claims another model parameter and another version."""
     place = shutil.copytree(desk, tmp_path / "desk")
@@ -123,6 +126,7 @@ def test_reproduce_names_the_first_different_cell(desk, tmp_path):
     assert (Path(done.stdout.splitlines()[-1]) / "summary.json").exists()
 
 
+@pytest.mark.slow
 def test_reproduce_detects_an_edited_run_folder(desk, tmp_path):
     """The second run agrees with the manifest, but the folder does not."""
     place = shutil.copytree(desk, tmp_path / "desk")
@@ -132,6 +136,7 @@ def test_reproduce_detects_an_edited_run_folder(desk, tmp_path):
     assert "summary.json: in a: changed since the run" in done.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("factor", "code"), [(1 + 4e-13, 0), (1 + 1e-6, 3)])
 def test_differences_in_last_digits_pass_within_the_tolerance(desk, tmp_path, factor, code):
     """Like those of a fit on another processor: the run claims a slightly larger k."""
@@ -156,6 +161,7 @@ def test_differences_in_last_digits_pass_within_the_tolerance(desk, tmp_path, fa
     assert "changed since the run" in command(place, "runs", "reproduce", "measured", "--tolerance", "1e-8").stderr
 
 
+@pytest.mark.slow
 def test_reproduce_detects_an_edited_knob_though_all_bytes_match(desk, tmp_path):
     """The taker fee changes no file of a run without taker fills, but the digest is of another fee."""
     place = shutil.copytree(desk, tmp_path / "desk")
@@ -187,6 +193,7 @@ def edit_model(place: Path) -> str:
     return "my_models.py changed since the run"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "spoil",
     [spoil_trade, remove_file(f"data/{SYMBOL}/{DAYS[0]}/instrument.json"), remove_file("latencies.csv"), edit_model],
@@ -218,6 +225,7 @@ def bad_value(manifest: dict) -> tuple[int, str]:
     return 2, "the second run of mm backtest failed: --seed (SEED) was '-1'"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("change", [other_kind, other_knob, bad_value])
 def test_run_that_this_version_cannot_play_is_rejected(desk, tmp_path, change):
     """The line has the reason; the exit code is that of the called command."""
@@ -263,6 +271,7 @@ def claim(folder: Path, knobs: dict[str, str]) -> None:
     write_manifest(folder, manifest)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "knobs", [*ATTACKS.values(), {"quote_params_json": '{"command": "touch pwned"}', "quote_model": EVIL}]
 )
@@ -318,6 +327,7 @@ def test_trusted_code_must_still_be_a_model(desk, tmp_path):
     assert not (place / "pwned").exists()
 
 
+@pytest.mark.slow
 def test_model_under_another_module_name_needs_trust(desk, tmp_path):
     """The input has the same bytes, but another file would be imported; with --trust it is called, and differs."""
     place = shutil.copytree(desk, tmp_path / "desk")

@@ -4,11 +4,13 @@ import json
 from decimal import ROUND_HALF_EVEN, Decimal
 from itertools import pairwise
 
+import pytest
 from contract_runs import RUNS, every_run, handmade, knob, market_of, run_of, sign
 from lab import Lab
 from outside import E8, Market, json_of, rows_of
 
 
+@pytest.mark.slow
 @every_run
 def test_fees_are_rounded_half_even_to_eight_decimals(lab: Lab, name: str) -> None:
     """A fee that is off by 1e-8 makes cash drift away from the fills."""

@@ -218,6 +218,7 @@ def test_day_that_never_synced_is_rejected(lab: Lab) -> None:
     assert leftover_runs(run.cwd) == []
 
 
+@pytest.mark.slow
 def test_data_check_reports_file_and_row_of_each_fault(lab: Lab) -> None:
     """`mm data check` exits 3 and lists the defects, through both entry points."""
     for name in ("broken JSON line", "trade off the grid", "duplicate trade"):

@@ -175,6 +175,7 @@ def test_price_off_grid_is_rounded_to_it(lab: Lab) -> None:
     }
 
 
+@pytest.mark.slow
 def test_failed_run_keeps_finished_runs(lab: Lab) -> None:
     """A failing run removes neither earlier runs nor the finished symbols of the same command."""
     out = lab.root / "bad input/out"

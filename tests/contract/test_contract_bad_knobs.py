@@ -156,6 +156,7 @@ def test_missing_required_setting_is_reported_by_name(lab: Lab, name: str) -> No
     assert name.upper() in line
 
 
+@pytest.mark.slow
 def test_aliases_and_value_formats_of_contract_are_accepted(lab: Lab) -> None:
     """`trade_driven` means `trade_cross`; latencies may be fractions of a millisecond; symbols may be lower case."""
     runs = {
@@ -201,6 +202,7 @@ def test_flag_without_effect_is_rejected(lab: Lab, tmp_path: Path, name: str) ->
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_variable_without_effect_is_logged_and_ignored(lab: Lab, tmp_path: Path) -> None:
     """A variable exported for another command: the run completes, logs it, and can be reproduced."""
     exported = {"CALIB_DELTAS": "1,2", "CALIB_DWELL_MS": "60000", "RUN_ID": "r", "LOG_LEVEL": "WARNING"}

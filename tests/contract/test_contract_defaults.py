@@ -250,6 +250,7 @@ def fit_of(case: Case, lab: Lab) -> Any:
     return None
 
 
+@pytest.mark.slow
 @every_case
 def test_default_backtest_quotes_near_market(lab: Lab, case: Case) -> None:
     """Without a fit, k is 1 per tick: for a one-tick spread (TRXUSDT) the bid is one tick below the best bid.
@@ -273,6 +274,7 @@ def test_backtest_with_fit_quotes_within_fitted_distances(lab: Lab, case: Case) 
     assert check_run(case, lab, done, fit)["n_fills"] > 0
 
 
+@pytest.mark.slow
 @every_case
 def test_default_walk_forward_has_fills(lab: Lab, case: Case) -> None:
     windows = ("--wf-train-window-min", case.window, "--wf-step-min", case.step)

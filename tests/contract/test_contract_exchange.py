@@ -132,6 +132,7 @@ def session_bytes(seed: int) -> list[Any]:
     return received
 
 
+@pytest.mark.slow
 def test_equal_seeds_and_calls_give_equal_bytes() -> None:
     """Covers keys, streams, orders and the truth; another seed gives another market."""
     first = session_bytes(5)

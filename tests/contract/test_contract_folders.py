@@ -168,6 +168,7 @@ def test_log_lines_are_json_with_run_and_symbol(lab: Lab, kind: str) -> None:
     assert run.done.err == ""
 
 
+@pytest.mark.slow
 def test_stderr_follows_log_level_and_run_log_starts_at_info(lab: Lab) -> None:
     """Results go to stdout, logs to stderr; LOG_ROOT moves the log; each line has ts, level, event, run and symbol."""
     lives = run_of(lab, "lives")
@@ -209,6 +210,7 @@ def stdout_lines(done: Done) -> list[str]:
     return done.out.splitlines()
 
 
+@pytest.mark.slow
 def test_command_and_module_entry_points_have_same_help(lab: Lab) -> None:
     """Both entry points of contract §1 run the same function: their help differs only in the name."""
     entry_points = (

@@ -18,6 +18,7 @@ def tick_wide(lab: Lab, name: str, command: str, *flags: str, **variables: str) 
     return lab.command(f"odd/{name}", command, "--json", *flags, **where, **variables)
 
 
+@pytest.mark.slow
 def test_fit_warns_of_one_tick_spread(lab: Lab) -> None:
     """With such a spread, fills depend on the queue more than on the distance."""
     done = tick_wide(lab, "fit", "calibrate")

@@ -214,6 +214,7 @@ def test_mm_fit_on_points_of_run_reproduces_its_estimates(lab: Lab, method: str)
         assert math.isclose(again.last[key], fit[key], rel_tol=tolerance), key
 
 
+@pytest.mark.slow
 def test_day_without_trades_gives_unusable_fit_with_null_estimates(lab: Lab) -> None:
     """Exit 4; the outputs are written, the estimates are null, and the status is set."""
     book_only = [text for text in hand.small() if "@trade" not in text]

@@ -53,6 +53,7 @@ def test_digest_differs_for_other_settings_data_and_seed(lab: Lab) -> None:
     assert len(digests | {other}) == len(RUNS) + 1
 
 
+@pytest.mark.slow
 def test_calibration_and_walk_forward_are_reproducible(lab: Lab) -> None:
     """Fits repeat as well: equal bytes and digests in another process and folder."""
     for kind in ("marks", "walkforward"):
@@ -81,6 +82,7 @@ def test_digest_does_not_depend_on_path_of_fit(lab: Lab) -> None:
     assert sha256_of(fit) in {entry["sha256"] for entry in runs[0].manifest["inputs"]}
 
 
+@pytest.mark.slow
 def test_cached_tape_gives_same_digest(lab: Lab) -> None:
     """The second run loads the tape from the cache (`hit`) with the same digest; a changed day is read again."""
     folder = lab.root / "cached"

@@ -57,6 +57,7 @@ def test_order_latency_moves_end_of_training(lab: Lab) -> None:
         assert segment["train_end_us"] == segment["start_us"] - 1_234_500
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("policy", ["carry_forward", "skip_segment", "global_default"])
 def test_fourteen_hours_have_48_segments_under_each_fallback_policy(lab: Lab, policy: str) -> None:
     """120/15 over 14 hours; a window without a fit is carried, defaulted or none, with the reason."""
@@ -164,6 +165,7 @@ def test_later_trades_do_not_change_segment(lab: Lab) -> None:
     assert changed[5]["A"] != original[5]["A"]
 
 
+@pytest.mark.slow
 def test_trades_during_latency_are_not_trained_on(lab: Lab) -> None:
     """Trades during the latency before a segment do not change its fit."""
     latency = {"ORDER_LATENCY_MS": "20000"}

@@ -30,6 +30,7 @@ def wait_for_end(at):
     return at.run()
 
 
+@pytest.mark.slow
 def test_every_knob_is_a_control(opened):
     """By the single declaration; model parameters replace the knobs that are JSON."""
     at = opened("backtest_page", **REQUESTED)
@@ -111,6 +112,7 @@ def fill_list_cache(monkeypatch, home):
         assert Folders(home / "data", home / "out").runs() == []
 
 
+@pytest.mark.slow
 def test_sweep_is_started_and_listed_as_soon_as_it_ends(opened, made, tmp_path, monkeypatch):
     """One axis per line; the list of runs is otherwise cached for two seconds."""
     shutil.copytree(made / "data", tmp_path / "data")
@@ -138,6 +140,7 @@ def test_sweep_shows_ranking_heatmap_and_deflated_sharpe(opened, made):
     assert at.dataframe[0].value["point"].tolist() == [row["point"] for row in content["rows"]]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("text", ["", "{}", '{"rows": 1, "axes": []}', "[1]", '{"rows": [{}], "axes": [{}]}'])
 def test_broken_sweep_gives_one_error(opened, made, tmp_path, text):
     shutil.copytree(made / "out", tmp_path / "out")

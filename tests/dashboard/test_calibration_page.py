@@ -75,6 +75,7 @@ def test_newest_calibration_is_shown_by_default(opened, tmp_path):
     assert "mm calibrate" in text_of(opened("calibration_page", tmp_path))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "path", "text"),
     [

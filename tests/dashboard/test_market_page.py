@@ -10,6 +10,7 @@ from mm.dashboard.market_page import volatility_cells
 from mm.dashboard.sources import Folders, day_market
 
 
+@pytest.mark.slow
 def test_recorded_day_shows_its_market(opened):
     """Depth, prices, spread and flow at its end; best prices, spread and volatility of the whole day."""
     at = opened("market_page", symbol="SIMUSDT", day="20260105")
@@ -51,6 +52,7 @@ def test_unreachable_exchange_has_no_book(opened):
     assert "No book yet" in text_of(at)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("pattern", "text"),
     [("orderbook_ws_depth*", "a,b\n1,2\n"), ("orderbook_ws_depth*", ""), ("health", "{"), ("instrument*", "[]")],

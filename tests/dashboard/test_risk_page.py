@@ -53,6 +53,7 @@ def test_kill_that_cannot_be_written_gives_one_error(opened, tmp_path):
     assert "cannot be triggered" in at.error[0].value
 
 
+@pytest.mark.slow
 def test_symbols_are_found_by_their_files(opened, made, tmp_path):
     """Days, a kill file, an audit log."""
     KillSwitch(tmp_path / "out", "KILLED").trigger("by hand", 1_700_000_000_000_000)

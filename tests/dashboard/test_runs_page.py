@@ -69,6 +69,7 @@ BROKEN = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", BROKEN)
 def test_broken_run_gives_one_error(opened, made, tmp_path, kind):
     """No traceback for any damage; the other runs are still shown."""
@@ -103,6 +104,7 @@ def test_market_of_a_changed_day_is_not_drawn(opened, made, tmp_path):
     assert charts_of(at) == 6
 
 
+@pytest.mark.slow
 def test_run_of_a_million_rows_is_thinned_before_sending(opened, made, tmp_path):
     """All charts together have less than 3 MB."""
     run = tmp_path / "out/backtest/SIMUSDT/20260105_base"

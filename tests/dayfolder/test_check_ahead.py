@@ -68,6 +68,7 @@ def test_kernel_checks_nearly_all_rows_of_sound_day(copy_day, monkeypatch):
     assert all(checked[name] > 0.8 * expected[name] for name in expected), (checked, expected)
 
 
+@pytest.mark.slow
 @needs_kernel
 @pytest.mark.parametrize("sealed", [True, False])
 @pytest.mark.parametrize("name", list(MUTATIONS)[::2])
@@ -108,6 +109,7 @@ change = st.tuples(
 )
 
 
+@pytest.mark.slow
 @needs_kernel
 @settings(max_examples=60)
 @given(changes=st.lists(change, min_size=1, max_size=3), sealed=st.booleans())
@@ -124,6 +126,7 @@ def test_random_changes_report_is_same_with_and_without_kernel(copy_day, changes
     assert with_kernel == without_kernel
 
 
+@pytest.mark.slow
 @needs_kernel
 @settings(max_examples=30)
 @given(name=st.sampled_from(sorted(FILES)), place=st.floats(0, 1), byte=st.integers(0, 255), count=st.integers(0, 9))

@@ -16,6 +16,7 @@ sizes = st.sampled_from(["0", "0.0", "1", "2.50"])
 changes = st.lists(st.tuples(st.integers(1, 4), sizes), max_size=4)
 
 
+@pytest.mark.slow
 @settings(max_examples=40, deadline=None)
 @given(st.lists(st.tuples(changes, changes), min_size=1, max_size=12), st.data())
 def test_correct_frames_pass_and_changed_cell_is_reported(tmp_path_factory, messages, data):

@@ -33,6 +33,7 @@ def test_unmutated_day_is_sound(boxed_day, tmp_path):
     assert [defect.kind for defect in check_day(copy).defects] == ["unsealed"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SOME)
 def test_mutation_is_found_without_manifest(boxed_day, tmp_path, name):
     """The mutation causes a defect besides `unsealed`."""

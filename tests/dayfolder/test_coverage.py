@@ -98,6 +98,7 @@ def test_folder_without_ledger_raises_missing_day(tmp_path):
         cover(DayFolder(tmp_path, "SIMUSDT", "20260105"))
 
 
+@pytest.mark.slow
 def test_excluded_time_matches_simulated_faults_and_backtest(tmp_path):
     """Simulator, coverage and engine agree on the times without a book."""
     where = ["--symbol", "SIMUSDT", "--day", "20260105", "--data-root", str(tmp_path)]

@@ -185,6 +185,7 @@ def damaged(compressed, random):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(150))
 def test_text_of_damaged_gzip_is_same_with_isal_and_zlib(seed, monkeypatch):
     """Text, member ends and error are the same with zlib and isal."""

@@ -112,6 +112,7 @@ def one_run_day(tmp_path_factory):
     return folder
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kept", range(2, 12))
 @pytest.mark.parametrize("torn", [0, 9])
 def test_lost_end_of_ledger_is_restored_from_other_files(one_run_day, tmp_path, kept, torn):
@@ -154,6 +155,7 @@ def test_ledger_cut_anywhere_is_repaired_if_it_has_rows(one_run_day, tmp_path_fa
         assert not result.after.ok
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("torn", [0, 3, 20, 60])
 @pytest.mark.parametrize("at", range(1, 12))
 def test_torn_row_within_ledger_loses_no_data_rows(one_run_day, tmp_path, at, torn):

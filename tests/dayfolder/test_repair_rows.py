@@ -55,6 +55,7 @@ def test_missing_frames_are_rebuilt_byte_for_byte(recorded_day):
     assert_repaired(recorded_day)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "damage",
     [
@@ -76,6 +77,7 @@ def test_wrong_frames_are_rebuilt_byte_for_byte(recorded_day, damage):
     assert_repaired(recorded_day)
 
 
+@pytest.mark.slow
 @settings(max_examples=12, deadline=None)
 @given(st.data())
 def test_file_cut_anywhere_is_repaired(pristine_day, tmp_path_factory, data):

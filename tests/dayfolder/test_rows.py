@@ -27,6 +27,7 @@ def order(folder, name="a.csv", stepping=()):
     return RowOrder(folder.path / name, findings, folder.day, frozenset({"R1", "R2"}), frozenset(stepping)), findings
 
 
+@pytest.mark.slow
 @given(
     lines=st.lists(st.binary(max_size=40).map(lambda raw: raw.replace(b"\n", b"")), max_size=30), cuts=st.integers(1, 5)
 )

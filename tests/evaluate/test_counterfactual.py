@@ -89,6 +89,7 @@ def test_counterfactual_tapes_are_valid_and_share_past(tape, data):
     assert moved.replay_counts == tape.replay_counts
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=50)
 @given(tapes(), st.data())
 def test_engine_results_before_cut_do_not_depend_on_future(tape, data):

@@ -29,6 +29,7 @@ def root(tmp_path_factory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("packed", [False, True])
 @pytest.mark.parametrize("share", [0.0, 0.31, 0.77])
 def test_truncated_day_equals_start_of_day(root, tmp_path, share, packed):

@@ -41,6 +41,7 @@ def market(steps: list[tuple[str, int, int, int]]) -> Tape:
     return Tape.of(GRID, [*events, (1_000_000 * (len(steps) + 2), "depth", [], [])])
 
 
+@pytest.mark.slow
 @settings(max_examples=300, deadline=None)
 @given(st.lists(STEP, min_size=5, max_size=60))
 def test_joint_queues_equal_queues_of_single_exponents(steps):

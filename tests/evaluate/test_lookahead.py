@@ -80,6 +80,7 @@ PEEKING = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", PEEKING)
 def test_peeking_model_is_detected(name):
     """By the tests that it must fail; a run that differs from its repetition skips the other tests."""
@@ -124,6 +125,7 @@ def test_finding_reports_action_time_and_market():
     assert "peeking.py:" in opened["message"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "params"),
     [
@@ -158,6 +160,7 @@ def test_stored_answers_fail_on_shifted_day(workspace):
     assert failed(report) == {"shifted"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("skip", ["fresh,files", "fresh,shifted,opened"])
 def test_peeking_fill_model_is_detected(skip):
     """It is recognised by its methods; quotes are given as for a backtest."""
@@ -211,12 +214,14 @@ def params(registry, name: str) -> str:
     return json.dumps({key: value for key, value in VALUES.items() if key in accepted})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", QUOTE_MODELS)
 def test_every_quote_model_passes(name):
     """All registered models, future ones included."""
     assert check(name, "--quote-params-json", params(QUOTE_MODELS, name), HERE)["ok"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", FILL_MODELS)
 def test_every_fill_model_passes(name):
     """With draws, queues, and orders at the touch."""
@@ -226,6 +231,7 @@ def test_every_fill_model_passes(name):
 LEANING = ["shift_by", {"signal": "micro_price", "by": 1}]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("skip", ["--skip=files", HERE])
 def test_micro_price_is_fitted_on_earlier_days(skip):
     """As a signal and in a step, in this process and in another: the day itself is not used."""
@@ -261,6 +267,7 @@ def test_fitted_predictor_is_checked_by_folder_name(tmp_path, side):
     assert report["tests"]["shifted"] == {"played": 1, "failed": 0}
 
 
+@pytest.mark.slow
 def test_command_exits_with_five_and_one_line_on_failure(workspace, tmp_path):
     """All tests, in separate processes; no files are left behind."""
     for name, code in (("Dice", 5), ("Momentum", 0)):
@@ -338,6 +345,7 @@ def test_invalid_arguments_are_rejected_in_one_line(words, code, message):
     assert message in result.stderr.splitlines()[0]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(
     shutil.which(os.environ.get("CC", "cc").split()[0]) is None and "CI" not in os.environ, reason="no C compiler here"
 )

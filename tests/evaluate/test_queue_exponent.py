@@ -147,6 +147,7 @@ def busy_tapes(draw: st.DrawFn) -> Tape:
     return Tape.of(GRID, events)
 
 
+@pytest.mark.slow
 @given(busy_tapes())
 def test_kernel_equals_plain_cancellations(tape: Tape) -> None:
     """The same orders in the same order, since draws refer to them by number."""

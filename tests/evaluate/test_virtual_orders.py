@@ -67,6 +67,7 @@ class TrueOutcomeFills:
         return self.due(order, book.us)
 
 
+@pytest.mark.slow
 def test_model_with_true_outcomes_scores_nearly_zero(day: DayFolder, tape: Tape) -> None:
     """Log and tape have one clock: fills by trades match to the µs, others at the next depth message."""
     orders, truth, played = study(tape, order_log(day), PLAN, {"none": lambda: trade_cross(strict=True)})
@@ -137,6 +138,7 @@ def test_on_exchange_time_moves_tape_to_exchange_clock(day: DayFolder, tape: Tap
     assert (moved.event_us <= tape.event_us).all()
 
 
+@pytest.mark.slow
 def test_tape_of_log_equals_recorded_tape(day: DayFolder, tape: Tape) -> None:
     """After the opening both have the same prints and book changes."""
     from_log = tape_of_log(order_log(day))
@@ -149,6 +151,7 @@ def test_tape_of_log_equals_recorded_tape(day: DayFolder, tape: Tape) -> None:
         assert [from_log.rows(int(event)) for event in one[:50]] == [recorded.rows(int(event)) for event in other[:50]]
 
 
+@pytest.mark.slow
 def test_read_rows_equal_log(day: DayFolder) -> None:
     """The fast reader drops only rows that change nothing."""
     pairs = zip(read_rows(order_log(day)), rows_of(read_log(order_log(day))), strict=False)

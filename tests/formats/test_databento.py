@@ -92,6 +92,7 @@ def es(paths, root, **options):
     return imported("databento", paths, root, symbol="ESM4", qty_step="1", **options)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("spelling", ["raw", "pretty", "zstd"])
 @pytest.mark.parametrize("seed", range(3))
 def test_levels_sum_the_remaining_orders(tmp_path, seed, spelling):

@@ -33,6 +33,7 @@ def damaged(seed, rng):
     return bytes(data)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ROUNDS)
 def test_targets_accept_examples_and_survive_damaged_ones(name):
     """No example is a crash, and some are accepted: a target that rejects everything would find nothing."""

@@ -37,6 +37,7 @@ _LEVELS = st.dictionaries(
 )
 
 
+@pytest.mark.slow
 @given(st.lists(_LEVELS | st.none(), min_size=1, max_size=12), st.sampled_from([1, 50]))
 def test_events_rebuild_every_book(books, multiplier):
     """The first event and the one after a loss are snapshots, others changes; quantities are in underlying units."""
@@ -66,6 +67,7 @@ def test_missing_server_error_names_command_to_start(tmp_path):
     assert "mm sim api" in done.stderr.splitlines()[-1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("preset", [None, "future"])
 def test_run_folder_matches_interface_fills_position_and_cash(tmp_path, preset):
     """To the last decimal; no order stays open."""

@@ -92,6 +92,7 @@ def day_rows(number):
     ]
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=60)
 @given(st.lists(st.tuples(stories(4), st.sampled_from([VENUE, VENUE, "testnet"]), st.booleans()), max_size=5))
 def test_start_totals_equal_sum_of_all_logs(days):
@@ -228,6 +229,7 @@ found.run(day_rows(3))
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("after", range(8))
 def test_kill_at_any_step_of_start_loses_no_totals(logs, after):
     """At the write of the file, its rename, row 1 and the removal of the old file."""

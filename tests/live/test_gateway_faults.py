@@ -106,6 +106,7 @@ async def trade_with_fault(rig: Rig, script: str, kind: str) -> None:
     assert len({row["client_id"] for row in places}) == len(places)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("part", range(8))
 def test_books_are_equal_after_any_fault(part: int) -> None:
     """Orders, fills, position and cash, to the last decimal; several exchanges run at once."""
@@ -131,6 +132,7 @@ def test_books_are_equal_after_any_fault(part: int) -> None:
 KILLS = ["", "stall of=user", "mute of=user", "half_open of=user"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("script", KILLS)
 def test_kill_cancels_100_orders_in_time(script: str) -> None:
     """Until no order is open at the exchange, with the user stream or the whole connection dead."""
@@ -176,6 +178,7 @@ def test_kill_without_websocket_cancels_by_rest() -> None:
     asyncio.run(kill())
 
 
+@pytest.mark.slow
 def test_foreign_orders_are_cancelled_only_if_adopted() -> None:
     """An order that was placed by hand on the same account."""
     from mm.sim.exchange.orders import NewOrder

@@ -9,6 +9,7 @@ SCHEDULES = int(os.environ.get("FAULT_SCHEDULES", "320"))
 PARTS = 16
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("part", range(PARTS))
 def test_books_match_exchange_after_random_schedules(part: int) -> None:
     """Repeat one with: .venv/bin/python tests/live/fault_schedules.py --seeds 1 --first SEED."""

@@ -27,6 +27,7 @@ def variables(path, **more):
     return {name.upper(): text for name, text in played(path).items()} | more
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("models", [QUEUE, CHANCE])
 @pytest.mark.parametrize("discrete", [False, True])
 def test_agent_shadow_decisions_equal_replay(tmp_path, monkeypatch, models, discrete):
@@ -68,6 +69,7 @@ def test_shadow_warns_about_agent_trained_otherwise(tmp_path):
     assert [one["sha256"] for one in inputs if one["path"].endswith("agent.zip")]
 
 
+@pytest.mark.slow
 def test_agent_trade_books_match_exchange(tmp_path):
     """Real orders by its decisions; an agent with another tick size sends nothing."""
     agent = agent_at(tmp_path / "agent.zip", **DECIDED)
@@ -87,6 +89,7 @@ def test_agent_trade_books_match_exchange(tmp_path):
         assert box.run("audit", "verify", str(box.logs()[-1])).returncode == 0
 
 
+@pytest.mark.slow
 def test_books_of_two_agents_on_one_exchange_match_it(tmp_path):
     """The unchanged script of docs/learning.md: both accounts trade, and both logs match the exchange."""
     for seed, name in enumerate(("first.zip", "second.zip"), start=1):

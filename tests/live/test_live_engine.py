@@ -115,6 +115,7 @@ def driven(events, fills, end_us, quotes, rules):
     return engine
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None)
 @given(markets(), st.sampled_from([(Joins, RULES), (Joins, AMENDS), (Shrinks, RULES), (Shrinks, AMENDS)]))
 def test_live_engine_sends_same_orders_as_paper_exchange(events, terms):

@@ -83,6 +83,7 @@ def reconciled(desk, folder):
     return json.loads(done.stdout)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("variables", [EXPECTED, STEPS], ids=["expected_value", "steps"])
 def test_shadow_replay_uses_its_own_copy_of_predictors(desk, variables):
     """Also after others were fitted in their place, and after they were deleted."""
@@ -99,6 +100,7 @@ def test_shadow_replay_uses_its_own_copy_of_predictors(desk, variables):
     assert reconciled(desk, folder) == before
 
 
+@pytest.mark.slow
 def test_shadow_replay_uses_its_own_copy_of_agent(desk):
     """Also after another agent was saved to its file, and after the file was deleted."""
     agent = agent_at(desk / "agent.zip", step_s=0.05)
@@ -110,6 +112,7 @@ def test_shadow_replay_uses_its_own_copy_of_agent(desk):
     assert reconciled(desk, folder) == before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("variables", [EXPECTED, STEPS], ids=["expected_value", "steps"])
 def test_predictor_trade_books_match_exchange(desk, variables):
     """Real orders follow predictions; the run keeps the predictors and lists them as inputs."""

@@ -57,6 +57,7 @@ def check(wire: Wire) -> None:
         assert "rejected" not in reports
 
 
+@pytest.mark.slow
 @settings(max_examples=max(500, settings().max_examples))
 @given(st.integers(0, 2**40), st.integers(5, 60))
 def test_states_match_exchange_after_random_wire_faults(seed: int, turns: int) -> None:

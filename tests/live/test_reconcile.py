@@ -55,6 +55,7 @@ def assert_equal(done, fills=1):
     assert found.explained_by_lag == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("models", [QUEUE, CHANCE])
 def test_shadow_equals_replay_in_quiet_market(models):
     """Hundreds of decisions and fills, with each kind of fill model."""
@@ -73,6 +74,7 @@ def test_shadow_with_amendments_equals_replay():
     assert (done.journal.orders[:, 2] == ACTIONS.index("AMEND")).any()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "script",
     [
@@ -100,6 +102,7 @@ def rule(rng):
     return f"at request {rng.randint(1, 2)} of /api/v3/depth do {rng.choice(SNAPSHOTS)}"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(MANY or FEW))
 def test_shadow_equals_replay_in_random_fault_schedules(seed):
     """Several faults at once; SHADOW_SCHEDULES=1000 plays as many schedules."""
@@ -131,6 +134,7 @@ LIMITS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("risk", LIMITS)
 def test_risk_limits_act_as_in_the_replay(risk):
     """They depend on the clock, the silence of the market and the account: the recorded rows contain all of it."""
@@ -140,6 +144,7 @@ def test_risk_limits_act_as_in_the_replay(risk):
     assert done.found.equal_breaches == done.found.breaches_live == len(done.journal.breaches) > 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("script", ["", "at time 3 do stall for_s=2\nat time 4 do drop n=3"])
 def test_manual_kill_is_replayed(script):
     """shadow.json has the instant: orders are cancelled there, none follow, and the recording continues."""

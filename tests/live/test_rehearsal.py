@@ -45,6 +45,7 @@ async def until(condition: Callable[[], Any]) -> None:
             await asyncio.sleep(0.001)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("transport", ["websocket", "rest"])
 def test_rehearsal_places_and_replaces_orders_without_trace(tmp_path: Path, transport: str) -> None:
     """After many rehearsals few orders rest in its exchange, none was refused, and neither memory nor disk grows."""

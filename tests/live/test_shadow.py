@@ -88,6 +88,7 @@ async def ended(process, number):
     return process.returncode, out.decode(), err.decode()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_signal_ends_shadow_and_replay_is_equal(tmp_path, number):
     """Exit code 0, a sealed day, a run in the form of a backtest's; and a changed row is detected."""
@@ -123,6 +124,7 @@ def test_signal_ends_shadow_and_replay_is_equal(tmp_path, number):
     assert "the first difference: decision" in changed.stderr
 
 
+@pytest.mark.slow
 def test_next_shadow_logs_that_the_last_one_was_killed(tmp_path):
     """It may continue on the same day: its replay leaves out the rows of the killed one."""
 
@@ -146,6 +148,7 @@ def test_next_shadow_logs_that_the_last_one_was_killed(tmp_path):
     assert found["decisions"] > 20
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("by", ["switch", "signal"])
 def test_kill_ends_the_quoting_but_not_the_recording(tmp_path, by):
     """Exit code 0; run and replay have the instant and the reason, and a triggered switch blocks the next start."""
@@ -193,6 +196,7 @@ class Raises:
 """
 
 
+@pytest.mark.slow
 def test_raising_model_ends_shadow_and_day_is_sealed(tmp_path):
     """With the model's own traceback, as in a backtest; there is no run folder."""
     (tmp_path / "ideas.py").write_text(RAISES)
@@ -212,6 +216,7 @@ def test_raising_model_ends_shadow_and_day_is_sealed(tmp_path):
     assert list((tmp_path / "out" / "shadow" / SYMBOL).iterdir()) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("knobs", "why"),
     [

@@ -47,6 +47,7 @@ RECORDED = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not CAPTURES.exists(), reason="needs the recorded captures in ../shared/data")
 @pytest.mark.parametrize(("symbol", "path", "tick", "step", "models"), RECORDED)
 def test_shadow_of_capture_equals_replay_of_imported_day(  # noqa: PLR0917

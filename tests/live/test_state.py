@@ -247,6 +247,7 @@ def trades_of(tmp_path: Path) -> list[int]:
     return [row[0] for row in plain_tables(audit_folder(tmp_path, SYMBOL), SYMBOL)["fills"]]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["redis", "postgres"])
 def test_tables_are_complete_after_every_server_failure(tmp_path: Path, kind: str, log: AuditLog) -> None:
     """Connection cut, paused or refused, answers lost: the run never waits, each fill is stored once, in order."""
@@ -355,6 +356,7 @@ for row in range(int(sys.argv[5]), len(story.rows)):
 """
 
 
+@pytest.mark.slow
 def test_next_run_completes_tables_of_killed_runs(tmp_path: Path) -> None:
     """SIGKILL at any row, five times: the file equals one that is built from the logs at once."""
     row = 0

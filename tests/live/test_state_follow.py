@@ -31,6 +31,7 @@ def run_dry(follower: AuditFollower, most: int) -> None:
             continue
 
 
+@pytest.mark.slow
 @given(stories(), st.integers(1, 3), st.integers(1, 9), st.lists(st.sampled_from((None, *FAILURES)), max_size=12))
 def test_followed_tables_equal_the_logs(
     tmp_path_factory: pytest.TempPathFactory, story: Story, runs: int, most: int, failures: list[str | None]
@@ -49,6 +50,7 @@ def test_followed_tables_equal_the_logs(
     assert len(store.applied) == before
 
 
+@pytest.mark.slow
 @given(stories(), st.lists(st.integers(0, 4_000), max_size=5), st.integers(1, 9))
 def test_growing_log_is_followed(
     tmp_path_factory: pytest.TempPathFactory, story: Story, cuts: list[int], most: int

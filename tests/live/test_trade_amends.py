@@ -6,6 +6,7 @@ A fill of the nearest level makes the more distant ones smaller.
 import json
 from collections import Counter
 
+import pytest
 from trading_box import ended, venue
 from trading_truth import assert_all_known, assert_equal_books, booked, largest_exposure
 
@@ -31,6 +32,7 @@ def amended(box, sides=("BUY", "SELL")):
     return sum(one.get("e") == "executionReport" and one["x"] == "REPLACED" and one["S"] in sides for one in events)
 
 
+@pytest.mark.slow
 def test_amended_orders_match_exchange_despite_faults(tmp_path):
     """Each fault hits the next amendment, or its events; the log contains every intent, and it verifies."""
     with venue(tmp_path, *MARKET, "--limits", "off") as box:
@@ -66,6 +68,7 @@ def quantities(shown):
     return {row["client_id"]: float(row["qty"]) for row in shown["orders"] if row["order_id"]}
 
 
+@pytest.mark.slow
 def test_start_after_sigkill_during_amendment_matches_exchange(tmp_path):
     """The exchange has amended the order, but its answer and event never arrived."""
     with venue(tmp_path, *MARKET, "--limits", "off") as box:

@@ -45,6 +45,7 @@ def _traded(box, process):
     assert_all_known(box)
 
 
+@pytest.mark.slow
 def test_trading_continues_and_books_match_exchange(stepped):
     box, output, _ = stepped
     assert_equal_books(box)

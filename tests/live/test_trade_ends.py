@@ -30,6 +30,7 @@ def wait_for_start(process):
     return process.stderr.readline()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 @pytest.mark.parametrize("wait_s", [0.05, 0.3, 0.6])
 def test_repeated_signals_during_start_end_trade_in_order(box, number, wait_s):
@@ -57,6 +58,7 @@ def test_signal_ends_trade_while_gateway_cannot_connect(box):
     assert in_time(seconds, 15)
 
 
+@pytest.mark.slow
 def test_sigusr1_during_start_kills(tmp_path):
     with venue(tmp_path) as box, box.trader(WS_API_URL="ws://127.0.0.1:9/ws-api/v3") as process:
         box.until(box.logs, "an audit log", process=process)
@@ -67,6 +69,7 @@ def test_sigusr1_during_start_kills(tmp_path):
         assert box.run("trade").returncode == 5
 
 
+@pytest.mark.slow
 def test_full_disk_of_audit_log_cancels_orders_and_ends_trade(tmp_path):
     with venue(tmp_path, *MARKET) as box:
         with box.trader() as process:
@@ -106,6 +109,7 @@ shutil.disk_usage = disk_usage
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("cause", "sync"), [("EIO", "0"), ("ENOSPC", "1")])
 def test_run_folder_reports_failed_audit_log(tmp_path, cause, sync):
     """Only the device of the log fails: the run folder contains the trade, and the error has the first missing row."""
@@ -131,6 +135,7 @@ def test_run_folder_reports_failed_audit_log(tmp_path, cause, sync):
         assert {int(row["trade_id"]) for row in box.table("fills")} == theirs
 
 
+@pytest.mark.slow
 def test_low_disk_space_ends_trade_with_run_folder(tmp_path):
     """MIN_FREE_MB ends the recording while there is room for the run."""
     free_mb = os.statvfs(tmp_path).f_bavail * os.statvfs(tmp_path).f_frsize / 1e6
@@ -150,6 +155,7 @@ def test_low_disk_space_ends_trade_with_run_folder(tmp_path):
         assert_equal_books(box)
 
 
+@pytest.mark.slow
 def test_tick_size_change_ends_trade_and_next_uses_new_grid(tmp_path):
     """The supervisor restarts after exit code 75; no order is open in between, and the books match."""
     with venue(tmp_path, "--scenario", "empty") as box:
@@ -178,6 +184,7 @@ def test_tick_size_change_ends_trade_and_next_uses_new_grid(tmp_path):
         assert_equal_books(box)
 
 
+@pytest.mark.slow
 def test_tick_size_change_ends_shadow_and_next_uses_new_grid(tmp_path):
     """Its day is valid, and both replays are equal, although the day has prices of both grids."""
     quiet = STILL | {"FLUSH_INTERVAL_S": "0.5"}

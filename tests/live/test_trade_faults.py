@@ -103,16 +103,19 @@ def by_rest(tmp_path_factory):
         yield trading
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fault", _schedule())
 def test_books_match_exchange_after_fault(by_websocket, fault):
     _survive(*by_websocket, fault)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fault", [one for one in FAULTS if one.split()[0] in OF_REQUESTS])
 def test_books_match_exchange_after_rest_fault(by_rest, fault):
     _survive(*by_rest, _by_rest(fault))
 
 
+@pytest.mark.slow
 def test_books_match_exchange_after_repeated_log_on_expiry(tmp_path):
     with _trading(tmp_path, "websocket", session=True) as (box, process):
         for _ in range(2):

@@ -28,6 +28,7 @@ KILLS, SEED = int(os.environ.get("TRADE_KILLS", "4")), int(os.environ.get("TRADE
 LONG_US = 5_000_000  # a second on an idle machine (docs/risk.md); this one is shared
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fault", ["", "stall of=user", "half_open of=user", "close of=user code=1006"])
 def test_kill_switch_cancels_a_hundred_orders(tmp_path, fault):
     with venue(tmp_path, "--limits", "off") as box:
@@ -44,6 +45,7 @@ def test_kill_switch_cancels_a_hundred_orders(tmp_path, fault):
         assert_equal_books(box)
 
 
+@pytest.mark.slow
 def test_killing_limit_is_followed_only_by_cancels(tmp_path):
     with venue(tmp_path, *MARKET, "--limits", "off") as box:
         with box.trader(MAX_DAILY_LOSS="0.02", QUOTE_LEVELS="3", MAX_OPEN_ORDERS="6") as process:
@@ -55,6 +57,7 @@ def test_killing_limit_is_followed_only_by_cancels(tmp_path):
         assert_equal_books(box)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sync", ["0", "1"])
 def test_start_after_sigkill_at_any_instant_matches_exchange(tmp_path, sync):
     chance = random.Random(SEED)

@@ -112,6 +112,7 @@ def parts(days):
     return [[row for row in intents if from_us <= row["us"] < to_us] for from_us, to_us in bounds]
 
 
+@pytest.mark.slow
 def test_sizes_follow_ramp_and_breach_resets_next_start(days):
     """The second start is on the second day without a breach; the third follows a breach of the same day."""
     _, starts, _ = days

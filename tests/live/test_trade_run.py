@@ -28,6 +28,7 @@ def traded(tmp_path_factory):
         yield box, ends
 
 
+@pytest.mark.slow
 def test_sigterm_ends_the_trade_in_order_and_in_time(traded):
     _, ends = traded
     for code, output, seconds in ends:
@@ -124,6 +125,7 @@ def test_files_and_output_contain_no_key(traded):
         assert not any(secret.encode() in text for text in texts)
 
 
+@pytest.mark.slow
 def test_manual_kill_cancels_orders_and_blocks_next_start(tmp_path):
     with venue(tmp_path) as box:
         with box.trader() as process:
@@ -146,6 +148,7 @@ def test_manual_kill_cancels_orders_and_blocks_next_start(tmp_path):
             assert ended(process)[0] == 0
 
 
+@pytest.mark.slow
 def test_loss_limit_kills_the_trade(tmp_path):
     with venue(tmp_path) as box:
         with box.trader("--max-daily-loss", "0.02") as process:
@@ -159,6 +162,7 @@ def test_loss_limit_kills_the_trade(tmp_path):
         assert box.account()["openOrders"] == []
 
 
+@pytest.mark.slow
 def test_sigusr1_kills_the_trade(tmp_path):
     with venue(tmp_path) as box, box.trader() as process:
         box.until(lambda: box.account()["openOrders"], "an order")
@@ -172,6 +176,7 @@ def test_sigusr1_kills_the_trade(tmp_path):
         assert "bias unknown" not in output
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("variables", "code", "why"),
     [
@@ -195,6 +200,7 @@ def test_invalid_start_sends_nothing_and_prints_one_error(traded, variables, cod
     assert box.account()["requests"] == before
 
 
+@pytest.mark.slow
 def test_start_that_waits_for_request_weight_logs_wait_time(tmp_path):
     """As after many other starts within a minute; nothing is sent if it is stopped before."""
     with venue(tmp_path) as box:
@@ -226,6 +232,7 @@ def test_silenced_start_prints_duration_of_silence(tmp_path):
         assert box.account()["requests"] == []
 
 
+@pytest.mark.slow
 def test_second_trader_of_the_account_is_rejected(tmp_path):
     with venue(tmp_path) as box, box.trader() as process:
         box.until(lambda: box.account()["openOrders"], "an order")
@@ -235,6 +242,7 @@ def test_second_trader_of_the_account_is_rejected(tmp_path):
         assert ended(process)[0] == 0
 
 
+@pytest.mark.slow
 def test_changed_knobs_are_logged_once(tmp_path):
     with venue(tmp_path) as box:
         for most in ("10", "5", "5"):
@@ -245,6 +253,7 @@ def test_changed_knobs_are_logged_once(tmp_path):
         assert changed == {"max_position": ["10", "5"]}
 
 
+@pytest.mark.slow
 def test_keys_from_file_and_flags_leave_no_trace(tmp_path):
     work = tmp_path / "work"
     work.mkdir()

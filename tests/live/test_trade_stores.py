@@ -83,6 +83,7 @@ def _resident_mb(process):
     return int(Path(f"/proc/{process.pid}/statm").read_text().split()[1]) * 4096 / 1e6
 
 
+@pytest.mark.slow
 def test_trade_continues_and_ends_in_order_without_stores(troubled):
     box, _, _, ends = troubled
     for code, output, seconds in ends:

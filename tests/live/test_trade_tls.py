@@ -43,6 +43,7 @@ def fronts(tmp_path_factory):
             yield found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("transport", ["websocket", "rest"])
 def test_trade_works_over_tls(fronts, transport):
     """Market, orders and user events; the books match, and each connection names the host."""
@@ -57,6 +58,7 @@ def test_trade_works_over_tls(fronts, transport):
     assert set(fronts.accepted_names) == {HOST}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("authority_of", "wrong", "why"),
     [

@@ -142,6 +142,7 @@ async def by_ccxt(seed):
             await trader.client.close()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", [3, 11, 12])
 def test_same_orders_have_same_fills_through_ccxt(seed):
     ours, reported = asyncio.run(by_gateway(seed))

@@ -317,6 +317,7 @@ def recordings(draw):
     return truth, [snapshot(0, [], []), *messages]
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(recordings())
 def test_frames_match_the_true_book_despite_lost_messages(tmp_path_factory, recording):

@@ -75,6 +75,7 @@ def test_row_5_snapshot_bridges_before_inside_or_beyond_the_buffer(where):
     assert (day.tags, day.logged("gap"), day.logged("snapshot_failed")) == (["initial"], [], [])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("fault", "cause"),
     [
@@ -100,6 +101,7 @@ def test_rows_6_and_7_broken_late_or_refused_snapshot_causes_no_gap(fault, cause
         assert all(text.startswith(cause) for text in causes)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("code", [429, 418])
 def test_row_7_no_request_is_sent_before_retry_after(code):
     """Clients that continue to request are banned for longer."""
@@ -121,6 +123,7 @@ def test_row_7_no_request_is_sent_before_retry_after(code):
     assert day.tags == ["initial"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("of", ["depth", "any"])
 def test_row_8_open_but_silent_stream_is_a_stall(of):
     """Defect 5: detected by a timer; another connection opens in parallel, and exchangeInfo is requested."""
@@ -156,6 +159,7 @@ def test_row_8_status_of_a_halted_symbol_is_recorded():
     assert (day.logged("gap"), day.missing_trades) == ([], set())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fault", ["half_open", "mute"])
 def test_row_9_connection_with_a_dead_peer_is_replaced(fault):
     """Lost updates are reported, missing trades are fetched."""
@@ -235,6 +239,7 @@ def test_row_12_connection_storm_ends_and_is_bounded():
     assert len(day.logged("ws_connected")) == 6
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("fault", "damages"),
     [
@@ -303,6 +308,7 @@ def test_row_22_id_reset_opens_an_epoch():
     assert last < max(diff["u"] for diff in day.diffs)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "script",
     [

@@ -11,6 +11,7 @@ from mm.market_data import sync_engine
 SEEDS = 40 if os.environ.get("LONG_SIMULATIONS") else 3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(1, SEEDS + 1))
 def test_frames_are_true_however_fast_the_price_moves(seed, tmp_path):
     """Price moves such as 0.8 % in 18 s with 100 levels per snapshot, and other speeds, depths and books."""

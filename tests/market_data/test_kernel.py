@@ -63,6 +63,7 @@ def state_of(book, n):
     return bid, ask, bids, asks, book.sizes(), len(book), book.crossed(), reach
 
 
+@pytest.mark.slow
 @given(st.lists(st.tuples(levels, levels, st.booleans()), max_size=8), st.integers(0, 12))
 def test_compiled_and_plain_books_are_equal(updates, n):
     """Odd texts are kept, and numbers beyond 64 bits cause no error."""

@@ -228,6 +228,7 @@ case = st.fixed_dictionaries(
 )
 
 
+@pytest.mark.slow
 @needs_kernel
 @settings(max_examples=150, deadline=None)
 @given(case)
@@ -264,6 +265,7 @@ def test_kernel_handles_nearly_all_lines(tmp_path, monkeypatch, usdm):
     assert sum(taken) > 0.95 * 2_000 * (12 / 13 if usdm else 1)
 
 
+@pytest.mark.slow
 @needs_kernel
 @shared
 @pytest.mark.parametrize(

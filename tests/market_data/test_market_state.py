@@ -320,6 +320,7 @@ def ids(messages):
     return {number for first, last in messages for number in range(first, last + 1)}
 
 
+@pytest.mark.slow
 @settings(max_examples=300, deadline=None)
 @given(feeds(), st.randoms(use_true_random=False))
 def test_several_connections_merge_into_one_complete_ordered_feed(feed, luck):

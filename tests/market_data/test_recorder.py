@@ -261,6 +261,7 @@ def test_switches_omit_files_and_set_levels():
     ]
 
 
+@pytest.mark.slow
 def test_end_of_the_window_ends_the_recording(monkeypatch):
     """The exit code is 0, no later rows are written, and all buffered rows are sealed.
 

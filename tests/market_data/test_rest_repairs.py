@@ -57,6 +57,7 @@ def test_aggregates_are_fetched_if_the_host_has_no_single_trades():
     assert not covered & {int(row["trade_id"]) for row in day.trades if row["source"] == "ws"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "fault", ["status code=503 n=2", "status code=429 retry_after=1", "broken_body", "cut_body", "slow delay_s=0.3"]
 )

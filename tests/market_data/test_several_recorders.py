@@ -54,6 +54,7 @@ def box_of(symbol):
     return Box(SCENARIOS["poisson"](), Session(symbol, day_of(begins_us), 24.0, 7, begins_us), limits=False).open()
 
 
+@pytest.mark.slow
 def test_killed_recorder_process_is_restarted_and_others_continue(tmp_path, monkeypatch):
     """After SIGKILL a recorder restarts and repairs its day; the others are not affected. SIGTERM ends all in order."""
     monkeypatch.setattr(module, "FIRST_DELAY_S", 0.05)
@@ -105,6 +106,7 @@ STARTED = {"RUN_ID": "mine", "LOG_LEVEL": "INFO", "SYMBOLS_PER_PROCESS": "1"}
 """Settings with which the log contains each started process."""
 
 
+@pytest.mark.slow
 def test_list_of_symbols_starts_a_recorder_per_symbol(tmp_path):
     """An unknown symbol fails alone with exit code 2; the overall exit code is the worst one."""
 
@@ -174,6 +176,7 @@ def assert_whole(symbol, runs=1):
     return kinds
 
 
+@pytest.mark.slow
 def test_one_process_records_several_symbols():
     """A symbol that the exchange does not have ends alone; each line of the log contains its symbol."""
     pids = []
@@ -196,6 +199,7 @@ def test_one_process_records_several_symbols():
         assert health(symbol).run_id == "mine"
 
 
+@pytest.mark.slow
 def test_killed_process_of_several_symbols_is_restarted():
     """Both symbols of the killed process continue in another run; the third symbol has one run."""
     first = {}
@@ -222,6 +226,7 @@ def status(*symbols):
     return CliRunner().invoke(main, ["--status", "--symbol", ",".join(symbols), "--json"])
 
 
+@pytest.mark.slow
 def test_status_reports_whether_the_process_is_alive(tmp_path):
     """A normal end is no trouble; a killed process exits with 3, and so does a symbol that was never recorded."""
     asyncio.run(_one_short_recording())

@@ -11,6 +11,7 @@ LONG = bool(os.environ.get("LONG_SIMULATIONS"))
 SECONDS = 600 if LONG else 120
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("period_s", "least"), [(30, 0.97), (10, 0.95)])
 def test_each_lost_update_costs_one_short_gap(period_s, least, tmp_path):
     """After a success only the weight budget delays the next request."""
@@ -20,6 +21,7 @@ def test_each_lost_update_costs_one_short_gap(period_s, least, tmp_path):
     assert figures.longest_gap_s <= 2.0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("period_s", [20, 5])
 def test_repeatedly_dropped_connection_is_reopened_at_once(period_s, tmp_path):
     """Each connection lives long enough to count as a success."""

@@ -263,6 +263,7 @@ def test_row_8_trades_lost_in_a_stall_are_fetched_without_new_trades():
     assert day.missing_trades == set()
 
 
+@pytest.mark.slow
 def test_row_8_market_with_rare_trades_is_no_stall(monkeypatch):
     """REST is queried, but no connection is replaced and no stall reported."""
     monkeypatch.setitem(SCENARIOS, "quiet", lambda: LargeTick(market_per_s=0.05))

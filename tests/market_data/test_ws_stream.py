@@ -317,6 +317,7 @@ def test_too_many_waiting_messages_end_the_connection_and_are_delivered(monkeypa
     assert listener.events[1][:3] == ("disconnected", 1, 1006)
 
 
+@pytest.mark.slow
 def test_connection_to_a_dead_host_is_detected_and_replaced(monkeypatch):
     """On a half-open connection nothing arrives and pings are not answered."""
     monkeypatch.setattr(ws_link, "PING_INTERVAL_S", 0.05)
@@ -438,6 +439,7 @@ def test_successor_opens_without_backoff():
     assert events[:3] == [("connected", 1, 0), ("connected", 2, 0), ("disconnected", 1, 1000, "server_shutdown")]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("lives_s", "opened"), [(0.8, 3), (0.0, 1)])
 def test_only_short_lived_connections_delay_the_next_one(lives_s, opened, monkeypatch):
     """A server that accepts and closes must not use up the budget of attempts within seconds."""

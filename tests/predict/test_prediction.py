@@ -35,6 +35,7 @@ def folders(tmp_path_factory):
 CASES = [("return", "logistic"), ("return", "mlp"), ("adverse", "forest"), ("fill", "logistic")]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", CASES)
 def test_column_equals_predictor_on_its_signals(folders, case):
     """Null while an input is null; equal bits in a batch, over the tape, and live."""
@@ -132,6 +133,7 @@ def quoted(predictors, tape, **given):
     return reading.read
 
 
+@pytest.mark.slow
 def test_expected_value_uses_predicted_moves_and_adverse_costs(folders):
     """The move is a gain of bids; p·m1 + (1 − p)·m0 is a cost of each side."""
     moves, adverse = folders["return", "logistic"], folders["adverse", "forest"]

@@ -90,6 +90,7 @@ def test_windows_are_purged_and_embargoed(half, monkeypatch):
 real = walk.fit
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", ["logistic", "forest", "mlp"])
 def test_equal_seeds_give_equal_bytes(half, model, tmp_path):
     """Repeated fits give equal files; another seed changes random models."""

@@ -94,6 +94,7 @@ def recorded(seed, schedule, levels):
         return files, played[0].session.report.to_json() | {"path": ""}
 
 
+@pytest.mark.slow
 @settings(
     max_examples=TWINS, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow], database=None
 )

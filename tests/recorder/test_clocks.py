@@ -25,6 +25,7 @@ def steps(recorder):
     return recorder.day.events.read_text().count("clock_step")
 
 
+@pytest.mark.slow
 def test_row_18_clock_steps_cost_no_rows_and_are_reported(tmp_path):
     """Timers are monotonic, so there is no stall and no gap; the ledger contains the steps."""
 
@@ -48,6 +49,7 @@ def test_row_18_clock_steps_cost_no_rows_and_are_reported(tmp_path):
     asyncio.run(run())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("night", "opens_utc"), [((2026, 3, 29), 6), ((2026, 10, 25), 7)])
 def test_row_19_window_is_on_time_after_a_clock_change(tmp_path, night, opens_utc):
     """08:00 in Berlin is 06:00 UTC in summer and 07:00 UTC in winter; the window has 14 hours on both days."""

@@ -217,6 +217,7 @@ def test_recorder_continues_after_a_damaged_ledger(tmp_path):
     asyncio.run(run())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("removed", ["the folder", "its frames", "its contents"])
 def test_day_removed_while_recording_is_created_again(tmp_path, removed):
     """Log and ledger report the removal, the book is carried over, and the new day is true."""

@@ -6,6 +6,7 @@ The tests run in one process, without sockets, in virtual time; failures are shr
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import pytest
 from fed_by_hand import FAULTS, STEPS, Played, simulated_disk
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -17,6 +18,7 @@ SCHEDULES = 500
 schedules = st.lists(st.tuples(st.integers(0, STEPS - 1), st.sampled_from(FAULTS), st.integers(1, 6)), max_size=8)
 
 
+@pytest.mark.slow
 @settings(
     max_examples=SCHEDULES, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow], database=None
 )

@@ -45,6 +45,7 @@ def fill(path):
                 write_endlessly(stream, b"x" * size)
 
 
+@pytest.mark.slow
 def test_file_size_limit_exits_with_75_and_the_next_run_continues(tmp_path):
     """A write truncated by the limit is cut back to the last complete row, and the ledger has the error."""
 
@@ -94,6 +95,7 @@ def test_temporarily_full_disk_loses_nothing(small_disk):
     asyncio.run(run())
 
 
+@pytest.mark.slow
 def test_permanently_full_disk_exits_with_75(small_disk):
     """Every file ends with a complete row; once there is space, the next run reports the crash and continues."""
 

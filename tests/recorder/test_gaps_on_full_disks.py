@@ -20,6 +20,7 @@ FAULTS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", FAULTS)
 def test_faults_on_a_full_disk_are_reported_once_there_is_space(small_disk, name):
     """Every loss has a ledger row, the recorder continues, and the day is sound and sealed."""

@@ -6,6 +6,7 @@ import hashlib
 from contextlib import closing, suppress
 from urllib.parse import urlsplit
 
+import pytest
 from recorder_process import exchange_box, running_recorder
 from test_soak import memory_mb
 
@@ -132,6 +133,7 @@ class Host:
         writer.close()
 
 
+@pytest.mark.slow
 def test_hostile_host_neither_ends_a_recorder_nor_fills_its_memory(tmp_path):
     """Readable messages of the host are in quarantine, and the day is otherwise that of the box."""
 

@@ -5,6 +5,7 @@ from pathlib import Path
 from random import Random
 from tempfile import TemporaryDirectory
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tiny_exchange import SYMBOL, TinyExchange
@@ -113,6 +114,7 @@ def _info():
     return json.dumps({"symbols": [entry]}).encode()
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow], database=None)
 @given(st.integers(0, 2**32), st.sampled_from([0.02, 0.1, 0.4]))
 def test_hostile_messages_leave_a_sound_day(seed, share):

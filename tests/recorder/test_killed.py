@@ -14,6 +14,7 @@ from mm.dayfolder.line_files import gzip_member
 KILLS = 12
 
 
+@pytest.mark.slow
 def test_next_run_continues_after_kills_at_any_time(tmp_path):
     """There is no half row, no repeated number and no wrong book; losses are gaps in the ledger."""
     found = asyncio.run(kill_again_and_again(tmp_path, 0, KILLS))

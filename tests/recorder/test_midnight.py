@@ -6,6 +6,7 @@ import os
 from datetime import UTC, datetime, timedelta
 from statistics import median
 
+import pytest
 from recorder_process import SYMBOL, exchange_box, running_recorder
 from test_full_disks import fill, small_disk
 
@@ -77,6 +78,7 @@ def assert_one_stream(days, truth):
     return first, second
 
 
+@pytest.mark.slow
 def test_slow_disk_at_midnight_does_not_delay_stamps(tmp_path):
     """Creating or syncing a file takes 0.25 s, but messages are stamped at their arrival."""
     (tmp_path / "sitecustomize.py").write_text(SLOW_DISK)
@@ -107,6 +109,7 @@ def test_slow_disk_at_midnight_does_not_delay_stamps(tmp_path):
     asyncio.run(run())
 
 
+@pytest.mark.slow
 def test_day_opened_on_a_full_disk_waits_and_loses_nothing(small_disk):
     """Messages wait in memory in the meantime; the ledger of the old day reports the full disk."""
 
@@ -137,6 +140,7 @@ def test_day_opened_on_a_full_disk_waits_and_loses_nothing(small_disk):
     asyncio.run(run())
 
 
+@pytest.mark.slow
 def test_day_opened_on_a_permanently_full_disk_exits_with_75(small_disk):
     """The old day ends with whole rows, and the next run opens the new day."""
 
@@ -163,6 +167,7 @@ def test_day_opened_on_a_permanently_full_disk_exits_with_75(small_disk):
     asyncio.run(run())
 
 
+@pytest.mark.slow
 def test_signal_while_a_day_opens_on_a_full_disk_exits_with_75(small_disk):
     """After the signal there are no more retries."""
 

@@ -34,6 +34,7 @@ def synced(recorder):
     return lambda: recorder.bytes_of("frames") > 20_000
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_signal_to_a_synced_recorder_drains_and_seals(tmp_path, number):
     """All received messages are written within five seconds."""
@@ -97,6 +98,7 @@ def test_signal_before_the_window_ends_the_recorder_at_once(tmp_path):
     asyncio.run(run())
 
 
+@pytest.mark.slow
 def test_signal_during_a_burst_drains_the_queue(tmp_path):
     """All messages read before the signal are written."""
 
@@ -110,6 +112,7 @@ def test_signal_during_a_burst_drains_the_queue(tmp_path):
     asyncio.run(run())
 
 
+@pytest.mark.slow
 def test_slow_fsync_neither_blocks_the_loop_nor_delays_the_end(tmp_path):
     """With 3 s per fsync the loop never waits, and the end waits for two rounds of all files at most."""
     (tmp_path / "sitecustomize.py").write_text(SLOW_DISK)
@@ -129,6 +132,7 @@ def test_slow_fsync_neither_blocks_the_loop_nor_delays_the_end(tmp_path):
     asyncio.run(run())
 
 
+@pytest.mark.slow
 def test_stopped_and_continued_process_reports_loop_lag(tmp_path):
     """After SIGSTOP and SIGCONT the ledger reports the delay of the stamps."""
 
@@ -166,6 +170,7 @@ def test_unresponsive_rest_does_not_delay_the_stream(tmp_path):
     asyncio.run(run())
 
 
+@pytest.mark.slow
 def test_second_recorder_of_the_day_exits_with_75(tmp_path):
     """The first recorder is not affected."""
 

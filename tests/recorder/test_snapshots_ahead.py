@@ -75,6 +75,7 @@ class Slow:
         return day
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow], database=None)
 @given(
     st.integers(0, 99),

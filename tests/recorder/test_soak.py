@@ -7,6 +7,7 @@ in seventeen minutes, and prints the memory.
 import asyncio
 import os
 
+import pytest
 from recorder_process import exchange_box, running_recorder
 
 from day_oracle import hold
@@ -57,6 +58,7 @@ async def _live(recorder, box):
     return memory
 
 
+@pytest.mark.slow
 def test_long_run_with_faults_neither_grows_nor_loses_data(tmp_path):
     """Closed connections leave no open files, recorded data is not kept in memory, and the day is true."""
     faults = script(SOAK_S, max(12, int(SOAK_S / 280)))

@@ -165,6 +165,7 @@ def test_drawn_rows_equal_those_of_plain_comparisons(seed, monkeypatch):
     assert usual == (np.median(np.minimum(np.diff(us), 2**31 - 1)) if count > 1 else 0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("block", range(4))
 def test_market_from_best_prices_equals_market_from_the_book(block):
     """For whole tapes and windows of them, day after day; with gaps, snapshots and days without a print."""

@@ -22,6 +22,7 @@ def test_import_registers_environment(day):
     assert env.action_space.shape == (3,)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("discrete", [False, True])
 @pytest.mark.parametrize("reward", ["pnl", "spread_inventory", "utility"])
 def test_gymnasium_checker_passes(day, discrete, reward):

@@ -2,9 +2,12 @@
 
 import json
 
+import pytest
+
 from support import ROOT, run_python
 
 
+@pytest.mark.slow
 def test_killed_runs_are_complete_or_listed_as_unfinished():
     """A few of the many random times that `killed_runs.py` tries with ``--kills 50`` (docs/reliability.md)."""
     paths = f"{ROOT}:{ROOT}/tests:{ROOT}/tests/sweep"

@@ -76,6 +76,7 @@ def differ(name: str, first, second) -> bool:
     return not math.isclose(first, second, rel_tol=relative, abs_tol=LOOSE.get(key, 1e-12))
 
 
+@pytest.mark.slow
 def test_runs_without_wide_instructions_trade_the_same_and_fit_nearly_the_same(tmp_path):
     groups = used_instructions()
     if not groups:

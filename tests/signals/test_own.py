@@ -205,6 +205,7 @@ def lookahead(folder, signal):
     return process, json.loads(process.stdout) if process.stdout else None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("signal", ["imbalance_5", "momentum_1s", "own_signals:Bought"])
 def test_causal_signal_passes_lookahead_check(own, tape, tmp_path, signal):
     process, report = lookahead(tmp_path, signal)

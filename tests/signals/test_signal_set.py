@@ -41,6 +41,7 @@ def none_for_nan(value):
     return None if np.isnan(value) else float(value)
 
 
+@pytest.mark.slow
 @given(one_tape(SECOND // 4), st.integers(1, 9))
 @settings(max_examples=60, deadline=None)
 def test_live_rows_equal_columns_bit_for_bit(drawn, piece):

@@ -113,6 +113,7 @@ def test_json_ready_line_is_printed_when_server_is_ready():
         assert ready["symbol"] == "SIMUSDT"
 
 
+@pytest.mark.slow
 def test_limits_speed_symbol_and_seed_are_configurable():
     """By flag and variable; without limits, connection attempts are not counted."""
     flags = ("--scenario", "empty", "--limits", "off", "--speed", "60", "--symbol", "btcusdt")
@@ -198,6 +199,7 @@ def test_equal_settings_print_equal_output_by_flag_or_variable(tmp_path):
     assert first.stdout != other.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("flags", "message"),
     [

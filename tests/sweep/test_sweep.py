@@ -18,6 +18,7 @@ from mm.errors import UsageError
 from support import ROOT, run_python
 
 
+@pytest.mark.slow
 def test_parallel_sweep_equals_serial_sweep_byte_for_byte(serial, sweep_data, tmp_path):
     """Neither processes nor folders matter: three processes for six points, in another folder."""
     done = run_sweep(tmp_path, sweep_data, JOBS="3")
@@ -60,6 +61,7 @@ def n_kept_points(cwd: Path) -> int:
     return len(list(cwd.glob("out/points/SIMUSDT/20260105/*.json")))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("signal_sent", "code"), [(signal.SIGKILL, -9), (signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_stopped_sweep_resumes_and_writes_the_same_bytes(serial, sweep_data, tmp_path, monkeypatch, signal_sent, code):
     """Killed or interrupted after its first points, it plays the rest and writes the same bytes."""
@@ -90,6 +92,7 @@ def test_stopped_sweep_resumes_and_writes_the_same_bytes(serial, sweep_data, tmp
     assert list(points.glob("*.partial")) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("signal_sent", "code"), [(signal.SIGKILL, -9), (signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_workers_end_with_their_sweep(sweep_data, tmp_path, signal_sent, code):
     """During any work, and however the sweep ended."""

@@ -133,6 +133,7 @@ class Desk:
             assert (serial / name).read_bytes() == (other / name).read_bytes(), name
 
 
+@pytest.mark.slow
 def test_sweep_on_a_cluster_survives_the_loss_of_a_worker(sweep_data, tmp_path):
     """The first worker sleeps over a point until it is killed; the other one plays that point and all the rest."""
     desk = Desk(sweep_data, tmp_path, 4)
@@ -152,6 +153,7 @@ def test_sweep_on_a_cluster_survives_the_loss_of_a_worker(sweep_data, tmp_path):
         assert len(list((tmp_path / name / "out" / "tapes").glob("SIMUSDT_20260105_????????????.arrow"))) == 1
 
 
+@pytest.mark.slow
 def test_sweep_resumes_after_the_loss_of_the_scheduler(sweep_data, tmp_path):
     """The sweep ends with one line; the next one plays the missing points and writes the same bytes."""
     desk = Desk(sweep_data, tmp_path, 8)
@@ -179,6 +181,7 @@ def test_sweep_resumes_after_the_loss_of_the_scheduler(sweep_data, tmp_path):
     desk.same(serial, out)
 
 
+@pytest.mark.slow
 def test_unreachable_cluster_gives_one_line_and_exits_with_75(sweep_data, tmp_path, unused_port):
     """The cluster may be available later, and played points are kept until then."""
     started_at = time.monotonic()

@@ -16,6 +16,7 @@ from sweep_desk import folder_of, manifest, run_sweep, sweep_json, write_own_mod
 from mm.sweep import engines, play
 
 
+@pytest.mark.slow
 def test_failed_point_is_named_and_the_others_are_kept(sweep_data, tmp_path):
     """A model that raises, and one whose process dies each time; one that dies once is played again."""
     write_own_model(tmp_path)
@@ -35,6 +36,7 @@ def test_failed_point_is_named_and_the_others_are_kept(sweep_data, tmp_path):
     assert (repeated.returncode, repeated.stdout.splitlines()[0]) == (0, "2 points, 0 played, 2 reused")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("jobs", ["1", "2"])
 def test_model_that_exits_fails_only_its_point(sweep_data, tmp_path, jobs):
     """sys.exit() within a model, in this process or another one; the message has its text."""
@@ -45,6 +47,7 @@ def test_model_that_exits_fails_only_its_point(sweep_data, tmp_path, jobs):
     assert {row["point"]: row["status"] for row in sweep_json(done, tmp_path)["rows"]} == {1: "ok", 2: "failed"}
 
 
+@pytest.mark.slow
 def test_died_process_is_reported_with_exit_code_and_stderr(sweep_data, tmp_path):
     """Not with the code 0 of a process whose input was closed."""
     write_own_model(tmp_path)
@@ -160,6 +163,7 @@ def test_outcomes_are_kept_by_the_threads_that_have_them(monkeypatch, sources):
         list(engines.in_process(tasks(4, sources), full))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sources", [[], ["my_own"]])
 def test_sweep_interrupted_at_any_time_ends(monkeypatch, sources):
     """A future's wait can be interrupted while its lock is held; regression: the summarising thread waited for ever."""

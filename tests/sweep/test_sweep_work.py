@@ -73,6 +73,7 @@ def test_invalid_grid_is_rejected_before_anything_is_played(sweep_data, tmp_path
     assert not list(tmp_path.glob("out/sweep/SIMUSDT/*"))
 
 
+@pytest.mark.slow
 def test_schedule_is_fitted_once_and_used_for_every_point(sweep_data, tmp_path, monkeypatch):
     """In sample A and k are of the whole day, walk-forward of the past; the command of a row plays the former."""
     monkeypatch.chdir(tmp_path)
@@ -100,6 +101,7 @@ def test_schedule_is_fitted_once_and_used_for_every_point(sweep_data, tmp_path, 
     assert kept_run["summary"]["pnl_total"] == rows[best]["pnl_total"]
 
 
+@pytest.mark.slow
 def test_hawkes_points_use_the_process_of_the_schedule(tmp_path, monkeypatch):
     """Walk-forward, a point of ``hawkes`` equals ``mm walkforward``; other points are as without it."""
     monkeypatch.chdir(tmp_path)

@@ -76,6 +76,7 @@ def kept(tmp_path_factory):
     return path, write_tape(path, columns), columns
 
 
+@pytest.mark.slow
 @settings(max_examples=500)
 @given(st.data())
 def test_damaged_file_is_read_or_raises_value_error(kept, tmp_path_factory, data):

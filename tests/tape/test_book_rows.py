@@ -44,6 +44,7 @@ def expected_rows(tape):
     return [(event, *row) for event in events for row in tape.rows(event)]
 
 
+@pytest.mark.slow
 @given(tapes(3))
 def test_book_rows_match_tape_rows_by_page(drawn):
     """In any groups of pages, and with a table of all pages or a search."""
@@ -161,6 +162,7 @@ def assert_reads_match(book, sides, prices):
             assert book.after(side, ticks) == max(beyond, key=lambda at: side * at, default=0)
 
 
+@pytest.mark.slow
 @given(MESSAGES, LEVELS, LEVELS, st.data())
 def test_book_with_pages_matches_a_dict_at_any_reads(messages, bids, asks, data):
     """Levels before the tape are valid until its first event; windows begin at any book; the last move stores all."""

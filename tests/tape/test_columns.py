@@ -57,6 +57,7 @@ def test_only_given_part_is_released(column):
     assert 0 <= resident(column) - column.nbytes // 2 <= 1 << 17
 
 
+@pytest.mark.slow
 @NEEDS_LINUX
 def test_column_is_read_without_being_whole_in_memory(column, monkeypatch):
     """Reading in pieces or at scattered positions loads only a part at a time."""

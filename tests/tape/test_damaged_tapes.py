@@ -2,9 +2,12 @@
 
 import json
 
+import pytest
+
 from support import ROOT, run_python
 
 
+@pytest.mark.slow
 def test_damage_of_kept_tape_does_not_change_results():
     """The script compares results with those of the undamaged day after each of some 250 damages of its files.
 

@@ -265,6 +265,7 @@ MESSAGES = st.lists(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None)
 @given(MESSAGES, st.integers(-(10**7), 10**7), st.integers(0, 3))
 def test_exchange_order_matches_oracle(messages, ahead_us, drift):

@@ -40,6 +40,7 @@ def text_of(path):
     return parser.text, read
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "data", "text"),
     [

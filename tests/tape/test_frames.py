@@ -91,6 +91,7 @@ def test_undefined_words_sides_and_instants_are_null():
     assert instants(np.array([-1, 1_000_001])).to_list() == [None, EPOCH + timedelta(seconds=1, microseconds=1)]
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(tapes(), st.data())
 def test_book_at_matches_plain_dict_book(tape, data):
@@ -104,6 +105,7 @@ def test_book_at_matches_plain_dict_book(tape, data):
     assert tape.book_at(EPOCH + timedelta(microseconds=us), levels).equals(found)
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(tapes(), st.data())
 def test_depth_frame_rebuilds_every_book(tape, data):
@@ -131,6 +133,7 @@ def test_depth_frame_rebuilds_every_book(tape, data):
         assert found == (expected or [{}, {}])
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(tapes(), st.data())
 def test_best_prices_equal_first_level_of_book(tape, data):

@@ -222,6 +222,7 @@ def load_in_process(folder, cache, root=ROOT):
     return json.loads(done.stdout)
 
 
+@pytest.mark.slow
 def test_tape_is_rebuilt_when_code_changes(folder, cache, tmp_path):
     """The tape may depend on interpreted or compiled code."""
     package = tmp_path / "edited" / "mm"

@@ -45,6 +45,7 @@ def expected_changes(tape: Tape) -> dict[tuple[int, int], list[tuple[int, int]]]
     return found
 
 
+@pytest.mark.slow
 @given(tapes(3))
 def test_level_changes_match_rows_of_tape(drawn):
     """Changes are in order of time and contain no trades or keyframes; `fresh` lists the starts of books."""

@@ -127,6 +127,7 @@ def test_check_reports_every_violated_invariant(change, message):
         replace(Tape.of(SIM, STORY), **change).check()
 
 
+@pytest.mark.slow
 @given(tapes())
 def test_path_of_best_prices_matches_book(tape):
     """Calibration and attribution read the path instead of the book."""
@@ -134,6 +135,7 @@ def test_path_of_best_prices_matches_book(tape):
     assert tops(tape) == [top or (0, 0, 0, 0) for top in books(tape)]
 
 
+@pytest.mark.slow
 @given(tapes(), st.data())
 def test_window_has_same_events_and_books_as_whole_tape(tape, data):
     """The books within a window equal those of the whole tape, so windows may be replayed in any order."""
@@ -153,6 +155,7 @@ def test_window_has_same_events_and_books_as_whole_tape(tape, data):
     assert tops(window) == [top or (0, 0, 0, 0) for top in books(window)]
 
 
+@pytest.mark.slow
 @given(tapes(), st.data())
 def test_window_of_window_equals_direct_window(tape, data):
     """Windows may be cut from windows; empty windows are not compared."""
@@ -200,6 +203,7 @@ def test_empty_and_outside_windows_are_valid_tapes(bounds):
     Tape.of(SIM, []).between(*bounds).check()
 
 
+@pytest.mark.slow
 @given(tapes(), st.integers(1, 1_000))
 def test_finer_lot_changes_no_quantity(tape, times):
     """Days that are replayed together need a common lot."""

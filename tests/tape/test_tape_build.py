@@ -18,6 +18,7 @@ from mm.tape.tape import KEYFRAME, TOP_COLUMNS
 from strategies import SIM, stories
 
 
+@pytest.mark.slow
 @settings(max_examples=80, deadline=None)
 @given(stories(), st.sampled_from([1, 2, 7, build.WINDOW_ROWS]), st.booleans())
 def test_tape_matches_plain_python_reader(story, window_rows, in_file):

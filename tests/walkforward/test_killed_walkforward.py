@@ -82,6 +82,7 @@ POINTS: dict[str, Callable[[Path], bool]] = {
 }
 
 
+@pytest.mark.slow
 def test_repeatedly_killed_walkforward_matches_uninterrupted_run(data, whole, tmp_path):
     """SIGKILL at five points of a run, each time resumed with the same RUN_ID; the final digests are equal."""
     runs = tmp_path / "out/walkforward/SIMUSDT"
@@ -113,6 +114,7 @@ def test_repeatedly_killed_walkforward_matches_uninterrupted_run(data, whole, tm
     assert "was used before" in again.stderr
 
 
+@pytest.mark.slow
 def test_killed_walkforward_with_hawkes_fills_resumes_clustering(tmp_path):
     """Process and means of ``hawkes`` are stored with the window fits, and the fills are the same."""
     data, knobs = tmp_path / "data", {"FILL_MODEL": "hawkes", "CALIB_METHOD": "marks"}

@@ -115,6 +115,7 @@ CHANGES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("change_name", CHANGES)
 def test_later_changes_do_not_affect_trained_segments(day, original_segments, tmp_path, change_name):
     """Bit for bit, for every mode and method: segments trained before the change are equal."""
@@ -168,6 +169,7 @@ def fills_until(tape: "Tape", schedule: Schedule, us: int) -> list[list[int]]:
     return fills[fills[:, 0] < us, :4].tolist()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("change_name", CHANGES)
 def test_later_changes_do_not_affect_excitation(bursts, tmp_path, change_name):
     """Process, earlier means and earlier fills are equal to the last bit; later means differ."""
@@ -195,6 +197,7 @@ def test_later_changes_do_not_affect_excitation(bursts, tmp_path, change_name):
             assert later[0] != later[1], mode
 
 
+@pytest.mark.slow
 @settings(max_examples=12, deadline=None)
 @given(st.integers(0, 5 * 60_000_000), st.sampled_from(MODES), st.integers(-9, 9), st.sampled_from(["true", "false"]))
 def test_arbitrary_later_prints_do_not_affect_trained_segments(day, original_segments, after_us, mode, ticks, maker):

@@ -67,6 +67,7 @@ def test_orders_far_from_the_mid_have_the_same_sums_as_near_ones():
     assert near[0]["rate_low"] is None, "one block has no interval"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("batch", range(3))
 def test_order_log_gives_the_same_lives_as_the_order_table(batch):
     """In one pass, without building the table; with expiries, amendments, rejects and kills."""
@@ -86,6 +87,7 @@ def test_order_log_gives_the_same_lives_as_the_order_table(batch):
     assert {ACTIONS[code] for code in np.flatnonzero(ends.sum(axis=1))} == set(ACTIONS)
 
 
+@pytest.mark.slow
 def test_run_without_order_rows_keeps_everything_else():
     """Lives and counts, fills, state, mids and breaches; reading the table raises an error."""
     for seed in range(100):

@@ -91,6 +91,7 @@ def assert_exposed(found, spent, fills, *, predicted):
         assert found["fills_ratio"]["value"] == pytest.approx(len(fills) / mean)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("batch", range(4))
 def test_summaries_of_random_runs_equal_recomputed_ones(batch, tmp_path):
     """Queues, hybrids, manual orders, gaps, two tapes, every kind of order."""
@@ -107,6 +108,7 @@ def test_summaries_of_drawn_journals_equal_recomputed_ones(tmp_path_factory, scr
     assert_recomputed(result, tmp_path_factory.mktemp("run"), None)
 
 
+@pytest.mark.slow
 def test_summary_of_a_longer_run_equals_recomputed_one(tmp_path):
     """Six minutes with fees and two hundred round trips."""
     result = Result(seeded(360, orders_a_second=2, fill_chance=0.6, fee_rate=0.001).journal(), run_terms())
@@ -114,6 +116,7 @@ def test_summary_of_a_longer_run_equals_recomputed_one(tmp_path):
     assert_recomputed(result, tmp_path, None)
 
 
+@pytest.mark.slow
 def test_expected_fills_of_the_engine_equal_those_of_the_summary():
     """The compiled model integrates while it runs, the summary from the orders of the journal."""
     compared = 0

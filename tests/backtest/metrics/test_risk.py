@@ -90,6 +90,7 @@ def influence(changes):
     return scaled - ratio / 2 * (scaled**2 - 1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [50, 77, 840])
 def test_sharpe_interval_equals_that_of_copied_blocks(size):
     """Running sums give the same as 2000 copied series, each in units of its own error."""

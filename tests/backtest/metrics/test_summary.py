@@ -69,6 +69,7 @@ def assert_recomputed(folder, scribe):
     assert missing(found) == missing(expected)
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(scribes())
 def test_summary_equals_numbers_recomputed_from_files(tmp_path_factory, scribe):
@@ -310,6 +311,7 @@ def test_no_number_of_a_summary_is_infinite(scribe, A, k, gamma):
     assert json.loads(json.dumps(summary, allow_nan=False)) == summary
 
 
+@pytest.mark.slow
 def test_predicted_fills_beyond_the_largest_float_are_valid_json():
     """The number of each row is a finite float, and their sum is not."""
     for A in np.geomspace(1e304, 1e308, 60):

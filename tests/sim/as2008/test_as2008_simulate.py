@@ -21,6 +21,7 @@ def simulated_row(market, strategy, **options):
     return row(market, strategy, **{"paths": PATHS, "seed": 0, "workers": 2, **options})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("gamma", "strategy"), ROWS)
 def test_moments_of_100_000_paths_match_exact_moments(gamma, strategy):
     """All four numbers, within four standard errors."""
@@ -45,6 +46,7 @@ def test_moments_of_1000_paths_match_published_numbers(gamma, strategy):
         assert abs(ours[name] - paper[name]) < 4 * math.sqrt(2) * ours[f"se_{name}"]
 
 
+@pytest.mark.slow
 def test_standard_errors_match_spread_of_repeated_samples():
     """The symmetric strategy's profit has fat tails, which the error of its deviation includes."""
     policy = STRATEGIES["symmetric"](PAPER)

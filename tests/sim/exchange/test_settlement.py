@@ -3,6 +3,7 @@
 from contextlib import suppress
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -146,6 +147,7 @@ def perform(desk: Desk, action: tuple[str, int, int, int, int, str]) -> None:
         desk.exchange.cancel_replace(desk.us, who, CancelRequest(order_id=own[lots % len(own)].order_id), new)
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(st.lists(actions(), min_size=20, max_size=60))
 def test_both_assets_are_conserved(sequence: list[tuple[str, int, int, int, int, str]]) -> None:

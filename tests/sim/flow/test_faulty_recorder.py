@@ -40,6 +40,7 @@ def gaps(path: Path, kind: str) -> list[tuple[int, int]]:
     return [(one["from_id"], one["to_id"]) for one in details]
 
 
+@pytest.mark.slow
 def test_check_day_finds_no_defects_in_faulty_day(day):
     """The ledger contains everything that is missing, and no torn file is left."""
     report = check_day(DayFolder.at(day[0]))

@@ -99,6 +99,7 @@ def contents(folder):
     return files | {folder.relative(folder.manifest): manifest}
 
 
+@pytest.mark.slow
 @settings(max_examples=40, deadline=None)
 @given(pieces=logs(), instrument=st.sampled_from((FINE, PLAIN, COARSE)))
 def test_day_matches_the_plain_writer(tmp_path_factory, pieces, instrument):

@@ -71,6 +71,7 @@ def day(request, tmp_path_factory) -> Measured:
     return Measured(sweeps(folder.path, "0.01"), variance, truth, request.param / 2, seconds)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("side", ["bid", "ask"])
 def test_k_and_A_are_recovered_from_the_files_on_each_side(day, side):
     """The closed-form estimates from the depth of each order, within four of their own standard errors."""
@@ -250,6 +251,7 @@ def trade_times(played: Played, side: int) -> np.ndarray:
     return np.unique(trades[trades[:, SIDE] == side, US])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("spread", [1, 4])
 def test_hawkes_parameters_are_recovered_by_likelihood(spread):
     """mu, branching ratio and beta of the orders that trade, from the order log; the rate of all of them."""

@@ -44,6 +44,7 @@ def test_log_is_independent_of_time_steps_between_user_actions(scenario):
     assert np.array_equal(*logs)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scenario", MARKETS)
 def test_book_stays_valid_with_a_random_user(scenario):
     """A user who takes its quotes, crosses its mid or blocks its prices: the book stays valid, matched by the rules."""

@@ -51,6 +51,7 @@ def test_mixes_have_a_million_commands_in_total() -> None:
     assert len(MIXES) * COMMANDS >= 1_000_000
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", MIXES)
 def test_core_and_twin_have_same_log_and_book(name: str) -> None:
     """Ids, trades, levels, expiries, refusals and the queues, in every kind of market."""

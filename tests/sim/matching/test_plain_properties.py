@@ -37,6 +37,7 @@ def run_each(engine, rows):
         yield command, log_of(engine)
 
 
+@pytest.mark.slow
 @for_every_engine
 def test_book_rebuilt_from_log_matches_engine(engine_class, rows):
     """L2 from the levels, L3 from the orders, in priority, and both agree at every change (`Book` checks)."""
@@ -48,6 +49,7 @@ def test_book_rebuilt_from_log_matches_engine(engine_class, rows):
             assert book.orders(side) == engine.orders(side)
 
 
+@pytest.mark.slow
 @for_every_engine
 def test_book_is_never_crossed(engine_class, rows):
     """An order that would cross has traded, expired or been refused."""
@@ -57,6 +59,7 @@ def test_book_is_never_crossed(engine_class, rows):
         assert not bid_lots or not ask_lots or bid_ticks < ask_ticks
 
 
+@pytest.mark.slow
 @for_every_engine
 def test_lots_of_each_order_are_conserved(engine_class, rows):
     """An order's lots are traded, cancelled, reduced, decremented, expired or still resting."""
@@ -87,6 +90,7 @@ def test_lots_of_each_order_are_conserved(engine_class, rows):
     assert {order_id: lots for order_id, lots in left.items() if lots} == resting
 
 
+@pytest.mark.slow
 @for_every_engine
 def test_taker_matches_makers_by_price_and_time(engine_class, rows):
     """It trades at their prices, none worse than its limit, and skips none that it could have matched."""
@@ -114,6 +118,7 @@ def test_taker_matches_makers_by_price_and_time(engine_class, rows):
             assert side * (ticks - touch) < 0
 
 
+@pytest.mark.slow
 @for_every_engine
 def test_ids_are_consecutive(engine_class, rows):
     """Orders, trades and level changes, each in the order of the log."""
@@ -129,6 +134,7 @@ def test_ids_are_consecutive(engine_class, rows):
         assert ids == list(range(first + 1, last + 1))
 
 
+@pytest.mark.slow
 @for_every_engine
 def test_queue_ahead_matches_l3_view(engine_class, rows):
     """For every resting order."""

@@ -166,12 +166,14 @@ def check_events(desk: Floor, talks: list[Talk]) -> None:
         assert {json.dumps(one) for one in talk.events if one["e"] in EVENTS} <= happened
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(SCHEDULES))
 def test_books_are_consistent_after_random_faults(seed: int) -> None:
     """The reference for tests of a gateway must be correct itself."""
     asyncio.run(day(seed))
 
 
+@pytest.mark.slow
 def test_schedules_cause_trades_disconnects_and_faults() -> None:
     """Most faults are applied."""
     faults, ends, fills = Counter[str](), 0, 0

@@ -63,6 +63,7 @@ def test_messages_before_the_moment_are_sent_before_the_fault(moment: str) -> No
     assert len(results[0][0]) > 20
 
 
+@pytest.mark.slow
 @given(st.lists(st.integers(1, 500), min_size=1, max_size=6), st.sampled_from([1, 4, 50, 100]))
 @settings(max_examples=20, deadline=None)
 def test_drop_rules_cause_exactly_their_gaps(ids: list[int], chunk_ms: int) -> None:
@@ -248,6 +249,7 @@ LINES = st.builds(
 )
 
 
+@pytest.mark.slow
 @given(st.lists(LINES, max_size=8), st.integers(0, 99), st.sampled_from([5, 20, 100]))
 @settings(max_examples=20, deadline=None)
 def test_any_script_gives_the_same_result_twice(lines: list[str], seed: int, chunk_ms: int) -> None:

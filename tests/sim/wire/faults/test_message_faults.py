@@ -212,6 +212,7 @@ CASES: dict[str, Case] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CASES)
 def test_message_fault_reaches_the_client(name: str) -> None:
     """A fault without effect would make the recorder's tests prove nothing."""

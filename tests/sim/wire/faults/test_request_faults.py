@@ -113,6 +113,7 @@ async def fill_on_cancel() -> None:
 CASES: dict[str, Case] = {case.__name__: case for case in (ack_lost, ack_late, error, fill_on_cancel)}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CASES)
 def test_request_fault_reaches_the_sender(name: str) -> None:
     """The exchange has a result that the client does not receive; the two must be distinguished."""

@@ -47,6 +47,7 @@ class PaperExchange:
     Attributes:
         feeds: Clock offset and latency of the feed of each played tape, if the rules use the recorded feed latency.
         funding_e8: Total funding paid for our position in a perpetual, 1e-8 of the quote asset.
+        target_funding: Instant and funding of the target inventory alone, by payment.
     """
 
     def __init__(self, quotes: object, fills: object, rules: Rules, *, keeps_orders: bool = True) -> None:
@@ -63,6 +64,7 @@ class PaperExchange:
         self._closed = False
         self.feeds: list[Feed] = []
         self.funding_e8 = 0
+        self.target_funding = list[tuple[int, int]]()
 
     @property
     def engine(self) -> Engine:
@@ -351,9 +353,11 @@ class PaperExchange:
 
     def _pay(self, payment: "Payment") -> None:
         """Book funding: quantity times mark price times rate, rounded half to even; a short position receives it."""
-        held = self._engine.inventory_lots * self.rules.lot_e8 * self.rules.multiplier
-        paid_e8 = round(Fraction(held * payment.mark_e8 * payment.rate_e8, E8 * E8))
+        held, away = self._engine.inventory_lots, self._engine.inventory_lots - self.rules.target
+        per_lot = Fraction(self.rules.lot_e8 * self.rules.multiplier * payment.mark_e8 * payment.rate_e8, E8 * E8)
+        paid_e8 = round(held * per_lot)
         self.funding_e8 += paid_e8
+        self.target_funding.append((payment.us, paid_e8 - round(away * per_lot)))
         self._engine.pay(paid_e8)
 
     def _turn(self, *, opens: bool) -> None:

@@ -80,7 +80,8 @@ def backtest(  # noqa: PLR0913 - inputs, terms and requested outputs
     terms = replace(terms, clock_raised=int(sums[1]), untraded=int(sums[2]) / max(int(sums[3]), 1))
     terms = replace(terms, **market.joined(), feed=exchange.feeds[0].to_dict() if exchange.feeds else None)
     if first.meta.venue == USDM:
-        terms = replace(terms, funding_e8=exchange.funding_e8, spot_fees=rules.default_fees)
+        paid = tuple(exchange.target_funding)
+        terms = replace(terms, funding_e8=exchange.funding_e8, target_funding=paid, spot_fees=rules.default_fees)
     counters = (journal := exchange.journal()).counters
     terms = replace(terms, predictors=tuple(one.terms(counters["first_us"]) for one in predictors))
     counters["events"], counters["rows"] = counters["events"] + skipped[0], counters["rows"] + skipped[1]

@@ -59,6 +59,7 @@ class RunTerms:
             ``horizon``, ``days``, ``hash``, ``usable``, ``does_not_beat``, ``in_sample``.
         agent_days: Days of the run on which a trained agent of the quote model was trained.
         funding_e8: Funding paid for a position in a perpetual (below 0: received), 1e-8 of the quote asset; else None.
+        target_funding: Instant, µs, and funding of the target inventory alone, 1e-8 of the quote asset, by payment.
         spot_fees: Fee knobs left at their defaults, the fees of Spot, although a perpetual was played.
         implausible_fees: Fee knobs with rates that no exchange has, and these rates, 1e-8.
         feed: Clock offset and latency of a recorded feed, in ms; None if the exchange acts at receive time.
@@ -77,6 +78,7 @@ class RunTerms:
     clock_raised: int = 0
     untraded: float | None = None
     funding_e8: int | None = None
+    target_funding: tuple[tuple[int, int], ...] = ()
     spot_fees: tuple[str, ...] = ()
     implausible_fees: Mapping[str, int] = field(default_factory=dict)
     feed: Mapping[str, float] | None = None

@@ -85,18 +85,15 @@ def failed(error: MMError) -> Outcome:
 
 
 def outcome_of(result: "Result") -> Outcome:
-    """Return the outcome that a sweep keeps: the summary, and the PnL of each 60 s on a regular time grid."""
-    import numpy as np
-
-    from mm.backtest.metrics.pnl import ledger
+    """Return the outcome that a sweep keeps: the summary, and the quoting PnL of each 60 s on a regular time grid."""
+    from mm.backtest.metrics.pnl import account_of, changes_60s
     from mm.backtest.metrics.summary import summarise
 
     journal, terms = result.journal, result.terms
-    account = ledger(journal.state, terms.instrument, terms.initial_cash_e8)
+    account = account_of(journal, terms)
     summary, start_us, pnl = summarise(journal, terms, account), None, []
     if len(account.us):
-        row, used = account.periods
-        changes = np.diff(account.equity[row]).astype(np.float64) / account.per_quote
+        changes, used = changes_60s(account)
         start_us = int(account.us[0])
         pnl = [change if counts else None for change, counts in zip(changes.tolist(), used.tolist(), strict=True)]
     return {"summary": summary, "series": {"start_us": start_us, "period_s": PERIOD_S, "pnl": pnl}}

@@ -44,6 +44,16 @@ class SellOnce:
         return mm.Quotes(None, view.ask_ticks, None, 1) if view.inventory_lots == 0 else None
 
 
+class SellFrom(SellOnce):
+    """Offer one lot until one of the initial *lots* is sold."""
+
+    def __init__(self, lots):
+        self.lots = lots
+
+    def quote(self, view):
+        return mm.Quotes(None, view.ask_ticks, None, 1) if view.inventory_lots == self.lots else None
+
+
 class BuyOnce:
     """Buy one lot at the best ask with an IOC order."""
 
@@ -75,10 +85,25 @@ def run(tapes, quotes=None, **changes):
 
 @pytest.mark.parametrize(("lots", "funding"), [(10, 0.010005), (-10, -0.010005), (0, 0.0)])
 def test_long_position_pays_funding_and_short_receives_it(lots, funding):
-    """1.0 · 100.05 · 0.0001 of the quote asset; the mid is constant, so PnL has no other part."""
+    """1.0 · 100.05 · 0.0001 of the quote asset; the mid is constant, so PnL has no other part.
+
+    The target inventory's funding is PnL of the hold; with a target of 0 it is PnL of the quoting.
+    """
+    names = ("funding", "pnl_total", "pnl_quoting", "pnl_hold", "pnl_inventory", "fees", "max_drawdown")
     summary = run(tape([payment(10)]), start_lots=lots).summary
-    found = [summary[name] for name in ("funding", "pnl_total", "pnl_inventory", "fees")]
-    assert found == [funding, -funding, -funding, 0.0]
+    assert [summary[name] for name in names] == [funding, -funding, 0.0, -funding, 0.0, 0.0, 0.0]
+    summary = run(tape([payment(10)]), start_lots=lots, target_lots=0).summary
+    lost = max(funding, 0.0)
+    assert [summary[name] for name in names] == [funding, -funding, -funding, 0.0, -funding, 0.0, lost]
+
+
+def test_funding_of_the_quoting_is_the_same_with_any_holding():
+    """Sold short by 0.1, or 0.1 less than a holding, quoting receives the same to the last digit."""
+    payments = [payment(4), payment(10, mark="100.0512345"), payment(12, rate="0.00012345")]
+    bare, held = (run(tape(payments), SellFrom(lots), start_lots=lots).summary for lots in (0, 7))
+    for name in ("pnl_quoting", "pnl_inventory", "fees", "max_drawdown", "returns", "break_even_fee_rate"):
+        assert bare[name] == held[name], name
+    assert held["pnl_hold"] < 0 == bare["pnl_hold"]
 
 
 def test_lot_sold_short_receives_later_payments_only():

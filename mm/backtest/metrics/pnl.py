@@ -1,7 +1,7 @@
 """The account at every state row, PnL decomposition, and the round trips of the fills.
 
 Amounts are integers of one unit, the largest that divides both a half tick·lot and 1e-8 of the quote asset; each is
-converted to float once, at the end. So pnl_total = spread + inventory − fees holds exactly.
+converted to float once, at the end. So total = quoting + hold and quoting = spread + inventory − fees hold exactly.
 """
 
 import math
@@ -18,9 +18,12 @@ from mm.errors import MMError
 from mm.instrument import E8
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
-    from mm.backtest.journal import Table
+    from mm.backtest.journal import Journal, Table
+    from mm.backtest.run_terms import RunTerms
     from mm.instrument import Instrument
 
     Column = NDArray[np.int64]
@@ -53,6 +56,8 @@ class AccountSeries:
         marks2: Bid + ask in ticks; if the book is invalid, that of the last row before (else after) with a valid book.
         valid: Whether the book was valid.
         equity: Cash + inventory at the mark, in units (Python integers if 64 bits are too few).
+        quoting: PnL of the quoting since the first row: change of equity less that of the target inventory at the
+            mark, and without the funding of the target; in units.
         half_tl: Units per half tick·lot.
         fee: Units per 1e-8 of the quote asset.
         per_quote: Units per unit of the quote asset.
@@ -63,6 +68,7 @@ class AccountSeries:
     marks2: "Column"
     valid: "NDArray[np.bool_]"
     equity: "NDArray[Any]"
+    quoting: "NDArray[Any]"
     half_tl: int
     fee: int
     per_quote: int
@@ -77,60 +83,93 @@ class AccountSeries:
         return int(units) / self.per_quote
 
 
-def ledger(state: "Table", instrument: "Instrument", initial_cash_e8: int) -> AccountSeries:
-    """Return the account of a journal's *state* rows."""
+def account_of(journal: "Journal", terms: "RunTerms") -> AccountSeries:
+    """Return the account of a run."""
+    return ledger(journal.state, terms.instrument, terms.initial_cash_e8, terms.target_lots, terms.target_funding)
+
+
+def changes_60s(account: AccountSeries) -> tuple["Floats", "NDArray[np.bool_]"]:
+    """Return the quoting PnL of each of the 60 s `periods`, in the quote asset, and which periods count."""
+    row, used = account.periods
+    return np.diff(account.quoting[row]).astype(np.float64) / account.per_quote, used
+
+
+def ledger(
+    state: "Table",
+    instrument: "Instrument",
+    initial_cash_e8: int,
+    target_lots: int = 0,
+    target_funding: "Sequence[tuple[int, int]]" = (),
+) -> AccountSeries:
+    """Return the account of a journal's *state* rows.
+
+    *target_funding* are the instants and amounts, in 1e-8 of the quote asset, of the funding of the target inventory.
+    """
     half_tl, fee = 5 * instrument.tick_lot_e16, 10**9  # in units of 1e-17
     common = math.gcd(half_tl, fee)  # a divisor of 10**17, too
     half_tl, fee = half_tl // common, fee // common
     us, inventory, marks2, valid, units, sizes = columns(state, half_tl, fee, initial_cash_e8)
     most_cash, most_held, highest, most_fees = sizes
-    if half_tl * (2 * most_cash + most_held * highest) + fee * (abs(initial_cash_e8) + most_fees) >= SAFE:
+    most_held += abs(target_lots)
+    if half_tl * (2 * most_cash + most_held * highest) + fee * (abs(initial_cash_e8) + 2 * most_fees) >= SAFE:
         cash_tl, fees_e8 = state[:, 2].astype(object), state[:, 3].astype(object)
         units = half_tl * (2 * cash_tl + inventory.astype(object) * marks2) + fee * (initial_cash_e8 - fees_e8)
-    return AccountSeries(us, inventory, marks2, valid, units, half_tl, fee, 10**17 // common)
+    quoting = units - half_tl * target_lots * marks2.astype(units.dtype)
+    for at_us, paid_e8 in target_funding:
+        row = int(np.searchsorted(us, at_us, side="right"))
+        if row and us[row - 1] == at_us:
+            row -= 1  # the last row of the instant follows the payment
+        quoting[row:] += fee * paid_e8
+    return AccountSeries(us, inventory, marks2, valid, units, quoting - quoting[:1], half_tl, fee, 10**17 // common)
 
 
 @dataclass(frozen=True)
 class Pnl:
-    """A run's PnL from its first to its last state row, in units of the ledger: total = spread + inventory − fees."""
+    """A run's PnL from its first to its last state row, in units of the ledger.
+
+    total = quoting + hold, and quoting = spread + inventory − fees, where inventory is that beyond the target, and
+    hold is what the target inventory alone earned.
+    """
 
     total: int
+    quoting: int
+    hold: int
     spread: int
     inventory: int
     fees: int
 
 
-def split(fills: "Table", account: "AccountSeries", funding_e8: int = 0) -> Pnl | None:
+def split(fills: "Table", account: "AccountSeries", terms: "RunTerms | None" = None) -> Pnl | None:
     """Return the PnL and its parts, or None if no state row has a valid book to mark at.
 
-    Spread is the sum of s·q·(m − p) over fills, with the mid m before the fill; inventory is the position times the
-    move of the mid between fills, minus the funding paid (*funding_e8*, 1e-8 of the quote asset). Both are summed
-    from the fills alone and checked against the account.
+    Spread is the sum of s·q·(m − p) over fills, with the mid m before the fill; inventory is the position beyond the
+    target of *terms* (0 without) times the move of the mid between fills, minus the funding paid for it; hold is the
+    same of the target. All are summed from the fills alone and checked against the account.
 
     Raises:
         MMError: If fills and state rows do not add up, which is a bug in the engine.
     """
     if not account.valid.any():
         return None
+    target, funding_e8 = (0, 0) if terms is None else (terms.target_lots, terms.funding_e8 or 0)
+    kept_e8 = 0 if terms is None else sum(paid_e8 for _, paid_e8 in terms.target_funding)
     marks2, first = fill_marks(fills, account), (int(account.marks2[0]), int(account.inventory[0]))
     last2 = int(account.marks2[-1])
-    (spread, inventory, fees), (highest, price, most, lots, fee) = split_sums(fills, marks2, first, last2)
+    (spread, held, fees), (highest, price, most, lots, fee) = split_sums(fills, marks2, first, last2)
     largest = 2 * max(highest, 2 * price) * max(most, lots, 1)
     if max(largest, fee) * (len(fills) + 1) >= SAFE:
-        spread, inventory, fees = _split_exactly(fills.astype(object), [first[0], *marks2.tolist(), last2], first[1])
-    pnl = Pnl(
-        total=int(account.equity[-1]) - int(account.equity[0]),
-        spread=spread * account.half_tl,
-        inventory=inventory * account.half_tl - funding_e8 * account.fee,
-        fees=fees * account.fee,
-    )
-    residual = pnl.total - (pnl.spread + pnl.inventory - pnl.fees)
-    if residual:
+        spread, held, fees = _split_exactly(fills.astype(object), [first[0], *marks2.tolist(), last2], first[1])
+    carried = target * (last2 - first[0])
+    hold = carried * account.half_tl - kept_e8 * account.fee
+    inventory = (held - carried) * account.half_tl - (funding_e8 - kept_e8) * account.fee
+    quoting = spread * account.half_tl + inventory - fees * account.fee
+    total = int(account.equity[-1]) - int(account.equity[0])
+    if residual := total - quoting - hold or int(account.quoting[-1]) - quoting:
         raise MMError(
             f"journal: fills and state rows differ by {account.quote(residual)} of the quote asset over "
             f"{len(fills)} fills; this is a fault of the engine, please report it with the run's manifest"
         )
-    return pnl
+    return Pnl(total, quoting, hold, spread * account.half_tl, inventory, fees * account.fee)
 
 
 def _split_exactly(fills: "NDArray[Any]", marks2: list[int], held: int) -> tuple[int, int, int]:

@@ -324,7 +324,8 @@ def daily(account: "AccountSeries", days: Sequence[str], starts_us: Sequence[int
     """Return PnL and fills of each day, and their annualised Sharpe ratio: mean over deviation (ddof 1) × √365.
 
     A day begins at its instant of *starts_us* and ends where the next begins; the first one begins with the run. Its
-    PnL is the difference of equity at the last rows at or before both instants, so that the days add up to the total.
+    PnL is that of the quoting between the last rows at or before both instants, so that the days add up to the total;
+    ``equity`` is the account's at its end.
     If there are not as many starts as days, all days count as one.
     ``sharpe_daily`` is None below two days, or if their PnLs are all equal.
     """
@@ -334,7 +335,7 @@ def daily(account: "AccountSeries", days: Sequence[str], starts_us: Sequence[int
     edges = np.array([account.us[0], *starts_us[1:], account.us[-1]])
     rows = np.maximum(np.searchsorted(account.us, edges, side="right") - 1, 0)
     marks = [account.quote(account.equity[row]) for row in rows]
-    parts = [account.quote(account.equity[b] - account.equity[a]) for a, b in pairwise(rows)]
+    parts = [account.quote(account.quoting[b] - account.quoting[a]) for a, b in pairwise(rows)]
     fills = np.diff(np.searchsorted(fill_us, edges[1:-1]), prepend=0, append=len(fill_us)).tolist()
     pnl = np.array(parts)
     varied = len(parts) > 1 and pnl.min() < pnl.max()

@@ -24,16 +24,20 @@ from mm.backtest.metrics.notes import (
     without_trades,
 )
 from mm.backtest.metrics.order_lives import Lives, fill_rates, lives, lots_and_times
-from mm.backtest.metrics.pnl import AccountSeries, ledger, pairs, realised, round_trip_stats, split
+from mm.backtest.metrics.pnl import AccountSeries, account_of, pairs, realised, round_trip_stats, split
 from mm.clock import US_PER_S
 from mm.instrument import E8
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from mm.backtest.journal import Journal
     from mm.backtest.run_terms import RunTerms
 
 MANY_RAISED = 0.01  # share of the messages; a normal clock correction affects fewer
 PNL = (
+    "pnl_quoting",
+    "pnl_hold",
     "pnl_total",
     "pnl_spread_capture",
     "pnl_inventory",
@@ -42,15 +46,16 @@ PNL = (
     "pnl_unrealised",
     "initial_equity",
 )
+ACCOUNT = ("equity_start", "equity_end", "max_drawdown", "max_drawdown_share", "drawdown_duration_s")
 
 
 def summarise(journal: "Journal", terms: "RunTerms", account: AccountSeries | None = None) -> dict[str, Any]:
     """Return the summary: JSON values only; undefined numbers are None, with the reason in ``warnings``.
 
     Money is in the quote asset, inventory in the base asset, per-unit numbers in quote asset per base asset.
-    *account* is the ``ledger`` of the state rows, if it is already computed.
+    *account* is the ``account_of`` the run, if it is already computed.
     """
-    account = account or ledger(journal.state, terms.instrument, terms.initial_cash_e8)
+    account = account or account_of(journal, terms)
     sent = lives(journal)
     predicted, traded = _predicted(journal, terms, sent), whole_sum(journal.fills[:, 4])
     active = _activity(journal, sent, traded)  # right after others that read the same tables
@@ -66,6 +71,7 @@ def summarise(journal: "Journal", terms: "RunTerms", account: AccountSeries | No
         **refused(sent),
         **_inventory(account, terms),
         **ratios,
+        "account": _account(account),
         **risk.daily(account, terms.days, terms.starts_us, journal.fills[:, 0]),
         **_coverage(journal, terms),
         **predicted,
@@ -82,13 +88,14 @@ def summarise(journal: "Journal", terms: "RunTerms", account: AccountSeries | No
 
 def headline(journal: "Journal", terms: "RunTerms") -> dict[str, Any]:
     """Return the numbers of a sensitivity row: those of :func:`summarise`, computed without the rest of the summary."""
-    account = ledger(journal.state, terms.instrument, terms.initial_cash_e8)
-    pnl = split(journal.fills, account, terms.funding_e8 or 0)
-    changes, _ = risk.period_changes(account.equity, account.periods)
-    rms = risk.inventory_moments(account.us, account.inventory)["rms"]
+    account = account_of(journal, terms)
+    pnl = split(journal.fills, account, terms)
+    changes, _ = risk.period_changes(account.quoting, account.periods)
+    rms = risk.inventory_moments(account.us, account.inventory, terms.target_lots)["rms"]
     _, after = half_spreads(journal, terms.instrument, [HORIZONS_S[-1]])
     moved = after[HORIZONS_S[-1]].mean().value
     numbers = {
+        "pnl_quoting": None if pnl is None else account.quote(pnl.quoting),
         "pnl_total": None if pnl is None else account.quote(pnl.total),
         "sharpe": risk.sharpe(changes),
         "n_fills": len(journal.fills),
@@ -99,19 +106,21 @@ def headline(journal: "Journal", terms: "RunTerms") -> dict[str, Any]:
 
 
 def _pnl(journal: "Journal", account: AccountSeries, terms: "RunTerms") -> dict[str, Any]:
-    pnl, matched = split(journal.fills, account, terms.funding_e8 or 0), pairs(journal.fills)
+    pnl, matched = split(journal.fills, account, terms), pairs(journal.fills)
     round_trips = round_trip_stats(journal.fills, matched, terms.instrument)
     if pnl is None:
         return {**dict.fromkeys(PNL), "round_trips": round_trips}
     closed = realised(journal.fills, matched, account)
     # Each is the float nearest to an exact decimal, so the printed parts add up exactly to the printed total.
     units = (
-        pnl.spread + pnl.inventory - pnl.fees,
+        pnl.quoting,
+        pnl.hold,
+        pnl.total,
         pnl.spread,
         pnl.inventory,
         pnl.fees,
         closed,
-        pnl.spread + pnl.inventory - closed,
+        pnl.quoting + pnl.fees - closed,
         account.equity[0],
     )
     return {**{name: account.quote(part) for name, part in zip(PNL, units, strict=True)}, "round_trips": round_trips}
@@ -153,7 +162,7 @@ def _volume(
     grid = terms.instrument
     notional = dot(journal.fills[:, 3].astype(np.float64), journal.fills[:, 4]) * grid.tick_lot_e16 / E8 / E8
     quantity, mean_size = traded * grid.lot_e8 / E8, summary["inventory_from_target"]["abs_mean"]
-    gross = None if summary["pnl_total"] is None else summary["pnl_total"] + summary["fees"]
+    gross = None if summary["pnl_quoting"] is None else summary["pnl_quoting"] + summary["fees"]
     worth = quantity * grid.multiplier
     kept = {h: None if value is None else value * worth for h, value in summary["realised_half_spread"].items()}
     earned = {"pnl": gross, **kept}
@@ -204,14 +213,11 @@ def _inventory(account: AccountSeries, terms: "RunTerms") -> dict[str, Any]:
 
 
 def _risk(account: AccountSeries, seed: int) -> tuple[dict[str, Any], int]:
-    """Return the risk figures, and the number of 60 s periods excluded from them."""
-    changes, left_out = risk.period_changes(account.equity, account.periods)
-    us, equity = account.us, account.equity
-    if not account.valid.all():
-        us, equity = us[account.valid], equity[account.valid]
-    found = risk.drawdowns_of(us, equity)
+    """Return the risk figures of the quoting PnL, and the number of 60 s periods excluded from them."""
+    changes, left_out = risk.period_changes(account.quoting, account.periods)
+    found = risk.drawdowns_of(*_marked(account, account.quoting))
     fall, lasted_us = found.deepest, found.longest_us
-    gain = 0 if fall is None else int(account.equity[-1]) - int(account.equity[0])
+    gain = 0 if fall is None else int(account.quoting[-1])
     moments = risk.moments(changes / account.per_quote)
     return {
         "sharpe": risk.sharpe(changes),
@@ -231,6 +237,26 @@ def _risk(account: AccountSeries, seed: int) -> tuple[dict[str, Any], int]:
         "returns": moments,
         "psr": risk.psr(moments),
     }, left_out
+
+
+def _marked(account: AccountSeries, money: "NDArray[Any]") -> "tuple[NDArray[np.int64], NDArray[Any]]":
+    """Return the instants and *money* of the rows with a valid book."""
+    if account.valid.all():
+        return account.us, money
+    return account.us[account.valid], money[account.valid]
+
+
+def _account(account: AccountSeries) -> dict[str, float | None]:
+    """Return the equity of the whole account and its drawdown; the share is of the peak."""
+    us, equity = _marked(account, account.equity)
+    found = risk.drawdowns_of(us, equity)
+    if found.deepest is None or found.longest_us is None:
+        return dict.fromkeys(ACCOUNT)
+    units = (account.equity[0], account.equity[-1], found.deepest)
+    peak = np.maximum.accumulate(equity).astype(np.float64)
+    share = float(((peak - equity) / peak).max()) if peak[0] > 0 else None
+    values = (*map(account.quote, units), share, found.longest_us / US_PER_S)
+    return dict(zip(ACCOUNT, values, strict=True))
 
 
 def _coverage(journal: "Journal", terms: "RunTerms") -> dict[str, Any]:

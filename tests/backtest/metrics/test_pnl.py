@@ -6,9 +6,10 @@ from itertools import pairwise
 import numpy as np
 import pytest
 from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from journals import BTCUSDT, Scribe, run_terms, scribes
-from mm.backtest.metrics.pnl import ledger, split
+from mm.backtest.metrics.pnl import account_of, ledger, split
 from mm.backtest.metrics.summary import summarise
 from mm.errors import MMError
 from mm.instrument import Instrument
@@ -54,21 +55,28 @@ def ledger_of(scribe):
 
 
 @settings(max_examples=100, deadline=None)
-@given(scribes())
-def test_pnl_is_exactly_spread_plus_inventory_less_fees(scribe):
-    """Each part is recomputed in another way: inventory row by row over the state, in fractions."""
-    journal, account = scribe.journal(), ledger_of(scribe)
-    pnl = split(journal.fills, account)
+@given(scribes(), st.integers(-5_000, 5_000))
+def test_quoting_and_hold_are_recomputed_exactly(scribe, target):
+    """Each part is recomputed in another way: row by row over the state, in fractions."""
+    journal, terms = scribe.journal(), run_terms(scribe.instrument, target_lots=target)
+    account = account_of(journal, terms)
+    pnl = split(journal.fills, account, terms)
     marks = last_valid(journal.state[:, 4].tolist())
     if not any(marks):
         assert pnl is None
         return
-    assert pnl.total == pnl.spread + pnl.inventory - pnl.fees
+    assert pnl.total == pnl.quoting + pnl.hold
+    assert pnl.quoting == pnl.spread + pnl.inventory - pnl.fees
     half_tick = Fraction(scribe.instrument.tick_e8, 2 * 10**8)
     lot = Fraction(scribe.instrument.lot_e8, 10**8)
     rows = list(zip(journal.state[:, 1].tolist(), marks, strict=True))
-    carried = sum(held * (now - before) for (held, before), (_, now) in pairwise(rows))
+    carried = sum((held - target) * (now - before) for (held, before), (_, now) in pairwise(rows))
     assert Fraction(pnl.inventory, account.per_quote) == carried * half_tick * lot
+    assert Fraction(pnl.hold, account.per_quote) == target * (marks[-1] - marks[0]) * half_tick * lot
+    held = [
+        int(equity) - target * mark * account.half_tl for equity, (_, mark) in zip(account.equity, rows, strict=True)
+    ]
+    assert account.quoting.tolist() == [units - held[0] for units in held]
     assert Fraction(pnl.fees, account.per_quote) == Fraction(int(journal.fills[:, 5].sum()), 10**8)
 
 
@@ -97,6 +105,61 @@ def test_inconsistent_journal_raises_an_error():
     journal.state[-1, 3] += 1
     with pytest.raises(MMError, match=r"differ by -1e-08 of the quote asset"):
         split(journal.fills, ledger(journal.state, BTCUSDT, CASH_E8))
+
+
+OF_THE_ACCOUNT = {
+    "account",
+    "initial_equity",
+    "pnl_total",
+    "pnl_hold",
+    "inventory",
+    "target_inventory",
+    "daily",
+    "markouts",
+}
+
+
+@settings(max_examples=60, deadline=None)
+@given(scribes(), st.integers(-10_000, 10_000))
+def test_same_fills_with_another_holding_give_the_same_numbers(scribe, more):
+    """To the digit: all but the numbers of the whole account."""
+    journal, target = scribe.journal(), scribe.states[0][1] if scribe.states else 0
+    other = scribe.journal()
+    other.state[:, 1] += more
+    other.fills[:, 8] += more
+    first, second = (
+        summarise(one, run_terms(scribe.instrument, target_lots=lots))
+        for one, lots in ((journal, target), (other, target + more))
+    )
+    for summary in (first, second):
+        summary["pnl_by_day"] = [(row["pnl"], row["n_fills"]) for row in summary["daily"]]
+        summary["warnings"] = [line for line in summary["warnings"] if not line.startswith("null: ")]
+        summary["half_life_s"] = summary["inventory"]["half_life_s"]
+    assert {key: value for key, value in first.items() if key not in OF_THE_ACCOUNT} == {
+        key: value for key, value in second.items() if key not in OF_THE_ACCOUNT
+    }
+
+
+def test_holding_without_quotes_earns_nothing():
+    """200 lots held while the mid falls by 10 ticks: zeros, ratios of null with a reason, and the account beside."""
+    scribe = Scribe(initial_lots=200)
+    for second in range(1_500):
+        scribe.move(20_000 - second % 40)
+        scribe.state()
+        scribe.wait(S)
+    summary = summarise(scribe.journal(), run_terms(scribe.instrument, target_lots=200))
+    zeros = ("pnl_quoting", "pnl_inventory", "max_drawdown", "drawdown_duration_s")
+    assert [summary[name] for name in zeros] == [0.0] * 4
+    assert summary["under_water"] == {"s": 0.0, "share": 0.0, "unrecovered": False}
+    assert summary["pnl_total"] == summary["pnl_hold"] == pytest.approx(-19 / 2 * 200 * TICK * LOT)
+    assert summary["account"]["max_drawdown"] == pytest.approx(39 / 2 * 200 * TICK * LOT)
+    began = summary["account"]["equity_start"]
+    assert began == pytest.approx(1_000 + 10_000 * 200 * TICK * LOT)
+    assert summary["account"]["max_drawdown_share"] == pytest.approx(39 / 2 * 200 * TICK * LOT / began)
+    why = " ".join(line for line in summary["warnings"] if line.startswith("null: "))
+    for name in ("sharpe", "sharpe_autocorr", "sharpe_ci95", "sortino", "calmar", "psr"):
+        assert summary[name] is None
+        assert name in why
 
 
 def summary_of_fills(*fills, fee_rate=0.0, initial_lots=0):

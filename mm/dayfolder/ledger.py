@@ -60,6 +60,12 @@ GRID = "grid"
 ``tick_size``, ``step_size``: the steps that divide them from this row on; ``from_seq``: the first row, if different.
 """
 
+NO_EXECUTION = "no_execution"
+"""The kind of anomaly for a row of the trade stream that was no execution in the order book; its details:
+
+``trade_id``, ``price``, ``qty``, and ``X``, the exchange's word for its kind.
+"""
+
 
 class LedgerWriter:
     """Numbers the events of a day and writes them, and the gaps file, row by row.
@@ -207,6 +213,18 @@ def is_hole(details: Mapping[str, Any]) -> bool:
     return isinstance(first, int) and isinstance(last, int) and first <= last
 
 
+def explained_ids(events: "Iterable[Event]", kind: str) -> IdRanges:
+    """Return the ids without a row that *events* of a kind explain; those of trades include rows of no execution."""
+    found = IdRanges()
+    for event in events:
+        details, number = event.details, event.details.get("trade_id")
+        if event.kind == kind and is_hole(details):
+            found.add(details["from_id"], details["to_id"])
+        elif kind == "trade_gap" and details.get("kind") == NO_EXECUTION and isinstance(number, int):
+            found.add(number, number)
+    return found
+
+
 @dataclass(frozen=True)
 class LedgerView:
     """The ledger of a day, for its readers.
@@ -244,9 +262,8 @@ class LedgerView:
         return frozenset(Path(str(event.details.get("path"))).name for event in self.of_kind("snapshot_loaded"))
 
     def holes(self, kind: str) -> IdRanges:
-        """Return the ids that events of *kind* (``gap``, ``trade_gap``) report as missing."""
-        found = (event.details for event in self.of_kind(kind))
-        return IdRanges((gap["from_id"], gap["to_id"]) for gap in found if is_hole(gap))
+        """Return the ids without a row that events of *kind* (``gap``, ``trade_gap``) explain."""
+        return explained_ids(self.events, kind)
 
     def knob(self, name: str, default: Any) -> Any:
         """Return the knob *name* of the last run that has it; *default* if none has."""

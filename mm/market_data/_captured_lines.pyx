@@ -531,7 +531,7 @@ cdef class CapturedLines:
             last_id = fields.number[at_of(c"l")]
         elif not have(fields, b"t") or fields.has_number[at_of(c"X")]:
             return False
-        elif fields.has_text[at_of(c"X")] and not self.futures:
+        elif fields.has_text[at_of(c"X")] and not (self.futures and is_market(fields.text + at_of(c"X"))):
             return False
         if self.trade_id < 0 or number != self.trade_id + 1 or not self.is_stamp(sent) or not self.is_stamp(traded):
             return False
@@ -589,6 +589,11 @@ cdef const char* value_of(const char* p, const char* end, Fields* fields, int n)
     if n >= 0:
         fields.has_number[n], fields.number[n] = True, value
     return after
+
+
+cdef bint is_market(const Text* kind) noexcept nogil:
+    """Return True if a trade was an execution in the order book."""
+    return kind.size == 6 and not memcmp(kind.at, b"MARKET", 6)
 
 
 cdef bint have(Fields* fields, const char* letters) noexcept nogil:

@@ -21,6 +21,7 @@ from mm.market_data import local_orderbook
 from mm.market_data.binance_trades import Aggregates, SingleTrades, SpannedTrades, last_id
 from mm.market_data.grid import Grid
 from mm.market_data.venue import (
+    EXECUTED,
     AggTrade,
     Answer,
     BookTicker,
@@ -253,7 +254,8 @@ class Messages:
                 SENT_LATE_MS * US_PER_MS
             ):
                 raise Unreadable(f"a trade of T={message.T} that was sent at E={message.E}")
-            self._grid.check_one(message.p, message.q)
+            if isinstance(message, AggTrade) or message.X in EXECUTED:
+                self._grid.check_one(message.p, message.q)
 
     def _check_depth(self, update: DepthUpdate) -> None:
         self._own_ids(update)

@@ -22,7 +22,7 @@ from mm.dataclass import asdict, dataclass
 from mm.dayfolder.day_grids import GridChange, instrument_json, with_history
 from mm.dayfolder.day_writer import DayWriter
 from mm.dayfolder.layout import SPOT, DayFolder
-from mm.dayfolder.ledger import GRID
+from mm.dayfolder.ledger import GRID, NO_EXECUTION
 from mm.dayfolder.manifest import write_manifest
 from mm.errors import BrokenFile, Mismatch, OffGrid, RunExists, UsageError
 from mm.instrument import Instrument, e8, from_exchange_info, short_text
@@ -415,6 +415,11 @@ class _Import:
             report.warnings.append(
                 f"the capture has both trade streams; {session.trade_stream} was stored, {session.left_out:,} "
                 f"messages of the other one were left out"
+            )
+        if count := sum(day.book.anomalies[NO_EXECUTION] for day in report.days):
+            report.warnings.append(
+                f"{count:,} rows of the trade stream were no executions in the book (insurance fund, deleveraging, …): "
+                f"their ids are in the ledger (anomaly {NO_EXECUTION}), and the tape does not have them"
             )
         if any(day.book.anomalies[GRID] for day in report.days):
             report.warnings.append(

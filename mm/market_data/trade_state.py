@@ -12,6 +12,7 @@ import msgspec
 
 from mm.clock import checked_stamp
 from mm.dataclass import dataclass
+from mm.dayfolder.ledger import NO_EXECUTION
 from mm.dayfolder.rows import Trade
 from mm.errors import BrokenFile, OffGrid
 from mm.ids import Follow, IdRange, IdRanges, IdSequence, MissingIds
@@ -19,7 +20,7 @@ from mm.market_data import market_events as events
 from mm.market_data.doubts import FAR_IDS
 from mm.market_data.grid import Grid
 from mm.market_data.market_events import MarketEvent, TradesMissing
-from mm.market_data.venue import Answer, MarketVenue, PastTrades, Refusal, RestRequest
+from mm.market_data.venue import EXECUTED, Answer, MarketVenue, PastTrades, Refusal, RestRequest, TradePrint
 
 
 class TradeIds:
@@ -142,7 +143,11 @@ class TradeState:
             self._ids.missing.add(trade_id, trade_id)  # it is not a row, so REST must return it
             self._anomaly(recv_us, "late", trade)
             return verdict
-        self._emit(events.TradeArrived(recv_us, trade, verdict))
+        if isinstance(trade, TradePrint) and trade.X not in EXECUTED:
+            details = {"trade_id": trade_id, "X": trade.X, "price": trade.p, "qty": trade.q}
+            self._emit(events.Anomaly(recv_us, NO_EXECUTION, details))
+        else:
+            self._emit(events.TradeArrived(recv_us, trade, verdict))
         self._last_us = recv_us
         return verdict
 

@@ -38,8 +38,13 @@ class DepthUpdate(Struct, gc=False):
     pu: int | None = None
 
 
+EXECUTED = (None, "MARKET")
+"""Kinds (`X`) of a ``trade`` that were executions in the order book; others are transfers, such as INSURANCE_FUND and
+ADL, empty messages (NA), or deals outside the book."""
+
+
 class TradePrint(Struct, gc=False):
-    """A ``trade``; `X` is None on Spot."""
+    """A ``trade``; its kind `X` is None on Spot."""
 
     E: int
     s: str

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from mm.clock import US_PER_S, iso
-from mm.dayfolder.ledger import is_hole
+from mm.dayfolder.ledger import explained_ids
 from mm.ids import ConsecutiveIds, IdRanges, missing_trades
 from mm.tape._replay import TapeReplay
 from mm.tape.build import EventColumns, RowBlocks, new_rows, windows
@@ -63,8 +63,7 @@ def trade_runs(events: EventColumns) -> Iterator[ConsecutiveIds]:
 
 def trade_spans(day: RecordedDay, events: EventColumns) -> list[Span]:
     """Return the spans of *day* in which trades are missing from *events* without a row in the ledger."""
-    gaps = (row.details for row in day.ledger if row.kind == "trade_gap" and is_hole(row.details))
-    known = [*((gap["from_id"], gap["to_id"]) for gap in gaps), *((n, n) for n in day.trades.ids_out.tolist())]
+    known = [*explained_ids(day.ledger, "trade_gap"), *((n, n) for n in day.trades.ids_out.tolist())]
     missing = missing_trades(trade_runs(events), IdRanges(known))
     name, why = day.sources.trades.name, "are missing, and the ledger has no trade_gap for them"
     return [Span(ids.from_us, ids.to_us, f"{name}: trade ids {ids.first_id} to {ids.last_id} {why}") for ids in missing]

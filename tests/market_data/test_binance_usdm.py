@@ -3,15 +3,19 @@
 import gzip
 import json
 
+import numpy as np
 import pytest
 
 from captured import ASKS, BIDS, NOON_US, SYMBOL, diff, events, folder, frames, imported, rows, snapshot, trade, write
 from mm.dayfolder.check import check_day
+from mm.dayfolder.coverage import cover
 from mm.errors import BrokenFile, OffGrid, UsageError
 from mm.market_data.binance_usdm import BINANCE_USDM, MARKETS, FundingState
 from mm.market_data.grid import Grid
 from mm.market_data.import_capture import import_captures
 from mm.market_data.venue import Answer, DepthUpdate, Funding, MarkPrice, Other, OtherMarket, Unreadable
+from mm.tape.columns import TRADE
+from mm.tape.load import load_day
 from support import SHARED
 
 shared = pytest.mark.skipif(not SHARED.exists(), reason="needs the recorded data in ../shared")
@@ -51,6 +55,33 @@ def test_usdm_capture_becomes_a_usdm_day(tmp_path):
     assert not events(day(tmp_path), "gap")
     assert json.loads(day(tmp_path).schema.read_text())["venue"] == "binance-usdm"
     assert check_day(day(tmp_path)).ok
+
+
+def kind(trade_id, price, qty, word):
+    message = trade(trade_id)
+    message["data"] |= {"p": price, "q": qty, "X": word}
+    return message
+
+
+def test_rows_that_were_no_executions_keep_only_their_ids(tmp_path):
+    """Transfers at a bankruptcy price and empty rows move neither tick nor trades, and leave no gap of ids."""
+    others = [("103.8041208", "3", "INSURANCE_FUND"), ("90.00", "2", "ADL"), ("0", "0", "NA"), ("95.00", "1", "RPI")]
+    stream = [
+        kind(1, "100.05", "1", "MARKET"),
+        *(kind(n, *one) for n, one in enumerate(others, 2)),
+        kind(6, "100.05", "2", "MARKET"),
+    ]
+    imported(tmp_path, [book(100), update(99, 101, 110), *stream, update(110, 111, 120)])
+    assert [(row["trade_id"], row["qty"]) for row in rows(day(tmp_path).trades)] == [("1", "1"), ("6", "2")]
+    noted = [event for event in events(day(tmp_path), "anomaly") if event["kind"] == "no_execution"]
+    assert [(one["trade_id"], one["X"]) for one in noted] == [(n, one[2]) for n, one in enumerate(others, 2)]
+    assert not events(day(tmp_path), "trade_gap")
+    assert check_day(day(tmp_path)).ok
+    covered = cover(day(tmp_path))
+    assert covered.trades.missing == 0
+    tape = load_day(day(tmp_path))
+    assert tape.instrument.tick_e8 % 1_000_000 == 0  # no finer than 0.01
+    assert np.count_nonzero(tape.kind == TRADE) == 2
 
 
 def test_update_with_another_pu_is_a_gap_until_the_next_snapshot(tmp_path):
@@ -207,14 +238,14 @@ def test_addresses_of_other_markets_raise_other_market(url):
 
 @shared
 def test_recorded_usdm_market_is_imported_completely(tmp_path):
-    """Counts are those of its README; the book agrees with the exchange's best prices wherever ids are equal."""
+    """Counts are those of its README, less a transfer of the insurance fund; the book equals the exchange's best prices."""
     captures = sorted((SHARED / "data" / "binance-usdm-btcusdt-20230404-05").glob("*.gz"))
     report = import_captures(captures, "BTCUSDT", tmp_path / "data", run_id="R1")
     (found,) = report.days
-    assert (found.book.diffs, found.trades, found.book.gaps, found.book.epochs) == (16_110, 12_935, 0, 1)
+    assert (found.book.diffs, found.trades, found.book.gaps, found.book.epochs) == (16_110, 12_934, 0, 1)
     assert (report.compared, report.agreed) == (1_565, 1_565)
     place = folder(tmp_path, "20230405", "BTCUSDT")
     (paid,) = events(place, "funding")
     assert (paid["rate"], paid["mark_price"], paid["paid_ms"]) == ("0.00002760", "28155.10000000", 1_680_652_800_000)
     assert check_day(place).ok
-    assert len(rows(place.trades)) == 12_935
+    assert len(rows(place.trades)) == 12_934

@@ -10,6 +10,7 @@ The book is that of the orderbook file: a level that leaves its range is removed
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from datetime import date
 from itertools import zip_longest
 from pathlib import Path
 from typing import NamedTuple
@@ -26,7 +27,12 @@ from mm.market_data.local_orderbook import Level
 ZONE = "America/New_York"
 MESSAGE_COLUMNS = ("time", "type", "order_id", "size", "price", "direction")
 SUBMITTED, REDUCED, DELETED, EXECUTED, HIDDEN, CROSS, HALT = range(1, 8)
+_MASKED_FROM = date(2014, 7, 14)
+"""From this day on, NASDAQ masks the side of hidden orders: the direction of a hidden execution is always 1."""
 _HALTS = {-1: "halted", 0: "quoting resumed", 1: "trading resumed"}
+_RESUMED = 1
+HALTED = "trading_halt"
+"""The ledger's word for a halt: the book is not valid until trading resumes."""
 _NO_PRICE = 9_999_999_999
 _NAME = re.compile(r"(?P<symbol>.+?)_(?P<day>\d{4}-\d\d-\d\d)_\d+_\d+_(?P<kind>message|orderbook)_(?P<levels>\d+)")
 _Side = dict[int, int]
@@ -99,7 +105,9 @@ class LobsterReader:
         if len(books.columns) != len(columns):
             what = f"{len(books.columns)} cells for {pair.levels} levels per side, which need {len(columns)}"
             raise book_place.broken(what, COPY_AGAIN, 1)
-        shown: tuple[_Side, _Side] | None = None
+        shown: tuple[_Side, _Side] | None = None  # None while there is no book: at first, and in a halt
+        halted = False
+        masked = parse_day(pair.day) >= _MASKED_FROM
         rows = zip_longest(self._messages(messages, midnight), _books(books, book_place))
         for message, book in rows:
             if message is None or book is None:
@@ -112,11 +120,18 @@ class LobsterReader:
             self.place.symbols[self._symbol] += 1
             self._last_us = recv_us
             if kind in (EXECUTED, HIDDEN):
-                yield recv_us, FileTrade(recv_us, self._price(price), str(shares), -direction)
+                side = 0 if masked and kind == HIDDEN else -direction
+                yield recv_us, FileTrade(recv_us, self._price(price), str(shares), side)
             elif kind == CROSS:
                 self._crosses += 1
             elif kind == HALT:
-                yield recv_us, Remark("trading_halt", {"state": _HALTS.get(price, str(price))})
+                yield recv_us, Remark(HALTED, {"state": _HALTS.get(price, str(price))})
+            halted = price != _RESUMED if kind == HALT else halted and kind != EXECUTED
+            if halted and shown:
+                yield recv_us, BookLoss(HALTED)
+                shown = None
+            if halted:
+                continue
             if shown is None:
                 yield recv_us, WholeBook(*(self._levels(side) for side in book))
             elif kind not in (HIDDEN, HALT) and book != shown:

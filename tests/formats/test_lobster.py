@@ -8,10 +8,13 @@ import pytest
 from foreign_days import books_of, imported, write_csv
 
 from mm.dayfolder.check import check_day
+from mm.dayfolder.coverage import cover
 from mm.dayfolder.layout import DayFolder
 from mm.dayfolder.ledger import LedgerView
 from mm.dayfolder.rows import DefectList
 from mm.errors import BrokenFile, Mismatch
+from mm.tape.columns import GAP
+from mm.tape.load import load_day
 
 LEVELS = 4
 NINE_THIRTY = 34_200
@@ -98,11 +101,12 @@ def test_book_after_each_message_matches_the_orderbook_file(tmp_path, seed):
     expected = {}
     for message, (bids, asks) in zip(messages, books, strict=True):
         expected[at_us("2012-06-21", message[0])] = as_prices(bids), as_prices(asks)
-    changed, before = {}, None
-    for us, book in expected.items():
-        if book != before:
-            changed[us] = book
-        before = book
+    changed, before, halted = {}, None, False
+    for message, (us, book) in zip(messages, expected.items(), strict=True):
+        halted = message[4] != 1 if message[1] == 7 else halted and message[1] != 4  # an execution ends a halt too
+        shown = None if halted else book  # None: there is no book
+        if shown != before:
+            changed[us] = before = shown
     assert books_found == changed
     assert printed == [(at_us("2012-06-21", s), side, price, Decimal(size)) for s, side, price, size in trades]
     assert check_day(folder).defects == []
@@ -122,6 +126,34 @@ def test_hidden_execution_is_a_trade_that_changes_no_level(tmp_path):
     assert trades == [(1_340_285_401_250_000, 1, Decimal("585.005"), Decimal(7))]
     assert list(books) == [1_340_285_400_500_000]  # 13:30:00.5 UTC
     assert report.days[0].day == "20120621"
+
+
+def test_hidden_executions_have_no_side_since_20140714(tmp_path):
+    """NASDAQ masks their direction (always 1), so the mid signs them; until the day before, the direction does."""
+    messages = [("34200.0", 1, 1, 10, 5_850_000, 1)]
+    messages += [(f"3420{n}.0", 5, 0, n, price, 1) for n, price in enumerate((5_850_100, 5_850_075, 5_850_000), 1)]
+    for day, sides in (("2014-07-11", [-1, -1, -1]), ("2014-07-14", [1, 1, -1])):
+        files = pair(tmp_path, messages, [BOOK] * 4, day=day)
+        report = imported("lobster", files, tmp_path / day, "AAPL", qty_step="1")
+        assert [side for _, side, _, _ in books_of(report.days[0].path)[1]] == sides
+        assert any(warning.startswith("3 trades have no side") for warning in report.warnings) == (day > "2014-07-13")
+
+
+def test_halt_ends_the_book_until_trading_resumes(tmp_path):
+    """The frozen book is no market: 330 of 340 s are excluded, and named, though quoting resumes in between."""
+    rows = [("34200.0", 1, 1, 10, 5_850_000, 1), ("34205.0", 7, 0, 0, -1, -1), ("34505.0", 7, 0, 0, 0, -1)]
+    rows += [("34520.0", 1, 2, 10, 5_850_000, 1), ("34535.0", 7, 0, 0, 1, -1), ("34540.0", 1, 3, 10, 5_850_000, 1)]
+    changing = [([(5_850_000, 20)], BOOK[1]), ([(5_850_000, 30)], BOOK[1])]
+    books = [BOOK, BOOK, BOOK, changing[0], changing[0], changing[1]]
+    report = imported("lobster", pair(tmp_path, rows, books), tmp_path / "data", "AAPL", qty_step="1")
+    folder = DayFolder.at(report.days[0].path)
+    found = cover(folder)
+    assert found.excluded_s == 330
+    assert ["trading_halt" in span.cause for span in found.excluded] == [True]
+    assert list(books_of(folder.path)[0]) == [at_us("2012-06-21", s) for s in (34200, 34205, 34535, 34540)]
+    tape = load_day(folder)
+    assert tape.event_us[tape.kind == GAP].tolist() == [at_us("2012-06-21", 34205)]
+    assert check_day(folder).ok
 
 
 def test_winter_time_is_five_hours_behind_utc(tmp_path):

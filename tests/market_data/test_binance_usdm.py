@@ -238,7 +238,7 @@ def test_addresses_of_other_markets_raise_other_market(url):
 
 @shared
 def test_recorded_usdm_market_is_imported_completely(tmp_path):
-    """Counts are those of its README, less a transfer of the insurance fund; the book equals the exchange's best prices."""
+    """Counts are those of its README, less a transfer; the book equals the exchange's best prices."""
     captures = sorted((SHARED / "data" / "binance-usdm-btcusdt-20230404-05").glob("*.gz"))
     report = import_captures(captures, "BTCUSDT", tmp_path / "data", run_id="R1")
     (found,) = report.days

@@ -54,6 +54,7 @@ class WholeBook(NamedTuple):
 
     bids: Sequence[Level]
     asks: Sequence[Level]
+    exch_us: int = 0
 
 
 class BookEdits(NamedTuple):
@@ -123,6 +124,7 @@ class FileCapture:
         self._printed = Grid()  # hidden orders may trade off the grid of the book, so prints do not determine its tick
         self._book = self._new_book((), ())
         self._begun = self._valid = self._crossed = False
+        self._only_books = True  # whether the source has sent no changes, but only whole books
         self._update_id, self._trade_id = 1, 0
         self._last_us = 0
         self._last_e8 = self._last_side = 0
@@ -180,7 +182,8 @@ class FileCapture:
     def _taken(self, recv_us: int, event: FileEvent) -> Iterator[FileMessage]:
         if isinstance(event, LevelChanges):
             if self._begun or not self.reader.grows:
-                yield from self._change(_stamp(event.exch_us, recv_us), event)
+                self._only_books = False
+                yield from self._change(_stamp(event.exch_us, recv_us), event.bids, event.asks)
             else:
                 self._grown += 1
                 yield from self._renew(recv_us, WholeBook(event.bids, event.asks))
@@ -196,9 +199,10 @@ class FileCapture:
         else:
             yield event
 
-    def _change(self, exch_us: int, event: LevelChanges) -> Iterator[DepthUpdate | DepthSnapshot]:
+    def _change(
+        self, exch_us: int, bids: Sequence[Level], asks: Sequence[Level]
+    ) -> Iterator[DepthUpdate | DepthSnapshot]:
         """Apply changes to the book; if they uncross it, a snapshot follows."""
-        bids, asks = event.bids, event.asks
         self._grid.check(bids)
         self._grid.check(asks)
         crossed = self._book.change(bids, asks)
@@ -210,10 +214,15 @@ class FileCapture:
         self._valid = self._begun and not crossed
 
     def _renew(self, recv_us: int, event: WholeBook) -> Iterator[BookLoss | DepthSnapshot | DepthUpdate]:
-        """Apply a whole book; a difference from the tracked one means that changes were lost."""
+        """Apply a whole book; beside changes, a difference from the tracked one means that changes were lost."""
         self._grid.check(event.bids)
         self._grid.check(event.asks)
         fresh = self._new_book(event.bids, event.asks)
+        if self._begun and self._only_books:
+            before, after = self._sides(), self._sides(fresh)
+            changed = [_difference(before[side], after[side]) for side in (1, -1)]
+            yield from self._change(_stamp(event.exch_us, recv_us), *changed)
+            return
         if self._valid:
             if fresh.levels() == self._book.levels():
                 return
@@ -242,10 +251,12 @@ class FileCapture:
             yield BookLoss("cleared")
         elif event.snapshot or not self._begun:
             self._grown += not event.snapshot
-            yield from self._renew(recv_us, WholeBook(list(after[1].values()), list(after[-1].values())))
+            whole = WholeBook(list(after[1].values()), list(after[-1].values()), event.exch_us)
+            yield from self._renew(recv_us, whole)
         else:
+            self._only_books = False
             changed = [_difference(before[side], after[side]) for side in (1, -1)]
-            yield from self._change(_stamp(event.exch_us, recv_us), LevelChanges(0, *changed))
+            yield from self._change(_stamp(event.exch_us, recv_us), *changed)
 
     def _trade(self, recv_us: int, event: FileTrade) -> TradePrint | AggTrade:
         price, qty, side = event.price, event.qty, event.side
@@ -273,8 +284,8 @@ class FileCapture:
         bids, asks = self._book.levels()
         return DepthSnapshot(self._update_id, bids, asks, symbol=self._symbol)
 
-    def _sides(self) -> Sides:
-        pairs = zip((1, -1), self._book.levels(), strict=True)
+    def _sides(self, book: LocalOrderBook | None = None) -> Sides:
+        pairs = zip((1, -1), (book or self._book).levels(), strict=True)
         return {side: {self._grid.price(price): (price, qty) for price, qty in levels} for side, levels in pairs}
 
     def _new_book(self, bids: Sequence[Level], asks: Sequence[Level]) -> LocalOrderBook:

@@ -1,7 +1,7 @@
 """Tardis CSV files (``incremental_book_L2`` and ``trades``) as messages for the import.
 
-Rows of one ``local_timestamp`` are one message. Rows with ``is_snapshot`` after others are a whole book after a
-reconnect. Instants are in µs; the receive time is ``local_timestamp``.
+Rows of one ``local_timestamp`` are one message; with ``is_snapshot`` it is a whole book, after a reconnect, or in a
+feed without changes. Instants are in µs; the receive time is ``local_timestamp``.
 """
 
 import re
@@ -86,14 +86,18 @@ class TardisReader:
             yield recv_us, 0, FilePlace(place.path, row), FileTrade(exch_us, price, qty, side)
 
     def _messages(self, rows: Iterator[_Row], place: FilePlace) -> Iterator[_Timed]:
-        before = False
-        for (recv_us, snapshot), group in groupby(rows, key=itemgetter(0, 3)):
+        whole: list[_Row] = []  # of a snapshot that may continue
+        for (_, snapshot), group in groupby(rows, key=itemgetter(0, 3)):
             every = list(group)
-            bids, asks = ([one[5:] for one in every if one[4] == side] for side in (1, -1))
-            _, row, exch_us, *_ = every[-1]
-            event = WholeBook(bids, asks) if snapshot and not before else LevelChanges(exch_us, bids, asks)
-            before = snapshot
-            yield recv_us, 1, FilePlace(place.path, row), event
+            if whole and not (snapshot and _continues(whole, every)):
+                yield _message(whole, place)
+                whole = []
+            if snapshot:
+                whole += every
+            else:
+                yield _message(every, place)
+        if whole:
+            yield _message(whole, place)
 
     def _rows(self, block: RowBlock, kind: int, place: FilePlace) -> Iterator[_Row]:
         """Yield the rows of the symbol."""
@@ -125,6 +129,21 @@ class TardisReader:
                 at = block.first_row + (block.cells["exchange"].eq(name).arg_max() or 0)
                 what = f"a row of the exchange {name!r} among those of {self._exchange!r}"
                 raise place.broken(what, "import the files of each exchange into another --data-root", at)
+
+
+def _message(rows: Sequence[_Row], place: FilePlace) -> _Timed:
+    """Return rows of a snapshot as a whole book, others as changes."""
+    recv_us, row, exch_us, snapshot, *_ = rows[-1]
+    bids, asks = ([one[5:] for one in rows if one[4] == side] for side in (1, -1))
+    event = WholeBook(bids, asks, exch_us) if snapshot else LevelChanges(exch_us, bids, asks)
+    return recv_us, 1, FilePlace(place.path, row), event
+
+
+def _continues(whole: Sequence[_Row], rows: Sequence[_Row]) -> bool:
+    """Return True if *rows* only add levels to a snapshot, at its exchange time: it came in several messages."""
+    return {whole[-1][2]} == {one[2] for one in rows} and {one[4:6] for one in whole}.isdisjoint(
+        one[4:6] for one in rows
+    )
 
 
 def _letters(symbol: str) -> str:

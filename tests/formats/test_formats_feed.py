@@ -43,9 +43,23 @@ def test_update_ids_are_consecutive():
 
 def test_equal_book_sends_nothing_and_other_book_resets():
     equal_book = WholeBook(BOOK.bids[::-1], BOOK.asks)
-    assert len(messages(BOOK, equal_book)) == 2
-    kinds = [type(message) for message in messages(BOOK, WholeBook([("99", "5")], [("101", "3")]))]
-    assert kinds == [DepthSnapshot, DepthUpdate, BookLoss, DepthSnapshot, DepthUpdate]
+    same = LevelChanges(0, [], [])
+    assert len(messages(BOOK, same, equal_book)) == 3
+    kinds = [type(message) for message in messages(BOOK, same, WholeBook([("99", "5")], [("101", "3")]))]
+    assert kinds == [DepthSnapshot, DepthUpdate, DepthUpdate, BookLoss, DepthSnapshot, DepthUpdate]
+
+
+def test_books_of_a_source_without_changes_become_changes():
+    """Each replaces the last, an equal one has no levels, and no book is lost, not even by a crossed one."""
+    crossed, last = WholeBook([("102", "1")], [("101", "3")]), WholeBook([("99", "5")], [("101", "3")])
+    first, empty, equal, *others = messages(BOOK, BOOK, last, crossed, last)
+    assert (empty.b, empty.a, equal.b, equal.a) == ((), (), [], [])
+    assert [type(message) for message in others] == [DepthUpdate, DepthUpdate, DepthUpdate, DepthSnapshot]
+    assert (sorted(others[0].b), others[0].a) == ([("98", "0"), ("99", "5")], [])
+    assert others[-1].lastUpdateId == others[-2].u == first.lastUpdateId + 5
+    edits = [(0, None, None), (1, "99", "5"), (-1, "101", "3")]
+    *_, change = messages(BOOK, BookEdits(0, edits, snapshot=True))
+    assert (sorted(change.b), change.a) == ([("98", "0"), ("99", "5")], [])
 
 
 def test_edits_remove_up_to_a_price_and_set_levels():

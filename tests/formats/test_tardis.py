@@ -93,6 +93,34 @@ def test_differing_snapshot_within_a_day_ends_the_book(tmp_path):
     assert check_day(folder).defects == []
 
 
+def test_feed_of_whole_books_only_has_one_epoch(tmp_path):
+    """Each snapshot replaces the last one, also where prices cross the old ones; no order is cancelled by it."""
+    sides = [((99.5, 1), (100.5, 2)), ((100.6, 3), (100.7, 4)), ((98.0, 5), (98.1, 6)), ((98.0, 5), (98.1, 6))]
+    rows = [
+        (second, "true", side, price, qty)
+        for second, book in enumerate(sides)
+        for side, (price, qty) in zip(("bid", "ask"), book, strict=True)
+    ]
+    day, books = import_rows(tmp_path, *rows)
+    assert books == {us(s): [{bid[0]: bid[1]}, {ask[0]: ask[1]}] for s, (bid, ask) in enumerate(sides)}
+    assert (day.book.epochs, day.book.frames, day.book.anomalies) == (1, 4, {})
+    folder = DayFolder.at(day.path)
+    assert not LedgerView.of(folder, DefectList(folder)).of_kind("resync_start")
+    assert check_day(folder).defects == []
+
+
+def test_snapshot_in_several_messages_is_one_book(tmp_path):
+    """Rows at another local time that only add levels, at the same exchange time, continue it."""
+    rows = [(0, "bid", 99.5), (0, "ask", 100.5), (1, "bid", 99.4), (1, "ask", 100.6)]
+    lines = [f"binance,SIMUSDT,{us(0)},{us(0) + s},true,{side},{price},1\n" for s, side, price in rows]
+    (tmp_path / "b.csv").write_text(HEAD + "".join(lines))
+    (day,) = imported("tardis", [tmp_path / "b.csv"], tmp_path / "data", tick_size="0.1").days
+    books, _ = books_of(day.path)
+    assert {at: [sorted(map(float, side)) for side in book] for at, book in books.items()} == {
+        us(0) + 1: [[99.4, 99.5], [100.5, 100.6]]
+    }
+
+
 def test_updates_before_the_first_snapshot_are_ignored(tmp_path):
     later = [(2, *row[1:]) for row in FIRST]
     _, books = import_rows(tmp_path, (0, "false", "bid", "99.9", "7"), *later)

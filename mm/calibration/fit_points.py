@@ -19,7 +19,7 @@ from mm.calibration.estimators import (
     maximum_likelihood,
 )
 from mm.calibration.fit_result import PoissonFit, Rates, RatesWithErrors, SideRates, Sides
-from mm.calibration.goodness import POOR_FIT_P, Goodness, curvature_p, dispersion, goodness, sides_p
+from mm.calibration.goodness import POOR_FIT_P, Goodness, curvature_p, dispersion, goodness, misfit, sides_p
 from mm.calibration.intervals import Intervals, block_robust, profile, wald
 from mm.calibration.likelihood import Sample, Table
 from mm.calibration.points import Columns, Points, as_points
@@ -139,6 +139,12 @@ class _Task:
         """The estimate used for A and k."""
         return self.estimates[self.fit_method]
 
+    @cached_property
+    def missed(self) -> str:
+        """The distance with many fills whose rate is not that of the chosen estimate, in words; empty without one."""
+        found = None if isinstance(self.chosen, NoEstimate) else misfit(self.table, self.chosen)
+        return f"at {found[0]:g} ticks A and k predict {found[1]:,.0f} of {found[2]:,.0f} fills" if found else ""
+
 
 def _select(points: Points, options: FitOptions) -> tuple[Sample, tuple[str, str] | None]:
     """Drop distances that are too large or have too little exposure; return status and reason if too few remain."""
@@ -190,7 +196,7 @@ def _finished(task: _Task, chosen: Estimate, intervals: str) -> PoissonFit:
     else:
         ends = profile(task.table, chosen, penalised=task.fit_method == POISSON_FIRTH)
     good = goodness(task.table, chosen)
-    status, reason = _status(task.table.total, good)
+    status, reason = _status(task, good)
     spread = dispersion(task.sample, chosen)
     return PoissonFit(
         **_fields_without_estimate(task),
@@ -221,10 +227,12 @@ def _checked(
     }
 
 
-def _status(n_fills: float, good: Goodness) -> tuple[str, str]:
+def _status(task: _Task, good: Goodness) -> tuple[str, str]:
     """Return the status of a usable fit, and the reason if it is not ``ok``."""
-    if n_fills < FEW_FILLS:
-        return "few_fills", f"{n_fills:g} fills, fewer than {FEW_FILLS}"
+    if task.table.total < FEW_FILLS:
+        return "few_fills", f"{task.table.total:g} fills, fewer than {FEW_FILLS}"
+    if task.missed:
+        return "misfit", task.missed
     if good.goodness_p is not None and good.goodness_p < POOR_FIT_P:
         return "poor_fit", f"deviance {good.deviance:.4g} on {good.df_resid} df has p = {good.goodness_p:.2g}"
     return "ok", ""
@@ -257,6 +265,8 @@ def _warnings(
     n_fills = task.table.total
     if n_fills < FEW_FILLS:
         yield f"only {n_fills:g} fills: below {FEW_FILLS} the likelihood overstates k, poisson_firth does not"
+    if task.missed:
+        yield f"{task.missed}: use the curve (lambda_curve)"
     if goodness_p is not None and goodness_p < POOR_FIT_P:
         yield f"the fills do not follow one exponential (goodness-of-fit p = {goodness_p:.2g})"
     if isinstance(task.mle, NoEstimate):

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 POOR_FIT_P = 0.01  # below it a fit is called poor
 LEAST_EXPECTED = 5.0  # fills in a pooled row
+MISFIT_FILLS = 100  # fills of a distance from which its rate is compared with the curve
+MISFIT_RATIO = 2.0  # of predicted over seen fills, or its inverse, beyond which a fit is a misfit
 FEWEST_BLOCKS = 3  # beyond the tested parameters, for a test by blocks
 SINGULAR = 1e-10  # of the largest eigenvalue
 LEAST_SHOWN = 0.5  # fills; the table of residuals ends where fewer are expected and none occurred
@@ -78,6 +80,23 @@ def goodness(table: Table, estimate: Estimate) -> Goodness:
         goodness_p=float(chdtrc(df, deviance)) if df > 0 else None,
         aic=4 - 2 * loglik,
     )
+
+
+def misfit(table: Table, estimate: Estimate) -> tuple[float, float, float] | None:
+    """Return distance, expected and seen fills of the row that *estimate* misses most; None if it misses none.
+
+    A row is missed if it has `MISFIT_FILLS` or more, and its expected over its seen fills are outside of
+    1 / `MISFIT_RATIO` to `MISFIT_RATIO`.
+    """
+    if not len(table.fills):
+        return None
+    log_ratio = table.log_exposure + _log_rate(table, estimate) - np.log(np.maximum(table.fills, 1.0))
+    off = np.where(table.fills >= MISFIT_FILLS, np.abs(log_ratio), 0.0)
+    row = int(off.argmax())
+    if not off[row] > math.log(MISFIT_RATIO):
+        return None
+    seen = float(table.fills[row])
+    return table.near + table.span * float(table.shape.delta[row]), seen * math.exp(log_ratio[row]), seen
 
 
 def pools(expected: Floats, least: float = LEAST_EXPECTED) -> Ints:

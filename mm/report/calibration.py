@@ -84,7 +84,7 @@ def fit_header(fit: "PoissonFit", about: About) -> str:
 def fit_tiles(fit: "PoissonFit") -> str:
     """Return the row of headline numbers."""
     pivot = "–" if fit.pivot_delta is None else number(fit.pivot_delta, 3)
-    verdict, kind = ("usable", "gain") if fit.usable else ("not usable", "loss")
+    verdict, kind = ("usable", "gain" if fit.status == "ok" else "warn") if fit.usable else ("not usable", "loss")
     return tiles(
         tile("A, 1/s", number(fit.A), interval(fit.ci95_A)),
         tile("k, 1/tick", number(fit.k), interval(fit.ci95_k)),

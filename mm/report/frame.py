@@ -187,7 +187,7 @@ def earnings(summary: Mapping[str, Any]) -> list[str]:
 
 
 def tile(name: str, value: str, more: str, kind: str = "") -> str:
-    """Return one headline number: name, value, and a line below; *kind* is ``gain``, ``loss`` or empty."""
+    """Return one headline number: name, value, and a line below; *kind* is ``gain``, ``warn``, ``loss`` or empty."""
     return f'<div class="tile"><span>{name}</span><b class="{kind}">{value}</b><i>{more}</i></div>'
 
 

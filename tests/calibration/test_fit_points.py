@@ -92,18 +92,43 @@ def test_reference_cases_match(case):
         (([1, 2, 3], [10, 10, 10], [0, 0, 9]), {}, "boundary_k_neg"),
         (([1, 2, 3], [10, 10, 10], [1, 2, 9]), {}, "k_nonpositive"),  # few fills as well
         (([1, 2, 3], [10, 10, 10], [9, 4, 2]), {}, "few_fills"),
+        (([1, 2, 3, 4], [10] * 4, [1000, 100, 100, 100]), {}, "misfit"),  # a poor fit as well
         (([1, 2, 3], [10, 10, 10], [1000, 100, 90]), {}, "poor_fit"),
         (([1, 2, 3], [10, 10, 10], [90, 40, 20]), {}, "ok"),
     ],
 )
 def test_first_matching_status_is_reported(table, options, status):
-    """In the order of the contract; the last three are usable."""
+    """In the order of the contract; the last five are usable."""
     fit = fit_poisson(table, **options)
     assert fit.status == status
-    assert fit.usable == (status in ("ok", "few_fills", "poor_fit"))
+    assert fit.usable == (status in ("ok", "few_fills", "misfit", "poor_fit"))
     assert (fit.A is not None) == (fit.k is not None) == fit.usable
     assert bool(fit.reason) == (status != "ok")
-    assert bool(fit.warnings) == (status in ("few_fills", "poor_fit"))
+    assert bool(fit.warnings) == (status in ("few_fills", "misfit", "poor_fit"))
+
+
+def simulated(factor, k, seed, far=20):
+    """Return a fit of simulated resting orders at 1 to *far* ticks, with *factor* times the rate at the nearest."""
+    rates = np.exp(-k * np.arange(far)) * np.where(np.arange(far) == 0, factor, 1.0)
+    fills = np.random.default_rng(seed).poisson(8_000 * rates / rates.sum())
+    return fit_poisson((np.arange(far) + 1, [3600] * far, fills)), fills
+
+
+@pytest.mark.parametrize(("factor", "k"), [(3, 0.01), (3, 0.02), (1 / 3, 0.05), (1 / 3, 0.1), (1 / 3, 0.2)])
+def test_wrong_rate_at_the_touch_is_a_misfit(factor, k):
+    """By the definition, computed plainly: predicted over seen fills of the rows with 100 fills or more."""
+    for seed in range(20):
+        fit, fills = simulated(factor, k, seed)
+        predicted = fit.A * np.exp(-fit.k * (np.arange(20) + 1)) * 3600
+        ratios = (predicted / fills)[fills >= 100]
+        assert ratios.min() < 0.5 or ratios.max() > 2
+        assert (fit.status, fit.usable) == ("misfit", True)
+
+
+@pytest.mark.parametrize("k", [0.01, 0.05, 0.2, 0.5, 1.0, 1.5])
+def test_exponential_is_never_a_misfit(k):
+    """With 100 fills of a rate, a factor of two is seven standard deviations."""
+    assert "misfit" not in {simulated(1, k, seed)[0].status for seed in range(50)}
 
 
 def test_limits_apply_to_summed_distances():
@@ -242,7 +267,7 @@ def test_unknown_method_is_rejected_with_known_methods(options):
 def test_fit_never_raises_for_finite_tables(table, method, intervals):
     """Every fit is usable and finite, or has a status, and its JSON is valid."""
     fit = fit_poisson(table, fit_method=method, intervals=intervals)
-    assert fit.usable == (fit.status in ("ok", "few_fills", "poor_fit"))
+    assert fit.usable == (fit.status in ("ok", "few_fills", "misfit", "poor_fit"))
     if fit.usable:
         assert all(math.isfinite(value) and value > 0 for value in (*fit.parameters(), fit.se_k))
     for ends, value in ((fit.ci95_A, fit.A), (fit.ci95_k, fit.k)):

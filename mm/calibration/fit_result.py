@@ -293,13 +293,27 @@ class PoissonFit(Shown):
         return self.A, self.k
 
     def headline(self) -> str:
-        """Return A, k, fills and status as one line."""
+        """Return A, k, fills and status as one line; ± is half the width of the 95 % interval by blocks."""
         counted = f"{self.n_fills:g} fills in {self.exposure_s:.6g} s"
-        if self.A is None or self.k is None or self.se_logA is None or self.se_k is None:
+        if self.A is None or self.k is None:
             return f"no A and k   {counted}   not usable: {self.status}"
         verdict = "usable" if self.status == "ok" else f"usable, {self.status}"
-        rate, decay = _measured(self.A, self.A * self.se_logA), _measured(self.k, self.se_k)
-        return f"A = {rate} /s   k = {decay} /tick   {counted}   {verdict}"
+        rate, decay = _measured(self.A, self.headline_ci95("A")), _measured(self.k, self.headline_ci95("k"))
+        naive = "" if self.by_blocks else "± naive, as without blocks   "
+        return f"A = {rate} /s   k = {decay} /tick   {naive}{counted}   {verdict}"
+
+    @property
+    def by_blocks(self) -> bool:
+        """Whether both 95 % intervals by blocks are known, which hold for bursts; else the headline has naive ones."""
+        return self.ci95_A_block is not None and self.ci95_k_block is not None
+
+    def headline_ci95(self, name: str) -> Interval | None:
+        """Return the 95 % interval of *name* (``A`` or ``k``) by blocks; without blocks the naive one, as if every fill
+        were independent; None without any.
+        """
+        kind = "_block" if self.by_blocks else ""
+        found: Interval | None = getattr(self, f"ci95_{name}{kind}")
+        return found
 
     def summary(self) -> str:
         """Return a table of estimates, checks and the other estimators' results."""
@@ -494,8 +508,10 @@ def _range(interval: "Interval | None") -> str:
     return NONE if interval is None else f"{_text(interval[0])} to {_text(interval[1])}"
 
 
-def _measured(value: float, error: float) -> str:
-    """Return *value* ± *error*, both to the third digit of the error."""
+def _measured(value: float, interval: Interval | None) -> str:
+    """Return *value* ± half the width of *interval*, both to the third digit of that."""
+    error = 0.0 if interval is None else (interval[1] - interval[0]) / 2
     digits = 2 - math.floor(math.log10(error)) if 0 < error < math.inf else 3
     places = min(max(digits, 0), 12)
-    return f"{value:.{places}f} ± {error:.{places}f}".replace("-", MINUS)
+    width = f"{error:.{places}f}" if error else NONE
+    return f"{value:.{places}f} ± {width}".replace("-", MINUS)

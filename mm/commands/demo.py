@@ -98,8 +98,8 @@ def _fit_lines(truth: Artefact, fit: Artefact) -> list[str]:
     """Return the lines that compare the fit with the truth."""
     return [
         f"{'':<22}{'true':>10}{'estimate':>10}   95 % interval",
-        _comparison_line("A, fills per second", truth["A"], fit["A"], fit["ci95_A"]),
-        _comparison_line("k, per tick", truth["k"], fit["k"], fit["ci95_k"]),
+        _comparison_line("A, fills per second", truth["A"], fit["A"], fit["ci95_A_block"]),
+        _comparison_line("k, per tick", truth["k"], fit["k"], fit["ci95_k_block"]),
         f"{fit['n_fills']:,} aggressive orders in {HOURS} hours; the fit is {fit['status']}",
     ]
 

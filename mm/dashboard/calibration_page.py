@@ -15,6 +15,7 @@ from mm.errors import BrokenFile
 from mm.numbers import number
 from mm.report.calibration_charts import curve_area
 from mm.report.curve import curves
+from mm.report.frame import fitted_interval
 from mm.report.svg import Plot
 from mm.run_folder import RunFolder
 
@@ -47,16 +48,12 @@ def show(folders: Folders) -> None:
             raise BrokenFile(f"{found.folder}: not the files of a calibration ({why}); make the run again") from error
 
 
-def _interval(ends: object) -> str:
-    return f"95 %: {number(ends[0])} to {number(ends[1])}" if isinstance(ends, list | tuple) else "no interval"
-
-
 def _fit(run: RunFolder) -> None:
     """Draw the points of a fit with their exact intervals, and its curve with its band."""
     fit, points = run.fit, run.fit.points
     tiles = (
-        ("A, 1/s", number(fit.A), _interval(fit.ci95_A)),
-        ("k, 1/tick", number(fit.k), _interval(fit.ci95_k)),
+        ("A, 1/s", number(fit.A), fitted_interval(fit, "A")),
+        ("k, 1/tick", number(fit.k), fitted_interval(fit, "k")),
         ("Fills", number(fit.n_fills, 9), f"in {number(fit.exposure_s)} s of resting orders"),
         ("Status", str(fit.status), str(fit.reason or "")),
     )
@@ -108,7 +105,7 @@ def _curve_layers(run: RunFolder, area: Plot) -> list[charts.Spec]:
 
 
 def _schedule(run: RunFolder) -> None:
-    """Draw A and k of each segment with their 95 % intervals, and their source."""
+    """Draw A and k of each segment with their naive 95 % intervals, and their source."""
     segments = run.schedule.segments
     if not segments:
         st.info("There are no segments: the day is not longer than the training window.")
@@ -127,7 +124,8 @@ def _schedule(run: RunFolder) -> None:
         low, high = (value * np.exp(sign * off) if name == "A" else value + sign * off for sign in (-1, 1))
         traces = [Trace(f"{name}, {unit}", us, _to_end(value), charts.MAIN)]
         traces += [
-            Trace(f"95 %, {end}", us, _to_end(values), charts.SOFT) for end, values in (("low", low), ("high", high))
+            Trace(f"95 %, naive, {end}", us, _to_end(values), charts.SOFT)
+            for end, values in (("low", low), ("high", high))
         ]
         carried = [one for one in segments if one.source != "fitted" and getattr(one, name) is not None]
         since, until = (

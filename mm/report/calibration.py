@@ -16,6 +16,7 @@ from mm.report.frame import (
     card,
     document,
     estimate,
+    fitted_interval,
     grid,
     header,
     in_row,
@@ -86,8 +87,8 @@ def fit_tiles(fit: "PoissonFit") -> str:
     pivot = "–" if fit.pivot_delta is None else number(fit.pivot_delta, 3)
     verdict, kind = ("usable", "gain" if fit.status == "ok" else "warn") if fit.usable else ("not usable", "loss")
     return tiles(
-        tile("A, 1/s", number(fit.A), interval(fit.ci95_A)),
-        tile("k, 1/tick", number(fit.k), interval(fit.ci95_k)),
+        tile("A, 1/s", number(fit.A), fitted_interval(fit, "A")),
+        tile("k, 1/tick", number(fit.k), fitted_interval(fit, "k")),
         tile("λ at the pivot, 1/s", number(fit.lambda_at_pivot), f"at {pivot} ticks"),
         tile("Fills", f"{fit.n_fills:,g}", f"in {duration(fit.exposure_s)} of orders"),
         tile("Deviance", number(fit.deviance), f"on {fit.df_resid if fit.df_resid is not None else '–'} df"),
@@ -104,8 +105,8 @@ def _neighbours(fit: "PoissonFit") -> str:
         ("asks alone", _rates(fit.sides.ask)),
         ("p of equal sides", number(fit.side_lr_p, 3)),
         ("p of a straight ln λ", number(fit.curvature_p, 3)),
-        ("A by blocks", interval(fit.ci95_A_block)),
-        ("k by blocks", interval(fit.ci95_k_block)),
+        ("A, as if fills were independent", interval(fit.ci95_A)),
+        ("k, as if fills were independent", interval(fit.ci95_k)),
         ("dispersion over blocks", number(fit.dispersion)),
     ]
     return table("", rows)

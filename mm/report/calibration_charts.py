@@ -91,7 +91,7 @@ def residual_panel(rows: Residuals, part: ChartPart) -> Panel:
 def pieces_card(pieces: Pieces, fit: "PoissonFit") -> str:
     """Return the card of A and k over the day, which zoom together."""
     hint = (
-        "Each piece of the day alone, with 95 % intervals; dashed: the whole day. Where pieces differ by more than "
+        "Each piece of the day alone, with 95 % intervals by its blocks of five minutes; dashed: the whole day. Where pieces differ by more than "
         "their bars, one A and k do not describe the day. A bar that ends at the edge of its chart extends beyond it."
     )
     if not any(one.usable for *_, one in pieces):
@@ -292,5 +292,5 @@ def whiskers(plot: Plot, points: Points, one: tuple[int, str, str]) -> list[str]
 
 def _ends(fit: "PoissonFit", name: str) -> tuple[float, float, float]:
     """Return a parameter of a usable fit and the ends of its interval; without an interval both are the parameter."""
-    value, interval = (fit.A, fit.ci95_A) if name == "A" else (fit.k, fit.ci95_k)
+    value, interval = fit.A if name == "A" else fit.k, fit.headline_ci95(name)
     return value or math.nan, *(interval or (value or math.nan, value or math.nan))

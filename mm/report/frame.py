@@ -5,12 +5,15 @@ import shlex
 from collections.abc import Mapping, Sequence
 from html import escape
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mm.clock import iso
 from mm.dataclass import dataclass, field
 from mm.instrument import assets_of
 from mm.numbers import SHARPE_DAYS, number, signed
+
+if TYPE_CHECKING:
+    from mm.calibration.fit_result import PoissonFit
 
 Row = tuple[str, str]
 
@@ -139,6 +142,12 @@ def coloured(value: float | None, digits: int = 4) -> str:
 def interval(ends: Sequence[float] | None, digits: int = 4) -> str:
     """Return a 95 % interval in words."""
     return "no interval" if ends is None else f"95 %: {number(ends[0], digits)} to {number(ends[1], digits)}"
+
+
+def fitted_interval(fit: "PoissonFit", name: str) -> str:
+    """Return the headline's 95 % interval of A or k in words: by blocks, or naive."""
+    ends = fit.headline_ci95(name)
+    return interval(ends).replace("95 %", "95 % by blocks" if fit.by_blocks else "95 %, naive, no blocks")
 
 
 def estimate(value: float | None, error: float | None) -> str:

@@ -134,10 +134,10 @@ ask             A 0.08071, k 0.3914
 usable: ok"""
 
 GOOD_BOX = """\
-┌─────────────────────────────────────────────────────────────────────────────────────┐
-│ A = 0.07619 ± 0.00958 /s   k = 0.3746 ± 0.0596 /tick   253 fills in 7200 s   usable │
-│ usable: ok                                                                          │
-└─────────────────────────────────────────────────────────────────────────────────────┘"""
+┌───────────────────────────────────────────────────────────────────────────────┐
+│ A = 0.076 ± 0.231 /s   k = 0.375 ± 0.864 /tick   253 fills in 7200 s   usable │
+│ usable: ok                                                                    │
+└───────────────────────────────────────────────────────────────────────────────┘"""
 
 FAILED_BOX = """\
 ┌───────────────────────────────────────────────────────────────────────────┐
@@ -169,3 +169,13 @@ def test_fit_of_earlier_version_is_read_or_rejected_with_advice(tape):
     for earlier in (list_format, with_flow, without_touch, without_swept):
         with pytest.raises(BrokenFile, match=message):
             PoissonFit.from_json(fit.to_json() | {"measured_states": earlier}, "the test")
+
+
+def test_headline_error_is_half_the_interval_by_blocks():
+    """Without blocks it is half the naive one, and marked; the naive interval may be a quarter as wide."""
+    for fit, kind in ((GOOD, "_block"), (replace(GOOD, ci95_A_block=None, ci95_k_block=None), "")):
+        shown = [float(part.split()[0]) for part in fit.headline().split("±") if part[1].isdigit()]
+        for half, name in zip(shown, "Ak", strict=True):
+            low, high = getattr(fit, f"ci95_{name}{kind}")
+            assert half == pytest.approx((high - low) / 2, rel=5e-3)
+        assert ("naive" in fit.headline()) == (not kind)

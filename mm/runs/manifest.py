@@ -5,6 +5,7 @@ It is written last, so a folder without it is not a run. It also has the main nu
 
 import hashlib
 import json
+import subprocess
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from operator import attrgetter
@@ -159,26 +160,21 @@ def read_manifest(folder: Path) -> dict[str, Any]:
 
 
 def checkout_commit(package: Path) -> str | None:
-    """Return the commit of the git checkout that contains *package*; None outside of one."""
-    git = package.parent / ".git"
+    """Return HEAD of the git checkout whose top folder has *package*, with ``+dirty`` if tracked files differ.
+
+    None without such a checkout, as in an installed wheel, or without git.
+    """
+    top = package.parent
+    if not (top / ".git").exists():
+        return None
+    words = ["git", f"--git-dir={top / '.git'}", f"--work-tree={top}", "describe", "--always", "--exclude=*"]
     try:
-        if git.is_file():
-            git = package.parent / git.read_text(encoding="utf-8").removeprefix("gitdir:").strip()
-        head = (git / "HEAD").read_text(encoding="utf-8").strip()
-        if not head.startswith("ref: "):
-            return head
-        return _resolve(git, head.removeprefix("ref: "))
+        done = subprocess.run(
+            [*words, "--abbrev=40", "--dirty=+dirty"], cwd=top, capture_output=True, text=True, check=False
+        )
     except OSError:
         return None
-
-
-def _resolve(git: Path, ref: str) -> str | None:
-    shared = git / "commondir"
-    common = git / shared.read_text(encoding="utf-8").strip() if shared.exists() else git
-    if (common / ref).exists():
-        return (common / ref).read_text(encoding="utf-8").strip()
-    packed = (common / "packed-refs").read_text(encoding="utf-8").splitlines()
-    return next((line.split()[0] for line in packed if line.endswith(f" {ref}")), None)
+    return done.stdout.strip() or None
 
 
 def peak_rss_mb() -> float | None:

@@ -245,7 +245,7 @@ class Run:
             "started_at": self._started_at,
             "finished_at": iso(now_us()),
             "version": mm.__version__,
-            "commit": checkout_commit(Path(__file__).parent),
+            "commit": checkout_commit(Path(mm.__file__).parent),
             "knobs": {name: knob.entry() for name, knob in self._plan.knobs.items()},
             **file_entries(inputs, outputs),
             "digest": work_digest(self._plan.kind, day.days(), self._plan.knobs, [*inputs, *outputs]),

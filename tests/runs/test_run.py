@@ -1,9 +1,11 @@
 import errno
 import json
+import subprocess
 from pathlib import Path
 
 import pytest
 
+import mm
 from journals import run_terms, seeded
 from mm.backtest.result import Result
 from mm.cli.config import Day, Output
@@ -45,6 +47,16 @@ def _write_and_raise(run: Run, error: BaseException) -> None:
 
 def manifest(run: Run) -> dict:
     return read_manifest(run.folder)
+
+
+def test_commit_of_a_run_is_head_of_the_checkout_of_mm():
+    top = Path(mm.__file__).parent.parent
+    if not (top / ".git").exists():
+        pytest.skip("mm is not imported from a checkout")
+    with open_run(run_id="r") as run:
+        leave_files(run)
+    head = subprocess.run(["git", "-C", top, "rev-parse", "HEAD"], capture_output=True, text=True, check=True).stdout
+    assert manifest(run)["commit"] in (head.strip(), head.strip() + "+dirty")
 
 
 def test_run_is_one_folder_with_its_manifest():

@@ -1,5 +1,7 @@
 import json
 import math
+import os
+import subprocess
 
 import pytest
 from hypothesis import given
@@ -103,36 +105,32 @@ def test_folder_without_a_manifest_is_not_a_run(tmp_path, text):
         m.read_manifest(tmp_path)
 
 
-def git_folder(package, head: str):
-    git = package.parent / ".git"
-    (git / "refs" / "heads").mkdir(parents=True)
-    (git / "HEAD").write_text(head)
-    return git
+def git(folder, *words):
+    own = {"GIT_AUTHOR_NAME": "a", "GIT_AUTHOR_EMAIL": "a", "GIT_COMMITTER_NAME": "a", "GIT_COMMITTER_EMAIL": "a"}
+    command = ["git", "-C", str(folder), "-c", "init.defaultBranch=main", *words]
+    return subprocess.run(command, env=os.environ | own, check=True, capture_output=True, text=True).stdout.strip()
 
 
-def test_commit_is_read_from_a_checkout(tmp_path):
-    """From loose, packed and detached heads; outside a checkout there is none."""
+def test_commit_is_head_of_the_checkout_and_tells_changed_files(tmp_path):
+    """An untracked file changes nothing; a package below the top folder, as in a virtual environment, has none."""
     package = tmp_path / "repo" / "mm"
+    package.mkdir(parents=True)
     assert m.checkout_commit(package) is None
-    git = git_folder(package, "ref: refs/heads/main\n")
-    (git / "packed-refs").write_text("# pack-refs\n1111 refs/heads/main\n")
-    assert m.checkout_commit(package) == "1111"
-    (git / "refs/heads/main").write_text("2222\n")
-    assert m.checkout_commit(package) == "2222"
-    (git / "HEAD").write_text("3333\n")
-    assert m.checkout_commit(package) == "3333"
-
-
-def test_commit_of_a_worktree_is_its_own(tmp_path):
-    """A worktree has its own head and shares its branches with the others."""
-    main = git_folder(tmp_path / "main" / "mm", "ref: refs/heads/main\n")
-    (main / "refs/heads/topic").write_text("4444\n")
-    (main / "worktrees/w").mkdir(parents=True)
-    (main / "worktrees/w/HEAD").write_text("ref: refs/heads/topic\n")
-    (main / "worktrees/w/commondir").write_text("../..\n")
-    (tmp_path / "w").mkdir()
-    (tmp_path / "w/.git").write_text(f"gitdir: {main / 'worktrees/w'}\n")
-    assert m.checkout_commit(tmp_path / "w" / "mm") == "4444"
+    (package / "a.py").write_text("1\n")
+    top = package.parent
+    git(top, "init")
+    git(top, "add", ".")
+    git(top, "commit", "-m", "One")
+    git(top, "tag", "-a", "v1", "-m", "v1")
+    head = git(top, "rev-parse", "HEAD")
+    (package / "b.py").write_text("1\n")
+    assert m.checkout_commit(package) == head
+    git(top, "worktree", "add", str(tmp_path / "w"), "-b", "topic")
+    git(tmp_path / "w", "commit", "--allow-empty", "-m", "Two")
+    assert m.checkout_commit(tmp_path / "w" / "mm") == git(tmp_path / "w", "rev-parse", "HEAD") != head
+    (package / "a.py").write_text("2\n")
+    assert m.checkout_commit(package) == f"{head}+dirty"
+    assert m.checkout_commit(top / ".venv" / "lib" / "mm") is None
 
 
 def test_peak_memory_is_that_of_this_process():

@@ -83,7 +83,7 @@ class RunFigures:
         markout_ticks: Mean gain of a fill at the mid after each horizon in seconds, weighted by quantity.
         pnl: Change of the equity.
         fees: Fees paid.
-        ack_ms: Quantiles of the time from sending an order to its acceptance.
+        ack_ms: Quantiles of the time from sending an order to its acceptance, of accepted orders.
         cancel_ms: Quantiles of the time from sending a cancel to its effect.
     """
 
@@ -256,7 +256,7 @@ def figures_of(run: RunData, span: tuple[int, int]) -> RunFigures:
         markout_ticks={str(s): _mean(side * (then - price) / run.tick, qty) for s, then in later.items()},
         pnl=float(known[-1] - known[0]) if len(known) else None,
         fees=float(np.asarray(fills["fee"], np.float64).sum()),
-        ack_ms=_latencies(orders, "PLACE"),
+        ack_ms=_acknowledgements(orders, run),
         cancel_ms=_cancels(orders),
     )
 
@@ -350,11 +350,13 @@ def _mean(values: "Floats", weights: "Floats") -> float | None:
     return float(np.average(values[known], weights=weights[known])) if weights[known].sum() else None
 
 
-def _latencies(orders: Mapping[str, Any], action: str) -> dict[str, float | None]:
-    """Return quantiles of the time from the rows of *action* to the acceptance, in ms."""
-    rows = orders["action"] == action
-    sent, active = (np.asarray(orders[name], np.float64)[rows] for name in ("recv_us", "active_recv_us"))
-    return _quantiles((active - sent) / 1_000)
+def _acknowledgements(orders: Mapping[str, Any], run: RunData) -> dict[str, float | None]:
+    """Return quantiles of the time from sending an order to its acceptance, in ms, of accepted orders."""
+    refused = run.orders["order_id"][run.orders["action"] == "REJECT"]
+    sent, active = (np.asarray(orders[name], np.float64) for name in ("recv_us", "active_recv_us"))
+    placed = (orders["action"] == "PLACE") & ~np.isin(orders["order_id"], refused)
+    accepted = placed & (active <= run.span[1])  # one without an answer rests from after the end
+    return _quantiles((active - sent)[accepted] / 1_000)
 
 
 def _cancels(orders: Mapping[str, Any]) -> dict[str, float | None]:

@@ -7,7 +7,7 @@ import pytest
 
 from mm.clock import iso
 from mm.errors import BrokenFile, Mismatch, UsageError
-from mm.live.compare import compare_runs, read_run
+from mm.live.compare import compare_runs, figures_of, read_run
 from mm.runs.find import Found
 
 SECOND = 1_000_000
@@ -91,9 +91,21 @@ def test_compare_runs_returns_numbers_of_each_run(both):
     assert replay.markout_ticks["30"] == pytest.approx((1 * (105 - 99) - 3 * (107 - 105)) / 4)
     assert (replay.pnl, replay.fees) == (100, 1)
     assert replay.ack_ms == pytest.approx({"p50": 50, "p90": 50, "p99": 50})
-    assert shadow.ack_ms["p50"] == pytest.approx(125)  # of 200, 200, 50 and the rejected one, which was sent at once
+    assert shadow.ack_ms["p50"] == pytest.approx(200)  # of 200, 200 and 50; the rejected order was never accepted
     assert replay.cancel_ms == pytest.approx({"p50": 25, "p90": 25, "p99": 25})
     assert replay.quoted_share["both"] == pytest.approx(0.5)  # seconds 1 to 50, of 100
+
+
+def test_order_without_an_acceptance_has_no_latency(tmp_path):
+    """A rejected order, and one without an answer, stand in a trade's file as resting from after its end."""
+    trade = Files("trade", "t", seconds=100)
+    trade.order("BUY", 99, 0, 50, ack_s=0.02)
+    trade.order("BUY", 98, 60, 99, ack_s=40.000001)
+    trade.ids += 1
+    for action, why in (("PLACE", ""), ("REJECT", "exchange_refused")):
+        trade.orders.append((at(10), f"{trade.ids},{action},SELL,100,1,{at(10)},{at(100) + 1},{why}"))
+    run = read_run(trade.write(tmp_path / "t"))
+    assert figures_of(run, (at(0), at(100))).ack_ms == pytest.approx({"p50": 20, "p90": 20, "p99": 20})
 
 
 def test_agreement_counts_equal_quotes_and_matched_fills(both):

@@ -14,7 +14,7 @@ from mm.cli.frame import runner
 from mm.cli.task_knobs import Recorder
 from mm.clock import SteadyClock
 from mm.commands.shadow import day_recorded
-from mm.errors import Incomplete, TryLater
+from mm.errors import Incomplete, SafetyError, TryLater
 from mm.live.low_latency import busy_loop, low_latency
 from mm.live.order_access import OrderAccess
 from mm.live.state_stores import StateStores
@@ -87,6 +87,11 @@ def main(
         from mm.live.trade_venue import addresses, check_switches
         from mm.model_builder import check_names
 
+        if os.environ.get("MARKET", "").lower() not in ("", "spot"):
+            raise SafetyError(
+                f"MARKET is {os.environ['MARKET']!r}, but orders go to Binance Spot only; unset MARKET, or record that "
+                f"market with mm record"
+            )
         check_names(models)
         strategy = PaperKnobs(market, execution, account, models, risk)
         if trading.venue == API:

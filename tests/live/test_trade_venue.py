@@ -5,6 +5,7 @@ import pytest
 from mm.errors import SafetyError, UsageError
 from mm.live.order_access import VENUES, VenueUrls
 from mm.live.trade_venue import addresses, check_switches, is_production
+from support import run_python
 
 LOCAL = {
     "ws_url": "ws://127.0.0.1:1",
@@ -88,3 +89,11 @@ def test_both_switches_together_allow_orders(allowed):
 def test_production_without_valid_switch_raises_safety_error(environment, why):
     with pytest.raises(SafetyError, match=why):
         check_switches("production", "BTCUSDT", "10", environment)
+
+
+def test_trade_of_another_market_is_refused(tmp_path):
+    """Live orders go to Spot only: a trade would otherwise send a strategy for futures there."""
+    done = run_python("-m", "mm", "trade", "--venue", "testnet", cwd=tmp_path, SYMBOL="BTCUSDT", MARKET="usdm")
+    assert done.returncode == 5, done.stderr
+    assert "usdm" in done.stderr
+    assert not (tmp_path / "out" / "trade").exists()

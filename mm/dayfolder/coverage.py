@@ -304,12 +304,14 @@ class _Times:
 def _play(view: LedgerView, diffs: Iterator[IdRow], times: _Times, ids: Ids) -> None:
     """Process ledger and depth messages in the order of `recv_seq`."""
     engine: SyncEngine[None] = SyncEngine()
+    open_: set[object] = set()
     run, seen, declared = "", IdSequence(), view.holes("gap")
+    known_us, lost_us = 0, None  # arrival of the last depth message or snapshot; end of the last connection
     for item in with_events(diffs, view.events, lambda diff: diff.recv_seq):
         at = item.at if isinstance(item, Event) else item
         if at.run_id != run:
-            times.stop(times.last_us)
-            run, engine = at.run_id, SyncEngine()
+            times.stop(times.last_us if lost_us is None else lost_us)
+            run, engine, open_, lost_us = at.run_id, SyncEngine(), set(), None
         times.add(at.recv_us)
         if isinstance(item, IdRow):
             ids.take(item.U, item.u)
@@ -317,20 +319,28 @@ def _play(view: LedgerView, diffs: Iterator[IdRow], times: _Times, ids: Ids) -> 
             if seen.take(item.U, item.u) is Follow.GAP and hole and not declared.covers(*hole):
                 ids.miss(hole)
             if engine.diff(item.U, item.u, None) in (Verdict.GAP, Verdict.RESET):
-                times.stop(at.recv_us)
+                times.stop(known_us)
+            known_us = at.recv_us
         elif item.kind == "snapshot_loaded":
             last_id = item.details["last_update_id"]
             verdict = engine.snapshot(last_id).verdict
             if verdict in (Verdict.APPLY, Verdict.RESET):
                 times.start(at.recv_us)
+                known_us = at.recv_us
             if seen.last_id is None or verdict is Verdict.RESET or last_id > seen.last_id:
                 seen = IdSequence(last_id)
-        elif item.kind == "resync_start" and engine.synced:
+        elif item.kind in ("gap", "resync_start") and engine.synced:
             engine.lose()
-            times.stop(at.recv_us)
+            times.stop(known_us if item.kind == "gap" else at.recv_us)
+        elif item.kind == "ws_connected":
+            open_.add(item.details["conn"])
+            lost_us = None
+        elif item.kind == "ws_disconnected":
+            open_.discard(item.details["conn"])
+            lost_us = None if open_ else at.recv_us
         elif item.kind == "clock_step":
             times.stepped(item)
-    times.stop(times.last_us)
+    times.stop(times.last_us if lost_us is None else lost_us)
 
 
 def _diffs(path: Path | None, findings: DefectList) -> Iterator[IdRow]:

@@ -56,7 +56,7 @@ class EpochChange:
         key: Its sort key; it precedes messages with an equal key.
         recv_us: Its receive time, µs, or AS_BEFORE.
         recv_seq: Its sequence number; -1 without one.
-        kind: ``gap``, ``run`` or ``snapshot``.
+        kind: ``gap``, ``hole`` (a gap that began after the previous message), ``run`` or ``snapshot``.
         snapshot: Index of the snapshot that was loaded here.
     """
 
@@ -227,7 +227,8 @@ def ledger_changes(
         if row.kind == "snapshot_loaded" and not whole_books:
             changes.append(EpochChange(key, row.at.recv_us, row.at.seq, "snapshot", loaded[row.event_id]))
         elif row.kind in EPOCH_ENDS:
-            changes.append(EpochChange(key, row.at.recv_us, row.at.seq, "gap"))
+            kind = "hole" if row.kind == "gap" else "gap"
+            changes.append(EpochChange(key, row.at.recv_us, row.at.seq, kind))
         elif row.kind == "run_start" and place:
             changes.append(EpochChange(key, AS_BEFORE, -1, "run"))
     return changes
@@ -279,6 +280,7 @@ class _SyncRun:
         self.events = SyncedEvents(np.zeros(len(book), bool))
         self._engine: SyncEngine[int] = SyncEngine()
         self._book, self._snapshots, self._findings = book, snapshots, findings
+        self._taken = 0  # number of messages processed
         first, last = book.first_id, book.last_id
         continues = (first[1:] == last[:-1] + 1) & (last[1:] >= first[1:])  # `mm.ids.follow`, vectorised
         self._breaks = [*(np.flatnonzero(~continues) + 1).tolist(), len(book)]
@@ -300,10 +302,16 @@ class _SyncRun:
                 name = "repeated_diffs" if repeated else _COUNTED[verdict]
                 self._findings.note(name, 1, (self._place(message, known) for message in [at]))
                 if synced and not self._engine.synced:
-                    book = self._book
-                    gap = EpochChange(int(book.key[at]), int(book.recv_us[at]), int(book.recv_seq[at]), "gap")
-                    self.events.changes.append((gap, ()))
+                    self._end_book(at)
             at = end
+        self._taken = stop
+
+    def _end_book(self, at: int) -> None:
+        """End the book after the last message or snapshot before message *at*: later ones are missing."""
+        gap = EpochChange(self.events.changes[-1][0].key, AS_BEFORE, -1, "gap")
+        if at and self._book.key[at - 1] >= gap.key:
+            gap = _after(self._book, at)
+        self.events.changes.append((gap, ()))
 
     def change(self, change: EpochChange) -> None:
         """Process an epoch change."""
@@ -317,7 +325,10 @@ class _SyncRun:
                 self._findings.note("snapshots_unused", 1, [place])
             return
         if self._engine.synced:
-            self.events.changes.append((change, ()))
+            if change.kind == "hole":
+                self._end_book(self._taken)
+            else:
+                self.events.changes.append((change, ()))
             self._engine.lose()
         if change.kind == "run":
             self._engine = SyncEngine()
@@ -338,6 +349,11 @@ def sync_frames(book: Stream, changes: Sequence[EpochChange], findings: DayFindi
     before = 0
     for change, stop in zip(changes, stops.tolist(), strict=True):
         if stop > before:
-            events.changes.append((change, ()))
+            events.changes.append((_after(book, stop) if change.kind == "hole" else change, ()))
             before = stop
     return events
+
+
+def _after(book: Stream, at: int) -> EpochChange:
+    """Return the gap that directly follows the message before message *at*."""
+    return EpochChange(int(book.key[at - 1]) + 1, int(book.recv_us[at - 1]), -1, "gap")

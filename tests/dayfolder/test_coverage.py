@@ -50,10 +50,10 @@ def test_book_is_valid_from_snapshot_to_gap(writer):
     coverage = coverage_of(writer)
     assert [(span.from_us - US, span.to_us - US, span.cause) for span in coverage.excluded] == [
         (0, 1_000_000, "run_start"),
-        (3_000_000, 5_000_000, "gap: lost"),
+        (2_000_000, 5_000_000, "gap: lost"),
     ]
     assert (coverage.excluded[1].from_id, coverage.excluded[1].to_id) == (12, 14)
-    assert (coverage.covered_s, coverage.excluded_s, coverage.epochs, coverage.runs) == (6.0, 3.0, 2, 1)
+    assert (coverage.covered_s, coverage.excluded_s, coverage.epochs, coverage.runs) == (5.0, 4.0, 2, 1)
     assert (coverage.depth.rows, coverage.depth.first_id, coverage.depth.last_id) == (3, 11, 17)
     assert (coverage.depth.gaps, coverage.depth.missing) == (1, 3)
 

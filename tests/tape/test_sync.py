@@ -217,7 +217,7 @@ def test_snapshots_without_ledger_are_placed_by_their_ids(tmp_path):
     assert [(event[0], event[3], event[4]) for event in tape_events(tape)] == [
         (at(3), 10, "snapshot"),
         (at(3), 12, "depth"),
-        (at(4), 0, "gap"),
+        (at(3), 0, "gap"),
         (at(5), 21, "snapshot"),
         (at(5), 22, "depth"),
         (at(7), 23, "depth"),

@@ -63,6 +63,7 @@ class FaultyRecorder:
         self._ids: dict[type, IdSequence] = {}
         self._connected, self._requesting, self._connections = False, False, 0
         self._no_book_us: int | None = None
+        self._book_us = 0  # arrival of the last depth message or snapshot
         self._flushed: dict[Path, int] = {}
         self._start(session.open_us)
         self._at(session.open_us + _CONNECT_US, self._connect)
@@ -129,9 +130,11 @@ class FaultyRecorder:
         self._live.message(message.recv_us, self._encoded(message))
         self._note_book_end(message.recv_us)
         if self._live.needs_snapshot and not self._requesting:
-            self._no_book_us = self._no_book_us or message.recv_us
+            self._no_book_us = self._no_book_us or self._book_us or message.recv_us
             self._requesting = True
             self._at(message.recv_us + _REQUEST_US, self._request_snapshot)
+        if kind is DepthMessage:
+            self._book_us = message.recv_us
 
     def _encoded(self, message: DepthMessage | TradeMessage) -> bytes:
         sent_ms, symbol = message.sent_us // US_PER_MS, self._session.symbol
@@ -170,6 +173,7 @@ class FaultyRecorder:
             self._at(us + _AGAIN_US, self._request_snapshot)
             return
         self._requesting = False
+        self._book_us = us
         self._note_book_end(us)
 
     def _note_book_end(self, us: int) -> None:

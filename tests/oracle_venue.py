@@ -47,6 +47,7 @@ class Venue:
         orders, printed_at = self.in_sequence(), self.book.printed_at
         before = {order.id: self.book.lots_at(order.side, order.ticks) for order in orders}
         printed = {order.id: printed_at(order.side, order.ticks) for order in orders}
+        mid2_before = self.last_mid2
         self.change_book(event)
         for order in self.resting() if event.kind == GAP else []:
             order.cancel_effective_us, order.cancel_reason = self.us, "epoch_break"
@@ -63,7 +64,7 @@ class Venue:
             order.last_book_us = self.us
             lots = self.whole(order, min(lots, order.left))
             if lots > 0:
-                self.fill(order, lots, f"{name}:book")
+                self.fill(order, lots, f"{name}:book", mid2=mid2_before)
 
     def change_book(self, event: Event) -> None:
         self.book.apply(event)
@@ -149,8 +150,11 @@ class Venue:
         order.status = {"CANCEL_ACK": "CANCELLED", "EXPIRE": "EXPIRED", "REJECT": "REJECTED"}.get(action, "FILLED")
         self.note(order, action, reject_reason)
 
-    def fill(self, order: Order, lots: int, reason: str, ticks: int | None = None) -> None:
-        """Fill an order at its own price if it rested, or at *ticks* if it took."""
+    def fill(self, order: Order, lots: int, reason: str, ticks: int | None = None, mid2: int | None = None) -> None:
+        """Fill an order at its own price if it rested, or at *ticks* if it took.
+
+        *mid2* is the last valid mid before the event that fills it, if that event changes the book.
+        """
         rate_e8 = self.rules.maker_fee_e8 if ticks is None else self.rules.taker_fee_e8
         ticks = order.ticks if ticks is None else ticks
         fee_e8 = self.account.trade(order.side, ticks, lots, rate_e8)
@@ -165,7 +169,8 @@ class Venue:
         self.note(order, "FILL")
         if not order.left:
             self.close(order, "CLOSE_FILLED")
-        row = (order.side, ticks, lots, fee_e8, reason, self.last_mid2, self.account.inventory)
+        mid2 = self.last_mid2 if mid2 is None else mid2
+        row = (order.side, ticks, lots, fee_e8, reason, mid2, self.account.inventory)
         self.journal.fills.append((self.us, order.id, *row))
         self.note_state()
 

@@ -45,6 +45,26 @@ def test_price_cross_fills_whole_order_when_opposite_price_reaches_it(play, pene
     assert filled(played) == [(1050, lots, "price_cross:book")] * bool(lots)
 
 
+@pytest.mark.parametrize("model", [("price_cross", 0), CAUTIOUS])
+def test_a_fill_has_the_last_valid_mid_before_the_event_that_fills_it(play, model):
+    """A change of the book moves the mid from 99.5 to 97.5 and fills our bid at 98: it earned 1.5 ticks of half-spread.
+
+    The mid was 100, and moved to 99.5 at the same instant, before that. The state row has the mid after both changes.
+    """
+    first = (1050, "depth", [(99, 0)], [])
+    book = (1050, "depth", [(98, 0), (97, 4)], [(98, 1)])
+    played = play(BID_98, SNAPSHOT, first, book, fills=model)
+    assert [row[7] for row in played.fills] == [98 + 101]
+    assert [(row[0], row[4]) for row in played.state if row[0] == 1050] == [(1050, 97 + 98)]
+
+
+def test_a_print_fills_at_the_mid_before_it(play):
+    """The mid moves from 100 to 99.5 before the print, and to 102 after it, all at one instant."""
+    events = (1050, "depth", [(99, 0)], []), sold(1050, 97, 20), (1050, "depth", [(101, 1)], [(101, 0), (103, 7)])
+    played = play(BID_98, SNAPSHOT, *events, until(1060))
+    assert [(row[1], row[7]) for row in played.fills] == [(1, 199)]
+
+
 def test_price_cross_fills_only_with_a_new_book_event(play):
     """The rest of a taker order at 102, above the best ask of 101 that it took, fills with the next book event."""
     plan = {1000: Quotes(102, None, 8, None, "LIMIT")}

@@ -108,7 +108,7 @@ cdef class PaperVenue(OrderVenue):
     cdef bint concerns_fills(self, int64_t side, int64_t ticks) noexcept nogil
     cdef int match_trade(self, Trade* print_) except -1 nogil
     cdef int match_side(self, int slot, Trade* print_) except -1 nogil
-    cdef int match_book(self, int64_t us) except -1 nogil
+    cdef int match_book(self, int64_t us, int64_t mid2) except -1 nogil
     cdef int match_levels(self) except -1 nogil
     cdef bint crossed(self) noexcept nogil
     cdef void touch_levels(self, uint64_t* touched) noexcept nogil
@@ -122,7 +122,7 @@ cdef class PaperVenue(OrderVenue):
     cdef bint in_band(self, const Order* order, int64_t us) noexcept nogil
     cdef void average(self, int64_t us) noexcept nogil
     cdef int close(self, int64_t i, int64_t us, int status, int action) except -1 nogil
-    cdef int fill(self, int64_t i, int64_t us, int64_t lots, int64_t reason) except -1 nogil
+    cdef int fill(self, int64_t i, int64_t us, int64_t lots, int64_t reason, int64_t mid2) except -1 nogil
     cdef int book_fill(self, int64_t i, const Fill* fill) except -1 nogil
     cdef void watch_sides(self, int64_t us) noexcept nogil
 

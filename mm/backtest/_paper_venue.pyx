@@ -204,7 +204,7 @@ cdef class PaperVenue(OrderVenue):
                 left -= fill.lots
                 took.us, took.side, took.ticks, took.lots, took.id = us, order.side, ticks, fill.lots, 0
                 prints_add(&self.taken, &took)
-                fill.us, fill.ticks, fill.reason = us, ticks, self.taker_reason
+                fill.us, fill.ticks, fill.reason, fill.mid2 = us, ticks, self.taker_reason, self.orders.records.mid2
                 fill.fee_e8 = fill_fee_e8(&self.orders.account, ticks, fill.lots, True)
                 self.book_fill(i, &fill)
             ticks = next_ticks
@@ -335,6 +335,7 @@ cdef class PaperVenue(OrderVenue):
     cdef int on_book(self, int64_t us, int64_t recv_seq) except -1 nogil:
         """Match our orders with the book after an event."""
         cdef bint rests = self.orders.open.resting[0] + self.orders.open.resting[1] > 0
+        cdef int64_t before2 = self.orders.records.mid2
         self.note_top(us, recv_seq)
         note_mid(self, us)
         if self.fills.needs_levels:
@@ -345,7 +346,7 @@ cdef class PaperVenue(OrderVenue):
             self.printed.used = 0
         self.taken.used = 0
         if self.fills.needs_book and rests:
-            self.match_book(us)
+            self.match_book(us, before2)
         self.last_book_us = us
         if self.fills.draws:
             self.begin_stretches(self.fills.on_top(&self.touch.top), us)
@@ -529,7 +530,7 @@ cdef class PaperVenue(OrderVenue):
             if lots > 0:
                 print_.lots -= lots
                 filled = True
-                self.fill(order - open.orders, print_.us, lots, self.fills.by + BY_TRADE)
+                self.fill(order - open.orders, print_.us, lots, self.fills.by + BY_TRADE, self.orders.records.mid2)
                 rank -= open.resting[slot] != resting
                 resting = open.resting[slot]
         return filled
@@ -539,8 +540,8 @@ cdef class PaperVenue(OrderVenue):
         cdef OpenOrders* open = &self.orders.open
         return self.book.best_bid >= open.nearest[0] or open.nearest[1] >= self.book.best_ask > 0
 
-    cdef int match_book(self, int64_t us) except -1 nogil:
-        """Call the fill model with a changed book, order by order."""
+    cdef int match_book(self, int64_t us, int64_t mid2) except -1 nogil:
+        """Call the fill model with a changed book, order by order; *mid2*: the last valid one before the change."""
         cdef OpenOrders* open = &self.orders.open
         cdef int64_t rank, lots, resting
         cdef int slot
@@ -554,7 +555,7 @@ cdef class PaperVenue(OrderVenue):
                 lots = self.fills.on_book(order, &self.touch.top, us - max(self.last_book_us, order.active_us))
                 lots = whole_steps(self, order, min(lots, order.lots))
                 if lots > 0:
-                    self.fill(order - open.orders, us, lots, self.fills.by + BY_BOOK)
+                    self.fill(order - open.orders, us, lots, self.fills.by + BY_BOOK, mid2)
                 rank += open.resting[slot] == resting
                 resting = open.resting[slot]
         return 0
@@ -632,7 +633,7 @@ cdef class PaperVenue(OrderVenue):
         while i < open.count:
             before = open.count
             if open.orders[i].due_us == us:
-                self.fill(i, us, open.orders[i].lots, self.fills.drawn_by() + BY_DRAW)
+                self.fill(i, us, open.orders[i].lots, self.fills.drawn_by() + BY_DRAW, self.orders.records.mid2)
             if open.count == before:
                 i += 1
         return 0
@@ -645,11 +646,11 @@ cdef class PaperVenue(OrderVenue):
             self.expected_fills += self.fills.expected(&self.orders.open.orders[i], us)
         return order_closed(self.orders, i, us, status, action)
 
-    cdef int fill(self, int64_t i, int64_t us, int64_t lots, int64_t reason) except -1 nogil:
-        """Fill a resting order at its own price."""
+    cdef int fill(self, int64_t i, int64_t us, int64_t lots, int64_t reason, int64_t mid2) except -1 nogil:
+        """Fill a resting order at its own price; *mid2*: the last valid one before the event that fills it."""
         cdef const Order* order = &self.orders.open.orders[i]
         cdef Fill fill
-        fill.us, fill.ticks, fill.lots, fill.reason = us, order.ticks, lots, reason
+        fill.us, fill.ticks, fill.lots, fill.reason, fill.mid2 = us, order.ticks, lots, reason, mid2
         fill.fee_e8 = fill_fee_e8(&self.orders.account, order.ticks, lots, False)
         return self.book_fill(i, &fill)
 

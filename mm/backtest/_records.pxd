@@ -40,6 +40,7 @@ cdef struct Fill:
     int64_t lots
     int64_t fee_e8
     int64_t reason          # index into the journal's reasons
+    int64_t mid2            # the last valid one before the event that fills; 0 for none
 
 # Actions of a requote on a side, as bits; from SKIP_SHIFT to below AMENDED_ONE the reason of a skipped order.
 cdef enum Acted:
@@ -185,7 +186,7 @@ cdef inline int record_fill(
     """Write a fill; the account has booked it."""
     cdef int64_t* row = new_row(&records.fills, 9)
     row[0], row[1], row[2], row[3], row[4] = fill.us, order.id, order.side, fill.ticks, fill.lots
-    row[5], row[6], row[7], row[8] = fill.fee_e8, fill.reason, records.mid2, account.inventory_lots
+    row[5], row[6], row[7], row[8] = fill.fee_e8, fill.reason, fill.mid2, account.inventory_lots
     return 0
 
 

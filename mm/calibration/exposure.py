@@ -124,8 +124,8 @@ class RestingOrders:
         filled: Whether a fill ended it; empty if all fills count.
         mid2: Best bid plus best ask at the first fill; empty if all fills count.
         distance: Distance from the anchor, in steps; None for that from the current reference.
-        fills: int64[2, fills], the row of the order and the instant of every fill, in chronological order; None if
-            first fills count.
+        fills: int64[3, fills], the row of the order, the instant, and bid plus ask before every fill, in chronological
+            order; None if first fills count.
     """
 
     side: "Ints"
@@ -169,7 +169,7 @@ class RestingOrders:
             filled=((first_us == end_us) & (end_us < FOREVER))[first].copy(),
             mid2=first_mid2[first].copy(),
             distance=None if distance is None else distance[rests],
-            fills=np.stack((row[::-1], us[::-1])) if by_model else None,
+            fills=np.stack((row[::-1], us[::-1], mid2[::-1])) if by_model else None,
         )
 
     def between(self, path: ReferencePath, start_us: int, end_us: int, block_us: int = BLOCK_US) -> OrderExposure:
@@ -230,13 +230,13 @@ class RestingOrders:
         return _Places(self.side[hit], (us - 1 - start_us) // block_us, distance)
 
     def _every_fill(self, fills: "Ints", path: ReferencePath, window: tuple[int, int, int]) -> "_Places":
-        """Return the place of orders at each of their fills in a *window*, by the book before that instant."""
+        """Return the place of orders at each of their fills in a *window*, by the book before the fill."""
         start_us, end_us, block_us = window
-        order, us = fills[:, slice(*np.searchsorted(fills[1], (start_us + 1, end_us)))]
+        order, us, mid2 = fills[:, slice(*np.searchsorted(fills[1], (start_us + 1, end_us)))]
         begun = np.maximum(self.start_us[order], start_us)
         counted = (begun < us) & (begun < self.end_us[order])
-        order, us = order[counted], us[counted]
-        rows = np.searchsorted(path.us, us, side="left") - 1
+        order, us, mid2 = order[counted], us[counted], mid2[counted]
+        rows = path.row_at(us, mid2)
         return _Places(self.side[order], (us - 1 - start_us) // block_us, self._distances(order, path, rows))
 
 

@@ -160,11 +160,11 @@ def later(path: "ReferencePath", us: "Ints", row: "Ints", after_s: int = SETTLED
 
 def _after_fills(path: "ReferencePath", orders: "RestingOrders", span: list[int]) -> "tuple[Floats, Floats]":
     """Return the distance of the fills of a part of a day from the reference, and the moves after them, in ticks."""
-    order, us = np.empty((2, 0), np.int64) if orders.fills is None else orders.fills
+    order, us, mid2 = np.empty((3, 0), np.int64) if orders.fills is None else orders.fills
     settled = (us >= span[0]) & (us + SETTLED_S * US_PER_S <= span[1])
-    order, us = order[settled], us[settled]
+    order, us, mid2 = order[settled], us[settled], mid2[settled]
     side, ticks = orders.side[order], orders.ticks[order]
-    row = np.searchsorted(path.us, us, side="left") - 1
+    row = path.row_at(us, mid2)
     us, side, row, ticks = (column[row >= 0] for column in (us, side, row, ticks))
     then, valid = later(path, us, row)
     reference = np.where(side == 1, path.reference[1][row], path.reference[-1][row])

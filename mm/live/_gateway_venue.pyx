@@ -135,7 +135,7 @@ cdef class GatewayVenue(OrderVenue):
         cdef Order unknown
         cdef Fill fill
         fill.us, fill.ticks, fill.lots, fill.fee_e8 = us, ticks, lots - side * fee_lots, fee_e8
-        fill.reason = 1 if took else 0
+        fill.reason, fill.mid2 = 1 if took else 0, orders.records.mid2
         book_fill(&orders.account, side, ticks, fill.lots, fee_e8)
         orders.count_cash()
         self.distrust_cash()

@@ -3,7 +3,7 @@
 import csv
 import json
 import math
-from bisect import bisect_left, bisect_right
+from bisect import bisect_right
 from collections import defaultdict
 from dataclasses import replace
 from functools import partial
@@ -67,7 +67,7 @@ def add_counts(folder: Path, mids: tuple[list[int], list[int]], end_us: int, cou
             since = stop
     for row in rows(folder / "fills_SIMUSDT.csv"):
         side, ticks, _ = live[int(row["order_id"])]
-        before = mid2[bisect_left(us, int(row["recv_us"])) - 1]
+        before = round(2 * float(row["mid"]) / TICK)  # as several changes of the book may have its instant
         counts[side, (1 if side == "BUY" else -1) * (before - 2 * ticks)][1] += 1
 
 
@@ -297,7 +297,7 @@ def after_fills(result, seconds: int) -> dict[float, list[tuple[float, int]]]:
     found = defaultdict(list)
     for fill in result.journal.fills.tolist():
         at, side, ticks = fill[0], fill[FILL_COLUMNS.index("side")], fill[FILL_COLUMNS.index("ticks")]
-        before, after = mid2[bisect_left(us, at) - 1], mid2[bisect_right(us, at + seconds * US) - 1]
+        before, after = fill[FILL_COLUMNS.index("mid2_ticks")], mid2[bisect_right(us, at + seconds * US) - 1]
         distance = max(side * (before - 2 * ticks) / 2, 0.5)
         if at + seconds * US <= result.journal.counters["last_us"]:
             found[distance].append((side * (after - 2 * ticks) / 2, side * (before - after) / 2))

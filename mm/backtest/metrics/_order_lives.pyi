@@ -72,17 +72,12 @@ def cut_at(mids: NDArray[np.int64], instants: NDArray[np.int64]) -> tuple[NDArra
     """
 
 def count_fills(
-    fills: NDArray[np.int64],
-    mids: NDArray[np.int64],
-    block_us: int,
-    blocks: tuple[int, int],
-    bins: tuple[int, int, int],
+    fills: NDArray[np.int64], block_us: int, blocks: tuple[int, int], bins: tuple[int, int, int]
 ) -> NDArray[np.float64]:
     """Return the number of fills with a mid by block and by distance, float64[blocks, bins].
 
-    The distance is that of the order from the mid just before its fill, also if the book moved to its price. The first
-    row of *mids* is used for earlier fills, and the fill's own mid if that row has no valid book. *blocks* and *bins*
-    are as for ``rest``; the outermost blocks include all earlier or later fills.
+    The distance is that of the order from the fill's mid, the last valid one before the event that filled it. *blocks*
+    and *bins* are as for ``rest``; the outermost blocks include all earlier or later fills.
     """
 
 def outside(

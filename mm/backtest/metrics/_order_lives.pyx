@@ -6,7 +6,7 @@ from libc.stdint cimport int32_t, int64_t, uint8_t, uint64_t
 from mm.backtest._account cimport wide
 from mm.backtest.fills.base cimport NEVER
 from mm.backtest.fills.intensity cimport Intensity
-from mm.backtest.metrics._rows_at cimport TimeIndex, index_of, indexed_row_at, row_at
+from mm.backtest.metrics._rows_at cimport row_at
 from mm.tape._memory cimport prefetch
 
 import numpy as np
@@ -373,32 +373,26 @@ def cut_at(
 
 def count_fills(
     const int64_t[:, ::1] fills,
-    const int64_t[:, ::1] mids,
     block_us: int,
     blocks: tuple[int, int],
     bins: tuple[int, int, int],
 ) -> NDArray[np.float64]:
     """Return the number of fills with a mid by block and by distance, float64[blocks, bins].
 
-    The distance is that of the order from the mid just before its fill, also if the book moved to its price. The first
-    row of *mids* is used for earlier fills, and the fill's own mid if that row has no valid book. *blocks* and *bins*
-    are as for ``rest``; the outermost blocks include all earlier or later fills.
+    The distance is that of the order from the fill's mid, the last valid one before the event that filled it. *blocks*
+    and *bins* are as for ``rest``; the outermost blocks include all earlier or later fills.
     """
     cdef int64_t length = block_us, first_block = blocks[0], last_block = blocks[1] - 1
-    cdef int64_t first = bins[0], width = bins[1], last = bins[2] - 1, i, at, before
+    cdef int64_t first = bins[0], width = bins[1], last = bins[2] - 1, i, at
     found = np.zeros((blocks[1], bins[2]))
     cdef double[:, ::1] count = found
-    cdef int32_t[::1] room = np.empty(mids.shape[0] + 1, np.int32)
-    cdef TimeIndex index = index_of(&mids[0, 0], 2, mids.shape[0], fills.shape[0], &room[0])
     if last_block < 0 or last < 0:
         return found
     with nogil:
         for i in range(fills.shape[0]):
             if fills[i, 7] <= 0:
                 continue
-            at = max(indexed_row_at(&index, fills[i, 0] - 1), 0)
-            before = mids[at, 1] if mids.shape[0] and mids[at, 1] > 0 else fills[i, 7]
-            at = min(max((fills[i, 2] * (before - 2 * fills[i, 3]) - first) // width, 0), last)
+            at = min(max((fills[i, 2] * (fills[i, 7] - 2 * fills[i, 3]) - first) // width, 0), last)
             count[min(max(fills[i, 0] // length - first_block, 0), last_block), at] += 1
     return found
 

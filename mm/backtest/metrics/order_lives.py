@@ -208,7 +208,7 @@ def fill_rates(
     if intensity is not None and intensity.states and market is not None:
         us, half_ticks, mean = _by_states(found, journal, intensity, borders, market)
         spent.predict(us, half_ticks, mean)
-    seen = count_fills(journal.fills, journal.mids, BLOCK_US, (spent.first_block, len(spent.rows)), spent.grid)
+    seen = count_fills(journal.fills, BLOCK_US, (spent.first_block, len(spent.rows)), spent.grid)
     with np.errstate(over="ignore", invalid="ignore"):
         total = float(spent.rows[:, :, 1].sum()) if pieces else None
         by_distance = _by_distance(spent, seen, predicted=bool(pieces))

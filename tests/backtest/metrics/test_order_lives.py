@@ -299,24 +299,19 @@ def test_cuts_come_after_rows_of_the_same_time(seed):
 
 
 @pytest.mark.parametrize("seed", range(20))
-def test_fills_count_at_the_distance_of_the_previous_book(seed):
-    """A row of the same time is too late; without an earlier valid book the fill's own mid counts, or 0."""
+def test_fills_count_at_the_distance_from_their_own_mid(seed):
+    """The mid of a fill is that before the event that filled it; a fill without a mid does not count."""
     random = np.random.default_rng(seed)
-    mids = np.stack((5 + np.cumsum(random.integers(0, 6, 30)), random.integers(0, 9, 30)), axis=1)
     fills = np.zeros((40, 9), np.int64)
     fills[:, 0] = np.sort(random.integers(0, 100, 40))
     fills[:, 2], fills[:, 3] = random.choice([-1, 1], 40), random.integers(0, 9, 40)
     fills[:, 7] = random.integers(0, 9, 40)
     first_block, blocks, first, width, bins = 1, 8, -5, 2, 4
-    for rows in (mids, mids[:0]):
-        expected = np.zeros((blocks, bins))
-        for us, _, side, ticks, _, _, _, mid2, _ in fills[fills[:, 7] > 0].tolist():
-            before = [mid for since, mid in rows.tolist() if since < us]
-            before = before or ([rows[0, 1]] if len(rows) else [0])
-            away = side * ((before[-1] or mid2) - 2 * ticks)
-            block = min(max(us // 10 - first_block, 0), blocks - 1)
-            expected[block, min(max((away - first) // width, 0), bins - 1)] += 1
-        found = _order_lives.count_fills(fills, rows, 10, (first_block, blocks), (first, width, bins))
-        assert found.tolist() == expected.tolist()
+    expected = np.zeros((blocks, bins))
+    for us, _, side, ticks, _, _, _, mid2, _ in fills[fills[:, 7] > 0].tolist():
+        block = min(max(us // 10 - first_block, 0), blocks - 1)
+        expected[block, min(max((side * (mid2 - 2 * ticks) - first) // width, 0), bins - 1)] += 1
+    found = _order_lives.count_fills(fills, 10, (first_block, blocks), (first, width, bins))
+    assert found.tolist() == expected.tolist()
     for size in ((0, bins), (blocks, 0)):
-        assert _order_lives.count_fills(fills, mids, 10, (1, size[0]), (first, width, size[1])).shape == size
+        assert _order_lives.count_fills(fills, 10, (1, size[0]), (first, width, size[1])).shape == size

@@ -5,11 +5,25 @@ from collections.abc import Mapping
 from typing import Any
 
 from mm.cli.config import MODEL
-from mm.cli.knobs import JSON_OBJECT, SWITCH, decimal, integer, knob, matching, number, number_or, numbers_or, one_of
+from mm.cli.knobs import (
+    JSON_OBJECT,
+    SWITCH,
+    decimal,
+    integer,
+    knob,
+    knobs,
+    matching,
+    number,
+    number_or,
+    numbers_or,
+    one_of,
+)
 from mm.dataclass import dataclass
 
 AUTO = "auto"
 DISTANCES = (1.0, 2.0, 3.0, 5.0, 8.0, 13.0)
+FROM_RATES = ("poisson", "hawkes", "hybrid")  # fill models that draw from the rates of the hit rule
+HIT_RULE = ("calib_hit", "calib_queue_ahead", "calib_sweeps")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,6 +87,27 @@ class Calibration:
     def fill_params(self) -> dict[str, Any]:
         """Return CALIB_FILL_PARAMS_JSON as a dict; empty if it was not given."""
         return dict(json.loads(self.calib_fill_params_json or "{}"))
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlayedCalibration(Calibration):
+    """Measurement of the rates of orders that are then played: under the same fill model."""
+
+    @staticmethod
+    def resolved(params: Mapping[str, Any]) -> dict[str, Any]:
+        """Return CALIB_FILLS as FILL_MODEL, with its parameters and quantity, unless it or a hit rule was given.
+
+        Models that draw their fills have none of their own: they, also as CALIB_FILLS, are measured by the hit rule.
+        """
+        found: dict[str, Any] = {}
+        ruled = any(params[one.name] != one.default for one in knobs(Calibration) if one.name in HIT_RULE)
+        if params["calib_fills"] is None and not ruled:
+            found = {"calib_fills": params["fill_model"], "calib_fill_params_json": params["fill_params_json"]}
+            if params["quote_qty"] is not None and params["calib_order_qty"] == "0":
+                found["calib_order_qty"] = params["quote_qty"]
+        if found.get("calib_fills", params["calib_fills"]) in FROM_RATES:
+            found = {"calib_fills": None, "calib_fill_params_json": None}
+        return found | Calibration.resolved({**params, **found})
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from mm.backtest.risk import Risk
 from mm.backtest.rules import Account, Execution
-from mm.cli.calibration_knobs import Calibration, Fit, Windows
+from mm.cli.calibration_knobs import Calibration, Fit, PlayedCalibration, Windows
 from mm.cli.config import Day, Market, Models, OrdersFile, Sensitivity
 from mm.cli.frame import runner, uncollected
 from mm.commands.backtest import playing
@@ -60,8 +60,7 @@ def main(
 
 
 @runner(
-    *("walkforward", *STUDY, Risk, Sensitivity, OrdersFile),
-    defaults={"fill_model": "poisson"},
+    *("walkforward", Day, Market, PlayedCalibration, *STUDY[3:], Risk, Sensitivity, OrdersFile),
     resumable=True,
     brief=(Day, Models, Windows),
 )
@@ -69,7 +68,7 @@ def walkforward(
     run: Run,
     day: Day,
     market: Market,
-    calibration: Calibration,
+    calibration: PlayedCalibration,
     fit: Fit,
     windows: Windows,
     execution: Execution,
@@ -80,6 +79,8 @@ def walkforward(
     orders_file: OrdersFile,
 ) -> None:
     """Calibrate rolling windows of one day or more, and trade each segment with the latest fit before it.
+
+    Rates are measured under the fill model that is played.
 
     A killed run is resumed if its RUN_ID is given again.
 

@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from mm.atomic_file import atomic_file
-from mm.calibration.calibrator import CalibrationConfig, Calibrator
+from mm.backtest.models import QueueProbPower
+from mm.calibration.calibrator import CalibrationConfig, Calibrator, FillsMeasured
 from mm.calibration.exposure import RestingOrders
-from mm.calibration.intensities import intensity_of
+from mm.calibration.intensities import intensity_of, measured_intensity
 from mm.calibration.mode_rates import ModeRates, Rates
+from mm.calibration.reference import AUTO
 from mm.calibration.schedule import Schedule, Segment, build_schedule, calibrator_of, schedule_of, segments_of
 from mm.calibration.simulated_runs import Played
 from mm.calibration.window_clustering import Memory, WindowClustering
@@ -70,12 +72,12 @@ def walkforward(
     Args:
         tape: One day, or days in order of time.
         rules: Rules of our orders; their latency separates a training window from its segment.
-        config: How windows are measured and fitted; None is ``marks`` from the reference price that predicts best in
-            the first training window, ``auto``.
+        config: How windows are measured and fitted; None is ``fixed`` orders under the default fill model, or with
+            *models* of your own, ``marks`` from the reference price that predicts best in the first training window.
         plan: The windows; None is 120 minutes every 15.
         fallback: Used for a window without a usable fit; None carries the last one.
-        models: Quote and fill model of a schedule; None is Avellaneda-Stoikov, filled by the schedule's
-            own intensity.
+        models: Quote and fill model of a schedule; None is Avellaneda-Stoikov under the default fill model,
+            ``queue_prob_power``.
 
     Raises:
         FitError: If no segment is usable.
@@ -83,19 +85,23 @@ def walkforward(
     from mm.backtest.replay import backtest
 
     plan = plan or WindowPlan(latency_us=rules.order_latency_us)
+    if config is None and models is None:
+        fills = FillsMeasured("queue_prob_power", {}, QueueProbPower)
+        config = CalibrationConfig(method="fixed", reference=AUTO, fills=fills)
     calibrator, _ = calibrator_of(tape, plan, config, rules)
     schedule = build_schedule(calibrator, plan, fallback)
-    quotes, fills = (models or _default_models)(schedule)
-    predicted = intensity_of(schedule, source="the schedule")
-    return WalkForward(schedule, backtest(tape, quotes, fills, rules, intensity=predicted))
+    played = (models or _default_models)(schedule)
+    measured = None if models else measured_intensity(schedule)
+    predicted = measured or intensity_of(schedule, source="the schedule")
+    return WalkForward(schedule, backtest(tape, *played, rules, intensity=predicted))
 
 
 def _default_models(schedule: Schedule) -> tuple[object, object]:
-    from mm.backtest.models import avellaneda_stoikov, poisson
+    from mm.backtest.models import avellaneda_stoikov, queue_prob_power
     from mm.backtest.quotes.steps import Gated
 
     intensity = intensity_of(schedule, source="the schedule")
-    return Gated(avellaneda_stoikov(intensity=intensity), intensity), poisson(intensity=intensity)
+    return Gated(avellaneda_stoikov(intensity=intensity), intensity), queue_prob_power()
 
 
 @dataclass(frozen=True)

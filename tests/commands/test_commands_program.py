@@ -32,9 +32,9 @@ def test_every_setting_is_shown_with_its_source(monkeypatch):
 
 
 def test_a_command_has_its_own_defaults():
-    """A walk-forward uses the poisson fill model by default."""
+    """A walk-forward plays the fill model of a backtest by default, and measures its rates under it."""
     settings = json.loads(CliRunner().invoke(main, ["config", "show", "walkforward", "--json"]).stdout)
-    assert (settings["fill_model"]["value"], "window_start" in settings) == ("poisson", False)
+    assert (settings["fill_model"]["value"], "window_start" in settings) == ("queue_prob_power", False)
     assert "refresh" not in CliRunner().invoke(main, ["config", "show", "runs", "list"]).stdout
     for words in (["runs"], ["nix"], ["backtest", "x"]):
         assert CliRunner().invoke(main, ["config", "show", *words]).exit_code == 2

@@ -23,6 +23,9 @@ from mm.calibration.schedule import build_schedule
 from mm.calibration.simulated_runs import Played
 from mm.calibration.window_fits import _as_json
 from mm.calibration.windows import MODES, WindowPlan
+from mm.cli.calibration_knobs import PlayedCalibration
+from mm.cli.config import Models
+from mm.cli.knobs import knobs
 from mm.dayfolder.layout import DayFolder
 from mm.errors import FitError, Mismatch, UsageError
 from mm.sim.flow.day import make_day
@@ -56,9 +59,32 @@ def test_no_orders_before_first_segment(tape):
     assert placed[0, 0] >= first.start_us
     assert len(walked.result.journal.fills) > 100
     assert walked.result.summary["days"] == ["20260105"]
+    assert walked.schedule.calib_fills == walked.result.terms.fill_model == "queue_prob_power"
     for segment in walked.schedule.segments:
         assert segment.train_end_us == segment.start_us - 50_000
         assert ((placed[:, 0] >= segment.start_us) & (placed[:, 0] < segment.end_us)).any()
+
+
+PARAMS = {knob.name: knob.default for group in (PlayedCalibration, Models) for knob in knobs(group)}
+
+
+@pytest.mark.parametrize(
+    ("given", "fills", "method"),
+    [
+        ({}, "queue_prob_power", "fixed"),
+        ({"fill_model": "trade_cross", "calib_method": "ladder"}, "trade_cross", "ladder"),
+        ({"calib_fills": "price_cross"}, "price_cross", "fixed"),
+        ({"fill_model": "poisson"}, None, "marks"),
+        ({"calib_fills": "poisson"}, None, "marks"),
+        ({"calib_hit": "strict"}, None, "marks"),
+    ],
+)
+def test_rates_are_measured_under_the_played_fill_model(given, fills, method):
+    """Unless another or a hit rule is given; models that draw their fills use the hit rule."""
+    found = PARAMS | given
+    found |= PlayedCalibration.resolved(found)
+    assert (found["calib_fills"], found["calib_method"]) == (fills, method)
+    assert found["fill_model"] == given.get("fill_model", "queue_prob_power")
 
 
 def leaning(folder):

@@ -211,7 +211,7 @@ DECAY_OR_TOUCH = Parameter(
     "k",
     float | str | None,
     "Decay of the fill intensity; default: the value of FILL_PARAMS_FILE at each instant, else 1 with a warning. "
-    "`touch`: 1, or more at spreads of one or two ticks, so that quotes without inventory join the best prices.",
+    "`touch`: from the spread, so that quotes without inventory join the best prices.",
     None,
     PER_TICK,
     Check(

@@ -58,7 +58,7 @@ def test_gamma_of_python_model_is_reported_once():
 
 
 def test_strategy_lists_each_step_with_its_parameters():
-    """The default strategy is a formula inside post-only inside an inventory bound; all three are listed."""
+    """The default strategy is a formula inside post-only, behind the touch and in a bound; all four are listed."""
     model = QUOTE_MODELS["avellaneda_stoikov"](k=0.5, skew_share=0.2)
     strategy = strategy_of(model)
     names = []
@@ -66,7 +66,7 @@ def test_strategy_lists_each_step_with_its_parameters():
         names.append(strategy["model"])
         inner = strategy.get("inner", [None])[0]
         strategy, last = inner, strategy
-    assert names == ["InventoryBound", "PostOnly", "AvellanedaStoikov"]
+    assert names == ["InventoryBound", "Behind", "PostOnly", "AvellanedaStoikov"]
     assert last["parameters"]["skew_share"] == 0.2
     assert last["parameters"]["gamma"] == "auto"
     assert "signals" not in last["parameters"]

@@ -6,6 +6,7 @@ from mm.backtest.fills.intensity import Intensity
 from mm.backtest.parameters import Declaration
 from mm.backtest.quotes.base import QuoteModel
 from mm.backtest.quotes.distances import Distances
+from mm.backtest.quotes.steps import Step
 
 class AvellanedaStoikov(Distances):
     """Reservation price and optimal spread for an exponential utility.
@@ -34,6 +35,15 @@ class AvellanedaStoikov(Distances):
         intensity: Intensity | None = None,
     ) -> None: ...
 
+class Behind(Step):
+    """Join the best prices or quote behind them, by what the mid moves while an order travels and rests unchanged.
+
+    That is ``reach``: one standard deviation of the mid over `REACH_S`, from its moves between requotes of the last
+    `MEMORY_S`, in whole ticks. An order within `KEPT_SHARE` of it from the wanted price stays. Quotes remain within the
+    distances at which the intensity was measured, except that they are never ahead of the best prices.
+    """
+    def __init__(self, inner: object, joining: Distances | None, intensity: Intensity | None) -> None: ...
+
 def avellaneda_stoikov(
     *,
     gamma: float | str = "auto",
@@ -45,7 +55,10 @@ def avellaneda_stoikov(
     q_max: float = 30.0,
     intensity: Intensity | None = None,
 ) -> QuoteModel:
-    """Return the default strategy of a run: ``AvellanedaStoikov``, ``PostOnly``, ``InventoryBound``."""
+    """Return the default strategy of a run: ``AvellanedaStoikov``, ``Behind``, ``InventoryBound``."""
+
+def behind(inner: Distances, intensity: Intensity, q_max: float) -> QuoteModel:
+    """Return a model as the default strategy quotes it: behind the best prices, and within an inventory bound."""
 
 class Symmetric(QuoteModel):
     """Quote the spread of ``AvellanedaStoikov`` around the mid, independent of the inventory.

@@ -1,12 +1,16 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
 """Quotes of Avellaneda and Stoikov, Quantitative Finance 8(3), 217-224 (2008): plain, default, and symmetric."""
 
-from libc.math cimport INFINITY, M_LN2, NAN, expm1, fabs, log, log1p, sqrt
+from libc.math cimport INFINITY, M_LN2, NAN, ceil, exp, expm1, fabs, floor, isnan, log, log1p, sqrt
+from libc.stdint cimport int64_t
 
 from mm.backtest.fills.base cimport BEST_PRICES
-from mm.backtest.fills.intensity cimport Intensity
+from mm.backtest.fills.intensity cimport Intensity, mid_offset
 from mm.backtest.quotes.base cimport QuoteModel, View, Want
 from mm.backtest.quotes.distances cimport Distances, Market, markup
+from mm.backtest.quotes.steps cimport Step
+
+import numpy as np
 
 from mm.backtest.parameters import (
     GAMMA,
@@ -25,6 +29,9 @@ from mm.backtest.quotes.steps import InventoryBound, PostOnly
 from mm.errors import UsageError
 
 cdef double LEAST = 1e-150          # minimum gamma/k; below it its square underflows
+cdef double REACH_S = 1.0           # of the default strategy: four requotes
+cdef double MEMORY_S = 10.0
+cdef double KEPT_SHARE = 0.1        # of the reach
 
 
 cdef inline double gamma_over_k(const Market* market, double share) noexcept nogil:
@@ -107,19 +114,98 @@ cdef class AvellanedaStoikov(Distances):
         return market.k * min(expm1(min(2.0 / (self.skew_share * (room - 1.0)) + log1p(-1.0 / room), 1.0)), 1.0)
 
 
+cdef class Behind(Step):
+    """Join the best prices or quote behind them, by what the mid moves while an order travels and rests unchanged.
+
+    That is ``reach``: one standard deviation of the mid over `REACH_S`, from its moves between requotes of the last
+    `MEMORY_S`, in whole ticks. An order within `KEPT_SHARE` of it from the wanted price stays. Quotes remain within the
+    distances at which the intensity was measured, except that they are never ahead of the best prices.
+    """
+
+    cdef Distances joining          # its k follows from the spread and the reach; None with a fit
+    cdef Intensity intensity
+    cdef double[::1] far            # largest distance measured, by piece of the intensity; NaN if unknown
+    cdef double squares, seconds, last_mid, reach
+    cdef int64_t last_us
+
+    def __init__(self, inner: object, joining: Distances | None, intensity: Intensity | None) -> None:
+        Step.__init__(self, inner)
+        self.joining, self.intensity, self.last_us = joining, intensity, -1
+        if intensity is not None:
+            self.far = np.array([NAN if one.max_delta_ticks is None else one.max_delta_ticks for one in intensity.rows()])
+        self.timeless, self.needs_own_orders = False, True
+
+    cdef int quote(self, const View* view, Want* want) except -1 nogil:
+        self.measure(view.top.us, 0.5 * <double> (view.top.bid_ticks + view.top.ask_ticks))
+        if self.joining is not None:
+            self.joining.reach = self.reach
+        return Step.quote(self, view, want)
+
+    cdef void measure(self, int64_t us, double mid) noexcept nogil:
+        """Add the move of the mid since the last requote to the variance per second."""
+        cdef double lasts_s = 1e-6 * <double> (us - self.last_us), left
+        if lasts_s < 0.0 or self.last_us < 0:  # a run begins
+            self.squares = self.seconds = 0.0
+        else:
+            left = exp(-lasts_s / MEMORY_S)
+            self.squares = self.squares * left + (mid - self.last_mid) * (mid - self.last_mid)
+            self.seconds = self.seconds * left + lasts_s
+        self.last_mid, self.last_us = mid, us
+        self.reach = floor(sqrt(self.squares / self.seconds * REACH_S)) if self.seconds > 0.0 else 0.0
+
+    cdef void adjust(self, const View* view, Want* want) noexcept nogil:
+        want.bid_ticks = self.placed(view, want.bid_ticks, 1)
+        want.ask_ticks = self.placed(view, want.ask_ticks, -1)
+
+    cdef double placed(self, const View* view, double price, int64_t side) noexcept nogil:
+        """Return the price for a wanted one, NaN for none."""
+        cdef double best = <double> (view.top.bid_ticks if side > 0 else view.top.ask_ticks), own, farthest
+        cdef double across = <double> (view.top.ask_ticks if side > 0 else view.top.bid_ticks)
+        if isnan(price):
+            return NAN
+        price = <double> side * floor(min(<double> side * price, <double> side * best - self.reach))
+        farthest = self.farthest(view, side)
+        if not isnan(farthest):
+            price = <double> side * min(max(<double> side * price, ceil(<double> side * farthest)), <double> side * best)
+        own = view.own_ticks[1 if side > 0 else 0]
+        if fabs(own - price) <= KEPT_SHARE * self.reach and <double> side * (across - own) > 0.0:
+            return own
+        return price
+
+    cdef double farthest(self, const View* view, int64_t side) noexcept nogil:
+        """Return the price at the largest distance that was measured; NaN if unknown."""
+        cdef int64_t piece
+        if self.intensity is None:
+            return NAN
+        piece = self.intensity.find(view.top.us)
+        if piece >= self.intensity.count:
+            return NAN
+        return 0.5 * <double> (view.top.bid_ticks + view.top.ask_ticks) - <double> side * (
+            self.far[piece] + mid_offset(self.intensity.counts_from, &view.top, side)
+        )
+
+
 @Declaration(
     "avellaneda_stoikov",
     tuple(Q_MAX.by_default(30.0) if each is Q_MAX else each for each in AvellanedaStoikov.declared.parameters),
     VOLATILITY,
 )
 def avellaneda_stoikov(**given: Any) -> QuoteModel:
-    """Return the default strategy of a run: ``AvellanedaStoikov``, ``PostOnly``, ``InventoryBound``."""
+    """Return the default strategy of a run: ``AvellanedaStoikov``, ``Behind``, ``InventoryBound``."""
     declared = avellaneda_stoikov.declared
     cdef dict values = declared.settle(given)
     cdef double q_max = values.pop("q_max")
+    cdef AvellanedaStoikov bare
     # Only mode infinite has the bound in its formula; elsewhere the step around it limits the lots.
     bare = AvellanedaStoikov(name=declared.name, q_max=q_max if values["mode"] == "infinite" else None, **values)
-    return InventoryBound(PostOnly(bare), q_max=q_max, name=declared.name)
+    return behind(bare, values["intensity"] if bare.fitted else None, q_max)
+
+
+def behind(Distances inner, Intensity intensity, double q_max) -> QuoteModel:
+    """Return a model as the default strategy quotes it: behind the best prices, and within an inventory bound."""
+    name = avellaneda_stoikov.declared.name
+    quotes = Behind(PostOnly(inner), inner if inner.joins else None, intensity)
+    return InventoryBound(quotes, q_max=q_max, name=name)
 
 
 cdef class Symmetric(QuoteModel):

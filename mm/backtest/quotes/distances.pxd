@@ -36,6 +36,7 @@ cdef class Distances(QuoteModel):
     cdef bint needs_A, needs_sigma  # whether the formula uses them
     cdef bint fitted                # whether k or A come from the intensity
     cdef bint joins                 # whether k follows from the displayed spread
+    cdef double reach               # of the step around it, in ticks; negative without one
     cdef bint auto                  # whether gamma follows from the market
     cdef Market solved               # market for which gamma was last solved, with that gamma
     cdef UsedGamma* used

@@ -42,8 +42,13 @@ cdef inline double number_or(object value, double default):
     return default if value is None else value
 
 
-cdef inline double touch_k(int64_t spread_ticks) noexcept nogil:
-    """Return the k of ``touch``: 1/k is at most 0.45 of the spread, not 0.5, because gamma adds to the distance."""
+cdef inline double touch_k(int64_t spread_ticks, double reach) noexcept nogil:
+    """Return the k of ``touch``: 1/k is at most 0.45 of the spread, not 0.5, because gamma adds to the distance.
+
+    With a *reach* of 0 or more, quotes are wanted that far behind the best prices, whatever the spread.
+    """
+    if reach >= 0.0:
+        return 1.0 / (0.45 * (<double> spread_ticks + 2.0 * reach))
     return max(1.0, 1.0 / (0.45 * <double> spread_ticks))
 
 
@@ -99,7 +104,7 @@ cdef class Distances(QuoteModel):
         self.mode = values.get("mode", "rolling")
         self.session = self.mode == "session"
         self.fitted = missing != ""
-        self.clips = 1.0
+        self.clips, self.reach = 1.0, -1.0
         self.looks = BEST_PRICES
         self.timeless = not (self.fitted or self.session or (self.needs_sigma and isnan(self.sigma)))
         return values
@@ -252,7 +257,7 @@ cdef class Distances(QuoteModel):
         market.piece = -1
         market.bid_offset = market.ask_offset = 0.0
         if self.joins:
-            market.k = touch_k(view.top.ask_ticks - view.top.bid_ticks)
+            market.k = touch_k(view.top.ask_ticks - view.top.bid_ticks, self.reach)
         if self.fitted:
             piece = self.intensity.find(view.top.us)
             if piece >= self.intensity.count or self.intensity.pieces[piece].start_us > view.top.us:

@@ -1,0 +1,69 @@
+"""The strategy of a run without QUOTE_MODEL: at or behind the best prices, rarely rejected, on both sides."""
+
+import math
+from pathlib import Path
+
+import pytest
+
+import mm
+from mm.backtest.fills.intensity import FOREVER, Intensity, IntensityPiece
+from mm.backtest.models import avellaneda_stoikov
+from mm.dayfolder.layout import days_of
+from mm.market_data.import_capture import ImportOptions, import_captures
+
+DATA = Path(__file__).parents[3] / "shared/data"
+CAPTURES = [
+    ("binance-spot-btcusdt-20240808-09", "BTCUSDT"),
+    ("binance-spot-multi-20210404", "BTCUSDT"),
+    ("binance-spot-multi-20210404", "ETHUSDT"),
+    ("binance-spot-multi-20210404", "DOTUSDT"),
+]
+FUNDED = {"initial_cash": "10000000", "initial_inventory": "1000", "sensitivity": False}
+
+
+@pytest.mark.parametrize("spread", [1, 2, 192])
+def test_without_a_fit_it_joins_the_touch_of_a_still_market(spread):
+    """With no inventory and no moves seen, bid and ask are the best prices, whatever the spread."""
+    quotes = avellaneda_stoikov(k="touch").answer(bid_ticks=1000, ask_ticks=1000 + spread)
+    assert (quotes.bid_ticks, quotes.ask_ticks) == (1000, 1000 + spread)
+
+
+def test_quotes_are_behind_the_touch_by_the_moves_of_the_mid():
+    """Moves of 10 ticks each 250 ms are 20 ticks per root second; the decay of 10 s is that of moves and time alike."""
+    model = avellaneda_stoikov(k="touch")
+    squares = seconds = 0.0
+    for step in range(1, 41):
+        up = 10 * (step % 2)
+        quotes = model.answer(bid_ticks=1000 + up, ask_ticks=1001 + up, us=step * 250_000)
+        if step > 1:
+            left = math.exp(-0.25 / 10.0)
+            squares, seconds = squares * left + 100.0, seconds * left + 0.25
+    reach = math.floor(math.sqrt(squares / seconds))
+    assert reach > 0
+    assert quotes.bid_ticks <= 1000 - reach
+    assert quotes.ask_ticks >= 1001 + reach
+    assert quotes.ask_ticks - quotes.bid_ticks <= 2 * (1 + 1.25 * reach)
+
+
+def test_with_a_fit_it_stays_within_the_measured_distances():
+    """30 clips would move the bid 90 ticks away, but nothing farther than 25 ticks was measured."""
+    piece = IntensityPiece(0, FOREVER, 1.0, 0.1, 1.0, 0.1, 0.1, min_delta_ticks=0.0, max_delta_ticks=25.0)
+    quotes = avellaneda_stoikov(intensity=Intensity([piece]), sigma=1.0).answer(
+        bid_ticks=999, ask_ticks=1001, inventory_lots=29
+    )
+    assert quotes.bid_ticks == 1000 - 25
+    assert quotes.ask_ticks == 1001
+
+
+@pytest.mark.parametrize(("folder", "symbol"), CAPTURES, ids=[f"{one[0][13:]} {one[1]}" for one in CAPTURES])
+def test_defaults_on_recorded_days(tmp_path, folder, symbol):
+    """With both balances funded: fills, at most 5 % of orders rejected, both sides at rest for .9 of the time."""
+    if not (DATA / folder).is_dir():
+        pytest.skip("needs ../shared/data, the recorded captures")
+    import_captures(sorted((DATA / folder).glob("*.gz")), symbol, tmp_path, run_id="R", options=ImportOptions())
+    tape = mm.load_day(tmp_path / symbol / days_of(tmp_path, symbol)[-1])
+    for fit in (None,):
+        found = mm.backtest(tape, **FUNDED, **({} if fit is None else {"fit": fit})).summary
+        assert found["n_fills"] > 5
+        assert found["n_rejects"] <= 0.05 * found["n_orders"]
+        assert found["two_sided_uptime"] >= 0.9

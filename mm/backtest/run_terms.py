@@ -55,6 +55,8 @@ class RunTerms:
             trade, None if unknown.
         ended: Why a run in a live market ended: ``reason``, a word, and ``why``, a sentence unless the end was regular;
             None for a replay.
+        unvalued_fees: Commissions paid in assets without a known price, amount by asset; the journal's fees contain
+            their largest value, and the summary gives no net result.
         predictors: Descriptions of the fitted predictors that the models use: ``target``, ``model``,
             ``horizon``, ``days``, ``hash``, ``usable``, ``does_not_beat``, ``in_sample``.
         agent_days: Days of the run on which a trained agent of the quote model was trained.
@@ -94,6 +96,7 @@ class RunTerms:
     fill_bias: str | None = None
     target_lots: int = 0
     ended: Mapping[str, Any] | None = None
+    unvalued_fees: Mapping[str, str] = field(default_factory=dict)
     predictors: tuple[Mapping[str, Any], ...] = ()
     agent_days: tuple[str, ...] = ()
 

@@ -191,10 +191,20 @@ class BalanceEntry(Struct, gc=False):
     locked: str
 
 
+class CommissionRates(Struct, gc=False):
+    """The commission rates of an account, as fractions of the notional."""
+
+    maker: str = "0"
+    taker: str = "0"
+    buyer: str = "0"
+    seller: str = "0"
+
+
 class AccountEntry(Struct):
     """The answer to ``account.status``."""
 
     balances: list[BalanceEntry] = []
+    commissionRates: CommissionRates | None = None
 
 
 class EventHead(Struct, gc=False):

@@ -29,10 +29,11 @@ REST_ROUTES = {
     "account.status": ("GET", "/api/v3/account"),
     "exchangeInfo": ("GET", "/api/v3/exchangeInfo"),
     "avgPrice": ("GET", "/api/v3/avgPrice"),
+    "ticker.price": ("GET", "/api/v3/ticker/price"),
     "time": ("GET", "/api/v3/time"),
 }
 """REST verb and path of each method of the WebSocket API that is used."""
-UNSIGNED = frozenset(("time", "exchangeInfo", "avgPrice", "userDataStream.subscribe"))
+UNSIGNED = frozenset(("time", "exchangeInfo", "avgPrice", "ticker.price", "userDataStream.subscribe"))
 """Methods without a timestamp; for a subscription, the session is signed."""
 WEIGHTS = {
     "order.amend.keepPriority": 4,
@@ -42,6 +43,7 @@ WEIGHTS = {
     "account.status": 20,
     "exchangeInfo": 20,
     "avgPrice": 2,
+    "ticker.price": 2,
     "session.logon": 2,
     "userDataStream.subscribe": 2,
     "userDataStream.subscribe.signature": 2,

@@ -276,8 +276,7 @@ class AuditBooks:
         fill = _fill_of(row)
         if self.ledger is None:
             raise ValueError("base_asset and quote_asset in row 1")
-        rate = row.get("commission_rate")
-        if not self.ledger.book(fill, None if rate is None else e8(rate)):
+        if not self.ledger.book(fill):
             return
         changes.fills.append((fill, self.run_id))
         changes.position_us = row["us"]
@@ -334,6 +333,9 @@ class AuditBooks:
                 del self.orders[self._ended.popitem(last=False)[0]]
 
 
+_VALUES = {"rate_e8": "commission_rate", "most_e8": "commission_most"}
+
+
 def _fill_of(row: Mapping[str, Any]) -> AccountFill:
     """Return the execution of a row; its instant is the exchange's if the row has it."""
     return AccountFill(
@@ -347,6 +349,7 @@ def _fill_of(row: Mapping[str, Any]) -> AccountFill:
         commission_asset=row["commission_asset"],
         us=row.get("exchange_us", row["us"]),
         maker=row.get("maker", False),
+        **{name: e8(row[key]) for name, key in _VALUES.items() if key in row},
     )
 
 

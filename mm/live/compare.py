@@ -82,7 +82,7 @@ class RunFigures:
         half_spread_ticks: Mean distance of fills from the mid at the fill, weighted by quantity.
         markout_ticks: Mean gain of a fill at the mid after each horizon in seconds, weighted by quantity.
         pnl: Change of the equity.
-        fees: Fees paid.
+        fees: Fees paid; None if the value of one is not known, and then there is no PnL either.
         ack_ms: Quantiles of the time from sending an order to its acceptance, of accepted orders.
         cancel_ms: Quantiles of the time from sending a cancel to its effect.
     """
@@ -100,7 +100,7 @@ class RunFigures:
     half_spread_ticks: float | None
     markout_ticks: dict[str, float | None]
     pnl: float | None
-    fees: float
+    fees: float | None
     ack_ms: dict[str, float | None]
     cancel_ms: dict[str, float | None]
 
@@ -239,7 +239,9 @@ def figures_of(run: RunData, span: tuple[int, int]) -> RunFigures:
     placed_qty = float(np.asarray(orders["qty"], np.float64)[placed].sum())
     refused = orders["reject_reason"][np.isin(orders["action"], ("REJECT",))]
     equity = np.asarray(held["equity"], np.float64)
-    known = equity[~np.isnan(equity)]
+    fees = np.asarray(fills["fee"], np.float64)
+    valued = not np.isnan(fees).any()
+    known = equity[~np.isnan(equity) & valued]
     later = {s: run.columns.later(np.asarray(fills["recv_us"], np.int64) + s * US_PER_S) for s in MARKOUTS_S}
     return RunFigures(
         kind=run.kind,
@@ -255,7 +257,7 @@ def figures_of(run: RunData, span: tuple[int, int]) -> RunFigures:
         half_spread_ticks=_mean(side * (mid - price) / run.tick, qty),
         markout_ticks={str(s): _mean(side * (then - price) / run.tick, qty) for s, then in later.items()},
         pnl=float(known[-1] - known[0]) if len(known) else None,
-        fees=float(np.asarray(fills["fee"], np.float64).sum()),
+        fees=float(fees.sum()) if valued else None,
         ack_ms=_acknowledgements(orders, run),
         cancel_ms=_cancels(orders),
     )

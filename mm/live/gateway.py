@@ -25,6 +25,7 @@ from mm.live.api_messages import (
     Outcome,
 )
 from mm.live.api_requests import ExchangeClock, OrderApi, Signer, answer_of, measure
+from mm.live.fee_values import FeeValues
 from mm.live.keys import Credentials
 from mm.live.ledger import SIDES
 from mm.live.live_orders import (
@@ -109,7 +110,8 @@ class Gateway:
         self._rest = RestApi(urls.rest, signer, self._limits, around.rest)
         self._ids = ClientIds(run.run_id, around.nonce)
         self._states = OrderStates(run.booked, run.kept_orders)
-        self._reports = OrderReports(audit, listener)
+        self._fees = FeeValues()
+        self._reports = OrderReports(audit, listener, self._fees)
         apis = (self._ws if run.access.order_transport == "websocket" else self._rest, self._rest)
         window_ms = run.access.recv_window_ms
         self._sender = OrderSender(run.symbol, window_ms, self._states, apis, audit, self._report_answer)
@@ -205,6 +207,8 @@ class Gateway:
         self._limits.known(info.limits)
         self._checks = OrderChecks(info.instrument, info.most_orders)
         self._queries = OrderQueries(self._states, self._clock, self._checks, self._api, self._act, is_ours)
+        self._fees.trade(info.instrument)
+        self._queries.fees = self._fees
         self._queries.adopt = self._run.access.adopt
         self._queries.checked_id = self._run.last_trade_id
         self._started = True
@@ -415,6 +419,8 @@ class Gateway:
             return
         self._states.seen(found.seen(order.client_id, us), found.fill(order.client_id))
         self._act()
+        if self._fees.asks:
+            self._due.set()  # the reconcile reads the price
 
     def _report_balances(self, balances: Mapping[str, tuple[str, str]]) -> None:
         self._balances |= balances

@@ -4,7 +4,7 @@ All amounts are integers in 1e-8 of their asset. One execution changes two balan
 
 - base: ``side · qty``, quote: ``-side · price · qty``, the latter truncated to 1e-8 as by the exchange
 - a commission in the base asset lowers the position, one in the quote asset the cash; one in another asset (BNB)
-  changes neither and is recorded by asset
+  changes neither; it is valued at the price that its fill carries, or without one recorded by asset
 
 The result of trading is split as total = realized + unrealized - fees. Realized is the profit of closed quantity, first
 in, first out; a commission in the base asset counts as base sold at the price of its fill.
@@ -16,9 +16,11 @@ from typing import Any
 
 from mm.dataclass import dataclass
 from mm.errors import Mismatch
-from mm.instrument import E8, Instrument, e8
+from mm.instrument import E8, Instrument, decimal_text, e8, short_text
 
 BUY, SELL = 1, -1
+STANDARD_RATE_E8 = 100_000
+"""Binance's regular commission rate on Spot, 0.1 % of the notional, in 1e-8."""
 SIDE_NAMES = {BUY: "BUY", SELL: "SELL"}
 SIDES = {"BUY": BUY, "SELL": SELL, BUY: BUY, SELL: SELL}
 """A side in files (BUY, SELL) or in the program (+1, -1), mapped to the program's."""
@@ -39,6 +41,10 @@ class AccountFill:
         commission_asset: The asset of the commission.
         us: Time of the trade by the exchange's clock, µs.
         maker: Whether our order was resting.
+        rate_e8: Price of a commission's asset that is neither base nor quote, in 1e-8 of the quote asset; None if it is
+            not known.
+        most_e8: Without such a price, the largest value of the commission, in 1e-8 of the quote asset; None: by
+            `STANDARD_RATE_E8`.
     """
 
     trade_id: int
@@ -51,9 +57,12 @@ class AccountFill:
     commission_asset: str
     us: int
     maker: bool
+    rate_e8: int | None = None
+    most_e8: int | None = None
 
     def row(self) -> dict[str, Any]:
-        """Return the fields as in files: the side as BUY or SELL."""
+        """Return the fields as in files: the side as BUY or SELL, the value of the commission if it needs one."""
+        values = {"commission_rate": self.rate_e8, "commission_most": self.most_e8}
         return {
             "trade_id": self.trade_id,
             "order_id": self.order_id,
@@ -65,6 +74,7 @@ class AccountFill:
             "commission_asset": self.commission_asset,
             "us": self.us,
             "maker": self.maker,
+            **{name: decimal_text(value) for name, value in values.items() if value is not None},
         }
 
 
@@ -87,32 +97,46 @@ class PnlParts:
     unvalued: Mapping[str, int]
 
 
+def amounts(fees_e8: Mapping[str, int]) -> str:
+    """Return amounts of assets as text: ``0.05 BNB``."""
+    return ", ".join(f"{short_text(paid)} {asset}" for asset, paid in sorted(fees_e8.items()))
+
+
 def half_even(value: int, unit: int) -> int:
     """Return *value* / *unit*, rounded half to even; *unit* is above 0."""
     whole, rest = divmod(value, unit)
     return whole + (2 * rest > unit or (2 * rest == unit and whole % 2))
 
 
-def fee_e8(fill: AccountFill, instrument: Instrument, rate_e8: int | None = None) -> int | None:
+def fee_e8(fill: AccountFill, instrument: Instrument) -> int | None:
     """Return the value of a fill's commission in 1e-8 of the quote asset, rounded half to even.
 
     Args:
         fill: The execution.
         instrument: Names the base and the quote asset.
-        rate_e8: Price of the commission's asset in the quote asset, in 1e-8, if it is neither of the two.
 
     Returns:
-        The value; None if the asset is another and its price is not given.
+        The value; None if the asset is another and its price is not known.
     """
-    return _value_e8(fill.commission_asset, e8(fill.commission), e8(fill.price), instrument, rate_e8)
-
-
-def _value_e8(asset: str, paid_e8: int, price_e8: int, instrument: Instrument, rate_e8: int | None) -> int | None:
-    if not paid_e8 or asset == instrument.quote_asset:
+    paid_e8 = e8(fill.commission)
+    if not paid_e8 or fill.commission_asset == instrument.quote_asset:
         return paid_e8
-    if asset == instrument.base_asset:
-        rate_e8 = price_e8
+    rate_e8 = e8(fill.price) if fill.commission_asset == instrument.base_asset else fill.rate_e8
     return None if rate_e8 is None else half_even(paid_e8 * rate_e8, E8)
+
+
+def most_fee_e8(fill: AccountFill, account_rate_e8: int | None = None) -> int:
+    """Return the largest value of a commission without a known price, in 1e-8 of the quote asset; 0 for a rebate.
+
+    Args:
+        fill: The execution.
+        account_rate_e8: The account's commission rate, in 1e-8 of the notional; the larger of it and
+            `STANDARD_RATE_E8` counts.
+    """
+    if fill.most_e8 is not None or e8(fill.commission) <= 0:
+        return fill.most_e8 or 0
+    notional_e16 = e8(fill.price) * e8(fill.qty)
+    return -(-notional_e16 * max(account_rate_e8 or 0, STANDARD_RATE_E8) // E8**2)
 
 
 class Ledger:
@@ -130,6 +154,9 @@ class Ledger:
         fees_e8: Commissions paid, in 1e-8 of each asset.
         last_trade_id: Largest booked trade id; None before the first.
         fills: Number of booked executions.
+        other_e8: Value of commissions paid in other assets than base and quote, in 1e-8 of the quote asset.
+        most_e8: Largest value of the commissions without a known price, in 1e-8 of the quote asset.
+        unvalued: These commissions by asset, in 1e-8 of each.
 
     Raises:
         Mismatch: If the instrument lacks the name of an asset: commissions could not be booked.
@@ -148,8 +175,8 @@ class Ledger:
         self._booked: set[int] = set()
         self._open: deque[tuple[int, int]] = deque()  # price_e8, signed quantity in 1e-8; all of one sign
         self._basis_e8: int | None = None  # value of the first position; None until there is a price
-        self._realized_e16 = self._fees_value_e8 = self._other_value_e8 = 0
-        self._unvalued: dict[str, int] = {}
+        self._realized_e16 = self._fees_value_e8 = self.other_e8 = self.most_e8 = 0
+        self.unvalued: dict[str, int] = {}
         if price_e8 is not None or not position_e8:
             self._begin(price_e8 or 0)
 
@@ -162,13 +189,8 @@ class Ledger:
         """Return whether the trade with this id is booked."""
         return trade_id in self._booked
 
-    def book(self, fill: AccountFill, rate_e8: int | None = None) -> bool:
-        """Book an execution; False, without any change, if its trade id has been booked before.
-
-        Args:
-            fill: The execution.
-            rate_e8: Price of a commission's asset that is neither base nor quote, in 1e-8 of the quote asset.
-        """
+    def book(self, fill: AccountFill) -> bool:
+        """Book an execution; False, without any change, if its trade id has been booked before."""
         if fill.trade_id in self._booked:
             return False
         price_e8, qty_e8, paid = e8(fill.price), e8(fill.qty), e8(fill.commission)
@@ -179,8 +201,7 @@ class Ledger:
         self.last_trade_id = max(fill.trade_id, self.last_trade_id or fill.trade_id)
         self.cash_e8 -= fill.side * (price_e8 * qty_e8 // E8)  # truncated to 1e-8 as by the exchange
         self._move(price_e8, fill.side * qty_e8)
-        asset = fill.commission_asset
-        self._pay(asset, paid, price_e8, _value_e8(asset, paid, price_e8, self._instrument, rate_e8))
+        self._pay(fill, paid, price_e8)
         return True
 
     def kept(self) -> dict[str, Any]:
@@ -202,10 +223,10 @@ class Ledger:
         """Return the result since the start of the ledger, with the position valued at *mid_e8* in 1e-8."""
         if self._basis_e8 is None:
             self._begin(mid_e8)
-        total = self.cash_e8 + half_even(self.position_e8 * mid_e8, E8) - (self._basis_e8 or 0) - self._other_value_e8
+        total = self.cash_e8 + half_even(self.position_e8 * mid_e8, E8) - (self._basis_e8 or 0) - self.other_e8
         realized = half_even(self._realized_e16, E8)
         unrealized = total - realized + self._fees_value_e8
-        return PnlParts(realized, unrealized, self._fees_value_e8, total, dict(self._unvalued))
+        return PnlParts(realized, unrealized, self._fees_value_e8, total, dict(self.unvalued))
 
     def _begin(self, price_e8: int) -> None:
         """Open the first position at a price."""
@@ -213,14 +234,16 @@ class Ledger:
         if self._first_e8:
             self._open.append((price_e8, self._first_e8))
 
-    def _pay(self, asset: str, paid_e8: int, price_e8: int, value_e8: int | None) -> None:
-        """Book a commission of *paid_e8*, worth *value_e8* of the quote asset."""
-        instrument = self._instrument
+    def _pay(self, fill: AccountFill, paid_e8: int, price_e8: int) -> None:
+        """Book the commission of a fill."""
+        instrument, asset = self._instrument, fill.commission_asset
         if not paid_e8:
             return
+        value_e8 = fee_e8(fill, instrument)
         self.fees_e8[asset] = self.fees_e8.get(asset, 0) + paid_e8
         if value_e8 is None:
-            self._unvalued[asset] = self._unvalued.get(asset, 0) + paid_e8
+            self.unvalued[asset] = self.unvalued.get(asset, 0) + paid_e8
+            self.most_e8 += most_fee_e8(fill)
             return
         self._fees_value_e8 += value_e8
         if asset == instrument.quote_asset:
@@ -228,7 +251,7 @@ class Ledger:
         elif asset == instrument.base_asset:
             self._move(price_e8, -paid_e8)
         else:
-            self._other_value_e8 += value_e8
+            self.other_e8 += value_e8
 
     def _move(self, price_e8: int, qty_e8: int) -> None:
         """Change the position by a signed quantity at a price; closed quantity is realized, oldest first."""

@@ -34,6 +34,13 @@ FILLS = MetricFamily("mm_fills_total", "counter", "Executions of our orders, by 
 REJECTS = MetricFamily("mm_rejects_total", "counter", "Orders refused, by us or by the exchange.", ("reason",))
 ACK = MetricFamily("mm_order_ack_seconds", "histogram", "From sending a request to its acknowledgement.")
 ACK_FILL = MetricFamily("mm_ack_fill_seconds", "histogram", "From an order's acknowledgement to its first fill.")
+UNVALUED = MetricFamily(
+    "mm_unvalued_fees",
+    "gauge",
+    "Commissions in an asset without a known price, in that asset; with one, mm_equity and the parts fees and total of "
+    "mm_pnl are left out.",
+    ("asset",),
+)
 RISK_USED = MetricFamily("mm_risk_used_ratio", "gauge", "Used share of a limit; 1 is all of it.", ("limit",))
 KILLED = MetricFamily("mm_killed", "gauge", "1 while the kill switch is triggered.")
 WRITER_QUEUE = MetricFamily("mm_state_writer_queue", "gauge", "Rows waiting for the state store.")
@@ -42,6 +49,7 @@ TRADING_FAMILIES = (
     POSITION,
     PNL,
     EQUITY,
+    UNVALUED,
     DISTANCE,
     TWO_SIDED,
     ORDERS,
@@ -113,6 +121,7 @@ class TradingMetrics:
         self._messages: dict[str, int] = {}
         self._money: dict[MetricFamily, int] = {}
         self._pnl: dict[str, int] = {}
+        self._unvalued: dict[str, int] = {}
         self._distances: dict[int, float] = {}
         self._two_sided_us = 0
         self._two_sided_since_us: int | None = None
@@ -155,6 +164,10 @@ class TradingMetrics:
         if unknown:
             raise ValueError(f"pnl of {', '.join(sorted(unknown))}: the parts are {', '.join(PARTS)}")
         self._pnl |= parts_e8
+
+    def unvalued(self, fees_e8: Mapping[str, int]) -> None:
+        """Set commissions without a known value, in 1e-8 of their assets; with one, no net result is shown."""
+        self._unvalued = dict(fees_e8)
 
     # orders
 
@@ -207,9 +220,12 @@ class TradingMetrics:
         self.refresh()
         at_us = self._clock()
         age_s = None if self._book_us is None else max(0, at_us - self._book_us) / US_PER_S
+        parts = PARTS[:2] if self._unvalued else PARTS
         own: dict[MetricFamily, list[MetricSample]] = {
-            **{family: _money(self._money.get(family)) for family in (POSITION, EQUITY)},
-            PNL: [("", {"part": part}, decimal_text(self._pnl[part])) for part in PARTS if part in self._pnl],
+            POSITION: _money(self._money.get(POSITION)),
+            EQUITY: [] if self._unvalued else _money(self._money.get(EQUITY)),
+            PNL: [("", {"part": part}, decimal_text(self._pnl[part])) for part in parts if part in self._pnl],
+            UNVALUED: [("", {"asset": asset}, decimal_text(paid)) for asset, paid in sorted(self._unvalued.items())],
             DISTANCE: [("", {"side": SIDES[side]}, float(ticks)) for side, ticks in self._distances.items()],
             TWO_SIDED: [("", {}, self._two_sided_s(at_us))],
             ORDERS: [

@@ -14,6 +14,7 @@ from mm.clock import US_PER_S, exchange_us
 from mm.instrument import e8
 from mm.live.api_messages import ACCOUNT, ORDER, ORDERS, TRADES, ApiAnswer, OrderEntry, Outcome, TradeEntry
 from mm.live.api_requests import ExchangeClock, OrderApi, RequestParams, answer_of
+from mm.live.fee_values import FeeValues
 from mm.live.ledger import BUY, SELL
 from mm.live.live_orders import EARLIER, LiveOrder
 from mm.live.order_checks import OrderChecks
@@ -29,8 +30,8 @@ class Unanswered(Exception):
     """A reconcile could not be completed; it is retried."""
 
 
-class AveragePrice(msgspec.Struct):
-    """The response of ``avgPrice``."""
+class AssetPrice(msgspec.Struct):
+    """The response of ``avgPrice`` and ``ticker.price``."""
 
     price: str
 
@@ -52,6 +53,7 @@ class OrderQueries:
         checked_id: All trades of the account up to this id have been checked; None before the first reconcile of a new
             ledger.
         balances: Free and locked by asset, as last read, in the exchange's text.
+        fees: Receives the account's commission rates, and prices of the assets in which commissions are paid.
     """
 
     def __init__(
@@ -66,6 +68,7 @@ class OrderQueries:
         self.adopt = self.closed = False
         self.checked_id: int | None = None
         self.balances: dict[str, tuple[str, str]] = {}
+        self.fees = FeeValues()
         self._states = states
         self._clock = clock
         self._checks = checks
@@ -135,8 +138,9 @@ class OrderQueries:
         await self._orders()
         await self._trades()
         await self._account()
+        await self._fee_prices()
         answer = await self._answer("avgPrice", {"symbol": self._symbol})
-        self._checks.average_e8 = e8(msgspec.json.decode(answer.result, type=AveragePrice).price)
+        self._checks.average_e8 = e8(msgspec.json.decode(answer.result, type=AssetPrice).price)
 
     async def listed(self, api: OrderApi) -> tuple[list[LiveOrder], int]:
         """Read the open orders by *api*; return ours, and the number of others. Raises Unanswered."""
@@ -200,6 +204,16 @@ class OrderQueries:
         account = ACCOUNT.decode((await self._answer("account.status", {})).result)
         self.balances = {one.asset: (one.free, one.locked) for one in account.balances}
         self._checks.balances({asset: free for asset, (free, _) in self.balances.items()})
+        self.fees.account(account)
+
+    async def _fee_prices(self) -> None:
+        """Read the prices of assets in which commissions are paid; one that the exchange does not give is not known."""
+        for asset, symbol in self.fees.symbols():
+            answer = await answer_of(self._api(), "ticker.price", {"symbol": symbol})
+            if answer.outcome is Outcome.DONE:
+                price_e8 = e8(msgspec.json.decode(answer.result, type=AssetPrice).price)
+                if price_e8:
+                    self.fees.prices_e8[asset] = price_e8
 
     def _order_of(self, entry: OrderEntry) -> LiveOrder:
         """Return an order for an unknown one of the exchange: it is not in the audit log."""

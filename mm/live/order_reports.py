@@ -5,6 +5,7 @@ from functools import partial
 from typing import Protocol
 
 from mm.instrument import decimal_text
+from mm.live.fee_values import FeeValues
 from mm.live.ledger import AccountFill
 from mm.live.live_orders import (
     EARLIER,
@@ -60,16 +61,18 @@ class OrderReports:
     Args:
         audit: Receives a row for each report.
         listener: Receives reports about its orders; for orders of earlier runs only fills.
+        fees: Values the commissions of fills.
     """
 
-    def __init__(self, audit: AuditSink, listener: OrderListener) -> None:
-        self._audit, self._listener = audit, listener
+    def __init__(self, audit: AuditSink, listener: OrderListener, fees: FeeValues) -> None:
+        self._audit, self._listener, self._fees = audit, listener, fees
 
     def take(self, step: OrderReport) -> None:
         """Write an event of an order, and report it."""
         if isinstance(step, Booked):
-            self._audit.append("fill", **step.fill.row())
-            self._listener.filled(step.order_id, step.fill)
+            fill = self._fees.valued(step.fill)
+            self._audit.append("fill", **fill.row())
+            self._listener.filled(step.order_id, fill)
             return
         report = self._write_amendment(step) if isinstance(step, Amended | AmendFailed) else self._write(step)
         if step.order.order_id != EARLIER:

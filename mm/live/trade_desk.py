@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from mm.clock import US_PER_MS, US_PER_S
 from mm.instrument import E8, decimal_text
-from mm.live.ledger import SIDE_NAMES, AccountFill
+from mm.live.ledger import SIDE_NAMES, AccountFill, amounts
 from mm.live.market_watch import MarketWatch
 from mm.live.metrics import TradingMetrics
 
@@ -132,6 +132,16 @@ class TradeDesk:
     def filled(self, fill: AccountFill, order_id: int, us: int) -> None:
         """Count a fill."""
         self.metrics.fill(fill.side)
+        unvalued = self.account.ledger.unvalued
+        if fill.commission_asset in unvalued:
+            self._warnings.warn(
+                us,
+                "commission_without_price",
+                fill.commission_asset,
+                paid=decimal_text(unvalued[fill.commission_asset]),
+                asset=fill.commission_asset,
+                note="PnL is before these fees; limits count their largest value",
+            )
         self._fills += 1
         if order_id in self._accepted_us:
             accepted_us = self._accepted_us.pop(order_id)
@@ -168,11 +178,12 @@ class TradeDesk:
 
     def _report(self) -> None:
         """Log a line of progress."""
-        equity_e8 = self.play.engine.manager.guard.equities_e8()[0]
+        equity_e8, unvalued = self.play.engine.manager.guard.equities_e8()[0], self.account.ledger.unvalued
         self._log.info(
             "trading",
             position=decimal_text(self.account.position_e8),
-            pnl=decimal_text(equity_e8 - self._begin.worth_e8) if equity_e8 else "",
+            pnl=decimal_text(equity_e8 - self._begin.worth_e8) if equity_e8 and not unvalued else "",
+            **({"fees_unvalued": amounts(unvalued)} if unvalued else {}),
             fills=self._fills,
             orders=self._orders,
             rejected=self._rejects,
@@ -196,6 +207,7 @@ class TradeDesk:
         metrics.pnl(**parts)
         equity_e8 = self._begin.worth_e8 + parts["total"]
         metrics.equity(equity_e8)
+        metrics.unvalued(self.account.ledger.unvalued)
         for limit, share in engine.manager.guard.used().items():
             metrics.risk_used(limit, share)
         self._store(us, mid_e8, parts)
@@ -214,7 +226,11 @@ class TradeDesk:
     def _store(self, us: int, mid_e8: int, parts: dict[str, int]) -> None:
         """Pass the book, the PnL and the strategy's state to the state store."""
         self.market.store(us)
-        self._writer.pnl(us, **{name: decimal_text(value) for name, value in parts.items()})
+        unvalued = self.account.ledger.unvalued
+        shown: dict[str, str | None] = {name: decimal_text(value) for name, value in parts.items()}
+        if unvalued:
+            shown |= {"fees": None, "total": None, "fees_unvalued": amounts(unvalued)}
+        self._writer.pnl(us, **shown)
         self._writer.model(
             us,
             mid=decimal_text(mid_e8),

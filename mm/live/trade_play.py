@@ -87,11 +87,12 @@ class TradePlay:
         check_agents(run, knobs.models, knobs.execution, [self._opening])
         self.engine = LiveEngine(self._quotes, self.rules)
 
-    def result(self, journal: "Journal", ended: Mapping[str, Any]) -> Result:
-        """Return the result as that of a backtest; *ended* is the end reason, as in `RunTerms`."""
+    def result(self, journal: "Journal", ended: Mapping[str, Any], unvalued_fees: Mapping[str, str]) -> Result:
+        """Return the result as that of a backtest; *ended* and *unvalued_fees* are those of `RunTerms`."""
         terms = run_terms(self._opening, self.rules, (self._quotes, self._fills, None))
         begun = (max(journal.counters["first_us"], 0),)
         terms = replace(terms, fill_model="exchange", fill_bias=OWN_FILLS, starts_us=begun, ended=ended)
+        terms = replace(terms, unvalued_fees=unvalued_fees)
         return self._builder.with_predictors(Result(journal, terms))
 
 

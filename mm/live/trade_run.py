@@ -99,7 +99,8 @@ class TradeEnd:
         from mm.live.trade_files import with_acceptances
 
         journal = with_acceptances(self.play.engine.journal(), self.trader.accepted_us)
-        return self.play.result(journal, {"reason": self.reason, "why": self.why})
+        ended = {"reason": self.reason, "why": self.why}
+        return self.play.result(journal, ended, self.account.unvalued())
 
 
 class TradeRun:
@@ -319,7 +320,7 @@ class TradeRun:
         ledger = history.books.ledger or Ledger(grid)
         start = TradeStart(
             position_e8=inventory_e8 + ledger.position_e8,
-            cash_e8=begin.quote_e8 + ledger.cash_e8,
+            cash_e8=begin.quote_e8 + ledger.cash_e8 - ledger.other_e8 - ledger.most_e8,
             added_e8=begin.added_e8(inventory_e8),
             day_e8=marks[0],
             peak_e8=marks[1],

@@ -14,7 +14,7 @@ from mm.clock import US_PER_S, now_us
 from mm.dataclass import dataclass
 from mm.instrument import Instrument, e8, short_text
 from mm.live._live_engine import LiveEngine
-from mm.live.ledger import AccountFill, Ledger, fee_e8
+from mm.live.ledger import AccountFill, Ledger, fee_e8, most_fee_e8
 
 if TYPE_CHECKING:
     from mm.backtest.live_feed import FeedEvent
@@ -126,8 +126,17 @@ class TradeAccount:
 
     @property
     def cash_e8(self) -> int:
-        """Current cash, in 1e-8 of the quote asset."""
-        return self._begin_e8[1] + self.ledger.cash_e8
+        """Current cash less the value of commissions in other assets, in 1e-8 of the quote asset."""
+        return self._begin_e8[1] + self.ledger.cash_e8 - self.ledger.other_e8
+
+    def unvalued(self) -> dict[str, str]:
+        """Return the commissions of this run that have no known value: amount by asset, as text."""
+        paid_e8: dict[str, int] = {}
+        for one in self.fills:
+            if one.fee_e8 is None:
+                asset = one.fill.commission_asset
+                paid_e8[asset] = paid_e8.get(asset, 0) + e8(one.fill.commission)
+        return {asset: short_text(paid) for asset, paid in sorted(paid_e8.items())}
 
     def book(self, order_id: int, fill: AccountFill, us: int) -> bool:
         """Book a fill that was reported at *us*, and return False if it was booked before."""
@@ -136,7 +145,8 @@ class TradeAccount:
         grid, engine = self._grid, self._engine
         fee_lots = e8(fill.commission) // grid.lot_e8 if fill.commission_asset == grid.base_asset else 0
         paid_e8 = fee_e8(fill, grid)
-        terms = (grid.ticks(fill.price), e8(fill.qty) // grid.lot_e8, fee_lots, paid_e8 or 0, not fill.maker)
+        counted_e8 = most_fee_e8(fill) if paid_e8 is None else paid_e8  # limits count an unknown fee at its largest
+        terms = (grid.ticks(fill.price), e8(fill.qty) // grid.lot_e8, fee_lots, counted_e8, not fill.maker)
         engine.filled(order_id, us, fill.side, *terms)
         after = (engine.state_rows - 1, self.position_e8, self.cash_e8)
         self.fills.append(BookedFill(order_id, fill, max(us, engine.now_us), paid_e8, *after))

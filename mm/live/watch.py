@@ -164,9 +164,11 @@ def _two_sided(screen: Screen) -> str:
 
 def _money(screen: Screen) -> list[str]:
     pnl = screen.by_label(metrics.PNL)
+    unvalued = [f"{paid:,} {asset}" for asset, paid in screen.by_label(metrics.UNVALUED).items()]
     return [
         _row("position", _plain(screen.number(metrics.POSITION)), f"equity {_plain(screen.number(metrics.EQUITY))}"),
         _row("pnl", *(f"{part} {_signed(part, pnl[part]):+,.4f}" for part in metrics.PARTS if part in pnl)),
+        *([_row("", f"before fees of {', '.join(unvalued)}, whose value is not known")] if unvalued else []),
     ]
 
 

@@ -96,6 +96,15 @@ def test_compare_runs_returns_numbers_of_each_run(both):
     assert replay.quoted_share["both"] == pytest.approx(0.5)  # seconds 1 to 50, of 100
 
 
+def test_run_with_a_fee_of_unknown_value_has_no_net_result(tmp_path):
+    trade = Files("trade", "t")
+    trade.fill("BUY", 99, 20, mid=102)
+    trade.fill("BUY", 99, 30, mid=102, fee="")
+    run = read_run(trade.write(tmp_path / "t"))
+    found = figures_of(run, (at(0), at(100)))
+    assert (found.fees, found.pnl) == (None, None)
+
+
 def test_order_without_an_acceptance_has_no_latency(tmp_path):
     """A rejected order, and one without an answer, stand in a trade's file as resting from after its end."""
     trade = Files("trade", "t", seconds=100)

@@ -114,11 +114,14 @@ def test_commission_in_third_asset_changes_neither_balance() -> None:
     bnb = replace(FILL, commission="0.01000000", commission_asset="BNB")
     ledger = Ledger(BTC)
     ledger.book(bnb)
-    ledger.book(replace(bnb, trade_id=8), rate_e8=600 * E8)
+    ledger.book(replace(bnb, trade_id=8, rate_e8=600 * E8))
     assert (ledger.position_e8, ledger.cash_e8) == (400_000_000, -400 * E8)
     assert ledger.fees_e8 == {"BNB": 2_000_000}
     parts = ledger.pnl_e8(100 * E8)
     assert (parts.fees, parts.total, parts.unvalued) == (6 * E8, -6 * E8, {"BNB": 1_000_000})
+    assert ledger.other_e8 == 6 * E8
+    assert ledger.most_e8 == E8 // 5  # 0.1 % of 200
+    assert Ledger.of(ledger.kept()).kept() == ledger.kept()
 
 
 @pytest.mark.parametrize(
@@ -127,7 +130,7 @@ def test_commission_in_third_asset_changes_neither_balance() -> None:
 )
 def test_fee_is_commission_valued_in_quote_asset(asset: str, rate_e8: int | None, expected: int | None) -> None:
     """A commission in base counts at the fill's price, one in another asset only with a rate."""
-    assert fee_e8(replace(FILL, commission_asset=asset), BTC, rate_e8) == expected
+    assert fee_e8(replace(FILL, commission_asset=asset, rate_e8=rate_e8), BTC) == expected
 
 
 def test_initial_position_is_valued_at_first_price() -> None:
@@ -139,7 +142,10 @@ def test_initial_position_is_valued_at_first_price() -> None:
 
 def test_fill_row_has_all_fields_and_side_as_text() -> None:
     """BUY and SELL, as in all files."""
-    assert FILL.row() == {**asdict(FILL), "side": "BUY"}
+    plain = {name: value for name, value in asdict(FILL).items() if value is not None}
+    assert FILL.row() == plain | {"side": "BUY"}
+    valued = replace(FILL, rate_e8=600 * E8).row()
+    assert valued == FILL.row() | {"commission_rate": "600.00000000"}
     assert replace(FILL, side=-1).row()["side"] == "SELL"
 
 

@@ -22,6 +22,7 @@ SPECIFIED = {
     "mm_position": ("gauge", ()),
     "mm_pnl": ("gauge", ("part",)),
     "mm_equity": ("gauge", ()),
+    "mm_unvalued_fees": ("gauge", ("asset",)),
     "mm_quote_distance_ticks": ("gauge", ("side",)),
     "mm_two_sided_seconds_total": ("counter", ()),
     "mm_orders_total": ("counter", ("action",)),
@@ -81,7 +82,19 @@ def test_metric_families_match_specification() -> None:
     """Dashboards, alerts and users' scripts rely on these names."""
     assert {one.name: (one.kind, one.labels) for one in FAMILIES} == SPECIFIED
     types = dict(re.findall(r"^# TYPE (\S+) (\S+)$", busy().page(), re.MULTILINE))
-    assert types == {name: kind for name, (kind, _) in SPECIFIED.items()}
+    shown = {name: kind for name, (kind, _) in SPECIFIED.items() if name != "mm_unvalued_fees"}  # all fees have a value
+    assert types == shown
+
+
+def test_without_the_value_of_a_fee_no_net_result_is_shown() -> None:
+    metrics = busy()
+    metrics.unvalued({"BNB": 5_000_000})
+    found = {
+        line.split("{")[0] + "".join(re.findall(r'(?:part|asset)="\w+"', line)) for line in metrics.page().splitlines()
+    }
+    assert 'mm_unvalued_feesasset="BNB"' in found
+    assert {'mm_pnlpart="realized"', 'mm_pnlpart="unrealized"'} <= found
+    assert not {'mm_pnlpart="total"', 'mm_pnlpart="fees"', "mm_equity"} & found
 
 
 def test_page_shows_values_of_all_setters() -> None:

@@ -3,6 +3,8 @@
 import pytest
 from gateway_rig import FollowingListener, MemoryAudit
 
+from mm.instrument import Instrument
+from mm.live.fee_values import FeeValues
 from mm.live.ledger import AccountFill
 from mm.live.live_orders import (
     EARLIER,
@@ -55,7 +57,7 @@ def steps_of(one: LiveOrder) -> list[tuple[OrderReport, dict[str, object], tuple
 
 def test_each_step_writes_row_and_report() -> None:
     audit, listener = MemoryAudit(), FollowingListener()
-    reports, expected = OrderReports(audit, listener), steps_of(order())
+    reports, expected = OrderReports(audit, listener, FeeValues()), steps_of(order())
     for step, _, _ in expected:
         reports.take(step)
     assert audit.rows == [row for _, row, _ in expected]
@@ -64,7 +66,7 @@ def test_each_step_writes_row_and_report() -> None:
 
 def test_rejection_contains_exchange_message() -> None:
     audit, listener = MemoryAudit(), FollowingListener()
-    OrderReports(audit, listener).take(Rejected(order(), 7, -2010, "no"))
+    OrderReports(audit, listener, FeeValues()).take(Rejected(order(), 7, -2010, "no"))
     assert audit.rows == [{"type": "reject", "action": "place", "client_id": "c1", "code": -2010, "message": "no"}]
     assert listener.log == [("rejected", 1, -2010, "no")]
 
@@ -73,13 +75,15 @@ def test_rejection_contains_exchange_message() -> None:
 def test_order_of_earlier_run_is_logged_but_not_reported(step: OrderReport) -> None:
     """No listener waits for it."""
     audit, listener = MemoryAudit(), FollowingListener()
-    OrderReports(audit, listener).take(step)
+    OrderReports(audit, listener, FeeValues()).take(step)
     assert len(audit.rows) == 1
     assert listener.log == []
 
 
 def test_fill_of_earlier_order_is_logged_and_reported() -> None:
     audit, listener = MemoryAudit(), FollowingListener()
-    OrderReports(audit, listener).take(Booked(order(EARLIER), EARLIER, FILL))
+    fees = FeeValues()
+    fees.trade(Instrument("SIMUSDT", 1, 1, 0, "SIM", "USDT"))
+    OrderReports(audit, listener, fees).take(Booked(order(EARLIER), EARLIER, FILL))
     assert audit.rows == [{"type": "fill", **FILL.row()}]
     assert listener.fills == [FILL]

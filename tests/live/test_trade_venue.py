@@ -96,4 +96,4 @@ def test_trade_of_another_market_is_refused(tmp_path):
     done = run_python("-m", "mm", "trade", "--venue", "testnet", cwd=tmp_path, SYMBOL="BTCUSDT", MARKET="usdm")
     assert done.returncode == 5, done.stderr
     assert "usdm" in done.stderr
-    assert not (tmp_path / "out" / "trade").exists()
+    assert not list(tmp_path.rglob("summary.json"))

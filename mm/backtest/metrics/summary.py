@@ -1,5 +1,6 @@
 """The summary of a backtest: every number of summary.json, from the journal alone."""
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -48,6 +49,12 @@ PNL = (
 )
 ACCOUNT = ("equity_start", "equity_end", "max_drawdown", "max_drawdown_share", "drawdown_duration_s")
 
+NET = (
+    *("fees", "pnl_total", "pnl_quoting", "verdict", "break_even_fee_rate"),
+    *("sharpe", "sharpe_ci95", "sharpe_autocorr", "sortino", "calmar", "sharpe_daily"),
+)
+"""Results net of fees."""
+
 
 def summarise(journal: "Journal", terms: "RunTerms", account: AccountSeries | None = None) -> dict[str, Any]:
     """Return the summary: JSON values only; undefined numbers are None, with the reason in ``warnings``.
@@ -83,7 +90,18 @@ def summarise(journal: "Journal", terms: "RunTerms", account: AccountSeries | No
     found = notes(sent, summary) + _cautions(journal, terms, left_out)
     summary = dict(finite(summary))
     summary["warnings"] = found + _why_null(summary)
-    return summary
+    return _before_fees(summary, terms.unvalued_fees) if terms.unvalued_fees else summary
+
+
+def _before_fees(summary: dict[str, Any], unvalued: Mapping[str, str]) -> dict[str, Any]:
+    """Return a summary without the results that are net of fees whose value is not known."""
+    paid = ", ".join(f"{amount} {asset}" for asset, amount in unvalued.items())
+    caution = (
+        f"fees of {paid} have no known price in {summary['quote_asset']}: the parts of the PnL are before them, net "
+        f"results are null, and drawdown and limits count their largest value"
+    )
+    withheld = dict.fromkeys(name for name in NET if name in summary)
+    return summary | withheld | {"fees_unvalued": dict(unvalued), "warnings": [caution, *summary["warnings"]]}
 
 
 def headline(journal: "Journal", terms: "RunTerms") -> dict[str, Any]:

@@ -24,7 +24,13 @@ def outcome(pnl: list[float | None], **numbers: Any) -> dict[str, Any]:
         "n_fills": len(known),
         "inventory": {"abs_mean": 0.0},
         "sharpe": None if sharpe is None else sharpe * 525600**0.5,
-        "returns": {"periods": len(known), "skew": 0.0, "kurtosis": 3.0, "sharpe_per_period": sharpe},
+        "returns": {
+            "periods": len(known),
+            "skew": 0.0,
+            "kurtosis": 3.0,
+            "sharpe_per_period": sharpe,
+            "autocorr_inflation": 1.0,
+        },
         **numbers,
     }
     return {"summary": summary, "series": {"start_us": 0, "period_s": 60, "pnl": pnl}}

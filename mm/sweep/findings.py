@@ -266,6 +266,7 @@ class SelectionBias:
         if moments["sharpe_per_period"] is None or self.variance is None:
             return None
         shape = {name: moments[name] for name in ("periods", "skew", "kurtosis")}
+        shape["inflation"] = moments["autocorr_inflation"]
         return deflated_sharpe(moments["sharpe_per_period"], variance=self.variance, trials=self.trials, **shape)
 
 

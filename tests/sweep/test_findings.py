@@ -68,7 +68,16 @@ def test_equal_points_count_as_one_trial():
 def test_deflated_sharpe_matches_bailey_and_lopez_de_prado(ratios, periods):
     """Reimplemented from the paper, with scipy's normal distribution; kurtosis is not the excess."""
     summaries = [
-        {"returns": {"periods": periods, "skew": -0.5, "kurtosis": 5.0, "sharpe_per_period": ratio}} for ratio in ratios
+        {
+            "returns": {
+                "periods": periods,
+                "skew": -0.5,
+                "kurtosis": 5.0,
+                "sharpe_per_period": ratio,
+                "autocorr_inflation": 1.0,
+            }
+        }
+        for ratio in ratios
     ]
     bias, n = SelectionBias.of(summaries), len(ratios)
     euler = 0.5772156649015329
@@ -82,7 +91,7 @@ def test_deflated_sharpe_matches_bailey_and_lopez_de_prado(ratios, periods):
 
 def test_unknown_spread_of_trials_gives_no_deflated_sharpe():
     """With a variance of 0, the only Sharpe ratio of many trials would pass as that of a single trial."""
-    moments = {"periods": 500, "skew": 0.0, "kurtosis": 3.0}
+    moments = {"periods": 500, "skew": 0.0, "kurtosis": 3.0, "autocorr_inflation": 1.0}
     defined, undefined = ({"returns": {**moments, "sharpe_per_period": ratio}} for ratio in (0.1, None))
     alone, among = SelectionBias.of([defined]), SelectionBias.of([defined, undefined, undefined])
     assert (alone.best, among.best) == (0.0, None)

@@ -25,13 +25,14 @@ _AT_ONCE = 1024  # halves per chunk
 
 
 def probabilistic_sharpe(
-    sharpe: float, *, benchmark: float = 0.0, periods: int, skew: float, kurtosis: float
+    sharpe: float, *, benchmark: float = 0.0, periods: int, skew: float, kurtosis: float, inflation: float = 1.0
 ) -> float | None:
     """Return the probability that the true Sharpe ratio is above the *benchmark*: Bailey, López de Prado (2012).
 
-    None below two periods, or if the moments give the estimate a variance of 0 or less.
+    *inflation* is the long-run variance of the mean over its variance if periods were independent; below 1 it counts
+    as 1. None below two periods, or if the moments give the estimate a variance of 0 or less.
     """
-    variance = 1 - skew * sharpe + (kurtosis - 1) / 4 * sharpe**2
+    variance = (1 - skew * sharpe + (kurtosis - 1) / 4 * sharpe**2) * max(inflation, 1.0)
     if periods < 2 or variance <= 0:
         return None
     return NORMAL.cdf((sharpe - benchmark) * math.sqrt(periods - 1) / math.sqrt(variance))
@@ -54,18 +55,17 @@ def expected_best_sharpe(variance: float, trials: int) -> float:
     return math.sqrt(variance) * (best + EULER_GAMMA * NORMAL.inv_cdf(1 - 1 / (trials * math.e)))
 
 
-def deflated_sharpe(
-    sharpe: float, *, variance: float, trials: int, periods: int, skew: float, kurtosis: float
-) -> float | None:
+def deflated_sharpe(sharpe: float, *, variance: float, trials: int, periods: int, **shape: float) -> float | None:
     """Return the probability that the true Sharpe ratio of the best of *trials* exceeds the effect of selection bias.
 
-    It is ``probabilistic_sharpe`` with ``expected_best_sharpe`` as benchmark; None where that is None.
+    It is ``probabilistic_sharpe`` with ``expected_best_sharpe`` as benchmark and its other arguments as *shape*; None
+    where that is None.
 
     Raises:
         MMError: If the variance is below 0 or there is no trial.
     """
     benchmark = expected_best_sharpe(variance, trials)
-    return probabilistic_sharpe(sharpe, benchmark=benchmark, periods=periods, skew=skew, kurtosis=kurtosis)
+    return probabilistic_sharpe(sharpe, benchmark=benchmark, periods=periods, **shape)
 
 
 def backtest_overfitting(performance: "Floats", blocks: int = 16) -> float | None:

@@ -82,20 +82,28 @@ def rolling_sharpe(
 def sharpe_autocorr(changes: "Floats") -> float | None:
     """Return the annualised Sharpe ratio, corrected for autocorrelation: Lo, FAJ 58(4), 2002.
 
-    √q becomes q / √(q + 2·Σ (q − j)·ρ_j), where q is the number of periods per year. Autocorrelations up to
-    ``lags(n)`` are weighted 1 − j/(lags + 1) (Newey and West), so that the root exists.
+    √q becomes q / √(q + 2·Σ (q − j)·ρ_j), where q is the number of periods per year.
     """
     ratio = _ratio(changes)
     if ratio is None:
         return None
+    found = inflation(changes)
+    return float(ratio * math.sqrt(PERIODS_PER_YEAR / found)) if found > 0 else None
+
+
+def inflation(changes: "Floats") -> float:
+    """Return the long-run variance of the mean of varied *changes* over its variance if they were independent.
+
+    Autocorrelations up to ``lags(n)`` are weighted 1 − j/(lags + 1): Newey and West.
+    """
     centred = changes - changes.mean()
     variance = dot(centred, centred)
     last = lags(len(changes))
-    inflation = 1.0
+    found = 1.0
     for lag in range(1, last + 1):
         rho = dot(centred[lag:], centred[:-lag]) / variance
-        inflation += 2 * (1 - lag / (last + 1)) * (1 - lag / PERIODS_PER_YEAR) * rho
-    return float(ratio * math.sqrt(PERIODS_PER_YEAR / inflation)) if inflation > 0 else None
+        found += 2 * (1 - lag / (last + 1)) * (1 - lag / PERIODS_PER_YEAR) * rho
+    return float(found)
 
 
 def lags(periods: int) -> int:
@@ -283,7 +291,8 @@ def moments(changes: "Floats") -> dict[str, Any]:
     """Return the distribution figures of the *changes* of 60 s periods, in their own unit.
 
     ``std`` has ddof 1; ``skew`` and ``kurtosis`` are m₃/m₂^1.5 and m₄/m₂² (3 for a normal distribution);
-    ``sharpe_per_period`` is mean over std. Figures that are undefined without changes, or without variation, are None.
+    ``sharpe_per_period`` is mean over std, ``autocorr_inflation`` the `inflation` of its variance. Figures that are
+    undefined without changes, or without variation, are None.
     """
     names = ("mean", "std", "median", "worst", "best", "gained", "lost")
     found: dict[str, Any] = {"periods": len(changes), "period_s": PERIOD_US // US_PER_S, **dict.fromkeys(names)}
@@ -303,12 +312,13 @@ def moments(changes: "Floats") -> dict[str, Any]:
 
 def _shape(changes: "Floats") -> dict[str, float | None]:
     if len(changes) < 2 or changes.min() == changes.max():
-        return dict.fromkeys(("skew", "kurtosis", "sharpe_per_period"))
+        return dict.fromkeys(("skew", "kurtosis", "sharpe_per_period", "autocorr_inflation"))
     centred = (changes - changes.mean()) / changes.std()
     return {
         "skew": float((centred**3).mean()),
         "kurtosis": float((centred**4).mean()),
         "sharpe_per_period": float(changes.mean() / changes.std(ddof=1)),
+        "autocorr_inflation": inflation(changes),
     }
 
 
@@ -316,7 +326,7 @@ def psr(found: dict[str, Any]) -> float | None:
     """Return the probability that the true Sharpe ratio is above 0, from the result of ``moments``."""
     if found["sharpe_per_period"] is None:
         return None
-    shape = {"skew": found["skew"], "kurtosis": found["kurtosis"]}
+    shape = {"skew": found["skew"], "kurtosis": found["kurtosis"], "inflation": found["autocorr_inflation"]}
     return probabilistic_sharpe(found["sharpe_per_period"], periods=found["periods"], **shape)
 
 

@@ -116,6 +116,7 @@ def changes_of(state):
 def returns(state):
     changes = changes_of(state)
     names = ("mean", "std", "median", "worst", "best", "gained", "lost", "skew", "kurtosis", "sharpe_per_period")
+    names += ("autocorr_inflation",)
     result = {"periods": len(changes), "period_s": 60, **dict.fromkeys(names)}
     if not changes:
         return result
@@ -130,6 +131,11 @@ def returns(state):
         result["skew"] = statistics.fmean((c - mean) ** 3 for c in changes) / variance**1.5
         result["kurtosis"] = statistics.fmean((c - mean) ** 4 for c in changes) / variance**2
         result["sharpe_per_period"] = mean / statistics.stdev(changes)
+        lags = min(count - 1, int(4 * (count / 100) ** (2 / 9)))
+        products = [sum((a - mean) * (b - mean) for a, b in zip(changes, changes[j:])) for j in range(lags + 1)]  # noqa: B905
+        result["autocorr_inflation"] = 1 + 2 * sum(
+            (1 - j / (lags + 1)) * (1 - j / 525_600) * products[j] / products[0] for j in range(1, lags + 1)
+        )
     return result
 
 

@@ -359,8 +359,20 @@ def test_psr_is_the_probability_from_these_moments():
     changes = np.random.default_rng(2).normal(0.1, 1, 500)
     found = risk.moments(changes)
     shape = {"periods": 500, "skew": found["skew"], "kurtosis": found["kurtosis"]}
-    assert risk.psr(found) == probabilistic_sharpe(found["sharpe_per_period"], **shape)
+    shape["inflation"] = (risk.sharpe(changes) / risk.sharpe_autocorr(changes)) ** 2
+    assert risk.psr(found) == pytest.approx(probabilistic_sharpe(found["sharpe_per_period"], **shape), rel=1e-12)
     assert risk.psr(risk.moments(np.zeros(9))) is None
+
+
+@pytest.mark.parametrize("rho", [-0.3, 0.0, 0.3])
+def test_psr_of_no_skill_exceeds_95_percent_in_about_5_percent_of_runs(rho):
+    """Also if 60 s changes are autocorrelated: the variance of independent ones gives 11 % of runs at ρ = 0.3."""
+    runs = np.random.default_rng(3).normal(size=(2000, 1440))
+    for period in range(1, runs.shape[1]):
+        runs[:, period] += rho * runs[:, period - 1]
+    share = np.mean([(risk.psr(risk.moments(changes)) or 0.0) > 0.95 for changes in runs])
+    assert share < 0.07
+    assert share > 0.025 or rho < 0  # the variance is never below that of independent changes, so it is cautious there
 
 
 def test_autocovariance_of_many_rows_equals_sums_of_products():

@@ -19,7 +19,9 @@ def outcome(pnl: list[float | None], **numbers: Any) -> dict[str, Any]:
     names = ("pnl_spread_capture", "pnl_inventory", "fees", "sharpe_autocorr", "psr", "sortino", "calmar", "n_orders")
     summary = {
         **dict.fromkeys((*names, "fill_ratio", "two_sided_uptime")),
-        "pnl_total": float(known.sum()),
+        "pnl_total": float(known.sum()) + 5.0,
+        "pnl_quoting": float(known.sum()),
+        "pnl_hold": 5.0,
         "max_drawdown": 1.0,
         "n_fills": len(known),
         "inventory": {"abs_mean": 0.0},

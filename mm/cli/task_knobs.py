@@ -62,9 +62,9 @@ class Sweep:
         "For a model without the parameter of an axis: refuse the grid, or leave the axis out of its points.",
     )
     rank_by: str = knob(
-        "sharpe",
-        one_of("sharpe", "sharpe_autocorr", "sortino", "calmar", "pnl_total", "psr", "deflated_sharpe", "max_drawdown"),
-        "Metric by which points are ranked.",
+        "pnl_lower95",
+        one_of("pnl_lower95", "pnl_quoting", "max_drawdown"),
+        "Metric by which designs are ranked, each by its worst fill assumption.",
         common="Metric by which points are ranked",
     )
     sweep_walkforward: bool = knob(

@@ -17,6 +17,7 @@ from mm.dataclass import dataclass, field
 from mm.notebook import Picture, Shown
 from mm.numbers import number, signed
 from mm.sweep.grid import Axis
+from mm.sweep.ranking import are_tied, assumption_of, block_periods, mean_ends, rank
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -33,6 +34,8 @@ SWEEP, TABLE, POINTS, SERIES = "sweep.json", "sweep.csv", "points.ndjson", "pnl_
 YEAR = PERIODS_PER_YEAR**0.5
 HEADLINES = (
     "pnl_total",
+    "pnl_quoting",
+    "pnl_hold",
     "pnl_spread_capture",
     "pnl_inventory",
     "fees",
@@ -47,7 +50,7 @@ HEADLINES = (
     "fill_ratio",
     "two_sided_uptime",
 )
-FORWARDED = ("sharpe", "pnl_total", "n_fills", "max_drawdown")
+FORWARDED = ("sharpe", "pnl_total", "pnl_quoting", "n_fills", "max_drawdown")
 BLOCKS, FEWER, MANY = 16, 10, 1000  # blocks of the cross-validation: fewer for many trials
 ENOUGH, EVEN_ODDS = 0.95, 0.5  # probabilities
 FEW_FILLS = 30
@@ -81,6 +84,10 @@ class PnlPanel:
             return None
         counts = np.flatnonzero(known.all(axis=1))
         return cls(start_us + counts * period_s * US_PER_S, pnl[counts])
+
+    def of_columns(self, columns: Sequence[int]) -> "PnlPanel":
+        """Return the panel of some of its columns."""
+        return PnlPanel(self.start_us, self.pnl[:, list(columns)])
 
     def blocks(self, days_us: Sequence[int]) -> tuple[list[slice], str]:
         """Return the blocks after each of which a new choice is made, and the length of a block in words.
@@ -118,27 +125,18 @@ def sharpes(pnl: "Floats") -> "Floats":
 def scores(pnl: "Floats", rank_by: str) -> "Floats":
     """Return the score of each column by *rank_by*, higher is better; -inf where it is not defined.
 
-    ``pnl_total`` is the sum, ``max_drawdown`` the negative of the largest drawdown, ``calmar`` the ratio of the two and
-    ``sortino`` uses the downside deviation; any other name is the Sharpe ratio.
+    ``pnl_quoting`` is the sum, ``max_drawdown`` the negative of the largest drawdown, and ``pnl_lower95`` the lower end
+    of the interval of the mean per block.
     """
-    gain = pnl.sum(axis=0)
-    if rank_by == "pnl_total":
-        found = gain
-    elif rank_by in ("max_drawdown", "calmar"):
+    found: Floats
+    if rank_by == "pnl_quoting":
+        found = pnl.sum(axis=0)
+    elif rank_by == "max_drawdown":
         level = np.cumsum(np.vstack([np.zeros(pnl.shape[1]), pnl]), axis=0)
-        fall = (np.maximum.accumulate(level, axis=0) - level).max(axis=0)
-        found = -fall if rank_by == "max_drawdown" else _ratio(gain, fall)
-    elif rank_by == "sortino":
-        found = _ratio(pnl.mean(axis=0), np.sqrt((np.minimum(pnl, 0.0) ** 2).mean(axis=0)))
+        found = -(np.maximum.accumulate(level, axis=0) - level).max(axis=0)
     else:
-        found = sharpes(pnl)
+        found, _ = mean_ends(pnl)
     return np.where(np.isnan(found), -np.inf, found)
-
-
-def _ratio(over: "Floats", under: "Floats") -> "Floats":
-    found = np.full(over.shape, np.nan)
-    np.divide(over, under, out=found, where=under > 0)
-    return found
 
 
 @dataclass(frozen=True)
@@ -187,6 +185,12 @@ def halves(panel: PnlPanel) -> tuple["Floats", "Floats"]:
     """Return the annual Sharpe ratio of each trial in the first and the second half of the periods."""
     middle = len(panel.pnl) // 2
     return sharpes(panel.pnl[:middle]), sharpes(panel.pnl[middle:])
+
+
+def pnl_halves(panel: PnlPanel) -> tuple["Floats", "Floats"]:
+    """Return the PnL of each trial in the first and the second half of the periods."""
+    middle = len(panel.pnl) // 2
+    return panel.pnl[:middle].sum(axis=0), panel.pnl[middle:].sum(axis=0)
 
 
 def rank_correlation(first: "Floats", second: "Floats") -> float | None:
@@ -270,6 +274,24 @@ class SelectionBias:
         return deflated_sharpe(moments["sharpe_per_period"], variance=self.variance, trials=self.trials, **shape)
 
 
+def independent_trials(pnl: "Floats") -> float:
+    """Return the number of independent trials that as many correlated ones are worth: ρ + (1 − ρ)·trials.
+
+    ρ is the mean correlation between the columns of *pnl*, at least 0; columns without variation count as
+    uncorrelated. Bailey and López de Prado (2014), appendix 3.
+    """
+    trials = int(pnl.shape[1])
+    if trials < 2:
+        return float(trials)
+    centred = pnl - pnl.mean(axis=0)
+    size = np.sqrt((centred**2).sum(axis=0))
+    varied = pnl.min(axis=0) < pnl.max(axis=0)
+    scaled = centred[:, varied] / size[varied]
+    pairs = float((scaled.sum(axis=1) ** 2).sum()) - scaled.shape[1]  # the sum of correlations of different columns
+    rho = float(min(max(pairs / (trials * (trials - 1)), 0.0), 1.0))
+    return rho + (1 - rho) * trials
+
+
 @dataclass(frozen=True, repr=False)
 class SweepFindings(Shown):
     """The result of a sweep.
@@ -294,7 +316,11 @@ class SweepFindings(Shown):
         yield f"sweep of {self.content['points']} points, {self.content['failed']} failed; by {by}:"
         for row in self.rows[:3]:
             at = ", ".join(f"{name}={row[name]}" for name in axes)
-            yield f"  {number(row['rank'])}. {at}: {by} {number(row[by])}, PnL {signed(row['pnl_total'])}"
+            tied = ", tied with the first" if row["tied"] and row["rank"] != 1 else ""
+            yield (
+                f"  {number(row['rank'])}. {at}: quoting PnL {signed(row['pnl_quoting'])}, "
+                f"lower bound {signed(row['pnl_lower95'])}{tied}"
+            )
         if len(self.rows) > 3:
             yield f"  … {len(self.rows) - 3} more, in .rows"
 
@@ -319,41 +345,49 @@ class SweepFindings(Shown):
 
 
 def find(points: Sequence[PlayedPoint], axes: Sequence[Axis], rank_by: str, days_us: Sequence[int]) -> SweepFindings:
-    """Return the findings: rows by rank, the selection bias of the best one, and the walk-forward of the choice.
+    """Return the findings: rows by rank, the selection bias within each assumption, and the walk-forward of the choice.
 
     Args:
         points: The played points.
         axes: Axes of the grid.
-        rank_by: A headline; higher is better, except for ``max_drawdown``.
+        rank_by: ``pnl_lower95``, ``pnl_quoting`` or ``max_drawdown``; the last is better if it is smaller.
         days_us: The first instant of each day.
     """
     trials = list({one.trial: one for one in reversed(points) if "error" not in one.outcome}.values())[::-1]
-    bias = SelectionBias.of([one.outcome["summary"] for one in trials])
     panel = PnlPanel.of([one.outcome["series"] for one in trials])
-    chosen = forward(panel, days_us, rank_by) if panel else None
     columns = [one.number for one in trials]
-    both = halves(panel) if panel else ()
-    first, second = (dict(zip(columns, map(_known, half.tolist()), strict=True)) for half in both) if both else ({}, {})
-    rows = [_row(one, bias) for one in points]
-    place = {one.trial: one.number for one in trials}
-    for row in rows:
-        column = place.get(row["digest"], 0)  # 0: no column
-        row |= {"sharpe_first_half": first.get(column), "sharpe_second_half": second.get(column)}
-    _rank(rows, rank_by)
+    place = {one.trial: column for column, one in enumerate(trials)}
+    groups: dict[tuple[str, ...], dict[str, PlayedPoint]] = {}
+    for one in points:
+        if "error" not in one.outcome:
+            groups.setdefault(assumption_of(one.texts, axes), {}).setdefault(one.trial, one)
+    biases = {
+        key: SelectionBias.of([one.outcome["summary"] for one in group.values()]) for key, group in groups.items()
+    }
+    rows = [_row(one, biases.get(assumption_of(one.texts, axes))) for one in points]
+    _add_halves(rows, panel, place)
+    rank(rows, axes, rank_by)
+    best = next((row for row in rows if row["rank"] == 1), None)
+    _add_ties(rows, axes, panel, place)
+    assumptions = [_assumption(biases[key], group, axes, panel, place) for key, group in groups.items()]
+    # The choice is between designs: fill assumptions are not chosen, so it is within the one of the best row.
+    played = groups.get(assumption_of(best, axes), {}) if best else next(iter(groups.values()), {})
+    within = panel.of_columns([place[trial] for trial in played]) if panel else None
+    numbers = [columns[place[trial]] for trial in played]
+    chosen = forward(within, days_us, rank_by) if within else None
     content = {
         "schema_version": SCHEMA_VERSION,
         "rank_by": rank_by,
+        "block_s": block_periods(len(panel.pnl)) * 60 if panel else None,
         "axes": [{"name": one.name, "values": list(one.texts), "assumed": one.assumed} for one in axes],
         "points": len(points),
         "failed": sum(one.error is not None for one in points),
-        "trials": bias.trials,
-        "sharpe_variance": bias.variance,
-        "expected_best_sharpe": bias.best,
-        "pbo": backtest_overfitting(panel.pnl, BLOCKS if len(trials) <= MANY else FEWER) if panel else None,
-        "halves_rank_correlation": rank_correlation(*both) if both else None,
-        "walkforward": _as_json(chosen, columns),
+        **_worst_of(assumptions),
+        "assumptions": assumptions,
+        "halves_rank_correlation": rank_correlation(*pnl_halves(within)) if within else None,
+        "walkforward": _as_json(chosen, numbers),
         "worst_case": _worst_case(rows, axes, rank_by),
-        "best": next((row for row in rows if row["rank"] == 1), None),
+        "best": best,
         "warnings": [],
         "rows": rows,
     }
@@ -361,29 +395,82 @@ def find(points: Sequence[PlayedPoint], axes: Sequence[Axis], rank_by: str, days
     return SweepFindings(content, panel, chosen, columns, points)
 
 
-def _row(one: PlayedPoint, bias: SelectionBias) -> Row:
+def _row(one: PlayedPoint, bias: SelectionBias | None) -> Row:
     summary = one.outcome.get("summary")
     row: Row = {"rank": None, "point": one.number, **one.texts, "status": "failed" if one.error else "ok"}
     row |= {name: None if summary is None else summary[name] for name in HEADLINES}
+    row |= {"pnl_lower95": None if summary is None else _lower95(one.outcome["series"]["pnl"]), "tied": None}
     row["inventory_abs_mean"] = None if summary is None else summary["inventory"]["abs_mean"]
-    row["deflated_sharpe"] = None if summary is None else bias.deflated(summary)
+    row["deflated_sharpe"] = None if summary is None or bias is None else bias.deflated(summary)
     if one.forwarded is not None:
         found = one.forwarded.get("summary")
         row |= {f"walkforward_{name}": None if found is None else found[name] for name in FORWARDED}
     return row | {"digest": one.trial, "command": one.command, "error": one.error}
 
 
-def _rank(rows: list[Row], rank_by: str) -> None:
-    """Sort *rows*, the best first; failed rows and rows without a value have no rank."""
-    sign = 1 if rank_by == "max_drawdown" else -1
+def _lower95(pnl: Sequence[float | None]) -> float | None:
+    """Return the lower end of the 95 % interval of the mean PnL per block; None below two blocks."""
+    known = np.array([value for value in pnl if value is not None], dtype=np.float64)
+    return _known(float(mean_ends(known[:, None])[0][0]))
 
-    def place(row: Row) -> tuple[bool, bool, float]:
-        value = row[rank_by]
-        return row["status"] != "ok", value is None, 0.0 if value is None else sign * value
 
-    rows.sort(key=place)
-    for rank, row in enumerate(rows, start=1):
-        row["rank"] = rank if row["status"] == "ok" and row[rank_by] is not None else None
+def _add_halves(rows: Sequence[Row], panel: PnlPanel | None, place: Mapping[str, int]) -> None:
+    """Add the PnL and the Sharpe ratio of each half of the time to *rows*; *place* is the column of each trial."""
+    found = {"sharpe": halves(panel), "pnl": pnl_halves(panel)} if panel else {}
+    for row in rows:
+        column = place.get(row["digest"])
+        for name in ("sharpe", "pnl"):
+            both = found.get(name, ()) if column is not None else ()
+            first, second = (_known(float(half[column])) for half in both) if both else (None, None)
+            row |= {f"{name}_first_half": first, f"{name}_second_half": second}
+
+
+def _add_ties(rows: Sequence[Row], axes: Sequence[Axis], panel: PnlPanel | None, place: Mapping[str, int]) -> None:
+    """Set ``tied`` of each ranked row: whether its PnL differs from that of the first design, assumption by assumption.
+
+    Ties are of the paired differences per block; None without a common time grid.
+    """
+    if panel is None:
+        return
+    first = {assumption_of(row, axes): place[row["digest"]] for row in rows if row["rank"] == 1}
+    for key, column in first.items():
+        same = [row for row in rows if row["rank"] is not None and assumption_of(row, axes) == key]
+        pnl = panel.pnl[:, [place[row["digest"]] for row in same]]
+        for row, tied in zip(same, are_tied(pnl, panel.pnl[:, column]), strict=True):
+            row["tied"] = tied
+
+
+def _assumption(
+    bias: SelectionBias,
+    group: Mapping[str, PlayedPoint],
+    axes: Sequence[Axis],
+    panel: PnlPanel | None,
+    place: Mapping[str, int],
+) -> Row:
+    """Return the selection bias of the trials under one fill assumption; *group* has them by their identity."""
+    one = next(iter(group.values()))
+    summaries = [each.outcome["summary"] for each in group.values()]
+    known = [each for each in summaries if each["returns"]["sharpe_per_period"] is not None]
+    best = max(known, key=lambda each: float(each["returns"]["sharpe_per_period"]), default=None)
+    pnl = panel.pnl[:, [place[trial] for trial in group]] if panel else None
+    return {
+        "FILL_MODEL": one.outcome["summary"].get("models", {}).get("fill"),
+        **{axis.name: one.texts[axis.name] for axis in axes if axis.fills},
+        "trials": bias.trials,
+        "independent_trials": None if pnl is None else independent_trials(pnl),
+        "sharpe_variance": bias.variance,
+        "expected_best_sharpe": bias.best,
+        "pbo": None if pnl is None else backtest_overfitting(pnl, BLOCKS if bias.trials <= MANY else FEWER),
+        "deflated_sharpe": None if best is None else bias.deflated(best),
+    }
+
+
+def _worst_of(assumptions: Sequence[Row]) -> Row:
+    """Return the worst of the numbers of all assumptions: the most trials, the least deflated Sharpe ratio."""
+    names = ("trials", "independent_trials", "sharpe_variance", "expected_best_sharpe", "pbo", "deflated_sharpe")
+    known = {name: [one[name] for one in assumptions if one[name] is not None] for name in names}
+    worst = {name: max(values, default=None) for name, values in known.items()}
+    return worst | {"trials": worst["trials"] or 0, "deflated_sharpe": min(known["deflated_sharpe"], default=None)}
 
 
 def _known(value: float) -> float | None:
@@ -435,14 +522,14 @@ def _warnings(content: Mapping[str, Any], panel: PnlPanel | None, shared: Mappin
     """Return the warnings about the best row and the sweep; *shared* as from `_shared_warnings`."""
     lines, best, trials = [], content["best"], content["trials"]
     if best is not None and trials > 1:
-        if (deflated := best["deflated_sharpe"]) is not None and deflated < ENOUGH:
+        if (deflated := content["deflated_sharpe"]) is not None and deflated < ENOUGH:
             lines.append(
                 f"the best of {trials} trials is subject to selection bias: it beats chance with probability "
                 f"{deflated:.3f} (deflated Sharpe), less than the usual {ENOUGH}"
             )
         if best["n_fills"] < FEW_FILLS:
             lines.append(f"the best trial has only {best['n_fills']} fills: too few to distinguish it from chance")
-        if best["pnl_total"] is not None and best["pnl_total"] <= 0:
+        if best["pnl_quoting"] is not None and best["pnl_quoting"] <= 0:
             lines.append(f"the best trial by {content['rank_by']} makes no profit")
     if (pbo := content["pbo"]) is not None and pbo > EVEN_ODDS:
         lines.append(
@@ -456,7 +543,7 @@ def _warnings(content: Mapping[str, Any], panel: PnlPanel | None, shared: Mappin
             f"one assumption, and see the worst case over all of them"
         )
     lines += [f"{count} of {content['points']} points: {line}" for line, count in shared.items()]
-    if content["sharpe_variance"] is None:
+    if any(one["sharpe_variance"] is None for one in content["assumptions"]):
         lines.append(
             "null: sharpe_variance, expected_best_sharpe, deflated_sharpe: fewer than two trials have a Sharpe ratio"
         )

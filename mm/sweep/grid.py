@@ -22,11 +22,8 @@ _SWEPT: Mapping[str, Knob] = {one.variable: one for group in (Execution, Account
 _FIXED = {one.variable for group in (Day, Market, Output) for one in knobs(group)}
 _PARAMETERS = {"QUOTE": QUOTE, "FILL": FILL}
 # Assumptions of the user, not choices: a sweep over one shows how strongly a result depends on it.
-_ASSUMED = {
-    "FILL_MODEL",
-    "FILL_PARAMS_JSON",
-    "FILL_PARAMS_FILE",
-    "FILL_PER_SIDE",
+_FILLS = {"FILL_MODEL", "FILL_PARAMS_JSON", "FILL_PARAMS_FILE", "FILL_PER_SIDE"}
+_ASSUMED = _FILLS | {
     "FIT_DRAWS",
     "ORDER_LATENCY_MS",
     "CANCEL_LATENCY_MS",
@@ -61,6 +58,11 @@ class Axis:
     def assumed(self) -> bool:
         """Whether it varies an assumption about the market or the account, not a choice."""
         return self.kind == FILL or self.name in _ASSUMED
+
+    @property
+    def fills(self) -> bool:
+        """Whether it varies the fill model or a parameter of it."""
+        return self.kind == FILL or self.name in _FILLS
 
 
 Chosen = list[tuple[Axis, int]]

@@ -49,17 +49,21 @@ if TYPE_CHECKING:
 _GROUPS: tuple[type, ...] = (Day, Market, Execution, Account, Models, Risk, Sweep)
 SHOWN = 20  # rows on the terminal
 _COLUMNS = (
-    ("sharpe", "Sharpe"),
-    ("deflated_sharpe", "deflated"),
-    ("pnl_total", "PnL"),
+    ("pnl_lower95", "lower bound"),
+    ("tied", "tied"),
+    ("pnl_quoting", "PnL"),
+    ("pnl_hold", "of the hold"),
     ("n_fills", "fills"),
     ("max_drawdown", "drawdown"),
-    ("sharpe_first_half", "1st half"),
-    ("sharpe_second_half", "2nd half"),
+    ("pnl_first_half", "1st half"),
+    ("pnl_second_half", "2nd half"),
 )
-_FORWARDED = (("walkforward_sharpe", "w.-f. Sharpe"), ("walkforward_pnl_total", "w.-f. PnL"))
+_FORWARDED = (("walkforward_pnl_quoting", "w.-f. PnL"),)
 NAMED = 5  # failed points named in the error message
-HEAD = ("trials", "points", "failed", "rank_by", "expected_best_sharpe", "pbo", "walkforward", "worst_case", "best")
+HEAD = (
+    *("trials", "independent_trials", "points", "failed", "rank_by", "expected_best_sharpe", "pbo", "deflated_sharpe"),
+    *("assumptions", "walkforward", "worst_case", "best"),
+)
 
 
 def sweep(
@@ -178,40 +182,57 @@ def table(found: SweepFindings) -> list[str]:
 def _cell(name: str, value: Any) -> str:
     if value is None:
         return "–"
-    if name == "deflated_sharpe":
-        return f"{value:.3f}"
+    if name == "tied":
+        return "yes" if value else "no"
     return signed(value) if "pnl" in name else number(value)
 
 
 def footer_lines(found: SweepFindings, record: SelectionBias) -> list[str]:
-    """Return the lines below the table: the selection bias of the best row, and the walk-forward of the choice.
+    """Return the lines below the table: the order, the selection bias, and the walk-forward of the choice.
 
     Args:
         found: Findings of the sweep.
-        record: All trials ever played on these days, including those of this sweep.
+        record: All trials ever played on these days under the fill model of the best row, including this sweep's.
     """
     content, lines = found.content, []
     best, trials = content["best"], content["trials"]
-    by_chance = content["expected_best_sharpe"]
-    shown = number(by_chance) if by_chance is not None else "unknown, as fewer than two trials have a Sharpe ratio"
-    lines.append(f"{trials} different trials; expected best Sharpe ratio of as many trials without skill: {shown}")
+    if content["block_s"] is not None:
+        block = content["block_s"] // 60
+        lines.append(
+            f"PnL is of the quoting; lower bound: of the 95 % interval of its mean per {block} min; a design ranks by "
+            f"its worst fill assumption; tied: not different from the first at 95 %"
+        )
+    lines += [assumption_line(one, content["axes"]) for one in content["assumptions"]]
     if record.trials > trials and best is not None:
         deflated = record.deflated(summary_of(found, best))
         lines.append(
-            f"{record.trials} trials on record for these days, including this sweep: over all of them the deflated "
-            f"Sharpe ratio of the best one is {'–' if deflated is None else f'{deflated:.3f}'}"
+            f"{record.trials} trials on record for these days and this fill model, including this sweep: over all of "
+            f"them the deflated Sharpe ratio of the best one is {_probability(deflated)}"
         )
-    if content["pbo"] is not None:
-        lines.append(f"probability of backtest overfitting: {content['pbo']:.2f}")
     if (ahead := content["walkforward"]) is not None:
         lines.append(
             f"walk-forward choice, in blocks of {ahead['block']}: PnL {signed(ahead['pnl'])}; best in "
             f"hindsight {signed(ahead['pnl_of_the_best_in_hindsight'])}, "
             f"median point {signed(ahead['pnl_of_the_median'])}"
         )
-    if (worst := content["worst_case"]) is not None:
+    if (worst := content["worst_case"]) is not None and worst["point"] != best["point"]:
         lines.append(_worst(worst, content["rank_by"]))
     return [*lines, *(f"note: {line}" for line in content["warnings"] if not line.startswith("null: "))]
+
+
+def assumption_line(one: Row, axes: Sequence[Row]) -> str:
+    """Return the selection bias within one fill assumption, in words."""
+    others = [f"{axis['name']}={one[axis['name']]}" for axis in axes if axis["name"] in one and one[axis["name"]]]
+    name = " ".join(others) or f"FILL_MODEL={one['FILL_MODEL']}"
+    independent = "" if one["independent_trials"] is None else f" ({number(one['independent_trials'], 2)} independent)"
+    return (
+        f"{name}: {one['trials']} trials{independent}, deflated Sharpe ratio of the best "
+        f"{_probability(one['deflated_sharpe'])}, probability of backtest overfitting {_probability(one['pbo'])}"
+    )
+
+
+def _probability(value: float | None) -> str:
+    return "–" if value is None else f"{value:.3f}"
 
 
 def _worst(worst: Row, rank_by: str) -> str:
@@ -231,12 +252,12 @@ def write(
     """Write the findings of *done*: axes, played points and their work; print the table."""
     axes, played, work = done
     found = find(played, axes, rank_by, [tape.start_us for tape in tapes])
-    record = work.on_record()
+    best = found.content["best"]
+    record = work.on_record(None if best is None else summary_of(found, best)["models"]["fill"])
     days = [day for tape in tapes for day in tape.days]
     with run.timing("write"):
         for name, rows in write_files(run.partial, found, {"symbol": tapes[0].symbol, "days": days}).items():
             run.output(name, rows)
-        best = found.content["best"]
         # Not in a file: another sweep of these days changes it, and the files of this one must not change.
         on_record = {
             "trials": record.trials,

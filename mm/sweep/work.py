@@ -152,13 +152,18 @@ class Work:
         point = self.points[number - 1]
         return point.setup.command(point.texts, places=True, fit=self._shared.fit)
 
-    def on_record(self) -> SelectionBias:
-        """Return the selection bias of all different kept trials on the same files, including those of this sweep."""
+    def on_record(self, fills: str | None) -> SelectionBias:
+        """Return the selection bias of all different kept trials on the same files, including those of this sweep.
+
+        Args:
+            fills: Their fill model; None for any.
+        """
         inputs = sorted(self._shared.inputs)
         found = self._found
         known = {key: self._content(job, found[key]) for key, job in self.jobs.items() if "error" not in found[key]}
         same = [kept for kept in self._store.every(known) if kept["inputs"] == inputs and not kept["walkforward"]]
-        return SelectionBias.of(list({kept["trial"]: kept["summary"] for kept in same}.values()))
+        summaries = {kept["trial"]: kept["summary"] for kept in same}.values()
+        return SelectionBias.of([one for one in summaries if fills in (None, one["models"]["fill"])])
 
     def _content(self, job: Job, outcome: Outcome) -> Json:
         """Return the stored content of a played job."""

@@ -2,19 +2,31 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.stats import norm, spearmanr
+from scipy.stats import norm, sem, spearmanr
+from scipy.stats import t as student_t
 
-from mm.sweep.findings import PlayedPoint, PnlPanel, SelectionBias, find, forward, halves, rank_correlation, scores
+from mm.sweep.findings import (
+    PlayedPoint,
+    PnlPanel,
+    SelectionBias,
+    find,
+    forward,
+    halves,
+    independent_trials,
+    pnl_halves,
+    rank_correlation,
+    scores,
+)
 from played_points import FILLS, GAMMA, noise, outcome, played
 
 MINUTE_US = 60_000_000
 
 
 def test_rows_are_ranked_with_undefined_and_failed_points_last():
-    """A point without a Sharpe ratio has no rank, nor has a failed point."""
-    flat = played(2, [0.0] * 240)
+    """A point of fewer than two blocks has no rank, nor has a failed point."""
+    flat = played(2, [0.0] * 9)
     failed = PlayedPoint(3, {"GAMMA": "3"}, "k3", "mm backtest", {"error": "why", "exit_code": 1, "traceback": ""})
-    rows = find([played(1, noise(1)), flat, failed, played(4, noise(2, mean=1.0))], [GAMMA], "sharpe", [0]).rows
+    rows = find([played(1, noise(1)), flat, failed, played(4, noise(2, mean=1.0))], [GAMMA], "pnl_lower95", [0]).rows
     assert [(row["point"], row["rank"], row["status"]) for row in rows] == [
         (4, 1, "ok"), (1, 2, "ok"), (2, None, "ok"), (3, None, "failed")
     ]  # fmt: skip
@@ -25,10 +37,10 @@ def test_rows_are_ranked_with_undefined_and_failed_points_last():
 def test_warnings_name_a_best_point_with_few_fills_or_no_gain():
     """A Sharpe ratio of five fills, or the smallest loss, is no reason to trade."""
     few = PlayedPoint(1, {"GAMMA": "1"}, "k1", "", outcome(noise(1, mean=0.5), n_fills=5))
-    warnings = find([few, played(2, noise(2))], [GAMMA], "sharpe", [0]).content["warnings"]
+    warnings = find([few, played(2, noise(2))], [GAMMA], "pnl_lower95", [0]).content["warnings"]
     assert "the best trial has only 5 fills: too few to distinguish it from chance" in warnings
     losses = [played(n, noise(n, mean=-1.0)) for n in (1, 2)]
-    for by in ("sharpe", "max_drawdown"):  # by drawdown another point may make one
+    for by in ("pnl_lower95", "max_drawdown"):  # by drawdown another point may make one
         assert f"the best trial by {by} makes no profit" in find(losses, [GAMMA], by, [0]).content["warnings"]
 
 
@@ -38,18 +50,18 @@ def test_warnings_common_to_all_points_are_listed_once():
     points = [
         PlayedPoint(n, {"GAMMA": "1"}, f"k{n}", "", outcome(noise(n), warnings=warning_lines[: 4 - n])) for n in (1, 2)
     ]
-    warnings = find(points, [GAMMA], "sharpe", [0]).content["warnings"]
+    warnings = find(points, [GAMMA], "pnl_lower95", [0]).content["warnings"]
     assert [line for line in warnings if "points: " in line] == [f"2 of 2 points: {line}" for line in warning_lines[:2]]
 
 
 def test_smaller_drawdown_ranks_higher():
     """For all other headlines, greater is better."""
     points = [
-        PlayedPoint(n, {"GAMMA": "1"}, f"k{n}", "", outcome(noise(n), max_drawdown=fall))
+        PlayedPoint(n, {"GAMMA": str(n)}, f"k{n}", "", outcome(noise(n), max_drawdown=fall))
         for n, fall in ((1, 3.0), (2, 0.5))
     ]
     assert [row["point"] for row in find(points, [GAMMA], "max_drawdown", [0]).rows] == [2, 1]
-    assert [row["point"] for row in find(points, [GAMMA], "pnl_total", [0]).rows] == sorted(
+    assert [row["point"] for row in find(points, [GAMMA], "pnl_quoting", [0]).rows] == sorted(
         (1, 2), key=lambda n: -sum(noise(n))
     )
 
@@ -57,7 +69,7 @@ def test_smaller_drawdown_ranks_higher():
 def test_equal_points_count_as_one_trial():
     """Equal points are not played twice, and the correction for luck does not count them twice."""
     points = [played(1, noise(1), "same"), played(2, noise(1), "same"), played(3, noise(3))]
-    findings = find(points, [GAMMA], "sharpe", [0])
+    findings = find(points, [GAMMA], "pnl_lower95", [0])
     assert findings.content["trials"] == 2
     assert findings.columns == [1, 3]
     first, second = (row for row in findings.rows if row["digest"] == "same")
@@ -101,35 +113,98 @@ def test_unknown_spread_of_trials_gives_no_deflated_sharpe():
 
 def test_warnings_call_the_best_of_noise_luck_but_not_a_real_edge():
     """Forty worthless trials have a best one, which its deflated Sharpe ratio exposes."""
-    worthless = find([played(n, noise(n)) for n in range(1, 41)], [GAMMA], "sharpe", [0])
+    worthless = find([played(n, noise(n)) for n in range(1, 41)], [GAMMA], "pnl_lower95", [0])
     assert worthless.content["best"]["sharpe"] > 0
     assert worthless.content["best"]["deflated_sharpe"] < 0.9
     assert any("the best of 40 trials is subject to selection bias" in line for line in worthless.content["warnings"])
-    real = find([played(n, noise(n)) for n in range(1, 40)] + [played(40, noise(40, mean=0.5))], [GAMMA], "sharpe", [0])
+    real = find(
+        [played(n, noise(n)) for n in range(1, 40)] + [played(40, noise(40, mean=0.5))], [GAMMA], "pnl_lower95", [0]
+    )
     assert real.content["best"]["point"] == 40
     assert real.content["best"]["deflated_sharpe"] > 0.99
     assert real.content["pbo"] < 0.05 < worthless.content["pbo"]
 
 
-def test_worst_case_is_over_all_assumed_axes():
-    """The choice that is good under every fill model is not the one that is best under one of them."""
+def test_a_design_ranks_by_its_worst_fill_assumption():
+    """A choice that is good under every fill model is before the one that is best under one of them only."""
     pnl = {("1", "a"): 9.0, ("1", "b"): -5.0, ("2", "a"): 3.0, ("2", "b"): 2.0}
     points = [
         played(n, [value / 240] * 240, GAMMA=gamma, FILL_MODEL=fills)
         for n, ((gamma, fills), value) in enumerate(pnl.items(), start=1)
     ]
-    content = find(points, [GAMMA, FILLS], "pnl_total", [0]).content
-    assert content["best"]["point"] == 1
-    assert content["worst_case"] == {"GAMMA": "2", "point": 4, "pnl_total": pytest.approx(2.0)}
-    assert any(line.startswith("FILL_MODEL: assumptions") for line in content["warnings"])
-    assert find(points[::2], [GAMMA], "pnl_total", [0]).content["worst_case"] is None
+    for by in ("pnl_lower95", "pnl_quoting"):
+        content = find(points, [GAMMA, FILLS], by, [0]).content
+        assert [(row["point"], row["rank"]) for row in content["rows"]] == [(4, 1), (3, 1), (2, 2), (1, 2)]
+        assert content["best"]["point"] == 4
+        assert any(line.startswith("FILL_MODEL: assumptions") for line in content["warnings"])
+    assert content["worst_case"] == {"GAMMA": "2", "point": 4, "pnl_quoting": pytest.approx(2.0)}
+    assert find(points[::2], [GAMMA], "pnl_quoting", [0]).content["worst_case"] is None
+
+
+@pytest.mark.parametrize(("minutes", "block"), [(1440, 30), (599, 5), (600, 30)])
+def test_lower_bound_and_ties_equal_a_plain_computation(minutes, block):
+    """By scipy, from the series alone; a tie is a paired difference, so a common market move does not hide a loss."""
+    common = np.random.default_rng(9).normal(0, 5, minutes)
+    series = {
+        1: common + 0.2,
+        2: common + 0.2 + np.array(noise(2, minutes)),
+        3: common + np.array(noise(3, minutes, -0.5)),
+    }
+    findings = find([played(n, pnl.tolist()) for n, pnl in series.items()], [GAMMA], "pnl_lower95", [0])
+    sums = {n: pnl[: minutes // block * block].reshape(-1, block).sum(axis=1) for n, pnl in series.items()}
+    assert findings.content["block_s"] == block * 60
+    lower = {n: student_t.interval(0.95, len(x) - 1, x.mean(), sem(x))[0] for n, x in sums.items()}
+    for row in findings.rows:
+        assert row["pnl_lower95"] == pytest.approx(lower[row["point"]], rel=1e-9)
+    first = max(lower, key=lambda n: lower[n])
+    assert [row["point"] for row in findings.rows] == sorted(lower, key=lambda n: -lower[n])
+    for row in findings.rows[1:]:
+        low, high = student_t.interval(0.95, len(sums[1]) - 1, *mean_and_error(sums[row["point"]] - sums[first]))
+        assert row["tied"] == (low <= 0 <= high)
+    assert {row["point"]: row["tied"] for row in findings.rows}[3] is False
+
+
+def mean_and_error(values):
+    return values.mean(), sem(values)
+
+
+def test_selection_bias_is_within_one_fill_assumption():
+    """The best of an optimistic model is no benchmark for a cautious one; the headline is the worst of both."""
+    pnl = {("1", "a"): 2.0, ("2", "a"): 2.2, ("1", "b"): 0.10, ("2", "b"): 0.25}
+    points = [
+        played(n, noise(n, mean=mean), GAMMA=gamma, FILL_MODEL=fills)
+        for n, ((gamma, fills), mean) in enumerate(pnl.items(), start=1)
+    ]
+    content = find(points, [GAMMA, FILLS], "pnl_lower95", [0]).content
+    for one, pair in zip(content["assumptions"], (points[:2], points[2:]), strict=True):
+        alone = find(pair, [GAMMA, FILLS], "pnl_lower95", [0]).content
+        bias = SelectionBias.of([each.outcome["summary"] for each in pair])
+        best = max(pair, key=lambda each: each.outcome["summary"]["sharpe"])
+        assert one["FILL_MODEL"] == pair[0].texts["FILL_MODEL"]
+        assert one["trials"] == 2
+        assert one["expected_best_sharpe"] == bias.best
+        assert one["deflated_sharpe"] == bias.deflated(best.outcome["summary"])
+        assert one["pbo"] == alone["pbo"]
+    names = ("trials", "independent_trials", "expected_best_sharpe", "pbo")
+    assert [content[name] for name in names] == [max(one[name] for one in content["assumptions"]) for name in names]
+    assert content["deflated_sharpe"] == min(one["deflated_sharpe"] for one in content["assumptions"])
+
+
+def test_independent_trials_follow_from_the_mean_correlation():
+    """Equal trials are one, independent ones as many as there are; in between by the mean off the diagonal."""
+    draw = np.random.default_rng(4)
+    pnl = draw.normal(size=(5000, 4)) + draw.normal(size=(5000, 1))
+    rho = np.corrcoef(pnl.T)[np.triu_indices(4, 1)].mean()
+    assert independent_trials(pnl) == pytest.approx(rho + (1 - rho) * 4)
+    assert independent_trials(np.repeat(pnl[:, :1], 3, axis=1)) == pytest.approx(1.0)
+    assert independent_trials(pnl[:, :1]) == 1.0
 
 
 def test_forward_chooses_in_each_block_from_the_past_only():
     """By hand: trial 1 is best at first, trial 2 from the second hour on."""
     hours = np.array([[2, 0], [-1, 1], [-1, 1], [-1, 3]], dtype=float)
     panel = PnlPanel(np.arange(240) * MINUTE_US, np.repeat(hours, 60, axis=0) / 60)
-    chosen = forward(panel, [0], "pnl_total")
+    chosen = forward(panel, [0], "pnl_quoting")
     assert chosen is not None
     assert chosen.picked == [0, 0, 1]  # after one hour 2:0, after two 1:1 (the first one), after three 0:2
     assert chosen.pnl.sum() == pytest.approx(-1 - 1 + 3)
@@ -139,7 +214,7 @@ def test_forward_chooses_in_each_block_from_the_past_only():
 
 
 @settings(max_examples=30)
-@given(st.integers(0, 10**6), st.integers(1, 5), st.sampled_from(["sharpe", "pnl_total", "sortino", "calmar"]))
+@given(st.integers(0, 10**6), st.integers(1, 5), st.sampled_from(["pnl_lower95", "pnl_quoting", "max_drawdown"]))
 def test_later_pnl_changes_no_earlier_choice(seed, hour, rank_by):
     """A walk-forward that looks ahead is worth nothing."""
     draw = np.random.default_rng(seed)
@@ -164,7 +239,7 @@ def test_blocks_are_days_if_there_are_enough_days():
     cuts, length = short.blocks([0])
     assert [(cut.start, cut.stop) for cut in cuts] == [(0, 15), (15, 30), (30, 45), (45, 62)]
     assert length == "15 minutes"
-    assert forward(PnlPanel(starts[:15], np.ones((15, 2))), [0], "sharpe") is None
+    assert forward(PnlPanel(starts[:15], np.ones((15, 2))), [0], "pnl_lower95") is None
 
 
 def test_panel_contains_periods_that_count_in_all_trials():
@@ -176,7 +251,7 @@ def test_panel_contains_periods_that_count_in_all_trials():
     assert PnlPanel.of([outcome([1.0, None])["series"], outcome([1.0, 2.0])["series"]]) is None
     assert PnlPanel.of([outcome([1.0])["series"], outcome([1.0, 2.0])["series"]]) is None
     assert PnlPanel.of([]) is None
-    findings = find([played(1, [1.0, None]), played(2, [1.0, 2.0])], [GAMMA], "pnl_total", [0])
+    findings = find([played(1, [1.0, None]), played(2, [1.0, 2.0])], [GAMMA], "pnl_quoting", [0])
     assert any("have no common time grid" in line for line in findings.content["warnings"])
 
 
@@ -191,17 +266,17 @@ def test_rank_correlation_of_halves_is_spearmans(pairs):
         assert correlation == pytest.approx(spearmanr(first, second).statistic)
 
 
-def test_scores_match_those_of_the_summary():
-    """A choice by Calmar or Sortino uses the same numbers as the ranking of the table, up to a factor."""
+def test_scores_match_those_of_the_rows():
+    """A choice by past performance uses the same numbers as the ranking of the table."""
     pnl = np.array([[1.0, 0.0], [-3.0, 0.0], [2.0, 0.0], [1.0, 0.0]])
-    assert scores(pnl, "pnl_total").tolist() == [1.0, 0.0]
+    assert scores(pnl, "pnl_quoting").tolist() == [1.0, 0.0]
     assert scores(pnl, "max_drawdown").tolist() == [-3.0, 0.0]
-    assert scores(pnl, "calmar").tolist() == [pytest.approx(1 / 3), -np.inf]
-    assert scores(pnl, "sortino").tolist() == [pytest.approx(0.25 / np.sqrt(9 / 4)), -np.inf]
-    assert scores(pnl, "psr").tolist() == [
-        pytest.approx(pnl[:, 0].mean() / pnl[:, 0].std(ddof=1) * 525600**0.5),
-        -np.inf,
-    ]
-    first, second = halves(PnlPanel(np.arange(4), pnl))
+    assert scores(pnl, "pnl_lower95").tolist() == [-np.inf, -np.inf]  # less than two blocks
+    series = noise(5)
+    row = find([played(1, series)], [GAMMA], "pnl_lower95", [0]).rows[0]
+    assert scores(np.array([series]).T, "pnl_lower95").tolist() == [row["pnl_lower95"]]
+    panel = PnlPanel(np.arange(4), pnl)
+    first, second = halves(panel)
     assert first[0] == pytest.approx(-1 / np.std([1, -3], ddof=1) * 525600**0.5)
     assert np.isnan(second[1])
+    assert [half.tolist() for half in pnl_halves(panel)] == [[-2.0, 0.0], [3.0, 0.0]]

@@ -95,7 +95,7 @@ def backtest_overfitting(performance: "Floats", blocks: int = 16) -> float | Non
     length = periods // blocks
     if trials < 2 or length * blocks // 2 < 2:
         return None
-    cut = performance[periods - length * blocks :].reshape(blocks, length, trials)
+    cut = np.ascontiguousarray(performance[periods - length * blocks :]).reshape(blocks, length, trials)
     means, squares = cut.mean(axis=1), ((cut - cut.mean(axis=1, keepdims=True)) ** 2).sum(axis=1)
     halves = np.array(list(combinations(range(blocks), blocks // 2)))
     shares, others = np.empty(len(halves)), halves[::-1]  # in reverse, each row is the complement of the half

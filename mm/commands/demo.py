@@ -118,7 +118,7 @@ def _backtest_lines(*runs: Artefact) -> list[str]:
         "orders": ("n_orders", ",d"),
         "fills": ("n_fills", ",d"),
         "fills expected": ("predicted_fills", ",.0f"),
-        "PnL": ("pnl_total", ",.2f"),
+        "PnL": ("pnl_quoting", ",.2f"),
         "  spread capture": ("pnl_spread_capture", ",.2f"),
         "  inventory": ("pnl_inventory", ",.2f"),
     }

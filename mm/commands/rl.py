@@ -88,7 +88,7 @@ def evaluate(
     console.print(f"{found['symbol']} {','.join(found['days'])}, {found['policies_tried']} policies")
     console.print(f"{'policy':<20}{'PnL':>14}{'Sharpe':>9}{'deflated':>10}{'fills':>8}{'mean |q|':>12}")
     for name, one in found["policies"].items():
-        numbers = [f"{one['pnl_total']:>14.6g}", _cell(one["sharpe"], 9, 2), _cell(one["deflated_sharpe"], 10, 3)]
+        numbers = [f"{one['pnl_quoting']:>14.6g}", _cell(one["sharpe"], 9, 2), _cell(one["deflated_sharpe"], 10, 3)]
         held = _cell(one["inventory"]["abs_mean"], 12, 4)
         console.print(f"{name:<20}{''.join(numbers)}{one['n_fills']:>8}{held}")
     console.print(found["verdict"])

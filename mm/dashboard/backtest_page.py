@@ -212,7 +212,7 @@ def _result(answer: Mapping[str, Any], name: str) -> None:
         st.session_state["sweep shown"] = name
         return
     pnl, fills, drawdown, link = st.columns(4, vertical_alignment="center")
-    pnl.metric("PnL", signed(answer.get("pnl_total")))
+    pnl.metric("PnL of the quoting", signed(answer.get("pnl_quoting")))
     fills.metric("Fills", f"{answer.get('n_fills', 0):,}")
     drawdown.metric("Max drawdown", number(answer.get("max_drawdown")))
     link.markdown(f"[Open the run {name}](/runs?run={quote(name)})")
@@ -240,7 +240,16 @@ def _grid(folders: Folders) -> None:
         rows = content["rows"]
         _best(content)
         axes = [axis["name"] for axis in content["axes"]]
-        kept = [*axes, "status", "pnl_total", "sharpe", "deflated_sharpe", "max_drawdown", "n_fills", "fill_ratio"]
+        kept = [
+            *axes,
+            "status",
+            "pnl_quoting",
+            "pnl_lower95",
+            "deflated_sharpe",
+            "max_drawdown",
+            "n_fills",
+            "fill_ratio",
+        ]
         frame = pl.DataFrame(
             [
                 {"rank": row.get("rank"), "point": row.get("point"), **{one: row.get(one) for one in kept}}
@@ -264,7 +273,7 @@ def _best(content: Mapping[str, Any]) -> None:
     figure.metric(f"Best {rank_by}", number(best.get(rank_by), 4))
     why = "Probability that the best is better than the best of as many without skill (deflated Sharpe ratio)."
     deflated.metric("Deflated Sharpe", probability(best.get("deflated_sharpe")), help=why)
-    pnl.metric("Its PnL", signed(best.get("pnl_total")))
+    pnl.metric("Its PnL of quoting", signed(best.get("pnl_quoting", best.get("pnl_total"))))
     expected = number(content.get("expected_best_sharpe"))
     trials.metric("Trials", content.get("trials"), help=f"Expected best of as many without skill: {expected}.")
     st.code(best["command"], language="bash")

@@ -15,6 +15,7 @@ from mm.dashboard.sources import Folders, TradedRun, label_of, market_of_run, on
 from mm.errors import MMError
 from mm.numbers import SHARPE_DAYS, number, percent, signed
 from mm.report.backtest_charts import SIDES, under_water
+from mm.report.frame import quoting
 from mm.report.run_pages import NO_MATTER, compared
 from mm.runs.manifest import shown
 
@@ -22,7 +23,7 @@ KINDS = ("backtest", "walkforward", "shadow", "trade")
 OTHERS = {"sweep": ("backtest", "sweep"), "calibration": ("calibration", "run"), "schedule": ("calibration", "run")}
 COLOURS = (charts.MAIN, charts.SELL)  # of the run, and of the run compared with it
 NONE = "–"
-ACCOUNT = ("Equity, change", "Drawdown", "Sharpe ratio, rolling", "Inventory")
+ACCOUNT = ("PnL of the quoting", "Drawdown", "Sharpe ratio, rolling", "Inventory")
 
 
 def show(folders: Folders) -> None:
@@ -117,8 +118,13 @@ def _head(run: TradedRun) -> None:
     sharpe = number(summary.get("sharpe"), 3) if len(summary["days"]) >= SHARPE_DAYS else NONE
     inventory = summary.get("inventory") or {}
     tiles = (
-        ("PnL", signed(summary["pnl_total"]), f"In the quote asset, after {number(summary['fees'])} fees."),
-        ("Max drawdown", number(summary["max_drawdown"]), "From the previous equity peak."),
+        (
+            "PnL of the quoting",
+            signed(quoting(summary)),
+            f"In the quote asset, after {number(summary['fees'])} fees; the inventory held earned "
+            f"{signed(summary.get('pnl_hold', 0.0))} apart.",
+        ),
+        ("Max drawdown", number(summary["max_drawdown"]), "From the previous peak of the PnL of the quoting."),
         ("Sharpe, annual", sharpe, f"Of {SHARPE_DAYS} days or more; annualising an hour would be meaningless."),
         ("Fills", f"{summary['n_fills']:,}", f"Of {summary['n_orders']:,} orders."),
         ("Inventory, rms", number(inventory.get("rms"), 3), f"At most {number(inventory.get('max'), 3)}."),
@@ -169,7 +175,7 @@ def _account_charts(runs: Sequence[TradedRun], zoom: Zoom) -> None:
         equity.append(Trace(run.name, us, values, colour))
         drawdown.append(Trace(run.name, us, under_water(values), colour))
         inventory.append(Trace(run.name, us, run.curve.inventory, colour))
-        state = np.asarray(run.columns.state["equity"], dtype=np.float64)
+        state = run.columns.quoting
         ends, ratio = rolling_sharpe(np.asarray(run.columns.state["recv_us"], np.int64), state, ~np.isnan(state))
         if len(ends) and not np.isnan(ratio).all():
             rolling.append(Trace(run.name, ends, ratio, colour, straight=True))

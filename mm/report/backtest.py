@@ -46,6 +46,7 @@ from mm.report.frame import (
     nothing,
     origin,
     quote_asset,
+    quoting,
     table,
     tile,
     tiles,
@@ -211,7 +212,9 @@ def charts_of(terms: Summary, run: RunColumns) -> str:
 
 def split_card(summary: Summary) -> str:
     """Return the card that splits the PnL by its sources."""
-    return card("PnL by source", f"In {quote_asset(summary)}, from zero to the total.", split_chart(summary))
+    return card(
+        "PnL by source", f"In {quote_asset(summary)}, from zero to the PnL of the quoting.", split_chart(summary)
+    )
 
 
 def _markout_card(summary: Summary, fills: Mapping[str, Any]) -> str:
@@ -242,11 +245,13 @@ def _hours_card(summary: Summary) -> str:
 
 def numbers_card(summary: Summary) -> str:
     """Return all numbers of the summary, by group."""
-    signs = [(name, signed(summary[name], 6)) for name in ("pnl_total", "pnl_spread_capture", "pnl_inventory")]
+    parts = ("pnl_quoting", "pnl_spread_capture", "pnl_inventory", "pnl_hold", "pnl_total")
+    signs = [(name, signed(summary[name], 6)) for name in parts if name in summary]
     left_out = summary["adverse_selection_left_out"]
     groups = {
         "Profit": [*signs, *_named(summary, "fees", "pnl_realised", "pnl_unrealised", "initial_equity")],
         "Risk": _named(annualised(summary), *ANNUAL, "max_drawdown", "drawdown_duration_s"),
+        "The whole account, with the inventory held": _all(summary, "account"),
         "Inventory": _all(summary, "inventory"),
         "Half-spread": [
             ("effective", number(summary["effective_half_spread"])),
@@ -261,7 +266,7 @@ def numbers_card(summary: Summary) -> str:
             (name if name == "pnl" else f"realised after {name} s", number(value))
             for name, value in (summary.get("break_even_fee_rate") or {}).items()
         ],
-        "Changes of equity, by period": _all(summary, "returns"),
+        "Changes of PnL, by period": _all(summary, "returns"),
         "Under water": _all(summary, "under_water"),
     }
     tables = "".join(table(caption, rows) for caption, rows in groups.items() if rows)
@@ -480,20 +485,19 @@ def sensitivity_card(summary: Summary) -> str:
         return card(
             title, "SENSITIVITY=1 adds backtests with optimistic and pessimistic fills, and with other latencies.", ""
         )
-    head = ("fill model", "latency", "PnL", "Sharpe", "fills", "inventory, rms", "mid 60 s after a fill")
+    head = ("fill model", "latency", "PnL of the quoting", "fills", "inventory, rms", "mid 60 s after a fill")
     cells = [
         (
             f"{escape(str(row['fills']))} <small>{escape(row.get('role') or '')}</small>",
             f"{short(row['latency'])} ×",
-            coloured(row["pnl_total"]),
-            number(row["sharpe"], 3),
+            coloured(quoting(row)),
             "–" if row["n_fills"] is None else f"{row['n_fills']:,}",
             number(row["inventory_rms"], 3),
             signed(row["adverse_selection_60"]),
         )
         for row in rows
     ]
-    unsure = len({(row["pnl_total"] or 0) > 0 for row in rows}) > 1
+    unsure = len({(quoting(row) or 0) > 0 for row in rows}) > 1
     verdict = "The sign of the PnL depends on the assumptions." if unsure else "The PnL has the same sign in all."
     hint = f"The same strategy under optimistic and pessimistic fills, and at other latencies. {verdict}"
     return card(title, hint, grid(head, cells))

@@ -13,7 +13,7 @@ from mm.backtest.metrics.risk import LEAST_PERIODS, ROLLING, rolling_sharpe
 from mm.clock import US_PER_S
 from mm.numbers import SHARPE_DAYS, duration, number, percent, power, short, signed
 from mm.report.drawn_columns import Units, unit_of
-from mm.report.frame import base_asset, card, nothing, quote_asset, wide
+from mm.report.frame import base_asset, card, nothing, quote_asset, quoting, wide
 from mm.report.run_columns import EquityCurve, MarketPrints, RunColumns
 from mm.report.svg import HALF, NORMAL_95, TOP, WIDE, Plot, bar, padded, steps
 from mm.report.timeline import Line, Marks, Panel, Spans
@@ -45,15 +45,16 @@ def panels(run: "RunColumns", curve: EquityCurve, summary: Mapping[str, Any]) ->
         _line("fees", "line fees", curve.us, -curve.fees),
     ]
     clip = short(summary["quote_qty"])
-    equity = _line("equity", "line", curve.us, curve.equity)
+    equity = _line("quoting", "line", curve.us, curve.equity)
     below = _line("drawdown", "line fees", curve.us, under_water(curve.equity))
     held = _line("held", "line", curve.us, curve.inventory)
     return [
         _price_panel(run, curve, marks, quote, summary["tick_size"]),
         Panel("Fills", "", _counts_picture(run, curve), 84, marks=[without_tips(one) for one in marks], counts=True),
-        _lines_panel(run, curve, ("Equity", f"{quote}, change since the start, at the mid"), [equity], 170),
+        _lines_panel(run, curve, ("PnL of the quoting", f"{quote}, without the inventory held"), [equity], 170),
         replace(
-            _lines_panel(run, curve, ("Under water", f"{quote}, below the highest equity"), [below], 90), zero=True
+            _lines_panel(run, curve, ("Under water", f"{quote}, below the highest PnL"), [below], 90),
+            zero=True,
         ),
         replace(
             _lines_panel(run, curve, ("PnL by source", f"{quote}, since the left edge; sums to PnL"), parts, 190),
@@ -255,8 +256,7 @@ def _held(pieces: "Sequence[IntensityPiece]", column: str, curve: EquityCurve) -
 def rolling_card(run: "RunColumns") -> str:
     """Return the annualised Sharpe ratio of the hour before each minute; empty for a run of at most an hour."""
     us = np.asarray(run.state["recv_us"], dtype=np.int64)
-    equity = np.asarray(run.state["equity"], dtype=np.float64)
-    ends, ratio = rolling_sharpe(us, equity, ~np.isnan(equity))
+    ends, ratio = rolling_sharpe(us, run.quoting, ~np.isnan(run.quoting))
     if len(ends) <= ROLLING:
         return ""
     hint = (
@@ -265,7 +265,7 @@ def rolling_card(run: "RunColumns") -> str:
     )
     known = ratio[~np.isnan(ratio)]
     if len(known) == 0:
-        return card("Sharpe ratio, rolling", hint, nothing("Equity hardly ever changed."))
+        return card("Sharpe ratio, rolling", hint, nothing("The PnL of the quoting hardly ever changed."))
     plot = Plot(
         WIDE, 170, (float(us[0]), float(us[-1])), padded(min(0.0, float(known.min())), max(0.0, float(known.max())))
     )
@@ -280,7 +280,7 @@ def rolling_card(run: "RunColumns") -> str:
 
 def split_chart(summary: Mapping[str, Any]) -> str:
     """Draw spread, inventory and fees as steps from zero to the PnL."""
-    if summary["pnl_total"] is None:
+    if (pnl := quoting(summary)) is None:
         return nothing("The book was never valid, so there is no PnL to split.")
     parts = [
         ("Spread captured", summary["pnl_spread_capture"]),
@@ -291,7 +291,7 @@ def split_chart(summary: Mapping[str, Any]) -> str:
     for _, amount in parts:
         levels.append(levels[-1] + amount)
     rows = [(name, levels[i], levels[i + 1], amount) for i, (name, amount) in enumerate(parts)]
-    rows.append(("PnL", 0.0, summary["pnl_total"], summary["pnl_total"]))
+    rows.append(("PnL", 0.0, pnl, pnl))
     plot = Plot(HALF, 250, padded(min(levels), max(levels), 0.01), (0, 4))
     # Names are on the left and amounts on the right, so the bars are limited to the space between.
     left, scale = 128, (HALF - 128 - 92) / (plot.x[1] - plot.x[0])

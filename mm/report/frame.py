@@ -175,14 +175,22 @@ def tiles(*shown: str) -> str:
     return f'<section class="tiles">{"".join(shown)}</section>'
 
 
+def quoting(summary: Mapping[str, Any]) -> float | None:
+    """Return the PnL of the quoting; that of the account for a run of a version that did not tell them apart."""
+    pnl: float | None = summary.get("pnl_quoting", summary["pnl_total"])
+    return pnl
+
+
 def earnings(summary: Mapping[str, Any]) -> list[str]:
-    """Return the first two tiles of every page of a backtest: PnL, and the certainty of its sign.
+    """Return the first two tiles of every page of a backtest: PnL of the quoting, and the certainty of its sign.
 
     With fewer than `SHARPE_DAYS` days the Sharpe ratio is omitted: annualising a few hours multiplies by a large root.
-    In its place is the mean change of equity per minute, in standard errors from resampled blocks.
+    In its place is the mean PnL per minute, in standard errors from resampled blocks.
     """
-    pnl, fees = summary["pnl_total"], f"after {number(summary['fees'])} fees"
-    first = tile("PnL " + quote_asset(summary), signed(pnl), fees, gain_or_loss(pnl))
+    pnl, fees = quoting(summary), f"after {number(summary['fees'])} fees"
+    if hold := summary.get("pnl_hold"):
+        fees += f"; the inventory held {signed(hold)}"
+    first = tile("PnL of the quoting " + quote_asset(summary), signed(pnl), fees, gain_or_loss(pnl))
     days, ends = len(summary.get("daily") or summary["days"]), summary["sharpe_ci95"]
     if days >= SHARPE_DAYS:
         return [first, tile("Sharpe, annual", number(summary["sharpe"], 3), interval(ends, 3))]

@@ -1,5 +1,6 @@
 """Columns for the charts of a page, from a finished backtest or from the files of its folder."""
 
+import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
@@ -134,6 +135,7 @@ class RunColumns:
         rates: The pieces of the intensity; empty without a fit or a schedule.
         market: Best prices and prints; None if the days are not available.
         usual_us: Median time between two state rows of the run, of which *state* may be a part; None if it has all.
+        target: Target inventory, in base asset; what it earns is not of the quoting.
     """
 
     fills: Mapping[str, Any]
@@ -146,6 +148,13 @@ class RunColumns:
     rates: Sequence["IntensityPiece"] = ()
     market: MarketColumns | None = None
     usual_us: float | None = None
+    target: float = 0.0
+
+    @cached_property
+    def quoting(self) -> "Floats":
+        """Equity at each state row without the target inventory at the mid, in quote asset; NaN without a mid."""
+        equity, mid = (np.asarray(self.state[name], dtype=np.float64) for name in ("equity", "mid"))
+        return equity - self.target * mid if self.target else equity
 
     @cached_property
     def curve(self) -> "EquityCurve":
@@ -176,6 +185,7 @@ def columns_of(result: "Result") -> RunColumns:
         rates=() if terms.intensity is None else terms.intensity.rows(),
         market=market_of(result.tapes) if result.tapes else None,
         usual_us=usual,
+        target=terms.target_lots * terms.instrument.lot_e8 / E8,
     )
 
 
@@ -322,7 +332,15 @@ def read_columns(folder: Path, symbol: str, market: MarketColumns | None = None)
     )
     if market is not None:
         us, mid = market.us, (market.bid + market.ask) / 2
-    return RunColumns(_arrays(fills), _arrays(state), quotes, us, mid, excluded, refused, market=market)
+    return RunColumns(
+        _arrays(fills), _arrays(state), quotes, us, mid, excluded, refused, market=market, target=_target(folder)
+    )
+
+
+def _target(folder: Path) -> float:
+    """Return the target inventory of the run in *folder*; 0 without a summary, or for a run of an earlier version."""
+    path = folder / "summary.json"
+    return float(json.loads(path.read_bytes()).get("target_inventory") or 0.0) if path.exists() else 0.0
 
 
 def _arrays(frame: "pl.DataFrame") -> dict[str, Any]:
@@ -334,12 +352,12 @@ PAUSE_US = 60 * US_PER_S
 
 @dataclass(frozen=True, eq=False)
 class EquityCurve:
-    """The account at each state row, NaN without a valid book or recorded data.
+    """What the quoting earned and the account held at each state row, NaN without a valid book or recorded data.
 
     Attributes:
         us: Instants, ascending.
         inventory: Inventory, in base asset.
-        equity: Marked equity, as change since its first value, or NaN.
+        equity: Equity without the target inventory at the mid, as change since its first value, or NaN.
         spread: Spread captured up to each instant, in quote asset.
         fees: Fees paid up to each instant.
     """
@@ -368,7 +386,7 @@ def equity_curve(run: "RunColumns") -> EquityCurve:
     """
     state = run.state
     us = np.asarray(state["recv_us"], dtype=np.int64)
-    inventory, equity = (np.asarray(state[name], dtype=np.float64) for name in ("inventory", "equity"))
+    inventory, equity = np.asarray(state["inventory"], dtype=np.float64), run.quoting
     if len(run.excluded):
         begun = np.searchsorted(run.excluded[:, 0], us, side="right")
         equity = np.where(begun > np.searchsorted(run.excluded[:, 1], us, side="right"), np.nan, equity)

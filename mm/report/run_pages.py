@@ -19,7 +19,8 @@ from mm.report.timeline import Line, Panel, TimelineAxis, script, timeline
 
 # Numbers of summary.json to compare.
 _COMPARED = (
-    *("pnl_total", "pnl_spread_capture", "pnl_inventory", "fees", "max_drawdown", "sharpe", "n_orders", "n_rejects"),
+    *("pnl_quoting", "pnl_spread_capture", "pnl_inventory", "fees", "pnl_hold", "pnl_total", "max_drawdown", "sharpe"),
+    *("n_orders", "n_rejects"),
     *("n_fills", "fill_ratio", "hit_rate", "effective_half_spread", "two_sided_uptime", "seconds_covered"),
     *("inventory.rms", "inventory.max", "round_trips.n", "round_trips.win_rate", "round_trips.mean"),
 )
@@ -96,8 +97,8 @@ def _over_time(pair: tuple[ComparedRun, ComparedRun]) -> str:
     x = (min(drawn.x[0] for _, drawn, _ in known), max(drawn.x[1] for _, drawn, _ in known))
     quote, base = quote_asset(pair[0].summary), base_asset(pair[0].summary)
     charts = (
-        ("Equity", f"{quote}, change since the start, at the mid", 230, lambda drawn: drawn.equity),
-        ("Under water", f"{quote}, below the highest equity", 120, lambda drawn: under_water(drawn.equity)),
+        ("PnL of the quoting", f"{quote}, without what the target inventory earns", 230, lambda drawn: drawn.equity),
+        ("Under water", f"{quote}, below the highest PnL of the quoting", 120, lambda drawn: under_water(drawn.equity)),
         ("Inventory", base, 150, lambda drawn: drawn.inventory),
     )
     panels = []

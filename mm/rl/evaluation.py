@@ -13,7 +13,7 @@ from mm.rl.training_days import EngineKnobs
 from mm.sweep.findings import SelectionBias
 from mm.tape.tape import Tape
 
-SHOWN = ("pnl_total", "pnl_spread_capture", "pnl_inventory", "fees", "sharpe", "n_fills", "max_drawdown")
+SHOWN = ("pnl_quoting", "pnl_total", "pnl_spread_capture", "pnl_inventory", "fees", "sharpe", "n_fills", "max_drawdown")
 ENOUGH = 0.95  # minimum deflated Sharpe ratio
 UNFITTED_K = 1.0  # per tick, if the training days have no usable fit
 
@@ -85,9 +85,9 @@ def judged(policies: Mapping[str, Mapping[str, Any]]) -> tuple[bool, str]:
     """Return whether the agent wins (largest PnL, above 0, significant), and a sentence."""
     own = policies["rl"]
     name, best = max(
-        ((name, policy) for name, policy in policies.items() if name != "rl"), key=lambda pair: pair[1]["pnl_total"]
+        ((name, policy) for name, policy in policies.items() if name != "rl"), key=lambda pair: pair[1]["pnl_quoting"]
     )
-    pnl, other, deflated = own["pnl_total"], best["pnl_total"], own["deflated_sharpe"]
+    pnl, other, deflated = own["pnl_quoting"], best["pnl_quoting"], own["deflated_sharpe"]
     if pnl <= other:
         return False, f"the agent does not win: PnL {pnl:.6g}, {name} {other:.6g}"
     if pnl <= 0.0:

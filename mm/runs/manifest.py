@@ -193,14 +193,14 @@ def peak_rss_mb() -> float | None:
 
 
 _MOST = 4  # maximum of numbers for a kind that is not listed here
-_TRADED = ("pnl_total", "n_fills", "sharpe", "max_drawdown")
+_TRADED = ("pnl_quoting", "pnl_total", "n_fills", "sharpe", "max_drawdown")
 _OF_KIND: Mapping[str, tuple[str, ...]] = {
     "backtest": _TRADED,
     "shadow": _TRADED,
     "trade": _TRADED,
     "calibration": ("status", "A", "k"),
     "schedule": ("segments", "usable", "time_rescaling_p"),
-    "sweep": ("trials", "best.pnl_total", "walkforward.pnl"),
+    "sweep": ("trials", "best.pnl_quoting", "walkforward.pnl"),
     "walkforward": (*_TRADED, "walkforward.segments", "walkforward.usable"),
 }
 

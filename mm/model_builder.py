@@ -452,7 +452,7 @@ def _schedule_terms(schedule: "Schedule", name: str) -> dict[str, Any]:
         "day": schedule.day,
         "reference_why": _why_reference(schedule.reference, (choice["chosen"], choice["why"]) if choice else None),
         "status": counts.most_common(1)[0][0] if counts else None,
-        "reason": f"{len(used)} of {len(schedule.segments)} segments usable: {verdicts}",
+        "reason": f"{schedule.counted()}; fits: {verdicts}",
         "warnings": [],
         "A": median(one.A for one in used if one.A is not None) if used else None,
         "k": median(one.k for one in used if one.k is not None) if used else None,

@@ -23,6 +23,7 @@ from mm.dataclass import asdict, dataclass, fields
 from mm.errors import Mismatch
 from mm.instrument import E8
 from mm.notebook import Picture, Shown, picture_of
+from mm.numbers import duration
 from mm.tape.load import tapes_given
 
 if TYPE_CHECKING:
@@ -154,13 +155,29 @@ class Schedule(Shown):
         """Yield the windows, the number of segments by source, and the ranges of A and k."""
         span = f"windows of {self.train_window_min:g} min, every {self.step_min:g} min, {self.mode}"
         yield f"schedule of {self.symbol} {self.day}: {span}, {self.fallback_policy}"
-        sources = [segment.source for segment in self.segments]
-        counts = ", ".join(f"{sources.count(name)} {name}" for name in SOURCES if name in sources)
-        yield f"{len(sources)} segments" + (f": {counts}" if counts else "")
+        yield self.counted()
         for name, unit in (("A", "1/s"), ("k", "1/tick")):
             values = [value for segment in self.segments if (value := getattr(segment, name)) is not None]
             if values:
                 yield f"{name} from {min(values):.4g} to {max(values):.4g} {unit}"
+
+    @property
+    def sources(self) -> dict[str, int]:
+        """The number of segments by `source`: only those fitted have parameters from their own window."""
+        found = [segment.source for segment in self.segments]
+        return {name: found.count(name) for name in SOURCES}
+
+    @property
+    def oldest_s(self) -> float | None:
+        """The greatest age of carried parameters, in s; None if none are carried."""
+        ages = [one.age_s for one in self.segments if one.source == "carried" and one.age_s is not None]
+        return max(ages, default=None)
+
+    def counted(self) -> str:
+        """Return the number of segments, by source, and the greatest age of carried parameters."""
+        counts = ", ".join(f"{count} {name}" for name, count in self.sources.items() if count)
+        age = "" if self.oldest_s is None else f"; carried parameters are up to {duration(self.oldest_s)} old"
+        return f"{len(self.segments)} segments" + (f": {counts}{age}" if counts else "")
 
     def plot(self) -> Picture:
         """Draw A and k of every segment over time, with 95 % intervals where they were fitted."""

@@ -113,7 +113,7 @@ def _comparison_line(name: str, truth: float, found: float, interval: tuple[floa
 def _backtest_lines(*runs: Artefact) -> list[str]:
     """Return the three runs side by side: fills drawn from the fit, fills by trades, and the walk-forward."""
     segments = _segments(runs[-1])
-    usable = sum(segment["usable"] for segment in segments)
+    fitted = sum(segment["source"] == "fitted" for segment in segments)
     rows = {
         "orders": ("n_orders", ",d"),
         "fills": ("n_fills", ",d"),
@@ -126,7 +126,7 @@ def _backtest_lines(*runs: Artefact) -> list[str]:
         TERMS_TEXT,
         f"{'':<22}{'poisson':>14}{'trade_cross':>14}{'walk-forward':>14}",
         *(f"{name:<22}" + "".join(_cell(run[key], form) for run in runs) for name, (key, form) in rows.items()),
-        f"The walk-forward has {len(segments)} segments, {usable} of them usable, and trades from the second hour on.",
+        f"The walk-forward has {len(segments)} segments, {fitted} of them fitted on their own window, and trades from the second hour on.",
         "Fills drawn from an intensity have no adverse selection: compare their PnL with that of trade_cross.",
     ]
 

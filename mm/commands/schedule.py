@@ -176,12 +176,14 @@ def write_study(run: Run, studied: "Study") -> int:
     run.summary = {
         "segments": len(segments),
         "usable": usable,
+        "sources": studied.schedule.sources,
+        "oldest_carried_s": studied.schedule.oldest_s,
         "loglik_per_fill": {mode: row["loglik_per_fill"] for mode, row in found["modes"].items()},
         "time_rescaling_p": clock["p"],
         "mean_wait": clock["mean_wait"],
         "calib_deltas": list(studied.deltas) or None,
     }
-    run.print(f"{len(segments)} segments, {usable} usable")
+    run.print(studied.schedule.counted())
     for line in lines(found):
         run.print(line)
     if studied.schedule.clustering is not None:

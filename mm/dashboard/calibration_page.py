@@ -12,7 +12,7 @@ from mm.dashboard import charts
 from mm.dashboard.charts import Bars, Trace, Zoom
 from mm.dashboard.sources import Folders, label_of, one_line
 from mm.errors import BrokenFile
-from mm.numbers import number
+from mm.numbers import duration, number
 from mm.report.calibration_charts import curve_area
 from mm.report.curve import curves
 from mm.report.frame import fitted_interval
@@ -111,10 +111,12 @@ def _schedule(run: RunFolder) -> None:
         st.info("There are no segments: the day is not longer than the training window.")
         return
     zoom = Zoom(f"schedule {run.found.manifest['run_id']}", (segments[0].start_us, segments[-1].end_us))
-    usable = [one for one in segments if one.A is not None and one.k is not None]
+    sources, oldest = run.schedule.sources, run.schedule.oldest_s
     first, second, third = st.columns(3)
     first.metric("Segments", len(segments))
-    second.metric("Usable", len(usable))
+    second.metric("Fitted", sources.pop("fitted"))
+    age = "" if oldest is None else f"; carried up to {duration(oldest)} old"
+    second.caption(", ".join(f"{count} {name}" for name, count in sources.items()) + age)
     third.metric("Fills", f"{sum(one.n_fills or 0 for one in segments):,}")
     zoom.bar()
     us = np.array([one.start_us for one in segments] + [segments[-1].end_us], dtype=np.int64)

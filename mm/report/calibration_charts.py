@@ -92,7 +92,8 @@ def pieces_card(pieces: Pieces, fit: "PoissonFit") -> str:
     """Return the card of A and k over the day, which zoom together."""
     hint = (
         "Each piece of the day alone, with 95 % intervals by its blocks of five minutes; dashed: the whole day. Where "
-        "pieces differ by more than their bars, one A and k do not describe the day. A bar that ends at the edge of its chart extends beyond it."
+        "pieces differ by more than their bars, one A and k do not describe the day. A bar that ends at the edge of "
+        "its chart extends beyond it."
     )
     if not any(one.usable for *_, one in pieces):
         return card("A and k over the day", hint, nothing("No piece of the day gives a usable fit on its own."))

@@ -13,7 +13,7 @@ import numpy as np
 
 from mm.backtest.metrics.notes import NULL
 from mm.errors import BrokenFile
-from mm.numbers import number, short, signed
+from mm.numbers import duration, number, short, signed
 from mm.report.backtest import data_card, sensitivity_card, split_card
 from mm.report.calibration import clusters_card
 from mm.report.frame import (
@@ -137,6 +137,8 @@ def _tiles(rows: SegmentRows, unseen: Content, summary: Content | None) -> str:
     sources = rows.words["source"]
     counts = [(name, sources.count(name)) for name in ("carried", "default", "none")]
     others = [f"{count} {name}" for name, count in counts if count]
+    held = [age for age, source in zip(rows.numbers["age_s"], sources, strict=True) if source == "carried"]
+    age = f", up to {duration(float(max(held)))} old" if held else ""
     used = unseen["modes"][unseen["mode"]]
     clock = unseen["time_rescaling"]
     expected = rows.numbers["test_expected"]
@@ -146,7 +148,9 @@ def _tiles(rows: SegmentRows, unseen: Content, summary: Content | None) -> str:
     waited = clock["mean_wait"]  # None except for marks
     return tiles(
         *first,
-        tile("Segments fitted", f"{sources.count('fitted')} of {len(rows)}", ", ".join(others) or "none carried"),
+        tile(
+            "Segments fitted", f"{sources.count('fitted')} of {len(rows)}", (", ".join(others) or "none carried") + age
+        ),
         tile("Fills over expected", number(ratio, 3), f"{seen:,.0f} fills out of sample"),
         tile("Log-likelihood per fill", number(used["loglik_per_fill"]), f"out of sample, {escape(unseen['mode'])}"),
         "" if waited is None else tile("Mean rescaled wait", number(waited, 3), "1 if the model is correct"),

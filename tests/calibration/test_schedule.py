@@ -4,6 +4,7 @@ import copy
 import json
 import math
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given
@@ -395,3 +396,16 @@ def test_state_space_interval_equals_forecast():
     (first, *_) = build_schedule(calibrator, replace(plan, mode="ewma")).segments
     counted = predictive_ci95(calibrator.points(first.train_start_us, first.train_end_us), 900.0)
     assert (first.predictive_low, first.predictive_high) == counted
+
+
+def test_carried_segments_are_counted_apart_with_their_greatest_age():
+    """A usable segment may have no data of its own."""
+    found = [SimpleNamespace(source="fitted", age_s=0.0)] * 3 + [
+        SimpleNamespace(source="carried", age_s=age_s) for age_s in (900.0, 1800.0)
+    ]
+    found += [SimpleNamespace(source="none", age_s=None)]
+    counted = Schedule("SIMUSDT", "20260105", 0.01, 120, 15, "skip_segment", tuple(found))
+    assert counted.sources == {"fitted": 3, "carried": 2, "default": 0, "none": 1}
+    assert counted.oldest_s == 1800
+    assert "6 segments: 3 fitted, 2 carried, 1 none" in counted.counted()
+    assert "30 min" in counted.counted()

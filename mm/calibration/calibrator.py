@@ -12,7 +12,7 @@ from mm.backtest.rules import Rules
 from mm.calibration.exposure import pooled_rates
 from mm.calibration.fit_points import FitOptions, fit_poisson, fit_window
 from mm.calibration.fit_result import FittedWindow, PoissonFit, ReferenceChoice
-from mm.calibration.intervals import HORIZON_S, predictive_ci95
+from mm.calibration.intervals import HORIZON_S, predictive_ci95, with_block_errors
 from mm.calibration.points import Points, joined
 from mm.calibration.reference import BLOCK_S, BLOCK_US, OWN_BEST, PER_TICK, span_of, within
 from mm.calibration.simulated_runs import Keep, clip_lots, played, recent_us, runs_of, simulated
@@ -394,11 +394,13 @@ class Calibrator:
     def fit_points(self, points: Points) -> PoissonFit:
         """Return the fit of *points* by the config.
 
-        Points of several ladders are weighted as one ladder, as they are from one tape; the fit's counts and seconds
-        are those of all, as in ``calibration_points.csv``.
+        Points of several ladders are weighted as one ladder, as they are from one tape; its errors are those by blocks,
+        which measure how much the mean of the ladders varies. The fit's counts and seconds are those of all, as in
+        ``calibration_points.csv``.
         """
         ladders = self.ladders
-        return fit_poisson(points, **asdict(self._options(ladders))).times(ladders)
+        fit = fit_poisson(points, **asdict(self._options(ladders))).times(ladders)
+        return with_block_errors(fit) if ladders > 1 else fit
 
     def fit_window(self, points: Points) -> PoissonFit:
         """Return the same as `fit_points`, without results unused in a segment of a schedule."""
@@ -417,7 +419,7 @@ class Calibrator:
             min_exposure_s=config.min_exposure_s / ladders,
             min_usable_deltas=config.min_usable_deltas,
             max_delta_ticks=config.max_delta_ticks,
-            intervals="block" if config.method == "fixed" else "profile",
+            intervals="block" if config.method == "fixed" or ladders > 1 else "profile",
         )
 
     def fit(self, start_us: int, end_us: int) -> tuple[PoissonFit, Measured]:

@@ -75,6 +75,18 @@ def block_robust(sample: Sample, estimate: Estimate) -> Intervals:
     return _around(estimate, *(t_quantile * float(long_run_error(error)) for error in (error_log_a, error_k)))
 
 
+def with_block_errors(fit: PoissonFit) -> PoissonFit:
+    """Return *fit* with the standard errors of its intervals by blocks, and its correlation; unchanged without them."""
+    from mm.calibration.special import stdtrit
+
+    A, k, error_a, error_k, cov = fit.ci95_A_block, fit.ci95_k_block, fit.se_logA, fit.se_k, fit.cov_logA_k
+    if A is None or k is None or error_a is None or error_k is None or cov is None:
+        return fit
+    widths = 2 * float(stdtrit(cosines(fit.n_blocks), (1 + LEVEL) / 2))
+    se_a, se_k = math.log(A[1] / A[0]) / widths, (k[1] - k[0]) / widths
+    return replace(fit, se_logA=se_a, se_k=se_k, cov_logA_k=cov * (se_a / error_a) * (se_k / error_k))
+
+
 def _around(estimate: Estimate, half_log_a: float, half_k: float) -> Intervals:
     """Return symmetric intervals around *estimate*; None if unbounded."""
     log_a, k = estimate.logA, estimate.k

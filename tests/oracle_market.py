@@ -133,10 +133,17 @@ class Book:
         """Yield the prices and lots at which the remainder of an order would trade now."""
         left = order.left
         for ticks in self.prices(-order.side):
-            lots = min(left, self.lots_at(-order.side, ticks) - self.taken.get((-order.side, ticks), 0))
+            lots = min(left, self.available(-order.side, ticks))
             if lots > 0 and order.accepts(ticks):
                 left -= lots
                 yield ticks, lots
+
+    def available(self, side: int, ticks: int) -> int:
+        """Return the lots of a level that a taker can still get: none if a print traded beyond its price."""
+        if any(of == side and side * (printed - ticks) < 0 for of, printed in self.printed):
+            return 0
+        traded = self.printed_at(side, ticks) + self.taken.get((side, ticks), 0)
+        return max(self.lots_at(side, ticks) - traded, 0)
 
     def take(self, side: int, ticks: int, lots: int) -> None:
         """Record that our orders took lots of a side."""

@@ -6,7 +6,7 @@ The book is that of oracle_lab.py: bids 5 at 99 and 7 at 98, asks 5 at 101 and 7
 import numpy as np
 import pytest
 
-from mm.backtest.journal import KINDS
+from mm.backtest.journal import KINDS, REJECT_REASONS
 from mm.backtest.latency import Latencies
 from mm.backtest.quotes.view import Quotes
 from mm.instrument import E8, Filters
@@ -53,6 +53,44 @@ def test_order_kinds_take_liquidity_by_their_rules(play, kind, ticks, lots, take
     assert [(row[3], row[4]) for row in played.fills] == taken
     assert {row[6] for row in played.fills} <= {"taker:book"}
     assert final_states(played) == {1: end}
+
+
+@pytest.mark.parametrize(
+    ("order", "prints", "taken"),
+    [
+        (("MARKET", 1, 8), [(101, 5)], [(103, 7)]),
+        (("MARKET", 1, 8), [(101, 3)], [(101, 2), (103, 6)]),
+        (("MARKET", 1, 8), [(102, 1)], [(103, 7)]),  # beyond 101, where nothing is left
+        (("MARKET", 1, 8), [(101, 2), (103, 4)], [(103, 3)]),
+        (("IOC", 103, 8), [(101, 4), (101, 4)], [(103, 7)]),
+        (("FOK", 103, 9), [(101, 4)], []),
+        (("FOK", 103, 8), [(101, 4)], [(101, 1), (103, 7)]),
+        (("LIMIT", 102, 8), [(101, 5)], []),
+        (("LIMIT", 102, 8), [(101, 1)], [(101, 4)]),
+    ],
+)
+@pytest.mark.parametrize("shown", [False, True])
+def test_a_taker_gets_what_prints_left_since_the_last_book(play, order, prints, taken, shown):
+    """Five lots at 101 and seven at 103; a book event after the prints has its own lots, and restores them here."""
+    kind, ticks, lots = order
+    plan = {1000: None, 1100: Quotes(ticks, None, lots, None, kind), 1101: None}
+    events = [(1020, "trade", 1, *one) for one in prints]
+    events += [(1020, "trade", -1, 99, 4), *[(1030, "depth", [(98, 8)], [])] * shown]  # a seller takes from the bids
+    played = play(plan, SNAPSHOT, *events, until(1150))
+    found = [(row[3], row[4]) for row in played.fills if row[6] == "taker:book"]
+    whole = {"MARKET": [(101, 5), (103, 3)], "IOC": [(101, 5), (103, 3)], "LIMIT": [(101, 5)]}
+    whole["FOK"] = [(101, 5), (103, lots - 5)]
+    assert found == (whole[kind] if shown else taken)
+
+
+def test_a_market_order_is_valued_at_what_prints_left(play):
+    """Cash of 510 pays five lots at 101; after a print took these, five at 103 cost 515."""
+    plan = {1000: None, 1100: Quotes(1, None, 5, None, "MARKET"), 1101: None}
+    gone = (1020, "trade", 1, 101, 5)
+    for events, lots in (((), [(101, 5)]), ((gone,), [])):
+        played = play(plan, SNAPSHOT, *events, until(1150), start_cash_e8=510 * 10**8, maker_fee_e8=0, taker_fee_e8=0)
+        assert [row[3:5] for row in map(tuple, played.fills)] == lots
+        assert [REJECT_REASONS[row[12]] for row in played.orders if row[12]] == ["insufficient_cash"] * (not lots)
 
 
 def test_taken_lots_pay_taker_fee_and_resting_lots_maker_fee(play):

@@ -10,7 +10,7 @@ from mm.backtest._level_queue cimport LevelQueue
 from mm.backtest._order_checks cimport Mean
 from mm.backtest._own_orders cimport OpenOrders
 from mm.backtest._records cimport Fill, record_mid
-from mm.backtest._taking cimport Market, Prints
+from mm.backtest._taking cimport Market, Prints, prints_add
 from mm.backtest._venue cimport Touch, OrderVenue
 from mm.backtest.fills.base cimport FillModel, Order, Trade
 from mm.signals.signal_set cimport SignalSet
@@ -59,7 +59,7 @@ cdef class PaperVenue(OrderVenue):
     cdef int64_t last_book_us
     cdef int64_t changed_event          # event whose rows are the last change of the book; -1 if more changed
     cdef bint checked_prints               # whether an order was last checked against prints at its price
-    cdef Prints printed                 # since the last book event, if the fill model needs levels
+    cdef Prints printed                 # since the last book event; on best prices, from `show_pages` alone
     cdef Prints taken                   # by us from the book, since its last event
     cdef Market market
     cdef Mean mean                      # of the last trades, if the filters need it
@@ -201,6 +201,26 @@ cdef inline void clear_book(PaperVenue venue) noexcept nogil:
         book_clear(&venue.book)
 
 
+cdef inline int add_prints(PaperVenue venue, int64_t begin, int64_t stop) except -1 nogil:
+    """Add the prints of the events ``begin:stop`` of the whole tape, not before its window, to those since the last book."""
+    cdef int64_t low = 0, high = venue.place.shape[0], middle
+    cdef Trade print_
+    if begin >= stop:
+        return 0
+    while low < high:
+        middle = (low + high) // 2
+        if venue.place[middle] < begin:
+            low = middle + 1
+        else:
+            high = middle
+    while low < venue.place.shape[0] and venue.place[low] < stop:
+        if venue.kind[low] == TRADE and venue.event_us[low] >= venue.start_us:
+            print_ = venue.print_at(low, venue.event_us[low])
+            prints_add(&venue.printed, &print_)
+        low += 1
+    return 0
+
+
 cdef inline int show_pages(PaperVenue venue) except -1 nogil:
     """Advance a book with pages to the past events, and set the lots at the best prices."""
     cdef int64_t shown = venue.shown_events, base = venue.book.pages.base, event
@@ -208,9 +228,12 @@ cdef inline int show_pages(PaperVenue venue) except -1 nogil:
     if stop == shown and base + stop == venue.book.pages.stop:
         return 0  # nothing has happened since
     book_advance(&venue.book, base + stop)
-    for event in range(base + shown, base + stop if venue.taken.used else 0):
-        if venue.book_kind[event] != TRADE and venue.book_kind[event] != KEYFRAME:
-            venue.taken.used = 0
+    event = base + stop - 1
+    while event >= base + shown and (venue.book_kind[event] == TRADE or venue.book_kind[event] == KEYFRAME):
+        event -= 1
+    if event >= base + shown:
+        venue.printed.used = venue.taken.used = 0
+    add_prints(venue, event + 1 - base, stop)
     venue.shown_events = stop
     venue.touch.top.bid_lots = book_lots_at(&venue.book, 1, venue.book.best_bid)
     venue.touch.top.ask_lots = book_lots_at(&venue.book, -1, venue.book.best_ask)

@@ -54,7 +54,7 @@ cdef class PaperVenue(OrderVenue):
             self.draw_latencies(rules.latencies, rules.latency_seed)
         self.taker_reason = len(fills.reasons)
         self.two_sided_since_us = NEVER
-        self.market = Market(&self.book, &self.taken)
+        self.market = Market(&self.book, &self.printed, &self.taken)
         names = getattr(fills, "signals", ())
         if names:
             from mm.signals.families import SIGNALS  # imported here: most runs have no signals
@@ -293,6 +293,8 @@ cdef class PaperVenue(OrderVenue):
         cdef int64_t row, rows
         if self.signalled:
             self.show_event(event, us)
+        if not self.fills.needs_levels:  # else on_book reads them first
+            self.printed.used = 0
         self.changed_event = -1 if self.kind[event] != DEPTH or self.best_only else event
         if self.by_levels:
             self.queue.note_book(event, self.kind[event] != DEPTH)
@@ -360,6 +362,7 @@ cdef class PaperVenue(OrderVenue):
         if self.signalled:
             self.signals.take(GAP, us, recv_seq, NULL, NULL, NULL, 0)
         clear_book(self)
+        self.printed.used = 0
         self.changed_event = -1
         self.set_valid(False, us)
         while i < open.count:
@@ -381,7 +384,7 @@ cdef class PaperVenue(OrderVenue):
         if print_.ticks < self.mean.low_ticks or self.mean.low_ticks == 0:
             self.mean.low_ticks = print_.ticks
         self.mean.high_ticks = max(self.mean.high_ticks, print_.ticks)
-        if self.fills.needs_levels and not self.by_levels:
+        if not self.best_only:
             prints_add(&self.printed, &print_)
         self.queue.print_at, self.queue.print_lots = event, print_.lots
         if self.concerns_fills(print_.side, print_.ticks):
@@ -452,10 +455,11 @@ cdef class PaperVenue(OrderVenue):
                 if reaches(side[row], ticks[row], sell, buy):
                     break
                 low, high, printed = min(low, ticks[row]), max(high, ticks[row]), event
-                if fills.needs_levels:
-                    print_ = self.print_at(event, event_us[event])
-                    prints_add(&self.printed, &print_)
+                print_ = self.print_at(event, event_us[event])
+                prints_add(&self.printed, &print_)
             elif kind[event] == DEPTH:
+                if not fills.needs_levels:
+                    self.printed.used = 0
                 if self.on_demand:
                     if event == next_top:
                         self.next_top += 1

@@ -37,9 +37,19 @@ cdef inline int64_t prints_at(const Prints* prints, int64_t side, int64_t ticks)
     return lots
 
 
-# The market of an arriving order: the book, and the lots that we took from it since the last book event.
+cdef inline bint prints_beyond(const Prints* prints, int64_t side, int64_t ticks) noexcept nogil:
+    """Return whether aggressors of *side* traded at a price beyond *ticks*, so that nothing is left at *ticks*."""
+    cdef int64_t i
+    for i in range(prints.used):
+        if prints.rows[i].side == side and side * (prints.rows[i].ticks - ticks) > 0:
+            return True
+    return False
+
+
+# The market of an arriving order: the book, and the lots traded since its last event, by others and by us.
 cdef struct Market:
     const Book* book
+    const Prints* printed
     const Prints* taken
 
 
@@ -59,8 +69,11 @@ cdef inline int64_t next_crossed(const Market* market, const Order* order, int64
 
 
 cdef inline int64_t offered(const Market* market, const Order* order, int64_t ticks) noexcept nogil:
-    """Return the lots displayed at a price of the other side, less those that we took since the last book event."""
-    return max(book_lots_at(market.book, <int> -order.side, ticks) - prints_at(market.taken, order.side, ticks), 0)
+    """Return the lots displayed at a price of the other side, less those traded since the last book event."""
+    cdef int64_t gone = prints_at(market.printed, order.side, ticks) + prints_at(market.taken, order.side, ticks)
+    if prints_beyond(market.printed, order.side, ticks):
+        return 0
+    return max(book_lots_at(market.book, <int> -order.side, ticks) - gone, 0)
 
 
 cdef inline int64_t takeable(const Market* market, const Order* order) noexcept nogil:

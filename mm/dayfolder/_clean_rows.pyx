@@ -355,7 +355,7 @@ cdef class CleanDiffs(Arrivals):
         self, const char* p, const char* end, RowLimits limits, Side bids, Side asks, CleanFrames frames
     ) except -1 nogil:
         """Take the message from *p* to its newline at *end*; 0 if it is not taken."""
-        cdef int64_t recv_ms, seq, recv_us, exchange, first_id, last_id
+        cdef int64_t recv_ms, seq, recv_us, exchange, matched, first_id, last_id
         cdef Py_ssize_t of_bids = 0, levels = 0, at
         cdef int64_t[5] stamp
         p = number(word(p, end, b'{"recv_ms":', 11), &recv_ms)
@@ -363,13 +363,16 @@ cdef class CleanDiffs(Arrivals):
         p = number(word(p, end, b',"recv_seq":', 12), &seq)
         p = word(word(p, end, b',"run_id":"', 11), end, self.run_text, self.run_size)
         p = number(word(p, end, b'","E":', 6), &exchange)
+        matched = exchange
+        if p is not NULL and word(p, end, b',"T":', 5) is not NULL:
+            p = number(word(p, end, b',"T":', 5), &matched)
         p = number(word(p, end, b',"U":', 5), &first_id)
         p = number(word(p, end, b',"u":', 5), &last_id)
         if p is NULL or not self.follows(seq, recv_ms, recv_us) or seq >= limits.until_seq:
             return 0
         if first_id != self.last_id + 1 or last_id < first_id or last_id >= self.until_id:
             return 0
-        if not limits.is_stamp(exchange):
+        if not limits.is_stamp(exchange) or not limits.is_stamp(matched):
             return 0
         self.make_room((end - p) // SHORTEST + 1)
         p = self.levels(word(p, end, b',"b":[', 6), end, limits, &of_bids)

@@ -31,7 +31,7 @@ OFF_TICK = "not a multiple of the tick size at this row (see instrument.json and
 _LAST = 2**63 - 1
 
 
-class DiffLine(msgspec.Struct, forbid_unknown_fields=True, gc=False):
+class DiffLine(msgspec.Struct, forbid_unknown_fields=True, gc=False, kw_only=True):
     """A line of the diffs file, with exactly the keys of the contract."""
 
     recv_ms: Number
@@ -39,6 +39,7 @@ class DiffLine(msgspec.Struct, forbid_unknown_fields=True, gc=False):
     recv_seq: Number
     run_id: str
     E: Number
+    T: Number | msgspec.UnsetType = msgspec.UNSET
     U: Number
     u: Number
     b: list[tuple[str, str]]
@@ -56,6 +57,8 @@ def read_diffs(source: FileRows, findings: DefectList) -> Iterator[_Numbered]:
         try:
             diff = decode(line)
             checked_stamp(diff.E, "E")
+            if diff.T is not msgspec.UNSET:
+                checked_stamp(diff.T, "T")
             if diff.u < diff.U:
                 raise ValueError(f"U is {diff.U}, greater than u {diff.u}")
             for price, qty in chain(diff.b, diff.a):

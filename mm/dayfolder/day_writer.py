@@ -18,6 +18,8 @@ from threading import Lock
 from types import TracebackType
 from typing import Self
 
+from msgspec import UNSET
+
 from mm.atomic_file import fsync_path, write_atomic
 from mm.clock import MS_BELOW
 from mm.dayfolder import layout
@@ -140,12 +142,26 @@ class DayWriter:
         self.diff_of(stamp, first_id, bids, asks)
         return stamp.recv_seq
 
-    def diff_of(self, stamp: Stamp, first_id: int, bids: Levels, asks: Levels) -> None:
-        """Store the depth message of *stamp*, whose `recv_seq` was reserved by `skip`; *first_id* is its U."""
+    def diff_of(self, stamp: Stamp, first_id: int, bids: Levels, asks: Levels, *, matched: int | None = None) -> None:
+        """Store the depth message of *stamp*, whose `recv_seq` was reserved by `skip`.
+
+        *first_id* is its U, *matched* its T; None without one.
+        """
         self._note_unit(stamp.exch_time)
         if self._diffs and self._write_diffs:
             recv_us, seq, exch_time, last_id = stamp
-            row = DiffRow(recv_us // 1000, recv_us, seq, self.run_id, exch_time, first_id, last_id, bids, asks)
+            row = DiffRow(
+                recv_ms=recv_us // 1000,
+                recv_us=recv_us,
+                recv_seq=seq,
+                run_id=self.run_id,
+                E=exch_time,
+                T=UNSET if matched is None else matched,
+                U=first_id,
+                u=last_id,
+                b=bids,
+                a=asks,
+            )
             self._diffs.add(row)
 
     def frame(self, stamp: Stamp, epoch_id: int, bids: Levels, asks: Levels) -> None:

@@ -49,6 +49,8 @@ EVENT_COLUMNS = (
 GAP_COLUMNS = ("recv_time_ms", "recv_seq", "run_id", "epoch_id", "event", "details", "recv_time_us")
 SNAPSHOT_COLUMNS = ("run_id", "event_id", "side", "price", "qty", "lastUpdateId")
 DIFF_KEYS = ("recv_ms", "recv_us", "recv_seq", "run_id", "E", "U", "u", "b", "a")
+USDM_DIFF_KEYS = ("recv_ms", "recv_us", "recv_seq", "run_id", "E", "T", "U", "u", "b", "a")
+"""Keys of a depth message of USD-M: `T`, the time of matching, is absent where the message had none."""
 QUARANTINE_KEYS = ("recv_us", "recv_seq", "stream", "reason", "raw_base64")
 ORDER_COLUMNS = ("us", "kind", "order_id", "other_id", "account", "side", "ticks", "lots", "trade_id", "update_id")
 """Columns of an order log (market by order), described in ``mm.sim.matching.order_log``."""
@@ -208,7 +210,7 @@ def schema_json(folder: DayFolder, top_n: int, exchange_unit: str | None, venue:
             "events": EVENT_COLUMNS,
             "gaps": GAP_COLUMNS,
             "snapshot": SNAPSHOT_COLUMNS,
-            "depth_diffs": DIFF_KEYS,
+            "depth_diffs": USDM_DIFF_KEYS if venue == USDM else DIFF_KEYS,
             "quarantine": QUARANTINE_KEYS,
         },
     }

@@ -187,8 +187,18 @@ class Rereader:
         return self._runs[max(bisect_right(self._seqs, seq) - 1, 0)] if self._runs else ""
 
     def _depth(self, row: QuarantineRow, update: DepthUpdate) -> Reread:
-        at = (row.recv_us // 1000, row.recv_us, row.recv_seq, self._run_of(row.recv_seq))
-        diff = DiffLine(*at, update.E, update.U, update.u, list(update.b), list(update.a))
+        diff = DiffLine(
+            recv_ms=row.recv_us // 1000,
+            recv_us=row.recv_us,
+            recv_seq=row.recv_seq,
+            run_id=self._run_of(row.recv_seq),
+            E=update.E,
+            T=msgspec.UNSET if update.T is None else update.T,
+            U=update.U,
+            u=update.u,
+            b=list(update.b),
+            a=list(update.a),
+        )
         return Reread("depth", row.recv_seq, update.U, update.u, msgspec.json.encode(diff))
 
     def _trade(self, row: QuarantineRow, message: TradePrint | AggTrade) -> Reread:

@@ -38,14 +38,15 @@ Levels = Sequence[Sequence[str]]
 """Book levels, best first: pairs of price and quantity, as text of the exchange."""
 
 
-class DiffRow(msgspec.Struct, frozen=True, gc=False):
-    """A line of the diffs file."""
+class DiffRow(msgspec.Struct, frozen=True, gc=False, kw_only=True):
+    """A line of the diffs file; `T` is only in messages that have it."""
 
     recv_ms: int
     recv_us: int
     recv_seq: int
     run_id: str
     E: int
+    T: int | msgspec.UnsetType = msgspec.UNSET
     U: int
     u: int
     b: Levels

@@ -8,9 +8,10 @@ converted back and compared with its text before it is written: a difference is 
 import csv
 import gzip
 import io
+import json
 import shutil
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from itertools import islice
 from pathlib import Path
@@ -20,7 +21,7 @@ import polars as pl
 import pyarrow.parquet as pq
 
 from mm.dataclass import dataclass
-from mm.dayfolder.layout import DIFF_KEYS, PACKED, DayFolder, day_folder
+from mm.dayfolder.layout import DIFF_KEYS, PACKED, USDM, USDM_DIFF_KEYS, DayFolder, day_folder
 from mm.dayfolder.line_files import line_writer
 from mm.dayfolder.manifest import day_files, read_manifest, write_manifest
 from mm.errors import BrokenFile, MissingDay, RunExists
@@ -31,13 +32,10 @@ PARTIAL = ".partial"
 _WHOLE = (
     *("event_time_ms", "recv_time_ms", "recv_time_us", "trade_time_ms", "recv_seq", "epoch_id", "event_id"),
     *("trade_id", "first_trade_id", "last_trade_id", "last_update_id", "lastUpdateId"),
+    *("recv_ms", "recv_us", "E", "T", "U", "u"),
 )
 _SWITCHES = frozenset(["is_buyer_maker"])
 _QUOTED = frozenset(["details_json", "details"])
-_DIFF_TYPES: dict[str, pl.DataType] = {
-    key: pl.List(pl.List(pl.String)) if key in "ba" else pl.String() if key == "run_id" else pl.Int64()
-    for key in DIFF_KEYS
-}
 
 
 @dataclass
@@ -142,9 +140,10 @@ def _to_parquet(path: Path, target: Path, root: Path) -> Moved:
         raw = held.enter_context(path.open("rb"))
         stream = held.enter_context(gzip.GzipFile(fileobj=raw)) if path.suffix == PACKED else raw
         head = b"" if _bare(path).suffix == ".ndjson" else stream.readline()
+        names = head.decode().rstrip("\n").split(",") if head else _diff_keys(path)
         writer: pq.ParquetWriter | None = None
         for text in _blocks(path, cast("BinaryIO", stream)):
-            table = _checked(path, head, text)
+            table = _checked(path, names, text)
             arrow = table.to_arrow(compat_level=pl.CompatLevel.oldest())
             writer = writer or held.enter_context(pq.ParquetWriter(target, arrow.schema, compression="zstd"))
             writer.write_table(arrow)
@@ -174,10 +173,17 @@ def read_again(folder: Path) -> int:
     return sum(pl.read_parquet(path).height for path in sorted(folder.rglob(f"*{SUFFIX}")))
 
 
-def _checked(path: Path, head: bytes, text: bytes) -> pl.DataFrame:
+def _diff_keys(path: Path) -> Sequence[str]:
+    """Return the keys of the depth messages of a day, by the market in its schema."""
+    schema = path.parents[1] / "schema.json"
+    usdm = schema.is_file() and json.loads(schema.read_bytes()).get("venue") == USDM
+    return USDM_DIFF_KEYS if usdm else DIFF_KEYS
+
+
+def _checked(path: Path, names: Sequence[str], text: bytes) -> pl.DataFrame:
     """Return the rows of *text* with typed columns, after checking that they convert back to the same text."""
     try:
-        table = _read(head, text)
+        table = _read(names, text)
         same = _text(table) == text
     except (pl.exceptions.PolarsError, ValueError, csv.Error) as error:
         raise BrokenFile(f"{path}: a row does not fit its columns ({error}); run `mm data check`") from error
@@ -186,11 +192,10 @@ def _checked(path: Path, head: bytes, text: bytes) -> pl.DataFrame:
     return table
 
 
-def _read(head: bytes, text: bytes) -> pl.DataFrame:
-    if not head:
-        return pl.read_ndjson(text, schema=_DIFF_TYPES) if text else pl.DataFrame(schema=_DIFF_TYPES)
-    names = head.decode().rstrip("\n").split(",")
+def _read(names: Sequence[str], text: bytes) -> pl.DataFrame:
     types = pl.Schema({name: _type(name) for name in names})
+    if "b" in names:
+        return pl.read_ndjson(text, schema=types) if text else pl.DataFrame(schema=types)
     if _QUOTED & set(names):
         cells = list(csv.reader(io.StringIO(text.decode(), newline="")))
         return (
@@ -204,6 +209,8 @@ def _read(head: bytes, text: bytes) -> pl.DataFrame:
 
 
 def _type(name: str) -> pl.DataType:
+    if name in "ba":
+        return pl.List(pl.List(pl.String))
     return pl.Int64() if name in _WHOLE else pl.Boolean() if name in _SWITCHES else pl.String()
 
 
@@ -214,7 +221,7 @@ def _text(table: pl.DataFrame) -> bytes:
     if "b" in table.columns:
         written = io.BytesIO()
         table.write_ndjson(written)
-        return written.getvalue()
+        return written.getvalue().replace(b',"T":null', b"")
     if _QUOTED & set(table.columns):
         cells = [pl.col(name).cast(pl.String) for name in table.columns]
         details = next(name for name in table.columns if name in _QUOTED)

@@ -419,7 +419,7 @@ cdef class CapturedLines:
         """Process a depth message; False if it is not regular."""
         cdef Level* held = <Level*> self.levels.first
         cdef int64_t exchange = fields.number[at_of(c"E")], first_id = fields.number[at_of(c"U")]
-        cdef int64_t last_id = fields.number[at_of(c"u")]
+        cdef int64_t last_id = fields.number[at_of(c"u")], matched = -1
         cdef Text* b = fields.text + at_of(c"b")
         cdef Text* a = fields.text + at_of(c"a")
         cdef Py_ssize_t n
@@ -428,8 +428,12 @@ cdef class CapturedLines:
             return False
         if fields.has_number[PREVIOUS] != self.futures or fields.has_text[PREVIOUS]:
             return False
-        if last_id < first_id or not self.is_stamp(exchange):
+        if last_id < first_id or not self.is_stamp(exchange) or fields.has_text[at_of(c"T")]:
             return False
+        if fields.has_number[at_of(c"T")]:
+            matched = fields.number[at_of(c"T")]
+            if not self.is_stamp(matched):
+                return False
         if self.futures:
             if not fields.number[PREVIOUS] < first_id:
                 return False
@@ -455,7 +459,7 @@ cdef class CapturedLines:
             return False
         self.frames.size = frame - self.frames.first
         self.seq += 1
-        self.put_diff(recv_us, exchange, first_id, last_id, b, a)
+        self.put_diff(recv_us, exchange, matched, first_id, last_id, b, a)
         need(&self.offsets, self.offsets.size + sizeof(int64_t))
         (<int64_t*> (self.offsets.first + self.offsets.size))[0] = recv_us - to_us(exchange, self.ms_below)
         self.offsets.size += sizeof(int64_t)
@@ -478,9 +482,9 @@ cdef class CapturedLines:
         return NULL if p is NULL else put_number(put_number(p, recv_us, c","), last_id, c"\n")
 
     cdef int put_diff(
-        self, int64_t recv_us, int64_t exchange, int64_t first_id, int64_t last_id, Text* b, Text* a
+        self, int64_t recv_us, int64_t exchange, int64_t matched, int64_t first_id, int64_t last_id, Text* b, Text* a
     ) except -1:
-        """Append the row of a depth message."""
+        """Append the row of a depth message; a negative *matched* is none."""
         cdef char* p
         need(&self.diffs, self.diffs.size + LONGEST_HEAD + len(self.run) + b.size + a.size)
         self.last_diff = self.diffs.size
@@ -490,6 +494,8 @@ cdef class CapturedLines:
         p = put_whole(put_text(p, b',"recv_seq":', 12), self.seq)
         p = put_text(put_text(p, b',"run_id":"', 11), self.run, len(self.run))
         p = put_whole(put_text(p, b'","E":', 6), exchange)
+        if matched >= 0:
+            p = put_whole(put_text(p, b',"T":', 5), matched)
         p = put_whole(put_text(p, b',"U":', 5), first_id)
         p = put_whole(put_text(p, b',"u":', 5), last_id)
         p = put_text(put_text(p, b',"b":', 5), b.at, b.size)

@@ -97,6 +97,7 @@ class PackedDepth(Struct, gc=False):
     b: Raw
     a: Raw
     pu: int | None = None
+    T: int | None = None
 
     def levels(self) -> tuple[Sequence[tuple[str, str]], Sequence[tuple[str, str]]] | None:
         """Return checked bids and asks in the kernel's form; None if a level does not have the exchange's format."""
@@ -263,6 +264,8 @@ class Messages:
             raise Unreadable(f"a depth update from U={update.U} down to u={update.u}")
         if update.E not in US_STAMPS:
             checked_stamp(update.E, "E")
+        if update.T is not None and update.T not in US_STAMPS:
+            checked_stamp(update.T, "T")
         if isinstance(update.b, list):
             self._grid.check([*update.b, *update.a])
             return
@@ -316,7 +319,7 @@ class Messages:
 def _unpacked(packed: PackedDepth) -> DepthUpdate | None:
     """Return the update; None if it needs the full decoder."""
     levels = packed.levels()
-    return levels and DepthUpdate(packed.E, packed.s, packed.U, packed.u, *levels, packed.pu)
+    return levels and DepthUpdate(packed.E, packed.s, packed.U, packed.u, *levels, packed.pu, packed.T)
 
 
 def check_spot_host(url: str) -> None:

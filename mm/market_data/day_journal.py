@@ -224,7 +224,7 @@ class DayJournal:
     def _write(self, stamp: Stamp, update: DepthUpdate | None, book: LocalOrderBook | None) -> None:
         """Write a depth message, and the frame of the book after it."""
         if update is not None:
-            self.writer.diff_of(stamp, update.U, update.b, update.a)
+            self.writer.diff_of(stamp, update.U, update.b, update.a, matched=update.T)
             self.report.book.diffs += 1
         if book is not None:
             self.writer.frame_of(stamp, self.epoch_id, book.cells(self.writer.top_n))

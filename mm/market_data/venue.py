@@ -27,7 +27,10 @@ Number = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
 
 
 class DepthUpdate(Struct, gc=False):
-    """A ``depthUpdate``: absolute quantities for the ids `U` to `u`, zero removes a level; `pu` is None on Spot."""
+    """A ``depthUpdate``: absolute quantities for the ids `U` to `u`, zero removes a level.
+
+    `E` is when it was sent, `T` when its orders were matched; `pu` and `T` are None on Spot.
+    """
 
     E: int
     s: str
@@ -36,6 +39,7 @@ class DepthUpdate(Struct, gc=False):
     b: Sequence[Level]
     a: Sequence[Level]
     pu: int | None = None
+    T: int | None = None
 
 
 EXECUTED = (None, "MARKET")

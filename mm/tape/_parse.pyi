@@ -92,7 +92,7 @@ class DiffParser(LineParser):
 
     Attributes:
         recv_us, recv_seq, run, exchange, first_id, last_id: One item per message; -1 if a key is absent. ``run`` is a
-            position in ``words``, ``exchange`` is E as received.
+            position in ``words``, ``exchange`` is T, else E, as received.
         first_row: The first row of each message, and at the end the row after the last.
         left_out, first_left_out: Number of left-out levels, and the line (from 1) of the first; 0 without one.
     """

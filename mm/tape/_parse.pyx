@@ -9,7 +9,7 @@ from libc.stdint cimport INT32_MAX, INT64_MAX, int8_t, int32_t, int64_t, uint64_
 from libc.string cimport memchr, memcmp, memcpy, memset
 
 from mm.tape._scan cimport (
-    ASKS, BIDS, EXCHANGE, FIRST_ID, Grid, LAST_ID, NUMBERS, OTHER, RECV_MS, RECV_SEQ, RECV_US, RUN, USUAL_LEVEL,
+    ASKS, BIDS, EXCHANGE, FIRST_ID, Grid, LAST_ID, MATCHED, NUMBERS, OTHER, RECV_MS, RECV_SEQ, RECV_US, RUN, USUAL_LEVEL,
     blank, decimal, flag, grid_of, key_of, on_grid, past_value, steps_of, take, usual_level, whole_number,
 )
 
@@ -274,7 +274,7 @@ cdef class DiffParser(LineParser):
 
     Attributes:
         recv_us, recv_seq, run, exchange, first_id, last_id: One item per message; -1 if a key is absent. ``run`` is a
-            position in ``words``, ``exchange`` is E as received.
+            position in ``words``, ``exchange`` is T, else E, as received.
         first_row: The first row of each message, and at the end the row after the last.
         left_out, first_left_out: Number of left-out levels, and the line (from 1) of the first; 0 without one.
     """
@@ -355,7 +355,7 @@ cdef class DiffParser(LineParser):
         self.recv_us.add(number[RECV_US] if number[RECV_US] >= 0 else number[RECV_MS] * 1000)
         self.recv_seq.add(number[RECV_SEQ])
         self.run_code.add(number[RUN])
-        self.exchange.add(number[EXCHANGE])
+        self.exchange.add(number[MATCHED] if number[MATCHED] > 0 else number[EXCHANGE])
         self.first_id.add(number[FIRST_ID])
         self.last_id.add(number[LAST_ID])
         self.side.used += self.fresh

@@ -16,7 +16,7 @@ cdef struct Grid:
 cdef enum:
     # Keys of a depth message, first those whose value is a single number.
     RECV_MS = 0
-    RECV_US, RECV_SEQ, EXCHANGE, FIRST_ID, LAST_ID, RUN, BIDS, ASKS, OTHER
+    RECV_US, RECV_SEQ, EXCHANGE, MATCHED, FIRST_ID, LAST_ID, RUN, BIDS, ASKS, OTHER
     NUMBERS = RUN + 1
     USUAL_LEVEL = 39    # bytes of the longest level in the exchange's format with up to seven digits before each point
 
@@ -184,6 +184,8 @@ cdef inline int key_of(const char* key, Py_ssize_t size) noexcept nogil:
             return LAST_ID
         if key[0] == c"E":
             return EXCHANGE
+        if key[0] == c"T":
+            return MATCHED
     elif size == 7 and memcmp(key, b"recv_us", 7) == 0:
         return RECV_US
     elif size == 7 and memcmp(key, b"recv_ms", 7) == 0:

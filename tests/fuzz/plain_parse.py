@@ -4,7 +4,7 @@ from math import gcd
 
 MOST = 2**63 - 1
 _BLANKS = (0x20, 0x09, 0x0D)
-_NUMBERS = ("recv_ms", "recv_us", "recv_seq", "E", "U", "u")
+_NUMBERS = ("recv_ms", "recv_us", "recv_seq", "E", "T", "U", "u")
 _TRUE, _FALSE = (b"1", b"true", b"True"), (b"0", b"false", b"False")
 SKIP, INT, PRICE, QTY, FLAG, WORD = range(6)
 OPTIONAL = 8
@@ -179,6 +179,8 @@ class PlainDiffs(Plain):
         if us > MOST:
             raise Refused("recv_ms")
         self.rows += rows
+        if values.get("T", 0) > 0:
+            values["E"] = values["T"]
         self.numbers.append(
             (us, *(values.get(key, -1) for key in ("recv_seq", "run_id", "E", "U", "u")), len(self.rows))
         )

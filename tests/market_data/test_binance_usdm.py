@@ -6,15 +6,31 @@ import json
 import numpy as np
 import pytest
 
-from captured import ASKS, BIDS, NOON_US, SYMBOL, diff, events, folder, frames, imported, rows, snapshot, trade, write
+from captured import (
+    ASKS,
+    BIDS,
+    DAY,
+    NOON_US,
+    SYMBOL,
+    diff,
+    events,
+    folder,
+    frames,
+    imported,
+    rows,
+    snapshot,
+    trade,
+    write,
+)
 from mm.dayfolder.check import check_day
 from mm.dayfolder.coverage import cover
 from mm.errors import BrokenFile, OffGrid, UsageError
+from mm.formats.day_parquet import export_day, import_day
 from mm.market_data.binance_usdm import BINANCE_USDM, MARKETS, FundingState
 from mm.market_data.grid import Grid
 from mm.market_data.import_capture import import_captures
 from mm.market_data.venue import Answer, DepthUpdate, Funding, MarkPrice, Other, OtherMarket, Unreadable
-from mm.tape.columns import TRADE
+from mm.tape.columns import DEPTH, TRADE
 from mm.tape.load import load_day
 from support import SHARED
 
@@ -82,6 +98,25 @@ def test_rows_that_were_no_executions_keep_only_their_ids(tmp_path):
     tape = load_day(day(tmp_path))
     assert tape.instrument.tick_e8 % 1_000_000 == 0  # no finer than 0.01
     assert np.count_nonzero(tape.kind == TRADE) == 2
+
+
+def test_matching_time_is_stored_and_is_the_exchange_time_of_the_book(tmp_path):
+    """`T` stands beside `E` only where the message has it; the schema names it, and Parquet keeps it."""
+    late, plain = update(110, 111, 120, [["99.00", "1"]]), update(120, 121, 130, [["99.00", "2"]])
+    late["data"] |= {"E": MS + 400, "T": MS - 7}
+    del plain["data"]["T"]
+    imported(tmp_path, [book(100), update(99, 101, 110), late, plain])
+    stored = [json.loads(line) for line in gzip.decompress(day(tmp_path).diffs.read_bytes()).splitlines()]
+    assert [(row["E"], row.get("T")) for row in stored] == [(MS, MS), (MS + 400, MS - 7), (MS, None)]
+    keys = json.loads(day(tmp_path).schema.read_text())["columns"]["depth_diffs"]
+    assert list(stored[1]) == keys
+    assert check_day(day(tmp_path)).ok
+    tape = load_day(day(tmp_path))
+    assert tape.event_exch_us[tape.kind == DEPTH].tolist() == [1_000 * ms for ms in (MS, MS - 7, MS)]
+    place = tmp_path / "out" / SYMBOL / DAY
+    export_day(day(tmp_path), place)
+    again, _ = import_day(place, tmp_path / "again")
+    assert gzip.decompress(again.diffs.read_bytes()) == gzip.decompress(day(tmp_path).diffs.read_bytes())
 
 
 def test_update_with_another_pu_is_a_gap_until_the_next_snapshot(tmp_path):

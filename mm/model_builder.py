@@ -57,7 +57,7 @@ class ModelBuilder:
         self._run, self._models, self._tape, self._seed = run, models, tape, seed
         self._fitted: Fitted | None = None
         self._intensity: Intensity | None = None
-        self._scheduled = self._k_assumed = False
+        self._scheduled = self._k_assumed = self._on_curve = False
         self._lacks: list[str] = []
         self._own = False
         self._adverse: float | None = None
@@ -133,6 +133,8 @@ class ModelBuilder:
         terms = fit_terms(self._fitted, name, self._lacks)
         terms["in_sample"] = fitted_after(self._fitted, result.journal.counters["first_us"])
         terms["adverse_ticks"] = self._adverse
+        if self._on_curve:
+            terms["quotes_from"] = "curve"
         terms["measured_under"] = measured_under(self._fitted, result.terms)
         return replace(result, terms=replace(result.terms, fit=terms))
 
@@ -209,6 +211,8 @@ class ModelBuilder:
         needed = [name for name in FITTED if name in known and name not in params and "curve" not in params]
         if "adverse_ticks" in known and "adverse_ticks" not in params and list(FITTED) == needed:
             params |= self._adverse_ticks()
+        if tree.name == "avellaneda_stoikov" and "k" in needed and params.get("mode", "rolling") == "rolling":
+            build = self._default_strategy(build)
         if "k" in needed and self._intensity is None:
             params["k"] = TOUCH if tree.name == "avellaneda_stoikov" else DEFAULT_K
             if self._run is not None and not self._k_assumed:
@@ -219,6 +223,18 @@ class ModelBuilder:
                     way_out="give --fit (FILL_PARAMS_FILE), or k in QUOTE_PARAMS_JSON",
                 )
         return _checked(self._construct(build, params, "QUOTE_PARAMS_JSON"), {"quote": 1})
+
+    def _default_strategy(self, build: Callable[..., Any]) -> Callable[..., Any]:
+        """Return the default strategy; that of the curve if the fit's A and k miss its measured rates (`misfit`)."""
+        fit = self._fitted
+        if not is_fit(fit) or fit.status != "misfit" or not fit.line or self._models.fill_per_side:
+            return build
+        from mm.backtest.quotes.avellaneda_stoikov import avellaneda_stoikov_of_curve
+
+        if self._run is not None and not self._on_curve:
+            self._run.log.warning("quotes_from_curve", status=fit.status, reason=fit.reason)
+        self._on_curve = True
+        return avellaneda_stoikov_of_curve
 
     def _adverse_ticks(self) -> dict[str, float]:
         """Return the adverse move after fills at the distance of the highest expected profit; empty if not measured.

@@ -135,6 +135,8 @@ def curve(summary: Mapping[str, Any], *, warnings: bool = True) -> str:
         shape = f"{fit['shape']} (lambda_curve, used by optimal_curve); its exponential {shape}"
     lines = fit["warnings"] if warnings else [f"{len(fit['warnings'])} warnings of the fit in summary.json"]
     verdict = f"{shape}{fit['status']} ({fit['path']})" + (f": {fit['reason']}" if fit["reason"] else "")
+    if "quotes_from" in summary:
+        verdict += f"; quotes_from: {summary['quotes_from']}"
     return "; ".join([verdict, *(lines if fit["warnings"] else [])])
 
 

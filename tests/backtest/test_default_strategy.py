@@ -29,7 +29,7 @@ def test_without_a_fit_it_joins_the_touch_of_a_still_market(spread):
 
 
 def test_quotes_are_behind_the_touch_by_the_moves_of_the_mid():
-    """Moves of 10 ticks each 250 ms are 20 ticks per root second; the decay of 10 s is that of moves and time alike."""
+    """Moves of 10 ticks each 250 ms are a variance of 400 per second, over 1.5 s; the decay of 10 s is that of moves and time alike."""
     model = avellaneda_stoikov(k="touch")
     squares = seconds = 0.0
     for step in range(1, 41):
@@ -38,7 +38,7 @@ def test_quotes_are_behind_the_touch_by_the_moves_of_the_mid():
         if step > 1:
             left = math.exp(-0.25 / 10.0)
             squares, seconds = squares * left + 100.0, seconds * left + 0.25
-    reach = math.floor(math.sqrt(squares / seconds))
+    reach = math.floor(math.sqrt(1.5 * squares / seconds))
     assert reach > 0
     assert quotes.bid_ticks <= 1000 - reach
     assert quotes.ask_ticks >= 1001 + reach
@@ -62,8 +62,11 @@ def test_defaults_on_recorded_days(tmp_path, folder, symbol):
         pytest.skip("needs ../shared/data, the recorded captures")
     import_captures(sorted((DATA / folder).glob("*.gz")), symbol, tmp_path, run_id="R", options=ImportOptions())
     tape = mm.load_day(tmp_path / symbol / days_of(tmp_path, symbol)[-1])
-    for fit in (None,):
+    for fit in (None, mm.calibrate(tape)):
         found = mm.backtest(tape, **FUNDED, **({} if fit is None else {"fit": fit})).summary
         assert found["n_fills"] > 5
         assert found["n_rejects"] <= 0.05 * found["n_orders"]
         assert found["two_sided_uptime"] >= 0.9
+        misfit = fit is not None and fit.status == "misfit"
+        assert found.get("quotes_from") == ("curve" if misfit and fit.line else None)
+        assert any("quotes_from" in line for line in found["warnings"]) == ("quotes_from" in found)

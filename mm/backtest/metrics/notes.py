@@ -309,7 +309,9 @@ def _of_the_fit(summary: Mapping[str, Any]) -> list[str]:
             f"fit_in_sample: the fit uses data of {fit['day']}, which is not before this run: the PnL is in-sample; "
             f"give a fit of earlier days, or run mm walkforward"
         )
-    if fit["status"] in ("misfit", "poor_fit"):
+    if fit.get("quotes_from"):
+        found.append(f"quotes_from: {fit['quotes_from']}: the fit is {fit['status']}: {fit['reason']}")
+    elif fit["status"] in ("misfit", "poor_fit"):
         found.append(f"the fit is {fit['status']}: {fit['reason']}; its A and k describe the flow roughly at best")
     from_mid = summary["reference"] == "mid"
     if not from_mid and share is None:

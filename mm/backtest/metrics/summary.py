@@ -308,7 +308,8 @@ def _optional(terms: "RunTerms") -> dict[str, Any]:
         ("ended", terms.ended),
     )
     funding = {} if terms.funding_e8 is None else {"funding": terms.funding_e8 / E8}
-    return funding | {name: dict(found) for name, found in parts if found}
+    from_curve = {"quotes_from": "curve"} if (terms.fit or {}).get("quotes_from") else {}
+    return funding | from_curve | {name: dict(found) for name, found in parts if found}
 
 
 def _limits(journal: "Journal") -> dict[str, Any]:

@@ -57,6 +57,19 @@ def avellaneda_stoikov(
 ) -> QuoteModel:
     """Return the default strategy of a run: ``AvellanedaStoikov``, ``Behind``, ``InventoryBound``."""
 
+def avellaneda_stoikov_of_curve(
+    *,
+    gamma: float | str = "auto",
+    skew_share: float = 0.1,
+    k: float | str | None = None,
+    sigma: float | None = None,
+    horizon_s: float = 30.0,
+    mode: str = "rolling",
+    q_max: float = 30.0,
+    intensity: Intensity | None = None,
+) -> QuoteModel:
+    """Return the default strategy with the distances of ``OptimalCurve``, for a fit whose A and k miss its rates."""
+
 def behind(inner: Distances, intensity: Intensity, q_max: float) -> QuoteModel:
     """Return a model as the default strategy quotes it: behind the best prices, and within an inventory bound."""
 

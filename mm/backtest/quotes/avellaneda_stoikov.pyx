@@ -25,11 +25,12 @@ from mm.backtest.parameters import (
     Declaration,
     modes,
 )
+from mm.backtest.quotes.optimal_curve import OptimalCurve
 from mm.backtest.quotes.steps import InventoryBound, PostOnly
 from mm.errors import UsageError
 
 cdef double LEAST = 1e-150          # minimum gamma/k; below it its square underflows
-cdef double REACH_S = 1.0           # of the default strategy: four requotes
+cdef double REACH_S = 1.5           # of the default strategy
 cdef double MEMORY_S = 10.0
 cdef double KEPT_SHARE = 0.1        # of the reach
 
@@ -199,6 +200,15 @@ def avellaneda_stoikov(**given: Any) -> QuoteModel:
     # Only mode infinite has the bound in its formula; elsewhere the step around it limits the lots.
     bare = AvellanedaStoikov(name=declared.name, q_max=q_max if values["mode"] == "infinite" else None, **values)
     return behind(bare, values["intensity"] if bare.fitted else None, q_max)
+
+
+@avellaneda_stoikov.declared
+def avellaneda_stoikov_of_curve(**given: Any) -> QuoteModel:
+    """Return the default strategy with the distances of ``OptimalCurve``, for a fit whose A and k miss its rates."""
+    cdef dict values = avellaneda_stoikov.declared.settle(given)
+    cdef double q_max = values.pop("q_max")
+    shared = {name: values[name] for name in ("gamma", "skew_share", "sigma", "horizon_s", "intensity")}
+    return behind(OptimalCurve(q_max=max(ceil(q_max), 1.0), **shared), values["intensity"], q_max)
 
 
 def behind(Distances inner, Intensity intensity, double q_max) -> QuoteModel:

@@ -29,7 +29,7 @@ def test_without_a_fit_it_joins_the_touch_of_a_still_market(spread):
 
 
 def test_quotes_are_behind_the_touch_by_the_moves_of_the_mid():
-    """Moves of 10 ticks each 250 ms are a variance of 400 per second, over 1.5 s; the decay of 10 s is that of moves and time alike."""
+    """Moves of 10 ticks each 250 ms are a variance of 400 per second, over 1.5 s, decaying in 10 s."""
     model = avellaneda_stoikov(k="touch")
     squares = seconds = 0.0
     for step in range(1, 41):

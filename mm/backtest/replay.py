@@ -110,6 +110,7 @@ def run_terms(tape: Tape, rules: Rules, models: tuple[object, object, Intensity 
         quote_lots=rules.quote_lots,
         target_lots=rules.target,
         implausible_fees=rules.implausible_fees,
+        maker_fees_e8=(rules.maker_fee_e8, rules.maker_unit_fee_e8),
         fill_bias=FILL_BIAS.get(model_name(fills)),
         intensity=_predicting(fills, intensity),
         **strategy_fields(quotes),

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from mm.dataclass import dataclass, field
-from mm.instrument import decimal_text, short_text
+from mm.instrument import E8, decimal_text, short_text
 
 if TYPE_CHECKING:
     import numpy as np
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 FEE_RATE = "0.001"  # default for makers and takers: that of Spot
 SPOT_FEES = "spot_fees"  # key of the warning that a perpetual is played with this fee
+UNEARNED_FEE = "fee_not_earned"  # key of the warning that the quoted half-spread is below the maker fee
 IMPLAUSIBLE_FEE = "implausible_fee"  # key of the warning that no exchange has such a rate
 DAYS_NOT_PLAYED = "days_not_played"  # key of the warning that days between those of a run were left out
 
@@ -64,6 +65,7 @@ class RunTerms:
         target_funding: Instant, µs, and funding of the target inventory alone, 1e-8 of the quote asset, by payment.
         spot_fees: Fee knobs left at their defaults, the fees of Spot, although a perpetual was played.
         implausible_fees: Fee knobs with rates that no exchange has, and these rates, 1e-8.
+        maker_fees_e8: Maker fee, 1e-8: share of the notional, and per unit of the base asset.
         feed: Clock offset and latency of a recorded feed, in ms; None if the exchange acts at receive time.
     """
 
@@ -83,6 +85,7 @@ class RunTerms:
     target_funding: tuple[tuple[int, int], ...] = ()
     spot_fees: tuple[str, ...] = ()
     implausible_fees: Mapping[str, int] = field(default_factory=dict)
+    maker_fees_e8: tuple[int, int] = (0, 0)
     feed: Mapping[str, float] | None = None
     pnl_band: Mapping[str, float] | None = None
     bound_clips: float | None = None
@@ -99,6 +102,12 @@ class RunTerms:
     unvalued_fees: Mapping[str, str] = field(default_factory=dict)
     predictors: tuple[Mapping[str, Any], ...] = ()
     agent_days: tuple[str, ...] = ()
+
+
+def break_even_ticks(fees_e8: tuple[int, int], mid_ticks: float, tick_e8: int) -> float:
+    """Return the distance from the mid at which a fill earns its maker fee, in ticks."""
+    rate_e8, unit_e8 = fees_e8
+    return rate_e8 / E8 * mid_ticks + unit_e8 / tick_e8
 
 
 def fraction_of(knob: str, rate_e8: int) -> str:

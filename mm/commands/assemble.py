@@ -7,12 +7,23 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from mm.backtest.io import load_day
 from mm.backtest.latency import Latencies
 from mm.backtest.quotes.agent_file import SavedAgent, read_agent
+from mm.backtest.quotes.base import QuoteModel
 from mm.backtest.risk import NO_RISK, Risk, limits_of, ramped_lots
 from mm.backtest.rules import Account, Execution, Rules, terms
-from mm.backtest.run_terms import DAYS_NOT_PLAYED, FEE_RATE, IMPLAUSIBLE_FEE, SPOT_FEES, fraction_of
+from mm.backtest.run_terms import (
+    DAYS_NOT_PLAYED,
+    FEE_RATE,
+    IMPLAUSIBLE_FEE,
+    SPOT_FEES,
+    UNEARNED_FEE,
+    break_even_ticks,
+    fraction_of,
+)
 from mm.cli.config import Day, Market, Models
 from mm.clock import missing_days, us_from_ms
 from mm.dayfolder.layout import USDM, day_folder, days_of
@@ -225,6 +236,31 @@ def warn_of_fees(log: "Logger", tape: "Tape", *rules: Rules) -> None:
         log.warning(IMPLAUSIBLE_FEE, knob=knob, rate=short_text(rate_e8), way_out=fraction_of(knob, rate_e8))
     if tape.meta.venue == USDM and any("MAKER_FEE_RATE" in one.default_fees for one in rules):
         log.warning(SPOT_FEES, day=tape.days[0], rate=FEE_RATE, way_out="set MAKER_FEE_RATE to your account's rate")
+
+
+def warn_of_unearned_fee(log: "Logger", tape: "Tape", rules: Rules, quotes: object | None) -> None:
+    """Warn if the half-spread that *quotes* shows at the median best prices, before any move, is below the maker fee.
+
+    Without *quotes*, as for a user's model, and for one that quotes nothing there, it is the displayed half-spread.
+    """
+    bids, asks = tape.top_bid_ticks, tape.top_ask_ticks
+    both = (bids > 0) & (asks > 0)
+    if not both.any():
+        return
+    spread, bid = int(np.median((asks - bids)[both])), int(np.median(bids[both]))
+    half = spread / 2
+    if (
+        isinstance(quotes, QuoteModel)
+        and not quotes.signals
+        and type(quotes).__module__.startswith("mm.backtest.quotes")
+    ):
+        seen = quotes.answer(bid_ticks=bid, ask_ticks=bid + spread, quote_lots=rules.quote_lots)
+        if seen.bid_ticks is not None and seen.ask_ticks is not None:
+            half = max((seen.ask_ticks - seen.bid_ticks) / 2, 0.0)
+    fee = break_even_ticks((rules.maker_fee_e8, rules.maker_unit_fee_e8), bid + spread / 2, tape.instrument.tick_e8)
+    if half < fee:
+        way_out = "set MAKER_FEE_RATE to your account's rate, or quote wider"
+        log.warning(UNEARNED_FEE, half_spread_ticks=round(half, 3), fee_ticks=round(fee, 3), way_out=way_out)
 
 
 def _note(run: Run, tape: "Tape") -> None:

@@ -1,11 +1,13 @@
 """The strategy of a run without QUOTE_MODEL: at or behind the best prices, rarely rejected, on both sides."""
 
+import json
 import math
 from pathlib import Path
 
 import pytest
 
 import mm
+from mm.__main__ import main
 from mm.backtest.fills.intensity import FOREVER, Intensity, IntensityPiece
 from mm.backtest.models import avellaneda_stoikov
 from mm.dayfolder.layout import days_of
@@ -70,3 +72,21 @@ def test_defaults_on_recorded_days(tmp_path, folder, symbol):
         misfit = fit is not None and fit.status == "misfit"
         assert found.get("quotes_from") == ("curve" if misfit and fit.line else None)
         assert any("quotes_from" in line for line in found["warnings"]) == ("quotes_from" in found)
+
+
+@pytest.mark.parametrize(("rate", "said"), [("0.001", True), ("0", False)])
+def test_a_fee_that_the_quotes_cannot_earn_is_said(tmp_path, capfd, rate, said):
+    """A tenth of a per cent of 58,000 is 5,800 ticks; the quotes rest at most a few hundred from the mid."""
+    folder = DATA / "binance-spot-multi-20210404"
+    if not folder.is_dir():
+        pytest.skip("needs ../shared/data, the recorded captures")
+    import_captures(sorted(folder.glob("*.gz")), "BTCUSDT", tmp_path / "data", run_id="R", options=ImportOptions())
+    places = ["--data-root", str(tmp_path / "data"), "--out-root", str(tmp_path / "out")]
+    market = ["--symbol", "BTCUSDT", "--day", "20210404", "--maker-fee-rate", rate, "--sensitivity", "0"]
+    with pytest.raises(SystemExit) as ended:
+        main(["backtest", *places, *market])
+    assert not ended.value.code
+    before = capfd.readouterr().err.partition("k_assumed")[2]
+    assert ("fee_not_earned half_spread_ticks=0.5 fee_ticks=5" in before) == said
+    (summary,) = (tmp_path / "out").rglob("summary.json")
+    assert any(line.startswith("fee_not_earned") for line in json.loads(summary.read_text())["warnings"]) == said

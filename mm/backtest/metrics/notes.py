@@ -7,7 +7,15 @@ import numpy as np
 
 from mm.backtest.journal import ACTIONS, REJECT_REASONS, TAKEN
 from mm.backtest.metrics.order_lives import MOST_OUTSIDE
-from mm.backtest.run_terms import DAYS_NOT_PLAYED, FEE_RATE, IMPLAUSIBLE_FEE, SPOT_FEES, fraction_of
+from mm.backtest.run_terms import (
+    DAYS_NOT_PLAYED,
+    FEE_RATE,
+    IMPLAUSIBLE_FEE,
+    SPOT_FEES,
+    UNEARNED_FEE,
+    break_even_ticks,
+    fraction_of,
+)
 from mm.clock import missing_days
 from mm.instrument import E8, short_text
 
@@ -218,6 +226,20 @@ def without_trades(terms: "RunTerms") -> list[str]:
         f"no trade in {when} of the time: fills there come only from the book moving through an order, the most "
         f"costly ones, and PnL, fill ratio and win rate are not those of a market with trades; check that the capture "
         f"has its trade stream"
+    ]
+
+
+def unearned_fee(journal: "Journal", terms: "RunTerms", summary: Mapping[str, Any]) -> list[str]:
+    """Return a note if the median quoted half-spread is below the maker fee."""
+    half, mids = summary["quoted_half_spread_ticks"]["p50"], journal.mids[:, 1]
+    if half is None or not (mids > 0).any():
+        return []
+    fee = break_even_ticks(terms.maker_fees_e8, float(np.median(mids[mids > 0])) / 2, terms.instrument.tick_e8)
+    if half >= fee:
+        return []
+    return [
+        f"{UNEARNED_FEE}: the median quoted half-spread is {half:,g} ticks, and the maker fee {fee:,.4g} ticks: the "
+        f"quotes cannot earn it; set MAKER_FEE_RATE to your account's rate, or quote wider"
     ]
 
 

@@ -22,6 +22,7 @@ from mm.backtest.metrics.notes import (
     paid_as_on_spot,
     quoted,
     refused,
+    unearned_fee,
     without_trades,
 )
 from mm.backtest.metrics.order_lives import Lives, fill_rates, lives, lots_and_times
@@ -87,7 +88,7 @@ def summarise(journal: "Journal", terms: "RunTerms", account: AccountSeries | No
         **_limits(journal),
     }
     summary |= _volume(journal, account, terms, summary, traded)
-    found = notes(sent, summary) + _cautions(journal, terms, left_out)
+    found = notes(sent, summary) + unearned_fee(journal, terms, summary) + _cautions(journal, terms, left_out)
     summary = dict(finite(summary))
     summary["warnings"] = found + _why_null(summary)
     return _before_fees(summary, terms.unvalued_fees) if terms.unvalued_fees else summary

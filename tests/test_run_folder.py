@@ -95,11 +95,26 @@ def test_calibration_run_has_fit_and_plot_with_residuals(workspace):
 def test_sweep_run_has_rows_frame_and_plot(tmp_path):
     """The grid, the ranking and the PnL series are read from its files."""
     rows = [
-        {"rank": n, "point": n, "status": "ok", "GAMMA": str(n), "sharpe": 4.0 - n, "pnl_total": 1.0 / n, "n_fills": n}
-        | dict.fromkeys(("deflated_sharpe", "psr", "max_drawdown", "sharpe_first_half", "sharpe_second_half"), 0.5)
+        {
+            "rank": n,
+            "point": n,
+            "status": "ok",
+            "GAMMA": str(n),
+            "pnl_lower95": 4.0 - n,
+            "pnl_total": 1.0 / n,
+            "n_fills": n,
+        }
+        | dict.fromkeys(("pnl_quoting", "pnl_hold", "deflated_sharpe", "max_drawdown"), 0.5)
+        | {"tied": False, "pnl_first_half": 0.5, "pnl_second_half": 0.5}
         for n in (1, 2, 3)
     ]
-    content = {"rank_by": "sharpe", "axes": [{"name": "GAMMA", "values": ["1", "2", "3"]}], "points": 3, "failed": 0}
+    content = {
+        "rank_by": "pnl_lower95",
+        "axes": [{"name": "GAMMA", "values": ["1", "2", "3"]}],
+        "points": 3,
+        "failed": 0,
+    }
+    content |= {"independent_trials": 2.0, "deflated_sharpe": 0.5, "block_s": 300, "assumptions": []}
     content |= {"trials": 3, "expected_best_sharpe": 1.0, "pbo": None, "walkforward": None, "rows": rows, "best": None}
     (tmp_path / "sweep.json").write_text(json.dumps(content), encoding="utf-8")
     series = "start_s,point_1,point_2\n1767596400,1,2\n1767596460,0.5,-1\n"

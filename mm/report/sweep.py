@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mm.dataclass import dataclass
-from mm.numbers import SHARPE_DAYS, number, percent, probability, short, signed
+from mm.numbers import number, percent, probability, signed
 from mm.report.drawn_columns import unit_of
 from mm.report.frame import (
     About,
@@ -30,9 +30,10 @@ from mm.report.frame import (
     tiles,
     wide,
 )
-from mm.report.svg import BOTTOM, HALF, TOP, WIDE, Plot, padded
+from mm.report.svg import WIDE, Plot, padded
 from mm.report.sweep_charts import PointsChart
 from mm.report.timeline import Line, Panel, TimelineAxis, script, timeline
+from mm.sweep.ranking import tie_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -43,7 +44,7 @@ SWEEP, SERIES = "sweep.json", "pnl_60s.csv"  # files of the run folder
 Row = Mapping[str, Any]
 Axis = Mapping[str, Any]
 BESIDE = 6  # maximum columns of a map that fits next to another
-MOST_MAPS, MOST_CURVES, BINS = 12, 80, 28
+MOST_MAPS, MOST_CURVES = 12, 80
 PERIOD_US = 60_000_000
 SHOWN = 500  # rows of the table
 FEW = 5  # rows of the table in a notebook
@@ -87,25 +88,6 @@ def heat_maps(rows: Sequence[Row], axes: Sequence[Axis], rank_by: str) -> str:
         drawn.append(f"<div>{heading}{wide(one.table(texts, f'{rank_by} {title}', span))}</div>")
     narrow = len(drawn) > 1 and all(len(one.across[1]) <= BESIDE for _, one in every)
     return in_row(*drawn, kind="halves" if narrow else "wholes")
-
-
-def spread(rows: Sequence[Row], by_chance: float | None) -> str:
-    """Return the distribution of the trials' Sharpe ratios, with the expected best of trials without skill."""
-    trials = {row["digest"]: row["sharpe"] for row in rows if row["sharpe"] is not None}
-    if len(trials) < 2:
-        return nothing("Fewer than two trials have a Sharpe ratio.")
-    values = np.array(list(trials.values()))
-    low, high = padded(min(values.min(), 0.0), max(values.max(), by_chance or 0.0))
-    edges = np.linspace(low, high, BINS + 1)
-    counts = np.histogram(values, edges)[0].astype(np.float64)
-    plot = Plot(HALF, 300, (low, high), (0.0, float(counts.max()) * 1.15))
-    lines = ""
-    if by_chance is not None:
-        x = float(plot.across(by_chance))
-        lines = f'<path class="dash" d="M{x:.1f} {TOP}V{plot.height - BOTTOM}"/>'
-    whole = plot.value_axis(lambda value: short(value) if float(value).is_integer() else "", 5)
-    bars = plot.columns(edges, counts, "gain")
-    return plot.picture(whole, plot.number_axis(short, 6), bars, lines, title="Sharpe ratios of the trials")
 
 
 @dataclass(frozen=True)
@@ -182,7 +164,7 @@ def page(folder: Path, about: About | None = None, record: Mapping[str, Any] | N
     days = " to ".join(dict.fromkeys((content["days"][0], content["days"][-1])))
     rows, rank_by = content["rows"], content["rank_by"]
     # PnL has the sign relevant to a trader, whatever the ranking.
-    points = PointsChart(rows, content["axes"], list(dict.fromkeys((rank_by, "pnl_total"))))
+    points = PointsChart(rows, content["axes"], list(dict.fromkeys((rank_by, "pnl_quoting"))))
     parts = [
         header(content["symbol"], days, f"sweep of {content['points']:,} points{(about or About()).name}"),
         _tiles(content),
@@ -213,31 +195,28 @@ def read_series(path: Path) -> "tuple[NDArray[np.float64], list[int], NDArray[np
 def _tiles(content: Content) -> str:
     best, ahead = content["best"], content["walkforward"]
     failed = f"{content['failed']} points failed" if content["failed"] else "no point failed"
-    sharpe = None if best is None else best["sharpe"]
-    deflated = None if best is None else best["deflated_sharpe"]
+    earned, lower = (None, None) if best is None else (best["pnl_quoting"], best["pnl_lower95"])
     pnl, choices = None, "no choice"
     if ahead is not None:
         hindsight = signed(ahead["pnl_of_the_best_in_hindsight"], 3)
         pnl, choices = ahead["pnl"], f"in blocks of {ahead['block']}; best in hindsight {hindsight}"
-    days = content.get("days", ())  # a sweep in Python has none
-    if len(days) < SHARPE_DAYS:
-        found = None if best is None else best["pnl_total"]
-        why = f"before correction for selection; {len(days) or 'fewer'} of {SHARPE_DAYS} days for a Sharpe ratio"
-        headline = [tile("PnL of the best point", signed(found, 4), why, gain_or_loss(found))]
-    else:
-        by_chance = number(content["expected_best_sharpe"], 3)
-        headline = [
-            tile("Best annual Sharpe", number(sharpe, 3), "before correction for selection", gain_or_loss(sharpe)),
-            tile("Best by chance", by_chance, "expected best of as many trials without skill"),
-        ]
+    independent = f"{number(content['independent_trials'], 2)} independent; {failed}"
+    why = "probability that the best is better than chance; the least over the fill assumptions"
+    beyond = "probability that the best is below the median out of sample"
     shown = [
-        tile("Different trials", f"{content['trials']:,}", failed),
-        *headline,
-        tile("Deflated Sharpe", probability(deflated), "probability that the best is better than chance"),
-        tile("Overfitting", percent(content["pbo"]), "probability that the best is below the median out of sample"),
+        tile("Quoting PnL of the best", signed(earned, 4), "under its worst fill assumption", gain_or_loss(earned)),
+        tile("Lower bound", signed(lower, 4), _bound(content), gain_or_loss(lower)),
+        tile("Trials per assumption", f"{content['trials']:,}", independent),
+        tile("Deflated Sharpe", probability(content["deflated_sharpe"]), why),
+        tile("Overfitting", percent(content["pbo"]), beyond),
         tile("Walk-forward choice", signed(pnl, 3), choices, gain_or_loss(pnl)),
     ]
     return tiles(*shown)
+
+
+def _bound(content: Content) -> str:
+    block = content["block_s"]
+    return "mean PnL per block, 95 %" if block is None else f"mean PnL per {block // 60} min, 95 %"
 
 
 def _grid_cards(content: Content) -> str:
@@ -257,26 +236,23 @@ def _halves_card(content: Content, points: PointsChart) -> str:
         if correlation is None
         else f" Rank correlation {number(correlation, 2)}: near 1 the ranking is stable, near 0 it is chance."
     )
-    names = "in the first half", "Sharpe ratio in the second half"
-    chart = points.against("sharpe_first_half", "sharpe_second_half", names)
-    hint = f"Sharpe ratio of each point in both halves; the line is where they are equal.{order}"
+    names = "in the first half", "PnL in the second half"
+    chart = points.against("pnl_first_half", "pnl_second_half", names)
+    hint = f"Quoting PnL of each point in both halves; the line is where they are equal.{order}"
     return card("First half, second half", hint, chart)
 
 
 def _forward_card(content: Content, points: PointsChart) -> str:
     """Return the chart of each point in sample against walk-forward; empty without a schedule."""
-    if not any("walkforward_sharpe" in row for row in content["rows"]):
+    if not any("walkforward_pnl_quoting" in row for row in content["rows"]):
         return ""
-    sharpe = points.against("sharpe", "walkforward_sharpe", ("in sample", "Sharpe ratio, walk-forward"))
-    gain = points.against("pnl_total", "walkforward_pnl_total", ("in sample", "PnL, walk-forward"))
+    names = ("in sample", "PnL, walk-forward")
+    gain = points.against("pnl_quoting", "walkforward_pnl_quoting", names)
     hint = (
-        "Across with the fit of all days, upwards with fits of past data only. Nothing is quoted before the first "
-        "window is full, so the walk-forward covers less time."
+        "Quoting PnL: across with the fit of all days, upwards with fits of past data only. Nothing is quoted before "
+        "the first window is full, so the walk-forward covers less time."
     )
-    return in_row(
-        card("Sharpe ratio, in sample and walk-forward", hint, sharpe),
-        card("PnL, in sample and walk-forward", "The same for the PnL of each point, in the quote asset.", gain),
-    )
+    return card("PnL, in sample and walk-forward", hint, gain)
 
 
 def _cautions(content: Content, record: Mapping[str, Any] | None) -> list[str]:
@@ -297,9 +273,24 @@ def _failures(rows: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 def _selection_card(content: Content) -> str:
-    by_chance = number(content["expected_best_sharpe"], 3)
-    hint = f"Sharpe ratios of the trials. Dashed: {by_chance}, the expected best of as many trials without skill."
-    return card("Selection bias of the best", hint, spread(content["rows"], content["expected_best_sharpe"]))
+    """Return a table of the fill assumptions: trials, and the selection bias of the best within each."""
+    names = [axis["name"] for axis in content["axes"] if axis["name"] in (content["assumptions"] or [{}])[0]]
+    shown = names or ["FILL_MODEL"]
+    cells = [
+        [
+            *(escape(one[name] or "–") for name in shown),
+            number(one["trials"], 9),
+            number(one["independent_trials"], 2),
+            probability(one["deflated_sharpe"]),
+            percent(one["pbo"]),
+        ]
+        for one in content["assumptions"]
+    ]
+    hint = "The best is compared with the expected best of as many trials without skill, within each fill assumption."
+    head = [*shown, "trials", "independent", "deflated", "overfitting"]
+    return card(
+        "Selection bias of the best", hint, listing(head, cells) if cells else nothing("No point has a result.")
+    )
 
 
 def _pnl_card(
@@ -325,33 +316,35 @@ def findings_card(content: Content) -> str:
 def _table_card(content: Content, most: int = SHOWN) -> str:
     rows = content["rows"]
     axes = [axis["name"] for axis in content["axes"]]
-    forwarded = "walkforward_sharpe" in (rows[0] if rows else {})
-    head = ["rank", "point", *axes, "Sharpe", "deflated", "PSR", "PnL", "fills", "drawdown", "1st half", "2nd half"]
+    forwarded = "walkforward_pnl_quoting" in (rows[0] if rows else {})
+    head = ["rank", "point", *axes, "lower bound", "tied", "PnL", "of the hold", "fills", "drawdown"]
+    head += ["deflated", "1st half", "2nd half", *(["w.-f. PnL"] if forwarded else [])]
     cells = [_cells(row, axes, forwarded) for row in rows[:most]]
     more = f" The first {most} of {len(rows):,}; all are in sweep.csv." if len(rows) > most else ""
     sorts = "; click on a head to sort" if most > FEW else ""  # notebooks run no scripts
-    hint = f"Ordered by {content['rank_by']}{sorts}.{more}"
-    return card("Points", hint, listing([*head, *(("w.-f. Sharpe", "w.-f. PnL") if forwarded else ())], cells))
+    hint = (
+        f"Designs by {content['rank_by']} under their worst fill assumption{sorts}. Lower bound: {_bound(content)}. "
+        f"Tied: not different from the first design at 95 %.{more}"
+    )
+    return card("Points", hint, listing(head, cells))
 
 
 def _cells(row: Mapping[str, Any], axes: Sequence[str], forwarded: bool) -> list[str]:
-    deflated, psr = (row[name] for name in ("deflated_sharpe", "psr"))
     cells = [
         "failed" if row["status"] != "ok" else number(row["rank"]),
         str(row["point"]),
         *(escape(row[axis] or "–") for axis in axes),
-        number(row["sharpe"]),
-        probability(deflated),
-        probability(psr),
-        signed(row["pnl_total"]),
+        signed(row["pnl_lower95"]),
+        tie_of(row),
+        signed(row["pnl_quoting"]),
+        signed(row["pnl_hold"]),
         number(row["n_fills"], 9),
         number(row["max_drawdown"]),
-        number(row["sharpe_first_half"]),
-        number(row["sharpe_second_half"]),
+        probability(row["deflated_sharpe"]),
+        signed(row["pnl_first_half"]),
+        signed(row["pnl_second_half"]),
     ]
-    if forwarded:
-        cells += [number(row["walkforward_sharpe"]), signed(row["walkforward_pnl_total"])]
-    return cells
+    return [*cells, signed(row["walkforward_pnl_quoting"])] if forwarded else cells
 
 
 def _words_card(content: Content, record: Mapping[str, Any] | None) -> str:
@@ -366,7 +359,7 @@ def _words_card(content: Content, record: Mapping[str, Any] | None) -> str:
     if record is not None:
         beyond = record["best_deflated_sharpe"]
         lines.append(
-            f"{record['trials']:,} different trials are on record for these days, of this sweep and earlier ones; over "
+            f"{record['trials']:,} different trials of its fill model are on record for these days; over "
             f"all of them the deflated Sharpe of the best one here is {probability(beyond)}."
         )
     if (worst := content["worst_case"]) is not None:

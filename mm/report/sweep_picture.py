@@ -87,7 +87,7 @@ def ranking(content: Content) -> str:
     zero, marks = _NAMES - low * scale, []
     for place, (row, value) in enumerate(zip(rows, values, strict=True)):
         y = 6 + place * _LINE
-        name = f"{place + 1}. " + ", ".join(f"{axis}={row[axis]}" for axis in axes)
+        name = f"{row['rank']}. " + ", ".join(f"{axis}={row[axis]}" for axis in axes)
         marks.append(f'<text class="tick end" x="{_NAMES - 10}" y="{y + 15}">{escape(_cut(name, _NAMES))}</text>')
         left, wide = min(zero, zero + value * scale), abs(value) * scale
         if wide:

@@ -540,7 +540,7 @@ def _warnings(content: Mapping[str, Any], panel: PnlPanel | None, shared: Mappin
     if assumed:
         lines.append(
             f"{', '.join(assumed)}: assumptions about the market or the account, not choices; compare points within "
-            f"one assumption, and see the worst case over all of them"
+            f"one assumption; a design ranks by its worst fill assumption"
         )
     lines += [f"{count} of {content['points']} points: {line}" for line, count in shared.items()]
     if any(one["sharpe_variance"] is None for one in content["assumptions"]):

@@ -40,6 +40,7 @@ from mm.sweep.findings import (
     find,
 )
 from mm.sweep.grid import Axis, axes_for, points_of
+from mm.sweep.ranking import tie_of
 from mm.sweep.store import Store, text_of
 from mm.sweep.work import Work, check, engine, shared_inputs
 
@@ -172,7 +173,8 @@ def table(found: SweepFindings) -> list[str]:
     for row in found.rows[:SHOWN]:
         rank = _cell("rank", row["rank"]) if row["status"] == "ok" else row["status"]
         chosen = [row[axis] or "–" for axis in axes]
-        cells.append([rank, str(row["point"]), *chosen, *(_cell(name, row[name]) for name, _ in columns)])
+        shown = {**row, "tied": tie_of(row)}
+        cells.append([rank, str(row["point"]), *chosen, *(_cell(name, shown[name]) for name, _ in columns)])
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     lines = ["  ".join(cell.rjust(width) for cell, width in zip(line, widths, strict=True)) for line in cells]
     hidden = len(found.rows) - SHOWN
@@ -183,7 +185,7 @@ def _cell(name: str, value: Any) -> str:
     if value is None:
         return "–"
     if name == "tied":
-        return "yes" if value else "no"
+        return str(value)
     return signed(value) if "pnl" in name else number(value)
 
 

@@ -196,12 +196,17 @@ def test_sweep_shows_its_best_points():
         "point": 1,
         "GAMMA": "0.1",
         "status": "ok",
-        **dict.fromkeys(("sharpe", "deflated_sharpe", "psr", "pnl_total", "max_drawdown"), 0.5),
-        **dict.fromkeys(("sharpe_first_half", "sharpe_second_half"), 0.25),
+        **dict.fromkeys(("pnl_lower95", "deflated_sharpe", "pnl_quoting", "pnl_hold", "max_drawdown"), 0.5),
+        **dict.fromkeys(("pnl_first_half", "pnl_second_half"), 0.25),
+        "tied": True,
         "n_fills": 12,
     }
     content = {
-        "rank_by": "sharpe",
+        "rank_by": "pnl_lower95",
+        "block_s": 300,
+        "independent_trials": 3.0,
+        "deflated_sharpe": 0.5,
+        "assumptions": [],
         "axes": [{"name": "GAMMA", "values": ["0.1"], "assumed": None}],
         "points": 7,
         "failed": 0,
@@ -215,8 +220,9 @@ def test_sweep_shows_its_best_points():
     }
     findings = SweepFindings(content, None, None)
     assert repr(findings).splitlines() == [
-        "sweep of 7 points, 0 failed; by sharpe:",
-        *(f"  {n}. GAMMA=0.1: sharpe 0.5, PnL +0.5" for n in (1, 2, 3)),
+        "sweep of 7 points, 0 failed; by pnl_lower95:",
+        "  1. GAMMA=0.1: quoting PnL +0.5, lower bound +0.5",
+        *(f"  {n}. GAMMA=0.1: quoting PnL +0.5, lower bound +0.5, tied with the first" for n in (2, 3)),
         "  … 4 more, in .rows",
     ]
     card = findings._repr_html_()

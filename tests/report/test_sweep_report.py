@@ -21,7 +21,7 @@ def findings() -> SweepFindings:
         played(n, noise(n, mean=0.1 * n), GAMMA=gamma, FILL_MODEL=fills)
         for n, (gamma, fills) in enumerate([(g, f) for g in ("1", "2<b>") for f in ("a", "b")], start=1)
     ]
-    return find(points, [GAMMA, FILLS], "sharpe", [0])
+    return find(points, [GAMMA, FILLS], "pnl_lower95", [0])
 
 
 @pytest.fixture
@@ -38,7 +38,7 @@ def test_page_is_valid_and_shows_every_part(folder):
     for heading in ("The grid", "First half, second half", "Over time", "Points", "How to reproduce this"):
         assert heading in text
     tags = [tag for tag, _ in parsed.seen]
-    assert tags.count("svg") == 7
+    assert tags.count("svg") == 6
     assert ("table", "heat") in [(tag, attrs.get("class")) for tag, attrs in parsed.seen]
     assert "2<b>" in text
     assert "mm backtest" in text
@@ -46,7 +46,7 @@ def test_page_is_valid_and_shows_every_part(folder):
 
 def test_page_of_a_sweep_without_points_has_a_note(tmp_path):
     """A sweep whose every point failed also has a page."""
-    write_files(tmp_path, find([], [GAMMA], "sharpe", [0]), {"symbol": "S", "days": ["20260105"]})
+    write_files(tmp_path, find([], [GAMMA], "pnl_lower95", [0]), {"symbol": "S", "days": ["20260105"]})
     html = page(tmp_path)
     read(html)
     assert "have no common time grid" in html
@@ -58,7 +58,7 @@ def test_page_is_drawn_in_a_browser(folder, chrome):
     path.write_text(page(folder), encoding="utf-8")
     opened = chrome.opened(path)
     assert (opened.errors, opened.requests) == ([], [])
-    assert opened.charts >= 5
+    assert opened.charts >= 4
 
 
 TIP = "(one => one.hidden ? null : one.innerText)({}.querySelector('.tip'))"
@@ -73,7 +73,9 @@ def grid_page(tmp_path) -> Path:
         played(n, noise(n, mean=0.1 * n), GAMMA=gamma, FILL_MODEL=fills) for n, (gamma, fills) in enumerate(choices, 1)
     ]
     points[-1] = replace(points[-1], texts={"GAMMA": "", "FILL_MODEL": "b"})
-    write_files(tmp_path, find(points, [gammas, FILLS], "sharpe", [0]), {"symbol": "SIMUSDT", "days": ["20260105"]})
+    write_files(
+        tmp_path, find(points, [gammas, FILLS], "pnl_lower95", [0]), {"symbol": "SIMUSDT", "days": ["20260105"]}
+    )
     path = tmp_path / "report.html"
     path.write_text(page(tmp_path), encoding="utf-8")
     return path
@@ -108,7 +110,7 @@ def test_small_numbers_stay_distinguishable(chrome, tmp_path):
         replace(played(n, [0.00001 * n] * 240), forwarded=played(n, [0.00002 * n] * 240).outcome) for n in (1, 2, 3)
     ]
     gammas = replace(GAMMA, values=(1, 2, 3), texts=("1", "2", "3"))
-    write_files(tmp_path, find(points, [gammas], "pnl_total", [0]), {"symbol": "SIMUSDT", "days": ["20260105"]})
+    write_files(tmp_path, find(points, [gammas], "pnl_quoting", [0]), {"symbol": "SIMUSDT", "days": ["20260105"]})
     path = tmp_path / "report.html"
     path.write_text(page(tmp_path), encoding="utf-8")
     with chrome.tab(path) as tab:
@@ -127,7 +129,7 @@ def test_every_label_of_a_page_is_legible(chrome, tmp_path):
     axes = [replace(axis, values=texts, texts=texts) for axis, texts in ((GAMMA, gammas), (FILLS, fills))]
     grid = [(gamma, fill) for gamma in gammas for fill in fills]
     points = [played(n, noise(n, mean=0.1), GAMMA=gamma, FILL_MODEL=fill) for n, (gamma, fill) in enumerate(grid, 1)]
-    write_files(tmp_path, find(points, axes, "sharpe", [0]), {"symbol": "SIMUSDT", "days": ["20260105"]})
+    write_files(tmp_path, find(points, axes, "pnl_lower95", [0]), {"symbol": "SIMUSDT", "days": ["20260105"]})
     path = tmp_path / "report.html"
     path.write_text(page(tmp_path), encoding="utf-8")
     assert illegible(chrome, path) == []
@@ -169,7 +171,7 @@ def test_heatmap_is_usable_on_a_phone(chrome, tmp_path, columns, fits):
 def test_files_contain_rows_and_series_of_all_points(findings, folder):
     """The CSV has a line for each point, and the series adds up to each trial's PnL."""
     content = json.loads((folder / "sweep.json").read_text())
-    assert [row["point"] for row in content["rows"]] == [4, 3, 2, 1]
+    assert [row["point"] for row in content["rows"]] == [3, 4, 1, 2]
     lines = (folder / "sweep.csv").read_text().splitlines()
     assert lines[0].startswith("rank,point,GAMMA,FILL_MODEL,status,pnl_total")
     assert len(lines) == 5
@@ -185,15 +187,15 @@ def test_terminal_shows_ranking_and_selection_bias(findings):
     """A table of the best points, and below it in words how reliable it is."""
     lines = table(findings)
     assert lines[0].split() == [
-        "rank", "point", "GAMMA", "FILL_MODEL", "Sharpe", "deflated", "PnL", "fills", "drawdown",
-        "1st", "half", "2nd", "half",
+        "rank", "point", "GAMMA", "FILL_MODEL", "lower", "bound", "tied", "PnL", "of", "the", "hold", "fills",
+        "drawdown", "1st", "half", "2nd", "half",
     ]  # fmt: skip
-    assert lines[1].split()[:4] == ["1", "4", "2<b>", "b"]
+    assert lines[1].split()[:3] == ["1", "3", "2<b>"]
     printed = "\n".join(footer_lines(findings, SelectionBias(9, 0.01)))
-    assert "4 different trials; expected best Sharpe ratio of" in printed
+    assert "FILL_MODEL=a: 2 trials (" in printed
     assert "9 trials on record" in printed
     assert "walk-forward choice, in blocks of an hour" in printed
-    assert "best worst case: GAMMA=2<b>" in printed
+    assert "Sharpe" not in printed.replace("deflated Sharpe", "")
     assert "note: FILL_MODEL: assumptions" in printed
 
 
@@ -202,12 +204,12 @@ def test_walk_forward_columns_and_failed_points_are_shown(tmp_path):
     points = [replace(played(n, noise(n)), forwarded=played(n, noise(n + 9)).outcome) for n in (1, 2, 3)]
     error = {"error": "no <idea>", "exit_code": 1, "traceback": ""}
     failed = PlayedPoint(4, {"GAMMA": "4"}, "k4", "mm backtest", error, error)
-    findings = find([*points, failed], [GAMMA], "sharpe", [0])
+    findings = find([*points, failed], [GAMMA], "pnl_lower95", [0])
     write_files(tmp_path, findings, {"symbol": "SIMUSDT", "days": ["20260105"]})
     record = {"trials": 50, "expected_best_sharpe": 1.0, "best_deflated_sharpe": 0.2}
     text = " ".join(read(page(tmp_path, record=record)).words)
-    assert "Sharpe ratio, in sample and walk-forward" in text
+    assert "PnL, in sample and walk-forward" in text
     assert "point 4 failed: no <idea>" in text
     assert "over all 50 trials on record for these days the best one's deflated Sharpe is 0.200" in text
-    assert table(findings)[0].endswith("w.-f. Sharpe  w.-f. PnL")
+    assert table(findings)[0].endswith("w.-f. PnL")
     assert table(findings)[-1].split()[:2] == ["failed", "4"]

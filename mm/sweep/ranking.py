@@ -1,0 +1,91 @@
+"""The order of a sweep's points: lower bounds of the mean quoting PnL, the worst fill assumption, and ties."""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mm.backtest.metrics.arithmetic import student_quantile
+from mm.sweep.grid import Axis
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Floats = NDArray[np.float64]
+
+Row = dict[str, Any]
+LONG, SHORT = 30, 5  # periods of 60 s in a block
+ENOUGH = 20  # long blocks
+
+
+def block_periods(periods: int) -> int:
+    """Return the number of 60 s periods in a block of a run of *periods*: half an hour, or 5 min if it is short."""
+    return LONG if periods // LONG >= ENOUGH else SHORT
+
+
+def mean_ends(pnl: "Floats") -> "tuple[Floats, Floats]":
+    """Return the ends of the 95 % interval (Student's t) of each column's mean PnL per block; NaN below two blocks.
+
+    Args:
+        pnl: PnL by period (rows) and trial (columns); the last periods that do not fill a block are left out.
+    """
+    length = block_periods(len(pnl))
+    blocks = len(pnl) // length
+    if blocks < 2:
+        return np.full(pnl.shape[1], np.nan), np.full(pnl.shape[1], np.nan)
+    sums = pnl[: blocks * length].reshape(blocks, length, -1).sum(axis=1)
+    half = student_quantile(blocks - 1) * sums.std(axis=0, ddof=1) / math.sqrt(blocks)
+    mean = sums.mean(axis=0)
+    return mean - half, mean + half
+
+
+def are_tied(pnl: "Floats", first: "Floats") -> list[bool]:
+    """Return whether each column's mean difference per block to the *first* has 0 in its 95 % interval."""
+    low, high = mean_ends(pnl - first[:, None])
+    return [not (a > 0 or b < 0) for a, b in zip(low.tolist(), high.tolist(), strict=True)]
+
+
+def tie_of(row: Mapping[str, Any]) -> str:
+    """Return whether a row is of the first design, tied with it or not, in a word."""
+    if row["rank"] == 1:
+        return "first"
+    return "–" if row["tied"] is None else "yes" if row["tied"] else "no"
+
+
+def assumption_of(row: Mapping[str, Any], axes: Sequence[Axis]) -> tuple[str, ...]:
+    """Return the values of a row on the axes of the fill model."""
+    return tuple(row[axis.name] for axis in axes if axis.fills)
+
+
+def design_of(row: Mapping[str, Any], axes: Sequence[Axis]) -> tuple[str, ...]:
+    """Return the values of a row on all axes but those of the fill model."""
+    return tuple(row[axis.name] for axis in axes if not axis.fills)
+
+
+def rank(rows: list[Row], axes: Sequence[Axis], rank_by: str) -> None:
+    """Sort *rows* by the least value of their designs over the fill assumptions, the worst assumption of each first.
+
+    Rows of one design share its rank; a design with a failed point or one without a value has none.
+    """
+    sign = -1.0 if rank_by == "max_drawdown" else 1.0
+    values: dict[tuple[str, ...], list[float]] = {}
+    for row in rows:
+        value = row[rank_by] if row["status"] == "ok" else None
+        values.setdefault(design_of(row, axes), []).append(math.nan if value is None else sign * value)
+    least = {design: math.nan if any(map(math.isnan, known)) else min(known) for design, known in values.items()}
+    order = {design: place for place, design in enumerate(least)}
+
+    def place(row: Row) -> tuple[bool, bool, float, int, float]:
+        design, value = design_of(row, axes), row[rank_by]
+        score = least[design]
+        missing = math.isnan(score)
+        own = 0.0 if value is None else sign * value
+        return row["status"] != "ok", missing, 0.0 if missing else -score, order[design], own
+
+    rows.sort(key=place)
+    ranks: dict[tuple[str, ...], int] = {}
+    for row in rows:
+        design = design_of(row, axes)
+        ranked = row["status"] == "ok" and not math.isnan(least[design])
+        row["rank"] = ranks.setdefault(design, len(ranks) + 1) if ranked else None

@@ -44,6 +44,7 @@ class RunData:
         symbol: Upper case.
         tick: Tick size, quote asset.
         columns: Its fills, state and quotes.
+        target: Target inventory, base asset: the knob, or the inventory at the start.
         orders: Columns of the orders file that are needed here.
         decisions_us: Instants of its decisions; None without a file of them.
     """
@@ -53,6 +54,7 @@ class RunData:
     folder: Path
     symbol: str
     tick: float
+    target: float
     columns: RunColumns
     orders: Mapping[str, Any]
     decisions_us: "Instants | None"
@@ -81,6 +83,7 @@ class RunFigures:
         fill_ratio: Traded over placed quantity.
         half_spread_ticks: Mean distance of fills from the mid at the fill, weighted by quantity.
         markout_ticks: Mean gain of a fill at the mid after each horizon in seconds, weighted by quantity.
+        pnl_quoting: PnL of the quoting: the same less that of the target inventory.
         pnl: Change of the equity.
         fees: Fees paid; None if the value of one is not known, and then there is no PnL either.
         ack_ms: Quantiles of the time from sending an order to its acceptance, of accepted orders.
@@ -99,6 +102,7 @@ class RunFigures:
     fill_ratio: float | None
     half_spread_ticks: float | None
     markout_ticks: dict[str, float | None]
+    pnl_quoting: float | None
     pnl: float | None
     fees: float | None
     ack_ms: dict[str, float | None]
@@ -118,7 +122,7 @@ class Agreement:
         unmatched_fills: Fills of the reference without such a fill.
         extra_fills: Fills of this run without a match.
         slippage_ticks: Mean by which its matched fills have a worse price than the reference's; negative is better.
-        pnl_difference: Its PnL minus that of the reference.
+        pnl_difference: Its quoting PnL minus that of the reference.
     """
 
     run_id: str
@@ -182,7 +186,10 @@ def read_run(run: "Found") -> RunData:
         decided = pl.read_csv(decisions, columns=["us"])["us"].to_numpy() if decisions.exists() else None
     except (OSError, ValueError, pl.exceptions.PolarsError) as error:
         raise BrokenFile(f"{run.folder}: cannot be compared ({error}); make the run again") from error
+    target = run.manifest.get("knobs", {}).get("target_inventory", {}).get("value")
+    held = columns.state["inventory"]
     return RunData(
+        target=float(target if target is not None else held[0] if len(held) else 0),
         kind=kind,
         run_id=run.manifest["run_id"],
         folder=run.folder,
@@ -222,7 +229,7 @@ def compare_runs(runs: Sequence[RunData]) -> RunComparison:
         end_us,
         figures,
         [
-            agreement_of(first, run, span, (figures[0].pnl, own.pnl))
+            agreement_of(first, run, span, (figures[0].pnl_quoting, own.pnl_quoting))
             for run, own in zip(runs[1:], figures[1:], strict=True)
         ],
         list(_notes(runs, span)),
@@ -238,10 +245,11 @@ def figures_of(run: RunData, span: tuple[int, int]) -> RunFigures:
     placed = orders["action"] == "PLACE"
     placed_qty = float(np.asarray(orders["qty"], np.float64)[placed].sum())
     refused = orders["reject_reason"][np.isin(orders["action"], ("REJECT",))]
-    equity = np.asarray(held["equity"], np.float64)
+    equity, mids = (np.asarray(held[name], np.float64) for name in ("equity", "mid"))
     fees = np.asarray(fills["fee"], np.float64)
     valued = not np.isnan(fees).any()
-    known = equity[~np.isnan(equity) & valued]
+    marked = ~np.isnan(equity) & valued
+    known, quoting = equity[marked], (equity - run.target * mids)[marked]
     later = {s: run.columns.later(np.asarray(fills["recv_us"], np.int64) + s * US_PER_S) for s in MARKOUTS_S}
     return RunFigures(
         kind=run.kind,
@@ -256,6 +264,7 @@ def figures_of(run: RunData, span: tuple[int, int]) -> RunFigures:
         fill_ratio=float(qty.sum()) / placed_qty if placed_qty else None,
         half_spread_ticks=_mean(side * (mid - price) / run.tick, qty),
         markout_ticks={str(s): _mean(side * (then - price) / run.tick, qty) for s, then in later.items()},
+        pnl_quoting=float(quoting[-1] - quoting[0]) if len(quoting) else None,
         pnl=float(known[-1] - known[0]) if len(known) else None,
         fees=float(fees.sum()) if valued else None,
         ack_ms=_acknowledgements(orders, run),
@@ -266,7 +275,7 @@ def figures_of(run: RunData, span: tuple[int, int]) -> RunFigures:
 def agreement_of(
     first: RunData, other: RunData, span: tuple[int, int], pnl: tuple[float | None, float | None]
 ) -> Agreement:
-    """Return the agreement of *other* with *first*; *pnl* is the PnL of each."""
+    """Return the agreement of *other* with *first*; *pnl* is the quoting PnL of each."""
     grid = np.arange(span[0], span[1], US_PER_S)
     gaps: list[Floats] = []
     alone = 0

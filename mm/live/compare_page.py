@@ -40,7 +40,8 @@ ROWS: tuple[Cells, ...] = (
     ("markout after 1 s, ticks", lambda run: signed(run.markout_ticks["1"], 3)),
     ("markout after 5 s, ticks", lambda run: signed(run.markout_ticks["5"], 3)),
     ("markout after 30 s, ticks", lambda run: signed(run.markout_ticks["30"], 3)),
-    ("PnL", lambda run: signed(run.pnl)),
+    ("quoting PnL", lambda run: signed(run.pnl_quoting)),
+    ("PnL of the account", lambda run: signed(run.pnl)),
     ("fees", lambda run: number(run.fees)),
     ("order to acceptance, 50 / 90 / 99 %", lambda run: _p(run.ack_ms)),
     ("cancel to effect, 50 / 90 / 99 %", lambda run: _p(run.cancel_ms)),
@@ -54,7 +55,7 @@ AGREEMENT: tuple[tuple[str, Callable[[Agreement], str]], ...] = (
         lambda one: f"{one.matched_fills:,} / {one.unmatched_fills:,} / {one.extra_fills:,}",
     ),
     ("slippage of matched fills, ticks", lambda one: signed(one.slippage_ticks, 3)),
-    ("PnL difference", lambda one: signed(one.pnl_difference)),
+    ("quoting PnL difference", lambda one: signed(one.pnl_difference)),
 )
 
 

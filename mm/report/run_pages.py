@@ -19,8 +19,8 @@ from mm.report.timeline import Line, Panel, TimelineAxis, script, timeline
 
 # Numbers of summary.json to compare.
 _COMPARED = (
-    *("pnl_quoting", "pnl_spread_capture", "pnl_inventory", "fees", "pnl_hold", "pnl_total", "max_drawdown", "sharpe"),
-    *("n_orders", "n_rejects"),
+    *("pnl_quoting", "pnl_hold", "pnl_total"),
+    *("pnl_spread_capture", "pnl_inventory", "fees", "max_drawdown", "sharpe", "n_orders", "n_rejects"),
     *("n_fills", "fill_ratio", "hit_rate", "effective_half_spread", "two_sided_uptime", "seconds_covered"),
     *("inventory.rms", "inventory.max", "round_trips.n", "round_trips.win_rate", "round_trips.mean"),
 )

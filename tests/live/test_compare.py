@@ -180,3 +180,12 @@ def test_runs_without_fills_have_no_spread_or_slippage(tmp_path):
     found = compare_runs(runs)
     assert found.runs[0].half_spread_ticks is None
     assert found.agreement[0].slippage_ticks is None
+
+
+def test_quoting_pnl_is_without_the_holding(tmp_path):
+    """Of ten coins held, the account earns the ten ticks of the mid; the quoting earns the same as without them."""
+    bare, held = Files(run_id="a"), Files(run_id="b")
+    held.state = [f"{at(s)},{100 + s // 10},{1_000 + s + 10 * (100 + s // 10)},10" for s in range(101)]
+    found = compare_runs([read_run(files.write(tmp_path / files.run_id)) for files in (bare, held)])
+    assert [(run.pnl_quoting, run.pnl) for run in found.runs] == [(100, 100), (100, 200)]
+    assert found.agreement[0].pnl_difference == 0

@@ -212,7 +212,7 @@ def _result(answer: Mapping[str, Any], name: str) -> None:
         st.session_state["sweep shown"] = name
         return
     pnl, fills, drawdown, link = st.columns(4, vertical_alignment="center")
-    pnl.metric("PnL of the quoting", signed(answer.get("pnl_quoting")))
+    pnl.metric("PnL", signed(answer.get("pnl_total")))
     fills.metric("Fills", f"{answer.get('n_fills', 0):,}")
     drawdown.metric("Max drawdown", number(answer.get("max_drawdown")))
     link.markdown(f"[Open the run {name}](/runs?run={quote(name)})")
@@ -243,9 +243,10 @@ def _grid(folders: Folders) -> None:
         kept = [
             *axes,
             "status",
-            "pnl_quoting",
             "pnl_lower95",
-            "deflated_sharpe",
+            "tied",
+            "pnl_quoting",
+            "pnl_hold",
             "max_drawdown",
             "n_fills",
             "fill_ratio",
@@ -272,10 +273,10 @@ def _best(content: Mapping[str, Any]) -> None:
     figure, deflated, pnl, trials = st.columns(4)
     figure.metric(f"Best {rank_by}", number(best.get(rank_by), 4))
     why = "Probability that the best is better than the best of as many without skill (deflated Sharpe ratio)."
-    deflated.metric("Deflated Sharpe", probability(best.get("deflated_sharpe")), help=why)
-    pnl.metric("Its PnL of quoting", signed(best.get("pnl_quoting", best.get("pnl_total"))))
-    expected = number(content.get("expected_best_sharpe"))
-    trials.metric("Trials", content.get("trials"), help=f"Expected best of as many without skill: {expected}.")
+    deflated.metric("Deflated Sharpe", probability(content.get("deflated_sharpe")), help=why)
+    pnl.metric("Its quoting PnL", signed(best.get("pnl_quoting")))
+    independent = number(content.get("independent_trials"), 2)
+    trials.metric("Trials", content.get("trials"), help=f"Per fill assumption; {independent} independent ones.")
     st.code(best["command"], language="bash")
     for line in content.get("warnings", []):
         st.caption(line)

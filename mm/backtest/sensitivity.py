@@ -6,10 +6,11 @@ A tape has no fills of our own orders, so results depend on the fill model. Thes
 - ``pessimistic``: ``queue_risk_averse``, our order is last, and every cancellation is behind it;
 - ``poisson``, if an intensity is known: fills drawn independently of later prices, also an upper bound.
 
-In addition, latencies of orders and cancels are halved, and doubled.
+In addition, latencies of orders and cancels are halved, and doubled. A bound on the wrong side of the run itself, the
+``headline``, is none, and its role is ``other``, as that of the latencies.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -65,7 +66,7 @@ class Strategy:
         for role, bound in (("pessimistic", queue_risk_averse()), ("optimistic", trade_cross())):
             yield role, None if _is_bound(own, bound) else bound, self.rules, 1.0
         for factor in LATENCIES:
-            yield "latency", self.fills(), slower(self.rules, factor), factor
+            yield "other", self.fills(), slower(self.rules, factor), factor
         if self.intensity is not None and type(own) is not Poisson:
             yield "optimistic", Poisson(self.intensity, self.seed), self.rules, 1.0
 
@@ -86,14 +87,27 @@ class Strategy:
     def with_sensitivity(self, base: "Result", further: "Sequence[FurtherRow]") -> "Result":
         """Return *base* with the rows of all *further* backtests in its summary, under ``sensitivity``."""
         own = _row(base)
-        named = [(role, factor, row or own) for role, factor, row in [("base", 1.0, own), *further]]
-        rows = [{"role": role, "fills": row["fills"], "latency": factor} | row for role, factor, row in named]
-        rows.sort(key=lambda row: ("optimistic", "base", "pessimistic", "latency").index(row["role"]))
+        found = [("headline", 1.0, own), *((role, factor, row or own) for role, factor, row in further)]
+        rows = [
+            {"role": _checked(role, row, own), "fills": row["fills"], "latency": factor} | row
+            for role, factor, row in found
+        ]
+        rows.sort(key=lambda row: ("optimistic", "headline", "pessimistic", "other").index(row["role"]))
         return replace(base, terms=replace(base.terms, sensitivity={"rows": rows}))
 
     def _play(self, fills: object, rules: "Rules", step: Step | None, *, keeps_orders: bool) -> "Result":
         quotes, known = self.quotes(), self.intensity
         return backtest(self.tapes, quotes, fills, rules, step=step, intensity=known, keeps_orders=keeps_orders)
+
+
+def _checked(role: str, row: "Mapping[str, Any]", headline: "Mapping[str, Any]") -> str:
+    """Return the *role* of a row; ``other`` for a bound that is on the wrong side of the *headline*, or unknown."""
+    pnl, own = row["pnl_quoting"], headline["pnl_quoting"]
+    if role not in ("optimistic", "pessimistic"):
+        return role
+    if pnl is None or own is None or (pnl < own if role == "optimistic" else pnl > own):
+        return "other"
+    return role
 
 
 def _is_bound(own: object, bound: object) -> bool:
@@ -112,13 +126,13 @@ def slower(rules: "Rules", factor: float) -> "Rules":
 
 
 def with_band(result: "Result", others: "Sequence[Result]") -> "Result":
-    """Return *result* with the spread of the PnL of *others* in its summary, under ``pnl_band``.
+    """Return *result* with the spread of the quoting PnL of *others* in its summary, under ``pnl_band``.
 
     The random draws are the same in all of them (drawn by key), so only the parameters differ.
     """
     from mm.backtest.metrics.arithmetic import quantiles
 
-    totals = [_row(other)["pnl_total"] for other in others]
+    totals = [_row(other)["pnl_quoting"] for other in others]
     pnl = np.array([total for total in totals if total is not None])
     if len(pnl) == 0:
         return result

@@ -15,9 +15,9 @@ def describe(summary: Mapping[str, Any]) -> str:
     inventory = summary["inventory"]
     base, quote = (f" {summary[asset]}".rstrip() for asset in ("base_asset", "quote_asset"))
     rows = {
-        "PnL": f"{signed(summary['pnl_total'])}{quote} = spread {signed(summary['pnl_spread_capture'])}, "
-        f"inventory {signed(summary['pnl_inventory'])}, fees {number(summary['fees'])}",
-        "Sharpe": f"{sharpe(summary)}, "
+        "Quoting": f"{signed(summary['pnl_quoting'])}{quote} = spread {signed(summary['pnl_spread_capture'])}, "
+        f"inventory {signed(summary['pnl_inventory'])}, fees {number(summary['fees'])}; {beside(summary)}",
+        "Risk": f"{sharpe(summary)}, "
         f"drawdown {number(summary['max_drawdown'])}{quote} over {duration(summary['drawdown_duration_s'])}",
         "Fills": f"{summary['n_fills']:,} of {summary['n_orders']:,} orders, {percent(summary['fill_ratio'])} of the "
         f"quantity; half-spread {number(summary['effective_half_spread'])}, "
@@ -31,6 +31,16 @@ def describe(summary: Mapping[str, Any]) -> str:
     body = [f"  {name:<9} {text}" for name, text in rows.items()]
     cautions = [f"  ! {line}" for line in summary["warnings"] if not line.startswith(NULL)]
     return "\n".join([head, *body, *cautions])
+
+
+def beside(summary: Mapping[str, Any]) -> str:
+    """Return what the target inventory alone earned, and the whole account."""
+    return f"hold {signed(summary['pnl_hold'])}, account {signed(summary['pnl_total'])}"
+
+
+def _drawdown(account: Mapping[str, Any]) -> str:
+    share = account["max_drawdown_share"]
+    return f"drawdown {_number(account['max_drawdown'], 4)}" + ("" if share is None else f" ({100 * share:.2f} %)")
 
 
 def excluded_s(summary: Mapping[str, Any]) -> float:
@@ -48,10 +58,12 @@ def text_of(summary: Mapping[str, Any]) -> str:
     """Return the headline numbers of a summary as a small table; undefined values are dashes."""
     inventory = summary["inventory"]
     rows = [
-        ("PnL", _number(summary["pnl_total"], 4)),
+        ("PnL of quoting", _number(summary["pnl_quoting"], 4)),
         ("  spread capture", _number(summary["pnl_spread_capture"], 4)),
         ("  inventory", _number(summary["pnl_inventory"], 4)),
         ("  fees", _number(_negative(summary["fees"]), 4)),
+        ("hold", _number(summary["pnl_hold"], 4)),
+        ("account", f"{_number(summary['pnl_total'], 4)}, {_drawdown(summary['account'])}"),
         ("quote", f"{_short(summary['quote_qty'])} {summary['base_asset']}".rstrip()),
         ("orders", f"{summary['n_orders']:,}"),
         ("rejected", f"{summary['n_rejects']:,}{_reasons(summary['rejects'])}"),
@@ -91,8 +103,10 @@ def _limits(block: Mapping[str, Any]) -> str:
 def sensitivity(rows: Sequence[Mapping[str, Any]]) -> str:
     """Return the range of the PnL over fill models at the run's own latency, and over latencies at its own fills."""
     ranges = []
-    for name, kinds in (("fill assumption", ("optimistic", "base", "pessimistic")), ("latency", ("base", "latency"))):
-        found = [row["pnl_total"] for row in rows if row["role"] in kinds and row["pnl_total"] is not None]
+    by_fills = [row for row in rows if row["latency"] == 1]
+    by_latency = [row for row in rows if row["latency"] != 1 or row["role"] == "headline"]
+    for name, kinds in (("fill assumption", by_fills), ("latency", by_latency)):
+        found = [row["pnl_quoting"] for row in kinds if row["pnl_quoting"] is not None]
         if found:
             ranges.append(f"{signed(min(found))} … {signed(max(found))} by {name}")
     return "PnL " + ", ".join(ranges) if ranges else NONE
@@ -182,12 +196,10 @@ def by_distance(summary: Mapping[str, Any], most: int = 6) -> list[str]:
 def tree(summary: Mapping[str, Any]) -> list[str]:
     """Return the eight most important numbers, as lines of a small tree."""
     trips, wait, asset = summary["round_trips"], summary["order_to_fill_s"], f" {summary['quote_asset']}".rstrip()
-    drawdown, began = summary["max_drawdown"], summary["initial_equity"]
-    share = None if drawdown is None or not began or began < 0 else drawdown / began
     branches = [
-        ("Total PnL", _number(summary["pnl_total"], 4, asset)),
+        ("PnL of quoting", _number(summary["pnl_quoting"], 4, asset)),
         ("Sharpe ratio", sharpe(summary)),
-        ("Max drawdown", _number(drawdown, 4, asset) + ("" if share is None else f" ({100 * share:.2f} %)")),
+        ("Max drawdown", _number(summary["max_drawdown"], 4, asset)),
         ("Total trades", f"{trips['n']:,} round trips"),
         ("Win rate", _percent(trips["win_rate"])),
         ("Avg trade", _number(trips["mean"], 6, asset)),
@@ -202,7 +214,7 @@ def tree(summary: Mapping[str, Any]) -> list[str]:
 
 
 def sharpe(summary: Mapping[str, Any]) -> str:
-    """Return the Sharpe ratio with its interval; below `SHARPE_DAYS` days the significance of the PnL's sign.
+    """Return the Sharpe ratio with its interval; below `SHARPE_DAYS` days the verdict on the PnL's sign.
 
     Over a few hours the ratio is mean over deviation times a large root, which is not meaningful.
     """
@@ -210,7 +222,9 @@ def sharpe(summary: Mapping[str, Any]) -> str:
     if days >= SHARPE_DAYS:
         interval = "" if ends is None else f", 95 % from {_number(ends[0], 1)} to {_number(ends[1], 1)}"
         return NONE if summary["sharpe"] is None else f"{_number(summary['sharpe'], 2)} annualised{interval}"
-    return f"{NONE}, {days} of {SHARPE_DAYS} days; mean PnL {sign_of_mean(summary)} (95 %, by blocks)"
+    tested = (summary.get("verdict") or {}).get("lower95") is not None
+    how = " (95 %, by blocks)" if tested else ""
+    return f"{NONE}, {days} of {SHARPE_DAYS} days; mean PnL {sign_of_mean(summary)}{how}"
 
 
 def days_of(summary: Mapping[str, Any]) -> int:
@@ -219,11 +233,11 @@ def days_of(summary: Mapping[str, Any]) -> int:
 
 
 def sign_of_mean(summary: Mapping[str, Any]) -> str:
-    """Return the sign of the mean PnL per minute: undecided if its 95 % interval contains 0."""
-    ends = summary["sharpe_ci95"]
-    if ends is None or ends[0] < 0 < ends[1]:
-        return "undecided"
-    return "above 0" if ends[0] >= 0 else "below 0"
+    """Return the verdict on the sign of the mean quoting PnL per minute; without one, that there is none."""
+    found = summary.get("verdict")
+    if found is None:
+        return "without a verdict"
+    return str(found["text"])
 
 
 def _reasons(counts: Mapping[str, int]) -> str:

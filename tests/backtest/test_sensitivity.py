@@ -41,7 +41,7 @@ def strategy():
 def expected_row(role, latency, result):
     summary = result.summary
     row = {"role": role, "fills": summary["models"]["fill"], "latency": latency}
-    row |= {name: summary[name] for name in ("pnl_total", "sharpe", "n_fills")}
+    row |= {name: summary[name] for name in ("pnl_quoting", "pnl_total", "sharpe", "n_fills")}
     inventory, moved = summary["inventory"]["rms"], summary["adverse_selection"]["60"]
     return row | {"inventory_rms": inventory, "adverse_selection_60": moved}
 
@@ -56,10 +56,10 @@ def test_each_row_equals_a_separate_backtest(strategy):
     assert rows == [
         expected_row("optimistic", 1.0, backtest(tapes, quotes(), trade_cross(), rules)),
         expected_row("optimistic", 1.0, backtest(tapes, quotes(), Poisson(strategy.intensity, 4), rules)),
-        expected_row("base", 1.0, backtest(tapes, quotes(), price_cross(), rules)),
-        expected_row("pessimistic", 1.0, backtest(tapes, quotes(), queue_risk_averse(), rules)),
-        expected_row("latency", 0.5, backtest(tapes, quotes(), price_cross(), half)),
-        expected_row("latency", 2.0, backtest(tapes, quotes(), price_cross(), twice)),
+        expected_row("headline", 1.0, backtest(tapes, quotes(), price_cross(), rules)),
+        expected_row("other", 1.0, backtest(tapes, quotes(), queue_risk_averse(), rules)),
+        expected_row("other", 0.5, backtest(tapes, quotes(), price_cross(), half)),
+        expected_row("other", 2.0, backtest(tapes, quotes(), price_cross(), twice)),
     ]
     assert len({row["n_fills"] for row in rows}) > 2  # they are not all the same backtest
 

@@ -14,7 +14,7 @@ def test_headlines_equal_the_numbers_of_the_summary():
     """PnL, orders and fills as in summary.json."""
     summary = Result(seeded(300).journal(), run_terms()).summary
     lines = {line[:18].strip(): line[18:] for line in text_of(summary).splitlines()}
-    assert lines["PnL"] == f"{summary['pnl_total']:,.4f}"
+    assert lines["PnL of quoting"] == f"{summary['pnl_quoting']:,.4f}"
     assert lines["orders"] == f"{summary['n_orders']:,}"
     assert lines["fills"].startswith(f"{summary['n_fills']:,}")
 
@@ -35,14 +35,14 @@ def test_tree_contains_eight_numbers_of_the_summary():
     summary = Result(seeded(1_500, orders_a_second=2, fee_rate=0.0001).journal(), run_terms()).summary
     head, *lines = tree(summary)
     printed = {line[4:22].strip(" :"): line[22:] for line in lines}
-    trips, ends = summary["round_trips"], summary["sharpe_ci95"]
-    sign = "above 0" if ends[0] > 0 else "below 0" if ends[1] < 0 else "undecided"
+    trips, verdict = summary["round_trips"], summary["verdict"]
+    sign = "above 0" if verdict["lower95"] > 0 else "below 0" if verdict["upper95"] < 0 else "undecided"
     assert head == "performance"
     assert [line[:4] for line in lines] == ["├── "] * 7 + ["└── "]
     assert {name: text.replace("−", "-") for name, text in printed.items()} == {
-        "Total PnL": f"{summary['pnl_total']:,.4f} USDT",
+        "PnL of quoting": f"{summary['pnl_quoting']:,.4f} USDT",
         "Sharpe ratio": f"–, 1 of 20 days; mean PnL {sign} (95 %, by blocks)",
-        "Max drawdown": f"{summary['max_drawdown']:.4f} USDT ({summary['max_drawdown'] / 10:.2f} %)",
+        "Max drawdown": f"{summary['max_drawdown']:.4f} USDT",
         "Total trades": f"{trips['n']:,} round trips",
         "Win rate": f"{100 * trips['win_rate']:.1f} %",
         "Avg trade": f"{trips['mean']:.6f} USDT",
@@ -151,6 +151,12 @@ def test_fit_from_another_reference_is_not_compared():
 
 def test_sensitivity_line_is_the_range_of_the_pnl():
     """By fill model at the run's own latency, and by latency with its own fills."""
-    rows = [("optimistic", 5.8), ("base", 1.0), ("pessimistic", -0.4), ("latency", 0.5), ("latency", None)]
-    line = sensitivity([{"role": role, "pnl_total": pnl} for role, pnl in rows])
+    rows = [
+        ("optimistic", 1, 5.8),
+        ("headline", 1, 1.0),
+        ("pessimistic", 1, -0.4),
+        ("other", 2, 0.5),
+        ("other", 2, None),
+    ]
+    line = sensitivity([{"role": role, "latency": factor, "pnl_quoting": pnl} for role, factor, pnl in rows])
     assert line == "PnL −0.4 … +5.8 by fill assumption, +0.5 … +1 by latency"

@@ -105,6 +105,7 @@ REASONS = {
     "inventory_from_target": "no time passed between state rows",
     "inventory_turnover": "the inventory never left its target, or no time passed between state rows",
     "break_even_fee_rate": "no fills, or none with a valid mid that long after it",
+    "verdict": "the same quoting PnL in every period, too few of them, or fills without adverse selection",
     "sharpe": _NO_VARIATION,
     "sharpe_autocorr": _NO_VARIATION,
     "sharpe_ci95": "fewer than 20 periods of 60 s with equity, or changes too rare to resample",

@@ -14,7 +14,8 @@ import numpy as np
 from mm.backtest.metrics import arithmetic
 from mm.backtest.metrics._money import falls, held_sums
 from mm.backtest.metrics._statistics import add_spectra, draw_ratios, half_lag, lagged, on_grid
-from mm.backtest.metrics.arithmetic import dot, median, quantiles
+from mm.backtest.metrics.arithmetic import dot, median, quantiles, student_quantile
+from mm.backtest.metrics.long_run import cosines, long_run_error
 from mm.backtest.metrics.overfitting import probabilistic_sharpe
 from mm.backtest.metrics.pnl import PERIOD_US, periods
 from mm.clock import US_PER_S
@@ -37,6 +38,7 @@ _AT_ONCE = 1 << 16  # values per batch of transforms, in stretches as long as th
 _FEW_CHANGES = 400  # up to this number of changes of inventory, summing their products is faster than a transform
 _FEW = 8  # up to this number of stretches, one transform of all values is used
 LEAST_PERIODS = 20
+TOO_SHORT = "too short to test"
 ROLLING = 60  # periods of a rolling ratio: an hour
 GRID_US = 1_000_000
 DAYS_A_YEAR = 365
@@ -82,7 +84,7 @@ def rolling_sharpe(
 def sharpe_autocorr(changes: "Floats") -> float | None:
     """Return the annualised Sharpe ratio, corrected for autocorrelation: Lo, FAJ 58(4), 2002.
 
-    √q becomes q / √(q + 2·Σ (q − j)·ρ_j), where q is the number of periods per year.
+    √q becomes q / √(q + 2·Σ (q − j)·ρ_j), where q is the number of periods per year, as in `inflation`.
     """
     ratio = _ratio(changes)
     if ratio is None:
@@ -161,6 +163,22 @@ def _own_error(centre: float, sums: "Floats", block: int) -> float:
     """Return the standard error of the ratio from the influence of all blocks of one length, overlapping."""
     influence = sums[:, 0] - centre / 2 * (sums[:, 1] - block)
     return math.sqrt(float((influence**2).mean()) / block / len(sums))
+
+
+def verdict(changes: "Floats") -> dict[str, Any] | None:
+    """Return whether the mean of 60 s *changes* differs from 0, with the 95 % interval of their expected sum.
+
+    The error is the long-run one of `long_run_error`, with Student's t. Below ``LEAST_PERIODS`` it is too short to
+    test; None if nothing varied.
+    """
+    if len(changes) < LEAST_PERIODS:
+        return {"text": TOO_SHORT, "lower95": None, "upper95": None}
+    if changes.min() == changes.max():
+        return None
+    total, error = float(changes.sum()), float(long_run_error(changes - changes.mean()))
+    half = student_quantile(cosines(len(changes))) * error
+    text = "above 0" if total > half else "below 0" if total < -half else "undecided"
+    return {"text": text, "lower95": total - half, "upper95": total + half}
 
 
 def sortino(changes: "Floats") -> float | None:

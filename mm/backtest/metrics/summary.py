@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from mm.backtest.journal import Journal
     from mm.backtest.run_terms import RunTerms
 
+DRAWN = ("poisson", "hawkes")  # fill models without adverse selection, whose PnL has no verdict
 MANY_RAISED = 0.01  # share of the messages; a normal clock correction affects fewer
 PNL = (
     "pnl_quoting",
@@ -67,7 +68,8 @@ def summarise(journal: "Journal", terms: "RunTerms", account: AccountSeries | No
     sent = lives(journal)
     predicted, traded = _predicted(journal, terms, sent), whole_sum(journal.fills[:, 4])
     active = _activity(journal, sent, traded)  # right after others that read the same tables
-    ratios, left_out = _risk(account, terms.seed)
+    words = (terms.fill_model, *journal.fill_reasons)
+    ratios, left_out = _risk(account, terms.seed, drawn=any(word.startswith(DRAWN) for word in words))
     summary = {
         "symbol": terms.instrument.symbol,
         "days": list(dict.fromkeys(terms.days)),
@@ -231,14 +233,16 @@ def _inventory(account: AccountSeries, terms: "RunTerms") -> dict[str, Any]:
     }
 
 
-def _risk(account: AccountSeries, seed: int) -> tuple[dict[str, Any], int]:
+def _risk(account: AccountSeries, seed: int, *, drawn: bool) -> tuple[dict[str, Any], int]:
     """Return the risk figures of the quoting PnL, and the number of 60 s periods excluded from them."""
     changes, left_out = risk.period_changes(account.quoting, account.periods)
     found = risk.drawdowns_of(*_marked(account, account.quoting))
     fall, lasted_us = found.deepest, found.longest_us
     gain = 0 if fall is None else int(account.quoting[-1])
-    moments = risk.moments(changes / account.per_quote)
+    money = changes / account.per_quote
+    moments = risk.moments(money)
     return {
+        "verdict": None if drawn else risk.verdict(money),
         "sharpe": risk.sharpe(changes),
         "sharpe_autocorr": risk.sharpe_autocorr(changes),
         "sharpe_ci95": risk.sharpe_ci95(changes, seed),

@@ -108,6 +108,7 @@ def test_inconsistent_journal_raises_an_error():
 
 
 OF_THE_ACCOUNT = {
+    "markouts",
     "account",
     "initial_equity",
     "pnl_total",
@@ -115,7 +116,6 @@ OF_THE_ACCOUNT = {
     "inventory",
     "target_inventory",
     "daily",
-    "markouts",
 }
 
 

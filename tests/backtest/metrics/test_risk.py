@@ -433,3 +433,39 @@ def test_share_beyond_is_the_time_share_of_rows_at_the_bound(rows, bound, target
     total = sum(step for step, _ in steps)
     reached = sum(step for step, lots in steps if abs(lots - target) >= bound)
     assert risk.share_beyond(us, held, bound, target) == (reached / total if total else None)
+
+
+def test_verdict_is_the_long_run_interval_of_the_sum():
+    """An independent computation: cosine averages of the deviations, and Student's t from a table."""
+    changes = np.random.default_rng(3).normal(0.4, 1.0, 120)
+    cosines = round(0.4 * 120 ** (2 / 3))
+    at = (np.arange(120) + 0.5) / 120
+    sums = [math.sqrt(2) * (np.cos(math.pi * j * at) * changes).sum() for j in range(1, cosines + 1)]
+    half = 2.228 * math.sqrt(sum(value**2 for value in sums) / cosines)  # 10 degrees of freedom
+    found = risk.verdict(changes)
+    assert cosines == 10
+    assert (found["lower95"], found["upper95"]) == pytest.approx((changes.sum() - half, changes.sum() + half), rel=1e-3)
+    assert found["text"] == "above 0"
+    assert risk.verdict(-changes)["text"] == "below 0"
+    assert risk.verdict(changes - changes.mean())["text"] == "undecided"
+    assert risk.verdict(changes[:19]) == {"text": "too short to test", "lower95": None, "upper95": None}
+    assert risk.verdict(np.zeros(60)) is None
+
+
+def test_psr_has_the_long_run_variance():
+    """Correlated periods are worth fewer; negatively correlated ones no more than independent ones."""
+    noise = np.random.default_rng(5).normal(0.0, 1.0, 2_000)
+    for rho, worth_less in ((0.3, True), (-0.3, False)):
+        changes = noise.copy()
+        for i in range(1, len(noise)):
+            changes[i] += rho * changes[i - 1]
+        changes += 0.05
+        found = risk.moments(changes)
+        centred, last = changes - changes.mean(), int(4 * 20 ** (2 / 9))
+        rho_of = [float((centred[j:] * centred[:-j]).sum() / (centred**2).sum()) for j in range(1, last + 1)]
+        ratio = 1 + 2 * sum((1 - j / (last + 1)) * value for j, value in enumerate(rho_of, 1))
+        assert (ratio > 1) is worth_less
+        sharpe = changes.mean() / changes.std(ddof=1)
+        spread = 1 - found["skew"] * sharpe + (found["kurtosis"] - 1) / 4 * sharpe**2
+        score = sharpe * math.sqrt(1_999 / spread / max(ratio, 1.0))
+        assert risk.psr(found) == pytest.approx(statistics.NormalDist().cdf(score), rel=1e-4)

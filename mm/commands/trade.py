@@ -195,4 +195,4 @@ def _raise(end: "TradeEnd", symbol: str) -> None:
     if end.killed_for is not None:
         raise Incomplete(f"{symbol} was {end.why}; mm risk rearm --symbol {symbol} allows it to trade again", KILLED)
     if end.refused is not None:
-        raise Incomplete(f"{symbol}: trading ended: {end.refused}", TryLater.exit_code)
+        raise Incomplete(f"{symbol}: trading ended: {end.refused}", end.refused.exit_code)

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from mm.cli.console import Logger
-from mm.errors import TryLater
+from mm.errors import Mismatch, TryLater
 from mm.instrument import Instrument
 from mm.live.api_messages import (
     EXECUTION,
@@ -131,6 +131,12 @@ class Gateway:
         """Number of orders not known to have ended, including those of earlier runs and of unknown outcome."""
         return len(self._states.open)
 
+    @property
+    def reset(self) -> Mismatch | None:
+        """The error that the exchange is not the one of the audit logs; None if it is."""
+        why = self._states.reset
+        return Mismatch(f"the venue was reset: {why}; use another ledger, such as a new OUT_ROOT") if why else None
+
     # the engine's calls
 
     def place(self, order_id: int, side: int, price: str, qty: str, kind: str) -> None:
@@ -194,7 +200,7 @@ class Gateway:
 
         Raises:
             UsageError: If the exchange does not accept the key.
-            DataError: If it does not have the symbol, or that does not trade.
+            DataError: If it does not have the symbol, or that does not trade, or it lacks a booked trade.
             TryLater: If it cannot be reached.
         """
         await measure(self._rest, self._clock)
@@ -210,7 +216,9 @@ class Gateway:
         self._fees.trade(info.instrument)
         self._queries.fees = self._fees
         self._queries.adopt = self._run.access.adopt
-        self._queries.checked_id = self._run.last_trade_id
+        newest = self._queries.checked_id = self._run.last_trade_id
+        if newest is not None and newest in self._run.booked:
+            self._queries.newest = newest, self._run.booked[newest]
         self._started = True
         for order in self._run.earlier:
             self._states.add_earlier(self._earlier(order))
@@ -219,11 +227,13 @@ class Gateway:
         self._tasks.spawn(self._keep_reconciled())
         with suppress(TimeoutError):
             async with asyncio.timeout(START_S):
-                while not self.ready and self._ws.failure is None and not self.killed:
+                while not (self.ready or self._ws.failure or self.killed or self._states.reset):
                     self._changed.clear()
                     await self._changed.wait()
         if self._ws.failure:
             raise self._ws.failure
+        if self.reset:
+            raise self.reset
         if not self.ready and not self.killed:
             raise TryLater(f"the exchange is not ready after {START_S:g} s: {self._why()}; check WS_API_URL")
 
@@ -443,6 +453,9 @@ class Gateway:
                 await asyncio.sleep(max(_AGAIN_S, self._limits.silence_s))
                 self._due.set()
                 continue
+            if self._states.reset:
+                self._review()
+                return
             self._report_balances(self._queries.balances)
             if connection and self._ws.up and connection == self._connections:
                 self._reconciled = connection
@@ -458,8 +471,9 @@ class Gateway:
             return "killed" if self.killed else "stopping"
         if self._limits.silence_s:
             return f"the exchange has blocked requests for {self._limits.silence_s:.1f} s"
-        if self._failure or not self._ws.up:
-            return self._failure or self._ws.trouble
+        trouble = self._failure or self._states.reset
+        if trouble or not self._ws.up:
+            return trouble or self._ws.trouble
         return "" if self._reconciled == self._connections else "not reconciled"
 
     def _review(self) -> None:

@@ -13,7 +13,9 @@ in, first out; a commission in the base asset counts as base sold at the price o
 from collections import deque
 from collections.abc import Mapping
 from typing import Any
+from zlib import crc32
 
+from mm.clock import US_PER_MS
 from mm.dataclass import dataclass
 from mm.errors import Mismatch
 from mm.instrument import E8, Instrument, decimal_text, e8, short_text
@@ -102,6 +104,12 @@ def amounts(fees_e8: Mapping[str, int]) -> str:
     return ", ".join(f"{short_text(paid)} {asset}" for asset, paid in sorted(fees_e8.items()))
 
 
+def trade_mark(fill: AccountFill) -> int:
+    """Return a number that two executions with the same id share only if order, time, price and quantity are equal."""
+    terms = (fill.order_id, fill.us // US_PER_MS, fill.side, e8(fill.price), e8(fill.qty))
+    return crc32(repr(terms).encode())
+
+
 def half_even(value: int, unit: int) -> int:
     """Return *value* / *unit*, rounded half to even; *unit* is above 0."""
     whole, rest = divmod(value, unit)
@@ -172,7 +180,7 @@ class Ledger:
         self.fees_e8: dict[str, int] = {}
         self.last_trade_id: int | None = None
         self._instrument, self._first_e8 = instrument, position_e8
-        self._booked: set[int] = set()
+        self._booked: dict[int, int] = {}  # mark by trade id
         self._open: deque[tuple[int, int]] = deque()  # price_e8, signed quantity in 1e-8; all of one sign
         self._basis_e8: int | None = None  # value of the first position; None until there is a price
         self._realized_e16 = self._fees_value_e8 = self.other_e8 = self.most_e8 = 0
@@ -181,9 +189,9 @@ class Ledger:
             self._begin(price_e8 or 0)
 
     @property
-    def trade_ids(self) -> frozenset[int]:
-        """The ids of all booked trades."""
-        return frozenset(self._booked)
+    def booked(self) -> Mapping[int, int]:
+        """The `trade_mark` of each booked trade, by trade id."""
+        return self._booked
 
     def __contains__(self, trade_id: object) -> bool:
         """Return whether the trade with this id is booked."""
@@ -196,7 +204,7 @@ class Ledger:
         price_e8, qty_e8, paid = e8(fill.price), e8(fill.qty), e8(fill.commission)
         if self._basis_e8 is None:
             self._begin(price_e8)
-        self._booked.add(fill.trade_id)
+        self._booked[fill.trade_id] = trade_mark(fill)
         self.fills += 1
         self.last_trade_id = max(fill.trade_id, self.last_trade_id or fill.trade_id)
         self.cash_e8 -= fill.side * (price_e8 * qty_e8 // E8)  # truncated to 1e-8 as by the exchange
@@ -208,14 +216,14 @@ class Ledger:
         """Return the complete state, as JSON; `Ledger.of` restores it."""
         grid = self._instrument
         names = grid.symbol, grid.base_asset, grid.quote_asset
-        return vars(self) | {"_instrument": names, "_booked": sorted(self._booked), "_open": list(self._open)}
+        return vars(self) | {"_instrument": names, "_booked": sorted(self._booked.items()), "_open": list(self._open)}
 
     @classmethod
     def of(cls, kept: Mapping[str, Any]) -> "Ledger":
         """Return a ledger with the state returned by `kept`."""
         symbol, base, quote = kept["_instrument"]
         found = cls(instrument := Instrument(symbol, 1, 1, 0, base, quote))  # only the names are used, not the grid
-        mixed = {"_booked": set(kept["_booked"]), "_open": deque((price, qty) for price, qty in kept["_open"])}
+        mixed = {"_booked": dict(kept["_booked"]), "_open": deque((price, qty) for price, qty in kept["_open"])}
         vars(found).update(kept, _instrument=instrument, **mixed)
         return found
 

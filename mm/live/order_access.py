@@ -3,13 +3,13 @@
 import asyncio
 import os
 from base64 import b32encode
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from hashlib import blake2b
 from time import time_ns
 from typing import Any, NamedTuple, Protocol
 
 from mm.cli.knobs import SWITCH, integer, knob, matching, number, one_of
-from mm.dataclass import dataclass
+from mm.dataclass import dataclass, field
 from mm.live.live_orders import KEPT_ORDERS
 
 OWN_PREFIX = "mm-"
@@ -86,7 +86,7 @@ class GatewayRun:
         access: The knobs.
         sync: Whether an order waits until its intent is on disk (AUDIT_SYNC).
         earlier: Orders of earlier runs that may be open, from the audit log.
-        booked: Trade ids that earlier runs have booked.
+        booked: Trades that earlier runs have booked: `trade_mark` by trade id.
         last_trade_id: The largest of them; None if the ledger has none: trades before the start are not counted.
         share_budget: Whether the request weight is shared with the other processes of this host.
         kept_orders: Minimum number of ended orders that are kept for late reports.
@@ -97,7 +97,7 @@ class GatewayRun:
     access: OrderAccess
     sync: bool = True
     earlier: Iterable[EarlierOrder] = ()
-    booked: Iterable[int] = ()
+    booked: Mapping[int, int] = field(default_factory=dict)
     last_trade_id: int | None = None
     share_budget: bool = True
     kept_orders: int = KEPT_ORDERS

@@ -15,7 +15,7 @@ from mm.instrument import e8
 from mm.live.api_messages import ACCOUNT, ORDER, ORDERS, TRADES, ApiAnswer, OrderEntry, Outcome, TradeEntry
 from mm.live.api_requests import ExchangeClock, OrderApi, RequestParams, answer_of
 from mm.live.fee_values import FeeValues
-from mm.live.ledger import BUY, SELL
+from mm.live.ledger import BUY, SELL, trade_mark
 from mm.live.live_orders import EARLIER, LiveOrder
 from mm.live.order_checks import OrderChecks
 from mm.live.order_states import NO_SUCH_ORDER, OrderStates
@@ -52,6 +52,7 @@ class OrderQueries:
         closed: Whether no further queries are sent.
         checked_id: All trades of the account up to this id have been checked; None before the first reconcile of a new
             ledger.
+        newest: Id and `trade_mark` of the newest booked trade; None without one, or once the exchange has shown it.
         balances: Free and locked by asset, as last read, in the exchange's text.
         fees: Receives the account's commission rates, and prices of the assets in which commissions are paid.
     """
@@ -68,6 +69,7 @@ class OrderQueries:
         self.adopt = self.closed = False
         self.checked_id: int | None = None
         self.balances: dict[str, tuple[str, str]] = {}
+        self.newest: tuple[int, int] | None = None
         self.fees = FeeValues()
         self._states = states
         self._clock = clock
@@ -134,7 +136,13 @@ class OrderQueries:
     # all of them
 
     async def reconcile(self) -> None:
-        """Update orders, fills and balances from the exchange; raises Unanswered if it cannot be queried."""
+        """Update orders, fills and balances from the exchange; raises Unanswered if it cannot be queried.
+
+        Nothing is read from an exchange that does not have the newest booked trade.
+        """
+        await self._recognise()
+        if self._states.reset:
+            return
         await self._orders()
         await self._trades()
         await self._account()
@@ -161,6 +169,17 @@ class OrderQueries:
         self._states.listed(seen, expected)
         self._changed()
         return [self._states.by_client[one.client_id] for one in seen], foreign
+
+    async def _recognise(self) -> None:
+        """Find the newest booked trade at the exchange, once."""
+        if self.newest is None:
+            return
+        trade_id, mark = self.newest
+        parameters: RequestParams = {"symbol": self._symbol, "fromId": trade_id, "limit": 1}
+        found = TRADES.decode((await self._answer("myTrades", parameters)).result)
+        if not found or found[0].id != trade_id or trade_mark(found[0].fill("")) != mark:
+            self._states.reset = f"it does not have trade {trade_id}, the newest that is booked"
+        self.newest = None
 
     async def _trades(self) -> None:
         if self.checked_id is None:

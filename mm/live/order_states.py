@@ -15,10 +15,10 @@ is ordered steps: what to send (`Ask`, `Fetch`, `Resend`) and what to report (`A
 - An order that was presumed gone and reappears is cancelled, and its fills are booked as those of an earlier run.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 from mm.instrument import e8, short_text
-from mm.live.ledger import AccountFill
+from mm.live.ledger import AccountFill, trade_mark
 from mm.live.live_orders import (
     EARLIER,
     ENDINGS,
@@ -54,19 +54,22 @@ class OrderStates:
     """All orders of a run, and those of earlier ones that may be open.
 
     Args:
-        booked: Trade ids that earlier runs have booked.
+        booked: Trades that earlier runs have booked: `trade_mark` by trade id.
         kept: Minimum number of ended orders to keep.
 
     Attributes:
         by_client: Orders by client id: the open ones, and the latest ended ones.
         open: Orders that have not ended, by client id, oldest first.
+        reset: Why the exchange is not the one whose trades are booked, such as one that was wiped; empty otherwise.
     """
 
-    def __init__(self, booked: Iterable[int] = (), kept: int = KEPT_ORDERS) -> None:
+    def __init__(self, booked: Mapping[int, int] | None = None, kept: int = KEPT_ORDERS) -> None:
         self.by_client: dict[str, LiveOrder] = {}
         self.open: dict[str, LiveOrder] = {}
         self._by_exchange: dict[int, LiveOrder] = {}
-        self._booked_earlier = frozenset(booked)
+        self.reset = ""
+        self._booked = dict(booked or {})
+        self._earlier = frozenset(self._booked)
         self._ended: list[str] = []
         self._kept = kept
         self._steps: list[OrderStep] = []
@@ -309,11 +312,15 @@ class OrderStates:
         self._steps.append(Amended(order, seen.us, order.qty))
 
     def _book(self, order: LiveOrder, fill: AccountFill) -> None:
-        if fill.trade_id in order.trade_ids:
+        mark = trade_mark(fill)
+        known = self._booked.setdefault(fill.trade_id, mark)
+        if known != mark:
+            self.reset = f"trade {fill.trade_id} is booked with another order, time, price or quantity"
+        if fill.trade_id in order.trade_ids or known != mark:
             return
         order.trade_ids.add(fill.trade_id)
         order.booked_e8 += e8(fill.qty)
-        if fill.trade_id > order.counts_after and fill.trade_id not in self._booked_earlier:
+        if fill.trade_id > order.counts_after and fill.trade_id not in self._earlier:
             self._steps.append(Booked(order, EARLIER if order.ended else order.order_id, fill))
         if order.booked_e8 > order.qty_e8:
             self._steps.append(Contradiction(order, f"{order.booked_e8} of {order.qty_e8} e-8 are filled"))

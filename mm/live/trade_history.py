@@ -85,9 +85,9 @@ class RunHistory:
         return write_checkpoint(folder, venue, sums, self.ends)
 
     @property
-    def booked(self) -> frozenset[int]:
-        """The booked trade ids."""
-        return self.books.ledger.trade_ids if self.books.ledger else frozenset()
+    def booked(self) -> Mapping[int, int]:
+        """The `trade_mark` of each booked trade, by trade id."""
+        return self.books.ledger.booked if self.books.ledger else {}
 
     @property
     def last_trade_id(self) -> int | None:

@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 from mm.clock import now_us
 from mm.dataclass import dataclass, replace
-from mm.errors import SafetyError, TryLater
+from mm.errors import Mismatch, MMError, SafetyError, TryLater
 from mm.instrument import Instrument, decimal_text, e8, from_exchange_info
 from mm.live.audit import AuditLog, audit_path
 from mm.live.books_checkpoint import BOOKS, clear_checkpoints
@@ -50,7 +50,7 @@ if TYPE_CHECKING:
     from mm.runs.run import Run
 
 MANUAL = "triggered manually"
-AUDIT_FAILED, DISK_FAILED = "audit", "disk"
+AUDIT_FAILED, DISK_FAILED, VENUE_RESET = "audit", "disk", "venue_reset"
 WRITER_S = 2.0
 
 
@@ -70,10 +70,10 @@ class TradeEnd:
     """The result of a trade.
 
     Attributes:
-        reason: Why it ended: ``kill``, ``audit``, ``disk``, ``grid``, a signal, or ``window_end``.
+        reason: Why it ended: ``kill``, ``audit``, ``disk``, ``grid``, ``venue_reset``, a signal, or ``window_end``.
         killed_for: Why it was killed; None if it was not.
-        refused: The disk's error for rows of the audit log or the day, or the error of a changed grid; None if it could
-            have continued.
+        refused: The disk's error for rows of the audit log or the day, or the error of a changed grid or a reset venue;
+            None if it could have continued.
         play: The strategy.
         account: Position and cash.
         trader: Has the acceptance time of each order.
@@ -82,7 +82,7 @@ class TradeEnd:
 
     reason: str
     killed_for: str | None
-    refused: TryLater | None
+    refused: MMError | None
     play: TradePlay
     account: TradeAccount
     trader: Trader
@@ -138,6 +138,7 @@ class TradeRun:
         self._trader: Trader | None = None
         self._recording: Recording | None = None
         self._regridded: TryLater | None = None
+        self._reset: Mismatch | None = None
         self._stopped = ""
         self._stop_wanted = asyncio.Event()
 
@@ -200,7 +201,7 @@ class TradeRun:
         Raises:
             SafetyError: If the kill switch is triggered.
             UsageError: If the exchange does not accept the key.
-            DataError: If the symbol does not trade, or an audit log cannot be read.
+            DataError: If the symbol does not trade, an audit log cannot be read, or the venue was reset.
             TryLater: If the exchange cannot be reached, or the audit log cannot be written at the start.
         """
         self.check()
@@ -338,7 +339,7 @@ class TradeRun:
             account=account,
             log=self._run.log,
             observers=[desk],
-            watch=lambda us: self._watch(us, audit, desk, terms),
+            watch=lambda us: self._watch(us, audit, desk, terms, gateway),
             decided=lags.note,
             clock=self._clock,
         )
@@ -448,7 +449,7 @@ class TradeRun:
         by_limit = play.engine.manager.killed_for if play else None
         return by_limit or self._switch.why() or MANUAL
 
-    def _watch(self, us: int, audit: AuditLog, desk: TradeDesk, terms: ShadowTerms) -> str | None:
+    def _watch(self, us: int, audit: AuditLog, desk: TradeDesk, terms: ShadowTerms, gateway: Gateway) -> str | None:
         """Return why trading must end; called many times per second."""
         desk.update(us)
         self._keep_marks(desk.play)
@@ -456,16 +457,19 @@ class TradeRun:
             return KILL
         if audit.failure is not None:
             return AUDIT_FAILED
+        self._reset = gateway.reset
+        if self._reset:
+            return VENUE_RESET
         self._regridded = terms.regridded(self._recording.session if self._recording else None)
         return REGRIDDED if self._regridded else None
 
-    def _refused(self, audit: AuditLog, unrecorded: OSError | None) -> TryLater | None:
+    def _refused(self, audit: AuditLog, unrecorded: OSError | None) -> MMError | None:
         """Return why it cannot continue: rows that the disk refused, including later ones, or another grid."""
         if audit.failure is not None:
             return TryLater(f"{audit.path}: the disk refused rows of the audit log ({audit.failure}); make room")
         if unrecorded is not None:
             return TryLater(f"the day can no longer be recorded ({unrecorded}); make room on the disk")
-        return self._regridded
+        return self._reset or self._regridded
 
     def _keep_last_marks(self, play: TradePlay) -> None:
         try:

@@ -24,7 +24,7 @@ from mm.errors import TryLater
 from mm.instrument import E8, e8
 from mm.live.audit_books import AuditBooks, Changes
 from mm.live.gateway import Gateway, GatewayRun, OrderAccess, Surroundings
-from mm.live.ledger import SIDES, AccountFill
+from mm.live.ledger import SIDES, AccountFill, trade_mark
 from mm.live.order_access import VenueUrls
 from mm.sim.exchange.api_error import ApiError
 from mm.sim.exchange.orders import NewOrder
@@ -191,7 +191,7 @@ class World:
         killable = self.runs < 10 and self.rng.random() < 0.5
         self.audit.rows_left = self.rng.randint(1, 40) if killable else -1
         self.audit.written_last = self.rng.random() < 0.5
-        booked = [row["trade_id"] for row in self.audit.of("fill")]
+        booked = {row["trade_id"]: trade_mark(as_fill(row)) for row in self.audit.of("fill")}
         run = GatewayRun(
             symbol="SIMUSDT",
             run_id="r",
@@ -642,5 +642,5 @@ def run_schedule(seed: int) -> Counter[str]:
 
 def as_fill(row: dict[str, Any]) -> AccountFill:
     """Return the fill in a row of the audit log."""
-    fields = {name: row[name] for name in AccountFill.__dataclass_fields__}
+    fields = {name: row[name] for name in AccountFill.__dataclass_fields__ if name in row}
     return AccountFill(**fields | {"side": SIDES[row["side"]]})

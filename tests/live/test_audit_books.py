@@ -100,7 +100,7 @@ def test_position_continues_over_restarts(tmp_path: Path) -> None:
     assert books.position_e8 == 250_000_000
     assert books.ledger is not None
     assert (books.ledger.cash_e8, books.ledger.last_trade_id) == (-200 * 10**8, 2)
-    assert books.ledger.trade_ids == {1, 2}
+    assert set(books.ledger.booked) == {1, 2}
     assert (books.starts, books.intents, books.run_id) == (2, 2, "r2")
     assert [(o.client_id, o.run_id) for o in books.open_orders()] == [("a", "r1"), ("b", "r2")]
     assert books.first_start["initial_inventory"] == "2"

@@ -1,6 +1,8 @@
 """With any loss, delay or repetition: after a reconcile our orders equal the exchange's, each fill is booked once."""
 
 import random
+from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -8,7 +10,7 @@ from hypothesis import strategies as st
 from plain_orders import OPEN, Wire
 
 from mm.instrument import E8
-from mm.live.ledger import AccountFill
+from mm.live.ledger import AccountFill, trade_mark
 from mm.live.live_orders import (
     EARLIER,
     Accepted,
@@ -355,7 +357,7 @@ def test_order_lost_by_exchange_closes_after_reading_its_trades() -> None:
 
 def test_orders_of_earlier_run_are_queried_and_cancelled() -> None:
     """Booked fills are not booked again; missed ones are booked, without an order."""
-    states, one = OrderStates(booked=[5]), order()
+    states, one = OrderStates(booked={5: trade_mark(fill(5))}), order()
     states.add_earlier(one)
     assert list(states.take()) == [Ask(one)]
     states.seen(order_seen("PARTIALLY_FILLED", 2, "c1"), answers=True)
@@ -364,6 +366,21 @@ def test_orders_of_earlier_run_are_queried_and_cancelled() -> None:
     states.fill(one, fill(5))
     states.fill(one, fill(6, "0.5"))
     assert list(states.take())[:2] == [Fetch(one), Booked(one, EARLIER, fill(6, "0.5"))]
+
+
+@pytest.mark.parametrize(
+    "other", [{"order_id": 99}, {"us": US + 1_000}, {"price": "1.01"}, {"qty": "0.5"}, {"side": -1}]
+)
+def test_known_trade_id_with_other_terms_is_never_a_repetition(other: dict[str, Any]) -> None:
+    """A wiped exchange begins its ids again: its trades are not those that are booked, nor are they booked here."""
+    known = fill(5)
+    states, one = OrderStates(booked={5: trade_mark(replace(known, **other))}), order()
+    states.add_earlier(one)
+    states.seen(order_seen("PARTIALLY_FILLED", 2, "c1"), answers=True)
+    states.fill(one, known)
+    assert not [step for step in states.take() if isinstance(step, Booked)]
+    assert "trade 5" in states.reset
+    assert one.booked_e8 == 0
 
 
 def test_trades_before_start_of_ledger_are_not_booked() -> None:

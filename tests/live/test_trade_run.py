@@ -253,6 +253,21 @@ def test_changed_knobs_are_logged_once(tmp_path):
         assert changed == {"max_position": ["10", "5"]}
 
 
+def test_exchange_that_was_wiped_is_refused(tmp_path):
+    """Ids of a restarted exchange begin again, with equal keys and equal orders: nothing of it is booked as known."""
+    with venue(tmp_path) as box, box.trader() as process:
+        box.until(lambda: box.rows("fill"), "a fill", process=process)
+        assert ended(process)[0] == 0
+        fills = len(box.rows("fill"))
+    with venue(tmp_path) as box:
+        again = box.run("trade")
+        assert again.returncode == 3
+        assert "was reset" in again.stderr.splitlines()[-1]
+        assert len(box.rows("fill")) == fills
+        assert not box.account()["trades"]
+        assert len(box.folders()) == 1
+
+
 @pytest.mark.slow
 def test_keys_from_file_and_flags_leave_no_trace(tmp_path):
     work = tmp_path / "work"

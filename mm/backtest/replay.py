@@ -16,6 +16,7 @@ from mm.backtest.strategy_info import bound_clips, strategy_fields, untraded_us
 from mm.dayfolder.layout import USDM
 from mm.errors import UsageError
 from mm.tape.columns import release
+from mm.tape.load import require_symbol
 from mm.tape.tape import Tape
 
 if TYPE_CHECKING:
@@ -65,6 +66,7 @@ def backtest(  # noqa: PLR0913 - inputs, terms and requested outputs
     for day in [tape] if isinstance(tape, Tape) else tape:
         if first is None:
             first, predictors = day, _predictors(day, quotes, fills)
+        require_symbol(first, day, "backtest")
         days.extend(day.days)
         spans.append((day.start_us, day.end_us))
         best, side_files = _best_of(day, exchange)

@@ -50,7 +50,7 @@ WINDOW_ROWS = 1 << 19
 """Number of rows that are ordered at a time: little memory, but many compared with the levels of a book."""
 LARGE_ROWS = 1 << 18
 """A block with at least this many rows is released early."""
-_PER_EVENT = (*EVENT_COLUMNS, "kind", "start", "size")
+PER_EVENT = (*EVENT_COLUMNS, "kind", "start", "size")
 _KIND_CODES = {name: code for code, name in KIND_NAMES.items()}
 
 Frame = tuple[int, Rows]  # an event, and the rows of the complete book after it
@@ -138,12 +138,12 @@ class EventColumns:
 
     def change(self, how: Callable[[str, Column], Column]) -> None:
         """Replace each column by the result of *how* for its name and items."""
-        for name in _PER_EVENT:
+        for name in PER_EVENT:
             setattr(self, name, self.spill.kept(how(name, getattr(self, name))))
 
     def release(self) -> None:
         """Release the memory of columns that are in files."""
-        for name in _PER_EVENT:
+        for name in PER_EVENT:
             release(getattr(self, name))
 
 

@@ -9,7 +9,7 @@ from mm.clock import US_PER_S, iso
 from mm.dayfolder.ledger import explained_ids
 from mm.ids import ConsecutiveIds, IdRanges, missing_trades
 from mm.tape._replay import TapeReplay
-from mm.tape.build import EventColumns, RowBlocks, new_rows, windows
+from mm.tape.build import PER_EVENT, EventColumns, RowBlocks, new_rows, windows
 from mm.tape.columns import DEPTH, GAP, SNAPSHOT, TRADE, Ints, Rows, bounds
 from mm.tape.files import FEW
 from mm.tape.recorded import RecordedDay
@@ -98,6 +98,47 @@ def exclude(events: EventColumns, rows: RowBlocks, spans: Sequence[Span]) -> Non
     at = np.cumsum(np.concatenate(([0], kept)))[list(places)]
     own |= {"recv_seq": -1, "event_exch_us": 0}
     events.change(lambda name, column: np.insert(column[kept], at, own[name]))
+
+
+def place_fetched(events: EventColumns, rows: RowBlocks, fetched: Ints) -> None:
+    """Move the trades with the ids *fetched* by REST to their trade times, where there is no valid book.
+
+    Their receive time is that of the response, so no order could have been filled by them, and the book of their
+    instant is unknown. Trades outside times without a book exclude the time between their neighbours by id.
+    """
+    if not len(fetched):
+        return
+    trades = events.kind == TRADE
+    moved = trades & np.isin(events.event_id, fetched)
+    others = np.flatnonzero(trades & ~moved)
+    ids, rest = events.event_id[moved], {name: np.array(getattr(events, name)[moved]) for name in PER_EVENT}
+    by_id = others[np.argsort(events.event_id[others], kind="stable")]
+    stamps = np.concatenate((events.event_us[:1], events.event_us[by_id], events.event_us[-1:]))
+    before = np.searchsorted(events.event_id[by_id], ids)
+    earliest, latest = stamps[before], np.maximum(stamps[before], stamps[before + 1])
+    us = np.clip(rest["event_exch_us"], earliest, latest)
+    events.change(lambda _, column: column[~moved])
+    outside = np.flatnonzero(_places_without_book(events, us) < 0)
+    if len(outside):
+        exclude(events, rows, [Span(int(earliest[at]), int(latest[at]), "") for at in outside])
+    places = _places_without_book(events, us)
+    places[places < 0] = len(events)  # after the last instant of the day
+    order = np.lexsort((ids, us, places))
+    rest["event_us"] = us
+    events.change(lambda name, column: np.insert(column, places[order], rest[name][order]))
+
+
+def _places_without_book(events: EventColumns, us: Ints) -> Ints:
+    """Return the place for a trade of each instant among the events without a valid book; -1 if there is one."""
+    kind, stamps = events.kind, events.event_us
+    books = np.flatnonzero(kind == SNAPSHOT)
+    firsts = np.concatenate(([-1], np.flatnonzero(kind == GAP)))
+    stops = np.append(books, len(events))[np.searchsorted(books, firsts)]
+    begin_us = np.concatenate(([np.iinfo(np.int64).min], stamps[firsts[1:]]))
+    end_us = np.append(stamps, np.iinfo(np.int64).max)[stops]
+    within = np.searchsorted(begin_us, us, "right") - 1
+    places: Ints = np.clip(np.searchsorted(stamps, us, "right"), firsts[within] + 1, stops[within])
+    return np.where(us <= end_us[within], places, -1)
 
 
 def _joined(spans: Sequence[Span]) -> Iterator[tuple[int, int]]:

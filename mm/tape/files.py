@@ -239,6 +239,7 @@ class Stream:
         key: Its sort key in the day's order of messages (`mm.tape.sync`); empty before they are ordered.
         left_out, first_left_out: Number of levels or trades off the tick that were left out, and the line of the first.
         ids_out: Ids of these trades, which do not count as missing.
+        fetched: Ids of the trades that were fetched by REST; their receive time is that of the response.
     """
 
     read: FileRead
@@ -258,6 +259,7 @@ class Stream:
     left_out: int = 0
     first_left_out: int = 0
     ids_out: Ints = field(default_factory=lambda: _NONE)
+    fetched: Ints = field(default_factory=lambda: _NONE)
 
     def __len__(self) -> int:
         return len(self.recv_us)

@@ -41,7 +41,17 @@ def tapes_given(given: object, to: str) -> tuple[Tape, ...]:
     for tape in tapes:
         if not isinstance(tape, Tape):
             raise UsageError(f"{to} got {tape!r} instead of a tape; pass the result of mm.load_day for a day folder")
+        require_symbol(tapes[0], tape, to)
     return tapes
+
+
+def require_symbol(first: Tape, tape: Tape, to: str) -> None:
+    """Raise UsageError if *tape* is of another symbol than the *first* tape of a call."""
+    if tape.symbol != first.symbol:
+        raise UsageError(
+            f"{to} got tapes of {first.symbol} {first.days[0]} and {tape.symbol} {tape.days[0]}; give the days of one "
+            f"symbol per call"
+        )
 
 
 def load_day(  # noqa: PLR0913 - public entry point: each argument is one option
@@ -215,7 +225,7 @@ def _read(
     """Read a day without the lost spans, and without those with missing trades."""
     from mm.dayfolder.recovery import venue_of
     from mm.tape.build import TapeBuilder, merged, quarter_hours
-    from mm.tape.excluded import exclude, sentences, trade_spans
+    from mm.tape.excluded import exclude, place_fetched, sentences, trade_spans
     from mm.tape.files import FEW
     from mm.tape.recorded import DayFindings, known_grid, lost_lines, payments, read_folder, read_ledger
     from mm.tape.sync import sync_day
@@ -233,6 +243,7 @@ def _read(
     spans = [*(losses.spans if losses else ()), *trade_spans(recorded, events)]
     if spans:
         exclude(events, rows, spans)
+    place_fetched(events, rows, recorded.trades.fetched)
     try:
         builder = TapeBuilder(events, rows, quarter_hours(events.event_us))
     except OverflowError as error:

@@ -182,6 +182,7 @@ def _run_ranks(ledger: Sequence[Event], *streams: Stream) -> dict[str, int]:
         (int(stream.recv_us[np.argmax(stream.run == code)]), name)
         for stream in streams
         for code, name in enumerate(stream.runs)
+        if (stream.run == code).any()  # the words of a file are not only names of runs
     ]
     runs += [name for _, name in sorted(arrivals)]
     return {name: rank for rank, name in enumerate(dict.fromkeys(runs))}
@@ -191,7 +192,7 @@ def _sorted(stream: Stream, ranks: dict[str, int], by_time: bool) -> tuple[Strea
     """Return a stream sorted by its keys, and the positions in its file that directly follow a later one."""
     key = _rising(stream.recv_us) if by_time else stream.recv_seq
     if ranks:
-        key = np.array([ranks[name] for name in stream.runs] or [0], np.int64)[stream.run] * _PER_RUN + key
+        key = np.array([ranks.get(name, 0) for name in stream.runs] or [0], np.int64)[stream.run] * _PER_RUN + key
     stream = replace(stream, key=key)
     misplaced = np.flatnonzero(key[1:] < key[:-1]) + 1
     return (stream.reordered(np.argsort(key, kind="stable")) if len(misplaced) else stream), misplaced

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from mm.clock import MS_BELOW, US_PER_MS
 from mm.dayfolder.layout import PACKED, levels_shown
+from mm.dayfolder.rows import REST
 from mm.errors import BrokenFile
 from mm.tape._parse import Cell, TableParser
 from mm.tape.columns import Ints
@@ -27,6 +28,7 @@ _TRADE_CELLS = {
     "price": int(Cell.PRICE),
     "qty": int(Cell.QTY),
     "is_buyer_maker": int(Cell.FLAG),
+    "source": _MAYBE_WORD,
 }
 _SNAPSHOT_CELLS = {
     "side": int(Cell.WORD),
@@ -59,6 +61,7 @@ class _Trades:
         self._rows = self._kept = 0
         self._left_out: list[int] = []  # rows of left-out trades
         self._ids_out: list[int] = []
+        self._fetched: list[int] = []
         self._arrivals = _Arrivals(path)
 
     def read(self) -> Stream:
@@ -81,6 +84,7 @@ class _Trades:
             left_out=len(self._left_out),
             first_left_out=self._left_out[0] + 2 if self._left_out else 0,
             ids_out=np.array(self._ids_out, np.int64),
+            fetched=np.array(self._fetched, np.int64),
             **columns,
         )
 
@@ -98,6 +102,8 @@ class _Trades:
             self._left_out += (np.flatnonzero(~on_tick) + self._rows).tolist()
             self._ids_out += cell["trade_id"][~on_tick].tolist()
             cell = {name: column[on_tick] for name, column in cell.items()}
+        if REST in self._parser.words:
+            self._fetched += cell["trade_id"][cell["source"] == self._parser.words.index(REST)].tolist()
         traded = cell["trade_time_ms"]
         new = {
             "recv_us": self._arrivals.take(cell["recv_time_us"], cell["recv_time_ms"]),

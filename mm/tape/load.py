@@ -12,7 +12,7 @@ import numpy as np
 
 from mm.atomic_file import VerifiedFiles
 from mm.dayfolder.layout import DayFolder, day_folder, existing
-from mm.dayfolder.manifest import sha256_of
+from mm.dayfolder.manifest import read_manifest, sha256_of
 from mm.dayfolder.seal import AlteredFile, FileHashes, require_sealed
 from mm.errors import BrokenFile, MMError, NeverSynced, UsageError
 from mm.instrument import Instrument
@@ -261,7 +261,7 @@ def _read(
     meta = TapeMeta(
         inputs=tuple(sorted(inputs)),
         counts={name: count for name, count in sorted(findings.counts.items()) if count},
-        warnings=(*noted, *findings.warnings(folder), *lost_warnings),
+        warnings=(*noted, *findings.warnings(folder), *lost_warnings, *_unsealed(folder, ledger)),
         excluded=tuple(excluded),
         last_update_id=_last_update_id(events),
         venue=venue_of(folder, _first_knobs(ledger)),
@@ -271,6 +271,20 @@ def _read(
     start_us, end_us = builder.span
     end_us = max(end_us, last_us) if spans else end_us
     return builder, TapeFacts(instrument, (folder.day,), orders.lot_e8, start_us, end_us, meta, orders.tick_e8)
+
+
+def _unsealed(folder: DayFolder, ledger: "Sequence[Event]") -> list[str]:
+    """Return a warning if the last run of the ledger has ended, but the day is not sealed by a manifest."""
+    if not ledger or ledger[-1].kind != "run_stop":
+        return []
+    manifest = read_manifest(folder)
+    if manifest is not None and manifest.sealed:
+        return []
+    what = "there is no manifest" if manifest is None else "its manifest is not sealed"
+    return [
+        f"{folder.path}: unsealed: the recording has ended, but {what}, so changes of its files are not detected; "
+        f"mm data check lists defects, mm data repair seals the day"
+    ]
 
 
 def _first_knobs(ledger: "Sequence[Event]") -> Mapping[str, Any]:

@@ -62,6 +62,13 @@ class Filters:
         average_mins: Minutes of trades in that mean, weighted by quantity; 0 uses the last trade only.
         max_amends: Maximum number of amendments of one order (MAX_NUM_ORDER_AMENDS).
         amend_allowed: Whether orders may be amended at all (amendAllowed).
+        market_min_qty_e8: Minimum quantity of a MARKET order, in 1e-8 of the base asset (MARKET_LOT_SIZE).
+        market_max_qty_e8: Maximum quantity of a MARKET order.
+        market_step_e8: Quantity step of MARKET orders.
+        min_to_market: Whether the minimum notional applies to MARKET orders (applyMinToMarket, applyToMarket).
+        max_to_market: Whether the maximum notional does (applyMaxToMarket).
+        max_position_e8: Maximum of the position and all open buys, in 1e-8 of the base asset (MAX_POSITION).
+        not_applied: Names of the entry's other filters that could reject an order of ours, separated by commas.
     """
 
     min_price_e8: int = 0
@@ -76,9 +83,20 @@ class Filters:
     average_mins: int = 0
     max_amends: int = 0
     amend_allowed: bool = True
+    market_min_qty_e8: int = 0
+    market_max_qty_e8: int = 0
+    market_step_e8: int = 0
+    min_to_market: bool = True
+    max_to_market: bool = True
+    max_position_e8: int = 0
+    not_applied: str = ""
 
 
 NO_FILTERS = Filters()
+_APPLIED = {"PRICE_FILTER", "LOT_SIZE", "MARKET_LOT_SIZE", "NOTIONAL", "MIN_NOTIONAL", "MAX_POSITION"}
+_APPLIED |= {"PERCENT_PRICE", "PERCENT_PRICE_BY_SIDE", "MAX_NUM_ORDER_AMENDS"}
+# of kinds of orders that are never sent
+_OTHERS = {"ICEBERG_PARTS", "MAX_NUM_ICEBERG_ORDERS", "MAX_NUM_ALGO_ORDERS", "MAX_NUM_ORDER_LISTS", "TRAILING_DELTA"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,7 +192,7 @@ def from_exchange_info(entry: Mapping[str, Any], source: str) -> Instrument:
 
 def _filters(by_type: Mapping[str, Mapping[str, Any]], notional: Mapping[str, Any], *, allowed: bool) -> Filters:
     """Return the filters of an exchangeInfo entry beyond its steps; *allowed* is its ``amendAllowed``."""
-    price, lot = by_type["PRICE_FILTER"], by_type["LOT_SIZE"]
+    price, lot, market = by_type["PRICE_FILTER"], by_type["LOT_SIZE"], by_type.get("MARKET_LOT_SIZE", {})
     by_side, percent = by_type.get("PERCENT_PRICE_BY_SIDE"), by_type.get("PERCENT_PRICE")
     least, multipliers = e8(lot.get("minQty", "0")), by_side or percent or {}
     keys = {"bid": "bidMultiplier", "ask": "askMultiplier"} if by_side else dict.fromkeys(("bid", "ask"), "multiplier")
@@ -193,6 +211,13 @@ def _filters(by_type: Mapping[str, Mapping[str, Any]], notional: Mapping[str, An
         average_mins=int(multipliers.get("avgPriceMins", 0)),
         max_amends=int(by_type.get("MAX_NUM_ORDER_AMENDS", {}).get("maxNumOrderAmends", 0)),
         amend_allowed=allowed,
+        market_min_qty_e8=e8(market.get("minQty", "0")),
+        market_max_qty_e8=e8(market.get("maxQty", "0")),
+        market_step_e8=e8(market.get("stepSize", "0")),
+        min_to_market=notional.get("applyMinToMarket", notional.get("applyToMarket", True)) is not False,
+        max_to_market=notional.get("applyMaxToMarket", True) is not False,
+        max_position_e8=e8(by_type.get("MAX_POSITION", {}).get("maxPosition", "0")),
+        not_applied=", ".join(sorted(by_type.keys() - _APPLIED - _OTHERS)),
         **multiples,
     )
 

@@ -307,6 +307,10 @@ class Backtest(Venue):
         missized = self.missized(order)
         if missized:
             return missized
+        wanted = sum(other.left for other in self.open if other.side == BUY and other.wanted) + order.left
+        most_e8 = self.rules.filters.max_position_e8
+        if order.side == BUY and most_e8 and (self.account.inventory + wanted) * self.rules.lot_e8 > most_e8:
+            return "quantity_out_of_range"
         uncovered = self.account.uncovered(order, [order for order in self.open if order.wanted], self.book)
         refused = "price_rejected" if self.refused.again(order) else ""
         return uncovered or refused or self.order_count.reached(self.us) or self.risk.refuses(order, self)
@@ -320,9 +324,10 @@ class Backtest(Venue):
         notional_e16, most_e8 = self.account.notional_e16(order, self.book), self.rules.filters.max_notional_e8
         if not self.filters.quantity_fits(order) or notional_e16 > 2**62 * 10**8:
             return "quantity_out_of_range"
-        if notional_e16 < self.rules.min_notional_e8 * 10**8:
+        filters, market = self.rules.filters, order.kind == "MARKET"
+        if notional_e16 < self.rules.min_notional_e8 * 10**8 and not (market and not filters.min_to_market):
             return "min_notional"
-        if most_e8 and notional_e16 > most_e8 * 10**8:
+        if most_e8 and notional_e16 > most_e8 * 10**8 and not (market and not filters.max_to_market):
             return "max_notional"
         return ""
 

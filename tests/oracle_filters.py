@@ -52,4 +52,10 @@ class Filters:
         if order.lots > 10**15 or order.ticks * order.lots > 2**62:
             return False
         qty_e8, most_e8 = order.lots * self.rules.lot_e8, self.filters.max_qty_e8
+        if order.kind == "MARKET":
+            of, step_e8 = self.filters, self.filters.market_step_e8
+            if qty_e8 < of.market_min_qty_e8 or (of.market_max_qty_e8 and qty_e8 > of.market_max_qty_e8):
+                return False
+            if step_e8 and qty_e8 % step_e8:
+                return False
         return self.filters.min_qty_e8 <= qty_e8 and (not most_e8 or qty_e8 <= most_e8)

@@ -12,6 +12,9 @@ cdef struct Filters:
     int64_t min_ticks, max_ticks        # 0 is no limit, here and below
     int64_t min_lots, max_lots
     wide max_notional_e16
+    int64_t market_min_lots, market_max_lots, market_step_lots  # of MARKET orders
+    int64_t max_position_lots           # of the inventory and all open buys
+    bint min_to_market, max_to_market   # whether the limits of the notional apply to MARKET orders
     int64_t up_e8[2]                    # multiples of the mean price; sells, buys
     int64_t down_e8[2]
     int64_t average_us

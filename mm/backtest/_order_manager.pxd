@@ -87,6 +87,7 @@ cdef class OrderManager:
     cdef wide notional(self, const Order* order) noexcept nogil
     cdef int withdraw(self, int64_t us, int limit) except -1 nogil
     cdef int size_fault(self, const Order* order) noexcept nogil
+    cdef bint exceeds_position(self, const Order* order) noexcept nogil
 
 
 cdef inline int64_t next_after(OrderManager manager, const OpenOrders* open, bint settled) noexcept nogil:

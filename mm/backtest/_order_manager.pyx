@@ -470,6 +470,8 @@ cdef class OrderManager:
         new_order(order, us, side, ticks, lots if step_lots == 1 else lots - lots % step_lots, kind)
         order.level = level
         reason = COVERED if kind == LIMIT_MAKER and surely_sized(self, order) else self.size_fault(order)
+        if reason == COVERED and side > 0 and self.venue.filters.max_position_lots and self.exceeds_position(order):
+            reason = QUANTITY_OUT_OF_RANGE
         if reason == COVERED:
             reason = covered(self.venue, order, False)
         if reason == COVERED and not self.manual and refused_again(&self.orders.refused[slot_of(side)], order):
@@ -498,6 +500,7 @@ cdef class OrderManager:
     cdef int size_fault(self, const Order* order) noexcept nogil:
         """Return the reason for which the exchange would reject price or quantity of an order, or 0."""
         cdef wide notional = self.notional(order)
+        cdef bint market = order.kind == MARKET
         if order.ticks <= 0 and order.kind != MARKET:
             return PRICE_NOT_POSITIVE
         if order.lots <= 0:
@@ -506,15 +509,31 @@ cdef class OrderManager:
             self.venue.filters.max_lots and order.lots > self.venue.filters.max_lots
         ):
             return QUANTITY_OUT_OF_RANGE
+        if market and (
+            order.lots < self.venue.filters.market_min_lots
+            or order.lots % self.venue.filters.market_step_lots
+            or self.venue.filters.market_max_lots and order.lots > self.venue.filters.market_max_lots
+        ):
+            return QUANTITY_OUT_OF_RANGE
         if order.lots > MOST_LOTS or <wide> order.ticks * order.lots > MOST_COUNTED:
             return QUANTITY_OUT_OF_RANGE
         if notional > <wide> MOST_COUNTED * 100000000:
             return QUANTITY_OUT_OF_RANGE
-        if notional < self.min_notional_e16:
+        if notional < self.min_notional_e16 and (self.venue.filters.min_to_market or not market):
             return MIN_NOTIONAL
+        if market and not self.venue.filters.max_to_market:
+            return COVERED
         if self.venue.filters.max_notional_e16 and notional > self.venue.filters.max_notional_e16:
             return MAX_NOTIONAL
         return COVERED
+
+    cdef bint exceeds_position(self, const Order* order) noexcept nogil:
+        """Return whether the inventory, the open buys without a cancel request and a buy exceed the exchange's limit."""
+        cdef int64_t i, lots = self.orders.account.inventory_lots + order.lots
+        for i in range(self.orders.open.count):
+            if self.orders.open.orders[i].side > 0 and self.orders.open.orders[i].cancel_req_us == NEVER:
+                lots += self.orders.open.orders[i].lots
+        return self.venue.filters.max_position_lots < 0 or lots > self.venue.filters.max_position_lots
 
     cdef wide notional(self, const Order* order) noexcept nogil:
         """Return an order's notional in 1e-16 of the quote asset; of a MARKET order, that of its execution now."""

@@ -86,6 +86,11 @@ cdef Filters filters_of(object rules):
     given = rules.filters
     filters.min_ticks, filters.max_ticks = -(-given.min_price_e8 // rules.tick_e8), most(given.max_price_e8, rules.tick_e8)
     filters.min_lots, filters.max_lots = -(-given.min_qty_e8 // rules.lot_e8), most(given.max_qty_e8, rules.lot_e8)
+    filters.market_min_lots = -(-given.market_min_qty_e8 // rules.lot_e8)
+    filters.market_max_lots = most(given.market_max_qty_e8, rules.lot_e8)
+    filters.market_step_lots = max(given.market_step_e8 // rules.lot_e8, 1)
+    filters.max_position_lots = most(given.max_position_e8, rules.lot_e8)
+    filters.min_to_market, filters.max_to_market = given.min_to_market, given.max_to_market
     filters.max_notional_e16 = <wide> (<int64_t> given.max_notional_e8) * 100000000
     filters.up_e8[0], filters.up_e8[1] = given.ask_up_e8, given.bid_up_e8
     filters.down_e8[0], filters.down_e8[1] = given.ask_down_e8, given.bid_down_e8

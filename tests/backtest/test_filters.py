@@ -1,6 +1,7 @@
 """The exchange's price and size filters, from exchangeInfo to a rejection in the journal."""
 
 import json
+from dataclasses import replace
 
 import pytest
 from fill_lab import ASKS, BEGIN_US, BIDS, TEST, bought, depth, sold
@@ -118,6 +119,47 @@ def test_quantity_out_of_limits_is_not_sent():
     ]
 
 
+def test_market_orders_have_limits_of_their_own():
+    """MARKET_LOT_SIZE: 2 to 6 lots in steps of 2; a LIMIT order of any size is sent. A step of 0 is none."""
+    filters = Filters(market_min_qty_e8=2 * TEST.lot_e8, market_max_qty_e8=6 * TEST.lot_e8)
+    stepped = replace(filters, market_step_e8=2 * TEST.lot_e8)
+    skipped = [("SKIP", "quantity_out_of_range")]
+    for given, refused in ((filters, {1, 7}), (stepped, {1, 3, 5, 7})):
+        for lots in range(1, 8):
+            assert (outcomes(given, [(0, 1, 0, lots, "MARKET")]) == skipped) == (lots in refused)
+            assert outcomes(given, [(0, 1, 90, lots, "LIMIT")]) == [LIVE]
+
+
+def test_position_and_open_buys_stay_within_the_exchanges_limit():
+    """MAX_POSITION of 10 lots: 6 and 4 are sent, one more is not; a sell always is."""
+    filters = Filters(max_position_e8=10 * TEST.lot_e8)
+    orders = [(0, 1, 90, 6), (0, 1, 91, 4), (0, 1, 92, 1), (0, -1, 120, 50)]
+    assert outcomes(filters, orders) == [LIVE, LIVE, ("SKIP", "quantity_out_of_range"), LIVE]
+
+
+def test_limits_of_the_notional_apply_to_market_orders_as_the_exchange_says():
+    """100 ticks x 10 lots at most, which a MARKET buy of ten lots exceeds."""
+    unit_e16 = TEST.tick_e8 * TEST.lot_e8
+    filters = Filters(max_notional_e8=100 * 10 * unit_e16 // E8, max_to_market=False)
+    assert outcomes(filters, [(0, 1, 0, 10, "MARKET")])[0] == LIVE
+    assert outcomes(filters, [(0, 1, 100, 11)]) == [("SKIP", "max_notional")]
+
+
+def test_market_filters_are_read_and_others_are_named():
+    """Every filter that may reject an order of ours is applied or named; those of other kinds of orders are neither."""
+    more = [
+        {"filterType": "MARKET_LOT_SIZE", "minQty": "0.0", "maxQty": "107", "stepSize": "0.00000000"},
+        {"filterType": "MAX_POSITION", "maxPosition": "40"},
+        {"filterType": "MAX_NUM_ORDERS", "maxNumOrders": 200},
+        {"filterType": "ICEBERG_PARTS", "limit": 10},
+        {"filterType": "T_PLUS_SELL"},
+    ]
+    filters = from_exchange_info({**ENTRY, "filters": ENTRY["filters"] + more}, "here").filters
+    assert (filters.market_min_qty_e8, filters.market_max_qty_e8, filters.market_step_e8) == (0, 107 * E8, 0)
+    assert (filters.max_position_e8, filters.not_applied) == (40 * E8, "MAX_NUM_ORDERS, T_PLUS_SELL")
+    assert (filters.min_to_market, filters.max_to_market) == (True, True)
+
+
 def test_maximum_below_one_step_allows_no_order():
     """It differs from a missing limit: no quantity of whole lots and no price of whole ticks is small enough."""
     assert outcomes(Filters(max_qty_e8=TEST.lot_e8 - 1), [(0, 1, 99, 1)]) == [("SKIP", "quantity_out_of_range")]
@@ -173,8 +215,9 @@ def test_average_of_zero_minutes_is_the_last_price():
 
 
 def test_market_order_is_exempt_from_the_price_band():
-    """It takes the available quantity."""
-    assert outcomes(BAND, [(3_000, 1, 0, 5, "MARKET")], TRADES)[-1][0] == "CLOSE_FILLED"
+    """It takes the available quantity, which a book event after the trades restores."""
+    events = [*TRADES, depth(2_500, asks=[(102, 9)])]
+    assert outcomes(BAND, [(3_000, 1, 0, 5, "MARKET")], events)[-1][0] == "CLOSE_FILLED"
 
 
 def test_trades_before_a_window_are_excluded_from_the_mean():

@@ -255,6 +255,16 @@ def implausible_fees(terms: "RunTerms") -> list[str]:
     return found
 
 
+def filters_not_applied(terms: "RunTerms") -> list[str]:
+    """Return a note that names the exchange's filters which the backtest does not apply, if there are any."""
+    names = terms.instrument.filters.not_applied
+    return (
+        [f"filters of instrument.json that are not applied: {names}; the exchange may reject orders by them"]
+        if names
+        else []
+    )
+
+
 def paid_as_on_spot(journal: "Journal", terms: "RunTerms") -> list[str]:
     """Return a note if fills of a perpetual paid the default fees of Spot, with the knobs that set them."""
     reasons = journal.fill_reasons

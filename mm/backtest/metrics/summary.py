@@ -17,6 +17,7 @@ from mm.backtest.metrics.notes import (
     NULL,
     REASONS,
     basis,
+    filters_not_applied,
     implausible_fees,
     notes,
     paid_as_on_spot,
@@ -342,6 +343,7 @@ def _cautions(journal: "Journal", terms: "RunTerms", left_out: int) -> list[str]
     drawn = _drawn(journal, terms)
     cautions += drawn or without_trades(terms)
     cautions += implausible_fees(terms)
+    cautions += filters_not_applied(terms)
     cautions += paid_as_on_spot(journal, terms)
     drawn_from = journal.fill_reasons if terms.fill_model == "hybrid" else (terms.fill_model,)
     if any(word.startswith("trade_cross") for word in drawn_from):

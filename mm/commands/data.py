@@ -14,7 +14,7 @@ from mm.cli.frame import command
 from mm.cli.knobs import DAYS, ONE_DAY, PATH, SYMBOL, day_list, knob
 from mm.cli.task_knobs import BinanceMarket, PublicFiles, Streams
 from mm.dataclass import asdict, dataclass
-from mm.errors import DataError, UsageError
+from mm.errors import DataError, NeverSynced, UsageError
 from mm.numbers import noun
 
 if TYPE_CHECKING:
@@ -79,6 +79,11 @@ def import_command(
     for line in report.lines():
         console.print(line)
     console.set_json(report.to_json())
+    if not any(day.synced for day in report.days):
+        raise NeverSynced(
+            f"{report.days[-1].path}: never synced: no snapshot could be used (see snapshot_failed in the "
+            f"ledger); what was read is stored; import again with a capture that has a snapshot"
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -360,7 +365,7 @@ def inspect_command(
     """
     from mm.dayfolder.layout import DayFolder
     from mm.dayfolder.seal import require_sealed
-    from mm.errors import BrokenFile, NeverSynced
+    from mm.errors import BrokenFile
     from mm.formats.inspection import inspect_day
     from mm.tape.load import load_day
 

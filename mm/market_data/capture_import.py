@@ -432,11 +432,6 @@ class _Import:
                 f"{', '.join(silent)}: 0 trades, so a backtest fills only where the book moves through an order, and "
                 f"a calibration has no trade flow; check that the capture has the trade stream of {self.symbol}"
             )
-        if not any(day.synced for day in report.days):
-            report.warnings.append(
-                "no day ever synced: no snapshot could be used (see snapshot_failed in the ledger); "
-                "diffs and trades are stored"
-            )
 
     def _write_orders(self, report: ImportReport, staging: Staging) -> None:
         """Write the order log of each day if every order is known."""

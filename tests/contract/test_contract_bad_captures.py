@@ -157,7 +157,9 @@ def test_tick_size_that_leaves_no_book_is_rejected(lab: Lab, tick: str, first: i
 
 
 def test_import_without_snapshot_reports_day_that_never_synced(lab: Lab) -> None:
-    """Exit 0, because all messages are stored; the last line reports that the day never synced."""
+    """Exit 3 and one line, but all messages are stored."""
     done = imported(lab, "no snapshot", ("\n".join(hand.small(40)[1:]) + "\n").encode())
-    assert done.code == 0
+    assert done.code == 3
+    assert len(done.err.splitlines()) == 1
+    assert (done.cwd / "data/TINYUSDT/20260105").is_dir()
     assert done.out.splitlines()[-1].endswith("data/TINYUSDT/20260105: never synced, so it cannot be replayed")

@@ -208,10 +208,10 @@ def test_other_commands_reject_broken_day(lab: Lab, command: str) -> None:
 
 
 def test_day_that_never_synced_is_rejected(lab: Lab) -> None:
-    """Contract §1: a day that never synced exits 3, too; its import exits 0 and reports it."""
+    """Contract §1: a day that never synced exits 3, too; so does its import, which keeps the day."""
     done = lab.imported("unsynced", hand.small()[1:], "--symbol", SYMBOL, "--tick-size", "0.01", "--qty-step", "0.001")
-    assert done.code == 0
-    assert "never synced" in done.out
+    assert done.code == 3
+    assert "never synced" in done.err
     run = lab.command("unsynced-run", "backtest", SYMBOL=SYMBOL, DAY=DAY, DATA_ROOT=str(done.cwd / "data"), **QUOTES)
     assert run.code == 3
     assert len(run.err.splitlines()) == 1

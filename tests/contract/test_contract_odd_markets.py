@@ -69,7 +69,7 @@ def test_day_with_trades_but_no_book_is_rejected(lab: Lab, command: str) -> None
         trades.append(f"{us} {json.dumps({'stream': 'simusdt@trade', 'data': data})}")
     grid = ("--tick-size", "0.01", "--qty-step", "0.001", "--min-notional", "1")
     imported = lab.imported("trades only", trades, "--symbol", SYMBOL, *grid)
-    assert imported.code == 0, imported.err
+    assert imported.code == 3, imported.err
     assert "never synced, so it cannot be replayed" in imported.out
     where = {"SYMBOL": SYMBOL, "DAY": "20260105", "DATA_ROOT": str(imported.cwd / "data")}
     done = lab.command(f"odd/trades-{command}", command, **where)

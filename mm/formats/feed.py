@@ -260,6 +260,9 @@ class FileCapture:
 
     def _trade(self, recv_us: int, event: FileTrade) -> TradePrint | AggTrade:
         price, qty, side = event.price, event.qty, event.side
+        if event.trade_id is not None and event.span is None and not self._printed.qty(qty):  # the id alone counts
+            at_us = _stamp(event.exch_us, recv_us)
+            return TradePrint(at_us, self._symbol, event.trade_id, price, qty, at_us, side < 0, X="NA")
         self._printed.check_one(price, qty)
         price_e8 = self._printed.price(price)
         self._grid.passed(price_e8, self._printed.qty(qty))

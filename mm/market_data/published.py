@@ -27,6 +27,7 @@ from mm.dataclass import asdict, dataclass, field
 from mm.dayfolder.day_grids import instrument_json
 from mm.dayfolder.day_writer import DayWriter, lock_day
 from mm.dayfolder.layout import SPOT, USDM, DayFolder
+from mm.dayfolder.ledger import NO_EXECUTION
 from mm.dayfolder.rows import Stamp, Trade
 from mm.errors import BrokenFile, MMError, OffGrid, RunExists, TryLater
 from mm.instrument import Instrument, e8, short_text
@@ -304,7 +305,7 @@ class _Day:
                         writer.gap(us, "trade_gap", epoch, {**hole, "cause": "not_published"})
                         report.trade_gaps += 1
                     last_trade = row.number
-                    self._trade(writer, row)
+                    self._trade(writer, row, epoch)
             except (OffGrid, KeyError, ValueError) as error:
                 name = self._files[BOOK if row.rank else TRADES].path.name
                 raise BrokenFile(f"{name}: {','.join(row.cells)}: {error}; fetch the file again") from error
@@ -332,8 +333,14 @@ class _Day:
         self._report.frames += 1
         return epoch
 
-    def _trade(self, writer: DayWriter, row: _Dated) -> None:
+    def _trade(self, writer: DayWriter, row: _Dated, epoch: int) -> None:
+        """Write a trade; a row without a quantity was no execution, and keeps only its id."""
         number, price, qty, _, time, maker, *_ = row.cells
+        if not self._grid.qty(qty):
+            self._leave_out("without a quantity")
+            details = {"kind": NO_EXECUTION, "trade_id": int(number), "price": price, "qty": qty}
+            writer.event(row.us, "anomaly", epoch, details)
+            return
         self._grid.check_one(price, qty)
         one = int(number)
         writer.trade(row.us, Trade(int(time), one, int(time), price, qty, _BOOLEANS[maker.lower()], one, one, "import"))

@@ -53,6 +53,15 @@ def test_missing_trade_ids_are_a_gap(tmp_path):
     assert check_day(DayFolder.at(report.days[0].path)).defects == []
 
 
+def test_rows_without_a_quantity_keep_only_their_ids(tmp_path):
+    """They were no executions: neither a trade of 0 nor a gap of ids."""
+    rows = (*TRADES, (3, 53, "0", "0", "False"), (3, 54, "100.02", "1", "False"))
+    report = imported("binance_vision", [spot_trades(tmp_path / NAME.format("trades"), *rows)], tmp_path / "data")
+    (day,) = report.days
+    assert (day.trades, day.trade_gaps, day.book.anomalies) == (4, 0, {"no_execution": 1})
+    assert check_day(DayFolder.at(day.path)).defects == []
+
+
 def test_aggregates_keep_first_and_last_trade_ids(tmp_path):
     rows = [(7, "100.01", "0.5", 50, 52, ms(1), "true"), (8, "100.02", "0.5", 53, 53, ms(2), "false")]
     head = ("agg_trade_id", "price", "quantity", "first_trade_id", "last_trade_id", "transact_time", "is_buyer_maker")

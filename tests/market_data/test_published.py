@@ -230,12 +230,12 @@ def test_impossible_book_rows_are_dropped_and_missing_ids_reported(files, tmp_pa
         best(13, NOON + 2, bid="0", bid_qty="0"),
         best(14, NOON + 1),
     ]
-    publish(files, book=book, trades=[trade(7, NOON + 5), trade(12, NOON + 6)])
+    publish(files, book=book, trades=[trade(7, NOON + 5), trade(12, NOON + 6), trade(13, NOON + 7, price="0", qty="0")])
     report = fetch(files, tmp_path)
     folder = DayFolder(tmp_path, NAME, DAY)
     checked = check_day(folder)
     assert checked.ok, checked.defects
-    assert report.left_out == {"of another day": 1, "with a repeated id": 1, "crossed": 1}
+    assert report.left_out == {"of another day": 1, "with a repeated id": 1, "crossed": 1, "without a quantity": 1}
     frames = rows_of(folder, folder.frames)
     assert [row[5:9] for row in frames] == [
         ["100.1", "2", "100.3", "3"],

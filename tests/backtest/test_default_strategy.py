@@ -11,6 +11,7 @@ from mm.__main__ import main
 from mm.backtest.fills.intensity import FOREVER, Intensity, IntensityPiece
 from mm.backtest.models import avellaneda_stoikov
 from mm.dayfolder.layout import days_of
+from mm.errors import ModelError
 from mm.market_data.import_capture import ImportOptions, import_captures
 
 DATA = Path(__file__).parents[3] / "shared/data"
@@ -90,3 +91,18 @@ def test_a_fee_that_the_quotes_cannot_earn_is_said(tmp_path, capfd, rate, said):
     assert ("fee_not_earned half_spread_ticks=0.5 fee_ticks=5" in before) == said
     (summary,) = (tmp_path / "out").rglob("summary.json")
     assert any(line.startswith("fee_not_earned") for line in json.loads(summary.read_text())["warnings"]) == said
+
+
+def test_prices_instead_of_ticks_are_refused(tmp_path):
+    """A bid of 57,900 is the price of BTCUSDT; in ticks the market is at 5.8 million."""
+    folder = DATA / "binance-spot-multi-20210404"
+    if not folder.is_dir():
+        pytest.skip("needs ../shared/data, the recorded captures")
+    import_captures(sorted(folder.glob("*.gz")), "BTCUSDT", tmp_path, run_id="R", options=ImportOptions())
+
+    class Prices:
+        def quote(self, view):
+            return mm.Quotes(bid_ticks=view.bid_ticks / 100, ask_ticks=view.ask_ticks / 100)
+
+    with pytest.raises(ModelError, match=r"Prices.quote returned bid_ticks=5.*ticks"):
+        mm.backtest(mm.load_day(tmp_path / "BTCUSDT/20210404"), Prices())

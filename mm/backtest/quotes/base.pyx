@@ -394,6 +394,8 @@ cdef class PythonQuoteModel(QuoteModel):
         if answer.bids is None and answer.asks is None:
             want.bid_ticks = self.price("bid_ticks", answer.bid_ticks)
             want.ask_ticks = self.price("ask_ticks", answer.ask_ticks)
+            self.check_unit("bid_ticks", want.bid_ticks, view)
+            self.check_unit("ask_ticks", want.ask_ticks, view)
             want.bid_lots = self.lots("bid_lots", answer.bid_lots, want.bid_lots)
             want.ask_lots = self.lots("ask_lots", answer.ask_lots, want.ask_lots)
             return 0
@@ -493,6 +495,16 @@ cdef class PythonQuoteModel(QuoteModel):
                 f"{type(self.model).__name__}.quote returned {field}={ticks!r}; it must be a finite number of ticks or None"
             )
         return value
+
+    cdef int check_unit(self, str field, double ticks, const View* view) except -1:
+        """Refuse a price in the quote asset instead of ticks: within 2 % of the mid's price, far from its ticks."""
+        cdef double mid = 0.5 * <double> (view.top.bid_ticks + view.top.ask_ticks), price = mid * view.tick
+        if abs(ticks - price) <= 0.02 * price and 20.0 * price < mid:
+            raise ModelError(
+                f"{type(self.model).__name__}.quote returned {field}={ticks:g}, a price near the market's {price:g}; it must "
+                f"be in ticks, where the market is at {mid:,.10g}: divide by the tick size {view.tick:g}"
+            )
+        return 0
 
     cdef int64_t lots(self, str field, object lots, int64_t default) except? -1:
         """Return the lots of one of the model's quotes; *default* for None."""

@@ -67,7 +67,7 @@ def backtest(  # noqa: PLR0913 - arguments that no knob can express
         step: Is called with the µs of tape replayed since the last call, for a progress bar; each further backtest
             adds the whole length.
         settings: Knobs of ``mm backtest`` by field name: numbers, text, or dicts for JSON. Without
-            ``sensitivity``, the sensitivity is run if both models are registered names, as in the command.
+            ``sensitivity``, the sensitivity is run unless a model is an object; a class that is named is made again.
 
     Raises:
         TypeError: If there is no such knob.
@@ -141,7 +141,7 @@ class Backtest:
     def further(self) -> bool:
         """Whether any additional backtest is played."""
         wanted = self.sensitivity.sensitivity
-        return not self.own_models and (self.builder.registered_only() if wanted is None else wanted)
+        return not self.own_models and wanted is not False
 
     @property
     def concurrent(self) -> bool:

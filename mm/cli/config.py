@@ -231,7 +231,7 @@ class Sensitivity:
         None,
         SWITCH,
         "Sensitivity: 1 also runs with optimistic and pessimistic fills, and with 0.5 and 2 times the latency; "
-        "default: 1 for registered models, else 0.",
+        "default: 1, for model objects in Python 0.",
         alias="--honesty",
     )
 

@@ -160,5 +160,5 @@ class _BacktestKnobs(TypedDict, total=False):
     """Fractions of QUOTE_QTY, one per day without a breach; a replay takes the first."""
     sensitivity: bool | str | None
     """Sensitivity: 1 also runs with optimistic and pessimistic fills, and with 0.5 and 2 times the
-    latency; default: 1 for registered models, else 0.
+    latency; default: 1, for model objects in Python 0.
     """

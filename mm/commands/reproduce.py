@@ -32,7 +32,13 @@ COMMANDS = {  # by kind: the name of the command, its module and its function
     "sweep": ("sweep", "mm.commands.sweep", "main"),
 }
 _WROTE = (0, 4)  # exit codes after which there is a run folder
-_TRUST = click.Option(["--trust"], is_flag=True, help="Also execute models whose source is not an input of the run.")
+_TRUST = click.Option(
+    ["--trust"],
+    multiple=True,
+    metavar="FILE",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Source file of a model that may be executed; can be given several times.",
+)
 _TOLERANCE = click.Option(
     ["--tolerance"],
     type=click.FloatRange(0),
@@ -60,23 +66,22 @@ class Where(Results):
 
 
 @command(Where, arguments=[click.Argument(["name"], metavar="RUN", shell_complete=run_ids), _KEEP, _TOLERANCE, _TRUST])
-def main(console: Console, where: Where, name: str, keep: bool, tolerance: float, trust: bool) -> None:
+def main(console: Console, where: Where, name: str, keep: bool, tolerance: float, trust: tuple[Path, ...]) -> None:
     """Repeat a run with its knobs, and verify that its outputs are byte-identical, or list the differences.
 
     The inputs are verified by their sha256 first, and the days are read from their files, not from the tape cache.
     Pages are not compared, because they contain the command of their run. The second run uses a temporary folder,
-    which is then removed. A user's model is searched from the current folder. It is executed only if its source file
-    is an input of the run with the same sha256, because a manifest may be untrusted; --trust executes any. On another
-    processor the last digits of fits differ: --tolerance sets the limit, and the largest difference of each file is
-    printed. Exit code 0 if all is equal, 3 if an input or an output differs, 5 if a model is not trusted.
+    which is then removed. A user's model is searched from the current folder. It is executed only if its source
+    file is named by --trust, because a manifest may be untrusted. On another processor the last digits of fits
+    differ: --tolerance sets the limit, and the largest difference of each file is printed. Exit code 0 if all is
+    equal, 3 if an input or an output differs, 5 if a model is not trusted.
 
     Example: mm runs reproduce 20260105T080000Z
     """
     run = find_run(name, where.out_root)
     sources = InputPlaces(where.data_root or Path(run.knob("data_root") or "data"), where.out_root)
     located = check_inputs(run, sources)
-    if not trust:
-        check_models(run, [os.getcwd(), *sys.path])
+    check_models(run, [os.getcwd(), *sys.path], trust)
     console.print(f"{' '.join(str(run.manifest[key]) for key in ('kind', 'symbol', 'day', 'run_id'))}  {run.folder}")
     console.print(f"inputs   {len(located)} files, unchanged")
     console.print(f"knobs    {_knobs(run)}")

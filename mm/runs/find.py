@@ -1,7 +1,6 @@
 """Finished runs: list those under OUT_ROOT, find one by name, and check whether its inputs are unchanged."""
 
 import json
-import sysconfig
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from importlib.machinery import PathFinder
 from pathlib import Path, PurePosixPath
@@ -150,7 +149,6 @@ def _unfinished(folder: Path, root: Path) -> bool:
 
 _PATHS = ("fill_params_file", "latency_file")  # knobs that name a file whose content is an input
 _NO_MODELS = ("data_root", "day", "log_root", "out_dir", "out_root", *_PATHS)  # knobs whose colons name no module
-_INSTALLED = [Path(sysconfig.get_path(name)) for name in ("stdlib", "platstdlib", "purelib", "platlib")]
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,44 +192,47 @@ def check_inputs(run: Found, sources: InputPlaces) -> dict[str, Path]:
 
 
 def knob_files(run: Found, located: Mapping[str, Path]) -> dict[str, Path]:
-    """Return the current paths of the files named by knobs, by knob; *located* is the result of `check_inputs`."""
+    """Return the current paths of the files named by knobs, by knob; *located* is the result of `check_inputs`.
+
+    Raises:
+        SafetyError: If one is not an input of the run.
+    """
     files = {}
     for name in _PATHS:
         value = run.knob(name)
         if value is not None:
             same = [place for path, place in located.items() if _same_name(path, value)]
-            files[name] = same[0] if same else Path(value)
+            if not same:
+                raise SafetyError(f"{run.folder} was not played: {name} is {value!r}, which is no input of the run")
+            files[name] = same[0]
     return files
 
 
-def check_models(run: Found, search: Sequence[str]) -> None:
-    """Refuse a run whose manifest names code that is not among its inputs; the check imports nothing.
+def check_models(run: Found, search: Sequence[str], trusted: Sequence[Path] = ()) -> None:
+    """Refuse a run whose manifest names code other than registered models; the check imports nothing.
 
-    A manifest may come from an untrusted source, and a model that it names is executed. ``package.module:Class`` is
-    trusted where the module's source file, found on the *search* path as the import would find it, has the sha256 of
-    an input of the run and is not part of Python or of an installed package, whose hashes are public.
+    A manifest may come from an untrusted source, also with the hash of a file beside it, and a model that it names is
+    executed. ``package.module:Class`` is trusted where every file that its import runs, found on the *search* path, is
+    one of the *trusted* files.
 
     Raises:
         SafetyError: If any is not trusted; the message lists them all.
     """
-    hashes = {entry["sha256"] for entry in run.manifest["inputs"]}
+    known = {path.resolve() for path in trusted}
     wrong = []
     try:
         names = list(dict.fromkeys(_models(run)))
     except ValueError as error:
         raise DataError(f"{run.folder}: the manifest's grid cannot be read, it must be {error}") from error
     for name in names:
-        source = _source(name.partition(":")[0], search)
-        if source is None:
+        sources = _sources(name.partition(":")[0], search)
+        if not sources:
             wrong.append(f"{name!r} (no such module)")
-        elif _within(source, _INSTALLED):
-            wrong.append(f"{name!r} (a part of Python or of an installed package)")
-        elif hash_file(source) not in hashes:
-            wrong.append(f"{name!r} ({source} is no input of the run)")
+        wrong += [f"{name!r} ({source})" for source in sources if source.resolve() not in known]
     if wrong:
         raise SafetyError(
-            f"{run.folder} was not played: its manifest names code that the run did not read: {', '.join(wrong)}; "
-            f"review it, and add --trust to run it"
+            f"{run.folder} was not played: its manifest names code that was not trusted: {', '.join(wrong)}; "
+            f"review it, and add --trust FILE for each file to run it"
         )
 
 
@@ -265,24 +266,19 @@ def _texts(value: object, *, grid: bool = False) -> Iterator[str]:
             yield value
 
 
-def _source(module: str, search: Sequence[str]) -> Path | None:
-    """Return the file that an import of *module* would run, without importing its packages."""
+def _sources(module: str, search: Sequence[str]) -> list[Path]:
+    """Return the files that an import of *module* would run, with those of its packages, without importing them."""
     place: Iterable[str] | None = search
-    found = None
+    files: list[Path] = []
     parts = module.split(".")
     for depth in range(1, len(parts) + 1):
         found = None if place is None else PathFinder.find_spec(".".join(parts[:depth]), list(place))
-        place = None if found is None else found.submodule_search_locations
-    return Path(found.origin) if found is not None and found.has_location and found.origin else None
-
-
-def _within(path: Path, folders: Sequence[Path]) -> bool:
-    """Return whether a path is in one of the folders, directly or through a link."""
-    return any(
-        one.is_relative_to(place)
-        for folder in folders
-        for one, place in ((path.absolute(), folder.absolute()), (path.resolve(), folder.resolve()))
-    )
+        if found is None:
+            return []
+        place = found.submodule_search_locations
+        if found.has_location and found.origin:
+            files.append(Path(found.origin))
+    return files
 
 
 def _places(run: Found, entry: Mapping[str, Any], sources: InputPlaces) -> Iterator[Path]:

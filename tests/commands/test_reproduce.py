@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -27,6 +28,7 @@ class Join:
         return Quotes(bid, view.ask_ticks, ask_lots=held)
 """
 KNOBS = {"SYMBOL": SYMBOL, "LOG_LEVEL": "ERROR", "INITIAL_INVENTORY": "5"}
+TRUST = ("--trust", "my_models.py")
 LATENCIES = {"LATENCY_FILE": "latencies.csv"}
 WINDOWS = {"WF_TRAIN_WINDOW_MIN": "1", "WF_STEP_MIN": "1", "DAY": DAYS[0]}
 RUNS: dict[str, tuple[list[str], dict[str, str]]] = {
@@ -78,7 +80,8 @@ def test_run_of_any_kind_is_reproduced(desk, name):
     """Knobs, files and models are those of the run, not of the current environment; no file is left over."""
     before = sorted(path for path in desk.rglob("*") if "__pycache__" not in path.parts)
     others = {"SYMBOL": "OTHERUSDT", "SEED": "4", "QUOTE_QTY": "7", "DAY": "20200101"}
-    done = command(desk, "runs", "reproduce", "own/place" if name == "fitted" else name, "--json", **others)
+    words = ["own/place" if name == "fitted" else name, "--json", *(TRUST if name == "mine" else ())]
+    done = command(desk, "runs", "reproduce", *words, **others)
     assert (done.returncode, done.stderr) == (0, "")
     report = json.loads(done.stdout)
     assert report["equal"]
@@ -116,7 +119,7 @@ def test_reproduce_names_the_first_different_cell(desk, tmp_path):
     claimed["knobs"]["quote_params_json"]["value"] = '{"most_clips": 1}'
     claimed |= {"version": "0.0.9", "commit": "c0ffee"}
     write_manifest(folder, claimed)
-    done = command(place, "runs", "reproduce", "mine", "--keep")
+    done = command(place, "runs", "reproduce", "mine", *TRUST, "--keep")
     assert done.returncode == 3
     assert "version  0.0.9 | " in done.stdout
     assert f"orders_{SYMBOL}.csv: first at row " in done.stdout
@@ -169,7 +172,7 @@ def test_reproduce_detects_an_edited_knob_though_all_bytes_match(desk, tmp_path)
     claimed = read_manifest(folder)
     claimed["knobs"]["taker_fee_rate"]["value"] = 0.005
     write_manifest(folder, claimed)
-    done = command(place, "runs", "reproduce", "mine")
+    done = command(place, "runs", "reproduce", "mine", *TRUST)
     assert done.returncode == 3
     assert "mine was not reproduced: all files are identical, but the digest is of other knobs" in done.stderr
 
@@ -203,7 +206,7 @@ def test_changed_or_missing_inputs_are_named_before_playing(desk, tmp_path, spoi
     """Exit 3."""
     place = shutil.copytree(desk, tmp_path / "desk")
     message = spoil(place)
-    done = command(place, "runs", "reproduce", "mine")
+    done = command(place, "runs", "reproduce", "mine", *TRUST)
     assert (done.returncode, done.stdout) == (3, "")
     (line,) = done.stderr.splitlines()
     assert message in line
@@ -234,7 +237,7 @@ def test_run_that_this_version_cannot_play_is_rejected(desk, tmp_path, change):
     manifest = read_manifest(folder)
     code, message = change(manifest)
     write_manifest(folder, manifest)
-    done = command(place, "runs", "reproduce", str(folder))
+    done = command(place, "runs", "reproduce", str(folder), *TRUST)
     assert done.returncode == code
     (line,) = done.stderr.splitlines()
     assert message in line
@@ -284,11 +287,11 @@ def test_code_named_by_manifest_but_not_read_by_run_is_not_called(desk, tmp_path
     (place / "acting" / "__init__.py").write_text(acts)
     (place / "acting" / "deep.py").write_text(MODEL + "\n")
     claim(folder_of(place, "mine"), knobs)
-    done = command(place, "runs", "reproduce", "mine")
+    done = command(place, "runs", "reproduce", "mine", *TRUST)
     assert (done.returncode, done.stdout) == (5, "")
     (line,) = done.stderr.splitlines()
-    assert "its manifest names code that the run did not read: " in line
-    assert line.endswith("add --trust to run it")
+    assert "its manifest names code that was not trusted: " in line
+    assert "--trust FILE" in line
     assert not (place / "pwned").exists()
 
 
@@ -303,9 +306,27 @@ def test_installed_package_needs_trust_even_if_listed_as_input(desk, tmp_path, m
     listed = {"path": source.name, "bytes": source.stat().st_size}
     manifest["inputs"].append({**listed, "sha256": hashlib.sha256(source.read_bytes()).hexdigest()})
     write_manifest(folder, manifest)
-    done = command(place, "runs", "reproduce", "mine")
+    done = command(place, "runs", "reproduce", "mine", *TRUST)
     assert done.returncode == 5
-    assert "(a part of Python or of an installed package)" in done.stderr
+    assert str(source) in done.stderr
+
+
+def test_file_that_lists_its_own_hash_is_not_trusted(desk):
+    """A manifest that is written by hand can list any file as an input."""
+    done = command(desk, "runs", "reproduce", "mine")
+    assert done.returncode == 5
+    assert "my_models.py" in done.stderr
+
+
+def test_path_that_is_no_input_of_the_run_is_not_opened(desk, tmp_path):
+    place = shutil.copytree(desk, tmp_path / "desk")
+    claim(folder_of(place, "measured"), {"latency_file": "/etc/passwd"})
+    manifest = read_manifest(folder_of(place, "measured"))
+    manifest["inputs"] = [one for one in manifest["inputs"] if "latencies" not in one["path"]]
+    write_manifest(folder_of(place, "measured"), manifest)
+    done = command(place, "runs", "reproduce", "measured")
+    assert done.returncode == 5
+    assert "/etc/passwd" in done.stderr
 
 
 def test_models_in_a_sweep_grid_need_trust_too(desk, tmp_path):
@@ -321,7 +342,7 @@ def test_trusted_code_must_still_be_a_model(desk, tmp_path):
     """--trust calls models whose source is not an input; a function is not a model."""
     place = shutil.copytree(desk, tmp_path / "desk")
     claim(folder_of(place, "mine"), {"quote_model": EVIL, "quote_params_json": '{"command": "touch pwned"}'})
-    done = command(place, "runs", "reproduce", "mine", "--trust")
+    done = command(place, "runs", "reproduce", "mine", "--trust", os.__file__)
     assert done.returncode == 2
     assert "'os:system' is not a quote model: it is a builtin_function_or_method" in done.stderr
     assert not (place / "pwned").exists()
@@ -333,7 +354,7 @@ def test_model_under_another_module_name_needs_trust(desk, tmp_path):
     place = shutil.copytree(desk, tmp_path / "desk")
     (place / "other_models.py").write_text(MODEL + "# changed\n")
     claim(folder_of(place, "mine"), {"quote_model": "other_models:Join"})
-    assert command(place, "runs", "reproduce", "mine").returncode == 5
-    done = command(place, "runs", "reproduce", "mine", "--trust")
+    assert command(place, "runs", "reproduce", "mine", *TRUST).returncode == 5
+    done = command(place, "runs", "reproduce", "mine", "--trust", "other_models.py")
     assert done.returncode == 3
     assert "was not reproduced: " in done.stderr

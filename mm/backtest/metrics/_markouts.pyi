@@ -28,6 +28,9 @@ def group_sums(
     bands: NDArray[np.int64],
     block_us: int,
     last_us: int,
+    first_us: int = 0,
+    target: int = 0,
+    after: NDArray[np.int64] | None = None,
 ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     """Return sums over the fills with a known move, by horizon and by group, in one pass.
 
@@ -39,11 +42,15 @@ def group_sums(
         mids: Its path of the mid.
         horizons_us: Time from a fill to the end of its move; ``EARNED`` for the half-spread captured at the fill.
         bands: Ascending distances, in half ticks.
-        block_us: Length of a block; the first one is that of the earliest fill.
+        block_us: Length of a block.
         last_us: End of the data.
+        first_us: Start of a block.
+        target: Target inventory, from which adding and unwinding is counted.
+        after: Bid + ask just after the event of each fill, for the horizon 0; None for that in force at its instant.
 
     Returns:
-        Fills, int64[horizons, groups]; and float64[5, horizons, groups]: lots; lots times half ticks in our favour;
-        lots times the half ticks captured relative to the mid; blocks with a fill; and the sum over blocks of the
-        squared deviation of lots times half ticks from lots times the mean. Whole sums are exact below 2^53.
+        Fills, int64[horizons, groups]; and float64[6, horizons, groups]: lots; lots times half ticks in our favour;
+        lots times the half ticks captured relative to the mid; blocks with a fill; the sum over blocks of the
+        squared deviation of lots times half ticks from lots times the mean; and that of their squared lots. Whole sums
+        are exact below 2^53.
     """

@@ -59,6 +59,9 @@ def group_sums(
     const int64_t[::1] bands,
     block_us: int,
     last_us: int,
+    first_us: int = 0,
+    target: int = 0,
+    after: NDArray[np.int64] | None = None,
 ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     """Return sums over the fills with a known move, by horizon and by group, in one pass.
 
@@ -70,25 +73,32 @@ def group_sums(
         mids: Its path of the mid.
         horizons_us: Time from a fill to the end of its move; ``EARNED`` for the half-spread captured at the fill.
         bands: Ascending distances, in half ticks.
-        block_us: Length of a block; the first one is that of the earliest fill.
+        block_us: Length of a block.
         last_us: End of the data.
+        first_us: Start of a block.
+        target: Target inventory, from which adding and unwinding is counted.
+        after: Bid + ask just after the event of each fill, for the horizon 0; None for that in force at its instant.
 
     Returns:
-        Fills, int64[horizons, groups]; and float64[5, horizons, groups]: lots; lots times half ticks in our favour;
-        lots times the half ticks captured relative to the mid; blocks with a fill; and the sum over blocks of the
-        squared deviation of lots times half ticks from lots times the mean. Whole sums are exact below 2^53.
+        Fills, int64[horizons, groups]; and float64[6, horizons, groups]: lots; lots times half ticks in our favour;
+        lots times the half ticks captured relative to the mid; blocks with a fill; the sum over blocks of the
+        squared deviation of lots times half ticks from lots times the mean; and that of their squared lots. Whole sums
+        are exact below 2^53.
     """
     cdef int64_t count = horizons_us.shape[0], cells = 4 * (bands.shape[0] + 1), length = block_us, last = last_us
     cdef int64_t i, j, cell, earned, half, first = 0, blocks = 0, begun = -1, begun_us = 0
+    cdef int64_t origin = first_us, held = target
     cdef double lots
+    cdef bint has_after = after is not None, is_known
+    cdef const int64_t[::1] event = np.empty(0, np.int64) if after is None else after
     if fills.shape[0]:
         first = blocks = fills[0, 0]
         for i in range(fills.shape[0]):
             first, blocks = min(first, fills[i, 0]), max(blocks, fills[i, 0])
-        first //= length
-        blocks = blocks // length - first + 1
+        first = (first - origin) // length
+        blocks = (blocks - origin) // length - first + 1
     shape = (count, BY_DISTANCE + bands.shape[0])
-    counts, sums = np.zeros(shape, np.int64), np.zeros((5, *shape))
+    counts, sums = np.zeros(shape, np.int64), np.zeros((6, *shape))
     cdef int64_t[:, ::1] all_counts = counts
     cdef double[:, :, ::1] totals = sums
     cdef double[:, :, :, ::1] by_block = np.zeros((blocks, 2, *shape))  # lots, and lots times half ticks in our favour
@@ -106,20 +116,26 @@ def group_sums(
             if begun < 0 or not 0 <= fills[i, 0] - begun_us < length:
                 if begun >= 0:
                     _close_block(taken, later, all_counts, totals, by_block[begun])
-                begun = fills[i, 0] // length - first
-                begun_us = (begun + first) * length
+                begun = (fills[i, 0] - origin) // length - first
+                begun_us = (begun + first) * length + origin
             earned = fills[i, 2] * (fills[i, 7] - 2 * fills[i, 3])
             cell = 0
             for j in range(bands.shape[0]):
                 cell += earned >= bands[j]
-            cell = 4 * cell + 2 * (fills[i, 2] < 0) + ((fills[i, 8] - fills[i, 2] * fills[i, 4]) * fills[i, 2] < 0)
+            cell = 4 * cell + 2 * (fills[i, 2] < 0) + (
+                (fills[i, 8] - held - fills[i, 2] * fills[i, 4]) * fills[i, 2] < 0
+            )
             lots = <double> fills[i, 4]
             taken[cell, 0] += 1.0
             taken[cell, 1] += lots
             taken[cell, 2] += lots * <double> earned
             for j in range(count):
                 sum = &later[j, cell, 0]
-                if _moved(&fills[i, 0], &index, horizons_us[j], last, &half):
+                if has_after and horizons_us[j] == 0:
+                    half, is_known = event[i] - fills[i, 7], event[i] > 0
+                else:
+                    is_known = _moved(&fills[i, 0], &index, horizons_us[j], last, &half)
+                if is_known:
                     sum[3] += lots * <double> (fills[i, 2] * half)
                 else:
                     sum[0] -= 1.0
@@ -175,6 +191,7 @@ cdef void _add_squares(double[:, :, ::1] block, double[:, :, ::1] totals) noexce
             away = block[1, j, group] - totals[1, j, group] / totals[0, j, group] * block[0, j, group]
             totals[3, j, group] += block[0, j, group] != 0
             totals[4, j, group] += away * away
+            totals[5, j, group] += block[0, j, group] * block[0, j, group]
 
 
 cdef inline bint _moved(

@@ -1,12 +1,15 @@
 """Markouts of fills: captured half-spreads, and adverse selection by horizon and group."""
 
+import math
 from collections.abc import Mapping, Sequence
-from itertools import pairwise
+from functools import partial
+from itertools import groupby, pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from mm.backtest.metrics._markouts import EARNED, group_sums, moves_after
+from mm.backtest.metrics.arithmetic import student_quantile
 from mm.backtest.metrics.long_run import BLOCK_US
 from mm.clock import US_PER_S
 from mm.dataclass import dataclass
@@ -23,9 +26,18 @@ if TYPE_CHECKING:
     Moved = tuple[Column, NDArray[np.bool_]]  # by fill: change of bid + ask after it, and whether that is known
 
 HORIZONS_S = (1, 5, 30, 60)
-BANDS_TICKS = (0, 1, 2, 3, 5, 8, 13, 21, 55, 144)
+AFTER_S = (0, *HORIZONS_S)  # 0: just after the event that filled
+SHORT_RUN_US = 7_200 * US_PER_S  # below it blocks are shorter
+SHORT_BLOCK_US = 30 * US_PER_S
+LEAST_BLOCKS, LEAST_FILLS = 5, 20  # for an error
+BELOW = -(2**40)  # ticks
+BANDS_TICKS = (BELOW, 0, 1, 2, 3, 5, 8, 13, 21, 55, 144)
 SIDE_NAMES, CHANGE_NAMES = ("buy", "sell"), ("adding", "unwinding")
-BAND_NAMES = (*(f"{near} to {far} ticks" for near, far in pairwise(BANDS_TICKS)), f"{BANDS_TICKS[-1]} ticks and more")
+BAND_NAMES = (
+    "below 0 ticks",
+    *(f"{near} to {far} ticks" for near, far in pairwise(BANDS_TICKS[1:])),
+    f"{BANDS_TICKS[-1]} ticks and more",
+)
 GROUPS = ("all", *SIDE_NAMES, *CHANGE_NAMES, *BAND_NAMES)
 
 
@@ -35,7 +47,7 @@ class Mean:
 
     Attributes:
         value: The mean; None without a usable fill.
-        error: Its standard error, with fills of the same five minutes as one draw; None with fewer than two blocks.
+        error: Its standard error, with fills of the same block as one draw; None with too few blocks or fills.
         left_out: Number of fills left out.
     """
 
@@ -52,7 +64,8 @@ class GroupMeans:
         fills: Number of all fills, used or not.
         count: Number of fills used, by group.
         value: Mean by group; NaN without a fill.
-        error: Its standard error; NaN with fewer than two blocks.
+        error: Its standard error; NaN below ``LEAST_BLOCKS`` effective blocks, or ``LEAST_FILLS`` fills.
+        blocks: Effective number of blocks, (Σw)²/Σw² of their lots w.
         left: Mean of the measured move plus the half-spread captured relative to the mid at the fill.
     """
 
@@ -60,6 +73,7 @@ class GroupMeans:
     count: "Column"
     value: "Floats"
     error: "Floats"
+    blocks: "Floats"
     left: "Floats"
 
     def mean(self) -> Mean:
@@ -69,19 +83,55 @@ class GroupMeans:
 
 
 def half_spreads(
-    journal: "Journal", instrument: "Instrument", horizons_s: Sequence[int] = HORIZONS_S
+    journal: "Journal", instrument: "Instrument", horizons_s: Sequence[int] = AFTER_S, target_lots: int = 0
 ) -> tuple[Mean, dict[int, GroupMeans]]:
     """Return the effective half-spread, and the adverse selection of groups of fills at each horizon.
 
     The effective half-spread is the mean of s·(m − p): half-spread captured relative to the mid at the fill. Adverse
     selection is the mean of s·(m_h − m): the move of the mid in our favour over the horizon; negative is adverse. A
     fill is left out if the data end first, or the book is not valid at either instant. The groups are all fills,
-    buys, sells, fills that add to the inventory (or open one), fills that unwind it, and the distances of
-    ``BANDS_TICKS`` from the mid, excluding the far end.
+    buys, sells, fills that add to the inventory beyond the target (or open one), fills that unwind it, and the
+    distances of ``BANDS_TICKS`` from the mid, excluding the far end.
     """
     after_us = [EARNED, *(h * US_PER_S for h in horizons_s)]
-    earned, *after = _means(journal, after_us, instrument)
-    return earned.mean(), dict(zip(horizons_s, after, strict=True))
+    event = just_after(journal) if 0 in horizons_s else None
+    by_us = dict[int, GroupMeans]()
+    for block_us, same in groupby(after_us, partial(block_length_us, journal)):
+        several = list(same)
+        by_us |= zip(several, _means(journal, several, instrument, block_us, target_lots, event), strict=True)
+    return by_us[EARNED].mean(), {h: by_us[h * US_PER_S] for h in horizons_s}
+
+
+def block_length_us(journal: "Journal", after_us: int) -> int:
+    """Return the length of a block: five minutes, in runs under two hours the horizon, at least 30 s."""
+    if journal.counters["last_us"] - _begin_us(journal) >= SHORT_RUN_US:
+        return BLOCK_US
+    return max(after_us, SHORT_BLOCK_US)
+
+
+def _begin_us(journal: "Journal") -> int:
+    return int(journal.state[0, 0]) if len(journal.state) else int(journal.counters["first_us"])
+
+
+def just_after(journal: "Journal") -> "Column":
+    """Return bid + ask just after the event of each fill, 0 without a valid book.
+
+    Only a change of the book moves it: the first change at that instant that begins at the mid before the fill.
+    """
+    mid2 = journal.fills[:, 7].copy()
+    by_book = [code for code, reason in enumerate(journal.fill_reasons) if reason.endswith(":book")]
+    rows = np.flatnonzero(np.isin(journal.fills[:, 6], by_book))
+    us, path = journal.mids.T
+    for row, at in zip(rows.tolist(), np.searchsorted(us, journal.fills[rows, 0]).tolist(), strict=True):
+        last, now = at - 1, at
+        while last > 0 and path[last] == 0:
+            last -= 1
+        before = path[last] if last >= 0 else 0
+        while now < len(us) and us[now] == journal.fills[row, 0] and before != mid2[row]:
+            before, now = path[now] or before, now + 1
+        if now < len(us) and us[now] == journal.fills[row, 0]:
+            mid2[row] = path[now]
+    return mid2
 
 
 def moves(journal: "Journal", horizon_s: float) -> "Moved":
@@ -93,8 +143,9 @@ def moves(journal: "Journal", horizon_s: float) -> "Moved":
 def markouts(after: Mapping[int, GroupMeans]) -> list[dict[str, Any]]:
     """Return a row per group and horizon of the adverse selection of :func:`half_spreads`, except the group of all.
 
-    Each row covers the fills known at its horizon, weighted by quantity; errors treat the fills of five minutes as one
-    draw; ``realised`` is the realised half-spread. A group without such a fill has no row.
+    Each row covers the fills known at its horizon, weighted by quantity; errors treat the fills of a block as one draw,
+    and ``ci95`` is by Student's t with one degree of freedom fewer than effective blocks; ``realised`` is the realised
+    half-spread. A group without such a fill has no row.
     """
     return [
         {
@@ -103,25 +154,47 @@ def markouts(after: Mapping[int, GroupMeans]) -> list[dict[str, Any]]:
             "n": count,
             "adverse_selection": value,
             "se": None if np.isnan(error) else error,
+            "ci95": None if np.isnan(error) else _interval(value, error, blocks - 1),
+            "n_effective_blocks": blocks,
             "realised": left,
         }
         for horizon_s, means in after.items()
-        for name, count, value, error, left in zip(
-            GROUPS, *(one.tolist() for one in (means.count, means.value, means.error, means.left)), strict=True
+        for name, count, value, error, blocks, left in zip(
+            GROUPS,
+            *(one.tolist() for one in (means.count, means.value, means.error, means.blocks, means.left)),
+            strict=True,
         )
         if count and name != GROUPS[0]
     ]
 
 
-def _means(journal: "Journal", after_us: Sequence[int], instrument: "Instrument") -> list[GroupMeans]:
+def _interval(value: float, error: float, degrees: float) -> list[float]:
+    """Return the 95 % interval by Student's t; between whole degrees the quantile is linear in their inverse."""
+    low, high = math.floor(degrees), math.ceil(degrees)
+    near, far = student_quantile(low), student_quantile(high)
+    share = (1 / low - 1 / degrees) / (1 / low - 1 / high) if low < high else 0.0
+    half = (near + share * (far - near)) * error
+    return [value - half, value + half]
+
+
+def _means(
+    journal: "Journal",
+    after_us: Sequence[int],
+    instrument: "Instrument",
+    block_us: int,
+    target_lots: int,
+    event: "Column | None",
+) -> list[GroupMeans]:
     """Return the means of side·half ticks over each horizon after fills, by group, weighted by lots."""
     fills, half_ticks, last_us = journal.fills, 2 * np.array(BANDS_TICKS, np.int64), journal.counters["last_us"]
-    count, sums = group_sums(fills, journal.mids, np.array(after_us, np.int64), half_ticks, BLOCK_US, last_us)
-    lots, moved, earned, used, squares = sums
+    horizons = np.array(after_us, np.int64)
+    begin = _begin_us(journal)
+    count, sums = group_sums(fills, journal.mids, horizons, half_ticks, block_us, last_us, begin, target_lots, event)
+    lots, moved, earned, used, squares, weights = sums
     half_tick = instrument.tick_e8 / (2 * E8)
     with np.errstate(invalid="ignore", divide="ignore"):
-        mean, left = moved / lots, (moved + earned) / lots
+        mean, left, blocks = moved / lots, (moved + earned) / lots, lots * lots / weights
         error = np.sqrt(squares * used / (used - 1)) / lots
-    error[used < 2] = np.nan
-    means = (count, mean * half_tick, error * half_tick, left * half_tick)
+    error[~(blocks >= LEAST_BLOCKS) | (count < LEAST_FILLS)] = np.nan
+    means = (count, mean * half_tick, error * half_tick, blocks, left * half_tick)
     return [GroupMeans(len(fills), *(one[place] for one in means)) for place in range(len(after_us))]

@@ -114,7 +114,7 @@ def headline(journal: "Journal", terms: "RunTerms") -> dict[str, Any]:
     pnl = split(journal.fills, account, terms)
     changes, _ = risk.period_changes(account.quoting, account.periods)
     rms = risk.inventory_moments(account.us, account.inventory, terms.target_lots)["rms"]
-    _, after = half_spreads(journal, terms.instrument, [HORIZONS_S[-1]])
+    _, after = half_spreads(journal, terms.instrument, [HORIZONS_S[-1]], terms.target_lots)
     moved = after[HORIZONS_S[-1]].mean().value
     numbers = {
         "pnl_quoting": None if pnl is None else account.quote(pnl.quoting),
@@ -149,7 +149,7 @@ def _pnl(journal: "Journal", account: AccountSeries, terms: "RunTerms") -> dict[
 
 
 def _spreads(journal: "Journal", terms: "RunTerms") -> dict[str, Any]:
-    earned, groups = half_spreads(journal, terms.instrument)
+    earned, groups = half_spreads(journal, terms.instrument, target_lots=terms.target_lots)
     effective = earned.value
     after = {str(h): means.mean() for h, means in groups.items()}
     return {
@@ -186,7 +186,8 @@ def _volume(
     quantity, mean_size = traded * grid.lot_e8 / E8, summary["inventory_from_target"]["abs_mean"]
     gross = None if summary["pnl_quoting"] is None else summary["pnl_quoting"] + summary["fees"]
     worth = quantity * grid.multiplier
-    kept = {h: None if value is None else value * worth for h, value in summary["realised_half_spread"].items()}
+    realised_at = {str(h): summary["realised_half_spread"][str(h)] for h in HORIZONS_S}
+    kept = {h: None if value is None else value * worth for h, value in realised_at.items()}
     earned = {"pnl": gross, **kept}
     return {
         "volume": {"base": quantity, "quote": notional},

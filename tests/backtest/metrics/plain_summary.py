@@ -81,11 +81,12 @@ def spreads(fills, path, last_us):
     marked_fills = [fill for fill in fills if fill["mid"]]
     effective = weighted([(fill["qty"], fill["sign"] * (fill["mid"] - fill["price"])) for fill in marked_fills])
     moved, left_out = {}, {}
-    for horizon in (1, 5, 30, 60):
+    for horizon in (0, 1, 5, 30, 60):
         pairs = []
         for fill in marked_fills:
             at = fill["us"] + horizon * SECOND
-            later = [mid for us, mid in path if us <= at][-1]
+            # These fills are by trades, which do not move the book themselves.
+            later = [mid for us, mid in path if us <= at][-1] if horizon else fill["mid"]
             if at <= last_us and later:
                 pairs.append((fill["qty"], fill["sign"] * (later - fill["mid"])))
         moved[str(horizon)] = weighted(pairs)

@@ -1,14 +1,13 @@
 """Markouts by hand, and those of groups of fills against sums over single fills."""
 
 import math
-import statistics
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from journals import BTCUSDT, START_US, Scribe, run_terms, seeded
-from mm.backtest.metrics import _markouts
+from mm.backtest.metrics import _markouts, markouts
 from mm.backtest.metrics._markouts import mid2_at
 from mm.backtest.metrics.markouts import Mean, half_spreads
 from mm.backtest.metrics.pnl import fill_marks, ledger, split
@@ -68,35 +67,89 @@ def test_adverse_selection_uses_the_mid_at_the_horizon(horizon, expected, left_o
     assert mean.left_out == left_out
 
 
-def test_standard_error_clusters_fills_of_five_minutes():
-    """Cluster sums of the weighted scores, with the factor G/(G − 1)."""
-    scribe = Scribe(fee_rate=0.0)
+def clustered_run(blocks, fills_each, length_s):
+    """Return a run with several fills in each block of *length_s*, and (block, ticks, lots) of each of them."""
+    scribe, found = Scribe(fee_rate=0.0), []
     scribe.move(20_000)
-    earned = [(0, 10, 100), (S, 14, 200), (400 * S, 2, 100), (900 * S, 6, 50), (910 * S, 4, 70)]
-    for at_us, ticks, lots in earned:
-        scribe.wait(START_US + at_us - scribe.us)
-        scribe.fill(scribe.place(1, 10_000 - ticks, lots), 1, 10_000 - ticks, lots)
-    weights = [lots for _, _, lots in earned]
-    mean = sum(ticks * lots for _, ticks, lots in earned) / sum(weights)
-    scores = {}
-    for at_us, ticks, lots in earned:
-        block = (START_US + at_us) // (300 * S)
-        scores[block] = scores.get(block, 0) + lots * (ticks - mean)
-    factor = len(scores) / (len(scores) - 1)
-    error = math.sqrt(factor * sum(score**2 for score in scores.values())) / sum(weights) * 0.01
-    assert half_spreads(scribe.journal(), BTCUSDT)[0].error == pytest.approx(error)
+    scribe.state()
+    for block in range(blocks):
+        for each in range(fills_each):
+            ticks, lots = 1 + (7 * block + 3 * each) % 11, 50 + 40 * (block % 4) + 10 * each
+            scribe.wait(START_US + (block * length_s + each) * S - scribe.us)
+            scribe.fill(scribe.place(1, 10_000 - ticks, lots), 1, 10_000 - ticks, lots)
+            found.append((block, ticks, lots))
+            scribe.move(20_000 + 2 * ((5 * block + each) % 7))
+            scribe.wait(S // 2)
+            scribe.move(20_000)
+    scribe.wait(START_US + blocks * length_s * S - scribe.us)
+    scribe.state()
+    return scribe, found
 
 
-def test_standard_error_is_the_ordinary_one_for_single_fill_blocks():
-    """Equal weights, one fill per block: the textbook's s/√n."""
+@pytest.mark.parametrize(("blocks", "length_s"), [(24, 300), (12, 30)])
+def test_errors_are_of_blocks_by_student_t(blocks, length_s):
+    """Block sums with the factor G/(G − 1); blocks of five minutes in two hours, of 30 s in a short run."""
+    scribe, fills = clustered_run(blocks, 3, length_s)
+    earned = half_spreads(scribe.journal(), BTCUSDT)[0]
+    mean = sum(ticks * lots for _, ticks, lots in fills) / sum(lots for *_, lots in fills)
+    scores, weights = np.zeros(blocks), np.zeros(blocks)
+    for block, ticks, lots in fills:
+        scores[block] += lots * (ticks - mean)
+        weights[block] += lots
+    error = math.sqrt(blocks / (blocks - 1) * (scores**2).sum()) / weights.sum() * 0.01
+    assert earned.error == pytest.approx(error)
+    row = next(row for row in summarise(scribe.journal(), run_terms())["markouts"] if row["fills"] == "buy")
+    effective = weights.sum() ** 2 / (weights**2).sum()
+    assert (row["horizon_s"], row["n"], row["n_effective_blocks"]) == (0, 3 * blocks, pytest.approx(effective))
+    assert row["adverse_selection"] == 0.0
+
+
+def test_interval_uses_degrees_of_effective_blocks():
+    """t at 6.5 degrees of freedom is 2.40 (scipy.stats.t.ppf(0.975, 6.5) = 2.40181)."""
+    low, high = markouts._interval(1.0, 0.5, 6.5)
+    assert (high - low) / 2 / 0.5 == pytest.approx(2.4018, abs=2e-3)
+    assert (high + low) / 2 == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize(("blocks", "each", "known"), [(4, 10, False), (7, 2, False), (8, 3, True)])
+def test_errors_need_five_blocks_and_twenty_fills(blocks, each, known):
+    """Otherwise both are null, with n and the mean left."""
+    scribe, _ = clustered_run(blocks, each, 30)
+    for row in summarise(scribe.journal(), run_terms())["markouts"]:
+        if row["fills"] == "buy" and row["horizon_s"] == 0:
+            assert (row["se"] is not None, row["ci95"] is not None) == (known, known)
+            assert row["n"] == blocks * each
+
+
+def test_every_fill_is_in_one_band():
+    """Also those below the mid: book fills at prices that the mid had passed."""
+    scribe = seeded(600, fill_chance=0.3, breaks=0)
+    for ticks in (10_020, 10_001, 10_500):
+        scribe.move(20_000)
+        scribe.fill(scribe.place(1, ticks, 100), 1, ticks, 100, reason=1)
+    rows = summarise(scribe.journal(), run_terms())["markouts"]
+    bands = {row["fills"]: row["n"] for row in rows if row["horizon_s"] == 0 and "ticks" in row["fills"]}
+    assert sum(bands.values()) == len(scribe.fills)
+    assert bands["below 0 ticks"] >= 3
+
+
+def test_horizon_0_is_just_after_the_event_that_filled():
+    """A book change that fills us moves the mid by 30 half ticks, and a later one at the same instant by 10 more.
+
+    A trade at that instant does not move the book.
+    """
     scribe = Scribe(fee_rate=0.0)
     scribe.move(20_000)
-    earned = [3, 8, 1, 9, 4]
-    for ticks in earned:
-        scribe.fill(scribe.place(1, 10_000 - ticks, 100), 1, 10_000 - ticks, 100)
-        scribe.wait(300 * S)
-    expected = statistics.stdev(earned) / math.sqrt(len(earned)) * 0.01
-    assert half_spreads(scribe.journal(), BTCUSDT)[0].error == pytest.approx(expected)
+    scribe.state()
+    scribe.wait(S)
+    for reason in (0, 1):
+        scribe.fill(scribe.place(1, 9_990, 100), 1, 9_990, 100, reason=reason)
+    scribe.move(19_970)
+    scribe.move(19_960)
+    scribe.wait(S)
+    assert markouts.just_after(scribe.journal()).tolist() == [20_000, 19_970]
+    mean = half_spreads(scribe.journal(), BTCUSDT)[1][0].mean()
+    assert (mean.value, mean.left_out) == (pytest.approx(-15 / 2 * TICK), 0)
 
 
 def test_fills_without_a_mid_are_left_out_of_spreads():
@@ -133,9 +186,10 @@ def test_markout_groups_are_weighted_means_of_their_fills():
         bands = ((0, 1), (1, 2), (2, 3), (3, 5), (5, 8), (8, 13), (13, 21), (21, 55), (55, 144))
         groups += [f"{near} to {far} ticks" for near, far in bands if near <= ticks_off < far]
         groups += ["144 ticks and more"] if ticks_off >= 144 else []
-        for horizon in (1, 5, 30, 60):
+        groups += ["below 0 ticks"] if ticks_off < 0 else []
+        for horizon in (0, 1, 5, 30, 60):
             at = us + horizon * 1_000_000
-            later = [mid for since, mid in scribe.mids if since <= at][-1]
+            later = [mid for since, mid in scribe.mids if since <= at][-1] if horizon else mid2
             if at > scribe.us or not later or not mid2:
                 continue
             for group in groups:
@@ -250,6 +304,7 @@ def test_group_sums_equal_sums_over_single_fills(seed):
     found, sums = _markouts.group_sums(fills, mids, np.array(horizons), bands, 20, 110)
     with np.errstate(invalid="ignore"):
         away = moved - moved.sum(axis=0) / lots.sum(axis=0) * lots
-    expected = (count, lots.sum(axis=0), moved.sum(axis=0), earned, (lots > 0).sum(axis=0), (away**2).sum(axis=0))
+    blocks_of, squares = (lots > 0).sum(axis=0), (away**2).sum(axis=0)
+    expected = (count, lots.sum(axis=0), moved.sum(axis=0), earned, blocks_of, squares, (lots**2).sum(axis=0))
     for actual, reference in zip((found, *sums), expected, strict=True):
         np.testing.assert_array_equal(actual, reference)

@@ -22,7 +22,8 @@ from mm.report.backtest import write_run
 from mm.tape.tape import Tape
 
 CONTRACT = set(
-    """symbol days models pnl_total pnl_spread_capture pnl_inventory fees adverse_selection n_orders n_fills n_partial
+    """symbol days models pnl_total pnl_quoting pnl_hold account verdict
+    pnl_spread_capture pnl_inventory fees adverse_selection n_orders n_fills n_partial
     fill_ratio quote_to_trade two_sided_uptime inventory sharpe sharpe_ci95 sortino calmar max_drawdown
     drawdown_duration_s effective_half_spread realised_half_spread seconds_covered seconds_excluded predicted_fills
     observed_fills warnings n_rejects rejects quoted_half_spread share_outside_fit gamma fit reference
@@ -125,7 +126,7 @@ def test_summary_contains_the_documented_keys():
     assert set(summary["inventory"]) == {"mean", "abs_mean", "max", "rms", "half_life_s"}
     assert set(summary["inventory_from_target"]) == {"mean", "abs_mean", "max", "rms"}
     for key in ("adverse_selection", "realised_half_spread"):
-        assert list(summary[key]) == ["1", "5", "30", "60"]
+        assert list(summary[key]) == ["0", "1", "5", "30", "60"]
 
 
 def test_summary_of_a_small_run_equals_values_by_hand():

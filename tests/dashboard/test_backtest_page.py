@@ -135,7 +135,7 @@ def test_sweep_shows_ranking_heatmap_and_deflated_sharpe(opened, made):
     tiles = {metric.label: metric.value for metric in at.metric}
     assert not at.exception
     assert charts_of(at) == 1
-    assert {"Best sharpe", "Deflated Sharpe", "Its PnL"} <= set(tiles)
+    assert {"Best pnl_lower95", "Deflated Sharpe", "Its quoting PnL"} <= set(tiles)
     assert tiles["Trials"] == str(content["trials"])
     assert at.dataframe[0].value["point"].tolist() == [row["point"] for row in content["rows"]]
 

@@ -306,7 +306,8 @@ def _play(view: LedgerView, diffs: Iterator[IdRow], times: _Times, ids: Ids) -> 
     engine: SyncEngine[None] = SyncEngine()
     open_: set[object] = set()
     run, seen, declared = "", IdSequence(), view.holes("gap")
-    known_us, lost_us = 0, None  # arrival of the last depth message or snapshot; end of the last connection
+    known_us = 0  # arrival of the last depth message or snapshot
+    lost_us: int | None = None  # end of the last connection
     for item in with_events(diffs, view.events, lambda diff: diff.recv_seq):
         at = item.at if isinstance(item, Event) else item
         if at.run_id != run:

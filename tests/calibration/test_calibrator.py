@@ -3,7 +3,9 @@
 from dataclasses import replace
 
 import pytest
+from scipy import stats
 
+from mm.backtest.metrics.long_run import cosines
 from mm.backtest.rules import Rules
 from mm.calibration.calibrate import (
     calibrate,
@@ -122,7 +124,9 @@ def test_ladder_pools_its_permutations(tape):
     assert (measurement.fit.n_fills, measurement.fit.exposure_s) == pytest.approx((fills, seconds))
     pooled = fit_poisson(measurement.measured.shown, min_exposure_s=5, min_usable_deltas=3)
     assert (measurement.fit.A, measurement.fit.k) == pytest.approx((pooled.A, pooled.k), rel=1e-9)
-    assert measurement.fit.se_k == pytest.approx(pooled.se_k * 3**0.5, rel=1e-9)
+    low, high = measurement.fit.ci95_k_block
+    freedom = cosines(measurement.fit.n_blocks)
+    assert measurement.fit.se_k == pytest.approx((high - low) / 2 / stats.t.ppf(0.975, freedom), rel=1e-6)
     assert measurement.fit.ci95_k_block == (pooled.ci95_k_block and pytest.approx(pooled.ci95_k_block, rel=1e-6))
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from mm.atomic_file import atomic_file
-from mm.backtest.models import QueueProbPower
+from mm.backtest.models import queue_prob_power
 from mm.calibration.calibrator import CalibrationConfig, Calibrator, FillsMeasured
 from mm.calibration.exposure import RestingOrders
 from mm.calibration.intensities import intensity_of, measured_intensity
@@ -86,7 +86,7 @@ def walkforward(
 
     plan = plan or WindowPlan(latency_us=rules.order_latency_us)
     if config is None and models is None:
-        fills = FillsMeasured("queue_prob_power", {}, QueueProbPower)
+        fills = FillsMeasured("queue_prob_power", {}, queue_prob_power)
         config = CalibrationConfig(method="fixed", reference=AUTO, fills=fills)
     calibrator, _ = calibrator_of(tape, plan, config, rules)
     schedule = build_schedule(calibrator, plan, fallback)
@@ -97,7 +97,7 @@ def walkforward(
 
 
 def _default_models(schedule: Schedule) -> tuple[object, object]:
-    from mm.backtest.models import avellaneda_stoikov, queue_prob_power
+    from mm.backtest.models import avellaneda_stoikov
     from mm.backtest.quotes.steps import Gated
 
     intensity = intensity_of(schedule, source="the schedule")

@@ -7,7 +7,7 @@ import numpy as np
 
 from mm.backtest.journal import ACTIONS, CANCEL_REASONS, REJECT_REASONS, STATUSES
 from mm.backtest.metrics.markouts import moves
-from mm.backtest.metrics.pnl import ledger
+from mm.backtest.metrics.pnl import account_of
 from mm.errors import UsageError
 from mm.instrument import E8
 from mm.tape.frames import floats, frame, instants, sides, words
@@ -72,7 +72,7 @@ def markouts_frame(journal: "Journal", terms: "RunTerms", horizons_s: Sequence[f
 
 def state_frame(journal: "Journal", terms: "RunTerms") -> "pl.DataFrame":
     """Return the state rows; see `mm.backtest.result.Result.state_frame`."""
-    account = ledger(journal.state, terms.instrument, terms.initial_cash_e8)
+    account = account_of(journal, terms)
     return frame(
         {
             "time": instants(account.us),
@@ -84,10 +84,10 @@ def state_frame(journal: "Journal", terms: "RunTerms") -> "pl.DataFrame":
 
 def equity_frame(journal: "Journal", terms: "RunTerms") -> "pl.DataFrame":
     """Return the equity over time; see `mm.backtest.result.Result.equity_frame`."""
-    account = ledger(journal.state, terms.instrument, terms.initial_cash_e8)
+    account = account_of(journal, terms)
     valid, equity = account.valid, account.equity[account.valid]
-    pnl = equity - equity[:1]
-    drawdown = np.maximum.accumulate(equity) - equity if len(equity) else equity
+    pnl = account.quoting[valid] - account.quoting[valid][:1]
+    drawdown = np.maximum.accumulate(pnl) - pnl if len(pnl) else pnl
     return frame(
         {
             "time": instants(account.us[valid]),

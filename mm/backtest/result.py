@@ -130,9 +130,9 @@ class Result(Shown):
     def equity_frame(self) -> "pl.DataFrame":
         """Return the equity over time as a polars frame: the state rows at which the book was valid.
 
-        Columns: ``time``, ``equity`` (cash and inventory at the mid), ``pnl`` since the first row, ``drawdown`` from
-        the highest equity so far (0 or above), all in the quote asset; ``inventory``. The last ``pnl`` is ``pnl_total``
-        of the summary, and the largest ``drawdown`` its ``max_drawdown``.
+        Columns: ``time``, ``equity`` (cash and inventory at the mid), ``pnl`` of the quoting since the first row,
+        ``drawdown`` below the highest ``pnl`` so far (0 or above), all in the quote asset; ``inventory``. The last
+        ``pnl`` is ``pnl_quoting`` of the summary, and the largest ``drawdown`` its ``max_drawdown``.
         """
         return frames.equity_frame(self.journal, self.terms)
 

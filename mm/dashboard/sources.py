@@ -98,8 +98,8 @@ def label_of(run: Found) -> str:
     """Return a one-line label: RUN_ID, command and method, symbol, day, and the PnL or the status of the fit."""
     manifest, summary = run.manifest, run.manifest["summary"]
     words = [manifest["kind"], run.knob("calib_method") if manifest["kind"] == "calibration" else None]
-    found = headlines(manifest)
-    pnl = found.get("pnl_quoting", found.get("pnl_total"))
+    numbers = headlines(manifest)
+    pnl = numbers.get("pnl_quoting", numbers.get("pnl_total"))
     found = f"PnL {signed(pnl)}" if isinstance(pnl, int | float) else summary.get("status", manifest["status"])
     return f"{manifest['run_id']}: {' '.join(filter(None, words))} {manifest['symbol']} {manifest['day']}, {found}"
 

@@ -125,7 +125,7 @@ class BinanceVisionReader:
                 at_us = exchange_us(time)
                 fresh: list[Sequence[Level]] = [((bid, bid_qty),), ((ask, ask_qty),)]
                 if sides is None:
-                    yield at_us, 1, FilePlace(path, row), WholeBook(*fresh)
+                    yield at_us, 1, FilePlace(path, row), WholeBook(fresh[0], fresh[1])
                 elif fresh != sides:
                     changed = [_moved(old, new) for old, new in zip(sides, fresh, strict=True)]
                     yield at_us, 1, FilePlace(path, row), LevelChanges(at_us, *changed)

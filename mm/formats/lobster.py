@@ -133,7 +133,8 @@ class LobsterReader:
             if halted:
                 continue
             if shown is None:
-                yield recv_us, WholeBook(*(self._levels(side) for side in book))
+                bids, asks = book
+                yield recv_us, WholeBook(self._levels(bids), self._levels(asks))
             elif kind not in (HIDDEN, HALT) and book != shown:
                 changed = (self._changed(old, new) for old, new in zip(shown, book, strict=True))
                 yield recv_us, LevelChanges(recv_us, *changed)

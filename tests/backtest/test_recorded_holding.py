@@ -23,8 +23,8 @@ def tape(tmp_path_factory):
     if not NEXO.exists():
         pytest.skip("needs the recorded days in ../shared/data")
     root = tmp_path_factory.mktemp("data")
-    import_captures(sorted(NEXO.glob("*.gz")), ["NEXOUSDT"], ImportOptions(data_root=root))
-    return mm.load_day(days_of(root, "NEXOUSDT")[-1].path)
+    import_captures(sorted(NEXO.glob("*.gz")), "NEXOUSDT", root, run_id="R", options=ImportOptions())
+    return mm.load_day(root / "NEXOUSDT" / days_of(root, "NEXOUSDT")[-1])
 
 
 def test_holding_without_quoting_earns_nothing_by_quoting(tape):

@@ -199,9 +199,15 @@ def check_command(console: Console, days: NamedDays, folder: Path | None) -> Non
 
     from mm.dayfolder.check import check_day
     from mm.dayfolder.layout import DayFolder
+    from mm.dayfolder.rows import Defect
+    from mm.tape.load import contrary_sides
 
     folder = days.one(folder)
     report = check_day(DayFolder.at(folder))
+    if contrary := contrary_sides(DayFolder.at(folder)):
+        file = DayFolder.at(folder).trades.name
+        defects = [*report.defects, Defect(file, None, "aggressor", contrary)]
+        report = msgspec.structs.replace(report, ok=False, defects=defects)
     console.set_json(msgspec.to_builtins(report))
     for defect in report.defects:
         row = "" if defect.row is None else f":{defect.row}"

@@ -176,6 +176,20 @@ class TapeBuilder:
         stamps = self.events.event_us
         return (int(stamps[0]), int(stamps[-1])) if len(stamps) else (0, 0)
 
+    def contrary_trades(self) -> tuple[Ints, int]:
+        """Return the trades at or beyond the opposite touch for their aggressor's side, and the number at either touch.
+
+        The touch is that of the book before each trade; trades between the best prices show nothing about their side.
+        """
+        trades = np.flatnonzero(self.events.kind == TRADE)
+        side, ticks, _ = rows = new_rows(len(trades))
+        self._rows.copy(self.events.start[trades], self.events.size[trades], rows)
+        top_event, bid, ask, *_ = self._tops
+        trades_at = np.searchsorted(top_event, trades)
+        bid, ask = (np.concatenate(([0], column))[trades_at] for column in (bid, ask))
+        at_touch = (bid > 0) & (ask > 0) & ((ticks <= bid) | (ticks >= ask))
+        return trades[at_touch & (side != np.where(ticks >= ask, 1, -1))], int(np.count_nonzero(at_touch))
+
     def lengths(self) -> dict[str, int]:
         """Return the number of items of each of `ARRAYS`."""
         events, rows, tops = len(self.events), int(self.events.size.sum()), len(self._tops[0])

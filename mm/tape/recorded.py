@@ -323,6 +323,10 @@ def _events(path: Path, text: str) -> list[Event]:
     return whole_events(path, csv.DictReader(io.StringIO(text, newline="")))
 
 
+CONTRARY_SIDES = (
+    "have an aggressor's side contrary to the book before them, far more than agree with it; the side is swapped: "
+    "correct is_buyer_maker (the mapping of the import), and import the day again"
+)
 # One warning covers a group: a message out of order repeats ids and leaves a gap.
 _SENTENCES: tuple[dict[str, str], ...] = (
     {
@@ -338,6 +342,7 @@ _SENTENCES: tuple[dict[str, str], ...] = (
     {"misplaced": "{n} messages are out of order in their file{at} and were sorted"},
     {"clock_raised": "the clock had stepped back at {n} messages{at}; each has the time of the one before it"},
     {"ordered_by_time": "no recv_seq in some file: messages are ordered by receive time, depth before trades"},
+    {"contrary_sides": "{n} trades{at} " + CONTRARY_SIDES},
     {"crossed": "{n} messages leave the book crossed or locked{at}; it is invalid until the next snapshot"},
 )
 

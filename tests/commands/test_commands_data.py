@@ -14,8 +14,11 @@ from mm.commands.data import (
     inspect_command,
     repair_command,
 )
+from mm.dayfolder.rows import Trade
+from strategies import Story
 
 START_US = 1_767_600_000_000_000  # 2026-01-05 09:00 in Berlin
+START_MS = START_US // 1000
 DAY = Path("data/SIMUSDT/20260105")
 
 
@@ -122,6 +125,24 @@ def test_check_lists_defects_and_exits_with_3():
     assert any(defect["file"] == trades.name for defect in report["defects"])
     assert result.stderr.startswith(f"error: {DAY}: {len(report['defects'])} defects")
     assert f"{trades.name}:2: " in call(check_command, str(DAY)).stdout
+
+
+def test_check_finds_swapped_aggressors(tmp_path):
+    """100 sells at the ask: the day is consistent otherwise, but ends with exit code 3."""
+    trades = (Trade(START_MS, n, START_MS, "101.00", "1.000", True, n, n, "ws") for n in range(1, 101))
+    steps = [
+        ("event", START_US, "run_start", 0, {"version": "1", "knobs": {}}),
+        ("diff", START_US, START_MS, 1, 5, [], []),
+        ("snapshot", START_US + 1, "initial", 5, [["99.00", "5.000"]], [["101.00", "7.000"]], 1),
+        *(("trade", START_US + 2, trade) for trade in trades),
+    ]
+    folder = Story([steps]).write(tmp_path)
+    result = call(check_command, str(folder.path), "--json")
+    defects = json.loads(result.stdout)["defects"]
+    assert (result.exit_code, [(one["kind"], one["file"]) for one in defects]) == (
+        3,
+        [("aggressor", folder.trades.name)],
+    )
 
 
 def test_check_reports_an_unsealed_day():

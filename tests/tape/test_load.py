@@ -1,20 +1,22 @@
 """Loading of day folders: the content of the tape, optional files, and errors."""
 
 import gzip
+import re
 from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import pytest
-from day_stories import PLAIN, START, at, check_keyframes, diff, snapshot, tape_events, write_day
+from day_stories import PLAIN, START, at, check_keyframes, diff, rewrite, snapshot, tape_events, trade, write_day
 from plain_day import plain_events, table, text_of
 
 from mm.backtest.io import load_day
 from mm.dayfolder.layout import DayFolder
+from mm.dayfolder.manifest import unseal
 from mm.errors import BrokenFile, MissingDay, UsageError
 from mm.instrument import Instrument
 from mm.market_data.import_capture import import_captures
-from mm.tape.tape import DEPTH, TOP_COLUMNS
+from mm.tape.tape import DEPTH, TOP_COLUMNS, TRADE
 from strategies import DAY, SIM, START_US, Story, qty
 from support import SHARED
 
@@ -141,3 +143,44 @@ def test_too_large_price_message_contains_day_folder(tmp_path):
     folder = Story([steps]).write(tmp_path, instrument=Instrument("SIMUSDT", 1, 100_000))
     with pytest.raises(BrokenFile, match=rf"{folder.path}: a price of {2**63 - 1} ticks, but .* set --tick-size"):
         load_day(folder)
+
+
+def _day_of_prints(tmp_path, swapped, count=100, between=50):
+    """A day with *count* trades at the touch, of which *swapped* have the opposite aggressor, and some between."""
+    at_touch = [trade(3, 1 + n, 99 + 2 * (n % 2), maker=(n % 2 == 0) != (n < swapped)) for n in range(count)]
+    inside = [trade(4, 1 + count + n, 100) for n in range(between)]
+    return write_day(tmp_path, [START, diff(1, 1, 5), snapshot(2, 5), *at_touch, *inside])
+
+
+@pytest.mark.parametrize(
+    ("swapped", "count", "found"), [(100, 100, 100), (76, 100, 76), (75, 100, 0), (0, 100, 0), (99, 99, 0)]
+)
+def test_swapped_aggressors_are_found_by_the_book_before_each_trade(tmp_path, swapped, count, found):
+    """Trades between the best prices are not counted, nor is a day of fewer than 100 others judged."""
+    folder = _day_of_prints(tmp_path, swapped, count)
+    meta = load_day(folder).meta
+    assert meta.counts.get("contrary_sides", 0) == found
+    warnings = [line for line in meta.warnings if "swapped" in line]
+    assert [line.startswith(f"{folder.trades}: {found} trades") for line in warnings] == [True] * bool(found)
+
+
+@shared
+def test_recorded_aggressors_agree_with_the_book(tmp_path):
+    """With every side swapped, the trades that agreed with the book are contrary."""
+    capture = SHARED / "data/binance-spot-nexousdt-20240723-24/nexousdt_20240723.dat.gz"
+    import_captures([capture], "NEXOUSDT", tmp_path, run_id="R1")
+    folder = DayFolder(tmp_path, "NEXOUSDT", "20240723")
+    tape = load_day(folder)
+    assert "contrary_sides" not in tape.meta.counts
+    tops = dict(zip(tape.top_event.tolist(), zip(tape.top_bid_ticks, tape.top_ask_ticks, strict=True), strict=True))
+    bid = ask = agree = 0
+    for number, kind in enumerate(tape.kind.tolist()):
+        if kind == TRADE and bid and ask:
+            side, ticks, _ = tape.rows(number)[0]
+            agree += ticks >= ask if side > 0 else ticks <= bid
+        bid, ask = tops.get(number, (bid, ask))
+    assert agree > 100
+    unseal(folder)
+    swap = {"true": "false", "false": "true"}
+    rewrite(folder.trades, lambda text: re.sub(r"\b(true|false)\b", lambda found: swap[found[0]], text))
+    assert load_day(folder).meta.counts["contrary_sides"] == agree

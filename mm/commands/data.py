@@ -205,9 +205,8 @@ def check_command(console: Console, days: NamedDays, folder: Path | None) -> Non
     folder = days.one(folder)
     report = check_day(DayFolder.at(folder))
     if contrary := contrary_sides(DayFolder.at(folder)):
-        file = DayFolder.at(folder).trades.name
-        defects = [*report.defects, Defect(file, None, "aggressor", contrary)]
-        report = msgspec.structs.replace(report, ok=False, defects=defects)
+        added = Defect(DayFolder.at(folder).trades.name, None, "aggressor", contrary)
+        report = msgspec.structs.replace(report, ok=False, defects=[*report.defects, added])
     console.set_json(msgspec.to_builtins(report))
     for defect in report.defects:
         row = "" if defect.row is None else f":{defect.row}"

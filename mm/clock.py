@@ -5,6 +5,7 @@ and in 1973 as µs. Stamps in s and ns are distinguished by the same bound, a th
 and larger.
 """
 
+import re
 import time
 from collections.abc import Callable, Sequence
 from datetime import date, datetime, timedelta, timezone
@@ -122,6 +123,11 @@ def day_of(us: int, zone: str = DAY_ZONE) -> str:
     from zoneinfo import ZoneInfo  # not needed by runs on recorded days
 
     return datetime.fromtimestamp(us // US_PER_S, ZoneInfo(zone)).strftime("%Y%m%d")
+
+
+def plain_days(text: str) -> str:
+    """Return *text* with each ISO date (``2024-07-24``) written ``YYYYMMDD``."""
+    return re.sub(r"\b(\d{4})-(\d{2})-(\d{2})\b", r"\1\2\3", text)
 
 
 def parse_day(day: str) -> date:

@@ -11,7 +11,7 @@ import click
 from mm.backtest.risk import NO_RISK, Risk, limits_of
 from mm.cli.console import Console, write_line
 from mm.cli.frame import command
-from mm.cli.knobs import PATH, integer, knob, knobs, matching, number, one_of
+from mm.cli.knobs import ONE_DAY, PATH, integer, knob, knobs, matching, number, one_of
 from mm.clock import DAY_ZONE, US_PER_S, day_of, now_us
 from mm.dataclass import dataclass, make_dataclass, replace
 from mm.errors import UsageError
@@ -47,9 +47,7 @@ class TradingInterface:
         "Source of the market data.",
         common="Source of the market data",
     )
-    day: str | None = knob(
-        None, matching(r"\d{8}", "YYYYMMDD"), "The recorded day of --data-source replay.", common="The day to replay"
-    )
+    day: str | None = knob(None, ONE_DAY, "The recorded day of --data-source replay.", common="The day to replay")
     data_root: Path = knob(Path("data"), PATH, "Folder of the day folders.")
     bar_interval: str = knob("1m", one_of("1m", "5m", "15m", "30m", "60m"), "Length of a bar of yahoo, alphavantage.")
     bars_url: str | None = knob(None, matching(r"https?://\S+", "an address"), "Address of yahoo or alphavantage.")

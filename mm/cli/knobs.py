@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from mm.clock import next_day, parse_day
+from mm.clock import next_day, parse_day, plain_days
 from mm.dataclass import dataclass
 from mm.errors import OffGrid, UsageError
 from mm.instrument import e8, short_text
@@ -458,12 +458,14 @@ def _grid(text: str) -> str:
 def day_list(text: str) -> tuple[str, ...]:
     """Return the days of ``YYYYMMDD``, a comma-separated list or a range ``first:last``, in rising order.
 
+    A day may also be an ISO date, ``YYYY-MM-DD``.
+
     Raises:
         ValueError: With what the text must be.
     """
     wanted = "YYYYMMDD, a rising list 20251216,20251217 or a range 20251216:20251220"
-    first, colon, last = text.partition(":")
-    days = (first, last) if colon else tuple(part.strip() for part in text.split(","))
+    first, colon, last = plain_days(text).partition(":")
+    days = (first, last) if colon else tuple(part.strip() for part in first.split(","))
     try:
         dates = [parse_day(day) for day in days]
     except ValueError as error:
@@ -482,13 +484,14 @@ def day_list(text: str) -> tuple[str, ...]:
 
 def _days(text: str) -> str:
     day_list(text)
-    return text
+    return plain_days(text)
 
 
 def _one_day(text: str) -> str:
-    if len(day_list(text)) > 1:
+    days = day_list(text)
+    if len(days) > 1:
         raise ValueError("YYYYMMDD, because this command takes one day")
-    return text
+    return days[0]
 
 
 SYMBOL = Reader("SYMBOL", _symbol, completes="symbol")

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from mm.clock import next_day, parse_day
+from mm.clock import next_day, parse_day, plain_days
 from mm.dataclass import dataclass
 from mm.errors import MissingDay, UsageError
 
@@ -106,6 +106,7 @@ class DayFolder:
     def __post_init__(self) -> None:
         object.__setattr__(self, "root", Path(self.root))
         object.__setattr__(self, "symbol", _symbol(self.symbol))
+        object.__setattr__(self, "day", plain_days(self.day))
         _checked_day(self.day)
 
     @classmethod
@@ -223,7 +224,7 @@ def parse_days(text: str) -> tuple[str, ...]:
     Raises:
         UsageError: If a part is not a day, a range runs backwards, or a day is named twice.
     """
-    days = tuple(day for part in text.split(",") for day in _days_of(part.strip()))
+    days = tuple(day for part in plain_days(text).split(",") for day in _days_of(part.strip()))
     if len(set(days)) != len(days):
         twice = next(day for day in days if days.count(day) > 1)
         raise UsageError(f"--day (DAY) {text!r} contains {twice} twice; give each day once")
@@ -242,6 +243,9 @@ def day_folder(data_root: Path, symbol: str, day: str) -> DayFolder:
     days = days_of(folder.root, folder.symbol)
     if days:
         known = f"available days: {', '.join(days)}"
+        beside = [one for one in (next_day(folder.day, -1), next_day(folder.day)) if one in days]
+        if beside:
+            known += f"; the day is the Berlin date on which the window opened; {' and '.join(beside)} is there"
     else:
         symbols = sorted(path.name for path in folder.root.iterdir() if path.is_dir()) if folder.root.is_dir() else []
         known = f"there is no day of {folder.symbol} (symbols: {', '.join(symbols) or 'none'})"

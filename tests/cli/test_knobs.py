@@ -147,3 +147,19 @@ def test_text_must_match_completely():
     reader = k.matching(r"\d\d:\d\d", "HH:MM")
     assert reader.parse("08:00") == "08:00"
     assert rejection_message(reader, "08:000") == "HH:MM"
+
+
+@pytest.mark.parametrize(
+    ("reader", "text", "value"),
+    [
+        (k.DAYS, "2024-07-24", "20240724"),
+        (k.DAYS, "2024-07-23,2024-07-24", "20240723,20240724"),
+        (k.DAYS, "2024-07-23:2024-07-25", "20240723:20240725"),
+        (k.ONE_DAY, "2024-07-24", "20240724"),
+    ],
+)
+def test_iso_dates_are_days(reader, text, value):
+    """The manifest has the form of the folders, whichever was typed."""
+    assert reader.parse(text) == value
+    with pytest.raises(ValueError, match="YYYYMMDD"):
+        reader.parse(text.replace("07", "13"))

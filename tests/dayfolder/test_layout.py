@@ -88,6 +88,8 @@ def test_symbol_and_day_are_taken_from_folder_path(tmp_path, monkeypatch):
         ("20251217, 20251216", ("20251216", "20251217")),
         ("20251230:20260102", ("20251230", "20251231", "20260101", "20260102")),
         ("20251216:20251216", ("20251216",)),
+        ("2025-12-30:2026-01-01", ("20251230", "20251231", "20260101")),
+        ("2025-12-16,20251217", ("20251216", "20251217")),
     ],
 )
 def test_days_are_parsed_from_day_list_or_range(text, days):
@@ -95,7 +97,7 @@ def test_days_are_parsed_from_day_list_or_range(text, days):
     assert parse_days(text) == days
 
 
-@pytest.mark.parametrize("text", ["", "2025-12-16", "20251301", "20251218:20251216", "20251216,20251216", "2025121６"])
+@pytest.mark.parametrize("text", ["", "2025-13-01", "20251301", "20251218:20251216", "20251216,20251216", "2025121６"])
 def test_invalid_days_are_rejected(text):
     """A typo raises an error with the variable's name."""
     with pytest.raises(UsageError, match="DAY"):
@@ -107,6 +109,17 @@ def test_range_contains_every_day_once(first, more):
     """No day is lost at the end of a month or a year."""
     days = tuple(f"{first + timedelta(days=n):%Y%m%d}" for n in range(more + 1))
     assert parse_days(f"{days[0]}:{days[-1]}") == days
+
+
+def test_missing_day_names_the_neighbouring_day(tmp_path):
+    """A window that opens before midnight in Berlin is looked for under the next date."""
+    (tmp_path / "NEXOUSDT" / "20240723").mkdir(parents=True)
+    with pytest.raises(MissingDay, match=r"Berlin date.*20240723 is there"):
+        day_folder(tmp_path, "NEXOUSDT", "2024-07-24")
+    with pytest.raises(MissingDay) as far:
+        day_folder(tmp_path, "NEXOUSDT", "20240725")
+    assert "Berlin" not in str(far.value)
+    assert day_folder(tmp_path, "NEXOUSDT", "2024-07-23").day == "20240723"
 
 
 def test_missing_day_message_lists_available_days(tmp_path):

@@ -57,8 +57,9 @@ def backtest(  # noqa: PLR0913 - arguments that no knob can express
 
     Args:
         tape: One tape, or tapes in order of time; inventory, cash, orders and timers carry over.
-        quotes: Name of a quote model, or an object with ``quote(view)``; None takes the default of ``QUOTE_MODEL``.
-        fills: Name of a fill model, or an object with its hooks; None takes the default of ``FILL_MODEL``.
+        quotes: Name of a quote model, a pair of name and parameters (``("glft", {"gamma": 0.1})``), or an object with
+            ``quote(view)``; None takes the default of ``QUOTE_MODEL``.
+        fills: Name of a fill model, such a pair, or an object with its hooks; None takes the default of ``FILL_MODEL``.
         rules: All rules in the engine's units, instead of knobs; both models must then be objects.
         fit: A fit or a schedule, instead of ``FILL_PARAMS_FILE``.
         intensity: Predicts the expected fills that the summary compares with the actual ones; None takes the fit's.
@@ -81,6 +82,8 @@ def backtest(  # noqa: PLR0913 - arguments that no knob can express
         _check_objects(quotes, fills, settings | {"fit": fit, "micro_price": micro_price})
         return replay.backtest(tape, quotes, fills, rules, step=step, intensity=intensity)
     tapes = tapes_given(tape, "backtest")
+    quotes = _without_parameters(quotes, "quote_params_json", settings)
+    fills = _without_parameters(fills, "fill_params_json", settings)
     given = _with_names({"quote_model": quotes, "fill_model": fills}, settings)
     execution, account, models, risk, sensitivity = groups_of(GROUPS, given, "mm.backtest")
     check_names(models)
@@ -200,6 +203,19 @@ def _with_names(named: Mapping[str, object], settings: Mapping[str, Any]) -> dic
         if one is not None and knob in settings:
             raise UsageError(f"{knob} is {settings[knob]!r}, but a model was given as well ({one!r}); give one of them")
     return {**settings, **{knob: one for knob, one in named.items() if isinstance(one, str)}}
+
+
+def _without_parameters(model: object, knob: str, settings: dict[str, Any]) -> object:
+    """Return the *model* without its parameters; those of a pair ``(name, {parameters})`` become the *knob*'s value."""
+    if not isinstance(model, tuple):
+        return model
+    match model:
+        case (str() as name, Mapping() as parameters):
+            if knob in settings:
+                raise UsageError(f"{knob} is given, and parameters with {name!r} as well; give one of them")
+            settings[knob] = parameters
+            return name
+    raise UsageError(f"the model is {model!r}; a tuple must be a name and a dict of parameters")
 
 
 def _check_objects(quotes: object, fills: object, settings: Mapping[str, Any]) -> None:

@@ -22,8 +22,11 @@ def command(folder: Path) -> click.Command:
 def _absent(folder: Path) -> click.Command:
     @click.command("bench", context_settings={"ignore_unknown_options": True}, add_help_option=False)
     @click.argument("words", nargs=-1, type=click.UNPROCESSED)
-    def absent(words: tuple[str, ...]) -> None:  # noqa: ARG001 - it accepts the words of any measurement
-        """Measure the project's own speed."""
+    def absent(words: tuple[str, ...]) -> None:
+        """Measure the project's own speed; the measurements are in a checkout of the repository, not in the wheel."""
+        if {"-h", "--help"} & set(words):
+            click.echo(click.get_current_context().get_help())
+            return
         text = f"there is no folder {folder}; the measurements are not in the wheel, run them from a checkout"
         click.echo(f"error: {text} of the repository (pip install -e .)", err=True)
         raise click.exceptions.Exit(2)

@@ -150,6 +150,19 @@ def test_model_objects_produce_same_rows_as_model_names(tapes):
         assert getattr(from_objects, table).equals(getattr(from_names, table))
 
 
+def test_parameters_may_stand_with_the_name(tapes):
+    """A pair of name and parameters is the name with its JSON knob."""
+    pair = mm.backtest(tapes[0], ("fixed_spread", {"delta_ticks": 2}), ("trade_cross", {"share": 0.5}), sensitivity=0)
+    parameters = {"quote_params_json": {"delta_ticks": 2}, "fill_params_json": {"share": 0.5}}
+    named = mm.backtest(tapes[0], "fixed_spread", "trade_cross", sensitivity=0, **parameters)
+    for table in TABLES:
+        assert getattr(pair, table).equals(getattr(named, table))
+    with pytest.raises(UsageError, match="give one of them"):
+        mm.backtest(tapes[0], ("fixed_spread", {"delta_ticks": 2}), quote_params_json={"delta_ticks": 1})
+    with pytest.raises(TypeError, match=r"quotes=\(\"avellaneda_stoikov\", {\"gamma\""):
+        mm.backtest(tapes[0], gamma=0.1)
+
+
 def test_rules_reject_separate_terms_and_model_names(tapes):
     instrument = tapes[0].instrument
     rules = Rules(tick_e8=instrument.tick_e8, lot_e8=instrument.lot_e8, maker_fee_e8=0)

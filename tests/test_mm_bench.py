@@ -23,6 +23,13 @@ def test_bench_command_without_folder_prints_where_to_get_it(tmp_path):
     assert "checkout" in process.stderr
 
 
+def test_help_without_folder_is_no_error(tmp_path):
+    """A wheel's help says where the measurements are."""
+    process = CliRunner().invoke(bench.command(tmp_path / "benchmarks"), ["--help"])
+    assert (process.exit_code, process.stderr) == (0, "")
+    assert "checkout" in process.stdout
+
+
 def test_wheel_contains_no_benchmarks():
     """A wheel contains neither modules nor kernels of the benchmarks."""
     code = (

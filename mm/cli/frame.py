@@ -24,7 +24,7 @@ from click.core import ParameterSource
 
 from mm.cli.config import Day, Output, Terminal
 from mm.cli.console import Console, Interrupted, interruptible, write_line
-from mm.cli.knobs import REQUIRED, SWITCH, Knob, ServerUrl, closest, is_switch, knobs, shown
+from mm.cli.knobs import REQUIRED, SWITCH, Knob, ServerUrl, closest, is_switch, knobs, parameter_way, shown
 from mm.cli.options import FILE, KnobOption, heading, is_short, write_options
 from mm.cli.settings_file import VARIABLE, env_file, settings_file
 from mm.errors import DataError, MissingExtra, MMError, ModelError, TryLater, UnknownModel
@@ -106,7 +106,8 @@ class Program(_Frame, click.Group):
             commands: Its commands.
             sections: Headings of the help, and the commands below each; the program itself has some, and ``--config``.
         """
-        super().__init__(name, help=text, context_settings=_SETTINGS, params=[_config()] if sections else [])
+        params = [*([_config()] if sections else []), _help_all(hidden=True)]
+        super().__init__(name, help=text, context_settings=_SETTINGS, params=params)
         self._entries, self._sections = commands, sections or {"Commands": list(commands)}
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
@@ -302,8 +303,7 @@ def _make(
 
     in_json = click.Option(["--json", "json"], is_flag=True, help="Print one JSON object on stdout, and nothing else.")
     params = [*arguments, *options, in_json]
-    whole = [] if is_short(params) else [_help_all()]
-    params = [*params, *whole]
+    params = [*params, _help_all(hidden=is_short(params))]
     return Command(body.__name__, callback=callback, params=params, help=body.__doc__, context_settings=_SETTINGS)
 
 
@@ -315,7 +315,7 @@ def _resolved(groups: Sequence[type], params: Mapping[str, Any]) -> dict[str, An
     return found
 
 
-def _help_all() -> click.Option:
+def _help_all(*, hidden: bool) -> click.Option:
     def show(ctx: click.Context, _option: click.Parameter, wanted: bool) -> None:
         if wanted and not ctx.resilient_parsing:
             ctx.meta[_WHOLE] = True
@@ -323,7 +323,9 @@ def _help_all() -> click.Option:
             ctx.exit()
 
     text = "Show every option, with its variable and default."
-    return click.Option(["--help-all"], is_flag=True, is_eager=True, expose_value=False, callback=show, help=text)
+    return click.Option(
+        ["--help-all"], is_flag=True, is_eager=True, expose_value=False, callback=show, help=text, hidden=hidden
+    )
 
 
 def _config() -> click.Option:
@@ -456,6 +458,11 @@ def _usage(error: click.ClickException) -> str:
     hint = f"; see {context.command_path} --help" if context else ""
     if isinstance(error, click.MissingParameter) and isinstance(error.param, click.Option):
         return f"{error.param.opts[0]} ({error.param.envvar}) is missing; give the flag or set the variable{hint}"
+    if isinstance(error, click.NoSuchOption) and context:
+        name = error.option_name.lstrip("-").replace("-", "_")
+        way = parameter_way(name, {one.name for one in known_knobs(context.command)})
+        if way:
+            return f"no such option {error.option_name}{way}{hint}"
     return " ".join(error.format_message().split()).rstrip(".") + hint
 
 

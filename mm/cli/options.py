@@ -92,7 +92,7 @@ FILE = "mm.settings_file"  # in the meta of a context: the file of settings
 
 def is_short(params: Sequence[click.Parameter]) -> bool:
     """Return whether a command with *params* has so few options that its help shows all of them."""
-    return sum(isinstance(one, click.Option) for one in params) <= SHORT_ENOUGH
+    return sum(isinstance(one, click.Option) and not one.hidden for one in params) <= SHORT_ENOUGH
 
 
 def write_options(ctx: click.Context, formatter: click.HelpFormatter, *, whole: bool) -> None:

@@ -18,7 +18,7 @@ from mm.cli.frame import Command, Program, command, runner, uncollected
 from mm.cli.knobs import REQUIRED, Reader, knob
 from mm.runs.manifest import read_manifest
 from mm.runs.run import Run
-from support import run_python
+from support import ROOT, run_python
 
 SHELL = {"SYMBOL": "BTCUSDT", "DAY": "20251216"}
 
@@ -441,8 +441,8 @@ def test_garbage_collector_is_paused_during_imports_and_restored(enabled):
 @pytest.mark.parametrize("words", [["--help-all"], ["runs", "--help-all"], ["tapes", "list", "--help-all"]])
 def test_help_all_works_on_every_command(words):
     """Also where the short help is whole; a model's parameter as a flag is told its knob."""
-    process = run_python("-m", "mm", *words)
+    process = run_python("-m", "mm", *words, cwd=ROOT)
     assert (process.returncode, process.stderr) == (0, "")
-    wrong = run_python("-m", "mm", "backtest", "--gamma", "1")
+    wrong = run_python("-m", "mm", "backtest", "--gamma", "1", cwd=ROOT)
     assert wrong.returncode == 2
     assert 'QUOTE_PARAMS_JSON=\'{"gamma"' in wrong.stderr

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mm.backtest.metrics.ranking import tie_of
 from mm.dataclass import dataclass
 from mm.numbers import number, percent, probability, signed
 from mm.report.drawn_columns import unit_of
@@ -33,7 +34,6 @@ from mm.report.frame import (
 from mm.report.svg import WIDE, Plot, padded
 from mm.report.sweep_charts import PointsChart
 from mm.report.timeline import Line, Panel, TimelineAxis, script, timeline
-from mm.sweep.ranking import tie_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mm.backtest.metrics.overfitting import backtest_overfitting, deflated_sharpe, expected_best_sharpe
+from mm.backtest.metrics.ranking import are_tied, assumption_of, block_periods, mean_ends, rank
 from mm.backtest.metrics.risk import PERIODS_PER_YEAR
 from mm.backtest.run_terms import DAYS_NOT_PLAYED, IMPLAUSIBLE_FEE, SPOT_FEES
 from mm.clock import US_PER_S
@@ -17,7 +18,6 @@ from mm.dataclass import dataclass, field
 from mm.notebook import Picture, Shown
 from mm.numbers import number, signed
 from mm.sweep.grid import Axis
-from mm.sweep.ranking import are_tied, assumption_of, block_periods, mean_ends, rank
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

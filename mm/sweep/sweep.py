@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from mm.backtest.metrics.ranking import tie_of
 from mm.backtest.risk import Risk
 from mm.backtest.rules import Account, Execution
 from mm.cli.config import Day, Market, Models
@@ -40,7 +41,6 @@ from mm.sweep.findings import (
     find,
 )
 from mm.sweep.grid import Axis, axes_for, points_of
-from mm.sweep.ranking import tie_of
 from mm.sweep.store import Store, text_of
 from mm.sweep.work import Work, check, engine, shared_inputs
 

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mm.backtest.metrics.arithmetic import student_quantile
-from mm.sweep.grid import Axis
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -53,17 +52,17 @@ def tie_of(row: Mapping[str, Any]) -> str:
     return "–" if row["tied"] is None else "yes" if row["tied"] else "no"
 
 
-def assumption_of(row: Mapping[str, Any], axes: Sequence[Axis]) -> tuple[str, ...]:
+def assumption_of(row: Mapping[str, Any], axes: Sequence[Any]) -> tuple[str, ...]:
     """Return the values of a row on the axes of the fill model."""
     return tuple(row[axis.name] for axis in axes if axis.fills)
 
 
-def design_of(row: Mapping[str, Any], axes: Sequence[Axis]) -> tuple[str, ...]:
+def design_of(row: Mapping[str, Any], axes: Sequence[Any]) -> tuple[str, ...]:
     """Return the values of a row on all axes but those of the fill model."""
     return tuple(row[axis.name] for axis in axes if not axis.fills)
 
 
-def rank(rows: list[Row], axes: Sequence[Axis], rank_by: str) -> None:
+def rank(rows: list[Row], axes: Sequence[Any], rank_by: str) -> None:
     """Sort *rows* by the least value of their designs over the fill assumptions, the worst assumption of each first.
 
     Rows of one design share its rank; a design with a failed point or one without a value has none.

@@ -8,7 +8,7 @@ COMPILE = $(RUN) setup.py --quiet build_ext --inplace
 .PHONY: help install build stubs demo test test-all fuzz guided asan lint docs picture notebooks pages wheels site bench coverage clean
 
 help:            ## What there is
-	@grep -hE '^[a-z]+: .*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
+	@grep -hE '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
 
 install: $(VENV)/installed  ## Make .venv, install, compile
 

@@ -193,7 +193,7 @@ def test_every_command_of_the_core_document_parses(monkeypatch: pytest.MonkeyPat
 @pytest.mark.parametrize("page", PAGES, ids=page_id)
 def test_every_make_target_on_a_page_exists(page: Path) -> None:
     """Every `make X` names a target of the Makefile."""
-    targets = set(re.findall(r"^([a-z]+):", text_of(ROOT / "Makefile"), re.MULTILINE))
+    targets = set(re.findall(r"^([a-z-]+):", text_of(ROOT / "Makefile"), re.MULTILINE))
     lines = [shlex.join(call.words) for call in calls(text_of(page))] + re.findall(r"`(make [^`]+)`", prose(page))
     for line in lines:
         words = line.split()
@@ -285,6 +285,6 @@ def test_readme_strategy_is_at_most_twelve_lines_and_runs(tmp_path: Path, monkey
     printed = StringIO()
     with redirect_stdout(printed):
         exec(compile(block, "README.md", "exec"), {"__name__": "readme"})
-    assert printed.getvalue().startswith("SIMUSDT 20260105: Join quotes, queue_prob_power fills\n  PnL ")
+    assert printed.getvalue().startswith("SIMUSDT 20260105: Join quotes, queue_prob_power fills\n  Quoting   ")
     assert (tmp_path / "fills.csv").read_text(encoding="utf-8").startswith("time,order_id,side,price,qty,")
     assert "<svg" in (tmp_path / "join.html").read_text(encoding="utf-8")

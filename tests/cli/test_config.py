@@ -69,6 +69,7 @@ def test_symbol_is_accepted_in_any_case():
         ("20251216,20251218", ("20251216", "20251218")),
         ("20251230:20260102", ("20251230", "20251231", "20260101", "20260102")),
         ("20251216:20251216", ("20251216",)),
+        ("2025-12-16", ("20251216",)),
     ],
 )
 def test_days_are_one_day_a_list_or_a_range(text, days):
@@ -78,7 +79,7 @@ def test_days_are_one_day_a_list_or_a_range(text, days):
 
 @pytest.mark.parametrize(
     "text",
-    ["2025-12-16", "20251316", "", "20251217,20251216", "20251216,20251216", "20251218:20251216", "20251216:", "1:2:3"],
+    ["2025-13-16", "20251316", "", "20251217,20251216", "20251216,20251216", "20251218:20251216", "20251216:", "1:2:3"],
 )
 def test_invalid_days_are_rejected(text):
     """A list out of order would carry inventory backwards."""

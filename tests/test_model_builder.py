@@ -218,7 +218,7 @@ def test_fit_terms_summarize_all_segments_of_schedule():
     found = fit_terms(replace(SCHEDULE, segments=(SEGMENT, later, none)), "poisson_schedule.json")
     assert (found["A"], found["k"], found["status"]) == (4.0, 0.5, "ok")
     assert (found["min_delta_ticks"], found["max_delta_ticks"]) == (0.5, 7.0)
-    assert found["reason"] == "2 of 3 segments usable: ok 2, no_fills 1"
+    assert found["reason"] == "3 segments: 2 fitted, 1 none; fits: ok 2, no_fills 1"
     empty = fit_terms(replace(SCHEDULE, segments=()), "poisson_schedule.json")
     assert (empty["A"], empty["status"], empty["max_delta_ticks"]) == (None, None, None)
 

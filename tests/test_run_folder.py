@@ -69,7 +69,7 @@ def test_run_has_repr_html_card_and_plot(workspace):
     """The repr has text lines, the card the headline numbers, and the plot the charts of the page."""
     root, tape = workspace
     run = mm.open_run(root / "out" / "backtest" / "SIMUSDT" / "20260105_bt")
-    assert repr(run).startswith("backtest SIMUSDT 20260105, run bt, ok\n  pnl_total=")
+    assert repr(run).startswith("backtest SIMUSDT 20260105, run bt, ok\n  pnl_quoting=")
     assert f"{run.summary['n_fills']:,}" in run._repr_html_()
     picture = run.plot(tape)
     assert "Price and fills" in picture.svg

@@ -35,7 +35,7 @@ at time 26 do bad_json
 """
 SECONDS = 40
 PLAUSIBLE = {
-    "trades: another quantity": "a trade with another plausible price, quantity or side",
+    "trades: another quantity": "another plausible price, quantity or side of single trades",
     "diffs: a quantity deep in the book": "a changed level of a snapshot or depth message that never appears in",
     "events: the last row, run_stop, is gone": "a truncation of all files at the end: it is equivalent to a killed run",
     "instrument: a finer tick": "a finer grid than the true one",

@@ -18,7 +18,8 @@ def test_run_shows_its_id_pnl_and_charts(opened, made):
     assert charts_of(at) == 6
     assert [element.value for element in at.subheader] == ["base"]
     tiles = {element.label: element.value for element in at.metric}
-    assert float(tiles["PnL"].replace("−", "-")) == pytest.approx(summary["pnl_total"], rel=1e-3)
+    pnl = float(tiles["PnL of the quoting"].replace("−", "-"))
+    assert pnl == pytest.approx(summary["pnl_total"] - summary["pnl_hold"], rel=1e-3)
     assert tiles["Fills"] == f"{summary['n_fills']:,}"
 
 

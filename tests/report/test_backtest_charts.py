@@ -155,7 +155,7 @@ def test_distances_fall_inside_bars_and_never_on_an_edge(ticks):
 
 
 def test_rolling_sharpe_is_drawn_for_runs_over_an_hour():
-    """A shorter run has no such card, and a run with constant equity has a note."""
+    """A shorter run has no such card, and a run whose PnL stays constant has a note."""
     calm = {"orders_a_second": 1, "breaks": 0}
     short, long, still = (
         page_of(result_of(scribe))
@@ -163,7 +163,7 @@ def test_rolling_sharpe_is_drawn_for_runs_over_an_hour():
     )
     assert "Sharpe ratio, rolling" not in short
     assert "Annual Sharpe ratio of the hour before" in long
-    assert "Equity hardly ever changed." in still
+    assert "The PnL of the quoting hardly ever changed." in still
 
 
 def test_under_water_is_equity_minus_its_running_maximum():

@@ -90,7 +90,7 @@ def test_headline_numbers_match_the_summary():
     words = read(page_of(result)).words
     summary = result.summary
     assert f"{summary['n_fills']:,}" in words
-    assert "PnL USDT" in words
+    assert "PnL of the quoting USDT" in words
     assert any("too short to annualise" in word for word in words)
     longer = read(selection_card(summary | {"daily": [{}] * SHARPE_DAYS})).words
     assert any(word.startswith("95 %: ") for word in longer)

@@ -24,7 +24,7 @@ def test_two_runs_are_shown_side_by_side():
     assert html.count('class="key line carried"') == 3
     assert html.count('<i class="key line"></i>base') == 3
     assert "wi&lt;de" in html
-    assert all(f"<h3>{title} <small>" in html for title in ("Equity", "Under water", "Inventory"))
+    assert all(f"<h3>{title} <small>" in html for title in ("PnL of the quoting", "Under water", "Inventory"))
     assert {"quote_model", "glft", "symmetric"} <= {word.strip() for word in words}
     assert not {"seed", "run_id"} & set(words)
     fills = [run.summary["n_fills"] for run in (first, second)]

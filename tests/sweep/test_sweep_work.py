@@ -27,8 +27,8 @@ def test_played_points_are_not_played_again(serial, sweep_data, monkeypatch):
     assert manifest(folder_of(done, cwd))["timings"]["played"] == 1
     content = sweep_json(done, cwd)
     assert content["trials"] == 3
-    assert manifest(folder_of(done, cwd))["summary"]["on_record"]["trials"] == 7  # six of the first sweep, one new one
-    assert "7 trials on record for these days" in done.stdout
+    assert manifest(folder_of(done, cwd))["summary"]["on_record"]["trials"] == 4  # three of the first sweep, one new
+    assert "4 trials on record for these days and this fill model" in done.stdout
     replayed = invoke(sweep_data, JOBS="1", REUSE_POINTS="0")
     assert "6 points, 6 played, 0 reused" in replayed.stdout
     assert_same(serial, folder_of(replayed, cwd))

@@ -107,6 +107,7 @@ def test_command_repeats_orders_and_rejects_changed_agent_file(tmp_path):
     sim_day(tmp_path / "data")
     agent = agent_at(tmp_path / "agent.zip")
     flags = ["--symbol", "SIMUSDT", "--day", "20260105", "--data-root", str(tmp_path / "data"), "--quote-model", "rl"]
+    flags += ["--maker-fee-rate", "0"]  # a fee that the quotes cannot earn would be said in another line
 
     def run(path, name):
         flags_of = [*flags, "--out-root", str(tmp_path / "out"), "--run-id", name, "--sensitivity", "0"]

@@ -184,7 +184,7 @@ def test_writing_a_run_loads_neither_scipy_nor_polars(tmp_path):
         "from mm.backtest.run_terms import RunTerms\n"
         "from mm.instrument import Instrument\n"
         "from mm.report.backtest import write_run\n"
-        "names = ['valid_us', 'invalid_us', 'two_sided_us', 'last_us', 'expected_fills', 'events']\n"
+        "names = ['valid_us', 'invalid_us', 'two_sided_us', 'first_us', 'last_us', 'expected_fills', 'events']\n"
         "counters = dict.fromkeys(names, 0)\n"
         "tables = [np.zeros((0, width), np.int64) for width in (14, 9, 6, 2)]\n"
         "journal = Journal(*tables, (), counters)\n"

@@ -212,7 +212,7 @@ def _result(answer: Mapping[str, Any], name: str) -> None:
         st.session_state["sweep shown"] = name
         return
     pnl, fills, drawdown, link = st.columns(4, vertical_alignment="center")
-    pnl.metric("PnL", signed(answer.get("pnl_total")))
+    pnl.metric("PnL of the quoting", signed(answer.get("pnl_quoting")))
     fills.metric("Fills", f"{answer.get('n_fills', 0):,}")
     drawdown.metric("Max drawdown", number(answer.get("max_drawdown")))
     link.markdown(f"[Open the run {name}](/runs?run={quote(name)})")

@@ -88,7 +88,15 @@ def test_report_replays_a_backtest_for_the_sensitivity_block(desk, tmp_path):
     words = " ".join(read((tmp_path / "page.html").read_text(encoding="utf-8")).words)
     summary = json.loads((folder_of(desk, "asked") / "summary.json").read_text(encoding="utf-8"))
     rows = summary["sensitivity"]["rows"]
-    assert [row["role"] for row in rows] == ["optimistic", "base", "pessimistic", "latency", "latency"]
+    assert [(row["role"], row["fills"], row["latency"]) for row in rows] == [
+        ("headline", "queue_prob_power", 1),
+        ("pessimistic", "queue_risk_averse", 1),
+        ("other", "trade_cross", 1),  # more fills lose more here, as each pays the fee: no upper bound
+        ("other", "queue_prob_power", 0.5),
+        ("other", "queue_prob_power", 2),
+    ]
+    assert rows[1]["pnl_quoting"] <= rows[0]["pnl_quoting"]
+    assert rows[2]["pnl_quoting"] < rows[0]["pnl_quoting"]
     for row in rows:
         assert f"{row['n_fills']:,}" in words
         assert row["fills"] in words
@@ -145,7 +153,8 @@ def test_report_notes_that_the_day_is_missing(own, name):
     assert drawn.exit_code == 0, drawn.output
     assert "is missing" in drawn.stdout
     words = " ".join(read((folder_of(own, name) / "report.html").read_text(encoding="utf-8")).words)
-    assert ("How often trades reach" if name == "measured" else "Equity") in words
+    charts = {"played": "PnL of the quoting", "walked": "Equity", "measured": "How often trades reach"}
+    assert charts[name] in words
 
 
 def test_report_does_not_replay_a_changed_day(own):

@@ -101,7 +101,7 @@ def test_headlines_depend_on_the_kind_of_run():
         ),
         "walkforward": (walked, "pnl_total=1.25 n_fills=3 sharpe=null segments=48 usable=40"),
         "calibration": ({"usable": True, "status": "ok", "A": 0.123456789, "k": 0.5}, "status=ok A=0.123457 k=0.5"),
-        "sweep": ({"trials": 27, "best": {"pnl_total": 2, "point": 3}}, "trials=27 best.pnl_total=2"),
+        "sweep": ({"trials": 27, "best": {"pnl_quoting": 2, "pnl_total": 5}}, "trials=27 best.pnl_quoting=2"),
         "dream": ({"best": {"PNL": 2}, "word": "x", "trials": 27}, "best.PNL=2 trials=27"),
         "schedule": ({}, "-"),
     }

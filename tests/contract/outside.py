@@ -52,7 +52,7 @@ def sha256_of(path: Path) -> str:
 
 @dataclass(frozen=True)
 class Message:
-    """A received message: *kind* is snapshot, depth, trade or gap."""
+    """A received message: *kind* is snapshot, depth, trade, gap or resync_start."""
 
     us: int
     seq: int
@@ -152,7 +152,7 @@ def read_day(folder: Path) -> Market:
         if message.kind == "trade":
             market.prints.append(_print(message))
         elif book.take(message):
-            market.tops.append(book.top(message))
+            market.tops.append(book.top())
     return market
 
 
@@ -163,7 +163,7 @@ def _messages(folder: Path) -> Iterator[Message]:
             path = json.loads(row["details_json"])["path"]
             yield Message(us, seq, "snapshot", {"rows": rows_of(folder / path)})
         elif row["type"] in {"gap", "resync_start"}:
-            yield Message(us, seq, "gap", {})
+            yield Message(us, seq, row["type"], {})
     for line in text_of(next((folder / "diffs").glob("depth_diffs_*"))).splitlines():
         diff = json.loads(line)
         yield Message(diff["recv_us"], diff["recv_seq"], "depth", diff)
@@ -185,25 +185,32 @@ def _print(message: Message) -> Print:
 
 
 class Book:
-    """A book as two dicts; invalid until a snapshot, and from a gap in the ids to the next snapshot."""
+    """A book as two dicts; invalid until a snapshot, and from the last message before a gap to the next snapshot."""
 
     def __init__(self) -> None:
         self.sides: dict[str, dict[Decimal, Decimal]] = {"b": {}, "a": {}}
         self.last_id: int | None = None
         self.waiting: list[Message] = []
+        self.ended = self.latest = (0, 0)
 
     def take(self, message: Message) -> bool:
         """Apply one message; return whether the book may have changed."""
+        before = self.latest
+        if message.kind in {"snapshot", "depth"}:
+            self.latest = (message.us, message.seq)
         if message.kind == "snapshot":
             self.load(message.body["rows"])
             for early in self.waiting:
                 self.apply(early.body)
             self.waiting = []
             return True
-        if message.kind == "gap":
+        if message.kind in {"gap", "resync_start"}:
+            # Missing ids end the book after the last message before them; a resync ends it where it begins.
+            self.ended = before if message.kind == "gap" else (message.us, message.seq)
             had, self.last_id = self.last_id is not None, None
             return had
         if self.last_id is None or message.body["U"] > self.last_id + 1:
+            self.ended = before
             had, self.last_id = self.last_id is not None, None
             self.waiting.append(message)
             return had
@@ -231,11 +238,11 @@ class Book:
         self.last_id = diff["u"]
         return True
 
-    def top(self, message: Message) -> Top:
-        """Return the best prices right after *message*."""
+    def top(self) -> Top:
+        """Return the best prices right after the latest message, or the end of the book."""
         if self.last_id is None:
-            return Top(message.us, message.seq, None, None)
-        return Top(message.us, message.seq, max(self.sides["b"], default=None), min(self.sides["a"], default=None))
+            return Top(*self.ended, None, None)
+        return Top(*self.latest, max(self.sides["b"], default=None), min(self.sides["a"], default=None))
 
 
 @dataclass

@@ -101,21 +101,25 @@ def test_open_orders_are_counted_from_place_to_end(lab: Lab, name: str) -> None:
 
 @every_run
 def test_pnl_equals_sum_of_its_parts(lab: Lab, name: str) -> None:
-    """Contract §7: pnl_total = pnl_spread_capture + pnl_inventory − fees, exactly."""
+    """Contract §7: the quoting and the hold of the target add up, and so do the parts of the quoting, exactly."""
     run, market = run_of(lab, name), market_of(lab, name)
+    target = knob(name, "INITIAL_INVENTORY", "0")
     summary = json_of(run.file("summary.json"))
     states, fills = rows_of(run.file("state_*.csv")), rows_of(run.file("fills_*.csv"))
-    assert summary["pnl_total"] == summary["pnl_spread_capture"] + summary["pnl_inventory"] - summary["fees"]
+    assert summary["target_inventory"] == target
+    assert summary["pnl_total"] == summary["pnl_quoting"] + summary["pnl_hold"]
+    assert summary["pnl_hold"] == target * (Decimal(states[-1]["mid"]) - Decimal(states[0]["mid"]))
+    assert summary["pnl_quoting"] == summary["pnl_spread_capture"] + summary["pnl_inventory"] - summary["fees"]
     assert summary["pnl_total"] == Decimal(states[-1]["equity"]) - Decimal(states[0]["equity"])
     assert summary["fees"] == sum(Decimal(row["fee"]) for row in fills)
     spread = sum(sign(row) * (Decimal(row["mid"]) - Decimal(row["price"])) * Decimal(row["qty"]) for row in fills)
     assert summary["pnl_spread_capture"] == spread
     if not handmade(name):  # in handmade captures, prints share an instant with moves of the mid
-        assert summary["pnl_inventory"] == drift(market, states, fills)
+        assert summary["pnl_inventory"] == drift(market, states, fills, target)
 
 
-def drift(market: Market, states: list[dict[str, str]], fills: list[dict[str, str]]) -> Decimal:
-    """Return Σ inventory × change of the mid over all changes of the book."""
+def drift(market: Market, states: list[dict[str, str]], fills: list[dict[str, str]], target: Decimal) -> Decimal:
+    """Return Σ (inventory − target) × change of the mid over all changes of the book."""
     end = int(states[-1]["recv_us"])
     moves = [
         (after.us, Decimal(0), after.mid - before.mid)
@@ -125,7 +129,7 @@ def drift(market: Market, states: list[dict[str, str]], fills: list[dict[str, st
     deals = [(int(row["recv_us"]), sign(row) * Decimal(row["qty"]), Decimal(0)) for row in fills]
     inventory, total = Decimal(states[0]["inventory"]), Decimal(0)
     for _, bought, move in sorted(moves + deals):
-        total += inventory * move
+        total += (inventory - target) * move
         inventory += bought
     return total
 

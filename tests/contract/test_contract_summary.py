@@ -7,7 +7,7 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
-from contract_runs import RUNS, every_drawn_run, every_run, handmade, market_of, params_of, run_of, sign
+from contract_runs import RUNS, every_drawn_run, every_run, handmade, knob, market_of, params_of, run_of, sign
 from lab import Lab
 from outside import Market, Order, json_of, read_orders, rows_of
 
@@ -24,6 +24,11 @@ def fills_of(lab: Lab, name: str) -> list[dict[str, str]]:
 
 def states_of(lab: Lab, name: str) -> list[dict[str, str]]:
     return rows_of(run_of(lab, name).file("state_*.csv"))
+
+
+def quoting(name: str, row: dict[str, str]) -> Decimal:
+    """Return a state row's X: its equity without the value of the target inventory."""
+    return Decimal(row["equity"]) - knob(name, "INITIAL_INVENTORY", "0") * Decimal(row["mid"])
 
 
 def close(value: Decimal | None, expected: float | Decimal) -> bool:
@@ -94,13 +99,13 @@ def test_inventory_is_weighted_by_time(lab: Lab, name: str) -> None:
 
 @every_run
 def test_sharpe_and_sortino_use_whole_minutes(lab: Lab, name: str) -> None:
-    """Equity changes over 60 s periods, ddof 1, times the square root of 525600."""
+    """Changes of the quoting's equity over 60 s periods, ddof 1, times the square root of 525600."""
     if handmade(name):
         pytest.skip("a minute with a void in it is not defined")
     states, market = states_of(lab, name), market_of(lab, name)
     instants = [int(row["recv_us"]) for row in states]
     minutes = range(market.first_us, market.end_us + 1, 60_000_000)
-    equity = [float(states[bisect_right(instants, us) - 1]["equity"]) for us in minutes]
+    equity = [float(quoting(name, states[bisect_right(instants, us) - 1])) for us in minutes]
     changes = [after - before for before, after in pairwise(equity)]
     mean = sum(changes) / len(changes)
     spread = math.sqrt(sum((change - mean) ** 2 for change in changes) / (len(changes) - 1))
@@ -113,19 +118,28 @@ def test_sharpe_and_sortino_use_whole_minutes(lab: Lab, name: str) -> None:
 
 @every_run
 def test_drawdown_matches_state_file(lab: Lab, name: str) -> None:
-    """Depth below the running maximum of equity; duration from a peak to its recovery or the end."""
+    """Depth below the running maximum, of the quoting and of the account; duration from a peak to its recovery."""
     states, summary = states_of(lab, name), summary_of(lab, name)
+    instants = [int(row["recv_us"]) for row in states]
+    quoted = [quoting(name, row) for row in states]
+    owned = [Decimal(row["equity"]) for row in states]
+    for part, equities in ((summary, quoted), (summary["account"], owned)):
+        depth, longest = drawdown(instants, equities)
+        assert close(part["max_drawdown"], depth)
+        assert abs(float(part["drawdown_duration_s"]) - longest / 1e6) <= 1.0
+
+
+def drawdown(instants: list[int], equities: list[Decimal]) -> tuple[Decimal, int]:
+    """Return the greatest depth, and the longest time in µs from a peak to its recovery or the end."""
     peak, peak_us, depth, longest, below = Decimal("-Infinity"), 0, Decimal(0), 0, False
-    for row in states:
-        equity, us = Decimal(row["equity"]), int(row["recv_us"])
+    for us, equity in zip(instants, equities, strict=True):
         if below or equity < peak:
             longest = max(longest, us - peak_us)
         below = equity < peak
         if not below:
             peak, peak_us = equity, us
         depth = max(depth, peak - equity)
-    assert close(summary["max_drawdown"], depth)
-    assert abs(float(summary["drawdown_duration_s"]) - longest / 1e6) <= 1.0
+    return depth, longest
 
 
 @every_run

@@ -74,12 +74,12 @@ REJECTED: dict[str, tuple[dict[str, str], int, tuple[str, ...]]] = {
     ),
     "a price in words": ({**ASKS, "QUOTE_PARAMS_JSON": '{"bid": "99"}'}, 1, ("Asks.quote", "bid_ticks='99'")),
     "quoted lots no whole number": (
-        {**ASKS, "QUOTE_PARAMS_JSON": '{"bid": 99, "lots": 0.5}'},
+        {**ASKS, "QUOTE_PARAMS_JSON": '{"bid": 9998, "lots": 0.5}'},
         1,
         ("Asks.quote", "bid_lots=0.5"),
     ),
     "negative quoted lots": (
-        {**ASKS, "QUOTE_PARAMS_JSON": '{"bid": 99, "lots": -2}'},
+        {**ASKS, "QUOTE_PARAMS_JSON": '{"bid": 9998, "lots": -2}'},
         1,
         ("Asks.quote", "bid_lots=-2"),
     ),

@@ -205,7 +205,7 @@ def _with_names(named: Mapping[str, object], settings: Mapping[str, Any]) -> dic
     return {**settings, **{knob: one for knob, one in named.items() if isinstance(one, str)}}
 
 
-def _without_parameters(model: object, knob: str, settings: dict[str, Any]) -> object:
+def _without_parameters(model: object, knob: str, settings: Any) -> object:
     """Return the *model* without its parameters; those of a pair ``(name, {parameters})`` become the *knob*'s value."""
     if not isinstance(model, tuple):
         return model

@@ -260,8 +260,8 @@ def _cautions(content: Content, record: Mapping[str, Any] | None) -> list[str]:
     beyond = None if record is None else record["best_deflated_sharpe"]
     if record is not None and beyond is not None and beyond < ENOUGH and record["trials"] > content["trials"]:
         lines.append(
-            f"over all {record['trials']:,} trials on record for these days and this fill model the best one's deflated "
-            f"Sharpe is {beyond:.3f}, less than the usual {ENOUGH}"
+            f"over all {record['trials']:,} trials on record for these days and this fill model the best one's "
+            f"deflated Sharpe is {beyond:.3f}, less than the usual {ENOUGH}"
         )
     return lines
 

@@ -197,9 +197,13 @@ def test_walk_forward_sends_no_order_before_first_segment(lab: Lab) -> None:
     placed = [int(row["recv_us"]) for row in rows_of(run.file("orders_*.csv"))]
     assert placed[0] >= segments[0]["start_us"]
     assert placed[0] < segments[0]["start_us"] + 10_000_000
-    assert segments == segments_of(lab.over_time("schedule", "plain"))
+    queue = {
+        "CALIB_METHOD": "fixed",
+        "CALIB_FILLS": "queue_prob_power",
+    }  # the walk-forward measures under its fill model
+    assert segments == segments_of(lab.over_time("schedule", "queue", **queue))
     summary = json_of(run.file("summary.json"))
-    assert summary["models"]["fill"] == "poisson"
+    assert summary["models"]["fill"] == "queue_prob_power"
     assert run.artefact.parent.name == "backtest"
 
 

@@ -152,7 +152,9 @@ def test_two_sided_uptime_is_share_with_resting_orders_on_both_sides(lab: Lab, n
             continue
         changes += [(order.active_us, order.sign, 1), (gone_us(order, market), order.sign, -1)]
     resting, valid, both, covered, at = {1: 0, -1: 0}, 0, 0, 0, market.first_us
-    in_order = sorted(changes, key=lambda change: change[:2])  # the last of the changes of the book at one instant holds
+    in_order = sorted(
+        changes, key=lambda change: change[:2]
+    )  # the last of the changes of the book at one instant holds
     for us, kind, change in [*in_order, (market.end_us, 2, 0)]:
         step = min(us, market.end_us) - at
         both += step * (valid and resting[1] > 0 and resting[-1] > 0)

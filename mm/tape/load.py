@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from mm.dayfolder.ledger import Event
     from mm.tape.build import EventColumns, TapeBuilder
     from mm.tape.excluded import Losses
-    from mm.tape.recorded import GridOptions
+    from mm.tape.recorded import ReadOptions
 
 
 _MANY_TRADES, _CONTRARY = 100, 0.75
@@ -68,6 +68,7 @@ def load_day(  # noqa: PLR0913 - public entry point: each argument is one option
     qty_step_e8: int | None = None,
     min_notional_e8: int | None = None,
     left_out: bool = False,
+    as_received: bool = False,
 ) -> Tape:
     """Return a recorded day as a tape.
 
@@ -78,6 +79,8 @@ def load_day(  # noqa: PLR0913 - public entry point: each argument is one option
         damaged: Whether to read the rest of a sealed day that differs from its manifest.
         tick_size_e8, qty_step_e8, min_notional_e8: Each, if given, replaces the instrument's own, in 1e-8.
         left_out: Leave out prices off *tick_size_e8* if the ledger reports a changed tick, instead of raising OffGrid.
+        as_received: Read the day as a live program received it, to compare with its decisions: a gap begins when it was
+            revealed, not after the last message before it, and trades fetched by REST stand where they were stored.
 
     Repairs are counted in ``tape.meta.counts`` and described in ``tape.meta.warnings``; excluded spans of the day are
     in ``tape.meta.excluded``.
@@ -91,7 +94,8 @@ def load_day(  # noqa: PLR0913 - public entry point: each argument is one option
     """
     day = folder if isinstance(folder, DayFolder) else DayFolder.at(Path(folder))
     day_folder(day.root, day.symbol, day.day)
-    options = (instrument, tick_size_e8, qty_step_e8, min_notional_e8, *((True,) if left_out else ()))
+    flags = (left_out, as_received) if left_out or as_received else ()
+    options = (instrument, tick_size_e8, qty_step_e8, min_notional_e8, *flags)
     verified = VerifiedFiles(Path(cache)) if cache else None
     book, trades = existing(day.diffs) or existing(day.frames), existing(day.trades)
     hashes = FileHashes(filter(None, (book, trades)))
@@ -180,10 +184,10 @@ def _parsed(
     Another thread compares the day with its manifest meanwhile: if they differ, neither the parsed data nor errors of
     parsing count.
     """
-    from mm.tape.recorded import GridOptions  # not needed to open a kept tape
+    from mm.tape.recorded import ReadOptions  # not needed to open a kept tape
 
     try:
-        found = read_day(day, GridOptions(*options), altered, hashes, spill)
+        found = read_day(day, ReadOptions(*options), altered, hashes, spill)
     except MMError:
         hashes.give({})
         _require_no_more(compared, altered)
@@ -210,7 +214,7 @@ def _kept_tape(
 
 
 def read_day(
-    folder: DayFolder, options: "GridOptions", altered: Sequence[AlteredFile], hashes: FileHashes, spill: Spill
+    folder: DayFolder, options: "ReadOptions", altered: Sequence[AlteredFile], hashes: FileHashes, spill: Spill
 ) -> "tuple[TapeBuilder, TapeFacts]":
     """Return the parts of the tape of *folder*, without the files *altered*; raises as `load_day`."""
     if not altered:
@@ -234,7 +238,7 @@ def read_day(
 
 def _read(
     folder: DayFolder,
-    options: "GridOptions",
+    options: "ReadOptions",
     hashes: FileHashes,
     spill: Spill,
     losses: "Losses | None" = None,
@@ -252,7 +256,7 @@ def _read(
     grid = known_grid(folder, options, ledger)
     recorded = read_folder(folder, grid, ledger, spill)
     hashes.give({read.path: (read.bytes, read.sha256) for read in recorded.reads})
-    day = sync_day(recorded, findings)
+    day = sync_day(recorded, findings, as_received=options.as_received)
     recorded.forget()
     events, rows, raised = merged(day, spill)
     findings.note("clock_raised", len(raised), day.sources.places(map(events.name, raised[:FEW].tolist())))
@@ -260,7 +264,8 @@ def _read(
     spans = [*(losses.spans if losses else ()), *trade_spans(recorded, events)]
     if spans:
         exclude(events, rows, spans)
-    place_fetched(events, rows, recorded.trades.fetched)
+    if not options.as_received:
+        place_fetched(events, rows, recorded.trades.fetched)
     try:
         builder = TapeBuilder(events, rows, quarter_hours(events.event_us))
     except OverflowError as error:

@@ -26,11 +26,12 @@ from mm.tape.spill import Spill
 
 
 @dataclass(frozen=True, slots=True)
-class GridOptions:
-    """The caller's settings of the grid; None takes a value from ``instrument.json`` or infers it from the data.
+class ReadOptions:
+    """The options of `mm.load_day`: a grid value of None comes from ``instrument.json`` or is inferred from the data.
 
     Attributes:
         left_out: Whether to leave out prices off the tick, even of a given tick, if the ledger reports such prices.
+        as_received: Whether the day is read as a live program received it.
     """
 
     instrument: Instrument | None = None
@@ -38,6 +39,7 @@ class GridOptions:
     qty_step_e8: int | None = None
     min_notional_e8: int | None = None
     left_out: bool = False
+    as_received: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +164,7 @@ class RecordedDay:
                 stream.give(name)
 
 
-def known_grid(folder: DayFolder, options: GridOptions, ledger: Sequence[Event]) -> KnownGrid:
+def known_grid(folder: DayFolder, options: ReadOptions, ledger: Sequence[Event]) -> KnownGrid:
     """Return the grid of *options* and, for values not given, of ``instrument.json``.
 
     Price steps that the *ledger* reports without a later confirmation by the exchange are included.

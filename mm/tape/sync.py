@@ -113,8 +113,14 @@ class SyncedDay:
         return self.snapshots[first.snapshot].last_update_id
 
 
-def sync_day(recorded: RecordedDay, findings: DayFindings) -> SyncedDay:
-    """Return the ordered and synced messages of a day; *findings* counts what was left out or sorted."""
+def sync_day(recorded: RecordedDay, findings: DayFindings, *, as_received: bool = False) -> SyncedDay:
+    """Return the ordered and synced messages of a day.
+
+    Args:
+        recorded: The day as it was read.
+        findings: Counts what was left out or sorted.
+        as_received: Whether a gap begins when it was revealed, instead of after the last message before it.
+    """
     order = in_order(recorded.ledger, recorded.book, recorded.trades)
     book, trades, snapshots = order.book, order.trades, recorded.snapshots
     for stream, misplaced in zip((recorded.book, recorded.trades), order.misplaced, strict=True):
@@ -134,13 +140,15 @@ def sync_day(recorded: RecordedDay, findings: DayFindings) -> SyncedDay:
     changes = [EpochChange(key, AS_BEFORE, -1, "run") for key in order.first_of_run]
     if recorded.ledger:
         changes += ledger_changes(recorded.ledger, order, recorded.loaded, recorded.whole_books)
+        if as_received:
+            changes = [replace(change, kind="gap") if change.kind == "hole" else change for change in changes]
     else:
         changes += changes_by_id(order, snapshots)
     changes.sort(key=lambda change: change.key)
     if recorded.whole_books:
         events = sync_frames(book, changes, findings)
     else:
-        events = sync_diffs(book, changes, snapshots, findings)
+        events = sync_diffs(book, changes, snapshots, findings, as_received=as_received)
     book.release()
     return SyncedDay(
         book=book,
@@ -253,7 +261,12 @@ def changes_by_id(order: DayOrder, snapshots: Sequence[Snapshot]) -> list[EpochC
 
 
 def sync_diffs(
-    book: Stream, changes: Sequence[EpochChange], snapshots: Sequence[Snapshot], findings: DayFindings
+    book: Stream,
+    changes: Sequence[EpochChange],
+    snapshots: Sequence[Snapshot],
+    findings: DayFindings,
+    *,
+    as_received: bool = False,
 ) -> SyncedEvents:
     """Run the sync engine over a day of depth messages.
 
@@ -262,8 +275,9 @@ def sync_diffs(
         changes: The starts of runs, ends of epochs and loaded snapshots, in order.
         snapshots: The snapshots.
         findings: Counts the messages and snapshots that are not part of a valid book.
+        as_received: As in `sync_day`.
     """
-    run = _SyncRun(book, snapshots, findings)
+    run = _SyncRun(book, snapshots, findings, as_received)
     at = 0
     stops = np.searchsorted(book.key, [change.key for change in changes]).tolist()
     for change, stop in zip(changes, stops, strict=True):
@@ -277,7 +291,10 @@ def sync_diffs(
 class _SyncRun:
     """One run of the sync engine over the messages."""
 
-    def __init__(self, book: Stream, snapshots: Sequence[Snapshot], findings: DayFindings) -> None:
+    def __init__(
+        self, book: Stream, snapshots: Sequence[Snapshot], findings: DayFindings, as_received: bool
+    ) -> None:
+        self._as_received = as_received
         self.events = SyncedEvents(np.zeros(len(book), bool))
         self._engine: SyncEngine[int] = SyncEngine()
         self._book, self._snapshots, self._findings = book, snapshots, findings
@@ -308,10 +325,13 @@ class _SyncRun:
         self._taken = stop
 
     def _end_book(self, at: int) -> None:
-        """End the book after the last message or snapshot before message *at*: later ones are missing."""
+        """End the book, as ids before message *at* are missing: after the last message or snapshot before it."""
+        book = self._book
         gap = EpochChange(self.events.changes[-1][0].key, AS_BEFORE, -1, "gap")
-        if at and self._book.key[at - 1] >= gap.key:
-            gap = _after(self._book, at)
+        if self._as_received:
+            gap = EpochChange(int(book.key[at]), int(book.recv_us[at]), int(book.recv_seq[at]), "gap")
+        elif at and book.key[at - 1] >= gap.key:
+            gap = _after(book, at)
         self.events.changes.append((gap, ()))
 
     def change(self, change: EpochChange) -> None:

@@ -17,7 +17,7 @@ KNOBS = EngineKnobs.of({"seed": 0})
 
 
 def row(pnl, deflated=0.99):
-    return {"pnl_total": pnl, "deflated_sharpe": deflated}
+    return {"pnl_quoting": pnl, "deflated_sharpe": deflated}
 
 
 @pytest.mark.parametrize(
@@ -46,8 +46,8 @@ def test_policies_equal_their_backtests(tape):
     fills = ModelBuilder(None, KNOBS.models, tape, 0).fills()
     alone = backtest(tape, avellaneda_stoikov(k=0.3, q_max=5.0), fills, rules).summary
     own = found["policies"]["avellaneda_stoikov"]
-    assert {key: own[key] for key in ("pnl_total", "sharpe", "inventory", "n_fills")} == {
-        key: alone[key] for key in ("pnl_total", "sharpe", "inventory", "n_fills")
+    assert {key: own[key] for key in ("pnl_quoting", "sharpe", "inventory", "n_fills")} == {
+        key: alone[key] for key in ("pnl_quoting", "sharpe", "inventory", "n_fills")
     }
     assert found["policies"]["rl"]["n_fills"] > 0
     assert found["policies_tried"] == 4

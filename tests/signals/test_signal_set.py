@@ -77,8 +77,8 @@ def test_rows_of_any_tape_equal_plain_python(drawn):
 
 
 def assert_day_matches(path, every=1, most=None):
-    """Compare the signals of a day folder with plain Python from its files; return row and value counts."""
-    tape = mm.load_day(path)
+    """Compare the signals of a day as received with plain Python from its files; return row and value counts."""
+    tape = mm.load_day(path, as_received=True)
     fit = fit_micro_price([tape])
     us, seq, values = columns(tape, fit=fit)
     defined = 0

@@ -291,9 +291,7 @@ def sync_diffs(
 class _SyncRun:
     """One run of the sync engine over the messages."""
 
-    def __init__(
-        self, book: Stream, snapshots: Sequence[Snapshot], findings: DayFindings, as_received: bool
-    ) -> None:
+    def __init__(self, book: Stream, snapshots: Sequence[Snapshot], findings: DayFindings, as_received: bool) -> None:
         self._as_received = as_received
         self.events = SyncedEvents(np.zeros(len(book), bool))
         self._engine: SyncEngine[int] = SyncEngine()

@@ -97,8 +97,8 @@ def replay(terms: ShadowTerms, knobs: PaperKnobs, data_root: Path, folder: Path)
     day = day_folder(data_root, terms.symbol, terms.day) if terms.rows_run_id else None
     seen = RowsSeen.of(day, terms.rows_run_id) if day else None
     if day and seen and seen.synced:
-        steps = {"tick_size_e8": play.grid.tick_e8, "qty_step_e8": _e8(market.qty_step)}
-        tape = load_day(day, **steps, left_out=True, as_received=True)
+        grid, qty_step = play.grid, _e8(market.qty_step)
+        tape = load_day(day, tick_size_e8=grid.tick_e8, qty_step_e8=qty_step, left_out=True, as_received=True)
         inputs = tape.meta.inputs
         whole = as_it_was(tape, seen.of_tape(tape), terms.end_us).with_lot(play.grid.lot_e8)
         if len(whole):

@@ -20,18 +20,18 @@ $(VENV)/installed: pyproject.toml setup.py requirements.txt
 	PYTHONWARNINGS=ignore $(RUN) -m pip install --quiet --disable-pip-version-check --no-build-isolation -r requirements.txt
 	touch $@
 
-build: install   ## Compile the kernels in place
+build: install   ## Compile the kernels in place, and write their .pyi
 	$(COMPILE)
 
-stubs: install   ## Write the .pyi files of the kernels and of mm/__init__.py
-	$(RUN) tools/stubs.py
+stubs: build     ## Write mm/__init__.pyi, the public names
+	$(RUN) tools/stubs.py --face
 
 demo: build      ## A synthetic day, from calibration to walk-forward
 	$(RUN) -m mm demo
 
 # Many tests wait for a process or a clock, so one worker more than there are cores keeps all of them busy.
 TEST = $(RUN) -m pytest -n $$($(RUN) -c 'import os; print((os.cpu_count() or 1) + 1)')
-test: build lint ## ruff, mypy, stubs, and pytest with a tenth of the slow tests, another one for each commit
+test: build lint ## ruff, mypy, and pytest with a tenth of the slow tests, another one for each commit
 	$(TEST) --slow tenth
 
 test-all: build lint ## The same with all slow tests

@@ -7,7 +7,9 @@ a machine that only records has no compiler; commands that need a missing one re
 import multiprocessing
 import os
 import shutil
+import subprocess
 import sys
+from collections.abc import Callable, Iterable
 from itertools import count
 from pathlib import Path
 from typing import ClassVar
@@ -16,6 +18,7 @@ from Cython.Build import cythonize
 from Cython.Compiler import Options
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
+from setuptools.command.build_py import build_py
 
 # No -march, no -ffast-math, and products are rounded before they are added: results are the same on every machine.
 # The C code is generated: Cython's warnings are about the source, the compiler's are not.
@@ -26,12 +29,40 @@ LIBRARIES = ["m"] if os.name == "posix" else []
 ROOMS = ["mm", "benchmarks"] if {"build_ext", "editable_wheel", "develop"} & set(sys.argv) else ["mm"]
 # Cython's own code for memoryviews and functions stands once in this extension, not in each kernel.
 SHARED = "mm._cyutil"
+kernels = [path for room in ROOMS for path in sorted(Path(room).rglob("*.pyx"))]
+
+
+def write_stubs() -> None:
+    """Write the ``.pyi`` of the kernels; mypy and editors read them in a checkout and in an installed package."""
+    stubs = [path.with_suffix(".pyi") for path in kernels]
+    sources = [Path("tools/stubs.py"), *kernels, *(path for room in ROOMS for path in Path(room).rglob("*.pxd"))]
+    if all(path.exists() for path in stubs) and _changed(stubs, min) > _changed(sources, max):
+        return
+    subprocess.run([sys.executable, "tools/stubs.py"], check=True)
+
+
+def _changed(paths: list[Path], which: Callable[[Iterable[float]], float]) -> float:
+    return which(path.stat().st_mtime for path in paths)
+
+
+class Package(build_py):
+    """Copy the package with its stubs."""
+
+    def run(self) -> None:
+        """Write the stubs first."""
+        write_stubs()
+        super().run()
 
 
 class Kernels(build_ext):
     """Compile the kernels, and print a line for each one that changed."""
 
     done: ClassVar = count(1)
+
+    def run(self) -> None:
+        """Write the stubs too: an edit of a kernel changes both."""
+        write_stubs()
+        super().run()
 
     def build_extensions(self) -> None:
         """Translate all kernels that changed to C, in a process per core; then compile."""
@@ -69,9 +100,8 @@ def extension(name: str, source: str) -> Extension:
     return Extension(name, [source], extra_compile_args=FLAGS, libraries=LIBRARIES, optional=True)
 
 
-kernels = [path for room in ROOMS for path in sorted(Path(room).rglob("*.pyx"))]
 setup(
-    cmdclass={"build_ext": Kernels},
+    cmdclass={"build_ext": Kernels, "build_py": Package},
     options={"build_ext": {"parallel": True}},
     ext_modules=[extension(SHARED, SHARED.replace(".", "/") + ".c")]
     + [extension(".".join(path.with_suffix("").parts), path.as_posix()) for path in kernels],

@@ -1,8 +1,12 @@
 """Generate the type stubs: a ``.pyi`` next to every ``.pyx``, and that of ``mm/__init__.py``.
 
-    python tools/stubs.py            write them (make stubs)
-    python tools/stubs.py --check    exit 1 and print the difference if one is out of date (make lint)
+    python tools/stubs.py            write those of the kernels, as a build does where one changed
+    python tools/stubs.py --face     write mm/__init__.pyi (make stubs)
+    python tools/stubs.py --check    exit 1 and print the difference if mm/__init__.pyi is out of date (make lint)
     python tools/stubs.py --stubtest compare the written stubs with the compiled kernels (mypy's stubtest)
+
+``mm/__init__.pyi`` is in the repository, because its keyword arguments are those of compiled modules, which do not
+exist yet when a wheel is built.
 
 Cython parses the ``.pyx`` and its ``.pxd``, so that a stub has the names, parameters, defaults and docstrings of the
 kernel. A C type becomes its Python type; a parameter or a result without a type is an error.
@@ -31,7 +35,7 @@ from typing import Any
 from Cython.CodeWriter import ExpressionWriter
 from Cython.Compiler.TreeFragment import parse_from_strings
 
-HEADER = "# Generated from {source} by `make stubs`; edit that file instead.\n"
+HEADER = "# Generated from {source} by {command}; edit that file instead.\n"
 FACE = Path("mm/__init__.pyi")
 PACKAGES = ("mm", "benchmarks")
 TYPE_COMMENT = re.compile(r"#\s*type:\s*(.+?)\s*$")
@@ -100,7 +104,7 @@ class Kernel:
         """
         body = [text for node in statements(self.tree.body) for text in self._statement(node)]
         text = "\n".join(body)
-        head = [HEADER.format(source=self.source), quoted(self.tree.doc or "")]
+        head = [HEADER.format(source=self.source, command="the build"), quoted(self.tree.doc or "")]
         return "\n".join([*head, *self._imports(text), text, ""])
 
     def _pxd_fields(self, pxd: Path) -> Iterator[tuple[str, list[str]]]:
@@ -403,7 +407,7 @@ def face(root: Path) -> str:
         if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "_PUBLIC":
             public: dict[str, str] = ast.literal_eval(node.value)
             imports = [f"from {module} import {label} as {label}" for label, module in public.items()]
-            header = HEADER.format(source="mm/__init__.py")
+            header = HEADER.format(source="mm/__init__.py", command="`make stubs`")
             doc = quoted(ast.get_docstring(tree) or "")
             names = ["__version__: str", "_PUBLIC: dict[str, str]", "_PACKAGES: set[str]", f"__all__ = {list(public)}"]
             return "\n".join([header, doc, *FACE_IMPORTS, *imports, *names, *settings_of_a_backtest(), ""])
@@ -425,23 +429,14 @@ def settings_of_a_backtest() -> Iterator[str]:
         yield textwrap.indent(quoted(textwrap.fill(one.help, 100)), "    ")
 
 
-def formatted(stubs: dict[Path, str], root: Path) -> dict[Path, str]:
-    """Return the stubs with the project's formatting and import order."""
-    with tempfile.TemporaryDirectory() as folder:
-        for path, text in stubs.items():
-            target = Path(folder, path)
-            target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_text(text, encoding="utf-8")
-        ruff = [sys.executable, "-m", "ruff"]
-        rules = [
-            "--config",
-            str(root / "pyproject.toml"),
-            "--config",
-            'lint.isort.known-first-party=["mm", "benchmarks"]',
-        ]
-        for step in (["check", "--quiet", "--select", "I", "--fix"], ["format", "--quiet"]):
-            subprocess.run([*ruff, *step, *rules, "--no-cache", folder], check=True)
-        return {path: Path(folder, path).read_text(encoding="utf-8") for path in stubs}
+def formatted(text: str, root: Path) -> str:
+    """Return a stub with the project's formatting and import order."""
+    ruff = [sys.executable, "-m", "ruff"]
+    rules = ["--config", str(root / "pyproject.toml"), "--no-cache", "--stdin-filename", str(FACE), "-"]
+    first = ["--config", 'lint.isort.known-first-party=["mm", "benchmarks"]']
+    for step in (["check", "--quiet", "--select", "I", "--fix", *first], ["format", "--quiet"]):
+        text = subprocess.run([*ruff, *step, *rules], input=text, text=True, capture_output=True, check=True).stdout
+    return text
 
 
 def files_of(root: Path, pattern: str) -> list[Path]:
@@ -450,12 +445,12 @@ def files_of(root: Path, pattern: str) -> list[Path]:
 
 
 def make(root: Path) -> dict[Path, str]:
-    """Return every stub of the project at *root*, by relative path.
+    """Return the stub of every kernel of the project at *root*, by relative path.
 
     Raises:
         NoType: If a kernel lacks a type; the message lists all of them, one per line.
     """
-    made, missing = {FACE: face(root)}, []
+    made, missing = {}, []
     for path in files_of(root, "*.pyx"):
         try:
             made[path.relative_to(root).with_suffix(".pyi")] = Kernel(path, root).stub()
@@ -463,19 +458,17 @@ def make(root: Path) -> dict[Path, str]:
             missing.append(str(error))
     if missing:
         raise NoType("\n".join(missing))
-    return formatted(made, root)
+    return made
 
 
-def differences(made: dict[Path, str], root: Path) -> Iterator[str]:
-    """Yield the differences between the stubs in the tree and those in *made*."""
-    present = {path.relative_to(root) for path in files_of(root, "*.pyi")}
-    for path in sorted(present - set(made)):
-        yield f"{path}: no kernel has this stub; remove it"
-    for path, text in sorted(made.items()):
-        there = (root / path).read_text(encoding="utf-8") if path in present else ""
-        if there != text:
-            lines = difflib.unified_diff(there.splitlines(), text.splitlines(), str(path), "made", lineterm="", n=1)
-            yield "\n".join(lines)
+def write(root: Path, made: dict[Path, str]) -> None:
+    """Write the stubs, and remove those whose kernel is gone."""
+    for path, text in made.items():
+        target = root / path
+        target.write_text(text, encoding="utf-8")
+    for path in files_of(root, "*.pyi"):
+        if path.relative_to(root) not in {FACE, *made}:
+            path.unlink()
 
 
 def stubtest(root: Path) -> int:
@@ -501,25 +494,28 @@ def stubtest(root: Path) -> int:
 
 def main() -> int:
     """Write the stubs, or compare them."""
-    parser = argparse.ArgumentParser(description="Write the type stubs of the kernels and of mm/__init__.py.")
-    parser.add_argument("--check", action="store_true", help="write nothing; exit 1 if a stub differs")
+    parser = argparse.ArgumentParser(description="Write the type stubs of the kernels, or that of mm/__init__.py.")
+    parser.add_argument("--face", action="store_true", help="write mm/__init__.pyi")
+    parser.add_argument("--check", action="store_true", help="write nothing; exit 1 if mm/__init__.pyi differs")
     parser.add_argument("--stubtest", action="store_true", help="compare the written stubs with the compiled kernels")
     parser.add_argument("--root", type=Path, default=Path(__file__).resolve().parents[1], help="the project's folder")
     args = parser.parse_args()
     if args.stubtest:
         return stubtest(args.root)
+    if args.face or args.check:
+        present, text = (args.root / FACE).read_text(encoding="utf-8"), formatted(face(args.root), args.root)
+        if args.face:
+            write(args.root, make(args.root) | {FACE: text})
+        elif present != text:
+            lines = difflib.unified_diff(present.splitlines(), text.splitlines(), str(FACE), "made", lineterm="", n=1)
+            print(*lines, "mm/__init__.pyi is out of date; run make stubs", sep="\n")
+            return 1
+        return 0
     try:
-        made = make(args.root)
+        write(args.root, make(args.root))
     except NoType as error:
         print(error, file=sys.stderr)
         return 1
-    if args.check:
-        found = list(differences(made, args.root))
-        if found:
-            print(*found, "the stubs are out of date; run make stubs", sep="\n")
-        return 1 if found else 0
-    for path, text in made.items():
-        (args.root / path).write_text(text, encoding="utf-8")
     return 0
 
 

@@ -1,0 +1,225 @@
+"""Seed faults in product lines, one at a time, and show that the tests notice each.
+
+    python tools/seeded_faults.py               all faults, each in a copy of the checkout
+    python tools/seeded_faults.py queue ledger  those whose file or change contains one of the words
+    python tools/seeded_faults.py --list        print them
+
+A fault replaces one text, which must occur exactly once in its file, by another. The tests named with it are run
+without those marked slow, as in ``make test``; the word ``slow`` after a test marks a fault that only ``make test-all``
+is sure to notice. Exit code 1 if a fault was missed.
+"""
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+ROOT = Path(__file__).resolve().parents[1]
+LEFT_OUT = shutil.ignore_patterns(".git", ".venv", "build", "dist", "out*", "data", ".hypothesis", ".*_cache")
+
+
+class Fault(NamedTuple):
+    """A change of one product file, and the tests that must fail with it."""
+
+    path: str
+    before: str
+    after: str
+    tests: str
+
+
+ENGINE = "tests/backtest tests/test_oracle.py tests/test_oracle_models.py tests/test_oracle_orders.py"
+FAULTS = [
+    # engine, fills and quotes
+    Fault("mm/backtest/fills/queue.pyx", "order.level_lots - order.printed_lots", "order.level_lots", ENGINE),
+    Fault("mm/backtest/fills/queue.pyx", "trade.side == order.side or beyond < 0", "beyond < 0", ENGINE),
+    Fault("mm/backtest/fills/queue.pyx", "max(ahead_cancelled, cancelled - behind)", "ahead_cancelled", ENGINE),
+    Fault("mm/backtest/_account.pxd", "account.cash_tl -= side", "account.cash_tl += side", ENGINE),
+    Fault("mm/backtest/_account.pxd", "account.taker_fee_e8 if took", "account.maker_fee_e8 if took", ENGINE),
+    Fault("mm/backtest/_order_manager.pyx", "lots -= lots % self.venue.step_lots", "pass", ENGINE),
+    Fault("mm/backtest/_order_manager.pyx", "us - order.sent_us >= self.refresh_us", "False", ENGINE),
+    Fault(
+        "mm/backtest/quotes/avellaneda_stoikov.pyx",
+        "bid[0] = q * risk + 0.5 * risk",
+        "bid[0] = -q * risk + 0.5 * risk",
+        ENGINE,
+    ),
+    Fault(
+        "mm/backtest/quotes/avellaneda_stoikov.pyx",
+        "edge - log(1.0 - (1.0 - 2.0 * q) / room)",
+        "edge - log(1.0 - (1.0 + 2.0 * q) / room)",
+        ENGINE,
+    ),
+    Fault(
+        "mm/backtest/_local_book.pxd",
+        "local.touch.valid = kind != GAP\n            ",
+        "local.touch.valid = True\n            ",
+        ENGINE,
+    ),
+    Fault("mm/backtest/latency.py", "np.rint(us * factor)", "np.floor(us * factor)", ENGINE),
+    # results
+    Fault("mm/backtest/metrics/pnl.py", "valid[row] &", "", "tests/backtest"),
+    Fault(
+        "mm/backtest/metrics/ranking.py",
+        "* sums.std(axis=0, ddof=1)",
+        "* sums.std(axis=0)",
+        "tests/backtest tests/sweep",
+    ),
+    Fault(
+        "mm/backtest/metrics/risk.py",
+        "if len(changes) < LEAST_PERIODS:\n        return {",
+        "if False:\n        return {",
+        "tests/backtest",
+    ),
+    Fault(
+        "mm/backtest/metrics/overfitting.py",
+        "(1 - EULER_GAMMA) * NORMAL.inv_cdf(1 - 1 / trials)",
+        "NORMAL.inv_cdf(1 - 1 / trials)",
+        "tests/backtest",
+    ),
+    # identities, book and tape
+    Fault(
+        "mm/ids.py", "if first_new > last_id + 1:", "if first_new > last_id + 2:", "tests/test_ids.py tests/market_data"
+    ),
+    Fault("mm/ids.py", "back >= RESET_IDS or", "", "tests/test_ids.py tests/market_data"),
+    Fault(
+        "mm/market_data/sync_engine.py",
+        "if last_id > last_update_id)",
+        "if last_id >= last_update_id)",
+        "tests/market_data tests/tape",
+    ),
+    Fault("mm/tape/sync.py", "kept[first] = True", "kept[first[::-1][:1]] = True", "tests/tape"),
+    Fault(
+        "mm/tape/sync.py",
+        'kind = "hole" if row.kind == "gap" else "gap"',
+        'kind = "gap"',
+        "tests/tape tests/market_data",
+    ),
+    Fault(
+        "mm/tape/excluded.py",
+        'us = np.clip(rest["event_exch_us"], earliest, latest)',
+        "us = latest",
+        "tests/tape tests/market_data",
+    ),
+    # calibration and walk-forward
+    Fault(
+        "mm/calibration/hawkes.py", "np.array([2, 2, 1, 0])[kind]", "np.array([0, 0, 1, 2])[kind]", "tests/calibration"
+    ),
+    Fault("mm/calibration/fit_points.py", "if n_fills < FEW_FILLS:", "if n_fills < 0:", "tests/calibration"),
+    Fault(
+        "mm/calibration/fit_points.py", "isinstance(chosen, Estimate) and chosen.k <= 0", "False", "tests/calibration"
+    ),
+    Fault("mm/walkforward/out_of_sample.py", "count / (count - 1)", "1", "tests/walkforward"),
+    Fault(
+        "mm/walkforward/walkforward.py",
+        "plan = plan or WindowPlan(latency_us=rules.order_latency_us)",
+        "plan = plan or WindowPlan()",
+        "tests/walkforward",
+    ),
+    # recorder and day folder
+    Fault("mm/dayfolder/recovery.py", "next_seq=1 + max(", "next_seq=max(", "tests/dayfolder tests/market_data"),
+    Fault(
+        "mm/dayfolder/recovery.py",
+        "open_runs=tuple(run for run in view.runs if run not in ended)",
+        "open_runs=()",
+        "tests/dayfolder tests/market_data",
+    ),
+    # exchange in a box
+    Fault("mm/sim/exchange/rules.py", "lots > self.most_market_lots", "lots > self.most_lots", "tests/sim"),
+    Fault("mm/sim/exchange/rules.py", "notional_e8 < self.instrument.min_notional_e8 or", "", "tests/sim"),
+    Fault("mm/sim/matching/order_log.py", "reverse=side > 0)\n\n", "reverse=side < 0)\n\n", "tests/sim"),
+    # live
+    Fault(
+        "mm/live/order_states.py",
+        "order.state, order.doubt = OrderState.UNKNOWN, Doubt.PLACE\n        self.add(order)",
+        "self.add(order)",
+        "tests/live",
+    ),
+    Fault(
+        "mm/live/order_limits.py", "self._counted_s < self.window_s else 0", "self._counted_s < 0 else 0", "tests/live"
+    ),
+    Fault("mm/live/order_limits.py", "* 2**self._refusals", "", "tests/live"),
+    Fault("mm/live/kill_switch.py", "self.path.touch()", "pass", "tests/live"),
+    Fault("mm/live/audit_chain.py", "    hashed.update(prev)\n", "", "tests/live"),
+    Fault("mm/live/reconcile.py", ", as_received=True", "", "tests/live/test_reconcile.py"),
+    # evaluation, signals, sweeps, predictors, agents
+    Fault("mm/evaluate/queue_exponent.py", "slice(begin + 1, end + 1)", "slice(begin + 1, end)", "tests/evaluate slow"),
+    Fault("mm/signals/micro_price.py", "[before, mirror[before]]", "[before, before]", "tests/signals"),
+    Fault(
+        "mm/predict/walk.py",
+        "samples.until_us + task.horizon_us <= begins",
+        "samples.until_us <= begins",
+        "tests/predict",
+    ),
+    Fault(
+        "mm/sweep/findings.py",
+        "    def deflated(self, summary: Mapping[str, Any]) -> float | None:",
+        "    def deflated(self, summary: Mapping[str, Any]) -> float | None:\n        return 1.0",
+        "tests/sweep",
+    ),
+    Fault("mm/rl/evaluation.py", "deflated is None or deflated < ENOUGH", "deflated is None", "tests/rl"),
+]
+
+
+def mutated(fault: Fault) -> str:
+    """Return the file with the fault; raises SystemExit unless its text occurs exactly once."""
+    text = (ROOT / fault.path).read_text(encoding="utf-8")
+    if text.count(fault.before) != 1:
+        sys.exit(
+            f"{fault.path}: {fault.before!r} occurs {text.count(fault.before)} times; give a text that occurs once"
+        )
+    return text.replace(fault.before, fault.after)
+
+
+def is_noticed(fault: Fault) -> tuple[bool, str]:
+    """Return whether the tests of *fault* fail with it, and the first failure."""
+    *tests, last = fault.tests.split()
+    slow = ["--slow", "all" if last == "slow" else "none"]
+    tests += [] if last == "slow" else [last]
+    with tempfile.TemporaryDirectory() as folder:
+        copy = Path(folder, "checkout")
+        shutil.copytree(ROOT, copy, ignore=LEFT_OUT)
+        (copy / fault.path).write_text(mutated(fault), encoding="utf-8")
+        environment = {**os.environ, "PYTHONPATH": str(copy)}
+        if fault.path.endswith((".pyx", ".pxd")):
+            build = [sys.executable, "setup.py", "--quiet", "build_ext", "--inplace"]
+            subprocess.run(build, cwd=copy, env=environment, check=True, capture_output=True)
+        command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *slow, *tests]
+        done = subprocess.run(command, cwd=copy, env=environment, text=True, capture_output=True, check=False)
+    failed = [line for line in done.stdout.splitlines() if line.startswith(("FAILED", "ERROR"))]
+    return done.returncode == 1, failed[0].split(" - ")[0] if failed else done.stdout.strip()[-200:]
+
+
+def chosen(words: list[str]) -> Iterator[tuple[int, Fault]]:
+    """Yield the faults of *words*, all without any, with their numbers."""
+    for number, fault in enumerate(FAULTS, 1):
+        if not words or any(word in fault.path + fault.before + fault.after for word in words):
+            yield number, fault
+
+
+def main() -> int:
+    """Seed the faults and print what noticed each; exit code 1 if one was missed."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("words", nargs="*", help="only faults with one of these words")
+    parser.add_argument("--list", action="store_true", help="print the faults, and run nothing")
+    given = parser.parse_args()
+    missed = 0
+    for number, fault in chosen(given.words):
+        mutated(fault)
+        if given.list:
+            print(f"{number:2} {fault.path}: {fault.before.strip()!r} -> {fault.after.strip()!r}: {fault.tests}")
+            continue
+        noticed, by = is_noticed(fault)
+        missed += not noticed
+        print(
+            f"{number:2} {'noticed' if noticed else 'MISSED '} {fault.path}: {fault.before.strip()!r}: {by}", flush=True
+        )
+    return 1 if missed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -104,4 +104,4 @@ coverage: build  ## Bias, efficiency and coverage of the calibration on days of 
 
 clean:           ## Remove what was built
 	rm -rf build $(VENV) *.egg-info
-	find mm -name '*.so' -delete -o -name '*.c' -delete
+	find mm -name '*.so' -delete -o -name '*.c' -delete -o -path '*/*/*.pyi' -delete

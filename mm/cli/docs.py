@@ -3,8 +3,10 @@
 from collections.abc import Iterator
 from importlib import import_module
 
+import click
+
 from mm.cli.knobs import REQUIRED, Knob, knobs, shown
-from mm.cli.options import heading
+from mm.cli.options import KnobOption, heading
 from mm.cli.task_knobs import GROUPS
 
 # Knobs of packages above this one, as module and class.
@@ -116,14 +118,41 @@ def page() -> str:
 
     groups = list(every_group())
     free = dict.fromkeys(f"`{one.variable}`" for group in groups for one in knobs(group) if not one.matters)
-    tables = parameter_tables()
-    return "\n".join([_HEAD, *map(_section, groups), *tables, _TAIL.format(free=", ".join(free))])
+    shared = {one.variable for group in groups for one in knobs(group)}
+    parts = [_HEAD, *map(_section, groups), *_single_commands(shared), *parameter_tables()]
+    return "\n".join([*parts, _TAIL.format(free=", ".join(free))])
 
 
 def _section(group: type) -> str:
     rows = [_row(one) for one in knobs(group)]
     head = ["| variable | flag | default | meaning |", "|---|---|---|---|"]
     return "\n".join([f"## {heading(group)}", "", str(group.__doc__), "", *head, *rows, ""])
+
+
+def _single_commands(shared: set[str]) -> Iterator[str]:
+    """Yield the table of the options that no group of knobs has, each with the commands that take it."""
+    program = import_module("mm.__main__").main
+    rows: dict[tuple[str, str], list[str]] = {}
+    for name, command in _leaves(program, click.Context(program, info_name="mm")):
+        for one in command.params:
+            if isinstance(one, KnobOption) and one.knob.variable not in shared:
+                rows.setdefault((one.knob.variable, _row(one.knob)), []).append(name)
+    yield "## Options of single commands\n"
+    yield "| variable | flag | default | meaning |\n|---|---|---|---|"
+    for (_, row), names in rows.items():
+        yield f"{row.removesuffix(' |')} ({', '.join(f'`{name}`' for name in names)}) |"
+    yield ""
+
+
+def _leaves(command: click.Command, context: click.Context) -> Iterator[tuple[str, click.Command]]:
+    """Yield every command with its words."""
+    if not isinstance(command, click.Group):
+        yield context.command_path, command
+        return
+    for name in command.list_commands(context):
+        child = command.get_command(context, name)
+        if child is not None:
+            yield from _leaves(child, click.Context(child, context, name))
 
 
 def _row(one: Knob) -> str:

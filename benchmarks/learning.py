@@ -2,7 +2,7 @@
 
 CAPTURES is the folder of recorded captures (``../shared/data``). The recorded time of each market is cut in half.
 Everything is fitted, chosen or trained on the first half; every printed number is of the second (`benchmarks.learned`).
-The result is printed, and written into docs/learning.md between two markers.
+docs/reliability.md has the summary.
 """
 
 import multiprocessing
@@ -17,8 +17,6 @@ from typing import Any
 
 from benchmarks.learned import HORIZONS_S, Market, answer_of
 
-PAGE = Path(__file__).parents[1] / "docs" / "learning.md"
-BEGIN, END = "<!-- python -m benchmarks.learning: begin -->", "<!-- python -m benchmarks.learning: end -->"
 PROCESSES = 2
 SHOWN = 5  # signals shown per market and horizon
 CHANCE = 40  # one in this many 95 % intervals is above a true 0
@@ -34,13 +32,9 @@ MARKETS = (
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Print the result, and write it into the page."""
+    """Print the result."""
     if not arguments or not Path(arguments[0]).is_dir():
-        sys.exit("python -m benchmarks.learning CAPTURES [PAGE]: CAPTURES is the folder of captures (../shared/data)")
-    page = Path(arguments[1]) if len(arguments) > 1 else PAGE
-    text = page.read_text(encoding="utf-8")
-    if BEGIN not in text or END not in text:
-        sys.exit(f"{page}: the lines {BEGIN} and {END} are missing; the answer stands between them")
+        sys.exit("python -m benchmarks.learning CAPTURES: CAPTURES is the folder of captures (../shared/data)")
     # For the processes below, so that sums have a fixed order.
     os.environ |= {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
     with (
@@ -48,10 +42,7 @@ def main(arguments: Sequence[str]) -> None:
         ProcessPoolExecutor(PROCESSES, multiprocessing.get_context("spawn")) as pool,
     ):
         found = list(pool.map(partial(answer_of, Path(arguments[0]), Path(folder)), MARKETS))
-    lines = list(table_lines(found))
-    print("\n".join(lines))
-    before, _, rest = text.partition(BEGIN)
-    page.write_text("\n".join([before + BEGIN, *lines, END + rest.partition(END)[2]]), encoding="utf-8")
+    print("\n".join(table_lines(found)))
 
 
 def table_lines(found: Sequence[dict[str, Any]]) -> Iterator[str]:

@@ -13,14 +13,15 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.kept import read_run
-from benchmarks.turns import amount, counted
+from benchmarks.turns import amount
 
 SHOWN = Path(__file__).with_name("shown.json")
 PAGE = Path(__file__).parents[1] / "docs" / "performance.md"
 ABOUT = ("stamp", "version", "commit", "code", "python", "numpy", "processor", "processors", "memory_gb", "load")
 ABOUT_DAY = ("load_at_end", "turns", "day", "hours", "yardstick", "peer")
 _SECTION = re.compile(r"(<!-- bench (\w+) -->\n).*?(<!-- /bench -->)", re.DOTALL)
-_HEAD = ("", "mm", "user", "against", "", "user", "ratio", "of turns", "by user", "aim")
+_HEAD = ("", "mm", "against", "ratio", "of turns")
+_PARTS = "its share"  # rows that compare a part of the day with its share of the whole are not shown
 Json = dict[str, Any]
 
 
@@ -41,7 +42,7 @@ def page(text: str, shown: Mapping[str, Json]) -> str:
 
 
 def lines_of(measured: Json) -> Iterator[str]:
-    """Yield the lines of a measurement's section: its run, the table, and the counts."""
+    """Yield the lines of a measurement's section: its run, and the table."""
     run = measured["run"]
     load = f"a load of {run['load']:g} before and {run['load_at_end']:g} after"
     code = f"commit {(run['commit'] or 'unknown')[:12]}, Python {run['python']}"
@@ -50,29 +51,17 @@ def lines_of(measured: Json) -> Iterator[str]:
     yield f"| {' | '.join(_HEAD)} |"
     yield f"|{'---|' * len(_HEAD)}"
     for row in measured["rows"]:
-        yield f"| {' | '.join(_cells(row))} |"
-    yield ""
-    yield from (f"- {key}: {counted(value)}" for key, value in measured["facts"].items())
+        if row["against"] != _PARTS:
+            yield f"| {' | '.join(_cells(row))} |"
 
 
 def _cells(row: Json) -> Sequence[str]:
-    def number(key: str) -> str:
-        return "" if row.get(key) is None else amount(row[key], row["unit"])
-
-    ratio = "" if row["ratio"] is None else f"{row['ratio']:.3g}"
-    spread = "" if row["least"] is None else f"{row['least']:.3g} to {row['greatest']:.3g}"
-    by_user = "" if row.get("user_ratio") is None else f"{row['user_ratio']:.3g}"
-    own = (row["name"], number("ours"), number("user"))
-    return (
-        *own,
-        row["against"] or "",
-        number("theirs"),
-        number("their_user"),
-        ratio,
-        spread,
-        by_user,
-        row["aim"] or "",
-    )
+    ratio, turns, theirs = "", "", ""
+    if row["ratio"] is not None:
+        ratio, theirs = f"{row['ratio']:.3g}", f"{row['against']} {amount(row['theirs'], row['unit'])}"
+    if row["least"] is not None:
+        turns = f"{row['least']:.3g} to {row['greatest']:.3g}"
+    return row["name"], amount(row["ours"], row["unit"]), theirs, ratio, turns
 
 
 def main(paths: Sequence[str]) -> None:

@@ -429,7 +429,7 @@ class Backtest(Venue):
         )
 
     def own_signal(self, name: str) -> float | None:
-        """Return a signal of our own orders (docs/signals.md), for the order that a requote would keep."""
+        """Return a signal of our own orders (docs/models.md), for the order that a requote would keep."""
         if name == "inventory":
             return (self.account.inventory - self.rules.target) / self.rules.quote_lots
         _, shown, what = name.split("_")

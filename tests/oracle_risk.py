@@ -1,4 +1,4 @@
-"""The oracle's risk limits, written from docs/risk.md: integers, with everything recomputed each time."""
+"""The oracle's risk limits, written from docs/trading.md: integers, with everything recomputed each time."""
 
 from datetime import datetime
 from zoneinfo import ZoneInfo

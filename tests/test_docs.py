@@ -15,15 +15,17 @@ from typing import NamedTuple
 import click
 import pytest
 
+from console_pages import own_files
 from mm.__main__ import main as program
 from mm.dayfolder.layout import DayFolder
 from mm.sim.flow.day import make_day
 from mm.sim.flow.scenario import SCENARIOS
 from mm.sim.flow.session import Session
-from support import ROOT, SHARED
+from support import ROOT, SHARED, run_python
 
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "mm").rglob("*.md")])
 MODELS = ROOT / "docs" / "models.md"
+STRATEGY = ROOT / "docs" / "write_a_strategy.md"
 README_WORDS = 700
 NO_KNOBS = {"NO_COLOR"}  # variables that are read but are not knobs
 _FENCE = re.compile(r"^```(\w*)[^\n]*\n(.*?)^```", re.MULTILINE | re.DOTALL)
@@ -257,7 +259,7 @@ def test_readme_is_short() -> None:
 def test_imports_of_every_example_work(page: Path) -> None:
     """Examples that need recorded data are not run, but their imports must work."""
     for language, body in blocks(text_of(page)):
-        if language == "python" and page != MODELS:
+        if language == "python" and page not in (MODELS, STRATEGY):
             imports = [node for node in ast.walk(ast.parse(body)) if isinstance(node, ast.Import | ast.ImportFrom)]
             exec(compile(ast.Module(imports, []), page_id(page), "exec"), {})
 
@@ -273,6 +275,24 @@ def test_examples_of_models_page_print_the_shown_output() -> None:
         with redirect_stdout(printed):
             exec(compile(body, page_id(MODELS), "exec"), namespace)
         assert printed.getvalue() == (output if following == "text" else "")
+
+
+def test_strategy_page_tests_and_example_run(tmp_path: Path) -> None:
+    """The page's own files pass the page's own tests, and its script plays them on a shorter day."""
+    for name, text in own_files(STRATEGY):
+        with (tmp_path / name).open("a", encoding="utf-8") as file:
+            file.write(f"{text}\n\n")
+    make_day(
+        DayFolder(tmp_path / "data", "SIMUSDT", "20260105"),
+        SCENARIOS["poisson"](),
+        Session("SIMUSDT", "20260105", hours=0.05, seed=0),
+    )
+    tested = run_python("-m", "pytest", "-q", "-p", "no:cacheprovider", "test_my_strategy.py", cwd=tmp_path)
+    assert tested.returncode == 0, tested.stdout
+    script = [body for language, body in blocks(text_of(STRATEGY)) if language == "python"][-1]
+    played = run_python("-c", script, cwd=tmp_path)
+    assert played.returncode == 0, played.stderr
+    assert float(played.stdout.split()[0]) != 0
 
 
 def test_readme_strategy_is_at_most_twelve_lines_and_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""Risk limits (docs/risk.md) on hand-calculated tapes, for both the oracle and the engine.
+"""Risk limits (docs/trading.md) on hand-calculated tapes, for both the oracle and the engine.
 
 Times and latencies are those of oracle_lab.py: a tick is 1 quote, a lot 1 base, the mid is 100, and 100 lots are held.
 """

@@ -1,6 +1,6 @@
 # cython: cdivision=True
 # Risk limits as a pure function of an order, the account, the market and the clock, and the guard that holds the state
-# of the function between requotes; docs/risk.md.
+# of the function between requotes; docs/trading.md.
 
 from libc.stdint cimport int64_t
 from libc.stdlib cimport realloc

@@ -1,5 +1,5 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
-"""Risk limits, and the guard that applies them in the order manager; docs/risk.md specifies both.
+"""Risk limits, and the guard that applies them in the order manager; docs/trading.md specifies both.
 
 The limits are one pure function in two halves (``_risk.pxd``): `stopped` returns the limit that stops all quotes,
 `withheld` the one that an order would breach. ``check`` is the Python interface of both, ``risk.py`` has the limits and

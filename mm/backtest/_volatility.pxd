@@ -1,5 +1,5 @@
 # cython: cdivision=True
-# The volatility for quote models, from samples of the mid, one per second; docs/quotes.md describes each method.
+# The volatility for quote models, from samples of the mid, one per second; docs/models.md describes each method.
 
 from libc.math cimport NAN, exp2, sqrt
 from libc.stdint cimport int64_t

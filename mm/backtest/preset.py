@@ -133,4 +133,4 @@ PRESETS: Mapping[str, Preset] = {
         may_short=False,
     ),
 }
-"""The presets by name; docs/presets.md has a worked example of each."""
+"""The presets by name; docs/models.md has a worked example of each."""

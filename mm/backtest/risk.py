@@ -1,4 +1,4 @@
-"""Risk limits: their knobs, their bounds in the engine's units, and their names; docs/risk.md.
+"""Risk limits: their knobs, their bounds in the engine's units, and their names; docs/trading.md.
 
 They are applied by compiled code (``_risk.pyx``) in the order manager, so that a replay, a shadow and a trader have the
 same limits. None is no limit.

@@ -164,7 +164,7 @@ class Rules:
         step_ticks: Its price step, in ticks of the tape: above one if the day also had a finer grid.
         min_notional_e8: Minimum notional of an order, 1e-8 of the quote asset.
         filters: Further filters of the exchange.
-        sigma_method: Estimator of the volatility, one of ``SIGMA_METHODS``; docs/quotes.md.
+        sigma_method: Estimator of the volatility, one of ``SIGMA_METHODS``; docs/models.md.
         sigma_window_s: Window of ``rolling`` and ``two_scale``, in seconds.
         sigma_half_life_s: Half-life of the weights of ``ewma``, in seconds.
         decisions: Whether the journal records every requote, including those without changes.

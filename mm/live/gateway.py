@@ -2,7 +2,7 @@
 
 `Gateway.place`, `amend`, `cancel` and `replace` write an intent to the audit log and return; they never block.
 Answers and reports of the exchange go through `OrderStates`, which returns steps to take:
-queries to the exchange, reports to the listener, rows of the audit log. mm/live/README.md lists what is sent when.
+queries to the exchange, reports to the listener, rows of the audit log. docs/trading.md lists what is sent when.
 """
 
 import asyncio

@@ -1,4 +1,4 @@
-"""Presets: the worked examples of docs/trading_interface.md, fees against fractions, hours across summer time."""
+"""Presets: one worked example of each asset class, fees against fractions, hours across summer time."""
 
 from datetime import datetime
 from fractions import Fraction

@@ -1,4 +1,4 @@
-"""The simple quote models and the steps in plain Python, from docs/quotes.md alone, with nested models.
+"""The simple quote models and the steps in plain Python, from docs/models.md alone, with nested models.
 
 A model is given as (name, parameters); inner models of ``mixed`` and ``steps`` are given in their parameters likewise.
 """

@@ -1,4 +1,4 @@
-"""Presets in a backtest: the worked examples of docs/presets.md, trading hours, and explicit fee rates."""
+"""Presets in a backtest: one worked example of each asset class, trading hours, and explicit fee rates."""
 
 from fractions import Fraction
 

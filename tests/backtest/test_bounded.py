@@ -380,9 +380,9 @@ def test_explicit_parameters_override_the_fit():
     assert Glft(k=1.0, A=1.0, sigma=1.0, intensity=fit).distances(1) == Glft(k=1.0, A=1.0, sigma=1.0).distances(1)
 
 
-def test_table_in_quotes_page_equals_program_output():
-    """The program in docs/quotes.md prints the table below it."""
-    page = (ROOT / "docs" / "quotes.md").read_text(encoding="utf-8")
+def test_table_in_models_page_equals_program_output():
+    """The program in docs/models.md prints the table below it."""
+    page = (ROOT / "docs" / "models.md").read_text(encoding="utf-8")
     (code, printed), *_ = re.findall(
         r"```python\n(from typing import Any\n.*?)```\n\n```text\n(.*?)```", page, re.DOTALL
     )
@@ -405,7 +405,7 @@ def test_distances_of_one_level_equal_those_of_all_levels(market, gamma, tau_s, 
     k, sigma = market["k"], market["sigma"]
     params = {"gamma": gamma, "q_max": 12, "drift": drift * sigma, "impact": impact / k, **market}
     model = Glft(mode="exact", **params)
-    # The problem that Glft solves, for all levels at once; see docs/quotes.md.
+    # The problem that Glft solves, for all levels at once; see docs/models.md.
     x = gamma / k
     eta = market["A"] * math.exp(-(1 + 1 / x) * math.log1p(x) - impact / 2)
     rho, tilt = k * gamma * sigma**2 / (2 * eta), k * params["drift"] / eta

@@ -30,7 +30,7 @@ def powers(low, high):
 
 
 def rate_of(curve, delta):
-    """Return λ(δ) as in docs/quotes.md: ln λ linear between points, flat before them, the last line continued."""
+    """Return λ(δ) as in docs/models.md: ln λ linear between points, flat before them, the last line continued."""
     deltas, logs = np.array(curve)[:, 0], np.log(np.array(curve)[:, 1])
     beyond = logs[-1] + (logs[-1] - logs[-2]) / (deltas[-1] - deltas[-2]) * (delta - deltas[-1])
     return np.exp(np.where(delta > deltas[-1], beyond, np.interp(delta, deltas, logs)))

@@ -1,4 +1,4 @@
-"""Whole runs of the optimal quote models against the formulas of docs/quotes.md in plain Python."""
+"""Whole runs of the optimal quote models against the formulas of docs/models.md in plain Python."""
 
 import math
 from dataclasses import replace
@@ -45,7 +45,7 @@ MODELS = st.one_of(
 
 
 class PlainQuotes:
-    """Optimal quotes as derived in docs/quotes.md: dense matrices, linear interpolation between levels."""
+    """Optimal quotes as derived in docs/models.md: dense matrices, linear interpolation between levels."""
 
     def __init__(self, name, params):
         self.params = {

@@ -23,7 +23,7 @@ FIT = (
 )
 SCHEDULE = "schema_version symbol day tick_size distance_unit train_window_min step_min fallback_policy segments"
 SEGMENT = "start_us end_us train_start_us train_end_us A k se_k se_logA n_fills usable status source age_s reason"
-#: Keys of segments after the contract's keys (docs/walkforward.md).
+#: Keys of segments after the contract's keys (docs/results.md).
 FURTHER = "sigma_ticks predictive_low predictive_high min_delta_ticks max_delta_ticks shape lambda_curve adverse_ticks "
 FURTHER += "measured_rates mean_bid_per_s mean_ask_per_s states_until_us states_level half_spread_ticks"
 SUMMARY = (

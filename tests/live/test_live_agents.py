@@ -1,7 +1,7 @@
 """A trained agent as the quote model of a shadow and of a trade, and two agents on one exchange in a box."""
 
 import json
-import re
+import shutil
 
 import pytest
 from shadowed import CHANCE, QUEUE, shadowed, strategy
@@ -91,12 +91,10 @@ def test_agent_trade_books_match_exchange(tmp_path):
 
 @pytest.mark.slow
 def test_books_of_two_agents_on_one_exchange_match_it(tmp_path):
-    """The unchanged script of docs/learning.md: both accounts trade, and both logs match the exchange."""
+    """The example's script: both accounts trade, and both logs match the exchange."""
     for seed, name in enumerate(("first.zip", "second.zip"), start=1):
         agent_at(tmp_path / name, seed=seed, **DECIDED)
-    page = (ROOT / "docs" / "learning.md").read_text(encoding="utf-8")
-    (script,) = re.findall(r"`two_agents\.py` .*?```python\n(.*?)```", page, re.DOTALL)
-    (tmp_path / "two_agents.py").write_text(script, encoding="utf-8")
+    shutil.copy(ROOT / "docs" / "examples" / "two_agents.py", tmp_path)
     with venue(tmp_path) as box:
         (tmp_path / "ready.json").write_text(json.dumps(box.ready), encoding="utf-8")
         done = run_python("two_agents.py", cwd=tmp_path)

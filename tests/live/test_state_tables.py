@@ -10,7 +10,7 @@ from mm.live.state_stores import SHOWN
 from mm.live.state_tables import TABLES, StateBatch, fill_row, place_of
 from state_memory import MemoryLive, MemoryState
 
-# From trading.md §10; positions from docs/state.md.
+# Tables and positions as in docs/trading.md.
 DOCUMENTED = {
     "fills": "trade_id symbol order_id client_id side price qty commission commission_asset us run_id",
     "orders": "client_id order_id symbol side price qty filled status us run_id",

@@ -25,7 +25,7 @@ GRID = {
 }
 WEIGHT_S = 90  # a start may wait for the weight that earlier starts have used within a minute
 KILLS, SEED = int(os.environ.get("TRADE_KILLS", "4")), int(os.environ.get("TRADE_KILLS_SEED", "1"))
-LONG_US = 5_000_000  # a second on an idle machine (docs/risk.md); this one is shared
+LONG_US = 5_000_000  # a second on an idle machine (docs/trading.md); this one is shared
 
 
 @pytest.mark.slow

@@ -1,4 +1,4 @@
-"""The same work on a processor without AVX, AVX2, FMA and AVX-512: docs/runs.md about equal digests holds."""
+"""The same work on a processor without AVX, AVX2, FMA and AVX-512: docs/results.md about equal digests holds."""
 
 import json
 import math

@@ -132,7 +132,7 @@ def test_window_metrics_of_earlier_version_are_read(tmp_path, studied):
 
 
 def test_column_positions_are_stable(tmp_path, studied):
-    """docs/tour.md cuts columns by number; new columns are appended."""
+    """Scripts cut columns by number; new columns are appended."""
     path = tmp_path / "window_metrics.csv"
     write_window_metrics(path, studied)
     header = path.read_text().splitlines()[0].split(",")

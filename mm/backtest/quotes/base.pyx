@@ -31,7 +31,7 @@ cdef class QuoteModel:
     sends only ``LIMIT_MAKER`` orders and reads nothing deeper in the book; ``timeless`` if equal best prices and an
     equal inventory always give equal quotes, without additional requotes; ``follows_fills`` if ``on_fill`` is to be
     called, ``follows_prints`` if ``on_print`` is. ``signals`` contains the names of the signals that it reads
-    (docs/signals.md); ``bind`` receives all names in the order of ``view.signals``. With ``needs_own_orders`` the view
+    (docs/models.md); ``bind`` receives all names in the order of ``view.signals``. With ``needs_own_orders`` the view
     contains our open quotes, with ``needs_last_trade`` the last print.
     """
 
@@ -252,7 +252,7 @@ cdef class QuoteView:
         """Return the last value at or before ``us`` of a signal that the model declares in ``signals``.
 
         Returns:
-            None while it is undefined (docs/signals.md), as before the first row.
+            None while it is undefined (docs/models.md), as before the first row.
 
         Raises:
             ModelError: If the model does not declare it.

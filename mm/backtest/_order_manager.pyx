@@ -96,6 +96,8 @@ cdef class OrderManager:
         self.guard, self.guarded = Guard(self.orders, rules), rules.risk is not None
         if quotes.signals:
             self.take_signals(rules)
+        else:
+            quotes.bind(())
         self.view.tick = 1e-8 * rules.tick_e8
         self.view.last_trade.id = -1
         self.view.sigma_ticks = self.view.run_sigma_ticks = NAN

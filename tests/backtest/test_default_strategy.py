@@ -9,10 +9,13 @@ import pytest
 import mm
 from mm.__main__ import main
 from mm.backtest.fills.intensity import FOREVER, Intensity, IntensityPiece
-from mm.backtest.models import avellaneda_stoikov
-from mm.dayfolder.layout import days_of
+from mm.backtest.models import avellaneda_stoikov, queue_prob_power
+from mm.dayfolder.layout import DayFolder, days_of
 from mm.errors import ModelError
 from mm.market_data.import_capture import ImportOptions, import_captures
+from mm.sim.flow.day import make_day
+from mm.sim.flow.scenario import ZeroIntelligence
+from mm.sim.flow.session import Session
 
 DATA = Path(__file__).parents[3] / "shared/data"
 CAPTURES = [
@@ -46,6 +49,20 @@ def test_quotes_are_behind_the_touch_by_the_moves_of_the_mid():
     assert quotes.bid_ticks <= 1000 - reach
     assert quotes.ask_ticks >= 1001 + reach
     assert quotes.ask_ticks - quotes.bid_ticks <= 2 * (1 + 1.25 * reach)
+
+
+def test_a_model_that_has_played_plays_as_a_fresh_one(tmp_path):
+    """Moves of the mid of an earlier run do not place the quotes of the next."""
+    folder = DayFolder(tmp_path, "ZIUSDT", "20260105")
+    make_day(folder, ZeroIntelligence(), Session("ZIUSDT", "20260105", 0.1, 3))
+    tape = mm.load_day(folder)
+    half = (tape.start_us + tape.end_us) // 2
+    first, second = tape.between(tape.start_us, half), tape.between(half, tape.end_us)
+    used, knobs = avellaneda_stoikov(k="touch"), {"fills": queue_prob_power(), "sensitivity": False}
+    mm.backtest(first, used, **knobs)
+    again, fresh = (mm.backtest(second, model, **knobs) for model in (used, avellaneda_stoikov(k="touch")))
+    assert again.summary["n_fills"] > 0
+    assert (again.journal.orders == fresh.journal.orders).all()
 
 
 def test_with_a_fit_it_stays_within_the_measured_distances():

@@ -136,6 +136,10 @@ cdef class Behind(Step):
             self.far = np.array([NAN if one.max_delta_ticks is None else one.max_delta_ticks for one in intensity.rows()])
         self.timeless, self.needs_own_orders = False, True
 
+    cdef int bind(self, tuple names) except -1:
+        self.last_us = -1  # a run begins: moves of an earlier run do not count
+        return Step.bind(self, names)
+
     cdef int quote(self, const View* view, Want* want) except -1 nogil:
         self.measure(view.top.us, 0.5 * <double> (view.top.bid_ticks + view.top.ask_ticks))
         if self.joining is not None:
@@ -145,7 +149,7 @@ cdef class Behind(Step):
     cdef void measure(self, int64_t us, double mid) noexcept nogil:
         """Add the move of the mid since the last requote to the variance per second."""
         cdef double lasts_s = 1e-6 * <double> (us - self.last_us), left
-        if lasts_s < 0.0 or self.last_us < 0:  # a run begins
+        if self.last_us < 0:
             self.squares = self.seconds = 0.0
         else:
             left = exp(-lasts_s / MEMORY_S)

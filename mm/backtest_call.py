@@ -13,7 +13,7 @@ from mm.backtest.risk import Risk
 from mm.backtest.rules import Account, Execution, Rules
 from mm.backtest.sensitivity import Strategy, with_band
 from mm.cli.config import Models, Sensitivity
-from mm.cli.knobs import groups_of, knobs
+from mm.cli.knobs import as_arguments, groups_of, knobs
 from mm.clock import US_PER_S
 from mm.commands import assemble
 from mm.dataclass import dataclass, replace
@@ -38,6 +38,7 @@ GROUPS: tuple[type, ...] = (Execution, Account, Models, Risk, Sensitivity)
 Step = Callable[[int], None]
 
 
+@as_arguments(GROUPS)
 def backtest(  # noqa: PLR0913 - arguments that no knob can express
     tape: Tape | Iterable[Tape],
     quotes: object = None,

@@ -17,7 +17,7 @@ from mm.backtest_call import GROUPS
 from mm.calibration.fit_result import PoissonFit
 from mm.cli.knobs import knobs
 from mm.dayfolder.layout import DayFolder
-from mm.errors import Mismatch, UsageError
+from mm.errors import DataError, Mismatch, UsageError
 from mm.sim.flow.day import make_day
 from mm.sim.flow.scenario import SCENARIOS
 from mm.sim.flow.session import Session
@@ -179,7 +179,9 @@ def test_rules_reject_separate_terms_and_model_names(tapes):
     [
         ({"maker_fee": 0}, TypeError, r"mm\.backtest\(\) got an unexpected keyword argument 'maker_fee'; did you mean"),
         ({"maker_fee_rate": 2}, UsageError, "between -1 and 1"),
-        ({"order_latency_ms": float("nan")}, UsageError, "ORDER_LATENCY_MS"),
+        ({"order_latency_ms": float("nan")}, UsageError, "^order_latency_ms was 'nan': it must be"),
+        ({"fit_draws": 2}, UsageError, r"^fit_draws is 2, .* give fill_params_file=.* leave fill_per_side"),
+        ({"fill_params_file": "nowhere.json"}, DataError, "^fill_params_file nowhere.json: there is no such file"),
         ({"quotes": "glft", "quote_model": "gueant"}, UsageError, "give one of them"),
         (
             {"quotes": fixed_spread(delta_ticks=1), "sensitivity": 1},
@@ -188,7 +190,7 @@ def test_rules_reject_separate_terms_and_model_names(tapes):
         ),
         ({"quotes": fixed_spread(delta_ticks=1), "fit_draws": 2}, UsageError, "fit_draws runs the models"),
         ({"quotes": "avellaneda"}, UsageError, "did you mean avellaneda_stoikov"),
-        ({"initial_inventory": "0.00000001"}, UsageError, "multiple"),
+        ({"initial_inventory": "0.00000001"}, UsageError, "^initial_inventory is 0.00000001; it must be a multiple"),
     ],
 )
 def test_invalid_arguments_raise_named_errors(tapes, given, error, message):

@@ -104,9 +104,7 @@ class CalibrationConfig:
         if self.method not in METHODS:
             raise UsageError(f"calibration method {self.method!r} is not known; choose {', '.join(METHODS)}")
         if self.distance not in DISTANCES:
-            raise UsageError(
-                f"CALIB_DISTANCE (--calib-distance) is {self.distance!r}; choose one of {', '.join(DISTANCES)}"
-            )
+            raise UsageError(f"distance is {self.distance!r}; choose one of {', '.join(DISTANCES)}")
         if self.fills is not None:
             self._check_fills(self.fills)
 

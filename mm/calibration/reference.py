@@ -49,7 +49,7 @@ def check_reference(reference: str) -> str:
             f"choose one of {', '.join(PER_TICK)}"
         )
     if reference not in PER_TICK:
-        raise UsageError(f"CALIB_REFERENCE (--calib-reference) is {reference!r}; choose one of {', '.join(PER_TICK)}")
+        raise UsageError(f"reference is {reference!r}; choose one of {', '.join(PER_TICK)}")
     return reference
 
 

@@ -48,11 +48,11 @@ class HitRule:
 
     def __post_init__(self) -> None:
         if self.hit not in HITS:
-            raise UsageError(f"CALIB_HIT (--calib-hit) is {self.hit!r}; choose one of {', '.join(HITS)}")
+            raise UsageError(f"hit is {self.hit!r}; choose one of {', '.join(HITS)}")
         if self.order_e8 < 0:
-            raise UsageError(f"CALIB_ORDER_QTY (--calib-order-qty) is {self.order_e8} (1e-8); give 0 or more")
+            raise UsageError(f"order_e8 is {self.order_e8}; give 0 or more")
         if not 0 <= self.queue_ahead <= 1:
-            raise UsageError(f"CALIB_QUEUE_AHEAD (--calib-queue-ahead) is {self.queue_ahead}; give a share, 0 to 1")
+            raise UsageError(f"queue_ahead is {self.queue_ahead}; give a share, 0 to 1")
         if self.queue_ahead and self.hit == "strict":
             raise UsageError(
                 f"CALIB_QUEUE_AHEAD (--calib-queue-ahead) is {self.queue_ahead:g} with CALIB_HIT=strict, which lets "

@@ -82,7 +82,7 @@ class WindowPlan:
                 f"shorter than the training window of {self.train_window_min:g} minutes"
             )
         if self.mode not in MODES:
-            raise UsageError(f"SCHEDULE_MODE (--schedule-mode) is {self.mode!r}; choose one of {', '.join(MODES)}")
+            raise UsageError(f"mode is {self.mode!r}; choose one of {', '.join(MODES)}")
 
     @property
     def first_us(self) -> int:
@@ -303,12 +303,10 @@ class Fallback:
 
     def __post_init__(self) -> None:
         if self.policy not in POLICIES:
-            raise UsageError(
-                f"FALLBACK_POLICY (--fallback-policy) is {self.policy!r}; choose one of {', '.join(POLICIES)}"
-            )
+            raise UsageError(f"policy is {self.policy!r}; choose one of {', '.join(POLICIES)}")
         if (self.policy == "global_default") != (self.default is not None):
             raise UsageError(
-                f"FALLBACK_POLICY (--fallback-policy) is {self.policy!r} and the default A and k are {self.default}; "
+                f"policy is {self.policy!r} and the default A and k are {self.default}; "
                 f"global_default needs them, the other policies do not use them"
             )
         if self.default is not None and not all(0 < value < math.inf for value in self.default):

@@ -10,7 +10,8 @@ import itertools
 import json
 import math
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import timedelta
 from decimal import Decimal
 from importlib import import_module
@@ -20,7 +21,7 @@ from urllib.parse import urlsplit
 
 from mm.clock import next_day, parse_day, plain_days
 from mm.dataclass import dataclass
-from mm.errors import OffGrid, UsageError
+from mm.errors import DataError, OffGrid, UsageError
 from mm.instrument import e8, short_text
 
 REQUIRED = dataclasses.MISSING
@@ -190,8 +191,24 @@ def groups_of(groups: Iterable[type], settings: Mapping[str, Any], what: str) ->
         if name not in known:
             way = parameter_way(name, known, python=True) or closest(name, known)
             raise TypeError(f"{what}() got an unexpected keyword argument {name!r}{way}")
-    read = {name: None if value is None else known[name].read(typed(value)) for name, value in settings.items()}
-    return [group(**{one.name: read[one.name] for one in knobs(group) if one.name in read}) for group in groups]
+    with as_arguments(groups):
+        read = {name: None if value is None else known[name].read(typed(value)) for name, value in settings.items()}
+        return [group(**{one.name: read[one.name] for one in knobs(group) if one.name in read}) for group in groups]
+
+
+@contextmanager
+def as_arguments(groups: Iterable[type]) -> Iterator[None]:
+    """Let errors name the knobs of *groups* as Python's arguments: ``order_latency_ms``, not flag and variable."""
+    try:
+        yield
+    except (UsageError, DataError) as error:
+        text = str(error)
+        for one in (one for group in groups for one in knobs(group)):
+            flag, variable = one.flag, one.variable
+            bare = rf"(?<![\w/.'\"-])(?:{flag}|{variable})(?![\w/-])"
+            text = re.sub(rf"{flag} \({variable}\)|{variable} \({flag}\)|{bare}", one.name, text)
+        error.args = (text, *error.args[1:])
+        raise
 
 
 def _span(low: float | str | None, high: float | str | None) -> str:

@@ -13,7 +13,7 @@ from mm.backtest.quotes.agent_file import AgentTerms
 from mm.backtest.rules import Account, Execution, Rules
 from mm.calibration.fit_result import PoissonFit
 from mm.cli.config import Models
-from mm.cli.knobs import groups_of
+from mm.cli.knobs import as_arguments, groups_of
 from mm.clock import US_PER_S
 from mm.commands import assemble
 from mm.dataclass import dataclass, replace
@@ -84,7 +84,8 @@ class TrainingDay:
 
     def __init__(self, tape: Tape, played: EngineKnobs) -> None:
         self.tape, self._played = tape, played
-        self.rules: Rules = assemble.rules(tape, played.execution, played.account, played.models)
+        with as_arguments(GROUPS):
+            self.rules: Rules = assemble.rules(tape, played.execution, played.account, played.models)
         if not self._valid.any():
             raise NeverSynced(f"{tape.symbol} {tape.days[0]}: the book never has both sides; leave the day out")
 

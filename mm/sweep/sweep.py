@@ -18,7 +18,7 @@ from mm.backtest.metrics.ranking import tie_of
 from mm.backtest.risk import Risk
 from mm.backtest.rules import Account, Execution
 from mm.cli.config import Day, Market, Models
-from mm.cli.knobs import groups_of, knobs
+from mm.cli.knobs import as_arguments, groups_of, knobs
 from mm.cli.settings_file import LEFT_OUT
 from mm.cli.task_knobs import GROUPS, Sweep
 from mm.clock import US_PER_S
@@ -67,6 +67,7 @@ HEAD = (
 )
 
 
+@as_arguments(_GROUPS)
 def sweep(
     symbol: str,
     day: str,

@@ -117,5 +117,5 @@ def test_invalid_block_length_is_rejected(block_s):
 
 
 def test_unknown_reference_is_rejected():
-    with pytest.raises(UsageError, match=r"CALIB_REFERENCE .* is 'last'; choose one of mid, micro, best"):
+    with pytest.raises(UsageError, match=r"reference is 'last'; choose one of mid, micro, best"):
         check_reference("last")

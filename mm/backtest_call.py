@@ -11,7 +11,7 @@ from mm.backtest._records import free_spares
 from mm.backtest.journal import LONG
 from mm.backtest.risk import Risk
 from mm.backtest.rules import Account, Execution, Rules
-from mm.backtest.sensitivity import Strategy, with_band
+from mm.backtest.sensitivity import Strategy, again, with_band
 from mm.cli.config import Models, Sensitivity
 from mm.cli.knobs import as_arguments, groups_of, knobs
 from mm.clock import US_PER_S
@@ -19,6 +19,7 @@ from mm.commands import assemble
 from mm.dataclass import dataclass, replace
 from mm.errors import UsageError
 from mm.model_builder import ModelBuilder, check_names
+from mm.plugins import construct
 from mm.signals.micro_price import MicroPriceFit
 from mm.tape.columns import MANY_EVENTS, trim_heap
 from mm.tape.load import tapes_given
@@ -59,8 +60,9 @@ def backtest(  # noqa: PLR0913 - arguments that no knob can express
     Args:
         tape: One tape, or tapes in order of time; inventory, cash, orders and timers carry over.
         quotes: Name of a quote model, a pair of name and parameters (``("glft", {"gamma": 0.1})``), or an object with
-            ``quote(view)``; None takes the default of ``QUOTE_MODEL``.
-        fills: Name of a fill model, such a pair, or an object with its hooks; None takes the default of ``FILL_MODEL``.
+            ``quote(view)``, or its class; None takes the default of ``QUOTE_MODEL``.
+        fills: Name of a fill model, such a pair, or an object with its hooks, or its class; None takes the default of
+            ``FILL_MODEL``.
         rules: All rules in the engine's units, instead of knobs; both models must then be objects.
         fit: A fit or a schedule, instead of ``FILL_PARAMS_FILE``.
         intensity: Predicts the expected fills that the summary compares with the actual ones; None takes the fit's.
@@ -68,8 +70,9 @@ def backtest(  # noqa: PLR0913 - arguments that no knob can express
             model reads it.
         step: Is called with the µs of tape replayed since the last call, for a progress bar; each further backtest
             adds the whole length.
-        settings: Knobs of ``mm backtest`` by field name: numbers, text, or dicts for JSON. Without
-            ``sensitivity``, the sensitivity is run unless a model is an object; a class that is named is made again.
+        settings: Knobs of ``mm backtest`` by field name: numbers, text, or dicts for JSON. The sensitivity makes a
+            class again, and plays copies of an object, taken before it plays; one that cannot be copied has none,
+            and a warning says why. ``sensitivity=False`` leaves it out.
 
     Raises:
         TypeError: If there is no such knob.
@@ -111,7 +114,8 @@ class Backtest:
         builder: Builds the models that the knobs name.
         sensitivity: Whether to play optimistic and pessimistic assumptions as well.
         draws: Number of drawn fits for the PnL band.
-        quotes: A quote model to use instead of the builder's; None or a name uses the builder's.
+        quotes: A quote model to use instead of the builder's, or a factory (`functools.partial`); None or a name uses
+            the builder's.
         fills: The same for the fill model.
         intensity: Predicts expected fills, instead of the builder's.
     """
@@ -125,27 +129,37 @@ class Backtest:
     fills: object = None
     intensity: "Intensity | None" = None
 
-    @property
-    def own_models(self) -> bool:
-        """Whether a model is an object: it may have state, so it can be played only once."""
-        return any(one is not None and not isinstance(one, str) for one in (self.quotes, self.fills))
-
-    @property
+    @cached_property
     def strategy(self) -> Strategy:
-        """The strategy, with the factories of new models for each play."""
-        made = (self.builder.quotes, self.builder.fills)
+        """The strategy, with the factories of new models for each play; an object is copied as it is now.
+
+        Raises:
+            UsageError: If an object cannot be copied.
+        """
+        return self._strategy(partial(again, shared=[*self.tapes, self.intensity]))
+
+    def _strategy(self, factory: Callable[[object], Callable[[], object]]) -> Strategy:
+        """Return the strategy; *factory* turns an object into a factory of models."""
         quotes, fills = (
-            make if one is None or isinstance(one, str) else lambda one=one: one
-            for one, make in zip((self.quotes, self.fills), made, strict=True)
+            built if one is None or isinstance(one, str) else one if isinstance(one, partial) else factory(one)
+            for one, built in ((self.quotes, self.builder.quotes), (self.fills, self.builder.fills))
         )
         intensity = self.builder.intensity if self.intensity is None else self.intensity
         return Strategy(self.tapes, self.rules, quotes, fills, intensity, self.rules.latency_seed)
 
     @cached_property
+    def why_once(self) -> str | None:
+        """Why the models can be played only once, so that there is no sensitivity; None if they can be again."""
+        try:
+            _ = self.strategy
+        except UsageError as error:
+            return str(error)
+        return None
+
+    @cached_property
     def further(self) -> bool:
         """Whether any additional backtest is played."""
-        wanted = self.sensitivity.sensitivity
-        return not self.own_models and wanted is not False
+        return self.sensitivity.sensitivity is not False and self.why_once is None
 
     @property
     def concurrent(self) -> bool:
@@ -165,20 +179,21 @@ class Backtest:
         return self.with_further(self.play_base(step), step)
 
     def play_base(self, step: Step | None = None) -> "Result":
-        """Play the main backtest.
+        """Play the main backtest, with the given objects themselves.
 
         Raises:
-            UsageError: If sensitivity or draws were requested with a model that can be played only once.
+            UsageError: If sensitivity was requested with a model that can be played only once, or draws with an object.
         """
         wanted = self.sensitivity.sensitivity
-        if self.own_models and (wanted or self.draws):
-            raise UsageError(
-                f"{'sensitivity' if wanted else 'fit_draws'} runs the models several times; give their names, or "
-                f"package.module:Class, instead of objects"
-            )
-        for model in (self.quotes, self.fills):  # objects: the builder does not build them
-            self.builder.read_by(model)
-        return self.builder.based(self.strategy.play(step))
+        given = [one for one in (self.quotes, self.fills) if one is not None and not isinstance(one, str)]
+        if given and self.draws:
+            raise UsageError("fit_draws draws A and k for models by name; give names, or package.module:Class")
+        once = None if wanted is False else self.why_once  # copies the objects before they play
+        if wanted and once:
+            raise UsageError(f"sensitivity plays the models several times, but {once}")
+        for model in given:  # the builder does not build them
+            self.builder.read_by(model.args[0] if isinstance(model, partial) else model)
+        return self.builder.based(self._strategy(lambda model: lambda: model).play(step))
 
     def with_further(
         self, result: "Result", step: Step | None = None, rows: "Callable[[], list[FurtherRow]] | None" = None
@@ -187,6 +202,8 @@ class Backtest:
 
         *rows* returns the rows of the sensitivity if another thread plays it.
         """
+        if self.sensitivity.sensitivity is not False and self.why_once:
+            result = replace(result, terms=replace(result.terms, played_once=self.why_once))
         if self.further:
             result = self.strategy.with_sensitivity(result, rows() if rows else self.strategy.further(step))
         if self.draws:
@@ -207,16 +224,23 @@ def _with_names(named: Mapping[str, object], settings: Mapping[str, Any]) -> dic
 
 
 def _without_parameters(model: object, knob: str, settings: Any) -> object:
-    """Return the *model* without its parameters; those of a pair ``(name, {parameters})`` become the *knob*'s value."""
-    if not isinstance(model, tuple):
-        return model
+    """Return the *model* without its parameters: of a pair with a name, they become the *knob*'s value.
+
+    A class, or a pair with one, becomes a factory of models.
+    """
     match model:
+        case type() as kind:
+            return partial(construct, kind, {}, knob)
+        case (type() as kind, Mapping() as parameters):
+            return partial(construct, kind, parameters, knob)
         case (str() as name, Mapping() as parameters):
             if knob in settings:
                 raise UsageError(f"{knob} is given, and parameters with {name!r} as well; give one of them")
             settings[knob] = parameters
             return name
-    raise UsageError(f"the model is {model!r}; a tuple must be a name and a dict of parameters")
+        case tuple():
+            raise UsageError(f"the model is {model!r}; a tuple must be a name or a class, and a dict of parameters")
+    return model
 
 
 def _check_objects(quotes: object, fills: object, settings: Mapping[str, Any]) -> None:

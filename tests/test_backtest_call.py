@@ -2,6 +2,7 @@
 
 import inspect
 import json
+import os
 import re
 from dataclasses import replace
 from decimal import Decimal
@@ -10,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import mm
-from mm.backtest.models import fixed_spread, trade_cross
+from mm.backtest.models import fixed_spread, queue_prob_power, trade_cross
 from mm.backtest.replay import by_events
 from mm.backtest.rules import Rules
 from mm.backtest_call import GROUPS
@@ -120,19 +121,71 @@ def test_call_with_tape_only_uses_default_models(tapes):
     assert result.summary["models"] == {"quote": "avellaneda_stoikov", "fill": "queue_prob_power"}
 
 
-def test_custom_quote_model_runs_once_with_default_terms(tapes):
-    """The order quantity is the same as for a named model: the smallest that reaches the minimum notional."""
+class JoinEarly:
+    """Joins the touch for its first quotes only, so that a play with the state of another one quotes nothing."""
 
-    class CountingModel:
-        calls = 0
+    def __init__(self, most=200, handle=None):
+        self.left, self.handle = most, handle
 
-        def quote(self, view):
-            CountingModel.calls += 1
-            return mm.Quotes(view.bid_ticks, view.ask_ticks)
+    def quote(self, view):
+        self.left -= 1
+        return mm.Quotes(view.bid_ticks, view.ask_ticks) if self.left >= 0 else None
 
-    result = mm.backtest(tapes[0], CountingModel(), "trade_cross", initial_inventory=1)
+
+class TakeAll:
+    """A fill model of a user, with state of its own."""
+
+    def __init__(self):
+        self.prints = 0
+
+    def on_trade(self, order, trade):
+        self.prints += 1
+        reached = order.side * (order.ticks - trade.ticks) >= 0
+        return trade.lots if reached and trade.side != order.side else 0
+
+
+@pytest.mark.parametrize("quotes", ["class", "pair", "object"])
+@pytest.mark.parametrize("fills", ["class", "object", "compiled"])
+def test_own_model_is_played_under_other_assumptions(tapes, quotes, fills):
+    """A class is made again, an object copied as it is before the run, so all rows start from the same state."""
+    quotes = {"class": JoinEarly, "pair": (JoinEarly, {"most": 200}), "object": JoinEarly()}[quotes]
+    fills = {"class": TakeAll, "object": TakeAll(), "compiled": queue_prob_power(exponent=2)}[fills]
+    result = mm.backtest(tapes[0], quotes, fills, initial_inventory=1)
+    rows = result.summary["sensitivity"]["rows"]
+    named = mm.backtest(tapes[0], JoinEarly(), fills, initial_inventory=1, sensitivity=False)
+    (own,) = [row for row in rows if row["role"] == "headline"]
+    assert own["pnl_quoting"] == named.summary["pnl_quoting"] == result.summary["pnl_quoting"]
+    assert len(rows) == 5
+    assert all(row["n_fills"] > 0 for row in rows)
+
+
+def test_played_object_keeps_the_state_of_the_run_itself(tapes):
+    model = JoinEarly()
+    mm.backtest(tapes[0], model, initial_inventory=1, sensitivity=False)
+    again = JoinEarly()
+    mm.backtest(tapes[0], again, initial_inventory=1)
+    assert model.left == again.left < 0
+
+
+def test_output_says_why_a_model_has_no_sensitivity(tapes):
+    """An open file, as in a model that logs, cannot be copied; the run itself is played."""
+    with open(os.devnull, "w") as handle:
+        result = mm.backtest(tapes[0], JoinEarly(handle=handle), initial_inventory=1)
+        with pytest.raises(UsageError, match="several times, but JoinEarly cannot be copied"):
+            mm.backtest(tapes[0], JoinEarly(handle=handle), initial_inventory=1, sensitivity=1)
+        unwanted = mm.backtest(tapes[0], JoinEarly(handle=handle), initial_inventory=1, sensitivity=0)
     assert "sensitivity" not in result.summary
-    assert CountingModel.calls > 100
+    assert result.summary["n_fills"] > 0
+    (note,) = [line for line in result.summary["warnings"] if line.startswith("no sensitivity: ")]
+    assert "JoinEarly cannot be copied (TypeError" in note
+    assert "package.module:Class" in note
+    assert note in str(result)
+    assert not any(line.startswith("no sensitivity: ") for line in unwanted.summary["warnings"])
+
+
+def test_own_quote_model_has_default_terms(tapes):
+    """The order quantity is the same as for a named model: the smallest that reaches the minimum notional."""
+    result = mm.backtest(tapes[0], JoinEarly, "trade_cross", initial_inventory=1)
     params = {"delta_ticks": 1}
     named = mm.backtest(
         tapes[0], "fixed_spread", "trade_cross", quote_params_json=params, sensitivity=0, initial_inventory=1
@@ -183,12 +236,8 @@ def test_rules_reject_separate_terms_and_model_names(tapes):
         ({"fit_draws": 2}, UsageError, r"^fit_draws is 2, .* give fill_params_file=.* leave fill_per_side"),
         ({"fill_params_file": "nowhere.json"}, DataError, "^fill_params_file nowhere.json: there is no such file"),
         ({"quotes": "glft", "quote_model": "gueant"}, UsageError, "give one of them"),
-        (
-            {"quotes": fixed_spread(delta_ticks=1), "sensitivity": 1},
-            UsageError,
-            "sensitivity runs the models several times",
-        ),
-        ({"quotes": fixed_spread(delta_ticks=1), "fit_draws": 2}, UsageError, "fit_draws runs the models"),
+        ({"quotes": fixed_spread(delta_ticks=1), "fit_draws": 2}, UsageError, "fit_draws draws A and k"),
+        ({"quotes": (JoinEarly, {"mos": 1})}, UsageError, "JoinEarly has no parameter 'mos'.*did you mean most"),
         ({"quotes": "avellaneda"}, UsageError, "did you mean avellaneda_stoikov"),
         ({"initial_inventory": "0.00000001"}, UsageError, "^initial_inventory is 0.00000001; it must be a multiple"),
     ],

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 FEE_RATE = "0.001"  # default for makers and takers: that of Spot
 SPOT_FEES = "spot_fees"  # key of the warning that a perpetual is played with this fee
 UNEARNED_FEE = "fee_not_earned"  # key of the warning that the quoted half-spread is below the maker fee
+NO_SENSITIVITY = "no sensitivity: "  # prefix of the note that says why
 IMPLAUSIBLE_FEE = "implausible_fee"  # key of the warning that no exchange has such a rate
 DAYS_NOT_PLAYED = "days_not_played"  # key of the warning that days between those of a run were left out
 
@@ -49,6 +50,7 @@ class RunTerms:
         target_lots: Target inventory; quotes, bounds and risk use the deviation from it.
         bound_clips: Inventory at which quotes stop on one side, in clips; None if no bound is known.
         sensitivity: Results of the same strategy under other assumptions; None if not requested.
+        played_once: Why the models were played only once, without a sensitivity; None otherwise.
         pnl_band: Range of the PnL over draws of A and k from the fit's distribution; None if not requested.
         lost_lines: Number of recorded lines lost to damage in the days' files, as far as known.
         clock_raised: Number of messages whose receive time was raised, because the recorder's clock had stepped back.
@@ -90,6 +92,7 @@ class RunTerms:
     pnl_band: Mapping[str, float] | None = None
     bound_clips: float | None = None
     sensitivity: Mapping[str, Any] | None = None
+    played_once: str | None = None
     starts_us: tuple[int, ...] = ()
     between_days_us: int = 0
     intensity: "Intensity | None" = None

@@ -11,6 +11,8 @@ In addition, latencies of orders and cancels are halved, and doubled. A bound on
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from copy import deepcopy
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,7 +22,9 @@ from mm.backtest.models import queue_risk_averse, trade_cross
 from mm.backtest.replay import backtest
 from mm.backtest.strategy_info import strategy_of
 from mm.dataclass import dataclass, replace
+from mm.errors import UsageError
 from mm.tape.columns import MANY_EVENTS, trim_heap
+from mm.user_code import one_line
 
 if TYPE_CHECKING:
     from mm.backtest.fills.intensity import Intensity
@@ -98,6 +102,24 @@ class Strategy:
     def _play(self, fills: object, rules: "Rules", step: Step | None, *, keeps_orders: bool) -> "Result":
         quotes, known = self.quotes(), self.intensity
         return backtest(self.tapes, quotes, fills, rules, step=step, intensity=known, keeps_orders=keeps_orders)
+
+
+def again(model: object, shared: Sequence[object] = ()) -> Callable[[], object]:
+    """Return a factory of copies of *model*, a user's object, as it is now; *shared* objects are not copied.
+
+    Raises:
+        UsageError: If it cannot be copied.
+    """
+
+    def copied(one: object) -> object:
+        return deepcopy(one, {id(kept): kept for kept in shared})
+
+    try:
+        return partial(copied, copied(model))
+    except Exception as error:  # of a user's class
+        raise UsageError(
+            f"{type(model).__name__} cannot be copied ({one_line(error)}); give its class, or package.module:Class"
+        ) from error
 
 
 def _checked(role: str, row: "Mapping[str, Any]", headline: "Mapping[str, Any]") -> str:

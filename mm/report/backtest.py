@@ -12,6 +12,7 @@ import numpy as np
 from mm.backtest.metrics.notes import NULL, by_reason
 from mm.backtest.metrics.summary import scale
 from mm.backtest.orders_file import CSV
+from mm.backtest.run_terms import NO_SENSITIVITY
 from mm.backtest.summary_text import assumptions, excluded_s
 from mm.clock import US_PER_S, iso
 from mm.numbers import duration, number, percent, short, signed
@@ -482,9 +483,9 @@ def sensitivity_card(summary: Summary) -> str:
     rows: Sequence[Mapping[str, Any]] = (summary.get("sensitivity") or {}).get("rows", ())
     title = "Sensitivity"
     if not rows:
-        return card(
-            title, "SENSITIVITY=1 adds backtests with optimistic and pessimistic fills, and with other latencies.", ""
-        )
+        adding = "SENSITIVITY=1 adds backtests with optimistic and pessimistic fills, and with other latencies."
+        why = [escape(line) for line in summary.get("warnings", ()) if line.startswith(NO_SENSITIVITY)]
+        return card(title, (why or [adding])[0], "")
     head = ("fill model", "latency", "PnL of the quoting", "fills", "inventory, rms", "mid 60 s after a fill")
     cells = [
         (

@@ -7,6 +7,9 @@ from libc.stdint cimport int64_t
 
 from mm.backtest.fills.base cimport FillModel, Order, Top, Trade
 
+from functools import partial
+from typing import Any
+
 from mm.backtest.parameters import Check, Declaration, Parameter
 
 _PLACED = "assumes the queue positions of cancellations, which public streams do not contain"
@@ -28,6 +31,14 @@ cdef class Queue(FillModel):
     def __cinit__(self, *_args, **_kwargs) -> None:
         self.needs_trades = self.needs_book = self.needs_levels = self.reached_only = self.crossed_only = True
         self.by_levels = self.ahead_first = True
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Return how a copy is made: from the parameters, as nothing else lasts from run to run."""
+        return partial(type(self), **self.parameters()), (), getattr(self, "__dict__", None)
+
+    def parameters(self) -> dict[str, Any]:
+        """Return the values of its parameters, by name."""
+        return {}
 
     @property
     def reasons(self) -> tuple[str, ...]:
@@ -102,6 +113,10 @@ cdef class QueueProbPower(Queue):
 
     def __init__(self, **given: Any) -> None:
         self.exponent = self.declared.settle(given)["exponent"]
+
+    def parameters(self) -> dict[str, Any]:
+        """Return the values of its parameters, by name."""
+        return {"exponent": self.exponent}
 
     cdef double ahead_share(self, double ahead, double behind) noexcept nogil:
         # If (b / a)^n overflows, the share is 0: all behind. A product is faster than a power.

@@ -8,6 +8,8 @@ from mm.backtest._draws cimport uniform
 from mm.backtest.fills.base cimport Order, Top, Trade
 from mm.backtest.fills.queue cimport Queue, QueueProbPower
 
+from typing import Any
+
 from mm.backtest.fills.hazard_fit import FEATURES
 from mm.backtest.parameters import ABOVE_0, SEED, Check, Declaration, Parameter
 from mm.errors import UsageError
@@ -78,6 +80,11 @@ cdef class QueueHazard(QueueProbPower):
         self.seed = values["seed"] & 0xFFFFFFFFFFFFFFFF
         self.watched = None
         self.crossed_only = False  # it reads each book
+
+    def parameters(self) -> dict[str, Any]:
+        """Return the values of its parameters, by name."""
+        values = {"coefficients": [self.b[i] for i in range(COUNT)], "unit_lots": self.unit_lots, "seed": self.seed}
+        return {"exponent": self.exponent, **values}
 
     @property
     def reasons(self) -> tuple[str, ...]:

@@ -28,6 +28,7 @@ from mm.backtest.metrics.notes import (
 )
 from mm.backtest.metrics.order_lives import Lives, fill_rates, lives, lots_and_times
 from mm.backtest.metrics.pnl import AccountSeries, account_of, pairs, realised, round_trip_stats, split
+from mm.backtest.run_terms import NO_SENSITIVITY
 from mm.clock import US_PER_S
 from mm.instrument import E8
 
@@ -341,6 +342,8 @@ def _why_null(summary: dict[str, Any]) -> list[str]:
 def _cautions(journal: "Journal", terms: "RunTerms", left_out: int) -> list[str]:
     """Return caveats on the data and the fill model."""
     cautions = [f"the run ended early: {terms.ended['why']}"] if terms.ended and terms.ended["why"] else []
+    if terms.played_once:
+        cautions.append(f"{NO_SENSITIVITY}{terms.played_once}")
     drawn = _drawn(journal, terms)
     cautions += drawn or without_trades(terms)
     cautions += implausible_fees(terms)

@@ -106,6 +106,14 @@ class RunTerms:
     predictors: tuple[Mapping[str, Any], ...] = ()
     agent_days: tuple[str, ...] = ()
 
+    @property
+    def outearned(self) -> bool:
+        """Whether the quoting earned more under another fill assumption of the sensitivity than in the run itself."""
+        rows = [row for row in (self.sensitivity or {}).get("rows", ()) if row["latency"] == 1]
+        pnl = {row["role"] == "headline": row["pnl_quoting"] for row in rows}
+        own, known = pnl.get(True), [row["pnl_quoting"] for row in rows if row["pnl_quoting"] is not None]
+        return own is not None and max(known) > own
+
 
 def break_even_ticks(fees_e8: tuple[int, int], mid_ticks: float, tick_e8: int) -> float:
     """Return the distance from the mid at which a fill earns its maker fee, in ticks."""

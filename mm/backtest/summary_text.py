@@ -16,7 +16,8 @@ def describe(summary: Mapping[str, Any]) -> str:
     base, quote = (f" {summary[asset]}".rstrip() for asset in ("base_asset", "quote_asset"))
     rows = {
         "Quoting": f"{signed(summary['pnl_quoting'])}{quote} = spread {signed(summary['pnl_spread_capture'])}, "
-        f"inventory {signed(summary['pnl_inventory'])}, fees {number(summary['fees'])}; {beside(summary)}",
+        f"inventory {signed(summary['pnl_inventory'])}, fees {number(summary['fees'])}; "
+        f"{beside(summary)}{worst(summary, '; ')}",
         "Risk": f"{sharpe(summary)}, "
         f"drawdown {number(summary['max_drawdown'])}{quote} over {duration(summary['drawdown_duration_s'])}",
         "Fills": f"{summary['n_fills']:,} of {summary['n_orders']:,} orders, {percent(summary['fill_ratio'])} of the "
@@ -88,6 +89,7 @@ def text_of(summary: Mapping[str, Any]) -> str:
         rows.append(("risk", _limits(limits)))
     if block := summary.get("sensitivity"):
         rows.insert(1, ("  sensitivity", sensitivity(block["rows"])))
+        rows[0] = (rows[0][0], rows[0][1] + worst(summary, ", "))
     lines = [f"{name:<18}{value}" for name, value in rows]
     notes = [warning for warning in summary["warnings"] if not warning.startswith(NULL)]
     return "\n".join([*lines, *tree(summary), *assumed(summary), *(f"note: {note}" for note in notes)])
@@ -110,6 +112,19 @@ def sensitivity(rows: Sequence[Mapping[str, Any]]) -> str:
         if found:
             ranges.append(f"{signed(min(found))} … {signed(max(found))} by {name}")
     return "PnL " + ", ".join(ranges) if ranges else NONE
+
+
+def worst(summary: Mapping[str, Any], before: str = "") -> str:
+    """Return the least PnL of the sensitivity and its assumption, after *before*; empty without a sensitivity."""
+    rows = (summary.get("sensitivity") or {}).get("rows", ())
+    known = [row for row in rows if row.get("pnl_quoting") is not None]
+    if not known:
+        return ""
+    row = min(known, key=lambda row: (row["pnl_quoting"], row["role"] != "headline"))
+    if row["role"] == "headline":
+        return f"{before}the least of {len(known)} assumptions"
+    latency = "" if row["latency"] == 1 else f" at {_short(row['latency'])} × latency"
+    return f"{before}{signed(row['pnl_quoting'])} under the worst of {len(known)} assumptions ({row['fills']}{latency})"
 
 
 def assumptions(summary: Mapping[str, Any], *, warnings: bool = True) -> list[tuple[str, str]]:

@@ -500,5 +500,5 @@ def sensitivity_card(summary: Summary) -> str:
     ]
     unsure = len({(quoting(row) or 0) > 0 for row in rows}) > 1
     verdict = "The sign of the PnL depends on the assumptions." if unsure else "The PnL has the same sign in all."
-    hint = f"The same strategy under optimistic and pessimistic fills, and at other latencies. {verdict}"
+    hint = f"The same strategy under other fill models, and at other latencies. {verdict}"
     return card(title, hint, grid(head, cells))

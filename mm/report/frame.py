@@ -188,14 +188,15 @@ def earnings(summary: Mapping[str, Any]) -> list[str]:
     In its place is the mean PnL per minute, in standard errors from resampled blocks.
     """
     pnl, fees = quoting(summary), f"after {number(summary['fees'])} fees"
+    from mm.backtest.summary_text import sign_of_mean, worst  # loads numpy, which help texts do not need
+
+    fees += escape(worst(summary, "; "))
     if hold := summary.get("pnl_hold"):
         fees += f"; the inventory held {signed(hold)}"
     first = tile("PnL of the quoting " + quote_asset(summary), signed(pnl), fees, gain_or_loss(pnl))
     days, ends = len(summary.get("daily") or summary["days"]), summary["sharpe_ci95"]
     if days >= SHARPE_DAYS:
         return [first, tile("Sharpe, annual", number(summary["sharpe"], 3), interval(ends, 3))]
-    from mm.backtest.summary_text import sign_of_mean  # loads numpy, which help texts do not need
-
     why = f"95 %, by blocks; {days} day{'s' if days != 1 else ''}, too few for a Sharpe ratio"
     return [
         first,

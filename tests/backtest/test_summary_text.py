@@ -7,7 +7,7 @@ import numpy as np
 from journals import run_terms, seeded
 from mm.backtest.fills.intensity import Intensity
 from mm.backtest.result import Result
-from mm.backtest.summary_text import assumed, by_distance, curve, outside, sensitivity, text_of, tree
+from mm.backtest.summary_text import assumed, by_distance, curve, outside, sensitivity, text_of, tree, worst
 
 
 def test_headlines_equal_the_numbers_of_the_summary():
@@ -160,3 +160,17 @@ def test_sensitivity_line_is_the_range_of_the_pnl():
     ]
     line = sensitivity([{"role": role, "latency": factor, "pnl_quoting": pnl} for role, factor, pnl in rows])
     assert line == "PnL −0.4 … +5.8 by fill assumption, +0.5 … +1 by latency"
+
+
+def test_worst_assumption_stands_beside_the_headline():
+    """With its latency, if that is not the run's own; a tie is the headline's, which is then the worst itself."""
+
+    def worst_of(*pnl, role="other"):
+        rows = [{"role": "headline", "fills": "own", "latency": 1, "pnl_quoting": 1.0}]
+        rows += [{"role": role, "fills": f"f{n}", "latency": n, "pnl_quoting": one} for n, one in enumerate(pnl, 1)]
+        return worst({"sensitivity": {"rows": rows}})
+
+    assert worst_of(-0.5, 3.0, role="pessimistic") == "−0.5 under the worst of 3 assumptions (f1)"
+    assert worst_of(2.0, -0.25, None) == "−0.25 under the worst of 3 assumptions (f2 at 2 × latency)"
+    assert worst_of(1.0, 3.0) == "the least of 3 assumptions"
+    assert worst({}) == ""

@@ -13,6 +13,7 @@ from click.testing import CliRunner
 from legible import illegible
 from mm.__main__ import main as program
 from mm.code_identity import hash_file
+from mm.numbers import signed
 from mm.runs.manifest import MANIFEST, read_manifest, write_manifest
 from pages import read
 
@@ -70,7 +71,7 @@ def test_redrawn_page_equals_the_original_page(desk, tmp_path, name):
     assert drawn.exit_code == 0, drawn.output
     if name in ("asked", "walked"):  # the mid path is read back from the state rows
         original, redrawn = (
-            re.sub(r'href="[^"]+/backtest/', 'href="backtest/', text.partition("from zero to the total")[2])
+            re.sub(r'href="[^"]+/backtest/', 'href="backtest/', text.partition("from zero to the PnL")[2])
             for text in (original, (tmp_path / "page.html").read_text(encoding="utf-8"))
         )
         assert len(original) > 1_000
@@ -97,6 +98,7 @@ def test_report_replays_a_backtest_for_the_sensitivity_block(desk, tmp_path):
     ]
     assert rows[1]["pnl_quoting"] <= rows[0]["pnl_quoting"]
     assert rows[2]["pnl_quoting"] < rows[0]["pnl_quoting"]
+    assert f"{signed(rows[2]['pnl_quoting'])} under the worst of 5 assumptions (trade_cross)" in words
     for row in rows:
         assert f"{row['n_fills']:,}" in words
         assert row["fills"] in words

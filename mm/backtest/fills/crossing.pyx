@@ -41,7 +41,7 @@ cdef class TradeCross(FillModel):
             ),
             _PENETRATION,
         ),
-        bias="assumes our order is first in every queue: an optimistic bound, +.27 of fill probability at the touch "
+        bias="assumes our order is first in every queue: an upper bound of the fills, +.27 of fill probability at the touch "
         "(CME ES, 2,152 one-lot orders)",
     )
     cdef readonly bint strict
@@ -77,7 +77,7 @@ cdef class PriceCross(FillModel):
     declared = Declaration(
         "price_cross",
         (_PENETRATION,),
-        bias="fills only when the opposite best price reaches ours, so it is pessimistic at the touch",
+        bias="fills only when the opposite best price reaches ours, so it fills too rarely at the touch",
     )
     cdef readonly int64_t penetration_ticks
 

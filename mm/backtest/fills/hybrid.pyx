@@ -32,7 +32,7 @@ cdef class Hybrid(FillModel):
     declared = Declaration(
         "hybrid",
         (MODELS,),
-        bias="uses the largest fill of its models, so it is at least as optimistic as each of them",
+        bias="uses the largest fill of its models, so it fills at least as much as each of them",
     )
     cdef readonly tuple models  # type: tuple[FillModel, ...]
     cdef PyObject** each            # borrowed references to *models*

@@ -48,7 +48,7 @@ cdef class PredictedFills(FillModel):
             Parameter("predictor", str, "Folder of a predictor of `fill` (`mm predict fit`).", REQUIRED),
             SEED,
         ),
-        bias="fills independently of later price moves, and assumes no lots ahead of us in the queue: an upper bound",
+        bias="fills independently of later price moves, and assumes no lots ahead of us in the queue: an upper bound of the fills",
     )
     cdef readonly str predictor_folder
     cdef readonly tuple signals         # type: tuple[str, ...]

@@ -89,7 +89,7 @@ cdef class QueueRiskAverse(Queue):
     """All cancellations are behind us; only prints, or fewer displayed lots than lots ahead, advance the queue."""
 
     declared = Declaration(
-        "queue_risk_averse", bias="assumes every cancellation to be behind our order, so it is a pessimistic bound"
+        "queue_risk_averse", bias="assumes every cancellation to be behind our order, a lower bound of the fills"
     )
 
 

@@ -33,6 +33,7 @@ MOST_CAUSES = 3  # number of reasons listed for quotes that were not sent; rarer
 OTHER_LEVEL = 1.2  # ratio of fills to predicted fills (or its inverse) above which a significant difference is noted
 MANY_REJECTS = 0.01  # share of the orders; a note is added above it
 NO_REFERENCE = "the fit measures distances from {!r}, whose path this kind of run does not record"
+UPPER = ": an upper bound of the PnL"  # end of a fill model's bias
 FROM_THE_MID = "quotes and fills of this run measure distances from the mid"
 # Reasons for which an order was not sent or was rejected, with the remedy.
 WAYS: Mapping[str, str] = {
@@ -164,7 +165,7 @@ def basis(terms: "RunTerms") -> dict[str, Any]:
         "reference": reference,
         "reference_why": (fit or {}).get("reference_why") or (FROM_THE_MID if reference == "mid" else None),
         "fit": None if fit is None else {name: value for name, value in fit.items() if name != "reference_why"},
-        "fill_bias": terms.fill_bias,
+        "fill_bias": terms.fill_bias.removesuffix(UPPER) if terms.fill_bias and terms.outearned else terms.fill_bias,
         **({"strategy": dict(terms.strategy)} if terms.strategy else {}),
         **({"predictors": [dict(one) for one in terms.predictors]} if terms.predictors else {}),
         **({"agent_days": list(terms.agent_days)} if terms.agent_days else {}),

@@ -352,8 +352,9 @@ def _cautions(journal: "Journal", terms: "RunTerms", left_out: int) -> list[str]
     drawn_from = journal.fill_reasons if terms.fill_model == "hybrid" else (terms.fill_model,)
     if any(word.startswith("trade_cross") for word in drawn_from):
         cautions.append(
-            "trade_cross is the optimistic bound: it ignores the queue, and at the touch its fill probability is .27 "
-            "too high (CME ES, 2,152 one-lot orders); compare this PnL with a run with queue_prob_power"
+            f"trade_cross {'' if terms.outearned else 'is the optimistic bound: it '}ignores the queue, and at the "
+            f"touch its fill probability is .27 too high (CME ES, 2,152 one-lot orders); "
+            f"{_read(terms, 'compare this PnL with')} a run with queue_prob_power"
         )
     if terms.lost_lines:
         cautions.append(
@@ -381,12 +382,16 @@ def _drawn(journal: "Journal", terms: "RunTerms") -> list[str]:
     if any(word.startswith("poisson") for word in words):
         return [
             "Poisson fills are drawn independently of the market, so they have no adverse selection by construction: "
-            "read this PnL as an upper bound, and compare it with a run with trade_cross or a queue model"
+            f"{_read(terms)} a run with trade_cross or a queue model"
         ]
     if any(word.startswith("hawkes") for word in words):
         return [
             "hawkes fills follow the times of the market's orders, not the prices that these reach, so they have less "
-            "adverse selection than real fills: read this PnL as an upper bound, and compare it with a run with "
-            "trade_cross or a queue model"
+            f"adverse selection than real fills: {_read(terms)} a run with trade_cross or a queue model"
         ]
     return []
+
+
+def _read(terms: "RunTerms", way: str = "read this PnL as an upper bound, and compare it with") -> str:
+    """Return how to read the PnL of a fill model that is too kind; on some days another one earns more all the same."""
+    return "here it earned less than another assumption of the sensitivity; compare it with" if terms.outearned else way

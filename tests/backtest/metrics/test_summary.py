@@ -248,6 +248,19 @@ def test_poisson_fills_have_an_upper_bound_warning(terms, reasons):
     assert "upper bound" not in " ".join(summary_of(Scribe())["warnings"])
 
 
+@pytest.mark.parametrize("name", ["poisson", "hawkes", "trade_cross"])
+@pytest.mark.parametrize("other", [0.5, 2.0])
+def test_no_run_is_a_bound_where_another_assumption_earned_more(name, other):
+    """More fills that lose are less PnL; only the sensitivity tells which side of the others a run is on."""
+    rows = [{"role": "headline", "latency": 1, "pnl_quoting": 1.0}, {"role": "other", "latency": 2, "pnl_quoting": 9.0}]
+    rows.append({"role": "other", "latency": 1, "pnl_quoting": other})
+    bias = "ignores the market: an upper bound of the PnL"
+    summary = summary_of(Scribe(), fill_model=name, fill_bias=bias, sensitivity={"rows": rows})
+    words = " ".join([*summary["warnings"], summary["fill_bias"]])
+    assert ("upper bound" in words) == (other < 1.0)
+    assert ("optimistic" in words) == (other < 1.0 and name == "trade_cross")
+
+
 def test_lost_lines_are_reported_in_the_warnings():
     """A log line alone may be missed, and a static book fills orders that would not have filled."""
     events = [

@@ -238,29 +238,44 @@ def warn_of_fees(log: "Logger", tape: "Tape", *rules: Rules) -> None:
         log.warning(SPOT_FEES, day=tape.days[0], rate=FEE_RATE, way_out="set MAKER_FEE_RATE to your account's rate")
 
 
-def warn_of_unearned_fee(log: "Logger", tape: "Tape", rules: Rules, quotes: object | None) -> None:
-    """Warn if the half-spread that *quotes* shows at the median best prices, before any move, is below the maker fee.
+def warn_of_unearned_fee(log: "Logger", found: Sequence[tuple[float, float] | None]) -> None:
+    """Warn once if quotes cannot earn their maker fee, with the greatest lack; *found* is `unearned_fee` by play."""
+    lacking = [one for one in found if one is not None]
+    if lacking:
+        half, fee = max(lacking, key=lambda one: one[1] - one[0])
+        points = {"points": f"{len(lacking)} of {len(found)}"} if len(found) > 1 else {}
+        way_out = "set MAKER_FEE_RATE to your account's rate, or quote wider"
+        ticks = {"half_spread_ticks": round(half, 3), "fee_ticks": round(fee, 3)}
+        log.warning(UNEARNED_FEE, **ticks, **points, way_out=way_out)
 
-    Without *quotes*, as for a user's model, and for one that quotes nothing there, it is the displayed half-spread.
-    """
+
+def median_touch(tape: "Tape") -> tuple[int, int]:
+    """Return the medians of the best bid and of the spread, in ticks; 0 for both if the book is never valid."""
     bids, asks = tape.top_bid_ticks, tape.top_ask_ticks
     both = (bids > 0) & (asks > 0)
-    if not both.any():
-        return
-    spread, bid = int(np.median((asks - bids)[both])), int(np.median(bids[both]))
+    return (int(np.median(bids[both])), int(np.median((asks - bids)[both]))) if both.any() else (0, 0)
+
+
+def unearned_fee(
+    touch: tuple[int, int], rules: Rules, quotes: object | None, us: int = 0
+) -> tuple[float, float] | None:
+    """Return half-spread and maker fee, in ticks, if the half-spread that *quotes* shows before any move is below it.
+
+    It is shown the *touch*, a `median_touch`, at the instant *us*. Without *quotes*, as for a user's model, and for one
+    that quotes nothing there, it is the displayed half-spread.
+    """
+    bid, spread = touch
     half = spread / 2
     if (
         isinstance(quotes, QuoteModel)
         and not quotes.signals
         and type(quotes).__module__.startswith("mm.backtest.quotes")
     ):
-        seen = quotes.answer(bid_ticks=bid, ask_ticks=bid + spread, quote_lots=rules.quote_lots)
+        seen = quotes.answer(bid_ticks=bid, ask_ticks=bid + spread, quote_lots=rules.quote_lots, us=us)
         if seen.bid_ticks is not None and seen.ask_ticks is not None:
             half = max((seen.ask_ticks - seen.bid_ticks) / 2, 0.0)
-    fee = break_even_ticks((rules.maker_fee_e8, rules.maker_unit_fee_e8), bid + spread / 2, tape.instrument.tick_e8)
-    if half < fee:
-        way_out = "set MAKER_FEE_RATE to your account's rate, or quote wider"
-        log.warning(UNEARNED_FEE, half_spread_ticks=round(half, 3), fee_ticks=round(fee, 3), way_out=way_out)
+    fee = break_even_ticks((rules.maker_fee_e8, rules.maker_unit_fee_e8), bid + spread / 2, rules.tick_e8)
+    return (half, fee) if half < fee else None
 
 
 def _note(run: Run, tape: "Tape") -> None:

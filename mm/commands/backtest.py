@@ -56,7 +56,8 @@ def main(
     assemble.warn_of_fees(run.log, tapes[0], rules)
     quotes = builder.quotes()
     builder.fills()
-    assemble.warn_of_unearned_fee(run.log, tapes[0], rules, quotes if builder.registered_only() else None)
+    ours = quotes if builder.registered_only() else None
+    assemble.warn_of_unearned_fee(run.log, [assemble.unearned_fee(assemble.median_touch(tapes[0]), rules, ours)])
     note_predictors(run, builder.predictors, tapes[0].start_us)
     assemble.check_agents(run, models, execution, tapes)
     rules = assemble.with_micro_price(run, rules, quotes, day, market, tapes[0], run.tapes)

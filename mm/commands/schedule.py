@@ -115,6 +115,10 @@ def walkforward(
     builder.use(studied.schedule)
     quotes = builder.quotes()
     builder.fills()
+    first_us = next((one.start_us for one in studied.schedule.segments if one.A is not None), 0)
+    ours = quotes if builder.registered_only() else None
+    touch = assemble.median_touch(tapes[0])
+    assemble.warn_of_unearned_fee(run.log, [assemble.unearned_fee(touch, rules, ours, first_us)])
     note_predictors(run, builder.predictors, tapes[0].start_us)
     rules = assemble.with_micro_price(run, rules, quotes, day, market, tapes[0], run.tapes)
     with playing(run, whole := Backtest(tapes, rules, builder, sensitivity)) as (base, further):

@@ -16,7 +16,7 @@ from mm.cli.task_knobs import Sweep
 from mm.code_identity import digest, hash_file
 from mm.commands import assemble
 from mm.commands.assemble import unfitted
-from mm.commands.setup import Setup
+from mm.commands.setup import Setup, users_models
 from mm.dataclass import dataclass, replace
 from mm.errors import ModelError, UsageError
 from mm.model_builder import ModelBuilder, agent_files, fitted_from, note_predictors
@@ -291,7 +291,7 @@ def check(run: Run | None, points: Sequence[Point], tapes: "Sequence[Tape]", sha
     """Make the models and rules of every point once, so that invalid values are reported before anything is played.
 
     A user's model that raises fails only its own point, later. The micro-price is fitted if a point reads it, and
-    implausible fee rates are logged once.
+    implausible fee rates, and fees that quotes cannot earn, are logged once.
 
     Returns:
         The shared inputs, with that fit.
@@ -302,6 +302,7 @@ def check(run: Run | None, points: Sequence[Point], tapes: "Sequence[Tape]", sha
     seen, warned, agents, reading = set(), set(), set(), dict[tuple[str, str | None], Setup]()
     predictors: dict[str, Artefact] = {}
     rules: dict[Account, Rules] = {}
+    touch, lacks = assemble.median_touch(tapes[0]), list[tuple[float, float] | None]()
     for point in points:
         setup = point.setup
         if (made := (setup.execution, setup.account, setup.models)) in seen:
@@ -311,7 +312,7 @@ def check(run: Run | None, points: Sequence[Point], tapes: "Sequence[Tape]", sha
         warned.add(setup.models.quote_model)
         try:
             with redirect_stdout(sys.stderr):  # stdout is for results
-                builder, signals, rules[setup.account] = _make(run if first else None, point, tapes, shared)
+                builder, quotes, rules[setup.account] = _make(run if first else None, point, tapes, shared)
             played = (*agent_files(setup.models), setup.execution.requote_interval_ms)
             assemble.check_agents(None if played in agents else run, setup.models, setup.execution, tapes)
             agents.add(played)
@@ -321,10 +322,13 @@ def check(run: Run | None, points: Sequence[Point], tapes: "Sequence[Tape]", sha
             named = " ".join(f"{name}={text}" for name, text in point.texts.items())
             raise UsageError(f"{FLAG}: the point {named} is invalid: {error}") from error
         predictors |= builder.predictors
-        if assemble.MICRO_PRICE in signals:
+        ours = None if users_models(setup.models.quote_model, setup.models.quote_params()) else quotes
+        lacks.append(assemble.unearned_fee(touch, rules[setup.account], ours))
+        if assemble.MICRO_PRICE in getattr(quotes, "signals", ()):
             reading.setdefault((setup.models.quote_model, setup.models.quote_params_json), setup)
     if run is not None:
         assemble.warn_of_fees(run.log, tapes[0], *rules.values())
+        assemble.warn_of_unearned_fee(run.log, lacks)
         note_predictors(run, predictors, tapes[0].start_us)
     if not reading:
         return shared
@@ -335,8 +339,8 @@ def check(run: Run | None, points: Sequence[Point], tapes: "Sequence[Tape]", sha
 
 def _make(
     run: Run | None, point: Point, tapes: "Sequence[Tape]", shared: SharedInputs
-) -> tuple[ModelBuilder, tuple[str, ...], Rules]:
-    """Build the models of a point; return their builder, the signals that its quote model reads, and its rules."""
+) -> tuple[ModelBuilder, object, Rules]:
+    """Build the models of a point; return their builder, its quote model, and its rules."""
     setup = point.setup
     rounds = [(setup.models, None if setup.fitted else shared.fitted)]
     if shared.schedule is not None:
@@ -348,7 +352,7 @@ def _make(
         quotes = builder.quotes()
         builder.fills()
         rules = assemble.rules(tapes[0], setup.execution, setup.account, models, risk=setup.risk)
-    return builder, tuple(getattr(quotes, "signals", ())), rules
+    return builder, quotes, rules
 
 
 def engine(sweep: Sweep) -> Engine:

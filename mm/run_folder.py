@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator, Sequence
 from functools import cached_property
+from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -157,8 +158,8 @@ class RunFolder(Shown):
         import polars as pl
 
         state = self.state_frame().filter(pl.col("equity").is_not_null())
-        pnl = pl.col("equity") - pl.col("equity").first()
-        drawdown = pl.col("equity").cum_max() - pl.col("equity")
+        quoting = pl.col("equity") - self.summary.get("target_inventory", 0.0) * pl.col("mid")
+        pnl, drawdown = quoting - quoting.first(), quoting.cum_max() - quoting
         return state.select("time", "equity", pnl.alias("pnl"), drawdown.alias("drawdown"), "inventory")
 
     def markouts_frame(
@@ -181,8 +182,10 @@ class RunFolder(Shown):
         table, run = self._table("fills"), self._columns(tape)
         us, side = _whole(table["recv_us"]).to_numpy(), np.where(table["side"].to_numpy() == "BUY", 1.0, -1.0)
         price, mid = (_float(table[name]).to_numpy() for name in ("price", "mid"))
+        by_book = table["reason"].str.ends_with(":book").to_numpy()  # prints leave the mid as it is
+        event = np.where(by_book, run.later(us) + 0.0 * mid, mid)
         later = {f"markout_{one:g}s": side * (run.later(us + round(one * US_PER_S)) - price) for one in horizons_s}
-        return frame({**_fills(table), "markout_0s": side * (mid - price), **later})
+        return frame({**_fills(table), "markout_0s": side * (event - price), **later})
 
     def rows_frame(self) -> "pl.DataFrame":
         """Return the points of a sweep, the best first: the rows of ``sweep.csv``.
@@ -194,7 +197,8 @@ class RunFolder(Shown):
         """
         import polars as pl
 
-        return pl.DataFrame(self._sweep["rows"], infer_schema_length=None)
+        self._must_be("points", "sweep")
+        return pl.DataFrame(_json(self.folder / SWEEP)["rows"], infer_schema_length=None)
 
     def plot(self, tape: "Tape | Sequence[Tape] | None" = None) -> Picture:
         """Draw the charts of the run's page.
@@ -227,7 +231,10 @@ class RunFolder(Shown):
         if self.kind == "schedule":
             return notebook.card_of(self.schedule)
         if self.kind == "sweep":
-            return sweep.findings_card(self._sweep)
+            try:
+                return sweep.findings_card(self._sweep)
+            except BrokenFile as error:  # of an earlier version: a line in the notebook, no traceback
+                return f"<p>{escape(str(error))}</p>"
         return notebook.backtest_card(self.summary, self._columns())
 
     @property
@@ -237,8 +244,10 @@ class RunFolder(Shown):
 
     @cached_property
     def _sweep(self) -> dict[str, Any]:
+        from mm.report.sweep import read_content
+
         self._must_be("points", "sweep")
-        return _json(self.folder / SWEEP)
+        return read_content(self.folder)
 
     def _must_be(self, what: str, *kinds: str) -> None:
         if self.kind not in kinds:

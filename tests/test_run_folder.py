@@ -8,7 +8,7 @@ from polars.testing import assert_frame_equal
 
 import mm
 from mm.dayfolder.layout import DayFolder
-from mm.errors import DataError, UsageError
+from mm.errors import BrokenFile, DataError, UsageError
 from mm.run_folder import RunFolder
 from mm.runs.find import Found
 from mm.sim.flow.day import make_day
@@ -16,7 +16,7 @@ from mm.sim.flow.scenario import SCENARIOS
 from mm.sim.flow.session import Session
 from support import run_python
 
-KNOBS = {"maker_fee_rate": 0, "fills": "trade_cross", "sensitivity": False}
+KNOBS = {"maker_fee_rate": 0, "fills": "queue_prob_power", "sensitivity": False, "initial_inventory": 2}
 
 
 @pytest.fixture(scope="module")
@@ -24,9 +24,9 @@ def workspace(tmp_path_factory):
     """Return a folder with a day and its calibration and backtest by the command line, and the day's tape."""
     root = tmp_path_factory.mktemp("desk")
     day = DayFolder(root / "data", "SIMUSDT", "20260105")
-    make_day(day, SCENARIOS["poisson"](), Session("SIMUSDT", "20260105", hours=0.1, seed=5))
+    make_day(day, SCENARIOS["zero_intelligence"](), Session("SIMUSDT", "20260105", hours=0.1, seed=5))
     common = ("--symbol", "SIMUSDT", "--day", "20260105")
-    played = ("--maker-fee-rate", "0", "--fill-model", "trade_cross", "--sensitivity", "0")
+    played = ("--maker-fee-rate", "0", "--initial-inventory", "2", "--sensitivity", "0")
     for words in (("calibrate", *common, "--run-id", "cal"), ("backtest", *common, *played, "--run-id", "bt")):
         done = run_python("-m", "mm", *words, cwd=root)
         assert done.returncode == 0, done.stderr
@@ -39,7 +39,8 @@ def test_frames_of_run_folder_equal_frames_of_result(workspace):
     root, tape = workspace
     result, run = mm.backtest(tape, **KNOBS), mm.open_run("bt", root / "out")
     assert (run.kind, run.summary["n_fills"]) == ("backtest", len(result.fills))
-    assert run.knobs["fill_model"] == "trade_cross"
+    assert run.knobs["fill_model"] == "queue_prob_power"
+    assert run.fills_frame()["reason"].cast(pl.String).str.ends_with(":book").any()
     ms = pl.col("cancel_request_time").dt.truncate("1ms")
     assert_frame_equal(run.orders_frame(), result.orders_frame().with_columns(ms))
     fills = result.fills_frame().with_columns(pl.col("reason").cast(pl.String))
@@ -126,3 +127,11 @@ def test_sweep_run_has_rows_frame_and_plot(tmp_path):
     assert "1. GAMMA=1" in svg
     assert "PnL of every trial" in svg
     assert "<td>" in run._repr_html_()
+    for row in rows:
+        del row["tied"]
+    (tmp_path / "sweep.json").write_text(json.dumps({**content, "assumptions": None}), encoding="utf-8")
+    old = RunFolder(Found(tmp_path, manifest))
+    with pytest.raises(BrokenFile, match=r"sweep\.json: has no tied, which this version shows; make the sweep again"):
+        old.plot()
+    assert "has no tied" in old._repr_html_()
+    assert old.rows_frame()["pnl_total"].to_list() == [1.0, 1.0 / 2, 1.0 / 3]

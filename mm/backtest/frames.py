@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mm.backtest.journal import ACTIONS, CANCEL_REASONS, REJECT_REASONS, STATUSES
-from mm.backtest.metrics.markouts import moves
+from mm.backtest.metrics.markouts import just_after, moves
 from mm.backtest.metrics.pnl import account_of
 from mm.errors import UsageError
 from mm.instrument import E8
@@ -59,8 +59,9 @@ def fills_frame(journal: "Journal", terms: "RunTerms") -> "pl.DataFrame":
 def markouts_frame(journal: "Journal", terms: "RunTerms", horizons_s: Sequence[float]) -> "pl.DataFrame":
     """Return the markouts of each fill; see `mm.backtest.result.Result.markouts_frame`."""
     side, ticks, mid2 = journal.fills[:, 2], journal.fills[:, 3], journal.fills[:, 7]
-    half = (terms.instrument.tick_e8, 2 * E8)
-    later: dict[str, Any] = {"markout_0s": np.where(mid2 > 0, floats(side * (mid2 - 2 * ticks), *half), np.nan)}
+    half, after2 = (terms.instrument.tick_e8, 2 * E8), just_after(journal)
+    known = (mid2 > 0) & (after2 > 0)
+    later: dict[str, Any] = {"markout_0s": np.where(known, floats(side * (after2 - 2 * ticks), *half), np.nan)}
     for horizon_s in horizons_s:
         if not horizon_s > 0:
             raise UsageError(f"a horizon is {horizon_s} s; give seconds above 0")

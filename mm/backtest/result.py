@@ -109,10 +109,11 @@ class Result(Shown):
             horizons_s: Seconds after a fill.
 
         Returns:
-            Columns ``time``, ``order_id``, ``side``, ``price``, ``qty``, ``mid``, ``markout_0s`` (against the mid at
-            the fill) and for each horizon ``markout_5s``: side · (mid then − price), in the quote asset for a unit of
-            the base asset, before fees; null where the data end first or a book was not valid. Weighted by ``qty``,
-            their means are ``effective_half_spread`` and ``realised_half_spread`` of the summary.
+            Columns ``time``, ``order_id``, ``side``, ``price``, ``qty``, ``mid``, ``markout_0s`` (just after the
+            event that filled) and for each horizon ``markout_5s``: side · (mid then − price), in the quote asset for a
+            unit of the base asset, before fees; null where the data end first or a book was not valid. Weighted by
+            ``qty``, their means are ``realised_half_spread`` of the summary, and that of side · (``mid`` − price) is
+            ``effective_half_spread``: ``mid`` is that before the event.
 
         Raises:
             UsageError: If a horizon is not above 0.

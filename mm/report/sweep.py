@@ -11,6 +11,7 @@ import numpy as np
 
 from mm.backtest.metrics.ranking import tie_of
 from mm.dataclass import dataclass
+from mm.errors import BrokenFile
 from mm.numbers import number, percent, probability, signed
 from mm.report.drawn_columns import unit_of
 from mm.report.frame import (
@@ -41,6 +42,8 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
 
 SWEEP, SERIES = "sweep.json", "pnl_60s.csv"  # files of the run folder
+KEYS = ("axes", "rows", "rank_by", "best", "block_s", "assumptions", "independent_trials", "walkforward")
+KEYS_OF_ROWS = ("point", "rank", "tied", "pnl_quoting", "pnl_hold", "pnl_lower95", "pnl_first_half")
 Row = Mapping[str, Any]
 Axis = Mapping[str, Any]
 BESIDE = 6  # maximum columns of a map that fits next to another
@@ -159,7 +162,7 @@ def page(folder: Path, about: About | None = None, record: Mapping[str, Any] | N
         about: The command and the knobs; None if unknown.
         record: ``on_record`` of the run's summary: the trials of all sweeps of these days; None if unknown.
     """
-    content = json.loads((folder / SWEEP).read_text(encoding="utf-8"))
+    content = read_content(folder)
     start_us, columns, pnl = read_series(folder / SERIES)
     days = " to ".join(dict.fromkeys((content["days"][0], content["days"][-1])))
     rows, rank_by = content["rows"], content["rank_by"]
@@ -180,6 +183,26 @@ def page(folder: Path, about: About | None = None, record: Mapping[str, Any] | N
         origin(about) if about else "",
     ]
     return document(f"{content['symbol']} {days} sweep", parts, script())
+
+
+def read_content(folder: Path) -> dict[str, Any]:
+    """Return ``sweep.json`` of a sweep.
+
+    Raises:
+        BrokenFile: If it cannot be read, or lacks what this version shows.
+    """
+    path = folder / SWEEP
+    try:
+        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        missing = [name for name in KEYS if name not in content]
+        missing += [name for row in content["rows"][:1] for name in KEYS_OF_ROWS if name not in row]
+    except (OSError, ValueError, LookupError, TypeError) as error:
+        raise BrokenFile(f"{path}: cannot be read ({error}); make the sweep again") from error
+    if missing:
+        raise BrokenFile(
+            f"{path}: has no {', '.join(missing)}, which this version shows; make the sweep again with the same knobs"
+        )
+    return content
 
 
 def read_series(path: Path) -> "tuple[NDArray[np.float64], list[int], NDArray[np.float64]]":

@@ -91,14 +91,34 @@ def test_mean_markouts_equal_those_of_the_summary():
     """Weighted by quantity, over the fills with a known markout."""
     result = result_of(seeded(900, breaks=2))
     frame, summary = result.markouts_frame(), result.summary
-    known = frame.drop_nulls("markout_0s")
-    earned = np.average(known["markout_0s"], weights=known["qty"])
+    side = pl.col("side").replace_strict({"BUY": 1.0, "SELL": -1.0}, return_dtype=pl.Float64)
+    frame = frame.with_columns(earned=side * (pl.col("mid") - pl.col("price")))
+    known = frame.drop_nulls("earned")
+    earned = np.average(known["earned"], weights=known["qty"])
     assert earned == pytest.approx(summary["effective_half_spread"], rel=1e-12)
     assert list(summary["realised_half_spread"]) == ["0", "1", "5", "30", "60"]
     for horizon, value in summary["realised_half_spread"].items():
         adverse = frame.drop_nulls(f"markout_{horizon}s")
-        alone = np.average(adverse[f"markout_{horizon}s"] - adverse["markout_0s"], weights=adverse["qty"])
+        alone = np.average(adverse[f"markout_{horizon}s"] - adverse["earned"], weights=adverse["qty"])
         assert summary["effective_half_spread"] + alone == pytest.approx(value, rel=1e-9)
+
+
+def test_markout_0s_is_just_after_the_event_that_filled():
+    """As the row of horizon 0 in the summary: a book change that reaches our bid takes the mid past it."""
+    scribe = Scribe(fee_rate=0.0)
+    scribe.move(20_000)
+    scribe.state()
+    scribe.wait(1_000_000)
+    for reason in (0, 1):
+        scribe.fill(scribe.place(1, 9_990, 100), 1, 9_990, 100, reason=reason)
+    scribe.move(19_970)
+    scribe.wait(1_000_000)
+    scribe.state()
+    result = result_of(scribe)
+    frame = result.markouts_frame([1])
+    assert frame["markout_0s"].to_list() == pytest.approx([0.1, -0.05])
+    assert (frame["mid"] - frame["price"]).to_list() == pytest.approx([0.1, 0.1])
+    assert result.summary["realised_half_spread"]["0"] == pytest.approx(frame["markout_0s"].mean())
 
 
 def test_markouts_frame_accepts_custom_horizons():

@@ -215,6 +215,7 @@ def _unseen(unseen: Content) -> str:
             f"<b>{escape(mode)}</b>" if mode == unseen["mode"] else escape(mode),
             number(one["loglik_per_fill"]),
             "used" if mode == unseen["mode"] else estimate(one["gain_over_used"], one["se_gain"]),
+            "" if mode == unseen["mode"] else estimate(one.get("pnl_gain"), one.get("se_pnl_gain")),
             number(one["predicted"]),
             number(one["ratio"], 3),
         )
@@ -230,8 +231,9 @@ def _unseen(unseen: Content) -> str:
         card(
             "Other windows on the same data",
             f"Over {unseen['segments_compared']} segments and {unseen['fills_compared']:,.0f} fills; above 0 is "
-            "better than the mode in use.",
-            grid(("mode", "log-lik. per fill", "against used", "expected", "ratio"), modes),
+            "better than the mode in use. PnL per hour: spread captured by a unit quoted on both sides at the distance "
+            "that is best by each one's parameters, before adverse selection and fees.",
+            grid(("mode", "log-lik. per fill", "against used", "PnL/h against used", "expected", "ratio"), modes),
         ),
     )
 

@@ -5,7 +5,7 @@ The used mode is compared with all other modes.
 
 import csv
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import zip_longest
 from operator import attrgetter
 from pathlib import Path
@@ -21,7 +21,7 @@ from mm.calibration.windows import MODES, WindowFit
 from mm.clock import iso
 from mm.dataclass import asdict, dataclass
 from mm.errors import BrokenFile
-from mm.numbers import MINUS, fixed
+from mm.numbers import MINUS, fixed, number, signed
 from mm.walkforward.oos_tests import RATIO, SegmentBlocks, Tested, by_band, linked, ratio_of, realised
 from mm.walkforward.walkforward import Study
 
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 SCHEMA_VERSION = 1
 FILE = "oos_metrics.json"
+NONE, S_PER_H = "–", 3600
+PNL_GAIN = ("pnl_gain", "se_pnl_gain")
 SIDES = {"bid": 1, "ask": -1}
 FEWEST = 0.5  # minimum predicted fills of a band for which the ratio is shown
 BANDS = (1, 2, 3, 5, 8, 13)  # ticks; bounds of the distance bands on the terminal
@@ -61,7 +63,8 @@ def out_of_sample(study: Study) -> dict[str, Any]:
 
     Modes are compared over the segments in which each of them has parameters; ``gain_over_used`` is the log-likelihood
     per fill of a mode minus that of the used one (below 0: it is worse), with a standard error ``se_gain`` that treats
-    segments, not fills, as independent.
+    segments, not fills, as independent. ``pnl_gain`` is that gain in money: spread captured per hour by a unit quoted
+    on both sides at the distance that is best by each one's parameters (`Captured`), in the quote asset.
     """
     schedule, used = study.schedule, study.schedule.mode
     compared = [test for test in study.tests if all(test.loglik[mode] is not None for mode in MODES)]
@@ -75,8 +78,8 @@ def out_of_sample(study: Study) -> dict[str, Any]:
         "segments": len(schedule.segments),
         "segments_compared": len(compared),
         "fills_compared": sum(test.fills for test in compared),
-        "modes": {mode: _mode(compared, mode, used) for mode in MODES},
-        "curves": _curves(study.tests, used),
+        "modes": {mode: _mode(compared, mode, used, schedule.tick_size) for mode in MODES},
+        "curves": _curves(study.tests, used, schedule.tick_size),
         "by_delta": realised(rows),
         "by_band": by_band(rows, BANDS),
         "time_rescaling": {
@@ -93,16 +96,18 @@ def lines(found: dict[str, Any]) -> Iterator[str]:
         yield "out of sample: no fills in segments where every mode has parameters"
         return
     yield f"out of sample: {count:,.0f} fills in {found['segments_compared']} segments, {used} used"
-    yield f"{'mode':<12}{'log-lik. per fill':>18}{'vs. ' + used:>22}{'predicted fills':>17}"
+    yield f"{'mode':<12}{'log-lik. per fill':>18}{'vs. ' + used:>22}{'predicted fills':>17}{'PnL/h vs. ' + used:>24}"
     for mode, row in found["modes"].items():
         beside = "" if mode == used else f"{fixed(row['gain_over_used'], 4)} ± {row['se_gain'] or math.nan:.4f}"
         each = f"{row['loglik_per_fill']:.4f}".replace("-", MINUS)
-        yield f"{mode:<12}{each:>18}{beside:>22}{row['predicted']:>17,.0f}"
+        worth = "" if mode == used else _worth(row)
+        yield f"{mode:<12}{each:>18}{beside:>22}{row['predicted']:>17,.0f}{worth:>24}".rstrip()
+    yield "PnL/h: spread captured by a unit quoted on both sides at each one's best distance, before adverse selection"
     curves = found["curves"]
     if curves["gain_nats_per_fill"] is not None:
         yield (
             f"curves of λ(δ) in {curves['segments']} segments: {fixed(curves['gain_nats_per_fill'], 4)} ± "
-            f"{curves['se'] or math.nan:.4f} per fill relative to A and k"
+            f"{curves['se'] or math.nan:.4f} per fill relative to A and k, PnL/h {_worth(curves)}"
         )
     yield f"{'δ, ticks':<12}{'fills':>18}{'predicted':>22}{'ratio':>17}   95 %"
     for row in found["by_band"]:
@@ -117,6 +122,14 @@ def lines(found: dict[str, Any]) -> Iterator[str]:
         )
 
 
+def _worth(row: dict[str, Any]) -> str:
+    """Return the gain of a row in money, with its error."""
+    if row.get("pnl_gain") is None:
+        return NONE
+    error = row["se_pnl_gain"]
+    return signed(row["pnl_gain"], 3) + ("" if error is None else f" ± {number(error, 2)}")
+
+
 def _ratio_text(row: dict[str, float | None]) -> str:
     """Return the ratio of a row with its interval, if it is shown."""
     ratio, low, high = (row[name] for name in RATIO)
@@ -125,13 +138,13 @@ def _ratio_text(row: dict[str, float | None]) -> str:
     return f"{ratio:>17.3f}" + ("" if low is None or high is None else f"   {low:.3f} to {high:.3f}")
 
 
-def _mode(compared: list[Tested], mode: str, used: str) -> dict[str, Any]:
+def _mode(compared: list[Tested], mode: str, used: str, tick_size: float) -> dict[str, Any]:
     """Return the results of *mode* in the *compared* segments."""
     fills = np.array([test.fills for test in compared])
     gains = np.array([(test.loglik[mode] or 0.0) - (test.loglik[used] or 0.0) for test in compared])
     total = float(fills.sum())
     if not total:
-        return dict.fromkeys(("loglik_per_fill", "predicted", *RATIO, "gain_over_used", "se_gain"))
+        return dict.fromkeys(("loglik_per_fill", "predicted", *RATIO, "gain_over_used", "se_gain", *PNL_GAIN))
     mean, error = _gain(fills, gains)
     predicted = np.array([test.predicted[mode] or 0.0 for test in compared])
     [ends] = fill_intervals(fills[:, None], predicted[:, None])  # the blocks are the segments
@@ -141,20 +154,34 @@ def _mode(compared: list[Tested], mode: str, used: str) -> dict[str, Any]:
         **ratio_of(total, float(predicted.sum()), ends),
         "gain_over_used": mean,
         "se_gain": error,
+        **_pnl_gain(compared, mode, used, tick_size),
     }
 
 
-def _curves(tests: tuple[Tested, ...], used: str) -> dict[str, Any]:
+def _pnl_gain(tests: Sequence[Tested], name: str, used: str, tick_size: float) -> dict[str, float | None]:
+    """Return the captured spread of *name* beyond that of the *used* mode, in the quote asset per hour, and its error.
+
+    It is of one unit of the base asset that is quoted on both sides all the time.
+    """
+    known = [(test.spent_s, test.captured.get(name), test.captured.get(used)) for test in tests]
+    rows = [(spent, (own - other) * spent) for spent, own, other in known if own is not None and other is not None]
+    gain, error = _gain(*np.array(rows).T) if rows else (None, None)
+    worth = 2 * S_PER_H * tick_size  # two orders
+    return dict(zip(PNL_GAIN, (None if one is None else one * worth for one in (gain, error)), strict=True))
+
+
+def _curves(tests: tuple[Tested, ...], used: str, tick_size: float) -> dict[str, Any]:
     """Return the gain of segments' curves over A and k, in nats per fill, where another shape was chosen."""
     known = [(test.fills, test.loglik[used], test.curve[1]) for test in tests if test.curve]
     rows = [(fills, curve - plain) for fills, plain, curve in known if plain is not None and curve is not None]
     gain, error = _gain(*np.array(rows).T) if rows else (None, None)
     count = {"segments": len(known), "fills": sum(fills for fills, *_ in known)}
-    return {**count, "gain_nats_per_fill": gain, "se": error}
+    worth = _pnl_gain([test for test in tests if test.curve], "curve", used, tick_size)
+    return {**count, "gain_nats_per_fill": gain, "se": error, **worth}
 
 
 def _gain(fills: "Floats", gains: "Floats") -> tuple[float | None, float | None]:
-    """Return the gain of segments in nats per fill, and its standard error; None without fills, or with one segment."""
+    """Return the gain of segments per fill (or other weight), and its standard error, None for one segment."""
     total, count = float(fills.sum()), len(fills)
     if not total:
         return None, None

@@ -9,22 +9,25 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
+import numpy as np
 
 from mm.atomic_file import atomic_file
 from mm.backtest.models import queue_prob_power
 from mm.calibration.calibrator import CalibrationConfig, Calibrator, FillsMeasured
 from mm.calibration.exposure import RestingOrders
 from mm.calibration.intensities import intensity_of, measured_intensity
+from mm.calibration.lambda_curve import rates_on
 from mm.calibration.mode_rates import ModeRates, Rates
 from mm.calibration.reference import AUTO
 from mm.calibration.schedule import Schedule, Segment, build_schedule, calibrator_of, schedule_of, segments_of
 from mm.calibration.simulated_runs import Played
 from mm.calibration.window_clustering import Memory, WindowClustering
 from mm.calibration.window_fits import WindowFits
+from mm.calibration.window_moves import offset_ticks
 from mm.calibration.windows import MODES, TOGETHER, Fallback, WindowFit, WindowPlan
 from mm.dataclass import dataclass, fields, replace
 from mm.notebook import Picture, Shown, picture_of
-from mm.walkforward.oos_tests import Tested, Waits, by_curve, by_rates, waits
+from mm.walkforward.oos_tests import Captured, Tested, Waits, by_curve, by_rates, waits
 from mm.walkforward.window_shapes import ShapeSampler, WindowShape
 
 if TYPE_CHECKING:
@@ -191,8 +194,21 @@ def _tested(
         for points, segment in zip(seen, segments, strict=True)
     ]
     waited = [_waits(calibrator, segment) for segment in segments]
-    rows = zip(seen, predicted, waited, curves, strict=True)
-    return [Tested(points, *found, waits=waits, curve=curve) for points, found, waits, curve in rows]
+    earned = [_earned(*row, calibrator.config.reference) for row in zip(segments, seen, rates, strict=True)]
+    rows = zip(seen, predicted, waited, curves, earned, strict=True)
+    return [Tested(points, *found, waits, curve, *spread) for points, found, waits, curve, spread in rows]
+
+
+def _earned(
+    segment: Segment, seen: "Points", rates: dict[str, Rates], reference: str
+) -> tuple[float, dict[str, float | None]]:
+    """Return the order-seconds of a segment, and the captured spread by each mode's parameters and by its curve."""
+    captured = Captured.of(seen, offset_ticks(reference, segment.half_spread_ticks))
+    delta = captured.delta_ticks
+    found = {mode: captured.by(pair[0] * np.exp(-pair[1] * delta)) if pair else None for mode, pair in rates.items()}
+    if segment.lambda_curve:
+        found["curve"] = captured.by(rates_on(segment.lambda_curve, delta))
+    return captured.spent_s, found
 
 
 def _predicted(
@@ -274,8 +290,6 @@ class Checkpoint:
 
     def played(self, name: str, play: Callable[[], Played]) -> Played:
         """Return the run of simulated orders of *name*, computed by *play* if there is none yet."""
-        import numpy as np
-
         path = self._folder / f"{name}.npz"
         if not path.exists():
             run = play()

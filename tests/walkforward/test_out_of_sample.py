@@ -46,6 +46,27 @@ def test_gain_has_error_over_segments(studied):
     assert row["se_gain"] == pytest.approx(math.sqrt(10 / 9 * ((gains - mean * fills) ** 2).sum()) / fills.sum())
 
 
+def test_gain_in_money_is_what_each_ones_best_distance_captured(studied):
+    """Beside the nats: the fills at or beyond argmax δ·exp(−kδ), times δ, less those of the used parameters."""
+    metrics = out_of_sample(studied)
+    row, tick = metrics["modes"]["static"], studied.schedule.tick_size
+    static, worth, spent = studied.schedule.segments[0], [], []  # the first window's fit in all segments
+    for segment, test in zip(studied.schedule.segments, studied.tests, strict=True):
+        points = test.points
+        deltas = np.unique(points.delta_ticks)
+        seconds = points.exposure_s[points.delta_ticks == deltas[0]].sum()
+        captured = []
+        for k in (static.k, segment.k):
+            best = deltas[np.argmax(deltas * np.exp(-k * deltas))]
+            captured.append(best * points.fills[points.delta_ticks >= best].sum() / seconds)
+        worth.append((captured[0] - captured[1]) * seconds)
+        spent.append(seconds)
+    assert row["pnl_gain"] == pytest.approx(2 * 3600 * tick * sum(worth) / sum(spent))
+    assert row["se_pnl_gain"] > 0
+    assert metrics["modes"]["rolling"]["pnl_gain"] == 0
+    assert "PnL/h" in "".join(lines(metrics))
+
+
 def test_printed_table_is_short(studied):
     printed = list(lines(out_of_sample(studied)))
     assert printed[0].startswith("out of sample: ")
@@ -57,7 +78,7 @@ def test_printed_table_is_short(studied):
         "state_space",
         "static",
     ]
-    assert printed[9].startswith("1 to 2 ")
+    assert printed[10].startswith("1 to 2 ")
     assert "Kolmogorov-Smirnov" in printed[-1]
     assert len(printed) < 20
 

@@ -160,5 +160,9 @@ class _BacktestKnobs(TypedDict, total=False):
     """Fractions of QUOTE_QTY, one per day without a breach; a replay takes the first."""
     sensitivity: bool | str | None
     """Sensitivity: 1 also runs with optimistic and pessimistic fills, and with 0.5 and 2 times the
-    latency; default: 1, for model objects in Python 0.
+    latency; default: 1.
+    """
+    queue_exponent_file: Path | str | None
+    """Result of mm fills fit: the sensitivity also plays this exponent of queue_prob_power; default: that
+    of the symbol's last day before the run, else of its last day, in OUT_ROOT/fills.
     """

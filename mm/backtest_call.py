@@ -11,7 +11,7 @@ from mm.backtest._records import free_spares
 from mm.backtest.journal import LONG
 from mm.backtest.risk import Risk
 from mm.backtest.rules import Account, Execution, Rules
-from mm.backtest.sensitivity import Strategy, again, with_band
+from mm.backtest.sensitivity import ExponentEstimate, Strategy, again, with_band
 from mm.cli.config import Models, Sensitivity
 from mm.cli.knobs import as_arguments, groups_of, knobs
 from mm.clock import US_PER_S
@@ -145,7 +145,9 @@ class Backtest:
             for one, built in ((self.quotes, self.builder.quotes), (self.fills, self.builder.fills))
         )
         intensity = self.builder.intensity if self.intensity is None else self.intensity
-        return Strategy(self.tapes, self.rules, quotes, fills, intensity, self.rules.latency_seed)
+        path = self.sensitivity.queue_exponent_file
+        estimate = None if path is None else ExponentEstimate.read(path, self.tapes[0].symbol)
+        return Strategy(self.tapes, self.rules, quotes, fills, intensity, self.rules.latency_seed, estimate)
 
     @cached_property
     def why_once(self) -> str | None:

@@ -6,23 +6,27 @@ A tape has no fills of our own orders, so results depend on the fill model. Thes
 - ``pessimistic``: ``queue_risk_averse``, our order is last, and every cancellation is behind it;
 - ``poisson``, if an intensity is known: fills drawn independently of later prices, also an upper bound.
 
-In addition, latencies of orders and cancels are halved, and doubled. A bound on the wrong side of the run itself, the
-``headline``, is none, and its role is ``other``, as that of the latencies.
+In addition, latencies of orders and cancels are halved, and doubled, and a run of ``queue_prob_power`` is also played
+with the exponent that was estimated for its symbol (``mm fills fit``), if there is one. A bound on the wrong side of
+the run itself, the ``headline``, is none, and its role is ``other``, as that of the latencies.
 """
 
+import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from copy import deepcopy
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from mm.backtest.fills.intensity import Poisson
-from mm.backtest.models import queue_risk_averse, trade_cross
+from mm.backtest.fills.queue import QueueProbPower
+from mm.backtest.models import queue_prob_power, queue_risk_averse, trade_cross
 from mm.backtest.replay import backtest
 from mm.backtest.strategy_info import strategy_of
-from mm.dataclass import dataclass, replace
-from mm.errors import UsageError
+from mm.dataclass import asdict, dataclass, replace
+from mm.errors import BrokenFile, Mismatch, UsageError
 from mm.tape.columns import MANY_EVENTS, trim_heap
 from mm.user_code import one_line
 
@@ -40,6 +44,34 @@ FurtherRow = tuple[str, float, dict[str, Any] | None]
 
 
 @dataclass(frozen=True)
+class ExponentEstimate:
+    """The exponent of ``queue_prob_power`` estimated on a day of a symbol, with its 95 % interval."""
+
+    exponent: float
+    low: float
+    high: float
+    day: str
+
+    @classmethod
+    def read(cls, path: Path, symbol: str) -> "ExponentEstimate":
+        """Read the file of ``mm fills fit``.
+
+        Raises:
+            BrokenFile: If it cannot be read.
+            Mismatch: If it is of another symbol.
+        """
+        try:
+            content = json.loads(path.read_text(encoding="utf-8"))
+            found = cls(*(float(content[name]) for name in ("exponent", "low", "high")), str(content["day"]))
+            other = content["symbol"]
+        except (OSError, ValueError, TypeError, LookupError) as error:
+            raise BrokenFile(f"{path}: no result of mm fills fit ({error}); run mm fills fit again") from error
+        if other != symbol:
+            raise Mismatch(f"{path} is for {other}, and the run is of {symbol}; give the exponent of {symbol}")
+        return found
+
+
+@dataclass(frozen=True)
 class Strategy:
     """The strategy of a run: days, rules, and factories of new models for each replay.
 
@@ -49,6 +81,7 @@ class Strategy:
         quotes: Factory of the quote model.
         fills: Factory of the run's own fill model.
         intensity: Intensity that predicts fills; None without a fit or a schedule.
+        estimate: The exponent of the symbol's queues, if estimated.
         seed: Seed of the draws.
     """
 
@@ -58,6 +91,7 @@ class Strategy:
     fills: Callable[[], object]
     intensity: "Intensity | None" = None
     seed: int = 0
+    estimate: "ExponentEstimate | None" = None
 
     def play(self, step: Step | None = None) -> "Result":
         """Return the backtest of the run itself."""
@@ -71,6 +105,8 @@ class Strategy:
             yield role, None if _is_bound(own, bound) else bound, self.rules, 1.0
         for factor in LATENCIES:
             yield "other", self.fills(), slower(self.rules, factor), factor
+        if self.estimate is not None and type(own) is QueueProbPower and own.exponent != self.estimate.exponent:
+            yield "other", queue_prob_power(exponent=self.estimate.exponent), self.rules, 1.0
         if self.intensity is not None and type(own) is not Poisson:
             yield "optimistic", Poisson(self.intensity, self.seed), self.rules, 1.0
 
@@ -84,8 +120,10 @@ class Strategy:
         for role, fills, rules, factor in self.settings():
             if sum(map(len, self.tapes)) > MANY_EVENTS:
                 trim_heap()
-            own = fills is None
-            rows.append((role, factor, None if own else _row(self._play(fills, rules, step, keeps_orders=False))))
+            row = None if fills is None else _row(self._play(fills, rules, step, keeps_orders=False))
+            if row is not None and factor == 1.0 and isinstance(fills, QueueProbPower):
+                row["fills"] = f"{row['fills']} exponent {fills.exponent:.4g}"
+            rows.append((role, factor, row))
         return rows
 
     def with_sensitivity(self, base: "Result", further: "Sequence[FurtherRow]") -> "Result":
@@ -96,8 +134,19 @@ class Strategy:
             {"role": _checked(role, row, own), "fills": row["fills"], "latency": factor} | row
             for role, factor, row in found
         ]
+        own_exponent = {} if self.estimate is None else {"queue_exponent": self._exponent(further, own)}
         rows.sort(key=lambda row: ("optimistic", "headline", "pessimistic", "other").index(row["role"]))
-        return replace(base, terms=replace(base.terms, sensitivity={"rows": rows}))
+        return replace(base, terms=replace(base.terms, sensitivity={"rows": rows, **own_exponent}))
+
+    def _exponent(self, further: "Sequence[FurtherRow]", own: "Mapping[str, Any]") -> dict[str, Any] | None:
+        """Return the exponent played and the estimated one, with the PnL at both; None under another fill model."""
+        model = self.fills()
+        if self.estimate is None or type(model) is not QueueProbPower:
+            return None
+        estimated = [row for role, factor, row in further if role == "other" and factor == 1.0 and row]
+        at_estimate = (estimated or [own])[0]["pnl_quoting"]
+        pnl = {"pnl_quoting": own["pnl_quoting"], "pnl_at_estimate": at_estimate}
+        return {"played": model.exponent, **asdict(self.estimate), **pnl}
 
     def _play(self, fills: object, rules: "Rules", step: Step | None, *, keeps_orders: bool) -> "Result":
         quotes, known = self.quotes(), self.intensity

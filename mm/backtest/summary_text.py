@@ -137,11 +137,25 @@ def assumptions(summary: Mapping[str, Any], *, warnings: bool = True) -> list[tu
         ("reference", name + (f": {value}" if value else "")),
         ("curve", curve(summary, warnings=warnings)),
         ("fill model", f"{summary['models']['fill']}: {summary['fill_bias'] or 'bias unknown'}"),
+        ("queue exponent", exponent(summary)),
         ("outside the fit", outside(summary)),
         ("quoted distance", quoted_distance(summary)),
         ("fills observed", " · ".join(by_distance(summary)) or NONE),
     ]
-    return [row for row in rows if summary["fit"] or row[1] != NONE]
+    return [row for row in rows if row[1] and (summary["fit"] or row[1] != NONE)]
+
+
+def exponent(summary: Mapping[str, Any]) -> str:
+    """Return the exponent of the queue model, that estimated for the symbol, and the PnL at both; empty without one."""
+    found = (summary.get("sensitivity") or {}).get("queue_exponent")
+    if not found:
+        return ""
+    played, own = number(found["played"]), number(found["exponent"])
+    interval = f"{number(found['low'])} to {number(found['high'])}"
+    return (
+        f"{played} played; {summary['symbol']}'s own is {own} ({interval}, {found['day']}): PnL of quoting "
+        f"{signed(found['pnl_quoting'])} at {played}, {signed(found['pnl_at_estimate'])} at {own}"
+    )
 
 
 def assumed(summary: Mapping[str, Any]) -> list[str]:

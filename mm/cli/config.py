@@ -28,6 +28,8 @@ from mm.cli.knobs import (
 from mm.dataclass import dataclass
 from mm.errors import UsageError
 
+EXPONENT_FILE = "_queue_exponent.json"  # end of the name of a file that mm fills fit writes
+
 MODEL = (r"\w+|[\w.]+:\w+", "a model's name, or package.module:Class", "MODEL")
 
 
@@ -231,9 +233,27 @@ class Sensitivity:
         None,
         SWITCH,
         "Sensitivity: 1 also runs with optimistic and pessimistic fills, and with 0.5 and 2 times the latency; "
-        "default: 1, for model objects in Python 0.",
+        "default: 1.",
         alias="--honesty",
     )
+    queue_exponent_file: Path | None = knob(
+        None,
+        PATH,
+        "Result of mm fills fit: the sensitivity also plays this exponent of queue_prob_power; default: that of the "
+        "symbol's last day before the run, else of its last day, in OUT_ROOT/fills.",
+        matters=False,
+    )
+
+    @staticmethod
+    def resolved(params: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the symbol's own exponent, if one was estimated and the run can play it."""
+        unused = params["sensitivity"] is False or params["fill_model"] != "queue_prob_power"
+        if params["queue_exponent_file"] is not None or unused:
+            return {}
+        folder = (params.get("out_root") or Path("out")) / "fills" / (params.get("symbol") or "")
+        known = sorted(folder.glob(f"*{EXPONENT_FILE}"))
+        first = day_list(params["day"])[0]
+        return {"queue_exponent_file": max(known, key=lambda path: (path.name < first, path.name))} if known else {}
 
 
 @dataclass(frozen=True, kw_only=True)

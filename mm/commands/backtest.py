@@ -96,6 +96,8 @@ def playing(run: Run, whole: "Backtest") -> "Iterator[tuple[Result, Callable[[Re
     from mm.backtest.replay import by_events
     from mm.tape.spill import Spill
 
+    if whole.further and whole.sensitivity.queue_exponent_file is not None:
+        run.input_file(whole.sensitivity.queue_exponent_file)
     with (
         run.progress("play", whole.events) as advance,
         beside(whole, by_events(whole.tapes, advance)) as further,

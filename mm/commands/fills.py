@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mm.cli.config import DamagedDay, Results, Source
+from mm.cli.config import EXPONENT_FILE, DamagedDay, Results, Source
 from mm.cli.console import Console
 from mm.cli.frame import command
 from mm.cli.knobs import JSON_OBJECT, ONE_DAY, PATH, REQUIRED, SYMBOL, integer, knob, matching, number
@@ -169,16 +169,24 @@ def _plan(life: VirtualLife, passes: int) -> "OrderPlan":
 
 @command(Fitted)
 def fit(console: Console, fitted: Fitted) -> None:
-    """Estimate the exponent of queue_prob_power from a recorded day.
+    """Estimate the exponent of queue_prob_power from a recorded day, and write it to a file if it is usable.
+
+    Later backtests of the symbol name it, and their sensitivity plays it as well.
 
     Example: mm fills fit --symbol BTCUSDT --day 20251216
     """
+    from mm.atomic_file import write_atomic
     from mm.evaluate.queue_exponent import fit_exponent
 
     day = fitted.day
     tape = _tape(fitted, fitted.data_root, fitted.symbol, day)
     found = fit_exponent(tape, life_us=fitted.life_us(), seed=fitted.seed)
-    console.set_json({**asdict(found), "path": str((fitted.data_root / fitted.symbol / day).resolve())})
+    content = {"symbol": fitted.symbol, "day": day, **asdict(found)}
+    path = fitted.out_root / "fills" / fitted.symbol / f"{day}{EXPONENT_FILE}"
+    if found.usable:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomic(path, (json.dumps(content, indent=1) + "\n").encode())
+    console.set_json({**content, "path": str(path if found.usable else fitted.data_root / fitted.symbol / day)})
     if found.exponent is not None:
         console.print(f"exponent = {found.exponent:.2f} ({found.low:.2f} to {found.high:.2f})   {found.status}")
     console.print(f"{found.probes} of {found.cancellations} cancellations with a known arrival of the order")
@@ -189,6 +197,7 @@ def fit(console: Console, fitted: Fitted) -> None:
         )
     if not found.usable:
         raise FitError(f"{fitted.symbol} {day}: the exponent is not usable ({found.status}): {found.reason}")
+    console.print(str(path))
 
 
 def _market(scored: Scored) -> "tuple[Tape, Path, str]":

@@ -147,7 +147,7 @@ def _unfinished(folder: Path, root: Path) -> bool:
     return any(part.endswith(".partial") for part in folder.relative_to(root).parts)
 
 
-_PATHS = ("fill_params_file", "latency_file")  # knobs that name a file whose content is an input
+_PATHS = ("fill_params_file", "latency_file", "queue_exponent_file")  # knobs that name a file whose content is an input
 _NO_MODELS = ("data_root", "day", "log_root", "out_dir", "out_root", *_PATHS)  # knobs whose colons name no module
 
 

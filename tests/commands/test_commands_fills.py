@@ -1,5 +1,6 @@
 """``mm fills`` on a simulated day, from the command line."""
 
+import html
 import json
 import shutil
 
@@ -7,6 +8,7 @@ import pytest
 from click.testing import CliRunner
 
 from mm.__main__ import main
+from mm.numbers import number
 
 DAY = ("--symbol", "ZIUSDT", "--day", "20260105")
 
@@ -111,6 +113,34 @@ def test_fit_finds_the_exponent_of_a_uniform_market(desk):
     lines = fills(desk, "fit").stdout.splitlines()
     assert lines[0] == f"exponent = {fit['exponent']:.2f} ({fit['low']:.2f} to {fit['high']:.2f})   ok"
     assert lines[1].startswith(f"{fit['probes']} of {fit['cancellations']} cancellations")
+    assert lines[-1] == fit["path"] == str(desk / "out" / "fills" / "ZIUSDT" / "20260105_queue_exponent.json")
+
+
+def test_backtest_names_the_own_exponent_of_its_symbol(desk, tmp_path):
+    """Page and terminal have the PnL at both exponents; each is that of a run with this exponent."""
+    shutil.copytree(desk / "data", tmp_path / "data")
+    places = [*DAY, "--data-root", str(tmp_path / "data"), "--out-root", str(tmp_path / "out")]
+    assert call("fills", "fit", *places).exit_code == 0
+    file = tmp_path / "out" / "fills" / "ZIUSDT" / "20260105_queue_exponent.json"
+    own = json.loads(file.read_text())["exponent"]
+    answer = call("backtest", *places, "--run-id", "R")
+    assert answer.exit_code == 0, answer.output
+    run = tmp_path / "out" / "backtest" / "ZIUSDT" / "20260105_R"
+    block = json.loads((run / "summary.json").read_text())["sensitivity"]
+    alone = call(
+        "backtest", *places, "--fill-params-json", json.dumps({"exponent": own}), "--sensitivity", "0", "--json"
+    )
+    pnl = json.loads(alone.stdout.splitlines()[-1])["pnl_quoting"]
+    assert (block["queue_exponent"]["played"], block["queue_exponent"]["pnl_at_estimate"]) == (3.0, pnl)
+    assert [row["pnl_quoting"] for row in block["rows"] if " exponent " in row["fills"]] == [pnl]
+    said = f"ZIUSDT's own is {number(own)}"
+    assert said in answer.stdout
+    assert said in html.unescape((run / "report.html").read_text())
+    assert call("runs", "reproduce", "R", "--out-root", str(tmp_path / "out")).exit_code == 0
+    other = call("backtest", *places, "--run-id", "S", "--fill-model", "trade_cross")
+    assert "own is" not in other.stdout
+    file.write_text(file.read_text().replace("ZIUSDT", "BTCUSDT"))
+    assert call("backtest", *places, "--queue-exponent-file", str(file)).exit_code == 3
 
 
 def test_fit_of_a_day_without_queues_exits_with_4(tmp_path):

@@ -11,7 +11,7 @@ from mm.backtest.metrics.market_paths import MarketPaths
 from mm.backtest.rules import Rules
 from mm.calibration.exposure import pooled_rates
 from mm.calibration.fit_points import FitOptions, fit_poisson, fit_window
-from mm.calibration.fit_result import FittedWindow, PoissonFit, ReferenceChoice
+from mm.calibration.fit_result import FittedWindow, PoissonFit, ReferenceChoice, Sides
 from mm.calibration.intervals import HORIZON_S, predictive_ci95, with_block_errors
 from mm.calibration.points import Points, joined
 from mm.calibration.reference import BLOCK_S, BLOCK_US, OWN_BEST, PER_TICK, span_of, within
@@ -392,13 +392,20 @@ class Calibrator:
     def fit_points(self, points: Points) -> PoissonFit:
         """Return the fit of *points* by the config.
 
-        Points of several ladders are weighted as one ladder, as they are from one tape; its errors are those by blocks,
-        which measure how much the mean of the ladders varies. The fit's counts and seconds are those of all, as in
-        ``calibration_points.csv``.
+        Points of several ladders are weighted as one ladder, as they are from one tape; its errors, jointly and by
+        side, are those by blocks, which measure how much the mean of the ladders varies. The fit's counts and seconds
+        are those of all, as in ``calibration_points.csv``.
         """
-        ladders = self.ladders
-        fit = fit_poisson(points, **asdict(self._options(ladders))).times(ladders)
-        return with_block_errors(fit) if ladders > 1 else fit
+        ladders, options = self.ladders, asdict(self._options(self.ladders))
+        fit = fit_poisson(points, **options).times(ladders)
+        if ladders == 1:
+            return fit
+        alone = [with_block_errors(fit_poisson(points.where(points.side == side), **options)) for side in (1, -1)]
+        bid, ask = (
+            replace(side, se_logA=own.se_logA, se_k=own.se_k) if own.A is not None else side
+            for side, own in zip((fit.sides.bid, fit.sides.ask), alone, strict=True)
+        )
+        return replace(with_block_errors(fit), sides=Sides(bid=bid, ask=ask))
 
     def fit_window(self, points: Points) -> PoissonFit:
         """Return the same as `fit_points`, without results unused in a segment of a schedule."""

@@ -1,6 +1,7 @@
 """A ladder's errors are those of the mean of its permutations, not of one."""
 
 import numpy as np
+import pytest
 
 from mm.backtest.io import load_day
 from mm.calibration.calibrator import CalibrationConfig, Calibrator
@@ -10,25 +11,34 @@ from mm.sim.flow.day import make_day
 from mm.sim.flow.scenario import PoissonMarket
 from mm.sim.flow.session import Session
 
-A, K, SEEDS = 1.0, 0.4, 12
+A, K = 1.0, 0.4
+SEEDS = range(560_000, 560_012)  # none of the days on which the rule was measured
 
 
 def test_ladder_errors_are_those_of_the_estimates(tmp_path):
-    """On days of known A and k; the error of one ladder is twice as large, and its interval would always cover."""
-    missed, errors, single, covered = [], [], [], []
-    for seed in range(SEEDS):
+    """Jointly and by side, on days of known A and k.
+
+    The error of one ladder is twice as large, and its interval would always cover.
+    """
+    missed, errors, single, covered = ([] for _ in range(4))  # by day: both sides together, bid, ask
+    for seed in SEEDS:
         folder = DayFolder(tmp_path / str(seed), "SIMUSDT", "20260105")
-        make_day(folder, PoissonMarket(A_per_s=A, k_per_tick=K), Session("SIMUSDT", "20260105", 4.0, 1000 + seed))
+        make_day(folder, PoissonMarket(A_per_s=A, k_per_tick=K), Session("SIMUSDT", "20260105", 4.0, seed))
         ladder = Calibrator(load_day(folder), CalibrationConfig(method="ladder"))
         points = ladder.points(ladder.start_us, ladder.end_us)
         fit, one = ladder.fit_points(points), fit_poisson(points)
-        missed.append([np.log(fit.A / A), fit.k - K])
-        errors.append([fit.se_logA, fit.se_k])
-        single.append([one.se_logA, one.se_k])
+        assert fit.sides.bid.n_fills + fit.sides.ask.n_fills == pytest.approx(fit.n_fills)
+        missed.append([[np.log(each.A / A), each.k - K] for each in estimates(fit)])
+        errors.append([[each.se_logA, each.se_k] for each in estimates(fit)])
+        single.append([[each.se_logA, each.se_k] for each in estimates(one)])
         covered.append([fit.ci95_A[0] <= A <= fit.ci95_A[1], fit.ci95_k[0] <= K <= fit.ci95_k[1]])
     size, error, one_error = (np.sqrt(np.mean(np.square(z), axis=0)) for z in (missed, errors, single))
     rms, naive = size / error, size / one_error
     assert (rms > 0.6).all(), rms
     assert (rms < 1.7).all(), rms
-    assert (naive < 0.75).all(), naive
-    assert (np.sum(covered, axis=0) >= SEEDS - 2).all(), covered
+    assert (naive < 0.85).all(), naive
+    assert (np.sum(covered, axis=0) >= len(SEEDS) - 2).all(), covered
+
+
+def estimates(fit):
+    return fit, fit.sides.bid, fit.sides.ask

@@ -20,7 +20,7 @@ from mm.calibration.estimators import (
 )
 from mm.calibration.fit_result import PoissonFit, Rates, RatesWithErrors, SideRates, Sides
 from mm.calibration.goodness import POOR_FIT_P, Goodness, curvature_p, dispersion, goodness, misfit, sides_p
-from mm.calibration.intervals import Intervals, block_robust, profile, wald
+from mm.calibration.intervals import Intervals, block_robust, drift_half_life, profile, too_slow, wald
 from mm.calibration.likelihood import Sample, Table
 from mm.calibration.points import Columns, Points, as_points
 from mm.dataclass import dataclass
@@ -223,7 +223,7 @@ def _checked(
         "curvature_p": curvature_p(task.sample, task.table, chosen),
         "sides": sides,
         "side_lr_p": side_lr_p,
-        "warnings": tuple(_warnings(task, good.goodness_p, spread, side_lr_p, ends)),
+        "warnings": (*_warnings(task, good.goodness_p, spread, side_lr_p, ends), *_drift(task, chosen)),
     }
 
 
@@ -279,6 +279,12 @@ def _warnings(
         yield f"bid and ask differ (p = {side_lr_p:.2g}): compare their own A and k"
     if ends.A is None or ends.k is None:
         yield "no 95 % intervals: they need at least two blocks, and a block for every row"
+
+
+def _drift(task: _Task, chosen: Estimate) -> Iterator[str]:
+    """Yield a warning if the rate drifts too slowly for the intervals by blocks."""
+    if slow := too_slow(drift_half_life(task.sample, chosen), task.sample.n_blocks, "blocks"):
+        yield slow
 
 
 def _values(found: Estimate | NoEstimate, names: Sequence[str]) -> dict[str, Any]:

@@ -74,6 +74,21 @@ class Excitation:
         return float(np.abs(np.linalg.eigvals(self.matrix)).max())
 
     @property
+    def half_life_s(self) -> float:
+        """Half-life of the slowest return of the rates to their means, s; 0 for Poisson flow, infinite without one.
+
+        It is longer than that of any kernel, as excited orders excite again: that of the slowest mode of the states
+        dx_jm/dt = -beta_m x_jm + lambda_j, with lambda_j as their sum over n_jkl beta_l x_kl.
+        """
+        kernels = self.beta.size
+        if not kernels:
+            return 0.0
+        fed = np.repeat((self.branching * self.beta).reshape(2, -1), kernels, axis=0)  # rows j·m, columns k·l
+        modes = np.linalg.eigvals(fed - np.diag(np.tile(self.beta, 2)))
+        slowest = -float(modes.real.max())
+        return math.log(2) / slowest if slowest > 0 else math.inf
+
+    @property
     def logs(self) -> Floats:
         """The logarithms of all parameters, in the order of the kernel ``_hawkes``."""
         values = np.concatenate((self.mu, self.branching.ravel(), self.beta))
@@ -275,6 +290,7 @@ class HawkesFit:
             | {
                 "branching_ratio": law.ratio,
                 "se_branching_ratio": self.se_ratio,
+                "slowest_half_life_s": law.half_life_s if math.isfinite(law.half_life_s) else None,
                 "mu_per_s": _by_side(law.mu),
                 "se_mu_per_s": _by_side(se.mu),
                 "mean_per_s": _by_side(self.mean),

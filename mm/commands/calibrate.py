@@ -10,6 +10,7 @@ from mm.backtest.rules import Account, Execution
 from mm.cli.calibration_knobs import Calibration, Fit
 from mm.cli.config import Day, Market, OrdersFile
 from mm.cli.frame import runner, uncollected
+from mm.clock import US_PER_S
 from mm.errors import FitError
 from mm.runs.run import Run
 
@@ -47,6 +48,7 @@ def main(
         from mm.calibration.fit_result import plain
         from mm.calibration.goodness import steadiness, table
         from mm.calibration.hawkes import fit_hawkes, flow_of
+        from mm.calibration.intervals import with_drift
         from mm.calibration.points import write_points
         from mm.commands import assemble
         from mm.report.calibration import further_cards, page
@@ -63,6 +65,8 @@ def main(
         permuted, pieces = steps.permutations(found), steadiness(found.calibrator)
         moves, timing, clusters = moved.result(), timed.result(), fitting.result()
         found = replace(found, fit=replace(found.fit, clustering=plain(clusters.to_json())))
+        window_s = sum(end_us - start_us for start_us, end_us in found.calibrator.days) / US_PER_S
+        found = replace(found, fit=with_drift(found.fit, window_s))
     with run.timing("write"):
         tables.declare()
         write_points(run.path(POINTS), found.measured.shown)

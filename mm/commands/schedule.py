@@ -163,6 +163,7 @@ def write_study(run: Run, studied: "Study") -> int:
     import msgspec
 
     from mm.calibration.hawkes import sentence
+    from mm.calibration.intervals import drift_warning
     from mm.walkforward import window_shapes
     from mm.walkforward.out_of_sample import FILE, lines, out_of_sample, write_window_metrics
 
@@ -192,4 +193,6 @@ def write_study(run: Run, studied: "Study") -> int:
         run.print(line)
     if studied.schedule.clustering is not None:
         run.print(f"note: first training window: {sentence(studied.schedule.clustering)}")
+    if slow := drift_warning(studied.schedule.clustering, studied.schedule.train_window_min * 60):
+        run.print(f"note: training windows: {slow}")
     return usable

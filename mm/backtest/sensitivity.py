@@ -62,7 +62,8 @@ class ExponentEstimate:
         """
         try:
             content = json.loads(path.read_text(encoding="utf-8"))
-            found = cls(*(float(content[name]) for name in ("exponent", "low", "high")), str(content["day"]))
+            exponent, low, high = (float(content[name]) for name in ("exponent", "low", "high"))
+            found = cls(exponent, low, high, str(content["day"]))
             other = content["symbol"]
         except (OSError, ValueError, TypeError, LookupError) as error:
             raise BrokenFile(f"{path}: no result of mm fills fit ({error}); run mm fills fit again") from error
@@ -138,7 +139,7 @@ class Strategy:
         rows.sort(key=lambda row: ("optimistic", "headline", "pessimistic", "other").index(row["role"]))
         return replace(base, terms=replace(base.terms, sensitivity={"rows": rows, **own_exponent}))
 
-    def _exponent(self, further: "Sequence[FurtherRow]", own: "Mapping[str, Any]") -> dict[str, Any] | None:
+    def _exponent(self, further: "Sequence[FurtherRow]", own: dict[str, Any]) -> dict[str, Any] | None:
         """Return the exponent played and the estimated one, with the PnL at both; None under another fill model."""
         model = self.fills()
         if self.estimate is None or type(model) is not QueueProbPower:

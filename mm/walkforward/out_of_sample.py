@@ -138,7 +138,7 @@ def _ratio_text(row: dict[str, float | None]) -> str:
     return f"{ratio:>17.3f}" + ("" if low is None or high is None else f"   {low:.3f} to {high:.3f}")
 
 
-def _mode(compared: list[Tested], mode: str, used: str, tick_size: float) -> dict[str, Any]:
+def _mode(compared: list[Tested], mode: str, used: str, tick_size: float | None) -> dict[str, Any]:
     """Return the results of *mode* in the *compared* segments."""
     fills = np.array([test.fills for test in compared])
     gains = np.array([(test.loglik[mode] or 0.0) - (test.loglik[used] or 0.0) for test in compared])
@@ -158,19 +158,19 @@ def _mode(compared: list[Tested], mode: str, used: str, tick_size: float) -> dic
     }
 
 
-def _pnl_gain(tests: Sequence[Tested], name: str, used: str, tick_size: float) -> dict[str, float | None]:
+def _pnl_gain(tests: Sequence[Tested], name: str, used: str, tick_size: float | None) -> dict[str, float | None]:
     """Return the captured spread of *name* beyond that of the *used* mode, in the quote asset per hour, and its error.
 
     It is of one unit of the base asset that is quoted on both sides all the time.
     """
     known = [(test.spent_s, test.captured.get(name), test.captured.get(used)) for test in tests]
     rows = [(spent, (own - other) * spent) for spent, own, other in known if own is not None and other is not None]
-    gain, error = _gain(*np.array(rows).T) if rows else (None, None)
-    worth = 2 * S_PER_H * tick_size  # two orders
+    gain, error = _gain(*np.array(rows).T) if rows and tick_size else (None, None)
+    worth = 2 * S_PER_H * (tick_size or 0.0)  # two orders
     return dict(zip(PNL_GAIN, (None if one is None else one * worth for one in (gain, error)), strict=True))
 
 
-def _curves(tests: tuple[Tested, ...], used: str, tick_size: float) -> dict[str, Any]:
+def _curves(tests: tuple[Tested, ...], used: str, tick_size: float | None) -> dict[str, Any]:
     """Return the gain of segments' curves over A and k, in nats per fill, where another shape was chosen."""
     known = [(test.fills, test.loglik[used], test.curve[1]) for test in tests if test.curve]
     rows = [(fills, curve - plain) for fills, plain, curve in known if plain is not None and curve is not None]

@@ -153,6 +153,7 @@ def test_error_in_compiled_model_names_the_model(desk, model, params, message):
     assert message in error
 
 
+@pytest.mark.slow
 def test_compiled_model_rejects_unknown_parameters(desk):
     """As any model does: exit code 2, with the names of the known ones."""
     result = backtest(desk, "quick_models:ThroughOrOld", '{"share": 0.5, "old": 1}')

@@ -11,6 +11,8 @@ from benchmarks._clocked import clock_alone, clocked
 from mm.sim.matching._core import Matching
 from mm.sim.matching.order_log import MARKET, OP_CANCEL, OP_REDUCE, OP_REPLACE, OP_SUBMIT
 
+pytestmark = pytest.mark.slow  # a measurement of the project, not a fault of the product
+
 COUNT = 20_000
 
 
@@ -76,7 +78,6 @@ def test_invalid_rows_raise_value_error_and_keep_book_usable(rows):
             clocked(matching, commands, np.empty(took_ns, np.int64))
 
 
-@pytest.mark.slow
 def test_measure_returns_complete_rows(monkeypatch):
     """Each row has one value per turn, and some have the twin's."""
     monkeypatch.setattr(bench, "COMMANDS", COUNT)

@@ -12,6 +12,8 @@ from mm.sim.flow.day import make_day
 from mm.sim.flow.scenario import ZeroIntelligence
 from mm.sim.flow.session import Session
 
+pytestmark = pytest.mark.slow  # a measurement of the project, not a fault of the product
+
 
 @pytest.fixture(scope="module")
 def day(tmp_path_factory):

@@ -2,8 +2,12 @@
 
 import json
 
+import pytest
+
 from benchmarks import tables
 from benchmarks.turns import Measured, Row
+
+pytestmark = pytest.mark.slow  # a measurement of the project, not a fault of the product
 
 ABOUT = {
     "stamp": "20260105T080000Z", "turns": 3, "commit": "0123456789abcdef", "python": "3.11.2", "processor": "Fast",

@@ -10,6 +10,8 @@ from mm.backtest.fills.intensity_piece import IntensityPiece
 from mm.backtest.models import poisson
 from mm.tape.tape import Tape
 
+pytestmark = pytest.mark.slow  # a measurement of the project, not a fault of the product
+
 SECOND_US = 1_000_000
 
 

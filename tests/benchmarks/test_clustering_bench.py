@@ -1,9 +1,12 @@
 """The measurement of the Hawkes fit."""
 
 import numpy as np
+import pytest
 
 from benchmarks.clustering import LAWS, coverage, families, lines
 from mm.calibration.hawkes import ArrivalFlow, fit_hawkes
+
+pytestmark = pytest.mark.slow  # a measurement of the project, not a fault of the product
 
 
 def test_families_have_mean_rates_of_their_law():

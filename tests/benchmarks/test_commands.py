@@ -4,8 +4,9 @@ import pytest
 
 from benchmarks import commands
 
+pytestmark = pytest.mark.slow  # a measurement of the project, not a fault of the product
 
-@pytest.mark.slow
+
 def test_simulated_day_reports_rate_memory_and_counts(monkeypatch):
     """A rate is market time over wall time, not the inverse, and a turn is a complete run of the command."""
     monkeypatch.setattr(commands, "HOURS", 0.01)

@@ -9,6 +9,8 @@ from mm.calibration.likelihood import Shape
 from mm.calibration.reference_choice import EndCells
 from mm.calibration.shapes import EXPONENTIAL, FAMILIES
 
+pytestmark = pytest.mark.slow  # a measurement of the project, not a fault of the product
+
 BLOCKS, ENDS = 12, 40
 
 

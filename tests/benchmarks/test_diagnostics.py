@@ -10,6 +10,8 @@ from benchmarks.diagnostics import DRAWN, ROWS, hawkes, rolling
 from benchmarks.figures import Figure, figure
 from benchmarks.verdicts import Checked, checked, lines_of
 
+pytestmark = pytest.mark.slow  # a measurement of the project, not a fault of the product
+
 
 def test_each_row_is_drawn_by_exactly_one_study():
     """Except the row that needs a capture; rows with a fault have a power."""

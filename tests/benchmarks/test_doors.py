@@ -5,11 +5,12 @@ import pytest
 from benchmarks import doors
 from benchmarks.turns import PYTHON, run
 
+pytestmark = pytest.mark.slow  # a measurement of the project, not a fault of the product
+
 pytest.importorskip("fastapi", reason="fastapi is not installed: [api]")
 pytest.importorskip("streamlit", reason="streamlit is not installed: [dashboard]")
 
 
-@pytest.mark.slow
 def test_orders_are_acknowledged():
     """The first orders are excluded from the times."""
     output = run([*PYTHON, "benchmarks.doors", "orders", "20"]).output
@@ -18,7 +19,6 @@ def test_orders_are_acknowledged():
     assert output["server_ms"] > 0
 
 
-@pytest.mark.slow
 def test_page_draws_day_with_all_its_rows(monkeypatch):
     """On a short day; every row of the table is complete."""
     orders = dict.fromkeys(("p50_ms", "p99_ms", "server_p99_ms", "health_p99_ms", "server_ms"), 1.0)

@@ -6,8 +6,9 @@ import pytest
 from benchmarks import fills_measured
 from mm.backtest.models import FILL_MODELS
 
+pytestmark = pytest.mark.slow  # a measurement of the project, not a fault of the product
 
-@pytest.mark.slow
+
 def test_fit_under_model_predicts_its_fills(monkeypatch):
     """With the fit under the model, no row of 100 fills is off by a tenth, including distances outside the fit."""
     monkeypatch.setattr(fills_measured, "MODELS", ("queue_risk_averse", "hybrid"))

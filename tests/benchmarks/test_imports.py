@@ -1,9 +1,13 @@
 """The generated capture of the import benchmark."""
 
+import pytest
+
 from benchmarks import imports
 from mm.dayfolder.check import check_day
 from mm.dayfolder.layout import DayFolder
 from mm.market_data.capture_import import import_captures
+
+pytestmark = pytest.mark.slow  # a measurement of the project, not a fault of the product
 
 
 def test_generated_capture_is_a_consistent_market(tmp_path):

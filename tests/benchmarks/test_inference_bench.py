@@ -6,8 +6,9 @@ import pytest
 from benchmarks import inference
 from mm.predict.fitting import MODELS
 
+pytestmark = pytest.mark.slow  # a measurement of the project, not a fault of the product
 
-@pytest.mark.slow
+
 def test_measure_returns_p50_and_p99_of_models_and_agent(monkeypatch):
     """Median and p99 of each, with p99 at least the median; each call returns one finite number per output."""
     monkeypatch.setattr(inference, "CALLS", 50)

@@ -8,6 +8,8 @@ import pytest
 from benchmarks import kept
 from mm.errors import BrokenFile
 
+pytestmark = pytest.mark.slow  # a measurement of the project, not a fault of the product
+
 ROW = {"name": "play", "unit": "s", "ours": 2.0, "user": 1.5}
 RUN = {"stamp": "20260105T080000Z", "day": "A/1", "hours": 1.0, "yardstick": None, "measured": {"engine": {"rows": []}}}
 

@@ -14,6 +14,8 @@ from mm.sim.flow.session import Session
 from mm.tape.load import load_day
 from rl_agents import WHY_NO_TRAINER
 
+pytestmark = pytest.mark.slow  # a measurement of the project, not a fault of the product
+
 HOURS, SEED = 0.2, 5
 
 
@@ -29,7 +31,6 @@ def tapes(tmp_path_factory):
     return loaded
 
 
-@pytest.mark.slow
 def test_halves_have_equal_time_and_no_overlap(tapes):
     """Days that end at the middle stay complete; a day across the middle is split."""
     for days in (tapes, tapes[:1]):
@@ -52,7 +53,6 @@ def results(answer):
     return {"name": "ZI", **json.loads(json.dumps(answer.to_json()))}
 
 
-@pytest.mark.slow
 def test_signals_are_scored_on_second_half(answer, results):
     """The score uses that half alone; the queue at the best price is informative here."""
     from mm.signals.score import score
@@ -132,43 +132,3 @@ def test_verdict_is_yes_only_beyond_chance(winners, word):
     (line,) = learning._verdicts(rows, "backtests", "none")
     assert line.startswith(f"At a maker fee of 0.1 %: **{word}**. Of 10 backtests, {winners + 1} earned more")
     assert f"and {winners} of these earned anything at all; 0.2 would by chance." in line
-
-
-def test_page_has_answer_between_its_markers(results, monkeypatch, tmp_path, capsys):
-    """The former content is replaced, the rest of the page stays; the terminal shows the same lines."""
-    monkeypatch.setattr(learning, "MARKETS", ("ZI",))
-    monkeypatch.setattr(learning, "ProcessPoolExecutor", InlinePool)
-    monkeypatch.setattr(learning, "answer_of", lambda *_: results)
-    page = tmp_path / "page.md"
-    page.write_text(f"before\n{learning.BEGIN}\nlast year's\n{learning.END}\nafter\n")
-    for _ in range(2):
-        learning.main([str(tmp_path), str(page)])
-        text = page.read_text()
-        assert text.startswith(f"before\n{learning.BEGIN}\n\n| market |")
-        assert text.endswith(f"{learning.END}\nafter\n")
-        assert "last year" not in text
-        printed = "\n".join(learning.table_lines([results]))
-        assert printed in text
-        assert printed in capsys.readouterr().out
-    for line in printed.splitlines():
-        assert line.count("|") in (0, 5, 6, 8), line
-    page.write_text("")
-    with pytest.raises(SystemExit, match="are missing; the answer stands between them"):
-        learning.main([str(tmp_path), str(page)])
-    with pytest.raises(SystemExit, match="CAPTURES is the folder of captures"):
-        learning.main(["nowhere"])
-
-
-class InlinePool:
-    """A pool that runs tasks in this process."""
-
-    def __init__(self, *_):
-        pass
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        return None
-
-    map = staticmethod(map)

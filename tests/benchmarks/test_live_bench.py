@@ -4,11 +4,14 @@ import json
 from itertools import islice
 
 import msgspec
+import pytest
 
 from benchmarks import live_venue
 from benchmarks.live import Stopwatch
 from benchmarks.live_steps import STEPS, StepClock
 from mm.market_data.local_orderbook import LocalOrderBook
+
+pytestmark = pytest.mark.slow  # a measurement of the project, not a fault of the product
 
 
 def test_feed_messages_are_consecutive_and_every_tenth_moves_best_prices():

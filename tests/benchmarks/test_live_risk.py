@@ -2,7 +2,11 @@
 
 import json
 
+import pytest
+
 from benchmarks import live_risk
+
+pytestmark = pytest.mark.slow  # a measurement of the project, not a fault of the product
 
 
 def test_check_and_requote_return_plausible_microseconds():

@@ -6,6 +6,8 @@ import pytest
 
 from benchmarks import live_state
 
+pytestmark = pytest.mark.slow  # a measurement of the project, not a fault of the product
+
 
 @pytest.fixture(autouse=True)
 def _small_scale(monkeypatch: pytest.MonkeyPatch) -> None:

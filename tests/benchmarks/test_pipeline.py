@@ -9,6 +9,8 @@ from benchmarks.turns import NEAR_K, Bench, ProcessResult
 from mm.dayfolder.layout import DayFolder
 from support import run_python
 
+pytestmark = pytest.mark.slow  # a measurement of the project, not a fault of the product
+
 
 @pytest.fixture
 def bench(tmp_path) -> Bench:
@@ -61,7 +63,6 @@ def test_sweep_uses_one_process_and_no_stored_points(bench):
     assert words[words.index("--reuse-points") + 1] == "0"
 
 
-@pytest.mark.slow
 def test_all_commands_are_valid_and_fail_only_for_missing_day(bench):
     """Detects renamed flags early: each command fails only because the day is missing."""
     for words in [*pipeline.commands(bench).values(), pipeline.sweep(bench, "trade_cross", 2)]:

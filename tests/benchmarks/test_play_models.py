@@ -10,6 +10,8 @@ from mm.dayfolder.layout import DayFolder
 from mm.sim.flow.day import make_day
 from mm.sim.flow.session import Session
 
+pytestmark = pytest.mark.slow  # a measurement of the project, not a fault of the product
+
 
 @pytest.fixture(scope="module")
 def measured(tmp_path_factory):
@@ -20,7 +22,6 @@ def measured(tmp_path_factory):
     return play_models.measure(Bench(recorded(day.path), folder, turns=1, k=NEAR_K))
 
 
-@pytest.mark.slow
 def test_each_play_has_a_row_and_counts_of_its_work(measured):
     """Rows have wall and user time, facts have orders and fills; creating the cached files has separate rows."""
     names = [row.name for row in measured.rows]

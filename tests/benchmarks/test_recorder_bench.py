@@ -7,6 +7,8 @@ import pytest
 from benchmarks.recorder import KINDS, Feed, measure
 from benchmarks.turns import PYTHON, run
 
+pytestmark = pytest.mark.slow  # a measurement of the project, not a fault of the product
+
 
 @pytest.fixture(scope="module")
 def outputs():
@@ -14,7 +16,6 @@ def outputs():
     return {kind: run([*PYTHON, "benchmarks.recorder", kind, "2000"]).output for kind in KINDS}
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["ours", "plain"])
 def test_recorders_lose_no_message(outputs, kind):
     """At 5,000 per second, also the plain recorder loses none: it is a fair reference."""

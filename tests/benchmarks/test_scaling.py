@@ -6,6 +6,8 @@ pytest.importorskip("distributed", reason="needs the extra [cluster]")
 
 from benchmarks import scaling
 
+pytestmark = pytest.mark.slow  # a measurement of the project, not a fault of the product
+
 RATES = scaling.Rates(
     hours=12.0,
     rows=1_000,

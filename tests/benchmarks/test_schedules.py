@@ -6,6 +6,8 @@ import pytest
 from benchmarks.schedules import CELLS, DEVIATION, FILLS_PER_BLOCK, Day, K, loss_per_fill, measure, plans, table
 from mm.calibration.windows import US_PER_MIN, WindowPlan
 
+pytestmark = pytest.mark.slow  # a measurement of the project, not a fault of the product
+
 
 def test_day_has_expected_fills_of_its_truth():
     """25 per block on average, distributed over the cells of a block as exp(-k delta)."""
@@ -35,7 +37,6 @@ def test_loss_is_zero_for_truth_and_poisson_likelihood_otherwise():
     assert loss / fills == pytest.approx(1 - np.log(2))
 
 
-@pytest.mark.slow
 def test_pooled_k_gains_on_drift_and_loses_little_on_constant_market():
     """The candidate for a better default gains on a drifting market, and loses less than 0.002 on a constant one."""
     losses = measure(6, 0)

@@ -16,6 +16,8 @@ from mm.dayfolder.check import check_day
 from mm.dayfolder.coverage import cover
 from mm.dayfolder.layout import DayFolder
 
+pytestmark = pytest.mark.slow  # a measurement of the project, not a fault of the product
+
 SECONDS = 12
 
 
@@ -27,7 +29,6 @@ def soaked(tmp_path_factory):
     return result, rows, folder
 
 
-@pytest.mark.slow
 def test_recorded_day_is_sound_and_complete(soaked):
     """Twelve seconds of market time, independent of wall time."""
     result, _, folder = soaked

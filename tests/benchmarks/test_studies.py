@@ -13,6 +13,8 @@ from mm.cli.console import Console
 from mm.clock import US_PER_S
 from support import run_python
 
+pytestmark = pytest.mark.slow  # a measurement of the project, not a fault of the product
+
 TOLERANCE = 4.5  # standard errors: by chance, none of forty bars is that far off
 
 
@@ -22,7 +24,6 @@ def results():
     return measure(Console(as_json=True, level="ERROR"), full=False, workers=2)
 
 
-@pytest.mark.slow
 def test_no_bar_is_missed_by_more_than_chance(results):
     """Bias, coverage, efficiency and the closed loop: each is within `TOLERANCE` standard errors of its bar."""
     missed = [f"{bar.study}, {bar.name}: {bar.figure}" for bar in results.bars if not bar.possible(TOLERANCE)]

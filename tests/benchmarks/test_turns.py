@@ -19,6 +19,8 @@ from mm.sim.flow.scenario import PoissonMarket
 from mm.sim.flow.session import Session
 from support import run_python
 
+pytestmark = pytest.mark.slow  # a measurement of the project, not a fault of the product
+
 GENERATOR = """
 import shutil, sys
 from pathlib import Path
@@ -63,7 +65,6 @@ def answer(scripts, tmp_path_factory):
     return json.loads(process.stdout), folder
 
 
-@pytest.mark.slow
 def test_answer_has_complete_rows_with_finite_ratios(answer):
     """Both values, their ratio and its spread are present and plausible."""
     output, _ = answer
@@ -104,7 +105,6 @@ def test_answer_is_stored_and_runs_are_removed(answer):
     assert (folder / "out" / "bench" / "yardstick_0.05h" / "events.npy").is_file()
 
 
-@pytest.mark.slow
 def test_yardstick_is_created_once(answer, scripts):
     """It takes minutes; the peer's copy is only created with a peer."""
     _, folder = answer
@@ -116,7 +116,6 @@ def test_yardstick_is_created_once(answer, scripts):
     assert (scripts / "calls").read_text().splitlines() == ["--hours 0.05", "--hours 0.05 --no-day --events-npz"]
 
 
-@pytest.mark.slow
 def test_rows_without_peer_have_no_reference_values(scripts, tmp_path):
     """A note describes how to get a peer; all other rows are complete."""
     measured = engine.measure(Bench(recorded(day_folder(scripts)), tmp_path, turns=1))
@@ -133,7 +132,6 @@ def test_bench_of_other_day_has_no_peer(scripts):
     assert (bench.peer, bench.quote_qty, bench.no_peer) == (None, None, NO_EVENTS)
 
 
-@pytest.mark.slow
 def test_startup_compares_helps_and_imports_with_idle_interpreter(scripts, tmp_path, monkeypatch):
     """Each help page and each import is compared with an idle interpreter."""
     monkeypatch.setattr(commands, "IMPORTS", ("mm",))

@@ -7,6 +7,8 @@ import pytest
 from benchmarks.turns import PYTHON, run
 from benchmarks.wire import AIM, CLIENTS, measure
 
+pytestmark = pytest.mark.slow  # a measurement of the project, not a fault of the product
+
 
 @pytest.fixture(scope="module")
 def output():
@@ -14,7 +16,6 @@ def output():
     return run([*PYTHON, "benchmarks.wire", "0.3"]).output
 
 
-@pytest.mark.slow
 def test_clients_receive_depth_and_trades(output):
     """The counts of messages, bytes and the rate are consistent."""
     assert output["messages"] > output["depth"] > 0

@@ -15,6 +15,8 @@ from mm.formats.hftbacktest import TRADE_EVENT
 from mm.tape.columns import DEPTH, TRADE
 from mm.tape.load import load_day
 
+pytestmark = pytest.mark.slow  # a measurement of the project, not a fault of the product
+
 HOURS = 0.1
 
 
@@ -26,7 +28,6 @@ def made(tmp_path_factory):
     return sample, sample.day(console), sample.events(console)
 
 
-@pytest.mark.slow
 def test_market_has_documented_rates(made):
     """30 level changes in each of ten messages per second, and 20 trades per second."""
     sample, day, _ = made

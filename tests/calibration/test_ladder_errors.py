@@ -15,6 +15,7 @@ A, K = 1.0, 0.4
 SEEDS = range(560_000, 560_012)  # none of the days on which the rule was measured
 
 
+@pytest.mark.slow
 def test_ladder_errors_are_those_of_the_estimates(tmp_path):
     """Jointly and by side, on days of known A and k.
 

@@ -178,6 +178,7 @@ def test_clustering_is_fitted_on_first_window_only(days):
     assert study(Calibrator(days, CalibrationConfig()), PLAN).schedule == replace(first, reference_choice=None)
 
 
+@pytest.mark.slow
 def test_clustered_schedule_round_trips_through_json(days):
     """The schedule and the fills drawn from it are equal."""
     schedule = build_schedule(days, PLAN)

@@ -71,6 +71,7 @@ def test_fit_writes_a_model_and_exits_by_usability(desk, target, model):
     assert bool(about["distances_ticks"]) == (target == "fill")
 
 
+@pytest.mark.slow
 def test_show_prints_the_fitted_model_and_its_score(sided):
     """From the folder alone."""
     done = call("predict", "show", str(sided))

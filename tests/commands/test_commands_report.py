@@ -127,6 +127,7 @@ def test_redrawn_page_updates_its_hash_in_the_manifest(own):
     assert not list(folder.glob("*.partial"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["asked", "measured", "planned", "walked", "unusable", "swept"])
 def test_every_label_of_a_page_is_legible(desk, chrome, name):
     """On a wide screen and on a phone."""

@@ -23,6 +23,7 @@ def test_fit_interval_contains_the_true_k(demo):
     assert low <= report["truth"]["k"] <= high
 
 
+@pytest.mark.slow
 def test_every_run_traded_and_left_its_folder(demo):
     folder, report = demo
     for name in ("poisson", "trade_cross", "walkforward"):

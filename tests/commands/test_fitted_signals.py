@@ -101,6 +101,7 @@ def _first_point(desk, done):
     return json.loads((folder / "points.ndjson").read_text().splitlines()[0])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", COMMANDS)
 @pytest.mark.parametrize("day", DAYS)
 def test_every_command_gives_the_same_warnings(desk, folder, command, day):

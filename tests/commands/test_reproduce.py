@@ -90,6 +90,7 @@ def test_run_of_any_kind_is_reproduced(desk, name):
     assert sorted(path for path in desk.rglob("*") if "__pycache__" not in path.parts) == before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["mine", "measured", "planned", "walked"])
 def test_latency_file_is_an_input_of_the_run(desk, name):
     """So the digest covers its content, even under the same name."""

@@ -99,6 +99,7 @@ def points_of(run: Run) -> dict[tuple[int, str], dict[str, str]]:
     return points
 
 
+@pytest.mark.slow
 @every_day
 @pytest.mark.parametrize("hit", ["touch", "strict"])
 def test_marks_counts_each_sweep_once_per_reached_distance(lab: Lab, day: str, hit: str) -> None:
@@ -114,6 +115,7 @@ def test_marks_counts_each_sweep_once_per_reached_distance(lab: Lab, day: str, h
         assert math.isclose(float(row["lambda_per_s"]), float(counts.get(cell, 0) / seconds[cell]), rel_tol=1e-9)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("day", ["plain", "odd", "four"])
 def test_default_reference_is_chosen_out_of_sample(lab: Lab, day: str) -> None:
     """The mid is chosen, as in the simulator; the fit contains the gains of all four references and k by max delta."""
@@ -164,6 +166,7 @@ def test_marks_fit_maximizes_disjoint_cell_likelihood(lab: Lab) -> None:
         assert abs(slope) < 0.01, slope
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["ladder", "fixed"])
 @pytest.mark.parametrize("day", ["plain", "wild"])
 def test_points_of_simulated_orders_match_fills_files(lab: Lab, method: str, day: str) -> None:

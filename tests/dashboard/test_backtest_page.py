@@ -42,6 +42,7 @@ def test_every_knob_is_a_control(opened):
     assert "parameter queue_prob_power exponent" in keys
 
 
+@pytest.mark.slow
 def test_query_parameters_fill_the_form(opened):
     """For any knob."""
     at = opened("backtest_page", **REQUESTED, initial_cash="500", quote_params_json='{"delta_ticks": 2}')

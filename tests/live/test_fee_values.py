@@ -90,6 +90,7 @@ STRATEGY = {
 }
 
 
+@pytest.mark.slow
 def test_fee_at_a_price_counts_in_every_output_and_limit(tmp_path):
     """.05 BNB at 600 are 30: the limit of 10 a day ends the trade at the first fill."""
     with exchange(tmp_path, "600") as box, box.trader(**STRATEGY) as process:

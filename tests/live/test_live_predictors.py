@@ -133,6 +133,7 @@ def test_predictor_trade_books_match_exchange(desk, variables):
     assert {sha256 for path, sha256 in outputs.items() if path.endswith(MODEL)} <= inputs
 
 
+@pytest.mark.slow
 def test_trade_with_predictor_of_another_tick_size_sends_nothing(desk):
     """One line, exit code 3, before the first order."""
     found = Artefact.read(desk / "models/return")

@@ -53,6 +53,7 @@ def test_trading_continues_and_books_match_exchange(stepped):
     assert "gateway_disconnected" in output
 
 
+@pytest.mark.slow
 def test_audit_log_timestamps_never_decrease(stepped):
     """A step back is not followed; the log verifies."""
     box, _, _ = stepped

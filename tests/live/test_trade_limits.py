@@ -120,6 +120,7 @@ def test_sizes_follow_ramp_and_breach_resets_next_start(days):
     assert sizes == [{CLIP / 4}, {CLIP / 2}, {CLIP / 4}]
 
 
+@pytest.mark.slow
 def test_quotes_widen_on_both_sides_at_position_share(parts):
     """`days` waits for both quotes at either width; the mid moves by up to 5 ticks while our own quotes make it."""
     early, late = ([abs(Decimal(row["price"]) - 100) * 100 for row in part if _ids([row])] for part in parts[:2])

@@ -93,6 +93,7 @@ def test_trade_continues_and_ends_in_order_without_stores(troubled):
     assert_equal_books(box)
 
 
+@pytest.mark.slow
 def test_memory_growth_is_bounded_while_rows_wait(troubled):
     _, _, (growth_mb, shown), _ = troubled
     assert growth_mb < MOST_GROWTH_MB

@@ -128,6 +128,7 @@ def killed_at(call, act):
         os._exit(failed)
 
 
+@pytest.mark.slow
 def test_torn_tails_are_reported_whenever_a_start_is_killed(tmp_path):
     """Reported and then cut: a kill in between leads to a second report, and never to an unreported cut."""
     again = killed = 0

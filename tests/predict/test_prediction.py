@@ -54,6 +54,7 @@ def test_column_equals_predictor_on_its_signals(folders, case):
     assert np.array(live_rows).T.tobytes() == piece.values[len(SIGNALS) + 1 :].tobytes()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", CASES)
 def test_later_events_do_not_change_predictions(folders, case):
     """A truncated tape has the same rows up to its end."""

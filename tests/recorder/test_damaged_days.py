@@ -158,6 +158,7 @@ def test_other_settings_raise_mismatch_and_move_nothing(tmp_path):
     assert not (tmp_path / "data" / "damaged").exists()
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=True, database=None)
 @given(st.integers(0, 2**32 - 1))
 def test_start_on_random_damage_continues_or_raises_data_error(seed):

@@ -51,6 +51,7 @@ def test_signal_to_a_synced_recorder_drains_and_seals(tmp_path, number):
     asyncio.run(run())
 
 
+@pytest.mark.slow
 def test_signal_does_not_wait_for_a_pending_snapshot(tmp_path):
     """The waiting updates are kept, and the ledger reports the failed request."""
 

@@ -364,6 +364,7 @@ def test_psr_is_the_probability_from_these_moments():
     assert risk.psr(risk.moments(np.zeros(9))) is None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rho", [-0.3, 0.0, 0.3])
 def test_psr_of_no_skill_exceeds_95_percent_in_about_5_percent_of_runs(rho):
     """Also if 60 s changes are autocorrelated: the variance of independent ones gives 11 % of runs at ρ = 0.3."""

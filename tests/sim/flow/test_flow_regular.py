@@ -83,6 +83,7 @@ def test_k_and_A_are_recovered_from_the_files_on_each_side(day, side):
     assert abs(log_A - math.log(day.truth["sides"][side]["A"])) < 4 * se_log_A
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("side", ["bid", "ask"])
 def test_sweeps_reach_each_distance_at_the_exponential_rate(day, side):
     """A·exp(-k·d) holds at each on-grid distance, not only in total."""

@@ -137,6 +137,7 @@ def result_of(matching: Matching | PlainMatching, us: int, step: tuple) -> objec
         return ValueError
 
 
+@pytest.mark.slow
 @settings(max_examples=250, deadline=None)
 @given(STEPS)
 def test_core_and_twin_return_equal_results(steps: list[tuple[int, tuple]]) -> None:

@@ -26,7 +26,7 @@ from mm.calibration.window_moves import WindowMoves, later
 from mm.clock import US_PER_S
 from mm.dataclass import asdict, dataclass, field, fields, replace
 from mm.instrument import E8
-from mm.tape.load import tapes_given
+from mm.tape.load import known_at_end, tapes_given
 from mm.tape.tape import DEPTH
 
 if TYPE_CHECKING:
@@ -103,7 +103,7 @@ def prepare(
     keep: Keep | None = None,
 ) -> Prepared:
     """Choose the reference price of whole days and run simulated orders; the arguments are those of `measure`."""
-    tapes = tapes_given(tape, "the calibration")
+    tapes = known_at_end(tapes_given(tape, "the calibration"))
     chosen = resolved(tapes, config or CalibrationConfig(reference=AUTO))
     config, decays = chosen.config, k_by_reference(tapes, chosen.config, chosen.marks)
     chosen = chosen._replace(marks={config.reference: chosen.marks[config.reference]})  # the others are large

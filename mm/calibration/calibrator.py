@@ -24,7 +24,7 @@ from mm.dataclass import asdict, dataclass, field, replace
 from mm.errors import UsageError
 from mm.instrument import E8
 from mm.tape.columns import trim_heap
-from mm.tape.load import tapes_given
+from mm.tape.load import known_at_end, tapes_given
 from mm.tape.top_of_book import release_best
 
 if TYPE_CHECKING:
@@ -184,9 +184,10 @@ class Calibrator:
             marks: The marks of each day, if already counted.
             choice: The choice of the config's reference price; None if it was given.
         """
-        self.tapes = tapes_given(tape, "the calibration")
+        self.tapes = known_at_end(tapes_given(tape, "the calibration"))
         self.config, self.reference_choice = config, choice
-        self._rules, self._held, self._found = rules, held, marks
+        self._rules, self._held, self._found, self._learn_us = rules, held, marks, learn_us
+        self._known: tuple[int, Calibrator] = self.end_us, self
         # caches by window, as a fit requests a window more than once
         self._reaches: dict[tuple[int, int], float] = {}
         self._parts: tuple[tuple[int, int], list[tuple[int, int, int]]] = (-1, -1), []
@@ -206,6 +207,18 @@ class Calibrator:
             release_best(day)  # no run reads its best prices again
         trim_heap()
 
+    def known_at(self, us: int) -> "Calibrator":
+        """Return the calibrator of the days before *us* as they were known then (`Tape.known_at`); usually this one."""
+        day = max((day for day, tape in enumerate(self.tapes) if tape.start_us < us), default=0)
+        if not self.tapes[day].revised_after(us):
+            return self
+        if self._known[0] != us:
+            tapes = (*self.tapes[:day], self.tapes[day].known_at(us))
+            known = Calibrator(tapes, self.config, self._rules, held=self._held, learn_us=self._learn_us)
+            known.marks = self.marks.ending(tapes)
+            self._known = us, known
+        return self._known[1]
+
     @property
     def _periods(self) -> list[int]:
         """The start, and the ends of the periods over which states are summed, each twice as long as the previous one.
@@ -221,8 +234,11 @@ class Calibrator:
         """Fill rates by the state of orders, up to the end of each period; empty with the hit rule."""
         if self.config.fills is None:
             return {}
-        sums = np.concatenate([run.states for run in self.played.values()])
-        return {us: rates_of(sums[sums[:, 0] < number]) for number, us in enumerate(self._periods[1:], start=1)}
+        found = {}
+        for number, us in enumerate(self._periods[1:], start=1):
+            sums = np.concatenate([run.states for run in self.known_at(us).played.values()])
+            found[us] = rates_of(sums[sums[:, 0] < number])
+        return found
 
     @property
     def recent_s(self) -> float | None:
@@ -299,6 +315,8 @@ class Calibrator:
 
     def between(self, start_us: int, end_us: int) -> Measured:
         """Return the measurement of ``[start_us, end_us)``; nothing at or after its end is read."""
+        if (known := self.known_at(end_us)) is not self:
+            return known.between(start_us, end_us)
         parts = self.parts(start_us, end_us)
         first = first_blocks(parts)
         if self.config.method != "marks":
@@ -364,17 +382,20 @@ class Calibrator:
             return self.config.max_delta_ticks
         span = start_us, end_us
         if span not in self._reaches:
-            swept = [tally for part in self.parts(*span) for tally in self.marks.depths(*part)]
+            known = self.known_at(end_us)
+            swept = [tally for part in known.parts(*span) for tally in known.marks.depths(*part)]
             self._reaches[span] = reach_of(swept, PER_TICK[self.config.reference])
         return self._reaches[span]
 
     def sigma_ticks(self, start_us: int, end_us: int) -> float | None:
         """Return the volatility of the mid in ``[start_us, end_us)``, in ticks/√s; None if unknown."""
-        return sigma_of([self.marks.moves(*part) for part in self.parts(start_us, end_us)])
+        known = self.known_at(end_us)
+        return sigma_of([known.marks.moves(*part) for part in known.parts(start_us, end_us)])
 
     def half_spread_ticks(self, start_us: int, end_us: int) -> float | None:
         """Return half of the mean displayed spread in ``[start_us, end_us)``, in ticks; None without a valid book."""
-        found = [self.marks.spread_time(*part) for part in self.parts(start_us, end_us)]
+        known = self.known_at(end_us)
+        found = [known.marks.spread_time(*part) for part in known.parts(start_us, end_us)]
         ticks, seconds = map(sum, zip(*found, strict=True))
         return 0.5 * ticks / seconds if seconds > 0 else None
 
@@ -386,8 +407,9 @@ class Calibrator:
 
     def marked(self, start_us: int, end_us: int) -> Points:
         """Return the points of the marks in ``[start_us, end_us)``, for every method."""
-        parts, reach = self.parts(start_us, end_us), self.reach(start_us, end_us)
-        return joined([self.marks.points(*part, reach) for part in parts], first_blocks(parts))
+        known, reach = self.known_at(end_us), self.reach(start_us, end_us)
+        parts = known.parts(start_us, end_us)
+        return joined([known.marks.points(*part, reach) for part in parts], first_blocks(parts))
 
     def fit_points(self, points: Points) -> PoissonFit:
         """Return the fit of *points* by the config.

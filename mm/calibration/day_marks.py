@@ -98,6 +98,13 @@ class DayMarks(Sequence[DepthCounts]):
         self._moves: dict[tuple[int, int], MoveSums] = {}
         self._requested: set[tuple[int, int]] = set()
 
+    def ending(self, tapes: "Sequence[Tape]") -> "DayMarks":
+        """Return the marks of *tapes*: these days up to the last of them, which was read in another way."""
+        found, last = DayMarks(tapes, self._options, self._held), len(tapes) - 1
+        found._whole.update((day, marks) for day, marks in self._whole.items() if day < last)
+        found._sums.update((day, sums) for day, sums in self._sums.items() if day < last)
+        return found
+
     def __len__(self) -> int:
         return len(self._tapes)
 

@@ -99,7 +99,7 @@ class ModeRates:
 
     def _blocks(self, end_us: int) -> "tuple[DistanceGrid, Floats, Floats]":
         """Return the grid of all data before an instant, and exposure and sweep counts by block and column."""
-        calibrator = self._calibrator
+        calibrator = self._calibrator.known_at(end_us)
         parts = calibrator.parts(calibrator.start_us, end_us)
         reach = calibrator.reach(calibrator.start_us, end_us)
         grid = DistanceGrid.of(reach, PER_TICK[calibrator.config.reference])

@@ -328,8 +328,8 @@ def chosen_before(
         return config, None, ()
     if config.fills is not None:
         return replace(config, reference=QUOTED_FROM), None, ()
-    spans = [(tape, tape.start_us, min(tape.end_us, until_us)) for tape in tapes if tape.start_us < until_us]
-    parts = [tape.between(begin_us, end_us) if end_us < tape.end_us else tape for tape, begin_us, end_us in spans]
+    spans = [(tape, min(tape.end_us, until_us)) for tape in tapes if tape.start_us < until_us]
+    parts = [tape.known_at(end_us) for tape, end_us in spans]
     found = resolved(parts, config)
     return replace(config, reference=found.config.reference), found.choice, found.notes
 

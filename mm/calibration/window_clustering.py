@@ -9,6 +9,7 @@ its end.
 """
 
 from collections.abc import Callable
+from copy import copy
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -54,12 +55,11 @@ class WindowClustering:
         if not windows:
             return
         until_us = windows[0].train_end_us
-        tapes, grouped = calibrator.tapes, calibrator.config.rule.grouped
+        tapes, grouped = calibrator.known_at(until_us).tapes, calibrator.config.rule.grouped
         self.block = memory("clustering", lambda: plain(fit_hawkes(flow_of(tapes, grouped, until_us)).to_json()))
         if self.block["status"] == "ok":
             self._process = Clustering.of(self.block)
-            self._excited = np.zeros((2, len(self._process.kernels)))  # excitation by the orders of the days so far
-            self._since_s = 0.0  # instant of that excitation
+            self._begin()
 
     def mean(self, start_us: int, end_us: int) -> tuple[float, float] | None:
         """Return the mean intensity of orders that hit bids, and asks, over a training window, in 1/s.
@@ -67,9 +67,11 @@ class WindowClustering:
         It has the weights of A in the plan's mode. For a window without a valid book it is that of the first window;
         None without a process.
         """
-        process, plan, calibrator = self._process, self._plan, self._calibrator
+        process, plan, calibrator = self._process, self._plan, self._calibrator.known_at(end_us)
         if process is None or not process.kernels:
             return process and process.mu
+        if calibrator is not self._calibrator:
+            return self._with(calibrator).mean(start_us, end_us)
         weighing, increments = plan.mode in WEIGHING, []
         for day, begin_us, stop_us in calibrator.parts(start_us, end_us):
             begins = np.arange(begin_us, stop_us, BLOCK_US) if weighing else np.array([begin_us])
@@ -81,6 +83,17 @@ class WindowClustering:
             total *= weights_of(np.arange(len(total)), length_s, plan.half_life_min)[:, None]
         bid, ask, exposed_s = total.sum(axis=0).tolist()
         return (bid / exposed_s, ask / exposed_s) if exposed_s > 0 else process.mean
+
+    def _with(self, calibrator: "Calibrator") -> "WindowClustering":
+        """Return the means of the same process over the days of another calibrator."""
+        other = copy(self)
+        other._calibrator, other._days = calibrator, []
+        other._begin()
+        return other
+
+    def _begin(self) -> None:
+        """Reset the excitation by the orders of the days so far, and its instant."""
+        self._excited, self._since_s = np.zeros((2, len(self._process.kernels if self._process else ()))), 0.0
 
     def _integrals(self, process: Clustering, day: int) -> tuple[Ints, Floats]:
         """Return the instants of a day at which windows or their blocks begin and end, and the integrals up to them."""

@@ -171,7 +171,9 @@ class WindowFits:
         if until_us is None:
             return None, None
         states = until_us, self.calibrator.states[until_us]
-        return until_us, self._levels.level(points, known[until_us], states, span)
+        at_end = self.calibrator.known_at(span[1])
+        levels = self._levels if at_end is self.calibrator else StateLevels(at_end.tapes, at_end.recent_s or 0.0)
+        return until_us, levels.level(points, known[until_us], states, span)
 
 
 def _as_json(own: WindowFit) -> dict[str, Any]:

@@ -51,7 +51,9 @@ class WindowMoves:
 
         From the marks, or from the fills under a fill model. In a window of many days, the last two are used.
         """
-        calibrator = self._calibrator
+        calibrator = self._calibrator.known_at(end_us)
+        if calibrator is not self._calibrator:
+            return WindowMoves(calibrator).between(start_us, end_us)
         parts = calibrator.parts(start_us, end_us)[-DAYS:]
         if calibrator.config.fills is None:
             for day in {day for day, *_ in parts} - set(self._days):

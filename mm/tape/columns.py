@@ -110,6 +110,8 @@ class TapeMeta:
         venue: The market, as in ``schema.json``.
         funding: Funding payments, in order.
         carried_from: Id of the snapshot carried over from the previous day, if the tape begins with one.
+        hindsight: Spans (start, end, µs) that are on the tape as they were known from their end on: a gap, for one,
+            begins at the last message before the missing ids, and was revealed by the next one. See `Tape.known_at`.
         cache: ``hit``, ``miss`` or ``off``; not a property of the tape.
         file: The kept file; empty if there is none. Not a property of the tape either.
     """
@@ -120,6 +122,7 @@ class TapeMeta:
     excluded: tuple[str, ...] = ()
     last_update_id: int | None = None
     carried_from: int | None = None
+    hindsight: tuple[tuple[int, int], ...] = ()
     venue: str = SPOT
     funding: tuple[Payment, ...] = ()
     cache: str = field(default="off", compare=False)

@@ -6,8 +6,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from mm.clock import US_PER_S, iso
-from mm.dayfolder.ledger import explained_ids
-from mm.ids import ConsecutiveIds, IdRanges, missing_trades
+from mm.dayfolder.ledger import explained_ids, is_hole
+from mm.ids import ConsecutiveIds, IdRanges, IdSequence, missing_trades, went_back
 from mm.tape._replay import TapeReplay
 from mm.tape.build import PER_EVENT, EventColumns, RowBlocks, new_rows, windows
 from mm.tape.columns import DEPTH, GAP, SNAPSHOT, TRADE, Ints, Rows, bounds
@@ -69,6 +69,37 @@ def trade_spans(day: RecordedDay, events: EventColumns) -> list[Span]:
     return [Span(ids.from_us, ids.to_us, f"{name}: trade ids {ids.first_id} to {ids.last_id} {why}") for ids in missing]
 
 
+def trades_revealed(day: RecordedDay, events: EventColumns) -> list[tuple[int, int]]:
+    """Return the spans in which trades were missing at first, each from the trade before to the last news of them.
+
+    News are the next trade, the missing trades if they came late, and rows of the ledger about them; for those fetched
+    by REST see `place_fetched`.
+    """
+    sequence, last_us = IdSequence(), 0
+    fetched = frozenset(events.event_id[np.isin(events.recv_seq, day.trades.fetched)].tolist())
+    holes: list[tuple[int, ...]] = []  # first and last id, and the instants around them
+    news = [
+        (row.details["from_id"], row.details["to_id"], row.at.recv_us)
+        for row in day.ledger
+        if row.kind == "trade_gap" and is_hole(row.details)
+    ]
+    for run in trade_runs(events):
+        hole, known_id = sequence.missing_before(run.first_id), sequence.last_id
+        late = known_id is not None and run.last_id <= known_id
+        if late and (run.first_id in fetched or not went_back(known_id, run.last_id)):
+            news.append((run.first_id, run.last_id, run.to_us))
+            continue
+        sequence.take(run.first_id, run.last_id)
+        if hole:
+            holes.append((*hole, last_us, run.from_us))
+        last_us = run.to_us
+    first, last, us = np.array(news, np.int64).reshape(-1, 3).T
+    return [
+        (from_us, int(us[(first <= last_id) & (last >= first_id)].max(initial=to_us)))
+        for first_id, last_id, from_us, to_us in holes
+    ]
+
+
 def exclude(events: EventColumns, rows: RowBlocks, spans: Sequence[Span]) -> None:
     """Remove the book in *spans*: a GAP starts each, a SNAPSHOT of the book ends it; trades stay.
 
@@ -100,22 +131,26 @@ def exclude(events: EventColumns, rows: RowBlocks, spans: Sequence[Span]) -> Non
     events.change(lambda name, column: np.insert(column[kept], at, own[name]))
 
 
-def place_fetched(events: EventColumns, rows: RowBlocks, fetched: Ints) -> None:
-    """Move the trades with the ids *fetched* by REST to their trade times, where there is no valid book.
+def place_fetched(events: EventColumns, rows: RowBlocks, fetched: Ints) -> set[tuple[int, int]]:
+    """Move the trades *fetched* by REST (their sequence numbers) to their trade times, where there is no valid book.
 
     Their receive time is that of the response, so no order could have been filled by them, and the book of their
     instant is unknown. Trades outside times without a book exclude the time between their neighbours by id.
+
+    Returns:
+        For each, the instant of its neighbour before, and the latest of that of the one after it and its own arrival.
     """
     if not len(fetched):
-        return
+        return set()
     trades = events.kind == TRADE
-    moved = trades & np.isin(events.event_id, fetched)
+    moved = trades & np.isin(events.recv_seq, fetched)
     others = np.flatnonzero(trades & ~moved)
     ids, rest = events.event_id[moved], {name: np.array(getattr(events, name)[moved]) for name in PER_EVENT}
     by_id = others[np.argsort(events.event_id[others], kind="stable")]
     stamps = np.concatenate((events.event_us[:1], events.event_us[by_id], events.event_us[-1:]))
     before = np.searchsorted(events.event_id[by_id], ids)
     earliest, latest = stamps[before], np.maximum(stamps[before], stamps[before + 1])
+    known_us = np.maximum(latest, rest["event_us"])
     us = np.clip(rest["event_exch_us"], earliest, latest)
     events.change(lambda _, column: column[~moved])
     outside = np.flatnonzero(_places_without_book(events, us) < 0)
@@ -126,6 +161,7 @@ def place_fetched(events: EventColumns, rows: RowBlocks, fetched: Ints) -> None:
     order = np.lexsort((ids, us, places))
     rest["event_us"] = us
     events.change(lambda name, column: np.insert(column, places[order], rest[name][order]))
+    return set(zip(earliest.tolist(), known_us.tolist(), strict=True))
 
 
 def _places_without_book(events: EventColumns, us: Ints) -> Ints:

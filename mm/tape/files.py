@@ -239,7 +239,8 @@ class Stream:
         key: Its sort key in the day's order of messages (`mm.tape.sync`); empty before they are ordered.
         left_out, first_left_out: Number of levels or trades off the tick that were left out, and the line of the first.
         ids_out: Ids of these trades, which do not count as missing.
-        fetched: Ids of the trades that were fetched by REST; their receive time is that of the response.
+        fetched: Sequence numbers of the trades fetched by REST, whose receive time is that of the response; an id may
+            also have arrived as a message before.
     """
 
     read: FileRead
@@ -264,7 +265,7 @@ class Stream:
     def __len__(self) -> int:
         return len(self.recv_us)
 
-    def reordered(self, order: Ints) -> "Stream":
+    def reordered(self, order: Ints | slice) -> "Stream":
         """Return the messages at the positions *order*, in that order."""
         return replace(self, **{name: getattr(self, name)[order] for name in PER_MESSAGE})
 

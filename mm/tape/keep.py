@@ -283,6 +283,7 @@ def _tape(path: Path, entry: Json, arrays: Json) -> Tape:
     meta, instrument = entry["meta"], entry["instrument"]
     inputs = tuple((path, size, digest) for path, size, digest in meta["inputs"])
     lists = {name: tuple(meta[name]) for name in ("warnings", "excluded")}
+    lists["hindsight"] = tuple((begin, end) for begin, end in meta["hindsight"])
     lists["funding"] = tuple(Payment(*payment) for payment in meta["funding"])
     facts = TapeFacts(
         **entry

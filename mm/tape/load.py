@@ -49,6 +49,11 @@ def tapes_given(given: object, to: str) -> tuple[Tape, ...]:
     return tapes
 
 
+def known_at_end(tapes: Sequence[Tape]) -> tuple[Tape, ...]:
+    """Return *tapes*, each as it was known at its end: the end of its day, or that of a window (`Tape.between`)."""
+    return tuple([tape.known_at(tape.end_us) for tape in tapes])
+
+
 def require_symbol(first: Tape, tape: Tape, to: str) -> None:
     """Raise UsageError if *tape* is of another symbol than the *first* tape of a call."""
     if tape.symbol != first.symbol:
@@ -69,6 +74,7 @@ def load_day(  # noqa: PLR0913 - public entry point: each argument is one option
     min_notional_e8: int | None = None,
     left_out: bool = False,
     as_received: bool = False,
+    until_us: int | None = None,
 ) -> Tape:
     """Return a recorded day as a tape.
 
@@ -81,6 +87,7 @@ def load_day(  # noqa: PLR0913 - public entry point: each argument is one option
         left_out: Leave out prices off *tick_size_e8* if the ledger reports a changed tick, instead of raising OffGrid.
         as_received: Read the day as a live program received it, to compare with its decisions: a gap begins when it was
             revealed, not after the last message before it, and trades fetched by REST stand where they were stored.
+        until_us: Read the day as it was known at this instant, where the tape ends: no later row counts.
 
     Repairs are counted in ``tape.meta.counts`` and described in ``tape.meta.warnings``; excluded spans of the day are
     in ``tape.meta.excluded``.
@@ -94,19 +101,32 @@ def load_day(  # noqa: PLR0913 - public entry point: each argument is one option
     """
     day = folder if isinstance(folder, DayFolder) else DayFolder.at(Path(folder))
     day_folder(day.root, day.symbol, day.day)
-    flags = (left_out, as_received) if left_out or as_received else ()
-    options = (instrument, tick_size_e8, qty_step_e8, min_notional_e8, *flags)
+    flags = (left_out, as_received, until_us)
+    options = (instrument, tick_size_e8, qty_step_e8, min_notional_e8, *(flags if any(flags) else ()))
     verified = VerifiedFiles(Path(cache)) if cache else None
     book, trades = existing(day.diffs) or existing(day.frames), existing(day.trades)
     hashes = FileHashes(filter(None, (book, trades)))
     with ThreadPoolExecutor(1) as executor:
         compared = executor.submit(require_sealed, day, damaged=damaged, verified=verified, hashes=hashes)
         try:
-            return _loaded(day, options, cache, compared, hashes)
+            tape = _loaded(day, options, cache, compared, hashes)
         except _NotAsSealed as error:
-            return _loaded(day, options, cache, compared, hashes, error.altered)
+            tape = _loaded(day, options, cache, compared, hashes, error.altered)
         finally:
             hashes.give({})  # in any case: the other thread waits for it
+    read_again = partial(
+        load_day,
+        day,
+        instrument,
+        cache=cache,
+        damaged=damaged,
+        tick_size_e8=tick_size_e8,
+        qty_step_e8=qty_step_e8,
+        min_notional_e8=min_notional_e8,
+        left_out=left_out,
+        as_received=as_received,
+    )
+    return tape.with_reader(read_again)
 
 
 def contrary_sides(folder: DayFolder) -> str | None:
@@ -246,7 +266,7 @@ def _read(
     """Read a day without the lost spans, and without those with missing trades."""
     from mm.dayfolder.recovery import venue_of
     from mm.tape.build import TapeBuilder, merged, quarter_hours
-    from mm.tape.excluded import exclude, place_fetched, sentences, trade_spans
+    from mm.tape.excluded import exclude, place_fetched, sentences, trade_spans, trades_revealed
     from mm.tape.files import FEW
     from mm.tape.recorded import DayFindings, known_grid, lost_lines, payments, read_folder, read_ledger
     from mm.tape.sync import sync_day
@@ -256,16 +276,20 @@ def _read(
     grid = known_grid(folder, options, ledger)
     recorded = read_folder(folder, grid, ledger, spill)
     hashes.give({read.path: (read.bytes, read.sha256) for read in recorded.reads})
-    day = sync_day(recorded, findings, as_received=options.as_received)
+    until_us = options.until_us
+    day = sync_day(recorded, findings, as_received=options.as_received, until_us=until_us)
     recorded.forget()
+    if until_us is not None:
+        recorded = replace(recorded, ledger=[row for row in recorded.ledger if row.at.recv_us < until_us])
     events, rows, raised = merged(day, spill)
     findings.note("clock_raised", len(raised), day.sources.places(map(events.name, raised[:FEW].tolist())))
     last_us = max([*events.event_us[-1:].tolist(), *(row.at.recv_us for row in recorded.ledger[-1:])], default=0)
     spans = [*(losses.spans if losses else ()), *trade_spans(recorded, events)]
+    hindsight = [*day.hindsight, *trades_revealed(recorded, events)]
     if spans:
         exclude(events, rows, spans)
     if not options.as_received:
-        place_fetched(events, rows, recorded.trades.fetched)
+        hindsight += place_fetched(events, rows, recorded.trades.fetched)
     try:
         builder = TapeBuilder(events, rows, quarter_hours(events.event_us))
     except OverflowError as error:
@@ -294,7 +318,9 @@ def _read(
         carried_from=None if any(span.from_us is None for span in spans) else day.carried_from,
     )
     start_us, end_us = builder.span
-    end_us = max(end_us, last_us) if spans else end_us
+    end_us = until_us or (max(end_us, last_us) if spans else end_us)
+    known = sorted((begin, min(end, end_us - 1)) for begin, end in hindsight)  # at its end all of it is known
+    meta = replace(meta, hindsight=tuple(span for span in known if span[0] < span[1]))
     return builder, TapeFacts(instrument, (folder.day,), orders.lot_e8, start_us, end_us, meta, orders.tick_e8)
 
 

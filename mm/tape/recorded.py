@@ -32,6 +32,7 @@ class ReadOptions:
     Attributes:
         left_out: Whether to leave out prices off the tick, even of a given tick, if the ledger reports such prices.
         as_received: Whether the day is read as a live program received it.
+        until_us: Instant at and after which no row counts; None for all rows.
     """
 
     instrument: Instrument | None = None
@@ -40,6 +41,7 @@ class ReadOptions:
     min_notional_e8: int | None = None
     left_out: bool = False
     as_received: bool = False
+    until_us: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

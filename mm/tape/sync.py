@@ -7,6 +7,7 @@ time. The result is the same (tests compare both).
 
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +20,7 @@ from mm.tape.files import FileRead, Place, Snapshot, Steps, Stream
 from mm.tape.recorded import DayFindings, EventSources, RecordedDay
 
 _PER_RUN = 1 << 52  # larger than any recv_seq and any instant in µs of this century
+_END = 1 << 62  # after every key and instant
 _COUNTED = {
     Verdict.BUFFER: "unsynced_diffs",
     Verdict.STALE: "stale_diffs",  # older than the snapshot, which is normal
@@ -46,6 +48,16 @@ class DayOrder:
     first_of_run: tuple[int, ...]
     by_time: bool
     misplaced: tuple[Ints, Ints]
+
+    def before(self, ledger: Sequence[Event], until_us: int) -> tuple[Self, int]:
+        """Return the messages before the first row of the day received at *until_us* or later, and its key."""
+        received = [np.array([row.at.recv_us for row in ledger], np.int64), self.book.recv_us, self.trades.recv_us]
+        keys = np.concatenate((self.ledger, self.book.key, self.trades.key))
+        end = int(keys[np.concatenate(received) >= until_us].min(initial=_END))
+        book, trades = (
+            stream.reordered(slice(int(np.searchsorted(stream.key, end)))) for stream in (self.book, self.trades)
+        )
+        return replace(self, book=book, trades=trades), end
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +105,7 @@ class SyncedDay:
         steps: The greatest steps that divide all recorded prices and quantities.
         sources: The file of each event.
         reads: The files read.
+        hindsight: From the message before each end of a valid book to the next one, which may have revealed it, µs.
     """
 
     book: Stream
@@ -103,6 +116,7 @@ class SyncedDay:
     steps: Steps
     sources: EventSources
     reads: Sequence[FileRead]
+    hindsight: Sequence[tuple[int, int]]
 
     @property
     def carried_from(self) -> int | None:
@@ -113,15 +127,20 @@ class SyncedDay:
         return self.snapshots[first.snapshot].last_update_id
 
 
-def sync_day(recorded: RecordedDay, findings: DayFindings, *, as_received: bool = False) -> SyncedDay:
+def sync_day(
+    recorded: RecordedDay, findings: DayFindings, *, as_received: bool = False, until_us: int | None = None
+) -> SyncedDay:
     """Return the ordered and synced messages of a day.
 
     Args:
         recorded: The day as it was read.
         findings: Counts what was left out or sorted.
         as_received: Whether a gap begins when it was revealed, instead of after the last message before it.
+        until_us: As in `ReadOptions`.
     """
-    order = in_order(recorded.ledger, recorded.book, recorded.trades)
+    order, end = in_order(recorded.ledger, recorded.book, recorded.trades), _END
+    if until_us is not None:
+        order, end = order.before(recorded.ledger, until_us)
     book, trades, snapshots = order.book, order.trades, recorded.snapshots
     for stream, misplaced in zip((recorded.book, recorded.trades), order.misplaced, strict=True):
         findings.note("misplaced", len(misplaced), stream.places(misplaced))
@@ -144,11 +163,12 @@ def sync_day(recorded: RecordedDay, findings: DayFindings, *, as_received: bool 
             changes = [replace(change, kind="gap") if change.kind == "hole" else change for change in changes]
     else:
         changes += changes_by_id(order, snapshots)
-    changes.sort(key=lambda change: change.key)
+    changes = sorted((change for change in changes if change.key < end), key=lambda change: change.key)
     if recorded.whole_books:
         events = sync_frames(book, changes, findings)
     else:
         events = sync_diffs(book, changes, snapshots, findings, as_received=as_received)
+    hindsight = _revealed(book, [change for change, _ in events.changes if change.kind != "snapshot"])
     book.release()
     return SyncedDay(
         book=book,
@@ -159,7 +179,17 @@ def sync_day(recorded: RecordedDay, findings: DayFindings, *, as_received: bool 
         steps=recorded.steps(),
         sources=recorded.sources,
         reads=recorded.reads,
+        hindsight=hindsight,
     )
+
+
+def _revealed(book: Stream, ends: Sequence[EpochChange]) -> list[tuple[int, int]]:
+    """Return the instants of the messages before and after each of the *ends* of a valid book; 0 or _END if none."""
+    if not ends:
+        return []
+    received = np.concatenate(([0], np.maximum.accumulate(book.recv_us), [_END]))
+    after = np.searchsorted(book.key, [change.key for change in ends]) + 1
+    return list(zip(received[after - 1].tolist(), received[after].tolist(), strict=True))
 
 
 def in_order(ledger: Sequence[Event], book: Stream, trades: Stream) -> DayOrder:

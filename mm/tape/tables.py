@@ -103,7 +103,8 @@ class _Trades:
             self._ids_out += cell["trade_id"][~on_tick].tolist()
             cell = {name: column[on_tick] for name, column in cell.items()}
         if REST in self._parser.words:
-            self._fetched += cell["trade_id"][cell["source"] == self._parser.words.index(REST)].tolist()
+            fetched = (cell["source"] == self._parser.words.index(REST)) & (cell["recv_seq"] >= 0)
+            self._fetched += cell["recv_seq"][fetched].tolist()
         traded = cell["trade_time_ms"]
         new = {
             "recv_us": self._arrivals.take(cell["recv_time_us"], cell["recv_time_ms"]),

@@ -1,6 +1,7 @@
 """The tape: one or more recorded days as integer arrays, the only input of the engine and the calibration."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
@@ -9,7 +10,7 @@ from numpy.typing import NDArray
 
 from mm.clock import Instant, iso, us_of
 from mm.dataclass import dataclass, field, fields, replace
-from mm.errors import BrokenFile
+from mm.errors import BrokenFile, NeverSynced
 from mm.instrument import Instrument, short_text
 from mm.notebook import Picture, Shown, picture_of
 from mm.tape import frames
@@ -73,6 +74,8 @@ class Tape(Shown):
         top_bid_ticks, top_ask_ticks, top_bid_lots, top_ask_lots: Best prices after each; 0 ticks means no price.
         start_us, end_us: The covered window; events before it only build the book, and none is later.
         meta: Its origin.
+        read_again: `mm.load_day` with the arguments that made the tape, to read its day up to an instant; None for a
+            tape without a day folder.
         keep_mapped: Whether its memory stays mapped during replay.
     """
 
@@ -100,6 +103,7 @@ class Tape(Shown):
     start_us: int
     end_us: int
     meta: TapeMeta = field(default_factory=TapeMeta)
+    read_again: Callable[..., "Tape"] | None = field(default=None, repr=False)
     _openers: SideFileOpeners = field(default=SideFileOpeners(), init=False, repr=False)
     keep_mapped: bool = field(default=False, init=False, repr=False)
 
@@ -154,6 +158,10 @@ class Tape(Shown):
         tape = self.with_best(*self._openers)
         object.__setattr__(tape, "keep_mapped", True)
         return tape
+
+    def with_reader(self, read_again: Callable[..., "Tape"]) -> Self:
+        """Return a copy with this `read_again`."""
+        return replace(self, read_again=read_again).with_best(*self._openers)
 
     def with_warnings(self, notes: Sequence[str]) -> Self:
         """Return a copy with *notes* appended to its warnings."""
@@ -346,6 +354,22 @@ class Tape(Shown):
             self._openers.exchange_prices,
             lambda: self.book_rows and self.book_rows.part(begin),
         )
+
+    def revised_after(self, us: int) -> bool:
+        """Return True if something about the part before *us* was known only from then on."""
+        return any(begin < us <= end for begin, end in self.meta.hindsight)
+
+    def known_at(self, us: int) -> "Tape":
+        """Return the part before *us* as it was known then; `between` returns it as it is known now.
+
+        They differ only if a span was excluded before *us*, but its reason was revealed later, or the other way round:
+        the tape itself ends the book at the last message before missing ids. Then the day is read again.
+        """
+        if self.read_again and self.revised_after(us):
+            with suppress(NeverSynced):  # then there is no book before *us* to differ
+                known = self.read_again(until_us=us)
+                return known.with_lot(self.instrument.lot_e8).between(self.start_us, us)
+        return self if us == self.end_us else self.between(self.start_us, us)
 
     def part(self, begin: int, stop: int, a_us: int, b_us: int) -> Self:
         """Return the part for the events ``begin:stop`` of the whole tape: all of them."""

@@ -5,7 +5,7 @@ from day_stories import START, at, diff, snapshot, trade, write_day
 
 from mm.backtest.io import load_day
 from mm.tape.excluded import Span, sentences
-from mm.tape.tape import DEPTH, KIND_NAMES
+from mm.tape.tape import DEPTH, GAP, KIND_NAMES, TRADE
 
 GAP_EVENT = {"from_id": 4, "to_id": 6, "from_us": at(4), "to_us": at(8), "cause": "ids_missing"}
 
@@ -60,3 +60,10 @@ def test_many_excluded_spans_are_summarized():
     lines = sentences(spans, 10**9)
     assert len(lines) == 4
     assert lines[-1] == "t.csv: 97 more spans excluded, 48.5 s in total"
+
+
+def test_trade_that_arrived_before_it_was_fetched_keeps_its_place(tmp_path):
+    """The response of REST repeats a trade that was received in time: only the repetition is left out."""
+    tape = load_day(write_day(tmp_path, story(trade(3, 1), trade(5, 2), trade(6, 2, source="rest"), trade(9, 3))))
+    assert tape.event_us[tape.kind == TRADE].tolist() == [at(3), at(5), at(9)]
+    assert not (tape.kind == GAP).any()

@@ -17,6 +17,7 @@ from mm.backtest.models import fixed_spread, hawkes
 from mm.backtest.quotes.steps import Gated
 from mm.backtest.replay import backtest
 from mm.backtest.rules import Rules
+from mm.calibration.calibrate import calibrate
 from mm.calibration.calibrator import CalibrationConfig, Calibrator
 from mm.calibration.intensities import intensity_of
 from mm.calibration.schedule import Schedule, Segment, build_schedule
@@ -27,6 +28,7 @@ from mm.sim.flow.day import make_day
 from mm.sim.flow.scenario import Hawkes, PoissonMarket
 from mm.sim.flow.session import Session
 from mm.tape import load
+from mm.tape.tape import GAP
 
 if TYPE_CHECKING:
     from mm.tape.tape import Tape
@@ -102,7 +104,15 @@ def bigger(message: dict) -> dict:
     return message
 
 
+def nth(*numbers):
+    """Return a change that removes the rows with these numbers, counted from 0."""
+    count = iter(range(1 << 30))
+    return lambda row: None if next(count) in numbers else row
+
+
 CHANGES = {
+    "trade ids missing": lambda folder, us: change_trades(folder, us, nth(0, 1)),
+    "depth ids missing": lambda folder, us: change_diffs(folder, us, nth(0)),
     "prints moved": lambda folder, us: change_trades(folder, us, deeper),
     "prints gone": lambda folder, us: change_trades(folder, us, lambda _: None),
     "finer quantities": lambda folder, us: change_trades(folder, us, lambda row: [*row[:7], "0.00000001", *row[8:]]),
@@ -137,6 +147,28 @@ def test_later_changes_do_not_affect_trained_segments(day, original_segments, tm
             for name, segments in original_segments.items()
             if name[1] != "static"
         )
+
+
+@pytest.mark.parametrize("change_name", ["trade ids missing", "depth ids missing"])
+def test_ids_missing_after_a_window_take_no_exposure_from_it(day, original_segments, tmp_path, change_name):
+    """The tape ends its book before the window's end, because it is known now; a fit of the window does not."""
+    segment = original_segments["marks None", "rolling"][NUMBER]
+    span = segment.train_start_us, segment.train_end_us
+    changed_day = DayFolder(tmp_path, "SIMUSDT", "20260105")
+    shutil.copytree(day.path, changed_day.path)
+    CHANGES[change_name](changed_day, span[1])
+    tape = load_day(changed_day)
+    assert tape.revised_after(span[1])
+    assert (tape.kind[tape.event_us < span[1]] == GAP).any()
+    whole = load_day(day)
+    for method, rule in (("marks", None), ("ladder", None)):
+        ours, other = (Calibrator(one, config(method, rule)).fit(*span)[0] for one in (tape, whole))
+        assert ours == other
+    assert calibrate(tape.between(*span), config("marks")).A == calibrate(whole.between(*span), config("marks")).A
+    assert (
+        build_schedule(Calibrator(tape, config("marks")), plan("rolling")).segments[: NUMBER + 1]
+        == (original_segments["marks None", "rolling"][: NUMBER + 1])
+    )
 
 
 def fields_of(segment: Segment) -> dict:
@@ -188,7 +220,9 @@ def test_later_changes_do_not_affect_excitation(bursts, tmp_path, change_name):
         assert [fields_of(one) for one in earlier] == [fields_of(one) for one in schedule.segments[: len(earlier)]], (
             mode
         )
-        until_us = min(from_us, int(other_tape.event_us[-1]))
+        # a backtest plays the day as it is known now: without the time that ids missing later take from it
+        hidden = [begin for begin, end in other_tape.meta.hindsight if begin < from_us <= end]
+        until_us = min([from_us, int(other_tape.event_us[-1]), *hidden])
         fills = fills_until(tape, schedule, until_us)
         assert len(fills) > 100, mode
         assert fills_until(other_tape, other, until_us) == fills, mode

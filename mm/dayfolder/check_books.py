@@ -17,6 +17,7 @@ from mm.dayfolder.coverage import ValidTime
 from mm.dayfolder.day_grids import DayGrids
 from mm.dayfolder.layout import DayFolder, existing
 from mm.dayfolder.ledger import Event, LedgerView, is_hole, with_events
+from mm.dayfolder.recovery import venue_in
 from mm.dayfolder.rows import Arrival, CheckedLines, DefectList, FileRows, Stamp
 from mm.errors import OffGrid
 from mm.ids import Follow, IdRanges, IdSequence, MissingIds
@@ -113,7 +114,8 @@ class Replay:
         self._touch = ("", "")
         self.prices_e8: tuple[int, int] | None = None
         self._diffs = folder.diffs
-        self._engine: SyncEngine[_Numbered] = SyncEngine()
+        self._venue = venue_in(folder, view)
+        self._engine: SyncEngine[_Numbered] = SyncEngine(venue=self._venue)
         self._book = LocalOrderBook(grids.price, in_e8=True)
         self._run = ""
         self._epoch = 0
@@ -309,7 +311,7 @@ class Replay:
         if run_id != self._run:
             self._end_run()
             self._run = run_id
-            self._engine = SyncEngine()
+            self._engine = SyncEngine(venue=self._venue)
             self._received = IdRanges()
 
     def _end_run(self) -> None:

@@ -13,6 +13,7 @@ from mm.clock import US_PER_S, iso
 from mm.dataclass import dataclass
 from mm.dayfolder.layout import OPTIONAL_TRADE_COLUMNS, TRADE_COLUMNS, DayFolder, day_folder, existing
 from mm.dayfolder.ledger import Event, LedgerView, is_hole, with_events
+from mm.dayfolder.recovery import venue_in
 from mm.dayfolder.rows import CheckedLines, DefectList, table
 from mm.errors import MissingDay
 from mm.ids import (
@@ -157,7 +158,7 @@ def cover(folder: DayFolder) -> DayCoverage:
         raise MissingDay(f"{folder.path}: no {folder.events.name}; give a day folder with its ledger")
     findings, times, depth, trades = DefectList(folder), _Times(), Ids(), Ids()
     view = LedgerView.of(folder, findings)
-    _play(view, _diffs(existing(folder.diffs), findings), times, depth)
+    _play(view, _diffs(existing(folder.diffs), findings), times, depth, venue_in(folder, view))
     holes = missing_trades(_trade_runs(existing(folder.trades), findings, trades), view.holes("trade_gap"))
     depth.declare(view.of_kind("gap"))
     trades.declare(view.of_kind("trade_gap"))
@@ -301,9 +302,9 @@ class _Times:
         return left
 
 
-def _play(view: LedgerView, diffs: Iterator[IdRow], times: _Times, ids: Ids) -> None:
+def _play(view: LedgerView, diffs: Iterator[IdRow], times: _Times, ids: Ids, venue: str) -> None:
     """Process ledger and depth messages in the order of `recv_seq`."""
-    engine: SyncEngine[None] = SyncEngine()
+    engine: SyncEngine[None] = SyncEngine(venue=venue)
     open_: set[object] = set()
     run, seen, declared = "", IdSequence(), view.holes("gap")
     known_us = 0  # arrival of the last depth message or snapshot
@@ -312,7 +313,7 @@ def _play(view: LedgerView, diffs: Iterator[IdRow], times: _Times, ids: Ids) -> 
         at = item.at if isinstance(item, Event) else item
         if at.run_id != run:
             times.stop(times.last_us if lost_us is None else lost_us)
-            run, engine, open_, lost_us = at.run_id, SyncEngine(), set(), None
+            run, engine, open_, lost_us = at.run_id, SyncEngine(venue=venue), set(), None
         times.add(at.recv_us)
         if isinstance(item, IdRow):
             ids.take(item.U, item.u)

@@ -87,7 +87,7 @@ class DayWriter:
             if run_id in runs_of(folder):  # including a run with only torn rows
                 raise RunExists(f"{folder.path} has rows of run {run_id} already; give another --run-id (RUN_ID)")
             self.earlier = recover(folder)
-            self._venue = venue or venue_of(folder, self.earlier.knobs)
+            self.venue = venue or venue_of(folder, self.earlier.knobs)
             unseal(folder)
             # The frames come first: their header may not match, and then nothing else is created.
             self._frames = self._csv(folder.frames, layout.frame_columns(top_n), held)
@@ -386,7 +386,7 @@ class DayWriter:
 
     def _write_schema(self) -> None:
         unit = " and ".join(sorted(self._units)) or None
-        self._write(self.folder.schema, layout.schema_json(self.folder, self.top_n, unit, self._venue))
+        self._write(self.folder.schema, layout.schema_json(self.folder, self.top_n, unit, self.venue))
 
     def _write(self, path: Path, text: str) -> None:
         """Write a complete file; without space it is kept for the next flush, and so are later rows of the ledger."""

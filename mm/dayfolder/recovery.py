@@ -236,6 +236,15 @@ def venue_of(folder: DayFolder, knobs: Mapping[str, Any]) -> str:
     return named or (USDM if knobs.get("market") == "usdm" else SPOT)
 
 
+def venue_in(folder: DayFolder, view: LedgerView) -> str:
+    """Return the market of a day for a reader that reports a broken ``schema.json`` elsewhere, as if it had none."""
+    knobs = {"market": view.knob("market", None)}
+    try:
+        return venue_of(folder, knobs)
+    except BrokenFile:
+        return USDM if knobs["market"] == "usdm" else SPOT
+
+
 def damage_of(error: Exception) -> str | None:
     """Return why a day cannot be continued, if *error*, raised while opening a writer, means damaged files.
 

@@ -386,7 +386,7 @@ class ImportSession:
             market.book.next_day(recv_us, carry=carry)
         else:
             journal = DayJournal(writer, recv_us, "import")
-            market = MarketState(self._grid, (journal,), top_n=self._top_n, keeps_late=True)
+            market = MarketState(self._grid, (journal,), top_n=self._top_n, keeps_late=True, venue=writer.venue)
         self.days.append(journal.report)
         self._last_us = max(self._last_us, recv_us)
         return OpenDay(midnight_us(day, self._zone), midnight_us(next_day(day), self._zone), journal, market)

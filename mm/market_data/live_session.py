@@ -114,7 +114,12 @@ class LiveSession:
             cause=RESTART,
         )
         self.market = MarketState(
-            self._grid, (self._journal,), trade_subscribers=(self.backfill,), top_n=top_n, before=before
+            self._grid,
+            (self._journal,),
+            trade_subscribers=(self.backfill,),
+            top_n=top_n,
+            before=before,
+            venue=venue.name,
         )
         self.market.book.limit = snapshot_limit
         self._sanity = SnapshotSanity()

@@ -16,6 +16,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Generic, NamedTuple, TypeVar
 
 from mm.dataclass import dataclass
+from mm.dayfolder.layout import SPOT
 from mm.dayfolder.ledger import GRID
 from mm.dayfolder.rows import CLOCK_SLACK_US
 from mm.ids import Follow, MissingIds, follow, went_back
@@ -312,6 +313,7 @@ class MarketState:
         top_n: Levels per side that must be within the horizon.
         keeps_late: Whether trades that arrive after later ones are passed on, as in an import.
         before: The final state of an earlier run.
+        venue: The market, as in ``schema.json``.
 
     Attributes:
         arbiter: Merges the feeds of several connections.
@@ -320,7 +322,7 @@ class MarketState:
         needs_snapshot: Whether updates wait for a book.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - most have a default
         self,
         grid: Grid,
         subscribers: Iterable[Subscriber],
@@ -329,13 +331,14 @@ class MarketState:
         top_n: int,
         keeps_late: bool = False,
         before: PreviousRun | None = None,
+        venue: str = SPOT,
     ) -> None:
         before = before or PreviousRun()
         common = tuple(subscribers)
         self._emit = emit = _to_all(common)
         self._grid = grid
         self.arbiter = Arbiter(doubts=not keeps_late, update_id=before.update_id, trade_id=before.trade_id)
-        self.book = BookState(grid, emit, top_n=top_n, seen_id=before.update_id, seen_us=before.update_us)
+        self.book = BookState(grid, emit, top_n=top_n, seen_id=before.update_id, seen_us=before.update_us, venue=venue)
         self.trades = TradeState(
             _to_all((*common, *trade_subscribers)),
             keeps_late=keeps_late,

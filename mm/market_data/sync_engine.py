@@ -13,6 +13,7 @@ from collections import deque
 from typing import Any, Generic, NamedTuple, TypeVar
 
 from mm.dataclass import dataclass
+from mm.dayfolder.layout import SPOT, USDM
 from mm.ids import RESET_IDS, Follow, MissingIds, follow, went_back
 from mm.market_data import market_events as events
 from mm.market_data.grid import Grid
@@ -48,18 +49,22 @@ class SyncEngine(Generic[Update]):
 
     Args:
         seen_id: Last id of the updates before the first one here; None if there were none.
+        venue: The market. The first update after a snapshot ends beyond its id; on USD-M, at its id or beyond.
         limit: Maximum number of buffered updates (an hour at 100 ms). Beyond it the oldest are dropped, and snapshots
             that would have needed them are too old.
 
     Attributes:
+        least: How far beyond the id of a snapshot an update must end to change it.
         book_id: Last id in the book; None without a valid book.
         seen_id: Last id of the updates processed so far, whether they reached a book or not; None before the first. A
             snapshot may be ahead of it: the updates up to the book's id are then stale on arrival, which is normal.
     """
 
-    def __init__(self, seen_id: int | None = None, *, limit: int = BUFFERED_DIFFS) -> None:
+    def __init__(self, seen_id: int | None = None, *, venue: str = SPOT, limit: int = BUFFERED_DIFFS) -> None:
         self.book_id: int | None = None
         self.seen_id = seen_id
+        self.least = 0 if venue == USDM else 1
+        self._fresh_id: int | None = None  # id of the snapshot in the book, if an update that ends there changes it
         self._buffer: deque[tuple[int, int, Update]] = deque(maxlen=limit)
 
     @property
@@ -72,6 +77,10 @@ class SyncEngine(Generic[Update]):
         """The id that the next update must follow: the book's, else the last one processed; None before any."""
         return self.seen_id if self.book_id is None else self.book_id
 
+    def changes(self, last_id: int, snapshot_id: int) -> bool:
+        """Return True if an update that ends at *last_id* changes a snapshot of the id *snapshot_id*."""
+        return last_id >= snapshot_id + self.least
+
     def diff(self, first_id: int, last_id: int, update: Update) -> Verdict:
         """Process the depth update of the ids *first_id* to *last_id*; returns BUFFER, APPLY, STALE, GAP or RESET."""
         known = self.seen_id if self.book_id is None else self.book_id
@@ -79,6 +88,9 @@ class SyncEngine(Generic[Update]):
             found = follow(known, first_id, last_id)
             if found is Follow.STALE:
                 self.seen_id = max(last_id, self.seen_id or 0)
+                if last_id == self.book_id == self._fresh_id:
+                    self._fresh_id = None
+                    return Verdict.APPLY
                 return Verdict.STALE
             if found is Follow.GAP or found is Follow.RESET:
                 return self._start_again(first_id, last_id, update, _LOST[found])
@@ -103,15 +115,18 @@ class SyncEngine(Generic[Update]):
         if begins is not None and went_back(begins, last_update_id):
             self._buffer.clear()
             self.book_id, self.seen_id = last_update_id, None
+            self._fresh_id = last_update_id if self.changes(last_update_id, last_update_id) else None
             return Bridge(Verdict.RESET)
         if self.book_id is not None:
             if last_update_id < self.book_id:
                 return Bridge(Verdict.STALE)
         elif begins is not None and last_update_id < begins:
             return Bridge(Verdict.TOO_OLD)
-        updates = tuple(update for _, last_id, update in self._buffer if last_id > last_update_id)
+        updates = tuple(update for _, last_id, update in self._buffer if self.changes(last_id, last_update_id))
         self._buffer.clear()
         self.book_id = max(last_update_id, known or 0)
+        seen = self.seen_id is not None and self.changes(self.seen_id, last_update_id)
+        self._fresh_id = last_update_id if not seen and self.changes(last_update_id, last_update_id) else None
         return Bridge(Verdict.APPLY, updates)
 
     def lose(self) -> None:
@@ -157,6 +172,7 @@ class BookState:
         top_n: Levels per side that must be within the horizon.
         seen_id: Last update id of an earlier run, so that ids missing since are reported; None if there was none.
         seen_us: Its arrival, µs.
+        venue: The market, as in ``schema.json``.
 
     Attributes:
         book: The book; valid only while `book_id` is not None.
@@ -168,7 +184,14 @@ class BookState:
     """
 
     def __init__(
-        self, grid: Grid, emit: events.Subscriber, *, top_n: int, seen_id: int | None = None, seen_us: int = 0
+        self,
+        grid: Grid,
+        emit: events.Subscriber,
+        *,
+        top_n: int,
+        seen_id: int | None = None,
+        seen_us: int = 0,
+        venue: str = SPOT,
     ) -> None:
         self.book = LocalOrderBook(grid.price, in_e8=True)
         self.depth = SnapshotDepth()
@@ -178,7 +201,7 @@ class BookState:
         self._grid = grid
         self._emit = emit
         self._top_n = top_n
-        self.ids: SyncEngine[_Pending] = SyncEngine(seen_id)
+        self.ids: SyncEngine[_Pending] = SyncEngine(seen_id, venue=venue)
         self._number = 0
         self._day = 0
         self.carries = False
@@ -354,11 +377,11 @@ class BookState:
     def _brought_up(self, snapshot: DepthSnapshot) -> DepthSnapshot:
         """Return *snapshot*, with the kept updates applied if the book has passed its id since the request."""
         kept = self._kept
-        if not kept or not kept[0].U - 1 <= snapshot.lastUpdateId < kept[-1].u:
+        if not kept or snapshot.lastUpdateId < kept[0].U - 1 or not self.ids.changes(kept[-1].u, snapshot.lastUpdateId):
             return snapshot
         book = LocalOrderBook.of(snapshot.bids, snapshot.asks, self._grid.price, in_e8=True)
         for update in kept:
-            if update.u > snapshot.lastUpdateId:
+            if self.ids.changes(update.u, snapshot.lastUpdateId):
                 book.change(update.b, update.a)
         return DepthSnapshot(kept[-1].u, *book.levels())
 
@@ -383,7 +406,7 @@ class BookState:
         ahead, book_id = self._ahead, self.book_id
         if self._answered or ahead is None or book_id is None:
             return
-        if ahead.lastUpdateId < update.u and book_id + 1 >= update.U:
+        if self.ids.changes(update.u, ahead.lastUpdateId) and book_id + 1 >= update.U:
             self._wait_for(None)
             self._load(recv_us, ahead, SnapshotDepth.of(ahead.bids, ahead.asks, self._grid.price))
 

@@ -277,7 +277,8 @@ def _read(
     recorded = read_folder(folder, grid, ledger, spill)
     hashes.give({read.path: (read.bytes, read.sha256) for read in recorded.reads})
     until_us = options.until_us
-    day = sync_day(recorded, findings, as_received=options.as_received, until_us=until_us)
+    venue = venue_of(folder, _first_knobs(ledger))
+    day = sync_day(recorded, findings, venue, as_received=options.as_received, until_us=until_us)
     recorded.forget()
     if until_us is not None:
         recorded = replace(recorded, ledger=[row for row in recorded.ledger if row.at.recv_us < until_us])
@@ -313,7 +314,7 @@ def _read(
         warnings=(*noted, *findings.warnings(folder), *lost_warnings, *_unsealed(folder, ledger)),
         excluded=tuple(excluded),
         last_update_id=_last_update_id(events),
-        venue=venue_of(folder, _first_knobs(ledger)),
+        venue=venue,
         funding=payments(folder, ledger),
         carried_from=None if any(span.from_us is None for span in spans) else day.carried_from,
     )

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mm.dataclass import dataclass, field, replace
+from mm.dayfolder.layout import SPOT
 from mm.dayfolder.ledger import Event
 from mm.market_data.sync_engine import SyncEngine, Verdict
 from mm.tape.columns import AS_BEFORE, Ints
@@ -128,13 +129,19 @@ class SyncedDay:
 
 
 def sync_day(
-    recorded: RecordedDay, findings: DayFindings, *, as_received: bool = False, until_us: int | None = None
+    recorded: RecordedDay,
+    findings: DayFindings,
+    venue: str = SPOT,
+    *,
+    as_received: bool = False,
+    until_us: int | None = None,
 ) -> SyncedDay:
     """Return the ordered and synced messages of a day.
 
     Args:
         recorded: The day as it was read.
         findings: Counts what was left out or sorted.
+        venue: The market, as in ``schema.json``.
         as_received: Whether a gap begins when it was revealed, instead of after the last message before it.
         until_us: As in `ReadOptions`.
     """
@@ -162,12 +169,12 @@ def sync_day(
         if as_received:
             changes = [replace(change, kind="gap") if change.kind == "hole" else change for change in changes]
     else:
-        changes += changes_by_id(order, snapshots)
+        changes += changes_by_id(order, snapshots, SyncEngine(venue=venue))
     changes = sorted((change for change in changes if change.key < end), key=lambda change: change.key)
     if recorded.whole_books:
         events = sync_frames(book, changes, findings)
     else:
-        events = sync_diffs(book, changes, snapshots, findings, as_received=as_received)
+        events = sync_diffs(book, changes, snapshots, findings, venue, as_received=as_received)
     hindsight = _revealed(book, [change for change, _ in events.changes if change.kind != "snapshot"])
     book.release()
     return SyncedDay(
@@ -273,13 +280,13 @@ def ledger_changes(
     return changes
 
 
-def changes_by_id(order: DayOrder, snapshots: Sequence[Snapshot]) -> list[EpochChange]:
-    """Return the epoch changes of a day without a ledger: each snapshot before the first message that continues it."""
+def changes_by_id(order: DayOrder, snapshots: Sequence[Snapshot], engine: "SyncEngine[int]") -> list[EpochChange]:
+    """Return the epoch changes of a day without a ledger: each snapshot before the first message that changes it."""
     changes = []
     book, at = order.book, 0
     for index, snapshot in enumerate(snapshots):
         last = snapshot.last_update_id
-        later = book.last_id[at:] > last
+        later = book.last_id[at:] >= last + engine.least
         bridging = np.flatnonzero(later & (book.first_id[at:] <= last + 1))
         newer = bridging if len(bridging) else np.flatnonzero(later)
         at = at + int(newer[0]) if len(newer) else len(book)
@@ -295,6 +302,7 @@ def sync_diffs(
     changes: Sequence[EpochChange],
     snapshots: Sequence[Snapshot],
     findings: DayFindings,
+    venue: str = SPOT,
     *,
     as_received: bool = False,
 ) -> SyncedEvents:
@@ -305,9 +313,9 @@ def sync_diffs(
         changes: The starts of runs, ends of epochs and loaded snapshots, in order.
         snapshots: The snapshots.
         findings: Counts the messages and snapshots that are not part of a valid book.
-        as_received: As in `sync_day`.
+        venue, as_received: As in `sync_day`.
     """
-    run = _SyncRun(book, snapshots, findings, as_received)
+    run = _SyncRun(book, snapshots, findings, (venue, as_received))
     at = 0
     stops = np.searchsorted(book.key, [change.key for change in changes]).tolist()
     for change, stop in zip(changes, stops, strict=True):
@@ -321,10 +329,12 @@ def sync_diffs(
 class _SyncRun:
     """One run of the sync engine over the messages."""
 
-    def __init__(self, book: Stream, snapshots: Sequence[Snapshot], findings: DayFindings, as_received: bool) -> None:
-        self._as_received = as_received
+    def __init__(
+        self, book: Stream, snapshots: Sequence[Snapshot], findings: DayFindings, options: tuple[str, bool]
+    ) -> None:
+        self._venue, self._as_received = options
         self.events = SyncedEvents(np.zeros(len(book), bool))
-        self._engine: SyncEngine[int] = SyncEngine()
+        self._engine: SyncEngine[int] = SyncEngine(venue=self._venue)
         self._book, self._snapshots, self._findings = book, snapshots, findings
         self._taken = 0  # number of messages processed
         first, last = book.first_id, book.last_id
@@ -380,7 +390,7 @@ class _SyncRun:
                 self.events.changes.append((change, ()))
             self._engine.lose()
         if change.kind == "run":
-            self._engine = SyncEngine()
+            self._engine = SyncEngine(venue=self._venue)
 
     def _place(self, message: int, known_id: int | None) -> Place:
         book = self._book

@@ -73,6 +73,26 @@ def test_usdm_capture_becomes_a_usdm_day(tmp_path):
     assert check_day(day(tmp_path)).ok
 
 
+@pytest.mark.parametrize("order", ["before", "after", "repeated"])
+def test_update_that_ends_with_the_snapshot_is_applied(tmp_path, order):
+    """The rule of this market drops ``u < lastUpdateId`` only, once; the recorder, check, coverage and tape agree."""
+    equal = update(99, 101, 103, [["99.00", "7"]])
+    begin = {"before": [equal, book(103)], "after": [book(103), equal], "repeated": [equal, book(103), equal]}[order]
+    imported(tmp_path, [*begin, update(103, 104, 110, [["98.00", "1"]])])
+    assert [frame[1] for frame in frames(day(tmp_path))] == [103, 110]
+    assert check_day(day(tmp_path)).ok
+    tape = load_day(day(tmp_path))
+    assert tape.event_id[tape.kind == DEPTH].tolist() == [103, 110]
+    assert (99.0, 7.0) in zip(*(tape.book_at(tape.end_us)[name] for name in ("bid_price", "bid_qty")), strict=True)
+    assert cover(day(tmp_path)).excluded_s == pytest.approx(0.0, abs=1.0)
+
+
+def test_spot_drops_an_update_that_ends_with_the_snapshot(tmp_path):
+    """There the snapshot has it already."""
+    imported(tmp_path, [snapshot(103), diff(101, 103, [["99.00", "7"]], ASKS), diff(104, 110, [["98.00", "1"]], ASKS)])
+    assert [frame[1] for frame in frames(day(tmp_path))] == [110]
+
+
 def kind(trade_id, price, qty, word):
     message = trade(trade_id)
     message["data"] |= {"p": price, "q": qty, "X": word}

@@ -11,6 +11,7 @@ from captured import ASKS, BIDS, NOON_US, SYMBOL, diff, events, folder, frames, 
 from mm.clock import midnight_us
 from mm.dayfolder.check import check_day
 from mm.dayfolder.day_writer import DayWriter
+from mm.dayfolder.layout import SPOT, USDM
 from mm.ids import RESET_IDS, went_back
 from mm.instrument import e8
 from mm.market_data.binance_spot import Messages
@@ -244,17 +245,17 @@ pytestmark = pytest.mark.usefixtures("road")
 class Desk:
     """A market, its journal and its days; a message arrives every 100 ms."""
 
-    def __init__(self, tmp_path):
-        self.tmp_path = tmp_path
+    def __init__(self, tmp_path, venue=SPOT):
+        self.tmp_path, self.venue = tmp_path, venue
         self.grid = Grid()
         self.decode = Messages(SYMBOL, self.grid, packs=True)
         self.us = NOON_US
         self.writer = self.open("20260105")
         self.journal = DayJournal(self.writer, self.us, "ws")
-        self.market = MarketState(self.grid, (self.journal,), top_n=3)
+        self.market = MarketState(self.grid, (self.journal,), top_n=3, venue=venue)
 
     def open(self, day):
-        writer = DayWriter(folder(self.tmp_path, day), "R1", top_n=3)
+        writer = DayWriter(folder(self.tmp_path, day), "R1", top_n=3, venue=self.venue)
         for kind, details in (("run_start", {"version": "0", "knobs": {}}), ("window_start", {})):
             writer.event(self.us, kind, 0, details)
         return writer
@@ -588,3 +589,12 @@ def test_empty_side_is_accepted_after_three_repeated_answers():
     assert [sides.needs_another(full, []) for _ in range(4)] == [True, True, True, False]
     assert not sides.needs_another(full, full)
     assert sides.needs_another([], full)
+
+
+@pytest.mark.parametrize(("venue", "applied"), [(SPOT, [(1, 20), (2, 22)]), (USDM, [(2, 20), (2, 22)])])
+def test_requested_snapshot_waits_for_the_update_that_changes_it(tmp_path, venue, applied):
+    """On USD-M an update that ends with the snapshot's id is applied to it, on Spot only one that ends beyond."""
+    desk = Desk(tmp_path, venue)
+    desk.market.book.limit = 1000
+    desk.take(diff(11, 11), snapshot(10), diff(12, 16), snapshot(20), diff(17, 20), diff(21, 22))
+    assert ids(desk.close()) == [(1, 11), (1, 16), *applied]

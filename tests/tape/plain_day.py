@@ -151,12 +151,20 @@ def without_missing_trades(events):
     for us, _, _, trade_id, kind, _ in events:
         if kind == "trade" and (last is None or trade_id > last):
             if last is not None and not set(range(last + 1, trade_id)) <= trade_ids:
-                if spans and spans[-1][1] == last_us:
-                    spans[-1] = spans[-1][0], us
-                else:
-                    spans.append((last_us, us))
+                spans.append((last_us, us))
             last, last_us = trade_id, us
-    result, book, book_id = [], None, 0
+    return without_books(events, spans)
+
+
+def without_books(events, spans):
+    """Return *events* with a gap after the first instant of each span, and a whole book before the events after it."""
+    merged = []
+    for begin, end in sorted(spans):
+        if merged and begin <= merged[-1][1]:
+            merged[-1] = merged[-1][0], max(end, merged[-1][1])
+        else:
+            merged.append((begin, end))
+    spans, result, book, book_id = merged, [], None, 0
     for number, event in enumerate(events):
         us, _, _, event_id, kind, rows = event
         for begin, end in spans:
@@ -175,7 +183,44 @@ def without_missing_trades(events):
             book.apply(rows)
         if kind == "trade" or not any(begin < us < end for begin, end in spans):
             result.append(event)
+    for begin, end in spans:  # without an event after its begin
+        if events[-1][0] <= begin < end and book is not None:
+            result.append((begin, 0, -1, 0, "gap", []))
     return result
+
+
+def with_fetched_placed(events, folder):
+    """Return *events* with the trades fetched by REST at their own times, where there is no book.
+
+    A time is limited to that between the neighbours by id. If there is a book then, the time between them has none.
+    """
+    rest = {int(row["recv_seq"]) for row in table(folder.trades) if row["source"] == "rest"}
+    fetched = [event for event in events if event[4] == "trade" and event[2] in rest]
+    others = [event for event in events if event not in fetched]
+    known = sorted((event[3], event[0]) for event in others if event[4] == "trade")
+    moved = []  # each fetched trade with the instants of its neighbours
+    for trade in fetched:
+        begin = max((pair for pair in known if pair[0] < trade[3]), default=(0, events[0][0]))[1]
+        end = max(begin, min((pair for pair in known if pair[0] > trade[3]), default=(0, events[-1][0]))[1])
+        moved.append((begin, end, (min(max(trade[1], begin), end), *trade[1:])))
+    spans = [(begin, end) for begin, end, trade in moved if place_without_book(others, trade[0]) is None]
+    others = without_books(others, spans) if spans else others
+    placed = []
+    for _, _, trade in moved:
+        place = place_without_book(others, trade[0])
+        placed.append((len(others) if place is None else place, trade[0], trade[3], trade))
+    for place, _, _, trade in sorted(placed, reverse=True):
+        others.insert(place, trade)
+    return others
+
+
+def place_without_book(events, us):
+    """Return where an event of an instant belongs in the last time without a book that begins until then, if any."""
+    begins = [0, *(place + 1 for place, event in enumerate(events) if event[4] == "gap" and event[0] <= us)]
+    end = next((place for place in range(begins[-1], len(events)) if events[place][4] == "snapshot"), len(events))
+    if end < len(events) and events[end][0] < us:
+        return None
+    return min(max(sum(event[0] <= us for event in events), begins[-1]), end)
 
 
 def load(folder, row, engine, instrument):

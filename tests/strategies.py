@@ -61,7 +61,7 @@ def levels(low, high, most=3, least_lots=0):
 
 
 @st.composite
-def stories(draw, runs=2, size=25, crossing=True):
+def stories(draw, runs=2, size=25, crossing=True, rest=True):
     """Draw a day of up to *runs* runs with early and late snapshots, gaps, repeats and overlaps of ids, clock steps."""
     high_bid, low_ask = (102, 100) if crossing else (100, 101)
     at, last_id, trade_id = START_US, draw(st.integers(1, 5_000)), 0
@@ -81,7 +81,7 @@ def stories(draw, runs=2, size=25, crossing=True):
                     trade_id += draw(st.sampled_from((1, 1, 1, 0, 3)))
                     lots, ticks = draw(st.integers(1, 9)), draw(st.integers(95, 106))
                     trade = (trade_id, at // 1000, price(ticks), qty(lots), draw(st.booleans()), trade_id, trade_id)
-                    source = draw(st.sampled_from(("ws", "rest")))
+                    source = draw(st.sampled_from(("ws", "rest"))) if rest else "ws"
                     steps.append(("trade", at, Trade(None if source == "rest" else at // 1000, *trade, source)))
                 case "snapshot":
                     snapshot_id = max(last_id + draw(st.sampled_from((0, 0, -1, -3, 2))), 1)

@@ -209,8 +209,7 @@ def check_command(console: Console, days: NamedDays, folder: Path | None) -> Non
         report = msgspec.structs.replace(report, ok=False, defects=[*report.defects, added])
     console.set_json(msgspec.to_builtins(report))
     for defect in report.defects:
-        row = "" if defect.row is None else f":{defect.row}"
-        console.print(f"{defect.file}{row}: {defect.kind}: {defect.message}")
+        console.print(f"{defect.place}: {defect.kind}: {defect.message}")
     sealed = "sealed" if report.sealed else "not sealed, so checked without hashes"
     gaps = f"{report.gaps} {noun(report.gaps, 'gap')} in the ledger"
     console.print(f"{folder}: {sealed}; {report.covered_s:.1f} s covered, {gaps}")

@@ -171,6 +171,11 @@ class Defect(msgspec.Struct, frozen=True):
     kind: str
     message: str
 
+    @property
+    def place(self) -> str:
+        """The file, with the row if there is one."""
+        return self.file if self.row is None else f"{self.file}:{self.row}"
+
 
 class DefectList:
     """The defects of a day: per kind and file the first hundred, and the number of the others."""

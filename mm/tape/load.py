@@ -311,7 +311,7 @@ def _read(
     meta = TapeMeta(
         inputs=tuple(sorted(inputs)),
         counts={name: count for name, count in sorted(findings.counts.items()) if count},
-        warnings=(*noted, *findings.warnings(folder), *lost_warnings, *_unsealed(folder, ledger)),
+        warnings=(*noted, *findings.warnings(folder), *lost_warnings, *([] if until_us else _unsealed(folder, ledger))),
         excluded=tuple(excluded),
         last_update_id=_last_update_id(events),
         venue=venue,
@@ -326,16 +326,26 @@ def _read(
 
 
 def _unsealed(folder: DayFolder, ledger: "Sequence[Event]") -> list[str]:
-    """Return a warning if the last run of the ledger has ended, but the day is not sealed by a manifest."""
+    """Return a warning if the last run of the ledger has ended, but the day is not sealed by a manifest.
+
+    The day is then checked as by ``mm data check``, which takes about as long as reading it: without hashes, only that
+    finds rows that were changed, shifted or lost.
+    """
     if not ledger or ledger[-1].kind != "run_stop":
         return []
     manifest = read_manifest(folder)
     if manifest is not None and manifest.sealed:
         return []
+    from mm.dayfolder.check import check_day  # not needed for a sealed day
+    from mm.tape.files import FEW
+
     what = "there is no manifest" if manifest is None else "its manifest is not sealed"
+    defects = [defect for defect in check_day(folder).defects if defect.kind != "unsealed"]
+    first = "; ".join(f"{defect.place}: {defect.kind}: {defect.message}" for defect in defects[:FEW])
+    found = f"has {len(defects):,} defects ({first}{'; …' if len(defects) > FEW else ''})" if defects else "looks sound"
     return [
-        f"{folder.path}: unsealed: the recording has ended, but {what}, so changes of its files are not detected; "
-        f"mm data check lists defects, mm data repair seals the day"
+        f"{folder.path}: unsealed: the recording has ended, but {what}, so not every change of its files is detected; "
+        f"by mm data check it {found}; mm data repair seals the day"
     ]
 
 

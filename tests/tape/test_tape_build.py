@@ -19,10 +19,16 @@ from strategies import SIM, stories
 
 
 @pytest.mark.slow
-@settings(max_examples=800, deadline=None)
-@given(stories(crossing=False), st.sampled_from([1, 2, 7, build.WINDOW_ROWS]), st.booleans())
+@settings(max_examples=80, deadline=None)
+@given(
+    st.one_of(stories(rest=False), stories(crossing=False)),
+    st.sampled_from([1, 2, 7, build.WINDOW_ROWS]),
+    st.booleans(),
+)
 def test_tape_matches_plain_python_reader(story, window_rows, in_file):
-    """Covers id gaps, repeats, resyncs, several runs and crossed books.
+    """Covers id gaps, repeats, resyncs, several runs, and crossed books or trades fetched by REST.
+
+    Both in one day would differ: where a book crossed, such a trade leaves out more time than it must.
 
     The result depends neither on the number of rows per window, nor on whether the tape is built in memory or a file.
     """
@@ -38,11 +44,6 @@ def test_tape_matches_plain_python_reader(story, window_rows, in_file):
         tape = load_day(folder, cache=Path(root) / "tapes" if in_file else None)
         tape.check()
         assert tape.meta.cache == ("miss" if in_file else "off")
-        if tape_events(tape) != expected:
-            for x in tape_events(tape):
-                print("T", x)
-            for x in expected:
-                print("E", x)
         assert tape_events(tape) == expected
         places = np.flatnonzero(tape.kind != KEYFRAME).tolist()
         tops = np.stack([getattr(tape, name) for name in TOP_COLUMNS]).T.tolist()

@@ -1,7 +1,10 @@
 """A day whose recording has ended is sealed; a run on one that is not says so."""
 
+import json
+import shutil
+
 import pytest
-from day_stories import PLAIN, at, write_day
+from day_stories import PLAIN, write_day
 
 from mm.backtest.io import load_day
 from mm.dayfolder.check import check_day
@@ -10,19 +13,56 @@ from mm.sim.flow.day import make_day
 from mm.sim.flow.scenario import PoissonMarket
 from mm.sim.flow.session import Session
 
-STOP = ("event", at(6), "run_stop", 1, {"reason": "signal"})
+
+@pytest.fixture(scope="module")
+def ended(tmp_path_factory):
+    """Return a simulated day without a manifest."""
+    folder = DayFolder(tmp_path_factory.mktemp("ended"), "SIMUSDT", "20260105")
+    make_day(folder, PoissonMarket(), Session("SIMUSDT", "20260105", 0.05, 5))
+    folder.manifest.unlink()
+    return folder
 
 
 @pytest.mark.parametrize("missing", [True, False])
-def test_ended_day_without_seal_has_one_warning(tmp_path, missing):
-    """Its files may have been damaged, duplicated or shifted."""
-    folder = write_day(tmp_path, [*PLAIN, STOP])
-    if missing:
-        folder.manifest.unlink()
-    assert [line for line in load_day(folder).meta.warnings if ": unsealed: " in line] == [
-        *load_day(folder).meta.warnings
-    ]
-    assert len(load_day(folder).meta.warnings) == 1
+def test_ended_day_without_seal_has_one_warning(ended, tmp_path, missing):
+    """Its files may have been damaged, duplicated or shifted, but were not."""
+    folder = DayFolder(tmp_path, ended.symbol, ended.day)
+    shutil.copytree(ended.path, folder.path)
+    if not missing:
+        manifest = {"symbol": folder.symbol, "day": folder.day, "sealed": False, "runs": [], "files": []}
+        folder.manifest.write_text(json.dumps({"schema_version": 1, **manifest}))
+    (warning,) = load_day(folder).meta.warnings
+    assert ": unsealed: " in warning
+
+
+def shifted(row):
+    cells = row.split(",")
+    for at, by in ((0, 3_600_000), (1, 3_600_000), (5, 3_600_000), (9, 3_600_000_000)):
+        cells[at] = str(int(cells[at]) + by)
+    return ",".join(cells)
+
+
+CHANGES = {
+    "duplicated": lambda rows: [*rows[:50], rows[49], *rows[50:]],
+    "lost": lambda rows: rows[:50] + rows[51:],
+    "shifted by an hour": lambda rows: [*rows[:10], *map(shifted, rows[10:20]), *rows[20:]],
+    "swapped": lambda rows: [*rows[:50], rows[51], rows[50], *rows[52:]],
+    "of another price": lambda rows: [*rows[:50], rows[50].replace(rows[50].split(",")[6], "0.01"), *rows[51:]],
+}
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_unsealed_day_says_what_the_check_finds(ended, tmp_path, name):
+    """Each defect is a warning in the same words, in the tape and so in every run on it."""
+    folder = DayFolder(tmp_path, ended.symbol, ended.day)
+    shutil.copytree(ended.path, folder.path)
+    head, *rows = folder.trades.read_text().splitlines()
+    folder.trades.write_text("\n".join([head, *CHANGES[name](rows)]) + "\n")
+    defects = [defect for defect in check_day(folder).defects if defect.kind != "unsealed"]
+    assert defects
+    warnings = load_day(folder, cache=tmp_path / "tapes").meta.warnings
+    assert all(any(defect.message in warning for warning in warnings) for defect in defects[:3])
+    assert load_day(folder, cache=tmp_path / "tapes").meta.warnings == warnings
 
 
 def test_recording_in_progress_has_no_warning(tmp_path):

@@ -128,7 +128,7 @@ class FileCapture:
         self._update_id, self._trade_id = 1, 0
         self._last_us = 0
         self._last_e8 = self._last_side = 0
-        self._grown = self._guessed = 0
+        self._grown = self._guessed = self._empty = 0
 
     @property
     def lines(self) -> FilePlace:
@@ -146,6 +146,8 @@ class FileCapture:
         found = list(self.reader.notes)
         if self._grown:
             found.append("the files have no initial snapshot: the book is built from changes, without earlier orders")
+        if self._empty:
+            found.append(f"{self._empty:,} trades without a quantity were no executions; they were left out")
         if self._guessed:
             found.append(f"{self._guessed:,} trades have no side; it was inferred from the book and the previous trade")
         return found
@@ -260,8 +262,11 @@ class FileCapture:
 
     def _trade(self, recv_us: int, event: FileTrade) -> TradePrint | AggTrade:
         price, qty, side = event.price, event.qty, event.side
-        if event.trade_id is not None and event.span is None and not self._printed.qty(qty):  # the id alone counts
+        if event.trade_id is not None and not self._printed.qty(qty):  # no execution: the id alone counts
+            self._empty += 1
             at_us = _stamp(event.exch_us, recv_us)
+            if event.span is not None:
+                return AggTrade(at_us, self._symbol, event.trade_id, price, qty, *event.span, at_us, side < 0)
             return TradePrint(at_us, self._symbol, event.trade_id, price, qty, at_us, side < 0, X="NA")
         self._printed.check_one(price, qty)
         price_e8 = self._printed.price(price)

@@ -273,6 +273,8 @@ class _Day:
             yield _Dated(us, source.rank, number, cells)
         if source.twice:
             self._leave_out("with a repeated id", source.twice)
+        if source.contradicting:
+            self._leave_out("with the id of another row", source.contradicting)
 
     def _play(self, writer: DayWriter, rows: Iterator[_Dated]) -> None:
         """Write *rows*, and the ledger around them."""
@@ -384,7 +386,8 @@ class _Source:
     Attributes:
         size: Bytes of the CSV.
         runs: Number of ascending id sequences in its rows; 0 before they were read.
-        twice: Number of rows with a repeated id.
+        twice: Number of rows that repeat the row of their id.
+        contradicting: Number of rows with the id of a row with another time, price or quantity.
     """
 
     def __init__(self, kind: str, path: Path) -> None:
@@ -392,7 +395,7 @@ class _Source:
         self.rank = int(kind == BOOK)
         self._columns, self._width = _COLUMNS[kind]
         self.time_at = 5 if kind == BOOK else 4
-        self.runs = self.twice = 0
+        self.runs = self.twice = self.contradicting = 0
         try:
             with zipfile.ZipFile(path) as archive:
                 members = archive.infolist()
@@ -415,12 +418,14 @@ class _Source:
             _place(lasts, number, self.path)
         self.runs = len(lasts)
         rows = self._read(advance) if self.runs < 2 else self._merged(scratch, advance)
-        last = -1
+        last, first = -1, None
         for number, cells in rows:
             if number <= last:
-                self.twice += 1
+                same = cells == first
+                self.twice += same
+                self.contradicting += not same
                 continue
-            last = number
+            last, first = number, cells
             yield number, cells
 
     def _merged(self, scratch: Path, advance: Callable[[int], None]) -> Iterator[tuple[int, Sequence[str]]]:

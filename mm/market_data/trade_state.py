@@ -143,8 +143,9 @@ class TradeState:
             self._ids.missing.add(trade_id, trade_id)  # it is not a row, so REST must return it
             self._anomaly(recv_us, "late", trade)
             return verdict
-        if isinstance(trade, TradePrint) and trade.X not in EXECUTED:
-            details = {"trade_id": trade_id, "X": trade.X, "price": trade.p, "qty": trade.q}
+        word = trade.X if isinstance(trade, TradePrint) else None
+        if word not in EXECUTED or not trade.q.strip("0."):
+            details = {"trade_id": trade_id, "X": word or "NA", "price": trade.p, "qty": trade.q}
             self._emit(events.Anomaly(recv_us, NO_EXECUTION, details))
         else:
             self._emit(events.TradeArrived(recv_us, trade, verdict))

@@ -342,7 +342,13 @@ _SENTENCES: tuple[dict[str, str], ...] = (
     },
     {"off_tick_left_out": "{n} levels and trades off the tick{at} were left out (see the anomalies in the ledger)"},
     {"snapshots_unused": "{n} snapshots{at} do not connect to the depth messages around them and were left out"},
-    {"duplicate_trades": "{n} trades repeat the id of an earlier one{at} and were left out"},
+    {
+        "contradicting_trades": (
+            "{n} trades have the id of an earlier one, but another time, price or quantity{at}, and were left out: the "
+            "file is damaged; restore it, or import the day again"
+        ),
+        "duplicate_trades": "{n} trades repeat the id of an earlier one{at} and were left out",
+    },
     {"misplaced": "{n} messages are out of order in their file{at} and were sorted"},
     {"clock_raised": "the clock had stepped back at {n} messages{at}; each has the time of the one before it"},
     {"ordered_by_time": "no recv_seq in some file: messages are ordered by receive time, depth before trades"},

@@ -160,7 +160,9 @@ def sync_day(
     kept = _first_of_id(trades)
     if not kept.all():
         repeated = np.flatnonzero(~kept)
-        findings.note("duplicate_trades", len(repeated), trades.places(repeated))
+        same = _same_trades(trades, repeated)
+        for name, found in (("duplicate_trades", repeated[same]), ("contradicting_trades", repeated[~same])):
+            findings.note(name, len(found), trades.places(found))
         trades = trades.reordered(np.flatnonzero(kept))
     trades.release()
     changes = [EpochChange(key, AS_BEFORE, -1, "run") for key in order.first_of_run]
@@ -255,6 +257,17 @@ def _first_of_id(trades: Stream) -> NDArray[np.bool_]:
         kept[:] = False
         kept[first] = True
     return kept
+
+
+def _same_trades(trades: Stream, repeated: Ints) -> NDArray[np.bool_]:
+    """Return whether each of the *repeated* trades has the time, price and quantity of the first with its id."""
+    _, first, place = np.unique(trades.first_id, return_index=True, return_inverse=True)
+    ((_, price, qty, *_),) = trades.rows
+    of_first = first[place[repeated]]
+    same = trades.exchange_us[repeated] == trades.exchange_us[of_first]
+    for column in (price, qty):
+        same &= column[trades.start[repeated]] == column[trades.start[of_first]]
+    return np.asarray(same)
 
 
 def ledger_changes(

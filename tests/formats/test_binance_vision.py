@@ -71,6 +71,19 @@ def test_aggregates_keep_first_and_last_trade_ids(tmp_path):
     assert [(row[4], row[10], row[11]) for row in cells] == [("7", "50", "52"), ("8", "53", "53")]
 
 
+def test_aggregates_without_a_quantity_are_left_out_and_counted(tmp_path):
+    """They were no executions: neither a trade of 0, nor a gap of ids."""
+    rows = [(n, "100.01", qty, 10 * n, 10 * n + 3, ms(n), "true") for n, qty in ((1, "1"), (2, "0"), (3, "2"))]
+    report = imported("binance_vision", [write_csv(tmp_path / NAME.format("aggTrades"), None, rows)], tmp_path / "data")
+    (day,) = report.days
+    assert (day.trades, day.trade_gaps) == (2, 0)
+    assert any("1 trades without a quantity" in warning for warning in report.warnings)
+    folder = DayFolder.at(day.path)
+    cells = [line.split(",") for line in folder.trades.read_text().splitlines()[1:]]
+    assert [(row[4], row[7]) for row in cells] == [("1", "1"), ("3", "2")]
+    assert check_day(folder).defects == []
+
+
 def test_best_prices_are_a_book_of_one_level(tmp_path):
     """Trades come before the best prices of the same time; an unchanged ticker is not a message."""
     tickers = [

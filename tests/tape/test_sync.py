@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+import pytest
 from day_stories import (
     BOOK,
     PLAIN,
@@ -21,8 +22,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mm.backtest.io import load_day
+from mm.dayfolder.check import check_day
 from mm.dayfolder.rows import Stamp
 from mm.market_data.sync_engine import SyncEngine, Verdict
+from mm.tape.columns import TRADE
 from mm.tape.files import FileRead, Snapshot, Steps, Stream
 from mm.tape.recorded import DayFindings
 from mm.tape.sync import EpochChange, sync_diffs
@@ -169,7 +172,8 @@ def test_repeated_messages_are_skipped(tmp_path):
 
 def test_repeated_trade_id_is_skipped(tmp_path):
     """A backfill may repeat trades of the stream."""
-    tape = load_day(write_day(tmp_path, [*PLAIN, trade(6, 1, source="rest"), trade(7, 2, maker=False, source="rest")]))
+    again = ("trade", at(6), trade(4, 1, source="rest")[2])
+    tape = load_day(write_day(tmp_path, [*PLAIN, again, trade(7, 2, maker=False, source="rest")]))
     assert tape.event_id[tape.trades].tolist() == [1, 2]
     assert tape.row_side[tape.trade_rows].tolist() == [-1, 1]
     assert tape.meta.counts["duplicate_trades"] == 1
@@ -238,3 +242,23 @@ def test_rows_out_of_order_are_sorted_and_counted(tmp_path):
     assert tape_events(tape) == expected
     assert tape.meta.counts["misplaced"] == 2
     assert ".csv: 2 messages are out of order in their file (recv_seq 7: id 2, " in tape.meta.warnings[0]
+
+
+@pytest.mark.parametrize("name", ["time", "price", "quantity"])
+def test_trade_with_the_id_of_another_is_a_defect_and_no_repetition(tmp_path, name):
+    """The identity of a trade is its id, time, price and quantity; the first one is used."""
+    rows = {
+        "time": lambda cells: [*cells[:5], str(int(cells[5]) + 1), *cells[6:]],
+        "price": lambda cells: [*cells[:6], "1.01", *cells[7:]],
+        "quantity": lambda cells: [*cells[:7], "0.003", *cells[8:]],
+    }
+    folder = write_day(tmp_path, [*PLAIN, trade(6, 2), diff(7, 14, 14)])
+    head, first, second = folder.trades.read_text().splitlines()
+    same = second.split(",")
+    same[2] = str(int(same[2]) + 2)
+    folder.trades.write_text("\n".join([head, first, second, ",".join(same), ",".join(rows[name](same))]) + "\n")
+    tape = load_day(folder)
+    assert tape.event_id[tape.kind == TRADE].tolist() == [1, 2]
+    assert (tape.meta.counts["duplicate_trades"], tape.meta.counts["contradicting_trades"]) == (1, 1)
+    assert any("another time, price or quantity" in warning for warning in tape.meta.warnings)
+    assert [defect.kind for defect in check_day(folder).defects].count("trade_id") == 2

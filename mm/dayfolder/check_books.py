@@ -16,7 +16,7 @@ from mm.dayfolder.check_frames import FrameSink, Wanted
 from mm.dayfolder.coverage import ValidTime
 from mm.dayfolder.day_grids import DayGrids
 from mm.dayfolder.layout import DayFolder, existing
-from mm.dayfolder.ledger import Event, LedgerView, is_hole, with_events
+from mm.dayfolder.ledger import Event, LedgerView, is_halt, is_hole, with_events
 from mm.dayfolder.recovery import venue_in
 from mm.dayfolder.rows import Arrival, CheckedLines, DefectList, FileRows, Stamp
 from mm.errors import OffGrid
@@ -107,6 +107,7 @@ class Replay:
         self._beyond = _ids_beyond(view)
         self._special = [number for number in (*self._off_tick, *self._beyond) if isinstance(number, int)]
         self._events_seen = 0
+        self._halted = False
         self._limit: int | None = None
         self._horizons: list[tuple[int, int]] = []
         self._received = IdRanges()
@@ -146,6 +147,10 @@ class Replay:
             self._invalidate()
         elif event.kind == "clock_step":
             self.coverage.stepped(event)
+        elif event.kind == "exchange_info":
+            self._halted = is_halt(event)
+            if self._halted:
+                self.coverage.stop()
         elif event.kind == "gap" and not self._reread:
             self._check_hole(event)
 
@@ -167,7 +172,13 @@ class Replay:
     def _take_ahead(self, ahead: BookAhead) -> None:
         """Take the regular messages up to the next event."""
         last_id, sides = self._engine.book_id, self._book.compiled
-        if last_id is None or sides is None or last_id != self.seen.last_id or ahead.source.order.run != self._run:
+        if (
+            self._halted
+            or last_id is None
+            or sides is None
+            or last_id != self.seen.last_id
+            or ahead.source.order.run != self._run
+        ):
             return
         until_id = min((number for number in self._special if number > last_id), default=_LAST)
         following = self._view.events[self._events_seen : self._events_seen + 1]
@@ -221,7 +232,8 @@ class Replay:
             self._invalidate()
             return
         self._check_horizon(row)
-        self.coverage.mark(diff.recv_us)
+        if not self._halted:
+            self.coverage.mark(diff.recv_us)
         stamp = Stamp(diff.recv_us, diff.recv_seq, diff.E, diff.u)
         wanted = Wanted(stamp, diff.run_id, self._epoch, *self._book.top(self._frames.top_n))
         self._note_touch(wanted.bids, wanted.asks)

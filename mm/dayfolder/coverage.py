@@ -12,7 +12,7 @@ import msgspec
 from mm.clock import US_PER_S, iso
 from mm.dataclass import dataclass
 from mm.dayfolder.layout import OPTIONAL_TRADE_COLUMNS, TRADE_COLUMNS, DayFolder, day_folder, existing
-from mm.dayfolder.ledger import Event, LedgerView, is_hole, with_events
+from mm.dayfolder.ledger import Event, LedgerView, halts, is_hole, with_events
 from mm.dayfolder.recovery import venue_in
 from mm.dayfolder.rows import CheckedLines, DefectList, table
 from mm.errors import MissingDay
@@ -165,7 +165,8 @@ def cover(folder: DayFolder) -> DayCoverage:
     for hole in holes:
         trades.miss(hole.ids)
     window = _window(view, times)
-    covered_us, excluded = _split(window, times.without(holes), view.events, holes)
+    halted = [MissingIds(0, 0, from_us, to_us or times.last_us) for from_us, to_us, _ in halts(view.events)]
+    covered_us, excluded = _split(window, times.without([*holes, *halted]), view.events, holes)
     return DayCoverage(
         symbol=folder.symbol,
         day=folder.day,

@@ -67,6 +67,22 @@ NO_EXECUTION = "no_execution"
 """
 
 
+NOT_TRADED = frozenset(
+    (
+        "HALT",
+        "BREAK",
+        "PRE_TRADING",
+        "POST_TRADING",
+        "END_OF_DAY",
+        "AUCTION_MATCH",
+        "PENDING_TRADING",
+        "SETTLING",
+        "CLOSE",
+    )
+)
+"""The statuses of `exchange_info` under which a symbol is not traded continuously."""
+
+
 class LedgerWriter:
     """Numbers the events of a day and writes them, and the gaps file, row by row.
 
@@ -211,6 +227,29 @@ def is_hole(details: Mapping[str, Any]) -> bool:
     """Return True if the details of a gap have a range of ids."""
     first, last = details.get("from_id"), details.get("to_id")
     return isinstance(first, int) and isinstance(last, int) and first <= last
+
+
+def is_halt(event: Event) -> bool:
+    """Return True if an `exchange_info` event reports that the symbol is not traded."""
+    return event.details.get("status") in NOT_TRADED
+
+
+def halts(events: Iterable[Event]) -> list[tuple[int, int | None, str]]:
+    """Return the times in which the symbol was not traded: the reports of begin and end, µs, and the status.
+
+    The status is requested every quarter of an hour and after a silence, so the halt itself began earlier; an end of
+    None was not reported.
+    """
+    found: list[tuple[int, int | None, str]] = []
+    for event in events:
+        if event.kind != "exchange_info":
+            continue
+        open_ = bool(found) and found[-1][1] is None
+        if is_halt(event) and not open_:
+            found.append((event.at.recv_us, None, event.details["status"]))
+        elif open_ and not is_halt(event):
+            found[-1] = (found[-1][0], event.at.recv_us, found[-1][2])
+    return found
 
 
 def explained_ids(events: "Iterable[Event]", kind: str) -> IdRanges:

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from mm.clock import US_PER_S, iso
-from mm.dayfolder.ledger import explained_ids, is_hole
+from mm.dayfolder.ledger import explained_ids, halts, is_hole
 from mm.ids import ConsecutiveIds, IdRanges, IdSequence, missing_trades, went_back
 from mm.tape._replay import TapeReplay
 from mm.tape.build import PER_EVENT, EventColumns, RowBlocks, new_rows, windows
@@ -67,6 +67,15 @@ def trade_spans(day: RecordedDay, events: EventColumns) -> list[Span]:
     missing = missing_trades(trade_runs(events), IdRanges(known))
     name, why = day.sources.trades.name, "are missing, and the ledger has no trade_gap for them"
     return [Span(ids.from_us, ids.to_us, f"{name}: trade ids {ids.first_id} to {ids.last_id} {why}") for ids in missing]
+
+
+def halted_spans(day: RecordedDay) -> list[Span]:
+    """Return the spans of *day* in which the exchange reported that the symbol was not traded."""
+    name = day.sources.ledger.name
+    return [
+        Span(from_us, to_us, f"{name}: the exchange reports the status {status} (exchange_info)")
+        for from_us, to_us, status in halts(day.ledger)
+    ]
 
 
 def trades_revealed(day: RecordedDay, events: EventColumns) -> list[tuple[int, int]]:

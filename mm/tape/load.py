@@ -266,7 +266,7 @@ def _read(
     """Read a day without the lost spans, and without those with missing trades."""
     from mm.dayfolder.recovery import venue_of
     from mm.tape.build import TapeBuilder, merged, quarter_hours
-    from mm.tape.excluded import exclude, place_fetched, sentences, trade_spans, trades_revealed
+    from mm.tape.excluded import exclude, halted_spans, place_fetched, sentences, trade_spans, trades_revealed
     from mm.tape.files import FEW
     from mm.tape.recorded import DayFindings, known_grid, lost_lines, payments, read_folder, read_ledger
     from mm.tape.sync import sync_day
@@ -285,7 +285,7 @@ def _read(
     events, rows, raised = merged(day, spill)
     findings.note("clock_raised", len(raised), day.sources.places(map(events.name, raised[:FEW].tolist())))
     last_us = max([*events.event_us[-1:].tolist(), *(row.at.recv_us for row in recorded.ledger[-1:])], default=0)
-    spans = [*(losses.spans if losses else ()), *trade_spans(recorded, events)]
+    spans = [*(losses.spans if losses else ()), *trade_spans(recorded, events), *halted_spans(recorded)]
     hindsight = [*day.hindsight, *trades_revealed(recorded, events)]
     if spans:
         exclude(events, rows, spans)

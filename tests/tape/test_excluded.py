@@ -1,9 +1,12 @@
 """Excluded time spans: their descriptions, and where the book ends and begins again."""
 
 import numpy as np
+import pytest
 from day_stories import START, at, diff, snapshot, trade, write_day
 
 from mm.backtest.io import load_day
+from mm.dayfolder.check import check_day
+from mm.dayfolder.coverage import cover
 from mm.tape.excluded import Span, sentences
 from mm.tape.tape import DEPTH, GAP, KIND_NAMES, TRADE
 
@@ -67,3 +70,24 @@ def test_trade_that_arrived_before_it_was_fetched_keeps_its_place(tmp_path):
     tape = load_day(write_day(tmp_path, story(trade(3, 1), trade(5, 2), trade(6, 2, source="rest"), trade(9, 3))))
     assert tape.event_us[tape.kind == TRADE].tolist() == [at(3), at(5), at(9)]
     assert not (tape.kind == GAP).any()
+
+
+@pytest.mark.parametrize("status", ["HALT", "BREAK"])
+def test_halt_that_the_exchange_reports_is_excluded_alike(tmp_path, status):
+    """Tape, coverage and check: the book ends at the report, and is there again when trading is reported."""
+    reports = [
+        ("event", at(second), "exchange_info", 1, {"status": word}) for second, word in ((6, status), (10, "TRADING"))
+    ]
+    folder = write_day(tmp_path, story(trade(3, 1), trade(5, 2), trade(11, 3), more=reports))
+    tape = load_day(folder)
+    marks = [(KIND_NAMES[kind], us) for kind, us in zip(tape.kind.tolist(), tape.event_us.tolist(), strict=True)]
+    assert [mark for mark in marks if mark[0] in ("gap", "snapshot")][1:] == [("gap", at(6)), ("snapshot", at(10))]
+    assert tape.meta.excluded[0].startswith(f"events_SIMUSDT_20260105.csv: the exchange reports the status {status}")
+    assert cover(folder).covered_s == 10.0 - 4.0
+    assert check_day(folder).covered_s == pytest.approx(9.0 - 4.0, abs=1.01)  # from the first message to the last
+
+
+def test_other_statuses_are_no_halt(tmp_path):
+    """A venue may have none."""
+    reports = [("event", at(6), "exchange_info", 1, {"status": "None"})]
+    assert load_day(write_day(tmp_path, story(trade(3, 1), trade(5, 2), more=reports))).meta.excluded == ()

@@ -95,7 +95,7 @@ def trades_revealed(day: RecordedDay, events: EventColumns) -> list[tuple[int, i
     for run in trade_runs(events):
         hole, known_id = sequence.missing_before(run.first_id), sequence.last_id
         late = known_id is not None and run.last_id <= known_id
-        if late and (run.first_id in fetched or not went_back(known_id, run.last_id)):
+        if late and (run.first_id in fetched or not went_back(known_id or 0, run.last_id)):
             news.append((run.first_id, run.last_id, run.to_us))
             continue
         sequence.take(run.first_id, run.last_id)

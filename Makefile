@@ -77,7 +77,7 @@ pages: build     ## Run the commands of README, tour and the pages that build on
 	PYTHONPATH=tests $(RUN) tests/console_pages.py $(PAGES)
 
 picture: build   ## Draw docs/backtest.svg, the picture of the README
-	$(RUN) tools/picture.py
+	PYTHONPATH=tests $(RUN) tools/picture.py
 
 docs: install    ## Generate docs/configuration.md, docs/api.md, docs/faults.md and the tables of docs/performance.md
 	$(RUN) -m mm.cli.docs > docs/configuration.md

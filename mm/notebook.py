@@ -1,10 +1,10 @@
-"""Display of results in notebooks: a few lines of text, an HTML card, and charts as a picture.
+"""Display of results in notebooks: a few lines of text, an HTML card, and charts.
 
 Results are defined in many layers, all below the one that draws them; so the drawing module (`mm.report.notebook`) is
 imported here by name, when something is first drawn.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -14,47 +14,66 @@ from mm.dataclass import dataclass, field
 from mm.errors import UsageError
 
 DRAWING = "mm.report.notebook"
+PLOTLY = "application/vnd.plotly.v1+json"
 MOST_LINES, WIDEST = 5, 118
 
 
 @dataclass(frozen=True)
 class Picture:
-    """Charts as one picture, as returned by ``plot()``: a notebook displays it, and it can be saved.
+    """Charts, as returned by ``plot()``: a notebook displays them interactively, and they can be saved as a page.
 
     Attributes:
         title: What the charts show.
-        svg: The picture as a self-contained SVG file.
-        page: Returns an HTML page of the same charts; charts over time can be zoomed.
+        charts: Heading and plotly figure of each, plain dictionaries in plotly's schema.
+        note: Why there are no charts, if there are none.
     """
 
     title: str
-    svg: str = field(repr=False)
-    page: Callable[[], str] = field(repr=False, compare=False)
+    charts: Sequence[tuple[str, dict[str, Any]]] = field(repr=False)
+    note: str = ""
+
+    def figure(self, place: int = 0) -> Any:
+        """Return one of the charts as a ``plotly.graph_objects.Figure``, to change it, or to write it as an image."""
+        from plotly.graph_objects import Figure
+
+        return Figure(self.charts[place][1])
+
+    def page(self) -> str:
+        """Return an HTML page of the charts."""
+        html: str = _drawing().picture_page(self)
+        return html
 
     def save(self, path: str | Path) -> Path:
-        """Write the picture and return its path.
+        """Write a page of the charts and return its path.
 
         Args:
-            path: Ends in ``.svg`` for the picture, or in ``.html`` for a page with the same charts.
+            path: Ends in ``.html``.
 
         Raises:
             UsageError: If it has another suffix.
         """
         path = Path(path)
-        kinds = {".svg": lambda: self.svg, ".html": self.page}
-        if path.suffix.lower() not in kinds:
-            raise UsageError(f"{path}: pictures are .svg or .html, not {path.suffix or 'a name without suffix'!r}")
-        write_atomic(path, kinds[path.suffix.lower()]().encode())
+        if path.suffix.lower() != ".html":
+            raise UsageError(
+                f"{path}: pages are .html, not {path.suffix or 'a name without suffix'!r}; "
+                "figure().write_image() of plotly writes other formats"
+            )
+        write_atomic(path, self.page().encode())
         return path
 
-    def _repr_svg_(self) -> str:
-        return self.svg
+    def _ipython_display_(self) -> None:
+        from IPython.display import display
 
-    def _repr_html_(self) -> str:
-        return f'<div style="max-width:1120px;overflow-x:auto">{self.svg}</div>'
+        for bundle in self.bundles():
+            display(bundle, raw=True)  # type: ignore[no-untyped-call]
+
+    def bundles(self) -> list[dict[str, Any]]:
+        """Return what a notebook displays: each chart by its type."""
+        found = [{PLOTLY: figure, "text/plain": heading} for heading, figure in _drawing().plain_charts(self)]
+        return found or [{"text/plain": f"{self.title}: {self.note}"}]
 
     def __repr__(self) -> str:
-        return f"Picture of {self.title}: {len(self.svg) / 1000:.0f} kB of SVG; .save('name.svg') or .save('name.html')"
+        return f"Picture of {self.title}: {len(self.charts)} charts; .save('name.html') or .figure()"
 
 
 class Shown:

@@ -1,11 +1,10 @@
 """Formatting of numbers for display."""
 
 import math
-from collections.abc import Sequence
 
 MINUS = "−"  # U+2212 in text for display; files and JSON have the hyphen
 SHARPE_DAYS = 20  # with fewer days the headlines have no Sharpe ratio
-LETTERS = 7  # length of the longest label that fits an axis
+SMALLEST = 1e-12  # size below which a number has an exponent
 
 
 def number(value: float | None, digits: int = 4) -> str:
@@ -15,7 +14,7 @@ def number(value: float | None, digits: int = 4) -> str:
     if value == 0:
         return "0"
     size = math.floor(math.log10(abs(value)))
-    if size < -6:
+    if abs(value) < SMALLEST:
         return f"{value:.{digits - 1}e}".replace("-", MINUS)
     text = f"{value:,.{max(0, digits - 1 - size)}f}"
     return (text.rstrip("0").rstrip(".") if "." in text else text).replace("-", MINUS)
@@ -33,33 +32,16 @@ def fixed(value: float, places: int) -> str:
 
 
 def short(value: float) -> str:
-    """Return *value* as in an axis label or a knob, with up to ten significant digits."""
-    return f"{value:,.10g}".replace("-", MINUS)
+    """Return *value* as in an axis label or a knob, with up to ten significant digits; without exponent above 1e-12."""
+    text = f"{value:,.10g}"
+    if "e-" in text and abs(value) >= SMALLEST:
+        text = f"{value:.{9 - math.floor(math.log10(abs(value)))}f}".rstrip("0")
+    return text.replace("-", MINUS)
 
 
 def noun(count: int, one: str, several: str = "") -> str:
     """Return *one* if *count* is 1, else *several*, by default *one* with an s."""
     return one if count == 1 else several or f"{one}s"
-
-
-def power(exponent: float) -> str:
-    """Return a power of ten as an axis label; empty for a fractional exponent."""
-    return f"{10.0**exponent:g}" if exponent == round(exponent) else ""
-
-
-def labels(values: Sequence[float]) -> list[str]:
-    """Return *values* as axis labels: ``short``, or all in thousands, millions or a power of ten.
-
-    The latter if one of them is longer than ``LETTERS`` and this makes them shorter.
-    """
-    texts = [short(value) for value in values]
-    largest = max(map(abs, values), default=0.0)
-    if largest == 0 or max(map(len, texts)) <= LETTERS:
-        return texts
-    power = next((power for power in (9, 6, 3) if largest >= 10**power), math.floor(math.log10(largest)))
-    unit = {9: "G", 6: "M", 3: "k"}.get(power, f"e{power}")
-    tight = [short(value / 10.0**power) + (unit if value else "") for value in values]
-    return min(texts, tight, key=lambda column: max(map(len, column)))
 
 
 def percent(share: float | None) -> str:

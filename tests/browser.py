@@ -46,14 +46,14 @@ FLAGS = (
     "--remote-debugging-port=0",
 )
 OWN = ("file:", "data:", "about:", "blob:")
-# Resolves when the page has been painted: the second animation frame follows the paint of the first.
-DRAWN = "new Promise(done => requestAnimationFrame(() => requestAnimationFrame(() => done())))"
-CHARTS = """[...document.querySelectorAll("svg")].filter(svg => {
-  const box = svg.getBoundingClientRect();
-  const marks = [...svg.querySelectorAll("path, rect, circle, polyline, line")];
-  return box.width > 0 && box.height > 0 && marks.some(mark => {
-    const one = mark.getBBox();
-    return one.width + one.height > 0;
+# Resolves when the page's charts are drawn and it has been painted: the second frame follows the paint of the first.
+DRAWN = """Promise.resolve(window.charts)
+  .then(() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(() => done()))))"""
+CHARTS = """[...document.querySelectorAll(".js-plotly-plot")].filter(chart => {
+  const marks = [...chart.querySelectorAll(".mlayer path, .mlayer image")];
+  return marks.some(mark => {
+    const box = mark.getBoundingClientRect();
+    return box.width + box.height > 0;
   });
 }).length"""
 
@@ -70,7 +70,7 @@ class Seen:
     Attributes:
         errors: Uncaught errors, and errors and warnings on the console.
         requests: Requested addresses other than the page itself and its embedded data.
-        charts: Visible SVG pictures that contain drawn shapes.
+        charts: Charts that contain drawn shapes.
         canvases: Canvas elements.
         text: The visible text.
         load_ms: From the start of the navigation until the page was painted.

@@ -6,7 +6,7 @@ import pytest
 
 from browser import browser, started
 
-SVG = '<svg viewBox="0 0 9 9" width="90"><path d="{}"/></svg>'
+CHART = '<div class="js-plotly-plot"><svg viewBox="0 0 9 9" width="90"><g class="mlayer"><path d="{}"/></g></svg></div>'
 
 
 @pytest.fixture
@@ -45,9 +45,9 @@ def test_external_requests_are_reported(chrome, page, html):
     assert chrome.opened(page(html)).requests == ["http://127.0.0.1:9/a.png"]
 
 
-def test_only_visible_nonempty_svgs_count_as_charts(chrome, page):
-    """An empty or hidden SVG element is not counted."""
-    html = SVG.format("M0 0L9 9") + SVG.format("") + f"<div hidden>{SVG.format('M0 0L9 9')}</div>"
+def test_only_visible_nonempty_charts_are_counted(chrome, page):
+    """An empty or hidden chart is not counted."""
+    html = CHART.format("M0 0L9 9") + CHART.format("") + f"<div hidden>{CHART.format('M0 0L9 9')}</div>"
     assert chrome.opened(page(html)).charts == 1
 
 

@@ -307,4 +307,4 @@ def test_readme_strategy_is_at_most_twelve_lines_and_runs(tmp_path: Path, monkey
         exec(compile(block, "README.md", "exec"), {"__name__": "readme"})
     assert printed.getvalue().startswith("SIMUSDT 20260105: Join quotes, queue_prob_power fills\n  Quoting   ")
     assert (tmp_path / "fills.csv").read_text(encoding="utf-8").startswith("time,order_id,side,price,qty,")
-    assert "<svg" in (tmp_path / "join.html").read_text(encoding="utf-8")
+    assert 'class="chart"' in (tmp_path / "join.html").read_text(encoding="utf-8")

@@ -14,6 +14,7 @@ from mm.runs.find import Found
 from mm.sim.flow.day import make_day
 from mm.sim.flow.scenario import SCENARIOS
 from mm.sim.flow.session import Session
+from pages import named
 from support import run_python
 
 KNOBS = {"maker_fee_rate": 0, "fills": "queue_prob_power", "sensitivity": False, "initial_inventory": 2}
@@ -73,9 +74,9 @@ def test_run_has_repr_html_card_and_plot(workspace):
     assert repr(run).startswith("backtest SIMUSDT 20260105, run bt, ok\n  pnl_quoting=")
     assert f"{run.summary['n_fills']:,}" in run._repr_html_()
     picture = run.plot(tape)
-    assert "Price and fills" in picture.svg
-    assert "best bid" in picture.page()
-    assert "best bid" not in run.plot().page()
+    names = [[trace["name"] for trace in one.charts[0][1]["data"]] for one in (picture, run.plot())]
+    assert "our buys" in names[0]
+    assert ["best bid" in one for one in names] == [True, False]
 
 
 def test_calibration_run_has_fit_and_plot_with_residuals(workspace):
@@ -84,8 +85,8 @@ def test_calibration_run_has_fit_and_plot_with_residuals(workspace):
     run = mm.open_run("cal", root / "out")
     content = json.loads((run.folder / "poisson_fit.json").read_text(encoding="utf-8"))
     assert (run.fit.A, run.fit.k) == (content["A"], content["k"])
-    assert "Residuals" in run.plot().svg
-    assert run.plot().svg.count("<circle") > 10
+    ((_, figure),) = run.plot().charts
+    assert len(named(figure, "more than fitted")["x"]) + len(named(figure, "fewer")["x"]) > 10
     assert "usable" in run._repr_html_()
     with pytest.raises(UsageError, match="is a calibration, which has no orders, fills and state; give a backtest or"):
         run.fills_frame()
@@ -123,9 +124,8 @@ def test_sweep_run_has_rows_frame_and_plot(tmp_path):
     manifest = {"kind": "sweep", "symbol": "X", "day": "20260105", "run_id": "s", "status": "ok", "summary": {}}
     run = RunFolder(Found(tmp_path, manifest))
     assert run.rows_frame()["pnl_total"].to_list() == [1.0, 1.0 / 2, 1.0 / 3]
-    svg = run.plot().svg
-    assert "1. GAMMA=1" in svg
-    assert "PnL of every trial" in svg
+    headings = [heading for heading, _ in run.plot().charts]
+    assert headings == ["The best points by pnl_lower95", "PnL of every trial"]
     assert "<td>" in run._repr_html_()
     for row in rows:
         del row["tied"]

@@ -65,6 +65,18 @@ class Results:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Pages:
+    """How pages contain the library of their charts."""
+
+    plotlyjs: str = knob(
+        "inline",
+        one_of("inline", "directory"),
+        "Whether each page contains plotly's JavaScript (2 MB), or OUT_ROOT has one copy, without which no page draws.",
+        matters=False,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
 class DamagedDay:
     """Handling of a sealed day that differs from its manifest."""
 
@@ -74,7 +86,7 @@ class DamagedDay:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Day(DamagedDay, Results, Source):
+class Day(DamagedDay, Pages, Results, Source):
     """The days of a run, and its folder; several symbols make one run each."""
 
     symbol: str = knob(

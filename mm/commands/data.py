@@ -356,7 +356,7 @@ def _export_hftbacktest(console: Console, damaged: DamagedDay, day: "DayFolder",
     console.set_json({**asdict(done), "path": str(target), "warnings": list(tape.meta.warnings)})
 
 
-_PICTURE = click.Option(["--out"], type=_PATH, help="File, .svg or .html; default <OUT_ROOT>/inspect/…/<DAY>.svg.")
+_PICTURE = click.Option(["--out"], type=_PATH, help="File, .html; default <OUT_ROOT>/inspect/…/<DAY>.html.")
 
 
 @command(Results, NamedDays, DamagedDay, arguments=[_FOLDER, _PICTURE])
@@ -387,7 +387,7 @@ def inspect_command(
     console.print("\n".join(found.lines()))
     target = None
     if tape is not None:
-        target = out or results.out_root / "inspect" / day.symbol / f"{day.day}.svg"
+        target = out or results.out_root / "inspect" / day.symbol / f"{day.day}.html"
         target.parent.mkdir(parents=True, exist_ok=True)
         console.print(str(tape.plot().save(target)))
     console.set_json({**asdict(found), "path": str(target) if target else None})

@@ -21,7 +21,7 @@ from mm.cli.unused_knobs import unused_knobs
 from mm.code_identity import hash_file
 from mm.commands.reproduce import command_of
 from mm.errors import BrokenFile, DataError, MMError, UsageError
-from mm.report.frame import About
+from mm.report.frame import About, plotly_address
 from mm.report.redraw import Drawn, Redraw, market, played
 from mm.runs.find import Found, find_run
 from mm.runs.manifest import MANIFEST
@@ -78,7 +78,9 @@ def _page(redraw: Redraw, path: Path) -> str:
             + (f"; open the page in its folder, {own}" if own.is_file() else "")
         )
     manifest, way = redraw.run.manifest, _way(path, redraw.run.folder)
-    about = About(_words(redraw.run), manifest["knobs"], way, run_id=manifest["run_id"], version=manifest["version"])
+    plotly = plotly_address(redraw.drawn.plotlyjs, redraw.drawn.out_root, path.parent)
+    names = {"run_id": manifest["run_id"], "version": manifest["version"]}
+    about = About(_words(redraw.run), manifest["knobs"], way, plotly=plotly, **names)
     return pages[kind](redraw, about)
 
 

@@ -159,13 +159,13 @@ def score_command(run: Run, day: Day, market: Market, columns: SignalColumns) ->
 
 def page(by_name: "Mapping[str, Sequence[SignalScore]]", content: "Mapping[str, Any]", about: "About") -> str:
     """Return the page of scores: a heat map by signal and horizon, and the numbers behind it."""
-    from mm.report.frame import Heatmap, card, document, header, interval, listing, origin
+    from mm.report.figures import heat
+    from mm.report.frame import card, chart, document, header, interval, listing, origin
 
     horizons = [f"{one:g} s" for one in content["horizons_s"]]
     rows = list(by_name.values())
     values = [[one.rho for one in scores] for scores in rows]
-    texts = [["–" if one.rho is None else fixed(one.rho, 3) for one in scores] for scores in rows]
-    chart = Heatmap(("horizon", horizons), ("signal", list(by_name)), values).table(texts, "rank correlations")
+    shown = heat(("horizon", horizons), ("signal", list(by_name)), values, texttemplate="%{z:+.3f}")
     cells = [
         [
             f"{one.signal}, {one.horizon_s:g} s",
@@ -183,11 +183,11 @@ def page(by_name: "Mapping[str, Sequence[SignalScore]]", content: "Mapping[str, 
     more = "Intervals by a block bootstrap; halves of the day's time. A correlation is not a profit: it ignores fees."
     parts = [
         header(content["symbol"], ",".join(content["days"]), "How well signals predict the next move of the mid"),
-        card("Correlation by horizon", hint, chart),
+        card("Correlation by horizon", hint, chart(shown)),
         card("Intervals and halves", more, listing(head, cells)),
         origin(about),
     ]
-    return document(f"{content['symbol']} signals", parts)
+    return document(f"{content['symbol']} signals", parts, about.plotly)
 
 
 def _cell(one: "SignalScore") -> str:

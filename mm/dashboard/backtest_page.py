@@ -14,11 +14,12 @@ from mm.cli.frame import known_knobs
 from mm.cli.knobs import REQUIRED, Knob, shown
 from mm.cli.options import KnobOption
 from mm.commands import backtest, sweep
-from mm.dashboard.charts import chart, layer
+from mm.dashboard.charts import draw
 from mm.dashboard.jobs import StartedCommand, words_of
 from mm.dashboard.sources import Folders, label_of, one_line, sweep_of
 from mm.errors import UsageError
 from mm.numbers import number, probability, signed
+from mm.report.figures import heat
 from mm.runs.find import FITS, LAST
 
 PLACED = ("data_root", "out_root", "out_dir", "log_root", "log_level")  # the dashboard sets the folders itself
@@ -300,12 +301,6 @@ def _heat_map(rows: Sequence[Mapping[str, Any]], values: Mapping[str, list[str]]
     if not cells:
         st.caption(f"No point has a {rank_by}.")
         return
-    words = {"across": (across, values[across]), "up": (up, values[up][::-1] if up else [])}
-    axis = {
-        name: {"field": name, "type": "nominal", "sort": sort, "axis": {"title": title, "labelAngle": 0}}
-        for name, (title, sort) in words.items()
-    }
-    colour = {"field": "value", "type": "quantitative", "scale": {"scheme": "viridis"}, "legend": {"title": rank_by}}
-    tip = [{"field": name} for name in ("point", "across", "up", "value")]
-    enc = {"x": axis["across"], "y": axis["up"], "color": colour, "tooltip": tip}
-    st.vega_lite_chart(spec=chart([layer(pl.DataFrame(list(cells.values())), {"type": "rect"}, enc)], 300))
+    down = values[up] if up else [""]
+    table = [[cell["value"] if (cell := cells.get((one, row))) else None for one in values[across]] for row in down]
+    draw(heat((across, values[across]), (up or "", down), table))

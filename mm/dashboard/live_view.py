@@ -8,15 +8,16 @@ from collections.abc import Mapping
 from io import BytesIO
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx
 import msgspec
 import numpy as np
+import numpy.typing as npt
 import polars as pl
 
 from mm.clock import US_PER_MS, US_PER_S, now_us
-from mm.dashboard.charts import Floats, Instants
-from mm.dataclass import dataclass
+from mm.dataclass import dataclass, field
 from mm.dayfolder.layout import DayFolder, levels_shown
 from mm.errors import BrokenFile, DataError
 from mm.live.audit import SUFFIX, audit_folder
@@ -26,6 +27,9 @@ ANSWER_S = 0.4
 LEVELS = 20
 KEPT = 3_600  # refreshes of an exchange in a box to keep
 _SAMPLE = re.compile(r'^(\w+)\{symbol="[^"]*"(?:,\w+="([^"]*)")?\} (\S+)$', re.MULTILINE)
+HERE = ("localhost", "127.0.0.1", "::1")
+Instants = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float64]
 Levels = list[tuple[float, float]]
 """Price and quantity, the best first."""
 
@@ -142,8 +146,15 @@ def fetched(address: str, path: str) -> Any:
     """Return the response of ``http://ADDRESS/PATH``: parsed JSON, or text; None for 404.
 
     Raises:
-        DataError: If there is no response in time.
+        DataError: If there is no response in time, or the address is that of another machine: anyone who can open a
+            page can give it one, and the dashboard must not make requests for them.
     """
+    host = urlsplit(address if "://" in address else f"//{address}").hostname
+    if host not in HERE:
+        raise DataError(
+            f"{address} is not on this machine ({', '.join(HERE)}); forward its port, "
+            "ssh -L 9109:127.0.0.1:9109 HOST, and give 127.0.0.1:9109"
+        )
     base = address.rstrip("/") if "://" in address else f"http://{address.rstrip('/')}"
     try:
         with httpx.Client(trust_env=False, timeout=ANSWER_S) as client:
@@ -212,11 +223,29 @@ class SeenOrders:
         open: By client id, side (+1 buy), price and quantity of each order that may be open.
         fills: Instant, side, price and quantity of each execution.
         run: Name of the log.
+        since: By client id, the instant from which each open order is known.
+        ended: Start, end, side and price of each order that no longer is open.
     """
 
     open: dict[str, tuple[int, float, float]]
     fills: list[tuple[int, int, float, float]]
     run: str
+    since: dict[str, int] = field(default_factory=dict)
+    ended: list[tuple[int, int, int, float]] = field(default_factory=list)
+
+    def end(self, name: str, us: int) -> None:
+        """Note that an order no longer is open."""
+        if name in self.open:
+            side, price, _ = self.open.pop(name)
+            self.ended.append((self.since.pop(name, us), us, side, price))
+
+    def quotes(self, side: int, until_us: int) -> tuple[Instants, Instants, Floats]:
+        """Return start, end and price of the orders of a side, in order of their start; open ones end at *until_us*."""
+        rows = [(since, until, price) for since, until, one, price in self.ended if one == side]
+        rows += [(self.since.get(name, until_us), until_us, price)
+                 for name, (one, price, _) in self.open.items() if one == side]  # fmt: skip
+        since, until, price = zip(*sorted(rows), strict=True) if rows else ((), (), ())
+        return np.array(since, np.int64), np.array(until, np.int64), np.array(price, np.float64)
 
 
 def own_orders(out_root: Path, symbol: str, run_id: str) -> SeenOrders | None:
@@ -243,27 +272,35 @@ def own_orders(out_root: Path, symbol: str, run_id: str) -> SeenOrders | None:
 
 
 def _take(found: SeenOrders, row: Mapping[str, Any]) -> None:
-    kind, name = row.get("type"), row.get("client_id", "")
+    kind, name, us = row.get("type"), row.get("client_id", ""), row.get("us", 0)
     side = 1 if row.get("side") == "BUY" else -1
     if kind == "intent" and row.get("action") in ("place", "replace") and row.get("price"):
-        found.open[name] = (side, float(row["price"]), float(row["qty"]))
+        found.end(name, us)
+        found.open[name], found.since[name] = (side, float(row["price"]), float(row["qty"])), us
     elif kind in ("cancel", "reject"):
-        found.open.pop(name, None)
+        found.end(name, us)
     elif kind == "fill":
-        found.fills.append((row["us"], side, float(row["price"]), float(row["qty"])))
+        found.fills.append((us, side, float(row["price"]), float(row["qty"])))
         if name in found.open:
             left = found.open[name][2] - float(row["qty"])
             if left > 1e-12:
                 found.open[name] = (*found.open[name][:2], left)
             else:
-                del found.open[name]
+                found.end(name, us)
     elif kind in ("start", "stop"):
-        found.open.clear()
+        for one in list(found.open):
+            found.end(one, us)
 
 
-def box_orders(address: str, client: str) -> SeenOrders | None:
+def box_orders(address: str, client: str, now: int, before: SeenOrders | None = None) -> SeenOrders | None:
     """Return the orders of a client of `mm sim api`; None if the exchange has no such endpoint, or the client no
     orders.
+
+    Args:
+        address: Of the exchange.
+        client: Name of the client.
+        now: Its current instant, µs.
+        before: What was returned before, to know since when orders are open, and those that ended.
 
     Raises:
         DataError: If it does not respond.
@@ -277,4 +314,12 @@ def box_orders(address: str, client: str) -> SeenOrders | None:
         (round(one["timestamp"] * US_PER_S), signs[one["side"]], float(one["price"]), float(one["size"]))
         for one in fills
     ]
-    return SeenOrders(still, done, client) if still or done else None
+    found = SeenOrders({}, done, client) if before is None else before
+    for name in [one for one in found.open if one not in still]:
+        found.end(name, now)
+    found.open.update(still)
+    for name in still:
+        found.since.setdefault(name, now)
+    found.fills[:] = done
+    del found.ended[:-KEPT]
+    return found if still or done or found.ended else None

@@ -1,27 +1,52 @@
 """Market: the current book and flow of a recording, a trader or an exchange in a box; and a whole recorded day."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-import polars as pl
 import streamlit as st
 
 from mm.clock import US_PER_S, iso, now_us
-from mm.dashboard import charts, live_view
-from mm.dashboard.charts import Bars, Dots, Trace, Zoom
-from mm.dashboard.live_view import LiveMarket
+from mm.dashboard import live_view
+from mm.dashboard.charts import Zoom, draw
+from mm.dashboard.live_view import KEPT, Floats, Instants, LiveMarket
 from mm.dashboard.sources import Folders, day_market, one_line
 from mm.dayfolder.day_grids import read_grids
 from mm.dayfolder.layout import DayFolder
-from mm.instrument import E8
+from mm.instrument import E8, assets_of
 from mm.market_data.health import ENDED, read_health, trouble_of
 from mm.numbers import number, signed
-from mm.report.run_columns import MarketColumns
+from mm.report.figures import (
+    BUY,
+    FROM_ZERO,
+    GAIN,
+    LOSS,
+    SELL,
+    SOFT,
+    THIRD,
+    Panel,
+    Trace,
+    bars,
+    chart,
+    heat,
+    line,
+    ms,
+    numbers_axis,
+    points,
+    spans,
+    stacked,
+    step,
+    time_axis,
+)
+from mm.report.run_columns import MarketColumns, under_water
 
 REFRESH_S = 0.8
 WINDOW_US = 300 * US_PER_S  # shown by the live charts
 CELL_S = 60
+FLOW_S = 10
+MOST_PRINTS = 2_500
 STEADY = "<style>[data-stale='true'] {opacity: 1 !important;}</style>"  # no fading during a refresh
 CLIENT = "mm_1"  # the client name of mm trade --venue api
 MINUTE_US = 60 * US_PER_S
@@ -62,7 +87,9 @@ def _live(folders: Folders, symbol: str, day: str | None, metrics: str, box: str
         if box:
             key = f"box {box} {symbol}"
             market = st.session_state[key] = live_view.box_market(box, symbol, st.session_state.get(key))
-            own = live_view.box_orders(box, st.query_params.get("client", CLIENT))
+            client = st.query_params.get("client", CLIENT)
+            seen, now = f"orders {box} {client}", int(market.us[-1])
+            own = st.session_state[seen] = live_view.box_orders(box, client, now, st.session_state.get(seen))
         elif day:
             market = live_view.recorded_tail(DayFolder(folders.data_root, symbol, day))
             own = live_view.own_orders(folders.out_root, symbol, market.run_id) if market else None
@@ -74,15 +101,14 @@ def _live(folders: Folders, symbol: str, day: str | None, metrics: str, box: str
     if metrics:
         with one_line():
             figures = live_view.metrics_of(metrics)
-            _figures(figures)
+            _figures(figures, assets_of(symbol))
     if market is None:
         st.info("No book yet: choose a recorded day, or give the address of an exchange in a box.")
         return
-    _now(market)
+    _now(market, assets_of(symbol))
     left, right = st.columns([2, 1])
     with left:
-        _price(market, own, figures, tick)
-        _flow(market)
+        _live_figure(market, own, figures, _LiveNames(symbol, metrics, tick))
     with right:
         _depth(market)
 
@@ -98,34 +124,39 @@ def _health(folders: Folders, symbol: str, day: str) -> None:
             st.warning(trouble)
 
 
-def _figures(figures: dict[str, dict[str, float]]) -> None:
+def _figures(figures: dict[str, dict[str, float]], assets: tuple[str, str]) -> None:
     pnl, held, bought, sold, ready = st.columns(5)
     one = {name: values.get("") for name, values in figures.items()}
     fills = figures.get("mm_fills_total", {})
-    pnl.metric("PnL", signed(figures.get("mm_pnl", {}).get("total")))
-    held.metric("Position", number(one.get("mm_position")))
+    pnl.metric(_in("PnL", assets[1]), signed(figures.get("mm_pnl", {}).get("total")))
+    held.metric(_in("Position", assets[0]), number(one.get("mm_position")))
     bought.metric("Fills, buys", number(fills.get("buy")))
     sold.metric("Fills, sells", number(fills.get("sell")))
     ready.metric("Kill switch", "triggered" if one.get("mm_killed") else "armed")
 
 
-def _now(market: LiveMarket) -> None:
+def _now(market: LiveMarket, assets: tuple[str, str]) -> None:
     bid, ask, mid, micro = (float(column[-1]) for column in (market.bid, market.ask, market.mid, market.micro))
     recent = market.trade_us > market.us[-1] - MINUTE_US
     flow = float((market.trades[2] * market.trades[1])[recent].sum())
     tiles = (
-        ("Mid", number(mid, 7)),
-        ("Micro-price", number(micro, 7)),
-        ("Spread", number(ask - bid)),
+        (_in("Mid", assets[1]), number(mid, 7)),
+        (_in("Micro-price", assets[1]), number(micro, 7)),
+        (_in("Spread", assets[1]), number(ask - bid)),
         ("Volatility, 5 min", f"{number(_volatility(market.us, market.mid))} bp"),
-        ("Trade flow, 1 min", signed(flow)),
+        (_in("Trade flow, 1 min", assets[0]), signed(flow)),
     )
     for (name, value), column in zip(tiles, st.columns(len(tiles)), strict=True):
         column.metric(name, value)
     st.caption(f"As of {iso(int(market.us[-1]))}")
 
 
-def _volatility(us: charts.Instants, mid: charts.Floats) -> float:
+def _in(name: str, unit: str) -> str:
+    """Return the name of a number with its unit, if that is known."""
+    return f"{name}, {unit}" if unit else name
+
+
+def _volatility(us: Instants, mid: Floats) -> float:
     """Return the standard deviation of the mid's change per minute, in basis points, over the last five minutes."""
     grid = np.arange(us[-1] - WINDOW_US, us[-1] + 1, US_PER_S)
     seen = mid[np.maximum(np.searchsorted(us, grid[grid >= us[0]], side="right") - 1, 0)]
@@ -133,48 +164,97 @@ def _volatility(us: charts.Instants, mid: charts.Floats) -> float:
     return float(np.sqrt((change**2).mean() * 60) * 1e4) if len(change) else float("nan")
 
 
-def _price(
-    market: LiveMarket, own: live_view.SeenOrders | None, figures: dict[str, dict[str, float]], tick: float | None
+@dataclass(frozen=True)
+class _LiveNames:
+    """What the live charts are of: the symbol, the address of the metrics, and the price step; None if unknown."""
+
+    symbol: str
+    metrics: str
+    tick: float | None
+
+
+def _live_figure(
+    market: LiveMarket, own: live_view.SeenOrders | None, figures: dict[str, dict[str, float]], names: _LiveNames
 ) -> None:
-    """Draw mid, micro-price and best prices of the last minutes, with our quotes and fills."""
+    """Draw prices with our quotes and fills, spread, trade flow, and what we have earned, of the last minutes."""
     span = (int(max(market.us[0], market.us[-1] - WINDOW_US)), int(market.us[-1]) + 1)
-    lines = (
-        ("best bid", market.bid, charts.BUY),
-        ("best ask", market.ask, charts.SELL),
-        ("mid", market.mid, charts.SOFT),
-        ("micro-price", market.micro, charts.THIRD),
-    )
-    traces = [Trace(name, market.us, values, colour) for name, values, colour in lines]
-    marks = [] if own is None else _own_marks(own, span)
-    distances = figures.get("mm_quote_distance_ticks", {})
-    if own is None and tick is not None:
-        for name, sign, colour in (("buy", -1, charts.GAIN), ("sell", 1, charts.LOSS)):
-            if name in distances:
-                price = np.array([float(market.mid[-1]) + sign * distances[name] * tick])
-                since, until = (np.array([one], dtype=np.int64) for one in (max(span[0], span[1] - MINUTE_US), span[1]))
-                marks.append(Bars(f"our {name} quote now", since, until, price, colour))
-    st.markdown("**Prices of the last five minutes**")
-    st.vega_lite_chart(spec=charts.over_time(traces, span, marks, height=280), key="live prices", width="stretch")
-    st.markdown("**Spread**")
-    spread = Trace("spread", market.us, market.ask - market.bid)
-    st.vega_lite_chart(spec=charts.over_time([spread], span, height=90, zero=True), key="live spread", width="stretch")
+    base, quote = assets_of(names.symbol)
+    panels = [
+        Panel("Prices", quote, _price_traces(market, own, figures, names), 290),
+        Panel("Spread", quote, [step("spread", market.us, market.ask - market.bid)], 80, FROM_ZERO),
+    ]
+    if (flow := _flow(market)) is not None:
+        panels.append(Panel("Trade flow", f"{base} by {FLOW_S} s, aggressive buys upwards", flow, 90))
+    us, equity = _earned(market, own, figures, names)
+    if len(us):
+        panels += [
+            Panel(
+                "PnL",
+                f"{quote}, since the page was opened" if names.metrics else f"{quote}, of the fills",
+                [step("PnL", us, equity)],
+                110,
+            ),
+            Panel("Drawdown", quote, [step("drawdown", us, under_water(equity), LOSS, fill="tozeroy")], 60, FROM_ZERO),
+        ]
+    st.markdown("**The last five minutes**")
+    draw(stacked(panels, time_axis(*span)), key="live")
 
 
-def _own_marks(own: live_view.SeenOrders, span: charts.Span) -> list[Dots | Bars]:
-    """Return our open orders, over the whole span, and our fills."""
-    marks: list[Dots | Bars] = []
-    for sign, names, colour, shape in (
-        (1, ("our bids", "our buys"), charts.GAIN, "triangle-up"),
-        (-1, ("our asks", "our sells"), charts.LOSS, "triangle-down"),
+def _price_traces(
+    market: LiveMarket, own: live_view.SeenOrders | None, figures: dict[str, dict[str, float]], names: _LiveNames
+) -> list[Trace]:
+    """Return best prices, mid and micro-price, our quotes as steps over time, and our fills."""
+    until = int(market.us[-1])
+    traces = [
+        step("best bid", market.us, market.bid, BUY, opacity=0.6, line={"width": 1}),
+        step("best ask", market.us, market.ask, SELL, opacity=0.6, line={"width": 1}),
+        step("mid", market.us, market.mid, SOFT),
+        step("micro-price", market.us, market.micro, THIRD, line={"width": 1}),
+    ]
+    for sign, bids, buys, colour, shape in (
+        (1, "our bids", "our buys", GAIN, "triangle-up"),
+        (-1, "our asks", "our sells", LOSS, "triangle-down"),
     ):
-        prices = np.array([price for side, price, _ in own.open.values() if side == sign], dtype=np.float64)
-        since, until = (np.full(len(prices), one, dtype=np.int64) for one in span)
-        marks.append(Bars(names[0], since, until, prices, colour))
-        fills = [(us, price) for us, side, price, _ in own.fills if side == sign]
-        us = np.array([us for us, _ in fills], dtype=np.int64)
-        price = np.array([price for _, price in fills], dtype=np.float64)
-        marks.append(Dots(names[1], us, price, charts.MAIN if sign > 0 else charts.THIRD, shape))
-    return marks
+        if own is not None:
+            traces.append(spans(bids, *own.quotes(sign, until), colour))
+            fills = [(us, price) for us, side, price, _ in own.fills if side == sign]
+            x, y = np.array([us for us, _ in fills], np.int64), np.array([price for _, price in fills], np.float64)
+            traces.append(points(buys, ms(x), y, colour, marker={"size": 10, "symbol": shape}))
+        elif names.tick is not None and f"{names.metrics} {bids}" in _history(names, figures, market):
+            us, price = _history(names, figures, market)[f"{names.metrics} {bids}"]
+            traces.append(step(bids, us, price, colour, line={"width": 2}))
+    return traces
+
+
+def _history(
+    names: _LiveNames, figures: dict[str, dict[str, float]], market: LiveMarket
+) -> dict[str, tuple[Instants, Floats]]:
+    """Return the values of a metrics page over time, as they were at each refresh: our quotes, and the PnL."""
+    kept: dict[str, tuple[Instants, Floats]] = st.session_state.setdefault("live history", {})
+    distances, now = figures.get("mm_quote_distance_ticks", {}), int(market.us[-1])
+    values = {"PnL": figures.get("mm_pnl", {}).get("total")}
+    for side, sign, name in (("buy", -1, "our bids"), ("sell", 1, "our asks")):
+        if side in distances and names.tick is not None:
+            values[name] = float(market.mid[-1]) + sign * distances[side] * names.tick
+    for name, value in values.items():
+        us, numbers = kept.get(f"{names.metrics} {name}", (np.empty(0, np.int64), np.empty(0)))
+        if value is not None and (not len(us) or us[-1] < now):
+            kept[f"{names.metrics} {name}"] = np.append(us, now)[-KEPT:], np.append(numbers, value)[-KEPT:]
+    return kept
+
+
+def _earned(
+    market: LiveMarket, own: live_view.SeenOrders | None, figures: dict[str, dict[str, float]], names: _LiveNames
+) -> tuple[Instants, Floats]:
+    """Return the PnL over time: of the metrics, else of the fills at the mid, without fees; empty if unknown."""
+    if names.metrics:
+        return _history(names, figures, market).get(f"{names.metrics} PnL", (np.empty(0, np.int64), np.empty(0)))
+    if own is None or not own.fills:
+        return np.empty(0, np.int64), np.empty(0)
+    us, side, price, qty = (np.array(column) for column in zip(*sorted(own.fills), strict=True))
+    held, paid = (np.append(0.0, np.cumsum(one)) for one in (side * qty, side * qty * price))
+    at = np.searchsorted(us, market.us, side="right")
+    return market.us, held[at] * market.mid - paid[at]
 
 
 def _tick(folders: Folders, symbol: str) -> float | None:
@@ -186,53 +266,38 @@ def _tick(folders: Folders, symbol: str) -> float | None:
 
 def _depth(market: LiveMarket) -> None:
     """Draw the quantity at each level, and the cumulative quantity from the best price."""
-    rows = []
-    for name, levels in zip(("bids", "asks"), market.book, strict=True):
-        total = np.cumsum([qty for _, qty in levels])
-        rows += [
-            {"price": price, "qty": qty, "sum": float(upto), "name": name}
-            for (price, qty), upto in zip(levels, total, strict=True)
-        ]
     st.markdown("**Depth**")
-    if not rows:
+    if not any(market.book):
         st.caption("The book is empty.")
         return
-    frame = pl.DataFrame(rows)
-    colour = charts.colours({"bids": charts.BUY, "asks": charts.SELL})
-    tip = [{"field": name} for name in ("name", "price", "qty", "sum")]
-    enc = {"x": charts.quantity("price", zero=False), "color": colour, "tooltip": tip}
-    area = {"type": "area", "interpolate": "step", "opacity": 0.25}
-    sums = charts.layer(frame, area, {**enc, "y": {**charts.quantity("sum"), "stack": None}})
-    single = {**enc, "y": charts.quantity("qty"), "y2": {"datum": 0}}
-    at_each = charts.layer(frame, {"type": "rule", "strokeWidth": 4}, single)
-    st.vega_lite_chart(spec=charts.chart([sums, at_each], 380), key="live depth", width="stretch")
+    traces = list[Trace]()
+    for name, levels, colour in zip(("bids", "asks"), market.book, (BUY, SELL), strict=True):
+        price, qty = (
+            (np.array(column) for column in zip(*levels, strict=True)) if levels else (np.empty(0), np.empty(0))
+        )
+        shape = {"shape": "vh" if name == "bids" else "hv"}
+        traces.append(line(f"{name}, summed", price, np.cumsum(qty), colour, fill="tozeroy", opacity=0.6, line=shape))
+        traces.append(bars(name, price, qty, colour))
+    figure = chart(traces, numbers_axis("price", tickformat="~r", nticks=5), 340)
+    draw(figure, key="live depth")
     st.caption("Quantity of each level, and the cumulative quantity from the best price.")
 
 
-def _flow(market: LiveMarket) -> None:
-    """Draw the quantity taken by aggressive buyers and sellers per ten seconds."""
+def _flow(market: LiveMarket) -> list[Trace] | None:
+    """Return the quantity taken by aggressive buyers and sellers in equal times; None without trades."""
     us, (_, qty, side) = market.trade_us, market.trades
     recent = us > market.us[-1] - WINDOW_US
-    if recent.any():
-        _flow_chart("Trade flow, by ten seconds", us[recent], side[recent] * qty[recent], 10)
-
-
-def _flow_chart(title: str, us: charts.Instants, signed_qty: charts.Floats, step_s: int) -> None:
-    cell = us // (step_s * US_PER_S)
+    if not recent.any():
+        return None
+    cell = us[recent] // (FLOW_S * US_PER_S)
     first = int(cell.min())
-    rows = []
-    for name, sign in (("aggressive buys", 1.0), ("aggressive sells", -1.0)):
-        taken = np.where(signed_qty * sign > 0, signed_qty, 0.0)
-        sums = np.bincount(cell - first, weights=taken)
-        rows += [
-            {"t": (first + place) * step_s * 1e3, "u": (first + place + 1) * step_s * 1e3, "v": value, "name": name}
-            for place, value in enumerate(sums.tolist())
-        ]
-    x = {"field": "t", "type": "temporal", "scale": {"type": "utc"}, "axis": {"title": None, "format": "%H:%M:%S"}}
-    colour = charts.colours({"aggressive buys": charts.BUY, "aggressive sells": charts.SELL})
-    enc = {"x": x, "x2": {"field": "u"}, "y": charts.quantity("v"), "y2": {"datum": 0}, "color": colour}
-    st.markdown(f"**{title}**")
-    st.vega_lite_chart(spec=charts.chart([charts.layer(pl.DataFrame(rows), {"type": "rect"}, enc)], 130))
+    x = ms((np.arange(first, int(cell.max()) + 1) + 0.5) * FLOW_S * US_PER_S)
+    return [
+        bars(
+            name, x, sign * np.bincount(cell - first, weights=(qty * (side == sign))[recent]), colour, showlegend=False
+        )
+        for name, sign, colour in (("aggressive buys", 1, BUY), ("aggressive sells", -1, SELL))
+    ]
 
 
 def _whole_day(folders: Folders, symbol: str, day: str) -> None:
@@ -246,16 +311,19 @@ def _whole_day(folders: Folders, symbol: str, day: str) -> None:
         market = day_market(folders, symbol, day)
         zoom = Zoom(f"{symbol} {day}", (int(market.us[0]), int(market.us[-1])))
         zoom.bar()
-        best = (("best bid", market.bid, charts.BUY), ("best ask", market.ask, charts.SELL))
+        rows = market.between(*zoom.span)
         prints = [
-            Dots(name, taken.us, taken.price, colour)
-            for name, sign, colour in (("aggressive buys", 1, charts.GAIN), ("aggressive sells", -1, charts.LOSS))
-            if len((taken := market.prints[sign]).us)
+            points(name, ms(taken.us), taken.price, colour, marker={"size": 3, "opacity": 0.6})
+            for name, sign, colour in (("aggressive buys", 1, GAIN), ("aggressive sells", -1, LOSS))
+            if len((taken := market.prints[sign].between(*zoom.span, MOST_PRINTS)).us)
         ]
-        traces = [Trace(name, market.us, values, colour) for name, values, colour in best]
-        zoom.draw("Best prices and trades", charts.over_time(traces, zoom.span, prints, height=260))
-        spread = [Trace("spread", market.us, market.ask - market.bid)]
-        zoom.draw("Spread of the day", charts.over_time(spread, zoom.span, height=110, zero=True))
+        best = [step("best bid", rows.us, rows.bid, BUY), step("best ask", rows.us, rows.ask, SELL)]
+        quote = assets_of(symbol)[1]
+        panels = [
+            Panel("Best prices and trades", quote, [*prints, *best], 280),
+            Panel("Spread of the day", quote, [step("spread", rows.us, rows.ask - rows.bid)], 110, FROM_ZERO),
+        ]
+        zoom.draw("day", stacked(panels, time_axis(*zoom.span)))
         _heat_map(market)
 
 
@@ -266,19 +334,15 @@ def _heat_map(market: MarketColumns) -> None:
     if not rows:
         st.caption("Requires two minutes with a valid book.")
         return
-    across = {"title": None, "labelAngle": 0, "values": list(range(0, 60, 5))}
-    tip = [{"field": name} for name in ("hour", "minute", "bp")]
-    enc = {
-        "x": {"field": "minute", "type": "ordinal", "axis": across},
-        "y": {"field": "hour", "type": "ordinal", "axis": {"title": None}},
-        "color": {"field": "bp", "type": "quantitative", "scale": {"scheme": "viridis"}, "legend": {"title": "bp"}},
-        "tooltip": tip,
-    }
-    height = 28 * len({row["hour"] for row in rows}) + 40
-    st.vega_lite_chart(spec=charts.chart([charts.layer(pl.DataFrame(rows), {"type": "rect"}, enc)], height))
+    hours = list(dict.fromkeys(str(row["hour"]) for row in rows))
+    known = {(row["hour"], row["minute"]): float(row["bp"]) for row in rows}
+    values = [[known.get((hour, minute)) for minute in range(60)] for hour in hours]
+    more: dict[str, Any] = {"texttemplate": "", "colorscale": "Viridis", "showscale": True, "zmin": 0.0}
+    names = [str(minute) if minute % 5 == 0 else "" for minute in range(60)]
+    draw(heat(("minute", names), ("hour", hours), values, **more))
 
 
-def volatility_cells(us: charts.Instants, mid: charts.Floats) -> Sequence[dict[str, float | str]]:
+def volatility_cells(us: Instants, mid: Floats) -> Sequence[dict[str, float | str]]:
     """Return the volatility of each minute with a valid book, in bp per √minute, from changes per second."""
     first, last = -(-int(us[0]) // MINUTE_US), int(us[-1]) // MINUTE_US
     if last <= first:

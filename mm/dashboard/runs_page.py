@@ -1,6 +1,7 @@
 """Runs: results of a run over time, at any zoom; two runs side by side."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from urllib.parse import quote
 
 import numpy as np
@@ -9,21 +10,31 @@ import streamlit as st
 
 from mm.backtest.metrics.risk import rolling_sharpe
 from mm.clock import iso
-from mm.dashboard import charts
-from mm.dashboard.charts import Bars, Dots, Trace, Zoom
+from mm.dashboard.charts import Zoom, draw
 from mm.dashboard.sources import Folders, TradedRun, label_of, market_of_run, one_line, traded_run
 from mm.errors import MMError
 from mm.numbers import SHARPE_DAYS, number, percent, signed
-from mm.report.backtest_charts import SIDES, under_water
-from mm.report.frame import quoting
-from mm.report.run_pages import NO_MATTER, compared
+from mm.report.backtest_charts import count_panel, markout_figure, price_panel
+from mm.report.figures import (
+    FROM_ZERO,
+    SERIES,
+    Panel,
+    chart,
+    line,
+    merged,
+    ms,
+    names_axis,
+    recoloured,
+    stacked,
+    time_axis,
+)
+from mm.report.frame import base_asset, quote_asset, quoting
+from mm.report.run_pages import NO_MATTER, account_panels, compared
 from mm.runs.manifest import shown
 
 KINDS = ("backtest", "walkforward", "shadow", "trade")
 OTHERS = {"sweep": ("backtest", "sweep"), "calibration": ("calibration", "run"), "schedule": ("calibration", "run")}
-COLOURS = (charts.MAIN, charts.SELL)  # of the run, and of the run compared with it
 NONE = "–"
-ACCOUNT = ("PnL of the quoting", "Drawdown", "Sharpe ratio, rolling", "Inventory")
 
 
 def show(folders: Folders) -> None:
@@ -115,19 +126,24 @@ def _head(run: TradedRun) -> None:
     st.subheader(run.name, anchor=False)
     models = f"{summary['models'].get('quote')} quotes, {summary['models'].get('fill')} fills"
     st.caption(f"{manifest['kind']} of {manifest['symbol']} {manifest['day']}: {models}")
+    quote_, base = quote_asset(summary), base_asset(summary)
     sharpe = number(summary.get("sharpe"), 3) if len(summary["days"]) >= SHARPE_DAYS else NONE
     inventory = summary.get("inventory") or {}
     tiles = (
         (
-            "PnL of the quoting",
+            f"PnL of the quoting, {quote_}",
             signed(quoting(summary)),
-            f"In the quote asset, after {number(summary['fees'])} fees; the inventory held earned "
+            f"After {number(summary['fees'])} fees; the inventory held earned "
             f"{signed(summary.get('pnl_hold', 0.0))} apart.",
         ),
-        ("Max drawdown", number(summary["max_drawdown"]), "From the previous peak of the PnL of the quoting."),
+        (
+            f"Max drawdown, {quote_}",
+            number(summary["max_drawdown"]),
+            "From the previous peak of the PnL of the quoting.",
+        ),
         ("Sharpe, annual", sharpe, f"Of {SHARPE_DAYS} days or more; annualising an hour would be meaningless."),
         ("Fills", f"{summary['n_fills']:,}", f"Of {summary['n_orders']:,} orders."),
-        ("Inventory, rms", number(inventory.get("rms"), 3), f"At most {number(inventory.get('max'), 3)}."),
+        (f"Inventory, rms, {base}", number(inventory.get("rms"), 3), f"At most {number(inventory.get('max'), 3)}."),
         ("Quoting both sides", percent(summary.get("two_sided_uptime")), "Of the time with a valid book."),
     )
     for row in (tiles[:3], tiles[3:]):
@@ -137,82 +153,46 @@ def _head(run: TradedRun) -> None:
 
 def _price_chart(run: TradedRun, folders: Folders, zoom: Zoom) -> None:
     """Draw the market's best prices, our quotes and our fills."""
-    columns, market = run.columns, None
+    columns = run.columns
     try:
-        market = market_of_run(run, folders)
+        columns = replace(columns, market=market_of_run(run, folders))
     except MMError as error:
         st.caption(f"Without the market's best prices: {' '.join(str(error).split())}")
-    traces = [Trace("mid", columns.mid_us, columns.mid, charts.SOFT)]
-    if market is not None:
-        traces = [
-            Trace("best bid", market.us, market.bid, charts.BUY),
-            Trace("best ask", market.us, market.ask, charts.SELL),
-        ]
-    marks: list[Dots | Bars] = []
-    for _, sign, _, side in SIDES:
-        quotes = columns.quotes[sign]
-        colour = charts.MAIN if sign > 0 else charts.THIRD
-        marks.append(Bars(f"our {side}", quotes.us, quotes.until_us, quotes.price, colour))
-    marks += [_fills(run, word, sign) for word, sign, _, _ in SIDES]
-    zoom.draw(f"Price, quotes and fills: {run.name}", charts.over_time(traces, zoom.span, marks, height=320))
-
-
-def _fills(run: TradedRun, word: str, sign: int) -> Dots:
-    fills = run.columns.fills
-    rows = np.flatnonzero(np.asarray(fills["side"]) == word)
-    us, price = (np.asarray(fills[name])[rows] for name in ("recv_us", "price"))
-    tips = {name: np.asarray(fills[name], dtype=object)[rows] for name in ("qty", "reason")}
-    shape, colour = ("triangle-up", charts.BUY) if sign > 0 else ("triangle-down", charts.LOSS)
-    return Dots(f"our {word.lower()}s", us.astype(np.int64), price.astype(np.float64), colour, shape, tips)
+    part, curve = columns.between(*zoom.span), run.curve.between(*zoom.span)
+    panels = [price_panel(part, curve, quote_asset(run.summary)), count_panel(part, curve)]
+    zoom.draw(f"prices {run.name}", stacked(panels, time_axis(*zoom.span), merged(part.excluded, curve.x)))
 
 
 def _account_charts(runs: Sequence[TradedRun], zoom: Zoom) -> None:
-    """Draw equity, drawdown, rolling Sharpe ratio and inventory, overlaid for two runs."""
-    panels: dict[str, list[Trace]] = {title: [] for title in ACCOUNT}
-    equity, drawdown, rolling, inventory = panels.values()
-    for run, colour in zip(runs, COLOURS, strict=False):
-        us, values = run.curve.us, run.curve.equity
-        equity.append(Trace(run.name, us, values, colour))
-        drawdown.append(Trace(run.name, us, under_water(values), colour))
-        inventory.append(Trace(run.name, us, run.curve.inventory, colour))
-        state = run.columns.quoting
-        ends, ratio = rolling_sharpe(np.asarray(run.columns.state["recv_us"], np.int64), state, ~np.isnan(state))
-        if len(ends) and not np.isnan(ratio).all():
-            rolling.append(Trace(run.name, ends, ratio, colour, straight=True))
-    for title, traces in panels.items():
-        if traces:
-            zoom.draw(title, charts.over_time(traces, zoom.span, height=150, zero=title != "Inventory"))
-        else:
-            st.caption(f"{title}: requires 20 minutes with changes of the equity.")
+    """Draw equity, drawdown, inventory and rolling Sharpe ratio, overlaid for two runs."""
+    summary = runs[0].summary
+    curves = [(run.label, run.curve.between(*zoom.span)) for run in runs]
+    panels = account_panels(curves, quote_asset(summary), base_asset(summary))
+    rolling = []
+    for run, colour in zip(runs, SERIES, strict=False):
+        us = np.asarray(run.columns.state["recv_us"], np.int64)
+        ends, ratio = rolling_sharpe(us, run.columns.quoting, ~np.isnan(run.columns.quoting))
+        inside = (ends >= zoom.span[0]) & (ends <= zoom.span[1])
+        if inside.any() and not np.isnan(ratio[inside]).all():
+            rolling.append(line(run.label, ms(ends[inside]), ratio[inside], colour))
+    if rolling:
+        panels.append(Panel("Sharpe ratio, rolling", "annual, of the hour before", rolling, 110))
+    else:
+        st.caption("Sharpe ratio, rolling: requires 20 minutes with changes of the equity.")
+    zoom.draw("account", stacked(panels, time_axis(*zoom.span)))
 
 
 def _markouts(runs: Sequence[TradedRun]) -> None:
     """Draw the value of fills at later times (markouts), per unit, with 95 % bars."""
-    rows = []
-    for run in runs:
-        spread, error = run.summary.get("realised_half_spread") or {}, run.summary.get("adverse_selection_se") or {}
-        rows += [
-            {"after": f"{after} s", "value": value, "bar": 1.96 * (error.get(after) or 0.0), "name": run.name}
-            for after, value in spread.items()
-            if value is not None
-        ]
-    st.markdown("**Markouts**: value of fills at later times, quote asset per unit")
-    if not rows:
+    st.markdown(f"**Markouts**: value of fills at later times, {quote_asset(runs[0].summary)} per unit")
+    traces = []
+    for run, colour in zip(runs, SERIES, strict=False):
+        figure = markout_figure(run.summary, None)
+        traces += [recoloured(one, run.label, colour) for one in (figure or {"data": []})["data"]]
+    if not traces:
         st.caption("No fill was early enough to have a markout before the end.")
         return
-    frame = pl.DataFrame(rows).with_columns(low=pl.col("value") - pl.col("bar"), high=pl.col("value") + pl.col("bar"))
-    enc = {
-        "x": {"field": "after", "type": "nominal", "sort": None, "axis": {"title": None, "labelAngle": 0}},
-        "xOffset": {"field": "name"},
-        "color": charts.colours({run.name: colour for run, colour in zip(runs, COLOURS, strict=False)}),
-        "tooltip": [*({"field": name} for name in ("name", "after", "value")), {"field": "bar", "title": "± 95 %"}],
-    }
-    bars = charts.layer(frame, {"type": "rule"}, {**enc, "y": charts.quantity("low"), "y2": {"field": "high"}})
-    dots = charts.layer(frame, {"type": "point", "filled": True, "size": 60}, {**enc, "y": charts.quantity("value")})
-    zero = charts.layer(
-        pl.DataFrame({"value": [0.0]}), {"type": "rule", "color": charts.SOFT}, {"y": charts.quantity("value")}
-    )
-    st.vega_lite_chart(spec=charts.chart([zero, bars, dots], 240), width="stretch")
+    draw(chart(traces, names_axis(), y=FROM_ZERO), key="markouts")
 
 
 def _fills_table(run: TradedRun, zoom: Zoom) -> None:

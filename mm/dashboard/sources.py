@@ -78,10 +78,14 @@ class Folders:
         """Return the finished run with a RUN_ID.
 
         Raises:
-            DataError: If there is none, or several; an unfinished or broken folder is named with its problem.
+            DataError: If there is none, or several, or it is not below OUT_ROOT; an unfinished or broken folder is
+                named with its problem.
         """
         try:
-            return find_run(name, self.out_root)
+            found = find_run(name, self.out_root)
+            if not found.folder.resolve().is_relative_to(self.out_root.resolve()):
+                raise DataError(f"{name} is not below {self.out_root}; give mm dashboard its folder as --out-root")
+            return found
         except DataError:
             for one in self.invalid_runs():
                 if name and name in one.folder.name:
@@ -95,9 +99,11 @@ def _found(out_root: str) -> tuple[list[Found], list[InvalidRun]]:
 
 
 def label_of(run: Found) -> str:
-    """Return a one-line label: RUN_ID, command and method, symbol, day, and the PnL or the status of the fit."""
+    """Return a one-line label: RUN_ID, command, method or model, symbol, day, and the PnL or the status of the fit."""
     manifest, summary = run.manifest, run.manifest["summary"]
-    words = [manifest["kind"], run.knob("calib_method") if manifest["kind"] == "calibration" else None]
+    models = {"calibration": "calib_method", "backtest": "quote_model", "walkforward": "quote_model"}
+    named = run.knob(models.get(manifest["kind"], "quote_model"))
+    words = [manifest["kind"], str(named) if named else None]
     numbers = headlines(manifest)
     pnl = numbers.get("pnl_quoting", numbers.get("pnl_total"))
     found = f"PnL {signed(pnl)}" if isinstance(pnl, int | float) else summary.get("status", manifest["status"])
@@ -133,6 +139,12 @@ class TradedRun:
     def name(self) -> str:
         """Its RUN_ID."""
         return str(self.found.manifest["run_id"])
+
+    @property
+    def label(self) -> str:
+        """Its RUN_ID, quote model and day."""
+        model = self.summary["models"].get("quote")
+        return ", ".join(filter(None, (self.name, model, self.found.manifest["day"])))
 
 
 def traded_run(found: Found) -> TradedRun:

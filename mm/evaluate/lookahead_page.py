@@ -1,25 +1,22 @@
 """The page of ``mm check lookahead``: the tests, the cuts on the day's mid, and each difference."""
 
-from dataclasses import replace
 from html import escape
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mm.backtest.metrics.arithmetic import changes
 from mm.clock import iso
 from mm.evaluate.run_comparison import OPENED, TESTS, Finding, Report
 from mm.instrument import E8
-from mm.report.frame import card, document, grid, header, minute, notes, nothing, tile, tiles
-from mm.report.svg import WIDE, Plot, padded, steps
-from mm.report.timeline import Line, Marks, Panel, TimelineAxis, script, timeline
+from mm.report.figures import LOSS, SOFT, Panel, ms, points, stacked, step, time_axis
+from mm.report.frame import card, chart, document, grid, header, minute, notes, nothing, tile, tiles, zoom_bar
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from mm.tape.tape import Tape
 
-HEIGHT, CLOSE_MS = 280, 4_000.0
+HEIGHT, CLOSE_S = 280, 4
 
 
 def lookahead_page(tape: "Tape", models: tuple[str, ...], report: Report) -> str:
@@ -49,7 +46,7 @@ def lookahead_page(tape: "Tape", models: tuple[str, ...], report: Report) -> str
         _over_time(tape, report),
         card("Differences", "In orders, fills or signals, with the market at each.", _findings(report.findings)),
     ]
-    return document(f"{tape.symbol} · look-ahead", body, script())
+    return document(f"{tape.symbol} · look-ahead", body)
 
 
 def _tests(report: Report) -> str:
@@ -73,42 +70,32 @@ def _findings(findings: list[Finding]) -> str:
 
 def _over_time(tape: "Tape", report: Report) -> str:
     """Return the chart of the day's mid with the cuts and the differences."""
-    us, mid, tick = _mid(tape)
-    known = mid[~np.isnan(mid)]
-    if not len(known):
+    us, mid = _mid(tape)
+    if np.isnan(mid).all():
         return card("Cuts", "", nothing("The book was never valid."))
     differing = sorted((finding.us, finding.test) for finding in report.findings if finding.us is not None)
     cuts = sorted(report.cuts)
-    points = [
-        _marks("cut", "cross unsent", cuts, [iso(cut) for cut in cuts]),
-        _marks("the model differs", "cross", [at for at, _ in differing], [test for _, test in differing]),
-    ]
-    points = [
-        replace(marks, values=mid[np.clip(np.searchsorted(us, marks.us, side="right") - 1, 0, None)], unit=tick / 2)
-        for marks in points
-        if len(marks.us)
-    ]
-    at = np.append(changes(mid.view(np.int64)), len(us) - 1)
-    line = Line("mid", "price", us[at], mid[at], tick / 2)
+    kinds = (
+        ("cut", SOFT, cuts, [f"cut at {iso(cut)}" for cut in cuts]),
+        ("the model differs", LOSS, [at for at, _ in differing], [test for _, test in differing]),
+    )
+    traces = [step("mid", us, mid, SOFT, np.array(cuts, dtype=np.int64))]
+    for name, colour, at, tips in kinds:
+        if at:
+            when = np.array(at, dtype=np.int64)
+            values = mid[np.clip(np.searchsorted(us, when, side="right") - 1, 0, None)]
+            mark = {"symbol": "x-thin", "size": 9, "line": {"color": colour, "width": 2}}
+            traces.append(points(name, ms(when), values, colour, tips=tips, marker=mark, meta={"stop": True}))
     x = (float(tape.start_us), float(max(tape.end_us, tape.start_us + 1)))
-    plot = Plot(WIDE, HEIGHT, x, padded(float(known.min()), float(known.max())))
-    drawn = [plot.marks(one.us.astype(np.float64), np.asarray(one.values), 1, one.kind, "cross") for one in points]
-    price = plot.line(*steps(line.us, line.values), "price")
-    picture = plot.picture(plot.value_axis(), plot.time_axis(), price, *drawn, title="Mid and cuts over time")
-    panel = Panel("Mid and cuts", escape(tape.instrument.quote_asset), picture, HEIGHT, [line], marks=points)
+    panel = Panel(f"Mid and cuts, {escape(tape.instrument.quote_asset)}", "", traces, HEIGHT)
     hint = f"{minute(int(x[0]))} – {minute(int(x[1]))} UTC. Drag to zoom; the buttons go from cut to cut."
-    return card("Cuts", hint, timeline([panel], x, None, TimelineAxis(stop="cut", close_ms=CLOSE_MS)))
+    return card("Cuts", hint, zoom_bar("cut", CLOSE_S) + chart(stacked([panel], time_axis(*x))))
 
 
-def _mid(tape: "Tape") -> tuple["NDArray[np.int64]", "NDArray[np.float64]", float]:
-    """Return the instants of changes of the best prices, the mid from each on (NaN: none), and the tick."""
+def _mid(tape: "Tape") -> tuple["NDArray[np.int64]", "NDArray[np.float64]"]:
+    """Return the instants of changes of the best prices, and the mid from each on (NaN: none)."""
     us = tape.event_us[tape.top_event]
     first = max(0, int(np.searchsorted(us, tape.start_us, side="right")) - 1)
     bid, ask = tape.top_bid_ticks[first:], tape.top_ask_ticks[first:]
     tick = tape.instrument.tick_e8 / E8
-    return np.maximum(us[first:], tape.start_us), np.where((bid > 0) & (ask > 0), (bid + ask) * tick / 2, np.nan), tick
-
-
-def _marks(name: str, kind: str, at: list[int], labels: list[str]) -> Marks:
-    """Return crosses at instants; their values are set later."""
-    return Marks(name, kind, 1, np.array(at, dtype=np.int64), np.zeros(len(at)), 1.0, [(name, labels, 1.0)], "cross")
+    return np.maximum(us[first:], tape.start_us), np.where((bid > 0) & (ask > 0), (bid + ask) * tick / 2, np.nan)

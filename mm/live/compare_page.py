@@ -2,21 +2,17 @@
 
 from collections.abc import Callable, Sequence
 from html import escape
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from mm.clock import US_PER_S, iso
 from mm.live.compare import Agreement, RunComparison, RunData, RunFigures
 from mm.numbers import duration, number, percent, signed
-from mm.report.frame import card, document, grid, header, notes, nothing, tile, tiles, wide
-from mm.report.svg import WIDE, Plot, padded
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
+from mm.report.figures import SERIES, Figure, Trace, step, time_axis
+from mm.report.figures import chart as figure_of
+from mm.report.frame import card, chart, document, grid, header, notes, tile, tiles, zoom_bar
 
 Cells = tuple[str, Callable[[RunFigures], str]]
-COLOURS = ("line", "line carried", "line spread", "line fees")
 HEIGHT = 240
 _EQUITY = "Change since the start of the common time; equal lines overlap."
 
@@ -103,31 +99,21 @@ def comparison_page(found: RunComparison, runs: Sequence[RunData]) -> str:
         header(found.symbol, " · ".join(dict.fromkeys(run.kind for run in found.runs)), escape(span)),
         tiles(tile("Reference", escape(names[0]), "the first run"), *gaps),
         notes(found.notes, "notes"),
-        card("Equity", _EQUITY, _equity(found, runs), _keys(names)),
+        card("Equity", _EQUITY, zoom_bar() + chart(equity_figure(found, runs), "No run has a valid book.")),
         card("Numbers", "Over the time that all runs cover.", grid(["", *names], figures)),
         card("Against the reference", "Differences of each run.", grid(["", *names[1:]], agreement)),
     ]
     return document(f"{found.symbol} · comparison", body)
 
 
-def _keys(names: Sequence[str]) -> list[tuple[str, str]]:
-    return [(kind, escape(name)) for kind, name in zip(COLOURS, names, strict=False)]
-
-
-def _equity(found: RunComparison, runs: Sequence[RunData]) -> str:
-    """Return the chart of the runs' equity."""
-    lines: list[tuple[NDArray[np.int64], NDArray[np.float64]]] = []
-    for run in runs[: len(COLOURS)]:
+def equity_figure(found: RunComparison, runs: Sequence[RunData]) -> Figure | None:
+    """Return the equity of the runs over their common time; None if no run has a valid book."""
+    traces = list[Trace]()
+    for run, shown, colour in zip(runs, found.runs, SERIES, strict=False):
         us = np.asarray(run.columns.state["recv_us"], np.int64)
         equity = np.asarray(run.columns.state["equity"], np.float64)
         inside = (us >= found.begin_us) & (us <= found.end_us) & ~np.isnan(equity)
         if inside.any():
-            lines.append((us[inside], equity[inside] - equity[inside][0]))
-    if not lines:
-        return nothing("No run has a valid book.")
-    low, high = (reach(float(reach(values)) for _, values in lines) for reach in (min, max))
-    plot = Plot(WIDE, HEIGHT, (float(found.begin_us), float(found.end_us)), padded(low, high))
-    drawn = [plot.line(us, values, kind) for (us, values), kind in zip(lines, COLOURS, strict=False)]
-    return wide(
-        plot.picture(plot.value_axis(), plot.time_axis(), plot.level(0.0, "zero"), *drawn, title="Equity of the runs")
-    )
+            name = escape(f"{shown.kind} {shown.run_id}")
+            traces.append(step(name, us[inside], equity[inside] - equity[inside][0], colour))
+    return figure_of(traces, time_axis(found.begin_us, found.end_us), HEIGHT) if traces else None

@@ -8,8 +8,9 @@ import numpy as np
 
 from mm.backtest.quotes.agent_file import OFFSETS, SIZES, AgentTerms, SavedAgent
 from mm.numbers import short
-from mm.report.frame import About, Heatmap, card, document, header, in_row, notes, nothing, origin, sizes, tile, tiles
-from mm.report.svg import HALF, Plot, padded
+from mm.report import figures
+from mm.report.figures import Figure
+from mm.report.frame import About, card, chart, document, header, in_row, notes, origin, tile, tiles
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -49,10 +50,15 @@ def agent_page(agent: SavedAgent, curve: Sequence[float], about: About) -> str:
                 ],
                 "notes",
             ),
-            card("Learning curve", f"Mean {trained.get('reward', 'reward')} of an episode.", curve_chart(curve)),
+            card(
+                "Learning curve",
+                f"Mean {trained.get('reward', 'reward')} of an episode.",
+                chart(curve_figure(curve), "too few episodes for a curve"),
+            ),
             *policy_cards(terms, actions, inventories, trained.get("fit")),
             origin(about),
         ],
+        about.plotly,
     )
 
 
@@ -95,26 +101,29 @@ def policy_cards(
             (f"{name} of the closed form", hint, np.repeat(values[None, :], len(TIMES), axis=0))
             for name, values in zip(("Bids", "Asks"), closed, strict=True)
         ]
-    every = [[None if np.isnan(one) else float(one) for one in row] for *_, values in maps for row in values]
-    span, cards = sizes(every), []
-    for name, hint, values in maps:
-        cells = [[None if np.isnan(one) else float(one) for one in row] for row in values]
-        digits = 2 if span[1] < 10 else 1
-        texts = [["–" if one is None else f"{one:.{digits}f}" for one in row] for row in cells]
-        across = ("inventory, clips", [short(one) for one in inventories.tolist()])
-        heat = Heatmap(across, ("time left", [f"{share:.0%}" for share in TIMES]), cells).table(texts, name, span)
-        cards.append(card(name, hint, heat))
+    cells = [
+        (name, hint, [[None if np.isnan(one) else float(one) for one in row] for row in v]) for name, hint, v in maps
+    ]
+    span = [abs(one) for *_, values in cells for one in figures.known(values)]
+    across = ("inventory, clips", [short(one) for one in inventories.tolist()])
+    down = ("time left", [f"{share:.0%}" for share in TIMES])
+    digits = 2 if max(span, default=0.0) < 10 else 1
+    cards = []
+    for name, hint, values in cells:
+        shown = figures.heat(
+            across, down, values, span=(0.0, max(span, default=1.0)), texttemplate=f"%{{z:.{digits}f}}"
+        )
+        cards.append(card(name, hint, chart(shown)))
     return [in_row(*cards[at : at + 2]) for at in range(0, len(cards), 2)]
 
 
-def curve_chart(curve: Sequence[float]) -> str:
-    """Return mean returns over the completed share of the training."""
+def curve_figure(curve: Sequence[float]) -> Figure | None:
+    """Return mean returns over the completed share of the training; None for too few episodes."""
     if len(curve) < 2:
-        return nothing("too few episodes for a curve")
+        return None
     x = (np.arange(len(curve)) + 0.5) / len(curve)
-    plot = Plot(2 * HALF, HEIGHT, (0.0, 1.0), padded(min(curve), max(curve)))
-    axes = plot.value_axis() + plot.number_axis("{:.0%}".format, most=6)
-    return plot.picture(axes, plot.path(x, np.asarray(curve), "line"), title="learning curve")
+    axis = figures.numbers_axis("share of the training", tickformat=".0%", hoverformat=".0%")
+    return figures.chart([figures.line("mean return", x, np.asarray(curve, dtype=np.float64))], axis, HEIGHT)
 
 
 def _tiles(agent: SavedAgent, curve: Sequence[float]) -> str:

@@ -1,7 +1,7 @@
 """The report page of a run: one self-contained HTML file, in the light or dark mode of the reader's screen."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from html import escape
 from pathlib import Path
@@ -17,15 +17,17 @@ from mm.backtest.summary_text import assumptions, excluded_s
 from mm.clock import US_PER_S, iso
 from mm.numbers import duration, number, percent, short, signed
 from mm.report.backtest_charts import (
-    distance_chart,
-    hours_chart,
-    markout_chart,
-    panels,
-    rate_chart,
+    distance_figure,
+    equity_figure,
+    hours_figure,
+    market_figure,
+    markout_figure,
+    rate_figure,
     rate_hint,
     rolling_card,
-    split_chart,
+    split_figure,
 )
+from mm.report.figures import thinned
 from mm.report.frame import (
     ANNUAL,
     About,
@@ -33,6 +35,7 @@ from mm.report.frame import (
     annualised,
     base_asset,
     card,
+    chart,
     coloured,
     column,
     document,
@@ -52,17 +55,17 @@ from mm.report.frame import (
     tile,
     tiles,
     too_short,
-    wide,
+    zoom_bar,
 )
 from mm.report.hours import hours_card
 from mm.report.run_columns import RunColumns, columns_of
-from mm.report.timeline import script, timeline
 
 if TYPE_CHECKING:
     from mm.backtest.result import Result
 
 SUMMARY, PAGE = "summary.json", "report.html"
 _CHARTS = "<!-- charts over time -->"  # their place in a page, until they are drawn
+ZOOM = zoom_bar("fill")
 LONGEST = 3  # stretches without a book in the list
 EFFECTIVE = (  # knobs shown at the top of the page, by name
     "quote_params_json",
@@ -91,14 +94,15 @@ def page(
         run: The columns of the run's files.
         about: The command and the knobs, to print at the end.
         extra_notes: Further lines above the warnings.
-        charts: The charts over time; empty: the result of `charts_of`.
+        charts: The charts over time in the place of their card; empty: the result of `charts_of`.
     """
     about, fills = about or About(), run.fills
     lines = [*extra_notes, *(line for line in summary["warnings"] if not line.startswith(NULL))]
-    above = [*headline(summary, run, about.name), notes(lines, "notes"), assumptions_card(summary, about)]
+    above = [*headline(summary, run, about.name), notes(lines, "notes")]
+    first = in_row(column(equity_card(summary, run), sensitivity_card(summary)), assumptions_card(summary, about))
     below = [
         in_row(split_card(summary), _markout_card(summary, fills), _distance_card(summary, fills), _rate_card(summary)),
-        in_row(sensitivity_card(summary), markouts_card(summary), days_card(summary), kind="wholes"),
+        in_row(markouts_card(summary), days_card(summary), kind="wholes"),
         in_row(hours_card(run, summary), column(_hours_card(summary), rolling_card(run)), kind="wholes"),
         fills_card(summary, run),
         f'<div class="trio">{activity_card(summary)}{selection_card(summary)}{data_card(summary, run)}</div>',
@@ -106,8 +110,7 @@ def page(
         origin(about),
     ]
     drawn = time_card(summary, run, charts)
-    zoom = script() if len(run.state["recv_us"]) else ""
-    return document(f"{title_of(summary)} · backtest", [*above, drawn, *below], zoom)
+    return document(f"{title_of(summary)} · backtest", [*above, first, drawn, *below], about.plotly)
 
 
 class RunFiles:
@@ -197,25 +200,36 @@ def _tiles(summary: Summary) -> str:
     )
 
 
+def equity_card(summary: Summary, run: RunColumns) -> str:
+    """Return the card of the PnL of the quoting over time, near the head of the page."""
+    drawn = None if len(run.state["recv_us"]) == 0 else equity_figure(run, run.curve, summary)
+    body = chart(drawn, "The book was never valid, so equity has no mark.")
+    return card("Equity", "Without the inventory held; it zooms with the charts below.", body)
+
+
 def time_card(summary: Summary, run: RunColumns, charts: str = "") -> str:
-    """Return the card of the charts over time, which zoom together in a page with the timeline's script."""
+    """Return the card of the charts over time, which zoom together."""
     if len(run.state["recv_us"]) == 0:
         return card("Over time", "", nothing("There are no state rows."))
-    off = [("off", f"no valid book: {duration(excluded_s(summary))}")] if summary["seconds_excluded"] else []
-    hint = "All charts share one time axis. Point at a fill to see its reason and its markouts; mm runs explain"
-    return card("Over time", f"{hint} shows the market around it.", charts or charts_of(summary, run), off)
+    off = f" Shaded: no valid book, {duration(excluded_s(summary))}." if summary["seconds_excluded"] else ""
+    hint = (
+        "Drag to zoom, double-click for all; a click on a name hides or shows it. Point at a fill to see its reason "
+        f"and its markouts; mm runs explain shows the market around it.{off}"
+    )
+    return card("Over time", hint, ZOOM + (charts or charts_of(summary, run)))
 
 
 def charts_of(terms: Summary, run: RunColumns) -> str:
     """Return the charts over time; *terms* are the symbol, assets, tick and quantity of a summary."""
-    return timeline(panels(run, run.curve, terms), run.curve.x, run.excluded)
+    figure = market_figure(run, run.curve, terms)
+    few = thinned(figure)
+    return chart(figure) + (f'<p class="hint">Drawn: {few}; the numbers of fills are complete.</p>' if few else "")
 
 
 def split_card(summary: Summary) -> str:
     """Return the card that splits the PnL by its sources."""
-    return card(
-        "PnL by source", f"In {quote_asset(summary)}, from zero to the PnL of the quoting.", split_chart(summary)
-    )
+    body = chart(split_figure(summary), "The book was never valid, so there is no PnL to split.")
+    return card("PnL by source", f"In {quote_asset(summary)}, from zero to the PnL of the quoting.", body)
 
 
 def _markout_card(summary: Summary, fills: Mapping[str, Any]) -> str:
@@ -223,17 +237,19 @@ def _markout_card(summary: Summary, fills: Mapping[str, Any]) -> str:
     fee = None if quantity == 0 or summary["fees"] is None else summary["fees"] / quantity
     paid = f" Fees cost {number(fee)} per unit (dashed if within the scale)." if fee else ""
     hint = f"Realised half-spread, in {quote_asset(summary)} per unit, with 95 % bars.{paid}"
-    return card("Markouts of fills", hint, markout_chart(summary, fee))
+    return card("Markouts of fills", hint, chart(markout_figure(summary, fee), "No fills at a valid mid."))
 
 
 def _distance_card(summary: Summary, fills: Mapping[str, Any]) -> str:
     hint = "Ticks from the mid at the fill; the outermost bars include larger distances."
-    keys = (("buy", "our buys"), ("sell", "our sells"))
-    return card("Fills by distance", hint, distance_chart(fills, summary["tick_size"]), keys)
+    return card("Fills by distance", hint, chart(distance_figure(fills, summary["tick_size"]), "No fills."))
 
 
 def _rate_card(summary: Summary) -> str:
-    return card("Fill rate by distance", rate_hint(summary), rate_chart(summary.get("fills_by_distance") or []))
+    body = chart(
+        rate_figure(summary.get("fills_by_distance") or []), "No fills at any distance with a second of resting quotes."
+    )
+    return card("Fill rate by distance", rate_hint(summary), body)
 
 
 def _hours_card(summary: Summary) -> str:
@@ -241,7 +257,7 @@ def _hours_card(summary: Summary) -> str:
     if not rows:
         return ""
     hint = "By hour, 95 % bars (five-minute blocks); dashed: expected by the fit. They differ where the fit is wrong."
-    return card("Fills and expected fills", hint, wide(hours_chart(rows)))
+    return card("Fills and expected fills", hint, chart(hours_figure(rows)))
 
 
 def numbers_card(summary: Summary) -> str:
@@ -310,7 +326,9 @@ def assumptions_card(summary: Summary, about: About) -> str:
         if value is not None:
             effective.append((name, short_value(value)))
     hint = "Ordered by the effect of an error: check from the top."
-    body = f'<div class="basis">{table("Assumptions", trust)}{table("Parameters in effect", effective)}</div>'
+    half = -(-len(effective) // 2)
+    parameters = table("Parameters in effect", effective[:half]) + table("\xa0", effective[half:])
+    body = f'<div class="basis">{table("Assumptions", trust)}</div><div class="basis two">{parameters}</div>'
     return card(title, hint, body)
 
 
@@ -448,6 +466,7 @@ def markouts_card(summary: Summary) -> str:
     if not found:
         return ""
     kinds, horizons = (dict.fromkeys(key[place] for key in found) for place in (0, 1))
+    kinds = {kind: None for kind in kinds if not _same(found, kind, horizons)}
     rows = []
     for kind in kinds:
         cells = [found.get((kind, horizon)) for horizon in horizons]
@@ -456,6 +475,14 @@ def markouts_card(summary: Summary) -> str:
     hint = "Realised half-spread at each horizon, per unit, ± its standard error where there are enough fills."
     head = ("fills", "number", *(f"{horizon} s" for horizon in horizons))
     return card("Markouts by kind of fill", hint, grid(head, rows))
+
+
+def _same(found: Mapping[tuple[str, int], Mapping[str, Any]], kind: str, horizons: Iterable[int]) -> bool:
+    """Return whether a *kind* is that of a side by another name: a maker without inventory only adds by buying."""
+    side = {"adding": "buy", "unwinding": "sell"}.get(kind)
+    numbers = ("n", "realised")
+    rows = [(found.get((kind, horizon)), found.get((side or "", horizon))) for horizon in horizons]
+    return side is not None and all(a and b and all(a[name] == b[name] for name in numbers) for a, b in rows)
 
 
 def _worth(row: Mapping[str, Any] | None) -> str:

@@ -8,12 +8,15 @@ import numpy as np
 
 from mm.backtest.metrics.arithmetic import median
 from mm.numbers import duration, number, percent, short
+from mm.report import figures
 from mm.report.calibration_charts import Pieces, distances_card, pieces_card
 from mm.report.curve import curve_card
+from mm.report.figures import LOSS, MAIN, NORMAL_95, Figure
 from mm.report.frame import (
     About,
     Row,
     card,
+    chart,
     document,
     estimate,
     fitted_interval,
@@ -30,8 +33,6 @@ from mm.report.frame import (
     tile,
     tiles,
 )
-from mm.report.svg import HALF, NORMAL_95, Plot, padded
-from mm.report.timeline import script
 
 if TYPE_CHECKING:
     from mm.calibration.calibrate import AdverseMove
@@ -69,7 +70,7 @@ def page(
         card("All numbers", "Names are those of poisson_fit.json.", f'<div class="groups">{_numbers(fit)}</div>'),
         origin(about or About()),
     ]
-    return document(f"{title} · calibration", parts, script())
+    return document(f"{title} · calibration", parts, (about or About()).plotly)
 
 
 def fit_header(fit: "PoissonFit", about: About) -> str:
@@ -179,26 +180,31 @@ def _moves(moves: Sequence["AdverseMove"], simulated: bool) -> str:
         f"blocks; dashed: the distance itself. A fill above the dashed line loses on average."
     )
     hint += " Fills are hits of the marks, not those of simulated orders." if simulated else ""
-    return card("Adverse moves after fills", hint, _moves_chart(moves))
+    return card("Adverse moves after fills", hint, chart(moves_figure(moves), "Too few fills to estimate the moves."))
 
 
-def _moves_chart(moves: Sequence["AdverseMove"]) -> str:
+def moves_figure(moves: Sequence["AdverseMove"]) -> Figure | None:
+    """Return the move of the mid against an order after a fill, by its distance; None for too few fills."""
     rows = [row for row in moves if row.side == "both" and row.horizon_s == HORIZON_S and row.hits]
     shown = [row for row in rows if row.se_ticks is not None][:40]
     if not shown:
-        return nothing("Too few fills to estimate the moves.")
+        return None
     delta = np.array([row.delta_ticks for row in shown])
     mean = np.array([row.mean_move_ticks for row in shown])
     error = NORMAL_95 * np.array([row.se_ticks or 0.0 for row in shown])
     reach = float(max(3 * median(mean + error), delta[min(3, len(delta) - 1)]))  # wide bars may extend beyond it
-    plot = Plot(HALF, 250, padded(0.0, float(delta[-1])), padded(min(0.0, float(mean.min())), reach))
-    line = np.array([0.0, min(float(delta[-1]), plot.y[1])])
-    marks = [plot.value_axis(), plot.number_axis(short, 8), plot.path(line, line, "dash")]
-    for x, y, half, row in zip(delta.tolist(), mean.tolist(), error.tolist(), shown, strict=True):
-        if y <= plot.y[1]:
-            title = f"{short(x)} ticks: {number(y)} ± {number(half)} ticks, {row.hits:,} fills"
-            marks.append(plot.whisker(x, y, (y - half, y + half), "whisker", title))
-    return plot.picture(*marks, title="Move of the mid against the order after a fill, by distance")
+    tips = [
+        f"{short(x)} ticks: {number(y)} ± {number(half)} ticks, {row.hits:,} fills"
+        for x, y, half, row in zip(delta.tolist(), mean.tolist(), error.tolist(), shown, strict=True)
+    ]
+    scale, far = figures.Scale(float(delta[-1])), float(delta[-1])
+    same = np.linspace(0.0, far, 100)
+    traces = [
+        figures.line("the distance itself", scale.at(same), same, LOSS, line={"dash": "dash"}, hoverinfo="skip"),
+        figures.points("move", scale.at(delta), mean, MAIN, ends=(mean - error, mean + error), tips=tips),
+    ]
+    y = {"range": list(figures.padded(min(0.0, float(mean.min())), reach))}
+    return figures.chart(traces, figures.numbers_axis("ticks", **scale.axis()), y=y)
 
 
 def _volatility(found: Mapping[str, Any]) -> str:
@@ -213,14 +219,12 @@ def _volatility(found: Mapping[str, Any]) -> str:
     )
     seconds = np.array([float(point["step_s"]) for point in steps])
     sigma = np.sqrt([float(point["variance_per_s"]) for point in steps])
-    plot = Plot(HALF, 250, padded(0.0, float(np.log10(seconds[-1])), 0.04), padded(0.0, float(sigma.max()), 0.08))
-    marks = [plot.value_axis(), plot.path(np.log10(seconds), sigma, "line")]
-    for x, y in zip(seconds.tolist(), sigma.tolist(), strict=True):
-        at = float(plot.across(np.log10(x)))
-        marks.append(plot.label(at, short(x)))
-        title = f"sampled every {short(x)} s: {number(y)} ticks per root second"
-        marks.append(plot.whisker(float(np.log10(x)), y, (y, y), "whisker", title))
-    return card("Volatility", hint, plot.picture(*marks, title="Volatility by sampling step, in seconds"))
+    labels = seconds[np.append(True, np.diff(np.floor(np.log2(seconds))) > 0)].tolist()  # one a doubling
+    x = {"type": "log", "tickvals": labels, "ticktext": [short(one) for one in labels]}
+    tip = "sampled every %{x} s: %{y:.4~r} ticks per root second<extra></extra>"
+    trace = figures.line("volatility", seconds, sigma, mode="lines+markers", hovertemplate=tip)
+    drawn = figures.chart([trace], figures.numbers_axis("seconds", **x), y=figures.FROM_ZERO)
+    return card("Volatility", hint, chart(drawn))
 
 
 def _spreads(states: Sequence[Mapping[str, Any]], simulated: bool) -> str:

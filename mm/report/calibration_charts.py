@@ -2,26 +2,19 @@
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from html import escape
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from mm.calibration.goodness import Residuals, residuals
 from mm.calibration.points import Points
-from mm.clock import US_PER_MS
-from mm.dataclass import dataclass
-from mm.numbers import number, power, short
-from mm.report.curve import curves, keys, lines
-from mm.report.drawn_columns import unit_of
-from mm.report.frame import (
-    ChartPart,
-    card,
-    interval,
-    nothing,
-)
-from mm.report.svg import WIDE, Plot, bar, padded
-from mm.report.timeline import Line, Marks, Panel, Spans, TimelineAxis, places, timeline
+from mm.numbers import number, short
+from mm.report import figures
+from mm.report.curve import curves
+from mm.report.figures import BUY, LOSS, MAIN, SELL, Figure, Panel, Scale, Trace
+from mm.report.frame import card, chart, interval, zoom_bar
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -31,109 +24,83 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float64]
 
-BOTH = (("buy", "bids, hit by sellers"), ("sell", "asks, hit by buyers"))
-SIDES = ((1, "buy", "bid"), (-1, "sell", "ask"))
+SIDES = ((1, BUY, "bids, hit by sellers"), (-1, SELL, "asks, hit by buyers"))
 MOST_RESIDUALS = 60  # maximum number of distances drawn
-NUDGE = 0.06  # ticks between the points of the two sides
+NUDGE = 0.003  # of the width of the axis, between the points of the two sides
 LEAST_DECADES = 0.5  # minimum room for intervals beyond the estimates of A on its chart
 TINY = 1e-300  # minimum end of an interval, so that it has a logarithm
+BAND = "rgba(76,120,221,0.15)"
+STEEP = 20.0  # residuals beyond which their scale is logarithmic
 Pieces = Sequence[tuple[int, int, "PoissonFit"]]
+
+
+@dataclass(frozen=True)
+class CurveArea:
+    """Where a curve is drawn.
+
+    Attributes:
+        far: Greatest distance, in ticks.
+        low, high: Least and greatest power of ten of the fills per second.
+    """
+
+    far: float
+    low: int
+    high: int
+
+    @property
+    def scale(self) -> Scale:
+        """The scale of the distances."""
+        return Scale(self.far)
+
+    def x(self) -> dict[str, Any]:
+        """Return the axis of the distances."""
+        ends = self.scale.at([0.0, self.far]).tolist()
+        room = 0.02 * (ends[1] or 1.0)
+        return figures.numbers_axis("ticks", **self.scale.axis(), range=[-room, ends[1] + room])
+
+    def y(self) -> dict[str, Any]:
+        """Return the axis of the rates."""
+        return {**figures.LOG, "range": [self.low, self.high]}
+
+    def clipped(self, rates: "Floats") -> "Floats":
+        """Return *rates*, at the edge where they are beyond it."""
+        return np.clip(rates, 10.0**self.low, 10.0**self.high)
 
 
 def distances_card(measured: "Measured", fit: "PoissonFit") -> str:
     """Return the card of the curve and its residuals, which zoom together."""
-    part, rest = curve_part(measured.shown, fit), residual_part(measured.fitted, fit)
-    plot, rows = curve_area(measured.shown, fit), residuals(measured.fitted, fit.A, fit.k)
-    if plot is None:
-        return part.card()
-    (_, far), (low, high) = plot.x, plot.y
-    points, lines = [], []
-    for side, kind, name in _sides(measured.shown):
-        seen = residuals(measured.shown, None, None, side)
-        at = seen.fills > 0
-        rate, *ends = (np.log10(column[at]) for column in seen.rates())
-        tip = [("ticks", seen.delta_ticks[at], 1e-3), ("fills", seen.fills[at].astype(np.float64), 1.0)]
-        tip += [("in s of orders", seen.exposure_s[at], 1e-2), ("per second", 10**rate, 1e-9)]
-        drawn = (np.clip(rate, low, high), np.clip(ends[0], low, high), np.clip(ends[1], low, high))
-        us = places(seen.delta_ticks[at] - side * NUDGE * far / 20)
-        bars = (drawn[1], drawn[2])
-        points.append(Marks(name, f"whisker {kind}".strip(), 1, us, drawn[0], 1e-5, tip, "whisker", bars, stop=False))
-    found, band = curves(fit, far / 1.04)
-    for curve in found:
-        inside = np.where((curve.rate < low) | (curve.rate > high), np.nan, curve.rate)
-        lines.append(Line(curve.name, curve.kind, places(curve.delta_ticks), inside, 1e-5, straight=True))
-    for end in () if band is None else band[1:]:
-        inside = np.where((end < low) | (end > high), np.nan, end)
-        lines.append(Line("", "faint", places(band[0] if band else end), inside, 1e-5, straight=True))
-    shapes = Panel(
-        "Fills per second of one resting order", "by ticks", part.picture, 330, lines, marks=points, log=True
-    )
-    charts = timeline(
-        [shapes, residual_panel(rows, rest)], (0.0, float(places(np.array(far)))), None, TimelineAxis("ticks", "")
-    )
-    return card(part.title, part.hint, charts)
-
-
-def residual_panel(rows: Residuals, part: ChartPart) -> Panel:
-    """Return the residuals as a panel below the curve; *part* has their static picture."""
-    at = _compared(rows)
-    z, delta = rows.standardised[at], rows.delta_ticks[at]
-    half = _bar_width(delta) / 2
-    bars = [
-        Spans(name, kind, places(delta[rows_of] - half), places(delta[rows_of] + half), z[rows_of], 1e-4, bars=True)
-        for name, kind, rows_of in (("more than fitted", "buy", z >= 0), ("fewer", "sell", z < 0))
-    ]
-    ends = places(np.array([0.0, 2.0 * max(1.0, float(delta.max(initial=0.0)))]))
-    levels = [Line("", "dash", ends, np.full(2, value), 1.0, straight=True) for value in (-2.0, 2.0)]
-    return Panel(part.title, part.note, part.picture, 170, levels, bars, zero=True)
-
-
-def pieces_card(pieces: Pieces, fit: "PoissonFit") -> str:
-    """Return the card of A and k over the day, which zoom together."""
     hint = (
-        "Each piece of the day alone, with 95 % intervals by its blocks of five minutes; dashed: the whole day. Where "
-        "pieces differ by more than their bars, one A and k do not describe the day. A bar that ends at the edge of "
-        "its chart extends beyond it."
+        "Fills per second of one resting order, by its distance in ticks; 95 % Poisson bars, fitted line with its 95 % "
+        "band. Distances without fills are in the fit, but not on this scale. Residuals are in standard deviations; "
+        f"beyond the dashed lines is one in twenty.{_reference(fit)}"
     )
-    if not any(one.usable for *_, one in pieces):
-        return card("A and k over the day", hint, nothing("No piece of the day gives a usable fit on its own."))
-    x = (float(pieces[0][0]), float(pieces[-1][1]))
-    close_ms = 5 * (x[1] - x[0]) / len(pieces) / US_PER_MS
-    panels = [
-        _piece_panel(pieces, name, note, whole)
-        for name, note, whole in (("k", "1/tick", fit.k), ("A", "1/s, logarithmic", fit.A))
-    ]
-    return card("A and k over the day", hint, timeline(panels, x, None, TimelineAxis(stop="piece", close_ms=close_ms)))
-
-
-def _piece_panel(pieces: Pieces, name: str, note: str, whole: float | None) -> Panel:
-    found = _Estimates.of(pieces, name, whole)
-    words = [(label, [number(value) for value in column.tolist()], 1.0) for label, column in found.named(name)]
-    value, low, high = found.drawn()
-    unit = unit_of(np.concatenate([value, low, high]))
-    points = Marks(name, "whisker", 1, found.us, value, unit, words, "whisker", (low, high), stop=name == "k")
-    ends = np.array([pieces[0][0], pieces[-1][1]], dtype=np.int64)
-    level = [] if whole is None else [Line("whole day", "dash", ends, np.full(2, found.scaled(whole)), unit)]
-    picture = parameter_chart(pieces, name, whole, f"{name} of each piece of the day")
-    return Panel(name, note, picture, 190, level, marks=[points], log=found.log)
-
-
-def residual_part(points: Points, fit: "PoissonFit") -> ChartPart:
-    """Return the chart of the residuals of the *points*."""
-    note = "by distance, in standard deviations (deviance residuals); beyond the dashed lines is one in twenty"
-    chart = residual_chart(residuals(points, fit.A, fit.k))
-    return ChartPart("Residuals", note, chart, (("buy", "more than fitted"), ("sell", "fewer")))
-
-
-def curve_part(points: Points | None, fit: "PoissonFit") -> ChartPart:
-    """Return the chart of the *points* and the fitted line; only the line if the points are unknown."""
-    hint = (
-        "Fills per second of one resting order, by its distance in ticks; 95 % Poisson bars, fitted line with its "
-        "95 % band. Distances without fills are in the fit, but not on this scale." + _reference(fit)
+    return card(
+        "How often trades reach each distance",
+        hint,
+        chart(distances_figure(measured.shown, measured.fitted, fit), NONE),
     )
-    seen = () if points is None else BOTH
-    title, note = "How often trades reach each distance", "fills per second of one resting order, by ticks"
-    return ChartPart(title, note, curve_chart(points, fit), (*seen, *keys(fit)), hint)
+
+
+NONE = "No fills at any distance."
+
+
+def distances_figure(shown: Points, fitted: Points, fit: "PoissonFit") -> Figure | None:
+    """Return the curve with the points *shown*, and the residuals of the *fitted* ones below; None without fills."""
+    area = curve_area(shown, fit)
+    if area is None:
+        return None
+    panels = [Panel("Fills per second of one resting order", "by ticks", curve_traces(shown, fit, area), 330,
+                    area.y())]  # fmt: skip
+    rows = residuals(fitted, fit.A, fit.k)
+    if len(_compared(rows)):
+        panels.append(residual_panel(rows, area))
+    return figures.stacked(panels, area.x())
+
+
+def curve_figure(points: Points | None, fit: "PoissonFit", height: int = 330) -> Figure | None:
+    """Return the curve alone; None if there is nothing to draw."""
+    area = curve_area(points, fit)
+    return None if area is None else figures.chart(curve_traces(points, fit, area), area.x(), height, y=area.y())
 
 
 def _reference(fit: "PoissonFit") -> str:
@@ -142,14 +109,14 @@ def _reference(fit: "PoissonFit") -> str:
     return "" if choice is None else f" Counted from the {fit.reference}: {escape(choice.why)}."
 
 
-def _sides(points: Points | None) -> Sequence[tuple[int, str, str]]:
+def sides_of(points: Points | None) -> Sequence[tuple[int, str, str]]:
     """Return the sides of the points: both together if they have none."""
-    return SIDES if points is None or points.side.any() else ((0, "", "both sides"),)
+    return SIDES if points is None or points.side.any() else ((0, SELL, "both sides"),)
 
 
-def curve_area(points: Points | None, fit: "PoissonFit") -> Plot | None:
-    """Return the area of the curve's chart, with logarithmic y; None if there is nothing to draw."""
-    sides = [] if points is None else [residuals(points, None, None, side) for side, *_ in _sides(points)]
+def curve_area(points: Points | None, fit: "PoissonFit") -> CurveArea | None:
+    """Return where the curve is drawn; None if there is nothing to draw."""
+    sides = [] if points is None else [residuals(points, None, None, side) for side, *_ in sides_of(points)]
     seen = [rows for rows in sides if rows.fills.sum() > 0]
     if not seen and (points is not None or fit.A is None or fit.k is None or fit.max_delta_ticks is None):
         return None
@@ -159,21 +126,47 @@ def curve_area(points: Points | None, fit: "PoissonFit") -> Plot | None:
     else:
         far = fit.max_delta_ticks or 0.0
         rates = (fit.A or 0.0) * np.exp(-(fit.k or 0.0) * np.array([0.0, far]))
-    low, high = math.floor(math.log10(rates.min() / 2)), math.ceil(math.log10(rates.max() * 1.1))
-    return Plot(WIDE, 330, (0.0, far * 1.04), (float(low), float(high)))
+    return CurveArea(far * 1.04, math.floor(math.log10(rates.min() / 2)), math.ceil(math.log10(rates.max() * 1.1)))
 
 
-def curve_chart(points: Points | None, fit: "PoissonFit") -> str:
-    """Draw fills per second at each distance, on a logarithmic scale, with 95 % intervals, and the fitted line."""
-    plot = curve_area(points, fit)
-    if plot is None:
-        return nothing("No fills at any distance.")
-    far = plot.x[1] / 1.04
-    marks = [plot.value_axis(power), plot.number_axis(short), *lines(plot, fit, far)]
-    if points is not None:
-        for side, kind, name in _sides(points):
-            marks += whiskers(plot, points, (side, kind, name))
-    return plot.picture(*marks, title="Fills per second by distance, and the fitted curve")
+def curve_traces(points: Points | None, fit: "PoissonFit", area: CurveArea) -> list[Trace]:
+    """Return fills per second at each distance with 95 % intervals, and the fitted lines with their band."""
+    found, band = curves(fit, area.far / 1.04)
+    traces = list[Trace]()
+    if band is not None:
+        x = area.scale.at(band[0])
+        low, high = (area.clipped(10.0**end) for end in band[1:])
+        more: dict[str, Any] = {"hoverinfo": "skip", "showlegend": False, "line": {"width": 0}}
+        traces.append(figures.line("", x, low, **more))
+        traces.append(figures.line("", x, high, **more, fill="tonexty", fillcolor=BAND))
+    for one in found:
+        inside = (one.rate >= area.low) & (one.rate <= area.high)
+        rate = np.where(inside, 10.0**one.rate, np.nan)
+        style = {"dash": "dash"} if one.dashed else {"width": 2}
+        tip = "%{text} ticks: %{y:.3~r} /s<extra>" + one.name + "</extra>"
+        more = {"line": style, "text": [short(ticks) for ticks in one.delta_ticks.tolist()], "hovertemplate": tip}
+        traces.append(
+            figures.line(one.name, area.scale.at(one.delta_ticks), rate, LOSS if one.dashed else MAIN, **more)
+        )
+    sides = () if points is None else sides_of(points)
+    return [*traces, *(_points(points, one, area) for one in sides if points is not None)]
+
+
+def _points(points: Points, one: tuple[int, str, str], area: CurveArea) -> Trace:
+    """Return the rates of one side's *points* with their 95 % bars; *one* is the side, its colour and its name."""
+    side, colour, name = one
+    rows = residuals(points, None, None, side)
+    at = np.flatnonzero((rows.fills > 0) & (rows.delta_ticks <= area.far))
+    rate, low, high = (area.clipped(column[at]) for column in rows.rates())
+    x = area.scale.at(rows.delta_ticks[at])
+    tips = [
+        f"{name}, {short(delta)} ticks: {fills:,g} fills in {seconds:,.0f} s of orders, {number(fills / seconds)} /s"
+        for delta, fills, seconds in zip(
+            *(column[at].tolist() for column in (rows.delta_ticks, rows.fills, rows.exposure_s)), strict=True
+        )
+    ]
+    shift = -side * NUDGE * float(area.scale.at(area.far))
+    return figures.points(name, x + shift, rate, colour, ends=(low, high), tips=tips, marker={"size": 6})
 
 
 def _compared(rows: Residuals, most: int = MOST_RESIDUALS) -> "NDArray[np.intp]":
@@ -184,27 +177,57 @@ def _compared(rows: Residuals, most: int = MOST_RESIDUALS) -> "NDArray[np.intp]"
     return at
 
 
-def _bar_width(delta: "NDArray[np.float64]") -> float:
-    return 0.72 * float(np.diff(delta).min()) if len(delta) > 1 else 0.5
-
-
-def residual_chart(rows: Residuals) -> str:
-    """Draw the residual of each distance: fills minus fitted fills, in standard deviations."""
+def residual_panel(rows: Residuals, area: CurveArea) -> Panel:
+    """Return the residual of each distance: fills minus fitted fills, in standard deviations."""
     at = _compared(rows)
-    if not len(at):
-        return nothing("There is no fit to compare with.")
     z, delta = rows.standardised[at], rows.delta_ticks[at]
-    reach = max(3.0, float(np.abs(z).max()))
-    plot = Plot(WIDE, 170, (0.0, max(1.0, float(delta[-1]) * 1.04)), padded(-reach, reach, 0.04))
-    marks = [plot.value_axis(most=5), plot.level(-2.0), plot.level(2.0), plot.number_axis(short)]
-    wide, zero = float(plot.across(_bar_width(delta)) - plot.across(0.0)), float(plot.up(0.0))
-    for i, value in enumerate(z.tolist()):
-        top, kind = float(plot.up(value)), "buy" if value >= 0 else "sell"
-        row = int(at[i])
-        title = f"{short(delta[i])} ticks: {rows.fills[row]:,g} fills, {number(float(rows.expected[row]))} fitted"
-        x = float(plot.across(float(delta[i]))) - wide / 2
-        marks.append(bar(x, min(top, zero), (wide, abs(top - zero)), kind, title))
-    return plot.picture(*marks, title="Standardised residuals by distance")
+    x, scale = area.scale.at(delta), Scale(max(3.0, float(np.abs(z).max())), STEEP, signed=True)
+    gaps = np.diff(x)
+    apart = np.minimum(np.append(gaps, np.inf), np.append(np.inf, gaps))
+    width = 0.8 * np.where(np.isinf(apart), 1.0, apart)
+    traces = list[Trace]()
+    for name, colour, rows_of in (("more than fitted", BUY, z >= 0), ("fewer", SELL, z < 0)):
+        tips = [
+            f"{short(delta[i])} ticks: {rows.fills[at[i]]:,g} fills, {number(float(rows.expected[at[i]]))} fitted, "
+            f"residual {number(float(z[i]), 3)}"
+            for i in np.flatnonzero(rows_of).tolist()
+        ]
+        traces.append(figures.bars(name, x[rows_of], scale.at(z[rows_of]), colour, tips, width=width[rows_of]))
+    reach = float(scale.at(scale.reach)) * 1.05
+    y = {**scale.axis((10,)), "range": [-reach, reach]}
+    return Panel("Residuals", "standard deviations", traces, 170, y, [float(scale.at(one)) for one in (-2.0, 2.0)])
+
+
+def pieces_card(pieces: Pieces, fit: "PoissonFit") -> str:
+    """Return the card of A and k over the day, which zoom together."""
+    hint = (
+        "Each piece of the day alone, with 95 % intervals by its blocks of five minutes; dashed: the whole day. Where "
+        "pieces differ by more than their bars, one A and k do not describe the day. A bar that ends at the edge of "
+        "its chart extends beyond it."
+    )
+    body = chart(pieces_figure(pieces, fit), "No piece of the day gives a usable fit on its own.")
+    return card("A and k over the day", hint, zoom_bar() + body)
+
+
+def pieces_figure(pieces: Pieces, fit: "PoissonFit") -> Figure | None:
+    """Return A and k of each piece of the day; None if none gives a usable fit."""
+    if not any(one.usable for *_, one in pieces):
+        return None
+    panels = [_piece_panel(pieces, "k", "1/tick", fit.k), _piece_panel(pieces, "A", "1/s, logarithmic", fit.A)]
+    return figures.stacked(panels, figures.time_axis(float(pieces[0][0]), float(pieces[-1][1])))
+
+
+def _piece_panel(pieces: Pieces, name: str, unit: str, whole: float | None) -> Panel:
+    found = _Estimates.of(pieces, name, whole)
+    low, high = (np.clip(one, *found.span) for one in (found.low, found.high))
+    tips = [
+        f"{name} = {number(value)}, {interval((least, most) if least < most else None)}"
+        for value, least, most in zip(*(one.tolist() for one in (found.value, found.low, found.high)), strict=True)
+    ]
+    ends = [math.log10(one) for one in found.span] if found.log else list(found.span)
+    y = {"range": ends, **({"type": "log", "exponentformat": "none"} if found.log else {})}
+    points = figures.points(name, figures.ms(found.us), found.value, MAIN, ends=(low, high), tips=tips)
+    return Panel(name, unit, [points], 170, y, [] if whole is None else [whole])
 
 
 @dataclass(frozen=True)
@@ -215,7 +238,7 @@ class _Estimates:
         us: The middle of each piece.
         value, low, high: Estimates and ends of intervals.
         whole: Estimate of the whole day; None if unknown.
-        log: Whether the logarithm to base ten is drawn: for A, which has multiplicative intervals.
+        log: Whether its axis is logarithmic: for A, which has multiplicative intervals.
     """
 
     us: "NDArray[np.int64]"
@@ -233,62 +256,20 @@ class _Estimates:
         value, low, high = np.array([_ends(fit, name) for *_, fit in fits], dtype=np.float64).T
         return cls(us, value, low, high, whole, name == "A")
 
-    def named(self, name: str) -> "tuple[tuple[str, Floats], ...]":
-        """Return the tooltips."""
-        return (name, self.value), ("95 % from", self.low), ("to", self.high)
-
-    def scaled(self, values: "float | Floats") -> "Floats":
-        """Return *values* as they are drawn."""
-        return np.log10(np.maximum(values, TINY)) if self.log else np.asarray(values, dtype=np.float64)
-
     @property
     def span(self) -> tuple[float, float]:
         """Range of the chart: all estimates, and as much of the intervals as does not flatten them."""
-        known = self.scaled(np.append(self.value, self.value if self.whole is None else self.whole))
-        low, high = float(known.min()), float(known.max())
+        known = np.append(self.value, self.value if self.whole is None else self.whole)
+        values, ends = (self._scaled(known), self._scaled(np.append(self.low, self.high)))
+        low, high = float(values.min()), float(values.max())
         room = max((high - low) / 3, LEAST_DECADES if self.log else high / 2)
-        least, most = float(self.scaled(self.low).min()), float(self.scaled(self.high).max())
-        return padded(max(min(least, low), low - room), min(max(most, high), high + room))
+        found = figures.padded(
+            max(min(float(ends.min()), low), low - room), min(max(float(ends.max()), high), high + room)
+        )
+        return (10.0 ** found[0], 10.0 ** found[1]) if self.log else found
 
-    def drawn(self) -> "tuple[Floats, Floats, Floats]":
-        """Return estimates and ends as they are drawn; an end beyond the chart is at its edge."""
-        value, low, high = (np.clip(self.scaled(one), *self.span) for one in (self.value, self.low, self.high))
-        return value, low, high
-
-
-def parameter_chart(pieces: Pieces, name: str, whole: float | None, title: str) -> str:
-    """Draw *name* (``A`` or ``k``) of each piece with its 95 % interval, and that of the whole tape as a line."""
-    if not any(fit.usable for *_, fit in pieces):
-        return nothing("No piece of the day gives a usable fit on its own.")
-    found = _Estimates.of(pieces, name, whole)
-    plot = Plot(WIDE, 190, (float(pieces[0][0]), float(pieces[-1][1])), found.span)
-    text = (lambda exponent: number(10**exponent, 2)) if found.log else None
-    marks = [plot.value_axis(text, most=5), plot.time_axis()]
-    if whole is not None:
-        marks.append(plot.level(float(found.scaled(whole))))
-    numbers = zip(found.us.tolist(), found.value.tolist(), found.low.tolist(), found.high.tolist(), strict=True)
-    for (middle, *own), at, *ends in zip(numbers, *(column.tolist() for column in found.drawn()), strict=True):
-        value, least, most = own
-        tip = f"{name} = {number(value)}, {interval((least, most) if least < most else None)}"
-        marks.append(plot.whisker(middle, at, (ends[0], ends[1]), "whisker", tip))
-    return plot.picture(*marks, title=title)
-
-
-def whiskers(plot: Plot, points: Points, one: tuple[int, str, str]) -> list[str]:
-    """Return the rates of one side's *points* with their 95 % bars; *one* is the side, its class and its name."""
-    side, kind, name = one
-    rows, shift = residuals(points, None, None, side), -side * NUDGE * plot.x[1] / 1.04 / 20
-    marks = []
-    for delta, fills, seconds, rate, low, high in zip(
-        rows.delta_ticks.tolist(), rows.fills.tolist(), rows.exposure_s.tolist(), *(r.tolist() for r in rows.rates()),
-        strict=True,
-    ):  # fmt: skip
-        if fills == 0 or delta + shift > plot.x[1]:
-            continue
-        ends = math.log10(low), math.log10(high)
-        title = f"{name}, {short(delta)} ticks: {fills:,g} fills in {seconds:,.0f} s, {number(rate)} /s"
-        marks.append(plot.whisker(delta + shift, math.log10(rate), ends, f"whisker {kind}", title))
-    return marks
+    def _scaled(self, values: "Floats") -> "Floats":
+        return np.log10(np.maximum(values, TINY)) if self.log else values
 
 
 def _ends(fit: "PoissonFit", name: str) -> tuple[float, float, float]:

@@ -10,8 +10,8 @@ import numpy as np
 from mm.calibration.fit_result import ANY_SPREAD, EXPONENTIAL
 from mm.dataclass import dataclass
 from mm.numbers import number, short
+from mm.report.figures import NORMAL_95
 from mm.report.frame import card, grid, interval
-from mm.report.svg import NORMAL_95, Plot
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -22,14 +22,7 @@ if TYPE_CHECKING:
 
 MOST_ROWS = 12
 POINTS = 60  # points of a drawn exponential
-
-
-def keys(fit: "PoissonFit") -> tuple[tuple[str, str], ...]:
-    """Return the lines of the chart for its legend."""
-    if not _bent(fit):
-        return (("line", "A·exp(−k·δ)"),)
-    assert fit.shape is not None
-    return ("line", escape(fit.shape.chosen.replace("_", " "))), ("fees", "A·exp(−k·δ), dashed")
+PLAIN = "A·exp(−k·δ)"
 
 
 @dataclass(frozen=True)
@@ -38,13 +31,13 @@ class RateCurve:
 
     Attributes:
         name: Name in the legend; HTML.
-        kind: Its class in the style sheet.
+        dashed: Whether it is drawn for comparison only.
         delta_ticks: Distances, ascending.
         rate: log10 of fills per second at each.
     """
 
     name: str
-    kind: str
+    dashed: bool
     delta_ticks: "Floats"
     rate: "Floats"
 
@@ -57,25 +50,15 @@ def curves(fit: "PoissonFit", far: float) -> tuple[list[RateCurve], "tuple[Float
     if fit.A is None or fit.k is None:
         return [], None
     exponential, band = _exponential(fit, (fit.A, fit.k), far)
-    (_, chosen), *_ = keys(fit)
-    if not _bent(fit):
-        return [RateCurve(chosen, "line", *exponential)], band
+    if fit.shape is None or not _bent(fit):
+        return [RateCurve(PLAIN, False, *exponential)], band
+    chosen = escape(fit.shape.chosen.replace("_", " "))
     rows = [one for one in _rows(fit, ANY_SPREAD) if one.delta_ticks <= far]
     x, y = np.array([one.delta_ticks for one in rows]), np.log10([one.lambda_per_s for one in rows])
     banded = [one for one in rows if one.ci95 is not None and one.ci95[0] > 0]
     ends = np.log10([one.ci95 for one in banded if one.ci95 is not None]).reshape(-1, 2).T
     found = (np.array([one.delta_ticks for one in banded]), ends[0], ends[1])
-    return [RateCurve(chosen, "line", x, y), RateCurve("A·exp(−k·δ), dashed", "dash", *exponential)], found
-
-
-def lines(plot: Plot, fit: "PoissonFit", far: float) -> list[str]:
-    """Return the chosen curve with its 95 % band, and the exponential for comparison; empty without a fit."""
-    found, band = curves(fit, far)
-    marks = [] if band is None else [plot.band(band[0], np.clip(band[1], *plot.y), np.clip(band[2], *plot.y), "band")]
-    for one in reversed(found):
-        inside = (one.rate >= plot.y[0]) & (one.rate <= plot.y[1])
-        marks.append(plot.path(one.delta_ticks, np.where(inside, one.rate, np.nan), one.kind))
-    return marks
+    return [RateCurve(chosen, False, x, y), RateCurve(PLAIN, True, *exponential)], found
 
 
 def _exponential(

@@ -1,16 +1,24 @@
 """Common parts of all pages: the document, cards, tiles, tables, and the command that reproduces the page."""
 
+import os
 import re
 import shlex
+from base64 import b64encode
 from collections.abc import Mapping, Sequence
+from functools import cache
 from html import escape
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
+from mm.atomic_file import write_atomic
 from mm.clock import iso
 from mm.dataclass import dataclass, field
+from mm.errors import UsageError
 from mm.instrument import assets_of
 from mm.numbers import SHARPE_DAYS, number, signed
+from mm.report.figures import Figure, to_json
 
 if TYPE_CHECKING:
     from mm.calibration.fit_result import PoissonFit
@@ -19,8 +27,10 @@ Row = tuple[str, str]
 
 STYLE = Path(__file__).with_name("style.css").read_text(encoding="utf-8")
 SORT = '"use strict";\n(() => {\n' + Path(__file__).with_name("sort.js").read_text(encoding="utf-8") + "})();\n"
-# With this policy the browser blocks every request from the page.
-POLICY = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'"
+CHARTS = Path(__file__).with_name("charts.js").read_text(encoding="utf-8")
+PLOTLY = "plotly.min.js"
+# With this policy the browser blocks every request from the page; data: and blob: are pictures that a reader saves.
+POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data: blob:; script-src 'unsafe-inline'"
 
 
 @dataclass(frozen=True)
@@ -34,6 +44,7 @@ class About:
         excluded: Excluded stretches of the days, and the reasons.
         run_id: RUN_ID; empty without a run (a notebook).
         version: Version of mm that made the run.
+        plotly: Address of plotly's JavaScript, relative to the page; empty: the page contains it.
     """
 
     command: Sequence[str] = ()
@@ -42,6 +53,7 @@ class About:
     excluded: Sequence[str] = ()
     run_id: str = ""
     version: str = ""
+    plotly: str = ""
 
     @property
     def name(self) -> str:
@@ -49,24 +61,88 @@ class About:
         return f" · run <b>{escape(self.run_id)}</b> · mm {escape(self.version)}" if self.run_id else ""
 
 
-def document(title: str, parts: Sequence[str], script: str = "") -> str:
-    """Return a self-contained HTML file that makes no requests; empty *parts* are omitted.
+def document(title: str, parts: Sequence[str], plotly: str = "") -> str:
+    """Return an HTML file that makes no requests; empty *parts* are omitted.
 
     Args:
         title: Title of the window.
         parts: HTML, from top to bottom.
-        script: Script that runs after all parts.
+        plotly: Address of plotly's JavaScript, relative to the page; empty: the page contains it.
     """
-    sorting = SORT if 'class="grid"' in "".join(parts) else ""
-    run = "".join(f"<script>\n{one}</script>\n" for one in (script, sorting) if one)
+    body = chr(10).join(part for part in parts if part)
+    run, policy = "", POLICY
+    if _CHART in body:
+        library = f'<script src="{escape(plotly)}"></script>' if plotly else _library()
+        run, policy = f"{library}\n<script>\n{CHARTS}</script>\n", f"{POLICY} 'self' file:" if plotly else POLICY
+    if 'class="grid"' in body:
+        run += f"<script>\n{SORT}</script>\n"
     html = (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">'
+        f'<meta http-equiv="Content-Security-Policy" content="{policy}">'
         f"<title>{escape(title)}</title><style>{STYLE}</style></head>\n"
-        f"<body><main>\n{chr(10).join(part for part in parts if part)}\n</main>\n{run}</body></html>\n"
+        f"<body><main>\n{_SWITCH if _CHART in body else ''}{body}\n</main>\n{run}</body></html>\n"
     )
     return html.encode(errors="backslashreplace").decode()  # the name of a folder need not be UTF-8
+
+
+_CHART = '<div class="chart"'
+_SWITCH = '<button id="theme" title="light or dark">◐</button>'
+
+
+def chart(figure: Figure | None, none: str = "") -> str:
+    """Return a place of a page where its script draws *figure*; None: the text *none*, HTML."""
+    if figure is None:
+        return nothing(none)
+    height = figure["layout"]["height"]
+    data = f'<script type="application/json">{to_json(figure)}</script>'
+    return f'{_CHART} style="height:{height}px">{data}</div>'
+
+
+def zoom_bar(stop: str = "", close_s: float = 60) -> str:
+    """Return buttons that zoom the charts over time of a page, and step from one *stop* (a fill) to the next.
+
+    After a step *close_s* seconds are shown.
+    """
+    spans = (("3600", "1 h"), ("600", "10 min"), ("60", "1 min"), ("0", "all"))
+    buttons = [f'<button hidden data-span-s="{seconds}">{text}</button>' for seconds, text in spans]
+    if stop:
+        ways = ((-1, f"‹ {stop}"), (1, f"{stop} ›"))
+        buttons += [f'<button hidden data-span-s="{close_s:g}" data-stop="{way}">{text}</button>' for way, text in ways]
+    return f'<p class="bar">{"".join(buttons)}</p>'
+
+
+def plotly_address(form: str, out_root: Path, folder: Path) -> str:
+    """Return the address of plotly's JavaScript for a page in *folder*; empty: the page contains it.
+
+    Args:
+        form: ``inline``, or ``directory`` for one copy in *out_root*, which is written if it is missing or different.
+        out_root: The folder of all runs.
+        folder: The folder of the page.
+    """
+    if form == "inline":
+        return ""
+    target, script = out_root / PLOTLY, plotly_script()
+    if not target.is_file() or target.stat().st_size != script.stat().st_size:
+        write_atomic(target, script.read_bytes())
+    return quote(Path(os.path.relpath(target, folder)).as_posix())
+
+
+def plotly_script() -> Path:
+    """Return the path of plotly's JavaScript, from its Python package, which is not imported."""
+    found = find_spec("plotly")
+    if found is None or found.origin is None:
+        raise UsageError("pages need plotly for their charts; pip install 'mm-research[research]'")
+    return Path(found.origin).with_name("package_data") / PLOTLY
+
+
+@cache
+def _library() -> str:
+    """Return plotly's JavaScript, compressed, as an element of a page: a third of its size."""
+    from isal.igzip_lib import COMP_GZIP, compress
+
+    data = b64encode(compress(plotly_script().read_bytes(), 3, COMP_GZIP)).decode()
+    return f'<script type="text/plain" id="plotly" data-gzip="1">{data}</script>'
 
 
 def nothing(why: str) -> str:
@@ -259,83 +335,8 @@ def _knob(name: str, value: Any, source: str) -> str:
     return f'<div class="{kind}"><code>{escape(name)}</code><b>{escape(text)}</b><span>{escape(source)}</span></div>'
 
 
-_FAINT, _STRONG = 0.10, 0.72
-
-
-@dataclass(frozen=True, eq=False)
-class Heatmap:
-    """A heat map, as an HTML table.
-
-    Attributes:
-        across: Name of the axis of columns, and their labels.
-        down: Name of the axis of rows, and their labels.
-        values: By row and column; None is an empty cell.
-        best: Row and column of the framed cell; None for no frame.
-    """
-
-    across: tuple[str, Sequence[str]]
-    down: tuple[str, Sequence[str]]
-    values: Sequence[Sequence[float | None]]
-    best: tuple[int, int] | None = None
-
-    def table(self, texts: Sequence[Sequence[str]], title: str, span: tuple[float, float] | None = None) -> str:
-        """Return the table as HTML; its cells shrink on narrow screens, down to the width of their texts.
-
-        Args:
-            texts: Text of each cell.
-            title: Label for screen readers.
-            span: Minimum and maximum size of a value on a scale shared by several maps; None uses this map alone.
-        """
-        names, labels = self.across[1], self.down[1]
-        low, high = span or sizes(self.values)
-        rows = []
-        for row, label in enumerate(labels):
-            cells = []
-            for column, value in enumerate(self.values[row]):
-                tip = f"{self.across[0]} {names[column]}, {self.down[0]} {label}: {texts[row][column]}"
-                strength = 0.0 if value is None else (abs(value) - low) / (high - low) if high > low else 1.0
-                cells.append(_cell(value, strength, (texts[row][column], tip), framed=self.best == (row, column)))
-            rows.append(f'<tr><th scope="row">{_breaking(label)}</th>{"".join(cells)}</tr>')
-        heads = "".join(f'<th scope="col">{escape(name)}</th>' for name in names)
-        return (
-            f'<table class="heat" aria-label="{escape(title)}" style="--columns:{len(names)}">'
-            f'<tr><th></th><td class="name" colspan="{len(names)}">{escape(self.across[0])}</td></tr>'
-            f'<tr class="cols"><td class="name">{_breaking(self.down[0])}</td>{heads}</tr>{"".join(rows)}</table>'
-        )
-
-
-def sizes(values: Sequence[Sequence[float | None]]) -> tuple[float, float]:
-    """Return the minimum and maximum size of the *values*; the minimum is 0 if they have both signs."""
-    known = [value for row in values for value in row if value is not None]
-    if not known:
-        return 0.0, 1.0
-    mixed = min(known) < 0 < max(known)
-    low, high = min(map(abs, known)), max(map(abs, known))
-    return (0.0 if mixed or low == high else low), high or 1.0
-
-
-def _cell(value: float | None, strength: float, texts: tuple[str, str], *, framed: bool) -> str:
-    """Return one cell with a colour of *strength* 0 to 1; *texts* are its text and its tooltip."""
-    kind = "off" if value is None else "loss" if value < 0 else "gain"
-    share = "" if value is None else f' style="--share:{_FAINT + (_STRONG - _FAINT) * min(1.0, strength):.3f}"'
-    text, title = map(escape, texts)
-    return f'<td class="{kind}{" best" if framed else ""}"{share} title="{title}">{text}</td>'
-
-
-def _breaking(name: str) -> str:
-    """Return a name that may wrap after an underscore or a colon on narrow screens."""
-    return escape(name).replace("_", "_<wbr>").replace(":", ":<wbr>")
-
-
-PICTURE, CARD = "mm-picture", "mm-card"
-"""Classes of self-contained elements: their styles apply only within them, not to a surrounding page."""
-_PICTURE_STYLE = (
-    ' { font: 15px system-ui, -apple-system, "Segoe UI", Roboto, sans-serif; background: #ffffff; }',
-    " .head { font-size: 15px; font-weight: 600; fill: #1d2127; }",
-    " .note { font-size: 13.5px; fill: #646b75; }",
-    " .tick { font-size: 13px; }",
-    " { min-width: 720px; }",
-)
+CARD = "mm-card"
+"""Class of a self-contained card: its styles apply only within it, not to a surrounding page."""
 _CARD_STYLE = (
     " { font: 14px/1.5 system-ui, sans-serif; padding: 14px 16px; border-radius: 10px; }",
     " { max-width: 1120px; text-align: left; }",
@@ -348,15 +349,6 @@ _CARD_STYLE = (
 _NARROW = f"@media (max-width: 900px) {{ .{CARD} .tiles {{ grid-template-columns: repeat(3, 1fr); }} }}"
 
 
-def standalone(picture: str) -> str:
-    """Return the SVG *picture* of a `Plot` with the page's light colours included, so that it needs no page."""
-    style = "\n".join([*_scoped(picture, PICTURE), *(f".{PICTURE}{one}" for one in _PICTURE_STYLE)])
-    width, height = picture.split('"')[1].split()[2:]  # of its viewBox
-    size = f'width="{width}" height="{height}" style="max-width: {width}px"'
-    opened = f'<svg xmlns="http://www.w3.org/2000/svg" class="{PICTURE}" {size} '
-    return picture.replace("<svg ", opened, 1).replace(">", f"><style>\n{style}\n</style>", 1)
-
-
 def boxed(html: str) -> str:
     """Return *html* as a card for a notebook: in its own box, with the page's light colours."""
     known = colours()
@@ -367,19 +359,7 @@ def boxed(html: str) -> str:
 
 def colours() -> dict[str, str]:
     """Return the page's light colours by their names in the style sheet."""
-    root = STYLE[STYLE.index(":root {") : STYLE.index("}") + 1]
-    return dict(re.findall(r"--([\w-]+): ([^;]+);", root))
-
-
-def key_colour(kind: str) -> str:
-    """Return the legend colour of a class of marks."""
-    words = set(kind.split())
-    found = [
-        value
-        for selector, value in re.findall(r"([^{}]+) \{[^}]*background: var\(--([\w-]+)\)", STYLE)
-        if any({*re.findall(r"\.([\w-]+)", one)} - {"key"} <= words for one in selector.split(",") if ".key." in one)
-    ]
-    return colours()[found[-1] if found else "main"]
+    return dict(re.findall(r"--([\w-]+): light-dark\(([^,]+),", STYLE))
 
 
 def _scoped(html: str, scope: str) -> list[str]:
@@ -390,59 +370,10 @@ def _scoped(html: str, scope: str) -> list[str]:
     rules = []
     for selectors, body in re.findall(r"^([^@{}\n]+) \{\s*([^{}]*?)\s*\}", sheet, re.MULTILINE):
         kept = [
-            "" if one == "svg" and html.startswith("<svg") else f" {one.removeprefix('svg ')}"
+            f" {one}"
             for one in map(str.strip, selectors.split(","))
             if (parts := re.findall(r"\.?[\w-]+", re.sub(r"::?\w+", "", one))) and used.issuperset(parts)
         ]
         filled = re.sub(r"var\(--([\w-]+)\)", lambda name: known.get(name[1], name[0]), body)
         rules += [f"{','.join(f'.{scope}{one}' for one in kept)} {{ {filled} }}"] if kept else []
     return rules
-
-
-@dataclass(frozen=True, eq=False)
-class ChartPart:
-    """One of several stacked charts of a picture.
-
-    Attributes:
-        title: Title of the chart; HTML.
-        note: Its unit, in a few words; HTML.
-        picture: Its SVG, or a paragraph in its place.
-        keys: Legend: classes of its marks and their meanings; a picture omits those that it does not contain.
-        hint: Hint on a page; HTML. Empty: the note.
-    """
-
-    title: str
-    note: str
-    picture: str
-    keys: Sequence[tuple[str, str]] = ()
-    hint: str = ""
-
-    def card(self) -> str:
-        """Return the chart as a card of a page."""
-        return card(self.title, self.hint or self.note, wide(self.picture), self.keys)
-
-
-_SVG = re.compile(r'<svg viewBox="0 0 (\d+) (\d+)" role="img" aria-label="[^"]*">(.*)</svg>', re.DOTALL)
-_HEAD, _EMPTY, _MARGIN = 30, 40, 10
-
-
-def stacked(parts: Sequence[ChartPart], title: str, width: int) -> str:
-    """Return one SVG of stacked charts, each below its title and legend; *title* is for screen readers."""
-    marks, top = [], 4
-    for part in parts:
-        found = _SVG.fullmatch(part.picture)
-        body = found[3] if found else re.sub(r"<[^>]+>", "", part.picture)
-        drawn = set(re.findall(r'class="([^"]+)"', body))
-        keys = "".join(
-            f'<tspan dx="14" fill="{key_colour(kind)}">■</tspan> {name}'
-            for kind, name in part.keys
-            if any({*kind.split()} <= {*words.split()} for words in drawn)
-        )
-        note = f'<tspan class="note" font-weight="400" dx="8">{part.note}</tspan>' if part.note else ""
-        marks.append(f'<text class="head" x="8" y="{top + 22}">{part.title}{note}</text>')
-        marks.append(f'<text class="note end" x="{width - 22}" y="{top + 22}">{keys}</text>' if keys else "")
-        inner = body if found else f'<text class="tick mid" x="{width // 2}" y="22">{body}</text>'
-        marks.append(f'<g transform="translate(0 {top + _HEAD})">{inner}</g>')
-        top += _HEAD + (int(found[2]) if found else _EMPTY) + _MARGIN
-    label = f'role="img" aria-label="{escape(title)}"'
-    return f'<svg viewBox="0 0 {width} {top}" {label}>{"".join(marks)}</svg>'

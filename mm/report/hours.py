@@ -7,10 +7,11 @@ import numpy as np
 
 from mm.clock import US_PER_S
 from mm.dataclass import dataclass
-from mm.numbers import number, short, signed
-from mm.report.frame import card, coloured, estimate, gain_or_loss, grid, in_row, quote_asset
+from mm.numbers import number, signed
+from mm.report import figures
+from mm.report.figures import BUY, SELL, Figure, signs
+from mm.report.frame import card, chart, coloured, estimate, gain_or_loss, grid, in_row, quote_asset
 from mm.report.run_columns import RunColumns
-from mm.report.svg import HALF, Plot, bar, padded
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -95,10 +96,9 @@ def hours_card(run: RunColumns, summary: Mapping[str, Any]) -> str:
         f"half-spread, in {quote} per unit, ± its standard error."
     )
     head = ("hour", "fills", "buys", "sells", "PnL", "half-spread at the fill", f"markout after {HORIZON_S} s")
-    charts = in_row(f"<div>{_fills_chart(found)}</div>", f"<div>{_pnl_chart(found)}</div>")
+    charts = in_row(chart(fills_figure(found)), chart(pnl_figure(found)))
     rows = [_row(found, hour) for hour in np.flatnonzero(found.seen).tolist()]
-    keys = (("buy", "our buys"), ("sell", "our sells"))
-    return card("Fills and PnL by hour of day", hint, charts + grid(head, rows), keys)
+    return card("Fills and PnL by hour of day", hint, charts + grid(head, rows))
 
 
 def _row(found: HoursOfDay, hour: int) -> tuple[str, ...]:
@@ -122,38 +122,24 @@ def _known(value: float) -> float | None:
     return None if np.isnan(value) else round(float(value), 12)  # sums that cancel leave about 1e-17
 
 
-def _fills_chart(found: HoursOfDay) -> str:
-    """Draw the fills of each hour, sells stacked on buys."""
-    most = float((found.buys + found.sells).max())
-    plot = Plot(HALF, 190, (0.0, float(HOURS)), (0.0, max(1.0, most) * 1.06))
-    marks, base = [], np.zeros(HOURS)
-    for kind, counts in (("buy", found.buys), ("sell", found.sells)):
-        for hour in np.flatnonzero(counts).tolist():
-            tip = f"{hour:02d}:00 UTC: {counts[hour]:,} {kind}s"
-            marks.append(_bar(plot, hour, (base[hour], base[hour] + counts[hour]), kind, tip))
-        base = base + counts
-    axis = plot.value_axis(lambda value: short(value) if value == round(value) else "", 4)
-    return plot.picture(axis, *_labels(plot), *marks, title="Fills by hour of day, UTC")
-
-
-def _pnl_chart(found: HoursOfDay) -> str:
-    """Draw the PnL of each hour, from zero."""
-    low, high = min(0.0, float(found.pnl.min())), max(0.0, float(found.pnl.max()))
-    plot = Plot(HALF, 190, (0.0, float(HOURS)), padded(low, high))
-    marks = [
-        _bar(plot, hour, (0.0, gained), gain_or_loss(gained), f"{hour:02d}:00 UTC: PnL {number(gained)}")
-        for hour, gained in enumerate(found.pnl.tolist())
-        if gained
+def fills_figure(found: HoursOfDay) -> Figure:
+    """Return the fills of each hour, sells stacked on buys."""
+    traces = [
+        figures.bars(f"our {word}s", _AXIS["tickvals"], counts.astype(np.int32), colour)
+        for word, colour, counts in (("buy", BUY, found.buys), ("sell", SELL, found.sells))
     ]
-    return plot.picture(plot.value_axis(most=4), *_labels(plot), *marks, title="PnL by hour of day, UTC")
+    return figures.chart(traces, _AXIS, 170)
 
 
-def _bar(plot: Plot, hour: int, ends: tuple[float, float], kind: str, tip: str) -> str:
-    left, right = (float(plot.across(one)) for one in (hour, hour + 1))
-    top, bottom = sorted(float(plot.up(end)) for end in ends)
-    return bar(left + 1, top, (right - left - 2, bottom - top), kind, tip)
+def pnl_figure(found: HoursOfDay) -> Figure:
+    """Return the PnL of each hour, from zero."""
+    gained = found.pnl.round(12)
+    tips = [f"{hour:02d}:00 UTC: PnL {number(value)}" for hour, value in enumerate(gained.tolist())]
+    return figures.chart([figures.bars("PnL", _AXIS["tickvals"], gained, signs(gained), tips)], _AXIS, 170)
 
 
-def _labels(plot: Plot) -> list[str]:
-    """Return the labels of hours below the plot, each at the left edge of its hour."""
-    return [plot.label(float(plot.across(hour)), f"{hour:02d}") for hour in range(0, HOURS + 1, _EVERY)]
+_AXIS = {
+    "tickvals": list(range(HOURS)),
+    "ticktext": [f"{hour:02d}" if hour % _EVERY == 0 else "" for hour in range(HOURS)],
+    "hoverformat": ".0f",
+}

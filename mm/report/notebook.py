@@ -1,13 +1,13 @@
-"""Display in notebooks: the charts of the pages as one picture, and the head of a page as a card.
+"""Display in notebooks: the charts of the pages, and the head of a page as a card.
 
 `mm.notebook` calls both functions; each kind of object is registered here with its drawing function.
 """
 
+import json
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
-from functools import partial, singledispatch
+from functools import singledispatch
 from html import escape
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -20,21 +20,34 @@ from mm.instrument import E8
 from mm.notebook import Picture
 from mm.numbers import duration, number, short
 from mm.report import frame
-from mm.report.backtest import headline, time_card, title_of
-from mm.report.backtest_charts import COUNT_BARS, SIDES, merged, panels
+from mm.report.backtest import headline, title_of
+from mm.report.backtest_charts import COUNT_BARS, SIDES, whole_figure
 from mm.report.calibration import fit_header, fit_tiles
-from mm.report.calibration_charts import curve_part, residual_part
-from mm.report.run_columns import RunColumns, columns_of, equity_curve
-from mm.report.segment_charts import parameter_chart
-from mm.report.svg import WIDE, Plot, padded, steps
-from mm.report.sweep_picture import sweep_parts
-from mm.report.timeline import script
-from mm.report.walkforward import SOURCES, schedule_line, segments_of
+from mm.report.calibration_charts import curve_figure, distances_figure
+from mm.report.figures import (
+    FROM_ZERO,
+    SOFT,
+    Figure,
+    Panel,
+    Trace,
+    bars,
+    merged,
+    ms,
+    stacked,
+    step,
+    time_axis,
+    to_json,
+)
+from mm.report.run_columns import RunColumns, columns_of
+from mm.report.segment_charts import parameters_figure
+from mm.report.sweep_charts import grid_figures, pnl_figure, ranking_figure
+from mm.report.walkforward import schedule_line, segments_of
 from mm.tape.frames import floats
 from mm.tape.tape import KIND_NAMES, TRADE, Tape
 from mm.walkforward.walkforward import WalkForward
 
-PRICE_HEIGHT, SPREAD_HEIGHT, TRADES_HEIGHT = 290, 130, 150
+if TYPE_CHECKING:
+    from mm.report.figures import Floats
 
 
 @singledispatch
@@ -57,14 +70,23 @@ def card_of(thing: object) -> str:
     raise TypeError(f"{type(thing).__name__} has no card; results, fits, schedules and tapes have")
 
 
-def _picture(title: str, parts: Sequence[frame.ChartPart]) -> Picture:
-    """Return *parts* as a stacked picture; their page has one card for each."""
-    page = partial(_document, title, [part.card() for part in parts])
-    return Picture(title, frame.standalone(frame.stacked(parts, title, WIDE)), page)
+def plain_charts(picture: Picture) -> list[tuple[str, Any]]:
+    """Return heading and figure of each chart, for a reader of JSON."""
+    return [(heading, json.loads(to_json(figure))) for heading, figure in picture.charts]
 
 
-def _document(title: str, parts: Sequence[str], code: str = "") -> str:
-    return frame.document(title, [f"<h1>{escape(title)}</h1>", *parts], code)
+def picture_page(picture: Picture) -> str:
+    """Return an HTML page with a card for each chart."""
+    cards = [frame.card(escape(heading), "", frame.chart(figure)) for heading, figure in picture.charts]
+    over_time = any(figure["layout"]["xaxis"].get("type") == "date" for _, figure in picture.charts)
+    cards = [frame.zoom_bar(), *cards] if over_time else cards
+    note = [frame.nothing(escape(picture.note))] if picture.note else []
+    return frame.document(picture.title, [f"<h1>{escape(picture.title)}</h1>", *cards, *note])
+
+
+def _picture(title: str, charts: Sequence[tuple[str, Figure | None]], none: str) -> Picture:
+    known = [(heading, figure) for heading, figure in charts if figure is not None]
+    return Picture(title, known, "" if known else none)
 
 
 @picture_of.register
@@ -75,28 +97,8 @@ def _(result: Result) -> Picture:
 def backtest_picture(summary: Mapping[str, Any], run: RunColumns) -> Picture:
     """Return the charts over time of a backtest, from its numbers and its columns."""
     title = f"backtest of {title_of(summary)}"
-    if not len(run.state["recv_us"]):
-        return _picture(title, [frame.ChartPart("Over time", "", frame.nothing("There are no state rows."))])
-    picture = _picture(title, result_parts(summary, run))
-    return Picture(title, picture.svg, lambda: _document(title, [time_card(summary, run)], script()))
-
-
-def result_parts(summary: Mapping[str, Any], run: RunColumns) -> list[frame.ChartPart]:
-    """Return the static charts over time of a backtest with at least one state row."""
-    parts = [
-        frame.ChartPart(
-            one.title,
-            one.note,
-            one.picture,
-            [(line.kind, line.name) for line in one.lines] + [(mark.kind, mark.name) for mark in one.marks],
-        )
-        for one in panels(run, equity_curve(run), summary)
-    ]
-    if len(run.fills["recv_us"]):  # only the script draws quotes, best prices and prints
-        parts[0] = replace(parts[0], title="Price and fills")
-    else:
-        parts[0] = replace(parts[0], title="Price")
-    return parts
+    drawn = whole_figure(run, run.curve, summary) if len(run.state["recv_us"]) else None
+    return _picture(title, [("Over time", drawn)], "there are no state rows")
 
 
 @card_of.register
@@ -113,8 +115,8 @@ def backtest_card(summary: Mapping[str, Any], run: RunColumns) -> str:
 @picture_of.register
 def _(fit: PoissonFit) -> Picture:
     title = f"fit of {fit.symbol or 'points'} {fit.day or ''}".strip()
-    rest = [] if fit.points is None else [residual_part(fit.points, fit)]
-    return _picture(title, [curve_part(fit.points, fit), *rest])
+    drawn = curve_figure(None, fit) if fit.points is None else distances_figure(fit.points, fit.points, fit)
+    return _picture(title, [("How often trades reach each distance", drawn)], "no fills at any distance")
 
 
 @card_of.register
@@ -127,15 +129,8 @@ def _(fit: PoissonFit) -> str:
 def _(schedule: Schedule) -> Picture:
     title = f"schedule of {schedule.symbol} {schedule.day}"
     if not schedule.segments:
-        return _picture(
-            title, [frame.ChartPart("Segments", "", frame.nothing("The day is not longer than the training window."))]
-        )
-    rows = segments_of(schedule)
-    notes_of = {"k": "1/tick, of each segment, with the 95 % interval of its training", "A": "1/s, of each segment"}
-    keys = [(f"whisker {kind}", name) for kind, name in SOURCES[:2]] + [SOURCES[2]]
-    return _picture(
-        title, [frame.ChartPart(name, note, parameter_chart(rows, name), keys) for name, note in notes_of.items()]
-    )
+        return _picture(title, [], "the day is not longer than the training window")
+    return _picture(title, [("Segments", parameters_figure(segments_of(schedule)))], "no segment has parameters")
 
 
 @card_of.register
@@ -156,14 +151,36 @@ def _schedule_tiles(schedule: Schedule) -> str:
     return frame.tiles(*found)
 
 
-def sweep_picture(content: Mapping[str, Any], *series: Any) -> Picture:
-    """Return the grid of a sweep, its best points and, with *series* as of `sweep_parts`, the PnL of its trials."""
-    return _picture(f"sweep of {content['points']} points", sweep_parts(content, *series))
+def sweep_picture(
+    content: Mapping[str, Any],
+    start_us: "Floats | None" = None,
+    columns: Sequence[int] = (),
+    pnl: "Floats | None" = None,
+) -> Picture:
+    """Return the grid of a sweep, its best points and the PnL of its trials.
+
+    Args:
+        content: ``sweep.json``.
+        start_us: Start of each period of *pnl*; None if unknown.
+        columns: The points of the columns of *pnl*.
+        pnl: PnL of each trial (columns) in each period (rows), in the quote asset.
+    """
+    rank_by = content["rank_by"]
+    charts: list[tuple[str, Figure | None]] = [
+        (title or f"{rank_by} over the grid", figure)
+        for title, figure in grid_figures(content["rows"], content["axes"], rank_by)
+    ]
+    charts.append((f"The best points by {rank_by}", ranking_figure(content)))
+    if start_us is not None and pnl is not None and len(start_us) > 1:
+        charts.append(("PnL of every trial", pnl_figure(content, start_us, columns, pnl)))
+    return _picture(f"sweep of {content['points']} points", charts, "no point has a result")
 
 
 @picture_of.register
 def _(tape: Tape) -> Picture:
-    return _picture(f"tape of {tape.symbol} {', '.join(tape.days)}", _tape_parts(tape))
+    return _picture(
+        f"tape of {tape.symbol} {', '.join(tape.days)}", [("Over time", tape_figure(tape))], "the book was never valid"
+    )
 
 
 @card_of.register
@@ -199,66 +216,39 @@ def _(forward: WalkForward) -> str:
     return frame.boxed("".join([*shown, frame.notes(warnings, "notes")]))
 
 
-def _tape_parts(tape: Tape) -> list[frame.ChartPart]:
-    """Return the charts of a tape's window, from top to bottom; stretches without a valid book are shaded."""
+def tape_figure(tape: Tape) -> Figure | None:
+    """Return mid, spread and traded quantity of a tape's window over time; None if the book was never valid."""
     grid = tape.instrument
     assets = {"symbol": tape.symbol, "base_asset": grid.base_asset, "quote_asset": grid.quote_asset}
     base, quote = frame.base_asset(assets), frame.quote_asset(assets)
-    trades = (("buy", "bought by aggressors"), ("sell", "sold by aggressors"))
-    return [
-        frame.ChartPart("Mid price", quote, _best_chart(tape, "mid"), (("price", "mid"), ("off", "no valid book"))),
-        frame.ChartPart(
-            "Spread", f"{quote}, best ask less best bid", _best_chart(tape, "spread"), (("line", "spread"),)
-        ),
-        frame.ChartPart("Traded", f"{base}, in {COUNT_BARS} equal stretches", _trades_chart(tape), trades),
-    ]
-
-
-def _window(tape: Tape) -> tuple[float, float]:
-    """Return the first and the last instant of the charts."""
-    return float(tape.start_us), float(max(tape.end_us, tape.start_us + 1_000_000))
-
-
-def _best_chart(tape: Tape, name: str) -> str:
-    """Draw the mid or the spread as a step line."""
     bid, ask = tape.top_bid_ticks, tape.top_ask_ticks
     first = max(0, int(np.searchsorted(tape.event_us[tape.top_event], tape.start_us, side="right")) - 1)
-    us = np.maximum(tape.event_us[tape.top_event], tape.start_us)[first:]
-    units, per = (bid + ask, 2 * E8) if name == "mid" else (ask - bid, E8)
-    values = np.where((bid > 0) & (ask > 0), floats(units, tape.instrument.tick_e8, per), np.nan)[first:]
-    known = values[~np.isnan(values)]
-    if not len(known):
-        return frame.nothing("The book was never valid.")
-    us, values = np.append(us, tape.end_us), np.append(values, values[-1])
-    if name == "mid":
-        plot = Plot(WIDE, PRICE_HEIGHT, _window(tape), padded(float(known.min()), float(known.max())))
-    else:
-        plot = Plot(WIDE, SPREAD_HEIGHT, _window(tape), (0.0, padded(0.0, float(known.max()))[1]))
-    edges = np.flatnonzero(np.diff(np.isnan(values), prepend=False, append=False))
-    off = np.append(us, us[-1:])[edges].reshape(-1, 2)
-    return plot.picture(
-        plot.spans(merged(off, plot.x), "off", "no valid book"),
-        plot.value_axis(most=6 if name == "mid" else 4),
-        plot.time_axis(),
-        plot.line(*steps(us, values), "price" if name == "mid" else "line"),
-        title=f"{'Mid price' if name == 'mid' else 'Spread'} over time",
+    us = np.append(np.maximum(tape.event_us[tape.top_event], tape.start_us)[first:], tape.end_us)
+    mid, spread = (
+        np.where((bid > 0) & (ask > 0), floats(units, grid.tick_e8, per), np.nan)[first:]
+        for units, per in ((bid + ask, 2 * E8), (ask - bid, E8))
     )
+    if np.isnan(mid).all():
+        return None
+    mid, spread = (np.append(values, values[-1]) for values in (mid, spread))
+    edges = np.flatnonzero(np.diff(np.isnan(mid), prepend=False, append=False))
+    off = np.append(us, us[-1:])[edges].reshape(-1, 2)
+    window = float(tape.start_us), float(max(tape.end_us, tape.start_us + US_PER_S))
+    panels = [
+        Panel("Mid price", quote, [step("mid", us, mid, SOFT)], 290),
+        Panel("Spread", f"{quote}, best ask less best bid", [step("spread", us, spread)], 130, FROM_ZERO),
+        Panel("Traded", f"{base}, buyers upwards, in {COUNT_BARS} equal stretches", _traded(tape, window), 150),
+    ]
+    return stacked(panels, time_axis(*window), merged(off, window))
 
 
-def _trades_chart(tape: Tape) -> str:
-    """Draw the quantity traded in equal spans of time: buyers upwards, sellers downwards."""
+def _traded(tape: Tape, window: tuple[float, float]) -> list[Trace]:
+    """Return the quantity traded in equal spans of time: buyers upwards, sellers downwards."""
     at = tape.trades[np.searchsorted(tape.event_us[tape.trades], tape.start_us) :]
-    if not len(at):
-        return frame.nothing("There are no trades.")
-    row = tape.first_row[at]
+    row, edges = tape.first_row[at], np.linspace(*window, COUNT_BARS + 1)
     side, qty = tape.row_side[row], floats(tape.row_lots[row], tape.instrument.lot_e8)
-    edges = np.linspace(*_window(tape), COUNT_BARS + 1)
-    sums = {sign: np.histogram(tape.event_us[at], edges, weights=qty * (side == sign))[0] for _, sign, _, _ in SIDES}
-    most = max(float(one.max()) for one in sums.values())
-    plot = Plot(WIDE, TRADES_HEIGHT, _window(tape), (-1.08 * most, 1.08 * most))
-    bars = [plot.columns(edges, sign * sums[sign], kind) for _, sign, kind, _ in SIDES]
-    return plot.picture(plot.value_axis(_size, 5), *bars, plot.time_axis(), title="Traded quantity over time")
-
-
-def _size(value: float) -> str:
-    return f"{abs(value):,.6g}"
+    found = []
+    for (_, sign, colour, _), name in zip(SIDES, ("bought by aggressors", "sold by aggressors"), strict=True):
+        sums = np.histogram(tape.event_us[at], edges, weights=qty * (side == sign))[0]
+        found.append(bars(name, ms((edges[1:] + edges[:-1]) / 2), sign * sums, colour))
+    return found

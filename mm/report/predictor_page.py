@@ -4,11 +4,26 @@ from collections.abc import Iterator, Mapping, Sequence
 from html import escape
 from typing import Any
 
-from mm.numbers import fixed, short
-from mm.report.frame import About, card, document, grid, header, in_row, interval, minute, notes, origin, tile, tiles
-from mm.report.svg import HALF, LEFT, RIGHT, TOP, Plot, bar, padded
+from mm.numbers import fixed
+from mm.report import figures
+from mm.report.figures import BUY, LOSS, Figure
+from mm.report.frame import (
+    About,
+    card,
+    chart,
+    document,
+    grid,
+    header,
+    in_row,
+    interval,
+    minute,
+    notes,
+    origin,
+    tile,
+    tiles,
+)
 
-HEIGHT, ROW = 300, 22
+HEIGHT, ROW = 260, 24
 SHOWN = 12
 """Number of signals in the chart of importance."""
 METRICS = {"r2": "R²", "log_loss": "log loss"}
@@ -35,20 +50,20 @@ def predictor_page(content: Mapping[str, Any], about: About) -> str:
         _tiles(content),
         notes(list(warnings(content)), "notes"),
         in_row(
-            card("Calibration", _hint_of_calibration(content), calibration_chart(found["calibration"])),
-            card("Difference from the best baseline", _hint_of_windows(found), windows_chart(found["windows"])),
+            card("Calibration", _hint_of_calibration(content), chart(calibration_figure(found["calibration"]))),
+            card("Difference from the best baseline", _hint_of_windows(found), chart(windows_figure(found["windows"]))),
         ),
         in_row(
             card(
                 "Importance of signals",
                 f"Loss of {METRICS[found['metric']]} out of sample, if a signal is shuffled.",
-                importance_chart(found["importance"]),
+                chart(importance_figure(found["importance"])),
             ),
             card("Score", "Out of sample: each window by a fit of earlier data.", _scores(found)),
         ),
         origin(about),
     ]
-    return document(f"{content['symbol']} predictor of {content['target']}", parts)
+    return document(f"{content['symbol']} predictor of {content['target']}", parts, about.plotly)
 
 
 def warnings(content: Mapping[str, Any]) -> Iterator[str]:
@@ -80,68 +95,41 @@ def warnings(content: Mapping[str, Any]) -> Iterator[str]:
     )
 
 
-def calibration_chart(bins: Sequence[Mapping[str, float]]) -> str:
-    """Return the chart of mean outcome over mean prediction, in bins of equally many samples, with the diagonal."""
-    low = min(min(one["predicted"], one["observed"]) for one in bins)
-    high = max(max(one["predicted"], one["observed"]) for one in bins)
-    span = padded(low, high)
-    plot = Plot(HALF, HEIGHT, span, span)
-    points = [
-        plot.whisker(
-            one["predicted"],
-            one["observed"],
-            (one["observed"], one["observed"]),
-            "whisker buy",
-            f"predicted {one['predicted']:.4g}, observed {one['observed']:.4g}, {one['samples']:,.0f} samples",
-        )
+def calibration_figure(bins: Sequence[Mapping[str, float]]) -> Figure:
+    """Return the mean outcome over the mean prediction, in bins of equally many samples, with the diagonal."""
+    x, y = ([one[name] for one in bins] for name in ("predicted", "observed"))
+    span = list(figures.padded(min(*x, *y), max(*x, *y)))
+    tips = [
+        f"predicted {one['predicted']:.4g}, observed {one['observed']:.4g}, {one['samples']:,.0f} samples"
         for one in bins
     ]
-    corners = (
-        float(plot.across(span[0])),
-        float(plot.up(span[0])),
-        float(plot.across(span[1])),
-        float(plot.up(span[1])),
-    )
-    diagonal = '<path class="dash" d="M{:.1f} {:.1f}L{:.1f} {:.1f}"/>'.format(*corners)
-    axes = plot.value_axis() + plot.number_axis(short, most=6)
-    return plot.picture(axes, diagonal, *points, title="mean outcome over mean prediction")
+    same = figures.line("equal", span, span, LOSS, line={"dash": "dash"}, hoverinfo="skip")
+    traces = [same, figures.points("bins", x, y, BUY, tips=tips)]
+    axis = {"range": span, "title": {"text": "mean outcome"}}
+    return figures.chart(traces, figures.numbers_axis("mean prediction", range=span), HEIGHT, y=axis)
 
 
-def windows_chart(windows: Sequence[Mapping[str, Any]]) -> str:
-    """Return the chart of the difference from the best baseline in each window."""
+def windows_figure(windows: Sequence[Mapping[str, Any]]) -> Figure:
+    """Return the difference from the best baseline in each window."""
     values = [window["difference"] for window in windows]
-    plot = Plot(HALF, HEIGHT, (-0.6, len(values) - 0.4), padded(min(*values, 0.0), max(*values, 0.0)))
-    width = 0.6 * (HALF - LEFT - RIGHT) / len(values)
-    zero = float(plot.up(0.0))
-    bars = []
-    for place, (value, window) in enumerate(zip(values, windows, strict=True)):
-        end = float(plot.up(value))
-        when = f"{minute(window['begin_us'])} to {minute(window['end_us'])}"
-        title = f"{when}: {fixed(value, 5)}, {window['samples']:,} samples"
-        size = (width, abs(end - zero))
-        kind = "gain" if value > 0 else "loss"
-        bars.append(bar(float(plot.across(place)) - width / 2, min(end, zero), size, kind, title))
-    begins = [minute(window["begin_us"])[-5:] for window in windows]
-    return plot.picture(plot.value_axis(), *bars, plot.names(begins, 6), title="difference in each window")
+    tips = [
+        f"{minute(window['begin_us'])} to {minute(window['end_us'])}: {fixed(value, 5)}, {window['samples']:,} samples"
+        for value, window in zip(values, windows, strict=True)
+    ]
+    names = [minute(window["begin_us"])[5:] for window in windows]
+    bars = figures.bars("difference", list(range(len(values))), values, figures.signs(values), tips)
+    every = max(1, len(names) // 8)
+    x = {"tickvals": list(range(0, len(names), every)), "ticktext": names[::every]}
+    return figures.chart([bars], x, HEIGHT, y=figures.FROM_ZERO)
 
 
-def importance_chart(importance: Mapping[str, float]) -> str:
-    """Return the chart of the importance of at most ``SHOWN`` signals, the most important first."""
+def importance_figure(importance: Mapping[str, float]) -> Figure:
+    """Return the importance of at most ``SHOWN`` signals, the most important first."""
     rows = sorted(importance.items(), key=lambda one: -one[1])[:SHOWN]
-    low, high = min(0.0, *(value for _, value in rows)), max(0.0, *(value for _, value in rows))
-    room, height = 190, TOP + ROW * len(rows) + 8
-    scale = (HALF - room - RIGHT - 60) / ((high - low) or 1.0)
-    marks = []
-    for place, (name, value) in enumerate(rows):
-        y = TOP + ROW * place
-        zero = room + (0.0 - low) * scale
-        left, width = min(zero, zero + value * scale), abs(value) * scale
-        kind = "gain" if value > 0 else "loss"
-        marks.append(f'<text class="tick end" x="{room - 8}" y="{y + 14}">{escape(name)}</text>')
-        marks.append(bar(left, y + 3, (width, ROW - 8), kind, f"{name}: {fixed(value, 5)}"))
-        marks.append(f'<text class="tick" x="{left + width + 6:.1f}" y="{y + 14}">{fixed(value, 4)}</text>')
-    label = f'role="img" aria-label="{escape("importance of signals")}"'
-    return f'<svg viewBox="0 0 {HALF} {height}" {label}>{"".join(marks)}</svg>'
+    names, values = [name for name, _ in rows], [value for _, value in rows]
+    tips = [f"{name}: {fixed(value, 5)}" for name, value in rows]
+    trace = figures.bars("importance", values, names, figures.signs(values), tips, orientation="h")
+    return figures.chart([trace], figures.numbers_axis(""), ROW * len(rows) + 10, y={"autorange": "reversed"})
 
 
 def _tiles(content: Mapping[str, Any]) -> str:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from mm.backtest.risk import Risk
 from mm.backtest.rules import Account, Execution
-from mm.cli.config import Day, Market, Models, Results
+from mm.cli.config import Day, Market, Models, Pages, Results
 from mm.cli.console import Console
 from mm.cli.knobs import PATH, SWITCH, knob, knobs, shown
 from mm.dataclass import dataclass
@@ -23,7 +23,7 @@ SCHEDULE = "poisson_schedule.json"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Drawn(Results):
+class Drawn(Pages, Results):
     """What to draw, and into which file."""
 
     data_root: Path | None = knob(

@@ -14,10 +14,10 @@ from mm.backtest.metrics.arithmetic import median
 from mm.backtest.metrics.order_lives import NEVER, lives
 from mm.backtest.orders_file import read_orders
 from mm.clock import US_PER_S
-from mm.dataclass import dataclass
+from mm.dataclass import dataclass, replace
 from mm.instrument import E8
-from mm.report._drawn_rows import mark_changes, pick_prints
-from mm.tape.columns import MANY_EVENTS, TRADE, fresh, gathered, in_pieces, release
+from mm.report.figures import drawn_rows
+from mm.tape.columns import MANY_EVENTS, TRADE, gathered, in_pieces, release
 from mm.tape.frames import floats
 
 if TYPE_CHECKING:
@@ -37,7 +37,9 @@ DRAWN = ("inventory", "mid", "equity")
 ALL_DRAWN = 200_000
 """Number of state rows up to which all are drawn; above it, rows without a change are thinned."""
 STILL_US = 5 * US_PER_S
+INT32_MAX = 2**31 - 1
 EVENTS = 1 << 17  # events read before the memory of their rows is released
+FILL_COLUMNS = ("recv_us", "side", "price", "qty", "fee", "reason", "mid")
 REFUSALS = ("REJECT", "SKIP")
 ENDS = ("CANCEL_ACK", "CLOSE_FILLED", "EXPIRE", "REJECT")
 _ORDER_TEXTS, _ORDER_INSTANTS = ("action", "side", "reject_reason"), ("order_id", "recv_us", "active_recv_us")
@@ -84,6 +86,15 @@ class MarketPrints:
         """Their quantities, in base asset."""
         return floats(self.lots, self.lot_e8)
 
+    def at(self, rows: "NDArray[np.intp] | slice") -> "MarketPrints":
+        """Return some of the prints."""
+        return replace(self, us=self.us[rows], ticks=self.ticks[rows], lots=self.lots[rows])
+
+    def between(self, first_us: int, last_us: int, most: int) -> "MarketPrints":
+        """Return the prints from one instant to another: the extremes, if there are more than *most*."""
+        inside = self.at(slice(*np.searchsorted(self.us, (first_us, last_us + 1))))
+        return inside.at(drawn_rows(inside.ticks.astype(np.float64), most=most))
+
 
 @dataclass(frozen=True, eq=False)
 class MarketColumns:
@@ -99,6 +110,12 @@ class MarketColumns:
     bid: "Floats"
     ask: "Floats"
     prints: Mapping[int, MarketPrints]
+
+    def between(self, first_us: int, last_us: int) -> "MarketColumns":
+        """Return the best prices from one instant to another, with those in force at its start; all prints."""
+        first, last = np.searchsorted(self.us, (first_us, last_us), side="right")
+        at = slice(max(0, int(first) - 1), int(last))
+        return replace(self, us=np.maximum(self.us[at], first_us), bid=self.bid[at], ask=self.ask[at])
 
 
 @dataclass(frozen=True, eq=False)
@@ -161,6 +178,33 @@ class RunColumns:
         """The account at each state row."""
         return equity_curve(self)
 
+    def between(self, first_us: int, last_us: int) -> "RunColumns":
+        """Return what happened from one instant to another, to draw it at a higher resolution; the account is whole."""
+
+        def inside(us: "Instants", before: int = 0) -> slice:
+            first, last = np.searchsorted(us, (first_us, last_us + 1))
+            return slice(max(0, int(first) - before), int(last))
+
+        fills, mid = inside(np.asarray(self.fills["recv_us"], np.int64)), inside(self.mid_us, 1)
+        found = {name: np.asarray(self.fills[name])[fills] for name in FILL_COLUMNS}
+        found["fill"] = np.arange(fills.start, fills.stop)
+        quotes = {}
+        for side, one in self.quotes.items():
+            rows = np.flatnonzero((one.until_us > first_us) & (one.us <= last_us))
+            ends = np.maximum(one.us[rows], first_us), np.minimum(one.until_us[rows], last_us)
+            quotes[side] = Standing(*ends, one.price[rows])
+        market, refused = self.market, self.refused
+        if market is not None:
+            prints = {sign: one.at(inside(one.us)) for sign, one in market.prints.items()}
+            market = replace(market.between(first_us, last_us), prints=prints)
+        if refused is not None:
+            at = inside(refused.us)
+            signs, price = refused.side[at], refused.price[at]
+            refused = RefusedOrders(refused.us[at], signs, price, refused.reason[at], refused.sent[at])
+        return replace(
+            self, fills=found, quotes=quotes, mid_us=self.mid_us[mid], mid=self.mid[mid], market=market, refused=refused
+        )
+
     def later(self, us: "Instants") -> "Floats":
         """Return the mid in force at each instant; NaN if there was none or the data had ended."""
         end = int(self.state["recv_us"][-1]) if len(self.state["recv_us"]) else 0
@@ -173,7 +217,7 @@ def columns_of(result: "Result") -> RunColumns:
     """Return the columns of a finished backtest."""
     terms, state = result.terms, result.journal.state
     us, mid2 = result.journal.mids.T
-    rows, usual = (None, None) if len(state) <= ALL_DRAWN else drawn_rows(state)
+    rows, usual = (None, None) if len(state) <= ALL_DRAWN else state_rows(state)
     return RunColumns(
         fills=result.fill_columns(),
         state=result.account_columns(DRAWN, rows),
@@ -189,7 +233,7 @@ def columns_of(result: "Result") -> RunColumns:
     )
 
 
-def drawn_rows(state: "Table") -> tuple["NDArray[np.intp]", float]:
+def state_rows(state: "Table") -> tuple["NDArray[np.intp]", float]:
     """Return the state rows to draw: those of a change, the row before each, and one per five seconds of the others.
 
     Also return the median µs between two of all rows, at most 2³¹ - 1. Nights between days then look the same as
@@ -199,7 +243,11 @@ def drawn_rows(state: "Table") -> tuple["NDArray[np.intp]", float]:
     drawn[[0, -1]] = True
     for begin, piece in in_pieces(state, 1):
         end = begin + len(piece)
-        mark_changes(piece, STILL_US, drawn[begin:end].view(np.uint8), apart_us[begin : end - 1])
+        us, apart = piece[:, 0], np.diff(piece[:, 0])
+        changed = (apart > STILL_US) | (piece[1:, 1:5] != piece[:-1, 1:5]).any(axis=1)
+        drawn[begin : end - 1] |= changed
+        drawn[begin + 1 : end] |= changed | (np.diff(us // STILL_US) != 0)
+        apart_us[begin : end - 1] = np.minimum(apart, INT32_MAX)
     return np.flatnonzero(drawn), median(apart_us) if len(apart_us) else 0.0
 
 
@@ -236,26 +284,28 @@ def _prints(tape: "Tape", tick_e8: int, lot_e8: int, *, releases: bool) -> "Iter
     With *releases* the memory of a mapped tape is released piece by piece.
     """
     begun = int(np.searchsorted(tape.event_us, tape.start_us))
-    count = int(np.count_nonzero(tape.kind[begun:] == TRADE))
     events, rows = (tape.kind, tape.event_us, tape.first_row), (tape.row_side, tape.row_ticks, tape.row_lots)
     times = tape.instrument.tick_e8 // tick_e8, tape.instrument.lot_e8 // lot_e8
-    # Unwritten pages use no memory; prices and quantities become wider if one needs it.
-    us, ticks, lots = (fresh(2 * count, kind).reshape(2, count) for kind in (np.int64, np.int32, np.int32))
-    buys = sells = 0
+    found = list[tuple[Any, ...]]()
     for begin in range(begun, len(tape), EVENTS):
-        span = begin, min(begin + EVENTS, len(tape))
-        try:
-            found = pick_prints(*events, *rows, *times, us, ticks, lots, buys, sells, *span)
-        except OverflowError:
-            ticks, lots = ticks.astype(np.int64), lots.astype(np.int64)
-            found = pick_prints(*events, *rows, *times, us, ticks, lots, buys, sells, *span)
-        buys, sells = found
+        span = slice(begin, min(begin + EVENTS, len(tape)))
+        at = begin + np.flatnonzero(tape.kind[span] == TRADE)
+        row = tape.first_row[at]
+        prices, lots = (narrow(column[row] * one) for column, one in zip(rows[1:], times, strict=True))
+        found.append((tape.event_us[at], prices, lots, tape.row_side[row]))
         if releases:
-            held = slice(*tape.first_row[list(span)].tolist())
-            for column in (*(column[held] for column in rows), *(column[slice(*span)] for column in events)):
+            held = slice(*tape.first_row[[span.start, span.stop]].tolist())
+            for column in (*(column[held] for column in rows), *(column[span] for column in events)):
                 release(column)
-    for side, size in enumerate((buys, sells)):
-        yield us[side, :size], ticks[side, :size], lots[side, :size]
+    empty = np.empty(0, np.int64)
+    us, ticks, lots, side = _joined(found) if found else (empty, empty, empty, empty)
+    for sign in (1, -1):
+        yield us[side == sign], ticks[side == sign], lots[side == sign]
+
+
+def narrow(numbers: "Instants") -> "NDArray[np.signedinteger[Any]]":
+    """Return whole numbers in 32 bits if all of them fit."""
+    return numbers.astype(np.int32) if np.abs(numbers).max(initial=0) <= INT32_MAX else numbers
 
 
 def _refused_of(result: "Result") -> RefusedOrders:
@@ -360,6 +410,7 @@ class EquityCurve:
         equity: Equity without the target inventory at the mid, as change since its first value, or NaN.
         spread: Spread captured up to each instant, in quote asset.
         fees: Fees paid up to each instant.
+        below: Drawdown, the distance of *equity* below its highest value before; None computes it.
     """
 
     us: "Instants"
@@ -367,6 +418,21 @@ class EquityCurve:
     equity: "Floats"
     spread: "Floats"
     fees: "Floats"
+    below: "Floats | None" = None
+
+    @property
+    def drawdown(self) -> "Floats":
+        """The distance of equity below its highest value before."""
+        return under_water(self.equity) if self.below is None else self.below
+
+    def between(self, first_us: int, last_us: int) -> "EquityCurve":
+        """Return the account from one instant to another."""
+        first, last = np.searchsorted(self.us, (first_us, last_us), side="right")
+        rows = slice(max(0, int(first) - 1), max(int(last), 1))
+        columns = (one[rows] for one in (self.inventory, self.equity, self.spread, self.fees, self.drawdown))
+        inventory, equity, spread, fees, below = (np.append(one, one[-1:]) for one in columns)
+        us = np.clip(np.append(self.us[rows], last_us), first_us, last_us)
+        return EquityCurve(us, inventory, equity, spread, fees, below)
 
     @property
     def x(self) -> tuple[float, float]:
@@ -436,3 +502,9 @@ def _until(us: "Instants", run: "RunColumns") -> tuple["Floats", "Floats"]:
         np.concatenate(([0.0], np.cumsum(part)))[row] for part in (earned, np.asarray(fills["fee"], np.float64))
     )
     return spread, fees
+
+
+def under_water(equity: "Floats") -> "Floats":
+    """Return the drawdown of *equity*: its distance below the running maximum; NaN stays NaN."""
+    highest = np.maximum.accumulate(np.where(np.isnan(equity), -np.inf, equity))
+    return np.where(np.isnan(equity), np.nan, equity - np.where(np.isinf(highest), 0.0, highest))

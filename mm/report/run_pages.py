@@ -1,21 +1,17 @@
 """Pages of several runs: an index of all, and two backtests over one span of time."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from html import escape
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from mm.backtest.metrics.arithmetic import changes
-from mm.clock import US_PER_MS
-from mm.dataclass import dataclass, replace
+from mm.dataclass import dataclass
 from mm.numbers import SHARPE_DAYS, number, signed
-from mm.report.backtest_charts import under_water
-from mm.report.drawn_columns import unit_of
-from mm.report.frame import base_asset, card, document, grid, header, minute, nothing, quote_asset
-from mm.report.run_columns import RunColumns, equity_curve
-from mm.report.svg import WIDE, Plot, padded, steps
-from mm.report.timeline import Line, Panel, TimelineAxis, script, timeline
+from mm.report.figures import SERIES, Figure, Panel, stacked, step, time_axis
+from mm.report.frame import base_asset, card, chart, document, grid, header, nothing, quote_asset, zoom_bar
+from mm.report.run_columns import EquityCurve, RunColumns
+
+if TYPE_CHECKING:
+    from mm.report.figures import Floats
 
 # Numbers of summary.json to compare.
 _COMPARED = (
@@ -24,7 +20,6 @@ _COMPARED = (
     *("n_fills", "fill_ratio", "hit_rate", "effective_half_spread", "two_sided_uptime", "seconds_covered"),
     *("inventory.rms", "inventory.max", "round_trips.n", "round_trips.win_rate", "round_trips.mean"),
 )
-KINDS = ("line", "line carried")
 NO_MATTER = ("run_id", "out_dir", "out_root", "log_root", "log_level", "data_root")
 
 
@@ -86,55 +81,43 @@ def two_runs_page(first: ComparedRun, second: ComparedRun) -> str:
         card("Numbers", "Names are those of summary.json.", _numbers(pair)),
         card("Knobs that differ", "Without those that only name or locate a run.", _knobs(pair)),
     ]
-    drawn = any(len(one.columns.state["recv_us"]) for one in pair)
-    return document(f"{first.name} and {second.name}", body, script() if drawn else "")
+    return document(f"{first.name} and {second.name}", body)
 
 
 def _over_time(pair: tuple[ComparedRun, ComparedRun]) -> str:
-    known = [(one, equity_curve(one.columns), kind) for one, kind in zip(pair, KINDS, strict=True) if _has_rows(one)]
-    if not known:
+    figure = runs_figure([(one.name, one.columns) for one in pair], pair[0].summary)
+    if figure is None:
         return card("Over time", "", nothing("There are no state rows."))
-    x = (min(drawn.x[0] for _, drawn, _ in known), max(drawn.x[1] for _, drawn, _ in known))
-    quote, base = quote_asset(pair[0].summary), base_asset(pair[0].summary)
-    charts = (
-        ("PnL of the quoting", f"{quote}, without what the target inventory earns", 230, lambda drawn: drawn.equity),
-        ("Under water", f"{quote}, below the highest PnL of the quoting", 120, lambda drawn: under_water(drawn.equity)),
-        ("Inventory", base, 150, lambda drawn: drawn.inventory),
+    hint = "Drag to zoom; a click on a name hides it."
+    return card("Over time", hint, zoom_bar() + chart(figure))
+
+
+def runs_figure(runs: Sequence[tuple[str, RunColumns]], summary: Mapping[str, Any]) -> Figure | None:
+    """Return PnL, drawdown and inventory of several runs on one time axis; None without a state row.
+
+    Args:
+        runs: Name and columns of each.
+        summary: The numbers of the first one, for the names of the assets.
+    """
+    known = [(name, run.curve) for name, run in runs if len(run.state["recv_us"])]
+    if not known:
+        return None
+    x = (min(curve.x[0] for _, curve in known), max(curve.x[1] for _, curve in known))
+    return stacked(account_panels(known, quote_asset(summary), base_asset(summary)), time_axis(*x))
+
+
+def account_panels(curves: Sequence[tuple[str, EquityCurve]], quote: str, base: str) -> list[Panel]:
+    """Return the panels of PnL, drawdown and inventory of several accounts, each with its name."""
+    charts: tuple[tuple[str, str, int, Callable[[EquityCurve], Floats]], ...] = (
+        ("PnL of the quoting", f"{quote}, without what the target inventory earns", 230, lambda one: one.equity),
+        ("Under water", f"{quote}, below the highest PnL of the quoting", 110, lambda one: one.drawdown),
+        ("Inventory", base, 140, lambda one: one.inventory),
     )
-    panels = []
-    for title, note, height, values in charts:
-        lines = [_line(escape(one.name), kind, drawn.us, values(drawn), x[1]) for one, drawn, kind in known]
-        panels.append(_panel((title, note), lines, x, height))
-    span = f"{minute(int(x[0]))} – {minute(int(x[1]))} UTC."
-    return card(
-        "Over time",
-        f"{span} Drag to zoom; a click on a name hides it.",
-        timeline(panels, x, axis=TimelineAxis(stop="")),
-    )
-
-
-def _has_rows(one: ComparedRun) -> bool:
-    return len(one.columns.state["recv_us"]) > 0
-
-
-def _line(name: str, kind: str, us: Any, values: Any, end_us: float) -> Line:
-    """Return a step line that ends with its run, even if the charts continue until *end_us*."""
-    at = np.append(changes(values.view(np.int64)), len(us) - 1)
-    us, values = us[at], values[at]
-    if us[-1] < end_us:
-        us, values = np.append(us, us[-1] + US_PER_MS), np.append(values, np.nan)
-    return Line(name, kind, us, values, unit_of(values))
-
-
-def _panel(names: tuple[str, str], lines: Sequence[Line], x: tuple[float, float], height: int) -> Panel:
-    seen = np.concatenate([line.values for line in lines])
-    seen = seen[~np.isnan(seen)]
-    if not len(seen):
-        return Panel(*names, nothing("The book was never valid."), height, lines)
-    plot = Plot(WIDE, height, x, padded(float(seen.min()), float(seen.max())))
-    marks = [plot.line(*steps(line.us, line.values), line.kind) for line in lines]
-    picture = plot.picture(plot.value_axis(), plot.time_axis(), *marks, title=f"{names[0]} of two runs over time")
-    return replace(Panel(*names, picture, height, lines), zero=names[0] == "Under water")
+    named = [(escape(name), curve, colour) for (name, curve), colour in zip(curves, SERIES, strict=False)]
+    return [
+        Panel(title, unit, [step(name, curve.us, values(curve), colour) for name, curve, colour in named], height)
+        for title, unit, height, values in charts
+    ]
 
 
 def _numbers(pair: tuple[ComparedRun, ComparedRun]) -> str:

@@ -3,22 +3,19 @@
 import json
 from collections.abc import Mapping, Sequence
 from html import escape
-from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from mm.backtest.metrics.ranking import tie_of
-from mm.dataclass import dataclass
 from mm.errors import BrokenFile
 from mm.numbers import number, percent, probability, signed
-from mm.report.drawn_columns import unit_of
 from mm.report.frame import (
     About,
-    Heatmap,
     boxed,
     card,
+    chart,
     document,
     gain_or_loss,
     header,
@@ -27,14 +24,11 @@ from mm.report.frame import (
     notes,
     nothing,
     origin,
-    sizes,
     tile,
     tiles,
-    wide,
+    zoom_bar,
 )
-from mm.report.svg import WIDE, Plot, padded
-from mm.report.sweep_charts import PointsChart
-from mm.report.timeline import Line, Panel, TimelineAxis, script, timeline
+from mm.report.sweep_charts import PointsChart, grid_figures, pnl_figure
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -47,8 +41,7 @@ KEYS_OF_ROWS = ("point", "rank", "tied", "pnl_quoting", "pnl_hold", "pnl_lower95
 Row = Mapping[str, Any]
 Axis = Mapping[str, Any]
 BESIDE = 6  # maximum columns of a map that fits next to another
-MOST_MAPS, MOST_CURVES = 12, 80
-PERIOD_US = 60_000_000
+FEWER = "Fewer than two points have both numbers."
 SHOWN = 500  # rows of the table
 FEW = 5  # rows of the table in a notebook
 NAMED = 5  # failed points named in a note
@@ -56,102 +49,12 @@ ENOUGH = 0.95  # usual threshold of a probability
 Content = Mapping[str, Any]
 
 
-def maps(rows: Sequence[Row], axes: Sequence[Axis], rank_by: str) -> list[tuple[str, Heatmap]]:
-    """Return a map over the two longest axes for each choice of the others, with its name; empty below two axes."""
-    varied = [axis for axis in axes if len(axis["values"]) > 1]
-    if len(varied) < 2:
-        return []
-    across, down = sorted(varied, key=lambda axis: -len(axis["values"]))[:2]
-    others = [axis for axis in varied if axis not in (across, down)]
-    choices = list(product(*(axis["values"] for axis in others)))
-    if len(choices) > MOST_MAPS:
-        return []
-    by_values = {tuple(row[axis["name"]] for axis in (*others, down, across)): row for row in reversed(rows)}
-    found = []
-    for choice in choices:
-        cells = [[by_values.get((*choice, d, a)) for a in across["values"]] for d in down["values"]]
-        values = [[None if row is None else row[rank_by] for row in line] for line in cells]
-        places = [
-            (d, a) for d, line in enumerate(cells) for a, row in enumerate(line) if row is not None and row["rank"] == 1
-        ]
-        title = ", ".join(f"{axis['name']} {value}" for axis, value in zip(others, choice, strict=True))
-        columns, lines = ((axis["name"], axis["values"]) for axis in (across, down))
-        found.append((title, Heatmap(columns, lines, values, places[0] if places else None)))
-    return found
-
-
 def heat_maps(rows: Sequence[Row], axes: Sequence[Axis], rank_by: str) -> str:
     """Return the heat maps of a grid, with a shared scale; empty below two axes."""
-    every = maps(rows, axes, rank_by)
-    span = sizes([line for _, one in every for line in one.values])
-    drawn = []
-    for title, one in every:
-        texts = [[number(value, 3) for value in line] for line in one.values]
-        heading = f'<p style="font-weight:600">{escape(title)}</p>' if title else ""
-        drawn.append(f"<div>{heading}{wide(one.table(texts, f'{rank_by} {title}', span))}</div>")
-    narrow = len(drawn) > 1 and all(len(one.across[1]) <= BESIDE for _, one in every)
+    every = grid_figures(rows, axes, rank_by)
+    drawn = [f"<div>{f'<h3>{escape(title)}</h3>' if title else ''}{chart(figure)}</div>" for title, figure in every]
+    narrow = len(drawn) > 1 and all(len(figure["data"][0]["x"]) <= BESIDE for _, figure in every)
     return in_row(*drawn, kind="halves" if narrow else "wholes")
-
-
-@dataclass(frozen=True)
-class PastChoice:
-    """PnL over time of the walk-forward that trades the trial that was best so far.
-
-    Attributes:
-        start_us: Start of each period from the first choice on.
-        total: PnL since the first choice, starting at the PnL of the best trial: only the shape is compared.
-    """
-
-    start_us: "Floats"
-    total: "Floats"
-
-    @classmethod
-    def of(
-        cls, content: Mapping[str, Any], start_us: "Floats", columns: Sequence[int], pnl: "Floats"
-    ) -> "PastChoice | None":
-        """Return the PnL path of a sweep's ``walkforward``; None without one."""
-        ahead = content["walkforward"]
-        if ahead is None:
-            return None
-        pieces = [pnl[first:last, columns.index(point)] for point, first, last in ahead["spans"]]
-        first = ahead["spans"][0][1]
-        return cls(start_us[first:], np.cumsum(np.concatenate(pieces)))
-
-
-def pnl_curves(
-    start_us: "Floats", pnl: "Floats", columns: Sequence[int], best: int | None, chosen: PastChoice | None
-) -> str:
-    """Return the PnL of the trials over time, with the best one and the walk-forward (`PastChoice`) in front."""
-    totals = np.cumsum(pnl, axis=0)
-    shown = list(range(totals.shape[1]))[:: max(1, totals.shape[1] // MOST_CURVES)]
-    front = columns.index(best) if best in columns else None
-    drawn = [totals[:, shown], *([totals[:, front]] if front is not None else []), *([chosen.total] if chosen else [])]
-    low, high = min(0.0, *(float(one.min()) for one in drawn)), max(0.0, *(float(one.max()) for one in drawn))
-    plot = Plot(WIDE, 320, (start_us[0], start_us[-1] + PERIOD_US), padded(low, high))
-    us = start_us.astype(np.int64) + PERIOD_US
-    others = "".join(plot.line(us, totals[:, column], "faint") for column in shown if column != front)
-    lines = f'<g opacity="0.45">{others}</g>'
-    first = plot.line(us, totals[:, front], "line") if front is not None else ""
-    ahead = ""
-    if chosen is not None:
-        ahead = plot.line(chosen.start_us.astype(np.int64) + PERIOD_US, chosen.total, "line chosen")
-    return plot.picture(plot.value_axis(number), plot.time_axis(), lines, first, ahead, title="PnL over time")
-
-
-def pnl_lines(
-    start_us: "Floats", pnl: "Floats", columns: Sequence[int], best: int | None, chosen: PastChoice | None
-) -> list[Line]:
-    """Return the lines of `pnl_curves` for a zoomable chart, with values at the end of each period."""
-    totals, us = np.cumsum(pnl, axis=0), start_us.astype(np.int64) + PERIOD_US
-    unit = unit_of(totals)
-    front = columns.index(best) if best in columns else None
-    named = [] if front is None else [Line(f"best, point {best}", "line", us, totals[:, front], unit, straight=True)]
-    if chosen is not None:
-        ends = chosen.start_us.astype(np.int64) + PERIOD_US
-        named.append(Line("walk-forward choice", "line chosen", ends, chosen.total, unit, straight=True))
-    others = range(0, totals.shape[1], max(1, totals.shape[1] // MOST_CURVES))
-    faint = [Line("", "faint", us, totals[:, one], unit, straight=True) for one in others if one != front]
-    return [*named, *faint]
 
 
 def page(folder: Path, about: About | None = None, record: Mapping[str, Any] | None = None) -> str:
@@ -182,7 +85,7 @@ def page(folder: Path, about: About | None = None, record: Mapping[str, Any] | N
         _best_card(content),
         origin(about) if about else "",
     ]
-    return document(f"{content['symbol']} {days} sweep", parts, script())
+    return document(f"{content['symbol']} {days} sweep", parts, about.plotly if about else "")
 
 
 def read_content(folder: Path) -> dict[str, Any]:
@@ -260,9 +163,9 @@ def _halves_card(content: Content, points: PointsChart) -> str:
         else f" Rank correlation {number(correlation, 2)}: near 1 the ranking is stable, near 0 it is chance."
     )
     names = "in the first half", "PnL in the second half"
-    chart = points.against("pnl_first_half", "pnl_second_half", names)
+    figure = points.against("pnl_first_half", "pnl_second_half", names)
     hint = f"Quoting PnL of each point in both halves; the line is where they are equal.{order}"
-    return card("First half, second half", hint, chart)
+    return card("First half, second half", hint, chart(figure, FEWER))
 
 
 def _forward_card(content: Content, points: PointsChart) -> str:
@@ -275,7 +178,7 @@ def _forward_card(content: Content, points: PointsChart) -> str:
         "Quoting PnL: across with the fit of all days, upwards with fits of past data only. Nothing is quoted before "
         "the first window is full, so the walk-forward covers less time."
     )
-    return card("PnL, in sample and walk-forward", hint, gain)
+    return card("PnL, in sample and walk-forward", hint, chart(gain, FEWER))
 
 
 def _cautions(content: Content, record: Mapping[str, Any] | None) -> list[str]:
@@ -321,14 +224,9 @@ def _pnl_card(
 ) -> str:
     if len(start_us) < 2:
         return card("Over time", "", nothing("The runs have no common time grid."))
-    best = None if content["best"] is None else content["best"]["point"]
-    chosen = PastChoice.of(content, start_us, columns, pnl)
-    hint = "PnL of every trial. Blue is the best one in hindsight"
-    ahead = "; orange is the choice from past data only, from the first choice on" if chosen else ""
-    lines = pnl_lines(start_us, pnl, columns, best, chosen)
-    panel = Panel("PnL", "of every trial", pnl_curves(start_us, pnl, columns, best, chosen), 320, lines)
-    x = (float(start_us[0]), float(start_us[-1] + PERIOD_US))
-    return card("Over time", f"{hint}{ahead}.", timeline([panel], x, None, TimelineAxis(stop="")))
+    ahead = "; orange is the choice from past data only, from the first choice on" if content["walkforward"] else ""
+    hint = f"PnL of every trial. Blue is the best one in hindsight{ahead}."
+    return card("Over time", hint, zoom_bar() + chart(pnl_figure(content, start_us, columns, pnl)))
 
 
 def findings_card(content: Content) -> str:

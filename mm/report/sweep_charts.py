@@ -1,19 +1,19 @@
-"""The charts of a sweep's points: a number over the values of each axis, and one number over another; all zoom."""
+"""The charts of a sweep: its grid, a number over the values of each axis, one number over another, PnL over time."""
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from html import escape
+from itertools import product
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mm.dataclass import dataclass
-from mm.numbers import number, short
-from mm.report.drawn_columns import unit_of
-from mm.report.frame import card, nothing
-from mm.report.svg import HALF, Plot, padded
-from mm.report.timeline import Line, Marks, Panel, TimelineAxis, places, timeline
+from mm.numbers import number
+from mm.report import figures
+from mm.report.figures import MAIN, SELL, SOFT, Figure, Panel, Trace
+from mm.report.frame import card, chart, nothing
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -22,10 +22,100 @@ if TYPE_CHECKING:
 
 Row = Mapping[str, Any]
 Axis = Mapping[str, Any]
-MOST_DOTS = 1500
-_LETTER = 8.1  # width of a letter on a narrow screen, in the units of a chart
+Content = Mapping[str, Any]
+MOST_DOTS, MOST_MAPS, MOST_CURVES = 1500, 12, 80
+RANKED = 15  # points in the ranking
+PERIOD_US = 60_000_000
 _BESIDE = 0.3  # maximum offset of points to either side of a value, as a share of its space
-_THOUSANDS = 4  # minimum decimal places by which numbers of an axis are distinguished, relative to its range
+
+
+def grid_figures(rows: Sequence[Row], axes: Sequence[Axis], rank_by: str) -> list[tuple[str, Figure]]:
+    """Return a map over the two longest axes for each choice of the others, with its name; empty below two axes.
+
+    All maps share the scale of their colours; the best cell is framed.
+    """
+    varied = [axis for axis in axes if len(axis["values"]) > 1]
+    if len(varied) < 2:
+        return []
+    across, down = sorted(varied, key=lambda axis: -len(axis["values"]))[:2]
+    others = [axis for axis in varied if axis not in (across, down)]
+    choices = list(product(*(axis["values"] for axis in others)))
+    if len(choices) > MOST_MAPS:
+        return []
+    by_values = {tuple(row[axis["name"]] for axis in (*others, down, across)): row for row in reversed(rows)}
+    span = [abs(row[rank_by]) for row in rows if row[rank_by] is not None]
+    found = []
+    for choice in choices:
+        cells = [[by_values.get((*choice, d, a)) for a in across["values"]] for d in down["values"]]
+        values = [[None if row is None else row[rank_by] for row in line] for line in cells]
+        places = [
+            (d, a) for d, line in enumerate(cells) for a, row in enumerate(line) if row is not None and row["rank"] == 1
+        ]
+        title = ", ".join(f"{axis['name']} {value}" for axis, value in zip(others, choice, strict=True))
+        names, labels = ((axis["name"], axis["values"]) for axis in (across, down))
+        best, reach = (places[0] if places else None), max(span, default=1.0)
+        found.append((title, figures.heat(names, labels, values, best, span=(-reach, reach))))
+    return found
+
+
+@dataclass(frozen=True)
+class PastChoice:
+    """PnL over time of the walk-forward that trades the trial that was best so far.
+
+    Attributes:
+        start_us: Start of each period from the first choice on.
+        total: PnL since the first choice, starting at the PnL of the best trial: only the shape is compared.
+    """
+
+    start_us: "Floats"
+    total: "Floats"
+
+    @classmethod
+    def of(cls, content: Content, start_us: "Floats", columns: Sequence[int], pnl: "Floats") -> "PastChoice | None":
+        """Return the PnL path of a sweep's ``walkforward``; None without one."""
+        ahead = content["walkforward"]
+        if ahead is None:
+            return None
+        pieces = [pnl[first:last, columns.index(point)] for point, first, last in ahead["spans"]]
+        first = ahead["spans"][0][1]
+        return cls(start_us[first:], np.cumsum(np.concatenate(pieces)))
+
+
+def pnl_figure(content: Content, start_us: "Floats", columns: Sequence[int], pnl: "Floats") -> Figure:
+    """Return the PnL of the trials over time, with the best one and the walk-forward (`PastChoice`) in front."""
+    best = None if content["best"] is None else content["best"]["point"]
+    chosen = PastChoice.of(content, start_us, columns, pnl)
+    totals, us = np.cumsum(pnl, axis=0), start_us + PERIOD_US
+    front = columns.index(best) if best in columns else None
+    traces = list[Trace]()
+    for column in range(0, totals.shape[1], max(1, totals.shape[1] // MOST_CURVES)):
+        if column != front:
+            faint = {"line": {"width": 1}, "opacity": 0.4, "showlegend": False, "hoverinfo": "skip"}
+            traces.append(_path(f"point {columns[column]}", us, totals[:, column], SOFT, **faint))
+    if front is not None:
+        traces.append(_path(f"best in hindsight, point {best}", us, totals[:, front], MAIN))
+    if chosen is not None:
+        traces.append(_path("walk-forward choice", chosen.start_us + PERIOD_US, chosen.total, SELL))
+    axis = figures.time_axis(float(start_us[0]), float(us[-1]))
+    return figures.chart(traces, axis, 320, y=figures.FROM_ZERO)
+
+
+def _path(name: str, us: "Floats", values: "Floats", colour: str, **more: Any) -> Trace:
+    rows = figures.drawn_rows(values)
+    return figures.line(name, figures.ms(us[rows]), values[rows], colour, **more)
+
+
+def ranking_figure(content: Content) -> Figure | None:
+    """Return the best points as bars from zero, the best at the top; None if no point has a result."""
+    rank_by, axes = content["rank_by"], [axis["name"] for axis in content["axes"]]
+    rows = [row for row in content["rows"] if row["status"] == "ok" and row[rank_by] is not None][:RANKED]
+    if not rows:
+        return None
+    values = [float(row[rank_by]) for row in rows]
+    names = [escape(f"{row['rank']}. " + ", ".join(f"{axis} {row[axis]}" for axis in axes)) for row in rows]
+    tips = [f"{name}: {number(value)}" for name, value in zip(names, values, strict=True)]
+    trace = figures.bars(rank_by, values, names, figures.signs(values), tips, orientation="h")
+    return figures.chart([trace], figures.numbers_axis(rank_by), 26 * len(rows) + 10, y={"autorange": "reversed"})
 
 
 @dataclass(frozen=True)
@@ -50,47 +140,48 @@ class PointsChart:
             return [card("By axis", "", nothing("No axis has several values with a result."))]
         shown = some(known)
         few = "" if len(shown) == len(known) else f" {len(shown):,} of {len(known):,} points: the best, others evenly."
-        hint = f"A mark is a point of the grid, the line the median at each value.{few}"
-        return [card(f"By {escape(axis['name'])}", hint, self._axis(shown, axis)) for axis in varied]
+        hint = f"A mark is a point of the grid, the best in orange; the line is the median at each value.{few}"
+        none = "No point with a result uses this axis."
+        return [card(f"By {escape(axis['name'])}", hint, chart(self.axis_figure(shown, axis), none)) for axis in varied]
 
-    def against(self, first: str, second: str, names: tuple[str, str]) -> str:
+    def axis_figure(self, rows: Sequence[Row], axis: Axis) -> Figure | None:
+        """Return the *rows* over the values of an axis; None if no row uses it."""
+        labels = list(dict.fromkeys(axis["values"]))
+        rows = [row for row in rows if row[axis["name"]] in labels]  # a model may not take the axis: GRID_UNFIT
+        if not rows:
+            return None
+        offset = self._offset_of_equals(rows, axis)
+        x = np.array([labels.index(row[axis["name"]]) + offset[_others(row, self.axes, axis)] for row in rows])
+        panels = [self._panel(rows, x, axis, labels, metric) for metric in self.metrics]
+        names = {
+            "tickvals": list(range(len(labels))),
+            "ticktext": list(map(escape, labels)),
+            "range": [-0.5, len(labels) - 0.5],
+        }
+        figure = figures.stacked(panels, figures.numbers_axis(escape(axis["name"]), **names))
+        figure["layout"]["hovermode"] = "closest"
+        return figure
+
+    def against(self, first: str, second: str, names: tuple[str, str]) -> Figure | None:
         """Return each point by two of its numbers, the columns *first* (across) and *second* (upwards).
 
         Args:
             first, second: Columns; points that lack one of them are omitted.
-            names: Names of the numbers, for axis and heading.
+            names: Names of the numbers, for the axes.
+
+        Returns:
+            None if fewer than two points have both numbers.
         """
         known = [row for row in self.rows if row[first] is not None and row[second] is not None]
         if len(known) < 2:
-            return nothing("Fewer than two points have both numbers.")
-        known = sorted(some(known), key=lambda row: float(row[first]))
+            return None
+        known = some(known)
         x, y = (np.array([row[name] for row in known], dtype=np.float64) for name in (first, second))
-        low, high = padded(min(x.min(), y.min(), 0.0), max(x.max(), y.max(), 0.0))
-        plot = Plot(HALF, 350, (low, high), (low, high))
-        per = 10.0 ** (math.floor(math.log10(high - low)) - _THOUSANDS + 1)
-        ends = np.array([low, high])
-        same = Line("", "faint", places(ends / per), ends, unit_of(ends), straight=True)
-        marks = self._marks(known, places(x / per), y, names[1])
-        dots = "".join(_dot(plot, a, b, row) for a, b, row in zip(x.tolist(), y.tolist(), known, strict=True))
-        picture = plot.picture(
-            plot.value_axis(), plot.number_axis(short, 6), plot.path(ends, ends, "zero"), dots, title=names[1]
-        )
-        panel = Panel(names[1], f"over the value {names[0]}", picture, 350, [same], marks=marks)
-        span = places(ends / per).astype(float)
-        return timeline([panel], (span[0], span[1]), axis=TimelineAxis(names[0], stop="", per=per))
-
-    def _axis(self, rows: Sequence[Row], axis: Axis) -> str:
-        labels = list(dict.fromkeys(axis["values"]))
-        rows = [row for row in rows if row[axis["name"]] in labels]  # a model may not take the axis: GRID_UNFIT
-        if not rows:
-            return nothing("No point with a result uses this axis.")
-        offset = self._offset_of_equals(rows, axis)
-        x = np.array([labels.index(row[axis["name"]]) + offset[_others(row, self.axes, axis)] for row in rows])
-        order = np.argsort(x, kind="stable")
-        ranked = [rows[i] for i in order.tolist()]
-        panels = [self._panel(ranked, x[order], axis, labels, metric) for metric in self.metrics]
-        ends = places(np.array([-0.5, len(labels) - 0.5])).astype(float)
-        return timeline(panels, (ends[0], ends[1]), axis=TimelineAxis(axis["name"], stop="", names=labels))
+        ends = figures.padded(min(x.min(), y.min(), 0.0), max(x.max(), y.max(), 0.0))
+        same = figures.line("equal", list(ends), list(ends), SOFT, line={"dash": "dot"}, hoverinfo="skip")
+        traces = [same, *self._points(known, x, y, names[1])]
+        y_axis = {"range": list(ends), "title": {"text": names[1]}}
+        return figures.chart(traces, figures.numbers_axis(names[0], range=list(ends)), 320, y=y_axis)
 
     def _offset_of_equals(self, rows: Sequence[Row], axis: Axis) -> dict[tuple[str, ...], float]:
         """Return the offset of a point from its value, by its values on the other axes: equal ones are aligned."""
@@ -104,45 +195,27 @@ class PointsChart:
         groups = [[value for value in group if value is not None] for group in of_label]
         middle = np.array([median(group) if group else np.nan for group in groups])
         edges = np.arange(len(labels) + 1, dtype=np.float64) - 0.5
-        held = Line("median", "faint", places(edges), np.append(middle, middle[-1]), unit_of(values))
-        picture = self._picture(rows, x, values, (labels, middle), (axis["name"], metric))
-        return Panel(metric, "", picture, 230, [held], marks=self._marks(rows, places(x), values, metric), zero=True)
+        held = figures.line(
+            "median", edges, np.append(middle, middle[-1:]), SOFT, line={"shape": "hv"}, hoverinfo="skip"
+        )
+        traces = [{**one, "showlegend": False} for one in (held, *self._points(rows, x, values, metric))]
+        return Panel(metric, "", traces, 190, figures.FROM_ZERO)
 
-    def _picture(
-        self,
-        rows: Sequence[Row],
-        x: "Floats",
-        y: "Floats",
-        medians: tuple[Sequence[str], "Floats"],
-        names: tuple[str, str],
-    ) -> str:
-        """Return the static picture of a panel; *medians* are the labels of the values and the median of each."""
-        labels, middle = medians
-        known = y[~np.isnan(y)]
-        span = padded(min(0.0, float(known.min())), max(0.0, float(known.max()))) if len(known) else (0.0, 1.0)
-        plot = Plot(HALF, 230, (-0.5, len(labels) - 0.5), span)
-        room = float(plot.across(1) - plot.across(0))
-        marks = [plot.label(float(plot.across(i)), _cut(label, room)) for i, label in enumerate(labels)]
-        edges = np.repeat(np.arange(len(labels) + 1) - 0.5, 2)[1:-1]
-        line = plot.path(edges, np.repeat(middle, 2), "faint")
-        dots = [
-            _dot(plot, a, b, row) for a, b, row in zip(x.tolist(), y.tolist(), rows, strict=True) if not math.isnan(b)
-        ]
-        return plot.picture(plot.value_axis(most=5), line, *marks, *dots, title=f"{names[1]} over {names[0]}")
-
-    def _marks(self, rows: Sequence[Row], us: "NDArray[np.int64]", values: "Floats", name: str) -> list[Marks]:
-        """Return the points as marks with their names as tooltips, and the best one again, in front."""
-        unit = unit_of(values)
-        tip: list[tuple[str, Any, float]] = [
-            ("rank", [number(row["rank"]) for row in rows], 1.0),
-            ("point", [str(row["point"]) for row in rows], 1.0),
-            *((axis["name"], [row[axis["name"]] or "–" for row in rows], 1.0) for axis in self.axes),
-            (name, [number(value) for value in values.tolist()], 1.0),
-            ("fills", [number(row["n_fills"], 9) for row in rows], 1.0),
+    def _points(self, rows: Sequence[Row], x: "Floats", values: "Floats", name: str) -> list[Trace]:
+        """Return the points with their names and numbers as tips, and the best one again, in front."""
+        tips = [
+            f"rank {number(row['rank'])}, point {row['point']}<br>"
+            + "<br>".join(f"{escape(axis['name'])} {escape(str(row[axis['name']] or '–'))}" for axis in self.axes)
+            + f"<br>{name} {number(value if not math.isnan(value) else None)}, {number(row['n_fills'], 9)} fills"
+            for row, value in zip(rows, values.tolist(), strict=True)
         ]
         best = [i for i, row in enumerate(rows) if row["rank"] == 1]
-        first = Marks("best", "trial best", 1, us[best], values[best], unit, _of(tip, best), "dot", stop=False)
-        return [Marks("points", "trial", 1, us, values, unit, tip, "dot", stop=False), *([first] if best else [])]
+        found = [figures.points("points", x, values, MAIN, tips=tips, marker={"size": 8, "opacity": 0.55})]
+        if best:
+            mark = {"size": 12, "line": {"width": 2, "color": MAIN}}
+            first = figures.points("best", x[best], values[best], SELL, tips=[tips[i] for i in best], marker=mark)
+            found.append(first)
+        return found
 
 
 def some(rows: Sequence[Row]) -> list[Row]:
@@ -150,21 +223,5 @@ def some(rows: Sequence[Row]) -> list[Row]:
     return [rows[i] for i in sorted({round(i) for i in np.linspace(0, len(rows) - 1, min(len(rows), MOST_DOTS))})]
 
 
-def _of(tip: Sequence[tuple[str, Any, float]], at: Sequence[int]) -> list[tuple[str, Any, float]]:
-    return [(label, [values[i] for i in at], unit) for label, values, unit in tip]
-
-
 def _others(row: Row, axes: Sequence[Axis], axis: Axis) -> tuple[str, ...]:
     return tuple(row[one["name"]] for one in axes if one["name"] != axis["name"])
-
-
-def _dot(plot: Plot, x: float, y: float, row: Row) -> str:
-    best = row["rank"] == 1
-    at = f'cx="{float(plot.across(x)):.1f}" cy="{float(plot.up(y)):.1f}"'
-    ring = f'<circle class="error" {at} r="9"/>' if best else ""
-    tip = f"point {row['point']}: {number(y)}"
-    return f'{ring}<circle class="point" {at} r="{5.5 if best else 4.5}"><title>{escape(tip)}</title></circle>'
-
-
-def _cut(label: str, room: float) -> str:
-    return label if len(label) * _LETTER < room else label[: max(2, int(room / _LETTER) - 1)] + "…"

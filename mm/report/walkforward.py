@@ -16,10 +16,12 @@ from mm.errors import BrokenFile
 from mm.numbers import duration, number, short, signed
 from mm.report.backtest import data_card, sensitivity_card, split_card
 from mm.report.calibration import clusters_card
+from mm.report.figures import NORMAL_95
 from mm.report.frame import (
     About,
     Row,
     card,
+    chart,
     document,
     earnings,
     estimate,
@@ -34,12 +36,11 @@ from mm.report.frame import (
     table,
     tile,
     tiles,
+    zoom_bar,
 )
 from mm.report.run_columns import EquityCurve, RunColumns, equity_curve, read_columns
-from mm.report.segment_charts import axis, distance_chart, earned, panels, unquoted
+from mm.report.segment_charts import distance_figure, earned, segments_figure, step_s
 from mm.report.shape_cards import shapes_card
-from mm.report.svg import NORMAL_95
-from mm.report.timeline import script, timeline
 from mm.walkforward.oos_tests import RATIO
 from mm.walkforward.out_of_sample import SegmentRows, read_segments
 from mm.walkforward.window_shapes import FILE, WindowShape
@@ -51,8 +52,6 @@ if TYPE_CHECKING:
     from mm.walkforward.out_of_sample import SegmentRows
 
 SCHEDULE, METRICS, UNSEEN, BACKTEST = "poisson_schedule.json", "window_metrics.csv", "oos_metrics.json", "backtest"
-INSIDE = (("buy", "1 is inside the interval"), ("sell", "1 is outside"))
-SOURCES = (("buy", "fitted"), ("sell", "carried or default"), ("off", "none: nothing is quoted"))
 OUTSIDE = 0.05  # expected share of segments with a number of fills outside a 95 % interval
 Content = Mapping[str, Any]
 
@@ -95,7 +94,7 @@ def page(
         if schedule.get("clustering") is not None:
             body.append(clusters_card(schedule["clustering"], "Fitted to the first training window. "))
         body += [_unseen(unseen), shapes_card(_shapes(folder / FILE)), _data(rows, summary, run), _table(rows, over)]
-    return document(f"{title} · {kind}", [*body, origin(about)], script() if len(rows) else "")
+    return document(f"{title} · {kind}", [*body, origin(about)], about.plotly)
 
 
 def _content(path: Path, unread: str = "") -> dict[str, Any]:
@@ -191,10 +190,12 @@ def outside_predicted(rows: SegmentRows) -> tuple[int, int]:
 def _over_time(rows: SegmentRows, over: EquityCurve | None, summary: Content | None) -> str:
     """Return the card of the charts over time, which zoom together."""
     quote = "" if summary is None else quote_asset(summary)
-    hint = "All charts share one time axis; a segment is traded with a fit of earlier data. Point at a mark for its "
-    hint += "numbers; those beyond the scale are at its edge."
-    charts = timeline(panels(rows, over, quote), rows.x, unquoted(rows), axis(rows))
-    return card("Over time", hint, charts, (("off", "none: nothing is quoted"),))
+    hint = (
+        "All charts share one time axis; a segment is traded with a fit of earlier data. Point at a mark for its "
+        "numbers; those beyond the scale are at its edge. Shaded: nothing is quoted."
+    )
+    charts = chart(segments_figure(rows, over, quote))
+    return card("Over time", hint, zoom_bar("segment", step_s(rows)) + charts)
 
 
 def _traded(summary: Content, folder: str) -> list[str]:
@@ -225,8 +226,7 @@ def _unseen(unseen: Content) -> str:
         card(
             "By distance",
             "Fills out of sample over those expected, by distance in ticks: a trend shows a wrong shape of the curve.",
-            distance_chart(unseen["by_delta"]),
-            INSIDE,
+            chart(distance_figure(unseen["by_delta"]), "No fills were expected."),
         ),
         card(
             "Other windows on the same data",

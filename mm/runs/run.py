@@ -124,10 +124,17 @@ class Run:
     @property
     def about(self) -> "About":
         """The command and the knobs of the run, as its page shows them."""
-        from mm.report.frame import About
+        return self.about_page(self.folder)
 
+    def about_page(self, folder: Path) -> "About":
+        """Return the command and the knobs of the run for a page in *folder*."""
+        from mm.report.frame import About, plotly_address
+
+        day = self._plan.day
+        plotly = plotly_address(day.plotlyjs, day.out_root, folder)
         knobs = {key: knob.entry() for key, knob in self._plan.knobs.items()}
-        return About(self._plan.command(), knobs, excluded=self._excluded, run_id=self.id, version=mm.__version__)
+        names = {"run_id": self.id, "version": mm.__version__}
+        return About(self._plan.command(), knobs, excluded=self._excluded, plotly=plotly, **names)
 
     def write_page(self, html: str) -> None:
         """Write the run's page. It shows the command and the sources of knobs, so it is not in the digest."""
@@ -160,7 +167,7 @@ class Run:
         ):
             result = further(result) if further else result
             result.summary["warnings"] += [f"excluded: {sentence}" for sentence in self._excluded]
-            rows = files.finish(result, self.about)
+            rows = files.finish(result, self.about_page(self.folder / place))
         for file, count in rows.items():
             self.output(str(place / file), count, digest=file != PAGE, sha256=files.hashes.get(file))
         self.artefact, self.summary = str(place / "summary.json"), dict(result.summary)

@@ -1,6 +1,9 @@
 """Reading the text and the charts of a page."""
 
+import json
 from typing import Any
+
+from pages import decoded
 
 
 def text_of(at: Any) -> str:
@@ -10,6 +13,12 @@ def text_of(at: Any) -> str:
     return "\n".join([*(str(element.value) for kind in kinds for element in at.get(kind)), *metrics])
 
 
-def charts_of(at: Any) -> int:
-    """Return the number of charts of a page."""
-    return len(at.get("arrow_vega_lite_chart")) + len(at.get("vega_lite_chart"))
+def figures_of(at: Any) -> list[dict[str, Any]]:
+    """Return the figures of a page."""
+    return [decoded(json.loads(chart.proto.spec)) for chart in at.get("plotly_chart")]
+
+
+def titles_of(at: Any) -> list[str]:
+    """Return the titles of the panels of all figures."""
+    texts = [one["text"] for figure in figures_of(at) for one in figure["layout"].get("annotations", ())]
+    return [text.split("</b>")[0].removeprefix("<b>") for text in texts]

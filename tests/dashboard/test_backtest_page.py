@@ -5,7 +5,7 @@ import shutil
 import time
 
 import pytest
-from page_reading import charts_of, text_of
+from page_reading import figures_of, text_of
 
 from mm.cli.frame import known_knobs
 from mm.commands import backtest
@@ -135,7 +135,8 @@ def test_sweep_shows_ranking_heatmap_and_deflated_sharpe(opened, made):
     content = json.loads((made / "out/sweep/SIMUSDT/20260105_grid/sweep.json").read_text())
     tiles = {metric.label: metric.value for metric in at.metric}
     assert not at.exception
-    assert charts_of(at) == 1
+    (figure,) = figures_of(at)
+    assert figure["data"][0]["type"] == "heatmap"
     assert {"Best pnl_lower95", "Deflated Sharpe", "Its quoting PnL"} <= set(tiles)
     assert tiles["Trials"] == str(content["trials"])
     assert at.dataframe[0].value["point"].tolist() == [row["point"] for row in content["rows"]]

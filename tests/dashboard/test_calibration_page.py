@@ -5,7 +5,7 @@ import json
 import shutil
 
 import pytest
-from page_reading import charts_of, text_of
+from page_reading import figures_of, text_of, titles_of
 
 FIT = "out/calibration/marks/SIMUSDT/20260105_fitted"
 SCHEDULE = "out/calibration/schedules/SIMUSDT/20260105_rolling"
@@ -17,7 +17,7 @@ def test_fit_shows_its_points_curve_and_intervals(opened, made):
     fit = json.loads((made / FIT / "poisson_fit.json").read_text())
     tiles = {metric.label: metric.value for metric in at.metric}
     assert not at.exception
-    assert charts_of(at) == 1
+    assert len(figures_of(at)) == 1
     assert float(tiles["A, 1/s"]) == pytest.approx(fit["A"], rel=1e-3)
     assert float(tiles["k, 1/tick"]) == pytest.approx(fit["k"], rel=1e-3)
     assert tiles["Fills"] == f"{fit['n_fills']:,}"
@@ -52,8 +52,8 @@ def test_scale_of_rates_follows_the_observed_rates(opened, made):
     at = opened("calibration_page", run="fitted")
     rows = csv.DictReader((made / FIT / "calibration_points.csv").read_text().splitlines())
     rates = [float(row["lambda_per_s"]) for row in rows if float(row["fills"])]
-    (chart,) = at.get("vega_lite_chart")
-    low, high = json.loads(chart.proto.spec)["layer"][0]["encoding"]["y"]["scale"]["domain"]
+    (figure,) = figures_of(at)
+    low, high = (10.0**end for end in figure["layout"]["yaxis"]["range"])
     assert low <= min(rates)
     assert max(rates) <= high
     assert low > min(rates) / 20
@@ -64,7 +64,7 @@ def test_schedule_shows_A_and_k_through_the_day(opened, made):
     at = opened("calibration_page", run="rolling")
     segments = json.loads((made / SCHEDULE / "poisson_schedule.json").read_text())["segments"]
     assert not at.exception
-    assert charts_of(at) == 2
+    assert [title.split()[0] for title in titles_of(at)] == ["k", "A"]
     assert {metric.label: metric.value for metric in at.metric}["Segments"] == str(len(segments))
     assert at.dataframe[0].value["k"].tolist() == [segment["k"] for segment in segments]
 
@@ -94,4 +94,4 @@ def test_broken_calibration_gives_one_error(opened, made, tmp_path, name, path, 
     assert not at.exception
     assert len(at.error) == 1
     assert "\n" not in at.error[0].value
-    assert charts_of(at) == 0
+    assert figures_of(at) == []

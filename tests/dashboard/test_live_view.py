@@ -112,7 +112,13 @@ def test_metrics_are_read_by_family_and_label(fake_server):
         metrics_of(f"http://{address}/")
 
 
-@pytest.mark.parametrize("address", ["127.0.0.1:1", "http://127.0.0.1:1", "no such host", "127.0.0.1:99999999"])
+@pytest.mark.parametrize("address", ["no such host", "10.0.0.1:9109", "http://example.org", "//localhost", "file:///x"])
+def test_only_this_machine_is_asked(address):
+    with pytest.raises(DataError, match="not on this machine"):
+        fetched(address, "metrics")
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1:1", "http://127.0.0.1:1", "localhost:1", "127.0.0.1:99999999"])
 def test_unreachable_address_raises_data_error(address):
     with pytest.raises(DataError, match="does not respond"):
         fetched(address, "metrics")
@@ -143,12 +149,24 @@ def test_box_market_reads_both_kinds_of_exchange(fake_server):
 def test_box_orders_returns_open_orders_and_fills(fake_server):
     """Open orders with their remaining size."""
     address, pages = fake_server
-    assert box_orders(address, "me") is None
+    assert box_orders(address, "me", 5_000_000) is None
     pages["orders/me"] = [{"order_id": 4, "side": "sell", "price": 101, "remaining": 0.5}]
     pages["fills/me"] = [{"side": "buy", "price": 99, "size": 1, "timestamp": 2.5}]
-    orders = box_orders(address, "me")
+    orders = box_orders(address, "me", 5_000_000)
     assert orders.open == {"4": (-1, 101.0, 0.5)}
     assert orders.fills == [(2_500_000, 1, 99.0, 1.0)]
+
+
+def test_box_orders_become_quotes_over_time(fake_server):
+    """From the refresh that first saw an order to the one that no longer did; open ones until now."""
+    address, pages = fake_server
+    pages["fills/me"] = []
+    pages["orders/me"] = [{"order_id": 4, "side": "sell", "price": 101, "remaining": 1}]
+    seen = box_orders(address, "me", 5)
+    pages["orders/me"] = [{"order_id": 5, "side": "sell", "price": 102, "remaining": 1}]
+    seen = box_orders(address, "me", 8, seen)
+    assert [column.tolist() for column in seen.quotes(-1, 9)] == [[5, 8], [8, 9], [101.0, 102.0]]
+    assert [column.tolist() for column in seen.quotes(1, 9)] == [[], [], []]
 
 
 ROWS = [
@@ -173,6 +191,8 @@ def test_own_orders_are_read_from_the_end_of_the_audit_log(tmp_path):
     orders = own_orders(tmp_path, "A", "T1")
     assert orders.open == {"b1": (1, 99.0, 1.5)}
     assert orders.fills == [(5, 1, 99.0, 0.5)]
+    assert [column.tolist() for column in orders.quotes(1, 20)] == [[2], [20], [99.0]]
+    assert [column.tolist() for column in orders.quotes(-1, 20)] == [[3, 8], [7, 9], [101.0, 102.0]]
     with log.open("a") as file:
         file.write('te"}\n' + json.dumps({"type": "stop", "us": 10}) + "\n")
     assert own_orders(tmp_path, "A", "T1").open == {}

@@ -4,10 +4,12 @@ import shutil
 
 import numpy as np
 import pytest
-from page_reading import charts_of, text_of
+from page_reading import figures_of, text_of, titles_of
 
 from mm.dashboard.market_page import volatility_cells
 from mm.dashboard.sources import Folders, day_market
+
+LIVE, DAY = ["Prices", "Spread", "Trade flow"], ["Best prices and trades", "Spread of the day"]
 
 
 @pytest.mark.slow
@@ -16,10 +18,13 @@ def test_recorded_day_shows_its_market(opened):
     at = opened("market_page", symbol="SIMUSDT", day="20260105")
     assert not at.exception
     assert not at.error
-    assert charts_of(at) == 7
+    assert titles_of(at) == [*LIVE, *DAY]
+    assert len(figures_of(at)) == 4  # with the depth, and the map of volatility
     tiles = {metric.label: metric.value for metric in at.metric}
-    assert list(tiles) == ["Mid", "Micro-price", "Spread", "Volatility, 5 min", "Trade flow, 1 min"]
-    assert 90 < float(tiles["Mid"]) < 110
+    assert list(tiles) == [
+        *("Mid, USDT", "Micro-price, USDT", "Spread, USDT", "Volatility, 5 min", "Trade flow, 1 min, SIM")
+    ]
+    assert 90 < float(tiles["Mid, USDT"]) < 110
     assert "Volatility" in text_of(at)
 
 
@@ -27,7 +32,7 @@ def test_whole_day_can_be_left_out(opened):
     """It is only read if requested."""
     at = opened("market_page")
     at.toggle[0].set_value(False).run()
-    assert charts_of(at) == 4
+    assert titles_of(at) == LIVE
 
 
 def test_page_without_recorded_data_shows_no_book(opened, tmp_path):
@@ -42,7 +47,17 @@ def test_unreachable_metrics_give_one_error(opened):
     assert not at.exception
     assert len(at.error) == 1
     assert "127.0.0.1:1/metrics does not respond" in at.error[0].value
-    assert charts_of(at) == 7
+    assert titles_of(at) == [*LIVE, *DAY]
+
+
+@pytest.mark.parametrize("address", ["192.0.2.1:9109", "http://example.org/metrics", "127.0.0.1.example.org:1"])
+def test_addresses_of_other_machines_are_refused(opened, address):
+    """A link with such an address must not make this machine ask others; the way out is a forwarded port."""
+    for name in ("metrics", "box"):
+        at = opened("market_page", **{name: address})
+        assert not at.exception
+        assert "is not on this machine" in at.error[0].value
+        assert "ssh -L" in at.error[0].value
 
 
 def test_unreachable_exchange_has_no_book(opened):

@@ -7,7 +7,14 @@ import shutil
 import numpy as np
 import polars as pl
 import pytest
-from page_reading import charts_of, text_of
+from page_reading import figures_of, text_of, titles_of
+
+from pages import named
+
+PANELS = [
+    *("Price, quotes and fills", "Fills"),
+    *("PnL of the quoting", "Under water", "Inventory", "Sharpe ratio, rolling"),
+]
 
 
 def test_run_shows_its_id_pnl_and_charts(opened, made):
@@ -15,10 +22,10 @@ def test_run_shows_its_id_pnl_and_charts(opened, made):
     at = opened("runs_page", run="base")
     summary = json.loads((made / "out/backtest/SIMUSDT/20260105_base/summary.json").read_text())
     assert not at.exception
-    assert charts_of(at) == 6
+    assert titles_of(at) == PANELS
     assert [element.value for element in at.subheader] == ["base"]
     tiles = {element.label: element.value for element in at.metric}
-    pnl = float(tiles["PnL of the quoting"].replace("−", "-"))
+    pnl = float(tiles["PnL of the quoting, USDT"].replace("−", "-"))
     assert pnl == pytest.approx(summary["pnl_total"] - summary["pnl_hold"], rel=1e-3)
     assert tiles["Fills"] == f"{summary['n_fills']:,}"
 
@@ -31,6 +38,32 @@ def test_two_runs_are_side_by_side(opened):
     numbers, knobs = (element.value for element in at.dataframe[1:])
     assert list(numbers.columns) == ["number", "base", "wide"]
     assert set(knobs["knob"]) == {"quote_model", "quote_params_json"}
+
+
+def test_charts_are_those_of_the_run(opened, made):
+    """Names say model and day; the fills are those of its file, and the account is that of its state."""
+    at = opened("runs_page", run="base", **{"with": "wide"})
+    prices, account, _ = figures_of(at)
+    fills = pl.read_csv(made / "out/backtest/SIMUSDT/20260105_base/fills_SIMUSDT.csv")
+    for word in ("BUY", "SELL"):
+        trace = named(prices, f"our {word.lower()}s")
+        expected = fills.filter(pl.col("side") == word)
+        assert trace["x"].tolist() == (expected["recv_us"].to_numpy() / 1e3).tolist()
+        assert trace["y"].tolist() == expected["price"].cast(pl.Float64).to_list()
+    names = [trace["name"] for trace in account["data"]]
+    assert names[:2] == ["base, avellaneda_stoikov, 20260105", "wide, fixed_spread, 20260105"]
+    colours = [trace["line"]["color"] for trace in account["data"][:2]]
+    assert len(set(colours)) == 2
+    assert (account["layout"]["dragmode"], account["layout"]["selectdirection"]) == ("select", "h")
+
+
+def test_run_outside_the_folder_of_runs_is_not_opened(opened, made, tmp_path):
+    """An address may come from anyone."""
+    shutil.copytree(made / "out/backtest/SIMUSDT/20260105_base", tmp_path / "elsewhere")
+    at = opened("runs_page", run=str(tmp_path / "elsewhere"))
+    assert not at.exception
+    assert "is not below" in at.error[0].value
+    assert not at.get("plotly_chart")
 
 
 def test_newest_run_is_shown_by_default_and_set_in_the_address(opened):
@@ -102,7 +135,8 @@ def test_market_of_a_changed_day_is_not_drawn(opened, made, tmp_path):
     assert re.search(
         r"is not the data that the run read: it has [\d,]+ bytes, but had [\d,]+ when the run read it", text_of(at)
     )
-    assert charts_of(at) == 6
+    assert titles_of(at) == PANELS
+    assert "best bid" not in [trace["name"] for trace in figures_of(at)[0]["data"]]
 
 
 @pytest.mark.slow
@@ -120,5 +154,5 @@ def test_run_of_a_million_rows_is_thinned_before_sending(opened, made, tmp_path)
     )
     at = opened("runs_page", tmp_path, run="base")
     assert not at.exception
-    assert charts_of(at) == 6
-    assert sum(len(chart.proto.SerializeToString()) for chart in at.get("vega_lite_chart")) < 3_000_000
+    assert titles_of(at) == PANELS
+    assert sum(len(chart.proto.SerializeToString()) for chart in at.get("plotly_chart")) < 3_000_000

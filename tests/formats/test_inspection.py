@@ -43,11 +43,11 @@ def test_spread_and_volatility_match_the_books(tmp_path):
 
 def test_command_prints_json_and_draws_the_day(tmp_path):
     report = imported("tardis", write_tardis(tmp_path, PlainMarket(3)), tmp_path / "data")
-    out = tmp_path / "day.svg"
+    out = tmp_path / "day.html"
     done = CliRunner().invoke(inspect_command, [report.days[0].path, "--out", str(out), "--json"])
     assert done.exit_code == 0, done.output
     assert json.loads(done.stdout)["path"] == str(out)
-    assert out.read_text().startswith("<svg")
+    assert "Spread" in out.read_text()
 
 
 def test_trades_alone_have_no_spread(tmp_path):

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from mm.backtest.quotes.agent_file import CHOICES, OFFSETS, OWN_INPUTS, SIZES, SavedAgent
-from mm.report.agent_page import TIMES, actions_at, agent_page, curve_chart, policy_cards
+from mm.report.agent_page import TIMES, actions_at, agent_page, curve_figure, policy_cards
 from mm.report.frame import About
+from pages import figures_of
 from rl_agents import saved, terms
 
 INVENTORIES = np.linspace(-5.0, 5.0, 11)
@@ -46,18 +47,19 @@ def test_agent_with_a_fit_is_shown_beside_the_closed_form():
     agent = saved(terms(distance_ticks=4.0))
     fitted = replace(agent, about={"fit": {"k": 0.25}, "days": ["20260105"], "reward": "pnl"})
     page = agent_page(fitted, [-3.0, -1.0, 2.5], About())
-    assert page.count('class="heat"') == 4
+    assert [figure["data"][0]["type"] for figure in figures_of(page)] == ["scatter", *["heatmap"] * 4]
     assert "Bids of the closed form" in page
     assert "20260105" in page
-    assert agent_page(agent, [-3.0, 2.5], About()).count('class="heat"') == 2
+    assert len(figures_of(agent_page(agent, [-3.0, 2.5], About()))) == 3
 
 
-def test_withdrawn_quote_is_shown_as_a_dash():
+def test_withdrawn_quote_is_an_empty_cell():
     actions = np.zeros((len(TIMES), 11, 3))
     actions[0, 0, 2] = -1.0
     cards = "".join(policy_cards(terms(distance_ticks=4.0), actions, INVENTORIES, None))
-    assert cards.count(">–<") == 2
-    assert cards.count(">4.00<") == 2 * (len(TIMES) * 11 - 1)
+    for figure in figures_of(cards):
+        cells = [cell for row in figure["data"][0]["z"] for cell in row]
+        assert (cells.count(None), cells.count(4.0)) == (1, len(TIMES) * 11 - 1)
 
 
 def test_untrained_agent_has_a_page():
@@ -65,6 +67,6 @@ def test_untrained_agent_has_a_page():
 
 
 def test_curve_of_rising_rewards_rises():
-    points = curve_chart([1.0, 2.0, 3.0]).split('class="line" d="M')[1].split('"')[0].split("L")
-    heights = [float(point.split()[1]) for point in points]
-    assert heights == sorted(heights, reverse=True)
+    (line,) = curve_figure([1.0, 2.0, 3.0])["data"]
+    assert line["y"].tolist() == [1.0, 2.0, 3.0]
+    assert line["x"] == pytest.approx([1 / 6, 1 / 2, 5 / 6])

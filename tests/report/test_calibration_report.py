@@ -1,6 +1,7 @@
 """The page of a calibration: self-contained, and complete in edge cases."""
 
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -14,9 +15,9 @@ from mm.calibration.fit_points import fit_poisson
 from mm.calibration.points import Points
 from mm.numbers import number
 from mm.report.calibration import further_cards, page
-from mm.report.calibration_charts import parameter_chart
+from mm.report.calibration_charts import pieces_figure
 from mm.report.frame import About
-from pages import read
+from pages import check_figure, figures_of, named, read, without_scripts
 
 START = 1_767_596_400_000_000
 HALF_HOUR = 1_800_000_000
@@ -56,10 +57,12 @@ def exponential(seed, A=0.5, k=0.3):
 @settings(max_examples=40, deadline=None)
 @given(tables(), st.lists(tables(), max_size=3))
 def test_any_table_has_a_valid_page(points, pieces):
-    """Every tag is closed, and no mark is drawn at a coordinate that is not a number."""
+    """Every tag is closed, no text is that of a missing number, and every chart can be drawn."""
     html = page_of(points, pieces)
     read(html)
-    assert not re.search(r"\bnan\b|\binf\b|None", html)
+    assert not re.search(r"\bnan\b|\binf\b|None", without_scripts(html))
+    for figure in figures_of(html):
+        check_figure(figure)
 
 
 def test_page_shows_the_fit_and_every_distance():
@@ -68,10 +71,10 @@ def test_page_shows_the_fit_and_every_distance():
     html = page_of(exponential(0), [exponential(seed) for seed in range(1, 7)])
     words = " ".join(read(html).words)
     assert f"{fit.A:.4f}"[:6] in words
-    assert html.count('class="whisker buy"') == 12
-    assert html.count('class="whisker sell"') == 12
-    assert html.count('class="whisker"') == 12  # six pieces, of k and of A
-    assert "bid, 1 ticks" in words
+    curve, pieces = figures_of(html)
+    assert [len(named(curve, side)["x"]) for side in ("bids", "asks")] == [12, 12]
+    assert [len(trace["x"]) for trace in pieces["data"]] == [6, 6]
+    assert "bids, hit by sellers, 1 ticks" in named(curve, "bids")["text"][0]
 
 
 @pytest.mark.parametrize("kind", ["no points", "no fills"])
@@ -101,7 +104,7 @@ def test_pieces_of_one_block_have_points_without_interval():
     html = page(piece, Measured(points, points), [(START, START + HALF_HOUR, piece)])
     read(html)
     assert "no interval" in html
-    assert not re.search(r"\bnan\b|\binf\b", html)
+    assert not figures_of(html)[1]["data"][0]["error_y"]["array"].any()
 
 
 def uncertain():
@@ -122,28 +125,17 @@ def test_wide_interval_does_not_flatten_the_estimates(name):
     assert pieces[-1][2].usable
     assert ends[1] > 1_000 * pieces[-1][2].A
     whole = getattr(fit_poisson(exponential(0, A=0.02, k=1.0)), name)
-    picture = parameter_chart(pieces, name, whole, name)
-    read(f"<html><body>{picture}</body></html>")
-    heights = [float(y) for y in re.findall(r'<circle cx="[\d.]+" cy="([\d.]+)"', picture)]
-    bars = [tuple(map(float, ends)) for ends in re.findall(r'd="M[\d.]+ ([\d.]+)V([\d.]+)"', picture)]
-    assert len(heights) == len(bars) == 6
-    top, bottom = min(high for _, high in bars), max(low for low, _ in bars)
-    assert max(heights) - min(heights) > 0.4 * (bottom - top)
-    assert all(low >= y >= high for y, (low, high) in zip(heights, bars, strict=True))
-    assert f"{number(ends[1])}<" in picture or name == "k"
-
-
-def test_whole_day_label_shows_its_digits(chrome, tmp_path):
-    """In a browser, beside a piece whose interval ends a million times higher; regression: the label was 0."""
-    html = page_of(exponential(0, A=0.02, k=1.0), uncertain())
-    path = tmp_path / "report.html"
-    path.write_text(html, encoding="utf-8")
-    opened = chrome.opened(path)
-    assert opened.errors == []
-    fit = fit_poisson(exponential(0, A=0.02, k=1.0))
-    (k, A) = re.findall(r"whole day\s*(\d+\.\d+)", opened.text)
-    assert float(A) == pytest.approx(fit.A, rel=1e-3)
-    assert float(k) == pytest.approx(fit.k, rel=1e-3)
+    figure = pieces_figure(pieces, replace(pieces[0][2], **{name: whole}))
+    place = ("k", "A").index(name)
+    trace, axis = figure["data"][place], figure["layout"]["yaxis" if place == 0 else "yaxis2"]
+    shown = np.log10(trace["y"]) if name == "A" else trace["y"]
+    low, high = trace["y"] - trace["error_y"]["arrayminus"], trace["y"] + trace["error_y"]["array"]
+    low, high = (np.log10(low), np.log10(high)) if name == "A" else (low, high)
+    assert np.ptp(shown) > 0.4 * (high.max() - low.min())
+    assert axis["range"][0] <= low.min() + 1e-9
+    assert high.max() <= axis["range"][1] + 1e-9
+    assert trace["error_y"]["array"].max() < ends[1]
+    assert any(number(ends[1]) in tip for tip in trace["text"]) or name == "k"
 
 
 def test_every_label_is_legible(chrome, tmp_path):
@@ -203,7 +195,7 @@ def moves(*rows):
 
 def html(content, adverse_moves=()):
     text = "".join(further_cards(content, list(adverse_moves)))
-    assert not re.search(r"\bnan\b|\binf\b|None", text)
+    assert not re.search(r"\bnan\b|\binf\b|None", without_scripts(text))
     return text
 
 
@@ -240,15 +232,18 @@ def test_page_of_simulated_orders_explains_mark_measurements(method, simulated):
 def test_volatility_signature_shows_steps_with_a_variance():
     """0.2 and 0.1 ticks per root second; a step without samples has no point."""
     text = html({"volatility": VOLATILITY})
-    assert re.findall(r"sampled every (\d+) s: ([\d.]+)", text) == [("1", "0.2"), ("60", "0.1")]
+    ((figure,),) = (figures_of(text),)
+    assert figure["data"][0]["x"].tolist() == [1, 60]
+    assert figure["data"][0]["y"] == pytest.approx([0.2, 0.1])
     assert "0.153 ± 0.02" in text
 
 
-def test_each_move_after_fills_has_a_bar():
-    """A move beyond the chart is left out rather than drawn over its neighbours."""
+def test_each_move_after_fills_has_a_point():
+    """A move beyond the range of the chart does not flatten the others."""
     adverse_moves = moves((0.5, 0.3, 0.02), (1.0, 0.6, 0.05), (1.5, 0.8, 0.1), (2.0, 0.9, 0.1), (40.0, 900.0, 300.0))
-    distances = re.findall(r"<title>([\d.]+) ticks: ", html({}, adverse_moves))
-    assert distances == ["0.5", "1", "1.5", "2"]
+    (figure,) = figures_of(html({}, adverse_moves))
+    assert [tip.split()[0] for tip in named(figure, "move")["text"]] == ["0.5", "1", "1.5", "2", "40"]
+    assert figure["layout"]["yaxis"]["range"][1] < 50
 
 
 @pytest.mark.parametrize("adverse_moves", [(), moves((1.0, 0.1, None))])

@@ -14,7 +14,7 @@ from mm.calibration.lambda_curve import chosen_curve
 from mm.calibration.points import Points
 from mm.report.calibration import page
 from mm.report.curve import curve_card
-from pages import read
+from pages import figures_of, named
 
 DELTA = [0.5, 1.5, 2.5, 3.5, 5.5, 8.5, 13.5]
 BLOCKS = 8
@@ -39,15 +39,12 @@ def test_bent_curve_is_drawn_beside_the_exponential(bent):
     """One solid line through its points, the exponential dashed, both in the legend."""
     fit, points = bent
     assert fit.shape.chosen == "two_exponentials"
-    html = page(fit, Measured(points, points), [])
-    chart = html.split("How often trades reach each distance")[1].split("</svg>")[0]
-    (line,) = re.findall(r'<path class="line" d="([^"]*)"', chart)
-    assert len(re.findall("[ML]", line)) == len(DELTA)
-    assert chart.count('class="dash"') == 1
-    assert chart.count('class="band"') == 1
-    words = " ".join(read(html).words)
-    assert "two exponentials" in words
-    assert "A·exp(−k·δ), dashed" in words
+    (figure,) = figures_of(page(fit, Measured(points, points), []))
+    solid, dashed = named(figure, "two exponentials"), named(figure, "A·exp")
+    assert len(solid["x"]) == len(DELTA)
+    assert "dash" not in solid["line"]
+    assert dashed["line"]["dash"] == "dash"
+    assert sum(trace.get("fill") == "tonexty" for trace in figure["data"]) == 1
 
 
 def test_table_has_a_row_for_each_distance(bent):
@@ -69,8 +66,8 @@ def test_exponential_curve_is_one_line_with_a_band():
     """The exponential is not drawn twice."""
     fit, points = fit_of(lambda delta: 0.5 * math.exp(-0.3 * delta))
     assert fit.shape.chosen == "exponential"
-    chart = page(fit, Measured(points, points), []).split("How often trades reach each distance")[1]
-    assert chart.split("</svg>")[0].count('class="dash"') == 0
+    (figure,) = figures_of(page(fit, Measured(points, points), []))
+    assert not any(trace.get("line", {}).get("dash") for trace in figure["data"])
 
 
 def test_fit_without_a_curve_has_no_card():

@@ -1,33 +1,39 @@
-"""A chart outside a page."""
+"""The document of a page: its charts, and where plotly's JavaScript comes from."""
 
-import xml.etree.ElementTree as ET
+import gzip
+import re
+from base64 import b64decode
 
-import numpy as np
+import pytest
 
-from mm.report.frame import standalone
-from mm.report.svg import Plot
+from mm.report import figures
+from mm.report.frame import PLOTLY, chart, document, plotly_address, plotly_script
+from pages import figures_of, read
 
-
-def test_standalone_chart_is_complete_and_has_its_colours():
-    """A viewer without the page's style sheet shows the chart as the page does."""
-    plot = Plot(600, 200, (0.0, 10.0), (0.0, 1.0))
-    line = plot.path(np.array([0.0, 10.0]), np.array([0.2, 0.8]), "line spread")
-    picture = standalone(plot.picture(plot.value_axis(str), line, title="Rate <1/s> & more"))
-    drawn = ET.fromstring(picture)
-    assert drawn.tag == "{http://www.w3.org/2000/svg}svg"
-    assert (drawn.get("width"), drawn.get("height"), drawn.get("viewBox")) == ("600", "200", "0 0 600 200")
-    style = drawn[0].text
-    assert ".mm-picture .line { stroke: #3358c4" in style
-    assert ".mm-picture .line.spread { stroke: #14785a" in style
-    assert ".mm-picture .end { text-anchor: end; }" in style
-    assert "var(" not in style
-    assert all(rule.startswith(".mm-picture") for rule in style.strip().splitlines())
+FIGURE = figures.chart([figures.line("a", [0, 1], [1, 2])], figures.numbers_axis("x"))
 
 
-def test_standalone_chart_contains_only_styles_it_uses():
-    """A notebook has many charts, and each would repeat the rules of a page; no rule refers to the page around it."""
-    plot = Plot(600, 200, (0.0, 10.0), (0.0, 1.0))
-    picture = standalone(plot.picture(title="empty"))
-    assert len(picture) < 1800
-    for foreign in ("body", ".card", ".tile", "@media", ".whisker path"):
-        assert foreign not in picture
+def test_page_contains_plotly_only_if_it_has_a_chart():
+    """Compressed, once, and complete."""
+    html = document("two", [chart(FIGURE), chart(FIGURE)])
+    read(html)
+    (packed,) = re.findall(r'data-gzip="1">([^<]*)<', html)
+    assert gzip.decompress(b64decode(packed)) == plotly_script().read_bytes()
+    assert len(figures_of(html)) == 2
+    assert len(document("none", [chart(None, "Nothing.")])) < 40_000
+
+
+def test_missing_figure_is_a_text():
+    assert chart(None, "No <b>fills</b>.") == '<p class="none">No <b>fills</b>.</p>'
+
+
+@pytest.mark.parametrize("folder", ["", "backtest/S YM/1_a"])
+def test_one_copy_of_plotly_serves_all_pages(tmp_path, folder):
+    """It is written once, and again if it is another version."""
+    assert plotly_address("inline", tmp_path, tmp_path) == ""
+    assert list(tmp_path.iterdir()) == []
+    address = plotly_address("directory", tmp_path, tmp_path / folder)
+    assert address == "../" * (3 if folder else 0) + PLOTLY
+    (tmp_path / PLOTLY).write_text("old")
+    plotly_address("directory", tmp_path, tmp_path / folder)
+    assert (tmp_path / PLOTLY).read_bytes() == plotly_script().read_bytes()

@@ -11,10 +11,12 @@ import pytest
 import mm
 from mm.dayfolder.layout import DayFolder
 from mm.report.backtest import page, write_run
+from mm.report.backtest_charts import market_figure
 from mm.report.run_columns import columns_of, read_columns
 from mm.sim.flow.day import make_day
 from mm.sim.flow.scenario import SCENARIOS
 from mm.sim.flow.session import Session
+from pages import named
 
 
 @pytest.fixture(scope="module")
@@ -73,34 +75,29 @@ def test_refused_orders_match_the_orders_file(played):
         assert np.where(rejected.side > 0, "BUY", "SELL").tolist() == rows["side"].to_list()
 
 
-READ = """Object.fromEntries([...document.querySelectorAll('.timeline figure')[0].querySelectorAll('.legend span')]
-  .map((one) => [one, one.querySelector('b').innerText])
-  .map(([one, value]) => [one.innerText.replace(value, '').trim(), value]))"""
-
-
-def test_minute_on_the_page_shows_that_minute_of_the_market(played, chrome, tmp_path):
-    """Best prices at the right edge, prints and rejected orders in sight: counted again from the files."""
+def test_figure_shows_the_market_of_the_files(played):
+    """All prints and refused orders of a short day, and the best prices at each change."""
     day, result, folder = played
-    path = tmp_path / "report.html"
-    path.write_text(page(result.summary, columns_of(result)), encoding="utf-8")
+    run = columns_of(result)
+    figure = market_figure(run, run.curve, result.summary)
+    for sign, name in ((1, "buyers' trades"), (-1, "sellers' trades")):
+        trace = named(figure, name)
+        rows = [row for row in prints_of(day) if row[3] == sign]
+        assert trace["x"].tolist() == [row[0] / 1e3 for row in rows]
+        assert trace["y"].tolist() == [row[1] for row in rows]
+        assert trace["customdata"].tolist() == [row[2] for row in rows]
+        assert trace["visible"] == "legendonly"
     orders = pl.read_csv(folder / "orders_SIMUSDT.csv", infer_schema_length=None)
-    with chrome.tab(path, width=1400) as tab:
-        tab.value("document.querySelector('[data-do=\"60\"]').click()")
-        tab.settle()
-        begin, end = tab.value(
-            "['from', 'until'].map((name) => Number(document.querySelector('.timeline').dataset[name]))"
-        )
-        read = tab.value(READ)
-        observed = tab.seen()
-    assert (observed.errors, observed.overflow) == ([], 0)
-    inside = [side for us, _, _, side in prints_of(day) if begin <= us // 1_000 <= end]
-    assert len(inside) > 20
-    assert (read["buyers' trades"], read["sellers' trades"]) == (str(inside.count(1)), str(inside.count(-1)))
-    before = result.tapes[0].best_prices_frame().filter(pl.col("time").dt.timestamp("us") // 1_000 <= end)
+    skipped = orders.filter(pl.col("action") == "SKIP")
+    trace = named(figure, "not sent")
+    assert trace["y"].tolist() == skipped["price"].cast(pl.Float64).to_list()
+    assert all(reason in tip for reason, tip in zip(skipped["reject_reason"], trace["text"], strict=True))
+    best = result.tapes[0].best_prices_frame()
     for name in ("bid", "ask"):
-        assert float(read[f"best {name}"]) == before[f"{name}_price"][-1]
-    skipped = orders.filter((pl.col("action") == "SKIP") & pl.col("recv_ms").is_between(begin, end))
-    assert int(read["not sent"]) == len(skipped)
+        trace = named(figure, f"best {name}")
+        instants = best["time"].dt.timestamp("us").to_numpy() / 1e3
+        expected = set(zip(instants.tolist(), best[f"{name}_price"].to_list(), strict=True))
+        assert set(zip(trace["x"].tolist(), trace["y"].tolist(), strict=True)) <= expected
 
 
 def test_page_from_files_alone_has_no_market(played):

@@ -1,7 +1,9 @@
-"""Notebook output: lines, cards and pictures, parsed as XML and rendered in a browser."""
+"""Notebook output: lines, cards and charts."""
 
+import json
 import re
-import xml.etree.ElementTree as ET
+import subprocess
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -15,18 +17,19 @@ from mm.calibration.fit_result import PoissonFit
 from mm.calibration.schedule import Schedule, Segment
 from mm.clock import US_PER_S
 from mm.errors import UsageError
-from mm.notebook import MOST_LINES, WIDEST, Picture, picture_of
-from mm.report.frame import STYLE, key_colour
+from mm.notebook import MOST_LINES, PLOTLY, WIDEST, picture_of
+from mm.report.backtest_charts import equity_figure, market_figure
 from mm.report.notebook import card_of
+from mm.report.run_columns import columns_of
 from mm.sweep.findings import SweepFindings
 from mm.tape.tape import Tape
 from mm.walkforward.walkforward import WalkForward
+from pages import check_figure, named
 from small_tapes import poisson_day
 from small_tapes import tape as small_tape
 from strategies import SIM
 
 START_US = 1_767_596_400_000_000
-SVG = "{http://www.w3.org/2000/svg}"
 POINTS = {"delta_ticks": [1, 2, 3, 5, 8, 13], "exposure_s": [600.0] * 6, "fills": [338, 238, 168, 83, 29, 5]}
 
 
@@ -100,70 +103,81 @@ def test_repr_has_at_most_five_lines_that_fit_a_screen(name):
 
 
 @pytest.mark.parametrize("name", OBJECTS)
-def test_every_picture_is_a_self_contained_svg_file(name):
-    """It is valid XML, and none of its styles leaks into the page of a notebook."""
+def test_every_picture_is_shown_by_its_type(name):
+    """A plotly figure that plotly's own classes accept, or a sentence if there is nothing to draw."""
     picture = OBJECTS[name].plot()
-    drawn = ET.fromstring(picture._repr_svg_())
-    assert drawn.tag == f"{SVG}svg"
-    style = drawn.find(f"{SVG}style").text
-    assert all(rule.startswith(".mm-picture") for rule in style.strip().splitlines())
-    assert "var(" not in picture.svg
-    assert not re.search(r"(?:href|src|url\()", picture.svg)
-    assert picture.svg in picture._repr_html_()
-    assert len(picture.svg) < 150_000
+    bundles = picture.bundles()
+    assert len(bundles) == max(1, len(picture.charts))
+    json.dumps(bundles, allow_nan=False)
+    for place, (_, figure) in enumerate(picture.charts):
+        check_figure(figure)
+        assert len(picture.figure(place).data) == len(figure["data"])
+        assert PLOTLY in bundles[place]
+    assert bool(picture.charts) != bool(picture.note)
 
 
-def test_picture_contains_the_charts_of_the_page():
-    """The same drawing code makes both."""
+def test_importing_the_charts_does_not_import_plotly():
+    """Only a notebook that asks for a figure does."""
+    code = "import mm.report.notebook, sys; print([one for one in sys.modules if one.startswith('plotly')])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_picture_has_the_charts_of_the_page():
+    """The same functions make both."""
     result = OBJECTS["result"]
-    picture, page = result.plot(), result.plot().page()
-    charts = re.findall(r'<svg viewBox="[^"]+" role="img"[^>]*>(.*?)</svg>', page, re.DOTALL)
-    assert len(charts) >= 5
-    assert all(chart in picture.svg for chart in charts)
-    assert 'class="timeline"' in page
+    ((_, figure),) = result.plot().charts
+    run = columns_of(result)
+    own = [
+        *equity_figure(run, run.curve, result.summary)["data"],
+        *market_figure(run, run.curve, result.summary)["data"],
+    ]
+    names = [trace["name"] for trace in figure["data"]]
+    assert [trace["name"] for trace in own if trace["name"] != "no valid book"] == [
+        name for name in names if name != "no valid book"
+    ]
 
 
 def test_fit_draws_its_points_and_fit_from_file_only_the_line():
     """A file has no measured points."""
     fit, from_file = OBJECTS["fit"], OBJECTS["fit of a file"]
-    assert fit.plot().svg.count("<circle") == len(POINTS["fills"])
-    assert from_file.plot().svg.count("<circle") == 0
-    assert 'class="line"' in from_file.plot().svg
+    assert len(named(fit.plot().charts[0][1], "both sides")["x"]) == len(POINTS["fills"])
+    figure = from_file.plot().charts[0][1]
+    assert "markers" not in [trace["mode"] for trace in figure["data"]]
+    assert named(figure, "A·exp")["y"].size
     assert from_file == fit
     assert "points" not in fit.to_json()
     day = mm.calibrate(small_tape(poisson_day(1, 600, 0.8, 0.35), 0, 600 * US_PER_S))
-    sides = {word for word in ("buy", "sell") if f'class="whisker {word}"' in day.plot().svg}
-    assert sides == {"buy", "sell"}
+    assert all(named(day.plot().charts[0][1], side)["x"].size for side in ("bids", "asks"))
 
 
 def test_schedule_draws_every_segment_with_parameters():
     """Fitted segments with their interval; segments without parameters are shaded."""
-    drawn = ET.fromstring(OBJECTS["schedule"].plot().svg)
-    titles = [title.text for title in drawn.iter(f"{SVG}title")]
-    assert sum("k = 0.35, 95 % 0.3304 to 0.3696, fitted" in title for title in titles) == 1
-    assert sum("A = 0.9, carried" in title for title in titles) == 1
-    assert titles.count("no parameters: nothing is quoted") == 2
+    ((_, figure),) = OBJECTS["schedule"].plot().charts
+    tips = [tip for trace in figure["data"] for tip in trace.get("text", ())]
+    assert sum("k = 0.35, 95 % 0.3304 to 0.3696, fitted" in tip for tip in tips) == 1
+    assert sum("A = 0.9, carried" in tip for tip in tips) == 1
+    assert named(figure, "none: nothing is quoted")["x"].size == 5
 
 
 def test_tape_shades_invalid_book_and_counts_every_trade():
     """The gap from 100 s to 130 s; the bars add up to the traded quantity."""
-    drawn = ET.fromstring(OBJECTS["tape"].plot().svg)
-    shades = [path.get("d") for path in drawn.iter(f"{SVG}path") if path.get("class") == "off"]
-    assert len(shades) == 2  # of the mid and of the spread
-    left, wide = (float(number) for number in re.match(r"M([\d.]+) 12h([\d.]+)", shades[0]).groups())
-    assert left == pytest.approx(64 + 986 * 100 / 199, abs=0.1)
-    assert wide == pytest.approx(986 * 30 / 199, abs=0.1)
-    assert "There are no trades." in OBJECTS["empty tape"].plot().svg
-    assert "The book was never valid." in OBJECTS["empty tape"].plot().svg
+    tape = OBJECTS["tape"]
+    ((_, figure),) = tape.plot().charts
+    shaded = named(figure, "no valid book")["x"]
+    assert (shaded[[0, 2]] - START_US / 1e3).tolist() == [100_000, 130_000]
+    bought, sold = (named(figure, name)["y"] for name in ("bought", "sold"))
+    assert bought.sum() - sold.sum() == pytest.approx(float(tape.trades_frame()["qty"].sum()))
+    assert "never valid" in OBJECTS["empty tape"].plot().note
 
 
-def test_picture_is_saved_as_svg_or_html(tmp_path):
-    """By the suffix; the folder is created, and other suffixes are rejected."""
-    picture = Picture("a test", "<svg/>", lambda: "<html>")
-    assert picture.save(tmp_path / "deep" / "a.svg").read_text(encoding="utf-8") == "<svg/>"
-    assert picture.save(str(tmp_path / "a.HTML")).read_text(encoding="utf-8") == "<html>"
-    with pytest.raises(UsageError, match=r"pictures are .svg or .html, not '.png'"):
-        picture.save(tmp_path / "a.png")
+def test_picture_is_saved_as_html_only(tmp_path):
+    """The folder is created; other suffixes are rejected with the way out."""
+    picture = OBJECTS["fit"].plot()
+    saved = picture.save(tmp_path / "deep" / "a.HTML")
+    assert saved.read_text(encoding="utf-8") == picture.page()
+    with pytest.raises(UsageError, match=r"pages are .html, not '.svg'.*write_image"):
+        picture.save(tmp_path / "a.svg")
     with pytest.raises(UsageError, match="not 'a name without suffix'"):
         picture.save(tmp_path / "a")
 
@@ -230,19 +244,10 @@ def test_sweep_shows_its_best_points():
     assert "The first 5 of 7" in card
 
 
-def test_legend_colours_match_the_marks():
-    """The last rule of the style sheet for the class, as a browser applies it."""
-    assert key_colour("line") == "#3358c4"
-    assert key_colour("line spread") == "#14785a"
-    assert key_colour("whisker buy") == "#0f7f8a"
-    assert key_colour("price") == "#1d2127"
-    assert ".key.price { background: var(--ink); }" in STYLE
-
-
 @pytest.mark.parametrize("width", [800, 1400])
 def test_notebook_is_legible_and_keeps_its_own_look(chrome, tmp_path, width):
     """All objects on one page: no text over text or beyond its picture, and the page around stays unchanged."""
-    shown = [html for thing in OBJECTS.values() for html in (thing.plot()._repr_html_(), thing._repr_html_())]
+    shown = [thing._repr_html_() for thing in OBJECTS.values()]
     own = '<h1 id="own">A notebook</h1><p class="note off line card" id="text">its text</p><svg id="icon" width="16"/>'
     look = "JSON.stringify(['own', 'text', 'icon'].map(id => {const s = getComputedStyle(document.getElementById(id));"
     look += "return [s.fontSize, s.fill, s.stroke, s.width, s.display, s.margin]}))"
@@ -253,17 +258,15 @@ def test_notebook_is_legible_and_keeps_its_own_look(chrome, tmp_path, width):
         assert [problem for problem in tab.value(FOUND) if "icon" not in problem] == []
         observed, styles = tab.seen(), tab.value(look)
     assert (observed.errors, observed.requests, observed.overflow) == ([], [], 0)
-    assert observed.charts == len(OBJECTS) - 4  # in four of them there is nothing to draw
     with chrome.tab(bare, width=width) as tab:
         assert tab.value(look) == styles
 
 
 def test_saved_page_of_a_result_zooms(chrome, tmp_path):
-    """It is the timeline of the report."""
     opened = chrome.opened(OBJECTS["result"].plot().save(tmp_path / "result.html"))
     assert (opened.errors, opened.requests) == ([], [])
     assert "10 min" in opened.text
-    assert opened.charts >= 5
+    assert opened.charts == 1
 
 
 def test_numbers_of_a_card_match_the_summary():

@@ -8,6 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from journals import Scribe, scribes, seeded
 from legible import illegible
 from mm.report.backtest import page
+from mm.report.frame import About, plotly_address
 from mm.report.run_columns import columns_of
 from mm.report.run_pages import Listing, index_page
 
@@ -40,9 +41,9 @@ def scribe_of(kind):
     return scribe
 
 
-# Not over time are the charts of the split, the markouts, the distances and the rates.
+# Equity, the charts over time, the split, the markouts, the distances and the rates.
 @pytest.mark.parametrize(
-    ("kind", "charts"), [("empty", 0), ("never valid", 3), ("one row", 7), ("no fills", 7), ("fills", 10)]
+    ("kind", "charts"), [("empty", 0), ("never valid", 1), ("one row", 2), ("no fills", 3), ("fills", 6)]
 )
 def test_any_run_is_drawn_in_a_browser(opened, kind, charts):
     """Text where there is nothing to draw, and no script errors."""
@@ -56,8 +57,8 @@ def test_full_day_is_drawn_on_every_screen(opened, look):
     """With a schedule's A and k, eight quotes per second and many holes."""
     result = result_of(seeded(300, breaks=2))
     observed = opened(page(result.summary, full_day(seconds=20_000, n_fills=5_000)), **look)
-    assert observed.charts == 12
-    assert "our bid" in observed.text
+    assert observed.charts == 8
+    assert ("our bid" in observed.text) == ("width" not in look)  # a phone has no room for legends
 
 
 def test_every_label_is_legible(chrome, tmp_path):
@@ -74,14 +75,11 @@ def test_script_has_no_errors_for_any_run(chrome, tmp_path, scribe):
     """Nothing is drawn at a coordinate that is not a number, at any zoom."""
     path = tmp_path / "report.html"
     path.write_text(page_of(result_of(scribe)), encoding="utf-8")
-    press = (
-        "document.querySelector('.timeline').dispatchEvent(new KeyboardEvent('keydown', {{key: '{}', bubbles: true}}))"
-    )
     with chrome.tab(path) as tab:
-        for key in ("+", "n", "ArrowLeft", "p", "0"):
-            tab.value(press.format(key))
+        for seconds in (60, 600, 0):
+            tab.value(f"document.querySelector('[data-span-s=\"{seconds}\"]')?.click()")
             tab.settle()
-            drawn = tab.value("document.querySelector('.timeline').innerHTML")
+            drawn = tab.value("[...document.querySelectorAll('.chart')].map(one => one.innerHTML).join()")
             assert not any(word in drawn for word in ("NaN", "undefined", "Infinity", "∞"))
         assert tab.seen().errors == []
 
@@ -110,27 +108,77 @@ def quoting(seconds):
     return scribe
 
 
-def test_minute_shows_individual_quotes_and_fills(chrome, tmp_path):
-    """As many quotes and fills as the run has, and the mid to the last digit."""
+RANGES = "[...document.querySelectorAll('.chart')].slice(0, 2).map(one => one.layout.xaxis.range.map(instant))"
+INSTANT = "const instant = (one) => typeof one === 'number' ? one : Date.parse(one.replace(' ', 'T') + 'Z');"
+
+
+def test_charts_over_time_zoom_together(chrome, tmp_path):
+    """A minute around a fill in both, with the range of prices of that minute; then all again."""
     result = result_of(quoting(900))
     path = tmp_path / "report.html"
     path.write_text(page_of(result), encoding="utf-8")
     run = columns_of(result)
-    count = "document.querySelector('.timeline path.{}').getAttribute('d').match(/M/g).length"
+    fills = run.fills["recv_us"] / 1e3
     with chrome.tab(path) as tab:
-        tab.value("document.querySelector('[data-do=\"60\"]').click()")
+        whole = tab.value(f"(() => {{ {INSTANT} return {RANGES}; }})()")
+        tab.value("document.querySelector('[data-stop=\"1\"]').click()")
         tab.settle()
-        begin, end = tab.value("Object.values(document.querySelector('.timeline').dataset).map(Number)")
-        assert end - begin == 60_000
-        for side, quote, fill in ((1, "bid", "buy"), (-1, "ask", "sell")):
-            standing = run.quotes[side]
-            inside = (standing.us // 1_000 <= end) & (standing.until_us // 1_000 > begin)
-            assert tab.value(count.format(quote)) == inside.sum() in (60, 61)
-            fills = run.fills["recv_us"][run.fills["side"] == fill.upper()] // 1_000
-            assert tab.value(count.format(fill)) == ((fills >= begin) & (fills <= end)).sum() in (4, 5)
-        mid = run.later(np.array([int(end) * 1_000]))[0]
-        assert float(tab.value("document.querySelector('[data-line]').textContent").replace(",", "")) == mid
+        equity, market = tab.value(f"(() => {{ {INSTANT} return {RANGES}; }})()")
+        assert equity == market
+        assert market[1] - market[0] == pytest.approx(60_000, abs=1)
+        assert np.abs(fills - sum(market) / 2).min() < 1
+        low, high = tab.value("document.querySelectorAll('.chart')[1].layout.yaxis.range")
+        prices = [run.quotes[side].price for side in (1, -1)]
+        assert low < min(one.min() for one in prices)
+        assert high > max(one.max() for one in prices)
+        tab.value("document.querySelector('[data-span-s=\"0\"]').click()")
+        tab.settle()
+        assert tab.value(f"(() => {{ {INSTANT} return {RANGES}; }})()") == whole
         assert tab.seen().errors == []
+
+
+def test_dragging_in_one_chart_zooms_the_others(chrome, tmp_path):
+    path = tmp_path / "report.html"
+    path.write_text(page_of(result_of(quoting(900))), encoding="utf-8")
+    with chrome.tab(path, height=2_000) as tab:
+        left, top, width = tab.value(
+            "(one => [one.left, one.top, one.width])"
+            "(document.querySelectorAll('.chart')[1].querySelector('.nsewdrag').getBoundingClientRect())"
+        )
+        tab.drag((left + 0.25 * width, top + 50), (left + 0.5 * width, top + 52))
+        tab.value("new Promise(done => setTimeout(done, 300))")
+        equity, market = tab.value(f"(() => {{ {INSTANT} return {RANGES}; }})()")
+        assert equity == pytest.approx(market)
+        assert market[1] - market[0] == pytest.approx(0.25 * 900_000, rel=0.05)
+        assert tab.seen().errors == []
+
+
+def test_switch_changes_between_light_and_dark(chrome, tmp_path):
+    """The charts follow."""
+    path = tmp_path / "report.html"
+    path.write_text(page_of(result_of(seeded(300))), encoding="utf-8")
+    colours = (
+        "[getComputedStyle(document.body).backgroundColor, document.querySelector('.chart .xtick text').style.fill]"
+    )
+    with chrome.tab(path) as tab:
+        light = tab.value(colours)
+        tab.value("document.getElementById('theme').click()")
+        tab.settle()
+        dark = tab.value(colours)
+        assert all(a != b for a, b in zip(light, dark, strict=True))
+
+
+def test_page_beside_a_copy_of_plotly_is_drawn(chrome, tmp_path):
+    """Read from the folder of the runs, as its policy allows."""
+    folder = tmp_path / "backtest" / "X"
+    folder.mkdir(parents=True)
+    about = About(plotly=plotly_address("directory", tmp_path, folder))
+    path = folder / "report.html"
+    path.write_text(page_of(result_of(seeded(300)), about), encoding="utf-8")
+    observed = chrome.opened(path)
+    assert (observed.errors, observed.requests) == ([], [])
+    assert observed.charts >= 6
+    assert [one.name for one in tmp_path.glob("*.js")] == ["plotly.min.js"]
 
 
 ORDER = "[...document.querySelectorAll('.listing tr')].slice(1).map((row) => Number(row.cells[0].textContent))"
@@ -161,7 +209,7 @@ def test_page_uses_the_width_of_the_window(chrome, tmp_path, width):
     path = tmp_path / "report.html"
     path.write_text(page_of(result_of(seeded(400))), encoding="utf-8")
     with chrome.tab(path, width=width) as tab:
-        used = tab.value("document.querySelector('.timeline svg').getBoundingClientRect().width")
+        used = tab.value("document.querySelectorAll('.chart')[1].getBoundingClientRect().width")
         assert used > min(0.88 * width, 2_000)
         assert tab.seen().overflow == 0
 

@@ -1,11 +1,16 @@
 """The page of a predictor: each number of its score, and warnings against its use."""
 
-import re
-
 import pytest
 
+from mm.report.figures import GAIN, LOSS
 from mm.report.frame import About
-from mm.report.predictor_page import calibration_chart, importance_chart, predictor_page, warnings, windows_chart
+from mm.report.predictor_page import (
+    calibration_figure,
+    importance_figure,
+    predictor_page,
+    warnings,
+    windows_figure,
+)
 
 BINS = [{"predicted": 0.1 * n, "observed": 0.12 * n, "samples": 300} for n in range(1, 11)]
 WINDOWS = [
@@ -70,27 +75,33 @@ def test_warnings_state_when_not_to_use_the_predictor(predictor, message):
     assert "is valid for <NEXO>" in " ".join(warnings(predictor))
 
 
-def test_calibrated_predictor_lies_on_the_diagonal():
-    calibrated = [{"predicted": 0.1 * n, "observed": 0.1 * n, "samples": 10} for n in range(1, 11)]
-    places = re.findall(r'<circle cx="([\d.]+)" cy="([\d.]+)"', calibration_chart(calibrated))
-    assert len(places) == 10
-    x1, y1, x2, y2 = map(
-        float,
-        re.search(r'class="dash" d="M([\d.]+) ([\d.]+)L([\d.]+) ([\d.]+)"', calibration_chart(calibrated)).groups(),
-    )
-    for x, y in places:
-        assert y1 + (float(x) - x1) * (y2 - y1) / (x2 - x1) == pytest.approx(float(y), abs=0.2)
+def test_calibration_is_compared_with_the_diagonal():
+    diagonal, bins = calibration_figure(BINS)["data"]
+    assert diagonal["x"] == diagonal["y"]
+    assert bins["x"] == [one["predicted"] for one in BINS]
+    assert bins["y"] == [one["observed"] for one in BINS]
 
 
 def test_bars_show_signs():
-    chart = windows_chart(WINDOWS)
-    assert chart.count('class="gain"') == 4
-    assert chart.count('class="loss"') == 1
-    bars = importance_chart({"imbalance_1": 0.1063, "ofi_10s": -0.0055})
-    assert bars.index("imbalance_1") < bars.index("ofi_10s")
-    assert bars.count('class="loss"') == 1
+    (bars,) = windows_figure(WINDOWS)["data"]
+    assert bars["y"] == [window["difference"] for window in WINDOWS]
+    assert bars["marker"]["color"].count(GAIN) == 4
+    assert bars["marker"]["color"].count(LOSS) == 1
+    (bars,) = importance_figure({"ofi_10s": -0.0055, "imbalance_1": 0.1063})["data"]
+    assert bars["y"] == ["imbalance_1", "ofi_10s"]
+    assert bars["marker"]["color"] == [GAIN, LOSS]
 
 
 def test_identical_bins_are_drawn():
     """A constant prediction of a constant outcome has no extent."""
-    assert "<circle" in calibration_chart([{"predicted": 0.5, "observed": 0.5, "samples": 10}] * 10)
+    low, high = calibration_figure([{"predicted": 0.5, "observed": 0.5, "samples": 10}] * 10)["layout"]["xaxis"][
+        "range"
+    ]
+    assert low < 0.5 < high
+
+
+def test_page_is_drawn_in_a_browser(chrome, tmp_path):
+    path = tmp_path / "report.html"
+    path.write_text(predictor_page(content(), About()), encoding="utf-8")
+    observed = chrome.opened(path)
+    assert (observed.errors, observed.requests, observed.charts, observed.overflow) == ([], [], 3, 0)

@@ -10,11 +10,14 @@ from hypothesis import given, settings
 import engine_chance
 from engine_tapes import with_best
 from journals import START_US, Scribe, scribes, seeded
+from mm.instrument import Instrument
 from mm.report import run_columns
 from mm.report.backtest import page, write_run
 from mm.report.run_columns import RunColumns, columns_of, equity_curve, market_of, pauses, read_columns
 from mm.tape import columns
-from pages import read
+from mm.tape.columns import TRADE
+from mm.tape.tape import Tape
+from pages import read, without_scripts
 
 
 def test_page_redrawn_from_a_run_folder_equals_the_original(tmp_path):
@@ -27,8 +30,8 @@ def test_page_redrawn_from_a_run_folder_equals_the_original(tmp_path):
         for name in ("us", "until_us", "price"):
             assert getattr(from_files.quotes[side], name).tolist() == getattr(run.quotes[side], name).tolist()
     first = "In USDT, from zero to the PnL of the quoting."
-    redrawn = read(page(summary, from_files)).words
-    original = read((tmp_path / "report.html").read_text(encoding="utf-8")).words
+    redrawn = read(without_scripts(page(summary, from_files))).words
+    original = read(without_scripts((tmp_path / "report.html").read_text(encoding="utf-8"))).words
     assert (
         redrawn[redrawn.index(first) : redrawn.index("Data")]
         == (original[original.index(first) : original.index("Data")])
@@ -137,7 +140,7 @@ def test_drawn_rows_keep_one_in_five_seconds_and_both_ends_of_a_change():
     us = np.append(np.arange(0, 3_600), np.arange(4_000, 4_100)) * 1_000_000
     state = np.zeros((len(us), 6), np.int64)
     state[:, 0], state[:, 3] = us, np.where(us < 1_003_000_000, 1, 2)
-    rows, usual = run_columns.drawn_rows(state)
+    rows, usual = run_columns.state_rows(state)
     assert usual == 1_000_000
     assert {1_002, 1_003} <= set(rows.tolist())
     assert len(rows) == pytest.approx(len(us) / 5, abs=5)
@@ -161,7 +164,7 @@ def test_drawn_rows_equal_those_of_plain_comparisons(seed, monkeypatch):
         if us[i] // 5_000_000 != us[i - 1] // 5_000_000:
             keep.add(i)
     monkeypatch.setattr(columns, "PIECE", int(random.choice([6, 30, 1 << 20])))
-    rows, usual = run_columns.drawn_rows(state)
+    rows, usual = run_columns.state_rows(state)
     assert rows.tolist() == sorted(keep)
     assert usual == (np.median(np.minimum(np.diff(us), 2**31 - 1)) if count > 1 else 0)
 
@@ -184,3 +187,46 @@ def test_market_from_best_prices_equals_market_from_the_book(block):
                 for name in ("us", "price", "qty"):
                     actual, wanted = (getattr(market.prints[sign], name) for market in (found, expected))
                     np.testing.assert_array_equal(actual, wanted, f"{name} of {sign} of {seed}")
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_prints_are_the_trades_of_a_tape_split_by_side(seed, monkeypatch):
+    """Events are read in pieces; windows are tested too."""
+    monkeypatch.setattr(run_columns, "EVENTS", 7)
+    for whole in engine_chance.case_of(seed).tapes:
+        for tape in (whole, whole.between((2 * whole.start_us + whole.end_us) // 3, whole.end_us)):
+            market, grid = market_of([tape]), tape.instrument
+            events = [at for at in range(len(tape)) if tape.kind[at] == TRADE and tape.event_us[at] >= tape.start_us]
+            rows = [tape.rows(at)[0] for at in events]
+            for sign, found in market.prints.items():
+                expected = [
+                    (us, *row[1:])
+                    for us, row in zip(tape.event_us[events].tolist(), rows, strict=True)
+                    if row[0] == sign
+                ]
+                assert found.us.tolist() == [us for us, _, _ in expected]
+                assert found.price.tolist() == [ticks * grid.tick_e8 / 1e8 for _, ticks, _ in expected]
+                assert found.qty.tolist() == [lots * grid.lot_e8 / 1e8 for _, _, lots in expected]
+
+
+@pytest.mark.parametrize("far", [2**31 - 1, 2**31, 2**40])
+def test_prints_use_the_width_of_the_largest_number(far, monkeypatch):
+    """A number that needs more than four bytes follows others that do not, in prices and in quantities."""
+    monkeypatch.setattr(run_columns, "EVENTS", 2)
+    rows = [(1, 12, 3), (-1, 10, far), (1, 12, far), (1, far, 4), (1, 13, 5)]
+    quotes = (0, "snapshot", [(10, 1)], [(far + 1, 1)])
+    tape = Tape.of(Instrument("SIM", 1, 1), [quotes, *((at, "trade", *row) for at, row in enumerate(rows, 1))])
+    for sign, found in market_of([tape]).prints.items():
+        expected = [(at, *row[1:]) for at, row in enumerate(rows, 1) if row[0] == sign]
+        assert list(zip(found.us.tolist(), found.ticks.tolist(), found.lots.tolist(), strict=True)) == expected
+
+
+def test_prints_of_days_on_several_grids_share_a_common_step():
+    """Two days; the second has another tick and another lot."""
+    events = [(1, "snapshot", [(10, 1)], [(12, 1)]), (2, "trade", 1, 12, 3), (3, "trade", -1, 10, 2)]
+    first = Tape.of(Instrument("SIM", 6, 100), events)
+    other = Tape.of(Instrument("SIM", 4, 30), [(us + 10, *rest) for us, *rest in events])
+    found = market_of([first, other]).prints[1]
+    assert found.us.tolist() == [2, 12]
+    assert found.price.tolist() == [12 * 6 / 1e8, 12 * 4 / 1e8]
+    assert found.qty.tolist() == [3 * 100 / 1e8, 3 * 30 / 1e8]

@@ -1,13 +1,12 @@
 """Pages of several runs: the index, and two backtests over the same time."""
 
-import numpy as np
 import pytest
 from drawn_runs import result_of
 
 from journals import seeded
 from mm.report.run_columns import columns_of
-from mm.report.run_pages import ComparedRun, Listing, _line, compared, index_page, two_runs_page
-from pages import read
+from mm.report.run_pages import ComparedRun, Listing, compared, index_page, two_runs_page
+from pages import check_figure, figures_of, read
 
 
 def compared_run(name, scribe, **knobs):
@@ -21,10 +20,11 @@ def test_two_runs_are_shown_side_by_side():
     second = compared_run("wi<de", seeded(600), quote_model="symmetric", seed=1, run_id="wide")
     html = two_runs_page(first, second)
     words = read(html).words
-    assert html.count('class="key line carried"') == 3
-    assert html.count('<i class="key line"></i>base') == 3
-    assert "wi&lt;de" in html
-    assert all(f"<h3>{title} <small>" in html for title in ("PnL of the quoting", "Under water", "Inventory"))
+    (figure,) = figures_of(html)
+    check_figure(figure)
+    assert [trace["name"] for trace in figure["data"]] == ["base", "wi&lt;de"] * 3
+    titles = " ".join(one["text"] for one in figure["layout"]["annotations"])
+    assert all(title in titles for title in ("PnL of the quoting", "Under water", "Inventory"))
     assert {"quote_model", "glft", "symmetric"} <= {word.strip() for word in words}
     assert not {"seed", "run_id"} & set(words)
     fills = [run.summary["n_fills"] for run in (first, second)]
@@ -44,7 +44,7 @@ def test_two_runs_are_drawn_in_a_browser(chrome, tmp_path):
     path = tmp_path / "two.html"
     path.write_text(two_runs_page(compared_run("a", seeded(400)), compared_run("b", seeded(300))), encoding="utf-8")
     observed = chrome.opened(path, width=800)
-    assert (observed.errors, observed.requests, observed.charts, observed.overflow) == ([], [], 3, 0)
+    assert (observed.errors, observed.requests, observed.charts, observed.overflow) == ([], [], 1, 0)
 
 
 def test_numbers_are_compared_with_their_difference():
@@ -71,10 +71,3 @@ def test_index_lists_every_run_newest_first(link):
     assert "pnl_total 1.5" in html
     assert (f'<a href="{link}">old</a>' in html) is (link is not None)
     assert "There are no runs." in index_page([], "out")
-
-
-def test_line_ends_with_its_run():
-    """If the other run continues, the shorter run has no value there."""
-    us, values = np.array([0, 1_000_000]), np.array([1.0, 2.0])
-    assert np.isnan(_line("a", "line", us, values, 9e6).values[-1])
-    assert _line("a", "line", us, values, 1e6).values[-1] == 2.0

@@ -5,9 +5,11 @@ import csv
 import numpy as np
 import pytest
 
+from mm.report.figures import GAIN, LOSS
 from mm.report.run_columns import EquityCurve
-from mm.report.segment_charts import axis, earned, panels, unquoted
+from mm.report.segment_charts import earned, segments_figure, step_s, unquoted
 from mm.walkforward.out_of_sample import COLUMNS, read_segments
+from pages import check_figure, named
 
 MINUTE = 60_000_000
 SOURCES = ("none", "fitted", "carried", "fitted")
@@ -35,48 +37,66 @@ def rows(tmp_path):
     return read_segments(path)
 
 
+def points_of(figure, name):
+    """Return the points of a name in each panel, from top to bottom."""
+    return [trace for trace in figure["data"] if trace["name"] == name and trace["mode"] == "markers"]
+
+
 def test_points_are_the_segments_and_only_fitted_ones_have_bars(rows):
     """At the middle of each, with its tip; the interval of a carried fit belongs to another window."""
-    k, A, ratio, rate = panels(rows, None, "USDT")
-    fitted, carried = A.marks
-    assert [marks.us.tolist() for marks in (fitted, carried)] == [[1.5 * MINUTE, 3.5 * MINUTE], [2.5 * MINUTE]]
-    assert (fitted.values.tolist(), carried.values.tolist()) == ([1.5, 3.5], [2.5])
-    assert [end.tolist() for end in carried.ends] == [[2.5], [2.5]]
-    tip = {label: values.tolist() for label, values, _ in fitted.tip}
-    assert tip == {"A": [1.5, 3.5], "95 % from": [0.3, 0.3], "to": [0.9, 100.9], "trades in training": [41, 43]}
-    assert fitted.ends[1].max() < 100.9  # drawn to the edge of the scale; the tip has the number
-    inside, outside = ratio.marks
-    assert (inside.values.tolist(), outside.values.tolist()) == ([1.5, 1.75], [2.0])
-    assert [marks.tip[0][1].tolist() for marks in ratio.marks] == [[6, 7], [8]]
-    np.testing.assert_array_equal(k.lines[0].values, [np.nan, 1.5, 1.5, 1.5, np.nan])
-    observed, expected = (line.values.tolist()[:4] for line in rate.lines)
-    assert observed == [300, 360, 420, 480]  # fills per order-hour
-    assert np.isnan(expected[0])
-    assert expected[1:] == [240, 240, 240]  # over the exposure of the segment, not over that of the training window
+    figure = segments_figure(rows, None, "USDT")
+    check_figure(figure)
+    fitted, carried = points_of(figure, "fitted")[1], points_of(figure, "carried or default")[1]
+    assert [(trace["x"] * 1e3).tolist() for trace in (fitted, carried)] == [
+        [1.5 * MINUTE, 3.5 * MINUTE],
+        [2.5 * MINUTE],
+    ]
+    assert (fitted["y"].tolist(), carried["y"].tolist()) == ([1.5, 3.5], [2.5])
+    assert not carried["error_y"]["array"].any()
+    assert (fitted["y"] - fitted["error_y"]["arrayminus"]).tolist() == pytest.approx([0.3, 0.3])
+    assert (fitted["y"] + fitted["error_y"]["array"]).max() < 100.9  # to the edge of the scale; the tip has the number
+    assert [tip.partition(": ")[2] for tip in fitted["text"]] == [
+        "A = 1.5, 95 % 0.3 to 0.9, fitted",
+        "A = 3.5, 95 % 0.3 to 100.9, fitted",
+    ]
+    inside, outside = (points_of(figure, name)[0] for name in ("1 is inside the interval", "1 is outside"))
+    assert (inside["y"].tolist(), outside["y"].tolist()) == ([1.5, 1.75], [2.0])
+    assert [tip.partition(": ")[2].split()[0] for trace in (inside, outside) for tip in trace["text"]] == [
+        "6",
+        "7",
+        "8",
+    ]
+    observed, expected = named(figure, "observed"), named(figure, "expected by")
+    assert list(dict.fromkeys(observed["y"].tolist()))[:4] == [300, 360, 420, 480]  # fills per order-hour
+    assert set(expected["y"][~np.isnan(expected["y"])]) == {240}  # over the exposure of the segment
 
 
 def test_lines_are_continuous_from_segment_to_segment(rows):
-    """No hole between adjacent segments, and one where there are no parameters."""
-    line = panels(rows, None, "USDT")[1].lines[0]
-    assert line.us.tolist() == [0, MINUTE, 2 * MINUTE, 3 * MINUTE, 4 * MINUTE]
-    assert np.isnan(line.values).tolist() == [True, False, False, False, True]
+    """No hole between adjacent segments, and one where there are no parameters; the last value lasts to its end."""
+    line = named(segments_figure(rows, None, "USDT"), "A")
+    known = ~np.isnan(line["y"])
+    assert (line["x"][known] * 1e3).tolist() == [MINUTE, 2 * MINUTE, 3 * MINUTE, 4 * MINUTE]
+    assert line["y"][known].tolist() == [1.5, 2.5, 3.5, 3.5]
+    assert np.flatnonzero(~known).tolist() == [0, len(known) - 1]
 
 
 def test_bars_are_the_pnl_of_each_segment(rows):
-    """Gains and losses, each from the begin to the end of its segment."""
+    """Gains and losses, each over most of its segment."""
     us = np.array([0, 1.5, 2.5, 3.5, 4]) * MINUTE
     run = EquityCurve(
         us.astype(np.int64), np.zeros(5), np.array([0.0, 2.0, -1.0, -1.0, -1.5]), np.zeros(5), np.zeros(5)
     )
-    equity, pnl, *_ = panels(rows, run, "USDT")
-    assert equity.lines[0].values.tolist() == run.equity.tolist()
-    gain, loss = pnl.spans
-    assert (gain.us.tolist(), gain.values.tolist()) == ([MINUTE], [2.0])
-    assert (loss.us.tolist(), loss.values.tolist()) == ([2 * MINUTE, 3 * MINUTE], [-3.0, -0.5])
-    assert sum(gain.values) + sum(loss.values) == earned(run, rows).sum()
+    figure = segments_figure(rows, run, "USDT")
+    assert named(figure, "equity")["y"].tolist() == run.equity.tolist()
+    bars = named(figure, "PnL")
+    assert bars["y"].tolist() == [0.0, 2.0, -3.0, -0.5]
+    assert (bars["x"] * 1e3).tolist() == [(i + 0.5) * MINUTE for i in range(4)]
+    assert bars["marker"]["color"][1:] == [GAIN, LOSS, LOSS]
+    assert bars["y"].sum() == earned(run, rows).sum()
 
 
 def test_shading_marks_unquoted_time_and_buttons_show_few_segments(rows):
     """Segments without parameters, and the time before the first."""
     assert unquoted(rows).tolist() == [[0, MINUTE]]
-    assert (axis(rows).stop, axis(rows).close_ms) == ("segment", 5 * 60_000)
+    assert named(segments_figure(rows, None, ""), "none")["x"].tolist()[:4] == [0, 0, 60_000, 60_000]
+    assert step_s(rows) == 5 * 60

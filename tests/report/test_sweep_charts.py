@@ -2,12 +2,13 @@
 
 from itertools import pairwise
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mm.report.sweep_charts import MOST_DOTS, PointsChart, some
-from pages import read
+from mm.report.sweep_charts import MOST_DOTS, PointsChart, grid_figures, ranking_figure, some
+from pages import check_figure, figures_of, read
 
 AXES = [{"name": "gamma", "values": ["0.1", "1"]}, {"name": "clip", "values": ["1", "2", "5"]}]
 
@@ -29,29 +30,32 @@ def chart(ranked=None, axes=AXES):
     return PointsChart(rows() if ranked is None else ranked, axes, ["pnl_total", "sharpe"])
 
 
-def circles(html):
-    return [attributes for tag, attributes in read(html).seen if tag == "circle" and attributes["class"] == "point"]
+def points_of(figure, name="points"):
+    return [trace for trace in figure["data"] if trace["name"] == name]
 
 
 def test_each_axis_has_a_card_with_each_point_in_each_panel():
-    """Six points, two numbers: twelve dots on each card, and the best point is ringed in each panel."""
+    """Six points, two numbers: twelve points on each card, and the best point again in each panel."""
     cards = chart().axis_cards()
     assert len(cards) == 2
     for name, html in zip(("gamma", "clip"), cards, strict=True):
-        page = read(html)
-        assert f"By {name}" in " ".join(page.words)
-        assert len(circles(html)) == 12
-        assert sum(tag == "circle" and attributes["class"] == "error" for tag, attributes in page.seen) == 2
-        assert "point 0: -0.9" in " ".join(page.words).replace("−", "-")
+        assert f"By {name}" in html
+        (figure,) = figures_of(html)
+        check_figure(figure)
+        assert [len(trace["x"]) for trace in points_of(figure)] == [6, 6]
+        assert [len(trace["x"]) for trace in points_of(figure, "best")] == [1, 1]
+        (tip,) = [tip for tip in points_of(figure)[0]["text"] if "point 0<br>" in tip]
+        assert "pnl_total −0.9" in tip
+        assert figure["layout"]["xaxis"]["ticktext"] == next(axis["values"] for axis in AXES if axis["name"] == name)
 
 
-def test_points_are_ordered_by_their_value_on_the_axis():
+def test_points_stand_at_their_value_on_the_axis():
     """The values of the other axis are side by side, with the same offsets at each value."""
-    gamma = chart().axis_cards()[0]
-    across = [float(circle["cx"]) for circle in circles(gamma)[:6]]
-    assert across == sorted(across)
+    (figure,) = figures_of(chart().axis_cards()[0])
+    across = sorted(points_of(figure)[0]["x"].tolist())
     low, high = across[:3], across[3:]
-    assert [round(b - a, 1) for a, b in zip(low, high, strict=True)] == [round(high[0] - low[0], 1)] * 3
+    assert [b - a for a, b in zip(low, high, strict=True)] == pytest.approx([1, 1, 1])
+    assert np.mean(low) == pytest.approx(0)
 
 
 def test_single_value_axis_and_points_without_result_are_omitted():
@@ -59,7 +63,8 @@ def test_single_value_axis_and_points_without_result_are_omitted():
     ranked = rows(fixed, p1={"status": "error", "pnl_total": None, "sharpe": None})
     (only,) = chart(ranked, fixed).axis_cards()
     assert "By clip" in " ".join(read(only).words)
-    assert len(circles(only)) == 4
+    (figure,) = figures_of(only)
+    assert [len(trace["x"]) for trace in points_of(figure)] == [2, 2]
 
 
 @pytest.mark.parametrize("axes", [[{"name": "gamma", "values": ["1"]}, {"name": "clip", "values": ["2"]}], AXES])
@@ -72,10 +77,35 @@ def test_card_states_that_there_is_nothing_to_compare(axes):
 def test_scatter_of_two_numbers_needs_two_points_with_both():
     pair = "pnl_total", "sharpe"
     names = ("PnL", "Sharpe ratio")
-    assert len(circles(chart().against(*pair, names))) == 6
+    figure = chart().against(*pair, names)
+    check_figure(figure)
+    (points,) = points_of(figure)
+    assert sorted(points["x"].tolist()) == sorted(row["pnl_total"] for row in rows())
+    assert points["y"] == pytest.approx(points["x"] / 2)
     bare = [row | {"sharpe": None} for row in rows()[1:]]
-    html = chart([*rows()[:1], *bare]).against(*pair, names)
-    assert "Fewer than two points have both numbers." in " ".join(read(html).words)
+    assert chart([*rows()[:1], *bare]).against(*pair, names) is None
+
+
+def test_maps_of_a_grid_share_their_scale_and_frame_the_best():
+    """Over the two longest axes, one map for each value of the other; a point without a result is empty."""
+    axes = [*AXES, {"name": "fills", "values": ["a", "b"]}]
+    ranked = [row | {"fills": fill, "rank": row["rank"] + 6 * (fill == "b")} for fill in "ab" for row in rows()]
+    ranked[-1] = ranked[-1] | {"pnl_total": None}
+    maps = grid_figures(ranked, axes, "pnl_total")
+    assert len(maps) == 2
+    assert {figure["data"][0]["zmax"] for _, figure in maps} == {4.9}
+    assert [len(figure["layout"]["shapes"]) for _, figure in maps].count(1) == 1
+    cells = [cell for _, figure in maps for row in figure["data"][0]["z"] for cell in row]
+    assert (len(cells), cells.count(None)) == (12, 1)
+    assert grid_figures(ranked, axes[:1], "pnl_total") == []
+
+
+def test_ranking_begins_with_the_best():
+    content = {"rank_by": "pnl_total", "axes": AXES, "rows": rows()}
+    (bars,) = ranking_figure(content)["data"]
+    assert bars["x"] == [row["pnl_total"] for row in rows()]
+    assert bars["y"][0].startswith("1. gamma")
+    assert ranking_figure(content | {"rows": []}) is None
 
 
 def test_names_are_escaped():
@@ -85,9 +115,11 @@ def test_names_are_escaped():
         shared | {"point": n, "rank": n + 1, "<xa>": value, "pnl_total": n, "sharpe": n}
         for n, value in enumerate(("<xb>", "&"))
     ]
-    page = read(chart(ranked, axes).axis_cards()[0])
+    html = chart(ranked, axes).axis_cards()[0]
+    page = read(html)
     assert "By <xa>" in " ".join(page.words)
     assert not {"xa", "xb"} & {tag for tag, _ in page.seen}
+    assert figures_of(html)[0]["layout"]["xaxis"]["ticktext"] == ["&lt;xb&gt;", "&amp;"]
 
 
 @given(st.integers(0, 4 * MOST_DOTS))

@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 
 from legible import illegible
-from mm.report.frame import About, Heatmap, card, document, sizes, wide
+from mm.report.frame import About
 from mm.report.sweep import page
 from mm.sweep.findings import PlayedPoint, SelectionBias, SweepFindings, find
 from mm.sweep.sweep import as_csv, footer_lines, table, write_files
-from pages import read
+from pages import figures_of, named, read
 from played_points import FILLS, GAMMA, noise, played
 
 
@@ -37,9 +37,9 @@ def test_page_is_valid_and_shows_every_part(folder):
     text = " ".join(parsed.words)
     for heading in ("The grid", "First half, second half", "Over time", "Points", "How to reproduce this"):
         assert heading in text
-    tags = [tag for tag, _ in parsed.seen]
-    assert tags.count("svg") == 6
-    assert ("table", "heat") in [(tag, attrs.get("class")) for tag, attrs in parsed.seen]
+    figures = figures_of(page(folder))
+    assert [figure["data"][0]["type"] for figure in figures].count("heatmap") == 1
+    assert len(figures) == 5
     assert "2<b>" in text
     assert "mm backtest" in text
 
@@ -61,12 +61,8 @@ def test_page_is_drawn_in_a_browser(folder, chrome):
     assert opened.charts >= 4
 
 
-TIP = "(one => one.hidden ? null : one.innerText)({}.querySelector('.tip'))"
-PICTURE = "(one => [one.left, one.top, one.width, one.height])({}.querySelector('svg').getBoundingClientRect())"
-
-
-def grid_page(tmp_path) -> Path:
-    """Return the page of three choices under two fill models, where the second fill model lacks the last choice."""
+def test_each_point_of_the_grid_is_on_the_page(tmp_path):
+    """Points that lack an axis are not on its chart."""
     gammas = replace(GAMMA, values=(0.01, 0.1, 1), texts=("0.01", "0.1", "1"))
     choices = [(g, f) for g in ("0.01", "0.1", "1") for f in ("a", "b")]
     points = [
@@ -76,50 +72,13 @@ def grid_page(tmp_path) -> Path:
     write_files(
         tmp_path, find(points, [gammas, FILLS], "pnl_lower95", [0]), {"symbol": "SIMUSDT", "days": ["20260105"]}
     )
-    path = tmp_path / "report.html"
-    path.write_text(page(tmp_path), encoding="utf-8")
-    return path
-
-
-def test_tooltip_of_a_mark_names_its_point(chrome, tmp_path):
-    """Every point is at its value, next to those of the same value; the tooltip names it, and all zoom."""
-    with chrome.tab(grid_page(tmp_path), height=3000) as tab:
-        root = "[...document.querySelectorAll('section')].find(one => one.innerText.startsWith('By GAMMA'))"
-        root = f"{root}.querySelector('.timeline')"
-        labels = f"[...{root}.querySelector('svg').querySelectorAll('.tick.mid')].map(one => one.textContent)"
-        assert tab.value(labels) == ["0.01", "0.1", "1"]
-        left, top, *_ = tab.value(PICTURE.format(root))
-        places = tab.value(f"{root}.querySelector('svg .trial').getAttribute('d')")
-        marks = [(float(x), float(y)) for x, y in re.findall(r"M([\d.]+) ([\d.]+)h", places)]
-        assert len(marks) == 5 == len({x for x, _ in marks})  # the point without the axis is not there
-        tips = []
-        for x, y in marks:
-            tab.mouse("mouseMoved", left + x, top + y)
-            tips.append(tab.value(TIP.format(root)).split("\n"))
-        assert {tip[tip.index("point") + 1] for tip in tips} == {"1", "2", "3", "4", "5"}
-        assert tips[0][:2] == ["GAMMA 0.01", "rank"]
-        tab.value(f"{root}.querySelector('[data-do=in]').click()")
-        tab.settle()
-        assert tab.value(labels) == ["0.1"]
-        assert tab.seen().errors == []
-
-
-def test_small_numbers_stay_distinguishable(chrome, tmp_path):
-    """Also across, for a PnL of a tenth of a cent: the axis counts in thousandths of its own range."""
-    points = [
-        replace(played(n, [0.00001 * n] * 240), forwarded=played(n, [0.00002 * n] * 240).outcome) for n in (1, 2, 3)
-    ]
-    gammas = replace(GAMMA, values=(1, 2, 3), texts=("1", "2", "3"))
-    write_files(tmp_path, find(points, [gammas], "pnl_quoting", [0]), {"symbol": "SIMUSDT", "days": ["20260105"]})
-    path = tmp_path / "report.html"
-    path.write_text(page(tmp_path), encoding="utf-8")
-    with chrome.tab(path) as tab:
-        root = "[...document.querySelectorAll('section')].find(one => one.innerText.startsWith('PnL, in sample'))"
-        root = f"{root}.querySelector('.timeline')"
-        places = tab.value(f"{root}.querySelector('svg .trial').getAttribute('d')")
-        x = [float(number) for number in re.findall(r"M([\d.]+) ", places)]
-        assert x[2] - x[1] == pytest.approx(x[1] - x[0], abs=0.3)
-        assert "in sample" in tab.value(f"{root}.querySelector('output').value")
+    figure = next(
+        one
+        for one in figures_of(page(tmp_path))
+        if one["layout"]["xaxis"].get("title", {}).get("text") == "GAMMA" and one["data"][0]["type"] != "heatmap"
+    )
+    tips = named(figure, "points")["text"]
+    assert {re.search(r"point (\d)", tip)[1] for tip in tips} == {"1", "2", "3", "4", "5"}
 
 
 def test_every_label_of_a_page_is_legible(chrome, tmp_path):
@@ -133,39 +92,6 @@ def test_every_label_of_a_page_is_legible(chrome, tmp_path):
     path = tmp_path / "report.html"
     path.write_text(page(tmp_path), encoding="utf-8")
     assert illegible(chrome, path) == []
-
-
-def test_heatmap_shows_sign_and_size():
-    """Gains and losses differ in colour, larger values are stronger, unknown values are empty, the best is framed."""
-    values = [[1.0, -4.0], [None, 2.0]]
-    assert sizes(values) == (0.0, 4.0)
-    assert sizes([[2.0, 4.0]]) == (2.0, 4.0)
-    assert sizes([[None]]) == (0.0, 1.0)
-    html = Heatmap(("x", ("a", "b")), ("y", ("c", "d")), values, (0, 0)).table([["1", "-4"], ["–", "2"]], "t")
-    read(html)
-    cells = re.findall(r'<td class="([\w ]+)"(?: style="--share:([\d.]+)")? title="([^"]*)"', html)
-    assert [(kind, title) for kind, _, title in cells] == [
-        ("gain best", "x a, y c: 1"), ("loss", "x b, y c: -4"), ("off", "x a, y d: –"), ("gain", "x b, y d: 2")
-    ]  # fmt: skip
-    strengths = [float(strength) for _, strength, _ in cells if strength]
-    assert strengths[0] < strengths[2] < strengths[1]
-
-
-@pytest.mark.parametrize(("columns", "fits"), [(5, True), (12, False)])
-def test_heatmap_is_usable_on_a_phone(chrome, tmp_path, columns, fits):
-    """Five columns fit; with more, the names of the rows stay in sight while the table scrolls."""
-    names, rows = [f"{0.05 * n:g}" for n in range(1, columns + 1)], ("trade_cross", "queue_prob_power", "own:Mine")
-    texts = [["−1,234"] * columns] * len(rows)
-    heatmap = Heatmap(("GAMMA", names), ("FILL_MODEL", rows), [[-1234.0] * columns] * len(rows), (1, 1))
-    path = tmp_path / "map.html"
-    path.write_text(document("map", [card("The grid", "", wide(heatmap.table(texts, "sharpe")))]), encoding="utf-8")
-    with chrome.tab(path, width=390) as tab:
-        assert tab.value("(w => w.scrollWidth <= w.clientWidth)(document.querySelector('.wide'))") is fits
-        assert tab.value("parseFloat(getComputedStyle(document.querySelector('.heat td.loss')).fontSize)") >= 12
-        tab.value("document.querySelector('.wide').scrollLeft = 1000")
-        left = "(e => e.getBoundingClientRect().left)"
-        assert tab.value(f"{left}(document.querySelector('.heat th[scope=row]'))") >= 0
-        assert tab.value("document.documentElement.scrollWidth") == 390
 
 
 def test_files_contain_rows_and_series_of_all_points(findings, folder):

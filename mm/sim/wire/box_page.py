@@ -4,20 +4,31 @@ from array import array
 from collections.abc import Iterable, Sequence
 from html import escape
 from itertools import cycle
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mm.backtest.metrics.arithmetic import changes
 from mm.clock import iso
 from mm.dataclass import asdict, dataclass
 from mm.instrument import E8, Instrument, assets_of
 from mm.numbers import duration, number, short, signed
-from mm.report.drawn_columns import unit_of
+from mm.report.figures import BUY, FROM_ZERO, LOSS, SELL, SERIES, Panel, Trace, ms, points, stacked, step, time_axis
 from mm.report.frame import Row as TableRow
-from mm.report.frame import card, coloured, document, gain_or_loss, grid, header, listing, nothing, table, tile, tiles
-from mm.report.svg import WIDE, Plot, padded, steps
-from mm.report.timeline import Line, Marks, Panel, script, timeline
+from mm.report.frame import (
+    card,
+    chart,
+    coloured,
+    document,
+    gain_or_loss,
+    grid,
+    header,
+    listing,
+    nothing,
+    table,
+    tile,
+    tiles,
+    zoom_bar,
+)
 from mm.sim.exchange.orders import Fill
 from mm.sim.matching.order_log import ROW_LEVEL, Row
 
@@ -32,7 +43,6 @@ if TYPE_CHECKING:
 KEEP = 500_000  # best-price changes to keep
 PRINTS = 50_000  # newest market trades to draw
 LISTED = 500  # newest fills of a user to list
-_COLOURS = ("line", "line chosen", "line carried", "line fees")
 
 
 class BestPriceHistory:
@@ -134,7 +144,7 @@ def page(box: "Box") -> str:
         _faults_card(box),
         card("Scenario", "The parameters of its order flow.", table("", _parameters(box))),
     ]
-    return document(f"{name} simulated exchange", parts, script())
+    return document(f"{name} simulated exchange", parts)
 
 
 _HINT = (
@@ -167,52 +177,38 @@ def _charts(
     if not len(defined):
         return nothing("The book has been empty so far.")
     instrument = box.truth.instrument
-    tick, end = instrument.tick_e8 / E8, max(box.scheduler.done_us, int(us[0]) + 1_000_000)
-    lines = [Line(f"best {side}", f"touch {side}", us, values, tick) for side, values in sides.items()]
-    marks = [*_fill_marks(fills, instrument), *_prints(box), *_fault_marks(box, lines[0])]
-    plot = Plot(WIDE, 290, (float(us[0]), float(end)), padded(float(defined.min()), float(defined.max())))
-    drawn = [plot.line(*steps(line.us, line.values), line.kind) for line in lines]
-    picture = plot.picture(plot.value_axis(), plot.time_axis(), *drawn, title="Best prices over time")
-    panels = [Panel("Best prices, trades and fills", "", picture, 290, lines, marks=marks)]
-    traded = {name: one for name, one in users.items() if fills[name]}
+    end = max(box.scheduler.done_us, int(us[0]) + 1_000_000)
+    lines = [step(f"best {side}", us, sides[side], colour) for side, colour in (("bid", BUY), ("ask", SELL))]
+    marks = [*_prints(box), *lines, *_fill_marks(fills, instrument), *_fault_marks(box, us, sides["bid"])]
+    panels = [Panel("Best prices, trades and fills", "", marks, 290)]
+    traded = [(escape(name), one) for name, one in users.items() if fills[name]]
     if traded:
-        drawn_users = list(zip(traded.items(), cycle(_COLOURS), strict=False))
-        held = [_step(name, kind, one.us, one.inventory) for (name, one), kind in drawn_users]
-        gained = [_step(name, kind, one.us, one.pnl) for (name, one), kind in drawn_users]
         base, quote = (escape(asset) for asset in assets_of(instrument.symbol))
-        panels += [_panel("PnL", quote, gained, plot), _panel("Inventory of fills", base, held, plot)]
-    return timeline(panels, plot.x)
+        for title, unit, field in (("PnL", quote, "pnl"), ("Inventory of fills", base, "inventory")):
+            own = [
+                step(name, one.us, getattr(one, field), colour)
+                for (name, one), colour in zip(traded, cycle(SERIES), strict=False)
+            ]
+            panels.append(Panel(title, unit, own, 150, FROM_ZERO))
+    return zoom_bar("fill") + chart(stacked(panels, time_axis(float(us[0]), float(end))))
 
 
-def _step(name: str, kind: str, us: "Instants", values: "Floats") -> Line:
-    at = changes(values.view(np.int64))
-    return Line(escape(name), kind, us[at], values[at], unit_of(values))
-
-
-def _panel(title: str, unit: str, lines: Sequence[Line], above: Plot) -> Panel:
-    defined = np.concatenate([line.values[~np.isnan(line.values)] for line in lines])
-    span = padded(min(0.0, float(defined.min())), max(0.0, float(defined.max()))) if len(defined) else (0.0, 1.0)
-    plot = Plot(WIDE, 150, above.x, span)
-    drawn = [plot.line(*steps(line.us, line.values), line.kind) for line in lines]
-    return Panel(title, unit, plot.picture(plot.value_axis(), plot.time_axis(), *drawn, title=title), 150, lines)
-
-
-def _fill_marks(fills: dict[str, list[Fill]], instrument: Instrument) -> list[Marks]:
+def _fill_marks(fills: dict[str, list[Fill]], instrument: Instrument) -> list[Trace]:
     """Return marks for the fills of all users, by side."""
     marks = []
-    for side, kind in ((1, "buy"), (-1, "sell")):
+    for side, kind, colour in ((1, "buy", BUY), (-1, "sell", SELL)):
         chosen = sorted(((one, name) for name, many in fills.items() for one in many if one.side == side), key=_when)
+        if not chosen:
+            continue
         price = np.array([one.ticks * instrument.tick_e8 / E8 for one, _ in chosen])
-        qty = np.array([one.lots * instrument.lot_e8 / E8 for one, _ in chosen])
-        tip: list[tuple[str, Any, float]] = [
-            ("user", [name for _, name in chosen], 1.0),
-            (kind, qty, 1e-8),
-            ("at", price, instrument.tick_e8 / E8),
-            ("as", ["maker" if one.is_maker else "taker" for one, _ in chosen], 1.0),
-        ]
         us = np.array([one.us for one, _ in chosen], dtype=np.int64)
-        if chosen:
-            marks.append(Marks(f"users' {kind}s", kind, side, us, price, instrument.tick_e8 / E8, tip))
+        tips = [
+            f"{escape(name)}: {kind} {short(one.lots * instrument.lot_e8 / E8)} at {short(at)}, "
+            f"{'maker' if one.is_maker else 'taker'}"
+            for (one, name), at in zip(chosen, price.tolist(), strict=True)
+        ]
+        mark = {"size": 9, "symbol": f"triangle-{'up' if side > 0 else 'down'}"}
+        marks.append(points(f"users' {kind}s", ms(us), price, colour, tips=tips, marker=mark, meta={"stop": True}))
     return marks
 
 
@@ -220,30 +216,29 @@ def _when(filled: tuple[Fill, str]) -> int:
     return filled[0].us
 
 
-def _prints(box: "Box") -> list[Marks]:
+def _prints(box: "Box") -> list[Trace]:
     """Return marks for the newest market trades, by aggressor side."""
     truth = box.truth
     trades = truth.trades(max(truth.first_trade_id, truth.last_trade_id - PRINTS + 1), truth.last_trade_id)
-    tick, marks = truth.instrument.tick_e8 / E8, []
-    for buyer, kind in ((True, "buy"), (False, "sell")):
+    marks = []
+    for buyer, kind, colour in ((True, "buy", BUY), (False, "sell", SELL)):
         group = [trade for trade in trades if trade.is_buyer_maker is not buyer]
-        price, qty = np.array([float(trade.price) for trade in group]), np.array([float(trade.qty) for trade in group])
         who, us = "buyer" if buyer else "seller", np.array([trade.us for trade in group], dtype=np.int64)
-        tip: list[tuple[str, Any, float]] = [(f"aggressive {kind}", qty, 1e-8), ("at", price, tick)]
+        tips = [f"aggressive {kind} of {short(float(trade.qty))} at {short(float(trade.price))}" for trade in group]
+        price, mark = np.array([float(trade.price) for trade in group]), {"size": 3, "opacity": 0.5}
         if group:
-            sign = 1 if buyer else -1
-            marks.append(Marks(f"{who}s' trades", f"print {kind}", sign, us, price, tick, tip, "dot", stop=False))
+            marks.append(points(f"{who}s' trades", ms(us), price, colour, tips=tips, marker=mark))
     return marks
 
 
-def _fault_marks(box: "Box", bid: Line) -> list[Marks]:
+def _fault_marks(box: "Box", changed_us: "Instants", bid: "Floats") -> list[Trace]:
     """Return marks for the applied faults, each at the best bid of its time."""
     if not box.acted:
         return []
     us = np.array([us for us, _ in box.acted], dtype=np.int64)
-    row = np.maximum(np.searchsorted(bid.us, us, side="right") - 1, 0)
-    tip: list[tuple[str, Any, float]] = [("fault", [rule for _, rule in box.acted], 1.0)]
-    return [Marks("faults", "cross", 1, us, bid.values[row], bid.unit, tip, "cross", stop=False)]
+    row = np.maximum(np.searchsorted(changed_us, us, side="right") - 1, 0)
+    mark = {"symbol": "x-thin", "size": 9, "line": {"color": LOSS, "width": 2}}
+    return [points("faults", ms(us), bid[row], LOSS, tips=[escape(str(rule)) for _, rule in box.acted], marker=mark)]
 
 
 def _accounts_card(box: "Box", fills: dict[str, list[Fill]], users: dict[str, UserPnl]) -> str:

@@ -104,6 +104,6 @@ def test_page_shows_market_users_and_faults(chrome, tmp_path) -> None:
     path.write_text(html, encoding="utf-8")
     opened = chrome.opened(path)
     assert (opened.errors, opened.requests) == ([], [])
-    assert opened.charts == 3  # prices, PnL and inventory
+    assert opened.charts == 1  # prices, PnL and inventory
     assert "Fills of alice" in words
     assert "Fills of bob" not in words

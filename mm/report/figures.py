@@ -1,0 +1,461 @@
+"""Charts as plotly figures: plain dictionaries in plotly's schema, whose data are numpy arrays and lists.
+
+A page embeds them (`mm.report.frame.chart`), a notebook and the dashboard show the same ones. Only a notebook imports
+plotly; a page needs nothing but its JavaScript file.
+"""
+
+import json
+import math
+from base64 import b64encode
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from html import escape
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mm.clock import US_PER_MS
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Instants = NDArray[np.int64]
+    Floats = NDArray[np.float64]
+    Rows = NDArray[np.intp]
+
+Trace = dict[str, Any]
+Figure = dict[str, Any]
+
+# Readable on white and on black, so that a figure needs no colours of a theme.
+MAIN, BUY, SELL, THIRD, GAIN, LOSS, SOFT = "#4c78dd", "#1a9aa6", "#e0703a", "#9a63c9", "#2a9d78", "#d9534f", "#8a8f98"
+SERIES = (MAIN, THIRD, GAIN, LOSS)  # of several runs in one chart
+SHADE = "rgba(138,143,152,0.18)"
+MOST = 5_000  # points of a trace
+NORMAL_95 = 1.959964  # standard errors on either side of a 95 % interval
+LINE_PX, AXIS_PX, TOP_PX = 21, 46, 6
+DIGITS = ",.8~r"  # up to eight significant digits, never with an exponent
+INSTANT = "%d %b %H:%M:%S.%L"
+DIVERGING = [[0.0, LOSS], [0.5, "rgba(138,143,152,0.08)"], [1.0, GAIN]]
+
+
+def drawn_rows(values: "Floats", keep: "Rows | None" = None, most: int = MOST) -> "Rows":
+    """Return at most *most* rows of a series: the first, lowest, highest and last of equal groups, and those to *keep*.
+
+    If the rows to keep are more than half of *most*, they are selected evenly.
+    """
+    count = len(values)
+    if count <= most:
+        return np.arange(count)
+    kept = np.empty(0, np.intp) if keep is None else np.unique(keep[(keep >= 0) & (keep < count)])
+    kept = kept[:: max(1, -(-len(kept) // (most // 2)))]
+    size = -(-count // max(1, (most - len(kept)) // 4))
+    groups = -(-count // size)
+    padded = np.full(groups * size, np.nan)
+    padded[:count] = values
+    table, begin = padded.reshape(groups, size), np.arange(groups) * size
+    lowest = np.where(np.isnan(table), np.inf, table).argmin(axis=1)
+    highest = np.where(np.isnan(table), -np.inf, table).argmax(axis=1)
+    last = np.minimum(begin + size, count) - 1
+    return np.unique(np.concatenate([begin, begin + lowest, begin + highest, last, kept]))
+
+
+def ms(us: "NDArray[Any] | Sequence[float]") -> "Floats":
+    """Return instants in µs as plotly reads them, in ms."""
+    return np.asarray(us, dtype=np.float64) / US_PER_MS
+
+
+def line(name: str, x: Any, y: Any, colour: str = MAIN, **more: Any) -> Trace:
+    """Return a line through points; NaN splits it. *more* replaces or adds properties of the trace."""
+    style = {"color": colour, "width": 1.5, **more.pop("line", {})}
+    return {"type": "scatter", "mode": "lines", "name": name, "x": x, "y": y, "line": style, **more}
+
+
+def step(
+    name: str, us: "Instants", values: "Floats", colour: str = MAIN, near: "Instants | None" = None, **more: Any
+) -> Trace:
+    """Return a step line over time: each value holds until the next one, NaN is none.
+
+    A long one is thinned by `drawn_rows`; the rows at the instants *near*, and those before and after, are kept.
+    """
+    keep = None
+    if near is not None and len(near):
+        at = np.searchsorted(us, near, side="right") - 1
+        keep = np.concatenate([at - 1, at, at + 1])
+    rows = drawn_rows(values, keep)
+    us, values = us[rows], values[rows]
+    ends = 1 + np.flatnonzero(~np.isnan(values[:-1]) & np.isnan(values[1:]))  # a value holds until it ends
+    us, values = np.insert(us, ends, us[ends]), np.insert(values, ends, values[ends - 1])
+    return line(name, ms(us), values, colour, line={"shape": "hv", **more.pop("line", {})}, **more)
+
+
+def spans(name: str, us: "Instants", until_us: "Instants", values: "Floats", colour: str, **more: Any) -> Trace:
+    """Return values that are each valid from an instant until another, as bars: our quotes.
+
+    Consecutive ones of one value are joined. If there are too many, of several in a row one is drawn, until the next.
+    """
+    if len(us) > 1:
+        new = np.append(True, (values[1:] != values[:-1]) | (us[1:] > until_us[:-1]))
+        first = np.flatnonzero(new)
+        us, until_us, values = us[first], np.maximum.reduceat(until_us, first), values[first]
+    rows = np.arange(len(us))[:: max(1, -(-len(us) // (MOST // 3)))]
+    if len(rows) < len(us):
+        until_us = until_us[np.append(rows[1:], len(us)) - 1]
+        us, values = us[rows], values[rows]
+        more = {"opacity": 0.5, **more, "line": {"width": 1}}
+    x = np.stack([us, until_us, until_us], axis=1).ravel()
+    y = np.stack([values, values, np.full(len(values), np.nan)], axis=1).ravel()
+    return line(name, ms(x), y, colour, line={"width": 2, **more.pop("line", {})}, **more)
+
+
+def points(
+    name: str,
+    x: Any,
+    y: Any,
+    colour: str,
+    *,
+    ends: "tuple[Any, Any] | None" = None,
+    tips: Sequence[str] | None = None,
+    **more: Any,
+) -> Trace:
+    """Return points, perhaps with error bars.
+
+    Args:
+        name: Name in the legend.
+        x, y: Where they are.
+        colour: Their colour.
+        ends: Least and greatest value of each error bar.
+        tips: Text of each when pointed at; HTML.
+        more: Further properties of the trace.
+    """
+    marker = {"color": colour, "size": 7, **more.pop("marker", {})}
+    trace = {"type": "scatter", "mode": "markers", "name": name, "x": x, "y": y, "marker": marker, **more}
+    if ends is not None:
+        low, high = (np.asarray(one, dtype=np.float64) for one in ends)
+        at = np.asarray(y, dtype=np.float64)
+        error = {"type": "data", "symmetric": False, "array": high - at, "arrayminus": at - low}
+        trace["error_y"] = {**error, "width": 0, "thickness": 1.3, "color": colour}
+    if tips is not None:
+        trace |= {"text": list(tips), "hovertemplate": "%{text}<extra></extra>"}
+    return trace
+
+
+def recoloured(trace: Trace, name: str, colour: str) -> Trace:
+    """Return points or a line with another name and colour, to draw the same of two runs in one chart."""
+    found = {**trace, "name": name}
+    for part in ("line", "marker", "error_y"):
+        if part in trace:
+            found[part] = {**trace[part], "color": colour}
+    return found
+
+
+def bars(name: str, x: Any, y: Any, colour: Any, tips: Sequence[str] | None = None, **more: Any) -> Trace:
+    """Return bars from zero; *colour* is one for all, or a list with one for each; *tips* as in `points`."""
+    trace = {"type": "bar", "name": name, "x": x, "y": y, "marker": {"color": colour}, **more}
+    return trace if tips is None else trace | {"hovertext": list(tips), "hovertemplate": "%{hovertext}<extra></extra>"}
+
+
+def signs(values: Iterable[float]) -> list[str]:
+    """Return the colour of the sign of each value."""
+    return [GAIN if value >= 0 else LOSS for value in values]
+
+
+@dataclass(frozen=True, eq=False)
+class Panel:
+    """One of several charts above each other, which share the horizontal axis.
+
+    Attributes:
+        title: Title; empty for none.
+        unit: Its unit, in a few words.
+        traces: What it shows, from back to front.
+        height: Height of the drawing area in pixels.
+        y: Further properties of its vertical axis.
+        levels: Values of dashed horizontal lines.
+    """
+
+    title: str
+    unit: str
+    traces: Sequence[Trace]
+    height: int
+    y: Mapping[str, Any] = field(default_factory=dict)
+    levels: Sequence[float] = ()
+
+
+def stacked(
+    panels: Sequence[Panel], x: Mapping[str, Any], excluded: "Instants | None" = None, off: str = "no valid book"
+) -> Figure:
+    """Return *panels* from top to bottom as one figure: they zoom together, and one label shows all their values.
+
+    Args:
+        panels: The charts.
+        x: Properties of the horizontal axis, such as from `time_axis`.
+        excluded: First and last µs of stretches to shade.
+        off: Meaning of these stretches, for the legend.
+    """
+    heads = [_head_px(panel) for panel in panels]
+    total = sum(panel.height for panel in panels) + sum(heads)
+    top, traces, notes, shapes, layout = float(total), list[Trace](), list[Any](), list[Any](), dict[str, Any]()
+    for place, (panel, head) in enumerate(zip(panels, heads, strict=True)):
+        number = "" if place == 0 else str(place + 1)
+        upper = (top - head) / total
+        domain = [max(0.0, (top - head - panel.height) / total), upper]
+        layout[f"yaxis{number}"] = {**_Y_AXIS, "domain": domain, **panel.y}
+        layout[f"legend{number}"] = _legend(panel, upper)
+        if panel.title:
+            text = f"<b>{panel.title}</b>" + (f'  <span style="color:{SOFT}">{panel.unit}</span>' if panel.unit else "")
+            at = {"xref": "paper", "x": 0, "xanchor": "left", "yref": "paper", "y": upper, "yanchor": "bottom"}
+            lift = head - LINE_PX - TOP_PX + 3
+            notes.append({"text": text, "showarrow": False, **at, "yshift": lift, "align": "left"})
+        alone = {"showlegend": False} if panel.title and len(panel.traces) == 1 else {}
+        traces += [{**one, "yaxis": f"y{number}", "legend": f"legend{number}", **alone} for one in panel.traces]
+        shapes += [_level(value, number) for value in panel.levels]
+        top -= head + panel.height
+    lowest = "" if len(panels) == 1 else str(len(panels))
+    many = [one for panel in panels for one in panel.traces if one["type"] == "bar"]
+    if excluded is not None and len(excluded):
+        layout["yaxis99"] = {"domain": [0, 1], "range": [0, 1], "overlaying": "y", "visible": False, "fixedrange": True}
+        traces.insert(0, _excluded(excluded, off))
+    axis = {**_X_AXIS, "anchor": f"y{lowest}", "domain": [0, 1], **x}
+    return {
+        "data": traces,
+        "layout": {
+            **layout,
+            "xaxis": axis,
+            "annotations": notes,
+            "shapes": shapes,
+            "height": total + TOP_PX + AXIS_PX + (18 if _titled(x) else 0),
+            "margin": {"l": 64, "r": 18, "t": TOP_PX, "b": AXIS_PX + (18 if _titled(x) else 0)},
+            "hovermode": "x unified" if len(panels) > 1 else "closest",
+            "hoversubplots": "axis",
+            "barmode": "relative" if many else "group",
+            "bargap": 0.08,
+            "separators": ".,",
+            "modebar": {"orientation": "v"},
+        },
+    }
+
+
+def chart(traces: Sequence[Trace], x: Mapping[str, Any], height: int = 250, **panel: Any) -> Figure:
+    """Return a single chart without a title; *panel* as in `Panel`."""
+    return stacked([Panel("", "", traces, height, **panel)], x)
+
+
+def time_axis(first_us: float, last_us: float) -> dict[str, Any]:
+    """Return the horizontal axis of a span of time, in UTC."""
+    span = [first_us / US_PER_MS, last_us / US_PER_MS]
+    return {"type": "date", "range": span, "hoverformat": INSTANT, "autotickangles": [0]}
+
+
+def numbers_axis(title: str, **more: Any) -> dict[str, Any]:
+    """Return a horizontal axis of numbers."""
+    return {"title": {"text": title}, "hoverformat": DIGITS, "zeroline": False, **more}
+
+
+def names_axis(**more: Any) -> dict[str, Any]:
+    """Return a horizontal axis of names, in the order of the data."""
+    return {"type": "category", **more}
+
+
+@dataclass(frozen=True)
+class Scale:
+    """A linear scale or, for numbers that reach far, one of their logarithms, with zero and both signs on it.
+
+    Attributes:
+        reach: Greatest size of a number.
+        linear: Size up to which the scale is linear.
+        signed: Whether numbers below zero are labelled.
+    """
+
+    reach: float
+    linear: float = 60.0
+    signed: bool = False
+
+    def at(self, values: Any) -> "Floats":
+        """Return the places of *values* on the axis."""
+        found: Floats = np.asarray(values, dtype=np.float64)
+        return found if self.reach <= self.linear else np.sign(found) * np.log1p(np.abs(found))
+
+    def axis(self, factors: Sequence[int] = (1, 3)) -> dict[str, Any]:
+        """Return the labels of the axis: these *factors* of powers of ten."""
+        if self.reach <= self.linear:
+            return {}
+        steps = [factor * 10.0**power for power in range(12) for factor in factors if factor * 10**power <= self.reach]
+        labels = sorted({0.0, *steps, *(-one for one in steps)}) if self.signed else [0.0, *steps]
+        return {"tickvals": self.at(labels).tolist(), "ticktext": [f"{one:,.0f}".replace("-", "−") for one in labels]}
+
+
+LOG = {"type": "log", "dtick": 1}
+FROM_ZERO = {"rangemode": "tozero"}
+
+
+def heat(
+    across: tuple[str, Sequence[str]],
+    down: tuple[str, Sequence[str]],
+    values: Sequence[Sequence[float | None]],
+    best: tuple[int, int] | None = None,
+    *,
+    span: tuple[float, float] | None = None,
+    **more: Any,
+) -> Figure:
+    """Return a heat map with the value in each cell: gains green, losses red.
+
+    Args:
+        across: Name of the axis of columns, and their labels.
+        down: Name of the axis of rows, and their labels, from top to bottom.
+        values: By row and column; None is an empty cell.
+        best: Row and column of the framed cell.
+        span: Least and greatest value of the colours, if several maps share them.
+        more: Further properties of the trace.
+    """
+    reach = max([abs(value) for value in (*(span or ()), *known(values))], default=1.0) or 1.0
+    trace = {
+        "type": "heatmap",
+        "z": [list(row) for row in values],
+        "x": list(range(len(across[1]))),
+        "y": list(range(len(down[1]))),
+        "colorscale": DIVERGING,
+        "zmin": -reach,
+        "zmax": reach,
+        "showscale": False,
+        "xgap": 2,
+        "ygap": 2,
+        "texttemplate": "%{z:,.3~r}",
+        "hovertemplate": "%{z:,.6~r}<extra></extra>",
+        **more,
+    }
+    frame = {"type": "rect", "xref": "x", "yref": "y", "line": {"color": MAIN, "width": 2.5}}
+    shapes = [] if best is None else [
+        {**frame, "x0": best[1] - 0.5, "x1": best[1] + 0.5, "y0": best[0] - 0.5, "y1": best[0] + 0.5}
+    ]  # fmt: skip
+    height = max(110, 34 * len(down[1])) + 80
+    title = "<br>".join(f"{escape(name)} {way}" for name, way in ((down[0], "↓"), (across[0], "→")) if name)
+    ticks = {"showgrid": False, "zeroline": False, "automargin": True, "fixedrange": True}
+    return {
+        "data": [trace],
+        "layout": {
+            "xaxis": {**_labels(across[1]), **ticks, "side": "top", "title": {"text": title, "standoff": 6}},
+            "yaxis": {**_labels(down[1]), **ticks, "autorange": "reversed"},
+            "shapes": shapes,
+            "height": height,
+            "margin": {"l": 64, "r": 12, "t": 72, "b": 8},
+            "hovermode": "closest",
+        },
+    }
+
+
+def known(values: Iterable[Iterable[float | None]]) -> list[float]:
+    """Return the values of a table that are not None."""
+    return [value for row in values for value in row if value is not None]
+
+
+def to_json(figure: Figure) -> str:
+    """Return a figure as JSON, with arrays of numbers in base64, as plotly reads them; equal figures, equal text."""
+    return json.dumps(figure, default=_array, allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")
+
+
+def plain(figure: Figure) -> Figure:
+    """Return a figure without arrays, for a reader that knows only JSON; what is not a number is None."""
+
+    def listed(one: "NDArray[Any]") -> Any:
+        return [None if value is None or math.isnan(value) else value for value in one.tolist()]
+
+    found: Figure = json.loads(json.dumps(figure, default=listed))
+    return found
+
+
+def _array(values: "NDArray[Any]") -> Any:
+    """Return a numpy array, or number, in a form for JSON."""
+    if not isinstance(values, np.ndarray):
+        return values.item()
+    if values.dtype.kind not in "fiu":
+        return values.tolist()
+    kind = f"{values.dtype.kind}{values.dtype.itemsize}" if values.dtype.itemsize <= 4 else "f8"
+    found = {"dtype": kind, "bdata": b64encode(np.ascontiguousarray(values, dtype=f"<{kind}").data).decode()}
+    return found if values.ndim == 1 else {**found, "shape": ", ".join(map(str, values.shape))}
+
+
+_Y_AXIS = {
+    "hoverformat": DIGITS,
+    "exponentformat": "none",
+    "separatethousands": True,
+    "nticks": 6,
+    "zeroline": True,
+    "automargin": True,
+}
+_X_AXIS = {"exponentformat": "none", "separatethousands": True, "showspikes": True, "spikemode": "across"}
+_X_AXIS |= {"ticklabelstandoff": 8, "spikethickness": 1, "spikedash": "dot", "spikecolor": SOFT, "spikesnap": "cursor"}
+NARROW_PX = 640  # width at which titles and legends fit side by side, or the lines of a legend are counted
+LETTER_PX, KEY_PX = 6.6, 48  # of text, and of the mark of a name in a legend
+
+
+def _names(panel: Panel) -> list[str]:
+    alone = panel.title and len(panel.traces) == 1
+    return [] if alone else [one["name"] for one in panel.traces if one.get("name") and one.get("showlegend", True)]
+
+
+def _legend_beside(panel: Panel) -> bool:
+    """Return whether the legend of a panel fits beside its title."""
+    wide = sum(LETTER_PX * len(name) + KEY_PX for name in _names(panel))
+    return bool(panel.title) and LETTER_PX * len(panel.title + panel.unit) + wide < NARROW_PX
+
+
+def _head_px(panel: Panel) -> int:
+    """Return the height above the drawing area: a line for the title, and those of a legend that is below it."""
+    names, below = _names(panel), 0
+    if names and not _legend_beside(panel):  # in columns as wide as the longest name
+        below = math.ceil(len(names) / (NARROW_PX // (LETTER_PX * max(map(len, names)) + KEY_PX)))
+    return LINE_PX * (bool(panel.title) + below) + TOP_PX + 5 * bool(below)
+
+
+def _legend(panel: Panel, upper: float) -> dict[str, Any]:
+    place = {"x": 1, "xanchor": "right"} if _legend_beside(panel) else {"x": 0, "xanchor": "left"}
+    more = {"traceorder": "normal", "itemsizing": "constant", "font": {"size": 12}}
+    return {"orientation": "h", "y": upper, "yanchor": "bottom", **place, **more}
+
+
+def _titled(axis: Mapping[str, Any]) -> bool:
+    return bool(axis.get("title", {}).get("text"))
+
+
+def _level(value: float, number: str) -> dict[str, Any]:
+    where = {"xref": "paper", "x0": 0, "x1": 1, "yref": f"y{number}", "y0": value, "y1": value}
+    return {"type": "line", **where, "layer": "below", "line": {"color": LOSS, "width": 1.2, "dash": "dash"}}
+
+
+def _excluded(excluded: "Instants", off: str) -> Trace:
+    """Return shaded bands over the height of the figure."""
+    first, last = np.asarray(excluded, dtype=np.float64).T
+    x = np.stack([first, first, last, last, np.full(len(first), np.nan)], axis=1).ravel()
+    y = np.tile([0.0, 1.0, 1.0, 0.0, np.nan], len(first))
+    area = {"fill": "toself", "fillcolor": SHADE, "line": {"width": 0}, "hoverinfo": "skip", "yaxis": "y99"}
+    return {"type": "scatter", "mode": "lines", "name": off, "x": ms(x), "y": y, **area, "legend": "legend"}
+
+
+def _labels(labels: Sequence[str]) -> dict[str, Any]:
+    return {"tickmode": "array", "tickvals": list(range(len(labels))), "ticktext": list(map(escape, labels))}
+
+
+def thinned(figure: Figure) -> str:
+    """Return which traces of a figure lack some of their points, in words; empty if none does.
+
+    The number of all points is in the trace's ``meta``, as ``of``.
+    """
+    every = [(one["name"], len(one["x"]), (one.get("meta") or {}).get("of", 0)) for one in figure["data"]]
+    return "; ".join(f"{name} {shown:,} of {all_:,}" for name, shown, all_ in every if shown < all_)
+
+
+def merged(excluded: "Instants", x: tuple[float, float]) -> "Instants":
+    """Return the stretches within *x*; neighbours too close to be distinguished are merged."""
+    apart = (x[1] - x[0]) / 1_000
+    found: list[tuple[float, float]] = []
+    for first, last in np.clip(excluded, *x).tolist():
+        if found and first - found[-1][1] < apart:
+            found[-1] = (found[-1][0], max(last, found[-1][1]))
+        elif last > x[0] and first < x[1]:
+            found.append((first, last))
+    return np.array(found, dtype=np.int64).reshape(-1, 2)
+
+
+def padded(low: float, high: float, share: float = 0.06) -> tuple[float, float]:
+    """Return a range slightly wider than *low* to *high*, never empty."""
+    room = (high - low) * share or abs(high) * 1e-4 or 1.0
+    return low - room, high + room

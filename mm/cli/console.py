@@ -13,52 +13,19 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterator, Mapping, Set
+from collections.abc import Callable, Iterator, Mapping, MutableMapping, Set
 from contextlib import contextmanager
-from functools import partialmethod
 from pathlib import Path
 from types import FrameType
-from typing import Any, Protocol, TextIO
+from typing import TYPE_CHECKING, Any, NoReturn, TextIO
 
 from mm.clock import iso, now_us
 
-_FILE_ONLY = "_file_only"
+if TYPE_CHECKING:
+    from structlog.typing import FilteringBoundLogger as Logger
+
+FAILED = "run_failed"  # only in the file: the command line prints the message
 _LEVELS = logging.getLevelNamesMapping()
-
-
-class Logger(Protocol):
-    """The interface of a logger."""
-
-    def debug(self, event: str, **numbers: Any) -> Any:
-        """Log a detail for debugging."""
-
-    def info(self, event: str, **numbers: Any) -> Any:
-        """Log an event."""
-
-    def warning(self, event: str, **numbers: Any) -> Any:
-        """Log an event that needs attention."""
-
-    def error(self, event: str, **numbers: Any) -> Any:
-        """Log an error."""
-
-    def critical(self, event: str, **numbers: Any) -> Any:
-        """Log the error that ended the work; no LOG_LEVEL hides it."""
-
-
-class _Events:
-    """A logger that passes each event on with its level; the *bound* values precede the event's own."""
-
-    def __init__(self, write: Callable[[str, str, dict[str, Any]], None], bound: Mapping[str, Any]) -> None:
-        self._write, self._bound = write, bound
-
-    def _log(self, level: str, event: str, **numbers: Any) -> None:
-        self._write(level, event, {**self._bound, **numbers})
-
-    debug = partialmethod(_log, "debug")
-    info = partialmethod(_log, "info")
-    warning = partialmethod(_log, "warning")
-    error = partialmethod(_log, "error")
-    critical = partialmethod(_log, "critical")
 
 
 class Log:
@@ -70,6 +37,8 @@ class Log:
     """
 
     def __init__(self, path: Path | None, level: str, **bound: Any) -> None:
+        import structlog
+
         self.path, self._least = path, _LEVELS[level]
         self._hidden = {"ts", "level", "event", "run_id", *bound}  # on the terminal, or in front there
         self._file: TextIO | None = None
@@ -77,17 +46,20 @@ class Log:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._file = path.open("a", encoding="utf-8", errors="backslashreplace", buffering=1)
         # LOG_LEVEL does not reduce the file, because only the file is kept.
-        self._kept = self._least if self._file is None else min(self._least, logging.INFO)
-        self.logger: Logger = _Events(self._write, bound)
+        kept = self._least if self._file is None else min(self._least, logging.INFO)
+        wrapper = structlog.make_filtering_bound_logger(kept)
+        self.logger: Logger = structlog.wrap_logger(
+            None, [structlog.processors.add_log_level, self._write], wrapper_class=wrapper, **bound
+        )
         self._others = _Forward(self.logger)
         logging.getLogger().addHandler(self._others)
         logging.captureWarnings(True)
 
     def failed(self, error: BaseException) -> None:
-        """Write *error* with its traceback to the file; the command line prints the message."""
+        """Write *error* with its traceback to the file."""
         one_line = f"{type(error).__name__}: {' '.join(str(error).split())}"
         trace = "".join(traceback.format_exception(error))
-        self.logger.critical("run_failed", error=one_line, traceback=trace, **{_FILE_ONLY: True})
+        self.logger.critical(FAILED, error=one_line, traceback=trace)
 
     def close(self) -> None:
         """Close the file, and stop logging for other packages."""
@@ -96,23 +68,23 @@ class Log:
         if self._file is not None:
             self._file.close()
 
-    def _write(self, level: str, event: str, numbers: dict[str, Any]) -> None:
-        """Write one event unless its level is too low."""
-        if _LEVELS[level.upper()] < self._kept:
-            return
-        file_only = numbers.pop(_FILE_ONLY, False)
-        line = {"ts": iso(now_us()), "level": level, "event": event, **numbers}
+    def _write(self, _logger: object, _method: str, event: MutableMapping[str, Any]) -> NoReturn:
+        """Write *event*, the last step of the logger."""
+        import structlog
+
+        line = {"ts": iso(now_us()), "level": event.pop("level"), "event": event.pop("event"), **event}
         if self._file is not None:
             self._file.write(json.dumps(line, default=str, ensure_ascii=False) + "\n")
-        if not file_only and _LEVELS[level.upper()] >= self._least:
+        if line["event"] != FAILED and _LEVELS[line["level"].upper()] >= self._least:
             colour = sys.stderr.isatty() and not os.environ.get("NO_COLOR")
             write_line(sys.stderr, _for_terminal(line, self._hidden, colour=colour))
+        raise structlog.DropEvent
 
 
 class _Forward(logging.Handler):
     """Forwards log records of other packages to the run's log."""
 
-    def __init__(self, logger: Logger) -> None:
+    def __init__(self, logger: "Logger") -> None:
         super().__init__()
         self._logger = logger
 
@@ -193,7 +165,7 @@ class Console:
             write_line(sys.stdout, json.dumps(self._json, allow_nan=False))
 
     @property
-    def log(self) -> Logger:
+    def log(self) -> "Logger":
         """The log of a command without a run folder: the terminal only."""
         if self._log is None:
             self._log = Log(None, self.level)

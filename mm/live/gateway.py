@@ -9,11 +9,11 @@ import asyncio
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import partial
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import msgspec
 
-from mm.cli.console import Logger
 from mm.errors import Mismatch, TryLater
 from mm.instrument import Instrument
 from mm.live.api_messages import (
@@ -60,6 +60,9 @@ from mm.live.rest_api import RestApi, Surroundings
 from mm.live.ws_api import WsApi, linked
 from mm.market_data.rate_budget import RateBudget, shared_path
 
+if TYPE_CHECKING:
+    from structlog.typing import FilteringBoundLogger as Logger
+
 __all__ = ["NOT_SENT", "Gateway", "GatewayRun", "OrderAccess", "OrderListener", "Surroundings"]
 START_S, STOP_S = 30.0, 3.0
 _ROUND_S, _LONGEST_ROUND_S = 0.25, 4.0
@@ -93,7 +96,7 @@ class Gateway:
         listener: OrderListener,
         audit: AuditSink,
         *,
-        log: Logger,
+        log: "Logger",
         around: Surroundings | None = None,
     ) -> None:
         around = around or Surroundings()

@@ -34,10 +34,11 @@ from mm.market_data.ws_frames import text_frame
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from structlog.typing import FilteringBoundLogger as Logger
+
     from mm.live._live_engine import LiveEngine
     from mm.live.keys import Credentials
     from mm.live.trader import TradeAccount
-    from mm.market_data.live_session import EventLog
 
 GAP_S, IDLE_S = 0.0005, 0.002
 """Minimum time between two rehearsals, and maximum time without market data before one runs, in s."""
@@ -255,7 +256,7 @@ class Rehearsal:
         access: OrderAccess,
         scratch: "Path",
         *,
-        log: "EventLog",
+        log: "Logger",
         clock: Callable[[], int] = now_us,
     ) -> None:
         self.count = 0

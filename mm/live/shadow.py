@@ -39,8 +39,9 @@ from mm.tape.tape import TRADE, Tape
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from structlog.typing import FilteringBoundLogger as Logger
+
     from mm.backtest.live_feed import FeedEvent
-    from mm.cli.console import Logger
     from mm.market_data.day_journal import DayJournal
     from mm.market_data.live_session import LiveSession
     from mm.market_data.market_events import MarketEvent, Subscriber

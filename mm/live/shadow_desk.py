@@ -16,9 +16,10 @@ from mm.live.trade_desk import BreachWarnings, ThrottledWarnings
 from mm.live.watch import serving
 
 if TYPE_CHECKING:
+    from structlog.typing import FilteringBoundLogger as Logger
+
     from mm.live.shadow import PaperPlay
     from mm.live.state import StateWriter
-    from mm.market_data.live_session import EventLog
 
 REFRESH_S, WRITER_S = 0.25, 2.0
 REQUESTS = {"place": "PLACE", "cancel": "CANCEL_REQ", "amend": "AMEND"}  # requests, and their rows in the journal
@@ -41,7 +42,7 @@ class ShadowDesk:
     def __init__(
         self,
         play: "PaperPlay",
-        log: "EventLog",
+        log: "Logger",
         writer: "StateWriter | None" = None,
         clock: Callable[[], int] = now_us,
     ) -> None:

@@ -9,12 +9,13 @@ from mm.live.market_watch import MarketWatch
 from mm.live.metrics import TradingMetrics
 
 if TYPE_CHECKING:
+    from structlog.typing import FilteringBoundLogger as Logger
+
     from mm.live.audit import AuditLog
     from mm.live.state import StateWriter
     from mm.live.trade_history import LedgerBegin
     from mm.live.trade_play import TradePlay
     from mm.live.trader import TradeAccount
-    from mm.market_data.live_session import EventLog
 
 REFRESH_US = 100 * US_PER_MS
 REPORT_US = 60 * US_PER_S
@@ -28,7 +29,7 @@ class ThrottledWarnings:
         log: Logs them.
     """
 
-    def __init__(self, log: "EventLog") -> None:
+    def __init__(self, log: "Logger") -> None:
         self._log = log
         self._next_us: dict[tuple[str, str], int] = {}
         self._unshown: dict[tuple[str, str], int] = {}
@@ -102,7 +103,7 @@ class TradeDesk:
         begin: "LedgerBegin",
         audit: "AuditLog",
         writer: "StateWriter",
-        log: "EventLog",
+        log: "Logger",
     ) -> None:
         self.metrics = metrics
         self.play, self.account = play, account

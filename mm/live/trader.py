@@ -17,8 +17,9 @@ from mm.live._live_engine import LiveEngine
 from mm.live.ledger import AccountFill, Ledger, fee_e8, most_fee_e8
 
 if TYPE_CHECKING:
+    from structlog.typing import FilteringBoundLogger as Logger
+
     from mm.backtest.live_feed import FeedEvent
-    from mm.market_data.live_session import EventLog
 
 Message = tuple[str, int, int, int, int, str]
 """``place``, ``cancel`` or ``amend``, order id, side, ticks, lots (for an amendment: in total), kind."""
@@ -171,7 +172,7 @@ class TraderParts:
     engine: LiveEngine
     grid: Instrument
     account: TradeAccount
-    log: "EventLog"
+    log: "Logger"
     observers: Sequence[TradeObserver] = ()
     watch: Callable[[int], str | None] = lambda _: None
     decided: Callable[[], None] = lambda: None

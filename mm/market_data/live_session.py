@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import replace
 from math import gcd
 from time import monotonic
-from typing import Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import msgspec
 
@@ -39,6 +39,9 @@ from mm.market_data.venue import (
     ServerShutdown,
     TradePrint,
 )
+
+if TYPE_CHECKING:
+    from structlog.typing import FilteringBoundLogger as Logger
 
 DAY_OVER, DAY_REMOVED = "day_over", "day_removed"
 CONTINUING_REASONS = (DAY_OVER, DAY_REMOVED)
@@ -386,16 +389,6 @@ class LiveSession:
         return False
 
 
-class EventLog(Protocol):
-    """Logs the events of a recording."""
-
-    def info(self, event: str, **numbers: Any) -> Any:
-        """Log an event."""
-
-    def warning(self, event: str, **numbers: Any) -> Any:
-        """Log an event that needs attention."""
-
-
 class RecordingControl(Protocol):
     """The interface of a recording for a listener."""
 
@@ -427,7 +420,7 @@ class StreamListener:
         silences: Sequence[StallDetector],
         trades: TradeWatch,
         recording: RecordingControl,
-        log: EventLog,
+        log: "Logger",
         clock: Callable[[], int],
     ) -> None:
         self.trouble = ""

@@ -25,7 +25,8 @@ from mm.clock import now_us, run_stamp
 from mm.errors import DataError, MissingDay, MMError, UsageError
 
 if TYPE_CHECKING:
-    from mm.market_data.live_session import EventLog
+    from structlog.typing import FilteringBoundLogger as Logger
+
     from mm.market_data.rate_budget import RateBudget
     from mm.market_data.recording import Parts
 
@@ -70,7 +71,7 @@ def main(
 class _Monitored:
     """A recording with its health file and its metrics page."""
 
-    def __init__(self, source: Source, market: BinanceMarket, recorder: Recorder, name: Name, log: "EventLog") -> None:
+    def __init__(self, source: Source, market: BinanceMarket, recorder: Recorder, name: Name, log: "Logger") -> None:
         from mm.market_data.health import Health
         from mm.market_data.monitor import Monitor
         from mm.market_data.recording import Recording
@@ -122,7 +123,7 @@ def _record(console: Console, source: Source, market: BinanceMarket, recorder: R
 
 def _record_several(console: Console, source: Source, market: BinanceMarket, recorder: Recorder, name: Name) -> None:
     """Record a list of symbols in this process; the exit code is that of the worst."""
-    from mm.market_data.supervisor import InProcessRecordings, SymbolLog
+    from mm.market_data.supervisor import InProcessRecordings
 
     symbols, started = source.symbol.split(","), dict[str, _Monitored]()
 
@@ -130,7 +131,7 @@ def _record_several(console: Console, source: Source, market: BinanceMarket, rec
         if symbol in started:
             started[symbol].report(console)
         own = _of_symbols(recorder, name, symbols.index(symbol), start)
-        started[symbol] = _Monitored(replace(source, symbol=symbol), market, *own, SymbolLog(console.log, symbol))
+        started[symbol] = _Monitored(replace(source, symbol=symbol), market, *own, console.log.bind(symbol=symbol))
         return started[symbol]
 
     recordings = InProcessRecordings(symbols, begin, named, console.log, _due(recorder))
@@ -245,7 +246,7 @@ def parts_of(  # noqa: PLR0913 - the inputs of all parts
     source: Source,
     recorder: Recorder,
     name: Name,
-    log: "EventLog",
+    log: "Logger",
     clock: Callable[[], int] = now_us,
     *,
     gathers: bool = True,
@@ -302,7 +303,7 @@ def parts_of(  # noqa: PLR0913 - the inputs of all parts
     )
 
 
-def _budget(kind: str, url: str, limit: tuple[float, float], log: "EventLog") -> "RateBudget":
+def _budget(kind: str, url: str, limit: tuple[float, float], log: "Logger") -> "RateBudget":
     """Return the budget of an address; *limit* is the maximum of a kind, and its window in s; long waits are logged."""
     from urllib.parse import urlsplit
 

@@ -10,19 +10,22 @@ import random
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from functools import partial
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from mm.clock import US_PER_S, iso, next_day, now_us
 from mm.dataclass import dataclass
 from mm.errors import MMError, UsageError
 from mm.market_data.day_journal import DayJournal, DayReport
 from mm.market_data.days import LONGEST_SLEEP_S, Days, Disk, RecordingWindow, WindowRule, is_of_disk, sleep_until
-from mm.market_data.live_session import DAY_REMOVED, EventLog, LiveSession, StreamListener
+from mm.market_data.live_session import DAY_REMOVED, LiveSession, StreamListener
 from mm.market_data.market_events import Subscriber
 from mm.market_data.market_state import MarketState
 from mm.market_data.snapshot import RestParts, RestTasks
 from mm.market_data.stalls import StallDetector, TradeWatch
 from mm.market_data.ws_stream import WsStream
+
+if TYPE_CHECKING:
+    from structlog.typing import FilteringBoundLogger as Logger
 
 DRAIN_S = 2.0
 ROLL_GRACE_US = US_PER_S
@@ -70,7 +73,7 @@ class Recording:
         reason: Reason of a normal end: a signal, ``window_end``, …; empty before.
     """
 
-    def __init__(self, parts: Parts, log: EventLog, clock: Callable[[], int] = now_us) -> None:
+    def __init__(self, parts: Parts, log: "Logger", clock: Callable[[], int] = now_us) -> None:
         self.reports: list[DayReport] = []
         self._parts = parts
         self._log = log
@@ -214,7 +217,7 @@ class _OpenRecording:
         parts: Parts,
         session: LiveSession,
         window: RecordingWindow,
-        log: EventLog,
+        log: "Logger",
         clock: Callable[[], int],
         reports: list[DayReport],
     ) -> None:

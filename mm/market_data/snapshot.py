@@ -8,7 +8,7 @@ import asyncio
 import zlib
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import httpx
 
@@ -19,9 +19,12 @@ from mm.dayfolder.ledger import GRID
 from mm.errors import MMError
 from mm.market_data.binance_spot import BINANCE_SPOT
 from mm.market_data.binance_usdm import FundingState
-from mm.market_data.live_session import EventLog, LiveSession
+from mm.market_data.live_session import LiveSession
 from mm.market_data.rate_budget import Backoff, RateBudget, retry_after_s
 from mm.market_data.venue import Answer, MarketVenue, Refusal, RestRequest, trusted, with_symbol
+
+if TYPE_CHECKING:
+    from structlog.typing import FilteringBoundLogger as Logger
 
 CONNECT_TIMEOUT_S = 10.0
 READ_TIMEOUT_S = 30.0
@@ -244,7 +247,7 @@ class RestTasks:
         session: LiveSession,
         parts: RestParts,
         settled: Callable[[], Awaitable[None]],
-        log: EventLog,
+        log: "Logger",
         clock: Callable[[], int] = now_us,
     ) -> None:
         self.snapshot_wanted, self.status_wanted = asyncio.Event(), asyncio.Event()

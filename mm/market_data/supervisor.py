@@ -9,11 +9,13 @@ from asyncio.subprocess import DEVNULL, PIPE, Process
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from itertools import pairwise
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from mm.errors import MMError
-from mm.market_data.live_session import EventLog
 from mm.market_data.rate_budget import Backoff
+
+if TYPE_CHECKING:
+    from structlog.typing import FilteringBoundLogger as Logger
 
 FIRST_DELAY_S, MOST_DELAY_S = 1.0, 60.0
 GRACE_S = 20.0
@@ -33,7 +35,7 @@ class Restarts:
         spread_s: Time between the starts, so that they do not all connect at once.
     """
 
-    def __init__(self, names: Sequence[str], log: EventLog, due: Callable[[], bool], *, spread_s: float = 0.0) -> None:
+    def __init__(self, names: Sequence[str], log: "Logger", due: Callable[[], bool], *, spread_s: float = 0.0) -> None:
         self._names = names
         self._log = log
         self._due = due
@@ -85,7 +87,7 @@ class Supervisor(Restarts):
         self,
         names: Sequence[str],
         command: Callable[[str, int], Sequence[str]],
-        log: EventLog,
+        log: "Logger",
         due: Callable[[], bool],
         *,
         spread_s: float = 0.0,
@@ -157,7 +159,7 @@ class InProcessRecordings(Restarts):
         names: Sequence[str],
         begin: Callable[[str, int], Stoppable],
         as_error: Callable[[Exception], MMError],
-        log: EventLog,
+        log: "Logger",
         due: Callable[[], bool],
         *,
         spread_s: float = 0.0,
@@ -184,27 +186,6 @@ class InProcessRecordings(Restarts):
         finally:
             self._recordings.pop(name, None)
         return 0
-
-
-class SymbolLog:
-    """A log in which each event has its symbol.
-
-    Args:
-        log: Receives the events.
-        symbol: Upper case.
-    """
-
-    def __init__(self, log: EventLog, symbol: str) -> None:
-        self._log = log
-        self._symbol = symbol
-
-    def info(self, event: str, **numbers: Any) -> None:
-        """Log an event."""
-        self._log.info(event, symbol=self._symbol, **numbers)
-
-    def warning(self, event: str, **numbers: Any) -> None:
-        """Log an event that needs attention."""
-        self._log.warning(event, symbol=self._symbol, **numbers)
 
 
 def shares(symbols: Sequence[str], most: int) -> list[Sequence[str]]:

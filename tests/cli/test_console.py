@@ -100,6 +100,14 @@ def test_log_line_is_one_json_object_with_bound_values(log):
     assert line["ts"].endswith("Z")
 
 
+def test_log_of_one_symbol_adds_it_to_each_line(capsys):
+    """Recordings of several symbols share a log."""
+    log = Log(None, "INFO")
+    log.logger.bind(symbol="A").info("day_opened", path="x")
+    log.close()
+    assert capsys.readouterr().err.endswith("day_opened symbol=A path=x\n")
+
+
 def test_path_with_undecodable_bytes_is_kept_in_the_file(log):
     """Folder names are bytes; ``os.fsencode`` of the value restores them."""
     log.logger.info("fit_taken", path="out\udcff")

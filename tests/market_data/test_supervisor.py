@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from mm.errors import MMError, TryLater, UsageError
 from mm.market_data import supervisor as module
-from mm.market_data.supervisor import InProcessRecordings, Supervisor, SymbolLog, shares, worst
+from mm.market_data.supervisor import InProcessRecordings, Supervisor, shares, worst
 
 
 class Log:
@@ -212,13 +212,6 @@ def test_stop_reaches_every_recording_and_starts_none(monkeypatch):
         ("B", ["SIGTERM"]),
         ("C", []),
     ]
-
-
-def test_symbol_log_adds_the_symbol_to_each_line():
-    log = Log()
-    SymbolLog(log, "A").info("day_opened", path="x")
-    SymbolLog(log, "B").warning("stalled", stream="depth")
-    assert log.lines == [("day_opened", {"symbol": "A", "path": "x"}), ("stalled", {"symbol": "B", "stream": "depth"})]
 
 
 @given(st.integers(1, 200), st.integers(1, 40))

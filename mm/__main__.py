@@ -1,7 +1,5 @@
 """The ``mm`` program: every command of the project by name. Its help imports none of them."""
 
-import atexit
-import gc
 import os
 import signal
 import threading
@@ -11,9 +9,6 @@ _INTERRUPTED = signal.getsignal(signal.SIGINT)
 _EARLY = _INTERRUPTED is signal.default_int_handler and threading.current_thread() is threading.main_thread()
 if _EARLY:
     signal.signal(signal.SIGINT, signal.SIG_DFL)
-# Objects made by imports stay; the collector would examine them repeatedly.
-_COLLECTS = gc.isenabled()
-gc.disable()
 
 import click
 
@@ -24,12 +19,6 @@ from mm.cli.frame import Commands, Program
 # Before numpy is imported: for matrices as small as here more BLAS threads only wait for each other, and with one
 # thread the order of summation is the same on every machine.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-# Garbage collection at the end of the process would visit all imported objects: 0.1 s.
-atexit.register(gc.freeze)
-# Collect young objects ten times less often than by default: jobs create many objects and hardly any cycles.
-gc.set_threshold(7_000, 10, 10)
-if _COLLECTS:
-    gc.enable()
 
 _DATA: Commands = {
     "import": ("Convert raw captures or third-party files to day folders.", "mm.commands.data:import_command"),

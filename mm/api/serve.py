@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import signal
 import socket
 from collections.abc import Callable, Iterator
 
@@ -10,6 +9,7 @@ import uvicorn
 
 from mm.api.app import made_app
 from mm.api.market import DeskMarket
+from mm.cli.interrupts import at_ending_signals
 from mm.errors import UsageError
 
 SEND_BUFFER = 65_536
@@ -71,9 +71,7 @@ async def serve(market: DeskMarket, listener: socket.socket, ready: Callable[[],
     def stop() -> None:
         server.should_exit = True
 
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop)
+    at_ending_signals(lambda _name: stop())
     serving = asyncio.create_task(server.serve(sockets=[listener]))
     passing = asyncio.create_task(market.run())
     passing.add_done_callback(lambda _: stop())

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from mm.backtest.risk import LIMITS, STOPPING, WITHHOLDING
 from mm.dataclass import dataclass, field
-from mm.tape.columns import gathered, release, return_freed
+from mm.tape.columns import gathered, release
 
 if TYPE_CHECKING:
     import numpy as np
@@ -145,15 +145,12 @@ class Journal:
     def spill_state(self, spill: "Spill") -> None:
         """Move the state rows of a long run (one per second over weeks) to a mapped file.
 
-        Freed memory is returned to the system from then on: the columns of a summary and a page take as much.
-
         Raises:
             OSError: If the file cannot be written.
         """
         state = self.state
         if len(state) > LONG:
             self.__dict__["state"] = spill.kept(state.reshape(-1)).reshape(state.shape)
-            return_freed()
 
     def order_pieces(self, most: int = 1 << 14) -> "Iterator[Table]":
         """Yield the rows of orders in at least one piece of at most *most*; a log is not converted to one table."""

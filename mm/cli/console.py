@@ -8,7 +8,6 @@ import json
 import logging
 import math
 import os
-import signal
 import sys
 import threading
 import time
@@ -16,7 +15,6 @@ import traceback
 from collections.abc import Callable, Iterator, Mapping, MutableMapping, Set
 from contextlib import contextmanager
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING, Any, NoReturn, TextIO
 
 from mm.clock import iso, now_us
@@ -129,9 +127,6 @@ def _to_terminal(stream: TextIO, text: str) -> None:
         os.close(nowhere)
 
 
-_MASK = getattr(signal, "pthread_sigmask", None)  # not on every system; without it a Ctrl-C is not deferred
-
-
 class Console:
     """The terminal of one command.
 
@@ -225,49 +220,3 @@ def clock_text(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
-
-
-class Interrupted(KeyboardInterrupt):
-    """Ctrl-C was pressed, or SIGTERM received, with which schedulers and containers end a job; *number* is the signal.
-
-    It is a separate class because CPython remembers a plain KeyboardInterrupt that passes through code compiled at run
-    time (such as a dataclass), and then ends by the signal, whatever the exit code.
-    """
-
-    def __init__(self, number: int) -> None:
-        super().__init__()
-        self.number = number
-
-
-_ENDING = {signal.SIGINT: signal.default_int_handler, signal.SIGTERM: signal.SIG_DFL}  # with their initial handlers
-
-
-@contextmanager
-def interruptible() -> Iterator[None]:
-    """Raise Interrupted at Ctrl-C and SIGTERM unless they have another handler; one that is set meanwhile is kept."""
-    here = threading.current_thread() is threading.main_thread()
-    free = {number: plain for number, plain in _ENDING.items() if here and signal.getsignal(number) == plain}
-    for number in free:
-        signal.signal(number, _raise)
-    try:
-        yield
-    finally:
-        for number, plain in free.items():
-            if signal.getsignal(number) is _raise:
-                signal.signal(number, plain)
-
-
-def hold_interrupts() -> None:
-    """Defer Ctrl-C and SIGTERM until ``release_interrupts``."""
-    if _MASK:
-        _MASK(signal.SIG_BLOCK, set(_ENDING))
-
-
-def release_interrupts() -> None:
-    """Deliver signals again; a deferred one is raised here."""
-    if _MASK:
-        _MASK(signal.SIG_UNBLOCK, set(_ENDING))
-
-
-def _raise(number: int, _frame: FrameType | None) -> None:
-    raise Interrupted(number)

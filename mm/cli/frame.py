@@ -6,13 +6,11 @@ knobs as frozen dataclasses of mm/cli/config.py, and both accept ``--json``.
 
 import errno
 import functools
-import gc
 import os
 import signal
 import sys
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import replace
 from importlib import import_module
 from importlib.util import find_spec
@@ -23,7 +21,8 @@ import click
 from click.core import ParameterSource
 
 from mm.cli.config import Day, Output, Terminal
-from mm.cli.console import Console, Interrupted, interruptible, write_line
+from mm.cli.console import Console, write_line
+from mm.cli.interrupts import Interrupted, interruptible
 from mm.cli.knobs import REQUIRED, SWITCH, Knob, ServerUrl, closest, is_switch, knobs, parameter_way, shown
 from mm.cli.options import FILE, KnobOption, heading, is_short, write_options
 from mm.cli.settings_file import VARIABLE, env_file, settings_file
@@ -405,23 +404,8 @@ def _values_of(arguments: Sequence[click.Parameter]) -> dict[str, Any]:
 def _imported(target: str) -> click.Command:
     """Return the command at ``module:function``."""
     module, _, attribute = target.partition(":")
-    with uncollected():
-        found: click.Command = getattr(import_module(module), attribute)
+    found: click.Command = getattr(import_module(module), attribute)
     return found
-
-
-@contextmanager
-def uncollected() -> Iterator[None]:
-    """Suspend garbage collection: objects made by imports stay, and the collector would examine them repeatedly."""
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        gc.freeze()  # both together move objects to the oldest generation without examining them
-        gc.unfreeze()
-        if enabled:
-            gc.enable()
 
 
 def _with(groups: Sequence[type], needed: type) -> tuple[type, ...]:

@@ -4,21 +4,17 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
-from importlib import import_module
 from typing import TYPE_CHECKING
 
 from mm.backtest.risk import Risk
 from mm.backtest.rules import Account, Execution
 from mm.cli.config import Day, Market, Models, OrdersFile, Output, Sensitivity
-from mm.cli.frame import runner, uncollected
-from mm.runs.run import Run, short_switch_interval
+from mm.cli.frame import runner
+from mm.runs.run import Run
 
 if TYPE_CHECKING:
     from mm.backtest.result import Result
     from mm.backtest_call import Backtest
-
-# Modules that are not needed before the replay has ended: its result, and the files of a run.
-LATER = ("mm.backtest.result", "mm.report.backtest", "numpy.random", "numpy.fft")
 
 
 @runner(
@@ -40,15 +36,12 @@ def main(
 
     Example: DAY=20251216 SYMBOL=BTCUSDT mm backtest
     """
-    with uncollected():
-        from mm.backtest_call import Backtest
-        from mm.commands import assemble
-        from mm.model_builder import ModelBuilder, check_names, note_predictors
-        from mm.tape.columns import MANY_EVENTS, keep_freed, return_freed
+    from mm.backtest_call import Backtest
+    from mm.commands import assemble
+    from mm.model_builder import ModelBuilder, check_names, note_predictors
 
     check_names(models)
     tapes = assemble.tapes(run, day, market)
-    (return_freed if max(map(len, tapes)) > MANY_EVENTS else keep_freed)()
     builder = ModelBuilder(run, models, tapes[0], account.seed)
     builder.note_fit(tapes)
     rules = assemble.rules(tapes[0], execution, account, models, risk=risk, run=run)
@@ -73,14 +66,10 @@ def main(
 def beside(whole: "Backtest", step: Callable[[int], None]) -> "Iterator[Callable[[Result], Result]]":
     """Play the sensitivity of a backtest in another thread, beside the main backtest and the writing of its files.
 
-    The thread imports the modules of the files first, as a replay rarely holds the interpreter lock. Import errors are
-    ignored there; the later import raises them.
-
     Yields:
         The function that adds the further backtests to the summary of the main one.
     """
-    with short_switch_interval(), ThreadPoolExecutor(1) as other:
-        other.map(import_module, LATER)
+    with ThreadPoolExecutor(1) as other:
         rows = other.submit(whole.strategy.further, step).result if whole.concurrent else None
         yield partial(whole.with_further, step=step, rows=rows)
 

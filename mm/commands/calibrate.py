@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from mm.backtest.rules import Account, Execution
 from mm.cli.calibration_knobs import Calibration, Fit
 from mm.cli.config import Day, Market, OrdersFile
-from mm.cli.frame import runner, uncollected
+from mm.cli.frame import runner
 from mm.clock import US_PER_S
 from mm.errors import FitError
 from mm.runs.run import Run
@@ -41,17 +41,16 @@ def main(
 
     Example: mm calibrate --symbol BTCUSDT --day 20251216 --method ladder --deltas 1,2,3,5,8,13
     """
-    with uncollected():
-        import msgspec
+    import msgspec
 
-        from mm.calibration import calibrate as steps
-        from mm.calibration.fit_result import plain
-        from mm.calibration.goodness import steadiness, table
-        from mm.calibration.hawkes import fit_hawkes, flow_of
-        from mm.calibration.intervals import with_drift
-        from mm.calibration.points import write_points
-        from mm.commands import assemble
-        from mm.report.calibration import further_cards, page
+    from mm.calibration import calibrate as steps
+    from mm.calibration.fit_result import plain
+    from mm.calibration.goodness import steadiness, table
+    from mm.calibration.hawkes import fit_hawkes, flow_of
+    from mm.calibration.intervals import with_drift
+    from mm.calibration.points import write_points
+    from mm.commands import assemble
+    from mm.report.calibration import further_cards, page
 
     tapes = assemble.tapes(run, day, market)
     rules = assemble.rules(tapes[0], execution, account, run=run)

@@ -7,7 +7,7 @@ from mm.backtest.risk import Risk
 from mm.backtest.rules import Account, Execution
 from mm.cli.calibration_knobs import Calibration, Fit, PlayedCalibration, Windows
 from mm.cli.config import Day, Market, Models, OrdersFile, Sensitivity
-from mm.cli.frame import runner, uncollected
+from mm.cli.frame import runner
 from mm.commands.backtest import playing
 from mm.errors import FitError
 from mm.runs.run import Run
@@ -86,14 +86,13 @@ def walkforward(
 
     Example: mm walkforward --symbol BTCUSDT --day 20251216 --data-root data --out-root out
     """
-    with uncollected():
-        from mm.backtest.summary_text import text_of
-        from mm.backtest_call import Backtest
-        from mm.commands import assemble
-        from mm.model_builder import ModelBuilder, check_names, note_predictors
-        from mm.report.run_columns import columns_of
-        from mm.report.walkforward import page
-        from mm.tape.columns import trim_heap
+    from mm.backtest.summary_text import text_of
+    from mm.backtest_call import Backtest
+    from mm.commands import assemble
+    from mm.model_builder import ModelBuilder, check_names, note_predictors
+    from mm.report.run_columns import columns_of
+    from mm.report.walkforward import page
+    from mm.tape.columns import trim_heap
 
     check_names(models)
     tapes = assemble.tapes(run, day, market)
@@ -143,9 +142,9 @@ def study_days(
         plan: Windows and mode.
         fallback: Replaces a window without a usable fit.
     """
-    with uncollected():
-        from mm.calibration.schedule import calibrator_of
-        from mm.walkforward.walkforward import Checkpoint, study
+    from mm.calibration.schedule import calibrator_of
+    from mm.walkforward.walkforward import Checkpoint, study
+
     known = Checkpoint(run.checkpoint())
     if known.found:
         run.log.info("windows_known", fits=known.found)

@@ -22,13 +22,13 @@ from mm.cli.completion import runs as run_ids
 from mm.cli.config import Day, Market, Models, Name, Results, Source
 from mm.cli.console import Console
 from mm.cli.frame import command, runner
+from mm.cli.interrupts import ENDING, KILLING, at_ending_signals
 from mm.cli.knobs import PATH, knob, knobs, shown
 from mm.cli.task_knobs import Recorder
 from mm.clock import SteadyClock, now_us
 from mm.dataclass import dataclass, replace
 from mm.errors import DataError, Incomplete, Mismatch, SafetyError, TryLater, UsageError
 from mm.live.state_stores import LiveStore
-from mm.live.trade_signals import KILLING
 from mm.runs.find import Found, check_models, find_run
 from mm.runs.run import Run
 
@@ -38,7 +38,6 @@ if TYPE_CHECKING:
     from mm.market_data.recording import Parts, Recording
 
 _Group = TypeVar("_Group")
-_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 _GRID_S = 0.05  # between two checks of the grid
 WATCH = click.Option(["--watch"], is_flag=True, help="Show the run on the terminal while it trades.")
 _TRUST = click.Option(["--trust"], is_flag=True, help="Also execute models whose source is not an input of the run.")
@@ -186,7 +185,7 @@ async def _live(run: Run, parts: "Parts", knobs: "PaperKnobs", env: _Env, day: D
     rest, symbol = parts.rest.rest, parts.days.symbol
     clock = env.clock
     learning = asyncio.ensure_future(learn_terms(rest, symbol, parts.window.at(clock()).day, run.log))
-    _on_signals(lambda _: learning.cancel())
+    at_ending_signals(lambda _: learning.cancel())
     if env.caught:
         learning.cancel()
     try:
@@ -201,7 +200,7 @@ async def _live(run: Run, parts: "Parts", knobs: "PaperKnobs", env: _Env, day: D
     desk = ShadowDesk(play, run.log, env.store.writer(symbol, run.log.warning), clock)
     follower = ShadowFollower(play, clock, desk.market, env.kill_reason)
     recording = Recording(replace(parts, follower=follower), run.log, clock)
-    _on_signals(recording.stop)
+    at_ending_signals(recording.stop)
     monitor = Monitor(Health(symbol, parts.days.run_id, rest), rest)
     grid = asyncio.create_task(_end_on_another_grid(terms, recording))
     try:
@@ -235,16 +234,10 @@ def _kept_signals() -> tuple[list[int], list[str]]:
     """Return two lists of the signals from now on: those that end the run regularly, and those that kill it."""
     caught: list[int] = []
     kills: list[str] = []
-    for number in _SIGNALS:
+    for number in ENDING:
         signal.signal(number, lambda number, _: caught.append(number))
     signal.signal(KILLING, lambda number, _: kills.append(signal.Signals(number).name))
     return caught, kills
-
-
-def _on_signals(stop: Callable[[str], Any]) -> None:
-    loop = asyncio.get_running_loop()
-    for number in _SIGNALS:
-        loop.add_signal_handler(number, stop, number.name)
 
 
 @contextmanager

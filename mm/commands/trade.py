@@ -11,6 +11,7 @@ from mm.backtest.risk import LIVE_DEFAULTS, Risk
 from mm.backtest.rules import Account, Execution
 from mm.cli.config import Day, Market, Models, Name, Results, Source
 from mm.cli.frame import runner
+from mm.cli.interrupts import TradeSignals
 from mm.cli.task_knobs import Recorder
 from mm.clock import SteadyClock
 from mm.commands.shadow import day_recorded
@@ -18,7 +19,6 @@ from mm.errors import Incomplete, SafetyError, TryLater
 from mm.live.low_latency import busy_loop, low_latency
 from mm.live.order_access import OrderAccess
 from mm.live.state_stores import StateStores
-from mm.live.trade_signals import TradeSignals
 from mm.live.trade_venue import API, Trading
 from mm.runs.run import Run
 

@@ -31,8 +31,8 @@ from mm.live.trader import KILL, TradeAccount, Trader, TraderParts
 from mm.tape.tape import DEPTH, GAP, SNAPSHOT
 
 if TYPE_CHECKING:
+    from mm.cli.interrupts import TradeSignals
     from mm.clock import SteadyClock
-    from mm.live.trade_signals import TradeSignals
     from mm.runs.run import Run
 
 AWAY_S = 1.0

@@ -6,7 +6,6 @@ as few processes as possible with `SYMBOLS_PER_PROCESS` each.
 
 import asyncio
 import json
-import signal
 import socket
 import sys
 from collections.abc import Callable, Coroutine, Sequence
@@ -19,6 +18,7 @@ import click
 from mm.cli.config import Name, Source
 from mm.cli.console import Console
 from mm.cli.frame import command, named
+from mm.cli.interrupts import at_ending_signals
 from mm.cli.knobs import knobs, shown
 from mm.cli.task_knobs import SPOT_REST, SPOT_STREAMS, BinanceMarket, Recorder, Sources
 from mm.clock import now_us, run_stamp
@@ -34,7 +34,6 @@ _CONNECT_DELAY_S = 0.25
 _REST_DELAY_S = 0.5
 _MOST_REST_DELAY_S = 30.0
 _SPREAD_S = 1.0
-_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 _Ended = TypeVar("_Ended")
 
 
@@ -100,13 +99,11 @@ class _Monitored:
         return {"symbol": self._symbol, "days": days, "path": days[-1]["path"] if days else None}
 
 
-def _until_signal(work: Coroutine[Any, Any, _Ended], stop: Callable[[signal.Signals], None]) -> _Ended:
+def _until_signal(work: Coroutine[Any, Any, _Ended], stop: Callable[[str], object]) -> _Ended:
     """Run *work* to its end; SIGTERM and Ctrl-C call *stop*."""
 
     async def run() -> _Ended:
-        loop = asyncio.get_running_loop()
-        for number in _SIGNALS:
-            loop.add_signal_handler(number, stop, number)
+        at_ending_signals(stop)
         return await work
 
     return asyncio.run(run())
@@ -116,7 +113,7 @@ def _record(console: Console, source: Source, market: BinanceMarket, recorder: R
     """Record a single symbol."""
     watched = _Monitored(source, market, recorder, name, console.log)
     try:
-        _until_signal(watched.run(), lambda number: watched.stop(number.name))
+        _until_signal(watched.run(), watched.stop)
     finally:
         console.set_json(watched.report(console))
 
@@ -135,7 +132,7 @@ def _record_several(console: Console, source: Source, market: BinanceMarket, rec
         return started[symbol]
 
     recordings = InProcessRecordings(symbols, begin, named, console.log, _due(recorder))
-    codes = _until_signal(recordings.run(), lambda number: recordings.stop(number.name))
+    codes = _until_signal(recordings.run(), recordings.stop)
     _end(console, {symbol: watched.report(console) for symbol, watched in started.items()}, codes)
 
 

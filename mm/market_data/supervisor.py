@@ -99,13 +99,13 @@ class Supervisor(Restarts):
         self._capture = capture
         self._processes: dict[str, Process] = {}
 
-    def stop(self, number: signal.Signals) -> None:
-        """Forward a signal to every process, and start no more."""
-        self._log.info("supervisor_stopping", signal=number.name, processes=len(self._processes))
+    def stop(self, name: str) -> None:
+        """Forward the signal *name* to every process, and start no more."""
+        self._log.info("supervisor_stopping", signal=name, processes=len(self._processes))
         self._stopping.set()
         for process in self._processes.values():
             with suppress(ProcessLookupError):
-                process.send_signal(number)
+                process.send_signal(signal.Signals[name])
 
     async def _once(self, name: str, start: int) -> int:
         words = self._command(name, start)

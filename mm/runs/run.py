@@ -6,7 +6,6 @@ manifest written last. A run that fails leaves no folder, only its log.
 
 import json
 import os
-import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
@@ -14,7 +13,8 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 import mm
-from mm.cli.console import Console, Log, hold_interrupts, release_interrupts
+from mm.cli.console import Console, Log
+from mm.cli.interrupts import deferred
 from mm.clock import iso, now_us
 from mm.errors import FitError, Incomplete, RunExists
 from mm.runs.folder import CHECKPOINT, Plan, cannot_write, checkpoint, claim, lock_run, partial_folder, remove, resume
@@ -38,7 +38,6 @@ if TYPE_CHECKING:
     from mm.report.run_columns import RunColumns
 
 PAGE = "report.html"
-SWITCH_INTERVAL_S = 0.0005
 
 
 class Run:
@@ -162,7 +161,6 @@ class Run:
         place = PurePosixPath(name)
         with (
             self.timing("write"),
-            short_switch_interval(),
             RunFiles(result, self.partial / place, orders_format, columns) as files,
         ):
             result = further(result) if further else result
@@ -276,17 +274,6 @@ class Run:
 
 
 @contextmanager
-def short_switch_interval() -> Iterator[None]:
-    """Shorten the interpreter's switch interval, so that a thread gets the lock sooner."""
-    before = sys.getswitchinterval()
-    sys.setswitchinterval(SWITCH_INTERVAL_S)
-    try:
-        yield
-    finally:
-        sys.setswitchinterval(before)
-
-
-@contextmanager
 def new_run(plan: Plan, console: Console) -> Iterator[Run]:
     """Open a run, and finish it, or remove its outputs on an error.
 
@@ -297,15 +284,11 @@ def new_run(plan: Plan, console: Console) -> Iterator[Run]:
         RunExists: If RUN_ID or the folder was used before.
         UsageError: If an output folder cannot be written.
     """
-    hold_interrupts()  # until there is a run that Ctrl-C can remove
-    try:
-        run = _open(plan, console)
-    except BaseException:
-        release_interrupts()
-        raise
+    run: Run | None = None
     outcome: FitError | Incomplete | None = None
     try:
-        release_interrupts()
+        with deferred():  # until there is a run that Ctrl-C can remove
+            run = _open(plan, console)
         run.log.info("run_started", kind=plan.kind, day=plan.day.label(), version=mm.__version__)
         try:
             yield run
@@ -315,6 +298,8 @@ def new_run(plan: Plan, console: Console) -> Iterator[Run]:
             outcome = error
         run.finish("ok" if outcome is None else "unusable" if isinstance(outcome, FitError) else "incomplete")
     except BaseException as error:
+        if run is None:
+            raise
         run.fail(error)
         if outcome is not None and isinstance(error, OSError):
             raise Incomplete(f"{outcome}; nor can the run folder be written ({error})", outcome.exit_code) from error

@@ -2,7 +2,6 @@
 
 import json
 import os
-import signal
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from mm.cli.config import Source
 from mm.cli.console import Console, write_line
 from mm.cli.frame import Program, command
+from mm.cli.interrupts import at_ending_signals
 from mm.cli.knobs import (
     PATH,
     REQUIRED,
@@ -141,9 +141,7 @@ async def _serve(box: "Box", console: Console, options: ServeOptions) -> None:
     import asyncio
 
     stopped = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for signal_number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(signal_number, stopped.set)
+    at_ending_signals(lambda _name: stopped.set())
     async with box.open(options.serve_host, options.serve_port):
         if options.start_ms is None:
             box.scheduler.advance_to(now_us())

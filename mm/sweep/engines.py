@@ -22,8 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 from mm.errors import MMError, TryLater
 from mm.sweep.objects import run_tasks
-from mm.sweep.play import Outcome, Task, backtested, outcome, play, without_collection
-from mm.tape.columns import keep_freed
+from mm.sweep.play import Outcome, Task, backtested, outcome, play
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -53,7 +52,6 @@ def in_process(tasks: Sequence[Task], keep: Keep = unchanged) -> Outcomes:
 
     All points of this process share the state of a user's module, such as its random number generator.
     """
-    keep_freed()
     return _one_by_one(tasks, keep) if have_users_model(tasks) else _two_at_a_time(tasks, keep)
 
 
@@ -66,8 +64,7 @@ def _two_at_a_time(tasks: Sequence[Task], keep: Keep) -> Outcomes:
     """Play tasks in two threads; the first alone, because it imports the modules of the others and opens the days."""
     for task in tasks[:1]:
         yield 0, keep(0, play(task))
-    with without_collection():
-        yield from _distributed(tasks[1:], [play] * THREADS, keep, first=1)
+    yield from _distributed(tasks[1:], [play] * THREADS, keep, first=1)
 
 
 def _one_by_one(tasks: Sequence[Task], keep: Keep) -> Outcomes:
@@ -81,7 +78,7 @@ def _one_by_one(tasks: Sequence[Task], keep: Keep) -> Outcomes:
             _answer(summed, place, outcome, found, keep)
             place += 1
 
-    with without_collection(), _threads_of([sum_up], lambda: played.put(None)):
+    with _threads_of([sum_up], lambda: played.put(None)):
         for place, task in enumerate(tasks):
             with redirect_stdout(sys.stderr):  # as for other processes: stdout is for results
                 played.put(backtested(task))

@@ -5,13 +5,11 @@ outcome, until its input ends. It does not use ``multiprocessing``, so it does n
 notebook or a script needs no ``__main__`` guard, and the processes exchange only text.
 """
 
-import gc
 import json
 import os
 import sys
 import traceback
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import lru_cache, partial
 from pathlib import Path
@@ -23,7 +21,6 @@ from mm.cli.config import Day, Market
 from mm.commands.setup import Setup
 from mm.errors import Mismatch, MMError, ModelError
 from mm.sweep.store import code_of
-from mm.tape.columns import keep_freed
 
 if TYPE_CHECKING:
     from mm.backtest.result import Result
@@ -72,7 +69,7 @@ def _guarded(step: Callable[..., Found], given: object) -> Found | Outcome:
 
 
 def _checked(result: "Result") -> Outcome:
-    from mm.backtest.metrics._json_values import check
+    from mm.backtest.metrics.json_values import check
 
     check(outcome := outcome_of(result))
     return outcome
@@ -151,33 +148,14 @@ def _tapes(day: Day, market: Market, cache: str, inputs: tuple[str, ...], kept: 
     return [tape.kept_mapped() for tape in opened] if stay else opened
 
 
-@contextmanager
-def without_collection() -> Iterator[None]:
-    """Exclude all present objects from garbage collection: imports make half a million objects, a point a thousand.
-
-    After the block the collector examines everything again. No effect if the program has frozen objects itself.
-    """
-    if gc.get_freeze_count():
-        yield
-        return
-    gc.freeze()
-    try:
-        yield
-    finally:
-        gc.unfreeze()
-
-
 def main() -> None:
     """Play each task on stdin; output of models goes to stderr."""
-    keep_freed()
     tasks: SimpleQueue[str] = SimpleQueue()
     Thread(target=_read, args=(tasks,), daemon=True).start()
     with os.fdopen(os.dup(1), "w", encoding="utf-8") as answers:
         os.dup2(2, 1)
-        _answer(tasks, answers)  # the first task imports the modules of the others
-        with without_collection():
-            while True:
-                _answer(tasks, answers)
+        while True:
+            _answer(tasks, answers)
 
 
 def _answer(tasks: "SimpleQueue[str]", answers: TextIO) -> None:

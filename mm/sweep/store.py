@@ -152,18 +152,6 @@ class Encoded(dict[str, Any]):
         return json.dumps(self, allow_nan=False)
 
 
-class EncodedSeries(Encoded):
-    """The ``series`` of a point; its last key is ``pnl``, whose numbers are most of the text."""
-
-    @cached_property
-    def text(self) -> str:
-        """The text, as from ``json.dumps``."""
-        from mm.backtest.metrics._json_values import joined_numbers
-
-        others = json.dumps({name: one for name, one in self.items() if name != "pnl"})
-        return f'{others[:-1]}, "pnl": [{joined_numbers(self["pnl"], ", ")}]}}'
-
-
 def text_of(content: Mapping[str, Any]) -> str:
     """Return the text of a JSON object, as from ``json.dumps``; `Encoded` parts are not encoded again."""
     texts = (one.text if isinstance(one, Encoded) else json.dumps(one, allow_nan=False) for one in content.values())

@@ -157,11 +157,10 @@ def _line(one: Any) -> str:
 
 def _series(panel: PnlPanel, columns: Sequence[int]) -> str:
     """Return the PnL of each 60 s as CSV, one column per different trial, named by its point."""
-    from mm.backtest.metrics._json_values import joined_numbers
-
     lines = [",".join(["start_s", *(f"point_{number}" for number in columns)])]
     for start_us, values in zip(panel.start_us.tolist(), panel.pnl.tolist(), strict=True):
-        lines.append(f"{start_us / US_PER_S:.6f},{joined_numbers(values, ',')}")
+        numbers = json.dumps(values, allow_nan=False, separators=(",", ":"))[1:-1]
+        lines.append(f"{start_us / US_PER_S:.6f},{numbers}")
     return "\n".join(lines) + "\n"
 
 

@@ -27,7 +27,7 @@ from mm.sweep.findings import PlayedPoint, SelectionBias
 from mm.sweep.grid import FLAG, Point
 from mm.sweep.objects import Shipment
 from mm.sweep.play import Outcome, Task
-from mm.sweep.store import Code, Encoded, EncodedSeries, Store, code_of, trial_of
+from mm.sweep.store import Code, Encoded, Store, code_of, trial_of
 
 if TYPE_CHECKING:
     from mm.calibration.calibrator import CalibrationConfig
@@ -132,7 +132,7 @@ class Work:
 
         def keep(place: int, outcome: Outcome) -> Outcome:
             if "error" not in outcome:
-                outcome |= {"summary": Encoded(outcome["summary"]), "series": EncodedSeries(outcome["series"])}
+                outcome |= {"summary": Encoded(outcome["summary"]), "series": Encoded(outcome["series"])}
                 self._store.keep(missing[place].key, self._content(missing[place], outcome))
             return outcome
 

@@ -44,7 +44,6 @@ AS_BEFORE = -1
 MANY_EVENTS = 1 << 21
 """In a larger tape, memory that can be read again is released during replay: slower, with less memory."""
 _LARGE = 1 << 20
-_KEPT, _MAPPED = 1 << 28, 1 << 25  # freed memory to keep; size from which blocks are returned at once
 PIECE = 1 << 20
 """Number of values of a mapped column or table that are read before their pages are released."""
 
@@ -226,32 +225,7 @@ def gathered(column: Column, places: Ints) -> Column:
 
 def trim_heap() -> None:
     """Return freed memory to the system, if the C library supports it (glibc)."""
-    _call_libc("malloc_trim", 0)
-
-
-def return_freed() -> None:
-    """Return freed memory at once from now on (glibc keeps up to 64 MB per thread); allocations must clear it again."""
-    _hold_freed(_LARGE, _LARGE)
-    trim_heap()
-
-
-def keep_freed() -> None:
-    """Keep up to `_KEPT` bytes of freed memory for later allocations; without effect outside glibc.
-
-    By default the GNU C library returns it to the system, which clears it again page by page.
-    """
-    _hold_freed(_MAPPED, _KEPT)
-
-
-def _hold_freed(mapped_bytes: int, kept_bytes: int) -> None:
-    """Let glibc return freed blocks of *mapped_bytes* or more at once, and keep *kept_bytes* of other free memory."""
-    _call_libc("mallopt", -3, mapped_bytes)  # M_MMAP_THRESHOLD
-    _call_libc("mallopt", -1, kept_bytes)  # M_TRIM_THRESHOLD
-
-
-def _call_libc(name: str, *numbers: int) -> None:
-    """Call a function of the C library; outside Linux, or if there is no such function, nothing happens."""
     import ctypes  # not needed to open a kept tape
 
-    if sys.platform == "linux" and (function := getattr(ctypes.CDLL(None), name, None)):
-        function(*numbers)
+    if sys.platform == "linux" and (trim := getattr(ctypes.CDLL(None), "malloc_trim", None)):
+        trim(0)

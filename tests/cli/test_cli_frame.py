@@ -1,5 +1,4 @@
 import errno
-import gc
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +13,7 @@ from mm.calibration.calibrator import DELTAS
 from mm.cli.calibration_knobs import Calibration
 from mm.cli.config import Day, Models, Output, Results
 from mm.cli.console import Console
-from mm.cli.frame import Command, Program, command, runner, uncollected
+from mm.cli.frame import Command, Program, command, runner
 from mm.cli.knobs import REQUIRED, Reader, knob
 from mm.runs.manifest import read_manifest
 from mm.runs.run import Run
@@ -417,25 +416,6 @@ def test_help_of_a_group_with_a_command_lists_the_other_commands(grouped):
     unknown = call(grouped, "group", "third")
     assert unknown.exit_code == 2
     assert "has no command 'third'; it has other" in unknown.stderr
-
-
-@pytest.mark.parametrize("enabled", [True, False])
-def test_garbage_collector_is_paused_during_imports_and_restored(enabled):
-    """Also if an import fails; a disabled collector stays disabled."""
-
-    def fail() -> None:
-        with uncollected():
-            assert not gc.isenabled()
-            raise ImportError
-
-    before = gc.isenabled()
-    try:
-        (gc.enable if enabled else gc.disable)()
-        with pytest.raises(ImportError):
-            fail()
-        assert gc.isenabled() is enabled
-    finally:
-        (gc.enable if before else gc.disable)()
 
 
 @pytest.mark.parametrize("words", [["--help-all"], ["runs", "--help-all"], ["tapes", "list", "--help-all"]])

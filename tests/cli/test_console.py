@@ -9,7 +9,7 @@ import warnings
 
 import pytest
 
-from mm.cli.console import Console, Log, clock_text, interruptible, write_line
+from mm.cli.console import Console, Log, clock_text, write_line
 
 
 def test_stdout_without_json_contains_only_say_lines(capsys):
@@ -223,26 +223,6 @@ def test_line_is_written_at_once(capsys):
     """The reader of a pipe gets each result immediately."""
     write_line(sys.stdout, "x")
     assert capsys.readouterr().out == "x\n"
-
-
-@pytest.mark.parametrize(
-    ("number", "plain"), [(signal.SIGINT, signal.default_int_handler), (signal.SIGTERM, signal.SIG_DFL)]
-)
-def test_signal_handler_set_in_a_command_is_kept(number, plain):
-    """A trader ignores the signal until the process exits; a signal ignored from the start stays ignored."""
-    before = signal.getsignal(number)
-    try:
-        signal.signal(number, plain)
-        with interruptible():
-            assert signal.getsignal(number) != plain
-        assert signal.getsignal(number) == plain
-        with interruptible():
-            signal.signal(number, signal.SIG_IGN)
-        assert signal.getsignal(number) == signal.SIG_IGN
-        with interruptible():
-            assert signal.getsignal(number) == signal.SIG_IGN
-    finally:
-        signal.signal(number, before)
 
 
 def test_lines_printed_during_progress_appear_above_the_bar(capsys, monkeypatch):

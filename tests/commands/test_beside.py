@@ -14,7 +14,6 @@ from mm.commands import assemble
 from mm.commands.backtest import beside
 from mm.errors import ModelError
 from mm.model_builder import ModelBuilder
-from support import run_python
 
 SEED = next(seed for seed in range(500) if len(engine_chance.case_of(seed).tapes[0]) > 90)
 WAIT_S = 30
@@ -101,19 +100,3 @@ def test_error_of_the_run_is_raised_when_the_other_thread_has_ended(whole):
     with pytest.raises(ModelError, match="of the run"), beside(whole, lambda _us: None):
         raise ModelError("of the run")
     assert threading.active_count() == before
-
-
-def test_missing_module_does_not_stop_other_imports(tmp_path):
-    """The later import raises its error; the switch interval is as before at the end."""
-    code = (
-        "import sys\n"
-        "from types import SimpleNamespace\n"
-        "from mm.commands import backtest\n"
-        "backtest.LATER = ('mm.report.backtest', 'no_such_module', 'ftplib')\n"
-        "before = sys.getswitchinterval()\n"
-        "with backtest.beside(SimpleNamespace(concurrent=False, with_further=print), print):\n"
-        "    assert sys.getswitchinterval() < before\n"
-        "print('mm.report.backtest' in sys.modules, 'ftplib' in sys.modules, sys.getswitchinterval() == before)\n"
-    )
-    done = run_python("-c", code, cwd=tmp_path)
-    assert done.stdout == "True True True\n", done.stderr

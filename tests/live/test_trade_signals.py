@@ -6,7 +6,7 @@ import signal
 
 import pytest
 
-from mm.live.trade_signals import ENDING, KILLING, TradeSignals
+from mm.cli.interrupts import ENDING, KILLING, TradeSignals
 
 
 @pytest.fixture(autouse=True)

@@ -81,7 +81,7 @@ def test_killed_recorder_process_is_restarted_and_others_continue(tmp_path, monk
                 await until(lambda: len(log.of("recorder_started")) == 4)
                 first = read_health(tmp_path / "data", "TWOUSDT").run_id
                 await until(lambda: synced("TWOUSDT") and read_health(tmp_path / "data", "TWOUSDT").run_id != first)
-                keeper.stop(signal.SIGTERM)
+                keeper.stop("SIGTERM")
                 return await running
 
     assert asyncio.run(run()) == dict.fromkeys(SYMBOLS, 0)

@@ -1,7 +1,6 @@
 """Several recorders as processes and in one process: short scripts here, real ones in `test_several_recorders`."""
 
 import asyncio
-import signal
 
 import pytest
 from hypothesis import given
@@ -91,7 +90,7 @@ def test_signal_is_forwarded_and_the_end_awaited(marks):
 
     async def stop(keeper, log):
         await marks(2)
-        keeper.stop(signal.SIGTERM)
+        keeper.stop("SIGTERM")
 
     codes, answers, _ = supervised({"A": loop, "B": loop}, during=stop, capture=True)
     assert codes == {"A": 0, "B": 0}
@@ -107,7 +106,7 @@ def test_signal_during_a_restart_delay_ends_the_supervisor(monkeypatch):
         await until(
             lambda: log.of("recorder_died") and {"A", "B"} <= {line["symbol"] for line in log.of("recorder_started")}
         )
-        keeper.stop(signal.SIGTERM)
+        keeper.stop("SIGTERM")
 
     codes, _, _ = supervised({"A": "exit 1", "B": "sleep 60"}, during=stop, spread_s=0.01)
     assert codes == {"A": 1, "B": -15}
@@ -119,7 +118,7 @@ def test_unresponsive_process_is_killed(monkeypatch, marks):
 
     async def stop(keeper, log):
         await marks(1)
-        keeper.stop(signal.SIGTERM)
+        keeper.stop("SIGTERM")
 
     codes, _, log = supervised({"A": "trap '' TERM; : > ready_1; while :; do sleep 0.01; done"}, during=stop)
     assert codes == {"A": -9}

@@ -1,6 +1,5 @@
 """One point in any process: a failure affects only this point."""
 
-import gc
 import json
 import math
 import random
@@ -177,7 +176,6 @@ def test_sweep_interrupted_at_any_time_ends(monkeypatch, sources):
     monkeypatch.setattr(engines, "backtested", lambda task: task)
     monkeypatch.setattr(engines, "outcome", lambda result: {"summary": result})
     monkeypatch.setattr(engines, "play", lambda task: {"summary": task})
-    monkeypatch.setattr(engines, "keep_freed", lambda: None)
     all_tasks = tasks(1, sources) * 20_000
     before, rng = signal.signal(signal.SIGALRM, stop), random.Random(0)
     try:
@@ -189,15 +187,3 @@ def test_sweep_interrupted_at_any_time_ends(monkeypatch, sources):
                 deque(outcomes, maxlen=0)
     finally:
         signal.signal(signal.SIGALRM, before)
-
-
-def test_existing_objects_are_frozen_for_the_collector_during_a_sweep():
-    """They are unfrozen after the block, unless the program has frozen some itself."""
-    with play.without_collection():
-        assert gc.get_freeze_count() > 0
-    assert gc.get_freeze_count() == 0
-    gc.freeze()
-    with play.without_collection():
-        pass
-    assert gc.get_freeze_count() > 0
-    gc.unfreeze()

@@ -1,0 +1,57 @@
+"""Checks of JSON values: a summary has about a thousand."""
+
+import json
+import math
+from collections.abc import Container
+from typing import Any
+
+
+def finite(value: Any) -> Any:
+    """Return a JSON value with None in place of every non-finite number, at any depth, and lists in place of tuples."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {name: finite(member) for name, member in value.items()}
+    if isinstance(value, list | tuple):
+        return [finite(item) for item in value]
+    return value
+
+
+def missing(key: str, value: object, reasons: Container[str]) -> list[str]:
+    """Return the dotted names that are None under a *key*: the key itself, its members, or the members of its rows.
+
+    A key of *reasons* whose members are all None is reported in their place.
+    """
+    if isinstance(value, list):
+        names = [name for row in value if isinstance(row, dict) for name in missing(key, row, reasons)]
+        return list(dict.fromkeys(names))
+    if not isinstance(value, dict):
+        return [key] if value is None else []
+    if key in reasons and value and all(member is None for member in value.values()):
+        return [key]
+    inside = ((name, one) for name, one in value.items() if one is None or isinstance(one, dict | list))
+    return [found for name, one in inside for found in missing(f"{key}.{name}", one, reasons)]
+
+
+def check(value: object) -> None:
+    """Raise TypeError or ValueError with the path of a value that JSON cannot represent, e.g. a number of a model."""
+    try:
+        json.dumps(value, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        place, bad = _bad_value(value) or ("the object", value)
+        raise type(error)(f"{place} is {bad!r}, which JSON cannot hold") from error
+
+
+def _bad_value(value: object) -> tuple[str, object] | None:
+    """Return the first value that JSON cannot represent, with its dotted path; None if there is none."""
+    if isinstance(value, dict | list | tuple):
+        for name, one in value.items() if isinstance(value, dict) else enumerate(value):
+            if found := _bad_value(one):
+                place, bad = found
+                return f"{name}.{place}".rstrip("."), bad
+        return None
+    try:
+        json.dumps(value, allow_nan=False)
+    except (TypeError, ValueError):
+        return "", value
+    return None

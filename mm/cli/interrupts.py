@@ -1,0 +1,118 @@
+"""Signals: those that end a job, and those that end or kill a recording or a trader."""
+
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import asyncio
+
+ENDING = (signal.SIGINT, signal.SIGTERM)
+KILLING = signal.SIGUSR1
+_INITIAL = {signal.SIGINT: signal.default_int_handler, signal.SIGTERM: signal.SIG_DFL}
+_deferred: list[int] | None = None  # signals received while they are deferred; None while they are not
+
+
+class Interrupted(KeyboardInterrupt):
+    """Ctrl-C was pressed, or SIGTERM received, with which schedulers and containers end a job; *number* is the signal.
+
+    It is a separate class because CPython remembers a plain KeyboardInterrupt that passes through code compiled at run
+    time (such as a dataclass), and then ends by the signal, whatever the exit code.
+    """
+
+    def __init__(self, number: int) -> None:
+        super().__init__()
+        self.number = number
+
+
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """Raise Interrupted at Ctrl-C and SIGTERM unless they have another handler; one that is set meanwhile is kept."""
+    here = threading.current_thread() is threading.main_thread()
+    free = {number: plain for number, plain in _INITIAL.items() if here and signal.getsignal(number) == plain}
+    for number in free:
+        signal.signal(number, _interrupt)
+    try:
+        yield
+    finally:
+        for number, plain in free.items():
+            if signal.getsignal(number) is _interrupt:
+                signal.signal(number, plain)
+
+
+@contextmanager
+def deferred() -> Iterator[None]:
+    """Raise the Interrupted of a signal that arrives inside at the end of the block."""
+    global _deferred  # noqa: PLW0603 - a handler has no other argument
+    _deferred = received = []
+    try:
+        yield
+    finally:
+        _deferred = None
+        if received:
+            raise Interrupted(received[0])
+
+
+def _interrupt(number: int, _frame: FrameType | None) -> None:
+    if _deferred is None:
+        raise Interrupted(number)
+    _deferred.append(number)
+
+
+def at_ending_signals(stop: Callable[[str], object]) -> None:
+    """Call *stop* with the name of each SIGINT and SIGTERM, in the running event loop."""
+    import asyncio
+
+    loop = asyncio.get_running_loop()
+    for number in ENDING:
+        loop.add_signal_handler(number, stop, number.name)
+
+
+class TradeSignals:
+    """The signals to a trader during its whole lifetime: the first ends it in order, further ones have no effect.
+
+    Attributes:
+        ending: Name of the first SIGTERM or SIGINT; empty before it.
+    """
+
+    def __init__(self) -> None:
+        self.ending = ""
+        self._killed = False
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._end: Callable[[str], object] = lambda _: None
+        self._kill: Callable[[str], object] = lambda _: None
+
+    @contextmanager
+    def caught(self) -> Iterator[None]:
+        """Catch signals until the block ends; without handlers of a loop they are only recorded.
+
+        Once one has ended the trade, later ones are ignored until the process exits, so that its exit code stays.
+        """
+        before = {number: signal.signal(number, self._on_signal) for number in (*ENDING, KILLING)}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, signal.SIG_IGN if self.ending else handler)
+
+    def direct(self, end: Callable[[str], object], kill: Callable[[str], object]) -> None:
+        """Pass signal names to *end* and *kill* in this event loop: first those already received, then later ones."""
+        import asyncio
+
+        self._loop, self._end, self._kill = asyncio.get_running_loop(), end, kill
+        if self._killed:
+            kill(KILLING.name)
+        if self.ending:
+            end(self.ending)
+
+    def _on_signal(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002 - the signature of a handler
+        name = signal.Signals(number).name
+        if number == KILLING:
+            self._killed, take = True, self._kill
+        else:
+            self.ending, take = self.ending or name, self._end
+        if self._loop is not None and not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(take, name)

@@ -32,7 +32,6 @@ from mm.backtest.rules import Rules
 from mm.clock import US_PER_S, now_us
 from mm.dataclass import dataclass, replace
 from mm.errors import MMError
-from mm.live import low_latency
 from mm.live._live_engine import LiveEngine
 from mm.live.api_requests import ExchangeClock, Signer
 from mm.live.keys import Credentials
@@ -43,7 +42,7 @@ RATE, SECONDS, WARM_S = 1_000, 8.0, 3.0
 LEVELS = (10, 46)
 CHECKS, SIGNATURES, _PER_RUN = 20_000, 5_000, 100
 _QUANTILES = {"p10": 0.1, "p50": 0.5, "p90": 0.9, "p99": 0.99}
-_AIMS = {"p10": "", "p50": "under 200", "p90": "", "p99": "under 1,000"}
+_AIMS = {"p10": "", "p50": "under 500", "p90": "", "p99": "under 1,000"}
 KNOBS = {
     "SYMBOL": SYMBOL,
     "VENUE": "box",
@@ -58,19 +57,16 @@ KNOBS = {
     "LOG_LEVEL": "ERROR",
 }
 """Settings of the trader: it requotes on each message without a rate limit; other settings have their defaults."""
-MODES = {"": {}, "KEEP_WARM=0": {"KEEP_WARM": "0"}, "BUSY_POLL=1": {"BUSY_POLL": "1"}}
-"""Alternating modes: the default, without rehearsals, and with a polling loop."""
 
 
 def measure(turns: int) -> Measured:
     """Measure it in *turns* fresh processes of each kind."""
     rows: list[Row] = []
-    ways = [(levels, mode) for levels in LEVELS for mode in MODES if not mode or levels == LEVELS[0]]
     trades = [
-        [run([*PYTHON, "benchmarks.live", "trade", str(way[0]), way[1]]).output for way in ways] for _ in range(turns)
+        [run([*PYTHON, "benchmarks.live", "trade", str(levels)]).output for levels in LEVELS] for _ in range(turns)
     ]
-    for way, way_outputs in zip(ways, zip(*trades, strict=True), strict=True):
-        rows += _rows(*way, way_outputs)
+    for levels, level_outputs in zip(LEVELS, zip(*trades, strict=True), strict=True):
+        rows += _rows(levels, level_outputs)
     outputs = [run([*PYTHON, "benchmarks.live_steps", str(LEVELS[0])]).output for _ in range(turns)]
     rows += [Row(f"step, p50: {name}", "us", _column(outputs, name)) for name in outputs[0]]
     outputs = [run([*PYTHON, "benchmarks.live", "parts"]).output for _ in range(turns)]
@@ -90,9 +86,8 @@ def measure(turns: int) -> Measured:
     return Measured([*rows, *state.rows], facts, notes)
 
 
-def _rows(levels: int, mode: str, outputs: Sequence[dict[str, Any]]) -> list[Row]:
-    """Return the rows of a trader with *levels* levels per message, in one of `MODES`."""
-    what = f"{levels} levels{mode and ', '}{mode}"
+def _rows(levels: int, outputs: Sequence[dict[str, Any]]) -> list[Row]:
+    """Return the rows of a trader with *levels* levels per message."""
     names = {
         "first": "to first order",
         "last": "to last order",
@@ -102,7 +97,7 @@ def _rows(levels: int, mode: str, outputs: Sequence[dict[str, Any]]) -> list[Row
     return [
         *(
             Row(
-                f"message of {what}, {name}, {quantile}",
+                f"message of {levels} levels, {name}, {quantile}",
                 "us",
                 _column(outputs, f"{key}_{quantile}"),
                 aim=_AIMS[quantile] if key == "first" else "",
@@ -216,17 +211,16 @@ class StopwatchLoop(asyncio.SelectorEventLoop):
         return connection
 
 
-def trade(levels: int, mode: str = "", seconds: float = SECONDS) -> dict[str, float]:
+def trade(levels: int, seconds: float = SECONDS) -> dict[str, float]:
     """Trade for `WARM_S` and then some *seconds*; return quantiles of the latter, in µs."""
-    low_latency.busy_loop = lambda: StopwatchLoop(low_latency.BusySelector())
-    from mm.commands.trade import main as command  # imports busy_loop
+    from mm.commands.trade import main as command
 
     venue = subprocess.Popen([*PYTHON, "benchmarks.live_venue", str(RATE), str(levels)], stdout=subprocess.PIPE)
     _pin_processors(venue.pid)
     asyncio.set_event_loop_policy(_Policy())
     try:
         assert venue.stdout
-        os.environ.update({**KNOBS, **MODES[mode], **json.loads(venue.stdout.readline())})
+        os.environ.update({**KNOBS, **json.loads(venue.stdout.readline())})
         signal.signal(signal.SIGALRM, lambda *_: os.kill(os.getpid(), signal.SIGTERM))
         signal.setitimer(signal.ITIMER_REAL, WARM_S + seconds)
         with contextlib.chdir(_FOLDER.name), contextlib.redirect_stdout(io.StringIO()):
@@ -342,9 +336,9 @@ def parts() -> dict[str, Any]:
     return {**found, "ed25519_us": _signature_us(Credentials("key", private=private))}
 
 
-def main(kind: str, levels: str = "10", mode: str = "") -> None:
+def main(kind: str, levels: str = "10") -> None:
     """Print the measurement as one JSON object."""
-    print(json.dumps(trade(int(levels), mode) if kind == "trade" else parts()))
+    print(json.dumps(trade(int(levels)) if kind == "trade" else parts()))
 
 
 if __name__ == "__main__":

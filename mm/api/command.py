@@ -15,7 +15,7 @@ from mm.cli.knobs import ONE_DAY, PATH, integer, knob, knobs, matching, number, 
 from mm.clock import DAY_ZONE, US_PER_S, day_of, now_us
 from mm.dataclass import dataclass, make_dataclass, replace
 from mm.errors import UsageError
-from mm.instrument import E8, Instrument
+from mm.instrument import Instrument
 from mm.sim.flow.scenario import FIELDS, SCENARIOS, ScenarioParameters, chosen
 from mm.sim.flow.session import STEP_US, Session
 
@@ -112,7 +112,6 @@ def made_market(options: TradingInterface, limits: Any, flags: Any, key: str = "
 
     preset = PRESETS[options.preset] if options.preset else PLAIN
     bounds = limits_of(replace(NO_RISK, **{name: getattr(limits, name) for name in LIMITS})) or NO_LIMITS
-    rehearse()
     core = Matching()
     if options.data_source == REPLAY:
         flow, grid, begins_us = _replay(options, core)
@@ -158,15 +157,3 @@ def _bars(options: TradingInterface, grid: Instrument, core: "Matching", key: st
     bars = load_bars(options.data_source, options.symbol.upper(), interval, address=options.bars_url, key=key)
     events = bar_events(bars, MINUTES[interval] * 60 * US_PER_S, grid, options.seed)
     return ReplayFlow(core, events), grid, bars[0].us
-
-
-def rehearse() -> None:
-    """Execute one order on a separate desk, so that the first client's order does not wait for lazy imports."""
-    from mm.api.desk import Desk
-    from mm.backtest.preset import PLAIN
-    from mm.sim.flow.market import Empty, NoFlow
-    from mm.sim.matching._core import Matching
-
-    desk = Desk(Matching(), NoFlow(), Empty().instrument("REHEARSAL"), PLAIN)
-    desk.advance(now_us())
-    desk.cancel(desk.place("rehearsal", 1, "limit", E8, E8))

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import sys
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +17,6 @@ from mm.cli.task_knobs import Recorder
 from mm.clock import SteadyClock
 from mm.commands.shadow import day_recorded
 from mm.errors import Incomplete, SafetyError, TryLater
-from mm.live.low_latency import busy_loop, low_latency
 from mm.live.order_access import OrderAccess
 from mm.live.state_stores import StateStores
 from mm.live.trade_venue import API, Trading
@@ -110,8 +110,8 @@ def main(
         parts = _parts(run, source, replace(recorder, ws_url=urls.streams, rest_url=urls.rest), day, clock)
         trade = TradeRun(run, knobs, urls, credentials, parts, clock)
         trade.check()
-        with trade.alone(), asyncio.Runner(loop_factory=busy_loop if trading.busy_poll else None) as loop:
-            end = loop.run(_live(trade, parts, day, run, signals, watched=given["watch"]))
+        with trade.alone():
+            end = asyncio.run(_live(trade, parts, day, run, signals, watched=given["watch"]))
         try:
             _write(run, end, source.symbol)
         except OSError as error:
@@ -163,8 +163,9 @@ async def _live(
     signals.direct(trade.stop, trade.kill)
     host, port = (parts.days.knobs[name] for name in ("metrics_host", "metrics_port"))
     async with serving(trade.metrics, str(host), int(port), watched=watched):
-        with low_latency():
-            return await trade.trade(terms)
+        # Threads that write rows keep the interpreter for this long while the loop waits, s; the default is 5 ms.
+        sys.setswitchinterval(0.0002)
+        return await trade.trade(terms)
 
 
 def _write(run: Run, end: "TradeEnd", symbol: str) -> None:

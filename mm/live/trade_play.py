@@ -17,7 +17,6 @@ from mm.model_builder import ModelBuilder, note_predictors
 
 if TYPE_CHECKING:
     from mm.backtest.journal import Journal
-    from mm.live.rehearsal import Rehearsal
     from mm.live.trader import Trader
     from mm.market_data.day_journal import DayJournal
     from mm.market_data.market_events import MarketEvent, Subscriber
@@ -103,23 +102,18 @@ class TradeFollower:
         trader: The trader.
         grid: Grid of its engine.
         watch: Called with each event after the trader has handled it.
-        rehearsal: Rehearses orders between the messages; None for none.
     """
 
-    def __init__(
-        self, trader: "Trader", grid: Instrument, watch: "Subscriber", rehearsal: "Rehearsal | None" = None
-    ) -> None:
-        self._trader, self._grid, self._watch, self._rehearsal = trader, grid, watch, rehearsal
+    def __init__(self, trader: "Trader", grid: Instrument, watch: "Subscriber") -> None:
+        self._trader, self._grid, self._watch = trader, grid, watch
 
     def take(self, journal: "DayJournal") -> "Subscriber":
         """Return the subscriber of market events, which handles each one after *journal* has numbered it."""
         feed, watch = LiveFeed(self._trader, self._grid, journal), self._watch
-        after_message = self._rehearsal.after_message if self._rehearsal else _rehearse_nothing
 
         def take(event: "MarketEvent") -> None:
             feed(event)
             watch(event)
-            after_message()
 
         return take
 
@@ -131,7 +125,3 @@ class TradeFollower:
     def ended(self) -> None:
         """Stop trading at the end of the recording's window, unless it has ended before."""
         self._trader.end("window_end")
-
-
-def _rehearse_nothing() -> None:
-    """Rehearse nothing."""

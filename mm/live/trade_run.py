@@ -27,7 +27,6 @@ from mm.live.kill_switch import KillSwitch
 from mm.live.ledger import Ledger
 from mm.live.metrics import TradingMetrics
 from mm.live.order_access import OrderAccess
-from mm.live.rehearsal import Rehearsal, RehearsedTerms
 from mm.live.shadow import REGRIDDED, PaperKnobs, ShadowTerms
 from mm.live.state import StateWriter
 from mm.live.state_stores import StateStores, state_writer
@@ -345,38 +344,17 @@ class TradeRun:
         )
         trader = self._trader = Trader(parts, gateway)
         try:
-            rehearsal = await self._rehearsal(terms, play, audit.path)
-            follower = TradeFollower(trader, play.grid, desk.market, rehearsal)
+            follower = TradeFollower(trader, play.grid, desk.market)
             held.release(trader)
             if self._stopped:
                 trader.end(self._stopped)
-            try:
-                reason, unrecorded = await self._record(trader, follower, gateway, audit)
-            finally:
-                if rehearsal:
-                    await rehearsal.stop()
+            reason, unrecorded = await self._record(trader, follower, gateway, audit)
         finally:
             desk.refresh(self._clock())
             self._keep_last_marks(play)
             await asyncio.to_thread(writer.close, WRITER_S)
         killed = self._killed_for(play) if reason == KILL else None
         return TradeEnd(reason, killed, self._refused(audit, unrecorded), play, account, trader, lags)
-
-    async def _rehearsal(self, terms: ShadowTerms, play: TradePlay, audit: Path) -> Rehearsal | None:
-        """Start the rehearsals of orders if KEEP_WARM is set and there is a price."""
-        price = terms.best_bid or terms.best_ask
-        if not self._knobs.trading.keep_warm or not price:
-            return None
-        order = RehearsedTerms(terms.entry, play.grid, e8(price) // play.grid.tick_e8, play.rules.quote_lots)
-        scratch = audit.with_name(f".{audit.name}.rehearsal")
-        log, clock = self._run.log, self._clock
-        try:
-            rehearsal = Rehearsal(order, self._credentials, self._knobs.access, scratch, log=log, clock=clock)
-        except OSError as error:
-            log.warning("not_rehearsed", why=str(error))
-            return None
-        await rehearsal.start()
-        return rehearsal
 
     def _begin_ledger(self, audit: AuditLog, terms: ShadowTerms, held: HeldReports, grid: Instrument) -> LedgerBegin:
         """Write a row with the account at the start of the ledger."""

@@ -29,12 +29,6 @@ class Trading:
     audit_sync: bool | None = knob(
         None, SWITCH, "1 sends an order only when its intent is on disk; default: 1, but 0 with --venue box."
     )
-    keep_warm: bool = knob(
-        True, SWITCH, "1 rehearses orders without sending them, so that real ones are faster.", matters=False
-    )
-    busy_poll: bool = knob(
-        False, SWITCH, "1 polls the sockets without sleeping, which uses a whole core.", matters=False
-    )
 
 
 def untrusted(url: str, why: str) -> SafetyError:

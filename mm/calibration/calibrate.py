@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from mm.backtest.metrics.arithmetic import distinct_values
 from mm.backtest.rules import Rules
 from mm.calibration._hits import probe_moves
 from mm.calibration.alternatives import CurveComparison, compare
@@ -396,7 +395,7 @@ def adverse_selection(calibrator: "Calibrator") -> list[AdverseMove]:
     hits = {side: [_Hits.of(marks, side, day, first) for marks, day, first in days] for side in (1, -1)}
     per_tick = calibrator.marks[0].path.per_tick
     nears = [near for marks in calibrator.marks for near in marks.grid.near if near <= marks.grid.last]
-    places = distinct_values(np.array(nears))
+    places = np.unique(np.array(nears))
     rows: list[AdverseMove] = []
     for name, sides in SIDES:
         pooled = _Hits(*map(np.concatenate, zip(*(day_hits for side in sides for day_hits in hits[side]), strict=True)))

@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mm.backtest.metrics.arithmetic import distinct_values
 from mm.calibration._cells import (
     AddedCells,
     BlockCells,
@@ -441,7 +440,7 @@ def _grid(max_delta_ticks: float, per_tick: int, cells: int) -> DistanceGrid:
     ticks = last // per_tick
     if ticks < cells:
         return DistanceGrid(per_tick, last, np.arange(ticks + 1))
-    begin = distinct_values(np.rint(np.geomspace(1, ticks, cells)).astype(np.int64))
+    begin = np.unique(np.rint(np.geomspace(1, ticks, cells)).astype(np.int64))
     return DistanceGrid(per_tick, (ticks + 1) * per_tick - 1, np.concatenate(([0], begin)))
 
 

@@ -58,7 +58,7 @@ def goodness(table: Table, estimate: Estimate) -> Goodness:
     The deviance and its degrees of freedom are those of `pools` of neighbouring rows: rows with tiny expectations add
     degrees of freedom without deviance, and would make the test powerless.
     """
-    from mm.calibration.special import chdtrc, gammaln, xlogy
+    from scipy.special import chdtrc, gammaln, xlogy
 
     log_expected = table.log_exposure + _log_rate(table, estimate)
     expected, fills = np.exp(np.minimum(log_expected, LARGE)), table.fills
@@ -126,7 +126,7 @@ def curvature_p(sample: Sample, table: Table, estimate: Estimate) -> float | Non
     If it is small, ln λ(δ) is not a straight line, and must not be extrapolated. It is that of the likelihood ratio;
     with blocks, that of their scores if it is larger, which is robust to bursts.
     """
-    from mm.calibration.special import chdtrc
+    from scipy.special import chdtrc
 
     delta = table.shape.delta
     if len(delta) < 3 or not ((delta > 0) & (delta < 1)).any():
@@ -153,7 +153,7 @@ def sides_p(
         peaks: Their `likelihood_peak`.
         pooled: The maximum-likelihood estimate of both together.
     """
-    from mm.calibration.special import chdtrc
+    from scipy.special import chdtrc
 
     apart = sum(_highest_loglik(side, peak) for side, peak in zip(sides, peaks, strict=True))
     together = 0.0
@@ -185,7 +185,7 @@ def _score_p(sample: Sample, estimate: Estimate, further: list[Floats]) -> float
         estimate: The maximum of the likelihood without the further terms.
         further: Derivative of ln λ by each further parameter, at each point.
     """
-    from mm.calibration.special import fdtrc
+    from scipy.special import fdtrc
 
     blocks, terms = sample.n_blocks, len(further)
     if blocks < terms + FEWEST_BLOCKS:
@@ -263,7 +263,7 @@ class Residuals:
         Their squares sum to the deviance (McCullagh and Nelder 1989, 2.4.3). One fill with a tiny expectation gives a
         residual of a few units, not of thousands as Pearson's residual.
         """
-        from mm.calibration.special import xlogy
+        from scipy.special import xlogy
 
         with np.errstate(divide="ignore", invalid="ignore"):
             logs = np.where(self.fills > 0, xlogy(self.fills, self.fills / self.expected), 0.0)
@@ -271,7 +271,7 @@ class Residuals:
 
     def rates(self) -> tuple[Floats, Floats, Floats]:
         """Return fills per second of each row, and the ends of its exact 95 % Poisson interval (Garwood 1936)."""
-        from mm.calibration.special import gammaincinv
+        from scipy.special import gammaincinv
 
         low = np.where(self.fills > 0, gammaincinv(np.maximum(self.fills, 1e-12), 0.025), 0.0)
         high = gammaincinv(self.fills + 1, 0.975)
@@ -354,7 +354,7 @@ class Uniformity:
 
 def uniformity(between: Floats) -> Uniformity:
     """Return the test of waiting times *between* hits; p by Stephens' approximation, accurate from four of them on."""
-    from mm.calibration.special import kolmogorov
+    from scipy.special import kolmogorov
 
     n = int(between.size)
     if n == 0:

@@ -65,7 +65,7 @@ def block_robust(sample: Sample, estimate: Estimate) -> Intervals:
     dependence, with the t distribution of as many degrees of freedom: the equal-weighted cosine estimator of Lazarus,
     Lewis, Stock and Watson (JBES 36 (2018) 541-559).
     """
-    from mm.calibration.special import stdtrit
+    from scipy.special import stdtrit
 
     degrees = cosines(sample.n_blocks)
     if degrees == 0:
@@ -129,7 +129,7 @@ def with_drift(fit: PoissonFit, window_s: float) -> PoissonFit:
 
 def with_block_errors(fit: PoissonFit) -> PoissonFit:
     """Return *fit* with the standard errors of its intervals by blocks, and its correlation; unchanged without them."""
-    from mm.calibration.special import stdtrit
+    from scipy.special import stdtrit
 
     A, k, error_a, error_k, cov = fit.ci95_A_block, fit.ci95_k_block, fit.se_logA, fit.se_k, fit.cov_logA_k
     if A is None or k is None or error_a is None or error_k is None or cov is None:
@@ -169,7 +169,7 @@ def predictive_ci95(points: Points, horizon_s: float) -> tuple[float, float] | N
         points: Points of the window, by blocks in chronological order.
         horizon_s: Length of the predicted period, in seconds.
     """
-    from mm.calibration.special import pdtrik, stdtrit
+    from scipy.special import pdtrik, stdtrit
 
     if not len(points) or points.block.min() < 0:
         return None

@@ -7,7 +7,7 @@ from itertools import chain
 
 import numpy as np
 
-from mm.backtest.metrics.arithmetic import NORMAL, distinct_values
+from mm.backtest.metrics.arithmetic import NORMAL
 from mm.backtest.metrics.long_run import cosines, long_run_error
 from mm.calibration.alternatives import CurveComparison, fitted_as
 from mm.calibration.fit_result import ANY_SPREAD, CurvePoint, Interval, Line, ShapeChoice
@@ -80,7 +80,7 @@ def _logs(line: Line) -> tuple[Floats, Floats, float]:
 @np.errstate(all="ignore")
 def _points(state: str, fitted: FittedCurve, sample: Sample) -> tuple[CurvePoint, ...]:
     """Return a point for each distance at which a row begins, nearest first."""
-    delta = distinct_values(fitted.cells.shape.delta)
+    delta = np.unique(fitted.cells.shape.delta)
     at = np.searchsorted(fitted.cells.edges, delta)
     log_rate = np.minimum.accumulate(fitted.at_edges[at])
     half_width = np.nan_to_num(_half_width(fitted, sample, fitted.edge_slopes[at]), nan=np.inf)
@@ -107,7 +107,7 @@ def _half_width(fitted: FittedCurve, sample: Sample, slopes: Floats) -> Floats:
     The covariance is a sandwich of the scores of the blocks, with the variance of their sum from their slowest cosines,
     as for A and k. Without two blocks, fills are assumed independent.
     """
-    from mm.calibration.special import stdtrit
+    from scipy.special import stdtrit
 
     points, rows = sample.points, len(fitted.log_gain)
     rate = np.exp(fitted.log_gain)

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from mm.backtest.metrics.arithmetic import distinct_values, quantiles
+from mm.backtest.metrics.arithmetic import quantiles
 from mm.calibration._cells import add_seconds, ends_by_block, touch_times
 from mm.calibration.alternatives import LEAST_BLOCKS, gain_of
 from mm.calibration.block_sums import REACHED
@@ -205,7 +205,7 @@ def end_cells(days: "Sequence[DepthCounts]") -> Ints:
     last = max(math.ceil(quantiles(ends, [REACHED])[0]), 1) if ends.size else 1
     if last < CELLS:
         return np.arange(last + 1)
-    wide = distinct_values(np.rint(np.geomspace(1, last, CELLS)).astype(np.int64))
+    wide = np.unique(np.rint(np.geomspace(1, last, CELLS)).astype(np.int64))
     return np.concatenate(([0], wide))
 
 

@@ -11,7 +11,6 @@ from functools import cached_property
 
 import numpy as np
 
-from mm.backtest.metrics.arithmetic import distinct_values
 from mm.calibration._curve_steps import KINDS, NEVER, climb, curve_at, fit_curve
 from mm.calibration.likelihood import Shape
 from mm.calibration.points import Floats, Ints
@@ -65,7 +64,7 @@ class Cells:
     def edges(self) -> Floats:
         """Every distance at which a row begins or ends, in ticks."""
         far = self.shape.delta + self.shape.width
-        return distinct_values(np.concatenate((self.shape.delta, far[np.isfinite(far)])))
+        return np.unique(np.concatenate((self.shape.delta, far[np.isfinite(far)])))
 
     @cached_property
     def spans(self) -> tuple[Ints, Ints]:

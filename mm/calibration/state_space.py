@@ -60,7 +60,7 @@ class RateForecast:
     @cached_property
     def interval(self) -> tuple[float, float]:
         """The 95 % interval of the number of fills in the horizon."""
-        from mm.calibration.special import pdtr
+        from scipy.special import pdtr
 
         chance = (self.weight[:, None] * WEIGHTS).ravel()
         log_rates = self.middle[:, None] + np.sqrt(self.variance)[:, None] * NODES

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
-from mm.backtest.metrics.arithmetic import distinct_values
 from mm.calibration._hits import SettledRows, mean_moves
 from mm.calibration.depth_counts import DistanceGrid
 from mm.calibration.fit_result import Line
@@ -68,7 +67,7 @@ class WindowMoves:
         ]
         distance, moves = (np.concatenate(each) for each in zip(*found, strict=True))
         distance = np.maximum(distance, min(calibrator.config.distances))
-        means = ((delta, moves[distance == delta]) for delta in distinct_values(distance).tolist())
+        means = ((delta, moves[distance == delta]) for delta in np.unique(distance).tolist())
         return tuple((delta, float(each.mean())) for delta, each in means if each.size >= LEAST_HITS)
 
     def _by_marks(self, parts: list[tuple[int, int, int]]) -> Line:

@@ -26,7 +26,6 @@ from mm.code_identity import PACKAGE, code_files, digest
 from mm.dataclass import asdict, dataclass, replace
 from mm.dayfolder.layout import DayFolder
 from mm.instrument import Filters, Instrument
-from mm.tape.arrow_layout import ColumnPlace, read_layout
 from mm.tape.columns import (
     ARRAYS,
     DTYPES,
@@ -327,12 +326,12 @@ def read_arrow(path: Path, names: Sequence[str]) -> ArrowFile:
         OSError: If it cannot be read.
         ValueError: If it is not such a file, or the checksum of its entry is wrong.
     """
+    import pyarrow as pa
+
     memory = mapped(path)
     try:
-        metadata, places = read_layout(memory)
-        entry = metadata[_ENTRY]
-        columns = {name: _items(memory, name, places[name]) for name in (*names, _SUMS)}
-    except (KeyError, TypeError) as error:
+        entry, columns = _contents(memory, (*names, _SUMS))
+    except (KeyError, TypeError, OSError, pa.ArrowException) as error:
         raise ValueError(f"it is not such an Arrow file: {error}") from error
     entry_sum, *sums = columns.pop(_SUMS).tolist()
     if zlib.crc32(entry) != entry_sum or len(sums) != len(names):
@@ -340,12 +339,24 @@ def read_arrow(path: Path, names: Sequence[str]) -> ArrowFile:
     return ArrowFile(entry, columns, dict(zip(names, sums, strict=True)))
 
 
-def _items(memory: Any, name: str, place: ColumnPlace) -> Column:
-    """Return the items of a column in *memory*."""
-    expected = np.dtype(DTYPES.get(name, np.int64)).name
-    if place.dtype != expected:
-        raise TypeError(f"{name} is a list of {place.dtype}, not of {expected}")
-    return np.frombuffer(memory, expected, place.size, place.offset if place.size else 0)
+def _contents(memory: Any, names: Sequence[str]) -> tuple[bytes, dict[str, Column]]:
+    """Return the entry of the Arrow file in *memory*, and its columns *names*, views of this memory."""
+    import pyarrow as pa
+
+    whole = pa.py_buffer(memory)
+    batch = pa.ipc.open_file(whole).get_batch(0)
+    batch.validate()
+    columns = {}
+    for name in names:
+        expected, column = np.dtype(DTYPES.get(name, np.int64)), batch.column(name)
+        if len(column) != 1 or column.type != pa.large_list(pa.from_numpy_dtype(expected)):
+            raise TypeError(f"{name} has {len(column)} rows of {column.type}, not a list of {expected}")
+        items = column.values
+        begin = items.buffers()[1].address - whole.address if len(items) else 0
+        if not 0 <= begin < whole.size:
+            raise TypeError(f"{name} is compressed")
+        columns[name] = np.frombuffer(memory, expected, len(items), begin)
+    return batch.schema.metadata[_ENTRY], columns
 
 
 def _crc32(data: Column, before: int) -> int:

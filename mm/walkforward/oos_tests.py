@@ -36,7 +36,7 @@ def by_rates(points: Points, rates: Sequence[tuple[float, float]]) -> tuple[Floa
     Expected fills are exposure · A · exp(-k delta), for a cell minus that of its far edge: float64[r, n] for r rates
     and n rows. The likelihood includes the factorials of the counts.
     """
-    from mm.calibration.special import gammaln
+    from scipy.special import gammaln
 
     A, k = np.array(rates).reshape(-1, 2, 1).transpose(1, 0, 2)
     with np.errstate(divide="ignore"):
@@ -50,7 +50,7 @@ def by_rates(points: Points, rates: Sequence[tuple[float, float]]) -> tuple[Floa
 
 def by_curve(points: Points, line: Line) -> tuple[float, float | None]:
     """Return the expected fills of all rows by a curve, and the log-likelihood; None if the curve excludes a fill."""
-    from mm.calibration.special import gammaln
+    from scipy.special import gammaln
 
     expected = points.exposure_s * reached(points, line)
     hit = points.fills > 0

@@ -12,7 +12,6 @@ from click.testing import CliRunner
 from mm.__main__ import main
 from mm.dayfolder.layout import existing
 from strategies import START_US, Story, price, qty
-from support import run_python
 
 SYMBOL = "LETGOUSDT"
 
@@ -57,24 +56,6 @@ def test_backtest_logs_its_fit_and_warns_if_fit_includes_the_day(tmp_path):
             any("fit_in_sample" in warning for warning in json.loads((folder / "sweep.json").read_text())["warnings"])
             == in_sample
         )
-
-
-UNUSED = ("asyncio", "mm.calibration.schedule", "mm.signals.families", "polars", "scipy")
-
-
-@pytest.mark.slow
-def test_backtest_without_fit_imports_no_fitting_modules(tmp_path):
-    """A third of a run on a kept tape is imports; modules for fits, notebooks or servers are not among them."""
-    where = ["--symbol", SYMBOL, "--day", "20260105", "--data-root", str(tmp_path / "data")]
-    made = CliRunner().invoke(main, ["sim", "day", *where, "--hours", "0.2"])
-    assert made.exit_code == 0, made.output
-    words = ["backtest", *where, "--out-root", str(tmp_path / "out")]
-    code = f"import sys; from mm.__main__ import main\ntry:\n    main({words!r})\nfinally:\n"
-    kept = (*UNUSED, "pyarrow", "zipfile")  # needed to make a tape, not to open it: the first two runs keep the tape
-    for unused in (UNUSED, UNUSED, kept):
-        done = run_python("-c", f"{code}    print(sorted(set({unused!r}) & set(sys.modules)))", cwd=tmp_path)
-        assert done.returncode == 0, done.stderr
-        assert done.stdout.splitlines()[-1] == "[]"
 
 
 MEASURE = """

@@ -3,12 +3,11 @@
 
 from libc.math cimport INFINITY, copysign, cos, sqrt
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
-from libc.string cimport memcpy, memset
+from libc.string cimport memcpy
 
 import numpy as np
 
 cdef enum:
-    BUCKETS = 1 << 12
     FINE_BITS = 6  # bits of a time after its leading one that select its bucket
     FRACTION_BITS = 52  # of a double
     NO_BUCKET = (1023 << FINE_BITS) - 1  # leading bits of 1.0, minus one
@@ -136,8 +135,8 @@ def spread(
     """Return minimum and maximum of *times*, at least one, their sum, counts between *edges*, and a subset by rank.
 
     Counts are of times up to each of the ascending edges and above the previous one; the last: above all. Each edge is
-    at least twice the previous one, and none is negative; a time may be, if clocks disagree. The subset is as for
-    ``around``: some of the times, including those of the ascending *ranks* in order of size, and their ranks in it.
+    at least twice the previous one, and none is negative; a time may be, if clocks disagree. The subset is
+    some of the times, including those of the ascending *ranks* in order of size, and their ranks in it.
     """
     cdef int64_t i = 0, at, n = times.shape[0], time = times[0], least = time, most = time, low = 0, high = 0
     cdef int64_t bucket, before = 0, kept = 0, left_out = 0
@@ -203,50 +202,6 @@ cdef inline int64_t half_of(int64_t time, const int64_t* edge_of) noexcept nogil
     return 2 * bucket + (time > edge_of[bucket])
 
 
-def around(
-    const double[::1] values, const int64_t[::1] ranks
-) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """Return a subset of *values* including those of the ascending *ranks* in order of size, and their ranks in it.
-
-    Values are counted by their leading bits, from minimum to maximum; those that share them with a wanted one are kept.
-    """
-    cdef uint32_t count[BUCKETS]
-    cdef uint8_t wanted[BUCKETS]
-    memset(&count[0], 0, sizeof(count))
-    memset(&wanted[0], 0, sizeof(wanted))
-    cdef int64_t i, n = values.shape[0], bucket = 0, shift = 0, before = 0, left_out = 0, kept = 0
-    cdef uint64_t key, least = ordered(values[0]), most = least
-    places = np.empty(ranks.shape[0], np.int64)
-    cdef int64_t[::1] place = places
-    with nogil:
-        for i in range(n):
-            key = ordered(values[i])
-            least, most = min(least, key), max(most, key)
-        while (most - least) >> shift >= BUCKETS:
-            shift += 1
-        for i in range(n):
-            count[(ordered(values[i]) - least) >> shift] += 1
-        for i in range(ranks.shape[0]):
-            while before + count[bucket] <= ranks[i]:
-                before += count[bucket]
-                if not wanted[bucket]:
-                    left_out += count[bucket]
-                bucket += 1
-            if not wanted[bucket]:
-                wanted[bucket] = True
-                kept += count[bucket]
-            place[i] = ranks[i] - left_out
-    found = np.empty(kept)
-    cdef double[::1] kept_values = found
-    kept = 0
-    with nogil:
-        for i in range(n):
-            if wanted[(ordered(values[i]) - least) >> shift]:
-                kept_values[kept] = values[i]
-                kept += 1
-    return found, places
-
-
 def whole_sum(const int64_t[:] values) -> int:
     """Return the sum of whole numbers, also if it exceeds 64 bits."""
     cdef int64_t i, low = 0, high = 0
@@ -255,14 +210,6 @@ def whole_sum(const int64_t[:] values) -> int:
             low += values[i] & LOW_HALF
             high += values[i] >> 32
     return (int(high) << 32) + int(low)
-
-
-cdef inline uint64_t ordered(double value) noexcept nogil:
-    """Return the bits of a number as an integer of the same order; both zeros give the same."""
-    cdef uint64_t bits
-    value += 0.0
-    memcpy(&bits, &value, sizeof(bits))
-    return ~bits if bits >> 63 else bits | <uint64_t> 1 << 63
 
 
 def draw_ratios(

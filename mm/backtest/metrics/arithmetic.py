@@ -1,17 +1,11 @@
-"""Sums, quotients and quantiles that are the same on every machine, and Garwood's exact interval of a Poisson count.
-
-The interval and Student's t are computed here because importing scipy takes longer than computing a summary.
-"""
+"""Sums, quotients and quantiles that are the same on every machine, and Garwood's exact interval of a Poisson count."""
 
 import math
 from collections.abc import Sequence
 from functools import lru_cache
-from statistics import NormalDist
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-
-from mm.backtest.metrics._statistics import around
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -19,9 +13,6 @@ if TYPE_CHECKING:
     # int64, float64, or Python integers where 64 bits are too few
     Numbers = NDArray[Any]
 
-ENOUGH = 1e-15
-STEPS = 60
-MANY = 4_096  # values
 NORMAL = 1.959963984540054  # the two-sided 95 % quantile of the normal distribution
 
 Ends = tuple[float | None, float | None]  # of an interval; None if it is undefined
@@ -42,29 +33,14 @@ def quotient(over: float, under: float) -> float | None:
 
 
 def quantiles(values: "Numbers", shares: Sequence[float]) -> list[float]:
-    """Return the quantiles of *values* at *shares*, linearly interpolated as by np.quantile.
-
-    np.quantile and np.median import numpy.ma, which takes longer than all charts of a page.
-    """
-    ranks = ranks_of(len(values), shares)
-    if len(values) < MANY:
-        inside, places = values, ranks
-    else:  # a partition moves values several times, so most are excluded first
-        inside, rows = around(np.ascontiguousarray(values, np.float64), np.array(ranks))
-        places = rows.tolist()
-    return between((inside, places), ranks, len(values), shares)
+    """Return the quantiles of *values* at *shares*, linearly interpolated."""
+    found: list[float] = np.quantile(values, shares).tolist()
+    return found
 
 
 def median(values: "Numbers") -> float:
     """Return the median of at least one value."""
-    return quantiles(values, [0.5])[0]
-
-
-def distinct_values(values: "Numbers") -> "Numbers":
-    """Return the distinct values, ascending, like np.unique, which would import numpy.ma; none may be NaN."""
-    ascending = np.sort(values, axis=None)
-    found: Numbers = ascending[changes(ascending)]
-    return found
+    return float(np.median(values))
 
 
 def ranks_of(count: int, shares: Sequence[float]) -> list[int]:
@@ -101,37 +77,18 @@ def ratio_interval(count: float, expected: float, ends: Ends) -> tuple[float | N
 @lru_cache(maxsize=1 << 14)  # the points of a sweep have mostly the same counts
 def mean_interval(count: float, level: float = 0.95) -> tuple[float, float]:
     """Return Garwood's exact interval of the mean of a Poisson *count*, at a *level* of confidence."""
+    from scipy.special import gammaincinv
+
     tail = (1 - level) / 2
-    low = gamma_quantile(count, tail) if count > 0 else 0.0
-    return low, gamma_quantile(count + 1, 1 - tail)
+    low = float(gammaincinv(count, tail)) if count > 0 else 0.0
+    return low, float(gammaincinv(count + 1, 1 - tail))
 
 
-@lru_cache(maxsize=1 << 10)
 def student_quantile(degrees: int, level: float = 0.95) -> float:
-    """Return the two-sided quantile of Student's t distribution with 1 or more *degrees* of freedom.
+    """Return the two-sided quantile of Student's t distribution with 1 or more *degrees* of freedom."""
+    from scipy.special import stdtrit
 
-    Newton's method from the normal quantile, which is smaller, on the finite sums of Abramowitz and Stegun, 26.7.3-4.
-    """
-    value = NormalDist().inv_cdf((1 + level) / 2)
-    height = math.lgamma((degrees + 1) / 2) - math.lgamma(degrees / 2) - math.log(degrees * math.pi) / 2
-    for _ in range(STEPS):
-        density = 2 * math.exp(height - (degrees + 1) / 2 * math.log1p(value * value / degrees))
-        step = (level - _student_share(degrees, value)) / density
-        value += step
-        if abs(step) <= 1e-13 * value:
-            break
-    return value
-
-
-def _student_share(degrees: int, value: float) -> float:
-    """Return the probability that the absolute value of a t variable is at most *value*."""
-    angle, odd = math.atan(value / math.sqrt(degrees)), degrees % 2
-    sine, cosine = math.sin(angle), math.cos(angle)
-    term, total = (cosine if odd else 1.0), 0.0
-    for at in range(2 + odd, degrees + 1, 2):
-        total += term
-        term *= cosine * cosine * (at - 1) / at
-    return 2 / math.pi * (angle + sine * total) if odd else sine * total
+    return float(stdtrit(degrees, (1 + level) / 2))
 
 
 def poisson_mid_p(count: int, mean: float) -> float | None:
@@ -142,53 +99,10 @@ def poisson_mid_p(count: int, mean: float) -> float | None:
     """
     if not mean > 0:
         return None
-    fewer = 1 - gamma_share(count, mean) if count else 0.0
+    from scipy.special import gammaincc
+
+    fewer = float(gammaincc(count, mean)) if count else 0.0
     return fewer + math.exp(count * math.log(mean) - mean - math.lgamma(count + 1)) / 2
-
-
-def gamma_quantile(shape: float, share: float) -> float:
-    """Return the quantile at probability *share* of a gamma variable of this *shape* and scale 1.
-
-    Newton's method from the approximation of Wilson and Hilferty (1931); a step to 0 or below halves the value instead.
-    """
-    root = 1 - 1 / (9 * shape) + NormalDist().inv_cdf(share) / (3 * math.sqrt(shape))
-    value = shape * root**3 if root > 0.2 else (share * math.gamma(shape + 1)) ** (1 / shape)
-    for _ in range(STEPS):
-        density = math.exp((shape - 1) * math.log(value) - value - math.lgamma(shape))
-        step = (gamma_share(shape, value) - share) / density
-        value = value - step if step < value else value / 2
-        if abs(step) <= 1e-13 * value:
-            break
-    return value
-
-
-def gamma_share(shape: float, value: float) -> float:
-    """Return the probability that a gamma variable of this *shape* and scale 1 is at most *value*."""
-    scale = math.exp(shape * math.log(value) - value - math.lgamma(shape))
-    if value < shape + 1:
-        term = total = 1 / shape
-        at = shape
-        while term > ENOUGH * total:
-            at += 1
-            term *= value / at
-            total += term
-        return scale * total
-    return 1 - scale * _fraction(shape, value)
-
-
-def _fraction(shape: float, value: float) -> float:
-    """Return the continued fraction of the upper tail, by Lentz's method."""
-    last = value + 1 - shape
-    upper, lower = 1e300, 1 / last
-    total = lower
-    for i in range(1, 100_000):
-        factor, last = -i * (i - shape), last + 2
-        lower = 1 / (factor * lower + last)
-        upper = last + factor / upper
-        total *= upper * lower
-        if abs(upper * lower - 1) < ENOUGH:
-            break
-    return total
 
 
 def changes(values: "Numbers") -> "NDArray[np.intp]":

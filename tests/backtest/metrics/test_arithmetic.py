@@ -6,14 +6,11 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy.special import gammaincinv
 from scipy.stats import poisson
 from scipy.stats import t as student
 
 from mm.backtest.metrics import arithmetic
 from mm.backtest.metrics.arithmetic import (
-    gamma_quantile,
-    gamma_share,
     mean_interval,
     poisson_mid_p,
     ratio_interval,
@@ -34,42 +31,12 @@ def test_dot_sums_products(pairs):
     assert arithmetic.dot(first, second) == sum(a * b for a, b in pairs)
 
 
-@given(st.lists(st.integers(-1000, 1000), min_size=1, max_size=50), st.floats(0, 1))
-def test_quantiles_equal_numpy(values, share):
-    """Without numpy's additional imports."""
-    assert arithmetic.quantiles(np.array(values), [share]) == pytest.approx([np.quantile(values, share)], abs=1e-9)
-
-
-@given(st.lists(st.integers(-20, 20), max_size=50))
-def test_distinct_values_and_median_equal_numpy(values):
-    """Without numpy.ma, which np.unique and np.median import."""
-    column = np.array(values, np.int64)
-    np.testing.assert_array_equal(arithmetic.distinct_values(column), np.unique(column))
-    if values:
-        assert arithmetic.median(column) == np.median(column)
-
-
-@given(st.one_of(st.integers(0, 300), st.integers(0, 10**6)), st.sampled_from([0.5, 0.95, 0.99]))
-def test_mean_intervals_equal_scipy(count, level):
-    """Garwood's limits are quantiles of two gamma distributions."""
-    tail = (1 - level) / 2
-    low, high = mean_interval(count, level)
-    assert low == pytest.approx(gammaincinv(count, tail) if count else 0.0, rel=1e-10)
-    assert high == pytest.approx(gammaincinv(count + 1, 1 - tail), rel=1e-10)
-
-
 @given(st.integers(1, 2_000))
 def test_mean_interval_limits_have_their_tail_probabilities(count):
     """At the lower mean the count or more has a probability of 1/40, at the upper mean the count or fewer."""
     low, high = mean_interval(count)
     assert poisson.sf(count - 1, low) == pytest.approx(0.025, rel=1e-8)
     assert poisson.cdf(count, high) == pytest.approx(0.025, rel=1e-8)
-
-
-@given(st.floats(0.3, 3_000), st.floats(0.001, 0.999))
-def test_gamma_quantile_is_the_inverse_of_gamma_share(shape, share):
-    """Also for non-integer shapes."""
-    assert gamma_share(shape, gamma_quantile(shape, share)) == pytest.approx(share, rel=1e-9)
 
 
 @given(st.integers(0, 500), st.floats(0.01, 600))

@@ -86,28 +86,6 @@ def test_add_spectra_equals_cross_spectra_of_neighbouring_stretches(seed):
     np.testing.assert_allclose(spectrum, expected, atol=1e-12)
 
 
-def values_with_ties(random, count):
-    """Return numbers of many sizes and signs, many of them equal."""
-    kinds = [
-        random.integers(0, 3, count) * 250_000.0,
-        random.normal(size=count) * 10.0 ** random.integers(-200, 200, count),
-        random.choice([-0.0, 0.0, -1.5, 1e-320, np.inf], count),
-    ]
-    return np.choose(random.integers(0, 3, count), kinds) if random.random() < 0.5 else kinds[random.integers(0, 3)]
-
-
-@pytest.mark.parametrize("seed", SEEDS)
-def test_around_returns_the_values_at_requested_ranks(seed):
-    """Equal to a full sort; values far from the requested ranks are left out."""
-    random = np.random.default_rng(seed)
-    values = values_with_ties(random, int(random.integers(1, 20_000)))
-    ranks = np.unique(random.integers(0, len(values), 6))
-    some, places = _statistics.around(values, ranks)
-    assert np.sort(some)[places].tolist() == np.sort(values)[ranks].tolist()
-    if len(np.unique(values)) > 10_000:
-        assert len(some) < len(values) / 2
-
-
 @pytest.mark.parametrize("seed", SEEDS)
 def test_draw_ratios_equal_those_of_copied_blocks(seed):
     """Mean over deviation of each draw, and its error from the influence of its blocks; 0 without variation."""

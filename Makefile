@@ -68,6 +68,7 @@ lint: install
 	$(RUN) tools/stubs.py --check
 	$(RUN) -m ruff check .
 	$(RUN) -m ruff format --check .
+	$(VENV)/bin/lint-imports
 	$(RUN) -m mypy
 
 notebooks: build  ## Execute docs/notebooks again, and store the output of their cells

@@ -6,16 +6,16 @@ Messages of other packages through the standard library's logging, warnings incl
 
 import json
 import logging
-import math
 import os
 import sys
-import threading
-import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping, MutableMapping, Set
 from contextlib import contextmanager
 from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING, Any, NoReturn, TextIO
+
+import click
 
 from mm.clock import iso, now_us
 
@@ -105,12 +105,9 @@ def _value(value: Any) -> str:
 
 def write_line(stream: TextIO, text: str) -> None:
     """Write a line to *stream* and flush; once the reader has closed the pipe, write nothing more."""
-    bar = _bars[-1] if _bars else None
-    if bar is not None:
-        bar.clear()
+    if _bars:  # the next step draws the bar again, below
+        _to_terminal(sys.stderr, "\r\x1b[K")
     _to_terminal(stream, text + "\n")
-    if bar is not None:
-        bar.draw()
 
 
 def _to_terminal(stream: TextIO, text: str) -> None:
@@ -172,51 +169,18 @@ class Console:
         if not sys.stderr.isatty() or self.level not in ("DEBUG", "INFO"):
             yield lambda _steps: None
             return
-        bar = _Bar(label, total, sys.stderr)
-        _bars.append(bar)
-        try:
-            yield bar.advance
-        finally:
-            bar.clear()
-            _bars.remove(bar)
+        lock = Lock()  # steps come from several threads
+        with click.progressbar(length=max(total, 1), label=label, file=sys.stderr) as bar:
+
+            def advance(steps: int) -> None:
+                with lock:
+                    bar.update(steps)
+
+            _bars.append(bar)
+            try:
+                yield advance
+            finally:
+                _bars.remove(bar)
 
 
-class _Bar:
-    """A progress bar on the last line of the terminal; other output is printed above it."""
-
-    def __init__(self, label: str, total: int, stream: TextIO) -> None:
-        self._label, self._total, self._stream = label, max(total, 1), stream
-        self._done, self._began, self._drawn = 0, time.monotonic(), -math.inf
-        self._lock = threading.Lock()
-        self.draw()
-
-    def advance(self, steps: int) -> None:
-        """Advance by *steps*, in any thread, and redraw the bar if it is due."""
-        with self._lock:
-            self._done += steps
-            if time.monotonic() - self._drawn >= _REDRAWN_S:
-                self.draw()
-
-    def draw(self) -> None:
-        """Draw the bar on its line."""
-        self._drawn = time.monotonic()
-        share = min(self._done / self._total, 1.0)
-        spent_s = self._drawn - self._began
-        left = f"  {clock_text(spent_s * (1 - share) / share)} left" if _SHOWN_SHARE < share < 1 else ""
-        bar = "#" * round(share * _BAR_WIDTH)
-        _to_terminal(self._stream, f"\r{self._label}  [{bar:-<{_BAR_WIDTH}}]  {share:4.0%}{left}\x1b[K")
-
-    def clear(self) -> None:
-        """Clear the line of the bar."""
-        _to_terminal(self._stream, "\r\x1b[K")
-
-
-_bars: list[_Bar] = []  # those of this terminal; the last one is drawn
-_BAR_WIDTH, _REDRAWN_S, _SHOWN_SHARE = 36, 0.1, 0.02
-
-
-def clock_text(seconds: float) -> str:
-    """Return a duration in clock format: ``1:05``, ``2:00:00``."""
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+_bars: list[object] = []  # those of this terminal

@@ -47,7 +47,8 @@ def interruptible() -> Iterator[None]:
 def deferred() -> Iterator[None]:
     """Raise the Interrupted of a signal that arrives inside at the end of the block."""
     global _deferred  # noqa: PLW0603 - a handler has no other argument
-    _deferred = received = []
+    received: list[int] = []
+    _deferred = received
     try:
         yield
     finally:

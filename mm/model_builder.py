@@ -14,6 +14,15 @@ from mm.backtest.fills.hazard_fit import with_numbers
 from mm.backtest.models import FILL_MODELS, QUOTE_MODELS, QUOTE_STEPS, UNITS, hybrid, queue_hazard
 from mm.backtest.parameters import TOUCH, declaration_of, refuse_other_units
 from mm.backtest.quotes.agent_file import AGENT, read_agent
+from mm.backtest.quotes.avellaneda_stoikov import avellaneda_stoikov_of_curve
+from mm.backtest.quotes.base import compiled
+from mm.backtest.quotes.steps import Gated
+from mm.calibration.fit_result import EXPONENTIAL, PoissonFit
+from mm.calibration.intensities import intensity_of
+from mm.calibration.intervals import draws
+from mm.calibration.reference import PER_TICK
+from mm.calibration.schedule import Schedule
+from mm.calibration.window_moves import move_of_best_distance, offset_ticks
 from mm.cli.config import Models
 from mm.errors import BrokenFile, DataError, Mismatch, UsageError
 from mm.instrument import E8, short_text
@@ -99,7 +108,6 @@ class ModelBuilder:
             Mismatch: If it is of another symbol or tick size, or has an unknown reference.
             FitError: If it is not usable.
         """
-        from mm.calibration.intensities import intensity_of
 
         source = str(self._models.fill_params_file or "the schedule")
         _check_match(fitted, self._tape, source)
@@ -158,7 +166,6 @@ class ModelBuilder:
                 f"--fit-draws (FIT_DRAWS) is {draws_wanted}, but there is no single fit to draw from; give "
                 f"FILL_PARAMS_FILE=<a poisson_fit.json> and leave FILL_PER_SIDE at 0"
             )
-        from mm.calibration.intervals import draws
 
         for fit in draws(fitted, draws_wanted, self._seed):
             self.use(fit)
@@ -195,7 +202,6 @@ class ModelBuilder:
         model = self.read_by(self._quotes(Tree.of(self._models.quote_model, self._models.quote_params())))
         if not self._scheduled or self._intensity is None:
             return model
-        from mm.backtest.quotes.steps import Gated
 
         return Gated(model, self._intensity)
 
@@ -229,7 +235,6 @@ class ModelBuilder:
         fit = self._fitted
         if not is_fit(fit) or fit.status != "misfit" or not fit.line or self._models.fill_per_side:
             return build
-        from mm.backtest.quotes.avellaneda_stoikov import avellaneda_stoikov_of_curve
 
         if self._run is not None and not self._on_curve:
             self._run.log.warning("quotes_from_curve", status=fit.status, reason=fit.reason)
@@ -247,7 +252,6 @@ class ModelBuilder:
             return {}
         if self._fitted is None or self._intensity is None:
             return {}
-        from mm.calibration.window_moves import move_of_best_distance, offset_ticks
 
         rate = partial(self._intensity.at, 0, 1)
         fitted, offset = self._fitted, offset_ticks(self._fitted.reference, self._fitted.half_spread_ticks)
@@ -262,7 +266,6 @@ class ModelBuilder:
 
     def _step(self, name: str, params: Mapping[str, Any], inner: object) -> object:
         """Wrap a step around a model; a Python model is wrapped as a compiled one first, with ``wants(view)``."""
-        from mm.backtest.quotes.base import compiled
 
         build = self._resolve(QUOTE_STEPS, name, "step")
         return _checked(construct(build, params, "QUOTE_PARAMS_JSON", {"inner": compiled(inner)}), {"quote": 1})
@@ -395,7 +398,6 @@ def lacking(path: Path, fitted: "Fitted") -> list[str]:
     """Return the keys that this version writes into a fit and the file lacks; empty for a schedule."""
     if is_schedule(fitted):
         return []
-    from mm.calibration.fit_result import PoissonFit
 
     content = json.loads(path.read_text(encoding="utf-8"))
     return [name for name in PoissonFit.json_keys() if name not in content]
@@ -409,7 +411,6 @@ def fit_terms(fitted: "Fitted", name: str, lacks: Sequence[str] = ()) -> dict[st
     """
     if is_schedule(fitted):
         return _schedule_terms(fitted, name)
-    from mm.calibration.fit_result import EXPONENTIAL
 
     choice = fitted.reference_choice
     return {
@@ -481,8 +482,6 @@ def _schedule_terms(schedule: "Schedule", name: str) -> dict[str, Any]:
 
 def fitted_from(content: Any, source: str) -> "Fitted":
     """Return the fit or the schedule in JSON *content*; *source* is its origin, for messages."""
-    from mm.calibration.fit_result import PoissonFit
-    from mm.calibration.schedule import Schedule
 
     if isinstance(content, dict) and "segments" in content:
         return Schedule.from_json(content, source)
@@ -491,7 +490,6 @@ def fitted_from(content: Any, source: str) -> "Fitted":
 
 def _check_match(fitted: "Fitted", tape: "Tape", source: str) -> None:
     """Raise Mismatch for a fit of another symbol or tick size, or with an unknown reference price."""
-    from mm.calibration.reference import PER_TICK
 
     if fitted.reference is not None and fitted.reference not in PER_TICK:
         raise Mismatch(

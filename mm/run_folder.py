@@ -12,11 +12,16 @@ import numpy as np
 from mm.backtest.journal import ACTIONS, CANCEL_REASONS, REJECT_REASONS, STATUSES
 from mm.backtest.metrics.markouts import HORIZONS_S
 from mm.backtest.orders_file import read_orders
+from mm.calibration.fit_result import PoissonFit
+from mm.calibration.points import read_points
+from mm.calibration.schedule import Schedule
 from mm.clock import US_PER_MS, US_PER_S
 from mm.dataclass import dataclass, replace
 from mm.errors import BrokenFile, UsageError
 from mm.notebook import Picture, Shown
+from mm.report import notebook, sweep
 from mm.report.run_columns import RunColumns, market_of, read_columns
+from mm.report.sweep import read_content
 from mm.runs.find import Found, find_run
 from mm.runs.manifest import headlines, shown
 from mm.tape.frames import SIDES, frame, instants
@@ -85,8 +90,6 @@ class RunFolder(Shown):
         Raises:
             UsageError: If the run is not a calibration.
         """
-        from mm.calibration.fit_result import PoissonFit
-        from mm.calibration.points import read_points
 
         self._must_be("fit", "calibration")
         fit = PoissonFit.from_json(_json(self.folder / FIT), str(self.folder / FIT))
@@ -99,7 +102,6 @@ class RunFolder(Shown):
         Raises:
             UsageError: If the run has none.
         """
-        from mm.calibration.schedule import Schedule
 
         self._must_be("schedule", "schedule", "walkforward")
         return Schedule.from_json(_json(self.folder / SCHEDULE), str(self.folder / SCHEDULE))
@@ -206,7 +208,6 @@ class RunFolder(Shown):
         Args:
             tape: The played tape: the page of ``.save("….html")`` then has its best prices and trades.
         """
-        from mm.report import notebook, sweep
 
         if self.kind == "calibration":
             return self.fit.plot()
@@ -224,7 +225,6 @@ class RunFolder(Shown):
         yield f"  {self.folder}"
 
     def _repr_html_(self) -> str:
-        from mm.report import notebook, sweep
 
         if self.kind == "calibration":
             return notebook.card_of(self.fit)
@@ -244,7 +244,6 @@ class RunFolder(Shown):
 
     @cached_property
     def _sweep(self) -> dict[str, Any]:
-        from mm.report.sweep import read_content
 
         self._must_be("points", "sweep")
         return read_content(self.folder)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from mm.backtest.preset import ALWAYS, PLAIN, PRESETS
 from mm.backtest.risk import NO_RISK, Risk, limits_of
 from mm.cli.console import Console, write_line
 from mm.cli.frame import command
@@ -107,7 +108,6 @@ def made_market(options: TradingInterface, limits: Any, flags: Any, key: str = "
     """Return the market of the given knobs; *key* is that of Alpha Vantage."""
     from mm.api.desk import NO_LIMITS, Desk
     from mm.api.market import DeskMarket
-    from mm.backtest.preset import ALWAYS, PLAIN, PRESETS
     from mm.sim.matching._core import Matching
 
     preset = PRESETS[options.preset] if options.preset else PLAIN

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta, timezone
+from zoneinfo import ZoneInfo
 
 from mm.clock import EPOCH, US_PER_S
 from mm.dataclass import dataclass, field
@@ -77,7 +78,6 @@ class Hours:
         return [us for us in turns if from_us < us <= to_us and self.is_open(us) != self.is_open(us - 1)]
 
     def _local(self, us: int) -> datetime:
-        from zoneinfo import ZoneInfo
 
         return (EPOCH + timedelta(microseconds=us)).astimezone(ZoneInfo(self.zone) if self.zone else timezone.utc)
 

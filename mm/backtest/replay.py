@@ -8,13 +8,17 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from mm.backtest.fills.intensity import Intensity, Poisson
+from mm.backtest.metrics.market_paths import MarketRows
+from mm.backtest.metrics.order_lives import mid_offsets
 from mm.backtest.models import FILL_BIAS
 from mm.backtest.paper_exchange import PaperExchange
+from mm.backtest.result import Result
 from mm.backtest.rules import Rules
 from mm.backtest.run_terms import RunTerms
 from mm.backtest.strategy_info import bound_clips, strategy_fields, untraded_us
 from mm.dayfolder.layout import USDM
 from mm.errors import UsageError
+from mm.predict.artefact import predictors_of
 from mm.tape.columns import release
 from mm.tape.load import require_symbol
 from mm.tape.tape import Tape
@@ -87,7 +91,6 @@ def backtest(  # noqa: PLR0913 - inputs, terms and requested outputs
     counters = (journal := exchange.journal()).counters
     terms = replace(terms, predictors=tuple(one.terms(counters["first_us"]) for one in predictors))
     counters["events"], counters["rows"] = counters["events"] + skipped[0], counters["rows"] + skipped[1]
-    from mm.backtest.result import Result  # late, as `mm backtest` imports it in another thread during the replay
 
     return Result(journal, terms, (tape,) if isinstance(tape, Tape) else tape if isinstance(tape, Sequence) else ())
 
@@ -129,7 +132,6 @@ def _predictors(tape: Tape, *models: object) -> "list[Artefact]":
     folders = any(hasattr(one, "predictor_folder") or "/" in "".join(getattr(one, "signals", ())) for one in models)
     if not folders:
         return []  # without importing their modules
-    from mm.predict.artefact import predictors_of
 
     found = {path: one for model in models for path, one in predictors_of(model).items()}
     for one in found.values():
@@ -160,8 +162,6 @@ class _PredictionRows(NamedTuple):
         """Add the rows of *tape*, at the exchange's times if the run has a recorded *feed*."""
         if self.intensity is None or (not self.intensity.states and self.intensity.reference == "mid"):
             return
-        from mm.backtest.metrics.market_paths import MarketRows
-        from mm.backtest.metrics.order_lives import mid_offsets
 
         us = tape.event_us if feed is None else feed.by_event
         if self.intensity.states:
@@ -172,7 +172,6 @@ class _PredictionRows(NamedTuple):
 
     def joined(self) -> dict[str, Any]:
         """Return the rows of all tapes, by the field names of `RunTerms`; None for unused ones."""
-        from mm.backtest.metrics.market_paths import MarketRows
 
         offsets = np.concatenate(self.offsets) if self.offsets else None
         return {"market": MarketRows.joined(self.market), "offsets": offsets}

@@ -22,6 +22,8 @@ import numpy as np
 
 from mm.backtest.fills.intensity import Poisson
 from mm.backtest.fills.queue import QueueProbPower
+from mm.backtest.metrics.arithmetic import quantiles
+from mm.backtest.metrics.summary import headline
 from mm.backtest.models import queue_prob_power, queue_risk_averse, trade_cross
 from mm.backtest.replay import backtest
 from mm.backtest.strategy_info import strategy_of
@@ -202,7 +204,6 @@ def with_band(result: "Result", others: "Sequence[Result]") -> "Result":
 
     The random draws are the same in all of them (drawn by key), so only the parameters differ.
     """
-    from mm.backtest.metrics.arithmetic import quantiles
 
     totals = [_row(other)["pnl_quoting"] for other in others]
     pnl = np.array([total for total in totals if total is not None])
@@ -215,6 +216,5 @@ def with_band(result: "Result", others: "Sequence[Result]") -> "Result":
 
 
 def _row(result: "Result") -> dict[str, Any]:
-    from mm.backtest.metrics.summary import headline  # not before the play, as the module of `Result`
 
     return {"fills": result.terms.fill_model} | headline(result.journal, result.terms)

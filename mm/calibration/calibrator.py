@@ -9,6 +9,9 @@ import numpy as np
 
 from mm.backtest.metrics.market_paths import MarketPaths
 from mm.backtest.rules import Rules
+from mm.calibration.block_sums import reach_of
+from mm.calibration.day_marks import DayMarks
+from mm.calibration.depth_counts import DepthOptions
 from mm.calibration.exposure import pooled_rates
 from mm.calibration.fit_points import FitOptions, fit_poisson, fit_window
 from mm.calibration.fit_result import FittedWindow, PoissonFit, ReferenceChoice, Sides
@@ -289,14 +292,12 @@ class Calibrator:
     @cached_property
     def marks(self) -> "DayMarks":
         """The marks of each day, available for every method."""
-        from mm.calibration.day_marks import DayMarks
 
         return DayMarks(self.tapes, self.depth_options, self._held, self._found)
 
     @property
     def depth_options(self) -> "DepthOptions":
         """Options of the marks."""
-        from mm.calibration.depth_counts import DepthOptions
 
         return DepthOptions(self.config.reference, self.config.rule, self.config.max_delta_ticks, BLOCK_S)
 
@@ -376,7 +377,6 @@ class Calibrator:
 
     def reach(self, start_us: int, end_us: int) -> float:
         """Return the distance of the last cell of ``[start_us, end_us)`` in ticks: its flow's reach, or as given."""
-        from mm.calibration.block_sums import reach_of
 
         if self.config.max_delta_ticks is not None:
             return self.config.max_delta_ticks

@@ -3,6 +3,9 @@
 import math
 from typing import TYPE_CHECKING
 
+from mm.backtest.fills.intensity import FOREVER, Intensity
+from mm.backtest.fills.intensity_piece import IntensityPiece
+from mm.backtest.metrics.fill_states import FillStates
 from mm.calibration.fit_result import Line, PoissonFit
 from mm.calibration.schedule import Schedule, Segment, why_unusable
 from mm.calibration.window_moves import offset_ticks
@@ -26,7 +29,6 @@ def intensity_of(fitted: PoissonFit | Schedule, *, per_side: bool = False, sourc
         FitError: If it has no usable A and k.
         UsageError: If *per_side* is set for a schedule.
     """
-    from mm.backtest.fills.intensity import FOREVER, Intensity
 
     if isinstance(fitted, PoissonFit):
         sides = _sides(fitted, per_side, source)
@@ -55,8 +57,6 @@ def measured_intensity(fitted: PoissonFit | Schedule) -> "Intensity | None":
     the reference; in a schedule, the states are of data up to a segment's training window, times its level. Segments
     without measured rates use λ(δ). None if nothing was measured under a fill model, or only at one distance.
     """
-    from mm.backtest.fills.intensity import FOREVER, Intensity
-    from mm.backtest.metrics.fill_states import FillStates
 
     if isinstance(fitted, Schedule):
         if not any(seg.measured_rates for seg in fitted.segments):
@@ -107,7 +107,6 @@ def _piece(
     curve: Line = (),
 ) -> "IntensityPiece":
     """Return the intensity of a time span; *bid* and *ask* are A and k of each side, *curve* is of both."""
-    from mm.backtest.fills.intensity_piece import IntensityPiece
 
     return IntensityPiece(
         start_us=span[0],

@@ -6,9 +6,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from mm.backtest.fills.crossing import TradeCross
 from mm.backtest.metrics.fill_states import state_sums
+from mm.backtest.models import FILL_MODELS
+from mm.backtest.quotes.simple import FixedSpread
 from mm.backtest.rules import Rules
 from mm.calibration.exposure import Anchors, RestingOrders
+from mm.calibration.quotes import CalibrationLadder, FixedDelta
+from mm.calibration.sweeps import SweptQuantity
 from mm.dataclass import dataclass, replace
 from mm.errors import UsageError
 from mm.instrument import short_text
@@ -46,8 +51,6 @@ def is_repetition(name: str) -> bool:
 
 def runs_of(first: "Tape", config: "CalibrationConfig") -> "Iterator[tuple[str, object]]":
     """Yield name (``ladder``, ``ladder_<n>``, ``delta_<d>``) and quotes of each run that *config* needs."""
-    from mm.backtest.quotes.simple import FixedSpread
-    from mm.calibration.quotes import CalibrationLadder, FixedDelta
 
     threshold = config.mid_move_threshold_ticks if config.fills is None else 0.0
     reference = config.reference
@@ -82,9 +85,7 @@ def simulated(
 
 def _backtested(tapes: "Sequence[Tape]", quotes: object, config: "CalibrationConfig", rules: Rules | None) -> "Result":
     """Return the backtest of simulated orders."""
-    from mm.backtest.fills.crossing import TradeCross
     from mm.backtest.replay import backtest
-    from mm.calibration.sweeps import SweptQuantity
 
     grid = tapes[0].instrument
     given = rules or Rules(tick_e8=grid.tick_e8, lot_e8=grid.lot_e8)
@@ -100,7 +101,6 @@ def _backtested(tapes: "Sequence[Tape]", quotes: object, config: "CalibrationCon
 
 def _anchors(quotes: object, config: "CalibrationConfig") -> Anchors | None:
     """Return the anchors if the config measures distances from them; None if from the current reference."""
-    from mm.calibration.quotes import CalibrationLadder, FixedDelta
 
     if config.distance != "anchor":
         return None
@@ -146,7 +146,6 @@ def played(
         config: The config of the runs.
         keep: Returns a run by name, calling the function if it is not cached; called by the thread that plays it.
     """
-    from mm.backtest.models import FILL_MODELS
 
     def result_of(name: str, play: Callable[[], Played]) -> Played:
         return replace(keep(name, play) if keep else play(), result=None)

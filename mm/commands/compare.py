@@ -8,6 +8,7 @@ from mm.cli.completion import runs as run_ids
 from mm.cli.config import Results
 from mm.cli.console import Console
 from mm.cli.frame import command
+from mm.runs.find import find_run
 
 _RUNS = click.Argument(["runs"], nargs=-1, required=True, metavar="RUN RUN…", shell_complete=run_ids)
 _OUT = click.Option(["--out"], metavar="FILE", help="File of the page, instead of one in <OUT_ROOT>/compare/.")
@@ -23,7 +24,6 @@ def main(console: Console, results: Results, runs: tuple[str, ...], out: str | N
     """
     from mm.live.compare import compare_runs, read_run
     from mm.live.compare_page import comparison_page, comparison_text
-    from mm.runs.find import find_run
     from mm.runs.folder import new_page
 
     read = [read_run(find_run(name, results.out_root)) for name in runs]

@@ -13,8 +13,10 @@ from mm.cli.console import Console
 from mm.cli.frame import command
 from mm.cli.knobs import DAYS, ONE_DAY, PATH, SYMBOL, day_list, knob
 from mm.cli.task_knobs import BinanceMarket, PublicFiles, Streams
+from mm.clock import now_us, run_stamp
 from mm.dataclass import asdict, dataclass
-from mm.errors import DataError, NeverSynced, UsageError
+from mm.dayfolder.layout import DayFolder
+from mm.errors import BrokenFile, DataError, NeverSynced, UsageError
 from mm.numbers import noun
 
 if TYPE_CHECKING:
@@ -198,7 +200,6 @@ def check_command(console: Console, days: NamedDays, folder: Path | None) -> Non
     import msgspec
 
     from mm.dayfolder.check import check_day
-    from mm.dayfolder.layout import DayFolder
     from mm.dayfolder.rows import Defect
     from mm.tape.load import contrary_sides
 
@@ -227,8 +228,6 @@ def repair_command(console: Console, days: NamedDays, name: Name, folder: Path |
     """Repair a damaged day folder from its raw messages; a folder without damage is not changed."""
     import msgspec
 
-    from mm.clock import now_us, run_stamp
-    from mm.dayfolder.layout import DayFolder
     from mm.dayfolder.repair import repair_day
 
     folder, at_us = days.one(folder), now_us()
@@ -260,7 +259,6 @@ def coverage_command(console: Console, named: NamedDays, damaged: DamagedDay, fo
     import msgspec
 
     from mm.dayfolder.coverage import cover, coverage_text
-    from mm.dayfolder.layout import DayFolder
     from mm.dayfolder.seal import require_sealed
 
     found, altered, folders = [], [], named.folders(folders)
@@ -309,7 +307,6 @@ def export_command(
 
     Example: mm data export data/BTCUSDT/20251216 --format hftbacktest --out btcusdt_20251216.npz
     """
-    from mm.dayfolder.layout import DayFolder
 
     day = DayFolder.at(days.one(folder))
     target = out or results.out_root / form / day.symbol / (day.day + ("" if form == "parquet" else ".npz"))
@@ -367,9 +364,7 @@ def inspect_command(
 
     Example: mm data inspect data/BTCUSDT/20251216
     """
-    from mm.dayfolder.layout import DayFolder
     from mm.dayfolder.seal import require_sealed
-    from mm.errors import BrokenFile
     from mm.formats.inspection import inspect_day
     from mm.tape.load import load_day
 

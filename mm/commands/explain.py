@@ -12,7 +12,9 @@ from mm.cli.console import Console
 from mm.cli.frame import command
 from mm.cli.knobs import PATH, integer, knob
 from mm.dataclass import dataclass
+from mm.dayfolder.layout import day_folder
 from mm.errors import BrokenFile, DataError, Mismatch, UsageError
+from mm.instrument import e8
 from mm.runs.find import Found, find_run
 
 NESTED = "backtest"  # folder of the backtest of a walk-forward
@@ -75,7 +77,6 @@ def _rows(path: Path, run: Found) -> list[dict[str, str]]:
 def _tape(run: Found, which: Which, us: int) -> Any:
     """Return the day of the run that contains an instant; its files must be the run's inputs."""
     from mm.backtest.io import load_day
-    from mm.dayfolder.layout import day_folder
 
     knobs = {key: one["value"] for key, one in run.manifest["knobs"].items()}
     root = which.data_root or Path(knobs["data_root"])
@@ -102,6 +103,5 @@ def _tape(run: Found, which: Which, us: int) -> Any:
 
 
 def _e8(text: str | None) -> int | None:
-    from mm.instrument import e8
 
     return None if text is None else e8(text)

@@ -5,13 +5,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mm.atomic_file import write_atomic
 from mm.cli.config import EXPONENT_FILE, DamagedDay, Results, Source
 from mm.cli.console import Console
 from mm.cli.frame import command
 from mm.cli.knobs import JSON_OBJECT, ONE_DAY, PATH, REQUIRED, SYMBOL, integer, knob, matching, number
 from mm.clock import us_from_ms
 from mm.dataclass import asdict, dataclass
+from mm.dayfolder.layout import day_folder
 from mm.errors import DataError, FitError, UsageError
+from mm.sim.flow.day import order_log
 
 if TYPE_CHECKING:
     from mm.evaluate.virtual_orders import OrderPlan
@@ -142,7 +145,6 @@ def hazard(console: Console, hazarded: Hazard) -> None:
 
     Example: mm fills hazard --symbol BTCUSD --day 20150501
     """
-    from mm.atomic_file import write_atomic
     from mm.evaluate.hazard import brier_lines, hazard_file, held_out_scores
     from mm.evaluate.queue_score import candidates, played_by, true_outcomes
 
@@ -175,7 +177,6 @@ def fit(console: Console, fitted: Fitted) -> None:
 
     Example: mm fills fit --symbol BTCUSDT --day 20251216
     """
-    from mm.atomic_file import write_atomic
     from mm.evaluate.queue_exponent import fit_exponent
 
     day = fitted.day
@@ -208,8 +209,6 @@ def _market(scored: Scored) -> "tuple[Tape, Path, str]":
         if not scored.order_log.is_file():
             raise DataError(f"--order-log (ORDER_LOG) {scored.order_log}: there is no such file")
         return tape_of_log(scored.order_log), scored.order_log, scored.order_log.name
-    from mm.dayfolder.layout import day_folder
-    from mm.sim.flow.day import order_log
 
     symbol, day = scored.place()
     tape = _tape(scored, scored.data_root, symbol, day)
@@ -224,6 +223,5 @@ def _market(scored: Scored) -> "tuple[Tape, Path, str]":
 
 def _tape(life: VirtualLife, root: Path, symbol: str, day: str) -> "Tape":
     from mm.backtest.io import load_day
-    from mm.dayfolder.layout import day_folder
 
     return load_day(day_folder(root, symbol, day), cache=life.out_root / "tapes", damaged=life.damaged)

@@ -19,6 +19,7 @@ from mm.cli.frame import command
 from mm.cli.knobs import shown
 from mm.cli.unused_knobs import unused_knobs
 from mm.code_identity import hash_file
+from mm.commands.calibrate import FIT, POINTS
 from mm.commands.reproduce import command_of
 from mm.errors import BrokenFile, DataError, MMError, UsageError
 from mm.report.frame import About, plotly_address
@@ -150,7 +151,6 @@ def _calibration(redraw: Redraw, about: About) -> str:
     from mm.calibration.goodness import steadiness
     from mm.calibration.points import read_points
     from mm.commands import assemble
-    from mm.commands.calibrate import FIT, POINTS
     from mm.report.calibration import further_cards, page
 
     folder = redraw.run.folder

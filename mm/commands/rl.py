@@ -1,5 +1,7 @@
 """``mm rl``: train an agent, compare it with the strategies it must beat, and its trainer with a closed form."""
 
+import json
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from mm.backtest.rules import Account, Execution
@@ -7,6 +9,7 @@ from mm.cli.config import Day, Market, Models
 from mm.cli.console import Console
 from mm.cli.frame import command, runner
 from mm.cli.task_knobs import HeldOutDays, Learning, Refereed, TrainedAgent
+from mm.dayfolder.layout import days_of
 from mm.errors import MissingDay, UsageError
 from mm.runs.run import Run
 
@@ -28,7 +31,6 @@ def train(
 
     Example: mm rl train --symbol BTCUSDT --day 20251216 --episodes 100 --save-path out/models/agent
     """
-    import json
 
     from mm.backtest.quotes.agent_file import write_agent
     from mm.commands import assemble
@@ -116,7 +118,6 @@ def referee(console: Console, refereed: Refereed, account: Account) -> None:
 
 def _shares(console: Console, refereed: Refereed, seeds: list[int], closed: float, optimum: float) -> dict[str, Any]:
     """Train the agents, and return their shares; without torch, print a note and return none."""
-    from importlib.util import find_spec
 
     from mm.rl.closed_form import PAPER, LearnedPolicy, Share, utility
 
@@ -154,7 +155,6 @@ def _knobs(execution: Execution, account: Account, models: Models) -> "EngineKno
 
 def _days(wanted: HeldOutDays, agent: "SavedAgent") -> Day:
     """Return the days of an evaluation: the given days, else all on which the agent was not trained."""
-    from mm.dayfolder.layout import days_of
 
     symbol = wanted.symbol or agent.terms.symbol
     names = wanted.day

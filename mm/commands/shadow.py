@@ -29,6 +29,7 @@ from mm.clock import SteadyClock, now_us
 from mm.dataclass import dataclass, replace
 from mm.errors import DataError, Incomplete, Mismatch, SafetyError, TryLater, UsageError
 from mm.live.state_stores import LiveStore
+from mm.market_data.recorder import of_market, parts_of
 from mm.runs.find import Found, check_models, find_run
 from mm.runs.run import Run
 
@@ -108,7 +109,6 @@ def main(
 
 def _check(recorder: Recorder, execution: Execution) -> None:
     """Raise UsageError for knobs with which a day cannot be played live or replayed."""
-    from mm.market_data.recorder import of_market
 
     of_market(recorder)
     if not recorder.write_diffs:
@@ -142,7 +142,6 @@ def _take_back_killed(run: Run) -> None:
 def _parts(run: Run, source: Source, recorder: Recorder, day: Day, clock: Callable[[], int]) -> "Parts":
     """Return the parts of the recording: as in `mm record`, but for one day."""
     from mm.market_data.days import DayWindow
-    from mm.market_data.recorder import parts_of
 
     parts = parts_of(source, recorder, Name(run_id=run.id), run.log, clock, gathers=False)
     return replace(parts, window=DayWindow.of(parts.window, day.day))

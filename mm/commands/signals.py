@@ -1,5 +1,6 @@
 """``mm signals``: list, compute and score signals, values at each change of the book."""
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -117,7 +118,6 @@ def score_command(run: Run, day: Day, market: Market, columns: SignalColumns) ->
 
     Example: mm signals score --symbol BTCUSDT --day 20251216 --signals imbalance_5,ofi_10s
     """
-    import json
 
     from mm.commands import assemble
     from mm.signals.families import SIGNALS

@@ -20,6 +20,7 @@ from mm.errors import Incomplete, SafetyError, TryLater
 from mm.live.order_access import OrderAccess
 from mm.live.state_stores import StateStores
 from mm.live.trade_venue import API, Trading
+from mm.market_data.recorder import parts_of
 from mm.runs.run import Run
 
 if TYPE_CHECKING:
@@ -137,7 +138,6 @@ def _at_interface(run: Run, day: Day, trading: Trading, strategy: "PaperKnobs", 
 def _parts(run: Run, source: Source, recorder: Recorder, day: Day, clock: SteadyClock) -> "Parts":
     """Return the parts of the recording: as in `mm record`, but for one day."""
     from mm.market_data.days import DayWindow
-    from mm.market_data.recorder import parts_of
 
     parts = parts_of(source, recorder, Name(run_id=run.id), run.log, clock, gathers=False)
     return replace(parts, window=DayWindow.of(parts.window, day.day))

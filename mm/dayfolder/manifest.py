@@ -12,6 +12,7 @@ import msgspec
 
 from mm.atomic_file import UNFINISHED, atomic_file, fsync_path
 from mm.dayfolder.layout import PACKED, SCHEMA_VERSION, DayFolder, snapshot_event_id
+from mm.dayfolder.line_files import known_tail, scan
 from mm.errors import BrokenFile
 
 if TYPE_CHECKING:
@@ -110,7 +111,6 @@ def proved_tails(folder: DayFolder) -> "dict[Path, FileTail]":
 
     Files that have grown since are verified up to there; files that do not match are left out.
     """
-    from mm.dayfolder.line_files import known_tail  # imported here: not needed to read a manifest
 
     manifest, found = read_manifest(folder), {}
     entries = {entry.path: entry for entry in manifest.files} if manifest else {}
@@ -160,7 +160,6 @@ def sha256_of(path: Path, size: int | None = None) -> str:
 
 
 def _contents(folder: DayFolder, path: Path, tail: "FileTail | None") -> Contents:
-    from mm.dayfolder.line_files import scan
 
     plain = path.name.removesuffix(PACKED)
     if plain.endswith(".json"):

@@ -7,7 +7,12 @@ from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mm.backtest.fills.base import FillModel
+from mm.backtest.models import FILL_MODELS, QUOTE_MODELS
+from mm.backtest.quotes.base import QuoteModel
+from mm.calibration.schedule import Schedule
 from mm.cli.config import Models
+from mm.commands import assemble
 from mm.commands.setup import Setup, users_models
 from mm.dataclass import dataclass, field, replace
 from mm.dayfolder.layout import DayFolder
@@ -24,6 +29,11 @@ from mm.evaluate.counterfactual import (
 )
 from mm.evaluate.data_access import MODEL_RAISED, Child, FileWatch, derived_from, run_backtest, truncated_copy
 from mm.evaluate.run_comparison import Baseline, Finding, Player, Report, RunTables
+from mm.model_builder import ModelBuilder, read_fitted
+from mm.plugins import FILL_HOOKS, QUOTE_HOOKS, resolve
+from mm.predict.artefact import FOLDER
+from mm.signals.families import SIGNALS, is_signal
+from mm.user_code import load_class
 
 if TYPE_CHECKING:
     from mm.backtest.rules import Rules
@@ -41,10 +51,6 @@ def with_model(models: Models, model: str | None) -> Models:
     Raises:
         UnknownModel: If it is neither.
     """
-    from mm.backtest.fills.base import FillModel
-    from mm.backtest.models import FILL_MODELS, QUOTE_MODELS
-    from mm.backtest.quotes.base import QuoteModel
-    from mm.plugins import FILL_HOOKS, QUOTE_HOOKS, resolve
 
     if model is None:
         return models
@@ -61,9 +67,6 @@ def with_model(models: Models, model: str | None) -> Models:
 
 def named_signal(model: str | None) -> str | None:
     """Return *model* if it names a signal: of the project, a fitted predictor, or a user's class; else None."""
-    from mm.predict.artefact import FOLDER
-    from mm.signals.families import SIGNALS, is_signal
-    from mm.user_code import load_class
 
     if model is None:
         return None
@@ -116,7 +119,6 @@ class Probe:
             UsageError: If the model sends no order.
             ModelError: If it raises on the original day.
         """
-        from mm.commands import assemble
 
         report = self.report
         if self.setup.execution.feed_latency != "none":
@@ -152,7 +154,6 @@ class Probe:
 
     def _rules(self, setup: Setup) -> "Rules":
         """Return the rules of the day; ``micro_price`` is fitted on the days before it."""
-        from mm.commands import assemble
 
         rules = assemble.rules(self.tape, setup.execution, setup.account, setup.models, risk=setup.risk)
         quotes, _ = _builder(setup, self.tape)(0)
@@ -255,7 +256,6 @@ def _after(window: Mapping[str, Any], name: str, us: int) -> bool:
 
 def _builder(setup: Setup, tape: "Tape") -> Callable[[int], tuple[object, object]]:
     """Return a factory of new models for a tape shifted by some µs."""
-    from mm.model_builder import ModelBuilder, read_fitted
 
     def make(shift_us: int) -> tuple[object, object]:
         builder = ModelBuilder(None, setup.models, tape, setup.account.seed)
@@ -268,7 +268,6 @@ def _builder(setup: Setup, tape: "Tape") -> Callable[[int], tuple[object, object
 
 def _later(fitted: "PoissonFit | Schedule", by_us: int) -> "PoissonFit | Schedule":
     """Return a schedule with shifted segments; a fit is unchanged."""
-    from mm.calibration.schedule import Schedule
 
     if not isinstance(fitted, Schedule):
         return fitted

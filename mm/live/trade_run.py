@@ -31,6 +31,7 @@ from mm.live.shadow import REGRIDDED, PaperKnobs, ShadowTerms
 from mm.live.state import StateWriter
 from mm.live.state_stores import StateStores, state_writer
 from mm.live.trade_desk import TradeDesk
+from mm.live.trade_files import with_acceptances
 from mm.live.trade_history import ACCOUNT, EquityFile, LedgerBegin, RunHistory, read_history
 from mm.live.trade_play import TradeFollower, TradePlay, TradeStart
 from mm.live.trade_venue import Trading
@@ -95,7 +96,6 @@ class TradeEnd:
 
     def result(self) -> "Result":
         """Return the result as that of a backtest."""
-        from mm.live.trade_files import with_acceptances
 
         journal = with_acceptances(self.play.engine.journal(), self.trader.accepted_us)
         ended = {"reason": self.reason, "why": self.why}

@@ -12,9 +12,11 @@ from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import asdict, replace
 from time import time_ns
 from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import urlsplit
 
 import click
 
+from mm.atomic_file import process_exists
 from mm.cli.config import Name, Source
 from mm.cli.console import Console
 from mm.cli.frame import command, named
@@ -140,7 +142,6 @@ def _print_status(console: Console, source: Source) -> None:
     """Print the last health of each symbol's recording; raises DataError if one is in trouble."""
     import msgspec
 
-    from mm.atomic_file import process_exists
     from mm.market_data.health import health_text, is_running, read_health, trouble_of
 
     answers, troubles, at_us = {}, [], now_us()
@@ -302,7 +303,6 @@ def parts_of(  # noqa: PLR0913 - the inputs of all parts
 
 def _budget(kind: str, url: str, limit: tuple[float, float], log: "Logger") -> "RateBudget":
     """Return the budget of an address; *limit* is the maximum of a kind, and its window in s; long waits are logged."""
-    from urllib.parse import urlsplit
 
     from mm.market_data.rate_budget import RateBudget, shared_path
 

@@ -3,6 +3,7 @@
 import hashlib
 import io
 import json
+import zipfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -213,7 +214,6 @@ def kernel_of(head: Mapping[str, Any], name: str, arrays: Arrays) -> Network | F
 
 
 def _arrays(data: bytes, folder: Path) -> Arrays:
-    import zipfile  # imported here: runs without a predictor start faster
 
     try:
         with np.load(io.BytesIO(data), allow_pickle=False) as found:

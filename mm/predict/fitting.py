@@ -15,6 +15,7 @@ from mm.predict.artefact import Arrays, kernel_of
 from mm.predict.predictor import LARGEST_SCALED, Predictor
 from mm.predict.samples import IMBALANCE, Samples, Task
 from mm.predict.scoring import CONSTANT
+from mm.signals.families import QUOTE, SIGNALS
 
 POISSON = "poisson"  # the name of A·exp(−k·δ) among baselines
 MODELS = ("logistic", "forest", "mlp")
@@ -55,7 +56,6 @@ def fit(model: str, task: Task, samples: Samples, tick: float, seed: int) -> Fit
     Raises:
         FitError: If there are too few samples, or their outcomes are all of one class.
     """
-    from mm.signals.families import QUOTE, SIGNALS
 
     priced = [SIGNALS.described(name)["unit"] == QUOTE for name in task.signals]
     priced += [False] * (task.inputs - len(priced))

@@ -6,6 +6,7 @@ from typing import Any
 from mm.backtest.models import QUOTE_MODELS
 from mm.backtest.quotes.agent import Agent, strategy_of
 from mm.backtest.quotes.agent_file import SavedAgent
+from mm.backtest.quotes.steps import InventoryBound, PostOnly
 from mm.backtest.replay import backtest
 from mm.commands import assemble
 from mm.model_builder import ModelBuilder
@@ -32,7 +33,6 @@ def baselines(agent: SavedAgent) -> dict[str, object]:
 
 
 def _bounded(model: object, q_max: float) -> object:
-    from mm.backtest.quotes.steps import InventoryBound, PostOnly
 
     return InventoryBound(PostOnly(model), q_max=q_max)
 

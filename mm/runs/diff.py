@@ -7,6 +7,8 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
+from mm.cli.knobs import knobs
+from mm.cli.task_knobs import GROUPS
 from mm.code_identity import hash_file
 from mm.dataclass import dataclass
 from mm.runs.find import Found
@@ -293,8 +295,6 @@ def compare(first: Found, second: Found) -> Comparison:
 
 def knobs_without_effect() -> frozenset[str]:
     """Return the names of the knobs that do not affect results."""
-    from mm.cli.knobs import knobs
-    from mm.cli.task_knobs import GROUPS
 
     return frozenset(knob.name for group in GROUPS for knob in knobs(group) if not knob.matters)
 

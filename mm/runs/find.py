@@ -6,7 +6,7 @@ from importlib.machinery import PathFinder
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from mm.cli.knobs import axes_of, closest
+from mm.cli.knobs import axes_of, closest, day_list
 from mm.code_identity import hash_file
 from mm.dataclass import dataclass
 from mm.errors import BrokenFile, DataError, SafetyError
@@ -40,7 +40,6 @@ class Found:
 
     def days(self) -> tuple[str, ...]:
         """Return the requested days, each YYYYMMDD."""
-        from mm.cli.knobs import day_list
 
         try:
             return day_list(str(self.knob("day")))

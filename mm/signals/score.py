@@ -15,6 +15,7 @@ from mm.clock import US_PER_S
 from mm.dataclass import asdict, dataclass
 from mm.errors import UsageError
 from mm.signals.compute import compute
+from mm.signals.families import QUOTE, SIGNALS
 from mm.signals.micro_price import MicroPriceFit
 from mm.tape.tape import GAP, Tape
 
@@ -75,7 +76,6 @@ def score(
     Raises:
         UsageError: If the tape has no rows.
     """
-    from mm.signals.families import QUOTE, SIGNALS
 
     wanted = [name for name in names if name != "mid"]
     pieces = list(compute(tape, [*wanted, "mid"], micro_price))

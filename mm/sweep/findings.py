@@ -17,6 +17,8 @@ from mm.clock import US_PER_S
 from mm.dataclass import dataclass, field
 from mm.notebook import Picture, Shown
 from mm.numbers import number, signed
+from mm.report.notebook import sweep_picture
+from mm.report.sweep import findings_card
 from mm.sweep.grid import Axis
 
 if TYPE_CHECKING:
@@ -325,13 +327,11 @@ class SweepFindings(Shown):
             yield f"  … {len(self.rows) - 3} more, in .rows"
 
     def _repr_html_(self) -> str:
-        from mm.report.sweep import findings_card
 
         return findings_card(self.content)
 
     def plot(self) -> Picture:
         """Draw the grid as a heat map, the best points, and the PnL of the trials over time."""
-        from mm.report.notebook import sweep_picture
 
         if self.panel is None:
             return sweep_picture(self.content)

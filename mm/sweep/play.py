@@ -17,10 +17,19 @@ from queue import SimpleQueue
 from threading import Lock, Thread
 from typing import TYPE_CHECKING, Any, TextIO, TypeVar
 
+from mm.backtest.metrics.json_values import check
+from mm.backtest.metrics.pnl import account_of, changes_60s
+from mm.backtest.metrics.summary import summarise
+from mm.backtest.replay import backtest
+from mm.backtest.sensitivity import with_band
 from mm.cli.config import Day, Market
+from mm.commands import assemble
 from mm.commands.setup import Setup
 from mm.errors import Mismatch, MMError, ModelError
+from mm.model_builder import ModelBuilder, fitted_from
+from mm.signals.micro_price import MicroPriceFit
 from mm.sweep.store import code_of
+from mm.tape.load import open_kept
 
 if TYPE_CHECKING:
     from mm.backtest.result import Result
@@ -69,7 +78,6 @@ def _guarded(step: Callable[..., Found], given: object) -> Found | Outcome:
 
 
 def _checked(result: "Result") -> Outcome:
-    from mm.backtest.metrics.json_values import check
 
     check(outcome := outcome_of(result))
     return outcome
@@ -83,8 +91,6 @@ def failed(error: MMError) -> Outcome:
 
 def outcome_of(result: "Result") -> Outcome:
     """Return the outcome that a sweep keeps: the summary, and the quoting PnL of each 60 s on a regular time grid."""
-    from mm.backtest.metrics.pnl import account_of, changes_60s
-    from mm.backtest.metrics.summary import summarise
 
     journal, terms = result.journal, result.terms
     account = account_of(journal, terms)
@@ -97,11 +103,6 @@ def outcome_of(result: "Result") -> Outcome:
 
 
 def _played(task: Task) -> "Result":
-    from mm.backtest.replay import backtest
-    from mm.backtest.sensitivity import with_band
-    from mm.commands import assemble
-    from mm.model_builder import ModelBuilder, fitted_from
-    from mm.signals.micro_price import MicroPriceFit
 
     setup = Setup.from_json(task["setup"])
     _check_code(task, setup)
@@ -135,8 +136,6 @@ def _check_code(task: Task, setup: Setup) -> None:
 @lru_cache(maxsize=_OPEN)
 def _tapes(day: Day, market: Market, cache: str, inputs: tuple[str, ...], kept: tuple[str, ...]) -> "list[Tape]":
     """Open the days; all processes map the same kept tapes into shared memory."""
-    from mm.commands import assemble
-    from mm.tape.load import open_kept
 
     if kept:
         opened = assemble.on_one_grid([open_kept(Path(path)) for path in kept])

@@ -10,15 +10,20 @@ from shlex import join
 from typing import TYPE_CHECKING, Any
 
 from mm.backtest.rules import Account, Rules
+from mm.calibration.calibrate import artefact, measure
+from mm.calibration.fit_result import plain
+from mm.calibration.hawkes import fit_hawkes, flow_of
+from mm.calibration.schedule import why_unusable
 from mm.cli.calibration_knobs import Windows
 from mm.cli.config import Models
 from mm.cli.task_knobs import Sweep
 from mm.code_identity import digest, hash_file
 from mm.commands import assemble
 from mm.commands.assemble import unfitted
+from mm.commands.schedule import study_days, write_study
 from mm.commands.setup import Setup, users_models
 from mm.dataclass import dataclass, replace
-from mm.errors import ModelError, UsageError
+from mm.errors import FitError, ModelError, UsageError
 from mm.model_builder import ModelBuilder, agent_files, fitted_from, note_predictors
 from mm.predict.artefact import Artefact
 from mm.runs.run import Run
@@ -254,12 +259,6 @@ def fits(
     Raises:
         FitError: If no segment is usable.
     """
-    from mm.calibration.calibrate import artefact, measure
-    from mm.calibration.fit_result import plain
-    from mm.calibration.hawkes import fit_hawkes, flow_of
-    from mm.calibration.schedule import why_unusable
-    from mm.commands.schedule import study_days, write_study
-    from mm.errors import FitError
 
     config, windows = how
     slowest = max((point.setup for point in points), key=lambda setup: setup.execution.order_latency_ms)

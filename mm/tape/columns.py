@@ -1,5 +1,6 @@
 """The parts of a tape: its facts, the names and types of its columns, and the pages of mapped columns."""
 
+import ctypes
 import mmap
 import os
 import sys
@@ -225,7 +226,6 @@ def gathered(column: Column, places: Ints) -> Column:
 
 def trim_heap() -> None:
     """Return freed memory to the system, if the C library supports it (glibc)."""
-    import ctypes  # not needed to open a kept tape
 
     if sys.platform == "linux" and (trim := getattr(ctypes.CDLL(None), "malloc_trim", None)):
         trim(0)

@@ -26,6 +26,7 @@ from mm.code_identity import PACKAGE, code_files, digest
 from mm.dataclass import asdict, dataclass, replace
 from mm.dayfolder.layout import DayFolder
 from mm.instrument import Filters, Instrument
+from mm.tape import _book, book_rows, feed, level_changes, top_of_book
 from mm.tape.columns import (
     ARRAYS,
     DTYPES,
@@ -91,7 +92,6 @@ class KeptTape:
         if tape is None:
             _code()  # digest of the code that builds it, taken before an edit can change the code
             return None
-        from mm.tape import level_changes, top_of_book
 
         best = self._sibling()._read(top_of_book.KEPT, partial(top_of_book.opened, tape), notes)
         levels = self._sibling("levels")._read(level_changes.KEPT, partial(level_changes.opened, tape), notes)
@@ -130,7 +130,6 @@ class KeptTape:
 
     def _best(self, tape: Tape) -> "BestPrices":
         """Compute the best prices of *tape*, and keep them."""
-        from mm.tape import top_of_book
 
         sibling, opened = self._sibling(), partial(top_of_book.opened, tape)
         made = top_of_book.Projection(tape)
@@ -144,7 +143,6 @@ class KeptTape:
 
         Those of *tape* are kept; a window has its own clock offset, so they are computed for it each time.
         """
-        from mm.tape import feed
 
         if (part.start_us, part.end_us, len(part)) != (tape.start_us, tape.end_us, len(tape)):
             return feed.exchange_prices(part)
@@ -153,7 +151,6 @@ class KeptTape:
 
     def _exchange(self, tape: Tape) -> "ExchangePrices":
         """Open the best prices of *tape* in the exchange's order; if there are none, compute and keep them."""
-        from mm.tape import feed
 
         sibling, opened = self._sibling("feed"), partial(feed.opened, tape)
         kept = sibling._read(feed.KEPT, opened, [])
@@ -170,7 +167,6 @@ class KeptTape:
 
     def _levels(self, tape: Tape) -> "LevelIndex":
         """Compute the level index of *tape*, and keep it."""
-        from mm.tape import _book, level_changes
 
         sibling, opened = self._sibling("levels"), partial(level_changes.opened, tape)
         making = level_changes.LevelIndexBuilder.of(tape)
@@ -190,7 +186,6 @@ class KeptTape:
 
     def _book_rows(self, tape: Tape) -> "BookRows | None":
         """Open the rows of the books of *tape*; if there are none, write and keep them, if they are small enough."""
-        from mm.tape import book_rows
 
         sibling, opened = self._sibling("rows"), partial(book_rows.opened, tape)
         kept = sibling._read(book_rows.KEPT, opened, [])

@@ -11,14 +11,31 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mm.atomic_file import VerifiedFiles
+from mm.dayfolder.check import check_day
 from mm.dayfolder.layout import DayFolder, day_folder, existing
 from mm.dayfolder.manifest import read_manifest, sha256_of
+from mm.dayfolder.recovery import venue_of
 from mm.dayfolder.seal import AlteredFile, FileHashes, require_sealed
 from mm.errors import BrokenFile, MMError, NeverSynced, UsageError
 from mm.instrument import Instrument
+from mm.tape.build import TapeBuilder, merged, quarter_hours
 from mm.tape.columns import DEPTH, GAP, SNAPSHOT, TapeFacts, TapeMeta
+from mm.tape.damage import usable_rest
+from mm.tape.excluded import exclude, halted_spans, place_fetched, sentences, trade_spans, trades_revealed
+from mm.tape.files import FEW
 from mm.tape.keep import KeptTape
+from mm.tape.recorded import (
+    CONTRARY_SIDES,
+    DayFindings,
+    ReadOptions,
+    known_grid,
+    lost_lines,
+    payments,
+    read_folder,
+    read_ledger,
+)
 from mm.tape.spill import Spill
+from mm.tape.sync import sync_day
 from mm.tape.tape import Tape
 
 if TYPE_CHECKING:
@@ -135,7 +152,6 @@ def contrary_sides(folder: DayFolder) -> str | None:
         meta = load_day(folder).meta
     except MMError:
         return None  # without a book there is nothing to compare
-    from mm.tape.recorded import CONTRARY_SIDES  # not needed to open a kept tape
 
     if not meta.counts.get("contrary_sides"):
         return None
@@ -204,7 +220,6 @@ def _parsed(
     Another thread compares the day with its manifest meanwhile: if they differ, neither the parsed data nor errors of
     parsing count.
     """
-    from mm.tape.recorded import ReadOptions  # not needed to open a kept tape
 
     try:
         found = read_day(day, ReadOptions(*options), altered, hashes, spill)
@@ -239,7 +254,6 @@ def read_day(
     """Return the parts of the tape of *folder*, without the files *altered*; raises as `load_day`."""
     if not altered:
         return _read(folder, options, hashes, spill)
-    from mm.tape.damage import usable_rest
 
     with usable_rest(folder, altered) as (left, losses):
         copy_root, root = str(left.root.resolve()), str(folder.root)
@@ -264,12 +278,6 @@ def _read(
     losses: "Losses | None" = None,
 ) -> "tuple[TapeBuilder, TapeFacts]":
     """Read a day without the lost spans, and without those with missing trades."""
-    from mm.dayfolder.recovery import venue_of
-    from mm.tape.build import TapeBuilder, merged, quarter_hours
-    from mm.tape.excluded import exclude, halted_spans, place_fetched, sentences, trade_spans, trades_revealed
-    from mm.tape.files import FEW
-    from mm.tape.recorded import DayFindings, known_grid, lost_lines, payments, read_folder, read_ledger
-    from mm.tape.sync import sync_day
 
     findings = DayFindings()
     ledger, ledger_read = read_ledger(folder)
@@ -336,8 +344,6 @@ def _unsealed(folder: DayFolder, ledger: "Sequence[Event]") -> list[str]:
     manifest = read_manifest(folder)
     if manifest is not None and manifest.sealed:
         return []
-    from mm.dayfolder.check import check_day  # not needed for a sealed day
-    from mm.tape.files import FEW
 
     what = "there is no manifest" if manifest is None else "its manifest is not sealed"
     defects = [defect for defect in check_day(folder).defects if defect.kind != "unsealed"]

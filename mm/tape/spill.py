@@ -5,6 +5,7 @@ contains only the working set, not the day.
 """
 
 import mmap
+import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -65,7 +66,6 @@ class Spill:
         return [_items(memory, column.dtype, len(column), at) for column, at in zip(columns, places, strict=True)]
 
     def _file(self) -> BinaryIO:
-        import tempfile  # not needed to open a kept tape
 
         return tempfile.TemporaryFile(dir=self._folder, buffering=0)
 

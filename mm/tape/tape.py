@@ -14,6 +14,7 @@ from mm.errors import BrokenFile, NeverSynced
 from mm.instrument import Instrument, short_text
 from mm.notebook import Picture, Shown, picture_of
 from mm.tape import frames
+from mm.tape.build import built_from_events
 from mm.tape.columns import (
     ARRAYS,
     DEPTH,
@@ -126,7 +127,6 @@ class Tape(Shown):
             ValueError: If an event has none of these forms, or leaves the book crossed.
             BrokenFile: If the tape violates an invariant.
         """
-        from mm.tape.build import built_from_events  # not needed to open a kept tape
 
         builder = built_from_events(events)
         return Tape.built(TapeFacts(instrument, (day,), 1, *builder.span), builder.arrays())

@@ -12,7 +12,8 @@ import msgspec
 import numpy as np
 
 from mm.atomic_file import atomic_file
-from mm.backtest.models import queue_prob_power
+from mm.backtest.models import avellaneda_stoikov, queue_prob_power
+from mm.backtest.quotes.steps import Gated
 from mm.calibration.calibrator import CalibrationConfig, Calibrator, FillsMeasured
 from mm.calibration.exposure import RestingOrders
 from mm.calibration.intensities import intensity_of, measured_intensity
@@ -100,8 +101,6 @@ def walkforward(
 
 
 def _default_models(schedule: Schedule) -> tuple[object, object]:
-    from mm.backtest.models import avellaneda_stoikov
-    from mm.backtest.quotes.steps import Gated
 
     intensity = intensity_of(schedule, source="the schedule")
     return Gated(avellaneda_stoikov(intensity=intensity), intensity), queue_prob_power()

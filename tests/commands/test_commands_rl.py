@@ -18,7 +18,7 @@ def test_referee_without_torch_prints_its_brackets(monkeypatch):
     """It also reports that no agent was trained."""
     find_spec = util.find_spec
     monkeypatch.setattr(
-        util, "find_spec", lambda name, *rest: None if name == "stable_baselines3" else find_spec(name, *rest)
+        "mm.commands.rl.find_spec", lambda name, *rest: None if name == "stable_baselines3" else find_spec(name, *rest)
     )
     done = CliRunner().invoke(referee, ["--seeds", "1", "--json"])
     assert done.exit_code == 0, done.output
@@ -38,7 +38,9 @@ def test_referee_prints_shares_of_closed_form_and_optimum(monkeypatch):
         return ((np.zeros((2, 2)), np.full(2, 0.01 * seed), "identity"),)
 
     find_spec = util.find_spec
-    monkeypatch.setattr(util, "find_spec", lambda name, *rest: name if "stable" in name else find_spec(name, *rest))
+    monkeypatch.setattr(
+        "mm.commands.rl.find_spec", lambda name, *rest: name if "stable" in name else find_spec(name, *rest)
+    )
     monkeypatch.setitem(sys.modules, "mm.rl.ppo", SimpleNamespace(train_in_paper_world=trained))
     words = ["--seeds", "2", "--referee-timesteps", "7"]
     printed = json.loads(CliRunner().invoke(referee, [*words, "--json"]).stdout)

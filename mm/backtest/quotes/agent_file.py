@@ -8,6 +8,7 @@ import hashlib
 import io
 import json
 import math
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -158,7 +159,6 @@ def write_agent(path: Path, agent: SavedAgent) -> str:
         "activations": [activation for *_, activation in agent.layers],
         "about": dict(agent.about),
     }
-    import zipfile  # here, because every backtest imports this module and few use an agent
 
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w") as archive:
@@ -181,7 +181,6 @@ def read_agent(path: Path) -> SavedAgent:
         DataError: If there is no such file.
         BrokenFile: If it is not an agent, or was changed.
     """
-    import zipfile
 
     try:
         data = path.read_bytes()
@@ -202,7 +201,6 @@ def read_agent(path: Path) -> SavedAgent:
 
 
 def _unpacked(data: bytes) -> SavedAgent:
-    import zipfile
 
     with zipfile.ZipFile(io.BytesIO(data)) as archive:
         content = json.loads(archive.read(TERMS))

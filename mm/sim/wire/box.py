@@ -31,6 +31,7 @@ from mm.sim.exchange.truth import MarketTruth
 from mm.sim.flow.market import Scenario
 from mm.sim.flow.scenario import SCENARIOS
 from mm.sim.flow.session import Session
+from mm.sim.matching._core import Matching
 from mm.sim.matching.order_log import Row
 from mm.sim.wire.api import Api, RestRoutes
 from mm.sim.wire.box_page import BestPriceHistory, page
@@ -83,7 +84,6 @@ class Box:
         limits: bool = True,
         wire_limits: WireLimits | None = None,
     ) -> None:
-        from mm.sim.matching._core import Matching
 
         instrument = with_assets(scenario.instrument(session.symbol))
         core, accounts = Matching(), two_users()

@@ -17,7 +17,7 @@ from mm.backtest.replay import backtest
 from mm.backtest.rules import Rules
 from mm.calibration.intensities import intensity_of
 from mm.clock import US_PER_S
-from mm.model_builder import read_fitted
+from mm.models.builder import read_fitted
 from mm.tape.columns import Ints
 from mm.tape.load import load_day
 from mm.tape.tape import Tape

@@ -255,7 +255,7 @@ class Answer:
         """Return the backtest of a strategy on the second half, under the rules of an agent's training."""
         from mm.backtest.replay import backtest
         from mm.commands import assemble
-        from mm.model_builder import ModelBuilder
+        from mm.models.builder import ModelBuilder
 
         first = self.halves.unseen[0]
         rules = assemble.rules(first, knobs.execution, knobs.account, knobs.models)

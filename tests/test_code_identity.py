@@ -139,7 +139,7 @@ def test_code_closure_contains_every_module_a_point_loads(tmp_path):
     in_closure, _ = closure([POINT], of_package())
     loaded = set(json.loads(done.stdout.splitlines()[-1]))
     assert loaded - {"mm.__main__"} <= set(in_closure), loaded - set(in_closure)
-    assert {"mm.backtest._engine", "mm.backtest.quotes.steps", "mm.quote_tree"} <= loaded
+    assert {"mm.backtest._engine", "mm.backtest.quotes.steps", "mm.models.nested_quotes"} <= loaded
 
 
 @pytest.fixture
@@ -166,7 +166,7 @@ def test_edit_of_any_module_changes_code_identity(package_copy):
     """A stored point is not reused after any module was edited or recompiled."""
     first = files_of(package_copy)
     own = {name for name in first if "==" not in name}
-    assert {"quote_tree.py", "backtest/_engine.pyx", "backtest/_account.pxd"} <= own
+    assert {"models/nested_quotes.py", "backtest/_engine.pyx", "backtest/_account.pxd"} <= own
     assert sum(name.endswith(tuple(EXTENSION_SUFFIXES)) for name in own) > 20
     for name in own:
         with (package_copy / name).open("ab") as file:
@@ -174,8 +174,8 @@ def test_edit_of_any_module_changes_code_identity(package_copy):
     edited = files_of(package_copy)
     assert set(edited) == set(first)
     assert {name for name in edited if edited[name] != first[name]} == own
-    (package_copy / "quote_tree.py").write_bytes(
-        (package_copy / "quote_tree.py").read_bytes().removesuffix(b"\n# edited")
+    (package_copy / "models/nested_quotes.py").write_bytes(
+        (package_copy / "models/nested_quotes.py").read_bytes().removesuffix(b"\n# edited")
     )
     assert digest(files_of(package_copy)) not in (digest(first), digest(edited))
 
@@ -196,11 +196,11 @@ def test_sources_hash_covers_names_and_contents_of_all_sources(package_copy):
         path.write_bytes(b"compiled elsewhere")
     assert sources_hash(package_copy) == first
     hashes = [first]
-    for name in ("quote_tree.py", "market_data/recorder.py", "backtest/_engine.pyx", "backtest/_account.pxd"):
+    for name in ("models/nested_quotes.py", "market_data/recorder.py", "backtest/_engine.pyx", "backtest/_account.pxd"):
         with (package_copy / name).open("ab") as file:
             file.write(b"#")
         hashes.append(sources_hash(package_copy))
-    (package_copy / "quote_tree.py").rename(package_copy / "quote_tree_2.py")
+    (package_copy / "models/nested_quotes.py").rename(package_copy / "models/nested_quotes_2.py")
     hashes.append(sources_hash(package_copy))
     assert len(set(hashes)) == len(hashes)
 

@@ -416,8 +416,8 @@ def face(root: Path) -> str:
 
 def settings_of_a_backtest() -> Iterator[str]:
     """Yield the type of the keyword arguments of ``mm.backtest``: its knobs, as Python values or as text."""
-    from mm.backtest_call import GROUPS
     from mm.cli.knobs import knobs
+    from mm.models.play import GROUPS
 
     yield "class _BacktestKnobs(TypedDict, total=False):"
     for one in (knob for group in GROUPS for knob in knobs(group)):

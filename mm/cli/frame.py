@@ -187,8 +187,8 @@ def runner(  # noqa: PLR0913 - each is given once, at the command
     def decorate(body: Callable[..., None]) -> Command:
         def call(console: Console, objects: Sequence[Any], settings: Mapping[str, Any]) -> None:
             from mm.cli.unused_knobs import refuse_unused
-            from mm.runs.folder import Plan
-            from mm.runs.run import new_run
+            from mm.runs.in_progress import new_run
+            from mm.runs.plan import Plan
 
             day = day_of(objects) if day_of else _find(objects, Day)
             symbols = day.symbol.split(",")

@@ -32,10 +32,10 @@ from mm.clock import missing_days, us_from_ms
 from mm.dayfolder.layout import USDM, day_folder, days_of
 from mm.errors import Mismatch, UsageError
 from mm.instrument import E8, Instrument, e8, short_text
-from mm.model_builder import ModelBuilder, agent_files, check_names, is_fit, read_fitted, takes_clustering
+from mm.models.builder import ModelBuilder, agent_files, check_names, is_fit, read_fitted, takes_clustering
+from mm.models.nested_quotes import Tree, volatility
 from mm.predict.artefact import ARRAYS, MODEL
-from mm.quote_tree import Tree, volatility
-from mm.runs.run import Run
+from mm.runs.in_progress import Run
 from mm.signals.micro_price import MicroPriceFit, fit_micro_price
 
 if TYPE_CHECKING:

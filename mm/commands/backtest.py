@@ -10,11 +10,11 @@ from mm.backtest.risk import Risk
 from mm.backtest.rules import Account, Execution
 from mm.cli.config import Day, Market, Models, OrdersFile, Output, Sensitivity
 from mm.cli.frame import runner
-from mm.runs.run import Run
+from mm.runs.in_progress import Run
 
 if TYPE_CHECKING:
     from mm.backtest.result import Result
-    from mm.backtest_call import Backtest
+    from mm.models.play import Backtest
 
 
 @runner(
@@ -36,9 +36,9 @@ def main(
 
     Example: DAY=20251216 SYMBOL=BTCUSDT mm backtest
     """
-    from mm.backtest_call import Backtest
     from mm.commands import assemble
-    from mm.model_builder import ModelBuilder, check_names, note_predictors
+    from mm.models.builder import ModelBuilder, check_names, note_predictors
+    from mm.models.play import Backtest
 
     check_names(models)
     tapes = assemble.tapes(run, day, market)

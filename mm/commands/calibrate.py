@@ -12,7 +12,7 @@ from mm.cli.config import Day, Market, OrdersFile
 from mm.cli.frame import runner
 from mm.clock import US_PER_S
 from mm.errors import FitError
-from mm.runs.run import Run
+from mm.runs.in_progress import Run
 
 if TYPE_CHECKING:
     from mm.calibration.simulated_runs import Played

@@ -13,7 +13,7 @@ from mm.cli.frame import command
 from mm.cli.knobs import ONE_DAY, REQUIRED, integer, knob, matching
 from mm.dataclass import dataclass, replace
 from mm.errors import SafetyError
-from mm.runs.folder import new_page
+from mm.runs.plan import new_page
 
 if TYPE_CHECKING:
     from mm.commands.setup import Setup

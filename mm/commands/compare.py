@@ -24,7 +24,7 @@ def main(console: Console, results: Results, runs: tuple[str, ...], out: str | N
     """
     from mm.live.compare import compare_runs, read_run
     from mm.live.compare_page import comparison_page, comparison_text
-    from mm.runs.folder import new_page
+    from mm.runs.plan import new_page
 
     read = [read_run(find_run(name, results.out_root)) for name in runs]
     found = compare_runs(read)

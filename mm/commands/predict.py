@@ -15,7 +15,7 @@ from mm.cli.task_knobs import SignalColumns
 from mm.dataclass import dataclass
 from mm.errors import FitError, UsageError
 from mm.numbers import fixed
-from mm.runs.run import Run
+from mm.runs.in_progress import Run
 
 if TYPE_CHECKING:
     from mm.predict.artefact import Artefact

@@ -25,8 +25,8 @@ from mm.errors import BrokenFile, DataError, MMError, UsageError
 from mm.report.frame import About, plotly_address
 from mm.report.redraw import Drawn, Redraw, market, played
 from mm.runs.find import Found, find_run
+from mm.runs.in_progress import PAGE
 from mm.runs.manifest import MANIFEST
-from mm.runs.run import PAGE
 
 if TYPE_CHECKING:
     from mm.backtest.result import Result

@@ -11,7 +11,7 @@ from mm.cli.frame import command, runner
 from mm.cli.task_knobs import HeldOutDays, Learning, Refereed, TrainedAgent
 from mm.dayfolder.layout import days_of
 from mm.errors import MissingDay, UsageError
-from mm.runs.run import Run
+from mm.runs.in_progress import Run
 
 if TYPE_CHECKING:
     from mm.backtest.quotes.agent_file import SavedAgent

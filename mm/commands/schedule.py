@@ -10,7 +10,7 @@ from mm.cli.config import Day, Market, Models, OrdersFile, Sensitivity
 from mm.cli.frame import runner
 from mm.commands.backtest import playing
 from mm.errors import FitError
-from mm.runs.run import Run
+from mm.runs.in_progress import Run
 
 if TYPE_CHECKING:
     from mm.backtest.rules import Rules
@@ -87,9 +87,9 @@ def walkforward(
     Example: mm walkforward --symbol BTCUSDT --day 20251216 --data-root data --out-root out
     """
     from mm.backtest.summary_text import text_of
-    from mm.backtest_call import Backtest
     from mm.commands import assemble
-    from mm.model_builder import ModelBuilder, check_names, note_predictors
+    from mm.models.builder import ModelBuilder, check_names, note_predictors
+    from mm.models.play import Backtest
     from mm.report.run_columns import columns_of
     from mm.report.walkforward import page
     from mm.tape.columns import trim_heap

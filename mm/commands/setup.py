@@ -13,7 +13,7 @@ from mm.cli.knobs import FIT, PATH, Knob, knobs, shown
 from mm.cli.unused_knobs import unused_knobs
 from mm.commands.assemble import artefacts
 from mm.dataclass import dataclass, fields
-from mm.model_builder import agent_files
+from mm.models.builder import agent_files
 from mm.predict.artefact import predictor_files
 
 _PLACES = ("data_root", "out_root")

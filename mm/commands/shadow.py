@@ -31,7 +31,7 @@ from mm.errors import DataError, Incomplete, Mismatch, SafetyError, TryLater, Us
 from mm.live.state_stores import LiveStore
 from mm.market_data.recorder import of_market, parts_of
 from mm.runs.find import Found, check_models, find_run
-from mm.runs.run import Run
+from mm.runs.in_progress import Run
 
 if TYPE_CHECKING:
     from mm.live.reconcile import Reconciliation
@@ -89,7 +89,7 @@ def main(
     caught, kills = _kept_signals()
     from mm.live.kill_switch import KillSwitch
     from mm.live.shadow import PaperKnobs
-    from mm.model_builder import check_names
+    from mm.models.builder import check_names
 
     switch = KillSwitch(results.out_root, source.symbol)
     if switch.triggered:

@@ -10,7 +10,7 @@ from mm.cli.frame import command, runner
 from mm.cli.task_knobs import SignalColumns
 from mm.errors import UsageError
 from mm.numbers import fixed
-from mm.runs.run import Run
+from mm.runs.in_progress import Run
 
 if TYPE_CHECKING:
     from mm.report.frame import About

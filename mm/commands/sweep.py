@@ -6,7 +6,7 @@ from mm.cli.calibration_knobs import Calibration, Fit, Windows
 from mm.cli.config import Day, Market, Models
 from mm.cli.frame import runner
 from mm.cli.task_knobs import Sweep
-from mm.runs.run import Run
+from mm.runs.in_progress import Run
 
 
 @runner(

@@ -21,7 +21,7 @@ from mm.live.order_access import OrderAccess
 from mm.live.state_stores import StateStores
 from mm.live.trade_venue import API, Trading
 from mm.market_data.recorder import parts_of
-from mm.runs.run import Run
+from mm.runs.in_progress import Run
 
 if TYPE_CHECKING:
     from mm.live.shadow import PaperKnobs
@@ -86,7 +86,7 @@ def main(
         from mm.live.shadow import PaperKnobs
         from mm.live.trade_run import TradeKnobs, TradeRun
         from mm.live.trade_venue import addresses, check_switches
-        from mm.model_builder import check_names
+        from mm.models.builder import check_names
 
         if os.environ.get("MARKET", "").lower() not in ("", "spot"):
             raise SafetyError(

@@ -12,7 +12,7 @@ from mm.report.calibration_charts import curve_figure
 from mm.report.frame import fitted_interval
 from mm.report.segment_charts import parameters_figure
 from mm.report.walkforward import segments_of
-from mm.run_folder import RunFolder
+from mm.runs.finished import RunFolder
 
 KINDS = ("calibration", "schedule", "walkforward")
 

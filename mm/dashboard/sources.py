@@ -16,8 +16,8 @@ from mm.errors import BrokenFile, DataError, MMError
 from mm.instrument import e8
 from mm.numbers import signed
 from mm.report.run_columns import EquityCurve, MarketColumns, RunColumns, equity_curve, market_of, read_columns
-from mm.run_folder import SWEEP, TRADED, open_run
 from mm.runs.find import Found, InvalidRun, find_run, find_runs
+from mm.runs.finished import SWEEP, TRADED, open_run
 from mm.runs.manifest import headlines
 from mm.tape.load import load_day
 

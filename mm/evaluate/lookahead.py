@@ -29,8 +29,8 @@ from mm.evaluate.counterfactual import (
 )
 from mm.evaluate.data_access import MODEL_RAISED, Child, FileWatch, derived_from, run_backtest, truncated_copy
 from mm.evaluate.run_comparison import Baseline, Finding, Player, Report, RunTables
-from mm.model_builder import ModelBuilder, read_fitted
-from mm.plugins import FILL_HOOKS, QUOTE_HOOKS, resolve
+from mm.models.builder import ModelBuilder, read_fitted
+from mm.models.names import FILL_HOOKS, QUOTE_HOOKS, resolve
 from mm.predict.artefact import FOLDER
 from mm.signals.families import SIGNALS, is_signal
 from mm.user_code import load_class

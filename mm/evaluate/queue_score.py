@@ -25,10 +25,10 @@ from mm.dataclass import dataclass
 from mm.errors import UsageError
 from mm.evaluate.order_log import Truth, read_rows
 from mm.evaluate.virtual_orders import PLACES, OrderPlan, Outcomes, VirtualOrders, draw_orders, on_exchange_time, play
-from mm.model_builder import PAIRS
-from mm.plugins import construct, resolve
-from mm.quote_tree import listed
-from mm.quote_tree import named as pair
+from mm.models.builder import PAIRS
+from mm.models.names import construct, resolve
+from mm.models.nested_quotes import listed
+from mm.models.nested_quotes import named as pair
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

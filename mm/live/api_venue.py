@@ -33,7 +33,7 @@ from mm.tape.tape import DEPTH, GAP, SNAPSHOT
 if TYPE_CHECKING:
     from mm.cli.interrupts import TradeSignals
     from mm.clock import SteadyClock
-    from mm.runs.run import Run
+    from mm.runs.in_progress import Run
 
 AWAY_S = 1.0
 """Time between two attempts to connect, in s."""

@@ -32,7 +32,7 @@ from mm.live.decisions import DecisionLags
 from mm.live.trade_venue import untrusted
 from mm.market_data.grid import Grid
 from mm.market_data.venue import Answer, DepthSnapshot, ExchangeInfo
-from mm.model_builder import ModelBuilder, note_predictors
+from mm.models.builder import ModelBuilder, note_predictors
 from mm.signals.micro_price import MicroPriceFit
 from mm.tape.tape import TRADE, Tape
 
@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     from mm.market_data.market_events import MarketEvent, Subscriber
     from mm.market_data.market_state import MarketState
     from mm.market_data.snapshot import RestClient
-    from mm.runs.run import Run
+    from mm.runs.in_progress import Run
 
 TERMS = "shadow.json"
 REGRIDDED = "grid"

@@ -13,7 +13,7 @@ from mm.dataclass import dataclass, replace
 from mm.instrument import Instrument
 from mm.live._live_engine import LiveEngine
 from mm.live.shadow import PaperKnobs, ShadowTerms
-from mm.model_builder import ModelBuilder, note_predictors
+from mm.models.builder import ModelBuilder, note_predictors
 
 if TYPE_CHECKING:
     from mm.backtest.journal import Journal
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from mm.market_data.day_journal import DayJournal
     from mm.market_data.market_events import MarketEvent, Subscriber
     from mm.market_data.market_state import MarketState
-    from mm.runs.run import Run
+    from mm.runs.in_progress import Run
 
 OWN_FILLS = "the venue itself filled the orders, so no fill model is assumed"
 

@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     from mm.cli.config import Day
     from mm.live.keys import Credentials
     from mm.live.order_access import VenueUrls
-    from mm.runs.run import Run
+    from mm.runs.in_progress import Run
 
 MANUAL = "triggered manually"
 AUDIT_FAILED, DISK_FAILED, VENUE_RESET = "audit", "disk", "venue_reset"

@@ -120,7 +120,7 @@ def _strategy(redraw: Redraw) -> "Strategy":
     """Return the strategy of the run: the same days, rules and models."""
     from mm.backtest.sensitivity import Strategy
     from mm.commands import assemble
-    from mm.model_builder import ModelBuilder, read_fitted
+    from mm.models.builder import ModelBuilder, read_fitted
 
     files = redraw.located()
     models = redraw.group(Models, **{name: path for name, path in files.items() if name == "fill_params_file"})

@@ -9,7 +9,7 @@ from mm.backtest.quotes.agent_file import SavedAgent
 from mm.backtest.quotes.steps import InventoryBound, PostOnly
 from mm.backtest.replay import backtest
 from mm.commands import assemble
-from mm.model_builder import ModelBuilder
+from mm.models.builder import ModelBuilder
 from mm.rl.training_days import EngineKnobs
 from mm.sweep.findings import SelectionBias
 from mm.tape.tape import Tape

@@ -19,7 +19,7 @@ from mm.commands import assemble
 from mm.dataclass import dataclass, replace
 from mm.errors import DataError, FitError, Mismatch, NeverSynced, UsageError
 from mm.instrument import E8, short_text
-from mm.model_builder import ModelBuilder
+from mm.models.builder import ModelBuilder
 from mm.signals.compute import compute
 from mm.signals.families import SIGNALS
 from mm.tape.load import load_day

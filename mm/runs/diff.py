@@ -12,8 +12,8 @@ from mm.cli.task_knobs import GROUPS
 from mm.code_identity import hash_file
 from mm.dataclass import dataclass
 from mm.runs.find import Found
+from mm.runs.in_progress import PAGE
 from mm.runs.manifest import flat, headlines, shown
-from mm.runs.run import PAGE
 
 ABSENT = "absent"  # in place of a value that one side does not have
 MOST_KEYS = 20  # maximum number of listed keys of a JSON file

@@ -14,7 +14,7 @@ from mm.cli.knobs import Knob, axes_of, closest, knobs
 from mm.commands.setup import Setup
 from mm.dataclass import dataclass, replace
 from mm.errors import MMError, UsageError
-from mm.plugins import accepted_by, resolve
+from mm.models.names import accepted_by, resolve
 
 KNOB, QUOTE, FILL = "knob", "quote", "fill"
 FLAG = "--grid (GRID)"

@@ -26,7 +26,7 @@ from mm.cli.config import Day, Market
 from mm.commands import assemble
 from mm.commands.setup import Setup
 from mm.errors import Mismatch, MMError, ModelError
-from mm.model_builder import ModelBuilder, fitted_from
+from mm.models.builder import ModelBuilder, fitted_from
 from mm.signals.micro_price import MicroPriceFit
 from mm.sweep.store import code_of
 from mm.tape.load import open_kept

@@ -15,7 +15,7 @@ from mm.code_identity import PACKAGE, closure, code_files, digest, hash_file, so
 from mm.commands.setup import Setup, users_models
 from mm.dataclass import dataclass
 from mm.errors import UsageError
-from mm.plugins import resolve
+from mm.models.names import resolve
 from mm.user_code import put_cwd_first
 
 PLAY = "mm.sweep.play"  # entry module of every point

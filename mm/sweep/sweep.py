@@ -26,7 +26,7 @@ from mm.commands.assemble import open_days
 from mm.commands.setup import Setup
 from mm.errors import Incomplete, UsageError
 from mm.numbers import number, signed
-from mm.runs.run import Run
+from mm.runs.in_progress import Run
 from mm.sweep.engines import module_path_env
 from mm.sweep.findings import (
     POINTS,

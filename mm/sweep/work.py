@@ -24,9 +24,9 @@ from mm.commands.schedule import study_days, write_study
 from mm.commands.setup import Setup, users_models
 from mm.dataclass import dataclass, replace
 from mm.errors import FitError, ModelError, UsageError
-from mm.model_builder import ModelBuilder, agent_files, fitted_from, note_predictors
+from mm.models.builder import ModelBuilder, agent_files, fitted_from, note_predictors
 from mm.predict.artefact import Artefact
-from mm.runs.run import Run
+from mm.runs.in_progress import Run
 from mm.sweep.engines import THREADS, Keep, Outcomes, have_users_model, in_process, in_processes, on_cluster
 from mm.sweep.findings import PlayedPoint, SelectionBias
 from mm.sweep.grid import FLAG, Point

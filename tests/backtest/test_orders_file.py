@@ -15,7 +15,7 @@ from mm.__main__ import main
 from mm.backtest._journal_csv import ORDER_FILE
 from mm.backtest.orders_file import FORMATS, read_orders, write_orders_file
 from mm.instrument import Instrument
-from mm.run_folder import open_run
+from mm.runs.finished import open_run
 
 SYMBOL = "SIMUSDT"
 

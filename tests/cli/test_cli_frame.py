@@ -15,8 +15,8 @@ from mm.cli.config import Day, Models, Output, Results
 from mm.cli.console import Console
 from mm.cli.frame import Command, Program, command, runner
 from mm.cli.knobs import REQUIRED, Reader, knob
+from mm.runs.in_progress import Run
 from mm.runs.manifest import read_manifest
-from mm.runs.run import Run
 from support import ROOT, run_python
 
 SHELL = {"SYMBOL": "BTCUSDT", "DAY": "20251216"}

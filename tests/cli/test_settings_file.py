@@ -13,8 +13,8 @@ from mm.cli.frame import runner
 from mm.cli.settings_file import env_file, settings_file
 from mm.cli.task_knobs import Sweep
 from mm.errors import BrokenFile, DataError, UsageError
+from mm.runs.in_progress import Run
 from mm.runs.manifest import read_manifest
-from mm.runs.run import Run
 
 
 @pytest.fixture(autouse=True)

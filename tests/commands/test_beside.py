@@ -8,12 +8,12 @@ import pytest
 import engine_chance
 from mm.backtest.models import FixedSpread
 from mm.backtest.rules import Account, Execution
-from mm.backtest_call import Backtest
 from mm.cli.config import Models, Sensitivity
 from mm.commands import assemble
 from mm.commands.backtest import beside
 from mm.errors import ModelError
-from mm.model_builder import ModelBuilder
+from mm.models.builder import ModelBuilder
+from mm.models.play import Backtest
 
 SEED = next(seed for seed in range(500) if len(engine_chance.case_of(seed).tapes[0]) > 90)
 WAIT_S = 30
@@ -65,7 +65,7 @@ def test_own_model_or_large_day_is_played_after_the_run(alone, monkeypatch):
     else:
         whole = built()
         name, most = ("MANY_EVENTS", len(whole.tapes[0]) - 1) if alone == "many" else ("LONG", 0)
-        monkeypatch.setattr(f"mm.backtest_call.{name}", most)
+        monkeypatch.setattr(f"mm.models.play.{name}", most)
     threads = []
     with beside(whole, lambda _us: threads.append(threading.current_thread())) as further:
         base = whole.play_base()

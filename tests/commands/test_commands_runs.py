@@ -7,9 +7,9 @@ from click.testing import CliRunner, Result
 from mm.cli.config import Day, Output
 from mm.cli.console import Console
 from mm.commands.runs import compare_command, index_command, list_command, log_command, show_command
-from mm.runs.folder import Plan
+from mm.runs.in_progress import new_run
 from mm.runs.manifest import MANIFEST, SetKnob, headlines, read_manifest, shown
-from mm.runs.run import new_run
+from mm.runs.plan import Plan
 
 
 @pytest.fixture(autouse=True)

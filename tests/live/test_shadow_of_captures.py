@@ -21,7 +21,7 @@ from mm.live.shadow import PaperPlay, ShadowTerms
 from mm.market_data import import_session
 from mm.market_data.capture_import import ImportOptions, import_captures
 from mm.market_data.day_journal import DayJournal
-from mm.model_builder import ModelBuilder
+from mm.models.builder import ModelBuilder
 from mm.sim.flow.day import make_day
 from mm.sim.flow.scenario import PoissonMarket
 from mm.sim.flow.session import Session

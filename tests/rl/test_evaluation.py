@@ -8,7 +8,7 @@ from mm.backtest.models import avellaneda_stoikov
 from mm.backtest.replay import backtest
 from mm.commands import assemble
 from mm.errors import Mismatch
-from mm.model_builder import ModelBuilder
+from mm.models.builder import ModelBuilder
 from mm.rl.evaluation import evaluate, judged
 from mm.rl.training_days import EngineKnobs
 from rl_agents import saved, terms

@@ -11,7 +11,7 @@ from mm.backtest.quotes.simple import FixedSpread
 from mm.backtest.quotes.steps import InventoryBound, PostOnly
 from mm.backtest.replay import backtest
 from mm.clock import US_PER_S
-from mm.model_builder import ModelBuilder
+from mm.models.builder import ModelBuilder
 from mm.rl.environment import MarketMaking
 from mm.rl.training_days import EngineKnobs
 from rl_agents import saved, terms

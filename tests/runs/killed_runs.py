@@ -24,8 +24,8 @@ from sweep_desk import GRID, KNOBS, small_day
 from mm.code_identity import hash_file
 from mm.errors import DataError
 from mm.runs.find import Found, find_run, find_runs
-from mm.runs.folder import CHECKPOINT
 from mm.runs.manifest import MANIFEST
+from mm.runs.plan import CHECKPOINT
 from support import ROOT
 
 COMMANDS = {

@@ -12,9 +12,9 @@ from mm.cli.config import Day, Output
 from mm.cli.console import Console
 from mm.commands.runs import diff_command as main
 from mm.runs.diff import ABSENT, MOST_KEYS, file_difference
-from mm.runs.folder import Plan
+from mm.runs.in_progress import PAGE, new_run
 from mm.runs.manifest import SetKnob, read_manifest, write_manifest
-from mm.runs.run import PAGE, new_run
+from mm.runs.plan import Plan
 
 KNOBS = {
     "seed": SetKnob(3, "flag", matters=True),

@@ -8,8 +8,8 @@ from mm.cli.config import Day, Models, Output
 from mm.cli.console import Console
 from mm.errors import DataError, FitError
 from mm.runs.find import find_fit
-from mm.runs.folder import Plan
-from mm.runs.run import new_run
+from mm.runs.in_progress import new_run
+from mm.runs.plan import Plan
 
 OUT = Path("out")
 

@@ -9,8 +9,8 @@ from polars.testing import assert_frame_equal
 import mm
 from mm.dayfolder.layout import DayFolder
 from mm.errors import BrokenFile, DataError, UsageError
-from mm.run_folder import RunFolder
 from mm.runs.find import Found
+from mm.runs.finished import RunFolder
 from mm.sim.flow.day import make_day
 from mm.sim.flow.scenario import SCENARIOS
 from mm.sim.flow.session import Session

@@ -14,11 +14,11 @@ import mm
 from mm.backtest.models import fixed_spread, queue_prob_power, trade_cross
 from mm.backtest.replay import by_events
 from mm.backtest.rules import Rules
-from mm.backtest_call import GROUPS
 from mm.calibration.fit_result import PoissonFit
 from mm.cli.knobs import knobs
 from mm.dayfolder.layout import DayFolder
 from mm.errors import DataError, Mismatch, UsageError
+from mm.models.play import GROUPS
 from mm.sim.flow.day import make_day
 from mm.sim.flow.scenario import SCENARIOS
 from mm.sim.flow.session import Session

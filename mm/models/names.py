@@ -125,7 +125,7 @@ def construct(
                 )
     if declaration:
         _check_types(accepted, params, f"{source}: {name}")
-        # The run estimates the volatility, not the model: see volatility() of mm/quote_tree.py.
+        # The run estimates the volatility, not the model: see volatility() of mm/models/nested_quotes.py.
         settings = {one.name for one in declaration.volatility}
         params = {key: value for key, value in params.items() if key not in settings}
     missing = [one.name for one in accepted if one.default is REQUIRED and one.name in known and one.name not in params]

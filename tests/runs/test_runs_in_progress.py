@@ -11,9 +11,9 @@ from mm.backtest.result import Result
 from mm.cli.config import Day, Output
 from mm.cli.console import Console
 from mm.errors import FitError, Incomplete, MissingDay, UsageError
-from mm.runs.folder import Plan
+from mm.runs.in_progress import Run, new_run
 from mm.runs.manifest import SetKnob, read_manifest
-from mm.runs.run import Run, new_run
+from mm.runs.plan import Plan
 
 
 @pytest.fixture(autouse=True)
@@ -196,7 +196,7 @@ def test_full_disk_error_keeps_the_first_error(monkeypatch):
     def raise_no_space(folder, manifest):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("mm.runs.run.write_manifest", raise_no_space)
+    monkeypatch.setattr("mm.runs.in_progress.write_manifest", raise_no_space)
     message = "it was killed; nor can the run folder be written"
     with pytest.raises(Incomplete, match=message) as caught, open_run(run_id="r") as run:
         _write_and_raise(run, Incomplete("it was killed", 5))

@@ -17,7 +17,6 @@ from mm.cli.console import Console, Log
 from mm.cli.interrupts import deferred
 from mm.clock import iso, now_us
 from mm.errors import FitError, Incomplete, RunExists
-from mm.runs.folder import CHECKPOINT, Plan, cannot_write, checkpoint, claim, lock_run, partial_folder, remove, resume
 from mm.runs.manifest import (
     MANIFEST,
     SCHEMA_VERSION,
@@ -31,6 +30,7 @@ from mm.runs.manifest import (
     work_digest,
     write_manifest,
 )
+from mm.runs.plan import CHECKPOINT, Plan, cannot_write, checkpoint, claim, lock_run, partial_folder, remove, resume
 
 if TYPE_CHECKING:
     from mm.backtest.result import Result

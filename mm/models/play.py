@@ -18,8 +18,8 @@ from mm.clock import US_PER_S
 from mm.commands import assemble
 from mm.dataclass import dataclass, replace
 from mm.errors import UsageError
-from mm.model_builder import ModelBuilder, check_names
-from mm.plugins import construct
+from mm.models.builder import ModelBuilder, check_names
+from mm.models.names import construct
 from mm.signals.micro_price import MicroPriceFit
 from mm.tape.columns import MANY_EVENTS, trim_heap
 from mm.tape.load import tapes_given

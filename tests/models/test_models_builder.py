@@ -13,7 +13,7 @@ from mm.calibration.schedule import Schedule, Segment
 from mm.cli.config import Models
 from mm.commands.assemble import unfitted
 from mm.errors import BrokenFile, DataError, Mismatch, UnknownModel, UsageError
-from mm.model_builder import (
+from mm.models.builder import (
     DEFAULT_K,
     ModelBuilder,
     check_names,

@@ -26,10 +26,10 @@ from mm.calibration.window_moves import move_of_best_distance, offset_ticks
 from mm.cli.config import Models
 from mm.errors import BrokenFile, DataError, Mismatch, UsageError
 from mm.instrument import E8, short_text
-from mm.plugins import Registry, accepted_by, construct, require_signature, resolve
+from mm.models.names import Registry, accepted_by, construct, require_signature, resolve
+from mm.models.nested_quotes import Tree, listed, named
 from mm.predict.artefact import ARRAYS, MODEL, Artefact, predictors_of
-from mm.quote_tree import Tree, listed, named
-from mm.runs.run import Run
+from mm.runs.in_progress import Run
 
 if TYPE_CHECKING:  # most runs have no fit, so fits are imported only when needed
     from typing_extensions import TypeIs

@@ -7,7 +7,7 @@ from mm.backtest.models import QUOTE_MODELS
 from mm.backtest.parameters import REQUIRED, VOLATILITY
 from mm.dataclass import dataclass
 from mm.errors import UsageError
-from mm.plugins import accepted_by, resolve
+from mm.models.names import accepted_by, resolve
 
 STEPS = 'QUOTE_PARAMS_JSON: steps takes {"model": [name, {parameters}], "steps": [[name, {parameters}], ...]}'
 MIXED = 'QUOTE_PARAMS_JSON: mixed takes {"models": [[name, {parameters}, weight], ...]}'

@@ -7,10 +7,10 @@ import pytest
 from mm.cli.config import Day, Output
 from mm.cli.console import Console
 from mm.errors import RunExists, UsageError
-from mm.runs import folder as folders
-from mm.runs.folder import CHECKPOINT, Plan, claim, new_page, partial_folder
+from mm.runs import plan as folders
+from mm.runs.in_progress import new_run
 from mm.runs.manifest import InputFile, SetKnob
-from mm.runs.run import new_run
+from mm.runs.plan import CHECKPOINT, Plan, claim, new_page, partial_folder
 
 
 @pytest.fixture(autouse=True)

@@ -12,8 +12,8 @@ from mm.backtest.rules import Account, Execution
 from mm.cli.config import Models
 from mm.commands import assemble
 from mm.errors import MMError, UnknownModel, UsageError
-from mm.model_builder import ModelBuilder
-from mm.quote_tree import DEEPEST, Tree, volatility
+from mm.models.builder import ModelBuilder
+from mm.models.nested_quotes import DEEPEST, Tree, volatility
 from mm.tape.tape import Tape
 
 EVENTS = [

@@ -1,6 +1,7 @@
 """``mm bench``: the project's own measurements: speed as ratios within one run, calibration against known truths."""
 
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from importlib import import_module
 from pathlib import Path
@@ -15,7 +16,6 @@ from mm.cli.config import Results
 from mm.cli.console import Console
 from mm.cli.frame import command
 from mm.cli.knobs import PATH, integer, knob, number
-from mm.dataclass import dataclass, replace
 
 # Modules and functions by name; they are imported when they are measured, so that --help needs no numpy.
 MEASUREMENTS = {"engine": "engine:measure", "parse": "commands:parse", "startup": "commands:startup"}

@@ -5,6 +5,7 @@ import os
 import time
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,6 @@ from benchmarks.figures import Figure, figure, share
 from benchmarks.studies import COLUMNS, FEW, STUDIES
 from benchmarks.verdicts import Checked, checked, lines_of
 from mm.cli.console import Console
-from mm.dataclass import asdict, dataclass
 from mm.numbers import MINUS
 
 SEED = 20_260_105

@@ -6,6 +6,7 @@ and for a wrong model; an empty list if a day has no such case.
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
@@ -15,7 +16,6 @@ import numpy as np
 from benchmarks import truth
 from benchmarks.truth import Arrivals, Floats, Truth
 from mm.clock import US_PER_S
-from mm.dataclass import dataclass, replace
 
 if TYPE_CHECKING:
     from mm.calibration.fit_result import PoissonFit

@@ -2,11 +2,10 @@
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-
-from mm.dataclass import dataclass
 
 ERRORS = 3.0  # tolerated distance of a figure from its bar, in standard errors
 

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from importlib.util import find_spec
 from pathlib import Path
@@ -12,7 +13,6 @@ from numpy.typing import NDArray
 
 import mm
 from mm.clock import US_PER_S
-from mm.dataclass import dataclass
 from mm.errors import MMError
 
 if TYPE_CHECKING:

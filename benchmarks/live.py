@@ -19,6 +19,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from benchmarks import live_state
@@ -30,7 +31,6 @@ from mm.backtest.quotes.view import Quotes
 from mm.backtest.risk import LIVE_DEFAULTS, Risk, RiskLimits, RiskOrder, RiskStanding, limits_of
 from mm.backtest.rules import Rules
 from mm.clock import US_PER_S, now_us
-from mm.dataclass import dataclass, replace
 from mm.errors import MMError
 from mm.live._live_engine import LiveEngine
 from mm.live.api_requests import ExchangeClock, Signer

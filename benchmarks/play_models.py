@@ -7,6 +7,7 @@ index of levels, plays the day in each variant, and prints one JSON object.
 import json
 import sys
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,7 +16,6 @@ import numpy as np
 
 from benchmarks.engine import ACCOUNT, EXECUTION, both_counts, deep, median, models, play_row, quotes_of, seconds
 from benchmarks.turns import PYTHON, Bench, Measured, ProcessResult, Row, run
-from mm.dataclass import dataclass, replace
 
 if TYPE_CHECKING:
     from mm.backtest.latency import Latencies

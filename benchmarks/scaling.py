@@ -18,6 +18,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,6 @@ from mm.cli.config import Day, Market, Models
 from mm.cli.console import Console
 from mm.commands.assemble import open_days
 from mm.commands.setup import Setup
-from mm.dataclass import dataclass
 from mm.dayfolder.layout import DayFolder
 from mm.errors import MMError
 from mm.sweep.engines import on_cluster

@@ -8,6 +8,7 @@ the log-likelihood per fill of the true parameters less that of the segment's pa
 
 import math
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,6 @@ from mm.calibration.windows import US_PER_MIN, WEIGHING, WindowFitter, WindowPla
 from mm.cli.console import Console
 from mm.cli.frame import command
 from mm.cli.knobs import integer, knob
-from mm.dataclass import dataclass
 
 BLOCK_MIN, HOURS = 5, 12
 BLOCKS = HOURS * 60 // BLOCK_MIN

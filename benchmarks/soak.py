@@ -19,6 +19,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -29,7 +30,6 @@ from benchmarks.market_clock import MarketClock
 from benchmarks.plain_recorder import SYMBOL
 from benchmarks.recorder import LEVELS_PER_DIFF, Feed, FeedServer
 from mm.clock import DAY_ZONE, US_PER_S, midnight_us
-from mm.dataclass import dataclass
 
 DAY = "20260105"
 RATE, DEPTHS_PER_S = 2_000, 100

@@ -7,6 +7,7 @@ Tapes with known truth have a book that moves at irregular instants, with fills 
 
 import math
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,7 +15,6 @@ import numpy as np
 from benchmarks import truth
 from benchmarks.truth import Arrivals, Ints, Truth
 from mm.clock import US_PER_S
-from mm.dataclass import dataclass
 
 if TYPE_CHECKING:
     from mm.calibration.points import Points

@@ -4,12 +4,11 @@ Aggressive orders of each side arrive as a Poisson process with rate A and reach
 that a distance is reached at the rate A exp(-k delta). The book is constant: best prices are one tick from the mid.
 """
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-
-from mm.dataclass import dataclass
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]

@@ -7,13 +7,13 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import mm
 from mm.cli.knobs import knobs
 from mm.cli.task_knobs import GROUPS
-from mm.dataclass import dataclass, field
 from mm.dayfolder.layout import DayFolder, day_folder
 from mm.errors import MMError
 

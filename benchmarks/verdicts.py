@@ -2,11 +2,11 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from benchmarks.diagnostics import ROWS, Outcomes, Row
 from benchmarks.figures import Figure, figure, share
-from mm.dataclass import asdict, dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,9 +9,9 @@ import json
 import statistics
 import sys
 import time
+from dataclasses import asdict, dataclass
 
 from benchmarks.turns import PYTHON, Measured, Row, run
-from mm.dataclass import asdict, dataclass
 
 CLIENTS = 10
 AIM = 5_000

@@ -11,11 +11,11 @@ import argparse
 import math
 import shutil
 import zipfile
+from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.turns import FAR_K, GAMMA, NEAR_K, PYTHON, run
 from mm.cli.console import Console
-from mm.dataclass import dataclass
 from mm.dayfolder.layout import DayFolder
 from mm.errors import DataError
 from mm.instrument import E8

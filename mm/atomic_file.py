@@ -7,10 +7,9 @@ import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
-
-from mm.dataclass import dataclass
 
 UNFINISHED = ".partial"
 """Suffix of a file that is being written, ``<name>.<process>.partial``."""

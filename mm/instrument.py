@@ -3,9 +3,9 @@
 import json
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
-from mm.dataclass import dataclass
 from mm.errors import BrokenFile, OffGrid
 
 E8 = 100_000_000

@@ -5,12 +5,12 @@ imported here by name, when something is first drawn.
 """
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from mm.atomic_file import write_atomic
-from mm.dataclass import dataclass, field
 from mm.errors import UsageError
 
 DRAWING = "mm.report.notebook"

@@ -3,6 +3,7 @@
 import json
 import os
 import sys
+from dataclasses import dataclass, make_dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,6 @@ from mm.cli.console import Console, write_line
 from mm.cli.frame import command
 from mm.cli.knobs import ONE_DAY, PATH, integer, knob, knobs, matching, number, one_of
 from mm.clock import DAY_ZONE, US_PER_S, day_of, now_us
-from mm.dataclass import dataclass, make_dataclass, replace
 from mm.errors import UsageError
 from mm.instrument import Instrument
 from mm.sim.flow.scenario import FIELDS, SCENARIOS, ScenarioParameters, chosen

@@ -6,6 +6,7 @@ Nothing here depends on HTTP; `listen` registers a listener for pushed fills.
 
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from mm.api.messages import OrderStatus, OrderType
@@ -13,7 +14,6 @@ from mm.backtest._risk import check
 from mm.backtest.preset import Preset
 from mm.backtest.risk import RiskLimits, RiskOrder, RiskStanding, day_end_us
 from mm.clock import US_PER_S
-from mm.dataclass import dataclass, field, replace
 from mm.errors import OffGrid
 from mm.instrument import E8, Instrument, short_text
 from mm.sim.flow.market import Flow

@@ -1,13 +1,13 @@
 """Explanation of a fill: the rows of its order, and the events of the tape around its instant."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from mm.backtest.journal import TAKEN
 from mm.clock import US_PER_S, iso
-from mm.dataclass import dataclass
 from mm.instrument import e8
 from mm.tape._book import CompiledBook
 from mm.tape.tape import DEPTH, GAP, KEYFRAME, SNAPSHOT, TRADE

@@ -5,11 +5,11 @@ time, prices ticks, quantities lots of the tape; a missing instant is -1.
 """
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 from mm.backtest.risk import LIMITS, STOPPING, WITHHOLDING
-from mm.dataclass import dataclass, field
 from mm.tape.columns import gathered, release
 
 if TYPE_CHECKING:

@@ -2,6 +2,7 @@
 
 import csv
 import math
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Self
 
@@ -9,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mm.clock import US_PER_MS
-from mm.dataclass import dataclass, replace
 from mm.errors import BrokenFile
 
 ORDER, CANCEL, RATE = "order_ms", "cancel_ms", "rate_per_s"

@@ -11,11 +11,11 @@ Prices are in ticks, time in seconds, inventory in clips. A key that names anoth
 import inspect
 import math
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, NamedTuple, TypeVar
 
 from mm.backtest.rules import SIGMA_METHODS
-from mm.dataclass import dataclass, replace
 from mm.errors import UsageError
 
 AUTO = "auto"

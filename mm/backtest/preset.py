@@ -1,11 +1,11 @@
 """Presets of asset classes: tick, lot, contract multiplier, fees, trading hours, and short positions."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
 from zoneinfo import ZoneInfo
 
 from mm.clock import EPOCH, US_PER_S
-from mm.dataclass import dataclass, field
 from mm.instrument import E8, e8
 
 _E16 = E8 * E8

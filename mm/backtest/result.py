@@ -1,6 +1,7 @@
 """Result of a backtest: the journal, its units, and the files of a run folder."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,7 +19,6 @@ from mm.backtest.run_terms import RunTerms
 from mm.backtest.summary_text import describe
 from mm.clock import US_PER_MS
 from mm.code_identity import HashedFile
-from mm.dataclass import dataclass, field
 from mm.instrument import decimal_text
 from mm.notebook import Picture, Shown, picture_of
 from mm.tape.frames import floats

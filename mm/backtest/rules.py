@@ -4,6 +4,7 @@ Their knobs are here as well, so that a new one is declared, converted and check
 """
 
 import math
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +12,6 @@ from mm.backtest.preset import PRESETS, Hours
 from mm.backtest.run_terms import FEE_RATE
 from mm.cli.knobs import PATH, SWITCH, decimal, integer, knob, number, one_of
 from mm.clock import us_from_ms
-from mm.dataclass import dataclass, fields
 from mm.errors import UsageError
 from mm.instrument import NO_FILTERS, Filters, e8
 

@@ -1,9 +1,9 @@
 """Terms of a run: units of the journal's integers, and a description of models and data."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from mm.dataclass import dataclass, field
 from mm.instrument import E8, decimal_text, short_text
 
 if TYPE_CHECKING:

@@ -14,6 +14,7 @@ the run itself, the ``headline``, is none, and its role is ``other``, as that of
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from copy import deepcopy
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,7 +28,6 @@ from mm.backtest.metrics.summary import headline
 from mm.backtest.models import queue_prob_power, queue_risk_averse, trade_cross
 from mm.backtest.replay import backtest
 from mm.backtest.strategy_info import strategy_of
-from mm.dataclass import asdict, dataclass, replace
 from mm.errors import BrokenFile, Mismatch, UsageError
 from mm.tape.columns import MANY_EVENTS, trim_heap
 from mm.user_code import one_line

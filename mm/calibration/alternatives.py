@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -10,7 +11,6 @@ from mm.calibration.goodness import POOR_FIT_P, goodness
 from mm.calibration.likelihood import Sample
 from mm.calibration.points import Floats, Points, sum_by
 from mm.calibration.shapes import EXPONENTIAL, FAMILIES, Cells, Family, FittedCurve, monotone, search, shares_loglik
-from mm.dataclass import dataclass
 
 MONOTONE = "monotone"
 CLEAR_AIC = 10.0  # at this difference the worse model has no support (Burnham and Anderson 2002)

@@ -5,6 +5,7 @@ distance of the own best price), and the sweeps by touch and depth; all are inte
 The cells of a block, its exposure and sweeps by column of a grid, are computed once too (`BlockCells`).
 """
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
@@ -13,7 +14,6 @@ from mm.calibration._cells import BlockSums, Tally, added_cells, cell_rows, reac
 from mm.calibration.points import Points
 from mm.calibration.reference import CLOSED
 from mm.clock import US_PER_S
-from mm.dataclass import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

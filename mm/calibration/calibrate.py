@@ -3,6 +3,7 @@
 import csv
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields, replace
 from operator import attrgetter
 from pathlib import Path
 from statistics import fmean, stdev
@@ -23,7 +24,6 @@ from mm.calibration.spread_states import SpreadState, by_spread, large_tick, spr
 from mm.calibration.volatility import volatility
 from mm.calibration.window_moves import WindowMoves, later
 from mm.clock import US_PER_S
-from mm.dataclass import asdict, dataclass, field, fields, replace
 from mm.instrument import E8
 from mm.tape.load import known_at_end, tapes_given
 from mm.tape.tape import DEPTH

@@ -1,6 +1,7 @@
 """Calibration of any window of days: points and fit, by marks, a ladder of simulated orders, or a run per distance."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property, partial
 from itertools import accumulate, count, takewhile
 from typing import TYPE_CHECKING, Any
@@ -23,7 +24,6 @@ from mm.calibration.state_rates import rates_of
 from mm.calibration.sweeps import HitRule
 from mm.calibration.volatility import sigma_of
 from mm.clock import US_PER_S
-from mm.dataclass import asdict, dataclass, field, replace
 from mm.errors import UsageError
 from mm.instrument import E8
 from mm.tape.columns import trim_heap

@@ -6,6 +6,7 @@ the touch and the sweep depths by block, a thousandth of the number of events.
 
 from collections import OrderedDict
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self, overload
 
 import numpy as np
@@ -16,7 +17,6 @@ from mm.calibration.depth_counts import DepthCounts, DepthOptions, DistanceGrid,
 from mm.calibration.reference import block_length_us, span_of
 from mm.calibration.volatility import Moves, MoveSums, moves_of
 from mm.clock import US_PER_S
-from mm.dataclass import dataclass
 
 if TYPE_CHECKING:
     from mm.calibration.depth_counts import Times

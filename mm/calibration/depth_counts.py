@@ -11,6 +11,7 @@ the mean over its prices.
 from collections import Counter
 from collections.abc import Iterable
 from copy import copy
+from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache, reduce
 from typing import TYPE_CHECKING
 
@@ -39,7 +40,6 @@ from mm.calibration.points import NO_BLOCK, Points, joined
 from mm.calibration.reference import BLOCK_S, CLOSED, ReferencePath, block_length_us, reference_path, span_of, within
 from mm.calibration.sweeps import HitRule, Reached, Sweeps
 from mm.clock import US_PER_S
-from mm.dataclass import dataclass, field, replace
 from mm.errors import UsageError
 
 if TYPE_CHECKING:

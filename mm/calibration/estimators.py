@@ -5,6 +5,7 @@ They never raise on a table: without an estimate they return the reason.
 
 import math
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
@@ -13,7 +14,6 @@ from numpy.typing import ArrayLike
 from mm.calibration._rows import FARTHEST, LEAST_K, At
 from mm.calibration.likelihood import Table
 from mm.calibration.points import as_points
-from mm.dataclass import dataclass
 
 POISSON_MLE, POISSON_FIRTH, LOG_LINEAR = "poisson_mle", "poisson_firth", "log_linear"
 LARGEST_LOG = 690.0  # exp overflows beyond

@@ -17,6 +17,7 @@ interpolated separately.
 """
 
 import math
+from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
 from typing import TYPE_CHECKING, Self
@@ -31,7 +32,6 @@ from mm.calibration.fit_result import Line
 from mm.calibration.points import Points, group, sum_by
 from mm.calibration.reference import BLOCK_US, CLOSED, PER_TICK, ReferencePath
 from mm.clock import US_PER_S
-from mm.dataclass import dataclass
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -1,6 +1,7 @@
 """Fit λ(δ) = A exp(-k δ) to points: fills ~ Poisson(exposure · A · g(k)), with all checks and other estimators."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -23,7 +24,6 @@ from mm.calibration.goodness import POOR_FIT_P, Goodness, curvature_p, dispersio
 from mm.calibration.intervals import Intervals, block_robust, drift_half_life, profile, too_slow, wald
 from mm.calibration.likelihood import Sample, Table
 from mm.calibration.points import Columns, Points, as_points
-from mm.dataclass import dataclass
 from mm.errors import UsageError
 
 ESTIMATORS = (POISSON_MLE, POISSON_FIRTH, LOG_LINEAR)

@@ -2,11 +2,11 @@
 
 import math
 from collections.abc import Iterator, Mapping
+from dataclasses import MISSING, dataclass, field, fields, is_dataclass, replace
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Self
 
 from mm.backtest.metrics.fill_states import StateRates
-from mm.dataclass import MISSING, dataclass, field, fields, is_dataclass, replace
 from mm.errors import BrokenFile, FitError, Mismatch
 from mm.notebook import Picture, Shown, picture_of
 from mm.numbers import MINUS

@@ -1,6 +1,7 @@
 """Checks of a fit: goodness of fit, dispersion, curvature and equality of sides; residuals; fits of equal pieces."""
 
 import math
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
@@ -12,7 +13,6 @@ from mm.calibration.estimators import Estimate, NoEstimate
 from mm.calibration.likelihood import LARGE, Sample, Shape, Table
 from mm.calibration.points import Floats, Ints, Points, group, sum_by
 from mm.clock import US_PER_S
-from mm.dataclass import dataclass
 from mm.numbers import MINUS, fixed
 
 if TYPE_CHECKING:

@@ -18,6 +18,7 @@ Only time with a valid book is exposure. Orders outside of it are history: they 
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -28,7 +29,6 @@ from mm.calibration.points import Floats, Ints
 from mm.calibration.reference import book_spans
 from mm.calibration.sweeps import begins
 from mm.clock import US_PER_S
-from mm.dataclass import dataclass
 from mm.errors import UsageError
 
 if TYPE_CHECKING:

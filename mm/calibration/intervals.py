@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,6 @@ from mm.calibration.fit_result import Interval, PoissonFit
 from mm.calibration.likelihood import LARGE, Sample, Table
 from mm.calibration.points import Points
 from mm.calibration.reference import BLOCK_S
-from mm.dataclass import dataclass, replace
 from mm.errors import FitError
 
 LEVEL = 0.95

@@ -10,6 +10,7 @@ second is constant, so there is at most one root.
 Distances in a `Table` are shifted and scaled so that its nearest row is at 0 and its farthest at 1.
 """
 
+from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Self
 
@@ -18,7 +19,6 @@ import numpy as np
 from mm.calibration._row_sums import scaled_rows, sums_by_row
 from mm.calibration._rows import LEAST_K, At, Rows
 from mm.calibration.points import NO_BLOCK, Floats, Ints, Points, distinct, group, grouped, sum_by
-from mm.dataclass import dataclass
 
 if TYPE_CHECKING:
     from mm.calibration.estimators import Estimate

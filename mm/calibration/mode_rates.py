@@ -5,6 +5,7 @@ cell form a short row of numbers; the rows of past days are kept until the farth
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import takewhile
 from typing import TYPE_CHECKING, Self
@@ -19,7 +20,6 @@ from mm.calibration.likelihood import Table
 from mm.calibration.reference import PER_TICK
 from mm.calibration.state_space import RateForecast, forecasts_of, gain_of
 from mm.calibration.windows import WEIGHING, Window, WindowFitter, WindowPlan, weights_of
-from mm.dataclass import dataclass, replace
 
 if TYPE_CHECKING:
     from mm.calibration.calibrator import Calibrator

@@ -3,6 +3,7 @@
 import csv
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, Self
 
@@ -10,7 +11,6 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from mm.calibration._row_sums import distinct_numbers, sound
-from mm.dataclass import dataclass, field
 from mm.errors import BrokenFile, DataError
 
 Floats = NDArray[np.float64]

@@ -6,6 +6,7 @@ An order's own distance and the distance of its side's best price always differ 
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Protocol, Self
 
@@ -14,7 +15,6 @@ from numpy.typing import NDArray
 
 from mm.calibration._cells import rows_before
 from mm.clock import US_PER_S
-from mm.dataclass import dataclass, replace
 from mm.errors import UsageError
 
 if TYPE_CHECKING:

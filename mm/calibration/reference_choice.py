@@ -17,6 +17,7 @@ an exponential fits from no reference, it does not determine the reference.
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from itertools import accumulate
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -35,7 +36,6 @@ from mm.calibration.points import Floats, Ints, distinct, group, sum_by
 from mm.calibration.reference import AUTO, BLOCK_US, CLOSED, PER_TICK, reference_paths
 from mm.calibration.shapes import EXPONENTIAL, FAMILIES, Cells, Family, monotone, search, shares_loglik
 from mm.clock import US_PER_S
-from mm.dataclass import dataclass, replace
 from mm.numbers import fixed
 
 if TYPE_CHECKING:

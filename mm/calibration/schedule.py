@@ -3,6 +3,7 @@
 import math
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Self
 
@@ -19,7 +20,6 @@ from mm.calibration.window_fits import WindowFits
 from mm.calibration.window_moves import move_of_best_distance, offset_ticks
 from mm.calibration.windows import MODES, POLICIES, WEIGHING, Fallback, Window, WindowFit, WindowPlan
 from mm.clock import US_PER_S
-from mm.dataclass import asdict, dataclass, fields
 from mm.errors import Mismatch
 from mm.instrument import E8
 from mm.notebook import Picture, Shown, picture_of

@@ -2,13 +2,13 @@
 
 import math
 from collections.abc import Callable, Mapping
+from dataclasses import MISSING, dataclass, fields
 from itertools import pairwise
 from types import NoneType
 from typing import Any, NewType, get_args
 
 from mm.backtest.metrics.fill_states import StateRates
 from mm.calibration.fit_result import Line
-from mm.dataclass import MISSING, dataclass, fields
 from mm.errors import BrokenFile
 
 Measured = NewType("Measured", Line)  # distance and fills per second, which need not decrease with it

@@ -7,6 +7,7 @@ profiled out, which leaves its shape.
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
@@ -14,7 +15,6 @@ import numpy as np
 from mm.calibration._curve_steps import KINDS, NEVER, climb, curve_at, fit_curve
 from mm.calibration.likelihood import Shape
 from mm.calibration.points import Floats, Ints
-from mm.dataclass import dataclass
 
 HALF = 0.5  # weight of the prior (two exponentials) in each row of the monotone curve, in fills
 LEAST_LOG = -25.0  # minimum ln rate of the two exponentials, relative to their highest

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,7 +15,6 @@ from mm.backtest.rules import Rules
 from mm.calibration.exposure import Anchors, RestingOrders
 from mm.calibration.quotes import CalibrationLadder, FixedDelta
 from mm.calibration.sweeps import SweptQuantity
-from mm.dataclass import dataclass, replace
 from mm.errors import UsageError
 from mm.instrument import short_text
 

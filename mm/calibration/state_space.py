@@ -14,6 +14,7 @@ last block is read.
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from statistics import NormalDist
 
@@ -22,7 +23,6 @@ import numpy as np
 from mm.calibration._filters import run_filters
 from mm.calibration.points import Floats, Points, grouped, sum_by
 from mm.calibration.reference import BLOCK_S
-from mm.dataclass import dataclass
 
 HALF_LIVES_MIN = (10.0, 20.0, 40.0, 80.0, 160.0, 640.0)
 TAU = (0.05, 0.15, 0.3, 0.5, 0.8, 1.2)

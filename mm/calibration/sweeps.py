@@ -8,6 +8,7 @@ beyond are at least q plus the lots ahead. All prices nearer than the deepest hi
 from bisect import bisect_right
 from collections.abc import Sequence
 from copy import copy
+from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -16,7 +17,6 @@ from numpy.typing import NDArray
 
 from mm.calibration._hits import TouchRows
 from mm.calibration.points import Ints
-from mm.dataclass import dataclass
 from mm.errors import UsageError
 from mm.tape.tape import KEYFRAME, SNAPSHOT, TRADE
 

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -9,7 +10,6 @@ from numpy.typing import NDArray
 
 from mm.calibration.reference import CLOSED, ReferencePath
 from mm.clock import US_PER_S
-from mm.dataclass import dataclass
 
 if TYPE_CHECKING:
     Ints = NDArray[np.int64]

@@ -6,6 +6,7 @@ own fills. A window uses only its own training data and that of earlier windows,
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache, partial
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +23,6 @@ from mm.calibration.state_rates import StateLevels
 from mm.calibration.window_clustering import Memory, WindowClustering
 from mm.calibration.window_moves import WindowMoves
 from mm.calibration.windows import TOGETHER, KeptCurve, Window, WindowFit, WindowFitter, WindowPlan
-from mm.dataclass import dataclass, replace
 
 if TYPE_CHECKING:
     from mm.calibration.calibrator import Calibrator

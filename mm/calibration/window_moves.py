@@ -4,6 +4,7 @@ No data at or after the end of the window is used: a fill counts only if the win
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from itertools import chain
 from typing import TYPE_CHECKING, Self
 
@@ -15,7 +16,6 @@ from mm.calibration.fit_result import Line
 from mm.calibration.reference import CLOSED, OWN_BEST, within
 from mm.calibration.sweeps import Reached
 from mm.clock import US_PER_S
-from mm.dataclass import dataclass
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -8,6 +8,7 @@ of a state-space model, from all data so far).
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from math import sqrt
 from typing import TYPE_CHECKING, NamedTuple, Self
 
@@ -18,7 +19,6 @@ from mm.calibration.points import Points
 from mm.calibration.reference import BLOCK_S
 from mm.calibration.state_space import RateForecast, forecast, gain_of
 from mm.clock import US_PER_S
-from mm.dataclass import dataclass, field, replace
 from mm.errors import UsageError
 
 if TYPE_CHECKING:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from mm.cli.config import MODEL
@@ -18,7 +19,6 @@ from mm.cli.knobs import (
     numbers_or,
     one_of,
 )
-from mm.dataclass import dataclass
 
 AUTO = "auto"
 DISTANCES = (1.0, 2.0, 3.0, 5.0, 8.0, 13.0)

@@ -6,6 +6,7 @@ their name ends in; decimals that must stay exact (prices, quantities, fees, cas
 
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,6 @@ from mm.cli.knobs import (
     matching,
     one_of,
 )
-from mm.dataclass import dataclass
 from mm.errors import UsageError
 
 EXPONENT_FILE = "_queue_exponent.json"  # end of the name of a file that mm fills fit writes

@@ -12,6 +12,7 @@ import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import timedelta
 from decimal import Decimal
 from importlib import import_module
@@ -20,7 +21,6 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from mm.clock import next_day, parse_day, plain_days
-from mm.dataclass import dataclass
 from mm.errors import DataError, OffGrid, UsageError
 from mm.instrument import e8, short_text
 

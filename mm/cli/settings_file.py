@@ -7,13 +7,13 @@ the environment sets them.
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 from mm.cli.knobs import JSON, Knob, closest, typed
-from mm.dataclass import dataclass
 from mm.errors import BrokenFile, DataError, UsageError
 
 VARIABLE, ENV_FILE = "MM_CONFIG", "MM_ENV_FILE"

@@ -3,6 +3,7 @@
 They are separate because every command imports the knobs that most tasks have.
 """
 
+from dataclasses import dataclass
 from pathlib import Path
 
 from mm.backtest.risk import Risk
@@ -35,7 +36,6 @@ from mm.cli.knobs import (
     number,
     one_of,
 )
-from mm.dataclass import dataclass
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,6 +1,7 @@
 """``mm check lookahead``: test whether a model uses future data."""
 
 import tempfile
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,7 +12,6 @@ from mm.cli.config import DamagedDay, Day, Market, Models, Results, Source
 from mm.cli.console import Console
 from mm.cli.frame import command
 from mm.cli.knobs import ONE_DAY, REQUIRED, integer, knob, matching
-from mm.dataclass import dataclass, replace
 from mm.errors import SafetyError
 from mm.runs.plan import new_page
 

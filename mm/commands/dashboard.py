@@ -8,6 +8,7 @@ import time
 import urllib.request
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,6 @@ from mm.cli.config import Results
 from mm.cli.console import Console, write_line
 from mm.cli.frame import command
 from mm.cli.knobs import PATH, integer, knob
-from mm.dataclass import dataclass
 from mm.errors import UsageError
 
 HOST = "127.0.0.1"

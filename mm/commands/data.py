@@ -3,6 +3,7 @@
 import hashlib
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,7 +15,6 @@ from mm.cli.frame import command
 from mm.cli.knobs import DAYS, ONE_DAY, PATH, SYMBOL, day_list, knob
 from mm.cli.task_knobs import BinanceMarket, PublicFiles, Streams
 from mm.clock import now_us, run_stamp
-from mm.dataclass import asdict, dataclass
 from mm.dayfolder.layout import DayFolder
 from mm.errors import BrokenFile, DataError, NeverSynced, UsageError
 from mm.numbers import noun

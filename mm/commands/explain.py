@@ -1,6 +1,7 @@
 """``mm runs explain``: show the tape around a fill, and its cause."""
 
 import csv
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,6 @@ from mm.cli.config import Results
 from mm.cli.console import Console
 from mm.cli.frame import command
 from mm.cli.knobs import PATH, integer, knob
-from mm.dataclass import dataclass
 from mm.dayfolder.layout import day_folder
 from mm.errors import BrokenFile, DataError, Mismatch, UsageError
 from mm.instrument import e8

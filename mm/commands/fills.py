@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,7 +12,6 @@ from mm.cli.console import Console
 from mm.cli.frame import command
 from mm.cli.knobs import JSON_OBJECT, ONE_DAY, PATH, REQUIRED, SYMBOL, integer, knob, matching, number
 from mm.clock import us_from_ms
-from mm.dataclass import asdict, dataclass
 from mm.dayfolder.layout import day_folder
 from mm.errors import DataError, FitError, UsageError
 from mm.sim.flow.day import order_log

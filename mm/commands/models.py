@@ -2,6 +2,7 @@
 
 import inspect
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -10,7 +11,6 @@ from mm.backtest.rules import Execution
 from mm.cli.console import Console
 from mm.cli.frame import command
 from mm.cli.knobs import closest, knobs, shown
-from mm.dataclass import dataclass
 from mm.errors import UnknownModel
 
 if TYPE_CHECKING:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +13,6 @@ from mm.cli.console import Console
 from mm.cli.frame import command, runner
 from mm.cli.knobs import REQUIRED, integer, knob, number, numbers, one_of
 from mm.cli.task_knobs import SignalColumns
-from mm.dataclass import dataclass
 from mm.errors import FitError, UsageError
 from mm.numbers import fixed
 from mm.runs.in_progress import Run

@@ -7,6 +7,7 @@ import sys
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 
@@ -18,7 +19,6 @@ from mm.cli.console import Console
 from mm.cli.frame import command
 from mm.cli.knobs import PATH, knob, shown
 from mm.cli.settings_file import LEFT_OUT
-from mm.dataclass import dataclass
 from mm.errors import DataError, Mismatch, MMError
 from mm.runs.diff import Comparison, OutputDifference, compare, knobs_without_effect
 from mm.runs.find import Found, InputPlaces, check_inputs, check_models, find_run, find_runs, knob_files

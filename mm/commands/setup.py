@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Collection, Mapping
+from dataclasses import dataclass, fields
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any, Self
@@ -12,7 +13,6 @@ from mm.cli.config import Day, Market, Models
 from mm.cli.knobs import FIT, PATH, Knob, knobs, shown
 from mm.cli.unused_knobs import unused_knobs
 from mm.commands.assemble import artefacts
-from mm.dataclass import dataclass, fields
 from mm.models.builder import agent_files
 from mm.predict.artefact import predictor_files
 

@@ -11,6 +11,7 @@ import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -26,7 +27,6 @@ from mm.cli.interrupts import ENDING, KILLING, at_ending_signals
 from mm.cli.knobs import PATH, knob, knobs, shown
 from mm.cli.task_knobs import Recorder
 from mm.clock import SteadyClock, now_us
-from mm.dataclass import dataclass, replace
 from mm.errors import DataError, Incomplete, Mismatch, SafetyError, TryLater, UsageError
 from mm.live.state_stores import LiveStore
 from mm.market_data.recorder import of_market, parts_of

@@ -5,6 +5,7 @@ Each refresh reads a bounded part of each file, so that its cost does not depend
 
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,6 @@ import numpy.typing as npt
 import polars as pl
 
 from mm.clock import US_PER_MS, US_PER_S, now_us
-from mm.dataclass import dataclass, field
 from mm.dayfolder.layout import DayFolder, levels_shown
 from mm.errors import BrokenFile, DataError
 from mm.live.audit import SUFFIX, audit_folder

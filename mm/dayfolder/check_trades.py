@@ -1,8 +1,9 @@
 """Check the trades of a day: cells, ids, and the range of prices and quantities."""
 
+from dataclasses import astuple, dataclass
+
 import msgspec
 
-from mm.dataclass import astuple, dataclass
 from mm.dayfolder import layout, rows
 from mm.dayfolder.check_ahead import TradesAhead
 from mm.dayfolder.check_books import OFF_STEP, OFF_TICK

@@ -7,6 +7,7 @@ in no file is a lost row. The last rows of a run that is still recording, or was
 from array import array
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from heapq import merge
 from itertools import pairwise, zip_longest
 from typing import Any
@@ -14,7 +15,6 @@ from typing import Any
 import msgspec
 
 from mm.clock import US_PER_S, now_us
-from mm.dataclass import dataclass
 from mm.dayfolder import rows
 from mm.dayfolder.layout import USDM, USDM_DIFF_KEYS, DayFolder, existing, schema_json
 from mm.dayfolder.ledger import Event, LedgerView

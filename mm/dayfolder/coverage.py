@@ -4,13 +4,13 @@ It needs only the ids of depth messages and trades, and the ledger; `check` rebu
 """
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 
 import msgspec
 
 from mm.clock import US_PER_S, iso
-from mm.dataclass import dataclass
 from mm.dayfolder.layout import OPTIONAL_TRADE_COLUMNS, TRADE_COLUMNS, DayFolder, day_folder, existing
 from mm.dayfolder.ledger import Event, LedgerView, halts, is_hole, with_events
 from mm.dayfolder.recovery import venue_in

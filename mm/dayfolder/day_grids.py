@@ -3,13 +3,13 @@
 import json
 from bisect import bisect_right
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import accumulate
 from math import gcd
 from typing import Any
 
 import msgspec
 
-from mm.dataclass import dataclass
 from mm.dayfolder.layout import DayFolder
 from mm.dayfolder.ledger import GRID, Event, LedgerView
 from mm.dayfolder.rows import DefectList

@@ -5,11 +5,11 @@ Writers and readers import it; no other module defines a file name or a column o
 
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from mm.clock import next_day, parse_day, plain_days
-from mm.dataclass import dataclass
 from mm.errors import MissingDay, UsageError
 
 SCHEMA_VERSION = 1

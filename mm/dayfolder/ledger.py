@@ -6,13 +6,13 @@
 import csv
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from heapq import merge
 from pathlib import Path
 from typing import Any, TypeVar
 
 import msgspec
 
-from mm.dataclass import dataclass
 from mm.dayfolder.layout import EVENT_COLUMNS, GAP_COLUMNS, DayFolder, existing
 from mm.dayfolder.rows import Arrival, CheckedLines, DefectList, arrival, integer, under_header
 from mm.errors import BrokenFile

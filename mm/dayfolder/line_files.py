@@ -7,6 +7,7 @@ import zlib
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
 from functools import partial
 from importlib import import_module
 from itertools import chain, islice
@@ -15,7 +16,6 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from mm.atomic_file import atomic_file
-from mm.dataclass import dataclass, replace
 from mm.dayfolder.layout import PACKED, existing, twin_of
 from mm.errors import BrokenFile
 

@@ -5,12 +5,12 @@ import errno
 import itertools
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from mm.dataclass import dataclass, field
 from mm.dayfolder.buffered_writer import require_appendable
 from mm.dayfolder.layout import (
     DAMAGED,

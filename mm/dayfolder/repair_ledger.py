@@ -9,6 +9,7 @@ import os
 from bisect import bisect_left
 from collections import deque
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,6 @@ import msgspec
 
 import mm
 from mm.clock import US_PER_S, iso
-from mm.dataclass import dataclass, field
 from mm.dayfolder.check_books import Replay, read_diffs, read_snapshot
 from mm.dayfolder.check_frames import FrameSink
 from mm.dayfolder.day_grids import DayGrids

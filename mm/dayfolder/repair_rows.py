@@ -4,12 +4,12 @@ import csv
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 import msgspec
 
-from mm.dataclass import dataclass
 from mm.dayfolder import layout
 from mm.dayfolder.check_books import DiffLine, Replay, read_diffs
 from mm.dayfolder.check_frames import FrameSink, Wanted

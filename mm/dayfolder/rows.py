@@ -10,6 +10,7 @@ from bisect import bisect_left
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from heapq import merge
 from importlib import import_module
 from itertools import chain, repeat
@@ -19,7 +20,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import msgspec
 
 from mm.clock import US_PER_MS, US_PER_S, US_STAMPS, checked_stamp_ms, exchange_ms, midnight_us
-from mm.dataclass import dataclass
 from mm.dayfolder.layout import DayFolder
 from mm.dayfolder.line_files import FileTail, text_of
 

@@ -11,6 +11,7 @@ import sysconfig
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager
+from dataclasses import dataclass
 from io import BufferedIOBase
 from pathlib import Path
 from types import FrameType
@@ -18,7 +19,6 @@ from typing import Any, Literal
 
 from mm.cli.settings_file import LEFT_OUT
 from mm.clock import US_PER_MS
-from mm.dataclass import dataclass
 from mm.dayfolder.layout import PACKED, DayFolder, days_of, existing, snapshot_event_id
 
 _RUN = re.compile(r"(\d{8})(?:-(\d{8}))?_")  # prefix of the name of a run folder

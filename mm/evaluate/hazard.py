@@ -11,6 +11,7 @@ models also use the prints that follow.
 """
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +20,6 @@ import numpy as np
 from mm.backtest.fills.hazard_fit import FEATURES, KIND, digest_of
 from mm.backtest.fills.queue_hazard import QueueHazard
 from mm.backtest.journal import ACTIONS
-from mm.dataclass import dataclass
 from mm.errors import FitError
 from mm.evaluate.queue_score import Blocks, aligned
 from mm.evaluate.virtual_orders import Outcomes, VirtualOrders, manual_exchange, place_orders

@@ -4,6 +4,7 @@ import json
 import math
 import os
 from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,6 @@ from mm.calibration.schedule import Schedule
 from mm.cli.config import Models
 from mm.commands import assemble
 from mm.commands.setup import Setup, users_models
-from mm.dataclass import dataclass, field, replace
 from mm.dayfolder.layout import DayFolder
 from mm.errors import DataError, UnknownModel, UsageError
 from mm.evaluate import run_comparison as test

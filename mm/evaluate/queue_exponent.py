@@ -14,12 +14,12 @@ nearest to the observed one. Cancellations are weighted by lots, as the model wo
 likely to be cancelled, lots ahead are cancelled in proportion a / (a + b), which is n = 1.
 """
 
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mm.dataclass import dataclass
 from mm.evaluate._exponents import QueueByExponents
 from mm.evaluate._price_levels import PriceNumbers, known_cancellations, place_rows
 from mm.evaluate.virtual_orders import manual_exchange

@@ -6,6 +6,7 @@ over the day.
 
 import json
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +22,6 @@ from mm.backtest.models import (
     trade_cross,
 )
 from mm.clock import US_PER_S
-from mm.dataclass import dataclass
 from mm.errors import UsageError
 from mm.evaluate.order_log import Truth, read_rows
 from mm.evaluate.virtual_orders import PLACES, OrderPlan, Outcomes, VirtualOrders, draw_orders, on_exchange_time, play

@@ -3,6 +3,7 @@
 import csv
 import shutil
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,7 +13,6 @@ import numpy as np
 from mm.backtest.journal import FILL_COLUMNS, ORDER_COLUMNS, STATE_COLUMNS, Journal
 from mm.backtest.replay import backtest
 from mm.clock import US_PER_S, iso
-from mm.dataclass import dataclass, field, replace
 from mm.errors import ModelError
 from mm.evaluate.counterfactual import market_at, short
 

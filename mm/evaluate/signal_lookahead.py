@@ -1,12 +1,12 @@
 """The look-ahead check of one signal: its rows before an instant must not depend on later data."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from mm.clock import US_PER_S, iso
-from mm.dataclass import dataclass
 from mm.errors import ModelError, UsageError
 from mm.evaluate.counterfactual import WEEK_US, cuts, market_at, mirrored, shifted, truncated
 from mm.evaluate.data_access import FileWatch

@@ -1,6 +1,7 @@
 """Virtual orders: their arrival in queues of the market, and their fills under a fill model."""
 
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import TYPE_CHECKING
 
@@ -9,7 +10,6 @@ import numpy as np
 from mm.backtest.journal import ACTIONS
 from mm.backtest.paper_exchange import PaperExchange
 from mm.backtest.rules import Rules
-from mm.dataclass import dataclass, replace
 from mm.tape.tape import DEPTH, GAP, SNAPSHOT, TRADE
 
 if TYPE_CHECKING:

@@ -6,13 +6,13 @@ receive time is ``ts_recv``. Times are ns or ISO 8601, prices 1e-9 or decimals, 
 """
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
 from mm.clock import us_of
-from mm.dataclass import dataclass, field
 from mm.errors import BrokenFile, UsageError
 from mm.formats.feed import FileEvent, FilePlace, FileTrade, LevelChanges, Moved, WholeBook
 from mm.formats.tables import COPY_AGAIN, CsvTable, RowBlock, one_of, plain_decimal, whole_numbers

@@ -13,6 +13,7 @@ import shutil
 import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import BinaryIO, cast
@@ -20,7 +21,6 @@ from typing import BinaryIO, cast
 import polars as pl
 import pyarrow.parquet as pq
 
-from mm.dataclass import dataclass
 from mm.dayfolder.layout import DIFF_KEYS, PACKED, USDM, USDM_DIFF_KEYS, DayFolder, day_folder
 from mm.dayfolder.line_files import line_writer
 from mm.dayfolder.manifest import day_files, read_manifest, write_manifest

@@ -6,11 +6,11 @@ source's book is crossed, the import drops its own, and gets the next one that i
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from mm.clock import FIRST_US, LAST_US, US_PER_S, iso
-from mm.dataclass import dataclass, field
 from mm.errors import BrokenFile, OffGrid
 from mm.market_data.captures import BookLoss, CapturedMessage, Remark
 from mm.market_data.grid import Grid

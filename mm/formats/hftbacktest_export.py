@@ -7,13 +7,13 @@ of order are written twice, once for each side (EXCH, LOCAL), as hftbacktest req
 
 import zipfile
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mm.atomic_file import atomic_file
-from mm.dataclass import dataclass
 from mm.errors import RunExists, UsageError
 from mm.formats.hftbacktest import (
     BUY,

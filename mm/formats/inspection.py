@@ -1,10 +1,10 @@
 """Overview of a day: rows, gaps, spread, volatility, and a sparkline of the mid."""
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from mm.dataclass import dataclass
 from mm.dayfolder.coverage import cover, coverage_text
 from mm.dayfolder.layout import DayFolder
 from mm.dayfolder.manifest import contents, day_files

@@ -1,11 +1,11 @@
 """The file formats of ``mm data import --format`` other than raw captures, with one reader each."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
 from importlib import import_module
 from pathlib import Path
 
-from mm.dataclass import dataclass
 from mm.errors import UsageError
 from mm.formats.feed import UTC, FileCapture, FileReader, Moved
 from mm.market_data.capture_import import FORMS, RAW, CaptureForm, Progress

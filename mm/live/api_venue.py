@@ -8,6 +8,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from decimal import Decimal
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
@@ -19,7 +20,6 @@ from websockets.exceptions import InvalidHandshake, WebSocketException
 from mm.backtest.live_feed import FeedEvent, Row
 from mm.cli.config import Day
 from mm.clock import US_PER_S, day_of
-from mm.dataclass import dataclass
 from mm.errors import TryLater, UsageError
 from mm.instrument import Instrument, e8, short_text, to_exchange_info
 from mm.live.decisions import DecisionLags

@@ -18,10 +18,10 @@ import hashlib
 import json
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from mm.dataclass import asdict, dataclass, field
 from mm.errors import BrokenFile, OffGrid
 from mm.instrument import Instrument, decimal_text, e8
 from mm.live.audit import logs_of

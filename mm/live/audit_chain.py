@@ -12,13 +12,13 @@ import hashlib
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from mm.dataclass import dataclass
 from mm.errors import BrokenFile, DataError
 
 ZEROS = "0" * 64

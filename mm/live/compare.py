@@ -7,6 +7,7 @@ fill model) are measured in the same way. The first run is the reference.
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,6 @@ import numpy as np
 
 from mm.backtest.orders_file import read_orders
 from mm.clock import US_PER_S, iso
-from mm.dataclass import asdict, dataclass, field
 from mm.errors import BrokenFile, Mismatch, UsageError
 from mm.report.run_columns import RunColumns, Standing, read_columns
 

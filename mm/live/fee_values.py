@@ -5,8 +5,8 @@ commission can have by the account's commission rate, which the limits on losses
 """
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 
-from mm.dataclass import replace
 from mm.instrument import Instrument, e8
 from mm.live.api_messages import AccountEntry
 from mm.live.ledger import AccountFill, most_fee_e8

@@ -7,6 +7,7 @@ partial file.
 
 import errno
 import os
+from dataclasses import dataclass
 from pathlib import Path
 from threading import get_ident
 from typing import Any
@@ -15,7 +16,6 @@ import msgspec
 
 from mm.atomic_file import fsync_path
 from mm.clock import US_STAMPS, iso
-from mm.dataclass import dataclass
 from mm.errors import DataError
 
 _NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)

@@ -12,11 +12,11 @@ in, first out; a commission in the base asset counts as base sold at the price o
 
 from collections import deque
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 from zlib import crc32
 
 from mm.clock import US_PER_MS
-from mm.dataclass import dataclass
 from mm.errors import Mismatch
 from mm.instrument import E8, Instrument, decimal_text, e8, short_text
 

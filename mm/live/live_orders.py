@@ -1,9 +1,9 @@
 """Our orders, reports of the exchange about them, and the resulting steps."""
 
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import NamedTuple
 
-from mm.dataclass import dataclass, field
 from mm.instrument import e8
 from mm.live.ledger import AccountFill
 

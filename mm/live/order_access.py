@@ -4,12 +4,12 @@ import asyncio
 import os
 from base64 import b32encode
 from collections.abc import Callable, Coroutine, Iterable, Mapping
+from dataclasses import dataclass, field
 from hashlib import blake2b
 from time import time_ns
 from typing import Any, NamedTuple, Protocol
 
 from mm.cli.knobs import SWITCH, integer, knob, matching, number, one_of
-from mm.dataclass import dataclass, field
 from mm.live.live_orders import KEPT_ORDERS
 
 OWN_PREFIX = "mm-"

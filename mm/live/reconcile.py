@@ -5,6 +5,7 @@ import json
 import tempfile
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mm.clock import us_from_ms
-from mm.dataclass import dataclass, replace
 from mm.dayfolder.layout import DayFolder, day_folder, existing
 from mm.dayfolder.ledger import whole_events
 from mm.errors import BrokenFile

@@ -3,13 +3,13 @@
 import asyncio
 import ssl
 from collections.abc import Callable
+from dataclasses import dataclass
 from time import monotonic
 
 import httpx
 import msgspec
 
 from mm.clock import now_us
-from mm.dataclass import dataclass
 from mm.live.api_messages import NO_ANSWER, NO_CONNECTION, STALE_TIMESTAMP, WS_ERROR, ApiAnswer, Outcome, WsError
 from mm.live.api_requests import (
     REST_ROUTES,

@@ -8,6 +8,7 @@ import asyncio
 import json
 from array import array
 from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,7 +26,6 @@ from mm.backtest.rules import Account, Execution, Rules
 from mm.cli.config import Day, Market, Models
 from mm.commands.assemble import MICRO_PRICE, check_agents, keep_models, micro_price_before, warn_of_fees
 from mm.commands.assemble import rules as rules_of
-from mm.dataclass import asdict, dataclass, replace
 from mm.errors import BrokenFile, TryLater, UsageError
 from mm.instrument import Instrument, e8, from_exchange_info, short_text
 from mm.live.decisions import DecisionLags

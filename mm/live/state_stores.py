@@ -1,10 +1,10 @@
 """The stores of a run's state: the knobs, and their stores; packages are imported only when used."""
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mm.cli.knobs import integer, knob, server_url
-from mm.dataclass import dataclass
 
 if TYPE_CHECKING:
     from mm.live.audit import AuditLog

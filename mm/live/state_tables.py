@@ -7,10 +7,10 @@ processes, and a store that was unavailable continues at its position.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from mm.cli.knobs import ServerUrl
-from mm.dataclass import dataclass
 from mm.errors import TryLater
 from mm.live.audit_books import Changes
 from mm.live.ledger import SIDE_NAMES, AccountFill

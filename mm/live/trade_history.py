@@ -5,6 +5,7 @@ separate small file, ``<out>/risk/<SYMBOL>.equity.json``.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,6 @@ import msgspec
 
 from mm.atomic_file import write_atomic
 from mm.clock import US_PER_S, day_of
-from mm.dataclass import asdict, dataclass
 from mm.errors import BrokenFile, OffGrid
 from mm.instrument import E8, e8
 from mm.live.audit import first_row, logs_of

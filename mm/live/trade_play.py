@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from mm.backtest.live_feed import LiveFeed
@@ -9,7 +10,6 @@ from mm.backtest.replay import run_terms
 from mm.backtest.result import Result
 from mm.backtest.risk import limits_of, ramped_lots
 from mm.commands.assemble import check_agents, keep_models
-from mm.dataclass import dataclass, replace
 from mm.instrument import Instrument
 from mm.live._live_engine import LiveEngine
 from mm.live.shadow import PaperKnobs, ShadowTerms

@@ -10,12 +10,12 @@ import hashlib
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from mm.clock import now_us
-from mm.dataclass import dataclass, replace
 from mm.errors import Mismatch, MMError, SafetyError, TryLater
 from mm.instrument import Instrument, decimal_text, e8, from_exchange_info
 from mm.live.audit import AuditLog, audit_path

@@ -2,10 +2,10 @@
 
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from mm.cli.knobs import REQUIRED, SWITCH, base_url, knob, matching, one_of
-from mm.dataclass import dataclass
 from mm.errors import SafetyError, UsageError
 from mm.instrument import e8, short_text
 from mm.live.order_access import VENUES, VenueUrls

@@ -6,12 +6,12 @@ disk or a metrics page never blocks it.
 
 import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Protocol
 
 from mm.backtest.journal import REJECT_REASONS
 from mm.clock import US_PER_S, now_us
-from mm.dataclass import dataclass
 from mm.instrument import Instrument, e8, short_text
 from mm.live._live_engine import LiveEngine
 from mm.live.ledger import AccountFill, Ledger, fee_e8, most_fee_e8

@@ -18,10 +18,10 @@ from array import array
 from bisect import bisect_left, insort
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from mm.clock import midnight_us, next_day
-from mm.dataclass import dataclass, field
 from mm.dayfolder.layout import (
     ORDER_COLUMNS,
     ROW_CANCEL,

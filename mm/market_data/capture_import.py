@@ -9,6 +9,7 @@ import shutil
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, suppress
+from dataclasses import asdict, dataclass
 from functools import partial
 from math import gcd
 from pathlib import Path
@@ -18,7 +19,6 @@ import msgspec
 import mm
 from mm.atomic_file import write_atomic
 from mm.clock import DAY_ZONE
-from mm.dataclass import asdict, dataclass
 from mm.dayfolder.day_grids import GridChange, instrument_json, with_history
 from mm.dayfolder.day_writer import DayWriter
 from mm.dayfolder.layout import SPOT, DayFolder

@@ -2,9 +2,9 @@
 
 from collections import Counter
 from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from mm.dataclass import asdict, dataclass, field
 from mm.dayfolder.day_writer import DayWriter
 from mm.dayfolder.ledger import GRID
 from mm.dayfolder.rows import STREAM, RowRun, Stamp, Trade

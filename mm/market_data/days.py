@@ -12,6 +12,7 @@ import shutil
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
+from dataclasses import dataclass, replace
 from datetime import date, datetime, time, timedelta
 from functools import partial
 from pathlib import Path
@@ -20,7 +21,6 @@ from zoneinfo import ZoneInfo
 
 import mm
 from mm.clock import US_PER_S, day_of, parse_day
-from mm.dataclass import dataclass, replace
 from mm.dayfolder.buffered_writer import NO_SPACE
 from mm.dayfolder.day_grids import read_grids
 from mm.dayfolder.day_writer import DayWriter, lock_day

@@ -9,6 +9,7 @@ import re
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Self, TypeVar
@@ -17,7 +18,6 @@ import httpx
 
 from mm.atomic_file import write_atomic
 from mm.code_identity import hash_file
-from mm.dataclass import dataclass
 from mm.errors import BrokenFile, DataError, TryLater, UsageError
 from mm.market_data.rate_budget import Backoff, retry_after_s
 

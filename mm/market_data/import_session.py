@@ -2,10 +2,10 @@
 
 from array import array
 from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from mm.clock import DAY_ZONE, US_PER_S, day_of, exchange_us, midnight_us, next_day
-from mm.dataclass import asdict, dataclass, field
 from mm.dayfolder.day_writer import DayWriter
 from mm.errors import BrokenFile
 from mm.instrument import Instrument, short_text

@@ -6,10 +6,10 @@ our clock, and may be negative. A `RoundTrip` measures only the clock's error, t
 
 from array import array
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import NamedTuple
 
 from mm.clock import exchange_us
-from mm.dataclass import dataclass
 
 BITS = 5
 LEAST_STEP_US = 50_000

@@ -7,11 +7,11 @@ Python, or compiled if a kernel is available.
 from bisect import bisect_left, insort
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from importlib import import_module
 from itertools import pairwise
 from typing import Any
 
-from mm.dataclass import dataclass
 from mm.dayfolder.rows import level_cells
 from mm.instrument import e8
 

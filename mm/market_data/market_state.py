@@ -13,9 +13,9 @@ trusted: its messages, including stale ones, are passed on unchanged.
 
 from bisect import insort
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any, Generic, NamedTuple, TypeVar
 
-from mm.dataclass import dataclass
 from mm.dayfolder.layout import SPOT
 from mm.dayfolder.ledger import GRID
 from mm.dayfolder.rows import CLOCK_SLACK_US

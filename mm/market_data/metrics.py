@@ -6,8 +6,8 @@ The families of market data are shared by all subscribers of a market: recorder,
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
 
-from mm.dataclass import dataclass
 from mm.errors import UsageError
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"

@@ -15,6 +15,7 @@ import shutil
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
+from dataclasses import asdict, dataclass, field
 from datetime import timedelta
 from heapq import merge
 from itertools import count
@@ -23,7 +24,6 @@ from typing import Any, NamedTuple
 
 import mm
 from mm.clock import exchange_us, midnight_us, next_day, parse_day
-from mm.dataclass import asdict, dataclass, field
 from mm.dayfolder.day_grids import instrument_json
 from mm.dayfolder.day_writer import DayWriter, lock_day
 from mm.dayfolder.layout import SPOT, USDM, DayFolder

@@ -9,11 +9,11 @@ import asyncio
 import random
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 from mm.clock import US_PER_S, iso, next_day, now_us
-from mm.dataclass import dataclass
 from mm.errors import MMError, UsageError
 from mm.market_data.day_journal import DayJournal, DayReport
 from mm.market_data.days import LONGEST_SLEEP_S, Days, Disk, RecordingWindow, WindowRule, is_of_disk, sleep_until

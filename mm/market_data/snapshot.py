@@ -8,13 +8,13 @@ import asyncio
 import zlib
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import httpx
 
 import mm
 from mm.clock import US_PER_S, now_us
-from mm.dataclass import dataclass
 from mm.dayfolder.ledger import GRID
 from mm.errors import MMError
 from mm.market_data.binance_spot import BINANCE_SPOT

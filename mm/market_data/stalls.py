@@ -14,9 +14,8 @@ timeout, so that a symbol with one trade per hour costs one cheap request per mi
 import asyncio
 from array import array
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
-
-from mm.dataclass import dataclass
 
 MAX_TIMEOUT_S = 60.0
 HEALTHY_S = 60.0

@@ -10,9 +10,9 @@ the worst price of a snapshot with as many levels as were requested: beyond it t
 """
 
 from collections import deque
+from dataclasses import dataclass
 from typing import Any, Generic, NamedTuple, TypeVar
 
-from mm.dataclass import dataclass
 from mm.dayfolder.layout import SPOT, USDM
 from mm.ids import RESET_IDS, Follow, MissingIds, follow, went_back
 from mm.market_data import market_events as events

@@ -6,12 +6,12 @@ venue defines its interfaces for past trades (`PastTrades`); this module decides
 
 from collections import deque
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 
 import msgspec
 
 from mm.clock import checked_stamp
-from mm.dataclass import dataclass
 from mm.dayfolder.ledger import NO_EXECUTION
 from mm.dayfolder.rows import Trade
 from mm.errors import BrokenFile, OffGrid

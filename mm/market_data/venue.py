@@ -8,6 +8,7 @@ covers the ids from there on. Prices and quantities stay the exchange's own text
 import ssl
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from enum import Enum
 from functools import cache
 from typing import Annotated, NamedTuple, Protocol
@@ -15,7 +16,6 @@ from typing import Annotated, NamedTuple, Protocol
 import msgspec
 from msgspec import Struct
 
-from mm.dataclass import dataclass
 from mm.dayfolder.rows import Trade
 from mm.errors import BrokenFile
 from mm.ids import IdRange, MissingIds

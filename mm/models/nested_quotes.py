@@ -1,11 +1,11 @@
 """Nested quote models, as given in QUOTE_PARAMS_JSON, and the volatility of the run."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from mm.backtest.models import QUOTE_MODELS
 from mm.backtest.parameters import REQUIRED, VOLATILITY
-from mm.dataclass import dataclass
 from mm.errors import UsageError
 from mm.models.names import accepted_by, resolve
 

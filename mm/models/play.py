@@ -3,6 +3,7 @@
 import inspect
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, Unpack
 
@@ -16,7 +17,6 @@ from mm.cli.config import Models, Sensitivity
 from mm.cli.knobs import as_arguments, groups_of, knobs
 from mm.clock import US_PER_S
 from mm.commands import assemble
-from mm.dataclass import dataclass, replace
 from mm.errors import UsageError
 from mm.models.builder import ModelBuilder, check_names
 from mm.models.names import construct

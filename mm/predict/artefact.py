@@ -5,13 +5,13 @@ import io
 import json
 import zipfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mm.dataclass import dataclass
 from mm.errors import BrokenFile, Mismatch, UsageError
 from mm.instrument import e8
 from mm.predict.forest import Forest

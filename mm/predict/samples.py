@@ -6,13 +6,13 @@ it was recorded without a gap.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mm.clock import US_PER_S
-from mm.dataclass import dataclass, fields, replace
 from mm.errors import FitError
 from mm.signals.compute import compute
 from mm.signals.score import move_to

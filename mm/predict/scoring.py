@@ -1,12 +1,12 @@
 """Scores of predictions: out-of-sample R² or log loss against baselines, with block-bootstrap intervals."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mm.dataclass import dataclass
 from mm.predict.samples import Samples, Task
 from mm.signals.score import DRAWS, LEAST_BLOCKS, blocks_of
 

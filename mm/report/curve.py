@@ -2,13 +2,13 @@
 
 import math
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from html import escape
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from mm.calibration.fit_result import ANY_SPREAD, EXPONENTIAL
-from mm.dataclass import dataclass
 from mm.numbers import number, short
 from mm.report.figures import NORMAL_95
 from mm.report.frame import card, grid, interval

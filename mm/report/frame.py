@@ -5,6 +5,7 @@ import re
 import shlex
 from base64 import b64encode
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cache
 from html import escape
 from importlib.util import find_spec
@@ -14,7 +15,6 @@ from urllib.parse import quote
 
 from mm.atomic_file import write_atomic
 from mm.clock import iso
-from mm.dataclass import dataclass, field
 from mm.errors import UsageError
 from mm.instrument import assets_of
 from mm.numbers import SHARPE_DAYS, number, signed

@@ -1,12 +1,12 @@
 """Fills and PnL by hour of day, and the markouts of the fills."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from mm.clock import US_PER_S
-from mm.dataclass import dataclass
 from mm.numbers import number, signed
 from mm.report import figures
 from mm.report.figures import BUY, SELL, Figure, signs

@@ -1,6 +1,7 @@
 """A finished run, loaded to draw it again: its knobs, its inputs, and its backtest."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -9,7 +10,6 @@ from mm.backtest.rules import Account, Execution
 from mm.cli.config import Day, Market, Models, Pages, Results
 from mm.cli.console import Console
 from mm.cli.knobs import PATH, SWITCH, knob, knobs, shown
-from mm.dataclass import dataclass
 from mm.errors import Mismatch, MMError
 from mm.runs.find import Found, InputPlaces, check_inputs, knob_files
 

@@ -3,6 +3,7 @@
 import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +15,6 @@ from mm.backtest.metrics.arithmetic import median
 from mm.backtest.metrics.order_lives import NEVER, lives
 from mm.backtest.orders_file import read_orders
 from mm.clock import US_PER_S
-from mm.dataclass import dataclass, replace
 from mm.instrument import E8
 from mm.report.figures import drawn_rows
 from mm.tape.columns import MANY_EVENTS, TRADE, gathered, in_pieces, release

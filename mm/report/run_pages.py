@@ -1,10 +1,10 @@
 """Pages of several runs: an index of all, and two backtests over one span of time."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from html import escape
 from typing import TYPE_CHECKING, Any
 
-from mm.dataclass import dataclass
 from mm.numbers import SHARPE_DAYS, number, signed
 from mm.report.figures import SERIES, Figure, Panel, stacked, step, time_axis
 from mm.report.frame import base_asset, card, chart, document, grid, header, nothing, quote_asset, zoom_bar

@@ -7,6 +7,7 @@ propagating probabilities, not by simulating paths.
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,6 @@ from gymnasium import spaces
 from gymnasium.vector import AutoresetMode, VectorEnv
 from numpy.typing import NDArray
 
-from mm.dataclass import dataclass
 from mm.sim.as2008.exact import exact
 from mm.sim.as2008.model import Floats, GlftExact, Inventories, InventoryRule, PaperModel, Policy, SymmetricRule
 

@@ -1,6 +1,7 @@
 """Training of an agent on recorded days, and its record."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import version
 from typing import Any
@@ -13,7 +14,6 @@ from mm.calibration.calibrate import calibrate
 from mm.calibration.calibrator import CalibrationConfig
 from mm.calibration.fit_result import PoissonFit
 from mm.cli.task_knobs import Learning
-from mm.dataclass import dataclass
 from mm.rl.environment import MarketMaking
 from mm.rl.training_days import AgentShape, EngineKnobs, fitted_terms, open_days
 from mm.tape.tape import Tape

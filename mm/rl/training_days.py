@@ -1,6 +1,7 @@
 """The training days of an agent: their tapes and rules, and the terms fitted to them."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,6 @@ from mm.cli.config import Models
 from mm.cli.knobs import as_arguments, groups_of
 from mm.clock import US_PER_S
 from mm.commands import assemble
-from mm.dataclass import dataclass, replace
 from mm.errors import DataError, FitError, Mismatch, NeverSynced, UsageError
 from mm.instrument import E8, short_text
 from mm.models.builder import ModelBuilder

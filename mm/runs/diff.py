@@ -3,6 +3,7 @@
 import csv
 import json
 from collections.abc import Iterator
+from dataclasses import dataclass
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,6 @@ from typing import Any
 from mm.cli.knobs import knobs
 from mm.cli.task_knobs import GROUPS
 from mm.code_identity import hash_file
-from mm.dataclass import dataclass
 from mm.runs.find import Found
 from mm.runs.in_progress import PAGE
 from mm.runs.manifest import flat, headlines, shown

@@ -2,13 +2,13 @@
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from importlib.machinery import PathFinder
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from mm.cli.knobs import axes_of, closest, day_list
 from mm.code_identity import hash_file
-from mm.dataclass import dataclass
 from mm.errors import BrokenFile, DataError, SafetyError
 from mm.runs.manifest import MANIFEST, read_manifest
 

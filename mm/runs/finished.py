@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from html import escape
 from pathlib import Path
@@ -16,7 +17,6 @@ from mm.calibration.fit_result import PoissonFit
 from mm.calibration.points import read_points
 from mm.calibration.schedule import Schedule
 from mm.clock import US_PER_MS, US_PER_S
-from mm.dataclass import dataclass, replace
 from mm.errors import BrokenFile, UsageError
 from mm.notebook import Picture, Shown
 from mm.report import notebook, sweep

@@ -8,12 +8,12 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
 from mm.code_identity import hash_file
-from mm.dataclass import dataclass
 from mm.errors import BrokenFile
 from mm.numbers import SHARPE_DAYS
 

@@ -8,6 +8,7 @@ import itertools
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,6 @@ from mm.cli.knobs import shown
 from mm.cli.unused_knobs import unused_knobs
 from mm.clock import now_us, run_stamp
 from mm.code_identity import sources_hash
-from mm.dataclass import dataclass
 from mm.errors import BrokenFile, RunExists, UsageError
 from mm.runs.manifest import MANIFEST, InputFile, SetKnob, read_manifest
 

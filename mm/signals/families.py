@@ -3,10 +3,10 @@
 import inspect
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from mm.clock import US_PER_S
-from mm.dataclass import dataclass
 from mm.errors import ModelError, UnknownModel, UsageError
 from mm.instrument import Instrument
 from mm.predict.artefact import FOLDER, signal_of

@@ -7,12 +7,12 @@ move is ``(1 − Q)⁻¹·r``, and the sum of all moves is the minimum-norm solu
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mm.dataclass import dataclass
 from mm.errors import BrokenFile, Mismatch
 from mm.instrument import short_text
 from mm.tape.tape import Tape

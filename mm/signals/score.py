@@ -6,13 +6,13 @@ bootstrap; a block is at least twice as long as the horizon, so that most of its
 """
 
 from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mm.clock import US_PER_S
-from mm.dataclass import asdict, dataclass
 from mm.errors import UsageError
 from mm.signals.compute import compute
 from mm.signals.families import QUOTE, SIGNALS

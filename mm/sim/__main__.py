@@ -3,6 +3,7 @@
 import json
 import os
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,7 +27,6 @@ from mm.cli.knobs import (
     shown,
 )
 from mm.clock import DAY_ZONE, day_of, now_us
-from mm.dataclass import dataclass
 from mm.errors import UsageError
 from mm.sim import COMMANDS
 from mm.sim.flow.scenario import SCENARIOS, ScenarioParameters, chosen

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import pairwise
 from math import isnan
 from statistics import variance
@@ -14,7 +15,6 @@ from mm.backtest.metrics.ranking import are_tied, assumption_of, block_periods, 
 from mm.backtest.metrics.risk import PERIODS_PER_YEAR
 from mm.backtest.run_terms import DAYS_NOT_PLAYED, IMPLAUSIBLE_FEE, SPOT_FEES
 from mm.clock import US_PER_S
-from mm.dataclass import dataclass, field
 from mm.notebook import Picture, Shown
 from mm.numbers import number, signed
 from mm.report.notebook import sweep_picture

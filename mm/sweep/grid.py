@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import product
 from math import prod
 from typing import Any
@@ -12,7 +13,6 @@ from mm.backtest.rules import Account, Execution
 from mm.cli.config import Day, Market, Models, Output
 from mm.cli.knobs import Knob, axes_of, closest, knobs
 from mm.commands.setup import Setup
-from mm.dataclass import dataclass, replace
 from mm.errors import MMError, UsageError
 from mm.models.names import accepted_by, resolve
 

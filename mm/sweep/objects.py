@@ -10,6 +10,7 @@ import os
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from importlib import invalidate_caches
 from pathlib import Path
 from threading import Lock
@@ -22,7 +23,6 @@ from mm.cli.config import Results
 from mm.code_identity import PACKAGE, digest, hash_file
 from mm.commands.assemble import moved, moved_models
 from mm.commands.setup import Setup
-from mm.dataclass import dataclass, replace
 from mm.errors import BrokenFile, DataError, Mismatch, MissingExtra, MMError, UsageError
 from mm.predict.artefact import ARRAYS, MODEL
 from mm.sweep.play import Outcome, Task, failed, play

@@ -4,6 +4,7 @@ import json
 import sys
 import sysconfig
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cache, cached_property, lru_cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -13,7 +14,6 @@ from mm.atomic_file import atomic_file, clear_unfinished
 from mm.cli.config import Models
 from mm.code_identity import PACKAGE, closure, code_files, digest, hash_file, sources_alone
 from mm.commands.setup import Setup, users_models
-from mm.dataclass import dataclass
 from mm.errors import UsageError
 from mm.models.names import resolve
 from mm.user_code import put_cwd_first

@@ -4,6 +4,7 @@ import json
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import redirect_stdout
+from dataclasses import dataclass, replace
 from os import cpu_count
 from pathlib import Path
 from shlex import join
@@ -22,7 +23,6 @@ from mm.commands import assemble
 from mm.commands.assemble import unfitted
 from mm.commands.schedule import study_days, write_study
 from mm.commands.setup import Setup, users_models
-from mm.dataclass import dataclass, replace
 from mm.errors import FitError, ModelError, UsageError
 from mm.models.builder import ModelBuilder, agent_files, fitted_from, note_predictors
 from mm.predict.artefact import Artefact

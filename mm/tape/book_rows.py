@@ -5,12 +5,12 @@ are then stored up to that event, in sequence. Those of pages that are not read 
 """
 
 from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mm.dataclass import dataclass, replace
 from mm.tape._book import LEVEL_PAGE as PAGE
 from mm.tape.columns import Column, Ints, in_pieces, release
 from mm.tape.level_changes import CHANGE, MOST_EVENTS, LevelIndexBuilder, fresh_events

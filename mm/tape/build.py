@@ -9,12 +9,12 @@ will be kept, blocks and columns are stored in files (`mm.tape.spill`), and memo
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mm.dataclass import dataclass, field
 from mm.tape._parse import place_rows
 from mm.tape._replay import TapeReplay
 from mm.tape.columns import (

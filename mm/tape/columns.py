@@ -5,6 +5,7 @@ import mmap
 import os
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from threading import RLock
@@ -13,7 +14,6 @@ from typing import IO, Any, NamedTuple, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from mm.dataclass import dataclass, field
 from mm.dayfolder.layout import SPOT
 from mm.instrument import Instrument
 

@@ -7,13 +7,13 @@ feed latency of a message.
 """
 
 from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mm.clock import US_PER_MS, US_PER_S
-from mm.dataclass import dataclass, replace
 from mm.tape import top_of_book
 from mm.tape.columns import EVENT_COLUMNS, ROW_COLUMNS, Column, Ints, bounds, gathered
 from mm.tape.level_changes import LevelIndex

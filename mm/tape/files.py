@@ -9,6 +9,7 @@ import zlib
 from collections.abc import Callable, Generator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from dataclasses import dataclass, field, replace
 from gzip import BadGzipFile
 from math import gcd
 from pathlib import Path
@@ -23,7 +24,6 @@ from isal.isal_zlib import _GzipReader
 from numpy.typing import NDArray
 
 from mm.clock import MS_BELOW, US_PER_MS
-from mm.dataclass import dataclass, field, replace
 from mm.dayfolder.layout import PACKED
 from mm.errors import BrokenFile
 from mm.tape._parse import DiffParser

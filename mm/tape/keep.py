@@ -13,6 +13,7 @@ import os
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
 from errno import EIO
 from functools import cache, partial
 from itertools import chain, islice
@@ -23,7 +24,6 @@ import numpy as np
 
 from mm.atomic_file import VerifiedFiles, atomic_file, clear_unfinished
 from mm.code_identity import PACKAGE, code_files, digest
-from mm.dataclass import asdict, dataclass, replace
 from mm.dayfolder.layout import DayFolder
 from mm.instrument import Filters, Instrument
 from mm.tape import _book, book_rows, feed, level_changes, top_of_book

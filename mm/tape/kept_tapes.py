@@ -7,11 +7,11 @@ be built again, and a process that has one open can use it until the process end
 import re
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
 from mm.atomic_file import VerifiedFiles
-from mm.dataclass import dataclass
 
 _NAME = re.compile(r"((.+)_(\d{8})_[0-9a-f]{12})(?:\.\w+)?\.arrow")
 _DAY_S = 86_400.0

@@ -6,12 +6,12 @@ processed when a trade reaches the order's price, instead of at every message.
 """
 
 from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mm.dataclass import dataclass, replace
 from mm.tape._book import EVERY, count_levels, place_levels
 from mm.tape._book import LEVEL_PAGE as PAGE
 from mm.tape.columns import GAP, KEYFRAME, PIECE, ROW_COLUMNS, SNAPSHOT, Ints, in_pieces, release

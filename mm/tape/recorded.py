@@ -6,6 +6,7 @@ import json
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import astuple, dataclass, field, replace
 from functools import reduce
 from itertools import islice
 from math import gcd, lcm
@@ -13,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 from mm.clock import US_PER_MS
-from mm.dataclass import astuple, dataclass, field, replace
 from mm.dayfolder.day_grids import grid_history, reported_tick_e8
 from mm.dayfolder.layout import DayFolder, existing, snapshot_event_id
 from mm.dayfolder.ledger import GRID, Event, whole_events

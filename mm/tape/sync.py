@@ -7,12 +7,12 @@ time. The result is the same (tests compare both).
 
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mm.dataclass import dataclass, field, replace
 from mm.dayfolder.layout import SPOT
 from mm.dayfolder.ledger import Event
 from mm.market_data.sync_engine import SyncEngine, Verdict

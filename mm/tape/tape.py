@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
@@ -9,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mm.clock import Instant, iso, us_of
-from mm.dataclass import dataclass, field, fields, replace
 from mm.errors import BrokenFile, NeverSynced
 from mm.instrument import Instrument, short_text
 from mm.notebook import Picture, Shown, picture_of

@@ -6,12 +6,12 @@ same journal as on the whole tape, byte for byte (tests/backtest/test_top_of_boo
 """
 
 from collections.abc import Iterator
+from dataclasses import dataclass, fields, replace
 from typing import Any, ClassVar, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mm.dataclass import dataclass, fields, replace
 from mm.tape.columns import DEPTH, DTYPES, EVENT_COLUMNS, ROW_COLUMNS, TRADE, Column, Ints, bounds, release
 from mm.tape.tape import Tape
 

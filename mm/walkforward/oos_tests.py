@@ -7,6 +7,7 @@ uniform, which is tested by the Kolmogorov-Smirnov statistic.
 
 import math
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import pairwise
 from typing import TYPE_CHECKING
@@ -21,7 +22,6 @@ from mm.calibration.points import Floats, Ints, Points, group, grouped, sum_by
 from mm.calibration.reference import within
 from mm.calibration.window_fits import reached
 from mm.clock import US_PER_S
-from mm.dataclass import dataclass, field
 
 if TYPE_CHECKING:
     from mm.calibration.depth_counts import DepthCounts

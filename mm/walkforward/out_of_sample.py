@@ -6,6 +6,7 @@ The used mode is compared with all other modes.
 import csv
 import math
 from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
 from itertools import zip_longest
 from operator import attrgetter
 from pathlib import Path
@@ -19,7 +20,6 @@ from mm.calibration.goodness import Uniformity, uniformity
 from mm.calibration.schedule import Segment
 from mm.calibration.windows import MODES, WindowFit
 from mm.clock import iso
-from mm.dataclass import asdict, dataclass
 from mm.errors import BrokenFile
 from mm.numbers import MINUS, fixed, number, signed
 from mm.walkforward.oos_tests import RATIO, SegmentBlocks, Tested, by_band, linked, ratio_of, realised

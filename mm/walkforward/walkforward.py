@@ -3,6 +3,7 @@
 import os
 import weakref
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, fields, replace
 from functools import lru_cache, partial
 from itertools import islice
 from pathlib import Path
@@ -26,7 +27,6 @@ from mm.calibration.window_clustering import Memory, WindowClustering
 from mm.calibration.window_fits import WindowFits
 from mm.calibration.window_moves import offset_ticks
 from mm.calibration.windows import MODES, TOGETHER, Fallback, WindowFit, WindowPlan
-from mm.dataclass import dataclass, fields, replace
 from mm.notebook import Picture, Shown, picture_of
 from mm.walkforward.oos_tests import Captured, Tested, Waits, by_curve, by_rates, waits
 from mm.walkforward.window_shapes import ShapeSampler, WindowShape

@@ -1,11 +1,11 @@
 """``window_shapes.json``: the data of some windows at each distance, and the curves fitted to them."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from mm.calibration.fit_result import PoissonFit
 from mm.calibration.points import Points, group, sum_by
-from mm.dataclass import dataclass
 from mm.errors import BrokenFile
 
 if TYPE_CHECKING:

@@ -8,6 +8,7 @@ price, the mid's deviation, and the ticks swept. There are too few fills to meas
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -18,7 +19,6 @@ from mm.backtest.metrics.market_paths import DEVIATIONS, FLOWS, LEVELS, SWEPT
 from mm.backtest.metrics.order_lives import lives
 from mm.backtest.metrics.resting_states import TOUCHES, RestingStates, Stretches
 from mm.clock import US_PER_S
-from mm.dataclass import dataclass
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from itertools import groupby, pairwise
 from typing import TYPE_CHECKING, Any
@@ -12,7 +13,6 @@ from mm.backtest.metrics._markouts import EARNED, group_sums, moves_after
 from mm.backtest.metrics.arithmetic import student_quantile
 from mm.backtest.metrics.long_run import BLOCK_US
 from mm.clock import US_PER_S
-from mm.dataclass import dataclass
 from mm.instrument import E8
 
 if TYPE_CHECKING:

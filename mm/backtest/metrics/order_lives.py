@@ -1,5 +1,6 @@
 """Order lifetimes, and time at rest, fills and predicted fills of orders by distance from the mid and by hour."""
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -21,7 +22,6 @@ from mm.backtest.metrics.long_run import BLOCK_US, fill_intervals, stretch_inter
 from mm.backtest.metrics.market_paths import MarketPaths
 from mm.backtest.metrics.resting_states import RestingStates
 from mm.clock import US_PER_S
-from mm.dataclass import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

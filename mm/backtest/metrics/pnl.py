@@ -5,6 +5,7 @@ converted to float once, at the end. So total = quoting + hold and quoting = spr
 """
 
 import math
+from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +14,6 @@ import numpy as np
 from mm.backtest.metrics._money import columns, first_in_first_out, matched_sums, round_trips, rows_every, split_sums
 from mm.backtest.metrics.arithmetic import median
 from mm.clock import US_PER_S
-from mm.dataclass import dataclass
 from mm.errors import MMError
 from mm.instrument import E8
 

@@ -10,6 +10,7 @@ import json
 import math
 import zipfile
 from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mm.atomic_file import write_atomic
-from mm.dataclass import asdict, dataclass, fields
 from mm.errors import BrokenFile, DataError, Mismatch, MMError
 from mm.instrument import short_text
 from mm.predict.network import Network

@@ -1,8 +1,7 @@
 """The quotes that a quote model returns, and the fills that its ``on_fill`` receives."""
 
 from collections.abc import Iterable
-
-from mm.dataclass import dataclass
+from dataclasses import dataclass
 
 Level = float | tuple[float, int | None]
 """A price in ticks, or a price and its lots; None is the quoted quantity (``QUOTE_QTY``)."""

@@ -6,10 +6,10 @@ part requires, for each inventory, its probability and the first two moments of 
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
-from mm.dataclass import dataclass
 from mm.sim.as2008.model import Fills, Floats, PaperModel, Policy, fills
 
 LOST = 1e-24

@@ -3,13 +3,13 @@
 The rules are the two of the paper and two of Guéant, Lehalle and Fernandez-Tapia."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mm.dataclass import dataclass
 from mm.errors import UsageError
 
 Floats = NDArray[np.float64]

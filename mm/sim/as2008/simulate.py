@@ -3,10 +3,10 @@
 import math
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 
 import numpy as np
 
-from mm.dataclass import dataclass
 from mm.sim.as2008.exact import Moments
 from mm.sim.as2008.model import Floats, Inventories, PaperModel, Policy, fills
 

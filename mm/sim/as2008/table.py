@@ -2,11 +2,11 @@
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 
-from mm.dataclass import asdict, dataclass
 from mm.sim.as2008.exact import Moments, exact
 from mm.sim.as2008.model import STRATEGIES, PaperModel
 from mm.sim.as2008.simulate import SampleMoments, SimulatedPaths, simulate

@@ -1,9 +1,9 @@
 """The users of the exchange: exact balances, and limits on their unfilled orders."""
 
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from mm.clock import US_PER_S
-from mm.dataclass import dataclass, field, replace
 from mm.instrument import E8, Instrument, assets_of
 from mm.sim.exchange.api_error import TOO_MANY, ApiError
 

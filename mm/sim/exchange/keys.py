@@ -9,11 +9,11 @@ import os
 from base64 import b64decode
 from binascii import Error as NotBase64
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from hashlib import sha512
 from typing import TYPE_CHECKING, Any
 
 from mm.clock import US_PER_MS, US_PER_S
-from mm.dataclass import dataclass
 from mm.sim.exchange.accounts import UserAccount
 from mm.sim.exchange.api_error import UNAUTHORIZED, ApiError
 from mm.sim.exchange.parameters import Parameters

@@ -5,9 +5,9 @@ Prices are ticks, quantities lots, times µs of the exchange's clock, sides +1 t
 
 from base64 import b32encode
 from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
 from hashlib import blake2b
 
-from mm.dataclass import dataclass, field, replace
 from mm.sim.exchange.api_error import ApiError
 
 NEW, PARTIALLY_FILLED, FILLED = "NEW", "PARTIALLY_FILLED", "FILLED"

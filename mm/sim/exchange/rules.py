@@ -1,8 +1,8 @@
 """The rules for orders of a symbol: filters, order types, fees."""
 
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from mm.dataclass import dataclass, field, replace
 from mm.errors import OffGrid, UsageError
 from mm.instrument import E8, Instrument, decimal_text, e8, short_text
 from mm.sim.exchange.api_error import filter_failure, invalid_message

@@ -1,9 +1,9 @@
 """The parts of a scenario: price and quantity grid, true parameters, and an order flow that moves the market."""
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from mm.cli.knobs import Reader, decimal, knob, number
-from mm.dataclass import dataclass
 from mm.errors import UsageError
 from mm.instrument import E8, Instrument, e8
 from mm.sim.flow.session import RecordingFault, Session

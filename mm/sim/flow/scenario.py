@@ -10,6 +10,7 @@
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass, make_dataclass
 from math import ceil, exp, log
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -18,7 +19,6 @@ from click.core import ParameterSource
 
 from mm.cli.knobs import Knob, decimal, integer, knob, knobs, number, shown
 from mm.clock import US_PER_S
-from mm.dataclass import dataclass, make_dataclass
 from mm.errors import UsageError
 from mm.sim.flow.market import MOST_MEAN_LOTS, Empty, Flow, Scenario, series
 from mm.sim.flow.session import CRASH, DISCONNECT, LOST_DEPTH, LOST_TRADES, STEP_US, RecordingFault, Session, plan

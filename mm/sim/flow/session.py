@@ -1,6 +1,7 @@
 """A session of a simulated market: times, random seed, and faults of its recording."""
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from datetime import datetime, time
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
@@ -8,7 +9,6 @@ from zlib import crc32
 from zoneinfo import ZoneInfo
 
 from mm.clock import DAY_ZONE, US_PER_S, parse_day
-from mm.dataclass import dataclass
 from mm.errors import UsageError
 from mm.ids import IdRange
 

@@ -5,8 +5,8 @@ Faults change messages to a user, but not this record.
 
 from collections import deque
 from collections.abc import Mapping
+from dataclasses import dataclass
 
-from mm.dataclass import dataclass
 from mm.errors import MMError
 from mm.sim.exchange.exchange import Exchange
 from mm.sim.exchange.orders import ExecutionReport, Position

@@ -2,6 +2,7 @@
 
 from array import array
 from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
 from html import escape
 from itertools import cycle
 from typing import TYPE_CHECKING
@@ -9,7 +10,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mm.clock import iso
-from mm.dataclass import asdict, dataclass
 from mm.instrument import E8, Instrument, assets_of
 from mm.numbers import duration, number, short, signed
 from mm.report.figures import BUY, FROM_ZERO, LOSS, SELL, SERIES, Panel, Trace, ms, points, stacked, step, time_axis

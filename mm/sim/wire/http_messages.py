@@ -2,10 +2,9 @@
 
 import json
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qsl, unquote
-
-from mm.dataclass import dataclass, field
 
 JSON_HEADERS = {"Content-Type": "application/json;charset=UTF-8"}
 CONTROL_PATH = "/sim/"

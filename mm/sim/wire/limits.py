@@ -1,9 +1,9 @@
 """Limits of connections, of event rates, and of request weights."""
 
 from collections import deque
+from dataclasses import dataclass
 
 from mm.clock import US_PER_MS
-from mm.dataclass import dataclass
 from mm.sim.exchange.accounts import DAY_US, MINUTE_US, RateLimit
 from mm.sim.exchange.api_error import TEAPOT, TOO_MANY, ApiError
 

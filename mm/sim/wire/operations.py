@@ -1,9 +1,9 @@
 """The interface of REST and WebSocket API operations, and the public operations: clock, rules, book, trades."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
-from mm.dataclass import dataclass
 from mm.instrument import decimal_text
 from mm.sim.exchange import api_error
 from mm.sim.exchange.accounts import DAY_US, ORDER_LIMITS, UserAccount

@@ -5,13 +5,13 @@ import ipaddress
 import math
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from websockets.http11 import Request as HandshakeRequest
 from websockets.server import ServerProtocol
 
-from mm.dataclass import dataclass
 from mm.errors import UsageError
 from mm.sim.wire.connections import ApiConnection, ConnectionHub, MessageSession, StreamConnection
 from mm.sim.wire.faults.injector import FaultInjector

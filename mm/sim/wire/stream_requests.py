@@ -3,10 +3,10 @@
 import json
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qs, unquote
 
-from mm.dataclass import dataclass
 from mm.errors import MMError, UsageError
 
 MS_SLOW, MS_FAST = 1_000, 100

@@ -3,10 +3,10 @@
 import json
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any, NoReturn
 from urllib.parse import parse_qs
 
-from mm.dataclass import dataclass
 from mm.sim.exchange import api_error
 from mm.sim.exchange.accounts import OrderCount
 from mm.sim.exchange.api_error import UNAUTHORIZED, ApiError

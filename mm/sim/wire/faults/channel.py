@@ -3,10 +3,10 @@
 import heapq
 from collections import Counter, deque
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from random import Random
 from typing import Any, NamedTuple
 
-from mm.dataclass import dataclass, replace
 from mm.sim.exchange.truth import MarketTruth
 from mm.sim.wire.faults.fault import TRADE_KINDS, UPDATE_KINDS, ActiveFault, Fault, FaultContext, FaultyConnection, Out
 from mm.sim.wire.faults.script import Rule

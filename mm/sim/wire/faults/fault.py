@@ -4,11 +4,11 @@ import inspect
 import math
 import shlex
 from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from random import Random
 from typing import Any, Protocol
 
 from mm.clock import US_PER_S
-from mm.dataclass import dataclass, field, replace
 from mm.errors import UsageError
 from mm.sim.exchange.api_error import ApiError
 from mm.sim.exchange.truth import MarketTruth

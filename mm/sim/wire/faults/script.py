@@ -15,11 +15,11 @@ The effects depend only on `WHEN` and the script's seed. A rule whose `WHEN` has
 import math
 import shlex
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from mm.cli.knobs import closest
-from mm.dataclass import dataclass
 from mm.sim.wire.faults.fault import BadScript, Fault
 from mm.sim.wire.faults.table import FAULTS
 

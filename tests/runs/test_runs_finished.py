@@ -86,7 +86,8 @@ def test_calibration_run_has_fit_and_plot_with_residuals(workspace):
     content = json.loads((run.folder / "poisson_fit.json").read_text(encoding="utf-8"))
     assert (run.fit.A, run.fit.k) == (content["A"], content["k"])
     ((_, figure),) = run.plot().charts
-    assert len(named(figure, "more than fitted")["x"]) + len(named(figure, "fewer")["x"]) > 10
+    assert len(named(figure, "bids")["x"]) + len(named(figure, "asks")["x"]) > 10
+    assert len(named(figure, "more than fitted")["x"]) + len(named(figure, "fewer")["x"]) > 5
     assert "usable" in run._repr_html_()
     with pytest.raises(UsageError, match="is a calibration, which has no orders, fills and state; give a backtest or"):
         run.fills_frame()

@@ -22,7 +22,6 @@ from mm.code_identity import hash_file
 from mm.commands.calibrate import FIT, POINTS
 from mm.commands.reproduce import command_of
 from mm.errors import BrokenFile, DataError, MMError, UsageError
-from mm.report.frame import About, plotly_address
 from mm.report.redraw import Drawn, Redraw, market, played
 from mm.runs.find import Found, find_run
 from mm.runs.in_progress import PAGE
@@ -30,6 +29,7 @@ from mm.runs.manifest import MANIFEST
 
 if TYPE_CHECKING:
     from mm.backtest.result import Result
+    from mm.report.frame import About
 
 SUMMARY, NESTED = "summary.json", "backtest"
 ONCE = ("run_id", "out_dir")  # a second run with the same values would be rejected
@@ -64,6 +64,8 @@ def _page(redraw: Redraw, path: Path) -> str:
     Raises:
         DataError: If this kind of run has no page.
     """
+    from mm.report.frame import About, plotly_address  # loads numpy, which help texts do not need
+
     pages = {
         "backtest": _backtest,
         "calibration": _calibration,
@@ -105,7 +107,7 @@ def _words(run: Found) -> list[str]:
     return words
 
 
-def _backtest(redraw: Redraw, about: About) -> str:
+def _backtest(redraw: Redraw, about: "About") -> str:
     from mm.report.backtest import page
     from mm.report.run_columns import columns_of, read_columns
 
@@ -118,7 +120,7 @@ def _backtest(redraw: Redraw, about: About) -> str:
     return _read(folder, lambda: page(summary, read_columns(folder, redraw.run.manifest["symbol"], seen), about))
 
 
-def _walkforward(redraw: Redraw, about: About) -> str:
+def _walkforward(redraw: Redraw, about: "About") -> str:
     from mm.report.run_columns import columns_of
     from mm.report.walkforward import page
 
@@ -131,20 +133,20 @@ def _walkforward(redraw: Redraw, about: About) -> str:
     return _read(folder, lambda: page(folder, about))
 
 
-def _schedule(redraw: Redraw, about: About) -> str:
+def _schedule(redraw: Redraw, about: "About") -> str:
     from mm.report.walkforward import page
 
     return page(redraw.run.folder, about)
 
 
-def _sweep(redraw: Redraw, about: About) -> str:
+def _sweep(redraw: Redraw, about: "About") -> str:
     from mm.report.sweep import page
 
     folder, record = redraw.run.folder, redraw.run.manifest["summary"].get("on_record")
     return _read(folder, lambda: page(folder, about, record))
 
 
-def _calibration(redraw: Redraw, about: About) -> str:
+def _calibration(redraw: Redraw, about: "About") -> str:
     from mm.calibration.calibrate import adverse_selection, measure
     from mm.calibration.calibrator import Measured
     from mm.calibration.fit_result import PoissonFit

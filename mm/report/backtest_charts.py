@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 SIDES = (("BUY", 1, BUY, "bid"), ("SELL", -1, SELL, "ask"))
 MARKED_FILLS = 400  # more are small dots behind the prices, which large marks would hide
 PRINTS = 2_500  # of the market's prints of one side; they are drawn if a reader asks for them
+MANY_REFUSED = 200  # more marks of orders would cover the prices: they are drawn if a reader asks for them
 COUNT_BARS = 166
 HOUR_US = 3_600 * US_PER_S
 FAR = 5.0  # multiple of the largest value at which ends of intervals are cut
@@ -186,10 +187,9 @@ def _refused_of(run: RunColumns) -> list[Trace]:
             for way, price, row in zip(side, run.refused.price[rows].tolist(), rows.tolist(), strict=True)
         ]
         mark = {"symbol": "x-thin", "size": 7, "line": {"color": colour, "width": 1.6}}
-        x = figures.ms(run.refused.us[rows])
-        found.append(
-            figures.points(name, x, run.refused.price[rows], colour, tips=tips, marker=mark, meta={"of": len(all_)})
-        )
+        x, price = figures.ms(run.refused.us[rows]), run.refused.price[rows]
+        more: dict[str, Any] = {"visible": "legendonly"} if len(all_) > MANY_REFUSED else {}
+        found.append(figures.points(name, x, price, colour, tips=tips, marker=mark, meta={"of": len(all_)}, **more))
     return found
 
 

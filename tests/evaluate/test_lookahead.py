@@ -2,7 +2,6 @@
 
 import json
 import os
-import re
 import shutil
 import sys
 import tempfile
@@ -19,6 +18,7 @@ from mm.backtest.models import FILL_MODELS, QUOTE_MODELS, declared
 from mm.calibration.schedule import Schedule, Segment
 from mm.commands.check import lookahead
 from mm.evaluate import lookahead as probe
+from pages import figures_of
 from rl_agents import agent_at
 from support import ROOT, run_python
 
@@ -100,11 +100,11 @@ def test_page_contains_verdict_cuts_and_differences(tmp_path):
     for name, counts in report["tests"].items():
         assert f"<th>{name}: " in text
         assert (counts["failed"] > 0) == (name in {"shifted", "opened"})
-    (series,) = re.findall(r'<script type="application/json">(.*?)</script>', page.read_text())
-    (panel,) = json.loads(series)["panels"]
-    cuts, differing = (one["tip"][0]["words"] for one in panel["marks"])
-    assert len(cuts) == report["cuts"]
-    assert differing == sorted({one["test"] for one in report["findings"] if one["at"]})
+    (figure,) = figures_of(page.read_text())
+    marks = {trace["name"]: trace for trace in figure["data"]}
+    assert len(marks["cut"]["x"]) == report["cuts"]
+    differing = {one["test"] for one in report["findings"] if one["at"]}
+    assert set(marks["the model differs"]["text"]) == differing
     assert ">failed</b>" in text
     passing_page = tmp_path / "honest.html"
     assert check(*JOIN, HERE, "--out", str(passing_page))["ok"]

@@ -18,6 +18,7 @@ $(VENV)/installed: pyproject.toml setup.py requirements.txt
 	$(RUN) -m pip install --quiet --disable-pip-version-check --upgrade pip $(BUILD_REQUIRES)
 	$(COMPILE)
 	PYTHONWARNINGS=ignore $(RUN) -m pip install --quiet --disable-pip-version-check --no-build-isolation -r requirements.txt
+	$(RUN) tools/stubs.py  # those of the first build lack what the kernels declare
 	touch $@
 
 build: install   ## Compile the kernels in place, and write their .pyi

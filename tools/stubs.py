@@ -47,6 +47,7 @@ BARE = {"object", "tuple", "list", "dict", "set"}  # types that do not describe 
 BYTES = "bytes | bytearray | memoryview"
 FIXED = {"__init__": "None", "__new__": "Self"}  # result types implied by the method
 IMPORTS = {  # imports that a stub adds: a kernel does not need them at run time
+    "Any": "from typing import Any",
     "np": "import numpy as np",
     "NDArray": "from numpy.typing import NDArray",
     "ArrayLike": "from numpy.typing import ArrayLike",
@@ -146,7 +147,7 @@ class Kernel:
                 body.append(f"    {DECLARED}: Declaration")
                 if "__init__" not in defined:
                     given = self._declared(node.class_name)
-                    arguments = ["self", *self._inherited(node), *(["*", *given] if given else [])]
+                    arguments = ["self", *self._inherited(node), *given]
                     body.append(f"    def __init__({', '.join(arguments)}) -> None: ...")
             if kind(part) == "DefNode" and part.name != "__dealloc__":
                 body += self._method(part, defined, node.class_name)
@@ -162,17 +163,18 @@ class Kernel:
     def _declared(self, owner: str) -> list[str]:
         """Return the parameters that a class or a function declares, as keyword arguments.
 
-        Raises:
-            NoType: If the kernel is not compiled.
+        Before the first build there is no kernel to ask, and any keyword is accepted; `make install` writes the stubs
+        again at its end.
         """
         try:
             declaration = getattr(importlib.import_module(self.module), owner).declared
-        except (ImportError, AttributeError) as error:
-            raise NoType(f"{self.source}: {owner} declares its parameters, but cannot be imported: {error}") from error
-        return [
+        except (ImportError, AttributeError):
+            return ["**parameters: Any"]
+        found = [
             f"{one.name}: {one.annotation}" + ("" if one.default is inspect.Parameter.empty else f" = {one.default!r}")
             for one in declaration.parameters
         ]
+        return ["*", *found] if found else []
 
     def _method(self, node: Node, defined: set[str], owner: str) -> Iterator[str]:
         """Yield a method; ``__cinit__`` becomes ``__new__`` if it reads the arguments."""
@@ -216,7 +218,7 @@ class Kernel:
             yield self._starred(node, node.star_arg, "*")
         if declares(node):
             given = self._declared(owner or node.name)
-            yield from (["*"] if given and not starred else []) + given
+            yield from given[1:] if starred and given[:1] == ["*"] else given
         elif node.starstar_arg:
             yield self._starred(node, node.starstar_arg, "**")
 

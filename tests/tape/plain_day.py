@@ -100,10 +100,11 @@ def plain_events(folder, instrument):
         book = None
 
     def end_after_last():
-        nonlocal book
+        nonlocal book, now
         if book is not None:
             place, us = last
             us = max(us, events[place - 1][0])
+            now = max(now, us)
             events.insert(place, (us, 0, -1, 0, "gap", []))
             events[place:] = [(max(us, event[0]), *event[1:]) for event in events[place:]]
         book = None

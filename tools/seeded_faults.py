@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 ROOT = Path(__file__).resolve().parents[1]
-LEFT_OUT = shutil.ignore_patterns(".git", ".venv", "build", "dist", "out*", "data", ".hypothesis", ".*_cache")
+LEFT_OUT = {".git", ".venv", "build", "dist", "out", "data", ".hypothesis", ".mypy_cache", ".pytest_cache"}
 
 
 class Fault(NamedTuple):
@@ -182,7 +182,7 @@ def is_noticed(fault: Fault) -> tuple[bool, str]:
     tests += [] if last == "slow" else [last]
     with tempfile.TemporaryDirectory() as folder:
         copy = Path(folder, "checkout")
-        shutil.copytree(ROOT, copy, ignore=LEFT_OUT)
+        shutil.copytree(ROOT, copy, ignore=lambda place, _: LEFT_OUT if Path(place) == ROOT else ())
         (copy / fault.path).write_text(mutated(fault), encoding="utf-8")
         environment = {**os.environ, "PYTHONPATH": str(copy)}
         if fault.path.endswith((".pyx", ".pxd")):
@@ -191,7 +191,8 @@ def is_noticed(fault: Fault) -> tuple[bool, str]:
         command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *slow, *tests]
         done = subprocess.run(command, cwd=copy, env=environment, text=True, capture_output=True, check=False)
     failed = [line for line in done.stdout.splitlines() if line.startswith(("FAILED", "ERROR"))]
-    return done.returncode == 1, failed[0].split(" - ")[0] if failed else done.stdout.strip()[-200:]
+    noticed = done.returncode == 1 and bool(failed) and failed[0].startswith("FAILED")  # not an error of collection
+    return noticed, failed[0].split(" - ")[0] if failed else done.stdout.strip()[-200:]
 
 
 def chosen(words: list[str]) -> Iterator[tuple[int, Fault]]:

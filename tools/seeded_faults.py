@@ -88,8 +88,8 @@ FAULTS = [
     Fault("mm/ids.py", "back >= RESET_IDS or", "", "tests/test_ids.py tests/market_data"),
     Fault(
         "mm/market_data/sync_engine.py",
-        "if last_id > last_update_id)",
-        "if last_id >= last_update_id)",
+        "if self.changes(last_id, last_update_id))",
+        ")",
         "tests/market_data tests/tape",
     ),
     Fault("mm/tape/sync.py", "kept[first] = True", "kept[first[::-1][:1]] = True", "tests/tape"),

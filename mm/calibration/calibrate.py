@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from mm.backtest.metrics.json_values import finite
 from mm.backtest.rules import Rules
 from mm.calibration._hits import probe_moves
 from mm.calibration.alternatives import CurveComparison, compare
 from mm.calibration.calibrator import CalibrationConfig, Calibrator, Measured, first_blocks
-from mm.calibration.fit_result import PoissonFit, ReferenceChoice, plain
+from mm.calibration.fit_result import PoissonFit, ReferenceChoice
 from mm.calibration.lambda_curve import chosen_curve
 from mm.calibration.reference import AUTO, BLOCK_US
 from mm.calibration.reference_choice import decay_of, k_by_reference, resolved
@@ -221,7 +222,7 @@ def artefact(
         },
         "permutations": permuted and asdict(permuted),
     }
-    content: dict[str, Any] = plain(found.fit.to_json() | beside)
+    content: dict[str, Any] = finite(found.fit.to_json() | beside)
     return content
 
 

@@ -2,11 +2,12 @@
 
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import MISSING, dataclass, field, fields, is_dataclass, replace
+from dataclasses import MISSING, dataclass, field, fields, replace
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Self
 
 from mm.backtest.metrics.fill_states import StateRates
+from mm.backtest.metrics.json_values import finite
 from mm.errors import BrokenFile, FitError, Mismatch
 from mm.notebook import Picture, Shown, picture_of
 from mm.numbers import MINUS
@@ -363,7 +364,7 @@ class PoissonFit(Shown):
         A *brief* one omits keys with default values, which `from_json` restores.
         """
         values = ((name, getattr(self, name), default) for name, default in _BRIEF.items())
-        return {name: plain(one) for name, one, default in values if not brief or default is MISSING or one != default}
+        return {name: finite(one) for name, one, default in values if not brief or default is MISSING or one != default}
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any], source: str) -> Self:
@@ -408,21 +409,6 @@ def _check_head(content: Mapping[str, Any], source: str) -> None:
             raise BrokenFile(f"{source}: no {key}; give a poisson_fit.json, or fit again")
         if content[key] != value:
             raise Mismatch(f"{source}: {key} is {content[key]!r}; this version reads {value!r} only; fit again")
-
-
-def plain(value: Any) -> Any:
-    """Return *value* as JSON values: tuples as lists, records as objects, null for a number that is not finite."""
-    if value is None or isinstance(value, str | int):
-        return value
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, dict):
-        return {name: plain(inner) for name, inner in value.items()}
-    if isinstance(value, list | tuple):
-        return [plain(inner) for inner in value]
-    if is_dataclass(value):
-        return {one.name: plain(getattr(value, one.name)) for one in fields(value)}
-    return value
 
 
 def _positive(value: float | None) -> bool:

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mm.backtest.fills.clustering import Clustering
+from mm.backtest.metrics.json_values import finite
 from mm.calibration._hawkes import BEGIN, END, PROBE, integrals
-from mm.calibration.fit_result import plain
 from mm.calibration.hawkes import fit_hawkes, flow_of, sweeps_of
 from mm.calibration.points import Floats, Ints
 from mm.calibration.reference import BLOCK_US, span_of
@@ -56,7 +56,7 @@ class WindowClustering:
             return
         until_us = windows[0].train_end_us
         tapes, grouped = calibrator.known_at(until_us).tapes, calibrator.config.rule.grouped
-        self.block = memory("clustering", lambda: plain(fit_hawkes(flow_of(tapes, grouped, until_us)).to_json()))
+        self.block = memory("clustering", lambda: finite(fit_hawkes(flow_of(tapes, grouped, until_us)).to_json()))
         if self.block["status"] == "ok":
             self._process = Clustering.of(self.block)
             self._begin()

@@ -43,8 +43,8 @@ def main(
     """
     import msgspec
 
+    from mm.backtest.metrics.json_values import finite
     from mm.calibration import calibrate as steps
-    from mm.calibration.fit_result import plain
     from mm.calibration.goodness import steadiness, table
     from mm.calibration.hawkes import fit_hawkes, flow_of
     from mm.calibration.intervals import with_drift
@@ -63,7 +63,7 @@ def main(
         found = steps.fitted(ready)
         permuted, pieces = steps.permutations(found), steadiness(found.calibrator)
         moves, timing, clusters = moved.result(), timed.result(), fitting.result()
-        found = replace(found, fit=replace(found.fit, clustering=plain(clusters.to_json())))
+        found = replace(found, fit=replace(found.fit, clustering=finite(clusters.to_json())))
         window_s = sum(end_us - start_us for start_us, end_us in found.calibrator.days) / US_PER_S
         found = replace(found, fit=with_drift(found.fit, window_s))
     with run.timing("write"):

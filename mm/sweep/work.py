@@ -10,9 +10,9 @@ from pathlib import Path
 from shlex import join
 from typing import TYPE_CHECKING, Any
 
+from mm.backtest.metrics.json_values import finite
 from mm.backtest.rules import Account, Rules
 from mm.calibration.calibrate import artefact, measure
-from mm.calibration.fit_result import plain
 from mm.calibration.hawkes import fit_hawkes, flow_of
 from mm.calibration.schedule import why_unusable
 from mm.cli.calibration_knobs import Windows
@@ -269,7 +269,7 @@ def fits(
         whole = measure(list(tapes), config, rules)
         if plan.clustered:
             clusters = fit_hawkes(flow_of(tapes, config.rule.grouped))
-            whole = replace(whole, fit=replace(whole.fit, clustering=plain(clusters.to_json())))
+            whole = replace(whole, fit=replace(whole.fit, clustering=finite(clusters.to_json())))
         studied = study_days(run, (list(tapes), config, rules), plan, fallback)
     if not write_study(run, studied):
         raise FitError(f"{studied.schedule.symbol} {studied.schedule.day}: {why_unusable(studied.schedule)}")

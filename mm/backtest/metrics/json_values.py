@@ -3,17 +3,20 @@
 import json
 import math
 from collections.abc import Container
+from dataclasses import fields, is_dataclass
 from typing import Any
 
 
 def finite(value: Any) -> Any:
-    """Return a JSON value with None in place of every non-finite number, at any depth, and lists in place of tuples."""
+    """Return *value* as JSON values: None for a number that is not finite, lists for tuples, objects for records."""
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, dict):
         return {name: finite(member) for name, member in value.items()}
     if isinstance(value, list | tuple):
         return [finite(item) for item in value]
+    if is_dataclass(value):
+        return {one.name: finite(getattr(value, one.name)) for one in fields(value)}
     return value
 
 

@@ -426,5 +426,6 @@ def why_unusable(schedule: Schedule) -> str:
     last = schedule.segments[-1]
     return (
         f"none of {len(schedule.segments)} segments is usable (the last: {last.status}, {last.reason}); take longer "
-        f"training windows, a smaller --min-usable-deltas, or a day with more trades"
+        f"training windows, a smaller --min-usable-deltas, a fill model whose fills reach farther (--fill-model), or a "
+        f"day with more trades"
     )

@@ -278,5 +278,11 @@ def test_backtest_with_fit_quotes_within_fitted_distances(lab: Lab, case: Case) 
 @every_case
 def test_default_walk_forward_has_fills(lab: Lab, case: Case) -> None:
     windows = ("--wf-train-window-min", case.window, "--wf-step-min", case.step)
+    if case.capture == "trx":  # a spread of one tick: in minutes, all fills of a queue model are at the best price
+        refused = case.play(lab, "walkforward", "refused", *windows, **case.funds)
+        assert refused.code == 4
+        assert "boundary_k_pos" in refused.err
+        assert "--fill-model" in refused.err
+        windows = (*windows, "--fill-model", "trade_cross")
     done = case.play(lab, "walkforward", "walkforward", *windows, **case.funds)
     assert check_run(case, lab, done, fit_of(case, lab))["n_fills"] > 0

@@ -61,9 +61,8 @@ def levels(low, high, most=3, least_lots=0):
 
 
 @st.composite
-def stories(draw, runs=2, size=25, crossing=True, rest=True):
+def stories(draw, runs=2, size=25):
     """Draw a day of up to *runs* runs with early and late snapshots, gaps, repeats and overlaps of ids, clock steps."""
-    high_bid, low_ask = (102, 100) if crossing else (100, 101)
     at, last_id, trade_id = START_US, draw(st.integers(1, 5_000)), 0
     story = Story()
     for _ in range(draw(st.integers(1, runs))):
@@ -75,18 +74,18 @@ def stories(draw, runs=2, size=25, crossing=True, rest=True):
                     first = last_id + draw(st.sampled_from((1,) * 8 + (0, -2, 3, -2_000)))
                     end = first + draw(st.sampled_from((0, 1, 4)))
                     last_id = max(end, 1)
-                    bids, asks = draw(levels(95, high_bid)), draw(levels(low_ask, 106))
+                    bids, asks = draw(levels(95, 102)), draw(levels(100, 106))
                     steps.append(("diff", at, at // 1000, max(first, 1), last_id, bids, asks))
                 case "trade":
                     trade_id += draw(st.sampled_from((1, 1, 1, 0, 3)))
                     lots, ticks = draw(st.integers(1, 9)), draw(st.integers(95, 106))
                     trade = (trade_id, at // 1000, price(ticks), qty(lots), draw(st.booleans()), trade_id, trade_id)
-                    source = draw(st.sampled_from(("ws", "rest"))) if rest else "ws"
+                    source = draw(st.sampled_from(("ws", "rest")))
                     steps.append(("trade", at, Trade(None if source == "rest" else at // 1000, *trade, source)))
                 case "snapshot":
                     snapshot_id = max(last_id + draw(st.sampled_from((0, 0, -1, -3, 2))), 1)
                     tag = draw(st.sampled_from(("initial", "resync", "carried")))
-                    book = draw(levels(95, high_bid, 4, 1)), draw(levels(low_ask, 106, 4, 1))
+                    book = draw(levels(95, 102, 4, 1)), draw(levels(100, 106, 4, 1))
                     steps.append(("snapshot", at, tag, snapshot_id, *book, 1))
                 case "gap":
                     details = {"from_id": 1, "to_id": 2, "from_us": at, "to_us": at, "cause": "test"}

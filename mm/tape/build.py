@@ -141,6 +141,20 @@ class EventColumns:
         for name in PER_EVENT:
             setattr(self, name, self.spill.kept(how(name, getattr(self, name))))
 
+    def void(self, crossed: list[int], kept: NDArray[np.bool_]) -> list[EventName]:
+        """Convert *crossed* events into gaps, drop those that are not *kept*, and return the names of the crossed."""
+        names = [self.name(at) for at in crossed]
+        own = {"kind": GAP, "event_id": 0, "event_exch_us": 0, "size": 0}
+
+        def voided(name: str, column: Column) -> Column:
+            if name in own:
+                column = column.copy()
+                column[crossed] = own[name]
+            return column[kept]
+
+        self.change(voided)
+        return names
+
     def release(self) -> None:
         """Release the memory of columns that are in files."""
         for name in PER_EVENT:
@@ -277,29 +291,17 @@ class TapeBuilder:
                 first_row = bounds(events.size[part])
                 path.append(replay.play(events.kind[part], first_row, rows, keyframe_after[part], kept[part]))
         tops = [np.concatenate([piece[:, place] for piece in path]) for place in range(5)]
-        crossed, frames = [events.name(at) for at in replay.crossed], replay.frames
-        if crossed:
+        crossed, frames = list[EventName](), replay.frames
+        if replay.crossed:
             stays = kept.astype(bool)
             place = np.cumsum(stays) - 1  # the new number of each kept event
             tops[0] = place[tops[0]]
             frames = [(int(place[event]), rows) for event, rows in frames]
-            self._void(replay.crossed, stays)
+            crossed = events.void(replay.crossed, stays)
         if frames:
             tops[0] += np.searchsorted([event for event, _ in frames], tops[0])
             self._insert_keyframes(frames)
         return crossed, tops
-
-    def _void(self, crossed: list[int], kept: NDArray[np.bool_]) -> None:
-        """Convert crossed events into gaps and drop the events that are not kept."""
-        own = {"kind": GAP, "event_id": 0, "event_exch_us": 0, "size": 0}
-
-        def voided(name: str, column: Column) -> Column:
-            if name in own:
-                column = column.copy()
-                column[crossed] = own[name]
-            return column[kept]
-
-        self.events.change(voided)
 
     def _insert_keyframes(self, frames: Sequence[Frame]) -> None:
         """Insert a KEYFRAME with its rows after each event of *frames*, in order."""

@@ -4,13 +4,14 @@ from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mm.clock import US_PER_S, iso
 from mm.dayfolder.ledger import explained_ids, halts, is_hole
 from mm.ids import ConsecutiveIds, IdRanges, IdSequence, missing_trades, went_back
 from mm.tape._replay import TapeReplay
 from mm.tape.build import PER_EVENT, EventColumns, RowBlocks, new_rows, windows
-from mm.tape.columns import DEPTH, GAP, SNAPSHOT, TRADE, Ints, Rows, bounds
+from mm.tape.columns import DEPTH, GAP, SNAPSHOT, TRADE, EventName, Ints, bounds
 from mm.tape.files import FEW
 from mm.tape.recorded import RecordedDay
 
@@ -109,16 +110,20 @@ def trades_revealed(day: RecordedDay, events: EventColumns) -> list[tuple[int, i
     ]
 
 
-def exclude(events: EventColumns, rows: RowBlocks, spans: Sequence[Span]) -> None:
+def exclude(events: EventColumns, rows: RowBlocks, spans: Sequence[Span]) -> list[EventName]:
     """Remove the book in *spans*: a GAP starts each, a SNAPSHOT of the book ends it; trades stay.
 
-    If the book is not valid at the end of a span, it stays invalid until the next snapshot.
+    If the book is not valid at the end of a span, it stays invalid until the next snapshot. Crossed books end first, in
+    or out of *spans*, as `TapeBuilder` ends them, which would not see that a span contained the crossing.
+
+    Returns:
+        The events that left the book crossed.
     """
     merged = list(_joined(spans))
     firsts = np.searchsorted(events.event_us, [begin for begin, _ in merged], "right")
     stops = np.maximum(np.searchsorted(events.event_us, [end for _, end in merged], "left"), firsts)
-    frames = _books(events, rows, np.concatenate((firsts, stops)))
-    kept = np.ones(len(events), bool)
+    replay, kept = _replay(events, rows, np.concatenate((firsts, stops)))
+    frames = dict(replay.frames)
     for first, stop in zip(firsts, stops, strict=True):
         kept[first:stop] = events.kind[first:stop] == TRADE
     of_book = np.flatnonzero((events.kind == SNAPSHOT) | (events.kind == DEPTH))
@@ -130,14 +135,14 @@ def exclude(events: EventColumns, rows: RowBlocks, spans: Sequence[Span]) -> Non
         if book is not None and stop < len(events):
             last_id = int(events.event_id[of_book[np.searchsorted(of_book, stop) - 1]])
             made.append((stop, end, SNAPSHOT, last_id, rows.add((*book, *rows.steps)), len(book[0])))
-    if not made:
-        events.change(lambda _, column: column[kept])
-        return
-    places, *columns = zip(*made, strict=True)
-    own: dict[str, Any] = dict(zip(("event_us", "kind", "event_id", "start", "size"), columns, strict=True))
-    at = np.cumsum(np.concatenate(([0], kept)))[list(places)]
-    own |= {"recv_seq": -1, "event_exch_us": 0}
-    events.change(lambda name, column: np.insert(column[kept], at, own[name]))
+    at = np.cumsum(np.concatenate(([0], kept)))
+    crossed = events.void(replay.crossed, kept)
+    if made:
+        places, *columns = zip(*made, strict=True)
+        own: dict[str, Any] = dict(zip(("event_us", "kind", "event_id", "start", "size"), columns, strict=True))
+        own |= {"recv_seq": -1, "event_exch_us": 0}
+        events.change(lambda name, column: np.insert(column, at[list(places)], own[name]))
+    return crossed
 
 
 def place_fetched(events: EventColumns, rows: RowBlocks, fetched: Ints) -> set[tuple[int, int]]:
@@ -200,8 +205,11 @@ def _joined(spans: Sequence[Span]) -> Iterator[tuple[int, int]]:
         yield last
 
 
-def _books(events: EventColumns, rows: RowBlocks, places: Ints) -> dict[int, Rows]:
-    """Return the complete book after the event before each of *places*, by that event; omitted if it is invalid."""
+def _replay(events: EventColumns, rows: RowBlocks, places: Ints) -> tuple[TapeReplay, NDArray[np.bool_]]:
+    """Replay the day; return the replay, with the complete book after the event before each of *places*, and a mask.
+
+    The mask is of the events that stay where books crossed.
+    """
     requested, kept = np.zeros(len(events), np.uint8), np.ones(len(events), np.uint8)
     requested[places[places > 0] - 1] = 1
     replay = TapeReplay()
@@ -210,4 +218,4 @@ def _books(events: EventColumns, rows: RowBlocks, places: Ints) -> dict[int, Row
         target = new_rows(int(size.sum()))
         rows.copy(events.start[part], size, target)
         replay.play(events.kind[part], bounds(size), target, requested[part], kept[part])
-    return dict(replay.frames)
+    return replay, kept.astype(bool)

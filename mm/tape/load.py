@@ -295,15 +295,15 @@ def _read(
     last_us = max([*events.event_us[-1:].tolist(), *(row.at.recv_us for row in recorded.ledger[-1:])], default=0)
     spans = [*(losses.spans if losses else ()), *trade_spans(recorded, events), *halted_spans(recorded)]
     hindsight = [*day.hindsight, *trades_revealed(recorded, events)]
-    if spans:
-        exclude(events, rows, spans)
-    if not options.as_received:
-        hindsight += place_fetched(events, rows, recorded.trades.fetched)
+    fetched = recorded.trades.fetched[:0] if options.as_received else recorded.trades.fetched
     try:
+        crossed = exclude(events, rows, spans) if spans or len(fetched) else []
+        hindsight += place_fetched(events, rows, fetched)
         builder = TapeBuilder(events, rows, quarter_hours(events.event_us))
     except OverflowError as error:
         raise BrokenFile(f"{folder.path}: {error}; remove its row, or set --tick-size to a coarser one") from error
-    findings.note("crossed", len(builder.crossed), day.sources.places(builder.crossed[:FEW]))
+    crossed += builder.crossed
+    findings.note("crossed", len(crossed), day.sources.places(crossed[:FEW]))
     contrary, at_touch = builder.contrary_trades()
     if at_touch >= _MANY_TRADES and len(contrary) > _CONTRARY * at_touch:
         findings.note("contrary_sides", len(contrary), day.sources.places(map(events.name, contrary[:FEW].tolist())))

@@ -71,7 +71,7 @@ def lots(text, instrument):
 def plain_events(folder, instrument):
     """Return (us, exch_us, seq, id, kind, rows) of every event of the day's tape, without keyframes."""
     events, engine, run, seen_trades, book = [], SyncEngine(), None, set(), None
-    now, last = 0, (0, 0)  # *last*: number of events after the last depth message or snapshot, and its instant
+    now, last = 0, (0, 0)  # *last*: number of events after the last depth message or snapshot, and the instant then
 
     def emit(us, exch_us, seq, event_id, kind, rows):
         nonlocal now
@@ -101,12 +101,11 @@ def plain_events(folder, instrument):
 
     def end_after_last():
         nonlocal book, now
+        place, us = last
+        now = max(now, us)
         if book is not None:
-            place, us = last
-            us = max(us, events[place - 1][0])
-            now = max(now, us)
             events.insert(place, (us, 0, -1, 0, "gap", []))
-            events[place:] = [(max(us, event[0]), *event[1:]) for event in events[place:]]
+        events[place:] = [(max(us, event[0]), *event[1:]) for event in events[place:]]
         book = None
 
     for run_id, seq, source, row in messages(folder):
@@ -128,14 +127,14 @@ def plain_events(folder, instrument):
                 change(us, row["E"] * 1000, seq, row["u"], "depth", diff_rows(row, instrument))
             elif synced and not engine.synced:
                 end_after_last()
-            last = len(events), us
+            last = len(events), max(us, now)
         elif row["type"] == "snapshot_loaded":
             bridge, snapshot_id, levels = load(folder, row, engine, instrument)
             if bridge.verdict in (Verdict.APPLY, Verdict.RESET):
                 change(us, 0, seq, snapshot_id, "snapshot", levels)
                 for update, update_seq in bridge.updates:
                     change(us, update["E"] * 1000, update_seq, update["u"], "depth", diff_rows(update, instrument))
-                last = len(events), 0
+                last = len(events), now
         elif row["type"] in ("gap", "resync_start") and engine.synced:
             end_after_last() if row["type"] == "gap" else invalidate(us, seq)
             engine.lose()

@@ -32,7 +32,6 @@ from mm.backtest.metrics.fill_states import (
 from mm.backtest.metrics.market_paths import DEVIATIONS, FLOWS, LEVELS, SWEPT, MarketPaths
 from mm.backtest.metrics.resting_states import TOUCHES
 from mm.calibration.lambda_curve import rates_on
-from mm.calibration.reference import BLOCK_US
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -137,7 +136,7 @@ def _state_rows(
 
 
 class StateLevels:
-    """The levels of windows, from the market states of days in blocks of five minutes.
+    """The levels of windows, from the market states of days.
 
     Args:
         tapes: The days.
@@ -146,15 +145,10 @@ class StateLevels:
 
     def __init__(self, tapes: "Sequence[Tape]", recent_s: float) -> None:
         self._recent_s = recent_s
+        self._days = np.array([(day.start_us, day.end_us) for day in tapes], np.int64)
         market = MarketPaths.of_days(tapes)
-        self._begin_us = np.concatenate([np.arange(day.start_us, day.end_us, BLOCK_US) for day in tapes])
-        ends_us = np.concatenate([(*range(day.start_us + BLOCK_US, day.end_us, BLOCK_US), day.end_us) for day in tapes])
-        spans, paths = (self._begin_us, ends_us), (market.flow, market.swept, market.deviations)
-        self._spent_us = [
-            _us_by_number(bids, spans, numbers) + _us_by_number(asks, spans, numbers)
-            for (bids, asks), numbers in zip(paths, (range(FLOWS), SWEPT, DEVIATIONS), strict=True)
-        ]
-        self._found: dict[int, FillStates] = {}
+        self._paths = (market.flow, range(FLOWS)), (market.swept, SWEPT), (market.deviations, DEVIATIONS)
+        self._past: dict[int, tuple[FillStates, Floats]] = {}
 
     def level(
         self, points: "Points", line: "Line", states: "tuple[int, StateRates]", span: tuple[int, int]
@@ -165,15 +159,15 @@ class StateLevels:
             points: Points of the window, possibly at distances outside of *line*.
             line: Rates by distance, measured up to an instant.
             states: That instant in µs, and the state rates up to it.
-            span: The window.
+            span: The window; the market from its end on is not known to it.
         """
         inside = (points.delta_ticks >= line[0][0]) & (points.delta_ticks <= line[-1][0])
         delta = points.delta_ticks[inside]
         until_us, rates = states
-        if until_us not in self._found:
-            self._found[until_us] = FillStates(rates, self._recent_s, 0.0)
-        known = self._found[until_us]
-        past = self._times(known, (int(self._begin_us[0]), until_us))
+        if until_us not in self._past:
+            known = FillStates(rates, self._recent_s, 0.0)
+            self._past[until_us] = known, self._times(known, (int(self._days[0, 0]), until_us))
+        known, past = self._past[until_us]
         times = np.where(past > 0, self._times(known, span) / np.where(past > 0, past, 1.0), 1.0)  # 0: no fills
         nodes, row = np.unique(delta, return_inverse=True)
         expected = points.exposure_s[inside] * (rates_on(line, nodes) * np.interp(nodes, known.ticks, times))[row]
@@ -181,23 +175,20 @@ class StateLevels:
         return float(points.fills[inside].sum() / total) if total > 0 else None
 
     def _times(self, states: FillStates, span: tuple[int, int]) -> "Floats":
-        """Return the product of the mean factors over the blocks that begin in a span, by node."""
-        first, last = np.searchsorted(self._begin_us, span)
+        """Return the product of the mean factors over the days' parts of a span, by node."""
+        parts = [(begin, end) for begin, end in np.clip(self._days, *span).tolist() if begin < end]
         product = np.ones(len(states.ticks))
-        for times, blocks in zip(states.times, self._spent_us, strict=True):
-            spent = blocks[first : max(last, first + 1)].sum(axis=0)
-            product *= (times * spent).sum(axis=1) / spent.sum()
+        if parts:
+            for times, (paths, numbers) in zip(states.times, self._paths, strict=True):
+                spent = np.sum([_us_by_number(path, part, numbers) for path in paths for part in parts], axis=0)
+                product *= (times * spent).sum(axis=1) / spent.sum()
         return product
 
 
-def _us_by_number(path: "Path", spans: "tuple[Ints, Ints]", numbers: range) -> "Floats":
-    """Return the µs in which a path is at each of *numbers*, float64[spans, numbers], by begins and ends of spans."""
+def _us_by_number(path: "Path", span: tuple[int, int], numbers: range) -> "Floats":
+    """Return the µs of a span in which a path is at each of *numbers*."""
     since, number = path
-    begin_us, ends_us = spans
-    at = np.union1d(since[since >= begin_us[0]], np.concatenate(spans))
-    block = np.searchsorted(begin_us, at[:-1], side="right") - 1
-    inside = (block >= 0) & (at[:-1] < ends_us[np.maximum(block, 0)])
-    seen = number[np.maximum(np.searchsorted(since, at[:-1], side="right") - 1, 0)] - numbers[0]
-    size = len(begin_us) * len(numbers)
-    spent = np.bincount((block * len(numbers) + seen)[inside], np.diff(at)[inside].astype(np.float64), size)
-    return spent.astype(np.float64).reshape(len(begin_us), len(numbers))
+    first, last = np.searchsorted(since, span[0], side="right"), np.searchsorted(since, span[1])
+    at = np.concatenate((span[:1], since[first:last], span[1:]))
+    seen = number[np.maximum(np.arange(first - 1, last), 0)] - numbers[0]
+    return np.bincount(seen, np.diff(at).astype(np.float64), len(numbers)).astype(np.float64)

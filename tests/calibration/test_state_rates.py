@@ -154,6 +154,14 @@ def test_level_is_one_when_fills_follow_flow(tape):
     assert levels.level(again, LINE, (past[1], RATES), past) == pytest.approx(1.0)
 
 
+@pytest.mark.parametrize("span", [(0, 4 * BLOCK_US - 50_000), (BLOCK_US // 2, BLOCK_US // 2 + 60_000_000)])
+def test_level_of_a_window_is_not_changed_by_the_market_after_it(tape, span):
+    """Neither to the end of a block of five minutes, nor in a window within one."""
+    levels = [StateLevels([day], 0.3) for day in (tape, tape.between(0, span[1]))]
+    whole, known = (each.level(points(10.0), LINE, (BLOCK_US // 2, RATES), span) for each in levels)
+    assert whole == known
+
+
 def test_unmeasured_distances_give_no_level(tape):
     """Orders farther away than all played distances."""
     levels = StateLevels([tape], 0.3)

@@ -1,6 +1,10 @@
 """Check the trades of a day: cells, ids, and the range of prices and quantities."""
 
+from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import astuple, dataclass
+from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 
@@ -9,16 +13,18 @@ from mm.dayfolder.check_ahead import TradesAhead
 from mm.dayfolder.check_books import OFF_STEP, OFF_TICK
 from mm.dayfolder.day_grids import DayGrids
 from mm.dayfolder.layout import DayFolder
-from mm.dayfolder.ledger import LedgerView
+from mm.dayfolder.ledger import DUPLICATE, LedgerView
 from mm.dayfolder.rows import REST, STREAM, DefectList, FileRows
 from mm.errors import BrokenFile, OffGrid
 from mm.ids import IdRange, IdRanges
-from mm.instrument import decimal_text, e8, from_exchange_info
+from mm.instrument import decimal_text, e8, from_exchange_info, short_text
 from mm.market_data.market_events import TradeVerdict
 from mm.market_data.trade_state import TradeIds
 
 _WIDE = 5
 """Factor by which a trade may be above the highest best price, or below the lowest."""
+_COMPARED = 10_000
+"""Maximum number of repeated rows whose contents are compared: a file appended to itself repeats all of them."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +69,7 @@ def check_trades(
     path, order, ids = source.lines.path, source.order, _Ids()
     single = view.knob("trade_stream", None) == "trade"
     fetched, older = IdRanges(), False
+    repeats: dict[int, int] = {}  # row and id
     ahead = TradesAhead(source, grids, astuple(within), single=single)
     for row, cells in rows.table(source.lines, layout.TRADE_COLUMNS, layout.OPTIONAL_TRADE_COLUMNS, findings):
         try:
@@ -90,6 +97,8 @@ def check_trades(
             fetched.add(*map(int, cells[10:12]))
         if not ids.take(row, trade_id, cells[12]):
             findings.add(path, row, "trade_id", f"trade {trade_id} occurs twice, or after a later one")
+            if len(repeats) < _COMPARED:
+                repeats[row] = trade_id
         ids.last_id = ahead.take(ids.last_id)
     missing = ids.missing(view.holes("trade_gap"))
     for row, hole in missing:
@@ -97,7 +106,63 @@ def check_trades(
         findings.add(path, row, "trade_hole", f"{message}, and the ledger has no trade_gap for them")
     if not older:
         _check_backfills(view, fetched, findings)
+    _check_contents(view, path, repeats, findings)
     return missing
+
+
+class _Content(NamedTuple):
+    """What a trade was; price and quantity in 1e-8."""
+
+    price_e8: int
+    qty_e8: int
+    is_buyer_maker: str
+    trade_time_ms: int
+
+    def __str__(self) -> str:
+        numbers = f"price {short_text(self.price_e8)}, qty {short_text(self.qty_e8)}"
+        return f"{numbers}, is_buyer_maker {self.is_buyer_maker}, trade_time_ms {self.trade_time_ms}"
+
+
+def _check_contents(view: LedgerView, path: Path, repeats: dict[int, int], findings: DefectList) -> None:
+    """Check that repeated trades are what they were the first time: rows of *repeats*, and repetitions in the ledger.
+
+    If there are any, the file is read again: it would cost too much to keep the contents of all its rows.
+    """
+    received = list(_received_again(view))
+    wanted = {*repeats.values(), *(trade_id for _, trade_id, _ in received)}
+    if not wanted:
+        return
+    unreported, stored = DefectList(findings.folder), dict[int, tuple[int, _Content]]()
+
+    def compare(at: tuple[Path, int], trade_id: int, content: _Content) -> None:
+        row, first = stored.get(trade_id, (0, content))
+        if content != first:
+            message = f"trade {trade_id} has {content}, but in row {row} of {path.name} {first}; one of them is wrong"
+            findings.add(*at, "contradiction", message)
+
+    for row, cells in rows.table(
+        rows.CheckedLines(path, unreported, 0), layout.TRADE_COLUMNS, layout.OPTIONAL_TRADE_COLUMNS, unreported
+    ):
+        if cells[4].isdigit() and (trade_id := int(cells[4])) in wanted:
+            with suppress(ValueError, OffGrid):  # a row that cannot be read is a defect already
+                content = _Content(e8(cells[6]), e8(cells[7]), cells[8], int(cells[5]))
+                if row in repeats:
+                    compare((path, row), trade_id, content)
+                else:
+                    stored[trade_id] = row, content
+    for row, trade_id, content in received:
+        compare((view.path, row), trade_id, content)
+
+
+def _received_again(view: LedgerView) -> Iterator[tuple[int, int, _Content]]:
+    """Yield row, id and content of each repeated trade in the ledger; older ledgers have no contents."""
+    for event in view.of_kind("anomaly"):
+        told = event.details
+        if told.get("kind") == DUPLICATE and "trade_time_ms" in told:
+            with suppress(LookupError, TypeError, ValueError, OffGrid):
+                maker = str(told["is_buyer_maker"]).lower()
+                content = _Content(e8(told["price"]), e8(told["qty"]), maker, int(told["trade_time_ms"]))
+                yield event.row, int(told["trade_id"]), content
 
 
 def _check_backfills(view: LedgerView, fetched: IdRanges, findings: DefectList) -> None:

@@ -66,6 +66,11 @@ NO_EXECUTION = "no_execution"
 ``trade_id``, ``price``, ``qty``, and ``X``, the exchange's word for its kind.
 """
 
+DUPLICATE = "duplicate"
+"""The kind of anomaly for a message that was received again and is not stored again; its details for a trade:
+
+``stream``, ``trade_id``, and what would be in its row: ``trade_time_ms, price, qty, is_buyer_maker``.
+"""
 
 NOT_TRADED = frozenset(
     (

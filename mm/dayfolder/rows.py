@@ -181,13 +181,13 @@ class DefectList:
     """The defects of a day: per kind and file the first hundred, and the number of the others."""
 
     def __init__(self, folder: DayFolder) -> None:
-        self._folder = folder
+        self.folder = folder
         self._found: list[Defect] = []
         self._count: Counter[tuple[str, str]] = Counter()
 
     def add(self, path: Path, row: int | None, kind: str, message: str) -> None:
         """Record a defect of *path*."""
-        name = self._folder.relative(path)
+        name = self.folder.relative(path)
         self._count[name, kind] += 1
         if self._count[name, kind] <= MOST_OF_A_KIND:
             self._found.append(Defect(name, row, kind, message))

@@ -5,8 +5,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from mm.clock import exchange_ms
 from mm.dayfolder.day_writer import DayWriter
-from mm.dayfolder.ledger import GRID
+from mm.dayfolder.ledger import DUPLICATE, GRID
 from mm.dayfolder.rows import STREAM, RowRun, Stamp, Trade
 from mm.ids import MissingIds
 from mm.market_data import market_events as events
@@ -277,8 +278,10 @@ class DayJournal:
 
     def _trade_repeated(self, event: events.TradeRepeated) -> None:
         self.report.duplicate_trades += 1
-        details = {"stream": events.stream_of(event.trade), "trade_id": events.trade_id_of(event.trade)}
-        self._anomaly(events.Anomaly(event.recv_us, "duplicate", details))
+        trade = event.trade
+        details = {"stream": events.stream_of(trade), "trade_id": events.trade_id_of(trade)}
+        content = {"trade_time_ms": exchange_ms(trade.T), "price": trade.p, "qty": trade.q, "is_buyer_maker": trade.m}
+        self._anomaly(events.Anomaly(event.recv_us, DUPLICATE, details | content))
 
     def _message_refused(self, event: events.MessageRefused) -> None:
         message = event.message

@@ -45,3 +45,38 @@ def defects_of(tmp_path, ids, gaps=()):
 def test_defects_of_trade_ids(tmp_path, ids, gaps, defects):
     """Stream ids increase; REST and imports fill gaps; the ledger declares other gaps; ids may restart."""
     assert defects_of(tmp_path, ids, gaps) == defects
+
+
+def test_repeated_trade_with_other_content_is_reported_with_both(tmp_path):
+    """A row that repeats its trade in other words is only a repetition."""
+    folder = DayFolder(tmp_path, "A", "20260105")
+    ms = T // 1000
+    with DayWriter(folder, "R1", top_n=1) as writer:
+        writer.event(T, "run_start", 0, {"version": "0", "knobs": {}})
+        trades = [(1, "10", "2"), (2, "10", "2"), (1, "10.0", "2.00"), (2, "10", "3"), (2, "11", "2")]
+        for trade_id, price, qty in trades:
+            writer.trade(T, Trade(ms, trade_id, ms, price, qty, True, trade_id, trade_id, "import"))
+        again = {"kind": "duplicate", "stream": "trade", "is_buyer_maker": True}
+        older = [again | {"trade_id": 2}, again | {"trade_id": 9, "trade_time_ms": ms, "price": "1", "qty": "2"}]
+        for details in (again | {"trade_id": 1, "trade_time_ms": ms + 1, "price": "10", "qty": "2"}, *older):
+            writer.event(T, "anomaly", 0, details)
+    defects = [defect for defect in check_day(folder).defects if defect.kind == "contradiction"]
+    assert [(defect.file, defect.row) for defect in defects] == [
+        (folder.trades.name, 4),
+        (folder.trades.name, 5),
+        (folder.events.name, 2),
+    ]
+    stored = f"in row 2 of {folder.trades.name} price 10, qty 2, is_buyer_maker true, trade_time_ms {ms}"
+    assert f"trade 2 has price 10, qty 3, is_buyer_maker true, trade_time_ms {ms}" in defects[0].message
+    assert stored in defects[0].message
+    assert f"trade_time_ms {ms + 1}, but in row 1 " in defects[2].message
+
+
+def test_content_of_a_first_row_after_an_id_reset_is_its_own(tmp_path):
+    """The exchange counts its trades from 1 again: the same ids are other trades."""
+    folder = DayFolder(tmp_path, "A", "20260105")
+    with DayWriter(folder, "R1", top_n=1) as writer:
+        writer.event(T, "run_start", 0, {"version": "0", "knobs": {}})
+        for trade_id, price in ((9_000_000, "10"), (1, "11"), (1, "11"), (9_000_000, "12"), (9_000_000, "12")):
+            writer.trade(T, Trade(T // 1000, trade_id, T // 1000, price, "2", True, trade_id, trade_id, "import"))
+    assert "contradiction" not in {defect.kind for defect in check_day(folder).defects}

@@ -218,19 +218,6 @@ def schema_json(folder: DayFolder, top_n: int, exchange_unit: str | None, venue:
     return json.dumps(schema, indent=1, ensure_ascii=False) + "\n"
 
 
-def parse_days(text: str) -> tuple[str, ...]:
-    """Return the days of ``20251216``, a list ``a,b`` or a range ``a:b`` (both ends included), in order.
-
-    Raises:
-        UsageError: If a part is not a day, a range runs backwards, or a day is named twice.
-    """
-    days = tuple(day for part in plain_days(text).split(",") for day in _days_of(part.strip()))
-    if len(set(days)) != len(days):
-        twice = next(day for day in days if days.count(day) > 1)
-        raise UsageError(f"--day (DAY) {text!r} contains {twice} twice; give each day once")
-    return tuple(sorted(days))
-
-
 def day_folder(data_root: Path, symbol: str, day: str) -> DayFolder:
     """Return the existing day folder of *symbol* and *day*.
 
@@ -263,25 +250,9 @@ def _days_in(home: Path) -> tuple[str, ...]:
     return tuple(sorted(path.name for path in home.iterdir() if path.is_dir() and _is_day(path.name)))
 
 
-def _days_of(part: str) -> tuple[str, ...]:
-    first, colon, last = part.partition(":")
-    _checked_day(first)
-    if not colon:
-        return (first,)
-    _checked_day(last)
-    if last < first:
-        raise UsageError(f"--day (DAY) {part!r} runs backwards; write the earlier day first, as 20251216:20251220")
-    days = [first]
-    while days[-1] < last:
-        days.append(next_day(days[-1]))
-    return tuple(days)
-
-
 def _checked_day(day: str) -> None:
     if not _is_day(day):
-        raise UsageError(
-            f"--day (DAY) {day!r} is not a day; write YYYYMMDD, a list 20251216,20251217 or a range 20251216:20251220"
-        )
+        raise UsageError(f"--day (DAY) {day!r} is not a day; write YYYYMMDD, such as 20251216")
 
 
 def _is_day(day: str) -> bool:

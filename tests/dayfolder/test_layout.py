@@ -2,11 +2,8 @@
 
 import gzip
 import json
-from datetime import date, timedelta
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from mm.dayfolder.layout import (
     DayFolder,
@@ -14,7 +11,6 @@ from mm.dayfolder.layout import (
     days_of,
     existing,
     frame_columns,
-    parse_days,
     schema_json,
     snapshot_event_id,
 )
@@ -79,36 +75,6 @@ def test_symbol_and_day_are_taken_from_folder_path(tmp_path, monkeypatch):
     assert DayFolder.at(".") == DayFolder(tmp_path, "BTCUSDT", "20251216")
     with pytest.raises(UsageError, match="YYYYMMDD"):
         DayFolder.at(tmp_path)
-
-
-@pytest.mark.parametrize(
-    ("text", "days"),
-    [
-        ("20251216", ("20251216",)),
-        ("20251217, 20251216", ("20251216", "20251217")),
-        ("20251230:20260102", ("20251230", "20251231", "20260101", "20260102")),
-        ("20251216:20251216", ("20251216",)),
-        ("2025-12-30:2026-01-01", ("20251230", "20251231", "20260101")),
-        ("2025-12-16,20251217", ("20251216", "20251217")),
-    ],
-)
-def test_days_are_parsed_from_day_list_or_range(text, days):
-    """The three forms of DAY; a range includes its ends and follows the calendar."""
-    assert parse_days(text) == days
-
-
-@pytest.mark.parametrize("text", ["", "2025-13-01", "20251301", "20251218:20251216", "20251216,20251216", "2025121６"])
-def test_invalid_days_are_rejected(text):
-    """A typo raises an error with the variable's name."""
-    with pytest.raises(UsageError, match="DAY"):
-        parse_days(text)
-
-
-@given(st.dates(min_value=date(1970, 1, 1), max_value=date(2200, 1, 1)), st.integers(0, 40))
-def test_range_contains_every_day_once(first, more):
-    """No day is lost at the end of a month or a year."""
-    days = tuple(f"{first + timedelta(days=n):%Y%m%d}" for n in range(more + 1))
-    assert parse_days(f"{days[0]}:{days[-1]}") == days
 
 
 def test_missing_day_names_the_neighbouring_day(tmp_path):

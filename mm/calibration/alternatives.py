@@ -1,16 +1,20 @@
 """The shape of λ(δ): curves fitted to the rows of the fit, compared out of sample."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
+from typing import NamedTuple
 
 import numpy as np
 
+from mm.calibration.captured import Captured, pnl_gain
 from mm.calibration.estimators import NoEstimate, maximum_likelihood
 from mm.calibration.goodness import POOR_FIT_P, goodness
 from mm.calibration.likelihood import Sample
 from mm.calibration.points import Floats, Points, sum_by
 from mm.calibration.shapes import EXPONENTIAL, FAMILIES, Cells, Family, FittedCurve, monotone, search, shares_loglik
+from mm.numbers import number, signed
 
 MONOTONE = "monotone"
 CLEAR_AIC = 10.0  # at this difference the worse model has no support (Burnham and Anderson 2002)
@@ -29,6 +33,8 @@ class Alternative:
         aic: Akaike's information criterion.
         unseen: Out-of-sample gain in nats per fill over the exponential; None without blocks.
         unseen_se: Its standard error, from the blocks.
+        pnl_gain: The same gain in money, as in `pnl_gain`; None without blocks or a tick size.
+        se_pnl_gain: Its standard error.
         fitted: The curve.
     """
 
@@ -39,6 +45,8 @@ class Alternative:
     aic: float
     unseen: float | None
     unseen_se: float | None
+    pnl_gain: float | None
+    se_pnl_gain: float | None
     fitted: FittedCurve
 
     @property
@@ -88,21 +96,41 @@ class _Rows:
         return cls(Cells(sample.shape, scale), exposure, fills)
 
 
+class _HeldOut(NamedTuple):
+    """The prediction of each block by a curve that was fitted to blocks of the other parity.
+
+    Attributes:
+        loglik: Its log-likelihood, by block.
+        curves: λ of each row, in 1/s: of the blocks of even index, and of those of odd index.
+    """
+
+    loglik: Floats
+    curves: tuple[Floats, Floats]
+
+
 @np.errstate(all="ignore")
-def compare(points: Points) -> CurveComparison | None:
+def compare(points: Points, offset_ticks: float = 0.0, tick_size: float | None = None) -> CurveComparison | None:
     """Return the curves fitted to *points*, and the chosen one; None if no exponential can be fitted.
 
     Cross-validation over blocks of odd and even index: the shape fitted to one half predicts the distribution over
-    distances of the fills of each block of the other.
+    distances of the fills of each block of the other, and the distance that is best by it captures a spread there.
+
+    Args:
+        points: The points.
+        offset_ticks: Distance of the mid beyond the reference price, in ticks.
+        tick_size: Price step, in the quote asset; None leaves gains in money out.
     """
     sample = Sample.of(points)
     exponential = maximum_likelihood(sample.table())
     if isinstance(exponential, NoEstimate) or exponential.k <= 0:
         return None
     rows = _Rows.of(sample, 1 / exponential.k)
-    baseline = _held_out_loglik(rows, EXPONENTIAL)
+    baseline = _held_out(rows, EXPONENTIAL)
     families = (*FAMILIES, None)
-    curves, gains = zip(*(_alternative(rows, family, baseline) for family in families), strict=True)
+    counts = zip(rows.exposure_s, rows.fills, strict=True) if tick_size else ()
+    captured = [Captured.of_sums(sample.shape.delta, sample.shape.width, *block, offset_ticks) for block in counts]
+    money = partial(_money, captured, tick_size, baseline)
+    curves, gains = zip(*(_alternative(rows, family, baseline, money) for family in families), strict=True)
     best = _best(curves, gains)
     fits = goodness(sample.table(), exponential).goodness_p
     pivot = max(exponential.pivot_delta, 0.0)
@@ -130,21 +158,38 @@ def _fit(
     return search(family, cells, exposure_s, fills, starts)
 
 
-def _held_out_loglik(rows: _Rows, family: Family | None, near: FittedCurve | None = None) -> Floats | None:
-    """Return the log-likelihood of each block, the shape fitted to blocks of the other parity; None below 4 blocks."""
+def _held_out(rows: _Rows, family: Family | None, near: FittedCurve | None = None) -> _HeldOut | None:
+    """Return the prediction of each block, the shape fitted to blocks of the other parity; None below 4 blocks."""
     blocks = len(rows.fills)
     if blocks < LEAST_BLOCKS or not all(rows.fills[parity::2].any() for parity in (0, 1)):
         return None
-    found = np.zeros(blocks)
+    found, begin, curves = np.zeros(blocks), rows.cells.spans[0], []
     for parity in (0, 1):
         exposure_s, fills = (column[1 - parity :: 2].sum(axis=0) for column in (rows.exposure_s, rows.fills))
         positive = np.maximum(exposure_s, 1e-9 * exposure_s.max())  # also where only the other half has exposure
-        gain = _fit(rows.cells, family, positive, fills, near).log_gain
-        found[parity::2] = shares_loglik(gain, rows.exposure_s[parity::2], rows.fills[parity::2])
-    return np.where(rows.fills.any(axis=1), found, 0.0)
+        fitted = _fit(rows.cells, family, positive, fills, near)
+        found[parity::2] = shares_loglik(fitted.log_gain, rows.exposure_s[parity::2], rows.fills[parity::2])
+        curves.append(np.exp(fitted.at_edges[begin]))
+    return _HeldOut(np.where(rows.fills.any(axis=1), found, 0.0), (curves[0], curves[1]))
 
 
-def _alternative(rows: _Rows, family: Family | None, baseline: Floats | None) -> tuple[Alternative, Floats | None]:
+def _money(
+    blocks: Sequence[Captured], tick_size: float | None, baseline: _HeldOut | None, own: _HeldOut | None
+) -> dict[str, float | None]:
+    """Return the gain in money of a curve over the *baseline*, on held-out *blocks*."""
+    if own is None or baseline is None:
+        return pnl_gain((), tick_size)
+    pairs = ((block, at % 2) for at, block in enumerate(blocks))
+    spans = [(block.spent_s, block.by(own.curves[odd]), block.by(baseline.curves[odd])) for block, odd in pairs]
+    return pnl_gain(spans, tick_size)
+
+
+def _alternative(
+    rows: _Rows,
+    family: Family | None,
+    baseline: _HeldOut | None,
+    money: Callable[[_HeldOut | None], dict[str, float | None]],
+) -> tuple[Alternative, Floats | None]:
     """Return one curve fitted to all blocks, and its out-of-sample gain over the exponential, *baseline*, by block."""
     exposure_s, fills = rows.exposure_s.sum(axis=0), rows.fills.sum(axis=0)
     total = float(fills.sum())
@@ -152,11 +197,13 @@ def _alternative(rows: _Rows, family: Family | None, baseline: Floats | None) ->
     loglik = float(shares_loglik(fitted.log_gain, exposure_s, fills)) + float((fills * np.log(exposure_s)).sum())
     loglik += total * (math.log(total) - 1)
     parameters = fitted.gain_slopes.shape[1]
-    held_out = baseline if family is EXPONENTIAL else _held_out_loglik(rows, family, fitted)
-    gains = None if held_out is None or baseline is None else held_out - baseline
+    held_out = baseline if family is EXPONENTIAL else _held_out(rows, family, fitted)
+    gains = None if held_out is None or baseline is None else held_out.loglik - baseline.loglik
     name, formula = (MONOTONE, "any falling curve") if family is None else (family.name, family.formula)
     gain, error = (None, None) if gains is None else gain_of(gains, total)
-    return Alternative(name, formula, parameters, loglik, 2 * parameters - 2 * loglik, gain, error, fitted), gains
+    aic = 2 * parameters - 2 * loglik
+    worth = money(held_out)
+    return Alternative(name, formula, parameters, loglik, aic, gain, error, **worth, fitted=fitted), gains
 
 
 def gain_of(gains: Floats, fills: float) -> tuple[float, float]:
@@ -196,6 +243,14 @@ def _sentence(exponential: Alternative, best: Alternative, pivot: float, goodnes
     if best.unseen is None or best.unseen_se is None:
         gain = f"has an AIC lower by {exponential.aic - best.aic:.0f}"
     else:
-        gain = f"gains {best.unseen:.2g} ± {best.unseen_se:.1g} nats per fill on held-out blocks"
+        gain = f"gains {best.unseen:.2g} ± {best.unseen_se:.1g} nats per fill on held-out blocks{_in_money(best)}"
     near = f"use A exp(-k δ) only near δ = {round(pivot, 3):.2g} ticks"
     return f"the exponential does not fit: {name}, {best.formula}, {gain}; {near}"
+
+
+def _in_money(curve: Alternative) -> str:
+    """Return the gain of a curve in money, to follow that in nats; empty if it is unknown."""
+    if curve.pnl_gain is None:
+        return ""
+    error = f" ± {number(curve.se_pnl_gain, 2)}" if curve.se_pnl_gain else ""  # 0: the same distance is best throughout
+    return f" (PnL/h {signed(curve.pnl_gain, 3)}{error})"

@@ -15,6 +15,7 @@ from mm.backtest.metrics.json_values import finite
 from mm.backtest.rules import Rules
 from mm.calibration._hits import probe_moves
 from mm.calibration.alternatives import CurveComparison, compare
+from mm.calibration.captured import PNL_GAIN
 from mm.calibration.calibrator import CalibrationConfig, Calibrator, Measured, first_blocks
 from mm.calibration.fit_result import PoissonFit, ReferenceChoice
 from mm.calibration.lambda_curve import chosen_curve
@@ -23,7 +24,7 @@ from mm.calibration.reference_choice import decay_of, k_by_reference, resolved
 from mm.calibration.simulated_runs import Keep
 from mm.calibration.spread_states import SpreadState, by_spread, large_tick, spread_states
 from mm.calibration.volatility import volatility
-from mm.calibration.window_moves import WindowMoves, later
+from mm.calibration.window_moves import WindowMoves, later, offset_ticks
 from mm.clock import US_PER_S
 from mm.instrument import E8
 from mm.tape.load import known_at_end, tapes_given
@@ -123,7 +124,7 @@ def fitted(days: Prepared) -> CalibrationResult:
     further = short_reach(calibrator) if config.fills else by_reference
     warnings = (*days.notes, *fit.warnings, *further)
     fit = replace(fit, warnings=warnings, reference_choice=days.choice, points=measured.shown)
-    curves = compare(measured.fitted)
+    curves = compare(measured.fitted, offset_ticks(config.reference, fit.half_spread_ticks), fit.tick_size)
     if curves is not None:
         # the spread is that of the book before each aggressive order, which simulated orders do not record
         by_marks = [(state.name, state.points) for state in states] if config.method == "marks" else []
@@ -204,7 +205,8 @@ def artefact(
     """
     calibrator, curves = found.calibrator, found.curves
     stretches = [(marks.path, *day) for marks, day in zip(calibrator.marks, calibrator.days, strict=True)]
-    curve_keys = ("name", "formula", "parameters", "loglik", "aic", "unseen", "unseen_se")  # the rates are for pages
+    # the rates are for pages
+    curve_keys = ("name", "formula", "parameters", "loglik", "aic", "unseen", "unseen_se", *PNL_GAIN)
     beside = {
         "options": options(calibrator.config),
         "measured": _counts(calibrator),

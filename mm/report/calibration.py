@@ -39,6 +39,10 @@ if TYPE_CHECKING:
     from mm.calibration.calibrator import Measured
     from mm.calibration.fit_result import PoissonFit, RatesWithErrors
 
+CAPTURED_HINT = (
+    "Gains are over the exponential. PnL per hour: spread captured by a unit quoted on both sides at the distance that "
+    "is best by each curve, in blocks that it was not fitted to, before adverse selection and fees."
+)
 HORIZON_S = 5  # horizon of the drawn moves; the file has all horizons
 
 
@@ -167,11 +171,17 @@ def _curves(compared: Mapping[str, Any] | None) -> str:
     sentence = compared["sentence"]
     least = min(curve["aic"] for curve in compared["curves"])
     rows = [
-        (curve["name"].replace("_", " "), number(curve["aic"] - least), estimate(curve["unseen"], curve["unseen_se"]))
+        (
+            curve["name"].replace("_", " "),
+            number(curve["aic"] - least),
+            estimate(curve["unseen"], curve["unseen_se"]),
+            estimate(curve.get("pnl_gain"), curve.get("se_pnl_gain")),
+        )
         for curve in compared["curves"]
     ]
-    table = grid(("curve", "AIC, less the lowest", "nats per fill, out of sample"), rows)
-    return card("Other curves", escape(sentence[:1].upper() + sentence[1:]), table)
+    hint = f"{escape(sentence[:1].upper() + sentence[1:])}. {CAPTURED_HINT}"
+    heads = ("curve", "AIC, less the lowest", "nats per fill, out of sample", "PnL/h, out of sample")
+    return card("Other curves", hint, grid(heads, rows))
 
 
 def _moves(moves: Sequence["AdverseMove"], simulated: bool) -> str:

@@ -18,7 +18,7 @@ from mm.backtest.metrics.arithmetic import Ends, ratio_interval
 from mm.backtest.metrics.long_run import fill_intervals, stretch_intervals
 from mm.calibration._hits import expected_between_hits
 from mm.calibration.fit_result import Line
-from mm.calibration.points import Floats, Ints, Points, group, grouped, sum_by
+from mm.calibration.points import Floats, Ints, Points, group, sum_by
 from mm.calibration.reference import within
 from mm.calibration.window_fits import reached
 from mm.clock import US_PER_S
@@ -58,41 +58,6 @@ def by_curve(points: Points, line: Line) -> tuple[float, float | None]:
         return float(expected.sum()), None
     fills = points.fills[hit]
     return float(expected.sum()), float((fills * np.log(expected[hit]) - gammaln(fills + 1)).sum() - expected.sum())
-
-
-@dataclass(frozen=True)
-class Captured:
-    """Spread that an order at each measured distance captured: its distance from the mid times its fills.
-
-    The value of a gain in likelihood is what its better parameters would have earned: each set of them has a distance
-    at which it expects most, and the fills that came there are known. Fees and adverse selection are not deducted.
-
-    Attributes:
-        delta_ticks: Distances from the reference price.
-        mid_ticks: The same distances from the mid.
-        per_s: Spread captured per order and second, in ticks.
-        spent_s: Order-seconds of the distance that was exposed longest.
-    """
-
-    delta_ticks: Floats
-    mid_ticks: Floats
-    per_s: Floats
-    spent_s: float
-
-    @classmethod
-    def of(cls, points: Points, offset_ticks: float = 0.0) -> "Captured":
-        """Return what orders captured; the mid is *offset_ticks* farther than the reference price."""
-        first, into = grouped(points)
-        spent, fills = (sum_by(into, column, len(first)) for column in (points.exposure_s, points.fills))
-        if np.isfinite(points.width_ticks[first]).any():  # orders that reached a cell also filled those nearer
-            fills = fills[::-1].cumsum()[::-1]
-        spent, fills, delta = spent[spent > 0], fills[spent > 0], points.delta_ticks[first][spent > 0]
-        mid = delta + offset_ticks
-        return cls(delta, mid, mid * fills / spent, float(spent.max(initial=0.0)))
-
-    def by(self, rate_per_s: Floats) -> float | None:
-        """Return what the distance captured that is best by these rates; None if nothing was exposed."""
-        return float(self.per_s[np.argmax(self.mid_ticks * rate_per_s)]) if len(self.per_s) else None
 
 
 @dataclass(frozen=True)

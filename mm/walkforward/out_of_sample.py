@@ -16,6 +16,7 @@ import numpy as np
 
 from mm.backtest.metrics.arithmetic import Ends, ratio_interval
 from mm.backtest.metrics.long_run import fill_intervals
+from mm.calibration.captured import PNL_GAIN, mean_gain, pnl_gain
 from mm.calibration.goodness import Uniformity, uniformity
 from mm.calibration.schedule import Segment
 from mm.calibration.windows import MODES, WindowFit
@@ -30,8 +31,7 @@ if TYPE_CHECKING:
 
 SCHEMA_VERSION = 1
 FILE = "oos_metrics.json"
-NONE, S_PER_H = "–", 3600
-PNL_GAIN = ("pnl_gain", "se_pnl_gain")
+NONE = "–"
 SIDES = {"bid": 1, "ask": -1}
 FEWEST = 0.5  # minimum predicted fills of a band for which the ratio is shown
 BANDS = (1, 2, 3, 5, 8, 13)  # ticks; bounds of the distance bands on the terminal
@@ -145,7 +145,7 @@ def _mode(compared: list[Tested], mode: str, used: str, tick_size: float | None)
     total = float(fills.sum())
     if not total:
         return dict.fromkeys(("loglik_per_fill", "predicted", *RATIO, "gain_over_used", "se_gain", *PNL_GAIN))
-    mean, error = _gain(fills, gains)
+    mean, error = mean_gain(fills, gains)
     predicted = np.array([test.predicted[mode] or 0.0 for test in compared])
     [ends] = fill_intervals(fills[:, None], predicted[:, None])  # the blocks are the segments
     return {
@@ -159,35 +159,18 @@ def _mode(compared: list[Tested], mode: str, used: str, tick_size: float | None)
 
 
 def _pnl_gain(tests: Sequence[Tested], name: str, used: str, tick_size: float | None) -> dict[str, float | None]:
-    """Return the captured spread of *name* beyond that of the *used* mode, in the quote asset per hour, and its error.
-
-    It is of one unit of the base asset that is quoted on both sides all the time.
-    """
-    known = [(test.spent_s, test.captured.get(name), test.captured.get(used)) for test in tests]
-    rows = [(spent, (own - other) * spent) for spent, own, other in known if own is not None and other is not None]
-    gain, error = _gain(*np.array(rows).T) if rows and tick_size else (None, None)
-    worth = 2 * S_PER_H * (tick_size or 0.0)  # two orders
-    return dict(zip(PNL_GAIN, (None if one is None else one * worth for one in (gain, error)), strict=True))
+    """Return the captured spread of *name* beyond that of the *used* mode, as in `pnl_gain`."""
+    return pnl_gain([(test.spent_s, test.captured.get(name), test.captured.get(used)) for test in tests], tick_size)
 
 
 def _curves(tests: tuple[Tested, ...], used: str, tick_size: float | None) -> dict[str, Any]:
     """Return the gain of segments' curves over A and k, in nats per fill, where another shape was chosen."""
     known = [(test.fills, test.loglik[used], test.curve[1]) for test in tests if test.curve]
     rows = [(fills, curve - plain) for fills, plain, curve in known if plain is not None and curve is not None]
-    gain, error = _gain(*np.array(rows).T) if rows else (None, None)
+    gain, error = mean_gain(*np.array(rows).T) if rows else (None, None)
     count = {"segments": len(known), "fills": sum(fills for fills, *_ in known)}
     worth = _pnl_gain([test for test in tests if test.curve], "curve", used, tick_size)
     return {**count, "gain_nats_per_fill": gain, "se": error, **worth}
-
-
-def _gain(fills: "Floats", gains: "Floats") -> tuple[float | None, float | None]:
-    """Return the gain of segments per fill (or other weight), and its standard error, None for one segment."""
-    total, count = float(fills.sum()), len(fills)
-    if not total:
-        return None, None
-    mean = float(gains.sum()) / total
-    error = math.sqrt(count / (count - 1) * float(((gains - mean * fills) ** 2).sum())) / total if count > 1 else None
-    return mean, error
 
 
 def _clock(tests: tuple[Tested, ...], sides: list[int]) -> Uniformity:

@@ -16,6 +16,7 @@ from mm.atomic_file import atomic_file
 from mm.backtest.models import avellaneda_stoikov, queue_prob_power
 from mm.backtest.quotes.steps import Gated
 from mm.calibration.calibrator import CalibrationConfig, Calibrator, FillsMeasured
+from mm.calibration.captured import Captured
 from mm.calibration.exposure import RestingOrders
 from mm.calibration.intensities import intensity_of, measured_intensity
 from mm.calibration.lambda_curve import rates_on
@@ -28,7 +29,7 @@ from mm.calibration.window_fits import WindowFits
 from mm.calibration.window_moves import offset_ticks
 from mm.calibration.windows import MODES, TOGETHER, Fallback, WindowFit, WindowPlan
 from mm.notebook import Picture, Shown, picture_of
-from mm.walkforward.oos_tests import Captured, Tested, Waits, by_curve, by_rates, waits
+from mm.walkforward.oos_tests import Tested, Waits, by_curve, by_rates, waits
 from mm.walkforward.window_shapes import ShapeSampler, WindowShape
 
 if TYPE_CHECKING:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.optimize import isotonic_regression
 
-from mm.calibration.alternatives import compare
+from mm.calibration.alternatives import compare, fitted_as
 from mm.calibration.fit_points import fit_poisson
 from mm.calibration.points import Points
 
@@ -52,6 +52,33 @@ def test_compare_selects_generating_family(family, cells):
     scale = points.fills.sum() / (24 * points.exposure_s[0]) / truth.sum()
     many = points.exposure_s[0] * 24 * scale * truth > 100
     assert best.rates[many] == pytest.approx(scale * truth[many], rel=0.25)
+
+
+@pytest.mark.parametrize("cells", [False, True], ids=["orders", "cells"])
+def test_gain_in_money_is_what_the_best_distance_captured_in_other_blocks(cells):
+    """Beside the nats: each half's best distance by each curve, and the fills there in the other half, written out."""
+    points = table(TRUTHS["power_law"], 3, cells=cells)
+    offset, tick = 0.5, 0.01
+    comparison = compare(points, offset, tick)
+    delta, seconds = np.unique(points.delta_ticks), float(points.exposure_s[0])
+    fills = points.fills.reshape(24, -1)
+    halves = [points.where(points.block % 2 == odd) for odd in (1, 0)]
+    for curve in comparison.curves:
+        gains = []
+        for block in range(24):
+            earned = []
+            for name in (curve.name, "exponential"):
+                fitted, _ = fitted_as(name, halves[block % 2])
+                rate = np.exp(fitted.at_edges[np.searchsorted(fitted.cells.edges, delta)])
+                best = int(np.argmax((delta + offset) * rate))
+                reached = fills[block, best:].sum() if cells else fills[block, best]
+                earned.append((delta[best] + offset) * reached / seconds)
+            gains.append(earned[0] - earned[1])
+        assert curve.pnl_gain == pytest.approx(2 * 3600 * tick * np.mean(gains))
+        assert curve.se_pnl_gain == pytest.approx(2 * 3600 * tick * np.std(gains, ddof=1) / np.sqrt(24))
+    assert comparison.chosen.pnl_gain > 0
+    assert "nats per fill on held-out blocks (PnL/h +" in comparison.sentence
+    assert compare(points).chosen.pnl_gain is None
 
 
 @pytest.mark.parametrize("seed", range(3))

@@ -168,7 +168,7 @@ CURVES = {
     "curves": [
         {"name": "exponential", "aic": -100.0, "unseen": 0.0, "unseen_se": 0.0},
         {"name": "power_law", "aic": -120.5, "unseen": None, "unseen_se": None},
-        {"name": "monotone", "aic": -150.0, "unseen": 0.062, "unseen_se": 0.019},
+        {"name": "monotone", "aic": -150.0, "unseen": 0.062, "unseen_se": 0.019, "pnl_gain": 0.0123},
     ],
 }
 VOLATILITY = {

@@ -11,7 +11,7 @@ from scipy import stats
 from mm.calibration.depth_counts import DepthCounts, DepthOptions
 from mm.calibration.goodness import uniformity
 from mm.calibration.points import Points
-from mm.walkforward.oos_tests import Captured, SegmentBlocks, Waits, by_band, by_rates, linked, realised, waits
+from mm.walkforward.oos_tests import SegmentBlocks, Waits, by_band, by_rates, linked, realised, waits
 from small_tapes import book, gap, poisson_day, tape, trade
 
 RATE, DECAY = 0.3, 0.5
@@ -181,13 +181,3 @@ def test_p_of_true_model_is_uniform():
     rng = np.random.default_rng(3)
     p = [uniformity(rng.exponential(size=40)).p for _ in range(400)]
     assert stats.kstest(p, "uniform").pvalue > 0.001
-
-
-def test_captured_spread_is_distance_from_the_mid_times_fills():
-    """Of resting orders as they are; orders that reached a cell also filled those nearer. The touch may be best."""
-    orders = Captured.of(Points.of([0, 1, 4], [100, 50, 0], [40, 10, 0]), offset_ticks=0.5)
-    assert orders.per_s.tolist() == pytest.approx([0.5 * 0.4, 1.5 * 0.2])
-    assert (orders.by(np.array([1.0, 0.9])), orders.by(np.array([1.0, 0.1]))) == pytest.approx((0.3, 0.2))
-    cells = Captured.of(Points.of([1, 2, 3], [100, 100, 100], [12, 3, 1], width_ticks=[1, 1, np.inf]))
-    assert cells.per_s.tolist() == pytest.approx([0.16, 0.08, 0.03])
-    assert Captured.of(Points.of([1], [0], [0])).by(np.empty(0)) is None

@@ -15,8 +15,8 @@ from mm.backtest.metrics.json_values import finite
 from mm.backtest.rules import Rules
 from mm.calibration._hits import probe_moves
 from mm.calibration.alternatives import CurveComparison, compare
-from mm.calibration.captured import PNL_GAIN
 from mm.calibration.calibrator import CalibrationConfig, Calibrator, Measured, first_blocks
+from mm.calibration.captured import PNL_GAIN
 from mm.calibration.fit_result import PoissonFit, ReferenceChoice
 from mm.calibration.lambda_curve import chosen_curve
 from mm.calibration.reference import AUTO, BLOCK_US

@@ -35,8 +35,8 @@ class Captured:
     def of(cls, points: Points, offset_ticks: float = 0.0) -> Self:
         """Return what orders captured at the distances of `grouped`; the arguments are those of `of_sums`."""
         first, into = grouped(points)
-        sums = (sum_by(into, column, len(first)) for column in (points.exposure_s, points.fills))
-        return cls.of_sums(points.delta_ticks[first], points.width_ticks[first], *sums, offset_ticks)
+        exposure_s, fills = (sum_by(into, column, len(first)) for column in (points.exposure_s, points.fills))
+        return cls.of_sums(points.delta_ticks[first], points.width_ticks[first], exposure_s, fills, offset_ticks)
 
     @classmethod
     def of_sums(
@@ -77,7 +77,7 @@ def mean_gain(weights: Floats, gains: Floats) -> tuple[float | None, float | Non
 def pnl_gain(
     spans: Iterable[tuple[float, float | None, float | None]], tick_size: float | None
 ) -> dict[str, float | None]:
-    """Return the spread captured beyond that of other parameters, in the quote asset per hour, and its error over spans.
+    """Return the spread captured beyond that of other parameters, in the quote asset per hour, and its error.
 
     It is of one unit of the base asset that is quoted on both sides all the time.
 

@@ -14,7 +14,7 @@ from mm.cli.frame import command, runner
 from mm.cli.knobs import REQUIRED, integer, knob, number, numbers, one_of
 from mm.cli.task_knobs import SignalColumns
 from mm.errors import FitError, UsageError
-from mm.numbers import fixed
+from mm.numbers import fixed, signed
 from mm.runs.in_progress import Run
 
 if TYPE_CHECKING:
@@ -208,6 +208,8 @@ def score_lines(about: dict[str, Any] | Any) -> list[str]:
             f"Brier score {found['brier']['value']:.5f}; "
             + ", ".join(f"{one} {value:.5f}" for one, value in found["brier"]["baselines"].items())
         )
+        if found.get("pnl"):
+            shown.append(_money(found["pnl"], found["best_baseline"]))
     elif found["trading"]["trades"]:
         earned = found["trading"]
         shown.append(
@@ -216,6 +218,19 @@ def score_lines(about: dict[str, Any] | Any) -> list[str]:
     else:
         shown.append("trading on it: no predicted move exceeds half the spread")
     return [*shown, "usable" if about["usable"] else "not usable"]
+
+
+def _money(pnl: dict[str, Any], best: str) -> str:
+    """Return what the predictions are worth, beside the log loss."""
+    from mm.predict.scoring import PNL_HINT
+
+    baselines = ", ".join(f"{name} {signed(value)}" for name, value in pnl["baselines"].items())
+    ends = pnl["difference_ci95"]
+    interval = f", 95 % [{signed(ends[0], 3)}, {signed(ends[1], 3)}]" if ends else ""
+    return (
+        f"PnL per {pnl['per']} {signed(pnl['value'])}, {signed(pnl['difference'], 3)} beyond {best}{interval}; "
+        f"baselines: {baselines}; {PNL_HINT[pnl['per']]}"
+    )
 
 
 def _why(about: dict[str, Any]) -> str:

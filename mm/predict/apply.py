@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from mm.instrument import e8
 from mm.predict.artefact import Artefact
 from mm.predict.fitting import predict_baselines
 from mm.predict.samples import Task, samples_of
@@ -88,9 +89,12 @@ def rescore(artefact: Artefact, tapes: Sequence["Tape"]) -> dict[str, Any]:
         artefact.check(tape.symbol, tape.instrument.tick_e8)
     samples, kernels = samples_of(tapes, task), artefact.predictor()
     baselines = predict_baselines(task, samples, artefact.about["baselines"])
-    seed, window = artefact.about["seed"], np.zeros(len(samples), np.int64)
+    about, window = artefact.about, np.zeros(len(samples), np.int64)
+    seed, moves = about["seed"], about["adverse_moves_ticks"]
     values, shuffled = predictions(kernels, samples), shuffled_predictions(kernels, task, samples, seed)
-    return score(task, Predicted(samples, values, baselines, shuffled, probe(samples), window), seed)
+    known = None if moves is None else np.array(moves)[samples.side]
+    predicted = Predicted(samples, values, baselines, shuffled, probe(samples), window, known)
+    return score(task, predicted, seed, e8(about["tick"]) / 1e8)
 
 
 def task_of(artefact: Artefact) -> Task:

@@ -13,6 +13,13 @@ from mm.signals.score import DRAWS, LEAST_BLOCKS, blocks_of
 LEAST_PROBABILITY = 1e-6  # clip of probabilities in the log loss
 BINS = 10
 CONSTANT = "constant"
+S_PER_H = 3600
+PNL_HINT = {
+    "hour": "spread captured by a unit quoted on both sides at the distance that is best by each one's predictions, "
+    "before adverse selection and fees",
+    "order": "half the spread less the move of the mid, of a unit filled by each aggressive order whose expected move "
+    "is below half the spread by each one's predictions, before fees",
+}
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
@@ -28,6 +35,8 @@ class Predicted:
         shuffled: Predictions of some samples with one signal shuffled among them, by the signal's name.
         probe: Indices of these samples.
         window: The index of the scored window of each sample.
+        moves: Mean move of the mid against a fill that each sample's fit knows, in ticks: of fills without and with an
+            adverse move, float64[n, 2]; None for another target than ``adverse``.
     """
 
     samples: Samples
@@ -36,13 +45,25 @@ class Predicted:
     shuffled: Mapping[str, Floats]
     probe: Ints
     window: Ints
+    moves: Floats | None = None
 
 
-def score(task: Task, predicted: Predicted, seed: int) -> dict[str, Any]:
+def score(task: Task, predicted: Predicted, seed: int, tick: float) -> dict[str, Any]:
     """Return the scores for ``model.json``, as JSON values.
 
     For ``return`` the metric is R² against the training mean, for classes the log loss. ``difference`` is the loss of
     the best baseline less that of the model, with a 95 % interval by a block bootstrap; None with too few blocks.
+
+    A log loss has its effect in money beside it, ``pnl``: what the choices by each one's predictions earned, of a unit
+    of the base asset. For ``fill`` it is ``per`` hour: spread captured on both sides at the distance with the largest
+    product of distance and probability, chosen anew each horizon. For ``adverse`` it is ``per`` order: half the spread
+    less the move, of the fills whose expected move is smaller. Fees are not deducted, nor adverse moves for ``fill``.
+
+    Args:
+        task: Target, horizon and signals.
+        predicted: The predictions.
+        seed: Seed of the bootstrap.
+        tick: The price step, quote asset.
     """
     samples, y = predicted.samples, predicted.samples.outcome
     losses = {name: _losses(task, y, values) for name, values in predicted.baselines.items()}
@@ -79,7 +100,11 @@ def score(task: Task, predicted: Predicted, seed: int) -> dict[str, Any]:
     if regression:
         return {**found, "trading": _trading(samples, predicted.values, task.horizon_s, draw)}
     brier = {name: float(np.mean((values - y) ** 2)) for name, values in predicted.baselines.items()}
-    return {**found, "brier": {"value": float(np.mean((predicted.values - y) ** 2)), "baselines": brier}}
+    return {
+        **found,
+        "brier": {"value": float(np.mean((predicted.values - y) ** 2)), "baselines": brier},
+        "pnl": _pnl(task, predicted, best, tick, draw),
+    }
 
 
 def beats(found: Mapping[str, Any]) -> bool:
@@ -125,6 +150,45 @@ def _calibration(y: Floats, values: Floats) -> list[dict[str, float]]:
         for part in np.array_split(order, BINS)
         if len(part)
     ]
+
+
+def _pnl(task: Task, predicted: Predicted, best: str, tick: float, draw: np.random.Generator) -> dict[str, Any] | None:
+    """Return the money of the choices by each one's predictions, and the difference from the *best* baseline."""
+    samples, values = predicted.samples, {"": predicted.values, **predicted.baselines}
+    if task.target == "fill":
+        us, earned = _captured(samples, values)
+        per, unit = "hour", 2 * S_PER_H / task.horizon_s * tick  # two sides
+    elif predicted.moves is not None:
+        quiet, adverse = predicted.moves.T
+        gain = samples.spread / 2.0 - samples.move_ticks
+        kept = {name: (1.0 - p) * quiet + p * adverse < samples.spread / 2.0 for name, p in values.items()}
+        us, earned = samples.us, {name: np.where(kept[name], gain, 0.0) for name in values}
+        per, unit = "order", tick
+    else:
+        return None
+    gains = earned[""] - earned[best]
+    ends = _interval(us, gains, np.ones(len(us)), task.horizon_s, draw)
+    own, *others = (float(column.mean() * unit) for column in earned.values())
+    return {
+        "per": per,
+        "value": own,
+        "baselines": dict(zip(predicted.baselines, others, strict=True)),
+        "difference": float(gains.mean() * unit),
+        "difference_ci95": ends and [end * unit for end in ends],
+    }
+
+
+def _captured(samples: Samples, values: Mapping[str, Floats]) -> tuple[Ints, dict[str, Floats]]:
+    """Return the spread captured in each instant and side at the distance that is best by each one's predictions.
+
+    Returns:
+        The instants, ascending, and by name the ticks: the distance from the mid if its order filled, else 0.
+    """
+    distance = samples.rows[:, -1]
+    orders, group = np.unique(2 * samples.us + samples.side, return_inverse=True)
+    last = np.cumsum(np.bincount(group)) - 1
+    best = {name: np.lexsort((distance * p, group))[last] for name, p in values.items()}
+    return orders // 2, {name: distance[at] * samples.outcome[at] for name, at in best.items()}
 
 
 def _trading(samples: Samples, values: Floats, horizon_s: float, draw: np.random.Generator) -> dict[str, Any]:

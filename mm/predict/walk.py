@@ -70,10 +70,9 @@ def learn(
         raise FitError(
             f"{', '.join(constant)} is constant in all {len(samples):,} samples; leave it out of --signals (SIGNALS)"
         )
-    found = score(task, _walked(task, samples, model, tick, seed, step), seed)
+    found = score(task, _walked(task, samples, model, tick, seed, step), seed, tick)
     fitted = fit(model, task, samples, tick, seed)
     step(1)
-    against = [samples.move_ticks[(samples.side == side)] for side in range(task.sides)]
     about = {
         "schema_version": SCHEMA_VERSION,
         "target": task.target,
@@ -89,7 +88,7 @@ def learn(
         "tick": short_text(tick_e8),
         "seed": seed,
         "baselines": fit_baselines(task, samples),
-        "adverse_moves_ticks": [_moves(move) for move in against] if task.target == "adverse" else None,
+        "adverse_moves_ticks": _adverse_moves(samples) if task.target == "adverse" else None,
         "score": found,
         "usable": beats(found),
     }
@@ -124,7 +123,8 @@ def _walked(task: Task, samples: Samples, model: str, tick: float, seed: int, st
         baselines = predict_baselines(task, scored, fit_baselines(task, before))
         shuffled = shuffled_predictions(fitted, task, scored, seed + number)
         window = np.full(len(at), number)
-        pieces.append(Predicted(scored, predictions(fitted, scored), baselines, shuffled, probe(scored), window))
+        moves = np.array(_adverse_moves(before))[scored.side] if task.target == "adverse" else None
+        pieces.append(Predicted(scored, predictions(fitted, scored), baselines, shuffled, probe(scored), window, moves))
         step(1)
     return _joined(pieces)
 
@@ -161,9 +161,17 @@ def _joined(pieces: Sequence[Predicted]) -> Predicted:
         of_all([dict(piece.shuffled) for piece in pieces]),
         np.concatenate([piece.probe + first for piece, first in zip(pieces, begins, strict=True)]),
         np.concatenate([piece.window for piece in pieces]),
+        None
+        if pieces[0].moves is None
+        else np.concatenate([piece.moves for piece in pieces if piece.moves is not None]),
     )
 
 
-def _moves(move: NDArray[np.float64]) -> list[float]:
-    """Return the mean move of the mid against a fill, in ticks: over fills without and with an adverse move."""
-    return [float(part.mean()) if len(part) else 0.0 for part in (move[move <= 0], move[move > 0])]
+def _adverse_moves(samples: Samples) -> list[list[float]]:
+    """Return the mean move of the mid against fills of bids and of asks, in ticks: without and with an adverse move."""
+    sides = [samples.move_ticks[samples.side == side] for side in (0, 1)]
+    return [[_mean(move[move <= 0]), _mean(move[move > 0])] for move in sides]
+
+
+def _mean(values: NDArray[np.float64]) -> float:
+    return float(values.mean()) if len(values) else 0.0

@@ -4,7 +4,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from html import escape
 from typing import Any
 
-from mm.numbers import fixed
+from mm.numbers import fixed, number, signed
+from mm.predict.scoring import PNL_HINT
 from mm.report import figures
 from mm.report.figures import BUY, LOSS, Figure
 from mm.report.frame import (
@@ -59,7 +60,7 @@ def predictor_page(content: Mapping[str, Any], about: About) -> str:
                 f"Loss of {METRICS[found['metric']]} out of sample, if a signal is shuffled.",
                 chart(importance_figure(found["importance"])),
             ),
-            card("Score", "Out of sample: each window by a fit of earlier data.", _scores(found)),
+            card("Score", _hint_of_scores(found), _scores(found)),
         ),
         origin(about),
     ]
@@ -145,6 +146,11 @@ def _tiles(content: Mapping[str, Any]) -> str:
             verdict[1],
         ),
     ]
+    pnl = found.get("pnl")
+    if pnl:
+        more = f"{interval(pnl['difference_ci95'], 3)}, beyond {found['best_baseline']}, before fees"
+        kind = "gain" if pnl["difference"] > 0 else "loss"
+        shown.append(tile(f"PnL per {pnl['per']}", signed(pnl["difference"], 3), more, kind))
     earned = found.get("trading")
     if earned and earned["trades"]:
         more = f"{earned['trades']:,} trades, net of half a spread"
@@ -155,12 +161,23 @@ def _tiles(content: Mapping[str, Any]) -> str:
 
 
 def _scores(found: Mapping[str, Any]) -> str:
-    brier = found.get("brier")
-    head = ["predictions of", METRICS[found["metric"]], *(["Brier score"] if brier else [])]
-    rows = [["the predictor", f"{found['value']:.5f}", *([f"{brier['value']:.5f}"] if brier else [])]]
-    for name, value in found["baselines"].items():
-        rows.append([escape(name), f"{value:.5f}", *([f"{brier['baselines'][name]:.5f}"] if brier else [])])
-    return grid(head, rows)
+    brier, pnl = found.get("brier"), found.get("pnl")
+    head = ["predictions of", METRICS[found["metric"]]]
+    columns = [[f"{value:.5f}" for value in (found["value"], *found["baselines"].values())]]
+    if brier:
+        head.append("Brier score")
+        columns.append([f"{value:.5f}" for value in (brier["value"], *brier["baselines"].values())])
+    if pnl:
+        head.append(f"PnL per {pnl['per']}")
+        columns.append([number(value) for value in (pnl["value"], *pnl["baselines"].values())])
+    names = ["the predictor", *map(escape, found["baselines"])]
+    return grid(head, list(zip(names, *columns, strict=True)))
+
+
+def _hint_of_scores(found: Mapping[str, Any]) -> str:
+    pnl = found.get("pnl")
+    money = f" PnL per {pnl['per']}: {PNL_HINT[pnl['per']]}." if pnl else ""
+    return f"Out of sample: each window by a fit of earlier data.{money}"
 
 
 def _hint_of_calibration(content: Mapping[str, Any]) -> str:

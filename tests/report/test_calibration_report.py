@@ -166,9 +166,16 @@ CURVES = {
     "best": "monotone",
     "sentence": "the exponential does not fit: <monotone>",
     "curves": [
-        {"name": "exponential", "aic": -100.0, "unseen": 0.0, "unseen_se": 0.0},
+        {"name": "exponential", "aic": -100.0, "unseen": 0.0, "unseen_se": 0.0, "pnl_gain": 0.0},
         {"name": "power_law", "aic": -120.5, "unseen": None, "unseen_se": None},
-        {"name": "monotone", "aic": -150.0, "unseen": 0.062, "unseen_se": 0.019, "pnl_gain": 0.0123},
+        {
+            "name": "monotone",
+            "aic": -150.0,
+            "unseen": 0.062,
+            "unseen_se": 0.019,
+            "pnl_gain": 0.0123,
+            "se_pnl_gain": 0.004,
+        },
     ],
 }
 VOLATILITY = {
@@ -206,9 +213,13 @@ def cells(text):
 
 
 def test_curves_are_compared_with_the_best_curve():
-    """AIC is a difference, a gain has its error, and the conclusion is above, as text."""
+    """AIC is a difference, a gain has its error and its money, and the conclusion is above, as text."""
     rows = cells(html({"alternatives": CURVES}))
-    assert rows[1:4] == [["exponential", "50", "0"], ["power law", "29.5", "–"], ["monotone", "0", "+0.062 ± 0.019"]]
+    assert rows[1:4] == [
+        ["exponential", "50", "0", "0"],
+        ["power law", "29.5", "–", "–"],
+        ["monotone", "0", "+0.062 ± 0.019", "+0.0123 ± 0.004"],
+    ]
     assert "The exponential does not fit: &lt;monotone&gt;" in html({"alternatives": CURVES})
 
 

@@ -2,6 +2,7 @@
 
 import pytest
 
+from mm.predict.scoring import PNL_HINT
 from mm.report.figures import GAIN, LOSS
 from mm.report.frame import About
 from mm.report.predictor_page import (
@@ -34,6 +35,13 @@ def content(*, target="adverse", usable=True, ends=(0.006, 0.054), **score):
         **score,
     }
     if target != "return":
+        full_score["pnl"] = {
+            "per": "hour" if target == "fill" else "order",
+            "value": 0.0421,
+            "baselines": {"constant": -0.0107, "imbalance_1": 0.0316},
+            "difference": 0.0105,
+            "difference_ci95": [0.002, 0.019],
+        }
         full_score["brier"] = {"value": 0.19423, "baselines": {"constant": 0.22177, "imbalance_1": 0.2053}}
     return {
         "target": target,
@@ -54,6 +62,17 @@ def test_page_contains_each_number_of_the_score():
         assert text in page
     assert "<NEXO>" not in page
     assert "&lt;NEXO&gt;" in page
+
+
+@pytest.mark.parametrize(("target", "per"), [("fill", "hour"), ("adverse", "order")])
+def test_log_loss_has_its_money_beside_it(target, per):
+    """A column with each one's PnL, the difference with its interval, and what is meant; none in an older file."""
+    page = predictor_page(content(target=target), About())
+    for text in (f"PnL per {per}", "0.0421", "−0.0107", "0.0316", "+0.0105", PNL_HINT[per]):
+        assert text in page
+    older = content(target=target)
+    del older["score"]["pnl"]
+    assert "PnL per" not in predictor_page(older, About())
 
 
 @pytest.mark.parametrize(

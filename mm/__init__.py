@@ -28,7 +28,7 @@ _PUBLIC = {
     "build_schedule": "mm.calibration.schedule",
     "calibrate": "mm.calibration.calibrate",
     "fit_poisson": "mm.calibration.fit_points",
-    "load_day": "mm.backtest.io",
+    "load_day": "mm.models.days",
     "open_run": "mm.runs.finished",
     "sweep": "mm.sweep.sweep",
     "walkforward": "mm.walkforward.walkforward",

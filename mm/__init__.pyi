@@ -13,7 +13,6 @@ from typing import Any, Literal, TypedDict
 from mm.backtest.fills.base import BookView as BookView
 from mm.backtest.fills.base import OrderView as OrderView
 from mm.backtest.fills.base import TradeView as TradeView
-from mm.backtest.io import load_day as load_day
 from mm.backtest.quotes.base import QuoteView as QuoteView
 from mm.backtest.quotes.view import OwnFill as OwnFill
 from mm.backtest.quotes.view import Quotes as Quotes
@@ -23,6 +22,7 @@ from mm.calibration.fit_points import fit_poisson as fit_poisson
 from mm.calibration.fit_result import PoissonFit as PoissonFit
 from mm.calibration.schedule import Schedule as Schedule
 from mm.calibration.schedule import build_schedule as build_schedule
+from mm.models.days import load_day as load_day
 from mm.models.play import backtest as backtest
 from mm.notebook import Picture as Picture
 from mm.runs.finished import RunFolder as RunFolder

@@ -18,7 +18,7 @@ from mm.calibration.fit_points import FitOptions, fit_poisson, fit_window
 from mm.calibration.fit_result import FittedWindow, PoissonFit, ReferenceChoice, Sides
 from mm.calibration.intervals import HORIZON_S, predictive_ci95, with_block_errors
 from mm.calibration.points import Points, joined
-from mm.calibration.reference import BLOCK_S, BLOCK_US, OWN_BEST, PER_TICK, span_of, within
+from mm.calibration.reference import AUTO, BLOCK_S, BLOCK_US, OWN_BEST, PER_TICK, check_reference, span_of, within
 from mm.calibration.simulated_runs import Keep, clip_lots, played, recent_us, runs_of, simulated
 from mm.calibration.state_rates import rates_of
 from mm.calibration.sweeps import HitRule
@@ -106,6 +106,8 @@ class CalibrationConfig:
             raise UsageError(f"a ladder of {self.permutations} permutations; give 1 or more")
         if self.method not in METHODS:
             raise UsageError(f"calibration method {self.method!r} is not known; choose {', '.join(METHODS)}")
+        if self.reference != AUTO:
+            check_reference(self.reference)
         if self.distance not in DISTANCES:
             raise UsageError(f"distance is {self.distance!r}; choose one of {', '.join(DISTANCES)}")
         if self.fills is not None:
@@ -113,14 +115,11 @@ class CalibrationConfig:
 
     def _check_fills(self, fills: FillsMeasured) -> None:
         if self.method == "marks":
-            raise UsageError(
-                f"CALIB_FILLS (--calib-fills) is {fills.name}, and marks have no orders; choose the method fixed "
-                f"or ladder"
-            )
+            raise UsageError(f"fills is {fills.name}, and marks have no orders; choose the method fixed or ladder")
         if replace(self.rule, order_e8=0) != HitRule():
             raise UsageError(
-                f"CALIB_FILLS (--calib-fills) is {fills.name}, which determines the fills; omit CALIB_HIT, "
-                f"CALIB_QUEUE_AHEAD and CALIB_SWEEPS"
+                f"fills is {fills.name}, which determines the fills; leave out the hit rule: a strict hit, a queue "
+                f"ahead, prints that are not grouped as sweeps"
             )
 
     @property

@@ -80,8 +80,8 @@ class DepthOptions:
     def __post_init__(self) -> None:
         if self.max_delta_ticks is not None and not 0 <= self.max_delta_ticks <= FARTHEST:
             raise UsageError(
-                f"MAX_DELTA_TICKS (--max-delta-ticks) is {self.max_delta_ticks}; marks accept auto or a distance from "
-                f"0 to {FARTHEST:.0e}"
+                f"max_delta_ticks is {self.max_delta_ticks}; marks accept None, as far as trades reach, or a distance "
+                f"from 0 to {FARTHEST:.0e}"
             )
         if self.sides not in ((1,), (-1,), (1, -1)):
             raise UsageError(f"sides {self.sides} cannot be used; give (1, -1), or one of them alone")

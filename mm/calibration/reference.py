@@ -45,8 +45,8 @@ def check_reference(reference: str) -> str:
     """Return *reference*; raises UsageError if it is not in ``PER_TICK``."""
     if reference == AUTO:
         raise UsageError(
-            f"CALIB_REFERENCE (--calib-reference) is {AUTO}, which mm calibrate chooses on whole days; for windows "
-            f"choose one of {', '.join(PER_TICK)}"
+            f"reference is {AUTO}, which mm calibrate chooses on whole days; for windows choose "
+            f" one of {', '.join(PER_TICK)}"
         )
     if reference not in PER_TICK:
         raise UsageError(f"reference is {reference!r}; choose one of {', '.join(PER_TICK)}")

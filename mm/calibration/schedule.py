@@ -421,11 +421,11 @@ def why_unusable(schedule: Schedule) -> str:
     if not schedule.segments:
         return (
             f"no segment, because the day is not longer than the training window of {schedule.train_window_min:g} "
-            f"minutes; take a shorter --wf-train-window-min (WF_TRAIN_WINDOW_MIN), or a longer day"
+            f"minutes; take a shorter train_window_min, or a longer day"
         )
     last = schedule.segments[-1]
     return (
         f"none of {len(schedule.segments)} segments is usable (the last: {last.status}, {last.reason}); take longer "
-        f"training windows, a smaller --min-usable-deltas, a fill model whose fills reach farther (--fill-model), or a "
+        f"training windows, a smaller min_usable_deltas, a fill model whose fills reach farther, or a "
         f"day with more trades"
     )

@@ -115,7 +115,7 @@ def recent_us(rules: Rules | None) -> int:
 
 
 def clip_lots(config: "CalibrationConfig", rules: Rules) -> int:
-    """Return the lots of an order that is measured under a fill model: CALIB_ORDER_QTY, or the clip of the rules.
+    """Return the lots of an order that is measured under a fill model: that of the config, or the clip of the rules.
 
     Raises:
         UsageError: If the quantity is not a multiple of the quantity step.
@@ -123,8 +123,8 @@ def clip_lots(config: "CalibrationConfig", rules: Rules) -> int:
     wanted, step_e8 = config.rule.order_e8, rules.step_lots * rules.lot_e8
     if wanted % step_e8:
         raise UsageError(
-            f"CALIB_ORDER_QTY (--calib-order-qty) is {short_text(wanted)}; it must be a multiple of the quantity step "
-            f"{short_text(step_e8)}"
+            f"the quantity of a measured order, order_e8, is {short_text(wanted)}; it must be a multiple of the "
+            f"quantity step {short_text(step_e8)}"
         )
     return wanted // rules.lot_e8 if wanted else rules.quote_lots
 

@@ -55,8 +55,8 @@ class HitRule:
             raise UsageError(f"queue_ahead is {self.queue_ahead}; give a share, 0 to 1")
         if self.queue_ahead and self.hit == "strict":
             raise UsageError(
-                f"CALIB_QUEUE_AHEAD (--calib-queue-ahead) is {self.queue_ahead:g} with CALIB_HIT=strict, which lets "
-                f"the whole queue fill first; take touch, or 0"
+                f"queue_ahead is {self.queue_ahead:g} with strict hits, which let the whole queue fill first; take "
+                f"touch, or 0"
             )
 
     def lots(self, lot_e8: int) -> int:

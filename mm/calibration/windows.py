@@ -69,16 +69,16 @@ class WindowPlan:
 
     def __post_init__(self) -> None:
         lengths = {
-            "WF_TRAIN_WINDOW_MIN (--wf-train-window-min)": self.train_window_min,
-            "WF_STEP_MIN (--wf-step-min)": self.step_min,
-            "SCHEDULE_HALF_LIFE_MIN (--schedule-half-life-min)": self.half_life_min,
+            "train_window_min": self.train_window_min,
+            "step_min": self.step_min,
+            "half_life_min": self.half_life_min,
         }
         for name, minutes in lengths.items():
             if not 1 <= minutes * US_PER_MIN < 1e15:
-                raise UsageError(f"{name} is {minutes}; it must be above 0, and at most 30 years")
+                raise UsageError(f"{name} is {minutes}; it must be at least a microsecond, and at most 30 years")
         if not 0 <= self.latency_us < self.train_window_min * US_PER_MIN:
             raise UsageError(
-                f"ORDER_LATENCY_MS (--order-latency-ms) is {self.latency_us / 1000:g}; it must not be negative, and "
+                f"the order latency, latency_us, is {self.latency_us / 1000:g} ms; it must be 0 or more, and "
                 f"shorter than the training window of {self.train_window_min:g} minutes"
             )
         if self.mode not in MODES:

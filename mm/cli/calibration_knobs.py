@@ -43,11 +43,17 @@ class Calibration:
         "Distances of ladder and fixed, in ticks; auto: 1,2,3,5,8,13, or with CALIB_FILLS from the best price as far "
         "as trades reach.",
         flag="--deltas",
+        argument="deltas",
         common="Distances of ladder and fixed",
     )
-    calib_dwell_ms: float = knob(60000.0, number(1, 1e10), "Time per distance of the ladder.", flag="--dwell-ms")
+    calib_dwell_ms: float = knob(
+        60000.0, number(1, 1e10), "Time per distance of the ladder.", flag="--dwell-ms", argument="dwell_ms"
+    )
     calib_mid_move_threshold_ticks: float = knob(
-        2.0, number(0, 1e6), "Move of the reference price after which a calibration quote follows it."
+        2.0,
+        number(0, 1e6),
+        "Move of the reference price after which a calibration quote follows it.",
+        argument="mid_move_threshold_ticks",
     )
     calib_reference: str = knob(
         "auto",
@@ -55,6 +61,7 @@ class Calibration:
         "Reference price of distances; `auto`: the one that predicts best (a schedule chooses on its first training "
         "window), or with CALIB_FILLS the mid, because quotes are placed at distances from the mid.",
         common="Reference price of distances",
+        argument="reference",
     )
     calib_fills: str | None = knob(
         None,
@@ -62,11 +69,16 @@ class Calibration:
         "Fill model of the measured orders, which are simulated as in a backtest, by ladder or fixed (default fixed); "
         "CALIB_ORDER_QTY is then their quantity, 0: that of a backtest without QUOTE_QTY.",
         common="Fill model of the measured orders",
+        argument="fills",
     )
     calib_fill_params_json: str | None = knob(None, JSON_OBJECT, "Parameters of that fill model.")
     calib_hit: str = knob("touch", one_of("touch", "strict"), "A hit is a trade at the price, or only one beyond it.")
-    calib_order_qty: str = knob("0", decimal("0", "90000000000"), "Minimum quantity of a sweep that is a hit; 0: any.")
-    calib_queue_ahead: float = knob(0.0, number(0, 1), "Share of the displayed quantity that is filled first.")
+    calib_order_qty: str = knob(
+        "0", decimal("0", "90000000000"), "Minimum quantity of a sweep that is a hit; 0: any.", argument="order_e8"
+    )
+    calib_queue_ahead: float = knob(
+        0.0, number(0, 1), "Share of the displayed quantity that is filled first.", argument="queue_ahead"
+    )
     calib_sweeps: bool = knob(True, SWITCH, "1 counts prints of one side and trade time as one aggressive order.")
     calib_distance: str = knob(
         "current",
@@ -118,12 +130,15 @@ class Fit:
         "poisson_mle", one_of("poisson_mle", "poisson_firth", "log_linear"), "Estimator.", common="Estimator"
     )
     min_exposure_s: float = knob(5.0, number(0, 1e10), "Minimum exposure of a distance that is used, in s.")
-    min_usable_deltas: int = knob(3, integer(2, 1000), "Minimum number of distances of a usable fit.")
+    min_usable_deltas: int = knob(
+        3, integer(2, 1000), "Minimum number of distances of a usable fit.", argument="min_usable_deltas"
+    )
     max_delta_ticks: float | str | None = knob(
         "auto",
         number_or("auto", 0, 1e9),
         "Largest distance that is used, in ticks; auto: as far as trades reach.",
         common="Largest distance that is used",
+        argument="max_delta_ticks",
     )
 
 
@@ -132,13 +147,18 @@ class Windows:
     """The rolling windows of schedules and walk-forwards."""
 
     wf_train_window_min: float = knob(
-        120.0, number(0.01, 1e6), "Length of a training window, in minutes.", common="Training window, in minutes"
+        120.0,
+        number(0.01, 1e6),
+        "Length of a training window, in minutes.",
+        common="Training window, in minutes",
+        argument="train_window_min",
     )
     wf_step_min: float = knob(
         15.0,
         number(0.01, 1e6),
         "Step from one window to the next, in minutes.",
         common="Step of the windows, in minutes",
+        argument="step_min",
     )
     fallback_policy: str = knob(
         "carry_forward",
@@ -153,7 +173,9 @@ class Windows:
         "Use of earlier data by the windows.",
         common="Use of earlier data by the windows",
     )
-    schedule_half_life_min: float = knob(30.0, number(0.01, 1e6), "Half-life of the weight of data, in minutes.")
+    schedule_half_life_min: float = knob(
+        30.0, number(0.01, 1e6), "Half-life of the weight of data, in minutes.", argument="half_life_min"
+    )
     schedule_clustering: bool = knob(
         False,
         SWITCH,

@@ -23,7 +23,7 @@ from click.core import ParameterSource
 from mm.cli.config import Day, Output, Terminal
 from mm.cli.console import Console, write_line
 from mm.cli.interrupts import Interrupted, interruptible
-from mm.cli.knobs import REQUIRED, SWITCH, Knob, ServerUrl, closest, is_switch, knobs, parameter_way, shown
+from mm.cli.knobs import REQUIRED, SWITCH, Knob, ServerUrl, as_flags, closest, is_switch, knobs, parameter_way, shown
 from mm.cli.options import FILE, KnobOption, heading, is_short, write_options
 from mm.cli.settings_file import VARIABLE, env_file, settings_file
 from mm.errors import DataError, MissingExtra, MMError, ModelError, TryLater, UnknownModel
@@ -204,7 +204,8 @@ def runner(  # noqa: PLR0913 - each is given once, at the command
             with new_run(plan, console) as run:
                 for note in notes:
                     run.log.warning("knob_not_used", note=note)
-                body(run, *objects[: len(groups)], *([day] if day_of else []), **_values_of(arguments))
+                with as_flags(groups):
+                    body(run, *objects[: len(groups)], *([day] if day_of else []), **_values_of(arguments))
 
         return _make(body, _with(groups, Output), call, defaults, arguments, brief)
 
@@ -229,7 +230,8 @@ def command(
     def decorate(body: Callable[..., None]) -> Command:
         def call(console: Console, objects: Sequence[Any], _settings: Mapping[str, Any]) -> None:
             try:
-                body(console, *objects[: len(groups)], **_values_of(arguments))
+                with as_flags(groups):
+                    body(console, *objects[: len(groups)], **_values_of(arguments))
             except Exception as error:
                 if console.level == "DEBUG":
                     traceback.print_exception(error)

@@ -21,7 +21,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from mm.clock import next_day, parse_day, plain_days
-from mm.errors import DataError, OffGrid, UsageError
+from mm.errors import DataError, MMError, OffGrid, UsageError
 from mm.instrument import e8, short_text
 
 REQUIRED = dataclasses.MISSING
@@ -61,6 +61,7 @@ class Knob:
         joined: Separator of its texts if the flag is repeated; None if it may be given only once.
         common: Its line in ``--help``; a knob without one is listed by ``--help-all`` only.
         alias: A second flag.
+        argument: The argument of a Python object that takes its value, by which errors of that object name it.
     """
 
     name: str
@@ -72,6 +73,7 @@ class Knob:
     joined: str | None = None
     common: str = ""
     alias: str | None = None
+    argument: str | None = None
 
     @property
     def variable(self) -> str:
@@ -100,6 +102,7 @@ def knob(  # noqa: PLR0913 - each is an attribute of Knob
     joined: str | None = None,
     common: str = "",
     alias: str | None = None,
+    argument: str | None = None,
 ) -> Any:
     """Declare a field of a knob dataclass.
 
@@ -112,8 +115,9 @@ def knob(  # noqa: PLR0913 - each is an attribute of Knob
         joined: Separator of its texts if the flag is repeated.
         common: Its line in the short help; empty if only ``--help-all`` lists it.
         alias: A second flag.
+        argument: The argument of a Python object that takes its value.
     """
-    one = Knob("", reader, text, flag or "", default, matters, joined, common, alias)
+    one = Knob("", reader, text, flag or "", default, matters, joined, common, alias, argument)
     return dataclasses.field(default=default, metadata={_KEY: one})
 
 
@@ -197,8 +201,13 @@ def groups_of(groups: Iterable[type], settings: Mapping[str, Any], what: str) ->
 
 
 @contextmanager
-def as_arguments(groups: Iterable[type]) -> Iterator[None]:
-    """Let errors name the knobs of *groups* as Python's arguments: ``order_latency_ms``, not flag and variable."""
+def as_arguments(groups: Iterable[type], names: Mapping[str, str] | None = None) -> Iterator[None]:
+    """Let errors name the knobs of *groups* as Python's arguments: ``order_latency_ms``, not flag and variable.
+
+    Args:
+        groups: The knobs.
+        names: Arguments that differ from the field of their knob, by that field.
+    """
     try:
         yield
     except (UsageError, DataError) as error:
@@ -206,7 +215,27 @@ def as_arguments(groups: Iterable[type]) -> Iterator[None]:
         for one in (one for group in groups for one in knobs(group)):
             flag, variable = one.flag, one.variable
             bare = rf"(?<![\w/.'\"-])(?:{flag}|{variable})(?![\w/-])"
-            text = re.sub(rf"{flag} \({variable}\)|{variable} \({flag}\)|{bare}", one.name, text)
+            text = re.sub(
+                rf"{flag} \({variable}\)|{variable} \({flag}\)|{bare}", (names or {}).get(one.name, one.name), text
+            )
+        error.args = (text, *error.args[1:])
+        raise
+
+
+@contextmanager
+def as_flags(groups: Iterable[type]) -> Iterator[None]:
+    """Let errors name arguments of Python objects as the knobs of *groups* that give them: flag and variable.
+
+    An argument of one word is named only at the beginning of an error, before " is ".
+    """
+    try:
+        yield
+    except MMError as error:
+        text = str(error)
+        for one in (one for group in groups for one in knobs(group)):
+            if one.argument:
+                anywhere, begun = rf"(?<![\w/.'\"-]){one.argument}(?![\w=-])", rf"^{one.argument}(?= is )"
+                text = re.sub(anywhere if "_" in one.argument else begun, f"{one.flag} ({one.variable})", text)
         error.args = (text, *error.args[1:])
         raise
 

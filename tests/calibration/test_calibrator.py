@@ -6,12 +6,13 @@ import pytest
 from scipy import stats
 
 from mm.backtest.metrics.long_run import cosines
+from mm.backtest.models import queue_prob_power
 from mm.backtest.rules import Rules
 from mm.calibration.calibrate import (
     calibrate,
     measure,
 )
-from mm.calibration.calibrator import CalibrationConfig, Calibrator
+from mm.calibration.calibrator import CalibrationConfig, Calibrator, FillsMeasured
 from mm.calibration.fit_points import fit_poisson
 from mm.calibration.sweeps import HitRule
 from mm.errors import UsageError
@@ -53,6 +54,10 @@ def test_unknown_method_and_distance_are_rejected():
         CalibrationConfig(method="guess")
     with pytest.raises(UsageError, match="distance is"):
         CalibrationConfig(distance="far")
+    with pytest.raises(UsageError, match=r"^reference is 'last'; choose one of mid"):
+        CalibrationConfig(reference="last")
+    with pytest.raises(UsageError, match=r"^fills is queue_prob_power, and marks have no orders"):
+        CalibrationConfig(fills=FillsMeasured("queue_prob_power", {}, queue_prob_power))
 
 
 @pytest.mark.parametrize("method", ["marks", "ladder"])

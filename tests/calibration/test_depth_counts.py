@@ -146,7 +146,7 @@ def test_queue_is_taken_before_sweep():
 
 def test_queue_with_strict_hits_is_rejected():
     """Strict hits already let the whole queue fill first."""
-    with pytest.raises(UsageError, match="CALIB_QUEUE_AHEAD"):
+    with pytest.raises(UsageError, match=r"^queue_ahead is 0\.5 with strict hits"):
         HitRule("strict", queue_ahead=0.5)
 
 
@@ -238,8 +238,8 @@ def test_tape_without_events_gives_empty_window():
         ("queue_ahead", 1.5, "^queue_ahead is"),
         ("queue_ahead", float("nan"), "^queue_ahead is"),
         ("reference", "last", "^reference is"),
-        ("max_delta_ticks", -1, "MAX_DELTA_TICKS"),
-        ("max_delta_ticks", float("nan"), "MAX_DELTA_TICKS"),
+        ("max_delta_ticks", -1, "^max_delta_ticks is"),
+        ("max_delta_ticks", float("nan"), "^max_delta_ticks is"),
         ("block_s", 0, "blocks of 0 s"),
         ("sides", (), "sides"),
     ],

@@ -266,7 +266,7 @@ def test_rates_are_pooled_to_twenty_fills():
     ("settings", "text"),
     [
         ({"method": "marks"}, "marks have no orders"),
-        ({"method": "fixed", "rule": HitRule(hit="strict")}, "omit CALIB_HIT"),
+        ({"method": "fixed", "rule": HitRule(hit="strict")}, "leave out the hit rule"),
     ],
 )
 def test_options_unused_by_fill_model_are_rejected(settings, text):

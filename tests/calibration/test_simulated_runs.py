@@ -115,7 +115,7 @@ def test_clip_is_quantity_of_calibration_or_rules():
     config = CalibrationConfig(method="fixed", fills=FILLS)
     assert clip_lots(config, rules) == 15
     assert clip_lots(CalibrationConfig(method="fixed", fills=FILLS, rule=HitRule(order_e8=200)), rules) == 20
-    with pytest.raises(UsageError, match="CALIB_ORDER_QTY"):
+    with pytest.raises(UsageError, match=r"order_e8, is 0\.00000201"):
         clip_lots(CalibrationConfig(method="fixed", fills=FILLS, rule=HitRule(order_e8=201)), rules)
 
 

@@ -106,11 +106,11 @@ def test_segments_are_adjacent_and_train_only_on_past(train_min, step_min, laten
 @pytest.mark.parametrize(
     ("knob", "value", "message"),
     [
-        ("train_window_min", 0, "WF_TRAIN_WINDOW_MIN"),
-        ("step_min", -1, "WF_STEP_MIN"),
-        ("step_min", float("nan"), "WF_STEP_MIN"),
-        ("half_life_min", 0, "SCHEDULE_HALF_LIFE_MIN"),
-        ("latency_us", -1, "ORDER_LATENCY_MS"),
+        ("train_window_min", 0, "^train_window_min is 0"),
+        ("step_min", -1, "^step_min is"),
+        ("step_min", float("nan"), "^step_min is"),
+        ("half_life_min", 0, "^half_life_min is 0"),
+        ("latency_us", -1, "latency_us, is -0.001 ms"),
         ("latency_us", 120 * MIN, "shorter than the training window of 120 minutes"),
         ("mode", "magic", "choose one of rolling, expanding, ewma, pooled_k, state_space, static"),
     ],

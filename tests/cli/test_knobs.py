@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mm.cli import knobs as k
-from mm.errors import UsageError
+from mm.errors import FitError, UsageError
 from mm.instrument import E8, e8, short_text
 
 
@@ -49,6 +49,32 @@ def test_invalid_value_error_names_flag_variable_and_value():
         UsageError, match=r"^--order-latency-ms \(ORDER_LATENCY_MS\) was '-5': it must be a number of at least 0$"
     ):
         k.knobs(Small)[0].read("-5")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Windows:
+    """Knobs whose values are arguments of a Python object."""
+
+    wf_step_min: float = k.knob(15.0, k.number(0), "A step.", argument="step_min")
+    calib_fills: str = k.knob("", k.one_of("", "queue"), "A model.", argument="fills")
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("step_min is 0; it must be above 0", "--wf-step-min (WF_STEP_MIN) is 0; it must be above 0"),
+        ("no window; give a smaller step_min, or", "no window; give a smaller --wf-step-min (WF_STEP_MIN), or"),
+        ("fills is queue, and marks have no orders", "--calib-fills (CALIB_FILLS) is queue, and marks have no orders"),
+        ("2 fills, fills is a word; data/step_min/x, 'step_min', step_min=3", None),
+    ],
+)
+def test_errors_of_python_objects_name_the_knobs_of_a_command(text, shown):
+    """A word is an argument only at the beginning; paths and quoted texts stay. The same error remains."""
+    error = FitError(text)
+    with pytest.raises(FitError) as caught, k.as_flags((Windows,)):
+        raise error
+    assert caught.value is error
+    assert str(error) == (shown or text)
 
 
 @pytest.mark.parametrize("text", ["nan", "inf", "-inf", "1e400", "", "five", "1,5"])

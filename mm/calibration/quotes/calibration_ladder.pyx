@@ -54,10 +54,8 @@ cdef class FixedDelta(QuoteModel):
     cdef int64_t count, room
 
     def __init__(self, delta_ticks: float, mid_move_threshold_ticks: float = 2, reference: str = "mid") -> None:
-        self.delta_ticks = _checked("CALIB_DELTAS (--deltas)", delta_ticks)
-        self.threshold_ticks = _checked(
-            "CALIB_MID_MOVE_THRESHOLD_TICKS (--calib-mid-move-threshold-ticks)", mid_move_threshold_ticks
-        )
+        self.delta_ticks = _checked("delta_ticks", delta_ticks)
+        self.threshold_ticks = _checked("mid_move_threshold_ticks", mid_move_threshold_ticks)
         self.reference = check_reference(reference)
         self.by_side = reference in OWN_BEST
         self.looks = BEST_LOTS if reference == "micro" else BEST_PRICES
@@ -143,12 +141,12 @@ cdef class CalibrationLadder(FixedDelta):
         reference: str = "mid",
     ) -> None:
         if not deltas or any(near >= far for near, far in pairwise(deltas)):
-            raise UsageError(f"CALIB_DELTAS (--deltas) is {deltas}; give increasing distances such as 1,2,3,5,8,13")
+            raise UsageError(f"deltas is {deltas}; give increasing distances such as 1,2,3,5,8,13")
         FixedDelta.__init__(self, deltas[0], mid_move_threshold_ticks, reference)
-        self.deltas = tuple([_checked("CALIB_DELTAS (--deltas)", delta) for delta in deltas])
-        self.dwell_us = us_from_ms(_checked("CALIB_DWELL_MS (--dwell-ms)", dwell_ms))
+        self.deltas = tuple([_checked("each of deltas", delta) for delta in deltas])
+        self.dwell_us = us_from_ms(_checked("dwell_ms", dwell_ms))
         if self.dwell_us == 0:
-            raise UsageError(f"CALIB_DWELL_MS (--dwell-ms) is {dwell_ms}; the shortest dwell is 0.001")
+            raise UsageError(f"dwell_ms is {dwell_ms}; the shortest dwell is 0.001")
         self.seed = seed
         self.start_us = start_us
         self.slot = NO_SLOT
@@ -171,7 +169,7 @@ cdef class CalibrationLadder(FixedDelta):
         return tuple([delta for _, delta in sorted(zip(ranks, self.deltas, strict=True))])
 
 
-def _checked(knob: str, value: float) -> float:
+def _checked(name: str, value: float) -> float:
     if not (math.isfinite(value) and value >= 0):
-        raise UsageError(f"{knob} is {value}; it must be a finite number that is not negative")
+        raise UsageError(f"{name} is {value}; it must be a finite number that is not negative")
     return value

@@ -1,0 +1,30 @@
+"""`mm.load_day` names its own arguments in errors."""
+
+import pytest
+
+import mm
+from mm.dayfolder.layout import DayFolder
+from mm.errors import BrokenFile, MissingDay, OffGrid
+from mm.sim.flow.day import make_day
+from mm.sim.flow.scenario import PoissonMarket
+from mm.sim.flow.session import Session
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Return the folder of a short day."""
+    day = DayFolder(tmp_path, "SIMUSDT", "20260105")
+    make_day(day, PoissonMarket(A_per_s=1.0, k_per_tick=0.4), Session("SIMUSDT", "20260105", 0.01, 1))
+    return day
+
+
+def test_errors_name_arguments_not_flags(folder):
+    """The commands' errors name flags, which a notebook does not have."""
+    assert len(mm.load_day(folder.path))
+    with pytest.raises(OffGrid, match=r"tick size 0\.00000003; set tick_size_e8 or check instrument\.json$"):
+        mm.load_day(folder.path, tick_size_e8=3)
+    with pytest.raises(MissingDay, match=r"available days: 20260105; .* set data_root, symbol or day$"):
+        mm.load_day(folder.path.with_name("20260106"))
+    folder.trades.write_bytes(folder.trades.read_bytes() + b"x")
+    with pytest.raises(BrokenFile, match=r"damaged uses the remaining data$"):
+        mm.load_day(folder.path)

@@ -1,12 +1,13 @@
 """``mm dashboard``: days, runs, calibrations and risk in a browser, by streamlit in this process, on loopback."""
 
 import json
+import os
+import signal
 import socket
 import sys
 import threading
 import time
 import urllib.request
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,12 +17,14 @@ from mm.cli.config import Results
 from mm.cli.console import Console, write_line
 from mm.cli.frame import command
 from mm.cli.knobs import PATH, integer, knob
-from mm.errors import UsageError
+from mm.errors import TryLater, UsageError
 
 HOST = "127.0.0.1"
 """Loopback only, because pages start backtests and trigger the kill switch."""
 APP = Path(__file__).parents[1] / "dashboard" / "app.py"
 _LOOK_S = 0.05
+START_S = 120.0
+"""Time limit of the start, s."""
 # No usage statistics, no browser, no file watcher. Errors outside of the project's error tree are bugs: the terminal
 # shows their traceback, a page only their name.
 OPTIONS: dict[str, Any] = {
@@ -61,12 +64,24 @@ def main(console: Console, place: Dashboard) -> None:
     def ready(url: str) -> None:
         write_line(sys.stdout, json.dumps({"ready": True, "url": url}) if console.as_json else f"dashboard at {url}")
 
-    port = free_port(place.dashboard_port)
+    def watch() -> None:
+        if answers(url, START_S):
+            ready(url)
+        else:
+            late.set()
+            os.kill(os.getpid(), signal.SIGTERM)  # streamlit's loop runs in the main thread, and ends by it
+
+    port, late = free_port(place.dashboard_port), threading.Event()
+    url = f"http://{HOST}:{port}"
     options = {**OPTIONS, "server_port": port}
     bootstrap.load_config_options(flag_options=options)
-    threading.Thread(target=_watch_start, args=(f"http://{HOST}:{port}", ready), daemon=True).start()
     folders = [str(place.data_root.absolute()), str(place.out_root.absolute())]
-    bootstrap.run(str(APP), False, folders, options)
+    try:
+        threading.Thread(target=watch, daemon=True).start()
+        bootstrap.run(str(APP), False, folders, options)
+    finally:
+        if late.is_set():
+            raise TryLater(f"the dashboard at {url} did not answer within {START_S:g} s of its start; start it again")
 
 
 def free_port(port: int) -> int:
@@ -87,16 +102,17 @@ def free_port(port: int) -> int:
         return int(listener.getsockname()[1])
 
 
-def _watch_start(url: str, ready: Callable[[str], None]) -> None:
-    """Call *ready* once the server answers.
+def answers(url: str, within_s: float) -> bool:
+    """Return whether the server at *url* answers before a time limit.
 
     Args:
         url: URL of the server.
-        ready: Is called with the URL.
+        within_s: The limit, s.
     """
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    while True:
+    end = time.monotonic() + within_s
+    while time.monotonic() < end:
         with suppress(OSError), opener.open(f"{url}/_stcore/health", timeout=1):
-            break
+            return True
         time.sleep(_LOOK_S)
-    ready(url)
+    return False

@@ -7,11 +7,12 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 import urllib.request
 
 import pytest
 
-from mm.commands.dashboard import HOST, OPTIONS, free_port
+from mm.commands.dashboard import HOST, OPTIONS, answers, free_port
 from mm.dashboard.app import PAGES
 from mm.errors import UsageError
 from support import ROOT, run_python
@@ -45,6 +46,29 @@ def test_port_0_chooses_a_free_port():
     with socket.create_server((HOST, port)), pytest.raises(UsageError, match="give another port"):
         free_port(port)
     assert free_port(port) == port
+
+
+def test_server_that_does_not_answer_ends_with_an_error(tmp_path):
+    """Within the time limit; one line states the limit and the way out."""
+    code = (
+        "import sys; sys.argv = ['mm', 'dashboard', '--port', '0']\n"
+        "from mm.commands import dashboard\n"
+        "dashboard.START_S = 0.0\n"
+        "from mm.__main__ import main\nmain()"
+    )
+    done = run_python("-c", code, cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (75, "")
+    assert "did not answer within 0 s of its start; start it again" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_wait_for_an_answer_has_a_limit():
+    """A port on which nothing listens, and one that accepts but never answers."""
+    begin = time.monotonic()
+    assert not answers(f"http://{HOST}:{free_port(0)}", 0.2)
+    with socket.create_server((HOST, 0)) as silent:
+        assert not answers(f"http://{HOST}:{silent.getsockname()[1]}", 0.2)
+    assert time.monotonic() - begin < 10
 
 
 @pytest.fixture(scope="module")

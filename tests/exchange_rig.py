@@ -139,3 +139,18 @@ def ed25519_base64(pem: str, payload: str) -> str:
     """Return the Ed25519 signature of a payload, in base64."""
     key = load_pem_private_key(pem.encode(), None)
     return b64encode(key.sign(payload.encode())).decode()  # type: ignore[union-attr,call-arg]
+
+
+MS = START_US // 1_000
+LIMIT = {"symbol": SYMBOL, "side": "BUY", "type": "LIMIT", "timeInForce": "GTC", "price": "100", "quantity": "1"}
+MARKET = {"symbol": SYMBOL, "side": "SELL", "type": "MARKET", "quantity": "0.4"}
+
+
+def door() -> Door:
+    """Return REST and WebSocket API of a new exchange."""
+    return Door(Desk())
+
+
+def without(answer: dict[str, Any], *names: str) -> dict[str, Any]:
+    """Return an answer without some of its fields."""
+    return {name: value for name, value in answer.items() if name not in names}

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from known_moments import KNOWN, PAPER, exact_moments
 from plain_tree import leaves, moments
 
 from mm.sim.as2008.exact import exact
@@ -15,17 +16,7 @@ from mm.sim.as2008.model import STRATEGIES, PaperModel
 from mm.sim.as2008.table import PATHS, published
 from support import SHARED
 
-PAPER = PaperModel(gamma=0.1, A=140.0, k=1.5, sigma=2.0, horizon_s=1.0, steps=200)
 REFERENCE = SHARED / "reference" / "as2008.json"
-# profit mean and deviation, final inventory's deviation (its mean is 0), kurtosis of profit in a million paths
-KNOWN = {
-    (0.1, "inventory"): (64.892543085619, 6.543152441954, 2.92679126262, 3.022),
-    (0.1, "symmetric"): (68.228178508093, 13.457347670412, 8.401659452278, 5.407),
-    (0.01, "inventory"): (68.399627644946, 8.960560658474, 5.212538440789, 3.634),
-    (0.01, "symmetric"): (68.66618009732, 13.677615352671, 8.711877120616, 5.638),
-    (1.0, "inventory"): (31.454501789177, 4.837919292805, 1.641392874112, 3.07),
-    (1.0, "symmetric"): (43.868978913517, 10.75145247027, 5.189281484153, 3.907),
-}
 # Profit mean and deviation, final inventory's deviation, certainty equivalent.
 OTHERS = {
     (0.01, "inventory"): (68.399628, 8.960561, 5.212538, 67.998989),
@@ -39,12 +30,6 @@ OTHERS = {
     (1.0, "glft_exact"): (63.922996, 5.618405, 1.701284, 49.890287),
     (1.0, "glft_closed_form"): (63.917609, 5.616089, 1.148766, 49.871449),
 }
-
-
-def exact_moments(gamma, strategy, market=PAPER):
-    """Return the exact moments of a strategy at *gamma*."""
-    own = replace(market, gamma=gamma)
-    return exact(own, STRATEGIES[strategy](own))
 
 
 @pytest.mark.parametrize(("gamma", "strategy"), KNOWN)

@@ -1,22 +1,14 @@
 """The model of the experiment of Avellaneda and Stoikov (2008): fills and quoting rules."""
 
 import math
-from dataclasses import replace
 
 import numpy as np
 import pytest
+from known_moments import PAPER, exact_moments
 
 from mm.errors import UsageError
 from mm.sim.as2008.exact import exact
 from mm.sim.as2008.model import Q_MAX, STRATEGIES, PaperModel
-
-PAPER = PaperModel(gamma=0.1, A=140.0, k=1.5, sigma=2.0, horizon_s=1.0, steps=200)
-
-
-def exact_moments(gamma, strategy, market=PAPER):
-    """Return the exact moments of a strategy at *gamma*."""
-    own = replace(market, gamma=gamma)
-    return exact(own, STRATEGIES[strategy](own))
 
 
 def test_fill_probability_one_minus_exp_gives_other_moments(monkeypatch):

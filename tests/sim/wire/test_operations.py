@@ -1,26 +1,11 @@
 """Public operations over REST, compared with the answers in the exchange's documentation."""
 
 import json
-from typing import Any
 from urllib.parse import quote
 
 import pytest
 
-from exchange_rig import ALICE, BOB, BUY, SELL, START_US, SYMBOL, Desk, Door
-
-MS = START_US // 1_000
-LIMIT = {"symbol": SYMBOL, "side": "BUY", "type": "LIMIT", "timeInForce": "GTC", "price": "100", "quantity": "1"}
-MARKET = {"symbol": SYMBOL, "side": "SELL", "type": "MARKET", "quantity": "0.4"}
-
-
-def door() -> Door:
-    """Return REST and WebSocket API of a new exchange."""
-    return Door(Desk())
-
-
-def without(answer: dict[str, Any], *names: str) -> dict[str, Any]:
-    """Return an answer without some of its fields."""
-    return {name: value for name, value in answer.items() if name not in names}
+from exchange_rig import ALICE, BOB, BUY, MS, SELL, START_US, SYMBOL, Door, door
 
 
 def test_ping_and_time() -> None:

@@ -3,17 +3,7 @@
 import json
 from urllib.parse import quote, urlencode
 
-from exchange_rig import ALICE, BUY, START_US, SYMBOL, Desk, Door, ed25519_base64, hmac_hex
-
-MS = START_US // 1_000
-
-
-LIMIT = {"symbol": SYMBOL, "side": "BUY", "type": "LIMIT", "timeInForce": "GTC", "price": "100", "quantity": "1"}
-
-
-def door() -> Door:
-    """Return REST and WebSocket API of a new exchange."""
-    return Door(Desk())
+from exchange_rig import ALICE, BUY, LIMIT, MS, START_US, door, ed25519_base64, hmac_hex
 
 
 def test_successful_orders_have_order_count_headers() -> None:

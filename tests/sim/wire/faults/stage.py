@@ -2,6 +2,7 @@
 
 import json
 from functools import cache
+from itertools import pairwise
 from random import Random
 
 from mm.instrument import Instrument
@@ -164,3 +165,20 @@ def payload(frame: bytes) -> bytes:
     elif size == 127:
         begin = 10
     return frame[begin:]
+
+
+def depth(client) -> list[dict]:
+    return client.events("depthUpdate")
+
+
+def gaps(events: list[dict]) -> list[tuple[int, int]]:
+    """Return the ids that are missing between depth events: first and last of each gap."""
+    return [(before["u"] + 1, after["U"] - 1) for before, after in pairwise(events) if after["U"] > before["u"] + 1]
+
+
+def staged(script: str, ms: int = 1_500, clients: int = 2, **options) -> Stage:
+    stage = Stage(script, **options)
+    for _ in range(clients):
+        stage.connect()
+    stage.play(ms)
+    return stage

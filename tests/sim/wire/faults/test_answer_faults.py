@@ -5,7 +5,8 @@ from itertools import pairwise
 
 import httpx
 import pytest
-from wired import Case, book_by, falls, gaps, run_case, wired
+from stage import gaps
+from wired import Case, book_by, falls, run_case, wired
 
 from mm.errors import UsageError
 from mm.sim.wire.faults.script import read_script

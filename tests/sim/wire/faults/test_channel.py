@@ -1,25 +1,6 @@
 """The connections selected by a rule, and the log of the messages sent to each."""
 
-from itertools import pairwise
-
-from stage import Stage
-
-
-def depth(client) -> list[dict]:
-    return client.events("depthUpdate")
-
-
-def gaps(events: list[dict]) -> list[tuple[int, int]]:
-    """Return the ids that are missing between depth events: first and last of each gap."""
-    return [(before["u"] + 1, after["U"] - 1) for before, after in pairwise(events) if after["U"] > before["u"] + 1]
-
-
-def staged(script: str, ms: int = 1_500, clients: int = 2, **options) -> Stage:
-    stage = Stage(script, **options)
-    for _ in range(clients):
-        stage.connect()
-    stage.play(ms)
-    return stage
+from stage import Stage, depth, gaps, staged
 
 
 def test_rule_selects_newest_numbered_or_random_connection() -> None:

@@ -3,16 +3,7 @@
 from itertools import pairwise
 
 import pytest
-from stage import Stage
-
-
-def depth(client) -> list[dict]:
-    return client.events("depthUpdate")
-
-
-def gaps(events: list[dict]) -> list[tuple[int, int]]:
-    """Return the ids that are missing between depth events: first and last of each gap."""
-    return [(before["u"] + 1, after["U"] - 1) for before, after in pairwise(events) if after["U"] > before["u"] + 1]
+from stage import Stage, depth, gaps
 
 
 def test_burst_delays_messages_and_sends_all_in_order() -> None:

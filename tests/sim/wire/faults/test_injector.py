@@ -6,28 +6,11 @@ from itertools import pairwise
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from stage import STREAMS, Stage
+from stage import STREAMS, Stage, depth, gaps, staged
 
 from mm.sim.wire.faults.script import Rule, Trigger
 from mm.sim.wire.faults.table import FAULTS
 from mm.sim.wire.http_messages import Response
-
-
-def depth(client) -> list[dict]:
-    return client.events("depthUpdate")
-
-
-def gaps(events: list[dict]) -> list[tuple[int, int]]:
-    """Return the ids that are missing between depth events: first and last of each gap."""
-    return [(before["u"] + 1, after["U"] - 1) for before, after in pairwise(events) if after["U"] > before["u"] + 1]
-
-
-def staged(script: str, ms: int = 1_500, clients: int = 2, **options) -> Stage:
-    stage = Stage(script, **options)
-    for _ in range(clients):
-        stage.connect()
-    stage.play(ms)
-    return stage
 
 
 def test_empty_script_changes_nothing() -> None:

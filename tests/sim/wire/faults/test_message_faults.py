@@ -4,7 +4,8 @@ import json
 from itertools import pairwise
 
 import pytest
-from wired import Case, book_by, falls, gaps, run_case, until, wired
+from stage import gaps
+from wired import Case, book_by, falls, run_case, until, wired
 
 from mm.sim.wire.faults.message_faults import CAPPED_QTY
 

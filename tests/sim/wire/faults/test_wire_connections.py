@@ -3,8 +3,9 @@
 import asyncio
 
 import pytest
+from stage import gaps
 from websockets.exceptions import ConnectionClosedError, InvalidMessage, InvalidStatus
-from wired import STREAMS, Case, gaps, run_case, until, wired
+from wired import STREAMS, Case, run_case, until, wired
 
 
 async def close() -> None:

@@ -126,11 +126,6 @@ async def wired(script: str = "", *, clients: int = 1, scenario: str = "large_ti
                 await client.close()
 
 
-def gaps(events: list[dict[str, Any]]) -> list[tuple[int, int]]:
-    """Return the ids that are missing between depth events: first and last of each gap."""
-    return [(before["u"] + 1, after["U"] - 1) for before, after in pairwise(events) if after["U"] > before["u"] + 1]
-
-
 def falls(events: list[dict[str, Any]]) -> list[int]:
     """Return the indexes of depth events that end before the previous one."""
     return [at for at, (before, after) in enumerate(pairwise(events), 1) if after["u"] < before["u"]]

@@ -43,6 +43,12 @@ def test_notebook_reproduces_its_stored_outputs(path, tmp_path):
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_notebook_is_small(path):
+    """A stored figure has every point of its traces, and repository pages show no more than this."""
+    assert path.stat().st_size < 400_000
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_notebook_contains_no_local_paths_or_metadata(path):
     """Stored outputs contain no times, folders, versions, errors or warnings."""
     content = json.loads(path.read_text(encoding="utf-8"))

@@ -48,6 +48,8 @@ BYTES = "bytes | bytearray | memoryview"
 FIXED = {"__init__": "None", "__new__": "Self"}  # result types implied by the method
 IMPORTS = {  # imports that a stub adds: a kernel does not need them at run time
     "Any": "from typing import Any",
+    "Literal": "from typing import Literal",
+    "Parameters": "from mm.backtest.parameters import Parameters",
     "np": "import numpy as np",
     "NDArray": "from numpy.typing import NDArray",
     "ArrayLike": "from numpy.typing import ArrayLike",
@@ -144,7 +146,7 @@ class Kernel:
         for part in parts:
             body += self._fields(part, self.lines, self.source)
             if kind(part) == "SingleAssignmentNode" and part.lhs.name == DECLARED:
-                body.append(f"    {DECLARED}: Declaration")
+                body.append(f"    {DECLARED}: type[Parameters]")
                 if "__init__" not in defined:
                     given = self._declared(node.class_name)
                     arguments = ["self", *self._inherited(node), *given]
@@ -166,13 +168,15 @@ class Kernel:
         Before the first build there is no kernel to ask, and any keyword is accepted; `make install` writes the stubs
         again at its end.
         """
+        from mm.settings import REQUIRED, settings
+
         try:
             declaration = getattr(importlib.import_module(self.module), owner).declared
         except (ImportError, AttributeError):
             return ["**parameters: Any"]
         found = [
-            f"{one.name}: {one.annotation}" + ("" if one.default is inspect.Parameter.empty else f" = {one.default!r}")
-            for one in declaration.parameters
+            f"{one.name}: {one.annotation}" + ("" if one.default is REQUIRED else f" = {one.default!r}")
+            for one in settings(declaration)
         ]
         return ["*", *found] if found else []
 

@@ -1,6 +1,6 @@
 """Registries of fill models, quote models and steps, by name.
 
-A new model is a class that declares its parameters (``mm/backtest/parameters.py``) and its place here.
+A new model is a class that declares its parameters (``mm/backtest/declarations.py``) and its place here.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -13,7 +13,7 @@ from mm.backtest.fills.intensity import poisson
 from mm.backtest.fills.predicted import PredictedFills
 from mm.backtest.fills.queue import QueueProbLog, QueueProbPower, QueueRiskAverse
 from mm.backtest.fills.queue_hazard import QueueHazard
-from mm.backtest.parameters import REQUIRED, Declaration, Parameter, Unit, declaration_of
+from mm.backtest.parameters import Parameters, declaration_of
 from mm.backtest.quotes.agent import rl
 from mm.backtest.quotes.avellaneda_stoikov import AvellanedaStoikov, Symmetric, avellaneda_stoikov
 from mm.backtest.quotes.bounded import CarteaJaimungal, Glft, Gueant
@@ -40,6 +40,7 @@ from mm.backtest.quotes.steps import (
     Widen,
     steps,
 )
+from mm.settings import REQUIRED, Setting, Unit
 
 __all__ = [  # the registered models as Python functions: fixed_spread(delta_ticks=2)
     "FILL_BIAS",
@@ -85,7 +86,7 @@ def _by_name(*builds: Callable[..., Any]) -> dict[str, Callable[..., Any]]:
     return {declared(build).name: build for build in builds}
 
 
-def declared(build: Callable[..., Any]) -> Declaration:
+def declared(build: Callable[..., Any]) -> type[Parameters]:
     """Return the declaration of a registered model."""
     found = declaration_of(build)
     assert found is not None, f"{build} declares no parameters"
@@ -132,7 +133,7 @@ FILL_BIAS: Mapping[str, str] = {name: bias for name, build in FILL_MODELS.items(
 
 # Unit of each parameter of the quote models; parameters of user models with the same name have the same unit.
 UNITS: Mapping[str, Unit] = {
-    key.name: key.unit for build in QUOTE_MODELS.values() for key in declared(build).keys if key.unit is not None
+    key.name: key.unit for build in QUOTE_MODELS.values() for key in declared(build).of_user() if key.unit is not None
 }
 
 hybrid, predicted, price_cross, trade_cross = Hybrid, PredictedFills, PriceCross, TradeCross
@@ -156,11 +157,11 @@ def parameter_tables() -> Iterator[str]:
         yield from ("| model | key | default | meaning |", "|---|---|---|---|")
         for build in {id(build): build for build in registry.values()}.values():
             declaration = declared(build)
-            yield from (_row(f"`{declaration.name}`", parameter) for parameter in declaration.keys)
+            yield from (_row(f"`{declaration.name}`", parameter) for parameter in declaration.of_user())
         yield ""
 
 
-def _row(model: str, own: Parameter) -> str:
+def _row(model: str, own: Setting) -> str:
     default = "required" if own.default is REQUIRED else "–" if own.default is None else f"`{own.default}`"
     key = f"`{own.name}` ({own.unit.text})" if own.unit else f"`{own.name}`"
     cells = (model, key, default, own.help)

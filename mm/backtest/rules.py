@@ -6,7 +6,7 @@ Their knobs are here as well, so that a new one is declared, converted and check
 import math
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from mm.backtest.preset import PRESETS, Hours
 from mm.backtest.run_terms import FEE_RATE
@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from mm.backtest.risk import RiskLimits
     from mm.signals.micro_price import MicroPriceFit
 
-SIGMA_METHODS = ("rolling", "ewma", "two_scale")
+SigmaMethod = Literal["rolling", "ewma", "two_scale"]
+SIGMA_METHODS: tuple[str, ...] = get_args(SigmaMethod)
 TWO_SCALE_WINDOW_S = 4  # the shortest window with two scales
 _MS = number(0, 1e10)
 # Fee rates outside raise a warning: the most expensive retail tiers cost 1.2 %, the best rebates are below 0.05 %.

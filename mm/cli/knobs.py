@@ -172,7 +172,7 @@ def parameter_way(name: str, known: Iterable[str], *, python: bool = False) -> s
         having = [
             model
             for model, build in registry.items()
-            if (found := declared(build)) and name in {key.name for key in found.keys}
+            if (found := declared(build)) and name in {key.name for key in found.of_user()}
         ]
         if having and knob_name in known:
             example = f'{{"{name}": …}}'

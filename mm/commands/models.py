@@ -14,7 +14,7 @@ from mm.cli.knobs import closest, knobs, shown
 from mm.errors import UnknownModel
 
 if TYPE_CHECKING:
-    from mm.backtest.parameters import Parameter
+    from mm.settings import Setting
 
 _NAME = click.Argument(["name"], required=False, metavar="[MODEL]")
 _LATENCY: Mapping[str, tuple[str, tuple[str, ...]]] = {
@@ -101,9 +101,9 @@ def every_model() -> Iterator[Listed]:
     for kind, registry in (("quote", QUOTE_MODELS), ("step", QUOTE_STEPS), ("fill", FILL_MODELS)):
         for name, build in sorted(registry.items()):
             made = declared(build)
-            own = VOLATILITY if kind == "quote" else ()
+            own = {one.name for one in VOLATILITY} if kind == "quote" else ()
             text = _text(build) if name == made.name else f"Alias of {made.name}."
-            yield Listed(kind, name, text, tuple(_row(one) for one in made.keys if one not in own), made.bias)
+            yield Listed(kind, name, text, tuple(_row(one) for one in made.of_user() if one.name not in own), made.bias)
     by_name = {one.name: one for one in VOLATILITY}
     for name, (text, names) in _VOLATILITY.items():
         yield Listed("volatility", name, text, tuple(_row(by_name[one]) for one in names))
@@ -148,8 +148,8 @@ def _text(build: Callable[..., Any]) -> str:
     return text[:1].upper() + text[1:]
 
 
-def _row(one: "Parameter") -> dict[str, Any]:
-    from mm.backtest.parameters import REQUIRED
+def _row(one: "Setting") -> dict[str, Any]:
+    from mm.settings import REQUIRED
 
     required = one.default is REQUIRED
     unit = None if one.unit is None or one.unit.text == "–" else one.unit.text

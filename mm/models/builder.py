@@ -30,6 +30,7 @@ from mm.models.names import Registry, accepted_by, construct, require_signature,
 from mm.models.nested_quotes import Tree, listed, named
 from mm.predict.artefact import ARRAYS, MODEL, Artefact, predictors_of
 from mm.runs.in_progress import Run
+from mm.settings import settings
 
 if TYPE_CHECKING:  # most runs have no fit, so fits are imported only when needed
     from typing_extensions import TypeIs
@@ -286,7 +287,7 @@ class ModelBuilder:
         offers = {"seed": self._seed, "intensity": self._intensity if offer_intensity else None}
         declaration = declaration_of(build)
         if declaration:
-            taken = {one.name for one in declaration.parameters if one.by_run}
+            taken = {one.name for one in settings(declaration) if one.by_run}
         else:
             taken = {one.name for one in accepted_by(build)[0]} - params.keys()
         return construct(build, params, source, {name: one for name, one in offers.items() if name in taken})

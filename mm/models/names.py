@@ -7,21 +7,14 @@ wrong signatures are rejected here, before anything runs.
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
-from typing import Any, get_args, get_origin
+from typing import Any
 
-from mm.backtest.parameters import REQUIRED, Parameter, declaration_of
+from mm.backtest.parameters import declaration_of
 from mm.cli.knobs import closest
 from mm.errors import MMError, ModelError, UnknownModel, UsageError
+from mm.settings import REQUIRED, Setting, settings, wanted
 from mm.user_code import load_class, one_line
 
-_JSON_TYPES = {
-    float: "a number",
-    int: "a whole number",
-    bool: "true or false",
-    str: "a text",
-    type(None): "null",
-    Mapping: "an object",
-}
 Registry = Mapping[str, "str | Callable[..., Any]"]
 QUOTE_HOOKS = ("quote",)
 FILL_HOOKS = ("on_rest", "on_trade", "on_book", "on_level")
@@ -85,14 +78,14 @@ def _or(words: Sequence[str]) -> str:
     return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} or {words[-1]}"
 
 
-def _example(source: str, accepted: "Sequence[Parameter]", missing: Sequence[str]) -> str:
+def _example(source: str, accepted: Sequence[Setting], missing: Sequence[str]) -> str:
     """Return the meanings and units of *missing* parameters and an example; empty if one is not a number."""
-    wanted = [one for one in accepted if one.name in missing]
-    if any(one.kind not in (int, float) for one in wanted):
+    asked = [one for one in accepted if one.name in missing]
+    if not all(wanted(one.kind).startswith(("a number", "a whole number")) for one in asked):
         return ""
-    meanings = [f"{one.help.rstrip('.')}{f', in {one.unit.text}' if one.unit else ''}" for one in wanted if one.help]
+    meanings = [f"{one.help.rstrip('.')}{f', in {one.unit.text}' if one.unit else ''}" for one in asked if one.help]
     means = f" ({'; '.join(meanings)})" if meanings else ""
-    values = ", ".join(f'"{one.name}": 2' for one in wanted)
+    values = ", ".join(f'"{one.name}": 2' for one in asked)
     return f"{means}, for example {source}='{{{values}}}'"
 
 
@@ -124,10 +117,11 @@ def construct(
                     f"{closest(key, known)}"
                 )
     if declaration:
-        _check_types(accepted, params, f"{source}: {name}")
+        for one in accepted:
+            if one.name in params:
+                one.check(f"{source}: {name}", params[one.name])
         # The run estimates the volatility, not the model: see volatility() of mm/models/nested_quotes.py.
-        settings = {one.name for one in declaration.volatility}
-        params = {key: value for key, value in params.items() if key not in settings}
+        params = {key: value for key, value in params.items() if key in {one.name for one in settings(declaration)}}
     missing = [one.name for one in accepted if one.default is REQUIRED and one.name in known and one.name not in params]
     if missing:
         more = "" if missing == known else f"; known are {', '.join(known)}"
@@ -162,7 +156,7 @@ def require_signature(owner: object, method: str, n_args: int) -> None:
         ) from None
 
 
-def accepted_by(build: Callable[..., Any]) -> tuple[tuple[Parameter, ...], bool]:
+def accepted_by(build: Callable[..., Any]) -> tuple[tuple[Setting, ...], bool]:
     """Return the parameters that a user may give to a model, and whether it accepts any others.
 
     Models of this project declare them; a user's class has those of its constructor. A user's compiled class lists them
@@ -170,31 +164,13 @@ def accepted_by(build: Callable[..., Any]) -> tuple[tuple[Parameter, ...], bool]
     """
     declaration = declaration_of(build)
     if declaration:
-        return declaration.keys, False
+        return declaration.of_user(), False
     try:
         found = inspect.signature(build).parameters.values()
     except ValueError:
         return (), True
     named = [one for one in found if one.kind in (one.POSITIONAL_OR_KEYWORD, one.KEYWORD_ONLY)]
     free = any(one.kind is one.VAR_KEYWORD for one in found)
-    return tuple(Parameter(one.name, object, "", one.default) for one in named), free
-
-
-def _check_types(accepted: Sequence[Parameter], params: Mapping[str, Any], place: str) -> None:
-    """Raise UsageError for a value whose JSON type is not the declared one."""
-    for parameter in accepted:
-        if parameter.name not in params or isinstance(parameter.kind, str):
-            continue  # a text names a class of the project, which JSON cannot contain
-        value = params[parameter.name]
-        options = get_args(parameter.kind) or (parameter.kind,)
-        wanted = [get_origin(option) or option for option in options]
-        if not any(_is_a(value, kind) for kind in wanted):
-            kinds = " or ".join(_JSON_TYPES.get(kind, kind.__name__) for kind in wanted)
-            raise UsageError(f"{place}: {parameter.name} is {value!r}; it must be {kinds}")
-
-
-def _is_a(value: object, kind: type) -> bool:
-    """Return whether a JSON value is of a type; whole numbers are numbers, and true and false are neither."""
-    if isinstance(value, bool):
-        return kind is bool
-    return isinstance(value, (int, float) if kind is float else kind)
+    return tuple(
+        Setting(one.name, Any, default=REQUIRED if one.default is one.empty else one.default) for one in named
+    ), free

@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from mm.backtest.models import QUOTE_MODELS
-from mm.backtest.parameters import REQUIRED, VOLATILITY
+from mm.backtest.parameters import VOLATILITY
 from mm.errors import UsageError
 from mm.models.names import accepted_by, resolve
+from mm.settings import REQUIRED
 
 STEPS = 'QUOTE_PARAMS_JSON: steps takes {"model": [name, {parameters}], "steps": [[name, {parameters}], ...]}'
 MIXED = 'QUOTE_PARAMS_JSON: mixed takes {"models": [[name, {parameters}, weight], ...]}'
@@ -81,8 +82,7 @@ def volatility(tree: Tree) -> dict[str, Any]:
                     f"QUOTE_PARAMS_JSON: {name} is {wanted[0][1]!r} for {wanted[0][0]} and {value!r} for {model}; one "
                     f"run has one volatility: give the same {name} for both"
                 )
-            setting.check("QUOTE_PARAMS_JSON", value)
-            found[name] = value
+            found[name] = setting.check("QUOTE_PARAMS_JSON", value)
     return found
 
 

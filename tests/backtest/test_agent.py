@@ -141,4 +141,4 @@ def test_command_repeats_orders_and_rejects_changed_agent_file(tmp_path):
 
 def test_rl_model_is_registered_with_model_path():
     """The registry lists it like any quote model."""
-    assert [key.name for key in QUOTE_MODELS["rl"].declared.keys] == ["model_path"]
+    assert [key.name for key in QUOTE_MODELS["rl"].declared.of_user()] == ["model_path"]

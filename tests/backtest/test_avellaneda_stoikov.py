@@ -70,7 +70,7 @@ def test_q_max_ends_quotes_in_rolling_mode():
 @pytest.mark.parametrize(
     ("params", "message"),
     [
-        ({"gamma": 0.0, "k": 1.0}, "gamma is 0.0; it must be above 0"),
+        ({"gamma": 0.0, "k": 1.0}, "gamma is 0.0; it must be a number above 0 or auto"),
         ({"k": -1.0}, "k is -1.0"),
         ({"k": 1.0, "mode": "weekly"}, "mode is 'weekly'; it must be one of rolling, session, infinite"),
         ({"k": 1.0, "mode": "infinite"}, "needs q_max"),

@@ -346,17 +346,17 @@ def test_gueant_quotes_lots_of_its_order_size():
     ("model", "params", "message"),
     [
         (Glft, {"mode": "weekly"}, "glft: mode is 'weekly'; it must be one of stationary, exact, session, closed_form"),
-        (Glft, {"gamma": 0.0}, "glft: gamma is 0.0; it must be above 0"),
+        (Glft, {"gamma": 0.0}, "glft: gamma is 0.0; it must be a number above 0"),
         (Glft, {"A": None}, "glft: A is missing; give it in QUOTE_PARAMS_JSON or by FILL_PARAMS_FILE"),
-        (Glft, {"A": math.inf}, "glft: A is inf; it must be above 0"),
+        (Glft, {"A": math.inf}, "glft: A is inf; it must be a number above 0"),
         (Glft, {"q_max": 2.5}, "glft: q_max is 2.5 clips, 2.5 orders; mode stationary needs whole orders, 1 to 500"),
         (Glft, {"q_max": 501}, "glft: q_max is 501.0 clips, 501 orders; mode stationary needs whole orders"),
-        (Glft, {"drift": math.nan}, "glft: drift is nan; it must be a number of ticks per second"),
-        (Glft, {"impact": -1.0}, "glft: impact is -1.0; it must be 0 or more"),
-        (Gueant, {"xi": -0.1}, "gueant: xi is -0.1; it must be 0 or more"),
-        (Gueant, {"delta": 0.0}, "gueant: delta is 0.0; it must be above 0"),
+        (Glft, {"drift": math.nan}, "glft: drift is nan; it must be a number, in ticks/s"),
+        (Glft, {"impact": -1.0}, "glft: impact is -1.0; it must be a number of at least 0"),
+        (Gueant, {"xi": -0.1}, "gueant: xi is -0.1; it must be a number of at least 0"),
+        (Gueant, {"delta": 0.0}, "gueant: delta is 0.0; it must be a number above 0"),
         (Gueant, {"mode": "exact", "delta": 2.0, "q_max": 3}, "q_max is 3.0 clips, 1.5 orders"),
-        (CarteaJaimungal, {"phi": -1.0}, "cartea_jaimungal: phi is -1.0; it must be 0 or more"),
+        (CarteaJaimungal, {"phi": -1.0}, "cartea_jaimungal: phi is -1.0; it must be a number of at least 0"),
         (CarteaJaimungal, {"phi": 1.0, "alpha": math.inf}, "cartea_jaimungal: alpha is inf"),
         (CarteaJaimungal, {"phi": 1.0, "mode": "closed_form"}, "it must be one of exact, session, stationary"),
     ],
@@ -371,7 +371,7 @@ def test_distances_name_missing_sigma_and_invalid_time_left():
     """A number that neither the model nor the call provides, and one that is not allowed."""
     with pytest.raises(UsageError, match=r"glft: sigma is not known; give it to the model or to distances"):
         Glft(k=1.0, A=1.0).distances(0)
-    with pytest.raises(UsageError, match=r"glft: tau_s is -1.0; it must be 0 or more"):
+    with pytest.raises(UsageError, match=r"glft: tau_s is -1.0; it must be a number of at least 0"):
         Glft(k=1.0, A=1.0, sigma=1.0).distances(0, -1.0)
 
 

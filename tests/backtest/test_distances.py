@@ -82,5 +82,5 @@ def test_gammas_returns_each_gamma_with_its_number_of_quotes():
 @pytest.mark.parametrize("gamma", ["much", 0, -1.0, math.nan, True])
 def test_invalid_gamma_raises_usage_error(gamma):
     """Neither a positive number nor auto."""
-    with pytest.raises(UsageError, match=r"gamma is .*; it must be above 0, in 1/\(tick·clip\), or auto"):
+    with pytest.raises(UsageError, match=r"gamma is .*; it must be a number above 0 or auto, in 1/\(tick·clip\)"):
         AvellanedaStoikov(gamma=gamma, k=1.0)

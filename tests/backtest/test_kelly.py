@@ -101,10 +101,10 @@ def test_nothing_is_quoted_until_volatility_is_known(step):
 @pytest.mark.parametrize(
     ("params", "message"),
     [
-        ({"fraction": 0.0}, "fraction is 0.0; it must be above 0 and at most 1"),
-        ({"fraction": 1.5}, "fraction is 1.5; it must be above 0 and at most 1"),
-        ({"horizon_s": 0.0}, "horizon_s is 0.0; it must be above 0"),
-        ({"by": math.inf}, "by is inf; it must be a finite number"),
+        ({"fraction": 0.0}, "fraction is 0.0; it must be a number above 0 and at most 1"),
+        ({"fraction": 1.5}, "fraction is 1.5; it must be a number above 0 and at most 1"),
+        ({"horizon_s": 0.0}, "horizon_s is 0.0; it must be a number above 0"),
+        ({"by": math.inf}, "by is inf; it must be a number"),
     ],
 )
 def test_invalid_kelly_parameters_raise_usage_error(params, message):

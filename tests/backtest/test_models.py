@@ -36,7 +36,7 @@ def test_registered_models_can_be_imported_by_name():
 def test_parameter_names_have_one_unit_in_all_models():
     """A user's model that takes gamma takes it in the unit of all others."""
     for build in QUOTE_MODELS.values():
-        for key in declared(build).keys:
+        for key in declared(build).of_user():
             assert key.unit is None or key.unit == UNITS[key.name], (declared(build).name, key.name)
 
 
@@ -52,7 +52,7 @@ def test_parameter_tables_list_each_parameter_once():
         (declared(build).name, key.name)
         for registry in (QUOTE_MODELS, QUOTE_STEPS, FILL_MODELS)
         for build in dict.fromkeys(registry.values())
-        for key in declared(build).keys
+        for key in declared(build).of_user()
     ]
     cells = [[cell.strip() for cell in row.strip("|").split(" | ")] for row in rows]
     assert [(model.strip("`"), name.split("`")[1]) for model, name, *_ in cells] == expected

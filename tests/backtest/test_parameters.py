@@ -1,12 +1,17 @@
 """Parameters that models declare; keys in other units are rejected with the converted number."""
 
 import inspect
+import math
+from typing import Annotated, Literal
 
+import numpy as np
 import pytest
 
+from mm.backtest.declarations import FORMULA, Horizon, QMax
 from mm.backtest.models import FILL_MODELS, QUOTE_MODELS, QUOTE_STEPS, UNITS, declared, fixed_spread
-from mm.backtest.parameters import HORIZON_S, Q_MAX, Declaration, Parameter, declaration_of, modes, refuse_other_units
+from mm.backtest.parameters import Parameters, declaration_of, declares, refuse_other_units
 from mm.errors import UsageError
+from mm.settings import REQUIRED, settings
 
 OTHER_UNITS = [
     ("gamma_usd", 10, "use gamma, in 1/(tick·clip): multiply by the tick size 0.01, so gamma is 0.1"),
@@ -41,7 +46,7 @@ def test_key_in_another_unit_is_rejected_with_conversion(key, value, message):
 @pytest.mark.parametrize("name", QUOTE_MODELS)
 def test_declared_parameters_are_not_mistaken_for_other_units(name):
     """Keys that are no unit at all are left to the check of unknown keys."""
-    known = {parameter.name: parameter.unit for parameter in declared(QUOTE_MODELS[name]).keys}
+    known = {parameter.name: parameter.unit for parameter in declared(QUOTE_MODELS[name]).of_user()}
     refuse_other_units(name, dict.fromkeys([*known, "gama", "k_of_mine"], 1), known, "0.01")
 
 
@@ -54,8 +59,16 @@ def test_users_model_may_declare_its_own_units():
 
 @pytest.mark.parametrize("name", ["avellaneda_stoikov", "glft", "gueant", "cartea_jaimungal", "fixed_spread"])
 def test_numeric_parameters_of_optimal_models_have_units(name):
-    known = {parameter.name for parameter in declared(QUOTE_MODELS[name]).keys} - {"mode", "sigma_method"}
+    known = {parameter.name for parameter in declared(QUOTE_MODELS[name]).of_user()} - {"mode", "sigma_method"}
     assert known <= set(UNITS)
+
+
+class Mine(Parameters):
+    """The parameters of a model called mine."""
+
+    horizon_s: Horizon = 30.0
+    q_max: QMax = None
+    mode: Annotated[Literal["near", "far"], FORMULA] = "near"
 
 
 ALL_MODELS = [*FILL_MODELS.values(), *QUOTE_MODELS.values(), *QUOTE_STEPS.values()]
@@ -64,44 +77,51 @@ ALL_MODELS = [*FILL_MODELS.values(), *QUOTE_MODELS.values(), *QUOTE_STEPS.values
 @pytest.mark.parametrize("build", ALL_MODELS)
 def test_parameters_have_help_text_and_valid_defaults(build):
     """The tables of docs/configuration.md are made from them."""
-    for parameter in declared(build).parameters:
+    for parameter in settings(declared(build)):
         assert parameter.help.endswith("."), parameter
-        if parameter.default not in (None, inspect.Parameter.empty):
+        if parameter.default is not REQUIRED:
             parameter.check("model", parameter.default)
 
 
 def test_parameter_name_has_the_same_unit_in_every_model():
     """The k of a fit and the k of a model can be compared."""
     for build in QUOTE_MODELS.values():
-        for parameter in declared(build).keys:
+        for parameter in declared(build).of_user():
             assert parameter.unit == UNITS.get(parameter.name), parameter
 
 
 def test_settle_applies_defaults_and_checks_values():
     """All constructors get their values from it."""
-    declaration = Declaration("mine", (HORIZON_S, Q_MAX, modes("near", "far")))
-    assert declaration.settle({"mode": "far"}) == {"horizon_s": 30.0, "q_max": None, "mode": "far"}
-    assert declaration.signature.parameters["q_max"].annotation == "float | None"
+    assert Mine.settle({"mode": "far"}) == {"horizon_s": 30.0, "q_max": None, "mode": "far"}
+    assert Mine.settle({"horizon_s": np.int64(2), "q_max": np.float64(0.5)}) == {
+        "horizon_s": 2.0,
+        "q_max": 0.5,
+        "mode": "near",
+    }
+    assert [one.annotation for one in settings(Mine)] == ["float", "float | None", "Literal['near', 'far']"]
     for params, message in (
-        ({"horizon_s": 0}, "mine: horizon_s is 0.0; it must be above 0"),
-        ({"q_max": -1.0}, "mine: q_max is -1.0; it must be above 0, in clips"),
+        ({"horizon_s": 0}, "mine: horizon_s is 0; it must be a number above 0"),
+        ({"horizon_s": math.nan}, "mine: horizon_s is nan; it must be a number above 0"),
+        ({"horizon_s": math.inf}, "mine: horizon_s is inf; it must be a number above 0"),
+        ({"horizon_s": True}, "mine: horizon_s is True; it must be a number above 0"),
+        ({"q_max": -1.0}, "mine: q_max is -1.0; it must be a number above 0 or null"),
         ({"mode": "nearer"}, "mine: mode is 'nearer'; it must be one of near, far"),
     ):
         with pytest.raises(UsageError, match=f"^{message}$"):
-            declaration.settle(params)
-    with pytest.raises(TypeError, match="mine: got an unexpected keyword argument 'horizon'"):
-        declaration.settle({"horizon": 1})
+            Mine.settle(params)
+    with pytest.raises(TypeError, match="mine: Unexpected keyword argument 'horizon'"):
+        Mine.settle({"horizon": 1})
 
 
 def test_declaration_decorates_a_function():
     """Its signature is that of the declaration, for editors and for inspect."""
 
-    @Declaration("mine", (Parameter("depth", int, "How deep."),))
+    @declares(Mine)
     def mine(**params):
         return params
 
-    assert declaration_of(mine).name == "mine"
-    assert str(inspect.signature(mine)) == "(*, depth: 'int')"
+    assert declaration_of(mine) is Mine
+    assert str(inspect.signature(mine)).startswith("(*, horizon_s: 'float' = 30.0, q_max: 'float | None' = None")
 
 
 def test_subclass_of_a_users_own_declares_nothing():
@@ -118,7 +138,9 @@ def test_subclass_of_a_users_own_declares_nothing():
 @pytest.mark.parametrize("name", ["avellaneda_stoikov", "avellaneda_stoikov_bare", "symmetric", "glft", "gueant"])
 def test_error_names_the_requested_model(name):
     """The default strategy is composed of three models, but errors contain the name that the user gave."""
-    with pytest.raises(UsageError, match=rf"^{name}: gamma is -1; it must be above 0, in 1/\(tick·clip\), or auto$"):
+    with pytest.raises(
+        UsageError, match=rf"^{name}: gamma is -1; it must be a number above 0 or auto, in 1/\(tick·clip\)$"
+    ):
         QUOTE_MODELS[name](gamma=-1, k=1.0, **({"A": 1.0} if name.startswith("g") else {}))
     with pytest.raises(UsageError, match=rf"^{name}: k is missing"):
         QUOTE_MODELS[name]()

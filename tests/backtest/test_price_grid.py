@@ -63,10 +63,10 @@ def test_grid_equals_plain_grid(view, parameters):
 @pytest.mark.parametrize(
     ("parameters", "message"),
     [
-        ({"levels": 0}, "grid: levels is 0; it must be from 1 to 1000"),
+        ({"levels": 0}, "grid: levels is 0; it must be a whole number between 1 and 1000"),
         ({"levels": 2.5}, "grid: levels is 2.5; it must be a whole number"),
-        ({"step_ticks": 0}, "grid: step_ticks is 0; it must be 1 or more"),
-        ({"delta_ticks": -1}, "grid: delta_ticks is -1.0; it must be 0 or more"),
+        ({"step_ticks": 0}, "grid: step_ticks is 0; it must be a whole number between 1 and"),
+        ({"delta_ticks": -1}, "grid: delta_ticks is -1; it must be a number of at least 0"),
     ],
 )
 def test_invalid_parameters_raise_usage_error(parameters, message):

@@ -192,14 +192,14 @@ def test_lots_at_raises_model_error_outside_a_run():
 
 
 WRONG = [
-    (InventoryBound, {"q_max": 0}, "inventory_bound: q_max is 0.0; it must be above 0"),
+    (InventoryBound, {"q_max": 0}, "inventory_bound: q_max is 0; it must be a number above 0"),
     (InventoryBound, {"q_max": math.nan}, "inventory_bound: q_max is nan"),
-    (FushimiSize, {"eta": -1}, "fushimi_size: eta is -1.0; it must be 0 or more"),
+    (FushimiSize, {"eta": -1}, "fushimi_size: eta is -1; it must be a number of at least"),
     (LeastSpread, {"ticks": math.inf}, "least_spread: ticks is inf"),
-    (RoundTo, {"ticks": 0}, "round_to: ticks is 0; it must be 1 or more"),
+    (RoundTo, {"ticks": 0}, "round_to: ticks is 0; it must be a whole number between 1 and"),
     (Widen, {"extra_ticks": 1}, "widen: neither inventory nor loss is given; give at least one band"),
-    (Widen, {"extra_ticks": 1, "loss": -4}, "widen: loss is -4.0; it must be above 0"),
-    (Widen, {"extra_ticks": 1, "loss": 4, "recover": 1.5}, "widen: recover is 1.5; it must be from 0 to 1"),
+    (Widen, {"extra_ticks": 1, "loss": -4}, "widen: loss is -4; it must be a number above 0"),
+    (Widen, {"extra_ticks": 1, "loss": 4, "recover": 1.5}, "widen: recover is 1.5; it must be a number between 0 and"),
 ]
 
 

@@ -8,6 +8,7 @@ from click.testing import CliRunner
 from mm.__main__ import main
 from mm.backtest.models import FILL_MODELS, QUOTE_MODELS, QUOTE_STEPS, declared
 from mm.backtest.rules import SIGMA_METHODS
+from mm.settings import settings
 
 
 def models(*words: str) -> list[dict]:
@@ -33,7 +34,7 @@ def test_every_registered_model_is_listed():
 def test_parameters_are_listed_with_unit_and_default(name):
     """They come from the declaration that the checks of a run use too."""
     (model,) = models(name)
-    declared_parameters = declared({**QUOTE_MODELS, **FILL_MODELS}[name]).parameters
+    declared_parameters = settings(declared({**QUOTE_MODELS, **FILL_MODELS}[name]))
     rows = {row["name"]: row for row in model["parameters"]}
     assert list(rows) == [parameter.name for parameter in declared_parameters if not parameter.by_run]
     assert all(

@@ -210,7 +210,7 @@ def params(registry, name: str) -> str:
         return json.dumps({"model_path": str(agent_at(Path(tempfile.mkdtemp()) / "agent.zip"))})
     if name == "predicted":
         return json.dumps({"predictor": written(Path(tempfile.mkdtemp()) / "predictor", symbol=SYMBOL, tick="0.01")})
-    accepted = {one.name for one in declared(registry[name]).keys}
+    accepted = {one.name for one in declared(registry[name]).of_user()}
     return json.dumps({key: value for key, value in VALUES.items() if key in accepted})
 
 

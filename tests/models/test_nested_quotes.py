@@ -245,9 +245,9 @@ def test_custom_model_sets_volatility_by_its_parameters(models_dir):
 @pytest.mark.parametrize(
     ("params", "message"),
     [
-        ({"sigma_window_s": 0}, "sigma_window_s is 0; it must be a whole number of seconds"),
+        ({"sigma_window_s": 0}, "sigma_window_s is 0; it must be a whole number between 1 and 1000000"),
         ({"sigma_window_s": True}, "sigma_window_s is True"),
-        ({"sigma_half_life_s": "60"}, "sigma_half_life_s is '60'; it must be a number of seconds above 0"),
+        ({"sigma_half_life_s": "60"}, "sigma_half_life_s is '60'; it must be a number above 0"),
         ({"sigma_half_life_s": 0}, "sigma_half_life_s is 0"),
     ],
 )

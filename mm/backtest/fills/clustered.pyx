@@ -12,9 +12,10 @@ from libc.string cimport memset
 from mm.backtest.fills.base cimport NEVER, Order, Top
 from mm.backtest.fills.intensity cimport Intensity, Poisson
 
-from mm.backtest.fills.clustering import CLUSTERING, Clustering
+from mm.backtest.fills.clustering import Clustering
 from mm.backtest.fills.intensity import given_intensity
-from mm.backtest.parameters import INTENSITY, RATES, SEED, Declaration
+from mm.backtest import declarations
+from mm.backtest.parameters import declares
 from mm.errors import BrokenFile, UsageError
 
 cdef enum:
@@ -97,16 +98,7 @@ cdef class ClusteredFills(Poisson):
         seed: Seed of all draws.
     """
 
-    declared = Declaration(
-        "hawkes",
-        (
-            *RATES,
-            CLUSTERING,
-            INTENSITY,
-            SEED,
-        ),
-        bias="fills cluster with the recorded orders but ignore the prices that these reach: an upper bound of the PnL",
-    )
+    declared = declarations.Hawkes
     cdef int kernels
     cdef bint sweeps
     cdef double mean_per_s[2]           # mean intensity of the process, by side hit
@@ -222,7 +214,7 @@ cdef class ClusteredFills(Poisson):
         return total
 
 
-@ClusteredFills.declared
+@declares(ClusteredFills.declared)
 def hawkes(**given: Any) -> ClusteredFills:
     """Return ``ClusteredFills`` for an intensity, given as for ``poisson``, and a clustering.
 

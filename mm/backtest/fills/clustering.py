@@ -4,17 +4,9 @@ import math
 from collections.abc import Mapping
 from typing import Any, NamedTuple, TypeGuard
 
-from mm.backtest.parameters import Parameter
 from mm.errors import FitError, UsageError
 
 SIDES = ("bid", "ask")  # of the book that orders hit
-
-CLUSTERING = Parameter(
-    "clustering",
-    Mapping[str, object] | None,
-    "Self-excitation of orders, as `clustering` of a `poisson_fit.json`; default: that of FILL_PARAMS_FILE.",
-    None,
-)
 
 Pair = tuple[float, float]
 

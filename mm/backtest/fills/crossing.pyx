@@ -5,19 +5,11 @@ from libc.stdint cimport int64_t
 
 from mm.backtest.fills.base cimport BEST_PRICES, FillModel, Order, Top, Trade
 
-from mm.backtest.parameters import TICKS, Check, Declaration, Parameter
+from mm.backtest import declarations
 
 cdef enum:
     WHOLE_E8 = 100_000_000
 
-_PENETRATION = Parameter(
-    "penetration_ticks",
-    int,
-    "Ticks by which the other side must pass our price.",
-    0,
-    TICKS,
-    Check("be 0 or more", lambda value: value >= 0),
-)
 
 
 cdef class TradeCross(FillModel):
@@ -28,22 +20,7 @@ cdef class TradeCross(FillModel):
     - at most ``share`` of the print's lots (rounded down) fill, over all our orders in price-time order
     """
 
-    declared = Declaration(
-        "trade_cross",
-        (
-            Parameter("strict", bool, "Only trades beyond our price count, those at it do not.", False),
-            Parameter(
-                "share",
-                float,
-                "Share of each print that may fill our orders.",
-                1.0,
-                must=Check("be in (0, 1], rounded to eight decimals", lambda value: 5e-9 < value <= 1.0),
-            ),
-            _PENETRATION,
-        ),
-        bias="assumes our order is first in every queue: an upper bound of the fills, +.27 of fill probability at the touch "
-        "(CME ES, 2,152 one-lot orders)",
-    )
+    declared = declarations.TradeCross
     cdef readonly bint strict
     cdef readonly double share
     cdef readonly int64_t penetration_ticks
@@ -74,11 +51,7 @@ cdef class PriceCross(FillModel):
     - checked after each book event; without a best price on the other side nothing fills
     """
 
-    declared = Declaration(
-        "price_cross",
-        (_PENETRATION,),
-        bias="fills only when the opposite best price reaches ours, so it fills too rarely at the touch",
-    )
+    declared = declarations.PriceCross
     cdef readonly int64_t penetration_ticks
 
     def __init__(self, **given: Any) -> None:

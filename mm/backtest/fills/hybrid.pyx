@@ -9,7 +9,7 @@ from mm.backtest.fills.base cimport BEST_PRICES, FillModel, Order, Top, Trade
 
 from mm.backtest.fills.base import PythonFillModel
 from mm.backtest.fills.queue import Queue
-from mm.backtest.parameters import MODELS, Declaration
+from mm.backtest import declarations
 from mm.errors import UsageError
 from mm.signals.signal_set import SignalSet
 
@@ -29,11 +29,7 @@ cdef class Hybrid(FillModel):
         models: Compiled fill models, or any objects with ``on_trade`` or ``on_book``.
     """
 
-    declared = Declaration(
-        "hybrid",
-        (MODELS,),
-        bias="uses the largest fill of its models, so it fills at least as much as each of them",
-    )
+    declared = declarations.Hybrid
     cdef readonly tuple models  # type: tuple[FillModel, ...]
     cdef PyObject** each            # borrowed references to *models*
     cdef int count

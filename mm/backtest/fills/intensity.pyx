@@ -14,7 +14,8 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from mm.backtest.fills.intensity_piece import IntensityPiece
-from mm.backtest.parameters import INTENSITY, RATES, SEED, Declaration
+from mm.backtest import declarations
+from mm.backtest.parameters import declares
 from mm.errors import UsageError
 
 if TYPE_CHECKING:
@@ -239,15 +240,7 @@ cdef class Poisson(FillModel):
         seed: Seed of all draws.
     """
 
-    declared = Declaration(
-        "poisson",
-        (
-            *RATES,
-            INTENSITY,
-            SEED,
-        ),
-        bias="fills independently of the market, so it has no adverse selection: an upper bound of the PnL",
-    )
+    declared = declarations.Poisson
     def __init__(self, intensity: Intensity, seed: int = 0) -> None:
         self.intensity = intensity
         self.seed = seed & 0xFFFFFFFFFFFFFFFF
@@ -346,7 +339,7 @@ cdef class Poisson(FillModel):
         return total
 
 
-@Poisson.declared
+@declares(Poisson.declared)
 def poisson(**given: Any) -> Poisson:
     """Return the ``Poisson`` model for one A and k, an A and k per side, or the intensity of a fit.
 

@@ -12,7 +12,7 @@ from mm.signals.signal_set cimport SignalSet
 
 from pathlib import Path
 
-from mm.backtest.parameters import REQUIRED, SEED, Declaration, Parameter
+from mm.backtest import declarations
 from mm.errors import UsageError
 
 cdef double MAX_P = 1.0 - 1e-12         # bound of the predicted probability; a forest may return 1
@@ -42,14 +42,7 @@ cdef class PredictedFills(FillModel):
         UsageError: If its target is not ``fill``.
     """
 
-    declared = Declaration(
-        "predicted",
-        (
-            Parameter("predictor", str, "Folder of a predictor of `fill` (`mm predict fit`).", REQUIRED),
-            SEED,
-        ),
-        bias="fills independently of later price moves, and assumes no lots ahead of us in the queue: an upper bound of the fills",
-    )
+    declared = declarations.Predicted
     cdef readonly str predictor_folder
     cdef readonly tuple signals         # type: tuple[str, ...]
     cdef object artefact

@@ -10,9 +10,8 @@ from mm.backtest.fills.base cimport FillModel, Order, Top, Trade
 from functools import partial
 from typing import Any
 
-from mm.backtest.parameters import Check, Declaration, Parameter
+from mm.backtest import declarations
 
-_PLACED = "assumes the queue positions of cancellations, which public streams do not contain"
 
 
 cdef class Queue(FillModel):
@@ -88,28 +87,13 @@ cdef inline void set_ahead(Order* order, double lots) noexcept nogil:
 cdef class QueueRiskAverse(Queue):
     """All cancellations are behind us; only prints, or fewer displayed lots than lots ahead, advance the queue."""
 
-    declared = Declaration(
-        "queue_risk_averse", bias="assumes every cancellation to be behind our order, a lower bound of the fills"
-    )
+    declared = declarations.QueueRiskAverse
 
 
 cdef class QueueProbPower(Queue):
     """A cancellation was ahead of us with probability a^n / (a^n + b^n), a lots ahead and b behind."""
 
-    declared = Declaration(
-        "queue_prob_power",
-        (
-            Parameter(
-                "exponent",
-                float,
-                "n: 1 spreads cancellations evenly over the lots; larger values favour the larger side.",
-                3.0,
-                must=Check("be above 0 and at most 100", lambda value: 0.0 < value <= 100.0),
-            ),
-        ),
-        bias=f"{_PLACED}; with exponent 3 the fill probability at the touch is within 0.0005 of the real one "
-        "(CME ES, 2,152 one-lot orders)",
-    )
+    declared = declarations.QueueProbPower
 
     def __init__(self, **given: Any) -> None:
         self.exponent = self.declared.settle(given)["exponent"]
@@ -127,7 +111,7 @@ cdef class QueueProbPower(Queue):
 cdef class QueueProbLog(Queue):
     """A cancellation was ahead of us with probability ln(1 + a) / (ln(1 + a) + ln(1 + b)), in lots."""
 
-    declared = Declaration("queue_prob_log", bias=_PLACED)
+    declared = declarations.QueueProbLog
 
     cdef double ahead_share(self, double ahead, double behind) noexcept nogil:
         # log is faster than log1p, whose additional digits matter far below one lot only.

@@ -11,7 +11,7 @@ from mm.backtest.fills.queue cimport Queue, QueueProbPower
 from typing import Any
 
 from mm.backtest.fills.hazard_fit import FEATURES
-from mm.backtest.parameters import ABOVE_0, SEED, Check, Declaration, Parameter
+from mm.backtest import declarations
 from mm.errors import UsageError
 
 cdef enum:
@@ -39,23 +39,7 @@ cdef class QueueHazard(QueueProbPower):
         seed: Seed of all draws.
     """
 
-    declared = Declaration(
-        "queue_hazard",
-        (
-            Parameter("fit", str | None, "The file written by `mm fills hazard`, with all other parameters.", None),
-            Parameter("coefficients", list[float] | None, "Nine numbers, named as in the file.", None),
-            Parameter(
-                "exponent",
-                float,
-                "Exponent of the cancellations, as in `queue_prob_power`.",
-                1.0,
-                must=Check("be above 0 and at most 100", lambda value: 0.0 < value <= 100.0),
-            ),
-            Parameter("unit_lots", float, "Typical size of a print, in lots.", 1.0, must=ABOVE_0),
-            SEED,
-        ),
-        bias="valid for markets similar to the fitted order log; `mm fills score` reports the error",
-    )
+    declared = declarations.QueueHazard
     cdef uint64_t seed
     cdef double unit_lots
     cdef double b[COUNT]

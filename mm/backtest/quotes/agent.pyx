@@ -15,7 +15,8 @@ from mm.backtest.quotes.base cimport QuoteModel, View, Want, clips_held
 from pathlib import Path
 from typing import Any
 
-from mm.backtest.parameters import Declaration, Parameter
+from mm.backtest import declarations
+from mm.backtest.parameters import declares
 from mm.backtest.quotes.agent_file import AGENT, OFFSETS, OWN_INPUTS, SIZES, AgentTerms, SavedAgent, read_agent
 from mm.backtest.quotes.steps import InventoryBound, PostOnly
 
@@ -25,7 +26,6 @@ cdef double[3] SIZE
 OFFSET, SIZE = OFFSETS, SIZES
 assert len(OWN_INPUTS) == OWN
 
-MODEL_PATH = Parameter("model_path", str, "The agent: a zip of `mm rl train`.")  # type: Parameter
 
 
 cdef inline double bounded(double value) noexcept nogil:
@@ -145,7 +145,7 @@ cdef class Agent(QuoteModel):
         self.action[2] = SIZE[choice // 25]
 
 
-@Declaration(AGENT, (MODEL_PATH,))
+@declares(declarations.Rl)
 def rl(**given: Any) -> QuoteModel:
     """Return the strategy of the agent in a file: post-only, within its inventory bound."""
     saved = read_agent(Path(rl.declared.settle(given)["model_path"]))

@@ -12,19 +12,8 @@ from mm.backtest.quotes.steps cimport Step
 
 import numpy as np
 
-from mm.backtest.parameters import (
-    GAMMA,
-    HORIZON_S,
-    INTENSITY,
-    DECAY,
-    DECAY_OR_TOUCH,
-    Q_MAX,
-    SIGMA,
-    SKEW_SHARE,
-    VOLATILITY,
-    Declaration,
-    modes,
-)
+from mm.backtest import declarations
+from mm.backtest.parameters import declares
 from mm.backtest.quotes.optimal_curve import OptimalCurve
 from mm.backtest.quotes.steps import InventoryBound, PostOnly
 from mm.errors import UsageError
@@ -67,20 +56,7 @@ cdef class AvellanedaStoikov(Distances):
     ``auto`` uses the slope of the reservation price at q = 0.
     """
 
-    declared = Declaration(
-        "avellaneda_stoikov_bare",
-        (
-            GAMMA,
-            SKEW_SHARE,
-            DECAY_OR_TOUCH,
-            SIGMA,
-            HORIZON_S,
-            modes("rolling", "session", "infinite"),
-            Q_MAX,
-            INTENSITY,
-        ),
-        VOLATILITY,
-    )
+    declared = declarations.AvellanedaStoikovBare
     cdef double edge                # cached markup for of_gamma and of_k
     cdef double of_gamma, of_k
     cdef bint infinite
@@ -190,11 +166,7 @@ cdef class Behind(Step):
         )
 
 
-@Declaration(
-    "avellaneda_stoikov",
-    tuple(Q_MAX.by_default(30.0) if each is Q_MAX else each for each in AvellanedaStoikov.declared.parameters),
-    VOLATILITY,
-)
+@declares(declarations.AvellanedaStoikov)
 def avellaneda_stoikov(**given: Any) -> QuoteModel:
     """Return the default strategy of a run: ``AvellanedaStoikov``, ``Behind``, ``InventoryBound``."""
     declared = avellaneda_stoikov.declared
@@ -206,7 +178,7 @@ def avellaneda_stoikov(**given: Any) -> QuoteModel:
     return behind(bare, values["intensity"] if bare.fitted else None, q_max)
 
 
-@avellaneda_stoikov.declared
+@declares(declarations.AvellanedaStoikov)
 def avellaneda_stoikov_of_curve(**given: Any) -> QuoteModel:
     """Return the default strategy with the distances of ``OptimalCurve``, for a fit whose A and k miss its rates."""
     cdef dict values = avellaneda_stoikov.declared.settle(given)
@@ -229,11 +201,7 @@ cdef class Symmetric(QuoteModel):
     of section 3.3, the mean over a session: the half-spread is gamma·sigma²·horizon_s/4 plus the markup.
     """
 
-    declared = Declaration(
-        "symmetric",
-        (GAMMA, SKEW_SHARE, DECAY, SIGMA, HORIZON_S, modes("rolling", "session"), INTENSITY),
-        VOLATILITY,
-    )
+    declared = declarations.Symmetric
     cdef readonly QuoteModel inner
 
     def __init__(self, **given: Any) -> None:

@@ -14,33 +14,10 @@ from mm.backtest.fills.intensity cimport Intensity
 from mm.backtest.quotes.distances cimport Distances, Market
 from mm.backtest.quotes.levels cimport InventoryLevels
 
-from mm.backtest.parameters import (
-    ABOVE_0,
-    CLIPS,
-    DRIFT,
-    GAMMA,
-    HORIZON_S,
-    INTENSITY,
-    DECAY,
-    NOT_NEGATIVE,
-    PER_TICK_CLIP,
-    Q_MAX,
-    SIGMA,
-    SKEW_SHARE,
-    TICKS,
-    TICKS_PER_CLIP,
-    TICKS_PER_CLIP_S,
-    VOLATILITY,
-    RATE,
-    Declaration,
-    Parameter,
-    modes,
-)
+from mm.backtest import declarations
 from mm.backtest.quotes.levels import MOST_LEVELS
 from mm.errors import UsageError
 
-_Q_MAX = Q_MAX.means("Inventory bound in whole orders; default 30, in mode `closed_form` none.")
-_IMPACT = Parameter("impact", float, "Adverse move of the mid after our fill.", 0.0, TICKS, NOT_NEGATIVE)
 
 DEFAULT_BOUND = 30.0            # orders, as in the figures of Guéant, Lehalle and Fernandez-Tapia
 
@@ -253,27 +230,7 @@ cdef class Gueant(Bounded):
     With a gamma of ``auto`` skew and half-spread are those of ``closed_form`` in every mode.
     """
 
-    declared = Declaration(
-        "gueant",
-        (
-            modes("closed_form", "stationary", "exact", "session"),
-            GAMMA,
-            SKEW_SHARE,
-            Parameter(
-                "xi", float | None, "Aversion ξ to the risk of fills; without it γ.", None, PER_TICK_CLIP, NOT_NEGATIVE
-            ),
-            Parameter("delta", float, "Order size Δ; orders are sent in it, to the nearest lot.", 1.0, CLIPS, ABOVE_0),
-            DECAY,
-            RATE,
-            SIGMA,
-            HORIZON_S,
-            _Q_MAX,
-            DRIFT,
-            _IMPACT,
-            INTENSITY,
-        ),
-        VOLATILITY,
-    )
+    declared = declarations.Gueant
     cdef readonly double xi, delta, drift, impact
     cdef bint closed, forever
     cdef bint own_xi                # whether xi is given; else it is gamma
@@ -344,23 +301,7 @@ cdef class Glft(Gueant):
     eta = A·(1 + gamma/k)^-(1 + k/gamma), and a distance of (1/gamma)·ln(1 + gamma/k) + (1/k)·ln(v(q)/v(q + 1)).
     """
 
-    declared = Declaration(
-        "glft",
-        (
-            modes("stationary", "exact", "session", "closed_form"),
-            GAMMA,
-            SKEW_SHARE,
-            DECAY,
-            RATE,
-            SIGMA,
-            HORIZON_S,
-            _Q_MAX,
-            DRIFT,
-            _IMPACT,
-            INTENSITY,
-        ),
-        VOLATILITY,
-    )
+    declared = declarations.Glft
 
 
 cdef class CarteaJaimungal(Bounded):
@@ -375,19 +316,7 @@ cdef class CarteaJaimungal(Bounded):
     - ``stationary``: omega for an infinite horizon, B's eigenvector of the largest eigenvalue; alpha has no effect.
     """
 
-    declared = Declaration(
-        "cartea_jaimungal",
-        (
-            modes("exact", "session", "stationary"),
-            Parameter("phi", float, "Running penalty φ, times q².", unit=TICKS_PER_CLIP_S, must=NOT_NEGATIVE),
-            Parameter("alpha", float, "Final penalty α, times q².", 0.0, TICKS_PER_CLIP, NOT_NEGATIVE),
-            DECAY,
-            RATE,
-            HORIZON_S,
-            _Q_MAX,
-            INTENSITY,
-        ),
-    )
+    declared = declarations.CarteaJaimungal
     cdef readonly double phi, alpha
     cdef bint forever
 

@@ -12,26 +12,10 @@ from mm.backtest.quotes.base cimport QuoteModel, View, Want, clips_held
 import numpy as np
 from numpy.typing import NDArray
 
-from mm.backtest.parameters import (
-    AUTO,
-    GAMMA,
-    HORIZON_S,
-    INTENSITY,
-    DECAY,
-    NOT_NEGATIVE,
-    Q_MAX,
-    SECONDS,
-    SIGMA,
-    SKEW_SHARE,
-    RATE,
-    TOUCH,
-    Declaration,
-    Parameter,
-    modes,
-)
+from mm.backtest import declarations
+from mm.backtest.parameters import AUTO, TOUCH
 from mm.errors import Mismatch, UsageError
 
-_TAU_S = Parameter("tau_s", float, "Time left.", None, SECONDS, NOT_NEGATIVE)
 
 cdef double FARTHEST_TICKS = 1e15   # maximum distance of a quote from the mid
 cdef double LEAST_LOG = -700.0      # minimum ln gamma; below it the float underflows
@@ -69,9 +53,7 @@ cdef class Distances(QuoteModel):
     In mode ``session`` the time left runs from *horizon_s* down to 0, repeatedly; in all others it is constant.
     """
 
-    declared = Declaration(
-        "distances", (GAMMA, SKEW_SHARE, DECAY, RATE, SIGMA, HORIZON_S, Q_MAX, modes("rolling", "session"), INTENSITY)
-    )
+    declared = declarations.Distances
 
     cdef dict settle(self, dict given, tuple needs):
         """Set the shared parameters, and return the values of all.
@@ -94,7 +76,7 @@ cdef class Distances(QuoteModel):
         gamma = values.get("gamma")
         self.auto = gamma == AUTO
         self.gamma = NAN if self.auto else number_or(gamma, NAN)
-        self.skew_share = values.get("skew_share", SKEW_SHARE.default)
+        self.skew_share = number_or(values.get("skew_share"), NAN)
         self.solved.k = self.solved.sigma = self.solved.A = NAN
         self.joins = values["k"] == TOUCH
         self.k = NAN if self.joins else number_or(values["k"], NAN)
@@ -146,10 +128,7 @@ cdef class Distances(QuoteModel):
         """
         cdef Market market
         cdef double bid, ask
-        DECAY.check(self.name, k)
-        RATE.check(self.name, A)
-        SIGMA.check(self.name, sigma)
-        _TAU_S.check(self.name, tau_s)
+        declarations.Inputs.settle({"k": k, "A": A, "sigma": sigma, "tau_s": tau_s}, self.name)
         market.tau_s = self.horizon_s if tau_s is None else tau_s
         market.sigma = self.sigma if sigma is None else sigma
         market.k = self.k if k is None else k

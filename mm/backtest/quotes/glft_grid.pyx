@@ -15,19 +15,7 @@ from mm.backtest.quotes.price_grid cimport BoundedGrid
 
 from typing import Any
 
-from mm.backtest.parameters import (
-    ABOVE_0,
-    GRID_Q_MAX,
-    LEVELS,
-    NUMBER,
-    PER_TICK_CLIP,
-    SECONDS,
-    SOFT_BOUND,
-    TICKS,
-    Check,
-    Declaration,
-    Parameter,
-)
+from mm.backtest import declarations
 from mm.errors import UsageError
 
 cdef int64_t FEWEST = 3                 # minimum number of distances for a line
@@ -53,28 +41,7 @@ cdef class GlftGrid(BoundedGrid):
     Prices are multiples of the half-spread in whole ticks; no bid is above the best bid, no ask below the best ask.
     """
 
-    declared = Declaration(
-        "glft_grid",
-        (
-            Parameter("gamma", float, "Risk aversion γ, for inventory and for fills.", 0.05, PER_TICK_CLIP, ABOVE_0),
-            LEVELS,
-            Parameter("window_s", float, "Window of the calibration.", 600.0, SECONDS, ABOVE_0),
-            Parameter("refit_s", float, "Time between two calibrations.", 5.0, SECONDS, ABOVE_0),
-            Parameter("sample_s", float, "Time between two samples of the mid.", 0.1, SECONDS, ABOVE_0),
-            Parameter(
-                "reach_ticks",
-                float,
-                "Largest distance of the fit; resolution half a tick.",
-                35.0,
-                TICKS,
-                Check("be from 1.5 to 5000", lambda value: 1.5 <= value <= 5_000.0),
-            ),
-            Parameter("spread_factor", float, "Multiplies the half-spread.", 1.0, NUMBER, ABOVE_0),
-            Parameter("skew_factor", float, "Multiplies the skew.", 1.0, NUMBER, ABOVE_0),
-            GRID_Q_MAX,
-            SOFT_BOUND,
-        ),
-    )
+    declared = declarations.GlftGrid
     cdef readonly double gamma, spread_factor, skew_factor, sample_s
     cdef readonly double A, k, sigma            # of the last calibration: per second, per tick, ticks per root second
     cdef readonly double half, skew             # derived from these: ticks, ticks per clip

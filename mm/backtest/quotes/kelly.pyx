@@ -19,24 +19,8 @@ from mm.backtest.quotes.steps cimport Step
 
 import math
 
-from mm.backtest.parameters import (
-    ABOVE_0,
-    DISTANCE,
-    FEE_TICKS,
-    HORIZON_S,
-    SIGMA,
-    TICKS,
-    Check,
-    Declaration,
-    Parameter,
-)
+from mm.backtest import declarations
 
-SHARE = Check("be above 0 and at most 1", lambda value: 0.0 < value <= 1.0)  # type: Check
-FINITE = Check("be a finite number", lambda value: abs(value) < math.inf)  # type: Check
-FRACTION = Parameter("fraction", float, "Fraction of the Kelly bet.", 0.5, must=SHARE)  # type: Parameter
-SIGNAL = Parameter("signal", str | None, "Signal of the move over the horizon, as a predictor of `return`.", None)  # type: Parameter
-BY = Parameter("by", float, "Ticks per unit of the signal.", 1.0, must=FINITE)  # type: Parameter
-SHARED = (HORIZON_S.by_default(60.0, "Time for which a position is at risk."), FRACTION, SIGMA, SIGNAL, BY)  # type: tuple[Parameter, ...]
 
 
 cdef class Kelly(Step):
@@ -95,9 +79,7 @@ cdef class KellySkew(Kelly):
     No quotes while the volatility is unknown; with wealth of 0 or less, only quotes that reduce the inventory.
     """
 
-    declared = Declaration(
-        "kelly_skew", (*SHARED, Parameter("most", float | None, "Maximum move in either direction.", None, TICKS, DISTANCE))
-    )
+    declared = declarations.KellySkew
     cdef readonly double most
 
     def __init__(self, inner: object, **given: Any) -> None:
@@ -126,14 +108,7 @@ cdef class KellySize(Kelly):
     lot has no quote, and neither has any side while the volatility is unknown.
     """
 
-    declared = Declaration(
-        "kelly_size",
-        (
-            *SHARED,
-            FEE_TICKS,
-            Parameter("most", float, "Maximum size, as a multiple of the inner model's lots.", 1.0, must=ABOVE_0),
-        ),
-    )
+    declared = declarations.KellySize
     cdef readonly double fee_ticks, most
 
     def __init__(self, inner: object, **given: Any) -> None:

@@ -16,26 +16,8 @@ from mm.backtest.quotes.distances cimport Distances, Market, markup
 import itertools
 from typing import Any
 
-from mm.backtest.parameters import (
-    ADVERSE_TICKS,
-    DECAY,
-    DRIFT,
-    FEE_TICKS,
-    GAMMA,
-    HORIZON_S,
-    INTENSITY,
-    LARGEST_TICKS,
-    PER_TICK_CLIP,
-    NOT_NEGATIVE,
-    Q_MAX,
-    RATE,
-    SIGMA,
-    SKEW_SHARE,
-    VOLATILITY,
-    Check,
-    Declaration,
-    Parameter,
-)
+from mm.backtest import declarations
+from mm.backtest.parameters import LARGEST_TICKS
 from mm.errors import UsageError
 
 MOST_POINTS = 1_000             # of a curve
@@ -65,18 +47,6 @@ def _is_curve(value: object) -> bool:
     return all(a[0] < b[0] and a[1] >= b[1] for a, b in pairs) and previous[0] < end[0] and previous[1] > end[1]
 
 
-_CURVE = Parameter(
-    "curve",
-    "list[list[float]] | None",
-    "The fill intensity λ, as points `[[distance in ticks, fills per second], …]`; without it the curve of "
-    "FILL_PARAMS_FILE, or A·exp(-k·δ).",
-    None,
-    must=Check(
-        f"be 2 to {MOST_POINTS} points [distance in ticks, fills per second above 0] with increasing distances and "
-        "non-increasing rates; the last must be lower than the one before it",
-        _is_curve,
-    ),
-)
 
 
 # ln λ is a straight line from begin to end.
@@ -301,25 +271,7 @@ cdef class OptimalCurve(Distances):
     inventory risk quotes; ``k`` and ``A`` are this exponential's.
     """
 
-    declared = Declaration(
-        "optimal_curve",
-        (
-            _CURVE,
-            GAMMA,
-            SKEW_SHARE,
-            Parameter("xi", float, "Aversion ξ to the risk of fills.", 0.0, PER_TICK_CLIP, NOT_NEGATIVE),
-            DECAY,
-            RATE,
-            SIGMA,
-            HORIZON_S,
-            Q_MAX.by_default(30.0).means("Bound of the inventory in whole clips."),
-            DRIFT,
-            ADVERSE_TICKS,
-            FEE_TICKS,
-            INTENSITY,
-        ),
-        VOLATILITY,
-    )
+    declared = declarations.OptimalCurve
     cdef readonly double drift
     cdef double costs               # of a fill; if *measured*, without the adverse move of the piece in force
     cdef bint measured
@@ -334,7 +286,12 @@ cdef class OptimalCurve(Distances):
 
     def __init__(self, **given: Any) -> None:
         curve = given.get("curve")
-        _CURVE.check(self.name, curve)
+        if not (curve is None or _is_curve(curve)):
+            raise UsageError(
+                f"{self.name}: curve is {curve!r}; it must be 2 to {MOST_POINTS} points [distance in ticks, fills per "
+                "second above 0] with increasing distances and non-increasing rates; the last must be lower than the "
+                "one before it"
+            )
         self.exponential = curve is None
         if not self.exponential:
             given = {**given, **self.touching(list(curve), given)}

@@ -9,17 +9,7 @@ from mm.backtest.quotes.base cimport QuoteModel, View, Want, clips_held, want_le
 
 from typing import Any
 
-from mm.backtest.parameters import (
-    DELTA_TICKS,
-    GRID_Q_MAX,
-    LEVELS,
-    SKEW_TICKS,
-    SOFT_BOUND,
-    TICKS,
-    Check,
-    Declaration,
-    Parameter,
-)
+from mm.backtest import declarations
 
 cdef double MOST_LOTS = 4e18            # fits an int64
 
@@ -62,24 +52,7 @@ cdef class PriceGrid(BoundedGrid):
     best ask. Each price has one clip; within an inventory bound, the prices nearest to the mid get the remaining lots.
     """
 
-    declared = Declaration(
-        "grid",
-        (
-            DELTA_TICKS.means("Distance of the first price of each side from the centre."),
-            LEVELS,
-            Parameter(
-                "step_ticks",
-                int,
-                "Distance between prices; every price is a multiple of it.",
-                unit=TICKS,
-                must=Check("be 1 or more", lambda value: 1 <= value <= 1_000_000_000),
-            ),
-            SKEW_TICKS.means("Shift of the centre per clip held."),
-            GRID_Q_MAX,
-            SOFT_BOUND,
-            Parameter("on_best", bool, "Requote at each change of a best price, in addition to the regular requotes.", False),
-        ),
-    )
+    declared = declarations.Grid
     cdef readonly double delta_ticks, skew_ticks
     cdef readonly int64_t step_ticks
     cdef readonly bint on_best

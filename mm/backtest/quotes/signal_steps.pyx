@@ -13,12 +13,8 @@ from mm.backtest.quotes.steps cimport Step
 
 import math
 
-from mm.backtest.parameters import DISTANCE, REQUIRED, TICKS, Check, Declaration, Parameter
+from mm.backtest import declarations
 
-SIGNAL = Parameter("signal", str, "Name of the signal (`mm signals list`).")  # type: Parameter
-BY = Check("be a finite number", lambda value: -math.inf < value < math.inf)  # type: Check
-NOT_BELOW_0 = Check("be a finite number, 0 or more", lambda value: 0.0 <= value < math.inf)  # type: Check
-MOST = Parameter("most", float | None, "Maximum move in either direction.", None, TICKS, DISTANCE)  # type: Parameter
 
 
 cdef class Signalled(Step):
@@ -65,10 +61,7 @@ cdef class PriceMove(Signalled):
 cdef class ShiftBy(PriceMove):
     """Move both prices by *by* ticks per unit of a signal, up if it is positive."""
 
-    declared = Declaration(
-        "shift_by",
-        (SIGNAL, Parameter("by", float, "Ticks per unit of the signal.", REQUIRED, must=BY), MOST),
-    )
+    declared = declarations.ShiftBy
     def __init__(self, inner: object, **given: Any) -> None:
         Step.__init__(self, inner)
         self.settle(given)
@@ -82,10 +75,7 @@ cdef class ShiftBy(PriceMove):
 cdef class WidenBy(PriceMove):
     """Quote further out on each side by *by* ticks per unit of a signal's absolute value."""
 
-    declared = Declaration(
-        "widen_by",
-        (SIGNAL, Parameter("by", float, "Ticks per unit of the signal.", REQUIRED, must=NOT_BELOW_0), MOST),
-    )
+    declared = declarations.WidenBy
     def __init__(self, inner: object, **given: Any) -> None:
         Step.__init__(self, inner)
         self.settle(given)
@@ -103,21 +93,7 @@ cdef class SizeBy(Signalled):
     The remaining share is ``1 - |by·signal|``, at least *least*; lots are floored.
     """
 
-    declared = Declaration(
-        "size_by",
-        (
-            SIGNAL,
-            Parameter("by", float, "Share of the lots per unit of the signal.", REQUIRED, must=BY),
-            Parameter(
-                "least",
-                float,
-                "Minimum remaining share.",
-                0.0,
-                must=Check("be from 0 to 1", lambda value: 0.0 <= value <= 1.0),
-            ),
-            Parameter("both", bool, "Whether both sides are reduced equally.", False),
-        ),
-    )
+    declared = declarations.SizeBy
     cdef readonly double least
     cdef readonly bint both
 

@@ -14,26 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mm.backtest.parameters import (
-    ADVERSE_TICKS,
-    DELTA_TICKS,
-    DISTANCE,
-    FEE_TICKS,
-    HORIZON_S,
-    INTENSITY,
-    Q_MAX,
-    REQUIRED,
-    SECONDS,
-    SIGMA,
-    SIGMA_METHOD,
-    SKEW_TICKS,
-    TICKS,
-    VOLATILITY,
-    RATE,
-    Declaration,
-    DECAY,
-    Parameter,
-)
+from mm.backtest import declarations
 from mm.errors import UsageError
 
 if TYPE_CHECKING:
@@ -53,7 +34,7 @@ cdef class FixedSpread(QuoteModel):
     """Quote ``mid - delta_ticks`` and ``mid + delta_ticks``.
     """
 
-    declared = Declaration("fixed_spread", (DELTA_TICKS.means("Each side's distance from the mid."),))
+    declared = declarations.FixedSpread
     cdef readonly double delta_ticks
 
     def __init__(self, **given: Any) -> None:
@@ -92,7 +73,7 @@ cdef class InventorySkew(Centred):
     """Quote at the same distance on both sides of ``mid - skew_ticks·q``, q the inventory in clips.
     """
 
-    declared = Declaration("inventory_skew", (DELTA_TICKS, SKEW_TICKS.by_default(REQUIRED), Q_MAX))
+    declared = declarations.InventorySkew
     cdef readonly double delta_ticks
 
     def __init__(self, **given: Any) -> None:
@@ -110,21 +91,7 @@ cdef class Imbalance(Centred):
     B and A are the lots at the best bid and the best ask.
     """
 
-    declared = Declaration(
-        "imbalance",
-        (
-            DELTA_TICKS,
-            Parameter(
-                "shift_ticks",
-                float,
-                "Shift of the centre if all lots at the best prices are on one side.",
-                unit=TICKS,
-                must=DISTANCE,
-            ),
-            SKEW_TICKS,
-            Q_MAX,
-        ),
-    )
+    declared = declarations.Imbalance
     cdef readonly double delta_ticks, shift_ticks
 
     def __init__(self, **given: Any) -> None:
@@ -143,7 +110,7 @@ cdef class Microprice(Centred):
     That is ``Imbalance`` with half the market's spread as its shift.
     """
 
-    declared = Declaration("microprice", (DELTA_TICKS, SKEW_TICKS, Q_MAX))
+    declared = declarations.Microprice
     cdef readonly double delta_ticks
 
     def __init__(self, **given: Any) -> None:
@@ -160,19 +127,7 @@ cdef class AdaptiveSpread(Centred):
     """Quote ``least_ticks + per_sigma·sigma`` from the mid: the spread follows the volatility.
     """
 
-    declared = Declaration(
-        "adaptive_spread",
-        (
-            Parameter("least_ticks", float, "Distance at zero volatility.", unit=TICKS, must=DISTANCE),
-            Parameter(
-                "per_sigma", float, "Additional ticks per unit of volatility, in √s.", must=DISTANCE
-            ),
-            replace(SIGMA, must=DISTANCE),
-            SKEW_TICKS,
-            Q_MAX,
-        ),
-        (SIGMA_METHOD.by_default("ewma"), *VOLATILITY[1:]),
-    )
+    declared = declarations.AdaptiveSpread
     cdef readonly double least_ticks, per_sigma, sigma
 
     def __init__(self, **given: Any) -> None:
@@ -322,25 +277,7 @@ cdef class ExpectedValue(QuoteModel):
     ``return`` is a cost of asks and a gain of bids. While a signal is undefined, the constants are used.
     """
 
-    declared = Declaration(
-        "expected_value",
-        (
-            RATE,
-            DECAY,
-            HORIZON_S.by_default(1.0, "Horizon of the fill probability."),
-            ADVERSE_TICKS,
-            FEE_TICKS,
-            SKEW_TICKS.means("Decrease in value of the next clip per clip held."),
-            Q_MAX,
-            Parameter(
-                "predictors",
-                list[str] | None,
-                "Folders of fitted predictors (mm predict fit), at most one per target.",
-                None,
-            ),
-            INTENSITY,
-        ),
-    )
+    declared = declarations.ExpectedValue
     cdef readonly double A, k, horizon_s, adverse_ticks, fee_ticks, skew_ticks, q_max
     cdef bint measured              # whether adverse_ticks is that of the piece in force
     cdef Intensity intensity

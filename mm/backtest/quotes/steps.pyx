@@ -14,18 +14,8 @@ from mm.backtest.fills.base cimport BEST_PRICES, LIMIT_MAKER, MARKET, NEVER, Tra
 from mm.backtest.fills.intensity cimport Intensity
 from mm.backtest.quotes.base cimport Ladder, OwnFill, QuoteModel, View, Want, clips_held
 
-from mm.backtest.parameters import (
-    ABOVE_0,
-    DISTANCE,
-    MODELS,
-    Q_MAX,
-    REQUIRED,
-    TICKS,
-    Check,
-    Declaration,
-    Parameter,
-    name_of,
-)
+from mm.backtest import declarations
+from mm.backtest.parameters import declares, name_of
 from mm.backtest.quotes.base import compiled
 from mm.errors import ModelError, UsageError
 
@@ -98,7 +88,7 @@ cdef class InventoryBound(Step):
     Lots are limited to the remaining room; a side without room is not quoted.
     """
 
-    declared = Declaration("inventory_bound", (Q_MAX.by_default(REQUIRED, "The bound, in both directions from the target."),))
+    declared = declarations.InventoryBound
     cdef readonly double q_max
 
     def __init__(self, inner: object, *, name: str | None = None, **given: Any) -> None:
@@ -127,9 +117,7 @@ cdef class FushimiSize(Step):
     the maximum size. Lots are floored.
     """
 
-    declared = Declaration(
-        "fushimi_size", (Parameter("eta", float, "Decay of the size per clip held.", must=DISTANCE),)
-    )
+    declared = declarations.FushimiSize
     cdef readonly double eta
 
     def __init__(self, inner: object, **given: Any) -> None:
@@ -151,7 +139,7 @@ cdef class PostOnly(Step):
     A ``MARKET`` order has no price to move and is removed.
     """
 
-    declared = Declaration("post_only")
+    declared = declarations.PostOnly
 
     cdef void adjust(self, const View* view, Want* want) noexcept nogil:
         want.bid_ticks = min(want.bid_ticks, <double> (view.top.ask_ticks - 1)) if priced(want.bid_ticks, want.bid_kind) else NAN
@@ -163,9 +151,7 @@ cdef class LeastSpread(Step):
     """If both sides are quoted, move both out equally until they are at least *ticks* apart.
     """
 
-    declared = Declaration(
-        "least_spread", (Parameter("ticks", float, "Minimum distance between bid and ask.", unit=TICKS, must=DISTANCE),)
-    )
+    declared = declarations.LeastSpread
     cdef readonly double ticks
 
     def __init__(self, inner: object, **given: Any) -> None:
@@ -184,18 +170,7 @@ cdef class RoundTo(Step):
     """Move each price out to the next multiple of *ticks*.
     """
 
-    declared = Declaration(
-        "round_to",
-        (
-            Parameter(
-                "ticks",
-                int,
-                "Grid spacing.",
-                unit=TICKS,
-                must=Check("be 1 or more", lambda value: 1 <= value <= 1_000_000_000),
-            ),
-        ),
-    )
+    declared = declarations.RoundTo
     cdef readonly int64_t ticks
 
     def __init__(self, inner: object, **given: Any) -> None:
@@ -212,27 +187,7 @@ cdef class Widen(Step):
     """Quote *extra_ticks* further out while inventory or drawdown is outside its band, with hysteresis.
     """
 
-    declared = Declaration(
-        "widen",
-        (
-            Parameter("extra_ticks", float, "Extra distance of each side.", unit=TICKS, must=DISTANCE),
-            Parameter("inventory", float | None, "Band of the inventory, in clips in both directions.", None, must=ABOVE_0),
-            Parameter(
-                "loss",
-                float | None,
-                "Band of the drawdown of our equity at the mid, in tick·clips.",
-                None,
-                must=ABOVE_0,
-            ),
-            Parameter(
-                "recover",
-                float,
-                "Share of a band within which quotes return to normal.",
-                0.5,
-                must=Check("be from 0 to 1, a share of the band", lambda value: 0.0 <= value <= 1.0),
-            ),
-        ),
-    )
+    declared = declarations.Widen
     cdef readonly double extra_ticks, inventory, loss, recover
     cdef double peak
     cdef bint over_inventory, over_loss
@@ -302,9 +257,7 @@ cdef class Mixed(QuoteModel):
         models: Pairs of a quote model, compiled or any object with ``quote(view)``, and its weight.
     """
 
-    declared = Declaration(
-        "mixed", (MODELS.means("The models and their weights: `[[name, {parameters}, weight], …]`."),)
-    )
+    declared = declarations.Mixed
     cdef readonly tuple models   # type: tuple[QuoteModel, ...]
     cdef readonly tuple weights  # type: tuple[float, ...]
     cdef PyObject** each            # borrowed references to *models*
@@ -422,17 +375,7 @@ cdef class Gated(QuoteModel):
         return self.inner.quote(view, want)
 
 
-@Declaration(
-    "steps",
-    (
-        Parameter("model", object, "The quote model: `[name, {parameters}]`."),
-        Parameter(
-            "steps",
-            "Iterable[Callable[[object], object]]",
-            "The steps around it, innermost first: `[[name, {parameters}], …]`.",
-        ),
-    ),
-)
+@declares(declarations.Steps)
 def steps(**given: Any) -> object:
     """Return a quote model with steps around it."""
     values = steps.declared.settle(given)

@@ -1,0 +1,144 @@
+"""Settings: the fields of a class, whose types, bounds, units and meanings are their annotations.
+
+``horizon_s: Annotated[float, Meta(gt=0), about("Time left.", unit=SECONDS)] = 30.0`` is read from Python, JSON or text
+by msgspec; the message about an invalid value, the help and the documentation follow from the same line.
+"""
+
+import math
+from collections.abc import Mapping
+from functools import cache
+from types import NoneType, UnionType
+from typing import Annotated, Any, Literal, NamedTuple, Union, get_args, get_origin, get_type_hints
+
+import msgspec
+from msgspec import NODEFAULT, Meta
+
+from mm.errors import UsageError
+
+REQUIRED = NODEFAULT
+"""The default of a setting that must be given."""
+WORDS = "{words}"  # in a meaning: replaced by the words that the type allows
+_NAMES: Mapping[Any, str] = {
+    float: "a number",
+    int: "a whole number",
+    bool: "true or false",
+    str: "a text",
+    NoneType: "null",
+    list: "a list",
+    Mapping: "an object",
+}
+
+
+class Unit(NamedTuple):
+    """The unit of a setting: its name, and the power of the tick size that converts a price to it."""
+
+    text: str
+    power: int
+
+
+class Setting(NamedTuple):
+    """One field.
+
+    Attributes:
+        name: Its name, and its key in JSON.
+        kind: Its type, with the bounds of msgspec.
+        help: Its meaning, one sentence.
+        default: ``REQUIRED`` if there is none.
+        unit: None if it has none.
+        by_run: Whether the run sets it instead of the user (``seed``, ``intensity``).
+        shown: Its type as source text, if `kind` does not say it; values are then not checked here.
+    """
+
+    name: str
+    kind: Any
+    help: str = ""
+    default: Any = REQUIRED
+    unit: Unit | None = None
+    by_run: bool = False
+    shown: str = ""
+
+    @property
+    def annotation(self) -> str:
+        """The type as source text, without bounds."""
+        return self.shown or _source(self.kind)
+
+    def check(self, owner: str, value: Any) -> Any:
+        """Return *value* with the type of the setting: a whole number as a float, a numpy scalar as a number.
+
+        Raises:
+            UsageError: With the *owner*, the name and the value.
+        """
+        if self.shown:
+            return value
+        try:
+            return convert(value, self.kind)
+        except ValueError as error:
+            unit = f", in {self.unit.text}" if self.unit and self.unit.power else ""
+            raise UsageError(f"{owner}: {self.name} is {value!r}; it must be {error}{unit}") from None
+
+
+def about(meaning: str, unit: Unit | None = None, **others: Any) -> Meta:
+    """Return the meaning and other attributes of a setting, for its annotation; the last one of a type counts."""
+    return Meta(description=meaning, extra=({} if unit is None else {"unit": unit}) | others)
+
+
+@cache
+def settings(group: type[msgspec.Struct]) -> tuple[Setting, ...]:
+    """Return the fields of *group* in order."""
+    hints = get_type_hints(group, include_extras=True)
+    return tuple(_setting(field.name, hints[field.name], field.default) for field in msgspec.structs.fields(group))
+
+
+def _setting(name: str, kind: Any, default: Any) -> Setting:
+    meaning, others = "", dict[str, Any]()
+    for meta in getattr(kind, "__metadata__", ()):
+        meaning, others = meta.description or meaning, others | (meta.extra or {})
+    words = ", ".join(f"`{word}`" for word in get_args(get_args(kind)[0])) if WORDS in meaning else ""
+    return Setting(name, kind, meaning.replace(WORDS, words), default, **others)
+
+
+def convert(value: Any, kind: Any) -> Any:
+    """Return *value* as *kind*, a type with bounds.
+
+    Raises:
+        ValueError: With what the value must be, if it is not, or not finite.
+    """
+    try:
+        found = msgspec.convert(value.tolist() if hasattr(value, "tolist") else value, kind)
+    except msgspec.ValidationError:
+        raise ValueError(wanted(kind)) from None
+    if isinstance(found, float) and not math.isfinite(found):
+        raise ValueError(wanted(kind))
+    return found
+
+
+def wanted(kind: Any) -> str:
+    """Return what a value of *kind* is, in words: "a number above 0 or auto"."""
+    origin, parts = get_origin(kind), get_args(kind)
+    if origin is Annotated:
+        return wanted(parts[0]) + "".join(map(_span, parts[1:]))
+    if origin is Literal:
+        return parts[0] if len(parts) == 1 else f"one of {', '.join(parts)}"
+    if origin in (Union, UnionType):
+        return " or ".join(map(wanted, parts))
+    return _NAMES.get(origin or kind, str(kind))
+
+
+def _span(meta: Meta) -> str:
+    """Return bounds as the end of a sentence: " between 0 and 5"; empty without bounds."""
+    if meta.ge is not None and meta.le is not None:
+        return f" between {meta.ge:.15g} and {meta.le:.15g}"
+    bounds = {"above": meta.gt, "at least": meta.ge, "below": meta.lt, "at most": meta.le}
+    text = " and ".join(f"{word} {bound:.15g}" for word, bound in bounds.items() if bound is not None)
+    return f" of {text}" if text.startswith("at") else f" {text}".rstrip()
+
+
+def _source(kind: Any) -> str:
+    parts = get_args(kind)
+    if get_origin(kind) is Annotated:
+        return _source(parts[0])
+    if get_origin(kind) in (Union, UnionType):
+        return " | ".join(map(_source, parts))
+    if kind is NoneType:
+        return "None"
+    return kind.__name__ if isinstance(kind, type) and not parts else str(kind).split(".")[-1]

@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal, NamedTuple, Union, get_args, get_ori
 import msgspec
 from msgspec import NODEFAULT, Meta
 
+from mm.cli.knobs import span
 from mm.errors import UsageError
 
 REQUIRED = NODEFAULT
@@ -27,6 +28,7 @@ _NAMES: Mapping[Any, str] = {
     list: "a list",
     Mapping: "an object",
 }
+_CONTENTS: Mapping[Any, str] = {float: " of numbers", str: " of texts"}
 
 
 class Unit(NamedTuple):
@@ -63,7 +65,7 @@ class Setting(NamedTuple):
         return self.shown or _source(self.kind)
 
     def check(self, owner: str, value: Any) -> Any:
-        """Return *value* with the type of the setting: a whole number as a float, a numpy scalar as a number.
+        """Return *value* as the setting's type: 1 as 1.0 for a float, a numpy scalar as a number.
 
         Raises:
             UsageError: With the *owner*, the name and the value.
@@ -116,21 +118,12 @@ def wanted(kind: Any) -> str:
     """Return what a value of *kind* is, in words: "a number above 0 or auto"."""
     origin, parts = get_origin(kind), get_args(kind)
     if origin is Annotated:
-        return wanted(parts[0]) + "".join(map(_span, parts[1:]))
+        return wanted(parts[0]) + "".join(span(meta.ge, meta.le, meta.gt, meta.lt) for meta in parts[1:])
     if origin is Literal:
         return parts[0] if len(parts) == 1 else f"one of {', '.join(parts)}"
     if origin in (Union, UnionType):
         return " or ".join(map(wanted, parts))
-    return _NAMES.get(origin or kind, str(kind))
-
-
-def _span(meta: Meta) -> str:
-    """Return bounds as the end of a sentence: " between 0 and 5"; empty without bounds."""
-    if meta.ge is not None and meta.le is not None:
-        return f" between {meta.ge:.15g} and {meta.le:.15g}"
-    bounds = {"above": meta.gt, "at least": meta.ge, "below": meta.lt, "at most": meta.le}
-    text = " and ".join(f"{word} {bound:.15g}" for word, bound in bounds.items() if bound is not None)
-    return f" of {text}" if text.startswith("at") else f" {text}".rstrip()
+    return _NAMES.get(origin or kind, str(kind)) + (_CONTENTS.get(parts[-1], "") if parts else "")
 
 
 def _source(kind: Any) -> str:

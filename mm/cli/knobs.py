@@ -240,16 +240,18 @@ def as_flags(groups: Iterable[type]) -> Iterator[None]:
         raise
 
 
-def _span(low: float | str | None, high: float | str | None) -> str:
+def span(low: Any = None, high: Any = None, above: Any = None, below: Any = None) -> str:
     """Return bounds as the end of a sentence: " between 0 and 5"; empty without bounds."""
     if low is not None and high is not None:
         return f" between {shown(low)} and {shown(high)}"
-    return f" of at least {shown(low)}" if low is not None else f" of at most {shown(high)}" if high is not None else ""
+    bounds = {"above": above, "at least": low, "below": below, "at most": high}
+    text = " and ".join(f"{word} {shown(bound)}" for word, bound in bounds.items() if bound is not None)
+    return f" of {text}" if text.startswith("at") else f" {text}".rstrip()
 
 
 def _bounded(convert: Callable[[str], Any], what: str, low: Any, high: Any) -> Callable[[str], Any]:
     """Return a parser that applies *convert* and refuses values outside the bounds (inclusive)."""
-    wanted = f"{what}{_span(low, high)}"
+    wanted = f"{what}{span(low, high)}"
 
     def parse(text: str) -> Any:
         try:
@@ -324,7 +326,7 @@ def decimal(low: str | None = None, high: str | None = None) -> Reader:
     """Read a plain decimal of at most eight places, kept exact as text without trailing zeros."""
 
     def parse(text: str) -> str:
-        wanted = f"a plain decimal such as 0.001{_span(low, high)}, of at most eight places"
+        wanted = f"a plain decimal such as 0.001{span(low, high)}, of at most eight places"
         try:
             value = e8(text)
         except OffGrid:

@@ -83,6 +83,12 @@ def test_number_must_be_finite(text):
     assert rejection_message(k.number(), text) == "a number"
 
 
+@pytest.mark.parametrize("text", [".5", "+.5", "00.5", "5e-1"])
+def test_number_may_be_typed_in_any_form(text):
+    """A shell is not JSON."""
+    assert k.number(0, 1).parse(text) == 0.5
+
+
 @given(st.floats(allow_nan=False, allow_infinity=False))
 def test_shown_number_parses_to_itself(value):
     """The default in the help is the default."""

@@ -64,9 +64,8 @@ _SIGMA = about("Volatility σ; default: estimated from the past of the tape.", T
 Sigma = Annotated[NotNegative | None, _SIGMA]
 BoundedSigma = Annotated[Distance | None, _SIGMA]
 Horizon = Annotated[Positive, about("Time left τ, or length of the sessions in mode `session`.", SECONDS)]
-QMax = Annotated[
-    Positive | None, about("Bound of the inventory: no bid at `q_max` or more, no ask at −`q_max` or less.", CLIPS)
-]
+_BOUND = about("Bound of the inventory: no bid at `q_max` or more, no ask at −`q_max` or less.", CLIPS)
+QMax = Annotated[Positive | None, _BOUND]
 DeltaTicks = Annotated[Distance, about("Half the spread.", TICKS)]
 SkewTicks = Annotated[Distance, about("Shift of both quotes per clip held.", TICKS_PER_CLIP)]
 AdverseTicks = Annotated[
@@ -302,7 +301,7 @@ class AvellanedaStoikovBare(Parameters):
 
 
 class AvellanedaStoikov(AvellanedaStoikovBare):
-    q_max: QMax = 30.0
+    q_max: Annotated[Positive, _BOUND] = 30.0
 
 
 class Symmetric(Parameters):

@@ -82,7 +82,8 @@ def volatility(tree: Tree) -> dict[str, Any]:
                     f"QUOTE_PARAMS_JSON: {name} is {wanted[0][1]!r} for {wanted[0][0]} and {value!r} for {model}; one "
                     f"run has one volatility: give the same {name} for both"
                 )
-            found[name] = setting.check("QUOTE_PARAMS_JSON", value)
+            setting.check("QUOTE_PARAMS_JSON", value)
+            found[name] = value
     return found
 
 

@@ -113,6 +113,13 @@ def test_settle_applies_defaults_and_checks_values():
         Mine.settle({"horizon": 1})
 
 
+def test_bound_of_the_default_strategy_cannot_be_none():
+    """Its kernel needs a number; the bare formula does not."""
+    with pytest.raises(UsageError, match=r"^avellaneda_stoikov: q_max is None; it must be a number above 0$"):
+        QUOTE_MODELS["avellaneda_stoikov"](q_max=None, k=1.0)
+    QUOTE_MODELS["avellaneda_stoikov_bare"](q_max=None, k=1.0)
+
+
 def test_declaration_decorates_a_function():
     """Its signature is that of the declaration, for editors and for inspect."""
 

@@ -66,7 +66,8 @@ class SettingsFile:
         if isinstance(value, list) and one.reader.metavar != JSON:
             parts = tuple(self._single(one.name, part) for part in value)
             return parts if one.joined is not None else ",".join(parts)
-        text = json.dumps(_plain(value)) if isinstance(value, dict | list) else self._single(one.name, value)
+        # Decimals become floats.
+        text = json.dumps(value, default=float) if isinstance(value, dict | list) else self._single(one.name, value)
         return (text,) if one.joined is not None and text else text
 
     def _single(self, name: str, value: Any) -> str:
@@ -174,12 +175,3 @@ def _flat(content: Mapping[Any, Any]) -> Iterator[tuple[str, Any]]:
             yield from _flat(value)
         elif value is not None:
             yield str(key), value
-
-
-def _plain(value: Any) -> Any:
-    """Return a TOML table as JSON types: decimals become floats."""
-    if isinstance(value, Mapping):
-        return {str(key): _plain(one) for key, one in value.items()}
-    if isinstance(value, list):
-        return [_plain(one) for one in value]
-    return float(value) if isinstance(value, Decimal) else value

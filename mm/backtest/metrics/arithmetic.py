@@ -27,6 +27,16 @@ def dot(first: "Numbers", second: "Numbers") -> float:
     return float((first * second).sum())
 
 
+def greatest(values: "Numbers") -> int:
+    """Return the greatest absolute value of whole numbers, 0 without any."""
+    return max(int(values.max(initial=0)), -int(values.min(initial=0)))
+
+
+def whole_sum(values: "Numbers") -> int:
+    """Return the sum of whole numbers, also if it exceeds 64 bits."""
+    return int(values.sum()) if greatest(values) * len(values) < 2**63 else sum(values.tolist())
+
+
 def quotient(over: float, under: float) -> float | None:
     """Return over/under, or None if *under* is 0."""
     return over / under if under else None
@@ -41,25 +51,6 @@ def quantiles(values: "Numbers", shares: Sequence[float]) -> list[float]:
 def median(values: "Numbers") -> float:
     """Return the median of at least one value."""
     return float(np.median(values))
-
-
-def ranks_of(count: int, shares: Sequence[float]) -> list[int]:
-    """Return the ranks among *count* values between which the quantiles at *shares* lie, ascending."""
-    return sorted({min(int(share * (count - 1)) + beyond, count - 1) for share in shares for beyond in (0, 1)})
-
-
-def between(
-    some: "tuple[Numbers, Sequence[int]]", ranks: Sequence[int], count: int, shares: Sequence[float]
-) -> list[float]:
-    """Return quantiles of *count* values from *some* of them: values, and the place of each of *ranks* in these."""
-    inside, places = np.partition(*some), some[1]
-    at = {rank: float(inside[place]) for rank, place in zip(ranks, places, strict=True)}
-    found = []
-    for share in shares:
-        low = int(share * (count - 1))
-        near, far = at[low], at[min(low + 1, count - 1)]
-        found.append(near + (far - near) * (share * (count - 1) - low))
-    return found
 
 
 def ratio_interval(count: float, expected: float, ends: Ends) -> tuple[float | None, float | None, float | None]:

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mm.backtest.metrics._statistics import slow_variance
 from mm.backtest.metrics.arithmetic import NORMAL, Ends, mean_interval, student_quantile
 from mm.clock import US_PER_S
 
@@ -41,10 +40,23 @@ def long_run_error(values: "Floats") -> "Floats":
     Args:
         values: One per block; with several columns, the result has one error per column.
     """
-    columns = np.ascontiguousarray(values, np.float64).reshape(len(values), -1)
-    degrees = np.full(columns.shape[1], cosines(len(values)))
-    found: Floats = np.sqrt(slow_variance(columns, np.ones(columns.shape, np.uint8), degrees))
-    return found.reshape(values.shape[1:])
+    found: Floats = np.sqrt(slow_variance(values))
+    return found
+
+
+def slow_variance(values: "Floats") -> "Floats":
+    """Return the variance of the sum of *values* from its slowest `cosines`; 0 below two values.
+
+    With several columns, the result has one variance per column.
+    """
+    degrees = cosines(len(values))
+    if degrees == 0:
+        return np.zeros(values.shape[1:])
+    from scipy.fft import dct
+
+    sums = dct(values, axis=0)[1 : degrees + 1] / 2  # of the products with each cosine
+    found: Floats = 2 / degrees * (sums**2).sum(axis=0)
+    return found
 
 
 def fill_intervals(fills: "Floats", expected: "Floats") -> list[Ends]:
@@ -96,8 +108,9 @@ def _variances(fills: "Floats", expected: "Floats") -> "tuple[Floats, Column, Fl
     degrees = np.array([cosines(blocks) for blocks in used.sum(axis=0).tolist()], np.int64)
     total, mean = fills.sum(axis=0), expected.sum(axis=0)
     level = np.divide(total, mean, out=np.zeros(len(mean)), where=mean > 0)
-    residual = np.ascontiguousarray(fills - level * expected)
-    return slow_variance(residual, used.view(np.uint8), degrees), degrees, total
+    residual = fills - level * expected
+    variance = [float(slow_variance(column[counts])) for column, counts in zip(residual.T, used.T, strict=True)]
+    return np.array(variance), degrees, total
 
 
 def count_interval(fills: float, size: float, degrees: int) -> Ends:

@@ -16,8 +16,7 @@ from mm.backtest.metrics._order_lives import (
     rested,
     waits,
 )
-from mm.backtest.metrics._statistics import spread
-from mm.backtest.metrics.arithmetic import Ends, between, changes, poisson_mid_p, ranks_of, ratio_interval
+from mm.backtest.metrics.arithmetic import Ends, changes, poisson_mid_p, quantiles, ratio_interval, whole_sum
 from mm.backtest.metrics.long_run import BLOCK_US, fill_intervals, stretch_intervals
 from mm.backtest.metrics.market_paths import MarketPaths
 from mm.backtest.metrics.resting_states import RestingStates
@@ -158,17 +157,15 @@ def spread_of(times_us: "Column") -> dict[str, Any]:
     """
     if len(times_us) == 0:
         return {"n": 0, **dict.fromkeys(("mean", *SHARES, "max")), "histogram": []}
-    shares = list(SHARES.values())
-    ranks = ranks_of(len(times_us), shares)
-    _, most, total, counts, kept, places = spread(times_us, EDGES_US, np.array(ranks))
-    at = between((kept, places.tolist()), ranks, len(times_us), shares)
-    most_s = most / US_PER_S
+    ordered = np.sort(times_us)
+    at, most_s = quantiles(ordered, list(SHARES.values())), int(ordered[-1]) / US_PER_S
+    counts = np.diff(np.searchsorted(ordered, EDGES_US, side="right"), prepend=0, append=len(ordered)).tolist()
     return {
-        "n": len(times_us),
-        "mean": total / len(times_us) / US_PER_S,
+        "n": len(ordered),
+        "mean": whole_sum(ordered) / len(ordered) / US_PER_S,
         **{name: us / US_PER_S for name, us in zip(SHARES, at, strict=True)},
         "max": most_s,
-        "histogram": [[edge, count] for edge, count in zip([*EDGES_S, most_s], counts.tolist(), strict=True) if count],
+        "histogram": [[edge, count] for edge, count in zip([*EDGES_S, most_s], counts, strict=True) if count],
     }
 
 

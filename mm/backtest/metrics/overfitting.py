@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mm.backtest.metrics._statistics import half_sharpes, missed
 from mm.errors import MMError
 
 if TYPE_CHECKING:
@@ -21,7 +20,7 @@ if TYPE_CHECKING:
 
 NORMAL = NormalDist()
 EULER_GAMMA = 0.5772156649015329
-_AT_ONCE = 1024  # halves per chunk
+_AT_ONCE = 128  # halves per chunk
 
 
 def probabilistic_sharpe(
@@ -101,9 +100,42 @@ def backtest_overfitting(performance: "Floats", blocks: int = 16) -> float | Non
     shares, others = np.empty(len(halves)), halves[::-1]  # in reverse, each row is the complement of the half
     for begin in range(0, len(halves) // 2, _AT_ONCE):
         rows = slice(begin, min(begin + _AT_ONCE, len(halves) // 2))
-        first, second = (half_sharpes(means, squares, side[rows], length) for side in (halves, others))
-        shares[rows], shares[::-1][rows] = missed(first, second), missed(second, first)
+        first, second = (_half_sharpes(means, squares, side[rows], length) for side in (halves, others))
+        shares[rows], shares[::-1][rows] = _missed(first, second), _missed(second, first)
     total = 0.0
     for begin in range(0, len(halves), _AT_ONCE):
         total += float(shares[begin : begin + _AT_ONCE].sum())
     return total / len(halves)
+
+
+def _half_sharpes(means: "Floats", squares: "Floats", halves: "NDArray[np.int64]", length: int) -> "Floats":
+    """Return the Sharpe ratio of each trial (columns) over the blocks of each half (rows).
+
+    Without variation it is 0 if the mean is 0, else infinite.
+
+    Args:
+        means: Mean by block and trial.
+        squares: Sum of squared deviations from that mean, by block and trial.
+        halves: The blocks of each half.
+        length: Values in a block.
+    """
+    inside = means[halves]
+    mean = inside.mean(axis=1)
+    variance = squares[halves].sum(axis=1) + length * ((inside - mean[:, None]) ** 2).sum(axis=1)
+    deviation = np.sqrt(variance / (length * halves.shape[1] - 1))
+    with np.errstate(divide="ignore"):
+        ratios: Floats = np.divide(mean, deviation, out=np.zeros_like(mean), where=mean != 0)
+    return ratios
+
+
+def _missed(chosen: "Floats", other: "Floats") -> "Floats":
+    """Return the share of the best trials of each half (rows) by *chosen* that *other* ranks at the median or below."""
+    best = chosen == chosen.max(axis=1, keepdims=True)
+    ranked = other[np.arange(len(other)), best.argmax(axis=1)][:, None]
+    twice = (other < ranked).sum(axis=1) + (other <= ranked).sum(axis=1)  # equal values share a rank; minus one
+    shares: Floats = (twice <= chosen.shape[1]).astype(np.float64)
+    for half in np.flatnonzero(best.sum(axis=1) > 1):
+        values, ordered = other[half, best[half]], np.sort(other[half])
+        twice = np.searchsorted(ordered, values) + np.searchsorted(ordered, values, side="right")
+        shares[half] = (twice <= chosen.shape[1]).mean()
+    return shares

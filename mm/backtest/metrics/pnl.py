@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mm.backtest.metrics._money import columns, first_in_first_out, matched_sums, round_trips, rows_every, split_sums
-from mm.backtest.metrics.arithmetic import median
+from mm.backtest.metrics.arithmetic import changes, greatest, median, whole_sum
 from mm.clock import US_PER_S
 from mm.errors import MMError
 from mm.instrument import E8
+from mm.tape.columns import in_pieces
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -41,8 +41,9 @@ def periods(us: "Column", valid: "NDArray[np.bool_]") -> tuple["Column", "NDArra
     """
     if len(us) == 0:
         return np.empty(0, np.int64), np.empty(0, np.bool_)
-    row = rows_every(us, PERIOD_US)
-    known = valid[row] & (us[0] + PERIOD_US * np.arange(len(row)) - us[row] < PERIOD_US)
+    ends = np.arange(us[0], us[-1] + 1, PERIOD_US)
+    row = np.searchsorted(us, ends, side="right") - 1
+    known = valid[row] & (ends - us[row] < PERIOD_US)
     return row, known[1:] & known[:-1]
 
 
@@ -108,12 +109,13 @@ def ledger(
     half_tl, fee = 5 * instrument.tick_lot_e16, 10**9  # in units of 1e-17
     common = math.gcd(half_tl, fee)  # a divisor of 10**17, too
     half_tl, fee = half_tl // common, fee // common
-    us, inventory, marks2, valid, units, sizes = columns(state, half_tl, fee, initial_cash_e8)
-    most_cash, most_held, highest, most_fees = sizes
-    most_held += abs(target_lots)
-    if half_tl * (2 * most_cash + most_held * highest) + fee * (abs(initial_cash_e8) + 2 * most_fees) >= SAFE:
-        cash_tl, fees_e8 = state[:, 2].astype(object), state[:, 3].astype(object)
-        units = half_tl * (2 * cash_tl + inventory.astype(object) * marks2) + fee * (initial_cash_e8 - fees_e8)
+    us, inventory, cash_tl, fees_e8, mid2 = _columns(state)
+    valid, marks2 = mid2 > 0, _carried(mid2)
+    held = (greatest(inventory) + abs(target_lots)) * greatest(marks2)
+    largest = half_tl * (2 * greatest(cash_tl) + held) + fee * (abs(initial_cash_e8) + 2 * greatest(fees_e8))
+    whole = np.int64 if max(largest, half_tl) < SAFE else object
+    cash_half_tl = 2 * cash_tl.astype(whole) + inventory.astype(whole) * marks2
+    units = half_tl * cash_half_tl + fee * (initial_cash_e8 - fees_e8.astype(whole))
     quoting = units - half_tl * target_lots * marks2.astype(units.dtype)
     for at_us, paid_e8 in target_funding:
         row = int(np.searchsorted(us, at_us, side="right"))
@@ -121,6 +123,22 @@ def ledger(
             row -= 1  # the last row of the instant follows the payment
         quoting[row:] += fee * paid_e8
     return AccountSeries(us, inventory, marks2, valid, units, quoting - quoting[:1], half_tl, fee, 10**17 // common)
+
+
+def _columns(state: "Table") -> "Table":
+    """Return the columns of *state* rows but the open orders, each contiguous; a mapped table is read in pieces."""
+    found = np.empty((5, len(state)), np.int64)
+    for begin, piece in in_pieces(state):
+        found[:, begin : begin + len(piece)] = piece[:, :5].T
+    return found
+
+
+def _carried(mid2: "Column") -> "Column":
+    """Return *mid2* with that of the last row before, else after, for each row without a valid book."""
+    known = np.flatnonzero(mid2)
+    if len(known) in (0, len(mid2)):
+        return mid2
+    return mid2[known[np.maximum(np.searchsorted(known, np.arange(len(mid2)), side="right") - 1, 0)]]
 
 
 @dataclass(frozen=True)
@@ -153,15 +171,17 @@ def split(fills: "Table", account: "AccountSeries", terms: "RunTerms | None" = N
         return None
     target, funding_e8 = (0, 0) if terms is None else (terms.target_lots, terms.funding_e8 or 0)
     kept_e8 = 0 if terms is None else sum(paid_e8 for _, paid_e8 in terms.target_funding)
-    marks2, first = fill_marks(fills, account), (int(account.marks2[0]), int(account.inventory[0]))
-    last2 = int(account.marks2[-1])
-    (spread, held, fees), (highest, price, most, lots, fee) = split_sums(fills, marks2, first, last2)
-    largest = 2 * max(highest, 2 * price) * max(most, lots, 1)
-    if max(largest, fee) * (len(fills) + 1) >= SAFE:
-        spread, held, fees = _split_exactly(fills.astype(object), [first[0], *marks2.tolist(), last2], first[1])
-    carried = target * (last2 - first[0])
+    marks2 = np.concatenate((account.marks2[:1], fill_marks(fills, account), account.marks2[-1:]))
+    side, ticks, lots, fee_e8, after = fills[:, [2, 3, 4, 5, 8]].T
+    held = np.append(account.inventory[:1], after)
+    largest = 2 * max(greatest(marks2), 2 * greatest(ticks)) * max(greatest(held), greatest(lots), 1)
+    whole = np.int64 if max(largest, greatest(fee_e8)) * (len(fills) + 1) < SAFE else object
+    marks2, signed, held = marks2.astype(whole), side.astype(whole) * lots, held.astype(whole)
+    spread, moved = int((signed * (marks2[1:-1] - 2 * ticks)).sum()), int((held * np.diff(marks2)).sum())
+    fees = whole_sum(fee_e8)
+    carried = target * int(marks2[-1] - marks2[0])
     hold = carried * account.half_tl - kept_e8 * account.fee
-    inventory = (held - carried) * account.half_tl - (funding_e8 - kept_e8) * account.fee
+    inventory = (moved - carried) * account.half_tl - (funding_e8 - kept_e8) * account.fee
     quoting = spread * account.half_tl + inventory - fees * account.fee
     total = int(account.equity[-1]) - int(account.equity[0])
     if residual := total - quoting - hold or int(account.quoting[-1]) - quoting:
@@ -170,14 +190,6 @@ def split(fills: "Table", account: "AccountSeries", terms: "RunTerms | None" = N
             f"{len(fills)} fills; this is a fault of the engine, please report it with the run's manifest"
         )
     return Pnl(total, quoting, hold, spread * account.half_tl, inventory, fees * account.fee)
-
-
-def _split_exactly(fills: "NDArray[Any]", marks2: list[int], held: int) -> tuple[int, int, int]:
-    """Return the sums of ``split_sums`` if 64 bits are too few: *fills* are Python integers."""
-    side, ticks, lots, fee_e8, after = (fills[:, column] for column in (2, 3, 4, 5, 8))
-    marks = np.array(marks2, object)
-    spread = (side * lots * (marks[1:-1] - 2 * ticks)).sum()
-    return int(spread), int((np.array([held, *after], object) * np.diff(marks)).sum()), int(fee_e8.sum())
 
 
 def fill_marks(fills: "Table", account: "AccountSeries") -> "Column":
@@ -212,17 +224,24 @@ class Pairs:
 
 
 def pairs(fills: "Table") -> Pairs:
-    """Return *fills*, in their order, matched first in, first out."""
-    return Pairs(*first_in_first_out(fills))
+    """Return *fills*, in their order, matched first in, first out.
+
+    The lots bought and the lots sold are numbered from 1 on; lots of the same number are a pair.
+    """
+    whole = np.int64 if whole_sum(fills[:, 4]) < SAFE else object
+    buys, sells = (np.flatnonzero((fills[:, 2] == side) & (fills[:, 4] != 0)) for side in (1, -1))
+    bought, sold = (np.cumsum(fills[rows, 4].astype(whole)) for rows in (buys, sells))
+    last = np.union1d(bought, sold)  # number of the last lot of each pair of fills
+    last = last[: np.searchsorted(last, min(bought[-1:].sum(), sold[-1:].sum()), side="right")]
+    lots = np.diff(last, prepend=last[:1] * 0).astype(np.int64)
+    return Pairs(buys[np.searchsorted(bought, last)], sells[np.searchsorted(sold, last)], lots)
 
 
 def realised(fills: "Table", matched: Pairs, account: "AccountSeries") -> int:
     """Return the exact PnL of the *matched* lots before fees, in units of the ledger."""
-    earned, move, lots = matched_sums(fills, matched.buy, matched.sell, matched.lots)
-    if move * lots * max(len(matched.lots), 1) >= SAFE:
-        moves = (fills[matched.sell, 3] - fills[matched.buy, 3]).astype(object)
-        earned = int((moves * matched.lots.astype(object)).sum())
-    return 2 * account.half_tl * earned
+    moves = fills[matched.sell, 3] - fills[matched.buy, 3]
+    whole = np.int64 if greatest(moves) * greatest(matched.lots) * len(moves) < SAFE else object
+    return 2 * account.half_tl * int((moves.astype(whole) * matched.lots).sum())
 
 
 def round_trip_stats(fills: "Table", matched: Pairs, instrument: "Instrument") -> dict[str, Any]:
@@ -234,8 +253,7 @@ def round_trip_stats(fills: "Table", matched: Pairs, instrument: "Instrument") -
     """
     if len(matched.lots) == 0:
         return {"n": 0, **dict.fromkeys(("win_rate", "mean", "median", "best", "worst", "holding_s"))}
-    notional = instrument.tick_lot_e16 / (E8 * E8)
-    result, held_us = round_trips(fills, matched.buy, matched.sell, matched.lots, notional, E8)
+    result, held_us = _round_trips(fills, matched, instrument.tick_lot_e16 / (E8 * E8))
     return {
         "n": len(result),
         "win_rate": float(np.count_nonzero(result > 0)) / len(result),
@@ -245,3 +263,17 @@ def round_trip_stats(fills: "Table", matched: Pairs, instrument: "Instrument") -
         "worst": float(result.min()),
         "holding_s": median(held_us) / US_PER_S,
     }
+
+
+def _round_trips(fills: "Table", matched: Pairs, notional: float) -> "tuple[Floats, Floats]":
+    """Return the PnL of each round trip after fees, and the µs from the mean opening instant of its lots to its end.
+
+    *notional* is the value of a tick·lot in the quote asset.
+    """
+    bought, sold, closing = fills[matched.buy], fills[matched.sell], matched.closing
+    fees = sum(side[:, 5] / E8 / side[:, 4] for side in (bought, sold))  # per lot
+    earned = matched.lots * ((sold[:, 3] - bought[:, 3]) * notional - fees)
+    opened = matched.lots * (np.minimum(bought[:, 0], sold[:, 0]) - fills[0, 0]).astype(np.float64)
+    trips = changes(closing)
+    earned, opened, lots = (np.add.reduceat(each, trips) for each in (earned, opened, matched.lots.astype(np.float64)))
+    return earned, fills[closing[trips], 0] - fills[0, 0] - opened / lots

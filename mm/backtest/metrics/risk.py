@@ -12,8 +12,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from mm.backtest.metrics import arithmetic
-from mm.backtest.metrics._money import falls, held_sums
-from mm.backtest.metrics._statistics import add_spectra, draw_ratios, half_lag, lagged, on_grid
 from mm.backtest.metrics.arithmetic import dot, median, quantiles, student_quantile
 from mm.backtest.metrics.long_run import cosines, long_run_error
 from mm.backtest.metrics.overfitting import probabilistic_sharpe
@@ -33,10 +31,8 @@ if TYPE_CHECKING:
 PERIODS_PER_YEAR = 525_600
 YEAR_US = PERIOD_US * PERIODS_PER_YEAR
 DRAWS = 2_000
-_LAGS = 1 << 6  # initial number of lags of an autocorrelation, in seconds
-_AT_ONCE = 1 << 16  # values per batch of transforms, in stretches as long as the number of lags
-_FEW_CHANGES = 400  # up to this number of changes of inventory, summing their products is faster than a transform
-_FEW = 8  # up to this number of stretches, one transform of all values is used
+_AT_ONCE = 1 << 18  # blocks of draws per chunk
+_LAGS = 1 << 12  # initial number of lags of an autocorrelation, in seconds
 LEAST_PERIODS = 20
 TOO_SHORT = "too short to test"
 ROLLING = 60  # periods of a rolling ratio: an hour
@@ -134,7 +130,12 @@ def sharpe_ci95(changes: "Floats", seed: int) -> list[float] | None:
     block = block_length(periods)
     last_block = periods - (first.shape[1] - 1) * block
     sums, last_sums = (_block_sums(scaled, length) for length in (block, last_block))
-    ratio, error = draw_ratios(first, sums, last_sums, block, last_block, centre)
+    lengths = np.append(np.full(first.shape[1] - 1, block), last_block)
+    drawn = (
+        np.concatenate((sums[blocks[:, :-1]], last_sums[blocks[:, -1:]]), axis=1)
+        for blocks in np.array_split(first, -(-first.size // _AT_ONCE))
+    )
+    ratio, error = np.concatenate([_draw_ratios(each, lengths, centre) for each in drawn], axis=1)
     varied = error > 0
     if np.count_nonzero(varied) < 0.95 * DRAWS:
         return None
@@ -157,6 +158,27 @@ def _block_sums(scaled: "Floats", length: int) -> "Floats":
     rows = np.column_stack((scaled, scaled**2))
     sums = np.concatenate([np.zeros((1, 2)), np.cumsum(np.concatenate([rows, rows[:length]]), axis=0)])
     return np.ascontiguousarray(sums[length : length + len(scaled)] - sums[: len(scaled)])
+
+
+def _draw_ratios(drawn: "Floats", lengths: "Column", centre: float) -> "Floats":
+    """Return the ratio of each draw and its standard error, from the influence of its blocks; 0 without variation.
+
+    Args:
+        drawn: float64[draws, blocks, 2], sum of the values of each block and of their squares.
+        lengths: Length of each block, in periods.
+        centre: Constant added to the mean of a draw.
+    """
+    periods = lengths.sum()
+    values, squares = drawn[:, :, 0], drawn[:, :, 1]
+    mean = values.sum(axis=1, keepdims=True) / periods
+    variance = squares.sum(axis=1, keepdims=True) / periods - mean * mean
+    varied = variance > 1e-12
+    variance[~varied] = 1.0
+    ratio = (centre + mean) / np.sqrt(variance)
+    scaled = (squares - 2 * mean * values + lengths * mean**2) / variance - lengths
+    influence = (values - lengths * mean) / np.sqrt(variance) - ratio / 2 * scaled
+    error = np.sqrt((influence**2).sum(axis=1, keepdims=True)) / periods
+    return np.stack((ratio, np.where(varied & (error > 1e-12), error, 0.0)))[:, :, 0]
 
 
 def _own_error(centre: float, sums: "Floats", block: int) -> float:
@@ -229,8 +251,18 @@ def drawdowns_of(us: "Column", equity: "Numbers") -> Drawdowns:
     """Return the drawdown figures of the *equity* rows of a run, whose instants are *us*."""
     if len(us) == 0:
         return Drawdowns()
-    deepest, longest_us, below_us, unrecovered = falls(us, equity)
-    return Drawdowns(deepest, longest_us, below_us, int(us[-1] - us[0]), unrecovered)
+    highest = np.maximum.accumulate(equity)
+    below = equity < highest
+    peaks = np.flatnonzero(~below)
+    falling = np.flatnonzero(np.diff(peaks) > 1)
+    recovered_us = int((us[peaks[falling + 1]] - us[peaks[falling]]).max(initial=0))
+    return Drawdowns(
+        deepest=(highest - equity).max(),
+        longest_us=max(recovered_us, int(us[-1] - us[peaks[-1]])),
+        below_us=int(np.diff(us)[below[:-1]].sum()),
+        span_us=int(us[-1] - us[0]),
+        unrecovered=bool(below[-1]),
+    )
 
 
 def inventory_moments(us: "Column", inventory: "Column", target: int = 0) -> dict[str, float | None]:
@@ -240,11 +272,12 @@ def inventory_moments(us: "Column", inventory: "Column", target: int = 0) -> dic
     """
     if len(us) == 0:
         return {"mean": None, "abs_mean": None, "max": None, "rms": None}
-    held, size, square, least, most = held_sums(us, inventory, target)
-    total, furthest = float(us[-1] - us[0]), float(max(-least, most))
+    away, time, total = inventory - target, np.diff(us).astype(np.float64), float(us[-1] - us[0])
+    furthest, held = float(arithmetic.greatest(away)), away[:-1].astype(np.float64)
     if total == 0:
         return {"mean": None, "abs_mean": None, "max": furthest, "rms": None}
-    return {"mean": held / total, "abs_mean": size / total, "max": furthest, "rms": math.sqrt(square / total)}
+    mean, size, square = (dot(time, each) / total for each in (held, np.abs(held), held**2))
+    return {"mean": mean, "abs_mean": size, "max": furthest, "rms": math.sqrt(square)}
 
 
 def share_beyond(us: "Column", inventory: "Column", bound: float, target: int = 0) -> float | None:
@@ -262,15 +295,12 @@ def half_life_s(us: "Column", inventory: "Column") -> float | None:
     """
     if len(us) == 0:
         return None
-    lag = half_lag(us, inventory, GRID_US, _FEW_CHANGES)
-    if lag >= 0:
-        return float(lag) if lag else None
-    held = on_grid(us, inventory, GRID_US)
+    row = np.searchsorted(us, np.arange(us[0], us[-1] + 1, GRID_US), side="right") - 1
+    held = inventory[row].astype(np.float64)
+    if held.min() == held.max():
+        return None
     held -= held.mean()
-    half = 0.5 * lagged(held, 0)
-    lags = _LAGS
-    while lags < len(held) and lagged(held, lags - 1) >= half:
-        lags *= 2  # one sum of products shows whether the transform has to cover more lags
+    half, lags = dot(held, held) / 2, _LAGS
     while not len(below := np.flatnonzero(autocovariance(held, lags) < half)):
         lags *= 4
     return float(below[0])
@@ -279,30 +309,14 @@ def half_life_s(us: "Column", inventory: "Column") -> float | None:
 def autocovariance(centred: "Floats", lags: int) -> "Floats":
     """Return the unnormalised autocovariance (sum of products) of *centred* values at lags 0 to *lags* − 1.
 
-    For few lags it is summed over stretches of the values, which saves memory.
+    It is summed over stretches of the values as long as the lags, which saves memory.
     """
-    lags = min(lags, len(centred))
-    if _FEW * lags >= len(centred):
-        size = _size(len(centred) + lags - 1)
-        spectrum = np.fft.rfft(centred, size)
-        return np.fft.irfft(spectrum * spectrum.conj(), size)[:lags]
-    spectrum = np.zeros(lags + 1, np.complex128)
-    many = max(_AT_ONCE // lags, 1)
-    for begin in range(0, len(centred), many * lags):
-        part = centred[begin : begin + (many + 1) * lags]
-        whole = len(part) // lags
-        rows = np.zeros((whole + 2, 2 * lags))  # zero-padded to twice the length for the transform
-        rows[:whole, :lags] = part[: whole * lags].reshape(whole, lags)
-        rows[whole, : len(part) - whole * lags] = part[whole * lags :]
-        each = np.fft.rfft(rows)[: many + 1]
-        add_spectra(*(table.view(np.float64).reshape(*table.shape, 2) for table in (each, spectrum)))
-    return np.fft.irfft(spectrum, 2 * lags)[:lags]
-
-
-def _size(least: int) -> int:
-    """Return the length of a fast transform of at least *least* values: 8, 9, 10, 12 or 15 times a power of two."""
-    power = max((least - 1).bit_length() - 4, 0)
-    return next(size for size in (factor << power for factor in (8, 9, 10, 12, 15, 16)) if size >= least)
+    spectrum: NDArray[np.complex128] = np.zeros(lags + 1, np.complex128)
+    for begin in range(0, len(centred), lags):
+        part = centred[begin : begin + 2 * lags]
+        spectrum += np.fft.rfft(part[:lags], 2 * lags).conj() * np.fft.rfft(part, 2 * lags)
+    found: Floats = np.fft.irfft(spectrum, 2 * lags)[:lags]
+    return found
 
 
 def moments(changes: "Floats") -> dict[str, Any]:

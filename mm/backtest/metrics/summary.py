@@ -7,8 +7,7 @@ import numpy as np
 
 from mm.backtest.journal import BREACHES
 from mm.backtest.metrics import risk
-from mm.backtest.metrics._statistics import whole_sum
-from mm.backtest.metrics.arithmetic import dot, quotient
+from mm.backtest.metrics.arithmetic import dot, quotient, whole_sum
 from mm.backtest.metrics.json_values import finite, missing
 from mm.backtest.metrics.market_paths import MarketPaths
 from mm.backtest.metrics.markouts import HORIZONS_S, half_spreads, markouts

@@ -31,6 +31,13 @@ def test_dot_sums_products(pairs):
     assert arithmetic.dot(first, second) == sum(a * b for a, b in pairs)
 
 
+@given(st.lists(st.integers(-(2**63), 2**63 - 1), max_size=50))
+def test_whole_sum_is_exact_beyond_64_bits(values):
+    """One order may use all 64 bits, and there are many orders."""
+    assert arithmetic.whole_sum(np.array(values, np.int64)) == sum(values)
+    assert arithmetic.greatest(np.array(values, np.int64)) == max(map(abs, values), default=0)
+
+
 @given(st.integers(1, 2_000))
 def test_mean_interval_limits_have_their_tail_probabilities(count):
     """At the lower mean the count or more has a probability of 1/40, at the upper mean the count or fewer."""

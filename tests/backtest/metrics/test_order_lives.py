@@ -1,5 +1,7 @@
 """The fills of orders, and their time at rest outside the distances of a fit."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
@@ -46,6 +48,22 @@ def test_order_lots_beyond_64_bits_are_added_exactly():
     assert order_lives.lots_and_times(placed_orders(1, *[2**62 + 12_345] * 6), fills_of([], []))[0] == 6 * (
         2**62 + 12_345
     )
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_histogram_counts_times_up_to_each_edge(seed):
+    """An edge belongs to the times below it; the last count is of all above; sums exceed 64 bits."""
+    random = np.random.default_rng(seed)
+    times = random.choice([*order_lives.EDGES_US[::4], 0, 7, 10**8 + 1], 100)
+    times[random.random(100) < 0.1] = 1 << 62
+    times[random.random(100) < 0.1] = random.integers(-(1 << 40), 0)
+    times = times[:1] if seed == 0 else times
+    found, edges = order_lives.spread_of(times), [*order_lives.EDGES_US.tolist(), int(times.max())]
+    counts = [sum(before < time <= edge for time in times) for before, edge in pairwise([-(2**63), *edges])]
+    assert found["histogram"] == [[edge / S, count] for edge, count in zip(edges, counts, strict=True) if count]
+    assert (found["n"], found["max"]) == (len(times), max(times.tolist()) / S)
+    assert found["mean"] == pytest.approx(sum(times.tolist()) / len(times) / S, rel=1e-12)
+    assert [found["p50"], found["p99"]] == pytest.approx((np.quantile(times, [0.5, 0.99]) / S).tolist(), rel=1e-9)
 
 
 def test_orders_far_from_the_mid_have_the_same_sums_as_near_ones():

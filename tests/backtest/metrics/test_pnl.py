@@ -1,5 +1,6 @@
 """The account at every state row, the parts of the PnL, and round trips."""
 
+from collections import deque
 from fractions import Fraction
 from itertools import pairwise
 
@@ -9,13 +10,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from journals import BTCUSDT, Scribe, run_terms, scribes
-from mm.backtest.metrics.pnl import account_of, ledger, split
+from mm.backtest.metrics.pnl import account_of, ledger, pairs, periods, round_trip_stats, split
 from mm.backtest.metrics.summary import summarise
 from mm.errors import MMError
 from mm.instrument import Instrument
+from mm.tape import columns
 
 CASH_E8 = 1_000 * 10**8
-S = 1_000_000
+S, MINUTE = 1_000_000, 60_000_000
 TICK, LOT = 0.01, 1e-5
 
 
@@ -48,6 +50,34 @@ def test_marks_are_carried_over_gaps_of_the_book(mids):
     account = ledger(state, BTCUSDT, CASH_E8)
     assert account.marks2.tolist() == last_valid(mids)
     assert account.valid.tolist() == [mid > 0 for mid in mids]
+
+
+def test_rows_are_released_in_pieces(monkeypatch):
+    """A mark is carried from one piece to the next, and back over several pieces before the first."""
+    rows = 1_000_000
+    state = np.zeros((rows, 6), np.int64)
+    state[:, 0] = np.arange(rows)
+    state[440_000, 4], state[600_000, 4] = 7, -9
+    released = []
+    monkeypatch.setattr(columns, "release", lambda piece: released.append(len(piece)))
+    account = ledger(state, BTCUSDT, CASH_E8)
+    assert account.marks2.tolist() == [7] * 600_000 + [-9] * 400_000
+    assert np.flatnonzero(account.valid).tolist() == [440_000]
+    assert sum(released) == rows
+    assert max(released) < rows / 4
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_periods_end_at_the_last_row_of_each_minute(seed):
+    """Equal to a loop, with many rows in one minute and minutes without rows."""
+    random = np.random.default_rng(seed)
+    us = 7 + MINUTE // 25 * np.cumsum(random.integers(0, 40, 400) * random.choice([0, 1, 1, 1, 30], 400))
+    valid, ends = random.random(400) < 0.9, range(us[0], us[-1] + 1, MINUTE)
+    last = [max(row for row in range(400) if us[row] <= end) for end in ends]
+    fresh = [bool(valid[row]) and end - us[row] < MINUTE for row, end in zip(last, ends, strict=True)]
+    rows, used = periods(us, valid)
+    assert rows.tolist() == last
+    assert used.tolist() == [before and after for before, after in pairwise(fresh)]
 
 
 def ledger_of(scribe):
@@ -230,3 +260,55 @@ def test_quantities_beyond_64_bits_are_matched_exactly():
     summary = summary_of_fills(*[(1, 1, many), (-1, 2, many)] * 5)
     assert (summary["round_trips"]["n"], summary["round_trips"]["win_rate"]) == (5, 1.0)
     assert summary["pnl_realised"] == pytest.approx(5 * many * TICK * LOT)
+
+
+def random_fills(seed, count):
+    """Return random fills: rising instants, sides, prices, lots, and fees."""
+    random = np.random.default_rng(seed)
+    fills = random.integers(-(10**6), 10**6, (count, 9))
+    fills[:, 0] = 7 + np.cumsum(random.integers(0, 10**7, count))
+    fills[:, 2] = random.choice([-1, 1], count)
+    fills[:, 3], fills[:, 4] = random.integers(90, 110, count), random.integers(0, 8, count)
+    return fills
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_lots_are_matched_first_in_first_out(seed):
+    """Two queues, whose heads are matched while both have lots."""
+    fills = random_fills(seed, 40 if seed else 0)
+    queues, matched = (deque(), deque()), []
+    for row, (side, lots) in enumerate(fills[:, [2, 4]].tolist()):
+        queues[side < 0].extend([row] * lots)
+    while all(queues):
+        pair = (queues[0].popleft(), queues[1].popleft())
+        if matched and matched[-1][:2] == pair:
+            matched[-1] = (*pair, matched[-1][2] + 1)
+        else:
+            matched.append((*pair, 1))
+    found = pairs(fills)
+    assert list(zip(found.buy.tolist(), found.sell.tolist(), found.lots.tolist(), strict=True)) == matched
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_round_trips_equal_those_of_pairs_in_fractions(seed):
+    """Pair by pair, for each closing fill."""
+    fills = random_fills(seed, 60)
+    matched, rows, trips = pairs(fills), fills.tolist(), {}
+    tick_lot = Fraction(BTCUSDT.tick_e8 * BTCUSDT.lot_e8, 10**16)
+    for bought, sold, size in zip(matched.buy.tolist(), matched.sell.tolist(), matched.lots.tolist(), strict=True):
+        fee = sum(Fraction(rows[one][5], 10**8 * rows[one][4]) for one in (bought, sold))
+        gain = size * ((rows[sold][3] - rows[bought][3]) * tick_lot - fee)
+        opened = size * rows[min(bought, sold)][0]
+        before = trips.get(max(bought, sold), (0, 0, 0))
+        trips[max(bought, sold)] = tuple(a + b for a, b in zip(before, (gain, opened, size), strict=True))
+    gains = [gain for gain, _, _ in trips.values()]
+    held_us = [rows[end][0] - Fraction(opened, size) for end, (_, opened, size) in trips.items()]
+    assert round_trip_stats(fills, matched, BTCUSDT) == {
+        "n": len(trips),
+        "win_rate": pytest.approx(sum(gain > 0 for gain in gains) / len(gains)),
+        "mean": pytest.approx(float(sum(gains) / len(gains)), rel=1e-9),
+        "median": pytest.approx(float(np.median(gains)), rel=1e-9),
+        "best": pytest.approx(float(max(gains)), rel=1e-9),
+        "worst": pytest.approx(float(min(gains)), rel=1e-9),
+        "holding_s": pytest.approx(float(np.median(held_us)) / S, rel=1e-9),
+    }

@@ -377,24 +377,12 @@ def test_psr_of_no_skill_exceeds_95_percent_in_about_5_percent_of_runs(rho):
 
 
 def test_autocovariance_of_many_rows_equals_sums_of_products():
-    """In blocks or in one transform."""
+    """In few stretches or many."""
     values = np.random.default_rng(3).normal(size=1_001).cumsum()
     centred = values - values.mean()
     expected = [float((centred[lag:] * centred[: len(centred) - lag]).sum()) for lag in range(64)]
-    for lags in (64, 128, 600):
+    for lags in (64, 128, 600, 2_000):
         np.testing.assert_allclose(risk.autocovariance(centred, lags)[:64], expected, rtol=1e-9)
-
-
-def test_half_life_may_exceed_the_first_lags(monkeypatch):
-    """More lags are computed until one is found; it equals the one found from changes."""
-    held = np.repeat(np.tile([0, 1], 5), 2_000)
-    us = np.arange(len(held)) * 1_000_000
-    whole = risk.half_life_s(us, held)
-    monkeypatch.setattr(risk, "_FEW_CHANGES", 0)
-    assert risk.half_life_s(us, held) == whole
-    monkeypatch.setattr(risk, "_LAGS", 16)
-    assert risk.half_life_s(us, held) == whole
-    assert whole > 128
 
 
 @pytest.mark.parametrize("period", [5, 90, 700, 3_000, 20_000])
@@ -408,17 +396,6 @@ def test_half_life_is_the_first_lag_with_less_than_half_of_the_products(period):
     assert float((centred[int(found) :] * centred[: len(held) - int(found)]).sum()) < half
     before = range(max(1, int(found) - 70), int(found))
     assert all(float((centred[lag:] * centred[: len(held) - lag]).sum()) >= half for lag in before)
-
-
-def test_transform_lengths_have_small_prime_factors():
-    """At least as long as requested, and at most a quarter longer."""
-    for least in range(8, 5_000):
-        size = risk._size(least)
-        assert least <= size <= least * 1.25
-        for factor in (2, 3, 5):
-            while size % factor == 0:
-                size //= factor
-        assert size == 1
 
 
 @given(
@@ -470,3 +447,26 @@ def test_psr_has_the_long_run_variance():
         spread = 1 - found["skew"] * sharpe + (found["kurtosis"] - 1) / 4 * sharpe**2
         score = sharpe * math.sqrt(1_999 / spread / max(ratio, 1.0))
         assert risk.psr(found) == pytest.approx(statistics.NormalDist().cdf(score), rel=1e-4)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_draw_ratios_equal_those_of_copied_blocks(seed):
+    """Mean over deviation of each draw, and its error from the influence of its blocks; 0 without variation."""
+    random = np.random.default_rng(seed)
+    values, lengths = random.normal(size=30), np.array([4] * 7 + [2])
+    values[:8] = values[0]
+    first = random.integers(0, 30, (50, 8))
+    first[0] = 0
+    wrapped, centre = np.tile(values, 2), 0.3
+    parts = [[wrapped[at : at + size] for at, size in zip(starts, lengths, strict=True)] for starts in first]
+    sums = np.array([[(part.sum(), (part**2).sum()) for part in row] for row in parts])
+    for row, ratio, error in zip(parts, *risk._draw_ratios(sums, lengths, centre), strict=True):
+        drawn = np.concatenate(row)
+        if drawn.std() < 1e-6:
+            assert error == 0
+            continue
+        scaled = (drawn - drawn.mean()) / drawn.std()
+        expected = (centre + drawn.mean()) / drawn.std()
+        influence = np.split(scaled - expected / 2 * (scaled**2 - 1), np.cumsum(lengths)[:-1])
+        assert ratio == pytest.approx(expected, rel=1e-9)
+        assert error == pytest.approx(math.sqrt(sum(part.sum() ** 2 for part in influence)) / 30, rel=1e-9)

@@ -3,13 +3,11 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
-from itertools import groupby, pairwise
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mm.backtest.metrics._markouts import EARNED, group_sums, moves_after
 from mm.backtest.metrics.arithmetic import student_quantile
 from mm.backtest.metrics.long_run import BLOCK_US
 from mm.clock import US_PER_S
@@ -18,7 +16,7 @@ from mm.instrument import E8
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from mm.backtest.journal import Journal
+    from mm.backtest.journal import Journal, Table
     from mm.instrument import Instrument
 
     Column = NDArray[np.int64]
@@ -30,12 +28,11 @@ AFTER_S = (0, *HORIZONS_S)  # 0: just after the event that filled
 SHORT_RUN_US = 7_200 * US_PER_S  # below it blocks are shorter
 SHORT_BLOCK_US = 30 * US_PER_S
 LEAST_BLOCKS, LEAST_FILLS = 5, 20  # for an error
-BELOW = -(2**40)  # ticks
-BANDS_TICKS = (BELOW, 0, 1, 2, 3, 5, 8, 13, 21, 55, 144)
+BANDS_TICKS = (0, 1, 2, 3, 5, 8, 13, 21, 55, 144)
 SIDE_NAMES, CHANGE_NAMES = ("buy", "sell"), ("adding", "unwinding")
 BAND_NAMES = (
     "below 0 ticks",
-    *(f"{near} to {far} ticks" for near, far in pairwise(BANDS_TICKS[1:])),
+    *(f"{near} to {far} ticks" for near, far in pairwise(BANDS_TICKS)),
     f"{BANDS_TICKS[-1]} ticks and more",
 )
 GROUPS = ("all", *SIDE_NAMES, *CHANGE_NAMES, *BAND_NAMES)
@@ -93,13 +90,22 @@ def half_spreads(
     buys, sells, fills that add to the inventory beyond the target (or open one), fills that unwind it, and the
     distances of ``BANDS_TICKS`` from the mid, excluding the far end.
     """
-    after_us = [EARNED, *(h * US_PER_S for h in horizons_s)]
-    event = just_after(journal) if 0 in horizons_s else None
-    by_us = dict[int, GroupMeans]()
-    for block_us, same in groupby(after_us, partial(block_length_us, journal)):
-        several = list(same)
-        by_us |= zip(several, _means(journal, several, instrument, block_us, target_lots, event), strict=True)
-    return by_us[EARNED].mean(), {h: by_us[h * US_PER_S] for h in horizons_s}
+    valid = journal.fills[:, 7] > 0
+    fills = journal.fills[valid]
+    earned, begin_us = fills[:, 2] * (fills[:, 7] - 2 * fills[:, 3]), _begin_us(journal)
+    group, half_tick = groups_of(fills, earned, target_lots), instrument.tick_e8 / (2 * E8)
+
+    def means(favour: "Column", known: "NDArray[np.bool_]", after_us: int) -> GroupMeans:
+        block = (fills[known, 0] - begin_us) // block_length_us(journal, after_us)
+        count, sums = group_sums(group[:, known], block, fills[known, 4], favour[known], earned[known])
+        return GroupMeans(len(valid), count, *_means(count, sums, half_tick))
+
+    effective = means(earned, np.ones(len(fills), np.bool_), 0).mean()
+    after = {}
+    for horizon_s in horizons_s:
+        moved, known = moves(journal, horizon_s) if horizon_s else _event_moves(journal)
+        after[horizon_s] = means(fills[:, 2] * moved[valid], known[valid], horizon_s * US_PER_S)
+    return effective, after
 
 
 def block_length_us(journal: "Journal", after_us: int) -> int:
@@ -134,10 +140,31 @@ def just_after(journal: "Journal") -> "Column":
     return mid2
 
 
+def _event_moves(journal: "Journal") -> "Moved":
+    """Return `moves` up to just after the event of each fill."""
+    event, mid2 = just_after(journal), journal.fills[:, 7]
+    known = (event > 0) & (mid2 > 0)
+    return np.where(known, event - mid2, 0), known
+
+
 def moves(journal: "Journal", horizon_s: float) -> "Moved":
-    """Return the change of bid + ask over the horizon after each fill, 0 if unknown, and whether it is known."""
-    moved: Moved = moves_after(journal.fills, journal.mids, round(horizon_s * US_PER_S), journal.counters["last_us"])
-    return moved
+    """Return the change of bid + ask over the horizon after each fill, 0 if unknown, and whether it is known.
+
+    It is unknown if the data end first, or the book is not valid at either instant.
+    """
+    later_us, mid2 = journal.fills[:, 0] + round(horizon_s * US_PER_S), journal.fills[:, 7]
+    later = mid2_at(journal.mids, later_us)
+    known = (mid2 > 0) & (later > 0) & (later_us <= journal.counters["last_us"])
+    return np.where(known, later - mid2, 0), known
+
+
+def mid2_at(mids: "Table", us: "Column") -> "Column":
+    """Return bid + ask of *mids* (a row for each change) in force at each instant; 0 before the first row."""
+    if not len(mids):
+        return np.zeros(len(us), np.int64)
+    row = np.searchsorted(mids[:, 0], us, side="right") - 1
+    found: Column = np.where(row >= 0, mids[row, 1], 0)
+    return found
 
 
 def markouts(after: Mapping[int, GroupMeans]) -> list[dict[str, Any]]:
@@ -177,24 +204,53 @@ def _interval(value: float, error: float, degrees: float) -> list[float]:
     return [value - half, value + half]
 
 
-def _means(
-    journal: "Journal",
-    after_us: Sequence[int],
-    instrument: "Instrument",
-    block_us: int,
-    target_lots: int,
-    event: "Column | None",
-) -> list[GroupMeans]:
-    """Return the means of side·half ticks over each horizon after fills, by group, weighted by lots."""
-    fills, half_ticks, last_us = journal.fills, 2 * np.array(BANDS_TICKS, np.int64), journal.counters["last_us"]
-    horizons = np.array(after_us, np.int64)
-    begin = _begin_us(journal)
-    count, sums = group_sums(fills, journal.mids, horizons, half_ticks, block_us, last_us, begin, target_lots, event)
+def groups_of(fills: "Table", earned: "Column", target_lots: int) -> "Column":
+    """Return the groups of each fill, as indices of ``GROUPS``: all, side, change of the inventory, band; int64[4, n].
+
+    *earned* are the half ticks captured relative to the mid.
+    """
+    side, before = fills[:, 2], fills[:, 8] - target_lots - fills[:, 2] * fills[:, 4]
+    band = np.searchsorted(2 * np.array(BANDS_TICKS), earned, side="right")
+    return np.stack((np.zeros_like(side), 1 + (side < 0), 3 + (before * side < 0), 5 + band))
+
+
+def group_sums(
+    group: "Column", block: "Column", lots: "Column", favour: "Column", earned: "Column"
+) -> tuple["Column", "Floats"]:
+    """Return sums over fills by group: the number of fills, and float64[6, groups].
+
+    The latter: lots; lots times half ticks in our favour; lots times the half ticks captured relative to the mid;
+    blocks with a fill; the sum over blocks of the squared deviation of lots times half ticks from lots times the mean;
+    and that of their squared lots. Whole sums are exact below 2^53.
+
+    Args:
+        group: As `groups_of` returns them.
+        block: The block of each fill.
+        lots: Its lots.
+        favour: Half ticks in our favour.
+        earned: Half ticks captured relative to the mid.
+    """
+    cells, width = group + len(GROUPS) * (block - block.min(initial=0)), len(GROUPS)
+    blocks = int(cells.max(initial=0)) // width + 1
+
+    def summed(of: "Column", values: "Floats", size: int) -> "Floats":
+        found: Floats = np.bincount(of.ravel(), np.tile(values, len(of)), size).astype(np.float64)
+        return found.reshape(-1, width)
+
+    whole = lots.astype(np.float64)
+    held, gained = (summed(cells, values, blocks * width) for values in (whole, whole * favour))
+    total, gain = held.sum(axis=0), gained.sum(axis=0)
+    [captured] = summed(group, whole * earned, width)
+    away = gained - np.divide(gain, total, out=np.zeros(width), where=total > 0) * held
+    sums = (total, gain, captured, (held != 0).sum(axis=0), (away**2).sum(axis=0), (held**2).sum(axis=0))
+    return np.bincount(group.ravel(), minlength=width), np.array(sums)
+
+
+def _means(count: "Column", sums: "Floats", half_tick: float) -> "tuple[Floats, ...]":
+    """Return mean, standard error, effective blocks and realised half-spread by group, from its sums."""
     lots, moved, earned, used, squares, weights = sums
-    half_tick = instrument.tick_e8 / (2 * E8)
     with np.errstate(invalid="ignore", divide="ignore"):
         mean, left, blocks = moved / lots, (moved + earned) / lots, lots * lots / weights
         error = np.sqrt(squares * used / (used - 1)) / lots
     error[~(blocks >= LEAST_BLOCKS) | (count < LEAST_FILLS)] = np.nan
-    means = (count, mean * half_tick, error * half_tick, blocks, left * half_tick)
-    return [GroupMeans(len(fills), *(one[place] for one in means)) for place in range(len(after_us))]
+    return mean * half_tick, error * half_tick, blocks, left * half_tick

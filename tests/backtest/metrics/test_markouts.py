@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from journals import BTCUSDT, START_US, Scribe, run_terms, seeded
-from mm.backtest.metrics import _markouts, markouts
-from mm.backtest.metrics._markouts import mid2_at
-from mm.backtest.metrics.markouts import Mean, half_spreads
+from mm.backtest.journal import Journal
+from mm.backtest.metrics import markouts
+from mm.backtest.metrics.markouts import Mean, half_spreads, mid2_at
 from mm.backtest.metrics.pnl import fill_marks, ledger, split
 from mm.backtest.metrics.summary import summarise
 
@@ -235,75 +235,67 @@ def test_mid2_at_returns_the_last_row_at_or_before(seed):
     mids = np.stack((np.cumsum(random.integers(1, 4, 30)), random.integers(0, 9, 30)), axis=1)
     us = random.integers(-2, 70, 50)
     expected = [([mid2 for since, mid2 in mids.tolist() if since <= at] or [0])[-1] for at in us.tolist()]
-    assert _markouts.mid2_at(mids, us).tolist() == expected
+    assert mid2_at(mids, us).tolist() == expected
 
 
-def plain_moves(fills, mids, horizon, last_us):
+def plain_moves(fills, mids, horizon_s, last_us):
     """Return the change of bid + ask after each fill, None where it is unknown."""
     found = []
-    for us, _, _, ticks, _, _, _, mid2, _ in fills.tolist():
-        later = [mid for since, mid in mids.tolist() if since <= us + horizon][-1:] or [0]
-        known = mid2 > 0 and (horizon == _markouts.EARNED or (later[0] > 0 and us + horizon <= last_us))
-        found.append((mid2 - 2 * ticks if horizon == _markouts.EARNED else later[0] - mid2) if known else None)
+    for us, _, _, _, _, _, _, mid2, _ in fills.tolist():
+        [later] = [mid for since, mid in mids.tolist() if since <= us + horizon_s * S][-1:] or [0]
+        known = mid2 > 0 and later > 0 and us + horizon_s * S <= last_us
+        found.append(later - mid2 if known else None)
     return found
 
 
 def random_market(random):
-    """Return a path of the mid, with gaps of the book, and random fills on it."""
-    mids = np.stack((np.cumsum(random.integers(0, 9, 40)), random.integers(180, 220, 40)), axis=1)
+    """Return a run with a random path of the mid, with gaps of the book, and random fills on it."""
+    mids = np.stack((S * np.cumsum(random.integers(0, 9, 40)), random.integers(180, 220, 40)), axis=1)
     mids[random.random(40) < 0.2, 1] = 0
     fills = random_fills(random, 60)
+    fills[:, 0] *= S
     fills[:, 8] = np.cumsum(fills[:, 2] * fills[:, 4]) - 20
-    return mids, fills
+    orders, state = np.empty((0, 14), np.int64), np.empty((0, 6), np.int64)
+    return Journal(orders, fills, state, mids, counters={"first_us": 0, "last_us": 110 * S})
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-def test_moves_after_equal_plain_moves(seed):
+def test_moves_equal_plain_moves(seed):
     """Unknown where the book is not valid at either time, or the data ends first."""
-    mids, fills = random_market(np.random.default_rng(seed))
-    for horizon in (0, 7, 50):
-        expected = plain_moves(fills, mids, horizon, 110)
-        moved, known = _markouts.moves_after(fills, mids, horizon, 110)
+    journal = random_market(np.random.default_rng(seed))
+    for horizon_s in (0, 7, 50):
+        expected = plain_moves(journal.fills, journal.mids, horizon_s, 110 * S)
+        moved, known = markouts.moves(journal, horizon_s)
         assert moved.tolist() == [move or 0 for move in expected]
         assert known.tolist() == [move is not None for move in expected]
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-def test_moves_after_few_fills_on_a_long_path_equal_plain_moves(seed):
-    """Each row is searched for then, without an index of the path."""
-    random = np.random.default_rng(seed)
-    mids = np.stack((np.cumsum(random.integers(0, 3, 200)), random.integers(180, 220, 200)), axis=1)
-    mids[random.random(200) < 0.2, 1] = 0
-    fills = random_fills(random, 8)
-    fills[:, 0] *= 20
-    fills[0, 0] = mids[0, 0] - 60
-    for horizon in (0, 7, 50):
-        moved, known = _markouts.moves_after(fills, mids, horizon, 180)
-        expected = plain_moves(fills, mids, horizon, 180)
-        assert [move if is_known else None for move, is_known in zip(moved, known, strict=True)] == expected
-
-
-@pytest.mark.parametrize("seed", SEEDS)
 def test_group_sums_equal_sums_over_single_fills(seed):
-    """A fill counts in each of its groups, at each horizon with a known move."""
-    mids, fills = random_market(np.random.default_rng(seed))
-    horizons, bands, first = [5, _markouts.EARNED, 30], np.array([-4, 0, 3, 12]), int(fills[:, 0].min()) // 20
-    blocks = int(fills[:, 0].max()) // 20 - first + 1
-    count, earned, lots, moved = np.zeros((3, 9)), np.zeros((3, 9)), np.zeros((blocks, 3, 9)), np.zeros((blocks, 3, 9))
-    for place, horizon in enumerate(horizons):
-        moves = plain_moves(fills, mids, horizon, 110)
-        for (us, _, side, ticks, size, _, _, mid2, held), move in zip(fills.tolist(), moves, strict=True):
-            far = side * (mid2 - 2 * ticks)
-            groups = [0, 1 if side > 0 else 2, 4 if (held - side * size) * side < 0 else 3]
-            groups += [4 + sum(far >= edge for edge in bands)] if far >= bands[0] else []
-            for group in groups if move is not None else ():
-                count[place, group] += 1
-                earned[place, group] += size * far
-                lots[us // 20 - first, place, group] += size
-                moved[us // 20 - first, place, group] += size * side * move
-    found, sums = _markouts.group_sums(fills, mids, np.array(horizons), bands, 20, 110)
+    """A fill counts in each of its groups."""
+    journal, bands = random_market(np.random.default_rng(seed)), markouts.BANDS_TICKS
+    fills, moves = journal.fills, plain_moves(journal.fills, journal.mids, 5, 110 * S)
+    block = fills[:, 0] // (20 * S)
+    groups = len(markouts.GROUPS)
+    count, earned, lots, moved = np.zeros(groups), np.zeros(groups), np.zeros((9, groups)), np.zeros((9, groups))
+    for (_, _, side, ticks, size, _, _, mid2, held), at, move in zip(
+        fills.tolist(), block - min(block), moves, strict=True
+    ):
+        far = side * (mid2 - 2 * ticks)
+        fill_groups = [0, 1 if side > 0 else 2, 4 if (held - 3 - side * size) * side < 0 else 3]
+        fill_groups += [5 + sum(far >= 2 * edge for edge in bands)]
+        for group in fill_groups if move is not None else ():
+            count[group] += 1
+            earned[group] += size * far
+            lots[at, group] += size
+            moved[at, group] += size * side * move
+    half_ticks = fills[:, 2] * (fills[:, 7] - 2 * fills[:, 3])
+    known = np.array([move is not None for move in moves])
+    favour = fills[:, 2] * np.array([move or 0 for move in moves])
+    columns = (column[known] for column in (block, fills[:, 4], favour, half_ticks))
+    found, sums = markouts.group_sums(markouts.groups_of(fills, half_ticks, 3)[:, known], *columns)
     with np.errstate(invalid="ignore"):
-        away = moved - moved.sum(axis=0) / lots.sum(axis=0) * lots
+        away = np.nan_to_num(moved - moved.sum(axis=0) / lots.sum(axis=0) * lots)
     blocks_of, squares = (lots > 0).sum(axis=0), (away**2).sum(axis=0)
     expected = (count, lots.sum(axis=0), moved.sum(axis=0), earned, blocks_of, squares, (lots**2).sum(axis=0))
     for actual, reference in zip((found, *sums), expected, strict=True):

@@ -175,17 +175,17 @@ def by_block(result: "Result", fit: "PoissonFit") -> "tuple[Floats, Floats]":
     market, edges = MarketPaths.of_days([tape]), [row["from_ticks"] for row in result.summary["fills_by_distance"]]
     orders = RestingStates(lives(journal), journal.mids, journal.fills, states.recent_us, market)
     block_us = min(BLOCK_US, (tape.end_us - tape.start_us) // BLOCKS)
-    exposures = orders.stretches((0, last_us), np.arange(tape.start_us, last_us, block_us))
-    filled_us, state, states_met = orders.filled((0, last_us))
+    waited = orders.stretches((0, last_us), np.arange(tape.start_us + block_us, last_us, block_us))
+    filled_us, filled = orders.filled((0, last_us))
     blocks = (last_us - tape.start_us) // block_us + 1
 
-    def summed(us: Any, half_ticks: Any, weights: Any) -> "Floats":
+    def summed(block: Any, half_ticks: Any, weights: Any) -> "Floats":
         row = np.searchsorted(edges[1:], half_ticks / 2, side="right")
-        cell = (us - tape.start_us) // block_us * len(edges) + row
+        cell = block * len(edges) + row
         return np.bincount(cell, weights, blocks * len(edges)).reshape(blocks, len(edges)).astype(np.float64)
 
-    observed = summed(filled_us, states_met[state, 1], np.ones(len(state)))
-    return observed, summed(exposures.begin_us, exposures.states[exposures.state, 1], states.predicted(exposures))
+    observed = summed((filled_us - tape.start_us) // block_us, filled[:, 1], np.ones(len(filled)))
+    return observed, summed(waited.period, waited.states[waited.state, 1], states.predicted(waited))
 
 
 def by_noise(observed: "Floats", predicted: "Floats") -> float:

@@ -19,13 +19,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mm.backtest.metrics._market_paths import LEAST_FLOW, SINCE_S
+from mm.backtest.metrics.arithmetic import distinct
 from mm.backtest.metrics.fill_states import (
     FillStates,
     StateRates,
     by_move,
     by_state,
     distance_weights,
-    distinct,
     nodes_of,
     shrunk,
 )

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 NORMAL = 1.959963984540054  # the two-sided 95 % quantile of the normal distribution
 
+MOST_CODES, TABLE_PER_ROW = 2**63 - 1, 4
+
 Ends = tuple[float | None, float | None]  # of an interval; None if it is undefined
 
 
@@ -100,5 +102,32 @@ def changes(values: "Numbers") -> "NDArray[np.intp]":
     """Return the indices at which *values*, or rows of them, differ from the one before; 0 is always included."""
     if len(values) < 2:
         return np.arange(len(values))
-    differ = (values[1:] != values[:-1]).reshape(len(values) - 1, -1).any(axis=1)
+    differ = values[1:] != values[:-1]
+    if differ.ndim > 1:
+        differ = differ.any(axis=1)
     return np.flatnonzero(np.concatenate(([True], differ)))
+
+
+def distinct(rows: "Numbers") -> "tuple[NDArray[np.int64], NDArray[np.intp]]":
+    """Return the distinct *rows* of whole numbers, in order, and the index among them of each row.
+
+    Like ``np.unique`` by axis, which compares rows field by field: here each row is encoded as one integer, which is
+    looked up in a table if there are few of them.
+    """
+    if not len(rows):
+        return rows.astype(np.int64), np.empty(0, np.intp)
+    whole = rows.astype(np.int64, copy=False).T
+    low = whole.min(axis=1)
+    sizes = whole.max(axis=1) - low + 1
+    size, code = math.prod(sizes.tolist()), np.zeros(len(rows), np.int64)
+    if size > MOST_CODES:
+        raise ValueError(f"distinct: {len(rows)} rows have {size:,} combinations of values, more than 64 bits encode")
+    for column, least, count in zip(whole, low, sizes, strict=True):
+        code = code * count + (column - least)
+    if size <= TABLE_PER_ROW * len(rows):
+        known = np.zeros(size, np.bool_)
+        known[code] = True
+        found, into = np.flatnonzero(known), np.cumsum(known)[code] - 1
+    else:
+        found, into = np.unique(code, return_inverse=True)
+    return np.stack(np.unravel_index(found, sizes), axis=1) + low, into

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from mm.backtest.metrics._market_paths import LEAST_FLOW, MOST_FLOW, SINCE_S
+from mm.backtest.metrics.arithmetic import distinct
 from mm.backtest.metrics.market_paths import DEVIATIONS, FLOWS, LEVELS, SWEPT
 from mm.backtest.metrics.order_lives import lives
 from mm.backtest.metrics.resting_states import TOUCHES, RestingStates, Stretches
@@ -111,34 +112,20 @@ def state_sums(journal: "Journal", recent_us: int, cuts: Sequence[int], market: 
     """
     at, span = np.array(cuts, np.int64), (cuts[0], cuts[-1])
     orders = RestingStates(lives(journal), journal.mids, journal.fills, recent_us, market)
-    waited, (filled_us, filled, states) = orders.stretches(span, at[1:-1]), orders.filled(span)
-    sent, stands, *others = states.T
+    waited, (filled_us, filled) = orders.stretches(span, at[1:-1]), orders.filled(span)
+    sent, stands, *others = np.concatenate((waited.states, filled)).T
     groups, group = distinct(np.column_stack((sent, bins(sent, stands), *others)))
     nearest = np.full(len(groups), np.inf)
     np.minimum.at(nearest, group, stands)
     size = len(cuts) * len(groups)
-    begun, came = (
-        (np.searchsorted(at, us, side="right") - 1) * len(groups) + group[state]
-        for us, state in ((waited.begin_us, waited.state), (filled_us, filled))
-    )
-    seconds = np.bincount(begun, waited.spent_us, size) / US_PER_S
+    rested = waited.period * len(groups) + group[waited.state]
+    came = (np.searchsorted(at, filled_us, side="right") - 1) * len(groups) + group[len(waited.states) :]
+    seconds = np.bincount(rested, waited.spent_us, size) / US_PER_S
     fills = np.bincount(came, minlength=size)
     seen = np.flatnonzero((seconds > 0) | (fills > 0))
     period, row = np.divmod(seen, max(len(groups), 1))
     found = groups[row]
     return np.column_stack((period, found[:, :2], nearest[row], found[:, 2:], seconds[seen], fills[seen]))
-
-
-def distinct(rows: "NDArray[Any]") -> "tuple[Ints, Ints]":
-    """Return the distinct *rows*, as integers in order, and the index among them of each row.
-
-    Like ``np.unique`` by axis, which compares rows field by field: here each row is encoded as one integer.
-    """
-    whole = rows.astype(np.int64)
-    low = whole.min(axis=0, initial=0)
-    size = tuple((whole.max(axis=0, initial=0) - low + 1).tolist())
-    found, into = np.unique(np.ravel_multi_index(tuple((whole - low).T), size), return_inverse=True)
-    return np.stack(np.unravel_index(found, size), axis=1) + low, into
 
 
 def bins(sent: "Ints | Floats", stands: "Ints | Floats") -> "Ints":

@@ -36,6 +36,7 @@ BAND_NAMES = (
     f"{BANDS_TICKS[-1]} ticks and more",
 )
 GROUPS = ("all", *SIDE_NAMES, *CHANGE_NAMES, *BAND_NAMES)
+CELLS = 4 * len(BAND_NAMES)
 
 
 @dataclass(frozen=True)
@@ -90,21 +91,23 @@ def half_spreads(
     buys, sells, fills that add to the inventory beyond the target (or open one), fills that unwind it, and the
     distances of ``BANDS_TICKS`` from the mid, excluding the far end.
     """
-    valid = journal.fills[:, 7] > 0
-    fills = journal.fills[valid]
-    earned, begin_us = fills[:, 2] * (fills[:, 7] - 2 * fills[:, 3]), _begin_us(journal)
-    group, half_tick = groups_of(fills, earned, target_lots), instrument.tick_e8 / (2 * E8)
+    valid, begin_us = journal.fills[:, 7] > 0, _begin_us(journal)
+    us, _, side, ticks, lots, _, _, mid2, after_lots = np.ascontiguousarray(journal.fills[valid].T)
+    earned, unwinds = side * (mid2 - 2 * ticks), (after_lots - target_lots - side * lots) * side < 0
+    cells, half_tick = cells_of(side, unwinds, earned), instrument.tick_e8 / (2 * E8)
 
-    def means(favour: "Column", known: "NDArray[np.bool_]", after_us: int) -> GroupMeans:
-        block = (fills[known, 0] - begin_us) // block_length_us(journal, after_us)
-        count, sums = group_sums(group[:, known], block, fills[known, 4], favour[known], earned[known])
+    def means(moved: "Column", known: "NDArray[np.bool_]", after_us: int) -> GroupMeans:
+        block = (us - begin_us) // block_length_us(journal, after_us)
+        count, sums = group_sums(block, cells, known, lots, side * moved, earned)
         return GroupMeans(len(valid), count, *_means(count, sums, half_tick))
 
-    effective = means(earned, np.ones(len(fills), np.bool_), 0).mean()
-    after = {}
+    effective = means(mid2 - 2 * ticks, np.ones(len(us), np.bool_), 0).mean()
+    mids, after = np.asfortranarray(journal.mids), {}
     for horizon_s in horizons_s:
-        moved, known = moves(journal, horizon_s) if horizon_s else _event_moves(journal)
-        after[horizon_s] = means(fills[:, 2] * moved[valid], known[valid], horizon_s * US_PER_S)
+        later_us = us + horizon_s * US_PER_S
+        later = mid2_at(mids, later_us) if horizon_s else just_after(journal)[valid]
+        known = (later > 0) & (later_us <= journal.counters["last_us"])
+        after[horizon_s] = means(np.where(known, later - mid2, 0), known, horizon_s * US_PER_S)
     return effective, after
 
 
@@ -138,13 +141,6 @@ def just_after(journal: "Journal") -> "Column":
         if now < len(us) and us[now] == journal.fills[row, 0]:
             mid2[row] = path[now]
     return mid2
-
-
-def _event_moves(journal: "Journal") -> "Moved":
-    """Return `moves` up to just after the event of each fill."""
-    event, mid2 = just_after(journal), journal.fills[:, 7]
-    known = (event > 0) & (mid2 > 0)
-    return np.where(known, event - mid2, 0), known
 
 
 def moves(journal: "Journal", horizon_s: float) -> "Moved":
@@ -204,46 +200,48 @@ def _interval(value: float, error: float, degrees: float) -> list[float]:
     return [value - half, value + half]
 
 
-def groups_of(fills: "Table", earned: "Column", target_lots: int) -> "Column":
-    """Return the groups of each fill, as indices of ``GROUPS``: all, side, change of the inventory, band; int64[4, n].
+def cells_of(side: "Column", unwinds: "NDArray[np.bool_]", earned: "Column") -> "Column":
+    """Return a number of each fill for its band, its change of the inventory and its side, below `CELLS`.
 
     *earned* are the half ticks captured relative to the mid.
     """
-    side, before = fills[:, 2], fills[:, 8] - target_lots - fills[:, 2] * fills[:, 4]
     band = np.searchsorted(2 * np.array(BANDS_TICKS), earned, side="right")
-    return np.stack((np.zeros_like(side), 1 + (side < 0), 3 + (before * side < 0), 5 + band))
+    return (2 * band + unwinds) * 2 + (side < 0)
 
 
 def group_sums(
-    group: "Column", block: "Column", lots: "Column", favour: "Column", earned: "Column"
+    block: "Column", cells: "Column", known: "NDArray[np.bool_]", lots: "Column", favour: "Column", earned: "Column"
 ) -> tuple["Column", "Floats"]:
-    """Return sums over fills by group: the number of fills, and float64[6, groups].
+    """Return sums over the fills with a *known* move by group: their number, and float64[6, groups].
 
     The latter: lots; lots times half ticks in our favour; lots times the half ticks captured relative to the mid;
     blocks with a fill; the sum over blocks of the squared deviation of lots times half ticks from lots times the mean;
     and that of their squared lots. Whole sums are exact below 2^53.
 
     Args:
-        group: As `groups_of` returns them.
         block: The block of each fill.
+        cells: Its number, from `cells_of`.
+        known: Whether its move is known.
         lots: Its lots.
-        favour: Half ticks in our favour.
+        favour: Half ticks in our favour, 0 if unknown.
         earned: Half ticks captured relative to the mid.
     """
-    cells, width = group + len(GROUPS) * (block - block.min(initial=0)), len(GROUPS)
-    blocks = int(cells.max(initial=0)) // width + 1
-
-    def summed(of: "Column", values: "Floats", size: int) -> "Floats":
-        found: Floats = np.bincount(of.ravel(), np.tile(values, len(of)), size).astype(np.float64)
-        return found.reshape(-1, width)
-
-    whole = lots.astype(np.float64)
-    held, gained = (summed(cells, values, blocks * width) for values in (whole, whole * favour))
+    place = (block - block.min(initial=0)) * CELLS + cells
+    size, weight = int(place.max(initial=0)) // CELLS * CELLS + CELLS, lots * known.astype(np.float64)
+    held, gained = (_by_group(np.bincount(place, values, size)) for values in (weight, weight * favour))
+    [count] = _by_group(np.bincount(cells, known, CELLS)).astype(np.int64)
+    [captured] = _by_group(np.bincount(cells, weight * earned, CELLS))
     total, gain = held.sum(axis=0), gained.sum(axis=0)
-    [captured] = summed(group, whole * earned, width)
-    away = gained - np.divide(gain, total, out=np.zeros(width), where=total > 0) * held
+    away = gained - np.divide(gain, total, out=np.zeros(len(GROUPS)), where=total > 0) * held
     sums = (total, gain, captured, (held != 0).sum(axis=0), (away**2).sum(axis=0), (held**2).sum(axis=0))
-    return np.bincount(group.ravel(), minlength=width), np.array(sums)
+    return count, np.array(sums)
+
+
+def _by_group(sums: "NDArray[Any]") -> "Floats":
+    """Return the sums of ``GROUPS`` from those of cells, by block: all, sides, changes of the inventory, bands."""
+    cells = sums.reshape(-1, len(BAND_NAMES), 2, 2).astype(np.float64)
+    bands = cells.sum(axis=(2, 3))
+    return np.column_stack((bands.sum(axis=1), cells.sum(axis=(1, 2)), cells.sum(axis=(1, 3)), bands))
 
 
 def _means(count: "Column", sums: "Floats", half_tick: float) -> "tuple[Floats, ...]":

@@ -186,7 +186,7 @@ def _gamma(gammas: "NDArray[np.float64] | None") -> dict[str, Any]:
 
 def notes(sent: "Lives", summary: Mapping[str, Any]) -> list[str]:
     """Return notes on the orders and the fit of a *summary*, one sentence each."""
-    found = [reason] if (reason := why_no_orders(sent.counts, reached=sent.any_rested)) else []
+    found = [reason] if (reason := why_no_orders(sent.counts, reached=bool(sent.rested.any()))) else []
     if summary["n_rejects"] > MANY_REJECTS * summary["n_orders"]:
         share = f"{100 * summary['n_rejects'] / summary['n_orders']:.1f} %" if summary["n_orders"] else "more than all"
         found.append(

@@ -1,25 +1,24 @@
 """Order lifetimes, and time at rest, fills and predicted fills of orders by distance from the mid and by hour."""
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from mm.backtest.fills.intensity import Intensity
-from mm.backtest.metrics._order_lives import (
-    any_rested,
-    count_fills,
-    cut_at,
-    outside,
-    read_lives,
-    rest,
-    rested,
-    waits,
+from mm.backtest.journal import ACTIONS
+from mm.backtest.metrics.arithmetic import (
+    Ends,
+    changes,
+    distinct,
+    poisson_mid_p,
+    quantiles,
+    ratio_interval,
+    whole_sum,
 )
-from mm.backtest.metrics.arithmetic import Ends, changes, poisson_mid_p, quantiles, ratio_interval, whole_sum
 from mm.backtest.metrics.long_run import BLOCK_US, fill_intervals, stretch_intervals
 from mm.backtest.metrics.market_paths import MarketPaths
-from mm.backtest.metrics.resting_states import RestingStates
+from mm.backtest.metrics.resting_states import RestingStates, stretches
 from mm.clock import US_PER_S
 
 if TYPE_CHECKING:
@@ -27,6 +26,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from mm.backtest.fills.intensity import Intensity
     from mm.backtest.fills.intensity_piece import IntensityPiece
     from mm.backtest.journal import Journal, Table
 
@@ -36,17 +36,14 @@ if TYPE_CHECKING:
     Ratio = tuple[float | None, float | None, float | None]
 
 NEVER = -1
+PLACE, REJECT = ACTIONS.index("PLACE"), ACTIONS.index("REJECT")
+ENDS = tuple(map(ACTIONS.index, ("CANCEL_ACK", "CLOSE_FILLED", "EXPIRE", "REJECT")))
 SHARES = {"p50": 0.5, "p99": 0.99, "p999": 0.999}
 EDGES_US = np.array([digit * 10**power for power in range(11) for digit in (1, 2, 5)], dtype=np.int64)
 EDGES_S = (EDGES_US / US_PER_S).tolist()
 HOUR_BLOCKS = 3_600 * US_PER_S // BLOCK_US
-FOREVER_US = 1 << 62
 MOST_ROWS = 40
 COMMON = 0.99  # share of the time at rest in separate rows; the outermost two rows include the remainder
-FINE = 100_000  # bins; each of half a tick if that many suffice
-LIKELY = (-1 << 11, 1 << 13)  # first distance and number of bins, in half ticks, that suffice for nearly every run
-NEAR = (-1 << 8, 1 << 10)  # the same for most runs; clearing these takes an eighth of the time
-MOST_CELLS = 1 << 22  # blocks times bins
 NO_RATIO = (None, None, None)
 MOST_OUTSIDE = 0.2  # share of the order time; above it predicted fills are not compared with the observed ones
 QUOTED = {"p10": 0.1, "p50": 0.5, "p90": 0.9}
@@ -75,45 +72,63 @@ class Lives:
     def __len__(self) -> int:
         return len(self.table)
 
+    @cached_property
+    def _columns(self) -> "Table":
+        return np.ascontiguousarray(self.table.T)
+
     @property
     def sent_us(self) -> "Column":
         """Instant at which each order was sent."""
-        column: Column = self.table[:, 0]
+        column: Column = self._columns[0]
         return column
 
     @property
     def active_us(self) -> "Column":
         """Instant of arrival, possibly after the end of the data."""
-        column: Column = self.table[:, 1]
+        column: Column = self._columns[1]
         return column
 
     @property
     def side(self) -> "Column":
         """+1 for a buy, -1 for a sell."""
-        column: Column = self.table[:, 2]
+        column: Column = self._columns[2]
         return column
 
     @property
     def ticks(self) -> "Column":
         """Price in ticks."""
-        column: Column = self.table[:, 3]
+        column: Column = self._columns[3]
+        return column
+
+    @property
+    def lots(self) -> "Column":
+        """Quantity in lots."""
+        column: Column = self._columns[4]
         return column
 
     @property
     def end_us(self) -> "Column":
         """Instant of cancellation, complete fill, expiry or rejection; -1 for an open order."""
-        column: Column = self.table[:, 5]
+        column: Column = self._columns[5]
         return column
+
+    @property
+    def rejected(self) -> "NDArray[np.bool_]":
+        """Whether each order was rejected."""
+        found: NDArray[np.bool_] = self._columns[6] != 0
+        return found
 
     @property
     def rested(self) -> "NDArray[np.bool_]":
         """Whether each order rested: it arrived and was not rejected."""
-        return rested(self.table, self.last_us)
+        arrived: NDArray[np.bool_] = (self.active_us <= self.last_us) | (self.end_us != NEVER)
+        return arrived & ~self.rejected
 
     @property
-    def any_rested(self) -> bool:
-        """Whether any order rested."""
-        return any_rested(self.table, self.last_us)
+    def until_us(self) -> "Column":
+        """End of each order's time at rest, at the latest that of the data; before its arrival if it never rested."""
+        until = np.where(self.end_us < 0, self.last_us, self.end_us)
+        return np.where(self.rejected, NEVER, until)
 
 
 def lives(journal: "Journal") -> Lives:
@@ -126,6 +141,19 @@ def sent_orders(journal: "Journal") -> "tuple[int, Table, int, Table]":
     return read_lives(journal.orders) if (log := journal.order_log()) is None else log.lives()
 
 
+def read_lives(orders: "Table") -> "tuple[int, Table, int, Table]":
+    """Return the result of `sent_orders` for the rows of *orders*."""
+    action, counts = orders[:, 2], np.zeros((16, 64), np.int64)
+    np.add.at(counts, (action, orders[:, 12]), 1)
+    sent, ended = orders[action == PLACE], orders[np.isin(action, ENDS)]
+    first_id, table = int(sent[0, 1]) if len(sent) else 1, np.zeros((len(sent), 7), np.int64)
+    table[:, :5], table[:, 5] = sent[:, [0, 8, 4, 5, 6]], NEVER
+    row = ended[:, 1] - first_id
+    ended, row = ended[(row >= 0) & (row < len(sent))], row[(row >= 0) & (row < len(sent))]
+    table[row, 5], table[row, 6] = ended[:, 0], ended[:, 2] == REJECT
+    return first_id, table, int(counts[ACTIONS.index("CANCEL_REQ")].sum()), counts
+
+
 def lots_and_times(found: Lives, fills: "Table") -> tuple[int, int, dict[str, Any]]:
     """Return the lots of all orders, the number of orders with a partial fill, and latencies and lifetimes.
 
@@ -134,17 +162,25 @@ def lots_and_times(found: Lives, fills: "Table") -> tuple[int, int, dict[str, An
     arrival, of orders that arrived. ``live_to_fill_s`` and ``order_to_fill_s`` are from rest and from sending to an
     order's first fill. ``hit_rate`` is the share of the orders sent that had a fill.
     """
-    lots, partial, *times = waits(found.table, fills, found.first_id, found.last_us)
-    lifetimes, latencies, from_rest, from_sending = times
+    row = fills[:, 1] - found.first_id
+    known = (row >= 0) & (row < len(found))
+    row, fill_us, lots = row[known], fills[known, 0], found.lots
+    is_partial = np.zeros(len(found), np.bool_)
+    is_partial[row[fills[known, 4] < lots[row]]] = True
+    first_us = np.full(len(found), NEVER)
+    first_us[row[::-1]] = fill_us[::-1]
+    hit = first_us != NEVER
+    has_ended, arrived = found.end_us >= 0, (found.end_us >= 0) | (found.active_us <= found.last_us)
+    rested = has_ended & ~found.rejected
     return (
-        lots,
-        partial,
+        whole_sum(lots),
+        int(is_partial.sum()),
         {
-            "hit_rate": len(from_rest) / len(found) if len(found) else None,
-            "quote_lifetime_s": spread_of(lifetimes),
-            "order_to_ack_s": spread_of(latencies),
-            "live_to_fill_s": spread_of(from_rest),
-            "order_to_fill_s": spread_of(from_sending),
+            "hit_rate": int(hit.sum()) / len(found) if len(found) else None,
+            "quote_lifetime_s": spread_of((found.end_us - found.active_us)[rested]),
+            "order_to_ack_s": spread_of((found.active_us - found.sent_us)[arrived]),
+            "live_to_fill_s": spread_of((first_us - found.active_us)[hit]),
+            "order_to_fill_s": spread_of((first_us - found.sent_us)[hit]),
         },
     )
 
@@ -198,19 +234,15 @@ def fill_rates(
     """
     pieces = [] if intensity is None else intensity.rows()
     borders = _borders(journal, pieces)
-    path = _path(journal, borders, offsets)
-    cuts = path[0]
     with np.errstate(over="ignore"):  # beyond the largest float, fills and ratios are undefined
-        spent = _spent(found, path, intensity or Intensity(()), _pieces_at(pieces, cuts))
+        spent, beyond = rest(found, _path(journal, borders, offsets), intensity)
     if intensity is not None and intensity.states and market is not None:
-        us, half_ticks, mean = _by_states(found, journal, intensity, borders, market)
-        spent.predict(us, half_ticks, mean)
-    seen = count_fills(journal.fills, BLOCK_US, (spent.first_block, len(spent.rows)), spent.grid)
+        spent.predict(*_by_states(found, journal, intensity, borders, market))
+    seen = spent.fills(journal.fills)
     with np.errstate(over="ignore", invalid="ignore"):
         total = float(spent.rows[:, :, 1].sum()) if pieces else None
         by_distance = _by_distance(spent, seen, predicted=bool(pieces))
         by_hour, ratio = _by_hour(spent, seen) if pieces else ([], NO_RATIO)
-    beyond = share_outside_fit(found, path, pieces)
     if beyond is not None and beyond > MOST_OUTSIDE:
         ratio = NO_RATIO
     return {
@@ -222,12 +254,12 @@ def fill_rates(
     }, total
 
 
-class _RestSums(NamedTuple):
+class RestSums(NamedTuple):
     """Time at rest and predicted fills.
 
     Attributes:
-        time: float64[bins], order-seconds by distance.
-        half_ticks: int64[bins], distance of each bin, or its nearest end.
+        time: float64[n], order-seconds by distance.
+        half_ticks: int64[n], the distances.
         grid: First distance, width and number of rows by distance, in half ticks; the outermost two include all nearer
             or farther distances.
         first_block: Number of the first block since 1970.
@@ -240,102 +272,95 @@ class _RestSums(NamedTuple):
     first_block: int
     rows: "Floats"
 
-    def cells(self, us: "Column", half_ticks: "Column") -> "Column":
-        """Return the flat index by block and row of instants and distances; those outside count in the end blocks."""
-        blocks, rows, _ = self.rows.shape
-        block = np.clip(us // BLOCK_US - self.first_block, 0, blocks - 1)
-        found: Column = block * rows + self.row(half_ticks)
-        return found
-
     def row(self, half_ticks: "Column") -> "Column":
         """Return the row of each distance."""
         first, width, rows = self.grid
         found: Column = np.clip((half_ticks - first) // width, 0, rows - 1)
         return found
 
+    def summed(self, us: "Column", half_ticks: "Column", values: "Column | Floats | None" = None) -> "Floats":
+        """Return the sum of *values* (None: their number) of instants and distances, float64[blocks, rows].
+
+        Those outside count in the end blocks.
+        """
+        blocks, rows, _ = self.rows.shape
+        if not blocks * rows:
+            return np.zeros((blocks, rows))
+        block = np.clip(us // BLOCK_US - self.first_block, 0, blocks - 1)
+        cells = np.bincount(block * rows + self.row(half_ticks), values, blocks * rows)
+        return cells.reshape(blocks, rows).astype(np.float64)
+
     def predict(self, us: "Column", half_ticks: "Column", mean: "Floats") -> None:
         """Replace the predicted fills by *mean*, those of stretches that begin at *us*."""
-        blocks, rows, _ = self.rows.shape
-        self.rows[:, :, 1] = np.bincount(self.cells(us, half_ticks), mean, blocks * rows).reshape(blocks, rows)
+        self.rows[:, :, 1] = self.summed(us, half_ticks, mean)
+
+    def fills(self, fills: "Table") -> "Floats":
+        """Return the number of *fills* by block and row, from the mid before each; those without one do not count."""
+        fills = fills[fills[:, 7] > 0]
+        return self.summed(fills[:, 0], fills[:, 2] * (fills[:, 7] - 2 * fills[:, 3]))
 
 
-def _spent(found: "Lives", path: "Path", intensity: "Intensity", piece: "Column") -> _RestSums:
-    """Return time at rest and the fills predicted by the *piece* in force, by block and by distance."""
-    cuts, mid2, offsets = path
-    first = int(cuts[0]) // BLOCK_US if len(cuts) else 0
-    blocks = first, int(cuts[-1]) // BLOCK_US - first + 1 if len(cuts) else 0
-    path_of = (found.table, cuts, mid2, offsets, intensity, piece)
-    most_bins = max(MOST_CELLS // max(blocks[1], 1), 1)
-    near, likely = ((begin, min(bins, most_bins)) for begin, bins in (NEAR, LIKELY))
-    rested_us, fills, (least, most), rare = rest(*path_of, BLOCK_US, blocks, found.last_us, (near[0], 1, near[1]))
-    width = max(most - least, 0) // FINE + 1
-    half_ticks = least + width * np.arange((most - least) // width + 1)
-    if likely[0] <= least and most < sum(likely):
-        begin = near[0] if near[0] <= least and most < sum(near) else least
-        if begin != near[0] and rare is not None and fills is None:
-            rested_us = _with_rare(rested_us, near[0], rare, least, most)
-        elif begin != near[0]:
-            rested_us, fills, *_ = rest(*path_of, BLOCK_US, blocks, found.last_us, (begin, 1, len(half_ticks)))
-        used = slice(least - begin, most - begin + 1)
-        time = rested_us[:, used].sum(axis=0) / US_PER_S
-        grid = _grid(half_ticks, time)
-        starts = np.searchsorted(half_ticks, grid[0] + grid[1] * np.arange(1, grid[2]))
-        rested_us = _row_sums(rested_us[:, used], starts)
-        fills = None if fills is None else _row_sums(fills[:, used], starts)
-    else:
-        single_block = FOREVER_US, (0, 1), found.last_us
-        time = rest(*path_of, *single_block, (least, width, len(half_ticks)))[0][0] / US_PER_S
-        grid = _grid(half_ticks, time)
-        rested_us, fills, *_ = rest(*path_of, BLOCK_US, blocks, found.last_us, grid)
-    rows = np.stack((rested_us / US_PER_S, np.zeros(rested_us.shape) if fills is None else fills), axis=2)
-    return _RestSums(time, half_ticks, grid, first, rows)
+def rest(found: Lives, path: "Path", intensity: "Intensity | None") -> tuple[RestSums, float | None]:
+    """Return the time at rest, with the fills that the *intensity* predicts; and the share of it outside the fit.
 
+    The latter is the share spent outside the distances of the fit in force; None without time of such a fit.
 
-def _with_rare(rested_us: "Table", first: int, rare: "Table", least: int, most: int) -> "Table":
-    """Return the time by block and distance from *least* to *most*, of the inner bins from *first* on and of *rare*.
-
-    It saves a second pass over the orders if a few of their stretches are beyond the bins of the first.
+    Args:
+        found: The orders.
+        path: Instants at which the mid, the piece in force, its offset from the reference price or the block changes;
+            bid + ask, and the offsets of the mid, from then on.
+        intensity: The fit or the schedule.
     """
-    cells = np.zeros((len(rested_us), most - least + 1), np.int64)
-    begin, stop = max(first + 1, least), min(first + rested_us.shape[1] - 2, most) + 1
-    if begin < stop:
-        cells[:, begin - least : stop - least] = rested_us[:, begin - first : stop - first]
-    np.add.at(cells, (rare[:, 0], rare[:, 1] - least), rare[:, 2])
-    return cells
+    cuts, mid2, offsets = path
+    pieces, first = [] if intensity is None else intensity.rows(), int(cuts[0]) // BLOCK_US if len(cuts) else 0
+    in_force = np.column_stack((cuts // BLOCK_US, _pieces_at(pieces, cuts)))
+    begins = changes(in_force)
+    period, parts = np.searchsorted(begins, np.arange(len(cuts)), side="right") - 1, [np.empty((0, 5), np.int64)]
+    signed2 = 2 * found.side * found.ticks
+    for order, cut, us in stretches(found.active_us, found.until_us, cuts, mid2 > 0):
+        side = found.side[order]
+        columns = [period[cut], side * mid2[cut] - signed2[order]]
+        if pieces:
+            columns += [side, offsets[cut, (side < 0).astype(np.intp)] if len(offsets) else np.zeros_like(cut)]
+        rows, into = distinct(np.stack(columns).T)
+        rows = np.pad(rows, ((0, 0), (0, 4 - len(columns))))
+        parts.append(np.column_stack((rows, np.bincount(into, us, len(rows)).astype(np.int64))))
+    number, half, side, offset, spent_us = np.concatenate(parts).T
+    (block, piece), seconds = in_force[begins[number]].T, spent_us / US_PER_S
+    half_ticks, at = np.unique(half, return_inverse=True)
+    time = np.bincount(at, seconds, len(half_ticks)).astype(np.float64)
+    blocks, grid = int(cuts[-1]) // BLOCK_US - first + 1 if len(cuts) else 0, _grid(half_ticks, time)
+    sums = RestSums(time, half_ticks, grid, first, np.zeros((blocks, grid[2], 2)))
+    sums.rows[:, :, 0] = sums.summed(block * BLOCK_US, half, seconds)
+    if intensity is None or not pieces:
+        return sums, None
+    delta = half / 2 - offset / 8
+    sums.predict(block * BLOCK_US, half, seconds * _rates(intensity, np.stack((piece, side, 4 * half - offset)).T))
+    ends = [(one.min_delta_ticks, one.max_delta_ticks) for one in pieces]
+    near, far = np.array([[np.nan if end is None else end for end in pair] for pair in [*ends, (None, None)]]).T
+    ranged = near[piece] <= far[piece]
+    total, out = (float(seconds[of].sum()) for of in (ranged, ranged & ((delta < near[piece]) | (delta > far[piece]))))
+    return sums, out / total if total > 0 else None
 
 
-def _row_sums(cells: "Table | Floats", starts: "Column") -> "Any":
-    """Return the sums of *cells* by row; *starts*: the first distance of each row but the first one, as an index."""
-    return np.add.reduceat(cells, np.append(0, starts), axis=1) if cells.shape[1] else cells
+def _rates(intensity: "Intensity", states: "Table") -> "Floats":
+    """Return the predicted fills per second of orders, by piece (-1: none), side, and distance in eighths of a tick."""
+    pieces = intensity.rows()
+    different, into = distinct(states)
+    rates = [
+        intensity.at(pieces[piece].start_us, side, eighths / 8) if piece >= 0 else 0.0
+        for piece, side, eighths in different.tolist()
+    ]
+    return np.array(rates, np.float64)[into]
 
 
-def _quoted(spent: _RestSums) -> dict[str, float | None]:
+def _quoted(spent: RestSums) -> dict[str, float | None]:
     """Return the quantiles of distance over time at rest, in ticks; a bin counts as its nearest end."""
     time = np.cumsum(spent.time)
     if not len(time) or not time[-1] > 0:
         return dict.fromkeys(QUOTED)
     place = np.searchsorted(time, np.array(list(QUOTED.values())) * time[-1])
     return {name: float(spent.half_ticks[at]) / 2 for name, at in zip(QUOTED, place.tolist(), strict=True)}
-
-
-def share_outside_fit(found: "Lives", path: "Path", pieces: "list[IntensityPiece]") -> float | None:
-    """Return the share of the order time spent outside the distances of the fit in force; None without such time.
-
-    Args:
-        found: The orders.
-        path: Instants at which the mid, the piece in force or the offset of the mid changes; bid + ask, and the offsets
-            of the mid, from then on.
-        pieces: Pieces of the fit or the schedule.
-    """
-    us, mid2, offsets = path
-    if not pieces or len(us) == 0:
-        return None
-    piece = _pieces_at(pieces, us)
-    ends = [(one.min_delta_ticks, one.max_delta_ticks) for one in pieces]
-    ranges = np.array([[np.nan if end is None else end for end in pair] for pair in ends], np.float64)[piece]
-    ranges[piece < 0] = np.nan
-    total, out = outside(found.table, us, mid2, offsets, ranges, found.last_us)
-    return out / total if total > 0 else None
 
 
 def mid_offsets(reference: str, us: "Column", prices: "Sequence[Column]", lots: "Sequence[Column]") -> "Table":
@@ -364,12 +389,21 @@ def mid_offsets(reference: str, us: "Column", prices: "Sequence[Column]", lots: 
 def _path(journal: "Journal", borders: "Column", offsets: "Table | None") -> "Path":
     """Return the path of the mid, cut at *borders* and where the *offsets* of the mid change."""
     if offsets is None or not len(offsets) or not len(journal.mids):
-        return *cut_at(journal.mids, borders), np.empty((0, 2), np.int64)
+        return *_cut_at(journal.mids, borders), np.empty((0, 2), np.int64)
     moved_us = offsets[offsets[:, 0] > journal.mids[0, 0], 0]
     both = np.sort(np.concatenate((borders, moved_us)))
-    cuts, mid2 = cut_at(journal.mids, both[changes(both)])
+    cuts, mid2 = _cut_at(journal.mids, both[changes(both)])
     row = np.maximum(np.searchsorted(offsets[:, 0], cuts, side="right") - 1, 0)
-    return cuts, mid2, np.ascontiguousarray(offsets[row, 1:])
+    return cuts, mid2, offsets[row, 1:]
+
+
+def _cut_at(mids: "Table", instants: "Column") -> "tuple[Column, Column]":
+    """Return the instants of *mids* merged with ascending *instants* after its first row, and bid + ask from each on.
+
+    An instant equal to that of a row comes after it.
+    """
+    row = np.searchsorted(mids[:, 0], instants, side="right")
+    return np.insert(mids[:, 0], row, instants), np.insert(mids[:, 1], row, mids[row - 1, 1])
 
 
 def _borders(journal: "Journal", pieces: "list[IntensityPiece]") -> "Column":
@@ -384,34 +418,32 @@ def _borders(journal: "Journal", pieces: "list[IntensityPiece]") -> "Column":
 def _by_states(
     found: "Lives", journal: "Journal", intensity: "Intensity", borders: "Column", market: MarketPaths
 ) -> "tuple[Column, Column, Floats]":
-    """Return the start of each stretch of orders, its distance in half ticks and the fills predicted from its state.
+    """Return the start of the time of orders by state, its distance in half ticks and the fills predicted from it.
 
-    No stretch crosses one of the *borders*.
+    None of it crosses one of the *borders*.
     """
     pieces, states = intensity.rows(), intensity.states
     orders = RestingStates(found, journal.mids, journal.fills, states[0].recent_us, market)
     waited = orders.stretches((0, found.last_us), borders)
-    at, mean = _pieces_at(pieces, waited.begin_us), np.zeros(len(waited.state))
+    begin_us = np.append(journal.mids[:1, 0], borders)[waited.period]
+    at, mean = _pieces_at(pieces, begin_us), np.zeros(len(waited.state))
     used = np.array([*(one.states for one in pieces), -1])[at]
     for number, one in enumerate(states):
         rows = np.flatnonzero(used == number)
         mean[rows] = one.predicted(waited.where(rows))
     mean *= np.array([*(one.states_level for one in pieces), 0.0])[at]
-    return waited.begin_us, waited.states[waited.state, 1], mean
+    return begin_us, waited.states[waited.state, 1], mean
 
 
 def _pieces_at(pieces: "list[IntensityPiece]", us: "Column") -> "Column":
-    """Return the index of the piece in force from each instant on; -1 between and outside all *pieces*.
-
-    Empty without pieces.
-    """
+    """Return the index of the piece in force from each instant on; -1 between and outside all *pieces*."""
     if not pieces:
-        return np.empty(0, np.int64)
+        return np.full(len(us), -1)
     piece = np.searchsorted(np.array([one.start_us for one in pieces]), us, side="right") - 1
     return np.where(us < np.array([one.end_us for one in pieces])[piece], piece, -1)
 
 
-def _by_distance(spent: _RestSums, seen: "Floats", *, predicted: bool) -> list[dict[str, Any]]:
+def _by_distance(spent: RestSums, seen: "Floats", *, predicted: bool) -> list[dict[str, Any]]:
     if not len(spent.time):
         return []
     first, width, rows = spent.grid
@@ -446,7 +478,7 @@ def _grid(half_ticks: "Column", seconds: "Floats") -> tuple[int, int, int]:
     return first, width, (high - first) // width + 1
 
 
-def _by_hour(spent: _RestSums, seen: "Floats") -> "tuple[list[dict[str, Any]], Ratio]":
+def _by_hour(spent: RestSums, seen: "Floats") -> "tuple[list[dict[str, Any]], Ratio]":
     """Return the rows of all hours, and the ratio of all fills with its interval."""
     blocks = np.concatenate((seen.sum(axis=1)[:, None], spent.rows.sum(axis=1)), axis=1)
     fills, seconds, mean = blocks.T

@@ -231,7 +231,8 @@ def pairs(fills: "Table") -> Pairs:
     whole = np.int64 if whole_sum(fills[:, 4]) < SAFE else object
     buys, sells = (np.flatnonzero((fills[:, 2] == side) & (fills[:, 4] != 0)) for side in (1, -1))
     bought, sold = (np.cumsum(fills[rows, 4].astype(whole)) for rows in (buys, sells))
-    last = np.union1d(bought, sold)  # number of the last lot of each pair of fills
+    last = np.sort(np.concatenate((bought, sold)), kind="stable")  # number of the last lot of each pair of fills
+    last = last[changes(last)]
     last = last[: np.searchsorted(last, min(bought[-1:].sum(), sold[-1:].sum()), side="right")]
     lots = np.diff(last, prepend=last[:1] * 0).astype(np.int64)
     return Pairs(buys[np.searchsorted(bought, last)], sells[np.searchsorted(sold, last)], lots)
@@ -270,10 +271,11 @@ def _round_trips(fills: "Table", matched: Pairs, notional: float) -> "tuple[Floa
 
     *notional* is the value of a tick·lot in the quote asset.
     """
-    bought, sold, closing = fills[matched.buy], fills[matched.sell], matched.closing
-    fees = sum(side[:, 5] / E8 / side[:, 4] for side in (bought, sold))  # per lot
-    earned = matched.lots * ((sold[:, 3] - bought[:, 3]) * notional - fees)
-    opened = matched.lots * (np.minimum(bought[:, 0], sold[:, 0]) - fills[0, 0]).astype(np.float64)
+    us, _, _, ticks, lots, fee_e8, *_ = np.ascontiguousarray(fills.T)
+    buy, sell, closing = matched.buy, matched.sell, matched.closing
+    fee = fee_e8 / E8 / np.maximum(lots, 1)  # per lot
+    earned = matched.lots * ((ticks[sell] - ticks[buy]) * notional - fee[sell] - fee[buy])
+    opened = matched.lots * (us[np.minimum(buy, sell)] - us[0]).astype(np.float64)
     trips = changes(closing)
-    earned, opened, lots = (np.add.reduceat(each, trips) for each in (earned, opened, matched.lots.astype(np.float64)))
-    return earned, fills[closing[trips], 0] - fills[0, 0] - opened / lots
+    earned, opened, total = (np.add.reduceat(each, trips) for each in (earned, opened, matched.lots.astype(np.float64)))
+    return earned, us[closing[trips]] - us[0] - opened / total

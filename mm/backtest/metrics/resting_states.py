@@ -12,12 +12,13 @@ rested for long, whether it is inside the spread, at its side's best price, or b
 `mm.backtest.metrics.market_paths`: flow, ticks swept and deviation of the mid. Distances are half ticks from the mid.
 """
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from mm.backtest.journal import FILL_COLUMNS
-from mm.backtest.metrics._resting_states import NOWHERE, LifeStates
+from mm.backtest.metrics.arithmetic import distinct
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -29,14 +30,43 @@ if TYPE_CHECKING:
     Ints = NDArray[np.int64]
 
 TOUCHES = (-1, 0, 1)  # an order inside the spread, at its side's best price, behind it
+RESTED_US = 1_000_000  # time at rest from which on an order counts as rested for long
+FOREVER_US = 1 << 62
+AT_ONCE = 1 << 19  # stretches per piece
+
+
+def stretches(
+    begin_us: "Ints", end_us: "Ints", cuts: "Ints", valid: "NDArray[np.bool_]"
+) -> "Iterator[tuple[Ints, Ints, Ints]]":
+    """Yield, in pieces, the stretches into which *cuts* divide spans of time: span, last cut before it, and length.
+
+    Time before the first cut is left out; spans that end before they begin have no stretch.
+
+    Args:
+        begin_us: Begin of each span.
+        end_us: Its end.
+        cuts: Ascending instants.
+        valid: Whether stretches that begin at a cut are returned.
+    """
+    first = np.maximum(np.searchsorted(cuts, begin_us, side="right") - 1, 0)
+    count = np.where(end_us > begin_us, np.maximum(np.searchsorted(cuts, end_us) - first, 0), 0)
+    until_us, upto = np.append(cuts[1:], FOREVER_US), np.cumsum(count)
+    pieces = np.searchsorted(upto, np.arange(AT_ONCE, upto[-1:].sum(), AT_ONCE))
+    for spans in np.split(np.arange(len(count)), pieces):
+        many = count[spans]
+        span = np.repeat(spans, many)
+        cut = np.arange(len(span)) + np.repeat(first[spans] - np.cumsum(many) + many, many)
+        if not valid.all():
+            span, cut = span[valid[cut]], cut[valid[cut]]
+        yield span, cut, np.minimum(end_us[span], until_us[cut]) - np.maximum(begin_us[span], cuts[cut])
 
 
 class Stretches(NamedTuple):
-    """Stretches of time in which an order's state was constant, order by order.
+    """Time at rest by state; there may be several rows of one period and state.
 
     Attributes:
-        begin_us: int64[n], begin of each stretch.
-        spent_us: int64[n], its length.
+        period: int64[n], number of cuts passed.
+        spent_us: int64[n], time.
         state: int64[n], its row in *states*.
         states: int64[m, 7], the distinct states. The columns are the distance at which the order was sent, in half
             ticks; its current distance; the mid's last move, 0 to 3: away from the order (0) or towards it (1), and
@@ -44,14 +74,44 @@ class Stretches(NamedTuple):
             the class of the mid's deviation; and the class of the ticks swept.
     """
 
-    begin_us: "Ints"
+    period: "Ints"
     spent_us: "Ints"
     state: "Ints"
     states: "Ints"
 
     def where(self, rows: "Ints") -> "Stretches":
         """Return the stretches at *rows*."""
-        return self._replace(begin_us=self.begin_us[rows], spent_us=self.spent_us[rows], state=self.state[rows])
+        return self._replace(period=self.period[rows], spent_us=self.spent_us[rows], state=self.state[rows])
+
+
+class _MarketStates(NamedTuple):
+    """The market of the orders of one side, from each of its changes on: columns of int64[n]."""
+
+    us: "Ints"
+    mid2: "Ints"
+    move: "Ints"
+    flow: "Ints"
+    swept: "Ints"
+    spread: "Ints"
+    deviation: "Ints"
+
+    @classmethod
+    def of(cls, us: "Ints", mid2: "Ints", side: int, recent_us: int, market: "MarketPaths") -> "_MarketStates":
+        """Return the states for orders of *side*; *us* are the instants at which bid + ask changes to *mid2*."""
+        paths = [of_sides[0 if side > 0 else 1] for of_sides in market]
+        late_us = us + recent_us
+        late_us = late_us[late_us < np.append(us[1:], FOREVER_US)]
+        cuts = np.unique(np.concatenate((us, late_us, *(at for at, _ in paths))))
+        cuts = cuts[cuts >= us[0]]
+        row = _last_at(us, cuts)
+        before = mid2[np.maximum(row - 1, 0)]
+        towards, recent = side * (mid2[row] - before) < 0, cuts - us[row] < recent_us
+        numbers = (number[np.maximum(_last_at(at, cuts), 0)] for at, number in paths)
+        return cls(cuts, mid2[row], np.where(before > 0, towards + 2 * recent, 0), *numbers)
+
+    def at(self, row: "Ints") -> "_MarketStates":
+        """Return the states at *row*."""
+        return _MarketStates(*(column[row] for column in self))
 
 
 class RestingStates:
@@ -66,40 +126,64 @@ class RestingStates:
     """
 
     def __init__(self, found: "Lives", mids: "Table", fills: "Table", recent_us: int, market: "MarketPaths") -> None:
-        us, mid2 = np.ascontiguousarray(mids.T)
-        moved = np.append(True, np.diff(mid2) != 0) if len(mid2) else np.zeros(0, bool)
-        us, mid2 = us[moved], mid2[moved]
+        us, mid2 = mids[np.append(True, np.diff(mids[:, 1]) != 0)[: len(mids)]].T
         self._found = found
         row = fills[:, FILL_COLUMNS.index("order_id")] - found.first_id
         self._fills = fills[row >= 0, 0], row[row >= 0]
-        rested = found.rested.view(np.uint8)
-        self._orders = LifeStates(found.table, rested, _sent_at(found, us, mid2), (us, mid2), recent_us, market)
+        there = _last_at(us, found.sent_us)
+        at_sending = np.where(there >= 0, mid2[there], 0) if len(us) else np.zeros(len(found), np.int64)
+        self._is_known = at_sending > 0  # sent with a valid book
+        self._sent = found.side * (at_sending - 2 * found.ticks)
+        self._markets = {side: _MarketStates.of(us, mid2, side, recent_us, market) for side in (1, -1) if len(us)}
 
     def stretches(self, span: tuple[int, int], also: "Ints") -> Stretches:
-        """Return the states of orders over ``[start, end)``; time without a valid book is left out.
+        """Return the time of orders by state over ``[start, end)``; time without a valid book is left out.
 
         Args:
             span: Start, and end (exclusive), in µs.
-            also: Ascending instants at which stretches are cut, in addition to the changes of state.
+            also: Ascending instants, the cuts between periods.
         """
-        begin_us, spent_us, state = self._orders.stretches(span[0], min(span[1], self._found.last_us), also)
-        return Stretches(begin_us, spent_us, state, self._orders.met())
+        found, parts = self._found, [np.empty((0, 9), np.int64)]
+        for side, market in self._markets.items():
+            cuts = np.union1d(market.us, also[also > market.us[0]])
+            row, period = _last_at(market.us, cuts), _last_at(also, cuts) + 1
+            orders = np.flatnonzero((found.side == side) & found.rested & self._is_known)
+            late_us, until_us = found.active_us[orders] + RESTED_US, np.minimum(found.until_us[orders], span[1])
+            begin_us = np.maximum(np.append(found.active_us[orders], late_us), span[0])
+            end_us = np.append(np.minimum(until_us, late_us), until_us)
+            for part, cut, spent_us in stretches(begin_us, end_us, cuts, market.mid2[row] > 0):
+                order, long = orders[part % len(orders)], part >= len(orders)
+                states = self._states(order, market.at(row[cut]), long)
+                groups, into = distinct(np.column_stack((period[cut], states)))
+                parts.append(np.column_stack((groups, np.bincount(into, spent_us, len(groups)).astype(np.int64))))
+        rows = np.concatenate(parts)
+        distinct_states, state = distinct(rows[:, 1:8])
+        return Stretches(rows[:, 0], rows[:, 8], state, distinct_states)
 
-    def filled(self, span: tuple[int, int]) -> "tuple[Ints, Ints, Ints]":
-        """Return the instant of each fill in ``[start, end)``, the row of its state, and the states.
+    def filled(self, span: tuple[int, int]) -> "tuple[Ints, Ints]":
+        """Return the instant of each fill in ``[start, end)``, and its state, int64[n, 7], as in `Stretches`.
 
         The state is that of the order just before the fill; fills without a valid book are left out.
         """
-        us, row = self._fills
-        counted = (us >= span[0]) & (us < span[1])
-        us = us[counted]
-        state = self._orders.filled(us, row[counted])
-        return us[state >= 0], state[state >= 0], self._orders.met()
+        us, order = self._fills
+        counted = (us >= span[0]) & (us < span[1]) & self._is_known[order]
+        us, order = us[counted] - 1, order[counted]
+        states, valid = np.empty((len(us), 7), np.int64), np.zeros(len(us), np.bool_)
+        for side, market in self._markets.items():
+            row = _last_at(market.us, us)
+            own = (self._found.side[order] == side) & (row >= 0) & (market.mid2[row] > 0)
+            long = us[own] - self._found.active_us[order[own]] >= RESTED_US
+            states[own], valid[own] = self._states(order[own], market.at(row[own]), long), True
+        return us[valid] + 1, states[valid]
+
+    def _states(self, order: "Ints", market: _MarketStates, long: "NDArray[np.bool_]") -> "Ints":
+        """Return the states of orders, given the *market* of each and whether it has rested for *long*."""
+        stands = self._found.side[order] * (market.mid2 - 2 * self._found.ticks[order])
+        level, touch = long + 2 * market.flow, np.sign(stands - market.spread)
+        columns = (self._sent[order], stands, market.move, level, touch, market.deviation, market.swept)
+        return np.stack(columns).T  # a view: columns are contiguous
 
 
-def _sent_at(found: "Lives", us: "Ints", mid2: "Ints") -> "Ints":
-    """Return the distance from the mid at which each order was sent; `NOWHERE` without a valid book."""
-    row = np.searchsorted(us, found.sent_us, side="right") - 1
-    there = mid2[np.maximum(row, 0)] if len(mid2) else np.zeros(len(row), np.int64)
-    distance: Ints = np.where((row >= 0) & (there > 0), found.side * (there - 2 * found.ticks), NOWHERE)
-    return distance
+def _last_at(us: "Ints", instants: "Ints") -> "Ints":
+    """Return the last of ascending instants *us* at or before each of *instants*; -1 before the first."""
+    return np.searchsorted(us, instants, side="right") - 1

@@ -248,6 +248,10 @@ def plain_moves(fills, mids, horizon_s, last_us):
     return found
 
 
+def held_before(fills):
+    return fills[:, 8] - fills[:, 2] * fills[:, 4]
+
+
 def random_market(random):
     """Return a run with a random path of the mid, with gaps of the book, and random fills on it."""
     mids = np.stack((S * np.cumsum(random.integers(0, 9, 40)), random.integers(180, 220, 40)), axis=1)
@@ -290,10 +294,10 @@ def test_group_sums_equal_sums_over_single_fills(seed):
             lots[at, group] += size
             moved[at, group] += size * side * move
     half_ticks = fills[:, 2] * (fills[:, 7] - 2 * fills[:, 3])
-    known = np.array([move is not None for move in moves])
+    known, unwinds = np.array([move is not None for move in moves]), (held_before(fills) - 3) * fills[:, 2] < 0
     favour = fills[:, 2] * np.array([move or 0 for move in moves])
-    columns = (column[known] for column in (block, fills[:, 4], favour, half_ticks))
-    found, sums = markouts.group_sums(markouts.groups_of(fills, half_ticks, 3)[:, known], *columns)
+    cells = markouts.cells_of(fills[:, 2], unwinds, half_ticks)
+    found, sums = markouts.group_sums(block, cells, known, fills[:, 4], favour, half_ticks)
     with np.errstate(invalid="ignore"):
         away = np.nan_to_num(moved - moved.sum(axis=0) / lots.sum(axis=0) * lots)
     blocks_of, squares = (lots > 0).sum(axis=0), (away**2).sum(axis=0)

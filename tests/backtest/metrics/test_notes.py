@@ -5,8 +5,8 @@ import pytest
 
 from mm import Quotes
 from mm.backtest.journal import ACTIONS, ORDER_COLUMNS, REJECT_REASONS, STATUSES
-from mm.backtest.metrics._order_lives import read_lives
 from mm.backtest.metrics.notes import WAYS, _other_level, one_sided, why_no_orders
+from mm.backtest.metrics.order_lives import read_lives
 from mm.backtest.models import trade_cross
 from mm.backtest.replay import backtest
 from mm.backtest.rules import Rules

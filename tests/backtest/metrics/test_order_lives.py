@@ -1,5 +1,6 @@
 """The fills of orders, and their time at rest outside the distances of a fit."""
 
+from collections import defaultdict
 from itertools import pairwise
 
 import numpy as np
@@ -10,9 +11,8 @@ from engine_cases import TABLES
 from mm.backtest.fills.intensity import Intensity
 from mm.backtest.fills.intensity_piece import IntensityPiece
 from mm.backtest.journal import ACTIONS, Journal
-from mm.backtest.metrics import _order_lives, order_lives
-from mm.backtest.metrics._order_lives import read_lives
-from mm.backtest.metrics.order_lives import Lives, share_outside_fit
+from mm.backtest.metrics import order_lives, resting_states
+from mm.backtest.metrics.order_lives import Lives, RestSums, read_lives, rest
 from mm.errors import UsageError
 
 S = 1_000_000
@@ -147,6 +147,10 @@ def path(*stretches):
     return us * S, mid2, FROM_MID
 
 
+def share_outside_fit(resting, path, pieces):
+    return rest(resting, path, Intensity(pieces))[1]
+
+
 def test_time_nearer_or_farther_than_the_fit_counts_as_outside():
     """A bid at 100 and an ask at 106 while the mid is 101, 103, nothing, and 101.5; the fit has 2 to 4 ticks."""
     resting = lives((1, 100, 0, 40), (-1, 106, 0, None), last_s=40)
@@ -177,82 +181,56 @@ def test_range_in_whole_numbers_is_accepted():
 def test_time_before_the_path_of_the_mid_does_not_count():
     """An order that rests earlier rests from the first cut on, whatever precedes the path in memory."""
     resting = lives((1, 100, 5, 30), last_s=40)
-    us, mid2, _ = path((1 << 32, 0), (10, 204), (20, 206))
-    us, mid2 = us[1:], mid2[1:]
-    assert share_outside_fit(resting, (us, mid2, FROM_MID), [piece(0, 100, 2.5, 4.0)]) == pytest.approx(0.5)
-    none = np.empty(0, np.int64)
-    cells, fills, span, rare = _order_lives.rest(
-        resting.table, us, mid2, FROM_MID, Intensity(()), none, 100 * S, (0, 1), resting.last_us, (0, 1, 10)
-    )
-    assert span == (4, 6)
-    assert cells[0].tolist() == [0, 0, 0, 0, 10 * S, 0, 10 * S, 0, 0, 0]
-    assert fills is None
-    assert len(rare) == 0
+    mids = path((10, 204), (20, 206))
+    assert share_outside_fit(resting, mids, [piece(0, 100, 2.5, 4.0)]) == pytest.approx(0.5)
+    sums, _ = rest(resting, mids, None)
+    assert (sums.half_ticks.tolist(), sums.time.tolist()) == ([4, 6], [10, 10])
 
 
-PIECES = [(0, 30 * S, 3.0, 0.2, 2.0, 0.1, 0.15), (30 * S, 80 * S, 1.0, 0.5, 4.0, 0.3, 0.4)]
+UNIT = 30 * S  # ten of them are a block
+PIECES = [(0, 30 * UNIT, 3.0, 0.2, 2.0, 0.1, 0.15), (30 * UNIT, 80 * UNIT, 1.0, 0.5, 4.0, 0.3, 0.4)]
 
 
-@pytest.mark.parametrize("bins", [(-40, 1, 81), (-3, 1, 5), (-7, 3, 4)])
-@pytest.mark.parametrize("seed", range(5))
-def test_time_at_rest_is_summed_by_block_and_distance(seed, bins):
+@pytest.mark.parametrize("seed", range(12))
+def test_time_at_rest_is_summed_by_block_and_distance(seed, monkeypatch):
     """Interval by interval in plain Python; two pieces of an intensity, and time in neither; every second seed with
-    another reference price than the mid.
+    another reference price than the mid, and in pieces of few stretches.
     """
     rng = np.random.default_rng(seed)
-    cuts = np.unique(np.append(rng.integers(0, 100, 40), range(0, 100, 10))) * S
-    mid2, piece = rng.integers(190, 210, len(cuts)), np.searchsorted([30 * S, 80 * S], cuts, side="right")
+    cuts = np.unique(np.append(rng.integers(0, 100, 40), range(0, 100, 10)))
+    mid2, piece = rng.integers(190, 210, len(cuts)), np.searchsorted([30, 80], cuts, side="right")
     mid2[rng.random(len(cuts)) < 0.1], piece[piece == 2] = 0, -1
     offsets = rng.integers(0, 3, (len(cuts), 2)) * 4 if seed % 2 else FROM_MID
-    begin = rng.integers(0, 91, 20)
-    resting = lives(*zip([1, -1] * 10, range(90, 110), begin.tolist(), (begin + 9).tolist(), strict=True), last_s=100)
-    expected, mean, (first, width, count), halves = np.zeros((10, bins[2])), np.zeros((10, bins[2])), bins, []
-    for _, since, side, ticks, _, until, _ in resting.table.tolist():
-        for row, (at, end, twice, one) in enumerate(zip(cuts, [*cuts[1:], 100 * S], mid2, piece, strict=True)):
-            spent = min(end, until, 100 * S) - max(at, since)
+    begin, ticks = rng.integers(0, 91, 20), np.arange(90, 110) - [0, 500][seed % 3 == 0] * (rng.random(20) < 0.1)
+    orders = zip([1, -1] * 10, ticks.tolist(), begin.tolist(), (begin + 9).tolist(), strict=True)
+    resting = lives(*((side, ticks, 30 * since, 30 * until) for side, ticks, since, until in orders), last_s=3_000)
+    time, mean = defaultdict(int), defaultdict(float)
+    for _, since, side, price, _, until, _ in resting.table.tolist():
+        for row, (at, end, twice, one) in enumerate(zip(cuts, [*cuts[1:], 100], mid2, piece, strict=True)):
+            spent = min(end * UNIT, until) - max(at * UNIT, since)
             if twice and spent > 0:
-                half = side * (twice - 2 * ticks)
-                halves.append(half)
-                rate = 0.0
+                half, rate = side * (twice - 2 * price), 0.0
                 if one >= 0:
                     A, k = PIECES[one][2:4] if side > 0 else PIECES[one][4:6]
                     delta = half / 2 - (offsets[row, 0 if side > 0 else 1] / 8 if seed % 2 else 0)
                     rate = A * np.exp(-k * max(delta, 0))
-                cell = at // (10 * S), min(max((half - first) // width, 0), count - 1)
-                expected[cell] += spent
-                mean[cell] += rate * spent / S
-    path_of = resting.table, cuts, mid2, offsets, Intensity(PIECES), piece
-    cells, fills, span, rare = _order_lives.rest(*path_of, 10 * S, (0, 10), resting.last_us, bins)
-    assert cells.tolist() == expected.tolist()
-    assert fills == pytest.approx(mean, rel=1e-12, abs=1e-12)
-    assert span == (min(halves), max(halves))
-    alone = _order_lives.rest(
-        resting.table, cuts, mid2, offsets, Intensity(()), piece, 10 * S, (0, 10), resting.last_us, bins
-    )
-    assert alone[0].tolist() == cells.tolist()
-    assert alone[1:3] == (None, span)
-    assert alone[3].tolist() == rare.tolist()
-    if width == 1:
-        whole, *_ = _order_lives.rest(*path_of, 10 * S, (0, 10), resting.last_us, (span[0], 1, span[1] - span[0] + 1))
-        assert order_lives._with_rare(cells, first, rare, *span).tolist() == whole.tolist()
-
-
-@pytest.mark.parametrize("count", [5, 20_000])
-def test_many_orders_at_rare_distances_take_a_second_pass(count):
-    """Few of them are stored by the first; both ways add up the same time."""
-    cuts, none = np.array([0, 50 * S]), np.full(2, -1)
-    side = 1, 98, 0, 90  # 2 ticks from the mid, then 3
-    resting = lives(*[side] * 3, *[(1, 98 - 1_000, 0, 90)] * count, last_s=100)
-    path = cuts, np.array([200, 202]), FROM_MID
-    *_, rare = _order_lives.rest(
-        resting.table, *path, Intensity(()), none, 300 * S, (0, 1), resting.last_us, (0, 1, 10)
-    )
-    assert rare is None if count > 10_000 else rare[:, 1:].tolist() == [[2_004, 50 * S], [2_006, 40 * S]] * count
-    spent = order_lives._spent(resting, path, Intensity(()), none)
-    assert dict(zip(spent.half_ticks.tolist(), spent.time.tolist(), strict=True)) == pytest.approx(
-        dict.fromkeys(range(4, 2_007), 0) | {4: 150, 6: 120, 2_004: 50 * count, 2_006: 40 * count}
-    )
-    assert spent.rows[:, :, 0].sum() == 270 + 90 * count
+                time[at // 10, half] += spent / S
+                mean[at // 10, half] += rate * spent / S
+    if seed % 2:
+        monkeypatch.setattr(resting_states, "AT_ONCE", 7)
+    sums, _ = rest(resting, (cuts * UNIT, mid2, offsets), Intensity(PIECES))
+    by_distance = defaultdict(int)
+    for (_, half), spent in time.items():
+        by_distance[half] += spent
+    assert dict(zip(sums.half_ticks.tolist(), sums.time.tolist(), strict=True)) == by_distance
+    expected = np.zeros(sums.rows.shape)
+    for (block, half), spent in time.items():
+        row = sums.row(np.array([half])).item()
+        expected[block, row] += spent, mean[block, half]
+    np.testing.assert_allclose(sums.rows, expected, rtol=1e-12, atol=1e-12)
+    alone, _ = rest(resting, (cuts * UNIT, mid2, offsets), None)
+    assert alone.rows[:, :, 0].tolist() == sums.rows[:, :, 0].tolist()
+    assert not alone.rows[:, :, 1].any()
 
 
 def day_of_fills(rng, level):
@@ -298,8 +276,6 @@ def test_rested_orders_have_arrived_and_were_not_rejected():
     table = np.concatenate((table, [[0, 9, 1, 5, 1, 3, 0]]))
     resting = Lives(1, table, cancels=0, counts=np.zeros((16, 64), np.int64), last_us=5)
     assert resting.rested.tolist() == [False, False, True, True, True]
-    assert resting.any_rested
-    assert not Lives(1, table[:2], cancels=0, counts=resting.counts, last_us=5).any_rested
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -312,7 +288,7 @@ def test_cuts_come_after_rows_of_the_same_time(seed):
     for us in instants.tolist():
         rows.append((us, 1, [mid2 for since, _, mid2 in rows if since <= us and _ == 0][-1]))
     expected = sorted(rows, key=lambda row: row[:2])
-    us, mid2 = _order_lives.cut_at(mids, instants)
+    us, mid2 = order_lives._cut_at(mids, instants)
     assert list(zip(us.tolist(), mid2.tolist(), strict=True)) == [(us, mid2) for us, _, mid2 in expected]
 
 
@@ -321,15 +297,18 @@ def test_fills_count_at_the_distance_from_their_own_mid(seed):
     """The mid of a fill is that before the event that filled it; a fill without a mid does not count."""
     random = np.random.default_rng(seed)
     fills = np.zeros((40, 9), np.int64)
-    fills[:, 0] = np.sort(random.integers(0, 100, 40))
+    fills[:, 0] = np.sort(random.integers(0, 100, 40)) * UNIT
     fills[:, 2], fills[:, 3] = random.choice([-1, 1], 40), random.integers(0, 9, 40)
     fills[:, 7] = random.integers(0, 9, 40)
     first_block, blocks, first, width, bins = 1, 8, -5, 2, 4
     expected = np.zeros((blocks, bins))
     for us, _, side, ticks, _, _, _, mid2, _ in fills[fills[:, 7] > 0].tolist():
-        block = min(max(us // 10 - first_block, 0), blocks - 1)
+        block = min(max(us // (10 * UNIT) - first_block, 0), blocks - 1)
         expected[block, min(max((side * (mid2 - 2 * ticks) - first) // width, 0), bins - 1)] += 1
-    found = _order_lives.count_fills(fills, 10, (first_block, blocks), (first, width, bins))
-    assert found.tolist() == expected.tolist()
+
+    def counted(blocks, bins):
+        return RestSums(None, None, (first, width, bins), first_block, np.zeros((blocks, bins, 2))).fills(fills)
+
+    assert counted(blocks, bins).tolist() == expected.tolist()
     for size in ((0, bins), (blocks, 0)):
-        assert _order_lives.count_fills(fills, 10, (1, size[0]), (first, width, size[1])).shape == size
+        assert counted(*size).shape == size

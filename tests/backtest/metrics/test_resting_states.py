@@ -7,10 +7,11 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from mm.backtest.metrics._resting_states import NOWHERE, LifeStates
+from mm.backtest.metrics import resting_states
 from mm.backtest.metrics.fill_states import bins, state_sums
 from mm.backtest.metrics.market_paths import MarketPaths
-from mm.backtest.metrics.order_lives import lives
+from mm.backtest.metrics.order_lives import Lives, lives
+from mm.backtest.metrics.resting_states import RestingStates
 
 SECOND = 1_000_000
 RECENT_US = 300_000
@@ -136,16 +137,15 @@ def random_market(random):
     active_us = sent_us + QUARTER * random.integers(0, 3)
     open_ended = random.random(count) < 0.3
     end_us = np.where(open_ended, -1, active_us + QUARTER * random.integers(0, 20, count))
-    side = random.choice([1, -1], count)
-    lives = [sent_us, active_us, side, random.integers(97, 105, count), np.ones(count), end_us, np.zeros(count)]
-    table = np.ascontiguousarray(np.stack(lives, axis=1).astype(np.int64))
-    sent = random.integers(-3, 9, count)
-    sent[random.random(count) < 0.1] = NOWHERE
+    side, rejected = random.choice([1, -1], count), random.random(count) < 0.1
+    rows = [sent_us, active_us, side, random.integers(97, 105, count), np.ones(count), end_us, rejected]
+    table = np.ascontiguousarray(np.stack(rows, axis=1).astype(np.int64))
+    found = Lives(1, table, cancels=0, counts=np.zeros((16, 64), np.int64), last_us=38 * QUARTER)
     paths = [
         tuple(random_path(random, size, low, high) for size in random.integers(0, 5, 2))
         for low, high in ((0, 20), (0, 13), (1, 5), (-12, 13))
     ]
-    return table, sent, (random.random(count) < 0.9).astype(np.uint8), (times, mid2), paths
+    return found, np.stack((times, mid2), axis=1), MarketPaths(*paths)
 
 
 def random_path(random, size, low, high):
@@ -154,75 +154,61 @@ def random_path(random, size, low, high):
     return at, random.integers(low, high, len(at))
 
 
-def state_in(market, order, us):
+def state_in(run, order, us):
     """Return the state of an order at a time, rule by rule; None without one."""
-    table, sent, rested, (times, mid2), paths = market
-    _, active_us, side, ticks, *_ = table[order].tolist()
-    row = int(np.searchsorted(times, us, side="right")) - 1
-    if not rested[order] or row < 0 or mid2[row] == 0 or sent[order] == NOWHERE:
+    found, path, market = run
+    sent_us, active_us, side, ticks, *_ = found.table[order].tolist()
+    times, mid2 = path.T
+    row, at_sending = (int(np.searchsorted(times, at, side="right")) - 1 for at in (us, sent_us))
+    if row < 0 or mid2[row] == 0 or at_sending < 0 or mid2[at_sending] == 0:
         return None
+    while row and mid2[row - 1] == mid2[row]:  # not a move
+        row -= 1
     before = mid2[max(row - 1, 0)]
     move = 0
     if before > 0:
         move = int(side * (mid2[row] - before) < 0) + 2 * int(us - times[row] < 3 * QUARTER)
     flow, swept, spread, deviation = (
         int(number[max(int(np.searchsorted(at, us, side="right")) - 1, 0)])
-        for at, number in (sides[0 if side == 1 else 1] for sides in paths)
+        for at, number in (sides[0 if side == 1 else 1] for sides in market)
     )
     level = 2 * flow + int(us - active_us >= SECOND)
     best2 = mid2[row] - side * spread  # twice the side's best price
     touch = int(np.sign(side * (best2 - 2 * ticks)))
-    return int(sent[order]), int(side * (mid2[row] - 2 * ticks)), move, level, touch, deviation, swept
+    sent = int(side * (mid2[at_sending] - 2 * ticks))
+    return sent, int(side * (mid2[row] - 2 * ticks)), move, level, touch, deviation, swept
 
 
-@pytest.mark.parametrize("seed", range(40))
-def test_stretches_and_fills_equal_those_of_each_quarter_second(seed):
-    """Quarter by quarter: time by state and by number of passed cuts, complete."""
+@pytest.mark.parametrize("seed", range(60))
+def test_stretches_and_fills_equal_those_of_each_quarter_second(seed, monkeypatch):
+    """Quarter by quarter: time by state and by number of passed cuts, complete; also in pieces of few stretches."""
     random = np.random.default_rng(seed)
-    market = random_market(random)
-    table, sent, rested, path, paths = market
+    run = random_market(random)
+    found, path, market = run
     cuts = np.unique(random.integers(0, 40, 3)) * QUARTER
-    start_us, end_us = 2 * QUARTER, 38 * QUARTER
-    states = LifeStates(table, rested, sent, path, 3 * QUARTER, paths)
-    begin_us, spent_us, number = states.stretches(start_us, end_us, cuts)
-    states_met = [tuple(row) for row in states.met().tolist()]
-    assert len(set(states_met)) == len(states_met)
-    expected, found = defaultdict(int), defaultdict(int)
-    for begin, spent, state in zip(begin_us.tolist(), spent_us.tolist(), number.tolist(), strict=True):
+    start_us, end_us = 2 * QUARTER, random.choice([33, 50]) * QUARTER
+    instants, order_ids = np.sort(random.integers(1, 40, 9)) * QUARTER, random.integers(1, len(found) + 1, 9)
+    fills = np.zeros((9, 9), np.int64)
+    fills[:, 0], fills[:, 1] = instants, order_ids
+    if seed % 2:
+        monkeypatch.setattr(resting_states, "AT_ONCE", 3)
+    orders = RestingStates(found, path, fills, 3 * QUARTER, market)
+    waited = orders.stretches((start_us, end_us), cuts)
+    states = [tuple(row) for row in waited.states.tolist()]
+    assert len(set(states)) == len(states)
+    expected, summed = defaultdict(int), defaultdict(int)
+    for period, spent, state in zip(*(column.tolist() for column in waited[:3]), strict=True):
         assert spent > 0
-        assert not ((cuts > begin) & (cuts < begin + spent)).any()
-        found[states_met[state], int((cuts <= begin).sum())] += spent
-    for order, (_, active_us, *_, stop_us, _) in enumerate(table.tolist()):
-        for us in range(max(active_us, start_us), min(stop_us if stop_us >= 0 else end_us, end_us), QUARTER):
-            state = state_in(market, order, us)
+        summed[states[state], period] += spent
+    for order in np.flatnonzero(found.rested).tolist():
+        _, active_us, *_, stop_us, _ = found.table[order].tolist()
+        stop_us = min(stop_us if stop_us >= 0 else found.last_us, end_us)
+        for us in range(max(active_us, start_us), stop_us, QUARTER):
+            state = state_in(run, order, us)
             if state:
                 expected[state, int((cuts <= us).sum())] += QUARTER
-    assert found == expected
-    instants, orders = np.sort(random.integers(1, 40, 9)) * QUARTER, random.integers(0, len(table), 9)
-    rows = states.filled(instants, orders).tolist()
-    states_met = [tuple(row) for row in states.met().tolist()]
-    for row, us, order in zip(rows, instants.tolist(), orders.tolist(), strict=True):
-        rests = market[2].copy()
-        rests[:] = 1  # a fill shows that its order rested
-        assert (states_met[row] if row >= 0 else None) == state_in((*market[:2], rests, *market[3:]), order, us - 1)
-
-
-def test_inconsistent_columns_raise_value_error():
-    """Of the orders, the path of the mid, the market paths, and fills of an unknown order."""
-    one, two = np.ones(1, np.int64), np.ones(2, np.int64)
-    flag, lives, both = np.ones(1, np.uint8), np.ones((1, 7), np.int64), ((one, one), (one, one))
-    whole = [lives, flag, one, (one, one), 1, [both] * 4]
-    for at, wrong, message in (
-        (2, two, "of the orders"),
-        (3, (one, two), "of the path"),
-        (5, [both] * 3, "3 paths of the market, not 4"),
-        (5, [both, both, ((one, one), (two, one)), both], "no path of a market"),
-        (5, [both, both, both, ((one, one), (one[:0], one[:0]))], "no path of a market"),
-    ):
-        with pytest.raises(ValueError, match=message):
-            LifeStates(*whole[:at], wrong, *whole[at + 1 :])
-    states = LifeStates(*whole)
-    with pytest.raises(ValueError, match="of the instants"):
-        states.filled(one, two)
-    with pytest.raises(ValueError, match="order 1 of 1"):
-        states.filled(one, one)
+    assert summed == expected
+    of_fills = [(us, state_in(run, order - 1, us - 1)) for us, order in zip(instants, order_ids, strict=True)]
+    filled_us, filled = orders.filled((2 * QUARTER, 30 * QUARTER))
+    known = [(us, state) for us, state in of_fills if state and 2 * QUARTER <= us < 30 * QUARTER]
+    assert list(zip(filled_us.tolist(), map(tuple, filled.tolist()), strict=True)) == known

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, TextIO, TypeVar
 
 from mm.backtest.metrics.json_values import check
 from mm.backtest.metrics.pnl import account_of, changes_60s
-from mm.backtest.metrics.summary import summarise
+from mm.backtest.metrics.summary import point_summary
 from mm.backtest.replay import backtest
 from mm.backtest.sensitivity import with_band
 from mm.cli.config import Day, Market
@@ -90,11 +90,10 @@ def failed(error: MMError) -> Outcome:
 
 
 def outcome_of(result: "Result") -> Outcome:
-    """Return the outcome that a sweep keeps: the summary, and the quoting PnL of each 60 s on a regular time grid."""
-
+    """Return the outcome that a sweep keeps: the `point_summary`, and the quoting PnL of each 60 s on a time grid."""
     journal, terms = result.journal, result.terms
     account = account_of(journal, terms)
-    summary, start_us, pnl = summarise(journal, terms, account), None, []
+    summary, start_us, pnl = point_summary(journal, terms, account), None, []
     if len(account.us):
         changes, used = changes_60s(account)
         start_us = int(account.us[0])

@@ -36,9 +36,13 @@ def test_row_equals_the_backtest_of_its_command(serial, sweep_data, tmp_path):
     assert done.returncode == 0, done.stderr
     summary = json.loads(done.stdout)
     lines = [json.loads(line) for line in (serial / "points.ndjson").read_text().splitlines()]
-    n_kept_points = lines[row["point"] - 1]
-    not_kept = ("path", "sensitivity")  # the sensitivity is measured by the command alone
-    assert n_kept_points["summary"] == {name: value for name, value in summary.items() if name not in not_kept}
+    point = lines[row["point"] - 1]["summary"]
+    assert point["inventory"].items() <= summary.pop("inventory").items()
+    assert set(point["warnings"]) <= set(summary.pop("warnings"))
+    assert {name: value for name, value in point.items() if name in summary} == {
+        name: value for name, value in summary.items() if name in point
+    }
+    assert set(point) - set(summary) == {"inventory", "warnings"}
     names = ("sharpe", "pnl_total", "pnl_quoting", "pnl_hold", "n_fills")
     assert {name: row[name] for name in names} == {name: summary[name] for name in names}
     series = [line.split(",") for line in (serial / "pnl_60s.csv").read_text().splitlines()]

@@ -197,6 +197,18 @@ def notes(sent: "Lives", summary: Mapping[str, Any]) -> list[str]:
         found.append(_nothing_filled(summary))
     if not reason:
         found += one_sided(summary)
+    found += _of_the_days(summary)
+    return [*found, *_of_the_fit(summary), *_of_predictors(summary.get("predictors", ()))]
+
+
+def data_notes(summary: Mapping[str, Any]) -> list[str]:
+    """Return the `notes` of a sweep's point that are on its days and on what was fitted on them."""
+    predictors = _of_predictors(summary.get("predictors", ()))
+    return [*_of_the_days(summary), *_in_sample(summary["fit"] or {}), *predictors]
+
+
+def _of_the_days(summary: Mapping[str, Any]) -> list[str]:
+    found = []
     if days := summary.get("agent_days"):
         found.append(
             f"agent_in_sample: the agent was trained on {', '.join(days)}, which this run plays: the PnL is in-sample; "
@@ -207,7 +219,7 @@ def notes(sent: "Lives", summary: Mapping[str, Any]) -> list[str]:
             f"{DAYS_NOT_PLAYED}: the run leaves out {between} between its days: inventory, cash and open orders carry "
             f"over, and the inventory PnL has the move of the mid meanwhile; run the parts separately, or add the days"
         )
-    return [*found, *_of_the_fit(summary), *_of_predictors(summary.get("predictors", ()))]
+    return found
 
 
 def one_sided(summary: Mapping[str, Any]) -> list[str]:
@@ -335,14 +347,9 @@ def _of_the_fit(summary: Mapping[str, Any]) -> list[str]:
     fit, median = summary["fit"], summary["quoted_half_spread_ticks"]["p50"]
     if fit is None:
         return []
-    found = []
+    found = _in_sample(fit)
     near, far, share = fit["min_delta_ticks"], fit["max_delta_ticks"], summary["share_outside_fit"]
     reach = "" if near is None or far is None else f"{near:g} to {far:g} ticks from the {summary['reference']}"
-    if fit.get("in_sample"):
-        found.append(
-            f"fit_in_sample: the fit uses data of {fit['day']}, which is not before this run: the PnL is in-sample; "
-            f"give a fit of earlier days, or run mm walkforward"
-        )
     if fit.get("quotes_from"):
         found.append(f"quotes_from: {fit['quotes_from']}: the fit is {fit['status']}: {fit['reason']}")
     elif fit["status"] in ("misfit", "poor_fit"):
@@ -372,6 +379,15 @@ def _of_the_fit(summary: Mapping[str, Any]) -> list[str]:
             f"calibrate again to have them"
         )
     return found
+
+
+def _in_sample(fit: Mapping[str, Any]) -> list[str]:
+    if not fit.get("in_sample"):
+        return []
+    return [
+        f"fit_in_sample: the fit uses data of {fit['day']}, which is not before this run: the PnL is in-sample; "
+        f"give a fit of earlier days, or run mm walkforward"
+    ]
 
 
 def _other_level(summary: Mapping[str, Any], fit: Mapping[str, Any]) -> list[str]:

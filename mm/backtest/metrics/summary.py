@@ -16,6 +16,7 @@ from mm.backtest.metrics.notes import (
     NULL,
     REASONS,
     basis,
+    data_notes,
     filters_not_applied,
     implausible_fees,
     notes,
@@ -26,7 +27,7 @@ from mm.backtest.metrics.notes import (
     without_trades,
 )
 from mm.backtest.metrics.order_lives import Lives, fill_rates, lives, lots_and_times
-from mm.backtest.metrics.pnl import AccountSeries, account_of, pairs, realised, round_trip_stats, split
+from mm.backtest.metrics.pnl import AccountSeries, Pnl, account_of, pairs, realised, round_trip_stats, split
 from mm.backtest.run_terms import NO_SENSITIVITY
 from mm.clock import US_PER_S
 from mm.instrument import E8
@@ -39,17 +40,8 @@ if TYPE_CHECKING:
 
 DRAWN = ("poisson", "hawkes")  # fill models without adverse selection, whose PnL has no verdict
 MANY_RAISED = 0.01  # share of the messages; a normal clock correction affects fewer
-PNL = (
-    "pnl_quoting",
-    "pnl_hold",
-    "pnl_total",
-    "pnl_spread_capture",
-    "pnl_inventory",
-    "fees",
-    "pnl_realised",
-    "pnl_unrealised",
-    "initial_equity",
-)
+PARTS = ("pnl_quoting", "pnl_hold", "pnl_total", "pnl_spread_capture", "pnl_inventory", "fees")
+REALISED = ("pnl_realised", "pnl_unrealised", "initial_equity")
 ACCOUNT = ("equity_start", "equity_end", "max_drawdown", "max_drawdown_share", "drawdown_duration_s")
 
 NET = (
@@ -59,23 +51,19 @@ NET = (
 """Results net of fees."""
 
 
-def summarise(journal: "Journal", terms: "RunTerms", account: AccountSeries | None = None) -> dict[str, Any]:
+def summarise(journal: "Journal", terms: "RunTerms") -> dict[str, Any]:
     """Return the summary: JSON values only; undefined numbers are None, with the reason in ``warnings``.
 
     Money is in the quote asset, inventory in the base asset, per-unit numbers in quote asset per base asset.
-    *account* is the ``account_of`` the run, if it is already computed.
     """
-    account = account or account_of(journal, terms)
+    account = account_of(journal, terms)
     sent = lives(journal)
     predicted, traded = _predicted(journal, terms, sent), whole_sum(journal.fills[:, 4])
     active = _activity(journal, sent, traded)  # right after others that read the same tables
     words = (terms.fill_model, *journal.fill_reasons)
     ratios, left_out = _risk(account, terms.seed, drawn=any(word.startswith(DRAWN) for word in words))
     summary = {
-        "symbol": terms.instrument.symbol,
-        "days": list(dict.fromkeys(terms.days)),
-        "models": {"quote": terms.quote_model, "fill": terms.fill_model},
-        **basis(terms),
+        **_setup(terms),
         **_pnl(journal, account, terms),
         **_spreads(journal, terms),
         **active,
@@ -108,6 +96,33 @@ def _before_fees(summary: dict[str, Any], unvalued: Mapping[str, str]) -> dict[s
     return summary | withheld | {"fees_unvalued": dict(unvalued), "warnings": [caution, *summary["warnings"]]}
 
 
+def point_summary(journal: "Journal", terms: "RunTerms", account: AccountSeries) -> dict[str, Any]:
+    """Return what a sweep compares its points by, under the keys of `summarise`, and computed without the rest.
+
+    Its ``warnings`` are those on the data, the fees and null numbers.
+    """
+    sent, traded = lives(journal), whole_sum(journal.fills[:, 4])
+    changes, _ = risk.period_changes(account.quoting, account.periods)
+    summary = {
+        **_setup(terms),
+        **_parts(split(journal.fills, account, terms), account),
+        "n_orders": len(sent),
+        "n_fills": len(journal.fills),
+        "fill_ratio": quotient(traded, whole_sum(sent.lots)),
+        **refused(sent),
+        "inventory": _moments(account, terms, 0),
+        **_ratios(account, changes),
+        **_coverage(journal, terms),
+        **scale(terms),
+        **_optional(terms),
+        **_limits(journal),
+    }
+    found = data_notes(summary) + implausible_fees(terms) + paid_as_on_spot(journal, terms)
+    summary = dict(finite(summary))
+    summary["warnings"] = found + _why_null(summary)
+    return _before_fees(summary, terms.unvalued_fees) if terms.unvalued_fees else summary
+
+
 def headline(journal: "Journal", terms: "RunTerms") -> dict[str, Any]:
     """Return the numbers of a sensitivity row: those of :func:`summarise`, computed without the rest of the summary."""
     account = account_of(journal, terms)
@@ -127,25 +142,34 @@ def headline(journal: "Journal", terms: "RunTerms") -> dict[str, Any]:
     return dict(finite(numbers))
 
 
+def _setup(terms: "RunTerms") -> dict[str, Any]:
+    return {
+        "symbol": terms.instrument.symbol,
+        "days": list(dict.fromkeys(terms.days)),
+        "models": {"quote": terms.quote_model, "fill": terms.fill_model},
+        **basis(terms),
+    }
+
+
+def _parts(pnl: Pnl | None, account: AccountSeries) -> dict[str, float | None]:
+    """Return the parts of the PnL in the quote asset.
+
+    Each is the float nearest to an exact decimal, so the printed parts add up exactly to the printed total.
+    """
+    if pnl is None:
+        return dict.fromkeys(PARTS)
+    units = (pnl.quoting, pnl.hold, pnl.total, pnl.spread, pnl.inventory, pnl.fees)
+    return dict(zip(PARTS, map(account.quote, units), strict=True))
+
+
 def _pnl(journal: "Journal", account: AccountSeries, terms: "RunTerms") -> dict[str, Any]:
     pnl, matched = split(journal.fills, account, terms), pairs(journal.fills)
-    round_trips = round_trip_stats(journal.fills, matched, terms.instrument)
+    parts, round_trips = _parts(pnl, account), round_trip_stats(journal.fills, matched, terms.instrument)
     if pnl is None:
-        return {**dict.fromkeys(PNL), "round_trips": round_trips}
+        return {**parts, **dict.fromkeys(REALISED), "round_trips": round_trips}
     closed = realised(journal.fills, matched, account)
-    # Each is the float nearest to an exact decimal, so the printed parts add up exactly to the printed total.
-    units = (
-        pnl.quoting,
-        pnl.hold,
-        pnl.total,
-        pnl.spread,
-        pnl.inventory,
-        pnl.fees,
-        closed,
-        pnl.quoting + pnl.fees - closed,
-        account.equity[0],
-    )
-    return {**{name: account.quote(part) for name, part in zip(PNL, units, strict=True)}, "round_trips": round_trips}
+    units = (closed, pnl.quoting + pnl.fees - closed, account.equity[0])
+    return {**parts, **dict(zip(REALISED, map(account.quote, units), strict=True)), "round_trips": round_trips}
 
 
 def _spreads(journal: "Journal", terms: "RunTerms") -> dict[str, Any]:
@@ -222,38 +246,44 @@ def _predicted(journal: "Journal", terms: "RunTerms", sent: Lives) -> dict[str, 
 
 def _inventory(account: AccountSeries, terms: "RunTerms") -> dict[str, Any]:
     """Return the moments of the inventory, and of its distance from the target, in the base asset."""
-    unit = terms.instrument.lot_e8 / E8
-    targets = dict.fromkeys((0, terms.target_lots))  # the target is mostly 0
-    moments = {target: risk.inventory_moments(account.us, account.inventory, target) for target in targets}
-    held, from_target = (
-        {name: None if value is None else value * unit for name, value in moments[target].items()}
-        for target in (0, terms.target_lots)
-    )
+    from_zero = _moments(account, terms, 0)
+    from_target = from_zero if terms.target_lots == 0 else _moments(account, terms, terms.target_lots)
     return {
-        "inventory": {**held, "half_life_s": risk.half_life_s(account.us, account.inventory)},
+        "inventory": {**from_zero, "half_life_s": risk.half_life_s(account.us, account.inventory)},
         "inventory_from_target": from_target,
     }
+
+
+def _moments(account: AccountSeries, terms: "RunTerms", target_lots: int) -> dict[str, float | None]:
+    unit, found = terms.instrument.lot_e8 / E8, risk.inventory_moments(account.us, account.inventory, target_lots)
+    return {name: None if value is None else value * unit for name, value in found.items()}
 
 
 def _risk(account: AccountSeries, seed: int, *, drawn: bool) -> tuple[dict[str, Any], int]:
     """Return the risk figures of the quoting PnL, and the number of 60 s periods excluded from them."""
     changes, left_out = risk.period_changes(account.quoting, account.periods)
+    bootstrap = {
+        "draws": risk.DRAWS,
+        "periods": len(changes),
+        "block_periods": risk.block_length(len(changes)) if len(changes) else 0,
+        "seed": seed,
+    }
+    ratios = _ratios(account, changes)
+    verdict = None if drawn else risk.verdict(changes / account.per_quote)
+    first = {"verdict": verdict, "sharpe": ratios["sharpe"], "sharpe_autocorr": ratios["sharpe_autocorr"]}
+    interval = {"sharpe_ci95": risk.sharpe_ci95(changes, seed), "sharpe_bootstrap": bootstrap}
+    return first | interval | ratios, left_out
+
+
+def _ratios(account: AccountSeries, changes: "NDArray[np.float64]") -> dict[str, Any]:
+    """Return ratios, drawdown and returns of the quoting PnL, from its *changes* over 60 s periods."""
     found = risk.drawdowns_of(*_marked(account, account.quoting))
     fall, lasted_us = found.deepest, found.longest_us
     gain = 0 if fall is None else int(account.quoting[-1])
-    money = changes / account.per_quote
-    moments = risk.moments(money)
+    moments = risk.moments(changes / account.per_quote)
     return {
-        "verdict": None if drawn else risk.verdict(money),
         "sharpe": risk.sharpe(changes),
         "sharpe_autocorr": risk.sharpe_autocorr(changes),
-        "sharpe_ci95": risk.sharpe_ci95(changes, seed),
-        "sharpe_bootstrap": {
-            "draws": risk.DRAWS,
-            "periods": len(changes),
-            "block_periods": risk.block_length(len(changes)) if len(changes) else 0,
-            "seed": seed,
-        },
         "sortino": risk.sortino(changes),
         "calmar": None if not fall else risk.calmar(gain, int(fall), int(account.us[-1] - account.us[0])),
         "max_drawdown": None if fall is None else account.quote(fall),
@@ -261,7 +291,7 @@ def _risk(account: AccountSeries, seed: int, *, drawn: bool) -> tuple[dict[str, 
         "under_water": found.under_water(),
         "returns": moments,
         "psr": risk.psr(moments),
-    }, left_out
+    }
 
 
 def _marked(account: AccountSeries, money: "NDArray[Any]") -> "tuple[NDArray[np.int64], NDArray[Any]]":

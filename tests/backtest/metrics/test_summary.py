@@ -12,7 +12,9 @@ from plain_summary import recompute
 
 from journals import Scribe, run_terms, scribes, seeded
 from mm.backtest.fills.intensity import Intensity
-from mm.backtest.metrics.summary import summarise
+from mm.backtest.metrics.json_values import check
+from mm.backtest.metrics.pnl import account_of
+from mm.backtest.metrics.summary import point_summary, summarise
 from mm.backtest.models import fixed_spread, trade_cross
 from mm.backtest.replay import backtest
 from mm.backtest.result import Result
@@ -331,3 +333,22 @@ def test_predicted_fills_beyond_the_largest_float_are_valid_json():
     for A in np.geomspace(1e304, 1e308, 60):
         summary = summary_of(seeded(60), intensity=Intensity.constant(A, 1e-12), gammas=np.array([[0.1, 1.0]]))
         assert json.loads(json.dumps(summary, allow_nan=False)) == summary
+
+
+@settings(max_examples=30, deadline=None)
+@given(scribes(), st.booleans(), st.booleans())
+def test_summary_of_a_point_is_a_part_of_the_whole(scribe, unvalued, in_sample):
+    """The same numbers, and the reasons of its nulls; a fit of the played day is noted in both."""
+    fit = {"min_delta_ticks": 1, "max_delta_ticks": 9, "status": "ok", "in_sample": True, "day": "20260101"}
+    more = {"unvalued_fees": {"BNB": "0.1"} if unvalued else {}, "fit": fit if in_sample else None}
+    journal, terms = scribe.journal(), run_terms(scribe.instrument, target_lots=7, **more)
+    point, whole = point_summary(journal, terms, account_of(journal, terms)), summarise(journal, terms)
+    check(point)
+    assert point["inventory"].items() <= whole["inventory"].items()
+    notes = [line for line in point["warnings"] if not line.startswith("null: ")]
+    assert set(notes) <= set(whole["warnings"])
+    assert sum("in-sample" in line for line in notes) == in_sample
+    names = set(point) - {"inventory", "warnings"}
+    assert {name: point[name] for name in names} == {name: whole[name] for name in names}
+    why = " ".join(line for line in point["warnings"] if line.startswith("null: "))
+    assert unvalued or all(name.split(".")[0] in why for name in missing(point))

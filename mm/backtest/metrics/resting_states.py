@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from mm.backtest.journal import FILL_COLUMNS
-from mm.backtest.metrics.arithmetic import distinct
+from mm.backtest.metrics.arithmetic import changes, distinct
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -101,7 +101,8 @@ class _MarketStates(NamedTuple):
         paths = [of_sides[0 if side > 0 else 1] for of_sides in market]
         late_us = us + recent_us
         late_us = late_us[late_us < np.append(us[1:], FOREVER_US)]
-        cuts = np.unique(np.concatenate((us, late_us, *(at for at, _ in paths))))
+        cuts = np.sort(np.concatenate((us, late_us, *(at for at, _ in paths))), kind="stable")  # merges sorted columns
+        cuts = cuts[changes(cuts)]
         cuts = cuts[cuts >= us[0]]
         row = _last_at(us, cuts)
         before = mid2[np.maximum(row - 1, 0)]
@@ -145,8 +146,11 @@ class RestingStates:
         """
         found, parts = self._found, [np.empty((0, 9), np.int64)]
         for side, market in self._markets.items():
-            cuts = np.union1d(market.us, also[also > market.us[0]])
-            row, period = _last_at(market.us, cuts), _last_at(also, cuts) + 1
+            last = _last_at(market.us, also)
+            between = (last >= 0) & (market.us[last] != also)
+            place, more = last[between] + 1, also[between]
+            cuts, row = np.insert(market.us, place, more), np.insert(np.arange(len(market.us)), place, place - 1)
+            period = _last_at(also, cuts) + 1
             orders = np.flatnonzero((found.side == side) & found.rested & self._is_known)
             late_us, until_us = found.active_us[orders] + RESTED_US, np.minimum(found.until_us[orders], span[1])
             begin_us = np.maximum(np.append(found.active_us[orders], late_us), span[0])

@@ -148,7 +148,7 @@ def points_of(grid: "DistanceGrid", cells: SideCells) -> Points:
     """Return the points of a window, from exposure in µs and sweeps of each side by block and column of *grid*."""
     rows = [(side, *arrays) for side, arrays in cells.items()]
     columns = cell_rows(grid.lookup, rows, float(US_PER_S))
-    return Points.counted(columns[:6], *columns[6:])
+    return Points(*columns[:6])
 
 
 def both_sides(found: "Sequence[tuple[Times, Times]]") -> "tuple[Times, Times]":

@@ -6,7 +6,7 @@ from typing import Self
 
 import numpy as np
 
-from mm.calibration.points import Floats, Points, grouped, sum_by
+from mm.calibration.points import Floats, Points, sum_by
 
 PNL_GAIN = ("pnl_gain", "se_pnl_gain")
 S_PER_H = 3600
@@ -34,7 +34,7 @@ class Captured:
     @classmethod
     def of(cls, points: Points, offset_ticks: float = 0.0) -> Self:
         """Return what orders captured at the distances of `grouped`; the arguments are those of `of_sums`."""
-        first, into = grouped(points)
+        first, into = points.groups
         exposure_s, fills = (sum_by(into, column, len(first)) for column in (points.exposure_s, points.fills))
         return cls.of_sums(points.delta_ticks[first], points.width_ticks[first], exposure_s, fills, offset_ticks)
 

@@ -6,14 +6,13 @@ They never raise on a table: without an estimate they return the reason.
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from itertools import pairwise
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from mm.calibration._rows import FARTHEST, LEAST_K, At
-from mm.calibration.likelihood import Table
-from mm.calibration.points import as_points
+from mm.calibration.likelihood import LEAST_K, At, Table
+from mm.calibration.points import Floats, as_points
 
 POISSON_MLE, POISSON_FIRTH, LOG_LINEAR = "poisson_mle", "poisson_firth", "log_linear"
 LARGEST_LOG = 690.0  # exp overflows beyond
@@ -116,18 +115,12 @@ def maximum_likelihood(table: Table, highest: float | NoEstimate | None = None) 
     return peak if isinstance(peak, NoEstimate) else at_peak(table, peak, table.total)
 
 
-def firth(table: Table, highest: float | NoEstimate | None = None) -> Estimate | NoEstimate:
-    """Return the estimate that maximises likelihood times Jeffreys prior; finite also with very few fills.
-
-    Args:
-        table: Its rows.
-        highest: Their `likelihood_peak`, if already known.
-    """
+def firth(table: Table) -> Estimate | NoEstimate:
+    """Return the estimate that maximises likelihood times Jeffreys prior; finite also with very few fills."""
     absent = _unidentified(table)
     if absent:
         return absent
-    near = likelihood_peak(table) if highest is None else highest
-    peak = penalised_peak(table, None if isinstance(near, NoEstimate) else near)
+    peak = penalised_peak(table)
     if peak is None:
         return NoEstimate("boundary_k_neg", "the penalised likelihood is highest at k = 0", LEAST_K)
     return at_peak(table, peak, table.total + 1)
@@ -179,10 +172,10 @@ def likelihood_peak(table: Table) -> float | NoEstimate:
 def at_peak(table: Table, k: float, fitted: float) -> Estimate | NoEstimate:
     """Return the estimate at *k*, in units of the span, with *fitted* expected fills."""
     at = table.at(k)
-    pivot = at.mean - 1 / k if table.cells else at.mean
+    pivot = float(at.mean) - 1 / k if table.cells else float(at.mean)
     if abs(pivot) < PIVOT_ROUNDING * at.mean:  # cells from the nearest distance on, all of the same exposure
         pivot = 0.0
-    return _in_ticks(table, (math.log(fitted) - at.log_mass, k), pivot, (fitted, fitted * at.variance))
+    return _in_ticks(table, (math.log(fitted) - float(at.log_mass), k), pivot, (fitted, fitted * float(at.variance)))
 
 
 def _unidentified(table: Table) -> NoEstimate | None:
@@ -218,46 +211,34 @@ def _in_ticks(
     return NoEstimate(status, f"ln A = {log_a:.4g} with k = {k:.4g} is outside the range of floating-point numbers")
 
 
-Slope = Callable[[At], tuple[float, float]]  # a function's derivative, and second derivative
-
 SCORE_ROUNDING = 1e-14  # of the score of one fill
-STRIDE = 0.1  # of a scan, as a share of k; nearer peaks count as one
-SURE = 4  # number of falling points, each four times as far, after which a function is assumed to keep falling
+STRIDE = 0.25  # of a scan, as a share of k; nearer peaks count as one
+SCANNED = 1e4  # a scan covers k up to here, in units of the span, and goes on while the function rises
+FARTHEST = 1e100
+MAX_ITERATIONS = 200  # maximum, of the search for a root
+CLOSE = 1e-9  # relative size of the last Newton step; the error is its square
+DIGITS = 1e-15  # relative precision of floats
+REACH = 8.0  # maximum step, as a multiple of the starting k, or 1
 
 
 def score_peak(table: Table) -> float | None:
     """Return the maximum-likelihood k, which must be finite; None if, for cells, the likelihood only falls."""
-    if not table.cells:
-        at = table.at(0.0)
-        level = abs(at.mean - at.seen) < SCORE_ROUNDING
-        return 0.0 if level else table.rows.falls_at(None, _first_guess(at.seen), table.least_k)
-    guess = _first_guess(float(table.fills @ table.shape.delta) / table.total)
-    peak = table.rows.falls_at(None, guess if guess > 0 else 1.0, table.least_k)
-    if table.rows.alone(peak):
-        return peak if peak > LEAST_K else None
-    return _highest(table, _score, lambda at: at.log_likelihood, (LEAST_K, _beyond(table, _score, 1)))
+    if table.cells:
+        return _highest(table, penalised=False)
+    at = table.at(0.0)
+    if abs(at.mean - at.seen) < SCORE_ROUNDING:
+        return 0.0
+    return falls_at(lambda k: _slopes(table.at(k), penalised=False), _first_guess(at.seen))
 
 
-def penalised_peak(table: Table, peak: float | None) -> float | None:
-    """Return the k that maximises likelihood times prior; None if, for cells, it only falls.
-
-    Args:
-        table: Its rows.
-        peak: The maximum-likelihood k; None if it is not finite.
-    """
-    ends = _reach_of_prior(table, peak) if peak is not None and (not table.cells or table.rows.alone(peak)) else None
-    if ends is None:
-        low = LEAST_K if table.cells else _beyond(table, _penalised, -1)
-        ends = low, _beyond(table, _penalised, 1)
-    return _highest(table, _penalised, lambda at: at.penalised_log_likelihood, ends)
+def penalised_peak(table: Table) -> float | None:
+    """Return the k that maximises likelihood times Jeffreys prior; None if, for cells, it only falls."""
+    return _highest(table, penalised=True)
 
 
-def _score(at: At) -> tuple[float, float]:
-    return at.score, at.bend
-
-
-def _penalised(at: At) -> tuple[float, float]:
-    return at.penalised_score, at.penalised_bend
+def _slopes(at: At, *, penalised: bool) -> tuple[Any, Any]:
+    """Return the first and the second derivative of the likelihood, with or without the prior."""
+    return (at.penalised_score, at.penalised_bend) if penalised else (at.score, at.bend)
 
 
 def _first_guess(seen: float) -> float:
@@ -266,45 +247,74 @@ def _first_guess(seen: float) -> float:
     return 1 / seen - 1 / (1 - seen)
 
 
-def _reach_of_prior(table: Table, peak: float) -> tuple[float, float] | None:
-    """Return two k beyond which the prior, at its maximum, cannot offset the decrease of the likelihood from *peak*."""
-    here = table.at(peak)
-    largest = math.log((1 + 1 / LEAST_K) / 2 if table.cells else 0.5)  # half the range is the largest deviation
-    threshold = here.penalised_log_likelihood - largest
-    if not here.variance * here.total > 0:
-        return None
-    step = 1 / math.sqrt(here.variance * here.total)
-    ends = []
-    for first_stride in (-step, step):
-        k, stride = peak, first_stride
-        while k > table.least_k and abs(stride) < FARTHEST and table.at(k).log_likelihood >= threshold:
-            k, stride = max(peak + stride, table.least_k), 2 * stride
-        ends.append(k)
-    return ends[0], ends[1]
-
-
-def _highest(table: Table, slope: Slope, value: Callable[[At], float], ends: tuple[float, float]) -> float | None:
-    """Return the highest of possibly several maxima between two ends of a function; None if it only falls."""
+def _highest(table: Table, *, penalised: bool) -> float | None:
+    """Return the highest of possibly several maxima of the likelihood over k; None if it only falls."""
+    ks = _scanned(table, penalised=penalised)
+    rises = _slopes(table.at(ks), penalised=penalised)[0]
     falls = [
-        table.rows.falls_at(slope, near + (far - near) * here / (here - there), table.least_k, near, far)
-        for (near, here), (far, there) in pairwise((k, slope(table.at(k))[0]) for k in _grid(table, *ends))
-        if here > 0 >= there
+        falls_at(lambda k: _slopes(table.at(k), penalised=penalised), start, low, high)
+        for low, high, start in _brackets(ks, rises)
     ]
-    return max(falls, key=lambda k: value(table.at(k)), default=None)
+    name = "penalised_log_likelihood" if penalised else "log_likelihood"
+    return max(falls, key=lambda k: float(getattr(table.at(k), name)), default=None)
 
 
-def _grid(table: Table, low: float, high: float) -> Iterator[float]:
-    """Yield points from *low* to *high*, a stride apart, relative to k, with a minimum step near 0."""
-    bent, straight = (math.log, math.exp) if table.cells else (math.asinh, math.sinh)
-    start, end = bent(low), bent(high)
-    count = max(math.ceil((end - start) / STRIDE), 4)
-    return (straight(start + (end - start) * at / count) for at in range(count + 1))
+def _brackets(ks: Floats, rises: Floats) -> Iterator[tuple[float, float, float]]:
+    """Yield neighbouring points between which a slope falls through zero, and the root of the line between them."""
+    for at in np.flatnonzero((rises[:-1] > 0) & (rises[1:] <= 0)).tolist():
+        (low, high), (rise, fall) = ks[at : at + 2].tolist(), rises[at : at + 2].tolist()
+        yield low, high, low + (high - low) * rise / (rise - fall)
 
 
-def _beyond(table: Table, slope: Slope, sign: int) -> float:
-    """Return a k, in the direction of *sign*, well beyond the last point where the function still rises that way."""
-    far, falls = 1.0, 0
-    while falls < SURE and far < FARTHEST:
-        falls = 0 if sign * slope(table.at(sign * far))[0] > 0 else falls + 1
-        far *= 4
-    return sign * far
+def _scanned(table: Table, *, penalised: bool) -> Floats:
+    """Return points of k a stride apart, relative to k, from where the likelihood rises to where it falls."""
+    ks: Floats
+    if table.cells:
+        ks = np.exp(np.arange(math.log(LEAST_K), math.log(SCANNED), STRIDE))
+    else:
+        far = math.asinh(SCANNED)
+        ks = np.sinh(np.linspace(-far, far, 2 * math.ceil(far / STRIDE) + 1))
+    beyond = SCANNED * np.exp(np.arange(STRIDE, math.log(FARTHEST / SCANNED), 4 * STRIDE))
+    if _slopes(table.at(ks[-1]), penalised=penalised)[0] > 0:
+        ks = np.concatenate((ks, beyond))
+    if not table.cells and _slopes(table.at(ks[0]), penalised=penalised)[0] < 0:
+        ks = np.concatenate((-beyond[::-1], ks))
+    return ks
+
+
+def falls_at(
+    slope: Callable[[float], tuple[float, float]],
+    start: float,
+    low: float = -math.inf,
+    high: float = math.inf,
+    floor: float = -math.inf,
+) -> float:
+    """Return a k where a slope falls through zero, by bracketed Newton steps; *floor* if it is negative there.
+
+    If there are several, it is any of them.
+
+    Args:
+        slope: Returns the slope and its derivative at one k.
+        start: Initial k.
+        low, high: Ends of the bracket.
+        floor: Smallest k.
+    """
+    k = start
+    for _ in range(MAX_ITERATIONS):
+        value, bend = map(float, slope(k))
+        if value > 0:
+            low = k
+        elif value < 0 and k > floor:
+            high = k
+        else:
+            break
+        step = -value / bend if bend < 0 else math.copysign(math.inf, value)
+        if abs(step) <= CLOSE * abs(k):
+            return max(k + step, floor)
+        longest = REACH * max(abs(k), 1.0)
+        if not (abs(step) <= longest and low < k + step < high):
+            step = (low + high) / 2 - k if math.isfinite(high - low) else math.copysign(longest, value)
+        k = max(k + step, floor)
+        if abs(step) <= DIGITS * max(abs(k), 1e-3):
+            break
+    return k

@@ -255,7 +255,7 @@ def _estimated(fit_method: str, table: Table, peak: float | NoEstimate) -> Estim
     """Return the estimate of one method, given the `likelihood_peak` of *table*."""
     if fit_method == LOG_LINEAR:
         return log_linear(table)
-    return (firth if fit_method == POISSON_FIRTH else maximum_likelihood)(table, peak)
+    return firth(table) if fit_method == POISSON_FIRTH else maximum_likelihood(table, peak)
 
 
 def _warnings(

@@ -7,8 +7,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mm.calibration._curve_steps import tilted
-from mm.calibration._row_sums import dispersed, pooled
 from mm.calibration.estimators import Estimate, NoEstimate
 from mm.calibration.likelihood import LARGE, Sample, Shape, Table
 from mm.calibration.points import Floats, Ints, Points, group, sum_by
@@ -26,6 +24,8 @@ MISFIT_FILLS = 100  # fills of a distance from which its rate is compared with t
 MISFIT_RATIO = 2.0  # of predicted over seen fills, or its inverse, beyond which a fit is a misfit
 FEWEST_BLOCKS = 3  # beyond the tested parameters, for a test by blocks
 SINGULAR = 1e-10  # of the largest eigenvalue
+MAX_ITERATIONS = 50  # of Newton's method
+SMALLEST_STEP, ENOUGH = 1e-9, 1e-10  # a step that is not halved further, and the last gain, in nats
 LEAST_SHOWN = 0.5  # fills; the table of residuals ends where fewer are expected and none occurred
 PIECES_S = (300, 600, 900, 1800, 3600, 7200, 14400, 28800, 86400)
 MOST = 28  # pieces
@@ -104,7 +104,15 @@ def pools(expected: Floats, least: float = LEAST_EXPECTED) -> Ints:
 
     A remainder at the end with less is joined to the previous pool.
     """
-    return pooled(expected, least)
+    pool, total, number = np.empty(len(expected), np.int64), 0.0, 0
+    for row, mean in enumerate(expected.tolist()):
+        if total >= least:
+            total, number = 0.0, number + 1
+        total += mean
+        pool[row] = number
+    if total < least:
+        pool[pool == number] = max(number - 1, 0)
+    return pool
 
 
 def dispersion(sample: Sample, estimate: Estimate) -> float | None:
@@ -115,9 +123,16 @@ def dispersion(sample: Sample, estimate: Estimate) -> float | None:
     """
     if sample.n_blocks < 2:
         return None
-    points, place = sample.points, (sample.block, sample.points.side, sample.row)
-    found, poisson = dispersed(place, points.exposure_s, points.fills, sample.rates(estimate), sample.n_blocks)
-    return found / poisson if poisson > 0 else None
+    points, means, squares, poisson = sample.points, sample.expected(estimate), 0.0, 0.0
+    for side in (1, -1, 0):
+        on_side = points.side == side
+        expected, fills = (sample.by_block(np.where(on_side, column, 0.0)) for column in (means, points.fills))
+        if not (expected.sum() > 0 and (total := fills.sum()) > 0):
+            continue
+        share = expected / expected.sum()
+        squares += float(((fills - total * share) ** 2).sum())
+        poisson += float(total * (share * (1 - share)).sum())
+    return squares / poisson if poisson > 0 else None
 
 
 def curvature_p(sample: Sample, table: Table, estimate: Estimate) -> float | None:
@@ -132,11 +147,36 @@ def curvature_p(sample: Sample, table: Table, estimate: Estimate) -> float | Non
     if len(delta) < 3 or not ((delta > 0) & (delta < 1)).any():
         return None
     offset = table.log_exposure + table.shape.log_gain(estimate.k * table.span)
-    line, curve = (tilted(offset, delta, table.fills, degree) for degree in (1, 2))
+    line, curve = (_tilted(offset, delta[:, None] ** np.arange(1, degree + 1), table.fills) for degree in (1, 2))
     ratio = 2 * (curve - line)
     ratio_p = float(chdtrc(1, max(ratio, 0.0))) if math.isfinite(ratio) else None
     place = (sample.shape.delta - table.near) / table.span
     return _larger(ratio_p, sample, estimate, [(place**2)[sample.row]])
+
+
+def _tilted(offset: Floats, powers: Floats, fills: Floats) -> float:
+    """Return the maximum log-likelihood of shares ∝ exp(offset + powers · b), by damped Newton steps."""
+    from scipy.special import logsumexp
+
+    def height(b: Floats) -> float:
+        log_share = offset + powers @ b
+        return float(fills[hit] @ log_share[hit]) - total * float(logsumexp(log_share))
+
+    hit, total, b = fills > 0, float(fills.sum()), np.zeros(powers.shape[1])
+    highest = height(b)
+    for _ in range(MAX_ITERATIONS):
+        log_share = offset + powers @ b
+        share = np.exp(log_share - logsumexp(log_share))
+        off = powers - share @ powers
+        information = total * (off * share[:, None]).T @ off
+        ridge = 1e-12 * np.trace(information) + 1e-300
+        step = np.linalg.solve(information + ridge * np.eye(len(b)), fills @ powers - total * (share @ powers))
+        while (ahead := height(b + step)) < highest and np.abs(step).max() > SMALLEST_STEP:
+            step = step / 2
+        if not ahead - highest > ENOUGH:
+            break
+        b, highest = b + step, ahead
+    return highest
 
 
 def sides_p(

@@ -1,17 +1,18 @@
 """Uncertainty of a fit: 95 % intervals of A and k, predictive intervals of fills, and draws of A and k."""
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from mm.backtest.metrics.arithmetic import NORMAL
 from mm.backtest.metrics.long_run import cosines, long_run_error
-from mm.calibration.estimators import Estimate
+from mm.calibration.estimators import Estimate, falls_at
 from mm.calibration.fit_result import Interval, PoissonFit
-from mm.calibration.likelihood import LARGE, Sample, Table
+from mm.calibration.likelihood import LARGE, At, Sample, Table
 from mm.calibration.points import Points
 from mm.calibration.reference import BLOCK_S
 from mm.errors import FitError
@@ -23,6 +24,7 @@ LEAST_STRETCHES = 3
 HALF_LIVES = 30  # of the slowest drift, in a window whose intervals by blocks hold
 DRIFTS = "the rate of fills drifts"  # begins the warning
 LEAST_DRIFT_BLOCKS = 6  # for a measured drift
+MAX_DOUBLINGS = 60  # of the distance at which an interval's end is searched
 HALF = 0.5  # fills added, so that the logarithm of an empty period is finite
 
 
@@ -47,10 +49,72 @@ def profile(table: Table, estimate: Estimate, *, penalised: bool) -> Intervals:
         estimate: The maximum of the likelihood.
         penalised: Whether the likelihood includes Jeffreys prior, as in a Firth fit.
     """
-    span = table.span
-    low, high, *log_a = table.rows.profile_ends(estimate, table.near, span, NORMAL, table.least_k, penalised=penalised)
+    span, counted = table.span, table.total + penalised  # the prior is A times a function of k
+    peak, limit = estimate.k * span, NORMAL**2 / 2
+    name = "penalised_log_likelihood" if penalised else "log_likelihood"
+
+    def over_k(k: float) -> float:
+        return float(getattr(table.at(k), name))
+
+    def over_log_a(log_a: float) -> float:
+        start = peak + ridge * (log_a - estimate.logA)
+        slope = partial(_slope_at_fixed_a, table, log_a, penalised=penalised)
+        at = table.at(falls_at(slope, max(start, table.least_k), floor=table.least_k))
+        log_expected = _log_expected(table, log_a, at)
+        return float(getattr(at, name)) + counted * log_expected - math.exp(min(log_expected, LARGE))
+
+    ridge = estimate.cov_logA_k / estimate.var_logA * span  # change of the best k with ln A
+    low, high = (
+        _end(over_k, peak, sign * NORMAL * estimate.se_k * span, limit, table.least_k) / span for sign in (-1, 1)
+    )
+    ends = tuple(_end(over_log_a, estimate.logA, sign * NORMAL * estimate.se_logA, limit) for sign in (-1, 1))
     low = 0.0 if table.cells and math.isnan(low) else low
-    return Intervals(A=_exp((log_a[0], log_a[1])), k=_finite((low / span, high / span)))
+    return Intervals(A=_exp((ends[0], ends[1])), k=_finite((low, high)))
+
+
+def _end(height: Callable[[float], float], top: float, step: float, limit: float, floor: float = -math.inf) -> float:
+    """Return the point on one side of *top* at which a profile likelihood has fallen by *limit*; NaN if nowhere.
+
+    Args:
+        height: The profile likelihood, highest at *top*.
+        top, step: The peak, and where its normal approximation has fallen by the limit, relative to it.
+        limit: The decrease.
+        floor: The smallest argument.
+    """
+    from scipy.optimize import brentq
+
+    highest, near, far = height(top), top, max(top + step, floor)
+    for _ in range(MAX_DOUBLINGS):
+        fall = highest - height(far) - limit
+        if math.isnan(fall):
+            return math.nan
+        if fall >= 0:
+            found: float = brentq(
+                lambda at: highest - height(at) - limit, near, far, xtol=1e-9 * abs(far - top), rtol=1e-14
+            )
+            return found
+        if far == floor:
+            return math.nan
+        near, far = far, max(top + 2 * (far - top), floor)
+    return math.nan
+
+
+def _log_expected(table: Table, log_a: float, at: At) -> float:
+    """Return ln of the expected number of fills."""
+    return float(log_a - at.k * table.near / table.span + at.log_mass)
+
+
+def _slope_at_fixed_a(table: Table, log_a: float, k: float, *, penalised: bool) -> tuple[float, float]:
+    """Return the derivative in k of the log-likelihood at fixed ln A, and the second one."""
+    at = table.at(k)
+    expected = math.exp(min(_log_expected(table, log_a, at), LARGE))
+    beyond = 1 / k if table.cells else 0.0  # of the depth, not part of ln g
+    steep, seen = (table.near / table.span + mean - beyond for mean in (at.mean, at.seen))
+    fall, seen_fall = beyond**2 - at.variance - at.inner, beyond**2 - at.seen_inner
+    value, bend = expected * steep - at.total * seen, expected * (fall - steep**2) - at.total * seen_fall
+    if penalised:
+        return value + at.prior_slope - steep, bend + at.prior_bend - fall
+    return value, bend
 
 
 def wald(estimate: Estimate) -> Intervals:

@@ -12,19 +12,20 @@ Distances in a `Table` are shifted and scaled so that its nearest row is at 0 an
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from mm.calibration._row_sums import scaled_rows, sums_by_row
-from mm.calibration._rows import LEAST_K, At, Rows
-from mm.calibration.points import NO_BLOCK, Floats, Ints, Points, distinct, group, grouped, sum_by
+from mm.calibration.points import NO_BLOCK, Floats, Ints, Points, group, sum_by
 
 if TYPE_CHECKING:
     from mm.calibration.estimators import Estimate
 
 
 LARGE = 700.0  # exp(LARGE) is still finite
+LEAST_K = 1e-6  # cells only: below this, over the whole span, no data can distinguish k from 0
+SMALL = 0.1  # below, series are used: the closed forms lose digits
+TINY = 1e-290  # smaller variances underflow
 
 
 @dataclass(frozen=True)
@@ -93,15 +94,18 @@ class Table:
     @classmethod
     def of_points(cls, points: Points) -> Self:
         """Return the table of points; those of equal distance and width are summed."""
-        first, row = grouped(points)
-        sums = sums_by_row(row, points.exposure_s, points.fills, len(first))
+        first, row = points.groups
+        sums = (sum_by(row, column, len(first)) for column in (points.exposure_s, points.fills))
         return cls.of_sums(points.delta_ticks[first], points.width_ticks[first], *sums)
 
     @classmethod
     def of_sums(cls, delta: Floats, width: Floats, exposure_s: Floats, fills: Floats) -> Self:
         """Return the table of rows that are already distinct and ascending; those without exposure are omitted."""
-        near, span, delta, width, exposure_s, fills, total, cells = scaled_rows(delta, width, exposure_s, fills)
-        return cls(near, span, Shape(delta, width), exposure_s, fills, total, cells)
+        exposed = exposure_s > 0
+        delta, width, exposure_s, fills = (column[exposed] for column in (delta, width, exposure_s, fills))
+        near, far = (float(delta[0]), float(delta[-1])) if len(delta) else (0.0, 0.0)
+        shape = Shape((delta - near) / (far - near or 1.0), width / (far - near or 1.0))
+        return cls(near, far - near, shape, exposure_s, fills, float(fills.sum()), bool(shape.closed.any()))
 
     @cached_property
     def log_exposure(self) -> Floats:
@@ -109,9 +113,15 @@ class Table:
         return np.log(self.exposure_s)
 
     @cached_property
-    def rows(self) -> Rows:
-        """The rows as input of the kernel."""
-        return Rows(self.shape.delta, self.shape.width, self.log_exposure, self.fills)
+    def widths(self) -> tuple[Floats, Ints]:
+        """The distinct widths, and the index of each row's one."""
+        return np.unique(self.shape.width, return_inverse=True)
+
+    @cached_property
+    def filled(self) -> tuple[Ints, Floats]:
+        """The rows with fills, and their fills."""
+        rows = np.flatnonzero(self.fills)
+        return rows, self.fills[rows]
 
     @property
     def far(self) -> float:
@@ -123,9 +133,129 @@ class Table:
         """The smallest allowed k, in units of the span."""
         return LEAST_K if self.cells else -np.inf
 
-    def at(self, k: float) -> At:
-        """Return likelihood and moments at *k*, in units of the span."""
-        return self.rows.at(k)
+    def at(self, k: Any) -> "At":
+        """Return likelihood and moments at *k*, one or an array, in units of the span."""
+        return At(self, k)
+
+
+class At:
+    """The likelihood of a table at one k, or at several: each number is then an array.
+
+    Shares p are proportional to exposure · g(k); a spread is the variance of the depth within a cell.
+
+    Attributes:
+        k: In units of the table's span.
+        log_mass: Ln of the sum of exposure · g(k).
+        log_likelihood: Multinomial log-likelihood of the fills with shares p, without factorials.
+        mean: Mean depth under p.
+        seen: Mean depth of the fills.
+        variance: Variance of the depths under p: the information of one fill.
+        inner: Mean spread under p.
+        seen_inner: Mean spread of the fills.
+        total: Number of fills.
+    """
+
+    @np.errstate(all="ignore")
+    def __init__(self, table: Table, k: Any) -> None:
+        """Compute the shares, and the moments of the depth."""
+        self.k, self.total, delta = k, table.total, table.shape.delta
+        widths, which = table.widths
+        k = np.asarray(k, np.float64)[..., None]
+        log_gain, mean, self._spread, self._third = (
+            column[..., which] for column in within_cells(k, widths, cells=table.cells)
+        )
+        depth, log_share = delta + mean, table.log_exposure - k * delta + log_gain
+        top = log_share.max(axis=-1, keepdims=True)
+        share = np.exp(log_share - top)
+        mass = share.sum(axis=-1, keepdims=True)
+        self._share = share = share / mass
+        self.log_mass = (top + np.log(mass))[..., 0]
+        rows, fills = table.filled
+        self.log_likelihood = (fills * log_share[..., rows]).sum(axis=-1) - table.total * self.log_mass
+        self.mean, self.inner = (share * depth).sum(axis=-1), (share * self._spread).sum(axis=-1)
+        self.seen, self.seen_inner = (
+            (fills * column[..., rows]).sum(axis=-1) / table.total for column in (depth, self._spread)
+        )
+        self._off = depth - self.mean[..., None]
+        self.variance = (share * self._off**2).sum(axis=-1)
+
+    @property
+    def score(self) -> Any:
+        """Derivative of the log-likelihood in k."""
+        return self.total * (self.mean - self.seen)
+
+    @property
+    def bend(self) -> Any:
+        """Derivative of the score."""
+        return self.total * (self.seen_inner - self.variance - self.inner)
+
+    @property
+    def penalised_log_likelihood(self) -> Any:
+        """Log-likelihood plus ln of Jeffreys prior: half of ln of the information of one fill."""
+        return self.log_likelihood + np.log(np.maximum(self.variance, TINY)) / 2
+
+    @property
+    def penalised_score(self) -> Any:
+        """Derivative of the penalised log-likelihood."""
+        return self.score + self.prior_slope
+
+    @property
+    def penalised_bend(self) -> Any:
+        """Second derivative of the penalised log-likelihood."""
+        return self.bend + self.prior_bend
+
+    @property
+    def prior_slope(self) -> Any:
+        """Derivative in k of half of ln of the variance; pointing to 0 where the variance underflows."""
+        return self._prior[0]
+
+    @property
+    def prior_bend(self) -> Any:
+        """Derivative of *prior_slope*."""
+        return self._prior[1]
+
+    @cached_property
+    @np.errstate(all="ignore")
+    def _prior(self) -> tuple[Any, Any]:
+        """The derivatives of the prior, by p' = -p·off, off' = -s + variance + inner, and s' = -third for a spread s."""
+        p, off, s, second = self._share, self._off, self._spread, self.variance
+        both = second + self.inner
+        third, fourth, tilt, lean, square, skew = (
+            (p * column).sum(axis=-1) for column in (off**3, off**4, off * s, off**2 * s, s**2, off * self._third)
+        )
+        slope = (-third - 2 * tilt) / (2 * second)
+        bend = fourth + 3 * lean - 3 * second * both + 2 * (lean + square - self.inner * both + skew)
+        bend = bend / (2 * second) - 2 * slope**2
+        known = second > TINY
+        return np.where(known, slope, -0.5 * np.sign(self.k))[()], np.where(known, bend, 0.0)[()]
+
+
+def within_cells(k: Floats, width: Floats, *, cells: bool) -> tuple[Floats, Floats, Floats, Floats]:
+    """Return moments of an exponential depth of rate k within ``[0, width)``.
+
+    They are ln of its probability, mean, variance, and third central moment. Without *cells* they are all 0: rows are
+    orders that rest at their distance.
+    """
+    if not cells:
+        none = np.zeros(np.broadcast_shapes(k.shape, width.shape))
+        return none, none, none, none
+    is_open = np.isinf(width)
+    width = np.where(is_open, 1.0, width)
+    z = k * width
+    y, inside = z * z, np.minimum(z, LARGE)
+    wide = 2 * np.sinh(inside / 2)
+    series, closed = z < SMALL, (1 / z - 1 / np.expm1(inside), 1 / y - 1 / wide**2)
+    mean = np.where(series, 0.5 - z / 12 + z * y / 720 - z * y * y / 30240, closed[0])
+    variance = np.where(series, 1 / 12 - y / 240 + y * y / 6048 - y * y * y / 172800, closed[1])
+    third = np.where(
+        series, z / 120 - z * y / 1512 + z * y * y / 28800, 2 / (z * y) - 2 * np.cosh(inside / 2) / wide**3
+    )
+    return (
+        np.where(is_open, 0.0, np.log(-np.expm1(-z))),
+        np.where(is_open, 1 / k, mean * width),
+        np.where(is_open, 1 / k**2, variance * width**2),
+        np.where(is_open, 2 / k**3, third * width**3),
+    )
 
 
 @dataclass(frozen=True)
@@ -147,7 +277,7 @@ class Sample:
         """Return the sample of *points*; those without exposure or farther than a limit are left out."""
         kept = (points.exposure_s > 0) & (points.delta_ticks <= max_delta_ticks)
         points = points if kept.all() else points.where(kept)
-        first, row = grouped(points)
+        first, row = points.groups
         return cls(points, Shape(points.delta_ticks[first], points.width_ticks[first]), row)
 
     @property
@@ -163,27 +293,23 @@ class Sample:
 
     def table(self, side: int | None = None) -> Table:
         """Return the sums by row of all points, or of the points of one side."""
-        points, row, count = self.points, self.row, len(self.shape.delta)
-        if side is None:
-            exposure, fills = self.sums
-        else:
-            mine = points.side == side
-            exposure = sum_by(row[mine], points.exposure_s[mine], count)
-            fills = sum_by(row[mine], points.fills[mine], count)
+        exposure, fills = self.sums if side is None else self._summed(self.points.side == side)
         return Table.of_sums(self.shape.delta, self.shape.width, exposure, fills)
 
     @cached_property
     def sums(self) -> tuple[Floats, Floats]:
         """Exposure and fills of each row."""
-        return sums_by_row(self.row, self.points.exposure_s, self.points.fills, len(self.shape.delta))
+        return self._summed(slice(None))
+
+    def _summed(self, kept: Any) -> tuple[Floats, Floats]:
+        """Return exposure and fills of each row, of the points *kept*."""
+        row, count = self.row[kept], len(self.shape.delta)
+        return sum_by(row, self.points.exposure_s[kept], count), sum_by(row, self.points.fills[kept], count)
 
     @cached_property
     def _blocks(self) -> tuple[Ints, Ints]:
         """The distinct blocks, and the block index of each point."""
-        if self.points.blocks is not None:
-            return self.points.blocks
-        blocks, block = distinct(self.points.block - NO_BLOCK)
-        return blocks + NO_BLOCK, block
+        return np.unique(self.points.block, return_inverse=True)
 
     @property
     def block(self) -> Ints:

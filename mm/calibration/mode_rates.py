@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
-from mm.calibration._row_sums import expected_by_block, weighted_sums
 from mm.calibration.depth_counts import DistanceGrid
 from mm.calibration.estimators import NoEstimate, maximum_likelihood
 from mm.calibration.fit_result import PoissonFit
@@ -93,9 +92,18 @@ class ModeRates:
         grid, exposure_s, fills = self._blocks(end_us)
         length_s = self._calibrator.length_s(self._calibrator.start_us, end_us)
         weights = weights_of(np.arange(len(fills)), length_s, self._plan.half_life_min)
-        sums, by_block, seen = weighted_sums(exposure_s, fills, weights)
+        sums = np.stack(
+            [
+                *(
+                    np.einsum("b,bc->c", one, column)
+                    for one in (np.ones(len(fills)), weights)
+                    for column in (exposure_s, fills)
+                )
+            ]
+        )
         # blocks after the last exposure may be incomplete
-        return grid, sums, exposure_s[:seen].copy(), by_block[:seen], length_s
+        seen = int(np.flatnonzero(exposure_s.any(axis=1)).max(initial=-1)) + 1
+        return grid, sums, exposure_s[:seen].copy(), fills[:seen].sum(axis=1), length_s
 
     def _blocks(self, end_us: int) -> "tuple[DistanceGrid, Floats, Floats]":
         """Return the grid of all data before an instant, and exposure and sweep counts by block and column."""
@@ -140,7 +148,7 @@ class _Past:
             gain = gain_of(*grid.ends, whole[1])
             pooled = float(sums[3].sum()) / float((sums[2] * gain).sum()), whole[1]
         if recent is not None:
-            expected = expected_by_block(exposure_s, gain_of(*grid.ends, recent[1]), len(exposure_s))
+            expected = (exposure_s * gain_of(*grid.ends, recent[1])).sum(axis=1)
             counts = expected, by_block, length_s
         return cls(whole, recent, pooled, counts)
 

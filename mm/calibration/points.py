@@ -3,14 +3,14 @@
 import csv
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from mm.calibration._row_sums import distinct_numbers, sound
 from mm.errors import BrokenFile, DataError
 
 Floats = NDArray[np.float64]
@@ -22,10 +22,9 @@ NO_BLOCK = -1
 COLUMNS = ("delta_ticks", "exposure_s", "fills")
 LARGEST = 1e300  # a hundred million of these do not overflow
 EXACT = 1e15  # every whole number up to here is a float
-EIGHTHS = 8  # of a tick: distances from any reference are multiples of these
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class Points:
     """A table of points; several rows of one distance (sides, blocks, dwells) are allowed.
 
@@ -37,8 +36,6 @@ class Points:
         fills: Number of fills; fractions are weights.
         side: +1 bid (hit by sell aggressors), -1 ask, 0 both or unknown.
         block: Time block or ladder cycle, within which rows may be dependent; -1 for none.
-        groups: Result of `group` for distances and widths, if already known.
-        blocks: Result of `distinct` for the blocks, if already known.
     """
 
     delta_ticks: Floats
@@ -47,8 +44,6 @@ class Points:
     fills: Floats
     side: NDArray[np.int8]
     block: Ints
-    groups: tuple[Ints, Ints] | None = field(default=None, init=False, repr=False)
-    blocks: tuple[Ints, Ints] | None = field(default=None, init=False, repr=False)
 
     def __post_init__(self) -> None:
         columns = self.columns
@@ -69,28 +64,14 @@ class Points:
         """All columns, in the order of the attributes."""
         return self.delta_ticks, self.width_ticks, self.exposure_s, self.fills, self.side, self.block
 
-    @classmethod
-    def counted(
-        cls, columns: Iterable[NDArray[Any]], groups: tuple[Ints, Ints] | None, blocks: tuple[Ints, Ints] | None
-    ) -> Self:
-        """Return points of valid columns, in the order of the attributes, with their groups and blocks."""
-        points = object.__new__(cls)
-        for name, value in zip(cls.__slots__, (*columns, groups, blocks), strict=True):
-            object.__setattr__(points, name, value)
-        for column in points.columns:
-            column.flags.writeable = False
-        return points
+    @cached_property
+    def groups(self) -> tuple[Ints, Ints]:
+        """The groups of rows of equal distance and width, as by `group`."""
+        return group(self.delta_ticks, self.width_ticks)
 
     def weighed(self, weights: Floats) -> Self:
         """Return the points with exposure and fills multiplied by *weights*, one per row, all above 0."""
-        counts = self.exposure_s * weights, self.fills * weights
-        columns = (self.delta_ticks, self.width_ticks, *counts, self.side, self.block)
-        return self.counted(columns, self.groups, self.blocks)
-
-    def grouped_as(self, groups: tuple[Ints, Ints]) -> Self:
-        """Set the groups of rows of equal distance and width, if already known to the caller."""
-        object.__setattr__(self, "groups", groups)
-        return self
+        return replace(self, exposure_s=self.exposure_s * weights, fills=self.fills * weights)
 
     @classmethod
     def of(
@@ -183,8 +164,6 @@ def _column_names(table: Any) -> list[str] | None:
 
 def first_fault(delta: Floats, width: Floats, exposure: Floats, fills: Floats) -> tuple[int, str] | None:
     """Return the first invalid row, counted from 0, and the error; None if all are valid."""
-    if sound(delta, width, exposure, fills, LARGEST):
-        return None
     faults = (
         ("delta_ticks", delta, ~(np.abs(delta) <= LARGEST), "a distance is a number of ticks"),
         ("width_ticks", width, ~(width > 0), "a cell has a width (inf for a resting order)"),
@@ -199,30 +178,13 @@ def first_fault(delta: Floats, width: Floats, exposure: Floats, fills: Floats) -
     return row, f"{name} is {column[row]:g}; {why}; correct the row or leave it out"
 
 
-def grouped(points: Points) -> tuple[Ints, Ints]:
-    """Return the groups of rows of equal distance and width, as `group` does; they are cached."""
-    groups = points.groups or group(points.delta_ticks, points.width_ticks)
-    points.grouped_as(groups)
-    return groups
-
-
 def group(*keys: NDArray[np.generic]) -> tuple[Ints, Ints]:
     """Group rows of equal keys, in ascending order of the first key, then the second, …
 
     Returns:
         One row index per group, and the group index of each row.
     """
-    if len(keys) > 1:  # often the first key determines the others, and sorting by one is much faster
-        first, groups = group(keys[0])
-        if all((key[first][groups] == key).all() for key in keys[1:]):
-            return first, groups
-    steps = _steps(keys[0]) if len(keys) == 1 else None
-    if steps is not None:
-        values, groups = distinct(steps)
-        first = np.empty(len(values), np.int64)
-        first[groups] = np.arange(len(groups))
-        return first, groups
-    order = np.argsort(keys[0]) if len(keys) == 1 else np.lexsort(keys[::-1])
+    order = np.lexsort(keys[::-1])
     starts = np.zeros(len(order), bool)
     starts[:1] = True
     for key in keys:
@@ -231,23 +193,6 @@ def group(*keys: NDArray[np.generic]) -> tuple[Ints, Ints]:
     groups = np.empty(len(order), np.int64)
     groups[order] = np.cumsum(starts) - 1
     return order[starts], groups
-
-
-def _steps(key: NDArray[np.generic]) -> Ints | None:
-    """Return distances in eighths of a tick as whole numbers; None if they are not multiples."""
-    if key.dtype != np.float64 or not key.size or not 0 <= key.min() <= key.max() <= EXACT:
-        return None
-    eighths = key * EIGHTHS
-    steps: Ints = eighths.astype(np.int64)
-    return steps if (steps == eighths).all() else None
-
-
-def distinct(keys: Ints) -> tuple[Ints, Ints]:
-    """Return the distinct keys, whole numbers from 0, ascending, and the index of each key among them."""
-    if keys.size == 0 or keys.max() > 8 * keys.size:
-        values, places = np.unique(keys, return_inverse=True)
-        return values, places.astype(np.int64, copy=False)
-    return distinct_numbers(keys, int(keys.max()))
 
 
 def sum_by(groups: Ints, values: Floats, count: int) -> Floats:

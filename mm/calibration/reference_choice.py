@@ -32,7 +32,7 @@ from mm.calibration.depth_counts import CELLS, DepthCounts
 from mm.calibration.estimators import NoEstimate, maximum_likelihood
 from mm.calibration.fit_result import ReferenceChoice
 from mm.calibration.likelihood import Shape, Table
-from mm.calibration.points import Floats, Ints, distinct, group, sum_by
+from mm.calibration.points import Floats, Ints, group, sum_by
 from mm.calibration.reference import AUTO, BLOCK_US, CLOSED, PER_TICK, reference_paths
 from mm.calibration.shapes import EXPONENTIAL, FAMILIES, Cells, Family, monotone, search, shares_loglik
 from mm.clock import US_PER_S
@@ -192,7 +192,7 @@ def numbered(touches: list[Ints]) -> tuple[Ints, list[Ints]]:
     """Return the distinct distances of the touch, ascending, and the index of each row's one; -1 without a book."""
     touch = np.concatenate(touches)
     valid = touch != CLOSED
-    known, number = distinct(touch[valid])
+    known, number = np.unique(touch[valid], return_inverse=True)
     state = np.full(len(touch), -1)
     state[valid] = number
     return known, np.split(state, np.cumsum([len(one) for one in touches])[:-1])

@@ -21,7 +21,7 @@ from statistics import NormalDist
 import numpy as np
 
 from mm.calibration._filters import run_filters
-from mm.calibration.points import Floats, Points, grouped, sum_by
+from mm.calibration.points import Floats, Points, sum_by
 from mm.calibration.reference import BLOCK_S
 
 HALF_LIVES_MIN = (10.0, 20.0, 40.0, 80.0, 160.0, 640.0)
@@ -196,7 +196,7 @@ def counts(points: Points, k: float, blocks: int) -> tuple[Floats, Floats]:
         k: Decay per tick.
         blocks: Number of blocks, including empty ones.
     """
-    first, row = grouped(points)
+    first, row = points.groups
     near = points.delta_ticks[first]
     gain = gain_of(near, near + points.width_ticks[first], k)
     return sum_by(points.block, points.exposure_s * gain[row], blocks), sum_by(points.block, points.fills, blocks)

@@ -12,13 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mm.calibration._row_sums import total_of
 from mm.calibration.alternatives import compare
 from mm.calibration.exposure import pooled_rates
 from mm.calibration.fit_result import Line, PoissonFit
 from mm.calibration.intervals import predictive_ci95
 from mm.calibration.lambda_curve import chosen_curve, rates_on
-from mm.calibration.points import Floats, Points, grouped
+from mm.calibration.points import Floats, Points
 from mm.calibration.state_rates import StateLevels
 from mm.calibration.window_clustering import Memory, WindowClustering
 from mm.calibration.window_moves import WindowMoves
@@ -205,19 +204,13 @@ def with_curve(fit: PoissonFit, points: Points) -> PoissonFit:
 
 def level_of(points: Points, line: Line) -> float:
     """Return the ratio of the fills of *points* to those expected from a curve."""
-    return float(points.fills.sum()) / total_of(grouped(points)[1], points.exposure_s, _reached(points, line))
+    return float(points.fills.sum()) / float((points.exposure_s * reached(points, line)).sum())
 
 
 def reached(points: Points, line: Line) -> Floats:
     """Return the rate at which each row is reached, in 1/s: λ(δ), for a cell minus λ at its far end."""
-    reached: Floats = _reached(points, line)[grouped(points)[1]]
-    return reached
-
-
-def _reached(points: Points, line: Line) -> Floats:
-    """Return the same per distinct distance and width."""
-    first, _ = grouped(points)
+    first, row = points.groups
     near = points.delta_ticks[first]
     rate = rates_on(line, np.concatenate((near, near + points.width_ticks[first])))
-    gain: Floats = rate[: len(first)] - rate[len(first) :]
+    gain: Floats = (rate[: len(first)] - rate[len(first) :])[row]
     return gain

@@ -9,11 +9,11 @@ from fit_tables import S1, S2, Raw, columns, finite_tables, random_raw, referenc
 from hypothesis import given, settings
 from scipy.optimize import minimize
 
-from mm.calibration import estimators
 from mm.calibration.estimators import (
     Estimate,
     NoEstimate,
     estimate,
+    falls_at,
     firth,
     likelihood_peak,
     log_linear,
@@ -290,7 +290,7 @@ def test_found_peak_is_global_maximum(make):
         evaluated = [table.at(k) for k in places]
         for peak, name in (
             (estimated, "log_likelihood"),
-            (penalised_peak(table, estimated), "penalised_log_likelihood"),
+            (penalised_peak(table), "penalised_log_likelihood"),
         ):
             heights = [getattr(at, name) for at in evaluated]
             runs_to_zero = table.cells and heights[0] == max(heights)
@@ -299,49 +299,23 @@ def test_found_peak_is_global_maximum(make):
                 compared += 1
 
 
-def test_scan_runs_only_when_single_peak_is_not_proven(monkeypatch):
-    """The scan costs as much as everything else, so it runs only where uniqueness cannot be proven."""
-    scans = []
-    scan = estimators._highest
-    monkeypatch.setattr(estimators, "_highest", lambda *given: scans.append(1) or scan(*given))
-    rng = np.random.default_rng(2)
-    for _ in range(30):
-        depth = rng.exponential(1 / rng.uniform(0.05, 1.5), 300)
-        counts = np.bincount(np.floor(depth).clip(max=50).astype(int), minlength=51)
-        score_peak(Raw.of(np.arange(51), rng.uniform(1e3, 2e3, 51), counts, [1.0] * 50 + [np.inf]).table)
-    assert not scans
-    two = Raw.of([0, 1, 3, 100], [1e3, 1e-9, 4e5, 1e14], [0, 50, 0, 0], [0.01, 8, 0.01, 0.01])
-    score_peak(two.table)
-    assert scans
+def slope_of(table):
+    """Return the function of k that gives the score of *table* and its derivative."""
+    return lambda k: (table.at(k).score, table.at(k).bend)
 
 
 def test_slope_without_root_ends_at_least_k():
     """Cells with fills deeper than uniform have no root above 0."""
     table = Raw.of([0, 1, 2], [10, 10, 10], [1, 2, 3], [1, 1, 1]).table
-    assert table.rows.falls_at(lambda at: (at.score, at.bend), 5.0, table.least_k) == table.least_k
+    assert falls_at(slope_of(table), 5.0, floor=table.least_k) == table.least_k
     assert score_peak(table) is None
-
-
-def test_falls_at_without_function_uses_score():
-    """The same steps as with a function that returns the score, to the last bit."""
-    rng = np.random.default_rng(8)
-    for cells in (False, True):
-        for _ in range(20):
-            fills = rng.poisson(60 * np.exp(-rng.uniform(0.05, 0.6) * np.arange(9)))
-            width = [1.0] * 8 + [np.inf] if cells else None
-            table = Raw.of(np.arange(9), rng.uniform(50, 90, 9), fills + 1, width).table
-            by_slope = table.rows.falls_at(lambda at: (at.score, at.bend), 2.0, table.least_k)
-            assert table.rows.falls_at(None, 2.0, table.least_k) == by_slope
 
 
 def test_root_search_converges_from_far_starts_and_flat_slopes():
     """A Newton step outside the bracket is rejected."""
     table = Raw.of([1, 2, 3, 5, 8], [1000] * 5, [62, 45, 38, 22, 9]).table
-    roots = [
-        table.rows.falls_at(lambda at: (at.score, at.bend), start, table.least_k)
-        for start in (-1e3, -5.0, 0.0, 40.0, 1e6)
-    ]
-    without_slope = table.rows.falls_at(lambda at: (at.score, 0.0), 3.0, table.least_k)
+    roots = [falls_at(slope_of(table), start) for start in (-1e3, -5.0, 0.0, 40.0, 1e6)]
+    without_slope = falls_at(lambda k: (table.at(k).score, 0.0), 3.0)
     assert roots == pytest.approx([score_peak(table)] * 5, rel=1e-12)
     assert without_slope == pytest.approx(roots[0], rel=1e-12)
     assert math.isfinite(without_slope)

@@ -217,7 +217,7 @@ class At:
     @cached_property
     @np.errstate(all="ignore")
     def _prior(self) -> tuple[Any, Any]:
-        """The derivatives of the prior, by p' = -p·off, off' = -s + variance + inner, and s' = -third for a spread s."""
+        """The derivatives of the prior: p' = -p·off, off' = -s + variance + inner, and s' = -third for a spread s."""
         p, off, s, second = self._share, self._off, self._spread, self.variance
         both = second + self.inner
         third, fourth, tilt, lean, square, skew = (

@@ -20,7 +20,6 @@ from statistics import NormalDist
 
 import numpy as np
 
-from mm.calibration._filters import run_filters
 from mm.calibration.points import Floats, Points, sum_by
 from mm.calibration.reference import BLOCK_S
 
@@ -34,6 +33,10 @@ NEVER = 1e-16  # smaller probabilities are negligible
 STANDARD = NormalDist()
 QUICK = 6  # steps of a search before bisection
 LEVEL = 0.95
+LAST_BLOCKS = 1024  # read of a stretch: eight of the longest half-lives
+HALF = 0.5  # fills added to a count, so that its logarithm is finite
+MAX_STEPS = 50  # of Newton's method
+CLOSE = 1e-6  # size of the last step; the error is its square
 
 
 @dataclass(frozen=True)
@@ -158,20 +161,61 @@ def _least_count(below: Callable[[float], float], share: float, middle: float, s
 def filtered(stretches: Sequence[tuple[Floats, Floats]]) -> RateStates:
     """Return the filter states after stretches of consecutive blocks of equal length.
 
+    Of a long stretch, the last `LAST_BLOCKS` are read.
+
     Args:
         stretches: Per stretch, float64[b], the expected fills per block at A = 1 (0 without exposure), and float64[b],
             the observed ones; both with a sum above 0.
     """
-    grid = _grid(HALF_LIVES_MIN, TAU, OWN)
-    phi, tau, own = grid
-    mean, cov, evidence = (np.zeros((len(stretches), *shape, tau.size)) for shape in ((2,), (3,), ()))
-    cov[:, 0], cov[:, 2] = LEVEL_SD**2, tau**2
-    for (expected, fills), *state in zip(stretches, mean, cov, evidence, strict=True):
-        state[0][0] = math.log(float(fills.sum()) / float(expected.sum()))
-        run_filters(expected, fills, grid, *state)
+    phi, tau, own = _grid(HALF_LIVES_MIN, TAU, OWN)
+    blocks = min(max(len(expected) for expected, _ in stretches), LAST_BLOCKS)
+    # the last blocks of all stretches are aligned: before the first exposure, the state is the stationary one
+    expected, fills = np.zeros((2, blocks, len(stretches), 1))
+    for at, columns in enumerate(stretches):
+        for table, column in zip((expected, fills), columns, strict=True):
+            last = column[-blocks:]
+            table[blocks - len(last) :, at, 0] = last
+    fills = np.where(expected > 0, fills, 0.0)
+    level = [[math.log(float(seen.sum()) / float(exposed.sum()))] for exposed, seen in stretches]
+    shape = len(stretches), tau.size
+    m, z, mm, mz, zz = (np.broadcast_to(start, shape) for start in (level, 0.0, LEVEL_SD**2, 0.0, tau**2))
+    evidence = np.zeros(shape)
+    for exposed, count in zip(expected, fills, strict=True):
+        z, mz, zz = phi * z, phi * mz, phi**2 * zz + (1 - phi**2) * tau**2
+        centre, prior = m + z, mm + 2 * mz + zz + own**2
+        peak = _modes(exposed, count, centre, prior)
+        rate = exposed * np.exp(peak)
+        curve, off = rate + 1 / prior, peak - centre
+        # the peak is a Gaussian observation of the block's u; m and z follow by their covariance with it
+        along_m, along_z, spread = (mm + mz) / prior, (mz + zz) / prior, prior - 1 / curve
+        m, z = m + along_m * off, z + along_z * off
+        mm, mz, zz = mm - spread * along_m**2, mz - spread * along_m * along_z, zz - spread * along_z**2
+        logs = np.log(np.where(exposed > 0, exposed, 1.0)) + peak
+        evidence += count * logs - rate - off**2 / prior / 2 - np.log(prior * curve) / 2
     weight = np.exp(evidence - evidence.max(axis=1, keepdims=True))
     weight /= weight.sum(axis=1, keepdims=True)
-    return RateStates(phi, tau, own, mean.swapaxes(0, 1), cov.swapaxes(0, 1), weight)
+    return RateStates(phi, tau, own, np.stack((m, z)), np.stack((mm, mz, zz)), weight)
+
+
+def _modes(exposed: Floats, count: Floats, centre: Floats, prior: Floats) -> Floats:
+    """Return the mode of the posterior of a block's u, given the mean and the variance before it.
+
+    By Newton's method: the derivative is concave in u, so the first step from either side ends where the rate is too
+    high, and further steps stay on that side. Without exposure, it is *centre*.
+
+    Args:
+        exposed, count: Expected fills at A = 1 and fills, per stretch.
+        centre, prior: Mean and variance of u, per stretch and filter.
+    """
+    observed = np.log(count + HALF) - np.log(np.where(exposed > 0, exposed, 1.0))
+    peak = np.where(exposed > 0, (count * observed + centre / prior) / (count + 1 / prior), centre)
+    for _ in range(MAX_STEPS):
+        rate = exposed * np.exp(peak)
+        step = (rate - count + (peak - centre) / prior) / (rate + 1 / prior)
+        peak = peak - step
+        if np.abs(step).max() < CLOSE:
+            break
+    return peak
 
 
 @lru_cache(maxsize=1)

@@ -7,7 +7,6 @@ import pytest
 from scipy import integrate, optimize, stats
 
 from mm.calibration import state_space
-from mm.calibration._filters import run_filters
 from mm.calibration.points import Points
 from mm.calibration.state_space import _least_count, counts, filtered, forecast, forecasts_of
 
@@ -131,7 +130,7 @@ def test_forecast_matches_draws(horizon_s):
 
 
 def test_joint_forecasts_equal_separate_forecasts():
-    """Bit for bit; a window without fills has no forecast."""
+    """Windows of all lengths are filtered together; one without fills has no forecast."""
     stretches = [(np.full(size, EXPOSED), drawn(size, size), 300.0 * size) for size in (1, 17, 40, 60)]
     stretches[2:2] = [None, (np.full(9, EXPOSED), np.zeros(9), 2700.0)]
     together = forecasts_of(stretches, 700.0)
@@ -139,8 +138,8 @@ def test_joint_forecasts_equal_separate_forecasts():
     assert [one is None for one in together] == [False, False, True, True, False, False]
     for one, other in zip(together, separate, strict=True):
         if one is not None and other is not None:
-            assert (one.A, one.se_log, one.exposed) == (other.A, other.se_log, other.exposed)
-            assert all((getattr(one, name) == getattr(other, name)).all() for name in ("weight", "middle", "variance"))
+            for name in ("A", "se_log", "exposed", "weight", "middle", "variance"):
+                assert getattr(one, name) == pytest.approx(getattr(other, name), rel=1e-9), name
 
 
 def test_forecast_interval_covers_next_fills():
@@ -195,21 +194,12 @@ def test_forecast_without_fills_or_blocks_is_none():
     assert forecast(Points.of(table.delta_ticks, table.exposure_s, table.fills), 0.5, 900.0, 900.0) is None
 
 
-@pytest.mark.parametrize("count", [1, 19, 20, 47])
-def test_batched_filters_equal_single_filters(count):
-    """To the last bit, for any number of columns in the kernel."""
-    rng = np.random.default_rng(count)
-    expected = np.where(rng.random(30) < 0.1, 0.0, rng.gamma(2.0, 20.0, 30))
-    fills = rng.poisson(expected * np.exp(rng.normal(size=30))).astype(float)
-    grid = rng.random((3, count)) + 0.01
-    mean, evidence = rng.normal(size=(2, count)), np.zeros(count)
-    cov = np.array([np.ones(count), np.zeros(count), grid[1] ** 2])
-    single_states = [[column[..., one : one + 1].copy() for column in (mean, cov, evidence)] for one in range(count)]
-    run_filters(expected, fills, grid, mean, cov, evidence)
-    for one, (*state, own) in enumerate(single_states):
-        run_filters(expected, fills, grid[:, one : one + 1].copy(), *state, own)
-        assert [column[:, 0].tolist() for column in state] == [mean[:, one].tolist(), cov[:, one].tolist()]
-        assert own[0] == evidence[one]
+def test_long_stretches_are_forecast_from_their_last_blocks():
+    """The first ones are more than eight of the longest half-lives old."""
+    fills = np.concatenate((drawn(8, 500, level=-0.5), drawn(9, state_space.LAST_BLOCKS)))
+    expected = np.full(len(fills), EXPOSED)
+    whole, last = filtered([(expected, fills)]), filtered([(expected[500:], fills[500:])])
+    assert whole.mean.sum(axis=0) == pytest.approx(last.mean.sum(axis=0), abs=0.02)
 
 
 @pytest.mark.parametrize("share", [0.025, 0.5, 0.975])

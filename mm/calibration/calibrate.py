@@ -13,7 +13,6 @@ import numpy as np
 
 from mm.backtest.metrics.json_values import finite
 from mm.backtest.rules import Rules
-from mm.calibration._hits import probe_moves
 from mm.calibration.alternatives import CurveComparison, compare
 from mm.calibration.calibrator import CalibrationConfig, Calibrator, Measured, first_blocks
 from mm.calibration.captured import PNL_GAIN
@@ -418,15 +417,30 @@ def _moves(hits: _Hits, column: int, places: "Ints", per_tick: int, named: tuple
         named: The side and the horizon in s.
     """
     side, horizon_s = named
-    swept, blocks = (hits.touch, hits.depth, hits.block), int(hits.block.max(initial=0)) + 1
-    # summed deviations by block, as moves within a block are dependent
-    counts, means, off = probe_moves(swept, hits.moves[:, column].copy(), places, per_tick, blocks)
-    for at in np.flatnonzero(counts.any(axis=1)).tolist():
-        with_moves = np.flatnonzero(counts[at])
-        delta, mean, count, n = float(places[at]) / per_tick, float(means[at]), int(counts[at].sum()), len(with_moves)
-        squares = float((off[at, : with_moves[-1] + 1] ** 2).sum())
+    counts, sums = _at_probes(hits, hits.moves[:, column], places, per_tick)
+    for at in np.flatnonzero(counts.any(axis=0)).tolist():
+        count, n = int(counts[:, at].sum()), int(np.count_nonzero(counts[:, at]))
+        delta, mean = float(places[at]) / per_tick, float(sums[:, at].sum()) / count
+        # summed deviations by block, as moves within a block are dependent
+        squares = float(((sums[:, at] - mean * counts[:, at]) ** 2).sum())
         error = float(np.sqrt(n / (n - 1) * squares)) / count if n > 1 else None
         yield AdverseMove(delta, side, horizon_s, count, mean, error, delta - mean)
+
+
+def _at_probes(hits: _Hits, moves: "Floats", places: "Ints", per_tick: int) -> "tuple[Floats, Floats]":
+    """Return number and sum of the moves after the sweeps that hit each of *places*, float64[blocks, places]."""
+    size = int(hits.block.max(initial=0)) + 1, len(places)
+    found = np.zeros((2, *size))
+    for fraction in range(per_tick):
+        at = np.flatnonzero(places % per_tick == fraction)
+        hit = (hits.touch % per_tick == fraction) & ~np.isnan(moves)
+        block, move, columns = hits.block[hit], moves[hit], len(at) + 1
+        first, beyond = (np.searchsorted(places[at], ends) for ends in (hits.touch[hit], hits.depth[hit] + 1))
+        for sums, weights in zip(found, (np.ones(len(move)), move), strict=True):
+            change = np.bincount(block * columns + first, weights, size[0] * columns)
+            change = change - np.bincount(block * columns + beyond, weights, size[0] * columns)
+            sums[:, at] = change.reshape(size[0], columns).cumsum(axis=1)[:, :-1]
+    return found[0], found[1]
 
 
 def write_adverse_selection(path: Path, rows: list[AdverseMove]) -> None:

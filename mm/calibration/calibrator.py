@@ -10,7 +10,6 @@ import numpy as np
 
 from mm.backtest.metrics.market_paths import MarketPaths
 from mm.backtest.rules import Rules
-from mm.calibration.block_sums import reach_of
 from mm.calibration.day_marks import DayMarks
 from mm.calibration.depth_counts import DepthOptions
 from mm.calibration.exposure import pooled_rates
@@ -22,6 +21,7 @@ from mm.calibration.reference import AUTO, BLOCK_S, BLOCK_US, OWN_BEST, PER_TICK
 from mm.calibration.simulated_runs import Keep, clip_lots, played, recent_us, runs_of, simulated
 from mm.calibration.state_rates import rates_of
 from mm.calibration.sweeps import HitRule
+from mm.calibration.tally import reach_of
 from mm.calibration.volatility import sigma_of
 from mm.clock import US_PER_S
 from mm.errors import UsageError

@@ -4,24 +4,23 @@ A window reads the events of the day in which it ends, and possibly of the previ
 the touch and the sweep depths by block, a thousandth of the number of events.
 """
 
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self, overload
 
-import numpy as np
-
-from mm.calibration._cells import Tally, block_cells
-from mm.calibration.block_sums import SideCells, block_sums, both_sides, points_of, summed
-from mm.calibration.depth_counts import DepthCounts, DepthOptions, DistanceGrid, Sides, depths_of
-from mm.calibration.reference import block_length_us, span_of
-from mm.calibration.volatility import Moves, MoveSums, moves_of
-from mm.clock import US_PER_S
+from mm.calibration.depth_counts import Cells, DepthCounts, DepthOptions, Tallies, both_sides, points_of
+from mm.calibration.distance_grid import DistanceGrid
+from mm.calibration.reference import PER_TICK, span_of
+from mm.calibration.volatility import Moves, moves_of
 
 if TYPE_CHECKING:
-    from mm.calibration.depth_counts import Times
-    from mm.calibration.points import Points
+    from mm.calibration.points import Floats, Points
+    from mm.calibration.tally import Tally
     from mm.tape.tape import Tape
+
+
+ALONE = 3  # windows that begin with a day are counted from its events up to this number
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,49 +28,22 @@ class DaySums:
     """A whole day by block: the data that later windows need.
 
     Attributes:
-        per_tick: Steps of distance in one tick.
         blocks: Number of blocks; the last may be incomplete.
-        sides: Tallies of each side, with equal rows merged.
-        depths: Input of `reach_of`, with equal rows merged.
+        tallies: Tallies of each side, with equal rows merged.
         moves: Moves of the mid, for the volatility.
         spread_time: `ReferencePath.spread_time` of the day.
     """
 
-    per_tick: int
     blocks: int
-    sides: Sides
-    depths: list[Tally]
+    tallies: Tallies
     moves: dict[int, Moves]
     spread_time: tuple[float, float]
 
     @classmethod
     def of(cls, marks: DepthCounts) -> Self:
         """Return the sums of the whole span of *marks*."""
-        block_us, per_tick = block_length_us(marks.options.block_s), marks.path.per_tick
-        begin_us, end_us = marks.span
-        blocks = max(-((begin_us - end_us) // block_us), 1)
-        sides: Sides = {
-            side: (block_sums(marks.path, side, sweeps, marks.span, block_us).between(begin_us, blocks),)
-            for side, sweeps in marks.sweeps.items()
-        }
-        found = [(tally.touch, tally.depth, tally.count) for tally in depths_of(sides)]
-        touch, depth, count = (np.concatenate(column) for column in zip(*found, strict=True))
-        (touch, depth), count = summed((touch, depth), count)
-        depths = [Tally.of_sweeps(touch, depth, count)]
-        moves, spread_time = moves_of(marks.path, begin_us, end_us), marks.path.spread_time(begin_us, end_us)
-        return cls(per_tick, blocks, sides, depths, moves, spread_time)
-
-    def points(self, reach: float) -> "Points":
-        """Return the result of `DepthCounts.points` for the whole day."""
-        grid = DistanceGrid.of(reach, self.per_tick)
-        return points_of(grid, self._cells_by_side(grid))
-
-    def cells(self, grid: "DistanceGrid") -> "tuple[Times, Times]":
-        """Return the result of `DepthCounts.cells` for the whole day."""
-        return both_sides(list(self._cells_by_side(grid).values()))
-
-    def _cells_by_side(self, grid: "DistanceGrid") -> SideCells:
-        return {side: block_cells(grid.lookup, parts, self.blocks) for side, parts in self.sides.items()}
+        path, span = marks.path, marks.span
+        return cls(marks.blocks(*span), marks.summed, moves_of(path, *span), path.spread_time(*span))
 
 
 class DayMarks(Sequence[DepthCounts]):
@@ -95,8 +67,7 @@ class DayMarks(Sequence[DepthCounts]):
         self._spans = [span_of(tape) for tape in tapes]
         self._whole: OrderedDict[int, DepthCounts] = OrderedDict(enumerate(found))
         self._sums: dict[int, DaySums] = {}
-        self._moves: dict[tuple[int, int], MoveSums] = {}
-        self._requested: set[tuple[int, int]] = set()
+        self._begun = Counter[int]()  # windows that begin with a day, and end in it
 
     def ending(self, tapes: "Sequence[Tape]") -> "DayMarks":
         """Return the marks of *tapes*: these days up to the last of them, which was read in another way."""
@@ -123,7 +94,6 @@ class DayMarks(Sequence[DepthCounts]):
             while self._held is not None and len(self._whole) >= self._held:
                 earliest, _ = self._whole.popitem(last=False)
                 self._tapes[earliest].release_memory()
-                self._moves = {key: moves for key, moves in self._moves.items() if key[0] != earliest}
             self._whole[number] = DepthCounts(self._tapes[number], self._options)
         self._whole.move_to_end(number)
         return self._whole[number]
@@ -134,39 +104,44 @@ class DayMarks(Sequence[DepthCounts]):
             self._sums[day] = DaySums.of(self[day])
         return self._sums[day]
 
-    def depths(self, day: int, start_us: int, end_us: int) -> list[Tally]:
-        """Return `DepthCounts.depths` of a part of a day."""
-        if (start_us, end_us) == self._spans[day]:
-            return self.sums(day).depths
-        return self[day].depths(start_us, end_us)
+    def _is_past(self, day: int, start_us: int, end_us: int) -> bool:
+        """Return whether a part is a whole day of several, of which only the sums are needed."""
+        return len(self._tapes) > 1 and (start_us, end_us) == self._spans[day]
+
+    def tallies(self, day: int, start_us: int, end_us: int) -> Tallies:
+        """Return `DepthCounts.tallies` of a part of a day; if many parts begin with the day, they share its sums."""
+        if self._is_past(day, start_us, end_us):
+            return self.sums(day).tallies
+        first = start_us == self._spans[day][0]
+        self._begun[day] += first
+        return self[day].tallies(start_us, end_us, shared=first and self._begun[day] > ALONE)
+
+    def depths(self, day: int, start_us: int, end_us: int) -> "list[Tally]":
+        """Return the input of `reach_of` for the sweeps of a part of a day."""
+        return list(self.tallies(day, start_us, end_us).values())
 
     def points(self, day: int, start_us: int, end_us: int, reach: float) -> "Points":
         """Return `DepthCounts.points` of a part of a day."""
-        if (start_us, end_us) == self._spans[day]:
-            return self.sums(day).points(reach)
-        return self[day].points(start_us, end_us, reach)
+        grid = DistanceGrid.of(reach, PER_TICK[self._options.reference])
+        return points_of(grid, self._cells(day, start_us, end_us, grid))
+
+    def cells(self, day: int, start_us: int, end_us: int, grid: DistanceGrid) -> "tuple[Floats, Floats]":
+        """Return exposure in s and sweeps of both sides in a part of a day, by block and column of *grid*."""
+        return both_sides(self._cells(day, start_us, end_us, grid))
+
+    def _cells(self, day: int, start_us: int, end_us: int, grid: DistanceGrid) -> Cells:
+        past = self._is_past(day, start_us, end_us)
+        blocks = self.sums(day).blocks if past else self[day].blocks(start_us, end_us)
+        return {side: grid.cells(tally, blocks) for side, tally in self.tallies(day, start_us, end_us).items()}
 
     def moves(self, day: int, start_us: int, end_us: int) -> dict[int, Moves]:
         """Return the moves of the mid in a part of a day."""
-        if (start_us, end_us) == self._spans[day]:
+        if self._is_past(day, start_us, end_us):
             return self.sums(day).moves
-        phase, path = (start_us - self._spans[day][0]) % US_PER_S, self[day].path
-        key = day, phase
-        if key not in self._moves:
-            if key not in self._requested:  # a single window costs less than the day
-                self._requested.add(key)
-                return moves_of(path, start_us, end_us)
-            self._moves[key] = MoveSums(path, self._spans[day][0] + phase, self._spans[day][1])
-        return self._moves[key].between(start_us, end_us)
+        return moves_of(self[day].path, start_us, end_us)
 
     def spread_time(self, day: int, start_us: int, end_us: int) -> tuple[float, float]:
         """Return `ReferencePath.spread_time` of a part of a day."""
-        if (start_us, end_us) == self._spans[day]:
+        if self._is_past(day, start_us, end_us):
             return self.sums(day).spread_time
         return self[day].path.spread_time(start_us, end_us)
-
-    def cells(self, day: int, start_us: int, end_us: int, grid: "DistanceGrid") -> "tuple[Times, Times]":
-        """Return `DepthCounts.cells` of a part of a day."""
-        if (start_us, end_us) == self._spans[day]:
-            return self.sums(day).cells(grid)
-        return self[day].cells(start_us, end_us, grid)

@@ -156,17 +156,16 @@ def curvature_p(sample: Sample, table: Table, estimate: Estimate) -> float | Non
 
 def _tilted(offset: Floats, powers: Floats, fills: Floats) -> float:
     """Return the maximum log-likelihood of shares ∝ exp(offset + powers · b), by damped Newton steps."""
-    from scipy.special import logsumexp
 
     def height(b: Floats) -> float:
         log_share = offset + powers @ b
-        return float(fills[hit] @ log_share[hit]) - total * float(logsumexp(log_share))
+        return float(fills[hit] @ log_share[hit]) - total * float(np.logaddexp.reduce(log_share))
 
     hit, total, b = fills > 0, float(fills.sum()), np.zeros(powers.shape[1])
     highest = height(b)
     for _ in range(MAX_ITERATIONS):
         log_share = offset + powers @ b
-        share = np.exp(log_share - logsumexp(log_share))
+        share = np.exp(log_share - np.logaddexp.reduce(log_share))
         off = powers - share @ powers
         information = total * (off * share[:, None]).T @ off
         ridge = 1e-12 * np.trace(information) + 1e-300
@@ -233,11 +232,11 @@ def _score_p(sample: Sample, estimate: Estimate, further: list[Floats]) -> float
     expected = sample.expected(estimate)
     basis = [np.ones(len(expected)), -sample.shape.steepness(estimate.k)[sample.row]]
     weighted = [expected * column for column in basis]
-    within = np.array([[float(a @ b) for b in basis] for a in weighted])
+    within = np.array([[float((a * b).sum()) for b in basis] for a in weighted])
     excess = sample.points.fills - expected
     scores = np.empty((terms, blocks))
     for place, term in enumerate(further):
-        shares = _solved(within, np.array([float(column @ term) for column in weighted]))
+        shares = _solved(within, np.array([float((column * term).sum()) for column in weighted]))
         if shares is None:
             return None
         scores[place] = sample.by_block(excess * (term - shares[0] * basis[0] - shares[1] * basis[1]))

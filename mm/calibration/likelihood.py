@@ -158,13 +158,17 @@ class At:
     @np.errstate(all="ignore")
     def __init__(self, table: Table, k: Any) -> None:
         """Compute the shares, and the moments of the depth."""
-        self.k, self.total, delta = k, table.total, table.shape.delta
-        widths, which = table.widths
+        self.k, self.total = k, table.total
         k = np.asarray(k, np.float64)[..., None]
-        log_gain, mean, self._spread, self._third = (
-            column[..., which] for column in within_cells(k, widths, cells=table.cells)
-        )
-        depth, log_share = delta + mean, table.log_exposure - k * delta + log_gain
+        depth, log_share = table.shape.delta, table.log_exposure - k * table.shape.delta
+        self._spread, self._cells = np.zeros_like(log_share), None
+        if table.cells:
+            widths, which = table.widths
+            z = np.minimum(k * widths, LARGE)  # a depth does not leave a wider cell, as it does not leave an open one
+            wide = z / k
+            log_gain, mean, variance = within_cells(z)
+            depth, log_share = depth + (mean * wide)[..., which], log_share + log_gain[..., which]
+            self._spread, self._cells = (variance * wide**2)[..., which], (z, wide, which)
         top = log_share.max(axis=-1, keepdims=True)
         share = np.exp(log_share - top)
         mass = share.sum(axis=-1, keepdims=True)
@@ -219,9 +223,12 @@ class At:
     def _prior(self) -> tuple[Any, Any]:
         """The derivatives of the prior: p' = -p·off, off' = -s + variance + inner, and s' = -third for a spread s."""
         p, off, s, second = self._share, self._off, self._spread, self.variance
-        both = second + self.inner
+        both, skewed = second + self.inner, np.zeros_like(s)
+        if self._cells is not None:
+            z, wide, which = self._cells
+            skewed = (third_within_cells(z) * wide**3)[..., which]
         third, fourth, tilt, lean, square, skew = (
-            (p * column).sum(axis=-1) for column in (off**3, off**4, off * s, off**2 * s, s**2, off * self._third)
+            (p * column).sum(axis=-1) for column in (off**3, off**4, off * s, off**2 * s, s**2, off * skewed)
         )
         slope = (-third - 2 * tilt) / (2 * second)
         bend = fourth + 3 * lean - 3 * second * both + 2 * (lean + square - self.inner * both + skew)
@@ -230,32 +237,24 @@ class At:
         return np.where(known, slope, -0.5 * np.sign(self.k))[()], np.where(known, bend, 0.0)[()]
 
 
-def within_cells(k: Floats, width: Floats, *, cells: bool) -> tuple[Floats, Floats, Floats, Floats]:
-    """Return moments of an exponential depth of rate k within ``[0, width)``.
+def within_cells(z: Floats) -> tuple[Floats, Floats, Floats]:
+    """Return ln of the probability, mean and variance of an exponential depth within a cell, in widths of the cell.
 
-    They are ln of its probability, mean, variance, and third central moment. Without *cells* they are all 0: rows are
-    orders that rest at their distance.
+    *z* is the rate times the width, at most `LARGE`.
     """
-    if not cells:
-        none = np.zeros(np.broadcast_shapes(k.shape, width.shape))
-        return none, none, none, none
-    is_open = np.isinf(width)
-    width = np.where(is_open, 1.0, width)
-    z = k * width
-    y, inside = z * z, np.minimum(z, LARGE)
-    wide = 2 * np.sinh(inside / 2)
-    series, closed = z < SMALL, (1 / z - 1 / np.expm1(inside), 1 / y - 1 / wide**2)
-    mean = np.where(series, 0.5 - z / 12 + z * y / 720 - z * y * y / 30240, closed[0])
-    variance = np.where(series, 1 / 12 - y / 240 + y * y / 6048 - y * y * y / 172800, closed[1])
-    third = np.where(
-        series, z / 120 - z * y / 1512 + z * y * y / 28800, 2 / (z * y) - 2 * np.cosh(inside / 2) / wide**3
-    )
-    return (
-        np.where(is_open, 0.0, np.log(-np.expm1(-z))),
-        np.where(is_open, 1 / k, mean * width),
-        np.where(is_open, 1 / k**2, variance * width**2),
-        np.where(is_open, 2 / k**3, third * width**3),
-    )
+    y, grown = z * z, np.expm1(z)
+    mean, variance = 1 / z - 1 / grown, 1 / y - (1 + 1 / grown) / grown
+    if (z < SMALL).any():
+        mean = np.where(z < SMALL, 0.5 - z / 12 + z * y / 720 - z * y * y / 30240, mean)
+        variance = np.where(z < SMALL, 1 / 12 - y / 240 + y * y / 6048 - y * y * y / 172800, variance)
+    return np.log(-np.expm1(-z)), mean, variance
+
+
+def third_within_cells(z: Floats) -> Floats:
+    """Return the third central moment of the same depth."""
+    y, grown = z * z, np.expm1(z)
+    closed: Floats = 2 / (z * y) - (1 + 1 / grown) * (1 + 2 / grown) / grown
+    return np.where(z < SMALL, z / 120 - z * y / 1512 + z * y * y / 28800, closed)
 
 
 @dataclass(frozen=True)

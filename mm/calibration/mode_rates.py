@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
-from mm.calibration.depth_counts import DistanceGrid
+from mm.calibration.distance_grid import DistanceGrid
 from mm.calibration.estimators import NoEstimate, maximum_likelihood
 from mm.calibration.fit_result import PoissonFit
 from mm.calibration.likelihood import Table

@@ -195,7 +195,7 @@ def group(*keys: NDArray[np.generic]) -> tuple[Ints, Ints]:
     return order[starts], groups
 
 
-def sum_by(groups: Ints, values: Floats, count: int) -> Floats:
+def sum_by(groups: Ints, values: Floats | Ints, count: int) -> Floats:
     """Return the sums of *values* over each of *count* groups."""
     return np.bincount(groups, values, count).astype(np.float64, copy=False)
 

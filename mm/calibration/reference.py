@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Protocol, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from mm.calibration._cells import rows_before
 from mm.clock import US_PER_S
 from mm.errors import UsageError
 
@@ -93,7 +92,8 @@ class ReferencePath:
 
     def row_before_event(self, events: "Ints") -> "Ints":
         """Return the row in force just before each of *events*, in the order of the tape."""
-        return rows_before(self.event, events)
+        rows: Ints = np.searchsorted(self.event, events) - 1
+        return rows
 
     def row_at(self, us: "Ints", mid2: "Ints") -> "Ints":
         """Return the row in force at each instant; if several begin at it, the last one with mid *mid2*."""

@@ -24,17 +24,17 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from mm.backtest.metrics.arithmetic import quantiles
-from mm.calibration._cells import add_seconds, ends_by_block, touch_times
 from mm.calibration.alternatives import LEAST_BLOCKS, gain_of
-from mm.calibration.block_sums import REACHED
 from mm.calibration.calibrator import CalibrationConfig, Calibrator
-from mm.calibration.depth_counts import CELLS, DepthCounts
+from mm.calibration.depth_counts import DepthCounts
+from mm.calibration.distance_grid import CELLS
 from mm.calibration.estimators import NoEstimate, maximum_likelihood
 from mm.calibration.fit_result import ReferenceChoice
 from mm.calibration.likelihood import Shape, Table
 from mm.calibration.points import Floats, Ints, group, sum_by
 from mm.calibration.reference import AUTO, BLOCK_US, CLOSED, PER_TICK, reference_paths
 from mm.calibration.shapes import EXPONENTIAL, FAMILIES, Cells, Family, monotone, search, shares_loglik
+from mm.calibration.tally import REACHED
 from mm.clock import US_PER_S
 from mm.numbers import fixed
 
@@ -74,18 +74,23 @@ class EndCells:
         *firsts, blocks = accumulate((-((day.span[0] - day.span[1]) // block_us) for day in days), initial=0)
         parts = [(day, begin, side) for day, begin in zip(days, firsts, strict=True) for side in day.options.sides]
         known, states = numbered([day.path.touch[side][day.path.rows(*day.span)] for day, _, side in parts])
-        waited = np.zeros((blocks, len(known)))
-        fills = np.zeros((*waited.shape, width))
+        waited, fills = np.zeros(blocks * len(known)), np.zeros(blocks * len(known) * width)
         for (day, begin, side), state in zip(parts, states, strict=True):
-            rows = day.path.rows(*day.span)
-            add_seconds(touch_times(day.path.us[rows], state, day.span, block_us, begin), waited)
+            edges, rows, block = day.path.segments(*day.span, block_us)
+            first = day.path.rows(*day.span).start
+            at, us = state[rows - first], np.diff(edges)
+            place = (begin + block) * len(known) + at
+            waited += np.bincount(place[at >= 0], us[at >= 0] / US_PER_S, waited.size)
             hits, touch = day.hits(side, *day.span)
-            touch_state = state[np.maximum(hits.row - rows.start, 0)]
-            swept = hits.us, touch_state, (hits.depth - touch) // per_tick
-            ends_by_block(swept, begins, day.span[0], block_us, fills[begin:])
+            at = state[np.maximum(hits.row - first, 0)]
+            cell = np.searchsorted(begins, (hits.depth - touch) // per_tick, side="right") - 1
+            place = ((begin + (hits.us - day.span[0]) // block_us) * len(known) + at) * width + cell
+            fills += np.bincount(place[at >= 0], minlength=fills.size)
         near = (known[:, None] / per_tick + begins).ravel()
         wide = np.tile(np.append(np.diff(begins).astype(np.float64), np.inf), len(known))
-        return cls(Shape(near, wide), np.repeat(waited, width, axis=1), fills.reshape(len(fills), -1), width)
+        return cls(
+            Shape(near, wide), np.repeat(waited.reshape(blocks, -1), width, axis=1), fills.reshape(blocks, -1), width
+        )
 
     def summed(self) -> tuple[Shape, Ints]:
         """Return the rows of distinct distance and width, and the index of each row among them."""

@@ -1,18 +1,17 @@
 """Spread states: fill rates while the spread is one tick wide, two, three to four, and so on."""
 
-from collections import Counter
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from mm.calibration.calibrator import Calibrator, first_blocks
-from mm.calibration.points import Points, joined
-
-if TYPE_CHECKING:
-    from mm.calibration.block_sums import SpreadTally
+from mm.calibration.depth_counts import DepthCounts, tallied_points
+from mm.calibration.points import Floats, Ints, Points, joined, sum_by
+from mm.calibration.reference import within
 
 LARGE_TICK_SHARE = 0.5
+NUMBERS = 64  # of states
 
 
 class SpreadState(NamedTuple):
@@ -35,35 +34,36 @@ class SpreadState(NamedTuple):
 def spread_states(calibrator: Calibrator) -> tuple[SpreadState, ...]:
     """Return each spread state that occurred, of 1, 2, 3-4, 5-8, … ticks; measured by marks for every method."""
     days = list(zip(calibrator.marks, calibrator.days, strict=True))
-    tallies = [marks.by_spread(*day) for marks, day in days]
-    seconds = _seconds_by_spread(tallies)
-    total, widest, low, high = sum(seconds.values()), max(seconds, default=0), 1, 1
-    bounds = []
-    while low <= widest:
-        if any(low <= spread <= high for spread in seconds):
-            bounds.append((low, high))
-        low, high = high + 1, 2 * high
-    cells = [
-        marks.state_points(({side: tally.state(*bound) for side, tally in sides.items()} for bound in bounds), *day)
-        for (marks, day), sides in zip(days, tallies, strict=True)
-    ]
-    first = first_blocks(calibrator.days)
-    shares = [sum(us for spread, us in seconds.items() if low <= spread <= high) / total for low, high in bounds]
-    return tuple(
-        SpreadState(low, high, share, joined([day[at] for day in cells], first))
-        for at, ((low, high), share) in enumerate(zip(bounds, shares, strict=True))
-    )
+    seconds = sum((_us_by_number(marks, *day) for marks, day in days), np.zeros(NUMBERS))
+    first, total = first_blocks(calibrator.days), seconds[1:].sum()
+    found = []
+    for number in (np.flatnonzero(seconds[1:]) + 1).tolist():
+        low, high = (1 << number - 1) // 2 + 1, 1 << number - 1
+        parts = [_points(marks, day, number) for marks, day in days]
+        found.append(SpreadState(low, high, float(seconds[number] / total), joined(parts, first)))
+    return tuple(found)
 
 
-def _seconds_by_spread(tallies: "Sequence[dict[int, SpreadTally]]") -> Counter[int]:
-    """Return the time with a valid book, in µs, by spread in ticks."""
-    spent = Counter[int]()
-    for sides in tallies:
-        side_tally = next(iter(sides.values()))
-        widths, first = np.unique(side_tally.stood_spread, return_index=True)  # its rows are ordered by spread
-        spent.update(dict(zip(widths.tolist(), np.add.reduceat(side_tally.tally.us, first).tolist(), strict=True)))
-    del spent[0]
-    return spent
+def _number(spread: Ints) -> Ints:
+    """Return the number of the state of each spread in ticks: 1 for 1, 2 for 2, 3 for 3 and 4, …; 0 without a book."""
+    found: Ints = np.where(spread > 0, np.frexp(np.maximum(spread - 1, 0))[1] + 1, 0)
+    return found
+
+
+def _us_by_number(marks: DepthCounts, start_us: int, end_us: int) -> Floats:
+    """Return the µs of each state in a day."""
+    edges, rows, _ = marks.path.segments(start_us, end_us)
+    return sum_by(_number(marks.path.spread)[rows], np.diff(edges), NUMBERS)
+
+
+def _points(marks: DepthCounts, day: tuple[int, int], number: int) -> Points:
+    """Return the cells of a state in a day, up to the reach of the day."""
+    path, tallies, wanted = marks.path, marks.tallies(*day), _number(marks.path.spread) == number
+    _, rows, _ = path.segments(*within(marks.span, *day), marks.block_us)
+    states = {
+        side: tally.where(wanted[rows], wanted[marks.sweeps[side].between(*day).row]) for side, tally in tallies.items()
+    }
+    return tallied_points(marks.grid_of(tallies), states, marks.blocks(*day))
 
 
 def by_spread(calibrator: Calibrator, states: Iterable[SpreadState]) -> list[dict[str, Any]]:

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from mm.calibration._hits import TouchRows
 from mm.calibration.points import Ints
 from mm.errors import UsageError
 from mm.tape.tape import KEYFRAME, SNAPSHOT, TRADE
@@ -134,77 +133,61 @@ class Sweeps:
         self._row = path.row_before_event(self._events)
         self._lots, self._needed = tape.trade_lots[hitting], rule.lots(tape.instrument.lot_e8)
         self._displayed = Displayed(tape, side, np.unique(ticks)) if rule.queue_ahead else None
-        self._whole_deepest: Ints | None = None
 
     def along(self, path: "ReferencePath") -> "Sweeps":
         """Return the same sweeps, measured from another reference of the same tape."""
         found = copy(self)
-        found._path, found._whole_deepest = path, self._deepest_of_all()
+        found._path, found._deepest_of_all = path, self._deepest_of_all
         if path.event is not self._path.event:
             found._row = path.row_before_event(self._events)
         vars(found).pop("whole", None)
         return found
 
+    @cached_property
     def _deepest_of_all(self) -> Ints:
-        """Return the deepest price hit by each whole sweep, in signed ticks, for every reference."""
-        if self._whole_deepest is None:
-            prints = len(self._us)
-            self._whole_deepest = self._deepest(self._opens, 0, prints) if prints else self._opens
-        return self._whole_deepest
+        """The deepest price hit by each whole sweep, in signed ticks, for every reference."""
+        return self._deepest(self._opens, 0, len(self._us)) if len(self._us) else self._opens
+
+    @cached_property
+    def whole(self) -> Reached:
+        """All sweeps of the tape, each with all of its prints."""
+        return self._reached(self._opens, self._deepest_of_all)
 
     def prints(self, start_us: int, end_us: int) -> int:
         """Return the number of prints in a window."""
         first, last = np.searchsorted(self._us, (start_us, end_us))
         return int(last - first)
 
-    @cached_property
-    def whole(self) -> Reached:
-        """All sweeps of the tape, each with all of its prints."""
-        return self._reached(self._opens, self._deepest_of_all())
+    def cut_at(self, us: int) -> int | None:
+        """Return the instant at which a sweep begins that has prints on both sides of an instant; None without one."""
+        at = int(self._us.searchsorted(us))
+        sweep = int(self._opens.searchsorted(at, side="right")) - 1
+        cut = sweep >= 0 and self._opens[sweep] < at < self._stops[sweep + 1]
+        return int(self._us[self._opens[sweep]]) if cut else None
+
+    def begun(self, start_us: int, end_us: int) -> slice:
+        """Return the sweeps that begin in a window."""
+        first, last = self._us.searchsorted((start_us, end_us))
+        return slice(int(self._opens.searchsorted(first)), int(self._opens.searchsorted(last)))
 
     def between(self, start_us: int, end_us: int) -> Reached:
         """Return the sweeps in a window, each cut to its prints in the window."""
-        first, last = int(self._us.searchsorted(start_us)), int(self._us.searchsorted(end_us))
-        begin, end = int(self._opens.searchsorted(first)), int(self._opens.searchsorted(last))
-        if first == self._stops[begin] and last == self._stops[end]:  # no sweep is cut by a window boundary
-            return Reached(*(getattr(self.whole, name)[begin:end] for name in Reached.__slots__))
-        return self._part(first, last)
-
-    def beside(self, start_us: int, rest_us: int, end_us: int) -> tuple[Reached, Ints]:
-        """Return the corrections that turn the `whole` sweeps that begin before *rest_us* into those of a window.
-
-        Returns:
-            Sweeps and their weights: the whole ones that begin from *rest_us* on, the rest of one that began
-            before the window, and, for one that ends after it, -1 for the whole and 1 for its prints in the window.
-        """
-        first, rest, last = (int(self._us.searchsorted(us)) for us in (start_us, rest_us, end_us))
-        begin, later, end = (int(self._opens.searchsorted(at)) for at in (first, rest, last))
-        opens = self._stops
-        parts = [Reached(*(getattr(self.whole, name)[later:end] for name in Reached.__slots__))]
-        counts = [1] * (end - later)
-        if first < min(opens[begin], last):
-            parts.append(self._part(first, min(int(opens[begin]), last)))
-            counts.append(1)
-        if begin < end and opens[end] > last:
-            parts += [self._part(int(opens[end - 1]), int(opens[end])), self._part(int(opens[end - 1]), last)]
-            counts += [-1, 1]
+        first, last = self._us.searchsorted((start_us, end_us)).tolist()
+        begun, stops = self.begun(start_us, end_us), self._stops
+        tail = first < min(stops[begun.start], last)
+        cut = begun.start < begun.stop and stops[begun.stop] > last
+        parts = [self._part(first, min(int(stops[begun.start]), last))] if tail else []
+        whole = slice(begun.start, begun.stop - cut)
+        parts.append(Reached(*(getattr(self.whole, name)[whole] for name in Reached.__slots__)))
+        if cut:
+            parts.append(self._part(int(stops[begun.stop - 1]), last))
         if len(parts) == 1:
-            return parts[0], np.ones(len(counts), np.int64)
-        columns = (np.concatenate([getattr(part, name) for part in parts]) for name in Reached.__slots__)
-        return Reached(*columns), np.array(counts, np.int64)
-
-    def rows(self, path: "ReferencePath") -> TouchRows:
-        """Return the sweeps with the touch of a *path*, from which windows are selected in one call."""
-        whole = self.whole
-        touch = path.touch[self._side]
-        return TouchRows(path.us, touch, self._us, self._opens, (whole.us, whole.row, whole.depth))
+            return parts[0]
+        return Reached(*(np.concatenate([getattr(part, name) for part in parts]) for name in Reached.__slots__))
 
     def _part(self, first: int, last: int) -> Reached:
-        """Return the sweeps of the prints from index *first* to *last*."""
-        if first == last:
-            return Reached(self._us[:0], self._row[:0], self._us[:0])
-        begin, end = np.searchsorted(self._opens, (first + 1, last))
-        opens = np.concatenate(([first], self._opens[begin:end]))
+        """Return the sweep of the prints from index *first* to *last*, all of one sweep."""
+        opens = np.array([first])
         return self._reached(opens, self._deepest(opens, first, last))
 
     def _reached(self, opens: Ints, deepest: Ints) -> Reached:

@@ -110,16 +110,13 @@ def _two_scale(fast: float, slow: float) -> float:
     return (slow - share * fast) / (1 - share)
 
 
-def _samples(path: ReferencePath, start_us: int, end_us: int) -> "tuple[Ints, Ints]":
-    """Return the row of the path at every second, and the index of its gapless period; -1 for none."""
-    rows = np.searchsorted(path.us, np.arange(start_us, end_us, US_PER_S), side="right") - 1
-    closed = path.touch[1] == CLOSED
-    return rows, np.where(closed[rows], -1, np.cumsum(closed)[rows])
-
-
 def moves_of(path: ReferencePath, start_us: int, end_us: int, steps: Iterable[int] = SCALES_S) -> dict[int, Moves]:
     """Return the moves of the mid in ``[start_us, end_us)`` by step in s, each in the half hour in which it begins."""
-    rows, stretch = _samples(path, start_us, end_us)
+    rows = np.searchsorted(path.us, np.arange(start_us, end_us, US_PER_S), side="right") - 1
+    first, last = (int(rows[0]), int(rows[-1]) + 1) if rows.size else (0, 0)
+    closed = path.touch[1][first:last] == CLOSED
+    # the number of the gapless period of each sample; -1 for none
+    stretch = np.where(closed[rows - first], -1, np.cumsum(closed)[rows - first])
     mid = path.mid2[rows] / 2
     blocks = len(mid) // HALF_HOUR_S + 1
     found = {}
@@ -130,39 +127,6 @@ def moves_of(path: ReferencePath, start_us: int, end_us: int, steps: Iterable[in
         squares = np.bincount(block, (mid[at + step] - mid[at]) ** 2, blocks).astype(np.float64)
         found[step] = Moves(squares, np.bincount(block, minlength=blocks).astype(np.int64))
     return found
-
-
-class MoveSums:
-    """Cumulative moves of the mid over a day: any window aligned with its samples is a difference.
-
-    Squared moves of half ticks are whole numbers, so a difference of sums is exact.
-
-    Args:
-        path: Path of the day.
-        start_us: An instant at which the mid is sampled; windows begin whole seconds from it.
-        end_us: End of the day.
-    """
-
-    def __init__(self, path: ReferencePath, start_us: int, end_us: int) -> None:
-        self._start_us = start_us
-        rows, stretch = _samples(path, start_us, end_us)
-        mid2 = path.mid2[rows]
-        self._sums = {}
-        for step in SCALES_S:
-            whole = (stretch[step:] == stretch[:-step]) & (stretch[step:] >= 0)
-            squares = np.where(whole, (mid2[step:] - mid2[:-step]) ** 2, 0)
-            self._sums[step] = tuple(np.concatenate(([0], column.cumsum())) for column in (squares, whole))
-
-    def between(self, start_us: int, end_us: int) -> dict[int, Moves]:
-        """Return the moves of the mid in a window by step in s, those of all half hours summed."""
-        first = (start_us - self._start_us) // US_PER_S
-        last = first - (start_us - end_us) // US_PER_S  # the first sample outside the window
-        found = {}
-        for step, sums in self._sums.items():
-            begin, end = (min(at, len(sums[0]) - 1) for at in (first, max(last - step, first)))
-            squares, count = (column[end : end + 1] - column[begin] for column in sums)
-            found[step] = Moves(squares / 4, count)
-        return found
 
 
 def _joined(parts: Sequence[Moves]) -> Moves:

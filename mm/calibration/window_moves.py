@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
-from mm.calibration._hits import SettledRows, mean_moves
-from mm.calibration.depth_counts import DistanceGrid
+from mm.calibration.distance_grid import DistanceGrid
 from mm.calibration.fit_result import Line
 from mm.calibration.reference import CLOSED, OWN_BEST, within
 from mm.calibration.sweeps import Reached
@@ -57,7 +56,7 @@ class WindowMoves:
         if calibrator.config.fills is None:
             for day in {day for day, *_ in parts} - set(self._days):
                 marks = calibrator.marks[day]
-                self._days[day] = {side: SettledSweeps.of(marks, side, one.whole) for side, one in marks.sweeps.items()}
+                self._days[day] = {side: SettledSweeps.of(marks, side) for side in marks.sweeps}
             self._days = {day: self._days[day] for day, *_ in parts}
             return self._by_marks(parts)
         found = [
@@ -75,12 +74,18 @@ class WindowMoves:
         calibrator = self._calibrator
         per_tick = calibrator.marks[parts[-1][0]].path.per_tick
         grid = DistanceGrid.of(calibrator.reach(parts[0][1], parts[-1][2]), per_tick)
-        last = (1 << grid.last.bit_length()) - 1  # equal for most windows; farther distances do not affect nearer ones
-        sums = np.zeros((2, last + per_tick + 1))
+        size = per_tick * (grid.last // per_tick + 2)
+        sums = np.zeros((2, size))  # sweeps, and the moves after them, by step
         for day, start_us, end_us in parts:
             for settled in self._days[day].values():
-                settled.add(sums, (start_us, end_us), last)
-        return mean_moves(sums, grid.near, grid.last, per_tick, LEAST_HITS)
+                touch, beyond, move = settled.between(start_us, end_us, grid.last)
+                for row, weights in enumerate((np.ones(len(move)), move)):
+                    sums[row] += np.bincount(touch, weights, size) - np.bincount(beyond, weights, size)
+        # a sweep hits every tick from its touch to its depth
+        hits, moved = sums.reshape(2, -1, per_tick).cumsum(axis=1).reshape(2, -1)
+        near = grid.near[grid.near <= grid.last]
+        near = near[hits[near] >= LEAST_HITS]
+        return tuple(zip((near / per_tick).tolist(), (moved[near] / hits[near]).tolist(), strict=True))
 
 
 def move_of_best_distance(
@@ -106,47 +111,48 @@ def offset_ticks(reference: str | None, half_spread_ticks: float | None) -> floa
 
 @dataclass(frozen=True)
 class SettledSweeps:
-    """Sweeps of one side of a day that hit a probe, and the adverse move of the mid in the 5 s after each.
-
-    Sweeps with an invalid book in these 5 s are left out.
+    """Sweeps of one side of a day, and the adverse move of the mid in the 5 s after each.
 
     Attributes:
         marks: Marks of the day.
         side: Side of the probes.
-        rows: The sweeps.
+        move: The moves after the whole sweeps of the day, in ticks; NaN after an invalid book.
     """
 
     marks: "DepthCounts"
     side: int
-    rows: SettledRows
+    move: "Floats"
 
     @classmethod
-    def of(cls, marks: "DepthCounts", side: int, sweeps: "Reached") -> Self:
-        """Return those of *sweeps* that qualify."""
-        path = marks.path
-        touch = path.touch[side][sweeps.row]
-        hit = (touch != CLOSED) & (sweeps.depth >= touch)
-        us, row, depth, touch = sweeps.us[hit], sweeps.row[hit], sweeps.depth[hit], touch[hit]
-        then, valid = later(path, us, row)
-        move = side * (path.mid2[row] - path.mid2[then]) / 2
-        return cls(marks, side, SettledRows(us[valid], touch[valid], depth[valid], move[valid], path.per_tick))
+    def of(cls, marks: "DepthCounts", side: int) -> Self:
+        """Return the moves after all sweeps of a side."""
+        return cls(marks, side, _moves_after(marks.path, side, marks.sweeps[side].whole))
 
-    def add(self, sums: "Floats", span: tuple[int, int], last: int) -> None:
-        """Add the sweeps of a part of the day to the sums of hits and moves, at the first distance that is hit.
+    def between(self, start_us: int, end_us: int, last: int) -> "tuple[Ints, Ints, Floats]":
+        """Return the first distance that each sweep of a part of the day hits, the first one beyond, and the move.
 
-        A sweep is subtracted at the first distance of its row that it does not reach. Sweeps less than 5 s before the
-        end of the part are left out.
+        Distances are in steps, and those beyond *last* are not hit. Sweeps less than 5 s before the end of the part
+        are left out.
         """
-        start_us, end_us = within(self.marks.span, *span)
-        self.rows.part(sums, start_us, end_us - SETTLED_S * US_PER_S + 1, last)
-        if not self.marks.rows(self.side).cut(start_us, end_us):
-            return
-        beside, count = self.marks.sweeps[self.side].beside(start_us, end_us, end_us)
-        for sign in set(count.tolist()):
-            picked = (count == sign) & (beside.us + SETTLED_S * US_PER_S <= end_us)
-            if picked.any():
-                cut = Reached(*(getattr(beside, name)[picked] for name in REACHED))
-                SettledSweeps.of(self.marks, self.side, cut).rows.each(sums, last, sign)
+        start_us, end_us = within(self.marks.span, start_us, end_us)
+        sweeps, path = self.marks.sweeps[self.side], self.marks.path
+        reached, begun = sweeps.between(start_us, end_us), sweeps.begun(start_us, end_us)
+        move = self.move[begun]
+        if len(move) < len(reached.us):  # the rest of a sweep that began before
+            move = np.append(
+                _moves_after(path, self.side, Reached(*(getattr(reached, name)[:1] for name in REACHED))), move
+            )
+        touch, depth = path.touch[self.side][reached.row], np.minimum(reached.depth, last)
+        kept = (touch != CLOSED) & (depth >= touch) & ~np.isnan(move) & (reached.us + SETTLED_S * US_PER_S <= end_us)
+        touch, depth = touch[kept], depth[kept]
+        return touch, depth + path.per_tick - (depth - touch) % path.per_tick, move[kept]
+
+
+def _moves_after(path: "ReferencePath", side: int, sweeps: Reached) -> "Floats":
+    """Return the adverse move of the mid after each of *sweeps*, in ticks; NaN after an invalid book."""
+    then, valid = later(path, sweeps.us, sweeps.row)
+    moves: Floats = np.where(valid, side * (path.mid2[sweeps.row] - path.mid2[then]) / 2, np.nan)
+    return moves
 
 
 def later(path: "ReferencePath", us: "Ints", row: "Ints", after_s: int = SETTLED_S) -> "tuple[Ints, NDArray[np.bool_]]":

@@ -16,10 +16,9 @@ import numpy as np
 
 from mm.backtest.metrics.arithmetic import Ends, ratio_interval
 from mm.backtest.metrics.long_run import fill_intervals, stretch_intervals
-from mm.calibration._hits import expected_between_hits
 from mm.calibration.fit_result import Line
 from mm.calibration.points import Floats, Ints, Points, group, sum_by
-from mm.calibration.reference import within
+from mm.calibration.reference import CLOSED, within
 from mm.calibration.window_fits import reached
 from mm.clock import US_PER_S
 
@@ -187,12 +186,13 @@ def waits(marks: "DepthCounts", side: int, window: Sequence[int], rates: tuple[f
     """
     start_us, end_us = within(marks.span, *window)
     path, (A, k), last = marks.path, rates, marks.grid.last
-    us = marks.rows(side).hits(start_us, end_us, last)
-    if us is None:
-        hits, touch = marks.hits(side, start_us, end_us)
-        us = hits.us[touch <= last]
-    rate = A / US_PER_S, k / path.per_tick
-    return Waits(*expected_between_hits((path.us, path.touch[side]), (start_us, end_us), rate, last, us))
+    hits, touch = marks.hits(side, start_us, end_us)
+    edges, rows, _ = path.segments(start_us, end_us)
+    stood = path.touch[side][rows]
+    rate = np.where((stood != CLOSED) & (stood <= last), A / US_PER_S * np.exp(-k / path.per_tick * stood), 0.0)
+    reached = np.append(0.0, (rate * np.diff(edges)).cumsum())
+    expected = np.interp(hits.us[touch <= last], edges, reached)  # from the start of the span to each hit
+    return Waits(np.diff(expected, prepend=0.0), float(reached[-1] - expected[-1:].sum()))
 
 
 def linked(stretches: Iterable[Waits | None]) -> Floats:

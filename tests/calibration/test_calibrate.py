@@ -6,10 +6,15 @@ import math
 from dataclasses import replace
 from statistics import fmean, stdev
 
+import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from mm.calibration.calibrate import (
     AdverseMove,
+    _at_probes,
+    _Hits,
     adverse_selection,
     artefact,
     calibrate,
@@ -205,3 +210,27 @@ def test_csv_has_row_per_distance_side_and_horizon(tmp_path):
 
 def test_day_without_hits_has_no_rows():
     assert adverse_selection(Calibrator(small_tape([book(0, 100, 102)], 0, 10 * S), CalibrationConfig())) == []
+
+
+@given(
+    st.sampled_from((1, 2, 8)),
+    st.sets(st.integers(0, 40), min_size=1),
+    st.lists(
+        st.tuples(st.integers(0, 30), st.integers(-1, 60), st.integers(0, 2), st.sampled_from((0.5, -1.0, 2.5, np.nan)))
+    ),
+)
+def test_moves_at_probes_equal_evaluation_of_each_probe(per_tick, places, rows):
+    """A probe whole ticks from the touch is hit by deeper sweeps; unknown moves do not count."""
+    places, rows = np.array(sorted(places)), [row for row in rows if row[1] >= row[0]]
+    touch, depth, block = (np.array([row[one] for row in rows], np.int64) for one in range(3))
+    moves = np.array([row[3] for row in rows], float)
+    counts, sums = _at_probes(_Hits(touch, depth, block, moves[:, None]), moves, places, per_tick)
+    for at, place in enumerate(places.tolist()):
+        hit = [
+            (into, gone)
+            for touch, depth, into, gone in rows
+            if touch <= place <= depth and (place - touch) % per_tick == 0 and not np.isnan(gone)
+        ]
+        for number in range(len(counts)):
+            found = [gone for into, gone in hit if into == number]
+            assert (counts[number, at], sums[number, at]) == (len(found), sum(found))

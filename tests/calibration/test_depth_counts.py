@@ -8,13 +8,13 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from slow_marks import slow_marks
 
-from mm.calibration.block_sums import reach_of
 from mm.calibration.calibrator import CalibrationConfig, Calibrator
 from mm.calibration.depth_counts import DepthCounts, DepthOptions
 from mm.calibration.fit_points import fit_poisson
 from mm.calibration.reference import PER_TICK
 from mm.calibration.reference_choice import marks_by_reference
 from mm.calibration.sweeps import HitRule
+from mm.calibration.tally import reach_of
 from mm.errors import UsageError
 from small_tapes import book, events, gap, poisson_day, tape, trade
 
@@ -390,7 +390,7 @@ def day_span(day):
 def unit_cells(day, ticks):
     from unittest.mock import patch
 
-    with patch("mm.calibration.depth_counts.CELLS", 10**6):
+    with patch("mm.calibration.distance_grid.CELLS", 10**6):
         return DepthCounts(day, DepthOptions(max_delta_ticks=ticks)).points(*day_span(day))
 
 
@@ -398,7 +398,7 @@ def test_auto_reach_is_999_permille_quantile_of_sweeps():
     """The last cell begins there for any tick size; data outside the window does not count."""
     day = tape(deep_day(4), 0, 7200 * S)
     marks = DepthCounts(day, DepthOptions())
-    swept = marks.depths(0, 7200 * S)
+    swept = list(marks.tallies(0, 7200 * S).values())
     reach = reach_of(swept, 2)
     touch, depth, count = (
         np.concatenate([getattr(one, name) for one in swept]) for name in ("touch", "depth", "count")
@@ -415,8 +415,8 @@ def test_auto_reach_is_999_permille_quantile_of_sweeps():
 def test_auto_reach_is_at_least_five_ticks_beyond_touch():
     """All prints at the best price of a one-tick book, and a window without a print."""
     feed = [book(0, 100, 101), *(trade(n * S, (-1) ** n, 100 + (n + 1) % 2) for n in range(1, 60))]
-    assert reach_of(DepthCounts(tape(feed, 0, 60 * S)).depths(0, 60 * S), 2) == 6.0
-    assert reach_of(DepthCounts(tape(feed, 0, 60 * S)).depths(0, 1), 2) == 5.0
+    assert reach_of(list(DepthCounts(tape(feed, 0, 60 * S)).tallies(0, 60 * S).values()), 2) == 6.0
+    assert reach_of(list(DepthCounts(tape(feed, 0, 60 * S)).tallies(0, 1).values()), 2) == 5.0
 
 
 @pytest.mark.parametrize("limit", [0, 99, 100, 101, 12_345, 10**9])

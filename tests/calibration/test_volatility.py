@@ -4,8 +4,6 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from mm.calibration.reference import (
     BEFORE_ALL,
@@ -13,7 +11,7 @@ from mm.calibration.reference import (
     ReferencePath,
     reference_path,
 )
-from mm.calibration.volatility import SCALES_S, STEPS_S, MoveSums, moves_of, sigma_ticks, volatility
+from mm.calibration.volatility import STEPS_S, sigma_ticks, volatility
 from small_tapes import book, gap, tape
 
 S = 1_000_000
@@ -93,21 +91,6 @@ def test_sigma_uses_two_scales_and_falls_back_to_moves():
     assert 0 < sigma_ticks([(bounce, 0, 400 * S)]) < 0.1
     assert sigma_ticks([(path_of([10] * 100), 0, 100 * S)]) == 0.0
     assert sigma_ticks([(path_of([10]), 0, S)]) is None
-
-
-@given(st.lists(st.integers(18, 30) | st.none(), min_size=3, max_size=400), st.data())
-def test_day_sums_give_moves_of_any_window(mids, data):
-    """To the last bit for windows that begin in step with the sums; None is a second without a book."""
-    path = path_of([20, *mids])
-    phase, end_us = data.draw(st.integers(0, S - 1)), len(mids) * S
-    sums = MoveSums(path, phase, end_us)
-    for _ in range(4):
-        first, length = data.draw(st.integers(0, len(mids) - 1)), data.draw(st.integers(0, end_us))
-        window = first * S + phase, min(first * S + phase + length, end_us)
-        slow, fast = moves_of(path, *window), sums.between(*window)
-        for step in SCALES_S:
-            expected, summed = slow[step], fast[step]
-            assert (expected.squares.sum(), expected.count.sum()) == (summed.squares.sum(), summed.count.sum())
 
 
 def test_sigma_uses_only_given_window():

@@ -1,9 +1,8 @@
 """The shape of λ(δ): curves fitted to the rows of the fit, compared out of sample."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -13,7 +12,7 @@ from mm.calibration.estimators import NoEstimate, maximum_likelihood
 from mm.calibration.goodness import POOR_FIT_P, goodness
 from mm.calibration.likelihood import Sample
 from mm.calibration.points import Floats, Points, sum_by
-from mm.calibration.shapes import EXPONENTIAL, FAMILIES, Cells, Family, FittedCurve, monotone, search, shares_loglik
+from mm.calibration.shapes import EXPONENTIAL, FAMILIES, Cells, Family, FittedCurve, fitted, shares_loglik
 from mm.numbers import number, signed
 
 MONOTONE = "monotone"
@@ -95,6 +94,20 @@ class _Rows:
         exposure, fills = (column.reshape(blocks, count) for column in sums)
         return cls(Cells(sample.shape, scale), exposure, fills)
 
+    def tables(self) -> tuple[Floats, Floats]:
+        """Return exposure and fills of all blocks; then those to which curves for even and for odd ones are fitted.
+
+        The latter are left out below four blocks, and without fills in one of the two halves.
+        """
+        parts = [slice(None)]
+        if len(self.fills) >= LEAST_BLOCKS and all(self.fills[parity::2].any() for parity in (0, 1)):
+            parts += [slice(1, None, 2), slice(0, None, 2)]
+        exposure_s, fills = (
+            np.stack([column[part].sum(axis=0) for part in parts]) for column in (self.exposure_s, self.fills)
+        )
+        # also where only the other half has exposure
+        return np.maximum(exposure_s, 1e-9 * exposure_s.max(axis=1, keepdims=True)), fills
+
 
 class _HeldOut(NamedTuple):
     """The prediction of each block by a curve that was fitted to blocks of the other parity.
@@ -125,16 +138,21 @@ def compare(points: Points, offset_ticks: float = 0.0, tick_size: float | None =
     if isinstance(exponential, NoEstimate) or exponential.k <= 0:
         return None
     rows = _Rows.of(sample, 1 / exponential.k)
-    baseline = _held_out(rows, EXPONENTIAL)
-    families = (*FAMILIES, None)
     counts = zip(rows.exposure_s, rows.fills, strict=True) if tick_size else ()
     captured = [Captured.of_sums(sample.shape.delta, sample.shape.width, *block, offset_ticks) for block in counts]
-    money = partial(_money, captured, tick_size, baseline)
-    curves, gains = zip(*(_alternative(rows, family, baseline, money) for family in families), strict=True)
+    curves, gains, tables = list[Alternative](), list[Floats | None](), rows.tables()
+    baseline: _HeldOut | None = None
+    for family in (*FAMILIES, None):
+        curve, *halves = fitted(family, rows.cells, *tables)
+        held_out = _held_out(rows, halves) if halves else None
+        baseline = held_out if family is EXPONENTIAL else baseline
+        gains.append(None if held_out is None or baseline is None else held_out.loglik - baseline.loglik)
+        worth = _money(captured, tick_size, baseline, held_out)
+        curves.append(_alternative(rows, family, curve, gains[-1], worth))
     best = _best(curves, gains)
     fits = goodness(sample.table(), exponential).goodness_p
     pivot = max(exponential.pivot_delta, 0.0)
-    return CurveComparison(curves, best.name, _sentence(curves[0], best, pivot, fits), sample)
+    return CurveComparison(tuple(curves), best.name, _sentence(curves[0], best, pivot, fits), sample)
 
 
 def fitted_as(name: str, points: Points) -> tuple[FittedCurve, Sample] | None:
@@ -145,32 +163,17 @@ def fitted_as(name: str, points: Points) -> tuple[FittedCurve, Sample] | None:
     if isinstance(exponential, NoEstimate) or exponential.k <= 0:
         return None
     family = next((candidate for candidate in FAMILIES if candidate.name == name), None)
-    return _fit(Cells(sample.shape, 1 / exponential.k), family, table.exposure_s, table.fills), sample
+    [found] = fitted(family, Cells(sample.shape, 1 / exponential.k), table.exposure_s[None], table.fills[None])
+    return found, sample
 
 
-def _fit(
-    cells: Cells, family: Family | None, exposure_s: Floats, fills: Floats, near: FittedCurve | None = None
-) -> FittedCurve:
-    """Return the maximum-likelihood curve of a family, or the monotone one; starting *near* another, if given."""
-    if family is None:
-        return monotone(cells, exposure_s, fills)
-    starts = family.starts if near is None else (near.shape.tolist(), family.starts[0])
-    return search(family, cells, exposure_s, fills, starts)
-
-
-def _held_out(rows: _Rows, family: Family | None, near: FittedCurve | None = None) -> _HeldOut | None:
-    """Return the prediction of each block, the shape fitted to blocks of the other parity; None below 4 blocks."""
-    blocks = len(rows.fills)
-    if blocks < LEAST_BLOCKS or not all(rows.fills[parity::2].any() for parity in (0, 1)):
-        return None
-    found, begin, curves = np.zeros(blocks), rows.cells.spans[0], []
-    for parity in (0, 1):
-        exposure_s, fills = (column[1 - parity :: 2].sum(axis=0) for column in (rows.exposure_s, rows.fills))
-        positive = np.maximum(exposure_s, 1e-9 * exposure_s.max())  # also where only the other half has exposure
-        fitted = _fit(rows.cells, family, positive, fills, near)
-        found[parity::2] = shares_loglik(fitted.log_gain, rows.exposure_s[parity::2], rows.fills[parity::2])
-        curves.append(np.exp(fitted.at_edges[begin]))
-    return _HeldOut(np.where(rows.fills.any(axis=1), found, 0.0), (curves[0], curves[1]))
+def _held_out(rows: _Rows, halves: Sequence[FittedCurve]) -> _HeldOut:
+    """Return the prediction of each block by the curve fitted to the blocks of the other parity."""
+    found, begin = np.zeros(len(rows.fills)), rows.cells.spans[0]
+    for parity, curve in enumerate(halves):
+        found[parity::2] = shares_loglik(curve.log_gain, rows.exposure_s[parity::2], rows.fills[parity::2])
+    even, odd = (np.exp(curve.at_edges[begin]) for curve in halves)
+    return _HeldOut(np.where(rows.fills.any(axis=1), found, 0.0), (even, odd))
 
 
 def _money(
@@ -185,25 +188,18 @@ def _money(
 
 
 def _alternative(
-    rows: _Rows,
-    family: Family | None,
-    baseline: _HeldOut | None,
-    money: Callable[[_HeldOut | None], dict[str, float | None]],
-) -> tuple[Alternative, Floats | None]:
-    """Return one curve fitted to all blocks, and its out-of-sample gain over the exponential, *baseline*, by block."""
+    rows: _Rows, family: Family | None, curve: FittedCurve, gains: Floats | None, worth: dict[str, float | None]
+) -> Alternative:
+    """Return one curve fitted to all blocks, with its out-of-sample gains over the exponential, by block."""
     exposure_s, fills = rows.exposure_s.sum(axis=0), rows.fills.sum(axis=0)
     total = float(fills.sum())
-    fitted = _fit(rows.cells, family, exposure_s, fills)
-    loglik = float(shares_loglik(fitted.log_gain, exposure_s, fills)) + float((fills * np.log(exposure_s)).sum())
+    loglik = float(shares_loglik(curve.log_gain, exposure_s, fills)) + float((fills * np.log(exposure_s)).sum())
     loglik += total * (math.log(total) - 1)
-    parameters = fitted.gain_slopes.shape[1]
-    held_out = baseline if family is EXPONENTIAL else _held_out(rows, family, fitted)
-    gains = None if held_out is None or baseline is None else held_out.loglik - baseline.loglik
+    parameters = curve.gain_slopes.shape[1]
     name, formula = (MONOTONE, "any falling curve") if family is None else (family.name, family.formula)
     gain, error = (None, None) if gains is None else gain_of(gains, total)
     aic = 2 * parameters - 2 * loglik
-    worth = money(held_out)
-    return Alternative(name, formula, parameters, loglik, aic, gain, error, **worth, fitted=fitted), gains
+    return Alternative(name, formula, parameters, loglik, aic, gain, error, **worth, fitted=curve)
 
 
 def gain_of(gains: Floats, fills: float) -> tuple[float, float]:

@@ -33,7 +33,7 @@ from mm.calibration.fit_result import ReferenceChoice
 from mm.calibration.likelihood import Shape, Table
 from mm.calibration.points import Floats, Ints, group, sum_by
 from mm.calibration.reference import AUTO, BLOCK_US, CLOSED, PER_TICK, reference_paths
-from mm.calibration.shapes import EXPONENTIAL, FAMILIES, Cells, Family, monotone, search, shares_loglik
+from mm.calibration.shapes import EXPONENTIAL, FAMILIES, Cells, Family, fitted, shares_loglik
 from mm.calibration.tally import REACHED
 from mm.clock import US_PER_S
 from mm.numbers import fixed
@@ -107,17 +107,15 @@ class EndCells:
             family: The kind of curve; None for the monotone one.
         """
         shape, groups = self.summed()
-        count = len(shape.delta)
-        found = []
-        for parity in (0, 1):
-            waited, fills = (
-                sum_by(groups, column[1 - parity :: 2].sum(axis=0), count) for column in (self.exposure_s, self.fills)
-            )
-            scale = max(float((fills @ shape.delta) / fills.sum()) - float(shape.delta[0]), 1.0)
-            cells, waited = Cells(shape, scale), np.maximum(waited, 1e-9 * waited.max())
-            curve = monotone(cells, waited, fills) if family is None else search(family, cells, waited, fills)
-            found.append(curve.log_gain[groups])
-        return found[0], found[1]
+        waited, fills = (
+            np.stack([sum_by(groups, column[1 - parity :: 2].sum(axis=0), len(shape.delta)) for parity in (0, 1)])
+            for column in (self.exposure_s, self.fills)
+        )
+        scale = max(float((fills @ shape.delta).sum() / fills.sum()) - float(shape.delta[0]), 1.0)
+        curves = fitted(
+            family, Cells(shape, scale), np.maximum(waited, 1e-9 * waited.max(axis=1, keepdims=True)), fills
+        )
+        return curves[0].log_gain[groups], curves[1].log_gain[groups]
 
     @np.errstate(all="ignore")
     def unseen(self, family: Family | None) -> Floats:
@@ -178,14 +176,14 @@ class SpanCells(EndCells):
         first, last = int(self.offset.min()), int(self.offset.max())
         count = min(int(self.span.max()) + 2, MOST_ROWS)
         shape = Shape(np.arange(count, dtype=np.float64), np.append(np.ones(count - 1), np.inf))
+        halves = [self.block % 2 != parity for parity in (0, 1)]
+        spans = np.minimum(self.span, count - 1)
+        fills = np.stack([sum_by(spans[half], np.ones(int(half.sum())), count) for half in halves])
+        scale = max(float(self.span.mean()), 1.0)
         found = []
-        for parity in (0, 1):
-            fitted = self.block % 2 != parity
-            counts = np.bincount(self.offset[fitted] - first, minlength=last - first + 1)
+        for half, curve in zip(halves, fitted(family, Cells(shape, scale), np.ones(fills.shape), fills), strict=True):
+            counts = np.bincount(self.offset[half] - first, minlength=last - first + 1)
             began = counts + 0.5 / len(counts)  # every distance of a first print has a positive probability
-            fills = np.bincount(np.minimum(self.span[fitted], count - 1), minlength=count).astype(np.float64)
-            cells, waited = Cells(shape, max(float(self.span[fitted].mean()), 1.0)), np.ones(count)
-            curve = monotone(cells, waited, fills) if family is None else search(family, cells, waited, fills)
             ends = np.convolve(began, np.exp(curve.log_gain - curve.log_gain.max()))
             upto = np.concatenate(([0.0], np.cumsum(ends)))
             edges = np.append(np.clip(self.begins - first, 0, len(ends)), len(ends))

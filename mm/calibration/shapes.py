@@ -6,17 +6,23 @@ profiled out, which leaves its shape.
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 
-from mm.calibration._curve_steps import KINDS, NEVER, climb, curve_at, fit_curve
 from mm.calibration.likelihood import Shape
-from mm.calibration.points import Floats, Ints
+from mm.calibration.points import Floats, Ints, sum_by
 
 HALF = 0.5  # weight of the prior (two exponentials) in each row of the monotone curve, in fills
+NEVER = -745.0  # below, the exponential underflows
+BOUND = 25.0  # of a parameter, at which a curve has reached its limit
+MIN_GAIN = 1e-8  # smallest gain of an iteration that continues, in nats
+MAX_ITERATIONS = 80  # usually a dozen
+LEAST_DAMPING = 1e-10  # of a step, relative to the information
+MAX_ATTEMPTS = 12  # attempts per step, with increasing damping
+CHECK_EVERY = 10  # updates of steps between two evaluations of the likelihood
 LEAST_LOG = -25.0  # minimum ln rate of the two exponentials, relative to their highest
 TURNS_EM = 400
 ENOUGH_EM = 1e-4
@@ -30,22 +36,16 @@ class Family:
         name: Its name.
         formula: Its formula, for display.
         starts: Initial shapes of the search.
+        curve: Returns its logarithm at distances beyond the nearest in units of 1/k of the exponential, and its slopes
+            by parameter, in the last axis; for several shapes, a row each.
         named: Converts height, shape, smallest distance and unit (ticks) to the parameters of the formula.
     """
 
     name: str
     formula: str
     starts: tuple[tuple[float, ...], ...]
+    curve: Callable[[Floats, Floats], tuple[Floats, Floats]]
     named: Callable[[float, Floats, float, float], dict[str, float]]
-
-    @property
-    def kind(self) -> int:
-        """Its index among the compiled curves."""
-        return KINDS.index(self.name)
-
-    def curve(self, shape: Floats, x: Floats) -> tuple[Floats, Floats]:
-        """Return its logarithm at distances beyond the nearest in units of 1/k of the exponential, and its slopes."""
-        return curve_at(self.kind, shape, x)
 
 
 @dataclass(frozen=True)
@@ -80,19 +80,18 @@ class Cells:
     def log_gain(self, curve: Floats) -> tuple[Floats, Floats]:
         """Return ln of the rate of each row, from ln λ at the edges, and the share subtracted by its far end."""
         begin, end = self.spans
-        ended = np.full(len(curve) + 1, -np.inf)
-        ended[:-1] = curve
-        fall = ended[end] - curve[begin]
+        ended = np.concatenate((curve, np.full((*curve.shape[:-1], 1), -np.inf)), axis=-1)
+        begun = curve[..., begin]
+        fall = ended[..., end] - begun
         left = -np.expm1(np.minimum(fall, -1e-300))
-        return np.maximum(curve[begin] + np.log(left), NEVER), np.exp(fall) / left
+        return np.maximum(begun + np.log(left), NEVER), np.exp(fall) / left
 
     def slopes(self, rises: Floats, taken: Floats) -> Floats:
         """Return the derivatives of ``log_gain``, from those of ln λ at the edges and the shares of the far ends."""
         begin, end = self.spans
-        ended = np.zeros((len(rises) + 1, rises.shape[1]))
-        ended[:-1] = rises
-        begun = rises[begin]
-        slopes: Floats = begun - taken[:, None] * (ended[end] - begun)
+        ended = np.concatenate((rises, np.zeros((*rises.shape[:-2], 1, rises.shape[-1]))), axis=-2)
+        begun = rises[..., begin, :]
+        slopes: Floats = begun - taken[..., None] * (ended[..., end, :] - begun)
         return slopes
 
 
@@ -119,15 +118,38 @@ class FittedCurve:
     shape: Floats
 
 
-EXPONENTIAL = Family(
-    "exponential",
-    "A exp(-k δ)",
-    ((0.0,),),
-    lambda height, shape, near, unit: {
-        "A": math.exp(height + math.exp(shape[0]) * near / unit),
-        "k": math.exp(shape[0]) / unit,
-    },
-)
+def _exponential(shape: Floats, x: Floats) -> tuple[Floats, Floats]:
+    """The shape is ln of the slope."""
+    fall = -np.exp(shape[..., :1]) * x
+    return fall, fall[..., None]
+
+
+def _power(shape: Floats, x: Floats) -> tuple[Floats, Floats]:
+    """The shape is ln of the offset, ln of the power."""
+    ratio, power = x * np.exp(-shape[..., :1]), np.exp(shape[..., 1:])
+    curve = -power * np.log1p(ratio)
+    return curve, np.stack((power * ratio / (1 + ratio), curve), axis=-1)
+
+
+def _logistic(shape: Floats, x: Floats) -> tuple[Floats, Floats]:
+    """The shape is the log-odds at the nearest distance, ln of their slope."""
+    along = np.exp(shape[..., 1:]) * x
+    odds = np.logaddexp(0.0, shape[..., :1] + along)
+    share = np.exp(shape[..., :1] + along - odds)
+    return -odds, np.stack((-share, -share * along), axis=-1)
+
+
+def _two(shape: Floats, x: Floats) -> tuple[Floats, Floats]:
+    """The shape is ln of the slow slope, ln of the fast slope beyond it, ln of the slow one's weight."""
+    slow, more = np.exp(shape[..., :1]), np.exp(shape[..., 1:2])
+    curve = np.logaddexp(-(slow + more) * x, shape[..., 2:] - slow * x)
+    share = np.exp(shape[..., 2:] - slow * x - curve)
+    return curve, np.stack((-slow * x, -more * x * (1 - share), share), axis=-1)
+
+
+def _exponential_named(height: float, shape: Floats, near: float, unit: float) -> dict[str, float]:
+    slope = math.exp(shape[0])
+    return {"A": math.exp(height + slope * near / unit), "k": slope / unit}
 
 
 def _two_named(height: float, shape: Floats, near: float, unit: float) -> dict[str, float]:
@@ -149,14 +171,16 @@ def _logistic_named(height: float, shape: Floats, near: float, unit: float) -> d
     return {"A": math.exp(height), "a": shape[0] - slope * near, "b": slope}
 
 
+EXPONENTIAL = Family("exponential", "A exp(-k δ)", ((0.0,),), _exponential, _exponential_named)
 FAMILIES = (
     EXPONENTIAL,
-    Family("power_law", "A (δ + c)^-p", ((0.0, 1.0), (2.0, 2.1), (-1.5, 0.0)), _power_named),
-    Family("logistic", "A / (1 + exp(a + b δ))", ((0.0, 0.3), (-2.0, 0.7), (3.0, 0.0)), _logistic_named),
+    Family("power_law", "A (δ + c)^-p", ((0.0, 1.0), (2.0, 2.1), (-1.5, 0.0)), _power, _power_named),
+    Family("logistic", "A / (1 + exp(a + b δ))", ((0.0, 0.3), (-2.0, 0.7), (3.0, 0.0)), _logistic, _logistic_named),
     Family(
         "two_exponentials",
         "A_1 exp(-k_1 δ) + A_2 exp(-k_2 δ)",
         ((-0.7, 0.4, -1.0), (-1.5, 1.2, -3.0)),
+        _two,
         _two_named,
     ),
 )
@@ -179,25 +203,79 @@ def shares_loglik(log_gain: Floats, exposure_s: Floats, fills: Floats) -> Floats
     return found
 
 
-@np.errstate(all="ignore")
-def search(
-    family: Family, cells: Cells, exposure_s: Floats, fills: Floats, starts: Sequence[Sequence[float]] | None = None
-) -> FittedCurve:
-    """Return the maximum-likelihood curve of a family, by damped Fisher scoring from the best of its *starts*.
+def fitted(family: Family | None, cells: Cells, exposure_s: Floats, fills: Floats) -> list[FittedCurve]:
+    """Return the maximum-likelihood curve of a family, or the monotone one for None, of each of several tables.
 
     Args:
         family: The kind of curve.
         cells: The rows.
-        exposure_s: Exposure of each row, in seconds, all above 0.
-        fills: Fills of each row.
-        starts: Initial shapes; None for those of the family.
+        exposure_s: float64[tables, rows], in seconds, all above 0.
+        fills: float64[tables, rows].
     """
-    x = cells.units(cells.edges)
-    found = [
-        fit_curve(family.kind, np.array(start), x, cells.spans, exposure_s, fills) for start in starts or family.starts
-    ]
-    shape, _ = max(found, key=lambda one: one[1])
-    return _at_best_height(family, cells, (exposure_s, fills), shape)
+    return monotone(cells, exposure_s, fills) if family is None else search(family, cells, exposure_s, fills)
+
+
+@np.errstate(all="ignore")
+def search(family: Family, cells: Cells, exposure_s: Floats, fills: Floats) -> list[FittedCurve]:
+    """Return the maximum-likelihood curves of a family, by damped Fisher scoring from the best of its starts.
+
+    The arguments are those of `fitted`.
+    """
+    tables, count = len(fills), len(family.starts)
+    starts, tiled = np.tile(np.array(family.starts), (tables, 1)), np.repeat(np.arange(tables), count)
+    shapes, heights = _climbed(family, cells, starts, (exposure_s[tiled], fills[tiled]))
+    best = heights.reshape(tables, count).argmax(axis=1) + count * np.arange(tables)
+    columns = zip(exposure_s, fills, shapes[best], strict=True)
+    return [_at_best_height(family, cells, (waited, counts), shape) for waited, counts, shape in columns]
+
+
+def _climbed(family: Family, cells: Cells, shapes: Floats, counts: tuple[Floats, Floats]) -> tuple[Floats, Floats]:
+    """Return the shapes at local maxima of the likelihood of exposure and fills, a row each, and the heights."""
+    x, shapes, heights = cells.units(cells.edges), shapes.copy(), np.empty(len(shapes))
+    damping, climbing = np.full(len(shapes), 1e-3), np.arange(len(shapes))
+    for _ in range(MAX_ITERATIONS):
+        exposure_s, fills = (column[climbing] for column in counts)
+        height, score, information = _ascent(family, cells, x, shapes[climbing], (exposure_s, fills))
+        heights[climbing] = height
+        unit = np.sqrt(np.diagonal(information, axis1=1, axis2=2) + 1e-9 * fills.sum(axis=1)[:, None])
+        scaled = information / (unit[:, :, None] * unit[:, None, :])
+        left, gained = np.arange(len(climbing)), np.zeros(len(climbing))
+        for _ in range(MAX_ATTEMPTS):
+            rows = climbing[left]
+            damped = scaled[left] + np.eye(shapes.shape[1]) * damping[rows, None, None]
+            step = np.linalg.solve(damped, (score[left] / unit[left])[:, :, None])[:, :, 0] / unit[left]
+            ahead = np.clip(shapes[rows] + step, -BOUND, BOUND)
+            gain, _ = cells.log_gain(family.curve(ahead, x)[0])
+            rise = shares_loglik(gain, exposure_s[left], fills[left]) - height[left]
+            better = rise > 0
+            shapes[rows[better]], gained[left[better]] = ahead[better], rise[better]
+            damping[rows] = np.maximum(damping[rows] * np.where(better, 1 / 8, 6.0), LEAST_DAMPING)
+            # a step that promises less than the smallest gain is not tried again
+            left = left[~better & ((score[left] * step).sum(axis=1) > MIN_GAIN)]
+            if not left.size:
+                break
+        heights[climbing] += gained
+        climbing = climbing[gained >= MIN_GAIN]
+        if not climbing.size:
+            break
+    return shapes, heights
+
+
+def _ascent(
+    family: Family, cells: Cells, x: Floats, shapes: Floats, counts: tuple[Floats, Floats]
+) -> tuple[Floats, Floats, Floats]:
+    """Return the likelihood at each shape, its score, and the Fisher information."""
+    exposure_s, fills = counts
+    curve, rises = family.curve(shapes, x)
+    gain, taken = cells.log_gain(curve)
+    slopes = cells.slopes(rises, taken)
+    expected = exposure_s * np.exp(gain - gain.max(axis=1, keepdims=True))
+    total = fills.sum(axis=1)
+    expected *= (total / expected.sum(axis=1))[:, None]
+    score = ((fills - expected)[:, :, None] * slopes).sum(axis=1)
+    centred = slopes - (expected[:, :, None] * slopes).sum(axis=1, keepdims=True) / total[:, None, None]
+    information = np.einsum("bri,brj->bij", centred * expected[:, :, None], centred)
+    return shares_loglik(gain, exposure_s, fills), score, information
 
 
 def _at_best_height(family: Family, cells: Cells, counts: tuple[Floats, Floats], shape: Floats) -> FittedCurve:
@@ -219,28 +297,35 @@ def _at_best_height(family: Family, cells: Cells, counts: tuple[Floats, Floats],
 
 
 @np.errstate(all="ignore")
-def monotone(cells: Cells, exposure_s: Floats, fills: Floats) -> FittedCurve:
-    """Return the maximum-likelihood monotone curve.
+def monotone(cells: Cells, exposure_s: Floats, fills: Floats) -> list[FittedCurve]:
+    """Return the maximum-likelihood monotone curves; the arguments are those of `fitted`.
 
-    Its steps from edge to edge are 0 or more, and the rate of a row is the sum of those within it: Poisson counts of
+    Their steps from edge to edge are 0 or more, and the rate of a row is the sum of those within it: Poisson counts of
     sums of steps, whose likelihood has one maximum, found by EM (Vardi, Shepp and Kaufman, JASA 80 (1985) 8-20).
     Resting orders alone need no iteration: pooling adjacent violators gives the maximum.
 
     Two exponentials add a prior weight of half a fill in each row, so that no row has rate 0.
     """
     smooth = search(FAMILIES[-1], cells, exposure_s, fills)
-    least = smooth.log_gain.max() + LEAST_LOG
-    counts, exposure = fills + HALF, exposure_s + HALF / np.exp(np.maximum(smooth.log_gain, least))
-    begin, end = cells.spans
-    size = len(cells.edges)
-    if (end == size).all():
-        steps = -np.diff(np.append(_pooled(exposure, counts), 0.0))
+    log_gain = np.stack([curve.log_gain for curve in smooth])
+    least = log_gain.max(axis=1, keepdims=True) + LEAST_LOG
+    counts, exposure = fills + HALF, exposure_s + HALF / np.exp(np.maximum(log_gain, least))
+    ended = np.zeros((len(fills), 1))
+    if (cells.spans[1] == len(cells.edges)).all():
+        pooled = [_pooled(*columns) for columns in zip(exposure, counts, strict=True)]
+        steps = -np.diff(np.hstack((np.stack(pooled), ended)))
     else:
-        steps = np.maximum(-np.diff(np.append(np.exp(smooth.at_edges), 0.0)), math.exp(least))
-        climb((begin, end), counts, exposure, steps, TURNS_EM, ENOUGH_EM)
-    steps *= fills.sum() / float((exposure_s * _summed(steps, (begin, end))).sum())
-    gain = _summed(steps, (begin, end))
-    rate = steps[::-1].cumsum()[::-1]
+        rates = np.exp(np.stack([curve.at_edges for curve in smooth]))
+        steps = np.maximum(-np.diff(np.hstack((rates, ended))), np.exp(least))
+        steps = climb(cells.spans, counts, exposure, steps)
+    return [_of_steps(cells, *columns) for columns in zip(exposure_s, fills, steps, strict=True)]
+
+
+def _of_steps(cells: Cells, exposure_s: Floats, fills: Floats, steps: Floats) -> FittedCurve:
+    """Return the monotone curve of these steps, at the height that expects all fills."""
+    begin, end = cells.spans
+    steps = steps * (fills.sum() / float((exposure_s * _summed(steps, cells.spans)).sum()))
+    gain, rate = _summed(steps, cells.spans), steps[::-1].cumsum()[::-1]
     kept = np.flatnonzero(steps > 1e-9 * rate[0])
     inside = (kept >= begin[:, None]) & (kept < end[:, None])
     return FittedCurve(
@@ -249,9 +334,43 @@ def monotone(cells: Cells, exposure_s: Floats, fills: Floats) -> FittedCurve:
         np.log(gain),
         np.log(np.maximum(rate, 1e-300)),
         inside / gain[:, None],
-        (kept >= np.arange(size)[:, None]) / np.maximum(rate, 1e-300)[:, None],
+        (kept >= np.arange(len(steps))[:, None]) / np.maximum(rate, 1e-300)[:, None],
         steps[kept],
     )
+
+
+def climb(spans: tuple[Ints, Ints], counts: Floats, waited: Floats, steps: Floats) -> Floats:
+    """Return steps after EM updates: each multiplied by the mean ratio of counts to expectations of its rows.
+
+    A step without seconds is unchanged. The updates end when ten of them gain less than `ENOUGH_EM` in every table.
+
+    Args:
+        spans: int64[rows] each, the first step of each row and the first beyond it.
+        counts: float64[tables, rows], count of each row.
+        waited: float64[tables, rows], seconds of each row.
+        steps: float64[tables, steps], 0 or more.
+    """
+    size, last = steps.shape[1], np.full(len(steps), -np.inf)
+    seconds = _spread_over(spans, waited, size)
+    seconds[:, _spread_over(spans, np.ones((1, len(spans[0]))), size)[0] < HALF] = 0.0  # without rounding residue
+    exposed = seconds > 0
+    for turn in range(TURNS_EM):
+        reached = _summed(steps, spans)
+        if turn % CHECK_EVERY == 0:
+            height = (counts * np.log(reached) - waited * reached).sum(axis=1)
+            if (height - last < ENOUGH_EM).all():
+                break
+            last = height
+        ratio = np.maximum(_spread_over(spans, counts / reached, size), 0.0) / np.where(exposed, seconds, 1.0)
+        steps = np.where(exposed, steps * ratio, steps)
+    return steps
+
+
+def _spread_over(spans: tuple[Ints, Ints], values: Floats, size: int) -> Floats:
+    """Return for each step the sum of the values of the rows that contain it, float64[tables, size]."""
+    first = np.arange(len(values))[:, None] * (size + 1)
+    begun, ended = (sum_by((first + into).ravel(), values.ravel(), len(values) * (size + 1)) for into in spans)
+    return (begun - ended).reshape(len(values), -1).cumsum(axis=1)[:, :size]
 
 
 def _pooled(exposure: Floats, counts: Floats) -> Floats:
@@ -268,7 +387,6 @@ def _pooled(exposure: Floats, counts: Floats) -> Floats:
 
 def _summed(steps: Floats, spans: tuple[Ints, Ints]) -> Floats:
     """Return the sum of the steps within each row."""
-    total = np.zeros(len(steps) + 1)
-    steps.cumsum(out=total[1:])
-    found: Floats = np.maximum(total[spans[1]] - total[spans[0]], 1e-300)
+    total = np.concatenate((np.zeros((*steps.shape[:-1], 1)), steps.cumsum(axis=-1)), axis=-1)
+    found: Floats = np.maximum(total[..., spans[1]] - total[..., spans[0]], 1e-300)
     return found

@@ -101,7 +101,7 @@ def test_likelihoods_equal_loop_over_events(name):
         table = sorted(rows.items())
         shape = Shape(np.array([key[0] for key, _ in table]), np.array([key[1] for key, _ in table]))
         sums = np.array([value for _, value in table])
-        curve = search(EXPONENTIAL, Cells(shape, 1.0), sums[:, 0], sums[:, 1])
+        [curve] = search(EXPONENTIAL, Cells(shape, 1.0), sums[None, :, 0], sums[None, :, 1])
         k = math.exp(curve.shape[0])
 
         def gain(touch, near, far, k=k):

@@ -1,13 +1,14 @@
 """Shapes of λ(δ): slopes against finite differences, maxima against a plain search and optimality conditions."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from scipy.optimize import minimize
 
 from mm.calibration.likelihood import Shape
-from mm.calibration.shapes import EXPONENTIAL, FAMILIES, Cells, monotone, search, shares_loglik
+from mm.calibration.shapes import EXPONENTIAL, FAMILIES, NEVER, Cells, climb, fitted, search, shares_loglik
 
 PLACES = {
     "exponential": (0.2,),
@@ -21,6 +22,12 @@ FORMULAS = {
     "logistic": lambda d, A, a, b: A / (1 + math.exp(a + b * d)),
     "two_exponentials": lambda d, A_1, k_1, A_2, k_2: A_1 * math.exp(-k_1 * d) + A_2 * math.exp(-k_2 * d),
 }
+
+
+def curve_of(family, cells, waited, fills):
+    """Return the curve of one table."""
+    [found] = fitted(family, cells, waited[None], fills[None])
+    return found
 
 
 def half_tick_cells(rng, fills=4_000):
@@ -53,7 +60,7 @@ def test_slopes_equal_finite_differences(family):
 def test_search_reaches_maximum_of_plain_search(family):
     """Nelder-Mead, without derivatives, on the explicit likelihood."""
     cells, waited, fills = half_tick_cells(np.random.default_rng(1))
-    found = search(family, cells, waited, fills)
+    found = curve_of(family, cells, waited, fills)
 
     def fall(shape):
         curve, _ = family.curve(np.clip(shape, -20, 20), cells.units(cells.edges))
@@ -74,7 +81,7 @@ def test_search_reaches_maximum_of_plain_search(family):
 def test_formula_with_named_parameters_equals_curve(family):
     """In ticks and 1/s, at every edge."""
     cells, waited, fills = half_tick_cells(np.random.default_rng(2))
-    found = search(family, cells, waited, fills)
+    found = curve_of(family, cells, waited, fills)
     numbers = family.named(found.log_height, found.shape, float(cells.shape.delta[0]), cells.scale)
     rates = [FORMULAS[family.name](delta, **numbers) for delta in cells.edges.tolist()]
     assert np.exp(found.at_edges) == pytest.approx(rates, rel=1e-6)
@@ -84,8 +91,8 @@ def test_formula_with_named_parameters_equals_curve(family):
 def test_monotone_curve_satisfies_optimality_conditions(seed):
     """Karush-Kuhn-Tucker: no step can gain, and an existing one cannot lose; with the curve's own counts."""
     cells, waited, fills = half_tick_cells(np.random.default_rng(seed), fills=600)
-    found = monotone(cells, waited, fills)
-    smooth = search(FAMILIES[-1], cells, waited, fills)
+    found = curve_of(None, cells, waited, fills)
+    smooth = curve_of(FAMILIES[-1], cells, waited, fills)
     counts, seconds = fills + 0.5, waited + 0.5 / np.exp(smooth.log_gain)
     begin, end = cells.spans
     steps = -np.diff(np.append(np.exp(found.at_edges), 0.0))
@@ -110,8 +117,8 @@ def test_steep_curve_is_finite_at_far_distances():
     cells = Cells(Shape(delta, np.where(delta < 98, 1.0, np.inf)), 0.435)
     waited, fills = np.where(np.arange(196) % 2, 9000.0, 3000.0), np.zeros(196)
     fills[:2] = 98, 78
-    assert search(FAMILIES[-1], cells, waited, fills).log_gain.min() < -100
-    found = monotone(cells, waited, fills)
+    assert curve_of(FAMILIES[-1], cells, waited, fills).log_gain.min() < -100
+    found = curve_of(None, cells, waited, fills)
     assert all(np.isfinite(one).all() for one in (found.log_gain, found.at_edges, found.gain_slopes, found.edge_slopes))
     assert (np.diff(found.at_edges) <= 1e-12).all()
     expected = waited * np.exp(found.log_gain)
@@ -125,15 +132,62 @@ def test_monotone_curve_of_one_parity_has_closed_form():
     delta, waited = np.arange(1, 9.0), rng.uniform(100, 900, 8)
     cells = Cells(Shape(delta, np.where(delta < 8, 1.0, np.inf)), 2.0)
     fills = rng.poisson(waited * 0.3 * np.exp(-0.5 * delta)) + 1.0
-    smooth = search(FAMILIES[-1], cells, waited, fills)
+    smooth = curve_of(FAMILIES[-1], cells, waited, fills)
     rates = (fills + 0.5) / (waited + 0.5 / np.exp(smooth.log_gain))
     rates *= fills.sum() / (waited @ rates)
-    found = monotone(cells, waited, fills)
+    found = curve_of(None, cells, waited, fills)
     assert np.exp(found.at_edges) == pytest.approx(np.cumsum(rates[::-1])[::-1], rel=1e-3)
 
 
 def test_search_converges_from_different_starts():
     """One exponential has a single peak."""
     cells, waited, fills = half_tick_cells(np.random.default_rng(4))
-    places = [search(EXPONENTIAL, cells, waited, fills, [[start]]).shape[0] for start in (-2.0, 0.0, 2.0)]
+    families = [replace(EXPONENTIAL, starts=((start,),)) for start in (-2.0, 0.0, 2.0)]
+    places = [curve_of(family, cells, waited, fills).shape[0] for family in families]
     assert places == pytest.approx([places[0]] * 3, abs=1e-6)
+
+
+@pytest.mark.parametrize("family", [*FAMILIES, None], ids=lambda one: one.name if one else "monotone")
+def test_tables_fitted_together_have_their_own_curves(family):
+    """All blocks and their two halves are fitted in one call."""
+    cells, waited, fills = half_tick_cells(np.random.default_rng(5))
+    tables = np.stack((waited, waited[::-1])), np.stack((fills, np.maximum(fills[::-1], 1.0)))
+    for together, *columns in zip(fitted(family, cells, *tables), *tables, strict=True):
+        assert together.log_gain == pytest.approx(curve_of(family, cells, *columns).log_gain, abs=2e-3)
+
+
+def test_unreachable_row_has_finite_log_gain():
+    """The log gain has a lower bound, so the likelihood stays finite."""
+    cells = Cells(Shape(np.array([0.0, 1.0, 2.0]), np.array([1.0, 1.0, np.inf])), 1e-4)
+    [found] = search(EXPONENTIAL, cells, np.ones((1, 3)), np.array([[9.0, 0.0, 1.0]]))
+    assert np.isfinite(found.log_height)
+    assert cells.log_gain(EXPONENTIAL.curve(np.zeros(1), cells.units(cells.edges))[0])[0].min() == NEVER
+
+
+def test_updates_of_steps_equal_plain_em():
+    """Each step is multiplied by the mean ratio of counts to expectations of the rows with it; others are unchanged."""
+    rng = np.random.default_rng(6)
+    begin, end = np.array([0, 1, 1]), np.array([2, 3, 4])
+    counts, waited, steps = rng.uniform(1, 9, (2, 3)), rng.uniform(1, 9, (2, 3)), rng.uniform(0.1, 1, (2, 6))
+    expected = steps.copy()
+    for _ in range(400):
+        for table in range(2):
+            total = np.append(0.0, expected[table].cumsum())
+            ratio = counts[table] / np.maximum(total[end] - total[begin], 1e-300)
+            for step in range(6):
+                inside = (begin <= step) & (step < end)
+                if inside.any():
+                    expected[table, step] *= ratio[inside].sum() / waited[table][inside].sum()
+    found = climb((begin, end), counts, waited, steps)
+    heights = [
+        [
+            float(counts[table, row] * np.log(one[table, begin[row] : end[row]].sum()))
+            - waited[table, row] * one[table, begin[row] : end[row]].sum()
+            for row in range(3)
+        ]
+        for one in (found, expected)
+        for table in range(2)
+    ]
+    assert sum(heights[0]) == pytest.approx(sum(heights[2]), abs=1e-3)
+    assert sum(heights[1]) == pytest.approx(sum(heights[3]), abs=1e-3)
+    assert (found[:, 4:] == steps[:, 4:]).all()

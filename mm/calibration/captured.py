@@ -33,7 +33,7 @@ class Captured:
 
     @classmethod
     def of(cls, points: Points, offset_ticks: float = 0.0) -> Self:
-        """Return what orders captured at the distances of `grouped`; the arguments are those of `of_sums`."""
+        """Return what orders captured at the distances of `Points.groups`; the arguments are those of `of_sums`."""
         first, into = points.groups
         exposure_s, fills = (sum_by(into, column, len(first)) for column in (points.exposure_s, points.fills))
         return cls.of_sums(points.delta_ticks[first], points.width_ticks[first], exposure_s, fills, offset_ticks)

@@ -24,7 +24,7 @@ LEAST_STRETCHES = 3
 HALF_LIVES = 30  # of the slowest drift, in a window whose intervals by blocks hold
 DRIFTS = "the rate of fills drifts"  # begins the warning
 LEAST_DRIFT_BLOCKS = 6  # for a measured drift
-MAX_DOUBLINGS = 60  # of the distance at which an interval's end is searched
+CLOSE = 1e-6  # of the limit: the likelihood at an interval's end
 HALF = 0.5  # fills added, so that the logarithm of an empty period is finite
 
 
@@ -53,15 +53,17 @@ def profile(table: Table, estimate: Estimate, *, penalised: bool) -> Intervals:
     peak, limit = estimate.k * span, NORMAL**2 / 2
     name = "penalised_log_likelihood" if penalised else "log_likelihood"
 
-    def over_k(k: float) -> float:
-        return float(getattr(table.at(k), name))
+    def over_k(k: float) -> tuple[float, float]:
+        at = table.at(k)
+        return float(getattr(at, name)), float(at.penalised_score if penalised else at.score)
 
-    def over_log_a(log_a: float) -> float:
+    def over_log_a(log_a: float) -> tuple[float, float]:
         start = peak + ridge * (log_a - estimate.logA)
         slope = partial(_slope_at_fixed_a, table, log_a, penalised=penalised)
         at = table.at(falls_at(slope, max(start, table.least_k), floor=table.least_k))
         log_expected = _log_expected(table, log_a, at)
-        return float(getattr(at, name)) + counted * log_expected - math.exp(min(log_expected, LARGE))
+        expected = math.exp(min(log_expected, LARGE))
+        return float(getattr(at, name)) + counted * log_expected - expected, counted - expected
 
     ridge = estimate.cov_logA_k / estimate.var_logA * span  # change of the best k with ln A
     low, high = (
@@ -72,31 +74,28 @@ def profile(table: Table, estimate: Estimate, *, penalised: bool) -> Intervals:
     return Intervals(A=_exp((ends[0], ends[1])), k=_finite((low, high)))
 
 
-def _end(height: Callable[[float], float], top: float, step: float, limit: float, floor: float = -math.inf) -> float:
+def _end(
+    height: Callable[[float], tuple[float, float]], top: float, step: float, limit: float, floor: float = -math.inf
+) -> float:
     """Return the point on one side of *top* at which a profile likelihood has fallen by *limit*; NaN if nowhere.
 
     Args:
-        height: The profile likelihood, highest at *top*.
+        height: Returns the profile likelihood, highest at *top*, and its derivative.
         top, step: The peak, and where its normal approximation has fallen by the limit, relative to it.
         limit: The decrease.
         floor: The smallest argument.
     """
-    from scipy.optimize import brentq
+    sign, least = math.copysign(1.0, step), height(top)[0] - limit
 
-    highest, near, far = height(top), top, max(top + step, floor)
-    for _ in range(MAX_DOUBLINGS):
-        fall = highest - height(far) - limit
-        if math.isnan(fall):
-            return math.nan
-        if fall >= 0:
-            found: float = brentq(
-                lambda at: highest - height(at) - limit, near, far, xtol=1e-9 * abs(far - top), rtol=1e-14
-            )
-            return found
-        if far == floor:
-            return math.nan
-        near, far = far, max(top + 2 * (far - top), floor)
-    return math.nan
+    def above(outward: float) -> tuple[float, float]:
+        value, slope = height(sign * outward)
+        return value - least, sign * slope
+
+    farthest = -floor if sign < 0 else math.inf
+    if math.isfinite(farthest) and not above(farthest)[0] < 0:
+        return math.nan
+    found = falls_at(above, min(sign * (top + step), farthest), sign * top, farthest)
+    return sign * found if abs(above(found)[0]) < CLOSE * limit else math.nan
 
 
 def _log_expected(table: Table, log_a: float, at: At) -> float:

@@ -12,14 +12,23 @@ Distances in a `Table` are shifted and scaled so that its nearest row is at 0 an
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Protocol, Self
 
 import numpy as np
 
 from mm.calibration.points import NO_BLOCK, Floats, Ints, Points, group, sum_by
 
-if TYPE_CHECKING:
-    from mm.calibration.estimators import Estimate
+
+class Rates(Protocol):
+    """An estimate of λ(δ) = A exp(-k δ)."""
+
+    @property
+    def logA(self) -> float:
+        """Ln of A, A in fills per second."""
+
+    @property
+    def k(self) -> float:
+        """Decay, in 1/tick."""
 
 
 LARGE = 700.0  # exp(LARGE) is still finite
@@ -326,12 +335,12 @@ class Sample:
         blocks, block = self._blocks
         return sum_by(block, values, len(blocks))
 
-    def expected(self, estimate: "Estimate") -> Floats:
+    def expected(self, estimate: Rates) -> Floats:
         """Return the expected fills of each point under *estimate*."""
         expected: Floats = self.points.exposure_s * self.rates(estimate)[self.row]
         return expected
 
-    def rates(self, estimate: "Estimate") -> Floats:
+    def rates(self, estimate: Rates) -> Floats:
         """Return the expected fills per second of each row under *estimate*."""
         rates: Floats = np.exp(np.minimum(estimate.logA + self.shape.log_gain(estimate.k), LARGE))
         return rates

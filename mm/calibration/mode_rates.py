@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 _Sums = tuple[DistanceGrid, "Floats", "Floats", "Floats", float]  # arguments of `_Past.of`
 Rates = tuple[float, float] | None  # A in 1/s and k in 1/tick; None if there are no usable ones
 SHARED = ("expanding", *WEIGHING)  # modes that train on all data so far
-TOGETHER = 36  # windows per batch, as in `mm.calibration.windows`; their sums by block and column are in memory
 
 
 class ModeRates:
@@ -79,10 +78,7 @@ class ModeRates:
         ends = [window.train_end_us for window in windows[first:]]
         until_us = next((start_us for start_us, _ in calibrator.days if start_us >= ends[0]), calibrator.end_us)
         ends = list(takewhile(lambda us: us <= until_us, ends))
-        pasts: list[_Past] = []
-        while batch := ends[len(pasts) : len(pasts) + TOGETHER]:
-            sums = [self._sums(us) for us in batch]
-            pasts += [_Past.of(*window_sums) for window_sums in sums]
+        pasts = [_Past.of(*self._sums(us)) for us in ends]
         needed = "state_space" in self._windows
         ahead = forecasts_of([past.counts if needed else None for past in pasts], 60 * plan.step_min)
         return {at: past.rates(one) for at, (past, one) in enumerate(zip(pasts, ahead, strict=True), start=first)}
@@ -103,7 +99,7 @@ class ModeRates:
         )
         # blocks after the last exposure may be incomplete
         seen = int(np.flatnonzero(exposure_s.any(axis=1)).max(initial=-1)) + 1
-        return grid, sums, exposure_s[:seen].copy(), fills[:seen].sum(axis=1), length_s
+        return grid, sums, exposure_s[:seen], fills[:seen].sum(axis=1), length_s
 
     def _blocks(self, end_us: int) -> "tuple[DistanceGrid, Floats, Floats]":
         """Return the grid of all data before an instant, and exposure and sweep counts by block and column."""

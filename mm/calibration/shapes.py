@@ -342,7 +342,7 @@ def _of_steps(cells: Cells, exposure_s: Floats, fills: Floats, steps: Floats) ->
 def climb(spans: tuple[Ints, Ints], counts: Floats, waited: Floats, steps: Floats) -> Floats:
     """Return steps after EM updates: each multiplied by the mean ratio of counts to expectations of its rows.
 
-    A step without seconds is unchanged. The updates end when ten of them gain less than `ENOUGH_EM` in every table.
+    A step without seconds is unchanged. The updates of a table end when ten of them gain less than `ENOUGH_EM`.
 
     Args:
         spans: int64[rows] each, the first step of each row and the first beyond it.
@@ -350,19 +350,20 @@ def climb(spans: tuple[Ints, Ints], counts: Floats, waited: Floats, steps: Float
         waited: float64[tables, rows], seconds of each row.
         steps: float64[tables, steps], 0 or more.
     """
-    size, last = steps.shape[1], np.full(len(steps), -np.inf)
+    size, last, steps, climbing = steps.shape[1], np.full(len(steps), -np.inf), steps.copy(), np.arange(len(steps))
     seconds = _spread_over(spans, waited, size)
     seconds[:, _spread_over(spans, np.ones((1, len(spans[0]))), size)[0] < HALF] = 0.0  # without rounding residue
-    exposed = seconds > 0
     for turn in range(TURNS_EM):
-        reached = _summed(steps, spans)
+        reached = _summed(steps[climbing], spans)
         if turn % CHECK_EVERY == 0:
-            height = (counts * np.log(reached) - waited * reached).sum(axis=1)
-            if (height - last < ENOUGH_EM).all():
+            height = (counts[climbing] * np.log(reached) - waited[climbing] * reached).sum(axis=1)
+            gains = height - last >= ENOUGH_EM
+            climbing, reached, last = climbing[gains], reached[gains], height[gains]
+            if not climbing.size:
                 break
-            last = height
-        ratio = np.maximum(_spread_over(spans, counts / reached, size), 0.0) / np.where(exposed, seconds, 1.0)
-        steps = np.where(exposed, steps * ratio, steps)
+        exposed = seconds[climbing] > 0
+        ratio = np.maximum(_spread_over(spans, counts[climbing] / reached, size), 0.0)
+        steps[climbing] *= np.where(exposed, ratio / np.where(exposed, seconds[climbing], 1.0), 1.0)
     return steps
 
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from mm.backtest.metrics.market_paths import MarketPaths
     from mm.backtest.result import Result
-    from mm.calibration.calibrator import CalibrationConfig
+    from mm.calibration.config import CalibrationConfig
     from mm.tape.tape import Tape
 
     Floats = NDArray[np.float64]

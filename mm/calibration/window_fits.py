@@ -21,7 +21,7 @@ from mm.calibration.points import Floats, Points
 from mm.calibration.state_rates import StateLevels
 from mm.calibration.window_clustering import Memory, WindowClustering
 from mm.calibration.window_moves import WindowMoves
-from mm.calibration.windows import TOGETHER, KeptCurve, Window, WindowFit, WindowFitter, WindowPlan
+from mm.calibration.windows import KeptCurve, Window, WindowFit, WindowFitter, WindowPlan
 
 if TYPE_CHECKING:
     from mm.calibration.calibrator import Calibrator
@@ -70,42 +70,26 @@ class WindowFits:
     clustering: WindowClustering | None = None
 
     def each(self, windows: Sequence[Window]) -> Iterator[WindowFit]:
-        """Yield the fit of each window of the plan, in order of time; windows with the same training span share it.
-
-        The windows of an hour are fitted together, each step for all of them, so that the code stays in the caches of
-        the processor, which reduces the time of a fit by a third.
-        """
+        """Yield the fit of each window of the plan, in order of time; windows with the same training span share it."""
         points = self.points or lru_cache(maxsize=1)(self.calibrator.points)
         per_hour = max(round(SHAPE_MIN / self.plan.step_min), 1)
         shared = points, WindowMoves(self.calibrator), self._rates()
         known: dict[tuple[int, int], WindowFit] = {}
-        for begin in range(0, len(windows), per_hour):
-            spans = [(window.train_start_us, window.train_end_us) for window in windows[begin : begin + per_hour]]
-            known |= self._known(shared, [span for span in spans[:1] if span not in known], None)
-            fit = known[spans[0]].fit
-            lead = HourlyShape(fit.line, fit.shape.chosen if fit.shape else None)
-            for at in range(0, len(spans), TOGETHER):
-                batch = spans[at : at + TOGETHER]
-                known |= self._known(shared, [span for span in dict.fromkeys(batch) if span not in known], lead)
-                yield from (known[span] for span in batch)
+        lead: HourlyShape | None = None
+        for number, window in enumerate(windows):
+            span, leads = (window.train_start_us, window.train_end_us), number % per_hour == 0
+            if span not in known:
+                known[span] = self._known(shared, span, None if leads else lead)
+            if leads:
+                fit = known[span].fit
+                lead = HourlyShape(fit.line, fit.shape.chosen if fit.shape else None)
+            yield known[span]
 
-    def _known(
-        self, shared: Shared, spans: Sequence[tuple[int, int]], lead: "HourlyShape | None"
-    ) -> dict[tuple[int, int], WindowFit]:
-        """Return the fits of training windows; if one is not in the memory, all of them are computed."""
-        made: dict[tuple[int, int], WindowFit] = {}
-
-        def make(span: tuple[int, int]) -> WindowFit:
-            if not made:
-                made.update(zip(spans, self._made(shared, spans, lead), strict=True))
-            return made[span]
-
-        found = {}
-        for span in spans:
-            name, read = f"fit {self.plan.mode} {span[0]} {span[1]}", partial(_from_json, lead=lead)
-            own = self.memory(name, partial(make, span), _as_json, read)
-            found[span] = own if self.clustering is None else replace(own, mean_per_s=self.clustering.mean(*span))
-        return found
+    def _known(self, shared: Shared, span: tuple[int, int], lead: HourlyShape | None) -> WindowFit:
+        """Return the fit of a training window, computed if it is not in the memory."""
+        name, make = f"fit {self.plan.mode} {span[0]} {span[1]}", partial(self._made, shared, span, lead)
+        own: WindowFit = self.memory(name, make, _as_json, partial(_from_json, lead=lead))
+        return own if self.clustering is None else replace(own, mean_per_s=self.clustering.mean(*span))
 
     def _rates(self) -> dict[int, Line]:
         """Return fills per second by distance, up to each instant whose order states have enough fills to predict."""
@@ -119,33 +103,22 @@ class WindowFits:
     def _levels(self) -> StateLevels:
         return StateLevels(self.calibrator.tapes, self.calibrator.recent_s or 0.0)
 
-    def _made(self, shared: Shared, spans: Sequence[tuple[int, int]], lead: "HourlyShape | None") -> list[WindowFit]:
-        """Compute the fits of training windows, with the curve of *lead* if there is one."""
+    def _made(self, shared: Shared, span: tuple[int, int], lead: HourlyShape | None) -> WindowFit:
+        """Compute the fit of a training window, with the curve of *lead* if there is one."""
         (points, moves, known), calibrator, step_s = shared, self.calibrator, 60 * self.plan.step_min
-        tables = [points(*span) for span in spans]
-        own = [self._fitted(table, span, lead) for table, span in zip(tables, spans, strict=True)]
-        sigma = [calibrator.sigma_ticks(*span) for span in spans]
-        half_spread = [calibrator.half_spread_ticks(*span) for span in spans]
-        predicted = [
-            fit.ahead.interval if fit.ahead else predictive_ci95(table, step_s)
-            for fit, table in zip(own, tables, strict=True)
-        ]
-        moved = [moves.between(*span) for span in spans]
-        states = [self._states(table, span, known) for table, span in zip(tables, spans, strict=True)]
-        measured = [pooled_rates(table) if calibrator.config.fills else () for table in tables]
-        return [
-            replace(
-                fit,
-                sigma_ticks=sigma[at],
-                half_spread_ticks=half_spread[at],
-                predicted=predicted[at],
-                moves=moved[at],
-                measured=measured[at],
-                states_until_us=states[at][0],
-                states_level=states[at][1],
-            )
-            for at, fit in enumerate(own)
-        ]
+        table = points(*span)
+        fit = self._fitted(table, span, lead)
+        until_us, level = self._states(table, span, known)
+        return replace(
+            fit,
+            sigma_ticks=calibrator.sigma_ticks(*span),
+            half_spread_ticks=calibrator.half_spread_ticks(*span),
+            predicted=fit.ahead.interval if fit.ahead else predictive_ci95(table, step_s),
+            moves=moves.between(*span),
+            measured=pooled_rates(table) if calibrator.config.fills else (),
+            states_until_us=until_us,
+            states_level=level,
+        )
 
     def _fitted(self, points: Points, span: tuple[int, int], lead: "HourlyShape | None") -> WindowFit:
         """Return A and k of a training window, and its curve: with the shape of *lead* if there is one."""

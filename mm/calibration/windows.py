@@ -32,8 +32,6 @@ MODES = ("rolling", "expanding", "ewma", "pooled_k", "state_space", "static")
 WEIGHING = ("ewma", "pooled_k", "state_space")
 POLICIES = ("carry_forward", "global_default", "skip_segment")
 US_PER_MIN = 60 * US_PER_S
-# Windows that are fitted together, each step for all of them, so that the code stays in the caches of a processor.
-TOGETHER = 12
 
 
 @dataclass(frozen=True, slots=True)

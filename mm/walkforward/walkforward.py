@@ -5,7 +5,6 @@ import weakref
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import lru_cache, partial
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,7 +26,7 @@ from mm.calibration.simulated_runs import Played
 from mm.calibration.window_clustering import Memory, WindowClustering
 from mm.calibration.window_fits import WindowFits
 from mm.calibration.window_moves import offset_ticks
-from mm.calibration.windows import MODES, TOGETHER, Fallback, WindowFit, WindowPlan
+from mm.calibration.windows import MODES, Fallback, WindowFit, WindowPlan
 from mm.notebook import Picture, Shown, picture_of
 from mm.walkforward.oos_tests import Tested, Waits, by_curve, by_rates, waits
 from mm.walkforward.window_shapes import ShapeSampler, WindowShape
@@ -161,42 +160,27 @@ def study(
     fallback = fallback or Fallback()
     shown = ShapeSampler(calibrator, len(windows[plan.mode]))
     coming = segments_of(windows[plan.mode], fitted(), fallback, calibrator.config.reference)
-    while batch := list(islice(coming, TOGETHER)):
-        rivals_then = []
-        for number, segment in enumerate(batch, start=len(segments)):
-            found = memory(f"bare {segment.start_us}", partial(bare.each, number))
-            # parameters stay in use until there are usable ones again
-            latest |= {mode: tuple(rates) for mode, rates in found.items() if rates}
-            rivals_then.append(dict(latest))
-            shown.add(number, segment, own[number])
-            if step:
-                step(1)
-        tests += _tested(calibrator, batch, rivals_then, plan.mode)
-        segments += batch
+    for number, segment in enumerate(coming):
+        found = memory(f"bare {segment.start_us}", partial(bare.each, number))
+        # parameters stay in use until there are usable ones again
+        latest |= {mode: tuple(rates) for mode, rates in found.items() if rates}
+        shown.add(number, segment, own[number])
+        segments.append(segment)
+        tests.append(_tested(calibrator, segment, latest, plan.mode))
+        if step:
+            step(1)
     schedule = schedule_of(calibrator, plan, fallback, tuple(segments), clustering)
     played = calibrator.config.distances if calibrator.played else ()
     return Study(schedule, tuple(own), tuple(tests), tuple(shown.found), played)
 
 
-def _tested(
-    calibrator: Calibrator, segments: Sequence[Segment], rivals: Sequence[dict[str, Rates]], mode: str
-) -> list[Tested]:
-    """Return the tests of segments: their own parameters in the used *mode*, *rivals* in the others.
-
-    As in `WindowFits.each`, each step is computed for all segments at once.
-    """
-    seen = [calibrator.points(segment.start_us, segment.end_us) for segment in segments]
-    own = [_used(segment) for segment in segments]
-    rates = [{**others, mode: used} for others, used in zip(rivals, own, strict=True)]
-    predicted = [_predicted(*pair, mode) for pair in zip(seen, rates, strict=True)]
-    curves = [
-        by_curve(points, segment.lambda_curve) if segment.lambda_curve else None
-        for points, segment in zip(seen, segments, strict=True)
-    ]
-    waited = [_waits(calibrator, segment) for segment in segments]
-    earned = [_earned(*row, calibrator.config.reference) for row in zip(segments, seen, rates, strict=True)]
-    rows = zip(seen, predicted, waited, curves, earned, strict=True)
-    return [Tested(points, *found, waits, curve, *spread) for points, found, waits, curve, spread in rows]
+def _tested(calibrator: Calibrator, segment: Segment, rivals: dict[str, Rates], mode: str) -> Tested:
+    """Return the test of a segment: its own parameters in the used *mode*, *rivals* in the others."""
+    seen = calibrator.points(segment.start_us, segment.end_us)
+    rates = {**rivals, mode: _used(segment)}
+    curve = by_curve(seen, segment.lambda_curve) if segment.lambda_curve else None
+    earned = _earned(segment, seen, rates, calibrator.config.reference)
+    return Tested(seen, *_predicted(seen, rates, mode), _waits(calibrator, segment), curve, *earned)
 
 
 def _earned(

@@ -22,7 +22,8 @@ from mm.backtest.metrics.market_paths import MarketPaths
 from mm.backtest.models import poisson, queue_prob_power
 from mm.backtest.rules import Rules
 from mm.calibration.calibrate import measure
-from mm.calibration.calibrator import DELTAS, FROM_BEST, FROM_MID, CalibrationConfig, Calibrator, FillsMeasured
+from mm.calibration.calibrator import Calibrator
+from mm.calibration.config import DELTAS, FROM_BEST, FROM_MID, CalibrationConfig, FillsMeasured
 from mm.calibration.exposure import pooled_rates
 from mm.calibration.fit_result import PoissonFit
 from mm.calibration.intensities import measured_intensity

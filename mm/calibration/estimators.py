@@ -249,14 +249,23 @@ def _first_guess(seen: float) -> float:
 
 def _highest(table: Table, *, penalised: bool) -> float | None:
     """Return the highest of possibly several maxima of the likelihood over k; None if it only falls."""
-    ks = _scanned(table, penalised=penalised)
+    ks = _scanned(table)
     rises = _slopes(table.at(ks), penalised=penalised)[0]
+    beyond = SCANNED * np.exp(np.arange(STRIDE, math.log(FARTHEST / SCANNED), 4 * STRIDE))
+    if rises[-1] > 0:
+        ks = np.concatenate((ks, beyond))
+    if not table.cells and rises[0] < 0:
+        ks = np.concatenate((-beyond[::-1], ks))
+    if len(ks) > len(rises):
+        rises = _slopes(table.at(ks), penalised=penalised)[0]
     falls = [
         falls_at(lambda k: _slopes(table.at(k), penalised=penalised), start, low, high)
         for low, high, start in _brackets(ks, rises)
     ]
+    if len(falls) < 2:
+        return falls[0] if falls else None
     name = "penalised_log_likelihood" if penalised else "log_likelihood"
-    return max(falls, key=lambda k: float(getattr(table.at(k), name)), default=None)
+    return max(falls, key=lambda k: float(getattr(table.at(k), name)))
 
 
 def _brackets(ks: Floats, rises: Floats) -> Iterator[tuple[float, float, float]]:
@@ -266,20 +275,11 @@ def _brackets(ks: Floats, rises: Floats) -> Iterator[tuple[float, float, float]]
         yield low, high, low + (high - low) * rise / (rise - fall)
 
 
-def _scanned(table: Table, *, penalised: bool) -> Floats:
-    """Return points of k a stride apart, relative to k, from where the likelihood rises to where it falls."""
-    ks: Floats
-    if table.cells:
-        ks = np.exp(np.arange(math.log(LEAST_K), math.log(SCANNED), STRIDE))
-    else:
-        far = math.asinh(SCANNED)
-        ks = np.sinh(np.linspace(-far, far, 2 * math.ceil(far / STRIDE) + 1))
-    beyond = SCANNED * np.exp(np.arange(STRIDE, math.log(FARTHEST / SCANNED), 4 * STRIDE))
-    if _slopes(table.at(ks[-1]), penalised=penalised)[0] > 0:
-        ks = np.concatenate((ks, beyond))
-    if not table.cells and _slopes(table.at(ks[0]), penalised=penalised)[0] < 0:
-        ks = np.concatenate((-beyond[::-1], ks))
-    return ks
+def _scanned(table: Table) -> Floats:
+    """Return points of k a stride apart, relative to k, between which the likelihood may have its maxima."""
+    far = math.asinh(SCANNED)
+    ks: Floats = np.sinh(np.linspace(-far, far, 2 * math.ceil(far / STRIDE) + 1))
+    return np.exp(np.arange(math.log(LEAST_K), math.log(SCANNED), STRIDE)) if table.cells else ks
 
 
 def falls_at(
@@ -299,7 +299,7 @@ def falls_at(
         low, high: Ends of the bracket.
         floor: Smallest k.
     """
-    k = start
+    k = float(start)
     for _ in range(MAX_ITERATIONS):
         value, bend = map(float, slope(k))
         if value > 0:

@@ -24,7 +24,7 @@ LEAST_STRETCHES = 3
 HALF_LIVES = 30  # of the slowest drift, in a window whose intervals by blocks hold
 DRIFTS = "the rate of fills drifts"  # begins the warning
 LEAST_DRIFT_BLOCKS = 6  # for a measured drift
-CLOSE = 1e-6  # of the limit: the likelihood at an interval's end
+FAR, CLOSE = 100.0, 1e-6  # an end that is farther than so many steps is checked, to this share of the limit
 HALF = 0.5  # fills added, so that the logarithm of an empty period is finite
 
 
@@ -95,7 +95,9 @@ def _end(
     if math.isfinite(farthest) and not above(farthest)[0] < 0:
         return math.nan
     found = falls_at(above, min(sign * (top + step), farthest), sign * top, farthest)
-    return sign * found if abs(above(found)[0]) < CLOSE * limit else math.nan
+    if abs(found - sign * top) > FAR * abs(step) and not abs(above(found)[0]) < CLOSE * limit:
+        return math.nan
+    return sign * found
 
 
 def _log_expected(table: Table, log_a: float, at: At) -> float:

@@ -45,7 +45,7 @@ def check_reference(reference: str) -> str:
     if reference == AUTO:
         raise UsageError(
             f"reference is {AUTO}, which mm calibrate chooses on whole days; for windows choose "
-            f" one of {', '.join(PER_TICK)}"
+            f"one of {', '.join(PER_TICK)}"
         )
     if reference not in PER_TICK:
         raise UsageError(f"reference is {reference!r}; choose one of {', '.join(PER_TICK)}")

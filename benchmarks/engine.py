@@ -87,9 +87,7 @@ def main(folder: str, cache: str, quote_qty: str = "", k: str = str(FAR_K)) -> N
     def play(market: "Tape", fills: object) -> "Callable[[], Journal]":
         return partial(played, market, fills, rules, float(k))
 
-    assert tape.best  # cached from now on, as are the index of levels and the rows of books
-    assert tape.levels
-    assert tape.book_rows
+    assert tape.levels  # cached from now on
     loads = [seconds(open_tape) for _ in range(REPEATS)]
     first = [seconds(play(open_tape(), trade_cross())) for _ in range(REPEATS)]
     counters, orders, fills = _tables(play(tape, trade_cross())())

@@ -239,7 +239,7 @@ def measured(desk: Desk, hours: float, workers: int) -> Rates:
 
     def fetch() -> None:
         opened = open_kept(store.fetch(sha256, desk.folder / "fetched" / file.name)).kept_mapped()
-        opened.best, opened.levels  # noqa: B018 - computes them, and caches them next to the tape
+        opened.levels  # noqa: B018 - computes them, and caches them next to the tape
 
     fetch_s = used(fetch)
     outcomes = [run_tasks([{**task, "store": None}], 0.0)[0] for task in tasks[:: desk.points // 4]]

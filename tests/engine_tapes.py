@@ -3,19 +3,17 @@
 An operation is drawn as numbers and applied to the current book, so that any list of operations is a valid tape.
 """
 
+from contextlib import contextmanager
 from dataclasses import replace
-from functools import partial
+from unittest.mock import patch
 
 import numpy as np
 from hypothesis import strategies as st
 
+from mm.backtest.paper_exchange import PaperExchange
 from mm.instrument import Instrument
 from mm.tape._book import LEVEL_PAGE as PAGE
-from mm.tape.book_rows import book_rows
-from mm.tape.feed import exchange_prices
-from mm.tape.level_changes import level_changes
 from mm.tape.tape import Tape, TapeMeta
-from mm.tape.top_of_book import project
 
 TEST = Instrument("TESTUSDT", tick_e8=1_000_000, lot_e8=1_000)
 BEGIN_US = 1_000_000_000
@@ -142,8 +140,8 @@ def stamped(tape, late, ahead_us):
     return replace(tape, event_exch_us=tape.event_us - journeys - ahead_us)
 
 
-def with_best(tape):
-    """Return *tape* with its best prices (also in the exchange's order), level changes and book rows."""
-    return tape.with_best(
-        partial(project, tape), partial(level_changes, tape), exchange_prices, partial(book_rows, tape)
-    )
+@contextmanager
+def every_event():
+    """Visit every event of a tape, also for models that need only the best prices."""
+    with patch.object(PaperExchange, "needs_depth", True):
+        yield

@@ -7,42 +7,41 @@ without the interpreter. ``paper_exchange.py`` is its Python interface, ``tests/
 """
 
 cimport cython
-from libc.stdint cimport int32_t, int64_t
+from libc.stdint cimport int8_t, int64_t, uint8_t
 
 from mm.backtest._event_buffer cimport EventBuffer
-from mm.backtest._local_book cimport (
-    LocalBook, Received, local_book_close, local_book_gap, local_book_move, local_book_open, local_book_receive,
-    next_received, print_of, received_best, received_open,
+from mm.backtest._market cimport (
+    Market, MarketStream, book_is_next, event_at, first_of, last_second, next_market_us, next_us,
+    pass_trades_before, row_trade, stream_trade, trades_reach,
 )
+from mm.backtest._order_checks cimport mean_add, mean_after
 from mm.backtest._order_manager cimport (
     OrderManager, grid_from, is_settled, look_at_best, next_after, pass_requotes, run_timers,
 )
 from mm.backtest._own_orders cimport OpenOrders, OwnOrders
-from mm.backtest._paper_venue cimport (
-    ALWAYS, PaperVenue, find_last_print, hits, is_plain, matters, move, move_past, move_reaches, nearest, show_levels,
-    take_columns, take_fed, take_moves, take_rows, take_tops, unreached,
-)
+from mm.backtest._paper_venue cimport PaperVenue, moves_price, reaches
 from mm.backtest._records cimport Table, handed, handed_log
 from mm.backtest._venue cimport Touch, centre_book
-from mm.backtest.fills.base cimport BEST_PRICES, NEVER, SENT, WHOLE_BOOK, FillModel, Top, Trade
+from mm.backtest.fills.base cimport BEST_LOTS, BEST_PRICES, NEVER, SENT, WHOLE_BOOK, FillModel, Top, Trade
 from mm.backtest.quotes.base cimport QuoteModel
 from mm.signals.signal_set cimport SignalSet
-from mm.tape._book cimport book_move, book_open
+from mm.tape._book cimport Book, book_apply, book_clear, book_close, book_lots_at, book_move, book_open
 from mm.tape._kinds cimport DEPTH, GAP, KEYFRAME, TRADE
 
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from mm.backtest.journal import Journal
 from mm.backtest.rules import Rules
-from mm.tape.top_of_book import BestPrices
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from mm.backtest.live_feed import FeedEvent
-    from mm.tape.book_rows import BookRows
-    from mm.tape.feed import ExchangePrices, Feed
+    from mm.tape.feed import Feed
     from mm.tape.level_changes import LevelIndex
+    from mm.tape.streams import BestPrices
     from mm.tape.tape import Tape
 
 
@@ -64,52 +63,51 @@ cdef class Engine:
     cdef QuoteModel quotes
     cdef FillModel fills
     cdef PaperVenue venue
-    cdef LocalBook local                # the local (delayed) market
-    cdef object received_from           # owner of its columns
+    cdef Touch local                    # the market as received, if the exchange is ahead of it
+    cdef Book local_book                # its book, if every event is visited
     cdef bint lags                      # whether the exchange is ahead of it
     cdef SignalSet signals              # read by the quote model, else None
     cdef bint signalled                 # whether there are any
-    cdef int64_t signal_event           # the next event for them, in the order of receipt
-    cdef bint plain_view                # whether the quote model needs only the best prices of the venue
     cdef bint interpreted               # whether a model is in Python
+    cdef bint shows_trades              # whether the quote model reads trades
+    cdef bint shows_ahead               # whether it reads the positions of our orders in an index of the levels
     cdef EventBuffer buffer             # of a feed, else None
+    cdef object tape, feed_             # the tape, and its order at the exchange; else None
     cdef bint limited                   # whether there are risk limits, which depend on the clock
     cdef int64_t begun_us
     cdef int64_t played_us              # everything up to here has been played
-    cdef int64_t events_played, rows_played
-    cdef int64_t next_print             # first event received whose print was not yet passed to the quote model
+    cdef int64_t past_events, past_rows  # of the tapes and feeds before
 
     def __init__(self, quotes: QuoteModel, fills: FillModel, rules: Rules, keeps_orders: bool = True) -> None:
         self.quotes, self.fills = quotes, fills
         self.venue = PaperVenue(OwnOrders(rules, keeps_orders), fills, rules)
-        self.venue.shows_levels = quotes.looks == WHOLE_BOOK
         self.manager = OrderManager(quotes, self.venue, rules)
         self.signals, self.signalled = self.manager.signals, self.manager.signals is not None
         self.limited = rules.risk is not None
         self.interpreted = fills.interpreted or quotes.interpreted or (self.signalled and self.signals.interpreted)
         self.interpreted |= self.venue.signalled and self.venue.signals.interpreted
+        self.shows_trades = quotes.follows_prints or quotes.needs_last_trade
         self.played_us = -1
 
     def __dealloc__(self) -> None:
-        local_book_close(&self.local)
+        book_close(&self.local_book)
 
     @property
-    def needs_depth(self) -> bool:
-        """Whether a model reads more of the book than the best prices and their lots."""
-        whole = self.quotes.looks == WHOLE_BOOK or self.fills.looks == WHOLE_BOOK
+    def needs_levels(self) -> bool:
+        """Whether the fill model can be played on best prices with an index of the levels beside them."""
+        return self.fills.by_levels
+
+    @property
+    def needs_book(self) -> bool:
+        """Whether a model reads more of the book than best prices, their lots, and the levels of our own orders."""
+        looks = self.quotes.looks if self.fills.by_levels else max(self.quotes.looks, self.fills.looks)
         # A decision records the number of its last event; signals need the whole book.
-        return whole or self.manager.decides or self.signalled
+        return looks == WHOLE_BOOK or self.manager.decides or self.signalled or self.venue.signalled
 
     @property
-    def side_files(self) -> tuple[str, ...]:
-        """Files that models need with best prices and trades, as attributes of a tape; empty if they need more."""
-        if self.manager.decides or self.signalled or self.venue.signalled:
-            return ()
-        if self.quotes.looks < WHOLE_BOOK:
-            ahead = self.quotes.needs_own_orders or not OWN_AHEAD.isdisjoint(self.quotes.signals)
-            return ("levels",) if self.fills.by_levels and not ahead else ()
-        # Orders that take may rest at prices that cross the book: each of its changes is then a chance to fill.
-        return ("book_rows",) if self.fills.looks == BEST_PRICES and not self.fills.needs_book else ()
+    def needs_lots(self) -> bool:
+        """Whether a model reads the lots at the best prices."""
+        return self.quotes.looks >= BEST_LOTS or (self.fills.looks >= BEST_LOTS and not self.fills.by_levels)
 
     @property
     def decisions(self) -> int:
@@ -139,10 +137,10 @@ cdef class Engine:
         self.venue.orders.paid(self.venue.now_us, funding_e8)
 
     def settle(self) -> None:
-        """Update the levels of the book, or looked-up queue positions, to the current instant."""
-        show_levels(self.venue, self.venue.next_event)
+        """Update looked-up queue positions to the current instant."""
         if self.venue.by_levels:
-            self.venue.queue.settle(&self.venue.orders.open, &self.venue.touch.top)
+            self.venue.queue.pass_time(self.venue.now_us + 1)
+            self.venue.queue.settle(&self.venue.orders.open)
 
     def fills_from(self, first: int) -> list[tuple[int, int, int, int, int]]:
         """Return the fills since the journal was last handed over, from row *first* on.
@@ -165,9 +163,8 @@ cdef class Engine:
         hi_ticks: int,
         joins: bool,
         feed: Feed | None,
+        best: BestPrices | None = None,
         levels: LevelIndex | None = None,
-        ahead: ExchangePrices | None = None,
-        rows: BookRows | None = None,
     ) -> None:
         """Attach *tape* to be played next; it has passed ``Tape.check``.
 
@@ -176,45 +173,33 @@ cdef class Engine:
             lo_ticks, hi_ticks: Price range that its book should store densely.
             joins: Whether its book continues that of the last tape; else a GAP is inserted.
             feed: The tape in the exchange's order (``mm.tape.feed.Feed``), or None for the order of receipt.
-            levels: The changes of each level of the whole tape, if *tape* is its best prices; see `side_files`.
-            ahead: The best prices in the exchange's order, if *tape* is its best prices and there is a *feed*.
-            rows: The rows of its books, if *tape* is its best prices; see `side_files`.
+            best: Its best prices, if nothing else of its books is to be read; None visits every event.
+            levels: The changes of each level, if the fill model needs them beside the best prices.
         """
         cdef PaperVenue venue = self.venue
-        market = tape if ahead is None else ahead
+        cdef Market* market = &venue.market
         self.end_events(joins, lo_ticks, hi_ticks)
+        self.tape, self.feed_, self.buffer, self.lags = tape, feed, None, feed is not None
+        owners = [point_to_columns(market, tape)]
+        market.start_us = tape.start_us
+        market.framed = market.events > 0 and market.kind[0] == KEYFRAME
+        market.clock_us, market.sequence = market.event_us, NULL
+        if feed is not None:
+            owners.append(point_to_order(market, feed))
+        market.best = best is not None
+        if best is not None:
+            owners.append(point_to_streams(market, tape, feed, best, self.needs_lots))
         venue.by_levels = levels is not None
+        reads_ahead = self.quotes.needs_own_orders or not OWN_AHEAD.isdisjoint(self.quotes.signals)
+        self.shows_ahead = venue.by_levels and reads_ahead
         if venue.by_levels:
-            venue.queue.begin_tape(market, levels, &venue.happened, &venue.orders.open, &venue.printed)
-        self.buffer = None
-        self.lags, venue.lagging = feed is not None, feed is not None and ahead is None
-        venue.event_us = feed.clock_us if venue.lagging else market.event_us
-        venue.sequence = feed.sequence if venue.lagging else None
-        take_columns(venue, market)
-        venue.start_us = tape.start_us
-        venue.best_only = isinstance(market, BestPrices)
-        take_rows(venue, tape, rows)
-        take_tops(venue, tape)
-        plain_fills = self.fills.looks == BEST_PRICES or venue.by_levels
-        # If the exchange is ahead, the quote model reads the local (delayed) market.
-        plain_quotes = self.quotes.looks == BEST_PRICES or self.lags or venue.paged
-        venue.on_best_prices = venue.best_only and plain_fills and plain_quotes
-        if venue.best_only:
-            take_moves(venue, market)
-            if tape.high_ticks:
-                venue.mean.low_ticks = min(venue.mean.low_ticks, tape.low_ticks) or tape.low_ticks
-                venue.mean.high_ticks = max(venue.mean.high_ticks, tape.high_ticks)
-        self.received_from = tape
-        received_open(
-            &self.local.received, tape.event_us, tape.kind, tape.first_row, tape.row_side, tape.row_ticks, tape.row_lots,
-            tape.event_id,
-        )
-        self.local.received.events = venue.events
-        if venue.best_only:
-            by_moves = self.quotes.looks == BEST_PRICES and not self.quotes.follows_prints
-            received_best(&self.local.received, tape, by_moves)
-        if self.lags:
-            local_book_open(&self.local, lo_ticks, hi_ticks)
+            venue.queue.begin_tape(tape.books.at_exchange(feed), levels, market.events, &venue.orders.open)
+        venue.columns = owners
+        if self.lags and best is None:
+            if self.local_book.bid_lots is NULL:
+                book_open(&self.local_book, lo_ticks, hi_ticks)
+            else:
+                book_move(&self.local_book, lo_ticks, hi_ticks)
         self.begin_events()
 
     def feed(self, events: Iterable[FeedEvent]) -> None:
@@ -234,8 +219,10 @@ cdef class Engine:
             return
         if self.buffer is None:
             self.end_events(False, 0, 1)
-            self.buffer, self.lags = buffer, False
-            take_fed(self.venue, buffer.event_us[0])
+            self.buffer, self.lags, self.tape, self.feed_ = buffer, False, None, None
+            self.venue.by_levels = self.venue.market.best = self.shows_ahead = False
+            self.venue.market.start_us = buffer.event_us[0]
+            self.venue.market.framed = buffer.kind[0] == KEYFRAME
             self.begin_events()
         self.point_to(buffer)
         if self.interpreted:
@@ -243,84 +230,81 @@ cdef class Engine:
         else:
             with nogil:
                 self.play(self.venue, self.manager, NEVER)
-        if self.venue.next_event >= MANY_EVENTS:
+        if self.venue.market.next_event >= MANY_EVENTS:
             self.drop_spent(buffer)
         centre_book(&self.venue.book)
 
     cdef int end_events(self, bint joins, int64_t lo_ticks, int64_t hi_ticks) except -1:
         """Finish the current events before the next tape or feed; open the book, or move it to a price range."""
         venue = self.venue
-        if venue.by_levels:
-            venue.queue.settle(&venue.orders.open, &venue.touch.top)
         if venue.opened:
             self.receive(venue.now_us)
-            self.show_prints(venue, venue.now_us)
-        self.next_print = 0
+            self.show_trades(venue.now_us)
+            self.past_events, self.past_rows = self.counts()
         self.note_received()
         if self.signalled:
             self.end_signals(joins)
-        if venue.filters.percent:
-            venue.average(venue.now_us)
+        if venue.by_levels and joins:
+            pass_trades_before(&venue.market, venue.now_us + 1)
+            venue.queue.pass_time(venue.now_us + 1)
+            venue.queue.end_tape(&venue.orders.open, &venue.market)
         if not venue.opened:
             book_open(&venue.book, lo_ticks, hi_ticks)
             venue.opened = True
             return 0
-        if joins:
-            show_levels(venue, venue.next_event)
-        else:
-            venue.on_gap(venue.now_us, 0)
-            local_book_gap(&self.local)
         best_bid, best_ask = venue.book.best_bid, venue.book.best_ask
+        if not joins:
+            venue.on_gap(venue.now_us, 0)
+            book_clear(&self.local_book)
+            self.local.valid, self.local.mid2, self.local.mid_lost = False, 0, True
+            best_bid = best_ask = 0
         book_move(&venue.book, lo_ticks, hi_ticks)
-        if venue.by_levels and joins:
-            venue.queue.restore(&venue.book, &venue.printed)
-            book_move(&venue.book, lo_ticks, hi_ticks)  # as the levels may have changed the best prices
-        elif venue.on_best_prices:  # then there are no levels behind the best prices of the previous tape
+        if venue.market.best:  # the book has no levels
             venue.book.best_bid, venue.book.best_ask = best_bid, best_ask
-        self.note_last_trade()
         return 0
 
     cdef int begin_events(self) except -1:
         """Prepare for the new events of the venue."""
+        cdef Market* market = &self.venue.market
+        market.next_event = market.received_event = market.shown_event = market.signal_event = 0
+        market.counted = market.second_ago = 0
         self.venue.begin_events()
-        self.local.start_us = self.venue.start_us
-        self.plain_view = not (self.lags or self.signalled or self.quotes.follows_prints or self.quotes.needs_last_trade)
         repeats = self.quotes.timeless and self.manager.refresh_us == 0 and not self.limited
         if self.lags:  # other models are called each time, as on the whole tape
-            repeats = repeats and self.venue.on_best_prices and self.quotes.looks == BEST_PRICES
+            repeats = repeats and market.best and self.quotes.looks == BEST_PRICES
         self.manager.repeats = repeats and not self.manager.decides
         return 0
 
     cdef int point_to(self, EventBuffer buffer) except -1:
         """Set the venue's events to those of a buffer, whose columns are reallocated when it grows."""
-        venue = self.venue
-        venue.events = self.local.received.events = buffer.events
         if buffer.changed:
-            venue.event_us, venue.event_exch_us = buffer.event_us, buffer.event_exch_us
-            venue.recv_seq, venue.event_id, venue.kind = buffer.recv_seq, buffer.event_id, buffer.kind
-            venue.first_row, venue.row_side = buffer.first_row, buffer.row_side
-            venue.row_ticks, venue.row_lots = buffer.row_ticks, buffer.row_lots
-            received_open(
-                &self.local.received, buffer.event_us, buffer.kind, buffer.first_row, buffer.row_side, buffer.row_ticks,
-                buffer.row_lots, buffer.event_id,
-            )
+            self.venue.columns = point_to_columns(&self.venue.market, buffer)
+            self.venue.market.clock_us, self.venue.market.sequence = self.venue.market.event_us, NULL
             buffer.changed = False
+        self.venue.market.events = buffer.events
         return 0
 
     cdef int drop_spent(self, EventBuffer buffer) except -1:
         """Remove the events no longer needed, once they are the majority."""
-        cdef int64_t spent = self.venue.spent_events()
-        if 2 * spent >= buffer.events:
-            self.note_last_trade()
-            self.note_received()
-            self.show_prints(self.venue, self.venue.now_us)
-            self.next_print = max(self.next_print - spent, 0)
-            if self.signalled:
-                self.show_signals(NEVER)
-                self.signal_event -= spent
-            buffer.drop(spent)
-            self.venue.drop_events(spent)
-            self.venue.events = buffer.events
+        cdef Market* market = &self.venue.market
+        cdef int64_t spent = market.next_event
+        if self.venue.latency.rates is not NULL:
+            last_second(market, self.venue.now_us)
+            spent = market.second_ago
+        if 2 * spent < buffer.events:
+            return 0
+        self.note_received()
+        self.show_trades(self.venue.now_us)
+        if self.signalled:
+            self.show_signals(NEVER)
+        buffer.drop(spent)
+        market.next_event -= spent
+        market.shown_event = max(market.shown_event - spent, 0)
+        market.signal_event = max(market.signal_event - spent, 0)
+        market.counted = max(market.counted - spent, 0)
+        market.second_ago = max(market.second_ago - spent, 0)
+        market.framed = False
+        market.events = buffer.events
         return 0
 
     def advance(self, int64_t until_us) -> None:
@@ -336,51 +320,56 @@ cdef class Engine:
 
     cdef int play_until(self, int64_t until_us) except -1 nogil:
         """Play everything up to and including an instant."""
-        if until_us >= self.venue.start_us:
-            self.build()
-            if self.venue.on_best_prices:
-                self.play_best_prices(self.venue, self.manager, until_us)
-            else:
-                self.play(self.venue, self.manager, until_us)
+        if until_us >= self.venue.market.start_us:
+            self.build(self.venue)
+            self.play(self.venue, self.manager, until_us)
         self.catch_up(self.venue, self.manager, until_us, until_us)
         pass_requotes(self.manager, until_us + 1)
         self.venue.now_us = max(self.venue.now_us, until_us)
-        self.venue.queue.passed_us = self.venue.now_us + 1
+        self.venue.past_us = self.venue.now_us + 1
         return 0
 
-    cdef int build(self) except -1 nogil:
+    cdef int build(self, PaperVenue venue) except -1 nogil:
         """Build the book from the events before the tape's window, without journal rows."""
-        cdef int64_t event = -1, us
-        if self.venue.next_event == self.venue.events or self.venue.event_us[self.venue.next_event] >= self.venue.start_us:
-            self.venue.begin_window()
+        cdef Market* market = &venue.market
+        cdef int64_t event = -1, us = next_market_us(market)
+        if us >= market.start_us:
             return 0
-        self.catch_up(self.venue, self.manager, self.venue.start_us - 1, self.venue.start_us - 1)
-        pass_requotes(self.manager, self.venue.start_us)
-        self.venue.begin_window()
-        while self.venue.next_event < self.venue.events and (
-            self.venue.event_us[self.venue.next_event] < self.venue.start_us
-        ):
-            event = self.venue.sequence[self.venue.next_event] if self.venue.lagging else self.venue.next_event
-            us = self.venue.event_us[self.venue.next_event]
-            if self.venue.kind[event] != TRADE:
-                self.venue.change_book(event, us)
-                self.venue.note_top(us, self.venue.recv_seq[event])
-                if self.fills.draws:
-                    self.fills.on_top(&self.venue.touch.top)  # the key of the first stretch may be before the window
-            elif self.venue.signalled:
-                self.venue.show_event(event, us)
-            self.venue.next_event += 1
-        self.venue.mean.first_event = self.venue.mean.next_event = self.venue.next_event
-        if self.venue.touch.valid:
-            if not self.venue.begun:
-                self.begin(self.venue.start_us)
-            self.venue.changed_event = -1
-            if self.venue.by_levels:
-                self.venue.queue.begin_window(self.venue.start_us)
-            self.venue.on_book(self.venue.start_us, self.venue.recv_seq[event])
+        self.catch_up(venue, self.manager, market.start_us - 1, market.start_us - 1)
+        pass_requotes(self.manager, market.start_us)
+        while us < market.start_us:
+            if market.best and not book_is_next(market):
+                market.trades.next += 1
+            else:
+                event = self.next_book_event(market)
+                if market.kind[event] != TRADE:
+                    venue.change_book(event, us)
+                    venue.note_top(us, market.recv_seq[event])
+                    if self.fills.draws:
+                        self.fills.on_top(&venue.touch.top)  # the key of the first stretch may be before the window
+                elif venue.signalled:
+                    venue.show_event(event, us)
+            us = next_market_us(market)
+        if venue.by_levels:
+            venue.queue.pass_time(market.start_us)
+            venue.queue.begin_window(market.trades.next)
+        if venue.touch.valid:
+            if not venue.begun:
+                self.begin(market.start_us)
+            venue.changed_event, venue.begins_book = -1, True
+            venue.on_book(market.start_us, market.recv_seq[event])
         if not self.lags:
-            look_at_best(self.manager, &self.venue.orders.open, &self.venue.touch, self.venue.start_us)
+            look_at_best(self.manager, &venue.orders.open, &venue.touch, market.start_us)
         return 0
+
+    cdef int64_t next_book_event(self, Market* market) noexcept nogil:
+        """Pass the next event, of the stream of books if there is one; return its position in the tape."""
+        if market.best:
+            market.trades.next = max(market.trades.next, market.trades_stop[market.books.next])
+            market.books.next += 1
+            return market.books.event[market.books.next - 1]
+        market.next_event += 1
+        return event_at(market, market.next_event - 1)
 
     cdef void begin(self, int64_t us) noexcept nogil:
         """Start the grids, at the first valid book."""
@@ -395,134 +384,105 @@ cdef class Engine:
         *venue* and *manager* are those of the engine, here and below: as arguments they stay in registers.
         """
         cdef OpenOrders* open = &venue.orders.open
-        cdef int64_t position = venue.next_event, passed, event, us, due_us
-        while position < venue.events:
-            us = venue.event_us[position]
-            if us > until_us:
-                break
-            due_us = self.next_due(venue, manager, open)
+        cdef Market* market = &venue.market
+        cdef int64_t due_us = self.next_due(venue, manager, open), us, event
+        cdef int64_t sell, buy
+        cdef bint best = market.best, reached = True
+        # Every trade counts for a mean price, and for a model that follows them.
+        cdef bint visits = venue.filters.percent or self.fills.follows_prints
+        cdef bint lags = self.lags, plain = venue.skips_books() and not (lags or manager.decides)
+        while True:
+            if best:
+                us = next_us(&market.books)
+                venue.reached(&sell, &buy)
+                reached = visits or trades_reach(market, sell, buy)
+                if reached:
+                    pass_trades_before(market, venue.past_us)
+                    us = min(us, next_us(&market.trades))
+            else:
+                us = next_market_us(market)
+            if us == NEVER or (us > until_us and (due_us > until_us or not best)):
+                return 0
             if us >= due_us:
-                due_us = self.catch_up(venue, manager, us, us - 1)
-            if venue.passes_over and venue.begun and not manager.decides:
-                passed = venue.pass_over(self.fills, min(due_us - 1, until_us))
-                if passed:
-                    pass_requotes(manager, venue.now_us)
-                    if not self.lags:
-                        look_at_best(manager, open, &venue.touch, venue.now_us)
-                    self.events_played += passed
-                    self.rows_played += venue.first_row[position + passed] - venue.first_row[position]
-                    position += passed
+                if best:  # one instant at a time: a trade before *us* may reach our orders after it
+                    due_us = self.catch_up(venue, manager, due_us, due_us - 1)
                     continue
-            event = venue.sequence[position] if venue.lagging else position
-            self.apply_event(venue, manager, event, us, position == venue.first_event)
-            if manager.awaits_best and not self.lags:
+                due_us = self.catch_up(venue, manager, us, us - 1)
+            if best and reached and not book_is_next(market):
+                if self.play_trades(venue, manager, us, min(due_us - 1, until_us)):
+                    due_us = self.next_due(venue, manager, open)
+                continue
+            if plain and moves_price(venue, market):
+                pass_requotes(manager, us)
+                venue.move_price(us)
+                look_at_best(manager, open, &venue.touch, us)
+                due_us = min(due_us, min(manager.next_requote_us, open.follow_us) + 1)  # it moves nothing else of ours
+                continue
+            else:
+                event = self.next_book_event(market)
+                if not market.best and market.kind[event] == TRADE:
+                    self.apply_trade(venue, manager, row_trade(market, event, us), event)
+                else:
+                    self.apply_book(venue, manager, event, us)
+            if not lags:
                 look_at_best(manager, open, &venue.touch, us)
             if manager.decides:
-                manager.input_seq = max(manager.input_seq, venue.recv_seq[event])
-            if venue.kind[event] != KEYFRAME:
-                self.rows_played += venue.first_row[event + 1] - venue.first_row[event]
-            self.events_played += 1
-            position += 1
-            venue.next_event = position
-        return 0
-
-    cdef int play_best_prices(self, PaperVenue venue, OrderManager manager, int64_t until_us) except -1 nogil:
-        """Play in the same way, but skip events that change no best price and reach no order of ours.
-
-        Prints before the next move are not read if none reaches our orders: *position* stays before them, and events
-        before *behind_us* are skipped once the position is needed again.
-        """
-        cdef const int64_t* event_us = &venue.event_us[0]
-        cdef const int64_t* reach = &venue.reach[0]
-        cdef OpenOrders* open = &venue.orders.open
-        cdef int64_t position = venue.next_event, begin = position, events = venue.events, due_us, behind_us = 0, us
-        cdef bint plain = is_plain(venue)
-        cdef bint skips = not venue.filters.percent  # their mean price needs every print
-        cdef bint lags = self.lags  # then requotes depend on receive times
-        cdef int32_t sell = nearest(venue, 0), buy = nearest(venue, 1)
-        due_us = self.next_due(venue, manager, open)
-        while True:
-            if until_us < due_us:
-                due_us = until_us + 1
-            if skips and unreached(venue, sell, buy):
-                us = venue.move_us[venue.next_move]
-                if us < due_us:
-                    position = venue.move_event[venue.next_move]
-                    if plain and not move_reaches(venue, open):
-                        pass_requotes(manager, us)
-                        venue.now_us = us
-                        move_past(venue, us)
-                        position += 1
-                        if not lags:
-                            look_at_best(manager, open, &venue.touch, us)
-                            due_us = min(due_us, min(manager.next_requote_us, open.follow_us) + 1)
-                        continue
-            else:
-                while position < events and event_us[position] < behind_us:
-                    position += 1
-                while position < events and event_us[position] < due_us and not (
-                    hits(<int32_t> reach[position], sell, buy) and matters(venue, position)
-                ):
-                    position += 1
-                us = event_us[position] if position < events else NEVER
-            venue.next_event = position
-            if us >= due_us:
-                if due_us > until_us or us == NEVER:
-                    break
-                behind_us = due_us
-                due_us = self.catch_up(venue, manager, due_us, due_us - 1)
-                sell, buy = nearest(venue, 0), nearest(venue, 1)
-                continue
-            if <int32_t> reach[position] != ALWAYS:  # a print that has filled an order
-                pass_requotes(manager, us)
-            elif plain and venue.kind[position] == DEPTH and not move_reaches(venue, open):
-                pass_requotes(manager, us)
-                venue.now_us = us
-                move(venue, us)
-                position += 1
-                if not lags:
-                    look_at_best(manager, open, &venue.touch, us)
-                    # Of all due instants, best prices move only requotes.
-                    due_us = min(due_us, min(manager.next_requote_us, open.follow_us) + 1)
-                continue
-            else:
-                self.apply_event(venue, manager, position, us, position == venue.first_event)
-                if not lags:
-                    look_at_best(manager, open, &venue.touch, us)
-            position += 1
+                manager.input_seq = max(manager.input_seq, market.recv_seq[event])
             due_us = self.next_due(venue, manager, open)
-            sell, buy = nearest(venue, 0), nearest(venue, 1)
-        while position < venue.events and event_us[position] <= until_us:
-            position += 1
-        venue.next_event = position
-        if position > begin:
-            venue.now_us = max(venue.now_us, event_us[position - 1])
-        self.events_played += position - begin
-        self.rows_played += venue.first_row[position] - venue.first_row[begin]
-        return 0
 
-    cdef inline int apply_event(
-        self, PaperVenue venue, OrderManager manager, int64_t event, int64_t us, bint first
-    ) except -1 nogil:
-        """Apply an event of the market; *first*: it is the first event of all."""
-        cdef int kind = venue.kind[event]
+    cdef int play_trades(self, PaperVenue venue, OrderManager manager, int64_t us, int64_t until_us) except -1 nogil:
+        """Play the next trades up to the next book, or to one that fills an order of ours; return whether one did.
+
+        *us* is the instant of the first. Most trades of a day reach none of our orders: only their prices and instants
+        are read.
+        """
+        cdef Market* market = &venue.market
+        cdef const int64_t* trade_us = market.trades.us
+        cdef const int64_t* trade_ticks = market.trade_ticks
+        cdef int64_t at = market.trades.next, sell, buy, ticks
+        cdef bint averages = venue.filters.percent, follows = self.fills.follows_prints
+        venue.reached(&sell, &buy)
+        until_us = min(until_us, next_us(&market.books) - 1)
+        while True:
+            ticks = trade_ticks[at]
+            if follows or not buy < ticks < sell and reaches(market.trade_side[at], ticks, sell, buy):
+                market.trades.next = at + 1
+                if self.apply_trade(venue, manager, stream_trade(market, at, us), market.trades.event[at]):
+                    return True
+            elif averages:
+                mean_add(&venue.mean, us, ticks, market.trade_lots[at], venue.filters.average_us > 0)
+            at += 1
+            if at == market.trades.count:
+                break
+            us = trade_us[at]
+            if us > until_us:  # at the instant of a book, only the first trade is certain to precede it
+                break
+        market.trades.next = at
+        venue.now_us = trade_us[at - 1]
+        return False
+
+    cdef inline int apply_trade(self, PaperVenue venue, OrderManager manager, Trade trade, int64_t event) except -1 nogil:
+        """Apply a trade of the market; return whether it filled an order, or began a stretch of intensity."""
+        pass_requotes(manager, trade.us)
+        venue.now_us = trade.us
+        if venue.filters.percent:
+            mean_add(&venue.mean, trade.us, trade.ticks, trade.lots, venue.filters.average_us > 0)
+        return venue.on_trade(&trade, event)
+
+    cdef inline int apply_book(self, PaperVenue venue, OrderManager manager, int64_t event, int64_t us) except -1 nogil:
+        """Apply any other event of the market."""
+        cdef const Market* market = &venue.market
+        cdef int kind = market.book_kind[market.books.next - 1] if market.best else market.kind[event]
         pass_requotes(manager, us)
         venue.now_us = us
-        if kind == TRADE:
-            venue.on_trade(event, us)
-        elif kind == GAP:
-            venue.next_move += 1
-            venue.on_gap(us, venue.recv_seq[event])
-        elif kind != KEYFRAME or first:
-            venue.change_book(event, us)
-            if not venue.begun:
-                self.begin(us)
-            venue.on_book(us, venue.recv_seq[event] if self.fills.draws else -1)  # needed only as a key of draws
-        else:
-            venue.next_move += 1
-            if venue.on_best_prices:
-                self.rows_played -= venue.first_row[event + 1] - venue.first_row[event]
-        return 0
+        if kind == GAP:
+            return venue.on_gap(us, market.recv_seq[event])
+        if kind == KEYFRAME and (event > 0 or not market.framed):
+            return 0
+        venue.change_book(event, us)
+        if not venue.begun:
+            self.begin(us)
+        return venue.on_book(us, market.recv_seq[event] if self.fills.draws else -1)  # a key of draws
 
     cdef int64_t catch_up(
         self, PaperVenue venue, OrderManager manager, int64_t messages_us, int64_t after_us
@@ -537,29 +497,30 @@ cdef class Engine:
         cdef Touch* known
         while True:
             message_us = open.next_message_us
-            settled = is_settled(manager, open, &self.local.touch.top if self.lags else &venue.touch.top)
+            settled = is_settled(manager, open, &self.local.top if self.lags else &venue.touch.top)
             us = self.next_own(manager, open, settled)
             if manager.awaits_best:
                 us = min(us, self.next_best_change())
             if message_us <= messages_us and message_us <= us:
                 pass_requotes(manager, message_us)
                 venue.now_us = max(venue.now_us, message_us)
-                venue.queue.passed_us = max(venue.queue.passed_us, message_us)
+                venue.past_us = max(venue.past_us, message_us)
                 venue.deliver(message_us)
             elif us <= after_us:
                 pass_requotes(manager, us)
                 venue.now_us = us
-                venue.queue.passed_us = us + 1
+                venue.past_us = us + 1
                 if us == open.next_due_us:
                     venue.fill_due(us)
                     settled = is_settled(manager, open, &venue.touch.top)
-                known = &venue.touch if self.plain_view else self.received(us)
+                known = self.received(us)
+                if self.shows_ahead:
+                    self.venue.queue.pass_time(us + 1)
+                    self.venue.queue.settle(open)
                 if self.lags:
                     settled = is_settled(manager, open, &known.top)
                 if self.limited:
                     self.note_received()
-                if venue.shows_levels and not settled:
-                    show_levels(venue, venue.next_event)
                 run_timers(manager, open, us, settled, known)
             else:
                 return min(message_us, us if us == NEVER else us + 1)
@@ -568,99 +529,177 @@ cdef class Engine:
         """Return the result of `next_after`, or the first requote of the grid after new best prices are received."""
         cdef int64_t us = next_after(manager, open, settled)
         if self.lags and settled:
-            us = min(us, grid_from(manager, next_received(&self.local)))
+            us = min(us, grid_from(manager, self.next_received()))
         return us
 
     cdef inline int64_t next_due(self, PaperVenue venue, OrderManager manager, const OpenOrders* open) noexcept nogil:
         """Return the first instant at which one of our actions precedes the market."""
-        cdef bint settled = is_settled(manager, open, &self.local.touch.top if self.lags else &venue.touch.top)
+        cdef bint settled = is_settled(manager, open, &self.local.top if self.lags else &venue.touch.top)
         cdef int64_t after = self.next_own(manager, open, settled)
         if manager.awaits_best:
             after = min(after, self.next_best_change())
         return min(open.next_message_us, after if after == NEVER else after + 1)
 
-    cdef Touch* received(self, int64_t us) except NULL nogil:
-        """Return the local (delayed) market at an instant, after passing its prints to the quote model."""
+    cdef inline Touch* received(self, int64_t us) except NULL nogil:
+        """Return the market as received at an instant, after passing its trades to the quote model."""
         self.receive(us)
-        if not self.local.received.by_moves:
-            self.note_last_trade()
-            self.show_prints(self.venue, us)
+        if self.shows_trades:
+            self.show_trades(us)
         if self.signalled:
             self.show_signals(us)
-        return &self.local.touch if self.lags else &self.venue.touch
+        return &self.local if self.lags else &self.venue.touch
 
     cdef int show_signals(self, int64_t us) except -1 nogil:
         """Update the signals with the events received by an instant."""
+        cdef Market* market = &self.venue.market
         cdef int64_t event, row
-        while self.signal_event < self.venue.events and self.local.received.us[self.signal_event] <= us:
-            event = self.signal_event
-            self.signal_event += 1
-            row = self.venue.first_row[event]
+        while market.signal_event < market.events and market.event_us[market.signal_event] <= us:
+            event = market.signal_event
+            market.signal_event += 1
+            row = market.first_row[event]
             self.signals.take(
-                self.venue.kind[event], self.local.received.us[event], self.venue.recv_seq[event],
-                &self.venue.row_side[row], &self.venue.row_ticks[row], &self.venue.row_lots[row],
-                self.venue.first_row[event + 1] - row,
+                market.kind[event], market.event_us[event], market.recv_seq[event],
+                &market.row_side[row], &market.row_ticks[row], &market.row_lots[row], market.first_row[event + 1] - row,
             )
         return 0
 
     cdef int end_signals(self, bint joins) except -1:
         """Update the signals with the remaining played events, and a gap unless the next events continue."""
         self.show_signals(self.venue.now_us)
-        self.signal_event = 0
         if not joins:
             self.signals.take(GAP, self.venue.now_us, -1, NULL, NULL, NULL, 0)
         return 0
 
     cdef inline int64_t next_best_change(self) noexcept nogil:
         """Return the receive time of the next event that may change best prices if the exchange is ahead, else NEVER."""
-        return next_received(&self.local) if self.lags else NEVER
+        return self.next_received() if self.lags else NEVER
+
+    cdef inline int64_t next_received(self) noexcept nogil:
+        """Return when the next event that may change the best prices is received; NEVER for none."""
+        cdef const Market* market = &self.venue.market
+        cdef int64_t us = NEVER
+        if market.best and market.books.received < market.books.count:
+            us = market.books.recv_us[market.books.received]
+        elif not market.best and market.received_event < market.events:
+            us = market.event_us[market.received_event]
+        return us if us == NEVER else max(us, market.start_us)
 
     cdef int receive(self, int64_t us) except -1 nogil:
-        """Update the local book to the events received by an instant, if it lags."""
-        if self.lags and self.venue.events and us >= self.venue.start_us:
-            if self.local.received.by_moves:
-                local_book_move(&self.local, self.venue, self.manager, us)
-            else:
-                local_book_receive(&self.local, self.venue, self.manager, us)
+        """Apply the events received by an instant to the local market, if the exchange is ahead of it."""
+        cdef Market* market = &self.venue.market
+        cdef Book* book = &self.local_book
+        cdef int64_t at, event, row
+        if not self.lags or market.events == 0 or us < market.start_us:
+            return 0
+        while market.best and market.books.received < market.books.count and market.books.recv_us[market.books.received] <= us:
+            at = market.books.received
+            market.books.received += 1
+            event = market.books.event[at]
+            self.look_before(market.event_us[event], us)
+            if market.kind[event] != DEPTH:
+                self.local.valid = market.kind[event] != GAP
+            self.local.top.ask_ticks, self.local.top.bid_ticks = market.ticks[0][at], market.ticks[1][at]
+            if market.lots[0] is not NULL:
+                self.local.top.ask_lots, self.local.top.bid_lots = market.lots[0][at], market.lots[1][at]
+            self.note_local(market.event_us[event], us)
+        while not market.best and market.received_event < market.events and market.event_us[market.received_event] <= us:
+            event = market.received_event
+            market.received_event += 1
+            if market.kind[event] == TRADE or (market.kind[event] == KEYFRAME and event > 0):
+                continue
+            self.look_before(market.event_us[event], us)
+            if market.kind[event] != DEPTH:
+                book_clear(book)
+                self.local.valid = market.kind[event] != GAP
+            row = market.first_row[event]
+            if market.first_row[event + 1] > row:
+                book_apply(
+                    book, &market.row_side[row], &market.row_ticks[row], &market.row_lots[row], market.first_row[event + 1] - row
+                )
+            self.local.top.bid_ticks, self.local.top.ask_ticks = book.best_bid, book.best_ask
+            self.note_local(market.event_us[event], us)
+        self.local.mid2 = 0
+        if self.local.top.bid_ticks and self.local.top.ask_ticks:
+            self.local.mid2 = self.local.top.bid_ticks + self.local.top.ask_ticks
+        if not market.best:
+            self.local.top.book = book
+            self.local.top.bid_lots = book_lots_at(book, 1, book.best_bid) if book.best_bid else 0
+            self.local.top.ask_lots = book_lots_at(book, -1, book.best_ask) if book.best_ask else 0
+        if self.manager.awaits_best:
+            look_at_best(self.manager, &self.venue.orders.open, &self.local, us)
         return 0
+
+    cdef inline void look_before(self, int64_t received_us, int64_t us) noexcept nogil:
+        """Notice best prices that the next book may change back; the events that build the book count as one."""
+        if self.manager.awaits_best and received_us >= self.venue.market.start_us:
+            look_at_best(self.manager, &self.venue.orders.open, &self.local, us)
+
+    cdef inline void note_local(self, int64_t received_us, int64_t us) noexcept nogil:
+        """Note the best prices of a book that was received."""
+        if self.local.top.bid_ticks == 0 or self.local.top.ask_ticks == 0:
+            self.local.mid_lost = True
+        self.look_before(received_us, us)
 
     cdef void note_received(self) noexcept nogil:
         """Set the receive time of the feed's last message; a keyframe counts only as the first event."""
-        cdef const Received* received = &self.local.received
-        cdef int64_t event = (self.local.next_event if self.lags else self.venue.next_event) - 1
-        while event > 0 and received.kind[event] == KEYFRAME:
+        cdef const Market* market = &self.venue.market
+        cdef int64_t event = (market.received_event if self.lags else market.next_event) - 1
+        while event > 0 and market.kind[event] == KEYFRAME:
             event -= 1
         if event >= 0 and self.lags:
-            self.local.touch.market_us = received.us[event]
+            self.local.market_us = market.event_us[event]
         elif event >= 0:
-            self.venue.touch.market_us = received.us[event]
+            self.venue.touch.market_us = market.event_us[event]
 
-    cdef void note_last_trade(self) noexcept nogil:
-        """Set the last print of these events in the view, if the model needs it; before the first, the old one stays."""
-        cdef int64_t event = self.local.last_trade_event if self.lags else self.venue.last_trade_event
-        if not self.quotes.needs_last_trade:
-            return
-        if self.venue.paged:
-            find_last_print(self.venue, &self.manager.view.last_trade)
-        elif event >= 0:
-            self.manager.view.last_trade = print_of(&self.local.received, event)
-
-    cdef int show_prints(self, PaperVenue venue, int64_t us) except -1 nogil:
-        """Pass the new prints received by an instant to a quote model that follows prints."""
-        cdef const Received* received = &self.local.received
-        cdef int64_t event = self.next_print
-        cdef Trade trade
-        if not self.quotes.follows_prints:
+    cdef int show_trades(self, int64_t us) except -1 nogil:
+        """Pass the trades received by an instant to a quote model that reads them; not those before the window."""
+        cdef Market* market = &self.venue.market
+        cdef int64_t at
+        if not self.shows_trades:
             return 0
-        while event < received.events and received.us[event] <= us:
-            if received.kind[event] == TRADE and received.us[event] >= venue.start_us:
-                trade = print_of(received, event)
-                self.quotes.on_print(&trade)
-            event += 1
-        self.next_print = event
+        while market.best and market.trades.received < market.trades.count and (
+            market.trades.recv_us[market.trades.received] <= us
+        ):
+            at = market.trades.received
+            market.trades.received += 1
+            if market.trades.recv_us[at] >= market.start_us:
+                self.show_trade(stream_trade(market, at, market.trades.recv_us[at]))
+        while not market.best and market.shown_event < market.events and market.event_us[market.shown_event] <= us:
+            at = market.shown_event
+            market.shown_event += 1
+            if market.kind[at] == TRADE and market.event_us[at] >= market.start_us:
+                self.show_trade(row_trade(market, at, market.event_us[at]))
         return 0
 
+    cdef inline int show_trade(self, Trade trade) except -1 nogil:
+        """Pass a trade to the quote model."""
+        if self.quotes.needs_last_trade:
+            self.manager.view.last_trade = trade
+        return self.quotes.on_print(&trade) if self.quotes.follows_prints else 0
+
     # ------------------------------------------------------------------ the journal
+
+    def counts(self) -> tuple[int, int]:
+        """Return the numbers of events played, and of their rows; a window does not count those that build its book.
+
+        A KEYFRAME counts as an event without rows.
+        """
+        if self.tape is None:
+            if self.buffer is None:
+                return self.past_events, self.past_rows
+            return self.past_events + self.buffer.fed, self.past_rows + self.buffer.fed_rows
+        tape, clock_us = self.tape, self.tape.event_us if self.feed_ is None else self.feed_.clock_us
+        first, stop = np.searchsorted(clock_us, [tape.start_us, self.venue.now_us + 1]).tolist()
+        stop = max(first, stop)
+        if self.feed_ is None:
+            frames = first + np.flatnonzero(tape.kind[first:stop] == KEYFRAME)
+            rows = int(tape.first_row[stop] - tape.first_row[first])
+            rows -= int((tape.first_row[frames + 1] - tape.first_row[frames]).sum())
+        else:
+            played = self.feed_.sequence[first:stop]
+            played = played[tape.kind[played] != KEYFRAME]
+            rows = int((tape.first_row[played + 1] - tape.first_row[played]).sum())
+        return self.past_events + stop - first, self.past_rows + rows
 
     def journal(self) -> Journal:
         """Return the tables without a copy; the engine starts new ones."""
@@ -675,6 +714,7 @@ cdef class Engine:
                 if orders.open.orders[i].status != SENT:
                     expected += self.fills.expected(&orders.open.orders[i], venue.now_us)
         valid_us = venue.valid_us + (venue.now_us - venue.valid_since_us if venue.touch.valid and venue.begun else 0)
+        events, rows = self.counts()
         since_us = venue.now_us if venue.two_sided_since_us == NEVER else venue.two_sided_since_us
         counters = {
             "first_us": self.begun_us if venue.begun else -1,
@@ -682,8 +722,8 @@ cdef class Engine:
             "valid_us": valid_us,
             "invalid_us": venue.now_us - self.begun_us - valid_us if venue.begun else 0,
             "two_sided_us": venue.two_sided_us + venue.now_us - since_us,
-            "events": self.events_played,
-            "rows": self.rows_played,
+            "events": events,
+            "rows": rows,
             "expected_fills": expected if self.fills.has_intensity else None,
         }
         return Journal(
@@ -697,3 +737,59 @@ cdef class Engine:
             breaches=handed(&orders.records.breaches) if self.limited else None,
             killed=self.manager.killed(),
         )
+
+
+cdef object point_to_columns(Market* market, object tape):
+    """Point to the columns of a tape or an event buffer, and return their owners."""
+    cdef const int64_t[::1] event_us = tape.event_us, exch_us = tape.event_exch_us, recv_seq = tape.recv_seq
+    cdef const int64_t[::1] event_id = tape.event_id, first_row = tape.first_row
+    cdef const int64_t[::1] ticks = tape.row_ticks, lots = tape.row_lots
+    cdef const int8_t[::1] side = tape.row_side
+    cdef const uint8_t[::1] kind = tape.kind
+    market.event_us, market.exch_us, market.recv_seq = first_of(event_us), first_of(exch_us), first_of(recv_seq)
+    market.event_id, market.first_row = first_of(event_id), first_of(first_row)
+    market.row_ticks, market.row_lots = first_of(ticks), first_of(lots)
+    market.row_side = &side[0] if side.shape[0] else NULL
+    market.kind = &kind[0] if kind.shape[0] else NULL
+    market.events = kind.shape[0]
+    return event_us, exch_us, recv_seq, event_id, first_row, ticks, lots, side, kind
+
+
+cdef object point_to_order(Market* market, object feed):
+    """Point to the order of a tape at the exchange, and return the owners of its arrays."""
+    cdef const int64_t[::1] clock_us = feed.clock_us, sequence = feed.sequence
+    market.clock_us, market.sequence = first_of(clock_us), first_of(sequence)
+    return clock_us, sequence
+
+
+cdef object point_to_streams(Market* market, object tape, object feed, object best, bint lots):
+    """Point to the streams of a tape, and return the owners of their arrays."""
+    cdef const int64_t[::1] bid_ticks = best.bid_ticks, ask_ticks = best.ask_ticks
+    cdef const int64_t[::1] bid_lots = best.bid_lots, ask_lots = best.ask_lots
+    cdef const uint8_t[::1] kind = best.kind
+    trades = tape.trade_stream
+    cdef const int64_t[::1] trade_ticks = trades.ticks, trade_lots = trades.lots
+    cdef const int8_t[::1] trade_side = trades.side
+    market.ticks[0], market.ticks[1] = first_of(ask_ticks), first_of(bid_ticks)
+    market.book_kind = &kind[0] if kind.shape[0] else NULL
+    market.lots[0] = market.lots[1] = NULL
+    if lots:
+        market.lots[0], market.lots[1] = first_of(ask_lots), first_of(bid_lots)
+    market.trade_ticks, market.trade_lots = first_of(trade_ticks), first_of(trade_lots)
+    market.trade_side = &trade_side[0] if trade_side.shape[0] else NULL
+    owners = [kind, bid_ticks, ask_ticks, bid_lots, ask_lots, trade_ticks, trade_lots, trade_side]
+    between = tape.trades_between(best, feed)
+    cdef const int64_t[::1] stop = between.stop, low_ticks = between.low_ticks, high_ticks = between.high_ticks
+    market.trades_stop, market.low_ticks, market.high_ticks = first_of(stop), first_of(low_ticks), first_of(high_ticks)
+    owners += [stop, low_ticks, high_ticks]
+    owners.append(point_to_stream(&market.books, best.at_exchange(feed)))
+    owners.append(point_to_stream(&market.trades, trades.at_exchange(feed)))
+    return owners
+
+
+cdef object point_to_stream(MarketStream* stream, object columns):
+    """Point to the columns of a stream, and return their owners."""
+    cdef const int64_t[::1] us = columns.us, recv_us = columns.recv_us, event = columns.event
+    stream.us, stream.recv_us, stream.event = first_of(us), first_of(recv_us), first_of(event)
+    stream.count, stream.next, stream.received = event.shape[0], 0, 0
+    return us, recv_us, event

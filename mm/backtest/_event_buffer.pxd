@@ -3,12 +3,12 @@
 from libc.stdint cimport int8_t, int64_t, uint8_t
 
 cdef class EventBuffer:
-    cdef int64_t[::1] event_us, event_exch_us, recv_seq, event_id, first_row, row_ticks, row_lots
-    cdef uint8_t[::1] kind
-    cdef int8_t[::1] row_side
+    cdef readonly int64_t[::1] event_us, event_exch_us, recv_seq, event_id, first_row, row_ticks, row_lots
+    cdef readonly uint8_t[::1] kind
+    cdef readonly int8_t[::1] row_side
     cdef int64_t events, rows
     cdef bint has_book          # whether a book is valid after the last of them
-    cdef int64_t fed            # total number of events added
+    cdef readonly int64_t fed, fed_rows # total number of events added, and of their rows without those of KEYFRAMEs
     cdef int64_t last_us        # instant of the last event added
 
     cdef bint changed           # whether the columns were reallocated since this was reset

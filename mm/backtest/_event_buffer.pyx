@@ -25,7 +25,7 @@ cdef class EventBuffer:
 
     cdef int extend(self, object events, int64_t after_us) except -1:
         """Add events after an instant: all, or none if one is rejected."""
-        cdef int64_t before = self.events, rows = self.rows, fed = self.fed, last_us = self.last_us
+        cdef int64_t before = self.events, rows = self.rows, fed = self.fed, fed_rows = self.fed_rows, last_us = self.last_us
         cdef bint has_book = self.has_book
         try:
             for event in events:
@@ -34,6 +34,7 @@ cdef class EventBuffer:
                 raise UsageError(f"an event at {self.event_us[before]} µs is too late: {after_us} µs has been played")
         except:
             self.events, self.rows, self.fed, self.last_us, self.has_book = before, rows, fed, last_us, has_book
+            self.fed_rows = fed_rows
             raise
         return 0
 
@@ -65,6 +66,8 @@ cdef class EventBuffer:
             self.has_book = True
         elif kind == GAP:
             self.has_book = False
+        if kind != KEYFRAME:
+            self.fed_rows += row - self.rows
         self.first_row[at + 1] = self.rows = row
         self.last_us = us
         self.events += 1

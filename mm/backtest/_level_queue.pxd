@@ -1,13 +1,13 @@
 # Queue positions of our orders, with levels looked up in an index instead of stored in a book.
 
 cimport cython
-from libc.stdint cimport int8_t, int32_t, int64_t, uint8_t
+from libc.stdint cimport int32_t, int64_t
 
-from mm.backtest._happened cimport Happened
+from mm.backtest._market cimport Market
 from mm.backtest._own_orders cimport OpenOrders
 from mm.backtest._taking cimport Prints
-from mm.backtest.fills.base cimport FillModel, Order, Top, Trade
-from mm.tape._book cimport Book, Change
+from mm.backtest.fills.base cimport FillModel, Order
+from mm.tape._book cimport Change
 
 # Columns of `mm.tape.level_changes.LevelIndex`, whose docstring describes them.
 cdef struct Levels:
@@ -16,67 +16,40 @@ cdef struct Levels:
     const Change* change
     const int32_t* mark
     const int64_t* fresh
-    const uint8_t* kind
     int64_t pages
     int64_t fresh_count
     int64_t base
-    int64_t kinds
-    int64_t framed
-    const int64_t* books        # NULL if the events are in the order of the tape
-
-
-# The best prices, and the lots at them, after each event that changes either; sells, buys.
-cdef struct Tops:
-    const int64_t* event        # its index in the best prices
-    const int64_t* ticks[2]
-    const int64_t* lots[2]
-    int64_t count
-    int64_t happened            # the last past one, at the last call; -1 for none
 
 
 @cython.final
 cdef class LevelQueue:
     cdef FillModel fills
-    cdef object index                   # of the tape, and the columns of its best prices used here
+    cdef object owners                  # of the arrays below
     cdef Levels levels
-    cdef const int64_t[::1] place, first_row, event_us, event_id, row_ticks, row_lots, reach
-    cdef const uint8_t[::1] kind
-    cdef const int8_t[::1] row_side
-    cdef const int64_t[::1] top_event, top_bid_ticks, top_bid_lots, top_ask_ticks, top_ask_lots
-    cdef Tops tops                      # of the best prices
-    cdef bint is_open                   # whether a book of this tape has begun
-    cdef Happened* happened             # of the window's events
-    cdef int64_t passed_us              # events before it have happened
-    cdef int64_t printed_from           # no print before it counts
-    cdef int64_t begun                  # event after the one that began a book; -1 after other book events
-    cdef int64_t book_from, book_next   # no event from the first of these on is a book event before the second
-    cdef int64_t print_at               # index in the best prices of the matched print,
-    cdef int64_t print_lots             # and its lots
+    cdef const int64_t* book_us         # all books of the tape, not only those that change a best price
+    cdef const int64_t* book_event
+    cdef int64_t books, events
+    cdef int64_t passed                 # number of them that have happened
+    cdef int64_t first_trade            # of the window
+    cdef Prints tail                    # trades of the previous tape after its last book
     cdef int64_t[2] page_at             # of the last searched level, in the index; sells, buys
+    cdef int32_t* looked_up             # number of marks before the last search, by level: time only moves forward
 
-    cdef int begin_tape(
-        self, object tape, object index, Happened* happened, OpenOrders* open, const Prints* printed
-    ) except -1
-    cdef void begin_window(self, int64_t start_us) noexcept nogil
-    cdef void note_book(self, int64_t event, bint begins) noexcept nogil
-    cdef void rest(self, Order* order, const Top* top) noexcept nogil
-    cdef int meet_print(self, Order* order, const Top* top) except -1 nogil
-    cdef bint absorbs(self, Order* order, const Top* top) except -1 nogil
-    cdef int renew(self, OpenOrders* open, const Top* top) except -1 nogil
-    cdef int settle(self, OpenOrders* open, const Top* top) except -1 nogil
-    cdef int restore(self, Book* book, Prints* printed) except -1 nogil
+    cdef int begin_tape(self, object books, object index, int64_t events, OpenOrders* open) except -1
+    cdef int end_tape(self, OpenOrders* open, const Market* market) except -1
+    cdef void begin_window(self, int64_t trade) noexcept nogil
+    cdef void pass_time(self, int64_t us) noexcept nogil
+    cdef void pass_trade(self, int64_t us, int64_t event) noexcept nogil
+    cdef int rest(self, Order* order, const Market* market) except -1 nogil
+    cdef int meet_trade(self, Order* order, int64_t lots) except -1 nogil
+    cdef int renew(self, OpenOrders* open) except -1 nogil
+    cdef int settle(self, OpenOrders* open) except -1 nogil
 
-    cdef int64_t events_before(self, int64_t us) noexcept nogil
-    cdef int walk_all(self, OpenOrders* open, const Top* top, int64_t event) except -1 nogil
-    cdef int64_t top_before(self, int64_t event, int64_t now) noexcept nogil
-    cdef int64_t top_place(self, int64_t top) noexcept nogil
-    cdef int meet(self, Order* order, const Top* top) except -1 nogil
-    cdef int64_t book_after(self, int64_t event) noexcept nogil
-    cdef void count_print(self, Order* order) noexcept nogil
-    cdef int follow(self, Order* order, int64_t event) except -1 nogil
-    cdef int walk_touch(self, Order* order, int64_t event) except -1 nogil
-    cdef int walk(self, Order* order, int64_t event) except -1 nogil
-    cdef int join(self, Order* order, const Top* top, int64_t now) except -1 nogil
+    cdef bint is_after_book(self, int64_t us, int64_t event) noexcept nogil
+    cdef int64_t event_of(self, int64_t book) noexcept nogil
+    cdef int join(self, Order* order) except -1 nogil
+    cdef int follow(self, Order* order) except -1 nogil
     cdef int set_level(self, Order* order, int64_t lots) except -1 nogil
-    cdef int64_t first_print(self, int64_t event) noexcept nogil
-    cdef int64_t printed_lots(self, int64_t event, const Order* order) noexcept nogil
+    cdef int64_t began(self, int64_t event) noexcept nogil
+    cdef int64_t shown_lots(self, const Order* order, int64_t fresh) noexcept nogil
+    cdef void find(self, Order* order, int64_t event) noexcept nogil

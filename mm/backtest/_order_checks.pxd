@@ -3,6 +3,8 @@
 # account in ten seconds and in a day, and the last rejected price.
 
 from libc.stdint cimport int64_t
+from libc.stdlib cimport realloc
+from libc.string cimport memmove
 
 from mm.backtest._account cimport wide
 from mm.backtest._records cimport COVERED, ORDER_LIMIT_10S, ORDER_LIMIT_DAY, WOULD_CROSS
@@ -21,17 +23,57 @@ cdef struct Filters:
     bint percent                        # whether any of the multiples is a limit
 
 
+cdef struct Traded:
+    int64_t us
+    int64_t ticks
+    int64_t lots
+
+
 # The prices of the last trades, weighted by quantity.
-cdef struct Mean:
-    int64_t first_event                 # of the tape, within the window
-    int64_t next_event                  # of the tape, not yet in the sums
+cdef struct MeanPrice:
+    Traded* trades                      # those of the last minutes are *first* to *stop*
+    int64_t first, stop, room
     wide notional_tl
     int64_t lots
     int64_t last_ticks                  # of the last trade, 0 before the first
     int64_t low_ticks, high_ticks       # bounds of all trade prices
 
 
-cdef inline bint surely_in_band(const Filters* filters, const Mean* mean, int64_t side, int64_t ticks) noexcept nogil:
+cdef inline int mean_add(MeanPrice* mean, int64_t us, int64_t ticks, int64_t lots, bint averages) except -1 nogil:
+    """Add a trade; *averages* is whether the mean is over the last minutes, not the price of the last trade."""
+    cdef int64_t used = mean.stop - mean.first
+    mean.last_ticks = ticks
+    mean.low_ticks = min(mean.low_ticks, ticks) or ticks
+    mean.high_ticks = max(mean.high_ticks, ticks)
+    if not averages:
+        return 0
+    if mean.stop == mean.room:
+        if 2 * used < mean.room:
+            memmove(mean.trades, mean.trades + mean.first, used * sizeof(Traded))
+            mean.first, mean.stop = 0, used
+        else:
+            mean.room = 2 * mean.room + 1024
+            mean.trades = <Traded*> realloc(mean.trades, mean.room * sizeof(Traded))
+            if mean.trades is NULL:
+                with gil:
+                    raise MemoryError(f"no memory for the trades of a mean price, {mean.room}")
+    mean.trades[mean.stop] = Traded(us, ticks, lots)
+    mean.stop += 1
+    mean.lots += lots
+    mean.notional_tl += <wide> ticks * lots
+    return 0
+
+
+cdef inline const MeanPrice* mean_after(MeanPrice* mean, int64_t us) noexcept nogil:
+    """Return the mean without the trades up to an instant."""
+    while mean.first < mean.stop and mean.trades[mean.first].us <= us:
+        mean.lots -= mean.trades[mean.first].lots
+        mean.notional_tl -= <wide> mean.trades[mean.first].ticks * mean.trades[mean.first].lots
+        mean.first += 1
+    return mean
+
+
+cdef inline bint surely_in_band(const Filters* filters, const MeanPrice* mean, int64_t side, int64_t ticks) noexcept nogil:
     """Return whether a price is within its limits for every mean price within the range of all trades."""
     cdef int slot = 1 if side > 0 else 0
     if filters.min_ticks and ticks < filters.min_ticks or filters.max_ticks and ticks > filters.max_ticks:
@@ -43,7 +85,7 @@ cdef inline bint surely_in_band(const Filters* filters, const Mean* mean, int64_
     return not (filters.down_e8[slot] and <wide> ticks * 100000000 < <wide> mean.high_ticks * filters.down_e8[slot])
 
 
-cdef inline bint in_band(const Filters* filters, const Mean* mean, int64_t side, int64_t ticks) noexcept nogil:
+cdef inline bint in_band(const Filters* filters, const MeanPrice* mean, int64_t side, int64_t ticks) noexcept nogil:
     """Return whether a price is within its limits, and within those around the mean price, if there is one."""
     cdef int slot = 1 if side > 0 else 0
     cdef wide notional = mean.notional_tl if mean.lots else mean.last_ticks

@@ -2,32 +2,35 @@
 """The paper venue: plays a market, recorded or live, and matches our orders in it."""
 
 cimport cython
-from libc.stdint cimport int8_t, int32_t, int64_t, uint8_t, uint64_t
+from libc.stdint cimport int64_t, uint64_t
 from libc.stdlib cimport free
 
-from mm.backtest._account cimport fill_fee_e8, notional_e16, wide
-from mm.backtest._happened cimport events_before
+from mm.backtest._account cimport fill_fee_e8, wide
 from mm.backtest._latency cimport OF_AMEND, OF_CANCEL, OF_ORDER, latency_us
 from mm.backtest._level_queue cimport LevelQueue
-from mm.backtest._order_checks cimport in_band, surely_in_band
+from mm.backtest._market cimport Market, last_second, pass_trades_before
+from mm.backtest._order_checks cimport in_band, mean_after, surely_in_band
 from mm.backtest._own_orders cimport (
-    OpenOrders, OwnOrders, Ranked, order_accepted, order_closed, orders_alone, orders_next_due, orders_next_message, slot_of,
-    PRICED,
+    OpenOrders, OwnOrders, Ranked, order_accepted, order_closed, orders_next_due, orders_next_message, slot_of, PRICED,
 )
 from mm.backtest._records cimport (
     BOOK_INVALID, BY_BOOK, BY_DRAW, BY_TRADE, CANCEL_ACK, COVERED, EPOCH_BREAK, EXPIRE, PRICE_OUT_OF_BAND, WOULD_CROSS, Fill,
+    record_mid,
 )
-from mm.backtest._taking cimport Market, first_crossed, next_crossed, offered, prints_add, prints_at, takeable, taking_notional_e16
+from mm.backtest._taking cimport Depth, first_crossed, next_crossed, offered, prints_add, prints_at, takeable, taking_notional_e16
 from mm.backtest._venue cimport OrderVenue, covered
 from mm.backtest.fills.base cimport (
-    CANCELLED, EXPIRED, FOK, IOC, LIMIT_MAKER, MARKET, NEVER, SENT, WHOLE_BOOK, FillModel, Order, Trade,
+    CANCELLED, EXPIRED, FOK, IOC, LIMIT_MAKER, MARKET, NEVER, SENT, FillModel, Order, Trade,
 )
-from mm.tape._book cimport book_apply, book_close, book_lots_at, book_show, book_span
+from mm.tape._book cimport book_apply, book_clear, book_close, book_lots_at
 from mm.tape._kinds cimport DEPTH, GAP, TRADE
-from mm.tape._memory cimport prefetch
 
-cdef int64_t SECOND_US = 1000000
 cdef uint64_t EVERY = ~<uint64_t> 0      # all ranks, as bits
+
+
+cdef inline int64_t whole_steps(PaperVenue venue, const Order* order, int64_t lots) noexcept nogil:
+    """Return the lots of a fill in whole steps of the exchange; one that closes the order is unchanged."""
+    return lots if venue.step_lots == 1 or lots >= order.lots else lots - lots % venue.step_lots
 
 
 @cython.final
@@ -44,8 +47,6 @@ cdef class PaperVenue(OrderVenue):
         OrderVenue.__init__(self, orders, rules)
         self.fills = fills
         fills.restart()
-        self.reached_only = fills.needs_trades and fills.reached_only
-        self.reads_levels = fills.needs_levels or fills.looks == WHOLE_BOOK
         self.queue = LevelQueue(fills)
         orders.open.counts_prices = fills.needs_levels
         self.ttl_us = rules.ttl_us
@@ -54,7 +55,7 @@ cdef class PaperVenue(OrderVenue):
             self.draw_latencies(rules.latencies, rules.latency_seed)
         self.taker_reason = len(fills.reasons)
         self.two_sided_since_us = NEVER
-        self.market = Market(&self.book, &self.printed, &self.taken)
+        self.depth = Depth(&self.book, &self.printed, &self.taken)
         names = getattr(fills, "signals", ())
         if names:
             from mm.signals.families import SIGNALS  # imported here: most runs have no signals
@@ -67,6 +68,7 @@ cdef class PaperVenue(OrderVenue):
             book_close(&self.book)
         free(self.printed.rows)
         free(self.taken.rows)
+        free(self.mean.trades)
 
     # ------------------------------------------------------------------ our messages
 
@@ -81,30 +83,20 @@ cdef class PaperVenue(OrderVenue):
             self.latency.rates = &self.latency_rates[0]
         return 0
 
-    cdef inline int64_t travel_us(self, int message, int64_t order_id) noexcept nogil:
+    cdef int64_t travel_us(self, int message, int64_t order_id) noexcept nogil:
         """Return the latency of a message sent now."""
+        cdef int64_t rate = 0
         if self.latency.orders is NULL:
             return self.latency.cancel_us if message == OF_CANCEL else self.latency.order_us
-        return self.drawn_us(message, order_id)
-
-    cdef int64_t drawn_us(self, int message, int64_t order_id) noexcept nogil:
-        """Return a measured latency, given the events in the last second; separate, so that `travel_us` is inlined."""
-        return latency_us(&self.latency, message, order_id, self.last_second() if self.latency.rates is not NULL else 0)
-
-    cdef int64_t last_second(self) noexcept nogil:
-        """Return the number of events of the tape in the last second, including those of this instant."""
-        cdef int64_t count = events_before(&self.happened, self.now_us + 1) if self.best_only else self.next_event
-        cdef const int64_t* event_us = self.happened.event_us if self.best_only else &self.event_us[0]
-        while self.second_ago < count and event_us[self.second_ago] <= self.now_us - SECOND_US:
-            self.second_ago += 1
-        return count - self.second_ago
+        if self.latency.rates is not NULL:
+            rate = last_second(&self.market, self.now_us)
+        return latency_us(&self.latency, message, order_id, rate)
 
     cdef int send(self, Order* order) except -1 nogil:
         order.active_us = max(self.now_us + self.travel_us(OF_ORDER, order.id), self.last_active_us)
         self.last_active_us = order.active_us
         if self.ttl_us:
             order.expire_us = order.active_us + self.ttl_us
-        self.shows_levels = self.shows_levels or order.kind == MARKET  # its current cost is locked at each requote
         return 0
 
     cdef int cancel(self, Order* order) except -1 nogil:
@@ -119,7 +111,7 @@ cdef class PaperVenue(OrderVenue):
         return 0
 
     cdef wide taking_e16(self, const Order* order) noexcept nogil:
-        return taking_notional_e16(&self.market, &self.orders.account, order)
+        return taking_notional_e16(&self.depth, &self.orders.account, order)
 
     cdef int deliver(self, int64_t us) except -1 nogil:
         """Apply the messages of an instant, in ascending order id."""
@@ -155,16 +147,14 @@ cdef class PaperVenue(OrderVenue):
         """Process the arrival of an order: it is executed, rests, or is rejected."""
         cdef OpenOrders* open = &self.orders.open
         cdef Order* order = &open.orders[i]
-        cdef int64_t before = open.count, crossed_ticks = first_crossed(&self.market, order)
+        cdef int64_t before = open.count, crossed_ticks = first_crossed(&self.depth, order)
         cdef int reason = COVERED
-        if self.reads_levels or order.kind != LIMIT_MAKER:
-            show_levels(self, self.next_event)
         if not self.touch.valid:
             reason = BOOK_INVALID
         elif crossed_ticks and order.kind == LIMIT_MAKER:
             reason = WOULD_CROSS
         elif order.kind != MARKET and not surely_in_band(&self.filters, &self.mean, order.side, order.ticks) and (
-            not self.in_band(order, us)
+            not in_band(&self.filters, mean_after(&self.mean, us - self.filters.average_us), order.side, order.ticks)
         ):
             reason = PRICE_OUT_OF_BAND
         else:
@@ -174,16 +164,17 @@ cdef class PaperVenue(OrderVenue):
         order_accepted(self.orders, order)
         if order.kind != LIMIT_MAKER:
             open.changed = True  # it locks less cash
-        if crossed_ticks and (order.kind != FOK or takeable(&self.market, order) == order.lots):
+        if crossed_ticks and (order.kind != FOK or takeable(&self.depth, order) == order.lots):
             self.take(i, us)
             if open.count < before:
                 return 0
         if order.kind >= IOC:
             return self.close(i, us, EXPIRED, EXPIRE)
-        if self.by_levels and self.queue.is_open:
-            self.queue.rest(order, &self.touch.top)
-            return 0
-        if self.by_levels or self.reads_levels and not self.on_best_prices:
+        if self.by_levels:
+            pass_trades_before(&self.market, self.past_us)
+            self.queue.pass_time(self.past_us)
+            return self.queue.rest(order, &self.market)
+        if not self.market.best:
             order.level_lots = book_lots_at(&self.book, <int> order.side, order.ticks)
             order.printed_lots = prints_at(&self.printed, -order.side, order.ticks)
         self.fills.on_rest(order, &self.touch.top)
@@ -194,12 +185,12 @@ cdef class PaperVenue(OrderVenue):
     cdef int take(self, int64_t i, int64_t us) except -1 nogil:
         """Fill an order from the other side of the book, level by level; the book itself is unchanged."""
         cdef Order* order = &self.orders.open.orders[i]
-        cdef int64_t ticks = first_crossed(&self.market, order), left = order.lots, next_ticks
+        cdef int64_t ticks = first_crossed(&self.depth, order), left = order.lots, next_ticks
         cdef Fill fill
         cdef Trade took
         while ticks and left:
-            fill.lots = min(left, offered(&self.market, order, ticks))
-            next_ticks = next_crossed(&self.market, order, ticks)  # before a last fill ends the order
+            fill.lots = min(left, offered(&self.depth, order, ticks))
+            next_ticks = next_crossed(&self.depth, order, ticks)  # before a last fill ends the order
             if fill.lots:
                 left -= fill.lots
                 took.us, took.side, took.ticks, took.lots, took.id = us, order.side, ticks, fill.lots, 0
@@ -210,110 +201,45 @@ cdef class PaperVenue(OrderVenue):
             ticks = next_ticks
         return 0
 
-    cdef bint in_band(self, const Order* order, int64_t us) noexcept nogil:
-        """Return whether the exchange accepts an order's price, given the trades of the last minutes."""
-        self.average(us)
-        return in_band(&self.filters, &self.mean, order.side, order.ticks)
-
-    cdef void average(self, int64_t us) noexcept nogil:
-        """Update the mean price: add the trades since the last call, remove those that are too old."""
-        cdef int64_t event, row
-        while self.mean.next_event < self.next_event:
-            event = self.sequence[self.mean.next_event] if self.lagging else self.mean.next_event
-            self.mean.next_event += 1
-            if self.kind[event] == TRADE:
-                row = self.first_row[event]
-                self.mean.last_ticks = self.row_ticks[row]
-                if self.filters.average_us:
-                    self.mean.lots += self.row_lots[row]
-                    self.mean.notional_tl += <wide> self.row_ticks[row] * self.row_lots[row]
-        while self.mean.first_event < self.next_event and (
-            self.event_us[self.mean.first_event] <= us - self.filters.average_us
-        ):
-            event = self.sequence[self.mean.first_event] if self.lagging else self.mean.first_event
-            if self.kind[event] == TRADE and self.mean.lots:
-                row = self.first_row[event]
-                self.mean.lots -= self.row_lots[row]
-                self.mean.notional_tl -= <wide> self.row_ticks[row] * self.row_lots[row]
-            self.mean.first_event += 1
-
     # ------------------------------------------------------------------ the market
 
     cdef void begin_events(self) noexcept nogil:
-        """Prepare for a new series of events: reset all positions in the previous one."""
-        self.next_event = self.first_event = self.second_ago = self.mean.first_event = self.mean.next_event = 0
-        self.happened.events = self.happened.count = 0
-        self.next_top = self.shown_events = self.next_print = 0
-        if self.on_demand:
-            book_span(&self.book)
-            self.books.kind, self.books.first_row, self.books.row_side = &self.kind[0], &self.first_row[0], &self.row_side[0]
-            self.books.row_ticks, self.books.row_lots = &self.row_ticks[0], &self.row_lots[0]
-        self.passes_over = not (
-            self.lagging or self.best_only or self.signalled or self.fills.draws or self.fills.follows_prints
-        )
-        self.mean.lots = 0
-        self.mean.notional_tl = 0
-        self.last_trade_event = -1
-
-    cdef void begin_window(self) noexcept nogil:
-        """Count the events of the tape from now on, including those before its window."""
-        if self.best_only:
-            self.happened.event_us, self.happened.events = &self.whole_us[0], self.whole_us.shape[0]
-
-    cdef int64_t spent_events(self) noexcept nogil:
-        """Return the number of first events that are needed neither for mean prices nor for the last second."""
-        if self.filters.percent:
-            self.average(self.now_us)
-        else:
-            self.mean.first_event = self.mean.next_event = self.next_event
-        if self.latency.rates is not NULL:
-            self.last_second()
-        else:
-            self.second_ago = self.next_event
-        return min(self.mean.first_event, self.second_ago)
-
-    cdef void drop_events(self, int64_t events) noexcept nogil:
-        """Shift all positions after the removal of the first events."""
-        self.next_event -= events
-        self.second_ago -= events
-        self.mean.first_event -= events
-        self.mean.next_event -= events
-        self.first_event = self.last_trade_event = -1
+        """Prepare for a new series of events: trades of the previous one are not in the mean price."""
+        mean_after(&self.mean, NEVER)
+        self.past_us, self.changed_event = 0, -1
 
     cdef int show_event(self, int64_t event, int64_t us) except -1 nogil:
         """Update the signals of the fill model with an event, before the model is called."""
-        cdef int64_t row = self.first_row[event]
+        cdef const Market* market = &self.market
+        cdef int64_t row = market.first_row[event]
         return self.signals.take(
-            self.kind[event], us, self.recv_seq[event],
-            &self.row_side[row], &self.row_ticks[row], &self.row_lots[row], self.first_row[event + 1] - row,
+            market.kind[event], us, market.recv_seq[event],
+            &market.row_side[row], &market.row_ticks[row], &market.row_lots[row], market.first_row[event + 1] - row,
         )
 
     cdef int change_book(self, int64_t event, int64_t us) except -1 nogil:
-        """Apply a SNAPSHOT, DEPTH or GAP, or the KEYFRAME a tape begins with."""
-        cdef int64_t row, rows
+        """Apply a SNAPSHOT, DEPTH or GAP, or the KEYFRAME a tape begins with, which has just happened."""
+        cdef const Market* market = &self.market
+        cdef int64_t row, rows, at = market.books.next - 1
+        cdef int kind = market.book_kind[at] if market.best else market.kind[event]
         if self.signalled:
             self.show_event(event, us)
-        if not self.fills.needs_levels:  # else on_book reads them first
-            self.printed.used = 0
-        self.changed_event = -1 if self.kind[event] != DEPTH or self.best_only else event
-        if self.by_levels:
-            self.queue.note_book(event, self.kind[event] != DEPTH)
-        if self.kind[event] != DEPTH:
-            clear_book(self)
-            self.set_valid(self.kind[event] != GAP, max(us, self.start_us))
-        if self.on_best_prices:
-            if <int32_t> self.reach[event] == ALWAYS:
-                self.book.best_bid, self.book.best_ask = self.move_bid_ticks[self.next_move], self.move_ask_ticks[self.next_move]
-                self.next_move += 1
+        self.changed_event = event if kind == DEPTH else -1
+        if kind != DEPTH:
+            if self.by_levels:
+                self.queue.pass_trade(us, event)
+                self.queue.settle(&self.orders.open)
+                self.queue.passed += 1
+            self.begins_book = True
+            book_clear(&self.book)
+            self.set_valid(kind != GAP, max(us, market.start_us))
+        if market.best:
+            self.book.best_ask, self.book.best_bid = market.ticks[0][at], market.ticks[1][at]
+            if market.lots[0] is not NULL:
+                self.touch.top.ask_lots, self.touch.top.bid_lots = market.lots[0][at], market.lots[1][at]
             return 0
-        if self.on_demand:
-            return show_event_book(self, event)
-        row, rows = self.first_row[event], self.first_row[event + 1] - self.first_row[event]
-        if rows and self.best_only:
-            book_show(&self.book, &self.row_side[row], &self.row_ticks[row], &self.row_lots[row], rows)
-        elif rows:
-            book_apply(&self.book, &self.row_side[row], &self.row_ticks[row], &self.row_lots[row], rows)
-        return 0
+        row, rows = market.first_row[event], market.first_row[event + 1] - market.first_row[event]
+        return book_apply(&self.book, &market.row_side[row], &market.row_ticks[row], &market.row_lots[row], rows) if rows else 0
 
     cdef void set_valid(self, bint valid, int64_t us) noexcept nogil:
         if self.touch.valid and not valid and self.begun:
@@ -329,24 +255,54 @@ cdef class PaperVenue(OrderVenue):
         self.touch.top.book = &self.book
         self.touch.top.bid_ticks = self.book.best_bid
         self.touch.top.ask_ticks = self.book.best_ask
-        if self.on_best_prices or self.on_demand:
+        if self.market.best:
             return
         self.touch.top.bid_lots = book_lots_at(&self.book, 1, self.book.best_bid) if self.book.best_bid else 0
         self.touch.top.ask_lots = book_lots_at(&self.book, -1, self.book.best_ask) if self.book.best_ask else 0
+
+    cdef inline int note_mid(self, int64_t us) except -1 nogil:
+        """Record the mid if it has changed."""
+        cdef int64_t bid = self.touch.top.bid_ticks, ask = self.touch.top.ask_ticks, mid2 = bid + ask if bid and ask else 0
+        if mid2 != self.touch.mid2:
+            self.touch.mid2 = mid2
+            record_mid(&self.orders.records, us, mid2)
+            if mid2 == 0:
+                self.touch.mid_lost = True
+        return 0
+
+    cdef bint skips_books(self) noexcept nogil:
+        """Return whether the fill model can skip books that move the best prices, but reach no order of ours."""
+        if not self.market.best or not self.begun or self.fills.draws or (self.fills.needs_book and not self.fills.crossed_only):
+            return False
+        return self.by_levels or not self.fills.needs_levels
+
+    cdef int move_price(self, int64_t us) except -1 nogil:
+        """Move the best prices without calling the fill model; the book has no levels."""
+        cdef Market* market = &self.market
+        cdef int64_t at = market.books.next
+        market.trades.next = max(market.trades.next, market.trades_stop[at])
+        market.books.next += 1
+        self.now_us = self.last_book_us = us
+        self.book.best_ask = self.touch.top.ask_ticks = market.ticks[0][at]
+        self.book.best_bid = self.touch.top.bid_ticks = market.ticks[1][at]
+        if market.lots[0] is not NULL:
+            self.touch.top.ask_lots, self.touch.top.bid_lots = market.lots[0][at], market.lots[1][at]
+        return self.note_mid(us)
 
     cdef int on_book(self, int64_t us, int64_t recv_seq) except -1 nogil:
         """Match our orders with the book after an event."""
         cdef bint rests = self.orders.open.resting[0] + self.orders.open.resting[1] > 0
         cdef int64_t before2 = self.orders.records.mid2
         self.note_top(us, recv_seq)
-        note_mid(self, us)
+        self.note_mid(us)
         if self.fills.needs_levels:
             if rests and self.by_levels:
-                self.queue.renew(&self.orders.open, &self.touch.top)
+                if self.begins_book:
+                    self.queue.renew(&self.orders.open)
             elif rests:
                 self.match_levels()
-            self.printed.used = 0
-        self.taken.used = 0
+        self.begins_book = False
+        self.printed.used = self.taken.used = 0
         if self.fills.needs_book and rests:
             self.match_book(us, before2)
         self.last_book_us = us
@@ -361,8 +317,8 @@ cdef class PaperVenue(OrderVenue):
         cdef int64_t i = 0
         if self.signalled:
             self.signals.take(GAP, us, recv_seq, NULL, NULL, NULL, 0)
-        clear_book(self)
-        self.printed.used = 0
+        book_clear(&self.book)
+        self.touch.top.bid_lots = self.touch.top.ask_lots = 0
         self.changed_event = -1
         self.set_valid(False, us)
         while i < open.count:
@@ -375,121 +331,24 @@ cdef class PaperVenue(OrderVenue):
         orders_next_message(open)
         return self.on_book(us, recv_seq)
 
-    cdef int on_trade(self, int64_t event, int64_t us) except -1 nogil:
-        """Register a print, and match our orders with it."""
-        cdef Trade print_ = self.print_at(event, us)
+    cdef int on_trade(self, Trade* trade, int64_t event) except -1 nogil:
+        """Match our orders with a trade that has just happened; return whether one filled, or a stretch began."""
+        cdef int64_t sell, buy
+        cdef int sides, filled = False
         if self.signalled:
-            self.show_event(event, us)
-        self.last_trade_event = event
-        if print_.ticks < self.mean.low_ticks or self.mean.low_ticks == 0:
-            self.mean.low_ticks = print_.ticks
-        self.mean.high_ticks = max(self.mean.high_ticks, print_.ticks)
-        if not self.best_only:
-            prints_add(&self.printed, &print_)
-        self.queue.print_at, self.queue.print_lots = event, print_.lots
-        if self.concerns_fills(print_.side, print_.ticks):
-            self.match_trade(&print_)
-        return self.show_print(event, us) if self.fills.follows_prints else 0
-
-    cdef Trade print_at(self, int64_t event, int64_t us) noexcept nogil:
-        """Return the print of an event."""
-        cdef int64_t row = self.first_row[event]
-        return Trade(us, self.row_side[row], self.row_ticks[row], self.row_lots[row], self.event_id[event])
-
-    cdef int on_reaching_trade(self, int64_t event, int64_t us) except -1 nogil:
-        """Match our orders with a print that reaches one of them; return whether other actions may be due.
-
-        `reach` holds the print's price and lots.
-        A price or quantity too large for it is stored as ALWAYS: such a print is read from its row.
-        """
-        cdef int filled
-        cdef Trade print_
-        cdef Order* only
-        if not unpack(self.reach[event], &print_) or not self.reached_only:
-            if self.fills.needs_trades:
-                self.on_trade(event, us)
-            else:
-                self.show_print(event, us)
-            return True
-        print_.us, print_.id = us, -1
-        self.queue.print_at, self.queue.print_lots = event, print_.lots
-        if self.by_levels and self.fills.ahead_first:
-            only = orders_alone(&self.orders.open, slot_of(-print_.side), print_.ticks)
-            if only is not NULL and self.queue.absorbs(only, &self.touch.top):
-                return False
-        print_.lots = self.fills.print_lots(&print_)
-        filled = self.match_side(print_.side < 0, &print_)
-        if self.fills.follows_prints:
-            self.show_print(event, us)
+            self.show_event(event, trade.us)
+        if not self.market.best:
+            prints_add(&self.printed, trade)
+        self.reached(&sell, &buy)
+        if reaches(trade.side, trade.ticks, sell, buy):
+            if self.by_levels:
+                self.queue.pass_trade(trade.us, event)
+            filled = self.match_trade(trade)
+        if self.fills.follows_prints and trade.us >= self.market.start_us:
+            sides = self.fills.on_print(trade.side, trade.us, self.market.recv_seq[event], self.market.exch_us[event])
+            self.begin_stretches(sides, trade.us)
             return True
         return filled
-
-    cdef int64_t pass_over(self, FillModel fills, int64_t until_us) except -1 nogil:
-        """Play the next events up to an instant, until one may need other actions, and return their number.
-
-        They are prints that reach no order of ours, and changes of the book. It ends after one that moves a best price,
-        as requotes depend on it, and after one for which *fills*, the venue's fill model, is called.
-        """
-        cdef const int64_t* event_us = &self.event_us[0]
-        cdef const int64_t* event_id = &self.event_id[0]
-        cdef const int64_t* first_row = &self.first_row[0]
-        cdef const uint8_t* kind = &self.kind[0]
-        cdef const int8_t* side = &self.row_side[0]
-        cdef const int64_t* ticks = &self.row_ticks[0]
-        cdef const int64_t* lots = &self.row_lots[0]
-        cdef int64_t begin = self.next_event, event = begin, events = self.events, changed = -1, printed = -1, row
-        cdef int64_t best_bid = self.book.best_bid, best_ask = self.book.best_ask
-        cdef int64_t next_top = self.top_event[self.next_top] if self.next_top < self.tops else -1
-        cdef int64_t sell, buy, low = self.mean.low_ticks or NEVER, high = self.mean.high_ticks
-        cdef bint called = False
-        cdef Trade print_
-        self.reached(&sell, &buy)
-        while not called and event < events and event_us[event] <= until_us:
-            row = first_row[min(event + FETCHED, events)]
-            prefetch(side + row)
-            prefetch(ticks + row)
-            prefetch(event_us + event + FETCHED)
-            prefetch(event_id + event + FETCHED)  # a quote model may read that of the last print
-            row = first_row[event]
-            if kind[event] == TRADE:
-                if reaches(side[row], ticks[row], sell, buy):
-                    break
-                low, high, printed = min(low, ticks[row]), max(high, ticks[row]), event
-                print_ = self.print_at(event, event_us[event])
-                prints_add(&self.printed, &print_)
-            elif kind[event] == DEPTH:
-                if not fills.needs_levels:
-                    self.printed.used = 0
-                if self.on_demand:
-                    if event == next_top:
-                        self.next_top += 1
-                        show_top(self)
-                        next_top = self.top_event[self.next_top] if self.next_top < self.tops else -1
-                elif row < first_row[event + 1]:
-                    book_apply(&self.book, side + row, ticks + row, lots + row, first_row[event + 1] - row)
-                changed = event
-                called = self.book.best_bid != best_bid or self.book.best_ask != best_ask or fills.needs_levels
-                called = called or (fills.needs_book and (not fills.crossed_only or self.crossed()))
-            else:
-                break
-            event += 1
-        if printed >= 0:
-            self.last_trade_event = printed
-            self.mean.low_ticks, self.mean.high_ticks = low, high
-        if event > begin:
-            self.next_event, self.now_us = event, event_us[event - 1]
-        if changed >= 0:
-            self.changed_event = changed
-            if self.reads_levels:
-                show_levels(self, event)
-            self.on_book(event_us[changed], -1)
-        return event - begin
-
-    cdef bint concerns_fills(self, int64_t side, int64_t ticks) noexcept nogil:
-        """Return whether the fill model must be called for a print."""
-        cdef int64_t sell, buy
-        self.reached(&sell, &buy)
-        return reaches(side, ticks, sell, buy)
 
     cdef inline void reached(self, int64_t* sell, int64_t* buy) noexcept nogil:
         """Set the prices that call the fill model: buyer prints from *sell* up, seller prints from *buy* down."""
@@ -500,20 +359,21 @@ cdef class PaperVenue(OrderVenue):
         elif not self.fills.reached_only:
             sell[0], buy[0] = 0, NEVER
 
-    cdef int match_trade(self, Trade* print_) except -1 nogil:
-        """Call the fill model with a print, order by order; return whether an order has filled.
+    cdef int match_trade(self, Trade* trade) except -1 nogil:
+        """Call the fill model with a trade, order by order; return whether one has filled.
 
         A fill may end an order: the next one then has its rank. If the model needs only prints that reach an order,
         only orders of the other side are visited, until the first that is not reached.
         """
-        cdef int slot = slot_of(print_.side)
-        print_.lots = self.fills.print_lots(print_)
+        cdef int slot = slot_of(trade.side)
+        cdef int64_t printed_lots = trade.lots
+        trade.lots = self.fills.print_lots(trade)
         if self.fills.reached_only:
-            return self.match_side(1 - slot, print_)
-        return self.match_side(1, print_) | self.match_side(0, print_)
+            return self.match_side(1 - slot, trade, printed_lots)
+        return self.match_side(1, trade, printed_lots) | self.match_side(0, trade, printed_lots)
 
-    cdef int match_side(self, int slot, Trade* print_) except -1 nogil:
-        """Call the fill model with a print for the orders of a side; return whether one has filled."""
+    cdef int match_side(self, int slot, Trade* trade, int64_t printed_lots) except -1 nogil:
+        """Call the fill model with a trade of *printed_lots* for the orders of a side; return whether one has filled."""
         cdef OpenOrders* open = &self.orders.open
         cdef int64_t rank = 0, lots, beyond, resting = open.resting[slot]
         cdef bint filled = False
@@ -521,20 +381,20 @@ cdef class PaperVenue(OrderVenue):
         cdef Order* order
         while rank < resting:
             order = ranked[rank].order
-            beyond = print_.side * (print_.ticks - ranked[rank].ticks)
+            beyond = trade.side * (trade.ticks - ranked[rank].ticks)
             if beyond < 0 and self.fills.reached_only:
                 break
             if beyond == 0 and self.by_levels:
-                self.queue.meet_print(order, &self.touch.top)
-            lots = self.fills.on_trade(order, print_)
+                self.queue.meet_trade(order, printed_lots)
+            lots = self.fills.on_trade(order, trade)
             rank += 1
             if lots <= 0:
                 continue
-            lots = whole_steps(self, order, min(min(lots, order.lots), print_.lots))
+            lots = whole_steps(self, order, min(min(lots, order.lots), trade.lots))
             if lots > 0:
-                print_.lots -= lots
+                trade.lots -= lots
                 filled = True
-                self.fill(order - open.orders, print_.us, lots, self.fills.by + BY_TRADE, self.orders.records.mid2)
+                self.fill(order - open.orders, trade.us, lots, self.fills.by + BY_TRADE, self.orders.records.mid2)
                 rank -= open.resting[slot] != resting
                 resting = open.resting[slot]
         return filled
@@ -595,19 +455,12 @@ cdef class PaperVenue(OrderVenue):
         cdef int64_t row, i
         cdef int slot
         touched[0] = touched[1] = 0
-        for row in range(self.first_row[self.changed_event], self.first_row[self.changed_event + 1]):
-            slot = slot_of(self.row_side[row])
-            touched[slot] |= ranks_at(open, slot, self.row_ticks[row])
+        for row in range(self.market.first_row[self.changed_event], self.market.first_row[self.changed_event + 1]):
+            slot = slot_of(self.market.row_side[row])
+            touched[slot] |= ranks_at(open, slot, self.market.row_ticks[row])
         for i in range(self.printed.used):
             slot = 1 - slot_of(self.printed.rows[i].side)
             touched[slot] |= ranks_at(open, slot, self.printed.rows[i].ticks)
-
-    cdef int show_print(self, int64_t event, int64_t us) except -1 nogil:
-        """Call on_print of the fill model after our orders were matched with a print; not before the tape's window."""
-        cdef int64_t side = self.row_side[self.first_row[event]]
-        if us < self.start_us:
-            return 0
-        return self.begin_stretches(self.fills.on_print(side, us, self.recv_seq[event], self.event_exch_us[event]), us)
 
     cdef int begin_stretches(self, int sides, int64_t us) except -1 nogil:
         """Begin a new stretch of intensity for the sides returned by the fill model: 1 buys, 2 sells, 3 both."""
@@ -677,11 +530,6 @@ cdef class PaperVenue(OrderVenue):
         elif not both and self.two_sided_since_us != NEVER:
             self.two_sided_us += us - self.two_sided_since_us
             self.two_sided_since_us = NEVER
-
-
-cdef inline bint reaches(int64_t side, int64_t ticks, int64_t sell, int64_t buy) noexcept nogil:
-    """Return whether a print is at or beyond the price set by `reached`."""
-    return ticks >= sell if side > 0 else ticks <= buy
 
 
 cdef inline uint64_t rank_bit(int64_t rank) noexcept nogil:

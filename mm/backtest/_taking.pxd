@@ -7,7 +7,7 @@ from mm.backtest._account cimport Account, notional_e16, wide
 from mm.tape._book cimport Book, book_after, book_lots_at
 from mm.backtest.fills.base cimport MARKET, Order, Trade
 
-# Lots traded since the last book event, a short list: prints of the market, or our takes.
+# Lots traded since the last book event, a short list: prints of the depth, or our takes.
 cdef struct Prints:
     Trade* rows
     int64_t used
@@ -46,8 +46,8 @@ cdef inline bint prints_beyond(const Prints* prints, int64_t side, int64_t ticks
     return False
 
 
-# The market of an arriving order: the book, and the lots traded since its last event, by others and by us.
-cdef struct Market:
+# What an arriving order can take: the book, and the lots traded since its last event, by others and by us.
+cdef struct Depth:
     const Book* book
     const Prints* printed
     const Prints* taken
@@ -58,40 +58,40 @@ cdef inline int64_t accepted(const Order* order, int64_t ticks) noexcept nogil:
     return ticks if ticks and (order.kind == MARKET or order.side * (order.ticks - ticks) >= 0) else 0
 
 
-cdef inline int64_t first_crossed(const Market* market, const Order* order) noexcept nogil:
+cdef inline int64_t first_crossed(const Depth* depth, const Order* order) noexcept nogil:
     """Return the other side's best price if the order accepts it, 0 otherwise."""
-    return accepted(order, market.book.best_ask if order.side > 0 else market.book.best_bid)
+    return accepted(order, depth.book.best_ask if order.side > 0 else depth.book.best_bid)
 
 
-cdef inline int64_t next_crossed(const Market* market, const Order* order, int64_t ticks) noexcept nogil:
+cdef inline int64_t next_crossed(const Depth* depth, const Order* order, int64_t ticks) noexcept nogil:
     """Return the other side's next price after *ticks* if the order accepts it, 0 otherwise."""
-    return accepted(order, book_after(market.book, <int> -order.side, ticks))
+    return accepted(order, book_after(depth.book, <int> -order.side, ticks))
 
 
-cdef inline int64_t offered(const Market* market, const Order* order, int64_t ticks) noexcept nogil:
+cdef inline int64_t offered(const Depth* depth, const Order* order, int64_t ticks) noexcept nogil:
     """Return the lots displayed at a price of the other side, less those traded since the last book event."""
-    cdef int64_t gone = prints_at(market.printed, order.side, ticks) + prints_at(market.taken, order.side, ticks)
-    if prints_beyond(market.printed, order.side, ticks):
+    cdef int64_t gone = prints_at(depth.printed, order.side, ticks) + prints_at(depth.taken, order.side, ticks)
+    if prints_beyond(depth.printed, order.side, ticks):
         return 0
-    return max(book_lots_at(market.book, <int> -order.side, ticks) - gone, 0)
+    return max(book_lots_at(depth.book, <int> -order.side, ticks) - gone, 0)
 
 
-cdef inline int64_t takeable(const Market* market, const Order* order) noexcept nogil:
+cdef inline int64_t takeable(const Depth* depth, const Order* order) noexcept nogil:
     """Return the number of its lots that an order could take at once."""
-    cdef int64_t ticks = first_crossed(market, order), lots = 0
+    cdef int64_t ticks = first_crossed(depth, order), lots = 0
     while ticks and lots < order.lots:
-        lots += offered(market, order, ticks)
-        ticks = next_crossed(market, order, ticks)
+        lots += offered(depth, order, ticks)
+        ticks = next_crossed(depth, order, ticks)
     return min(lots, order.lots)
 
 
-cdef inline wide taking_notional_e16(const Market* market, const Account* account, const Order* order) noexcept nogil:
+cdef inline wide taking_notional_e16(const Depth* depth, const Account* account, const Order* order) noexcept nogil:
     """Return the notional of the quantity that an order could take at once, in 1e-16 of the quote asset."""
-    cdef int64_t ticks = first_crossed(market, order), left = order.lots, lots
+    cdef int64_t ticks = first_crossed(depth, order), left = order.lots, lots
     cdef wide notional = 0
     while ticks and left:
-        lots = min(left, offered(market, order, ticks))
+        lots = min(left, offered(depth, order, ticks))
         notional += notional_e16(account, ticks, lots)
         left -= lots
-        ticks = next_crossed(market, order, ticks)
+        ticks = next_crossed(depth, order, ticks)
     return notional

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable
 from fractions import Fraction
 from functools import partial
 from operator import itemgetter
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from mm.backtest._engine import Engine
 from mm.backtest.fills.base import FillModel, PythonFillModel
@@ -16,18 +16,15 @@ from mm.clock import US_PER_S
 from mm.errors import Mismatch, MMError, UsageError
 from mm.instrument import E8
 from mm.tape._book import LEVEL_PAGE, WINDOW_MARGIN_TICKS
-from mm.tape.columns import DEPTH, MANY_EVENTS, TRADE
+from mm.tape.columns import MANY_EVENTS
 from mm.tape.feed import Feed, feed_of
-from mm.tape.top_of_book import BestPrices
+from mm.tape.level_changes import level_changes
 from mm.user_code import raised_inside
 
 if TYPE_CHECKING:
     from mm.backtest.journal import Journal
     from mm.backtest.live_feed import FeedEvent
-    from mm.tape.book_rows import BookRows
     from mm.tape.columns import Payment
-    from mm.tape.feed import ExchangePrices
-    from mm.tape.level_changes import LevelIndex
     from mm.tape.tape import Tape
 
 _Given = TypeVar("_Given")
@@ -59,7 +56,7 @@ class PaperExchange:
             keeps_orders,
         )
         self._last: Tape | None = None  # None before the first tape, and while events are fed
-        self._feeds = False
+        self._best = self._feeds = False
         self._played_us = 0
         self._closed = False
         self.feeds: list[Feed] = []
@@ -73,25 +70,12 @@ class PaperExchange:
 
     @property
     def needs_depth(self) -> bool:
-        """Whether these models and rules need more than a tape's best prices and trades (`Tape.best`)."""
-        return self._engine.needs_depth or self._needs_messages
+        """Whether these models and rules read more of the book than its best prices and the levels of our orders."""
+        return self._engine.needs_book or self._needs_messages
 
     @property
     def _needs_messages(self) -> bool:
         return self.rules.risk is not None and self.rules.risk.feed_stale_us is not None  # every message counts
-
-    def side_files(self, tape: "Tape") -> tuple[str, ...]:
-        """Return the files needed with the best prices of *tape*, as its attributes: ``levels``, ``book_rows``.
-
-        Empty if these are not sufficient, or not needed.
-        """
-        names = self._engine.side_files
-        if self._needs_messages or (self.rules.recorded_feed and "book_rows" in names):  # quotes read the delayed book
-            return ()
-        played = tape.exchange_prices if self.rules.recorded_feed else tape
-        if played is None or (len(played) and played.kind[0] in (DEPTH, TRADE) and self._joins(tape)):
-            return ()
-        return names
 
     @property
     def decisions(self) -> int:
@@ -133,25 +117,17 @@ class PaperExchange:
         """Return the number of order rows in the journal so far with an action and a reject reason."""
         return self._engine.manager.order_rows(ACTIONS.index(action), REJECT_REASONS.index(reject))
 
-    def attach(
-        self,
-        tape: "Tape",
-        levels: "LevelIndex | None" = None,
-        exchange_prices: "ExchangePrices | None" = None,
-        book_rows: "BookRows | None" = None,
-    ) -> None:
+    def attach(self, tape: "Tape", *, best: bool = False) -> None:
         """Attach *tape* to be played next; positions, cash, orders and timers carry over.
 
         The unplayed rest of the previous tape is skipped; its book is then not carried over.
 
         Args:
-            tape: The tape, or its best prices and trades (`Tape.best`) if the models need no more.
-            levels, book_rows: The tape's side files of these names, in addition to its best prices; see `side_files`.
-            exchange_prices: Its best prices in the exchange's order (`Tape.exchange_prices`), beside those as received;
-                a recorded feed needs them, or the whole tape.
+            tape: The tape.
+            best: Whether only its best prices, its trades and the levels of our own orders are read, if the models
+                need no more (`needs_depth`); then no order can take.
 
         Raises:
-            UsageError: If a recorded feed gets best prices without those in the exchange's order.
             Mismatch: If its grid differs from the rules', or it begins before the last tape ended.
         """
         grid = (tape.instrument.tick_e8, tape.instrument.lot_e8)
@@ -166,18 +142,20 @@ class PaperExchange:
                 f"{tape.symbol} {tape.days[0]}: the tape begins at {tape.start_us}, before the last one "
                 f"ended at {ended_us}; give the days in rising order"
             )
-        low, high = (0, 1) if isinstance(tape, BestPrices) and book_rows is None else _window(tape)
         joins = self._joins(tape)
-        feed = None
-        if self.rules.recorded_feed:
-            if isinstance(tape, BestPrices) and exchange_prices is None:
-                raise UsageError("FEED_LATENCY=recorded needs the whole tape, or `Tape.exchange_prices` as well")
-            feed = exchange_prices.feed if exchange_prices else feed_of(tape)
+        best = best and not self.needs_depth
+        levels = tape.levels if best and self._engine.needs_levels else None
+        if levels is None and self._engine.needs_levels and joins and self._best:
+            levels = level_changes(tape)  # the levels of the previous tape's book are in its index alone
+        # Without an index, visiting each event once takes less time than building it.
+        best = best and (not self._engine.needs_levels or (levels is not None and (self._best or not joins)))
+        feed = feed_of(tape) if self.rules.recorded_feed else None
+        if feed:
             self.feeds.append(feed)
-        if exchange_prices and levels:
-            levels = exchange_prices.in_its_order(levels)
-        self._engine.attach(tape, low, high, joins, feed, levels, exchange_prices, book_rows)
-        self._last, self._feeds = tape, False
+        prices = (tape.best_lots if self._engine.needs_lots else tape.price_moves) if best else None
+        low, high = (0, 1) if best else _window(tape)
+        self._engine.attach(tape, low, high, joins, feed, prices, levels if best else None)
+        self._last, self._best, self._feeds = tape, best, False
 
     def _joins(self, tape: "Tape") -> bool:
         """Return whether the book of *tape* continues that of the previous tape, which was played to its end."""
@@ -203,7 +181,7 @@ class PaperExchange:
                 "feed events in the order of receipt, without it"
             )
         self._call(self._engine.feed, events)
-        self._last, self._feeds = None, True
+        self._last, self._best, self._feeds = None, False, True
 
     def advance(self, until_us: int) -> None:
         """Play everything up to and including *until_us*, but nothing after the tape's end.
@@ -300,46 +278,38 @@ class PaperExchange:
         step: Callable[[int], None] | None = None,
         kill: tuple[int, str] | None = None,
         *,
-        mapped: bool = False,
-        **side_files: Any,
+        best: bool = False,
     ) -> None:
         """Play a whole tape.
 
         Args:
             tape: As for `attach`. Its memory is released after every hour played, or quarter of an hour if there are
-                more than `MANY_EVENTS` events; not of best prices of fewer, or with *mapped*.
+                more than `MANY_EVENTS` events; not with *best*.
             step: Called with the µs of tape played, at the same intervals.
             kill: The instant within the tape at which all trading ends, and the reason; None for none.
-            mapped: Whether the tape stays mapped (`Tape.kept_mapped`).
-            side_files: `side_files` of it, by the names of `attach`; their memory is released at the same times.
+            best: As for `attach`.
         """
         paid_us = self._last.end_us if self._last else tape.start_us - 1  # funding is paid up to here
-        self.attach(tape, **side_files)
-        released = [columns for name, columns in side_files.items() if columns and name != "exchange_prices"]
+        self.attach(tape, best=best)
         due = deque(self._due(tape, paid_us, kill))
         if self.rules.hours is not None:
             self._turn(opens=self.rules.hours.is_open(tape.start_us))
-        # Best prices stay in memory for the next run and are played in one call; rows of whole books are too many.
-        few = len(tape) <= MANY_EVENTS
-        us, small = tape.start_us, isinstance(tape, BestPrices) and (mapped or (few and "book_rows" not in side_files))
-        stride_us = STRIDE_US if few else STRIDE_US // 4
+        us, stride_us = tape.start_us, STRIDE_US if len(tape) <= MANY_EVENTS else STRIDE_US // 4
         while us < tape.end_us:
-            to_us = tape.end_us if small and not step else min(us + stride_us, tape.end_us)
+            to_us = min(us + stride_us, tape.end_us)
             while due and due[0][0] <= to_us:
                 at_us, act = due.popleft()
                 self.advance(at_us)
                 act()
             self.advance(to_us)
-            if not small:
+            if not best:
                 tape.release(us, to_us)
-                for columns in released:
-                    columns.release()
             if step:
                 step(to_us - us)
             us = to_us
         self.advance(tape.end_us)
-        for columns in () if mapped else released:
-            columns.release()
+        if best and not tape.keep_mapped:
+            tape.release_memory()
 
     def _due(self, tape: "Tape", paid_us: int, kill: tuple[int, str] | None) -> "list[tuple[int, Callable[[], None]]]":
         """Return the scheduled actions with their instants: funding after *paid_us*, sessions, and *kill*."""

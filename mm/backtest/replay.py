@@ -44,8 +44,7 @@ def backtest(  # noqa: PLR0913 - inputs, terms and requested outputs
 ) -> "Result":
     """Play recorded days against a quote model and a fill model.
 
-    Models that read only best prices and trades are played on these, if a tape has them stored: the results are the
-    same, and the replay is faster.
+    Models that read only best prices and trades visit nothing else: the results are the same, and the replay is faster.
 
     Args:
         tape: One tape, or tapes in order of time; inventory, cash, orders and timers carry over.
@@ -63,7 +62,7 @@ def backtest(  # noqa: PLR0913 - inputs, terms and requested outputs
     """
     _check_target(quotes, rules)
     exchange = PaperExchange(quotes, fills, rules, keeps_orders=keeps_orders)
-    days, spans, skipped = list[str](), list[tuple[int, int]](), [0, 0]
+    days, spans = list[str](), list[tuple[int, int]]()
     market = _PredictionRows(_predicting(fills, intensity), [], [])
     first, predictors = None, list["Artefact"]()
     sums = np.zeros(4, np.int64)  # lost lines, raised times, time without trades, all time
@@ -73,12 +72,9 @@ def backtest(  # noqa: PLR0913 - inputs, terms and requested outputs
         require_symbol(first, day, "backtest")
         days.extend(day.days)
         spans.append((day.start_us, day.end_us))
-        best, side_files = _best_of(day, exchange)
-        exchange.run(best or day, step, **side_files, mapped=day.keep_mapped)
+        exchange.run(day, step, best=not exchange.needs_depth)
         market.add(day, exchange.feeds[-1] if exchange.feeds else None)
-        sums += *(day.meta.counts.get(name, 0) for name in ("lost_lines", "clock_raised")), *untraded_us(best or day)
-        if best is not None:
-            skipped = [n + a - b for n, a, b in zip(skipped, day.replay_counts, best.replay_counts, strict=True)]
+        sums += *(day.meta.counts.get(name, 0) for name in ("lost_lines", "clock_raised")), *untraded_us(day)
     if first is None:
         raise UsageError("backtest has no tape; give at least one")
     models = (quotes, fills, intensity)
@@ -90,17 +86,7 @@ def backtest(  # noqa: PLR0913 - inputs, terms and requested outputs
         terms = replace(terms, funding_e8=exchange.funding_e8, target_funding=paid, spot_fees=rules.default_fees)
     counters = (journal := exchange.journal()).counters
     terms = replace(terms, predictors=tuple(one.terms(counters["first_us"]) for one in predictors))
-    counters["events"], counters["rows"] = counters["events"] + skipped[0], counters["rows"] + skipped[1]
-
     return Result(journal, terms, (tape,) if isinstance(tape, Tape) else tape if isinstance(tape, Sequence) else ())
-
-
-def _best_of(tape: Tape, exchange: PaperExchange) -> "tuple[Tape | None, dict[str, Any]]":
-    """Return the best prices of a tape if the models can be played on them, and the side files that they need."""
-    names = exchange.side_files(tape) if exchange.needs_depth else ()
-    files = {name: getattr(tape, name) for name in (*names, *["exchange_prices"] * exchange.rules.recorded_feed)}
-    best = None if None in files.values() or (exchange.needs_depth and not names) else tape.best
-    return (best, files) if best else (None, {})
 
 
 def run_terms(tape: Tape, rules: Rules, models: tuple[object, object, Intensity | None]) -> RunTerms:

@@ -27,7 +27,6 @@ from mm.clock import US_PER_S
 from mm.instrument import E8
 from mm.tape.columns import trim_heap
 from mm.tape.load import known_at_end, tapes_given
-from mm.tape.top_of_book import release_best
 
 if TYPE_CHECKING:
     from mm.backtest.metrics.fill_states import StateRates
@@ -112,7 +111,7 @@ class Calibrator:
         )
         self.played = played(runs, config, keep)
         for day in self.tapes if self.played else ():
-            release_best(day)  # no run reads its best prices again
+            day.release_memory()  # no run reads it again
         trim_heap()
 
     def known_at(self, us: int) -> "Calibrator":

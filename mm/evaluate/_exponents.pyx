@@ -29,7 +29,6 @@ cdef class QueueByExponents(QueueProbPower):
 
     def __init__(self, exponents: NDArray[np.float64], Py_ssize_t orders) -> None:
         super().__init__(exponent=float(exponents[0]))
-        self.ahead_first = False  # the lots ahead differ by exponent
         self.exponents = exponents.copy()
         self.ahead = np.zeros((orders + 1, len(exponents)))
         self.filled = np.zeros((orders + 1, len(exponents)), np.uint8)

@@ -127,7 +127,7 @@ class Probe:
         setup = self.setup
         (tape,) = assemble.open_days(setup.day, setup.market, setup.day.out_root / "tapes")
         self.tape = tape
-        _ = tape.best, tape.levels, tape.book_rows  # opened before recording starts
+        _ = tape.levels  # opened before recording starts
         rules = self._rules(setup)
         player = Player(_builder(setup, tape), rules, self.place / "plays", self.watch)
         base = Baseline(tape, player.play(tape))

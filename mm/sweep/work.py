@@ -221,7 +221,7 @@ class Work:
 def shared_inputs(
     run: Run | None, points: Sequence[Point], tapes: "Sequence[Tape]", cache: Path, store: str | None = None
 ) -> SharedInputs:
-    """Return the inputs of all points, after writing the best prices of the tapes to *cache*.
+    """Return the inputs of all points, after writing the level indices of the tapes to *cache*.
 
     Workers on other machines fetch them from the object *store*, a URL; None if they share this disk.
     """
@@ -230,7 +230,7 @@ def shared_inputs(
         if run is not None:
             run.input_file(path)
     for tape in tapes:
-        tape.best  # noqa: B018 - reading it writes its file
+        tape.levels  # noqa: B018 - reading it writes its file
     inputs = sorted(sha256 for tape in tapes for _, _, sha256 in tape.meta.inputs)
     shipment = None if store is None else Shipment(store, tapes)
     return SharedInputs(inputs, {path: hash_file(path) for path in files}, cache, shipment=shipment)

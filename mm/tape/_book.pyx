@@ -5,13 +5,11 @@ from libc.stdint cimport INT64_MAX, int8_t, int32_t, int64_t, uint8_t, uint64_t
 from libc.stdlib cimport calloc, free, realloc
 from libc.string cimport memset
 
-from mm.tape._kinds cimport DEPTH, KEYFRAME, SNAPSHOT
+from mm.tape._kinds cimport DEPTH, SNAPSHOT
 from mm.tape._memory cimport prefer_large_pages, prefetch
 
 WINDOW_MARGIN_TICKS = <int64_t> MARGIN_TICKS  # type: int
 cdef int64_t AHEAD = 256  # rows to prefetch after those of a message, mostly the rows of later ones
-cdef int64_t MOST_AHEAD = 256  # rows of a page to prefetch
-cdef int64_t MANY_EVENTS = 4096  # with more events, search for a KEYFRAME before storing rows
 LEVEL_PAGE = PAGE_TICKS  # type: int
 EVERY = MARK_EVERY  # type: int
 
@@ -35,7 +33,6 @@ cdef int book_open(Book* book, int64_t lo, int64_t hi) except -1 nogil:
 
 
 cdef void book_close(Book* book) noexcept nogil:
-    drop_pages(book)
     free(book.bid_lots)
     free(book.ask_lots)
     free(book.far_bid.ticks)
@@ -59,23 +56,6 @@ cdef void book_clear(Book* book) noexcept nogil:
     book.ask_ceil = book.lo - 1
     book.far_bid.used = 0
     book.far_ask.used = 0
-
-
-# A tracked book: the caller tracks and sets its best prices, independent of the stored levels. All levels of its
-# window, of either side, are within [bid_floor, ask_ceil].
-
-cdef void book_span(Book* book) noexcept nogil:
-    """Convert the book into a tracked book."""
-    if book.best_bid:
-        book.ask_ceil = max(book.ask_ceil, min(book.best_bid, book.hi - 1))
-    if book.best_ask:
-        book.bid_floor = min(book.bid_floor, max(book.best_ask, book.lo))
-
-
-cdef void book_wipe(Book* book) noexcept nogil:
-    """Empty a tracked book."""
-    book.best_bid, book.best_ask = book.ask_ceil, book.bid_floor
-    book_clear(book)
 
 
 # Levels outside the window are few and seldom used, so a linear search in a list is enough.
@@ -240,203 +220,6 @@ cdef int book_apply(Book* book, const int8_t* side, const int64_t* ticks, const 
     return 0
 
 
-cdef int book_store(Book* book, const Books* books, int64_t first, int64_t stop, bint framed) except -1 nogil:
-    """Store the rows of the DEPTH events of ``first:stop`` in a tracked book.
-
-    This takes two thirds of the time of `book_apply`. With *framed* the rows of the first event are always stored.
-    """
-    cdef int64_t low = book.bid_floor, high = book.ask_ceil, event, row, end, at
-    cdef uint64_t width = max(high - low + 1, 0)
-    cdef const int8_t* side = books.row_side
-    cdef const int64_t* ticks = books.row_ticks
-    cdef const int64_t* lots = books.row_lots
-    cdef int64_t* window[2]
-    window[0], window[1] = book.ask_lots - book.lo, book.bid_lots - book.lo
-    for event in range(first, stop):
-        if books.kind[event] != DEPTH and not (framed and event == first):
-            continue
-        end = books.first_row[event + 1]
-        prefetch(side + end + AHEAD)
-        for row in range(books.first_row[event], end, 8):
-            prefetch(ticks + row + AHEAD)
-            prefetch(lots + row + AHEAD)
-        for row in range(books.first_row[event], end):
-            at = ticks[row]
-            if <uint64_t> at - <uint64_t> low >= width:  # few prices are outside the range of all previous ones
-                if not book.lo <= at < book.hi:
-                    far_put(&book.far_bid if side[row] > 0 else &book.far_ask, at, lots[row])
-                    continue
-                low, high = min(low, at), max(high, at)
-                width = high - low + 1
-            window[side[row] > 0][at] = lots[row]
-    book.bid_floor, book.ask_ceil = low, high
-    return 0
-
-
-# A tracked book with pages: the rows of a page are stored when one of its prices is read, so those of pages that are not
-# read again are never stored.
-
-cdef int book_take_pages(Book* book, object rows) except -1:
-    """Attach the rows of a tape (`mm.tape.book_rows.BookRows`), which must exist as long as the book has pages."""
-    cdef const int64_t[::1] ids = rows.page, begin = rows.begin, fresh = rows.fresh
-    cdef const Change[::1] row = rows.change
-    cdef int64_t first = book.lo >> LEVEL_PAGE_BITS, inside = (book.hi >> LEVEL_PAGE_BITS) - first, i, at
-    cdef Pages* pages
-    cdef Page* page
-    if book.lo % PAGE_TICKS or book.hi % PAGE_TICKS:
-        raise ValueError(f"the window {book.lo} to {book.hi} does not consist of pages of {PAGE_TICKS} ticks")
-    drop_pages(book)
-    book.pages = pages = <Pages*> calloc(1, sizeof(Pages))
-    if pages is not NULL:
-        pages.page = <Page*> calloc(inside + ids.shape[0], sizeof(Page))
-    if pages is NULL or pages.page is NULL:
-        raise MemoryError(f"no memory for {inside + ids.shape[0]} pages of a book")
-    pages.row = &row[0] if row.shape[0] else NULL
-    pages.fresh, pages.fresh_events = first_of(fresh), fresh.shape[0]
-    pages.inside, pages.low, pages.high = inside, inside, -1
-    pages.base = pages.stop = rows.base
-    for i in range(inside):
-        pages.page[i].ticks = (first + i) << LEVEL_PAGE_BITS
-    for i in range(ids.shape[0]):
-        at = ids[i] - first
-        if 0 <= at < inside:
-            pages.low, pages.high = min(pages.low, at), max(pages.high, at)
-        else:
-            at = inside + pages.outside
-            pages.outside += 1
-        page = &pages.page[at]
-        page.ticks, page.next, page.end = ids[i] << LEVEL_PAGE_BITS, begin[i], begin[i + 1]
-    for i in range(inside + pages.outside):
-        pages.page[i].due, pages.page[i].epoch = pages.base, -1
-    pages.outside_due = pages.base
-    return 0
-
-
-cdef void drop_pages(Book* book) noexcept nogil:
-    if book.pages is not NULL:
-        free(book.pages.page)
-        free(book.pages)
-    book.pages = NULL
-
-
-cdef int book_advance(Book* book, int64_t stop) except -1 nogil:
-    """Advance a book with pages: rows of the events before *stop* are stored when their page is read."""
-    cdef Pages* pages = book.pages
-    cdef int64_t i, due = INT64_MAX
-    pages.stop = stop
-    if stop > pages.base and pages.next_fresh < pages.fresh_events and pages.fresh[pages.next_fresh] < stop:
-        while pages.next_fresh < pages.fresh_events and pages.fresh[pages.next_fresh] < stop:
-            pages.begun = pages.fresh[pages.next_fresh]
-            pages.next_fresh += 1
-        pages.epoch += 1
-        for i in range(pages.inside):
-            pages.page[i].due = -1
-        book.far_bid.used = book.far_ask.used = 0
-    if pages.outside_due < stop:
-        for i in range(pages.inside, pages.inside + pages.outside):
-            if pages.page[i].due < stop:
-                store_outside(book, &pages.page[i])
-            due = min(due, pages.page[i].due)
-        pages.outside_due = due
-    return 0
-
-
-cdef void store_page(Book* book, Page* page) noexcept nogil:
-    """Store the rows of a page of the window up to now."""
-    cdef const Change* row = book.pages.row
-    cdef int64_t at = page.next, stop = book.pages.stop, value, ahead
-    cdef int64_t* lots[2]
-    lots[0], lots[1] = book.ask_lots + (page.ticks - book.lo), book.bid_lots + (page.ticks - book.lo)
-    if page.epoch != book.pages.epoch:
-        memset(lots[0], 0, PAGE_TICKS * sizeof(int64_t))
-        memset(lots[1], 0, PAGE_TICKS * sizeof(int64_t))
-        at = begin_page(book.pages, page)
-    while at < page.end and row[at].event < stop:
-        value = row[at].lots
-        lots[value & 1][(value >> 1) & (PAGE_TICKS - 1)] = value >> CELL_BITS
-        at += 1
-    for ahead in range(at, at + min(at - page.next, MOST_AHEAD), 5):  # about as many as now will be stored next time
-        prefetch(row + ahead + 5)
-    page.next, page.due = at, row[at].event if at < page.end else INT64_MAX
-    book.bid_floor = min(book.bid_floor, page.ticks)
-    book.ask_ceil = max(book.ask_ceil, page.ticks + PAGE_TICKS - 1)
-
-
-cdef int store_outside(Book* book, Page* page) except -1 nogil:
-    """Store the rows of a page outside of the window up to now."""
-    cdef const Change* row = book.pages.row
-    cdef int64_t at = page.next, value
-    if page.epoch != book.pages.epoch:
-        at = begin_page(book.pages, page)
-    while at < page.end and row[at].event < book.pages.stop:
-        value = row[at].lots
-        far_put(
-            &book.far_bid if value & 1 else &book.far_ask,
-            page.ticks + ((value >> 1) & (PAGE_TICKS - 1)), value >> CELL_BITS,
-        )
-        at += 1
-    page.next, page.due = at, row[at].event if at < page.end else INT64_MAX
-    return 0
-
-
-cdef int64_t begin_page(const Pages* pages, Page* page) noexcept nogil:
-    """Return the first row of a page that belongs to the current book."""
-    cdef int64_t low = page.next, high = page.end, middle
-    page.epoch = pages.epoch
-    while low < high:
-        middle = (low + high) // 2
-        if pages.row[middle].event < pages.begun:
-            low = middle + 1
-        else:
-            high = middle
-    return low
-
-
-cdef int64_t level_from(const Book* book, int side, int64_t ticks) noexcept nogil:
-    """Return the window's best level of a side at *ticks* or worse in a book with pages; 0 if there is none."""
-    cdef const int64_t* lots = (book.bid_lots if side > 0 else book.ask_lots) - book.lo
-    cdef int64_t first = book.lo + book.pages.low * PAGE_TICKS, last = book.lo + book.pages.high * PAGE_TICKS + PAGE_TICKS - 1
-    cdef int64_t end
-    cdef Page* page
-    if book.pages.stop <= book.pages.base:  # the levels before the tape may be in any page
-        return bid_at_or_below(book, ticks) if side > 0 else ask_at_or_above(book, ticks)
-    ticks = min(ticks, last) if side > 0 else max(ticks, first)
-    while first <= ticks <= last:
-        page = read_page(book, ticks)
-        end = page.ticks - 1 if side > 0 else page.ticks + PAGE_TICKS
-        while page.end and ticks != end:
-            if lots[ticks]:
-                return ticks
-            ticks -= side
-        ticks = end
-    return 0
-
-
-cdef int settle_pages(Book* book) except -1 nogil:
-    """Store the rows of all pages up to now, unless the book is empty, as after a gap; it then has no pages."""
-    cdef int64_t i
-    if book.pages is NULL:
-        return 0
-    for i in range(book.pages.inside if book.best_bid or book.best_ask else 0):
-        if book.pages.page[i].due < book.pages.stop:
-            store_page(book, &book.pages.page[i])
-    drop_pages(book)
-    return 0
-
-
-cdef int book_catch_up(Book* book, const Books* books, int64_t shown, int64_t stop) except -1 nogil:
-    """Store the rows of the events ``shown:stop`` in a tracked book; if they are many, from the last KEYFRAME on."""
-    cdef int64_t event = stop - 1, best_bid = book.best_bid, best_ask = book.best_ask
-    if stop - shown > MANY_EVENTS:
-        while event > shown and books.kind[event] != KEYFRAME:
-            event -= 1
-        if event > shown:  # its rows are the complete book
-            book_wipe(book)
-            book.best_bid, book.best_ask = best_bid, best_ask
-            return book_store(book, books, event, stop, True)
-    return book_store(book, books, shown, stop, False)
-
-
 cdef int place(Book* book, int side, int64_t ticks, int64_t lots) except -1 nogil:
     """Store a level at a price without one, inside or outside the window."""
     if not book.lo <= ticks < book.hi:
@@ -472,7 +255,6 @@ cdef int move_levels(const Book* old, Book* book, int side) except -1 nogil:
 cdef int book_move(Book* book, int64_t lo, int64_t hi) except -1 nogil:
     """Move the window to ``lo <= ticks < hi``; every level stays in the book."""
     cdef Book moved
-    settle_pages(book)
     book_open(&moved, lo, hi)
     move_levels(book, &moved, 1)
     if book.best_ask:
@@ -486,10 +268,7 @@ cdef int64_t book_after(const Book* book, int side, int64_t ticks) noexcept nogi
     """Return a side's next price after *ticks*, away from the market; 0 if there is none."""
     cdef const Far* far = &book.far_bid if side > 0 else &book.far_ask
     cdef int64_t i, found
-    if book.pages is not NULL:
-        found = level_from(book, side, ticks - side)
-    else:
-        found = bid_at_or_below(book, ticks - 1) if side > 0 else ask_at_or_above(book, ticks + 1)
+    found = bid_at_or_below(book, ticks - 1) if side > 0 else ask_at_or_above(book, ticks + 1)
     for i in range(far.used):
         if side * (ticks - far.ticks[i]) > 0 and (found == 0 or side * (far.ticks[i] - found) > 0):
             found = far.ticks[i]
@@ -524,7 +303,6 @@ cdef class CompiledBook:
     """
 
     cdef Book book
-    cdef object rows  # which its pages refer to
 
     def __cinit__(self, int64_t lo, int64_t hi) -> None:
         book_open(&self.book, lo, hi)
@@ -553,19 +331,8 @@ cdef class CompiledBook:
         """Return a side's next price after *ticks*, away from the market."""
         return book_after(&self.book, side, ticks)
 
-    def take_pages(self, rows: object) -> None:
-        """Convert it into a tracked book with the rows of a tape (`mm.tape.book_rows.BookRows`)."""
-        self.rows = rows
-        book_span(&self.book)
-        book_take_pages(&self.book, rows)
-
-    def advance(self, int64_t stop, int64_t best_bid, int64_t best_ask) -> None:
-        """Advance to the events before *stop*, which end with these best prices."""
-        book_advance(&self.book, stop)
-        self.book.best_bid, self.book.best_ask = best_bid, best_ask
-
     def move(self, int64_t lo, int64_t hi) -> None:
-        """Move the window; a book with pages then has none."""
+        """Move the window."""
         book_move(&self.book, lo, hi)
 
     def levels(self, int side) -> list[tuple[int, int]]:
@@ -589,7 +356,7 @@ cdef class CompiledBook:
                     assert ticks >= self.book.bid_floor if side > 0 else ticks <= self.book.ask_ceil, (side, ticks)
 
 
-# Sorting the rows of a tape by price level, or by page of prices: they are counted first, then written.
+# Sorting the rows of a tape by price level: they are counted first, then written.
 
 def count_levels(
     const uint8_t[::1] kind,

@@ -34,7 +34,6 @@ DTYPES: dict[str, Any] = dict.fromkeys(ARRAYS, np.int64) | {
     "row_side": np.int8,
     "change": np.int32,
     "mark": np.int32,
-    "whole_kind": np.uint8,
 }
 
 _Value = TypeVar("_Value")
@@ -73,15 +72,6 @@ class Payment(NamedTuple):
     us: int
     rate_e8: int
     mark_e8: int
-
-
-class SideFileOpeners(NamedTuple):
-    """Functions that make or open the side files of a tape, by the tape's attributes; None if there is none."""
-
-    best: Callable[[], Any] | None = None
-    levels: Callable[[], Any] | None = None
-    exchange_prices: Callable[[Any], Any] | None = None
-    book_rows: Callable[[], Any] | None = None
 
 
 class OpenedOnce(cached_property[_Value]):

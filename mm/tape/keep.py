@@ -26,7 +26,7 @@ from mm.atomic_file import VerifiedFiles, atomic_file, clear_unfinished
 from mm.code_identity import PACKAGE, code_files, digest
 from mm.dayfolder.layout import DayFolder
 from mm.instrument import Filters, Instrument
-from mm.tape import _book, book_rows, feed, level_changes, top_of_book
+from mm.tape import _book, level_changes
 from mm.tape.columns import (
     ARRAYS,
     DTYPES,
@@ -38,24 +38,20 @@ from mm.tape.columns import (
     mapped,
     put,
     release,
-    trim_heap,
 )
 from mm.tape.tape import Tape
 
 if TYPE_CHECKING:
-    from mm.tape.book_rows import BookRows
     from mm.tape.build import TapeBuilder
-    from mm.tape.feed import ExchangePrices
     from mm.tape.level_changes import LevelIndex
-    from mm.tape.top_of_book import BestPrices
 
 _ENTRY = b"mm.tape"
 _SUMS = "crc32"
 MAKER = "mm.tape.load"
-"""The module that imports all code that builds a tape, or its best prices."""
+"""The module that imports all code that builds a tape, or its level index."""
 
 Json = dict[str, Any]
-Kept = TypeVar("Kept", bound="Tape | LevelIndex | BookRows")
+Kept = TypeVar("Kept", bound="Tape | LevelIndex")
 Pieces = Iterable[tuple[str, int, Column]]
 """Parts of columns as (name, position, items); the parts of a column are in order."""
 Shapes = Mapping[str, tuple[Any, int]]
@@ -86,18 +82,15 @@ class KeptTape:
     def read(self, notes: list[str]) -> Tape | None:
         """Map the tape; None if it is missing, stale or damaged.
 
-        A line is added to *notes* for each damaged file: that of the tape, of its best prices or of its levels.
+        A line is added to *notes* for each damaged file: that of the tape, or of its levels.
         """
         tape = self._read(ARRAYS, partial(_tape, self.path), notes)
         if tape is None:
             _code()  # digest of the code that builds it, taken before an edit can change the code
             return None
 
-        best = self._sibling()._read(top_of_book.KEPT, partial(top_of_book.opened, tape), notes)
-        levels = self._sibling("levels")._read(level_changes.KEPT, partial(level_changes.opened, tape), notes)
-        make_best = partial(self._best, tape) if best is None else lambda: best
-        make_levels = partial(self._levels, tape) if levels is None else lambda: levels
-        return tape.with_best(make_best, make_levels, partial(self._ahead, tape), partial(self._book_rows, tape))
+        levels = self._sibling()._read(level_changes.KEPT, partial(level_changes.opened, tape), notes)
+        return tape.with_levels(partial(self._levels, tape) if levels is None else lambda: levels)
 
     def write(self, columns: Mapping[str, Column], entry: Json) -> None:
         """Write *columns* and *entry* completely or not at all; raises OSError if that is impossible."""
@@ -122,53 +115,16 @@ class KeptTape:
                 raise OSError(EIO, f"the written file cannot be read again: {''.join(notes)}")
             _release(tape)
         tape = replace(tape, meta=replace(tape.meta, cache="miss"))
-        return tape.with_best(*(partial(m, tape) for m in (self._best, self._levels, self._ahead, self._book_rows)))
+        return tape.with_levels(partial(self._levels, tape))
 
-    def _sibling(self, what: str = "best") -> "KeptTape":
-        """Return the storage of *what*, by default the best prices of the tape: a file next to its own."""
-        return KeptTape(self.path.with_suffix(f".{what}.arrow"), self.key or self.path.stem)
-
-    def _best(self, tape: Tape) -> "BestPrices":
-        """Compute the best prices of *tape*, and keep them."""
-
-        sibling, opened = self._sibling(), partial(top_of_book.opened, tape)
-        made = top_of_book.Projection(tape)
-        written = sibling._written(made.shapes(), made.pieces(), made.entry())
-        del made
-        trim_heap()  # memory of the spans of the tape
-        return (sibling._read(top_of_book.KEPT, opened, []) if written else None) or top_of_book.project(tape)
-
-    def _ahead(self, tape: Tape, part: Tape) -> "ExchangePrices":
-        """Return the best prices in the exchange's order of *part*, which is *tape* or a window, in lots of any size.
-
-        Those of *tape* are kept; a window has its own clock offset, so they are computed for it each time.
-        """
-
-        if (part.start_us, part.end_us, len(part)) != (tape.start_us, tape.end_us, len(tape)):
-            return feed.exchange_prices(part)
-        whole, lot_e8 = self._exchange(tape), part.instrument.lot_e8
-        return whole if whole.instrument.lot_e8 == lot_e8 else whole.with_lot(lot_e8)
-
-    def _exchange(self, tape: Tape) -> "ExchangePrices":
-        """Open the best prices of *tape* in the exchange's order; if there are none, compute and keep them."""
-
-        sibling, opened = self._sibling("feed"), partial(feed.opened, tape)
-        kept = sibling._read(feed.KEPT, opened, [])
-        if kept:
-            return kept
-        made = feed.exchange_prices(tape)
-        _release(tape)
-        try:
-            sibling.write(made.columns(), made.entry())
-        except OSError:  # as for the best prices
-            return made
-        del made
-        return sibling._read(feed.KEPT, opened, []) or feed.exchange_prices(tape)
+    def _sibling(self) -> "KeptTape":
+        """Return the storage of the level index of the tape: a file next to its own."""
+        return KeptTape(self.path.with_suffix(".levels.arrow"), self.key or self.path.stem)
 
     def _levels(self, tape: Tape) -> "LevelIndex":
         """Compute the level index of *tape*, and keep it."""
 
-        sibling, opened = self._sibling("levels"), partial(level_changes.opened, tape)
+        sibling, opened = self._sibling(), partial(level_changes.opened, tape)
         making = level_changes.LevelIndexBuilder.of(tape)
         begin, page, size = making.begin, making.page, int(making.begin[-1])
         per_mark, words = _book.EVERY, level_changes.CHANGE.itemsize // 4
@@ -183,16 +139,6 @@ class KeptTape:
 
         kept = sibling._read(level_changes.KEPT, opened, []) if sibling._written(shapes, pieces()) else None
         return kept or level_changes.level_changes(tape)
-
-    def _book_rows(self, tape: Tape) -> "BookRows | None":
-        """Open the rows of the books of *tape*; if there are none, write and keep them, if they are small enough."""
-
-        sibling, opened = self._sibling("rows"), partial(book_rows.opened, tape)
-        kept = sibling._read(book_rows.KEPT, opened, [])
-        if kept or not book_rows.fits(tape):
-            return kept
-        written = sibling._written(*book_rows.sorted_pieces(tape))
-        return (sibling._read(book_rows.KEPT, opened, []) if written else None) or book_rows.book_rows(tape)
 
     def _written(self, shapes: Shapes, pieces: Pieces, entry: Json | None = None) -> bool:
         """Write the file; return False if that is impossible: a full disk, or a file of another user."""

@@ -1,7 +1,7 @@
 """The displayed lots of each price level, event by event: an index of a tape's rows by side and price.
 
 A queue position depends on the changes of one level since an order joined it. With this index a queue model can run on
-best prices and trades alone (`mm.tape.top_of_book`): the level is read when an order joins it, and its changes are
+best prices and trades alone (`mm.tape.streams`): the level is read when an order joins it, and its changes are
 processed when a trade reaches the order's price, instead of at every message.
 """
 
@@ -21,7 +21,6 @@ MOST_PAGES = 1 << 24  # maximum range of pages for which a table of all pages is
 MOST_EVENTS = 2**31 - 1
 MOST_ROWS = 1 << 23  # in memory while they are written by level, unless one level has more
 BLOCK = 1 << 16  # rows that are processed together; their columns stay in the CPU cache
-_IN_ORDER: Ints = np.empty(0, np.int64)
 CHANGE = np.dtype([("event", np.int32), ("lots", np.int64)])
 KEPT = ("page", "begin", "change", "mark")
 
@@ -38,11 +37,8 @@ class LevelIndex:
             `CHANGE`[n]; of several changes in one event the last one applies. Reads of it are mostly cache misses.
         mark: The event of each `EVERY`-th change, int32: few enough for the CPU cache, and searched first.
         fresh: Positions of the events before whose rows the book is empty, int64[m].
-        kind: The kind of each event of the whole tape, uint8[events].
+        events: Number of events of the whole tape.
         base: Position in the whole tape of the window's first event.
-        framed: Position of the event with the window's first book if it is a KEYFRAME: the first received.
-        books: Empty if the window's events are in the tape's order. In another order, *kind* is in it and *base* is 0:
-            position in the whole tape of the first book event from each position on, int64[events + 1].
     """
 
     page: Ints
@@ -50,14 +46,12 @@ class LevelIndex:
     change: NDArray[np.void]
     mark: NDArray[np.int32]
     fresh: Ints
-    kind: NDArray[np.uint8]
+    events: int
     base: int
-    framed: int
-    books: Ints
 
     def part(self, begin: int) -> Self:
         """Return the part for the events from *begin* of this window on."""
-        return replace(self, base=self.base + begin, framed=self.base + begin)
+        return replace(self, base=self.base + begin)
 
     def faults(self) -> Iterator[str]:
         """Yield a sentence for each violated invariant."""
@@ -75,13 +69,13 @@ class LevelIndex:
             mark = self.mark[first // EVERY :][: len(marked)]
             falls |= bool(fell.any())
             other |= not np.array_equal(marked[: len(mark)], mark) or bool((change["lots"] < 0).any())
-            outside |= bool(((event < 0) | (event >= len(self.kind))).any())
+            outside |= bool(((event < 0) | (event >= self.events)).any())
         if falls:
             yield "pages, or the changes of a level, are not ascending"
         if other:
             yield "marks are not the events of their changes, or lots are negative"
         if outside:
-            yield f"a change lies outside of the {len(self.kind)} events of the tape"
+            yield f"a change lies outside of the {self.events} events of the tape"
 
     def release(self) -> None:
         """Release the memory of all changes, if they are mapped; it is read again on use."""
@@ -96,7 +90,7 @@ class LevelIndex:
 
 def opened(tape: Tape, _entry: dict[str, int], arrays: dict[str, Any]) -> LevelIndex:
     """Return the changes of the levels of *tape* from the arrays of a file; they are not checked."""
-    own = {"fresh": fresh_events(tape), "kind": tape.kind, "base": 0, "framed": 0, "books": _IN_ORDER}
+    own = {"fresh": fresh_events(tape), "events": len(tape), "base": 0}
     return LevelIndex(**arrays | own | {"change": arrays["change"].view(CHANGE)})
 
 

@@ -29,20 +29,21 @@ from mm.tape.columns import (
     TRADE,
     Ints,
     OpenedOnce,
-    SideFileOpeners,
     TapeFacts,
     TapeMeta,
     gathered,
     in_pieces,
     release,
 )
+from mm.tape.streams import BestPrices, Stream, Trades, TradesBetween, best_prices, books_of, trades_of
 
 if TYPE_CHECKING:
     import polars as pl
 
-    from mm.tape.book_rows import BookRows
-    from mm.tape.feed import ExchangePrices
+    from mm.tape.feed import Feed
     from mm.tape.level_changes import LevelIndex
+
+_STREAMS = ("trade_stream", "books", "price_moves", "best_lots", "_between")
 
 TOO_HIGH = 1 << 61
 """Exclusive upper limit of prices, in ticks: kernels can add two of them; ``_book.pxd`` has the same number."""
@@ -105,7 +106,7 @@ class Tape(Shown):
     end_us: int
     meta: TapeMeta = field(default_factory=TapeMeta)
     read_again: Callable[..., "Tape"] | None = field(default=None, repr=False)
-    _openers: SideFileOpeners = field(default=SideFileOpeners(), init=False, repr=False)
+    _open_levels: "Callable[[], LevelIndex | None] | None" = field(default=None, init=False, repr=False)
     keep_mapped: bool = field(default=False, init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -147,52 +148,39 @@ class Tape(Shown):
     def __len__(self) -> int:
         return len(self.kind)
 
-    def with_best(self, *openers: Callable[..., Any] | None) -> Self:
-        """Return a copy with *openers* of `best`, `levels`, `exchange_prices` (of it or a window) and `book_rows`."""
+    def with_levels(self, open_levels: "Callable[[], LevelIndex | None] | None") -> Self:
+        """Return a copy with a function that opens or makes `levels`."""
         tape = replace(self)
-        object.__setattr__(tape, "_openers", SideFileOpeners(*openers))
+        object.__setattr__(tape, "_open_levels", open_levels)
         return tape
 
     def kept_mapped(self) -> Self:
         """Return a copy whose memory stays mapped during replay, because it will be replayed again."""
-        tape = self.with_best(*self._openers)
+        tape = self.with_levels(self._open_levels)
         object.__setattr__(tape, "keep_mapped", True)
         return tape
 
     def with_reader(self, read_again: Callable[..., "Tape"]) -> Self:
         """Return a copy with this `read_again`."""
-        return replace(self, read_again=read_again).with_best(*self._openers)
+        return replace(self, read_again=read_again).with_levels(self._open_levels)
 
     def with_warnings(self, notes: Sequence[str]) -> Self:
         """Return a copy with *notes* appended to its warnings."""
         tape = replace(self, meta=replace(self.meta, warnings=(*self.meta.warnings, *notes)))
-        return tape.with_best(*self._openers)
-
-    @OpenedOnce
-    def best(self) -> "Tape | None":
-        """Its best prices and trades (`mm.tape.top_of_book`) if they are kept in a side file; else None.
-
-        A copy made by `dataclasses.replace` has none.
-        """
-        return self._openers.best() if self._openers.best else None
+        return tape.with_levels(self._open_levels)
 
     @OpenedOnce
     def levels(self) -> "LevelIndex | None":
-        """The changes of each price level (`mm.tape.level_changes`), if its best prices are kept; else None.
+        """The changes of each price level (`mm.tape.level_changes`); None where computing them does not pay.
 
-        Computing them takes as long as a few replays, so a tape built in this run has none, unless it stays mapped.
+        It takes as long as a few replays, so a tape built in this run has none, unless it stays mapped. A copy made by
+        `dataclasses.replace` has those of its own rows.
         """
-        return self._openers.levels() if self._openers.levels and self._is_reused else None
+        if self._open_levels and self._is_reused:
+            return self._open_levels()
+        from mm.tape.level_changes import level_changes  # it imports this module
 
-    @OpenedOnce
-    def exchange_prices(self) -> "ExchangePrices | None":
-        """Its best prices and trades in the exchange's order (`mm.tape.feed`), as for `levels`."""
-        return self._openers.exchange_prices(self) if self._openers.exchange_prices and self._is_reused else None
-
-    @OpenedOnce
-    def book_rows(self) -> "BookRows | None":
-        """The rows of its books (`mm.tape.book_rows`), as for `levels`; None also if one has too many lots."""
-        return self._openers.book_rows() if self._openers.book_rows and self._is_reused else None
+        return level_changes(self) if self.keep_mapped else None
 
     @property
     def _is_reused(self) -> bool:
@@ -232,6 +220,38 @@ class Tape(Shown):
         return gathered(self.row_lots, self.trade_rows)
 
     @cached_property
+    def trade_stream(self) -> Trades:
+        """The trades, with their instants."""
+        return trades_of(self)
+
+    @cached_property
+    def books(self) -> Stream:
+        """All books, with their instants."""
+        return books_of(self)
+
+    @cached_property
+    def price_moves(self) -> BestPrices:
+        """The books that change a best price, and the best prices after each."""
+        return best_prices(self, lots=False)
+
+    @cached_property
+    def best_lots(self) -> BestPrices:
+        """The books that change a best price or the lots at one, and these after each."""
+        return best_prices(self, lots=True)
+
+    def trades_between(self, books: BestPrices, feed: "Feed | None") -> TradesBetween:
+        """Return the trades between *books*, in the order of receipt or that of *feed*; the former are cached."""
+        if feed is not None:
+            return TradesBetween.of(books, self.trade_stream, feed)
+        if len(books.event) not in self._between:
+            self._between[len(books.event)] = TradesBetween.of(books, self.trade_stream)
+        return self._between[len(books.event)]
+
+    @cached_property
+    def _between(self) -> dict[int, TradesBetween]:
+        return {}
+
+    @cached_property
     def best_span(self) -> tuple[int, int]:
         """The lowest and the highest best price, in ticks; 0, 0 if there is none."""
         best = [column[column > 0] for column in (self.top_bid_ticks, self.top_ask_ticks)]
@@ -256,9 +276,11 @@ class Tape(Shown):
         release(self.event_us)  # the search may have read any part of it
 
     def release_memory(self) -> None:
-        """Drop the cached trade columns, and release the memory of all events; both are loaded again on use."""
-        for name in ("trades", "trade_side", "trade_ticks", "trade_lots"):
+        """Drop the cached streams, and release the memory of all events and levels; both are loaded again on use."""
+        for name in ("trades", "trade_side", "trade_ticks", "trade_lots", *_STREAMS):
             self.__dict__.pop(name, None)
+        if levels := self.__dict__.get("levels"):
+            levels.release()
         self.release(int(self.event_us[0]) if len(self) else self.start_us, self.end_us)
 
     def continues(self, earlier: "Tape") -> bool:
@@ -346,14 +368,7 @@ class Tape(Shown):
         books = np.flatnonzero((before == SNAPSHOT) | (before == KEYFRAME))
         begin = int(books[-1]) if len(books) else first
         window = self.cut(begin, stop, a_us, b_us)
-        if self._openers.best is None:
-            return window
-        return window.with_best(
-            lambda: self.best and self.best.part(begin, stop, a_us, b_us),
-            lambda: self.levels and self.levels.part(begin),
-            self._openers.exchange_prices,
-            lambda: self.book_rows and self.book_rows.part(begin),
-        )
+        return window.with_levels(lambda: self.levels and self.levels.part(begin))
 
     def revised_after(self, us: int) -> bool:
         """Return True if something about the part before *us* was known only from then on."""
@@ -370,10 +385,6 @@ class Tape(Shown):
                 known = self.read_again(until_us=us)
                 return known.with_lot(self.instrument.lot_e8).between(self.start_us, us)
         return self if us == self.end_us else self.between(self.start_us, us)
-
-    def part(self, begin: int, stop: int, a_us: int, b_us: int) -> Self:
-        """Return the part for the events ``begin:stop`` of the whole tape: all of them."""
-        return self.cut(begin, stop, a_us, b_us)
 
     def cut(self, begin: int, stop: int, a_us: int, b_us: int) -> Self:
         """Return the events from *begin* on and before *stop* as the window ``a_us <= time < b_us``."""
@@ -409,14 +420,7 @@ class Tape(Shown):
             step_lots=self.step_lots * times,
             **{name: getattr(self, name) * times for name in lots},
         )
-        if self._openers.best is None:
-            return other
-        return other.with_best(
-            lambda: self.best and self.best.with_lot(lot_e8),
-            lambda: self.levels and self.levels.in_lots(times),
-            self._openers.exchange_prices,
-            lambda: self.book_rows and self.book_rows.in_lots(times),
-        )
+        return other.with_levels(lambda: self.levels and self.levels.in_lots(times))
 
     def check(self) -> None:
         """Raise BrokenFile if an invariant is violated; kernels rely on them and do not check bounds."""

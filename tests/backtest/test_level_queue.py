@@ -1,15 +1,16 @@
 """Queue positions looked up in the changes of levels: against numbers computed by hand, and against the full book.
 
-`tests/backtest/test_top_of_book.py` draws whole runs of both.
+`tests/backtest/test_best_prices.py` draws whole runs of both.
 """
 
 import dataclasses
+from contextlib import nullcontext
 from functools import partial
 
 import pytest
 
 from engine_cases import compiled_fills, read_journal
-from engine_tapes import TEST, with_best
+from engine_tapes import TEST, every_event
 from mm.backtest.models import fixed_spread
 from mm.backtest.paper_exchange import PaperExchange
 from mm.backtest.quotes.view import Quotes
@@ -21,6 +22,8 @@ RULES = Rules(TEST.tick_e8, TEST.lot_e8, order_latency_us=10, requote_us=100, st
 BOOK = (1000, "snapshot", [(99, 5), (98, 4)], [(101, 5), (102, 6)])  # our orders rest at 98 and 102 from 1010 on
 BOOKS = {"behind a better price": BOOK, "at the touch": (1000, "snapshot", [(98, 4)], [(102, 6)])}
 
+
+BOTH = pytest.mark.parametrize("visits", [nullcontext, every_event], ids=["looked up", "every event"])
 
 CASES = {  # events, and the expected fills as (µs, lots)
     "behind the lots displayed": ([(1020, "trade", -1, 98, 7)], [(1020, 3)]),
@@ -84,27 +87,26 @@ CASES = {  # events, and the expected fills as (µs, lots)
 
 @pytest.mark.parametrize("case", CASES)
 @pytest.mark.parametrize("book", BOOKS)
-@pytest.mark.parametrize("whole", [False, True], ids=["looked up", "kept"])
-def test_risk_averse_queue_fills_as_computed_by_hand(whole, book, case):
+@BOTH
+def test_risk_averse_queue_fills_as_computed_by_hand(visits, book, case):
     """Cancels come from the end of the queue, and lots added later are behind our order."""
     events, fills = CASES[case]
-    tape = with_best(Tape.of(TEST, [BOOKS[book], *events]))
-    tape = dataclasses.replace(tape) if whole else tape  # the copy has no levels
-    assert (tape.levels is None) == whole
-    result = backtest([tape], fixed_spread(delta_ticks=1.5), compiled_fills("queue_risk_averse"), RULES)
+    tape = Tape.of(TEST, [BOOKS[book], *events])
+    with visits():
+        result = backtest([tape], fixed_spread(delta_ticks=1.5), compiled_fills("queue_risk_averse"), RULES)
     assert [(row[0], row[4]) for row in result.journal.fills.tolist()] == fills
 
 
 @pytest.mark.parametrize("inside", [([], []), ([(99, 5)], [(101, 5)])], ids=["at the touch", "behind a better price"])
-@pytest.mark.parametrize("whole", [False, True], ids=["looked up", "kept"])
-def test_all_prints_between_two_book_events_reduce_the_displayed_lots(whole, inside):
+@BOTH
+def test_all_prints_between_two_book_events_reduce_the_displayed_lots(visits, inside):
     """Of 60 lots ahead, 20 are printed before each of two book events, which display 40 and 20: none was cancelled."""
     prints = [(us, "trade", -1, 98, 10) for us in (1020, 1022, 1031, 1033, 1041, 1043)]
     books = [(us, "depth", [(98, lots)], []) for us, lots in ((1030, 40), (1040, 20))]
     events = sorted([*prints, *books, (1050, "trade", -1, 98, 5)])
-    tape = with_best(Tape.of(TEST, [(1000, "snapshot", [*inside[0], (98, 60)], [*inside[1], (102, 6)]), *events]))
-    tape = dataclasses.replace(tape) if whole else tape
-    result = backtest([tape], fixed_spread(delta_ticks=1.5), compiled_fills("queue_prob_power", 3.0), RULES)
+    tape = Tape.of(TEST, [(1000, "snapshot", [*inside[0], (98, 60)], [*inside[1], (102, 6)]), *events])
+    with visits():
+        result = backtest([tape], fixed_spread(delta_ticks=1.5), compiled_fills("queue_prob_power", 3.0), RULES)
     assert [(row[0], row[4]) for row in result.journal.fills.tolist()] == [(1050, 5)]
 
 
@@ -117,13 +119,13 @@ class OnceAtTheBid:
         return Quotes(98, None)
 
 
-@pytest.mark.parametrize("whole", [False, True], ids=["looked up", "kept"])
-def test_level_changes_between_best_prices_update_the_queue(whole):
+@BOTH
+def test_level_changes_between_best_prices_update_the_queue(visits):
     """The order rests at 1010 behind 4 lots, of which one is left at 1020; the lots of 1030 are behind it."""
     deep = [(1020, "depth", [(98, 1)], []), (1030, "depth", [(98, 9)], [])]
-    tape = with_best(Tape.of(TEST, [BOOK, *deep, (1050, "depth", [(99, 4)], []), (1100, "trade", -1, 98, 3)]))
-    tape = dataclasses.replace(tape) if whole else tape
-    result = backtest([tape], OnceAtTheBid(), compiled_fills("queue_risk_averse"), RULES)
+    tape = Tape.of(TEST, [BOOK, *deep, (1050, "depth", [(99, 4)], []), (1100, "trade", -1, 98, 3)])
+    with visits():
+        result = backtest([tape], OnceAtTheBid(), compiled_fills("queue_risk_averse"), RULES)
     assert [(row[0], row[4]) for row in result.journal.fills.tolist()] == [(1100, 2)]
 
 
@@ -140,13 +142,14 @@ class QueueReader:
         return Quotes(98, 102)
 
 
-@pytest.mark.parametrize("whole", [False, True], ids=["best prices kept", "whole tape"])
-def test_model_reads_its_queue_position_at_each_requote(whole):
+@BOTH
+def test_model_reads_its_queue_position_at_each_requote(visits):
     """Orders rest behind 4 and 6 lots of 0.00001; those ahead of the bid shrink to one, which is then traded."""
     events = [(1120, "depth", [(98, 1)], []), (1250, "depth", [(97, 1)], []), (1280, "trade", -1, 98, 1)]
-    tape = with_best(Tape.of(TEST, [BOOK, *events, (1290, "depth", [(97, 2)], []), (1310, "trade", 1, 101, 1)]))
-    tape, model = dataclasses.replace(tape) if whole else tape, QueueReader()
-    backtest([tape], model, compiled_fills("queue_risk_averse"), RULES)
+    tape = Tape.of(TEST, [BOOK, *events, (1290, "depth", [(97, 2)], []), (1310, "trade", 1, 101, 1)])
+    model = QueueReader()
+    with visits():
+        backtest([tape], model, compiled_fills("queue_risk_averse"), RULES)
     positions = [[lots and round(lots / 1e-5) for lots in pair] for pair in model.positions]
     assert positions == [[None, None], [4, 6], [1, 6], [0, 6]]
 
@@ -169,11 +172,9 @@ def test_queue_model_runs_on_best_prices_and_level_changes(model):
     observed = []
     for whole in (False, True):
         exchange = PaperExchange(quotes(), compiled_fills(*model), RULES)
-        assert exchange.needs_depth
-        assert exchange.side_files(days[0]) == ("levels",)
+        assert not exchange.needs_depth
         for day in days:
-            kept = with_best(day)
-            exchange.attach(day if whole else kept.best, None if whole else kept.levels)
+            exchange.attach(day, best=not whole)
             for us in (day.start_us + 15, day.end_us):
                 exchange.advance(us)
                 observed.append((whole, [exchange.ahead_lots(order) for order in range(1, 5)]))

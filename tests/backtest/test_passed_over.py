@@ -1,10 +1,9 @@
 """Prints that reach no order are skipped in bulk; orders among them still fill.
 
-The tapes of `test_projection` move with nearly every event; here many prints lie between two moves of the best
+Other random tapes move with nearly every event; here many prints lie between two moves of the best
 prices, and orders come and go among them.
 """
 
-import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -12,16 +11,16 @@ from test_engine import assert_same, drawn
 
 from engine_cases import read_journal
 from engine_tapes import TEST
-from mm.backtest.models import fixed_spread, trade_cross
+from mm.backtest.models import fixed_spread, queue_prob_power, trade_cross
 from mm.backtest.paper_exchange import PaperExchange
 from mm.backtest.rules import Filters, Rules
-from mm.tape.tape import DEPTH, TRADE, Tape
-from mm.tape.top_of_book import ALWAYS, project
+from mm.tape.tape import Tape
 
 PAUSES = st.sampled_from([0, 1, 2, 5])
 PRINTS = st.tuples(st.sampled_from([-1, 1]), st.integers(-2, 3), st.integers(1, 4))
 STRETCHES = st.lists(st.tuples(st.lists(st.tuples(PAUSES, PRINTS), max_size=12), st.integers(-1, 1)), max_size=8)
 STOPS = st.lists(st.tuples(st.integers(0, 60), st.integers(96, 103)), max_size=4).map(sorted)
+FILLS = st.sampled_from([trade_cross, queue_prob_power])
 FILTERS = st.sampled_from(
     [
         Filters(),
@@ -62,11 +61,11 @@ def rules(draw):
     )
 
 
-def journals_of(tape, rules, delta_ticks, stops):
+def journals_of(tape, rules, delta_ticks, stops, fills, *, best):
     """Run a tape with stops, each with a manual buy order; return the journal of each part."""
     journals = []
-    exchange = PaperExchange(fixed_spread(delta_ticks=delta_ticks), trade_cross(), rules)
-    exchange.attach(tape)
+    exchange = PaperExchange(fixed_spread(delta_ticks=delta_ticks), fills, rules)
+    exchange.attach(tape, best=best)
     for after_us, ticks in stops:
         exchange.advance(tape.start_us + after_us)
         exchange.place(1, ticks, 1)
@@ -77,33 +76,16 @@ def journals_of(tape, rules, delta_ticks, stops):
 
 @pytest.mark.slow
 @drawn(300)
-@given(quiet_tapes(), rules(), st.sampled_from([0.5, 1.5, 2.5]), STOPS)
-def test_orders_fill_on_prints_that_reach_them(tape, rules, delta_ticks, stops):
+@given(
+    quiet_tapes(), rules(), st.sampled_from([0.5, 1.5, 2.5]), STOPS, st.sampled_from([trade_cross, queue_prob_power])
+)
+def test_orders_fill_on_prints_that_reach_them(tape, rules, delta_ticks, stops, fills):
     """Before they rest, while they rest and after their end, at the same price and beyond it."""
-    runs = (journals_of(source, rules, delta_ticks, stops) for source in (tape, project(tape)))
+    tape = tape.kept_mapped()
+    runs = (journals_of(tape, rules, delta_ticks, stops, fills(), best=best) for best in (False, True))
     for whole, best in zip(*runs, strict=True):
         assert_same(read_journal(whole), read_journal(best))
         assert whole.counters == best.counters
-
-
-@pytest.mark.slow
-@drawn(100)
-@given(quiet_tapes())
-def test_projection_keeps_price_range_of_prints_before_each_move(tape):
-    """The sellers' lowest price and the buyers' highest, of the prints since the previous move."""
-    best = project(tape)
-    low, high, found = ALWAYS, 0, []
-    for kind, first in zip(best.kind, best.first_row[:-1], strict=True):
-        ticks = int(best.row_ticks[first]) if kind == TRADE else 0
-        if kind == TRADE and best.row_side[first] > 0:
-            high = max(high, ticks)
-        elif kind == TRADE:
-            low = min(low, ticks)
-        else:
-            found.append((low, high if kind == DEPTH else ALWAYS))
-            low, high = ALWAYS, 0
-    assert found == list(zip(best.move_low_ticks, best.move_high_ticks, strict=True))
-    assert np.array_equal(best.move_us, best.event_us[best.move_event])
 
 
 def test_requotes_before_a_window_do_not_use_its_book():

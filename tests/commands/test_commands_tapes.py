@@ -12,7 +12,7 @@ from mm.commands.tapes import list_command, prune_command
 
 NAMES = (
     "AUSDT_20260105_0123456789ab.arrow",
-    "AUSDT_20260105_0123456789ab.best.arrow",
+    "AUSDT_20260105_0123456789ab.levels.arrow",
     "BUSDT_20260106_ba9876543210.arrow",
 )
 

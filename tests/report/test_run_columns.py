@@ -8,7 +8,6 @@ from drawn_runs import result_of
 from hypothesis import given, settings
 
 import engine_chance
-from engine_tapes import with_best
 from journals import START_US, Scribe, scribes, seeded
 from mm.instrument import Instrument
 from mm.report import run_columns
@@ -167,26 +166,6 @@ def test_drawn_rows_equal_those_of_plain_comparisons(seed, monkeypatch):
     rows, usual = run_columns.state_rows(state)
     assert rows.tolist() == sorted(keep)
     assert usual == (np.median(np.minimum(np.diff(us), 2**31 - 1)) if count > 1 else 0)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("block", range(4))
-def test_market_from_best_prices_equals_market_from_the_book(block):
-    """For whole tapes and windows of them, day after day; with gaps, snapshots and days without a print."""
-    for seed in range(25 * block, 25 * block + 25):
-        whole = engine_chance.case_of(seed).tapes
-        ends = [(tape.start_us + (tape.end_us - tape.start_us) // 3, tape.end_us) for tape in whole]
-        days = [(tape, with_best(tape)) for tape in whole]
-        parts = [(tape.between(*end), with_best(tape).between(*end)) for tape, end in zip(whole, ends, strict=True)]
-        for tapes, played in (zip(*days, strict=True), zip(*parts, strict=True)):
-            assert all(tape.best is not None for tape in played)
-            expected, found = market_of(tapes), market_of(played)
-            for name in ("us", "bid", "ask"):
-                np.testing.assert_array_equal(getattr(found, name), getattr(expected, name), f"{name} of {seed}")
-            for sign in (1, -1):
-                for name in ("us", "price", "qty"):
-                    actual, wanted = (getattr(market.prints[sign], name) for market in (found, expected))
-                    np.testing.assert_array_equal(actual, wanted, f"{name} of {sign} of {seed}")
 
 
 @pytest.mark.parametrize("seed", range(20))

@@ -21,7 +21,7 @@ import numpy as np
 from mm.backtest.models import fixed_spread, queue_prob_power, trade_cross
 from mm.backtest.replay import backtest
 from mm.backtest.rules import Rules
-from mm.tape import keep, level_changes, top_of_book
+from mm.tape import keep, level_changes
 from mm.tape.columns import ARRAYS
 from mm.tape.load import load_day
 from strategies import START_US, Story, Trade, price, qty
@@ -66,9 +66,9 @@ class Bench:
         self.outcome()  # builds the tape; the next run builds the index of its levels
         self.results, self.warnings = self.outcome(), load_day(self.folder).meta.warnings
         self.files: Content = {path.name: path.read_bytes() for path in self.cache.glob("*.arrow")}
-        self.tape, self.best, self.levels = sorted(self.files, key=len)  # .arrow, .best.arrow, .levels.arrow
-        self.kept = {self.tape: ARRAYS, self.best: top_of_book.KEPT, self.levels: level_changes.KEPT}
-        self.labels = {self.tape: "tape", self.best: "best prices", self.levels: "levels"}
+        self.tape, self.levels = sorted(self.files, key=len)  # .arrow, .levels.arrow
+        self.kept = {self.tape: ARRAYS, self.levels: level_changes.KEPT}
+        self.labels = {self.tape: "tape", self.levels: "levels"}
 
     def outcome(self) -> list[bytes]:
         """Return all numbers of a run on the kept tape: its columns, and journals of two fill models."""
@@ -77,7 +77,6 @@ class Bench:
         rules = Rules(grid.tick_e8, grid.lot_e8, start_lots=100, quote_lots=2 * tape.step_lots)
         found = [getattr(tape, name).tobytes() for name in ARRAYS]
         found.append(repr((tape.days, grid, tape.step_lots, tape.start_us, tape.end_us)).encode())
-        found += [getattr(tape.best, name).tobytes() for name in top_of_book.KEPT]
         for fills in (trade_cross(), queue_prob_power()):
             journal = backtest(tape, fixed_spread(delta_ticks=1), fills, rules).journal
             found += [table.tobytes() for table in (journal.orders, journal.fills, journal.state)]
@@ -173,17 +172,6 @@ def crafted_damages(bench: Bench) -> Iterator[tuple[str, Content]]:
             "top_bid_ticks": (-1, MOST),
             "top_ask_lots": (-1,),
         },
-        bench.best: {
-            "first_row": (-1, MOST, -MOST),
-            "kind": (0, 9),
-            "row_side": (0, 2),
-            "row_ticks": (0, -5, MOST),
-            "place": (-1, -MOST),
-            "reach": (-1, -MOST),
-            "move_event": (-1, MOST),
-            "move_us": (0, MOST),
-            "top_event": (-1, MOST),
-        },
         bench.levels: {
             "begin": (-1, MOST),
             "change": (-1, 2**31 - 1),
@@ -210,7 +198,7 @@ def random_flips(bench: Bench, count: int, seed: int) -> Iterator[tuple[str, Con
     """Yield bit flips anywhere in a file."""
     chance = random.Random(seed)
     for _ in range(count):
-        name = chance.choice((bench.tape, bench.best, bench.levels))
+        name = chance.choice((bench.tape, bench.levels))
         bit = chance.randrange(8 * len(bench.files[name]))
         yield f"flip anywhere: bit {bit} of {name}", {name: flipped(bench.files[name], bit)}
 

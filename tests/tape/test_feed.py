@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine_cases import oracle_events
-from engine_tapes import TEST, with_best
+from engine_tapes import TEST
 from mm.backtest.fills.crossing import TradeCross
 from mm.backtest.fills.intensity import FOREVER, Intensity
 from mm.backtest.metrics.fill_states import FillStates, StateRates
@@ -16,10 +16,8 @@ from mm.backtest.paper_exchange import PaperExchange
 from mm.backtest.quotes.view import Quotes
 from mm.backtest.replay import backtest
 from mm.backtest.rules import Rules
-from mm.errors import UsageError
-from mm.tape.feed import QUICKEST_US, exchange_prices, feed_of
+from mm.tape.feed import QUICKEST_US, feed_of
 from mm.tape.tape import DEPTH, SNAPSHOT, TRADE, Tape, TapeMeta
-from mm.tape.top_of_book import BestPrices
 from oracle_travel import happened as plainly_happened
 
 BEGIN_US = 1_000_000_000
@@ -197,8 +195,7 @@ def test_constant_delay_gives_shifted_journal():
 
 
 @pytest.mark.parametrize("reference", ["best", "micro"])
-@pytest.mark.parametrize("kept", [False, True])
-def test_predicted_fills_use_exchange_time(reference, kept):
+def test_predicted_fills_use_exchange_time(reference):
     """Constant quotes are filled by the market at exchange time, whatever the delay of each message.
 
     So the run and its predictions equal those of a market without delay, whose receive times are the exchange times.
@@ -219,7 +216,7 @@ def test_predicted_fills_use_exchange_time(reference, kept):
     assert (np.diff(feed_of(delayed).sequence) < 0).sum() > 50
     states = FillStates(StateRates(((1.0, 1.0, 0, 0, 10.0, 10.0, 5.0),), (), (), (), ()), 0.3, 1.0)
     found = []
-    for tape, recorded in ((with_best(delayed) if kept else delayed, True), (undelayed, False)):
+    for tape, recorded in ((delayed, True), (undelayed, False)):
         rules = Rules(TEST.tick_e8, TEST.lot_e8, requote_us=10_000, enforce_balances=False, recorded_feed=recorded)
         intensity = Intensity(
             [(0, FOREVER, 0.5, 0.4, 0.5, 0.4, 0.4)], reference, states=[states] * (reference == "best")
@@ -291,38 +288,3 @@ def test_exchange_order_matches_oracle(messages, ahead_us, drift):
         order = sorted(range(len(part)), key=lambda place: plain[place])
         assert feed.sequence.tolist() == order
         assert feed.clock_us.tolist() == [plain[place] for place in order]
-        market = exchange_prices(part)
-        market.check()
-        assert market.event_us.tolist() == [plain[order[place]] for place in market.place]
-        assert market.event_id.tolist() == [part.event_id[order[place]] for place in market.place]
-        books = [place for place in order if part.kind[place] != TRADE]
-        before = np.cumsum([0] + [part.kind[place] != TRADE for place in order])
-        assert market.books.tolist() == [[*books, len(part)][count] for count in before]
-
-
-@pytest.mark.parametrize(
-    ("name", "values", "fault"),
-    [
-        ("books", [0, 2, 1, 3], "decreasing"),
-        ("whole_us", [3, 2, 1], "decreasing"),
-        ("books", [0, 1, 3], "3 instants, 3 books"),
-        ("books", [0, 1, 2, 9], "outside of the 3 events"),
-        ("sequence", [0, 1, 7], "outside of the 3 events"),
-    ],
-)
-def test_invalid_exchange_prices_are_reported(name, values, fault):
-    """Otherwise a kernel would read beyond the end of a column."""
-    market = exchange_prices(tape_of([QUICK, (2_000, 3_000, "depth", [(97, 1)], [])]))
-    assert not list(market.faults())
-    values = np.array(values, np.int64)
-    changed = {"feed": replace(market.feed, sequence=values)} if name == "sequence" else {name: values}
-    assert fault in " ".join(replace(market, **changed).faults())
-
-
-def test_best_prices_without_exchange_prices_raise_usage_error():
-    """They would be replayed in another order than the whole tape."""
-    tape = tape_of([QUICK])
-    best = tape.with_best(lambda: exchange_prices(tape)).best
-    assert isinstance(best, BestPrices)
-    with pytest.raises(UsageError, match=r"Tape\.exchange_prices"):
-        play(best, Watcher())

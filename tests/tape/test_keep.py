@@ -6,23 +6,20 @@ import shutil
 import time
 from dataclasses import replace
 from importlib.machinery import EXTENSION_SUFFIXES
-from unittest.mock import patch
 
 import numpy as np
 import pytest
 
 from mm import atomic_file
-from mm.backtest import paper_exchange
 from mm.backtest.io import load_day
-from mm.backtest.models import fixed_spread, queue_prob_power, trade_cross
+from mm.backtest.models import fixed_spread, queue_prob_power
 from mm.backtest.replay import backtest
 from mm.backtest.rules import Rules
 from mm.code_identity import code_files
 from mm.dayfolder.manifest import unseal
 from mm.instrument import Instrument
-from mm.tape import book_rows, feed, keep, level_changes, top_of_book
+from mm.tape import keep, level_changes
 from mm.tape.tape import ARRAYS
-from mm.tape.top_of_book import project
 from strategies import START_US, Story, price, qty
 from support import ROOT, run_python
 
@@ -109,21 +106,6 @@ def test_level_changes_are_kept_from_second_run_on(folder, cache):
     assert len(load_day(folder, cache=cache).levels.change) == len(built.change)
 
 
-def test_book_rows_are_kept_from_second_run_on(folder, cache):
-    """Their file is rebuilt if it is damaged, and not written if a price is too large."""
-    assert load_day(folder, cache=cache).book_rows is None
-    built = book_rows.book_rows(load_day(folder))
-    for _ in range(2):
-        opened = load_day(folder, cache=cache).book_rows
-        assert all(np.array_equal(getattr(opened, name), getattr(built, name)) for name in book_rows.KEPT)
-        (path,) = cache.glob("*.rows.arrow")
-        path.write_bytes(path.read_bytes()[:1000])
-    path.unlink()
-    with patch.object(book_rows, "TOO_LARGE", 1):
-        assert load_day(folder, cache=cache).book_rows is None
-    assert not path.exists()
-
-
 def test_level_changes_are_released_after_replay_unless_tape_stays(folder, cache, monkeypatch):
     """The next replay reads their pages again; the content is unchanged."""
     first = load_day(folder, cache=cache)
@@ -137,43 +119,6 @@ def test_level_changes_are_released_after_replay_unless_tape_stays(folder, cache
         backtest(played_tape, fixed_spread(delta_ticks=1.0), queue_prob_power(), rules)
         assert len(released) == count
     assert np.array_equal(tape.levels.change, change)
-
-
-def test_best_prices_of_large_day_are_released_during_replay(folder, cache, monkeypatch):
-    """Best prices of a small day, and those of a tape kept mapped, are not released."""
-    assert load_day(folder, cache=cache).best
-    tape, released = load_day(folder, cache=cache), []
-    monkeypatch.setattr(top_of_book, "release", lambda column: released.append(len(column)))
-    rules = Rules(tape.instrument.tick_e8, tape.instrument.lot_e8, enforce_balances=False)
-    journals = []
-    for item, many, released_now in ((tape, len(tape), False), (tape.kept_mapped(), 0, False), (tape, 0, True)):
-        monkeypatch.setattr(paper_exchange, "MANY_EVENTS", many)
-        journals.append(backtest(item, fixed_spread(delta_ticks=1.0), trade_cross(), rules).journal)
-        assert bool(released) == released_now
-    instants = [tape.best.whole_us, *(tape.best.move_us for _ in tape.best.MOVES)]
-    assert sum(released) == sum(np.count_nonzero(us < tape.end_us) for us in instants)
-    for name in ("orders", "fills", "state", "mids"):
-        assert all(np.array_equal(getattr(item, name), getattr(journals[0], name)) for item in journals)
-
-
-def test_exchange_best_prices_are_kept_from_second_run_on(folder, cache):
-    """They keep their order and the clock offset; without a file they are rebuilt."""
-    first = load_day(folder, cache=cache)
-    assert first.exchange_prices is None
-    built = first.kept_mapped().exchange_prices
-    assert [path.name.count(".feed.") for path in sorted(cache.glob("*.arrow"))] == [0, 1]
-    assert built.feed.to_dict() == feed.feed_of(first).to_dict()
-    plain = feed.exchange_prices(first)
-    for again in (built, load_day(folder, cache=cache).exchange_prices):
-        assert all(np.array_equal(again.columns()[name], plain.columns()[name]) for name in feed.KEPT)
-        assert again.entry() == plain.entry()
-    opened = load_day(folder, cache=cache)
-    assert np.array_equal(opened.with_lot(first.instrument.lot_e8 // 10).exchange_prices.row_lots, 10 * plain.row_lots)
-    window = opened.between(first.start_us, first.end_us)
-    assert np.array_equal(window.exchange_prices.event_us, feed.exchange_prices(window).event_us)
-    for path in cache.glob("*.feed.arrow"):
-        path.unlink()
-    assert len(load_day(folder, cache=cache).exchange_prices) == len(built)
 
 
 def test_other_options_build_another_tape(folder, cache):
@@ -210,7 +155,7 @@ LOAD_SCRIPT = """
 import json, sys
 from mm.tape.load import load_day
 tape = load_day(sys.argv[1], cache=sys.argv[2])
-tape.best
+tape.levels
 print(json.dumps([tape.meta.cache, [name for name in sys.modules if name.partition(".")[0] == "mm"]]))
 """
 
@@ -239,7 +184,7 @@ def test_key_covers_all_code_that_builds_tape(folder, cache):
     """If a module were not covered, outdated tapes would be used after its change."""
     covered = {name.split(".")[0] for name in code_files(keep.MAKER)}
     built = load_in_process(folder, cache)[1]
-    assert "mm.tape.top_of_book" in built
+    assert "mm.tape.level_changes" in built
     for name in built:
         path = name.replace(".", "/").removeprefix("mm").lstrip("/")
         assert {path, f"{path}/__init__".lstrip("/")} & covered, name
@@ -314,20 +259,21 @@ def flip_bit_in_place(path, column):
 def test_kept_tape_is_verified_once_and_after_each_write(folder, cache, monkeypatch):
     """An unchanged file is not verified again; damage is detected, and the file is rebuilt with a note."""
     monkeypatch.setattr(atomic_file, "SETTLED_S", 0.0)
-    plain = load_day(folder).with_best(lambda: project(plain))
-    assert load_day(folder, cache=cache).best is not None
-    assert load_day(folder, cache=cache).best is not None
+    plain = load_day(folder).kept_mapped()
+    load_day(folder, cache=cache)
+    assert load_day(folder, cache=cache).levels is not None
+    assert load_day(folder, cache=cache).levels is not None
     with monkeypatch.context() as patch:
         patch.setattr(keep, "_crc32", None)
         assert load_day(folder, cache=cache).meta.cache == "hit"
     for path in sorted(cache.glob("*.arrow")):
-        flip_bit_in_place(path, plain.best.reach if "best" in path.name else plain.event_us)
+        flip_bit_in_place(path, plain.levels.change if "levels" in path.name else plain.event_us)
         rebuilt = load_day(folder, cache=cache)
         (note,) = rebuilt.meta.warnings
         assert note.startswith(f"{path}: damaged ("), note
         assert "has the checksum" in note
-        assert rebuilt.best is not None
-        assert rebuilt.meta.cache == ("hit" if "best" in path.name else "miss")
+        assert (rebuilt.levels is not None) == ("levels" in path.name)
+        assert rebuilt.meta.cache == ("hit" if "levels" in path.name else "miss")
         again = load_day(folder, cache=cache)
         assert again.meta.warnings == ()
         assert tapes_equal(again, plain)

@@ -25,16 +25,15 @@ def days_of(*ages_and_sizes: tuple[float, int]) -> list[KeptDay]:
 
 
 def test_tape_and_its_index_files_are_one_kept_day(tmp_path):
-    """Best prices and the index of levels belong to their tape; the next run rebuilds them after a removal."""
+    """The index of levels belongs to its tape; the next run rebuilds them after a removal."""
     day = DayFolder(tmp_path / "data", "SIMUSDT", "20260105")
     make_day(day, PoissonMarket(), Session(day.symbol, day.day, 0.02, 7))
     cache = tmp_path / "tapes"
     load_day(day.path, cache=cache)
     tape = load_day(day.path, cache=cache)
-    assert tape.best
     assert tape.levels
     (kept,) = kept_days(cache)
-    assert (kept.symbol, kept.day, len(kept.files)) == ("SIMUSDT", "20260105", 3)
+    assert (kept.symbol, kept.day, len(kept.files)) == ("SIMUSDT", "20260105", 2)
     assert kept.size == sum(path.stat().st_size for path in cache.glob("*.arrow"))
     kept.remove()
     assert not list(cache.iterdir())
@@ -52,8 +51,8 @@ def test_other_files_are_ignored(tmp_path):
 
 
 def test_last_use_is_latest_access_of_all_files(tmp_path):
-    """The best prices may have been used later than the tape, or vice versa."""
-    for name, used in (("A_20260105_0123456789ab.arrow", 5), ("A_20260105_0123456789ab.best.arrow", 9)):
+    """The index may have been used later than the tape, or vice versa."""
+    for name, used in (("A_20260105_0123456789ab.arrow", 5), ("A_20260105_0123456789ab.levels.arrow", 9)):
         (tmp_path / name).write_text("x")
         os.utime(tmp_path / name, (used, 3))
     (tmp_path / "B_X_20260106_0123456789ab.arrow").write_text("x")

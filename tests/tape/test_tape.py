@@ -238,12 +238,12 @@ def test_describe_prints_summary_and_events():
 def test_staying_tape_has_same_content_and_releases_no_memory(monkeypatch):
     """Repeated replays do not read its pages again."""
     released = []
-    tape = Tape.of(SIM, STORY).with_best(lambda: None)
+    tape = Tape.of(SIM, STORY).with_levels(lambda: None)
     monkeypatch.setattr("mm.tape.tape.release", released.append)
     stays = tape.kept_mapped()
     stays.release(0, 70)
     assert not released
-    assert stays.best is None
+    assert stays.levels is None
     assert stays.rows(1) == tape.rows(1)
     tape.release(0, 70)
     assert released

@@ -50,8 +50,8 @@ cdef struct Order:
     double ahead_lots       # queue position, as estimated by a queue model
     int64_t level_lots      # displayed at its price after the last update
     int64_t printed_lots    # printed against it at its price since the last book event
-    int64_t joined_at       # tape event before which it came to rest; _level_queue.pyx
-    int64_t book_at         # next book event of the tape after *printed_lots*, where these count; _level_queue.pyx
+    int64_t joined_at       # number of books of the tape before it came to rest; _level_queue.pyx
+    int64_t book_at         # and before *printed_lots*, which count at the next one
     int64_t level_begin, level_next, level_stop  # its level's changes: index range, next one; see _level_queue.pyx
     int64_t due_us          # instant of the fill drawn for the current stretch, or NEVER
     int64_t stretch_us      # start of that stretch
@@ -92,7 +92,6 @@ cdef class FillModel:
     cdef bint follows_prints  # whether on_print is called for each print of the market
     cdef bint reached_only  # whether prints that do not reach an order's price can be skipped
     cdef bint by_levels     # whether it needs only the changes of a resting order's own price level
-    cdef bint ahead_first   # whether a print of at most the lots ahead of an order only reduces these
     cdef bint crossed_only  # whether books whose best price does not reach an order can be skipped
     cdef bint interpreted   # whether hooks are in Python; the engine then keeps the GIL between calls
     cdef int looks          # how much of the book it reads: BEST_PRICES, BEST_LOTS or WHOLE_BOOK

@@ -22,18 +22,17 @@ cdef class FillModel:
 
     Flags (attributes, set in ``__cinit__`` or ``__init__``): ``needs_trades`` for ``on_trade``, ``needs_book`` for
     ``on_book``, ``needs_levels`` for ``on_level``, ``draws`` for ``on_top``, ``draw`` and ``expected``,
-    ``follows_prints`` for ``on_print``. Five more let the engine skip calls: ``reached_only`` if a print that does not
+    ``follows_prints`` for ``on_print``. Four more let the engine skip calls: ``reached_only`` if a print that does not
     reach the order's price from the other side neither fills the order nor changes any state; ``crossed_only`` if the
     same holds for ``on_book`` while the other side's best price does not reach the order's; ``looks = BEST_PRICES`` or
     ``BEST_LOTS`` if it reads nothing deeper in the book, and a book event that leaves these unchanged has no effect;
     ``by_levels`` if it reads only the other side's best price and the levels of its orders, and its state depends
-    on these and on prints only; with ``by_levels``, ``ahead_first`` if a print at the order's price of at most
-    ``ahead_lots`` only reduces these, by its lots.
+    on these and on prints only.
     """
 
     def __cinit__(self, *_args, **_kwargs) -> None:
         self.needs_trades = self.needs_book = self.needs_levels = self.draws = self.follows_prints = False
-        self.reached_only = self.crossed_only = self.by_levels = self.ahead_first = self.interpreted = False
+        self.reached_only = self.crossed_only = self.by_levels = self.interpreted = False
         self.looks = WHOLE_BOOK
         self.name = name_of(type(self))
 

@@ -29,7 +29,7 @@ cdef class Queue(FillModel):
 
     def __cinit__(self, *_args, **_kwargs) -> None:
         self.needs_trades = self.needs_book = self.needs_levels = self.reached_only = self.crossed_only = True
-        self.by_levels = self.ahead_first = True
+        self.by_levels = True
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Return how a copy is made: from the parameters, as nothing else lasts from run to run."""

@@ -1,4 +1,4 @@
-"""Levels of a whole tape are stored on first read: a reader gets the book of that time."""
+"""A model that reads levels gets the book of that time, at once or fed event by event."""
 
 import dataclasses
 
@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from test_engine import assert_same, drawn
 
 from engine_cases import compiled_fills, read_journal
-from engine_tapes import TEST, with_best
+from engine_tapes import TEST
 from mm.backtest.live_feed import feed_events
 from mm.backtest.models import fixed_spread, trade_cross
 from mm.backtest.paper_exchange import PaperExchange
@@ -79,20 +79,13 @@ def levels_after(tape, us):
     return book
 
 
-def run_three_ways(tape, quotes, fills, rules, acts=()):
-    """Run a tape at once, on its best prices, and fed event by event, which stores every row on arrival.
-
-    Returns:
-        The journal and the views of each.
-    """
-    runs, best = [], with_best(tape).kept_mapped()
-    for way in ("at once", "best", "fed"):
-        model, fed = quotes(), way == "fed"
+def run_both_ways(tape, quotes, fills, rules, acts=()):
+    """Run a tape at once, and fed event by event; return the journal and the views of each."""
+    runs = []
+    for fed in (False, True):
+        model = quotes()
         exchange = PaperExchange(model, fills(), rules)
-        names = exchange.side_files(best)
-        if way == "best" and names:
-            exchange.attach(best.best, **{name: getattr(best, name) for name in names})
-        elif not fed:
+        if not fed:
             exchange.attach(tape)
         events = list(feed_events(tape))
         for us, act in acts:
@@ -104,9 +97,7 @@ def run_three_ways(tape, quotes, fills, rules, acts=()):
         if fed:
             exchange.feed(events)
         exchange.advance(tape.end_us)
-        journal = read_journal(exchange.journal())
-        del journal.counters["events"], journal.counters["rows"]  # runs on best prices have fewer
-        runs.append((journal, getattr(model, "views", None)))
+        runs.append((read_journal(exchange.journal()), getattr(model, "views", None)))
     return runs
 
 
@@ -121,10 +112,11 @@ FILLS = st.sampled_from([("trade_cross", False, 1.0, 0), ("price_cross", 0), ("q
 def test_model_reads_the_book_of_its_time(tape, answers, fills, requote_us):
     """Near and far levels, after gaps and snapshots; taking orders execute against the same levels."""
     rules = dataclasses.replace(RULES, requote_us=requote_us)
-    (expected, views), *others = run_three_ways(tape, lambda: Reader(answers), lambda: compiled_fills(*fills), rules)
-    for journal, other_views in others:
-        assert_same(expected, journal)
-        assert views == other_views
+    (expected, views), (fed, fed_views) = run_both_ways(
+        tape, lambda: Reader(answers), lambda: compiled_fills(*fills), rules
+    )
+    assert_same(expected, fed)
+    assert views == fed_views
     for us, *_, levels, _ in views:
         book = levels_after(tape, us)
         assert levels == {side: {ticks: book[side].get(ticks, 0) for ticks in levels[side]} for side in (1, -1)}
@@ -155,9 +147,8 @@ def test_manual_orders_execute_on_levels_that_no_model_reads(tape, manual_orders
     end_us = tape.end_us
     acts = [(min(tape.start_us + us, end_us), act) for us, act in sorted(manual_orders, key=lambda order: order[0])]
     for quotes in (lambda: fixed_spread(delta_ticks=2.5), lambda: Reader([(MID - 3, MID + 3, "LIMIT_MAKER")])):
-        (expected, _), *others = run_three_ways(tape, quotes, trade_cross, rules, acts)
-        for journal, _ in others:
-            assert_same(expected, journal)
+        (expected, _), (fed, _) = run_both_ways(tape, quotes, trade_cross, rules, acts)
+        assert_same(expected, fed)
 
 
 class NearReader:
@@ -173,7 +164,6 @@ class NearReader:
 
 @pytest.mark.parametrize("keyframes", [(), (30, 5_000), (5_990,)])
 def test_reader_after_many_events_gets_the_whole_book(keyframes):
-    """The rows of the last keyframe and those after it are stored then."""
     events = [(1_000, "snapshot", [(MID - 1, 5)], [(MID + 1, 5), (9_000_000, 1)])]
     for number in range(6_000):
         us, away, best = 1_001 + number, 1 + number * 7 % 40, number * 7 % 40 == 0
@@ -182,11 +172,9 @@ def test_reader_after_many_events_gets_the_whole_book(keyframes):
             events.append((us, "keyframe"))
     tape = Tape.of(TEST, [*events, (7_100, "trade", 1, MID + 1, 1)])
     assert (tape.kind == KEYFRAME).sum() == len(keyframes)
-    best = with_best(tape).kept_mapped()
-    for source, side_files in ((tape, {}), (best.best, {"book_rows": best.book_rows})):
-        model = NearReader()
-        PaperExchange(model, trade_cross(), dataclasses.replace(RULES, requote_us=6_050)).run(source, **side_files)
-        assert len(model.views) == 2
-        for us, levels in zip((1_000, 7_050), model.views, strict=True):
-            book = levels_after(tape, us)
-            assert levels == {side: {ticks: book[side].get(ticks, 0) for ticks in levels[side]} for side in (1, -1)}
+    model = NearReader()
+    PaperExchange(model, trade_cross(), dataclasses.replace(RULES, requote_us=6_050)).run(tape)
+    assert len(model.views) == 2
+    for us, levels in zip((1_000, 7_050), model.views, strict=True):
+        book = levels_after(tape, us)
+        assert levels == {side: {ticks: book[side].get(ticks, 0) for ticks in levels[side]} for side in (1, -1)}

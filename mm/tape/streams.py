@@ -1,0 +1,130 @@
+"""A tape as two streams, books and trades: all that a run visits whose models need only the best prices."""
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Self
+
+import numpy as np
+
+from mm.tape.columns import GAP, KEYFRAME, SNAPSHOT, TRADE, Ints, gathered
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from mm.tape.feed import Feed
+    from mm.tape.tape import Tape
+
+
+NO_PRICE = np.iinfo(np.int64).max
+
+
+@dataclass(frozen=True, eq=False)
+class Stream:
+    """Events of a tape in the order in which they happen, and in which they are received.
+
+    Attributes:
+        event: The position of each in the tape, ascending, int64[n].
+        recv_us: When it is received, int64[n].
+        us: When it happens at the exchange; the same array without a recorded feed.
+    """
+
+    event: Ints
+    recv_us: Ints
+    us: Ints
+
+    def at_exchange(self, feed: "Feed | None") -> Self:
+        """Return the stream with the instants of a recorded feed, or itself without one."""
+        return self if feed is None else replace(self, us=feed.by_event[self.event])
+
+
+@dataclass(frozen=True, eq=False)
+class Trades(Stream):
+    """Trades, with the aggressor's side, price and lots of each, int8[n] and int64[n]."""
+
+    side: "NDArray[np.int8]"
+    ticks: Ints
+    lots: Ints
+
+
+@dataclass(frozen=True, eq=False)
+class BestPrices(Stream):
+    """Books, with the kind of each, uint8[n], and best prices and their lots after it; 0 for none, int64[n] each."""
+
+    kind: "NDArray[np.uint8]"
+    bid_ticks: Ints
+    ask_ticks: Ints
+    bid_lots: Ints
+    ask_lots: Ints
+
+
+@dataclass(frozen=True, eq=False)
+class TradesBetween:
+    """The trades before each of several books and after the previous one, int64[n] each.
+
+    Most of them reach no order of ours, which these prices tell at once.
+
+    Attributes:
+        stop: Number of trades before the book.
+        low_ticks: Lowest price at which a seller was the aggressor; above all prices if none was.
+        high_ticks: Highest price at which a buyer was the aggressor; 0 if none was.
+    """
+
+    stop: Ints
+    low_ticks: Ints
+    high_ticks: Ints
+
+    @classmethod
+    def of(cls, books: Stream, trades: Trades, feed: "Feed | None" = None) -> "TradesBetween":
+        """Return the trades between *books*, in the order of receipt or that of a recorded feed."""
+        place, at = books.event, trades.event
+        if feed is not None:
+            position = np.empty_like(feed.sequence)
+            position[feed.sequence] = np.arange(len(position))
+            place, at = position[place], position[at]
+        stop = np.searchsorted(at, place)
+        begin = np.concatenate(([0], stop))[: len(stop)]
+        some = begin < stop
+        low, high = np.full(len(stop), NO_PRICE), np.zeros(len(stop), np.int64)
+        if some.any():
+            ticks = trades.ticks[: stop[-1]]
+            sold = trades.side[: stop[-1]] < 0
+            low[some] = np.minimum.reduceat(np.where(sold, ticks, NO_PRICE), begin[some])
+            high[some] = np.maximum.reduceat(np.where(sold, 0, ticks), begin[some])
+        return cls(stop, low, high)
+
+
+def stream_of(tape: "Tape", event: Ints) -> Stream:
+    """Return the events of *tape* at the positions *event*."""
+    recv_us = gathered(tape.event_us, event)
+    return Stream(event, recv_us, recv_us)
+
+
+def trades_of(tape: "Tape") -> Trades:
+    """Return the trades of *tape*."""
+    stream = stream_of(tape, tape.trades)
+    return Trades(stream.event, stream.recv_us, stream.us, tape.trade_side, tape.trade_ticks, tape.trade_lots)
+
+
+def best_prices(tape: "Tape", *, lots: bool) -> BestPrices:
+    """Return the books of *tape* that change a best price, or with *lots* also the lots at one, and those that begin or
+    end a book.
+    """
+    top = tape.top_event
+    if not lots:
+        moved = np.ones(len(top), bool)
+        moved[1:] = np.diff(tape.top_bid_ticks) != 0
+        moved[1:] |= np.diff(tape.top_ask_ticks) != 0
+        top = top[moved]
+    begins = (tape.kind == SNAPSHOT) | (tape.kind == GAP)
+    begins[:1] |= tape.kind[:1] == KEYFRAME
+    stream = stream_of(tape, np.union1d(top, np.flatnonzero(begins)))
+    row = np.searchsorted(tape.top_event, stream.event, side="right") - 1
+    columns = (tape.top_bid_ticks, tape.top_ask_ticks, tape.top_bid_lots, tape.top_ask_lots)
+    after = (np.where(row >= 0, gathered(column, row), 0) for column in columns)
+    return BestPrices(stream.event, stream.recv_us, stream.us, gathered(tape.kind, stream.event), *after)
+
+
+def books_of(tape: "Tape") -> Stream:
+    """Return all books of *tape*; a KEYFRAME is one only at its beginning."""
+    books: NDArray[np.bool_] = (tape.kind != TRADE) & (tape.kind != KEYFRAME)
+    books[:1] |= tape.kind[:1] == KEYFRAME
+    return stream_of(tape, np.flatnonzero(books))

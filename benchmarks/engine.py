@@ -11,7 +11,6 @@ import statistics
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -93,11 +92,10 @@ def main(folder: str, cache: str, quote_qty: str = "", k: str = str(FAR_K)) -> N
     counters, orders, fills = _tables(play(tape, trade_cross())())
     again = [seconds(play(tape, trade_cross())) for _ in range(SWEEP)]
     read = [seconds(lambda: _tables(play(tape, trade_cross())())) for _ in range(SWEEP)]
-    unkept = [seconds(play(replace(tape).kept_mapped(), trade_cross())) for _ in range(REPEATS)]
     whole = [seconds(partial(played, tape, trade_cross(), rules, float(k), DEPTH)) for _ in range(REPEATS)]
     queue = [seconds(play(tape, queue_prob_power())) for _ in range(REPEATS)]
     python = [seconds(play(tape, OnTrade())) for _ in range(REPEATS)]
-    plays = {"day": first, "again": again, "read": read, "unkept": unkept, "whole": whole, "queue": queue}
+    plays = {"day": first, "again": again, "read": read, "whole": whole, "queue": queue}
     plays |= {"python": python, "load": loads}
     output = {
         "plays": {name: median(taken) for name, taken in plays.items()},
@@ -235,7 +233,6 @@ def _rows(
         play("play the day", "day", "12, better 30"),
         play("play it again", "again", "100, better 200"),
         play("the same, with its orders read", "read"),
-        play("play it with no best prices kept", "unkept"),
         play("play its whole book", "whole"),
         play("queue_prob_power", "queue", "8"),
         play("fill model in Python", "python", "3"),

@@ -1,6 +1,6 @@
 """Each fill model, latency and view of the market, played repeatedly in one process, compared with hftbacktest.
 
-Each turn runs ``python -m benchmarks.play_models DAY_FOLDER CACHE QUOTE_QTY K``: it recreates the best prices and the
+Each turn runs ``python -m benchmarks.play_models DAY_FOLDER CACHE QUOTE_QTY K``: it recreates the
 index of levels, plays the day in each variant, and prints one JSON object.
 """
 
@@ -20,7 +20,6 @@ from benchmarks.turns import PYTHON, Bench, Measured, ProcessResult, Row, run
 if TYPE_CHECKING:
     from mm.backtest.latency import Latencies
     from mm.backtest.rules import Rules
-    from mm.tape.tape import Tape
 
 REPEATS = 5
 RATES = 1_000  # measured latencies to draw from
@@ -33,7 +32,6 @@ class Play:
     Attributes:
         fills: The fill model, by name.
         touch: Whether the best prices are quoted, instead of a distance from the mid.
-        unkept: Whether the tape is played without the cached best prices.
         deep: Whether the quote model reads levels of the whole book at each requote.
         recorded: Whether we receive the market with its recorded latency; in hftbacktest this is always so.
         by_rate: Whether latencies depend on the rate of the market's messages; in hftbacktest they are constant.
@@ -43,7 +41,6 @@ class Play:
 
     fills: str
     touch: bool = False
-    unkept: bool = False
     deep: bool = False
     recorded: bool = False
     by_rate: bool = False
@@ -53,7 +50,7 @@ class Play:
     @property
     def name(self) -> str:
         """Name of the row."""
-        parts = {"at the touch": self.touch, "best prices not kept": self.unkept, "whole book": self.deep}
+        parts = {"at the touch": self.touch, "whole book": self.deep}
         parts |= {"recorded feed": self.recorded, "latency by rate": self.by_rate}
         return ", ".join([self.fills, *(name for name, on in parts.items() if on)])
 
@@ -69,7 +66,6 @@ PLAYS = (
     *(Play(name, queue=queue, aim="60, better 150") for name, queue in QUEUES.items()),
     Play("trade_cross", touch=True),
     *(Play(name, touch=True, queue=queue, aim="30, better 60") for name, queue in QUEUES.items()),
-    Play("trade_cross", unkept=True, aim="30, better 36"),
     Play("trade_cross", deep=True, aim="30"),
     Play("trade_cross", recorded=True, aim="50, better 100"),
     Play("queue_prob_power", recorded=True, aim="30, better 100"),
@@ -85,22 +81,20 @@ def main(folder: str, cache: str, quote_qty: str, k: str) -> None:
     from mm.tape.load import load_day
 
     load_day(Path(folder), cache=Path(cache))
-    output: dict[str, Any] = {"made": _creation_times(Path(folder), Path(cache)), "plays": {}}
+    output: dict[str, Any] = {"made": _creation_time(Path(folder), Path(cache)), "plays": {}}
     tape = load_day(Path(folder), cache=Path(cache)).kept_mapped()
     rules = assemble.rules(tape, EXECUTION, ACCOUNT, models(quote_qty or None))
     for variant in PLAYS:
-        own, market = _rules(rules, variant), replace(tape).kept_mapped() if variant.unkept else tape
+        own = _rules(rules, variant)
         quotes = (
             partial(known_models.grid, levels=1, delta_ticks=0.0, step_ticks=1)
             if variant.touch
             else partial(quotes_of, float(k))
         )
 
-        def play(
-            variant: Play = variant, own: "Rules" = own, market: "Tape" = market, quotes: Callable[[], Any] = quotes
-        ) -> Any:
+        def play(variant: Play = variant, own: "Rules" = own, quotes: Callable[[], Any] = quotes) -> Any:
             model = deep(quotes()) if variant.deep else quotes()
-            return backtest(market, model, getattr(known_models, variant.fills)(), own).journal
+            return backtest(tape, model, getattr(known_models, variant.fills)(), own).journal
 
         journal = play()
         taken = median([seconds(play) for _ in range(REPEATS)])
@@ -112,18 +106,15 @@ def main(folder: str, cache: str, quote_qty: str, k: str) -> None:
     print(json.dumps(output))
 
 
-def _creation_times(folder: Path, cache: Path) -> dict[str, Any]:
-    """Return the time to create the best prices and the index of levels, and their bytes; removes cached ones first."""
+def _creation_time(folder: Path, cache: Path) -> dict[str, Any]:
+    """Return the time to create the index of levels, and its bytes; removes a cached one first."""
     from mm.tape.load import load_day
 
-    found = {}
-    for name in ("best", "levels"):
-        for path in cache.glob(f"*.{name}.arrow"):
-            path.unlink()
-        tape = load_day(folder, cache=cache)
-        taken = seconds(lambda tape=tape, name=name: getattr(tape, name))  # type: ignore[misc]
-        found[name] = {**taken, "bytes": sum(path.stat().st_size for path in cache.glob(f"*.{name}.arrow"))}
-    return found
+    for path in cache.glob("*.levels.arrow"):
+        path.unlink()
+    tape = load_day(folder, cache=cache)
+    taken = seconds(lambda: tape.levels)
+    return {**taken, "bytes": sum(path.stat().st_size for path in cache.glob("*.levels.arrow"))}
 
 
 def _rules(rules: "Rules", play: Play) -> "Rules":
@@ -163,10 +154,9 @@ def measure(bench: Bench) -> Measured:
         play_row(play.name, [result.output["plays"][play.name] for result in in_process], same[play.peer], play.aim)
         for play in PLAYS
     ]
-    made = {"best": "make the best prices, and keep them", "levels": "make the index of levels, and keep it"}
-    for what, name in made.items():
-        taken = [result.output["made"][what] for result in in_process]
-        rows.append(Row(name, "s", [times["s"] for times in taken], user=[times["user_s"] for times in taken]))
+    taken = [result.output["made"] for result in in_process]
+    name = "make the index of levels, and keep it"
+    rows.append(Row(name, "s", [times["s"] for times in taken], user=[times["user_s"] for times in taken]))
     last = in_process[-1].output
     facts: dict[str, Any] = {}
     for play in PLAYS:
@@ -177,7 +167,7 @@ def measure(bench: Bench) -> Measured:
         facts[play.name] = {
             f"{key}, {side}": count for key, both_sides in counts_by_key.items() for side, count in both_sides.items()
         }
-    facts["bytes"] = {"best prices": last["made"]["best"]["bytes"], "index": last["made"]["levels"]["bytes"]}
+    facts["bytes"] = {"index": last["made"]["bytes"]}
     return Measured(rows, facts, [] if bench.peer_plays else [bench.no_peer])
 
 

@@ -14,7 +14,7 @@ from mm.backtest._market cimport (
     Market, MarketStream, book_is_next, event_at, first_of, last_second, next_market_us, next_us,
     pass_trades_before, row_trade, stream_trade, trades_reach,
 )
-from mm.backtest._order_checks cimport mean_add, mean_after
+from mm.backtest._order_checks cimport mean_add
 from mm.backtest._order_manager cimport (
     OrderManager, grid_from, is_settled, look_at_best, next_after, pass_requotes, run_timers,
 )

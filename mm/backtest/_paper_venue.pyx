@@ -23,7 +23,7 @@ from mm.backtest.fills.base cimport (
     CANCELLED, EXPIRED, FOK, IOC, LIMIT_MAKER, MARKET, NEVER, SENT, FillModel, Order, Trade,
 )
 from mm.tape._book cimport book_apply, book_clear, book_close, book_lots_at
-from mm.tape._kinds cimport DEPTH, GAP, TRADE
+from mm.tape._kinds cimport DEPTH, GAP
 
 cdef uint64_t EVERY = ~<uint64_t> 0      # all ranks, as bits
 

@@ -168,9 +168,9 @@ class Kernel:
         Before the first build there is no kernel to ask, and any keyword is accepted; `make install` writes the stubs
         again at its end.
         """
-        from mm.settings import REQUIRED, settings
-
         try:
+            from mm.settings import REQUIRED, settings
+
             declaration = getattr(importlib.import_module(self.module), owner).declared
         except (ImportError, AttributeError):
             return ["**parameters: Any"]

@@ -205,7 +205,7 @@ def test_unreadable_payment_raises_broken_file(tmp_path):
 
 @shared
 def test_recorded_perpetual_can_be_held_short(tmp_path):
-    """A kept tape gives the same result as the day itself; the payment of midnight UTC is that of the position held then."""
+    """A kept tape gives the same result as its day; the payment of midnight UTC is that of the position held then."""
     captures = sorted((SHARED / "data" / "binance-usdm-btcusdt-20230404-05").glob("*.gz"))
     import_captures(captures, "BTCUSDT", tmp_path / "data", run_id="R1")
     place = tmp_path / "data" / "BTCUSDT" / "20230405"

@@ -308,8 +308,6 @@ class PaperExchange:
                 step(to_us - us)
             us = to_us
         self.advance(tape.end_us)
-        if best and not tape.keep_mapped:
-            tape.release_memory()
 
     def _due(self, tape: "Tape", paid_us: int, kill: tuple[int, str] | None) -> "list[tuple[int, Callable[[], None]]]":
         """Return the scheduled actions with their instants: funding after *paid_us*, sessions, and *kill*."""

@@ -74,6 +74,8 @@ def backtest(  # noqa: PLR0913 - inputs, terms and requested outputs
         spans.append((day.start_us, day.end_us))
         exchange.run(day, step, best=not exchange.needs_depth)
         market.add(day, exchange.feeds[-1] if exchange.feeds else None)
+        if day is not tape and not day.keep_mapped:
+            day.release_memory()  # of many days, one is in memory
         sums += *(day.meta.counts.get(name, 0) for name in ("lost_lines", "clock_raised")), *untraded_us(day)
     if first is None:
         raise UsageError("backtest has no tape; give at least one")

@@ -114,9 +114,10 @@ def best_prices(tape: "Tape", *, lots: bool) -> BestPrices:
         moved[1:] = np.diff(tape.top_bid_ticks) != 0
         moved[1:] |= np.diff(tape.top_ask_ticks) != 0
         top = top[moved]
-    begins = (tape.kind == SNAPSHOT) | (tape.kind == GAP)
-    begins[:1] |= tape.kind[:1] == KEYFRAME
-    stream = stream_of(tape, np.union1d(top, np.flatnonzero(begins)))
+    visited = (tape.kind == SNAPSHOT) | (tape.kind == GAP)
+    visited[:1] |= tape.kind[:1] == KEYFRAME
+    visited[top] = True
+    stream = stream_of(tape, np.flatnonzero(visited))
     row = np.searchsorted(tape.top_event, stream.event, side="right") - 1
     columns = (tape.top_bid_ticks, tape.top_ask_ticks, tape.top_bid_lots, tape.top_ask_lots)
     after = (np.where(row >= 0, gathered(column, row), 0) for column in columns)

@@ -311,3 +311,14 @@ def test_model_that_reads_beyond_its_declared_depth_raises_model_error(answer, m
 
 def test_all_journal_tables_are_compared():
     assert set(TABLES) == {"orders", "fills", "state", "mids", "breaches"}
+
+
+def test_tape_played_again_derives_its_streams_once():
+    """The streams of a day take longer than its replay; of many days, those played are dropped."""
+    (tape, other) = (Tape.of(TEST, EVENTS) for _ in range(2))
+    backtest(tape, fixed_spread(delta_ticks=1), trade_cross(), ALWAYS_ON)
+    first = tape.price_moves
+    backtest(tape, fixed_spread(delta_ticks=1), trade_cross(), ALWAYS_ON)
+    assert tape.price_moves is first
+    backtest([other], fixed_spread(delta_ticks=1), trade_cross(), ALWAYS_ON)
+    assert "price_moves" not in vars(other)

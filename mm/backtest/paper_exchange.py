@@ -17,7 +17,7 @@ from mm.errors import Mismatch, MMError, UsageError
 from mm.instrument import E8
 from mm.tape._book import LEVEL_PAGE, WINDOW_MARGIN_TICKS
 from mm.tape.columns import MANY_EVENTS
-from mm.tape.feed import Feed, feed_of
+from mm.tape.feed import Feed
 from mm.tape.level_changes import level_changes
 from mm.user_code import raised_inside
 
@@ -149,7 +149,7 @@ class PaperExchange:
             levels = level_changes(tape)  # the levels of the previous tape's book are in its index alone
         # Without an index, visiting each event once takes less time than building it.
         best = best and (not self._engine.needs_levels or (levels is not None and (self._best or not joins)))
-        feed = feed_of(tape) if self.rules.recorded_feed else None
+        feed = tape.feed if self.rules.recorded_feed else None
         if feed:
             self.feeds.append(feed)
         prices = (tape.best_lots if self._engine.needs_lots else tape.price_moves) if best else None

@@ -26,6 +26,7 @@ class Feed:
     Attributes:
         sequence: Positions of the tape's events in the exchange's order, int64[n].
         clock_us: Exchange time of each of them, converted to our clock, ascending, int64[n].
+        by_event: The same in the tape's order, int64[n].
         offset_us: Our clock minus the exchange's: the median over the tape.
         median_us: Median feed latency of the stamped messages.
         p99_us: 99th percentile of it.
@@ -33,16 +34,10 @@ class Feed:
 
     sequence: Ints
     clock_us: Ints
+    by_event: Ints
     offset_us: int
     median_us: int
     p99_us: int
-
-    @property
-    def by_event(self) -> Ints:
-        """Exchange time of each event, converted to our clock, in the tape's order, int64[n]."""
-        found = np.empty_like(self.clock_us)
-        found[self.sequence] = self.clock_us
-        return found
 
     def to_dict(self) -> dict[str, float]:
         """Return offset and latencies in ms, as in the summary."""
@@ -73,7 +68,7 @@ def feed_of(tape: Tape) -> Feed:
     latency = (tape.event_us - happened)[stamped]
     median, p99 = np.quantile(latency, [0.5, 0.99]).astype(np.int64).tolist() if len(latency) else (0, 0)
     middle = int(np.median(offset[stamped])) if len(latency) else 0
-    return Feed(sequence, np.ascontiguousarray(happened[sequence]), middle, median, p99)
+    return Feed(sequence, np.ascontiguousarray(happened[sequence]), happened, middle, median, p99)
 
 
 def _offset(event_us: Ints, late: Ints, stamped: NDArray[np.bool_]) -> Ints:

@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from mm.tape.feed import Feed
     from mm.tape.level_changes import LevelIndex
 
-_STREAMS = ("trade_stream", "books", "price_moves", "best_lots", "_between")
+_STREAMS = ("trade_stream", "books", "price_moves", "best_lots", "feed", "_between")
 
 TOO_HIGH = 1 << 61
 """Exclusive upper limit of prices, in ticks: kernels can add two of them; ``_book.pxd`` has the same number."""
@@ -239,16 +239,25 @@ class Tape(Shown):
         """The books that change a best price or the lots at one, and these after each."""
         return best_prices(self, lots=True)
 
-    def trades_between(self, books: BestPrices, feed: "Feed | None") -> TradesBetween:
-        """Return the trades between *books*, in the order of receipt or that of *feed*; the former are cached."""
-        if feed is not None:
-            return TradesBetween.of(books, self.trade_stream, feed)
-        if len(books.event) not in self._between:
-            self._between[len(books.event)] = TradesBetween.of(books, self.trade_stream)
-        return self._between[len(books.event)]
+    @cached_property
+    def feed(self) -> "Feed":
+        """The order of the exchange's clock, for a recorded feed."""
+        from mm.tape.feed import feed_of  # it imports this module
+
+        return feed_of(self)
+
+    def trades_between(self, *, lots: bool, recorded: bool) -> TradesBetween:
+        """Return the trades between the books of `best_lots`, or else of `price_moves`.
+
+        They are in the order of receipt, or with *recorded* in that of `feed`.
+        """
+        if (lots, recorded) not in self._between:
+            books, feed = self.best_lots if lots else self.price_moves, self.feed if recorded else None
+            self._between[lots, recorded] = TradesBetween.of(books, self.trade_stream, feed)
+        return self._between[lots, recorded]
 
     @cached_property
-    def _between(self) -> dict[int, TradesBetween]:
+    def _between(self) -> dict[tuple[bool, bool], TradesBetween]:
         return {}
 
     @cached_property

@@ -356,7 +356,7 @@ cdef class Engine:
         if venue.touch.valid:
             if not venue.begun:
                 self.begin(market.start_us)
-            venue.changed_event, venue.begins_book = -1, True
+            venue.begins_book = True
             venue.on_book(market.start_us, market.recv_seq[event])
         if not self.lags:
             look_at_best(self.manager, &venue.orders.open, &venue.touch, market.start_us)

@@ -1,7 +1,7 @@
 # Our open orders, our account, and the journal of both; shared by the order manager and its venue.
 
 from libc.math cimport NAN
-from libc.stdint cimport int32_t, int64_t
+from libc.stdint cimport int64_t
 from libc.stdlib cimport free, malloc, realloc
 from libc.string cimport memmove, memset
 
@@ -14,9 +14,6 @@ from mm.backtest.quotes.base cimport OwnFill
 # Open orders are few, so they are in a short array sorted by id. Resting orders are also listed by side in price-time
 # order: best price first, then id. A grid of quotes has dozens, of which a fill or a cancel moves one.
 
-cdef enum:
-    PRICED = 256            # slots of `priced`, a power of two
-
 cdef struct Ranked:
     Order* order
     int64_t ticks           # its price
@@ -28,8 +25,6 @@ cdef struct OpenOrders:
     int64_t count           # number of open orders
     Ranked* ranked[2]       # resting orders, LIVE and CANCELLING; sells, buys
     int64_t resting[2]      # their numbers
-    bint counts_prices      # whether `priced` is maintained
-    int32_t priced[2][PRICED]   # number of resting orders by price modulo PRICED
     int64_t lots[2]         # remaining lots of all open orders, including SENT and CANCELLING; sells, buys
     int64_t dearest_ticks   # upper bound of the prices of open buys; NEVER while one may pay any price
     int64_t nearest[2]      # best prices at which they rest: lowest sell, highest buy; NEVER and 0 for none
@@ -169,8 +164,6 @@ cdef inline void orders_rest(OpenOrders* open, Order* order) noexcept nogil:
         at -= 1
     ranked[at].order, ranked[at].ticks = order, order.ticks
     open.resting[slot] += 1
-    if open.counts_prices:
-        open.priced[slot][order.ticks & (PRICED - 1)] += 1
     open.nearest[slot] = ranked[0].ticks
 
 
@@ -185,8 +178,6 @@ cdef inline void orders_unrest(OpenOrders* open, const Order* order) noexcept no
         ranked[at] = ranked[at + 1]
         at += 1
     open.resting[slot] = last
-    if open.counts_prices:
-        open.priced[slot][order.ticks & (PRICED - 1)] -= 1
     if last:
         open.nearest[slot] = ranked[0].ticks
     else:

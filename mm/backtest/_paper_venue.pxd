@@ -1,7 +1,7 @@
 # cython: boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
 # The paper venue: a market, recorded or live, and our orders in it.
 
-from libc.stdint cimport int64_t, uint64_t
+from libc.stdint cimport int64_t
 
 from mm.backtest._account cimport wide
 from mm.backtest._latency cimport Latency
@@ -32,8 +32,6 @@ cdef class PaperVenue(OrderVenue):
     cdef int64_t past_us                # the market events before it have happened
     cdef bint begins_book               # whether the last book event began a book
     cdef int64_t last_book_us
-    cdef int64_t changed_event          # event whose rows are the last change of the book; -1 if more changed
-    cdef bint checked_prints            # whether an order was last checked against prints at its price
     cdef Prints printed                 # since the last book event, if every event is visited
     cdef Prints taken                   # by us from the book, since its last event
     cdef Depth depth                    # what our orders can take
@@ -68,7 +66,6 @@ cdef class PaperVenue(OrderVenue):
     cdef int match_book(self, int64_t us, int64_t mid2) except -1 nogil
     cdef int match_levels(self) except -1 nogil
     cdef bint crossed(self) noexcept nogil
-    cdef void touch_levels(self, uint64_t* touched) noexcept nogil
     cdef int begin_stretches(self, int sides, int64_t us) except -1 nogil
     cdef int redraw(self, int64_t side, int64_t us) except -1 nogil
     cdef int fill_due(self, int64_t us) except -1 nogil

@@ -2,7 +2,7 @@
 """The paper venue: plays a market, recorded or live, and matches our orders in it."""
 
 cimport cython
-from libc.stdint cimport int64_t, uint64_t
+from libc.stdint cimport int64_t
 from libc.stdlib cimport free
 
 from mm.backtest._account cimport fill_fee_e8, wide
@@ -11,7 +11,7 @@ from mm.backtest._level_queue cimport LevelQueue
 from mm.backtest._market cimport Market, last_second, pass_trades_before
 from mm.backtest._order_checks cimport in_band, mean_after, surely_in_band
 from mm.backtest._own_orders cimport (
-    OpenOrders, OwnOrders, Ranked, order_accepted, order_closed, orders_next_due, orders_next_message, slot_of, PRICED,
+    OpenOrders, OwnOrders, Ranked, order_accepted, order_closed, orders_next_due, orders_next_message, slot_of,
 )
 from mm.backtest._records cimport (
     BOOK_INVALID, BY_BOOK, BY_DRAW, BY_TRADE, CANCEL_ACK, COVERED, EPOCH_BREAK, EXPIRE, PRICE_OUT_OF_BAND, WOULD_CROSS, Fill,
@@ -24,8 +24,6 @@ from mm.backtest.fills.base cimport (
 )
 from mm.tape._book cimport book_apply, book_clear, book_close, book_lots_at
 from mm.tape._kinds cimport DEPTH, GAP
-
-cdef uint64_t EVERY = ~<uint64_t> 0      # all ranks, as bits
 
 
 cdef inline int64_t whole_steps(PaperVenue venue, const Order* order, int64_t lots) noexcept nogil:
@@ -48,7 +46,6 @@ cdef class PaperVenue(OrderVenue):
         self.fills = fills
         fills.restart()
         self.queue = LevelQueue(fills)
-        orders.open.counts_prices = fills.needs_levels
         self.ttl_us = rules.ttl_us
         self.latency.order_us, self.latency.cancel_us = rules.order_latency_us, rules.cancel_latency_us
         if rules.latencies is not None:
@@ -206,7 +203,7 @@ cdef class PaperVenue(OrderVenue):
     cdef void begin_events(self) noexcept nogil:
         """Prepare for a new series of events: trades of the previous one are not in the mean price."""
         mean_after(&self.mean, NEVER)
-        self.past_us, self.changed_event = 0, -1
+        self.past_us = 0
 
     cdef int show_event(self, int64_t event, int64_t us) except -1 nogil:
         """Update the signals of the fill model with an event, before the model is called."""
@@ -224,7 +221,6 @@ cdef class PaperVenue(OrderVenue):
         cdef int kind = market.book_kind[at] if market.best else market.kind[event]
         if self.signalled:
             self.show_event(event, us)
-        self.changed_event = event if kind == DEPTH else -1
         if kind != DEPTH:
             if self.by_levels:
                 self.queue.pass_trade(us, event)
@@ -319,7 +315,6 @@ cdef class PaperVenue(OrderVenue):
             self.signals.take(GAP, us, recv_seq, NULL, NULL, NULL, 0)
         book_clear(&self.book)
         self.touch.top.bid_lots = self.touch.top.ask_lots = 0
-        self.changed_event = -1
         self.set_valid(False, us)
         while i < open.count:
             if open.orders[i].status == SENT:
@@ -428,39 +423,18 @@ cdef class PaperVenue(OrderVenue):
         """Call the fill model with each resting order at whose price the displayed lots changed, or something traded."""
         cdef OpenOrders* open = &self.orders.open
         cdef int64_t rank, lots, before
-        cdef uint64_t[2] touched
         cdef int slot
         cdef Order* order
-        touched[0] = touched[1] = EVERY
-        if not self.checked_prints and self.changed_event >= 0:
-            self.touch_levels(touched)
-        self.checked_prints = False
         for slot in range(1, -1, -1):
-            for rank in range(open.resting[slot] if touched[slot] else 0):
-                if not touched[slot] & rank_bit(rank):
-                    continue
+            for rank in range(open.resting[slot]):
                 order = open.ranked[slot][rank].order
                 lots = book_lots_at(&self.book, slot + slot - 1, order.ticks)
                 before = order.level_lots
                 order.level_lots = lots
                 order.printed_lots = prints_at(&self.printed, -order.side, order.ticks)
                 if lots != before or order.printed_lots:
-                    self.checked_prints |= order.printed_lots > 0
                     self.fills.on_level(order, before, lots)
         return 0
-
-    cdef void touch_levels(self, uint64_t* touched) noexcept nogil:
-        """Set the ranks of each side, as bits, whose prices are in the last book event or a print since."""
-        cdef const OpenOrders* open = &self.orders.open
-        cdef int64_t row, i
-        cdef int slot
-        touched[0] = touched[1] = 0
-        for row in range(self.market.first_row[self.changed_event], self.market.first_row[self.changed_event + 1]):
-            slot = slot_of(self.market.row_side[row])
-            touched[slot] |= ranks_at(open, slot, self.market.row_ticks[row])
-        for i in range(self.printed.used):
-            slot = 1 - slot_of(self.printed.rows[i].side)
-            touched[slot] |= ranks_at(open, slot, self.printed.rows[i].ticks)
 
     cdef int begin_stretches(self, int sides, int64_t us) except -1 nogil:
         """Begin a new stretch of intensity for the sides returned by the fill model: 1 buys, 2 sells, 3 both."""
@@ -530,20 +504,3 @@ cdef class PaperVenue(OrderVenue):
         elif not both and self.two_sided_since_us != NEVER:
             self.two_sided_us += us - self.two_sided_since_us
             self.two_sided_since_us = NEVER
-
-
-cdef inline uint64_t rank_bit(int64_t rank) noexcept nogil:
-    """Return the bit of a rank; the last bit includes all ranks beyond it."""
-    return <uint64_t> 1 << min(rank, 63)
-
-
-cdef inline uint64_t ranks_at(const OpenOrders* open, int slot, int64_t ticks) noexcept nogil:
-    """Return the ranks, as bits, of a side's orders at a price; slot 0 is sells, 1 buys."""
-    cdef int64_t rank
-    cdef uint64_t ranks = 0
-    if open.priced[slot][ticks & (PRICED - 1)] == 0:  # true for most rows of a book event
-        return 0
-    for rank in range(open.resting[slot]):
-        if open.ranked[slot][rank].ticks == ticks:
-            ranks |= rank_bit(rank)
-    return ranks

@@ -41,10 +41,11 @@ def atomic_file(path: Path, *, durable: bool = False) -> Iterator[Path]:
         unfinished.unlink(missing_ok=True)
 
 
-def write_atomic(path: Path, data: bytes, *, durable: bool = False) -> None:
-    """Write *data* to *path* as `atomic_file` does; the folder is created if it does not exist."""
+def write_atomic(path: Path, data: bytes, *, durable: bool = False, mode: int = 0o666) -> None:
+    """Write *data* to *path* as `atomic_file` does, with *mode* less the umask; its folder is created if missing."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with atomic_file(path, durable=durable) as unfinished:
+        unfinished.touch(mode)
         unfinished.write_bytes(data)
 
 

@@ -451,7 +451,7 @@ ZONE = Reader("ZONE", _zone)
 
 
 def _symbol(text: str) -> str:
-    if not re.fullmatch(r"[\w-]{1,40}", text):
+    if not re.fullmatch(r"\w[\w-]{0,39}", text):
         raise ValueError("a symbol such as BTCUSDT")
     return text.upper()
 

@@ -99,7 +99,9 @@ def main(
             _at_interface(run, day, trading, strategy, signals)
             return
         note = check_switches(trading.venue, source.symbol, risk.max_position or "0", os.environ)
-        urls = addresses(trading.venue, recorder.ws_url, recorder.rest_url, access.ws_api_url)
+        urls = addresses(
+            trading.venue, recorder.ws_url, recorder.rest_url, access.ws_api_url, remote_box=trading.remote_box
+        )
         credentials = read_credentials(os.environ, api_key=given["api_key"], api_secret=given["api_secret"])
         if given["api_key"] or given["api_secret"]:
             run.log.warning("key_on_command_line", note="set BINANCE_API_KEY and its secret in the environment instead")

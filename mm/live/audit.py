@@ -115,7 +115,7 @@ class AuditLog:
         self.failure: Exception | None = None
         self._clock, self._sync = clock, sync
         try:
-            self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
+            self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         except FileExistsError:
             raise RunExists(f"{path}: there is an audit log of that run already; give another RUN_ID") from None
         self._prev, self._size, self._written = ZEROS.encode(), 0, 0

@@ -39,7 +39,7 @@ def write_checkpoint(folder: Path, venue: str, sums: Mapping[str, Any], ends: Se
     content = {"code": _code(), "venue": venue, "logs": list(ends), "sums": sums}
     data = json.dumps(content, separators=(",", ":")).encode() + b"\n"
     found = hashlib.sha256(data).hexdigest()
-    write_atomic(_path(folder, venue, found), data, durable=True)
+    write_atomic(_path(folder, venue, found), data, durable=True, mode=0o600)
     return found
 
 

@@ -55,6 +55,7 @@ class SqliteState:
         self.close()
         with self._reconnecting():
             self._path.parent.mkdir(parents=True, exist_ok=True)
+            self._path.touch(0o600)  # its -wal and -shm files get the mode of the file
             opened = sqlite3.connect(self._path, timeout=_WAIT_S, isolation_level=None)
             self._connection = opened
             opened.execute("PRAGMA journal_mode = WAL")

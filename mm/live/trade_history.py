@@ -190,6 +190,6 @@ class EquityFile:
         marks = EquityMarks(self._venue, day_of(us), day_e8, peak_e8)
         if marks != self._written:
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            write_atomic(self._path, msgspec.json.encode(marks) + b"\n", durable=at_once)
+            write_atomic(self._path, msgspec.json.encode(marks) + b"\n", durable=at_once, mode=0o600)
             self._written = marks
         self._next_us = us + MARKS_EVERY_US

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from ipaddress import ip_address
 from urllib.parse import urlsplit
 
 from mm.cli.knobs import REQUIRED, SWITCH, base_url, knob, matching, one_of
@@ -14,7 +15,7 @@ BOX, TESTNET, PRODUCTION, API = "box", "testnet", "production", "api"
 PRODUCTION_SWITCH = "TRADE_PRODUCTION"
 _PRODUCTION_DOMAINS = ("binance.com", "binance.us", "binance.vision")
 _TESTNET_DOMAINS = ("testnet.binance.vision",)
-_SWITCH_FORM = re.compile(r"([A-Z0-9]+):(\d+(?:\.\d+)?)\Z")
+_SWITCH_FORM = re.compile(r"(\w[\w-]*):(\d+(?:\.\d+)?)\Z")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,6 +27,9 @@ class Trading:
         "http://127.0.0.1:8000", base_url("http", "https"), "Address of --venue api, as `mm sim api` prints it."
     )
     client_id: str = knob("mm_1", matching(r"[A-Za-z0-9_.:-]{1,64}", "a name"), "Name of the client with --venue api.")
+    remote_box: bool = knob(
+        False, SWITCH, "1 allows --venue box on another machine; without it, its addresses are of this one."
+    )
     audit_sync: bool | None = knob(
         None, SWITCH, "1 sends an order only when its intent is on disk; default: 1, but 0 with --venue box."
     )
@@ -39,7 +43,9 @@ def untrusted(url: str, why: str) -> SafetyError:
     )
 
 
-def addresses(venue: str, ws_url: str | None, rest_url: str | None, ws_api_url: str | None) -> VenueUrls:
+def addresses(
+    venue: str, ws_url: str | None, rest_url: str | None, ws_api_url: str | None, *, remote_box: bool = False
+) -> VenueUrls:
     """Return the addresses of a venue: the given ones, else Binance's published ones.
 
     Args:
@@ -47,10 +53,12 @@ def addresses(venue: str, ws_url: str | None, rest_url: str | None, ws_api_url: 
         ws_url: Base of the market streams.
         rest_url: Base URL of REST.
         ws_api_url: The complete address of the WebSocket API.
+        remote_box: Whether a box may be on another machine.
 
     Raises:
         UsageError: If the venue is a box and an address is missing.
-        SafetyError: If an address is that of the production exchange, but the venue is another.
+        SafetyError: If an address is that of the production exchange, but the venue is another; or if the venue is a
+            box, and an address is not of this machine.
     """
     given = {"WS_URL": ws_url, "REST_URL": rest_url, "WS_API_URL": ws_api_url}
     missing = [name for name, url in given.items() if url is None]
@@ -66,6 +74,11 @@ def addresses(venue: str, ws_url: str | None, rest_url: str | None, ws_api_url: 
                 f"{name} {url!r} is the production exchange, but --venue is {venue}; orders go there with "
                 f"--venue production and {PRODUCTION_SWITCH}=<SYMBOL>:<MAX_POSITION> alone"
             )
+        if venue == BOX and not remote_box and not is_loopback(url):
+            raise SafetyError(
+                f"{name} {url!r} is not of this machine, but --venue is box; for a box on another one, set "
+                f"--remote-box 1 (REMOTE_BOX)"
+            )
     return found
 
 
@@ -73,6 +86,15 @@ def is_production(url: str) -> bool:
     """Return whether an address is that of an exchange with real money."""
     host = (urlsplit(url).hostname or "").lower()
     return _below(host, _PRODUCTION_DOMAINS) and not _below(host, _TESTNET_DOMAINS)
+
+
+def is_loopback(url: str) -> bool:
+    """Return whether an address is of this machine."""
+    host = urlsplit(url).hostname or ""
+    try:
+        return host == "localhost" or ip_address(host).is_loopback
+    except ValueError:  # the name of a machine
+        return False
 
 
 def check_switches(venue: str, symbol: str, max_position: str, environment: Mapping[str, str]) -> str | None:

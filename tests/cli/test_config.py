@@ -57,7 +57,7 @@ def test_knobs_that_do_not_change_a_result_are_listed():
 def test_symbol_is_accepted_in_any_case():
     """The exchange's streams use lower case, its REST API upper case."""
     assert read("symbol", "btcusdt") == "BTCUSDT"
-    for text in ("../x", "BTC/USDT", "", "a b"):
+    for text in ("../x", "BTC/USDT", "", "a b", "-BTCUSDT", "--day"):
         with pytest.raises(UsageError, match="a symbol such as BTCUSDT"):
             read("symbol", text)
 

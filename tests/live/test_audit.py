@@ -189,6 +189,12 @@ def test_existing_log_is_never_overwritten(path: Path) -> None:
         AuditLog(path)
 
 
+def test_log_is_readable_by_its_owner_alone(path: Path) -> None:
+    """It has every order and the size of the account."""
+    AuditLog(path, sync=False).close()
+    assert path.stat().st_mode & 0o777 == 0o600
+
+
 def test_start_row_contains_ends_of_earlier_logs(tmp_path: Path) -> None:
     """In the order of their starts, torn or not; so a truncated log is detected."""
     clock, paths = Ticking(), [audit_path(tmp_path, "BTCUSDT", "20260105", run) for run in ("z", "a", "m")]

@@ -44,6 +44,15 @@ def test_sqlite_tables_equal_the_logs(tmp_path: Path, store: SqliteState) -> Non
     assert store.progress(SYMBOL) == {}
 
 
+def test_store_is_readable_by_its_owner_alone(tmp_path: Path, store: SqliteState) -> None:
+    """Its files have every order and the size of the account."""
+    played_logs(tmp_path, many_orders(3), 3)
+    bring_up(store, audit_folder(tmp_path, SYMBOL), SYMBOL)
+    files = sorted((tmp_path / "out").glob("state.sqlite*"))
+    assert len(files) > 1  # with the write-ahead log
+    assert {path.stat().st_mode & 0o777 for path in files} == {0o600}
+
+
 def test_sqlite_stores_each_batch_once(tmp_path: Path, store: SqliteState) -> None:
     """A batch that does not begin at the store's progress changes nothing."""
     batch = StateBatch(SYMBOL, "a", 0, 5, 0, Changes())

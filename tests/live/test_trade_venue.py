@@ -25,6 +25,22 @@ def test_box_without_an_address_raises_error_with_its_name(name):
         addresses("box", **LOCAL | {name: None})
 
 
+@pytest.mark.parametrize("name", LOCAL)
+@pytest.mark.parametrize("host", ["192.0.2.7:9443", "box.example.org", "127.0.0.1.example.org", "[2001:db8::1]:80"])
+def test_box_on_another_machine_needs_a_switch(name, host):
+    """Orders meant for a simulation never leave this machine by a wrong address."""
+    there = LOCAL | {name: f"{LOCAL[name].partition(':')[0]}://{host}"}
+    with pytest.raises(SafetyError, match=r"REMOTE_BOX"):
+        addresses("box", **there)
+    found = addresses("box", **there, remote_box=True)
+    assert there[name] in (found.streams, found.rest, found.ws_api)
+
+
+@pytest.mark.parametrize("host", ["localhost:9", "127.0.0.2", "[::1]:8"])
+def test_box_of_this_machine_needs_none(host):
+    assert addresses("box", **LOCAL | {"rest_url": f"http://{host}"}).rest == f"http://{host}"
+
+
 @pytest.mark.parametrize("venue", VENUES)
 def test_venue_has_its_published_addresses(venue):
     assert addresses(venue, None, None, None) == VENUES[venue]
@@ -71,6 +87,11 @@ def test_switch_has_no_effect_on_other_venues(venue):
 @pytest.mark.parametrize("allowed", ["BTCUSDT:10", "BTCUSDT:10.0", "BTCUSDT:11"])
 def test_both_switches_together_allow_orders(allowed):
     assert check_switches("production", "BTCUSDT", "10", {"TRADE_PRODUCTION": allowed}) is None
+
+
+def test_switch_names_a_symbol_of_any_script():
+    """The exchange lists symbols that are not ASCII."""
+    assert check_switches("production", "币安人生USDT", "10", {"TRADE_PRODUCTION": "币安人生USDT:10"}) is None
 
 
 @pytest.mark.parametrize(

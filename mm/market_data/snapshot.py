@@ -30,6 +30,7 @@ CONNECT_TIMEOUT_S = 10.0
 READ_TIMEOUT_S = 30.0
 ANSWER_TIMEOUT_S = 60.0
 REFUSAL_TIMEOUT_S = 5.0
+REFUSAL_AGAIN_S = 0.25  # until the exchange is asked again; within the head start of a recording
 RECENT_S = 10.0  # lifetime of a response about a symbol
 MOST_BODY_BYTES = 32 << 20
 _GZIP_OR_ZLIB = 47
@@ -94,14 +95,19 @@ class RestClient:
         return await self._get(self.venue.time())
 
     async def refusal(self, symbol: str) -> str | None:
-        """Return the exchange's message if it does not have *symbol*; None if it has, or responds slowly."""
-        try:
-            answer = await asyncio.wait_for(self.exchange_info(symbol), REFUSAL_TIMEOUT_S)
-        except TimeoutError:
-            return None
-        if not self.venue.refuses_symbol(answer, symbol):
-            self._info = None if answer.cause else answer
-            return None
+        """Return the exchange's message if it says twice that it has no *symbol*; None if it has, or responds slowly.
+
+        A server that has just started may not know a symbol yet, which another request shows.
+        """
+        for wait_s in (0.0, REFUSAL_AGAIN_S):
+            await asyncio.sleep(wait_s)
+            try:
+                answer = await asyncio.wait_for(self.exchange_info(symbol), REFUSAL_TIMEOUT_S)
+            except TimeoutError:
+                return None
+            if not self.venue.refuses_symbol(answer, symbol):
+                self._info = None if answer.cause else answer
+                return None
         outcome = f"answered {answer.body[:200].decode(errors='replace')}" if answer.cause else "does not list it"
         return f"{answer.url} {outcome}"
 

@@ -82,6 +82,7 @@ class HealthReport(msgspec.Struct, frozen=True):
         offset_error_us: Maximum error of the offset, µs.
         clock_steps: Number of times the wall clock was set.
         unsynced_s: Time without a valid book, inside the window, s; 0 with a valid one.
+        depth_late_s: Time since the first trade that no depth message has followed, s; 0 if one has.
         refusals: Failed snapshots since the last loaded one.
         quarantined_lately: Messages that were quarantined in the last minute.
     """
@@ -112,6 +113,7 @@ class HealthReport(msgspec.Struct, frozen=True):
     offset_error_us: int | None = None
     clock_steps: int = 0
     unsynced_s: float = 0.0
+    depth_late_s: float = 0.0
     refusals: int = 0
     quarantined_lately: int = 0
 
@@ -153,6 +155,7 @@ class Health:
         self._rates: dict[str, float] = {}
         self._book_us: int | None = None
         self._synced_us: int | None = None
+        self._unfollowed_us: int | None = None
         self._loaded: tuple[int, int] = (0, 0)
         self._quarantined: deque[tuple[int, int]] = deque()
 
@@ -205,6 +208,7 @@ class Health:
             free_mb=round(shutil.disk_usage(folder.path).free / 1e6, 1),
             clock_steps=report.clock_steps,
             unsynced_s=self._unsynced_s(base),
+            depth_late_s=self._depth_late_s(session.latencies.arrived, base.at_us),
             refusals=self._refusals(session.writer.ledger),
             quarantined_lately=self._recent(base.at_us, report.quarantined),
         )
@@ -213,6 +217,13 @@ class Health:
         if self._synced_us is None or base.state not in ("connecting", "syncing"):
             self._synced_us = base.at_us
         return max(base.at_us - self._synced_us, 0) / US_PER_S
+
+    def _depth_late_s(self, arrived: dict[str, int], at_us: int) -> float:
+        """Return the time since a trade that no depth message has followed: a trade changes the book."""
+        depth_us, trade_us = arrived.get("depth", 0), arrived.get("trade", 0)
+        if self._unfollowed_us is None or depth_us >= self._unfollowed_us:
+            self._unfollowed_us = trade_us if trade_us > depth_us else None
+        return 0.0 if self._unfollowed_us is None else max(at_us - self._unfollowed_us, 0) / US_PER_S
 
     def _refusals(self, ledger: LedgerWriter) -> int:
         loaded, failed = ledger.counts["snapshot_loaded"], ledger.counts["snapshot_failed"]
@@ -324,13 +335,15 @@ def trouble_of(report: HealthReport, now_us: int, *, alive: bool | None) -> str 
         return f"process {report.pid} ended without a final report: it was killed; the next start repairs the day"
     if age_s > SILENT_INTERVALS * report.interval_s:
         return f"process {report.pid} has not reported for {age_s:.0f} s"
-    return _trouble_inside(report)
+    return trouble_inside(report)
 
 
-def _trouble_inside(report: HealthReport) -> str | None:
+def trouble_inside(report: HealthReport) -> str | None:
     """Return the reported market trouble of a running process; None if there is none."""
     if report.unsynced_s > UNSYNCED_S:
         return f"{report.state} for {report.unsynced_s:.0f} s: there is no valid book; see the last trouble"
+    if report.depth_late_s > UNSYNCED_S:
+        return f"trades arrive, but no depth message for {report.depth_late_s:.0f} s: the depth stream is stalled"
     if report.refusals >= MOST_REFUSALS:
         return f"{report.refusals} snapshots failed since one was loaded; see snapshot_failed in the ledger"
     if report.quarantined_lately >= MOST_QUARANTINED:

@@ -8,7 +8,16 @@ from time import monotonic_ns
 import msgspec
 
 from mm.clock import US_PER_S, now_us
-from mm.market_data.health import ENDED, INTERVAL_S, TROUBLES, Health, HealthReport, WatchedRecording, write_health
+from mm.market_data.health import (
+    ENDED,
+    INTERVAL_S,
+    TROUBLES,
+    Health,
+    HealthReport,
+    WatchedRecording,
+    trouble_inside,
+    write_health,
+)
 from mm.market_data.latency import ClockWatch, RoundTrip, offset_of
 from mm.market_data.metrics import MetricFamily, MetricSample, exposition, market_families, metrics_served
 from mm.market_data.snapshot import RestClient
@@ -171,8 +180,8 @@ class Monitor:
                 wait_s = OFFSET_INTERVAL_S
 
     def _why_not_ready(self, recording: WatchedRecording) -> str:
-        state = self._now(recording).state
-        return "" if state == SYNCED else f"the recording is {state}"
+        report = self._now(recording)
+        return trouble_inside(report) or "" if report.state == SYNCED else f"the recording is {report.state}"
 
     def _now(self, recording: WatchedRecording) -> HealthReport:
         return self._health.report(recording, self._clock())

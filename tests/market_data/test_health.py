@@ -276,3 +276,28 @@ def test_trouble_of_a_recording_without_a_valid_book(desk):
     later = watch.report(recording, at_us + 200_000_000)
     later = watch.report(recording, at_us + 300_000_000)
     assert later.quarantined_lately == 0
+
+
+def test_depth_stream_that_is_silent_while_trades_arrive_is_trouble(desk):
+    """The book of such a recording stays in sync and is wrong; a market without trades may be silent."""
+    watch, recording = health(), at_work(desk)
+    desk.session.connected(desk.tick(), "ws://x", 1)
+    desk.take(diff(11, 11), snapshot(11), diff(12, 12), trade(1))
+    quiet = watch.report(recording, desk.us)
+    assert trouble_of(quiet, desk.us, alive=True) is None
+    desk.take(diff(13, 13))
+    calm = watch.report(recording, desk.us + 3_600_000_000)
+    assert (calm.depth_late_s, trouble_of(calm, calm.at_us, alive=True)) == (0.0, None)
+    desk.take(trade(2))
+    first_us = desk.us
+    watch.report(recording, first_us)
+    for number in range(3, 603):
+        desk.take(trade(number))
+        report = watch.report(recording, desk.us)
+    assert report.depth_late_s == (desk.us - first_us) / 1e6 == 60.0
+    assert trouble_of(report, desk.us, alive=True) is None
+    desk.take(trade(603))
+    late = watch.report(recording, desk.us)
+    assert "no depth message for 60 s" in trouble_of(late, desk.us, alive=True)
+    desk.take(diff(14, 14))
+    assert trouble_of(watch.report(recording, desk.us), desk.us, alive=True) is None

@@ -116,7 +116,9 @@ def test_slow_answer_times_out(monkeypatch):
     assert (session.answers[0].status, session.answers[0].cause) == (None, "timeout")
 
 
-@pytest.mark.parametrize(("infos", "refused"), [([400, 400], True), ([400], False), ([400, 503], False), ([503], False), ([], False)])
+@pytest.mark.parametrize(
+    ("infos", "refused"), [([400, 400], True), ([400], False), ([400, 503], False), ([503], False), ([], False)]
+)
 def test_symbol_is_refused_only_by_the_error_of_the_exchange(infos, refused, monkeypatch):
     """Neither a server error nor a single answer refuses the symbol: a gateway that starts may not know it yet."""
     monkeypatch.setattr(snapshot, "REFUSAL_AGAIN_S", 0.01)

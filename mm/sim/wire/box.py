@@ -276,9 +276,9 @@ class Box:
         self.exchange.rules = self.exchange.rules.with_steps(tick_size, step_size)
 
     def _clocks(self) -> Sequence[int]:
-        """Return the exchange's time, and also the wall time unless the speed is 1."""
+        """Return the exchange's time, and also the wall time unless they are the same."""
         clock = self.scheduler.clock
-        return (clock.now_us(),) if clock.speed == 1 else (clock.now_us(), now_us())
+        return (clock.now_us(), now_us()) if clock.speed != 1 or clock.slipped_s else (clock.now_us(),)
 
     def _advance(self, us: int) -> None:
         for step_us in self.injector.steps(us) if self.injector else (us,):

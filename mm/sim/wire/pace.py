@@ -10,6 +10,7 @@ SLICE_S = 0.005
 _MOST_AT_ONCE_US = US_PER_S
 _MOST_LATE_S = 0.25
 _IDLE_S = 3_600.0
+_REGAINED = 0.1  # of the wall time that passes: so much faster runs a late clock of speed 1
 
 
 class WireClock:
@@ -17,7 +18,7 @@ class WireClock:
 
     Attributes:
         speed: Exchange seconds per second of wall time; at 0 only `set` advances the clock.
-        slipped_s: Wall time skipped because the exchange was too slow, s.
+        slipped_s: Wall time skipped because the exchange was too slow, and not regained since, s.
     """
 
     def __init__(self, start_us: int, speed: float, seconds: Callable[[], float] = time.monotonic) -> None:
@@ -25,6 +26,7 @@ class WireClock:
         self.slipped_s = 0.0
         self._seconds = seconds
         self._from_us, self._from_s = start_us, seconds()
+        self._regained_s = self._from_s
 
     def now_us(self) -> int:
         """Return the exchange's time, µs."""
@@ -40,6 +42,17 @@ class WireClock:
         """Set the clock back by *us*."""
         self._from_us -= us
         self.slipped_s += us / self.speed / US_PER_S
+        self._regained_s = self._seconds()
+
+    def regain(self) -> None:
+        """Regain slipped time at speed 1, which means wall time: clients' own stamps must fit again, as with NTP."""
+        if self.speed != 1 or not self.slipped_s:
+            return
+        now_s = self._seconds()
+        regained_s = min(self.slipped_s, _REGAINED * (now_s - self._regained_s))
+        self._from_us += round(regained_s * US_PER_S)
+        self.slipped_s -= regained_s
+        self._regained_s = now_s
 
 
 class Scheduler:
@@ -67,6 +80,8 @@ class Scheduler:
         late_us = clock.now_us() - self.done_us - int(_MOST_LATE_S * clock.speed * US_PER_S)
         if late_us > 0:
             clock.slip(late_us)
+        else:
+            clock.regain()
         now_us = clock.now_us()
         while self.done_us < now_us and time.monotonic() < ends_s:
             self.done_us = min(now_us, self.done_us + max(1, int(SLICE_S * clock.speed * US_PER_S)))

@@ -69,6 +69,22 @@ def test_time_of_a_suspended_process_is_skipped():
     assert pump.clock.now_us() - reached[-1] == pytest.approx(1_000_000, abs=2)
 
 
+def test_clock_of_speed_one_regains_a_pause():
+    """Otherwise the stamps of clients, which use the wall clock, were ahead of the exchange for good."""
+    wall, pump, reached = pump_of(1)
+    wall.now_s += 8
+    pump.step()
+    behind_s = [8 - 0.25]
+    for _ in range(20 * 100):
+        wall.now_s += 0.05
+        pump.step()
+        behind_s.append(wall.now_s - 50 - (pump.clock.now_us() - START_US) / 1e6)
+    assert behind_s[1200] == pytest.approx(7.75 - 0.1 * 60, abs=0.01)
+    assert all(now <= before + 2e-6 for before, now in zip(behind_s, behind_s[1:], strict=False))
+    assert behind_s[-1] == pytest.approx(0, abs=1e-4)
+    assert pump.clock.slipped_s == pytest.approx(0, abs=1e-9)
+
+
 @given(st.lists(st.floats(0, 0.2), max_size=30), st.sampled_from([0.5, 1, 7, 1_000]))
 def test_instants_increase_and_never_pass_the_clock(steps, speed):
     """For any rhythm of the scheduler."""

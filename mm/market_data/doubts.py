@@ -1,16 +1,18 @@
-"""Messages whose ids are far ahead of the feed: a single one may be wrong, a second one confirms it.
+"""Messages whose ids are far from those of the feed: a single one may be wrong, a second one confirms it.
 
-A connection that has lost more than `FAR_IDS` ids continues far ahead, and so does a message with a damaged id. The
-next message, on any connection, distinguishes the two. Until then the message is held, without blocking others:
+A connection that has lost more than `FAR_IDS` ids continues far ahead, an exchange that has reset its ids far back, and
+so does a message with a damaged id. The next message, on any connection, distinguishes them. Until then the message is
+held, without blocking others:
 
 - another one arrives in that range: the first was right, and both are passed on, each with its arrival time;
-- its connection continues at the lower ids: it was wrong, and is refused, so that later ones are not compared with it;
+- its connection continues at the known ids: it was wrong, and is refused, so that later ones are not compared with it;
 - nothing arrives for `DOUBT_S`: if nothing could contradict it, because its connection is the only one and has received
   nothing else, it is passed on; else it is refused, and a later message in that range still reveals the missing ids.
 """
 
 from typing import NamedTuple
 
+from mm.ids import went_back
 from mm.market_data.venue import AggTrade, DepthUpdate, TradePrint
 
 FAR_IDS = 1_000
@@ -28,8 +30,13 @@ def ids_of(message: Sequenced) -> tuple[int, int]:
     return number, number
 
 
+def is_far(known_id: int | None, first_id: int, last_id: int) -> bool:
+    """Return whether a message of these ids is far ahead of a feed at *known_id*, or as far back as a reset."""
+    return known_id is not None and (first_id - known_id > FAR_IDS or went_back(known_id, last_id))
+
+
 class Doubted(NamedTuple):
-    """A message far ahead of the feed.
+    """A message whose ids are far from those of the feed.
 
     Attributes:
         recv_us: Its arrival, µs.
@@ -91,7 +98,7 @@ class Doubts:
     ) -> Settled:
         """Process a message of a feed at *known_id*, and return the resulting decision."""
         held, (first_id, last_id) = self.held, ids_of(message)
-        if known_id is None or first_id - known_id <= FAR_IDS:
+        if not is_far(known_id, first_id, last_id):
             if held is None or held.conn != conn:
                 return _NOTHING
             self.held = self._refused_id = None

@@ -1,4 +1,4 @@
-"""Ids far ahead: a single one is refused without loss; a second one reports a gap, and both are kept."""
+"""Ids far away: a single one is refused without loss; a second one reports a gap or a reset, and both are kept."""
 
 import json
 
@@ -64,8 +64,8 @@ class Feed:
 
 
 @pytest.mark.parametrize("conns", [(1,), (1, 2)])
-@pytest.mark.parametrize("ahead", [FAR_IDS + 1, 40_000, 999_999, 10**15])
-def test_single_trade_far_ahead_is_refused_without_loss(conns, ahead):
+@pytest.mark.parametrize("ahead", [FAR_IDS + 1, 40_000, 999_999, 10**15, -FAR, -2_000_000])
+def test_single_trade_far_away_is_refused_without_loss(conns, ahead):
     """Over one or two connections: every other trade arrives, and none is late, missing or repeated."""
     feed = Feed(*conns)
     for number in range(FAR, FAR + 6):
@@ -79,8 +79,8 @@ def test_single_trade_far_ahead_is_refused_without_loss(conns, ahead):
 
 
 @pytest.mark.parametrize("conns", [(1,), (1, 2)])
-@pytest.mark.parametrize("ahead", [FAR_IDS + 1, 40_000, 999_999, 10**15])
-def test_single_update_far_ahead_is_refused_without_loss(conns, ahead):
+@pytest.mark.parametrize("ahead", [FAR_IDS + 1, 40_000, 999_999, 10**15, -FAR, -2_000_000])
+def test_single_update_far_away_is_refused_without_loss(conns, ahead):
     """There is no resync: the book continues."""
     feed = Feed(*conns)
     for number in range(FAR, FAR + 8):
@@ -93,6 +93,18 @@ def test_single_update_far_ahead_is_refused_without_loss(conns, ahead):
     assert sorted(set(feed.updates)) == [(number, number) for number in range(FAR, FAR + 8)]
     assert [message["U"] for message in feed.refused] == [FAR + 3 + ahead]
     assert not feed.of(DepthMissing) + feed.of(BookLost) + feed.of(Anomaly)
+
+
+@pytest.mark.parametrize("conns", [(1,), (1, 2)])
+def test_second_message_far_back_confirms_a_reset(conns):
+    """Both messages are kept, on every connection, and the old ids do not return."""
+    feed = Feed(*conns)
+    for number in (FAR, FAR + 1, 1, 2, 3):
+        for conn in conns:
+            feed.take(trade(number), conn)
+    assert feed.trades == [FAR, FAR + 1, 1, 2, 3]
+    assert [event.kind for event in feed.of(Anomaly)] == ["id_reset"]
+    assert not feed.of(TradesMissing) + feed.refused
 
 
 def test_trade_far_ahead_during_a_handover_is_refused_without_loss():

@@ -488,9 +488,9 @@ def test_id_reset_opens_a_new_epoch(desk, first):
     """New ids are neither stale nor a gap of millions."""
     base = 10 * RESET_IDS
     desk.take(snapshot(base), diff(base + 1, base + 1))
-    desk.take(*([diff(1, 3), snapshot(2)] if first == "update" else [snapshot(3)]), diff(4, 4))
+    desk.take(*([diff(1, 3), snapshot(2)] if first == "update" else [snapshot(3)]), diff(4, 4), diff(5, 5))
     day = desk.close()
-    assert ids(day)[-1] == (2, 4)
+    assert ids(day)[-1] == (2, 5)
     assert [details["kind"] for details in events(day, "anomaly")] == ["id_reset"]
     assert not events(day, "gap")
     assert tags(day)[-1][0] == "resync"

@@ -21,9 +21,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mm.evaluate._exponents import QueueByExponents
-from mm.evaluate._price_levels import PriceNumbers, known_cancellations, place_rows
 from mm.evaluate.virtual_orders import manual_exchange
-from mm.tape.tape import TRADE
+from mm.tape.tape import DEPTH, GAP, KEYFRAME, SNAPSHOT, TRADE
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -64,19 +63,18 @@ class PriceLevels:
 
     @classmethod
     def of(cls, tape: "Tape") -> "PriceLevels":
-        """Return the levels of *tape*."""
+        """Return the levels of *tape*: bids and asks of each book, by price."""
         own = slice(*tape.first_row[[0, -1]].tolist())  # a window has the rows of the whole tape
-        level, event = (np.empty(own.stop - own.start, np.int32) for _ in range(2))
-        numbers = PriceNumbers()
-        numbers.number(tape.kind, tape.first_row, tape.row_side[own], tape.row_ticks[own], level, event)
-        ticks, book, count = np.frombuffer(numbers.prices_of(), np.int64).reshape(-1, 3).T
-        order = np.lexsort((ticks, book))
-        first = np.append(0, np.cumsum(count[order]))
-        free = np.empty(len(order), np.int64)
-        free[order] = first[:-1]
-        rows = np.empty(first[-1], np.int32)
-        place_rows(level, free, rows)
-        return cls(tape, rows, first, event, tape.row_lots[own])
+        event = np.repeat(np.arange(len(tape), dtype=np.int32), np.diff(tape.first_row))
+        kind, ticks = tape.kind[event], tape.row_ticks[own]
+        begins = (tape.kind == SNAPSHOT) | ((tape.kind == KEYFRAME) & (np.arange(len(tape)) == 0))
+        epoch = np.cumsum(begins | (tape.kind == GAP))
+        book = 2 * epoch[event] + ((tape.row_side[own] > 0) != (kind == TRADE))
+        level = book * (int(ticks.max(initial=0)) + 1) + ticks
+        rows = np.flatnonzero((kind != KEYFRAME) | begins[event]).astype(np.int32)  # other keyframes repeat a book
+        rows = rows[np.argsort(level[rows], kind="stable")]
+        first = np.flatnonzero(np.diff(level[rows], prepend=-1))
+        return cls(tape, rows, np.append(first, len(rows)), event, tape.row_lots[own])
 
     def begin(self, place: int) -> int:
         """Return the index of the first row of the level that contains the row at *place*."""
@@ -106,10 +104,35 @@ class PriceLevels:
 
 
 def cancellations(levels: PriceLevels) -> "Places":
-    """Return (index of arrival, index of cancellation) of every cancelled order with a known arrival, int64[n, 2]."""
-    pairs = np.empty((len(levels.rows) // 2 + 1, 2), np.int32)
-    found = known_cancellations(levels.rows, levels.first, levels.event, levels.tape.kind, levels.lots, pairs)
-    return pairs[:found]
+    """Return (index of arrival, index of cancellation) of every cancelled order with a known arrival, int32[n, 2].
+
+    In the queue of a price until it is empty, changes of one size follow each other. An arrival with no other known
+    order of that size is paired with the change after it if that is a cancellation, and if the prints between them did
+    not reach its place.
+    """
+    kind, lots = levels.tape.kind[levels.event[levels.rows]], levels.lots[levels.rows]
+    printed_here, begins = kind == TRADE, np.zeros(len(lots), bool)
+    begins[levels.first[:-1]] = True
+    change = np.where(printed_here, -lots, np.diff(lots, prepend=0))
+    follows = ~begins & ~np.append(True, printed_here[:-1])  # else a print may be part of the change
+    at = np.flatnonzero(printed_here | ((kind == DEPTH) & follows & (change != 0)))
+    ended = np.append(False, (lots == 0)[:-1] & ~printed_here[:-1])
+    queue, size = np.cumsum(begins | ended)[at], np.abs(change[at])
+    order = np.lexsort((size, queue))
+    at, queue, size = at[order], queue[order], size[order]
+    new = np.append(True, (queue[1:] != queue[:-1]) | (size[1:] != size[:-1]))[: len(at)]
+    # Orders known to rest never fall below zero: the sum of steps less its least value so far, for each size.
+    came = change[at] > 0
+    step = np.where(came, 1, -1)
+    known = np.cumsum(step)
+    group = np.cumsum(new) * (2 * len(at) + 2)  # lowers the values of each group below those before it
+    least = np.minimum.accumulate(np.where(new, known - np.maximum(step, 0), known) - group) + group
+    alone = came & (known - least == 1)
+    left = ~came & ~printed_here[at] & ~new
+    printed = np.cumsum(np.where(printed_here, lots, 0))[at]
+    before = (lots - change)[at]
+    pairs = np.flatnonzero(alone[:-1] & left[1:] & (np.diff(printed) <= before[:-1]))
+    return np.stack([at[pairs], at[pairs + 1]], axis=1).astype(np.int32)
 
 
 def pieces(tape: "Tape") -> list["Tape"]:

@@ -270,32 +270,18 @@ def _fill_model(name: str, params: Mapping[str, Any]) -> object:
     return construct(build, params, "FILL_PARAMS_JSON")
 
 
-def study(
-    tape: "Tape",
-    log: Path,
-    plan: OrderPlan,
-    models: Mapping[str, Callable[[], object]],
-    step: Callable[[int], None] = lambda _count: None,
-) -> tuple[VirtualOrders, Outcomes, dict[str, Outcomes]]:
-    """Return virtual orders, their true outcomes, and their outcomes under each model.
+def true_outcomes(tape: "Tape", log: Path, plan: OrderPlan) -> "tuple[VirtualOrders, Outcomes, Tape]":
+    """Return virtual orders, their true outcomes, and the tape on their clock.
 
     Args:
         tape: The recorded day.
         log: Its order log.
         plan: Parameters of the orders.
-        models: A factory of each model, by name.
-        step: Called with 1 after each model.
 
     Raises:
         UsageError: If the day is too short for a single order.
         BrokenFile: If the log is invalid.
     """
-    orders, truth, moved = true_outcomes(tape, log, plan)
-    return orders, truth, played_by(moved, orders, models, step)
-
-
-def true_outcomes(tape: "Tape", log: Path, plan: OrderPlan) -> "tuple[VirtualOrders, Outcomes, Tape]":
-    """Return virtual orders, their true outcomes, and the tape on their clock; raises as `study`."""
     orders = draw_orders(on_exchange_time(tape, {}), plan)
     if not len(orders):
         raise UsageError(

@@ -103,28 +103,16 @@ def draw_orders(tape: "Tape", plan: OrderPlan) -> VirtualOrders:
     us, side, place, turn = (column.ravel() for column in (begin, side, place, turn))
     order = np.argsort(us, kind="stable")
     us, side, place, turn = us[order], side[order], place[order], turn[order]
-    bid, ask = _touch(tape, us)
+    at = np.searchsorted(tape.event_us[tape.top_event], us, side="right") - 1
+    bid, ask = (np.where(at >= 0, best[at], 0) for best in (tape.top_bid_ticks, tape.top_ask_ticks))
     ticks = np.where(side > 0, bid, ask) - side * place
     wanted = (bid > 0) & (ask > 0) & (ticks > 0) & (side * (np.where(side > 0, ask, bid) - ticks) > 0)
-    wanted &= ~_broken(tape, us, us + plan.life_us)
+    breaks_us = tape.event_us[(tape.kind == GAP) | (tape.kind == SNAPSHOT)]
+    begun, ended = (np.searchsorted(breaks_us, one, side="right") for one in (us, us + plan.life_us))
+    wanted &= (begun == ended) & (us + plan.life_us <= tape.end_us)
     return VirtualOrders(
         us[wanted], side[wanted], ticks[wanted], place[wanted], turn[wanted], plan.life_us, plan.checks_us
     )
-
-
-def _touch(tape: "Tape", us: "Ints") -> tuple["Ints", "Ints"]:
-    """Return the best bid and ask at each instant, 0 for none."""
-    at = np.searchsorted(tape.event_us[tape.top_event], us, side="right") - 1
-    known = at >= 0
-    return np.where(known, tape.top_bid_ticks[at], 0), np.where(known, tape.top_ask_ticks[at], 0)
-
-
-def _broken(tape: "Tape", begin_us: "Ints", end_us: "Ints") -> "NDArray[np.bool_]":
-    """Return for each time span whether a gap, a new book or the end of the tape is within it."""
-    breaks_us = tape.event_us[(tape.kind == GAP) | (tape.kind == SNAPSHOT)]
-    count = np.searchsorted(breaks_us, end_us, side="right") - np.searchsorted(breaks_us, begin_us, side="right")
-    broken: NDArray[np.bool_] = (count > 0) | (end_us > tape.end_us)
-    return broken
 
 
 class NoQuotes:
@@ -170,7 +158,10 @@ def play(tape: "Tape", orders: VirtualOrders, fills: Callable[[], object]) -> Ou
                 filled_us[number_of[order_id]] = us
             elif ACTIONS[action] in ("REJECT", "CANCEL_ACK"):
                 sent[number_of[order_id]] = False
-    return Outcomes(filled_us, _zero_where_filled(ahead, filled_us, orders), sent)
+    if not np.isnan(ahead).all():  # the model has a queue
+        checked_us = orders.us[:, None] + np.array(orders.checks_us)
+        ahead = np.where((filled_us[:, None] >= 0) & (filled_us[:, None] <= checked_us), 0.0, ahead)
+    return Outcomes(filled_us, ahead, sent)
 
 
 def manual_exchange(tape: "Tape", fills: object, life_us: int = 0) -> PaperExchange:
@@ -216,11 +207,3 @@ def place_orders(
                 ahead[number, action - 1] = np.nan if known is None else known
     exchange.advance(int(orders.us[-1]) + orders.life_us)
     return number_of
-
-
-def _zero_where_filled(ahead: "Floats", filled_us: "Ints", orders: VirtualOrders) -> "Floats":
-    """Return the queue positions, 0 for filled orders if the model has a queue."""
-    has_queue = ~np.isnan(ahead).all()
-    checked_us = orders.us[:, None] + np.array(orders.checks_us)
-    done = (filled_us[:, None] >= 0) & (filled_us[:, None] <= checked_us)
-    return np.where(done & has_queue, 0.0, ahead)

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from mm.evaluate import queue_score
 from mm.evaluate.order_log import Truth, rows_of
 from mm.evaluate.virtual_orders import Outcomes, VirtualOrders
 from plain_matching import PlainMatching
@@ -23,3 +24,9 @@ def true_outcomes(engine: PlainMatching, orders: VirtualOrders) -> Outcomes:
     truth = Truth(orders)
     truth.play(rows_of(engine.take_log()))
     return truth.outcomes()
+
+
+def study(tape, log, plan, models):
+    """Return virtual orders, their true outcomes, and their outcomes under each model."""
+    orders, truth, moved = queue_score.true_outcomes(tape, log, plan)
+    return orders, truth, queue_score.played_by(moved, orders, models)

@@ -149,15 +149,15 @@ def busy_tapes(draw: st.DrawFn) -> Tape:
 
 @pytest.mark.slow
 @given(busy_tapes())
-def test_kernel_equals_plain_cancellations(tape: Tape) -> None:
+def test_cancellations_equal_those_of_a_plain_loop(tape: Tape) -> None:
     """The same orders in the same order, since draws refer to them by number."""
     levels = PriceLevels.of(tape)
     pairs = levels.rows[cancellations(levels)].tolist()
     assert [tuple(pair) for pair in pairs] == plain_cancellations(tape)
 
 
-def test_kernel_handles_long_queues_and_many_prices() -> None:
-    """More changes of a queue, and more levels, than the initial capacity."""
+def test_long_queues_and_many_prices_equal_a_plain_loop() -> None:
+    """Thousands of changes of one queue, and of levels."""
     draws = np.random.default_rng(3)
     events: list[tuple[object, ...]] = [(0, "snapshot", [(BID, 100_000)], [(ASK, 500)])]
     shown = 100_000

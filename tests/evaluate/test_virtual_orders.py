@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from bitstamp import log_rows
 from leaning_market import GRID
+from queue_rig import study
 
 from mm.backtest.io import load_day
 from mm.backtest.models import queue_prob_power, queue_risk_averse, trade_cross
@@ -16,7 +17,7 @@ from mm.clock import US_PER_MS
 from mm.dayfolder.layout import DayFolder
 from mm.errors import BrokenFile, UsageError
 from mm.evaluate.order_log import read_rows, rows_of, tape_of_log
-from mm.evaluate.queue_score import score, study
+from mm.evaluate.queue_score import score
 from mm.evaluate.virtual_orders import OrderPlan, Outcomes, draw_orders, on_exchange_time, play
 from mm.sim.flow.day import make_day, order_log
 from mm.sim.flow.scenario import ZeroIntelligence

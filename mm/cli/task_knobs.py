@@ -76,7 +76,7 @@ class Sweep:
     jobs: int | None = knob(
         None,
         integer(1, 1024),
-        "Number of processes; default: one per core, on two cores one; 1 runs two points at a time in this process.",
+        "Number of processes; default: one per core; 1 plays one point after another in this process.",
         matters=False,
         common="Number of processes",
     )

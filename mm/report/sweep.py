@@ -1,7 +1,7 @@
 """``report.html`` of a sweep: the table, the grid as heat maps, and the selection bias of the best point."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -234,38 +234,43 @@ def findings_card(content: Content) -> str:
     return boxed(_tiles(content) + _table_card(content, FEW))
 
 
+COLUMNS: Sequence[tuple[str, Callable[[Row], str]]] = (
+    ("lower bound", lambda row: signed(row["pnl_lower95"])),
+    ("tied", tie_of),
+    ("PnL", lambda row: signed(row["pnl_quoting"])),
+    ("of the hold", lambda row: signed(row["pnl_hold"])),
+    ("fills", lambda row: number(row["n_fills"])),
+    ("drawdown", lambda row: number(row["max_drawdown"])),
+    ("deflated", lambda row: probability(row["deflated_sharpe"])),
+    ("1st half", lambda row: signed(row["pnl_first_half"])),
+    ("2nd half", lambda row: signed(row["pnl_second_half"])),
+)
+FORWARDED = ("w.-f. PnL", lambda row: signed(row["walkforward_pnl_quoting"]))
+
+
+def points_table(content: Content, most: int, left_out: str = "") -> list[list[str]]:
+    """Return the head and the cells of the best *most* points as text, without the column *left_out*."""
+    rows, axes = content["rows"], [axis["name"] for axis in content["axes"]]
+    columns = [one for one in COLUMNS if one[0] != left_out]
+    columns += [FORWARDED] if rows and "walkforward_pnl_quoting" in rows[0] else []
+    table = [["rank", "point", *axes, *(title for title, _ in columns)]]
+    for row in rows[:most]:
+        rank = "failed" if row["status"] != "ok" else number(row["rank"])
+        cells = (row[axis] or "–" for axis in axes)
+        table.append([rank, str(row["point"]), *cells, *(text(row) for _, text in columns)])
+    return table
+
+
 def _table_card(content: Content, most: int = SHOWN) -> str:
     rows = content["rows"]
-    axes = [axis["name"] for axis in content["axes"]]
-    forwarded = "walkforward_pnl_quoting" in (rows[0] if rows else {})
-    head = ["rank", "point", *axes, "lower bound", "tied", "PnL", "of the hold", "fills", "drawdown"]
-    head += ["deflated", "1st half", "2nd half", *(["w.-f. PnL"] if forwarded else [])]
-    cells = [_cells(row, axes, forwarded) for row in rows[:most]]
+    head, *cells = points_table(content, most)
     more = f" The first {most} of {len(rows):,}; all are in sweep.csv." if len(rows) > most else ""
     sorts = "; click on a head to sort" if most > FEW else ""  # notebooks run no scripts
     hint = (
         f"Designs by {content['rank_by']} under their worst fill assumption{sorts}. Lower bound: {_bound(content)}. "
         f"Tied: not different from the first design at 95 %.{more}"
     )
-    return card("Points", hint, listing(head, cells))
-
-
-def _cells(row: Mapping[str, Any], axes: Sequence[str], forwarded: bool) -> list[str]:
-    cells = [
-        "failed" if row["status"] != "ok" else number(row["rank"]),
-        str(row["point"]),
-        *(escape(row[axis] or "–") for axis in axes),
-        signed(row["pnl_lower95"]),
-        tie_of(row),
-        signed(row["pnl_quoting"]),
-        signed(row["pnl_hold"]),
-        number(row["n_fills"], 9),
-        number(row["max_drawdown"]),
-        probability(row["deflated_sharpe"]),
-        signed(row["pnl_first_half"]),
-        signed(row["pnl_second_half"]),
-    ]
-    return [*cells, signed(row["walkforward_pnl_quoting"])] if forwarded else cells
+    return card("Points", hint, listing(head, [list(map(escape, row)) for row in cells]))
 
 
 def _words_card(content: Content, record: Mapping[str, Any] | None) -> str:

@@ -58,33 +58,12 @@ def grid_figures(rows: Sequence[Row], axes: Sequence[Axis], rank_by: str) -> lis
     return found
 
 
-@dataclass(frozen=True)
-class PastChoice:
-    """PnL over time of the walk-forward that trades the trial that was best so far.
-
-    Attributes:
-        start_us: Start of each period from the first choice on.
-        total: PnL since the first choice, starting at the PnL of the best trial: only the shape is compared.
-    """
-
-    start_us: "Floats"
-    total: "Floats"
-
-    @classmethod
-    def of(cls, content: Content, start_us: "Floats", columns: Sequence[int], pnl: "Floats") -> "PastChoice | None":
-        """Return the PnL path of a sweep's ``walkforward``; None without one."""
-        ahead = content["walkforward"]
-        if ahead is None:
-            return None
-        pieces = [pnl[first:last, columns.index(point)] for point, first, last in ahead["spans"]]
-        first = ahead["spans"][0][1]
-        return cls(start_us[first:], np.cumsum(np.concatenate(pieces)))
-
-
 def pnl_figure(content: Content, start_us: "Floats", columns: Sequence[int], pnl: "Floats") -> Figure:
-    """Return the PnL of the trials over time, with the best one and the walk-forward (`PastChoice`) in front."""
+    """Return the PnL of the trials over time, with the best one and the walk-forward of the choice in front.
+
+    The PnL of the latter counts from the first choice on: only its shape is to be compared.
+    """
     best = None if content["best"] is None else content["best"]["point"]
-    chosen = PastChoice.of(content, start_us, columns, pnl)
     totals, us = np.cumsum(pnl, axis=0), start_us + PERIOD_US
     front = columns.index(best) if best in columns else None
     traces = list[Trace]()
@@ -94,8 +73,10 @@ def pnl_figure(content: Content, start_us: "Floats", columns: Sequence[int], pnl
             traces.append(_path(f"point {columns[column]}", us, totals[:, column], SOFT, **faint))
     if front is not None:
         traces.append(_path(f"best in hindsight, point {best}", us, totals[:, front], MAIN))
-    if chosen is not None:
-        traces.append(_path("walk-forward choice", chosen.start_us + PERIOD_US, chosen.total, SELL))
+    if (ahead := content["walkforward"]) is not None:
+        pieces = [pnl[first:last, columns.index(point)] for point, first, last in ahead["spans"]]
+        since = us[ahead["spans"][0][1] :]
+        traces.append(_path("walk-forward choice", since, np.cumsum(np.concatenate(pieces)), SELL))
     axis = figures.time_axis(float(start_us[0]), float(us[-1]))
     return figures.chart(traces, axis, 320, y=figures.FROM_ZERO)
 

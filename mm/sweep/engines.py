@@ -1,8 +1,7 @@
 """Engines that run points: in this process, in parallel processes, or on a cluster.
 
 Each engine yields the index of a task and its outcome as soon as it is finished; all engines give the same outcomes.
-The thread that has an outcome also calls ``keep``, which encodes and stores it: a third thread would compete with the
-two that play. The user starts and stops the cluster; this module does neither.
+The user starts and stops the cluster; this module does neither.
 """
 
 import json
@@ -12,29 +11,23 @@ import signal
 import subprocess
 import sys
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, CancelledError, Future, wait
-from contextlib import contextmanager, redirect_stdout, suppress
-from functools import partial
+from contextlib import redirect_stdout, suppress
 from queue import SimpleQueue
 from threading import Thread
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from mm.errors import MMError, TryLater
 from mm.sweep.objects import run_tasks
-from mm.sweep.play import Outcome, Task, backtested, outcome, play
+from mm.sweep.play import Outcome, Task, play
 
 if TYPE_CHECKING:
     from distributed import Client
 
-    from mm.backtest.result import Result
-
-THREADS = 2  # threads of this process that play points
 TRIES = 2  # attempts at a point whose process dies: the system may have killed the first one
 GRACE_S = 5.0  # for a process to end after it has closed its output
 Outcomes = Iterator[tuple[int, Outcome]]
-Keep = Callable[[int, Outcome], Outcome]
-Answers = SimpleQueue[tuple[int, Outcome | BaseException]]
 WAIT_S = 5.0  # timeout of the connection to a scheduler
 WORKER_TIMEOUT_S = 30.0  # time without any worker before a sweep gives up
 SLICE_S = 1.0  # playing time of one cluster task: a lost worker costs little, and the overhead per task is spread
@@ -42,125 +35,44 @@ _POLL_S = 1.0
 _NOISY_LOGGERS = ("asyncio", "distributed", "tornado")
 
 
-def unchanged(_place: int, outcome: Outcome) -> Outcome:
-    """Return the *outcome* of a task: a ``keep`` that does nothing."""
-    return outcome
+def in_process(tasks: Sequence[Task]) -> Outcomes:
+    """Play one task after another in this process; they share the state of a user's module."""
+    for place, task in enumerate(tasks):
+        with redirect_stdout(sys.stderr):  # as for other processes: stdout is for results
+            outcome = play(task)
+        yield place, outcome
 
 
-def in_process(tasks: Sequence[Task], keep: Keep = unchanged) -> Outcomes:
-    """Play tasks in this process: two at a time, or one by one if a user's model is among them.
+def in_processes(tasks: Sequence[Task], jobs: int) -> Outcomes:
+    """Play *jobs* tasks at a time, each in its own process.
 
-    All points of this process share the state of a user's module, such as its random number generator.
+    A pool of threads is no alternative: an interrupt may end the wait for a future while its lock is held, and the
+    thread of the future then waits for that lock forever. A queue implemented in C cannot be left locked.
     """
-    return _one_by_one(tasks, keep) if have_users_model(tasks) else _two_at_a_time(tasks, keep)
-
-
-def have_users_model(tasks: Sequence[Task]) -> bool:
-    """Return whether a task plays a user's own model."""
-    return any(task["sources"] for task in tasks)
-
-
-def _two_at_a_time(tasks: Sequence[Task], keep: Keep) -> Outcomes:
-    """Play tasks in two threads; the first alone, because it imports the modules of the others and opens the days."""
-    for task in tasks[:1]:
-        yield 0, keep(0, play(task))
-    yield from _distributed(tasks[1:], [play] * THREADS, keep, first=1)
-
-
-def _one_by_one(tasks: Sequence[Task], keep: Keep) -> Outcomes:
-    """Play one task after another; a second thread summarises each while the next is played."""
-    played: SimpleQueue[Result | Outcome | None] = SimpleQueue()
-    summed: Answers = SimpleQueue()
-
-    def sum_up() -> None:
-        place = 0
-        while (found := played.get()) is not None:
-            _answer(summed, place, outcome, found, keep)
-            place += 1
-
-    with _threads_of([sum_up], lambda: played.put(None)):
-        for place, task in enumerate(tasks):
-            with redirect_stdout(sys.stderr):  # as for other processes: stdout is for results
-                played.put(backtested(task))
-            if place:
-                yield _answered(summed)
-        if tasks:
-            yield _answered(summed)
-
-
-def in_processes(tasks: Sequence[Task], jobs: int, keep: Keep = unchanged) -> Outcomes:
-    """Play *jobs* tasks at a time, each in its own process."""
     workers = [_Worker() for _ in range(min(jobs, len(tasks)))]
+    waiting, answers = deque(enumerate(tasks)), SimpleQueue[tuple[int, Outcome | BaseException]]()
 
-    def stop() -> None:
-        for worker in workers:
-            worker.stop()
-
-    yield from _distributed(tasks, [worker.play for worker in workers], keep, stop)
-
-
-def _distributed(
-    tasks: Sequence[Task],
-    players: Sequence[Callable[[Task], Outcome]],
-    keep: Keep,
-    stop: Callable[[], None] = lambda: None,
-    *,
-    first: int = 0,
-) -> Outcomes:
-    """Run each of the *players* on one task after another, in its own thread; *stop* interrupts their current tasks.
-
-    *first* is the index of the first task.
-    """
-    waiting, answers = deque(enumerate(tasks, first)), Answers()
-
-    def serve(player: Callable[[Task], Outcome]) -> None:
+    def serve(worker: _Worker) -> None:
         with suppress(IndexError):  # no more tasks
             while True:
                 place, task = waiting.popleft()
-                _answer(answers, place, player, task, keep)
+                try:
+                    answers.put((place, worker.play(task)))
+                except BaseException as error:  # raised below, in the thread that waits
+                    answers.put((place, error))
 
-    def end() -> None:
-        waiting.clear()
-        stop()
-
-    with _threads_of([partial(serve, player) for player in players], end):
+    try:
+        for worker in workers:
+            Thread(target=serve, args=(worker,), daemon=True).start()
         for _ in tasks:
-            yield _answered(answers)
-
-
-@contextmanager
-def _threads_of(run: Sequence[Callable[[], None]], stop: Callable[[], None]) -> Iterator[None]:
-    """Run functions in threads until the end of the block; *stop* makes them return.
-
-    A pool is no alternative: an interrupt may end the wait for a future while its lock is held, and the thread of the
-    future then waits for that lock forever. A queue implemented in C cannot be left locked.
-    """
-    threads = [Thread(target=one, daemon=True) for one in run]
-    try:
-        for thread in threads:
-            thread.start()
-        yield
+            place, found = answers.get()
+            if isinstance(found, BaseException):
+                raise found
+            yield place, found
     finally:
-        stop()
-        for thread in threads:
-            if thread.is_alive():
-                thread.join(GRACE_S)
-
-
-def _answer(answers: "Answers", place: int, work: Callable[[Any], Outcome], given: object, keep: Keep) -> None:
-    """Put *place* and the kept outcome of *work*, or the exception that either raised, into *answers*."""
-    try:
-        answers.put((place, keep(place, work(given))))
-    except BaseException as error:  # `_answered` raises it in the thread that waits
-        answers.put((place, error))
-
-
-def _answered(answers: "Answers") -> tuple[int, Outcome]:
-    """Return the next index and its outcome, or raise the exception of its task."""
-    place, found = answers.get()
-    if isinstance(found, BaseException):
-        raise found
-    return place, found
+        waiting.clear()
+        for worker in workers:
+            worker.stop()
 
 
 class _Worker:
@@ -266,7 +178,7 @@ def _answer_to(process: "subprocess.Popen[str]", line: str) -> str:
         return ""
 
 
-def on_cluster(tasks: Sequence[Task], address: str, keep: Keep = unchanged) -> Outcomes:
+def on_cluster(tasks: Sequence[Task], address: str) -> Outcomes:
     """Play *tasks* on the cluster whose scheduler listens at *address*.
 
     A cluster task is a chunk of points, of which a worker plays some for `SLICE_S`; the rest goes into other chunks. A
@@ -292,7 +204,7 @@ def on_cluster(tasks: Sequence[Task], address: str, keep: Keep = unchanged) -> O
                 if (outcomes := _outcomes(future, address, len(places))) is None:
                     alone.extend(places)
                     continue
-                yield from ((place, keep(place, found)) for place, found in zip(places, outcomes, strict=False))
+                yield from zip(places, outcomes, strict=False)
                 waiting.extendleft(reversed(places[len(outcomes) :]))
             idle_s = 0.0 if done or threads else idle_s + _POLL_S
             if idle_s >= WORKER_TIMEOUT_S:

@@ -1,7 +1,7 @@
 """Findings of a sweep: ranked rows, the selection bias of the best one, and the walk-forward of the choice."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from math import isnan
@@ -183,16 +183,15 @@ def forward(panel: PnlPanel, days_us: Sequence[int], rank_by: str) -> Forward | 
     )
 
 
-def halves(panel: PnlPanel) -> tuple["Floats", "Floats"]:
-    """Return the annual Sharpe ratio of each trial in the first and the second half of the periods."""
-    middle = len(panel.pnl) // 2
-    return sharpes(panel.pnl[:middle]), sharpes(panel.pnl[middle:])
+def halves(pnl: "Floats", of: "Callable[[Floats], Floats]") -> tuple["Floats", "Floats"]:
+    """Return a number *of* each trial in the first and the second half of the periods."""
+    middle = len(pnl) // 2
+    return of(pnl[:middle]), of(pnl[middle:])
 
 
-def pnl_halves(panel: PnlPanel) -> tuple["Floats", "Floats"]:
-    """Return the PnL of each trial in the first and the second half of the periods."""
-    middle = len(panel.pnl) // 2
-    return panel.pnl[:middle].sum(axis=0), panel.pnl[middle:].sum(axis=0)
+def totals(pnl: "Floats") -> "Floats":
+    """Return the PnL of each column."""
+    return np.asarray(pnl.sum(axis=0))
 
 
 def rank_correlation(first: "Floats", second: "Floats") -> float | None:
@@ -384,7 +383,7 @@ def find(points: Sequence[PlayedPoint], axes: Sequence[Axis], rank_by: str, days
         "failed": sum(one.error is not None for one in points),
         **_worst_of(assumptions),
         "assumptions": assumptions,
-        "halves_rank_correlation": rank_correlation(*pnl_halves(within)) if within else None,
+        "halves_rank_correlation": rank_correlation(*halves(within.pnl, totals)) if within else None,
         "walkforward": _as_json(chosen, numbers),
         "worst_case": _worst_case(rows, axes, rank_by),
         "best": best,
@@ -416,7 +415,7 @@ def _lower95(pnl: Sequence[float | None]) -> float | None:
 
 def _add_halves(rows: Sequence[Row], panel: PnlPanel | None, place: Mapping[str, int]) -> None:
     """Add the PnL and the Sharpe ratio of each half of the time to *rows*; *place* is the column of each trial."""
-    found = {"sharpe": halves(panel), "pnl": pnl_halves(panel)} if panel else {}
+    found = {"sharpe": halves(panel.pnl, sharpes), "pnl": halves(panel.pnl, totals)} if panel else {}
     for row in rows:
         column = place.get(row["digest"])
         for name in ("sharpe", "pnl"):

@@ -9,13 +9,13 @@ import json
 import os
 import sys
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import lru_cache, partial
 from pathlib import Path
 from queue import SimpleQueue
 from threading import Lock, Thread
-from typing import TYPE_CHECKING, Any, TextIO, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from mm.backtest.metrics.json_values import check
 from mm.backtest.metrics.pnl import account_of, changes_60s
@@ -41,7 +41,6 @@ _OPEN = 2  # days, or ranges of days, that a process keeps open
 _MOST_ROWS = 50_000_000  # rows (17 bytes each) that stay mapped from one point to the next
 Task = Mapping[str, Any]
 Outcome = dict[str, Any]
-Found = TypeVar("Found")
 
 
 def play(task: Task) -> Outcome:
@@ -53,33 +52,13 @@ def play(task: Task) -> Outcome:
             ``inputs``, which must be the same here as in the process that made the task; and ``kept``, the files of
             the tapes if the days are on another machine.
     """
-    return outcome(backtested(task))
-
-
-def backtested(task: Task) -> "Result | Outcome":
-    """Play *task* and return its backtest, for `outcome`; if it fails, return the outcome with the error."""
-    return _guarded(_played, task)
-
-
-def outcome(played: "Result | Outcome") -> Outcome:
-    """Return the outcome of a result of `backtested`; any thread may call it."""
-    return played if isinstance(played, dict) else _guarded(_checked, played)
-
-
-def _guarded(step: Callable[..., Found], given: object) -> Found | Outcome:
-    """Return the result of *step* for *given*, or the outcome with its error if it raised."""
     try:
-        return step(given)
+        check(outcome := outcome_of(_played(task)))
     except MMError as error:
         return failed(error)
     except (Exception, SystemExit) as error:  # SystemExit: a model that calls sys.exit() fails only its point
         line = " ".join(f"unforeseen {type(error).__name__}: {error}".split())
         return {"error": line, "exit_code": MMError.exit_code, "traceback": traceback.format_exc()}
-
-
-def _checked(result: "Result") -> Outcome:
-
-    check(outcome := outcome_of(result))
     return outcome
 
 
@@ -102,7 +81,6 @@ def outcome_of(result: "Result") -> Outcome:
 
 
 def _played(task: Task) -> "Result":
-
     setup = Setup.from_json(task["setup"])
     _check_code(task, setup)
     tapes = _tapes(setup.day, setup.market, task["tapes"], tuple(task["inputs"]), tuple(task.get("kept", ())))
@@ -153,12 +131,7 @@ def main() -> None:
     with os.fdopen(os.dup(1), "w", encoding="utf-8") as answers:
         os.dup2(2, 1)
         while True:
-            _answer(tasks, answers)
-
-
-def _answer(tasks: "SimpleQueue[str]", answers: TextIO) -> None:
-    answers.write(json.dumps(play(json.loads(tasks.get())), allow_nan=False) + "\n")
-    answers.flush()
+            print(json.dumps(play(json.loads(tasks.get())), allow_nan=False), file=answers, flush=True)
 
 
 def _read(tasks: "SimpleQueue[str]") -> None:

@@ -5,7 +5,7 @@ import sys
 import sysconfig
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache, cached_property, lru_cache
+from functools import cache, lru_cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -143,21 +143,6 @@ def _file(name: str) -> Path | None:
     return Path(spec.origin).resolve() if spec is not None and spec.has_location and spec.origin else None
 
 
-class Encoded(dict[str, Any]):
-    """A JSON object that is written to several files: it never changes, so its ``text`` is encoded once."""
-
-    @cached_property
-    def text(self) -> str:
-        """The text, as from ``json.dumps``."""
-        return json.dumps(self, allow_nan=False)
-
-
-def text_of(content: Mapping[str, Any]) -> str:
-    """Return the text of a JSON object, as from ``json.dumps``; `Encoded` parts are not encoded again."""
-    texts = (one.text if isinstance(one, Encoded) else json.dumps(one, allow_nan=False) for one in content.values())
-    return f"{{{', '.join(f'{json.dumps(name)}: {text}' for name, text in zip(content, texts, strict=True))}}}"
-
-
 @dataclass(frozen=True)
 class Store:
     """The kept points of one symbol and its days, one JSON file per point, named by its key.
@@ -180,7 +165,8 @@ class Store:
 
     def keep(self, key: str, content: dict[str, Any]) -> None:
         """Store JSON *content* under *key*, whole or not at all."""
-        self.write(f"{key}.json", text_of({"schema_version": SCHEMA_VERSION, "key": key, **content}) + "\n")
+        text = json.dumps({"schema_version": SCHEMA_VERSION, "key": key, **content}, allow_nan=False)
+        self.write(f"{key}.json", text + "\n")
 
     def write(self, name: str, text: str) -> Path:
         """Write *text* to a file in the same folder, whole or not at all, and return its path."""
@@ -193,12 +179,9 @@ class Store:
         """Remove unfinished files of killed sweeps."""
         clear_unfinished(self.folder)
 
-    def every(self, known: Mapping[str, dict[str, Any]] | None = None) -> Iterator[dict[str, Any]]:
-        """Yield all contents in order of their keys; those in *known*, by key, are not read from disk."""
-        for path in sorted(self.folder.glob("*.json")):
-            found = (known or {}).get(path.stem) or _read(path)
-            if found is not None:
-                yield found
+    def every(self) -> Iterator[dict[str, Any]]:
+        """Yield all contents in order of their keys."""
+        yield from filter(None, map(_read, sorted(self.folder.glob("*.json"))))
 
 
 def _read(path: Path) -> dict[str, Any] | None:

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from mm.backtest.metrics.ranking import tie_of
 from mm.backtest.risk import Risk
 from mm.backtest.rules import Account, Execution
 from mm.cli.config import Day, Market, Models
@@ -25,7 +24,8 @@ from mm.clock import US_PER_S
 from mm.commands.assemble import open_days
 from mm.commands.setup import Setup
 from mm.errors import Incomplete, UsageError
-from mm.numbers import number, signed
+from mm.numbers import number, probability, signed
+from mm.report.sweep import points_table
 from mm.runs.in_progress import Run
 from mm.sweep.engines import module_path_env
 from mm.sweep.findings import (
@@ -41,7 +41,7 @@ from mm.sweep.findings import (
     find,
 )
 from mm.sweep.grid import Axis, axes_for, points_of
-from mm.sweep.store import Store, text_of
+from mm.sweep.store import Store
 from mm.sweep.work import Work, check, engine, shared_inputs
 
 if TYPE_CHECKING:
@@ -49,17 +49,6 @@ if TYPE_CHECKING:
 
 _GROUPS: tuple[type, ...] = (Day, Market, Execution, Account, Models, Risk, Sweep)
 SHOWN = 20  # rows on the terminal
-_COLUMNS = (
-    ("pnl_lower95", "lower bound"),
-    ("tied", "tied"),
-    ("pnl_quoting", "PnL"),
-    ("pnl_hold", "of the hold"),
-    ("n_fills", "fills"),
-    ("max_drawdown", "drawdown"),
-    ("pnl_first_half", "1st half"),
-    ("pnl_second_half", "2nd half"),
-)
-_FORWARDED = (("walkforward_pnl_quoting", "w.-f. PnL"),)
 NAMED = 5  # failed points named in the error message
 HEAD = (
     *("trials", "independent_trials", "points", "failed", "rank_by", "expected_best_sharpe", "pbo", "deflated_sharpe"),
@@ -152,7 +141,8 @@ def as_csv(rows: Sequence[Row]) -> str:
 def _line(one: Any) -> str:
     outcome = {name: value for name, value in one.outcome.items() if name in ("summary", "error", "traceback")}
     more = {} if one.forwarded is None else {"walkforward": {k: v for k, v in one.forwarded.items() if k != "series"}}
-    return text_of({"point": one.number, **one.texts, "digest": one.trial, **outcome, **more}) + "\n"
+    content = {"point": one.number, **one.texts, "digest": one.trial, **outcome, **more}
+    return json.dumps(content, allow_nan=False) + "\n"
 
 
 def _series(panel: PnlPanel, columns: Sequence[int]) -> str:
@@ -166,27 +156,11 @@ def _series(panel: PnlPanel, columns: Sequence[int]) -> str:
 
 def table(found: SweepFindings) -> list[str]:
     """Return the ranked table for a terminal, one line per row, with at most `SHOWN` rows."""
-    axes = [axis["name"] for axis in found.content["axes"]]
-    forwarded = _FORWARDED if any(name in (found.rows or [{}])[0] for name, _ in _FORWARDED) else ()
-    columns = (*_COLUMNS, *forwarded)
-    cells = [["rank", "point", *axes, *(title for _, title in columns)]]
-    for row in found.rows[:SHOWN]:
-        rank = _cell("rank", row["rank"]) if row["status"] == "ok" else row["status"]
-        chosen = [row[axis] or "–" for axis in axes]
-        shown = {**row, "tied": tie_of(row)}
-        cells.append([rank, str(row["point"]), *chosen, *(_cell(name, shown[name]) for name, _ in columns)])
+    cells = points_table(found.content, SHOWN, "deflated")
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     lines = ["  ".join(cell.rjust(width) for cell, width in zip(line, widths, strict=True)) for line in cells]
     hidden = len(found.rows) - SHOWN
     return [*lines, f"… {hidden} more in {TABLE}"] if hidden > 0 else lines
-
-
-def _cell(name: str, value: Any) -> str:
-    if value is None:
-        return "–"
-    if name == "tied":
-        return str(value)
-    return signed(value) if "pnl" in name else number(value)
 
 
 def footer_lines(found: SweepFindings, record: SelectionBias) -> list[str]:
@@ -209,7 +183,7 @@ def footer_lines(found: SweepFindings, record: SelectionBias) -> list[str]:
         deflated = record.deflated(summary_of(found, best))
         lines.append(
             f"{record.trials} trials on record for these days and this fill model, including this sweep: over all of "
-            f"them the deflated Sharpe ratio of the best one is {_probability(deflated)}"
+            f"them the deflated Sharpe ratio of the best one is {probability(deflated)}"
         )
     if (ahead := content["walkforward"]) is not None:
         lines.append(
@@ -229,12 +203,8 @@ def assumption_line(one: Row, axes: Sequence[Row]) -> str:
     independent = "" if one["independent_trials"] is None else f" ({number(one['independent_trials'], 2)} independent)"
     return (
         f"{name}: {one['trials']} trials{independent}, deflated Sharpe ratio of the best "
-        f"{_probability(one['deflated_sharpe'])}, probability of backtest overfitting {_probability(one['pbo'])}"
+        f"{probability(one['deflated_sharpe'])}, probability of backtest overfitting {probability(one['pbo'])}"
     )
-
-
-def _probability(value: float | None) -> str:
-    return "–" if value is None else f"{value:.3f}"
 
 
 def _worst(worst: Row, rank_by: str) -> str:

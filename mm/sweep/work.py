@@ -27,12 +27,12 @@ from mm.errors import FitError, ModelError, UsageError
 from mm.models.builder import ModelBuilder, agent_files, fitted_from, note_predictors
 from mm.predict.artefact import Artefact
 from mm.runs.in_progress import Run
-from mm.sweep.engines import THREADS, Keep, Outcomes, have_users_model, in_process, in_processes, on_cluster
+from mm.sweep.engines import Outcomes, in_process, in_processes, on_cluster
 from mm.sweep.findings import PlayedPoint, SelectionBias
 from mm.sweep.grid import FLAG, Point
 from mm.sweep.objects import Shipment
 from mm.sweep.play import Outcome, Task
-from mm.sweep.store import Code, Encoded, Store, code_of, trial_of
+from mm.sweep.store import Code, Store, code_of, trial_of
 
 if TYPE_CHECKING:
     from mm.calibration.calibrator import CalibrationConfig
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
 FIT = "poisson_fit.json"
 Json = dict[str, Any]
-Engine = Callable[[Sequence[Task], Keep], Outcomes]
+Engine = Callable[[Sequence[Task]], Outcomes]
 
 
 @dataclass(frozen=True)
@@ -109,7 +109,6 @@ class Work:
         self.played = self.known = 0
         self._shared, self._store = shared, store
         self._codes: dict[tuple[str, ...], Code] = {}
-        self._found: dict[str, Outcome] = {}
         self._of_point = {point.number: self._jobs(point) for point in points}
         self.jobs = {job.key: job for point in points for job in self._of_point[point.number]}
 
@@ -127,7 +126,7 @@ class Work:
             reuse: Whether to reuse the points kept by earlier sweeps.
         """
         self._store.tidy()
-        found = self._found = self._kept_outcomes() if reuse else {}
+        found = self._kept_outcomes() if reuse else {}
         missing = [job for key, job in self.jobs.items() if key not in found]
         self.played = len(missing)
         self.known = len(found)
@@ -135,13 +134,10 @@ class Work:
         if missing and self._shared.shipment is not None:
             self._shared.shipment.put()
 
-        def keep(place: int, outcome: Outcome) -> Outcome:
+        for place, outcome in engine([job.task for job in missing]):
             if "error" not in outcome:
-                outcome |= {"summary": Encoded(outcome["summary"]), "series": Encoded(outcome["series"])}
-                self._store.keep(missing[place].key, self._content(missing[place], outcome))
-            return outcome
-
-        for place, outcome in engine([job.task for job in missing], keep):
+                about = {"inputs": sorted(self._shared.inputs), "walkforward": missing[place].forwarded}
+                self._store.keep(missing[place].key, {"trial": missing[place].trial, **about, **outcome})
             found[missing[place].key] = outcome
             self.known += 1
             step(1)
@@ -164,16 +160,9 @@ class Work:
             fills: Their fill model; None for any.
         """
         inputs = sorted(self._shared.inputs)
-        found = self._found
-        known = {key: self._content(job, found[key]) for key, job in self.jobs.items() if "error" not in found[key]}
-        same = [kept for kept in self._store.every(known) if kept["inputs"] == inputs and not kept["walkforward"]]
+        same = [kept for kept in self._store.every() if kept["inputs"] == inputs and not kept["walkforward"]]
         summaries = {kept["trial"]: kept["summary"] for kept in same}.values()
         return SelectionBias.of([one for one in summaries if fills in (None, one["models"]["fill"])])
-
-    def _content(self, job: Job, outcome: Outcome) -> Json:
-        """Return the stored content of a played job."""
-        about = {"trial": job.trial, "inputs": sorted(self._shared.inputs), "walkforward": job.forwarded}
-        return {**about, **outcome}
 
     def _jobs(self, point: Point) -> list[Job]:
         shared = self._shared
@@ -357,14 +346,10 @@ def _make(
 def engine(sweep: Sweep) -> Engine:
     """Return the engine that the knobs select."""
     if (address := sweep.cluster) is not None:
-        return lambda tasks, keep: on_cluster(tasks, address, keep)
-    jobs = sweep.jobs or cpu_count() or 1
+        return lambda tasks: on_cluster(tasks, address)
 
-    def play(tasks: Sequence[Task], keep: Keep) -> Outcomes:
-        # One process per job, at most one per task; this process if that is one, or if its threads suffice.
-        suffice = sweep.jobs is None and jobs <= THREADS and not have_users_model(tasks)
-        if suffice or min(jobs, len(tasks)) <= 1:
-            return in_process(tasks, keep)
-        return in_processes(tasks, jobs, keep)
+    def play(tasks: Sequence[Task]) -> Outcomes:
+        jobs = min(sweep.jobs or cpu_count() or 1, len(tasks))
+        return in_processes(tasks, jobs) if jobs > 1 else in_process(tasks)
 
     return play

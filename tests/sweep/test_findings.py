@@ -13,9 +13,10 @@ from mm.sweep.findings import (
     forward,
     halves,
     independent_trials,
-    pnl_halves,
     rank_correlation,
     scores,
+    sharpes,
+    totals,
 )
 from played_points import FILLS, GAMMA, noise, outcome, played
 
@@ -276,7 +277,7 @@ def test_scores_match_those_of_the_rows():
     row = find([played(1, series)], [GAMMA], "pnl_lower95", [0]).rows[0]
     assert scores(np.array([series]).T, "pnl_lower95").tolist() == [row["pnl_lower95"]]
     panel = PnlPanel(np.arange(4), pnl)
-    first, second = halves(panel)
+    first, second = halves(panel.pnl, sharpes)
     assert first[0] == pytest.approx(-1 / np.std([1, -3], ddof=1) * 525600**0.5)
     assert np.isnan(second[1])
-    assert [half.tolist() for half in pnl_halves(panel)] == [[-2.0, 0.0], [3.0, 0.0]]
+    assert [half.tolist() for half in halves(panel.pnl, totals)] == [[-2.0, 0.0], [3.0, 0.0]]

@@ -278,10 +278,10 @@ def test_chunk_that_no_worker_could_play_is_retried_point_by_point(monkeypatch):
     sizes: list[int] = []
     monkeypatch.setattr(cluster, "_client", lambda _address: Deadly(Future(), workers=2))
     tasks = [{"number": number} if number != 2 else {"ill": True} for number in range(20)]
-    results = dict(cluster.on_cluster(tasks, "tcp://host:1", lambda place, outcome: {**outcome, "kept": place}))
+    results = dict(cluster.on_cluster(tasks, "tcp://host:1"))
     assert sorted(results) == list(range(20))
     assert {place: outcome for place, outcome in results.items() if place != 2} == {
-        number: {"of": number, "kept": number} for number in range(20) if number != 2
+        number: {"of": number} for number in range(20) if number != 2
     }
     assert "Attempted to run task on 4 workers" in results[2]["error"]
     assert sizes[:2] == [5, 4]  # a quarter of the remaining points for each of two threads

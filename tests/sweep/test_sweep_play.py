@@ -6,7 +6,6 @@ import random
 import signal
 from collections import deque
 from itertools import islice
-from threading import Event, get_ident
 
 import numpy as np
 import pytest
@@ -76,96 +75,30 @@ def test_summary_that_json_cannot_hold_fails_only_its_point(monkeypatch, value, 
         assert result is outcome
 
 
-def tasks(count, sources=()):
-    """Return tasks that differ by their place; with *sources* as if a user's model were among them."""
-    return [{"place": place, "sources": dict.fromkeys(sources, "1")} for place in range(count)]
+def tasks(count):
+    """Return tasks that differ by their place."""
+    return [{"place": place} for place in range(count)]
 
 
-def test_two_points_are_played_in_parallel_after_the_first(monkeypatch):
-    """Each waits for the other: in sequence the test would never end."""
-    started = [Event() for _ in range(5)]
-
-    def played(task):
-        place = task["place"]
-        started[place].set()
-        if place == 0:
-            assert not any(event.is_set() for event in started[1:])
-        else:
-            assert started[place + 1 if place % 2 else place - 1].wait(10)
-        return {"summary": place}
-
-    monkeypatch.setattr(engines, "play", played)
-    results = list(engines.in_process(tasks(5)))
-    assert results[0] == (0, {"summary": 0})
-    assert sorted(results) == [(place, {"summary": place}) for place in range(5)]
-    assert list(engines.in_process([])) == []
-
-
-def test_points_of_a_user_model_are_played_one_by_one(monkeypatch):
-    """They share its module; a point is summarised while the next is played, or the test would never end."""
-    turns, summed = [Event(), Event(), Event()], [Event(), Event(), Event()]
-
-    def played(task):
-        place = task["place"]
-        turns[place].set()
-        assert place == 0 or summed[place - 1].wait(10)
-        return place
-
-    def outcome(place):
-        assert place == 2 or turns[place + 1].wait(10)
-        summed[place].set()
-        return {"summary": place}
-
-    monkeypatch.setattr(engines, "backtested", played)
-    monkeypatch.setattr(engines, "outcome", outcome)
-    results = list(engines.in_process(tasks(3, ["my_own"])))
-    assert results == [(place, {"summary": place}) for place in range(3)]
-
-
-def test_exception_in_a_thread_reaches_the_caller(monkeypatch):
-    """The thread that summarises or plays cannot raise it elsewhere, and the sweep must not wait for the point."""
-
-    def failing(argument):
-        if argument == 0 or argument["place"]:
-            raise KeyError("a bug")
-
-    monkeypatch.setattr(engines, "backtested", lambda _task: 0)
-    monkeypatch.setattr(engines, "outcome", failing)
-    monkeypatch.setattr(engines, "play", failing)
-    for sources in ([], ["my_own"]):
-        with pytest.raises(KeyError, match="a bug"):
-            list(engines.in_process(tasks(3, sources)))
-
-
-@pytest.mark.parametrize("sources", [[], ["my_own"]])
-def test_outcomes_are_kept_by_the_threads_that_have_them(monkeypatch, sources):
-    """The waiting thread encodes and writes only the first outcome; an error of a full disk reaches it."""
-    monkeypatch.setattr(engines, "backtested", lambda task: task["place"])
-    monkeypatch.setattr(engines, "outcome", lambda place: {"summary": place})
+@pytest.mark.parametrize("engine", [engines.in_process, lambda tasks: engines.in_processes(tasks, 2)])
+def test_every_task_is_played_and_an_exception_reaches_the_caller(monkeypatch, engine):
+    """The thread of a worker cannot raise it elsewhere, and the sweep must not wait for the point."""
     monkeypatch.setattr(engines, "play", lambda task: {"summary": task["place"]})
-    own, kept = get_ident(), {}
+    monkeypatch.setattr(engines._Worker, "play", lambda _worker, task: engines.play(task))
+    assert sorted(engine(tasks(5))) == [(place, {"summary": place}) for place in range(5)]
+    assert list(engine([])) == []
 
-    def keep(place, outcome):
-        kept[place] = get_ident()
-        return {**outcome, "kept": place}
+    def failing(_task):
+        raise KeyError("a bug")
 
-    results = dict(engines.in_process(tasks(4, sources), keep))
-    assert results == {place: {"summary": place, "kept": place} for place in range(4)}
-    assert own not in {kept[place] for place in (1, 2, 3)}
-
-    def full(place, outcome):
-        if place:
-            raise OSError("no space left")
-        return outcome
-
-    with pytest.raises(OSError, match="no space left"):
-        list(engines.in_process(tasks(4, sources), full))
+    monkeypatch.setattr(engines, "play", failing)
+    with pytest.raises(KeyError, match="a bug"):
+        list(engine(tasks(3)))
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("sources", [[], ["my_own"]])
-def test_sweep_interrupted_at_any_time_ends(monkeypatch, sources):
-    """A future's wait can be interrupted while its lock is held; regression: the summarising thread waited for ever."""
+def test_sweep_interrupted_at_any_time_ends(monkeypatch):
+    """A future's wait can be interrupted while its lock is held; regression: another thread waited for ever."""
 
     class Stop(Exception):
         pass
@@ -173,14 +106,12 @@ def test_sweep_interrupted_at_any_time_ends(monkeypatch, sources):
     def stop(*_):
         raise Stop
 
-    monkeypatch.setattr(engines, "backtested", lambda task: task)
-    monkeypatch.setattr(engines, "outcome", lambda result: {"summary": result})
-    monkeypatch.setattr(engines, "play", lambda task: {"summary": task})
-    all_tasks = tasks(1, sources) * 20_000
+    monkeypatch.setattr(engines._Worker, "play", lambda _worker, task: {"summary": task})
+    all_tasks = tasks(1) * 20_000
     before, rng = signal.signal(signal.SIGALRM, stop), random.Random(0)
     try:
         for _ in range(500):
-            outcomes = engines.in_process(all_tasks)
+            outcomes = engines.in_processes(all_tasks, 2)
             deque(islice(outcomes, 2), maxlen=0)  # Python reports a thread whose start is interrupted
             with pytest.raises(Stop):  # noqa: PT012 - the alarm may come at once
                 signal.setitimer(signal.ITIMER_REAL, rng.uniform(5e-5, 2e-3))

@@ -10,7 +10,7 @@ from mm.cli.config import Day, Market, Models
 from mm.commands.setup import Setup
 from mm.errors import UsageError
 from mm.sweep import store
-from mm.sweep.store import Encoded, Store, code_of, text_of, trial_of
+from mm.sweep.store import Store, code_of, trial_of
 
 
 def setup(**knobs: object) -> Setup:
@@ -165,18 +165,6 @@ def test_changed_hazard_fit_is_another_trial(tmp_path):
     fit.write_text("another")
     assert configured.files == [fit]
     assert trial(configured) != first
-
-
-def test_shared_part_is_encoded_once_and_text_equals_json_dumps():
-    """For any names and order of the parts."""
-    summary = {"pnl_total": -1.5e-9, "days": ["1", None], 'of "two" é': {"a": [1, 2.5, True]}}
-    series = {"start_us": 1, "period_s": 60, "pnl": [1e300, None, -0.25, 0.61955003, 1e-05]}
-    content = {"key": "k", "summary": Encoded(summary), "é": [0.1], "series": series}
-    assert text_of(content) == json.dumps({**content, "summary": summary})
-    assert text_of({}) == "{}"
-    assert content["summary"].text is content["summary"].text
-    with pytest.raises(ValueError, match="JSON"):
-        text_of({"summary": {"pnl": float("nan")}})
 
 
 def test_folders_of_installed_packages_are_resolved():

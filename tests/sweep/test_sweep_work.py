@@ -15,7 +15,6 @@ from mm.sim.flow.day import make_day
 from mm.sim.flow.scenario import Hawkes as HawkesMarket
 from mm.sim.flow.session import Session
 from mm.sweep import work
-from mm.sweep.engines import unchanged
 
 
 def test_played_points_are_not_played_again(serial, sweep_data, monkeypatch):
@@ -122,20 +121,18 @@ def test_hawkes_points_use_the_process_of_the_schedule(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("jobs", "cores", "user_model", "expected"),
+    ("jobs", "cores", "expected"),
     [
-        (None, 2, False, "here"),
-        (None, 1, False, "here"),
-        (None, 2, True, 2),
-        (None, 8, False, 3),  # there are no more points
-        (2, 2, False, 2),
-        (1, 8, True, "here"),
+        (None, 2, 2),
+        (None, 1, "here"),
+        (None, 8, 3),  # there are no more points
+        (2, 8, 2),
+        (1, 8, "here"),
     ],
 )
-def test_points_are_played_in_process_if_threads_are_as_good(monkeypatch, jobs, cores, user_model, expected):
-    """A process costs its start and imports; a user's model always gets its own process."""
+def test_points_are_played_in_as_many_processes_as_jobs_or_cores(monkeypatch, jobs, cores, expected):
+    """One job is this process."""
     monkeypatch.setattr(work, "cpu_count", lambda: cores)
-    monkeypatch.setattr(work, "in_process", lambda _tasks, _keep: "here")
-    monkeypatch.setattr(work, "in_processes", lambda tasks, count, _keep: min(count, len(tasks)))
-    tasks = [{"sources": {"my_own": "1"} if user_model else {}}] * 3
-    assert work.engine(Sweep(grid="GAMMA=1", jobs=jobs))(tasks, unchanged) == expected
+    monkeypatch.setattr(work, "in_process", lambda _tasks: "here")
+    monkeypatch.setattr(work, "in_processes", lambda _tasks, count: count)
+    assert work.engine(Sweep(grid="GAMMA=1", jobs=jobs))([{}] * 3) == expected

@@ -2,16 +2,13 @@
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from html import escape
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from mm.backtest.metrics.notes import NULL, by_reason
-from mm.backtest.metrics.summary import scale
-from mm.backtest.orders_file import CSV
 from mm.backtest.run_terms import NO_SENSITIVITY
 from mm.backtest.summary_text import assumptions, excluded_s
 from mm.clock import US_PER_S, iso
@@ -64,7 +61,6 @@ if TYPE_CHECKING:
     from mm.backtest.result import Result
 
 SUMMARY, PAGE = "summary.json", "report.html"
-_CHARTS = "<!-- charts over time -->"  # their place in a page, until they are drawn
 ZOOM = zoom_bar("fill")
 LONGEST = 3  # stretches without a book in the list
 EFFECTIVE = (  # knobs shown at the top of the page, by name
@@ -85,7 +81,6 @@ def page(
     run: RunColumns,
     about: About | None = None,
     extra_notes: Sequence[str] = (),
-    charts: str = "",
 ) -> str:
     """Return the page as HTML.
 
@@ -94,7 +89,6 @@ def page(
         run: The columns of the run's files.
         about: The command and the knobs, to print at the end.
         extra_notes: Further lines above the warnings.
-        charts: The charts over time in the place of their card; empty: the result of `charts_of`.
     """
     about, fills = about or About(), run.fills
     lines = [*extra_notes, *(line for line in summary["warnings"] if not line.startswith(NULL))]
@@ -109,66 +103,27 @@ def page(
         numbers_card(summary),
         origin(about),
     ]
-    drawn = time_card(summary, run, charts)
+    drawn = time_card(summary, run)
     return document(f"{title_of(summary)} · backtest", [*above, first, drawn, *below], about.plotly)
 
 
-class RunFiles:
-    """The files of a backtest's run folder except its manifest.
-
-    Tables and charts, which need no summary, are made in other threads from the start of the block, mostly without the
-    interpreter's lock: parallel to further backtests, summary and page.
+def write_run(result: "Result", folder: Path, about: About | None = None) -> dict[str, int | None]:
+    """Write the files of a backtest's run folder except its manifest; return the rows of each, None if it is no table.
 
     Args:
         result: The backtest.
         folder: Created if it does not exist.
-        orders_format: Format of the orders file, ``csv`` or ``parquet``.
-        columns: The columns to draw, if another page draws them too; None derives them from *result*.
-
-    Attributes:
-        hashes: The sha256 of files that were hashed while written, in hex, after they are finished.
+        about: The command and the knobs, for the page.
     """
-
-    def __init__(
-        self, result: "Result", folder: Path, orders_format: str = CSV, columns: RunColumns | None = None
-    ) -> None:
-        self._result, self._folder, self._form, self._columns = result, folder, orders_format, columns
-        self._others = ThreadPoolExecutor(2)
-        self.hashes: dict[str, str] = {}
-
-    def __enter__(self) -> Self:
-        self._folder.mkdir(parents=True, exist_ok=True)
-        self._tables = self._others.submit(self._result.write_tables, self._folder, self.hashes, self._form)
-        self._seen = self._others.submit(lambda: self._columns or columns_of(self._result))
-        self._drawn = self._others.submit(self._charts)
-        return self
-
-    def __exit__(self, *_error: object) -> None:
-        self._others.shutdown()
-
-    def _charts(self) -> bytes:
-        """Return the charts over time."""
-        run, own = self._seen.result(), self._result.terms
-        terms = {"symbol": own.instrument.symbol, **scale(own)}
-        return charts_of(terms, run).encode(errors="backslashreplace") if len(run.state["recv_us"]) else b""
-
-    def finish(self, result: "Result", about: About | None = None) -> dict[str, int | None]:
-        """Write the rest of *result*, which may have a summary with further backtests; return the rows of each file.
-
-        The rows are None for files that are not tables; *about* is the command and the knobs, for the page.
-        """
-        summary = json.dumps(result.summary, indent=1, allow_nan=False, ensure_ascii=False)
-        (self._folder / SUMMARY).write_text(summary + "\n", encoding="utf-8", errors="backslashreplace")
-        before, _, after = page(result.summary, self._seen.result(), about, charts=_CHARTS).partition(_CHARTS)
-        with (self._folder / PAGE).open("wb") as file:  # the charts, almost all of the page, are not copied again
-            file.writelines((before.encode(), self._drawn.result(), after.encode()))
-        return {**self._tables.result(), SUMMARY: None, PAGE: None}
+    return {**result.write_tables(folder), **write_summary(result, folder, columns_of(result), about)}
 
 
-def write_run(result: "Result", folder: Path, about: About | None = None) -> dict[str, int | None]:
-    """Write the files of a backtest's run folder except its manifest, as `RunFiles` does."""
-    with RunFiles(result, folder) as files:
-        return files.finish(result, about)
+def write_summary(result: "Result", folder: Path, run: RunColumns, about: About | None = None) -> dict[str, int | None]:
+    """Write the summary and the page of a backtest, whose columns are *run*, into *folder*; no file is a table."""
+    summary = json.dumps(result.summary, indent=1, allow_nan=False, ensure_ascii=False)
+    (folder / SUMMARY).write_text(summary + "\n", encoding="utf-8", errors="backslashreplace")
+    (folder / PAGE).write_text(page(result.summary, run, about), encoding="utf-8")
+    return {SUMMARY: None, PAGE: None}
 
 
 def title_of(summary: Summary) -> str:
@@ -207,7 +162,7 @@ def equity_card(summary: Summary, run: RunColumns) -> str:
     return card("Equity", "Without the inventory held; it zooms with the charts below.", body)
 
 
-def time_card(summary: Summary, run: RunColumns, charts: str = "") -> str:
+def time_card(summary: Summary, run: RunColumns) -> str:
     """Return the card of the charts over time, which zoom together."""
     if len(run.state["recv_us"]) == 0:
         return card("Over time", "", nothing("There are no state rows."))
@@ -216,14 +171,10 @@ def time_card(summary: Summary, run: RunColumns, charts: str = "") -> str:
         "Drag to zoom, double-click for all; a click on a name hides or shows it. Point at a fill to see its reason "
         f"and its markouts; mm runs explain shows the market around it.{off}"
     )
-    return card("Over time", hint, ZOOM + (charts or charts_of(summary, run)))
-
-
-def charts_of(terms: Summary, run: RunColumns) -> str:
-    """Return the charts over time; *terms* are the symbol, assets, tick and quantity of a summary."""
-    figure = market_figure(run, run.curve, terms)
+    figure = market_figure(run, run.curve, summary)
     few = thinned(figure)
-    return chart(figure) + (f'<p class="hint">Drawn: {few}; the numbers of fills are complete.</p>' if few else "")
+    drawn = f'<p class="hint">Drawn: {few}; the numbers of fills are complete.</p>' if few else ""
+    return card("Over time", hint, ZOOM + chart(figure) + drawn)
 
 
 def split_card(summary: Summary) -> str:

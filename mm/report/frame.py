@@ -1,7 +1,6 @@
 """Common parts of all pages: the document, cards, tiles, tables, and the command that reproduces the page."""
 
 import os
-import re
 import shlex
 from base64 import b64encode
 from collections.abc import Mapping, Sequence
@@ -337,43 +336,20 @@ def _knob(name: str, value: Any, source: str) -> str:
 
 CARD = "mm-card"
 """Class of a self-contained card: its styles apply only within it, not to a surrounding page."""
-_CARD_STYLE = (
-    " { font: 14px/1.5 system-ui, sans-serif; padding: 14px 16px; border-radius: 10px; }",
-    " { max-width: 1120px; text-align: left; }",
-    " * { box-sizing: border-box; }",
-    " h1 { font-size: 20px; padding: 0; }",
-    " header { background: none; padding: 0; }",
-    " .tiles { grid-template-columns: repeat(auto-fit, minmax(128px, 1fr)); margin: 12px 0 0; }",
-    " .notes { font-size: 13px; margin: 12px 0 0; }",
-)
-_NARROW = f"@media (max-width: 900px) {{ .{CARD} .tiles {{ grid-template-columns: repeat(3, 1fr); }} }}"
+_CARD_STYLE = """
+& {
+  color-scheme: light; color: var(--ink); background: var(--ground); border: 1px solid var(--edge);
+  font: 14px/1.5 system-ui, sans-serif; padding: 14px 16px; border-radius: 10px; max-width: 1120px; text-align: left;
+}
+h1 { font-size: 20px; padding: 0; }
+header { background: none; padding: 0; }
+.tiles { grid-template-columns: repeat(auto-fit, minmax(128px, 1fr)); margin: 12px 0 0; }
+.notes { font-size: 13px; margin: 12px 0 0; }
+@media (max-width: 900px) { .tiles { grid-template-columns: repeat(3, 1fr); } }
+"""
 
 
 def boxed(html: str) -> str:
     """Return *html* as a card for a notebook: in its own box, with the page's light colours."""
-    known = colours()
-    box = f" {{ color: {known['ink']}; background: {known['ground']}; border: 1px solid {known['edge']}; }}"
-    rules = [*_scoped(html, CARD), *(f".{CARD}{one}" for one in (box, *_CARD_STYLE)), _NARROW]
-    return f'<div class="{CARD}"><style>\n{chr(10).join(rules)}\n</style>{html}</div>'
-
-
-def colours() -> dict[str, str]:
-    """Return the page's light colours by their names in the style sheet."""
-    return dict(re.findall(r"--([\w-]+): light-dark\(([^,]+),", STYLE))
-
-
-def _scoped(html: str, scope: str) -> list[str]:
-    """Return the style rules that *html* needs, each limited to a class, with colours filled in."""
-    classes = {word for words in re.findall(r'class="([^"]+)"', html) for word in words.split()}
-    used = {f".{word}" for word in classes} | set(re.findall(r"<(\w+)", html))
-    sheet, known = STYLE[: STYLE.index("@media (max-width")], colours()
-    rules = []
-    for selectors, body in re.findall(r"^([^@{}\n]+) \{\s*([^{}]*?)\s*\}", sheet, re.MULTILINE):
-        kept = [
-            f" {one}"
-            for one in map(str.strip, selectors.split(","))
-            if (parts := re.findall(r"\.?[\w-]+", re.sub(r"::?\w+", "", one))) and used.issuperset(parts)
-        ]
-        filled = re.sub(r"var\(--([\w-]+)\)", lambda name: known.get(name[1], name[0]), body)
-        rules += [f"{','.join(f'.{scope}{one}' for one in kept)} {{ {filled} }}"] if kept else []
-    return rules
+    rules = STYLE.replace(":root {", "& {", 1) + _CARD_STYLE
+    return f'<div class="{CARD}"><style>\n.{CARD} {{\n{rules}}}\n</style>{html}</div>'

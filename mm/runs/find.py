@@ -64,7 +64,7 @@ def find_runs(root: Path) -> tuple[list[Found], list[InvalidRun]]:
     """Return the finished runs below *root*, oldest first, and the folders among them that are not runs."""
     runs, invalid = [], list(_without_manifest(root))
     for path in sorted(root.rglob(MANIFEST)):
-        if _unfinished(path.parent, root):
+        if any(part.endswith(".partial") for part in path.relative_to(root).parts):
             continue
         try:
             runs.append(Found(path.parent, read_manifest(path.parent)))
@@ -142,10 +142,6 @@ def _without_manifest(root: Path) -> Iterator[InvalidRun]:
             yield InvalidRun(folder, f"not a run, it has no {MANIFEST}")
 
 
-def _unfinished(folder: Path, root: Path) -> bool:
-    return any(part.endswith(".partial") for part in folder.relative_to(root).parts)
-
-
 _PATHS = ("fill_params_file", "latency_file", "queue_exponent_file")  # knobs that name a file whose content is an input
 _NO_MODELS = ("data_root", "day", "log_root", "out_dir", "out_root", *_PATHS)  # knobs whose colons name no module
 
@@ -176,7 +172,7 @@ def check_inputs(run: Found, sources: InputPlaces) -> dict[str, Path]:
     wrong: list[str] = []
     for entry in run.manifest["inputs"]:
         places = list(_places(run, entry, sources))
-        existing = next((place for place in places if _is(place, entry)), None)
+        existing = next((one for one in places if one.is_file() and hash_file(one) == entry["sha256"]), None)
         if existing is not None:
             found[entry["path"]] = existing
         else:
@@ -286,26 +282,13 @@ def _places(run: Found, entry: Mapping[str, Any], sources: InputPlaces) -> Itera
     named = [Path(run.knob(name)) for name in _PATHS if run.knob(name) is not None]
     yield from (place for place in named if _same_name(path, str(place)))
     yield sources.data_root / path
-    if _of_a_day(run, path):
+    if PurePosixPath(path).parts[0] == run.manifest["symbol"]:  # a file of a day
         return
     yield Path(PurePosixPath(path).name)
-    yield from _outputs_of_runs(find_runs(sources.out_root)[0], entry["sha256"])
-
-
-def _outputs_of_runs(runs: Sequence[Found], sha256: str) -> Iterator[Path]:
-    for run in runs:
-        yield from (run.folder / file["path"] for file in run.manifest["outputs"] if file["sha256"] == sha256)
-
-
-def _of_a_day(run: Found, path: str) -> bool:
-    symbol: str = run.manifest["symbol"]
-    return PurePosixPath(path).parts[0] == symbol
+    for known in find_runs(sources.out_root)[0]:
+        outputs = known.manifest["outputs"]
+        yield from (known.folder / file["path"] for file in outputs if file["sha256"] == entry["sha256"])
 
 
 def _same_name(path: str, other: str) -> bool:
     return PurePosixPath(path).name == Path(other).name
-
-
-def _is(place: Path, entry: Mapping[str, Any]) -> bool:
-    sha256: str = entry["sha256"]
-    return place.is_file() and hash_file(place) == sha256

@@ -152,22 +152,23 @@ class Run:
         Args:
             result: The backtest.
             name: A subfolder of the run's folder.
-            further: Returns *result* with the additions of further backtests to its summary; runs in parallel.
+            further: Returns *result* with the additions of further backtests to its summary; the tables need none.
             orders_format: Form of the orders file, ``csv`` or ``parquet``.
             columns: The columns of its page, if the caller has them already.
         """
-        from mm.report.backtest import RunFiles
+        from mm.report.backtest import write_summary
+        from mm.report.run_columns import columns_of
 
-        place = PurePosixPath(name)
-        with (
-            self.timing("write"),
-            RunFiles(result, self.partial / place, orders_format, columns) as files,
-        ):
+        place, hashes = PurePosixPath(name), dict[str, str]()
+        folder = self.partial / place
+        with self.timing("write"):
+            rows = dict[str, int | None](result.write_tables(folder, hashes, orders_format))
+            columns = columns or columns_of(result)
             result = further(result) if further else result
             result.summary["warnings"] += [f"excluded: {sentence}" for sentence in self._excluded]
-            rows = files.finish(result, self.about_page(self.folder / place))
+            rows |= write_summary(result, folder, columns, self.about_page(self.folder / place))
         for file, count in rows.items():
-            self.output(str(place / file), count, digest=file != PAGE, sha256=files.hashes.get(file))
+            self.output(str(place / file), count, digest=file != PAGE, sha256=hashes.get(file))
         self.artefact, self.summary = str(place / "summary.json"), dict(result.summary)
         return result
 

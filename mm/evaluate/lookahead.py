@@ -148,7 +148,8 @@ class Probe:
             else:
                 self._other_tapes(base, player, step)
         if test.OPENED not in self.skip:
-            self._opened()
+            report.add_opened(self.watch)
+            report.note_others(self.watch)
         self._parameters(tape)
         return report
 
@@ -225,17 +226,6 @@ class Probe:
         models = replace(setup.models, fill_params_file=fit and fit.resolve())
         execution = replace(setup.execution, latency_file=latencies and latencies.resolve())
         return replace(setup, models=models, execution=execution).command(None, places=True)[2:]
-
-    def _opened(self) -> None:
-        """Report the files that the model opened itself; it must not read those of the day."""
-        self.report.played.setdefault(test.OPENED, 1)
-        self.report.findings += [
-            Finding(test.OPENED, None, None, f"it opened {path} at {line}, which would not exist in live trading")
-            for path, line in self.watch.forbidden.items()
-        ]
-        self.report.notes += [
-            f"it read {path} at {line}, whose content was not checked" for path, line in self.watch.others.items()
-        ]
 
     def _parameters(self, tape: "Tape") -> None:
         """Report a fit of the day itself; a schedule with future segments is rejected when it is read."""

@@ -80,6 +80,19 @@ class Report:
         if found is not None:
             self.findings.append(found)
 
+    def add_opened(self, watch: "FileWatch") -> None:
+        """Add the files that the model opened itself; it must not read those of the day."""
+        self.played[OPENED] = 1
+        for path, line in watch.forbidden.items():
+            message = f"it opened {path} at {line}, which would not exist in live trading"
+            self.findings.append(Finding(OPENED, None, None, message))
+
+    def note_others(self, watch: "FileWatch") -> None:
+        """Note the other files that the model read."""
+        self.notes += [
+            f"it read {path} at {line}, whose content was not checked" for path, line in watch.others.items()
+        ]
+
     def failed(self, test: str) -> list[Finding]:
         """Return the findings of a test."""
         return [finding for finding in self.findings if finding.test == test]

@@ -60,14 +60,8 @@ class SignalProbe:
         if SHIFTED not in self.skip:
             report.add(SHIFTED, self._compare(SHIFTED, base, shifted(self.tape), shift_us=WEEK_US))
         if OPENED not in self.skip:
-            report.played[OPENED] = 1
-            report.findings += [
-                Finding(OPENED, None, None, f"it opened {path} at {line}, which would not exist in live trading")
-                for path, line in self.watch.forbidden.items()
-            ]
-        report.notes += [
-            f"it read {path} at {line}, whose content was not checked" for path, line in self.watch.others.items()
-        ]
+            report.add_opened(self.watch)
+        report.note_others(self.watch)
         return report
 
     def _rows(self, tape: "Tape") -> SignalRows:

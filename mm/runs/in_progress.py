@@ -9,6 +9,7 @@ import os
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
+from operator import itemgetter
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
@@ -16,17 +17,15 @@ import mm
 from mm.cli.console import Console, Log
 from mm.cli.interrupts import deferred
 from mm.clock import iso, now_us
+from mm.code_identity import hash_file
 from mm.errors import FitError, Incomplete, RunExists
 from mm.runs.manifest import (
     MANIFEST,
     SCHEMA_VERSION,
-    InputFile,
-    OutputFile,
+    Entry,
     checkout_commit,
-    file_entries,
+    output_entry,
     peak_rss_mb,
-    read_input,
-    read_output,
     work_digest,
     write_manifest,
 )
@@ -38,6 +37,7 @@ if TYPE_CHECKING:
     from mm.report.run_columns import RunColumns
 
 PAGE = "report.html"
+_UNDECLARED = (None, True, None)  # rows, whether it is in the digest, sha256
 
 
 class Run:
@@ -63,7 +63,7 @@ class Run:
         self.artefact: str | None = None
         self.timings: dict[str, Any] = {"import_s": round(time.process_time(), 4)}
         self._began, self._started_at = time.perf_counter(), iso(now_us())
-        self._inputs: dict[str, InputFile] = {}
+        self._inputs: dict[str, Entry] = {}
         self._excluded: list[str] = []
         self._declared: dict[str, tuple[int | None, bool, str | None]] = {}
         self._lock: int | None = None
@@ -108,7 +108,7 @@ class Run:
 
     def input(self, path: str, size: int, sha256: str) -> None:
         """Record an input file: its path relative to DATA_ROOT, its size and its sha256."""
-        self._inputs[path] = InputFile(path, size, sha256)
+        self._inputs[path] = {"path": path, "bytes": size, "sha256": sha256}
 
     def exclude(self, sentence: str, *, warned: bool = False) -> None:
         """Record an excluded time span of the days, listed in every output; *warned*: its cause was logged."""
@@ -118,7 +118,7 @@ class Run:
     def input_file(self, path: Path) -> None:
         """Record the file at *path* (FILL_PARAMS_FILE) as an input, with its current content."""
         relative = Path(os.path.relpath(path, self._plan.day.data_root)).as_posix()
-        self._inputs[relative] = read_input(path, relative)
+        self.input(relative, path.stat().st_size, hash_file(path))
 
     @property
     def about(self) -> "About":
@@ -218,7 +218,7 @@ class Run:
         """Add the excluded data to each JSON output of the run, and print it."""
         for sentence in self._excluded:
             self.print(f"excluded: {sentence}")
-        outputs = (self.partial / output.path for output in self._outputs()) if self._excluded else ()
+        outputs = (self.partial / output["path"] for output in self._outputs()) if self._excluded else ()
         for path in [path for path in outputs if path.suffix == ".json"]:
             content = json.loads(path.read_text(encoding="utf-8"))
             if isinstance(content, dict):
@@ -238,7 +238,9 @@ class Run:
             os.close(self._lock)
 
     def _manifest(self, status: str) -> dict[str, Any]:
-        day, outputs, inputs = self._plan.day, list(self._outputs()), list(self._inputs.values())
+        day, by_path = self._plan.day, itemgetter("path")
+        inputs, outputs = sorted(self._inputs.values(), key=by_path), sorted(self._outputs(), key=by_path)
+        counted = [one for one in outputs if self._declared.get(one["path"], _UNDECLARED)[1]]
         self.timings["total_s"] = round(self.timings["import_s"] + time.perf_counter() - self._began, 4)
         self.timings["peak_rss_mb"] = peak_rss_mb()
         return {
@@ -253,18 +255,20 @@ class Run:
             "version": mm.__version__,
             "commit": checkout_commit(Path(mm.__file__).parent),
             "knobs": {name: knob.entry() for name, knob in self._plan.knobs.items()},
-            **file_entries(inputs, outputs),
-            "digest": work_digest(self._plan.kind, day.days(), self._plan.knobs, [*inputs, *outputs]),
+            "inputs": inputs,
+            "outputs": outputs,
+            "digest": work_digest(self._plan.kind, day.days(), self._plan.knobs, inputs, counted),
             "timings": self.timings,
             "summary": self.summary,
             **({"excluded": self._excluded} if self._excluded else {}),
         }
 
-    def _outputs(self) -> Iterator[OutputFile]:
+    def _outputs(self) -> Iterator[Entry]:
         for path in self.partial.rglob("*"):
             if path.is_file() and path.relative_to(self.partial).parts[0] != CHECKPOINT:
-                declared = self._declared.get(path.relative_to(self.partial).as_posix(), (None, True, None))
-                yield read_output(self.partial, path, *declared)
+                name = path.relative_to(self.partial).as_posix()
+                rows, _, sha256 = self._declared.get(name, _UNDECLARED)
+                yield output_entry(self.partial, path, rows, sha256)
 
     def _answer(self, manifest: Mapping[str, Any]) -> dict[str, Any]:
         if self.artefact is None:

@@ -9,7 +9,6 @@ import subprocess
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +19,8 @@ from mm.numbers import SHARPE_DAYS
 MANIFEST = "run_manifest.json"
 SCHEMA_VERSION = 1
 _CHUNK = 1 << 20
+Entry = dict[str, Any]
+"""An input or output as the manifest lists it: ``path``, ``sha256``, and ``bytes`` or ``rows``."""
 # Required keys of a manifest, and their types.
 _ENTRIES: Mapping[str, type] = {
     **dict.fromkeys(
@@ -28,38 +29,6 @@ _ENTRIES: Mapping[str, type] = {
     **dict.fromkeys(("knobs", "timings", "summary"), dict),
     **dict.fromkeys(("inputs", "outputs"), list),
 }
-
-
-@dataclass(frozen=True, slots=True)
-class InputFile:
-    """A file that a run read.
-
-    Attributes:
-        path: Path relative to DATA_ROOT, with forward slashes.
-        size: Its length in bytes.
-        sha256: Its content, in hex.
-    """
-
-    path: str
-    size: int
-    sha256: str
-
-
-@dataclass(frozen=True, slots=True)
-class OutputFile:
-    """A file that a run wrote.
-
-    Attributes:
-        path: Path in the run folder, with forward slashes.
-        rows: Number of data rows; None if it has no rows.
-        sha256: Its content, in hex.
-        in_digest: False for a page that contains the time or the run id.
-    """
-
-    path: str
-    rows: int | None
-    sha256: str
-    in_digest: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,46 +60,32 @@ def count_lines(path: Path) -> int:
         return sum(chunk.count(b"\n") for chunk in iter(lambda: file.read(_CHUNK), b""))
 
 
-def read_input(path: Path, relative: str) -> InputFile:
-    """Return the file at *path* as an input with the path *relative* in the manifest."""
-    return InputFile(relative, path.stat().st_size, hash_file(path))
+def output_entry(folder: Path, path: Path, rows: int | None, sha256: str | None = None) -> Entry:
+    """Return the manifest's entry of the file at *path* in a run's *folder*.
 
-
-def read_output(folder: Path, path: Path, rows: int | None, in_digest: bool, sha256: str | None = None) -> OutputFile:
-    """Return the file at *path* in the run *folder* as an output; rows of a CSV and *sha256* are computed if None."""
+    None for *rows* counts those of a CSV file, None for *sha256* computes it.
+    """
     if rows is None and path.suffix == ".csv":
         rows = max(count_lines(path) - 1, 0)
-    return OutputFile(path.relative_to(folder).as_posix(), rows, sha256 or hash_file(path), in_digest)
+    return {"path": path.relative_to(folder).as_posix(), "rows": rows, "sha256": sha256 or hash_file(path)}
 
 
 def work_digest(
-    kind: str, days: Iterable[str], knobs: Mapping[str, SetKnob], files: Iterable[InputFile | OutputFile]
+    kind: str, days: Iterable[str], knobs: Mapping[str, SetKnob], inputs: Iterable[Entry], outputs: Iterable[Entry]
 ) -> str:
     """Return the digest of a run: runs with equal content have equal digests.
 
     It covers the content of the inputs, the days, the knobs that matter and the outputs; not time, host,
-    version or run id, nor the location of the inputs.
+    version or run id, nor the location of the inputs. *outputs* are without pages, which have the time or the run id.
     """
-    files = list(files)
     work = {
         "kind": kind,
         "days": list(days),
         "knobs": {name: knob.value for name, knob in knobs.items() if knob.matters and name != "day"},
-        "inputs": sorted(file.sha256 for file in files if isinstance(file, InputFile)),
-        "outputs": sorted(
-            (file.path, file.sha256) for file in files if isinstance(file, OutputFile) and file.in_digest
-        ),
+        "inputs": sorted(file["sha256"] for file in inputs),
+        "outputs": sorted((file["path"], file["sha256"]) for file in outputs),
     }
     return hashlib.sha256(json.dumps(work, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
-
-
-def file_entries(inputs: Iterable[InputFile], outputs: Iterable[OutputFile]) -> dict[str, list[dict[str, Any]]]:
-    """Return inputs and outputs as the manifest lists them, each in order of its path."""
-    by_path = attrgetter("path")
-    return {
-        "inputs": [{"path": f.path, "bytes": f.size, "sha256": f.sha256} for f in sorted(inputs, key=by_path)],
-        "outputs": [{"path": f.path, "rows": f.rows, "sha256": f.sha256} for f in sorted(outputs, key=by_path)],
-    }
 
 
 def write_manifest(folder: Path, manifest: Mapping[str, Any]) -> None:

@@ -19,7 +19,7 @@ from mm.cli.unused_knobs import unused_knobs
 from mm.clock import now_us, run_stamp
 from mm.code_identity import sources_hash
 from mm.errors import BrokenFile, RunExists, UsageError
-from mm.runs.manifest import MANIFEST, InputFile, SetKnob, read_manifest
+from mm.runs.manifest import MANIFEST, Entry, SetKnob, read_manifest
 
 try:
     import fcntl
@@ -249,12 +249,12 @@ def remove(folder: Path, *, ignore_errors: bool = False) -> None:
         shutil.rmtree(folder, ignore_errors=ignore_errors)
 
 
-def checkpoint(partial: Path, inputs: Iterable[InputFile]) -> tuple[Path, bool]:
+def checkpoint(partial: Path, inputs: Iterable[Entry]) -> tuple[Path, bool]:
     """Return the folder for intermediate results, and whether earlier ones, of other files or code, were discarded."""
     folder = partial / CHECKPOINT
     path = folder / WORK
     work = json.loads(path.read_text(encoding="utf-8"))
-    now = {"code": sources_hash(), "inputs": sorted(file.sha256 for file in inputs)}
+    now = {"code": sources_hash(), "inputs": sorted(file["sha256"] for file in inputs)}
     before = {name: work.get(name, now[name]) for name in now}
     if before != now:
         remove(folder)

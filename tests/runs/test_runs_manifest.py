@@ -1,4 +1,3 @@
-import json
 import math
 import os
 import subprocess
@@ -16,11 +15,12 @@ KNOBS = {
     "seed": m.SetKnob(0, "default", matters=True),
     "out_root": m.SetKnob("out", "default", matters=False),
 }
-FILES = [m.InputFile("BTCUSDT/20251216/t.csv", 10, "aa"), m.OutputFile("fills.csv", 3, "bb", in_digest=True)]
+READ = {"path": "BTCUSDT/20251216/t.csv", "bytes": 10, "sha256": "aa"}
+WRITTEN = {"path": "fills.csv", "rows": 3, "sha256": "bb"}
 
 
-def work(days=("20251216",), knobs=None, files=None) -> str:
-    return m.work_digest("backtest", days, knobs or KNOBS, files or FILES)
+def work(days=("20251216",), knobs=None, read=(READ,), written=(WRITTEN,)) -> str:
+    return m.work_digest("backtest", days, knobs or KNOBS, read, written)
 
 
 @given(st.binary(max_size=200))
@@ -36,21 +36,20 @@ def test_csv_rows_are_counted_unless_given(tmp_path):
     (tmp_path / "a.csv").write_text("x,y\n1,2\n3,4\n")
     (tmp_path / "b.json").write_text("{\n}\n")
     (tmp_path / "empty.csv").write_text("")
-    rows = {
-        name: m.read_output(tmp_path, tmp_path / name, None, True).rows for name in ("a.csv", "b.json", "empty.csv")
-    }
+    names = ("a.csv", "b.json", "empty.csv")
+    rows = {name: m.output_entry(tmp_path, tmp_path / name, None)["rows"] for name in names}
     assert rows == {"a.csv": 2, "b.json": None, "empty.csv": 0}
-    assert m.read_output(tmp_path, tmp_path / "a.csv", 7, True).rows == 7
+    assert m.output_entry(tmp_path, tmp_path / "a.csv", 7)["rows"] == 7
 
 
 def test_equal_work_has_equal_digests_at_any_place():
     """Moving the data or the output, or another source of a knob, is not other work."""
-    moved = [m.InputFile("/elsewhere/t.csv", 10, "aa"), FILES[1]]
-    page = [*FILES, m.OutputFile("report.html", None, "cc", in_digest=False)]
+    moved, more = {**READ, "path": "/elsewhere/t.csv"}, {**WRITTEN, "path": "state.csv"}
     freed = KNOBS | {"out_root": m.SetKnob("/tmp", "flag", matters=False)}
     sourced = KNOBS | {"seed": m.SetKnob(0, "environment", matters=True)}
     ranged = KNOBS | {"day": m.SetKnob("20251216:20251217", "flag", matters=True)}
-    assert {work(files=f) for f in (FILES, moved, page, FILES[::-1])} == {work()}
+    assert work(read=[moved]) == work()
+    assert work(written=[WRITTEN, more]) == work(written=[more, WRITTEN])
     assert {work(knobs=k) for k in (freed, sourced, ranged)} == {work()}
 
 
@@ -59,10 +58,10 @@ def test_other_work_has_another_digest():
     others = [
         work(days=("20251217",)),
         work(knobs=KNOBS | {"seed": m.SetKnob(1, "flag", matters=True)}),
-        work(files=[m.InputFile("t.csv", 10, "ab"), FILES[1]]),
-        work(files=[FILES[0], m.OutputFile("fills.csv", 3, "bc", in_digest=True)]),
-        work(files=[FILES[0], m.OutputFile("orders.csv", 3, "bb", in_digest=True)]),
-        m.work_digest("walkforward", ("20251216",), KNOBS, FILES),
+        work(read=[{**READ, "sha256": "ab"}]),
+        work(written=[{**WRITTEN, "sha256": "bc"}]),
+        work(written=[{**WRITTEN, "path": "orders.csv"}]),
+        m.work_digest("walkforward", ("20251216",), KNOBS, [READ], [WRITTEN]),
     ]
     assert len({work(), *others}) == len(others) + 1
 
@@ -137,13 +136,3 @@ def test_peak_memory_is_that_of_this_process():
     """A number of some MB, if the system provides it."""
     peak = m.peak_rss_mb()
     assert peak is None or 1 < peak < 100_000
-
-
-def test_files_are_listed_by_path():
-    """The order of writing is not in the manifest."""
-    outputs = [m.OutputFile(name, None, "x", in_digest=True) for name in ("b", "a")]
-    entries = m.file_entries(FILES[:1], outputs)
-    assert json.loads(json.dumps(entries)) == {
-        "inputs": [{"path": "BTCUSDT/20251216/t.csv", "bytes": 10, "sha256": "aa"}],
-        "outputs": [{"path": "a", "rows": None, "sha256": "x"}, {"path": "b", "rows": None, "sha256": "x"}],
-    }

@@ -9,7 +9,7 @@ from mm.cli.console import Console
 from mm.errors import RunExists, UsageError
 from mm.runs import plan as folders
 from mm.runs.in_progress import new_run
-from mm.runs.manifest import InputFile, SetKnob
+from mm.runs.manifest import SetKnob
 from mm.runs.plan import CHECKPOINT, Plan, claim, new_page, partial_folder
 
 
@@ -225,15 +225,15 @@ def test_killed_run_is_not_resumed_with_other_knobs(tmp_path):
 def test_other_inputs_or_code_discard_the_checkpoint(tmp_path, monkeypatch, changed):
     """After a repaired day, or with a program that calculates differently, nothing found before is valid."""
     partial = leave_killed_run(killed_plan(tmp_path), checkpoint__windows="old")
-    folder, discarded = folders.checkpoint(partial, [InputFile("a", 1, "aa")])
+    folder, discarded = folders.checkpoint(partial, [{"path": "a", "bytes": 1, "sha256": "aa"}])
     assert (discarded, (folder / "windows").exists()) == (False, True)
-    assert folders.checkpoint(partial, [InputFile("b", 1, "aa")]) == (folder, False)
+    assert folders.checkpoint(partial, [{"path": "b", "bytes": 1, "sha256": "aa"}]) == (folder, False)
     if changed == "code":
         monkeypatch.setattr(folders, "sources_hash", lambda: "of another checkout")
     sha256 = "bb" if changed == "inputs" else "aa"
-    assert folders.checkpoint(partial, [InputFile("a", 1, sha256)]) == (folder, True)
+    assert folders.checkpoint(partial, [{"path": "a", "bytes": 1, "sha256": sha256}]) == (folder, True)
     assert not (folder / "windows").exists()
-    assert folders.checkpoint(partial, [InputFile("a", 1, sha256)]) == (folder, False)
+    assert folders.checkpoint(partial, [{"path": "a", "bytes": 1, "sha256": sha256}]) == (folder, False)
 
 
 def test_killed_run_in_an_out_dir_is_resumed(tmp_path):

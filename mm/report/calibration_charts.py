@@ -69,10 +69,12 @@ class CurveArea:
 
 def distances_card(measured: "Measured", fit: "PoissonFit") -> str:
     """Return the card of the curve and its residuals, which zoom together."""
+    choice = fit.reference_choice
+    reference = "" if choice is None else f" Counted from the {fit.reference}: {escape(choice.why)}."
     hint = (
         "Fills per second of one resting order, by its distance in ticks; 95 % Poisson bars, fitted line with its 95 % "
         "band. Distances without fills are in the fit, but not on this scale. Residuals are in standard deviations; "
-        f"beyond the dashed lines is one in twenty.{_reference(fit)}"
+        f"beyond the dashed lines is one in twenty.{reference}"
     )
     return card(
         "How often trades reach each distance",
@@ -101,12 +103,6 @@ def curve_figure(points: Points | None, fit: "PoissonFit", height: int = 330) ->
     """Return the curve alone; None if there is nothing to draw."""
     area = curve_area(points, fit)
     return None if area is None else figures.chart(curve_traces(points, fit, area), area.x(), height, y=area.y())
-
-
-def _reference(fit: "PoissonFit") -> str:
-    """Return a sentence on the choice of the reference price; empty if none was compared."""
-    choice = fit.reference_choice
-    return "" if choice is None else f" Counted from the {fit.reference}: {escape(choice.why)}."
 
 
 def sides_of(points: Points | None) -> Sequence[tuple[int, str, str]]:
@@ -218,61 +214,35 @@ def pieces_figure(pieces: Pieces, fit: "PoissonFit") -> Figure | None:
 
 
 def _piece_panel(pieces: Pieces, name: str, unit: str, whole: float | None) -> Panel:
-    found = _Estimates.of(pieces, name, whole)
-    low, high = (np.clip(one, *found.span) for one in (found.low, found.high))
-    tips = [
-        f"{name} = {number(value)}, {interval((least, most) if least < most else None)}"
-        for value, least, most in zip(*(one.tolist() for one in (found.value, found.low, found.high)), strict=True)
-    ]
-    ends = [math.log10(one) for one in found.span] if found.log else list(found.span)
-    y = {"range": ends, **({"type": "log", "exponentformat": "none"} if found.log else {})}
-    points = figures.points(name, figures.ms(found.us), found.value, MAIN, ends=(low, high), tips=tips)
-    return Panel(name, unit, [points], 170, y, [] if whole is None else [whole])
+    """Return the parameter *name* of each piece with a usable fit, and that of the *whole* day; A on a log scale.
 
-
-@dataclass(frozen=True)
-class _Estimates:
-    """A parameter of each piece with a usable fit, with the ends of its interval.
-
-    Attributes:
-        us: The middle of each piece.
-        value, low, high: Estimates and ends of intervals.
-        whole: Estimate of the whole day; None if unknown.
-        log: Whether its axis is logarithmic: for A, which has multiplicative intervals.
+    The scale has all estimates, and as much of the intervals as does not flatten them.
     """
-
-    us: "NDArray[np.int64]"
-    value: "Floats"
-    low: "Floats"
-    high: "Floats"
-    whole: float | None
-    log: bool
-
-    @classmethod
-    def of(cls, pieces: Pieces, name: str, whole: float | None) -> "_Estimates":
-        """Return the parameter *name* (``A`` or ``k``); at least one of the *pieces* is usable."""
-        fits = [(start, end, fit) for start, end, fit in pieces if fit.usable]
-        us = np.array([(start + end) // 2 for start, end, _ in fits], dtype=np.int64)
-        value, low, high = np.array([_ends(fit, name) for *_, fit in fits], dtype=np.float64).T
-        return cls(us, value, low, high, whole, name == "A")
-
-    @property
-    def span(self) -> tuple[float, float]:
-        """Range of the chart: all estimates, and as much of the intervals as does not flatten them."""
-        known = np.append(self.value, self.value if self.whole is None else self.whole)
-        values, ends = (self._scaled(known), self._scaled(np.append(self.low, self.high)))
-        low, high = float(values.min()), float(values.max())
-        room = max((high - low) / 3, LEAST_DECADES if self.log else high / 2)
-        found = figures.padded(
-            max(min(float(ends.min()), low), low - room), min(max(float(ends.max()), high), high + room)
-        )
-        return (10.0 ** found[0], 10.0 ** found[1]) if self.log else found
-
-    def _scaled(self, values: "Floats") -> "Floats":
-        return np.log10(np.maximum(values, TINY)) if self.log else values
-
-
-def _ends(fit: "PoissonFit", name: str) -> tuple[float, float, float]:
-    """Return a parameter of a usable fit and the ends of its interval; without an interval both are the parameter."""
-    value, interval = fit.A if name == "A" else fit.k, fit.headline_ci95(name)
-    return value or math.nan, *(interval or (value or math.nan, value or math.nan))
+    log = name == "A"  # its intervals are multiplicative
+    fits = [(start, end, fit) for start, end, fit in pieces if fit.usable]
+    us = np.array([(start + end) // 2 for start, end, _ in fits], dtype=np.int64)
+    value = np.array([fit.A if log else fit.k for *_, fit in fits], dtype=np.float64)
+    known = [fit.headline_ci95(name) for *_, fit in fits]
+    low, high = (
+        np.array([one if ends is None else ends[i] for one, ends in zip(value.tolist(), known, strict=True)])
+        for i in (0, 1)
+    )
+    values, ends = (
+        np.log10(np.maximum(one, TINY)) if log else one
+        for one in (np.append(value, value if whole is None else whole), np.append(low, high))
+    )
+    least, most = float(values.min()), float(values.max())
+    room = max((most - least) / 3, LEAST_DECADES if log else most / 2)
+    span = figures.padded(
+        max(min(float(ends.min()), least), least - room), min(max(float(ends.max()), most), most + room)
+    )
+    edges = (10.0 ** span[0], 10.0 ** span[1]) if log else span
+    low, high = np.clip(low, *edges), np.clip(high, *edges)
+    tips = [
+        f"{name} = {number(one)}, {interval((first, last) if first < last else None)}"
+        for one, first, last in zip(value.tolist(), low.tolist(), high.tolist(), strict=True)
+    ]
+    y = {"range": [math.log10(one) for one in edges] if log else list(edges)}
+    y |= {"type": "log", "exponentformat": "none"} if log else {}
+    points = figures.points(name, figures.ms(us), value, MAIN, ends=(low, high), tips=tips)
+    return Panel(name, unit, [points], 170, y, [] if whole is None else [whole])

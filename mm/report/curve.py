@@ -50,7 +50,7 @@ def curves(fit: "PoissonFit", far: float) -> tuple[list[RateCurve], "tuple[Float
     if fit.A is None or fit.k is None:
         return [], None
     exponential, band = _exponential(fit, (fit.A, fit.k), far)
-    if fit.shape is None or not _bent(fit):
+    if fit.shape is None or fit.shape.chosen == EXPONENTIAL or not fit.lambda_curve:
         return [RateCurve(PLAIN, False, *exponential)], band
     chosen = escape(fit.shape.chosen.replace("_", " "))
     rows = [one for one in _rows(fit, ANY_SPREAD) if one.delta_ticks <= far]
@@ -111,11 +111,6 @@ def _table(fit: "PoissonFit", states: Sequence[str]) -> Iterator[tuple[str, ...]
 
 def _rows(fit: "PoissonFit", state: str) -> "list[CurvePoint]":
     return [one for one in fit.lambda_curve if one.spread_state == state]
-
-
-def _bent(fit: "PoissonFit") -> bool:
-    """Return whether a shape other than the exponential was chosen."""
-    return fit.shape is not None and fit.shape.chosen != EXPONENTIAL and bool(fit.lambda_curve)
 
 
 def stretch(ticks: tuple[float, float] | None) -> str:

@@ -17,7 +17,7 @@ from mm.backtest.orders_file import read_orders
 from mm.clock import US_PER_S
 from mm.instrument import E8
 from mm.report.figures import drawn_rows
-from mm.tape.columns import MANY_EVENTS, TRADE, gathered, in_pieces, release
+from mm.tape.columns import gathered, in_pieces
 from mm.tape.frames import floats
 
 if TYPE_CHECKING:
@@ -38,7 +38,6 @@ ALL_DRAWN = 200_000
 """Number of state rows up to which all are drawn; above it, rows without a change are thinned."""
 STILL_US = 5 * US_PER_S
 INT32_MAX = 2**31 - 1
-EVENTS = 1 << 17  # events read before the memory of their rows is released
 FILL_COLUMNS = ("recv_us", "side", "price", "qty", "fee", "reason", "mid")
 REFUSALS = ("REJECT", "SKIP")
 ENDS = ("CANCEL_ACK", "CLOSE_FILLED", "EXPIRE", "REJECT")
@@ -253,54 +252,31 @@ def state_rows(state: "Table") -> tuple["NDArray[np.intp]", float]:
 
 def market_of(tapes: Sequence["Tape"]) -> MarketColumns:
     """Return the best prices and the prints of consecutive *tapes*."""
-    best, bought, sold = list[tuple[Any, ...]](), list[tuple[Any, ...]](), list[tuple[Any, ...]]()
+    best, taken = list[tuple[Any, ...]](), {1: list[tuple[Any, ...]](), -1: list[tuple[Any, ...]]()}
     grids = [tape.instrument for tape in tapes]  # their ticks and lots are multiples of these steps, in 1e-8
-    steps = math.gcd(*(grid.tick_e8 for grid in grids)), math.gcd(*(grid.lot_e8 for grid in grids))
-    for whole in tapes:
-        tape = vars(whole).get("best") or whole  # if it was played: the same prices in a tenth of the rows
-        releases = tape is whole or len(tape) > MANY_EVENTS  # best prices of fewer events stay mapped for other plays
+    tick_e8, lot_e8 = math.gcd(*(grid.tick_e8 for grid in grids)), math.gcd(*(grid.lot_e8 for grid in grids))
+    for tape in tapes:
         us = gathered(tape.event_us, tape.top_event)
         first = max(0, int(np.searchsorted(us, tape.start_us, side="right")) - 1)
         sides = (tape.top_bid_ticks[first:], tape.top_ask_ticks[first:])
         prices = (np.where(ticks > 0, floats(ticks, tape.instrument.tick_e8), np.nan) for ticks in sides)
         best.append((np.maximum(us[first:], tape.start_us), *prices))
-        for one, prints in zip((bought, sold), _prints(tape, *steps, releases=releases), strict=True):
-            one.append(prints)
-        if releases:
-            tape.release_memory()  # release each day, the last one before the page is drawn
+        us = gathered(tape.event_us, tape.trades)
+        ticks = narrow(tape.trade_ticks * (tape.instrument.tick_e8 // tick_e8))
+        lots = narrow(tape.trade_lots * (tape.instrument.lot_e8 // lot_e8))
+        for side, found in taken.items():
+            rows = (tape.trade_side == side) & (us >= tape.start_us)
+            found.append((us[rows], ticks[rows], lots[rows]))
+        tape.release_memory()  # release each day, the last one before the page is drawn
     us, bid, ask = _joined(best)
-    taken = {1: MarketPrints(*steps, *_joined(bought)), -1: MarketPrints(*steps, *_joined(sold))}
-    return MarketColumns(us, bid, ask, taken)
+    return MarketColumns(
+        us, bid, ask, {side: MarketPrints(tick_e8, lot_e8, *_joined(found)) for side, found in taken.items()}
+    )
 
 
 def _joined(rows: Sequence[tuple[Any, ...]]) -> "Iterator[NDArray[Any]]":
     """Yield the columns of consecutive tapes, each joined to one array."""
     return (column[0] if len(column) == 1 else np.concatenate(column) for column in zip(*rows, strict=True))
-
-
-def _prints(tape: "Tape", tick_e8: int, lot_e8: int, *, releases: bool) -> "Iterator[tuple[Any, ...]]":
-    """Yield instants, prices and quantities, in these steps, of the prints of *tape* by buyers, and by sellers.
-
-    With *releases* the memory of a mapped tape is released piece by piece.
-    """
-    begun = int(np.searchsorted(tape.event_us, tape.start_us))
-    events, rows = (tape.kind, tape.event_us, tape.first_row), (tape.row_side, tape.row_ticks, tape.row_lots)
-    times = tape.instrument.tick_e8 // tick_e8, tape.instrument.lot_e8 // lot_e8
-    found = list[tuple[Any, ...]]()
-    for begin in range(begun, len(tape), EVENTS):
-        span = slice(begin, min(begin + EVENTS, len(tape)))
-        at = begin + np.flatnonzero(tape.kind[span] == TRADE)
-        row = tape.first_row[at]
-        prices, lots = (narrow(column[row] * one) for column, one in zip(rows[1:], times, strict=True))
-        found.append((tape.event_us[at], prices, lots, tape.row_side[row]))
-        if releases:
-            held = slice(*tape.first_row[[span.start, span.stop]].tolist())
-            for column in (*(column[held] for column in rows), *(column[span] for column in events)):
-                release(column)
-    empty = np.empty(0, np.int64)
-    us, ticks, lots, side = _joined(found) if found else (empty, empty, empty, empty)
-    for sign in (1, -1):
-        yield us[side == sign], ticks[side == sign], lots[side == sign]
 
 
 def narrow(numbers: "Instants") -> "NDArray[np.signedinteger[Any]]":

@@ -75,21 +75,19 @@ def two_runs_page(first: ComparedRun, second: ComparedRun) -> str:
     pair = (first, second)
     symbols = " and ".join(dict.fromkeys(str(one.summary["symbol"]) for one in pair))
     days = ", ".join(dict.fromkeys(day for one in pair for day in one.summary["days"]))
+    head = ("number", first.name, second.name, "difference")
+    figure = runs_figure([(one.name, one.columns) for one in pair], first.summary)
+    if figure is None:
+        drawn = card("Over time", "", nothing("There are no state rows."))
+    else:
+        drawn = card("Over time", "Drag to zoom; a click on a name hides it.", zoom_bar() + chart(figure))
     body = [
         header(symbols, days, f"run <b>{escape(first.name)}</b> and run <b>{escape(second.name)}</b>"),
-        _over_time(pair),
-        card("Numbers", "Names are those of summary.json.", _numbers(pair)),
+        drawn,
+        card("Numbers", "Names are those of summary.json.", grid(head, compared([one.summary for one in pair]))),
         card("Knobs that differ", "Without those that only name or locate a run.", _knobs(pair)),
     ]
     return document(f"{first.name} and {second.name}", body)
-
-
-def _over_time(pair: tuple[ComparedRun, ComparedRun]) -> str:
-    figure = runs_figure([(one.name, one.columns) for one in pair], pair[0].summary)
-    if figure is None:
-        return card("Over time", "", nothing("There are no state rows."))
-    hint = "Drag to zoom; a click on a name hides it."
-    return card("Over time", hint, zoom_bar() + chart(figure))
 
 
 def runs_figure(runs: Sequence[tuple[str, RunColumns]], summary: Mapping[str, Any]) -> Figure | None:
@@ -118,10 +116,6 @@ def account_panels(curves: Sequence[tuple[str, EquityCurve]], quote: str, base: 
         Panel(title, unit, [step(name, curve.us, values(curve), colour) for name, curve, colour in named], height)
         for title, unit, height, values in charts
     ]
-
-
-def _numbers(pair: tuple[ComparedRun, ComparedRun]) -> str:
-    return grid(("number", pair[0].name, pair[1].name, "difference"), compared([one.summary for one in pair]))
 
 
 def compared(summaries: Sequence[Mapping[str, Any]]) -> list[tuple[str, ...]]:

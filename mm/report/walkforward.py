@@ -79,7 +79,8 @@ def page(
     summary = _content(folder / BACKTEST / "summary.json") if traded else None
     if summary is not None and sensitivity is not None:
         summary = {**summary, "sensitivity": sensitivity}
-    body = [_header(schedule, kind, about), _tiles(rows, unseen, summary), _notes(rows, summary)]
+    head = header(str(schedule["symbol"]), str(schedule["day"]), schedule_line(schedule, kind) + about.name)
+    body = [head, _tiles(rows, unseen, summary), _notes(rows, summary)]
     if not len(rows):
         body.append(card("Segments", "", nothing("No segment: the day is not longer than the training window.")))
     else:
@@ -93,7 +94,10 @@ def page(
             body += _traded(summary, about.folder)
         if schedule.get("clustering") is not None:
             body.append(clusters_card(schedule["clustering"], "Fitted to the first training window. "))
-        body += [_unseen(unseen), shapes_card(_shapes(folder / FILE)), _data(rows, summary, run), _table(rows, over)]
+        path = folder / FILE
+        windows = _content(path)["windows"] if path.exists() else []  # an earlier version made the run
+        shapes = shapes_card([WindowShape.from_json(one, str(path)) for one in windows])
+        body += [_unseen(unseen), shapes, _data(rows, summary, run), _table(rows, over)]
     return document(f"{title} · {kind}", [*body, origin(about)], about.plotly)
 
 
@@ -103,16 +107,6 @@ def _content(path: Path, unread: str = "") -> dict[str, Any]:
         return {name: msgspec.json.decode(part) for name, part in parts.items() if name != unread}
     except (OSError, ValueError) as error:
         raise BrokenFile(f"{path}: cannot be read ({error}); make the run again") from error
-
-
-def _shapes(path: Path) -> list[WindowShape]:
-    """Return the windows of the file; empty if an earlier version made the run."""
-    content = _content(path) if path.exists() else {"windows": []}
-    return [WindowShape.from_json(one, str(path)) for one in content["windows"]]
-
-
-def _header(schedule: Content, kind: str, about: About) -> str:
-    return header(str(schedule["symbol"]), str(schedule["day"]), schedule_line(schedule, kind) + about.name)
 
 
 def schedule_line(schedule: Content, kind: str) -> str:

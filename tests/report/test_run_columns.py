@@ -169,9 +169,8 @@ def test_drawn_rows_equal_those_of_plain_comparisons(seed, monkeypatch):
 
 
 @pytest.mark.parametrize("seed", range(20))
-def test_prints_are_the_trades_of_a_tape_split_by_side(seed, monkeypatch):
-    """Events are read in pieces; windows are tested too."""
-    monkeypatch.setattr(run_columns, "EVENTS", 7)
+def test_prints_are_the_trades_of_a_tape_split_by_side(seed):
+    """Windows are tested too."""
     for whole in engine_chance.case_of(seed).tapes:
         for tape in (whole, whole.between((2 * whole.start_us + whole.end_us) // 3, whole.end_us)):
             market, grid = market_of([tape]), tape.instrument
@@ -189,9 +188,8 @@ def test_prints_are_the_trades_of_a_tape_split_by_side(seed, monkeypatch):
 
 
 @pytest.mark.parametrize("far", [2**31 - 1, 2**31, 2**40])
-def test_prints_use_the_width_of_the_largest_number(far, monkeypatch):
+def test_prints_use_the_width_of_the_largest_number(far):
     """A number that needs more than four bytes follows others that do not, in prices and in quantities."""
-    monkeypatch.setattr(run_columns, "EVENTS", 2)
     rows = [(1, 12, 3), (-1, 10, far), (1, 12, far), (1, far, 4), (1, 13, 5)]
     quotes = (0, "snapshot", [(10, 1)], [(far + 1, 1)])
     tape = Tape.of(Instrument("SIM", 1, 1), [quotes, *((at, "trade", *row) for at, row in enumerate(rows, 1))])

@@ -30,17 +30,18 @@ MARKED_FILLS = 400  # more are small dots behind the prices, which large marks w
 PRINTS = 2_500  # of the market's prints of one side; they are drawn if a reader asks for them
 MANY_REFUSED = 200  # more marks of orders would cover the prices: they are drawn if a reader asks for them
 COUNT_BARS = 166
+MOST_BARS = 24  # of the fills by distance
 HOUR_US = 3_600 * US_PER_S
 FAR = 5.0  # multiple of the largest value at which ends of intervals are cut
 LEAST_S = 1.0  # minimum resting time of a distance
 DECADES = 5  # below the highest rate; lower rates are not drawn
 
 
-def equity_figure(run: RunColumns, curve: EquityCurve, terms: Mapping[str, Any], height: int = 200) -> Figure | None:
+def equity_figure(run: RunColumns, curve: EquityCurve, terms: Mapping[str, Any]) -> Figure | None:
     """Return the PnL of the quoting and its drawdown over time; None if the book was never valid."""
     if np.isnan(curve.equity).all():
         return None
-    return figures.stacked(equity_panels(run, curve, quote_asset(terms), height), *_x(run, curve))
+    return figures.stacked(equity_panels(run, curve, quote_asset(terms), 200), *_x(run, curve))
 
 
 def market_figure(run: RunColumns, curve: EquityCurve, terms: Mapping[str, Any]) -> Figure:
@@ -97,7 +98,7 @@ def _x(run: RunColumns, curve: EquityCurve) -> tuple[dict[str, Any], "Instants"]
     return figures.time_axis(*curve.x), figures.merged(run.excluded, curve.x)
 
 
-def price_panel(run: RunColumns, curve: EquityCurve, quote: str, height: int = 320) -> Panel:
+def price_panel(run: RunColumns, curve: EquityCurve, quote: str) -> Panel:
     """Return the chart of the market's best prices and prints, our quotes, our fills and refused orders.
 
     Fills and prints are behind the lines, so that a busy day does not hide its prices.
@@ -120,7 +121,7 @@ def price_panel(run: RunColumns, curve: EquityCurve, quote: str, height: int = 3
         if len((resting := run.quotes[sign]).us)
     ]
     traces = [*prints, *quotes, *([] if few else fills), *lines, *(fills if few else []), *_refused_of(run)]
-    return Panel("Price, quotes and fills", quote, traces, height)
+    return Panel("Price, quotes and fills", quote, traces, 320)
 
 
 def _within(curve: EquityCurve, us: "Instants", values: "Floats") -> tuple["Instants", "Floats"]:
@@ -319,13 +320,13 @@ def distance_figure(fills: Mapping[str, Any], tick_size: float) -> Figure | None
     return figures.chart(traces, figures.numbers_axis("ticks from the mid"))
 
 
-def distance_edges(ticks: "Floats", most: int = 24) -> "Floats":
-    """Return the edges of nine to *most* bars that contain 99 % of the distances, in round numbers of half ticks.
+def distance_edges(ticks: "Floats") -> "Floats":
+    """Return the edges of nine to `MOST_BARS` bars that contain 99 % of the distances, in round numbers of half ticks.
 
     Edges are a quarter tick below a half or a whole tick, where no distance can be.
     """
     low, high = quantiles(ticks, [0.005, 0.995])
-    raw = max((high - low + 0.5) / (most - 1), 0.5)
+    raw = max((high - low + 0.5) / (MOST_BARS - 1), 0.5)
     power = 10.0 ** math.floor(math.log10(raw))
     width = next(max(power * factor, 0.5) for factor in (1, 2, 5, 10) if power * factor >= raw * 0.999)
     first = math.floor((low + 0.25) / width)

@@ -99,10 +99,10 @@ def distances_figure(shown: Points, fitted: Points, fit: "PoissonFit") -> Figure
     return figures.stacked(panels, area.x())
 
 
-def curve_figure(points: Points | None, fit: "PoissonFit", height: int = 330) -> Figure | None:
+def curve_figure(points: Points | None, fit: "PoissonFit") -> Figure | None:
     """Return the curve alone; None if there is nothing to draw."""
     area = curve_area(points, fit)
-    return None if area is None else figures.chart(curve_traces(points, fit, area), area.x(), height, y=area.y())
+    return None if area is None else figures.chart(curve_traces(points, fit, area), area.x(), 330, y=area.y())
 
 
 def sides_of(points: Points | None) -> Sequence[tuple[int, str, str]]:
@@ -165,10 +165,10 @@ def _points(points: Points, one: tuple[int, str, str], area: CurveArea) -> Trace
     return figures.points(name, x + shift, rate, colour, ends=(low, high), tips=tips, marker={"size": 6})
 
 
-def _compared(rows: Residuals, most: int = MOST_RESIDUALS) -> "NDArray[np.intp]":
+def _compared(rows: Residuals) -> "NDArray[np.intp]":
     """Return the distances with a residual, up to the last with fills or expected fills."""
-    z = rows.standardised[:most]
-    shown = np.flatnonzero(~np.isnan(z) & ((rows.fills[:most] > 0) | (rows.expected[:most] >= 0.5)))
+    z = rows.standardised[:MOST_RESIDUALS]
+    shown = np.flatnonzero(~np.isnan(z) & ((rows.fills[: len(z)] > 0) | (rows.expected[: len(z)] >= 0.5)))
     at: NDArray[np.intp] = np.flatnonzero(~np.isnan(z[: shown[-1] + 1])) if len(shown) else shown
     return at
 
@@ -237,12 +237,12 @@ def _piece_panel(pieces: Pieces, name: str, unit: str, whole: float | None) -> P
         max(min(float(ends.min()), least), least - room), min(max(float(ends.max()), most), most + room)
     )
     edges = (10.0 ** span[0], 10.0 ** span[1]) if log else span
-    low, high = np.clip(low, *edges), np.clip(high, *edges)
     tips = [
         f"{name} = {number(one)}, {interval((first, last) if first < last else None)}"
         for one, first, last in zip(value.tolist(), low.tolist(), high.tolist(), strict=True)
     ]
     y = {"range": [math.log10(one) for one in edges] if log else list(edges)}
     y |= {"type": "log", "exponentformat": "none"} if log else {}
-    points = figures.points(name, figures.ms(us), value, MAIN, ends=(low, high), tips=tips)
+    drawn = np.clip(low, *edges), np.clip(high, *edges)
+    points = figures.points(name, figures.ms(us), value, MAIN, ends=drawn, tips=tips)
     return Panel(name, unit, [points], 170, y, [] if whole is None else [whole])

@@ -455,7 +455,7 @@ def merged(excluded: "Instants", x: tuple[float, float]) -> "Instants":
     return np.array(found, dtype=np.int64).reshape(-1, 2)
 
 
-def padded(low: float, high: float, share: float = 0.06) -> tuple[float, float]:
+def padded(low: float, high: float) -> tuple[float, float]:
     """Return a range slightly wider than *low* to *high*, never empty."""
-    room = (high - low) * share or abs(high) * 1e-4 or 1.0
+    room = (high - low) * 0.06 or abs(high) * 1e-4 or 1.0
     return low - room, high + room

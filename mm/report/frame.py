@@ -149,18 +149,10 @@ def nothing(why: str) -> str:
     return f'<p class="none">{why}</p>'
 
 
-def card(heading: str, hint: str, body: str, keys: Sequence[tuple[str, str]] = ()) -> str:
-    """Return a titled box around *body*, all HTML; *keys* is the legend: classes of colours and their meanings."""
-    legend = "".join(f'<span><i class="key {kind}"></i>{text}</span>' for kind, text in keys)
-    return (
-        f'<section class="card"><div class="head"><h2>{heading}</h2><p class="legend">{legend}</p></div>'
-        f'<p class="hint">{hint}</p>{body}</section>'
-    )
-
-
-def wide(chart: str) -> str:
-    """Return *chart* in a box that scrolls on narrow screens, so that it stays large enough to read."""
-    return f'<div class="wide">{chart}</div>'
+def card(heading: str, hint: str, body: str) -> str:
+    """Return a titled box around *body*, all HTML."""
+    head = f'<div class="head"><h2>{heading}</h2></div><p class="hint">{hint}</p>'
+    return f'<section class="card">{head}{body}</section>'
 
 
 def pair(*cards: str) -> str:

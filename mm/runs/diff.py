@@ -1,10 +1,10 @@
 """Differences of two runs: knobs, code, inputs, outputs, main numbers, and the first difference of two files."""
 
 import csv
+import itertools
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
-from itertools import zip_longest
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -66,11 +66,6 @@ class FileDifference:
         more = [f"… and {len(self.parts) - MOST_KEYS} more"] if len(self.parts) > MOST_KEYS else []
         return [f"{self.differing} values differ", *(f"  {part}" for part in parts + more)]
 
-    def to_json(self) -> dict[str, Any]:
-        """Return it as JSON values."""
-        parts = [{"row": part.row, "column": part.column, "values": list(part.values)} for part in self.parts]
-        return {"parts": parts, "differing": self.differing, "rows": self.rows and list(self.rows)}
-
 
 def file_difference(first: Path, second: Path) -> FileDifference:
     """Return the differences of two unequal files."""
@@ -81,7 +76,12 @@ def file_difference(first: Path, second: Path) -> FileDifference:
             contents = [dict(flat(json.loads(path.read_text(encoding="utf-8")))) for path in (first, second)]
         except ValueError:
             return _bytes(first, second)
-        return _keys(*contents) or _bytes(first, second)
+        names = dict.fromkeys(itertools.chain(*contents))
+        pairs = ((name, contents[0].get(name, ABSENT), contents[1].get(name, ABSENT)) for name in names)
+        parts = tuple(
+            Part(None, name, (one, other)) for name, one, other in pairs if (one, type(one)) != (other, type(other))
+        )
+        return FileDifference(parts, len(parts)) if parts else _bytes(first, second)
     return _bytes(first, second)
 
 
@@ -91,7 +91,7 @@ def _tables(first: Path, second: Path) -> FileDifference:
         second.open(encoding="utf-8", errors="replace") as other,
     ):
         header, differing, counts, part = "", 0, [0, 0], None
-        for row, lines in enumerate(zip_longest(one, other)):
+        for row, lines in enumerate(itertools.zip_longest(one, other)):
             header = header or lines[0] or ""
             counts = [count + (line is not None) for count, line in zip(counts, lines, strict=True)]
             if lines[0] != lines[1]:
@@ -107,23 +107,11 @@ def _cell(row: int, header: str, lines: tuple[str | None, str | None]) -> Part:
     if None in lines:
         return Part(row, "", (_line(lines[0]), _line(lines[1])))
     names, *rows = (next(csv.reader([line or ""]), []) for line in (header, *lines))
-    for place, values in enumerate(zip_longest(*rows, fillvalue=ABSENT)):
+    for place, values in enumerate(itertools.zip_longest(*rows, fillvalue=ABSENT)):
         if values[0] != values[1]:
             name = names[place] if row and place < len(names) else f"column {place + 1}"
             return Part(row, name, (values[0], values[1]))
     return Part(row, "", (_line(lines[0]), _line(lines[1])))
-
-
-def _keys(first: dict[str, Any], second: dict[str, Any]) -> FileDifference | None:
-    parts = tuple(_differing(first, second))
-    return FileDifference(parts, len(parts)) if parts else None
-
-
-def _differing(first: dict[str, Any], second: dict[str, Any]) -> Iterator[Part]:
-    for name in dict.fromkeys([*first, *second]):
-        values = (first.get(name, ABSENT), second.get(name, ABSENT))
-        if values[0] != values[1] or type(values[0]) is not type(values[1]):
-            yield Part(None, name, values)
 
 
 def _bytes(first: Path, second: Path) -> FileDifference:
@@ -175,24 +163,19 @@ class OutputDifference:
     Attributes:
         path: Its name in the run folder.
         why: The reason, as text.
-        detail: The differences of the files; None if one of them is missing.
         counts: False for a page, which shows the command that made it.
+        detail: The differences of the files; None if one of them is missing.
     """
 
     path: str
     why: str
-    detail: FileDifference | None = None
     counts: bool = True
+    detail: FileDifference | None = None
 
     def lines(self) -> list[str]:
         """Return it as text."""
         first, *more = self.detail.lines() if self.detail else [self.why]
         return [f"{self.path}: {first}", *more]
-
-    def to_json(self) -> dict[str, Any]:
-        """Return it as JSON values."""
-        detail = self.detail.to_json() if self.detail else None
-        return {"path": self.path, "why": self.why, "counts": self.counts, "detail": detail}
 
 
 @dataclass(frozen=True, slots=True)
@@ -278,7 +261,7 @@ class Comparison:
                 for knob in self.knobs
             },
             "inputs": list(self.inputs),
-            "outputs": [output.to_json() for output in self.outputs],
+            "outputs": [asdict(output) for output in self.outputs],
             "numbers": {name: list(pair) for name, pair in self.numbers().items()},
         }
 
@@ -351,7 +334,7 @@ def _output(path: str, files: tuple[Path, Path], counts: bool) -> OutputDifferen
     if not counts:
         return OutputDifference(path, "a page contains its command, and is not compared", counts=False)
     detail = file_difference(*files)
-    return OutputDifference(path, detail.lines()[0], detail)
+    return OutputDifference(path, detail.lines()[0], detail=detail)
 
 
 def _number(name: str, pair: Pair) -> str:

@@ -20,9 +20,8 @@ from mm.cli.frame import command
 from mm.cli.knobs import PATH, knob, shown
 from mm.cli.settings_file import LEFT_OUT
 from mm.errors import DataError, Mismatch, MMError
-from mm.runs.diff import Comparison, OutputDifference, compare, knobs_without_effect
+from mm.runs.diff import Comparison, OutputDifference, compare, knobs_without_effect, largest_difference
 from mm.runs.find import Found, InputPlaces, check_inputs, check_models, find_run, find_runs, knob_files
-from mm.runs.numeric_diff import largest_difference
 
 COMMANDS = {  # by kind: the name of the command, its module and its function
     "backtest": ("backtest", "mm.commands.backtest", "main"),

@@ -9,8 +9,7 @@ import numpy as np
 from mm.backtest.metrics.arithmetic import median
 from mm.numbers import duration, number, percent, short
 from mm.report import figures
-from mm.report.calibration_charts import Pieces, distances_card, pieces_card
-from mm.report.curve import curve_card
+from mm.report.calibration_charts import Pieces, curve_card, distances_card, pieces_card
 from mm.report.figures import LOSS, MAIN, NORMAL_95, Figure
 from mm.report.frame import (
     About,

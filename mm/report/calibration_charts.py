@@ -1,26 +1,26 @@
 """The charts of a calibration: the curve and its residuals over distance, and the parameters over the day."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from html import escape
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mm.calibration.fit_result import ANY_SPREAD, EXPONENTIAL
 from mm.calibration.goodness import Residuals, residuals
 from mm.calibration.points import Points
 from mm.numbers import number, short
 from mm.report import figures
-from mm.report.curve import curves
-from mm.report.figures import BUY, LOSS, MAIN, SELL, Figure, Panel, Scale, Trace
-from mm.report.frame import card, chart, interval, zoom_bar
+from mm.report.figures import BUY, LOSS, MAIN, NORMAL_95, SELL, Figure, Panel, Scale, Trace
+from mm.report.frame import card, chart, grid, interval, zoom_bar
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from mm.calibration.calibrator import Measured
-    from mm.calibration.fit_result import PoissonFit
+    from mm.calibration.fit_result import CurvePoint, PoissonFit
 
     Floats = NDArray[np.float64]
 
@@ -31,6 +31,9 @@ LEAST_DECADES = 0.5  # minimum room for intervals beyond the estimates of A on i
 TINY = 1e-300  # minimum end of an interval, so that it has a logarithm
 BAND = "rgba(76,120,221,0.15)"
 STEEP = 20.0  # residuals beyond which their scale is logarithmic
+MOST_ROWS = 12  # of the table of λ, before its distances are spaced
+DRAWN = 60  # points of a drawn exponential
+PLAIN = "A·exp(−k·δ)"
 Pieces = Sequence[tuple[int, int, "PoissonFit"]]
 
 
@@ -135,15 +138,13 @@ def curve_traces(points: Points | None, fit: "PoissonFit", area: CurveArea) -> l
         more: dict[str, Any] = {"hoverinfo": "skip", "showlegend": False, "line": {"width": 0}}
         traces.append(figures.line("", x, low, **more))
         traces.append(figures.line("", x, high, **more, fill="tonexty", fillcolor=BAND))
-    for one in found:
-        inside = (one.rate >= area.low) & (one.rate <= area.high)
-        rate = np.where(inside, 10.0**one.rate, np.nan)
-        style = {"dash": "dash"} if one.dashed else {"width": 2}
-        tip = "%{text} ticks: %{y:.3~r} /s<extra>" + one.name + "</extra>"
-        more = {"line": style, "text": [short(ticks) for ticks in one.delta_ticks.tolist()], "hovertemplate": tip}
-        traces.append(
-            figures.line(one.name, area.scale.at(one.delta_ticks), rate, LOSS if one.dashed else MAIN, **more)
-        )
+    for place, (name, delta, log_rate) in enumerate(found):
+        inside = (log_rate >= area.low) & (log_rate <= area.high)
+        rate = np.where(inside, 10.0**log_rate, np.nan)
+        style, colour = ({"dash": "dash"}, LOSS) if place else ({"width": 2}, MAIN)
+        tip = "%{text} ticks: %{y:.3~r} /s<extra>" + name + "</extra>"
+        more = {"line": style, "text": [short(ticks) for ticks in delta.tolist()], "hovertemplate": tip}
+        traces.append(figures.line(name, area.scale.at(delta), rate, colour, **more))
     sides = () if points is None else sides_of(points)
     return [*traces, *(_points(points, one, area) for one in sides if points is not None)]
 
@@ -194,6 +195,87 @@ def residual_panel(rows: Residuals, area: CurveArea) -> Panel:
     return Panel("Residuals", "standard deviations", traces, 170, y, [float(scale.at(one)) for one in (-2.0, 2.0)])
 
 
+def curves(
+    fit: "PoissonFit", far: float
+) -> "tuple[list[tuple[str, Floats, Floats]], tuple[Floats, Floats, Floats] | None]":
+    """Return name, distances and log10 of λ of each line up to *far* ticks, and the 95 % band of the first, the chosen.
+
+    If another curve was chosen, the exponential is added; without a fit there are no lines.
+    """
+    if fit.A is None or fit.k is None:
+        return [], None
+    exponential, band = _exponential(fit, (fit.A, fit.k), far)
+    if fit.shape is None or fit.shape.chosen == EXPONENTIAL or not fit.lambda_curve:
+        return [(PLAIN, *exponential)], band
+    chosen = escape(fit.shape.chosen.replace("_", " "))
+    rows = [one for one in _rows(fit, ANY_SPREAD) if one.delta_ticks <= far]
+    x, y = np.array([one.delta_ticks for one in rows]), np.log10([one.lambda_per_s for one in rows])
+    banded = [one for one in rows if one.ci95 is not None and one.ci95[0] > 0]
+    ends = np.log10([one.ci95 for one in banded if one.ci95 is not None]).reshape(-1, 2).T
+    found = (np.array([one.delta_ticks for one in banded]), ends[0], ends[1])
+    return [(chosen, x, y), (PLAIN, *exponential)], found
+
+
+def _exponential(
+    fit: "PoissonFit", rates: tuple[float, float], far: float
+) -> tuple[tuple["Floats", "Floats"], "tuple[Floats, Floats, Floats] | None"]:
+    """Return the line of A and k (*rates*), and its 95 % band, if known."""
+    A, k = rates
+    x = np.linspace(0.0, far * 1.04, DRAWN)
+    y = (math.log(A) - k * x) / math.log(10)
+    if fit.se_logA is None or fit.se_k is None or fit.cov_logA_k is None:
+        return (x, y), None
+    variance = fit.se_logA**2 - 2 * x * fit.cov_logA_k + (x * fit.se_k) ** 2
+    off = NORMAL_95 * np.sqrt(np.maximum(variance, 0.0)) / math.log(10)
+    return (x, y), (x, y - off, y + off)
+
+
+def curve_card(fit: "PoissonFit") -> str:
+    """Return the card of the curve: the choice, its valid range, and λ by distance and state of the spread."""
+    if fit.shape is None or not fit.lambda_curve:
+        return ""
+    shape = fit.shape
+    states = [name for name in dict.fromkeys(one.spread_state for one in fit.lambda_curve) if name != ANY_SPREAD]
+    hint = (
+        f"{escape(shape.why[:1].upper() + shape.why[1:])}. "
+        f"Numbers: {', '.join(f'{name} {number(value)}' for name, value in shape.parameters.items()) or 'the table'}. "
+        f"The interval of λ ends within a factor of two of it {stretch(shape.trusted_ticks)}; A·exp(−k·δ) lies within "
+        f"that interval {stretch(shape.exponential_trusted_ticks)}."
+    )
+    head = ("ticks", "λ, 1/s", "95 %", "A·exp(−k·δ)", *(f"at spread {name}" for name in states))
+    return card("λ by distance and spread", hint, grid(head, list(_table(fit, states))))
+
+
+def _table(fit: "PoissonFit", states: Sequence[str]) -> Iterator[tuple[str, ...]]:
+    """Yield one row per distance, nearest first; beyond the first dozen, for progressively fewer distances."""
+    by_state = {name: {one.delta_ticks: one for one in _rows(fit, name)} for name in states}
+    rows = _rows(fit, ANY_SPREAD)
+    ahead = np.geomspace(MOST_ROWS, max(len(rows), MOST_ROWS), 9).astype(int) - 1
+    for place in sorted({*range(min(MOST_ROWS, len(rows))), *np.minimum(ahead, len(rows) - 1).tolist()}):
+        one = rows[place]
+        plain = "–" if fit.A is None or fit.k is None else number(fit.A * math.exp(-fit.k * one.delta_ticks))
+        others = (by_state[name].get(one.delta_ticks) for name in states)
+        yield (
+            short(one.delta_ticks),
+            number(one.lambda_per_s),
+            interval(one.ci95).removeprefix("95 %: "),
+            plain,
+            *("" if other is None else number(other.lambda_per_s) for other in others),
+        )
+
+
+def _rows(fit: "PoissonFit", state: str) -> "list[CurvePoint]":
+    return [one for one in fit.lambda_curve if one.spread_state == state]
+
+
+def stretch(ticks: tuple[float, float] | None) -> str:
+    """Return a range in ticks, as words."""
+    if ticks is None:
+        return "nowhere"
+    near, far = map(short, ticks)
+    return f"at {near} ticks" if near == far else f"from {near} to {far} ticks"
+
+
 def pieces_card(pieces: Pieces, fit: "PoissonFit") -> str:
     """Return the card of A and k over the day, which zoom together."""
     hint = (
@@ -241,7 +323,7 @@ def _piece_panel(pieces: Pieces, name: str, unit: str, whole: float | None) -> P
         f"{name} = {number(one)}, {interval((first, last) if first < last else None)}"
         for one, first, last in zip(value.tolist(), low.tolist(), high.tolist(), strict=True)
     ]
-    y = {"range": [math.log10(one) for one in edges] if log else list(edges)}
+    y: dict[str, Any] = {"range": [math.log10(one) for one in edges] if log else list(edges)}
     y |= {"type": "log", "exponentformat": "none"} if log else {}
     drawn = np.clip(low, *edges), np.clip(high, *edges)
     points = figures.points(name, figures.ms(us), value, MAIN, ends=drawn, tips=tips)

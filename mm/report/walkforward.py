@@ -39,8 +39,7 @@ from mm.report.frame import (
     zoom_bar,
 )
 from mm.report.run_columns import EquityCurve, RunColumns, equity_curve, read_columns
-from mm.report.segment_charts import distance_figure, earned, segments_figure, step_s
-from mm.report.shape_cards import shapes_card
+from mm.report.segment_charts import distance_figure, earned, segments_figure, shapes_card, step_s
 from mm.walkforward.oos_tests import RATIO
 from mm.walkforward.out_of_sample import SegmentRows, read_segments
 from mm.walkforward.window_shapes import FILE, WindowShape

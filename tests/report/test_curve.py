@@ -13,7 +13,7 @@ from mm.calibration.fit_points import fit_poisson
 from mm.calibration.lambda_curve import chosen_curve
 from mm.calibration.points import Points
 from mm.report.calibration import page
-from mm.report.curve import curve_card
+from mm.report.calibration_charts import curve_card
 from pages import figures_of, named
 
 DELTA = [0.5, 1.5, 2.5, 3.5, 5.5, 8.5, 13.5]

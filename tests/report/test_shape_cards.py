@@ -12,7 +12,7 @@ from mm.calibration.fit_points import fit_poisson
 from mm.calibration.lambda_curve import chosen_curve
 from mm.calibration.points import Points
 from mm.report.frame import document
-from mm.report.shape_cards import shapes_card
+from mm.report.segment_charts import shapes_card
 from mm.walkforward.window_shapes import WindowShape
 from pages import check_figure, figures_of, named
 

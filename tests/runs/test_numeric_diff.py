@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from mm.runs.numeric_diff import largest_difference
+from mm.runs.diff import largest_difference
 
 
 def pair(tmp_path, first, second, suffix=".json"):

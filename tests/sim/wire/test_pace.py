@@ -1,5 +1,7 @@
 """The exchange's time: at a factor of wall time, stopped, and late."""
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -71,7 +73,7 @@ def test_time_of_a_suspended_process_is_skipped():
 
 def test_clock_of_speed_one_regains_a_pause():
     """Otherwise the stamps of clients, which use the wall clock, were ahead of the exchange for good."""
-    wall, pump, reached = pump_of(1)
+    wall, pump, _ = pump_of(1)
     wall.now_s += 8
     pump.step()
     behind_s = [8 - 0.25]
@@ -80,7 +82,7 @@ def test_clock_of_speed_one_regains_a_pause():
         pump.step()
         behind_s.append(wall.now_s - 50 - (pump.clock.now_us() - START_US) / 1e6)
     assert behind_s[1200] == pytest.approx(7.75 - 0.1 * 60, abs=0.01)
-    assert all(now <= before + 2e-6 for before, now in zip(behind_s, behind_s[1:], strict=False))
+    assert all(now <= before + 2e-6 for before, now in pairwise(behind_s))
     assert behind_s[-1] == pytest.approx(0, abs=1e-4)
     assert pump.clock.slipped_s == pytest.approx(0, abs=1e-9)
 

@@ -110,11 +110,11 @@ def _creation_time(folder: Path, cache: Path) -> dict[str, Any]:
     """Return the time to create the index of levels, and its bytes; removes a cached one first."""
     from mm.tape.load import load_day
 
-    for path in cache.glob("*.levels.arrow"):
+    for path in cache.glob("*.levels.npy"):
         path.unlink()
     tape = load_day(folder, cache=cache)
     taken = seconds(lambda: tape.levels)
-    return {**taken, "bytes": sum(path.stat().st_size for path in cache.glob("*.levels.arrow"))}
+    return {**taken, "bytes": sum(path.stat().st_size for path in cache.glob("*.levels.npy"))}
 
 
 def _rules(rules: "Rules", play: Play) -> "Rules":

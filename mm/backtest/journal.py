@@ -10,14 +10,15 @@ from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 from mm.backtest.risk import LIMITS, STOPPING, WITHHOLDING
-from mm.tape.columns import gathered, release
+from mm.tape.columns import gathered, release, stored
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import numpy as np
     from numpy.typing import NDArray
 
     from mm.backtest._records import OrderLog
-    from mm.tape.spill import Spill
 
     Table = NDArray[np.int64]
 
@@ -142,15 +143,15 @@ class Journal:
     breaches: "Table | None" = None
     killed: tuple[int, str] | None = None
 
-    def spill_state(self, spill: "Spill") -> None:
-        """Move the state rows of a long run (one per second over weeks) to a mapped file.
+    def spill_state(self, folder: "Path") -> None:
+        """Move the state rows of a long run (one per second over weeks) to a mapped file in *folder*.
 
         Raises:
             OSError: If the file cannot be written.
         """
         state = self.state
         if len(state) > LONG:
-            self.__dict__["state"] = spill.kept(state.reshape(-1)).reshape(state.shape)
+            self.__dict__["state"] = stored(state.reshape(-1), folder).reshape(state.shape)
 
     def order_pieces(self, most: int = 1 << 14) -> "Iterator[Table]":
         """Yield the rows of orders in at least one piece of at most *most*; a log is not converted to one table."""

@@ -83,7 +83,6 @@ def playing(run: Run, whole: "Backtest") -> "Iterator[tuple[Result, Callable[[Re
         the further backtests to its summary.
     """
     from mm.backtest.replay import by_events
-    from mm.tape.spill import Spill
 
     if whole.further and whole.sensitivity.queue_exponent_file is not None:
         run.input_file(whole.sensitivity.queue_exponent_file)
@@ -93,5 +92,5 @@ def playing(run: Run, whole: "Backtest") -> "Iterator[tuple[Result, Callable[[Re
     ):
         with run.timing("play"):
             base = whole.play_base(by_events(whole.tapes, advance))
-            base.journal.spill_state(Spill(run.partial))
+            base.journal.spill_state(run.partial)
         yield base, further

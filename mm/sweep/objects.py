@@ -163,7 +163,7 @@ class Shipment:
                 raise UsageError(f"the tape of {tape.days[0]} is not stored; set --out-root to a folder with space")
             sha256 = hash_file(path := Path(tape.meta.file))
             self._paths[sha256] = path
-            self._tapes.append((f"{tape.symbol}_{tape.days[0]}_{sha256[:12]}.arrow", sha256))
+            self._tapes.append((f"{tape.symbol}_{tape.days[0]}_{sha256[:12]}.npy", sha256))
 
     def of(self, files: Mapping[Path, str], modules: Mapping[str, str]) -> Json:
         """Return the entry ``store`` of a task: what to fetch, and from where.

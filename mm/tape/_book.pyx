@@ -1,12 +1,17 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
-"""The compiled book; ``market_data.local_orderbook`` is the Python version."""
+"""The compiled book, and the replay of a day's messages on it; ``market_data.local_orderbook`` is the Python version."""
 
-from libc.stdint cimport INT64_MAX, int8_t, int32_t, int64_t, uint8_t, uint64_t
+from libc.stdint cimport int8_t, int32_t, int64_t, uint8_t, uint64_t
 from libc.stdlib cimport calloc, free, realloc
 from libc.string cimport memset
 
-from mm.tape._kinds cimport DEPTH, SNAPSHOT
+import numpy as np
+from numpy.typing import NDArray
+
+from mm.tape._kinds cimport DEPTH, GAP, SNAPSHOT, TRADE
 from mm.tape._memory cimport prefer_large_pages, prefetch
+
+Rows = tuple[NDArray[np.int8], NDArray[np.int64], NDArray[np.int64]]  # side, ticks, lots
 
 WINDOW_MARGIN_TICKS = <int64_t> MARGIN_TICKS  # type: int
 cdef int64_t AHEAD = 256  # rows to prefetch after those of a message, mostly the rows of later ones
@@ -356,60 +361,159 @@ cdef class CompiledBook:
                     assert ticks >= self.book.bid_floor if side > 0 else ticks <= self.book.ask_ceil, (side, ticks)
 
 
-# Sorting the rows of a tape by price level: they are counted first, then written.
+cdef class TapeReplay:
+    """Replays the book of a day once, one window of events after the other.
 
-def count_levels(
-    const uint8_t[::1] kind,
-    const int64_t[::1] first_row,
-    const int8_t[::1] row_side,
-    const int64_t[::1] slot,
-    bint framed,
-    int64_t[::1] count,
-) -> None:
-    """Count the rows of DEPTH and SNAPSHOT events by slot and side.
+    A snapshot begins the book, a gap ends it; trades and keyframes are skipped. An event that leaves the book crossed
+    or locked ends it, too: further events up to the next snapshot are left out, except trades.
 
-    Args:
-        kind, first_row, row_side: Columns of consecutive events; ``first_row`` counts from the first row of these.
-        slot: Index of the price of each row.
-        framed: Whether to count the rows of the first event regardless of its kind.
-        count: Counts are added at ``2 * slot + is_bid``.
+    Attributes:
+        crossed: The events that leave the book crossed, counted from the first replayed event.
+        frames: For each requested keyframe with a valid book, the event and the complete book after it.
     """
-    cdef int64_t event, row
-    with nogil:
-        for event in range(kind.shape[0]):
-            if kind[event] == DEPTH or kind[event] == SNAPSHOT or (event == 0 and framed):
-                for row in range(first_row[event], first_row[event + 1]):
-                    count[2 * slot[row] + (row_side[row] > 0)] += 1
+
+    cdef readonly list crossed  # type: list[int]
+    cdef readonly list frames  # type: list[tuple[int, Rows]]
+    cdef Book book
+    cdef bint valid, void
+    cdef int64_t played
+    cdef int64_t[4] top  # best prices and their lots after the last event; prices of -1 before the first
+
+    def __cinit__(self) -> None:
+        book_open(&self.book, 0, 1)
+        self.top[0] = self.top[1] = -1
+        self.crossed = []
+        self.frames = []
+
+    def __dealloc__(self) -> None:
+        book_close(&self.book)
+
+    def play(
+        self,
+        const uint8_t[::1] kind,
+        const int64_t[::1] first_row,
+        rows: Rows,
+        const uint8_t[::1] keyframe_after,
+        uint8_t[::1] kept,
+    ) -> NDArray[np.int64]:
+        """Replay the next events.
+
+        Args:
+            kind: uint8[n], their kinds.
+            first_row: int64[n+1], the first row of each, and the end of the rows of the last one.
+            rows: The rows: side, ticks and lots.
+            keyframe_after: uint8[n], 1 to request the complete book after that event.
+            kept: uint8[n], set to 0 for the events that are left out.
+
+        Returns:
+            int64[t, 5] of (event, bid, ask, bid lots, ask lots) at every change; all zeros at the end of a book.
+        """
+        cdef const int8_t[::1] side = rows[0]
+        cdef const int64_t[::1] ticks = rows[1], lots = rows[2]
+        cdef int64_t event, row, used = 0, count = kind.shape[0]
+        path = np.empty((count, 5), np.int64)  # of unwritten pages, which take no memory
+        cdef int64_t[:, ::1] changes = path
+        if ticks.shape[0]:
+            self.widen(&ticks[0], ticks.shape[0])
+        with nogil:
+            for event in range(count):
+                if self.void and kind[event] != SNAPSHOT:
+                    kept[event] = kind[event] == TRADE
+                    continue
+                if kind[event] == SNAPSHOT or kind[event] == GAP:
+                    book_clear(&self.book)
+                    self.valid, self.void = kind[event] == SNAPSHOT, False
+                if kind[event] == DEPTH or kind[event] == SNAPSHOT or kind[event] == GAP:
+                    row = first_row[event]
+                    if row < first_row[event + 1]:
+                        book_apply(&self.book, &side[row], &ticks[row], &lots[row], first_row[event + 1] - row)
+                    # Checked after the whole message: within one, a book may cross temporarily.
+                    if self.book.best_bid and self.book.best_ask and self.book.best_bid >= self.book.best_ask:
+                        with gil:
+                            self.crossed.append(self.played + event)
+                        book_clear(&self.book)
+                        self.valid, self.void = False, True
+                    if self.moved():
+                        changes[used, 0] = self.played + event
+                        changes[used, 1], changes[used, 2] = self.top[0], self.top[1]
+                        changes[used, 3], changes[used, 4] = self.top[2], self.top[3]
+                        used += 1
+                if keyframe_after[event] and self.valid:
+                    with gil:
+                        self.frames.append((self.played + event, whole(&self.book)))
+        self.played += count
+        return path[:used].copy()
+
+    cdef bint moved(self) noexcept nogil:
+        """Read the best prices and their lots; return whether any differs from the last one read."""
+        cdef int64_t bid = self.book.best_bid, ask = self.book.best_ask
+        cdef int64_t bid_lots = book_lots_at(&self.book, 1, bid) if bid else 0
+        cdef int64_t ask_lots = book_lots_at(&self.book, -1, ask) if ask else 0
+        cdef bint same = self.top[0] == bid and self.top[1] == ask and self.top[2] == bid_lots and self.top[3] == ask_lots
+        self.top[0], self.top[1], self.top[2], self.top[3] = bid, ask, bid_lots, ask_lots
+        return not same
+
+    cdef int widen(self, const int64_t* ticks, int64_t rows) except -1:
+        """Extend the window to the prices of *rows* and all levels, unless it would be too large."""
+        cdef int64_t lo, hi, low, high, spare
+        window_for(ticks, rows, &lo, &hi)
+        if self.book.lo <= lo and hi <= self.book.hi:
+            return 0
+        low = min(lo, self.book.bid_floor) if self.book.best_bid else lo
+        high = max(hi, self.book.ask_ceil + 1) if self.book.best_ask else hi
+        if high - low > MAX_WINDOW:
+            low, high = lo, hi  # levels outside move to the short lists, and back when the window reaches them
+        spare = (high - low) // 4  # prices drift, and each move copies the book to new pages
+        if high - low + 2 * spare <= MAX_WINDOW:
+            low, high = max(low - spare, 0), high + spare if in_range(high + spare) else high
+        return book_move(&self.book, low, high)
+
+
+cdef tuple whole(const Book* book):
+    """Return every level of a book as (side, ticks, lots) arrays, bids first, best first."""
+    bids, asks = side_levels(book, 1), side_levels(book, -1)
+    side = np.repeat(np.array([1, -1], np.int8), [len(bids[0]), len(asks[0])])
+    return side, np.concatenate((bids[0], asks[0])), np.concatenate((bids[1], asks[1]))
+
+
+cdef tuple side_levels(const Book* book, int side):
+    """Return one side's (ticks, lots) arrays, best first."""
+    cdef const Far* far = &book.far_bid if side > 0 else &book.far_ask
+    cdef const int64_t* window = book.bid_lots if side > 0 else book.ask_lots
+    cdef int64_t first = book.bid_floor if side > 0 else max(book.best_ask, book.lo)
+    cdef int64_t last = min(book.best_bid, book.hi - 1) if side > 0 else book.ask_ceil
+    cdef int64_t i
+    ticks = np.array([far.ticks[i] for i in range(far.used)], np.int64)
+    lots = np.array([far.lots[i] for i in range(far.used)], np.int64)
+    if first <= last and (side > 0 or book.best_ask):
+        shown = np.asarray(<const int64_t[: last + 1 - first]> (window + (first - book.lo)))
+        at = np.flatnonzero(shown)
+        ticks, lots = np.append(ticks, at + first), np.append(lots, shown[at])
+    order = np.argsort(-side * ticks)
+    return ticks[order], lots[order]
 
 
 def place_levels(
-    const uint8_t[::1] kind,
-    const int64_t[::1] first_row,
-    const int8_t[::1] row_side,
-    const int64_t[::1] slot,
-    const int64_t[::1] row_lots,
-    bint framed,
-    int64_t begin_event,
-    int64_t begin_level,
+    const int64_t[::1] event,
+    const int64_t[::1] level,
+    const int64_t[::1] lots,
+    int64_t first_level,
     int64_t[::1] place,
     Change[::1] change,
 ) -> None:
-    """Write the rows counted by `count_levels` to the positions of their levels, for a range of levels.
+    """Write changes of levels by level, for a range of levels (`mm.tape.level_changes`).
 
     Args:
-        kind, first_row, row_side, slot, row_lots, framed: As in `count_levels`.
-        begin_event: The number of the first event.
-        begin_level: The first level of the range, as ``2 * slot + is_bid``.
-        place: Position of the next row of each level of the range; it is advanced.
-        change: The rows by level: event and lots.
+        event, level, lots: The changes in the order of events; those outside of the range are skipped.
+        first_level: The first level of the range.
+        place: Position of the next change of each level of the range; it is advanced.
+        change: The changes by level: event and lots.
     """
-    cdef int64_t event, row, level, levels = place.shape[0]
+    cdef int64_t i, of_range
     with nogil:
-        for event in range(kind.shape[0]):
-            if kind[event] == DEPTH or kind[event] == SNAPSHOT or (event == 0 and framed):
-                for row in range(first_row[event], first_row[event + 1]):
-                    level = 2 * slot[row] + (row_side[row] > 0) - begin_level
-                    if 0 <= level < levels:
-                        change[place[level]].event = <int32_t> (begin_event + event)
-                        change[place[level]].lots = row_lots[row]
-                        place[level] += 1
+        for i in range(level.shape[0]):
+            of_range = level[i] - first_level
+            if 0 <= of_range < place.shape[0]:
+                change[place[of_range]].event = <int32_t> event[i]
+                change[place[of_range]].lots = lots[i]
+                place[of_range] += 1

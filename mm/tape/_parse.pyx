@@ -1,31 +1,25 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
 """Parsers from bytes to integer columns: the NDJSON of raw depth messages and the plain CSV tables of a day folder.
 
-Both parsers process pieces of a file as they are decompressed. Decimals become whole units of 1e-8, exactly;
-`place_rows` converts the parsed rows into ticks and lots.
+Both parsers process pieces of a file as they are decompressed. Decimals become whole units of 1e-8, exactly.
 """
 
-from libc.stdint cimport INT32_MAX, INT64_MAX, int8_t, int32_t, int64_t, uint64_t
+from libc.stdint cimport INT64_MAX, int8_t, int64_t
 from libc.string cimport memchr, memcmp, memcpy, memset
 
 from mm.tape._scan cimport (
     ASKS, BIDS, EXCHANGE, FIRST_ID, Grid, LAST_ID, MATCHED, NUMBERS, OTHER, RECV_MS, RECV_SEQ, RECV_US, RUN, USUAL_LEVEL,
-    blank, decimal, flag, grid_of, key_of, on_grid, past_value, steps_of, take, usual_level, whole_number,
+    blank, decimal, flag, grid_of, key_of, on_grid, past_value, take, usual_level, whole_number,
 )
-
-from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mm.errors import BrokenFile, OffGrid
 from mm.instrument import short_text
-from mm.tape.columns import fresh
 
-Rows = tuple[NDArray[np.int8], NDArray[np.int64], NDArray[np.int64]]  # side, ticks, lots
-Whole = NDArray[np.int32] | NDArray[np.int64]
-Block = tuple[NDArray[np.int8], Whole, Whole, int, int]  # side, price, quantity, and the tick and the lot of both
-DTYPES = {1: np.int8, 4: np.int32, 8: np.int64}  # type: dict[int, type[np.signedinteger]]
+DIFF_NUMBERS = ("recv_us", "recv_seq", "run", "exchange_us", "first_id", "last_id", "size")
+"""The numbers of a depth message, in the order of `DiffParser.take`; *size* is that of its levels."""
 
 cpdef enum Cell:
     """The type of a table's column; the cells of WORD columns are positions in ``words``."""
@@ -33,7 +27,7 @@ cpdef enum Cell:
     OPTIONAL = 8  # added to another: the column may be absent or a field empty, which gives -1
 
 cdef enum:
-    BLOCK_ROWS = 1 << 20  # columns of 4 MiB: little memory until it is kept elsewhere, or released with its rows
+    PER_MESSAGE = 7  # numbers, see DIFF_NUMBERS
     SHORTEST_LEVEL = 9  # bytes of ["1","0"]
     LONGEST_WORD = 64  # bytes
     RECENT = 4  # number of latest words, which are looked up without Python
@@ -45,23 +39,21 @@ cdef struct Recent:
 
 
 cdef class Column:
-    """A growing array of int64 (*width* 8), int32 (4) or int8 (1) in memory of numpy.
-
-    With width 4, `put` converts it to int64 at the first item that needs it.
-    """
+    """A growing array of int64 (*width* 8) or int8 (1) in memory of numpy."""
 
     cdef object array
     cdef char* data  # of the array
     cdef Py_ssize_t used, room, width
 
-    def __init__(self, Py_ssize_t width=8, Py_ssize_t room=1024) -> None:
+    def __init__(self, Py_ssize_t width=8) -> None:
         self.width = width
-        self.grow(room)
+        self.grow(1024)
 
-    @property
-    def values(self) -> NDArray[np.int64]:
-        """The items so far; valid until the column grows."""
-        return self.array[: self.used]
+    cdef object taken(self):
+        """Return the items since the last call."""
+        items = self.array[: self.used].copy()
+        self.used = 0
+        return items
 
     # Room is reserved once per message (`reserve`, `make_room`), so that no item needs a check.
 
@@ -70,38 +62,16 @@ cdef class Column:
         (<int64_t*> self.data)[self.used] = value
         self.used += 1
 
-    cdef inline int put(self, Py_ssize_t at, int64_t value) except -1 nogil:
-        """Write an item after the counted ones; all items before it have been written."""
-        if self.width == 4:
-            if value <= INT32_MAX:
-                (<int32_t*> self.data)[at] = <int32_t> value
-                return 0
-            with gil:
-                self.remake(at, 1, 8)
-        (<int64_t*> self.data)[at] = value
-        return 0
-
     cdef int grow(self, Py_ssize_t room) except -1:
-        """Move to an array of *room* items, whose unused end takes no memory pages."""
-        array = fresh(room, DTYPES[self.width])
+        """Move to an array of *room* items."""
+        array = np.empty(room, np.int64 if self.width == 8 else np.int8)
         if self.used:
             array[: self.used] = self.array[: self.used]
-        return self.hold(array)
-
-    cdef int hold(self, array) except -1:
-        cdef const int8_t[::1] bytes_of = array.view(np.int8)
+        cdef int8_t[::1] bytes_of = array.view(np.int8)
         self.array = array
         self.data = <char*> &bytes_of[0]
-        self.room = len(array)
+        self.room = room
         return 0
-
-    cdef int remake(self, Py_ssize_t items, int64_t times, Py_ssize_t width) except -1:
-        """Multiply the first *items*, counted or not, by *times*; items get *width* bytes, or 8 if necessary."""
-        values = self.array[:items].astype(np.int64) * times
-        self.width = 8 if items and values.max() > INT32_MAX else width
-        array = fresh(self.room, DTYPES[self.width])
-        array[:items] = values
-        return self.hold(array)
 
     cdef int reserve(self, Py_ssize_t more) except -1 nogil:
         """Make room for *more* items."""
@@ -268,80 +238,30 @@ cdef class DiffParser(LineParser):
 
     Args:
         name, tick_e8, qty_step_e8: As for `LineParser`.
-        room: Expected number of messages; more are accepted, but cause a copy to larger memory.
         lenient: Leave out levels off the tick, and count them.
-        keep: Called with each full block; returns it in other memory. None: it stays in the same memory.
 
     Attributes:
-        recv_us, recv_seq, run, exchange, first_id, last_id: One item per message; -1 if a key is absent. ``run`` is a
-            position in ``words``, ``exchange`` is T, else E, as received.
-        first_row: The first row of each message, and at the end the row after the last.
         left_out, first_left_out: Number of left-out levels, and the line (from 1) of the first; 0 without one.
     """
 
-    cdef readonly Column recv_us, recv_seq, run_code, exchange, first_id, last_id, first_row
-    cdef list closed
-    cdef Column side, price, qty  # of the current block
-    cdef uint64_t tick, lot  # units of its prices and quantities; 0 before the first
+    cdef Column numbers, side, price, qty
     cdef Py_ssize_t fresh  # levels of the current message; they count once it is complete
-    cdef int64_t rows
     cdef bint lenient
     cdef readonly int64_t left_out, first_left_out
-    cdef object keep
 
-    def __init__(
-        self,
-        str name,
-        int64_t tick_e8=0,
-        int64_t qty_step_e8=0,
-        Py_ssize_t room=1024,
-        bint lenient=False,
-        keep: Callable[[Block], Block] | None = None,
-    ) -> None:
+    def __init__(self, str name, int64_t tick_e8=0, int64_t qty_step_e8=0, bint lenient=False) -> None:
         super().__init__(name, tick_e8, qty_step_e8)
-        self.lenient, self.keep = lenient, keep
-        self.recv_us, self.recv_seq, self.run_code = Column(8, room), Column(8, room), Column(8, room)
-        self.exchange, self.first_id, self.last_id = Column(8, room), Column(8, room), Column(8, room)
-        self.first_row = Column(8, room)
-        self.first_row.add(0)
-        self.closed = []
-        self.price, self.qty = Column(4, 0), Column(4, 0)
-        self.open_block(0)
+        self.lenient = lenient
+        self.numbers, self.side, self.price, self.qty = Column(), Column(1), Column(), Column()
 
-    @property
-    def blocks(self) -> list[Block]:
-        """(side, price, quantity, tick, lot) of the rows, block after block; no message is split between two.
+    def take(self) -> tuple[NDArray[np.int64], NDArray[np.int8], NDArray[np.int64], NDArray[np.int64]]:
+        """Return the messages since the last call: their numbers, and side, price and quantity of their levels.
 
-        Prices are in units of the block's tick and quantities of its lot, in 1e-8: int32 if that is enough. A caller
-        that copies the rows can release them block by block.
+        The numbers are int64[n, 7], columns `DIFF_NUMBERS`; -1 if a key is absent. The run is a position in ``words``,
+        the exchange's time is T, else E, as received.
         """
-        return [*self.closed, self.block()]
-
-    cdef tuple block(self):
-        return self.side.values, self.price.values, self.qty.values, self.tick, self.lot
-
-    cdef int open_block(self, Py_ssize_t rows) except -1:
-        """Start a block of at least *rows*, with items as wide as those of the last."""
-        if self.rows:
-            self.closed.append(self.keep(self.block()) if self.keep else self.block())
-        if self.rows and self.keep and rows <= self.side.room:
-            self.side.used = self.price.used = self.qty.used = 0  # reusing touched memory costs nothing
-            self.tick, self.lot = self.price_grid.step, self.qty_grid.step
-            return 0
-        rows = max(rows, BLOCK_ROWS)
-        # A message is never split between two blocks, so a run of rows is one piece of memory to `place_rows`.
-        self.side, self.price, self.qty = Column(1, rows), Column(self.price.width, rows), Column(self.qty.width, rows)
-        self.tick, self.lot = self.price_grid.step, self.qty_grid.step
-        return 0
-
-    cdef int refine(self, Py_ssize_t rows) except -1:
-        """Convert the first *rows* of the block to the grids' steps, which have become finer."""
-        if self.tick != self.price_grid.step:
-            self.price.remake(rows, self.tick // self.price_grid.step if self.tick else 1, self.price.width)
-        if self.lot != self.qty_grid.step:
-            self.qty.remake(rows, self.lot // self.qty_grid.step if self.lot else 1, self.qty.width)
-        self.tick, self.lot = self.price_grid.step, self.qty_grid.step
-        return 0
+        numbers = self.numbers.taken().reshape(-1, PER_MESSAGE)
+        return numbers, self.side.taken(), self.price.taken(), self.qty.taken()
 
     cdef int line(self) except -1 nogil:
         cdef int64_t[NUMBERS] number
@@ -352,31 +272,24 @@ cdef class DiffParser(LineParser):
         for key in range(NUMBERS):
             number[key] = -1
         self.message(number)
-        self.recv_us.add(number[RECV_US] if number[RECV_US] >= 0 else number[RECV_MS] * 1000)
-        self.recv_seq.add(number[RECV_SEQ])
-        self.run_code.add(number[RUN])
-        self.exchange.add(number[MATCHED] if number[MATCHED] > 0 else number[EXCHANGE])
-        self.first_id.add(number[FIRST_ID])
-        self.last_id.add(number[LAST_ID])
+        self.numbers.add(number[RECV_US] if number[RECV_US] >= 0 else number[RECV_MS] * 1000)
+        self.numbers.add(number[RECV_SEQ])
+        self.numbers.add(number[RUN])
+        self.numbers.add(number[MATCHED] if number[MATCHED] > 0 else number[EXCHANGE])
+        self.numbers.add(number[FIRST_ID])
+        self.numbers.add(number[LAST_ID])
+        self.numbers.add(self.fresh)
         self.side.used += self.fresh
         self.price.used += self.fresh
         self.qty.used += self.fresh
-        self.rows += self.fresh
-        self.first_row.add(self.rows)
         return 0
 
     cdef int make_room(self, Py_ssize_t rows) except -1 nogil:
         """Make room for one message of at most *rows* levels."""
-        if self.side.used + rows > self.side.room:
-            with gil:
-                self.open_block(rows)
-        self.recv_us.reserve(1)
-        self.recv_seq.reserve(1)
-        self.run_code.reserve(1)
-        self.exchange.reserve(1)
-        self.first_id.reserve(1)
-        self.last_id.reserve(1)
-        self.first_row.reserve(1)
+        self.numbers.reserve(PER_MESSAGE)
+        self.side.reserve(rows)
+        self.price.reserve(rows)
+        self.qty.reserve(rows)
         self.fresh = 0
         return 0
 
@@ -439,8 +352,8 @@ cdef class DiffParser(LineParser):
         """Append the levels of one side."""
         cdef const char* p = at[0]
         cdef int64_t price = 0, qty = 0
-        cdef uint64_t ticks, lots
-        cdef bint good
+        cdef int64_t* prices = <int64_t*> self.price.data
+        cdef int64_t* quantities = <int64_t*> self.qty.data
         cdef Py_ssize_t first = self.side.used + self.fresh, row = first
         if not take(&p, c"["):
             self.fail(p, b"a list of levels")
@@ -452,14 +365,12 @@ cdef class DiffParser(LineParser):
         while True:
             if self.end - p < USUAL_LEVEL or not usual_level(&p, &price, &qty):
                 self.level(&p, &price, &qty)
-            ticks, lots = steps_of(&self.price_grid, price), steps_of(&self.qty_grid, qty)
-            good = ticks <= self.price_grid.limit and lots <= self.qty_grid.limit
-            if not good and self.settle(price, qty, row):
-                ticks, lots, good = steps_of(&self.price_grid, price), steps_of(&self.qty_grid, qty), True
-            if good:
-                self.price.put(row, ticks)
-                self.qty.put(row, lots)
+            if on_grid(&self.price_grid, price):
+                on_grid(&self.qty_grid, qty)
+                prices[row], quantities[row] = price, qty
                 row += 1
+            else:
+                self.leave_out(price)
             if not take(&p, c","):
                 break
         memset(self.side.data + first, side, row - first)  # per item, a store of bytes could alias any field
@@ -492,21 +403,14 @@ cdef class DiffParser(LineParser):
         at[0] = p
         return 0
 
-    cdef int settle(self, int64_t price, int64_t qty, Py_ssize_t row) except -1 nogil:
-        """Refine the grids for a level that is off them, after *row* rows; return 0 if the level is left out."""
-        if not on_grid(&self.price_grid, price):
-            if not self.lenient:
-                self.refuse_price(self.start, price)
-            if self.left_out == 0:
-                self.first_left_out = self.lines
-            self.left_out += 1
-            return 0
-        on_grid(&self.qty_grid, qty)
-        # A finer step is found a few times at the start of a day; then all rows of the block are multiplied.
-        if self.tick != self.price_grid.step or self.lot != self.qty_grid.step:
-            with gil:
-                self.refine(row)
-        return 1
+    cdef int leave_out(self, int64_t price) except -1 nogil:
+        """Count a level off the tick, which is an error unless the parser is lenient."""
+        if not self.lenient:
+            self.refuse_price(self.start, price)
+        if self.left_out == 0:
+            self.first_left_out = self.lines
+        self.left_out += 1
+        return 0
 
 
 cdef class TableParser(LineParser):
@@ -515,30 +419,22 @@ cdef class TableParser(LineParser):
     Args:
         name, tick_e8, qty_step_e8: As for `LineParser`.
         columns: Name and Cell of each requested column.
-        room: Expected number of rows, as for `DiffParser`.
-
-    Attributes:
-        cells: Row by row, one item for each of *columns*, since the last `take`.
     """
 
-    cdef readonly Column cells
+    cdef Column cells
     cdef dict columns
     cdef Column plan  # for each field of a row, in file order: its Cell, and its index in the row
     cdef Py_ssize_t fields, width
 
-    def __init__(
-        self, str name, columns: dict[str, int], int64_t tick_e8=0, int64_t qty_step_e8=0, Py_ssize_t room=1024
-    ) -> None:
+    def __init__(self, str name, columns: dict[str, int], int64_t tick_e8=0, int64_t qty_step_e8=0) -> None:
         super().__init__(name, tick_e8, qty_step_e8)
         self.columns = columns
         self.width = len(columns)
-        self.cells, self.plan = Column(8, room * self.width), Column()
+        self.cells, self.plan = Column(), Column()
 
     def take(self) -> NDArray[np.int64]:
-        """Return the rows since the last call, int64[n, columns]; they are valid until the next piece is fed."""
-        taken = self.cells.values.reshape(-1, self.width)
-        self.cells.used = 0
-        return taken
+        """Return the rows since the last call, int64[n, columns]."""
+        return self.cells.taken().reshape(-1, self.width)
 
     cdef int header(self) except -1:
         """Set the plan for reading the rows under this header."""
@@ -609,72 +505,3 @@ cdef class TableParser(LineParser):
             if value[0] < 0 or at[0] == text:
                 self.fail(text, b"true or false" if cell == FLAG else b"a word")
         return 0
-
-
-ctypedef fused Item:
-    int32_t
-    int64_t
-
-
-cdef inline void in_steps(
-    const Item* values, Py_ssize_t items, int64_t unit, const Grid* grid, int64_t* to
-) noexcept nogil:
-    # Blocks are nearly always in a multiple of the day's step: one multiplication per item, which the compiler
-    # vectorises. Each branch has its own loop for that.
-    cdef int64_t times = unit // <int64_t> grid.step
-    cdef Py_ssize_t i
-    if times * <int64_t> grid.step == unit:
-        for i in range(items):
-            to[i] = values[i] * times
-    else:
-        for i in range(items):
-            to[i] = steps_of(grid, values[i] * unit)
-
-
-cdef inline void put_in_steps(
-    const char* values, Py_ssize_t width, int64_t[2] run, int64_t unit, const Grid* grid, int64_t* to
-) noexcept nogil:
-    """Write items ``run[0]:run[1]`` of *values*, whole units, in steps of the grid."""
-    if width == 4:
-        in_steps(<const int32_t*> values + run[0], run[1] - run[0], unit, grid, to)
-    else:
-        in_steps(<const int64_t*> values + run[0], run[1] - run[0], unit, grid, to)
-
-
-def place_rows(
-    const int64_t[::1] start,
-    const int64_t[::1] end,
-    const int64_t[::1] where,
-    block: Block,
-    target: Rows,
-    steps: tuple[int, int],
-) -> None:
-    """Copy runs of rows to their positions, and convert prices and quantities into ticks and lots.
-
-    Args:
-        start, end: Bounds of each run in *block*; runs that begin outside of it are skipped.
-        where: The row of *target* where each run begins.
-        block: The rows as parsed.
-        target: (side int8, ticks, lots) arrays.
-        steps: Tick and lot in 1e-8; each price and quantity is a whole multiple.
-    """
-    if target[0].size == 0 or block[0].size == 0:
-        return
-    cdef const int8_t[::1] side = block[0], price = block[1].view(np.int8), qty = block[2].view(np.int8)
-    cdef Py_ssize_t price_width = block[1].itemsize, qty_width = block[2].itemsize
-    cdef int64_t price_unit = block[3], qty_unit = block[4]
-    cdef int8_t[::1] to_side = target[0]
-    cdef int64_t[::1] to_ticks = target[1], to_lots = target[2]
-    cdef Grid tick = grid_of(steps[0], True), lot = grid_of(steps[1], True)
-    cdef int64_t[2] run
-    cdef Py_ssize_t i
-    cdef int64_t to
-    with nogil:
-        # In tape order: writes are sequential; reads are not, but each covers a whole message.
-        for i in range(start.shape[0]):
-            run[0], run[1], to = start[i], end[i], where[i]
-            if run[0] < 0 or run[0] >= side.shape[0] or run[0] == run[1]:
-                continue
-            memcpy(&to_side[to], &side[run[0]], run[1] - run[0])
-            put_in_steps(<const char*> &price[0], price_width, run, price_unit, &tick, &to_ticks[to])
-            put_in_steps(<const char*> &qty[0], qty_width, run, qty_unit, &lot, &to_lots[to])

@@ -1,15 +1,14 @@
-"""The parts of a tape: its facts, the names and types of its columns, and the pages of mapped columns."""
+"""The parts of a tape: its facts, the names and types of its columns, and columns in mapped files."""
 
 import ctypes
 import mmap
-import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from functools import cached_property
 from pathlib import Path
-from threading import RLock
-from typing import IO, Any, NamedTuple, TypeVar
+from tempfile import TemporaryFile
+from typing import IO, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,21 +28,13 @@ EVENT_COLUMNS = ("event_us", "event_exch_us", "recv_seq", "event_id")
 ROW_COLUMNS = ("row_side", "row_ticks", "row_lots")
 TOP_COLUMNS = ("top_event", "top_bid_ticks", "top_ask_ticks", "top_bid_lots", "top_ask_lots")
 ARRAYS = (*EVENT_COLUMNS, "kind", "first_row", *ROW_COLUMNS, *TOP_COLUMNS)
-DTYPES: dict[str, Any] = dict.fromkeys(ARRAYS, np.int64) | {
-    "kind": np.uint8,
-    "row_side": np.int8,
-    "change": np.int32,
-    "mark": np.int32,
-}
-
-_Value = TypeVar("_Value")
+DTYPES: dict[str, Any] = dict.fromkeys(ARRAYS, np.int64) | {"kind": np.uint8, "row_side": np.int8}
 
 AS_BEFORE = -1
 """Placeholder instant of an event that is detected later: it gets the instant of the previous event."""
 
 MANY_EVENTS = 1 << 21
 """In a larger tape, memory that can be read again is released during replay: slower, with less memory."""
-_LARGE = 1 << 20
 PIECE = 1 << 20
 """Number of values of a mapped column or table that are read before their pages are released."""
 
@@ -72,19 +63,6 @@ class Payment(NamedTuple):
     us: int
     rate_e8: int
     mark_e8: int
-
-
-class OpenedOnce(cached_property[_Value]):
-    """A cached property that opens or makes a file: one thread does so, and others that need it wait."""
-
-    def __init__(self, func: Callable[[Any], _Value]) -> None:
-        super().__init__(func)
-        self._opening = RLock()
-
-    def __get__(self, instance: Any, owner: type[Any] | None = None) -> _Value:  # type: ignore[override]
-        with self._opening:
-            value: _Value = super().__get__(instance, owner)
-        return value
 
 
 @dataclass(frozen=True)
@@ -142,38 +120,66 @@ def bounds(size: Ints) -> Ints:
 def mapped(path: Path) -> mmap.mmap:
     """Map a whole file for reading; raises OSError, or ValueError if it is empty."""
     with path.open("rb") as stream:
-        return mapped_file(stream)
+        return _mapped(stream)
 
 
-def mapped_file(file: IO[bytes]) -> mmap.mmap:
-    """Map a whole open file for reading, which may be closed afterwards; raises as `mapped`."""
+def _mapped(file: IO[bytes]) -> mmap.mmap:
     if sys.version_info >= (3, 13):  # no file stays open: a range of days maps hundreds
         return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ, trackfd=False)
     return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
 
 
-def put(file: int, items: Column, offset: int) -> None:
-    """Write contiguous *items* to a file at an offset, in as many calls as necessary."""
-    content = items.view(np.uint8).data
-    while len(content):
-        written = os.pwrite(file, content, offset)
-        content, offset = content[written:], offset + written
+class Growing:
+    """Columns to which items are appended, in memory or in files.
 
-
-class OwnMemory(mmap.mmap):
-    """Memory of this process alone, not backed by a file."""
-
-
-def fresh(count: int, dtype: Any) -> Column:
-    """Return an uninitialised column of *count* items, whose memory is released with it.
-
-    A large one uses small pages. A virtual machine may have returned large pages, numpy's default, to its host, and
-    getting them again takes longer than all page faults of small ones.
+    Args:
+        dtypes: The type of each column.
+        files: A file of each column, which needs no name; None for memory.
     """
-    size = count * np.dtype(dtype).itemsize
-    if size < _LARGE:
-        return np.empty(count, dtype)
-    return np.frombuffer(OwnMemory(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS), dtype)
+
+    def __init__(self, dtypes: Mapping[str, Any], files: Sequence[IO[bytes]] | None) -> None:
+        self._dtypes = {name: np.dtype(dtype) for name, dtype in dtypes.items()}
+        self._files = files
+        self._parts: list[list[Column]] = [[] for _ in dtypes]
+
+    def add(self, *parts: Column) -> None:
+        """Append items to each column, in order; raises OSError if they cannot be written."""
+        for place, (part, dtype) in enumerate(zip(parts, self._dtypes.values(), strict=True)):
+            if self._files is None:
+                self._parts[place].append(part.astype(dtype))
+            else:
+                self._files[place].write(np.ascontiguousarray(part, dtype).view(np.uint8).data)
+
+    def whole(self) -> dict[str, Column]:
+        """Return the columns, read-only if they are in files; raises OSError if these cannot be written."""
+        if self._files is None:
+            joined = zip(self._dtypes.items(), self._parts, strict=True)
+            return {name: np.concatenate([np.empty(0, dtype), *parts]) for (name, dtype), parts in joined}
+        for file in self._files:
+            file.flush()
+        memory = [_mapped(file) if file.tell() else b"" for file in self._files]
+        return {
+            name: np.frombuffer(items, self._dtypes[name]) for name, items in zip(self._dtypes, memory, strict=True)
+        }
+
+
+@contextmanager
+def growing(dtypes: Mapping[str, Any], folder: Path | None) -> Iterator[Growing]:
+    """Yield empty columns, in memory, or in files in *folder* that are deleted with their columns.
+
+    A day that will be kept needs disk space anyway. In files, its columns take memory only while they are used.
+    """
+    with ExitStack() as held:
+        yield Growing(dtypes, [held.enter_context(TemporaryFile(dir=folder)) for _ in dtypes] if folder else None)
+
+
+def stored(column: Column, folder: Path | None) -> Column:
+    """Return *column* itself, or with a *folder* the same items in a file, as of `growing`."""
+    if folder is None:
+        return column
+    with growing({"items": column.dtype}, folder) as columns:
+        columns.add(column)
+        return columns.whole()["items"]
 
 
 def release(column: Column) -> None:
@@ -184,7 +190,7 @@ def release(column: Column) -> None:
     base: Any = column
     while isinstance(base, np.ndarray | memoryview):
         base = base.base if isinstance(base, np.ndarray) else base.obj
-    if not isinstance(base, mmap.mmap) or isinstance(base, OwnMemory) or not len(column):
+    if not isinstance(base, mmap.mmap) or not len(column):
         return
     first = column.ctypes.data - np.frombuffer(base, np.uint8).ctypes.data
     begin = -(-first // mmap.PAGESIZE) * mmap.PAGESIZE

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from mm.clock import US_PER_S, iso
 from mm.dayfolder.ledger import explained_ids, halts, is_hole
 from mm.ids import ConsecutiveIds, IdRanges, IdSequence, missing_trades, went_back
-from mm.tape._replay import TapeReplay
-from mm.tape.build import PER_EVENT, EventColumns, RowBlocks, new_rows, windows
+from mm.tape._book import TapeReplay
+from mm.tape.build import PER_EVENT, EventColumns, RecordedRows, windows
 from mm.tape.columns import DEPTH, GAP, SNAPSHOT, TRADE, EventName, Ints, bounds
 from mm.tape.files import FEW
 from mm.tape.recorded import RecordedDay
@@ -110,7 +110,7 @@ def trades_revealed(day: RecordedDay, events: EventColumns) -> list[tuple[int, i
     ]
 
 
-def exclude(events: EventColumns, rows: RowBlocks, spans: Sequence[Span]) -> list[EventName]:
+def exclude(events: EventColumns, rows: RecordedRows, spans: Sequence[Span]) -> list[EventName]:
     """Remove the book in *spans*: a GAP starts each, a SNAPSHOT of the book ends it; trades stay.
 
     If the book is not valid at the end of a span, it stays invalid until the next snapshot. Crossed books end first, in
@@ -134,7 +134,7 @@ def exclude(events: EventColumns, rows: RowBlocks, spans: Sequence[Span]) -> lis
         book = frames.get(stop - 1)
         if book is not None and stop < len(events):
             last_id = int(events.event_id[of_book[np.searchsorted(of_book, stop) - 1]])
-            made.append((stop, end, SNAPSHOT, last_id, rows.add((*book, *rows.steps)), len(book[0])))
+            made.append((stop, end, SNAPSHOT, last_id, rows.add_book(book), len(book[0])))
     at = np.cumsum(np.concatenate(([0], kept)))
     crossed = events.void(replay.crossed, kept)
     if made:
@@ -145,7 +145,7 @@ def exclude(events: EventColumns, rows: RowBlocks, spans: Sequence[Span]) -> lis
     return crossed
 
 
-def place_fetched(events: EventColumns, rows: RowBlocks, fetched: Ints) -> set[tuple[int, int]]:
+def place_fetched(events: EventColumns, rows: RecordedRows, fetched: Ints) -> set[tuple[int, int]]:
     """Move the trades *fetched* by REST (their sequence numbers) to their trade times, where there is no valid book.
 
     Their receive time is that of the response, so no order could have been filled by them, and the book of their
@@ -205,7 +205,7 @@ def _joined(spans: Sequence[Span]) -> Iterator[tuple[int, int]]:
         yield last
 
 
-def _replay(events: EventColumns, rows: RowBlocks, places: Ints) -> tuple[TapeReplay, NDArray[np.bool_]]:
+def _replay(events: EventColumns, rows: RecordedRows, places: Ints) -> tuple[TapeReplay, NDArray[np.bool_]]:
     """Replay the day; return the replay, with the complete book after the event before each of *places*, and a mask.
 
     The mask is of the events that stay where books crossed.
@@ -215,7 +215,6 @@ def _replay(events: EventColumns, rows: RowBlocks, places: Ints) -> tuple[TapeRe
     replay = TapeReplay()
     for begin, stop in windows(bounds(events.size)):
         part, size = slice(begin, stop), events.size[begin:stop]
-        target = new_rows(int(size.sum()))
-        rows.copy(events.start[part], size, target)
-        replay.play(events.kind[part], bounds(size), target, requested[part], kept[part])
+        ordered = rows.ordered(events.start[part], size)
+        replay.play(events.kind[part], bounds(size), ordered, requested[part], kept[part])
     return replay, kept.astype(bool)

@@ -4,55 +4,43 @@ One thread decompresses a piece of a file while another parses the previous piec
 """
 
 import hashlib
-import io
-import zlib
-from collections.abc import Callable, Generator
+from collections.abc import Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, field, replace
-from gzip import BadGzipFile
 from math import gcd
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, cast
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-
-# The reader inside `isal.igzip`: it is the only one that decompresses into our own buffer. New memory for every piece
-# would cost as much as the decompression itself.
+from isal import isal_zlib
 from isal.igzip_lib import IsalError
-from isal.isal_zlib import _GzipReader
 from numpy.typing import NDArray
 
 from mm.clock import MS_BELOW, US_PER_MS
 from mm.dayfolder.layout import PACKED
 from mm.errors import BrokenFile
-from mm.tape._parse import DiffParser
-from mm.tape.columns import DEPTH, EventName, Ints, release
-from mm.tape.spill import Spill
+from mm.tape._parse import DIFF_NUMBERS, DiffParser
+from mm.tape.columns import DEPTH, EventName, Ints, Rows, bounds, growing, release, stored
 
 if TYPE_CHECKING:
-    from mm.tape._parse import Block, LineParser
+    from mm.tape._parse import LineParser, TableParser
 
 FEW = 3
 """Number of reported places per finding; further ones are only counted."""
 
 PER_MESSAGE = (
-    "recv_us",
-    "recv_seq",
-    "run",
-    "exchange_us",
-    "start",
-    "end",
-    "first_id",
-    "last_id",
-    "repeats",
-    "key",
+    *("recv_us", "recv_seq", "run", "exchange_us", "start", "size"),
+    *("first_id", "last_id", "repeats", "key"),
 )
 """The columns of a stream that have one item per message."""
 
-_PIECE = 1 << 20
-_PACKED_PIECE = 1 << 18
-_GZIP_FORMAT = 31
+ROWS = {"side": np.int8, "price": np.int64, "qty": np.int64}
+"""The columns of parsed rows: prices and quantities are in 1e-8."""
+
+_PIECE = 1 << 18
+"""Bytes that are read at a time."""
+_GZIP_FORMAT, _GZIP_MAGIC = 31, b"\x1f\x8b"
 
 
 class Place(NamedTuple):
@@ -83,125 +71,99 @@ class FileRead:
     torn_lines: int = 0
 
 
-def parse_file(path: Path, parser: "LineParser", take: Callable[[], None] = lambda: None) -> FileRead:
-    """Feed all of *path* (plain, or gzip with many members) to *parser*; *take* is called after each piece.
+class FileText:
+    """The text of a file (plain, or gzip with many members), hashed as it is read.
 
-    Raises:
-        BrokenFile: If the file is empty, damaged before its end, or has a line that cannot be parsed.
+    Attributes:
+        path: The file.
+        read: The result of reading it, without lines; complete after the last piece.
     """
-    with path.open("rb") as stream:
-        text = _Text(stream)
-        with closing(_ahead(text)) as pieces:  # no thread may continue reading after a rejected line
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.read = FileRead(path, 0, "")
+
+    def __iter__(self) -> Generator[bytes, None, None]:
+        """Yield pieces of the text; raises BrokenFile if the gzip data is damaged before its end."""
+        digest, size = hashlib.sha256(), 0
+        member = isal_zlib.decompressobj(_GZIP_FORMAT) if self.path.name.endswith(PACKED) else None
+        begun = False  # whether a member has begun that has not ended
+        with self.path.open("rb") as stream:
+            while data := stream.read(_PIECE):
+                digest.update(data)
+                size += len(data)
+                if member is None:
+                    yield data
+                    continue
+                try:
+                    while data := data if begun else data.lstrip(b"\0"):  # zeros may follow a member
+                        if not begun and not _GZIP_MAGIC.startswith(data[:2]):
+                            raise ValueError("no gzip member begins here")
+                        yield member.decompress(data)
+                        begun, data = not member.eof, member.unused_data
+                        if not begun:
+                            member = isal_zlib.decompressobj(_GZIP_FORMAT)
+                except (IsalError, ValueError) as error:  # type: ignore[misc]  # a stub has an instance there
+                    raise BrokenFile(
+                        f"{self.path}: damaged gzip data before byte {size} ({error}); "
+                        f"restore the file, or record or import the day again"
+                    ) from error
+        self.read = FileRead(self.path, size, digest.hexdigest(), begun)
+
+
+class ParsedFile:
+    """The parts of a file that a *parser* reads, each as soon as it is parsed.
+
+    Attributes:
+        read: The result of reading the file; complete after the last part.
+    """
+
+    def __init__(self, path: Path, parser: "LineParser") -> None:
+        self._text, self._parser = FileText(path), parser
+        self.read = self._text.read
+
+    def __iter__(self) -> Iterator[None]:
+        """Yield after each parsed piece, for the caller to take the parser's rows.
+
+        Raises:
+            BrokenFile: If the file is empty, damaged before its end, or has a line that cannot be parsed.
+        """
+        path, parser = self._text.path, self._parser
+        with closing(_ahead(self._text)) as pieces:  # no thread may continue reading after a rejected line
             for piece in pieces:
                 parser.feed(piece)
-                take()
-    if text.packed.size == 0:
-        no_book = "; a day without depth messages has no book" if ".ndjson" in path.name else ""
-        raise BrokenFile(f"{path}: the file is empty (0 bytes); restore it, or import the day again{no_book}")
-    # A truncated CSV row may look complete; a truncated JSON object cannot.
-    whole_if_parsed = not text.cut_off or path.name.removesuffix(PACKED).endswith(".ndjson")
-    torn = parser.finish(whole_if_parsed)
-    take()
-    return FileRead(path, text.packed.size, text.packed.digest.hexdigest(), text.cut_off, parser.lines, torn)
+                yield
+        self.read = self._text.read
+        if self.read.bytes == 0:
+            no_book = "; a day without depth messages has no book" if ".ndjson" in path.name else ""
+            raise BrokenFile(f"{path}: the file is empty (0 bytes); restore it, or import the day again{no_book}")
+        # A truncated CSV row may look complete; a truncated JSON object cannot.
+        whole_if_parsed = not self.read.cut_off or path.name.removesuffix(PACKED).endswith(".ndjson")
+        torn = parser.finish(whole_if_parsed)
+        self.read = replace(self.read, lines=parser.lines, torn_lines=torn)
+        yield
+
+
+def parse_table(path: Path, parser: "TableParser") -> tuple[Ints, FileRead]:
+    """Return all rows of a table, and the result of reading its file."""
+    parsed = ParsedFile(path, parser)
+    return np.concatenate([parser.take() for _ in parsed]), parsed.read
 
 
 def read_small(path: Path) -> tuple[bytes, FileRead]:
     """Return all bytes of a small file, decompressed, and the result of reading it."""
-    with path.open("rb") as stream:
-        text = _Text(stream)
-        data = b"".join(bytes(piece) for piece in _ahead(text))
-    read = FileRead(path, text.packed.size, text.packed.digest.hexdigest(), text.cut_off, data.count(b"\n"))
-    return data, read
+    text = FileText(path)
+    data = b"".join(text)
+    return data, replace(text.read, lines=data.count(b"\n"))
 
 
-def first_line(path: Path) -> str:
-    """Return the first line of a text file; empty if there is none."""
-    line = b""
-    with path.open("rb") as stream:
-        text, piece = _Text(stream), bytearray(_PIECE)
-        while b"\n" not in line and (size := text.readinto(piece)):
-            line += piece[:size]
-    return line.split(b"\n", 1)[0].decode("utf-8", "replace").strip()
-
-
-class _HashedStream(io.RawIOBase):
-    """A file that counts and hashes the bytes read from it."""
-
-    def __init__(self, stream: BinaryIO) -> None:
-        self.size = 0
-        self.digest = hashlib.sha256()
-        self._stream = stream
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: "memoryview | bytearray") -> int:  # type: ignore[override]  # only these are used
-        size: int = self._stream.readinto(buffer)  # type: ignore[attr-defined]  # every file opened here has it
-        self.digest.update(memoryview(buffer)[:size])
-        self.size += size
-        return size
-
-
-class _Text:
-    """The text of a file; gzip members are concatenated."""
-
-    def __init__(self, stream: BinaryIO) -> None:
-        self.cut_off = False
-        self.packed = _HashedStream(stream)
-        self._name = stream.name
-        packed = cast("BinaryIO", self.packed)
-        self._source: Any = _GzipReader(packed, _PACKED_PIECE) if self._name.endswith(PACKED) else packed
-        self._size = 0
-        self._rest = b""
-
-    def readinto(self, buffer: bytearray) -> int:
-        """Fill *buffer* and return the number of bytes; 0 at the end, with `cut_off` True for an unfinished member."""
-        try:
-            return self._inflate_into(buffer)
-        except (BadGzipFile, IsalError, zlib.error) as error:  # type: ignore[misc]  # a stub has an instance there
-            raise BrokenFile(
-                f"{self._name}: damaged gzip data before byte {self.packed.size} ({error}); "
-                f"restore the file, or record or import the day again"
-            ) from error
-
-    def _inflate_into(self, buffer: bytearray) -> int:
-        if not self.cut_off:
-            try:
-                size = int(self._source.readinto(buffer))
-            except EOFError:
-                self.cut_off = True
-                self._rest = _text_from(Path(self._name), self._size)
-            else:
-                self._size += size
-                return size
-        size = min(len(self._rest), len(buffer))
-        buffer[:size], self._rest = self._rest[:size], self._rest[size:]
-        return size
-
-
-def _text_from(path: Path, offset: int) -> bytes:
-    """Return the text from *offset* on of a truncated gzip file: the part that the fast reader did not return."""
-    texts, size = [], 0
-    member = zlib.decompressobj(_GZIP_FORMAT)
-    with path.open("rb") as stream:
-        while data := member.unused_data.lstrip(b"\0") or stream.read(_PACKED_PIECE):
-            if member.eof:
-                member = zlib.decompressobj(_GZIP_FORMAT)
-            text = member.decompress(data)
-            texts.append(text[max(offset - size, 0) :])
-            size += len(text)
-    return b"".join(texts)
-
-
-def _ahead(text: _Text) -> Generator[memoryview, None, None]:
-    """Yield all pieces while another thread reads the next one; a piece is valid until the next one is requested."""
-    buffers = (bytearray(_PIECE), bytearray(_PIECE))
-    with ThreadPoolExecutor(1) as reader:
-        pending = reader.submit(text.readinto, buffers[0])
-        while size := pending.result():
-            buffers = buffers[::-1]
-            pending = reader.submit(text.readinto, buffers[0])
-            yield memoryview(buffers[1])[:size]
+def _ahead(text: FileText) -> Generator[bytes, None, None]:
+    """Yield all pieces while another thread reads the next one."""
+    with closing(iter(text)) as pieces, ThreadPoolExecutor(1) as reader:
+        pending = reader.submit(next, pieces, None)
+        while (piece := pending.result()) is not None:
+            pending = reader.submit(next, pieces, None)
+            yield piece
 
 
 _NONE = np.empty(0, np.int64)
@@ -231,9 +193,8 @@ class Stream:
         run: Its run, as a position in *runs*; -1 if the file has none.
         exchange_us: Its exchange timestamp, µs; 0 if unknown.
         runs: Run ids by first appearance.
-        start, end: The rows of message m are ``start[m]:end[m]``.
-        rows: (side, price, quantity, tick, lot) in blocks; no message is split. Prices are in units of the block's
-            tick and quantities of its lot, in 1e-8.
+        start, size: The rows of message m are the ``size[m]`` rows from ``start[m]`` on.
+        rows: Side, price and quantity of all levels or trades; prices and quantities in 1e-8.
         first_id, last_id: First and last update id of a depth message or frame; both are the id of a trade.
         repeats: Whether a frame shows the same book as the previous frame.
         key: Its sort key in the day's order of messages (`mm.tape.sync`); empty before they are ordered.
@@ -251,8 +212,8 @@ class Stream:
     exchange_us: Ints
     runs: tuple[str, ...]
     start: Ints
-    end: Ints
-    rows: "list[Block]"
+    size: Ints
+    rows: Rows
     first_id: Ints
     last_id: Ints
     repeats: NDArray[np.bool_]
@@ -268,12 +229,6 @@ class Stream:
     def reordered(self, order: Ints | slice) -> "Stream":
         """Return the messages at the positions *order*, in that order."""
         return replace(self, **{name: getattr(self, name)[order] for name in PER_MESSAGE})
-
-    def give(self, name: str) -> Ints:
-        """Return a column and drop it here, so that its memory is released with its last user (`mm.tape.build`)."""
-        column: Ints = getattr(self, name)
-        setattr(self, name, _NONE)
-        return column
 
     def release(self) -> None:
         """Release the memory of columns that are in files."""
@@ -291,45 +246,38 @@ class Stream:
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """A complete book, bids first; *rows* are a block and *left_out* lines as in `Stream`."""
+    """A complete book, bids first; *rows* and *left_out* as in `Stream`."""
 
     read: FileRead
     steps: Steps
     tag: str
     last_update_id: int
-    rows: "Block"
+    rows: Rows
     left_out: int = 0
     first_left_out: int = 0
 
 
-def read_diffs(path: Path, steps: Steps, spill: Spill, *, lenient: bool = False) -> Stream:
-    """Read the raw depth messages; *lenient* leaves out levels off the tick. Columns go to *spill*."""
-    room = lines_expected(path, 100)
-    parser = DiffParser(str(path), steps.tick_e8, steps.lot_e8, room, lenient, spill.keep_block)
-    read = parse_file(path, parser)
-    first_row = spill.kept(parser.first_row.values)
+def read_diffs(path: Path, steps: Steps, folder: Path | None, *, lenient: bool = False) -> Stream:
+    """Read the raw depth messages; *lenient* leaves out levels off the tick. Columns are stored in *folder*."""
+    parser = DiffParser(str(path), steps.tick_e8, steps.lot_e8, lenient)
+    parsed = ParsedFile(path, parser)
+    with growing(dict.fromkeys(DIFF_NUMBERS, np.int64) | ROWS, folder) as columns:
+        for _ in parsed:
+            numbers, side, price, qty = parser.take()
+            columns.add(*numbers.T, side, price, qty)
+        whole = columns.whole()
+    rows = whole.pop("side"), whole.pop("price"), whole.pop("qty")
     return Stream(
-        read=read,
+        read=parsed.read,
         steps=steps_of(parser),
-        recv_us=spill.kept(parser.recv_us.values),
-        recv_seq=spill.kept(parser.recv_seq.values),
-        run=spill.kept(parser.run_code.values),
-        exchange_us=spill.kept(exchange_us(parser.exchange.values)),
         runs=tuple(parser.words),
-        start=first_row[:-1],
-        end=first_row[1:],
-        rows=parser.blocks,
-        first_id=spill.kept(parser.first_id.values),
-        last_id=spill.kept(parser.last_id.values),
-        repeats=np.zeros(len(first_row) - 1, bool),
+        start=stored(bounds(whole["size"])[:-1], folder),
+        rows=rows,
+        repeats=np.zeros(len(whole["size"]), bool),
         left_out=parser.left_out,
         first_left_out=parser.first_left_out,
+        **whole | {"exchange_us": stored(exchange_us(whole["exchange_us"]), folder)},
     )
-
-
-def lines_expected(path: Path, packed_bytes: int) -> int:
-    """Return a high estimate of the number of lines of *path*, given the compressed bytes per line."""
-    return 1024 + path.stat().st_size // (packed_bytes if path.suffix == PACKED else 3 * packed_bytes)
 
 
 def steps_of(parser: "LineParser") -> Steps:

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from mm.atomic_file import VerifiedFiles
 
-_NAME = re.compile(r"((.+)_(\d{8})_[0-9a-f]{12})(?:\.\w+)?\.arrow")
+_NAME = re.compile(r"((.+)_(\d{8})_[0-9a-f]{12})(?:\.levels)?\.(?:npy|arrow)")  # .arrow: of earlier versions
 _DAY_S = 86_400.0
 
 
@@ -58,7 +58,7 @@ class KeptDay:
 def kept_days(folder: Path) -> list[KeptDay]:
     """Return the kept tapes in *folder*, which need not exist, in the order of last use."""
     found: dict[str, tuple[str, str, list[FileSize], list[float]]] = {}
-    for path in folder.glob("*.arrow"):
+    for path in folder.glob("*_*"):
         name = _NAME.fullmatch(path.name)
         with suppress(FileNotFoundError):  # another process removed it meanwhile
             stat = path.stat()

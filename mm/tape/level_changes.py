@@ -5,24 +5,38 @@ best prices and trades alone (`mm.tape.streams`): the level is read when an orde
 processed when a trade reaches the order's price, instead of at every message.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar, Self
+from functools import reduce
+from pathlib import Path
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mm.tape._book import EVERY, count_levels, place_levels
+from mm.tape._book import EVERY, place_levels
 from mm.tape._book import LEVEL_PAGE as PAGE
-from mm.tape.columns import GAP, KEYFRAME, PIECE, ROW_COLUMNS, SNAPSHOT, Ints, in_pieces, release
+from mm.tape.build import windows
+from mm.tape.columns import (
+    DEPTH,
+    GAP,
+    KEYFRAME,
+    ROW_COLUMNS,
+    SNAPSHOT,
+    Column,
+    Ints,
+    growing,
+    in_pieces,
+    release,
+)
 from mm.tape.tape import Tape
 
 MOST_PAGES = 1 << 24  # maximum range of pages for which a table of all pages is built
 MOST_EVENTS = 2**31 - 1
 MOST_ROWS = 1 << 23  # in memory while they are written by level, unless one level has more
-BLOCK = 1 << 16  # rows that are processed together; their columns stay in the CPU cache
 CHANGE = np.dtype([("event", np.int32), ("lots", np.int64)])
-KEPT = ("page", "begin", "change", "mark")
+KEPT = {"page": np.int64, "begin": np.int64, "change": CHANGE, "mark": np.int32}
+"""The arrays of an index, and their types."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -48,6 +62,14 @@ class LevelIndex:
     fresh: Ints
     events: int
     base: int
+
+    @classmethod
+    def of(cls, tape: Tape, _entry: dict[str, Any], arrays: dict[str, Column]) -> Self:
+        """Return the index of the whole *tape* with the arrays of `KEPT`, which are not checked."""
+        fresh = np.flatnonzero((tape.kind == SNAPSHOT) | (tape.kind == GAP))
+        if _framed(tape):
+            fresh = np.concatenate(([0], fresh))
+        return cls(**arrays, fresh=fresh, events=len(tape), base=0)
 
     def part(self, begin: int) -> Self:
         """Return the part for the events from *begin* of this window on."""
@@ -88,125 +110,69 @@ class LevelIndex:
         return replace(self, change=change)
 
 
-def opened(tape: Tape, _entry: dict[str, int], arrays: dict[str, Any]) -> LevelIndex:
-    """Return the changes of the levels of *tape* from the arrays of a file; they are not checked."""
-    own = {"fresh": fresh_events(tape), "events": len(tape), "base": 0}
-    return LevelIndex(**arrays | own | {"change": arrays["change"].view(CHANGE)})
+def level_changes(tape: Tape, folder: Path | None = None) -> LevelIndex:
+    """Return the changes of every price level of *tape*: its rows are counted, then written by level.
 
+    Args:
+        tape: The tape; its memory is released after each reading.
+        folder: Where the changes are stored; None: in memory.
 
-def level_changes(tape: Tape) -> LevelIndex:
-    """Return the changes of every price level of *tape*; raises ValueError if it has more than 2³¹ events."""
-    making = LevelIndexBuilder.of(tape)
-    change = np.concatenate([np.empty(0, CHANGE), *(change.copy() for _, change in making.pieces())])
-    arrays = {"page": making.page, "begin": making.begin, "change": change, "mark": change["event"][::EVERY].copy()}
-    return opened(tape, {}, arrays)
-
-
-@dataclass(frozen=True)
-class LevelIndexBuilder:
-    """Computes the changes of every price level of a tape, in pieces: counts its rows, then writes them by level.
-
-    Attributes:
-        tape: The tape; its rows are released after each reading.
-        page, begin: As in `LevelIndex`.
-        least: The lowest page.
-        number: For each page from the lowest on, the number of earlier pages with changes; empty if too far apart.
+    Raises:
+        ValueError: If it has more than 2³¹ events.
+        OSError: If the changes cannot be stored.
     """
+    if len(tape) > MOST_EVENTS:
+        raise ValueError(f"the tape has {len(tape):,} events; level changes hold at most {MOST_EVENTS:,}")
+    page, slot_of = _pages(tape)
+    begin = np.zeros(2 * PAGE * len(page) + 1, np.int64)
+    for _, level, _ in _changes(tape, slot_of):
+        begin[1:] += np.bincount(level, minlength=len(begin) - 1)
+    np.cumsum(begin, out=begin)
+    first = 0
+    with growing({"change": CHANGE}, folder) as columns:
+        while begin[first] < begin[-1]:
+            stop = int(np.searchsorted(begin, begin[first] + MOST_ROWS, side="right")) - 1
+            stop = min(max(stop, first + 1), len(begin) - 1)
+            part, place = np.empty(begin[stop] - begin[first], CHANGE), begin[first:stop] - begin[first]
+            for event, level, lots in _changes(tape, slot_of):
+                place_levels(event, level, lots, first, place, part)
+            columns.add(part)
+            first = stop
+        change = columns.whole()["change"]
+    marks = [piece["event"][-at % EVERY :: EVERY].copy() for at, piece in in_pieces(change)]
+    mark = np.concatenate([np.empty(0, np.int32), *marks])
+    return LevelIndex.of(tape, {}, {"page": page, "begin": begin, "change": change, "mark": mark})
 
-    slots: ClassVar[int] = PAGE
-    """Number of prices of a page that are told apart."""
 
-    tape: Tape
-    page: Ints
-    begin: Ints
-    least: int
-    number: Ints
+def _pages(tape: Tape) -> tuple[Ints, Callable[[Ints], Ints]]:
+    """Return the pages that have any rows, and the function from ticks to their slots in these pages."""
+    ends = [end for _, ticks in in_pieces(tape.row_ticks) for end in (int(ticks.min()), int(ticks.max()))]
+    least, most = min(ends, default=0) // PAGE, max(ends, default=-PAGE) // PAGE
+    if most - least >= MOST_PAGES:
+        page = reduce(np.union1d, (ticks // PAGE for _, ticks in in_pieces(tape.row_ticks)), np.empty(0, np.int64))
+        return page, lambda ticks: ticks + (np.searchsorted(page, ticks // PAGE) - ticks // PAGE) * PAGE
+    used = np.zeros(most - least + 1, bool)
+    for _, ticks in in_pieces(tape.row_ticks):
+        used[ticks // PAGE - least] = True
+    shift = (np.cumsum(used) - used - np.arange(len(used)) - least) * PAGE  # from the ticks of a page to its slots
+    return np.flatnonzero(used) + least, lambda ticks: ticks + shift[ticks // PAGE - least]
 
-    @classmethod
-    def of(cls, tape: Tape) -> Self:
-        """Count the rows of each level; raises ValueError if *tape* has more than 2³¹ events."""
-        if len(tape) > MOST_EVENTS:
-            raise ValueError(f"the tape has {len(tape):,} events; level changes hold at most {MOST_EVENTS:,}")
-        spans = [(int(ticks.min()), int(ticks.max())) for _, ticks in in_pieces(tape.row_ticks)]
-        least = min((low for low, _ in spans), default=0) // PAGE
-        pages = max((high for _, high in spans), default=-PAGE) // PAGE - least + 1
-        page, number = np.empty(0, np.int64), np.empty(0, np.int64)
-        if pages <= MOST_PAGES:
-            used = np.zeros(max(pages, 0), bool)
-            for _, ticks in in_pieces(tape.row_ticks):
-                used[ticks // PAGE - least] = True
-            page, number = np.flatnonzero(used) + least, np.cumsum(used) - used
-        else:
-            for _, ticks in in_pieces(tape.row_ticks):
-                page = np.union1d(page, ticks // PAGE)
-        making = cls(tape, page, np.zeros(2 * cls.slots * len(page) + 1, np.int64), least, number)
-        for first, stop, page_number, rows in making._blocks():
-            columns = tape.kind[first:stop], *making._rows(first, stop), making._slots(page_number, rows)
-            count_levels(*columns, first == 0 and _framed(tape), making.begin[1:])
-        np.cumsum(making.begin, out=making.begin)
-        return making
 
-    def pieces(self) -> Iterator[tuple[int, NDArray[np.void]]]:
-        """Yield the changes of groups of levels, in reused memory, with the position of the first change."""
-        begin, first_level, last = self.begin, 0, len(self.begin) - 1
-        room = np.empty(0, CHANGE)
-        while begin[first_level] < begin[last]:
-            stop = int(np.searchsorted(begin, begin[first_level] + MOST_ROWS, side="right")) - 1
-            stop = min(max(stop, first_level + 1), last)
-            size = int(begin[stop] - begin[first_level])
-            room = room if size <= len(room) else np.empty(max(size, min(MOST_ROWS, int(begin[last]))), CHANGE)
-            change = room[:size]
-            place = begin[first_level:stop] - begin[first_level]
-            for a, b, page_number, rows in self._blocks():
-                framed = a == 0 and _framed(self.tape)
-                keys = self._slots(page_number, rows), self._values(rows)
-                columns = self.tape.kind[a:b], *self._rows(a, b), *keys
-                place_levels(*columns, framed, a, first_level, place, change)
-            yield int(begin[first_level]), change
-            first_level = stop
-
-    def _blocks(self) -> Iterator[tuple[int, int, Ints, slice]]:
-        """Yield spans of events, the number of the page of each of their rows, and the rows; memory is released."""
-        first_row, a, unreleased = self.tape.first_row, 0, 0
-        while a < len(self.tape):
-            b = max(int(np.searchsorted(first_row, first_row[a] + BLOCK, side="right")) - 1, a + 1)
-            rows = slice(int(first_row[a]), int(first_row[b]))
-            tick_page = self.tape.row_ticks[rows] // PAGE
-            page = self.number[tick_page - self.least] if len(self.number) else np.searchsorted(self.page, tick_page)
-            yield a, b, page, rows
-            a = b
-            if first_row[a] - first_row[unreleased] >= PIECE or a == len(self.tape):
-                self._release(unreleased, a)
-                unreleased = a
-
-    def _slots(self, page: Ints, rows: slice) -> Ints:
-        """Return the slot of each of *rows*, given the number of its page."""
-        return page * self.slots + self.tape.row_ticks[rows] % self.slots
-
-    def _values(self, rows: slice) -> Ints:
-        """Return the value to write for each of *rows*."""
-        return self.tape.row_lots[rows]
-
-    def _release(self, a: int, b: int) -> None:
-        """Release the memory of the events ``a:b`` of the tape and of their rows."""
-        rows = slice(int(self.tape.first_row[a]), int(self.tape.first_row[b]))
-        for name in ROW_COLUMNS:
-            release(getattr(self.tape, name)[rows])
-        for name in ("kind", "first_row"):
-            release(getattr(self.tape, name)[a:b])
-
-    def _rows(self, a: int, b: int) -> tuple[Ints, NDArray[np.int8]]:
-        """Return the first rows of the events ``a:b``, counted from that of event *a*, and the sides of the rows."""
-        first_row = self.tape.first_row[a : b + 1]
-        return first_row - first_row[0], self.tape.row_side[first_row[0] : first_row[-1]]
+def _changes(tape: Tape, slot_of: Callable[[Ints], Ints]) -> Iterator[tuple[Ints, Ints, Ints]]:
+    """Yield event, level (as in `LevelIndex.begin`) and lots of the rows of books, in parts."""
+    for begin, stop in windows(tape.first_row):
+        kind, first_row = tape.kind[begin:stop], tape.first_row[begin : stop + 1]
+        of_book = (kind == DEPTH) | (kind == SNAPSHOT)
+        of_book[:1] |= begin == 0 and _framed(tape)
+        size, rows = np.diff(first_row), slice(int(first_row[0]), int(first_row[-1]))
+        taken = np.repeat(of_book, size)
+        side, ticks, lots = (getattr(tape, name)[rows] for name in ROW_COLUMNS)
+        level = 2 * slot_of(ticks[taken]) + (side[taken] > 0)
+        yield np.repeat(np.arange(begin, stop)[of_book], size[of_book]), level, lots[taken]
+        for column in (kind, first_row, side, ticks, lots):
+            release(column)
 
 
 def _framed(tape: Tape) -> bool:
     """Return whether the tape begins with a KEYFRAME, which is its first book."""
     return bool(len(tape)) and int(tape.kind[0]) == KEYFRAME
-
-
-def fresh_events(tape: Tape) -> Ints:
-    """Return the events before whose rows the book is empty."""
-    fresh = np.flatnonzero((tape.kind == SNAPSHOT) | (tape.kind == GAP))
-    return np.concatenate(([0], fresh)) if _framed(tape) else fresh

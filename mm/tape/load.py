@@ -34,15 +34,13 @@ from mm.tape.recorded import (
     read_folder,
     read_ledger,
 )
-from mm.tape.spill import Spill
 from mm.tape.sync import sync_day
 from mm.tape.tape import Tape
 
 if TYPE_CHECKING:
     from mm.dayfolder.ledger import Event
-    from mm.tape.build import EventColumns, TapeBuilder
+    from mm.tape.build import EventColumns
     from mm.tape.excluded import Losses
-    from mm.tape.recorded import ReadOptions
 
 
 _MANY_TRADES, _CONTRARY = 100, 0.75
@@ -180,7 +178,7 @@ def _loaded(
     notes: list[str] = []
     tape = kept.read(notes) if kept else None
     if tape is None:
-        tape = _kept_tape(partial(_parsed, day, options, compared, hashes, altered), kept, notes)
+        tape = _built_tape(partial(_parsed, day, options, compared, hashes, altered), kept, notes)
     else:
         hashes.give({})
         _require_no_more(compared, altered)
@@ -213,16 +211,16 @@ def _parsed(
     compared: "Future[list[AlteredFile]]",
     hashes: FileHashes,
     altered: Sequence[AlteredFile],
-    spill: Spill,
-) -> "tuple[TapeBuilder, TapeFacts]":
-    """Return the parts of the tape of *day* under the options of `load_day`; its columns are stored in *spill*.
+    work: Path | None,
+) -> tuple[TapeBuilder, TapeFacts]:
+    """Return the parts of the tape of *day* under the options of `load_day`; its columns are stored in *work*.
 
     Another thread compares the day with its manifest meanwhile: if they differ, neither the parsed data nor errors of
     parsing count.
     """
 
     try:
-        found = read_day(day, ReadOptions(*options), altered, hashes, spill)
+        found = read_day(day, ReadOptions(*options), altered, hashes, work)
     except MMError:
         hashes.give({})
         _require_no_more(compared, altered)
@@ -231,34 +229,35 @@ def _parsed(
     return found
 
 
-def _kept_tape(
-    parsed: "Callable[[Spill], tuple[TapeBuilder, TapeFacts]]", kept: KeptTape | None, notes: list[str]
+def _built_tape(
+    parsed: Callable[[Path | None], tuple[TapeBuilder, TapeFacts]], kept: KeptTape | None, notes: list[str]
 ) -> Tape:
     """Return the tape of the result of *parsed*, and keep it if possible."""
     if kept is not None:
         try:
-            builder, facts = parsed(Spill(kept.path.parent))
-            return kept.keep(facts, builder)
+            kept.path.parent.mkdir(parents=True, exist_ok=True)
+            builder, facts = parsed(kept.path.parent)
+            return kept.keep(facts, builder.arrays())
         except OSError as error:
             note = (
                 f"{kept.path}: the tape is not kept for the next run ({error.strerror}); check --out-root or the disk"
             )
             notes.append(note)
-    builder, facts = parsed(Spill())
+    builder, facts = parsed(None)
     return Tape.built(facts, builder.arrays())
 
 
 def read_day(
-    folder: DayFolder, options: "ReadOptions", altered: Sequence[AlteredFile], hashes: FileHashes, spill: Spill
-) -> "tuple[TapeBuilder, TapeFacts]":
+    folder: DayFolder, options: ReadOptions, altered: Sequence[AlteredFile], hashes: FileHashes, work: Path | None
+) -> tuple[TapeBuilder, TapeFacts]:
     """Return the parts of the tape of *folder*, without the files *altered*; raises as `load_day`."""
     if not altered:
-        return _read(folder, options, hashes, spill)
+        return _read(folder, options, hashes, work)
 
     with usable_rest(folder, altered) as (left, losses):
         copy_root, root = str(left.root.resolve()), str(folder.root)
         try:
-            builder, facts = _read(left, options, hashes, spill, losses)
+            builder, facts = _read(left, options, hashes, work, losses)
         except MMError as error:
             raise type(error)(str(error).replace(str(left.root), root)) from error
         warnings = tuple(warning.replace(copy_root, root) for warning in facts.meta.warnings)
@@ -272,25 +271,24 @@ def read_day(
 
 def _read(
     folder: DayFolder,
-    options: "ReadOptions",
+    options: ReadOptions,
     hashes: FileHashes,
-    spill: Spill,
+    work: Path | None,
     losses: "Losses | None" = None,
-) -> "tuple[TapeBuilder, TapeFacts]":
+) -> tuple[TapeBuilder, TapeFacts]:
     """Read a day without the lost spans, and without those with missing trades."""
 
     findings = DayFindings()
     ledger, ledger_read = read_ledger(folder)
     grid = known_grid(folder, options, ledger)
-    recorded = read_folder(folder, grid, ledger, spill)
+    recorded = read_folder(folder, grid, ledger, work)
     hashes.give({read.path: (read.bytes, read.sha256) for read in recorded.reads})
     until_us = options.until_us
     venue = venue_of(folder, _first_knobs(ledger))
     day = sync_day(recorded, findings, venue, as_received=options.as_received, until_us=until_us)
-    recorded.forget()
     if until_us is not None:
         recorded = replace(recorded, ledger=[row for row in recorded.ledger if row.at.recv_us < until_us])
-    events, rows, raised = merged(day, spill)
+    events, rows, raised = merged(day, work)
     findings.note("clock_raised", len(raised), day.sources.places(map(events.name, raised[:FEW].tolist())))
     last_us = max([*events.event_us[-1:].tolist(), *(row.at.recv_us for row in recorded.ledger[-1:])], default=0)
     spans = [*(losses.spans if losses else ()), *trade_spans(recorded, events), *halted_spans(recorded)]

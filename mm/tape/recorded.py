@@ -21,8 +21,7 @@ from mm.errors import BrokenFile, Mismatch, OffGrid
 from mm.instrument import Filters, Instrument, e8, from_exchange_info, short_text
 from mm.tape import files, tables
 from mm.tape.columns import GAP, SNAPSHOT, TRADE, EventName, Payment
-from mm.tape.files import FEW, PER_MESSAGE, FileRead, Place, Snapshot, Steps, Stream, read_small
-from mm.tape.spill import Spill
+from mm.tape.files import FEW, FileRead, Place, Snapshot, Steps, Stream, read_small
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,12 +158,6 @@ class RecordedDay:
         streams = self.book.steps.joined(self.trades.steps)
         return reduce(Steps.joined, (snapshot.steps for snapshot in self.snapshots), streams)
 
-    def forget(self) -> None:
-        """Drop the columns of book and trades here, so that those of the ordered day (`mm.tape.sync`) can be freed."""
-        for stream in (self.book, self.trades):
-            for name in PER_MESSAGE:
-                stream.give(name)
-
 
 def known_grid(folder: DayFolder, options: ReadOptions, ledger: Sequence[Event]) -> KnownGrid:
     """Return the grid of *options* and, for values not given, of ``instrument.json``.
@@ -237,8 +230,8 @@ def _entry(data: bytes, source: str) -> dict[str, Any]:
         raise BrokenFile(f"{source}: not JSON of an exchangeInfo entry ({error}); restore it, or remove it") from error
 
 
-def read_folder(folder: DayFolder, grid: KnownGrid, ledger: list[Event], spill: Spill) -> RecordedDay:
-    """Read all files of a day except its *ledger*, their columns to *spill*; trades in a separate thread.
+def read_folder(folder: DayFolder, grid: KnownGrid, ledger: list[Event], work: Path | None) -> RecordedDay:
+    """Read all files of a day except its *ledger*; trades in a separate thread. Columns are stored in *work*.
 
     Prices off the tick are an error, unless the ledger reports such prices: they belong to orders older than a change
     of the tick, or do not come from the exchange.
@@ -251,9 +244,9 @@ def read_folder(folder: DayFolder, grid: KnownGrid, ledger: list[Event], spill: 
     if diffs is None and frames is None:
         raise BrokenFile(f"{folder.diffs}: the file is missing, as are the frames ({folder.frames.name}); restore one")
     with ThreadPoolExecutor(1) as executor:
-        pending = executor.submit(tables.read_trades, trades, steps, spill, lenient=lenient)
+        pending = executor.submit(tables.read_trades, trades, steps, work, lenient=lenient)
         if diffs:
-            book = files.read_diffs(diffs, steps, spill, lenient=lenient)
+            book = files.read_diffs(diffs, steps, work, lenient=lenient)
         else:
             book = tables.read_frames(frames or folder.frames, Steps(0 if lenient else steps.tick_e8, steps.lot_e8))
         trade_stream = pending.result()

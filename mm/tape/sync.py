@@ -262,7 +262,7 @@ def _first_of_id(trades: Stream) -> NDArray[np.bool_]:
 def _same_trades(trades: Stream, repeated: Ints) -> NDArray[np.bool_]:
     """Return whether each of the *repeated* trades has the time, price and quantity of the first with its id."""
     _, first, place = np.unique(trades.first_id, return_index=True, return_inverse=True)
-    ((_, price, qty, *_),) = trades.rows
+    _, price, qty = trades.rows
     of_first = first[place[repeated]]
     same = trades.exchange_us[repeated] == trades.exchange_us[of_first]
     for column in (price, qty):

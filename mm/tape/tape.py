@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from copy import copy
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, Self
@@ -28,7 +29,6 @@ from mm.tape.columns import (
     TOP_COLUMNS,
     TRADE,
     Ints,
-    OpenedOnce,
     TapeFacts,
     TapeMeta,
     gathered,
@@ -150,49 +150,39 @@ class Tape(Shown):
 
     def with_levels(self, open_levels: "Callable[[], LevelIndex | None] | None") -> Self:
         """Return a copy with a function that opens or makes `levels`."""
-        tape = replace(self)
-        object.__setattr__(tape, "_open_levels", open_levels)
-        return tape
+        return self._with(_open_levels=open_levels)
 
     def kept_mapped(self) -> Self:
         """Return a copy whose memory stays mapped during replay, because it will be replayed again."""
-        tape = self.with_levels(self._open_levels)
-        object.__setattr__(tape, "keep_mapped", True)
-        return tape
+        return self._with(keep_mapped=True)
 
     def with_reader(self, read_again: Callable[..., "Tape"]) -> Self:
         """Return a copy with this `read_again`."""
-        return replace(self, read_again=read_again).with_levels(self._open_levels)
+        return self._with(read_again=read_again)
 
     def with_warnings(self, notes: Sequence[str]) -> Self:
         """Return a copy with *notes* appended to its warnings."""
-        tape = replace(self, meta=replace(self.meta, warnings=(*self.meta.warnings, *notes)))
-        return tape.with_levels(self._open_levels)
+        return self._with(meta=replace(self.meta, warnings=(*self.meta.warnings, *notes)))
 
-    @OpenedOnce
+    def _with(self, **attributes: Any) -> Self:
+        """Return a copy with the same columns and other *attributes*; a copy by `replace` loses `levels`."""
+        tape = copy(self)
+        tape.__dict__.pop("levels", None)
+        tape.__dict__.update(attributes)
+        return tape
+
+    @cached_property
     def levels(self) -> "LevelIndex | None":
         """The changes of each price level (`mm.tape.level_changes`); None where computing them does not pay.
 
         It takes as long as a few replays, so a tape built in this run has none, unless it stays mapped. A copy made by
         `dataclasses.replace` has those of its own rows.
         """
-        if self._open_levels and self._is_reused:
+        if self._open_levels and (self.keep_mapped or self.meta.cache != "miss"):
             return self._open_levels()
         from mm.tape.level_changes import level_changes  # it imports this module
 
         return level_changes(self) if self.keep_mapped else None
-
-    @property
-    def _is_reused(self) -> bool:
-        return self.keep_mapped or self.meta.cache != "miss"
-
-    @cached_property
-    def replay_counts(self) -> tuple[int, int]:
-        """Number of events that are replayed from the start of the window on, and of their rows without KEYFRAMEs."""
-        first = int(np.searchsorted(self.event_us, self.start_us))
-        frames = np.flatnonzero(self.kind[first:] == KEYFRAME) + first
-        begins, ends = gathered(self.first_row, frames), gathered(self.first_row, frames + 1)
-        return len(self) - first, int(self.first_row[-1] - self.first_row[first] - (ends - begins).sum())
 
     @cached_property
     def trades(self) -> NDArray[np.intp]:

@@ -12,7 +12,6 @@ from mm.backtest.journal import ORDER_COLUMNS, Journal
 from mm.backtest.models import fixed_spread, trade_cross
 from mm.backtest.replay import backtest
 from mm.backtest.rules import Rules
-from mm.tape.spill import Spill
 from mm.tape.tape import Tape
 
 
@@ -98,10 +97,10 @@ def test_state_rows_of_a_long_run_are_read_from_a_spill_file(tmp_path, monkeypat
     """The rows are equal, whole or in pieces, after every release; a short run keeps them in memory."""
     rows = np.arange(60, dtype=np.int64).reshape(10, 6)
     journal = Journal(empty(), empty(), rows, empty())
-    journal.spill_state(Spill(tmp_path))
+    journal.spill_state(tmp_path)
     assert journal.state is rows
     monkeypatch.setattr("mm.backtest.journal.LONG", 9)
-    journal.spill_state(Spill(tmp_path))
+    journal.spill_state(tmp_path)
     assert journal.state is not rows
     assert not journal.state.flags.writeable
     for _ in range(2):

@@ -61,7 +61,7 @@ def test_load_day_rejects_damaged_file_and_caches_no_tape(recorded_day, tmp_path
     with pytest.raises(BrokenFile, match="the manifest") as raised:
         load_day(recorded_day, cache=tmp_path)
     assert str(recorded_day.trades) in str(raised.value)
-    assert not list(tmp_path.glob("*.arrow"))
+    assert not list(tmp_path.glob("*.npy"))
 
 
 def test_files_read_by_load_day_are_not_hashed_twice(recorded_day, tmp_path, monkeypatch):

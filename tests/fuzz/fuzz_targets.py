@@ -114,16 +114,11 @@ def diffs(data: bytes) -> bool:
     outcome = _compare(parser, plain, text, size)
     if outcome != "whole":
         return False
-    numbers = (parser.recv_us, parser.recv_seq, parser.run_code, parser.exchange, parser.first_id, parser.last_id)
-    parsed = list(
-        zip(*(column.values.tolist() for column in numbers), parser.first_row.values.tolist()[1:], strict=True)
-    )
+    numbers, *columns = parser.take()
+    numbers[:, -1] = numbers[:, -1].cumsum()
+    parsed = list(map(tuple, numbers.tolist()))
     assert parsed == plain.numbers, (parsed, plain.numbers)
-    rows = [
-        (side, price * tick, qty * lot)
-        for sides, prices, quantities, tick, lot in parser.blocks
-        for side, price, qty in zip(sides.tolist(), prices.tolist(), quantities.tolist(), strict=True)
-    ]
+    rows = list(zip(*(column.tolist() for column in columns), strict=True))
     assert rows == plain.rows, (rows, plain.rows)
     assert parser.left_out == plain.left_out
     return bool(rows)
@@ -136,7 +131,7 @@ def table(data: bytes) -> bool:
     parser, plain = TableParser("f", TRADES, tick_e8), PlainTable(TRADES, tick_e8)
     if _compare(parser, plain, text, size) != "whole":
         return False
-    cells = parser.cells.values.tolist()
+    cells = parser.take().ravel().tolist()
     assert cells == plain.cells, (cells, plain.cells)
     return bool(cells)
 

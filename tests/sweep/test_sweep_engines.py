@@ -150,7 +150,7 @@ def test_sweep_on_a_cluster_survives_the_loss_of_a_worker(sweep_data, tmp_path):
     assert len(list(desk.marks.glob(f"*_{second.pid}"))) == 4
     desk.same(serial, out)
     for name in ("one", "two"):  # each machine has fetched the tape, and reads the day from it alone
-        assert len(list((tmp_path / name / "out" / "tapes").glob("SIMUSDT_20260105_????????????.arrow"))) == 1
+        assert len(list((tmp_path / name / "out" / "tapes").glob("SIMUSDT_20260105_????????????.npy"))) == 1
 
 
 @pytest.mark.slow

@@ -22,7 +22,7 @@ from mm.backtest.models import fixed_spread, queue_prob_power, trade_cross
 from mm.backtest.replay import backtest
 from mm.backtest.rules import Rules
 from mm.tape import keep, level_changes
-from mm.tape.columns import ARRAYS
+from mm.tape.columns import ARRAYS, DTYPES
 from mm.tape.load import load_day
 from strategies import START_US, Story, Trade, price, qty
 
@@ -65,9 +65,9 @@ class Bench:
         self.cache = root / "tapes"
         self.outcome()  # builds the tape; the next run builds the index of its levels
         self.results, self.warnings = self.outcome(), load_day(self.folder).meta.warnings
-        self.files: Content = {path.name: path.read_bytes() for path in self.cache.glob("*.arrow")}
-        self.tape, self.levels = sorted(self.files, key=len)  # .arrow, .levels.arrow
-        self.kept = {self.tape: ARRAYS, self.levels: level_changes.KEPT}
+        self.files: Content = {path.name: path.read_bytes() for path in self.cache.glob("*.npy")}
+        self.tape, self.levels = sorted(self.files, key=len)  # .npy, .levels.npy
+        self.kept = {self.tape: DTYPES, self.levels: level_changes.KEPT}
         self.labels = {self.tape: "tape", self.levels: "levels"}
 
     def outcome(self) -> list[bytes]:
@@ -90,10 +90,10 @@ class Bench:
         for name, content in files.items():
             (self.cache / name).write_bytes(content)
 
-    def read(self, name: str) -> keep.ArrowFile:
+    def read(self, name: str) -> keep.KeptColumns:
         """Return an undamaged file."""
         self.fill_cache(self.files)
-        return keep.read_arrow(self.cache / name, self.kept[name])
+        return keep.read_columns(self.cache / name, self.kept[name])
 
     def outcome_of(self, damaged: Content) -> str:
         """Return the outcome of a run on damaged files; the next run must find no damage."""
@@ -116,11 +116,9 @@ class Bench:
     def craft(self, name: str, changes: dict[str, object], entry: dict[str, object] | None = None) -> Content:
         """Return a file with changed columns and valid checksums, as if the writer had been wrong."""
         file = self.read(name)
-        entry_fields = json.loads(file.entry) | (entry or {})
-        place = keep.KeptTape(self.cache / name, entry_fields.pop("key"))
-        entry_fields.pop("code")
-        place.write({**file.columns, **changes}, entry_fields)
-        return {name: (self.cache / name).read_bytes()}
+        crafted = self.cache.parent / name  # another file: the columns are mapped from the undamaged one
+        keep.write_columns(crafted, file.entry | (entry or {}), file.columns | changes)
+        return {name: crafted.read_bytes()}
 
 
 def flipped(content: bytes, bit: int) -> bytes:
@@ -152,7 +150,7 @@ def named_damages(bench: Bench) -> Iterator[tuple[str, Content]]:
         yield f"fill {label}: its own begin again", {name: content[:at] + content[: len(content) - at]}
         yield f"fill {label}: a block elsewhere", {name: content[:at] + content[at + 64 :] + bytes(64)}
         for key in (b'"digest"', b'"files"', b'"key"', b'"code"', b'"start_us"', b'"step_lots"', b'"low_ticks"'):
-            if key in content:  # in the entry, which occurs twice: before the columns, and in the footer
+            if key in content:  # in the entry
                 damaged = content.replace(key, key.swapcase())
                 yield f"entry of {label}: {key.decode()}", {name: damaged}
     yield from crafted_damages(bench)
@@ -185,11 +183,11 @@ def crafted_damages(bench: Bench) -> Iterator[tuple[str, Content]]:
             items = kept[column]
             for value in values:
                 changed = items.copy()
-                changed[len(changed) // 6 * 3] = value  # the first of a change's three words: its event
+                changed[len(changed) // 2] = value  # of a change both fields
                 yield f"crafted {label}: {column} {value}", bench.craft(name, {column: changed})
             for what, other in (("shorter", items[:-1]), ("longer", np.append(items, items[-1:])), ("gone", items[:0])):
                 yield f"crafted {label}: {column} {what}", bench.craft(name, {column: other})
-            yield f"crafted {label}: {column} as floats", bench.craft(name, {column: items.astype(np.float64)})
+            yield f"crafted {label}: {column} as floats", bench.craft(name, {column: np.zeros(len(items))})
     for key, value in (("step_lots", 0), ("start_us", MOST), ("end_us", -MOST), ("days", None), ("meta", {})):
         yield f"crafted tape: {key} {value}", bench.craft(bench.tape, {}, {key: value})
 

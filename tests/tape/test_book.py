@@ -5,8 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mm.tape._book import CompiledBook
-from mm.tape._replay import TapeReplay
+from mm.tape._book import CompiledBook, TapeReplay
 
 ROW = st.tuples(st.sampled_from([1, -1]), st.integers(1, 400), st.integers(0, 3))
 MESSAGES = st.lists(st.lists(ROW, max_size=6), max_size=40)

@@ -1,8 +1,7 @@
-"""Released pages leave memory, and can be read again."""
+"""Released pages leave memory, and can be read again; columns in memory and in files."""
 
-from concurrent.futures import ThreadPoolExecutor
+import mmap
 from pathlib import Path
-from threading import Barrier, Event
 from unittest.mock import patch
 
 import numpy as np
@@ -11,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mm.tape import columns
-from mm.tape.columns import OpenedOnce, bounds, gathered, in_pieces, release
+from mm.tape.columns import bounds, gathered, growing, in_pieces, release, stored
 
 ITEMS = 1 << 22
 NEEDS_LINUX = pytest.mark.skipif(not Path("/proc/self/smaps").exists(), reason="needs smaps of Linux")
@@ -80,15 +79,6 @@ def test_release_does_not_change_unmapped_memory():
     assert int(column.sum()) == ITEMS * (ITEMS - 1) // 2
 
 
-@pytest.mark.parametrize("count", [0, 9, ITEMS])
-def test_release_does_not_change_fresh_memory(count):
-    """Large fresh memory is an anonymous mapping, whose pages must not be released."""
-    column = columns.fresh(count, np.int64)
-    column[:] = np.arange(count)
-    release(column)
-    assert (column.dtype, len(column), int(column.sum())) == (np.int64, count, count * (count - 1) // 2)
-
-
 @given(st.sets(st.integers(0, 99)).map(sorted), st.integers(1, 120))
 def test_gathered_items_do_not_depend_on_pieces(places, piece):
     """Covers positions on both sides of a bound, and pieces without any."""
@@ -103,45 +93,30 @@ def test_bounds_are_starts_of_runs_and_last_end(sizes):
     assert bounds(np.array(sizes, np.int64)).tolist() == expected
 
 
-def test_file_opened_once_by_many_threads():
-    """The other threads wait, and get the same object; another tape has its own."""
-    opened, ready = [], Barrier(4)
-
-    class Files:
-        @OpenedOnce
-        def best(self):
-            opened.append(self)
-            return object()
-
-        def read(self):
-            ready.wait(30)
-            return self.best
-
-    with ThreadPoolExecutor(4) as threads:
-        for files in (Files(), Files()):
-            found = {one.result() for one in [threads.submit(files.read) for _ in range(4)]}
-            assert len(found) == 1
-            assert found == {files.best}
-    assert len(opened) == 2
+def base_of(column):
+    while isinstance(column, np.ndarray):
+        column = column.base
+    return column.obj if isinstance(column, memoryview) else column
 
 
-def test_another_file_is_opened_meanwhile():
-    """The run itself opens its best prices while a further one waits for the index of levels."""
-    began, opened = Event(), Event()
+def test_stored_columns_are_equal_and_read_only(tmp_path):
+    """Columns of any type and length are equal, also after their memory is released, and leave no files."""
+    items = np.arange(5_000)
+    assert stored(items, None) is items
+    for column in (items, items.astype(np.int8), items > 9, items[::3], items[:1], items[:0]):
+        kept = stored(column, tmp_path)
+        release(kept)
+        assert (kept.dtype, kept.tolist()) == (column.dtype, column.tolist())
+        assert len(column) == 0 or (isinstance(base_of(kept), mmap.mmap) and not kept.flags.writeable)
+    assert list(tmp_path.iterdir()) == []
 
-    class Files:
-        @OpenedOnce
-        def levels(self):
-            began.set()
-            return opened.wait(30)
 
-        @OpenedOnce
-        def best(self):
-            assert began.wait(30)
-            opened.set()
-
-    files = Files()
-    with ThreadPoolExecutor(1) as other:
-        levels = other.submit(lambda: files.levels)
-        assert files.best is None
-        assert levels.result()
+@pytest.mark.parametrize("in_file", [False, True])
+def test_growing_column_contains_all_parts(tmp_path, in_file):
+    """Parts may have any length, and are converted; without a part it is empty."""
+    items = np.arange(90)
+    with growing({"a": np.int8, "b": np.int64}, tmp_path if in_file else None) as columns:
+        for part in (items[:0], items[:2], items[2:3], items[3:]):
+            columns.add(part, part[:0])
+        first, second = columns.whole().values()
+    assert (first.dtype, first.tolist(), second.dtype, second.tolist()) == (np.int8, list(range(90)), np.int64, [])

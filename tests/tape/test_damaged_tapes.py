@@ -13,7 +13,7 @@ def test_damage_of_kept_tape_does_not_change_results():
 
     It runs in a separate process, because a kernel might hang or crash.
     """
-    done = run_python("tests/tape/damaged_tapes.py", "--flips", "30", cwd=ROOT, PYTHONPATH=f"{ROOT}:{ROOT}/tests")
+    done = run_python("tests/tape/damaged_tapes.py", "--flips", "100", cwd=ROOT, PYTHONPATH=f"{ROOT}:{ROOT}/tests")
     assert done.returncode == 0, done.stderr[-2_000:]
     report = json.loads(done.stdout)
     assert report["bad"] == []

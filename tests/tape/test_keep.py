@@ -71,7 +71,7 @@ def test_columns_are_released_after_verification(folder, cache, monkeypatch):
 def test_partial_file_of_killed_process_is_removed(folder, cache):
     """A partial file may have a hundred MB, and no process would use it."""
     cache.mkdir(parents=True)
-    partial_file = cache / "SIMUSDT_20260105_0.arrow.999999999.partial"  # no process has this id
+    partial_file = cache / "SIMUSDT_20260105_0.npy.999999999.partial"  # no process has this id
     partial_file.write_bytes(b"half")
     os.utime(partial_file, (time.time() - 120,) * 2)
     load_day(folder, cache=cache)
@@ -97,17 +97,17 @@ def test_level_changes_are_kept_from_second_run_on(folder, cache):
     assert first.levels is None
     assert first.between(first.start_us, first.end_us).levels is None
     built = first.kept_mapped().levels
-    assert [path.name.count(".levels.") for path in sorted(cache.glob("*.arrow"))] == [0, 1]
+    assert [path.name.count(".levels.") for path in sorted(cache.glob("*.npy"))] == [1, 0]
     again = load_day(folder, cache=cache)
     for name in level_changes.KEPT:
         assert np.array_equal(getattr(again.levels, name), getattr(built, name))
-    for path in cache.glob("*.levels.arrow"):
+    for path in cache.glob("*.levels.npy"):
         path.unlink()
     assert len(load_day(folder, cache=cache).levels.change) == len(built.change)
 
 
 def test_level_changes_are_released_after_replay_unless_tape_stays(folder, cache, monkeypatch):
-    """The next replay reads their pages again; the content is unchanged."""
+    """The next replay of this day, one of several, reads their pages again; the content is unchanged."""
     first = load_day(folder, cache=cache)
     assert first.kept_mapped().levels
     tape = load_day(folder, cache=cache)
@@ -116,7 +116,7 @@ def test_level_changes_are_released_after_replay_unless_tape_stays(folder, cache
     monkeypatch.setattr(level_changes, "release", released.append)
     rules = Rules(tape.instrument.tick_e8, tape.instrument.lot_e8, enforce_balances=False)
     for played_tape, count in ((tape.kept_mapped(), 0), (tape, 1)):
-        backtest(played_tape, fixed_spread(delta_ticks=1.0), queue_prob_power(), rules)
+        backtest([played_tape], fixed_spread(delta_ticks=1.0), queue_prob_power(), rules)
         assert len(released) == count
     assert np.array_equal(tape.levels.change, change)
 
@@ -204,10 +204,11 @@ def test_broken_cache_file_is_rebuilt(folder, cache, damage):
 def test_kept_tape_with_rows_out_of_bounds_is_not_opened(folder, cache):
     """Kernels check no bounds, so a kept tape is checked when it is opened."""
     tape = load_day(folder, cache=cache)
-    place = keep.KeptTape(cache / "wrong.arrow", "key")
+    place = keep.KeptTape(cache / "wrong.npy", "key")
 
     def write_and_read(tape):
-        place.write({name: getattr(tape, name) for name in ARRAYS}, keep._entry(tape))
+        columns = {name: getattr(tape, name) for name in ARRAYS}
+        keep.write_columns(place.path, place._keyed(keep._entry(tape)), columns)
         return place.read([])
 
     assert tapes_equal(write_and_read(tape), tape)
@@ -266,7 +267,7 @@ def test_kept_tape_is_verified_once_and_after_each_write(folder, cache, monkeypa
     with monkeypatch.context() as patch:
         patch.setattr(keep, "_crc32", None)
         assert load_day(folder, cache=cache).meta.cache == "hit"
-    for path in sorted(cache.glob("*.arrow")):
+    for path in sorted(cache.glob("*.npy")):
         flip_bit_in_place(path, plain.levels.change if "levels" in path.name else plain.event_us)
         rebuilt = load_day(folder, cache=cache)
         (note,) = rebuilt.meta.warnings
@@ -285,7 +286,7 @@ def test_tape_file_is_synced_before_rename(folder, cache, monkeypatch):
 
     def fsync(descriptor):
         synced.append(os.readlink(f"/proc/self/fd/{descriptor}") if os.path.exists("/proc/self/fd") else "")
-        assert not list(cache.glob("*.arrow"))
+        assert not list(cache.glob("*.npy"))
 
     monkeypatch.setattr(os, "fsync", fsync)
     load_day(folder, cache=cache)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 
 from engine_tapes import TEST, tapes
-from mm.tape import columns
+from mm.tape import build, columns
 from mm.tape import level_changes as index
 from mm.tape.level_changes import LevelIndex, level_changes
 from mm.tape.tape import GAP, KEYFRAME, SNAPSHOT, TRADE, Tape
@@ -57,7 +57,11 @@ def test_level_changes_match_rows_of_tape(drawn):
         framed = [0] if len(tape) and tape.kind[0] == KEYFRAME else []
         assert found.fresh.tolist() == framed + begins
         assert list(found.faults()) == []
-        with patch.object(index, "MOST_ROWS", 2), patch.object(index, "PIECE", 3), patch.object(index, "BLOCK", 2):
+        with (
+            patch.object(index, "MOST_ROWS", 2),
+            patch.object(columns, "PIECE", 3),
+            patch.object(build, "WINDOW_ROWS", 2),
+        ):
             pieces = level_changes(tape)
         assert all(np.array_equal(getattr(pieces, name), getattr(found, name)) for name in index.KEPT)
 

@@ -11,14 +11,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mm.errors import BrokenFile, OffGrid
-from mm.tape._parse import Cell, DiffParser, TableParser, place_rows
+from mm.tape._parse import DIFF_NUMBERS, Cell, DiffParser, TableParser
 
 MOST = 2**63 - 1
 CANONICAL = (
     b'{"recv_ms":1,"recv_us":1002,"recv_seq":3,"run_id":"r","E":4,"U":5,"u":6,'
     b'"b":[["1.50000000","2"]],"a":[["2","0"]]}\n'
 )
-NUMBERS = ("recv_us", "recv_seq", "run_code", "exchange", "first_id", "last_id", "first_row")
 
 
 def parsed(parser, text, size=1 << 20):
@@ -29,11 +28,8 @@ def parsed(parser, text, size=1 << 20):
 
 def parsed_values(parser):
     """Return all values of a depth parser, prices and quantities in 1e-8."""
-    rows = [[], [], []]
-    for side, price, qty, tick_e8, lot_e8 in parser.blocks:
-        for column, items, unit in zip(rows, (side, price, qty), (1, tick_e8, lot_e8), strict=True):
-            column += [item * unit for item in items.tolist()]
-    return [getattr(parser, name).values.tolist() for name in NUMBERS], rows, parser.words
+    numbers, *rows = parser.take()
+    return numbers.T.tolist(), [column.tolist() for column in rows], parser.words
 
 
 def rows_of(text, **steps):
@@ -47,7 +43,7 @@ def diff(price="1", qty="1"):
 def test_message_is_parsed_into_numbers_and_levels():
     """Covers all keys of a day folder's messages."""
     numbers, rows, words = parsed_values(parsed(DiffParser("day"), CANONICAL))
-    assert numbers == [[1002], [3], [0], [4], [5], [6], [0, 2]]
+    assert numbers == [[1002], [3], [0], [4], [5], [6], [2]]
     assert rows == [[1, -1], [150_000_000, 200_000_000], [200_000_000, 0]]
     assert words == ["r"]
 
@@ -126,7 +122,8 @@ def test_whole_numbers_of_18_digits_are_exact(number):
     """A 19th digit is rejected, also a leading zero."""
     line = f'{{"recv_us":1,"recv_seq":{number:018d},"U":{number},"u":1,"b":[],"a":[]}}\n'.encode()
     parser = parsed(DiffParser("day"), line)
-    assert (parser.recv_seq.values.tolist(), parser.first_id.values.tolist()) == ([number], [number])
+    cell = dict(zip(DIFF_NUMBERS, parser.take()[0][0].tolist(), strict=True))
+    assert (cell["recv_seq"], cell["first_id"]) == (number, number)
     with pytest.raises(BrokenFile, match="a whole number expected"):
         parsed(DiffParser("day"), line.replace(b'"recv_seq":', b'"recv_seq":0'))
 
@@ -139,7 +136,7 @@ def test_keys_may_be_in_any_order_with_whitespace(order, indent, size):
     text = (line.replace("\n", " ") + "\r\n").encode()
     numbers, rows, words = parsed_values(parsed(DiffParser("day"), CANONICAL + b"\n" + text * 2, size))
     bids_first = order.index("b") < order.index("a")
-    assert numbers == [[1002] * 3, [3] * 3, [0] * 3, [4] * 3, [5] * 3, [6] * 3, [0, 2, 4, 6]]
+    assert numbers == [[1002] * 3, [3] * 3, [0] * 3, [4] * 3, [5] * 3, [6] * 3, [2] * 3]
     assert rows[0] == [1, -1] + [1, -1] * 2 if bids_first else [1, -1] + [-1, 1] * 2
     assert words == ["r"]
 
@@ -147,7 +144,7 @@ def test_keys_may_be_in_any_order_with_whitespace(order, indent, size):
 def test_messages_of_older_versions_may_lack_keys():
     """Without µs the milliseconds are used; a missing number is -1."""
     numbers, _, words = parsed_values(parsed(DiffParser("day"), b'{"recv_ms":7,"U":1,"u":2,"b":[],"a":[]}\n'))
-    assert numbers == [[7000], [-1], [-1], [-1], [1], [2], [0, 0]]
+    assert numbers == [[7000], [-1], [-1], [-1], [1], [2], [0]]
     assert words == []
 
 
@@ -244,46 +241,28 @@ def test_rows_keep_values_of_any_step_and_size(levels, coarsest):
     assert rows == [[200 * 10**8] + prices * 4, [0] + quantities * 4]
 
 
-@pytest.mark.parametrize(("most", "width"), [(2**31 - 1, 4), (2**31, 8)])
-def test_block_uses_narrowest_sufficient_type(most, width):
-    """Quantities above 2**31 - 1 use 8 bytes, smaller ones 4."""
-    parser = parsed(DiffParser("day", 1, 1), diff("0.00000001", f"{most // 10**8}.{most % 10**8:08d}"))
-    ((_, price, qty, *steps),) = parser.blocks
-    assert (price.itemsize, qty.itemsize, qty.tolist(), steps) == (4, width, [most], [1, 1])
-
-
 def test_many_run_ids_are_distinguished():
     """Run ids are numbered in order of appearance, and a repeated id keeps its number."""
     names = [f"run{n % 7}" for n in range(40)] + ["x" * 64, "run0"]
     lines = [CANONICAL.replace(b'"r"', f'"{name}"'.encode()) for name in names]
     parser = parsed(DiffParser("day"), b"".join(lines))
-    assert [parser.words[code] for code in parser.run_code.values] == names
+    assert [parser.words[code] for code in parser.take()[0][:, DIFF_NUMBERS.index("run")]] == names
     with pytest.raises(BrokenFile, match="a run id of at most 64 bytes"):
         parsed(parser, CANONICAL.replace(b'"r"', b'"' + b"y" * 65 + b'"'))
 
 
-@pytest.mark.parametrize("kept", [False, True])
-def test_rows_fill_consecutive_blocks(kept):
-    """Rows fill several arrays without splitting a message; the memory of a block kept elsewhere is reused."""
+def test_taken_messages_are_those_since_the_last_call():
+    """A message may have more levels than there was room for, and belongs to one piece."""
     level = '["1.00000000","2.00000000"],' * 70_000
     line = f'{{"recv_us":1,"U":1,"u":1,"b":[{level[:-1]}],"a":[]}}\n'.encode()
-    others = []
-
-    def keep(block):
-        others.append(block)
-        return (*(column.copy() for column in block[:3]), *block[3:])
-
-    parser = DiffParser("day", keep=keep if kept else None)
-    for number in range(70):
-        parser.feed(line.replace(b'"2.0', b'"%d.0' % (2 + number)))
-    sizes = [len(block[0]) for block in parser.blocks]
-    assert sum(sizes) == parser.first_row.values[-1] == 4_900_000
-    assert sizes == [12 * 70_000] * 5 + [10 * 70_000]
-    for number, block in enumerate(parser.blocks):
-        expected = np.repeat(np.arange(len(block[2]) // 70_000) + 2 + 12 * number, 70_000)
-        assert np.array_equal(block[2].astype(np.int64) * block[4], expected * 10**8)
-    assert len(others) == (5 if kept else 0)
-    assert all(np.shares_memory(one[2], others[0][2]) for one in others)
+    parser = DiffParser("day")
+    for number in range(2, 9):
+        parser.feed(line.replace(b'"2.0', b'"%d.0' % number))
+        numbers, side, price, qty = parser.take()
+        assert numbers[:, DIFF_NUMBERS.index("size")].tolist() == [70_000]
+        assert np.array_equal(qty, np.full(70_000, number * 10**8))
+        assert len(side) == len(price) == 70_000
+    assert [len(column) for column in parser.take()] == [0] * 4
 
 
 TABLE = {
@@ -297,7 +276,7 @@ TABLE = {
 
 def cells(text, size=1 << 20):
     parser = parsed(TableParser("day.csv", TABLE), text, size)
-    return parser.cells.values.reshape(-1, len(TABLE)).tolist(), parser.words
+    return parser.take().tolist(), parser.words
 
 
 @given(st.permutations(list(TABLE)), st.sampled_from(["\n", "\r\n"]), st.integers(1, 40))
@@ -332,25 +311,3 @@ def test_broken_table_message_contains_line(text, message):
     """The header is line 1."""
     with pytest.raises(BrokenFile, match=message):
         cells(text)
-
-
-@given(
-    st.lists(st.tuples(st.integers(0, 5), st.integers(0, 40)), max_size=10),
-    st.tuples(st.integers(1, 10**5), st.integers(1, 10**4)),
-    st.tuples(st.integers(1, 9), st.integers(1, 9)),
-    st.sampled_from([np.int32, np.int64]),
-)
-def test_place_rows_moves_and_scales_rows(runs, steps, times, dtype):
-    """Runs of rows are moved and converted to steps at once; a block may have coarser steps."""
-    values = np.arange(1, 200)
-    side = np.where(values % 3 == 0, 1, -1).astype(np.int8)
-    block = side, values.astype(dtype), (values * 7).astype(dtype), steps[0] * times[0], steps[1] * times[1]
-    sizes = np.array([size for size, _ in runs], np.int64)
-    start = np.array([begin for _, begin in runs], np.int64)
-    where = np.cumsum(sizes) - sizes
-    target = np.empty(sizes.sum(), np.int8), np.empty(sizes.sum(), np.int64), np.empty(sizes.sum(), np.int64)
-    place_rows(start, start + sizes, where, block, target, steps)
-    taken = [row for size, begin in runs for row in range(begin, begin + size)]
-    assert target[0].tolist() == side[taken].tolist()
-    assert target[1].tolist() == (values[taken] * times[0]).tolist()
-    assert target[2].tolist() == (7 * values[taken] * times[1]).tolist()

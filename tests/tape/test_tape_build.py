@@ -28,7 +28,7 @@ def test_tape_matches_plain_python_reader(story, window_rows, in_file):
 
     The result depends neither on the number of rows per window, nor on whether the tape is built in memory or a file.
     """
-    in_windows = patch.multiple(build, WINDOW_ROWS=window_rows, LARGE_ROWS=window_rows)
+    in_windows = patch.object(build, "WINDOW_ROWS", window_rows)
     with TemporaryDirectory() as root, in_windows:
         folder = story.write(Path(root), seal=False)
         expected = without_missing_trades(plain_events(folder, SIM)) if folder.diffs.stat().st_size else []

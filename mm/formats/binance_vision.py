@@ -6,14 +6,12 @@ book, only trades; with them the book is the best level of each side.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from heapq import merge
 from itertools import chain, count, repeat
-from operator import itemgetter
 from pathlib import Path
 
 from mm.clock import exchange_us
 from mm.errors import BrokenFile, Mismatch
-from mm.formats.feed import FileEvent, FilePlace, FileTrade, LevelChanges, Moved, WholeBook
+from mm.formats.feed import FileEvent, FilePlace, FileReader, FileTrade, LevelChanges, Moved, TimedEvent, WholeBook
 from mm.formats.tables import CsvTable, RowBlock, one_of, whole_numbers
 from mm.market_data.local_orderbook import Level
 
@@ -28,36 +26,21 @@ TICKERS = (
 )
 _KINDS = {"aggTrades": AGG_TRADES, "bookTicker": TICKERS, "trades": TRADES}
 _SWITCH = {"true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False}
-_Timed = tuple[int, int, FilePlace, FileEvent]
-"""Instant, 0 for a trade or 1 for the book, and the event with its place in the file."""
 
 
-class BinanceVisionReader:
+class BinanceVisionReader(FileReader):
     """Yield the events of one symbol in one or more files, in any order; trades come first.
 
-    Args:
-        paths: Files with Binance's names: ``SYMBOL-trades-2024-07-24.zip``, ``SYMBOL-aggTrades-2024-07.csv`` …
-        symbol: Upper case.
-        moved: Called with the bytes of all files read so far.
-
-    Attributes:
-        place: File and row last read.
-        grows: False.
-        notes: A note if there is no book.
+    The files have Binance's names: ``SYMBOL-trades-2024-07-24.zip``, ``SYMBOL-aggTrades-2024-07.csv`` …
 
     Raises:
         BrokenFile: If a file has another name or other columns, or a row is incomplete.
         Mismatch: If a file belongs to another symbol.
     """
 
-    grows = False
-
     def __init__(self, paths: Sequence[Path], symbol: str, moved: Moved = lambda _: None) -> None:
-        self.place = FilePlace(paths[0])
-        self.notes: list[str] = []
-        self._symbol, self._moved = symbol, moved
+        super().__init__(paths, symbol, moved)
         self._files = [(kind_of(path, symbol), path) for path in paths]
-        self._read: dict[Path, int] = {}
         kinds = {kind for kind, _ in self._files}
         if {"trades", "aggTrades"} <= kinds:
             raise BrokenFile(f"{paths[0]}: trades and aggTrades hold the same trades; give one of them")
@@ -71,17 +54,12 @@ class BinanceVisionReader:
             chain.from_iterable(self._trades(kind, path) for kind, path in sorted(trades, key=_by_date)),
             chain.from_iterable(self._tickers(path) for path in sorted(tickers, key=lambda path: _by_date(("", path)))),
         )
-        for recv_us, _, place, event in merge(*streams, key=itemgetter(0, 1)):
-            self.place.path, self.place.number = place.path, place.number
+        for recv_us, event in self._merged(*streams):
             self.place.symbols[self._symbol] += 1
             yield recv_us, event
 
     def _blocks(self, kind: str, path: Path) -> Iterator[RowBlock]:
-        def moved(done: int) -> None:
-            self._read[path] = done
-            self._moved(sum(self._read.values()))
-
-        table = CsvTable(path, moved, _KINDS[kind])
+        table = CsvTable(path, self._progress(path), _KINDS[kind])
         needed = _KINDS[kind][:7] if kind == "aggTrades" else _KINDS[kind][:6]
         lacks = [name for name in needed if name not in table.columns]
         if lacks:
@@ -91,7 +69,7 @@ class BinanceVisionReader:
             raise BrokenFile(f"{what}; download the file again")
         yield from table
 
-    def _trades(self, kind: str, path: Path) -> Iterator[_Timed]:
+    def _trades(self, kind: str, path: Path) -> Iterator[TimedEvent]:
         last_us = 0
         names = ("id", "qty", "time") if kind == "trades" else ("agg_trade_id", "quantity", "transact_time")
         for block in self._blocks(kind, path):
@@ -114,7 +92,7 @@ class BinanceVisionReader:
                 last_us = max(last_us, at_us)
                 yield last_us, 0, FilePlace(path, row), FileTrade(at_us, price, qty, -1 if maker else 1, number, span)
 
-    def _tickers(self, path: Path) -> Iterator[_Timed]:
+    def _tickers(self, path: Path) -> Iterator[TimedEvent]:
         """Yield the best levels; each ticker replaces the best level of each side."""
         sides: list[Sequence[Level]] | None = None
         for block in self._blocks("bookTicker", path):

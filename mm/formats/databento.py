@@ -14,7 +14,7 @@ import polars as pl
 
 from mm.clock import us_of
 from mm.errors import BrokenFile, UsageError
-from mm.formats.feed import FileEvent, FilePlace, FileTrade, LevelChanges, Moved, WholeBook
+from mm.formats.feed import FileEvent, FilePlace, FileReader, FileTrade, LevelChanges, Moved, WholeBook
 from mm.formats.tables import COPY_AGAIN, CsvTable, RowBlock, one_of, plain_decimal, whole_numbers
 from mm.instrument import decimal_text
 from mm.market_data.local_orderbook import Level
@@ -101,18 +101,11 @@ class _Orders:
         self.changed[key] = None
 
 
-class DatabentoReader:
+class DatabentoReader(FileReader):
     """Yield the events of one instrument in one or more files, in the given order.
 
-    Args:
-        paths: CSV, plain or compressed; DBN, Databento's own encoding, needs its library and is rejected.
-        symbol: Value of the column ``symbol``; without that column, the file must be of one instrument.
-        moved: Called with the bytes of all files read so far.
-
-    Attributes:
-        place: File and row last read.
-        grows: True: a file may begin within a session.
-        notes: Irregularities.
+    They are CSV; DBN, Databento's own encoding, needs its library and is rejected. The symbol is a value of the column
+    ``symbol``; without that column, a file must be of one instrument. It may begin within a session.
 
     Raises:
         BrokenFile: If a file is not such a table, has an invalid row, or several instruments or venues.
@@ -121,27 +114,22 @@ class DatabentoReader:
     grows = True
 
     def __init__(self, paths: Sequence[Path], symbol: str, moved: Moved = lambda _: None) -> None:
-        self.place = FilePlace(paths[0])
-        self.notes: list[str] = []
-        self._paths, self._symbol, self._moved = paths, symbol, moved
+        super().__init__(paths, symbol, moved)
         self._orders = _Orders()
         self._alone: dict[str, Any] = {}
         self._last_us = self._doubtful = 0
 
     def __iter__(self) -> Iterator[tuple[int, FileEvent]]:
-        before = 0
         for path in self._paths:
             self.place.path, self.place.number = path, 0
             _check_encoding(path)
-            start = before
-            table = CsvTable(path, lambda done, start=start: self._moved(start + done))  # type: ignore[misc]
+            table = CsvTable(path, self._progress(path))
             lacks = [name for name in _NEEDED if name not in table.columns]
             if lacks:
                 what = f"the header has no {', '.join(lacks)}: {','.join(table.columns)[:120]}"
                 raise self.place.broken(what, _WAY_OUT, 1)
             for block in table:
                 yield from self._events(self._ours(block))
-            before += path.stat().st_size
         if self._orders.unknown:
             self.notes.append(
                 f"{self._orders.unknown:,} records are of orders that were never added; they were left out"
@@ -161,7 +149,7 @@ class DatabentoReader:
                 "side": one_of(block, "side", _SIDES, place),
                 "price": cells["price"],
                 "size": whole_numbers(block, "size", place),
-                "order_id": _unsigned(block, "order_id", place),
+                "order_id": whole_numbers(block, "order_id", place, pl.UInt64()),
                 "flags": whole_numbers(block, "flags", place),
             }
         )
@@ -265,12 +253,3 @@ def _instants(block: RowBlock, column: str, place: FilePlace) -> pl.Series:
         except (UsageError, ValueError) as error:
             raise place.broken(f"{column} is {one!r}, neither ns nor ISO 8601", COPY_AGAIN, row) from error
     return pl.Series(column, found, pl.Int64)
-
-
-def _unsigned(block: RowBlock, column: str, place: FilePlace) -> pl.Series:
-    text = block.cells[column]
-    numbers = text.cast(pl.UInt64, strict=False)
-    if numbers.null_count():
-        at = numbers.is_null().arg_max() or 0
-        raise place.broken(f"{column} is {text[at]!r}, not a number", COPY_AGAIN, block.first_row + at)
-    return numbers

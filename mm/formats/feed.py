@@ -5,10 +5,12 @@ source's book is crossed, the import drops its own, and gets the next one that i
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from heapq import merge
+from operator import itemgetter
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 from mm.clock import FIRST_US, LAST_US, US_PER_S, iso
 from mm.errors import BrokenFile, OffGrid
@@ -89,21 +91,51 @@ FileEvent = LevelChanges | WholeBook | BookEdits | FileTrade | BookLoss | Remark
 FileMessage = DepthUpdate | DepthSnapshot | TradePrint | AggTrade | BookLoss | Remark
 
 
-class FileReader(Protocol):
-    """A reader of one file format.
+Moved = Callable[[int], None]
+"""Called with a number of bytes read so far."""
+TimedEvent = tuple[int, int, FilePlace, FileEvent]
+"""Receive time in µs, rank among the events of one instant, place in the file, and the event."""
+
+
+class FileReader:
+    """Base of the readers of one file format, which yield receive times, in µs, and events.
+
+    Args:
+        paths: The files.
+        symbol: Upper case.
+        moved: Called with the bytes of all files read so far.
 
     Attributes:
-        place: Its position.
+        place: File and row last read.
         grows: Whether the book is built from changes if no whole book comes first.
         notes: Sentences for the report, complete after reading.
     """
 
-    place: FilePlace
-    grows: bool
-    notes: list[str]
+    grows = False
+
+    def __init__(self, paths: Sequence[Path], symbol: str, moved: Moved = lambda _: None) -> None:
+        self.place = FilePlace(paths[0])
+        self.notes: list[str] = []
+        self._paths, self._symbol = paths, symbol
+        self._moved, self._read = moved, dict[Path, int]()
 
     def __iter__(self) -> Iterator[tuple[int, FileEvent]]:
-        """Yield receive times, in µs, and events."""
+        raise NotImplementedError
+
+    def _progress(self, path: Path) -> Moved:
+        """Return the function to call with the bytes of one of the files read so far."""
+
+        def moved(done: int) -> None:
+            self._read[path] = done
+            self._moved(sum(self._read.values()))
+
+        return moved
+
+    def _merged(self, *streams: Iterable[TimedEvent]) -> Iterator[tuple[int, FileEvent]]:
+        """Yield the events of several streams, each in order, by time and rank."""
+        for recv_us, _, place, event in merge(*streams, key=itemgetter(0, 1)):
+            self.place.path, self.place.number = place.path, place.number
+            yield recv_us, event
 
 
 class FileCapture:
@@ -322,7 +354,3 @@ def _clear(sides: Sides, side: int, upto_e8: int | None) -> None:
 def _difference(before: dict[int, Level], after: dict[int, Level]) -> list[Level]:
     gone = [(price, "0") for key, (price, _) in before.items() if key not in after]
     return gone + [level for key, level in after.items() if before.get(key) != level]
-
-
-Moved = Callable[[int], None]
-"""Called with the number of bytes read of all files."""

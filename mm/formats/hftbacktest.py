@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from mm.clock import MS_BELOW
 from mm.errors import BrokenFile
-from mm.formats.feed import BookEdits, FileEvent, FilePlace, FileTrade, LevelChanges, Moved
+from mm.formats.feed import BookEdits, FileEvent, FileReader, FileTrade, LevelChanges, Moved
 from mm.formats.tables import COPY_AGAIN, file_of
 from mm.instrument import E8, short_text
 from mm.market_data.local_orderbook import Level
@@ -53,38 +53,26 @@ class _LocalRows(NamedTuple):
     qty_e8: list[int]
 
 
-class HftbacktestReader:
+class HftbacktestReader(FileReader):
     """Yield the events of one or more files, in the given order: a snapshot first.
 
-    Args:
-        paths: ``.npz`` or ``.npy``.
-        symbol: Their symbol, which is not in the files.
-        moved: Called with the bytes of all files read so far.
-
-    Attributes:
-        place: File and row last read; rows count from 1.
-        grows: True, as in hftbacktest.
-        notes: Events that were left out.
+    They are ``.npz`` or ``.npy``, whose rows count from 1, and do not contain the symbol.
 
     Raises:
         BrokenFile: If a file is incomplete, is not such an array, or a row is invalid.
     """
 
+    grows = True  # as in hftbacktest
+
     def __init__(self, paths: Sequence[Path], symbol: str, moved: Moved = lambda _: None) -> None:
-        self.place = FilePlace(paths[0])
-        self.grows = True
-        self.notes: list[str] = []
-        self._paths, self._symbol, self._moved = paths, symbol, moved
+        super().__init__(paths, symbol, moved)
         self._texts: dict[int, str] = {}
         self._left_out: Counter[str] = Counter()
 
     def __iter__(self) -> Iterator[tuple[int, FileEvent]]:
-        before = 0
         for path in self._paths:
             self.place.path, self.place.number = path, 0
-            yield from self._events(self._local_rows(path, before))
-            before += path.stat().st_size
-            self._moved(before)
+            yield from self._events(self._local_rows(path))
         self.notes += [f"{count:,} {what} were left out" for what, count in self._left_out.items()]
 
     def _events(self, blocks: Iterator[_LocalRows]) -> Iterator[tuple[int, FileEvent]]:
@@ -122,9 +110,9 @@ class HftbacktestReader:
             text = self._texts[value_e8] = short_text(value_e8) or "0"
         return text
 
-    def _local_rows(self, path: Path, before: int) -> Iterator[_LocalRows]:
+    def _local_rows(self, path: Path) -> Iterator[_LocalRows]:
         """Yield the rows of the local side in a file, and count them for the symbol."""
-        for first, array in self._arrays(path, before):
+        for first, array in self._arrays(path):
             cells = _structured(array)
             code, flags = (cells["ev"] & 0xFF).astype(np.int64), cells["ev"]
             if np.isin(code, _ORDERS).any():
@@ -176,8 +164,9 @@ class HftbacktestReader:
                 f"{name} is {cells[at]}, which is not a valid value", _WAY_OUT, first + int(places[at])
             )
 
-    def _arrays(self, path: Path, before: int) -> Iterator[tuple[int, NDArray[np.generic]]]:
+    def _arrays(self, path: Path) -> Iterator[tuple[int, NDArray[np.generic]]]:
         """Yield parts of the array in *path*, with the index of their first row."""
+        moved = self._progress(path)
         with ExitStack() as held:
             raw = held.enter_context(file_of(path))
             try:
@@ -194,8 +183,9 @@ class HftbacktestReader:
                         self.place.number = row + len(data) // size
                         raise self.place.broken(f"the file ends here, its header states {shape[0]:,} rows", COPY_AGAIN)
                     yield row, np.frombuffer(data, dtype).reshape(count, *shape[1:])
-                    self._moved(before + raw.tell())
+                    moved(raw.tell())
                     row += count
+                moved(path.stat().st_size)
             except (zipfile.BadZipFile, zlib.error, EOFError, ValueError, OSError) as error:
                 where = self.place.number + 1
                 raise BrokenFile(f"{path}:{where}: not a whole .npz or .npy ({error}); {COPY_AGAIN}") from error

@@ -9,7 +9,7 @@ The book is that of the orderbook file: a level that leaves its range is removed
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import date
 from itertools import zip_longest
 from pathlib import Path
@@ -19,7 +19,7 @@ import polars as pl
 
 from mm.clock import midnight_us, parse_day
 from mm.errors import BrokenFile, Mismatch
-from mm.formats.feed import FileEvent, FilePlace, FileTrade, LevelChanges, Moved, WholeBook
+from mm.formats.feed import FileEvent, FilePlace, FileReader, FileTrade, LevelChanges, Moved, WholeBook
 from mm.formats.tables import COPY_AGAIN, CsvTable, RowBlock, whole_numbers
 from mm.market_data.captures import BookLoss, Remark
 from mm.market_data.local_orderbook import Level
@@ -49,58 +49,38 @@ class _Pair(NamedTuple):
     book: Path
 
 
-class LobsterReader:
+class LobsterReader(FileReader):
     """Yield the events of one or more days.
 
-    Args:
-        paths: Message and orderbook files with LOBSTER's names, in any order.
-        symbol: The ticker.
-        moved: Called with the bytes of all files read so far.
-
-    Attributes:
-        place: Message file and row last read.
-        grows: False.
-        notes: Messages that were left out.
+    The message and orderbook files have LOBSTER's names, and any order. The place is that in the message file.
 
     Raises:
         BrokenFile: If a file has no partner, another name, another number of rows, or an invalid row.
         Mismatch: If a file belongs to another ticker.
     """
 
-    grows = False
-
     def __init__(self, paths: Sequence[Path], symbol: str, moved: Moved = lambda _: None) -> None:
-        self.notes: list[str] = []
-        self._moved, self._symbol = moved, symbol
+        super().__init__(paths, symbol, moved)
         self._pairs = _pairs(paths, symbol)
         self._crosses = self._last_us = 0
         self._texts: dict[int, str] = {}
-        self.place = FilePlace(self._pairs[0].message)
 
     def __iter__(self) -> Iterator[tuple[int, FileEvent]]:
-        before = 0
         for pair in self._pairs:
             self.place.path, self.place.number = pair.message, 0
-            read = {pair.message: 0, pair.book: 0}
-
-            def moved(path: Path, done: int, read: dict[Path, int] = read, before: int = before) -> None:
-                read[path] = done
-                self._moved(before + sum(read.values()))
-
-            yield from self._day(pair, moved)
+            yield from self._day(pair)
             if pair is not self._pairs[-1]:  # orders do not outlive a day
                 yield self._last_us, BookLoss("end_of_day")
-            before += sum(path.stat().st_size for path in read)
         if self._crosses:
             self.notes.append(
                 f"{self._crosses:,} cross trades (type 6) were left out: they repeat executions of an auction"
             )
 
-    def _day(self, pair: _Pair, moved: Callable[[Path, int], None]) -> Iterator[tuple[int, FileEvent]]:
+    def _day(self, pair: _Pair) -> Iterator[tuple[int, FileEvent]]:
         midnight = midnight_us(pair.day, ZONE)
         columns = [f"{side}_{what}_{n}" for n in range(1, pair.levels + 1) for side in ("ask", "bid") for what in "pq"]
-        messages = CsvTable(pair.message, lambda done: moved(pair.message, done), MESSAGE_COLUMNS)
-        books = CsvTable(pair.book, lambda done: moved(pair.book, done), columns)
+        messages = CsvTable(pair.message, self._progress(pair.message), MESSAGE_COLUMNS)
+        books = CsvTable(pair.book, self._progress(pair.book), columns)
         book_place = FilePlace(pair.book)
         if len(books.columns) != len(columns):
             what = f"{len(books.columns)} cells for {pair.levels} levels per side, which need {len(columns)}"

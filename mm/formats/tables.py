@@ -8,7 +8,8 @@ import io
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
+from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple, cast
 
@@ -21,6 +22,8 @@ from mm.formats.feed import FilePlace
 BLOCK_BYTES = 1 << 22
 _GZIP, _ZSTD, _ZIP = b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"PK\x03\x04"
 _DAMAGED = (EOFError, zlib.error, gzip.BadGzipFile, zipfile.BadZipFile, pa.ArrowException)
+_MOST_PLACES = 40
+_INT64 = pl.Int64()
 COPY_AGAIN = "copy the file again, or leave it out"
 
 
@@ -140,14 +143,14 @@ def file_of(path: Path) -> io.BufferedReader:
         raise BrokenFile(f"{path}: cannot be read ({error.strerror}); give the path of a file") from error
 
 
-def whole_numbers(block: RowBlock, column: str, place: FilePlace) -> list[int]:
+def whole_numbers(block: RowBlock, column: str, place: FilePlace, dtype: pl.DataType = _INT64) -> list[int]:
     """Return a column of whole numbers.
 
     Raises:
         BrokenFile: If a cell is not one; the message has its row.
     """
     text = block.cells[column]
-    numbers = text.cast(pl.Int64, strict=False)
+    numbers = text.cast(dtype, strict=False)
     if numbers.null_count():
         at = numbers.is_null().arg_max() or 0
         raise place.broken(f"{column} is {text[at]!r}, not a whole number", COPY_AGAIN, block.first_row + at)
@@ -172,13 +175,7 @@ def one_of(block: RowBlock, column: str, words: dict[str, Any], place: FilePlace
 def plain_decimal(text: str) -> str:
     """Return a decimal without an exponent, as some files write 0.00000012 as 1.2e-7."""
     if "e" in text or "E" in text:
-        number, _, power = text.lower().partition("e")
-        sign, digits = ("-", number[1:]) if number.startswith("-") else ("", number)
-        whole, _, places = digits.partition(".")
-        if (whole + places).isdigit() and power.lstrip("+-").isdigit() and abs(int(power)) < 40:
-            point = len(whole) + int(power)
-            joined = (whole + places).rjust(len(whole + places) + max(0, -point), "0")
-            point = max(point, 0)
-            joined = joined.ljust(point, "0")
-            return f"{sign}{joined[:point] or '0'}.{joined[point:] or '0'}"
+        with suppress(InvalidOperation):
+            number = Decimal(text)
+            return f"{number:f}" if abs(number.adjusted()) < _MOST_PLACES else text
     return text

@@ -6,13 +6,12 @@ feed without changes. Instants are in µs; the receive time is ``local_timestamp
 
 import re
 from collections.abc import Iterator, Sequence
-from heapq import merge
 from itertools import chain, groupby
 from operator import itemgetter
 from pathlib import Path
 
 from mm.errors import BrokenFile
-from mm.formats.feed import FileEvent, FilePlace, FileTrade, LevelChanges, Moved, WholeBook
+from mm.formats.feed import FileEvent, FilePlace, FileReader, FileTrade, LevelChanges, Moved, TimedEvent, WholeBook
 from mm.formats.tables import CsvTable, RowBlock, one_of, plain_decimal, whole_numbers
 
 _COMMON = ("exchange", "symbol", "timestamp", "local_timestamp")
@@ -23,35 +22,20 @@ _TRADE_SIDES = {"buy": 1, "sell": -1, "unknown": 0}
 _SWITCH = {"true": True, "false": False}
 _Row = tuple[int, int, int, bool, int, str, str]
 """Receive time, row, exchange time, whether it is of a snapshot, side, price, quantity."""
-_Timed = tuple[int, int, FilePlace, FileEvent]
-"""Receive time, 0 for a trade or 1 for the book, and the event with its place in the file."""
 
 
-class TardisReader:
+class TardisReader(FileReader):
     """Yield the events of one symbol in one or more files, of either kind, in any order; trades come first.
 
-    Args:
-        paths: CSV, plain or compressed.
-        symbol: Name of the folder; equals the files' symbol up to separators.
-        moved: Called with the bytes of all files read so far.
-
-    Attributes:
-        place: File and row last read.
-        grows: False: changes before the first whole book are ignored.
-        notes: Empty.
+    The symbol equals that of the files up to separators. Changes before the first whole book are ignored.
 
     Raises:
         BrokenFile: If a file is not such a table, a row is incomplete, or they are of several exchanges.
         Mismatch: If no row is of the symbol.
     """
 
-    grows = False
-
     def __init__(self, paths: Sequence[Path], symbol: str, moved: Moved = lambda _: None) -> None:
-        self.place = FilePlace(paths[0])
-        self.notes: list[str] = []
-        self._paths, self._symbol, self._moved = paths, _letters(symbol), moved
-        self._read: dict[Path, int] = {}
+        super().__init__(paths, _letters(symbol), moved)
         self._exchange = ""
 
     def __iter__(self) -> Iterator[tuple[int, FileEvent]]:
@@ -64,28 +48,19 @@ class TardisReader:
                     f"({','.join(BOOK_COLUMNS)}) or trades ({','.join(TRADE_COLUMNS)})"
                 )
         streams = [self._stream(_in_time(tables, columns), kind) for columns, kind in kinds.items()]
-        for recv_us, _, place, event in merge(*streams, key=itemgetter(0, 1)):
-            self.place.path, self.place.number = place.path, place.number
-            yield recv_us, event
+        yield from self._merged(*streams)
 
-    def _progress(self, path: Path) -> Moved:
-        def moved(done: int) -> None:
-            self._read[path] = done
-            self._moved(sum(self._read.values()))
-
-        return moved
-
-    def _stream(self, tables: Sequence[CsvTable], kind: int) -> Iterator[_Timed]:
+    def _stream(self, tables: Sequence[CsvTable], kind: int) -> Iterator[TimedEvent]:
         for table in tables:
             place = FilePlace(table.path, symbols=self.place.symbols)
             rows = chain.from_iterable(self._rows(block, kind, place) for block in table)
             yield from self._messages(rows, place) if kind else self._trades(rows, place)
 
-    def _trades(self, rows: Iterator[_Row], place: FilePlace) -> Iterator[_Timed]:
+    def _trades(self, rows: Iterator[_Row], place: FilePlace) -> Iterator[TimedEvent]:
         for recv_us, row, exch_us, _, side, price, qty in rows:
             yield recv_us, 0, FilePlace(place.path, row), FileTrade(exch_us, price, qty, side)
 
-    def _messages(self, rows: Iterator[_Row], place: FilePlace) -> Iterator[_Timed]:
+    def _messages(self, rows: Iterator[_Row], place: FilePlace) -> Iterator[TimedEvent]:
         whole: list[_Row] = []  # of a snapshot that may continue
         for (_, snapshot), group in groupby(rows, key=itemgetter(0, 3)):
             every = list(group)
@@ -131,7 +106,7 @@ class TardisReader:
                 raise place.broken(what, "import the files of each exchange into another --data-root", at)
 
 
-def _message(rows: Sequence[_Row], place: FilePlace) -> _Timed:
+def _message(rows: Sequence[_Row], place: FilePlace) -> TimedEvent:
     """Return rows of a snapshot as a whole book, others as changes."""
     recv_us, row, exch_us, snapshot, *_ = rows[-1]
     bids, asks = ([one[5:] for one in rows if one[4] == side] for side in (1, -1))

@@ -86,7 +86,7 @@ def entry(node: Definition, name: str, level: str) -> Iterator[str]:
         return
     yield from described(ast.get_docstring(node) or "")
     methods = [one for one in node.body if isinstance(one, ast.FunctionDef) and not one.name.startswith("_")]
-    values = [one for one in methods if decorated(one, "property", "cached_property", "OpenedOnce")]
+    values = [one for one in methods if decorated(one, "property", "cached_property")]
     if values:
         yield "| property | type | |\n|---|---|---|"
         for one in values:

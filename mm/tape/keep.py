@@ -12,7 +12,7 @@ import os
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from errno import EIO
 from functools import cache, partial
 from itertools import chain, islice
@@ -20,15 +20,15 @@ from pathlib import Path
 from threading import RLock
 from typing import Any, TypeVar
 
+import msgspec
 import numpy as np
 from numpy.lib import format as npy
 
 from mm.atomic_file import VerifiedFiles, atomic_file, clear_unfinished
 from mm.code_identity import PACKAGE, code_files, digest
 from mm.dayfolder.layout import DayFolder
-from mm.instrument import Filters, Instrument
 from mm.tape import level_changes
-from mm.tape.columns import DTYPES, Column, Payment, TapeFacts, TapeMeta, in_pieces, mapped, release
+from mm.tape.columns import DTYPES, Column, TapeFacts, in_pieces, mapped, release
 from mm.tape.level_changes import LevelIndex
 from mm.tape.tape import Tape
 
@@ -84,7 +84,7 @@ class KeptTape:
         """
         notes: list[str] = []
         with self._unfinished() as path:
-            write_columns(path, self._keyed(_entry(facts)), columns)
+            write_columns(path, self._keyed(msgspec.to_builtins(facts)), columns)
             tape = replace(self, path=path)._read(DTYPES, partial(_tape, self.path), notes)
             if tape is None:
                 raise OSError(EIO, f"the written file cannot be read again: {''.join(notes)}")
@@ -172,27 +172,9 @@ def _stats(names: Iterable[str]) -> dict[str, list[int]]:
     return {name: [stat.st_size, stat.st_mtime_ns] for name, stat in stats.items()}
 
 
-def _entry(facts: TapeFacts) -> Json:
-    """Return *facts* as JSON."""
-    own = {name: getattr(facts, name) for name in ("days", "step_lots", "step_ticks", "start_us", "end_us")}
-    return own | {"instrument": asdict(facts.instrument), "meta": asdict(facts.meta)}
-
-
 def _tape(path: Path, entry: Json, arrays: dict[str, Column]) -> Tape:
-    meta, instrument = entry["meta"], entry["instrument"]
-    inputs = tuple((path, size, digest) for path, size, digest in meta["inputs"])
-    lists = {name: tuple(meta[name]) for name in ("warnings", "excluded")}
-    lists["hindsight"] = tuple((begin, end) for begin, end in meta["hindsight"])
-    lists["funding"] = tuple(Payment(*payment) for payment in meta["funding"])
-    facts = TapeFacts(
-        **entry
-        | {
-            "days": tuple(entry["days"]),
-            "instrument": Instrument(**instrument | {"filters": Filters(**instrument["filters"])}),
-            "meta": TapeMeta(**meta | {"inputs": inputs, **lists, "cache": "hit", "file": str(path)}),
-        }
-    )
-    return Tape.from_parts(facts, arrays)
+    facts = msgspec.convert(entry, TapeFacts)
+    return Tape.from_parts(replace(facts, meta=replace(facts.meta, cache="hit", file=str(path))), arrays)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
 """Reads a day folder into a tape, in four stages: read, order and sync, build, keep."""
 
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
@@ -172,23 +172,41 @@ def _loaded(
     hashes: FileHashes,
     altered: Sequence[AlteredFile] = (),
 ) -> Tape:
-    """Return the tape of *day* without the files *altered*, kept or parsed; *compared* checks it by its manifest."""
+    """Return the tape of *day* without the files *altered*, kept or built, and keep it if possible.
+
+    Another thread compares the day with its manifest meanwhile, with *hashes* of the files that are read here.
+
+    Raises:
+        _NotAsSealed: If other files differ from the manifest: then neither the read data nor errors of reading count.
+    """
+
+    def check() -> None:
+        hashes.give({})
+        if (found := compared.result()) != list(altered):
+            raise _NotAsSealed(found)
+
+    def parsed(work: Path | None) -> tuple[TapeBuilder, TapeFacts]:
+        try:
+            return read_day(day, ReadOptions(*options), altered, hashes, work)
+        finally:
+            check()
+
     made_from = repr((options, [what for _, what, _ in altered]) if altered else options)
     kept = KeptTape.of(Path(cache), day, made_from, _inputs(day)) if cache else None
     notes: list[str] = []
-    tape = kept.read(notes) if kept else None
-    if tape is None:
-        tape = _built_tape(partial(_parsed, day, options, compared, hashes, altered), kept, notes)
-    else:
-        hashes.give({})
-        _require_no_more(compared, altered)
-    return tape.with_warnings(notes) if notes else tape
-
-
-def _require_no_more(compared: "Future[list[AlteredFile]]", altered: Sequence[AlteredFile]) -> None:
-    """Wait for the comparison with the manifest; raises _NotAsSealed if its result differs from *altered*."""
-    if (found := compared.result()) != list(altered):
-        raise _NotAsSealed(found)
+    if kept and (tape := kept.read(notes)) is not None:
+        check()
+        return tape.with_warnings(notes)
+    if kept:
+        try:
+            kept.path.parent.mkdir(parents=True, exist_ok=True)
+            builder, facts = parsed(kept.path.parent)
+            return kept.keep(facts, builder.arrays()).with_warnings(notes)
+        except OSError as error:
+            why = f"the tape is not kept for the next run ({error.strerror}); check --out-root or the disk"
+            notes.append(f"{kept.path}: {why}")
+    builder, facts = parsed(None)
+    return Tape.built(facts, builder.arrays()).with_warnings(notes)
 
 
 def open_kept(path: Path) -> Tape:
@@ -203,48 +221,6 @@ def open_kept(path: Path) -> Tape:
         path.unlink(missing_ok=True)
         raise BrokenFile(f"{''.join(notes).rpartition(';')[0] or path}: the tape is removed; run the command again")
     return tape
-
-
-def _parsed(
-    day: DayFolder,
-    options: tuple[Any, ...],
-    compared: "Future[list[AlteredFile]]",
-    hashes: FileHashes,
-    altered: Sequence[AlteredFile],
-    work: Path | None,
-) -> tuple[TapeBuilder, TapeFacts]:
-    """Return the parts of the tape of *day* under the options of `load_day`; its columns are stored in *work*.
-
-    Another thread compares the day with its manifest meanwhile: if they differ, neither the parsed data nor errors of
-    parsing count.
-    """
-
-    try:
-        found = read_day(day, ReadOptions(*options), altered, hashes, work)
-    except MMError:
-        hashes.give({})
-        _require_no_more(compared, altered)
-        raise
-    _require_no_more(compared, altered)
-    return found
-
-
-def _built_tape(
-    parsed: Callable[[Path | None], tuple[TapeBuilder, TapeFacts]], kept: KeptTape | None, notes: list[str]
-) -> Tape:
-    """Return the tape of the result of *parsed*, and keep it if possible."""
-    if kept is not None:
-        try:
-            kept.path.parent.mkdir(parents=True, exist_ok=True)
-            builder, facts = parsed(kept.path.parent)
-            return kept.keep(facts, builder.arrays())
-        except OSError as error:
-            note = (
-                f"{kept.path}: the tape is not kept for the next run ({error.strerror}); check --out-root or the disk"
-            )
-            notes.append(note)
-    builder, facts = parsed(None)
-    return Tape.built(facts, builder.arrays())
 
 
 def read_day(

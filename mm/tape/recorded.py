@@ -4,7 +4,7 @@ import csv
 import io
 import json
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import astuple, dataclass, field, replace
 from functools import reduce
@@ -17,6 +17,7 @@ from mm.clock import US_PER_MS
 from mm.dayfolder.day_grids import grid_history, reported_tick_e8
 from mm.dayfolder.layout import DayFolder, existing, snapshot_event_id
 from mm.dayfolder.ledger import GRID, Event, whole_events
+from mm.dayfolder.manifest import read_manifest
 from mm.errors import BrokenFile, Mismatch, OffGrid
 from mm.instrument import Filters, Instrument, e8, from_exchange_info, short_text
 from mm.tape import files, tables
@@ -398,7 +399,8 @@ def lost_lines(folder: DayFolder, reads: Sequence[FileRead]) -> tuple[int, list[
     The manifest has the number of rows of each file; without it, at least the torn line is lost.
     """
     damaged = [read for read in reads if read.cut_off or read.torn_lines]
-    rows = _manifest_rows(folder) if damaged else {}
+    manifest = read_manifest(folder) if damaged else None
+    rows = {entry.path: entry.rows for entry in manifest.files} if manifest else {}
     lost, warnings = 0, []
     for read in damaged:
         header = 1 if ".csv" in read.path.name else 0
@@ -408,12 +410,3 @@ def lost_lines(folder: DayFolder, reads: Sequence[FileRead]) -> tuple[int, list[
         warnings.append(f"{read.path}: the file {how}; its {read.lines} complete lines are used, at least {count} lost")
         lost += count
     return lost, warnings
-
-
-def _manifest_rows(folder: DayFolder) -> Mapping[str, int]:
-    """Return the number of rows of each file in the manifest; empty without a readable one."""
-    try:
-        files = json.loads(folder.manifest.read_bytes())["files"]
-        return {entry["path"]: int(entry["rows"]) for entry in files}
-    except (OSError, ValueError, LookupError, TypeError):
-        return {}

@@ -86,7 +86,7 @@ def test_counterfactual_tapes_are_valid_and_share_past(tape, data):
     moved = shifted(tape)
     moved.check()
     assert (moved.event_us == tape.event_us + WEEK_US).all()
-    assert moved.replay_counts == tape.replay_counts
+    assert (moved.first_row == tape.first_row).all()
 
 
 @pytest.mark.slow

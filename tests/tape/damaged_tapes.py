@@ -188,7 +188,7 @@ def crafted_damages(bench: Bench) -> Iterator[tuple[str, Content]]:
             for what, other in (("shorter", items[:-1]), ("longer", np.append(items, items[-1:])), ("gone", items[:0])):
                 yield f"crafted {label}: {column} {what}", bench.craft(name, {column: other})
             yield f"crafted {label}: {column} as floats", bench.craft(name, {column: np.zeros(len(items))})
-    for key, value in (("step_lots", 0), ("start_us", MOST), ("end_us", -MOST), ("days", None), ("meta", {})):
+    for key, value in (("step_lots", 0), ("start_us", MOST), ("end_us", -MOST), ("days", None), ("meta", [])):
         yield f"crafted tape: {key} {value}", bench.craft(bench.tape, {}, {key: value})
 
 

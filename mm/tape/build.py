@@ -190,17 +190,18 @@ class TapeBuilder:
         return trades[at_touch & (side != np.where(ticks >= ask, 1, -1))], int(np.count_nonzero(at_touch))
 
     def arrays(self) -> dict[str, Column]:
-        """Return all arrays of the tape."""
-        first_row = stored(bounds(self.events.size), self.events.folder)
-        with growing({name: DTYPES[name] for name in ROW_COLUMNS}, self.events.folder) as columns:
+        """Return all arrays of the tape; they are stored where the events are."""
+        folder = self.events.folder
+        with growing({name: DTYPES[name] for name in ROW_COLUMNS}, folder) as columns:
             for _, rows in self._ordered():
                 columns.add(*rows)
-            return {
-                **{name: getattr(self.events, name) for name in (*EVENT_COLUMNS, "kind")},
-                "first_row": first_row,
-                **columns.whole(),
-                **dict(zip(TOP_COLUMNS, self._tops, strict=True)),
-            }
+            rows_of_all = columns.whole()
+        return {
+            **{name: getattr(self.events, name) for name in (*EVENT_COLUMNS, "kind")},
+            "first_row": stored(bounds(self.events.size), folder),
+            **rows_of_all,
+            **dict(zip(TOP_COLUMNS, self._tops, strict=True)),
+        }
 
     def _ordered(self) -> Iterator[tuple[slice, Rows]]:
         """Yield spans of events with their rows in order."""

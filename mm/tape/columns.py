@@ -151,10 +151,11 @@ class Growing:
                 self._files[place].write(np.ascontiguousarray(part, dtype).view(np.uint8).data)
 
     def whole(self) -> dict[str, Column]:
-        """Return the columns, read-only if they are in files; raises OSError if these cannot be written."""
-        if self._files is None:
-            joined = zip(self._dtypes.items(), self._parts, strict=True)
-            return {name: np.concatenate([np.empty(0, dtype), *parts]) for (name, dtype), parts in joined}
+        """Return the columns, once, read-only if they are in files; raises OSError if these cannot be written."""
+        if self._files is None:  # the parts of a column are freed before the next one is joined
+            return {
+                name: np.concatenate([np.empty(0, self._dtypes[name]), *self._parts.pop(0)]) for name in self._dtypes
+            }
         for file in self._files:
             file.flush()
         memory = [_mapped(file) if file.tell() else b"" for file in self._files]
@@ -180,6 +181,14 @@ def stored(column: Column, folder: Path | None) -> Column:
     with growing({"items": column.dtype}, folder) as columns:
         columns.add(column)
         return columns.whole()["items"]
+
+
+def in_memory(column: Column) -> Column:
+    """Return a copy in memory of a mapped column, whose pages are released."""
+    found = np.empty_like(column)
+    for begin, piece in in_pieces(column):
+        found[begin : begin + len(piece)] = piece
+    return found
 
 
 def release(column: Column) -> None:

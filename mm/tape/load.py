@@ -6,6 +6,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from tempfile import gettempdir
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,7 +20,7 @@ from mm.dayfolder.seal import AlteredFile, FileHashes, require_sealed
 from mm.errors import BrokenFile, MMError, NeverSynced, UsageError
 from mm.instrument import Instrument
 from mm.tape.build import TapeBuilder, merged, quarter_hours
-from mm.tape.columns import DEPTH, GAP, SNAPSHOT, TapeFacts, TapeMeta
+from mm.tape.columns import DEPTH, GAP, SNAPSHOT, TapeFacts, TapeMeta, in_memory
 from mm.tape.damage import usable_rest
 from mm.tape.excluded import exclude, halted_spans, place_fetched, sentences, trade_spans, trades_revealed
 from mm.tape.files import FEW
@@ -205,8 +206,13 @@ def _loaded(
         except OSError as error:
             why = f"the tape is not kept for the next run ({error.strerror}); check --out-root or the disk"
             notes.append(f"{kept.path}: {why}")
-    builder, facts = parsed(None)
-    return Tape.built(facts, builder.arrays()).with_warnings(notes)
+    try:
+        builder, facts = parsed(Path(gettempdir()))
+    except OSError:
+        builder, facts = parsed(None)
+    return Tape.built(facts, {name: in_memory(column) for name, column in builder.arrays().items()}).with_warnings(
+        notes
+    )
 
 
 def open_kept(path: Path) -> Tape:

@@ -19,7 +19,7 @@ from mm.backtest.rules import Rules
 from mm.code_identity import code_files
 from mm.dayfolder.manifest import unseal
 from mm.instrument import Instrument
-from mm.tape import keep, level_changes
+from mm.tape import columns, keep, level_changes
 from mm.tape.columns import TapeFacts
 from mm.tape.tape import ARRAYS
 from strategies import START_US, Story, price, qty
@@ -237,6 +237,23 @@ def test_unwritable_cache_gives_warning(folder, tmp_path):
     tape = load_day(folder, cache=tmp_path / "file" / "tapes")
     assert tape.meta.cache == "off"
     assert "the tape is not kept for the next run (Not a directory)" in tape.meta.warnings[-1]
+
+
+def test_full_disk_leaves_tape_in_memory_with_note(folder, cache, monkeypatch):
+    """A full disk causes no error: the day is read without a cache, and a note gives the reason."""
+    plain = load_day(folder)
+
+    def full(*_, **__):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(columns, "TemporaryFile", full)
+    tape = load_day(folder, cache=cache)
+    (note,) = tape.meta.warnings
+    assert note.endswith(
+        "the tape is not kept for the next run (No space left on device); check --out-root or the disk"
+    )
+    assert all(np.array_equal(getattr(tape, name), getattr(plain, name)) for name in ARRAYS)
+    assert (tape.meta.cache, list(cache.glob("*.npy"))) == ("off", [])
 
 
 def test_failed_write_keeps_existing_file(folder, cache, monkeypatch):

@@ -15,7 +15,7 @@ import polars as pl
 from mm.clock import us_of
 from mm.errors import BrokenFile, UsageError
 from mm.formats.feed import FileEvent, FilePlace, FileReader, FileTrade, LevelChanges, Moved, WholeBook
-from mm.formats.tables import COPY_AGAIN, CsvTable, RowBlock, one_of, plain_decimal, whole_numbers
+from mm.formats.tables import COPY_AGAIN, CsvTable, RowBlock, file_of, one_of, plain_decimal, whole_numbers
 from mm.instrument import decimal_text
 from mm.market_data.local_orderbook import Level
 
@@ -224,11 +224,8 @@ def _shortened(text: str) -> str:
 
 
 def _check_encoding(path: Path) -> None:
-    try:
-        with path.open("rb") as file:
-            head = file.read(4)
-    except OSError as error:
-        raise BrokenFile(f"{path}: cannot be read ({error.strerror}); give the path of a file") from error
+    with file_of(path) as file:
+        head = file.read(4)
     if head.startswith(b"DBN") or path.name.endswith((".dbn", ".dbn.zst")):
         raise BrokenFile(
             f"{path}:1: this is DBN, Databento's own encoding, which needs its library; request the file as CSV, or "

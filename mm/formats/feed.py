@@ -293,25 +293,24 @@ class FileCapture:
             yield from self._change(_stamp(event.exch_us, recv_us), *changed)
 
     def _trade(self, recv_us: int, event: FileTrade) -> TradePrint | AggTrade:
-        price, qty, side = event.price, event.qty, event.side
+        price, qty, side, kind = event.price, event.qty, event.side, None
         if event.trade_id is not None and not self._printed.qty(qty):  # no execution: the id alone counts
             self._empty += 1
-            at_us = _stamp(event.exch_us, recv_us)
-            if event.span is not None:
-                return AggTrade(at_us, self._symbol, event.trade_id, price, qty, *event.span, at_us, side < 0)
-            return TradePrint(at_us, self._symbol, event.trade_id, price, qty, at_us, side < 0, X="NA")
-        self._printed.check_one(price, qty)
-        price_e8 = self._printed.price(price)
-        self._grid.passed(price_e8, self._printed.qty(qty))
-        if side == 0:
-            self._guessed += 1
-            side = self._likely_side(price_e8)
-        self._last_e8, self._last_side = price_e8, side
-        self._trade_id = self._trade_id + 1 if event.trade_id is None else event.trade_id
+            kind = "NA"
+        else:
+            self._printed.check_one(price, qty)
+            price_e8 = self._printed.price(price)
+            self._grid.passed(price_e8, self._printed.qty(qty))
+            if side == 0:
+                self._guessed += 1
+                side = self._likely_side(price_e8)
+            self._last_e8, self._last_side = price_e8, side
+            self._trade_id = self._trade_id + 1 if event.trade_id is None else event.trade_id
+        number = self._trade_id if event.trade_id is None else event.trade_id
         at_us = _stamp(event.exch_us, recv_us)
         if event.span is not None:
-            return AggTrade(at_us, self._symbol, self._trade_id, price, qty, *event.span, at_us, side < 0)
-        return TradePrint(at_us, self._symbol, self._trade_id, price, qty, at_us, side < 0)
+            return AggTrade(at_us, self._symbol, number, price, qty, *event.span, at_us, side < 0)
+        return TradePrint(at_us, self._symbol, number, price, qty, at_us, side < 0, X=kind)
 
     def _likely_side(self, price_e8: int) -> int:
         """Return the aggressor's side, by the mid, and at the mid by the previous trade (Lee and Ready, 1991)."""

@@ -220,18 +220,14 @@ def _books(table: CsvTable, place: FilePlace) -> Iterator[tuple[_Side, _Side]]:
     for block in table:
         columns = [whole_numbers(block, name, place) for name in table.columns]
         for row, cells in enumerate(zip(*columns, strict=True), block.first_row):
-            asks = {
-                price: shares
-                for price, shares in zip(cells[0::4], cells[1::4], strict=True)
-                if price < _NO_PRICE and shares
-            }
-            bids = {
-                price: shares
-                for price, shares in zip(cells[2::4], cells[3::4], strict=True)
-                if price > -_NO_PRICE and shares
-            }
-            if any(price <= 0 for price in (*asks, *bids)) or any(
-                shares < 0 for shares in (*asks.values(), *bids.values())
-            ):
+            asks, bids = (
+                {
+                    price: shares
+                    for price, shares in zip(cells[at::4], cells[at + 1 :: 4], strict=True)
+                    if sign * price < _NO_PRICE and shares
+                }
+                for at, sign in ((0, 1), (2, -1))
+            )
+            if min((*asks, *bids, *asks.values(), *bids.values()), default=1) <= 0:
                 raise place.broken("a level has no price above zero, or no shares", COPY_AGAIN, row)
             yield bids, asks

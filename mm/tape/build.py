@@ -4,7 +4,8 @@ A busy day has millions of rows. They stay as they were read until they are copi
 day will be kept, they and all columns are in files (`mm.tape.columns.growing`), and memory contains one window.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,6 +30,7 @@ from mm.tape.columns import (
     EventName,
     Ints,
     Rows,
+    ahead,
     bounds,
     growing,
     in_pieces,
@@ -193,8 +195,9 @@ class TapeBuilder:
         """Return all arrays of the tape; they are stored where the events are."""
         folder = self.events.folder
         with growing({name: DTYPES[name] for name in ROW_COLUMNS}, folder) as columns:
-            for _, rows in self._ordered():
-                columns.add(*rows)
+            with closing(ahead(self._ordered())) as ordered:
+                for _, rows in ordered:
+                    columns.add(*rows)
             rows_of_all = columns.whole()
         return {
             **{name: getattr(self.events, name) for name in (*EVENT_COLUMNS, "kind")},
@@ -203,7 +206,7 @@ class TapeBuilder:
             **dict(zip(TOP_COLUMNS, self._tops, strict=True)),
         }
 
-    def _ordered(self) -> Iterator[tuple[slice, Rows]]:
+    def _ordered(self) -> Generator[tuple[slice, Rows], None, None]:
         """Yield spans of events with their rows in order."""
         for begin, stop in windows(bounds(self.events.size)):
             start, size = self.events.start[begin:stop], self.events.size[begin:stop]
@@ -215,9 +218,10 @@ class TapeBuilder:
         """Replay the book; return the events that left it crossed, and the columns of best prices."""
         events, replay = self.events, TapeReplay()
         kept, path = np.ones(len(events), np.uint8), [np.empty((0, 5), np.int64)]
-        for part, rows in self._ordered():
-            first_row = bounds(events.size[part])
-            path.append(replay.play(events.kind[part], first_row, rows, keyframe_after[part], kept[part]))
+        with closing(ahead(self._ordered())) as ordered:
+            for part, rows in ordered:
+                first_row = bounds(events.size[part])
+                path.append(replay.play(events.kind[part], first_row, rows, keyframe_after[part], kept[part]))
         tops = [np.concatenate([piece[:, place] for piece in path]) for place in range(5)]
         crossed, frames = list[EventName](), replay.frames
         if replay.crossed:

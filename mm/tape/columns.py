@@ -3,12 +3,13 @@
 import ctypes
 import mmap
 import sys
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryFile
-from typing import IO, Any, NamedTuple
+from typing import IO, Any, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,6 +30,8 @@ ROW_COLUMNS = ("row_side", "row_ticks", "row_lots")
 TOP_COLUMNS = ("top_event", "top_bid_ticks", "top_ask_ticks", "top_bid_lots", "top_ask_lots")
 ARRAYS = (*EVENT_COLUMNS, "kind", "first_row", *ROW_COLUMNS, *TOP_COLUMNS)
 DTYPES: dict[str, Any] = dict.fromkeys(ARRAYS, np.int64) | {"kind": np.uint8, "row_side": np.int8}
+
+_Part = TypeVar("_Part")
 
 AS_BEFORE = -1
 """Placeholder instant of an event that is detected later: it gets the instant of the previous event."""
@@ -108,6 +111,15 @@ class TapeFacts:
     end_us: int
     meta: TapeMeta = field(default_factory=TapeMeta)
     step_ticks: int = 1
+
+
+def ahead(parts: Generator[_Part, None, None]) -> Generator[_Part, None, None]:
+    """Yield all *parts*, which are closed at the end, while another thread makes the next one."""
+    with closing(parts), ThreadPoolExecutor(1) as maker:
+        pending = maker.submit(next, parts, None)
+        while (part := pending.result()) is not None:
+            pending = maker.submit(next, parts, None)
+            yield part
 
 
 def bounds(size: Ints) -> Ints:

@@ -5,7 +5,6 @@ One thread decompresses a piece of a file while another parses the previous piec
 
 import hashlib
 from collections.abc import Generator, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from math import gcd
@@ -21,7 +20,7 @@ from mm.clock import MS_BELOW, US_PER_MS
 from mm.dayfolder.layout import PACKED
 from mm.errors import BrokenFile
 from mm.tape._parse import DIFF_NUMBERS, DiffParser
-from mm.tape.columns import DEPTH, EventName, Ints, Rows, bounds, growing, release, stored
+from mm.tape.columns import DEPTH, EventName, Ints, Rows, ahead, bounds, growing, release, stored
 
 if TYPE_CHECKING:
     from mm.tape._parse import LineParser, TableParser
@@ -129,7 +128,7 @@ class ParsedFile:
             BrokenFile: If the file is empty, damaged before its end, or has a line that cannot be parsed.
         """
         path, parser = self._text.path, self._parser
-        with closing(_ahead(self._text)) as pieces:  # no thread may continue reading after a rejected line
+        with closing(ahead(iter(self._text))) as pieces:  # no thread may continue reading after a rejected line
             for piece in pieces:
                 parser.feed(piece)
                 yield
@@ -155,15 +154,6 @@ def read_small(path: Path) -> tuple[bytes, FileRead]:
     text = FileText(path)
     data = b"".join(text)
     return data, replace(text.read, lines=data.count(b"\n"))
-
-
-def _ahead(text: FileText) -> Generator[bytes, None, None]:
-    """Yield all pieces while another thread reads the next one."""
-    with closing(iter(text)) as pieces, ThreadPoolExecutor(1) as reader:
-        pending = reader.submit(next, pieces, None)
-        while (piece := pending.result()) is not None:
-            pending = reader.submit(next, pieces, None)
-            yield piece
 
 
 _NONE = np.empty(0, np.int64)

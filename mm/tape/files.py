@@ -37,8 +37,8 @@ PER_MESSAGE = (
 ROWS = {"side": np.int8, "price": np.int64, "qty": np.int64}
 """The columns of parsed rows: prices and quantities are in 1e-8."""
 
-_PIECE = 1 << 18
-"""Bytes that are read at a time."""
+_PIECE, _PACKED_PIECE = 1 << 20, 1 << 17
+"""Bytes that are read at a time; few of gzip data, whose rest is copied after each of its many members."""
 _GZIP_FORMAT, _GZIP_MAGIC = 31, b"\x1f\x8b"
 
 
@@ -88,7 +88,7 @@ class FileText:
         member = isal_zlib.decompressobj(_GZIP_FORMAT) if self.path.name.endswith(PACKED) else None
         begun = False  # whether a member has begun that has not ended
         with self.path.open("rb") as stream:
-            while data := stream.read(_PIECE):
+            while data := stream.read(_PACKED_PIECE if member else _PIECE):
                 digest.update(data)
                 size += len(data)
                 if member is None:

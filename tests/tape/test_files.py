@@ -56,6 +56,7 @@ def text_of(path):
 def test_every_file_format_gives_text_and_hash(tmp_path, monkeypatch, name, data, text, piece):
     """Size and hash are those of the file's bytes; the parser receives the decompressed text."""
     monkeypatch.setattr(files, "_PIECE", piece)
+    monkeypatch.setattr(files, "_PACKED_PIECE", piece)
     path = tmp_path / name
     path.write_bytes(data)
     found, read = text_of(path)
@@ -69,7 +70,7 @@ def test_every_file_format_gives_text_and_hash(tmp_path, monkeypatch, name, data
 @pytest.mark.parametrize("cut", [3, 9, 40, 900, 2_000, -1, -8, -9])
 def test_cut_gzip_file_gives_all_readable_text(tmp_path, monkeypatch, members, cut):
     """The text is the same as that of zlib for the cut data."""
-    monkeypatch.setattr(files, "_PIECE", 64)
+    monkeypatch.setattr(files, "_PACKED_PIECE", 64)
     compressed = gzip.compress(LINES)
     data = compressed * (members - 1) + compressed[:cut]
     path = tmp_path / "day.ndjson.gz"

@@ -273,9 +273,8 @@ class Answer:
 
     def _gains(self, result: "Result") -> Floats:
         """Return the profit of each second, in bp of a clip, without that of the initial inventory."""
-        rows = result.state_columns()
-        known = ~np.isnan(rows["equity"])
-        us, inventory, mid, equity = (rows[name][known] for name in ("recv_us", "inventory", "mid", "equity"))
+        rows = result.state.drop_nulls("equity")
+        us, inventory, mid, equity = (rows[name].to_numpy() for name in ("recv_us", "inventory", "mid", "equity"))
         earned = equity - inventory[0] * mid
         at = np.maximum(np.searchsorted(us, seconds_of(result.tapes), side="right") - 1, 0)
         gains = 1e4 * np.diff(earned[at]) / (self.price * float(self.clip))

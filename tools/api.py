@@ -108,7 +108,7 @@ def internal(node: ast.FunctionDef) -> bool:
 INTERNAL = {  # methods of public classes that only the package itself calls
     *("lines", "with_levels", "with_warnings", "release", "continues", "part"),
     *("cut", "with_lot", "check", "faults", "built"),
-    *("from_parts", "order_columns", "fill_columns", "state_columns", "json_keys", "times", "rows"),
+    *("from_parts", "json_keys", "times", "rows"),
 }
 
 

@@ -8,20 +8,26 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mm.backtest import _journal_csv, frames
-from mm.backtest.frames import mids
-from mm.backtest.journal import ACTIONS, BREACHES, CANCEL_REASONS, REJECT_REASONS, STATUSES, Journal
+from mm.backtest import frames
+from mm.backtest.journal import BREACHES, Journal
+from mm.backtest.journal_files import (
+    CSV,
+    fill_columns,
+    fill_frames,
+    order_columns,
+    order_frames,
+    state_frames,
+    write_frames,
+)
 from mm.backtest.metrics.markouts import HORIZONS_S
 from mm.backtest.metrics.pnl import ledger
 from mm.backtest.metrics.summary import summarise
-from mm.backtest.orders_file import CSV, SIDES, write_orders_file
 from mm.backtest.run_terms import RunTerms
 from mm.backtest.summary_text import describe
 from mm.clock import US_PER_MS
-from mm.code_identity import HashedFile
 from mm.instrument import decimal_text
 from mm.notebook import Picture, Shown, picture_of
-from mm.tape.frames import floats
+from mm.tape.frames import floats, frame
 
 if TYPE_CHECKING:
     import polars as pl
@@ -31,6 +37,7 @@ if TYPE_CHECKING:
 
     Columns = dict[str, NDArray[Any]]
 
+SIDES = ("", "BUY", "SELL")  # 0, +1, −1, modulo 3
 BREACHES_HEAD = "recv_us,limit,side,value,bound\n"
 
 
@@ -67,17 +74,21 @@ class Result(Shown):
     @cached_property
     def orders(self) -> "pl.DataFrame":
         """The order rows, a polars frame with the columns of ``orders_<S>.csv``."""
-        return _frame(self.order_columns())
+        return _with_text(order_columns(self.journal.orders, self.terms.instrument, floats))
 
     @cached_property
     def fills(self) -> "pl.DataFrame":
         """The fills, a polars frame with the columns of ``fills_<S>.csv``."""
-        return _frame(self.fill_columns())
+        journal = self.journal
+        return _with_text(fill_columns(journal.fills, self.terms.instrument, journal.fill_reasons, floats))
 
     @cached_property
     def state(self) -> "pl.DataFrame":
         """The state rows, a polars frame with the columns of ``state_<S>.csv``."""
-        return _frame(self.state_columns())
+        us, open_orders = self.journal.state[:, [0, 5]].T
+        columns = self.account_columns(frames.ACCOUNT)
+        ends = {"open_orders": open_orders, "recv_us": columns.pop("recv_us"), "equity": columns.pop("equity")}
+        return _with_text({"recv_ms": us // US_PER_MS, **columns, **ends})
 
     @cached_property
     def summary(self) -> dict[str, Any]:
@@ -137,58 +148,6 @@ class Result(Shown):
         """
         return frames.equity_frame(self.journal, self.terms)
 
-    def order_columns(self) -> "Columns":
-        """Return the order rows as numpy columns; -1: no instant, None: no word."""
-        us, order_id, action, status, side, ticks, lots, remaining, *instants, reject, cancel = self.journal.orders.T
-        active, expire, cancel_req, cancel_effective = instants
-        return {
-            "recv_ms": us // US_PER_MS,
-            "order_id": order_id,
-            "action": _words(ACTIONS, action),
-            "status": _words(STATUSES, status),
-            "side": _words(SIDES, side % 3),
-            "price": self._price(ticks),
-            "qty": self._qty(lots),
-            "remaining_qty": self._qty(remaining),
-            "active_recv_ms": active // US_PER_MS,
-            "expire_recv_ms": expire // US_PER_MS,
-            "cancel_req_ms": cancel_req // US_PER_MS,
-            "cancel_effective_ms": cancel_effective // US_PER_MS,
-            "reject_reason": _words(REJECT_REASONS, reject),
-            "cancel_reason": _words(CANCEL_REASONS, cancel),
-            "recv_us": us,
-            "active_recv_us": active,
-            "cancel_effective_us": cancel_effective,
-            "expire_recv_us": expire,
-        }
-
-    def fill_columns(self) -> "Columns":
-        """Return the fills as numpy columns; the mid is NaN without a valid book."""
-        us, order_id, side, ticks, lots, fee_e8, reason, mid2, inventory = self.journal.fills.T
-        return {
-            "recv_ms": us // US_PER_MS,
-            "order_id": order_id,
-            "side": _words(SIDES, side % 3),
-            "price": self._price(ticks),
-            "qty": self._qty(lots),
-            "fee": floats(fee_e8),
-            "reason": _words(self.journal.fill_reasons, reason),
-            "recv_us": us,
-            "mid": mids(mid2, self.terms),
-            "inventory_after": self._qty(inventory),
-        }
-
-    def state_columns(self) -> "Columns":
-        """Return the state rows as numpy columns; mid, mtm_value and equity are NaN where the book was not valid."""
-        columns = self.account_columns(frames.ACCOUNT)
-        return {
-            "recv_ms": self.journal.state[:, 0] // US_PER_MS,
-            **{name: columns[name] for name in ("inventory", "cash", "mid", "mtm_value")},
-            "open_orders": self.journal.state[:, 5],
-            "recv_us": columns["recv_us"],
-            "equity": columns["equity"],
-        }
-
     def account_columns(self, names: Sequence[str], rows: "NDArray[np.intp] | None" = None) -> "Columns":
         """Return the columns *names* of the account at each state row, and its instant ``recv_us``.
 
@@ -217,14 +176,12 @@ class Result(Shown):
         """
         folder.mkdir(parents=True, exist_ok=True)
         journal, grid = self.journal, self.terms.instrument
-        unit, digests = (grid.tick_e8, grid.lot_e8), {} if hashes is None else hashes
-        orders, sha256, count = write_orders_file(folder, journal, grid, orders_format)
-        digests[orders], state = sha256, f"state_{grid.symbol}.csv"
-        fills = self.write_fills(folder, digests)
-        with HashedFile(folder / state) as file:
-            _journal_csv.write_state(file, journal.state_pieces(), *unit, self.terms.initial_cash_e8, grid.multiplier)
-            digests[state] = file.sha256.hexdigest()
-        rows = {orders: count, **fills, state: len(journal.state)}
+        orders, state = f"orders_{grid.symbol}.{orders_format}", f"state_{grid.symbol}.{CSV}"
+        digests = {} if hashes is None else hashes
+        rows = dict[str, int]()
+        digests[orders], rows[orders] = write_frames(folder / orders, order_frames(journal.orders, grid))
+        rows |= self.write_fills(folder, digests)
+        digests[state], rows[state] = write_frames(folder / state, state_frames(journal.state_pieces(), self.terms))
         if journal.breaches is not None:
             name = f"breaches_{grid.symbol}.csv"
             (folder / name).write_text(BREACHES_HEAD + "".join(_breach_lines(journal.breaches)), encoding="ascii")
@@ -235,17 +192,10 @@ class Result(Shown):
         """Write the fills as `write_tables` does."""
         folder.mkdir(parents=True, exist_ok=True)
         journal, grid = self.journal, self.terms.instrument
-        name = f"fills_{grid.symbol}.csv"
-        with HashedFile(folder / name) as file:
-            _journal_csv.write_fills(file, journal.fills, grid.tick_e8, grid.lot_e8, journal.fill_reasons)
-            hashes[name] = file.sha256.hexdigest()
-        return {name: len(journal.fills)}
-
-    def _price(self, ticks: "NDArray[np.int64]") -> "NDArray[np.float64]":
-        return floats(ticks, self.terms.instrument.tick_e8)
-
-    def _qty(self, lots: "NDArray[np.int64]") -> "NDArray[np.float64]":
-        return floats(lots, self.terms.instrument.lot_e8)
+        name = f"fills_{grid.symbol}.{CSV}"
+        fills = fill_frames(journal.fills, grid, journal.fill_reasons)
+        hashes[name], rows = write_frames(folder / name, fills)
+        return {name: rows}
 
 
 def _breach_lines(breaches: "NDArray[np.int64]") -> Iterator[str]:
@@ -254,18 +204,8 @@ def _breach_lines(breaches: "NDArray[np.int64]") -> Iterator[str]:
         yield f"{us},{BREACHES[limit]},{SIDES[side % 3]},{decimal_text(value_e8)},{decimal_text(bound_e8)}\n"
 
 
-def _words(words: Sequence[str], codes: "NDArray[np.int64]") -> "NDArray[np.object_]":
-    """Return the word of each code: None for an empty word, and for the code -1 (the last entry)."""
-    return np.array([*(word or None for word in words), None], dtype=object)[codes]
-
-
-def _frame(columns: "Columns") -> "pl.DataFrame":
-    """Return *columns* as a polars frame; cells that are empty in the file are null."""
+def _with_text(columns: dict[str, Any]) -> "pl.DataFrame":
+    """Return *columns* as a polars frame, words as text; NaN is null."""
     import polars as pl
 
-    words = {
-        name: pl.Series(values.tolist(), dtype=pl.String) for name, values in columns.items() if values.dtype == object
-    }
-    frame = pl.DataFrame({**columns, **words}, nan_to_null=True)
-    instants = [name for name in columns if name.endswith(("_ms", "_us"))]
-    return frame.with_columns(pl.col(name).replace(-1, None) for name in instants)
+    return frame(columns).with_columns(pl.selectors.enum().cast(pl.String))

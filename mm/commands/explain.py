@@ -56,7 +56,7 @@ def main(console: Console, which: Which, name: str) -> None:
 
 def _orders(folder: Path, symbol: str, order_id: str, run: Found) -> list[dict[str, str]]:
     """Return the rows of an order, with each cell as in the CSV file."""
-    from mm.backtest.orders_file import CSV, orders_path, read_orders
+    from mm.backtest.journal_files import CSV, orders_path, read_orders
 
     path = orders_path(folder, symbol)
     if path.suffix == f".{CSV}":

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mm.backtest.orders_file import read_orders
+from mm.backtest.journal_files import read_orders
 from mm.clock import US_PER_S, iso
 from mm.errors import BrokenFile, Mismatch, UsageError
 from mm.report.run_columns import RunColumns, Standing, read_columns

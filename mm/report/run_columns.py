@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mm.backtest.journal import ACTIONS, REJECT_REASONS
+from mm.backtest.journal_files import read_orders
 from mm.backtest.metrics.arithmetic import median
 from mm.backtest.metrics.order_lives import NEVER, lives
-from mm.backtest.orders_file import read_orders
 from mm.clock import US_PER_S
 from mm.instrument import E8
 from mm.report.figures import drawn_rows
@@ -218,7 +218,7 @@ def columns_of(result: "Result") -> RunColumns:
     us, mid2 = result.journal.mids.T
     rows, usual = (None, None) if len(state) <= ALL_DRAWN else state_rows(state)
     return RunColumns(
-        fills=result.fill_columns(),
+        fills=result.fills.to_dict(),
         state=result.account_columns(DRAWN, rows),
         quotes=standing_of(result.journal, terms.instrument.tick_e8),
         mid_us=us,
@@ -285,9 +285,8 @@ def narrow(numbers: "Instants") -> "NDArray[np.signedinteger[Any]]":
 
 
 def _refused_of(result: "Result") -> RefusedOrders:
-    codes, log = [ACTIONS.index(one) for one in REFUSALS], result.journal.order_log()
-    orders = result.journal.orders if log is None else log.rows_of(codes)
-    refused = orders[np.isin(orders[:, 2], codes)]
+    orders = result.journal.orders
+    refused = orders[np.isin(orders[:, 2], [ACTIONS.index(one) for one in REFUSALS])]
     us, action, side, ticks, reason = refused[:, [0, 2, 4, 5, 12]].T
     return RefusedOrders(
         us,

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mm.backtest.journal import ACTIONS, CANCEL_REASONS, REJECT_REASONS, STATUSES
+from mm.backtest.journal_files import read_orders
 from mm.backtest.metrics.markouts import HORIZONS_S
-from mm.backtest.orders_file import read_orders
 from mm.calibration.fit_result import PoissonFit
 from mm.calibration.points import read_points
 from mm.calibration.schedule import Schedule

@@ -62,7 +62,7 @@ def words(names: Sequence[str], codes: "Column") -> "pl.Series":
     import polars as pl
 
     places = pl.Series(codes, dtype=pl.Int64)
-    return pl.Series(names, dtype=pl.Enum(names)).gather(places.set(places < 0, None))
+    return pl.Series(names, dtype=pl.Enum(list(dict.fromkeys(names)))).gather(places.set(places < 0, None))
 
 
 def sides(side: "Column") -> "pl.Series":

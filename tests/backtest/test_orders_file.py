@@ -12,8 +12,7 @@ from hypothesis import strategies as st
 
 from journals import scribes, seeded
 from mm.__main__ import main
-from mm.backtest._journal_csv import ORDER_FILE
-from mm.backtest.orders_file import FORMATS, read_orders, write_orders_file
+from mm.backtest.journal_files import FORMATS, ORDER_FILE, order_frames, read_orders, write_frames
 from mm.instrument import Instrument
 from mm.runs.finished import open_run
 
@@ -28,7 +27,8 @@ def test_csv_and_parquet_hold_the_same_cells(tmp_path_factory, scribe, units):
     folder, grid = tmp_path_factory.mktemp("run"), Instrument(SYMBOL, *units)
     journal, read = scribe.journal(), {}
     for form in FORMATS:
-        name, sha256, rows = write_orders_file(folder, journal, grid, form)
+        name = f"orders_{SYMBOL}.{form}"
+        sha256, rows = write_frames(folder / name, order_frames(journal.orders, grid))
         assert rows == len(journal.orders)
         assert hashlib.sha256((folder / name).read_bytes()).hexdigest() == sha256
         read[form] = read_orders(folder, SYMBOL)
@@ -41,8 +41,9 @@ def test_parquet_has_typed_columns_and_exact_decimals(tmp_path):
     """Readers need no parsing."""
     journal = seeded(60).journal()
     orders = journal.orders
-    write_orders_file(tmp_path, journal, Instrument(SYMBOL, 1_000_000, 1_000), "parquet")
-    table = pl.read_parquet(tmp_path / f"orders_{SYMBOL}.parquet")
+    path = tmp_path / f"orders_{SYMBOL}.parquet"
+    write_frames(path, order_frames(orders, Instrument(SYMBOL, 1_000_000, 1_000)))
+    table = pl.read_parquet(path)
     assert table["recv_us"].to_list() == orders[:, 0].tolist()
     assert table["price"].to_list() == [Decimal(int(ticks)) / 100 for ticks in orders[:, 5]]
     assert table["active_recv_us"].null_count() == int(np.count_nonzero(orders[:, 8] < 0)) > 0
@@ -53,7 +54,8 @@ def test_columns_are_read_as_requested_types(tmp_path):
     journal, types = seeded(60).journal(), {"order_id": pl.Int64, "action": pl.String, "price": pl.Float64}
     read = []
     for form in FORMATS:
-        name, *_ = write_orders_file(tmp_path, journal, Instrument(SYMBOL, 1_000_000, 1_000), form)
+        name = f"orders_{SYMBOL}.{form}"
+        write_frames(tmp_path / name, order_frames(journal.orders, Instrument(SYMBOL, 1_000_000, 1_000)))
         read.append(read_orders(tmp_path, SYMBOL, types))
         (tmp_path / name).unlink()
     assert read[0].select(list(types)).equals(read[1].select(list(types)))

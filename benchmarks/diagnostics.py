@@ -232,9 +232,9 @@ def _rates(flow: Arrivals, level: float) -> dict[str, Any]:
 
     places = [(side, place) for side in (0, 1) for place in RESTED]
     end_us, prices = flow.blocks * truth.BLOCK_S * US_PER_S, [MID - (1 - 2 * side) * place for side, place in places]
-    lives, rows = np.zeros((len(places), 7), np.int64), []
+    signs, ticks = np.array([1 - 2 * side for side, _ in places]), np.array(prices)
+    none, rows = np.zeros_like(ticks), []
     for number, (side, place) in enumerate(places):
-        lives[number] = 0, 0, 1 - 2 * side, prices[number], 1, -1, 0
         at = flow.second[(flow.side == side) & (flow.depth >= place)]
         fills = np.zeros((len(at), 9), np.int64)
         fills[:, 0] = at * US_PER_S
@@ -244,7 +244,7 @@ def _rates(flow: Arrivals, level: float) -> dict[str, Any]:
     filled_lots = filled_lots[np.argsort(filled_lots[:, 0], kind="stable")]
     orders, state = (np.empty((0, columns), np.int64) for columns in (14, 6))
     journal = Journal(orders, filled_lots, state, np.array([[0, 2 * MID]]), counters={"last_us": end_us})
-    found = Lives(1, lives, cancels=0, counts=np.zeros((16, 64), np.int64), last_us=end_us)
+    found = Lives(1, end_us, none, none, signs, ticks, none + 1, none - 1, none != 0)
     return fill_rates(journal, found, Intensity.constant(level * Truth().A, Truth().k))[0]
 
 

@@ -20,7 +20,7 @@ from mm.backtest._order_manager cimport (
 )
 from mm.backtest._own_orders cimport OpenOrders, OwnOrders
 from mm.backtest._paper_venue cimport PaperVenue, moves_price, reaches
-from mm.backtest._records cimport Table, handed, handed_log
+from mm.backtest._records cimport Table, handed, handed_counts
 from mm.backtest._venue cimport Touch, centre_book
 from mm.backtest.fills.base cimport BEST_LOTS, BEST_PRICES, NEVER, SENT, WHOLE_BOOK, FillModel, Top, Trade
 from mm.backtest.quotes.base cimport QuoteModel
@@ -706,8 +706,6 @@ cdef class Engine:
         cdef int64_t i
         cdef OwnOrders orders = self.venue.orders
         cdef PaperVenue venue = self.venue
-        for i in range(orders.open.count):
-            orders.open.orders[i].row = -1
         expected = venue.expected_fills
         if self.fills.draws:
             for i in range(orders.open.count):
@@ -727,7 +725,8 @@ cdef class Engine:
             "expected_fills": expected if self.fills.has_intensity else None,
         }
         return Journal(
-            orders=handed_log(&orders.records),
+            orders=handed(&orders.records.orders),
+            **handed_counts(&orders.records),
             fills=handed(&orders.records.fills),
             state=handed(&orders.records.state),
             mids=handed(&orders.records.mids),

@@ -92,7 +92,7 @@ cdef inline void new_order(Order* order, int64_t us, int64_t side, int64_t ticks
     order.level_lots = order.printed_lots = order.amend_lots = order.amends = 0
     order.due_us = order.stretch_us = NEVER
     order.level_begin = order.joined_at = order.book_at = -1
-    order.ahead_lots, order.delta, order.row = NAN, 0.0, -1
+    order.ahead_lots, order.delta = NAN, 0.0
 
 
 cdef inline void orders_moved(OpenOrders* open, const Order* begin, const Order* end, int64_t by) noexcept nogil:

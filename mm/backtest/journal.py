@@ -4,9 +4,8 @@ The kernel appends rows of int64; this module computes nothing. Instants are µs
 time, prices ticks, quantities lots of the tape; a missing instant is -1.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 from mm.backtest.risk import LIMITS, STOPPING, WITHHOLDING
@@ -18,7 +17,6 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from mm.backtest._records import OrderLog
 
     Table = NDArray[np.int64]
 
@@ -88,36 +86,15 @@ BREACHES = LIMITS  # names of limits, by code
 
 
 LONG = 1 << 20  # number of state rows above which they are moved to a file
-_MAKING = Lock()
-
-
-class LazyTable:
-    """Descriptor of a journal table; a function set in its place is called on first use."""
-
-    def __set_name__(self, _owner: type, name: str) -> None:
-        self._name = name
-
-    def __get__(self, journal: object, _owner: type | None = None) -> "Table":
-        if journal is None:
-            raise AttributeError(self._name)  # so that the dataclass has no default
-        table: Table | Callable[[], Table] = journal.__dict__[self._name]
-        if callable(table):
-            with _MAKING:  # another thread may have made it meanwhile
-                table = journal.__dict__[self._name]
-                if callable(table):
-                    table = journal.__dict__[self._name] = table()
-        return table
-
-    def __set__(self, journal: object, table: "Table | Callable[[], Table]") -> None:
-        journal.__dict__[self._name] = table
 
 
 @dataclass(frozen=True)
 class Journal:
-    """The tables of one run, over one or more tapes; a table given as a function is made on first use.
+    """The tables of one run, over one or more tapes.
 
     Attributes:
-        orders: int64[rows, 14], columns ``ORDER_COLUMNS``; action, status and reasons are codes.
+        orders: int64[rows, 14], columns ``ORDER_COLUMNS``; action, status and reasons are codes. Empty if the run was
+            played without order rows.
         fills: int64[rows, 9], columns ``FILL_COLUMNS``; reason is an index into *fill_reasons*.
         state: int64[rows, 6], columns ``STATE_COLUMNS``; ``cash_tl`` is the signed sum of fill
             notionals in tick·lots (buys negative) and ``fees_e8`` the sum of fees, so that
@@ -131,17 +108,21 @@ class Journal:
         breaches: int64[rows, 5], columns ``BREACH_COLUMNS``: an index into ``mm.backtest.risk.LIMITS``, the actual
             and the allowed value in 1e-8 of the knob's unit, and the side (0: both); None without limits.
         killed: The instant from which nothing was sent, and the reason; None if the run was not killed.
+        order_counts: int64[16, 64], number of order rows by action and reject reason; None counts *orders*.
+        placed_lots: Lots of all orders sent, as far as floats are exact; None sums those of *orders*.
     """
 
-    orders: LazyTable = LazyTable()
-    fills: LazyTable = LazyTable()
-    state: LazyTable = LazyTable()
-    mids: LazyTable = LazyTable()
+    orders: "Table"
+    fills: "Table"
+    state: "Table"
+    mids: "Table"
     fill_reasons: tuple[str, ...] = ()
     counters: dict[str, Any] = field(default_factory=dict)
     decisions: "Table | None" = None
     breaches: "Table | None" = None
     killed: tuple[int, str] | None = None
+    order_counts: "Table | None" = None
+    placed_lots: float | None = None
 
     def spill_state(self, folder: "Path") -> None:
         """Move the state rows of a long run (one per second over weeks) to a mapped file in *folder*.
@@ -152,14 +133,6 @@ class Journal:
         state = self.state
         if len(state) > LONG:
             self.__dict__["state"] = stored(state.reshape(-1), folder).reshape(state.shape)
-
-    def order_pieces(self, most: int = 1 << 14) -> "Iterator[Table]":
-        """Yield the rows of orders in at least one piece of at most *most*; a log is not converted to one table."""
-        log = self.order_log()
-        if log is not None:
-            return log.pieces(most)
-        orders = self.orders
-        return (orders[first : first + most] for first in range(0, max(len(orders), 1), most))
 
     def state_pieces(self, most: int = 1 << 16) -> "Iterator[Table]":
         """Yield the state rows in at least one piece of at most *most*; mapped pieces are released after use."""
@@ -172,8 +145,3 @@ class Journal:
     def state_at(self, rows: "NDArray[np.intp]") -> "Table":
         """Return the state rows *rows*, which are ascending; mapped pages between them are released."""
         return gathered(self.state, rows)
-
-    def order_log(self) -> "OrderLog | None":
-        """Return the engine's log of orders; None if there is only their table."""
-        log = self.__dict__["orders"]
-        return log if callable(log) and hasattr(log, "lives") else None

@@ -53,7 +53,7 @@ def backtest(  # noqa: PLR0913 - inputs, terms and requested outputs
         rules: Rules for our orders, on the grid of the tapes.
         step: Called with the µs of tape played since the last call, for a progress bar.
         intensity: Predicts fills, for comparison with those of the run; None uses that of a Poisson model.
-        keeps_orders: Whether order rows are written to the journal, most of its memory; the summary needs none.
+        keeps_orders: Whether order rows are written to the journal, most of its memory; a sweep's point needs none.
 
     Raises:
         Mismatch: If the tapes do not follow each other on one grid, or a predictor is of another market.

@@ -26,7 +26,7 @@ import numpy as np
 
 from mm.backtest.journal import FILL_COLUMNS
 from mm.backtest.metrics.fill_states import often_sent
-from mm.backtest.metrics.order_lives import NEVER, sent_orders
+from mm.backtest.metrics.order_lives import NEVER, lives
 from mm.calibration._exposure import keys_of, places_of, resting_time
 from mm.calibration.fit_result import Line
 from mm.calibration.points import Points, group, sum_by
@@ -146,21 +146,21 @@ class RestingOrders:
             anchors: Anchors of the quotes, from which distances count; None for the current reference.
             by_model: Whether a fill model determined the fills, so that all of them count, with all resting time.
         """
-        first_id, orders, *_ = sent_orders(journal)
-        sent_us, active_us, side, ticks, _, ended_us, _ = orders.T
+        sent = lives(journal)
+        side, ticks, active_us = sent.side, sent.ticks, sent.active_us
         fills = dict(zip(FILL_COLUMNS, journal.fills.T, strict=True))
-        row = fills["order_id"] - first_id
+        row = fills["order_id"] - sent.first_id
         known = (row >= 0) & (row < len(side))
         row, us, mid2 = (column[known][::-1] for column in (row, fills["us"], fills["mid2_ticks"]))
         first_us, first_mid2 = np.full(len(side), FOREVER), np.zeros(len(side), np.int64)
         first_us[row], first_mid2[row] = us, mid2  # reversed, so that the first fill of an order comes last
-        end_us = np.where(ended_us == NEVER, FOREVER, ended_us)
+        end_us = np.where(sent.end_us == NEVER, FOREVER, sent.end_us)
         if not by_model:
             end_us = np.minimum(end_us, first_us)
         # with first fills, orders that never rested are dropped; copies free the table
         rests = slice(None) if by_model else active_us < end_us
         first = slice(0) if by_model else rests
-        distance = None if anchors is None else anchors.distances(sent_us, side, ticks)
+        distance = None if anchors is None else anchors.distances(sent.sent_us, side, ticks)
         return cls(
             side=side[rests].copy(),
             ticks=ticks[rests].copy(),

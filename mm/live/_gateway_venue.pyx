@@ -160,7 +160,6 @@ cdef class GatewayVenue(OrderVenue):
         orders.open.lots[slot_of(order.side)] -= lots
         if order.lots == 0:
             order.status = FILLED
-        order.row = -1  # that row lacks the time of acceptance by the exchange
         record_order(&orders.records, order, fill.us, FILL, COVERED)
         record_fill(&orders.records, order, fill, &orders.account)
         if order.lots == 0:

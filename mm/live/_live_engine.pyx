@@ -11,7 +11,7 @@ from libc.stdint cimport int64_t
 from mm.backtest._event_buffer cimport EventBuffer
 from mm.backtest._order_manager cimport OrderManager, look_at_best, pass_requotes, run_grid, run_timers
 from mm.backtest._own_orders cimport OpenOrders, OwnOrders
-from mm.backtest._records cimport EPOCH_BREAK, handed, handed_log, record_mid, record_state
+from mm.backtest._records cimport EPOCH_BREAK, handed, handed_counts, record_mid, record_state
 from mm.backtest._venue cimport Touch, centre_book
 from mm.backtest.fills.base cimport NEVER, Trade
 from mm.backtest.quotes.base cimport QuoteModel
@@ -297,10 +297,8 @@ cdef class LiveEngine:
 
     def journal(self) -> Journal:
         """Return the journal tables, as a paper exchange does."""
-        cdef int64_t i, valid_us = self.valid_us, two_sided_us = self.two_sided_us
+        cdef int64_t valid_us = self.valid_us, two_sided_us = self.two_sided_us
         cdef OwnOrders orders = self.venue.orders
-        for i in range(orders.open.count):
-            orders.open.orders[i].row = -1
         if self.touch.valid and self.begun:
             valid_us += self.now_us - self.valid_since_us
         if self.two_sided_since_us != NEVER:
@@ -316,7 +314,8 @@ cdef class LiveEngine:
             "expected_fills": None,
         }
         return Journal(
-            orders=handed_log(&orders.records),
+            orders=handed(&orders.records.orders),
+            **handed_counts(&orders.records),
             fills=handed(&orders.records.fills),
             state=handed(&orders.records.state),
             mids=handed(&orders.records.mids),

@@ -8,7 +8,6 @@ from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, Unpack
 
 from mm.backtest import replay
-from mm.backtest._records import free_spares
 from mm.backtest.journal import LONG
 from mm.backtest.risk import Risk
 from mm.backtest.rules import Account, Execution, Rules
@@ -212,7 +211,6 @@ class Backtest:
             play = partial(replay.backtest, self.tapes, rules=self.rules, step=step, keeps_orders=False)
             result = with_band(result, [play(quotes=quotes, fills=fills) for quotes, fills in self.builder.redrawn()])
         if sum(map(len, self.tapes)) > MANY_EVENTS:
-            free_spares()
             trim_heap()
         return result
 

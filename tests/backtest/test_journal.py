@@ -1,78 +1,26 @@
-"""The tables of a run: a table given as a factory is made once, when it is first needed."""
-
-from concurrent.futures import ThreadPoolExecutor
+"""The tables of a run, and the memory of their rows."""
 
 import numpy as np
-import pytest
 
 from engine_cases import TABLES
 from engine_tapes import TEST
-from mm.backtest._records import free_spares
-from mm.backtest.journal import ORDER_COLUMNS, Journal
+from mm.backtest.journal import Journal
 from mm.backtest.models import fixed_spread, trade_cross
 from mm.backtest.replay import backtest
 from mm.backtest.rules import Rules
 from mm.tape.tape import Tape
 
 
-class Log:
-    """A stand-in for the engine's records, from which the order table is made."""
-
-    def __init__(self):
-        self.made = 0
-
-    def __call__(self):
-        self.made += 1
-        return np.zeros((2, len(ORDER_COLUMNS)), np.int64)
-
-    def lives(self):
-        return ()
-
-
 def empty():
     return np.zeros((0, 0), np.int64)
 
 
-def test_lazy_order_table_is_made_once():
-    log = Log()
-    journal = Journal(log, empty(), empty(), empty())
-    assert log.made == 0
-    assert journal.orders is journal.orders
-    assert (log.made, journal.orders.shape) == (1, (2, len(ORDER_COLUMNS)))
-
-
-def test_lazy_order_table_is_made_once_by_several_threads():
-    """Files and the report page are written in parallel, and both need the orders."""
-    log = Log()
-    journal = Journal(log, empty(), empty(), empty())
-    with ThreadPoolExecutor(8) as threads:
-        tables = list(threads.map(lambda _: journal.orders, range(100)))
-    assert log.made == 1
-    assert all(table is tables[0] for table in tables)
-
-
-def test_journal_of_tables_has_no_order_log():
-    """Neither a journal read from files, nor one whose table is already made."""
-    assert Journal(empty(), empty(), empty(), empty()).order_log() is None
-    journal = Journal(Log(), empty(), empty(), empty())
-    assert len(journal.orders) == 2
-    assert journal.order_log() is None
-
-
-def test_other_table_factories_are_no_order_log():
-    """The lives of orders come only from the engine's own log."""
-    assert Journal(empty, empty(), empty(), empty()).order_log() is None
-
-
-@pytest.mark.parametrize("freed", [False, True])
-def test_reused_memory_does_not_change_kept_journals(freed):
-    """Memory of dropped journals is reused by longer and shorter runs, unless it is freed."""
+def test_reused_memory_does_not_change_kept_journals():
+    """Memory of dropped journals is reused by longer and shorter runs."""
     runs = {length: [RunTables(length), RunTables(length)] for length in (1500, 10, 4000, 700)}
     copies = {length: both[0].copies for length, both in runs.items()}
     for length in (10, 4000, 1500, 700, 4000):
         runs[length].pop()
-        if freed:
-            free_spares()
         runs[length].append(RunTables(length))
     for length, both in runs.items():
         for run in both:

@@ -56,7 +56,6 @@ cdef struct Order:
     int64_t due_us          # instant of the fill drawn for the current stretch, or NEVER
     int64_t stretch_us      # start of that stretch
     double delta            # distance from the reference during the stretch, ticks; in PredictedFills intensity, 1/s
-    int64_t row             # index of its last journal row; -1 if the journal was handed over since
 
 cdef struct Trade:
     int64_t us

@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from mm.backtest.journal import Journal
-    from mm.backtest.metrics.order_lives import Lives
     from mm.backtest.run_terms import RunTerms
 
 
@@ -138,15 +137,15 @@ REASONS = {
 }
 
 
-def refused(sent: "Lives") -> dict[str, Any]:
+def refused(counts: "NDArray[np.int64]") -> dict[str, Any]:
     """Return the number of rejected orders and of orders that were not sent, in total and by reason.
 
     ``n_rejects`` and ``rejects`` count REJECT rows, ``n_skips`` and ``skips`` SKIP rows; reasons are those of
-    ``reject_reason``, the most frequent first.
+    ``reject_reason``, the most frequent first. *counts* are the order rows by action and reject reason.
     """
     found: dict[str, Any] = {}
     for name, action in (("rejects", "REJECT"), ("skips", "SKIP")):
-        count = sent.counts[ACTIONS.index(action), : len(REJECT_REASONS)].tolist()
+        count = counts[ACTIONS.index(action), : len(REJECT_REASONS)].tolist()
         ordered = sorted(zip(count, REJECT_REASONS, strict=True), key=lambda pair: -pair[0])
         found |= {f"n_{name}": sum(count), name: {reason: rows for rows, reason in ordered if rows}}
     return found
@@ -184,9 +183,9 @@ def _gamma(gammas: "NDArray[np.float64] | None") -> dict[str, Any]:
     return {"gamma": quantiles["p50"]} | ({"gamma_quantiles": quantiles} if len(set(quantiles.values())) > 1 else {})
 
 
-def notes(sent: "Lives", summary: Mapping[str, Any]) -> list[str]:
-    """Return notes on the orders and the fit of a *summary*, one sentence each."""
-    found = [reason] if (reason := why_no_orders(sent.counts, reached=bool(sent.rested.any()))) else []
+def notes(counts: "NDArray[np.int64]", summary: Mapping[str, Any], *, reached: bool) -> list[str]:
+    """Return notes on the orders and the fit of a *summary*, one sentence each; arguments as of `why_no_orders`."""
+    found = [reason] if (reason := why_no_orders(counts, reached=reached)) else []
     if summary["n_rejects"] > MANY_REJECTS * summary["n_orders"]:
         share = f"{100 * summary['n_rejects'] / summary['n_orders']:.1f} %" if summary["n_orders"] else "more than all"
         found.append(

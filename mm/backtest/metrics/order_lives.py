@@ -20,6 +20,7 @@ from mm.backtest.metrics.long_run import BLOCK_US, fill_intervals, stretch_inter
 from mm.backtest.metrics.market_paths import MarketPaths
 from mm.backtest.metrics.resting_states import RestingStates, stretches
 from mm.clock import US_PER_S
+from mm.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
     Ratio = tuple[float | None, float | None, float | None]
 
 NEVER = -1
-PLACE, REJECT = ACTIONS.index("PLACE"), ACTIONS.index("REJECT")
+PLACE, CANCEL_REQ, REJECT = map(ACTIONS.index, ("PLACE", "CANCEL_REQ", "REJECT"))
 ENDS = tuple(map(ACTIONS.index, ("CANCEL_ACK", "CLOSE_FILLED", "EXPIRE", "REJECT")))
 SHARES = {"p50": 0.5, "p99": 0.99, "p999": 0.999}
 EDGES_US = np.array([digit * 10**power for power in range(11) for digit in (1, 2, 5)], dtype=np.int64)
@@ -52,79 +53,40 @@ WIDTHS = (1, 2, 4, 10, 20)  # half ticks, times powers of ten
 
 @dataclass(frozen=True)
 class Lives:
-    """Orders sent during a journal, one per row, in order of their ids, which are consecutive.
+    """Orders sent during a journal, in order of their ids, which are consecutive; a column each.
 
     Attributes:
         first_id: Id of the first order.
-        table: int64[orders, 7]: the columns are sent_us, active_us, side, ticks, lots, end_us and whether it was
-            rejected.
-        cancels: Number of cancel requests.
-        counts: Number of rows of the orders table, by action and reject reason, int64[16, 64].
         last_us: End of the data.
+        sent_us: Instant at which each order was sent.
+        active_us: Instant of arrival, possibly after the end of the data.
+        side: +1 for a buy, -1 for a sell.
+        ticks: Price in ticks.
+        lots: Quantity in lots.
+        end_us: Instant of cancellation, complete fill, expiry or rejection; -1 for an open order.
+        rejected: Whether it was rejected.
     """
 
     first_id: int
-    table: "Table"
-    cancels: int
-    counts: "Table"
     last_us: int
+    sent_us: "Column"
+    active_us: "Column"
+    side: "Column"
+    ticks: "Column"
+    lots: "Column"
+    end_us: "Column"
+    rejected: "NDArray[np.bool_]"
 
     def __len__(self) -> int:
-        return len(self.table)
+        return len(self.side)
 
     @cached_property
-    def _columns(self) -> "Table":
-        return np.ascontiguousarray(self.table.T)
-
-    @property
-    def sent_us(self) -> "Column":
-        """Instant at which each order was sent."""
-        column: Column = self._columns[0]
-        return column
-
-    @property
-    def active_us(self) -> "Column":
-        """Instant of arrival, possibly after the end of the data."""
-        column: Column = self._columns[1]
-        return column
-
-    @property
-    def side(self) -> "Column":
-        """+1 for a buy, -1 for a sell."""
-        column: Column = self._columns[2]
-        return column
-
-    @property
-    def ticks(self) -> "Column":
-        """Price in ticks."""
-        column: Column = self._columns[3]
-        return column
-
-    @property
-    def lots(self) -> "Column":
-        """Quantity in lots."""
-        column: Column = self._columns[4]
-        return column
-
-    @property
-    def end_us(self) -> "Column":
-        """Instant of cancellation, complete fill, expiry or rejection; -1 for an open order."""
-        column: Column = self._columns[5]
-        return column
-
-    @property
-    def rejected(self) -> "NDArray[np.bool_]":
-        """Whether each order was rejected."""
-        found: NDArray[np.bool_] = self._columns[6] != 0
-        return found
-
-    @property
     def rested(self) -> "NDArray[np.bool_]":
         """Whether each order rested: it arrived and was not rejected."""
         arrived: NDArray[np.bool_] = (self.active_us <= self.last_us) | (self.end_us != NEVER)
         return arrived & ~self.rejected
 
-    @property
+    @cached_property
     def until_us(self) -> "Column":
         """End of each order's time at rest, at the latest that of the data; before its arrival if it never rested."""
         until = np.where(self.end_us < 0, self.last_us, self.end_us)
@@ -132,30 +94,37 @@ class Lives:
 
 
 def lives(journal: "Journal") -> Lives:
-    """Return the orders sent during a *journal*, with the instants of their lifetimes."""
-    return Lives(*sent_orders(journal), last_us=journal.counters["last_us"])
+    """Return the orders sent during a *journal*.
 
-
-def sent_orders(journal: "Journal") -> "tuple[int, Table, int, Table]":
-    """Return the attributes of `Lives` for a *journal* except the end of the data: first id, table, cancels, counts."""
-    return read_lives(journal.orders) if (log := journal.order_log()) is None else log.lives()
-
-
-def read_lives(orders: "Table") -> "tuple[int, Table, int, Table]":
-    """Return the result of `sent_orders` for the rows of *orders*."""
-    action, counts = orders[:, 2], np.zeros((16, 64), np.int64)
-    np.add.at(counts, (action, orders[:, 12]), 1)
-    sent, ended = orders[action == PLACE], orders[np.isin(action, ENDS)]
-    first_id, table = int(sent[0, 1]) if len(sent) else 1, np.zeros((len(sent), 7), np.int64)
-    table[:, :5], table[:, 5] = sent[:, [0, 8, 4, 5, 6]], NEVER
+    Raises:
+        UsageError: If the backtest kept no order rows.
+    """
+    orders, counts = journal.orders, journal.order_counts
+    if counts is not None and len(orders) < counts.sum():
+        raise UsageError("the journal has no rows of orders; play the backtest with keeps_orders=True")
+    action = orders[:, 2]
+    sent, ended = orders[action == PLACE], orders[np.isin(action, ENDS)][:, :3]
+    first_id = int(sent[0, 1]) if len(sent) else 1
+    end_us, rejected = np.full(len(sent), NEVER), np.zeros(len(sent), np.bool_)
     row = ended[:, 1] - first_id
     ended, row = ended[(row >= 0) & (row < len(sent))], row[(row >= 0) & (row < len(sent))]
-    table[row, 5], table[row, 6] = ended[:, 0], ended[:, 2] == REJECT
-    return first_id, table, int(counts[ACTIONS.index("CANCEL_REQ")].sum()), counts
+    end_us[row], rejected[row] = ended[:, 0], ended[:, 2] == REJECT
+    sent_us, active_us, side, ticks, lots = np.ascontiguousarray(sent.T[[0, 8, 4, 5, 6]])
+    last_us = journal.counters.get("last_us", 0)
+    return Lives(first_id, last_us, sent_us, active_us, side, ticks, lots, end_us, rejected)
 
 
-def lots_and_times(found: Lives, fills: "Table") -> tuple[int, int, dict[str, Any]]:
-    """Return the lots of all orders, the number of orders with a partial fill, and latencies and lifetimes.
+def order_totals(journal: "Journal") -> "tuple[Table, float]":
+    """Return the number of order rows by action and reject reason, int64[16, 64], and the lots of all orders sent."""
+    if journal.order_counts is not None and journal.placed_lots is not None:
+        return journal.order_counts, journal.placed_lots
+    action, counts = journal.orders[:, 2], np.zeros((16, 64), np.int64)
+    np.add.at(counts, (action, journal.orders[:, 12]), 1)
+    return counts, float(whole_sum(journal.orders[action == PLACE, 6]))
+
+
+def partial_and_times(found: Lives, fills: "Table") -> tuple[int, dict[str, Any]]:
+    """Return the number of orders with a partial fill, and latencies and lifetimes.
 
     Times are in s, each a distribution as returned by ``spread_of``, with None for its statistics without such orders.
     ``quote_lifetime_s`` is from rest to end, of orders that rested and ended. ``order_to_ack_s`` is from sending to
@@ -173,7 +142,6 @@ def lots_and_times(found: Lives, fills: "Table") -> tuple[int, int, dict[str, An
     has_ended, arrived = found.end_us >= 0, (found.end_us >= 0) | (found.active_us <= found.last_us)
     rested = has_ended & ~found.rejected
     return (
-        whole_sum(lots),
         int(is_partial.sum()),
         {
             "hit_rate": int(hit.sum()) / len(found) if len(found) else None,
@@ -207,7 +175,7 @@ def spread_of(times_us: "Column") -> dict[str, Any]:
 
 def fill_rates(
     journal: "Journal",
-    found: "Lives",
+    found: Lives,
     intensity: "Intensity | None",
     market: MarketPaths | None = None,
     offsets: "Table | None" = None,
@@ -416,7 +384,7 @@ def _borders(journal: "Journal", pieces: "list[IntensityPiece]") -> "Column":
 
 
 def _by_states(
-    found: "Lives", journal: "Journal", intensity: "Intensity", borders: "Column", market: MarketPaths
+    found: Lives, journal: "Journal", intensity: "Intensity", borders: "Column", market: MarketPaths
 ) -> "tuple[Column, Column, Floats]":
     """Return the start of the time of orders by state, its distance in half ticks and the fills predicted from it.
 

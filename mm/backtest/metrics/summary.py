@@ -26,7 +26,7 @@ from mm.backtest.metrics.notes import (
     unearned_fee,
     without_trades,
 )
-from mm.backtest.metrics.order_lives import Lives, fill_rates, lives, lots_and_times
+from mm.backtest.metrics.order_lives import CANCEL_REQ, PLACE, Lives, fill_rates, lives, order_totals, partial_and_times
 from mm.backtest.metrics.pnl import AccountSeries, Pnl, account_of, pairs, realised, round_trip_stats, split
 from mm.backtest.run_terms import NO_SENSITIVITY
 from mm.clock import US_PER_S
@@ -35,7 +35,7 @@ from mm.instrument import E8
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from mm.backtest.journal import Journal
+    from mm.backtest.journal import Journal, Table
     from mm.backtest.run_terms import RunTerms
 
 DRAWN = ("poisson", "hawkes")  # fill models without adverse selection, whose PnL has no verdict
@@ -57,17 +57,16 @@ def summarise(journal: "Journal", terms: "RunTerms") -> dict[str, Any]:
     Money is in the quote asset, inventory in the base asset, per-unit numbers in quote asset per base asset.
     """
     account = account_of(journal, terms)
-    sent = lives(journal)
+    sent, (counts, placed_lots) = lives(journal), order_totals(journal)
     predicted, traded = _predicted(journal, terms, sent), whole_sum(journal.fills[:, 4])
-    active = _activity(journal, sent, traded)  # right after others that read the same tables
     words = (terms.fill_model, *journal.fill_reasons)
     ratios, left_out = _risk(account, terms.seed, drawn=any(word.startswith(DRAWN) for word in words))
     summary = {
         **_setup(terms),
         **_pnl(journal, account, terms),
         **_spreads(journal, terms),
-        **active,
-        **refused(sent),
+        **_activity(journal, sent, counts, quotient(traded, placed_lots)),
+        **refused(counts),
         **_inventory(account, terms),
         **ratios,
         "account": _account(account),
@@ -79,7 +78,8 @@ def summarise(journal: "Journal", terms: "RunTerms") -> dict[str, Any]:
         **_limits(journal),
     }
     summary |= _volume(journal, account, terms, summary, traded)
-    found = notes(sent, summary) + unearned_fee(journal, terms, summary) + _cautions(journal, terms, left_out)
+    found = notes(counts, summary, reached=bool(sent.rested.any()))
+    found += unearned_fee(journal, terms, summary) + _cautions(journal, terms, left_out)
     summary = dict(finite(summary))
     summary["warnings"] = found + _why_null(summary)
     return _before_fees(summary, terms.unvalued_fees) if terms.unvalued_fees else summary
@@ -101,15 +101,15 @@ def point_summary(journal: "Journal", terms: "RunTerms", account: AccountSeries)
 
     Its ``warnings`` are those on the data, the fees and null numbers.
     """
-    sent, traded = lives(journal), whole_sum(journal.fills[:, 4])
+    (counts, placed_lots), traded = order_totals(journal), whole_sum(journal.fills[:, 4])
     changes, _ = risk.period_changes(account.quoting, account.periods)
     summary = {
         **_setup(terms),
         **_parts(split(journal.fills, account, terms), account),
-        "n_orders": len(sent),
+        "n_orders": int(counts[PLACE].sum()),
         "n_fills": len(journal.fills),
-        "fill_ratio": quotient(traded, whole_sum(sent.lots)),
-        **refused(sent),
+        "fill_ratio": quotient(traded, placed_lots),
+        **refused(counts),
         "inventory": _moments(account, terms, 0),
         **_ratios(account, changes),
         **_coverage(journal, terms),
@@ -188,15 +188,15 @@ def _spreads(journal: "Journal", terms: "RunTerms") -> dict[str, Any]:
     }
 
 
-def _activity(journal: "Journal", sent: Lives, traded: int) -> dict[str, Any]:
-    fills = journal.fills
-    lots, partial, times = lots_and_times(sent, fills)
+def _activity(journal: "Journal", sent: Lives, counts: "Table", fill_ratio: float | None) -> dict[str, Any]:
+    fills, cancels = journal.fills, int(counts[CANCEL_REQ].sum())
+    partial, times = partial_and_times(sent, fills)
     return {
         "n_orders": len(sent),
         "n_fills": len(fills),
         "n_partial": partial,
-        "fill_ratio": quotient(traded, lots),
-        "quote_to_trade": quotient(len(sent) + sent.cancels, len(fills)),
+        "fill_ratio": fill_ratio,
+        "quote_to_trade": quotient(len(sent) + cancels, len(fills)),
         **times,
     }
 

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from mm import Quotes
-from mm.backtest.journal import ACTIONS, ORDER_COLUMNS, REJECT_REASONS, STATUSES
+from mm.backtest.journal import ACTIONS, ORDER_COLUMNS, REJECT_REASONS, STATUSES, Journal
 from mm.backtest.metrics.notes import WAYS, _other_level, one_sided, why_no_orders
-from mm.backtest.metrics.order_lives import read_lives
+from mm.backtest.metrics.order_lives import order_totals
 from mm.backtest.models import trade_cross
 from mm.backtest.replay import backtest
 from mm.backtest.rules import Rules
@@ -19,7 +19,7 @@ def rows(*orders: tuple[str, str, str]) -> np.ndarray:
     table = np.zeros((len(orders), len(ORDER_COLUMNS)), np.int64)
     for row, (action, status, reason) in zip(table, orders, strict=True):
         row[[2, 3, 12]] = ACTIONS.index(action), STATUSES.index(status), REJECT_REASONS.index(reason)
-    return read_lives(table)[3]
+    return order_totals(Journal(table, *[np.empty((0, 9), np.int64)] * 3))[0]
 
 
 SKIP = ("SKIP", "REJECTED", "min_notional")

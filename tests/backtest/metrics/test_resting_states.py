@@ -7,10 +7,11 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
+from journals import lives_of, table_of
 from mm.backtest.metrics import resting_states
 from mm.backtest.metrics.fill_states import bins, state_sums
 from mm.backtest.metrics.market_paths import MarketPaths
-from mm.backtest.metrics.order_lives import Lives, lives
+from mm.backtest.metrics.order_lives import lives
 from mm.backtest.metrics.resting_states import RestingStates
 
 SECOND = 1_000_000
@@ -32,9 +33,9 @@ def plain_sums(journal, tape, market):
     last_us = journal.counters["last_us"]
     found = lives(journal)
     sums = defaultdict(lambda: [0.0, 0])
-    rows = enumerate(found.table.tolist(), start=found.first_id)
+    rows = enumerate(table_of(found).tolist(), start=found.first_id)
     orders = {number: (sent_us, begin, side, ticks) for number, (sent_us, begin, side, ticks, *_) in rows}
-    for number, order in enumerate(found.table.tolist(), start=found.first_id):
+    for number, order in enumerate(table_of(found).tolist(), start=found.first_id):
         _, begin, side, _, _, end, rejected = order
         end = last_us if end < 0 else end
         if rejected or begin > end:
@@ -140,7 +141,7 @@ def random_market(random):
     side, rejected = random.choice([1, -1], count), random.random(count) < 0.1
     rows = [sent_us, active_us, side, random.integers(97, 105, count), np.ones(count), end_us, rejected]
     table = np.ascontiguousarray(np.stack(rows, axis=1).astype(np.int64))
-    found = Lives(1, table, cancels=0, counts=np.zeros((16, 64), np.int64), last_us=38 * QUARTER)
+    found = lives_of(table, last_us=38 * QUARTER)
     paths = [
         tuple(random_path(random, size, low, high) for size in random.integers(0, 5, 2))
         for low, high in ((0, 20), (0, 13), (1, 5), (-12, 13))
@@ -157,7 +158,7 @@ def random_path(random, size, low, high):
 def state_in(run, order, us):
     """Return the state of an order at a time, rule by rule; None without one."""
     found, path, market = run
-    sent_us, active_us, side, ticks, *_ = found.table[order].tolist()
+    sent_us, active_us, side, ticks, *_ = table_of(found)[order].tolist()
     times, mid2 = path.T
     row, at_sending = (int(np.searchsorted(times, at, side="right")) - 1 for at in (us, sent_us))
     if row < 0 or mid2[row] == 0 or at_sending < 0 or mid2[at_sending] == 0:
@@ -201,7 +202,7 @@ def test_stretches_and_fills_equal_those_of_each_quarter_second(seed, monkeypatc
         assert spent > 0
         summed[states[state], period] += spent
     for order in np.flatnonzero(found.rested).tolist():
-        _, active_us, *_, stop_us, _ = found.table[order].tolist()
+        _, active_us, *_, stop_us, _ = table_of(found)[order].tolist()
         stop_us = min(stop_us if stop_us >= 0 else found.last_us, end_us)
         for us in range(max(active_us, start_us), stop_us, QUARTER):
             state = state_in(run, order, us)

@@ -129,17 +129,17 @@ def just_after(journal: "Journal") -> "Column":
     """
     mid2 = journal.fills[:, 7].copy()
     by_book = [code for code, reason in enumerate(journal.fill_reasons) if reason.endswith(":book")]
-    rows = np.flatnonzero(np.isin(journal.fills[:, 6], by_book))
-    us, path = journal.mids.T
-    for row, at in zip(rows.tolist(), np.searchsorted(us, journal.fills[rows, 0]).tolist(), strict=True):
-        last, now = at - 1, at
-        while last > 0 and path[last] == 0:
-            last -= 1
-        before = path[last] if last >= 0 else 0
-        while now < len(us) and us[now] == journal.fills[row, 0] and before != mid2[row]:
-            before, now = path[now] or before, now + 1
-        if now < len(us) and us[now] == journal.fills[row, 0]:
-            mid2[row] = path[now]
+    us, path = np.append(journal.mids[:, 0], np.iinfo(np.int64).max), journal.mids[:, 1]
+    last = np.maximum.accumulate(np.where(path > 0, np.arange(len(path)), -1))
+    before = np.append(0, np.where(last >= 0, path[last], 0))  # the last valid one before each change
+    row = np.flatnonzero(np.isin(journal.fills[:, 6], by_book))
+    change = np.searchsorted(us, journal.fills[row, 0])
+    while len(row):
+        at_once = us[change] == journal.fills[row, 0]
+        row, change = row[at_once], change[at_once]
+        found = before[change] == mid2[row]
+        mid2[row[found]] = path[change[found]]
+        row, change = row[~found], change[~found] + 1
     return mid2
 
 

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 NEVER = -1
 PLACE, CANCEL_REQ, REJECT = map(ACTIONS.index, ("PLACE", "CANCEL_REQ", "REJECT"))
-ENDS = tuple(map(ACTIONS.index, ("CANCEL_ACK", "CLOSE_FILLED", "EXPIRE", "REJECT")))
+IS_END = np.isin(ACTIONS, ("CANCEL_ACK", "CLOSE_FILLED", "EXPIRE", "REJECT"))
 SHARES = {"p50": 0.5, "p99": 0.99, "p999": 0.999}
 EDGES_US = np.array([digit * 10**power for power in range(11) for digit in (1, 2, 5)], dtype=np.int64)
 EDGES_S = (EDGES_US / US_PER_S).tolist()
@@ -102,14 +102,14 @@ def lives(journal: "Journal") -> Lives:
     orders, counts = journal.orders, journal.order_counts
     if counts is not None and len(orders) < counts.sum():
         raise UsageError("the journal has no rows of orders; play the backtest with keeps_orders=True")
-    action = orders[:, 2]
-    sent, ended = orders[action == PLACE], orders[np.isin(action, ENDS)][:, :3]
-    first_id = int(sent[0, 1]) if len(sent) else 1
-    end_us, rejected = np.full(len(sent), NEVER), np.zeros(len(sent), np.bool_)
-    row = ended[:, 1] - first_id
+    action = orders[:, 2].copy()
+    sent, ended = np.flatnonzero(action == PLACE), np.flatnonzero(IS_END[action])
+    sent_us, active_us, side, ticks, lots = (orders[:, column][sent] for column in (0, 8, 4, 5, 6))
+    first_id = int(orders[sent[0], 1]) if len(sent) else 1
+    row = orders[:, 1][ended] - first_id
     ended, row = ended[(row >= 0) & (row < len(sent))], row[(row >= 0) & (row < len(sent))]
-    end_us[row], rejected[row] = ended[:, 0], ended[:, 2] == REJECT
-    sent_us, active_us, side, ticks, lots = np.ascontiguousarray(sent.T[[0, 8, 4, 5, 6]])
+    end_us, rejected = np.full(len(sent), NEVER), np.zeros(len(sent), np.bool_)
+    end_us[row], rejected[row] = orders[:, 0][ended], action[ended] == REJECT
     last_us = journal.counters.get("last_us", 0)
     return Lives(first_id, last_us, sent_us, active_us, side, ticks, lots, end_us, rejected)
 

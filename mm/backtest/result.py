@@ -1,6 +1,6 @@
 """Result of a backtest: the journal, its units, and the files of a run folder."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mm.backtest import frames
-from mm.backtest.journal import BREACHES, Journal
+from mm.backtest.journal import ACTIONS, BREACHES, CANCEL_REASONS, REJECT_REASONS, STATUSES, Journal
 from mm.backtest.journal_files import (
     CSV,
     fill_columns,
@@ -19,15 +18,16 @@ from mm.backtest.journal_files import (
     state_frames,
     write_frames,
 )
-from mm.backtest.metrics.markouts import HORIZONS_S
-from mm.backtest.metrics.pnl import ledger
+from mm.backtest.metrics.markouts import HORIZONS_S, just_after, moves
+from mm.backtest.metrics.pnl import account_of, ledger
 from mm.backtest.metrics.summary import summarise
 from mm.backtest.run_terms import RunTerms
 from mm.backtest.summary_text import describe
 from mm.clock import US_PER_MS
-from mm.instrument import decimal_text
+from mm.errors import UsageError
+from mm.instrument import E8, decimal_text
 from mm.notebook import Picture, Shown, picture_of
-from mm.tape.frames import floats, frame
+from mm.tape.frames import floats, frame, instants, sides, words
 
 if TYPE_CHECKING:
     import polars as pl
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     Columns = dict[str, NDArray[Any]]
 
 SIDES = ("", "BUY", "SELL")  # 0, +1, −1, modulo 3
+ACCOUNT = ("inventory", "cash", "mid", "mtm_value", "equity")  # columns of `Result.account_columns`
 BREACHES_HEAD = "recv_us,limit,side,value,bound\n"
 
 
@@ -86,7 +87,7 @@ class Result(Shown):
     def state(self) -> "pl.DataFrame":
         """The state rows, a polars frame with the columns of ``state_<S>.csv``."""
         us, open_orders = self.journal.state[:, [0, 5]].T
-        columns = self.account_columns(frames.ACCOUNT)
+        columns = self.account_columns(ACCOUNT)
         ends = {"open_orders": open_orders, "recv_us": columns.pop("recv_us"), "equity": columns.pop("equity")}
         return _with_text({"recv_ms": us // US_PER_MS, **columns, **ends})
 
@@ -103,7 +104,27 @@ class Result(Shown):
         ``cancel_reason``. Words and rows are those of ``orders_<S>.csv``; instants are datetimes in UTC, prices floats
         in the quote asset, quantities floats in the base asset, each the float nearest to the exact decimal.
         """
-        return frames.orders_frame(self.journal, self.terms)
+        table, grid = self.journal.orders, self.terms.instrument
+        us, order_id, action, status, side, ticks, lots, remaining, *times, reject, cancel = table.T
+        active, expire, cancel_req, cancel_effective = map(instants, times)
+        return frame(
+            {
+                "time": instants(us),
+                "order_id": order_id,
+                "action": words(ACTIONS, action),
+                "status": words(STATUSES, status),
+                "side": sides(side),
+                "price": floats(ticks, grid.tick_e8),
+                "qty": floats(lots, grid.lot_e8),
+                "remaining_qty": floats(remaining, grid.lot_e8),
+                "active_time": active,
+                "expire_time": expire,
+                "cancel_request_time": cancel_req,
+                "cancel_effective_time": cancel_effective,
+                "reject_reason": words(REJECT_REASONS[1:], reject - 1),
+                "cancel_reason": words(CANCEL_REASONS[1:], cancel - 1),
+            }
+        )
 
     def fills_frame(self) -> "pl.DataFrame":
         """Return the fills as a polars frame.
@@ -111,7 +132,9 @@ class Result(Shown):
         Columns: ``time``, ``order_id``, ``side``, ``price``, ``qty``, ``mid`` (null without a valid book), ``fee`` in
         the quote asset, ``reason``, ``inventory`` after the fill.
         """
-        return frames.fills_frame(self.journal, self.terms)
+        fills, reasons = self.journal.fills, self.journal.fill_reasons
+        ends = {"reason": words(reasons, fills[:, 6]), "inventory": self._qty(fills[:, 8])}
+        return frame({**self._fill_columns(), "fee": floats(fills[:, 5]), **ends})
 
     def markouts_frame(self, horizons_s: Sequence[float] = HORIZONS_S) -> "pl.DataFrame":
         """Return the value of each fill at later instants, as a polars frame.
@@ -129,7 +152,18 @@ class Result(Shown):
         Raises:
             UsageError: If a horizon is not above 0.
         """
-        return frames.markouts_frame(self.journal, self.terms, horizons_s)
+        journal = self.journal
+        side, ticks, mid2 = journal.fills[:, 2], journal.fills[:, 3], journal.fills[:, 7]
+        half, after2 = (self.terms.instrument.tick_e8, 2 * E8), just_after(journal)
+        known = (mid2 > 0) & (after2 > 0)
+        later: Columns = {"markout_0s": np.where(known, floats(side * (after2 - 2 * ticks), *half), np.nan)}
+        for horizon_s in horizons_s:
+            if not horizon_s > 0:
+                raise UsageError(f"a horizon is {horizon_s} s; give seconds above 0")
+            move2, known = moves(journal, horizon_s)
+            markout = floats(side * (move2 + mid2 - 2 * ticks), *half)
+            later[f"markout_{horizon_s:g}s"] = np.where(known, markout, np.nan)
+        return frame({**self._fill_columns(), **later})
 
     def state_frame(self) -> "pl.DataFrame":
         """Return the account over time as a polars frame: a row after every fill, and one per second.
@@ -137,7 +171,9 @@ class Result(Shown):
         Columns: ``time``, ``inventory``, ``cash``, ``mid``, ``mtm_value``, ``equity`` (null without a valid book),
         ``open_orders``.
         """
-        return frames.state_frame(self.journal, self.terms)
+        columns = self.account_columns(ACCOUNT)
+        time = instants(columns.pop("recv_us"))
+        return frame({"time": time, **columns, "open_orders": self.journal.state[:, 5]})
 
     def equity_frame(self) -> "pl.DataFrame":
         """Return the equity over time as a polars frame: the state rows at which the book was valid.
@@ -146,7 +182,19 @@ class Result(Shown):
         ``drawdown`` below the highest ``pnl`` so far (0 or above), all in the quote asset; ``inventory``. The last
         ``pnl`` is ``pnl_quoting`` of the summary, and the largest ``drawdown`` its ``max_drawdown``.
         """
-        return frames.equity_frame(self.journal, self.terms)
+        account = account_of(self.journal, self.terms)
+        valid, equity = account.valid, account.equity[account.valid]
+        pnl = account.quoting[valid] - account.quoting[valid][:1]
+        drawdown = np.maximum.accumulate(pnl) - pnl if len(pnl) else pnl
+        return frame(
+            {
+                "time": instants(account.us[valid]),
+                "equity": floats(equity, per=account.per_quote),
+                "pnl": floats(pnl, per=account.per_quote),
+                "drawdown": floats(drawdown, per=account.per_quote),
+                "inventory": self._qty(account.inventory[valid]),
+            }
+        )
 
     def account_columns(self, names: Sequence[str], rows: "NDArray[np.intp] | None" = None) -> "Columns":
         """Return the columns *names* of the account at each state row, and its instant ``recv_us``.
@@ -155,7 +203,19 @@ class Result(Shown):
         """
         state = self.journal.state if rows is None else self.journal.state_at(rows)
         account = ledger(state, self.terms.instrument, self.terms.initial_cash_e8)
-        return {"recv_us": account.us, **frames.account_columns(account, state[:, 4], self.terms, names)}
+        held = account.half_tl * account.inventory.astype(account.equity.dtype) * account.marks2
+
+        def valued(units: "NDArray[Any]") -> "NDArray[np.float64]":
+            return np.where(account.valid, floats(units, per=account.per_quote), np.nan)
+
+        make: dict[str, Callable[[], NDArray[Any]]] = {
+            "inventory": lambda: self._qty(account.inventory),
+            "cash": lambda: floats(account.equity - held, per=account.per_quote),
+            "mid": lambda: self._mid(state[:, 4]),
+            "mtm_value": lambda: valued(held),
+            "equity": lambda: valued(account.equity),
+        }
+        return {"recv_us": account.us, **{name: make[name]() for name in names}}
 
     def excluded(self) -> "NDArray[np.int64]":
         """Return the first and the last µs of each stretch without a valid book, one per row."""
@@ -196,6 +256,20 @@ class Result(Shown):
         fills = fill_frames(journal.fills, grid, journal.fill_reasons)
         hashes[name], rows = write_frames(folder / name, fills)
         return {name: rows}
+
+    def _fill_columns(self) -> dict[str, Any]:
+        """Return the first columns of every frame of fills."""
+        us, order_id, side, ticks, lots, _, _, mid2, _ = self.journal.fills.T
+        price = floats(ticks, self.terms.instrument.tick_e8)
+        first = {"time": instants(us), "order_id": order_id, "side": sides(side)}
+        return {**first, "price": price, "qty": self._qty(lots), "mid": self._mid(mid2)}
+
+    def _qty(self, lots: "NDArray[np.int64]") -> "NDArray[np.float64]":
+        return floats(lots, self.terms.instrument.lot_e8)
+
+    def _mid(self, mid2: "NDArray[np.int64]") -> "NDArray[np.float64]":
+        """Return mids in the quote asset; NaN while the book was not valid."""
+        return np.where(mid2 > 0, floats(mid2, self.terms.instrument.tick_e8, 2 * E8), np.nan)
 
 
 def _breach_lines(breaches: "NDArray[np.int64]") -> Iterator[str]:

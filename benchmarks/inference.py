@@ -8,7 +8,7 @@ import numpy as np
 
 from benchmarks.turns import Measured, Row
 from mm.predict.fitting import MODELS, fit
-from mm.predict.network import Network
+from mm.predict.predictor import Network
 from mm.predict.samples import Samples, Task
 
 AIM_US = 100

@@ -225,7 +225,7 @@ class Answer:
 
     def agents(self) -> Iterator[dict[str, Any]]:
         """Yield Avellaneda-Stoikov, the symmetric quoter and agents of several seeds on the second half."""
-        from mm.backtest.quotes.agent import Agent, strategy_of
+        from mm.backtest.quotes.simple import Agent, strategy_of
         from mm.cli.task_knobs import Learning
         from mm.rl.evaluation import baselines
         from mm.rl.training import train_agent

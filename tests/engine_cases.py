@@ -10,14 +10,9 @@ import engine_draws
 import engine_tapes
 import oracle
 import oracle_fills
-from mm.backtest.fills.clustered import ClusteredFills
+from mm.backtest.fills.base import PriceCross, QueueHazard, QueueProbLog, QueueProbPower, QueueRiskAverse, TradeCross
 from mm.backtest.fills.clustering import Clustering
-from mm.backtest.fills.crossing import PriceCross, TradeCross
-from mm.backtest.fills.hybrid import Hybrid
-from mm.backtest.fills.intensity import Intensity, Poisson
-from mm.backtest.fills.predicted import PredictedFills
-from mm.backtest.fills.queue import QueueProbLog, QueueProbPower, QueueRiskAverse
-from mm.backtest.fills.queue_hazard import QueueHazard
+from mm.backtest.fills.intensity import ClusteredFills, Hybrid, Intensity, Poisson, PredictedFills
 from mm.backtest.models import fixed_spread
 from mm.backtest.paper_exchange import PaperExchange
 from mm.backtest.quotes.view import Quotes

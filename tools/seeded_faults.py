@@ -35,9 +35,9 @@ class Fault(NamedTuple):
 ENGINE = "tests/backtest tests/test_oracle.py tests/test_oracle_models.py tests/test_oracle_orders.py"
 FAULTS = [
     # engine, fills and quotes
-    Fault("mm/backtest/fills/queue.pyx", "order.level_lots - order.printed_lots", "order.level_lots", ENGINE),
-    Fault("mm/backtest/fills/queue.pyx", "trade.side == order.side or beyond < 0", "beyond < 0", ENGINE),
-    Fault("mm/backtest/fills/queue.pyx", "max(ahead_cancelled, cancelled - behind)", "ahead_cancelled", ENGINE),
+    Fault("mm/backtest/fills/base.pyx", "order.level_lots - order.printed_lots", "order.level_lots", ENGINE),
+    Fault("mm/backtest/fills/base.pyx", "trade.side == order.side or beyond < 0", "beyond < 0", ENGINE),
+    Fault("mm/backtest/fills/base.pyx", "max(ahead_cancelled, cancelled - behind)", "ahead_cancelled", ENGINE),
     Fault("mm/backtest/_account.pxd", "account.cash_tl -= side", "account.cash_tl += side", ENGINE),
     Fault("mm/backtest/_account.pxd", "account.taker_fee_e8 if took", "account.maker_fee_e8 if took", ENGINE),
     Fault("mm/backtest/_order_manager.pyx", "lots -= lots % self.venue.step_lots", "pass", ENGINE),

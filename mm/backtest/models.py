@@ -1,84 +1,32 @@
-"""Registries of fill models, quote models and steps, by name.
+"""Registries of fill models, quote models and steps, by name; the models are Python functions as well.
 
-A new model is a class that declares its parameters (``mm/backtest/declarations.py``) and its place here.
+``fixed_spread(delta_ticks=2)`` makes the model of QUOTE_MODEL=fixed_spread. A new model is a class that declares its
+parameters (``mm/backtest/declarations.py``), and its name here.
 """
 
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from mm.backtest.fills.clustered import hawkes
-from mm.backtest.fills.crossing import PriceCross, TradeCross
-from mm.backtest.fills.hybrid import Hybrid
-from mm.backtest.fills.intensity import poisson
-from mm.backtest.fills.predicted import PredictedFills
-from mm.backtest.fills.queue import QueueProbLog, QueueProbPower, QueueRiskAverse
-from mm.backtest.fills.queue_hazard import QueueHazard
+from mm.backtest.fills import base as reached
+from mm.backtest.fills import intensity as drawn
 from mm.backtest.parameters import Parameters, declaration_of
-from mm.backtest.quotes.agent import rl
-from mm.backtest.quotes.avellaneda_stoikov import AvellanedaStoikov, Symmetric, avellaneda_stoikov
-from mm.backtest.quotes.bounded import CarteaJaimungal, Glft, Gueant
-from mm.backtest.quotes.glft_grid import GlftGrid
-from mm.backtest.quotes.kelly import KellySize, KellySkew
-from mm.backtest.quotes.optimal_curve import OptimalCurve
-from mm.backtest.quotes.price_grid import PriceGrid
-from mm.backtest.quotes.signal_steps import ShiftBy, SizeBy, WidenBy
-from mm.backtest.quotes.simple import (
-    AdaptiveSpread,
-    ExpectedValue,
-    FixedSpread,
-    Imbalance,
-    InventorySkew,
-    Microprice,
-)
-from mm.backtest.quotes.steps import (
-    FushimiSize,
-    InventoryBound,
-    LeastSpread,
-    Mixed,
-    PostOnly,
-    RoundTo,
-    Widen,
-    steps,
-)
+from mm.backtest.quotes import distances, simple
+from mm.backtest.quotes import steps as around
 from mm.settings import REQUIRED, Setting, Unit
 
-__all__ = [  # the registered models as Python functions: fixed_spread(delta_ticks=2)
-    "FILL_BIAS",
-    "FILL_MODELS",
-    "QUOTE_MODELS",
-    "QUOTE_STEPS",
-    "UNITS",
-    "adaptive_spread",
-    "avellaneda_stoikov",
-    "avellaneda_stoikov_bare",
-    "cartea_jaimungal",
-    "declared",
-    "expected_value",
-    "fixed_spread",
-    "glft",
-    "glft_grid",
-    "grid",
-    "gueant",
-    "hawkes",
-    "hybrid",
-    "imbalance",
-    "inventory_skew",
-    "microprice",
-    "mixed",
-    "optimal_curve",
-    "parameter_tables",
-    "poisson",
-    "predicted",
-    "price_cross",
-    "queue_hazard",
-    "queue_prob_log",
-    "queue_prob_power",
-    "queue_risk_averse",
-    "rl",
-    "steps",
-    "symmetric",
-    "trade_cross",
-]
+price_cross, trade_cross = reached.PriceCross, reached.TradeCross
+queue_hazard, queue_risk_averse = reached.QueueHazard, reached.QueueRiskAverse
+queue_prob_log, queue_prob_power = reached.QueueProbLog, reached.QueueProbPower
+hawkes, hybrid, poisson, predicted = drawn.hawkes, drawn.Hybrid, drawn.poisson, drawn.PredictedFills
+
+adaptive_spread, expected_value, fixed_spread = simple.AdaptiveSpread, simple.ExpectedValue, simple.FixedSpread
+imbalance, inventory_skew, microprice = simple.Imbalance, simple.InventorySkew, simple.Microprice
+glft_grid, grid, rl = simple.GlftGrid, simple.PriceGrid, simple.rl
+avellaneda_stoikov, avellaneda_stoikov_bare = distances.avellaneda_stoikov, distances.AvellanedaStoikov
+cartea_jaimungal, glft, gueant = distances.CarteaJaimungal, distances.Glft, distances.Gueant
+optimal_curve, symmetric = distances.OptimalCurve, distances.Symmetric
+mixed, steps = around.Mixed, around.steps
+
 Registry = Mapping[str, Callable[..., Any]]
 
 
@@ -94,39 +42,20 @@ def declared(build: Callable[..., Any]) -> type[Parameters]:
 
 
 FILL_MODELS: Registry = {
-    **_by_name(
-        *(hawkes, Hybrid, poisson, PredictedFills, PriceCross, QueueHazard, QueueProbLog, QueueProbPower),
-        *(QueueRiskAverse, TradeCross),
-    ),
-    "trade_driven": TradeCross,
+    **_by_name(hawkes, hybrid, poisson, predicted, price_cross),
+    **_by_name(queue_hazard, queue_prob_log, queue_prob_power, queue_risk_averse, trade_cross),
+    "trade_driven": trade_cross,
 }
 QUOTE_MODELS: Registry = {
-    **_by_name(
-        AdaptiveSpread,
-        avellaneda_stoikov,
-        AvellanedaStoikov,
-        CarteaJaimungal,
-        ExpectedValue,
-        FixedSpread,
-        Glft,
-        GlftGrid,
-        PriceGrid,
-        Gueant,
-        Imbalance,
-        InventorySkew,
-        Microprice,
-        Mixed,
-        OptimalCurve,
-        rl,
-        steps,
-        Symmetric,
-    ),
-    "adaptive": AdaptiveSpread,
+    **_by_name(adaptive_spread, avellaneda_stoikov, avellaneda_stoikov_bare, cartea_jaimungal, expected_value),
+    **_by_name(fixed_spread, glft, glft_grid, grid, gueant, imbalance, inventory_skew, microprice, mixed),
+    **_by_name(optimal_curve, rl, steps, symmetric),
+    "adaptive": adaptive_spread,
 }
-QUOTE_STEPS: Registry = _by_name(
-    *(FushimiSize, InventoryBound, KellySize, KellySkew, LeastSpread, PostOnly, RoundTo),
-    *(ShiftBy, SizeBy, Widen, WidenBy),
-)
+QUOTE_STEPS: Registry = {
+    **_by_name(around.FushimiSize, around.InventoryBound, around.KellySize, around.KellySkew, around.LeastSpread),
+    **_by_name(around.PostOnly, around.RoundTo, around.ShiftBy, around.SizeBy, around.Widen, around.WidenBy),
+}
 
 # Known bias of each fill model, as printed in summaries and pages; `mm fills score` measures it.
 FILL_BIAS: Mapping[str, str] = {name: bias for name, build in FILL_MODELS.items() if (bias := declared(build).bias)}
@@ -135,15 +64,6 @@ FILL_BIAS: Mapping[str, str] = {name: bias for name, build in FILL_MODELS.items(
 UNITS: Mapping[str, Unit] = {
     key.name: key.unit for build in QUOTE_MODELS.values() for key in declared(build).of_user() if key.unit is not None
 }
-
-hybrid, predicted, price_cross, trade_cross = Hybrid, PredictedFills, PriceCross, TradeCross
-queue_hazard = QueueHazard
-queue_prob_log, queue_prob_power, queue_risk_averse = QueueProbLog, QueueProbPower, QueueRiskAverse
-adaptive_spread, expected_value, fixed_spread = AdaptiveSpread, ExpectedValue, FixedSpread
-avellaneda_stoikov_bare, symmetric = AvellanedaStoikov, Symmetric
-cartea_jaimungal, glft, glft_grid, grid, gueant = CarteaJaimungal, Glft, GlftGrid, PriceGrid, Gueant
-imbalance, inventory_skew, microprice, mixed = Imbalance, InventorySkew, Microprice, Mixed
-optimal_curve = OptimalCurve
 
 
 def parameter_tables() -> Iterator[str]:

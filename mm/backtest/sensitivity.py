@@ -21,8 +21,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mm.backtest.fills.base import QueueProbPower
 from mm.backtest.fills.intensity import Poisson
-from mm.backtest.fills.queue import QueueProbPower
 from mm.backtest.metrics.arithmetic import quantiles
 from mm.backtest.metrics.summary import headline
 from mm.backtest.models import queue_prob_power, queue_risk_averse, trade_cross

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mm.backtest.fills.crossing import TradeCross
+from mm.backtest.fills.base import TradeCross
 from mm.backtest.metrics.fill_states import state_sums
 from mm.backtest.models import FILL_MODELS
 from mm.backtest.quotes.simple import FixedSpread

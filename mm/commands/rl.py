@@ -126,7 +126,7 @@ def _shares(console: Console, refereed: Refereed, seeds: list[int], closed: floa
             "rl            no agent was trained: stable-baselines3 is not installed; pip install 'mm-research[rl]'"
         )
         return {"share": None}
-    from mm.predict.network import Network
+    from mm.predict.predictor import Network
     from mm.rl.ppo import train_in_paper_world
 
     shares = []

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mm.backtest.fills.base import QueueHazard
 from mm.backtest.fills.hazard_fit import FEATURES, KIND, digest_of
-from mm.backtest.fills.queue_hazard import QueueHazard
 from mm.backtest.journal import ACTIONS
 from mm.errors import FitError
 from mm.evaluate.queue_score import Blocks, aligned

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mm.backtest.fills.queue import QueueByExponents
+from mm.backtest.fills.base import QueueByExponents
 from mm.evaluate.virtual_orders import manual_exchange
 from mm.tape.tape import DEPTH, GAP, KEYFRAME, SNAPSHOT, TRADE
 

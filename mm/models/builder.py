@@ -14,8 +14,8 @@ from mm.backtest.fills.hazard_fit import with_numbers
 from mm.backtest.models import FILL_MODELS, QUOTE_MODELS, QUOTE_STEPS, UNITS, hybrid, queue_hazard
 from mm.backtest.parameters import TOUCH, declaration_of, refuse_other_units
 from mm.backtest.quotes.agent_file import AGENT, read_agent
-from mm.backtest.quotes.avellaneda_stoikov import avellaneda_stoikov_of_curve
 from mm.backtest.quotes.base import compiled
+from mm.backtest.quotes.distances import avellaneda_stoikov_of_curve
 from mm.backtest.quotes.steps import Gated
 from mm.calibration.fit_result import EXPONENTIAL, PoissonFit
 from mm.calibration.intensities import intensity_of

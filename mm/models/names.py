@@ -18,7 +18,7 @@ from mm.user_code import load_class, one_line
 Registry = Mapping[str, "str | Callable[..., Any]"]
 QUOTE_HOOKS = ("quote",)
 FILL_HOOKS = ("on_rest", "on_trade", "on_book", "on_level")
-_SIGNALS = ("mm.signals.base:Signal", ("on_book",))
+_SIGNALS = ("mm.signals.signal_set:Signal", ("on_book",))
 _QUOTES, _FILLS = ("mm.backtest.quotes.base:QuoteModel", QUOTE_HOOKS), ("mm.backtest.fills.base:FillModel", FILL_HOOKS)
 _SHAPES = {  # by kind: compiled bases and hooks; a class must have one of them
     "quote model": (_QUOTES,),

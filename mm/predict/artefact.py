@@ -14,9 +14,7 @@ from numpy.typing import NDArray
 
 from mm.errors import BrokenFile, Mismatch, UsageError
 from mm.instrument import e8
-from mm.predict.forest import Forest
-from mm.predict.network import Network
-from mm.predict.predictor import Predictor
+from mm.predict.predictor import Forest, Network, Predictor
 
 MODEL, ARRAYS = "model.json", "arrays.npz"
 SCHEMA_VERSION = 1

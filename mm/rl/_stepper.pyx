@@ -14,8 +14,8 @@ from mm.backtest._order_manager cimport OrderManager
 from mm.backtest._paper_venue cimport PaperVenue
 from mm.backtest._records cimport Table
 from mm.backtest.fills.base cimport LIMIT_MAKER
-from mm.backtest.quotes.agent cimport Agent
 from mm.backtest.quotes.base cimport View, Want
+from mm.backtest.quotes.simple cimport Agent
 from mm.backtest.quotes.steps cimport Step
 
 from typing import TYPE_CHECKING
@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from mm.backtest.quotes.agent import strategy_of
+from mm.backtest.quotes.simple import strategy_of
 from mm.backtest.quotes.agent_file import CHOICES
 
 if TYPE_CHECKING:

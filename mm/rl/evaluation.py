@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mm.backtest.models import QUOTE_MODELS
-from mm.backtest.quotes.agent import Agent, strategy_of
 from mm.backtest.quotes.agent_file import SavedAgent
+from mm.backtest.quotes.simple import Agent, strategy_of
 from mm.backtest.quotes.steps import InventoryBound, PostOnly
 from mm.backtest.replay import backtest
 from mm.commands import assemble

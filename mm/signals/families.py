@@ -10,11 +10,9 @@ from mm.clock import US_PER_S
 from mm.errors import ModelError, UnknownModel, UsageError
 from mm.instrument import Instrument
 from mm.predict.artefact import FOLDER, signal_of
-from mm.signals import flow, path, state
-from mm.signals.base import Prediction, Signal
+from mm.signals import formulas
 from mm.signals.micro_price import MicroPriceFit
-from mm.signals.own import OwnSignal
-from mm.signals.signal_set import SignalSet
+from mm.signals.signal_set import OwnSignal, Prediction, Signal, SignalSet
 from mm.user_code import load_class, one_line
 
 BASE, QUOTE, TICKS, PER_ROOT_S = "base asset", "quote asset", "ticks", "ticks/√s"
@@ -80,79 +78,79 @@ _XGH = "Xu, Gould, Howison, Multi-level order-flow imbalance, Market Microstruct
 _BNS = "Barndorff-Nielsen, Shephard, Power and bipower variation, J. Financial Econometrics 2004"
 
 FAMILIES = (
-    SignalFamily("spread", "state", TICKS, "ask − bid", _HERE, lambda _: state.QuotedSpread(), ("spread",)),
-    SignalFamily("mid", "state", QUOTE, "(bid + ask)/2", _HERE, lambda m: state.Mid(m.grid.tick_e8), ("mid",)),
+    SignalFamily("spread", "state", TICKS, "ask − bid", _HERE, lambda _: formulas.QuotedSpread(), ("spread",)),
+    SignalFamily("mid", "state", QUOTE, "(bid + ask)/2", _HERE, lambda m: formulas.Mid(m.grid.tick_e8), ("mid",)),
     SignalFamily(
         *("weighted_mid", "state", QUOTE, "(bid·A + ask·B)/(A + B), B and A at the best prices", _HERE),
-        lambda m: state.WeightedMid(m.grid.tick_e8),
+        lambda m: formulas.WeightedMid(m.grid.tick_e8),
         ("weighted_mid",),
     ),
     SignalFamily(
         *("micro_price", "state", QUOTE, "mid + g(imbalance, spread), g fitted on earlier days", _STOIKOV),
-        lambda m: state.MicroPrice(m.grid.tick_e8, m.micro_price),
+        lambda m: formulas.MicroPrice(m.grid.tick_e8, m.micro_price),
         ("micro_price",),
     ),
     SignalFamily(
         *("imbalance_{n}", "state", "−1 to 1", "(B − A)/(B + A) over n levels", _HERE),
-        lambda m: state.BookImbalance(m.levels),
+        lambda m: formulas.BookImbalance(m.levels),
         _over("imbalance_{n}", n=DEPTHS),
     ),
     SignalFamily(
         *("depth_{n}", "state", BASE, "B + A over n levels", _HERE),
-        lambda m: state.Depth(m.levels, 0, m.grid.lot_e8),
+        lambda m: formulas.Depth(m.levels, 0, m.grid.lot_e8),
         _over("depth_{n}", n=DEPTHS),
     ),
     SignalFamily(
         *("bid_depth_{n}", "state", BASE, "B over n levels", _HERE),
-        lambda m: state.Depth(m.levels, 1, m.grid.lot_e8),
+        lambda m: formulas.Depth(m.levels, 1, m.grid.lot_e8),
     ),
     SignalFamily(
         *("ask_depth_{n}", "state", BASE, "A over n levels", _HERE),
-        lambda m: state.Depth(m.levels, -1, m.grid.lot_e8),
+        lambda m: formulas.Depth(m.levels, -1, m.grid.lot_e8),
     ),
     SignalFamily(
         *("bid_queue", "state", BASE, "B at the best bid", _HERE),
-        lambda m: state.Depth(1, 1, m.grid.lot_e8),
+        lambda m: formulas.Depth(1, 1, m.grid.lot_e8),
         ("bid_queue",),
     ),
     SignalFamily(
         *("ask_queue", "state", BASE, "A at the best ask", _HERE),
-        lambda m: state.Depth(1, -1, m.grid.lot_e8),
+        lambda m: formulas.Depth(1, -1, m.grid.lot_e8),
         ("ask_queue",),
     ),
     SignalFamily(
         *("queue_share", "state", "0 to 1", "B/(B + A) at the best prices", _HERE),
-        lambda _: state.QueueShare(),
+        lambda _: formulas.QueueShare(),
         ("queue_share",),
     ),
     SignalFamily(
         *("ofi", "flow", BASE, "e of this diff, from the best prices and queues before and after it", _CKS),
-        lambda m: flow.OrderFlow(1, 0, m.grid.lot_e8),
+        lambda m: formulas.OrderFlow(1, 0, m.grid.lot_e8),
         ("ofi",),
     ),
     SignalFamily(
         *("ofi_{w}", "flow", BASE, "Σ ofi in (t − W, t]", _CKS),
-        lambda m: flow.OrderFlow(1, m.window_us, m.grid.lot_e8),
+        lambda m: formulas.OrderFlow(1, m.window_us, m.grid.lot_e8),
         _over("ofi_{w}", w=_S),
     ),
     SignalFamily(
         *("multilevel_ofi_{n}", "flow", BASE, "Σ over n levels of e, each of its own price and queue", _XGH),
-        lambda m: flow.OrderFlow(m.levels, 0, m.grid.lot_e8),
+        lambda m: formulas.OrderFlow(m.levels, 0, m.grid.lot_e8),
         _over("multilevel_ofi_{n}", n=DEPTHS[1:]),
     ),
     SignalFamily(
         *("multilevel_ofi_{n}_{w}", "flow", BASE, "Σ multilevel_ofi_n in (t − W, t]", _XGH),
-        lambda m: flow.OrderFlow(m.levels, m.window_us, m.grid.lot_e8),
+        lambda m: formulas.OrderFlow(m.levels, m.window_us, m.grid.lot_e8),
         _over("multilevel_ofi_{n}_{w}", n=(5,), w=("10s",)),
     ),
     SignalFamily(
         *("trade_imbalance_{w}", "flow", "−1 to 1", "(bought − sold)/(bought + sold) in (t − W, t]", _HERE),
-        lambda m: flow.TradeImbalance(m.window_us, m.grid.lot_e8),
+        lambda m: formulas.TradeImbalance(m.window_us, m.grid.lot_e8),
         _over("trade_imbalance_{w}", w=_S[1:]),
     ),
     SignalFamily(
         *("signed_volume_{w}", "flow", BASE, "bought − sold by aggressors in (t − W, t]", _HERE),
-        lambda m: flow.SignedVolume(m.window_us, m.grid.lot_e8),
+        lambda m: formulas.SignedVolume(m.window_us, m.grid.lot_e8),
         _over("signed_volume_{w}", w=_S),
     ),
     SignalFamily(
@@ -161,7 +159,7 @@ FAMILIES = (
         "1/s",
         "runs of same-side prints at most 1 ms apart, with one beyond the first's price; in (t − W, t] over W",
         _HERE,
-        lambda m: flow.SweepRate(m.window_us, m.grid.lot_e8),
+        lambda m: formulas.SweepRate(m.window_us, m.grid.lot_e8),
         _over("sweep_rate_{w}", w=_S[1:]),
     ),
     SignalFamily(
@@ -172,27 +170,27 @@ FAMILIES = (
             "quantity removed from the best 10 levels, less prints; in (t − W, t] over W",
         ),
         _HERE,
-        lambda m: flow.CancelRate(m.window_us, m.grid.lot_e8),
+        lambda m: formulas.CancelRate(m.window_us, m.grid.lot_e8),
         _over("cancel_rate_{w}", w=_S[1:]),
     ),
     SignalFamily(
         *("momentum_{w}", "path", TICKS, "mid(t) − mid(t − W)", _HERE),
-        lambda m: path.Momentum(m.window_us),
+        lambda m: formulas.Momentum(m.window_us),
         _over("momentum_{w}", w=_S),
     ),
     SignalFamily(
         *("momentum_{e}", "path", TICKS, "mid(now) − mid(n diffs earlier)", _HERE),
-        lambda m: path.EventMomentum(m.events),
+        lambda m: formulas.EventMomentum(m.events),
         ("momentum_100e",),
     ),
     SignalFamily(
         *("realised_volatility_{w}", "path", PER_ROOT_S, "√(Σ move² in (t − W, t] / W)", _HERE),
-        lambda m: path.RealisedVolatility(m.window_us),
+        lambda m: formulas.RealisedVolatility(m.window_us),
         _over("realised_volatility_{w}", w=_S[1:]),
     ),
     SignalFamily(
         *("realised_volatility_{e}", "path", "ticks/√diff", "√(mean move² of the last diffs)", _HERE),
-        lambda m: path.EventVolatility(m.events),
+        lambda m: formulas.EventVolatility(m.events),
         ("realised_volatility_100e",),
     ),
     SignalFamily(
@@ -201,12 +199,12 @@ FAMILIES = (
         PER_ROOT_S,
         "√(Σ move²·2^(−age/W) / ∫ 2^(−age/W)), over the path so far; W is the half-life",
         _HERE,
-        lambda m: path.EwmaVolatility(m.window_us),
+        lambda m: formulas.EwmaVolatility(m.window_us),
         ("ewma_volatility_60s",),
     ),
     SignalFamily(
         *("range_{w}", "path", TICKS, "highest − lowest mid in [t − W, t]", _HERE),
-        lambda m: path.Range(m.window_us),
+        lambda m: formulas.Range(m.window_us),
         _over("range_{w}", w=_S[1:]),
     ),
     SignalFamily(
@@ -235,7 +233,7 @@ OURS = tuple(family.name for family in FAMILIES if family.build is None)
 def _bipower(window_us: int) -> Signal:
     if window_us % US_PER_S or window_us < 2 * US_PER_S:
         raise UsageError(f"bipower over {window_us / US_PER_S:g} s: it requires whole seconds; give 2s or more")
-    return path.Bipower(window_us)
+    return formulas.Bipower(window_us)
 
 
 def is_signal(candidate: object) -> bool:

@@ -1,5 +1,5 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
-"""A set of signals of one market, with its own book; calls the signals in the order of receipt.
+"""Signals (hooks that set a value), predictions and users' signals, and a set of them with its own book.
 
 Backtests, live markets and columns over a tape all use ``SignalSet.take``, one event at a time.
 """
@@ -7,24 +7,257 @@ Backtests, live markets and columns over a tape all use ``SignalSet.take``, one 
 from cpython.ref cimport PyObject
 from libc.math cimport NAN, isnan
 from libc.stdint cimport int8_t, int64_t, uint8_t
-from libc.stdlib cimport calloc, free, realloc
+from libc.stdlib cimport calloc, free, malloc, realloc
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mm.signals._nearest cimport MOST_LEVELS, Nearest, nearest_fill, nearest_put
-from mm.signals.base cimport CANCEL_LEVELS, Signal
-from mm.tape._book cimport MARGIN_TICKS, book_apply, book_clear, book_close, book_lots_at, book_move, book_open
+from mm.predict.predictor cimport Predictor
+from mm.tape._book cimport (
+    MARGIN_TICKS, book_after, book_apply, book_clear, book_close, book_lots_at, book_move, book_open,
+)
 from mm.tape._kinds cimport DEPTH, GAP, KEYFRAME, TRADE
 
 from typing import TYPE_CHECKING
 
-from mm.errors import UsageError
+from mm.errors import ModelError, UsageError
+from mm.user_code import raised
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from mm.tape.tape import Tape
+
+
+cdef class Signal:
+    """Base class of signals: override ``begin``, ``on_trade`` and ``on_book``, and set ``value``.
+
+    A set of signals calls these hooks in the order of receipt. ``on_book`` is called once for each diff; the value that
+    it sets (NaN if undefined) is the value of that row. ``begin`` resets the state; it is called at each snapshot and,
+    unless the signal is ``one_sided``, when an empty side of the book has levels again. While the book has no bids or
+    no asks, a signal is undefined and its ``on_book`` is not called, unless it is ``one_sided``.
+
+    Attributes:
+        sources: Signals whose values this signal reads; a set calls them first.
+    """
+
+    def __cinit__(self, *_args, **_kwargs) -> None:
+        self.value = NAN
+        self.sources = ()
+
+    cdef int begin(self, const Now* now) except -1 nogil:
+        return 0
+
+    cdef int on_trade(self, const Now* now) except -1 nogil:
+        return 0
+
+    cdef int on_book(self, const Now* now) except -1 nogil:
+        return 0
+
+
+cdef class Prediction(Signal):
+    """Prediction of a fitted predictor at each diff; undefined while one of its input signals is undefined.
+
+    Args:
+        predictor: Its compiled kernels, not shared with other signals.
+        head: Index of the kernel.
+        sources: Input signals, in the order of the predictor's inputs; the set calls them before this signal.
+        distance_ticks: The last input of a predictor that takes a distance; None for others.
+    """
+
+    cdef Predictor predictor
+    cdef int head, count
+    cdef PyObject** each            # borrowed from *sources*
+    cdef double* row
+
+    def __init__(
+        self, predictor: Predictor, head: int, sources: Sequence[Signal], distance_ticks: float | None = None
+    ) -> None:
+        cdef int i
+        self.predictor, self.head, self.sources, self.count = predictor, head, tuple(sources), len(sources)
+        if self.count + (distance_ticks is not None) != predictor.inputs or not 0 <= head < len(predictor.heads):
+            raise ValueError(f"{self.count} signals and kernel {head}, for a predictor of {predictor.inputs} inputs")
+        self.each = <PyObject**> malloc(self.count * sizeof(PyObject*))
+        self.row = <double*> malloc(predictor.inputs * sizeof(double))
+        if self.each is NULL or self.row is NULL:
+            raise MemoryError("no memory for a prediction")
+        for i, source in enumerate(self.sources):
+            self.each[i] = <PyObject*> source
+        if distance_ticks is not None:
+            self.row[self.count] = distance_ticks
+
+    def __dealloc__(self) -> None:
+        free(self.each)
+        free(self.row)
+
+    cdef int on_book(self, const Now* now) except -1 nogil:
+        cdef int i
+        for i in range(self.count):
+            self.row[i] = (<Signal> self.each[i]).value
+        self.value = self.predictor.compute(self.row, 0.5 * <double> now.mid2, self.head)
+        return 0
+
+
+cdef class SignalBook:
+    """The book passed to a signal, valid during the call only. Prices are ticks, quantities lots of the tape."""
+
+    cdef const Now* now
+    cdef int levels
+
+    cdef const Now* current(self) except NULL:
+        if self.now is NULL:
+            raise ReferenceError("the book of a signal was used after its call; copy the numbers you want to keep")
+        return self.now
+
+    @property
+    def us(self) -> int:
+        """Timestamp of the event, µs UTC."""
+        return self.current().us
+
+    @property
+    def bid_ticks(self) -> int | None:
+        """Best bid; None without bids."""
+        return self.current().bid_ticks or None
+
+    @property
+    def ask_ticks(self) -> int | None:
+        """Best ask; None without asks."""
+        return self.current().ask_ticks or None
+
+    @property
+    def bid_lots(self) -> int:
+        """Lots at the best bid."""
+        return self.current().bid_lots
+
+    @property
+    def ask_lots(self) -> int:
+        """Lots at the best ask."""
+        return self.current().ask_lots
+
+    def bids(self) -> list[tuple[int, int]]:
+        """Return ticks and lots of the best bids, the best first, up to the number in the signal's ``levels``."""
+        return self.side(&self.current().bids, self.now.bid_ticks, self.now.bid_lots)
+
+    def asks(self) -> list[tuple[int, int]]:
+        """Return ticks and lots of the best asks, the best first, up to the number in the signal's ``levels``."""
+        return self.side(&self.current().asks, self.now.ask_ticks, self.now.ask_lots)
+
+    cdef list side(self, const Nearest* side, int64_t ticks, int64_t lots):
+        cdef int64_t place
+        if self.levels > 1:
+            return [(side.ticks[place], side.lots[place]) for place in range(min(self.levels, side.count))]
+        return [(ticks, lots)] if ticks else []
+
+
+cdef class OwnSignal(Signal):
+    """A signal computed by an object in Python.
+
+    Args:
+        model: Has ``on_book(book)``, which returns a number or None; it may have ``on_trade(book, side, ticks, lots)``
+            for prints (side +1: aggressive buyer), and ``begin(book)``, called when earlier data are no longer valid.
+            Optional attributes: ``levels``, 1 to 20, and ``one_sided``, whether it is called without bids or asks.
+
+    Raises:
+        UsageError: If it has no ``on_book``, or its ``levels`` are out of range.
+    """
+
+    cdef object model, book_hook, trade_hook, begin_hook
+    cdef SignalBook book
+
+    def __init__(self, model: object) -> None:
+        cdef int levels = getattr(model, "levels", 1)
+        self.model, self.book_hook = model, getattr(model, "on_book", None)
+        if not callable(self.book_hook):
+            raise UsageError(f"signal {type(model).__name__} has no method on_book(book)")
+        if not 1 <= levels <= MOST_LEVELS:
+            raise UsageError(f"signal {type(model).__name__}: levels is {levels}; 1 to {MOST_LEVELS} are allowed")
+        self.trade_hook, self.begin_hook = getattr(model, "on_trade", None), getattr(model, "begin", None)
+        self.levels, self.one_sided = levels if levels > 1 else 0, bool(getattr(model, "one_sided", False))
+        self.interpreted = True
+        self.book = SignalBook()
+        self.book.levels = levels
+
+    cdef int begin(self, const Now* now) except -1 nogil:
+        with gil:
+            if self.begin_hook is not None:
+                self.call(now, "begin", self.begin_hook, ())
+        return 0
+
+    cdef int on_trade(self, const Now* now) except -1 nogil:
+        with gil:
+            if self.trade_hook is not None:
+                self.call(now, "on_trade", self.trade_hook, (now.trade_side, now.trade_ticks, now.trade_lots))
+        return 0
+
+    cdef int on_book(self, const Now* now) except -1 nogil:
+        with gil:
+            answer = self.call(now, "on_book", self.book_hook, ())
+            if answer is None:
+                self.value = NAN
+                return 0
+            try:
+                self.value = <double> answer
+            except TypeError:
+                raise ModelError(
+                    f"{type(self.model).__name__}.on_book returned {answer!r}; a signal is a number or None"
+                ) from None
+        return 0
+
+    cdef object call(self, const Now* now, str hook, object method, tuple more):
+        """Return the result of a hook; an error in the hook becomes a ModelError with the hook's name."""
+        self.book.now = now
+        try:
+            return method(self.book, *more)
+        except ModelError:
+            raise
+        except Exception as error:
+            raise raised(self.model, hook, error) from error
+        finally:
+            self.book.now = NULL
+
+
+cdef void nearest_fill(Nearest* side, const Book* book) noexcept nogil:
+    """Fill the stored levels from the book, after the last one."""
+    cdef int64_t ticks
+    if side.count:
+        ticks = book_after(book, <int> side.side, side.ticks[side.count - 1])
+    else:
+        ticks = book.best_bid if side.side > 0 else book.best_ask
+    while ticks and side.count < KEPT:
+        side.ticks[side.count], side.lots[side.count] = ticks, book_lots_at(book, <int> side.side, ticks)
+        side.count += 1
+        ticks = book_after(book, <int> side.side, ticks)
+    side.whole = ticks == 0
+
+
+cdef void nearest_put(Nearest* side, int64_t ticks, int64_t lots) noexcept nogil:
+    """Set the lots displayed at a price, if it is among the stored levels."""
+    cdef int64_t place = side.count, i
+    cdef int64_t sign = side.side
+    if not side.whole and (place == 0 or sign * (side.ticks[place - 1] - ticks) > 0):
+        return
+    while place and sign * (ticks - side.ticks[place - 1]) >= 0:
+        place -= 1
+    # The level at index *place*, if any, is not better than the price.
+    if place < side.count and side.ticks[place] == ticks:
+        if lots:
+            side.lots[place] = lots
+            return
+        side.count -= 1
+        for i in range(place, side.count):
+            side.ticks[i], side.lots[i] = side.ticks[i + 1], side.lots[i + 1]
+        return
+    if lots == 0 or place == KEPT:
+        if lots:
+            side.whole = False
+        return
+    if side.count == KEPT:
+        side.whole = False
+    else:
+        side.count += 1
+    for i in range(side.count - 1, place, -1):
+        side.ticks[i], side.lots[i] = side.ticks[i - 1], side.lots[i - 1]
+    side.ticks[place], side.lots[place] = ticks, lots
 
 
 cdef class SignalSet:

@@ -8,8 +8,8 @@ from click.testing import CliRunner
 
 from engine_tapes import TEST
 from mm.backtest.models import QUOTE_MODELS, trade_cross
-from mm.backtest.quotes.agent import Agent, strategy_of
 from mm.backtest.quotes.agent_file import CHOICES, OFFSETS, SIZES, SavedAgent
+from mm.backtest.quotes.simple import Agent, strategy_of
 from mm.backtest.replay import backtest
 from mm.backtest.rules import Rules
 from mm.commands.backtest import main as backtest_command

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mm.backtest.fills.intensity import Intensity
-from mm.backtest.quotes.avellaneda_stoikov import AvellanedaStoikov
+from mm.backtest.quotes.distances import AvellanedaStoikov
 from mm.errors import UsageError
 
 # The paper's parameters (sigma 2, k 1.5, gamma 0.1): time left, inventory, distance of bid and ask.

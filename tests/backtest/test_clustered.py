@@ -18,9 +18,8 @@ import engine_chance
 import engine_draws
 from engine_cases import Case, cases, read_journal
 from engine_tapes import BEGIN_US, TEST, one_tape
-from mm.backtest.fills.clustered import ClusteredFills
 from mm.backtest.fills.clustering import Clustering
-from mm.backtest.fills.intensity import FOREVER, Intensity, Poisson, py_unit_exponential
+from mm.backtest.fills.intensity import FOREVER, ClusteredFills, Intensity, Poisson, py_unit_exponential
 from mm.backtest.fills.intensity_piece import IntensityPiece
 from mm.backtest.models import FILL_MODELS, fixed_spread, hawkes, hybrid, poisson, trade_cross
 from mm.backtest.replay import backtest

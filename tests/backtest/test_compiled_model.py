@@ -16,8 +16,8 @@ from pathlib import Path
 import pytest
 from fill_lab import ASKS, BEGIN_US, BIDS, TEST, play, sold
 
-from mm.backtest.fills.crossing import TradeCross
-from mm.backtest.fills.hybrid import Hybrid
+from mm.backtest.fills.base import TradeCross
+from mm.backtest.fills.intensity import Hybrid
 from mm.backtest.paper_exchange import PaperExchange
 from mm.backtest.rules import Rules
 from mm.errors import ModelError

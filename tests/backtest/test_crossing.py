@@ -3,7 +3,7 @@
 import pytest
 from fill_lab import depth, play, sold
 
-from mm.backtest.fills.crossing import PriceCross
+from mm.backtest.fills.base import PriceCross
 from mm.errors import UsageError
 
 # Our buy order rests at 101, inside the spread of 100 to 102.

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from test_engine import drawn
 
 from mm.backtest.models import avellaneda_stoikov, avellaneda_stoikov_bare, glft, gueant
-from mm.backtest.quotes.avellaneda_stoikov import AvellanedaStoikov
+from mm.backtest.quotes.distances import AvellanedaStoikov
 from mm.errors import UsageError
 
 DECADES = st.floats(-8, 8).map(lambda power: 10.0**power)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 import engine_chance
 from engine_cases import TABLES, Case, Scripted, cases, read_journal
 from engine_tapes import BEGIN_US, TEST, Teller, two_tapes
-from mm.backtest.fills.crossing import TradeCross
+from mm.backtest.fills.base import TradeCross
 from mm.backtest.fills.intensity import FOREVER, Intensity
 from mm.backtest.paper_exchange import PaperExchange
 from mm.backtest.quotes.steps import Gated, Mixed, PostOnly

@@ -3,10 +3,8 @@
 import pytest
 from fill_lab import depth, play, sold
 
-from mm.backtest.fills.crossing import PriceCross, TradeCross
-from mm.backtest.fills.hybrid import Hybrid
-from mm.backtest.fills.intensity import Intensity, Poisson
-from mm.backtest.fills.queue import QueueProbPower, QueueRiskAverse
+from mm.backtest.fills.base import PriceCross, QueueProbPower, QueueRiskAverse, TradeCross
+from mm.backtest.fills.intensity import Hybrid, Intensity, Poisson
 from mm.errors import UsageError
 
 

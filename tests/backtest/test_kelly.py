@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 import mm
 from engine_tapes import BEGIN_US, TEST
 from mm.backtest.models import fixed_spread
-from mm.backtest.quotes.kelly import KellySize, KellySkew
+from mm.backtest.quotes.steps import KellySize, KellySkew
 from mm.errors import UsageError
 from mm.tape.tape import Tape
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from fill_lab import ASKS, BEGIN_US, BIDS, TEST, Want, depth
 
-from mm.backtest.fills.crossing import TradeCross
+from mm.backtest.fills.base import TradeCross
 from mm.backtest.latency import Latencies
 from mm.backtest.paper_exchange import PaperExchange
 from mm.backtest.quotes.view import Quotes

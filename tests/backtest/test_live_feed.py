@@ -13,7 +13,7 @@ import engine_chance
 from captured import NOON_US, SYMBOL, diff, snapshot, trade
 from engine_cases import TABLES, Several, cases, read_journal
 from engine_tapes import TEST, one_tape
-from mm.backtest.fills.crossing import TradeCross
+from mm.backtest.fills.base import TradeCross
 from mm.backtest.journal import CANCELLED, KEPT, PLACED
 from mm.backtest.live_feed import FeedEvent, LiveFeed, feed_events
 from mm.backtest.paper_exchange import PaperExchange

@@ -8,11 +8,11 @@ from fill_lab import ASKS, BEGIN_US, BIDS, TEST, bought, depth, sold
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mm.backtest.fills.crossing import TradeCross
-from mm.backtest.fills.queue import QueueRiskAverse
+from mm.backtest.fills.base import QueueRiskAverse, TradeCross
 from mm.backtest.journal import ACTIONS, CANCEL_REASONS, REJECT_REASONS, STATUSES
-from mm.backtest.models import FixedSpread, FushimiSize
 from mm.backtest.paper_exchange import PaperExchange
+from mm.backtest.quotes.simple import FixedSpread
+from mm.backtest.quotes.steps import FushimiSize
 from mm.backtest.quotes.view import Quotes
 from mm.backtest.rules import Rules
 from mm.errors import ModelError, UsageError

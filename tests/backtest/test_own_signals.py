@@ -7,10 +7,10 @@ from hypothesis import strategies as st
 import oracle
 from engine_cases import Case, Scripted, cases, compiled_fills, oracle_tapes, plain_fills, read_journal
 from engine_tapes import BEGIN_US, TEST
-from mm.backtest.fills.crossing import TradeCross
+from mm.backtest.fills.base import TradeCross
 from mm.backtest.models import fixed_spread
 from mm.backtest.paper_exchange import PaperExchange
-from mm.backtest.quotes.signal_steps import ShiftBy
+from mm.backtest.quotes.steps import ShiftBy
 from mm.backtest.replay import backtest
 from mm.backtest.rules import Rules
 from mm.errors import UsageError

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 from fill_lab import ASKS, BEGIN_US, BIDS, TEST, Want, depth, sold
 
-from mm.backtest.fills.crossing import TradeCross
+from mm.backtest.fills.base import TradeCross
 from mm.backtest.journal import ACTIONS, CANCEL_REASONS, REJECT_REASONS
 from mm.backtest.paper_exchange import PaperExchange
 from mm.backtest.rules import Rules

@@ -14,9 +14,8 @@ import mm
 from engine_cases import Case, cases
 from engine_tapes import BEGIN_US, TEST, Teller
 from fill_predictors import BIAS, DISTANCES, HORIZON_S, SCALER, SIGNALS, WEIGHTS, written
-from mm.backtest.fills.hybrid import Hybrid
-from mm.backtest.fills.predicted import PredictedFills
-from mm.backtest.fills.queue import QueueRiskAverse
+from mm.backtest.fills.base import QueueRiskAverse
+from mm.backtest.fills.intensity import Hybrid, PredictedFills
 from mm.backtest.replay import backtest
 from mm.backtest.rules import Rules
 from mm.errors import BrokenFile, Mismatch, UsageError

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import mm
-from mm.backtest.fills.crossing import TradeCross
+from mm.backtest.fills.base import TradeCross
 from mm.backtest.models import grid, mixed, steps
 from mm.backtest.paper_exchange import PaperExchange
 from mm.backtest.quotes.view import Quotes

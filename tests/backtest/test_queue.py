@@ -7,7 +7,7 @@ from fill_lab import bought, depth, play, sold
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mm.backtest.fills.queue import QueueProbLog, QueueProbPower, QueueRiskAverse
+from mm.backtest.fills.base import QueueProbLog, QueueProbPower, QueueRiskAverse
 from mm.errors import UsageError
 
 MODELS = [QueueRiskAverse, QueueProbPower, QueueProbLog]

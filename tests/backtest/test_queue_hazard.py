@@ -6,7 +6,7 @@ import math
 import pytest
 from fill_lab import BEGIN_US, bought, depth, play, sold
 
-from mm.backtest.fills.queue_hazard import QueueHazard
+from mm.backtest.fills.base import QueueHazard
 from mm.errors import UsageError
 
 NEVER, ALWAYS = -40.0, 40.0

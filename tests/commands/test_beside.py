@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 import engine_chance
-from mm.backtest.models import FixedSpread
+from mm.backtest.quotes.simple import FixedSpread
 from mm.backtest.rules import Account, Execution
 from mm.cli.config import Models, Sensitivity
 from mm.commands import assemble

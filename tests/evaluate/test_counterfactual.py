@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mm.backtest.fills.crossing import TradeCross
+from mm.backtest.fills.base import TradeCross
 from mm.backtest.quotes.simple import FixedSpread
 from mm.backtest.replay import backtest
 from mm.backtest.rules import Rules

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from leaning_market import ASK, BID, GRID
 
-from mm.backtest.fills.queue import QueueByExponents, QueueProbPower
+from mm.backtest.fills.base import QueueByExponents, QueueProbPower
 from mm.evaluate.virtual_orders import manual_exchange
 from mm.tape.tape import Tape
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mm.backtest.fills.crossing import TradeCross
+from mm.backtest.fills.base import TradeCross
 from mm.backtest.journal import ACTIONS, CANCEL_REASONS, REJECT_REASONS
 from mm.backtest.live_feed import FeedEvent
 from mm.backtest.paper_exchange import PaperExchange

@@ -5,7 +5,7 @@ from collections import Counter
 
 import pytest
 
-from mm.backtest.fills.crossing import TradeCross
+from mm.backtest.fills.base import TradeCross
 from mm.backtest.journal import ACTIONS, ORDER_COLUMNS, REJECT_REASONS
 from mm.backtest.live_feed import FeedEvent
 from mm.backtest.paper_exchange import PaperExchange

@@ -8,7 +8,7 @@ import pytest
 from simulated import simulate
 
 import mm
-from mm.backtest.fills.crossing import TradeCross
+from mm.backtest.fills.base import TradeCross
 from mm.backtest.quotes.simple import FixedSpread
 from mm.backtest.rules import Rules
 from mm.clock import US_PER_S

@@ -7,7 +7,8 @@ from types import SimpleNamespace
 import pytest
 
 from engine_tapes import TEST
-from mm.backtest.models import FixedSpread, TradeCross
+from mm.backtest.fills.base import TradeCross
+from mm.backtest.quotes.simple import FixedSpread
 from mm.calibration.fit_result import FittedWindow, PoissonFit
 from mm.calibration.schedule import Schedule, Segment
 from mm.cli.config import Models

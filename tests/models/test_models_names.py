@@ -100,7 +100,7 @@ def test_missing_module_or_class_error_names_it(work_dir, name, message):
         ("subprocess:Popen", "step", "a step is a class with the method quote"),
         ("subprocess:Popen", "fill model", "the method on_rest, on_trade, on_book or on_level"),
         ("urllib.parse:quote", "quote model", "it is a function"),
-        ("mm.backtest.fills.crossing:TradeCross", "quote model", "the class has no such method"),
+        ("mm.backtest.fills.base:TradeCross", "quote model", "the class has no such method"),
         ("mm.backtest.quotes.simple:FixedSpread", "fill model", "the class has no such method"),
         ("collections:OrderedDict", "model", "is not a quote model or a fill model"),
     ],
@@ -114,7 +114,7 @@ def test_resolve_rejects_objects_of_another_kind_without_calling_them(name, kind
 @pytest.mark.parametrize(
     ("name", "kind"),
     [
-        ("mm.backtest.fills.crossing:TradeCross", "fill model"),
+        ("mm.backtest.fills.base:TradeCross", "fill model"),
         ("mm.backtest.quotes.simple:FixedSpread", "quote model"),
         ("mm.backtest.quotes.simple:FixedSpread", "model"),
     ],

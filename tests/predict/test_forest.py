@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from mm.predict.forest import Forest
+from mm.predict.predictor import Forest
 
 STUMP = {
     "roots": [0],
@@ -22,18 +22,18 @@ def forest(inputs=2, **changed):
 
 def test_decision_goes_left_up_to_threshold():
     """The threshold itself goes left; the other input does not matter."""
-    assert forest().predict(np.array([[9.0, 0.5], [-9.0, 0.6], [0.0, -7.0]])).tolist() == [10.0, 20.0, 10.0]
+    assert forest().predict(np.array([[9.0, 0.5], [-9.0, 0.6], [0.0, -7.0]])).ravel().tolist() == [10.0, 20.0, 10.0]
 
 
 def test_inputs_are_compared_in_single_precision():
     """As in scikit-learn: .1 in single precision is above .1."""
-    assert forest(threshold=[0.1, 0.0, 0.0]).predict(np.array([[0.0, 0.1]])).tolist() == [20.0]
+    assert forest(threshold=[0.1, 0.0, 0.0]).predict(np.array([[0.0, 0.1]])).tolist() == [[20.0]]
 
 
 def test_trees_are_averaged():
     """Two trees, one of them a single leaf."""
     found = forest(**{key: [*values, {"value": 4.0}.get(key, -1)] for key, values in STUMP.items()} | {"roots": [0, 3]})
-    assert found.predict(np.array([[0.0, 0.0], [0.0, 1.0]])).tolist() == [7.0, 12.0]
+    assert found.predict(np.array([[0.0, 0.0], [0.0, 1.0]])).ravel().tolist() == [7.0, 12.0]
 
 
 @pytest.mark.parametrize(

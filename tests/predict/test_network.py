@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mm.predict.network import ACTIVATIONS, Network
+from mm.predict.predictor import ACTIVATIONS, Network
 
 PLAIN = {
     "identity": lambda x: x,

@@ -5,9 +5,9 @@ import pytest
 from markets import HORIZON_S, SECOND, SIGNALS, hinted
 
 from engine_tapes import TEST
-from mm.backtest.fills.crossing import TradeCross
-from mm.backtest.quotes.signal_steps import ShiftBy
+from mm.backtest.fills.base import TradeCross
 from mm.backtest.quotes.simple import ExpectedValue, FixedSpread
+from mm.backtest.quotes.steps import ShiftBy
 from mm.backtest.replay import backtest
 from mm.backtest.rules import Rules
 from mm.errors import BrokenFile, Mismatch, UsageError

@@ -5,12 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mm.predict.forest import Forest
-from mm.predict.network import Network
-from mm.predict.predictor import LARGEST_SCALED, Predictor
+from mm.predict.predictor import LARGEST_SCALED, Network, Predictor
 
 LINE = Network([np.array([[2.0], [-1.0], [0.5]])], [np.array([0.25])], ["identity"])
-LEAF = Forest(3, np.array([0]), np.array([-1]), np.zeros(1), np.array([-1]), np.array([-1]), np.ones(1))
 
 
 def make_predictor(heads=(LINE,), mean=(1.0, 0.0, -2.0), scale=(2.0, 1.0, 4.0), priced=(False, True, False), tick=0.01):
@@ -54,7 +51,6 @@ def test_price_input_without_mid_gives_nan():
     "parts",
     [
         {"heads": ()},
-        {"heads": (LINE, LEAF)},
         {"heads": (Network([np.ones((3, 2))], [np.ones(2)], ["relu"]),)},
         {"mean": (0.0, 0.0)},
         {"priced": (False,)},

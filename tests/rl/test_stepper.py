@@ -6,8 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mm import Quotes
-from mm.backtest.quotes.agent import Agent, strategy_of
-from mm.backtest.quotes.simple import FixedSpread
+from mm.backtest.quotes.simple import Agent, FixedSpread, strategy_of
 from mm.backtest.quotes.steps import InventoryBound, PostOnly
 from mm.backtest.replay import backtest
 from mm.clock import US_PER_S

@@ -13,15 +13,14 @@ from engine_tapes import one_tape
 from mm.dayfolder.layout import DayFolder
 from mm.errors import ModelError, UnknownModel, UsageError
 from mm.signals import compute, live
-from mm.signals.own import OwnSignal
-from mm.signals.signal_set import SignalSet
+from mm.signals.signal_set import OwnSignal, SignalSet
 from mm.sim.flow.day import make_day
 from mm.sim.flow.scenario import ZeroIntelligence
 from mm.sim.flow.session import Session
 from support import run_python
 
 MODULE = """
-    from mm.signals.base import Signal
+    from mm.signals.signal_set import Signal
 
     class Imbalance:
         '''(B - A)/(B + A) over three levels.'''

@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 
 import mm
 from engine_tapes import BEGIN_US, TEST, one_tape, stamped
-from mm.backtest.fills.crossing import TradeCross
+from mm.backtest.fills.base import TradeCross
 from mm.backtest.live_feed import feed_events
 from mm.backtest.paper_exchange import PaperExchange
-from mm.backtest.quotes.signal_steps import ShiftBy, SizeBy, WidenBy
+from mm.backtest.quotes.steps import ShiftBy, SizeBy, WidenBy
 from mm.backtest.replay import backtest
 from mm.backtest.rules import Rules
 from mm.errors import ModelError, UsageError

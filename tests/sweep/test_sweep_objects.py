@@ -220,7 +220,7 @@ def test_tape_damaged_after_fetching_is_fetched_again(sweep_data, tmp_path, monk
 
 def test_modules_of_the_project_are_not_shipped(tmp_path):
     """A worker has the same version of them."""
-    assert Shipment("memory://x", []).of({}, {"mm.predict.network": "1"})["modules"] == {}
+    assert Shipment("memory://x", []).of({}, {"mm.predict.predictor": "1"})["modules"] == {}
 
 
 def test_predictor_is_fetched_into_one_folder_and_keeps_its_name(tmp_path, monkeypatch):

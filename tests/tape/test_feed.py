@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from engine_cases import oracle_events
 from engine_tapes import TEST
-from mm.backtest.fills.crossing import TradeCross
+from mm.backtest.fills.base import TradeCross
 from mm.backtest.fills.intensity import FOREVER, Intensity
 from mm.backtest.metrics.fill_states import FillStates, StateRates
 from mm.backtest.paper_exchange import PaperExchange

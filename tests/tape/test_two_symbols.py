@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 import mm
-from mm.backtest.fills.crossing import TradeCross
+from mm.backtest.fills.base import TradeCross
 from mm.backtest.quotes.simple import FixedSpread
 from mm.backtest.rules import Rules
 from mm.errors import UsageError

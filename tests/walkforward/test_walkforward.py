@@ -12,9 +12,8 @@ from fill_predictors import written
 from journals import Scribe
 from mm.backtest.fills.intensity import Poisson
 from mm.backtest.io import load_day
-from mm.backtest.quotes.signal_steps import ShiftBy
 from mm.backtest.quotes.simple import FixedSpread
-from mm.backtest.quotes.steps import Gated
+from mm.backtest.quotes.steps import Gated, ShiftBy
 from mm.backtest.rules import Rules
 from mm.calibration.calibrator import CalibrationConfig, Calibrator
 from mm.calibration.exposure import RestingOrders

@@ -120,3 +120,10 @@ cdef class TradeView:
 cdef class BookView:
     cdef const Top* top
     cdef const Top* seen(self) except NULL
+
+# The base of queue models: subclasses return the share of cancelled lots that was ahead of us.
+cdef class Queue(FillModel):
+    cdef double ahead_share(self, double ahead, double behind) noexcept nogil
+
+cdef class QueueProbPower(Queue):
+    cdef readonly double exponent

@@ -1,17 +1,27 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
-"""The interface of fill models: one hook for each kind of event, compiled or plain Python.
+"""Fill models: their interface, one hook for each kind of event, compiled or plain Python; and those without draws.
 
 A fill model returns how many lots of an order an event fills. The engine handles latency, eligibility, the remaining
 lots of a print, balances, fees and the journal.
 """
 
 from cpython.object cimport PyObject
-from libc.math cimport ceil, isnan
-from libc.stdint cimport int64_t
+from libc.math cimport ceil, exp, isnan, log, log1p
+from libc.math cimport pow as power
+from libc.stdint cimport int64_t, uint8_t, uint64_t
 
 from mm.tape._book cimport Book, book_lots_at
+from mm.backtest._draws cimport uniform
 from mm.backtest._kept cimport is_kept
 
+from functools import partial
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mm.backtest import declarations
+from mm.backtest.fills.hazard_fit import FEATURES
 from mm.backtest.parameters import name_of
 from mm.user_code import raised
 from mm.errors import ModelError, UsageError
@@ -327,3 +337,365 @@ cdef int64_t whole_lots(object model, str hook, object answer) except -1:
     if lots < 0:
         raise ModelError(f"{type(model).__name__}.{hook} returned {lots} lots; fills cannot be negative")
     return min(lots, 0x7FFFFFFFFFFFFFFE)
+
+
+# ---------------------------------------------------------------------- by a price that is reached
+
+
+cdef enum:
+    WHOLE_E8 = 100_000_000
+
+
+cdef class TradeCross(FillModel):
+    """A resting order fills when a trade prints at or through its price.
+
+    - the trade's aggressor is on the other side
+    - buy: order price - trade price >= penetration; sell: trade price - order price >= penetration
+    - at most ``share`` of the print's lots (rounded down) fill, over all our orders in price-time order
+    """
+
+    declared = declarations.TradeCross
+    cdef readonly bint strict
+    cdef readonly double share
+    cdef readonly int64_t penetration_ticks
+    cdef int64_t share_e8
+
+    def __init__(self, **given: Any) -> None:
+        values = self.declared.settle(given)
+        self.strict, self.share = values["strict"], values["share"]
+        self.share_e8 = round(self.share * WHOLE_E8)
+        self.penetration_ticks = max(values["penetration_ticks"], 1 if self.strict else 0)
+        self.needs_trades = self.reached_only = True
+        self.looks = BEST_PRICES
+
+    cdef int64_t print_lots(self, const Trade* trade) except -1 nogil:
+        # In two parts, because the product may overflow: lots are up to 10**15.
+        return trade.lots // WHOLE_E8 * self.share_e8 + trade.lots % WHOLE_E8 * self.share_e8 // WHOLE_E8
+
+    cdef int64_t on_trade(self, Order* order, const Trade* trade) except -1 nogil:
+        if trade.side == order.side or order.side * (order.ticks - trade.ticks) < self.penetration_ticks:
+            return 0
+        return order.lots if order.lots < trade.lots else trade.lots
+
+
+cdef class PriceCross(FillModel):
+    """A resting order fills completely when the other side's best price reaches its price.
+
+    - buy: order price - best ask >= penetration; sell: best bid - order price >= penetration
+    - checked after each book event; without a best price on the other side nothing fills
+    """
+
+    declared = declarations.PriceCross
+    cdef readonly int64_t penetration_ticks
+
+    def __init__(self, **given: Any) -> None:
+        self.penetration_ticks = self.declared.settle(given)["penetration_ticks"]
+        self.needs_book = self.crossed_only = True
+        self.looks = BEST_PRICES
+
+    cdef int64_t on_book(self, Order* order, const Top* top, int64_t elapsed_us) except -1 nogil:
+        cdef int64_t other = top.ask_ticks if order.side > 0 else top.bid_ticks
+        if other == 0 or order.side * (order.ticks - other) < self.penetration_ticks:
+            return 0
+        return order.lots
+
+
+# ---------------------------------------------------------------------- by the place in the queue
+
+
+cdef class Queue(FillModel):
+    """A resting order fills when all lots ahead of it at its price have traded or been cancelled.
+
+    - on arrival, the lots displayed at its price, less those printed there since the last book event, are ahead
+    - a print at its price from the other side consumes the lots ahead first; its remaining lots fill the order
+    - a print beyond its price fills it, because trades do not skip a better price
+    - a decrease of the displayed lots by more than the printed lots is cancellations; the share `ahead_share` of them
+      was ahead of us, and the lots ahead never exceed the displayed lots
+    - the other side's best price at or beyond its price fills the remaining lots
+
+    Subclasses implement `ahead_share`.
+    """
+
+    def __cinit__(self, *_args, **_kwargs) -> None:
+        self.needs_trades = self.needs_book = self.needs_levels = self.reached_only = self.crossed_only = True
+        self.by_levels = True
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Return how a copy is made: from the parameters, as nothing else lasts from run to run."""
+        return partial(type(self), **self.parameters()), (), getattr(self, "__dict__", None)
+
+    def parameters(self) -> dict[str, Any]:
+        """Return the values of its parameters, by name."""
+        return {}
+
+    @property
+    def reasons(self) -> tuple[str, ...]:
+        """Fill reasons: after a trade, after a book change, drawn (unused)."""
+        return "queue:trade", "queue:book", "queue:hazard"
+
+    cdef double ahead_share(self, double ahead, double behind) noexcept nogil:
+        """Return the share of cancelled lots at our price that was ahead of us, given the lots *ahead* and *behind*."""
+        return 0.0
+
+    cdef int on_rest(self, Order* order, const Top* top) except -1 nogil:
+        set_ahead(order, <double> (order.level_lots - order.printed_lots))
+        return 0
+
+    cdef int64_t on_trade(self, Order* order, const Trade* trade) except -1 nogil:
+        cdef int64_t beyond = order.side * (order.ticks - trade.ticks)
+        cdef double excess
+        if trade.side == order.side or beyond < 0:
+            return 0
+        if beyond > 0:
+            set_ahead(order, 0.0)
+            return min(order.lots, trade.lots)
+        excess = <double> trade.lots - order.ahead_lots
+        set_ahead(order, -excess)
+        return min(order.lots, <int64_t> excess) if excess > 0.0 else 0
+
+    cdef int on_level(self, Order* order, int64_t before_lots, int64_t after_lots) except -1 nogil:
+        cdef double ahead = order.ahead_lots, behind, cancelled, ahead_cancelled
+        behind = max(<double> (before_lots - order.printed_lots) - ahead, 0.0)
+        cancelled = <double> (before_lots - order.printed_lots - after_lots)
+        if cancelled > 0.0 and ahead > 0.0:
+            ahead_cancelled = self.ahead_share(ahead, behind) * cancelled
+            ahead -= max(ahead_cancelled, cancelled - behind)
+        set_ahead(order, min(ahead, <double> after_lots))
+        return 0
+
+    cdef int64_t on_book(self, Order* order, const Top* top, int64_t elapsed_us) except -1 nogil:
+        cdef int64_t other = top.ask_ticks if order.side > 0 else top.bid_ticks
+        return order.lots if other and order.side * (order.ticks - other) >= 0 else 0
+
+
+cdef inline void set_ahead(Order* order, double lots) noexcept nogil:
+    """Set the lots ahead."""
+    order.ahead_lots = max(lots, 0.0)
+
+
+cdef class QueueRiskAverse(Queue):
+    """All cancellations are behind us; only prints, or fewer displayed lots than lots ahead, advance the queue."""
+
+    declared = declarations.QueueRiskAverse
+
+
+cdef class QueueProbPower(Queue):
+    """A cancellation was ahead of us with probability a^n / (a^n + b^n), a lots ahead and b behind."""
+
+    declared = declarations.QueueProbPower
+
+    def __init__(self, **given: Any) -> None:
+        self.exponent = self.declared.settle(given)["exponent"]
+
+    def parameters(self) -> dict[str, Any]:
+        """Return the values of its parameters, by name."""
+        return {"exponent": self.exponent}
+
+    cdef double ahead_share(self, double ahead, double behind) noexcept nogil:
+        # If (b / a)^n overflows, the share is 0: all behind. A product is faster than a power.
+        cdef double ratio = behind / ahead
+        return 1.0 / (1.0 + (ratio * ratio * ratio if self.exponent == 3.0 else power(ratio, self.exponent)))
+
+
+cdef class QueueByExponents(QueueProbPower):
+    """`queue_prob_power` for orders of one lot with many exponents, each with its own queue position of an order.
+
+    One replay of a day costs more than the queues of all exponents (`mm.evaluate.queue_exponent`).
+
+    - all rules are those of `QueueProbPower`, separately for each exponent
+    - orders share the lots of a print separately for each exponent
+    - an order is filled once it is filled under all exponents
+
+    Args:
+        exponents: The exponents.
+        orders: Total number of orders; their ids count from 1.
+    """
+
+    cdef double[::1] exponents
+    cdef double[:, ::1] ahead   # by id and exponent
+    cdef uint8_t[:, ::1] filled
+    cdef int64_t[::1] left      # of the print that orders are matched with, by exponent
+
+    def __init__(self, exponents: NDArray[np.float64], Py_ssize_t orders) -> None:
+        super().__init__(exponent=float(exponents[0]))
+        self.exponents = exponents.copy()
+        self.ahead = np.zeros((orders + 1, len(exponents)))
+        self.filled = np.zeros((orders + 1, len(exponents)), np.uint8)
+        self.left = np.zeros(len(exponents), np.int64)
+
+    def ahead_lots(self, Py_ssize_t order_id) -> NDArray[np.float64]:
+        """Return the lots ahead of a resting order, by exponent; 0 if it has filled."""
+        return np.where(self.filled[order_id], 0.0, self.ahead[order_id])
+
+    cdef int on_rest(self, Order* order, const Top* top) except -1 nogil:
+        cdef Py_ssize_t i
+        if order.id >= self.ahead.shape[0]:
+            with gil:
+                raise IndexError(f"order {order.id}, but there is room for {self.ahead.shape[0] - 1}; give more orders")
+        QueueProbPower.on_rest(self, order, top)
+        for i in range(self.exponents.shape[0]):
+            self.ahead[order.id, i] = order.ahead_lots
+        return 0
+
+    cdef int64_t print_lots(self, const Trade* trade) except -1 nogil:
+        cdef Py_ssize_t i
+        for i in range(self.left.shape[0]):
+            self.left[i] = trade.lots
+        return trade.lots
+
+    cdef int64_t on_trade(self, Order* order, const Trade* trade) except -1 nogil:
+        cdef Trade print_ = trade[0]
+        cdef int64_t lots
+        cdef Py_ssize_t i, open = 0
+        for i in range(self.exponents.shape[0]):
+            if self.filled[order.id, i]:
+                continue
+            print_.lots, order.ahead_lots = self.left[i], self.ahead[order.id, i]
+            lots = min(QueueProbPower.on_trade(self, order, &print_), self.left[i])
+            self.ahead[order.id, i] = order.ahead_lots
+            self.left[i] -= lots
+            self.filled[order.id, i] = lots > 0
+            open += lots == 0
+        return order.lots if open == 0 else 0
+
+    cdef int on_level(self, Order* order, int64_t before_lots, int64_t after_lots) except -1 nogil:
+        cdef Py_ssize_t i
+        for i in range(self.exponents.shape[0]):
+            if not self.filled[order.id, i]:
+                self.exponent, order.ahead_lots = self.exponents[i], self.ahead[order.id, i]
+                QueueProbPower.on_level(self, order, before_lots, after_lots)
+                self.ahead[order.id, i] = order.ahead_lots
+        return 0
+
+
+cdef class QueueProbLog(Queue):
+    """A cancellation was ahead of us with probability ln(1 + a) / (ln(1 + a) + ln(1 + b)), in lots."""
+
+    declared = declarations.QueueProbLog
+
+    cdef double ahead_share(self, double ahead, double behind) noexcept nogil:
+        # log is faster than log1p, whose additional digits matter far below one lot only.
+        cdef double first = log(1.0 + ahead), both = first + log(1.0 + behind)
+        return first / both if both > 0.0 else 1.0
+
+
+cdef enum:
+    COUNT = 9
+
+cdef double MAX_LOG_RATIO = 8.0  # bound of |ln((print + unit) / (ahead + unit))|
+cdef double MAX_SPREAD_TICKS = 20.0  # ticks
+
+
+cdef class QueueHazard(QueueProbPower):
+    """At each print at its price an order fills with a probability fitted to an order log.
+
+    - queue position, prints beyond the price and the other side's best price: as `queue_prob_power`
+    - a print at its price from the other side fills it with probability 1/(1 + exp(-x·b)); x are the `FEATURES`: print
+      size relative to the lots ahead, share of the level ahead, imbalance and spread of the book before the print, age
+      of the order, and whether its price is better or worse than the displayed best price of its side
+    - the fill is as large as the print allows; the remainder of the order is first in the queue
+    - one draw per print and order, keyed by both
+
+    Args:
+        fit: File written by ``mm fills hazard``; it must be of the run's symbol and tick size.
+        coefficients: b, one number per feature of `FEATURES`.
+        exponent: Exponent of the queue position, as in `queue_prob_power`.
+        unit_lots: Typical size of a print in lots, the unit of quantities.
+        seed: Seed of all draws.
+    """
+
+    declared = declarations.QueueHazard
+    cdef uint64_t seed
+    cdef double unit_lots
+    cdef double b[COUNT]
+    cdef double x[COUNT]
+    cdef int64_t bid_ticks, ask_ticks, bid_lots, ask_lots
+    cdef object watched  # list of (order id, µs, features) per print, collected instead of draws; None: draw
+
+    def __cinit__(self, *_args, **_kwargs) -> None:
+        self.by_levels = False  # it reads the lots at the best prices
+
+    def __init__(self, **given: Any) -> None:
+        values = self.declared.settle(given)
+        coefficients = values["coefficients"]
+        if values["fit"] is not None or coefficients is None or len(coefficients) != COUNT:
+            raise UsageError(
+                f"queue_hazard: give {COUNT} coefficients ({', '.join(FEATURES)}), or a run "
+                f'FILL_PARAMS_JSON=\'{{"fit": "<output of mm fills hazard>"}}\''
+            )
+        for i in range(COUNT):
+            self.b[i] = coefficients[i]
+        self.exponent, self.unit_lots = values["exponent"], values["unit_lots"]
+        self.seed = values["seed"] & 0xFFFFFFFFFFFFFFFF
+        self.watched = None
+        self.crossed_only = False  # it reads each book
+
+    def parameters(self) -> dict[str, Any]:
+        """Return the values of its parameters, by name."""
+        values = {"coefficients": [self.b[i] for i in range(COUNT)], "unit_lots": self.unit_lots, "seed": self.seed}
+        return {"exponent": self.exponent, **values}
+
+    @property
+    def reasons(self) -> tuple[str, ...]:
+        """Fill reasons: after a trade, after a book change, drawn (unused)."""
+        return "queue_hazard:trade", "queue_hazard:book", "queue_hazard:hazard"
+
+    def watch(self) -> list[tuple[int, int, tuple[float, ...]]]:
+        """Disable fills by draws; return the list that collects (order id, µs, features) of each print."""
+        self.watched = []
+        return self.watched
+
+    cdef void store_top(self, const Top* top) noexcept nogil:
+        self.bid_ticks, self.ask_ticks = top.bid_ticks, top.ask_ticks
+        self.bid_lots, self.ask_lots = top.bid_lots, top.ask_lots
+
+    cdef int on_rest(self, Order* order, const Top* top) except -1 nogil:
+        self.store_top(top)
+        return Queue.on_rest(self, order, top)
+
+    cdef int64_t on_book(self, Order* order, const Top* top, int64_t elapsed_us) except -1 nogil:
+        self.store_top(top)
+        return Queue.on_book(self, order, top, elapsed_us)
+
+    cdef int64_t on_trade(self, Order* order, const Trade* trade) except -1 nogil:
+        cdef double score = 0.0
+        cdef int i
+        if trade.side == order.side or order.ticks != trade.ticks or trade.lots <= 0:
+            return Queue.on_trade(self, order, trade)
+        if order.lots < order.placed_lots:  # partially filled before, so no lots are ahead
+            order.ahead_lots = 0.0
+            return min(order.lots, trade.lots)
+        self.set_features(order, trade)
+        Queue.on_trade(self, order, trade)
+        if self.watched is not None:
+            with gil:
+                self.watched.append((order.id, trade.us, tuple([self.x[i] for i in range(COUNT)])))
+            return 0
+        for i in range(COUNT):
+            score += self.b[i] * self.x[i]
+        if uniform(self.seed, trade.us, trade.id, order.id) >= 1.0 / (1.0 + exp(-score)):
+            return 0
+        order.ahead_lots = 0.0
+        return min(order.lots, trade.lots)
+
+    cdef void set_features(self, const Order* order, const Trade* trade) noexcept nogil:
+        """Set `x` to the `FEATURES` of a print at the order's price."""
+        cdef double ahead = order.ahead_lots
+        cdef double ratio = log((trade.lots + self.unit_lots) / (ahead + self.unit_lots))
+        cdef int64_t best = self.bid_ticks if order.side > 0 else self.ask_ticks
+        cdef double ours = <double> (self.bid_lots if order.side > 0 else self.ask_lots)
+        cdef double others = <double> (self.ask_lots if order.side > 0 else self.bid_lots)
+        cdef double level = max(<double> order.level_lots, ahead)
+        cdef int64_t behind = order.side * (best - order.ticks) if best else 0
+        ratio = min(max(ratio, -MAX_LOG_RATIO), MAX_LOG_RATIO)
+        self.x[0] = 1.0
+        self.x[1] = ratio
+        self.x[2] = max(ratio, 0.0)
+        self.x[3] = ahead / level if level > 0.0 else 0.0
+        self.x[4] = (ours - others) / (ours + others) if ours + others > 0.0 else 0.0
+        self.x[5] = 0.0
+        if self.bid_ticks and self.ask_ticks:
+            self.x[5] = log(min(<double> (self.ask_ticks - self.bid_ticks), MAX_SPREAD_TICKS))
+        self.x[6] = log1p((trade.us - order.active_us) * 1e-6)
+        self.x[7] = 1.0 if behind < 0 else 0.0
+        self.x[8] = 1.0 if behind > 0 else 0.0

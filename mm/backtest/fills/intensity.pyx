@@ -1,22 +1,33 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
-"""Fill intensity lambda(delta) over time and per side, exponential or any decreasing curve, and fills drawn from it."""
+"""Fills drawn from an intensity lambda(delta) over time and per side, and combinations of fill models.
 
-from libc.math cimport NAN, exp, isnan, log
+The conditional intensity of a Hawkes process (Hawkes, Biometrika 58, 1971) with exponential kernels decays between the
+orders that excite it, so its integral has a closed form; the inverse needs a few Newton steps from below.
+"""
+
+from cpython.ref cimport PyObject
+from libc.math cimport NAN, exp, expm1, isnan, log, log1p
 from libc.stdint cimport int64_t, uint64_t
 from libc.stdlib cimport calloc, free, malloc
+from libc.string cimport memset
 
 from mm.backtest._draws cimport uniform
-from mm.backtest.fills.base cimport BEST_LOTS, BEST_PRICES, NEVER, FillModel, Order, Top
+from mm.backtest.fills.base cimport BEST_LOTS, BEST_PRICES, NEVER, WHOLE_BOOK, FillModel, Order, Queue, Top, Trade
+from mm.predict.predictor cimport Predictor
+from mm.signals.signal_set cimport SignalSet
 
 import itertools
 import math
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mm.backtest.fills.intensity_piece import IntensityPiece
 from mm.backtest import declarations
+from mm.backtest.fills.base import PythonFillModel
+from mm.backtest.fills.clustering import Clustering
+from mm.backtest.fills.intensity_piece import IntensityPiece
 from mm.backtest.parameters import declares
-from mm.errors import UsageError
+from mm.errors import BrokenFile, UsageError
 
 if TYPE_CHECKING:
     from mm.backtest.metrics.fill_states import FillStates
@@ -69,18 +80,18 @@ cdef double curve_rate(const Piece* piece, double delta) noexcept nogil:
     )
 
 
-def _check_curve(int64_t number, curve: Sequence[tuple[float, float]]) -> None:
-    """Raise UsageError unless the points are a decreasing curve."""
+def is_falling(curve: Sequence[tuple[float, float]]) -> bool:
+    """Return whether points (distance, rate) have rising distances and falling rates above 0.
+
+    Rates may stay equal, but the last one is lower than the one before it.
+    """
     pairs = list(itertools.pairwise(curve))
-    monotone = all(first[0] < second[0] and first[1] >= second[1] for first, second in pairs)
-    bounded = all(math.isfinite(delta) and 0.0 < rate < math.inf for delta, rate in curve)
-    falls = [second[1] < first[1] for first, second in pairs]
-    if not pairs or not monotone or not bounded or not falls.pop():
-        raise UsageError(
-            f"intensity: piece {number} has a curve of {len(curve)} points that is not decreasing; give two points or "
-            f"more (distance in ticks, fills per second above 0) with increasing distances and non-increasing rates, "
-            f"the last rate lower than the one before it"
-        )
+    falls = [first[1] > second[1] for first, second in pairs]
+    return (
+        all(math.isfinite(delta) and 0.0 < rate < math.inf for delta, rate in curve)
+        and all(first[0] < second[0] and first[1] >= second[1] for first, second in pairs)
+        and bool(falls and falls.pop())
+    )
 
 
 cdef class Intensity:
@@ -139,8 +150,12 @@ cdef class Intensity:
             self.pieces[i].mean_per_s[1] = one.mean_bid_per_s or 0.0
             self.pieces[i].mean_per_s[0] = one.mean_ask_per_s or 0.0
             if one.curve:
-                if falling:
-                    _check_curve(i + 1, one.curve)
+                if falling and not is_falling(one.curve):
+                    raise UsageError(
+                        f"intensity: piece {i + 1} has a curve of {len(one.curve)} points that is not decreasing; give two "
+                        f"points or more (distance in ticks, fills per second above 0) with increasing distances and "
+                        f"non-increasing rates, the last rate lower than the one before it"
+                    )
                 self.keep(i, list(one.curve))
             last_us = one.end_us
         self.given = pieces
@@ -383,3 +398,491 @@ cdef tuple side_numbers(str model, str side, object params):
     if set(params) != {"A", "k"} or not all(isinstance(value, int | float) for value in params.values()):
         raise UsageError(f"{model}: the {side}'s parameters are {dict(params)}; they must be numbers A and k")
     return float(params["A"]), float(params["k"])
+
+
+# ---------------------------------------------------------------------- with clusters
+
+
+cdef enum:
+    MOST = 16                       # kernels
+
+cdef double CLOSE_US = 1e-6         # error at which Newton's method ends
+cdef int MAX_STEPS = 100            # of Newton's method; reached if rounding errors exceed CLOSE_US, at waits of years
+
+
+cdef struct Excited:
+    int64_t us                      # instant of the last exciting order
+    double excess[2][MOST]          # excitation just after it over the mean intensity: by side hit (asks, bids), kernel
+    int64_t until_us                # instant of the next exciting order, once arrived
+    double decay[MOST]              # exp(-beta·t) - 1 from us to until_us, by kernel
+
+
+cdef inline double expm1_neg(double x) noexcept nogil:
+    """Return exp(-x) - 1; for x above 0.7 the plain difference is as exact as ``expm1``, and faster."""
+    return exp(-x) - 1.0 if x > 0.7 else expm1(-x)
+
+
+cdef double integral(double base, const double* excess, const double* beta, int kernels, double span_us) noexcept nogil:
+    """Return the integral over *span_us* of *base* + the sum of excess·exp(-beta·t)."""
+    cdef double total = base * span_us
+    cdef int m
+    for m in range(kernels):
+        total -= excess[m] / beta[m] * expm1_neg(beta[m] * span_us)
+    return total
+
+
+cdef double wait_us(
+    double target, double base, const double* excess, const double* beta, int kernels, double span_us
+) noexcept nogil:
+    """Return the time at which that integral reaches *target*; *span_us* or more if it does so later or never.
+
+    The integral is concave, so Newton steps from below stay below. The start is the largest of several lower bounds:
+    in each, the kernels with the fastest decay have contributed their total, and the others do not decay. The error
+    after a step is at most its square times the curvature over twice the slope, as both decrease.
+    """
+    cdef double wait = 0.0, decayed = 0.0, slope = base, value, decay, step, curvature
+    cdef int m, steps = 0
+    for m in range(kernels):
+        decayed += excess[m] / beta[m]
+    if target > decayed:
+        wait = (target - decayed) / base
+    for m in range(kernels - 1, -1, -1):
+        slope += excess[m]
+        decayed -= excess[m] / beta[m]
+        wait = max(wait, (target - decayed) / slope)
+    while wait < span_us and steps < MAX_STEPS:
+        steps += 1
+        value, slope, curvature = base * wait, base, 0.0
+        for m in range(kernels):
+            decay = expm1_neg(beta[m] * wait)
+            value -= excess[m] / beta[m] * decay
+            slope += excess[m] * (1.0 + decay)
+            curvature += excess[m] * beta[m] * (1.0 + decay)
+        step = (target - value) / slope
+        wait += step
+        if step * step * curvature <= CLOSE_US * slope:
+            break
+    return wait
+
+
+cdef class ClusteredFills(Poisson):
+    """An order fills as under `poisson`, with an intensity that each recorded aggressive order raises temporarily.
+
+    - the intensity is lambda(delta) · lambda_i(t)/mean_i, i the side of the order: lambda_i is the intensity of
+      orders that hit side i, given all recorded ones up to t; mean_i is its mean, or that of the segment if given
+    - an order of the process is a sweep, the prints of one side and trade time; its instant is that of its first print
+      in the window of the tape, in exchange time if the run uses that clock
+    - each of them begins a new stretch for both sides, as a change of the reference does
+    - one unit exponential draw per side and stretch, keyed by the event that began it; the fill happens when the
+      integrated intensity reaches it, if the stretch lasts that long
+    - without excitation the fills equal those of `poisson`
+
+    Args:
+        intensity: A and k or a curve, constant or by segments, which may have means of the process.
+        clustering: The process.
+        seed: Seed of all draws.
+    """
+
+    declared = declarations.Hawkes
+    cdef int kernels
+    cdef bint sweeps
+    cdef double mean_per_s[2]           # mean intensity of the process, by side hit
+    cdef double base[2]                 # baseline as a share of the mean intensity, by side hit
+    cdef double jumps[2][2][MOST]       # excitation by one order, same unit: by excited side, side hit by it, kernel
+    cdef double beta[MOST]              # 1/µs, in descending order
+    cdef int64_t stamps[2]              # exchange time of the last print, by side hit
+    cdef Excited now, before            # state after the last exciting order, and after the one before it
+
+    def __init__(self, intensity: Intensity, clustering: Clustering, seed: int = 0) -> None:
+        Poisson.__init__(self, intensity, seed)
+        kernels = sorted(clustering.kernels, key=lambda kernel: -kernel.beta)
+        if len(kernels) > MOST:
+            raise UsageError(f"hawkes: clustering has {len(kernels)} kernels; give at most {MOST}, mm calibrate fits 4")
+        self.kernels, self.sweeps = len(kernels), clustering.sweeps
+        for i in range(2):
+            self.mean_per_s[1 - i] = clustering.mean[i]
+            self.base[1 - i] = clustering.mu[i] / clustering.mean[i]
+            for m, kernel in enumerate(kernels):
+                self.beta[m] = kernel.beta * 1e-6
+                for j in range(2):
+                    self.jumps[1 - i][1 - j][m] = kernel.branching[i][j] * kernel.beta / clustering.mean[i]
+        self.follows_prints = self.kernels > 0
+
+    cdef void restart(self) noexcept:
+        Poisson.restart(self)
+        self.stamps[0] = self.stamps[1] = 0
+        memset(&self.now, 0, sizeof(Excited))
+        self.before = self.now
+
+    cdef int on_print(self, int64_t side, int64_t us, int64_t recv_seq, int64_t exch_us) except -1 nogil:
+        cdef int hit = 1 if side < 0 else 0, i, m
+        if self.sweeps and exch_us and exch_us == self.stamps[hit]:
+            return 0
+        self.stamps[hit] = exch_us
+        self.before = self.now
+        self.before.until_us = self.now.us = us
+        for m in range(self.kernels):
+            self.before.decay[m] = expm1_neg(self.beta[m] * <double> (us - self.before.us))
+            for i in range(2):
+                self.now.excess[i][m] = self.before.excess[i][m] * (1.0 + self.before.decay[m]) + self.jumps[i][hit][m]
+        self.begin(us, recv_seq)
+        return 3
+
+    cdef void excess_at(self, const Excited* state, int hit, int64_t us, double* excess) noexcept nogil:
+        """Set *excess* to the excitation of a side at an instant, by kernel."""
+        cdef int m
+        for m in range(self.kernels):
+            excess[m] = state.excess[hit][m]
+            if us != state.us:
+                excess[m] *= exp(-self.beta[m] * <double> (us - state.us))
+
+    cdef double rate(self, int64_t piece, const Order* order, int hit) noexcept nogil:
+        """Return the intensity of a segment in 1/µs when the process is at its mean."""
+        cdef double rate = self.intensity.rate(piece, order.side, order.delta) * 1e-6
+        cdef double mean = self.intensity.pieces[piece].mean_per_s[hit]
+        return rate * (self.mean_per_s[hit] / mean) if mean > 0.0 else rate
+
+    cdef int draw(self, Order* order, const Top* top, int64_t now_us) except -1 nogil:
+        cdef double remaining, rate, wait, span_us
+        cdef double excess[MOST]
+        cdef int hit = 1 if order.side > 0 else 0
+        cdef int64_t from_us = now_us, piece
+        if self.kernels == 0:
+            return Poisson.draw(self, order, top, now_us)
+        remaining = self.drawn(order, top, now_us)
+        if remaining < 0.0:
+            return 0
+        piece = self.intensity.find(now_us)
+        while piece < self.intensity.count:
+            from_us = max(from_us, self.intensity.pieces[piece].start_us)
+            span_us = <double> (self.intensity.pieces[piece].end_us - from_us)
+            rate = self.rate(piece, order, hit)
+            if rate > 0.0:
+                self.excess_at(&self.now, hit, from_us, excess)
+                wait = wait_us(remaining / rate, self.base[hit], excess, self.beta, self.kernels, span_us)
+                if wait < span_us:
+                    order.due_us = from_us + <int64_t> wait if wait < 9e18 else NEVER
+                    return 0
+                remaining -= rate * integral(self.base[hit], excess, self.beta, self.kernels, span_us)
+            from_us = self.intensity.pieces[piece].end_us
+            piece += 1
+        return 0
+
+    cdef double between_orders(self, int hit) noexcept nogil:
+        """Return the integral between the last two exciting orders, the usual stretch of a busy market."""
+        cdef double total = self.base[hit] * <double> (self.before.until_us - self.before.us)
+        cdef int m
+        for m in range(self.kernels):
+            total -= self.before.excess[hit][m] / self.beta[m] * self.before.decay[m]
+        return total
+
+    cdef double expected(self, const Order* order, int64_t until_us) except -1.0 nogil:
+        cdef double total = 0.0, rate
+        cdef double excess[MOST]
+        cdef int hit = 1 if order.side > 0 else 0
+        cdef int64_t piece, from_us, to_us
+        # An exciting order ends the stretches that began with the previous one.
+        cdef const Excited* state = &self.before if order.stretch_us < self.now.us else &self.now
+        if self.kernels == 0 or order.stretch_us == NEVER:
+            return Poisson.expected(self, order, until_us)
+        piece = self.intensity.find(order.stretch_us)
+        while piece < self.intensity.count and self.intensity.pieces[piece].start_us < until_us:
+            from_us = max(order.stretch_us, self.intensity.pieces[piece].start_us)
+            to_us = min(until_us, self.intensity.pieces[piece].end_us)
+            rate = self.rate(piece, order, hit)
+            if state is &self.before and from_us == state.us and to_us == state.until_us:
+                total += rate * self.between_orders(hit)
+            else:
+                self.excess_at(state, hit, from_us, excess)
+                total += rate * integral(self.base[hit], excess, self.beta, self.kernels, <double> (to_us - from_us))
+            piece += 1
+        return total
+
+
+@declares(ClusteredFills.declared)
+def hawkes(**given: Any) -> ClusteredFills:
+    """Return ``ClusteredFills`` for an intensity, given as for ``poisson``, and a clustering.
+
+    Raises:
+        UsageError: If the intensity is missing or given in more than one form, or there is no clustering.
+        BrokenFile: If the clustering of a fit is invalid.
+        FitError: If the clustering of a fit is not usable.
+    """
+    cdef dict values = ClusteredFills.declared.settle(given)
+    intensity = given_intensity("hawkes", "output of mm calibrate", values)
+    if values["clustering"] is not None:
+        if any(piece.mean_bid_per_s is not None for piece in intensity.rows()):
+            raise UsageError(
+                "hawkes: the segments' process means belong to the clustering in their schedule; leave clustering out, "
+                "or make a schedule without it (WindowPlan(clustered=False))"
+            )
+        return ClusteredFills(intensity, Clustering.of(values["clustering"]), values["seed"])
+    block = intensity.clustering
+    if block is None or (block.get("status") == "ok" and "mean_per_s" not in block):
+        raise UsageError(
+            "hawkes needs the clustering of orders: FILL_PARAMS_FILE=<a poisson_fit.json that this version's mm "
+            "calibrate wrote, or a poisson_schedule.json of mm schedule --schedule-clustering 1> (output of mm fit and "
+            "other schedules contain none), or clustering in FILL_PARAMS_JSON with A and k; model poisson needs none"
+        )
+    try:
+        return ClusteredFills(intensity, Clustering.of(block), values["seed"])
+    except UsageError as error:
+        raise BrokenFile(f"FILL_PARAMS_FILE: {error}") from error
+
+
+# ---------------------------------------------------------------------- by a predictor
+
+
+cdef double MAX_P = 1.0 - 1e-12         # bound of the predicted probability; a forest may return 1
+cdef double FOREVER_US = 9e15           # a longer waiting time is no fill
+
+
+cdef class PredictedFills(FillModel):
+    """An order fills completely, with the intensity given by a predictor of ``fill``.
+
+    - p is predicted from the order's side, its distance from the mid, and the signals after the last diff applied by
+      the exchange; the intensity is -ln(1 - p) / horizon, so over the horizon an order fills with probability p
+    - each book event begins a new stretch, in which the intensity is constant; one unit exponential draw per
+      side and stretch, keyed by the event that began it
+    - orders nearer than the fit's smallest distance use that distance; orders beyond its largest never fill
+    - nothing fills while a signal is undefined or a side of the book is empty
+
+    Args:
+        predictor: Folder of the fitted predictor.
+        seed: Seed of all draws.
+
+    Attributes:
+        predictor_folder: Folder of the predictor, as given.
+        signals: The signals that the predictor reads.
+
+    Raises:
+        BrokenFile: If there is no predictor, or its files were changed.
+        UsageError: If its target is not ``fill``.
+    """
+
+    declared = declarations.Predicted
+    cdef readonly str predictor_folder
+    cdef readonly tuple signals         # type: tuple[str, ...]
+    cdef object artefact
+    cdef Predictor predictor
+    cdef SignalSet observed
+    cdef uint64_t seed
+    cdef double horizon_s, least_ticks, most_ticks
+    cdef double* row
+    cdef int64_t begun_us, begun_seq    # of the last book event
+    cdef int64_t arrivals[2]            # orders that came to rest since then: sells, buys
+
+    def __init__(self, **given: Any) -> None:
+        from mm.predict.artefact import Artefact  # imported here: most runs have no predictor
+
+        values = self.declared.settle(given)
+        self.predictor_folder, self.seed = values["predictor"], values["seed"] & 0xFFFFFFFFFFFFFFFF
+        self.artefact = found = Artefact.read(Path(self.predictor_folder))
+        about = found.about
+        if about["target"] != "fill":
+            raise UsageError(
+                f"predicted: {found.path} predicts {about['target']!r}; give a predictor of 'fill' (mm predict fit "
+                f"--target fill)"
+            )
+        self.predictor, self.signals, self.horizon_s = found.predictor(), found.signals, about["horizon"]
+        self.least_ticks, self.most_ticks = min(about["distances_ticks"]), max(about["distances_ticks"])
+        self.row = <double*> calloc(len(self.signals) + 1, sizeof(double))
+        if self.row is NULL:
+            raise MemoryError("no memory for a row of signals")
+        self.draws, self.looks = True, WHOLE_BOOK
+
+    def __dealloc__(self) -> None:
+        free(self.row)
+
+    def observe(self, observed: SignalSet, tick_e8: int) -> None:
+        """Set the signals of a run before it begins; they are updated with each event before the model is called.
+
+        Raises:
+            Mismatch: If the predictor was fitted on another tick size.
+        """
+        self.artefact.check(None, tick_e8)
+        self.observed = observed
+
+    cdef int on_top(self, const Top* top) except -1 nogil:
+        self.begun_us, self.begun_seq = top.us, top.recv_seq
+        self.arrivals[0] = self.arrivals[1] = 0
+        return 3
+
+    cdef int on_rest(self, Order* order, const Top* top) except -1 nogil:
+        self.arrivals[1 if order.side > 0 else 0] += 1
+        return 0
+
+    cdef int draw(self, Order* order, const Top* top, int64_t now_us) except -1 nogil:
+        cdef int buys = 1 if order.side > 0 else 0
+        cdef double wait
+        order.due_us, order.stretch_us, order.delta = NEVER, NEVER, 0.0
+        if top.bid_ticks == 0 or top.ask_ticks == 0:
+            return 0
+        order.stretch_us = now_us
+        order.delta = self.rate(order.side, 0.5 * <double> (top.bid_ticks + top.ask_ticks), order.ticks)
+        if order.delta > 0.0:
+            wait = -log(uniform(self.seed, self.begun_us, self.begun_seq, 2 * self.arrivals[buys] + buys))
+            wait /= order.delta * 1e-6
+            if wait < FOREVER_US:
+                order.due_us = now_us + <int64_t> wait
+        return 0
+
+    cdef double rate(self, int64_t side, double mid, int64_t ticks) noexcept nogil:
+        """Return the intensity of an order in 1/s; 0 if it cannot fill."""
+        cdef double delta = side * (mid - <double> ticks), p
+        cdef int place, count = self.predictor.inputs - 1
+        if delta > self.most_ticks:
+            return 0.0
+        for place in range(count):
+            self.row[place] = self.observed.values[place]
+        self.row[count] = max(delta, self.least_ticks)
+        p = self.predictor.compute(self.row, mid, 0 if side > 0 else 1)
+        return -log1p(-min(p, MAX_P)) / self.horizon_s if p > 0.0 else 0.0
+
+    cdef double expected(self, const Order* order, int64_t until_us) except -1.0 nogil:
+        if order.stretch_us == NEVER:
+            return 0.0
+        return order.delta * 1e-6 * <double> (until_us - order.stretch_us)
+
+
+# ---------------------------------------------------------------------- several models
+
+
+cdef int REASONS = 3  # per model: after a trade, after a book change, drawn
+
+
+cdef class Hybrid(FillModel):
+    """An order fills as early, and as much, as under the most optimistic of several models.
+
+    - every model receives every event, so that each keeps its own state
+    - at each event the largest fill counts, for equal fills that of the first model; fills do not add up
+    - a print fills at most its size over all our orders, whichever model fills them
+    - the reason of a fill is that of the model whose fill counted
+    - at most one model draws its fills, and at most one has a queue, as an order has one state for each
+
+    Args:
+        models: Compiled fill models, or any objects with ``on_trade`` or ``on_book``.
+    """
+
+    declared = declarations.Hybrid
+    cdef readonly tuple models  # type: tuple[FillModel, ...]
+    cdef PyObject** each            # borrowed references to *models*
+    cdef int count
+    cdef readonly tuple signals  # type: tuple[str, ...]
+    cdef FillModel drawing          # the model that draws fills, or None
+    cdef int64_t print_full_lots    # lots of the current print before our fills
+
+    def __init__(self, models: Iterable[object]) -> None:
+        self.models = tuple(model if isinstance(model, FillModel) else PythonFillModel(model) for model in models)
+        self.count = len(self.models)
+        if self.count == 0:
+            raise UsageError("hybrid: models is empty; give at least one")
+        if any(isinstance(model, Hybrid) for model in self.models):
+            raise UsageError("hybrid: a hybrid cannot contain a hybrid; list the inner hybrid's models instead")
+        names = ", ".join(model.name for model in self.models)
+        drawing = [model for model in self.models if model.has_intensity]
+        if len(drawing) > 1 or sum(isinstance(model, Queue) for model in self.models) > 1:
+            raise UsageError(f"hybrid: {names}; at most one may draw fills, and at most one may track a queue")
+        self.drawing = drawing[0] if drawing else None
+        self.each = <PyObject**> calloc(self.count, sizeof(PyObject*))
+        if self.each is NULL:
+            raise MemoryError("no memory for the models of a hybrid")
+        self.reached_only = self.crossed_only = True
+        self.looks = BEST_PRICES
+        for i, model in enumerate(self.models):
+            self.each[i] = <PyObject*> model
+            self.needs_trades |= (<FillModel> model).needs_trades
+            self.needs_book |= (<FillModel> model).needs_book
+            self.needs_levels |= (<FillModel> model).needs_levels
+            self.reached_only &= (<FillModel> model).reached_only or not (<FillModel> model).needs_trades
+            self.crossed_only &= (<FillModel> model).crossed_only or not (<FillModel> model).needs_book
+            self.interpreted |= (<FillModel> model).interpreted
+            self.looks = max(self.looks, (<FillModel> model).looks)
+        self.draws = self.drawing is not None
+        self.follows_prints = self.draws and self.drawing.follows_prints
+        self.signals = getattr(self.drawing, "signals", ())
+
+    def __dealloc__(self) -> None:
+        free(self.each)
+
+    @property
+    def reasons(self) -> tuple[str, ...]:
+        """Fill reasons of all models, in the order of *models*."""
+        return tuple(reason for model in self.models for reason in model.reasons)
+
+    @property
+    def predictor_folder(self) -> str | None:
+        """Folder of the predictor that the drawing model reads; None without one."""
+        return getattr(self.drawing, "predictor_folder", None)
+
+    def observe(self, observed: SignalSet, tick_e8: int) -> None:
+        """Pass the signals to the drawing model."""
+        self.drawing.observe(observed, tick_e8)  # type: ignore[attr-defined]
+
+    cdef void restart(self) noexcept:
+        cdef int i
+        for i in range(self.count):
+            (<FillModel> self.each[i]).restart()
+
+    cdef int on_rest(self, Order* order, const Top* top) except -1 nogil:
+        cdef int i
+        for i in range(self.count):
+            (<FillModel> self.each[i]).on_rest(order, top)
+        return 0
+
+    cdef int64_t print_lots(self, const Trade* trade) except -1 nogil:
+        self.print_full_lots = trade.lots
+        return trade.lots
+
+    cdef int64_t on_trade(self, Order* order, const Trade* trade) except -1 nogil:
+        cdef int64_t largest = 0, lots, taken = self.print_full_lots - trade.lots
+        cdef Trade full = trade[0], remaining = trade[0]
+        cdef int i
+        full.lots = self.print_full_lots
+        for i in range(self.count):
+            if not (<FillModel> self.each[i]).needs_trades:
+                continue
+            remaining.lots = max((<FillModel> self.each[i]).print_lots(&full) - taken, 0)
+            lots = min((<FillModel> self.each[i]).on_trade(order, &remaining), min(remaining.lots, order.lots))
+            if lots > largest:
+                largest = lots
+                self.by = REASONS * i
+        return largest
+
+    cdef int64_t on_book(self, Order* order, const Top* top, int64_t elapsed_us) except -1 nogil:
+        cdef int64_t largest = 0, lots
+        cdef int i
+        for i in range(self.count):
+            if not (<FillModel> self.each[i]).needs_book:
+                continue
+            lots = min((<FillModel> self.each[i]).on_book(order, top, elapsed_us), order.lots)
+            if lots > largest:
+                largest = lots
+                self.by = REASONS * i
+        return largest
+
+    cdef int on_level(self, Order* order, int64_t before_lots, int64_t after_lots) except -1 nogil:
+        cdef int i
+        for i in range(self.count):
+            if (<FillModel> self.each[i]).needs_levels:
+                (<FillModel> self.each[i]).on_level(order, before_lots, after_lots)
+        return 0
+
+    cdef int on_top(self, const Top* top) except -1 nogil:
+        return self.drawing.on_top(top)
+
+    cdef int on_print(self, int64_t side, int64_t us, int64_t recv_seq, int64_t exch_us) except -1 nogil:
+        return self.drawing.on_print(side, us, recv_seq, exch_us)
+
+    cdef int draw(self, Order* order, const Top* top, int64_t now_us) except -1 nogil:
+        return self.drawing.draw(order, top, now_us)
+
+    cdef double expected(self, const Order* order, int64_t until_us) except -1.0 nogil:
+        return self.drawing.expected(order, until_us)
+
+    cdef int64_t drawn_by(self) noexcept nogil:
+        cdef int i
+        for i in range(self.count):
+            if (<FillModel> self.each[i]).draws:
+                return REASONS * i
+        return 0

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from mm.atomic_file import write_atomic
 from mm.errors import BrokenFile, DataError, Mismatch, MMError
 from mm.instrument import short_text
-from mm.predict.network import Network
+from mm.predict.predictor import Network
 
 AGENT = "rl"
 """Name of the quote model that runs an agent."""

@@ -1,20 +1,23 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
-"""Simple quote models: around a fair value, skewed by inventory, or with the largest expected value of a fill."""
+"""Quote models around a fair value, by the expected value of a fill, in a grid of prices, and by a trained agent."""
 
-from libc.math cimport INFINITY, NAN, ceil, exp, expm1, floor, isnan, log
+from libc.math cimport INFINITY, NAN, ceil, exp, expm1, floor, fmax, fmin, isnan, log, pow, rint, sqrt
 from libc.stdint cimport int64_t
 from libc.stdlib cimport calloc, free
+from libc.string cimport memset
 
-from mm.backtest.fills.base cimport BEST_LOTS, BEST_PRICES, Top
+from mm.backtest.fills.base cimport BEST_LOTS, BEST_PRICES, Top, Trade
 from mm.backtest.fills.intensity cimport MICRO, MID, Intensity, Piece, mid_offset
-from mm.backtest.quotes.base cimport QuoteModel, View, Want, clips_held
-from mm.predict.predictor cimport Predictor
+from mm.backtest.quotes.base cimport QuoteModel, View, Want, clips_held, want_level
+from mm.predict.predictor cimport Network, Predictor
 
-from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mm.backtest import declarations
+from mm.backtest.parameters import declares
+from mm.backtest.quotes.agent_file import AGENT, OFFSETS, OWN_INPUTS, SIZES, AgentTerms, SavedAgent, read_agent
+from mm.backtest.quotes.steps import InventoryBound, PostOnly
 from mm.errors import UsageError
 
 if TYPE_CHECKING:
@@ -358,3 +361,374 @@ cdef class ExpectedValue(QuoteModel):
                 found = self.distance(costs - offset, A, k)
                 return offset if found < 0.0 else found + offset
         return self.distance(costs, A, k)
+
+
+# ---------------------------------------------------------------------- grids
+
+
+cdef double MOST_LOTS = 4e18            # fits an int64
+
+
+cdef class BoundedGrid(QuoteModel):
+    """Base of grids: ``levels`` prices per side, a clip at each, within an inventory bound."""
+
+    cdef readonly int64_t levels
+    cdef readonly double q_max
+    cdef readonly bint soft_bound
+
+    cdef int settle(self, dict values) except -1:
+        """Set the parameters common to grids."""
+        self.levels, self.soft_bound = values["levels"], values["soft_bound"]
+        self.q_max = INFINITY if values["q_max"] is None else values["q_max"]
+        return 0
+
+    cdef int set_sides(self, const View* view, Want* want, double bid, double ask, int64_t step_ticks) except -1 nogil:
+        """Quote the prices from *bid* downwards and from *ask* upwards."""
+        cdef int64_t bound_lots = <int64_t> min(self.q_max * <double> view.quote_lots, MOST_LOTS)
+        cdef int64_t held = view.inventory_lots - view.target_lots
+        want.laddered = True
+        self.fill_side(want, 1, bid, step_ticks, bound_lots - held, view.quote_lots)
+        self.fill_side(want, -1, ask, step_ticks, bound_lots + held, view.quote_lots)
+        return 0
+
+    cdef int fill_side(
+        self, Want* want, int64_t side, double ticks, int64_t step_ticks, int64_t room, int64_t clip
+    ) except -1 nogil:
+        """Add the prices of a side, from *ticks* outwards, until *room* lots are used."""
+        cdef int64_t i
+        for i in range(self.levels):
+            if room <= 0:
+                break
+            want_level(want, side, ticks - <double> (side * i * step_ticks), clip if self.soft_bound else min(clip, room))
+            room -= 0 if self.soft_bound else clip
+        return 0
+
+
+cdef class PriceGrid(BoundedGrid):
+    """Quote ``levels`` prices per side, multiples of ``step_ticks``, from ``delta_ticks`` off the centre outwards.
+
+    The centre is ``mid - skew_ticks·q``, q the inventory in clips. No bid is above the best bid, no ask below the
+    best ask. Each price has one clip; within an inventory bound, the prices nearest to the mid get the remaining lots.
+    """
+
+    declared = declarations.Grid
+    cdef readonly double delta_ticks, skew_ticks
+    cdef readonly int64_t step_ticks
+    cdef readonly bint on_best
+
+    def __init__(self, **given: Any) -> None:
+        cdef dict values = self.declared.settle(given)
+        self.settle(values)
+        self.delta_ticks, self.skew_ticks = values["delta_ticks"], values["skew_ticks"]
+        self.step_ticks, self.on_best = values["step_ticks"], values["on_best"]
+        self.looks, self.timeless = BEST_PRICES, not self.on_best
+
+    cdef int quote(self, const View* view, Want* want) except -1 nogil:
+        cdef double centre = 0.5 * <double> (view.top.bid_ticks + view.top.ask_ticks) - self.skew_ticks * clips_held(view)
+        cdef double step = <double> self.step_ticks
+        cdef double bid = floor(min(centre - self.delta_ticks, <double> view.top.bid_ticks) / step) * step
+        cdef double ask = ceil(max(centre + self.delta_ticks, <double> view.top.ask_ticks) / step) * step
+        want.on_best = self.on_best
+        return self.set_sides(view, want, bid, ask, self.step_ticks)
+
+
+cdef int64_t FEWEST = 3                 # minimum number of distances for a line
+_MOST_SAMPLES = 10_000_000
+cdef int64_t NO_REACH = 0, NO_CHANGE = 1 << 62
+cdef double WIDEST_TICKS = 1e9
+
+
+# Prints and change of the mid between two samples.
+cdef struct Sample:
+    int64_t reach       # largest distance of a print from the previous mid, in half ticks; NO_REACH for none
+    int64_t change      # change of twice the mid; NO_CHANGE if unknown
+
+
+cdef class GlftGrid(BoundedGrid):
+    """Quote a grid whose first prices are optimal for the fill rate and the volatility of the last ``window_s``.
+
+    Every ``sample_s`` the mid is sampled, with the largest distance from the previous mid at which a print in
+    between would have filled an order. Every ``refit_s``, once the window is full, A·exp(-k·δ) is fitted to the rate at
+    which prints pass a distance, by linear regression of its logarithm up to ``reach_ticks``; sigma is the standard
+    deviation of the changes. With c = sqrt(gamma/(2·A·k)·(1 + gamma/k)^(1 + k/gamma)) the half-spread is
+    spread_factor·(ln(1 + gamma/k)/gamma + c·sigma/2), and a clip of inventory moves the centre by skew_factor·c·sigma.
+    Prices are multiples of the half-spread in whole ticks; no bid is above the best bid, no ask below the best ask.
+    """
+
+    declared = declarations.GlftGrid
+    cdef readonly double gamma, spread_factor, skew_factor, sample_s
+    cdef readonly double A, k, sigma            # of the last calibration: per second, per tick, ticks per root second
+    cdef readonly double half, skew             # derived from these: ticks, ticks per clip
+    cdef int64_t sample_us, window, refit, bins
+    cdef Sample* samples                        # ring buffer of the last *window* samples
+    cdef int64_t* passed                        # number of samples by reach in half ticks; the last bin has all beyond
+    cdef int64_t place, known, changes, total, squares
+    cdef int64_t begun_us, mid2, highest_buy, lowest_sell  # mid of the last sample, prints since then; 0: none
+
+    def __init__(self, **given: Any) -> None:
+        cdef dict values = self.declared.settle(given)
+        self.settle(values)
+        self.gamma, self.sample_s = values["gamma"], values["sample_s"]
+        self.spread_factor, self.skew_factor = values["spread_factor"], values["skew_factor"]
+        self.sample_us, self.bins = round(1e6 * self.sample_s), int(2.0 * values["reach_ticks"])
+        if not 1 <= self.sample_us:
+            raise UsageError(f"{self.name}: sample_s is {self.sample_s}; it must be 1 µs or more")
+        self.window, self.refit = (
+            _samples(self.name, name, values[name], self.sample_s) for name in ("window_s", "refit_s")
+        )
+        self.samples = <Sample*> calloc(self.window, sizeof(Sample))
+        self.passed = <int64_t*> calloc(self.bins + 2, sizeof(int64_t))
+        if self.samples is NULL or self.passed is NULL:
+            raise MemoryError(f"no memory for {self.window} samples")
+        self.looks, self.follows_prints = BEST_PRICES, True
+        self.begin(-1)
+
+    def __dealloc__(self) -> None:
+        free(self.samples)
+        free(self.passed)
+
+    cdef void begin(self, int64_t begun_us) noexcept nogil:
+        """Reset all state for a run that begins at *begun_us*."""
+        cdef int64_t i
+        for i in range(self.window):
+            self.samples[i] = Sample(NO_REACH, NO_CHANGE)
+        for i in range(self.bins + 2):
+            self.passed[i] = 0
+        self.begun_us, self.place = begun_us, -1
+        self.known = self.changes = self.total = self.squares = 0
+        self.mid2 = self.highest_buy = self.lowest_sell = 0
+        self.A = self.k = self.sigma = self.half = self.skew = NAN
+
+    cdef int on_print(self, const Trade* trade) except -1 nogil:
+        if trade.side > 0:
+            self.highest_buy = max(self.highest_buy, trade.ticks)
+        elif self.lowest_sell == 0 or trade.ticks < self.lowest_sell:
+            self.lowest_sell = trade.ticks
+        return 0
+
+    cdef int quote(self, const View* view, Want* want) except -1 nogil:
+        cdef double centre, step
+        if view.begun_us != self.begun_us:
+            self.begin(view.begun_us)
+        if view.top.us - view.begun_us >= (self.place + 1) * self.sample_us:
+            self.sample(view)
+        want.again_us = view.begun_us + (self.place + 1) * self.sample_us
+        if not self.half < WIDEST_TICKS or isnan(self.skew):
+            return 0
+        centre = 0.5 * <double> (view.top.bid_ticks + view.top.ask_ticks) - self.skew * clips_held(view)
+        step = fmax(rint(self.half), 1.0)
+        return self.set_sides(
+            view,
+            want,
+            floor(fmin(rint(centre - self.half), <double> view.top.bid_ticks) / step) * step,
+            ceil(fmax(rint(centre + self.half), <double> view.top.ask_ticks) / step) * step,
+            <int64_t> step,
+        )
+
+    cdef void sample(self, const View* view) noexcept nogil:
+        """Take the due sample; a period without calls adds empty samples, and resets mid and prints."""
+        cdef int64_t place = (view.top.us - view.begun_us) // self.sample_us, mid2 = view.top.bid_ticks + view.top.ask_ticks
+        cdef int64_t reach = NO_REACH, change = NO_CHANGE, missed = place - self.place - 1
+        if missed:
+            self.mid2 = 0
+        for missed in range(max(place - self.window, self.place + 1), place):
+            self.put(missed, NO_REACH, NO_CHANGE)
+        if self.mid2:
+            change = mid2 - self.mid2
+            if self.highest_buy:
+                reach = max(reach, 2 * self.highest_buy - self.mid2)
+            if self.lowest_sell:
+                reach = max(reach, self.mid2 - 2 * self.lowest_sell)
+        self.put(place, reach, change)
+        self.place, self.mid2 = place, mid2
+        self.highest_buy = self.lowest_sell = 0
+        if place % self.refit == 0 and place >= self.window - 1:
+            self.calibrate()
+
+    cdef void put(self, int64_t place, int64_t reach, int64_t change) noexcept nogil:
+        """Replace the oldest sample of the window."""
+        cdef Sample* sample = &self.samples[place % self.window]
+        self.count(sample, -1)
+        sample[0] = Sample(min(reach, self.bins + 1), change)
+        self.count(sample, 1)
+
+    cdef inline void count(self, const Sample* sample, int64_t sign) noexcept nogil:
+        self.passed[sample.reach] += sign
+        if sample.change != NO_CHANGE:
+            self.changes += sign
+            self.total += sign * sample.change
+            self.squares += sign * sample.change * sample.change
+
+    cdef void calibrate(self) noexcept nogil:
+        """Fit A, k and sigma to the window; values that cannot be fitted stay unchanged."""
+        cdef int64_t i, deepest = 0, beyond = 0
+        cdef double seconds = self.sample_s * <double> self.changes, mean, x, y, xs = 0.0, ys = 0.0, xx = 0.0, xy = 0.0, slope, c
+        if self.changes == 0:
+            return
+        mean = <double> self.total / <double> self.changes
+        self.sigma = 0.5 * sqrt((<double> self.squares / <double> self.changes - mean * mean) / self.sample_s)
+        for i in range(self.bins + 1, 1, -1):  # prints of i half ticks or more pass a distance of i - 1
+            beyond += self.passed[i]
+            if beyond == 0:
+                continue
+            deepest = max(deepest, i - 1)
+            x, y = 0.5 * <double> (i - 1), log(<double> beyond / seconds)
+            xs, ys, xx, xy = xs + x, ys + y, xx + x * x, xy + x * y
+        if deepest >= FEWEST:
+            slope = (<double> deepest * xy - xs * ys) / (<double> deepest * xx - xs * xs)
+            if slope < 0.0:
+                self.A, self.k = exp((ys - slope * xs) / <double> deepest), -slope
+        c = self.gamma / self.k
+        self.skew = sqrt(self.gamma / (2.0 * self.A * self.k) * pow(1.0 + c, 1.0 + self.k / self.gamma)) * self.sigma
+        self.half = self.spread_factor * (log(1.0 + c) / self.gamma + 0.5 * self.skew)
+        self.skew *= self.skew_factor
+
+
+def _samples(owner: str, name: str, seconds: float, sample_s: float) -> int:
+    """Return the number of samples in a duration."""
+    found = seconds / sample_s
+    if not 1 <= round(found) <= _MOST_SAMPLES or abs(found - round(found)) > 1e-6:
+        raise UsageError(
+            f"{owner}: {name} is {seconds}; it must be a multiple of sample_s, {sample_s}, and at most "
+            f"{_MOST_SAMPLES:,} times that"
+        )
+    return round(found)
+
+
+# ---------------------------------------------------------------------- a trained agent
+
+
+cdef double INPUT_BOUND = 5.0           # bound of the absolute value of an input
+cdef double[5] OFFSET
+cdef double[3] SIZE
+OFFSET, SIZE = OFFSETS, SIZES
+assert len(OWN_INPUTS) == OWN
+
+
+cdef inline double bounded(double value) noexcept nogil:
+    """Return an input clipped to its bounds, 0 if unknown."""
+    return 0.0 if isnan(value) else min(max(value, -INPUT_BOUND), INPUT_BOUND)
+
+
+cdef class Agent(QuoteModel):
+    """Quotes set by the action of the last decision.
+
+    Args:
+        terms: Its observations and the meaning of its actions.
+        saved: The agent whose network decides; None if actions are set from outside.
+    """
+
+    def __init__(self, terms: AgentTerms, saved: SavedAgent | None = None) -> None:
+        if self.seen is not NULL:
+            raise ValueError("an agent cannot be initialised twice")
+        self.name, self.terms, self.sha256 = AGENT, terms, "" if saved is None else saved.sha256
+        self.network = None if saved is None else saved.network()
+        self.signals, self.needs_own_orders, self.discrete = terms.signals, True, terms.discrete
+        self.inputs, self.count = terms.inputs, len(terms.signals)
+        self.places = <int64_t*> calloc(self.count + 1, sizeof(int64_t))
+        self.scales = <Scale*> calloc(self.count + 1, sizeof(Scale))
+        self.seen = <double*> calloc(self.inputs, sizeof(double))
+        self.answer = <double*> calloc(terms.outputs, sizeof(double))
+        if self.places is NULL or self.scales is NULL or self.seen is NULL or self.answer is NULL:
+            raise MemoryError(f"no memory for an agent of {self.inputs} inputs")
+        for place in range(self.count):
+            self.scales[place] = Scale(terms.means[place], terms.scales[place])
+        self.tick, self.max_offset_ticks, self.q_max = 1e-8 * terms.tick_e8, terms.max_offset_ticks, terms.q_max
+        self.distance_ticks = NAN if terms.distance_ticks is None else terms.distance_ticks
+        self.usual_distance_ticks, self.usual_queue = terms.usual_distance_ticks, terms.usual_queue
+        self.step_us = round(1e6 * terms.step_s)
+        self.episode = max(round(terms.episode_s / terms.step_s), 1)
+        self.last_us = -1
+
+    def __dealloc__(self) -> None:
+        free(self.places)
+        free(self.scales)
+        free(self.seen)
+        free(self.answer)
+
+    cdef int bind(self, tuple names) except -1:
+        for place, name in enumerate(self.signals):
+            self.places[place] = names.index(name)
+        return 0
+
+    cdef int quote(self, const View* view, Want* want) except -1 nogil:
+        cdef double bid, ask, mid = 0.5 * <double> (view.top.bid_ticks + view.top.ask_ticks)
+        cdef int64_t clips
+        if self.is_due(view):
+            self.observe(view)
+            if self.network is not None:
+                self.network.forward(self.seen, self.answer)
+                self.choose(self.answer)
+            self.decide(view)
+        self.last_us = view.top.us
+        if isnan(self.distance_ticks):
+            bid, ask = <double> (view.top.bid_ticks - 1), <double> (view.top.ask_ticks + 1)
+        else:
+            bid, ask = mid - self.distance_ticks, mid + self.distance_ticks
+        clips = 1 + (self.action[2] >= 0.5) - (self.action[2] < -0.5)
+        want.bid_lots = want.ask_lots = clips * view.quote_lots
+        if clips > 0:
+            want.bid_ticks = bid - self.max_offset_ticks * self.action[0]
+            want.ask_ticks = ask + self.max_offset_ticks * self.action[1]
+        return 0
+
+    cdef bint is_due(self, const View* view) noexcept nogil:
+        """Return whether a decision is due; a new run begins with a decision."""
+        if view.top.us < self.last_us or self.last_us < 0:
+            self.next_us, self.decided = view.begun_us, 0
+            self.last_us = view.top.us
+            memset(self.action, 0, sizeof(self.action))
+        return view.top.us >= self.next_us
+
+    cdef int observe(self, const View* view) except -1 nogil:
+        """Set the observation, each input scaled and clipped."""
+        cdef double mid = 0.5 * <double> (view.top.bid_ticks + view.top.ask_ticks), ahead, lot = view.tick_lot / view.tick
+        cdef double* own = self.seen + self.count
+        cdef int place
+        if not -1e-9 < view.tick / self.tick - 1.0 < 1e-9:
+            with gil:
+                self.terms.check_tick(round(1e8 * view.tick))
+        for place in range(self.count):
+            self.seen[place] = bounded((view.signals[self.places[place]] - self.scales[place].mean) / self.scales[place].scale)
+        own[0] = bounded(clips_held(view) / self.q_max)
+        own[1] = 1.0 - <double> (self.decided % self.episode) / <double> self.episode
+        own[2] = bounded((mid - view.own_ticks[1]) / self.usual_distance_ticks)
+        own[3] = bounded((view.own_ticks[0] - mid) / self.usual_distance_ticks)
+        for place in range(2):
+            ahead = view.own_ahead_lots[1 - place] * lot
+            own[4 + place] = 0.0 if isnan(ahead) else self.usual_queue / (self.usual_queue + ahead)
+        return 0
+
+    cdef void decide(self, const View* view) noexcept nogil:
+        """Count a decision, and set the instant of the next one."""
+        self.decided += 1
+        self.next_us = view.top.us + self.step_us - (view.top.us - view.begun_us) % self.step_us
+
+    cdef void choose(self, const double* answer) noexcept nogil:
+        """Set the action from an output of the network."""
+        cdef int place, best = 0
+        if not self.discrete:
+            for place in range(3):
+                self.action[place] = min(max(answer[place], -1.0), 1.0)
+            return
+        for place in range(1, 75):
+            if answer[place] > answer[best]:
+                best = place
+        self.pick(best)
+
+    cdef void pick(self, int choice) noexcept nogil:
+        """Set one of the discrete actions."""
+        self.action[0], self.action[1] = OFFSET[choice % 5], OFFSET[choice // 5 % 5]
+        self.action[2] = SIZE[choice // 25]
+
+
+@declares(declarations.Rl)
+def rl(**given: Any) -> QuoteModel:
+    """Return the strategy of the agent in a file: post-only, within its inventory bound."""
+    saved = read_agent(Path(rl.declared.settle(given)["model_path"]))
+    return strategy_of(Agent(saved.terms, saved))
+
+
+def strategy_of(agent: Agent) -> QuoteModel:
+    """Return the strategy of an agent: `PostOnly`, within an `InventoryBound`."""
+    return InventoryBound(PostOnly(agent), q_max=agent.terms.q_max, name=agent.name)

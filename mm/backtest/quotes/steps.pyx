@@ -1,8 +1,20 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
-"""Steps that bound, size, clamp and round the quotes of a model; mixtures of models; and a gate.
+"""Steps around a quote model, mixtures of models, and a gate.
 
-The steps of this file only make quotes more conservative: a bid never rises, an ask never falls, lots never grow, and a
-side without a quote gets none. So their guarantees hold in any order (tests/backtest/test_steps.py).
+The steps without a signal and without Kelly's rule only make quotes more conservative: a bid never rises, an ask never
+falls, lots never grow, and a side without a quote gets none. So their guarantees hold in any order
+(tests/backtest/test_steps.py).
+
+Steps by a signal use a price signal (``micro_price``, ``weighted_mid``, ``mid``) as its distance from the mid, in
+ticks. While a signal is undefined, quotes stay unchanged.
+
+Kelly's rule maximises the growth of log wealth. With wealth W, a position of q and a move of the mid over the horizon H
+of mean m and variance v = σ²H, the expected growth is q·m/W - q²·v/(2W²) to second order. After buying n more at a
+distance δ below the mid it is (q + n)·m/W + n·δ/W - (q + n)²·v/(2W²). The value of the next unit, W times the slope in
+q, is m - q·v/W: the reservation price of Avellaneda and Stoikov (2008) with risk aversion 1/W. The best n is
+W·(δ + m)/v - q. A fraction f of Kelly bets as if wealth were f·W (Kelly, A new interpretation of information rate,
+1956; Thorp, The Kelly criterion in blackjack, sports betting and the stock market, 2006). W is cash plus inventory at
+the mid, q the inventory relative to the target, both in lots and ticks.
 """
 
 from cpython.ref cimport PyObject
@@ -241,6 +253,184 @@ cdef inline void drop_empty_sides(Want* want) noexcept nogil:
     if want.ask_lots <= 0:
         want.ask_ticks = NAN
     want.bid_lots, want.ask_lots = max(want.bid_lots, 0), max(want.ask_lots, 0)
+
+
+cdef inline double mid_of(const View* view) noexcept nogil:
+    return 0.5 * <double> (view.top.bid_ticks + view.top.ask_ticks)
+
+
+cdef class Signalled(Step):
+    """Base of steps with a signal; by Kelly's rule it may be None."""
+
+    cdef readonly str signal
+    cdef readonly double by
+    cdef int place
+    cdef bint priced
+
+    cdef dict settle(self, given: dict):
+        cdef dict values = self.declared.settle(given)
+        self.signal, self.by, self.timeless = values["signal"], values["by"], False
+        if self.signal is not None:
+            self.signals = tuple(dict.fromkeys((*self.inner.signals, self.signal)))
+        return values
+
+    cdef int bind(self, tuple names) except -1:
+        from mm.signals.families import QUOTE, SIGNALS  # imported here: most runs have no signals
+
+        if self.signal is not None:
+            self.place = names.index(self.signal)
+            self.priced = SIGNALS.described(self.signal)["unit"] == QUOTE
+        return self.inner.bind(names)
+
+    cdef double value(self, const View* view) noexcept nogil:
+        """Return *by* times the signal; 0 without one, or while it is undefined."""
+        cdef double found
+        if self.signal is None or view.signals is NULL:
+            return 0.0
+        found = view.signals[self.place]
+        if self.priced:
+            found = found / view.tick - mid_of(view)
+        return 0.0 if isnan(found) else self.by * found
+
+
+cdef class PriceMove(Signalled):
+    """Base of the steps that move prices by a signal, by at most *most* ticks."""
+
+    cdef readonly double most
+
+    def __init__(self, inner: object, **given: Any) -> None:
+        Step.__init__(self, inner)
+        most = self.settle(given)["most"]
+        self.most = INFINITY if most is None else most
+
+
+cdef class ShiftBy(PriceMove):
+    """Move both prices by *by* ticks per unit of a signal, up if it is positive."""
+
+    declared = declarations.ShiftBy
+
+    cdef void adjust(self, const View* view, Want* want) noexcept nogil:
+        cdef double shift = min(max(self.value(view), -self.most), self.most)
+        want.bid_ticks += shift
+        want.ask_ticks += shift
+
+
+cdef class WidenBy(PriceMove):
+    """Quote further out on each side by *by* ticks per unit of a signal's absolute value."""
+
+    declared = declarations.WidenBy
+
+    cdef void adjust(self, const View* view, Want* want) noexcept nogil:
+        cdef double extra = min(abs(self.value(view)), self.most)
+        want.bid_ticks -= extra
+        want.ask_ticks += extra
+
+
+cdef class SizeBy(Signalled):
+    """Reduce the lots on the side opposed to a signal: asks if *by* times the signal is positive, bids if negative.
+
+    The remaining share is ``1 - |by·signal|``, at least *least*; lots are floored.
+    """
+
+    declared = declarations.SizeBy
+    cdef readonly double least
+    cdef readonly bint both
+
+    def __init__(self, inner: object, **given: Any) -> None:
+        Step.__init__(self, inner)
+        values = self.settle(given)
+        self.least, self.both = values["least"], values["both"]
+
+    cdef void adjust(self, const View* view, Want* want) noexcept nogil:
+        cdef double reduction = self.value(view)
+        cdef double share = max(1.0 - abs(reduction), self.least)
+        if reduction < 0.0 or self.both:
+            want.bid_lots = <int64_t> floor(share * <double> want.bid_lots)
+        if reduction > 0.0 or self.both:
+            want.ask_lots = <int64_t> floor(share * <double> want.ask_lots)
+        drop_empty_sides(want)
+
+
+cdef class Kelly(Signalled):
+    """Base of the steps by Kelly's rule: wealth, and the variance over the horizon; the signal is the expected move."""
+
+    cdef readonly double horizon_s, fraction, sigma
+
+    cdef dict settle(self, given: dict):
+        cdef dict values = Signalled.settle(self, given)
+        self.horizon_s, self.fraction = values["horizon_s"], values["fraction"]
+        self.sigma = NAN if values["sigma"] is None else values["sigma"]
+        return values
+
+    cdef double stake(self, const View* view) noexcept nogil:
+        """Return *fraction* times the wealth, in tick·lots."""
+        return self.fraction * (view.cash / view.tick_lot + <double> view.inventory_lots * mid_of(view))
+
+    cdef double variance(self, const View* view) noexcept nogil:
+        """Return the variance of the move over the horizon, in squared ticks; NaN while the volatility is unknown."""
+        cdef double sigma = view.sigma_ticks if isnan(self.sigma) else self.sigma
+        return sigma * sigma * self.horizon_s
+
+
+cdef class KellySkew(Kelly):
+    """Move both prices by the value of the next unit relative to the mid, by Kelly's rule: m - q·σ²·H/(f·W) ticks.
+
+    No quotes while the volatility is unknown; with wealth of 0 or less, only quotes that reduce the inventory.
+    """
+
+    declared = declarations.KellySkew
+    cdef readonly double most
+
+    def __init__(self, inner: object, **given: Any) -> None:
+        Step.__init__(self, inner)
+        values = self.settle(given)
+        self.most = INFINITY if values["most"] is None else values["most"]
+
+    cdef void adjust(self, const View* view, Want* want) noexcept nogil:
+        cdef double held = <double> (view.inventory_lots - view.target_lots), stake = self.stake(view), shift
+        cdef double variance = self.variance(view)
+        if isnan(variance):
+            want.bid_ticks = want.ask_ticks = NAN
+        elif stake <= 0.0:
+            want.bid_ticks = want.bid_ticks if held < 0.0 else NAN
+            want.ask_ticks = want.ask_ticks if held > 0.0 else NAN
+        else:
+            shift = min(max(self.value(view) - held * variance / stake, -self.most), self.most)
+            want.bid_ticks += shift
+            want.ask_ticks += shift
+
+
+cdef class KellySize(Kelly):
+    """Set the lots by Kelly's rule on each side: f·W·(δ + m - fee)/(σ²·H) - q for a bid at δ below the mid, floored.
+
+    For an ask m and q change their signs. At most *most* times the inner model's lots; a side whose size is below one
+    lot has no quote, and neither has any side while the volatility is unknown.
+    """
+
+    declared = declarations.KellySize
+    cdef readonly double fee_ticks, most
+
+    def __init__(self, inner: object, **given: Any) -> None:
+        Step.__init__(self, inner)
+        values = self.settle(given)
+        self.fee_ticks, self.most = values["fee_ticks"], values["most"]
+
+    cdef void adjust(self, const View* view, Want* want) noexcept nogil:
+        cdef double held = <double> (view.inventory_lots - view.target_lots), drift = self.value(view)
+        cdef double mid = mid_of(view)
+        want.bid_lots = self.lots(view, mid - want.bid_ticks + drift, held, want.bid_lots)
+        want.ask_lots = self.lots(view, want.ask_ticks - mid - drift, -held, want.ask_lots)
+        drop_empty_sides(want)
+
+    cdef int64_t lots(self, const View* view, double edge, double held, int64_t wanted) noexcept nogil:
+        """Return the lots of a side whose fill is worth *edge* ticks before fees and adds to *held* lots."""
+        cdef double variance = self.variance(view), stake = self.stake(view), most = floor(self.most * <double> wanted)
+        edge -= self.fee_ticks
+        if isnan(edge) or isnan(variance):
+            return 0
+        if variance == 0.0:
+            return <int64_t> most if edge > 0.0 and stake > 0.0 else 0
+        return <int64_t> min(floor(max(stake, 0.0) * edge / variance - held), most)
 
 
 cdef class Mixed(QuoteModel):

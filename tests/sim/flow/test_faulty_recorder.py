@@ -9,7 +9,7 @@ import pytest
 from recorded import diffs, rows
 
 import mm
-from mm.backtest.fills.crossing import TradeCross
+from mm.backtest.fills.base import TradeCross
 from mm.backtest.io import load_day
 from mm.backtest.quotes.simple import FixedSpread
 from mm.backtest.rules import Rules

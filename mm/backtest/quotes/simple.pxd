@@ -1,9 +1,9 @@
-# Quotes by the actions of a trained agent.
+# The model of a trained agent, for the kernel that sets its actions.
 
 from libc.stdint cimport int64_t
 
 from mm.backtest.quotes.base cimport QuoteModel, View, Want
-from mm.predict.network cimport Network
+from mm.predict.predictor cimport Network
 
 cdef enum:
     OWN = 6                             # inputs besides the signals

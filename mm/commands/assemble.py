@@ -25,6 +25,7 @@ from mm.backtest.run_terms import (
     fraction_of,
 )
 from mm.calibration.calibrator import CalibrationConfig, FillsMeasured
+from mm.calibration.fit_result import PoissonFit
 from mm.calibration.sweeps import HitRule
 from mm.calibration.windows import Fallback, WindowPlan
 from mm.cli.config import Day, Market, Models
@@ -32,7 +33,7 @@ from mm.clock import missing_days, us_from_ms
 from mm.dayfolder.layout import USDM, day_folder, days_of
 from mm.errors import Mismatch, UsageError
 from mm.instrument import E8, Instrument, e8, short_text
-from mm.models.builder import ModelBuilder, agent_files, check_names, is_fit, read_fitted, takes_clustering
+from mm.models.builder import ModelBuilder, agent_files, check_names, read_fitted, takes_clustering
 from mm.models.nested_quotes import Tree, volatility
 from mm.predict.artefact import ARRAYS, MODEL
 from mm.runs.in_progress import Run
@@ -446,7 +447,7 @@ def fallback(windows: "Windows", models: Models) -> "Fallback":
     params = models.fill_params()
     if models.fill_params_file is not None:
         fitted = read_fitted(models.fill_params_file)
-        params = {"A": fitted.A, "k": fitted.k} if is_fit(fitted) and fitted.usable else {}
+        params = {"A": fitted.A, "k": fitted.k} if isinstance(fitted, PoissonFit) and fitted.usable else {}
     if not all(isinstance(params.get(name), int | float) for name in ("A", "k")):
         raise UsageError(
             "--fallback-policy (FALLBACK_POLICY) global_default needs one A and k: FILL_PARAMS_FILE=<a usable fit>, "

@@ -6,21 +6,22 @@ wrong signatures are rejected here, before anything runs.
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
-from importlib import import_module
 from typing import Any
 
+from mm.backtest.fills.base import FillModel
 from mm.backtest.parameters import declaration_of
+from mm.backtest.quotes.base import QuoteModel
 from mm.cli.knobs import closest
 from mm.errors import MMError, ModelError, UnknownModel, UsageError
 from mm.settings import REQUIRED, Setting, settings, wanted
+from mm.signals.signal_set import Signal
 from mm.user_code import load_class, one_line
 
-Registry = Mapping[str, "str | Callable[..., Any]"]
+Registry = Mapping[str, Callable[..., Any]]
 QUOTE_HOOKS = ("quote",)
 FILL_HOOKS = ("on_rest", "on_trade", "on_book", "on_level")
-_SIGNALS = ("mm.signals.signal_set:Signal", ("on_book",))
-_QUOTES, _FILLS = ("mm.backtest.quotes.base:QuoteModel", QUOTE_HOOKS), ("mm.backtest.fills.base:FillModel", FILL_HOOKS)
-_SHAPES = {  # by kind: compiled bases and hooks; a class must have one of them
+_QUOTES, _FILLS, _SIGNALS = (QuoteModel, QUOTE_HOOKS), (FillModel, FILL_HOOKS), (Signal, ("on_book",))
+_SHAPES: Mapping[str, tuple[tuple[type, tuple[str, ...]], ...]] = {  # by kind: compiled bases and hooks, one of them
     "quote model": (_QUOTES,),
     "step": (_QUOTES,),
     "fill model": (_FILLS,),
@@ -32,7 +33,7 @@ def resolve(registry: Registry, name: str, kind: str) -> Callable[..., Any]:
     """Return the class with this *name*, without calling it.
 
     Args:
-        registry: The known names; an entry is the class, or ``package.module:Class``, which is then imported.
+        registry: The known names.
         name: A known name, or ``package.module:Class`` of a class with a hook or the compiled base of the kind.
         kind: ``quote model``, ``step``, ``fill model``, or ``model`` for any of them.
 
@@ -47,12 +48,7 @@ def resolve(registry: Registry, name: str, kind: str) -> Callable[..., Any]:
             f"unknown {kind} {name!r}; available: {', '.join(sorted(registry))}, or package.module:Class"
             f"{closest(name, registry)}"
         )
-    entry = registry[name]
-    if not isinstance(entry, str):
-        return entry
-    module, _, attribute = entry.partition(":")
-    found: Callable[..., Any] = getattr(import_module(module), attribute)
-    return found
+    return registry[name]
 
 
 def _model_class(found: object, name: str, kind: str) -> Callable[..., Any]:
@@ -63,14 +59,8 @@ def _model_class(found: object, name: str, kind: str) -> Callable[..., Any]:
     if not inspect.isclass(found):
         raise UnknownModel(f"{name!r} is not a {what}: it is a {type(found).__name__}; {wanted}")
     has_hook = any(callable(getattr(found, hook, None)) for hook in hooks)
-    if not has_hook and not any(issubclass(found, _class_at(base)) for base, _ in _SHAPES[kind]):
+    if not has_hook and not any(issubclass(found, base) for base, _ in _SHAPES[kind]):
         raise UnknownModel(f"{name!r} is not a {what}: the class has no such method; {wanted}")
-    return found
-
-
-def _class_at(place: str) -> type:
-    module, _, attribute = place.partition(":")
-    found: type = getattr(import_module(module), attribute)
     return found
 
 

@@ -1,4 +1,4 @@
-# cython: language_level=3, boundscheck=False, cdivision=True
+# cython: language_level=3, boundscheck=False, cdivision=True, auto_pickle=False
 """Predictions from signals: dense networks, forests of decision trees, and the scaling of their inputs.
 
 One row in, one row out, without allocation; a batch gives the same bits. The terms of a network's sums are added in the

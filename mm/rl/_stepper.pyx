@@ -1,4 +1,4 @@
-# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
+# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, auto_pickle=False
 """The loop between two decisions: takes an action, plays to the next decision, returns observation and reward.
 
 A decision is made at a requote. To make it outside, the requote that needs it leaves our orders unchanged (`Driven`),

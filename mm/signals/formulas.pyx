@@ -1,4 +1,4 @@
-# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
+# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, auto_pickle=False
 """The compiled signals: of the current book, of the order flow, and of the path of the mid.
 
 Moves of the mid are counted in half ticks. All values summed over a window are whole numbers, so that a sum does not

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.stats import rankdata
 
 from mm.clock import US_PER_S
 from mm.errors import UsageError
@@ -145,18 +146,9 @@ def rank_correlation(x: Floats, y: Floats) -> float | None:
     """Return Spearman's rank correlation; None if there are too few rows, or a column is constant."""
     if len(x) < LEAST_ROWS:
         return None
-    a, b = ranks(x), ranks(y)
+    a, b = rankdata(x), rankdata(y)
     spread = float(np.std(a) * np.std(b))
     return float(np.mean((a - a.mean()) * (b - b.mean())) / spread) if spread > 0 else None
-
-
-def ranks(values: Floats) -> Floats:
-    """Return the rank of each value; ties get their mean rank."""
-    distinct, place, counts = np.unique(values, return_inverse=True, return_counts=True)
-    ends = np.cumsum(counts)
-    middle = ends - (counts - 1) / 2.0
-    rank_of_each: Floats = middle[place.reshape(-1)] if len(distinct) else np.empty(0)
-    return rank_of_each
 
 
 def interval(us: Ints, x: Floats, y: Floats, horizon_s: float, draw: np.random.Generator) -> tuple[float, float] | None:
@@ -167,7 +159,7 @@ def interval(us: Ints, x: Floats, y: Floats, horizon_s: float, draw: np.random.G
     block, count = blocks_of(us, horizon_s)
     if count < LEAST_BLOCKS:
         return None
-    a, b = ranks(x), ranks(y)
+    a, b = rankdata(x), rankdata(y)
     a, b = a - a.mean(), b - b.mean()
     sums = np.column_stack([np.bincount(block, part, count) for part in (np.ones(len(a)), a, b, a * a, b * b, a * b)])
     drawn = sums[draw.integers(0, count, (DRAWS, count))].sum(axis=1)

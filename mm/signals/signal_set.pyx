@@ -1,4 +1,4 @@
-# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
+# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False, auto_pickle=False
 """Signals (hooks that set a value), predictions and users' signals, and a set of them with its own book.
 
 Backtests, live markets and columns over a tape all use ``SignalSet.take``, one event at a time.

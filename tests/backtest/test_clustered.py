@@ -19,7 +19,7 @@ import engine_draws
 from engine_cases import Case, cases, read_journal
 from engine_tapes import BEGIN_US, TEST, one_tape
 from mm.backtest.fills.clustering import Clustering
-from mm.backtest.fills.intensity import FOREVER, ClusteredFills, Intensity, Poisson, py_unit_exponential
+from mm.backtest.fills.intensity import FOREVER, ClusteredFills, Intensity, Poisson
 from mm.backtest.fills.intensity_piece import IntensityPiece
 from mm.backtest.models import FILL_MODELS, fixed_spread, hawkes, hybrid, poisson, trade_cross
 from mm.backtest.replay import backtest
@@ -33,6 +33,7 @@ from mm.sim.flow.scenario import Hawkes
 from mm.sim.flow.session import Session
 from mm.tape.load import load_day
 from mm.tape.tape import TRADE, Tape
+from oracle_market import unit
 
 SECOND_US = 1_000_000
 QUIET = {"mu_per_s": {"bid": 1.0, "ask": 1.0}, "kernels": []}
@@ -153,11 +154,11 @@ def test_order_raises_intensity_of_the_side_it_hits(seed):
     tape = constant_market((2_000_000, -1, 0), until_us=10**9)
     bid, ask = first_fills(tape, ONE, seed=seed)
     for found, buys in ((bid, 1), (ask, 0)):
-        early = py_unit_exponential(seed, BEGIN_US, 1, 2 + buys) / (0.2 * 0.5) * SECOND_US
+        early = -math.log(unit(seed, BEGIN_US, 1, 2 + buys)) / (0.2 * 0.5) * SECOND_US
         if early < 2 * SECOND_US:
             assert found == int(early)
             continue
-        draw = py_unit_exponential(seed, BEGIN_US + 2_000_000, 2, buys)
+        draw = -math.log(unit(seed, BEGIN_US + 2_000_000, 2, buys))
         assert found == 2_000_000 + int(fill_after_one_order_us(0.2, ONE, 0.0, draw, buys))
 
 

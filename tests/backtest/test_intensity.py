@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mm.backtest.fills.intensity import FOREVER, Intensity, py_unit_exponential
+from mm.backtest.fills.intensity import FOREVER, Intensity
 from mm.backtest.fills.intensity_piece import IntensityPiece
 from mm.errors import UsageError
 from oracle_fills import along
@@ -60,30 +60,6 @@ def test_unknown_reference_raises_usage_error():
     """Distances are measured from mid, micro or best."""
     with pytest.raises(UsageError, match="must be one of mid, micro, best"):
         Intensity.constant(1.0, 1.0, "last")
-
-
-def mixed(z):
-    z = (z + 0x9E3779B97F4A7C15) % 2**64
-    z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9 % 2**64
-    z = (z ^ (z >> 27)) * 0x94D049BB133111EB % 2**64
-    return z ^ (z >> 31)
-
-
-@given(WORD, WORD, WORD, WORD)
-def test_draw_is_a_function_of_its_key(seed, a, b, c):
-    """Any language with 64-bit integers can repeat the draws (docs/engine.md)."""
-    h = mixed(mixed(mixed(mixed(seed) ^ a) ^ b) ^ c)
-    assert py_unit_exponential(seed, a, b, c) == -math.log(((h >> 11) + 0.5) / 2**53)
-
-
-def test_draws_are_unit_exponential():
-    """Mean and variance 1, no ties between neighbouring keys: 20 000 draws, bounds of 4 standard errors."""
-    draws = [py_unit_exponential(7, us, 3, side) for us in range(10_000) for side in (0, 1)]
-    mean = sum(draws) / len(draws)
-    variance = sum((draw - mean) ** 2 for draw in draws) / len(draws)
-    assert abs(mean - 1) < 4 / math.sqrt(len(draws))
-    assert abs(variance - 1) < 4 * math.sqrt(8 / len(draws))
-    assert len(set(draws)) == len(draws)
 
 
 CURVE = ((0.5, 0.8), (1.0, 0.8), (2.5, 0.1), (6.0, 0.02))

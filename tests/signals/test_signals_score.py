@@ -6,7 +6,7 @@ from scipy.stats import spearmanr
 
 from engine_tapes import TEST
 from mm.signals.compute import compute
-from mm.signals.score import half_life_s, interval, move_of, rank_correlation, ranks, score
+from mm.signals.score import half_life_s, interval, move_of, rank_correlation, score
 from mm.tape.tape import Tape
 
 SECOND = 1_000_000
@@ -72,7 +72,6 @@ def test_rank_correlation_equals_spearman():
     rng = np.random.default_rng(1)
     x, y = rng.integers(0, 9, 300).astype(float), rng.normal(size=300)
     assert rank_correlation(x, y + x) == pytest.approx(spearmanr(x, y + x).statistic)
-    assert ranks(np.array([3.0, 1.0, 3.0])).tolist() == [2.5, 1.0, 2.5]
     assert rank_correlation(x, np.ones(300)) is None
     assert rank_correlation(x[:9], y[:9]) is None
     assert interval(np.arange(300) * SECOND, x, y, 60.0, rng) is None

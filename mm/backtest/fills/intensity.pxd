@@ -1,6 +1,6 @@
-from libc.stdint cimport int64_t, uint64_t
+from libc.stdint cimport int64_t
 
-from mm.backtest.fills.base cimport FillModel, Order, Top
+from mm.backtest.fills.base cimport Top
 
 cdef struct Piece:
     int64_t start_us
@@ -25,8 +25,7 @@ cdef enum:
     MICRO
     BEST
 
-cdef double fill_rate(double A, double k, double delta) noexcept nogil
-cdef double curve_rate(const Piece* piece, double delta) noexcept nogil
+cdef double mid_offset(int reference, const Top* top, int64_t side) noexcept nogil
 
 cdef class Intensity:
     cdef Piece* pieces
@@ -39,21 +38,3 @@ cdef class Intensity:
     cdef keep(self, int64_t i, list curve)
     cdef int64_t find(self, int64_t us) noexcept nogil
     cdef double rate(self, int64_t piece, int64_t side, double delta) noexcept nogil
-
-
-
-cdef double mid_offset(int reference, const Top* top, int64_t side) noexcept nogil
-
-cdef class Poisson(FillModel):
-    cdef readonly Intensity intensity
-    cdef uint64_t seed
-    cdef int64_t begun_us          # event that last began stretches of both sides: a change of the reference
-    cdef int64_t begun_seq
-    cdef int64_t bid_ticks         # the best prices after the last change of the reference
-    cdef int64_t ask_ticks
-    cdef int64_t bid_lots
-    cdef int64_t ask_lots
-    cdef int64_t arrivals[2]       # orders that came to rest since that event: sells, buys
-    cdef void begin(self, int64_t us, int64_t recv_seq) noexcept nogil
-    cdef double distance(self, const Order* order) noexcept nogil
-    cdef double drawn(self, Order* order, const Top* top, int64_t now_us) noexcept nogil

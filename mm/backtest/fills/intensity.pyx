@@ -233,17 +233,33 @@ cdef class Intensity:
         return fill_rate(self.pieces[piece].A_ask, self.pieces[piece].k_ask, delta)
 
 
-cdef double unit_exponential(uint64_t seed, uint64_t a, uint64_t b, uint64_t c) noexcept nogil:
-    """Return the unit exponential draw of a key; equal keys give equal draws."""
-    return -log(uniform(seed, a, b, c))
+cdef class Drawn(FillModel):
+    """Base of models that draw the waiting time of a fill on each stretch of constant intensity.
+
+    One unit exponential draw per side and stretch, keyed by the event that began it.
+    """
+
+    cdef uint64_t seed
+    cdef int64_t begun_us          # event that last began stretches of both sides
+    cdef int64_t begun_seq
+    cdef int64_t arrivals[2]       # orders that came to rest since that event: sells, buys
+
+    cdef void begin(self, int64_t us, int64_t recv_seq) noexcept nogil:
+        """Store the event that begins stretches of both sides."""
+        self.begun_us, self.begun_seq = us, recv_seq
+        self.arrivals[0] = self.arrivals[1] = 0
+
+    cdef int on_rest(self, Order* order, const Top* top) except -1 nogil:
+        self.arrivals[1 if order.side > 0 else 0] += 1
+        return 0
+
+    cdef double unit_exponential(self, const Order* order) noexcept nogil:
+        """Return the draw of the current stretch for an order's side."""
+        cdef int buys = 1 if order.side > 0 else 0
+        return -log(uniform(self.seed, self.begun_us, self.begun_seq, 2 * self.arrivals[buys] + buys))
 
 
-def py_unit_exponential(seed: int, a: int, b: int, c: int) -> float:
-    """Return the draw of a key, for tests."""
-    return unit_exponential(seed, a, b, c)
-
-
-cdef class Poisson(FillModel):
+cdef class Poisson(Drawn):
     """An order fills completely, with intensity lambda(delta): A exp(-k delta) or the curve of a fit.
 
     - delta is the distance from the intensity's reference price in ticks, and may be negative
@@ -256,6 +272,12 @@ cdef class Poisson(FillModel):
     """
 
     declared = declarations.Poisson
+    cdef readonly Intensity intensity
+    cdef int64_t bid_ticks         # the best prices after the last change of the reference
+    cdef int64_t ask_ticks
+    cdef int64_t bid_lots
+    cdef int64_t ask_lots
+
     def __init__(self, intensity: Intensity, seed: int = 0) -> None:
         self.intensity = intensity
         self.seed = seed & 0xFFFFFFFFFFFFFFFF
@@ -288,15 +310,6 @@ cdef class Poisson(FillModel):
         self.begin(top.us, top.recv_seq)
         return 3
 
-    cdef void begin(self, int64_t us, int64_t recv_seq) noexcept nogil:
-        """Store the event that begins stretches of both sides."""
-        self.begun_us, self.begun_seq = us, recv_seq
-        self.arrivals[0] = self.arrivals[1] = 0
-
-    cdef int on_rest(self, Order* order, const Top* top) except -1 nogil:
-        self.arrivals[1 if order.side > 0 else 0] += 1
-        return 0
-
     cdef double distance(self, const Order* order) noexcept nogil:
         """Return the distance of the order from the reference price, in ticks, positive away from the market."""
         cdef int reference = self.intensity.counts_from
@@ -312,7 +325,6 @@ cdef class Poisson(FillModel):
 
     cdef double drawn(self, Order* order, const Top* top, int64_t now_us) noexcept nogil:
         """Begin a stretch without a fill, and return its draw; below 0 if a side is empty and nothing can fill."""
-        cdef int buys = 1 if order.side > 0 else 0
         order.stretch_us = now_us
         order.due_us = NEVER
         if top.bid_ticks == 0 or top.ask_ticks == 0:
@@ -320,7 +332,7 @@ cdef class Poisson(FillModel):
             order.stretch_us = NEVER
             return -1.0
         order.delta = self.distance(order)
-        return unit_exponential(self.seed, self.begun_us, self.begun_seq, 2 * self.arrivals[buys] + buys)
+        return self.unit_exponential(order)
 
     cdef int draw(self, Order* order, const Top* top, int64_t now_us) except -1 nogil:
         cdef double left = self.drawn(order, top, now_us), rate, wait
@@ -637,7 +649,7 @@ cdef double MAX_P = 1.0 - 1e-12         # bound of the predicted probability; a 
 cdef double FOREVER_US = 9e15           # a longer waiting time is no fill
 
 
-cdef class PredictedFills(FillModel):
+cdef class PredictedFills(Drawn):
     """An order fills completely, with the intensity given by a predictor of ``fill``.
 
     - p is predicted from the order's side, its distance from the mid, and the signals after the last diff applied by
@@ -666,11 +678,8 @@ cdef class PredictedFills(FillModel):
     cdef object artefact
     cdef Predictor predictor
     cdef SignalSet observed
-    cdef uint64_t seed
     cdef double horizon_s, least_ticks, most_ticks
     cdef double* row
-    cdef int64_t begun_us, begun_seq    # of the last book event
-    cdef int64_t arrivals[2]            # orders that came to rest since then: sells, buys
 
     def __init__(self, **given: Any) -> None:
         from mm.predict.artefact import Artefact  # imported here: most runs have no predictor
@@ -704,16 +713,10 @@ cdef class PredictedFills(FillModel):
         self.observed = observed
 
     cdef int on_top(self, const Top* top) except -1 nogil:
-        self.begun_us, self.begun_seq = top.us, top.recv_seq
-        self.arrivals[0] = self.arrivals[1] = 0
+        self.begin(top.us, top.recv_seq)
         return 3
 
-    cdef int on_rest(self, Order* order, const Top* top) except -1 nogil:
-        self.arrivals[1 if order.side > 0 else 0] += 1
-        return 0
-
     cdef int draw(self, Order* order, const Top* top, int64_t now_us) except -1 nogil:
-        cdef int buys = 1 if order.side > 0 else 0
         cdef double wait
         order.due_us, order.stretch_us, order.delta = NEVER, NEVER, 0.0
         if top.bid_ticks == 0 or top.ask_ticks == 0:
@@ -721,8 +724,7 @@ cdef class PredictedFills(FillModel):
         order.stretch_us = now_us
         order.delta = self.rate(order.side, 0.5 * <double> (top.bid_ticks + top.ask_ticks), order.ticks)
         if order.delta > 0.0:
-            wait = -log(uniform(self.seed, self.begun_us, self.begun_seq, 2 * self.arrivals[buys] + buys))
-            wait /= order.delta * 1e-6
+            wait = self.unit_exponential(order) / (order.delta * 1e-6)
             if wait < FOREVER_US:
                 order.due_us = now_us + <int64_t> wait
         return 0

@@ -43,11 +43,14 @@ cdef class QuoteModel:
         self.signals = ()
 
     cdef void declare_as(self, QuoteModel inner):
-        """Copy the declarations of an inner model."""
-        self.looks, self.interpreted, self.timeless = inner.looks, inner.interpreted, inner.timeless
-        self.follows_fills, self.follows_prints = inner.follows_fills, inner.follows_prints
-        self.needs_own_orders, self.needs_last_trade = inner.needs_own_orders, inner.needs_last_trade
-        self.signals = inner.signals
+        """Add the declarations of an inner model to those of the base, ``BEST_PRICES`` and ``timeless``."""
+        self.looks, self.timeless = max(self.looks, inner.looks), self.timeless and inner.timeless
+        self.interpreted |= inner.interpreted
+        self.follows_fills |= inner.follows_fills
+        self.follows_prints |= inner.follows_prints
+        self.needs_own_orders |= inner.needs_own_orders
+        self.needs_last_trade |= inner.needs_last_trade
+        self.signals = tuple(dict.fromkeys((*self.signals, *inner.signals)))
 
     cdef int quote(self, const View* view, Want* want) except -1 nogil:
         """Set the quotes; before the call *want* has no prices, and the clip as lots."""
@@ -354,9 +357,7 @@ cdef class PythonQuoteModel(QuoteModel):
             if answer is None:
                 return 0
             if not isinstance(answer, Quotes):
-                raise ModelError(
-                    f"{type(self.model).__name__}.quote returned {answer!r}; it must return mm.Quotes or None"
-                )
+                raise self.wrong(f"{answer!r}; it must return mm.Quotes or None")
             self.take(answer, view, want)
         return 0
 
@@ -386,6 +387,10 @@ cdef class PythonQuoteModel(QuoteModel):
                 self.end()
         return 0
 
+    cdef object wrong(self, str what):
+        """Return the error about an invalid answer."""
+        return ModelError(f"{type(self.model).__name__}.quote returned {what}")
+
     cdef int take(self, object answer, const View* view, Want* want) except -1:
         """Set *want* to the quotes returned by the model."""
         want.bid_kind = self.kind("bid", answer.bid_kind)
@@ -400,8 +405,8 @@ cdef class PythonQuoteModel(QuoteModel):
             want.ask_lots = self.lots("ask_lots", answer.ask_lots, want.ask_lots)
             return 0
         if answer.bid_ticks is not None or answer.ask_ticks is not None:
-            raise ModelError(
-                f"{type(self.model).__name__}.quote returned both one price and several: bid_ticks={answer.bid_ticks!r}, "
+            raise self.wrong(
+                f"both one price and several: bid_ticks={answer.bid_ticks!r}, "
                 f"ask_ticks={answer.ask_ticks!r} as well as bids or asks; leave one of them out"
             )
         want.laddered = True
@@ -444,15 +449,15 @@ cdef class PythonQuoteModel(QuoteModel):
                     want_level(want, sign, <double> (first + i * step), lots)
                 return 0
         if kind >= IOC:
-            raise ModelError(
-                f"{type(self.model).__name__}.quote returned {side} of the kind {KINDS[kind]}; several prices of a side "
+            raise self.wrong(
+                f"{side} of the kind {KINDS[kind]}; several prices of a side "
                 f"must be LIMIT_MAKER or LIMIT"
             )
         try:
             levels = list(levels)
         except TypeError:
-            raise ModelError(
-                f"{type(self.model).__name__}.quote returned {side}={levels!r}; it must be a list of prices, or of pairs of "
+            raise self.wrong(
+                f"{side}={levels!r}; it must be a list of prices, or of pairs of "
                 f"price and lots"
             ) from None
         for level in levels:
@@ -461,7 +466,7 @@ cdef class PythonQuoteModel(QuoteModel):
                 continue
             ticks, named = level if isinstance(level, tuple) and len(level) == 2 else (level, None)
             if ticks is None:
-                raise ModelError(f"{type(self.model).__name__}.quote returned {side} with a price None; leave it out")
+                raise self.wrong(f"{side} with a price None; leave it out")
             want_level(want, sign, self.price(side, ticks), self.lots(side, named, lots))
         return 0
 
@@ -476,8 +481,8 @@ cdef class PythonQuoteModel(QuoteModel):
             if not overflow and now_us < value < NEVER:
                 return value
         if not hasattr(us, "__index__") or not now_us < us.__index__() < NEVER:
-            raise ModelError(
-                f"{type(self.model).__name__}.quote returned again_us={us!r} at {now_us}; it must be a later instant in µs, "
+            raise self.wrong(
+                f"again_us={us!r} at {now_us}; it must be a later instant in µs, "
                 f"or None"
             )
         return us.__index__()
@@ -491,17 +496,15 @@ cdef class PythonQuoteModel(QuoteModel):
         except (TypeError, ValueError):
             value = math.nan
         if not math.isfinite(value) or abs(value) > 1e15:
-            raise ModelError(
-                f"{type(self.model).__name__}.quote returned {field}={ticks!r}; it must be a finite number of ticks or None"
-            )
+            raise self.wrong(f"{field}={ticks!r}; it must be a finite number of ticks or None")
         return value
 
     cdef int check_unit(self, str field, double ticks, const View* view) except -1:
         """Refuse a price in the quote asset instead of ticks: within 2 % of the mid's price, far from its ticks."""
         cdef double mid = 0.5 * <double> (view.top.bid_ticks + view.top.ask_ticks), price = mid * view.tick
         if abs(ticks - price) <= 0.02 * price and 20.0 * price < mid:
-            raise ModelError(
-                f"{type(self.model).__name__}.quote returned {field}={ticks:g}, a price near the market's {price:g}; it must "
+            raise self.wrong(
+                f"{field}={ticks:g}, a price near the market's {price:g}; it must "
                 f"be in ticks, where the market is at {mid:,.10g}: divide by the tick size {view.tick:g}"
             )
         return 0
@@ -511,9 +514,7 @@ cdef class PythonQuoteModel(QuoteModel):
         if lots is None:
             return default
         if not hasattr(lots, "__index__") or not 0 <= lots.__index__() < 1 << 62:
-            raise ModelError(
-                f"{type(self.model).__name__}.quote returned {field}={lots!r}; it must be a whole number of lots, 0 or more"
-            )
+            raise self.wrong(f"{field}={lots!r}; it must be a whole number of lots, 0 or more")
         return lots.__index__()
 
     cdef int64_t kind(self, str side, object kind) except -1:
@@ -521,12 +522,10 @@ cdef class PythonQuoteModel(QuoteModel):
         if kind is DEFAULT_KIND:
             return LIMIT_MAKER
         if kind not in KINDS:
-            raise ModelError(
-                f"{type(self.model).__name__}.quote returned {side}_kind={kind!r}; it must be one of {', '.join(KINDS)}"
-            )
+            raise self.wrong(f"{side}_kind={kind!r}; it must be one of {', '.join(KINDS)}")
         if self.view.shallow and kind != "LIMIT_MAKER":
-            raise ModelError(
-                f"{type(self.model).__name__}.quote returned {side}_kind={kind!r}, an order that may take liquidity; "
+            raise self.wrong(
+                f"{side}_kind={kind!r}, an order that may take liquidity; "
                 f"remove `depth = False` from the model"
             )
         return KINDS.index(kind)

@@ -1,4 +1,4 @@
-# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
+# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, auto_pickle=False
 """Quotes at distances of bid and ask from the mid by a formula: the closed forms, and optimal quotes with a bound.
 
 - Avellaneda and Stoikov, Quantitative Finance 8(3), 217-224 (2008): plain, default, and symmetric
@@ -368,8 +368,6 @@ cdef class AvellanedaStoikov(Distances):
     """
 
     declared = declarations.AvellanedaStoikovBare
-    cdef double edge                # cached markup for of_gamma and of_k
-    cdef double of_gamma, of_k
     cdef bint infinite
 
     def __init__(self, *, name: str | None = None, **given: Any) -> None:
@@ -379,13 +377,10 @@ cdef class AvellanedaStoikov(Distances):
         self.settle(given, () if self.infinite else ("sigma",))
         if self.infinite and self.q_max == INFINITY:
             raise UsageError(f"{self.name}: mode infinite needs q_max, the inventory bound in clips")
-        self.of_gamma = self.of_k = NAN
 
     cdef void formula(self, double q, const Market* market, double* bid, double* ask) noexcept nogil:
-        cdef double risk = market.gamma * market.sigma * market.sigma * market.tau_s, edge, room
-        if market.gamma != self.of_gamma or market.k != self.of_k:
-            self.of_gamma, self.of_k, self.edge = market.gamma, market.k, markup(market.gamma, market.k)
-        edge = self.edge
+        cdef double risk = market.gamma * market.sigma * market.sigma * market.tau_s, room
+        cdef double edge = markup(market.gamma, market.k)
         if self.infinite:
             room = (self.q_max + 1.0) * (self.q_max + 1.0) - q * q
             bid[0] = edge - log(1.0 - (1.0 + 2.0 * q) / room) / market.gamma if q < self.q_max else INFINITY
@@ -920,8 +915,7 @@ cdef class Gueant(Bounded):
     cdef readonly double xi, delta, drift, impact
     cdef bint closed, forever
     cdef bint own_xi                # whether xi is given; else it is gamma
-    cdef double of_k, of_A, of_gamma  # inputs of the cached values below
-    cdef double edge, eta, risk     # ticks; per second; rho for a sigma of 1
+    cdef double edge, eta, risk     # of the last market: ticks; per second; rho for a sigma of 1
 
     def __init__(self, **given: Any) -> None:
         cdef dict values = self.settle(given, ("A", "sigma"))
@@ -930,7 +924,6 @@ cdef class Gueant(Bounded):
         self.delta = self.clips = delta
         self.drift, self.impact = values["drift"], values["impact"]
         self.closed, self.forever = self.mode == "closed_form", self.mode == "stationary"
-        self.of_k = self.of_A = self.of_gamma = NAN
         if not self.closed:
             self.begin(self.q_max)
 
@@ -939,21 +932,16 @@ cdef class Gueant(Bounded):
         cdef double k = market.k, A = market.A
         cdef double x = (self.xi if self.own_xi else market.gamma) * self.delta / k, share = log1p(x) / x if x > 0.0 else 1.0
         cdef double less = (1.0 + x) * share + 0.5 * k * self.impact    # eta is A exp(-less)
-        self.of_k, self.of_A, self.of_gamma = k, A, market.gamma
         self.edge = share / k + 0.5 * self.impact
         self.eta = A * exp(-less)
         self.risk = 0.5 * k * market.gamma * self.delta / A * exp(less)
-
-    cdef inline void update(self, const Market* market) noexcept nogil:
-        if market.k != self.of_k or market.A != self.of_A or market.gamma != self.of_gamma:
-            self.set_terms(market)
 
     cdef double skew_of(self, const Market* market) noexcept nogil:
         self.set_terms(market)
         return sqrt(self.risk) * market.sigma / market.k / self.edge
 
     cdef void problem(self, const Market* market, Problem* posed) noexcept nogil:
-        self.update(market)
+        self.set_terms(market)
         posed.rho = self.risk * market.sigma * market.sigma
         posed.tilt = market.k * self.drift / self.eta if self.drift else 0.0
         posed.time = INFINITY if self.forever else self.eta * market.tau_s
@@ -965,7 +953,7 @@ cdef class Gueant(Bounded):
         if not self.closed:
             Bounded.formula(self, q, market, bid, ask)
             return
-        self.update(market)
+        self.set_terms(market)
         slope = sqrt(self.risk) * market.sigma / market.k
         n = q / self.delta
         if self.drift:

@@ -49,6 +49,7 @@ cdef class Step(QuoteModel):
     def __init__(self, inner: object) -> None:
         self.inner = compiled(inner)
         self.name = f"{self.inner.name}+{name_of(type(self))}"
+        self.looks, self.timeless = BEST_PRICES, True
         self.declare_as(self.inner)
 
     cdef int bind(self, tuple names) except -1:
@@ -472,14 +473,7 @@ cdef class Mixed(QuoteModel):
         self.looks, self.timeless = BEST_PRICES, True
         for i, model in enumerate(self.models):
             self.each[i], self.share[i] = <PyObject*> model, self.weights[i]
-            self.looks = max(self.looks, (<QuoteModel> model).looks)
-            self.timeless &= (<QuoteModel> model).timeless
-            self.interpreted |= (<QuoteModel> model).interpreted
-            self.follows_fills |= (<QuoteModel> model).follows_fills
-            self.follows_prints |= (<QuoteModel> model).follows_prints
-            self.needs_own_orders |= (<QuoteModel> model).needs_own_orders
-            self.needs_last_trade |= (<QuoteModel> model).needs_last_trade
-            self.signals = tuple(dict.fromkeys((*self.signals, *(<QuoteModel> model).signals)))
+            self.declare_as(model)
 
     cdef int bind(self, tuple names) except -1:
         for model in self.models:
@@ -531,7 +525,7 @@ cdef class Mixed(QuoteModel):
         return 0
 
 
-cdef class Gated(QuoteModel):
+cdef class Gated(Step):
     """Quote as the inner model within the pieces of *intensity*; no quotes elsewhere.
 
     Args:
@@ -539,24 +533,11 @@ cdef class Gated(QuoteModel):
         intensity: The pieces of a schedule.
     """
 
-    cdef readonly QuoteModel inner
     cdef Intensity intensity
 
     def __init__(self, inner: object, intensity: Intensity) -> None:
-        self.inner = compiled(inner)
-        self.intensity = intensity
-        self.name = self.inner.name
-        self.declare_as(self.inner)
-        self.timeless = False
-
-    cdef int bind(self, tuple names) except -1:
-        return self.inner.bind(names)
-
-    cdef int on_fill(self, const View* view, const OwnFill* fill) except -1 nogil:
-        return self.inner.on_fill(view, fill)
-
-    cdef int on_print(self, const Trade* trade) except -1 nogil:
-        return self.inner.on_print(trade)
+        Step.__init__(self, inner)
+        self.name, self.intensity, self.timeless = self.inner.name, intensity, False
 
     cdef int quote(self, const View* view, Want* want) except -1 nogil:
         cdef int64_t piece = self.intensity.find(view.top.us)

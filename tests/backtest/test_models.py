@@ -1,5 +1,6 @@
 """The registries: each model under its declared name, with units and biases from one source."""
 
+import copy
 import inspect
 
 import pytest
@@ -56,6 +57,34 @@ def test_parameter_tables_list_each_parameter_once():
     cells = [[cell.strip() for cell in row.strip("|").split(" | ")] for row in rows]
     assert [(model.strip("`"), name.split("`")[1]) for model, name, *_ in cells] == expected
     assert all(len(row) >= 4 and all(row) for row in cells)
+
+
+COPIED = [
+    models.avellaneda_stoikov(k=0.4),
+    models.glft(k=0.4, A=1.0, mode="exact"),
+    models.optimal_curve(curve=[[1, 0.9], [4, 0.3], [9, 0.05]]),
+    models.mixed(models=[(models.fixed_spread(delta_ticks=2), 1.0), (models.symmetric(k=0.4), 2.0)]),
+    QUOTE_STEPS["widen"](models.inventory_skew(delta_ticks=2, skew_ticks=1), extra_ticks=3, inventory=2.0),
+]
+
+
+@pytest.mark.parametrize("model", COPIED, ids=lambda model: model.name)
+def test_copy_of_a_quote_model_quotes_the_same(model):
+    """The sensitivity plays copies of the given objects."""
+    market = {"bid_ticks": 100, "ask_ticks": 103, "inventory_lots": 3, "sigma_ticks": 1.5}
+    copied = copy.deepcopy(model)
+    assert type(copied) is type(model)
+    assert copied.answer(**market) == model.answer(**market)
+
+
+def test_copies_of_fill_models_share_an_intensity():
+    """An intensity never changes; the models that a hybrid contains are copied with it."""
+    drawn = models.poisson(A=1.0, k=0.4)
+    copied = copy.deepcopy(models.hybrid(models=[models.queue_prob_power(exponent=2.0), drawn]))
+    queue, other = copied.models
+    assert (type(queue), queue.exponent) == (models.queue_prob_power, 2.0)
+    assert other is not drawn
+    assert other.intensity is drawn.intensity
 
 
 def test_object_without_declaration_is_rejected():

@@ -1,6 +1,5 @@
 """Fills by a fitted probability at each print, computed by hand: 10 lots are ahead of our 5 at 100."""
 
-import copy
 import math
 
 import pytest
@@ -63,9 +62,3 @@ def test_missing_coefficients_raise_usage_error():
         QueueHazard(coefficients=[1.0])
     with pytest.raises(UsageError, match="mm fills hazard"):
         QueueHazard(fit="fit.json")
-
-
-def test_copy_has_the_same_parameters():
-    """The sensitivity plays copies of a model that is given as an object."""
-    values = {"coefficients": [0.1 * i for i in range(9)], "exponent": 2.0, "unit_lots": 3.0, "seed": 2**40 + 1}
-    assert copy.deepcopy(QueueHazard(**values)).parameters() == values

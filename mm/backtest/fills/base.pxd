@@ -96,6 +96,7 @@ cdef class FillModel:
     cdef int looks          # how much of the book it reads: BEST_PRICES, BEST_LOTS or WHOLE_BOOK
     cdef int64_t by                 # offset in `reasons` of the model of its last result
     cdef readonly str name          # in results and fill reasons
+    cdef tuple made                 # from which arguments
 
     cdef void restart(self) noexcept
     cdef int on_rest(self, Order* order, const Top* top) except -1 nogil

@@ -1,4 +1,4 @@
-# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
+# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, auto_pickle=False
 """Fill models: their interface, one hook for each kind of event, compiled or plain Python; and those without draws.
 
 A fill model returns how many lots of an order an event fills. The engine handles latency, eligibility, the remaining
@@ -14,7 +14,6 @@ from mm.tape._book cimport Book, book_lots_at
 from mm.backtest._draws cimport uniform
 from mm.backtest._kept cimport is_kept
 
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -40,11 +39,16 @@ cdef class FillModel:
     on these and on prints only.
     """
 
-    def __cinit__(self, *_args, **_kwargs) -> None:
+    def __cinit__(self, *args, **kwargs) -> None:
+        self.made = args, kwargs
         self.needs_trades = self.needs_book = self.needs_levels = self.draws = self.follows_prints = False
         self.reached_only = self.crossed_only = self.by_levels = self.interpreted = False
         self.looks = WHOLE_BOOK
         self.name = name_of(type(self))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Return how a copy is made: from the same arguments, as nothing else lasts from run to run."""
+        return made_again, (type(self), *self.made), getattr(self, "__dict__", None)
 
     @property
     def has_intensity(self) -> bool:
@@ -101,6 +105,11 @@ cdef class FillModel:
     cdef int64_t drawn_by(self) noexcept nogil:
         """Return the offset in ``reasons`` of the model that draws fills."""
         return 0
+
+
+def made_again(kind: type, args: tuple[object, ...], named: dict[str, object]) -> object:
+    """Return a new object of the same arguments."""
+    return kind(*args, **named)
 
 
 cdef class OrderView:
@@ -420,14 +429,6 @@ cdef class Queue(FillModel):
         self.needs_trades = self.needs_book = self.needs_levels = self.reached_only = self.crossed_only = True
         self.by_levels = True
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        """Return how a copy is made: from the parameters, as nothing else lasts from run to run."""
-        return partial(type(self), **self.parameters()), (), getattr(self, "__dict__", None)
-
-    def parameters(self) -> dict[str, Any]:
-        """Return the values of its parameters, by name."""
-        return {}
-
     @property
     def reasons(self) -> tuple[str, ...]:
         """Fill reasons: after a trade, after a book change, drawn (unused)."""
@@ -486,10 +487,6 @@ cdef class QueueProbPower(Queue):
 
     def __init__(self, **given: Any) -> None:
         self.exponent = self.declared.settle(given)["exponent"]
-
-    def parameters(self) -> dict[str, Any]:
-        """Return the values of its parameters, by name."""
-        return {"exponent": self.exponent}
 
     cdef double ahead_share(self, double ahead, double behind) noexcept nogil:
         # If (b / a)^n overflows, the share is 0: all behind. A product is faster than a power.
@@ -629,11 +626,6 @@ cdef class QueueHazard(QueueProbPower):
         self.seed = values["seed"] & 0xFFFFFFFFFFFFFFFF
         self.watched = None
         self.crossed_only = False  # it reads each book
-
-    def parameters(self) -> dict[str, Any]:
-        """Return the values of its parameters, by name."""
-        values = {"coefficients": [self.b[i] for i in range(COUNT)], "unit_lots": self.unit_lots, "seed": self.seed}
-        return {"exponent": self.exponent, **values}
 
     @property
     def reasons(self) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
+# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, auto_pickle=False
 """Fills drawn from an intensity lambda(delta) over time and per side, and combinations of fill models.
 
 The conditional intensity of a Hawkes process (Hawkes, Biometrika 58, 1971) with exponential kernels decays between the
@@ -169,6 +169,10 @@ cdef class Intensity:
         piece.logs, piece.points = piece.deltas + len(curve), len(curve)
         for place, (delta, rate) in enumerate(curve):
             piece.deltas[place], piece.logs[place] = delta, log(rate)
+
+    def __deepcopy__(self, _memo: dict[int, object]) -> Intensity:
+        """Return the intensity itself, as it never changes."""
+        return self
 
     def __dealloc__(self) -> None:
         cdef int64_t i

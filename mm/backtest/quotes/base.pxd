@@ -113,6 +113,7 @@ cdef class QuoteModel:
     cdef bint needs_own_orders      # whether it reads our open quotes
     cdef bint needs_last_trade      # whether it reads the last print
     cdef readonly tuple signals     # type: tuple[str, ...]
+    cdef tuple made                 # from which arguments
 
     cdef void declare_as(self, QuoteModel inner)
     cdef int quote(self, const View* view, Want* want) except -1 nogil

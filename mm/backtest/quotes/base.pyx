@@ -1,4 +1,4 @@
-# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
+# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, auto_pickle=False
 """The interface of quote models: one hook, compiled or plain Python."""
 
 from cpython.long cimport PyLong_AsLongLongAndOverflow
@@ -12,7 +12,9 @@ from mm.backtest._kept cimport is_kept
 from mm.backtest.fills.base cimport BEST_LOTS, IOC, LIMIT_MAKER, NEVER, WHOLE_BOOK, Top, TradeView
 
 import math
+from typing import Any
 
+from mm.backtest.fills.base import made_again
 from mm.backtest.journal import KINDS
 from mm.backtest.parameters import name_of
 from mm.backtest.quotes.view import OwnFill as ShownFill
@@ -35,12 +37,16 @@ cdef class QuoteModel:
     contains our open quotes, with ``needs_last_trade`` the last print.
     """
 
-    def __cinit__(self, *_args, **_kwargs) -> None:
-        self.name = name_of(type(self))
+    def __cinit__(self, *args, **kwargs) -> None:
+        self.made, self.name = (args, kwargs), name_of(type(self))
         self.looks = WHOLE_BOOK
         self.timeless = self.interpreted = self.follows_fills = self.follows_prints = False
         self.needs_own_orders = self.needs_last_trade = False
         self.signals = ()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Return how a copy is made: from the same arguments, as nothing else lasts from run to run."""
+        return made_again, (type(self), *self.made), getattr(self, "__dict__", None)
 
     cdef void declare_as(self, QuoteModel inner):
         """Add the declarations of an inner model to those of the base, ``BEST_PRICES`` and ``timeless``."""

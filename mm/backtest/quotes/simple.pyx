@@ -1,4 +1,4 @@
-# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
+# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, auto_pickle=False
 """Quote models around a fair value, by the expected value of a fill, in a grid of prices, and by a trained agent."""
 
 from libc.math cimport INFINITY, NAN, ceil, exp, expm1, floor, fmax, fmin, isnan, log, pow, rint, sqrt

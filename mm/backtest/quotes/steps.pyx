@@ -1,4 +1,4 @@
-# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
+# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, auto_pickle=False
 """Steps around a quote model, mixtures of models, and a gate.
 
 The steps without a signal and without Kelly's rule only make quotes more conservative: a bid never rises, an ask never

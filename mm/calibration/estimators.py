@@ -4,14 +4,13 @@ They never raise on a table: without an estimate they return the reason.
 """
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from mm.calibration.likelihood import LEAST_K, At, Table
+from mm.calibration.likelihood import LEAST_K, Table
 from mm.calibration.points import Floats, as_points
 
 POISSON_MLE, POISSON_FIRTH, LOG_LINEAR = "poisson_mle", "poisson_firth", "log_linear"
@@ -120,7 +119,7 @@ def firth(table: Table) -> Estimate | NoEstimate:
     absent = _unidentified(table)
     if absent:
         return absent
-    peak = penalised_peak(table)
+    peak = highest_peak(table, penalised=True)
     if peak is None:
         return NoEstimate("boundary_k_neg", "the penalised likelihood is highest at k = 0", LEAST_K)
     return at_peak(table, peak, table.total + 1)
@@ -165,7 +164,7 @@ def likelihood_peak(table: Table) -> float | NoEstimate:
         return NoEstimate("boundary_k_pos", f"all fills are at the nearest distance, δ = {table.near:g}", math.inf)
     if filled[0] == 1 and not table.cells:
         return NoEstimate("boundary_k_neg", f"all fills are at the farthest distance, δ = {table.far:g}", -math.inf)
-    peak = score_peak(table)
+    peak = highest_peak(table)
     return NoEstimate("boundary_k_neg", "the fills are no nearer than the exposure", LEAST_K) if peak is None else peak
 
 
@@ -221,58 +220,35 @@ DIGITS = 1e-15  # relative precision of floats
 REACH = 8.0  # maximum step, as a multiple of the starting k, or 1
 
 
-def score_peak(table: Table) -> float | None:
-    """Return the maximum-likelihood k, which must be finite; None if, for cells, the likelihood only falls."""
-    if table.cells:
-        return _highest(table, penalised=False)
-    at = table.at(0.0)
-    if abs(at.mean - at.seen) < SCORE_ROUNDING:
+def highest_peak(table: Table, *, penalised: bool = False) -> float | None:
+    """Return the highest of possibly several maxima of the likelihood over k, with or without Jeffreys prior.
+
+    None if, for cells, it only falls.
+    """
+    slope, height = ("penalised_score", "penalised_log_likelihood") if penalised else ("score", "log_likelihood")
+    if not (penalised or table.cells) and abs((at := table.at(0.0)).mean - at.seen) < SCORE_ROUNDING:
         return 0.0
-    return falls_at(lambda k: _slopes(table.at(k), penalised=False), _first_guess(at.seen))
-
-
-def penalised_peak(table: Table) -> float | None:
-    """Return the k that maximises likelihood times Jeffreys prior; None if, for cells, it only falls."""
-    return _highest(table, penalised=True)
-
-
-def _slopes(at: At, *, penalised: bool) -> tuple[Any, Any]:
-    """Return the first and the second derivative of the likelihood, with or without the prior."""
-    return (at.penalised_score, at.penalised_bend) if penalised else (at.score, at.bend)
-
-
-def _first_guess(seen: float) -> float:
-    """Return an approximate k at which an exponential depth, truncated to [0, 1], has the mean *seen*."""
-    seen = min(max(seen, 1e-3), 1 - 1e-3)
-    return 1 / seen - 1 / (1 - seen)
-
-
-def _highest(table: Table, *, penalised: bool) -> float | None:
-    """Return the highest of possibly several maxima of the likelihood over k; None if it only falls."""
     ks = _scanned(table)
-    rises = _slopes(table.at(ks), penalised=penalised)[0]
+    rises = getattr(table.at(ks), slope)
     beyond = SCANNED * np.exp(np.arange(STRIDE, math.log(FARTHEST / SCANNED), 4 * STRIDE))
     if rises[-1] > 0:
         ks = np.concatenate((ks, beyond))
     if not table.cells and rises[0] < 0:
         ks = np.concatenate((-beyond[::-1], ks))
     if len(ks) > len(rises):
-        rises = _slopes(table.at(ks), penalised=penalised)[0]
-    falls = [
-        falls_at(lambda k: _slopes(table.at(k), penalised=penalised), start, low, high)
-        for low, high, start in _brackets(ks, rises)
-    ]
+        rises = getattr(table.at(ks), slope)
+
+    def slopes(k: float) -> tuple[float, float]:
+        at = table.at(k)
+        return float(getattr(at, slope)), float(at.bend)
+
+    falls = []
+    for number in np.flatnonzero((rises[:-1] > 0) & (rises[1:] <= 0)).tolist():
+        (low, high), (rise, fall) = ks[number : number + 2].tolist(), rises[number : number + 2].tolist()
+        falls.append(falls_at(slopes, low + (high - low) * rise / (rise - fall), low, high))
     if len(falls) < 2:
         return falls[0] if falls else None
-    name = "penalised_log_likelihood" if penalised else "log_likelihood"
-    return max(falls, key=lambda k: float(getattr(table.at(k), name)))
-
-
-def _brackets(ks: Floats, rises: Floats) -> Iterator[tuple[float, float, float]]:
-    """Yield neighbouring points between which a slope falls through zero, and the root of the line between them."""
-    for at in np.flatnonzero((rises[:-1] > 0) & (rises[1:] <= 0)).tolist():
-        (low, high), (rise, fall) = ks[at : at + 2].tolist(), rises[at : at + 2].tolist()
-        yield low, high, low + (high - low) * rise / (rise - fall)
+    return max(falls, key=lambda k: float(getattr(table.at(k), height)))
 
 
 def _scanned(table: Table) -> Floats:

@@ -113,8 +113,8 @@ def _slope_at_fixed_a(table: Table, log_a: float, k: float, *, penalised: bool) 
     steep, seen = (table.near / table.span + mean - beyond for mean in (at.mean, at.seen))
     fall, seen_fall = beyond**2 - at.variance - at.inner, beyond**2 - at.seen_inner
     value, bend = expected * steep - at.total * seen, expected * (fall - steep**2) - at.total * seen_fall
-    if penalised:
-        return value + at.prior_slope - steep, bend + at.prior_bend - fall
+    if penalised:  # the prior hardly bends the likelihood
+        return value + at.prior_slope - steep, bend - fall
     return value, bend
 
 

@@ -170,14 +170,14 @@ class At:
         self.k, self.total = k, table.total
         k = np.asarray(k, np.float64)[..., None]
         depth, log_share = table.shape.delta, table.log_exposure - k * table.shape.delta
-        self._spread, self._cells = np.zeros_like(log_share), None
+        self._spread = np.zeros_like(log_share)
         if table.cells:
             widths, which = table.widths
             z = np.minimum(k * widths, LARGE)  # a depth does not leave a wider cell, as it does not leave an open one
             wide = z / k
             log_gain, mean, variance = within_cells(z)
             depth, log_share = depth + (mean * wide)[..., which], log_share + log_gain[..., which]
-            self._spread, self._cells = (variance * wide**2)[..., which], (z, wide, which)
+            self._spread = (variance * wide**2)[..., which]
         top = log_share.max(axis=-1, keepdims=True)
         share = np.exp(log_share - top)
         mass = share.sum(axis=-1, keepdims=True)
@@ -212,38 +212,13 @@ class At:
         """Derivative of the penalised log-likelihood."""
         return self.score + self.prior_slope
 
-    @property
-    def penalised_bend(self) -> Any:
-        """Second derivative of the penalised log-likelihood."""
-        return self.bend + self.prior_bend
-
-    @property
-    def prior_slope(self) -> Any:
-        """Derivative in k of half of ln of the variance; pointing to 0 where the variance underflows."""
-        return self._prior[0]
-
-    @property
-    def prior_bend(self) -> Any:
-        """Derivative of *prior_slope*."""
-        return self._prior[1]
-
     @cached_property
     @np.errstate(all="ignore")
-    def _prior(self) -> tuple[Any, Any]:
-        """The derivatives of the prior: p' = -p·off, off' = -s + variance + inner, and s' = -third for a spread s."""
-        p, off, s, second = self._share, self._off, self._spread, self.variance
-        both, skewed = second + self.inner, np.zeros_like(s)
-        if self._cells is not None:
-            z, wide, which = self._cells
-            skewed = (third_within_cells(z) * wide**3)[..., which]
-        third, fourth, tilt, lean, square, skew = (
-            (p * column).sum(axis=-1) for column in (off**3, off**4, off * s, off**2 * s, s**2, off * skewed)
-        )
-        slope = (-third - 2 * tilt) / (2 * second)
-        bend = fourth + 3 * lean - 3 * second * both + 2 * (lean + square - self.inner * both + skew)
-        bend = bend / (2 * second) - 2 * slope**2
-        known = second > TINY
-        return np.where(known, slope, -0.5 * np.sign(self.k))[()], np.where(known, bend, 0.0)[()]
+    def prior_slope(self) -> Any:
+        """Derivative in k of half of ln of the variance; pointing to 0 where the variance underflows."""
+        third, tilt = ((self._share * column).sum(axis=-1) for column in (self._off**3, self._off * self._spread))
+        slope = -(third + 2 * tilt) / (2 * self.variance)
+        return np.where(self.variance > TINY, slope, -0.5 * np.sign(self.k))[()]
 
 
 def within_cells(z: Floats) -> tuple[Floats, Floats, Floats]:
@@ -257,13 +232,6 @@ def within_cells(z: Floats) -> tuple[Floats, Floats, Floats]:
         mean = np.where(z < SMALL, 0.5 - z / 12 + z * y / 720 - z * y * y / 30240, mean)
         variance = np.where(z < SMALL, 1 / 12 - y / 240 + y * y / 6048 - y * y * y / 172800, variance)
     return np.log(-np.expm1(-z)), mean, variance
-
-
-def third_within_cells(z: Floats) -> Floats:
-    """Return the third central moment of the same depth."""
-    y, grown = z * z, np.expm1(z)
-    closed: Floats = 2 / (z * y) - (1 + 1 / grown) * (1 + 2 / grown) / grown
-    return np.where(z < SMALL, z / 120 - z * y / 1512 + z * y * y / 28800, closed)
 
 
 @dataclass(frozen=True)

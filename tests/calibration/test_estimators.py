@@ -15,11 +15,10 @@ from mm.calibration.estimators import (
     estimate,
     falls_at,
     firth,
+    highest_peak,
     likelihood_peak,
     log_linear,
     maximum_likelihood,
-    penalised_peak,
-    score_peak,
 )
 from mm.calibration.points import as_points
 
@@ -290,7 +289,7 @@ def test_found_peak_is_global_maximum(make):
         evaluated = [table.at(k) for k in places]
         for peak, name in (
             (estimated, "log_likelihood"),
-            (penalised_peak(table), "penalised_log_likelihood"),
+            (highest_peak(table, penalised=True), "penalised_log_likelihood"),
         ):
             heights = [getattr(at, name) for at in evaluated]
             runs_to_zero = table.cells and heights[0] == max(heights)
@@ -308,7 +307,7 @@ def test_slope_without_root_ends_at_least_k():
     """Cells with fills deeper than uniform have no root above 0."""
     table = Raw.of([0, 1, 2], [10, 10, 10], [1, 2, 3], [1, 1, 1]).table
     assert falls_at(slope_of(table), 5.0, floor=table.least_k) == table.least_k
-    assert score_peak(table) is None
+    assert highest_peak(table) is None
 
 
 def test_root_search_converges_from_far_starts_and_flat_slopes():
@@ -316,7 +315,7 @@ def test_root_search_converges_from_far_starts_and_flat_slopes():
     table = Raw.of([1, 2, 3, 5, 8], [1000] * 5, [62, 45, 38, 22, 9]).table
     roots = [falls_at(slope_of(table), start) for start in (-1e3, -5.0, 0.0, 40.0, 1e6)]
     without_slope = falls_at(lambda k: (table.at(k).score, 0.0), 3.0)
-    assert roots == pytest.approx([score_peak(table)] * 5, rel=1e-12)
+    assert roots == pytest.approx([highest_peak(table)] * 5, rel=1e-12)
     assert without_slope == pytest.approx(roots[0], rel=1e-12)
     assert math.isfinite(without_slope)
 

@@ -19,7 +19,7 @@ MOST_KERNELS = 6
 
 BEGIN = 2   # an instant at which exposure begins
 END = 3     # … at which it ends; 0 and 1 are events of the processes
-PROBE = 4   # an instant used only by `integrals`
+PROBE = 4   # … whose row `rescaled` returns; no event
 
 cdef enum:
     MOST = 6            # MOST_KERNELS
@@ -57,29 +57,6 @@ cdef void decay_sums(Sums* sums, Sums* before, const double[::1] beta, int kerne
             sums.q[j][m] = decay * (sums.q[j][m] + dt * (2.0 * sums.d[j][m] + dt * sums.s[j][m]))
             sums.d[j][m] = decay * (sums.d[j][m] + dt * sums.s[j][m])
             sums.s[j][m] = decay * sums.s[j][m]
-
-
-cdef void add_integrals(
-    double* reached, const Sums* before, const Sums* sums, const double[::1] mus, const double[:, :, ::1] n, int kernels,
-    double dt
-) noexcept nogil:
-    """Add to *reached* the integrated intensities over *dt* exposed seconds, from the sums at their start and end."""
-    cdef int i, j, m
-    for i in range(2):
-        reached[i] += mus[i] * dt
-        for j in range(2):
-            for m in range(kernels):
-                reached[i] += n[i, j, m] * (before.s[j][m] - sums.s[j][m])
-
-
-cdef inline bint count_event(Sums* sums, int8_t kind, bint exposed) noexcept nogil:
-    """Count the row's event, if it is one, and return whether the time after it is exposed."""
-    if kind == 2:
-        return True
-    if kind == 3:
-        return False
-    sums.new[kind] += 1.0
-    return exposed
 
 
 def likelihood(
@@ -184,18 +161,19 @@ def likelihood(
 def rescaled(
     at_s: NDArray[np.float64], kind: NDArray[np.int8], mu: NDArray[np.float64], branching: NDArray[np.float64],
     beta: NDArray[np.float64],
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return at each row the integrated intensity of both processes (float64[n, 2]), and their intensity before it.
+) -> NDArray[np.float64]:
+    """Return at each row the integrated intensity of both processes, float64[n, 2].
 
-    The integral is over the exposed time up to the row; the parameters are those of ``likelihood``.
+    The integral is over the exposed time up to the row; the parameters are those of ``likelihood``, and *kind* may also
+    be ``PROBE``.
     """
     cdef int kernels = beta.shape[0], i, j, m
     cdef int64_t row, rows = at_s.shape[0]
     cdef const double[::1] at = at_s, mus = mu, betas = beta
     cdef const int8_t[::1] kinds = kind
     cdef const double[:, :, ::1] n = branching
-    clock_array, rate_array = np.zeros((rows, 2)), np.zeros((rows, 2))
-    cdef double[:, ::1] clock = clock_array, rates = rate_array
+    clock_array = np.zeros((rows, 2))
+    cdef double[:, ::1] clock = clock_array
     cdef Sums sums, before
     cdef double reached[2]
     cdef double now, dt
@@ -211,75 +189,17 @@ def rescaled(
                 decay_sums(&sums, &before, betas, kernels, dt)
                 now = at[row]
                 if exposed:
-                    add_integrals(reached, &before, &sums, mus, n, kernels, dt)
-            for i in range(2):
-                clock[row, i] = reached[i]
-                rates[row, i] = mus[i]
-                for j in range(2):
-                    for m in range(kernels):
-                        rates[row, i] += n[i, j, m] * betas[m] * sums.s[j][m]
-            exposed = count_event(&sums, kinds[row], exposed)
-    return clock_array, rate_array
-
-
-def integrals(
-    at_s: NDArray[np.float64], kind: NDArray[np.int8], mu: NDArray[np.float64], branching: NDArray[np.float64],
-    beta: NDArray[np.float64], excited: NDArray[np.float64], since_s: float,
-) -> NDArray[np.float64]:
-    """Return at each ``PROBE`` the integrated intensity of both processes, and the exposed time (float64[q, 3]).
-
-    Both start at the first row. The result at a probe is bit-identical with or without other probes and later rows.
-    Time is not exposed before the first ``BEGIN``.
-
-    Args:
-        at_s, kind, mu, branching, beta: As for `likelihood`; *kind* may also be ``PROBE``.
-        excited: float64[2, m], sums of exp(-beta·(*since_s* - u)) over the events before the first row, by process;
-            updated to the last event or end of exposure.
-        since_s: Instant of the given *excited*, in s; not after the first row.
-    """
-    cdef int kernels = beta.shape[0], i, j, m
-    cdef int64_t row, rows = at_s.shape[0], probe = 0
-    cdef const double[::1] at = at_s, mus = mu, betas = beta
-    cdef const int8_t[::1] kinds = kind
-    cdef const double[:, :, ::1] n = branching
-    cdef double[:, ::1] carried = excited
-    found_array = np.zeros((int((np.asarray(kind) == PROBE).sum()), 3))
-    cdef double[:, ::1] found = found_array
-    cdef Sums sums, before, there
-    cdef double reached[3]
-    cdef double seen[2]
-    cdef double now = since_s, dt
-    cdef bint exposed = False
-    check(kernels)
-    with nogil:
-        clear(&sums)
-        for j in range(2):
-            for m in range(kernels):
-                sums.s[j][m] = carried[j, m]
-        reached[0] = reached[1] = reached[2] = 0.0
-        for row in range(rows):
-            dt = at[row] - now
-            if kinds[row] == 4:
-                seen[0], seen[1] = reached[0], reached[1]
-                if exposed and dt > 0.0:
-                    there = sums
-                    decay_sums(&there, &before, betas, kernels, dt)
-                    add_integrals(seen, &before, &there, mus, n, kernels, dt)
-                found[probe, 0], found[probe, 1] = seen[0], seen[1]
-                found[probe, 2] = reached[2] + dt if exposed else reached[2]
-                probe += 1
-                continue
-            if dt > 0.0:
-                decay_sums(&sums, &before, betas, kernels, dt)
-                now = at[row]
-                if exposed:
-                    add_integrals(reached, &before, &sums, mus, n, kernels, dt)
-                    reached[2] += dt
-            exposed = count_event(&sums, kinds[row], exposed)
-        for j in range(2):
-            for m in range(kernels):
-                carried[j, m] = sums.s[j][m] + sums.new[j]
-    return found_array
+                    for i in range(2):
+                        reached[i] += mus[i] * dt
+                        for j in range(2):
+                            for m in range(kernels):
+                                reached[i] += n[i, j, m] * (before.s[j][m] - sums.s[j][m])
+            clock[row, 0], clock[row, 1] = reached[0], reached[1]
+            if kinds[row] < 2:
+                sums.new[kinds[row]] += 1.0
+            elif kinds[row] < 4:
+                exposed = kinds[row] == 2
+    return clock_array
 
 
 cdef int check(int kernels) except -1:

@@ -160,14 +160,14 @@ class ArrivalFlow:
         counted = self.counted
         if not law.beta.size:
             law = Excitation(law.mu, np.zeros((2, 2, 1)), np.ones(1))
-        clock, _ = rescaled(self.at_s, self.kind, law.mu, np.ascontiguousarray(law.branching), law.beta)
+        clock = rescaled(self.at_s, self.kind, law.mu, np.ascontiguousarray(law.branching), law.beta)
         return [np.diff(clock[counted & (self.kind == side), side], prepend=0.0) for side in (0, 1)]
 
     def mean_of(self, law: Excitation) -> tuple[float, float]:
         """Return the mean intensity per side under *law* over the exposure, in 1/s."""
         if not law.beta.size:
             return float(law.mu[0]), float(law.mu[1])
-        clock, _ = rescaled(self.at_s, self.kind, law.mu, np.ascontiguousarray(law.branching), law.beta)
+        clock = rescaled(self.at_s, self.kind, law.mu, np.ascontiguousarray(law.branching), law.beta)
         bid, ask = (clock[-1] / self.exposure_s).tolist()
         return bid, ask
 

@@ -1,4 +1,4 @@
-"""Clustering of a schedule: integrals against plain sums, means per window, and fills on a growing market."""
+"""Clustering of a schedule: means per window against plain sums, and fills on a growing market."""
 
 import itertools
 import json
@@ -6,15 +6,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from mm.backtest.fills.intensity import Intensity
 from mm.backtest.models import fixed_spread, hawkes, poisson, trade_cross
 from mm.backtest.quotes.steps import Gated
 from mm.backtest.replay import backtest
 from mm.backtest.rules import Rules
-from mm.calibration._hawkes import BEGIN, END, PROBE, integrals
 from mm.calibration.calibrator import CalibrationConfig, Calibrator
 from mm.calibration.intensities import intensity_of
 from mm.calibration.schedule import Schedule, build_schedule
@@ -31,9 +28,6 @@ from mm.walkforward.walkforward import study
 PLAN = WindowPlan(40, 10, mode="rolling", half_life_min=20, clustered=True)
 
 
-# The integrals
-
-
 def integrated(orders, law, spans, until_s):
     """Return integrated intensities and exposed time up to an instant, summed over all orders of each span."""
     (mu, branching, beta), found = law, np.zeros(3)
@@ -47,62 +41,6 @@ def integrated(orders, law, spans, until_s):
                 decay = np.exp(-beta * max(begin - past, 0.0)) - np.exp(-beta * (stop - past))
                 found[:2] += branching[:, j, :] @ decay
     return found
-
-
-@st.composite
-def flows(draw):
-    """Draw orders on a coarse grid, spans, probe instants, a process, and a cut."""
-    number, instants = st.floats(0.05, 2.0), st.integers(0, 40)
-    orders = [np.array(sorted(draw(st.lists(instants, max_size=10))), float) / 4 for _ in (0, 1)]
-    edges = sorted(draw(st.sets(instants, min_size=2, max_size=6)))
-    spans = np.array(edges[: len(edges) // 2 * 2], float).reshape(-1, 2) / 4
-    kernels = draw(st.integers(1, 3))
-    law = (
-        np.array([draw(number), draw(number)]),
-        np.array([draw(number) for _ in range(4 * kernels)]).reshape(2, 2, kernels) / kernels,
-        np.array([draw(number) for _ in range(kernels)]),
-    )
-    probes = np.array(sorted(draw(st.lists(st.floats(0, 10), min_size=1, max_size=5))))
-    return orders, spans, probes, law, float(spans[draw(st.integers(0, len(spans) - 1)), 1])
-
-
-def integrals_of(orders, spans, probes, law, carried=None, since_s=0.0):
-    """Return the result of `integrals`; *carried* is the excitation at its begin, updated to that at its end."""
-    columns = (*orders, spans[:, 0], spans[:, 1], probes)
-    kind = np.repeat(np.array([0, 1, BEGIN, END, PROBE], np.int8), [len(one) for one in columns])
-    at_s = np.concatenate(columns)
-    order = np.lexsort((np.array([2, 2, 1, 0, 3])[kind], at_s))
-    carried = np.zeros((2, law[2].size)) if carried is None else carried
-    return integrals(at_s[order], kind[order], *law, carried, since_s)
-
-
-@given(flows())
-def test_integrals_equal_definition(flow):
-    """Sums over all orders; no result depends, to the last bit, on the other probes."""
-    orders, spans, probes, law, _ = flow
-    found = integrals_of(orders, spans, probes, law)
-    plain = [integrated(orders, law, spans, until_s) for until_s in probes]
-    assert found == pytest.approx(np.array(plain), rel=1e-9, abs=1e-12)
-    for number, probe in enumerate(probes):
-        assert (integrals_of(orders, spans, np.array([probe]), law)[0] == found[number]).all()
-
-
-@given(flows())
-def test_excitation_carries_over_between_days(flow):
-    """Two parts, cut where a span ends, add up to the whole."""
-    orders, spans, probes, law, cut = flow
-    carried, whole = np.zeros((2, law[2].size)), integrals_of(orders, spans, probes, law)
-    first = [one[one <= cut] for one in orders]
-    before, here = spans[spans[:, 1] <= cut], np.append(probes[probes <= cut], cut)
-    early = integrals_of(first, before, here, law, carried)
-    late = integrals_of(
-        [one[one > cut] for one in orders], spans[spans[:, 0] > cut], probes[probes > cut], law, carried, cut
-    )
-    both = np.concatenate((early[:-1], early[-1] + late))
-    assert both == pytest.approx(whole, rel=1e-9, abs=1e-12)
-
-
-# Schedules
 
 
 @pytest.fixture(scope="module")

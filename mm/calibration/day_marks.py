@@ -36,7 +36,7 @@ class DaySums:
 
     blocks: int
     tallies: Tallies
-    moves: dict[int, Moves]
+    moves: Moves
     spread_time: tuple[float, float]
 
     @classmethod
@@ -134,7 +134,7 @@ class DayMarks(Sequence[DepthCounts]):
         blocks = self.sums(day).blocks if past else self[day].blocks(start_us, end_us)
         return {side: grid.cells(tally, blocks) for side, tally in self.tallies(day, start_us, end_us).items()}
 
-    def moves(self, day: int, start_us: int, end_us: int) -> dict[int, Moves]:
+    def moves(self, day: int, start_us: int, end_us: int) -> Moves:
         """Return the moves of the mid in a part of a day."""
         if self._is_past(day, start_us, end_us):
             return self.sums(day).moves

@@ -1,19 +1,21 @@
 """The result of a fit: `PoissonFit`, the content of ``poisson_fit.json``."""
 
 import math
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import MISSING, dataclass, field, fields, replace
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self, TypeVar
 
+import msgspec
+
+from mm.backtest.metrics import json_values
 from mm.backtest.metrics.fill_states import StateRates
 from mm.backtest.metrics.json_values import finite
+from mm.calibration.points import Points
 from mm.errors import BrokenFile, FitError, Mismatch
 from mm.notebook import Picture, Shown, picture_of
 from mm.numbers import MINUS
-
-if TYPE_CHECKING:
-    from mm.calibration.points import Points
 
 SCHEMA_VERSION = 1
 DISTANCE_UNIT, TIME_UNIT = "ticks", "s"
@@ -52,7 +54,7 @@ class RatesWithErrors(Rates):
 class SideRates(RatesWithErrors):
     """The estimate of one side alone, with its number of fills; None if the sides are unknown."""
 
-    n_fills: float | None = None
+    n_fills: int | float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -202,7 +204,7 @@ class PoissonFit(Shown):
     df_resid: int | None = None
     goodness_p: float | None = None
     aic: float | None = None
-    n_fills: float
+    n_fills: int | float
     exposure_s: float
     pivot_delta: float | None = None
     lambda_at_pivot: float | None = None
@@ -237,7 +239,7 @@ class PoissonFit(Shown):
     recent_s: float | None = None
     adverse_moves: Line = ()
     clustering: dict[str, Any] | None = None
-    points: "Points | None" = field(default=None, compare=False)
+    points: Points | None = field(default=None, compare=False)
 
     @classmethod
     def json_keys(cls) -> tuple[str, ...]:
@@ -379,15 +381,16 @@ class PoissonFit(Shown):
             Mismatch: If it has another schema or other units.
         """
         _check_head(content, source)
-        known = {name: value for name, value in content.items() if name in _BRIEF}
-        needed = [name for name in _NEEDED if name not in content]
-        if needed:
-            raise BrokenFile(f"{source}: no {', '.join(needed)}; give a poisson_fit.json as mm calibrate writes it")
-        try:
-            fit = cls(**{name: _READ.get(name, _scalar)(value) for name, value in known.items()})
-        except (TypeError, ValueError, AttributeError) as error:
-            raise BrokenFile(f"{source}: not a poisson_fit.json ({error}); fit again") from error
-        if fit.usable and not (_positive(fit.A) and _positive(fit.k)):
+        known = {name: value for name, value in content.items() if name in _BRIEF and name != "measured_states"}
+        fit = converted(known, cls, source, "fit again")
+        if states := content.get("measured_states"):  # an empty list: an older file, with the hit rule
+            try:
+                fit = replace(fit, measured_states=StateRates.read(states))
+            except ValueError as error:
+                raise BrokenFile(f"{source}: measured_states {error}; fit again") from error
+        if wrong := _rates_fault(fit):
+            raise BrokenFile(f"{source}: {wrong}; fit again")
+        if fit.usable and not (fit.A is not None and fit.A > 0 and fit.k is not None and fit.k > 0):
             raise BrokenFile(
                 f"{source}: marked as usable, but A = {fit.A} and k = {fit.k}; both must be above 0; fit again"
             )
@@ -395,7 +398,6 @@ class PoissonFit(Shown):
 
 
 _KEYS = tuple(one.name for one in fields(PoissonFit) if one.compare)
-_NEEDED = tuple(one.name for one in fields(PoissonFit) if one.compare and one.default is MISSING)
 _HEAD = ("schema_version", "distance_unit", "time_unit")
 _BRIEF = {one.name: MISSING if one.name in _HEAD else one.default for one in fields(PoissonFit) if one.compare}
 
@@ -411,75 +413,44 @@ def _check_head(content: Mapping[str, Any], source: str) -> None:
             raise Mismatch(f"{source}: {key} is {content[key]!r}; this version reads {value!r} only; fit again")
 
 
-def _positive(value: float | None) -> bool:
-    return isinstance(value, float | int) and value > 0
-
-
-def _scalar(value: Any) -> Any:
-    if isinstance(value, dict | list):
-        raise ValueError(f"{str(value)[:40]!r} is not a single value")
-    return value
-
-
-def _number(value: Any) -> Any:
-    if _scalar(value) is not None and not (isinstance(value, float | int) and math.isfinite(value)):
-        raise ValueError(f"{str(value)[:40]!r} is not a finite number")
-    return value
-
-
-def _interval(value: Any) -> Interval | None:
-    if value is None:
-        return None
-    low, high = value
-    return float(low), float(high)
-
-
-def _shape(**given: Any) -> ShapeChoice:
-    intervals = ("trusted_ticks", "exponential_trusted_ticks")
-    return ShapeChoice(**given | {name: _interval(given.get(name)) for name in intervals})
-
-
-def _curve_point(*, delta_ticks: float, spread_state: str, lambda_per_s: float, ci95: Any = None) -> CurvePoint:
-    rate = float(lambda_per_s)
-    if not 0 < rate < math.inf or not math.isfinite(delta_ticks):
-        raise ValueError(f"lambda_curve has λ({delta_ticks}) = {rate}; both must be finite, and rates above 0")
-    return CurvePoint(
-        delta_ticks=float(delta_ticks), spread_state=str(spread_state), lambda_per_s=rate, ci95=_interval(ci95)
+def _rates_fault(fit: PoissonFit) -> str:
+    """Return the error in the rates of a fit that was read; empty if they are valid."""
+    for point in fit.lambda_curve:
+        if not point.lambda_per_s > 0:
+            return f"lambda_curve has λ({point.delta_ticks}) = {point.lambda_per_s}; rates must be above 0"
+    return (
+        ""
+        if are_rates(fit.measured_rates)
+        else (f"measured_rates is {str(fit.measured_rates)[:60]}; distances must increase and rates be above 0")
     )
 
 
-def _measured_rates(rates: Any) -> Line:
-    line = tuple((float(delta), float(rate)) for delta, rate in rates)
-    rising = all(near[0] < far[0] for near, far in pairwise(line))
-    if not rising or not all(math.isfinite(delta) and 0 < rate < math.inf for delta, rate in line):
-        raise ValueError(f"measured_rates is {str(line)[:60]}; distances must increase and rates be above 0")
-    return line
+def are_rates(line: Line) -> bool:
+    """Return whether the distances of *line* increase and its rates are above 0; it may be empty."""
+    return all(near[0] < far[0] for near, far in pairwise(line)) and all(rate > 0 for _, rate in line)
 
 
-def _measured_states(content: Any) -> StateRates | None:
+Record = TypeVar("Record")
+
+
+def converted(content: Any, record: type[Record], source: str, remedy: str) -> Record:
+    """Return JSON *content* as a dataclass; unknown keys are ignored.
+
+    Raises:
+        BrokenFile: With *source*, the place, the value there and the *remedy*, if a value has another type.
+    """
     try:
-        return StateRates.read(content) if content else None  # an empty list: an older file, with the hit rule
-    except ValueError as error:
-        raise ValueError(f"measured_states {error}") from error
-
-
-_READ: dict[str, Any] = {
-    **dict.fromkeys((one.name for one in fields(PoissonFit) if one.type in (float, float | None)), _number),
-    **dict.fromkeys(("ci95_A", "ci95_k", "ci95_A_block", "ci95_k_block", "predictive_ci95"), _interval),
-    "sides": lambda sides: Sides(**{name: SideRates(**rates) for name, rates in sides.items()}),
-    "firth": lambda rates: Rates(**rates),
-    "log_linear": lambda rates: Rates(**rates),
-    "mle": lambda rates: RatesWithErrors(**rates),
-    "window": lambda window: FittedWindow(**window),
-    "warnings": lambda lines: tuple(map(str, lines)),
-    "shape": lambda shape: None if shape is None else _shape(**shape),
-    "reference_choice": lambda choice: None if choice is None else ReferenceChoice(**choice),
-    **dict.fromkeys(("calib_fill_params", "clustering"), lambda block: None if block is None else dict(block)),
-    "measured_rates": _measured_rates,
-    "measured_states": _measured_states,
-    "adverse_moves": lambda moves: tuple((float(delta), _number(float(move))) for delta, move in moves),
-    "lambda_curve": lambda points: tuple(_curve_point(**point) for point in points),
-}
+        json_values.check(content)
+        return msgspec.convert(content, record)
+    except msgspec.ValidationError as error:
+        what, _, place = str(error).partition(" - at `$.")
+        value = content
+        for key, number in re.findall(r"(\w+)|\[(\d+)\]", place):
+            value = value[int(number)] if number else value[key]
+        where = f"{place.rstrip('`')} is {repr(value)[:40]}: " if place else ""
+        raise BrokenFile(f"{source}: {where}{what[:1].lower()}{what[1:]}; {remedy}") from error
+    except (TypeError, ValueError) as error:
+        raise BrokenFile(f"{source}: {error}; {remedy}") from error
 
 
 def _row(name: str, value: float | None, error: float | None, own: Interval | None, by_blocks: Interval | None) -> str:

@@ -7,8 +7,8 @@ from mm.backtest.fills.intensity import FOREVER, Intensity
 from mm.backtest.fills.intensity_piece import IntensityPiece
 from mm.backtest.metrics.fill_states import FillStates
 from mm.calibration.fit_result import Line, PoissonFit
+from mm.calibration.moves import offset_ticks
 from mm.calibration.schedule import Schedule, Segment, why_unusable
-from mm.calibration.window_moves import offset_ticks
 from mm.errors import FitError, UsageError
 
 if TYPE_CHECKING:

@@ -3,24 +3,24 @@
 import math
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
+from mm.backtest.metrics.fill_states import StateRates
 from mm.calibration.calibrator import CalibrationConfig, Calibrator
-from mm.calibration.fit_result import Line, PoissonFit
+from mm.calibration.fit_result import Line, PoissonFit, are_rates, converted
 from mm.calibration.lambda_curve import rates_on
+from mm.calibration.moves import move_of_best_distance, offset_ticks
 from mm.calibration.reference import AUTO
 from mm.calibration.reference_choice import chosen_before
-from mm.calibration.schedule_entry import NOT_MEASURED, Block, Entry, Measured, States, broken
 from mm.calibration.window_clustering import WindowClustering
 from mm.calibration.window_fits import WindowFits
-from mm.calibration.window_moves import move_of_best_distance, offset_ticks
 from mm.calibration.windows import MODES, POLICIES, WEIGHING, Fallback, Window, WindowFit, WindowPlan
 from mm.clock import US_PER_S
-from mm.errors import Mismatch
+from mm.errors import BrokenFile, Mismatch
 from mm.instrument import E8
 from mm.notebook import Picture, Shown, picture_of
 from mm.numbers import duration
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 SCHEMA_VERSION = 1
 DISTANCE_UNIT = "ticks"
 SOURCES = ("fitted", "carried", "default", "none")
+REMEDY = "create it again with `mm schedule`"
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +87,7 @@ class Segment:
     k: float | None
     se_k: float | None
     se_logA: float | None
-    n_fills: float
+    n_fills: int | float
     usable: bool
     status: str
     source: str
@@ -100,7 +101,7 @@ class Segment:
     shape: str | None = None
     lambda_curve: Line = ()
     adverse_ticks: float | None = None
-    measured_rates: Measured = NOT_MEASURED
+    measured_rates: Line = ()
     mean_bid_per_s: float | None = None
     mean_ask_per_s: float | None = None
     states_until_us: int | None = None
@@ -146,10 +147,10 @@ class Schedule(Shown):
     half_life_min: float | None = None
     max_age_s: float | None = None
     calib_fills: str | None = None
-    clustering: Block | None = None
-    measured_states: States | None = None
+    clustering: dict[str, Any] | None = None
+    measured_states: dict[int, StateRates] | None = None
     recent_s: float | None = None
-    reference_choice: Block | None = None
+    reference_choice: dict[str, Any] | None = None
 
     def lines(self) -> Iterator[str]:
         """Yield the windows, the number of segments by source, and the ranges of A and k."""
@@ -212,20 +213,28 @@ class Schedule(Shown):
             BrokenFile: If a key is missing or of a wrong type, or a rule of the format is broken.
             Mismatch: If it has another schema version, or other units.
         """
-        entry = Entry(content, source)
         for key, value in (("schema_version", SCHEMA_VERSION), ("distance_unit", DISTANCE_UNIT)):
-            if entry.value(key) != value:
+            if not isinstance(content, Mapping) or key not in content:
+                raise broken(source, f"{key} is missing")
+            if content[key] != value:
                 raise Mismatch(
-                    f"{source}: {key} is {entry.value(key)!r}; this version reads {value!r} only; run `mm schedule`"
+                    f"{source}: {key} is {content[key]!r}; this version reads {value!r} only; run `mm schedule`"
                 )
-        head = entry.fields_of(cls, {"fallback_policy": POLICIES, "mode": MODES})
-        segments = (Segment(**part.fields_of(Segment, {"source": SOURCES})) for part in entry.entries("segments"))
-        schedule = cls(**head, segments=tuple(segments))
+        schedule = converted({**content, "measured_states": None}, cls, source, REMEDY)
+        if states := content.get("measured_states"):
+            try:
+                read = {int(us): StateRates.read(rates) for us, rates in states.items()}
+            except (AttributeError, ValueError) as error:
+                raise broken(source, f"measured_states {error}") from error
+            schedule = replace(schedule, measured_states=read)
         schedule.check(source)
         return schedule
 
     def check(self, source: str = "schedule") -> None:
         """Raise BrokenFile, naming *source* and the segment, if a rule of the format is broken."""
+        for name, known in (("fallback_policy", POLICIES), ("mode", MODES)):
+            if (value := getattr(self, name)) not in known:
+                raise broken(source, f"{name} is {value!r}, not one of {', '.join(known)}")
         for number, segment in enumerate(self.segments):
             clustered = (self.clustering or {}).get("status") == "ok"
             wrong = _fault(segment) or _means_fault(segment, clustered) or _states_fault(segment, self.measured_states)
@@ -308,7 +317,7 @@ def schedule_of(
         max_age_s=fallback.max_age_s if math.isfinite(fallback.max_age_s) else None,
         calib_fills=calibrator.fills_name,
         clustering=None if clustering is None else clustering.block,
-        measured_states=States(states) if states else None,
+        measured_states=states or None,
         recent_s=calibrator.recent_s if states else None,
         reference_choice=None if calibrator.reference_choice is None else asdict(calibrator.reference_choice),
     )
@@ -358,7 +367,7 @@ def segments_of(
             shape=used.shape if used.A is not None else None,
             lambda_curve=line,
             adverse_ticks=_adverse(used, line, reference),
-            measured_rates=Measured(used.measured) if used.A is not None else NOT_MEASURED,
+            measured_rates=used.measured if used.A is not None else (),
             mean_bid_per_s=mean_bid,
             mean_ask_per_s=mean_ask,
             states_until_us=used.states_until_us if used.A is not None else None,
@@ -380,18 +389,35 @@ def _adverse(used: WindowFit, line: Line, reference: str) -> float | None:
 
 def _fault(segment: Segment) -> str:
     """Return the error in a segment; empty if it is valid."""
-    if segment.start_us >= segment.end_us:
-        return f"start_us {segment.start_us} is not before end_us {segment.end_us}"
-    if segment.train_end_us > segment.start_us:
-        return f"train_end_us {segment.train_end_us} lies after start_us {segment.start_us}: it would look ahead"
-    if segment.usable != (segment.source != "none"):
-        return f"usable is {segment.usable} with source {segment.source!r}"
-    values = (segment.A, segment.k)
-    if segment.usable and not all(value is not None and value > 0 for value in values):
-        return f"A {segment.A} and k {segment.k} of a usable segment must be positive"
-    if not segment.usable and values != (None, None):
-        return f"A {segment.A} and k {segment.k} of an unusable segment must be null"
-    return ""
+    start_us, trained_us, A, k = segment.start_us, segment.train_end_us, segment.A, segment.k
+    line, measured = segment.lambda_curve, segment.measured_rates
+    positive = A is not None and A > 0 and k is not None and k > 0
+    faults = (
+        (segment.source not in SOURCES, f"source is {segment.source!r}, not one of {', '.join(SOURCES)}"),
+        (start_us >= segment.end_us, f"start_us {start_us} is not before end_us {segment.end_us}"),
+        (trained_us > start_us, f"train_end_us {trained_us} lies after start_us {start_us}: it would look ahead"),
+        (
+            segment.usable != (segment.source != "none"),
+            f"usable is {segment.usable} with source {segment.source!r}",
+        ),
+        (segment.usable and not positive, f"A {A} and k {k} of a usable segment must be positive"),
+        (not segment.usable and (A, k) != (None, None), f"A {A} and k {k} of an unusable segment must be null"),
+        (
+            not _is_curve(line),
+            f"lambda_curve is {str(line)[:40]}; give none, or two or more falling points",
+        ),
+        (
+            not are_rates(measured),
+            f"measured_rates is {str(measured)[:40]}; distances must increase and rates be above 0",
+        ),
+    )
+    return next((text for wrong, text in faults if wrong), "")
+
+
+def _is_curve(line: Line) -> bool:
+    """Return whether *line* is empty, or has the points of a decreasing λ(δ)."""
+    falls = are_rates(line) and all(near[1] >= far[1] for near, far in pairwise(line))
+    return not line or (falls and len(line) > 1 and line[-1][1] < line[-2][1])
 
 
 def _means_fault(segment: Segment, clustered: bool) -> str:
@@ -404,7 +430,7 @@ def _means_fault(segment: Segment, clustered: bool) -> str:
     return f"mean_bid_per_s and mean_ask_per_s are {means}; they must be above 0, as the clustering is usable"
 
 
-def _states_fault(segment: Segment, states: States | None) -> str:
+def _states_fault(segment: Segment, states: Mapping[int, StateRates] | None) -> str:
     """Return the error in the states by which a segment predicts fills; empty if they are valid."""
     until_us = segment.states_until_us
     if until_us is None:
@@ -414,6 +440,11 @@ def _states_fault(segment: Segment, states: States | None) -> str:
     if until_us > segment.train_end_us:
         return f"states_until_us {until_us} lies after train_end_us {segment.train_end_us}: it would look ahead"
     return ""
+
+
+def broken(source: str, what: str) -> BrokenFile:
+    """Return the error with the problem *what* in *source*."""
+    return BrokenFile(f"{source}: {what}; {REMEDY}")
 
 
 def why_unusable(schedule: Schedule) -> str:

@@ -17,10 +17,10 @@ from mm.calibration.exposure import pooled_rates
 from mm.calibration.fit_result import Line, PoissonFit
 from mm.calibration.intervals import predictive_ci95
 from mm.calibration.lambda_curve import chosen_curve, rates_on
+from mm.calibration.moves import moves_between
 from mm.calibration.points import Floats, Points
 from mm.calibration.state_rates import StateLevels
 from mm.calibration.window_clustering import Memory, WindowClustering
-from mm.calibration.window_moves import WindowMoves
 from mm.calibration.windows import KeptCurve, Window, WindowFit, WindowFitter, WindowPlan
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ KEPT = (
 )
 STATES_FILLS = 300  # states of fewer fills predict a later window worse than its own rates by distance
 
-Shared = tuple[Callable[[int, int], Points], WindowMoves, dict[int, Line]]  # shared by the windows of a schedule
+Shared = tuple[Callable[[int, int], Points], dict[int, Line]]  # shared by the windows of a schedule
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ class WindowFits:
         """Yield the fit of each window of the plan, in order of time; windows with the same training span share it."""
         points = self.points or lru_cache(maxsize=1)(self.calibrator.points)
         per_hour = max(round(SHAPE_MIN / self.plan.step_min), 1)
-        shared = points, WindowMoves(self.calibrator), self._rates()
+        shared = points, self._rates()
         known: dict[tuple[int, int], WindowFit] = {}
         lead: HourlyShape | None = None
         for number, window in enumerate(windows):
@@ -105,7 +105,7 @@ class WindowFits:
 
     def _made(self, shared: Shared, span: tuple[int, int], lead: HourlyShape | None) -> WindowFit:
         """Compute the fit of a training window, with the curve of *lead* if there is one."""
-        (points, moves, known), calibrator, step_s = shared, self.calibrator, 60 * self.plan.step_min
+        (points, known), calibrator, step_s = shared, self.calibrator, 60 * self.plan.step_min
         table = points(*span)
         fit = self._fitted(table, span, lead)
         until_us, level = self._states(table, span, known)
@@ -114,7 +114,7 @@ class WindowFits:
             sigma_ticks=calibrator.sigma_ticks(*span),
             half_spread_ticks=calibrator.half_spread_ticks(*span),
             predicted=fit.ahead.interval if fit.ahead else predictive_ci95(table, step_s),
-            moves=moves.between(*span),
+            moves=moves_between(calibrator, *span),
             measured=pooled_rates(table) if calibrator.config.fills else (),
             states_until_us=until_us,
             states_level=level,

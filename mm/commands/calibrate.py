@@ -48,6 +48,7 @@ def main(
     from mm.calibration.goodness import steadiness, table
     from mm.calibration.hawkes import fit_hawkes, flow_of
     from mm.calibration.intervals import with_drift
+    from mm.calibration.moves import adverse_selection, write_adverse_selection
     from mm.calibration.points import write_points
     from mm.commands import assemble
     from mm.report.calibration import further_cards, page
@@ -58,9 +59,8 @@ def main(
     tables = TableWriter(run, orders_file.orders_format)
     with run.timing("play"), ThreadPoolExecutor(1) as other:
         fitting = other.submit(lambda: fit_hawkes(flow_of(tapes, config.rule.grouped)))
-        ready = steps.prepare(tapes, config, rules, tables.played)
-        moved, timed = other.submit(steps.adverse_selection, ready.calibrator), other.submit(steps.timing, tapes)
-        found = steps.fitted(ready)
+        found = steps.measure(tapes, config, rules, tables.played)
+        moved, timed = other.submit(adverse_selection, found.calibrator), other.submit(steps.timing, tapes)
         permuted, pieces = steps.permutations(found), steadiness(found.calibrator)
         moves, timing, clusters = moved.result(), timed.result(), fitting.result()
         found = replace(found, fit=replace(found.fit, clustering=finite(clusters.to_json())))
@@ -72,7 +72,7 @@ def main(
         content = steps.artefact(found, permuted, timing)
         text = msgspec.json.format(json.dumps(content), indent=1)  # json is slow with indentation
         run.path(FIT).write_text(text + "\n", encoding="utf-8")
-        steps.write_adverse_selection(run.path(ADVERSE), moves)
+        write_adverse_selection(run.path(ADVERSE), moves)
         run.write_page(page(found.fit, found.measured, pieces, run.about, further_cards(content, moves)))
     run.artefact = FIT
     run.summary = {name: getattr(found.fit, name) for name in ("usable", "status", "A", "k")}

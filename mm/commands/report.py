@@ -147,10 +147,11 @@ def _sweep(redraw: Redraw, about: "About") -> str:
 
 
 def _calibration(redraw: Redraw, about: "About") -> str:
-    from mm.calibration.calibrate import adverse_selection, measure
+    from mm.calibration.calibrate import measure
     from mm.calibration.calibrator import Measured
     from mm.calibration.fit_result import PoissonFit
     from mm.calibration.goodness import steadiness
+    from mm.calibration.moves import adverse_selection
     from mm.calibration.points import read_points
     from mm.commands import assemble
     from mm.report.calibration import further_cards, page

@@ -20,9 +20,9 @@ from mm.backtest.quotes.steps import Gated
 from mm.calibration.fit_result import EXPONENTIAL, PoissonFit
 from mm.calibration.intensities import intensity_of, measured_intensity
 from mm.calibration.intervals import draws
+from mm.calibration.moves import move_of_best_distance, offset_ticks
 from mm.calibration.reference import PER_TICK
 from mm.calibration.schedule import Schedule
-from mm.calibration.window_moves import move_of_best_distance, offset_ticks
 from mm.cli.config import Models
 from mm.errors import BrokenFile, DataError, Mismatch, UsageError
 from mm.instrument import E8, short_text

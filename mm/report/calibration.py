@@ -34,9 +34,9 @@ from mm.report.frame import (
 )
 
 if TYPE_CHECKING:
-    from mm.calibration.calibrate import AdverseMove
     from mm.calibration.calibrator import Measured
     from mm.calibration.fit_result import PoissonFit, RatesWithErrors
+    from mm.calibration.moves import AdverseMove
 
 CAPTURED_HINT = (
     "Gains are over the exponential. PnL per hour: spread captured by a unit quoted on both sides at the distance that "

@@ -11,20 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mm.calibration.calibrate import (
-    AdverseMove,
-    _at_probes,
-    _Hits,
-    adverse_selection,
-    artefact,
-    calibrate,
-    measure,
-    permutations,
-    timing,
-    write_adverse_selection,
-)
+from mm.calibration.calibrate import artefact, calibrate, measure, permutations, timing
 from mm.calibration.calibrator import CalibrationConfig, Calibrator
 from mm.calibration.fit_result import PoissonFit
+from mm.calibration.moves import AdverseMove, Hits, adverse_selection, write_adverse_selection
 from mm.calibration.sweeps import HitRule
 from mm.instrument import Instrument
 from mm.tape.tape import Tape
@@ -224,7 +214,7 @@ def test_moves_at_probes_equal_evaluation_of_each_probe(per_tick, places, rows):
     places, rows = np.array(sorted(places)), [row for row in rows if row[1] >= row[0]]
     touch, depth, block = (np.array([row[one] for row in rows], np.int64) for one in range(3))
     moves = np.array([row[3] for row in rows], float)
-    counts, sums = _at_probes(_Hits(touch, depth, block, moves[:, None]), moves, places, per_tick)
+    counts, sums = Hits(touch, depth, block, moves[:, None]).at_probes(0, places, per_tick)
     for at, place in enumerate(places.tolist()):
         hit = [
             (into, gone)

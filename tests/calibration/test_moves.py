@@ -12,13 +12,13 @@ from hypothesis import strategies as st
 
 import mm
 from mm.backtest.models import queue_prob_power
-from mm.calibration import window_moves
-from mm.calibration.calibrate import adverse_selection, measure
+from mm.calibration import moves as adverse_moves
+from mm.calibration.calibrate import measure
 from mm.calibration.calibrator import CalibrationConfig, Calibrator, FillsMeasured
 from mm.calibration.intensities import intensity_of
+from mm.calibration.moves import LEAST_HITS, adverse_selection, move_of_best_distance, moves_between
 from mm.calibration.reference import CLOSED
 from mm.calibration.schedule import Schedule, build_schedule
-from mm.calibration.window_moves import LEAST_HITS, WindowMoves, move_of_best_distance
 from mm.calibration.windows import WindowPlan
 from small_tapes import book, trade
 from small_tapes import tape as tape_of
@@ -52,7 +52,7 @@ def test_moves_of_window_equal_loop_over_sweeps(tape):
                 move = side * (mid2[row] - mid2[bisect_right(us, at + 5 * US) - 1]) / 2
                 for place in range(int(touch), depth + 1, 2):
                     moves.setdefault(place / 2, []).append(move)
-    found = WindowMoves(calibrator).between(start_us, end_us)
+    found = moves_between(calibrator, start_us, end_us)
     expected = {delta: sum(each) / len(each) for delta, each in moves.items() if len(each) >= LEAST_HITS}
     assert len(found) > 3
     for delta, move in found:
@@ -73,13 +73,14 @@ def test_shared_moves_equal_separate_window_count(data):
         ticks = 102 + deep if side == 1 else 100 - deep
         exch = (second // 4 + 1) * 4 * US  # prints of several seconds are one aggressive order
         day.append(trade(at, side, ticks, exch))
-    with patch.object(window_moves, "LEAST_HITS", 1):
+    with patch.object(adverse_moves, "LEAST_HITS", 1):
         calibrator = Calibrator(tape_of(day, 0, 50 * US), CalibrationConfig(max_delta_ticks=data.draw(reaches)))
-        moves = WindowMoves(calibrator)
         borders = st.integers(0, 50 * US)
         for _ in range(4):
             start_us, end_us = sorted((data.draw(borders), data.draw(borders)))
-            assert dict(moves.between(start_us, end_us)) == pytest.approx(plain_moves(calibrator, start_us, end_us))
+            assert dict(moves_between(calibrator, start_us, end_us)) == pytest.approx(
+                plain_moves(calibrator, start_us, end_us)
+            )
 
 
 def plain_moves(calibrator, start_us, end_us):
@@ -119,7 +120,7 @@ def test_moves_under_fill_model_follow_simulated_fills(tape):
                 moves.setdefault(max(side * (before - 2 * ticks) / 2, 0.5), []).append(side * (before - after) / 2)
     expected = {delta: sum(each) / len(each) for delta, each in moves.items() if len(each) >= LEAST_HITS}
     assert expected
-    assert dict(WindowMoves(calibrator).between(start_us, end_us)) == pytest.approx(expected, abs=0.02)
+    assert dict(moves_between(calibrator, start_us, end_us)) == pytest.approx(expected, abs=0.02)
 
 
 def test_move_of_best_distance_maximises_expected_gain():
@@ -139,7 +140,7 @@ def test_segments_contain_moves_of_their_training_window(tape, schedule):
     """Equal to a calibrator of the training window alone, and kept by the file."""
     for segment in schedule.segments:
         alone = Calibrator(tape.between(segment.train_start_us, segment.train_end_us), CalibrationConfig())
-        moves = WindowMoves(alone).between(segment.train_start_us, segment.train_end_us)
+        moves = moves_between(alone, segment.train_start_us, segment.train_end_us)
         rate = partial(intensity_of(replace(schedule, segments=(segment,))).at, segment.start_us, 1)
         best, move = max(moves, key=lambda pair, rate=rate: rate(pair[0]) * (pair[0] - pair[1]))
         assert move_of_best_distance(moves, lambda delta, rate=rate: list(map(rate, delta.tolist()))) == move

@@ -18,7 +18,6 @@ from mm.calibration.fit_result import CurvePoint, PoissonFit, ShapeChoice
 from mm.calibration.intensities import intensity_of
 from mm.calibration.intervals import predictive_ci95
 from mm.calibration.schedule import Schedule, Segment, build_schedule, segments_of
-from mm.calibration.schedule_entry import Entry
 from mm.calibration.state_space import forecast
 from mm.calibration.windows import MODES, Fallback, WindowFit, WindowPlan
 from mm.errors import BrokenFile, Mismatch, UsageError
@@ -336,18 +335,18 @@ def _set(content, path, value):
 @pytest.mark.parametrize(
     ("path", "value", "message"),
     [
-        (("symbol",), 7, "symbol is 7, not a text"),
-        (("step_min",), "15", "step_min is '15', not a finite number"),
-        (("step_min",), True, "step_min is True, not a finite number"),
+        (("symbol",), 7, "symbol is 7: expected `str`"),
+        (("step_min",), "15", "step_min is '15': expected `float`"),
+        (("step_min",), True, "step_min is True: expected `float`"),
         (("fallback_policy",), "hope", "fallback_policy is 'hope', not one of carry_forward"),
-        (("clustering",), [], r"clustering is \[\], not an object"),
+        (("clustering",), [], r"clustering is \[\]: expected `object"),
         (("segments", 0, "mean_ask_per_s"), 1, r"segments\[0\]: mean_bid_per_s and mean_ask_per_s are .* must be null"),
-        (("segments",), {}, "segments is {}, not a list"),
-        (("segments", 0), 3, r"segments\[0\].start_us is missing"),
-        (("segments", 0, "end_us"), 1.5, r"segments\[0\].end_us is 1.5, not a whole number of µs"),
-        (("segments", 0, "k"), float("nan"), r"segments\[0\].k is nan, not a finite number"),
-        (("segments", 1, "source"), "guess", r"segments\[1\].source is 'guess', not one of fitted"),
-        (("segments", 0, "usable"), 1, r"segments\[0\].usable is 1, not true or false"),
+        (("segments",), {}, "segments is {}: expected `array`"),
+        (("segments", 0), 3, r"segments\[0\] is 3: expected `object`"),
+        (("segments", 0, "end_us"), 1.5, r"segments\[0\].end_us is 1.5: expected `int`"),
+        (("segments", 0, "k"), float("nan"), r"segments.0.k is nan, which JSON cannot hold"),
+        (("segments", 1, "source"), "guess", r"segments\[1\]: source is 'guess', not one of fitted"),
+        (("segments", 0, "usable"), 1, r"segments\[0\].usable is 1: expected `bool`"),
         (("segments", 0, "usable"), False, r"segments\[0\]: usable is False with source 'fitted'"),
         (("segments", 0, "A"), None, r"segments\[0\]: A None and k 0.3 of a usable segment must be positive"),
         (("segments", 0, "k"), -0.1, "must be positive"),
@@ -379,7 +378,7 @@ def test_other_schema_or_unit_is_rejected(key, value):
 def test_long_value_is_truncated_in_message():
     """The message stays one line for values of any size."""
     with pytest.raises(BrokenFile) as caught:
-        Entry({"key": ["x" * 100] * 100}, "x.json").read("key", str)
+        Schedule.from_json(WHOLE | {"symbol": ["x" * 100] * 100}, "x.json")
     assert len(str(caught.value)) < 150
 
 

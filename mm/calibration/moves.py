@@ -1,0 +1,218 @@
+"""Adverse moves of the mid after hits, by distance: the table of whole days, and the means of any window.
+
+A sweep hits the probes at every tick from the touch to its depth. No data at or after the end of a window is used: a
+hit counts only if the window includes the time until the later mid.
+"""
+
+import csv
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, fields
+from itertools import chain
+from operator import attrgetter
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple, Self
+
+import numpy as np
+
+from mm.calibration.calibrator import Calibrator, first_blocks
+from mm.calibration.distance_grid import DistanceGrid
+from mm.calibration.fit_result import Line
+from mm.calibration.reference import BLOCK_US, CLOSED, OWN_BEST, PER_TICK
+from mm.clock import US_PER_S
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from numpy.typing import NDArray
+
+    from mm.calibration.depth_counts import DepthCounts
+    from mm.calibration.exposure import RestingOrders
+    from mm.calibration.reference import ReferencePath
+
+    Floats = NDArray[np.float64]
+    Ints = NDArray[np.int64]
+
+HORIZONS_S = (1, 5, 30)
+SETTLED_S = 5  # horizon of the means of a window
+LEAST_HITS = 20  # minimum number of fills for a mean move
+DAYS = 2  # last days of a window, whose fills are used: of earlier days only sums are available
+SIDES = (("bid", (1,)), ("ask", (-1,)), ("both", (1, -1)))
+
+
+@dataclass(frozen=True, slots=True)
+class AdverseMove:
+    """The mean adverse move of the mid after hits of probes at one distance.
+
+    Attributes:
+        delta_ticks: Distance of the probes from the reference.
+        side: ``bid``, ``ask`` or ``both``.
+        horizon_s: Time from the hit to the later mid.
+        hits: Number of hits with the later mid in the same epoch.
+        mean_move_ticks: Move from the mid before the sweep; above 0 is against the order.
+        se_ticks: Its standard error, by blocks of five minutes; None with fewer than two of them.
+        kept_ticks: Delta less the move: what remains of the distance, before fees (from the mid only).
+    """
+
+    delta_ticks: float
+    side: str
+    horizon_s: int
+    hits: int
+    mean_move_ticks: float
+    se_ticks: float | None
+    kept_ticks: float
+
+
+class Hits(NamedTuple):
+    """Sweeps that hit the probes from *touch* to *depth*, in steps, and the moves of the mid after them."""
+
+    touch: "Ints"
+    depth: "Ints"
+    block: "Ints"
+    moves: "Floats"  # a column per horizon, in ticks; NaN after a gap or the end of the window
+
+    @classmethod
+    def of(
+        cls, marks: "DepthCounts", side: int, span: "Sequence[int]", last: int, horizons_s: "Sequence[int]"
+    ) -> "Hits":
+        """Return the hits of one side in a part of a day, up to the distance *last* in steps."""
+        path, (start_us, end_us) = marks.path, span
+        hits, touch = marks.hits(side, start_us, end_us)
+        near = touch <= last
+        us, row = hits.us[near], hits.row[near]
+        moves = np.empty((us.size, len(horizons_s)))
+        for column, horizon_s in enumerate(horizons_s):
+            then, whole = later(path, us, row, horizon_s)
+            whole &= us + horizon_s * US_PER_S <= end_us
+            moves[:, column] = np.where(whole, side * (path.mid2[row] - path.mid2[then]) / 2, np.nan)
+        return cls(touch[near], np.minimum(hits.depth[near], last), (us - start_us) // BLOCK_US, moves)
+
+    @classmethod
+    def joined(cls, parts: "Iterable[Hits]") -> Self:
+        """Return the hits of several parts."""
+        return cls(*map(np.concatenate, zip(*parts, strict=True)))
+
+    def at_probes(self, column: int, places: "Ints", per_tick: int) -> "tuple[Floats, Floats]":
+        """Return number and sum of the moves of a horizon after the hits of *places*, float64[blocks, places]."""
+        moves = self.moves[:, column]
+        size = int(self.block.max(initial=0)) + 1, len(places)
+        found = np.zeros((2, *size))
+        for fraction in range(per_tick):  # probes are whole ticks from the touch
+            at = np.flatnonzero(places % per_tick == fraction)
+            hit = (self.touch % per_tick == fraction) & ~np.isnan(moves)
+            block, move, columns = self.block[hit], moves[hit], len(at) + 1
+            first, beyond = (np.searchsorted(places[at], ends) for ends in (self.touch[hit], self.depth[hit] + 1))
+            for sums, weights in zip(found, (np.ones(len(move)), move), strict=True):
+                change = np.bincount(block * columns + first, weights, size[0] * columns)
+                change = change - np.bincount(block * columns + beyond, weights, size[0] * columns)
+                sums[:, at] = change.reshape(size[0], columns).cumsum(axis=1)[:, :-1]
+        return found[0], found[1]
+
+
+def adverse_selection(calibrator: Calibrator) -> list[AdverseMove]:
+    """Return the moves at every distance that was hit, by the marks of all days, for every method."""
+    hits: dict[int, list[Hits]] = {1: [], -1: []}
+    for marks, day, first in zip(calibrator.marks, calibrator.days, first_blocks(calibrator.days), strict=True):
+        for side, found in hits.items():
+            of_day = Hits.of(marks, side, day, marks.grid.last, HORIZONS_S)
+            found.append(of_day._replace(block=first + of_day.block))
+    per_tick = PER_TICK[calibrator.config.reference]
+    places = np.unique([near for marks in calibrator.marks for near in marks.grid.near if near <= marks.grid.last])
+    rows: list[AdverseMove] = []
+    for name, sides in SIDES:
+        pooled = Hits.joined(chain.from_iterable(hits[side] for side in sides))
+        for column, horizon_s in enumerate(HORIZONS_S):
+            sums = pooled.at_probes(column, places, per_tick)
+            rows += _table(sums, places / per_tick, name, horizon_s)
+    return sorted(rows, key=lambda row: (row.delta_ticks, row.horizon_s))
+
+
+def _table(found: "tuple[Floats, Floats]", delta: "Floats", side: str, horizon_s: int) -> Iterator[AdverseMove]:
+    """Yield a row for each distance with a move, from the number and sum of the moves by block."""
+    counts, sums = found
+    for at in np.flatnonzero(counts.any(axis=0)).tolist():
+        count, n = int(counts[:, at].sum()), int(np.count_nonzero(counts[:, at]))
+        mean = float(sums[:, at].sum()) / count
+        # summed deviations by block, as moves within a block are dependent
+        squares = float(((sums[:, at] - mean * counts[:, at]) ** 2).sum())
+        error = float(np.sqrt(n / (n - 1) * squares)) / count if n > 1 else None
+        yield AdverseMove(float(delta[at]), side, horizon_s, count, mean, error, float(delta[at]) - mean)
+
+
+def write_adverse_selection(path: Path, rows: list[AdverseMove]) -> None:
+    """Write ``adverse_selection.csv``; an empty ``se_ticks`` is unknown."""
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        names = [field.name for field in fields(AdverseMove)]
+        writer.writerow(names)
+        writer.writerows(map(attrgetter(*names), rows))  # None is written as an empty cell
+
+
+def moves_between(calibrator: Calibrator, start_us: int, end_us: int) -> Line:
+    """Return distance and mean adverse move 5 s after orders were hit there in ``[start, end)``, in ticks.
+
+    From the marks, or from the fills under a fill model. In a window of many days, the last two are used.
+    """
+    known = calibrator.known_at(end_us)
+    parts = known.parts(start_us, end_us)[-DAYS:]
+    if known.config.fills is None:
+        grid = DistanceGrid.of(known.reach(parts[0][1], parts[-1][2]), PER_TICK[known.config.reference])
+        hits = Hits.joined(
+            Hits.of(known.marks[day], side, span, grid.last, (SETTLED_S,)) for day, *span in parts for side in (1, -1)
+        )
+        places = grid.near[grid.near <= grid.last]
+        counts, sums = (column.sum(axis=0) for column in hits.at_probes(0, places, grid.per_tick))
+        often = counts >= LEAST_HITS
+        delta, means = places[often] / grid.per_tick, sums[often] / counts[often]
+        return tuple(zip(delta.tolist(), means.tolist(), strict=True))
+    found = [
+        _after_fills(known.marks[day].path, run.resting, span) for day, *span in parts for run in known.played.values()
+    ]
+    distance, moves = (np.concatenate(each) for each in zip(*found, strict=True))
+    distance = np.maximum(distance, min(known.config.distances))
+    each = ((delta, moves[distance == delta]) for delta in np.unique(distance).tolist())
+    return tuple((delta, float(group.mean())) for delta, group in each if group.size >= LEAST_HITS)
+
+
+def move_of_best_distance(
+    moves: Line, rates: "Callable[[Floats], Floats | list[float]]", offset_ticks: float = 0.0
+) -> float | None:
+    """Return the adverse move at the distance with the highest expected profit; None without moves.
+
+    Args:
+        moves: Distances from the reference price, and the moves.
+        rates: λ at distances from the reference price.
+        offset_ticks: Mean distance of that price from the mid; the profit rate at δ is λ(δ)·(δ + offset - move).
+    """
+    if not moves:
+        return None
+    delta, move = np.array(moves).T
+    return float(move[np.argmax(rates(delta) * (delta + offset_ticks - move))])
+
+
+def offset_ticks(reference: str | None, half_spread_ticks: float | None) -> float:
+    """Return the mean distance of the mid from a reference price, in ticks, for this mean half-spread."""
+    return half_spread_ticks or 0.0 if reference in OWN_BEST else 0.0
+
+
+def later(path: "ReferencePath", us: "Ints", row: "Ints", after_s: int = SETTLED_S) -> "tuple[Ints, NDArray[np.bool_]]":
+    """Return the rows of the path *after_s* after instants, and whether the book was valid from *row* until then."""
+    then = np.searchsorted(path.us, us + after_s * US_PER_S, side="right") - 1
+    if not len(row):
+        return then, np.zeros(0, bool)
+    first = int(row.min())
+    breaks = np.cumsum(path.touch[1][first : int(then.max()) + 1] == CLOSED)
+    return then, (breaks[then - first] == breaks[row - first]) & (path.touch[1][row] != CLOSED)
+
+
+def _after_fills(path: "ReferencePath", orders: "RestingOrders", span: list[int]) -> "tuple[Floats, Floats]":
+    """Return the distance of the fills of a part of a day from the reference, and the moves after them, in ticks."""
+    order, us, mid2 = np.empty((3, 0), np.int64) if orders.fills is None else orders.fills
+    settled = (us >= span[0]) & (us + SETTLED_S * US_PER_S <= span[1])
+    order, us, mid2 = order[settled], us[settled], mid2[settled]
+    side, ticks = orders.side[order], orders.ticks[order]
+    row = path.row_at(us, mid2)
+    us, side, row, ticks = (column[row >= 0] for column in (us, side, row, ticks))
+    then, valid = later(path, us, row)
+    reference = np.where(side == 1, path.reference[1][row], path.reference[-1][row])
+    distance = side * (reference - path.per_tick * ticks) / path.per_tick
+    return distance[valid], (side * (path.mid2[row] - path.mid2[then]) / 2)[valid]

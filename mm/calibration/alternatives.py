@@ -1,19 +1,107 @@
-"""The shape of λ(δ): curves fitted to the rows of the fit, compared out of sample."""
+"""The shape of λ(δ): curves fitted to the rows of the fit, compared out of sample, and the points of the chosen one."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from functools import lru_cache
+from itertools import chain
+from typing import NamedTuple, Self
 
 import numpy as np
 
-from mm.calibration.captured import Captured, pnl_gain
+from mm.backtest.metrics.arithmetic import NORMAL
+from mm.backtest.metrics.long_run import cosines, long_run_error
 from mm.calibration.estimators import NoEstimate, maximum_likelihood
+from mm.calibration.fit_result import ANY_SPREAD, CurvePoint, Interval, Line, ShapeChoice
 from mm.calibration.goodness import POOR_FIT_P, goodness
-from mm.calibration.likelihood import Sample
+from mm.calibration.intervals import LEVEL
+from mm.calibration.likelihood import LARGE, Sample
 from mm.calibration.points import Floats, Points, sum_by
 from mm.calibration.shapes import EXPONENTIAL, FAMILIES, Cells, Family, FittedCurve, fitted, shares_loglik
 from mm.numbers import number, signed
+
+PNL_GAIN = ("pnl_gain", "se_pnl_gain")
+S_PER_H = 3600
+
+
+@dataclass(frozen=True)
+class Captured:
+    """Spread that an order at each measured distance captured: its distance from the mid times its fills.
+
+    The value of a gain in likelihood is what its better parameters would have earned: each set of them has a distance
+    at which it expects most, and the fills that came there are known. Fees and adverse selection are not deducted.
+
+    Attributes:
+        delta_ticks: Distances from the reference price.
+        mid_ticks: The same distances from the mid.
+        per_s: Spread captured per order and second, in ticks; NaN for a distance that was not exposed.
+        spent_s: Order-seconds of the distance that was exposed longest.
+    """
+
+    delta_ticks: Floats
+    mid_ticks: Floats
+    per_s: Floats
+    spent_s: float
+
+    @classmethod
+    def of(cls, points: Points, offset_ticks: float = 0.0) -> Self:
+        """Return what orders captured at the distances of `Points.groups`; the arguments are those of `of_sums`."""
+        first, into = points.groups
+        exposure_s, fills = (sum_by(into, column, len(first)) for column in (points.exposure_s, points.fills))
+        return cls.of_sums(points.delta_ticks[first], points.width_ticks[first], exposure_s, fills, offset_ticks)
+
+    @classmethod
+    def of_sums(
+        cls, delta_ticks: Floats, width_ticks: Floats, exposure_s: Floats, fills: Floats, offset_ticks: float = 0.0
+    ) -> Self:
+        """Return what orders captured at distinct, ascending distances.
+
+        Args:
+            delta_ticks, width_ticks, exposure_s, fills: As in `Points`.
+            offset_ticks: Distance of the mid beyond the reference price, in ticks.
+        """
+        if np.isfinite(width_ticks).any():  # orders that reached a cell also filled those nearer
+            fills = fills[::-1].cumsum()[::-1]
+        mid = delta_ticks + offset_ticks
+        exposed = exposure_s > 0
+        per_s = np.full(len(mid), np.nan)
+        per_s[exposed] = mid[exposed] * fills[exposed] / exposure_s[exposed]
+        return cls(delta_ticks, mid, per_s, float(exposure_s.max(initial=0.0)))
+
+    def by(self, rate_per_s: Floats) -> float | None:
+        """Return what the exposed distance captured that is best by these rates; None if nothing was exposed."""
+        if not self.spent_s:
+            return None
+        expected = np.where(np.isnan(self.per_s), -np.inf, self.mid_ticks * rate_per_s)
+        return float(self.per_s[np.argmax(expected)])
+
+
+def mean_gain(weights: Floats, gains: Floats) -> tuple[float | None, float | None]:
+    """Return the gain of spans of time per fill, or other weight, and its standard error, None for one span."""
+    total, count = float(weights.sum()), len(weights)
+    if not total:
+        return None, None
+    mean = float(gains.sum()) / total
+    left = float(((gains - mean * weights) ** 2).sum())
+    return mean, float(np.sqrt(count / (count - 1) * left)) / total if count > 1 else None
+
+
+def pnl_gain(
+    spans: Iterable[tuple[float, float | None, float | None]], tick_size: float | None
+) -> dict[str, float | None]:
+    """Return the spread captured beyond that of other parameters, in the quote asset per hour, and its error.
+
+    It is of one unit of the base asset that is quoted on both sides all the time.
+
+    Args:
+        spans: Order-seconds of each span, and what `Captured.by` says of both parameters.
+        tick_size: Price step, in the quote asset; None if unknown.
+    """
+    rows = [(spent, (own - other) * spent) for spent, own, other in spans if own is not None and other is not None]
+    gains = mean_gain(*np.array(rows).T) if rows and tick_size else (None, None)
+    worth = 2 * S_PER_H * (tick_size or 0.0)  # two orders
+    return dict(zip(PNL_GAIN, (None if gain is None else gain * worth for gain in gains), strict=True))
+
 
 MONOTONE = "monotone"
 CLEAR_AIC = 10.0  # at this difference the worse model has no support (Burnham and Anderson 2002)
@@ -250,3 +338,147 @@ def _in_money(curve: Alternative) -> str:
         return ""
     error = f" ± {number(curve.se_pnl_gain, 2)}" if curve.se_pnl_gain else ""  # 0: the same distance is best throughout
     return f" (PnL/h {signed(curve.pnl_gain, 3)}{error})"
+
+
+LEAST_FILLS = 20  # minimum in a spread state for a separate curve
+TRUSTED = 2.0  # intervals within this factor of λ are trusted
+KEPT_LINES = 32
+
+
+def chosen_curve(
+    compared: CurveComparison, states: Iterable[tuple[str, Points]] = (), pivot: float = 0.0
+) -> tuple[tuple[CurvePoint, ...], ShapeChoice]:
+    """Return the curve of the chosen shape, and the choice.
+
+    Args:
+        compared: The comparison over all rows.
+        states: States of the spread with the points of each; the same shape is fitted to them.
+        pivot: Distance in ticks; each trusted range is the one nearest to it.
+    """
+    best = compared.chosen
+    curve = _points(ANY_SPREAD, best.fitted, compared.sample)
+    fitted = best.fitted
+    family = next((known for known in FAMILIES if known.name == best.name), None)
+    near, unit = float(fitted.cells.shape.delta[0]), fitted.cells.scale
+    named = {} if family is None else family.named(fitted.log_height, fitted.shape, near, unit)
+    exponential = {
+        one.delta_ticks: one.lambda_per_s for one in _points(ANY_SPREAD, compared.curves[0].fitted, compared.sample)
+    }
+    choice = ShapeChoice(
+        chosen=best.name,
+        formula=best.formula,
+        parameters=named,
+        gain_nats_per_fill=best.unseen,
+        se=best.unseen_se,
+        why=compared.sentence,
+        trusted_ticks=_trusted_range(curve, [_narrow(one) for one in curve], pivot),
+        exponential_trusted_ticks=_trusted_range(
+            curve, [_contains(one, exponential.get(one.delta_ticks, 0.0)) for one in curve], pivot
+        ),
+    )
+    for name, points in states:
+        if points.fills.sum() < LEAST_FILLS:
+            continue
+        found = fitted_as(best.name, points)
+        if found is not None:
+            curve += _points(name, *found)
+    return curve, choice
+
+
+def rates_on(line: Line, delta_ticks: Floats) -> Floats:
+    """Return λ in 1/s at distances, interpolated in a `PoissonFit.line`; 0 at an infinite distance."""
+    place, log_rate, fall = _logs(line)
+    beyond = np.maximum(delta_ticks - place[-1], 0.0)
+    found: Floats = np.exp(np.interp(delta_ticks, place, log_rate) + fall * beyond)
+    return found
+
+
+@lru_cache(maxsize=KEPT_LINES)
+def _logs(line: Line) -> tuple[Floats, Floats, float]:
+    """Return distances of a line, ln λ at each, and its slope beyond; cached, as windows of an hour share a line."""
+    place, rate = np.ascontiguousarray(np.fromiter(chain.from_iterable(line), np.float64).reshape(-1, 2).T)
+    log_rate = np.log(rate)
+    return place, log_rate, (log_rate[-1] - log_rate[-2]) / (place[-1] - place[-2])
+
+
+@np.errstate(all="ignore")
+def _points(state: str, fitted: FittedCurve, sample: Sample) -> tuple[CurvePoint, ...]:
+    """Return a point for each distance at which a row begins, nearest first."""
+    delta = np.unique(fitted.cells.shape.delta)
+    at = np.searchsorted(fitted.cells.edges, delta)
+    log_rate = np.minimum.accumulate(fitted.at_edges[at])
+    half_width = np.nan_to_num(_half_width(fitted, sample, fitted.edge_slopes[at]), nan=np.inf)
+    # λ decreases, so bounds at one distance are upper bounds farther out, and lower bounds nearer
+    high = np.minimum.accumulate(log_rate + half_width)
+    low = np.maximum.accumulate((log_rate - half_width)[::-1])[::-1]
+    rows = np.stack((delta, log_rate, low, high))[:, np.abs(log_rate) < LARGE]
+    return tuple(
+        CurvePoint(delta_ticks=distance, spread_state=state, lambda_per_s=math.exp(rate), ci95=_ends(*ends))
+        for distance, rate, *ends in rows.T.tolist()
+    )
+
+
+def _ends(low: float, high: float) -> Interval | None:
+    """Return the interval of λ of one of ln λ, to six digits; None if unbounded."""
+    if low < -LARGE or high > LARGE:
+        return None
+    return float(f"{math.exp(low):.6g}"), float(f"{math.exp(high):.6g}")
+
+
+def _half_width(fitted: FittedCurve, sample: Sample, slopes: Floats) -> Floats:
+    """Return the half-width of the 95 % interval of ln λ, given its *slopes* by parameter.
+
+    The covariance is a sandwich of the scores of the blocks, with the variance of their sum from their slowest cosines,
+    as for A and k. Without two blocks, fills are assumed independent.
+    """
+    from scipy.special import stdtrit
+
+    points, rows = sample.points, len(fitted.log_gain)
+    rate = np.exp(fitted.log_gain)
+    expected = sum_by(sample.row, points.exposure_s, rows) * rate
+    information = (fitted.gain_slopes * expected[:, None]).T @ fitted.gain_slopes
+    influence = slopes @ _inverse(information)
+    degrees = cosines(sample.n_blocks)
+    if degrees == 0:
+        variance = (influence * (influence @ information)).sum(axis=1)
+        return np.asarray(NORMAL * np.sqrt(variance))
+    blocks = sample.n_blocks
+    residual = points.fills - points.exposure_s * rate[sample.row]
+    by_row = sum_by(sample.block * rows + sample.row, residual, blocks * rows).reshape(blocks, rows)
+    errors = long_run_error(by_row @ (fitted.gain_slopes @ influence.T))
+    half_width: Floats = float(stdtrit(degrees, (1 + LEVEL) / 2)) * errors
+    return half_width
+
+
+def _inverse(information: Floats) -> Floats:
+    """Return the pseudo-inverse of an information matrix."""
+    scale = np.sqrt(np.maximum(np.diag(information), 1e-300))
+    values, vectors = np.linalg.eigh(information / np.outer(scale, scale))
+    known = np.where(values > 1e-10 * values[-1], 1 / values, 0.0)
+    inverse: Floats = (vectors * known) @ vectors.T / np.outer(scale, scale)
+    return inverse
+
+
+def _narrow(point: CurvePoint) -> bool:
+    """Return whether the interval ends within a factor of λ."""
+    if point.ci95 is None:
+        return False
+    return point.ci95[1] <= TRUSTED * point.lambda_per_s and point.ci95[0] >= point.lambda_per_s / TRUSTED
+
+
+def _contains(point: CurvePoint, rate: float) -> bool:
+    """Return whether another rate lies within the interval of a point."""
+    return point.ci95 is not None and point.ci95[0] <= rate <= point.ci95[1]
+
+
+def _trusted_range(curve: Sequence[CurvePoint], good: Sequence[bool], around: float) -> Interval | None:
+    """Return the first and the last distance of the contiguous good points nearest to a distance."""
+    places = [place for place, is_good in enumerate(good) if is_good]
+    if not places:
+        return None
+    first = last = min(places, key=lambda place: abs(curve[place].delta_ticks - around))
+    while first > 0 and good[first - 1]:
+        first -= 1
+    while last + 1 < len(good) and good[last + 1]:
+        last += 1
+    return curve[first].delta_ticks, curve[last].delta_ticks

@@ -23,6 +23,7 @@ NONE = "–"  # in text, for an unknown number
 ANY_SPREAD = "all"  # the state of the spread that includes all
 
 EXPONENTIAL = "exponential"
+REMEDY = "give a poisson_fit.json as mm calibrate writes it, or fit again"
 LEAST_FALL = 1e-9  # of ln λ between the last two points of a curve
 
 Interval = tuple[float, float]
@@ -382,14 +383,14 @@ class PoissonFit(Shown):
         """
         _check_head(content, source)
         known = {name: value for name, value in content.items() if name in _BRIEF and name != "measured_states"}
-        fit = converted(known, cls, source, "fit again")
+        fit = converted(known, cls, source, REMEDY)
         if states := content.get("measured_states"):  # an empty list: an older file, with the hit rule
             try:
                 fit = replace(fit, measured_states=StateRates.read(states))
             except ValueError as error:
                 raise BrokenFile(f"{source}: measured_states {error}; fit again") from error
         if wrong := _rates_fault(fit):
-            raise BrokenFile(f"{source}: {wrong}; fit again")
+            raise BrokenFile(f"{source}: {wrong}; {REMEDY}")
         if fit.usable and not (fit.A is not None and fit.A > 0 and fit.k is not None and fit.k > 0):
             raise BrokenFile(
                 f"{source}: marked as usable, but A = {fit.A} and k = {fit.k}; both must be above 0; fit again"

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, NamedTuple, Self
 import numpy as np
 
 from mm.calibration.calibrator import Calibrator, first_blocks
-from mm.calibration.distance_grid import DistanceGrid
 from mm.calibration.fit_result import Line
 from mm.calibration.reference import BLOCK_US, CLOSED, OWN_BEST, PER_TICK
+from mm.calibration.tally import DistanceGrid
 from mm.clock import US_PER_S
 
 if TYPE_CHECKING:
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from mm.calibration.depth_counts import DepthCounts
-    from mm.calibration.exposure import RestingOrders
     from mm.calibration.reference import ReferencePath
+    from mm.calibration.simulated_runs import RestingOrders
 
     Floats = NDArray[np.float64]
     Ints = NDArray[np.int64]

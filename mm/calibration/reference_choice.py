@@ -27,14 +27,13 @@ from mm.backtest.metrics.arithmetic import quantiles
 from mm.calibration.alternatives import LEAST_BLOCKS, gain_of
 from mm.calibration.calibrator import CalibrationConfig, Calibrator
 from mm.calibration.depth_counts import DepthCounts
-from mm.calibration.distance_grid import CELLS
 from mm.calibration.estimators import NoEstimate, maximum_likelihood
 from mm.calibration.fit_result import ReferenceChoice
 from mm.calibration.likelihood import Shape, Table
 from mm.calibration.points import Floats, Ints, group, sum_by
 from mm.calibration.reference import AUTO, BLOCK_US, CLOSED, PER_TICK, reference_paths
 from mm.calibration.shapes import EXPONENTIAL, FAMILIES, Cells, Family, fitted, shares_loglik
-from mm.calibration.tally import REACHED
+from mm.calibration.tally import CELLS, REACHED
 from mm.clock import US_PER_S
 from mm.numbers import fixed
 

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from mm.backtest.metrics.fill_states import StateRates
+from mm.calibration.alternatives import rates_on
 from mm.calibration.calibrator import CalibrationConfig, Calibrator
 from mm.calibration.fit_result import Line, PoissonFit, are_rates, converted
-from mm.calibration.lambda_curve import rates_on
 from mm.calibration.moves import move_of_best_distance, offset_ticks
 from mm.calibration.reference import AUTO
 from mm.calibration.reference_choice import chosen_before

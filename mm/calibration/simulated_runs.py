@@ -1,32 +1,320 @@
-"""Runs of simulated orders of the methods ``ladder`` and ``fixed``: their quotes, and their results for windows."""
+"""Runs of simulated orders of ``ladder`` and ``fixed``: their quotes, and their exposure and fills at each distance.
 
+An order counts from the instant it rests until its first fill, the instant its cancel takes effect, its expiry, a gap
+of the book or the end of the data: first fills with time to first fill. Its distance is that of its price from the
+current reference, so it changes when the market moves; or, for comparison, from the anchor of its quote. While it is
+nearer than its own side's best price, or the book is not valid, its seconds and fills are left out, as prints cannot
+show whether it would have filled.
+
+If a fill model of a backtest determined the fills (``by_model``), every fill of an order counts, with all of its
+resting time on a valid book. A fill counts at the distance of its order before the fill, also if the book moved onto it
+at the same instant.
+
+Fills of other orders are predicted by the observed fills per second by distance (`pooled_rates`). Distances from the
+mid are multiples of half ticks. Prices are whole ticks, so an order is at an odd number of half ticks under an odd
+spread and at whole ticks under an even one, and fills more often while the spread is unusual: the two are pooled and
+interpolated separately.
+"""
+
+import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from functools import cached_property
+from itertools import pairwise
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
 from mm.backtest.fills.base import TradeCross
-from mm.backtest.metrics.fill_states import state_sums
+from mm.backtest.journal import FILL_COLUMNS
+from mm.backtest.metrics.fill_states import often_sent, state_sums
+from mm.backtest.metrics.order_lives import NEVER, lives
 from mm.backtest.models import FILL_MODELS
 from mm.backtest.quotes.simple import FixedSpread
 from mm.backtest.rules import Rules
-from mm.calibration.exposure import Anchors, RestingOrders
+from mm.calibration._exposure import keys_of, places_of, resting_time
+from mm.calibration.fit_result import Line
+from mm.calibration.points import Points, group, sum_by
 from mm.calibration.quotes import CalibrationLadder, FixedDelta
+from mm.calibration.reference import BLOCK_US, CLOSED, PER_TICK, ReferencePath
 from mm.calibration.sweeps import SweptQuantity
+from mm.clock import US_PER_S
 from mm.errors import UsageError
 from mm.instrument import short_text
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from mm.backtest.journal import Journal
     from mm.backtest.metrics.market_paths import MarketPaths
     from mm.backtest.result import Result
-    from mm.calibration.config import CalibrationConfig
+    from mm.calibration.calibrator import CalibrationConfig
     from mm.tape.tape import Tape
 
     Floats = NDArray[np.float64]
+    Ints = NDArray[np.int64]
+
+FOREVER = 1 << 62
+POOL_FILLS = 20  # neighbouring distances are pooled to this number of fills
+FILLED_TICKS = 20.0  # up to here rates are interpolated at every half tick
+
+
+@dataclass(frozen=True)
+class OrderExposure:
+    """Exposure and first fills of simulated orders.
+
+    Attributes:
+        points: By side, block and distance; any trade at the distance or beyond fills an order.
+        orders: Number of orders that rested.
+        fills: First fills counted.
+        fills_left_out: First fills of orders that were nearer than the best price, or without a valid book.
+        exposed_s: Order-seconds counted.
+        left_out_s: Order-seconds of orders nearer than the best price, or without a valid book.
+    """
+
+    points: Points
+    orders: int
+    fills: int
+    fills_left_out: int
+    exposed_s: float
+    left_out_s: float
+
+
+@dataclass(frozen=True)
+class Anchors:
+    """The anchors of quotes, in chronological order.
+
+    Attributes:
+        us: Instant of each; it applies to orders sent from then on.
+        steps: By side, the reference price of its orders, in steps.
+        per_tick: Steps of distance in one tick.
+    """
+
+    us: "Ints"
+    steps: "dict[int, Ints]"
+    per_tick: int
+
+    @classmethod
+    def of(cls, taken: "Floats", reference: str) -> Self:
+        """Return the anchors of a quote model, float64[n, 3]: instant, reference of buys, of sells in ticks."""
+        us, buy, sell = taken.T
+        per_tick = PER_TICK[reference]
+        steps = {side: np.rint(per_tick * ticks).astype(np.int64) for side, ticks in ((1, buy), (-1, sell))}
+        return cls(us.astype(np.int64), steps, per_tick)
+
+    def distances(self, us: "Ints", side: "Ints", ticks: "Ints") -> "Ints":
+        """Return the distance of orders sent at *us* from their anchor, in steps; never below 0."""
+        at = np.searchsorted(self.us, us, side="right") - 1
+        anchor = np.where(side == 1, self.steps[1][at], self.steps[-1][at])
+        distance: Ints = np.maximum(side * (anchor - self.per_tick * ticks), 0)
+        return distance
+
+
+@dataclass(frozen=True)
+class _Places:
+    """Side, block and distance (steps) of orders; the distance is ``CLOSED`` while they are not exposed."""
+
+    side: "Ints"
+    block: "Ints"
+    distance: "Ints"
+
+    @property
+    def keys(self) -> "Ints":
+        """One number per place, without ``CLOSED`` ones."""
+        counted = self.distance != CLOSED
+        return keys_of(self.side[counted], self.block[counted], self.distance[counted])
+
+
+@dataclass(frozen=True)
+class RestingOrders:
+    """The orders of a run that rested, one per row, for the exposure of any window.
+
+    Attributes:
+        side: +1 for a buy, -1 for a sell.
+        ticks: Their prices.
+        start_us: Instant at which each began to rest.
+        end_us: End of its exposure; far in the future while an order is open.
+        filled: Whether a fill ended it; empty if all fills count.
+        mid2: Best bid plus best ask at the first fill; empty if all fills count.
+        distance: Distance from the anchor, in steps; None for that from the current reference.
+        fills: int64[3, fills], the row of the order, the instant, and bid plus ask before every fill, in chronological
+            order; None if first fills count.
+    """
+
+    side: "Ints"
+    ticks: "Ints"
+    start_us: "Ints"
+    end_us: "Ints"
+    filled: "NDArray[np.bool_]"
+    mid2: "Ints"
+    distance: "Ints | None"
+    fills: "Ints | None"
+
+    @classmethod
+    def of(cls, journal: "Journal", anchors: Anchors | None = None, *, by_model: bool = False) -> Self:
+        """Return the orders of a journal.
+
+        Args:
+            journal: Journal of a run of ``ladder`` or ``fixed``.
+            anchors: Anchors of the quotes, from which distances count; None for the current reference.
+            by_model: Whether a fill model determined the fills, so that all of them count, with all resting time.
+        """
+        sent = lives(journal)
+        side, ticks, active_us = sent.side, sent.ticks, sent.active_us
+        fills = dict(zip(FILL_COLUMNS, journal.fills.T, strict=True))
+        row = fills["order_id"] - sent.first_id
+        known = (row >= 0) & (row < len(side))
+        row, us, mid2 = (column[known][::-1] for column in (row, fills["us"], fills["mid2_ticks"]))
+        first_us, first_mid2 = np.full(len(side), FOREVER), np.zeros(len(side), np.int64)
+        first_us[row], first_mid2[row] = us, mid2  # reversed, so that the first fill of an order comes last
+        end_us = np.where(sent.end_us == NEVER, FOREVER, sent.end_us)
+        if not by_model:
+            end_us = np.minimum(end_us, first_us)
+        # with first fills, orders that never rested are dropped; copies free the table
+        rests = slice(None) if by_model else active_us < end_us
+        first = slice(0) if by_model else rests
+        distance = None if anchors is None else anchors.distances(sent.sent_us, side, ticks)
+        return cls(
+            side=side[rests].copy(),
+            ticks=ticks[rests].copy(),
+            start_us=active_us[rests].copy(),
+            end_us=end_us[rests],
+            filled=((first_us == end_us) & (end_us < FOREVER))[first].copy(),
+            mid2=first_mid2[first].copy(),
+            distance=None if distance is None else distance[rests],
+            fills=np.stack((row[::-1], us[::-1], mid2[::-1])) if by_model else None,
+        )
+
+    def between(self, path: ReferencePath, start_us: int, end_us: int, block_us: int = BLOCK_US) -> OrderExposure:
+        """Return the exposure in ``[start_us, end_us)``: orders that rest longer are cut at its end.
+
+        Args:
+            path: The reference prices, from which distances are computed.
+            start_us: First instant.
+            end_us: First instant after it; nothing from there on is read.
+            block_us: Length of the blocks, counted from *start_us*; exposure is split there.
+        """
+        window = start_us, end_us, block_us
+        own = np.empty(0, np.int64) if self.distance is None else self.distance
+        buy, sell = ((path.reference[side], path.touch[side]) for side in (1, -1))
+        keys, spent_us, left_out_us, orders = resting_time(
+            (self.side, self.ticks, self.start_us, self.end_us),
+            own,
+            (path.us, sell[0], buy[0], sell[1], buy[1]),
+            path.per_tick,
+            window,
+            anywhere=self.fills is not None,
+        )
+        hits = self._first_fills(path, window) if self.fills is None else self._every_fill(self.fills, path, window)
+        points = _points(keys, spent_us, hits, path.per_tick)
+        fills = int(points.fills.sum())
+        return OrderExposure(
+            points=points,
+            orders=orders,
+            fills=fills,
+            fills_left_out=hits.distance.size - fills,
+            exposed_s=int(spent_us.sum()) / US_PER_S,
+            left_out_s=left_out_us / US_PER_S,
+        )
+
+    @cached_property
+    def _ended_by_fills(self) -> "NDArray[np.intp]":
+        """The orders that a fill ended."""
+        return np.flatnonzero(self.filled)
+
+    def _distances(self, orders: "Ints", path: ReferencePath, rows: "Ints") -> "Ints":
+        """Return the distances of *orders* in *rows* of the path, in steps; ``CLOSED`` while not exposed."""
+        side, ticks = self.side[orders], self.ticks[orders]
+        reference = np.where(side == 1, path.reference[1][rows], path.reference[-1][rows])
+        touch = np.where(side == 1, path.touch[1][rows], path.touch[-1][rows])
+        current = side * (reference - path.per_tick * ticks)
+        counted = current if self.distance is None else self.distance[orders]
+        least = touch if self.fills is None else np.zeros_like(touch)
+        return np.where((touch != CLOSED) & (current >= least), counted, CLOSED)
+
+    def _first_fills(self, path: ReferencePath, window: tuple[int, int, int]) -> "_Places":
+        """Return the place of each order at its first fill in a *window*, by the book before the print."""
+        start_us, end_us, block_us = window
+        us = self.end_us[self._ended_by_fills]
+        begun = np.maximum(self.start_us[self._ended_by_fills], start_us) < us
+        hit = self._ended_by_fills[begun & (us < end_us)]
+        us = self.end_us[hit]
+        distance = self._distances(hit, path, path.row_at(us, self.mid2[hit]))
+        return _Places(self.side[hit], (us - 1 - start_us) // block_us, distance)
+
+    def _every_fill(self, fills: "Ints", path: ReferencePath, window: tuple[int, int, int]) -> "_Places":
+        """Return the place of orders at each of their fills in a *window*, by the book before the fill."""
+        start_us, end_us, block_us = window
+        order, us, mid2 = fills[:, slice(*np.searchsorted(fills[1], (start_us + 1, end_us)))]
+        begun = np.maximum(self.start_us[order], start_us)
+        counted = (begun < us) & (begun < self.end_us[order])
+        order, us, mid2 = order[counted], us[counted], mid2[counted]
+        rows = path.row_at(us, mid2)
+        return _Places(self.side[order], (us - 1 - start_us) // block_us, self._distances(order, path, rows))
+
+
+def _points(keys: "Ints", spent_us: "Ints", hits: _Places, per_tick: int) -> Points:
+    """Return seconds and hits of each place with seconds; *keys* are ascending.
+
+    A hit at the instant at which its order reached a place without exposure is left out.
+    """
+    hit_keys = hits.keys
+    at = np.searchsorted(keys, hit_keys)
+    fills = np.bincount(at[np.append(keys, -1)[at] == hit_keys], minlength=keys.size)
+    side, block, distance = places_of(keys)
+    return Points.of(distance / per_tick, spent_us / US_PER_S, fills, side=side, block=block)
+
+
+def pooled_rates(points: Points) -> Line:
+    """Return distance and fills per second of orders, neighbouring distances pooled to 20 fills; empty below two.
+
+    A pool spans at most a fifth of its distance and a quarter of a tick, and is left out without fills. Unlike a curve
+    the rates need not decrease: they are the observed rates at each distance. Distances with far less exposure than
+    nearby ones are left out: orders were in transition, or the spread was unusual.
+    """
+    first, groups = group(points.delta_ticks)
+    delta = points.delta_ticks[first]
+    seconds, fills = (sum_by(groups, column, len(first)) for column in (points.exposure_s, points.fills))
+    half_ticks = np.rint(2 * delta)
+    if np.abs(2 * delta - half_ticks).max(initial=0.0) > 1e-6:
+        return _empty_below_two(_pooled(delta, seconds, fills))
+    kept = often_sent(half_ticks, seconds)
+    delta, seconds, fills, parities = (column[kept] for column in (delta, seconds, fills, half_ticks % 2))
+    parts = [_pooled(*(column[parities == parity] for column in (delta, seconds, fills))) for parity in (0, 1)]
+    return _empty_below_two(_filled(*parts))
+
+
+def _empty_below_two(found: Line) -> Line:
+    return found if len(found) > 1 else ()
+
+
+def _pooled(delta: "Floats", seconds: "Floats", fills: "Floats") -> Line:
+    pools: list[list[float]] = []  # of each: order-seconds times distance, order-seconds, fills
+    last = -math.inf
+    for at, waited, count in zip(delta.tolist(), seconds.tolist(), fills.tolist(), strict=True):
+        if at > last or pools[-1][2] >= POOL_FILLS:
+            pools.append([0.0, 0.0, 0.0])
+            last = 1.2 * at + 0.25
+        pools[-1] = [total + more for total, more in zip(pools[-1], (at * waited, waited, count), strict=True)]
+    return tuple((round(moment / waited, 12), count / waited) for moment, waited, count in pools if count)
+
+
+def _filled(whole: Line, half: Line) -> Line:
+    """Return the rates at distances in *whole* ticks and *half* a tick off, with interpolated ones.
+
+    Near the mid each half tick has a rate: if not measured, log-linear between its neighbours of the same kind.
+    """
+    found = dict(sorted((*whole, *half)))
+    for own, other in ((whole, half), (half, whole)):
+        beside = np.array([at for at, _ in other])
+        for (near, rate), (far, lower) in pairwise(own):
+            missing = np.arange(math.floor(near) + 1, min(far, FILLED_TICKS), 1.0) + (0.5 if own is half else 0.0)
+            for at in missing[(missing > near + 1e-6) & (missing < far - 1e-6)].tolist():
+                if ((beside > near) & (beside < far)).any():  # else the line between the two is the same
+                    share = (at - near) / (far - near)
+                    found[at] = rate ** (1 - share) * lower**share
+    return tuple(sorted(found.items()))
 
 
 @dataclass(frozen=True)

@@ -31,7 +31,7 @@ from mm.backtest.metrics.fill_states import (
 )
 from mm.backtest.metrics.market_paths import DEVIATIONS, FLOWS, LEVELS, SWEPT, MarketPaths
 from mm.backtest.metrics.resting_states import TOUCHES
-from mm.calibration.lambda_curve import rates_on
+from mm.calibration.alternatives import rates_on
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

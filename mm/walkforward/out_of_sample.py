@@ -16,7 +16,7 @@ import numpy as np
 
 from mm.backtest.metrics.arithmetic import Ends, ratio_interval
 from mm.backtest.metrics.long_run import fill_intervals
-from mm.calibration.captured import PNL_GAIN, mean_gain, pnl_gain
+from mm.calibration.alternatives import PNL_GAIN, mean_gain, pnl_gain
 from mm.calibration.goodness import Uniformity, uniformity
 from mm.calibration.schedule import Segment
 from mm.calibration.windows import MODES, WindowFit

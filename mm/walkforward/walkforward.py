@@ -14,18 +14,15 @@ import numpy as np
 from mm.atomic_file import atomic_file
 from mm.backtest.models import avellaneda_stoikov, queue_prob_power
 from mm.backtest.quotes.steps import Gated
+from mm.calibration.alternatives import Captured, rates_on
 from mm.calibration.calibrator import CalibrationConfig, Calibrator, FillsMeasured
-from mm.calibration.captured import Captured
-from mm.calibration.exposure import RestingOrders
 from mm.calibration.intensities import intensity_of, measured_intensity
-from mm.calibration.lambda_curve import rates_on
-from mm.calibration.mode_rates import ModeRates, Rates
 from mm.calibration.moves import offset_ticks
 from mm.calibration.reference import AUTO
 from mm.calibration.schedule import Schedule, Segment, build_schedule, calibrator_of, schedule_of, segments_of
-from mm.calibration.simulated_runs import Played
+from mm.calibration.simulated_runs import Played, RestingOrders
 from mm.calibration.window_clustering import Memory, WindowClustering
-from mm.calibration.window_fits import WindowFits
+from mm.calibration.window_fits import ModeRates, Rates, WindowFits
 from mm.calibration.windows import MODES, Fallback, WindowFit, WindowPlan
 from mm.notebook import Picture, Shown, picture_of
 from mm.walkforward.oos_tests import Tested, Waits, by_curve, by_rates, waits

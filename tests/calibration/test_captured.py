@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from mm.calibration.captured import Captured, pnl_gain
+from mm.calibration.alternatives import Captured, pnl_gain
 from mm.calibration.points import Points
 
 

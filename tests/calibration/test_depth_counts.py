@@ -390,7 +390,7 @@ def day_span(day):
 def unit_cells(day, ticks):
     from unittest.mock import patch
 
-    with patch("mm.calibration.distance_grid.CELLS", 10**6):
+    with patch("mm.calibration.tally.CELLS", 10**6):
         return DepthCounts(day, DepthOptions(max_delta_ticks=ticks)).points(*day_span(day))
 
 

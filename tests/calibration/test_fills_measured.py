@@ -21,16 +21,15 @@ from mm.backtest.metrics._market_paths import SINCE_S
 from mm.backtest.metrics.market_paths import MarketPaths
 from mm.backtest.models import poisson, queue_prob_power
 from mm.backtest.rules import Rules
+from mm.calibration.alternatives import rates_on
 from mm.calibration.calibrate import measure
-from mm.calibration.calibrator import Calibrator
-from mm.calibration.config import DELTAS, FROM_BEST, FROM_MID, CalibrationConfig, FillsMeasured
-from mm.calibration.exposure import pooled_rates
+from mm.calibration.calibrator import DELTAS, FROM_BEST, FROM_MID, CalibrationConfig, Calibrator, FillsMeasured
 from mm.calibration.fit_result import PoissonFit
 from mm.calibration.intensities import measured_intensity
-from mm.calibration.lambda_curve import rates_on
 from mm.calibration.points import Points
 from mm.calibration.reference import BLOCK_US
 from mm.calibration.schedule import build_schedule
+from mm.calibration.simulated_runs import pooled_rates
 from mm.calibration.sweeps import HitRule
 from mm.calibration.windows import WindowPlan
 from mm.errors import BrokenFile, UsageError
@@ -248,7 +247,7 @@ def test_segments_contain_rates_of_their_training_windows(tape):
     assert type(schedule).from_json(json.loads(text), "the test") == schedule
     bare = replace(schedule, segments=tuple(replace(one, measured_rates=()) for one in schedule.segments))
     assert measured_intensity(bare) is None
-    with pytest.raises(BrokenFile, match=r"measured_rates .* increasing distances"):
+    with pytest.raises(BrokenFile, match=r"measured_rates .* distances must increase"):
         type(schedule).from_json(
             json.loads(text.replace('"measured_rates": [[', '"measured_rates": [[99, 1], [')), "it"
         )
@@ -374,8 +373,8 @@ def test_segments_use_states_of_their_past(tape):
         (lambda content: content["segments"][0].update(states_until_us=1), "not an instant of measured_states"),
         (lambda content: content["segments"][0].update(states_until_us=None), "without states_until_us"),
         (lambda content: content["segments"][0].update(states_until_us=int(max(states(content)))), "would look ahead"),
-        (lambda content: first(content)["states"][0].pop(), "measured_states is .* not an object of states"),
-        (lambda content: first(content).pop("hits"), "measured_states is .* not an object of states"),
+        (lambda content: first(content)["states"][0].pop(), "measured_states states contains"),
+        (lambda content: first(content).pop("hits"), "measured_states is .* an object with states"),
     ],
 )
 def test_invalid_states_in_schedule_are_rejected(tape, change, text):

@@ -6,11 +6,11 @@ import math
 import numpy as np
 import pytest
 
-from mm.calibration.alternatives import compare
+from mm.calibration.alternatives import chosen_curve, compare
 from mm.calibration.fit_points import fit_poisson
 from mm.calibration.fit_result import CurvePoint, PoissonFit, ShapeChoice
-from mm.calibration.lambda_curve import chosen_curve
 from mm.calibration.points import Points
+from mm.errors import BrokenFile
 
 TRUTHS = {
     "exponential": lambda delta: 0.4 * math.exp(-0.6 * delta),
@@ -136,7 +136,7 @@ def test_invalid_curve_rate_is_rejected(rate):
     """In one line, with the file name."""
     content = fit_poisson(Points.of([1, 2, 3], [10, 10, 10], [5, 3, 1])).to_json()
     content["lambda_curve"] = [{"delta_ticks": 1, "spread_state": "all", "lambda_per_s": rate, "ci95": None}]
-    with pytest.raises(Exception, match=r"x\.json: not a poisson_fit\.json"):
+    with pytest.raises(BrokenFile, match=r"x\.json: lambda_curve.*give a poisson_fit\.json"):
         PoissonFit.from_json(content, "x.json")
 
 

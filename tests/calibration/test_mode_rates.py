@@ -3,7 +3,7 @@
 import pytest
 
 from mm.calibration.calibrator import CalibrationConfig, Calibrator
-from mm.calibration.mode_rates import ModeRates, bare_fit
+from mm.calibration.window_fits import ModeRates, bare_fit
 from mm.calibration.windows import MODES, WindowFitter, WindowPlan
 
 PLAN = WindowPlan(train_window_min=20, step_min=10, half_life_min=15)

@@ -12,8 +12,7 @@ import pytest
 from mm.backtest.models import queue_prob_power
 from mm.calibration.alternatives import compare
 from mm.calibration.calibrate import measure
-from mm.calibration.calibrator import Calibrator
-from mm.calibration.config import FROM_BEST, CalibrationConfig, FillsMeasured
+from mm.calibration.calibrator import FROM_BEST, CalibrationConfig, Calibrator, FillsMeasured
 from mm.calibration.likelihood import Shape
 from mm.calibration.reference_choice import by_reference, chosen_before, compare_references, end_cells
 from mm.calibration.shapes import EXPONENTIAL, FAMILIES, Cells, search

@@ -3,9 +3,8 @@
 import numpy as np
 import pytest
 
-from mm.calibration.calibrate import measure
+from mm.calibration.calibrate import by_spread, large_tick, measure, spread_states
 from mm.calibration.calibrator import CalibrationConfig, Calibrator
-from mm.calibration.spread_states import by_spread, large_tick, spread_states
 from small_tapes import book, gap, tape, trade
 
 S = 1_000_000

@@ -8,10 +8,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from mm.calibration.depth_counts import DepthCounts, DepthOptions, both_sides, points_of
-from mm.calibration.distance_grid import CELLS, DistanceGrid
 from mm.calibration.reference import CLOSED
 from mm.calibration.sweeps import HitRule
-from mm.calibration.tally import Tally, reach_of
+from mm.calibration.tally import CELLS, DistanceGrid, Tally, reach_of
 from small_tapes import book, tape, trade
 
 S = 1_000_000

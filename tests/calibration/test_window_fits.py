@@ -6,12 +6,11 @@ import numpy as np
 import pytest
 
 from mm.calibration import window_fits
-from mm.calibration.alternatives import compare
+from mm.calibration.alternatives import compare, rates_on
 from mm.calibration.calibrator import CalibrationConfig, Calibrator
 from mm.calibration.fit_points import fit_poisson
 from mm.calibration.intensities import intensity_of
 from mm.calibration.intervals import predictive_ci95
-from mm.calibration.lambda_curve import rates_on
 from mm.calibration.schedule import build_schedule
 from mm.calibration.state_space import forecast
 from mm.calibration.window_fits import WindowFits, reached, with_curve

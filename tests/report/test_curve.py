@@ -7,10 +7,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from mm.calibration.alternatives import compare
+from mm.calibration.alternatives import chosen_curve, compare
 from mm.calibration.calibrator import Measured
 from mm.calibration.fit_points import fit_poisson
-from mm.calibration.lambda_curve import chosen_curve
 from mm.calibration.points import Points
 from mm.report.calibration import page
 from mm.report.calibration_charts import curve_card

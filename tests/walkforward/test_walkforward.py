@@ -16,10 +16,9 @@ from mm.backtest.quotes.simple import FixedSpread
 from mm.backtest.quotes.steps import Gated, ShiftBy
 from mm.backtest.rules import Rules
 from mm.calibration.calibrator import CalibrationConfig, Calibrator
-from mm.calibration.exposure import RestingOrders
 from mm.calibration.intensities import intensity_of
 from mm.calibration.schedule import build_schedule
-from mm.calibration.simulated_runs import Played
+from mm.calibration.simulated_runs import Played, RestingOrders
 from mm.calibration.window_fits import _as_json
 from mm.calibration.windows import MODES, WindowPlan
 from mm.cli.calibration_knobs import PlayedCalibration

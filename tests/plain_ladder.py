@@ -4,7 +4,17 @@ import math
 
 from mm.backtest.quotes.view import Quotes
 from mm.calibration.quotes import CalibrationLadder
-from mm.calibration.reference import reference_ticks
+
+
+def reference_ticks(top, reference):
+    """Return the reference of a buy and of a sell order, in ticks (possibly fractional)."""
+    bid, ask = top.bid_ticks, top.ask_ticks
+    if reference in ("best", "sweep"):
+        return float(bid), float(ask)
+    price = (bid + ask) / 2
+    if reference == "micro":
+        price = bid + (ask - bid) * top.bid_lots / (top.bid_lots + top.ask_lots)
+    return price, price
 
 
 class PlainFixedDelta:

@@ -41,6 +41,8 @@ if TYPE_CHECKING:
     from mm.calibration.points import Floats, Ints
     from mm.tape.tape import Tape
 
+SIDES = (1, -1)  # of the probes: bids, hit by sellers, and asks
+
 Tallies = dict[int, Tally]  # of each side of a window
 Cells = dict[int, "tuple[Floats, Floats]"]  # per side of a window: exposure in µs and sweeps, by block and column
 
@@ -55,14 +57,12 @@ class DepthOptions:
         max_delta_ticks: Distance of the last, open cell; None for the reach of the flow of a window
             (`DepthCounts.reach`).
         block_s: Length of the blocks, counted from the start of the window.
-        sides: Sides of the probes: +1 bids (hit by sellers), -1 asks.
     """
 
     reference: str = "mid"
     rule: HitRule = field(default_factory=HitRule)
     max_delta_ticks: float | None = None
     block_s: float = BLOCK_S
-    sides: tuple[int, ...] = (1, -1)
 
     def __post_init__(self) -> None:
         if self.max_delta_ticks is not None and not 0 <= self.max_delta_ticks <= FARTHEST:
@@ -70,8 +70,6 @@ class DepthOptions:
                 f"max_delta_ticks is {self.max_delta_ticks}; marks accept None, as far as trades reach, or a distance "
                 f"from 0 to {FARTHEST:.0e}"
             )
-        if self.sides not in ((1,), (-1,), (1, -1)):
-            raise UsageError(f"sides {self.sides} cannot be used; give (1, -1), or one of them alone")
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +132,7 @@ class DepthCounts:
         self.span = span_of(tape)
         self.block_us = block_length_us(self.options.block_s)
         self.path = reference_path(tape, self.options.reference)
-        self.sweeps = {side: Sweeps(tape, self.path, side, self.options.rule) for side in self.options.sides}
+        self.sweeps = {side: Sweeps(tape, self.path, side, self.options.rule) for side in SIDES}
         self._clear()
 
     def along(self, path: ReferencePath, reference: str) -> "DepthCounts":
@@ -239,7 +237,7 @@ class DepthCounts:
         prints = {side: sweeps.prints(start_us, end_us) for side, sweeps in self.sweeps.items()}
         counts = [_counts(grid, tally, cells[side], prints[side]) for side, tally in tallies.items()]
         shown = [_cumulative(grid, side, tally) for side, tally in tallies.items()]
-        tally = tallies[self.options.sides[0]]
+        tally = tallies[1]
         valid_us = int(tally.us[tally.stood != CLOSED].sum())
         return DepthPoints(
             cells=points_of(grid, cells),

@@ -3,7 +3,7 @@
 import math
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -14,6 +14,7 @@ from mm.clock import US_PER_S
 from mm.numbers import MINUS, fixed
 
 if TYPE_CHECKING:
+    from mm.calibration.calibrator import Calibrator
     from mm.calibration.fit_result import PoissonFit
 
 
@@ -357,25 +358,7 @@ def table(points: Points, fit: "PoissonFit", most: int = 20) -> str:
     return "\n".join(lines)
 
 
-class Fits(Protocol):
-    """Fits any window of its days, as `Calibrator` does."""
-
-    @property
-    def start_us(self) -> int:
-        """First instant."""
-
-    @property
-    def end_us(self) -> int:
-        """First instant after the last day."""
-
-    def points(self, start_us: int, end_us: int) -> Points:
-        """Return the points of a window."""
-
-    def fit_points(self, points: Points) -> "PoissonFit":
-        """Return the fit of points."""
-
-
-def steadiness(calibrator: Fits) -> list[tuple[int, int, "PoissonFit"]]:
+def steadiness(calibrator: "Calibrator") -> list[tuple[int, int, "PoissonFit"]]:
     """Return first instant, end and fit of each piece of the days: at most 28 pieces, at round times."""
     return [
         (start_us, end_us, calibrator.fit_points(calibrator.points(start_us, end_us)))

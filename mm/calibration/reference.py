@@ -8,7 +8,7 @@ An order's own distance and the distance of its side's best price always differ 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Protocol, Self
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,15 +31,6 @@ CLOSED = -1  # in place of a distance if there is no valid book
 BEFORE_ALL = -(1 << 62)
 
 
-class Top(Protocol):
-    """The best prices (ticks) and their quantities (lots) of one instant."""
-
-    bid_ticks: int
-    ask_ticks: int
-    bid_lots: int
-    ask_lots: int
-
-
 def check_reference(reference: str) -> str:
     """Return *reference*; raises UsageError if it is not in ``PER_TICK``."""
     if reference == AUTO:
@@ -50,17 +41,6 @@ def check_reference(reference: str) -> str:
     if reference not in PER_TICK:
         raise UsageError(f"reference is {reference!r}; choose one of {', '.join(PER_TICK)}")
     return reference
-
-
-def reference_ticks(top: Top, reference: str) -> tuple[float, float]:
-    """Return the reference of a buy and of a sell order, in ticks (possibly fractional)."""
-    bid, ask = top.bid_ticks, top.ask_ticks
-    if reference in OWN_BEST:
-        return float(bid), float(ask)
-    if reference == "mid":
-        return (bid + ask) / 2, (bid + ask) / 2
-    micro = bid + (ask - bid) * top.bid_lots / (top.bid_lots + top.ask_lots)
-    return micro, micro
 
 
 @dataclass(frozen=True)

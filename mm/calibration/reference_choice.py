@@ -26,7 +26,7 @@ import numpy as np
 from mm.backtest.metrics.arithmetic import quantiles
 from mm.calibration.alternatives import LEAST_BLOCKS, gain_of
 from mm.calibration.calibrator import CalibrationConfig, Calibrator
-from mm.calibration.depth_counts import DepthCounts
+from mm.calibration.depth_counts import SIDES, DepthCounts
 from mm.calibration.estimators import NoEstimate, maximum_likelihood
 from mm.calibration.fit_result import ReferenceChoice
 from mm.calibration.likelihood import Shape, Table
@@ -71,7 +71,7 @@ class EndCells:
         """Return the fills of whole *days*; cells begin *begins* ticks beyond the touch."""
         per_tick, width = days[0].path.per_tick, len(begins)
         *firsts, blocks = accumulate((-((day.span[0] - day.span[1]) // block_us) for day in days), initial=0)
-        parts = [(day, begin, side) for day, begin in zip(days, firsts, strict=True) for side in day.options.sides]
+        parts = [(day, begin, side) for day, begin in zip(days, firsts, strict=True) for side in SIDES]
         known, states = numbered([day.path.touch[side][day.path.rows(*day.span)] for day, _, side in parts])
         waited, fills = np.zeros(blocks * len(known)), np.zeros(blocks * len(known) * width)
         for (day, begin, side), state in zip(parts, states, strict=True):
@@ -160,7 +160,7 @@ class SpanCells(EndCells):
         parts, first = [], 0
         for best, own in zip(marks["best"], marks["sweep"], strict=True):
             start_us, end_us = best.span
-            for side in best.options.sides:
+            for side in SIDES:
                 shown, prints = (one.sweeps[side].between(start_us, end_us) for one in (best, own))
                 valid = (best.path.touch[side][shown.row] != CLOSED) & (prints.depth >= 0)
                 block = first + (shown.us - start_us) // block_us
@@ -202,7 +202,7 @@ def numbered(touches: list[Ints]) -> tuple[Ints, list[Ints]]:
 
 def end_cells(days: "Sequence[DepthCounts]") -> Ints:
     """Return the starts of the cells, in ticks beyond the touch: one tick wide, or wider to limit their number."""
-    hits = [day.hits(side, *day.span) for day in days for side in day.options.sides]
+    hits = [day.hits(side, *day.span) for day in days for side in SIDES]
     ends = np.concatenate([(found.depth - touch) // days[0].path.per_tick for found, touch in hits])
     last = max(math.ceil(quantiles(ends, [REACHED])[0]), 1) if ends.size else 1
     if last < CELLS:

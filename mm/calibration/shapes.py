@@ -312,7 +312,10 @@ def monotone(cells: Cells, exposure_s: Floats, fills: Floats) -> list[FittedCurv
     counts, exposure = fills + HALF, exposure_s + HALF / np.exp(np.maximum(log_gain, least))
     ended = np.zeros((len(fills), 1))
     if (cells.spans[1] == len(cells.edges)).all():
-        pooled = [_pooled(*columns) for columns in zip(exposure, counts, strict=True)]
+        from scipy.optimize import isotonic_regression
+
+        columns = zip(counts / exposure, exposure, strict=True)
+        pooled = [isotonic_regression(rate, weights=weight, increasing=False).x for rate, weight in columns]
         steps = -np.diff(np.hstack((np.stack(pooled), ended)))
     else:
         rates = np.exp(np.stack([curve.at_edges for curve in smooth]))
@@ -372,18 +375,6 @@ def _spread_over(spans: tuple[Ints, Ints], values: Floats, size: int) -> Floats:
     first = np.arange(len(values))[:, None] * (size + 1)
     begun, ended = (sum_by((first + into).ravel(), values.ravel(), len(values) * (size + 1)) for into in spans)
     return (begun - ended).reshape(len(values), -1).cumsum(axis=1)[:, :size]
-
-
-def _pooled(exposure: Floats, counts: Floats) -> Floats:
-    """Return the rate of each row by pooling adjacent violators: fills per second, decreasing from pool to pool."""
-    pools: list[tuple[float, float, int]] = []
-    for weight, count in zip(exposure.tolist(), counts.tolist(), strict=True):
-        pool = weight, count, 1
-        while pools and pools[-1][1] * pool[0] <= pool[1] * pools[-1][0]:
-            before = pools.pop()
-            pool = before[0] + pool[0], before[1] + pool[1], before[2] + pool[2]
-        pools.append(pool)
-    return np.concatenate([np.full(size, count / weight) for weight, count, size in pools])
 
 
 def _summed(steps: Floats, spans: tuple[Ints, Ints]) -> Floats:

@@ -13,10 +13,10 @@ last block is read.
 """
 
 import math
-from collections.abc import Callable, Sequence
+from bisect import bisect_left
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
-from statistics import NormalDist
 
 import numpy as np
 
@@ -30,9 +30,8 @@ LEVEL_SD = 1.0  # of m around the logarithm of the mean rate
 NODES, WEIGHTS = np.polynomial.hermite_e.hermegauss(15)  # of the quadrature over the rate of a forecast
 WEIGHTS = WEIGHTS / WEIGHTS.sum()
 NEVER = 1e-16  # smaller probabilities are negligible
-STANDARD = NormalDist()
-QUICK = 6  # steps of a search before bisection
 LEVEL = 0.95
+REACHED = 7.0  # standard deviations above the mean, where any distribution has its upper end (Cantelli's inequality)
 LAST_BLOCKS = 1024  # read of a stretch: eight of the longest half-lives
 HALF = 0.5  # fills added to a count, so that its logarithm is finite
 MAX_STEPS = 50  # of Newton's method
@@ -76,8 +75,9 @@ class RateForecast:
 
         middle = float((chance * fills).sum())
         spread = math.sqrt(middle + float((chance * (fills - middle) ** 2).sum()))
-        tail = (1 - LEVEL) / 2
-        return _least_count(below, tail, middle, spread), _least_count(below, 1 - tail, middle, spread)
+        counts = range(math.ceil(middle + REACHED * spread) + 1)
+        low, high = (bisect_left(counts, share, key=below) for share in ((1 - LEVEL) / 2, (1 + LEVEL) / 2))
+        return float(low), float(high)
 
 
 @dataclass(frozen=True)
@@ -130,32 +130,6 @@ class RateStates:
             RateForecast(math.exp(log_a), math.sqrt(log_spread), weight, mid, spread, gain * horizon_s)
             for log_a, log_spread, weight, mid, spread, gain in rows
         ]
-
-
-def _least_count(below: Callable[[float], float], share: float, middle: float, spread: float) -> float:
-    """Return the smallest whole number whose cumulative probability is at least *share*.
-
-    The search steps by a normal approximation; after `QUICK` steps, it doubles its step or bisects.
-
-    Args:
-        below: The cumulative distribution function.
-        share: The probability.
-        middle: Mean of the distribution.
-        spread: Its standard deviation.
-    """
-    high: int | None = None
-    low, turn, quantile, stride = -1, 0, STANDARD.inv_cdf(share), max(math.ceil(spread), 1)
-    at = max(math.floor(middle + quantile * spread), 0)
-    while high is None or high - low > 1:
-        found, turn = below(at), turn + 1
-        low, high = (low, at) if found >= share else (at, high)
-        apart = quantile - STANDARD.inv_cdf(found) if 0 < found < 1 else math.copysign(1, share - found)
-        least = math.ceil(at + apart * spread)  # expected
-        if turn > QUICK:
-            least, stride = low + stride if high is None else (low + high) // 2, 2 * stride
-        at = least if high is None or least < high else least - 1
-        at = max(min(at, at if high is None else high - 1), low + 1)
-    return float(high)
 
 
 def filtered(stretches: Sequence[tuple[Floats, Floats]]) -> RateStates:

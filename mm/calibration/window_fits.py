@@ -189,20 +189,8 @@ KEPT = (
 )
 STATES_FILLS = 300  # states of fewer fills predict a later window worse than its own rates by distance
 
+Lead = KeptCurve | None  # of an hour's first window; None for it, and if no shapes were compared
 Shared = tuple[Callable[[int, int], Points], dict[int, Line]]  # shared by the windows of a schedule
-
-
-@dataclass(frozen=True)
-class HourlyShape:
-    """The first window of an hour of a schedule, at which the shapes were compared.
-
-    Attributes:
-        line: The points of its λ(δ), which the windows until the next comparison scale to their own level.
-        shape: The chosen shape; None if there was no comparison.
-    """
-
-    line: Line
-    shape: str | None
 
 
 @dataclass(frozen=True)
@@ -231,17 +219,17 @@ class WindowFits:
         per_hour = max(round(SHAPE_MIN / self.plan.step_min), 1)
         shared = points, self._rates()
         known: dict[tuple[int, int], WindowFit] = {}
-        lead: HourlyShape | None = None
+        lead: Lead = None
         for number, window in enumerate(windows):
             span, leads = (window.train_start_us, window.train_end_us), number % per_hour == 0
             if span not in known:
                 known[span] = self._known(shared, span, None if leads else lead)
             if leads:
                 fit = known[span].fit
-                lead = HourlyShape(fit.line, fit.shape.chosen if fit.shape else None)
+                lead = KeptCurve(fit.line, fit.shape.chosen, 1.0) if fit.shape else None
             yield known[span]
 
-    def _known(self, shared: Shared, span: tuple[int, int], lead: HourlyShape | None) -> WindowFit:
+    def _known(self, shared: Shared, span: tuple[int, int], lead: Lead) -> WindowFit:
         """Return the fit of a training window, computed if it is not in the memory."""
         name, make = f"fit {self.plan.mode} {span[0]} {span[1]}", partial(self._made, shared, span, lead)
         own: WindowFit = self.memory(name, make, _as_json, partial(_from_json, lead=lead))
@@ -259,7 +247,7 @@ class WindowFits:
     def _levels(self) -> StateLevels:
         return StateLevels(self.calibrator.tapes, self.calibrator.recent_s or 0.0)
 
-    def _made(self, shared: Shared, span: tuple[int, int], lead: HourlyShape | None) -> WindowFit:
+    def _made(self, shared: Shared, span: tuple[int, int], lead: Lead) -> WindowFit:
         """Compute the fit of a training window, with the curve of *lead* if there is one."""
         (points, known), calibrator, step_s = shared, self.calibrator, 60 * self.plan.step_min
         table = points(*span)
@@ -276,7 +264,7 @@ class WindowFits:
             states_level=level,
         )
 
-    def _fitted(self, points: Points, span: tuple[int, int], lead: "HourlyShape | None") -> WindowFit:
+    def _fitted(self, points: Points, span: tuple[int, int], lead: Lead) -> WindowFit:
         """Return A and k of a training window, and its curve: with the shape of *lead* if there is one."""
         plain = self.fit or self.calibrator.fit_window
         curve: KeptCurve | None = None
@@ -284,10 +272,10 @@ class WindowFits:
         def fit(weighed: Points) -> PoissonFit:
             nonlocal curve
             found = plain(weighed)
-            if lead is None or lead.shape is None:
+            if lead is None:
                 return with_curve(found, weighed)
             if found.usable and lead.line:
-                curve = KeptCurve(lead.line, lead.shape, level_of(weighed, lead.line))
+                curve = lead._replace(level=level_of(weighed, lead.line))
             return found
 
         fitter = WindowFitter(lambda *_: points, fit, self.plan, self.calibrator.length_s)
@@ -310,7 +298,7 @@ def _as_json(own: WindowFit) -> dict[str, Any]:
     return {**kept, "level": own.curve and own.curve.level, "fit": own.fit}
 
 
-def _from_json(kept: dict[str, Any], lead: HourlyShape | None) -> WindowFit:
+def _from_json(kept: dict[str, Any], lead: Lead) -> WindowFit:
     """Return the fit of an `_as_json` content; a kept curve is that of *lead*."""
     level = kept["level"]
     return WindowFit(
@@ -318,7 +306,7 @@ def _from_json(kept: dict[str, Any], lead: HourlyShape | None) -> WindowFit:
         | {"predicted": kept["predicted"] and tuple(kept["predicted"])}
         | {name: tuple(map(tuple, kept[name])) for name in ("moves", "measured")},
         fit=PoissonFit.from_json(kept["fit"], "the fit of a window"),
-        curve=KeptCurve(lead.line, lead.shape, level) if lead and lead.shape and level is not None else None,
+        curve=lead._replace(level=level) if lead and level is not None else None,
     )
 
 

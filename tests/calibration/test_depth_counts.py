@@ -206,11 +206,6 @@ def test_micro_price_distances_are_eighths_of_tick():
     assert min(delta for side, _, delta in cells(result.cells) if side > 0) == 0.5
 
 
-def test_cells_contain_only_requested_sides():
-    feed = [book(0, 100, 102), trade(4, -1, 99, 7), trade(5, 1, 103, 8)]
-    assert set(marks(feed, 10, sides=(-1,)).cells.side.tolist()) == {-1}
-
-
 def test_window_outside_tape_is_empty():
     day = DepthCounts(tape([book(0, 100, 102)], 0, 10))
     for start_us, end_us in ((20, 30), (-9, -5), (5, 5)):
@@ -241,7 +236,6 @@ def test_tape_without_events_gives_empty_window():
         ("max_delta_ticks", -1, "^max_delta_ticks is"),
         ("max_delta_ticks", float("nan"), "^max_delta_ticks is"),
         ("block_s", 0, "blocks of 0 s"),
-        ("sides", (), "sides"),
     ],
 )
 def test_invalid_options_are_rejected(knob, value, message):

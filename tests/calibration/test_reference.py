@@ -1,7 +1,5 @@
 """Reference price as a number and as a path over time."""
 
-from types import SimpleNamespace
-
 import numpy as np
 import pytest
 from hypothesis import given
@@ -13,7 +11,6 @@ from mm.calibration.reference import (
     block_length_us,
     check_reference,
     reference_path,
-    reference_ticks,
     span_of,
     within,
 )
@@ -23,15 +20,6 @@ from small_tapes import book, events, gap, tape, trade
 
 def path(feed, reference="mid"):
     return reference_path(tape(feed, 0, 100), reference)
-
-
-@pytest.mark.parametrize(
-    ("reference", "buy", "sell"), [("mid", 101.5, 101.5), ("micro", 100.75, 100.75), ("best", 100, 103)]
-)
-def test_reference_is_in_ticks(reference, buy, sell):
-    """1 lot bid at 100 and 3 offered at 103: the micro-price is nearer the thin side."""
-    top = SimpleNamespace(bid_ticks=100, ask_ticks=103, bid_lots=1, ask_lots=3)
-    assert reference_ticks(top, reference) == (buy, sell)
 
 
 @pytest.mark.parametrize(
@@ -47,11 +35,13 @@ def test_path_contains_whole_steps(reference, touch, price):
 
 @given(st.integers(1, 10**9), st.integers(1, 50), st.integers(1, 10**12), st.integers(1, 10**12))
 def test_path_equals_reference_number(bid, spread, bid_lots, ask_lots):
-    """Quotes and their exposure use the same reference, to the nearest step."""
-    top = SimpleNamespace(bid_ticks=bid, ask_ticks=bid + spread, bid_lots=bid_lots, ask_lots=ask_lots)
+    """To the nearest step; the micro-price is nearer the thin side."""
+    ask = bid + spread
+    micro, mid = bid + spread * bid_lots / (bid_lots + ask_lots), (bid + ask) / 2
+    prices = {"mid": (mid, mid), "micro": (micro, micro), "best": (bid, ask), "sweep": (bid, ask)}
     for reference, per_tick in PER_TICK.items():
-        steps = path([book(0, bid, bid + spread, bid_lots, ask_lots)], reference)
-        for side, ticks in zip((1, -1), reference_ticks(top, reference), strict=True):
+        steps = path([book(0, bid, ask, bid_lots, ask_lots)], reference)
+        for side, ticks in zip((1, -1), prices[reference], strict=True):
             error = abs(steps.reference[side][1] / per_tick - ticks)
             assert error <= (1 / 16 + 1e-6 if reference == "micro" else 0)
 

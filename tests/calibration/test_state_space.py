@@ -8,7 +8,7 @@ from scipy import integrate, optimize, stats
 
 from mm.calibration import state_space
 from mm.calibration.points import Points
-from mm.calibration.state_space import _least_count, counts, filtered, forecast, forecasts_of
+from mm.calibration.state_space import RateForecast, counts, filtered, forecast, forecasts_of
 
 EXPOSED = 40.0  # fills that a block expects at A = 1
 
@@ -202,21 +202,12 @@ def test_long_stretches_are_forecast_from_their_last_blocks():
     assert whole.mean.sum(axis=0) == pytest.approx(last.mean.sum(axis=0), abs=0.02)
 
 
-@pytest.mark.parametrize("share", [0.025, 0.5, 0.975])
-@pytest.mark.parametrize(
-    ("mean", "size"), [(0.01, 1.0), (0.5, 1.0), (40.0, 1.0), (40.0, 200.0), (1e5, 1.0), (1e5, 900.0)]
-)
-def test_least_count_needs_few_evaluations(mean, size, share):
-    """For counts with variance *size* times their mean, also far from a normal distribution."""
-    evaluated = []
-    law = stats.poisson(mean) if size == 1 else stats.nbinom(mean / (size - 1), 1 / size)
-
-    def below(count):
-        evaluated.append(count)
-        return float(law.cdf(count))
-
-    assert _least_count(below, share, mean, math.sqrt(mean * size)) == law.ppf(share)
-    assert len(evaluated) <= (6 if size == 1 else 24)
+@pytest.mark.parametrize("mean", [0.01, 0.5, 40.0, 1e5])
+def test_interval_of_a_known_rate_is_that_of_poisson(mean):
+    """The least counts whose cumulative probability is 2.5 and 97.5 %."""
+    one = np.ones(1)
+    known = RateForecast(1.0, 0.0, one, np.log(one), np.zeros(1), mean)
+    assert known.interval == (stats.poisson(mean).ppf(0.025), stats.poisson(mean).ppf(0.975))
 
 
 def test_counts_use_gain_of_each_row():

@@ -9,9 +9,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from legible import illegible
-from mm.calibration.calibrate import AdverseMove
 from mm.calibration.calibrator import Measured
 from mm.calibration.fit_points import fit_poisson
+from mm.calibration.moves import AdverseMove
 from mm.calibration.points import Points
 from mm.numbers import number
 from mm.report.calibration import further_cards, page

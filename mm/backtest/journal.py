@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-
     Table = NDArray[np.int64]
 
 ORDER_COLUMNS = (

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mm.backtest.journal_files import CSV
 from mm.backtest.metrics.notes import NULL, by_reason
 from mm.backtest.run_terms import NO_SENSITIVITY
 from mm.backtest.summary_text import assumptions, excluded_s

@@ -32,6 +32,7 @@ from mm.backtest.metrics.fill_states import often_sent, state_sums
 from mm.backtest.metrics.order_lives import NEVER, lives
 from mm.backtest.models import FILL_MODELS
 from mm.backtest.quotes.simple import FixedSpread
+from mm.backtest.replay import backtest
 from mm.backtest.rules import Rules
 from mm.calibration._exposure import keys_of, places_of, resting_time
 from mm.calibration.fit_result import Line
@@ -373,7 +374,6 @@ def simulated(
 
 def _backtested(tapes: "Sequence[Tape]", quotes: object, config: "CalibrationConfig", rules: Rules | None) -> "Result":
     """Return the backtest of simulated orders."""
-    from mm.backtest.replay import backtest
 
     grid = tapes[0].instrument
     given = rules or Rules(tick_e8=grid.tick_e8, lot_e8=grid.lot_e8)

@@ -11,6 +11,8 @@ from mm.cli.console import Console
 from mm.cli.frame import command
 from mm.clock import iso
 from mm.errors import BrokenFile, DataError
+from mm.live.audit import witnesses_of
+from mm.live.audit_chain import read_rows, verify_lines
 from mm.live.order_access import AUDIT_TYPES
 
 _FILE = click.Argument(["file"], metavar="FILE", type=click.Path(path_type=Path))
@@ -29,8 +31,6 @@ def verify(console: Console, file: Path, open_end: bool) -> None:
 
     Example: mm audit verify out/audit/BTCUSDT/20260105_20260105T080000Z.ndjson --open
     """
-    from mm.live.audit import witnesses_of
-    from mm.live.audit_chain import verify_lines
 
     witnesses = witnesses_of(file)
     try:
@@ -86,7 +86,6 @@ def show(console: Console, file: Path, kind: str | None, client_id: str | None) 
 
 def _filtered_rows(file: Path, kind: str | None, client_id: str | None) -> Iterator[dict[str, Any]]:
     """Yield the rows that pass the filters."""
-    from mm.live.audit_chain import read_rows
 
     for row in read_rows(file):
         if kind in (None, row["type"]) and (

@@ -6,10 +6,15 @@ from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING
 
+from mm.backtest.replay import by_events
 from mm.backtest.risk import Risk
 from mm.backtest.rules import Account, Execution
+from mm.backtest.summary_text import text_of
 from mm.cli.config import Day, Market, Models, OrdersFile, Output, Sensitivity
 from mm.cli.frame import runner
+from mm.commands import assemble
+from mm.models.builder import ModelBuilder, check_names, note_predictors
+from mm.models.play import Backtest
 from mm.runs.in_progress import Run
 
 if TYPE_CHECKING:
@@ -36,9 +41,6 @@ def main(
 
     Example: DAY=20251216 SYMBOL=BTCUSDT mm backtest
     """
-    from mm.commands import assemble
-    from mm.models.builder import ModelBuilder, check_names, note_predictors
-    from mm.models.play import Backtest
 
     check_names(models)
     tapes = assemble.tapes(run, day, market)
@@ -57,7 +59,6 @@ def main(
     whole = Backtest(tapes, rules, builder, sensitivity, models.fit_draws)
     with playing(run, whole) as (base, further):
         result = run.write_result(base, further=further, orders_format=orders_file.orders_format)
-    from mm.backtest.summary_text import text_of
 
     run.print(text_of(result.summary))
 
@@ -82,7 +83,6 @@ def playing(run: Run, whole: "Backtest") -> "Iterator[tuple[Result, Callable[[Re
         The main backtest, many of whose state rows are moved to a temporary file of the run, and the function that adds
         the further backtests to its summary.
     """
-    from mm.backtest.replay import by_events
 
     if whole.further and whole.sensitivity.queue_exponent_file is not None:
         run.input_file(whole.sensitivity.queue_exponent_file)

@@ -6,12 +6,24 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+import msgspec
+
+from mm.backtest.metrics.json_values import finite
 from mm.backtest.rules import Account, Execution
+from mm.calibration import calibrate as steps
+from mm.calibration.goodness import steadiness, table
+from mm.calibration.hawkes import fit_hawkes, flow_of
+from mm.calibration.intervals import with_drift
+from mm.calibration.moves import adverse_selection, write_adverse_selection
+from mm.calibration.points import write_points
+from mm.calibration.simulated_runs import is_repetition
 from mm.cli.calibration_knobs import Calibration, Fit
 from mm.cli.config import Day, Market, OrdersFile
 from mm.cli.frame import runner
 from mm.clock import US_PER_S
+from mm.commands import assemble
 from mm.errors import FitError
+from mm.report.calibration import further_cards, page
 from mm.runs.in_progress import Run
 
 if TYPE_CHECKING:
@@ -41,17 +53,6 @@ def main(
 
     Example: mm calibrate --symbol BTCUSDT --day 20251216 --method ladder --deltas 1,2,3,5,8,13
     """
-    import msgspec
-
-    from mm.backtest.metrics.json_values import finite
-    from mm.calibration import calibrate as steps
-    from mm.calibration.goodness import steadiness, table
-    from mm.calibration.hawkes import fit_hawkes, flow_of
-    from mm.calibration.intervals import with_drift
-    from mm.calibration.moves import adverse_selection, write_adverse_selection
-    from mm.calibration.points import write_points
-    from mm.commands import assemble
-    from mm.report.calibration import further_cards, page
 
     tapes = assemble.tapes(run, day, market)
     rules = assemble.rules(tapes[0], execution, account, run=run)
@@ -105,7 +106,6 @@ class TableWriter:
 
     def played(self, name: str, play: "Callable[[], Played]") -> "Played":
         """Play simulated orders, and write their tables."""
-        from mm.calibration.simulated_runs import is_repetition
 
         played, hashes = play(), dict[str, str]()
         if (result := played.result) is not None:

@@ -12,7 +12,12 @@ from mm.cli.config import DamagedDay, Day, Market, Models, Results, Source
 from mm.cli.console import Console
 from mm.cli.frame import command
 from mm.cli.knobs import ONE_DAY, REQUIRED, integer, knob, matching
+from mm.commands import assemble
+from mm.commands.setup import Setup
 from mm.errors import SafetyError
+from mm.evaluate.lookahead import Probe, file_watch, named_signal, with_model
+from mm.evaluate.lookahead_page import lookahead_page
+from mm.evaluate.signal_lookahead import SignalProbe
 from mm.runs.plan import new_page
 
 if TYPE_CHECKING:
@@ -68,8 +73,6 @@ def lookahead(
 
     Example: mm check lookahead my_models:Join --symbol BTCUSDT --day 20251216 --quote-params-json '{"most_clips": 3}'
     """
-    from mm.commands.setup import Setup
-    from mm.evaluate.lookahead import Probe, file_watch, named_signal, with_model
 
     day = Day(
         symbol=checked.symbol,
@@ -131,8 +134,6 @@ def _show(
 
 def _of_signal(signal: str, setup: "Setup", watch: "FileWatch", skip: set[str], cuts: int) -> tuple["Tape", "Report"]:
     """Return the day, and the results of the tests of a signal on it."""
-    from mm.commands import assemble
-    from mm.evaluate.signal_lookahead import SignalProbe
 
     cache = setup.day.out_root / "tapes"
     (tape,) = assemble.open_days(setup.day, setup.market, cache)
@@ -147,7 +148,6 @@ def _page_of(checked: Checked) -> Path:
 
 def _page(tape: "Tape", names: tuple[str, ...], report: "Report", path: Path) -> Path:
     """Write a page of the results to *path*, and return it."""
-    from mm.evaluate.lookahead_page import lookahead_page
 
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(lookahead_page(tape, names, report), encoding="utf-8")

@@ -8,7 +8,10 @@ from mm.cli.completion import runs as run_ids
 from mm.cli.config import Results
 from mm.cli.console import Console
 from mm.cli.frame import command
+from mm.live.compare import compare_runs, read_run
+from mm.live.compare_page import comparison_page, comparison_text
 from mm.runs.find import find_run
+from mm.runs.plan import new_page
 
 _RUNS = click.Argument(["runs"], nargs=-1, required=True, metavar="RUN RUN…", shell_complete=run_ids)
 _OUT = click.Option(["--out"], metavar="FILE", help="File of the page, instead of one in <OUT_ROOT>/compare/.")
@@ -22,9 +25,6 @@ def main(console: Console, results: Results, runs: tuple[str, ...], out: str | N
 
     A RUN is a folder, a RUN_ID or the beginning of one. Example: mm compare 20260105T0800 20260105T0801
     """
-    from mm.live.compare import compare_runs, read_run
-    from mm.live.compare_page import comparison_page, comparison_text
-    from mm.runs.plan import new_page
 
     read = [read_run(find_run(name, results.out_root)) for name in runs]
     found = compare_runs(read)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+import msgspec
 
 from mm.cli.config import DamagedDay, Market, Name, Results, Source
 from mm.cli.console import Console
@@ -15,8 +16,15 @@ from mm.cli.frame import command
 from mm.cli.knobs import DAYS, ONE_DAY, PATH, SYMBOL, day_list, knob
 from mm.cli.task_knobs import BinanceMarket, PublicFiles, Streams
 from mm.clock import now_us, run_stamp
+from mm.dayfolder.check import check_day
+from mm.dayfolder.coverage import cover, coverage_text
 from mm.dayfolder.layout import DayFolder
+from mm.dayfolder.repair import repair_day
+from mm.dayfolder.rows import Defect
+from mm.dayfolder.seal import require_sealed
 from mm.errors import BrokenFile, DataError, NeverSynced, UsageError
+from mm.market_data.capture_import import FORMS, RAW, ImportOptions, import_captures
+from mm.market_data.published import SAMPLE, PublishedFiles, fetch_day
 from mm.numbers import noun
 
 if TYPE_CHECKING:
@@ -50,7 +58,6 @@ def import_command(
 
     Example: mm data import book.csv.gz trades.csv.gz --format tardis --symbol BTCUSDT --tick-size 0.01
     """
-    from mm.market_data.capture_import import FORMS, RAW, ImportOptions, import_captures
 
     options = ImportOptions(
         tick_size=market.tick_size,
@@ -108,8 +115,6 @@ def fetch_command(
 
     Example: mm data fetch --symbol XMRUSDT --day 20230920
     """
-    from mm.market_data.capture_import import ImportOptions
-    from mm.market_data.published import SAMPLE, PublishedFiles, fetch_day
 
     of, symbol, day = of_market.market, chosen.symbol, chosen.day
     if symbol is None and day is None:
@@ -197,10 +202,7 @@ def check_command(console: Console, days: NamedDays, folder: Path | None) -> Non
 
     Example: mm data check --symbol BTCUSDT --day 20251216
     """
-    import msgspec
 
-    from mm.dayfolder.check import check_day
-    from mm.dayfolder.rows import Defect
     from mm.tape.load import contrary_sides
 
     folder = days.one(folder)
@@ -226,9 +228,6 @@ def check_command(console: Console, days: NamedDays, folder: Path | None) -> Non
 @command(NamedDays, Name, arguments=[_FOLDER])
 def repair_command(console: Console, days: NamedDays, name: Name, folder: Path | None) -> None:
     """Repair a damaged day folder from its raw messages; a folder without damage is not changed."""
-    import msgspec
-
-    from mm.dayfolder.repair import repair_day
 
     folder, at_us = days.one(folder), now_us()
     repaired = repair_day(DayFolder.at(folder), name.run_id or f"repair_{run_stamp(at_us)}", at_us)
@@ -256,10 +255,6 @@ def coverage_command(console: Console, named: NamedDays, damaged: DamagedDay, fo
 
     Example: mm data coverage --symbol BTCUSDT --day 20251216:20251220
     """
-    import msgspec
-
-    from mm.dayfolder.coverage import cover, coverage_text
-    from mm.dayfolder.seal import require_sealed
 
     found, altered, folders = [], [], named.folders(folders)
     sizes = [sum(file.stat().st_size for file in folder.rglob("*") if file.is_file()) for folder in folders]
@@ -317,7 +312,6 @@ def export_command(
 
 
 def _export_parquet(console: Console, damaged: DamagedDay, day: "DayFolder", target: Path) -> None:
-    from mm.dayfolder.seal import require_sealed
     from mm.formats.day_parquet import export_day, read_again
 
     broken = _named(require_sealed(day, damaged=damaged.damaged))
@@ -364,7 +358,6 @@ def inspect_command(
 
     Example: mm data inspect data/BTCUSDT/20251216
     """
-    from mm.dayfolder.seal import require_sealed
     from mm.formats.inspection import inspect_day
     from mm.tape.load import load_day
 

@@ -7,6 +7,9 @@ from typing import Any
 
 import click
 
+from mm.backtest.explain import explain
+from mm.backtest.io import load_day
+from mm.backtest.journal_files import CSV, orders_path, read_orders
 from mm.cli.completion import runs as run_ids
 from mm.cli.config import Results
 from mm.cli.console import Console
@@ -35,7 +38,6 @@ def main(console: Console, which: Which, name: str) -> None:
 
     Example: mm runs explain 20260105T080000Z --fill 12
     """
-    from mm.backtest.explain import explain
 
     run = find_run(name, which.out_root)
     folder = run.folder / NESTED if (run.folder / NESTED).is_dir() else run.folder
@@ -56,7 +58,6 @@ def main(console: Console, which: Which, name: str) -> None:
 
 def _orders(folder: Path, symbol: str, order_id: str, run: Found) -> list[dict[str, str]]:
     """Return the rows of an order, with each cell as in the CSV file."""
-    from mm.backtest.journal_files import CSV, orders_path, read_orders
 
     path = orders_path(folder, symbol)
     if path.suffix == f".{CSV}":
@@ -76,7 +77,6 @@ def _rows(path: Path, run: Found) -> list[dict[str, str]]:
 
 def _tape(run: Found, which: Which, us: int) -> Any:
     """Return the day of the run that contains an instant; its files must be the run's inputs."""
-    from mm.backtest.io import load_day
 
     knobs = {key: one["value"] for key, one in run.manifest["knobs"].items()}
     root = which.data_root or Path(knobs["data_root"])

@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mm.atomic_file import write_atomic
+from mm.backtest.fills.hazard_fit import KIND, with_numbers
+from mm.backtest.io import load_day
 from mm.cli.config import EXPONENT_FILE, DamagedDay, Results, Source
 from mm.cli.console import Console
 from mm.cli.frame import command
@@ -14,6 +16,12 @@ from mm.cli.knobs import JSON_OBJECT, ONE_DAY, PATH, REQUIRED, SYMBOL, integer, 
 from mm.clock import us_from_ms
 from mm.dayfolder.layout import day_folder
 from mm.errors import DataError, FitError, UsageError
+from mm.evaluate.hazard import brier_lines, hazard_file, held_out_scores
+from mm.evaluate.order_log import tape_of_log
+from mm.evaluate.queue_exponent import fit_exponent
+from mm.evaluate.queue_score import by_place, candidates, lines, named, played_by, stated, true_outcomes
+from mm.evaluate.queue_score import score as scores_of
+from mm.evaluate.virtual_orders import OrderPlan
 from mm.sim.flow.day import order_log
 
 if TYPE_CHECKING:
@@ -54,8 +62,6 @@ class Scored(VirtualLife):
 
         A model with a fit needs the *tape*, which the fit must match; all others are checked without it.
         """
-        from mm.backtest.fills.hazard_fit import KIND, with_numbers
-        from mm.evaluate.queue_score import named
 
         if self.fill_model is None or (self.fill_model == KIND) != (tape is not None):
             return {}
@@ -101,9 +107,6 @@ def score(console: Console, scored: Scored) -> None:
 
     Example: mm fills score --symbol SIMUSDT --day 20260105
     """
-    from mm.evaluate.hazard import brier_lines, held_out_scores
-    from mm.evaluate.queue_score import by_place, candidates, lines, played_by, stated, true_outcomes
-    from mm.evaluate.queue_score import score as scores_of
 
     own = scored.more()
     tape, log, name = _market(scored)
@@ -145,8 +148,6 @@ def hazard(console: Console, hazarded: Hazard) -> None:
 
     Example: mm fills hazard --symbol BTCUSD --day 20150501
     """
-    from mm.evaluate.hazard import brier_lines, hazard_file, held_out_scores
-    from mm.evaluate.queue_score import candidates, played_by, true_outcomes
 
     scored = Scored(**{name: getattr(hazarded, name) for name in ("symbol", "day", "data_root", "out_root", "damaged")})
     tape, log, name = _market(scored)
@@ -163,7 +164,6 @@ def hazard(console: Console, hazarded: Hazard) -> None:
 
 
 def _plan(life: VirtualLife, passes: int) -> "OrderPlan":
-    from mm.evaluate.virtual_orders import OrderPlan
 
     checks_us = tuple(round(check * life.life_us()) for check in CHECKS)
     return OrderPlan(life.life_us(), checks_us, passes, life.seed)
@@ -177,7 +177,6 @@ def fit(console: Console, fitted: Fitted) -> None:
 
     Example: mm fills fit --symbol BTCUSDT --day 20251216
     """
-    from mm.evaluate.queue_exponent import fit_exponent
 
     day = fitted.day
     tape = _tape(fitted, fitted.data_root, fitted.symbol, day)
@@ -204,8 +203,6 @@ def fit(console: Console, fitted: Fitted) -> None:
 def _market(scored: Scored) -> "tuple[Tape, Path, str]":
     """Return the tape, the order log, and their names."""
     if scored.order_log is not None and scored.symbol is None and scored.day is None:
-        from mm.evaluate.order_log import tape_of_log
-
         if not scored.order_log.is_file():
             raise DataError(f"--order-log (ORDER_LOG) {scored.order_log}: there is no such file")
         return tape_of_log(scored.order_log), scored.order_log, scored.order_log.name
@@ -222,6 +219,5 @@ def _market(scored: Scored) -> "tuple[Tape, Path, str]":
 
 
 def _tape(life: VirtualLife, root: Path, symbol: str, day: str) -> "Tape":
-    from mm.backtest.io import load_day
 
     return load_day(day_folder(root, symbol, day), cache=life.out_root / "tapes", damaged=life.damaged)

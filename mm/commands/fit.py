@@ -5,6 +5,8 @@ from pathlib import Path
 
 import click
 
+from mm.calibration.fit_points import fit_poisson
+from mm.calibration.points import dependent_rows, read_points
 from mm.cli.calibration_knobs import Fit
 from mm.cli.console import Console
 from mm.cli.frame import command
@@ -18,8 +20,6 @@ from mm.errors import FitError
 )
 def main(console: Console, fit: Fit, points: Path) -> None:
     """Fit λ(δ) = A·exp(-k·δ) to POINTS.csv: columns delta_ticks, exposure_s, fills, optionally side and block."""
-    from mm.calibration.fit_points import fit_poisson
-    from mm.calibration.points import dependent_rows, read_points
 
     found = fit_poisson(
         read_points(points),

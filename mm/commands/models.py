@@ -7,11 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from mm.backtest.models import FILL_MODELS, QUOTE_MODELS, QUOTE_STEPS, declared
+from mm.backtest.parameters import VOLATILITY
 from mm.backtest.rules import Execution
 from mm.cli.console import Console
 from mm.cli.frame import command
 from mm.cli.knobs import closest, knobs, shown
 from mm.errors import UnknownModel
+from mm.settings import REQUIRED
 
 if TYPE_CHECKING:
     from mm.settings import Setting
@@ -95,8 +98,6 @@ KINDS: Mapping[str, str] = {
 
 def every_model() -> Iterator[Listed]:
     """Yield every registered model, from its own declaration."""
-    from mm.backtest.models import FILL_MODELS, QUOTE_MODELS, QUOTE_STEPS, declared
-    from mm.backtest.parameters import VOLATILITY
 
     for kind, registry in (("quote", QUOTE_MODELS), ("step", QUOTE_STEPS), ("fill", FILL_MODELS)):
         for name, build in sorted(registry.items()):
@@ -149,7 +150,6 @@ def _text(build: Callable[..., Any]) -> str:
 
 
 def _row(one: "Setting") -> dict[str, Any]:
-    from mm.settings import REQUIRED
 
     required = one.default is REQUIRED
     unit = None if one.unit is None or one.unit.text == "–" else one.unit.text

@@ -13,9 +13,17 @@ from mm.cli.console import Console
 from mm.cli.frame import command, runner
 from mm.cli.knobs import REQUIRED, integer, knob, number, numbers, one_of
 from mm.cli.task_knobs import SignalColumns
+from mm.commands import assemble
 from mm.errors import FitError, UsageError
 from mm.numbers import fixed, signed
+from mm.predict.apply import predict_over, rescore, write_predictions
+from mm.predict.artefact import ARRAYS, MODEL, Artefact, write
+from mm.predict.samples import Task, distances_of
+from mm.predict.scoring import PNL_HINT, beats
+from mm.predict.walk import WINDOWS, learn
+from mm.report.predictor_page import predictor_page
 from mm.runs.in_progress import Run
+from mm.signals.families import SIGNALS as KNOWN
 
 if TYPE_CHECKING:
     from mm.predict.artefact import Artefact
@@ -75,11 +83,6 @@ def fit_command(run: Run, day: Day, market: Market, prediction: PredictionTask, 
 
     Example: mm predict fit --target return --horizon-s 10 --symbol BTCUSDT --day 20251216
     """
-    from mm.commands import assemble
-    from mm.predict.artefact import MODEL, Artefact, write
-    from mm.predict.samples import Task, distances_of
-    from mm.predict.walk import WINDOWS, learn
-    from mm.report.predictor_page import predictor_page
 
     names = tuple(columns.signals.split(",")) if columns.signals else SIGNALS
     _check(names, prediction)
@@ -113,9 +116,6 @@ def score_command(run: Run, day: Day, market: Market, folder: Path) -> None:
 
     Example: mm predict score out/models/return/BTCUSDT/20251216_20251217T060000Z --symbol BTCUSDT --day 20251217
     """
-    from mm.commands import assemble
-    from mm.predict.apply import rescore
-    from mm.predict.scoring import beats
 
     artefact = _read(run, folder)
     tapes = assemble.tapes(run, day, market)
@@ -142,8 +142,6 @@ def apply_command(run: Run, day: Day, market: Market, folder: Path) -> None:
 
     Example: mm predict apply out/models/return/BTCUSDT/20251216_20251217T060000Z --symbol BTCUSDT --day 20251217
     """
-    from mm.commands import assemble
-    from mm.predict.apply import predict_over, write_predictions
 
     artefact = _read(run, folder)
     tapes = assemble.tapes(run, day, market)
@@ -170,7 +168,6 @@ def show_command(console: Console, folder: Path) -> None:
 
     Example: mm predict show out/models/return/BTCUSDT/20251216_20251217T060000Z
     """
-    from mm.predict.artefact import MODEL, Artefact
 
     artefact = Artefact.read(folder)
     console.set_json({**artefact.about, "path": str((folder / MODEL).resolve())})
@@ -222,7 +219,6 @@ def score_lines(about: dict[str, Any] | Any) -> list[str]:
 
 def _money(pnl: dict[str, Any], best: str) -> str:
     """Return what the predictions are worth, beside the log loss."""
-    from mm.predict.scoring import PNL_HINT
 
     baselines = ", ".join(f"{name} {signed(value)}" for name, value in pnl["baselines"].items())
     ends = pnl["difference_ci95"]
@@ -247,7 +243,6 @@ def _why(about: dict[str, Any]) -> str:
 
 def _check(names: Sequence[str], prediction: PredictionTask) -> None:
     """Refuse unsuitable signals, and distances without effect, before any input is read."""
-    from mm.signals.families import SIGNALS as KNOWN
 
     KNOWN.check(names)
     for name in names:
@@ -263,7 +258,6 @@ def _check(names: Sequence[str], prediction: PredictionTask) -> None:
 
 def _read(run: Run, folder: Path) -> "Artefact":
     """Return a fitted predictor, and record its files as inputs of the run."""
-    from mm.predict.artefact import ARRAYS, MODEL, Artefact
 
     found = Artefact.read(folder)
     run.input_file(folder / MODEL)

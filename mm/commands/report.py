@@ -8,9 +8,16 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 import click
+from polars.exceptions import PolarsError
 
 from mm.atomic_file import atomic_file
 from mm.backtest.rules import Account, Execution
+from mm.calibration.calibrate import measure
+from mm.calibration.calibrator import Measured
+from mm.calibration.fit_result import PoissonFit
+from mm.calibration.goodness import steadiness
+from mm.calibration.moves import adverse_selection
+from mm.calibration.points import read_points
 from mm.cli.calibration_knobs import Calibration, Fit
 from mm.cli.completion import runs as run_ids
 from mm.cli.config import Market
@@ -19,10 +26,12 @@ from mm.cli.frame import command
 from mm.cli.knobs import shown
 from mm.cli.unused_knobs import unused_knobs
 from mm.code_identity import hash_file
+from mm.commands import assemble
 from mm.commands.calibrate import FIT, POINTS
 from mm.commands.reproduce import command_of
 from mm.errors import BrokenFile, DataError, MMError, UsageError
 from mm.report.redraw import Drawn, Redraw, market, played
+from mm.report.run_columns import columns_of, read_columns
 from mm.runs.find import Found, find_run
 from mm.runs.in_progress import PAGE
 from mm.runs.manifest import MANIFEST
@@ -109,7 +118,6 @@ def _words(run: Found) -> list[str]:
 
 def _backtest(redraw: Redraw, about: "About") -> str:
     from mm.report.backtest import page
-    from mm.report.run_columns import columns_of, read_columns
 
     folder = redraw.run.folder
     summary = _json(folder / SUMMARY)
@@ -121,7 +129,6 @@ def _backtest(redraw: Redraw, about: "About") -> str:
 
 
 def _walkforward(redraw: Redraw, about: "About") -> str:
-    from mm.report.run_columns import columns_of
     from mm.report.walkforward import page
 
     folder = redraw.run.folder
@@ -147,13 +154,6 @@ def _sweep(redraw: Redraw, about: "About") -> str:
 
 
 def _calibration(redraw: Redraw, about: "About") -> str:
-    from mm.calibration.calibrate import measure
-    from mm.calibration.calibrator import Measured
-    from mm.calibration.fit_result import PoissonFit
-    from mm.calibration.goodness import steadiness
-    from mm.calibration.moves import adverse_selection
-    from mm.calibration.points import read_points
-    from mm.commands import assemble
     from mm.report.calibration import further_cards, page
 
     folder = redraw.run.folder
@@ -193,7 +193,6 @@ def _read(folder: Path, draw: Callable[[], str]) -> str:
     Raises:
         BrokenFile: If a file lacks data of the page.
     """
-    from polars.exceptions import PolarsError
 
     try:
         return draw()

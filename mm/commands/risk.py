@@ -10,6 +10,7 @@ from mm.cli.console import Console
 from mm.cli.frame import command
 from mm.cli.knobs import REQUIRED, SYMBOL, knob
 from mm.clock import now_us
+from mm.live.kill_switch import KillSwitch
 
 if TYPE_CHECKING:
     from mm.live.kill_switch import KillSwitch
@@ -25,7 +26,6 @@ class SwitchPlace(Results):
 
     def switch(self) -> "KillSwitch":
         """Return the switch."""
-        from mm.live.kill_switch import KillSwitch
 
         return KillSwitch(self.out_root, self.symbol)
 

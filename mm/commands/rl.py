@@ -4,13 +4,17 @@ import json
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
+from mm.backtest.quotes.agent_file import read_agent, write_agent
 from mm.backtest.rules import Account, Execution
 from mm.cli.config import Day, Market, Models
 from mm.cli.console import Console
 from mm.cli.frame import command, runner
 from mm.cli.task_knobs import HeldOutDays, Learning, Refereed, TrainedAgent
+from mm.commands import assemble
 from mm.dayfolder.layout import days_of
 from mm.errors import MissingDay, UsageError
+from mm.predict.predictor import Network
+from mm.report.agent_page import agent_page
 from mm.runs.in_progress import Run
 
 if TYPE_CHECKING:
@@ -32,9 +36,6 @@ def train(
     Example: mm rl train --symbol BTCUSDT --day 20251216 --episodes 100 --save-path out/models/agent
     """
 
-    from mm.backtest.quotes.agent_file import write_agent
-    from mm.commands import assemble
-    from mm.report.agent_page import agent_page
     from mm.rl.training import smoothed, train_agent
 
     knobs = _knobs(execution, account, models)
@@ -76,8 +77,6 @@ def evaluate(
 
     Example: mm rl evaluate --model-path out/models/rl_mm_agent.zip --day 20251217
     """
-    from mm.backtest.quotes.agent_file import read_agent
-    from mm.commands import assemble
     from mm.rl.evaluation import evaluate as evaluated
 
     knobs = _knobs(execution, account, models)
@@ -126,7 +125,6 @@ def _shares(console: Console, refereed: Refereed, seeds: list[int], closed: floa
             "rl            no agent was trained: stable-baselines3 is not installed; pip install 'mm-research[rl]'"
         )
         return {"share": None}
-    from mm.predict.predictor import Network
     from mm.rl.ppo import train_in_paper_world
 
     shares = []

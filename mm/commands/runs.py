@@ -14,6 +14,8 @@ from mm.cli.config import Results
 from mm.cli.console import Console
 from mm.cli.frame import command
 from mm.errors import DataError, UsageError
+from mm.report.run_columns import read_columns
+from mm.report.run_pages import ComparedRun, Listing, compared, index_page, two_runs_page
 from mm.runs.diff import compare
 from mm.runs.find import Found, find_run, find_runs
 from mm.runs.manifest import MANIFEST, headlines, shown
@@ -202,7 +204,6 @@ def compare_command(console: Console, results: Results, first: str, second: str,
 
     Example: mm runs compare base wide
     """
-    from mm.report.run_pages import compared, two_runs_page
 
     pair = [_beside(find_run(name, results.out_root)) for name in (first, second)]
     path = Path(out) if out else results.out_root / "compare" / f"{pair[0].name}_{pair[1].name}.html"
@@ -217,8 +218,6 @@ def compare_command(console: Console, results: Results, first: str, second: str,
 
 
 def _beside(run: Found) -> "ComparedRun":
-    from mm.report.run_columns import read_columns
-    from mm.report.run_pages import ComparedRun
 
     folder = run.folder / _NESTED if (run.folder / _NESTED).is_dir() else run.folder
     try:
@@ -237,7 +236,6 @@ def index_command(console: Console, results: Results, out: str | None) -> None:
 
     Example: mm runs index
     """
-    from mm.report.run_pages import Listing, index_page
 
     path = Path(out) if out else results.out_root / "index.html"
     runs, _ = find_runs(results.out_root)

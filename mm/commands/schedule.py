@@ -3,14 +3,29 @@
 import json
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from mm.backtest.risk import Risk
 from mm.backtest.rules import Account, Execution
+from mm.backtest.summary_text import text_of
+from mm.calibration.hawkes import sentence
+from mm.calibration.intervals import drift_warning
+from mm.calibration.schedule import calibrator_of, why_unusable
 from mm.cli.calibration_knobs import Calibration, Fit, PlayedCalibration, Windows
 from mm.cli.config import Day, Market, Models, OrdersFile, Sensitivity
 from mm.cli.frame import runner
+from mm.commands import assemble
 from mm.commands.backtest import playing
 from mm.errors import FitError
+from mm.models.builder import ModelBuilder, check_names, note_predictors
+from mm.models.play import Backtest
+from mm.report.run_columns import columns_of
+from mm.report.walkforward import page
 from mm.runs.in_progress import Run
+from mm.tape.columns import trim_heap
+from mm.walkforward import window_shapes
+from mm.walkforward.out_of_sample import FILE, lines, out_of_sample, write_window_metrics
+from mm.walkforward.walkforward import Checkpoint, study
 
 if TYPE_CHECKING:
     from mm.backtest.rules import Rules
@@ -42,9 +57,6 @@ def main(
 
     Example: mm schedule --symbol BTCUSDT --day 20251216 --wf-train-window-min 120 --wf-step-min 15
     """
-    from mm.calibration.schedule import why_unusable
-    from mm.commands import assemble
-    from mm.report.walkforward import page
 
     tapes = assemble.tapes(run, day, market)
     rules = assemble.rules(tapes[0], execution, account, models, run=run)
@@ -86,13 +98,6 @@ def walkforward(
 
     Example: mm walkforward --symbol BTCUSDT --day 20251216 --data-root data --out-root out
     """
-    from mm.backtest.summary_text import text_of
-    from mm.commands import assemble
-    from mm.models.builder import ModelBuilder, check_names, note_predictors
-    from mm.models.play import Backtest
-    from mm.report.run_columns import columns_of
-    from mm.report.walkforward import page
-    from mm.tape.columns import trim_heap
 
     check_names(models)
     tapes = assemble.tapes(run, day, market)
@@ -142,8 +147,6 @@ def study_days(
         plan: Windows and mode.
         fallback: Replaces a window without a usable fit.
     """
-    from mm.calibration.schedule import calibrator_of
-    from mm.walkforward.walkforward import Checkpoint, study
 
     known = Checkpoint(run.checkpoint())
     if known.found:
@@ -159,12 +162,6 @@ def study_days(
 
 def write_study(run: Run, studied: "Study") -> int:
     """Write the schedule, its metrics and their summary; return the number of usable segments."""
-    import msgspec
-
-    from mm.calibration.hawkes import sentence
-    from mm.calibration.intervals import drift_warning
-    from mm.walkforward import window_shapes
-    from mm.walkforward.out_of_sample import FILE, lines, out_of_sample, write_window_metrics
 
     segments = studied.schedule.segments
     with run.timing("write"):

@@ -19,6 +19,7 @@ import click
 
 from mm.backtest.risk import LIVE_DEFAULTS, Risk
 from mm.backtest.rules import Account, Execution
+from mm.backtest.summary_text import text_of
 from mm.cli.completion import runs as run_ids
 from mm.cli.config import Day, Market, Models, Name, Results, Source
 from mm.cli.console import Console
@@ -27,9 +28,22 @@ from mm.cli.interrupts import ENDING, KILLING, at_ending_signals
 from mm.cli.knobs import PATH, knob, knobs, shown
 from mm.cli.task_knobs import Recorder
 from mm.clock import SteadyClock, now_us
+from mm.commands.assemble import kept_models
 from mm.errors import DataError, Incomplete, Mismatch, SafetyError, TryLater, UsageError
+from mm.live.decisions import decisions_name, decisions_of, write_decisions
+from mm.live.kill_switch import KillSwitch
+from mm.live.reconcile import reconcile as compare_with_replay
+from mm.live.shadow import REGRIDDED, PaperKnobs, PaperPlay, ShadowFollower, ShadowTerms, learn_terms
+from mm.live.shadow_desk import ShadowDesk
 from mm.live.state_stores import LiveStore
+from mm.market_data.days import DayWindow, WindowRule
+from mm.market_data.health import Health
+from mm.market_data.monitor import Monitor
 from mm.market_data.recorder import of_market, parts_of
+from mm.market_data.recording import Recording
+from mm.models.builder import check_names
+from mm.report.backtest import page
+from mm.report.run_columns import columns_of
 from mm.runs.find import Found, check_models, find_run
 from mm.runs.in_progress import Run
 
@@ -46,7 +60,6 @@ _TRUST = click.Option(["--trust"], is_flag=True, help="Also execute models whose
 
 def day_recorded(objects: Sequence[Any]) -> Day:
     """Return the day that a shadow with these knobs records: that of the current or the next window."""
-    from mm.market_data.days import WindowRule
 
     source, recorder, results = _one(objects, Source), _one(objects, Recorder), _one(objects, Results)
     window = WindowRule(recorder.window_start, recorder.window_end, recorder.window_tz).at(now_us())
@@ -87,9 +100,6 @@ def main(
     Example: SYMBOL=BTCUSDT WINDOW_START=always mm shadow
     """
     caught, kills = _kept_signals()
-    from mm.live.kill_switch import KillSwitch
-    from mm.live.shadow import PaperKnobs
-    from mm.models.builder import check_names
 
     switch = KillSwitch(results.out_root, source.symbol)
     if switch.triggered:
@@ -141,7 +151,6 @@ def _take_back_killed(run: Run) -> None:
 
 def _parts(run: Run, source: Source, recorder: Recorder, day: Day, clock: Callable[[], int]) -> "Parts":
     """Return the parts of the recording: as in `mm record`, but for one day."""
-    from mm.market_data.days import DayWindow
 
     parts = parts_of(source, recorder, Name(run_id=run.id), run.log, clock, gathers=False)
     return replace(parts, window=DayWindow.of(parts.window, day.day))
@@ -175,11 +184,6 @@ async def _live(run: Run, parts: "Parts", knobs: "PaperKnobs", env: _Env, day: D
     Raises:
         TryLater: If a signal arrives before the exchange has responded.
     """
-    from mm.live.shadow import PaperPlay, ShadowFollower, learn_terms
-    from mm.live.shadow_desk import ShadowDesk
-    from mm.market_data.health import Health
-    from mm.market_data.monitor import Monitor
-    from mm.market_data.recording import Recording
 
     rest, symbol = parts.rest.rest, parts.days.symbol
     clock = env.clock
@@ -217,7 +221,6 @@ async def _live(run: Run, parts: "Parts", knobs: "PaperKnobs", env: _Env, day: D
 
 async def _end_on_another_grid(terms: "ShadowTerms", recording: "Recording") -> TryLater:
     """End the recording once the exchange reports another grid than at the start; return the error for it."""
-    from mm.live.shadow import REGRIDDED
 
     while (changed := terms.regridded(recording.session)) is None:
         await asyncio.sleep(_GRID_S)
@@ -251,11 +254,7 @@ def _unstopped() -> Iterator[None]:
 
 def _finish(run: Run, live: _LiveRun, knobs: "PaperKnobs", day: Day) -> None:
     """Write the results of the shadow, and compare them with the replay of the day."""
-    from mm.backtest.summary_text import text_of
-    from mm.live.decisions import decisions_name, decisions_of, write_decisions
     from mm.live.reconcile import RECONCILE, reconcile
-    from mm.report.backtest import page
-    from mm.report.run_columns import columns_of
 
     terms, play = live.terms, live.play
     result = play.result({"reason": live.reason, "why": str(live.regridded) if live.regridded else None})
@@ -292,7 +291,6 @@ def _copy(run: Run, knobs: "PaperKnobs") -> None:
 
 def _with_copies(knobs: "PaperKnobs", folder: Path) -> "PaperKnobs":
     """Return *knobs* with the copies in a run's *folder* instead of the files."""
-    from mm.commands.assemble import kept_models
 
     copies = {name: folder / name for name in _named(knobs)}
     models = replace(kept_models(knobs.models, folder), fill_params_file=copies.get("fill_params.json"))
@@ -314,8 +312,6 @@ def reconcile(console: Console, places: ShadowPlaces, name: str, trust: bool) ->
 
     Example: mm shadow reconcile out/shadow/BTCUSDT/20260105_20260105T080000Z
     """
-    from mm.live.reconcile import reconcile as compare_with_replay
-    from mm.live.shadow import PaperKnobs, ShadowTerms
 
     run = find_run(name, places.out_root)
     if run.manifest["kind"] != "shadow":

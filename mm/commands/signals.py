@@ -8,9 +8,15 @@ from mm.cli.config import Day, Market
 from mm.cli.console import Console
 from mm.cli.frame import command, runner
 from mm.cli.task_knobs import SignalColumns
+from mm.commands import assemble
 from mm.errors import UsageError
 from mm.numbers import fixed
+from mm.report.figures import heat
+from mm.report.frame import card, chart, document, header, interval, listing, origin
 from mm.runs.in_progress import Run
+from mm.signals.compute import compute, write_signals
+from mm.signals.families import SIGNALS, listed
+from mm.signals.score import HORIZONS_S, half_life_s, score
 
 if TYPE_CHECKING:
     from mm.report.frame import About
@@ -32,7 +38,6 @@ def list_command(console: Console) -> None:
 
     Example: mm signals list
     """
-    from mm.signals.families import SIGNALS, listed
 
     rows = list(listed(SIGNALS.families))
     console.set_json({"signals": rows})
@@ -57,9 +62,6 @@ def compute_command(run: Run, day: Day, market: Market, columns: SignalColumns) 
 
     Example: mm signals compute --symbol BTCUSDT --day 20251216 --signals imbalance_5,ofi_10s
     """
-    from mm.commands import assemble
-    from mm.signals.compute import compute, write_signals
-    from mm.signals.families import SIGNALS
 
     names = names_of(columns)
     SIGNALS.check(names)
@@ -92,7 +94,6 @@ def compute_command(run: Run, day: Day, market: Market, columns: SignalColumns) 
 
 def names_of(columns: SignalColumns) -> tuple[str, ...]:
     """Return the names of the requested signals."""
-    from mm.signals.families import SIGNALS
 
     return tuple(columns.signals.split(",")) if columns.signals else SIGNALS.usual
 
@@ -118,10 +119,6 @@ def score_command(run: Run, day: Day, market: Market, columns: SignalColumns) ->
 
     Example: mm signals score --symbol BTCUSDT --day 20251216 --signals imbalance_5,ofi_10s
     """
-
-    from mm.commands import assemble
-    from mm.signals.families import SIGNALS
-    from mm.signals.score import HORIZONS_S, half_life_s, score
 
     names = names_of(columns)
     SIGNALS.check(names)
@@ -159,8 +156,6 @@ def score_command(run: Run, day: Day, market: Market, columns: SignalColumns) ->
 
 def page(by_name: "Mapping[str, Sequence[SignalScore]]", content: "Mapping[str, Any]", about: "About") -> str:
     """Return the page of scores: a heat map by signal and horizon, and the numbers behind it."""
-    from mm.report.figures import heat
-    from mm.report.frame import card, chart, document, header, interval, listing, origin
 
     horizons = [f"{one:g} s" for one in content["horizons_s"]]
     rows = list(by_name.values())

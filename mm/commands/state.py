@@ -10,6 +10,9 @@ from mm.cli.config import Results
 from mm.cli.console import Console
 from mm.cli.frame import command
 from mm.errors import DataError
+from mm.live.audit import audit_folder
+from mm.live.audit_books import rebuild_symbol
+from mm.live.state_follow import bring_up, symbols_with_logs
 from mm.live.state_stores import SHOWN, StateStores
 
 if TYPE_CHECKING:
@@ -51,9 +54,6 @@ def rebuild(console: Console, results: Results, stores: StateStores, symbol: str
 
     Example: mm state rebuild --symbol BTCUSDT
     """
-    from mm.live.audit import audit_folder
-    from mm.live.audit_books import rebuild_symbol
-    from mm.live.state_follow import bring_up, symbols_with_logs
 
     symbols = [symbol.upper()] if symbol else list(symbols_with_logs(results.out_root / "audit"))
     for name in symbols:

@@ -6,7 +6,14 @@ from mm.cli.calibration_knobs import Calibration, Fit, Windows
 from mm.cli.config import Day, Market, Models
 from mm.cli.frame import runner
 from mm.cli.task_knobs import Sweep
+from mm.commands import assemble
+from mm.commands.setup import Setup
+from mm.report.sweep import page
 from mm.runs.in_progress import Run
+from mm.sweep.grid import axes_for, points_of
+from mm.sweep.store import Store, source_files
+from mm.sweep.sweep import keep, raise_failures, write
+from mm.sweep.work import Work, check, engine, fits, shared_inputs
 
 
 @runner(
@@ -34,13 +41,6 @@ def main(
 
     Example: mm sweep --symbol BTCUSDT --day 20251216 --grid GAMMA=0.01,0.1,1 --grid FILL_MODEL=trade_cross,price_cross
     """
-    from mm.commands import assemble
-    from mm.commands.setup import Setup
-    from mm.report.sweep import page
-    from mm.sweep.grid import axes_for, points_of
-    from mm.sweep.store import Store, source_files
-    from mm.sweep.sweep import keep, raise_failures, write
-    from mm.sweep.work import Work, check, engine, fits, shared_inputs
 
     axes = axes_for(sweep.grid, models)
     points = points_of(axes, Setup(day, market, execution, account, models, risk), sweep.grid_unfit)

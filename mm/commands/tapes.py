@@ -11,6 +11,7 @@ from mm.cli.console import Console
 from mm.cli.frame import command
 from mm.clock import US_PER_S, now_us
 from mm.errors import DataError, UsageError
+from mm.tape.kept_tapes import kept_days, to_prune
 
 if TYPE_CHECKING:
     from mm.tape.kept_tapes import KeptDay
@@ -34,7 +35,6 @@ _PRUNE = (
 @command(Results)
 def list_command(console: Console, results: Results) -> None:
     """List the tapes under OUT_ROOT/tapes with their best prices and indices, least recently used first."""
-    from mm.tape.kept_tapes import kept_days
 
     folder = results.out_root / FOLDER
     days = kept_days(folder)
@@ -56,7 +56,6 @@ def prune_command(
 
     Example: mm tapes prune --older-than 30 --most-gb 20 --dry-run
     """
-    from mm.tape.kept_tapes import kept_days, to_prune
 
     if older_than is None and most_gb is None:
         raise UsageError("no limit is given; set --older-than DAYS, --most-gb GB or both (mm tapes list shows all)")

@@ -10,6 +10,7 @@ import click
 
 from mm.backtest.risk import LIVE_DEFAULTS, Risk
 from mm.backtest.rules import Account, Execution
+from mm.backtest.summary_text import text_of
 from mm.cli.config import Day, Market, Models, Name, Results, Source
 from mm.cli.frame import runner
 from mm.cli.interrupts import TradeSignals
@@ -17,10 +18,19 @@ from mm.cli.task_knobs import Recorder
 from mm.clock import SteadyClock
 from mm.commands.shadow import day_recorded
 from mm.errors import Incomplete, SafetyError, TryLater
+from mm.live.api_venue import InterfaceAt, InterfaceTrade
+from mm.live.decisions import decisions_name, decisions_of, write_decisions
+from mm.live.keys import blank_process_list, read_credentials
 from mm.live.order_access import OrderAccess
+from mm.live.shadow import PaperKnobs, learn_terms
 from mm.live.state_stores import StateStores
-from mm.live.trade_venue import API, Trading
+from mm.live.trade_files import write_fills, write_state
+from mm.live.trade_run import TradeKnobs, TradeRun
+from mm.live.trade_venue import API, Trading, addresses, check_switches
+from mm.live.watch import serving
+from mm.market_data.days import DayWindow
 from mm.market_data.recorder import parts_of
+from mm.models.builder import check_names
 from mm.runs.in_progress import Run
 
 if TYPE_CHECKING:
@@ -82,12 +92,6 @@ def main(
     """
     signals = TradeSignals()
     with signals.caught():
-        from mm.live.keys import blank_process_list, read_credentials
-        from mm.live.shadow import PaperKnobs
-        from mm.live.trade_run import TradeKnobs, TradeRun
-        from mm.live.trade_venue import addresses, check_switches
-        from mm.models.builder import check_names
-
         if os.environ.get("MARKET", "").lower() not in ("", "spot"):
             raise SafetyError(
                 f"MARKET is {os.environ['MARKET']!r}, but orders go to Binance Spot only; unset MARKET, or record that "
@@ -126,7 +130,6 @@ def main(
 
 def _at_interface(run: Run, day: Day, trading: Trading, strategy: "PaperKnobs", signals: TradeSignals) -> None:
     """Trade as a client of `mm sim api`."""
-    from mm.live.api_venue import InterfaceAt, InterfaceTrade
 
     at = InterfaceAt(url=trading.api_url, client_id=trading.client_id)
     symbol = day.symbol
@@ -139,7 +142,6 @@ def _at_interface(run: Run, day: Day, trading: Trading, strategy: "PaperKnobs", 
 
 def _parts(run: Run, source: Source, recorder: Recorder, day: Day, clock: SteadyClock) -> "Parts":
     """Return the parts of the recording: as in `mm record`, but for one day."""
-    from mm.market_data.days import DayWindow
 
     parts = parts_of(source, recorder, Name(run_id=run.id), run.log, clock, gathers=False)
     return replace(parts, window=DayWindow.of(parts.window, day.day))
@@ -149,8 +151,6 @@ async def _live(
     trade: "TradeRun", parts: "Parts", day: Day, run: Run, signals: "TradeSignals", *, watched: bool
 ) -> "TradeEnd":
     """Trade until the end; raise TryLater if a signal arrives before the exchange has responded."""
-    from mm.live.shadow import learn_terms
-    from mm.live.watch import serving
 
     rest, symbol = parts.rest.rest, parts.days.symbol
     learning = asyncio.ensure_future(learn_terms(rest, symbol, day.day, run.log))
@@ -172,9 +172,6 @@ async def _live(
 
 def _write(run: Run, end: "TradeEnd", symbol: str) -> None:
     """Write the results of the trade."""
-    from mm.backtest.summary_text import text_of
-    from mm.live.decisions import decisions_name, decisions_of, write_decisions
-    from mm.live.trade_files import write_fills, write_state
 
     result = end.result()
     journal, grid, fills = result.journal, end.play.grid, end.account.fills

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 
 import click
+import msgspec
 
 from mm.atomic_file import process_exists
 from mm.cli.config import Name, Source
@@ -25,6 +26,18 @@ from mm.cli.knobs import knobs, shown
 from mm.cli.task_knobs import SPOT_REST, SPOT_STREAMS, BinanceMarket, Recorder, Sources
 from mm.clock import now_us, run_stamp
 from mm.errors import DataError, MissingDay, MMError, UsageError
+from mm.market_data.binance_usdm import MARKETS
+from mm.market_data.days import Days, WindowRule
+from mm.market_data.health import Health, health_text, is_running, read_health, trouble_of
+from mm.market_data.monitor import Monitor
+from mm.market_data.rate_budget import Backoff, RateBudget, shared_path
+from mm.market_data.recording import Parts, Recording
+from mm.market_data.snapshot import RestClient, RestParts, Snapshots
+from mm.market_data.stalls import StallDetector
+from mm.market_data.supervisor import InProcessRecordings, Supervisor, shares, worst
+from mm.market_data.venue import OtherMarket
+from mm.market_data.ws_link import GATHER_S
+from mm.market_data.ws_stream import WsStream
 
 if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger as Logger
@@ -73,9 +86,6 @@ class _Monitored:
     """A recording with its health file and its metrics page."""
 
     def __init__(self, source: Source, market: BinanceMarket, recorder: Recorder, name: Name, log: "Logger") -> None:
-        from mm.market_data.health import Health
-        from mm.market_data.monitor import Monitor
-        from mm.market_data.recording import Recording
 
         parts = parts_of(source, recorder, name, log, market=market.market)
         self._recording = Recording(parts, log)
@@ -122,7 +132,6 @@ def _record(console: Console, source: Source, market: BinanceMarket, recorder: R
 
 def _record_several(console: Console, source: Source, market: BinanceMarket, recorder: Recorder, name: Name) -> None:
     """Record a list of symbols in this process; the exit code is that of the worst."""
-    from mm.market_data.supervisor import InProcessRecordings
 
     symbols, started = source.symbol.split(","), dict[str, _Monitored]()
 
@@ -140,9 +149,6 @@ def _record_several(console: Console, source: Source, market: BinanceMarket, rec
 
 def _print_status(console: Console, source: Source) -> None:
     """Print the last health of each symbol's recording; raises DataError if one is in trouble."""
-    import msgspec
-
-    from mm.market_data.health import health_text, is_running, read_health, trouble_of
 
     answers, troubles, at_us = {}, [], now_us()
     for symbol in source.symbol.split(","):
@@ -161,7 +167,6 @@ def _print_status(console: Console, source: Source) -> None:
 
 def _supervise(console: Console, source: Source, market: BinanceMarket, recorder: Recorder, name: Name) -> None:
     """Run as many processes as the symbols need; the exit code is that of the worst."""
-    from mm.market_data.supervisor import Supervisor, shares
 
     symbols = source.symbol.split(",")
     lists = {",".join(share): share for share in shares(symbols, recorder.symbols_per_process)}
@@ -192,7 +197,6 @@ def _of_symbols(recorder: Recorder, name: Name, at: int, start: int) -> tuple[Re
 
 def _due(recorder: Recorder) -> Callable[[], bool]:
     """Return a function that returns whether the recording window is open, or will open."""
-    from mm.market_data.days import WindowRule
 
     rule = WindowRule(recorder.window_start, recorder.window_end, recorder.window_tz)
     window = rule.at(now_us())
@@ -201,7 +205,6 @@ def _due(recorder: Recorder) -> Callable[[], bool]:
 
 def _end(console: Console, ended: dict[str, Any], codes: dict[str, int]) -> None:
     """Print the result of each symbol; raises RecordersFailed if one has failed."""
-    from mm.market_data.supervisor import worst
 
     console.set_json({"symbols": ended, "codes": codes})
     if worst(codes):
@@ -225,8 +228,6 @@ def of_market(recorder: Recorder, market: str = "spot") -> Recorder:
     Raises:
         UsageError: If a base belongs to another market.
     """
-    from mm.market_data.binance_usdm import MARKETS
-    from mm.market_data.venue import OtherMarket
 
     venue = MARKETS[market]
     named = ((recorder.ws_url, SPOT_STREAMS), (recorder.rest_url, SPOT_REST))
@@ -251,14 +252,6 @@ def parts_of(  # noqa: PLR0913 - the inputs of all parts
     market: str = "spot",
 ) -> "Parts":
     """Return the parts of a recording; *clock*, in µs, stamps arrivals; *gathers*: deliver messages in batches."""
-    from mm.market_data.binance_usdm import MARKETS
-    from mm.market_data.days import Days, WindowRule
-    from mm.market_data.rate_budget import Backoff
-    from mm.market_data.recording import Parts
-    from mm.market_data.snapshot import RestClient, RestParts, Snapshots
-    from mm.market_data.stalls import StallDetector
-    from mm.market_data.ws_link import GATHER_S
-    from mm.market_data.ws_stream import WsStream
 
     trade_stream, venue = recorder.trade_stream or "trade", MARKETS[market]
     connections, limits = 2 if recorder.ws_pair else 1, venue.limits
@@ -303,8 +296,6 @@ def parts_of(  # noqa: PLR0913 - the inputs of all parts
 
 def _budget(kind: str, url: str, limit: tuple[float, float], log: "Logger") -> "RateBudget":
     """Return the budget of an address; *limit* is the maximum of a kind, and its window in s; long waits are logged."""
-
-    from mm.market_data.rate_budget import RateBudget, shared_path
 
     def waits(wait_s: float) -> None:
         log.warning(f"{kind}_awaited", wait_s=round(wait_s, 1), limit=limit[0], window_s=limit[1])

@@ -5,12 +5,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from mm.backtest.replay import by_events
 from mm.backtest.risk import Risk
 from mm.backtest.rules import Account, Execution
+from mm.backtest.sensitivity import Strategy
 from mm.cli.config import Day, Market, Models, Pages, Results
 from mm.cli.console import Console
 from mm.cli.knobs import PATH, SWITCH, knob, knobs, shown
+from mm.commands import assemble
 from mm.errors import Mismatch, MMError
+from mm.models.builder import ModelBuilder, read_fitted
+from mm.report.run_columns import market_of
 from mm.runs.find import Found, InputPlaces, check_inputs, knob_files
 
 if TYPE_CHECKING:
@@ -88,7 +93,6 @@ def played(redraw: Redraw, summary: Mapping[str, Any]) -> "Result | None":
     """
     if not redraw.drawn.sensitivity or "sensitivity" in summary:
         return None
-    from mm.backtest.replay import by_events
 
     try:
         strategy = _strategy(redraw)
@@ -105,8 +109,6 @@ def played(redraw: Redraw, summary: Mapping[str, Any]) -> "Result | None":
 
 def market(redraw: Redraw) -> "MarketColumns | None":
     """Return the best prices and prints of the run's days; None, with a note, if the days have changed."""
-    from mm.commands import assemble
-    from mm.report.run_columns import market_of
 
     try:
         redraw.located()
@@ -118,9 +120,6 @@ def market(redraw: Redraw) -> "MarketColumns | None":
 
 def _strategy(redraw: Redraw) -> "Strategy":
     """Return the strategy of the run: the same days, rules and models."""
-    from mm.backtest.sensitivity import Strategy
-    from mm.commands import assemble
-    from mm.models.builder import ModelBuilder, read_fitted
 
     files = redraw.located()
     models = redraw.group(Models, **{name: path for name, path in files.items() if name == "fill_params_file"})

@@ -19,6 +19,8 @@ from mm.cli.interrupts import deferred
 from mm.clock import iso, now_us
 from mm.code_identity import hash_file
 from mm.errors import FitError, Incomplete, RunExists
+from mm.report.backtest import write_summary
+from mm.report.run_columns import columns_of
 from mm.runs.manifest import (
     MANIFEST,
     SCHEMA_VERSION,
@@ -156,8 +158,6 @@ class Run:
             orders_format: Form of the orders file, ``csv`` or ``parquet``.
             columns: The columns of its page, if the caller has them already.
         """
-        from mm.report.backtest import write_summary
-        from mm.report.run_columns import columns_of
 
         place, hashes = PurePosixPath(name), dict[str, str]()
         folder = self.partial / place

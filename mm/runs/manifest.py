@@ -5,6 +5,7 @@ It is written last, so a folder without it is not a run. It also has the main nu
 
 import hashlib
 import json
+import resource
 import subprocess
 import sys
 from collections.abc import Iterable, Iterator, Mapping
@@ -141,8 +142,6 @@ def peak_rss_mb() -> float | None:
             if line.startswith("VmHWM:"):
                 return round(int(line.split()[1]) / 1024, 1)
     if sys.platform == "darwin":
-        import resource
-
         return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6, 1)
     return None
 

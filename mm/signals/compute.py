@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from mm.signals.families import SIGNALS
 from mm.signals.micro_price import MicroPriceFit
 
 if TYPE_CHECKING:
@@ -68,7 +69,6 @@ def live(
     Yields:
         ``recv_us`` and ``recv_seq`` of the diff, and each signal by name, None while undefined.
     """
-    from mm.signals.families import SIGNALS
 
     signals = SIGNALS.set_of(names, tape.instrument, micro_price)
     columns = (tape.kind, tape.event_us, tape.recv_seq, tape.event_id)
@@ -93,8 +93,6 @@ def write_signals(
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
-
-    from mm.signals.families import SIGNALS
 
     fields = [pa.field("recv_us", pa.int64()), pa.field("recv_seq", pa.int64())]
     for name in names:

@@ -27,10 +27,15 @@ from mm.cli.knobs import (
     shown,
 )
 from mm.clock import DAY_ZONE, day_of, now_us
+from mm.dayfolder.layout import DayFolder
 from mm.errors import UsageError
 from mm.sim import COMMANDS
+from mm.sim.as2008.model import PaperModel
+from mm.sim.flow.day import TRUTH, make_day
 from mm.sim.flow.scenario import SCENARIOS, ScenarioParameters, chosen
 from mm.sim.flow.session import STEP_US, Session
+from mm.sim.wire.box import Box
+from mm.sim.wire.faults.script import load_script
 
 if TYPE_CHECKING:
     from mm.sim.wire.box import Box
@@ -69,8 +74,6 @@ class SimulatedDays(Source):
 @command(SimulatedDays, ScenarioParameters, defaults={"symbol": "SIMUSDT"})
 def day(console: Console, simulated: SimulatedDays, flags: object) -> None:
     """Make simulated days: day folders in the format of a recorder, and the truth of their market in truth.json."""
-    from mm.dayfolder.layout import DayFolder
-    from mm.sim.flow.day import TRUTH, make_day
 
     scenario = chosen(simulated.scenario, flags)
     truths: list[dict[str, Any]] = []
@@ -124,9 +127,6 @@ class ServeOptions:
 def serve(console: Console, options: ServeOptions, flags: object) -> None:
     """Serve one symbol as Binance Spot does, on loopback; print one JSON line when ready. SIGTERM and Ctrl-C end it."""
     import asyncio
-
-    from mm.sim.wire.box import Box
-    from mm.sim.wire.faults.script import load_script
 
     scenario = chosen(options.scenario, flags)
     rules = load_script(options.faults) if options.faults else None
@@ -207,7 +207,6 @@ class PaperOptions:
 @command(PaperOptions)
 def as2008(console: Console, paper: PaperOptions) -> None:
     """Print the tables of Avellaneda and Stoikov (2008): published, exact and simulated."""
-    from mm.sim.as2008.model import PaperModel
     from mm.sim.as2008.table import row, text
 
     steps, workers = paper.steps(), os.cpu_count() or 1

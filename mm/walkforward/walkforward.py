@@ -14,6 +14,7 @@ import numpy as np
 from mm.atomic_file import atomic_file
 from mm.backtest.models import avellaneda_stoikov, queue_prob_power
 from mm.backtest.quotes.steps import Gated
+from mm.backtest.replay import backtest
 from mm.calibration.alternatives import Captured, rates_on
 from mm.calibration.calibrator import CalibrationConfig, Calibrator, FillsMeasured
 from mm.calibration.intensities import intensity_of, measured_intensity
@@ -83,7 +84,6 @@ def walkforward(
     Raises:
         FitError: If no segment is usable.
     """
-    from mm.backtest.replay import backtest
 
     plan = plan or WindowPlan(latency_us=rules.order_latency_us)
     if config is None and models is None:

@@ -13,8 +13,11 @@ from typing import TYPE_CHECKING, Any
 from mm.clock import US_PER_S
 from mm.dayfolder.layout import DayFolder
 from mm.errors import UsageError
+from mm.sim.flow.faulty_recorder import FaultyRecorder
 from mm.sim.flow.market import Scenario
+from mm.sim.flow.recorder import LogFile, PlainRecorder
 from mm.sim.flow.session import Session
+from mm.sim.matching._core import Matching
 
 if TYPE_CHECKING:
     from mm.sim.flow.faulty_recorder import FaultyRecorder
@@ -61,8 +64,6 @@ def order_log(folder: DayFolder) -> Path:
 
 
 def _make(folder: DayFolder, scenario: Scenario, session: Session, step: Callable[[int], None]) -> dict[str, Any]:
-    from mm.sim.flow.recorder import LogFile
-    from mm.sim.matching._core import Matching
 
     first_id = session.first_id
     matching = Matching(first_order_id=first_id, first_trade_id=first_id, first_update_id=first_id)
@@ -95,10 +96,7 @@ def _recorder(folder: DayFolder, scenario: Scenario, session: Session) -> "DayRe
     named = {"symbol": session.symbol, "day": session.day, "hours": session.hours, "seed": session.seed}
     knobs = {**named, "scenario": scenario.name, **asdict(scenario)}
     if not faults:
-        from mm.sim.flow.recorder import PlainRecorder
-
         return PlainRecorder(folder, session, instrument, knobs)
-    from mm.sim.flow.faulty_recorder import FaultyRecorder
 
     return FaultyRecorder(folder, session, instrument, faults, knobs)
 

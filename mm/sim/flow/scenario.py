@@ -20,6 +20,8 @@ from click.core import ParameterSource
 from mm.cli.knobs import Knob, decimal, integer, knob, knobs, number, shown
 from mm.clock import US_PER_S
 from mm.errors import UsageError
+from mm.sim.flow._queues import QueueFlow
+from mm.sim.flow._regular import RegularFlow
 from mm.sim.flow.market import MOST_MEAN_LOTS, Empty, Flow, Scenario, series
 from mm.sim.flow.session import CRASH, DISCONNECT, LOST_DEPTH, LOST_TRADES, STEP_US, RecordingFault, Session, plan
 
@@ -97,8 +99,6 @@ class RegularMarket(Scenario):
     def flow(self, matching: "Matching", session: Session) -> Flow:
         """Return the flow of the kernel ``_regular``."""
         import numpy as np
-
-        from mm.sim.flow._regular import RegularFlow
 
         instrument = self.instrument(session.symbol)
         best_bid = instrument.ticks(self.start_price) - (self.spread_ticks + 1) // 2
@@ -313,8 +313,6 @@ class ZeroIntelligence(Scenario):
     def flow(self, matching: "Matching", session: Session) -> Flow:
         """Return the flow of the kernel ``_queues``."""
         import numpy as np
-
-        from mm.sim.flow._queues import QueueFlow
 
         instrument = self.instrument(session.symbol)
         return QueueFlow(

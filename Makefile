@@ -62,7 +62,7 @@ guided: build    ## Coverage-guided fuzzing, FUZZ_SECONDS a target: pip install 
 	done
 
 ASAN := build/asan
-ASAN_TESTS ?= tests/tape tests/backtest/test_engine.py tests/backtest/test_top_of_book.py tests/backtest/test_levels.py
+ASAN_TESTS ?= tests/tape tests/backtest/test_engine.py tests/backtest/test_best_prices.py tests/backtest/test_levels.py
 asan: build      ## The kernels under AddressSanitizer (gcc): tests of tape and engine, damaged and random tapes
 	rm -rf $(ASAN)
 	mkdir -p $(ASAN)

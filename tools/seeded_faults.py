@@ -43,21 +43,21 @@ FAULTS = [
     Fault("mm/backtest/_order_manager.pyx", "lots -= lots % self.venue.step_lots", "pass", ENGINE),
     Fault("mm/backtest/_order_manager.pyx", "us - order.sent_us >= self.refresh_us", "False", ENGINE),
     Fault(
-        "mm/backtest/quotes/avellaneda_stoikov.pyx",
+        "mm/backtest/quotes/distances.pyx",
         "bid[0] = q * risk + 0.5 * risk",
         "bid[0] = -q * risk + 0.5 * risk",
         ENGINE,
     ),
     Fault(
-        "mm/backtest/quotes/avellaneda_stoikov.pyx",
+        "mm/backtest/quotes/distances.pyx",
         "edge - log(1.0 - (1.0 - 2.0 * q) / room)",
         "edge - log(1.0 - (1.0 + 2.0 * q) / room)",
         ENGINE,
     ),
     Fault(
-        "mm/backtest/_local_book.pxd",
-        "local.touch.valid = kind != GAP\n            ",
-        "local.touch.valid = True\n            ",
+        "mm/backtest/_engine.pyx",
+        "book_clear(book)\n                self.local.valid = market.kind[event] != GAP",
+        "book_clear(book)\n                self.local.valid = True",
         ENGINE,
     ),
     Fault("mm/backtest/latency.py", "np.rint(us * factor)", "np.floor(us * factor)", ENGINE),
@@ -113,7 +113,7 @@ FAULTS = [
     Fault(
         "mm/calibration/fit_points.py", "isinstance(chosen, Estimate) and chosen.k <= 0", "False", "tests/calibration"
     ),
-    Fault("mm/walkforward/out_of_sample.py", "count / (count - 1)", "1", "tests/walkforward"),
+    Fault("mm/calibration/alternatives.py", "count / (count - 1)", "1", "tests/calibration tests/walkforward"),
     Fault(
         "mm/walkforward/walkforward.py",
         "plan = plan or WindowPlan(latency_us=rules.order_latency_us)",

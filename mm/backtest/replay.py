@@ -26,8 +26,6 @@ from mm.tape.tape import Tape
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from mm.backtest.metrics.market_paths import MarketRows
-    from mm.backtest.result import Result
     from mm.predict.artefact import Artefact
     from mm.tape.feed import Feed
 

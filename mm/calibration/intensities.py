@@ -1,7 +1,6 @@
 """λ(δ) over time from a fit or a schedule, in the form used by fill and quote models."""
 
 import math
-from typing import TYPE_CHECKING
 
 from mm.backtest.fills.intensity import FOREVER, Intensity
 from mm.backtest.fills.intensity_piece import IntensityPiece
@@ -10,10 +9,6 @@ from mm.calibration.fit_result import Line, PoissonFit
 from mm.calibration.moves import offset_ticks
 from mm.calibration.schedule import Schedule, Segment, why_unusable
 from mm.errors import FitError, UsageError
-
-if TYPE_CHECKING:
-    from mm.backtest.fills.intensity import Intensity
-    from mm.backtest.fills.intensity_piece import IntensityPiece
 
 
 def intensity_of(fitted: PoissonFit | Schedule, *, per_side: bool = False, source: str = "the fit") -> "Intensity":

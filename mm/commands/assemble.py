@@ -42,8 +42,6 @@ from mm.signals.micro_price import MicroPriceFit, fit_micro_price
 if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger as Logger
 
-    from mm.calibration.calibrator import CalibrationConfig, FillsMeasured
-    from mm.calibration.windows import Fallback, WindowPlan
     from mm.cli.calibration_knobs import Calibration, Fit, Windows
     from mm.tape.tape import Tape
 

@@ -19,7 +19,6 @@ from mm.runs.in_progress import Run
 
 if TYPE_CHECKING:
     from mm.backtest.result import Result
-    from mm.models.play import Backtest
 
 
 @runner(

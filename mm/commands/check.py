@@ -21,7 +21,6 @@ from mm.evaluate.signal_lookahead import SignalProbe
 from mm.runs.plan import new_page
 
 if TYPE_CHECKING:
-    from mm.commands.setup import Setup
     from mm.evaluate.data_access import FileWatch
     from mm.evaluate.run_comparison import Report
     from mm.tape.tape import Tape

@@ -28,7 +28,6 @@ from mm.market_data.published import SAMPLE, PublishedFiles, fetch_day
 from mm.numbers import noun
 
 if TYPE_CHECKING:
-    from mm.dayfolder.layout import DayFolder
     from mm.dayfolder.seal import AlteredFile
     from mm.formats.day_parquet import Moved
 

@@ -25,7 +25,6 @@ from mm.evaluate.virtual_orders import OrderPlan
 from mm.sim.flow.day import order_log
 
 if TYPE_CHECKING:
-    from mm.evaluate.virtual_orders import OrderPlan
     from mm.tape.tape import Tape
 
 CHECKS = (0.0, 0.125, 0.25, 0.5)  # fractions of the lifetime at which queue positions are compared

@@ -26,7 +26,6 @@ from mm.runs.in_progress import Run
 from mm.signals.families import SIGNALS as KNOWN
 
 if TYPE_CHECKING:
-    from mm.predict.artefact import Artefact
     from mm.tape.tape import Tape
 
 SIGNALS = (

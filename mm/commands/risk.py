@@ -1,7 +1,6 @@
 """``mm risk``: read, trigger and re-arm the kill switch of a symbol."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import click
 
@@ -11,9 +10,6 @@ from mm.cli.frame import command
 from mm.cli.knobs import REQUIRED, SYMBOL, knob
 from mm.clock import now_us
 from mm.live.kill_switch import KillSwitch
-
-if TYPE_CHECKING:
-    from mm.live.kill_switch import KillSwitch
 
 MANUAL = "by hand"
 

@@ -4,7 +4,7 @@ import json
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import quote
 
 import click
@@ -19,9 +19,6 @@ from mm.report.run_pages import ComparedRun, Listing, compared, index_page, two_
 from mm.runs.diff import compare
 from mm.runs.find import Found, find_run, find_runs
 from mm.runs.manifest import MANIFEST, headlines, shown
-
-if TYPE_CHECKING:
-    from mm.report.run_pages import ComparedRun
 
 _NESTED = "backtest"  # folder of the backtest of a walk-forward
 LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")

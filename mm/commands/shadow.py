@@ -49,8 +49,7 @@ from mm.runs.in_progress import Run
 
 if TYPE_CHECKING:
     from mm.live.reconcile import Reconciliation
-    from mm.live.shadow import PaperKnobs, PaperPlay, ShadowFollower, ShadowTerms
-    from mm.market_data.recording import Parts, Recording
+    from mm.market_data.recording import Parts
 
 _Group = TypeVar("_Group")
 _GRID_S = 0.05  # between two checks of the grid

@@ -34,8 +34,7 @@ from mm.models.builder import check_names
 from mm.runs.in_progress import Run
 
 if TYPE_CHECKING:
-    from mm.live.shadow import PaperKnobs
-    from mm.live.trade_run import TradeEnd, TradeRun
+    from mm.live.trade_run import TradeEnd
     from mm.market_data.recording import Parts
 
 _DEFAULTS = {**LIVE_DEFAULTS, "ws_url": None, "rest_url": None, "start_jitter_s": 0.0}

@@ -38,7 +38,6 @@ from mm.user_code import load_class
 if TYPE_CHECKING:
     from mm.backtest.rules import Rules
     from mm.calibration.fit_result import PoissonFit
-    from mm.calibration.schedule import Schedule
     from mm.cli.console import Console
     from mm.tape.tape import Tape
 

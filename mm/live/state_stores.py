@@ -11,7 +11,7 @@ from mm.live.state_sqlite import SqliteState
 
 if TYPE_CHECKING:
     from mm.live.audit import AuditLog
-    from mm.live.state import Reporter, StateWriter
+    from mm.live.state import Reporter
     from mm.live.state_tables import LedgerBackend, StateBackend
 
 STATE_FILE = "state.sqlite"

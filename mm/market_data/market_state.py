@@ -20,7 +20,7 @@ from mm.dayfolder.layout import SPOT
 from mm.dayfolder.ledger import GRID
 from mm.dayfolder.rows import CLOCK_SLACK_US
 from mm.ids import Follow, MissingIds, follow, went_back
-from mm.market_data.doubts import Doubts, Sequenced, Settled, is_far
+from mm.market_data.doubts import FAR_IDS, Doubts, Sequenced, Settled, is_far
 from mm.market_data.grid import Grid
 from mm.market_data.market_events import Anomaly, MarketEvent, MessageRefused, Subscriber, TradeVerdict, Verdict
 from mm.market_data.sync_engine import IDS_MISSING, BookState
@@ -238,7 +238,12 @@ class Arbiter:
             first_id = last_id
         if lane.alone != conn:
             return None
-        if not sure and self._doubts and (self._doubts[lane].held or is_far(lane.last_id, first_id, last_id)):
+        near = abs(first_id - (lane.last_id or first_id)) < FAR_IDS  # nearly always: no call
+        if (
+            not sure
+            and self._doubts
+            and (self._doubts[lane].held or (not near and is_far(lane.last_id, first_id, last_id)))
+        ):
             return None
         return lane.note(last_id)
 

@@ -42,8 +42,6 @@ from mm.market_data.ws_stream import WsStream
 if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger as Logger
 
-    from mm.market_data.rate_budget import RateBudget
-    from mm.market_data.recording import Parts
 
 _CONNECT_DELAY_S = 0.25
 _REST_DELAY_S = 0.5

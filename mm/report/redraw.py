@@ -20,7 +20,6 @@ from mm.runs.find import Found, InputPlaces, check_inputs, knob_files
 
 if TYPE_CHECKING:
     from mm.backtest.result import Result
-    from mm.backtest.sensitivity import Strategy
     from mm.report.run_columns import MarketColumns
 
 Group = TypeVar("Group")

@@ -47,8 +47,6 @@ from mm.walkforward.window_shapes import FILE, WindowShape
 if TYPE_CHECKING:
     from mm.calibration.points import Floats
     from mm.calibration.schedule import Schedule
-    from mm.report.run_columns import EquityCurve
-    from mm.walkforward.out_of_sample import SegmentRows
 
 SCHEDULE, METRICS, UNSEEN, BACKTEST = "poisson_schedule.json", "window_metrics.csv", "oos_metrics.json", "backtest"
 OUTSIDE = 0.05  # expected share of segments with a number of fills outside a 95 % interval

@@ -29,8 +29,6 @@ from mm.tape.frames import SIDES, frame, instants
 if TYPE_CHECKING:
     import polars as pl
 
-    from mm.calibration.fit_result import PoissonFit
-    from mm.calibration.schedule import Schedule
     from mm.tape.tape import Tape
 
 TRADED = {"backtest": "", "shadow": "", "walkforward": "backtest"}  # folder of the backtest by kind of run

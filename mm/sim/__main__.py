@@ -5,7 +5,7 @@ import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from mm.cli.config import Source
 from mm.cli.console import Console, write_line
@@ -36,10 +36,6 @@ from mm.sim.flow.scenario import SCENARIOS, ScenarioParameters, chosen
 from mm.sim.flow.session import STEP_US, Session
 from mm.sim.wire.box import Box
 from mm.sim.wire.faults.script import load_script
-
-if TYPE_CHECKING:
-    from mm.sim.wire.box import Box
-
 
 _HOURS = 24.0
 _SEED = "Seed of all random draws"

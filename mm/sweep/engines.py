@@ -108,6 +108,7 @@ class _Worker:
         if process is not None:
             process.kill()
             process.wait()
+            _close(process)
 
     def _end_reason(self) -> str:
         """Return how the process ended: its exit code or signal, and the last line of its stderr."""
@@ -119,9 +120,7 @@ class _Worker:
         except subprocess.TimeoutExpired:
             process.kill()
             code = process.wait()
-        for pipe in (process.stdin, process.stdout):
-            if pipe is not None:
-                pipe.close()
+        _close(process)
         errors.join(GRACE_S)
         ended = signal.Signals(-code).name if code < 0 else f"exit code {code}"
         return f"{ended} ({errors.last})" if errors.last else ended
@@ -138,9 +137,20 @@ class _StderrReader(Thread):
 
     def run(self) -> None:
         """Read until the process ends."""
-        for line in self._lines or ():
-            self.last = line.strip() or self.last
-            sys.stderr.write(line)
+        if self._lines is None:
+            return
+        with self._lines:
+            for line in self._lines:
+                self.last = line.strip() or self.last
+                sys.stderr.write(line)
+
+
+def _close(process: "subprocess.Popen[str]") -> None:
+    """Close the pipes to a process that has ended, but that of its stderr, which its reader closes."""
+    for pipe in (process.stdin, process.stdout):
+        if pipe is not None:
+            with suppress(BrokenPipeError):  # of a task that it did not read
+                pipe.close()
 
 
 def failed_outcome(how: str) -> Outcome:

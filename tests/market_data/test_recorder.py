@@ -231,7 +231,7 @@ def test_silent_depth_stream_is_a_stall_and_ends_the_connection():
 def test_stream_gets_the_configured_maximum_age(monkeypatch):
     """The replacement itself is tested with the stream."""
     streams = []
-    monkeypatch.setattr("mm.market_data.ws_stream.WsStream", lambda *args: streams.append(args))
+    monkeypatch.setattr(recorder, "WsStream", lambda *args: streams.append(args))
     recorder.parts_of(Source(symbol=SYMBOL), Recorder(ws_max_age_s=77.0), Name(), None)
     ((url, backoffs, max_age_s, *_),) = streams
     assert (url.partition("/stream?")[0], len(backoffs), max_age_s) == ("wss://stream.binance.com:9443", 1, 77.0)

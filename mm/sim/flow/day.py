@@ -20,9 +20,6 @@ from mm.sim.flow.session import Session
 from mm.sim.matching._core import Matching
 
 if TYPE_CHECKING:
-    from mm.sim.flow.faulty_recorder import FaultyRecorder
-    from mm.sim.flow.recorder import PlainRecorder
-
     DayRecorder = PlainRecorder | FaultyRecorder
 
 TRUTH = "truth.json"

@@ -75,6 +75,7 @@ def test_with_a_fit_it_stays_within_the_measured_distances():
     assert quotes.ask_ticks == 1001
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("folder", "symbol"), CAPTURES, ids=[f"{one[0][13:]} {one[1]}" for one in CAPTURES])
 def test_defaults_on_recorded_days(tmp_path, folder, symbol):
     """With both balances funded: fills, at most 5 % of orders rejected, both sides at rest for .9 of the time."""

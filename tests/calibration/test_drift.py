@@ -37,6 +37,7 @@ def drifting(draws, hours, half_life_min):
     return np.tile(DELTAS, len(gain)), np.full(fills.size, BLOCK_S), fills.ravel(), np.zeros(fills.size), blocks
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("hours", "half_life_min", "holds"),
     [(2, 0, True), (2, 1, True), (6, 2, True), (14, 4, True), (2, 30, False), (6, 30, False), (14, 60, False)],

@@ -272,6 +272,7 @@ def test_cells_of_sweep_reference_equal_loop_over_orders():
         assert shares == pytest.approx(np.array(expected) / max(expected), rel=1e-6, abs=1e-9)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("spread", [1, 3])
 def test_constant_spread_keeps_mid(spread):
     """Distances from the best price then differ by a constant, and gains are only rounding."""

@@ -296,6 +296,7 @@ def test_code_named_by_manifest_but_not_read_by_run_is_not_called(desk, tmp_path
     assert not (place / "pwned").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("module", "name"), [(subprocess, "Popen"), (click.testing, "CliRunner")])
 def test_installed_package_needs_trust_even_if_listed_as_input(desk, tmp_path, module, name):
     """Anyone can put the hash of its source into a manifest."""

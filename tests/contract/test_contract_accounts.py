@@ -52,6 +52,7 @@ def test_equity_is_cash_plus_inventory_at_mid(lab: Lab, name: str) -> None:
         assert Decimal(row["equity"]) == Decimal(row["cash"]) + Decimal(row["mtm_value"]), row
 
 
+@pytest.mark.slow
 @every_run
 def test_state_rows_are_on_grid_and_after_each_fill_only(lab: Lab, name: str) -> None:
     """The grid begins at the first valid book; at the same instant, fills precede the grid row."""
@@ -64,6 +65,7 @@ def test_state_rows_are_on_grid_and_after_each_fill_only(lab: Lab, name: str) ->
     assert all(int(row["recv_ms"]) == int(row["recv_us"]) // 1000 for row in states)
 
 
+@pytest.mark.slow
 @every_run
 def test_mids_match_recorded_book(lab: Lab, name: str) -> None:
     """State rows and fills are marked at the mid of their own time, not at a later one."""

@@ -9,6 +9,8 @@ import hand
 import pytest
 from lab import Done, Lab, mm
 
+pytestmark = pytest.mark.slow  # a process for each case
+
 FLAGS = ("--symbol", "TINYUSDT", "--tick-size", "0.01", "--qty-step", "0.001")
 
 

@@ -12,6 +12,8 @@ import pytest
 from lab import Done, Lab
 from outside import json_of, text_of
 
+pytestmark = pytest.mark.slow  # a process for each case
+
 SYMBOL, DAY = "TINYUSDT", "20260105"
 TRADES, EVENTS = f"trades_ws_{SYMBOL}_{DAY}.csv", f"events_{SYMBOL}_{DAY}.csv"
 DIFFS, SNAPSHOT = f"diffs/depth_diffs_{SYMBOL}_{DAY}.ndjson.gz", "snapshots/snapshot_3_initial.csv"
@@ -220,7 +222,6 @@ def test_day_that_never_synced_is_rejected(lab: Lab) -> None:
     assert leftover_runs(run.cwd) == []
 
 
-@pytest.mark.slow
 def test_data_check_reports_file_and_row_of_each_fault(lab: Lab) -> None:
     """`mm data check` exits 3 and lists the defects, through both entry points."""
     for name in ("broken JSON line", "trade off the grid", "duplicate trade"):

@@ -9,6 +9,8 @@ from lab import Done, Lab
 from outside import json_of, rows_of
 from test_contract_bad_days import DAY, QUOTES, SYMBOL, leftover_runs, tiny
 
+pytestmark = pytest.mark.slow  # a process for each case
+
 SOURCE = """
 from mm import Quotes
 
@@ -175,7 +177,6 @@ def test_price_off_grid_is_rounded_to_it(lab: Lab) -> None:
     }
 
 
-@pytest.mark.slow
 def test_failed_run_keeps_finished_runs(lab: Lab) -> None:
     """A failing run removes neither earlier runs nor the finished symbols of the same command."""
     out = lab.root / "bad input/out"

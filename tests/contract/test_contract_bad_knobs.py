@@ -8,6 +8,8 @@ import pytest
 from lab import Done, Lab, mm
 from test_contract_bad_days import DAY, QUOTES, SYMBOL, leftover_runs, tiny
 
+pytestmark = pytest.mark.slow  # a process for each case
+
 POISSON = {**QUOTES, "FILL_MODEL": "poisson"}
 FIXED = {"QUOTE_MODEL": "fixed_spread"}
 
@@ -156,7 +158,6 @@ def test_missing_required_setting_is_reported_by_name(lab: Lab, name: str) -> No
     assert name.upper() in line
 
 
-@pytest.mark.slow
 def test_aliases_and_value_formats_of_contract_are_accepted(lab: Lab) -> None:
     """`trade_driven` means `trade_cross`; latencies may be fractions of a millisecond; symbols may be lower case."""
     runs = {
@@ -202,7 +203,6 @@ def test_flag_without_effect_is_rejected(lab: Lab, tmp_path: Path, name: str) ->
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.slow
 def test_variable_without_effect_is_logged_and_ignored(lab: Lab, tmp_path: Path) -> None:
     """A variable exported for another command: the run completes, logs it, and can be reproduced."""
     exported = {"CALIB_DELTAS": "1,2", "CALIB_DWELL_MS": "60000", "RUN_ID": "r", "LOG_LEVEL": "WARNING"}

@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 from lab import Done, Lab, mm
 
+pytestmark = pytest.mark.slow  # a process for each case
+
 HEAD = "delta_ticks,exposure_s,fills\n"
 FIVE = HEAD + "1,1000,62\n2,1000,45\n3,1000,38\n5,1000,22\n8,1000,9\n"
 

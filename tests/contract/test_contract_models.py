@@ -10,6 +10,8 @@ from lab import Done, Lab
 from outside import rows_of
 from test_contract_bad_days import DAY, QUOTES, SYMBOL, leftover_runs, tiny
 
+pytestmark = pytest.mark.slow  # a process for each case
+
 SOURCE = """
 import json
 from pathlib import Path

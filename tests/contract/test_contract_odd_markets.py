@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 from lab import Done, Lab
 
+pytestmark = pytest.mark.slow  # a process for each case
+
 SYMBOL = "SIMUSDT"
 FUNDS = {"INITIAL_CASH": "100000000", "INITIAL_INVENTORY": "1000"}
 LATER_KEYS = ("sigma_ticks", "predictive_ci95", "warnings", "dispersion")
@@ -18,7 +20,6 @@ def tick_wide(lab: Lab, name: str, command: str, *flags: str, **variables: str) 
     return lab.command(f"odd/{name}", command, "--json", *flags, **where, **variables)
 
 
-@pytest.mark.slow
 def test_fit_warns_of_one_tick_spread(lab: Lab) -> None:
     """With such a spread, fills depend on the queue more than on the distance."""
     done = tick_wide(lab, "fit", "calibrate")

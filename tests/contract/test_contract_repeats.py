@@ -12,6 +12,8 @@ from lab import Lab, Run, mm
 from outside import json_of, sha256_of, text_of
 from test_contract_folders import FILES, inside, of_orders, run_of_kind, variables_of
 
+pytestmark = pytest.mark.slow  # a process for each case
+
 
 def elsewhere(lab: Lab, name: str) -> Path:
     """Return a copy of the data root under another name, so that no result can depend on its path."""
@@ -53,7 +55,6 @@ def test_digest_differs_for_other_settings_data_and_seed(lab: Lab) -> None:
     assert len(digests | {other}) == len(RUNS) + 1
 
 
-@pytest.mark.slow
 def test_calibration_and_walk_forward_are_reproducible(lab: Lab) -> None:
     """Fits repeat as well: equal bytes and digests in another process and folder."""
     for kind in ("marks", "walkforward"):
@@ -82,7 +83,6 @@ def test_digest_does_not_depend_on_path_of_fit(lab: Lab) -> None:
     assert sha256_of(fit) in {entry["sha256"] for entry in runs[0].manifest["inputs"]}
 
 
-@pytest.mark.slow
 def test_cached_tape_gives_same_digest(lab: Lab) -> None:
     """The second run loads the tape from the cache (`hit`) with the same digest; a changed day is read again."""
     folder = lab.root / "cached"

@@ -14,6 +14,8 @@ import pytest
 from lab import Lab, environment, mm
 from test_contract_bad_days import DAY, QUOTES, SYMBOL, leftover_runs, tiny
 
+pytestmark = pytest.mark.slow  # a process for each case
+
 OTHER, LATER = "OTHERUSDT", "20990101"
 SLOW = """
 import time
@@ -126,7 +128,6 @@ def test_out_dir_is_run_folder(lab: Lab, tmp_path: Path) -> None:
     assert (tmp_path / f"out/logs/backtest/{SYMBOL}/{DAY}/r/run.log").exists()
 
 
-@pytest.mark.slow
 def test_out_dir_is_shared_by_symbols_and_days(lab: Lab, tmp_path: Path) -> None:
     """Each run is a folder that every command reads; the tables share one folder, and nothing is overwritten."""
     both = {**variables_of(lab), "DATA_ROOT": str(other_symbol_and_day(tiny(lab), tmp_path / "data"))}
@@ -191,7 +192,6 @@ def other_symbol_and_day(root: Path, copy: Path) -> Path:
     return copy
 
 
-@pytest.mark.slow
 def test_folder_names_may_be_invalid_utf_8(lab: Lab, tmp_path: Path) -> None:
     """A disk mounted with another character set has such names; calibration, backtest and report work there."""
     folder = Path(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9"))

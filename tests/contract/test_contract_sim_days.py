@@ -14,6 +14,8 @@ from second_matcher import CANCEL, IOC, LEVEL, LIMIT, MARKET, NEW, TRADE, Row, S
 
 from mm.sim.matching._core import Matching
 
+pytestmark = pytest.mark.slow  # a process for each case
+
 SCENARIOS = ("poisson", "hawkes", "regimes", "gaps", "zero_intelligence", "large_tick")
 HOURS = {"gaps": "0.25", "regimes": "0.1"}
 every_scenario = pytest.mark.parametrize("scenario", SCENARIOS)

@@ -108,6 +108,7 @@ def test_fee_at_a_price_counts_in_every_output_and_limit(tmp_path):
     assert Decimal(last["cash"]) == Decimal(first["cash"]) - sums[0] - 30 * len(rows)
 
 
+@pytest.mark.slow
 def test_fee_without_a_price_is_named_and_no_result_is_net(tmp_path):
     with exchange(tmp_path, "0") as box, box.trader(**STRATEGY) as process:
         box.until(lambda: len(box.rows("fill")) >= 2, "two fills", process=process)

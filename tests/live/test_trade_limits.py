@@ -128,6 +128,7 @@ def test_quotes_widen_on_both_sides_at_position_share(parts):
     assert min(late) >= DELTA_TICKS * FACTOR - 5
 
 
+@pytest.mark.slow
 def test_mid_jump_stops_quotes_for_ten_seconds_without_breach(days, parts):
     """All are cancelled, none is placed before, and then quotes return; `days` waits for both."""
     again = next(row for row in parts[3] if row["action"] != "cancel")

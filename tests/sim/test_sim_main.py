@@ -134,6 +134,7 @@ def test_port_in_use_exits_with_code_2(tmp_path):
     assert f"--port (SERVE_PORT) {port}" in result.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "flags",
     [

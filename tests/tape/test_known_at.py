@@ -46,6 +46,7 @@ def test_ids_missing_after_an_instant_take_nothing_away_before_it(tmp_path, name
     assert whole.known_at(whole.end_us) is whole
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.filter_too_much])
 @given(st.data(), stories(size=14))
 def test_later_rows_never_change_what_was_known(data, story):

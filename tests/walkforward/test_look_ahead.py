@@ -149,6 +149,7 @@ def test_later_changes_do_not_affect_trained_segments(day, original_segments, tm
         )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("change_name", ["trade ids missing", "depth ids missing"])
 def test_ids_missing_after_a_window_take_no_exposure_from_it(day, original_segments, tmp_path, change_name):
     """The tape ends its book before the window's end, because it is known now; a fit of the window does not."""

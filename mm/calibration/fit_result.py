@@ -384,6 +384,8 @@ class PoissonFit(Shown):
         _check_head(content, source)
         known = {name: value for name, value in content.items() if name in _BRIEF and name != "measured_states"}
         fit = converted(known, cls, source, REMEDY)
+        if unknown := set(known.get("sides", ())) - {one.name for one in fields(Sides)}:
+            raise BrokenFile(f"{source}: sides has {', '.join(sorted(unknown))}; it may have bid and ask; {REMEDY}")
         if states := content.get("measured_states"):  # an empty list: an older file, with the hit rule
             try:
                 fit = replace(fit, measured_states=StateRates.read(states))

@@ -77,6 +77,7 @@ def test_non_finite_numbers_become_null():
             for key in ("tick_size", "max_delta_ticks", "sigma_ticks")
         ),
         ({"ci95_k": 3}, BrokenFile, "ci95_k is 3: expected `array"),
+        ({"sides": {"left": {}}}, BrokenFile, "sides has left"),
         ({"mle": None}, BrokenFile, "mle is None: expected `object`"),
     ],
 )

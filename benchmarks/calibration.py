@@ -16,8 +16,8 @@ from benchmarks.diagnostics import DRAWN, Outcomes, rolling
 from benchmarks.figures import Figure, figure, share
 from benchmarks.studies import COLUMNS, FEW, STUDIES
 from benchmarks.verdicts import Checked, checked, lines_of
+from mm.base.numbers import MINUS
 from mm.cli.console import Console
-from mm.numbers import MINUS
 
 SEED = 20_260_105
 CHUNK = 20  # days per task of a process

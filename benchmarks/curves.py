@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from mm.base.numbers import MINUS
 from mm.calibration.alternatives import MONOTONE, gain_of
 from mm.calibration.calibrator import CalibrationConfig, Calibrator
 from mm.calibration.points import Floats
 from mm.calibration.reference_choice import EndCells, by_reference
 from mm.calibration.shapes import EXPONENTIAL, FAMILIES, Family
 from mm.calibration.windows import US_PER_MIN, WindowPlan
-from mm.numbers import MINUS
 from mm.walkforward.out_of_sample import out_of_sample
 from mm.walkforward.walkforward import study
 

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any
 
 from benchmarks.turns import FAR_K, GAMMA, PYTHON, Bench, Measured, ProcessResult, Row, run
 from mm.backtest.rules import Account, Execution
+from mm.base.knobs import knobs, shown
 from mm.cli.config import Models
-from mm.cli.knobs import knobs, shown
 
 if TYPE_CHECKING:
     from mm.backtest.fills.base import OrderView, TradeView

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import mm
-from mm.code_identity import PACKAGE, code_files, digest
+from mm.base.code_identity import PACKAGE, code_files, digest
 from mm.errors import BrokenFile
 from mm.runs.manifest import checkout_commit
 

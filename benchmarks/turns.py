@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import mm
-from mm.cli.knobs import knobs
+from mm.base.knobs import knobs
 from mm.cli.task_knobs import GROUPS
 from mm.dayfolder.layout import DayFolder, day_folder
 from mm.errors import MMError

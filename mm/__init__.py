@@ -13,7 +13,7 @@ _PUBLIC = {
     "BookView": "mm.backtest.fills.base",
     "OrderView": "mm.backtest.fills.base",
     "OwnFill": "mm.backtest.quotes.view",
-    "Picture": "mm.notebook",
+    "Picture": "mm.base.notebook",
     "PoissonFit": "mm.calibration.fit_result",
     "QuoteView": "mm.backtest.quotes.base",
     "Quotes": "mm.backtest.quotes.view",
@@ -33,7 +33,7 @@ _PUBLIC = {
     "sweep": "mm.sweep.sweep",
     "walkforward": "mm.walkforward.walkforward",
 }
-_PACKAGES = {"backtest", "sweep", "walkforward"}  # callable as functions: mm/callable_package.py
+_PACKAGES = {"backtest", "sweep", "walkforward"}  # callable as functions: mm/base/callable_package.py
 __all__ = list(_PUBLIC)
 
 

@@ -17,6 +17,7 @@ from mm.backtest.quotes.base import QuoteView as QuoteView
 from mm.backtest.quotes.view import OwnFill as OwnFill
 from mm.backtest.quotes.view import Quotes as Quotes
 from mm.backtest.result import Result as Result
+from mm.base.notebook import Picture as Picture
 from mm.calibration.calibrate import calibrate as calibrate
 from mm.calibration.fit_points import fit_poisson as fit_poisson
 from mm.calibration.fit_result import PoissonFit as PoissonFit
@@ -24,7 +25,6 @@ from mm.calibration.schedule import Schedule as Schedule
 from mm.calibration.schedule import build_schedule as build_schedule
 from mm.models.days import load_day as load_day
 from mm.models.play import backtest as backtest
-from mm.notebook import Picture as Picture
 from mm.runs.finished import RunFolder as RunFolder
 from mm.runs.finished import open_run as open_run
 from mm.sweep.findings import SweepFindings as SweepFindings

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 import pytest
 
 from browser import Chrome, browser, started
+from mm.base.knobs import knobs
 from mm.cli.docs import every_group
-from mm.cli.knobs import knobs
 from repeatable import pytest_terminal_summary
 from support import ROOT, SHARED
 

@@ -6,8 +6,8 @@ import time
 
 import pytest
 
-from mm import atomic_file as module
-from mm.atomic_file import VerifiedFiles, atomic_file, clear_unfinished, write_atomic
+from mm.base import atomic_file as module
+from mm.base.atomic_file import VerifiedFiles, atomic_file, clear_unfinished, write_atomic
 from support import run_python
 
 
@@ -55,7 +55,7 @@ def set_age(path, seconds):
 
 def test_clear_unfinished_removes_only_files_of_dead_writers(tmp_path):
     """Files of running processes are kept, also those of other machines, and so are files with other names."""
-    code = "import os, sys\nfrom pathlib import Path\nfrom mm.atomic_file import atomic_file\n"
+    code = "import os, sys\nfrom pathlib import Path\nfrom mm.base.atomic_file import atomic_file\n"
     code += "with atomic_file(Path('kept.json')) as unfinished:\n"
     code += "    unfinished.write_text('half')\n    os.kill(os.getpid(), 9)\n"
     assert run_python("-c", code, cwd=tmp_path).returncode == -9

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from fill_predictors import written
 from mm.backtest.models import FILL_MODELS, QUOTE_MODELS
-from mm.code_identity import (
+from mm.base.code_identity import (
     PACKAGE,
     HashedFile,
     closure,

@@ -68,6 +68,7 @@ def test_help_of_the_program_imports_no_commands(tmp_path):
     loaded = run_python("-c", code, cwd=tmp_path).stdout.split()
     assert {name.split(".")[1] for name in loaded} <= {
         "__main__",
+        "base",
         "cli",
         "clock",
         "dataclass",

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mm import numbers
+from mm.base import numbers
 
 
 @pytest.mark.parametrize(

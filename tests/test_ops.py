@@ -9,8 +9,8 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from mm.base.knobs import knobs
 from mm.cli.config import Name, Terminal
-from mm.cli.knobs import knobs
 from mm.cli.task_knobs import Recorder, Sources
 from support import ROOT
 from tools import pins as tools_pins

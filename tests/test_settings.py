@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from msgspec import Meta, Struct
 
-from mm.settings import REQUIRED, Setting, Unit, about, convert, settings, wanted
+from mm.base.settings import REQUIRED, Setting, Unit, about, convert, settings, wanted
 
 Positive = Annotated[float, Meta(gt=0)]
 TICKS = Unit("ticks", -1)

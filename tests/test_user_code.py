@@ -7,10 +7,10 @@ import pytest
 from mm.backtest.paper_exchange import PaperExchange
 from mm.backtest.quotes.view import Quotes
 from mm.backtest.rules import Rules
+from mm.base.user_code import load_class, raised
 from mm.errors import ModelError, UnknownModel
 from mm.instrument import Instrument
 from mm.tape.tape import Tape
-from mm.user_code import load_class, raised
 
 TEST = Instrument("TESTUSDT", 1_000_000, 1_000)
 RULES = Rules(

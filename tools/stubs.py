@@ -169,7 +169,7 @@ class Kernel:
         again at its end.
         """
         try:
-            from mm.settings import REQUIRED, settings
+            from mm.base.settings import REQUIRED, settings
 
             declaration = getattr(importlib.import_module(self.module), owner).declared
         except (ImportError, AttributeError):
@@ -422,7 +422,7 @@ def face(root: Path) -> str:
 
 def settings_of_a_backtest() -> Iterator[str]:
     """Yield the type of the keyword arguments of ``mm.backtest``: its knobs, as Python values or as text."""
-    from mm.cli.knobs import knobs
+    from mm.base.knobs import knobs
     from mm.models.play import GROUPS
 
     yield "class _BacktestKnobs(TypedDict, total=False):"

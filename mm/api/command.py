@@ -11,9 +11,9 @@ import click
 
 from mm.backtest.preset import ALWAYS, PLAIN, PRESETS
 from mm.backtest.risk import NO_RISK, Risk, limits_of
+from mm.base.knobs import ONE_DAY, PATH, integer, knob, knobs, matching, number, one_of
 from mm.cli.console import Console, write_line
 from mm.cli.frame import command
-from mm.cli.knobs import ONE_DAY, PATH, integer, knob, knobs, matching, number, one_of
 from mm.clock import DAY_ZONE, US_PER_S, day_of, now_us
 from mm.errors import UsageError
 from mm.instrument import Instrument

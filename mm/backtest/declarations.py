@@ -25,7 +25,7 @@ from mm.backtest.parameters import (
     Parameters,
     Volatility,
 )
-from mm.settings import Unit, about
+from mm.base.settings import Unit, about
 
 # Types with bounds.
 Positive = Annotated[float, Meta(gt=0)]

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mm.backtest.journal import ACTIONS, CANCEL_REASONS, REJECT_REASONS, STATUSES
+from mm.base.code_identity import HashedFile, hash_file
 from mm.clock import US_PER_MS
-from mm.code_identity import HashedFile, hash_file
 from mm.tape.frames import sides, words
 
 if TYPE_CHECKING:

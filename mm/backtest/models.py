@@ -12,7 +12,7 @@ from mm.backtest.fills import intensity as drawn
 from mm.backtest.parameters import Parameters, declaration_of
 from mm.backtest.quotes import distances, simple
 from mm.backtest.quotes import steps as around
-from mm.settings import REQUIRED, Setting, Unit
+from mm.base.settings import REQUIRED, Setting, Unit
 
 price_cross, trade_cross = reached.PriceCross, reached.TradeCross
 queue_hazard, queue_risk_averse = reached.QueueHazard, reached.QueueRiskAverse

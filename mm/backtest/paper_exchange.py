@@ -12,6 +12,7 @@ from mm.backtest.fills.base import FillModel, PythonFillModel
 from mm.backtest.journal import ACTIONS, KINDS, REJECT_REASONS
 from mm.backtest.quotes.base import compiled
 from mm.backtest.rules import Rules
+from mm.base.user_code import raised_inside
 from mm.clock import US_PER_S
 from mm.errors import Mismatch, MMError, UsageError
 from mm.instrument import E8
@@ -19,7 +20,6 @@ from mm.tape._book import LEVEL_PAGE, WINDOW_MARGIN_TICKS
 from mm.tape.columns import MANY_EVENTS
 from mm.tape.feed import Feed
 from mm.tape.level_changes import level_changes
-from mm.user_code import raised_inside
 
 if TYPE_CHECKING:
     from mm.backtest.journal import Journal

@@ -17,8 +17,8 @@ from msgspec import Meta, Struct
 from msgspec.structs import asdict
 
 from mm.backtest.rules import SigmaMethod
+from mm.base.settings import REQUIRED, Setting, Unit, about, settings
 from mm.errors import UsageError
-from mm.settings import REQUIRED, Setting, Unit, about, settings
 
 AUTO = "auto"
 TOUCH = "touch"

@@ -23,10 +23,10 @@ from mm.backtest.metrics.pnl import account_of, ledger
 from mm.backtest.metrics.summary import summarise
 from mm.backtest.run_terms import RunTerms
 from mm.backtest.summary_text import describe
+from mm.base.notebook import Picture, Shown, picture_of
 from mm.clock import US_PER_MS
 from mm.errors import UsageError
 from mm.instrument import E8, decimal_text
-from mm.notebook import Picture, Shown, picture_of
 from mm.tape.frames import floats, frame, instants, sides, words
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from decimal import Decimal
 from types import MappingProxyType
 from typing import Any
 
-from mm.cli.knobs import JSON, Reader, decimal, integer, knob, number
+from mm.base.knobs import JSON, Reader, decimal, integer, knob, number
 from mm.clock import US_PER_S, day_of, midnight_us, next_day, us_from_ms
 from mm.errors import OffGrid, UsageError
 from mm.instrument import E8, e8

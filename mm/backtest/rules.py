@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from mm.backtest.preset import PRESETS, Hours
 from mm.backtest.run_terms import FEE_RATE
-from mm.cli.knobs import PATH, SWITCH, decimal, integer, knob, number, one_of
+from mm.base.knobs import PATH, SWITCH, decimal, integer, knob, number, one_of
 from mm.clock import us_from_ms
 from mm.errors import UsageError
 from mm.instrument import NO_FILTERS, Filters, e8

@@ -28,9 +28,9 @@ from mm.backtest.metrics.summary import headline
 from mm.backtest.models import queue_prob_power, queue_risk_averse, trade_cross
 from mm.backtest.replay import backtest
 from mm.backtest.strategy_info import strategy_of
+from mm.base.user_code import one_line
 from mm.errors import BrokenFile, Mismatch, UsageError
 from mm.tape.columns import MANY_EVENTS, trim_heap
-from mm.user_code import one_line
 
 if TYPE_CHECKING:
     from mm.backtest.fills.intensity import Intensity

@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mm.backtest.metrics.notes import NO_REFERENCE, NULL, by_reason
+from mm.base.numbers import MINUS, SHARPE_DAYS, duration, number, percent, signed
 from mm.clock import iso
-from mm.numbers import MINUS, SHARPE_DAYS, duration, number, percent, signed
 
 NONE = "–"
 

@@ -12,10 +12,10 @@ import msgspec
 from mm.backtest.metrics import json_values
 from mm.backtest.metrics.fill_states import StateRates
 from mm.backtest.metrics.json_values import finite
+from mm.base.notebook import Picture, Shown, picture_of
+from mm.base.numbers import MINUS
 from mm.calibration.points import Points
 from mm.errors import BrokenFile, FitError, Mismatch
-from mm.notebook import Picture, Shown, picture_of
-from mm.numbers import MINUS
 
 SCHEMA_VERSION = 1
 DISTANCE_UNIT, TIME_UNIT = "ticks", "s"

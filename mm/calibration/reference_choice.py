@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from mm.backtest.metrics.arithmetic import quantiles
+from mm.base.numbers import fixed
 from mm.calibration.alternatives import LEAST_BLOCKS, gain_of
 from mm.calibration.calibrator import CalibrationConfig, Calibrator
 from mm.calibration.depth_counts import SIDES, DepthCounts
@@ -35,7 +36,6 @@ from mm.calibration.reference import AUTO, BLOCK_US, CLOSED, PER_TICK, reference
 from mm.calibration.shapes import EXPONENTIAL, FAMILIES, Cells, Family, fitted, shares_loglik
 from mm.calibration.tally import CELLS, REACHED
 from mm.clock import US_PER_S
-from mm.numbers import fixed
 
 if TYPE_CHECKING:
     from mm.tape.tape import Tape

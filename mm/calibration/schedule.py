@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from mm.backtest.metrics.fill_states import StateRates
+from mm.base.notebook import Picture, Shown, picture_of
+from mm.base.numbers import duration
 from mm.calibration.alternatives import rates_on
 from mm.calibration.calibrator import CalibrationConfig, Calibrator
 from mm.calibration.fit_result import Line, PoissonFit, are_rates, converted
@@ -22,8 +24,6 @@ from mm.calibration.windows import MODES, POLICIES, WEIGHING, Fallback, Window, 
 from mm.clock import US_PER_S
 from mm.errors import BrokenFile, Mismatch
 from mm.instrument import E8
-from mm.notebook import Picture, Shown, picture_of
-from mm.numbers import duration
 from mm.tape.load import tapes_given
 
 if TYPE_CHECKING:

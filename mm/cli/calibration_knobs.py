@@ -5,8 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from mm.cli.config import MODEL
-from mm.cli.knobs import (
+from mm.base.knobs import (
     JSON_OBJECT,
     SWITCH,
     decimal,
@@ -19,6 +18,7 @@ from mm.cli.knobs import (
     numbers_or,
     one_of,
 )
+from mm.cli.config import MODEL
 
 AUTO = "auto"
 DISTANCES = (1.0, 2.0, 3.0, 5.0, 8.0, 13.0)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mm.cli.knobs import (
+from mm.base.knobs import (
     DAYS,
     FIT,
     JSON_OBJECT,

@@ -5,7 +5,7 @@ from importlib import import_module
 
 import click
 
-from mm.cli.knobs import REQUIRED, Knob, knobs, shown
+from mm.base.knobs import REQUIRED, Knob, knobs, shown
 from mm.cli.options import KnobOption, heading
 from mm.cli.task_knobs import GROUPS
 

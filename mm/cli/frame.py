@@ -20,10 +20,10 @@ from typing import Any, NoReturn
 import click
 from click.core import ParameterSource
 
+from mm.base.knobs import REQUIRED, SWITCH, Knob, ServerUrl, as_flags, closest, is_switch, knobs, parameter_way, shown
 from mm.cli.config import Day, Output, Terminal
 from mm.cli.console import Console, write_line
 from mm.cli.interrupts import Interrupted, interruptible
-from mm.cli.knobs import REQUIRED, SWITCH, Knob, ServerUrl, as_flags, closest, is_switch, knobs, parameter_way, shown
 from mm.cli.options import FILE, KnobOption, heading, is_short, write_options
 from mm.cli.settings_file import VARIABLE, env_file, settings_file
 from mm.errors import DataError, MissingExtra, MMError, ModelError, TryLater, UnknownModel

@@ -8,8 +8,8 @@ import click
 from click.core import ParameterSource
 from click.shell_completion import CompletionItem
 
+from mm.base.knobs import REQUIRED, Knob, shown
 from mm.cli.completion import complete
-from mm.cli.knobs import REQUIRED, Knob, shown
 from mm.errors import UsageError
 
 SHORT_ENOUGH = 14  # options; a command with more has a short help and a whole one

@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+from mm.base.knobs import shown
 from mm.cli.console import Console, write_line
-from mm.cli.knobs import shown
 from mm.errors import Incomplete
 from mm.runs.manifest import SetKnob
 

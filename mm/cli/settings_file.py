@@ -13,7 +13,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from mm.cli.knobs import JSON, Knob, closest, typed
+from mm.base.knobs import JSON, Knob, closest, typed
 from mm.errors import BrokenFile, DataError, UsageError
 
 VARIABLE, ENV_FILE = "MM_CONFIG", "MM_ENV_FILE"

@@ -8,19 +8,7 @@ from pathlib import Path
 
 from mm.backtest.risk import Risk
 from mm.backtest.rules import Account, Execution
-from mm.cli.calibration_knobs import Calibration, Fit, Windows
-from mm.cli.config import (
-    DamagedDay,
-    Day,
-    Market,
-    Models,
-    OrdersFile,
-    Output,
-    Results,
-    Sensitivity,
-    Source,
-)
-from mm.cli.knobs import (
+from mm.base.knobs import (
     DAYS,
     GRID,
     PATH,
@@ -35,6 +23,18 @@ from mm.cli.knobs import (
     matching,
     number,
     one_of,
+)
+from mm.cli.calibration_knobs import Calibration, Fit, Windows
+from mm.cli.config import (
+    DamagedDay,
+    Day,
+    Market,
+    Models,
+    OrdersFile,
+    Output,
+    Results,
+    Sensitivity,
+    Source,
 )
 
 

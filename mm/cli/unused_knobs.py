@@ -5,7 +5,7 @@ from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 from mm.backtest.rules import Account, Execution
-from mm.cli.knobs import axes_of, shown
+from mm.base.knobs import axes_of, shown
 from mm.errors import UsageError
 
 if TYPE_CHECKING:

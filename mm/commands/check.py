@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 import click
 
 from mm.backtest.rules import Account, Execution
+from mm.base.knobs import ONE_DAY, REQUIRED, integer, knob, matching
 from mm.cli.config import DamagedDay, Day, Market, Models, Results, Source
 from mm.cli.console import Console
 from mm.cli.frame import command
-from mm.cli.knobs import ONE_DAY, REQUIRED, integer, knob, matching
 from mm.commands import assemble
 from mm.commands.setup import Setup
 from mm.errors import SafetyError

@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from mm.base.knobs import PATH, integer, knob
 from mm.cli.config import Results
 from mm.cli.console import Console, write_line
 from mm.cli.frame import command
-from mm.cli.knobs import PATH, integer, knob
 from mm.errors import TryLater, UsageError
 
 HOST = "127.0.0.1"

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING
 import click
 import msgspec
 
+from mm.base.knobs import DAYS, ONE_DAY, PATH, SYMBOL, day_list, knob
+from mm.base.numbers import noun
 from mm.cli.config import DamagedDay, Market, Name, Results, Source
 from mm.cli.console import Console
 from mm.cli.frame import command
-from mm.cli.knobs import DAYS, ONE_DAY, PATH, SYMBOL, day_list, knob
 from mm.cli.task_knobs import BinanceMarket, PublicFiles, Streams
 from mm.clock import now_us, run_stamp
 from mm.dayfolder.check import check_day
@@ -25,7 +26,6 @@ from mm.dayfolder.seal import require_sealed
 from mm.errors import BrokenFile, DataError, NeverSynced, UsageError
 from mm.market_data.capture_import import FORMS, RAW, ImportOptions, import_captures
 from mm.market_data.published import SAMPLE, PublishedFiles, fetch_day
-from mm.numbers import noun
 
 if TYPE_CHECKING:
     from mm.dayfolder.seal import AlteredFile

@@ -10,9 +10,9 @@ from typing import Any, NoReturn
 
 import click
 
+from mm.base.knobs import knobs
 from mm.cli.console import Console
 from mm.cli.frame import command
-from mm.cli.knobs import knobs
 from mm.cli.settings_file import LEFT_OUT
 from mm.cli.task_knobs import GROUPS
 

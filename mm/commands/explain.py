@@ -10,11 +10,11 @@ import click
 from mm.backtest.explain import explain
 from mm.backtest.io import load_day
 from mm.backtest.journal_files import CSV, orders_path, read_orders
+from mm.base.knobs import PATH, integer, knob
 from mm.cli.completion import runs as run_ids
 from mm.cli.config import Results
 from mm.cli.console import Console
 from mm.cli.frame import command
-from mm.cli.knobs import PATH, integer, knob
 from mm.dayfolder.layout import day_folder
 from mm.errors import BrokenFile, DataError, Mismatch, UsageError
 from mm.instrument import e8

@@ -6,13 +6,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mm.atomic_file import write_atomic
 from mm.backtest.fills.hazard_fit import KIND, with_numbers
 from mm.backtest.io import load_day
+from mm.base.atomic_file import write_atomic
+from mm.base.knobs import JSON_OBJECT, ONE_DAY, PATH, REQUIRED, SYMBOL, integer, knob, matching, number
 from mm.cli.config import EXPONENT_FILE, DamagedDay, Results, Source
 from mm.cli.console import Console
 from mm.cli.frame import command
-from mm.cli.knobs import JSON_OBJECT, ONE_DAY, PATH, REQUIRED, SYMBOL, integer, knob, matching, number
 from mm.clock import us_from_ms
 from mm.dayfolder.layout import day_folder
 from mm.errors import DataError, FitError, UsageError

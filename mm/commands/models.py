@@ -10,14 +10,14 @@ import click
 from mm.backtest.models import FILL_MODELS, QUOTE_MODELS, QUOTE_STEPS, declared
 from mm.backtest.parameters import VOLATILITY
 from mm.backtest.rules import Execution
+from mm.base.knobs import closest, knobs, shown
+from mm.base.settings import REQUIRED
 from mm.cli.console import Console
 from mm.cli.frame import command
-from mm.cli.knobs import closest, knobs, shown
 from mm.errors import UnknownModel
-from mm.settings import REQUIRED
 
 if TYPE_CHECKING:
-    from mm.settings import Setting
+    from mm.base.settings import Setting
 
 _NAME = click.Argument(["name"], required=False, metavar="[MODEL]")
 _LATENCY: Mapping[str, tuple[str, tuple[str, ...]]] = {

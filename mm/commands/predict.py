@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from mm.base.knobs import REQUIRED, integer, knob, number, numbers, one_of
+from mm.base.numbers import fixed, signed
 from mm.cli.config import Day, Market
 from mm.cli.console import Console
 from mm.cli.frame import command, runner
-from mm.cli.knobs import REQUIRED, integer, knob, number, numbers, one_of
 from mm.cli.task_knobs import SignalColumns
 from mm.commands import assemble
 from mm.errors import FitError, UsageError
-from mm.numbers import fixed, signed
 from mm.predict.apply import predict_over, rescore, write_predictions
 from mm.predict.artefact import ARRAYS, MODEL, Artefact, write
 from mm.predict.samples import Task, distances_of

@@ -10,8 +10,10 @@ from urllib.parse import quote
 import click
 from polars.exceptions import PolarsError
 
-from mm.atomic_file import atomic_file
 from mm.backtest.rules import Account, Execution
+from mm.base.atomic_file import atomic_file
+from mm.base.code_identity import hash_file
+from mm.base.knobs import shown
 from mm.calibration.calibrate import measure
 from mm.calibration.calibrator import Measured
 from mm.calibration.fit_result import PoissonFit
@@ -23,9 +25,7 @@ from mm.cli.completion import runs as run_ids
 from mm.cli.config import Market
 from mm.cli.console import Console
 from mm.cli.frame import command
-from mm.cli.knobs import shown
 from mm.cli.unused_knobs import unused_knobs
-from mm.code_identity import hash_file
 from mm.commands import assemble
 from mm.commands.calibrate import FIT, POINTS
 from mm.commands.reproduce import command_of

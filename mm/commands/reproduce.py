@@ -13,11 +13,11 @@ from pathlib import Path
 
 import click
 
+from mm.base.knobs import PATH, knob, shown
 from mm.cli.completion import runs as run_ids
 from mm.cli.config import Results
 from mm.cli.console import Console
 from mm.cli.frame import command
-from mm.cli.knobs import PATH, knob, shown
 from mm.cli.settings_file import LEFT_OUT
 from mm.errors import DataError, Mismatch, MMError
 from mm.runs.diff import Comparison, OutputDifference, compare, knobs_without_effect, largest_difference

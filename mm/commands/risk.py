@@ -4,10 +4,10 @@ from dataclasses import dataclass
 
 import click
 
+from mm.base.knobs import REQUIRED, SYMBOL, knob
 from mm.cli.config import Results
 from mm.cli.console import Console
 from mm.cli.frame import command
-from mm.cli.knobs import REQUIRED, SYMBOL, knob
 from mm.clock import now_us
 from mm.live.kill_switch import KillSwitch
 

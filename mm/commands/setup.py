@@ -9,8 +9,8 @@ from typing import Any, Self
 
 from mm.backtest.risk import NO_RISK, Risk
 from mm.backtest.rules import Account, Execution
+from mm.base.knobs import FIT, PATH, Knob, knobs, shown
 from mm.cli.config import Day, Market, Models
-from mm.cli.knobs import FIT, PATH, Knob, knobs, shown
 from mm.cli.unused_knobs import unused_knobs
 from mm.commands.assemble import artefacts
 from mm.models.builder import agent_files

@@ -20,12 +20,12 @@ import click
 from mm.backtest.risk import LIVE_DEFAULTS, Risk
 from mm.backtest.rules import Account, Execution
 from mm.backtest.summary_text import text_of
+from mm.base.knobs import PATH, knob, knobs, shown
 from mm.cli.completion import runs as run_ids
 from mm.cli.config import Day, Market, Models, Name, Results, Source
 from mm.cli.console import Console
 from mm.cli.frame import command, runner
 from mm.cli.interrupts import ENDING, KILLING, at_ending_signals
-from mm.cli.knobs import PATH, knob, knobs, shown
 from mm.cli.task_knobs import Recorder
 from mm.clock import SteadyClock, now_us
 from mm.commands.assemble import kept_models

@@ -4,13 +4,13 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from mm.base.numbers import fixed
 from mm.cli.config import Day, Market
 from mm.cli.console import Console
 from mm.cli.frame import command, runner
 from mm.cli.task_knobs import SignalColumns
 from mm.commands import assemble
 from mm.errors import UsageError
-from mm.numbers import fixed
 from mm.report.figures import heat
 from mm.report.frame import card, chart, document, header, interval, listing, origin
 from mm.runs.in_progress import Run

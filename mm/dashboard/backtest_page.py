@@ -10,15 +10,15 @@ from urllib.parse import quote
 import polars as pl
 import streamlit as st
 
+from mm.base.knobs import REQUIRED, Knob, shown
+from mm.base.numbers import number, probability, signed
 from mm.cli.frame import known_knobs
-from mm.cli.knobs import REQUIRED, Knob, shown
 from mm.cli.options import KnobOption
 from mm.commands import backtest, sweep
 from mm.dashboard.charts import draw
 from mm.dashboard.jobs import StartedCommand, words_of
 from mm.dashboard.sources import Folders, label_of, one_line, sweep_of
 from mm.errors import UsageError
-from mm.numbers import number, probability, signed
 from mm.report.figures import heat
 from mm.runs.find import FITS, LAST
 

@@ -3,11 +3,11 @@
 import polars as pl
 import streamlit as st
 
+from mm.base.numbers import duration, number
 from mm.clock import iso
 from mm.dashboard.charts import draw
 from mm.dashboard.sources import Folders, label_of, one_line
 from mm.errors import BrokenFile
-from mm.numbers import duration, number
 from mm.report.calibration_charts import curve_figure
 from mm.report.frame import fitted_interval
 from mm.report.segment_charts import parameters_figure

@@ -15,7 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from mm.cli.knobs import REQUIRED, Knob
+from mm.base.knobs import REQUIRED, Knob
 from mm.errors import UsageError
 
 ENDING_S = 3.0

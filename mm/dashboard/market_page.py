@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import streamlit as st
 
+from mm.base.numbers import number, signed
 from mm.clock import US_PER_S, iso, now_us
 from mm.dashboard import live_view
 from mm.dashboard.charts import Zoom, draw
@@ -17,7 +18,6 @@ from mm.dayfolder.day_grids import read_grids
 from mm.dayfolder.layout import DayFolder
 from mm.instrument import E8, assets_of
 from mm.market_data.health import ENDED, read_health, trouble_of
-from mm.numbers import number, signed
 from mm.report.figures import (
     BUY,
     FROM_ZERO,

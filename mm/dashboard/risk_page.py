@@ -7,14 +7,14 @@ import polars as pl
 import streamlit as st
 
 from mm.backtest.risk import LIVE_DEFAULTS, Risk
-from mm.cli.knobs import knobs, shown
+from mm.base.knobs import knobs, shown
+from mm.base.numbers import percent
 from mm.clock import now_us
 from mm.commands.risk import MANUAL, SwitchPlace
 from mm.dashboard import live_view
 from mm.dashboard.sources import Folders, one_line
 from mm.errors import DataError
 from mm.live.audit import audit_folder, first_row, logs_of
-from mm.numbers import percent
 
 REFRESH_S = 1.0
 LIMITED = ("shadow", "trade")

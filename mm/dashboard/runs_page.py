@@ -9,11 +9,11 @@ import polars as pl
 import streamlit as st
 
 from mm.backtest.metrics.risk import rolling_sharpe
+from mm.base.numbers import SHARPE_DAYS, number, percent, signed
 from mm.clock import iso
 from mm.dashboard.charts import Zoom, draw
 from mm.dashboard.sources import Folders, TradedRun, label_of, market_of_run, one_line, traded_run
 from mm.errors import MMError
-from mm.numbers import SHARPE_DAYS, number, percent, signed
 from mm.report.backtest_charts import count_panel, markout_figure, price_panel
 from mm.report.figures import (
     FROM_ZERO,

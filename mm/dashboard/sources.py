@@ -11,10 +11,10 @@ from typing import Any
 import polars as pl
 import streamlit as st
 
+from mm.base.numbers import signed
 from mm.dayfolder.layout import DayFolder, days_of, existing
 from mm.errors import BrokenFile, DataError, MMError
 from mm.instrument import e8
-from mm.numbers import signed
 from mm.report.run_columns import EquityCurve, MarketColumns, RunColumns, equity_curve, market_of, read_columns
 from mm.runs.find import Found, InvalidRun, find_run, find_runs
 from mm.runs.finished import SWEEP, TRADED, open_run

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import msgspec
 
+from mm.base.numbers import noun
 from mm.clock import US_PER_S, iso
 from mm.dayfolder.layout import OPTIONAL_TRADE_COLUMNS, TRADE_COLUMNS, DayFolder, day_folder, existing
 from mm.dayfolder.ledger import Event, LedgerView, halts, is_hole, with_events
@@ -27,7 +28,6 @@ from mm.ids import (
 )
 from mm.market_data.sync_engine import SyncEngine, Verdict
 from mm.market_data.venue import Number
-from mm.numbers import noun
 
 # Causes of an invalid book, the most informative first.
 CAUSES = (

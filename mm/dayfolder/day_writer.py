@@ -20,7 +20,7 @@ from typing import Self
 
 from msgspec import UNSET
 
-from mm.atomic_file import fsync_path, write_atomic
+from mm.base.atomic_file import fsync_path, write_atomic
 from mm.clock import MS_BELOW
 from mm.dayfolder import layout
 from mm.dayfolder.buffered_writer import NO_SPACE, CsvWriter, NdjsonWriter, flush_together, is_at

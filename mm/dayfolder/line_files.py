@@ -15,7 +15,7 @@ from operator import methodcaller
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from mm.atomic_file import atomic_file
+from mm.base.atomic_file import atomic_file
 from mm.dayfolder.layout import PACKED, existing, twin_of
 from mm.errors import BrokenFile
 

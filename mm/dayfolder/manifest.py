@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
-from mm.atomic_file import UNFINISHED, atomic_file, fsync_path
+from mm.base.atomic_file import UNFINISHED, atomic_file, fsync_path
 from mm.dayfolder.layout import PACKED, SCHEMA_VERSION, DayFolder, snapshot_event_id
 from mm.dayfolder.line_files import known_tail, scan
 from mm.errors import BrokenFile

@@ -7,7 +7,7 @@ from concurrent.futures import Future
 from pathlib import Path
 from typing import NamedTuple
 
-from mm.atomic_file import FileIdentity, VerifiedFiles
+from mm.base.atomic_file import FileIdentity, VerifiedFiles
 from mm.dayfolder.layout import DayFolder, existing
 from mm.dayfolder.manifest import FileEntry, Manifest, is_passing, read_manifest, sha256_of
 from mm.errors import BrokenFile

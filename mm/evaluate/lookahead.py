@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from mm.backtest.fills.base import FillModel
 from mm.backtest.models import FILL_MODELS, QUOTE_MODELS
 from mm.backtest.quotes.base import QuoteModel
+from mm.base.user_code import load_class
 from mm.calibration.schedule import Schedule
 from mm.cli.config import Models
 from mm.commands import assemble
@@ -33,7 +34,6 @@ from mm.models.builder import ModelBuilder, read_fitted
 from mm.models.names import FILL_HOOKS, QUOTE_HOOKS, resolve
 from mm.predict.artefact import FOLDER
 from mm.signals.families import SIGNALS, is_signal
-from mm.user_code import load_class
 
 if TYPE_CHECKING:
     from mm.backtest.rules import Rules

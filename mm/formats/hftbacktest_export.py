@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from mm.atomic_file import atomic_file
+from mm.base.atomic_file import atomic_file
 from mm.errors import RunExists, UsageError
 from mm.formats.hftbacktest import (
     BUY,

@@ -5,10 +5,10 @@ from typing import Any
 
 import numpy as np
 
+from mm.base.numbers import noun
 from mm.dayfolder.coverage import cover, coverage_text
 from mm.dayfolder.layout import DayFolder
 from mm.dayfolder.manifest import contents, day_files
-from mm.numbers import noun
 from mm.tape.tape import DEPTH, GAP, SNAPSHOT, TRADE, Tape
 
 _SIGNS = "▁▂▃▄▅▆▇█"

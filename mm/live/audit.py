@@ -17,7 +17,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from mm.atomic_file import fsync_path
+from mm.base.atomic_file import fsync_path
 from mm.clock import now_us
 from mm.errors import RunExists, TryLater
 from mm.instrument import Instrument

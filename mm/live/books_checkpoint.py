@@ -13,8 +13,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from mm.atomic_file import write_atomic
-from mm.code_identity import digest, hash_file
+from mm.base.atomic_file import write_atomic
+from mm.base.code_identity import digest, hash_file
 from mm.live.audit import first_row
 from mm.live.audit_chain import end_of
 

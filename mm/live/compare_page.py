@@ -5,9 +5,9 @@ from html import escape
 
 import numpy as np
 
+from mm.base.numbers import duration, number, percent, signed
 from mm.clock import US_PER_S, iso
 from mm.live.compare import Agreement, RunComparison, RunData, RunFigures
-from mm.numbers import duration, number, percent, signed
 from mm.report.figures import SERIES, Figure, Trace, step, time_axis
 from mm.report.figures import chart as figure_of
 from mm.report.frame import card, chart, document, grid, header, notes, tile, tiles, zoom_bar

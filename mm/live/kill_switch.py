@@ -14,7 +14,7 @@ from typing import Any
 
 import msgspec
 
-from mm.atomic_file import fsync_path
+from mm.base.atomic_file import fsync_path
 from mm.clock import US_STAMPS, iso
 from mm.errors import DataError
 

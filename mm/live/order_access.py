@@ -9,7 +9,7 @@ from hashlib import blake2b
 from time import time_ns
 from typing import Any, NamedTuple, Protocol
 
-from mm.cli.knobs import SWITCH, integer, knob, matching, number, one_of
+from mm.base.knobs import SWITCH, integer, knob, matching, number, one_of
 from mm.live.live_orders import KEPT_ORDERS
 
 OWN_PREFIX = "mm-"

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mm.cli.knobs import integer, knob, server_url
+from mm.base.knobs import integer, knob, server_url
 from mm.live.audit import audit_folder
 from mm.live.state import StateWriter
 from mm.live.state_sqlite import SqliteState

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from mm.cli.knobs import ServerUrl
+from mm.base.knobs import ServerUrl
 from mm.errors import TryLater
 from mm.live.audit_books import Changes
 from mm.live.ledger import SIDE_NAMES, AccountFill

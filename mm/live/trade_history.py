@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from mm.atomic_file import write_atomic
+from mm.base.atomic_file import write_atomic
 from mm.clock import US_PER_S, day_of
 from mm.errors import BrokenFile, OffGrid
 from mm.instrument import E8, e8

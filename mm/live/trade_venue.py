@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 
-from mm.cli.knobs import REQUIRED, SWITCH, base_url, knob, matching, one_of
+from mm.base.knobs import REQUIRED, SWITCH, base_url, knob, matching, one_of
 from mm.errors import SafetyError, UsageError
 from mm.instrument import e8, short_text
 from mm.live.order_access import VENUES, VenueUrls

@@ -17,7 +17,7 @@ from pathlib import Path
 import msgspec
 
 import mm
-from mm.atomic_file import write_atomic
+from mm.base.atomic_file import write_atomic
 from mm.clock import DAY_ZONE
 from mm.dayfolder.day_grids import GridChange, instrument_json, with_history
 from mm.dayfolder.day_writer import DayWriter

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from mm.base.numbers import noun
 from mm.clock import exchange_ms
 from mm.dayfolder.day_writer import DayWriter
 from mm.dayfolder.ledger import DUPLICATE, GRID
@@ -15,7 +16,6 @@ from mm.market_data.local_orderbook import LocalOrderBook
 from mm.market_data.market_events import Verdict
 from mm.market_data.sync_engine import BUFFERED_DIFFS
 from mm.market_data.venue import DepthUpdate, TradePrint
-from mm.numbers import noun
 
 
 @dataclass

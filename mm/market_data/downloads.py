@@ -16,8 +16,8 @@ from typing import Self, TypeVar
 
 import httpx
 
-from mm.atomic_file import write_atomic
-from mm.code_identity import hash_file
+from mm.base.atomic_file import write_atomic
+from mm.base.code_identity import hash_file
 from mm.errors import BrokenFile, DataError, TryLater, UsageError
 from mm.market_data.rate_budget import Backoff, retry_after_s
 

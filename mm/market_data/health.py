@@ -10,7 +10,7 @@ from typing import Protocol
 
 import msgspec
 
-from mm.atomic_file import write_atomic
+from mm.base.atomic_file import write_atomic
 from mm.clock import US_PER_S, iso
 from mm.dayfolder.layout import DayFolder, days_of
 from mm.dayfolder.ledger import LedgerWriter

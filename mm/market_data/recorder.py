@@ -17,12 +17,12 @@ from urllib.parse import urlsplit
 import click
 import msgspec
 
-from mm.atomic_file import process_exists
+from mm.base.atomic_file import process_exists
+from mm.base.knobs import knobs, shown
 from mm.cli.config import Name, Source
 from mm.cli.console import Console
 from mm.cli.frame import command, named
 from mm.cli.interrupts import at_ending_signals
-from mm.cli.knobs import knobs, shown
 from mm.cli.task_knobs import SPOT_REST, SPOT_STREAMS, BinanceMarket, Recorder, Sources
 from mm.clock import now_us, run_stamp
 from mm.errors import DataError, MissingDay, MMError, UsageError

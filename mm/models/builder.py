@@ -17,6 +17,7 @@ from mm.backtest.quotes.agent_file import AGENT, read_agent
 from mm.backtest.quotes.base import compiled
 from mm.backtest.quotes.distances import avellaneda_stoikov_of_curve
 from mm.backtest.quotes.steps import Gated
+from mm.base.settings import settings
 from mm.calibration.fit_result import EXPONENTIAL, PoissonFit
 from mm.calibration.intensities import intensity_of, measured_intensity
 from mm.calibration.intervals import draws
@@ -30,7 +31,6 @@ from mm.models.names import Registry, accepted_by, construct, require_signature,
 from mm.models.nested_quotes import Tree, listed, named
 from mm.predict.artefact import ARRAYS, MODEL, Artefact, predictors_of
 from mm.runs.in_progress import Run
-from mm.settings import settings
 
 if TYPE_CHECKING:
     from mm.backtest.fills.intensity import Intensity

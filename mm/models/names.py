@@ -11,11 +11,11 @@ from typing import Any
 from mm.backtest.fills.base import FillModel
 from mm.backtest.parameters import declaration_of
 from mm.backtest.quotes.base import QuoteModel
-from mm.cli.knobs import closest
+from mm.base.knobs import closest
+from mm.base.settings import REQUIRED, Setting, settings, wanted
+from mm.base.user_code import load_class, one_line
 from mm.errors import MMError, ModelError, UnknownModel, UsageError
-from mm.settings import REQUIRED, Setting, settings, wanted
 from mm.signals.signal_set import Signal
-from mm.user_code import load_class, one_line
 
 Registry = Mapping[str, Callable[..., Any]]
 QUOTE_HOOKS = ("quote",)

@@ -12,8 +12,8 @@ from mm.backtest.journal import LONG
 from mm.backtest.risk import Risk
 from mm.backtest.rules import Account, Execution, Rules
 from mm.backtest.sensitivity import ExponentEstimate, Strategy, again, with_band
+from mm.base.knobs import as_arguments, groups_of, knobs
 from mm.cli.config import Models, Sensitivity
-from mm.cli.knobs import as_arguments, groups_of, knobs
 from mm.clock import US_PER_S
 from mm.commands import assemble
 from mm.errors import UsageError

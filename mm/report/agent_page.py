@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mm.backtest.quotes.agent_file import OFFSETS, SIZES, AgentTerms, SavedAgent
-from mm.numbers import short
+from mm.base.numbers import short
 from mm.report import figures
 from mm.report.figures import Figure
 from mm.report.frame import About, card, chart, document, header, in_row, notes, origin, tile, tiles

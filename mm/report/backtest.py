@@ -11,8 +11,8 @@ import numpy as np
 from mm.backtest.metrics.notes import NULL, by_reason
 from mm.backtest.run_terms import NO_SENSITIVITY
 from mm.backtest.summary_text import assumptions, excluded_s
+from mm.base.numbers import duration, number, percent, short, signed
 from mm.clock import US_PER_S, iso
-from mm.numbers import duration, number, percent, short, signed
 from mm.report.backtest_charts import (
     distance_figure,
     equity_figure,

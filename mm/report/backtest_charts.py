@@ -10,8 +10,8 @@ import numpy as np
 from mm.backtest.metrics.arithmetic import quantiles
 from mm.backtest.metrics.markouts import HORIZONS_S
 from mm.backtest.metrics.risk import LEAST_PERIODS, ROLLING, rolling_sharpe
+from mm.base.numbers import SHARPE_DAYS, duration, number, percent, short, signed
 from mm.clock import US_PER_S
-from mm.numbers import SHARPE_DAYS, duration, number, percent, short, signed
 from mm.report import figures
 from mm.report.figures import BUY, GAIN, LOSS, MAIN, NORMAL_95, SELL, SOFT, THIRD, Figure, Panel, Trace
 from mm.report.frame import base_asset, card, chart, nothing, quote_asset, quoting

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mm.backtest.metrics.arithmetic import median
-from mm.numbers import duration, number, percent, short
+from mm.base.numbers import duration, number, percent, short
 from mm.report import figures
 from mm.report.calibration_charts import Pieces, curve_card, distances_card, pieces_card
 from mm.report.figures import LOSS, MAIN, NORMAL_95, Figure

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mm.base.numbers import number, short
 from mm.calibration.fit_result import ANY_SPREAD, EXPONENTIAL
 from mm.calibration.goodness import Residuals, residuals
 from mm.calibration.points import Points
-from mm.numbers import number, short
 from mm.report import figures
 from mm.report.figures import BUY, LOSS, MAIN, NORMAL_95, SELL, Figure, Panel, Scale, Trace
 from mm.report.frame import card, chart, grid, interval, zoom_bar

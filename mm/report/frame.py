@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from mm.atomic_file import write_atomic
+from mm.base.atomic_file import write_atomic
+from mm.base.numbers import SHARPE_DAYS, number, signed
 from mm.clock import iso
 from mm.errors import UsageError
 from mm.instrument import assets_of
-from mm.numbers import SHARPE_DAYS, number, signed
 from mm.report.figures import Figure, to_json
 
 if TYPE_CHECKING:

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mm.base.numbers import number, signed
 from mm.clock import US_PER_S
-from mm.numbers import number, signed
 from mm.report import figures
 from mm.report.figures import BUY, SELL, Figure, signs
 from mm.report.frame import card, chart, coloured, estimate, gain_or_loss, grid, in_row, quote_asset

@@ -1,6 +1,6 @@
 """Display in notebooks: the charts of the pages, and the head of a page as a card.
 
-`mm.notebook` calls both functions; each kind of object is registered here with its drawing function.
+`mm.base.notebook` calls both functions; each kind of object is registered here with its drawing function.
 """
 
 import json
@@ -13,12 +13,12 @@ import numpy as np
 
 from mm.backtest.metrics.notes import NULL
 from mm.backtest.result import Result
+from mm.base.notebook import Picture
+from mm.base.numbers import duration, number, short
 from mm.calibration.fit_result import PoissonFit
 from mm.calibration.schedule import Schedule
 from mm.clock import US_PER_S
 from mm.instrument import E8
-from mm.notebook import Picture
-from mm.numbers import duration, number, short
 from mm.report import frame
 from mm.report.backtest import headline, title_of
 from mm.report.backtest_charts import COUNT_BARS, SIDES, whole_figure

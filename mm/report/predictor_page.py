@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from html import escape
 from typing import Any
 
-from mm.numbers import fixed, number, signed
+from mm.base.numbers import fixed, number, signed
 from mm.predict.scoring import PNL_HINT
 from mm.report import figures
 from mm.report.figures import BUY, LOSS, Figure

@@ -9,9 +9,9 @@ from mm.backtest.replay import by_events
 from mm.backtest.risk import Risk
 from mm.backtest.rules import Account, Execution
 from mm.backtest.sensitivity import Strategy
+from mm.base.knobs import PATH, SWITCH, knob, knobs, shown
 from mm.cli.config import Day, Market, Models, Pages, Results
 from mm.cli.console import Console
-from mm.cli.knobs import PATH, SWITCH, knob, knobs, shown
 from mm.commands import assemble
 from mm.errors import Mismatch, MMError
 from mm.models.builder import ModelBuilder, read_fitted

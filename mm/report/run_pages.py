@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from html import escape
 from typing import TYPE_CHECKING, Any
 
-from mm.numbers import SHARPE_DAYS, number, signed
+from mm.base.numbers import SHARPE_DAYS, number, signed
 from mm.report.figures import SERIES, Figure, Panel, stacked, step, time_axis
 from mm.report.frame import base_asset, card, chart, document, grid, header, nothing, quote_asset, zoom_bar
 from mm.report.run_columns import EquityCurve, RunColumns

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mm.backtest.metrics.arithmetic import median
+from mm.base.numbers import number, short, signed
 from mm.calibration.fit_result import EXPONENTIAL
 from mm.clock import US_PER_S, iso
-from mm.numbers import number, short, signed
 from mm.report import figures
 from mm.report.calibration_charts import CurveArea, curve_area, curve_traces, stretch
 from mm.report.figures import BUY, MAIN, SELL, SHADE, SOFT, Figure, Panel, Trace

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mm.backtest.metrics.ranking import tie_of
+from mm.base.numbers import number, percent, probability, signed
 from mm.errors import BrokenFile
-from mm.numbers import number, percent, probability, signed
 from mm.report.frame import (
     About,
     boxed,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mm.numbers import number
+from mm.base.numbers import number
 from mm.report import figures
 from mm.report.figures import MAIN, SELL, SOFT, Figure, Panel, Trace
 from mm.report.frame import card, chart, nothing

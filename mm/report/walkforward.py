@@ -12,8 +12,8 @@ import msgspec
 import numpy as np
 
 from mm.backtest.metrics.notes import NULL
+from mm.base.numbers import duration, number, short, signed
 from mm.errors import BrokenFile
-from mm.numbers import duration, number, short, signed
 from mm.report.backtest import data_card, sensitivity_card, split_card
 from mm.report.calibration import clusters_card
 from mm.report.figures import NORMAL_95

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from mm.backtest.paper_exchange import PaperExchange
 from mm.backtest.quotes.agent_file import AgentTerms
 from mm.backtest.rules import Account, Execution, Rules
+from mm.base.knobs import as_arguments, groups_of
 from mm.calibration.fit_result import PoissonFit
 from mm.cli.config import Models
-from mm.cli.knobs import as_arguments, groups_of
 from mm.clock import US_PER_S
 from mm.commands import assemble
 from mm.errors import DataError, FitError, Mismatch, NeverSynced, UsageError

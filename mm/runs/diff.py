@@ -9,9 +9,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from mm.cli.knobs import knobs
+from mm.base.code_identity import hash_file
+from mm.base.knobs import knobs
 from mm.cli.task_knobs import GROUPS
-from mm.code_identity import hash_file
 from mm.runs.find import Found
 from mm.runs.in_progress import PAGE
 from mm.runs.manifest import flat, headlines, shown

@@ -7,8 +7,8 @@ from importlib.machinery import PathFinder
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from mm.cli.knobs import axes_of, closest, day_list
-from mm.code_identity import hash_file
+from mm.base.code_identity import hash_file
+from mm.base.knobs import axes_of, closest, day_list
 from mm.errors import BrokenFile, DataError, SafetyError
 from mm.runs.manifest import MANIFEST, read_manifest
 

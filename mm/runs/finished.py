@@ -13,12 +13,12 @@ import numpy as np
 from mm.backtest.journal import ACTIONS, CANCEL_REASONS, REJECT_REASONS, STATUSES
 from mm.backtest.journal_files import read_orders
 from mm.backtest.metrics.markouts import HORIZONS_S
+from mm.base.notebook import Picture, Shown
 from mm.calibration.fit_result import PoissonFit
 from mm.calibration.points import read_points
 from mm.calibration.schedule import Schedule
 from mm.clock import US_PER_MS, US_PER_S
 from mm.errors import BrokenFile, UsageError
-from mm.notebook import Picture, Shown
 from mm.report import notebook, sweep
 from mm.report.run_columns import RunColumns, market_of, read_columns
 from mm.report.sweep import read_content

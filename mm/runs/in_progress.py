@@ -14,10 +14,10 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 import mm
+from mm.base.code_identity import hash_file
 from mm.cli.console import Console, Log
 from mm.cli.interrupts import deferred
 from mm.clock import iso, now_us
-from mm.code_identity import hash_file
 from mm.errors import FitError, Incomplete, RunExists
 from mm.report.backtest import write_summary
 from mm.report.run_columns import columns_of

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mm.code_identity import hash_file
+from mm.base.code_identity import hash_file
+from mm.base.numbers import SHARPE_DAYS
 from mm.errors import BrokenFile
-from mm.numbers import SHARPE_DAYS
 
 MANIFEST = "run_manifest.json"
 SCHEMA_VERSION = 1

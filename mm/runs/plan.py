@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mm.atomic_file import atomic_file
+from mm.base.atomic_file import atomic_file
+from mm.base.code_identity import sources_hash
+from mm.base.knobs import shown
 from mm.cli.config import Day, Output
-from mm.cli.knobs import shown
 from mm.cli.unused_knobs import unused_knobs
 from mm.clock import now_us, run_stamp
-from mm.code_identity import sources_hash
 from mm.errors import BrokenFile, RunExists, UsageError
 from mm.runs.manifest import MANIFEST, Entry, SetKnob, read_manifest
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from mm.base.user_code import load_class, one_line
 from mm.clock import US_PER_S
 from mm.errors import ModelError, UnknownModel, UsageError
 from mm.instrument import Instrument
@@ -13,7 +14,6 @@ from mm.predict.artefact import FOLDER, signal_of
 from mm.signals import formulas
 from mm.signals.micro_price import MicroPriceFit
 from mm.signals.signal_set import OwnSignal, Prediction, Signal, SignalSet
-from mm.user_code import load_class, one_line
 
 BASE, QUOTE, TICKS, PER_ROOT_S = "base asset", "quote asset", "ticks", "ticks/√s"
 WINDOWS_S = (1, 10, 60)

@@ -21,7 +21,7 @@ from mm.tape._kinds cimport DEPTH, GAP, KEYFRAME, TRADE
 from typing import TYPE_CHECKING
 
 from mm.errors import ModelError, UsageError
-from mm.user_code import raised
+from mm.base.user_code import raised
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -7,11 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mm.cli.config import Source
-from mm.cli.console import Console, write_line
-from mm.cli.frame import Program, command
-from mm.cli.interrupts import at_ending_signals
-from mm.cli.knobs import (
+from mm.base.knobs import (
     PATH,
     REQUIRED,
     Reader,
@@ -26,6 +22,10 @@ from mm.cli.knobs import (
     one_of,
     shown,
 )
+from mm.cli.config import Source
+from mm.cli.console import Console, write_line
+from mm.cli.frame import Program, command
+from mm.cli.interrupts import at_ending_signals
 from mm.clock import DAY_ZONE, day_of, now_us
 from mm.dayfolder.layout import DayFolder
 from mm.errors import UsageError

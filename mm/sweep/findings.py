@@ -14,9 +14,9 @@ from mm.backtest.metrics.overfitting import backtest_overfitting, deflated_sharp
 from mm.backtest.metrics.ranking import are_tied, assumption_of, block_periods, mean_ends, rank
 from mm.backtest.metrics.risk import PERIODS_PER_YEAR
 from mm.backtest.run_terms import DAYS_NOT_PLAYED, IMPLAUSIBLE_FEE, SPOT_FEES
+from mm.base.notebook import Picture, Shown
+from mm.base.numbers import number, signed
 from mm.clock import US_PER_S
-from mm.notebook import Picture, Shown
-from mm.numbers import number, signed
 from mm.report.notebook import sweep_picture
 from mm.report.sweep import findings_card
 from mm.sweep.grid import Axis

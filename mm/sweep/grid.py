@@ -10,8 +10,8 @@ from typing import Any
 from mm.backtest.models import FILL_MODELS, QUOTE_MODELS
 from mm.backtest.risk import Risk
 from mm.backtest.rules import Account, Execution
+from mm.base.knobs import Knob, axes_of, closest, knobs
 from mm.cli.config import Day, Market, Models, Output
-from mm.cli.knobs import Knob, axes_of, closest, knobs
 from mm.commands.setup import Setup
 from mm.errors import MMError, UsageError
 from mm.models.names import accepted_by, resolve

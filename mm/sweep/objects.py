@@ -18,9 +18,9 @@ from time import monotonic
 from typing import IO, TYPE_CHECKING, Any, cast
 from uuid import uuid4
 
-from mm.atomic_file import UNFINISHED, atomic_file, clear_unfinished
+from mm.base.atomic_file import UNFINISHED, atomic_file, clear_unfinished
+from mm.base.code_identity import PACKAGE, digest, hash_file
 from mm.cli.config import Results
-from mm.code_identity import PACKAGE, digest, hash_file
 from mm.commands.assemble import moved, moved_models
 from mm.commands.setup import Setup
 from mm.errors import BrokenFile, DataError, Mismatch, MissingExtra, MMError, UsageError

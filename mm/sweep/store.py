@@ -10,13 +10,13 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from mm.atomic_file import atomic_file, clear_unfinished
+from mm.base.atomic_file import atomic_file, clear_unfinished
+from mm.base.code_identity import PACKAGE, closure, code_files, digest, hash_file, sources_alone
+from mm.base.user_code import put_cwd_first
 from mm.cli.config import Models
-from mm.code_identity import PACKAGE, closure, code_files, digest, hash_file, sources_alone
 from mm.commands.setup import Setup, users_models
 from mm.errors import UsageError
 from mm.models.names import resolve
-from mm.user_code import put_cwd_first
 
 PLAY = "mm.sweep.play"  # entry module of every point
 _MARK = "__sha256_when_imported__"

@@ -16,15 +16,15 @@ import msgspec
 
 from mm.backtest.risk import Risk
 from mm.backtest.rules import Account, Execution
+from mm.base.knobs import as_arguments, groups_of, knobs
+from mm.base.numbers import number, probability, signed
 from mm.cli.config import Day, Market, Models
-from mm.cli.knobs import as_arguments, groups_of, knobs
 from mm.cli.settings_file import LEFT_OUT
 from mm.cli.task_knobs import GROUPS, Sweep
 from mm.clock import US_PER_S
 from mm.commands.assemble import open_days
 from mm.commands.setup import Setup
 from mm.errors import Incomplete, UsageError
-from mm.numbers import number, probability, signed
 from mm.report.sweep import points_table
 from mm.runs.in_progress import Run
 from mm.sweep.engines import module_path_env

@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 from mm.backtest.metrics.json_values import finite
 from mm.backtest.rules import Account, Rules
+from mm.base.code_identity import digest, hash_file
 from mm.calibration.calibrate import artefact, measure
 from mm.calibration.hawkes import fit_hawkes, flow_of
 from mm.calibration.schedule import why_unusable
 from mm.cli.calibration_knobs import Windows
 from mm.cli.config import Models
 from mm.cli.task_knobs import Sweep
-from mm.code_identity import digest, hash_file
 from mm.commands import assemble
 from mm.commands.assemble import unfitted
 from mm.commands.schedule import study_days, write_study

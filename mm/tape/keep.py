@@ -24,8 +24,8 @@ import msgspec
 import numpy as np
 from numpy.lib import format as npy
 
-from mm.atomic_file import VerifiedFiles, atomic_file, clear_unfinished
-from mm.code_identity import PACKAGE, code_files, digest
+from mm.base.atomic_file import VerifiedFiles, atomic_file, clear_unfinished
+from mm.base.code_identity import PACKAGE, code_files, digest
 from mm.dayfolder.layout import DayFolder
 from mm.tape import level_changes
 from mm.tape.columns import DTYPES, Column, TapeFacts, in_pieces, mapped, release

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from mm.atomic_file import VerifiedFiles
+from mm.base.atomic_file import VerifiedFiles
 
 _NAME = re.compile(r"((.+)_(\d{8})_[0-9a-f]{12})(?:\.levels)?\.(?:npy|arrow)")  # .arrow: of earlier versions
 _DAY_S = 86_400.0

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mm.atomic_file import VerifiedFiles
+from mm.base.atomic_file import VerifiedFiles
 from mm.dayfolder.check import check_day
 from mm.dayfolder.layout import DayFolder, day_folder, existing
 from mm.dayfolder.manifest import read_manifest, sha256_of

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from mm.base.notebook import Picture, Shown, picture_of
 from mm.clock import Instant, iso, us_of
 from mm.errors import BrokenFile, NeverSynced
 from mm.instrument import Instrument, short_text
-from mm.notebook import Picture, Shown, picture_of
 from mm.tape import frames
 from mm.tape.build import built_from_events
 from mm.tape.columns import (

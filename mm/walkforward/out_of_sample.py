@@ -16,13 +16,13 @@ import numpy as np
 
 from mm.backtest.metrics.arithmetic import Ends, ratio_interval
 from mm.backtest.metrics.long_run import fill_intervals
+from mm.base.numbers import MINUS, fixed, number, signed
 from mm.calibration.alternatives import PNL_GAIN, mean_gain, pnl_gain
 from mm.calibration.goodness import Uniformity, uniformity
 from mm.calibration.schedule import Segment
 from mm.calibration.windows import MODES, WindowFit
 from mm.clock import iso
 from mm.errors import BrokenFile
-from mm.numbers import MINUS, fixed, number, signed
 from mm.walkforward.oos_tests import RATIO, SegmentBlocks, Tested, by_band, linked, ratio_of, realised
 from mm.walkforward.walkforward import Study
 

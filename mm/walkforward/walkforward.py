@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import numpy as np
 
-from mm.atomic_file import atomic_file
 from mm.backtest.models import avellaneda_stoikov, queue_prob_power
 from mm.backtest.quotes.steps import Gated
 from mm.backtest.replay import backtest
+from mm.base.atomic_file import atomic_file
+from mm.base.notebook import Picture, Shown, picture_of
 from mm.calibration.alternatives import Captured, rates_on
 from mm.calibration.calibrator import CalibrationConfig, Calibrator, FillsMeasured
 from mm.calibration.intensities import intensity_of, measured_intensity
@@ -25,7 +26,6 @@ from mm.calibration.simulated_runs import Played, RestingOrders
 from mm.calibration.window_clustering import Memory, WindowClustering
 from mm.calibration.window_fits import ModeRates, Rates, WindowFits
 from mm.calibration.windows import MODES, Fallback, WindowFit, WindowPlan
-from mm.notebook import Picture, Shown, picture_of
 from mm.walkforward.oos_tests import Tested, Waits, by_curve, by_rates, waits
 from mm.walkforward.window_shapes import ShapeSampler, WindowShape
 

@@ -10,8 +10,8 @@ import pytest
 from mm.backtest.declarations import FORMULA, Horizon, QMax
 from mm.backtest.models import FILL_MODELS, QUOTE_MODELS, QUOTE_STEPS, UNITS, declared, fixed_spread
 from mm.backtest.parameters import Parameters, declaration_of, declares, refuse_other_units
+from mm.base.settings import REQUIRED, settings
 from mm.errors import UsageError
-from mm.settings import REQUIRED, settings
 
 OTHER_UNITS = [
     ("gamma_usd", 10, "use gamma, in 1/(tick·clip): multiply by the tick size 0.01, so gamma is 0.1"),

@@ -23,7 +23,7 @@ from mm.backtest.risk import (
     ramped_lots,
 )
 from mm.backtest.rules import Rules
-from mm.cli.knobs import knobs
+from mm.base.knobs import knobs
 from mm.errors import UsageError
 from oracle_lab import RULES, SNAPSHOT, tape_of, until
 

@@ -9,8 +9,8 @@ import pytest
 from benchmarks import yardstick
 from benchmarks.turns import FAR_K, NEAR_K
 from benchmarks.yardstick import Yardstick
+from mm.base.code_identity import hash_file
 from mm.cli.console import Console
-from mm.code_identity import hash_file
 from mm.formats.hftbacktest import TRADE_EVENT
 from mm.tape.columns import DEPTH, TRADE
 from mm.tape.load import load_day

@@ -1,5 +1,5 @@
+from mm.base.knobs import knobs
 from mm.cli import docs as cli_docs
-from mm.cli.knobs import knobs
 from support import ROOT
 
 

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mm.base.knobs import REQUIRED, Knob, day_list, knobs, shown
 from mm.cli import config as c
-from mm.cli.knobs import REQUIRED, Knob, day_list, knobs, shown
 from mm.cli.task_knobs import GROUPS
 from mm.clock import next_day, parse_day
 from mm.errors import UsageError

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mm.cli import knobs as k
+from mm.base import knobs as k
 from mm.errors import FitError, UsageError
 from mm.instrument import E8, e8, short_text
 

@@ -64,7 +64,7 @@ def test_typed_values_of_a_file_are_read_like_typed_text():
     )
     file = settings_file(None)
     assert file is not None
-    from mm.cli.knobs import knobs as declared
+    from mm.base.knobs import knobs as declared
 
     texts = file.texts(knob for group in (Day, Models, Sweep) for knob in declared(group))
     assert texts["grid"] == ("GAMMA=1,2", "SEED=3")

@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from mm.__main__ import main
+from mm.base.knobs import knobs
 from mm.cli.frame import known_knobs
-from mm.cli.knobs import knobs
 from mm.cli.task_knobs import GROUPS
 from support import run_python
 

@@ -8,7 +8,7 @@ import pytest
 from click.testing import CliRunner
 
 from mm.__main__ import main
-from mm.numbers import number
+from mm.base.numbers import number
 
 DAY = ("--symbol", "ZIUSDT", "--day", "20260105")
 

@@ -8,7 +8,7 @@ from click.testing import CliRunner
 from mm.__main__ import main
 from mm.backtest.models import FILL_MODELS, QUOTE_MODELS, QUOTE_STEPS, declared
 from mm.backtest.rules import SIGMA_METHODS
-from mm.settings import settings
+from mm.base.settings import settings
 
 
 def models(*words: str) -> list[dict]:

@@ -7,8 +7,8 @@ import pytest
 from click.testing import CliRunner
 
 from mm.__main__ import main
+from mm.base.knobs import knobs
 from mm.cli.docs import every_group
-from mm.cli.knobs import knobs
 
 
 @pytest.fixture(autouse=True)

@@ -12,8 +12,8 @@ from click.testing import CliRunner
 
 from legible import illegible
 from mm.__main__ import main as program
-from mm.code_identity import hash_file
-from mm.numbers import signed
+from mm.base.code_identity import hash_file
+from mm.base.numbers import signed
 from mm.runs.manifest import MANIFEST, read_manifest, write_manifest
 from pages import read
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import click.testing
 import pytest
 
-from mm.code_identity import hash_file
+from mm.base.code_identity import hash_file
 from mm.runs.manifest import MANIFEST, read_manifest, write_manifest
 from support import run_python
 

@@ -6,7 +6,7 @@ import pytest
 from page_reading import text_of
 
 from mm.backtest.risk import LIVE_DEFAULTS, Risk
-from mm.cli.knobs import knobs
+from mm.base.knobs import knobs
 from mm.dashboard import live_view
 from mm.live.kill_switch import KillSwitch
 

@@ -10,7 +10,7 @@ import threading
 
 import pytest
 
-from mm import atomic_file
+from mm.base import atomic_file
 from mm.dayfolder import buffered_writer, day_writer, line_files, manifest
 from mm.dayfolder.day_writer import DayWriter
 from mm.dayfolder.layout import DayFolder

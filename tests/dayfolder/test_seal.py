@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from mm.atomic_file import VerifiedFiles
+from mm.base.atomic_file import VerifiedFiles
 from mm.dayfolder import seal
 from mm.dayfolder.layout import DayFolder
 from mm.dayfolder.seal import altered, require_sealed
@@ -75,7 +75,7 @@ def test_files_read_by_load_day_are_not_hashed_twice(recorded_day, tmp_path, mon
     assert not read & files
     assert recorded_day.frames in files
     load_day(recorded_day, cache=tmp_path)
-    monkeypatch.setattr("mm.atomic_file.FileIdentity.settled", lambda _identity: False)
+    monkeypatch.setattr("mm.base.atomic_file.FileIdentity.settled", lambda _identity: False)
     hashed.clear()
     assert load_day(recorded_day, cache=tmp_path).meta.cache == "hit"
     assert set(hashed) == files | read
@@ -110,7 +110,7 @@ def test_file_is_hashed_once_per_identity(recorded_day, tmp_path, monkeypatch):
     memory, hashed = VerifiedFiles(tmp_path / "memory"), []
     sha256_of = seal.sha256_of
     monkeypatch.setattr(seal, "sha256_of", lambda path: hashed.append(path) or sha256_of(path))
-    monkeypatch.setattr("mm.atomic_file.FileIdentity.settled", lambda _identity: True)
+    monkeypatch.setattr("mm.base.atomic_file.FileIdentity.settled", lambda _identity: True)
     assert altered(recorded_day, memory) == []
     files = len(hashed)
     assert files > 8

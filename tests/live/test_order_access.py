@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from mm.cli.knobs import knobs
+from mm.base.knobs import knobs
 from mm.errors import UsageError
 from mm.live.order_access import BackgroundTasks, ClientIds, OrderAccess, is_ours
 

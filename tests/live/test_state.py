@@ -16,8 +16,8 @@ from urllib.parse import urlsplit
 import pytest
 
 from audit_story import BTC, many_orders, played_logs, written
+from mm.base.knobs import knobs
 from mm.cli.frame import as_json
-from mm.cli.knobs import knobs
 from mm.errors import UsageError
 from mm.live import state
 from mm.live.audit import AuditLog, audit_folder, audit_path

@@ -12,7 +12,7 @@ import pytest
 from test_live_session import Desk
 
 from captured import NOON_US, SYMBOL, diff, snapshot, trade
-from mm.atomic_file import process_exists
+from mm.base.atomic_file import process_exists
 from mm.dayfolder.manifest import day_files
 from mm.errors import BrokenFile, UsageError
 from mm.market_data import local_orderbook

@@ -14,8 +14,8 @@ import mm
 from mm.backtest.models import fixed_spread, queue_prob_power, trade_cross
 from mm.backtest.replay import by_events
 from mm.backtest.rules import Rules
+from mm.base.knobs import knobs
 from mm.calibration.fit_result import PoissonFit
-from mm.cli.knobs import knobs
 from mm.dayfolder.layout import DayFolder
 from mm.errors import DataError, Mismatch, UsageError
 from mm.models.play import GROUPS

@@ -8,7 +8,7 @@ from drawn_runs import full_day, page_of, result_of
 
 from journals import START_US, Scribe, seeded
 from mm.backtest.fills.intensity import Intensity
-from mm.numbers import number
+from mm.base.numbers import number
 from mm.report import figures
 from mm.report.backtest_charts import (
     MARKED_FILLS,

@@ -7,7 +7,7 @@ from drawn_runs import full_day, page_of, result_of
 from hypothesis import given, settings
 
 from journals import Scribe, scribes, seeded
-from mm.numbers import SHARPE_DAYS, number
+from mm.base.numbers import SHARPE_DAYS, number
 from mm.report.backtest import (
     LISTED,
     days_card,

@@ -9,11 +9,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from legible import illegible
+from mm.base.numbers import number
 from mm.calibration.calibrator import Measured
 from mm.calibration.fit_points import fit_poisson
 from mm.calibration.moves import AdverseMove
 from mm.calibration.points import Points
-from mm.numbers import number
 from mm.report.calibration import further_cards, page
 from mm.report.calibration_charts import pieces_figure
 from mm.report.frame import About

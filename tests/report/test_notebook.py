@@ -14,11 +14,11 @@ from drawn_runs import result_of
 import mm
 from journals import Scribe, seeded
 from legible import FOUND
+from mm.base.notebook import MOST_LINES, PLOTLY, WIDEST, picture_of
 from mm.calibration.fit_result import PoissonFit
 from mm.calibration.schedule import Schedule, Segment
 from mm.clock import US_PER_S
 from mm.errors import UsageError
-from mm.notebook import MOST_LINES, PLOTLY, WIDEST, picture_of
 from mm.report.backtest_charts import equity_figure, market_figure
 from mm.report.notebook import card_of
 from mm.report.run_columns import columns_of

@@ -21,7 +21,7 @@ from pathlib import Path
 
 from sweep_desk import GRID, KNOBS, small_day
 
-from mm.code_identity import hash_file
+from mm.base.code_identity import hash_file
 from mm.errors import DataError
 from mm.runs.find import Found, find_run, find_runs
 from mm.runs.manifest import MANIFEST

@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mm.backtest.rules import Account, Execution
+from mm.base.knobs import axes_of, knobs
 from mm.cli.config import Day, Market, Models
-from mm.cli.knobs import axes_of, knobs
 from mm.cli.task_knobs import Sweep
 from mm.commands.setup import Setup
 from mm.errors import UsageError

@@ -11,12 +11,12 @@ import msgspec
 import numpy as np
 import pytest
 
-from mm import atomic_file
 from mm.backtest.io import load_day
 from mm.backtest.models import fixed_spread, queue_prob_power
 from mm.backtest.replay import backtest
 from mm.backtest.rules import Rules
-from mm.code_identity import code_files
+from mm.base import atomic_file
+from mm.base.code_identity import code_files
 from mm.dayfolder.manifest import unseal
 from mm.instrument import Instrument
 from mm.tape import columns, keep, level_changes

@@ -15,6 +15,7 @@ from mm.backtest.io import load_day
 from mm.backtest.quotes.simple import FixedSpread
 from mm.backtest.quotes.steps import Gated, ShiftBy
 from mm.backtest.rules import Rules
+from mm.base.knobs import knobs
 from mm.calibration.calibrator import CalibrationConfig, Calibrator
 from mm.calibration.intensities import intensity_of
 from mm.calibration.schedule import build_schedule
@@ -23,7 +24,6 @@ from mm.calibration.window_fits import _as_json
 from mm.calibration.windows import MODES, WindowPlan
 from mm.cli.calibration_knobs import PlayedCalibration
 from mm.cli.config import Models
-from mm.cli.knobs import knobs
 from mm.dayfolder.layout import DayFolder
 from mm.errors import FitError, Mismatch, UsageError
 from mm.sim.flow.day import make_day

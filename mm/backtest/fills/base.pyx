@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from mm.backtest import declarations
 from mm.backtest.fills.hazard_fit import FEATURES
 from mm.backtest.parameters import name_of
-from mm.user_code import raised
+from mm.base.user_code import raised
 from mm.errors import ModelError, UsageError
 
 

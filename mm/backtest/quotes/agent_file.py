@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mm.atomic_file import write_atomic
+from mm.base.atomic_file import write_atomic
 from mm.errors import BrokenFile, DataError, Mismatch, MMError
 from mm.instrument import short_text
 from mm.predict.predictor import Network

@@ -19,7 +19,7 @@ from mm.backtest.journal import KINDS
 from mm.backtest.parameters import name_of
 from mm.backtest.quotes.view import OwnFill as ShownFill
 from mm.backtest.quotes.view import Quotes
-from mm.user_code import raised
+from mm.base.user_code import raised
 from mm.errors import ModelError, UsageError
 
 cdef object DEFAULT_KIND = KINDS[LIMIT_MAKER]

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
-from mm.cli.knobs import Reader, decimal, knob, number
+from mm.base.knobs import Reader, decimal, knob, number
 from mm.errors import UsageError
 from mm.instrument import E8, Instrument, e8
 from mm.sim.flow.session import RecordingFault, Session

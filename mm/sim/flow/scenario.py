@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import click
 from click.core import ParameterSource
 
-from mm.cli.knobs import Knob, decimal, integer, knob, knobs, number, shown
+from mm.base.knobs import Knob, decimal, integer, knob, knobs, number, shown
 from mm.clock import US_PER_S
 from mm.errors import UsageError
 from mm.sim.flow._queues import QueueFlow

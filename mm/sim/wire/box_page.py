@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from mm.base.numbers import duration, number, short, signed
 from mm.clock import iso
 from mm.instrument import E8, Instrument, assets_of
-from mm.numbers import duration, number, short, signed
 from mm.report.figures import BUY, FROM_ZERO, LOSS, SELL, SERIES, Panel, Trace, ms, points, stacked, step, time_axis
 from mm.report.frame import Row as TableRow
 from mm.report.frame import (

@@ -5,7 +5,7 @@ import json
 import pytest
 from played import play, session
 
-from mm.cli.knobs import knobs, shown
+from mm.base.knobs import knobs, shown
 from mm.errors import UsageError
 from mm.sim.flow.scenario import FIELDS, SCENARIOS, PoissonMarket, ScenarioParameters, chosen
 

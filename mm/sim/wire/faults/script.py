@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mm.cli.knobs import closest
+from mm.base.knobs import closest
 from mm.sim.wire.faults.fault import BadScript, Fault
 from mm.sim.wire.faults.table import FAULTS
 

@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal, NamedTuple, Union, get_args, get_ori
 import msgspec
 from msgspec import NODEFAULT, Meta
 
-from mm.cli.knobs import span
+from mm.base.knobs import span
 from mm.errors import UsageError
 
 REQUIRED = NODEFAULT

@@ -10,7 +10,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from mm.atomic_file import write_atomic
+from mm.base.atomic_file import write_atomic
 from mm.errors import UsageError
 
 DRAWING = "mm.report.notebook"

@@ -17,7 +17,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Self
 
-PACKAGE = Path(__file__).resolve().parent
+PACKAGE = Path(__file__).resolve().parents[1]
 _SOURCES = (".py", ".pyx", ".pxd")
 _NAMES = r"(\([^)]*\)|(?:[^\n\\;]|\\\n)*)"
 _IMPORT = re.compile(rf"(?:^|[:;])[ \t]*(?:from\s+([\w.]+)\s+c?import\s*{_NAMES}|c?import\s+{_NAMES})", re.MULTILINE)

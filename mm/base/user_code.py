@@ -5,7 +5,7 @@ import sys
 import traceback
 from importlib import import_module
 
-from mm.cli.knobs import closest
+from mm.base.knobs import closest
 from mm.errors import ModelError, UnknownModel
 
 KERNEL = "mm."  # prefix of the names of our compiled functions

@@ -1,6 +1,7 @@
-"""The two grids of `benchmarks.grids` as quote models in plain Python: the twins of ``grid`` and ``glft_grid``."""
+"""The grids of `benchmarks.grids` in plain Python: twins of ``grid`` and ``glft_grid``, the first also with orders."""
 
 import math
+from typing import Any
 
 import mm
 
@@ -16,7 +17,12 @@ class Grid:
         self.delta_ticks, self.levels, self.step_ticks, self.q_max = delta_ticks, levels, step_ticks, q_max
 
     def quote(self, view: mm.QuoteView) -> mm.Quotes:
-        """Return the grid; a side is empty once the bound, in clips, is reached."""
+        """Return the grid."""
+        bids, asks = self.prices(view)
+        return mm.Quotes(bids=bids, asks=asks)
+
+    def prices(self, view: mm.QuoteView) -> tuple[range, range]:
+        """Return the bids and the asks; a side is empty once the bound, in clips, is reached."""
         best_bid, best_ask, step, span = view.bid_ticks, view.ask_ticks, self.step_ticks, self.step_ticks * self.levels
         mid, held, most = (
             (best_bid + best_ask) / 2,
@@ -25,10 +31,38 @@ class Grid:
         )
         bid = math.floor(min(mid - self.delta_ticks, best_bid) / step) * step
         ask = math.ceil(max(mid + self.delta_ticks, best_ask) / step) * step
-        return mm.Quotes(
-            bids=range(bid, bid - span, -step) if held < most else (),
-            asks=range(ask, ask + span, step) if held > -most else (),
+        return (
+            range(bid, bid - span if held < most else bid, -step),
+            range(ask, ask + span if held > -most else ask, step),
         )
+
+
+class GridOrders:
+    """The same grid, which sends and cancels its orders itself, as hftbacktest's example does: one order a price."""
+
+    depth = False
+
+    def __init__(self, **grid: Any) -> None:
+        self.grid = Grid(**grid)
+        self.last: tuple[range, range] | None = None
+
+    def on_event(self, market: mm.QuoteView, orders: mm.Orders) -> None:
+        """Cancel the orders off the grid, and send those that are missing."""
+        prices = self.grid.prices(market)
+        if prices == self.last and not orders.ended:
+            return
+        self.last = prices
+        wanted = dict.fromkeys(
+            (side, ticks) for side, of_side in zip((1, -1), prices, strict=True) for ticks in of_side
+        )
+        for order in orders:
+            key = order.side, order.ticks
+            if key in wanted:
+                del wanted[key]
+            else:
+                order.cancel()
+        for side, ticks in wanted:
+            orders.submit(side, ticks)
 
 
 class GlftGrid:

@@ -64,6 +64,7 @@ PEER_PLAY: dict[str, Any] = {
     "most_fills": 2_000_000,
 }
 STRATEGIES = {"grid": "grid", "glft": "GLFT grid"}
+WRITTEN = {"Orders": ("in Python, which sends its orders itself", "0.33")}
 SCALE = 1_000  # factor of the market's quantities, so that one lot of ours is never more than a print
 
 
@@ -105,7 +106,7 @@ def rules_of(tape: "Tape", qty: str | None) -> "Rules":
 
 def played(tape: "Tape", model: str, queue: str, rules: "Rules") -> Any:
     """Return the journal of a play; models in Python have capitalised names."""
-    from benchmarks.grid_models import GlftGrid, Grid
+    from benchmarks.grid_models import GlftGrid, Grid, GridOrders
     from benchmarks.peer_queue import PeerQueue
     from mm.backtest.models import glft_grid, grid, queue_prob_power
     from mm.backtest.replay import backtest
@@ -114,6 +115,7 @@ def played(tape: "Tape", model: str, queue: str, rules: "Rules") -> Any:
         "grid": partial(grid, soft_bound=True, **GRID),
         "glft": partial(glft_grid, soft_bound=True, **GLFT),
         "Grid": partial(Grid, **GRID),
+        "Orders": partial(GridOrders, **GRID),
         "Glft": partial(GlftGrid, **GLFT),
     }
     fills: dict[str, Callable[[], Any]] = {
@@ -182,7 +184,7 @@ def theirs(bench: Bench, plays: Sequence[Mapping[str, Any]]) -> ProcessResult:
 
 def measure(bench: Bench) -> Measured:
     """Measure both grids, compiled and in Python, compared with the peer if there is one."""
-    models = [("grid", "grid"), ("Grid", "grid"), ("glft", "glft"), ("Glft", "glft")]
+    models = [("grid", "grid"), ("Grid", "grid"), ("Orders", "grid"), ("glft", "glft"), ("Glft", "glft")]
     own, peers = [], []
     for _ in range(bench.turns):
         own.append(ours(bench, [{"model": model, "repeats": REPEATS} for model, _ in models]))
@@ -191,7 +193,7 @@ def measure(bench: Bench) -> Measured:
     rows, facts = [], {}
     for place, (model, name) in enumerate(models):
         at = list(STRATEGIES).index(name)
-        written, aim = ("in Python", "3") if model[0].isupper() else ("compiled", "12")
+        written, aim = WRITTEN.get(model, ("in Python", "3") if model[0].isupper() else ("compiled", "12"))
         taken = [result.output["plays"][place]["run_user_s"] for result in own]
         against = [result.output["plays"][at]["run_user_s"] for result in peers]
         rows.append(Row(f"{STRATEGIES[name]}, {written}, user time", "s", taken, PEER, against, aim))

@@ -12,7 +12,9 @@ __version__ = "0.1.0"
 _PUBLIC = {
     "BookView": "mm.backtest.fills.base",
     "OrderView": "mm.backtest.fills.base",
+    "Orders": "mm.backtest.strategy",
     "OwnFill": "mm.backtest.quotes.view",
+    "OwnOrder": "mm.backtest.strategy",
     "Picture": "mm.base.notebook",
     "PoissonFit": "mm.calibration.fit_result",
     "QuoteView": "mm.backtest.quotes.base",

@@ -17,6 +17,8 @@ from mm.backtest.quotes.base import QuoteView as QuoteView
 from mm.backtest.quotes.view import OwnFill as OwnFill
 from mm.backtest.quotes.view import Quotes as Quotes
 from mm.backtest.result import Result as Result
+from mm.backtest.strategy import Orders as Orders
+from mm.backtest.strategy import OwnOrder as OwnOrder
 from mm.base.notebook import Picture as Picture
 from mm.calibration.calibrate import calibrate as calibrate
 from mm.calibration.fit_points import fit_poisson as fit_poisson
@@ -39,7 +41,9 @@ _PACKAGES: set[str]
 __all__ = [
     "BookView",
     "OrderView",
+    "Orders",
     "OwnFill",
+    "OwnOrder",
     "Picture",
     "PoissonFit",
     "QuoteView",

@@ -51,6 +51,7 @@ RECORDED = pytest.mark.skipif(not SHARED.exists(), reason="needs the recorded da
 
 
 # The other pages are printed again before a release, by make pages.
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name", [pytest.param(name, marks=RECORDED if recorded(name) else ()) for name in ("README.md", "docs/tour.md")]
 )

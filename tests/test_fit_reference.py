@@ -112,6 +112,7 @@ def test_poisson_fills_use_reference_of_fit_with_fixed_spread_quotes(workspace):
     assert json.loads(done.stdout)["reference"] == "best"
 
 
+@pytest.mark.slow
 def test_walkforward_and_sweep_accept_best_reference(workspace):
     """A walk-forward uses its own CALIB_REFERENCE, a sweep the given fit."""
     forward = ["walkforward", "--calib-reference", "best", "--wf-train-window-min", "5", "--wf-step-min", "2"]

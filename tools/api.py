@@ -32,7 +32,9 @@ GROUPS = {
         *("Tape", "Result", "PoissonFit", "Schedule", "WalkForward", "SweepFindings", "RunFolder"),
         "Picture",
     ),
-    "What models see and return": ("QuoteView", "Quotes", "BookView", "OrderView", "TradeView", "OwnFill"),
+    "What models see and return": (
+        *("QuoteView", "Quotes", "Orders", "OwnOrder", "BookView", "OrderView", "TradeView", "OwnFill"),
+    ),
 }
 SECTIONS = ("Args", "Attributes", "Returns", "Yields", "Raises")
 WIDTH = 100

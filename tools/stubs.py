@@ -287,7 +287,9 @@ class Kernel:
                     )
                 case "FromImportStatNode":
                     module = node.module.module_name.value
-                    yield from ((label, f"from {module} import {label}") for label, _ in node.items)
+                    for label, target in node.items:
+                        alias = "" if target.name == label else f" as {target.name}"
+                        yield target.name, f"from {module} import {label}{alias}"
                 case "StatListNode" if kind(getattr(node.stats[0], "rhs", None)) == "ImportNode":
                     yield from ((each.lhs.name, f"import {each.rhs.module_name.value}") for each in node.stats)
 

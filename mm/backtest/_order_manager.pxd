@@ -49,6 +49,8 @@ cdef class OrderManager:
     # orders
     cdef int64_t last_id
     cdef bint manual                   # whether the current order is from `place`
+    cdef bint strategic                # whether the quote model sends its orders itself
+    cdef int refusal                   # why the last order from `place` was not sent
     # risk
     cdef readonly Guard guard
     cdef bint guarded                   # whether there are limits, or `pull` was ever called
@@ -88,6 +90,9 @@ cdef class OrderManager:
     cdef int withdraw(self, int64_t us, int limit) except -1 nogil
     cdef int size_fault(self, const Order* order) noexcept nogil
     cdef bint exceeds_position(self, const Order* order) noexcept nogil
+    cdef int64_t place_order(self, int64_t us, int64_t side, int64_t ticks, int64_t lots, int64_t kind) except -1 nogil
+    cdef bint cancel_order(self, int64_t us, int64_t order_id) except -1 nogil
+    cdef bint amend_order(self, int64_t order_id, int64_t lots) except -1 nogil
 
 
 cdef inline int64_t next_after(OrderManager manager, const OpenOrders* open, bint settled) noexcept nogil:

@@ -81,7 +81,12 @@ cdef class OrderManager:
         self.levels, self.step_ticks = rules.quote_levels, rules.step_ticks
         self.level_step_ticks = -(-rules.level_step_ticks // rules.step_ticks) * rules.step_ticks
         self.make_room(self.levels)
-        if quotes.follows_fills:
+        if quotes.places_orders:
+            if self.levels > 1:
+                raise UsageError(f"{quotes.name} sends its orders itself; leave QUOTE_LEVELS={self.levels} out")
+            self.strategic = self.orders.keeps_ends = self.orders.keeps_fills = True
+            quotes.take_manager(self)
+        elif quotes.follows_fills:
             self.orders.keeps_fills = self.orders.requotes = True
         self.min_notional_e16 = <wide> (<int64_t> rules.min_notional_e8) * 100000000
         self.least_lots = max(venue.filters.min_lots, 1)
@@ -186,7 +191,9 @@ cdef class OrderManager:
         self.quotes.quote(&self.view, &want)
         if self.guarded:
             self.guard.widen(us, &want)
-        if want.laddered or self.by_price:
+        if self.strategic:
+            pass
+        elif want.laddered or self.by_price:
             self.reconcile_prices(us, &want)
         elif self.levels == 1:
             self.reconcile(us, 1, 0, want.bid_ticks, want.bid_lots, want.bid_kind)
@@ -551,7 +558,7 @@ cdef class OrderManager:
         for i in range(self.orders.open.count):
             if self.orders.open.orders[i].cancel_req_us != NEVER:
                 continue
-            if limit <= KILLED or not self.orders.open.orders[i].manual:
+            if limit <= KILLED or self.strategic or not self.orders.open.orders[i].manual:
                 self.request_cancel(i, us, ASKED + limit)
         return 0
 
@@ -617,22 +624,34 @@ cdef class OrderManager:
 
     def place(self, int64_t side, int64_t ticks, int64_t lots, int64_t kind) -> int:
         """Send an order now, in addition to those of the quote model; return its id, 0 if a SKIP row was written."""
-        self.manual = self.orders.open.changed = True
-        ticks = 0 if kind == MARKET else on_step(ticks, side, self.step_ticks)
-        reason = self.send(self.venue.now_us, side, 0, ticks, lots, kind, COVERED)
-        self.manual = False
-        return self.last_id if reason == COVERED else 0
+        return self.place_order(self.venue.now_us, side, ticks, lots, kind)
 
     def cancel(self, int64_t order_id) -> bool:
         """Request a cancel now; return False if no such order is open or its cancel is pending."""
+        return self.cancel_order(self.venue.now_us, order_id)
+
+    def amend(self, int64_t order_id, int64_t lots) -> bool:
+        """Request a smaller total quantity; return False if it is not possible, or an amendment is pending."""
+        return self.amend_order(order_id, lots)
+
+    cdef int64_t place_order(self, int64_t us, int64_t side, int64_t ticks, int64_t lots, int64_t kind) except -1 nogil:
+        """Send an order; return its id, or 0 if it was refused, with the reason in `refusal`."""
+        self.manual = self.orders.open.changed = True
+        ticks = 0 if kind == MARKET else on_step(ticks, side, self.step_ticks)
+        self.refusal = self.send(us, side, 0, ticks, lots, kind, COVERED)
+        self.manual = False
+        return self.last_id if self.refusal == COVERED else 0
+
+    cdef bint cancel_order(self, int64_t us, int64_t order_id) except -1 nogil:
+        """Request a cancel; return False if no such order is open or its cancel is pending."""
         cdef Order* order = orders_find(&self.orders.open, order_id)
         if order is NULL or order.cancel_req_us != NEVER:
             return False
-        self.request_cancel(order - self.orders.open.orders, self.venue.now_us, ASKED)
+        self.request_cancel(order - self.orders.open.orders, us, ASKED)
         self.orders.open.changed = True
         return True
 
-    def amend(self, int64_t order_id, int64_t lots) -> bool:
+    cdef bint amend_order(self, int64_t order_id, int64_t lots) except -1 nogil:
         """Request a smaller total quantity; return False if it is not possible, or an amendment is pending."""
         cdef Order* order = orders_find(&self.orders.open, order_id)
         if order is NULL or order.amend_us != NEVER or self.guard.killed:

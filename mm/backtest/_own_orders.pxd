@@ -37,6 +37,16 @@ cdef struct OpenOrders:
     bint changed            # since the last requote, in a way that may affect the next one
 
 
+# The end of an order, kept for a strategy.
+cdef struct Ended:
+    int64_t order_id
+    int64_t us
+    int64_t placed_lots
+    int64_t left_lots
+    int64_t status
+    int64_t reason          # of a rejection
+
+
 cdef class OwnOrders:
     cdef OpenOrders open
     cdef Account account
@@ -49,6 +59,10 @@ cdef class OwnOrders:
     cdef bint keeps_fills
     cdef OwnFill* fresh
     cdef int64_t fresh_count, fresh_room
+    # ends not yet passed to a strategy, which sends its orders itself
+    cdef bint keeps_ends
+    cdef Ended* ended
+    cdef int64_t ended_count, ended_room
     # the account's cash as floats
     cdef double cash, sure_cash_e16     # the nearest, and one that is surely not above it
     cdef bint sure                      # whether the cash certainly covers all open buys
@@ -60,6 +74,7 @@ cdef class OwnOrders:
     cdef int filled(self, int64_t i, const Fill* fill, bint took) except -1 nogil
     cdef int paid(self, int64_t us, int64_t funding_e8) except -1 nogil
     cdef int keep_fill(self, const Order* order, const Fill* fill, bint took) except -1 nogil
+    cdef int keep_end(self, const Order* order, int64_t us, int reason) except -1 nogil
     cdef void count_cash(self) noexcept nogil
 
 
@@ -276,6 +291,8 @@ cdef inline int order_closed(OwnOrders orders, int64_t i, int64_t us, int status
         orders.open.changed = True  # the last requote already considered one being cancelled
     order.status = status
     record_order(&orders.records, order, us, action, COVERED)
+    if orders.keeps_ends:
+        orders.keep_end(order, us, COVERED)
     orders_drop(&orders.open, i)
     return 0
 

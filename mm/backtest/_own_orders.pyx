@@ -39,6 +39,7 @@ cdef class OwnOrders:
 
     def __dealloc__(self) -> None:
         free(self.fresh)
+        free(self.ended)
         orders_free(&self.open)
         records_close(&self.records)
 
@@ -48,6 +49,8 @@ cdef class OwnOrders:
         order.status = REJECTED
         self.slowest_ack_us = max(self.slowest_ack_us, us - order.sent_us)
         record_order(&self.records, order, us, REJECT, reason)
+        if self.keeps_ends:
+            self.keep_end(order, us, reason)
         if not order.manual:
             if reason == WOULD_CROSS or reason == PRICE_OUT_OF_BAND:
                 refused_note(&self.refused[slot_of(order.side)], order, reason)
@@ -106,6 +109,21 @@ cdef class OwnOrders:
             self.fresh, self.fresh_room = fresh, room
         self.fresh[self.fresh_count] = OwnFill(fill.us, order.id, order.side, fill.ticks, fill.lots, order.lots, took)
         self.fresh_count += 1
+        return 0
+
+    cdef int keep_end(self, const Order* order, int64_t us, int reason) except -1 nogil:
+        """Store the end of an order for the strategy's next call, which follows."""
+        cdef int64_t room = self.ended_room
+        if self.ended_count == room:
+            room = 2 * room + 16
+            ended = <Ended*> realloc(self.ended, room * sizeof(Ended))
+            if ended is NULL:
+                with gil:
+                    raise MemoryError(f"no memory for {room} ended orders")
+            self.ended, self.ended_room = ended, room
+        self.ended[self.ended_count] = Ended(order.id, us, order.placed_lots, order.lots, order.status, reason)
+        self.ended_count += 1
+        follow(self, us)
         return 0
 
     cdef int paid(self, int64_t us, int64_t funding_e8) except -1 nogil:

@@ -141,7 +141,10 @@ cdef class GatewayVenue(OrderVenue):
         self.distrust_cash()
         if order is NULL:
             new_order(&unknown, us, side, ticks, lots, LIMIT)
+            unknown.lots = 0
             record_fill(&orders.records, &unknown, &fill, &orders.account)
+            if orders.keeps_fills:
+                orders.keep_fill(&unknown, &fill, took)
         else:
             self.fill_open(order, &fill, lots, took)
         orders.open.changed = True
@@ -158,6 +161,8 @@ cdef class GatewayVenue(OrderVenue):
         lots = min(lots, order.lots)
         order.lots -= lots
         orders.open.lots[slot_of(order.side)] -= lots
+        if orders.keeps_fills:
+            orders.keep_fill(order, fill, took)
         if order.lots == 0:
             order.status = FILLED
         record_order(&orders.records, order, fill.us, FILL, COVERED)

@@ -219,7 +219,7 @@ class ModelBuilder:
                     k_per_tick=params["k"],
                     way_out="give --fit (FILL_PARAMS_FILE), or k in QUOTE_PARAMS_JSON",
                 )
-        return _checked(self._construct(build, params, "QUOTE_PARAMS_JSON"), {"quote": 1})
+        return _checked(self._construct(build, params, "QUOTE_PARAMS_JSON"), {"quote": 1, "on_event": 2})
 
     def _default_strategy(self, build: Callable[..., Any]) -> Callable[..., Any]:
         """Return the default strategy; that of the curve if the fit's A and k miss its measured rates (`misfit`)."""

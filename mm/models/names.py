@@ -18,7 +18,7 @@ from mm.errors import MMError, ModelError, UnknownModel, UsageError
 from mm.signals.signal_set import Signal
 
 Registry = Mapping[str, Callable[..., Any]]
-QUOTE_HOOKS = ("quote",)
+QUOTE_HOOKS = ("quote", "on_event")
 FILL_HOOKS = ("on_rest", "on_trade", "on_book", "on_level")
 _QUOTES, _FILLS, _SIGNALS = (QuoteModel, QUOTE_HOOKS), (FillModel, FILL_HOOKS), (Signal, ("on_book",))
 _SHAPES: Mapping[str, tuple[tuple[type, tuple[str, ...]], ...]] = {  # by kind: compiled bases and hooks, one of them

@@ -13,14 +13,18 @@ from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 
+import numpy as np
 import pytest
 from fill_lab import ASKS, BEGIN_US, BIDS, TEST, play, sold
+from test_glft_grid import RULES, market
 
 from mm.backtest.fills.base import TradeCross
 from mm.backtest.fills.intensity import Hybrid
 from mm.backtest.paper_exchange import PaperExchange
+from mm.backtest.replay import backtest as run
 from mm.backtest.rules import Rules
 from mm.errors import ModelError
+from mm.instrument import Instrument
 from mm.tape.tape import Tape
 from support import ROOT, run_python
 
@@ -29,8 +33,10 @@ SECTION = "## Your own compiled model"
 WRONG = """
 from libc.stdint cimport int64_t
 
-from mm.backtest.fills.base cimport FillModel, Order, Trade
+from mm.backtest._own_orders cimport Ended
+from mm.backtest.fills.base cimport LIMIT_MAKER, FillModel, Order, Trade
 from mm.backtest.quotes.base cimport QuoteModel, View, Want
+from mm.backtest.strategy cimport Strategy
 
 
 cdef class Broken(FillModel):
@@ -60,6 +66,24 @@ cdef class Fails(QuoteModel):
     cdef int quote(self, const View* view, Want* want) except -1 nogil:
         with gil:
             raise LookupError("no quotes today")
+
+
+cdef class Follows(Strategy):
+    # Keeps one bid at the best price: sends it, cancels it once it is off, and counts its ends.
+
+    cdef readonly int64_t ends
+
+    cdef int on_end(self, const View* view, const Ended* ended) except -1 nogil:
+        self.ends += 1
+        return 0
+
+    cdef int on_event(self, const View* view) except -1 nogil:
+        if self.count() == 0:
+            self.submit(1, view.top.bid_ticks, 2, LIMIT_MAKER)
+        elif self.order_at(0).ticks != view.top.bid_ticks:
+            self.cancel(self.order_at(0).id)
+        self.wake_on_best = True
+        return 0
 """
 
 
@@ -167,6 +191,7 @@ def wrong_models(desk, monkeypatch):
     return import_module("wrong_models")
 
 
+@pytest.mark.slow
 def test_error_names_the_hook_inside_a_hybrid(wrong_models):
     """The message names the hook, not the hybrid that called it; the original error is the cause."""
     with pytest.raises(ModelError, match=r"^wrong_models\.Broken\.on_trade raised KeyError") as caught:
@@ -181,6 +206,31 @@ def test_return_of_minus_one_without_error_is_rejected(wrong_models):
     """-1 is Cython's sign that an error was raised."""
     with pytest.raises(ModelError, match="returned -1 without raising"):
         play(wrong_models.Minus(), [sold(100, 100, 4)])
+
+
+class Follows:
+    """The twin in Python of the compiled strategy."""
+
+    ends = 0
+
+    def on_event(self, market, orders):
+        self.ends += len(orders.ended)
+        order = next(iter(orders), None)
+        if order is None:
+            orders.submit(1, market.bid_ticks, 2)
+        elif order.ticks != market.bid_ticks:
+            order.cancel()
+        orders.wake_on_best()
+
+
+def test_compiled_strategy_equals_its_twin_in_python(wrong_models):
+    events, _, _ = market(300)
+    tape = Tape.of(Instrument("TEST", tick_e8=RULES.tick_e8, lot_e8=RULES.lot_e8), events)
+    strategies = wrong_models.Follows(), Follows()
+    ours, theirs = (run(tape, strategy, TradeCross(), RULES).journal for strategy in strategies)
+    assert strategies[0].ends == strategies[1].ends > 20
+    np.testing.assert_array_equal(ours.orders, theirs.orders)
+    np.testing.assert_array_equal(ours.fills, theirs.fills)
 
 
 def test_compiled_model_works_inside_a_hybrid(desk):

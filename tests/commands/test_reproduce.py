@@ -313,6 +313,7 @@ def test_installed_package_needs_trust_even_if_listed_as_input(desk, tmp_path, m
     assert str(source) in done.stderr
 
 
+@pytest.mark.slow
 def test_file_that_lists_its_own_hash_is_not_trusted(desk):
     """A manifest that is written by hand can list any file as an input."""
     done = command(desk, "runs", "reproduce", "mine")

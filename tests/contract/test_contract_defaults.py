@@ -19,6 +19,8 @@ import pytest
 from captures import CAPTURES
 from lab import Done, Lab, mm
 
+pytestmark = pytest.mark.slow  # a process for each case
+
 Span = tuple[int, int]
 SHORT_US = 600_000_000
 LATENCY_US = 50_000  # order latency: a side is empty for this long after each fill

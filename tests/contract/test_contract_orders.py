@@ -8,6 +8,8 @@ from contract_runs import RUNS, every_run, knob, knob_us, market_of, run_of, sig
 from lab import Lab
 from outside import Market, Order, read_orders, rows_of
 
+pytestmark = pytest.mark.slow  # a process for each case
+
 PAIRS = (
     ("recv_ms", "recv_us"),
     ("active_recv_ms", "active_recv_us"),

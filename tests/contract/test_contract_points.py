@@ -13,6 +13,8 @@ import pytest
 from lab import Lab, Run
 from outside import Market, Print, json_of, rows_of
 
+pytestmark = pytest.mark.slow  # a process for each case
+
 #: Half ticks from the mid and side of the hit order -> measured value.
 Cells = dict[tuple[int, str], Decimal]
 DAYS = ("plain", "odd", "four", "wild")

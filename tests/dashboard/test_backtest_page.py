@@ -52,6 +52,7 @@ def test_query_parameters_fill_the_form(opened):
     assert chosen["knob quote_params_json"] == '{"delta_ticks": 2}'
 
 
+@pytest.mark.slow
 def test_run_backtest_button_equals_the_command_line(opened, made, tmp_path):
     """The run uses the knobs of the form; the page shows its result and a link to the run."""
     shutil.copytree(made / "data", tmp_path / "data")

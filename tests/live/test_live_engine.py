@@ -46,6 +46,20 @@ class Shrinks:
         return Quotes(view.bid_ticks, view.ask_ticks, max(10 - max(held, 0), 1), max(10 + min(held, 0), 1))
 
 
+class Sends:
+    """Sends its orders itself: joins the touch, moves with it, and takes back half of a larger inventory."""
+
+    def on_event(self, market, orders):
+        for side, ticks in ((1, market.bid_ticks), (-1, market.ask_ticks)):
+            own = [order for order in orders if order.side == side and order.status != "CANCELLING"]
+            if own and own[0].ticks != ticks:
+                own[0].cancel()
+            elif not own:
+                orders.submit(side, ticks)
+        if orders.fills and abs(market.inventory_lots) > 30:
+            orders.wake(market.us + 70_000)
+
+
 AMENDS = dataclasses.replace(RULES, order_amend=True)
 
 
@@ -117,7 +131,9 @@ def driven(events, fills, end_us, quotes, rules):
 
 @pytest.mark.slow
 @settings(max_examples=150, deadline=None)
-@given(markets(), st.sampled_from([(Joins, RULES), (Joins, AMENDS), (Shrinks, RULES), (Shrinks, AMENDS)]))
+@given(
+    markets(), st.sampled_from([(Joins, RULES), (Joins, AMENDS), (Shrinks, RULES), (Shrinks, AMENDS), (Sends, RULES)])
+)
 def test_live_engine_sends_same_orders_as_paper_exchange(events, terms):
     """Without latency, with its fills reported: equal orders at equal instants, equal account and state."""
     quotes, rules = terms
@@ -142,6 +158,62 @@ def begun(**rules):
     for _, order_id, *_ in engine.advance(SECOND_US):
         engine.accepted(order_id, SECOND_US)
     return engine
+
+
+class Notes(Joins):
+    """Notes its fills."""
+
+    def __init__(self):
+        self.fills = []
+
+    def on_fill(self, fill):
+        self.fills.append((fill.order_id, fill.side, fill.lots, fill.left_lots, fill.took))
+
+
+def test_live_fills_reach_the_model():
+    """Those of open orders, and those of orders of an earlier run, whose id is 0."""
+    model = Notes()
+    engine = LiveEngine(model, RULES)
+    engine.feed([snapshot(SECOND_US)])
+    for _, order_id, *_ in engine.advance(SECOND_US):
+        engine.accepted(order_id, SECOND_US)
+    engine.filled(1, SECOND_US + 10, 1, 100, 4, 0, 0, False)
+    engine.filled(99, SECOND_US + 20, -1, 102, 3, 0, 0, True)
+    engine.filled(1, SECOND_US + 30, 1, 100, 6, 0, 0, False)
+    engine.advance(SECOND_US + 40)
+    assert model.fills == [(1, 1, 4, 6, False), (0, -1, 3, 0, True), (1, 1, 6, 0, False)]
+
+
+def test_a_strategy_sees_the_reports_of_the_gateway():
+    """Accepted, partly filled, amended, cancelled; a rejection says why."""
+    seen = []
+
+    class Script:
+        def on_event(self, market, orders):
+            seen.append([(order.client_id, order.status, order.left_lots) for order in orders])
+            seen[-1] += [(order.client_id, order.status, order.reason) for order in orders.ended]
+            if len(seen) == 1:
+                orders.submit(1, 100, 10, client_id="a")
+                orders.submit(-1, 102, 10, client_id="b")
+            elif len(seen) == 3:
+                orders.cancel("a")
+
+    engine = LiveEngine(Script(), RULES)
+    engine.feed([snapshot(SECOND_US)])
+    assert [message[:2] for message in engine.advance(SECOND_US)] == [("place", 1), ("place", 2)]
+    engine.accepted(1, SECOND_US + 1)
+    engine.rejected(2, SECOND_US + 1, "would_cross")
+    engine.advance(SECOND_US + 2)
+    engine.filled(1, SECOND_US + 3, 1, 100, 4, 0, 0, False)
+    assert engine.advance(SECOND_US + 4)[0][:2] == ("cancel", 1)
+    engine.closed(1, SECOND_US + 5, False)
+    engine.advance(SECOND_US + 6)
+    assert seen == [
+        [],
+        [("a", "LIVE", 10), ("b", "REJECTED", "would_cross")],
+        [("a", "LIVE", 6)],
+        [("a", "CANCELLED", "")],
+    ]
 
 
 def shrinking(bought=4):

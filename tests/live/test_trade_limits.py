@@ -137,5 +137,6 @@ def test_mid_jump_stops_quotes_for_ten_seconds_without_breach(days, parts):
     assert set(orders[: orders.index(again["client_id"])]) <= _ids(chain(*parts[:3]))
 
 
+@pytest.mark.slow
 def test_books_match_exchange(days):
     assert_equal_books(days[0])

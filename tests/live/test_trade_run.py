@@ -253,6 +253,7 @@ def test_changed_knobs_are_logged_once(tmp_path):
         assert changed == {"max_position": ["10", "5"]}
 
 
+@pytest.mark.slow
 def test_exchange_that_was_wiped_is_refused(tmp_path):
     """Ids of a restarted exchange begin again, with equal keys and equal orders: nothing of it is booked as known."""
     with venue(tmp_path) as box, box.trader() as process:

@@ -101,6 +101,7 @@ def test_memory_growth_is_bounded_while_rows_wait(troubled):
     assert queue > 0
 
 
+@pytest.mark.slow
 def test_postgres_tables_equal_audit_logs_and_rebuild(troubled):
     """The rebuild starts without tables; the fills are the exchange's own."""
     box, (database, _), _, _ = troubled

@@ -4,7 +4,7 @@ from libc.math cimport NAN
 from libc.stdint cimport int64_t
 from libc.stdlib cimport realloc
 
-from mm.backtest.fills.base cimport LIMIT_MAKER, NEVER, Top, Trade
+from mm.backtest.fills.base cimport LIMIT_MAKER, NEVER, Top, Trade, TradeView
 
 cdef struct View:
     Top top
@@ -112,11 +112,46 @@ cdef class QuoteModel:
     cdef bint follows_prints        # whether on_print is called
     cdef bint needs_own_orders      # whether it reads our open quotes
     cdef bint needs_last_trade      # whether it reads the last print
+    cdef bint places_orders         # whether it sends its orders itself, through the order manager (strategy.pyx)
     cdef readonly tuple signals     # type: tuple[str, ...]
     cdef tuple made                 # from which arguments
 
-    cdef void declare_as(self, QuoteModel inner)
+    cdef int declare_as(self, QuoteModel inner) except -1
     cdef int quote(self, const View* view, Want* want) except -1 nogil
     cdef int on_fill(self, const View* view, const OwnFill* fill) except -1 nogil
     cdef int on_print(self, const Trade* trade) except -1 nogil
     cdef int bind(self, tuple names) except -1
+    cdef int take_manager(self, object manager) except -1
+
+
+cdef class QuoteView:
+    cdef const View* view
+    cdef TradeView trade
+    cdef bint shallow               # whether its model declares that it reads only the best prices
+    cdef dict places                # index of each signal that its model declares
+    cdef tuple names                # of all signals of the run
+
+    cdef const View* seen(self) except NULL
+
+
+cdef class PythonQuoteModel(QuoteModel):
+    cdef object model, quote_hook, fill_hook, print_hook
+    cdef str hook                   # name of the first of these
+    cdef QuoteView view
+    cdef Ladder[2] cached           # parsed levels of the last tuples
+    cdef tuple bids, asks           # these tuples; None if the last levels were no tuple
+    cdef int64_t cached_lots        # clip with which they were parsed
+    cdef dict places
+    cdef tuple names
+
+    cdef int show(self) except -1
+    cdef int end(self) except -1
+    cdef object wrong(self, str what)
+    cdef int take(self, object answer, const View* view, Want* want) except -1
+    cdef tuple add_cached(self, str side, int64_t sign, object levels, tuple last, Want* want)
+    cdef int levels(self, str side, int64_t sign, object levels, int64_t lots, Want* want) except -1
+    cdef int64_t instant(self, object us, int64_t now_us) except? -1
+    cdef double price(self, str field, object ticks) except? -1.0
+    cdef int check_unit(self, str field, double ticks, const View* view) except -1
+    cdef int64_t lots(self, str field, object lots, int64_t default) except? -1
+    cdef int64_t kind(self, str side, object kind) except -1

@@ -41,15 +41,17 @@ cdef class QuoteModel:
         self.made, self.name = (args, kwargs), name_of(type(self))
         self.looks = WHOLE_BOOK
         self.timeless = self.interpreted = self.follows_fills = self.follows_prints = False
-        self.needs_own_orders = self.needs_last_trade = False
+        self.needs_own_orders = self.needs_last_trade = self.places_orders = False
         self.signals = ()
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Return how a copy is made: from the same arguments, as nothing else lasts from run to run."""
         return made_again, (type(self), *self.made), getattr(self, "__dict__", None)
 
-    cdef void declare_as(self, QuoteModel inner):
+    cdef int declare_as(self, QuoteModel inner) except -1:
         """Add the declarations of an inner model to those of the base, ``BEST_PRICES`` and ``timeless``."""
+        if inner.places_orders:
+            raise UsageError(f"{inner.name} sends its orders itself, so no step or model can change its quotes")
         self.looks, self.timeless = max(self.looks, inner.looks), self.timeless and inner.timeless
         self.interpreted |= inner.interpreted
         self.follows_fills |= inner.follows_fills
@@ -57,6 +59,7 @@ cdef class QuoteModel:
         self.needs_own_orders |= inner.needs_own_orders
         self.needs_last_trade |= inner.needs_last_trade
         self.signals = tuple(dict.fromkeys((*self.signals, *inner.signals)))
+        return 0
 
     cdef int quote(self, const View* view, Want* want) except -1 nogil:
         """Set the quotes; before the call *want* has no prices, and the clip as lots."""
@@ -72,6 +75,10 @@ cdef class QuoteModel:
 
     cdef int bind(self, tuple names) except -1:
         """Called with the *names* of a run's signals, in the order of ``view.signals``, before it begins."""
+        return 0
+
+    cdef int take_manager(self, object manager) except -1:
+        """Called with the `OrderManager` of a run before it begins, if the model ``places_orders``."""
         return 0
 
     def answer(
@@ -167,18 +174,27 @@ cdef tuple declared_signals(object model):
 
 
 def compiled(model: object) -> QuoteModel:
-    """Return *model* itself if it is compiled, else a `PythonQuoteModel` around it."""
-    return model if isinstance(model, QuoteModel) else PythonQuoteModel(model)
+    """Return *model* itself if it is compiled, else a `PythonQuoteModel` or a `PythonStrategy` around it.
+
+    Raises:
+        UsageError: If it has neither ``quote`` nor ``on_event``, or both.
+    """
+    if isinstance(model, QuoteModel):
+        return model
+    if not hasattr(model, "on_event"):
+        return PythonQuoteModel(model)
+    if hasattr(model, "quote"):
+        raise UsageError(
+            f"{type(model).__name__} has both quote(view) and on_event(market, orders); keep the first to have its "
+            f"orders managed, the second to send them itself"
+        )
+    from mm.backtest.strategy import PythonStrategy  # imported here: it is built on this module
+
+    return PythonStrategy(model)
 
 
 cdef class QuoteView:
     """The view passed to a Python quote model; valid during the call only. A price of 0 means none."""
-
-    cdef const View* view
-    cdef TradeView trade
-    cdef bint shallow               # whether its model declares that it reads only the best prices
-    cdef dict places                # index of each signal that its model declares
-    cdef tuple names                # of all signals of the run
 
     cdef const View* seen(self) except NULL:
         if self.view is NULL:
@@ -299,23 +315,15 @@ cdef class PythonQuoteModel(QuoteModel):
       the replay then uses best prices only, which is faster
     """
 
-    cdef object model, quote_hook, fill_hook, print_hook
-    cdef QuoteView view
-    cdef Ladder[2] cached           # parsed levels of the last tuples
-    cdef tuple bids, asks           # these tuples; None if the last levels were no tuple
-    cdef int64_t cached_lots        # clip with which they were parsed
-    cdef dict places
-    cdef tuple names
-
     def __dealloc__(self) -> None:
         free(self.cached[0].levels)
         free(self.cached[1].levels)
 
-    def __init__(self, model: object) -> None:
-        self.model = model
-        self.quote_hook = getattr(model, "quote", None)
+    def __init__(self, model: object, hook: str = "quote") -> None:
+        self.model, self.hook = model, hook
+        self.quote_hook = getattr(model, hook, None)
         if self.quote_hook is None:
-            raise UsageError(f"quote model {type(model).__name__} has no method quote(view)")
+            raise UsageError(f"quote model {type(model).__name__} has no method quote(view) or on_event(market, orders)")
         self.fill_hook = getattr(model, "on_fill", None)
         self.print_hook = getattr(model, "on_print", None)
         self.follows_fills, self.follows_prints = self.fill_hook is not None, self.print_hook is not None
@@ -395,7 +403,7 @@ cdef class PythonQuoteModel(QuoteModel):
 
     cdef object wrong(self, str what):
         """Return the error about an invalid answer."""
-        return ModelError(f"{type(self.model).__name__}.quote returned {what}")
+        return ModelError(f"{type(self.model).__name__}.{self.hook} returned {what}")
 
     cdef int take(self, object answer, const View* view, Want* want) except -1:
         """Set *want* to the quotes returned by the model."""

@@ -30,6 +30,8 @@ SHARES = {"p10": 0.1, "p50": 0.5, "p90": 0.9}
 LITTLE_UPTIME = 0.9  # share of the covered time with orders on both sides, below which a note is added
 MOST_CAUSES = 3  # number of reasons listed for quotes that were not sent; rarer ones explain little
 OTHER_LEVEL = 1.2  # ratio of fills to predicted fills (or its inverse) above which a significant difference is noted
+UNKNOWN_S = 30  # of a valid book until the volatility is estimated: `FEWEST` of _volatility.pxd
+_TOO_SHORT = f": a model that follows the volatility waits for {UNKNOWN_S} s of a valid book, longer than this run (or give sigma)"
 MANY_REJECTS = 0.01  # share of the orders; a note is added above it
 NO_REFERENCE = "the fit measures distances from {!r}, whose path this kind of run does not record"
 UPPER = ": an upper bound of the PnL"  # end of a fill model's bias
@@ -316,7 +318,11 @@ def why_no_orders(counts: "NDArray[np.int64]", *, reached: bool) -> str | None:
 
 def _nothing_filled(summary: Mapping[str, Any]) -> str:
     if not summary["n_orders"]:
-        return "nothing filled: the quote model quoted nothing; see its parameters and mm data coverage"
+        short = summary["seconds_covered"] <= UNKNOWN_S
+        return (
+            f"nothing filled: the quote model quoted nothing{_TOO_SHORT if short else ''}; "
+            f"see its parameters and mm data coverage"
+        )
     median = summary["quoted_half_spread_ticks"]["p50"]
     where = "none rested on a valid book" if median is None else f"they rested a median {median:,g} ticks from the mid"
     predicted = summary["predicted_fills"]

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+import mm
 from mm import Quotes
 from mm.backtest.journal import ACTIONS, ORDER_COLUMNS, REJECT_REASONS, STATUSES, Journal
 from mm.backtest.metrics.notes import WAYS, _other_level, one_sided, why_no_orders
@@ -23,6 +24,7 @@ def rows(*orders: tuple[str, str, str]) -> np.ndarray:
 
 
 SKIP = ("SKIP", "REJECTED", "min_notional")
+ADAPTIVE = ("adaptive", {"least_ticks": 1, "per_sigma": 1})
 CROSSED = [("PLACE", "SENT", ""), ("REJECT", "REJECTED", "would_cross")]
 
 
@@ -141,3 +143,14 @@ def test_number_of_fills_far_from_prediction_is_noted(ratio, warned):
         assert lines[0].endswith("; the fit is of 20240723")
         assert "CALIB_FILLS" in _other_level(summary, fit | {"measured_under": None})[0]
         assert ";" not in _other_level(summary, fit | {"day": "20240724", "in_sample": True})[0]
+
+
+@pytest.mark.parametrize(("seconds", "named"), [(20, True), (120, False)])
+def test_a_run_too_short_for_a_volatility_says_so(seconds, named):
+    """An adaptive model quotes nothing within the first 30 s; in a longer run it does."""
+    events = [(us * 1_000_000, "snapshot", [(99, 5)], [(101 + us % 3, 5)]) for us in range(seconds)]
+    tape = Tape.of(Instrument("TESTUSDT", tick_e8=1_000_000, lot_e8=1_000), events)
+    result = mm.backtest(tape, ADAPTIVE, "trade_cross", quote_qty="0.001")
+    reasons = [warning for warning in result.summary["warnings"] if "follows the volatility waits for 30 s" in warning]
+    assert bool(reasons) == named
+    assert (result.summary["n_orders"] > 0) != named

@@ -4,9 +4,9 @@ import ast
 import importlib
 import re
 import shlex
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import redirect_stdout
-from functools import cache
+from functools import cache, partial
 from io import StringIO
 from itertools import pairwise
 from pathlib import Path
@@ -15,6 +15,7 @@ from typing import NamedTuple
 import click
 import pytest
 
+import mm
 from console_pages import own_files
 from mm.__main__ import main as program
 from mm.dayfolder.layout import DayFolder
@@ -26,6 +27,7 @@ from support import ROOT, SHARED, run_python
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "mm").rglob("*.md")])
 MODELS = ROOT / "docs" / "models.md"
 STRATEGY = ROOT / "docs" / "write_a_strategy.md"
+FROM_PEER = ROOT / "docs" / "from_hftbacktest.md"
 README_WORDS = 700
 NO_KNOBS = {"NO_COLOR"}  # variables that are read but are not knobs
 _FENCE = re.compile(r"^```(\w*)[^\n]*\n(.*?)^```", re.MULTILINE | re.DOTALL)
@@ -293,6 +295,40 @@ def test_strategy_page_tests_and_example_run(tmp_path: Path) -> None:
     played = run_python("-c", script, cwd=tmp_path)
     assert played.returncode == 0, played.stderr
     assert float(played.stdout.split()[0]) != 0
+
+
+def test_translated_grid_plays_as_a_grid_of_quotes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The translation of the peer's loop fills where the same prices as quotes do."""
+    ((name, text),) = own_files(FROM_PEER)
+    (tmp_path / name).write_text(text, encoding="utf-8")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    near = partial(importlib.import_module("grid").Grid, half_spread_ticks=1, step_ticks=1)
+
+    class Quoted:
+        """The same grid in the words of a quote model."""
+
+        def quote(self, view: mm.QuoteView) -> mm.Quotes:
+            found: dict[int, list[int]] = {1: [], -1: []}
+            near().on_event(view, Empty(lambda side, ticks: found[side].append(ticks)))
+            return mm.Quotes(bids=found[1], asks=found[-1])
+
+    class Empty:
+        """A collection without orders."""
+
+        def __init__(self, submit: Callable[[int, int], None]) -> None:
+            self.submit = submit
+
+        def __iter__(self) -> Iterator[object]:
+            return iter(())
+
+    folder = DayFolder(tmp_path / "data", "SIMUSDT", "20260105")
+    make_day(folder, SCENARIOS["poisson"](), Session("SIMUSDT", "20260105", hours=0.1, seed=1))
+    rules = {"requote_interval_ms": 100, "requote_on_fill": False, "initial_inventory": 10, "quote_qty": "0.1"}
+    tape = mm.load_day(folder.path)
+    ours, theirs = (mm.backtest(tape, model, maker_fee_rate=0, **rules).fills_frame() for model in (near(), Quoted()))
+    columns = ["time", "side", "price", "qty"]
+    assert len(ours) > 20
+    assert ours[columns].sort(columns).equals(theirs[columns].sort(columns))
 
 
 def test_readme_strategy_is_at_most_twelve_lines_and_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

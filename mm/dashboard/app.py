@@ -12,6 +12,7 @@ from urllib.parse import quote
 import polars as pl
 import streamlit as st
 
+from mm.base.numbers import number
 from mm.dashboard import backtest_page, calibration_page, market_page, risk_page, runs_page
 from mm.dashboard.sources import Folders
 from mm.runs.manifest import headlines, shown
@@ -24,6 +25,7 @@ PAGES: dict[str, Callable[[Folders], None]] = {
     "risk": risk_page.show,
 }
 MOST_RUNS = 200
+LABELS = {"pnl_quoting": "PnL of quoting", "pnl_total": "in all", "n_fills": "fills", "max_drawdown": "drawdown"}
 # Less space above the title, and numbers that fit a narrow window. (streamlit would draw a bare string here.)
 STYLE = """<style>
 [data-testid="stMainBlockContainer"] {padding-top: 4rem;}
@@ -49,7 +51,7 @@ def home(folders: Folders) -> None:
             **{name: str(run.manifest[name]) for name in ("kind", "symbol", "day")},
             "status": str(run.manifest["summary"].get("status", run.manifest["status"])),
             "run": f"/runs?run={quote(key)}",
-            "found": ", ".join(f"{name} {shown(value)}" for name, value in headlines(run.manifest).items()),
+            "result": ", ".join(f"{_label(name)} {_text(value)}" for name, value in headlines(run.manifest).items()),
         }
         for key, run in list(runs.items())[:MOST_RUNS]
     ]
@@ -58,6 +60,16 @@ def home(folders: Folders) -> None:
         return
     links = {"run": st.column_config.LinkColumn("run", display_text=r"run=(.+)")}
     st.dataframe(pl.DataFrame(rows), hide_index=True, column_config=links)
+
+
+def _label(name: str) -> str:
+    """Return the name of a headline in words."""
+    return LABELS.get(name, name.replace("_", " "))
+
+
+def _text(value: object) -> str:
+    """Return a headline's value for display."""
+    return number(value) if isinstance(value, int | float) else shown(value)
 
 
 def main() -> None:

@@ -114,9 +114,16 @@ def recorded_tail(day: DayFolder) -> LiveMarket | None:
         return None
     try:
         shown = min(LEVELS, levels_shown(frames.columns))
-        best = [_floats(frames[name]) for name in ("bid1_price", "ask1_price", "bid1_qty", "ask1_qty")]
+        us = _whole(frames["recv_time_us"])
+        # Between two books of different epochs nothing is known: a row without prices interrupts the lines.
+        begins = np.flatnonzero((frames["run_id"] + " " + frames["epoch_id"]).rle_id().diff().fill_null(0).to_numpy())
+        best = [
+            np.insert(_floats(frames[name]), begins, np.nan)
+            for name in ("bid1_price", "ask1_price", "bid1_qty", "ask1_qty")
+        ]
         book = [_book(frames.row(-1, named=True), side, shown) for side in ("bid", "ask")]
-        return LiveMarket(_whole(frames["recv_time_us"]), best, book, *_trades(trades), frames["run_id"][-1])
+        us = np.insert(us, begins, us[begins - 1] + 1)
+        return LiveMarket(us, best, book, *_trades(trades), frames["run_id"][-1])
     except (pl.exceptions.PolarsError, ValueError, TypeError) as error:
         why = " ".join(str(error).split())[:120]
         raise BrokenFile(f"{day.path}: frames or trades cannot be read ({why}); run mm data check") from error

@@ -28,7 +28,7 @@ def test_first_page_lists_days_and_runs(app, made):
     assert {metric.label: metric.value for metric in at.metric}["Finished runs"] == "5"
     rows = at.dataframe[0].value
     assert rows["run"].tolist()[-1] == "/runs?run=base"
-    assert "pnl_total" in rows["found"].tolist()[-1]
+    assert "PnL of quoting" in rows["result"].tolist()[-1]
 
 
 def test_each_page_has_its_path():

@@ -4,13 +4,14 @@ import http.server
 import json
 import threading
 
+import numpy as np
 import pytest
 
 from mm.dashboard.live_view import box_market, box_orders, fetched, metrics_of, own_orders, recorded_tail, tail
 from mm.dayfolder.layout import DayFolder
 from mm.errors import BrokenFile, DataError
 
-HEAD = "run_id,recv_time_us,bid1_price,bid1_qty,ask1_price,ask1_qty,bid2_price,bid2_qty,ask2_price,ask2_qty\n"
+HEAD = "run_id,epoch_id,recv_time_us,bid1_price,bid1_qty,ask1_price,ask1_qty,bid2_price,bid2_qty,ask2_price,ask2_qty\n"
 TRADES = "price,qty,is_buyer_maker,recv_time_us\n"
 
 
@@ -49,7 +50,7 @@ def test_file_without_a_complete_row_has_no_tail(tmp_path, text):
 
 def test_tail_of_a_recorded_day_has_book_and_trades(tmp_path):
     """By hand: mid 100.5, micro-price (100·3 + 101·1) / 4; a missing level is left out."""
-    frames = HEAD + "T1,1000000,99,2,102,2,98,1,103,1\nT1,2000000,100,1,101,3,99,5,,\n"
+    frames = HEAD + "T1,1,1000000,99,2,102,2,98,1,103,1\nT1,1,2000000,100,1,101,3,99,5,,\n"
     day = day_of(tmp_path, frames, TRADES + "101,0.5,false,1500000\n100,0.25,true,1600000\n")
     market = recorded_tail(day)
     assert market.mid.tolist() == [100.5, 100.5]
@@ -61,11 +62,11 @@ def test_tail_of_a_recorded_day_has_book_and_trades(tmp_path):
 
 def test_tail_is_empty_before_the_first_frame_or_trade(tmp_path):
     assert recorded_tail(DayFolder(tmp_path, "SIMUSDT", "20260106")) is None
-    market = recorded_tail(day_of(tmp_path, HEAD + "T1,1000000,99,2,102,2,98,1,103,1\n"))
+    market = recorded_tail(day_of(tmp_path, HEAD + "T1,1,1000000,99,2,102,2,98,1,103,1\n"))
     assert len(market.trade_us) == 0
 
 
-@pytest.mark.parametrize("frames", ["a,b\n1,2\n", HEAD + "T1,x,y,z,1,1,1,1,1,1\n", HEAD + "T1,1,2\nT1,\x00,\n"])
+@pytest.mark.parametrize("frames", ["a,b\n1,2\n", HEAD + "T1,1,x,y,z,1,1,1,1,1,1\n", HEAD + "T1,1,1,2\nT1,1,\x00,\n"])
 def test_malformed_frames_raise_broken_file(tmp_path, frames):
     with pytest.raises(BrokenFile, match="20260105"):
         recorded_tail(day_of(tmp_path, frames))
@@ -205,3 +206,14 @@ def test_own_orders_are_only_those_of_the_run(tmp_path):
     log.write_text("".join(json.dumps(row) + "\n" for row in ROWS))
     assert own_orders(tmp_path, "A", "shadow") is None
     assert own_orders(tmp_path, "A", "T1").run == own_orders(tmp_path, "A", "T1_2").run == "20260105_T1"
+
+
+def test_prices_are_interrupted_between_two_epochs(tmp_path):
+    """After a pause of the recording the last price before it is not drawn on."""
+    frames = HEAD + "".join(
+        f"{run},{epoch},{us},99,2,102,2,98,1,103,1\n"
+        for run, epoch, us in (("T1", 1, 1000), ("T1", 1, 2000), ("T1", 2, 9000), ("T2", 1, 20000))
+    )
+    market = recorded_tail(day_of(tmp_path, frames))
+    assert market.us.tolist() == [1000, 2000, 2001, 9000, 9001, 20000]
+    assert np.isnan(market.bid).tolist() == [False, False, True, False, True, False]

@@ -97,7 +97,7 @@ SECTIONS = {
     "Calibration": ("calibrate", "schedule", "fit", "fills"),
     "Signals": ("signals", "predict"),
     "Reinforcement learning": ("rl",),
-    "Backtests": ("models", "backtest", "walkforward", "sweep", "check"),
+    "Backtests": ("models", "backtest", "evaluate", "walkforward", "sweep", "check"),
     "Results": ("report", "runs", "compare", "dashboard"),
     "Trading": ("shadow", "trade", "risk", "audit", "state"),
     "The program": ("demo", "config", "completion", "bench"),
@@ -110,6 +110,7 @@ COMMANDS: Commands = {
     "tapes": ("List and prune the stored tapes.", _TAPES),
     "schedule": ("Fit A and k in rolling windows of recorded days.", "mm.commands.schedule:main"),
     "backtest": ("Replay recorded days with a quote model and a fill model.", "mm.commands.backtest:main"),
+    "evaluate": ("Play a strategy on many days and symbols, on one page.", "mm.commands.evaluate:main"),
     "walkforward": ("Fit rolling windows, and trade on the latest fit.", "mm.commands.schedule:walkforward"),
     "sweep": (
         "Run a grid of backtests, rank them, and measure selection bias.",

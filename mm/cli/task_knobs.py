@@ -47,7 +47,7 @@ class Sources(Source):
 
 @dataclass(frozen=True, kw_only=True)
 class Sweep:
-    """The grid of a sweep, its ranking, and where its backtests run."""
+    """The grid of a sweep, and its ranking."""
 
     grid: str = knob(
         REQUIRED,
@@ -73,6 +73,18 @@ class Sweep:
         "1 also runs each point on a schedule of rolling fits; the schedule is fitted once.",
         common="Also run each point walk-forward",
     )
+    keep_runs: str = knob(
+        "none",
+        one_of("none", "best", "all"),
+        "Points that are repeated as backtests with their own run folder.",
+        matters=False,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Workers:
+    """Where the backtests of a sweep or an evaluation run."""
+
     jobs: int | None = knob(
         None,
         integer(1, 1024),
@@ -83,7 +95,7 @@ class Sweep:
     cluster: str | None = knob(
         None,
         matching(r"(tcp|tls|ws|wss)://[^/\s]+:\d+", "the address of a Dask scheduler, such as tcp://host:8786", "URL"),
-        "Dask scheduler whose workers run the points; they need the same DATA_ROOT and OUT_ROOT, or an OBJECT_STORE.",
+        "Dask scheduler whose workers play; they need the same DATA_ROOT and OUT_ROOT, or an OBJECT_STORE.",
         matters=False,
     )
     object_store: str | None = knob(
@@ -92,13 +104,16 @@ class Sweep:
         "Object store from which the workers of CLUSTER fetch tapes, models and files if they share no disk.",
         matters=False,
     )
-    reuse_points: bool = knob(True, SWITCH, "0 also runs the points that an earlier sweep has stored.", matters=False)
-    keep_runs: str = knob(
-        "none",
-        one_of("none", "best", "all"),
-        "Points that are repeated as backtests with their own run folder.",
-        matters=False,
+    reuse_points: bool = knob(
+        True, SWITCH, "0 also runs the backtests that are stored from an earlier run.", matters=False
     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ManyDays(Day):
+    """The days and symbols of an evaluation, each played on its own."""
+
+    symbol: str = knob(REQUIRED, SYMBOLS, "Symbol, in any case; or a list.", common="Symbol, or a list")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -275,6 +290,7 @@ GROUPS: tuple[type, ...] = (
     Fit,
     Windows,
     Sweep,
+    Workers,
     SignalColumns,
     Learning,
     TrainedAgent,

@@ -81,6 +81,7 @@ def _page(redraw: Redraw, path: Path) -> str:
         "schedule": _schedule,
         "walkforward": _walkforward,
         "sweep": _sweep,
+        "evaluation": _evaluation,
     }
     kind = redraw.run.manifest["kind"]
     if kind not in pages:
@@ -151,6 +152,12 @@ def _sweep(redraw: Redraw, about: "About") -> str:
 
     folder, record = redraw.run.folder, redraw.run.manifest["summary"].get("on_record")
     return _read(folder, lambda: page(folder, about, record))
+
+
+def _evaluation(redraw: Redraw, about: "About") -> str:
+    from mm.report.evaluation import page
+
+    return _read(redraw.run.folder, lambda: page(redraw.run.folder, about))
 
 
 def _calibration(redraw: Redraw, about: "About") -> str:

@@ -29,6 +29,7 @@ COMMANDS = {  # by kind: the name of the command, its module and its function
     "schedule": ("schedule", "mm.commands.schedule", "main"),
     "walkforward": ("walkforward", "mm.commands.schedule", "walkforward"),
     "sweep": ("sweep", "mm.commands.sweep", "main"),
+    "evaluation": ("evaluate", "mm.commands.evaluate", "main"),
 }
 _WROTE = (0, 4)  # exit codes after which there is a run folder
 _TRUST = click.Option(

@@ -5,7 +5,7 @@ from mm.backtest.rules import Account, Execution
 from mm.cli.calibration_knobs import Calibration, Fit, Windows
 from mm.cli.config import Day, Market, Models
 from mm.cli.frame import runner
-from mm.cli.task_knobs import Sweep
+from mm.cli.task_knobs import Sweep, Workers
 from mm.commands import assemble
 from mm.commands.setup import Setup
 from mm.report.sweep import page
@@ -17,9 +17,9 @@ from mm.sweep.work import Work, check, engine, fits, shared_inputs
 
 
 @runner(
-    *("sweep", Day, Market, Execution, Account, Models, Risk, Sweep, Calibration, Fit, Windows),
+    *("sweep", Day, Market, Execution, Account, Models, Risk, Sweep, Workers, Calibration, Fit, Windows),
     resumable=True,
-    brief=(Day, Models, Sweep),
+    brief=(Day, Models, Sweep, Workers),
 )
 def main(
     run: Run,
@@ -30,6 +30,7 @@ def main(
     models: Models,
     risk: Risk,
     sweep: Sweep,
+    workers: Workers,
     calibration: Calibration,
     fit: Fit,
     windows: Windows,
@@ -47,7 +48,7 @@ def main(
     tapes = assemble.tapes(run, day, market)
     assemble.warn_of_missing_days(run.log, day)
     store = Store.of(day.out_root, day.symbol, day.label())
-    shared = shared_inputs(run, points, tapes, run.tapes, sweep.cluster and sweep.object_store)
+    shared = shared_inputs(run, points, tapes, run.tapes, workers.cluster and workers.object_store)
     if sweep.sweep_walkforward:
         config = assemble.calibration_config(calibration, fit, account.seed, tapes[0], run)
         shared = fits(run, points, tapes, (config, windows), shared, store)
@@ -57,7 +58,7 @@ def main(
         run.input_file(path)
     with run.timing("play"), run.progress("points", len(work.jobs)) as step:
         try:
-            played = work.run(engine(sweep), step, reuse=sweep.reuse_points)
+            played = work.run(engine(workers), step, reuse=workers.reuse_points)
         except BaseException:
             message = "run the same command to resume the sweep"
             run.log.warning("points_kept", known=work.known, of=len(work.jobs), message=message)
@@ -65,5 +66,5 @@ def main(
     found = write(run, (axes, played, work), sweep.rank_by, tapes)
     with run.timing("write"):
         run.write_page(page(run.partial, run.about, run.summary["on_record"]))
-    keep(run, work, found, sweep)
+    keep(run, work, found, sweep.keep_runs, workers.jobs)
     raise_failures(played)

@@ -154,6 +154,7 @@ _OF_KIND: Mapping[str, tuple[str, ...]] = {
     "trade": _TRADED,
     "calibration": ("status", "A", "k"),
     "schedule": ("segments", "usable", "time_rescaling_p"),
+    "evaluation": ("played", "pnl", "daily.mean", "holes"),
     "sweep": ("trials", "best.pnl_quoting", "walkforward.pnl"),
     "walkforward": (*_TRADED, "walkforward.segments", "walkforward.usable"),
 }

@@ -20,7 +20,7 @@ from mm.base.knobs import as_arguments, groups_of, knobs
 from mm.base.numbers import number, probability, signed
 from mm.cli.config import Day, Market, Models
 from mm.cli.settings_file import LEFT_OUT
-from mm.cli.task_knobs import GROUPS, Sweep
+from mm.cli.task_knobs import GROUPS, Sweep, Workers
 from mm.clock import US_PER_S
 from mm.commands.assemble import open_days
 from mm.commands.setup import Setup
@@ -47,7 +47,7 @@ from mm.sweep.work import Work, check, engine, shared_inputs
 if TYPE_CHECKING:
     from mm.tape.tape import Tape
 
-_GROUPS: tuple[type, ...] = (Day, Market, Execution, Account, Models, Risk, Sweep)
+_GROUPS: tuple[type, ...] = (Day, Market, Execution, Account, Models, Risk, Sweep, Workers)
 SHOWN = 20  # rows on the terminal
 NAMED = 5  # failed points named in the error message
 HEAD = (
@@ -85,15 +85,15 @@ def sweep(
         raise UsageError("sweep_walkforward makes run folders; use mm sweep for it, or leave it out")
     named = {"symbol": symbol, "day": day, "grid": ";".join(map(_axis, grid.items()))}
     made = groups_of(_GROUPS, {**named, **settings}, "mm.sweep")
-    days, market, execution, account, models, risk, sweep_knobs = made
+    days, market, execution, account, models, risk, sweep_knobs, workers = made
     axes = axes_for(sweep_knobs.grid, models)
     points = points_of(axes, Setup(days, market, execution, account, models, risk), sweep_knobs.grid_unfit)
     cache = days.out_root / "tapes"
     tapes = open_days(days, market, cache)
-    shared = shared_inputs(None, points, tapes, cache, sweep_knobs.cluster and sweep_knobs.object_store)
+    shared = shared_inputs(None, points, tapes, cache, workers.cluster and workers.object_store)
     shared = check(None, points, tapes, shared)
     work = Work(points, shared, Store.of(days.out_root, days.symbol, days.label()))
-    played = work.run(engine(sweep_knobs), step or (lambda _known: None), reuse=sweep_knobs.reuse_points)
+    played = work.run(engine(workers), step or (lambda _known: None), reuse=workers.reuse_points)
     return find(played, axes, sweep_knobs.rank_by, [tape.start_us for tape in tapes])
 
 
@@ -251,10 +251,10 @@ def _print(run: Run, found: SweepFindings, record: SelectionBias, work: Work) ->
         run.print(join(work.command(best["point"])))
 
 
-def keep(run: Run, work: Work, found: SweepFindings, sweep: Sweep) -> None:
+def keep(run: Run, work: Work, found: SweepFindings, which: str, jobs: int | None) -> None:
     """Play the points selected by KEEP_RUNS again with ``mm backtest``, each with its own run folder."""
     ranked = [row["point"] for row in found.rows if row["rank"] is not None]
-    wanted = {"none": [], "best": ranked[:1], "all": ranked}[sweep.keep_runs]
+    wanted = {"none": [], "best": ranked[:1], "all": ranked}[which]
     variables = {one.variable for group in GROUPS for one in knobs(group)}
     environment = {name: value for name, value in os.environ.items() if name not in variables}
     environment |= LEFT_OUT | module_path_env()
@@ -270,7 +270,7 @@ def keep(run: Run, work: Work, found: SweepFindings, sweep: Sweep) -> None:
         else:
             run.log.info("run_kept", point=number, path=done.stdout.splitlines()[-1])
 
-    with ThreadPoolExecutor(sweep.jobs or os.cpu_count()) as pool:
+    with ThreadPoolExecutor(jobs or os.cpu_count()) as pool:
         list(pool.map(play, wanted))
 
 

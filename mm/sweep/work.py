@@ -18,7 +18,7 @@ from mm.calibration.hawkes import fit_hawkes, flow_of
 from mm.calibration.schedule import why_unusable
 from mm.cli.calibration_knobs import Windows
 from mm.cli.config import Models
-from mm.cli.task_knobs import Sweep
+from mm.cli.task_knobs import Workers
 from mm.commands import assemble
 from mm.commands.assemble import unfitted
 from mm.commands.schedule import study_days, write_study
@@ -125,8 +125,7 @@ class Work:
             step: Called with the number of different backtests finished since the last call.
             reuse: Whether to reuse the points kept by earlier sweeps.
         """
-        self._store.tidy()
-        found = self._kept_outcomes() if reuse else {}
+        found = self.kept() if reuse else {}
         missing = [job for key, job in self.jobs.items() if key not in found]
         self.played = len(missing)
         self.known = len(found)
@@ -135,18 +134,23 @@ class Work:
             self._shared.shipment.put()
 
         for place, outcome in engine([job.task for job in missing]):
-            if "error" not in outcome:
-                about = {"inputs": sorted(self._shared.inputs), "walkforward": missing[place].forwarded}
-                self._store.keep(missing[place].key, {"trial": missing[place].trial, **about, **outcome})
+            self.keep(missing[place], outcome)
             found[missing[place].key] = outcome
             self.known += 1
             step(1)
         return [self._played_point(point, found) for point in self.points]
 
-    def _kept_outcomes(self) -> dict[str, Outcome]:
-        """Return the outcomes of the jobs that earlier sweeps kept, in the form of newly played ones."""
+    def kept(self) -> dict[str, Outcome]:
+        """Return the outcomes of the jobs that were kept earlier, by their keys, in the form of newly played ones."""
+        self._store.tidy()
         every = ((key, self._store.find(key)) for key in self.jobs)
         return {key: {name: kept[name] for name in ("summary", "series")} for key, kept in every if kept is not None}
+
+    def keep(self, job: Job, outcome: Outcome) -> None:
+        """Store the outcome of a job, unless it failed."""
+        if "error" not in outcome:
+            about = {"inputs": sorted(self._shared.inputs), "walkforward": job.forwarded}
+            self._store.keep(job.key, {"trial": job.trial, **about, **outcome})
 
     def command(self, number: int) -> list[str]:
         """Return the words of the command that plays the point of this *number* alone, with all paths."""
@@ -343,13 +347,13 @@ def _make(
     return builder, quotes, rules
 
 
-def engine(sweep: Sweep) -> Engine:
+def engine(workers: Workers) -> Engine:
     """Return the engine that the knobs select."""
-    if (address := sweep.cluster) is not None:
+    if (address := workers.cluster) is not None:
         return lambda tasks: on_cluster(tasks, address)
 
     def play(tasks: Sequence[Task]) -> Outcomes:
-        jobs = min(sweep.jobs or cpu_count() or 1, len(tasks))
+        jobs = min(workers.jobs or cpu_count() or 1, len(tasks))
         return in_processes(tasks, jobs) if jobs > 1 else in_process(tasks)
 
     return play

@@ -7,7 +7,7 @@ import sys
 import pytest
 from sweep_desk import FILES, assert_same, folder_of, invoke, manifest, sweep_json, write_own_model
 
-from mm.cli.task_knobs import Sweep
+from mm.cli.task_knobs import Workers
 from mm.commands.backtest import main as backtest
 from mm.commands.schedule import walkforward
 from mm.dayfolder.layout import DayFolder
@@ -135,4 +135,4 @@ def test_points_are_played_in_as_many_processes_as_jobs_or_cores(monkeypatch, jo
     monkeypatch.setattr(work, "cpu_count", lambda: cores)
     monkeypatch.setattr(work, "in_process", lambda _tasks: "here")
     monkeypatch.setattr(work, "in_processes", lambda _tasks, count: count)
-    assert work.engine(Sweep(grid="GAMMA=1", jobs=jobs))([{}] * 3) == expected
+    assert work.engine(Workers(jobs=jobs))([{}] * 3) == expected

@@ -109,6 +109,7 @@ def point_summary(journal: "Journal", terms: "RunTerms", account: AccountSeries)
         "n_orders": int(counts[PLACE].sum()),
         "n_fills": len(journal.fills),
         "fill_ratio": quotient(traded, placed_lots),
+        "volume": traded_volume(journal, terms, traded),
         **refused(counts),
         "inventory": _moments(account, terms, 0),
         **_ratios(account, changes),
@@ -205,22 +206,28 @@ def _volume(
     journal: "Journal", account: AccountSeries, terms: "RunTerms", summary: dict[str, Any], traded: int
 ) -> dict[str, Any]:
     """Return the volume of *traded* lots, the share of time at the inventory bound, turnover, and break-even fees."""
-    grid = terms.instrument
-    notional = dot(journal.fills[:, 3].astype(np.float64), journal.fills[:, 4]) * grid.tick_lot_e16 / E8 / E8
-    quantity, mean_size = traded * grid.lot_e8 / E8, summary["inventory_from_target"]["abs_mean"]
+    grid, volume = terms.instrument, traded_volume(journal, terms, traded)
+    quantity, notional, mean_size = volume["base"], volume["quote"], summary["inventory_from_target"]["abs_mean"]
     gross = None if summary["pnl_quoting"] is None else summary["pnl_quoting"] + summary["fees"]
     worth = quantity * grid.multiplier
     realised_at = {str(h): summary["realised_half_spread"][str(h)] for h in HORIZONS_S}
     kept = {h: None if value is None else value * worth for h, value in realised_at.items()}
     earned = {"pnl": gross, **kept}
     return {
-        "volume": {"base": quantity, "quote": notional},
+        "volume": volume,
         "inventory_at_bound": _at_bound(account, terms),
         "inventory_turnover": quotient(quantity, mean_size or 0.0),
         "break_even_fee_rate": {
             name: None if value is None or not traded else value / notional for name, value in earned.items()
         },
     }
+
+
+def traded_volume(journal: "Journal", terms: "RunTerms", traded: int) -> dict[str, float]:
+    """Return the volume of our fills, of *traded* lots in all, in the base and the quote asset."""
+    grid = terms.instrument
+    notional = dot(journal.fills[:, 3].astype(np.float64), journal.fills[:, 4]) * grid.tick_lot_e16 / E8 / E8
+    return {"base": traded * grid.lot_e8 / E8, "quote": notional}
 
 
 def _at_bound(account: AccountSeries, terms: "RunTerms") -> float | None:

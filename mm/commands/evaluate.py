@@ -1,0 +1,156 @@
+"""``mm evaluate``: a strategy over many days and symbols, on one page."""
+
+import csv
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from io import StringIO
+from shlex import join
+from typing import Any
+
+from mm.backtest.risk import Risk
+from mm.backtest.rules import Account, Execution
+from mm.base.numbers import number, signed
+from mm.cli.config import Day, Market, Models
+from mm.cli.frame import runner
+from mm.cli.task_knobs import ManyDays, Workers
+from mm.commands import assemble
+from mm.commands.setup import Setup
+from mm.errors import DataError, MissingDay
+from mm.models.builder import check_names
+from mm.report.evaluation import EVALUATION, page
+from mm.runs.in_progress import Run
+from mm.sweep.evaluation import DayMarket, EvaluatedDay, Row, evaluated
+from mm.sweep.grid import Point
+from mm.sweep.store import Store, source_files
+from mm.sweep.work import Work, check, engine, shared_inputs
+
+DAILY = "evaluation_days.csv"
+SHOWN = 10  # symbols on the terminal
+
+
+def one_folder(objects: Sequence[Any]) -> Day:
+    """Return the day that names the run's folder: one for all symbols."""
+    days: ManyDays = next(one for one in objects if isinstance(one, ManyDays))
+    symbols = days.symbol.split(",")
+    return replace(days, symbol="+".join(symbols) if len(symbols) <= 3 else f"{len(symbols)}_symbols")
+
+
+@runner(
+    *("evaluation", ManyDays, Market, Execution, Account, Models, Risk, Workers),
+    resumable=True,
+    day_of=one_folder,
+    brief=(ManyDays, Models, Workers),
+)
+def main(
+    run: Run,
+    days: ManyDays,
+    market: Market,
+    execution: Execution,
+    account: Account,
+    models: Models,
+    risk: Risk,
+    workers: Workers,
+    _folder: Day,
+) -> None:
+    """Play a strategy on many days and symbols, each day on its own, and tell what the days say together.
+
+    A day that is missing or damaged is a named hole. Days already played, by this or another evaluation, are reused; a
+    killed one is resumed if its RUN_ID is given again.
+
+    Example: mm evaluate --symbol BTCUSDT,ETHUSDT --day 20260101:20260131 --quote-model avellaneda_stoikov
+    """
+    check_names(models)
+    setup = Setup(days, market, execution, account, models, risk)
+    works, holes = list[tuple[Work, DayMarket]](), list[Row]()
+    names = [(symbol, day) for day in days.days() for symbol in days.symbol.split(",")]
+    with run.timing("load"), run.progress("days read", len(names)) as step:
+        for symbol, day in names:
+            try:
+                works.append(
+                    _work(run, replace(setup, day=replace(days, symbol=symbol, day=day)), workers, first=not works)
+                )
+            except DataError as error:
+                holes.append({"symbol": symbol, "day": day, "reason": " ".join(str(error).split())})
+                run.log.warning("day_left_out", symbol=symbol, day=day, reason=holes[-1]["reason"])
+            step(1)
+    if not works:
+        raise MissingDay(f"none of {len(names)} days could be read; the first: {holes[0]['reason']}")
+    for path in source_files({name: sha256 for work, _ in works for name, sha256 in work.sources.items()}):
+        run.input_file(path)
+    played = list(_played(run, works, workers))
+    content = evaluated(played, holes)
+    with run.timing("write"):
+        run.output(EVALUATION).write_text(json.dumps(content, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+        run.output(DAILY, len(content["rows"])).write_text(_table(content["rows"]), encoding="utf-8")
+        run.artefact = EVALUATION
+        run.summary = {name: content[name] for name in ("played", "pnl", "daily", "best_day", "worst_day", "warnings")}
+        run.summary |= {"days": content["days"], "holes": len(content["holes"])}
+        run.write_page(page(run.partial, run.about))
+    for line in _lines(content):
+        run.print(line)
+
+
+def _work(run: Run, setup: Setup, workers: Workers, *, first: bool) -> tuple[Work, DayMarket]:
+    """Return the backtest of one day, and its market; *first*: whether warnings on the models are logged."""
+    tapes = assemble.open_days(setup.day, setup.market, run.tapes)
+    points = [Point(1, {}, setup)]
+    shared = shared_inputs(run, points, tapes, run.tapes, workers.cluster and workers.object_store)
+    shared = check(run if first else None, points, tapes, shared)
+    market = DayMarket.of(tapes[0])
+    for tape in tapes:
+        tape.release_memory()
+    return Work(points, shared, Store.of(setup.day.out_root, setup.day.symbol, setup.day.label())), market
+
+
+def _played(run: Run, works: Sequence[tuple[Work, DayMarket]], workers: Workers) -> Iterator[EvaluatedDay]:
+    """Play what is not stored yet, and yield every day."""
+    found = {
+        key: outcome for work, _ in works for key, outcome in (work.kept() if workers.reuse_points else {}).items()
+    }
+    missing = [(work, job) for work, _ in works for key, job in work.jobs.items() if key not in found]
+    run.timings.update(played=len(missing), reused=len(works) - len(missing))
+    with run.timing("play"), run.progress("days", len(missing)) as step:
+        try:
+            for place, outcome in engine(workers)([job.task for _, job in missing]):
+                work, job = missing[place]
+                work.keep(job, outcome)
+                found[job.key] = outcome
+                step(1)
+        except BaseException:
+            message = "run the same command to resume the evaluation"
+            run.log.warning("days_kept", known=len(found), of=len(works), message=message)
+            raise
+    for work, market in works:
+        day = work.points[0].setup.day
+        (key,) = work.jobs
+        yield EvaluatedDay(day.symbol, day.label(), market, found[key], join(work.command(1)))
+
+
+def _table(rows: Sequence[Row]) -> str:
+    text = StringIO()
+    if rows:
+        table = csv.DictWriter(text, rows[0], lineterminator="\n")
+        table.writeheader()
+        table.writerows(rows)
+    return text.getvalue()
+
+
+def _lines(content: Row) -> Iterator[str]:
+    daily, asset = content["daily"], content["quote_asset"]
+    ends = "" if daily["low"] is None else f", 95 % {signed(daily['low'])} … {signed(daily['high'])}"
+    above = number(100 * (daily["share_above_0"] or 0), 3)
+    yield f"PnL of quoting    {signed(content['pnl'])} {asset}, {daily['days']} days, {content['played']} played"
+    yield f"a day             {signed(daily['mean'])}{ends}, above 0 on {above} % of the days"
+    for name in ("best_day", "worst_day"):
+        if content[name]:
+            yield f"{name.replace('_', ' '):18}{signed(content[name]['pnl'])} on {content[name]['day']}"
+    for row in content["by_symbol"][:SHOWN]:
+        share = "" if row["share_of_volume"] is None else f", {number(100 * row['share_of_volume'], 2)} % of the volume"
+        yield f"{row['symbol']:18}{signed(row['pnl'])}, {row['fills']:,} fills{share}"
+    for row in content["by_volatility"]:
+        if row["mean"] is not None:
+            level = f"at {number(row['volatility_bp'], 2)} bp a minute"
+            yield f"{row['regime'] + ' hours':18}{signed(row['mean'])} an hour, {level}"
+    yield from (f"hole: {hole['symbol']} {hole['day']}: {hole['reason']}" for hole in content["holes"])
+    yield from (f"note: {line}" for line in content["warnings"])

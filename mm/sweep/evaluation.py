@@ -1,0 +1,259 @@
+"""Evaluations: one strategy on many days and symbols, each day played on its own, and what the days say together.
+
+The day is the unit of every interval: symbols of one day share its market, and hours of one day its news. An interval
+is that of Student's t over the days' sums; it assumes days that are independent of each other.
+"""
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mm.backtest.metrics.arithmetic import student_quantile
+from mm.clock import US_PER_S
+from mm.errors import Mismatch
+from mm.instrument import E8, assets_of
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from mm.sweep.play import Outcome
+    from mm.tape.tape import Tape
+
+SCHEMA_VERSION = 1
+MINUTE_US, HOUR_US = 60 * US_PER_S, 3_600 * US_PER_S
+REGIMES = ("calm", "usual", "volatile")  # thirds of a symbol's hours, by volatility
+FEW_DAYS = 20  # below which the interval of a daily mean says little about its tails
+SHARE = 0.01  # of the market's volume, at which capacity is stated
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class DayMarket:
+    """The market of one day.
+
+    Attributes:
+        volume: Traded quantity, in the base asset.
+        hours: Hours since 1970 in which the mid is known.
+        volatility: Root mean square of the mid's change per minute in each, in basis points.
+    """
+
+    volume: float
+    hours: "NDArray[np.int64]"
+    volatility: "NDArray[np.float64]"
+
+    @classmethod
+    def of(cls, tape: "Tape") -> "DayMarket":
+        """Return the market of a tape, from its best prices at each full minute."""
+        us = tape.event_us[tape.top_event]
+        bid, ask = tape.top_bid_ticks, tape.top_ask_ticks
+        valid = (bid > 0) & (ask > bid)
+        us, mid = us[valid], (bid[valid] + ask[valid]) / 2
+        volume = float(tape.trade_lots.sum()) * tape.instrument.lot_e8 / E8
+        if len(us) < 2:
+            return cls(volume, np.empty(0, np.int64), np.empty(0))
+        grid = np.arange(-(-us[0] // MINUTE_US), us[-1] // MINUTE_US + 1) * MINUTE_US
+        moves = np.diff(np.log(mid[np.searchsorted(us, grid, side="right") - 1]))
+        hours, at = np.unique(grid[:-1] // HOUR_US, return_inverse=True)
+        squares = np.bincount(at, moves**2, len(hours)) / np.bincount(at, minlength=len(hours))
+        return cls(volume, hours.astype(np.int64), 1e4 * np.sqrt(squares))
+
+
+@dataclass(frozen=True)
+class EvaluatedDay:
+    """One day of one symbol: its market and its backtest.
+
+    Attributes:
+        symbol, day: What was played.
+        market: The market.
+        outcome: Summary and PnL of each minute of the backtest; or its error.
+        command: The command that plays it alone.
+    """
+
+    symbol: str
+    day: str
+    market: DayMarket
+    outcome: "Outcome"
+    command: str
+
+    def hourly(self) -> dict[int, float]:
+        """Return the PnL of the quoting by hour since 1970; minutes without a valid book are left out."""
+        series, found = self.outcome["series"], dict[int, float]()
+        for minute, value in enumerate(series["pnl"]):
+            if value is not None:
+                hour = (series["start_us"] + minute * series["period_s"] * US_PER_S) // HOUR_US
+                found[hour] = found.get(hour, 0.0) + value
+        return found
+
+
+def mean_of(values: Iterable[float]) -> Row:
+    """Return number, mean, 95 % interval and share above 0 of *values*, one per day; the interval needs two."""
+    found = np.array(list(values), np.float64)
+    count, ends = len(found), (None, None)
+    mean = float(found.mean()) if count else None
+    if mean is not None and count > 1:
+        half = student_quantile(count - 1) * float(found.std(ddof=1)) / math.sqrt(count)
+        ends = mean - half, mean + half
+    return {
+        "days": count,
+        "mean": mean,
+        "low": ends[0],
+        "high": ends[1],
+        "share_above_0": float((found > 0).mean()) if count else None,
+    }
+
+
+def evaluated(days: Sequence[EvaluatedDay], holes: Sequence[Row]) -> Row:
+    """Return the content of ``evaluation.json``.
+
+    Args:
+        days: The played days; those that failed become holes.
+        holes: Days that could not be played: ``symbol``, ``day``, ``reason``.
+
+    Raises:
+        Mismatch: If the symbols have different quote assets, whose PnL has no sum.
+    """
+    holes = [*holes, *(_hole(one) for one in days if "error" in one.outcome)]
+    played = [one for one in days if "error" not in one.outcome]
+    assets = {one.outcome["summary"]["quote_asset"] or assets_of(one.symbol)[1]: one.symbol for one in played}
+    if len(assets) > 1:
+        named = ", ".join(f"{symbol} in {asset or 'an unknown asset'}" for asset, symbol in sorted(assets.items()))
+        raise Mismatch(f"their PnL has no sum: {named}; evaluate symbols of one quote asset at a time")
+    rows = [_row(one) for one in played]
+    by_day: dict[str, float] = {}
+    for row in rows:
+        by_day[row["day"]] = by_day.get(row["day"], 0.0) + (row["pnl_quoting"] or 0.0)
+    by_day = dict(sorted(by_day.items()))
+    daily = np.array(list(by_day.values()))
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "symbols": sorted({one.symbol for one in days} | {hole["symbol"] for hole in holes}),
+        "quote_asset": next(iter(assets), ""),
+        "days": list(by_day),
+        "played": len(rows),
+        "holes": sorted(holes, key=lambda hole: (hole["day"], hole["symbol"])),
+        "pnl": float(daily.sum()) if len(daily) else None,
+        "daily": mean_of(daily),
+        "best_day": _extreme(by_day, largest=True),
+        "worst_day": _extreme(by_day, largest=False),
+        "drawdown_of_days": _drawdown(daily),
+        "pnl_by_day": [{"day": day, "pnl": pnl} for day, pnl in by_day.items()],
+        "by_symbol": [_of_symbol(rows, symbol) for symbol in sorted({row["symbol"] for row in rows})],
+        "by_hour": _by_hour(played),
+        "by_volatility": _by_volatility(played),
+        "rows": rows,
+        "warnings": _warnings(played, len(daily), holes),
+    }
+
+
+def _hole(one: EvaluatedDay) -> Row:
+    return {"symbol": one.symbol, "day": one.day, "reason": one.outcome["error"]}
+
+
+def _row(one: EvaluatedDay) -> Row:
+    summary = one.outcome["summary"]
+    known = ("pnl_quoting", "pnl_hold", "fees", "n_fills", "max_drawdown", "two_sided_uptime", "quote_qty")
+    ours, theirs = summary["volume"], one.market.volume
+    return {
+        "day": one.day,
+        "symbol": one.symbol,
+        **{name: summary[name] for name in known},
+        "volume": ours["base"],
+        "turnover": ours["quote"],
+        "share_of_volume": ours["base"] / theirs if theirs else None,
+        "volatility_bp": _rms(one.market.volatility),
+        "inventory_abs_mean": summary["inventory"]["abs_mean"],
+        "command": one.command,
+    }
+
+
+def _rms(values: "NDArray[np.float64]") -> float | None:
+    return float(np.sqrt((values**2).mean())) if len(values) else None
+
+
+def _extreme(by_day: Mapping[str, float], *, largest: bool) -> Row | None:
+    if not by_day:
+        return None
+    day = (max if largest else min)(by_day, key=lambda name: by_day[name])
+    return {"day": day, "pnl": by_day[day]}
+
+
+def _drawdown(daily: "NDArray[np.float64]") -> float | None:
+    """Return the largest fall of the sum of the days' PnL from its highest value, 0 at the start."""
+    if not len(daily):
+        return None
+    summed = np.concatenate(([0.0], np.cumsum(daily)))
+    return float((np.maximum.accumulate(summed) - summed).max())
+
+
+def _of_symbol(rows: Sequence[Row], symbol: str) -> Row:
+    own = [row for row in rows if row["symbol"] == symbol]
+    turnover = sum(row["turnover"] for row in own)
+    earned = sum(row["pnl_quoting"] or 0.0 for row in own)
+    shares = [row["share_of_volume"] for row in own if row["share_of_volume"] is not None]
+    share, quantity = float(np.median(shares)) if shares else None, own[-1]["quote_qty"]
+    return {
+        "symbol": symbol,
+        "pnl": earned,
+        **mean_of(row["pnl_quoting"] or 0.0 for row in own),
+        "fills": sum(row["n_fills"] for row in own),
+        "turnover": turnover,
+        "pnl_per_turnover_bp": 1e4 * earned / turnover if turnover else None,
+        "share_of_volume": share,
+        # Proportion alone: whether the market would fill as much, at these prices, is not known.
+        "quote_qty_at_share": quantity * SHARE / share if share and quantity else None,
+    }
+
+
+def _by_hour(played: Sequence[EvaluatedDay]) -> list[Row]:
+    """Return the PnL of each hour of day in UTC, over the days that have it."""
+    sums: dict[int, dict[str, float]] = {}
+    for one in played:
+        for hour, pnl in one.hourly().items():
+            days = sums.setdefault(hour % 24, {})
+            days[one.day] = days.get(one.day, 0.0) + pnl
+    return [{"hour": hour, **mean_of(days.values())} for hour, days in sorted(sums.items())]
+
+
+def _by_volatility(played: Sequence[EvaluatedDay]) -> list[Row]:
+    """Return the PnL per hour in thirds of each symbol's hours by volatility, the mean of a day's hours per day."""
+    edges = {
+        symbol: np.quantile(
+            np.concatenate([one.market.volatility for one in played if one.symbol == symbol]), (1 / 3, 2 / 3)
+        )
+        for symbol in {one.symbol for one in played if len(one.market.volatility)}
+    }
+    cells: list[dict[str, list[float]]] = [{} for _ in REGIMES]
+    levels: list[list[float]] = [[] for _ in REGIMES]
+    for one in played:
+        earned = one.hourly()
+        for hour, volatility in zip(one.market.hours.tolist(), one.market.volatility.tolist(), strict=True):
+            if hour in earned:
+                regime = int(np.searchsorted(edges[one.symbol], volatility, side="right"))
+                cells[regime].setdefault(one.day, []).append(earned[hour])
+                levels[regime].append(volatility)
+    return [
+        {
+            "regime": name,
+            "hours": len(level),
+            "volatility_bp": float(np.median(level)) if level else None,
+            **mean_of(float(np.mean(pnl)) for pnl in days.values()),
+        }
+        for name, days, level in zip(REGIMES, cells, levels, strict=True)
+    ]
+
+
+def _warnings(played: Sequence[EvaluatedDay], days: int, holes: Sequence[Row]) -> list[str]:
+    lines = []
+    if holes:
+        lines.append(f"{len(holes)} days were not played: they are in none of these numbers, and are listed below")
+    if days < FEW_DAYS:
+        lines.append(f"{days} days: an interval over fewer than {FEW_DAYS} says little about rare days")
+    counts: dict[str, int] = {}
+    for one in played:
+        for line in one.outcome["summary"].get("warnings", ()):
+            if not line.startswith("null: "):
+                counts[line] = counts.get(line, 0) + 1
+    return lines + [f"{count} of {len(played)} days: {line}" for line, count in counts.items()]

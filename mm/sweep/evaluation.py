@@ -91,16 +91,14 @@ class EvaluatedDay:
 def mean_of(values: Iterable[float]) -> Row:
     """Return number, mean, 95 % interval and share above 0 of *values*, one per day; the interval needs two."""
     found = np.array(list(values), np.float64)
-    count, ends = len(found), (None, None)
+    count = len(found)
     mean = float(found.mean()) if count else None
-    if mean is not None and count > 1:
-        half = student_quantile(count - 1) * float(found.std(ddof=1)) / math.sqrt(count)
-        ends = mean - half, mean + half
+    half = student_quantile(count - 1) * float(found.std(ddof=1)) / math.sqrt(count) if count > 1 else None
     return {
         "days": count,
         "mean": mean,
-        "low": ends[0],
-        "high": ends[1],
+        "low": None if mean is None or half is None else mean - half,
+        "high": None if mean is None or half is None else mean + half,
         "share_above_0": float((found > 0).mean()) if count else None,
     }
 

@@ -40,6 +40,8 @@ _RUNS: Commands = {
     "diff": ("Show the differences between two runs.", "mm.commands.runs:diff_command"),
     "compare": ("Draw two backtests on one page (a shadow or trade: mm compare).", "mm.commands.runs:compare_command"),
     "index": ("Write the page that lists all runs.", "mm.commands.runs:index_command"),
+    "tag": ("Add tags and a note to a run.", "mm.commands.runs:tag_command"),
+    "export": ("Write the numbers of all runs as one table.", "mm.commands.runs:export_command"),
     "reproduce": ("Replay a run and verify that its output is identical.", "mm.commands.reproduce:main"),
     "explain": ("Show the tape around a fill, and why it happened.", "mm.commands.explain:main"),
 }
@@ -124,7 +126,7 @@ COMMANDS: Commands = {
     "config": ("Show the effective settings and their sources.", _CONFIG),
     "completion": ("Print the completion script of a shell.", "mm.commands.program:completion"),
     "report": ("Draw the report of a run.", "mm.commands.report:main"),
-    "runs": ("List, show, log, diff, explain and reproduce runs.", _RUNS),
+    "runs": ("List, show, tag, compare, export, explain and reproduce runs.", _RUNS),
     "check": ("Check a model for look-ahead (a day folder: mm data check).", _CHECK),
     "shadow": ("Trade on paper in a live market, and record it.", _SHADOW),
     "trade": ("Trade a symbol: simulated exchange, testnet or production.", "mm.commands.trade:main"),

@@ -1,4 +1,4 @@
-"""``mm runs list``, ``show``, ``log``, ``diff``, ``compare`` and ``index``: manifests, logs and pages of runs."""
+"""``mm runs list``, ``show``, ``log``, ``diff``, ``compare``, ``index``, ``tag`` and ``export``."""
 
 import json
 import os
@@ -8,6 +8,7 @@ from typing import Any
 from urllib.parse import quote
 
 import click
+import polars as pl
 
 from mm.cli.completion import runs as run_ids
 from mm.cli.config import Results
@@ -18,7 +19,8 @@ from mm.report.run_columns import read_columns
 from mm.report.run_pages import ComparedRun, Listing, compared, index_page, two_runs_page
 from mm.runs.diff import compare
 from mm.runs.find import Found, find_run, find_runs
-from mm.runs.manifest import MANIFEST, headlines, shown
+from mm.runs.manifest import MANIFEST, flat, headlines, shown
+from mm.runs.tags import Tags
 
 _NESTED = "backtest"  # folder of the backtest of a walk-forward
 LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
@@ -28,27 +30,47 @@ _FILTERS = (
     click.Option(["--kind"], metavar="KIND", help="Only runs of this kind (backtest, calibration, …)."),
     click.Option(["--symbol"], metavar="SYMBOL", help="Only runs of this symbol, in any case."),
     click.Option(["--day"], metavar="YYYYMMDD", help="Only runs that include this day."),
+    click.Option(["--tag"], metavar="TAG", help="Only runs with this tag."),
 )
 
 
 @command(Results, arguments=_FILTERS)
-def list_command(console: Console, results: Results, kind: str | None, symbol: str | None, day: str | None) -> None:
+def list_command(
+    console: Console, results: Results, kind: str | None, symbol: str | None, day: str | None, tag: str | None
+) -> None:
     """List the runs under OUT_ROOT, oldest first, with their main numbers.
 
     The filters are not knobs: an exported SYMBOL does not filter this list. Folders that are not runs
     are listed below them.
     """
     found, invalid = find_runs(results.out_root)
-    runs = [run for run in found if _passes_filters(run, kind, symbol, day)]
+    tags = Tags(results.out_root)
+    runs = [run for run in found if _passes_filters(run, kind, symbol, day) and (not tag or tag in tags.of(run).tags)]
     console.set_json(
         {
-            "runs": [{**_row(run), "digest": run.manifest["digest"], "found": headlines(run.manifest)} for run in runs],
+            "runs": [
+                {
+                    **_row(run),
+                    "digest": run.manifest["digest"],
+                    "found": headlines(run.manifest),
+                    "tags": tags.of(run).tags,
+                    "note": tags.of(run).note,
+                }
+                for run in runs
+            ],
             "others": [{"path": str(one.folder), "why": one.why} for one in invalid],
         }
     )
     if runs:
         found_text = [
-            " ".join(f"{key}={shown(value)}" for key, value in headlines(run.manifest).items()) or "-" for run in runs
+            " ".join(
+                [
+                    *(f"{key}={shown(value)}" for key, value in headlines(run.manifest).items()),
+                    *(f"#{one}" for one in tags.of(run).tags),
+                ]
+            )
+            or "-"
+            for run in runs
         ]
         _print_table(console, [{**_row(run), "found": text} for run, text in zip(runs, found_text, strict=True)])
     else:
@@ -75,6 +97,9 @@ def show_command(console: Console, results: Results, name: str) -> None:
     console.print(f"time     {manifest['started_at']} to {manifest['finished_at']}")
     console.print(f"version  {manifest['version']} {manifest['commit'] or ''}".rstrip())
     console.print(f"digest   {manifest['digest']}")
+    said = Tags(results.out_root).of(run)
+    if said.tags or said.note:
+        console.print(f"tags     {' '.join(f'#{tag}' for tag in said.tags)}  {said.note}".rstrip())
     # Nested values are in --json.
     single = {key: value for key, value in manifest["summary"].items() if not isinstance(value, dict | list)}
     for title, lines in (
@@ -244,6 +269,96 @@ def index_command(console: Console, results: Results, out: str | None) -> None:
     _write_page(path, index_page(listed, str(results.out_root)))
     console.set_json({"runs": len(listed), "path": str(path.resolve())})
     console.print(str(path))
+
+
+_TAG = (
+    click.Argument(["name"], metavar="RUN", shell_complete=run_ids),
+    click.Option(["--add"], metavar="TAG", multiple=True, help="A tag to add; may be repeated."),
+    click.Option(["--remove"], metavar="TAG", multiple=True, help="A tag to remove; may be repeated."),
+    click.Option(["--note"], metavar="TEXT", help="A note, which replaces the last one; '' removes it."),
+)
+
+
+@command(Results, arguments=_TAG)
+def tag_command(
+    console: Console, results: Results, name: str, add: Sequence[str], remove: Sequence[str], note: str | None
+) -> None:
+    """Add tags and a note to a run, or show them; mm runs list --tag finds it again.
+
+    RUN is as for mm runs show. They are kept in OUT_ROOT/run_tags.json, as the folder of a run never changes.
+
+    Example: mm runs tag base --add candidate --note "spread of the last three weeks"
+    """
+    for tag in (*add, *remove):
+        if not tag or any(letter.isspace() for letter in tag):
+            raise UsageError(f"a tag is a word without blanks, not {tag!r}")
+    run, tags = find_run(name, results.out_root), Tags(results.out_root)
+    said = tags.change(run, add, remove, note) if add or remove or note is not None else tags.of(run)
+    console.set_json({"run_id": run.manifest["run_id"], "tags": said.tags, "note": said.note})
+    console.print(
+        f"{run.manifest['run_id']}  {' '.join(f'#{tag}' for tag in said.tags) or 'no tags'}  {said.note}".rstrip()
+    )
+
+
+_EXPORT = (
+    *_FILTERS,
+    click.Option(["--out"], metavar="FILE", required=True, help="File of the table: .parquet or .csv."),
+)
+
+
+@command(Results, arguments=_EXPORT)
+def export_command(
+    console: Console,
+    results: Results,
+    kind: str | None,
+    symbol: str | None,
+    day: str | None,
+    tag: str | None,
+    out: str,
+) -> None:
+    """Write the numbers of all runs as one table: a row per run, its knobs, its summary, its tags.
+
+    A column is named knob.NAME or summary.PATH; a run without it has null there.
+
+    Example: mm runs export --kind backtest --out runs.parquet
+    """
+    path = Path(out)
+    if path.suffix not in (".parquet", ".csv"):
+        raise UsageError(f"--out: {path.name} is neither .parquet nor .csv")
+    found, _ = find_runs(results.out_root)
+    tags = Tags(results.out_root)
+    runs = [run for run in found if _passes_filters(run, kind, symbol, day) and (not tag or tag in tags.of(run).tags)]
+    table = run_table(runs, tags)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        (table.write_parquet if path.suffix == ".parquet" else table.write_csv)(path)
+    except OSError as error:
+        raise UsageError(f"--out: {path} cannot be written ({error.strerror}); give another file") from error
+    console.set_json({"runs": table.height, "columns": table.width, "path": str(path.resolve())})
+    console.print(f"{table.height} runs, {table.width} columns")
+    console.print(str(path))
+
+
+def run_table(runs: Sequence[Found], tags: Tags) -> pl.DataFrame:
+    """Return one row per run: what identifies it, its tags, its knobs, and the scalars of its summary.
+
+    Columns of numbers are floats, all others text.
+    """
+    rows = []
+    for run in runs:
+        said = tags.of(run)
+        knobs = {f"knob.{name}": one["value"] for name, one in run.manifest["knobs"].items()}
+        numbers = {f"summary.{name}": value for name, value in flat(run.manifest["summary"]) if "[" not in name}
+        about = {"digest": run.manifest["digest"], "tags": " ".join(said.tags), "note": said.note}
+        rows.append({**_row(run), **about, **knobs, **numbers})
+    columns = {name: [row.get(name) for row in rows] for name in dict.fromkeys(name for row in rows for name in row)}
+    return pl.DataFrame([_column(name, values) for name, values in columns.items()])
+
+
+def _column(name: str, values: Sequence[Any]) -> pl.Series:
+    if all(value is None or (isinstance(value, int | float) and not isinstance(value, bool)) for value in values):
+        return pl.Series(name, values, pl.Float64, strict=False)
+    return pl.Series(name, [None if value is None else str(value) for value in values], pl.String)
 
 
 def _write_page(path: Path, html: str) -> None:

@@ -13,7 +13,7 @@ from mm.errors import BrokenFile, DataError, SafetyError
 from mm.runs.manifest import MANIFEST, read_manifest
 
 # Patterns of run folders below OUT_ROOT.
-PLACES = ("backtest/*/*", "calibration/*/*/*", "walkforward/*/*", "sweep/*/*", "shadow/*/*")
+PLACES = ("backtest/*/*", "calibration/*/*/*", "walkforward/*/*", "sweep/*/*", "evaluation/*/*", "shadow/*/*")
 LAST = "last"  # name of the newest usable fit
 FITS = {"calibration": "poisson_fit.json", "schedule": "poisson_schedule.json"}
 SHORTEST_DIGEST = 6  # minimum length of the prefix of a digest

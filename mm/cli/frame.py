@@ -33,7 +33,12 @@ DISTRIBUTION = "mm-research"
 EXTRAS = dict.fromkeys(("isal", "numpy", "polars", "pyarrow", "scipy"), "research")
 EXTRAS |= dict.fromkeys(("cryptography", "h11"), "sim") | dict.fromkeys(("distributed", "fsspec"), "cluster")
 EXTRAS |= dict.fromkeys(("fastapi", "starlette", "uvicorn"), "api")
-EXTRAS |= dict.fromkeys(("psycopg", "redis"), "state") | {"yaml": "yaml", "sklearn": "ml", "streamlit": "dashboard"}
+EXTRAS |= dict.fromkeys(("psycopg", "redis"), "state") | {
+    "yaml": "yaml",
+    "sklearn": "ml",
+    "streamlit": "dashboard",
+    "optuna": "search",
+}
 EXTRAS |= dict.fromkeys(("gymnasium", "stable_baselines3", "torch"), "rl")
 EXTRAS |= dict.fromkeys(("ipykernel", "nbclient", "nbformat"), "notebooks")
 _BROKEN_DISK = (errno.EIO, errno.EROFS)

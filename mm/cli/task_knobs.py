@@ -67,6 +67,15 @@ class Sweep:
         "Metric by which designs are ranked, each by its worst fill assumption.",
         common="Metric by which points are ranked",
     )
+    search: int | None = knob(
+        None,
+        integer(2, 100_000),
+        "Number of designs that Optuna chooses, instead of every point; an axis may then be a range LOW..HIGH.",
+        common="Number of designs to search, instead of a grid",
+    )
+    search_holdout: float = knob(
+        0.3, number(0, 0.9), "Share of the days, the last ones, that a search does not see; the best are played there."
+    )
     sweep_walkforward: bool = knob(
         False,
         SWITCH,

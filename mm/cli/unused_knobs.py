@@ -46,6 +46,7 @@ def _axes(values: Values) -> set[str]:
 def _rules(kind: str, values: Values) -> Iterator[Rule]:
     if kind == "sweep":
         yield ("object_store",), lambda values: None if values.get("cluster") else "CLUSTER is not set"
+        yield ("search_holdout",), lambda values: None if values.get("search") else "SEARCH is not set"
     if kind == "sweep" and not values.get("sweep_walkforward", True):
         from mm.cli.calibration_knobs import Calibration, Fit, Windows  # a backtest has none of them
 

@@ -1,5 +1,8 @@
 """``mm sweep``: backtests over a grid, ranked, with the selection bias of the best one."""
 
+from collections.abc import Sequence
+from dataclasses import replace
+
 from mm.backtest.risk import Risk
 from mm.backtest.rules import Account, Execution
 from mm.cli.calibration_knobs import Calibration, Fit, Windows
@@ -8,12 +11,15 @@ from mm.cli.frame import runner
 from mm.cli.task_knobs import Sweep, Workers
 from mm.commands import assemble
 from mm.commands.setup import Setup
+from mm.errors import FitError, UsageError
 from mm.report.sweep import page
 from mm.runs.in_progress import Run
-from mm.sweep.grid import axes_for, points_of
+from mm.sweep.findings import PlayedPoint
+from mm.sweep.grid import Point, axes_for, points_of
+from mm.sweep.search import Search, Space, held_out
 from mm.sweep.store import Store, source_files
 from mm.sweep.sweep import keep, raise_failures, write
-from mm.sweep.work import Work, check, engine, fits, shared_inputs
+from mm.sweep.work import Player, Work, check, engine, fits, shared_inputs
 
 
 @runner(
@@ -43,6 +49,9 @@ def main(
     Example: mm sweep --symbol BTCUSDT --day 20251216 --grid GAMMA=0.01,0.1,1 --grid FILL_MODEL=trade_cross,price_cross
     """
 
+    if sweep.search is not None:
+        _search(run, Setup(day, market, execution, account, models, risk), sweep, workers)
+        return
     axes = axes_for(sweep.grid, models)
     points = points_of(axes, Setup(day, market, execution, account, models, risk), sweep.grid_unfit)
     tapes = assemble.tapes(run, day, market)
@@ -68,3 +77,51 @@ def main(
         run.write_page(page(run.partial, run.about, run.summary["on_record"]))
     keep(run, work, found, sweep.keep_runs, workers.jobs)
     raise_failures(played)
+
+
+def _search(run: Run, setup: Setup, sweep: Sweep, workers: Workers) -> None:
+    """Let a sampler choose the points; the last days are held out."""
+    if sweep.sweep_walkforward:
+        raise UsageError("--search (SEARCH) plays no schedule; leave --sweep-walkforward (SWEEP_WALKFORWARD) out")
+    space = Space.of(sweep.grid, setup)
+    tapes = assemble.tapes(run, setup.day, setup.market)
+    assemble.warn_of_missing_days(run.log, setup.day)
+    days, held = held_out(setup.day.days(), sweep.search_holdout)
+    seen, first, unseen = (
+        Player(run, replace(setup, day=replace(setup.day, day=",".join(names))), part, workers)
+        for names, part in (
+            (days, tapes[: len(days)]),
+            (days[:1], tapes[:1]),
+            (held or days, tapes[len(days) :] or tapes),
+        )
+    )
+    players = {one.setup.day.day: one for one in (unseen, first, seen)}  # equal days, the same player
+
+    def play(points: Sequence[Point]) -> list[PlayedPoint]:
+        return players[points[0].setup.day.day](points) if points else []
+
+    first_day = first.setup if len(days) > 1 else None
+    search = Search(space, seen.setup, first_day, play, sweep.rank_by, sweep.grid_unfit)
+    with run.timing("play"), run.progress("designs", sweep.search or 0) as step:
+        searched = search.run(sweep.search or 0, setup.account.seed, step)
+        beyond = search.held_out(searched, unseen.setup, len(days), len(held)) if held else []
+    if not searched.points:
+        raise FitError("the search gave up every design after its first day; give more designs or other ranges")
+    work = seen.work(searched.grid)
+    work.played = seen.played
+    content = {
+        "designs": len(searched.history),
+        "stopped": searched.stopped,
+        "days": list(days),
+        "held_out_days": list(held),
+        "held_out": beyond,
+        "history": searched.history,
+    }
+    found = write(run, (space.seen(searched.points), searched.points, work), sweep.rank_by, seen.tapes, content)
+    run.timings.update(
+        played=sum(one.played for one in players.values()), reused=sum(one.reused for one in players.values())
+    )
+    with run.timing("write"):
+        run.write_page(page(run.partial, run.about, run.summary["on_record"]))
+    keep(run, work, found, sweep.keep_runs, workers.jobs)
+    raise_failures(searched.points)

@@ -11,13 +11,16 @@ import numpy as np
 from mm.backtest.metrics.ranking import tie_of
 from mm.base.numbers import number, percent, probability, signed
 from mm.errors import BrokenFile
+from mm.report import figures
 from mm.report.frame import (
     About,
     boxed,
     card,
     chart,
+    coloured,
     document,
     gain_or_loss,
+    grid,
     header,
     in_row,
     listing,
@@ -75,6 +78,7 @@ def page(folder: Path, about: About | None = None, record: Mapping[str, Any] | N
         header(content["symbol"], days, f"sweep of {content['points']:,} points{(about or About()).name}"),
         _tiles(content),
         notes([*_cautions(content, record), *_failures(rows)], "notes"),
+        _search_card(content),
         _grid_cards(content),
         in_row(_halves_card(content, points), _selection_card(content)),
         _forward_card(content, points),
@@ -153,6 +157,46 @@ def _grid_cards(content: Content) -> str:
         "more often than skill."
     )
     return card("The grid", hint, maps) if maps else ""
+
+
+def _search_card(content: Content) -> str:
+    """Return the course of a search, and its best designs on the days held out; empty for a grid."""
+    searched = content.get("search")
+    if searched is None:
+        return ""
+    history = searched["history"]
+    known = [(row["design"], row["worth"]) for row in history if row["worth"] is not None]
+    number_of, worth = np.array(known, np.float64).reshape(-1, 2).T
+    best = (np.minimum if content["rank_by"] == "max_drawdown" else np.maximum).accumulate(worth)
+    names = [name for name in history[0] if name not in ("design", "worth", "stopped")]
+    texts = {row["design"]: ", ".join(f"{name} {row[name]}" for name in names) for row in history}
+    tips = [f"design {int(at)}: {texts[int(at)]}: {signed(value)}" for at, value in zip(number_of, worth, strict=True)]
+    drawn = figures.chart(
+        [
+            figures.points("design", number_of, worth, figures.MAIN, tips=tips),
+            figures.line("best so far", number_of, best, figures.GAIN, line={"shape": "hv"}),
+        ],
+        figures.numbers_axis("design"),
+        200,
+    )
+    head = ("design", *names, "a day in the search", "a day held out")
+    rows = [
+        (
+            str(row["design"]),
+            *(escape(row[name]) for name in names),
+            coloured(row["pnl_per_day"]),
+            coloured(row["held_out_pnl_per_day"]),
+        )
+        for row in searched["held_out"]
+    ]
+    held = searched["held_out_days"]
+    span = " to ".join(dict.fromkeys((held[0], held[-1]))) if held else ""
+    beyond = f"Held out: {escape(span)}." if held else "No day was held out: the result is in-sample."
+    hint = (
+        f"{content['rank_by']} of each design under its worst assumption, in the order of the search; "
+        f"{searched['stopped']} of {searched['designs']} were given up after the first day. {beyond}"
+    )
+    return card("The search", hint, chart(drawn) + (grid(head, rows) if rows else ""))
 
 
 def _halves_card(content: Content, points: PointsChart) -> str:

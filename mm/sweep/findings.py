@@ -252,12 +252,12 @@ class SelectionBias:
     variance: float | None
 
     @classmethod
-    def of(cls, summaries: Sequence[Mapping[str, Any]]) -> "SelectionBias":
-        """Return the selection bias of the trials with these summaries."""
+    def of(cls, summaries: Sequence[Mapping[str, Any]], stopped: int = 0) -> "SelectionBias":
+        """Return the selection bias of the trials with these summaries, and of some that were stopped early."""
         known = [one["returns"]["sharpe_per_period"] for one in summaries]
         defined = [value for value in known if value is not None]
         alone = 0.0 if len(summaries) < 2 else None
-        return cls(len(summaries), variance(defined) if len(defined) > 1 else alone)
+        return cls(len(summaries) + stopped, variance(defined) if len(defined) > 1 else alone)
 
     @property
     def best(self) -> float | None:
@@ -343,7 +343,9 @@ class SweepFindings(Shown):
         return rows
 
 
-def find(points: Sequence[PlayedPoint], axes: Sequence[Axis], rank_by: str, days_us: Sequence[int]) -> SweepFindings:
+def find(
+    points: Sequence[PlayedPoint], axes: Sequence[Axis], rank_by: str, days_us: Sequence[int], stopped: int = 0
+) -> SweepFindings:
     """Return the findings: rows by rank, the selection bias within each assumption, and the walk-forward of the choice.
 
     Args:
@@ -351,6 +353,7 @@ def find(points: Sequence[PlayedPoint], axes: Sequence[Axis], rank_by: str, days
         axes: Axes of the grid.
         rank_by: ``pnl_lower95``, ``pnl_quoting`` or ``max_drawdown``; the last is better if it is smaller.
         days_us: The first instant of each day.
+        stopped: Number of further designs that a search tried and gave up: they count as trials.
     """
     trials = list({one.trial: one for one in reversed(points) if "error" not in one.outcome}.values())[::-1]
     panel = PnlPanel.of([one.outcome["series"] for one in trials])
@@ -361,7 +364,8 @@ def find(points: Sequence[PlayedPoint], axes: Sequence[Axis], rank_by: str, days
         if "error" not in one.outcome:
             groups.setdefault(assumption_of(one.texts, axes), {}).setdefault(one.trial, one)
     biases = {
-        key: SelectionBias.of([one.outcome["summary"] for one in group.values()]) for key, group in groups.items()
+        key: SelectionBias.of([one.outcome["summary"] for one in group.values()], stopped)
+        for key, group in groups.items()
     }
     rows = [_row(one, biases.get(assumption_of(one.texts, axes))) for one in points]
     _add_halves(rows, panel, place)
@@ -405,6 +409,16 @@ def _row(one: PlayedPoint, bias: SelectionBias | None) -> Row:
         found = one.forwarded.get("summary")
         row |= {f"walkforward_{name}": None if found is None else found[name] for name in FORWARDED}
     return row | {"digest": one.trial, "command": one.command, "error": one.error}
+
+
+def rank_value(point: PlayedPoint, rank_by: str) -> float | None:
+    """Return the number by which a point is ranked; None if it is undefined, or the point failed."""
+    if "error" in point.outcome:
+        return None
+    if rank_by == "pnl_lower95":
+        return _lower95(point.outcome["series"]["pnl"])
+    value = point.outcome["summary"][rank_by]
+    return None if value is None else float(value)
 
 
 def _lower95(pnl: Sequence[float | None]) -> float | None:

@@ -87,7 +87,11 @@ def axes_for(text: str, models: Models) -> list[Axis]:
     Raises:
         UsageError: If a name is unknown or ambiguous, an axis is given twice, or a value is invalid.
     """
-    written = axes_of(text)
+    return axes_from(axes_of(text), models)
+
+
+def axes_from(written: Sequence[tuple[str, tuple[str, ...]]], models: Models) -> list[Axis]:
+    """Return the axes with these names and texts of values; see `axes_for`."""
     playing = {
         QUOTE: _playing(written, "QUOTE_MODEL", models.quote_model),
         FILL: _playing(written, "FILL_MODEL", models.fill_model),

@@ -81,8 +81,9 @@ def sweep(
         UsageError: If a knob or a point is invalid.
         DataError: If a day is missing or broken.
     """
-    if "sweep_walkforward" in settings:
-        raise UsageError("sweep_walkforward makes run folders; use mm sweep for it, or leave it out")
+    for name in ("sweep_walkforward", "search"):
+        if name in settings:
+            raise UsageError(f"{name} makes run folders; use mm sweep for it, or leave it out")
     named = {"symbol": symbol, "day": day, "grid": ";".join(map(_axis, grid.items()))}
     made = groups_of(_GROUPS, {**named, **settings}, "mm.sweep")
     days, market, execution, account, models, risk, sweep_knobs, workers = made
@@ -179,6 +180,8 @@ def footer_lines(found: SweepFindings, record: SelectionBias) -> list[str]:
             f"its worst fill assumption; tied: not different from the first at 95 %"
         )
     lines += [assumption_line(one, content["axes"]) for one in content["assumptions"]]
+    if content.get("search") is not None:
+        lines += search_lines(content["search"])
     if record.trials > trials and best is not None:
         deflated = record.deflated(summary_of(found, best))
         lines.append(
@@ -194,6 +197,19 @@ def footer_lines(found: SweepFindings, record: SelectionBias) -> list[str]:
     if (worst := content["worst_case"]) is not None and worst["point"] != best["point"]:
         lines.append(_worst(worst, content["rank_by"]))
     return [*lines, *(f"note: {line}" for line in content["warnings"] if not line.startswith("null: "))]
+
+
+def search_lines(searched: Row) -> list[str]:
+    """Return the course of a search, and its best designs on the days held out, in words."""
+    stopped = f", {searched['stopped']} given up after the first day" if searched["stopped"] else ""
+    lines = [f"search: {searched['designs']} designs{stopped}"]
+    if not searched["held_out"]:
+        return [*lines, "no day was held out: the result of a search is in-sample; give three days or more"]
+    span = " to ".join(dict.fromkeys((searched["held_out_days"][0], searched["held_out_days"][-1])))
+    for row in searched["held_out"]:
+        there, here = signed(row["held_out_pnl_per_day"]), signed(row["pnl_per_day"])
+        lines.append(f"held out, {span}: design {row['design']} earned {there} a day, {here} a day in the search")
+    return lines
 
 
 def assumption_line(one: Row, axes: Sequence[Row]) -> str:
@@ -219,11 +235,24 @@ def summary_of(found: SweepFindings, row: Row) -> dict[str, Any]:
 
 
 def write(
-    run: Run, done: tuple[Sequence[Axis], Sequence[PlayedPoint], Work], rank_by: str, tapes: "Sequence[Tape]"
+    run: Run,
+    done: tuple[Sequence[Axis], Sequence[PlayedPoint], Work],
+    rank_by: str,
+    tapes: "Sequence[Tape]",
+    searched: Row | None = None,
 ) -> SweepFindings:
-    """Write the findings of *done*: axes, played points and their work; print the table."""
+    """Write the findings of *done*: axes, played points and their work; print the table.
+
+    Args:
+        run: The run.
+        done: Axes, played points, and their work.
+        rank_by: As for `find`.
+        tapes: The days that were played.
+        searched: Content of ``search`` in ``sweep.json``; None for a grid.
+    """
     axes, played, work = done
-    found = find(played, axes, rank_by, [tape.start_us for tape in tapes])
+    found = find(played, axes, rank_by, [tape.start_us for tape in tapes], searched["stopped"] if searched else 0)
+    found.content["search"] = searched
     best = found.content["best"]
     record = work.on_record(None if best is None else summary_of(found, best)["models"]["fill"])
     days = [day for tape in tapes for day in tape.days]

@@ -357,3 +357,43 @@ def engine(workers: Workers) -> Engine:
         return in_processes(tasks, jobs) if jobs > 1 else in_process(tasks)
 
     return play
+
+
+@dataclass
+class Player:
+    """Plays points on some days, again and again; its counts are of all calls.
+
+    Attributes:
+        run: The run, which logs the warnings of the first call.
+        setup: The days, and where results are kept.
+        tapes: The tapes of the days.
+        workers: Where the points are played.
+        played, reused: Numbers of backtests.
+    """
+
+    run: Run
+    setup: Setup
+    tapes: "Sequence[Tape]"
+    workers: Workers
+    played: int = 0
+    reused: int = 0
+
+    def __call__(self, points: Sequence[Point]) -> list[PlayedPoint]:
+        """Play *points*, unless they are stored."""
+        if not points:
+            return []
+        work = self.work(points)
+        found = work.run(engine(self.workers), lambda _known: None, reuse=self.workers.reuse_points)
+        self.played += work.played
+        self.reused += work.reused
+        return found
+
+    def work(self, points: Sequence[Point]) -> Work:
+        """Return the work of *points*."""
+        run = None if self.played + self.reused else self.run
+        shared = shared_inputs(
+            run, points, self.tapes, self.run.tapes, self.workers.cluster and self.workers.object_store
+        )
+        shared = check(run, points, self.tapes, shared)
+        day = self.setup.day
+        return Work(points, shared, Store.of(day.out_root, day.symbol, day.label()))

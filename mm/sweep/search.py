@@ -1,0 +1,254 @@
+"""Searches: Optuna chooses the designs of a sweep one after another, in place of a grid.
+
+A design is a value on each axis that is not an assumption; it is played under every assumption, and worth its worst.
+The sampler is the tree-structured Parzen estimator (Bergstra et al. 2011), seeded: equal settings, equal designs. With
+several days each design is played on the first day alone, and given up if it is below the median of the earlier ones
+there. The last days are held out: only the best designs are played on them, after the search.
+"""
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from mm.base.knobs import axes_of
+from mm.commands.setup import Setup
+from mm.errors import UsageError
+from mm.sweep.findings import PlayedPoint, rank_value
+from mm.sweep.grid import FLAG, Axis, Point, axes_from, points_of
+
+if TYPE_CHECKING:
+    from optuna.trial import Trial
+
+BATCH = 8  # designs chosen at a time, whatever the number of processes, so that it does not change the search
+STARTUP = 10  # random designs before the sampler learns, and before any is given up
+HELD_OUT = 3  # best designs that are played on the days held out
+_RANGE = re.compile(r"([-+]?[\d.]+(?:e[-+]?\d+)?)\.\.([-+]?[\d.]+(?:e[-+]?\d+)?)", re.IGNORECASE)
+_WHOLE = re.compile(r"[-+]?\d+")
+_WIDE = 10  # ratio of the ends from which a range is searched on a logarithmic scale
+Play = Callable[[Sequence[Point]], list[PlayedPoint]]
+
+
+@dataclass(frozen=True)
+class Range:
+    """The ends of an axis that is searched continuously."""
+
+    low: float
+    high: float
+    whole: bool
+
+    @property
+    def log(self) -> bool:
+        """Whether it is searched on a logarithmic scale."""
+        return self.low > 0 and self.high >= _WIDE * self.low
+
+    def ask(self, trial: "Trial", name: str) -> str:
+        """Return the text of a value."""
+        if self.whole:
+            return str(trial.suggest_int(name, round(self.low), round(self.high), log=self.log))
+        return f"{trial.suggest_float(name, self.low, self.high, log=self.log):.6g}"
+
+
+@dataclass(frozen=True)
+class Space:
+    """The axes of a search: as written, with the ends of ranges as their values, and the ranges by name."""
+
+    written: Sequence[tuple[str, tuple[str, ...]]]
+    axes: Sequence[Axis]
+    ranges: dict[str, Range]
+
+    @classmethod
+    def of(cls, text: str, setup: Setup) -> "Space":
+        """Return the space of a grid's *text*.
+
+        Raises:
+            UsageError: If a range is empty, a name is unknown, or nothing is left to choose.
+        """
+        written, ranges = [], dict[int, Range]()
+        for place, (name, texts) in enumerate(axes_of(text)):
+            found = _RANGE.fullmatch(texts[0]) if len(texts) == 1 else None
+            if found is None:
+                written.append((name, texts))
+                continue
+            low, high = found.groups()
+            if not float(low) < float(high):
+                raise UsageError(f"{FLAG}: {name}={texts[0]} is empty; write LOW..HIGH with LOW below HIGH")
+            whole = bool(_WHOLE.fullmatch(low) and _WHOLE.fullmatch(high))
+            ranges[place] = Range(float(low), float(high), whole)
+            written.append((name, (low, high)))
+        axes = axes_from(written, setup.models)
+        chosen = [axis for axis in axes if not axis.assumed]
+        if not chosen:
+            raise UsageError(f"{FLAG}: every axis is an assumption, so there is nothing to search; add a parameter")
+        assumed = next((axes[place].name for place in ranges if axes[place].assumed), None)
+        if assumed is not None:
+            raise UsageError(f"{FLAG}: {assumed} is an assumption, which is not searched; list its values")
+        return cls(written, axes, {axes[place].name: one for place, one in ranges.items()})
+
+    def ask(self, trial: "Trial") -> dict[str, str]:
+        """Return the texts of a new design, by axis."""
+        return {
+            axis.name: self.ranges[axis.name].ask(trial, axis.name)
+            if axis.name in self.ranges
+            else str(trial.suggest_categorical(axis.name, axis.texts))
+            for axis in self.axes
+            if not axis.assumed
+        }
+
+    def points(self, design: dict[str, str], setup: Setup, unfit: str, first: int) -> list[Point]:
+        """Return the points of a design, one per assumption, numbered from *first* on."""
+        written = [
+            (name, (design[axis.name],) if axis.name in design else texts)
+            for (name, texts), axis in zip(self.written, self.axes, strict=True)
+        ]
+        points = points_of(axes_from(written, setup.models), setup, unfit)
+        return [replace(point, number=first + place) for place, point in enumerate(points)]
+
+    def seen(self, points: Sequence[PlayedPoint]) -> list[Axis]:
+        """Return the axes with the values that were played, numbers in rising order."""
+        found = []
+        for axis in self.axes:
+            texts = list(dict.fromkeys(point.texts[axis.name] for point in points))
+            if axis.name in self.ranges:
+                texts.sort(key=float)
+            found.append(replace(axis, texts=tuple(texts), values=tuple(texts)))
+        return found
+
+
+@dataclass
+class Searched:
+    """The result of a search.
+
+    Attributes:
+        points: The played points of the designs that were played on all days.
+        grid: The same points, as they were asked for.
+        history: One row per design in the order of the search: its values, what it is worth, whether it was given up.
+    """
+
+    points: list[PlayedPoint]
+    grid: list[Point]
+    history: list[dict[str, Any]]
+
+    @property
+    def stopped(self) -> int:
+        """Number of designs that were given up after the first day."""
+        return sum(row["stopped"] for row in self.history)
+
+
+@dataclass(frozen=True)
+class Search:
+    """A search of *space*.
+
+    Attributes:
+        space: The axes.
+        setup: All other knobs, with all days of the search.
+        first_day: The same with its first day alone; None for a search of one day.
+        play: Plays points, on the days of their setups.
+        rank_by: What a design is ranked by; ``max_drawdown`` is better if smaller.
+        unfit: As for `points_of`.
+    """
+
+    space: Space
+    setup: Setup
+    first_day: Setup | None
+    play: Play
+    rank_by: str
+    unfit: str
+
+    def run(self, budget: int, seed: int, step: Callable[[int], None]) -> Searched:
+        """Search *budget* designs; *step* is called with the number of designs finished since the last call."""
+        import optuna
+
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
+        sampler = optuna.samplers.TPESampler(seed=seed, n_startup_trials=STARTUP, multivariate=True, constant_liar=True)
+        study = optuna.create_study(
+            direction="minimize" if self.rank_by == "max_drawdown" else "maximize",
+            sampler=sampler,
+            pruner=optuna.pruners.MedianPruner(n_startup_trials=STARTUP),
+        )
+        found, states = Searched([], [], []), optuna.trial.TrialState
+        while len(found.history) < budget:
+            trials = [study.ask() for _ in range(min(BATCH, budget - len(found.history)))]
+            designs = [self.space.ask(trial) for trial in trials]
+            stopped = [False] * len(trials)
+            if self.first_day is not None:
+                for place, worth in enumerate(self.worths(designs, self.first_day, 0)[0]):
+                    if worth is not None:
+                        trials[place].report(worth, 0)
+                        stopped[place] = bool(trials[place].should_prune())
+            kept = [design for design, gone in zip(designs, stopped, strict=True) if not gone]
+            worths, grid, played = self.worths(kept, self.setup, len(found.points))
+            found.grid += grid
+            found.points += played
+            left = iter(worths)
+            for trial, design, gone in zip(trials, designs, stopped, strict=True):
+                worth = None if gone else next(left)
+                study.tell(trial, worth, states.PRUNED if gone else states.FAIL if worth is None else None)
+                found.history.append({"design": len(found.history) + 1, **design, "worth": worth, "stopped": gone})
+            step(len(trials))
+        return found
+
+    def worths(
+        self, designs: Sequence[dict[str, str]], setup: Setup, before: int
+    ) -> tuple[list[float | None], list[Point], list[PlayedPoint]]:
+        """Return what designs are worth, each under its worst assumption, and their points, numbered after *before*.
+
+        None: undefined, as the design failed, or there is too little time for a lower bound.
+        """
+        grid: list[Point] = []
+        sizes = []
+        for design in designs:
+            own = self.space.points(design, setup, self.unfit, before + len(grid) + 1)
+            sizes.append(len(own))
+            grid += own
+        played = self.play(grid)
+        left = iter(played)
+        worst = max if self.rank_by == "max_drawdown" else min
+        worths: list[float | None] = []
+        for size in sizes:
+            values = [rank_value(next(left), self.rank_by) for _ in range(size)]
+            known = [value for value in values if value is not None]
+            worths.append(worst(known) if len(known) == size else None)
+        return worths, grid, played
+
+    def held_out(self, found: Searched, setup: Setup, days: int, held_days: int) -> list[dict[str, Any]]:
+        """Play the best designs on the days held out; return their quoting PnL per day, there and in the search.
+
+        Args:
+            found: The search.
+            setup: All other knobs, with the days held out.
+            days: Number of days of the search.
+            held_days: Number of days held out.
+        """
+        sign = 1 if self.rank_by == "max_drawdown" else -1
+        known = [row for row in found.history if row["worth"] is not None]
+        best = sorted(known, key=lambda row: sign * row["worth"])[:HELD_OUT]
+        names = [axis.name for axis in self.space.axes if not axis.assumed]
+        rows = []
+        for row in best:
+            design = {name: row[name] for name in names}
+            seen, unseen = (self.worths([design], each, 0)[2] for each in (self.setup, setup))
+            rows.append(
+                {
+                    "design": row["design"],
+                    **design,
+                    "pnl_per_day": _least_pnl(seen, days),
+                    "held_out_pnl_per_day": _least_pnl(unseen, held_days),
+                }
+            )
+        return rows
+
+
+def _least_pnl(points: Sequence[PlayedPoint], days: int) -> float | None:
+    """Return the least quoting PnL per day over the assumptions of a design; None if one is undefined."""
+    values = [rank_value(point, "pnl_quoting") for point in points]
+    known = [value for value in values if value is not None]
+    return min(known) / days if known and len(known) == len(values) else None
+
+
+def held_out(days: Sequence[str], share: float) -> tuple[Sequence[str], Sequence[str]]:
+    """Return the days of the search, and the last ones, which it does not see; of fewer than three none."""
+    if len(days) < 3 or share == 0:
+        return days, ()
+    count = min(max(1, round(share * len(days))), len(days) - 1)
+    return days[: len(days) - count], days[len(days) - count :]

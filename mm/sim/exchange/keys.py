@@ -108,9 +108,7 @@ def check_signature(key: ApiKey, parameters: Parameters, payload: bytes, now_us:
 
 def check_fresh(parameters: Parameters, now_us: Sequence[int]) -> None:
     """Raise ApiError if the timestamp of a request is too old or in the future by every clock reading in *now_us*."""
-    parameters.must("timestamp")
-    sent_us = parameters.instant_us("timestamp") or 0
-    window_e8 = parameters.decimal_e8("recvWindow")
+    sent_us, window_e8 = parameters.must("timestamp"), parameters["recvWindow"]
     window_us = _WINDOW_MS * US_PER_MS if window_e8 is None else window_e8 * US_PER_MS // 10**8
     if window_us > _LONGEST_MS * US_PER_MS:
         raise ApiError(-1102, f"'recvWindow' contains unexpected value. Cannot be greater than {_LONGEST_MS}.")

@@ -71,7 +71,7 @@ class Api:
             operation: The operation.
             extra: Further parameter names that the protocol allows.
         """
-        parameters = Parameters(given, self.exchange.rules.instrument.symbol)
+        parameters = Parameters(given, self.exchange.rules.instrument.symbol, operation.own)
         parameters.check_names((*operation.parameters, *(SIGNED_PARAMETERS if operation.signed else ()), *extra))
         return parameters
 

@@ -1,7 +1,7 @@
-"""The interface of REST and WebSocket API operations, and the public operations: clock, rules, book, trades."""
+"""The declaration of an operation of REST and WebSocket API, and the public operations: clock, rules, book, trades."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from mm.instrument import decimal_text
@@ -9,14 +9,13 @@ from mm.sim.exchange import api_error
 from mm.sim.exchange.accounts import DAY_US, ORDER_LIMITS, UserAccount
 from mm.sim.exchange.api_error import ApiError
 from mm.sim.exchange.exchange import Exchange
-from mm.sim.exchange.parameters import Parameters
+from mm.sim.exchange.parameters import Parameter, Parameters, entries, words
 from mm.sim.wire.answers import NONE_ID, ZERO, Json, SymbolTexts
 from mm.sim.wire.limits import RAW_LIMIT, WEIGHT_LIMIT
 
 Weigh = Callable[[Mapping[str, str]], int]
 _DEPTH_WEIGHTS = ((100, 5), (500, 25), (1_000, 50))
-_DEEPEST, _DEEPEST_WEIGHT = 5_000, 250
-_STATUSES = ("TRADING", "HALT", "BREAK", "CANCEL_ONLY")
+_DEEPEST_WEIGHT = 250
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,10 +37,9 @@ class Call:
         """Return the caller's account."""
         return self.exchange.accounts[self.account]
 
-    @property
-    def limit(self) -> int:
-        """Return the requested number of entries of a history."""
-        return self.parameters.limit(500, 1_000)
+    def __getitem__(self, name: str) -> Any:
+        """Return the value of a parameter, its default if it was not sent; raises ApiError if it is not valid."""
+        return self.parameters[name]
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,34 +47,50 @@ class Operation:
     """One REST endpoint, and the equivalent method of the WebSocket API.
 
     Attributes:
-        verb: HTTP method; empty if REST does not have the operation.
-        path: Path below ``/api/v3/``.
+        rest: HTTP method, and path below ``/api/v3/``; empty if REST does not have the operation.
         method: Method name in the WebSocket API.
-        act: Executes the operation; returns the content of the response, or raises ApiError.
-        parameters: Names of the parameters, except those of the signature.
+        run: Executes the operation; returns the content of the response, or raises ApiError.
+        names: Names of the parameters, except those of the signature; one with ``!`` is required, and read before it
+            runs, with all before it.
         weight: Weight of a request, or a function that returns the weight for its parameters.
         signed: Whether a key and a signature are required.
         counts_orders: Whether the response includes the account's order counts.
+        own: Declarations of parameters that differ from those of other operations.
     """
 
-    verb: str
-    path: str
+    rest: str
     method: str
-    act: Callable[[Call], Any]
-    parameters: tuple[str, ...] = ()
+    run: Callable[[Call], Any]
+    names: str = ""
     weight: int | Weigh = 1
     signed: bool = False
     counts_orders: bool = False
+    own: Mapping[str, Parameter] = field(default_factory=dict)
+
+    @property
+    def parameters(self) -> tuple[str, ...]:
+        """Return the names of the parameters."""
+        return tuple(self.names.replace("!", "").split())
 
     @property
     def route(self) -> tuple[str, str]:
         """Return HTTP method and complete path."""
-        return self.verb, f"/api/v3/{self.path}"
+        verb, _, path = self.rest.partition(" ")
+        return verb, f"/api/v3/{path}"
+
+    def act(self, call: Call) -> Any:
+        """Execute a call, and return the content of the response; raises ApiError if the exchange refuses it."""
+        for name in self.names[: self.names.rfind("!") + 1].split():
+            if name.endswith("!"):
+                call.parameters.must(name[:-1])
+            else:
+                call[name]
+        return self.run(call)
 
     @property
     def changes_orders(self) -> bool:
         """Whether the operation places, cancels or changes orders."""
-        return self.signed and self.verb in ("POST", "PUT", "DELETE") and self.path != "order/test"
+        return self.signed and self.rest.startswith(("POST", "PUT", "DELETE")) and self.rest != "POST order/test"
 
     def weighs(self, given: Mapping[str, str]) -> int:
         """Return the weight of a request with these parameters."""
@@ -89,17 +103,17 @@ def by_presence(name: str, with_it: int, without: int) -> Weigh:
 
 
 def _exchange_info(call: Call) -> Json:
-    parameters = call.parameters
-    chosen = sum(name in parameters.given for name in ("symbol", "symbols", "permissions"))
-    status = parameters.word("symbolStatus", _STATUSES, "TRADING")
-    for_one = not parameters.given.keys().isdisjoint(("symbol", "symbols"))
-    if chosen > 1 or ("symbolStatus" in parameters.given and for_one):
+    given = call.parameters.given.keys()
+    status = call["symbolStatus"]
+    if len(given & {"symbol", "symbols", "permissions"}) > 1 or (
+        "symbolStatus" in given and given & {"symbol", "symbols"}
+    ):
         raise api_error.bad_combination()
-    parameters.is_for_all()
+    call.parameters.is_for_all()
     entry = call.exchange.rules.entry()
-    if not parameters.flag("showPermissionSets", True):
+    if not call["showPermissionSets"]:
         entry["permissionSets"] = []
-    shown = status == "TRADING" and "SPOT" in parameters.given.get("permissions", "SPOT")
+    shown = status == "TRADING" and "SPOT" in call["permissions"]
     return {
         "timezone": "UTC",
         "serverTime": call.texts.stamp(call.us),
@@ -110,14 +124,13 @@ def _exchange_info(call: Call) -> Json:
 
 
 def _check_status(call: Call) -> None:
-    if call.parameters.word("symbolStatus", _STATUSES, "TRADING") != "TRADING":
+    if call["symbolStatus"] != "TRADING":
         raise ApiError(-1220, "The symbol's status does not match the requested symbolStatus.")
 
 
 def _depth(call: Call) -> Json:
-    call.parameters.symbol()
     _check_status(call)
-    update_id, bids, asks = call.exchange.depth(call.parameters.limit(100, _DEEPEST))
+    update_id, bids, asks = call.exchange.depth(call["limit"])
     return {"lastUpdateId": update_id, "bids": bids, "asks": asks}
 
 
@@ -128,22 +141,18 @@ def _depth_weight(given: Mapping[str, str]) -> int:
 
 
 def _trades(call: Call) -> list[Json]:
-    call.parameters.symbol()
-    return [call.texts.market_trade(trade) for trade in call.exchange.tape.latest(call.limit)]
+    return [call.texts.market_trade(trade) for trade in call.exchange.tape.latest(call["limit"])]
 
 
 def _historical_trades(call: Call) -> list[Json]:
-    from_id = call.parameters.integer("fromId")
+    from_id = call["fromId"]
     if from_id is None:
         return _trades(call)
-    call.parameters.symbol()
-    return [call.texts.market_trade(trade) for trade in call.exchange.tape.since_id(from_id, call.limit)]
+    return [call.texts.market_trade(trade) for trade in call.exchange.tape.since_id(from_id, call["limit"])]
 
 
 def _agg_trades(call: Call) -> list[Json]:
-    parameters, aggregates = call.parameters, call.exchange.aggregates
-    parameters.symbol()
-    from_id, span, limit = parameters.integer("fromId"), parameters.span(), call.limit
+    aggregates, from_id, span, limit = call.exchange.aggregates, call["fromId"], call.parameters.span(), call["limit"]
     if from_id is not None and span != (None, None):
         raise api_error.bad_combination()
     found = aggregates.within(span, limit) if from_id is None else aggregates.since_id(from_id, limit)
@@ -151,7 +160,6 @@ def _agg_trades(call: Call) -> list[Json]:
 
 
 def _avg_price(call: Call) -> Json:
-    call.parameters.symbol()
     tape = call.exchange.tape
     average, last = tape.average(call.us), tape.last
     return {
@@ -177,7 +185,7 @@ def _best(call: Call) -> Json:
 
 
 def _day_ticker(call: Call) -> Json | list[Json]:
-    if call.parameters.word("type", ("FULL", "MINI"), "FULL") == "MINI":
+    if call["type"] == "MINI":
         return _for_one_or_all(call, _day(call))
     texts, tape = call.texts, call.exchange.tape
     bar, last = tape.day(call.us), tape.last
@@ -219,22 +227,27 @@ def _for_one_or_all(call: Call, ticker: Json) -> Json | list[Json]:
     return entry
 
 
-def _get(path: str, method: str, act: Callable[[Call], Any], names: str = "", weight: int | Weigh = 1) -> Operation:
-    return Operation("GET", path, method, act, tuple(names.split()), weight)
-
-
 _TICKER, _TICKER_WEIGHT = "symbol symbols symbolStatus", by_presence("symbol", 2, 4)
 _INFO = "symbol symbols permissions showPermissionSets symbolStatus"
 MARKET_OPERATIONS = (
-    _get("ping", "ping", lambda _: {}),
-    _get("time", "time", lambda call: {"serverTime": call.texts.stamp(call.us)}),
-    _get("exchangeInfo", "exchangeInfo", _exchange_info, _INFO, 20),
-    _get("depth", "depth", _depth, "symbol limit symbolStatus", _depth_weight),
-    _get("trades", "trades.recent", _trades, "symbol limit", 25),
-    _get("historicalTrades", "trades.historical", _historical_trades, "symbol limit fromId", 25),
-    _get("aggTrades", "trades.aggregate", _agg_trades, "symbol fromId startTime endTime limit", 4),
-    _get("avgPrice", "avgPrice", _avg_price, "symbol", 2),
-    _get("ticker/price", "ticker.price", _price, _TICKER, _TICKER_WEIGHT),
-    _get("ticker/bookTicker", "ticker.book", _book_ticker, _TICKER, _TICKER_WEIGHT),
-    _get("ticker/24hr", "ticker.24hr", _day_ticker, f"{_TICKER} type", by_presence("symbol", 2, 80)),
+    Operation("GET ping", "ping", lambda _: {}),
+    Operation("GET time", "time", lambda call: {"serverTime": call.texts.stamp(call.us)}),
+    Operation("GET exchangeInfo", "exchangeInfo", _exchange_info, _INFO, 20),
+    Operation(
+        "GET depth", "depth", _depth, "symbol! limit symbolStatus", _depth_weight, own={"limit": entries(100, 5_000)}
+    ),
+    Operation("GET trades", "trades.recent", _trades, "symbol! limit", 25),
+    Operation("GET historicalTrades", "trades.historical", _historical_trades, "fromId symbol! limit", 25),
+    Operation("GET aggTrades", "trades.aggregate", _agg_trades, "symbol! fromId startTime endTime limit", 4),
+    Operation("GET avgPrice", "avgPrice", _avg_price, "symbol!", 2),
+    Operation("GET ticker/price", "ticker.price", _price, _TICKER, _TICKER_WEIGHT),
+    Operation("GET ticker/bookTicker", "ticker.book", _book_ticker, _TICKER, _TICKER_WEIGHT),
+    Operation(
+        "GET ticker/24hr",
+        "ticker.24hr",
+        _day_ticker,
+        f"{_TICKER} type",
+        by_presence("symbol", 2, 80),
+        own={"type": words("FULL", "MINI", default="FULL")},
+    ),
 )

@@ -1,26 +1,17 @@
 """The operations of users: orders and account queries."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from mm.sim.exchange import api_error
 from mm.sim.exchange.accounts import DAY_US
 from mm.sim.exchange.api_error import BAD_REQUEST, CONFLICT, TOO_MANY, ApiError
 from mm.sim.exchange.orders import UserOrder
-from mm.sim.exchange.parameters import (
-    AMEND_PARAMETERS,
-    CANCEL_PARAMETERS,
-    ORDER_PARAMETERS,
-    REPLACE_PARAMETERS,
-    WHICH_PARAMETERS,
-    read_amend,
-    read_cancel,
-    read_new_order,
-    read_replace,
-)
+from mm.sim.exchange.parameters import read_amend, read_cancel, read_new_order, read_replace
 from mm.sim.exchange.trades import within
 from mm.sim.wire.answers import Json
-from mm.sim.wire.operations import Call, Operation, Weigh, by_presence
+from mm.sim.wire.operations import Call, Operation, by_presence
 
 
 def _place(call: Call) -> Json:
@@ -31,7 +22,7 @@ def _place(call: Call) -> Json:
 def _test(call: Call) -> Json:
     new = read_new_order(call.parameters, call.exchange.rules)
     call.exchange.check(call.account, new)
-    if not call.parameters.flag("computeCommissionRates", False):
+    if not call["computeCommissionRates"]:
         return {}
     rates = call.texts.commission()
     return {
@@ -45,7 +36,6 @@ def _cancel(call: Call) -> Json:
 
 
 def _cancel_all(call: Call) -> list[Json]:
-    call.parameters.symbol()
     return [call.texts.cancelled(order) for order in call.exchange.cancel_all(call.us, call.account)]
 
 
@@ -81,7 +71,6 @@ def _amend(call: Call) -> Json:
 
 
 def _query(call: Call) -> Json:
-    call.parameters.symbol()
     order, ids_match = call.exchange.users.find(call.account, *call.parameters.order_key())
     if not order:
         raise api_error.no_such_order()
@@ -96,30 +85,24 @@ def _open_orders(call: Call) -> list[Json]:
 
 
 def _amendments(call: Call) -> list[Json]:
-    parameters = call.parameters
-    parameters.symbol()
-    parameters.must("orderId")
-    order, _ = call.exchange.users.find(call.account, parameters.integer("orderId"), "")
+    order, _ = call.exchange.users.find(call.account, call["orderId"], "")
     if not order:
         raise api_error.no_such_order()
-    first = parameters.integer("fromExecutionId") or 0
+    first = call["fromExecutionId"] or 0
     found = [one for one in order.amendments if one.execution_id >= first]
-    return [call.texts.amendment(order, one) for one in found[: call.limit]]
+    return [call.texts.amendment(order, one) for one in found[: call["limit"]]]
 
 
 def _account(call: Call) -> Json:
-    return call.texts.account(call.owner, omit_zero=call.parameters.flag("omitZeroBalances", False))
+    return call.texts.account(call.owner, omit_zero=call["omitZeroBalances"])
 
 
 def _commission(call: Call) -> Json:
-    call.parameters.symbol()
     return call.texts.commission()
 
 
 def _all_orders(call: Call) -> list[Json]:
-    parameters = call.parameters
-    parameters.symbol()
-    first, span, limit = parameters.integer("orderId"), parameters.span(DAY_US), call.limit
+    first, span, limit = call["orderId"], call.parameters.span(DAY_US), call["limit"]
     orders = call.exchange.users.all(call.account)
     if first is None:
         found = within(orders, span, limit, lambda order: order.us)
@@ -129,10 +112,8 @@ def _all_orders(call: Call) -> list[Json]:
 
 
 def _my_trades(call: Call) -> list[Json]:
-    parameters = call.parameters
-    parameters.symbol()
-    order_id, first = parameters.integer("orderId"), parameters.integer("fromId")
-    span, limit = parameters.span(DAY_US), call.limit
+    order_id, first = call["orderId"], call["fromId"]
+    span, limit = call.parameters.span(DAY_US), call["limit"]
     if span != (None, None) and (first, order_id) != (None, None):
         raise api_error.bad_combination()
     fills = [fill for fill in call.exchange.users.fills(call.account) if order_id in (None, fill.order_id)]
@@ -144,10 +125,8 @@ def _my_trades(call: Call) -> list[Json]:
 
 
 def _prevented_matches(call: Call) -> list[Json]:
-    parameters = call.parameters
-    parameters.symbol()
-    match_id, order_id = parameters.integer("preventedMatchId"), parameters.integer("orderId")
-    first, limit = parameters.integer("fromPreventedMatchId"), call.limit
+    match_id, order_id = call["preventedMatchId"], call["orderId"]
+    first, limit = call["fromPreventedMatchId"], call["limit"]
     if (match_id is None) == (order_id is None) or (first is not None and order_id is None):
         raise api_error.bad_combination()
     found = [
@@ -165,7 +144,6 @@ def _order_counts(call: Call) -> list[Json]:
 
 
 def _filters(call: Call) -> Json:
-    call.parameters.symbol()
     return {"exchangeFilters": [], "symbolFilters": call.exchange.rules.filters(), "assetFilters": []}
 
 
@@ -173,59 +151,44 @@ def _test_weight(given: Any) -> int:
     return 20 if given.get("computeCommissionRates") == "true" else 1
 
 
-def _order(
-    verb: str, path: str, method: str, act: Callable[[Call], Any], names: tuple[str, ...], **more: Any
-) -> Operation:
-    return Operation(verb, path, method, act, names, signed=True, **more)
-
-
-def _get(path: str, method: str, act: Callable[[Call], Any], names: str, weight: int | Weigh) -> Operation:
-    return _order("GET", path, method, act, tuple(names.split()), weight=weight)
-
-
-_TEST_PARAMETERS = (*ORDER_PARAMETERS, "computeCommissionRates")
+_ORDER = (
+    "symbol side type timeInForce quantity quoteOrderQty price newClientOrderId strategyId strategyType stopPrice "
+    "trailingDelta icebergQty newOrderRespType selfTradePreventionMode"
+)
+"""All parameters of a new order that the exchange recognises, including unsupported ones that are refused."""
+_WHICH = "symbol! orderId origClientOrderId"
+_REPLACED = "cancelReplaceMode cancelNewClientOrderId cancelOrigClientOrderId cancelOrderId cancelRestrictions"
+_AMEND, _MATCHES = "order.amend.keepPriority", "symbol! preventedMatchId orderId fromPreventedMatchId limit"
+_signed = partial(Operation, signed=True)
 USER_OPERATIONS = (
-    _order("POST", "order", "order.place", _place, ORDER_PARAMETERS, counts_orders=True),
-    _order("POST", "order/test", "order.test", _test, _TEST_PARAMETERS, weight=_test_weight),
-    _order("DELETE", "order", "order.cancel", _cancel, CANCEL_PARAMETERS),
-    _order("GET", "order", "order.status", _query, WHICH_PARAMETERS, weight=4),
-    _order(
-        "POST",
-        "order/cancelReplace",
+    _signed("POST order", "order.place", _place, _ORDER, counts_orders=True),
+    _signed("POST order/test", "order.test", _test, f"{_ORDER} computeCommissionRates", _test_weight),
+    _signed("DELETE order", "order.cancel", _cancel, f"{_WHICH} newClientOrderId cancelRestrictions"),
+    _signed("GET order", "order.status", _query, _WHICH, 4),
+    _signed(
+        "POST order/cancelReplace",
         "order.cancelReplace",
         _cancel_replace,
-        REPLACE_PARAMETERS,
+        f"{_ORDER} {_REPLACED} orderRateLimitExceededMode",
         counts_orders=True,
     ),
-    _order(
-        "PUT",
-        "order/amend/keepPriority",
-        "order.amend.keepPriority",
-        _amend,
-        AMEND_PARAMETERS,
-        weight=4,
-        counts_orders=True,
-    ),
-    _get("order/amendments", "order.amendments", _amendments, "symbol orderId fromExecutionId limit", 4),
-    _get("openOrders", "openOrders.status", _open_orders, "symbol", by_presence("symbol", 6, 80)),
-    _order("DELETE", "openOrders", "openOrders.cancelAll", _cancel_all, ("symbol",)),
-    _get("account", "account.status", _account, "omitZeroBalances", 20),
-    _get("account/commission", "account.commission", _commission, "symbol", 20),
-    _get("allOrders", "allOrders", _all_orders, "symbol orderId startTime endTime limit", 20),
-    _get(
-        "myTrades",
+    _signed("PUT order/amend/keepPriority", _AMEND, _amend, f"{_WHICH} newClientOrderId newQty", 4, counts_orders=True),
+    _signed("GET order/amendments", "order.amendments", _amendments, "symbol! orderId! fromExecutionId limit", 4),
+    _signed("GET openOrders", "openOrders.status", _open_orders, "symbol", by_presence("symbol", 6, 80)),
+    _signed("DELETE openOrders", "openOrders.cancelAll", _cancel_all, "symbol!"),
+    _signed("GET account", "account.status", _account, "omitZeroBalances", 20),
+    _signed("GET account/commission", "account.commission", _commission, "symbol!", 20),
+    _signed("GET allOrders", "allOrders", _all_orders, "symbol! orderId startTime endTime limit", 20),
+    _signed(
+        "GET myTrades",
         "myTrades",
         _my_trades,
-        "symbol orderId startTime endTime fromId limit",
+        "symbol! orderId startTime endTime fromId limit",
         by_presence("orderId", 5, 20),
     ),
-    _get(
-        "myPreventedMatches",
-        "myPreventedMatches",
-        _prevented_matches,
-        "symbol preventedMatchId orderId fromPreventedMatchId limit",
-        by_presence("orderId", 20, 2),
+    _signed(
+        "GET myPreventedMatches", "myPreventedMatches", _prevented_matches, _MATCHES, by_presence("orderId", 20, 2)
     ),
-    _get("rateLimit/order", "account.rateLimits.orders", _order_counts, "", 40),
-    _get("myFilters", "myFilters", _filters, "symbol", 40),
+    _signed("GET rateLimit/order", "account.rateLimits.orders", _order_counts, "", 40),
+    _signed("GET myFilters", "myFilters", _filters, "symbol!", 40),
 )

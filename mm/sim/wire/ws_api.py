@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, NoReturn
 from urllib.parse import parse_qs
 
@@ -220,12 +221,12 @@ class ApiSession:
     def _authenticate(self, operation: Operation, parameters: Parameters) -> ApiKey:
         """Return the key of a signed request: the key of its signature, else that of the logged-on session."""
         clocks = self._api.clocks()
-        if not parameters.text("apiKey"):
+        if not parameters["apiKey"]:
             if self._key is None or operation.method in (_LOGON, _SUBSCRIBE_SIGNED):
                 raise api_error.mandatory("apiKey")
             check_fresh(parameters, clocks)
             return self._key
-        key = self._api.keys.find(parameters.text("apiKey"))
+        key = self._api.keys.find(parameters["apiKey"])
         credential = check_signature(key, parameters, signed_payload(parameters.given), clocks)
         if operation.method == _LOGON:
             if credential != "ED25519":
@@ -243,22 +244,17 @@ class ApiSession:
 
     def _own_operations(self) -> list[Operation]:
         """Return the operations on the session."""
-        own: tuple[tuple[str, Callable[[Call], Any], tuple[str, ...], bool], ...] = (
-            (_LOGON, self._status, (), True),
-            ("session.status", self._status, (), False),
-            ("session.logout", self._log_out, (), False),
-            (
-                "session.subscriptions",
-                lambda _: [{"subscriptionId": one} for one in self._subscriptions.ids],
-                (),
-                False,
-            ),
-            ("userDataStream.subscribe", self._subscribe, (), False),
-            (_SUBSCRIBE_SIGNED, lambda call: self._subscriptions.add(call.account, of_session=False), (), True),
-            ("userDataStream.unsubscribe", self._unsubscribe, ("subscriptionId",), False),
-        )
+        signed = partial(Operation, "", weight=_SESSION_WEIGHT, signed=True)
+        public = partial(Operation, "", weight=_SESSION_WEIGHT)
+        subscriptions = self._subscriptions
         return [
-            Operation("", "", method, act, names, _SESSION_WEIGHT, signed=signed) for method, act, names, signed in own
+            signed(_LOGON, self._status),
+            public("session.status", self._status),
+            public("session.logout", self._log_out),
+            public("session.subscriptions", lambda _: [{"subscriptionId": one} for one in subscriptions.ids]),
+            public("userDataStream.subscribe", self._subscribe),
+            signed(_SUBSCRIBE_SIGNED, lambda call: subscriptions.add(call.account, of_session=False)),
+            public("userDataStream.unsubscribe", self._unsubscribe, "subscriptionId"),
         ]
 
     def _status(self, call: Call) -> Json:
@@ -281,7 +277,7 @@ class ApiSession:
         return self._subscriptions.add(self._key.account, of_session=True)
 
     def _unsubscribe(self, call: Call) -> Json:
-        self._subscriptions.end(call.parameters.integer("subscriptionId"))
+        self._subscriptions.end(call["subscriptionId"])
         return {}
 
 

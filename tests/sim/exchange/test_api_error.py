@@ -12,7 +12,9 @@ PAGE = (ROOT / "docs" / "exchange.md").read_text(encoding="utf-8")
 
 def test_docs_page_lists_exactly_the_raised_error_codes() -> None:
     """Authors of clients look a code up there."""
-    raised = {int(code) for path in SOURCES for code in re.findall(r"ApiError\(\s*(-\d+)", path.read_text("utf-8"))}
+    raised = {
+        int(code) for path in SOURCES for code in re.findall(r"(?:ApiError\(\s*|\}, )(-\d{4})", path.read_text("utf-8"))
+    }
     section = PAGE[PAGE.index("### Errors") : PAGE.index("### Events of users")]
     rows = re.findall(r"^\| (−.*?) \|", section, re.MULTILINE)
     assert raised == {-int(code) for row in rows for code in re.findall(r"−(\d+)", row)}

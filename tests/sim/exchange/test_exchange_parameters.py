@@ -9,7 +9,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from exchange_rig import ALICE, BOB, BUY, SELL, START_US, SYMBOL, Desk, Door, hmac_hex
-from mm.sim.exchange.parameters import ORDER_PARAMETERS, REPLACE_PARAMETERS
+from mm.sim.exchange.parameters import PARAMETERS
 from mm.sim.wire.api import OPERATIONS
 
 MS = START_US // 1_000
@@ -256,9 +256,7 @@ WORDS = st.one_of(
     st.sampled_from(["STOP_ON_FAILURE", "ALLOW_FAILURE", "true", "[]", '["SIMUSDT"]', "100", "1.5", "%", "&a=1"]),
 )
 NAMES = st.one_of(
-    st.sampled_from(
-        sorted({*REPLACE_PARAMETERS, *ORDER_PARAMETERS, "orderId", "newQty", "limit", "fromId", "startTime"})
-    ),
+    st.sampled_from(sorted(PARAMETERS)),
     st.text(max_size=5),
 )
 SENT = st.builds(

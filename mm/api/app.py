@@ -19,7 +19,7 @@ from starlette.requests import ClientDisconnect
 from starlette.websockets import WebSocketDisconnect
 
 from mm import __version__
-from mm.api.desk import Client, Desk, DeskOrder, OrderRefused
+from mm.api.desk import Client, Desk, OrderRefused, ended_by, remaining_lots, status_of
 from mm.api.market import SIDES, DeskMarket, FeedReader
 from mm.api.messages import (
     NULL,
@@ -42,6 +42,7 @@ from mm.backtest.risk import RiskLimits
 from mm.clock import US_PER_S
 from mm.errors import OffGrid
 from mm.instrument import E8
+from mm.sim.exchange.orders import UserOrder
 
 LONGEST_BODY = 16_384
 TOO_SLOW = 1013
@@ -127,7 +128,7 @@ class Orders:
         owner = client_id or (_read(read_cancel, body).client_id if body.strip() else None)
         desk = self._market.now()
         order = desk.find(order_id)
-        if order is None or owner not in (None, order.client.name):
+        if order is None or owner not in (None, desk.owner(order)):
             raise BadRequest(404, f"order {order_id} does not belong to {owner or 'any client'}")
         desk.cancel(order)
         return _json(self._answer(order, began))
@@ -154,13 +155,13 @@ class Orders:
         killed = client.killed if client else None
         return Switched(client_id=name, killed=killed is not None, reason=killed, cancelled=cancelled)
 
-    def _answer(self, order: DeskOrder, began: int) -> OrderAnswer:
+    def _answer(self, order: UserOrder, began: int) -> OrderAnswer:
         size = self._market.size
         answer = OrderAnswer(
-            order.number, order.status, size(order.lots - order.left), size(order.left), _us_since(began)
+            order.order_id, status_of(order), size(order.filled_lots), size(remaining_lots(order)), _us_since(began)
         )
-        if order.left and order.ended:
-            answer.reason = order.ended
+        if reason := ended_by(order):
+            answer.reason = reason
         return answer
 
 
@@ -186,11 +187,11 @@ class Views:
 
     async def fills(self, client_id: Name) -> Response:
         """Return a client's newest 10,000 fills, oldest first, as maker and as taker."""
-        return _json([self._market.fill(one) for one in self._client(client_id).fills])
+        return _json([self._market.fill(one) for one in self._market.desk.fills(self._client(client_id))])
 
     async def orders(self, client_id: Name) -> Response:
         """Return a client's open orders, oldest first."""
-        return _json([self._market.order(one) for one in self._client(client_id).open.values()])
+        return _json([self._market.order(one) for one in self._market.desk.orders(self._client(client_id))])
 
     async def position(self, client_id: Name) -> Response:
         """Return a client's position, profit and cash."""
@@ -235,7 +236,7 @@ class Views:
     def _client(self, name: str) -> Client:
         """Return the current state of a client; for an unknown one, an empty state that is not stored."""
         desk: Desk = self._market.now()
-        return desk.clients.get(name) or Client(name, 0, day_ends_us=desk.us + 1)
+        return desk.clients.get(name) or Client(0, name, day_ends_us=desk.us + 1)
 
 
 def _serve_streams(app: FastAPI, market: DeskMarket) -> None:

@@ -1,12 +1,13 @@
-"""The desk: clients, their orders, fills, positions and limits, above one matching core.
+"""The desk: clients with margin accounts on the exchange, their limits, trading hours and kill switches.
 
 Calls have no time argument: the desk's time is that of the last `advance`, up to which the market has been played.
-Nothing here depends on HTTP; `listen` registers a listener for pushed fills.
+Nothing here depends on HTTP; `listen` registers a listener for orders and fills.
 """
 
-from collections import OrderedDict, deque
+from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from mm.api.messages import OrderStatus, OrderType
@@ -16,113 +17,81 @@ from mm.backtest.risk import RiskLimits, RiskOrder, RiskStanding, day_end_us
 from mm.clock import US_PER_S
 from mm.errors import OffGrid
 from mm.instrument import E8, Instrument, short_text
-from mm.sim.flow.market import Flow
-from mm.sim.matching.order_log import (
-    LIMIT,
-    MAKER,
-    MARKET,
-    MOST_LOTS,
-    MOST_TICKS,
-    REASON_STP,
-    ROW_EXPIRE,
-    ROW_TRADE,
-    STP_EXPIRE_TAKER,
-    WOULD_CROSS,
+from mm.sim.exchange.api_error import ApiError
+from mm.sim.exchange.exchange import Walk
+from mm.sim.exchange.margin import MarginAccount, MarginExchange, MarginRules
+from mm.sim.exchange.orders import (
+    CANCELED,
+    EXPIRED,
+    EXPIRED_IN_MATCH,
+    FILLED,
+    NEW,
+    PARTIALLY_FILLED,
+    CancelRequest,
+    ExecutionReport,
+    Fill,
+    NewOrder,
+    Position,
+    UserOrder,
 )
+from mm.sim.flow.market import Flow
+from mm.sim.matching.order_log import MOST_LOTS, MOST_TICKS
 
 if TYPE_CHECKING:
     from mm.sim.matching._core import Matching
 
-KINDS = {"limit": LIMIT, "limit_maker": MAKER, "market": MARKET}
+KINDS: dict[OrderType, str] = {"limit": "LIMIT", "limit_maker": "LIMIT_MAKER", "market": "MARKET"}
+NAMES: dict[str, OrderType] = {name: kind for kind, name in KINDS.items()}
 FIRST_ACCOUNT = 1_000_000
 """Account number of the first client; lower numbers are the market's."""
-MOST_CLIENTS, MOST_ENDED, MOST_FILLS = 10_000, 100_000, 10_000
+MOST_CLIENTS, MOST_FILLS = 10_000, 10_000
 NO_LIMITS = RiskLimits()
 KILLED, MANUAL = "killed", "manual"
+_STATUSES: dict[str, OrderStatus] = {NEW: "open", PARTIALLY_FILLED: "partial", FILLED: "filled"}
+_STP = "EXPIRE_TAKER"
 
 
 @dataclass(slots=True)
-class DeskOrder:
-    """An order of a client that the matching core has accepted.
+class Client(MarginAccount):
+    """A client: its account and the state of its limits.
 
     Attributes:
-        number: Its number in the core.
-        side: +1 buy, -1 sell.
-        ticks: Limit price; 0 for a market order.
-        left: Unfilled lots.
-        ended: Why it no longer rests; empty while it rests, and if it was filled.
-    """
-
-    number: int
-    client: "Client"
-    side: int
-    kind: OrderType
-    ticks: int
-    lots: int
-    left: int
-    us: int
-    ended: str = ""
-
-    @property
-    def status(self) -> OrderStatus:
-        """The state of the order as a status of the interface."""
-        if not self.left:
-            return "filled"
-        if self.ended:
-            return "cancelled"
-        return "open" if self.left == self.lots else "partial"
-
-
-@dataclass(frozen=True, slots=True)
-class DeskFill:
-    """A fill of a client's order."""
-
-    order: DeskOrder
-    trade_id: int
-    ticks: int
-    lots: int
-    us: int
-    took: bool
-    fee_e8: int
-
-
-@dataclass(slots=True)
-class Client:
-    """A client: its orders, fills, cash and limits.
-
-    Attributes:
-        cash_e16: Income of its fills minus their fees, in 1e-16 of the quote asset.
         killed: Why it may not trade; None if it may.
         sent_us: Arrival times of its orders in the last second, µs.
         day_e16: Its profit at the start of the current day, in 1e-16 of the quote asset.
     """
 
-    name: str
-    account: int
-    lots: int = 0
-    cash_e16: int = 0
-    fees_e8: int = 0
-    open: dict[int, DeskOrder] = field(default_factory=dict)
-    fills: deque[DeskFill] = field(default_factory=lambda: deque(maxlen=MOST_FILLS))
     killed: str | None = None
     sent_us: deque[int] = field(default_factory=deque)
     day_e16: int = 0
     day_ends_us: int = 0
-
-    def open_of(self, side: int) -> list[DeskOrder]:
-        """Return its open orders on a side, oldest first."""
-        return [one for one in self.open.values() if one.side == side]
 
 
 class OrderRefused(Exception):
     """An order that is rejected, with the reason."""
 
 
-Listener = Callable[[DeskFill], None]
+Listener = Callable[[Client, ExecutionReport], None]
+
+
+def status_of(order: UserOrder) -> OrderStatus:
+    """Return the state of an order as a status of the interface."""
+    return _STATUSES.get(order.status, "cancelled")
+
+
+def ended_by(order: UserOrder) -> str:
+    """Return why an order no longer rests; empty while it rests, and if it was filled."""
+    reasons = {CANCELED: order.cancel_id, EXPIRED: "no_liquidity", EXPIRED_IN_MATCH: "self_trade"}
+    return reasons.get(order.status, "")
+
+
+def remaining_lots(order: UserOrder) -> int:
+    """Return the unfilled lots of an order, also of one that has ended."""
+    return order.lots - order.filled_lots
 
 
 class Desk:
-    """Clients on one matching core.
+    """Clients on one exchange.
 
     Args:
         core: The matching engine; nothing else may drain its log.
@@ -132,53 +101,53 @@ class Desk:
         limits: Limits of each client, as far as a desk can check them.
 
     Attributes:
-        us: The current instant, µs.
+        exchange: The exchange of the clients.
         clients: Clients by name that have sent an order or were killed.
-        changes: Increases with each change of the book.
     """
 
     def __init__(
         self, core: "Matching", flow: Flow, grid: Instrument, preset: Preset, limits: RiskLimits = NO_LIMITS
     ) -> None:
-        self.us = 0
         self.clients: dict[str, Client] = {}
         self.grid, self.preset, self.limits = grid, preset, limits
-        self._core, self._flow = core, flow
-        self._live: dict[int, DeskOrder] = {}
-        self._ended: OrderedDict[int, DeskOrder] = OrderedDict()
+        rules = MarginRules(instrument=grid, reference_ticks=1, preset=preset)
+        self.exchange = MarginExchange(rules, core, flow, (), 0, limits=False, keep=MOST_FILLS)
+        self._core = core
         self._listeners: list[Listener] = []
         self._money = replace(grid, multiplier=preset.multiplier)
-        self._unit_e16 = self._money.tick_lot_e16
+        self._unit_e16 = rules.unit_e16
         self._of_market = replace(limits, max_order_notional_e8=None)
         self._notional = RiskLimits(max_order_notional_e8=limits.max_order_notional_e8)
-        self._last_ticks = 0
 
     # ------------------------------------------------------------------ time
 
     def listen(self, listener: Listener) -> None:
-        """Call *listener* with each further fill, the maker's before the taker's."""
+        """Call *listener* with each further event of a client's order."""
         self._listeners.append(listener)
 
     def advance(self, us: int) -> None:
         """Advance the market to *us*."""
-        self.us = max(self.us, us)
-        self._flow.advance(self.us)
-        self._take_rows()
+        self.exchange.advance(us)
         if self.limits.max_daily_loss_e8 is not None:
             self._check_losses(client for client in self.clients.values() if client.lots)
-        if self._live and not self.is_open:
-            for order in list(self._live.values()):
-                self._withdraw(order, "session_closed")
+        if self.clients and not self.is_open:
+            for client in self.clients.values():
+                self._cancel_all(client, "session_closed")
+
+    @property
+    def us(self) -> int:
+        """The current instant, µs."""
+        return self.exchange.now_us
 
     @property
     def changes(self) -> int:
         """Increases with each change of the book."""
-        return int(self._core.update_id)
+        return self.exchange.update_id
 
     @property
     def open_orders(self) -> int:
         """Number of open orders of clients."""
-        return len(self._live)
+        return sum(len(self.orders(client)) for client in self.clients.values())
 
     @property
     def is_open(self) -> bool:
@@ -187,7 +156,7 @@ class Desk:
 
     # ------------------------------------------------------------------ orders
 
-    def place(self, name: str, side: int, kind: OrderType, price_e8: int | None, size_e8: int) -> DeskOrder:
+    def place(self, name: str, side: int, kind: OrderType, price_e8: int | None, size_e8: int) -> UserOrder:
         """Send an order of a client; it has been matched when the call returns.
 
         Raises:
@@ -197,28 +166,37 @@ class Desk:
         ticks = 0 if price_e8 is None else self._steps(price_e8, self.grid.tick_e8, "price", "tick size", MOST_TICKS)
         lots = self._steps(size_e8, self.grid.lot_e8, "size", "lot size", MOST_LOTS)
         self._admit(client, side, kind, ticks, lots)
-        number = self._core.submit(self.us, client.account, side, ticks, lots, KINDS[kind], STP_EXPIRE_TAKER)
-        if number == WOULD_CROSS:
-            self._take_rows()
-            raise OrderRefused("would_cross: a limit_maker order at this price would take liquidity")
-        order = DeskOrder(number, client, side, kind, ticks, lots, lots, self.us)
-        self._live[number] = client.open[number] = order
-        self._take_rows()
-        return order
+        order = NewOrder(side=side, type=KINDS[kind], ticks=ticks, lots=lots, stp=_STP)
+        try:
+            return self.exchange.place(self.us, client.number, order)
+        except ApiError:  # the only refusal that is left
+            raise OrderRefused("would_cross: a limit_maker order at this price would take liquidity") from None
 
-    def find(self, number: int) -> DeskOrder | None:
-        """Return an order of a client by its number, if it is open or one of the last `MOST_ENDED`."""
-        return self._live.get(number) or self._ended.get(number)
+    def find(self, number: int) -> UserOrder | None:
+        """Return an order of a client by its number, if it is open or one of the client's last `MOST_FILLS`."""
+        return self.exchange.users.by_id.get(number)
 
-    def cancel(self, order: DeskOrder) -> None:
+    def owner(self, order: UserOrder) -> str:
+        """Return the name of an order's client."""
+        return self.exchange.accounts[order.account].name
+
+    def orders(self, client: Client) -> list[UserOrder]:
+        """Return a client's open orders, oldest first."""
+        return self.exchange.users.open(client.number) if client.number else []
+
+    def fills(self, client: Client) -> list[Fill]:
+        """Return a client's newest `MOST_FILLS` fills, oldest first."""
+        return self.exchange.users.fills(client.number)[-MOST_FILLS:] if client.number else []
+
+    def cancel(self, order: UserOrder, why: str = "cancelled") -> None:
         """Cancel an order; an order that no longer rests is not changed."""
-        if order.number in self._live:
-            self._withdraw(order, "cancelled")
+        if order.is_open:
+            self.exchange.cancel(self.us, order.account, CancelRequest(order_id=order.order_id, request_id=why))
 
     def cancel_all(self, name: str) -> list[int]:
         """Cancel a client's open orders; return their numbers, oldest first."""
         client = self.clients.get(name)
-        return self._withdraw_all(client, "cancelled") if client else []
+        return self._cancel_all(client, "cancelled") if client else []
 
     def kill(self, name: str, reason: str = MANUAL) -> list[int]:
         """Trigger a client's kill switch: cancel its orders, whose numbers are returned, and reject further ones.
@@ -270,7 +248,9 @@ class Desk:
         if client is None:
             if len(self.clients) >= MOST_CLIENTS:
                 raise OrderRefused(f"too_many_clients: there are {MOST_CLIENTS:,} already; use an existing one")
-            client = self.clients[name] = Client(name, FIRST_ACCOUNT + len(self.clients))
+            client = self.clients[name] = Client(FIRST_ACCOUNT + len(self.clients), name)
+            self.exchange.add_account(client)
+            self.exchange.watch(client.number, partial(self._report, client))
             self._begin_day(client)
         return client
 
@@ -289,7 +269,7 @@ class Desk:
         if client.killed:
             raise OrderRefused(f"{KILLED}: {client.killed}; POST /risk/{client.name}/rearm allows it to trade again")
         if side < 0 and not self.preset.may_short:
-            free = client.lots - sum(one.left for one in client.open_of(-1))
+            free = client.lots - sum(one.left_lots for one in self.orders(client) if one.request.side < 0)
             if lots > free:
                 raise OrderRefused(f"short: {self.grid.qty(max(free, 0))} can be sold; a short position is not allowed")
         standing = self._risk_standing(client)
@@ -297,7 +277,7 @@ class Desk:
         limits = self.limits if priced else self._of_market
         breach = check(limits, self._money, standing, RiskOrder(side, ticks, lots, priced))
         if breach is None and not priced and self._notional != NO_LIMITS:
-            taken = RiskOrder(side, self._cost(side, lots), 1, priced)
+            taken = RiskOrder(side, Walk(self._core, side, client.number, _STP).cost(lots), 1, priced)
             breach = check(self._notional, self._money, standing, taken)
         if breach is None:
             client.sent_us.append(self.us)
@@ -307,16 +287,6 @@ class Desk:
             self._kill(client, knob)
         raise OrderRefused(f"{knob}: {short_text(breach.value_e8)} is beyond {short_text(breach.bound_e8)}")
 
-    def _cost(self, side: int, lots: int) -> int:
-        """Return the current cost of a market order, in tick·lots."""
-        total = 0
-        for ticks, available in self._core.depth(-side, None):
-            taken = min(available, lots)
-            total, lots = total + ticks * taken, lots - taken
-            if not lots:
-                break
-        return total
-
     def _risk_standing(self, client: Client) -> RiskStanding:
         """Return the values that the limits check."""
         while client.sent_us and client.sent_us[0] <= self.us - US_PER_S:
@@ -324,13 +294,13 @@ class Desk:
         if self.us >= client.day_ends_us:
             self._begin_day(client)
         bid, ask = self.best()
-        buys, sells = client.open_of(+1), client.open_of(-1)
+        buys, sells = ([one for one in self.orders(client) if one.request.side == side] for side in (+1, -1))
         return RiskStanding(
             us=self.us,
             mid2_ticks=bid + ask if bid and ask else 0,
             inventory_lots=client.lots,
-            open_buy_lots=sum(one.left for one in buys),
-            open_sell_lots=sum(one.left for one in sells),
+            open_buy_lots=sum(one.left_lots for one in buys),
+            open_sell_lots=sum(one.left_lots for one in sells),
             open_buys=len(buys),
             open_sells=len(sells),
             sent=len(client.sent_us),
@@ -349,58 +319,21 @@ class Desk:
 
     def _kill(self, client: Client, reason: str) -> list[int]:
         client.killed = client.killed or reason
-        return self._withdraw_all(client, KILLED)
+        return self._cancel_all(client, KILLED)
 
-    def _withdraw_all(self, client: Client, why: str) -> list[int]:
-        orders = list(client.open.values())
+    def _cancel_all(self, client: Client, why: str) -> list[int]:
+        orders = self.orders(client)
         for order in orders:
-            self._withdraw(order, why)
-        return [order.number for order in orders]
-
-    def _withdraw(self, order: DeskOrder, why: str) -> None:
-        self._core.cancel(self.us, order.number)
-        self._end(order, why)
-        self._take_rows()
-
-    def _end(self, order: DeskOrder, why: str) -> None:
-        order.ended = why
-        self._live.pop(order.number, None)
-        order.client.open.pop(order.number, None)
-        self._ended[order.number] = order
-        if len(self._ended) > MOST_ENDED:
-            self._ended.popitem(last=False)
+            self.cancel(order, why)
+        return [order.order_id for order in orders]
 
     def _mark2(self) -> int:
         """Return the mark price of positions, in half ticks."""
         bid, ask = self.best()
-        return bid + ask if bid and ask else 2 * self._last_ticks
+        last = self.exchange.tape.last
+        return bid + ask if bid and ask else 2 * last.ticks if last else 0
 
-    def _take_rows(self) -> None:
-        """Process the rows of the core since the last call."""
-        for row in self._core.take_log().tolist():
-            kind, number, other, side = row[1], row[2], row[3], row[5]
-            if kind == ROW_TRADE:
-                self._last_ticks = row[6]
-                self._fill(other, row, -side, took=False)
-                self._fill(number, row, side, took=True)
-            elif kind == ROW_EXPIRE and number in self._live:
-                self._end(self._live[number], "self_trade" if other == REASON_STP else "no_liquidity")
-
-    def _fill(self, number: int, row: list[int], side: int, *, took: bool) -> None:
-        """Book one side of a trade if it is a client's."""
-        order = self._live.get(number)
-        if order is None:
-            return
-        us, ticks, lots, trade_id = row[0], row[6], row[7], row[8]
-        client, notional_e16 = order.client, ticks * lots * self._unit_e16
-        fee_e8 = self.preset.fees.of(lots * self.grid.lot_e8, notional_e16, taker=took)
-        client.lots += side * lots
-        client.cash_e16 -= side * notional_e16 + fee_e8 * E8
-        client.fees_e8 += fee_e8
-        order.left -= lots
-        if not order.left:
-            self._end(order, "")
-        fill = DeskFill(order, trade_id, ticks, lots, us, took, fee_e8)
-        client.fills.append(fill)
-        for listener in self._listeners:
-            listener(fill)
+    def _report(self, client: Client, event: ExecutionReport | Position) -> None:
+        if isinstance(event, ExecutionReport):
+            for listener in self._listeners:
+                listener(client, event)

@@ -7,13 +7,14 @@ from contextlib import contextmanager
 
 from msgspec import Raw
 
-from mm.api.desk import Desk, DeskFill, DeskOrder
+from mm.api.desk import NAMES, Client, Desk, remaining_lots, status_of
 from mm.api.messages import NULL, BookMessage, FillEvent, ListedFill, OpenOrder, Side, encode, number
 from mm.clock import US_PER_S
+from mm.sim.exchange.orders import ExecutionReport, Fill, UserOrder
 from mm.sim.wire.pace import Scheduler, WireClock
 
 SIDES: dict[str, int] = {"buy": +1, "sell": -1}
-NAMES: dict[int, Side] = {+1: "buy", -1: "sell"}
+SIDE_NAMES: dict[int, Side] = {+1: "buy", -1: "sell"}
 BOOK_LEVELS = 10
 MOST_WAITING = 64
 """Maximum number of queued messages of one reader; a reader with more is dropped."""
@@ -72,7 +73,7 @@ class DeskMarket:
         self._of_book: set[FeedReader] = set()
         self._of_fills: dict[str, set[FeedReader]] = {}
         self._shown, self._shown_s = -1, -SHORTEST_S
-        desk.listen(self._filled)
+        desk.listen(self._reported)
 
     async def run(self) -> None:
         """Advance time until cancelled; raises errors of the flow."""
@@ -125,30 +126,30 @@ class DeskMarket:
         """Return the book as a pushed message."""
         return encode(self.book()).decode()
 
-    def fill(self, fill: DeskFill) -> ListedFill:
+    def fill(self, fill: Fill) -> ListedFill:
         """Return a fill as a listed message."""
         return ListedFill(
-            order_id=fill.order.number,
-            side=NAMES[fill.order.side],
+            order_id=fill.order_id,
+            side=SIDE_NAMES[fill.side],
             price=self._price(fill.ticks),
             size=self.size(fill.lots),
             timestamp=fill.us / US_PER_S,
             trade_id=fill.trade_id,
-            liquidity="taker" if fill.took else "maker",
+            liquidity="maker" if fill.is_maker else "taker",
             fee=number(fill.fee_e8),
         )
 
-    def order(self, order: DeskOrder) -> OpenOrder:
+    def order(self, order: UserOrder) -> OpenOrder:
         """Return an open order as a listed message."""
         return OpenOrder(
-            order_id=order.number,
-            side=NAMES[order.side],
-            type=order.kind,
-            price=self._price(order.ticks),
+            order_id=order.order_id,
+            side=SIDE_NAMES[order.request.side],
+            type=NAMES[order.request.type],
+            price=self._price(order.request.ticks),
             size=self.size(order.lots),
-            filled=self.size(order.lots - order.left),
-            remaining=self.size(order.left),
-            status=order.status,
+            filled=self.size(order.filled_lots),
+            remaining=self.size(remaining_lots(order)),
+            status=status_of(order),
             timestamp=order.us / US_PER_S,
         )
 
@@ -171,17 +172,17 @@ class DeskMarket:
                 for reader in self._of_book:
                     reader.give(text)
 
-    def _filled(self, fill: DeskFill) -> None:
-        readers = self._of_fills.get(fill.order.client.name)
-        if not readers:
+    def _reported(self, client: Client, event: ExecutionReport) -> None:
+        fill, readers = event.fill, self._of_fills.get(client.name)
+        if fill is None or not readers:
             return
-        event = FillEvent(
-            order_id=fill.order.number,
-            side=NAMES[fill.order.side],
+        pushed = FillEvent(
+            order_id=fill.order_id,
+            side=SIDE_NAMES[fill.side],
             price=self._price(fill.ticks),
             size=self.size(fill.lots),
             timestamp=fill.us / US_PER_S,
         )
-        text = encode(event).decode()
+        text = encode(pushed).decode()
         for reader in readers:
             reader.give(text)

@@ -228,7 +228,7 @@ def test_client_trades_in_the_market_of_the_bars():
     assert (market.source, desk.grid.symbol, desk.us) == ("synthetic, along bars of yahoo", "AAPL", OPENS_S * 1_000_000)
     order = desk.place("mm_1", 1, "limit", 18_900 * 1_000_000, 10 * E8)
     market.pace.advance_to(desk.us + 2 * MINUTE_US)
-    assert order.left == 0
+    assert order.left_lots == 0
     market.pace.advance_to(desk.us + 60 * MINUTE_US)
     assert desk.best() == (18_874, 18_876)
 

@@ -5,12 +5,13 @@ then passes the log rows of both to every listener before the call returns.
 """
 
 from collections.abc import Callable, Iterable, Iterator
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, ClassVar, TypeVar
 
 from mm.sim.exchange import api_error
 from mm.sim.exchange.accounts import UserAccount
 from mm.sim.exchange.api_error import ApiError
 from mm.sim.exchange.orders import (
+    KEEP,
     NEW,
     PARTIALLY_FILLED,
     REJECTED,
@@ -57,6 +58,7 @@ class Exchange:
         accounts: The users and their balances.
         start_us: Start time of the exchange, µs.
         limits: Whether excess orders are refused.
+        keep: Minimum number of orders and trades to keep per account.
 
     Attributes:
         accounts: Users by number.
@@ -67,6 +69,8 @@ class Exchange:
         settlement: Balances of the simulated market, and fees.
     """
 
+    settles: ClassVar[type[Settlement]] = Settlement
+
     def __init__(
         self,
         rules: SymbolRules,
@@ -76,19 +80,28 @@ class Exchange:
         start_us: int,
         *,
         limits: bool = True,
+        keep: int = KEEP,
     ) -> None:
         self.rules = rules
-        self.accounts = {account.number: account for account in accounts}
+        self.accounts: dict[int, UserAccount] = {}
         self.now_us = start_us
         self.tape = TradeTape(rules.average_mins)
         self.aggregates = AggregateHistory()
-        self.users = OrderStore(self.accounts)
-        self.settlement = Settlement(rules, core, self.accounts, self.users.by_id, self._publish)
+        self.users = OrderStore((), keep)
+        self.settlement = self.settles(rules, core, self.accounts, self.users.by_id, self._publish)
         self._limits = limits
         self._core = core
         self._flow = flow
         self._listeners: list[Listener] = []
-        self._watchers: dict[int, list[Watcher]] = {number: [] for number in self.accounts}
+        self._watchers: dict[int, list[Watcher]] = {}
+        for account in accounts:
+            self.add_account(account)
+
+    def add_account(self, account: UserAccount) -> None:
+        """Add a user without orders."""
+        self.accounts[account.number] = account
+        self._watchers[account.number] = []
+        self.users.add_account(account.number)
 
     def listen(self, listener: Listener) -> None:
         """Pass all further rows to *listener*, in order; each call has the rows of complete commands."""
@@ -215,11 +228,9 @@ class Exchange:
         return order, order.amendments[-1]
 
     def _place(self, number: int, new: NewOrder) -> UserOrder:
-        us, account = self.now_us, self.accounts[number]
+        us = self.now_us
         self._check_name(number, new.client_id)
-        lots, spent_e8, is_short = self._lots_and_cost(number, new)
-        if spent_e8 > account.pays_with(new.side).free:
-            raise api_error.order_rejected(_TOO_POOR)
+        lots, spent_e8, is_short = self._funded(number, new)
         kind = {"LIMIT_MAKER": MAKER, "MARKET": MARKET}.get(new.type) or _KINDS[new.time_in_force]
         order_id = self._core.submit(us, number, new.side, new.ticks, lots, kind, STP_MODES.index(new.stp))
         if order_id == WOULD_CROSS:
@@ -236,13 +247,17 @@ class Exchange:
             is_short=is_short,
         )
         self.users.add(order)
-        account.count.add(us)
+        self.accounts[number].count.add(us)
         self.settlement.reserve(order, spent_e8)
         self._drain()
         return order
 
-    def _lots_and_cost(self, number: int, new: NewOrder) -> tuple[int, int, bool]:
-        """Return lots and maximum cost (1e-8) of an order, and whether the book has less than requested."""
+    def _funded(self, number: int, new: NewOrder) -> tuple[int, int, bool]:
+        """Return lots and maximum cost (1e-8) of an order, and whether the book has less than requested.
+
+        Raises:
+            ApiError: If the account cannot pay the maximum cost, or a MARKET order by quote quantity is too small.
+        """
         rules, lots, is_short = self.rules, new.lots, False
         walk = Walk(self._core, new.side, number, new.stp)
         if not lots:
@@ -251,10 +266,11 @@ class Exchange:
             if not lots and is_short:
                 raise api_error.order_rejected("Order book liquidity is less than symbol minimum quantity.")
             rules.check_market_lots(lots)
-        if new.side < 0:
-            return lots, lots * rules.instrument.lot_e8, is_short
-        cost_tl = new.ticks * lots if new.ticks else walk.cost(lots)
-        return lots, cost_tl * rules.tl_e8, is_short
+        cost_tl = new.ticks * lots if new.ticks else walk.cost(lots) if new.side > 0 else 0
+        spent_e8 = lots * rules.instrument.lot_e8 if new.side < 0 else cost_tl * rules.tl_e8
+        if spent_e8 > self.accounts[number].pays_with(new.side).free:
+            raise api_error.order_rejected(_TOO_POOR)
+        return lots, spent_e8, is_short
 
     def _cancel(self, number: int, request: CancelRequest) -> UserOrder:
         order, ids_match = self.users.find(number, request.order_id, request.client_id)

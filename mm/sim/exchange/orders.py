@@ -15,7 +15,7 @@ CANCELED, EXPIRED, EXPIRED_IN_MATCH, REJECTED = "CANCELED", "EXPIRED", "EXPIRED_
 OPEN = (NEW, PARTIALLY_FILLED)
 TRADE, REPLACED, TRADE_PREVENTION = "TRADE", "REPLACED", "TRADE_PREVENTION"
 SIDES = {+1: "BUY", -1: "SELL"}
-_KEEP = 100_000
+KEEP = 100_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -206,22 +206,28 @@ class OrderStore:
     """All open orders, and the latest closed orders.
 
     Args:
-        numbers: Numbers of the accounts.
+        numbers: Numbers of the accounts; others can be added.
         keep: Minimum number of orders and trades to keep per account.
 
     Attributes:
         by_id: All stored orders by the id of the core.
     """
 
-    def __init__(self, numbers: Iterable[int], keep: int = _KEEP) -> None:
+    def __init__(self, numbers: Iterable[int], keep: int = KEEP) -> None:
         self.by_id: dict[int, UserOrder] = {}
         self._keep = keep
         self._names = 0
-        self._own: dict[int, dict[int, UserOrder]] = {number: {} for number in numbers}
-        self._open: dict[int, dict[int, UserOrder]] = {number: {} for number in self._own}
+        self._own: dict[int, dict[int, UserOrder]] = {}
+        self._open: dict[int, dict[int, UserOrder]] = {}
         self._named: dict[tuple[int, str], UserOrder] = {}
-        self._fills: dict[int, list[Fill]] = {number: [] for number in self._own}
-        self._prevented: dict[int, dict[int, PreventedMatch]] = {number: {} for number in self._own}
+        self._fills: dict[int, list[Fill]] = {}
+        self._prevented: dict[int, dict[int, PreventedMatch]] = {}
+        for number in numbers:
+            self.add_account(number)
+
+    def add_account(self, number: int) -> None:
+        """Add an account without orders."""
+        self._own[number], self._open[number], self._fills[number], self._prevented[number] = {}, {}, [], {}
 
     def new_name(self) -> str:
         """Return a new client id, for an order or a request without a client id."""

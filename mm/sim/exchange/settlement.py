@@ -157,21 +157,16 @@ class Settlement:
             if order:
                 self._fill(order, row)
             else:
-                self.market.pays_with(side).free -= self._worth(side, ticks, lots)
-                self.market.receives(side).free += self._worth(-side, ticks, lots)
+                self._move(self.market, side, ticks, lots)
 
     def _fill(self, order: UserOrder, row: Row) -> None:
         us, _, _, maker_id, _, _, ticks, lots, trade_id, _ = row
-        rules, side, account = self._rules, order.request.side, self._accounts[order.account]
+        side, account = order.request.side, self._accounts[order.account]
         is_maker = order.order_id == maker_id
         if not order.filled_lots:
             account.count.filled(us, is_maker)
         self._release(order, self._worth(side, order.request.ticks or ticks, lots))
-        account.pays_with(side).free -= self._worth(side, ticks, lots)
-        earned = self._worth(-side, ticks, lots)
-        fee = fee_e8(earned, rules.maker_rate_e8 if is_maker else rules.taker_rate_e8)
-        account.receives(side).free += earned - fee
-        self.fees.receives(side).free += fee
+        fee = self._pay(account, side, ticks, lots, is_maker=is_maker)
         order.left_lots -= lots
         order.filled_lots += lots
         order.spent_tl += ticks * lots
@@ -181,6 +176,20 @@ class Settlement:
         fill = Fill(trade_id, order.order_id, us, ticks, lots, side, is_maker, fee)
         order.fills.append(fill)
         self.report(us, order, orders.TRADE, fill=fill)
+
+    def _move(self, account: UserAccount, side: int, ticks: int, lots: int) -> None:
+        """Move both assets of a trade."""
+        account.pays_with(side).free -= self._worth(side, ticks, lots)
+        account.receives(side).free += self._worth(-side, ticks, lots)
+
+    def _pay(self, account: UserAccount, side: int, ticks: int, lots: int, *, is_maker: bool) -> int:
+        """Move both assets of a user's trade, and its fee, which is returned in 1e-8."""
+        rules = self._rules
+        self._move(account, side, ticks, lots)
+        fee = fee_e8(self._worth(-side, ticks, lots), rules.maker_rate_e8 if is_maker else rules.taker_rate_e8)
+        account.receives(side).free -= fee
+        self.fees.receives(side).free += fee
+        return fee
 
     def _amend(self, us: int, order: UserOrder, left_lots: int, new_client_id: str) -> None:
         old_client_id, old_lots = order.client_id, order.lots

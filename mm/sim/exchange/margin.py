@@ -1,0 +1,78 @@
+"""Margin accounts on the exchange: a position and cash that may be negative, and fees in the quote asset."""
+
+from dataclasses import dataclass
+
+from mm.backtest.preset import Preset
+from mm.instrument import E8
+from mm.sim.exchange.accounts import UserAccount
+from mm.sim.exchange.exchange import Exchange
+from mm.sim.exchange.orders import NewOrder
+from mm.sim.exchange.rules import Average, SymbolRules
+from mm.sim.exchange.settlement import Settlement
+
+_NO_LIMIT = 2**62
+
+
+@dataclass(slots=True)
+class MarginAccount(UserAccount):
+    """An account without balances.
+
+    Attributes:
+        lots: Position; negative if short.
+        cash_e16: Income of its trades minus their fees, in 1e-16 of the quote asset.
+        fees_e8: Its fees, in 1e-8 of the quote asset.
+    """
+
+    lots: int = 0
+    cash_e16: int = 0
+    fees_e8: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MarginRules(SymbolRules):
+    """The rules of a symbol without filters: an order only has to be on the grid.
+
+    Attributes:
+        preset: Multiplier and fees.
+    """
+
+    preset: Preset
+    most_orders: int = _NO_LIMIT
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "tl_e8", 0)  # cash is in 1e-16, of which every price and quantity is a multiple
+
+    @property
+    def unit_e16(self) -> int:
+        """Return the worth of one lot at one tick, in 1e-16 of the quote asset."""
+        return self.instrument.tick_e8 * self.instrument.lot_e8 * self.preset.multiplier
+
+    def check(self, new: NewOrder, average: Average) -> None:
+        """Accept every order."""
+
+
+class MarginSettlement(Settlement):
+    """Changes position and cash of both sides of a trade; nothing is locked."""
+
+    _rules: MarginRules
+
+    def _worth(self, side: int, ticks: int, lots: int) -> int:  # noqa: ARG002 - an order needs no balance
+        return 0
+
+    def _pay(self, account: UserAccount, side: int, ticks: int, lots: int, *, is_maker: bool) -> int:
+        assert isinstance(account, MarginAccount)
+        rules, notional_e16 = self._rules, ticks * lots * self._rules.unit_e16
+        fee_e8 = rules.preset.fees.of(lots * rules.instrument.lot_e8, notional_e16, taker=not is_maker)
+        account.lots += side * lots
+        account.cash_e16 -= side * notional_e16 + fee_e8 * E8
+        account.fees_e8 += fee_e8
+        return fee_e8
+
+
+class MarginExchange(Exchange):
+    """The exchange with margin accounts; its rules are `MarginRules`."""
+
+    settles = MarginSettlement
+
+    def _funded(self, number: int, new: NewOrder) -> tuple[int, int, bool]:  # noqa: ARG002 - no order needs funds
+        return new.lots, 0, False

@@ -9,6 +9,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
+from tempfile import TemporaryDirectory
 from typing import Any
 from urllib.parse import urlencode
 
@@ -43,7 +44,16 @@ def started(*words: str, longest_s: float = LONGEST_S, **variables: str) -> Iter
 
 
 serving = partial(started, "sim", "serve")
-trading_interface = partial(started, "sim", "api", "--port", "0", "--json")
+
+
+@contextmanager
+def trading_interface(*flags: str) -> Iterator[tuple[Process, dict[str, Any]]]:
+    """Yield the process ``mm sim api`` and its ready line; its log is in a folder of its own."""
+    with (
+        TemporaryDirectory() as folder,
+        started("sim", "api", "--port", "0", "--json", "--out-root", folder, *flags) as running,
+    ):
+        yield running
 
 
 def signed(ready: dict[str, Any], who: str, method: str, path: str, **parameters: str | int) -> httpx.Response:

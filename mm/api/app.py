@@ -16,10 +16,12 @@ from fastapi import FastAPI, Path, Query, Request, Response, WebSocket
 from fastapi.exceptions import RequestValidationError
 from fastapi.openapi.utils import get_openapi
 from starlette.requests import ClientDisconnect
-from starlette.websockets import WebSocketDisconnect
+from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.websockets import WebSocketClose, WebSocketDisconnect
 
 from mm import __version__
 from mm.api.desk import Client, Desk, OrderRefused, ended_by, remaining_lots, status_of
+from mm.api.docs_page import PAGE
 from mm.api.market import SIDES, DeskMarket, FeedReader
 from mm.api.messages import (
     NULL,
@@ -36,6 +38,7 @@ from mm.api.messages import (
     number,
     read_cancel,
     read_order,
+    refuse_repeated_keys,
     schemas,
 )
 from mm.backtest.risk import RiskLimits
@@ -43,6 +46,7 @@ from mm.clock import US_PER_S
 from mm.errors import OffGrid
 from mm.instrument import E8
 from mm.sim.exchange.orders import UserOrder
+from mm.sim.wire.http_messages import is_loopback, named_hosts
 
 LONGEST_BODY = 16_384
 TOO_SLOW = 1013
@@ -71,17 +75,48 @@ class BadRequest(Exception):
         self.status, self.detail = status, detail
 
 
-def made_app(market: DeskMarket) -> FastAPI:
-    """Return the application that serves *market*."""
+class HostCheck:
+    """Refuses what a web page of another host may have sent, by status 403.
+
+    Such a page may use a host name that resolves to this machine (see Host), or call it directly (see Origin).
+
+    Args:
+        app: The application behind it.
+        host: The address that is served: on loopback, Host must be loopback as well; on another one, Origin must be
+            loopback or the host that was called.
+    """
+
+    def __init__(self, app: ASGIApp, host: str) -> None:
+        self._app, self._is_local = app, is_loopback(host)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve a request, or refuse it."""
+        headers = {name: value.decode("latin-1") for name, value in scope.get("headers", ())}
+        called, page = named_hosts(headers.get(b"host"), headers.get(b"origin"))
+        trusted = [is_loopback(called) or not self._is_local, page == called or is_loopback(page)]
+        if scope["type"] not in ("http", "websocket") or all(trusted):
+            await self._app(scope, receive, send)
+        elif scope["type"] == "websocket":
+            await WebSocketClose(1008)(scope, receive, send)
+        else:
+            await _json(RefusalMessage("the request names another host in Host or Origin"), 403)(scope, receive, send)
+
+
+def made_app(market: DeskMarket, host: str = "127.0.0.1") -> FastAPI:
+    """Return the application that serves *market* at the address *host*."""
     app = FastAPI(
         title="mm: the trading interface",
         version=__version__,
         description="One symbol's exchange: orders, book, fills, positions and risk, per client.",
+        docs_url=None,
+        redoc_url=None,
     )
+    app.add_middleware(HostCheck, host=host)
     app.add_exception_handler(BadRequest, _refuse)
     app.add_exception_handler(RequestValidationError, _refuse_parameters)
     Orders(market).serve(app)
     Views(market).serve(app)
+    app.get("/docs", include_in_schema=False)(_docs)
     _serve_streams(app, market)
     app.openapi = partial(_described, app)  # type: ignore[method-assign]
     return app
@@ -109,6 +144,8 @@ class Orders:
         given = _read(read_order, await _body(request))
         price_e8: int | None = None
         try:
+            if given.type == "market" and given.price is not None:
+                raise BadRequest(422, f"price is {given.price}; a market order has none")
             if given.type != "market":
                 if given.price is None:
                     raise BadRequest(422, f"price is missing; a {given.type} order needs one")
@@ -118,6 +155,8 @@ class Orders:
         except ValueError as error:
             raise BadRequest(422, str(error)) from None
         except (OrderRefused, OffGrid) as error:
+            if self._market.log:
+                self._market.log.rejected(given, str(error))
             return _json(_rejected(given, str(error), began))
         return _json(self._answer(order, began))
 
@@ -314,9 +353,16 @@ async def _body(request: Request) -> bytes:
 
 def _read(decode: Callable[[bytes], Any], body: bytes) -> Any:
     try:
-        return decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:  # a ValidationError is a DecodeError
+        given = decode(body)
+        refuse_repeated_keys(body)
+        return given
+    except (msgspec.DecodeError, ValueError, RecursionError) as error:  # a ValidationError is a DecodeError
         raise BadRequest(422, f"the body does not match the schema: {error}") from None
+
+
+async def _docs() -> Response:
+    """Return the page of the endpoints."""
+    return Response(PAGE, media_type="text/html")
 
 
 def _rejected(given: OrderRequest, reason: str, began: int) -> OrderAnswer:

@@ -12,9 +12,10 @@ import click
 from mm.backtest.preset import ALWAYS, PLAIN, PRESETS
 from mm.backtest.risk import NO_RISK, Risk, limits_of
 from mm.base.knobs import ONE_DAY, PATH, integer, knob, knobs, matching, number, one_of
+from mm.cli.config import Results
 from mm.cli.console import Console, write_line
 from mm.cli.frame import command
-from mm.clock import DAY_ZONE, US_PER_S, day_of, now_us
+from mm.clock import DAY_ZONE, US_PER_S, day_of, now_us, run_stamp
 from mm.errors import UsageError
 from mm.instrument import Instrument
 from mm.sim.flow.scenario import FIELDS, SCENARIOS, ScenarioParameters, chosen
@@ -78,26 +79,34 @@ ClientLimits: type = make_dataclass(
 )
 
 
-@command(TradingInterface, ClientLimits, ScenarioParameters, arguments=[_KEY_OPTION])
-def api(console: Console, options: TradingInterface, limits: Any, flags: Any, api_key: str | None) -> None:
+@command(TradingInterface, Results, ClientLimits, ScenarioParameters, arguments=[_KEY_OPTION])
+def api(
+    console: Console, options: TradingInterface, results: Results, limits: Any, flags: Any, api_key: str | None
+) -> None:
     """Serve one symbol for trading clients over HTTP and WebSocket, with OpenAPI at /docs; SIGTERM and Ctrl-C end it.
 
     Example: mm sim api --preset equity --max-position 500
     """
     import asyncio
 
+    from mm.api.order_log import OrderLog
     from mm.api.serve import listening, serve
 
     market = made_market(options, limits, flags, (api_key or os.environ.get(KEY, "")).strip())
     with listening(options.serve_host, options.api_port) as listener:
         host, port = listener.getsockname()[:2]
+        name = f"{run_stamp(now_us())}_{port}.ndjson"
+        log = OrderLog(results.out_root / "sim_api" / market.desk.grid.symbol / name, market)
         url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
         def ready() -> None:
             symbol = market.desk.grid.symbol
             line = {"ready": True, "url": url, "ws_url": f"ws{url.removeprefix('http')}", "symbol": symbol}
+            line["log"] = str(log.path)
             text = (
-                json.dumps(line) if console.as_json else f"{symbol} ({market.source}) at {url}, OpenAPI at {url}/docs"
+                json.dumps(line)
+                if console.as_json
+                else f"{symbol} ({market.source}) at {url}, OpenAPI at {url}/docs, log {log.path}"
             )
             write_line(sys.stdout, text)
 

@@ -44,7 +44,7 @@ KINDS: dict[OrderType, str] = {"limit": "LIMIT", "limit_maker": "LIMIT_MAKER", "
 NAMES: dict[str, OrderType] = {name: kind for kind, name in KINDS.items()}
 FIRST_ACCOUNT = 1_000_000
 """Account number of the first client; lower numbers are the market's."""
-MOST_CLIENTS, MOST_FILLS = 10_000, 10_000
+MOST_CLIENTS, MOST_FILLS = 10_000, MarginExchange.keep
 NO_LIMITS = RiskLimits()
 KILLED, MANUAL = "killed", "manual"
 _STATUSES: dict[str, OrderStatus] = {NEW: "open", PARTIALLY_FILLED: "partial", FILLED: "filled"}
@@ -111,7 +111,7 @@ class Desk:
         self.clients: dict[str, Client] = {}
         self.grid, self.preset, self.limits = grid, preset, limits
         rules = MarginRules(instrument=grid, reference_ticks=1, preset=preset)
-        self.exchange = MarginExchange(rules, core, flow, (), 0, limits=False, keep=MOST_FILLS)
+        self.exchange = MarginExchange(rules, core, flow, (), 0, limits=False)
         self._core = core
         self._listeners: list[Listener] = []
         self._money = replace(grid, multiplier=preset.multiplier)

@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from msgspec import Raw
 
@@ -12,6 +13,9 @@ from mm.api.messages import NULL, BookMessage, FillEvent, ListedFill, OpenOrder,
 from mm.clock import US_PER_S
 from mm.sim.exchange.orders import ExecutionReport, Fill, UserOrder
 from mm.sim.wire.pace import Scheduler, WireClock
+
+if TYPE_CHECKING:
+    from mm.api.order_log import OrderLog
 
 SIDES: dict[str, int] = {"buy": +1, "sell": -1}
 SIDE_NAMES: dict[int, Side] = {+1: "buy", -1: "sell"}
@@ -55,6 +59,9 @@ class DeskMarket:
         source: Description of the source of the market data.
         preset: Name of its preset, if any.
         seconds: A monotonic wall clock, in s.
+
+    Attributes:
+        log: The log of orders and fills; None without one.
     """
 
     def __init__(
@@ -68,6 +75,7 @@ class DeskMarket:
         seconds: Callable[[], float] = time.monotonic,
     ) -> None:
         self.desk, self.source, self.preset, self._seconds = desk, source, preset, seconds
+        self.log: OrderLog | None = None
         desk.advance(start_us)
         self.pace = Scheduler(WireClock(start_us, speed, seconds), self._advance)
         self._of_book: set[FeedReader] = set()

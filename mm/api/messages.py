@@ -4,6 +4,7 @@ A decimal in a request may be a JSON number or a string; it is parsed from its t
 responses are exact JSON numbers.
 """
 
+import json
 from decimal import Decimal
 from typing import Annotated, Any, Literal
 
@@ -33,7 +34,7 @@ class OrderRequest(Struct):
     """An order: ``limit``, ``market``, or ``limit_maker``, which is rejected if it would take liquidity.
 
     Attributes:
-        price: Required for a limit order; ignored for a market order.
+        price: Required for a limit order; a market order has none.
     """
 
     client_id: ClientId
@@ -180,6 +181,17 @@ ANSWERS: tuple[type[Struct], ...] = (
 encode = msgspec.json.Encoder().encode
 read_order = msgspec.json.Decoder(OrderRequest).decode
 read_cancel = msgspec.json.Decoder(CancelBody).decode
+
+
+def refuse_repeated_keys(body: bytes) -> None:
+    """Raise ValueError if an object in a JSON text has a key twice: readers differ in which of the values counts."""
+
+    def unique(pairs: list[tuple[str, Any]]) -> None:
+        names = [name for name, _ in pairs]
+        if len(set(names)) < len(names):
+            raise ValueError(f"the key {max(names, key=names.count)!r} is repeated")
+
+    json.loads(body, object_pairs_hook=unique, parse_int=str, parse_float=str)
 
 
 def number(value: int, places: int = 8) -> Raw:

@@ -62,8 +62,9 @@ async def serve(market: DeskMarket, listener: socket.socket, ready: Callable[[],
         listener: Listening socket of `listening`.
         ready: Called when requests can be answered.
     """
+    app = made_app(market, listener.getsockname()[0])
     config = uvicorn.Config(
-        made_app(market), log_config=None, access_log=False, lifespan="off", ws_max_size=65_536,
+        app, log_config=None, access_log=False, lifespan="off", ws_max_size=65_536,
         timeout_keep_alive=75, timeout_graceful_shutdown=2, server_header=False,
     )  # fmt: skip
     server = _Server(config)

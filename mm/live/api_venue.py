@@ -179,7 +179,8 @@ class InterfaceGateway:
             return
         order = {"client_id": self._client.at.client_id, "side": "buy" if sent.side > 0 else "sell", "size": size}
         sent.sent_s = perf_counter()
-        answer = await self._client.post("/order", {**order, "type": TYPES[kind], "price": price})
+        terms = {"type": TYPES[kind]} if kind == "MARKET" else {"type": TYPES[kind], "price": price}
+        answer = await self._client.post("/order", order | terms)
         sent.acked_s = perf_counter()
         us, reason = self._clock(), answer.get("reason", "")
         if answer["status"] == "rejected":

@@ -13,6 +13,7 @@ import httpx
 from desks import still_market
 
 from mm.api.app import LONGEST_BODY, made_app
+from mm.api.order_log import OrderLog
 
 ORDER = {"client_id": "mm_1", "side": "buy", "type": "limit", "price": 100.05, "size": 5}
 
@@ -24,13 +25,15 @@ class Caller:
         self.market = still_market(**limits)
         self.app = made_app(self.market)
 
-    def many(self, calls):
+    def many(self, calls, **headers):
         """Return status and content of each of (method, path, body)."""
 
         async def play():
             transport = httpx.ASGITransport(self.app)
-            async with httpx.AsyncClient(transport=transport, base_url="http://box") as client:
-                return [await client.request(method, path, content=body) for method, path, body in calls]
+            async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
+                return [
+                    await client.request(method, path, content=body, headers=headers) for method, path, body in calls
+                ]
 
         return [(answer.status_code, answer.json()) for answer in asyncio.run(play())]
 
@@ -126,7 +129,7 @@ def test_kill_cancels_and_rearm_allows_orders_again():
     [
         {"side": "hold"}, {"type": "stop"}, {"size": -5}, {"size": 0}, {"price": -1}, {"price": None}, {"size": None},
         {"size": "five"}, {"size": 1e400}, {"client_id": ""}, {"client_id": "a b"}, {"client_id": "x" * 65},
-        {"client_id": 7}, {"size": [5]}, {"price": True},
+        {"client_id": 7}, {"size": [5]}, {"price": True}, {"type": "market"},
     ],
     ids=str,
 )  # fmt: skip
@@ -137,6 +140,77 @@ def test_malformed_orders_are_422(changes):
     status, answer = call("POST", "/order", body)
     assert (status, list(answer)) == (422, ["detail"])
     assert call.market.desk.clients == {}
+
+
+def test_repeated_keys_are_422():
+    """Readers differ in which value counts, so a client could read another order than the one that is sent."""
+    call = Caller()
+    for path, body in [
+        ("/order", json.dumps(ORDER)[:-1] + ', "side": "sell"}'),
+        ("/cancel/1", '{"client_id": "a", "client_id": "b"}'),
+    ]:
+        status, answer = call("POST", path, body.encode())
+        assert (status, "is repeated" in answer["detail"]) == (422, True)
+    assert call.market.desk.clients == {}
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({}, 200),
+        ({"host": "127.0.0.1:8000", "origin": "http://localhost:3000"}, 200),
+        ({"host": "evil.example:8000"}, 403),
+        ({"origin": "https://evil.example"}, 403),
+        ({"origin": "null"}, 403),
+        ({"host": "[", "origin": "http://["}, 403),
+    ],
+)
+def test_pages_of_other_hosts_are_refused(headers, status):
+    """As by the control calls of the exchange in a box."""
+    assert Caller().many([("GET", "/health", None)], **headers)[0][0] == status
+
+
+def test_address_of_a_network_can_be_called_by_name_but_not_by_other_pages():
+    """Containers call each other by name."""
+    call = Caller()
+    call.app = made_app(call.market, "0.0.0.0")
+    assert call.many([("GET", "/health", None)], host="exchange:8000", origin="http://exchange:8000")[0][0] == 200
+    assert call.many([("GET", "/health", None)], host="exchange:8000", origin="http://evil.example")[0][0] == 403
+
+
+def test_page_of_the_endpoints_needs_no_internet():
+    """No script, style or font from another address."""
+
+    async def page():
+        async with httpx.AsyncClient(
+            transport=httpx.ASGITransport(Caller().app), base_url="http://localhost"
+        ) as client:
+            return (await client.get("/docs")).text
+
+    text = asyncio.run(page())
+    assert "openapi.json" in text
+    assert not any(mark in text for mark in ("http:", "https:", "//cdn", "src=", "@import"))
+
+
+def test_log_has_every_order_and_fill(tmp_path):
+    """Accepted, filled, cancelled and rejected orders, one JSON line each, before the answer."""
+    call = Caller(max_position="8")
+    log = OrderLog(tmp_path / "a" / "log.ndjson", call.market)
+    call.order()
+    call.order(client_id="b", side="sell", type="limit", size="2")
+    call("POST", "/cancel/1")
+    call.order(size=9)
+    rows = [json.loads(line) for line in log.path.read_text().splitlines()]
+    assert [(row["event"], row["client_id"], row["size"], row["reason"]) for row in rows] == [
+        ("accepted", "mm_1", 5, None),
+        ("accepted", "b", 2, None),
+        ("fill", "b", 2, None),
+        ("fill", "mm_1", 2, None),
+        ("cancelled", "mm_1", 5, "cancelled"),
+        ("rejected", "mm_1", "9", "max_position: 11 is beyond 8"),
+    ]
+    assert [row["remaining"] for row in rows[:5]] == [5, 2, 0, 3, 3]
+    assert rows[2]["price"] == rows[3]["price"] == 100.05
 
 
 @pytest.mark.parametrize("body", [b"", b"{", b"[]", b"null", b"\xff\xfe", b'{"client_id":"a"}'])

@@ -5,6 +5,7 @@ import json
 import signal
 import socket
 import time
+from pathlib import Path
 
 import pytest
 
@@ -12,6 +13,7 @@ pytest.importorskip("fastapi", reason="needs the extra [api]")
 
 import httpx
 from websockets.asyncio.client import connect
+from websockets.exceptions import InvalidStatus
 
 from mm.api.serve import listening
 from mm.errors import UsageError
@@ -45,6 +47,9 @@ def test_client_session_over_http_and_websocket():
                 "timestamp": event["timestamp"],
             }  # fmt: skip
             assert (await client.get("/docs")).status_code == 200
+            with pytest.raises(InvalidStatus):
+                await connect(f"{ws}/ws/md", proxy=None, origin="https://evil.example")
+            assert len(Path(ready["log"]).read_text(encoding="utf-8").splitlines()) == 4
 
     with trading_interface("--scenario", "empty") as (process, ready):
         asyncio.run(play(ready))
@@ -67,7 +72,9 @@ class Wire:
     async def call(self, method, path, content=None):
         """Return status and content of an answer."""
         body = json.dumps(content).encode() if content else b""
-        self.writer.write(f"{method} {path} HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body)
+        self.writer.write(
+            f"{method} {path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body
+        )
         head = (await self.reader.readuntil(b"\r\n\r\n")).decode().lower()
         length = int(head.partition("content-length:")[2].split("\r\n")[0])
         return int(head.split()[1]), json.loads(await self.reader.readexactly(length))
@@ -115,7 +122,7 @@ def test_lost_or_stuck_readers_do_not_stop_the_market():
         stuck = socket.create_connection((host, int(port)))
         stuck.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
         key = "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nSec-WebSocket-Version: 13"
-        upgrade = "Host: x\r\nUpgrade: websocket\r\nConnection: Upgrade"
+        upgrade = "Host: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade"
         stuck.sendall(f"GET /ws/fills/b HTTP/1.1\r\n{upgrade}\r\n{key}\r\n\r\n".encode())
         async with (
             httpx.AsyncClient(base_url=ready["url"], timeout=60, trust_env=False) as client,

@@ -58,7 +58,6 @@ class Exchange:
         accounts: The users and their balances.
         start_us: Start time of the exchange, µs.
         limits: Whether excess orders are refused.
-        keep: Minimum number of orders and trades to keep per account.
 
     Attributes:
         accounts: Users by number.
@@ -70,6 +69,7 @@ class Exchange:
     """
 
     settles: ClassVar[type[Settlement]] = Settlement
+    keep: ClassVar[int] = KEEP
 
     def __init__(
         self,
@@ -80,14 +80,13 @@ class Exchange:
         start_us: int,
         *,
         limits: bool = True,
-        keep: int = KEEP,
     ) -> None:
         self.rules = rules
         self.accounts: dict[int, UserAccount] = {}
         self.now_us = start_us
         self.tape = TradeTape(rules.average_mins)
         self.aggregates = AggregateHistory()
-        self.users = OrderStore((), keep)
+        self.users = OrderStore((), self.keep)
         self.settlement = self.settles(rules, core, self.accounts, self.users.by_id, self._publish)
         self._limits = limits
         self._core = core

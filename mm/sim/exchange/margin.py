@@ -73,6 +73,7 @@ class MarginExchange(Exchange):
     """The exchange with margin accounts; its rules are `MarginRules`."""
 
     settles = MarginSettlement
+    keep = 10_000
 
     def _funded(self, number: int, new: NewOrder) -> tuple[int, int, bool]:  # noqa: ARG002 - no order needs funds
         return new.lots, 0, False

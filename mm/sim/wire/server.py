@@ -1,13 +1,12 @@
 """The server: one port for HTTP, market streams and WebSocket API, and all of its connections."""
 
 import asyncio
-import ipaddress
 import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs
 
 from websockets.http11 import Request as HandshakeRequest
 from websockets.server import ServerProtocol
@@ -17,7 +16,7 @@ from mm.sim.wire.connections import ApiConnection, ConnectionHub, MessageSession
 from mm.sim.wire.faults.injector import FaultInjector
 from mm.sim.wire.feed import StreamFeed
 from mm.sim.wire.http_connection import HttpConnection
-from mm.sim.wire.http_messages import CONTROL_PATH, Answer, Request, Response, refusal
+from mm.sim.wire.http_messages import CONTROL_PATH, Answer, Request, Response, is_loopback, named_hosts, refusal
 from mm.sim.wire.limits import RateWindow, WireLimits
 from mm.sim.wire.stream_messages import GOING_AWAY
 from mm.sim.wire.stream_requests import API_PATH, BadTimeUnit, is_micro, read_opening
@@ -226,17 +225,5 @@ def _is_local(request: Request) -> bool:
 
     Such a page may use a host name that resolves to loopback (see Host), or call loopback directly (see Origin).
     """
-    host, origin = request.headers.get("host"), request.headers.get("origin")
-    named = [f"//{host}"] * (host is not None) + [str(origin)] * (origin is not None)
-    try:
-        hosts = [request.remote, *(urlsplit(one).hostname or "" for one in named)]
-    except ValueError:  # brackets without an address
-        return False
-    return all(map(_is_loopback, hosts))
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return host == "localhost" or ipaddress.ip_address(host.partition("%")[0]).is_loopback
-    except ValueError:
-        return False
+    hosts = named_hosts(request.headers.get("host"), request.headers.get("origin"))
+    return all(map(is_loopback, (request.remote, *hosts)))

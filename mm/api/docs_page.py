@@ -1,0 +1,62 @@
+"""The page at ``/docs``: every endpoint with a form that calls it, drawn from ``/openapi.json`` without other files."""
+
+PAGE = """<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
+<title>mm: the trading interface</title>
+<style>
+:root {color-scheme: light dark}
+body {font: 15px/1.45 system-ui, sans-serif; max-width: 54rem; margin: 2rem auto; padding: 0 1rem}
+details {border: 1px solid #8886; border-radius: 6px; margin: .5rem 0; padding: .5rem .8rem}
+summary {cursor: pointer; font-weight: 600}
+code, textarea, pre {font: 13px/1.4 ui-monospace, monospace}
+textarea {width: 100%; box-sizing: border-box}
+label {display: block; margin: .3rem 0}
+pre {overflow: auto; max-height: 24rem}
+</style></head><body><h1></h1><p></p><main></main>
+<h2>Schemas</h2><pre></pre>
+<script>
+const make = (parent, name, text = "") => {
+  const one = parent.appendChild(document.createElement(name));
+  one.textContent = text;
+  return one;
+};
+const EXAMPLES = {
+  OrderRequest: {client_id: "mm_1", side: "buy", type: "limit", price: "100", size: "1"},
+  CancelBody: {client_id: "mm_1"},
+};
+const show = (main, path, method, one) => {
+  const box = make(main, "details");
+  make(box, "summary", `${method.toUpperCase()} ${path}`);
+  make(box, "p", one.description || one.summary || "");
+  const inputs = (one.parameters || []).map(parameter => {
+    const label = make(box, "label", `${parameter.name} `);
+    const input = make(label, "input");
+    input.placeholder = parameter.description || "";
+    return [parameter, input];
+  });
+  const content = one.requestBody && one.requestBody.content["application/json"];
+  const body = content && make(box, "textarea");
+  if (body) body.value = JSON.stringify(EXAMPLES[content.schema.$ref.split("/").pop()], null, 2);
+  if (body) body.rows = 7;
+  const button = make(box, "button", "Send");
+  const answer = make(box, "pre");
+  button.onclick = async () => {
+    const query = new URLSearchParams();
+    let url = path;
+    for (const [parameter, input] of inputs)
+      if (parameter.in === "path") url = url.replace(`{${parameter.name}}`, encodeURIComponent(input.value));
+      else if (input.value) query.set(parameter.name, input.value);
+    if (query.size) url += `?${query}`;
+    const response = await fetch(url, {method: method.toUpperCase(), body: body ? body.value : undefined});
+    answer.textContent = `${response.status} ${url}\\n${await response.text()}`;
+  };
+};
+fetch("openapi.json").then(response => response.json()).then(document_ => {
+  document.querySelector("h1").textContent = document_.info.title;
+  document.querySelector("p").textContent = document_.info.description;
+  for (const [path, methods] of Object.entries(document_.paths))
+    for (const [method, one] of Object.entries(methods)) show(document.querySelector("main"), path, method, one);
+  document.querySelector("body > pre").textContent = JSON.stringify(document_.components.schemas, null, 2);
+});
+</script></body></html>
+"""

@@ -1,0 +1,44 @@
+"""The log of a trading interface: a JSON line for each event of a client's order, written before it is answered."""
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from msgspec.structs import asdict
+
+from mm.api.desk import Client, ended_by, remaining_lots, status_of
+from mm.api.messages import OrderRequest, encode
+from mm.sim.exchange.orders import NEW, ExecutionReport
+
+if TYPE_CHECKING:
+    from mm.api.market import DeskMarket
+
+
+class OrderLog:
+    """Appends the events of a market's clients, and the orders that it rejects, to the file at *path*.
+
+    Raises:
+        OSError: If the file cannot be written, also by its methods.
+    """
+
+    def __init__(self, path: Path, market: "DeskMarket") -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self.path, self._market = path, market
+        self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        market.desk.listen(self._report)
+        market.log = self
+
+    def rejected(self, given: OrderRequest, reason: str) -> None:
+        """Append an order that was rejected, as it was sent."""
+        row = {"client_id": given.client_id, "side": given.side, "type": given.type, "size": str(given.size)}
+        self._append("rejected", row | {"price": None if given.price is None else str(given.price), "reason": reason})
+
+    def _report(self, client: Client, event: ExecutionReport) -> None:
+        market, order, fill = self._market, event.order, event.fill
+        name = "fill" if fill else "accepted" if event.kind == NEW else status_of(order)
+        row = asdict(market.fill(fill) if fill else market.order(order))
+        row |= {"remaining": market.size(remaining_lots(order)), "reason": ended_by(order) or None}
+        self._append(name, {"client_id": client.name, **row})
+
+    def _append(self, event: str, row: dict[str, Any]) -> None:
+        os.write(self._file, encode({"event": event, "us": self._market.desk.us, **row}) + b"\n")

@@ -2,7 +2,7 @@
 
 - The regular markets have a level at every tick around a random-walk mid, and orders that sweep into it. They differ in
   the arrival of orders: ``poisson`` at a constant rate, ``hawkes`` in clusters, ``regimes`` at a rate that switches;
-  ``gaps`` is ``poisson`` with faults in the recording. The flow is the kernel ``_regular``.
+  ``gaps`` is ``poisson`` with faults in the recording. The flow is `RegularFlow`.
 - The queue markets have limit orders, market orders and cancellations at independent rates: ``zero_intelligence`` is a
   busy market, ``large_tick`` one whose spread is nearly always one tick, with long queues. The flow is the kernel
   ``_queues``.
@@ -21,8 +21,8 @@ from mm.base.knobs import Knob, decimal, integer, knob, knobs, number, shown
 from mm.clock import US_PER_S
 from mm.errors import UsageError
 from mm.sim.flow._queues import QueueFlow
-from mm.sim.flow._regular import RegularFlow
 from mm.sim.flow.market import MOST_MEAN_LOTS, Empty, Flow, Scenario, series
+from mm.sim.flow.regular import Law, RegularFlow
 from mm.sim.flow.session import CRASH, DISCONNECT, LOST_DEPTH, LOST_TRADES, STEP_US, RecordingFault, Session, plan
 
 if TYPE_CHECKING:
@@ -39,21 +39,6 @@ DECAY = number(0.001, 100)
 SIGMA = number(0, 1000)
 _EVENT_RATE = number(0, 100_000)
 _QTY = decimal("0.00000001", "1000000")
-
-
-@dataclass(frozen=True, slots=True)
-class Law:
-    """The parameters of a regular market from *start_s* (seconds after the flow's start) on.
-
-    Attributes:
-        sigma: Volatility of the mid, ticks per √s.
-        bid, ask: A (1/s) and k (1/tick) of the orders that hit bids, and of those that hit asks.
-    """
-
-    start_s: float
-    sigma: float
-    bid: tuple[float, float]
-    ask: tuple[float, float]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,15 +82,12 @@ class RegularMarket(Scenario):
         return levels
 
     def flow(self, matching: "Matching", session: Session) -> Flow:
-        """Return the flow of the kernel ``_regular``."""
-        import numpy as np
-
+        """Return the flow of the market."""
         instrument = self.instrument(session.symbol)
         best_bid = instrument.ticks(self.start_price) - (self.spread_ticks + 1) // 2
         book = (best_bid, self.spread_ticks, self.levels(session), instrument.lots(self.level_qty))
-        laws = np.array([(law.start_s, law.sigma, *law.bid, *law.ask) for law in self.laws(session)])
         clock = (session.open_us, session.flow_us[0], STEP_US)
-        return RegularFlow(matching, clock, book, laws, self.excitation(), session.key)
+        return RegularFlow(matching, clock, book, self.laws(session), self.excitation(), session.key)
 
     def truth(self, session: Session) -> dict[str, Any]:
         """Return the truth, with the parameters of the book."""

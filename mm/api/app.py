@@ -6,8 +6,8 @@ awaits between a client's request and the matching core, so requests are execute
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from typing import Annotated, Any
 
@@ -22,7 +22,7 @@ from starlette.websockets import WebSocketClose, WebSocketDisconnect
 from mm import __version__
 from mm.api.desk import Client, Desk, OrderRefused, ended_by, remaining_lots, status_of
 from mm.api.docs_page import PAGE
-from mm.api.market import SIDES, DeskMarket, FeedReader
+from mm.api.market import SIDES, DeskMarket
 from mm.api.messages import (
     NULL,
     Cancelled,
@@ -291,50 +291,31 @@ def _serve_streams(app: FastAPI, market: DeskMarket) -> None:
 
 
 async def _stream(socket: WebSocket, market: DeskMarket, client: str | None) -> None:
-    """Send messages to a reader until it disconnects or is too slow."""
-    with market.reading(client) as reader:
-        await socket.accept()
-        with suppress(WebSocketDisconnect):
-            async with _until_gone(socket) as gone:
-                await _send_on(socket, reader, gone)
-        if reader.over.is_set():
-            with suppress(WebSocketDisconnect, RuntimeError, TimeoutError):
-                await asyncio.wait_for(socket.close(TOO_SLOW, "too slow"), 1.0)
-
-
-@asynccontextmanager
-async def _until_gone(socket: WebSocket) -> AsyncIterator["asyncio.Task[None]"]:
-    """Yield a task that ends when the reader disconnects; messages from it are ignored."""
-
-    async def read() -> None:
-        with suppress(WebSocketDisconnect):
-            while (await socket.receive())["type"] != "websocket.disconnect":
-                pass
-
-    task = asyncio.create_task(read())
-    try:
-        yield task
-    finally:
-        task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task
-
-
-async def _send_on(socket: WebSocket, reader: FeedReader, gone: "asyncio.Task[None]") -> None:
-    """Send messages until the reader disconnects or is dropped."""
+    """Send messages to a reader until it disconnects or is too slow; messages from it are ignored."""
 
     async def send() -> None:
         while True:
             await socket.send_text(await reader.next())
 
-    sending, over = asyncio.create_task(send()), asyncio.create_task(reader.over.wait())
-    try:
-        await asyncio.wait((sending, gone, over), return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        over.cancel()
-        sending.cancel()
-        with suppress(asyncio.CancelledError, WebSocketDisconnect):
-            await sending
+    async def read() -> None:
+        while (await socket.receive())["type"] != "websocket.disconnect":
+            pass
+
+    with market.reading(client) as reader:
+        await socket.accept()
+        tasks = [asyncio.create_task(one) for one in (send(), read(), reader.over.wait())]
+        try:
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in tasks:
+                task.cancel()
+            ends = await asyncio.gather(*tasks, return_exceptions=True)
+        for error in ends:
+            if isinstance(error, Exception) and not isinstance(error, WebSocketDisconnect):
+                raise error
+        if reader.over.is_set():
+            with suppress(WebSocketDisconnect, RuntimeError, TimeoutError):
+                await asyncio.wait_for(socket.close(TOO_SLOW, "too slow"), 1.0)
 
 
 async def _body(request: Request) -> bytes:

@@ -1,7 +1,6 @@
 """``mm sim``: simulated days, a simulated exchange, and the tables of Avellaneda and Stoikov (2008)."""
 
 import json
-import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -205,7 +204,7 @@ def as2008(console: Console, paper: PaperOptions) -> None:
     """Print the tables of Avellaneda and Stoikov (2008): published, exact and simulated."""
     from mm.sim.as2008.table import row, text
 
-    steps, workers = paper.steps(), os.cpu_count() or 1
+    steps = paper.steps()
     rows = []
     with console.progress("rows", len(paper.gamma) * len(paper.strategy)) as advance:
         for gamma in paper.gamma:
@@ -213,7 +212,7 @@ def as2008(console: Console, paper: PaperOptions) -> None:
                 gamma, paper.A_per_s, paper.k_per_price, paper.sigma_price_per_sqrt_s, paper.horizon_s, steps
             )
             for strategy in paper.strategy:
-                rows.append(row(market, strategy, paths=paper.paths, seed=paper.seed, workers=workers))
+                rows.append(row(market, strategy, paths=paper.paths, seed=paper.seed))
                 advance(1)
     for line in text(rows):
         console.print(line)

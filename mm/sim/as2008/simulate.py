@@ -1,8 +1,7 @@
-"""The experiment as simulated paths, in blocks that fit into the CPU cache, each with its own random stream."""
+"""The experiment as simulated paths, in blocks, each with its own random stream."""
 
 import math
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -41,21 +40,20 @@ class SimulatedPaths:
 
 
 def simulate(
-    market: PaperModel, policy: Policy, expected: Moments, *, paths: int, stream: np.random.SeedSequence, workers: int
+    market: PaperModel, policy: Policy, expected: Moments, *, paths: int, stream: np.random.SeedSequence
 ) -> SimulatedPaths:
-    """Simulate *paths* paths of *policy* in *market*; the result does not depend on the number of *workers*.
+    """Simulate *paths* paths of *policy* in *market*.
 
     Memory does not grow with the number of paths: each block returns power sums of deviations from the *expected*
     means, which keeps their precision.
     """
     sizes = [min(BLOCK, paths - start) for start in range(0, paths, BLOCK)]
 
-    def block(size: int, block_stream: np.random.SeedSequence) -> tuple[Sums, Sums]:
+    profit_sums, q_sums = [], []
+    for size, block_stream in zip(sizes, stream.spawn(len(sizes)), strict=True):
         profit, final_q = _draw(market, policy, size, np.random.default_rng(block_stream))
-        return _sums(profit, expected.profit_mean), _sums(final_q, expected.final_q_mean)
-
-    with ThreadPoolExecutor(workers) as pool:
-        profit_sums, q_sums = zip(*pool.map(block, sizes, stream.spawn(len(sizes))), strict=True)
+        profit_sums.append(_sums(profit, expected.profit_mean))
+        q_sums.append(_sums(final_q, expected.final_q_mean))
     return SimulatedPaths(
         paths, _sample(profit_sums, expected.profit_mean, paths), _sample(q_sums, expected.final_q_mean, paths)
     )

@@ -98,13 +98,13 @@ class TableRow:
         return {name: (values[name] - exact[name]) / errors[name] if errors[name] > 0 else None for name in NUMBERS}
 
 
-def row(market: PaperModel, strategy: str, *, paths: int, seed: int, workers: int) -> TableRow:
+def row(market: PaperModel, strategy: str, *, paths: int, seed: int) -> TableRow:
     """Return the row of *strategy* in *market*; its random draws depend only on *seed*, strategy and gamma."""
     policy = STRATEGIES[strategy](market)
     moments = exact(market, policy)
     key = (list(STRATEGIES).index(strategy), int(np.float64(market.gamma).view(np.uint64)))
     stream = np.random.SeedSequence(seed, spawn_key=key)
-    drawn = simulate(market, policy, moments, paths=paths, stream=stream, workers=workers)
+    drawn = simulate(market, policy, moments, paths=paths, stream=stream)
     return TableRow(market.gamma, strategy, published(market, strategy), moments, drawn)
 
 

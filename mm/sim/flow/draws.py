@@ -1,4 +1,4 @@
-"""Random draws in plain Python, equal to those of ``_draws.pxd``: one stream per purpose.
+"""Random draws in plain Python, equal to those of the kernel ``_queues``: one stream per purpose.
 
 splitmix64 (Steele, Lea, Flood: Fast splittable pseudorandom number generators, 2014): the state is incremented by an
 odd constant, so that it does not repeat within 2**64 draws, and each draw is a hash of the state.

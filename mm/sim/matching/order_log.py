@@ -40,21 +40,6 @@ from mm.errors import BrokenFile
 
 __all__ = [
     "COLUMNS",
-    "COMMAND",
-    "FOK",
-    "IOC",
-    "LIMIT",
-    "MAKER",
-    "MARKET",
-    "MOST_LOTS",
-    "MOST_TICKS",
-    "OP_CANCEL",
-    "OP_REDUCE",
-    "OP_REPLACE",
-    "OP_SUBMIT",
-    "REASON_FOK",
-    "REASON_IOC",
-    "REASON_STP",
     "ROW_CANCEL",
     "ROW_EXPIRE",
     "ROW_LEVEL",
@@ -63,15 +48,7 @@ __all__ = [
     "ROW_REFUSE",
     "ROW_REST",
     "ROW_TRADE",
-    "STP_DECREMENT",
-    "STP_EXPIRE_BOTH",
-    "STP_EXPIRE_MAKER",
-    "STP_EXPIRE_TAKER",
-    "STP_NONE",
-    "WOULD_CROSS",
-    "Book",
     "Row",
-    "read_log",
 ]
 
 REASON_IOC, REASON_FOK, REASON_STP = range(1, 4)

@@ -6,10 +6,9 @@ Frames are collected and written once per time slice, so that thousands of event
 import asyncio
 import socket
 import struct
-from collections import deque
 from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
-from typing import Any, Protocol, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from websockets.frames import Frame, Opcode
 from websockets.protocol import OPEN
@@ -31,11 +30,12 @@ from mm.sim.wire.stream_messages import (
 )
 from mm.sim.wire.stream_requests import Opening, Reply, StreamControl, StreamName
 
+if TYPE_CHECKING:
+    from mm.sim.wire.ws_api import ApiSession
+
 _GATHERED = 512
 _PHASE_STEP = 437
 """Coprime to 1000 and 100, so that consecutive connections have different phases for both depth intervals."""
-_AT_ONCE = 16
-"""Maximum number of frames of one connection that are handled in one iteration of the event loop."""
 _NO_LINGER = struct.pack("ii", 1, 0)  # SO_LINGER: on, for 0 s
 _CONTROL = (Opcode.PING, Opcode.PONG)
 USER_EVENTS = ("executionReport", "outboundAccountPosition")
@@ -81,8 +81,6 @@ class WebSocket(asyncio.Protocol):
         self._protocol = protocol
         self._gathered: list[bytes] = []
         self._fragments: list[bytes] = []
-        self._frames: deque[Frame] = deque()
-        self._yielding = self._paused = False
         self._opened_s = self._pinged_s = hub.seconds()
         self._pings: dict[bytes, float] = {}
         self._cut: asyncio.TimerHandle | None = None
@@ -138,14 +136,13 @@ class WebSocket(asyncio.Protocol):
         self.closing = True
 
     def pause_reading(self) -> None:
-        """Stop reading from the socket."""
-        self._paused = True
+        """Stop reading from the socket, as in a half-open connection."""
         self._transport.pause_reading()
 
     def sweep(self, now_s: float) -> None:
         """Send a ping if due at *now_s*, or close a connection that is too old or does not answer pings."""
         limits = self._hub.limits
-        if self.closing or self._yielding:
+        if self.closing:
             return
         if now_s - self._opened_s >= limits.age_s:
             self.close(GOING_AWAY, "Connection lifetime is over")
@@ -163,22 +160,10 @@ class WebSocket(asyncio.Protocol):
         if self.closing:
             return
         self._protocol.receive_data(data)
-        self._frames += cast(list[Frame], self._protocol.events_received())
-        if not self._yielding:
-            self._take_frames()
-
-    def _take_frames(self) -> None:
-        """Handle received frames, at most `_AT_ONCE` per iteration of the event loop, and send the responses."""
-        for _ in range(min(_AT_ONCE, len(self._frames))):
+        for frame in cast(list[Frame], self._protocol.events_received()):
             if not self.closing:
-                self._take_frame(self._frames.popleft())
-        had_yielded, self._yielding = self._yielding, bool(self._frames) and not self.closing
-        if self._yielding:
-            self._transport.pause_reading()
-            asyncio.get_running_loop().call_soon(self._take_frames)
-        elif not self.closing:
-            if had_yielded and not self._paused:
-                self._transport.resume_reading()
+                self._take_frame(frame)
+        if not self.closing:
             self._send_control()
         self._hub.flush()
 
@@ -321,7 +306,11 @@ class StreamConnection(WebSocket):
             self.write(out if isinstance(out, bytes) else out.frame(combined=self._control.combined))
 
     def stall(self, on: bool, streams: Collection[str] | None = None, *, silent: bool = False) -> None:
-        """Hold the events of *streams*, of all if None, or release them; see `FaultyConnection`."""
+        """Hold the events of *streams*, of all if None, or release them.
+
+        Depth continues without a gap, as one message; other held events are lost. With *silent*, pings, pongs and
+        responses are held as well.
+        """
         self._stalled = streams if on else ()
         self._silent = on and silent
 
@@ -347,25 +336,6 @@ class StreamConnection(WebSocket):
             self.close(POLICY_VIOLATION, reply.closes)
 
 
-class MessageSession(Protocol):
-    """The session of one client over a WebSocket, created with a function that sends an object as JSON."""
-
-    def handle(self, text: str) -> None:
-        """Handle one message of the client; responses and errors are sent with the send function."""
-
-    def announce_shutdown(self, us: int) -> None:
-        """Send the event that announces the shutdown of the server at time *us*."""
-
-    def log_off(self) -> None:
-        """End the session's authentication, as in a logout."""
-
-    def end_streams(self) -> None:
-        """End the user data streams, each with a termination event."""
-
-    def close(self) -> None:
-        """Stop sending, since the connection is closed."""
-
-
 class ApiConnection(WebSocket):
     """A connection of the WebSocket API.
 
@@ -388,7 +358,7 @@ class ApiConnection(WebSocket):
         transport: asyncio.Transport,
         protocol: ServerProtocol,
         number: int,
-        open_session: Callable[[Callable[[Any], None]], MessageSession],
+        open_session: Callable[[Callable[[Any], None]], "ApiSession"],
         *,
         micro: bool = False,
     ) -> None:

@@ -9,7 +9,7 @@ which is possible since quantities are absolute.
 import heapq
 from collections.abc import Callable, Sequence
 from functools import lru_cache
-from typing import Protocol
+from typing import TYPE_CHECKING
 
 from mm.clock import US_PER_MS, US_PER_S
 from mm.instrument import Instrument
@@ -19,27 +19,12 @@ from mm.sim.matching.order_log import ROW_CANCEL, ROW_LEVEL, ROW_NEW, ROW_TRADE,
 from mm.sim.wire.stream_messages import Batch, Message, Texts
 from mm.sim.wire.stream_requests import StreamName
 
+if TYPE_CHECKING:
+    from mm.sim.wire.connections import StreamConnection
+
 _PRICES = 1 << 16
 _FIRST_ROWS = (ROW_NEW, ROW_CANCEL)  # rows that start a new command, after which the previous order does not trade
 _Best = tuple[list[Level], list[Level]]
-
-
-class Subscriber(Protocol):
-    """The interface of a connection to the streams.
-
-    Attributes:
-        micro: Whether its timestamps are in µs, not in ms.
-        phase_ms: End of its depth batches, in ms after each whole second; 100 ms streams use it modulo 100.
-    """
-
-    micro: bool
-    phase_ms: int
-
-    def is_slow(self, stream: str) -> bool:
-        """Return True if replaceable events of *stream* should be delayed."""
-
-    def deliver(self, message: Message) -> None:
-        """Send *message*; called in the order of sending."""
 
 
 class BatchTimer:
@@ -56,22 +41,22 @@ class BatchTimer:
         self._first_id = 0
         self._bids: dict[int, str] = {}
         self._asks: dict[int, str] = {}
-        self._depth: dict[Subscriber, Batch | None] = {}
-        self._partial: dict[tuple[Subscriber, StreamName], int] = {}
+        self._depth: dict[StreamConnection, Batch | None] = {}
+        self._partial: dict[tuple[StreamConnection, StreamName], int] = {}
 
     def add(self, side: int, ticks: int, level: str, update_id: int) -> None:
         """Add a change of the book: *level* is the text of the level at *ticks* after *update_id*."""
         self._first_id = self._first_id or update_id
         (self._bids if side > 0 else self._asks)[ticks] = level
 
-    def join(self, subscriber: Subscriber, stream: StreamName) -> None:
+    def join(self, subscriber: "StreamConnection", stream: StreamName) -> None:
         """Send *subscriber* the events of *stream* from the next batch on."""
         if stream.kind == "depth":
             self._depth[subscriber] = None
         else:
             self._partial[subscriber, stream] = -1
 
-    def leave(self, subscriber: Subscriber, stream: StreamName) -> None:
+    def leave(self, subscriber: "StreamConnection", stream: StreamName) -> None:
         """Stop sending *stream* to *subscriber*; no effect if the stream is not on this timer."""
         if stream.kind == "depth" and stream.interval_ms * US_PER_MS == self.key[0]:
             self._depth.pop(subscriber, None)
@@ -142,14 +127,14 @@ class StreamFeed:
         self._texts = Texts(instrument)
         self._book = LocalOrderBook(lru_cache(_PRICES)(instrument.ticks))
         self._agg_trades = TradeAggregator()
-        self._live: dict[str, dict[Subscriber, None]] = {"trade": {}, "aggTrade": {}, "bookTicker": {}}
+        self._live: dict[str, dict[StreamConnection, None]] = {"trade": {}, "aggTrade": {}, "bookTicker": {}}
         self._names = {kind: f"{self._symbol}@{kind}" for kind in self._live}
-        self._stale: dict[Subscriber, None] = {}
+        self._stale: dict[StreamConnection, None] = {}
         self._best: _Best = ([], [])
         self._timers: dict[tuple[int, int], BatchTimer] = {}
         self._due: list[tuple[int, tuple[int, int]]] = []
 
-    def subscribe(self, subscriber: Subscriber, stream: StreamName) -> None:
+    def subscribe(self, subscriber: "StreamConnection", stream: StreamName) -> None:
         """Send *subscriber* all further events of *stream*; streams of other symbols have none."""
         if stream.symbol != self._symbol:
             return
@@ -165,7 +150,7 @@ class StreamFeed:
             self._best = self._book.top(1)
         self._live[stream.kind][subscriber] = None
 
-    def unsubscribe(self, subscriber: Subscriber, stream: StreamName) -> None:
+    def unsubscribe(self, subscriber: "StreamConnection", stream: StreamName) -> None:
         """Stop sending *stream* to *subscriber*."""
         if stream.symbol != self._symbol:
             return

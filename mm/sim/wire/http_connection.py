@@ -19,8 +19,6 @@ from mm.sim.wire.http_messages import CONTROL_PATH, Answer, Request, Response, r
 METHODS = ("GET", "POST", "PUT", "DELETE")
 _UNKNOWN = -1000
 _Open = h11.Request | h11.Data | h11.EndOfMessage
-_AT_ONCE = 8
-"""Maximum number of requests of one connection that are served in one iteration of the event loop."""
 _WAITING = (h11.NEED_DATA, h11.PAUSED)
 Upgrade = Callable[[Request, str, asyncio.Transport], Response | asyncio.Protocol]
 """Function called with a handshake, its raw path and the transport; returns the new WebSocket, or a refusal."""
@@ -45,7 +43,7 @@ class HttpConnection(asyncio.Protocol):
         self._body: list[bytes] = []
         self._size = 0
         self._received_s = self._began_s = hub.seconds()
-        self._full = self._yielding = self._ended = False
+        self._full = self._ended = False
         self.of_control = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -99,9 +97,8 @@ class HttpConnection(asyncio.Protocol):
         self._transport.abort()
 
     def _read(self) -> None:
-        """Handle received events until one must wait, or the limit of this iteration is reached."""
-        answered = 0
-        while not (self._ended or self._full or self._yielding or self._transport.is_closing()):
+        """Handle received events until one must wait."""
+        while not (self._ended or self._full or self._transport.is_closing()):
             try:
                 event = self._http.next_event()
             except h11.RemoteProtocolError as error:
@@ -113,18 +110,6 @@ class HttpConnection(asyncio.Protocol):
                 self._end()
             else:
                 self._take(cast(_Open, event))
-                answered += isinstance(event, h11.EndOfMessage)
-                if answered == _AT_ONCE and not self._ended:  # let other connections proceed
-                    self._yielding = True
-                    self._transport.pause_reading()
-                    asyncio.get_running_loop().call_soon(self._resume)
-
-    def _resume(self) -> None:
-        self._yielding = False
-        if not self._ended:
-            if not self._full and self._http.our_state is not h11.SEND_RESPONSE:  # a late response resumes reading
-                self._transport.resume_reading()
-            self._read()
 
     def _take(self, event: _Open) -> None:
         if isinstance(event, h11.Request):

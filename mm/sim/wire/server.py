@@ -12,7 +12,7 @@ from websockets.http11 import Request as HandshakeRequest
 from websockets.server import ServerProtocol
 
 from mm.errors import UsageError
-from mm.sim.wire.connections import ApiConnection, ConnectionHub, MessageSession, StreamConnection
+from mm.sim.wire.connections import ApiConnection, ConnectionHub, StreamConnection
 from mm.sim.wire.faults.injector import FaultInjector
 from mm.sim.wire.feed import StreamFeed
 from mm.sim.wire.http_connection import HttpConnection
@@ -20,8 +20,9 @@ from mm.sim.wire.http_messages import CONTROL_PATH, Answer, Request, Response, i
 from mm.sim.wire.limits import RateWindow, WireLimits
 from mm.sim.wire.stream_messages import GOING_AWAY
 from mm.sim.wire.stream_requests import API_PATH, BadTimeUnit, is_micro, read_opening
+from mm.sim.wire.ws_api import ApiSession
 
-OpenSession = Callable[[Callable[[Any], None], Request], MessageSession]
+OpenSession = Callable[[Callable[[Any], None], Request], ApiSession]
 _BACKLOG = 1_024
 _LONGEST_SWEEP_S = 1.0
 _HANDSHAKE = ("host", "connection", "upgrade", "origin")

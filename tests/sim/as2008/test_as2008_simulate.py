@@ -18,7 +18,7 @@ ROWS = [(gamma, strategy) for gamma in (0.1, 0.01, 1.0) for strategy in ("invent
 
 def simulated_row(market, strategy, **options):
     """Return the row of a strategy, with the options of a test."""
-    return row(market, strategy, **{"paths": PATHS, "seed": 0, "workers": 2, **options})
+    return row(market, strategy, **{"paths": PATHS, "seed": 0, **options})
 
 
 @pytest.mark.slow
@@ -52,21 +52,12 @@ def test_standard_errors_match_spread_of_repeated_samples():
     policy = STRATEGIES["symmetric"](PAPER)
     moments = exact(PAPER, policy)
     runs = [
-        simulate(PAPER, policy, moments, paths=400, stream=stream, workers=1)
-        for stream in np.random.SeedSequence(3).spawn(150)
+        simulate(PAPER, policy, moments, paths=400, stream=stream) for stream in np.random.SeedSequence(3).spawn(150)
     ]
     for name in ("mean", "std"):
         z = [(getattr(one.profit, name) - getattr(moments, f"profit_{name}")) for one in runs]
         reported = np.median([getattr(one.profit, f"se_{name}") for one in runs])
         assert np.std(z) == pytest.approx(reported, rel=0.25)  # 150 runs estimate a deviation to 6 %
-
-
-def test_result_is_independent_of_number_of_workers(monkeypatch):
-    """Every block has its own random stream, and sums are combined in the order of the blocks."""
-    monkeypatch.setattr(simulating, "BLOCK", 300)
-    one, four = simulated_row(PAPER, "inventory", workers=1), simulated_row(PAPER, "inventory", workers=4)
-    assert one == four
-    assert one != simulated_row(PAPER, "inventory", seed=1)
 
 
 def test_merged_blocks_have_moments_of_joined_draws(monkeypatch):

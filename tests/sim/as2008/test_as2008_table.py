@@ -32,7 +32,7 @@ def test_published_returns_none_for_other_parameters():
 @pytest.mark.parametrize("off", [-1e-17, 0.0, 1e-17])
 def test_rounding_tie_is_printed_the_same_despite_float_error(off):
     """A mean of 515 in 100,000 paths is printed the same on every processor."""
-    made = row(PAPER, "inventory", paths=10, seed=0, workers=1)
+    made = row(PAPER, "inventory", paths=10, seed=0)
     drawn = replace(made.simulated, final_q=replace(made.simulated.final_q, mean=0.00515 + off))
     lines = [line.split() for line in text([replace(made, simulated=drawn)])]
     (means,) = [line for line in lines if line[:3] == ["final", "q", "mean"]]

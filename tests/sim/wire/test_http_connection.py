@@ -76,49 +76,6 @@ def test_connection_serves_pipelined_requests():
     run(scenario)
 
 
-def test_pipelined_requests_do_not_delay_other_clients():
-    """A hundred requests in one packet are answered over several iterations; a single one meanwhile is not delayed."""
-    order = []
-
-    def answer(received):
-        order.append(received.path)
-        return echo_request(received)
-
-    async def scenario():
-        async with open_box(rest=answer) as box:
-            _, busy = await asyncio.open_connection("127.0.0.1", box.port)
-            reader, single = await asyncio.open_connection("127.0.0.1", box.port)
-            busy.write(request("GET /much HTTP/1.1") * 100)
-            single.write(request("GET /once HTTP/1.1", "Connection: close"))
-            assert statuses(await reader.read()) == [200]
-            await until(lambda: len(order) == 101)
-            assert order.index("/once") < 50
-            busy.close()
-            single.close()
-
-    run(scenario)
-
-
-def test_requests_of_a_disconnected_client_are_dropped():
-    """Without a reader, nothing is computed."""
-    order = []
-
-    def answer(received):
-        order.append(received.path)
-        return echo_request(received)
-
-    async def scenario():
-        async with open_box(rest=answer) as box:
-            with socket.create_connection(("127.0.0.1", box.port)) as client:
-                client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-                client.sendall(request("GET /much HTTP/1.1") * 1_000)
-                await until(lambda: order)
-            await until(lambda: not box.server.http_connections)
-            assert len(order) < 500
-
-    run(scenario)
-
-
 def test_request_sent_byte_by_byte_is_accepted():
     """Packets may end anywhere, also within the body."""
 

@@ -389,29 +389,6 @@ class TestEnds:
         run(scenario)
 
 
-class TestTurns:
-    """Many requests from one client."""
-
-    def test_many_requests_of_one_client_do_not_delay_others(self):
-        """A thousand requests in one packet are answered in order over time; a single one is not delayed by them."""
-
-        async def scenario():
-            async with open_box() as box:
-                (answers, busy), (_, single) = await bare(box, "/ws-api/v3"), await bare(box, "/ws-api/v3")
-                busy.write(b"".join(frame(1, b"%d" % n) for n in range(1_000)) + frame(9, b"end") + frame(8))
-                single.write(frame(1, b"once"))
-                await until(lambda: box.sessions[1].received)
-                assert len(box.sessions[0].received) < 500
-                output = await answers.read()
-                assert box.sessions[0].received == [str(n) for n in range(1_000)]
-                assert output.count(b"heard") == 1_000
-                assert output.endswith(bytes([0x8A, 3]) + b"end" + bytes([0x88, 0]))
-                busy.close()
-                single.close()
-
-        run(scenario)
-
-
 class TestShutdown:
     """The server stops."""
 

@@ -5,12 +5,15 @@ from collections import Counter, deque
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from random import Random
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from mm.sim.exchange.truth import MarketTruth
-from mm.sim.wire.faults.fault import TRADE_KINDS, UPDATE_KINDS, ActiveFault, Fault, FaultContext, FaultyConnection, Out
+from mm.sim.wire.faults.fault import TRADE_KINDS, UPDATE_KINDS, ActiveFault, Fault, FaultContext, Out
 from mm.sim.wire.faults.script import Rule
 from mm.sim.wire.stream_messages import Message
+
+if TYPE_CHECKING:
+    from mm.sim.wire.faults.fault import Connection
 
 _LOGS = 64
 _PAST = 32
@@ -80,7 +83,7 @@ class Channel:
         sent: Log of the sent frames.
     """
 
-    def __init__(self, connection: FaultyConnection, context: FaultContext, keep: int) -> None:
+    def __init__(self, connection: "Connection", context: FaultContext, keep: int) -> None:
         self.connection = connection
         self.opened_us = context.now_us
         self.active: list[ActiveFault] = []
@@ -182,7 +185,7 @@ class FaultScope:
         """Set the time to *us*; a past time has no effect."""
         self.now_us = max(us, self.now_us)
 
-    def open(self, connection: FaultyConnection) -> None:
+    def open(self, connection: "Connection") -> None:
         """Add *connection*, and apply the pending rules for it."""
         channel = Channel(connection, self._context, self._keep)
         self._open[connection.id] = channel
@@ -196,11 +199,11 @@ class FaultScope:
                 self._hit(channel, later.rule, later.until_us)
         self._later = [later for later in self._later if not self._is_over(later)]
 
-    def close(self, connection: FaultyConnection) -> None:
+    def close(self, connection: "Connection") -> None:
         """Remove *connection*."""
         self._open.pop(connection.id, None)
 
-    def outgoing(self, connection: FaultyConnection, message: Message, marks: tuple[str, ...]) -> list[Out]:
+    def outgoing(self, connection: "Connection", message: Message, marks: tuple[str, ...]) -> list[Out]:
         """Return the replacement of *message* on an open *connection*; *marks* are names of faults that changed it."""
         return self._open[connection.id].outgoing(message, self.now_us, marks)
 

@@ -3,10 +3,10 @@
 import inspect
 import math
 import shlex
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from random import Random
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from mm.clock import US_PER_S
 from mm.errors import UsageError
@@ -15,6 +15,11 @@ from mm.sim.exchange.truth import MarketTruth
 from mm.sim.wire.http_messages import Request, Response
 from mm.sim.wire.operations import Call, Operation
 from mm.sim.wire.stream_messages import Message
+
+if TYPE_CHECKING:
+    from mm.sim.wire.connections import ApiConnection, StreamConnection
+
+    Connection: TypeAlias = StreamConnection | ApiConnection
 
 UPDATE_KINDS, TRADE_KINDS = frozenset({"depth", "bookTicker", "partial"}), frozenset({"trade", "aggTrade"})
 KINDS: Mapping[str, frozenset[str]] = {
@@ -36,50 +41,6 @@ class BadScript(UsageError):
 
 class Damaged(Message):
     """A message whose text is no longer a complete event."""
-
-
-class FaultyConnection(Protocol):
-    """Interface to faults of a stream or WebSocket API connection; *id* is its number among those of its kind."""
-
-    id: int
-    micro: bool
-    phase_ms: int
-
-    @property
-    def combined(self) -> bool:
-        """Whether its events are wrapped with their stream's name."""
-
-    def write(self, frame: bytes) -> None:
-        """Send a complete frame, bypassing the faults."""
-
-    def close(self, code: int, reason: str = "") -> None:
-        """Close with a close frame; with code 1006 the stream ends without a close frame."""
-
-    def abort(self) -> None:
-        """Reset the connection: no close frame, and unsent data are lost."""
-
-    def shutdown_frame(self, us: int) -> bytes:
-        """Return the frame of the event that announces the shutdown of the server at time *us*."""
-
-    def stall(self, on: bool, streams: Collection[str] | None = None, *, silent: bool = False) -> None:
-        """Hold the events of *streams*, of all if None, or release them.
-
-        Depth continues without a gap, as one message; other held events are lost. With *silent*, pings, pongs and
-        responses are held as well.
-        """
-
-    def pause_reading(self) -> None:
-        """Stop reading from the socket, as in a half-open connection."""
-
-
-class UserConnection(FaultyConnection, Protocol):
-    """A connection of the WebSocket API."""
-
-    def log_off(self) -> None:
-        """End the session's authentication, as in a logout."""
-
-    def end_streams(self) -> None:
-        """End the user data streams of the session, each with a termination event."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,9 +158,9 @@ class FaultKind:
     applies: "Callable[[Fault, Request], bool] | None" = None
     answer: "Callable[[Fault, Request, Response, FaultContext], Response] | None" = None
     effect: "Callable[[Fault, UserRequest, RequestEffect], RequestEffect | None] | None" = None
-    begin: "Callable[[Fault, FaultyConnection, int], None] | None" = None
+    begin: "Callable[[Fault, Any, int], None] | None" = None
     end_us: "Callable[[Fault, int, int], int | None] | None" = None
-    end: "Callable[[Fault, FaultyConnection], None] | None" = None
+    end: "Callable[[Fault, Any], None] | None" = None
     refusal: "Callable[[Fault], Response] | None" = None
     now: bool = True
     later: bool = False

@@ -5,6 +5,7 @@ import math
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from random import Random
+from typing import TYPE_CHECKING
 
 from mm.clock import US_PER_S
 from mm.sim.exchange.truth import MarketTruth
@@ -14,7 +15,6 @@ from mm.sim.wire.faults.channel import FaultScope
 from mm.sim.wire.faults.fault import (
     ActiveFault,
     Fault,
-    FaultyConnection,
     RequestEffect,
     UserRequest,
     begins,
@@ -22,6 +22,9 @@ from mm.sim.wire.faults.fault import (
 from mm.sim.wire.faults.script import Rule
 from mm.sim.wire.http_messages import Request, Response
 from mm.sim.wire.stream_messages import Message
+
+if TYPE_CHECKING:
+    from mm.sim.wire.faults.fault import Connection
 
 _FIRST_ROWS = (ROW_NEW, ROW_CANCEL)
 """Kinds of the first row of a command; the log is split only before such rows."""
@@ -132,7 +135,7 @@ class FaultInjector:
         fault = self._refusals.pop(0)
         return fault.kind.refusal(fault) if fault.kind.refusal else None
 
-    def outgoing(self, connection: FaultyConnection, message: Message) -> list[Message | bytes]:
+    def outgoing(self, connection: "Connection", message: Message) -> list[Message | bytes]:
         """Return the replacement of *message*; bytes are complete frames."""
         marks: tuple[str, ...] = ()
         if self._reset:
@@ -141,7 +144,7 @@ class FaultInjector:
             message, marks = shifted(message, self._offset_ms), ("clock_offset",)
         return self.scope.outgoing(connection, message, marks)
 
-    def user_event(self, connection: FaultyConnection, message: Message, us: int) -> list[Message | bytes]:
+    def user_event(self, connection: "Connection", message: Message, us: int) -> list[Message | bytes]:
         """Return the replacement of a user's event at time *us*."""
         self.users.reach(us)
         return self.users.outgoing(connection, message, ())

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mm.sim.wire.faults.answer_faults import ANSWER_FAULTS
 from mm.sim.wire.faults.fault import (
@@ -11,8 +11,6 @@ from mm.sim.wire.faults.fault import (
     Fault,
     FaultKind,
     FaultParameter,
-    FaultyConnection,
-    UserConnection,
     micros,
 )
 from mm.sim.wire.faults.message_faults import MESSAGE_FAULTS
@@ -20,59 +18,63 @@ from mm.sim.wire.faults.request_faults import REQUEST_FAULTS
 from mm.sim.wire.http_messages import Response
 from mm.sim.wire.stream_messages import ABNORMAL, GOING_AWAY
 
+if TYPE_CHECKING:
+    from mm.sim.wire.connections import ApiConnection
+    from mm.sim.wire.faults.fault import Connection
 
-def close(fault: Fault, connection: FaultyConnection, now_us: int) -> None:
+
+def close(fault: Fault, connection: "Connection", now_us: int) -> None:
     """The connection is closed with `code` and `reason`; 1006, which no frame can carry, ends it without a frame."""
     connection.close(fault["code"], fault["reason"])
 
 
-def reset(fault: Fault, connection: FaultyConnection, now_us: int) -> None:
+def reset(fault: Fault, connection: "Connection", now_us: int) -> None:
     """The connection is reset (RST); data in flight are lost."""
     connection.abort()
 
 
-def mute(fault: Fault, connection: FaultyConnection, now_us: int) -> None:
+def mute(fault: Fault, connection: "Connection", now_us: int) -> None:
     """Nothing is sent, including pings and pongs, for `for_s` seconds or permanently; incoming data are still read."""
     connection.stall(True, silent=True)
 
 
-def _unmute(fault: Fault, connection: FaultyConnection) -> None:
+def _unmute(fault: Fault, connection: "Connection") -> None:
     """Resume sending: depth continues without a gap, other held events are lost."""
     connection.stall(False, silent=True)
 
 
-def half_open(fault: Fault, connection: FaultyConnection, now_us: int) -> None:
+def half_open(fault: Fault, connection: "Connection", now_us: int) -> None:
     """Nothing is sent or read any more, as in a half-open connection."""
     connection.stall(True, silent=True)
     connection.pause_reading()
 
 
-def shutdown(fault: Fault, connection: FaultyConnection, now_us: int) -> None:
+def shutdown(fault: Fault, connection: "Connection", now_us: int) -> None:
     """The connection is sent ``serverShutdown``, and closed with 1001 after `lead_s` seconds."""
     connection.write(connection.shutdown_frame(now_us))
 
 
-def age(fault: Fault, connection: FaultyConnection) -> None:
+def age(fault: Fault, connection: "Connection") -> None:
     """Current and later connections are closed with `code` when they are `max_s` seconds old."""
     connection.close(fault.values.get("code", GOING_AWAY), "")
 
 
-def storm(fault: Fault, connection: FaultyConnection, now_us: int) -> None:
+def storm(fault: Fault, connection: "Connection", now_us: int) -> None:
     """The next `n` connections are accepted, and closed at once with `code`."""
     connection.close(fault["code"], "")
 
 
-def phase(fault: Fault, connection: FaultyConnection, now_us: int) -> None:
+def phase(fault: Fault, connection: "Connection", now_us: int) -> None:
     """The next connection has its depth batches end `ms` after each whole second (of 100 ms streams: modulo 100)."""
     connection.phase_ms = fault["ms"]
 
 
-def logon_expired(fault: Fault, connection: UserConnection, now_us: int) -> None:
+def logon_expired(fault: Fault, connection: "ApiConnection", now_us: int) -> None:
     """The authentication of a session and its user data streams end, as after a logout."""
     connection.log_off()
 
 
-def terminate(fault: Fault, connection: UserConnection, now_us: int) -> None:
+def terminate(fault: Fault, connection: "ApiConnection", now_us: int) -> None:
     """The user data streams of a connection end with ``eventStreamTerminated``; it remains authenticated."""
     connection.end_streams()
 

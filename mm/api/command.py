@@ -124,24 +124,21 @@ def made_market(options: TradingInterface, limits: Any, flags: Any, key: str = "
     core = Matching()
     if options.data_source == REPLAY:
         flow, grid, begins_us = _replay(options, core)
+        source = f"replay of {options.day}"
+    else:
+        known = {name: value for name, value in preset.market.items() if name in FIELDS[options.scenario]}
+        flags = replace(flags, **{name: value for name, value in known.items() if getattr(flags, name) is None})
+        scenario, symbol = chosen(options.scenario, flags), options.symbol.upper()
+        grid, source = scenario.instrument(symbol), f"synthetic, {options.scenario}"
+    if options.data_source in (YAHOO, ALPHAVANTAGE):
+        flow, begins_us = _bars(options, grid, core, key)
+        source = f"synthetic, along bars of {options.data_source}"
+    if options.data_source == SYNTHETIC:
+        begins_us = preset.hours.last_opening(now_us()) // STEP_US * STEP_US
+        flow = scenario.flow(core, Session(symbol, day_of(begins_us, DAY_ZONE), _HOURS, options.seed, begins_us))
+    else:
         preset = replace(preset, hours=ALWAYS)
-        return DeskMarket(
-            Desk(core, flow, grid, preset, bounds), begins_us, speed=options.speed,
-            source=f"replay of {options.day}", preset=options.preset,
-        )  # fmt: skip
-    known = {name: value for name, value in preset.market.items() if name in FIELDS[options.scenario]}
-    flags = replace(flags, **{name: value for name, value in known.items() if getattr(flags, name) is None})
-    scenario = chosen(options.scenario, flags)
-    if options.data_source != SYNTHETIC:
-        flow, grid, begins_us = _bars(options, scenario.instrument(options.symbol.upper()), core, key)
-        return DeskMarket(
-            Desk(core, flow, grid, replace(preset, hours=ALWAYS), bounds), begins_us, speed=options.speed,
-            source=f"synthetic, along bars of {options.data_source}", preset=options.preset,
-        )  # fmt: skip
-    begins_us = preset.hours.last_opening(now_us()) // STEP_US * STEP_US
-    session = Session(options.symbol.upper(), day_of(begins_us, DAY_ZONE), _HOURS, options.seed, begins_us)
-    desk = Desk(core, scenario.flow(core, session), scenario.instrument(session.symbol), preset, bounds)
-    source = f"synthetic, {options.scenario}"
+    desk = Desk(core, flow, grid, preset, bounds)
     return DeskMarket(desk, begins_us, speed=options.speed, source=source, preset=options.preset)
 
 
@@ -157,12 +154,12 @@ def _replay(options: TradingInterface, core: "Matching") -> tuple["Flow", Instru
     return ReplayFlow(core, feed_events(tape)), tape.instrument, int(tape.event_us[0])
 
 
-def _bars(options: TradingInterface, grid: Instrument, core: "Matching", key: str) -> tuple["Flow", Instrument, int]:
-    """Return the flow that follows a service's bars, its grid, and its first instant."""
+def _bars(options: TradingInterface, grid: Instrument, core: "Matching", key: str) -> tuple["Flow", int]:
+    """Return the flow that follows a service's bars, and its first instant."""
     from mm.api.bars import MINUTES, bar_events, load_bars
     from mm.api.replay import ReplayFlow
 
     interval = options.bar_interval
     bars = load_bars(options.data_source, options.symbol.upper(), interval, address=options.bars_url, key=key)
     events = bar_events(bars, MINUTES[interval] * 60 * US_PER_S, grid, options.seed)
-    return ReplayFlow(core, events), grid, bars[0].us
+    return ReplayFlow(core, events), bars[0].us

@@ -84,7 +84,7 @@ class DeskMarket:
         desk.listen(self._reported)
 
     async def run(self) -> None:
-        """Advance time until cancelled; raises errors of the flow."""
+        """Advance time until cancelled; raises errors of the flow and of the log."""
         await self.pace.run()
 
     def now(self) -> Desk:
@@ -171,6 +171,8 @@ class DeskMarket:
     # ------------------------------------------------------------------ pushed
 
     def _advance(self, us: int) -> None:
+        if self.log and self.log.failure:
+            raise self.log.failure
         self.desk.advance(us)
         if self._of_book and self.desk.changes != self._shown:
             now_s = self._seconds()

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 class OrderLog:
     """Appends the events of a market's clients, and the orders that it rejects, to the file at *path*.
 
+    Attributes:
+        failure: The error of a row that could not be written, after which the market stops; None without one.
+
     Raises:
         OSError: If the file cannot be written, also by its methods.
     """
@@ -24,6 +27,7 @@ class OrderLog:
     def __init__(self, path: Path, market: "DeskMarket") -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         self.path, self._market = path, market
+        self.failure: OSError | None = None
         self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         market.desk.listen(self._report)
         market.log = self
@@ -38,7 +42,13 @@ class OrderLog:
         name = "fill" if fill else "accepted" if event.kind == NEW else status_of(order)
         row = asdict(market.fill(fill) if fill else market.order(order))
         row |= {"remaining": market.size(remaining_lots(order)), "reason": ended_by(order) or None}
+        if not (fill or order.request.ticks):  # a market order
+            row["price"] = None
         self._append(name, {"client_id": client.name, **row})
 
     def _append(self, event: str, row: dict[str, Any]) -> None:
-        os.write(self._file, encode({"event": event, "us": self._market.desk.us, **row}) + b"\n")
+        try:
+            os.write(self._file, encode({"event": event, "us": self._market.desk.us, **row}) + b"\n")
+        except OSError as error:
+            self.failure = error
+            raise

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 
 import pytest
 from hypothesis import given, settings
@@ -211,6 +212,17 @@ def test_log_has_every_order_and_fill(tmp_path):
     ]
     assert [row["remaining"] for row in rows[:5]] == [5, 2, 0, 3, 3]
     assert rows[2]["price"] == rows[3]["price"] == 100.05
+
+
+def test_log_that_cannot_be_written_stops_the_market(tmp_path):
+    """An order that is not logged is not answered, and none follows."""
+    call = Caller()
+    log = OrderLog(tmp_path / "log.ndjson", call.market)
+    log._file = os.open(log.path, os.O_RDONLY)
+    with pytest.raises(OSError, match="Bad file"):
+        call.order()
+    with pytest.raises(OSError, match="Bad file"):
+        call.market.pace.advance_to(call.market.desk.us + 1)
 
 
 @pytest.mark.parametrize("body", [b"", b"{", b"[]", b"null", b"\xff\xfe", b'{"client_id":"a"}'])

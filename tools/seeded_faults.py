@@ -131,7 +131,6 @@ FAULTS = [
     # exchange in a box
     Fault("mm/sim/exchange/rules.py", "lots > self.most_market_lots", "lots > self.most_lots", "tests/sim"),
     Fault("mm/sim/exchange/rules.py", "notional_e8 < self.instrument.min_notional_e8 or", "", "tests/sim"),
-    Fault("mm/sim/matching/order_log.py", "reverse=side > 0)\n\n", "reverse=side < 0)\n\n", "tests/sim"),
     # live
     Fault(
         "mm/live/order_states.py",

@@ -11,6 +11,7 @@ from bitstamp import log_rows
 from leaning_market import GRID
 from queue_rig import study
 
+from log_book import read_log
 from mm.backtest.io import load_day
 from mm.backtest.models import queue_prob_power, queue_risk_averse, trade_cross
 from mm.clock import US_PER_MS
@@ -22,7 +23,7 @@ from mm.evaluate.virtual_orders import OrderPlan, Outcomes, draw_orders, on_exch
 from mm.sim.flow.day import make_day, order_log
 from mm.sim.flow.scenario import ZeroIntelligence
 from mm.sim.flow.session import Session
-from mm.sim.matching.order_log import COLUMNS, read_log
+from mm.sim.matching.order_log import COLUMNS
 from mm.tape.tape import DEPTH, TRADE, Tape
 from plain_matching import write_log
 from support import SHARED

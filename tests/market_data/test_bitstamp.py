@@ -6,12 +6,13 @@ import json
 
 import pytest
 
+from log_book import Book, read_log
 from mm.dayfolder.check import check_day
 from mm.dayfolder.layout import DayFolder
 from mm.errors import UsageError
 from mm.market_data.bitstamp import write_rows
 from mm.market_data.import_capture import ImportOptions, import_captures
-from mm.sim.matching.order_log import ROW_TRADE, Book, read_log
+from mm.sim.matching.order_log import ROW_TRADE
 
 MS = 1_430_438_400_000  # 2015-05-01 00:00 UTC
 BIDS, ASKS = [["99.90", "3.0"], ["99.80", "5.0"]], [["100.10", "2.0"], ["100.20", "4.0"]]

@@ -42,7 +42,7 @@ class HttpConnection(asyncio.Protocol):
         self._request: h11.Request | None = None
         self._body: list[bytes] = []
         self._size = 0
-        self._received_s = self._began_s = hub.seconds()
+        self._received_s = hub.seconds()
         self._full = self._ended = False
         self.of_control = False
 
@@ -58,10 +58,7 @@ class HttpConnection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Process bytes from the socket."""
-        now_s = self._hub.seconds()
-        if self._http.their_state is h11.IDLE and not self._http.trailing_data[0]:
-            self._began_s = now_s
-        self._received_s = now_s
+        self._received_s = self._hub.seconds()
         if not self._ended:
             self._http.receive_data(data)
             self._read()
@@ -85,10 +82,8 @@ class HttpConnection(asyncio.Protocol):
         self._read()
 
     def sweep(self, now_s: float) -> None:
-        """Close if the client is idle, or sends one request, for too long."""
-        limits, reading = self._hub.limits, self._http.their_state in (h11.IDLE, h11.SEND_BODY)
-        idle = now_s - self._received_s >= limits.idle_s
-        if not self._ended and (idle or (reading and now_s - self._began_s >= limits.request_s)):
+        """Close if the client is idle for too long."""
+        if not self._ended and now_s - self._received_s >= self._hub.limits.idle_s:
             self._end()
 
     def close(self) -> None:
@@ -190,7 +185,6 @@ class HttpConnection(asyncio.Protocol):
         if self._http.our_state is h11.DONE and self._http.their_state is h11.DONE:
             self._http.start_next_cycle()
             self._request = None
-            self._began_s = self._hub.seconds()
         else:
             self._end()
 

@@ -24,7 +24,6 @@ class WireLimits:
         ping_s: Interval between two pings of the server.
         pong_s: Timeout of the response to a ping, after which the connection is closed.
         idle_s: Time without received data after which an HTTP connection is closed, even within a request.
-        request_s: Maximum time from the first byte of a request to its last; then its connection is closed.
         close_s: Time from a close frame until the connection is aborted, whether the client responded or not.
         header_bytes: Maximum size of a request line and its headers.
         slow_bytes: Unsent bytes above which a connection is slow: its depth messages are conflated.
@@ -40,7 +39,6 @@ class WireLimits:
     pong_s: float = 60.0
     age_s: float = 24 * 3600.0
     idle_s: float = 60.0
-    request_s: float = 60.0
     close_s: float = 0.5
     message_bytes: int = 1 << 16
     header_bytes: int = 1 << 16

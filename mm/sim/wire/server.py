@@ -189,7 +189,7 @@ class Server(ConnectionHub):
     def _sweep(self) -> None:
         limits = self.limits
         self.sweep()
-        shortest_s = min(limits.ping_s, limits.pong_s, limits.age_s, limits.idle_s, limits.request_s)
+        shortest_s = min(limits.ping_s, limits.pong_s, limits.age_s, limits.idle_s)
         often_s = min(_LONGEST_SWEEP_S, shortest_s / 4)
         self._sweeping = asyncio.get_running_loop().call_later(often_s, self._sweep)
 

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from plain_recorder import PlainRecorder
 
+from log_book import Book, read_log
 from mm.dayfolder.check import check_day
 from mm.dayfolder.day_writer import DayWriter
 from mm.dayfolder.layout import DayFolder
@@ -20,7 +21,7 @@ from mm.sim.flow.day import order_log
 from mm.sim.flow.recorder import DayLog, LogFile, SessionMessages
 from mm.sim.flow.session import STEP_US, Session
 from mm.sim.matching._core import Matching
-from mm.sim.matching.order_log import LIMIT, MARKET, OP_CANCEL, OP_SUBMIT, Book, read_log
+from mm.sim.matching.order_log import LIMIT, MARKET, OP_CANCEL, OP_SUBMIT
 from plain_matching import write_log
 
 SESSION = Session("SIMUSDT", "20260105", 1.0, 7)

@@ -7,10 +7,11 @@ import pytest
 from played import ACCOUNT, KIND, LOTS, SIDE, TRADE, US, Played, as_rows, play, session
 from scipy import stats
 
+from log_book import Book
 from mm.errors import UsageError
 from mm.sim.flow.scenario import LargeTick, ZeroIntelligence
 from mm.sim.flow.session import STEP_US
-from mm.sim.matching.order_log import ROW_CANCEL, ROW_LEVEL, ROW_NEW, ROW_REST, ROW_TRADE, Book
+from mm.sim.matching.order_log import ROW_CANCEL, ROW_LEVEL, ROW_NEW, ROW_REST, ROW_TRADE
 
 LIMITS, MARKETS = 1000, 1001
 SCENARIO = ZeroIntelligence(limit_reach_ticks=30, limit_per_s=100.0, market_per_s=6.0, cancel_per_s=0.4)

@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 from played import ACCOUNT, USER, as_rows, cuts_of, matched_again, play, random_user, session
 
+from log_book import Book
 from mm.errors import UsageError
 from mm.sim.flow.scenario import Hawkes, LargeTick, PoissonMarket, Regimes, ZeroIntelligence
-from mm.sim.matching.order_log import ROW_NEW, Book
+from mm.sim.matching.order_log import ROW_NEW
 
 MARKETS = [
     PoissonMarket(A_per_s=3.0, sigma_ticks_per_sqrt_s=3.0),

@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from random_commands import MIXES, Mix
 
+from log_book import Book
 from mm.sim.matching._core import Matching
 from mm.sim.matching.order_log import (
     FOK,
@@ -19,8 +20,7 @@ from mm.sim.matching.order_log import (
     ROW_NEW,
     ROW_REFUSE,
     ROW_TRADE,
-    Book,
-)  # fmt: skip
+)
 from plain_matching import PlainMatching
 
 COMMANDS, AT_ONCE = 84_000, 4_000  # per mix, a million in all; between two comparisons of the book

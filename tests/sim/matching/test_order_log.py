@@ -1,14 +1,13 @@
 """The order log: a book is rebuilt from it alone, and an inconsistent log is rejected."""
 
-import gzip
-
 import pytest
 from hypothesis import given, settings
 from log_rows import BUY, SELL, cancel, commands, expire, level, log_of, new, reduce, rest, trade
 
+from log_book import Book, read_log
 from mm.dayfolder.buffered_writer import FLUSH_BYTES
 from mm.errors import BrokenFile
-from mm.sim.matching.order_log import COLUMNS, REASON_STP, Book, read_log
+from mm.sim.matching.order_log import REASON_STP
 from plain_matching import PlainMatching, write_log
 from support import ROOT, run_python
 
@@ -92,42 +91,6 @@ def test_empty_log_has_only_a_header(tmp_path):
     """A file without rows is a valid log."""
     path = tmp_path / "log.csv.gz"
     assert (write_log(path, []), list(read_log(path))) == (0, [])
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("", "line 1"),
-        ("us,kind\n", "line 1"),
-        (",".join(COLUMNS) + "\n1,2,3\n", "line 2"),
-        (",".join(COLUMNS) + "\n" + "1," * 9 + "x\n", "line 2"),
-        (",".join(COLUMNS) + "\n" + "1," * 10 + "1\n", "line 2"),
-    ],
-)
-def test_malformed_log_file_raises_broken_file(tmp_path, text, message):
-    """The message contains the line number."""
-    path = tmp_path / "log.csv.gz"
-    path.write_bytes(gzip.compress(text.encode()))
-    with pytest.raises(BrokenFile, match=message):
-        list(read_log(path))
-
-
-@pytest.mark.parametrize(
-    "damage", [lambda data: data[:-9], lambda data: data[:20] + b"~~~~" + data[24:], lambda _: b"x"]
-)
-def test_damaged_gzip_raises_broken_file(tmp_path, damage):
-    """Truncated, corrupted, or no gzip at all."""
-    path = tmp_path / "log.csv.gz"
-    write_log(path, [(n, 1, 2, 3, 4, -1, 5, 6, 7, 8 * n) for n in range(50)])
-    path.write_bytes(damage(path.read_bytes()))
-    with pytest.raises(BrokenFile, match="order log"):
-        list(read_log(path))
-
-
-def test_missing_log_raises_file_not_found_error(tmp_path):
-    """A missing file is not reported as broken."""
-    with pytest.raises(FileNotFoundError):
-        list(read_log(tmp_path / "none.csv.gz"))
 
 
 def test_importing_order_log_does_not_import_numpy():

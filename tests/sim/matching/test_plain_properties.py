@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 from log_rows import BUY, SELL, commands, log_of
 
+from log_book import Book
 from mm.sim.matching._core import Matching
 from mm.sim.matching.order_log import (
     OP_SUBMIT,
@@ -19,8 +20,7 @@ from mm.sim.matching.order_log import (
     ROW_TRADE,
     STP_DECREMENT,
     STP_NONE,
-    Book,
-)  # fmt: skip
+)
 from plain_matching import PlainMatching
 
 

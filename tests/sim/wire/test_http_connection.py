@@ -193,34 +193,6 @@ def test_incomplete_request_is_closed_after_timeout():
     run(scenario)
 
 
-@pytest.mark.parametrize(
-    "start", [b"GET /x HTTP/1.1\r\nX: ", b"POST /x HTTP/1.1\r\nHost: x\r\nContent-Length: 99\r\n\r\n"]
-)
-def test_slow_request_is_closed_after_a_minute(start):
-    """Single bytes do not extend the time: a request must be complete within a minute."""
-
-    async def scenario():
-        async with open_box() as box:
-            reader, writer = await asyncio.open_connection("127.0.0.1", box.port)
-            writer.write(request("GET /x HTTP/1.1"))
-            await reader.readuntil(b'"127.0.0.1"}')
-            box.wall.now_s += 40  # time between two requests does not count
-            writer.write(start)
-            for _ in range(5):
-                await asyncio.sleep(0.01)
-                box.server.sweep()
-                assert box.server.http_connections
-                box.wall.now_s += 11
-                writer.write(b"a")
-            await asyncio.sleep(0.01)
-            box.wall.now_s += 6
-            box.server.sweep()
-            assert await reader.read() == b""
-            writer.close()
-
-    run(scenario)
-
-
 def test_half_closed_client_is_still_answered():
     """Half-open is legal: the request was complete."""
 

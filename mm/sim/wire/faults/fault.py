@@ -4,7 +4,7 @@ import inspect
 import math
 import shlex
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import KW_ONLY, dataclass, field, replace
 from random import Random
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -121,7 +121,7 @@ COUNT, FOR_S = FaultParameter(1, least=1), FaultParameter(None)
 """The parameters ``n`` and ``for_s`` of most faults."""
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class FaultKind:
     """One kind of fault: its parameters, and the functions that apply it.
 
@@ -149,6 +149,7 @@ class FaultKind:
     name: str
     help: str
     parameters: Mapping[str, FaultParameter]
+    _: KW_ONLY
     edit: "Callable[[Message, ActiveFault, FaultContext], list[Out] | None] | None" = None
     due: "Callable[[ActiveFault, FaultContext], list[Out]] | None" = None
     due_us: "Callable[[ActiveFault], int | None]" = lambda active: active.until_us

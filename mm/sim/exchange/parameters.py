@@ -114,49 +114,32 @@ def entries(default: int, most: int) -> Parameter:
 _TEXT, _WHOLE, _E8, _CLIENT_ID = _text(), Parameter(_whole), Parameter(_in_e8), _text("^[a-zA-Z0-9-_]{1,36}$")
 _NO = _choice({"true": True, "false": False}, default=False)
 PARAMETERS: Mapping[str, Parameter] = {
-    "apiKey": _TEXT,
-    "cancelNewClientOrderId": _CLIENT_ID,
-    "cancelOrderId": _WHOLE,
-    "cancelOrigClientOrderId": _CLIENT_ID,
+    **dict.fromkeys(("apiKey", "icebergQty", "signature", "stopPrice", "trailingDelta", "type"), _TEXT),
+    **dict.fromkeys(
+        ("cancelNewClientOrderId", "cancelOrigClientOrderId", "newClientOrderId", "origClientOrderId"), _CLIENT_ID
+    ),
+    **dict.fromkeys(("cancelOrderId", "fromExecutionId", "fromId", "fromPreventedMatchId", "orderId"), _WHOLE),
+    **dict.fromkeys(("preventedMatchId", "strategyId", "subscriptionId"), _WHOLE),
+    **dict.fromkeys(("newQty", "price", "quantity", "quoteOrderQty", "recvWindow"), _E8),
+    **dict.fromkeys(("computeCommissionRates", "omitZeroBalances"), _NO),
     "cancelReplaceMode": _choice({"STOP_ON_FAILURE": True, "ALLOW_FAILURE": False}),
     "cancelRestrictions": _choice(
         {name: name for name in ("ONLY_NEW", "ONLY_PARTIALLY_FILLED")}, -1145, "Invalid cancelRestrictions", default=""
     ),
-    "computeCommissionRates": _NO,
     "endTime": Parameter(_last_us),
-    "fromExecutionId": _WHOLE,
-    "fromId": _WHOLE,
-    "fromPreventedMatchId": _WHOLE,
-    "icebergQty": _TEXT,
     "limit": entries(500, 1_000),
-    "newClientOrderId": _CLIENT_ID,
     "newOrderRespType": words("ACK", "RESULT", "FULL"),
-    "newQty": _E8,
-    "omitZeroBalances": _NO,
-    "orderId": _WHOLE,
     "orderRateLimitExceededMode": words("DO_NOTHING", "CANCEL_ONLY", default="DO_NOTHING"),
-    "origClientOrderId": _CLIENT_ID,
     "permissions": _TEXT._replace(default="SPOT"),
-    "preventedMatchId": _WHOLE,
-    "price": _E8,
-    "quantity": _E8,
-    "quoteOrderQty": _E8,
-    "recvWindow": _E8,
     "selfTradePreventionMode": words(*STP_MODES, "TRANSFER"),
     "showPermissionSets": _NO._replace(default=True),
     "side": _choice({"BUY": +1, "SELL": -1}, -1117, "Invalid side."),
-    "signature": _TEXT,
     "startTime": Parameter(_first_us),
-    "stopPrice": _TEXT,
-    "strategyId": _WHOLE,
     "strategyType": Parameter(_strategy),
-    "subscriptionId": _WHOLE,
     "symbol": _text("^[A-Z0-9-_.]{1,20}$"),
     "symbolStatus": words("TRADING", "HALT", "BREAK", "CANCEL_ONLY", default="TRADING"),
     "timeInForce": _choice({name: name for name in ("GTC", "IOC", "FOK")}, -1115, "Invalid timeInForce."),
     "timestamp": Parameter(_first_us),
-    "trailingDelta": _TEXT,
-    "type": _TEXT,
 }
 """Type, legal values and default of every parameter; a price or quantity is in 1e-8, a timestamp in µs."""
 

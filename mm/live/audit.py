@@ -19,7 +19,7 @@ from typing import Any
 
 from mm.base.atomic_file import fsync_path
 from mm.clock import now_us
-from mm.errors import RunExists, TryLater
+from mm.errors import BrokenFile, RunExists, TryLater
 from mm.instrument import Instrument
 from mm.live.audit_chain import OWN, START, STOP, ZEROS, Witness, body, decode_row, end_of, seal, whole_row
 from mm.live.ledger import SIDE_NAMES
@@ -43,11 +43,16 @@ def first_row(path: Path) -> dict[str, Any] | None:
     """Return row 1 of a log; None if it is incomplete.
 
     Raises:
-        BrokenFile: If it is not a row.
+        BrokenFile: If it is not a row, or was changed.
     """
     with path.open("rb") as file:
         text = file.readline()
-    return decode_row(text, 1, path.name) if text.endswith(b"\n") else None
+    if not text.endswith(b"\n"):
+        return None
+    row = decode_row(text, 1, path.name)
+    if not whole_row(text):
+        raise BrokenFile(f"{path}: row 1 was changed: its hash does not match its content; see mm audit verify")
+    return row
 
 
 def logs_of(folder: Path) -> list[Path]:
@@ -118,7 +123,7 @@ class AuditLog:
             self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         except FileExistsError:
             raise RunExists(f"{path}: there is an audit log of that run already; give another RUN_ID") from None
-        self._prev, self._size, self._written = ZEROS.encode(), 0, 0
+        self._end, self._size = (0, ZEROS.encode()), 0  # rows and last hash as far as written, replaced at once
         self._ended = self._closed = False
         self._unwritten: list[bytes] = []
         self._retry_at = 0.0
@@ -170,6 +175,12 @@ class AuditLog:
             self._waiting.put(unsealed)
         return self.rows
 
+    @property
+    def end(self) -> Witness:
+        """The rows written so far, and the hash of the last."""
+        rows, last = self._end
+        return Witness(self.path.name, rows, last.decode())
+
     async def synced(self, seq: int) -> None:
         """Wait until row *seq* is on disk; without *sync*, return at once: the operating system has it already.
 
@@ -177,7 +188,7 @@ class AuditLog:
             OSError: If the disk failed to write a row.
         """
         loop = self._loop = asyncio.get_running_loop()
-        if self.failure is None and self._written < seq:
+        if self.failure is None and self._end[0] < seq:
             waiter = loop.create_future()
             self._waiters.append((seq, waiter))
             await waiter
@@ -202,7 +213,7 @@ class AuditLog:
         if self._unwritten:
             raise TryLater(
                 f"{self.path}: the disk refused {len(self._unwritten)} rows of the audit log, from row "
-                f"{self._written + 1} on ({self.failure}); make room, and compare with the exchange before trading"
+                f"{self._end[0] + 1} on ({self.failure}); make room, and compare with the exchange before trading"
             )
 
     def _write_behind(self) -> None:
@@ -226,7 +237,7 @@ class AuditLog:
         self._unwritten += batch
         if not self._unwritten or (self._retry_at and time.monotonic() < self._retry_at):
             return
-        lines, prev = [], self._prev
+        lines, (rows, prev) = [], self._end
         for unsealed in self._unwritten:
             line, prev = seal(unsealed, prev)
             lines.append(line)
@@ -240,7 +251,7 @@ class AuditLog:
             self._retry_at = time.monotonic() + RETRY_S
             return
         self._size += len(data)
-        self._prev, self._written = prev, self._written + len(lines)
+        self._end = rows + len(lines), prev
         self._unwritten.clear()
 
     def _write_all(self, data: bytes) -> None:
@@ -254,7 +265,7 @@ class AuditLog:
 
     def _wake(self) -> None:
         """Wake the callers whose rows are on disk; all of them after a failure (in the loop's thread)."""
-        failed, written = self.failure is not None, self._written
+        failed, written = self.failure is not None, self._end[0]
         still = []
         for seq, waiter in self._waiters:
             if not failed and seq > written:

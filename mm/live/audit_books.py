@@ -124,10 +124,8 @@ class AuditBooks:
             its own. None before the first start that names both assets.
         run_id: RUN_ID of the log.
         starts: Number of logs that were counted.
-        first_start: Row 1 of the first of them; empty before it.
-        last_start: Row 1 of the latest.
+        knobs: The knobs of the latest start; None before it.
         orders: By client id: the open ones, and the latest that ended.
-        intents: Number of orders ever placed or replaced, with or without an answer.
         versions: Number of configurations so far.
     """
 
@@ -135,9 +133,8 @@ class AuditBooks:
         self.symbol, self._venue = symbol, venue
         self.ledger: Ledger | None = None
         self.run_id = ""
-        self.starts = self.intents = self.versions = 0
-        self.first_start: Mapping[str, Any] = {}
-        self.last_start: Mapping[str, Any] = {}
+        self.starts = self.versions = 0
+        self.knobs: Mapping[str, Any] | None = None
         self.orders: dict[str, AuditOrder] = {}
         self._ended: OrderedDict[str, None] = OrderedDict()
         self._config_hash = ""
@@ -201,27 +198,15 @@ class AuditBooks:
         )
 
     def kept(self) -> dict[str, Any]:
-        """Return the whole state as JSON, for `AuditBooks.of`."""
-        own = {name: value for name, value in vars(self).items() if name not in ("_takes", "ledger")}
-        return own | {
-            "orders": [asdict(order) for order in self.orders.values()],
-            "_ended": list(self._ended),
-            "_ledgers": {venue: one.kept() for venue, one in self._ledgers.items()},
-        }
+        """Return ledger and open orders as JSON, for `restore`."""
+        ledger = self.ledger.kept() if self.ledger else None
+        return {"ledger": ledger, "orders": [asdict(order) for order in self.open_orders()]}
 
-    @classmethod
-    def of(cls, kept: Mapping[str, Any]) -> "AuditBooks":
-        """Restore the state that `kept` has returned."""
-        found = cls(kept["symbol"], kept["_venue"])
-        orders = [AuditOrder(**one) for one in kept["orders"]]
-        vars(found).update(
-            kept,
-            orders={order.client_id: order for order in orders},
-            _ended=OrderedDict.fromkeys(kept["_ended"]),
-            _ledgers={venue: Ledger.of(one) for venue, one in kept["_ledgers"].items()},
-        )
-        found.ledger = found._ledgers.get(found.last_start.get("venue") or "")
-        return found
+    def restore(self, kept: Mapping[str, Any]) -> None:
+        """Begin with the ledger and the open orders that `kept` has returned in an earlier run at this venue."""
+        self.orders = {one["client_id"]: AuditOrder(**one) for one in kept["orders"]}
+        if kept["ledger"]:
+            self.ledger = self._ledgers[self._venue or ""] = Ledger.of(kept["ledger"])
 
     def _start(self, row: Mapping[str, Any], changes: Changes) -> None:
         self._counts = self._venue in (None, row.get("venue"))
@@ -229,7 +214,7 @@ class AuditBooks:
             return
         self.run_id = row["run_id"]
         self.starts += 1
-        self.first_start, self.last_start = self.first_start or row, row
+        self.knobs = row.get("knobs")
         self._inventory_e8 = e8(str(row.get("initial_inventory") or "0"))
         venue = row.get("venue") or ""
         if venue not in self._ledgers and row.get("base_asset") and row.get("quote_asset"):
@@ -243,7 +228,6 @@ class AuditBooks:
     def _intent(self, row: Mapping[str, Any], changes: Changes) -> None:
         if row["action"] in _OF_OPEN_ORDERS:
             return
-        self.intents += 1
         self._put(
             AuditOrder(
                 client_id=row["client_id"],

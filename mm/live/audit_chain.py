@@ -58,12 +58,14 @@ class Witness:
         rows: Its whole rows.
         hash: Hash of the last of them; 64 zeros without any.
         source: Name of the file with this record.
+        grows: Whether rows may have been added since.
     """
 
     file: str
     rows: int
     hash: str
     source: str = ""
+    grows: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,7 +223,7 @@ def _contradiction(hashes: _Hashes, witnesses: Sequence[Witness]) -> tuple[int, 
         if hashes.of(record.rows) != record.hash:
             changed = "rows up to it were changed, and all hashes recomputed"
             return record.rows, f"{record.source} has a different hash of it: {changed}"
-        if record.rows < len(hashes):
+        if record.rows < len(hashes) and not record.grows:
             return record.rows + 1, f"{claim}: rows were added"
     return None
 

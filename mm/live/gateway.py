@@ -52,7 +52,7 @@ from mm.live.order_access import (
 )
 from mm.live.order_checks import NO_SUCH_SYMBOL, OrderChecks, Reason, SymbolInfo
 from mm.live.order_limits import BANNED, SLOW_DOWN, OrderLimits
-from mm.live.order_queries import OrderQueries, Unanswered
+from mm.live.order_queries import PAGE, OrderQueries, Unanswered
 from mm.live.order_reports import OrderListener, OrderReports
 from mm.live.order_sender import NOT_SENT, OrderSender
 from mm.live.order_states import OrderStates
@@ -114,7 +114,7 @@ class Gateway:
         self._ids = ClientIds(run.run_id, around.nonce)
         self._states = OrderStates(run.booked, run.kept_orders)
         self._fees = FeeValues()
-        self._reports = OrderReports(audit, listener, self._fees)
+        self._reports = OrderReports(audit, listener, self._fees, run.account)
         apis = (self._ws if run.access.order_transport == "websocket" else self._rest, self._rest)
         window_ms = run.access.recv_window_ms
         self._sender = OrderSender(run.symbol, window_ms, self._states, apis, audit, self._report_answer)
@@ -124,7 +124,7 @@ class Gateway:
         self._balances: dict[str, tuple[str, str]] = {}
         self._connections = self._reconciled = 0
         self._started = self._stopping = self._closed = False
-        self._tasks, self._failure = BackgroundTasks(self._task_failed), ""
+        self._tasks, self._failure, self._differed = BackgroundTasks(self._task_failed), "", ""
         self._due = asyncio.Event()
         self._changed = asyncio.Event()
         self._measuring = False
@@ -203,7 +203,8 @@ class Gateway:
 
         Raises:
             UsageError: If the exchange does not accept the key.
-            DataError: If it does not have the symbol, or that does not trade, or it lacks a booked trade.
+            DataError: If it does not have the symbol, or that does not trade, or trades or balances of the account
+                differ from the audit logs.
             TryLater: If it cannot be reached.
         """
         await measure(self._rest, self._clock)
@@ -217,11 +218,10 @@ class Gateway:
         self._checks = OrderChecks(info.instrument, info.most_orders)
         self._queries = OrderQueries(self._states, self._clock, self._checks, self._api, self._act, is_ours)
         self._fees.trade(info.instrument)
-        self._queries.fees = self._fees
+        self._queries.fees, self._queries.account = self._fees, self._run.account
         self._queries.adopt = self._run.access.adopt
-        newest = self._queries.checked_id = self._run.last_trade_id
-        if newest is not None and newest in self._run.booked:
-            self._queries.newest = newest, self._run.booked[newest]
+        self._queries.checked_id = self._run.last_trade_id
+        self._queries.booked = dict(sorted(self._run.booked.items())[-PAGE:])
         self._started = True
         for order in self._run.earlier:
             self._states.add_earlier(self._earlier(order))
@@ -230,13 +230,15 @@ class Gateway:
         self._tasks.spawn(self._keep_reconciled())
         with suppress(TimeoutError):
             async with asyncio.timeout(START_S):
-                while not (self.ready or self._ws.failure or self.killed or self._states.reset):
+                while not (self.ready or self._ws.failure or self.killed or self._states.reset or self._differs()):
                     self._changed.clear()
                     await self._changed.wait()
         if self._ws.failure:
             raise self._ws.failure
         if self.reset:
             raise self.reset
+        if self._differs() and not self.killed:
+            raise Mismatch(f"{self._differs()}; find out why, then start with --adopt 1 (ADOPT) to accept the account")
         if not self.ready and not self.killed:
             raise TryLater(f"the exchange is not ready after {START_S:g} s: {self._why()}; check WS_API_URL")
 
@@ -268,6 +270,7 @@ class Gateway:
         # The log only has times of our clock, which may be off by seconds; the order was sent before now.
         order.sent_ms = self._clock.timestamp_ms() + AHEAD_MS
         order.window_ms = self._run.access.recv_window_ms
+        order.counts_after = min(self._run.booked, default=0) - 1  # older trades are booked, but no longer known
         return order
 
     # sending
@@ -460,9 +463,27 @@ class Gateway:
                 self._review()
                 return
             self._report_balances(self._queries.balances)
-            if connection and self._ws.up and connection == self._connections:
+            settled = self._account_compared()
+            if settled and connection and self._ws.up and connection == self._connections:
                 self._reconciled = connection
             self._review()
+
+    def _differs(self) -> str:
+        """Return how the account differs from the audit logs; empty if it does not."""
+        return self._run.account.why if self._run.account else ""
+
+    def _account_compared(self) -> bool:
+        """Report a new difference of the account; return False, and reconcile again soon, if one is not confirmed."""
+        account = self._run.account
+        if account is None:
+            return True
+        if account.why and account.why != self._differed:
+            self._log.error("account_differs", why=account.why, note="nothing is placed until they agree")
+            self._audit.append("breach", limit="ACCOUNT", message=account.why)
+        self._differed = account.why
+        if account.pending:
+            asyncio.get_running_loop().call_later(_AGAIN_S, self._due.set)
+        return not account.pending
 
     def _api(self) -> OrderApi:
         """Return the transport for queries."""
@@ -477,7 +498,7 @@ class Gateway:
         trouble = self._failure or self._states.reset
         if trouble or not self._ws.up:
             return trouble or self._ws.trouble
-        return "" if self._reconciled == self._connections else "not reconciled"
+        return self._differs() or ("" if self._reconciled == self._connections else "not reconciled")
 
     def _review(self) -> None:
         """Report a change of readiness; check again when a silence ends."""

@@ -23,6 +23,8 @@ from mm.instrument import E8, Instrument, decimal_text, e8, short_text
 BUY, SELL = 1, -1
 STANDARD_RATE_E8 = 100_000
 """Binance's regular commission rate on Spot, 0.1 % of the notional, in 1e-8."""
+KEPT_TRADES = 2_000
+"""Booked trades that later runs remember: older ones are not looked for again."""
 SIDE_NAMES = {BUY: "BUY", SELL: "SELL"}
 SIDES = {"BUY": BUY, "SELL": SELL, BUY: BUY, SELL: SELL}
 """A side in files (BUY, SELL) or in the program (+1, -1), mapped to the program's."""
@@ -213,10 +215,11 @@ class Ledger:
         return True
 
     def kept(self) -> dict[str, Any]:
-        """Return the complete state, as JSON; `Ledger.of` restores it."""
+        """Return the state with the newest `KEPT_TRADES` booked trades, as JSON; `Ledger.of` restores it."""
         grid = self._instrument
         names = grid.symbol, grid.base_asset, grid.quote_asset
-        return vars(self) | {"_instrument": names, "_booked": sorted(self._booked.items()), "_open": list(self._open)}
+        booked = sorted(self._booked.items())[-KEPT_TRADES:]
+        return vars(self) | {"_instrument": names, "_booked": booked, "_open": list(self._open)}
 
     @classmethod
     def of(cls, kept: Mapping[str, Any]) -> "Ledger":

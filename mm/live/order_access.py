@@ -10,6 +10,7 @@ from time import time_ns
 from typing import Any, NamedTuple, Protocol
 
 from mm.base.knobs import SWITCH, integer, knob, matching, number, one_of
+from mm.live.account_check import AccountCheck
 from mm.live.live_orders import KEPT_ORDERS
 
 OWN_PREFIX = "mm-"
@@ -49,7 +50,11 @@ class OrderAccess:
     order_transport: str = knob("websocket", one_of("websocket", "rest"), "The API for sending orders.")
     recv_window_ms: int = knob(1_000, integer(50, 60_000), "Time in which the exchange accepts a request.")
     reconcile_interval_s: float = knob(30.0, number(1, 3_600), "Time between two reconciles with the exchange.")
-    adopt: bool = knob(False, SWITCH, "1 takes over and cancels open orders of the symbol that are not ours.")
+    adopt: bool = knob(
+        False,
+        SWITCH,
+        "1 cancels open orders of the symbol that are not ours, and accepts balances that differ at the start.",
+    )
 
 
 class AuditSink(Protocol):
@@ -89,6 +94,7 @@ class GatewayRun:
         booked: Trades that earlier runs have booked: `trade_mark` by trade id.
         last_trade_id: The largest of them; None if the ledger has none: trades before the start are not counted.
         share_budget: Whether the request weight is shared with the other processes of this host.
+        account: Compares the balances with our own fills at each reconcile; None does not.
         kept_orders: Minimum number of ended orders that are kept for late reports.
     """
 
@@ -100,6 +106,7 @@ class GatewayRun:
     booked: Mapping[int, int] = field(default_factory=dict)
     last_trade_id: int | None = None
     share_budget: bool = True
+    account: AccountCheck | None = None
     kept_orders: int = KEPT_ORDERS
 
 

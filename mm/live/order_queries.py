@@ -6,12 +6,13 @@ and trades that no event reported are booked. The next reconcile reads the trade
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import msgspec
 
 from mm.clock import US_PER_S, exchange_us
 from mm.instrument import e8
+from mm.live.account_check import AccountCheck
 from mm.live.api_messages import ACCOUNT, ORDER, ORDERS, TRADES, ApiAnswer, OrderEntry, Outcome, TradeEntry
 from mm.live.api_requests import ExchangeClock, OrderApi, RequestParams, answer_of
 from mm.live.fee_values import FeeValues
@@ -52,8 +53,9 @@ class OrderQueries:
         closed: Whether no further queries are sent.
         checked_id: All trades of the account up to this id have been checked; None before the first reconcile of a new
             ledger.
-        newest: Id and `trade_mark` of the newest booked trade; None without one, or once the exchange has shown it.
+        booked: The newest booked trades, `trade_mark` by id; empty once the exchange has shown them.
         balances: Free and locked by asset, as last read, in the exchange's text.
+        account: Compares the balances with our own fills; None does not.
         fees: Receives the account's commission rates, and prices of the assets in which commissions are paid.
     """
 
@@ -69,7 +71,8 @@ class OrderQueries:
         self.adopt = self.closed = False
         self.checked_id: int | None = None
         self.balances: dict[str, tuple[str, str]] = {}
-        self.newest: tuple[int, int] | None = None
+        self.booked: Mapping[int, int] = {}
+        self.account: AccountCheck | None = None
         self.fees = FeeValues()
         self._states = states
         self._clock = clock
@@ -138,7 +141,7 @@ class OrderQueries:
     async def reconcile(self) -> None:
         """Update orders, fills and balances from the exchange; raises Unanswered if it cannot be queried.
 
-        Nothing is read from an exchange that does not have the newest booked trade.
+        Nothing is read from an exchange that does not have the newest booked trades.
         """
         await self._recognise()
         if self._states.reset:
@@ -171,15 +174,19 @@ class OrderQueries:
         return [self._states.by_client[one.client_id] for one in seen], foreign
 
     async def _recognise(self) -> None:
-        """Find the newest booked trade at the exchange, once."""
-        if self.newest is None:
+        """Find the newest booked trades at the exchange, as they are booked; once."""
+        if not self.booked:
             return
-        trade_id, mark = self.newest
-        parameters: RequestParams = {"symbol": self._symbol, "fromId": trade_id, "limit": 1}
-        found = TRADES.decode((await self._answer("myTrades", parameters)).result)
-        if not found or found[0].id != trade_id or trade_mark(found[0].fill("")) != mark:
-            self._states.reset = f"it does not have trade {trade_id}, the newest that is booked"
-        self.newest = None
+        first_id, last_id = min(self.booked), max(self.booked)
+        parameters: RequestParams = {"symbol": self._symbol, "fromId": first_id, "limit": PAGE}
+        trades = TRADES.decode((await self._answer("myTrades", parameters)).result)
+        found = {trade.id: trade_mark(trade.fill("")) for trade in trades}
+        read_id = last_id if len(trades) < PAGE else max(found)
+        wrong = [one for one, mark in self.booked.items() if one <= read_id and found.get(one) != mark]
+        if wrong:
+            newest = ", the newest that is booked" if max(wrong) == last_id else ", which is booked"
+            self._states.reset = f"it does not have trade {max(wrong)}{newest}"
+        self.booked = {}
 
     async def _trades(self) -> None:
         if self.checked_id is None:
@@ -224,6 +231,8 @@ class OrderQueries:
         self.balances = {one.asset: (one.free, one.locked) for one in account.balances}
         self._checks.balances({asset: free for asset, (free, _) in self.balances.items()})
         self.fees.account(account)
+        if self.account:
+            self.account.compare(self.balances)
 
     async def _fee_prices(self) -> None:
         """Read the prices of assets in which commissions are paid; one that the exchange does not give is not known."""

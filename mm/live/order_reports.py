@@ -5,6 +5,7 @@ from functools import partial
 from typing import Protocol
 
 from mm.instrument import decimal_text
+from mm.live.account_check import AccountCheck
 from mm.live.fee_values import FeeValues
 from mm.live.ledger import AccountFill
 from mm.live.live_orders import (
@@ -62,16 +63,21 @@ class OrderReports:
         audit: Receives a row for each report.
         listener: Receives reports about its orders; for orders of earlier runs only fills.
         fees: Values the commissions of fills.
+        account: Expects balances with the fills; None for no check.
     """
 
-    def __init__(self, audit: AuditSink, listener: OrderListener, fees: FeeValues) -> None:
-        self._audit, self._listener, self._fees = audit, listener, fees
+    def __init__(
+        self, audit: AuditSink, listener: OrderListener, fees: FeeValues, account: AccountCheck | None = None
+    ) -> None:
+        self._audit, self._listener, self._fees, self._account = audit, listener, fees, account
 
     def take(self, step: OrderReport) -> None:
         """Write an event of an order, and report it."""
         if isinstance(step, Booked):
             fill = self._fees.valued(step.fill)
             self._audit.append("fill", **fill.row())
+            if self._account:
+                self._account.filled(fill)
             self._listener.filled(step.order_id, fill)
             return
         report = self._write_amendment(step) if isinstance(step, Amended | AmendFailed) else self._write(step)

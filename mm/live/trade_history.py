@@ -1,11 +1,13 @@
 """The state left by earlier runs of a symbol: orders, position, the account at the start of the ledger, equity marks.
 
-The audit logs are authoritative. Only the equity at the start of the day and its peak, which no log contains, are in a
-separate small file, ``<out>/risk/<SYMBOL>.equity.json``.
+The audit logs are authoritative. Row 1 of each has the totals of the earlier logs of its venue (`BOOKS`), so a start
+reads only the latest log, and verifies it. What no log contains is in a separate small file,
+``<out>/risk/<SYMBOL>.equity.json``: the equity at the start of the day and its peak, and how far the log was written,
+so that a log which was cut off or replaced since then is refused.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -16,16 +18,21 @@ from mm.base.atomic_file import write_atomic
 from mm.clock import US_PER_S, day_of
 from mm.errors import BrokenFile, OffGrid
 from mm.instrument import E8, e8
-from mm.live.audit import first_row, logs_of
+from mm.live.audit import first_row, logs_of, witnesses_of
 from mm.live.audit_books import AuditBooks, Changes
-from mm.live.audit_chain import read_rows
-from mm.live.books_checkpoint import ends_of, read_checkpoint, write_checkpoint
+from mm.live.audit_chain import Witness, read_rows, verify_lines
 
 ACCOUNT = "account"
 """Field of the ``params`` row with the account at the start of the ledger."""
+ADOPTED = "adopted"
+"""Field of a ``params`` row with a difference of the account that was accepted."""
+BOOKS = "books"
+"""Field of row 1 with the totals of the earlier logs of the venue."""
+PACING = "MAX_ORDERS_PER_S"
+"""The limit at which orders wait for our own rate: no breach that a size ramp counts."""
 MARKS_EVERY_US = 5 * US_PER_S
 _QUARTER_US = 900 * US_PER_S
-_DISQUALIFYING = ("breach", "kill")  # rows that exclude a day from a size ramp
+_WAY_OUT = "restore the log, or begin a new ledger with another OUT_ROOT"
 
 
 @dataclass(frozen=True)
@@ -61,14 +68,22 @@ class RunHistory:
         begin: The account at the start of the ledger; None before the first run.
         days: By day with a log, whether it was without a breach.
         us: The current instant, µs.
-        ends: Bytes, rows and last hash of each log that was read.
+        adopted_e8: Differences of the account that were accepted since, in 1e-8 of base and quote asset.
     """
 
     books: AuditBooks
     begin: LedgerBegin | None
     days: Mapping[str, bool]
     us: int
-    ends: Sequence[Mapping[str, Any]]
+    adopted_e8: tuple[int, int] = (0, 0)
+
+    @property
+    def balances_e8(self) -> tuple[int, int] | None:
+        """Balances of base and quote asset that the account must have, in 1e-8; None before the first run."""
+        if self.begin is None:
+            return None
+        moved = (self.books.ledger.position_e8, self.books.ledger.cash_e8) if self.books.ledger else (0, 0)
+        return self.begin.base_e8 + self.adopted_e8[0] + moved[0], self.begin.quote_e8 + self.adopted_e8[1] + moved[1]
 
     @property
     def clean_days(self) -> int:
@@ -78,11 +93,10 @@ class RunHistory:
             clean = clean + (day < today) if unbreached else 0
         return clean
 
-    def keep(self, folder: Path, venue: str) -> str:
-        """Write a checkpoint next to the logs, and return its sha256 for row 1 of the next log."""
+    def kept(self) -> dict[str, Any]:
+        """Return the totals for row 1 of the next log."""
         begin = None if self.begin is None else asdict(self.begin)
-        sums = {"books": self.books.kept(), "begin": begin, "days": dict(self.days)}
-        return write_checkpoint(folder, venue, sums, self.ends)
+        return {**self.books.kept(), "begin": begin, "days": dict(self.days), "adopted_e8": self.adopted_e8}
 
     @property
     def booked(self) -> Mapping[int, int]:
@@ -95,35 +109,58 @@ class RunHistory:
         return self.books.ledger.last_trade_id if self.books.ledger else None
 
 
-def read_history(
-    folder: Path, symbol: str, venue: str, us: int, note: Callable[..., object] | None = None
-) -> RunHistory:
-    """Return the totals of the logs in a symbol's folder.
+def read_history(folder: Path, symbol: str, venue: str, us: int, written: Witness | None = None) -> RunHistory:
+    """Return the totals of the logs in a symbol's folder: those in row 1 of the latest, and its own rows.
 
     Args:
         folder: Folder of the audit logs.
         symbol: Upper case.
         venue: Only the logs of this venue count.
         us: The current instant, µs; the current day does not count as a day without a breach.
-        note: Called with the reason why a checkpoint is invalid, as a `Logger`'s warning; None reads every log.
+        written: A record, kept elsewhere, of how far a log was written; that log must be there.
 
     Raises:
-        DataError: If a log cannot be read, or is not one.
+        DataError: If a log that counts cannot be read, was changed, or ends before *written*.
     """
-    logs = [path for path in logs_of(folder) if (first_row(path) or {}).get("venue") == venue]
-    kept, summed = (None, 0) if note is None else read_checkpoint(folder, venue, logs, note)
-    books = AuditBooks(symbol, venue) if kept is None else AuditBooks.of(kept["books"])
-    begin = None if kept is None or kept["begin"] is None else LedgerBegin(**kept["begin"])
-    days: dict[str, bool] = {} if kept is None else dict(kept["days"])
-    ends = ends_of(logs)
-    for path in logs[summed:]:
+    starts = {path: row for path in logs_of(folder) if (row := first_row(path) or {}).get("venue") == venue}
+    if written and written.file not in {path.name for path in starts}:
+        raise BrokenFile(f"{folder / written.file}: the audit log is missing, {written.source} records it; {_WAY_OUT}")
+    logs = list(starts)
+    known = max((at for at, path in enumerate(logs) if isinstance(starts[path].get(BOOKS), dict)), default=0)
+    books, begin, days, adopted_e8 = AuditBooks(symbol, venue), None, dict[str, bool](), (0, 0)
+    kept = starts[logs[known]].get(BOOKS) if logs else None
+    for path in logs[known:]:
+        _verify(path, written)
+    if isinstance(kept, dict):
+        books.restore(kept)
+        begin, days = kept["begin"] and LedgerBegin(**kept["begin"]), dict(kept["days"])
+        adopted_e8 = tuple(kept["adopted_e8"])
+    for path in logs[known:]:
         for row in read_rows(path):
             books.take(row, Changes())
             day = _day_of_quarter(row["us"] // _QUARTER_US)
-            days[day] = days.get(day, True) and row["type"] not in _DISQUALIFYING
+            days[day] = days.get(day, True) and not _disqualifies(row)
             if begin is None and row["type"] == "params" and ACCOUNT in row:
                 begin = _begin_of(row[ACCOUNT], path)
-    return RunHistory(books, begin, days, us, ends)
+            if row["type"] == "params" and ADOPTED in row:
+                adopted_e8 = tuple(
+                    was + e8(row[ADOPTED][of]) for was, of in zip(adopted_e8, ("base", "quote"), strict=True)
+                )
+    return RunHistory(books, begin, days, us, adopted_e8)
+
+
+def _verify(path: Path, written: Witness | None) -> None:
+    """Raise BrokenFile if a log was changed; one of a killed run may end anywhere after *written*."""
+    witnesses = [replace(one, grows=True) for one in (*witnesses_of(path), written) if one and one.file == path.name]
+    with path.open("rb") as lines:
+        found = verify_lines(lines, open_end=True, witnesses=witnesses)
+    if found.row is not None:
+        raise BrokenFile(f"{path}: row {found.row}: {found.why}; {_WAY_OUT}")
+
+
+def _disqualifies(row: Mapping[str, Any]) -> bool:
+    """Return whether a row excludes its day from a size ramp."""
+    return row["type"] == "kill" or (row["type"] == "breach" and row.get("limit") != PACING)
 
 
 @lru_cache(maxsize=256)
@@ -142,27 +179,37 @@ def _begin_of(account: Any, path: Path) -> LedgerBegin:
 
 
 class EquityMarks(msgspec.Struct):
-    """The equity at the start of a day and the highest so far, at one venue, in 1e-8 of the quote asset."""
+    """The equity at the start of a day and the highest so far, at one venue, in 1e-8 of the quote asset.
+
+    *log*, *rows* and *hash* are how far the run's audit log was written.
+    """
 
     venue: str
     day: str
     day_equity_e8: int
     peak_equity_e8: int
+    log: str = ""
+    rows: int = 0
+    hash: str = ""
 
 
 class EquityFile:
-    """Stores the equity marks of a symbol across restarts.
+    """Stores the equity marks of a symbol, and how far its audit log was written, across restarts.
 
     Args:
         out_root: Folder of results.
         symbol: Upper case.
         venue: Venue of the marks.
+
+    Attributes:
+        written: How far the log of the last run was written; None if unknown.
     """
 
     def __init__(self, out_root: Path, symbol: str, venue: str) -> None:
         self._path, self._venue = out_root / "risk" / f"{symbol}.equity.json", venue
-        self._written: EquityMarks | None = None
+        self._kept: EquityMarks | None = None
         self._next_us = 0
+        self.written: Witness | None = None
 
     def read(self, us: int) -> tuple[int | None, int | None]:
         """Return the equity at the start of the instant's day, and the peak, in 1e-8; None if unknown.
@@ -181,15 +228,17 @@ class EquityFile:
             ) from error
         if found.venue != self._venue:
             return None, None
+        if found.log:
+            self.written = Witness(found.log, found.rows, found.hash, self._path.name)
         return (found.day_equity_e8 if found.day == day_of(us) else None), found.peak_equity_e8
 
-    def keep(self, us: int, day_e8: int, peak_e8: int, *, at_once: bool = False) -> None:
-        """Write changed marks, at most every few seconds."""
+    def keep(self, us: int, day_e8: int, peak_e8: int, end: Witness, *, at_once: bool = False) -> None:
+        """Write changed marks, at most every few seconds; *end* is how far the log is written."""
         if us < self._next_us and not at_once:
             return
-        marks = EquityMarks(self._venue, day_of(us), day_e8, peak_e8)
-        if marks != self._written:
+        marks = EquityMarks(self._venue, day_of(us), day_e8, peak_e8, end.file, end.rows, end.hash)
+        if marks != self._kept:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             write_atomic(self._path, msgspec.json.encode(marks) + b"\n", durable=at_once, mode=0o600)
-            self._written = marks
+            self._kept = marks
         self._next_us = us + MARKS_EVERY_US

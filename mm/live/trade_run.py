@@ -18,8 +18,8 @@ from urllib.parse import urlsplit
 from mm.clock import now_us
 from mm.errors import Mismatch, MMError, SafetyError, TryLater
 from mm.instrument import Instrument, decimal_text, e8, from_exchange_info
+from mm.live.account_check import AccountCheck
 from mm.live.audit import AuditLog, audit_path
-from mm.live.books_checkpoint import BOOKS, clear_checkpoints
 from mm.live.decisions import DecisionLags
 from mm.live.gateway import Gateway, GatewayRun, Surroundings
 from mm.live.held_reports import HeldReports
@@ -32,7 +32,7 @@ from mm.live.state import StateWriter
 from mm.live.state_stores import StateStores, state_writer
 from mm.live.trade_desk import TradeDesk
 from mm.live.trade_files import with_acceptances
-from mm.live.trade_history import ACCOUNT, EquityFile, LedgerBegin, RunHistory, read_history
+from mm.live.trade_history import ACCOUNT, ADOPTED, BOOKS, EquityFile, LedgerBegin, RunHistory, read_history
 from mm.live.trade_play import TradeFollower, TradePlay, TradeStart
 from mm.live.trade_venue import Trading
 from mm.live.trader import KILL, TradeAccount, Trader, TraderParts
@@ -134,6 +134,7 @@ class TradeRun:
         self._symbol = parts.days.symbol
         self._switch = KillSwitch(knobs.out_root, self._symbol)
         self._equity = EquityFile(knobs.out_root, self._symbol, knobs.trading.venue)
+        self._marks: tuple[int | None, int | None] = (None, None)
         self._trader: Trader | None = None
         self._recording: Recording | None = None
         self._regridded: TryLater | None = None
@@ -177,8 +178,7 @@ class TradeRun:
         Raises:
             TryLater: If there is one already.
         """
-        account = hashlib.sha256(self._credentials.key.encode()).hexdigest()[:16]
-        path = shared_path("trader", f"{urlsplit(self._urls.rest).netloc}-{account}-{self._symbol}")
+        path = self._lock_path(self._symbol)
         if path is None:
             yield
             return
@@ -194,6 +194,20 @@ class TradeRun:
         finally:
             os.close(descriptor)
 
+    def _lock_path(self, symbol: str) -> Path | None:
+        account = hashlib.sha256(self._credentials.key.encode()).hexdigest()[:16]
+        return shared_path("trader", f"{urlsplit(self._urls.rest).netloc}-{account}-{symbol}")
+
+    def _account_check(self, history: RunHistory, instrument: Instrument) -> AccountCheck:
+        path = self._lock_path(self._symbol)
+        own = self._lock_path("")
+        others = path.parent.glob(f"{own.stem}*{own.suffix}") if path and own else ()
+        shared = any(one != path for one in others)
+        if shared:
+            self._run.log.info("quote_asset_shared", note="another symbol traded on this account: it is not compared")
+        adopts = self._knobs.access.adopt
+        return AccountCheck(instrument, history.balances_e8, adopts=adopts, shares_quote=shared)
+
     async def trade(self, terms: ShadowTerms) -> TradeEnd:
         """Trade until a signal, a kill, the end of the window, or another end of the recording.
 
@@ -206,17 +220,18 @@ class TradeRun:
         self.check()
         knobs, instrument = self._knobs, from_exchange_info(terms.entry, "exchangeInfo")
         path = audit_path(knobs.out_root, self._symbol, terms.day, self._run.id)
-        history = read_history(path.parent, self._symbol, knobs.trading.venue, self._clock(), self._run.log.warning)
-        marks = self._equity.read(self._clock())
+        self._marks = self._equity.read(self._clock())
+        history = read_history(path.parent, self._symbol, knobs.trading.venue, self._clock(), self._equity.written)
         audit = AuditLog(path, sync=self.sync, clock=self._clock)
         try:
             await self._begin_log(audit, instrument, history)
             held = HeldReports()
-            run, around = self._gateway_run(history), Surroundings(clock=self._clock)
+            check = self._account_check(history, instrument)
+            run, around = self._gateway_run(history, check), Surroundings(clock=self._clock)
             gateway = Gateway(self._urls, self._credentials, run, held, audit, log=self._run.log, around=around)
             try:
                 await self._ready(gateway)
-                end = await self._with_gateway(terms, history, marks, audit, held, gateway)
+                end = await self._with_gateway(terms, history, check, audit, held, gateway)
             finally:
                 await gateway.stop()
                 audit.append("stop", reason=self._reason(), **self._position())
@@ -254,19 +269,16 @@ class TradeRun:
         return {"position": decimal_text(account.position_e8), "cash": decimal_text(account.cash_e8)}
 
     async def _begin_log(self, audit: AuditLog, instrument: Instrument, history: RunHistory) -> None:
-        """Write row 1, with the hash of the totals of the earlier logs; drop the checkpoints of earlier starts."""
-        folder, venue = audit.path.parent, self._knobs.trading.venue
-        books = history.keep(folder, venue)
+        """Write row 1, with the totals of the earlier logs."""
         row = audit.start(
             instrument,
             self._run.id,
-            venue=venue,
+            venue=self._knobs.trading.venue,
             initial_inventory=self._knobs.strategy.account.initial_inventory,
             knobs=self._given(),
-            **{BOOKS: books},
+            **{BOOKS: history.kept()},
         )
         await audit.synced(row)
-        clear_checkpoints(folder, venue, books)
 
     def _given(self) -> dict[str, Any]:
         """Return the run's knobs."""
@@ -274,7 +286,7 @@ class TradeRun:
 
     def _note_changed_knobs(self, history: RunHistory, audit: AuditLog) -> None:
         """Write a row for knobs that have changed since the last start."""
-        before, now = history.books.last_start.get("knobs"), self._given()
+        before, now = history.books.knobs, self._given()
         if before is None:
             return
         changed = {
@@ -292,7 +304,7 @@ class TradeRun:
         self.desk = TradeDesk(self.metrics, play, account, begin=begin, audit=audit, writer=writer, log=self._run.log)
         return self.desk
 
-    def _gateway_run(self, history: RunHistory) -> GatewayRun:
+    def _gateway_run(self, history: RunHistory, check: AccountCheck) -> GatewayRun:
         return GatewayRun(
             symbol=self._symbol,
             run_id=self._run.id,
@@ -301,20 +313,23 @@ class TradeRun:
             earlier=history.books.open_orders(),
             booked=history.booked,
             last_trade_id=history.last_trade_id,
+            account=check,
         )
 
     async def _with_gateway(
         self,
         terms: ShadowTerms,
         history: RunHistory,
-        marks: tuple[int | None, int | None],
+        check: AccountCheck,
         audit: AuditLog,
         held: HeldReports,
         gateway: Gateway,
     ) -> TradeEnd:
         """Trade on a gateway that is ready."""
         knobs, grid = self._knobs, gateway.instrument
-        begin = history.begin or self._begin_ledger(audit, terms, held, grid)
+        begin = history.begin or self._begin_ledger(audit, terms, check)
+        if any(check.adopted_e8):
+            self._note_adopted(check, audit)
         self._note_changed_knobs(history, audit)
         inventory_e8 = e8(knobs.strategy.account.initial_inventory)
         ledger = history.books.ledger or Ledger(grid)
@@ -322,8 +337,8 @@ class TradeRun:
             position_e8=inventory_e8 + ledger.position_e8,
             cash_e8=begin.quote_e8 + ledger.cash_e8 - ledger.other_e8 - ledger.most_e8,
             added_e8=begin.added_e8(inventory_e8),
-            day_e8=marks[0],
-            peak_e8=marks[1],
+            day_e8=self._marks[0],
+            peak_e8=self._marks[1],
             clean_days=history.clean_days,
         )
         play = TradePlay(terms, knobs.strategy, start, self._run)
@@ -351,17 +366,20 @@ class TradeRun:
             reason, unrecorded = await self._record(trader, follower, gateway, audit)
         finally:
             desk.refresh(self._clock())
-            self._keep_last_marks(play)
+            self._keep_last_marks(play, audit)
             await asyncio.to_thread(writer.close, WRITER_S)
         killed = self._killed_for(play) if reason == KILL else None
         return TradeEnd(reason, killed, self._refused(audit, unrecorded), play, account, trader, lags)
 
-    def _begin_ledger(self, audit: AuditLog, terms: ShadowTerms, held: HeldReports, grid: Instrument) -> LedgerBegin:
+    def _note_adopted(self, check: AccountCheck, audit: AuditLog) -> None:
+        """Write a row with the difference of the account that is accepted."""
+        base, quote = map(decimal_text, check.adopted_e8)
+        audit.append("params", knobs=self._given(), **{ADOPTED: {"base": base, "quote": quote}})
+        self._run.log.warning("account_adopted", base=base, quote=quote)
+
+    def _begin_ledger(self, audit: AuditLog, terms: ShadowTerms, check: AccountCheck) -> LedgerBegin:
         """Write a row with the account at the start of the ledger."""
-        free, locked = held.last_balances
-        base_e8, quote_e8 = (
-            e8(free.get(asset, "0")) + e8(locked.get(asset, "0")) for asset in (grid.base_asset, grid.quote_asset)
-        )
+        base_e8, quote_e8 = check.begin_e8 or (0, 0)
         prices = [e8(price) for price in (terms.best_bid, terms.best_ask) if price]
         if not prices:
             raise TryLater(f"the book of {self._symbol} is empty: there is no price to value the account at; try later")
@@ -430,7 +448,7 @@ class TradeRun:
     def _watch(self, us: int, audit: AuditLog, desk: TradeDesk, terms: ShadowTerms, gateway: Gateway) -> str | None:
         """Return why trading must end; called many times per second."""
         desk.update(us)
-        self._keep_marks(desk.play)
+        self._keep_marks(desk.play, audit)
         if self._switch.triggered:
             return KILL
         if audit.failure is not None:
@@ -449,15 +467,15 @@ class TradeRun:
             return TryLater(f"the day can no longer be recorded ({unrecorded}); make room on the disk")
         return self._reset or self._regridded
 
-    def _keep_last_marks(self, play: TradePlay) -> None:
+    def _keep_last_marks(self, play: TradePlay, audit: AuditLog) -> None:
         try:
-            self._keep_marks(play, at_once=True)
+            self._keep_marks(play, audit, at_once=True)
         except OSError as error:
             self._run.log.warning(
                 "equity_not_kept", error=str(error), note="see the fills of this day in the audit log"
             )
 
-    def _keep_marks(self, play: TradePlay, *, at_once: bool = False) -> None:
+    def _keep_marks(self, play: TradePlay, audit: AuditLog, *, at_once: bool = False) -> None:
         equity_e8, day_e8, peak_e8 = play.engine.manager.guard.equities_e8()
         if equity_e8:
-            self._equity.keep(self._clock(), day_e8, peak_e8, at_once=at_once)
+            self._equity.keep(self._clock(), day_e8, peak_e8, audit.end, at_once=at_once)

@@ -6,11 +6,13 @@ from mm.clock import day_of
 from mm.errors import BrokenFile
 from mm.instrument import E8, Instrument
 from mm.live.audit import AuditLog
+from mm.live.audit_chain import Witness
 from mm.live.trade_history import ACCOUNT, EquityFile, LedgerBegin, read_history
 
 GRID = Instrument("SIMUSDT", 1_000_000, 100_000, 0, "SIM", "USDT")
 DAY_US = 86_400_000_000
 NOON_US = 1_795_176_000_000_000
+END = Witness("a.ndjson", 3, "ab" * 32)
 
 
 def write_log(folder, number, us, *types, venue="box", account=None):
@@ -20,7 +22,7 @@ def write_log(folder, number, us, *types, venue="box", account=None):
     if account:
         log.append("params", knobs={}, **{ACCOUNT: account})
     for type_ in types:
-        log.append(type_)
+        log.append(type_, **({"limit": "MAX_MOVE"} if type_ == "breach" else {}))
     log.append("stop", reason="SIGTERM")
     log.close()
 
@@ -89,9 +91,10 @@ def test_clean_days_are_counted_from_the_last_breach(tmp_path, days, clean):
 
 
 def test_equity_marks_are_read_and_daily_mark_only_on_its_day(tmp_path):
-    EquityFile(tmp_path, "SIMUSDT", "box").keep(NOON_US, 5, 9, at_once=True)
+    EquityFile(tmp_path, "SIMUSDT", "box").keep(NOON_US, 5, 9, END, at_once=True)
     found = EquityFile(tmp_path, "SIMUSDT", "box")
     assert found.read(NOON_US + 1) == (5, 9)
+    assert found.written == Witness("a.ndjson", 3, "ab" * 32, "SIMUSDT.equity.json")
     assert found.read(NOON_US + DAY_US) == (None, 9)
     assert EquityFile(tmp_path, "SIMUSDT", "testnet").read(NOON_US) == (None, None)
     assert EquityFile(tmp_path, "OTHER", "box").read(NOON_US) == (None, None)
@@ -99,16 +102,26 @@ def test_equity_marks_are_read_and_daily_mark_only_on_its_day(tmp_path):
 
 def test_equity_marks_are_throttled_unless_written_at_once(tmp_path):
     file = EquityFile(tmp_path, "SIMUSDT", "box")
-    file.keep(NOON_US, 5, 9)
-    file.keep(NOON_US + 1, 5, 10)
+    file.keep(NOON_US, 5, 9, END)
+    file.keep(NOON_US + 1, 5, 10, END)
     assert file.read(NOON_US) == (5, 9)
-    file.keep(NOON_US + 2, 5, 11, at_once=True)
+    file.keep(NOON_US + 2, 5, 11, END, at_once=True)
     assert file.read(NOON_US) == (5, 11)
 
 
 def test_unreadable_equity_marks_raise_broken_file(tmp_path):
     file = EquityFile(tmp_path, "SIMUSDT", "box")
-    file.keep(NOON_US, 5, 9, at_once=True)
+    file.keep(NOON_US, 5, 9, END, at_once=True)
     (tmp_path / "risk" / "SIMUSDT.equity.json").write_text("{")
     with pytest.raises(BrokenFile, match="remove it"):
         file.read(NOON_US)
+
+
+def test_waiting_for_our_own_order_rate_does_not_reset_the_ramp(tmp_path):
+    """The breach of MAX_ORDERS_PER_S is in the log, but its day counts as one without a breach."""
+    for day in (2, 1):
+        log = AuditLog(tmp_path / f"{day}.ndjson", sync=False, clock=lambda day=day: NOON_US - day * DAY_US)
+        log.start(GRID, str(day), venue="box")
+        log.append("breach", limit="MAX_ORDERS_PER_S")
+        log.close()
+    assert read_history(tmp_path, "SIMUSDT", "box", NOON_US).clean_days == 2

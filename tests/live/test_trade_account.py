@@ -1,0 +1,156 @@
+"""A start and a running trader compare audit log and account with the exchange, and stop where they differ."""
+
+import json
+import shutil
+import urllib.error
+import urllib.request
+
+import pytest
+from trading_box import Venue, ended, venue
+from trading_truth import assert_equal_books, booked
+
+from mm.live.audit_chain import seal
+from state_servers import free_port
+
+
+@pytest.fixture(scope="module")
+def traded(tmp_path_factory):
+    """Yield an exchange after one trade with fills."""
+    with venue(tmp_path_factory.mktemp("trade")) as box:
+        with box.trader() as process:
+            box.until(lambda: len(box.account()["trades"]) >= 3, "fills", process=process)
+            code, output, _ = ended(process)
+            assert code == 0, output
+        yield box
+
+
+def lines_of(path):
+    return path.read_bytes().splitlines(keepends=True)
+
+
+def edited(path):
+    """The quantity of a fill is ten times as large."""
+    lines = lines_of(path)
+    at = next(at for at, line in enumerate(lines) if b'"type":"fill"' in line)
+    lines[at] = lines[at].replace(b'"qty":"', b'"qty":"9')
+    path.write_bytes(b"".join(lines))
+
+
+def resealed(path):
+    """The same, with all later hashes computed anew, and without the other record of the log."""
+    edited(path)
+    lines, prev = [], b"0" * 64
+    for line in lines_of(path):
+        row = {name: value for name, value in json.loads(line).items() if name not in ("prev", "hash")}
+        sealed, prev = seal(json.dumps(row, separators=(",", ":")).encode(), prev)
+        lines.append(sealed)
+    path.write_bytes(b"".join(lines))
+    (path.parents[2] / "risk" / "SIMUSDT.equity.json").unlink()
+
+
+def cut(path):
+    """All rows from the first fill on are missing."""
+    lines = lines_of(path)
+    at = next(at for at, line in enumerate(lines) if b'"type":"fill"' in line)
+    path.write_bytes(b"".join(lines[:at]))
+
+
+def emptied(path):
+    """A log with its first row only."""
+    path.write_bytes(lines_of(path)[0])
+
+
+def removed(path):
+    path.unlink()
+
+
+@pytest.mark.parametrize(
+    ("harm", "why"),
+    [
+        (edited, "its hash does not match its content: it was changed"),
+        (resealed, "the venue was reset: it does not have trade"),
+        (cut, "the end was cut off"),
+        (emptied, "the end was cut off"),
+        (removed, "the audit log is missing"),
+    ],
+)
+def test_start_refuses_a_changed_log_with_one_line(traded, tmp_path, harm, why):
+    shutil.copytree(traded.folder / "out", tmp_path / "out")
+    box = Venue(tmp_path, traded.ready)
+    harm(box.logs()[-1])
+    before = traded.account()["orders"]
+    done = box.run("trade")
+    assert done.returncode == 3, done.stderr
+    last = done.stderr.strip().splitlines()[-1]
+    assert why in last, done.stderr
+    assert "OUT_ROOT" in last
+    assert "Traceback" not in done.stderr
+    assert traded.account()["orders"] == before
+
+
+def test_start_refuses_the_log_of_another_account(traded, tmp_path):
+    shutil.copytree(traded.folder / "out", tmp_path / "out")
+    box = Venue(tmp_path, traded.ready, user="bob")
+    before = box.account()["orders"]
+    done = box.run("trade")
+    assert done.returncode == 3, done.stderr
+    assert "the newest that is booked" in done.stderr
+    mine = [one for one in box.account()["orders"] if one["clientOrderId"].startswith("mm-")]
+    assert mine == [one for one in before if one["clientOrderId"].startswith("mm-")]
+
+
+def test_torn_last_row_of_a_killed_log_still_starts(traded, tmp_path):
+    with venue(tmp_path) as box:
+        with box.trader() as process:
+            box.until(lambda: len(booked(box)) >= 1, "a fill", process=process)
+        path = box.logs()[-1]
+        path.write_bytes(path.read_bytes() + b'{"seq":')
+        with box.trader() as process:
+            known = len(box.account()["orders"])
+            box.until(lambda: len(box.account()["orders"]) > known, "an order", process=process)
+            code, output, _ = ended(process)
+            assert code == 0, output
+        assert_equal_books(box)
+
+
+def ready(port):
+    """Return status and text of the health page."""
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/health/ready", timeout=60) as answer:
+            return answer.status, answer.read().decode()
+    except urllib.error.HTTPError as error:
+        return error.code, error.read().decode()
+    except urllib.error.URLError:  # it does not listen yet
+        return 0, ""
+
+
+def test_account_changed_by_others_stops_a_trader_and_the_next_start(tmp_path):
+    """The orders of the account are cancelled, nothing is placed, and both asset and amounts are named."""
+    with venue(tmp_path) as box:
+        port = free_port()
+        with box.trader(METRICS_PORT=str(port), RECONCILE_INTERVAL_S="1") as process:
+            box.until(lambda: ready(port)[0] == 200, "quotes", process=process)
+            box.order("BUY", "3", user="alice")
+            found = box.until(
+                lambda: (r := ready(port))[0] == 503 and "differs" in r[1] and r, "a stop", process=process
+            )
+            assert "SIM" in found[1]
+            assert "by the audit log" in found[1]
+            box.until(lambda: not box.account()["openOrders"], "the cancels", process=process)
+            orders = len(box.account()["orders"])
+            box.until_with_updates(lambda: True, "a moment", process)
+            assert len(box.account()["orders"]) == orders
+            assert [row["limit"] for row in box.rows("breach") if row["limit"] == "ACCOUNT"] == ["ACCOUNT"]
+            assert ended(process)[0] == 0
+        orders = len(box.account()["orders"])
+        done = box.run("trade")
+        assert done.returncode == 3, done.stderr
+        assert "the account differs" in done.stderr.splitlines()[-1]
+        assert "ADOPT" in done.stderr.splitlines()[-1]
+        assert len(box.account()["orders"]) == orders
+        for adopt in ("1", "0"):  # the second start goes on with the accepted account
+            with box.trader(ADOPT=adopt) as process:
+                box.until(lambda known=orders: len(box.account()["orders"]) > known, "an order", process=process)
+                code, output, _ = ended(process)
+                assert code == 0, output
+            orders = len(box.account()["orders"])

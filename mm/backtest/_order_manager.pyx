@@ -30,6 +30,7 @@ from mm.backtest._volatility cimport (
 from mm.backtest.fills.base cimport CANCELLING, IOC, LIMIT_MAKER, LIVE, MARKET, NEVER, REJECTED, SENT, Order, Top, copy_top
 from mm.backtest.quotes.base cimport Ladder, Level, QuoteModel, Want, blank, clips_held, show_no_own, want_level
 
+from mm.backtest.journal import REJECT_REASONS
 from mm.backtest.risk import LIMITS
 from mm.backtest.rules import SIGMA_METHODS, Rules
 from mm.errors import ModelError, UsageError
@@ -592,6 +593,16 @@ cdef class OrderManager:
         if self.guard.killed == KILLED:
             return self.killed_reason
         return LIMITS[self.guard.killed] or None
+
+    @property
+    def stopped_for(self) -> str | None:
+        """Reason for which there are no quotes now: that of a kill or a pull, or the limit that pulls; None without."""
+        return self.killed_for or self.pulled_for or LIMITS[self.guard.pull] or None
+
+    @property
+    def withheld_for(self) -> tuple[str, str]:
+        """Reasons, as in the journal, for which the nearest buy and sell were not sent; empty for none, or no quote."""
+        return REJECT_REASONS[self.skipped[1]], REJECT_REASONS[self.skipped[0]]
 
     def killed(self) -> tuple[int, str] | None:
         """Return the instant from which nothing is sent, and the reason; None while orders may be sent."""

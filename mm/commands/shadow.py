@@ -31,11 +31,12 @@ from mm.clock import SteadyClock, now_us
 from mm.commands.assemble import kept_models
 from mm.errors import DataError, Incomplete, Mismatch, SafetyError, TryLater, UsageError
 from mm.live.decisions import decisions_name, decisions_of, write_decisions
+from mm.live.desk import ShadowDesk
 from mm.live.kill_switch import KillSwitch
+from mm.live.play import PaperPlay, ShadowFollower
 from mm.live.reconcile import reconcile as compare_with_replay
-from mm.live.shadow import REGRIDDED, PaperKnobs, PaperPlay, ShadowFollower, ShadowTerms, learn_terms
-from mm.live.shadow_desk import ShadowDesk
 from mm.live.state_stores import LiveStore
+from mm.live.terms import REGRIDDED, PaperKnobs, ShadowTerms, learn_terms
 from mm.market_data.days import DayWindow, WindowRule
 from mm.market_data.health import Health
 from mm.market_data.monitor import Monitor

@@ -22,8 +22,8 @@ from mm.live.api_venue import InterfaceAt, InterfaceTrade
 from mm.live.decisions import decisions_name, decisions_of, write_decisions
 from mm.live.keys import blank_process_list, read_credentials
 from mm.live.order_access import OrderAccess
-from mm.live.shadow import PaperKnobs, learn_terms
 from mm.live.state_stores import StateStores
+from mm.live.terms import PaperKnobs, learn_terms
 from mm.live.trade_files import write_fills, write_state
 from mm.live.trade_run import TradeKnobs, TradeRun
 from mm.live.trade_venue import API, Trading, addresses, check_switches

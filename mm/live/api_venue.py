@@ -24,8 +24,8 @@ from mm.errors import TryLater, UsageError
 from mm.instrument import Instrument, e8, short_text, to_exchange_info
 from mm.live.decisions import DecisionLags
 from mm.live.ledger import SIDES, AccountFill, Ledger
-from mm.live.shadow import PaperKnobs, ShadowTerms
-from mm.live.trade_play import TradePlay, TradeStart
+from mm.live.play import TradePlay, TradeStart
+from mm.live.terms import PaperKnobs, ShadowTerms
 from mm.live.trade_run import TradeEnd
 from mm.live.trader import KILL, TradeAccount, Trader, TraderParts
 from mm.tape.tape import DEPTH, GAP, SNAPSHOT

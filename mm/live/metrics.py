@@ -115,7 +115,7 @@ class TradingMetrics:
         self.symbol = symbol
         self.why_not_ready = "starting"
         self.refresh: Callable[[], None] = _nothing
-        self._clock = clock
+        self._clock, self._began_us = clock, clock()
         self._book_us: int | None = None
         self._gaps = 0
         self._messages: dict[str, int] = {}
@@ -249,7 +249,7 @@ class TradingMetrics:
 
     @asynccontextmanager
     async def served(self, host: str, port: int) -> AsyncIterator[int]:
-        """Serve ``/metrics``, ``/health/live`` and ``/health/ready`` until the block ends; yield the port.
+        """Serve ``/metrics``, ``/health``, ``/health/live`` and ``/health/ready`` until the block ends; yield the port.
 
         If *port* is 0, nothing is served.
 
@@ -259,8 +259,16 @@ class TradingMetrics:
         if not port:
             yield 0
             return
-        async with metrics_served(host, port, self.page, self._not_ready) as bound:
+        async with metrics_served(host, port, self.page, self._not_ready, self.health) as bound:
             yield bound
+
+    def health(self) -> dict[str, object]:
+        """Return the content of ``/health``: whether it quotes, else why not, and the share of time on both sides."""
+        why, at_us = self._not_ready(), self._clock()
+        running_s, two_sided_s = (at_us - self._began_us) / US_PER_S, self._two_sided_s(at_us)
+        share = round(two_sided_s / running_s, 6) if running_s > 0 else None
+        times = {"running_s": running_s, "two_sided_s": two_sided_s, "two_sided_uptime": share}
+        return {"ready": not why, "why": why, **times}
 
     def _not_ready(self) -> str:
         self.refresh()

@@ -18,7 +18,8 @@ from mm.dayfolder.ledger import whole_events
 from mm.errors import BrokenFile
 from mm.instrument import e8
 from mm.live.decisions import LAG, decisions_name, decisions_of, lag_quantiles, write_decisions
-from mm.live.shadow import PaperKnobs, PaperPlay, ShadowTerms
+from mm.live.play import PaperPlay
+from mm.live.terms import PaperKnobs, ShadowTerms
 from mm.tape.columns import ROW_COLUMNS, TOP_COLUMNS
 from mm.tape.load import load_day
 from mm.tape.tape import KEYFRAME, TRADE, Tape

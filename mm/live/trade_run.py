@@ -21,19 +21,19 @@ from mm.instrument import Instrument, decimal_text, e8, from_exchange_info
 from mm.live.account_check import AccountCheck
 from mm.live.audit import AuditLog, audit_path
 from mm.live.decisions import DecisionLags
+from mm.live.desk import TradeDesk
 from mm.live.gateway import Gateway, GatewayRun, Surroundings
 from mm.live.held_reports import HeldReports
 from mm.live.kill_switch import KillSwitch
 from mm.live.ledger import Ledger
 from mm.live.metrics import TradingMetrics
 from mm.live.order_access import OrderAccess
-from mm.live.shadow import REGRIDDED, PaperKnobs, ShadowTerms
+from mm.live.play import TradeFollower, TradePlay, TradeStart
 from mm.live.state import StateWriter
 from mm.live.state_stores import StateStores, state_writer
-from mm.live.trade_desk import TradeDesk
+from mm.live.terms import REGRIDDED, PaperKnobs, ShadowTerms
 from mm.live.trade_files import with_acceptances
 from mm.live.trade_history import ACCOUNT, ADOPTED, BOOKS, EquityFile, LedgerBegin, RunHistory, read_history
-from mm.live.trade_play import TradeFollower, TradePlay, TradeStart
 from mm.live.trade_venue import Trading
 from mm.live.trader import KILL, TradeAccount, Trader, TraderParts
 from mm.market_data.days import is_of_disk

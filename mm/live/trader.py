@@ -379,7 +379,7 @@ class Trader:
         else:
             log = self._log.warning if self.ended is None else self._log.info
             log("gateway_lost", why=why)
-            self._engine.manager.pull("gateway")
+            self._engine.manager.pull(f"gateway: {why}")
         self.act()
 
     def ack_latency(self, action: str, seconds: float) -> None:

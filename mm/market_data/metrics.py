@@ -4,6 +4,7 @@ The families of market data are shared by all subscribers of a market: recorder,
 """
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ MOST_REQUEST_BYTES = 16 << 10
 REQUEST_TIMEOUT_S = 5.0
 _PLAIN = "text/plain; charset=utf-8"
 _PAGES = (b"/metrics", b"/")
-_LIVE, _READY = b"/health/live", b"/health/ready"
+_HEALTH, _LIVE, _READY = b"/health", b"/health/live", b"/health/ready"
 
 MetricSample = tuple[str, Mapping[str, str], float | str]
 """Suffix of the family's name (``_sum``), labels other than ``symbol``, and a number or exact decimal text."""
@@ -83,7 +84,11 @@ def _always_ready() -> str:
 
 @asynccontextmanager
 async def metrics_served(
-    host: str, port: int, text: Callable[[], str], why_not_ready: Callable[[], str] = _always_ready
+    host: str,
+    port: int,
+    text: Callable[[], str],
+    why_not_ready: Callable[[], str] = _always_ready,
+    health: Callable[[], Mapping[str, object]] | None = None,
 ) -> AsyncIterator[int]:
     """Answer ``/metrics``, ``/health/live`` and ``/health/ready`` until the block ends; yield the port.
 
@@ -92,6 +97,7 @@ async def metrics_served(
         port: 0 for a free one.
         text: Returns the page of metrics.
         why_not_ready: Returns the reason for a 503 of ``/health/ready``; empty for 200.
+        health: Returns the content of ``/health``, JSON; None has no such page.
 
     Raises:
         UsageError: If the address cannot be bound.
@@ -101,7 +107,7 @@ async def metrics_served(
         try:
             async with asyncio.timeout(REQUEST_TIMEOUT_S):
                 head = await reader.readuntil(b"\r\n\r\n")
-                writer.write(_response(head, text, why_not_ready))
+                writer.write(_response(head, text, why_not_ready, health))
                 await writer.drain()
         except (asyncio.IncompleteReadError, asyncio.LimitOverrunError, TimeoutError, ConnectionError):
             pass  # the client is gone, or has sent no request
@@ -121,17 +127,24 @@ async def metrics_served(
         yield int(server.sockets[0].getsockname()[1])
 
 
-def _response(head: bytes, text: Callable[[], str], why_not_ready: Callable[[], str]) -> bytes:
+def _response(
+    head: bytes,
+    text: Callable[[], str],
+    why_not_ready: Callable[[], str],
+    health: Callable[[], Mapping[str, object]] | None,
+) -> bytes:
     """Return the complete HTTP response to a request with the given *head*."""
     method, _, rest = head.partition(b" ")
     target = rest.partition(b" ")[0].partition(b"?")[0]
-    if target not in (*_PAGES, _LIVE, _READY):
+    if target not in (*_PAGES, _LIVE, _READY) and not (target == _HEALTH and health):
         return _http("404 Not Found", _PLAIN, "the pages are /metrics, /health/live and /health/ready\n")
     if method not in (b"GET", b"HEAD"):
         return _http("405 Method Not Allowed", _PLAIN, "only GET and HEAD\n")
     with_body = method == b"GET"
     if target in _PAGES:
         return _http("200 OK", CONTENT_TYPE, text(), with_body=with_body)
+    if target == _HEALTH and health:
+        return _http("200 OK", "application/json", json.dumps(health()) + "\n", with_body=with_body)
     if target == _LIVE:
         return _http("200 OK", _PLAIN, "live\n", with_body=with_body)
     reason = why_not_ready()

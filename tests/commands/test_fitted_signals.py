@@ -16,8 +16,8 @@ from mm.backtest.rules import Account, Execution
 from mm.cli.config import Day, Market, Models
 from mm.errors import Mismatch, UsageError
 from mm.instrument import Instrument, to_exchange_info
-from mm.live.shadow import PaperKnobs, PaperPlay, ShadowTerms
-from mm.live.trade_play import TradePlay, TradeStart
+from mm.live.play import PaperPlay, TradePlay, TradeStart
+from mm.live.terms import PaperKnobs, ShadowTerms
 from mm.predict.artefact import Artefact, predictors_of
 
 SYMBOL, DAYS = "SIMUSDT", ("20260105", "20260106")

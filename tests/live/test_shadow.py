@@ -21,9 +21,9 @@ from mm.dayfolder.check import check_day
 from mm.dayfolder.layout import DayFolder
 from mm.errors import BrokenFile, UsageError
 from mm.instrument import Instrument, to_exchange_info
-from mm.live import shadow
+from mm.live import terms as live_terms
 from mm.live.kill_switch import KillSwitch
-from mm.live.shadow import TERMS, ShadowTerms, learn_terms
+from mm.live.terms import TERMS, ShadowTerms, learn_terms
 from mm.market_data.snapshot import RestClient
 from mm.sim.flow.scenario import SCENARIOS
 from mm.sim.flow.session import STEP_US, Session
@@ -302,7 +302,7 @@ async def _learned(symbol, script=""):
 
 def test_silent_exchange_is_requested_again(monkeypatch):
     """Each cause is logged once."""
-    monkeypatch.setattr(shadow, "_RETRY_S", 0.0)
+    monkeypatch.setattr(live_terms, "_RETRY_S", 0.0)
     script = "at request 1 of /api/v3/exchangeInfo do status code=503 n=3\nat request 1 of /api/v3/depth do broken_body"
     found, warnings = asyncio.run(_learned(SYMBOL, script))
     assert warnings[0] == ("exchange_silent", "http 503")
@@ -313,7 +313,7 @@ def test_silent_exchange_is_requested_again(monkeypatch):
 
 def test_lasting_silence_is_logged_repeatedly(monkeypatch):
     """A wrong address once logged one line, and nothing for hours."""
-    monkeypatch.setattr(shadow, "_RETRY_S", 0.0)
+    monkeypatch.setattr(live_terms, "_RETRY_S", 0.0)
     _, warnings = asyncio.run(_learned(SYMBOL, "at request 1 of /api/v3/exchangeInfo do status code=503 n=125"))
     assert warnings == [("exchange_silent", "http 503")] * 3
 

@@ -154,3 +154,18 @@ def test_account_changed_by_others_stops_a_trader_and_the_next_start(tmp_path):
                 code, output, _ = ended(process)
                 assert code == 0, output
             orders = len(box.account()["orders"])
+
+
+@pytest.mark.slow
+def test_size_ramp_below_the_minimum_notional_is_refused(tmp_path):
+    with venue(tmp_path) as box:
+        done = box.run("trade", SIZE_RAMP="[0.1, 1]")
+        assert done.returncode == 2, done.stderr
+        last = done.stderr.strip().splitlines()[-1]
+        assert "SIZE_RAMP" in last
+        assert "minimum notional" in last
+        assert box.account()["orders"] == []
+        qty = last.partition("QUOTE_QTY) to ")[2].partition(" ")[0]
+        with box.trader(SIZE_RAMP="[0.1, 1]", QUOTE_QTY=qty) as process:
+            box.until(lambda: box.account()["orders"], "an order", process=process)
+            assert ended(process)[0] == 0

@@ -3,9 +3,9 @@
 from types import SimpleNamespace
 
 from mm.instrument import E8
+from mm.live.desk import ThrottledWarnings, TradeDesk
 from mm.live.ledger import AccountFill
 from mm.live.metrics import TradingMetrics
-from mm.live.trade_desk import ThrottledWarnings, TradeDesk
 from mm.live.trade_history import LedgerBegin
 
 MINUTE_US, START_US = 60_000_000, 1_795_176_000_000_000
@@ -34,6 +34,7 @@ def make_desk():
     log, audit, breaches = Lines(), Rows(), []
     guard = SimpleNamespace(equities_e8=lambda: (101 * E8, 0, 0), used=dict)
     manager = SimpleNamespace(guard=guard, quoted=(0, 0), breaches=lambda first: breaches[first:])
+    manager.order_rows = lambda *_: 0
     engine = SimpleNamespace(best=(0, 0), manager=manager)
     desk = TradeDesk(
         TradingMetrics("SIMUSDT", lambda: START_US),
@@ -86,11 +87,8 @@ def test_progress_is_logged_once_per_minute():
     desk.update(START_US + MINUTE_US - 1)
     assert [event for _, event, _ in lines] == ["order_rejected"]
     desk.update(START_US + MINUTE_US)
-    assert lines[-1] == (
-        "info",
-        "trading",
-        {"position": "0.50000000", "pnl": "1.00000000", "fills": 1, "orders": 1, "rejected": 1},
-    )
+    counts = {"fills": 1, "orders": 1, "rejected": 1, "not_quoting": "no valid book"}
+    assert lines[-1] == ("info", "trading", {"position": "0.50000000", "pnl": "1.00000000", **counts})
 
 
 def test_time_from_ack_to_first_fill_is_counted_once():

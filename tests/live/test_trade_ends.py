@@ -13,7 +13,7 @@ from trading_truth import assert_equal_books
 
 from mm.dayfolder.check import check_day
 from mm.dayfolder.layout import DayFolder
-from mm.live.shadow import ShadowTerms
+from mm.live.terms import ShadowTerms
 from support import ROOT, in_time
 
 MARKET = ("--scenario", "poisson", "--A", "6", "--sigma-ticks-per-sqrt-s", "4")

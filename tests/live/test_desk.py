@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import Counter
+from types import SimpleNamespace
 
 import pytest
 
@@ -13,8 +14,10 @@ from mm.backtest.quotes.view import Quotes
 from mm.backtest.risk import RiskLimits
 from mm.backtest.rules import Rules
 from mm.instrument import Instrument
-from mm.live.shadow_desk import ShadowDesk
-from mm.market_data.market_events import BookLost
+from mm.live.desk import ShadowDesk
+from mm.live.metrics import TradingMetrics
+from mm.market_data.market_events import BookLost, DepthArrived, TradeArrived, TradeVerdict, Verdict
+from mm.market_data.venue import DepthUpdate, TradePrint
 from mm.tape.tape import DEPTH, SNAPSHOT, TRADE
 
 GRID = Instrument("SIMUSDT", 1_000_000, 100_000, 0, "SIM", "USDT")  # tick 0.01, lot 0.001
@@ -51,6 +54,7 @@ class Play:
             ]
         )
         self.exchange.advance(3 * SECOND_US)
+        self.engine = self.exchange.engine
 
 
 class Lines(list):
@@ -66,7 +70,13 @@ class Store:
     queue, lag_s = 3, 0.5
 
     def __init__(self):
-        self.kept, self.closed = {}, False
+        self.kept, self.closed, self.ticks = {}, False, []
+
+    def book(self, bids, asks, us, last_id):
+        self.kept["book"] = bids, asks, us, last_id
+
+    def tick(self, us, **trade):
+        self.ticks.append((us, trade))
 
     def position(self, us, position):
         self.kept["position"] = position
@@ -161,6 +171,70 @@ def test_breach_is_logged_once_per_side():
         ("risk_breach", "MAX_ORDER_NOTIONAL", side) for side in ("BUY", "SELL")
     }
     assert len(lines) == 2
+
+
+def test_orders_blocked_by_a_limit_are_counted_as_rejects_with_its_knob():
+    desk = ShadowDesk(Play(risk=RiskLimits(max_order_notional_e8=1)), Lines())
+    for _ in range(2):
+        desk.refresh(3 * SECOND_US)
+    assert shown(desk.metrics.page(), "mm_rejects_total", reason="MAX_ORDER_NOTIONAL") == 2
+
+
+def test_ready_while_quoting_and_for_a_moment_after():
+    play = Play()
+    desk = ShadowDesk(play, Lines())
+    desk.refresh(3 * SECOND_US)
+    assert desk.metrics.why_not_ready == ""
+    play.exchange.pull("gateway: no connection")
+    desk.refresh(3 * SECOND_US)
+    assert desk.metrics.why_not_ready == "quotes are stopped: gateway: no connection"
+
+
+def test_not_ready_names_why_nothing_is_quoted():
+    """An order below the minimum notional is never sent; once such a trader was ready."""
+    desk = ShadowDesk(Play(min_notional_e8=10**12), Lines())
+    desk.refresh(3 * SECOND_US)
+    assert desk.metrics.why_not_ready == "no quotes: buy min_notional, sell min_notional"
+
+
+def test_health_page_has_the_two_sided_uptime():
+    us = [0]
+    metrics = TradingMetrics("SIMUSDT", lambda: us[0])
+    metrics.why_not_ready = ""
+    metrics.quotes(2 * SECOND_US, 1.0, 1.0)
+    us[0] = 8 * SECOND_US
+    assert metrics.health() == {
+        "ready": True,
+        "why": "",
+        "running_s": 8.0,
+        "two_sided_s": 6.0,
+        "two_sided_uptime": 0.75,
+    }
+
+
+def depth(us, last_id, book):
+    return DepthArrived(us, 1, DepthUpdate(0, "SIMUSDT", last_id, last_id, [], []), Verdict.APPLY, book)
+
+
+def test_latest_valid_book_is_stored_and_its_age_shown():
+    store = Store()
+    desk = ShadowDesk(Play(), Lines(), store, lambda: 5 * SECOND_US)
+    desk.refresh(3 * SECOND_US)
+    assert "book" not in store.kept
+    desk.market(depth(3 * SECOND_US, 7, SimpleNamespace(top=lambda levels: (["bid"][:levels], ["ask"]))))
+    desk.market(depth(3 * SECOND_US + 1, 8, None))  # it changes no valid book
+    desk.refresh(4 * SECOND_US)
+    assert store.kept["book"] == (["bid"], ["ask"], 4 * SECOND_US, 7)
+    assert shown(desk.metrics.page(), "mm_book_age_seconds") == 2
+    assert shown(desk.metrics.page(), "mm_messages_total", stream="depth") == 2
+
+
+def test_trade_is_stored_with_aggressor_side_unless_late():
+    store = Store()
+    desk = ShadowDesk(Play(), Lines(), store)
+    for us, m, verdict in ((1, True, TradeVerdict.NEW), (2, False, TradeVerdict.NEW), (3, True, TradeVerdict.LATE)):
+        desk.market(TradeArrived(us, TradePrint(E=0, s="SIMUSDT", t=1, p="100.00", q="0.5", T=0, m=m), verdict))
+    assert [(us, trade["side"]) for us, trade in store.ticks] == [(1, "SELL"), (2, "BUY")]
 
 
 def test_store_receives_position_pnl_and_model():

@@ -1,0 +1,421 @@
+"""The public view of a shadow or a trade: metrics, the state store, warnings, rows of breaches; it never blocks.
+
+Both read the order manager of their play. A trader reports its orders and fills as they happen (`TradeDesk`), while
+those of a paper exchange are read from its journal (`ShadowDesk`).
+"""
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Protocol
+
+from mm.backtest.journal import ACTIONS, REJECT_REASONS
+from mm.backtest.risk import WITHHOLDING
+from mm.clock import US_PER_MS, US_PER_S, now_us
+from mm.instrument import E8, Instrument, decimal_text
+from mm.live.ledger import SIDE_NAMES, AccountFill, Ledger, PnlParts, amounts
+from mm.live.metrics import TradingMetrics
+from mm.live.watch import serving
+from mm.market_data.market_events import BookLost, DepthArrived, MarketEvent, TradeArrived, TradeVerdict
+
+if TYPE_CHECKING:
+    from structlog.typing import FilteringBoundLogger as Logger
+
+    from mm.backtest._engine import Engine
+    from mm.backtest.rules import Rules
+    from mm.live._live_engine import LiveEngine
+    from mm.live.audit import AuditLog
+    from mm.live.state import StateWriter
+    from mm.live.trade_history import LedgerBegin
+    from mm.live.trader import TradeAccount
+    from mm.market_data.local_orderbook import LocalOrderBook
+
+REFRESH_US = 100 * US_PER_MS
+REPORT_US = 60 * US_PER_S
+"""Time between two lines of progress, and between two warnings of one kind."""
+QUIET_US = 2 * US_PER_S
+"""Time without a resting order after which a run is not quoting: between two orders there may be none."""
+SHADOW_REFRESH_S, WRITER_S = 0.25, 2.0
+REQUESTS = {"place": "PLACE", "cancel": "CANCEL_REQ", "amend": "AMEND"}  # requests, and their rows in the journal
+TOP_LEVELS = 20
+
+
+class Play(Protocol):
+    """The strategy of a run, in an engine."""
+
+    @property
+    def engine(self) -> "Engine | LiveEngine":
+        """Its engine."""
+
+    @property
+    def grid(self) -> Instrument:
+        """Grid of prices and quantities."""
+
+    @property
+    def rules(self) -> "Rules":
+        """The rules of the run."""
+
+
+class ThrottledWarnings:
+    """Warnings limited to one of a kind per minute; the next one reports how many were suppressed.
+
+    Args:
+        log: Logs them.
+    """
+
+    def __init__(self, log: "Logger") -> None:
+        self._log = log
+        self._next_us: dict[tuple[str, str], int] = {}
+        self._unshown: dict[tuple[str, str], int] = {}
+
+    def warn(self, us: int, event: str, kind: str, **fields: object) -> None:
+        """Log *event* of a *kind* at an instant, unless one of the kind was logged within a minute."""
+        key = event, kind
+        if us < self._next_us.get(key, us):
+            self._unshown[key] = self._unshown.get(key, 0) + 1
+            return
+        self._next_us[key] = us + REPORT_US
+        unshown = self._unshown.pop(key, 0)
+        self._log.warning(event, **fields, **({"unshown": unshown} if unshown else {}))
+
+
+class Desk:
+    """Follows a run: a subscriber of its market, whose `refresh` updates metrics and state store.
+
+    Args:
+        metrics: The metrics for Prometheus, filled here.
+        play: The strategy.
+        log: Logs breaches.
+        writer: The state store; None for none.
+        audit: Receives breaches; None for no audit log.
+
+    Attributes:
+        metrics: As given.
+        play: As given.
+    """
+
+    def __init__(
+        self,
+        metrics: TradingMetrics,
+        play: Play,
+        log: "Logger",
+        writer: "StateWriter | None" = None,
+        audit: "AuditLog | None" = None,
+    ) -> None:
+        self.metrics, self.play = metrics, play
+        self._log, self._writer, self._audit = log, writer, audit
+        self._warnings = ThrottledWarnings(log)
+        self._breaches = 0
+        self._counted = Counter[str]()
+        self._quoted_us: int | None = None
+        self._book: LocalOrderBook | None = None  # as of the last event; None without a valid one
+        self._last_id = self._book_us = self._gaps = 0
+        self._messages = {"depth": 0, "trade": 0}
+
+    # ------------------------------------------------------------------ the market
+
+    def market(self, event: MarketEvent) -> None:
+        """Handle an event of the market."""
+        if isinstance(event, DepthArrived):
+            self._messages["depth"] += 1
+            if event.book is not None:
+                self._book, self._last_id, self._book_us = event.book, event.update.u, event.recv_us
+        elif isinstance(event, TradeArrived):
+            self._messages["trade"] += 1
+            if self._writer and event.verdict is not TradeVerdict.LATE:
+                trade = event.trade
+                self._writer.tick(event.recv_us, price=trade.p, qty=trade.q, side="SELL" if trade.m else "BUY")
+        elif isinstance(event, BookLost):
+            self._book, self._gaps = None, self._gaps + 1
+
+    # ------------------------------------------------------------------ what the kinds of desks differ in
+
+    def _position_e8(self) -> int:
+        raise NotImplementedError
+
+    def _pnl(self, mid_e8: int) -> PnlParts:
+        """Return the result at a mid, since the start of the ledger."""
+        raise NotImplementedError
+
+    def _equity_e8(self, mid_e8: int, total_e8: int) -> int:
+        """Return the account's value at a mid, given the total result."""
+        raise NotImplementedError
+
+    # ------------------------------------------------------------------ at each update
+
+    def refresh(self, us: int) -> None:
+        """Update metrics and state store."""
+        manager, metrics = self.play.engine.manager, self.metrics
+        bid, ask = self.play.engine.best[:2]
+        mid2 = bid + ask if bid and ask else 0
+        self._show_breaches(us)
+        self._count_rows({}, ("SKIP",))
+        metrics.market(self._gaps, self._messages)
+        if self._book is not None:
+            metrics.book_updated(self._book_us)
+        metrics.position(self._position_e8())
+        metrics.quotes(us, *((abs(mid2 / 2 - ticks) if ticks and mid2 else None) for ticks in manager.quoted))
+        metrics.why_not_ready = self._why_not_quoting(us, mid2)
+        for limit, share in manager.guard.used().items():
+            metrics.risk_used(limit, share)
+        if self._writer:
+            metrics.state_writer(self._writer.queue, self._writer.lag_s)
+        if mid2:
+            self._show_money(us, mid2 * self.play.grid.tick_e8 // 2)
+
+    def _why_not_quoting(self, us: int, mid2: int) -> str:
+        """Return why no order of ours rests; empty if one does, or did a moment ago."""
+        manager = self.play.engine.manager
+        if not mid2:
+            return "no valid book"
+        if manager.stopped_for:
+            return f"quotes are stopped: {manager.stopped_for}"
+        if any(manager.quoted):
+            self._quoted_us = us
+            return ""
+        if self._quoted_us is not None and us - self._quoted_us < QUIET_US:
+            return ""
+        reasons = [f"{side} {why}" for side, why in zip(("buy", "sell"), manager.withheld_for, strict=True) if why]
+        return f"no quotes: {', '.join(reasons) or 'the model gives none, or they are not open yet'}"
+
+    def _show_breaches(self, us: int) -> None:
+        """Warn of the breaches since the last call, and record them."""
+        for at_us, limit, value_e8, bound_e8, side in self.play.engine.manager.breaches(self._breaches):
+            self._breaches += 1
+            sided = {"side": SIDE_NAMES[side]} if side else {}
+            shown = {"limit": limit, "value": decimal_text(value_e8), "bound": decimal_text(bound_e8), **sided}
+            self._warnings.warn(us, "risk_breach", limit + sided.get("side", ""), **shown)
+            if self._audit is not None:
+                self._audit.append("breach", **shown, at_us=at_us)
+
+    def _count_rows(self, requests: dict[str, str], refusals: tuple[str, ...]) -> None:
+        """Count requests and orders that were not sent since the last call, by their rows in the journal."""
+        rows, metrics = self.play.engine.manager.order_rows, self.metrics
+        now = Counter({name: rows(ACTIONS.index(action), 0) for name, action in requests.items()})
+        for action in refusals:
+            for code, reason in enumerate(REJECT_REASONS):
+                if reason:
+                    now[f"{action} {reason}"] = rows(ACTIONS.index(action), code)
+        for name in (now - self._counted).elements():
+            if name in requests:
+                metrics.order(name)
+            else:
+                reason = name.partition(" ")[2]
+                metrics.reject(reason.upper() if reason in WITHHOLDING else reason)  # a limit is named by its knob
+        self._counted |= now
+
+    def _show_money(self, us: int, mid_e8: int) -> None:
+        """Show PnL and equity at a mid, and pass book, PnL and the strategy's state to the state store."""
+        found = self._pnl(mid_e8)
+        parts = {"realized": found.realized, "unrealized": found.unrealized, "fees": found.fees, "total": found.total}
+        self.metrics.pnl(**parts)
+        self.metrics.equity(self._equity_e8(mid_e8, found.total))
+        self.metrics.unvalued(found.unvalued)
+        if self._writer is None:
+            return
+        if self._book is not None:
+            self._writer.book(*self._book.top(TOP_LEVELS), us, self._last_id)
+        shown: dict[str, str | None] = {name: decimal_text(value) for name, value in parts.items()}
+        if found.unvalued:
+            shown |= {"fees": None, "total": None, "fees_unvalued": amounts(found.unvalued)}
+        position = decimal_text(self._position_e8())
+        self._writer.position(us, position)
+        self._writer.pnl(us, **shown)
+        self._writer.model(
+            us,
+            mid=decimal_text(mid_e8),
+            inventory=position,
+            target=decimal_text(self.play.rules.target * self.play.grid.lot_e8),
+            quoted_ticks=list(self.play.engine.manager.quoted),
+        )
+
+
+class ShadowDesk(Desk):
+    """Follows a shadow; `serving` keeps its metrics up to date.
+
+    Args:
+        play: The strategy on the paper exchange.
+        log: Logs breaches, and the end of all trading.
+        writer: The state store; None for none.
+        clock: Returns the instant, in µs.
+    """
+
+    def __init__(
+        self, play: Play, log: "Logger", writer: "StateWriter | None" = None, clock: Callable[[], int] = now_us
+    ) -> None:
+        super().__init__(TradingMetrics(play.grid.symbol, clock), play, log, writer)
+        self._clock, self._fills, self._killed = clock, 0, False
+        self._ledger = Ledger(play.grid, position_e8=play.rules.start_lots * play.grid.lot_e8)
+
+    @asynccontextmanager
+    async def serving(self, host: str, port: int, *, watched: bool) -> AsyncIterator[None]:
+        """Serve current metrics on *host* and *port* until the block ends, and draw them if *watched*."""
+        keeping = asyncio.create_task(self._keep())
+        try:
+            async with serving(self.metrics, host, port, watched=watched):
+                yield
+        finally:
+            keeping.cancel()
+            self.refresh(self._clock())
+            if self._writer:
+                await asyncio.to_thread(self._writer.close, WRITER_S)
+
+    async def _keep(self) -> None:
+        while True:
+            await asyncio.sleep(SHADOW_REFRESH_S)
+            self.refresh(self._clock())
+
+    def refresh(self, us: int) -> None:
+        """Update metrics and state store; count fills, requests and rejections since the last call."""
+        self._take_fills()
+        self._count_rows(REQUESTS, ("REJECT",))
+        killed = self.play.engine.manager.killed()
+        self.metrics.killed(killed is not None)
+        if killed is not None and not self._killed:
+            self._killed = True
+            self._log.warning("killed", reason=killed[1], note="quoting has stopped; the recording continues")
+        super().refresh(us)
+
+    def _take_fills(self) -> None:
+        grid, rate_e8 = self.play.grid, self.play.rules.maker_fee_e8
+        for us, order_id, side, ticks, lots in self.play.engine.fills_from(self._fills):
+            self._fills += 1
+            notional_e16 = ticks * grid.tick_e8 * lots * grid.lot_e8
+            fee = decimal_text(notional_e16 * rate_e8 // E8 // E8)
+            price, qty = decimal_text(ticks * grid.tick_e8), decimal_text(lots * grid.lot_e8)
+            fill = AccountFill(self._fills, order_id, "", side, price, qty, fee, grid.quote_asset, us, maker=True)
+            self._ledger.book(fill)
+            self.metrics.fill(side)
+
+    def _position_e8(self) -> int:
+        return self._ledger.position_e8
+
+    def _pnl(self, mid_e8: int) -> PnlParts:
+        return self._ledger.pnl_e8(mid_e8)
+
+    def _equity_e8(self, mid_e8: int, total_e8: int) -> int:  # noqa: ARG002
+        return self.play.rules.start_cash_e8 + self._ledger.cash_e8 + self._ledger.position_e8 * mid_e8 // E8
+
+
+class TradeDesk(Desk):
+    """Follows a trader, as its observer.
+
+    Args:
+        metrics: The metrics for Prometheus, filled here.
+        play: The strategy.
+        account: Position and cash.
+        begin: The account at the start of the ledger.
+        audit: Receives breaches.
+        writer: The state store.
+        log: Logs events.
+
+    Attributes:
+        account: As given.
+    """
+
+    def __init__(  # noqa: PLR0913 - what it shows, and where
+        self,
+        metrics: TradingMetrics,
+        play: Play,
+        account: "TradeAccount",
+        *,
+        begin: "LedgerBegin",
+        audit: "AuditLog",
+        writer: "StateWriter",
+        log: "Logger",
+    ) -> None:
+        super().__init__(metrics, play, log, writer, audit)
+        self.account, self._begin = account, begin
+        self._fills = self._orders = self._rejects = 0
+        self._us, self._report_us = 0, 0
+        self._next_us = 0
+        self._accepted_us: dict[int, int | None] = {}  # of orders without a fill; None before the acceptance
+
+    # ------------------------------------------------------------------ the trader's observer
+
+    def order(self, action: str, order_id: int, side: int, price: str, qty: str, us: int) -> None:  # noqa: ARG002
+        """Count a sent request; record the acceptance time of an order until its first fill."""
+        if action in ("place", "cancel", "replace", "amend"):
+            self.metrics.order(action)
+            if action in ("place", "replace"):
+                self._orders += 1
+                self._accepted_us[order_id] = None
+        elif action not in ("accepted", "amended"):
+            self._accepted_us.pop(order_id, None)
+        elif order_id in self._accepted_us:
+            self._accepted_us[order_id] = us
+
+    def filled(self, fill: AccountFill, order_id: int, us: int) -> None:
+        """Count a fill."""
+        self.metrics.fill(fill.side)
+        unvalued = self.account.ledger.unvalued
+        if fill.commission_asset in unvalued:
+            self._warnings.warn(
+                us,
+                "commission_without_price",
+                fill.commission_asset,
+                paid=decimal_text(unvalued[fill.commission_asset]),
+                asset=fill.commission_asset,
+                note="PnL is before these fees; limits count their largest value",
+            )
+        self._fills += 1
+        if order_id in self._accepted_us:
+            accepted_us = self._accepted_us.pop(order_id)
+            self.metrics.ack_fill(0.0 if accepted_us is None else (us - accepted_us) / US_PER_S)
+
+    def rejected(self, reason: str, code: int, message: str) -> None:
+        """Count a rejection; warn of the first of its kind within a minute."""
+        self.metrics.reject(reason)
+        self._rejects += 1
+        self._warnings.warn(self._us, "order_rejected", reason, reason=reason, code=code, message=message)
+
+    def ack(self, action: str, seconds: float) -> None:  # noqa: ARG002 - the observer's signature
+        """Record the latency of a response."""
+        self.metrics.ack(seconds)
+
+    def account_changed(self, us: int) -> None:
+        """Show the account again at the next update."""
+        self._next_us = min(self._next_us, us)
+
+    # ------------------------------------------------------------------ at each update
+
+    def update(self, us: int) -> None:
+        """Record new breaches, and update the public view every tenth of a second."""
+        self._us = us
+        self._show_breaches(us)
+        if us >= self._next_us:
+            self._next_us = us + REFRESH_US
+            self.refresh(us)
+        if us >= self._report_us:
+            if self._report_us:
+                self._report()
+            self._report_us = us + REPORT_US
+
+    def _report(self) -> None:
+        """Log a line of progress."""
+        equity_e8, unvalued = self.play.engine.manager.guard.equities_e8()[0], self.account.ledger.unvalued
+        why = self.metrics.why_not_ready
+        self._log.info(
+            "trading",
+            position=decimal_text(self.account.position_e8),
+            pnl=decimal_text(equity_e8 - self._begin.worth_e8) if equity_e8 and not unvalued else "",
+            **({"fees_unvalued": amounts(unvalued)} if unvalued else {}),
+            fills=self._fills,
+            orders=self._orders,
+            rejected=self._rejects,
+            **({"not_quoting": why} if why else {}),
+        )
+
+    def _position_e8(self) -> int:
+        return self.account.position_e8
+
+    def _pnl(self, mid_e8: int) -> PnlParts:
+        """Return the result since the start of the ledger, including the change of the initial inventory."""
+        found = self.account.ledger.pnl_e8(mid_e8)
+        carried = (self.account.position_e8 - self.account.ledger.position_e8) * (mid_e8 - self._begin.mid_e8) // E8
+        unrealized, total = found.unrealized + carried, found.total + carried
+        return PnlParts(found.realized, unrealized, found.fees, total, found.unvalued)
+
+    def _equity_e8(self, mid_e8: int, total_e8: int) -> int:  # noqa: ARG002
+        return self._begin.worth_e8 + total_e8

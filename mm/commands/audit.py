@@ -19,6 +19,7 @@ _FILE = click.Argument(["file"], metavar="FILE", type=click.Path(path_type=Path)
 _OPEN = click.Option(
     ["--open", "open_end"], is_flag=True, help="Accept a log without a stop row at its end (killed or running)."
 )
+_MOST_SHOWN = 4_000  # characters of a value: the totals in row 1 have many
 _CHAIN = ("seq", "us", "type", "prev", "hash")
 
 
@@ -100,7 +101,8 @@ def _row_text(row: Mapping[str, Any]) -> str:
 
 
 def _value(value: object) -> str:
-    """Return a value on one line: plain text unchanged, all else as JSON."""
+    """Return a value on one line: plain text unchanged, all else as JSON, shortened."""
     if isinstance(value, str) and value.isprintable() and " " not in value:
         return value
-    return json.dumps(value, separators=(",", ":"))
+    text = json.dumps(value, separators=(",", ":"))
+    return text if len(text) <= _MOST_SHOWN else f"{text[:_MOST_SHOWN]}…"

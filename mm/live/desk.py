@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from mm.backtest.rules import Rules
     from mm.live._live_engine import LiveEngine
     from mm.live.audit import AuditLog
+    from mm.live.play import PaperPlay
     from mm.live.state import StateWriter
     from mm.live.trade_history import LedgerBegin
     from mm.live.trader import TradeAccount
@@ -242,10 +243,10 @@ class ShadowDesk(Desk):
     """
 
     def __init__(
-        self, play: Play, log: "Logger", writer: "StateWriter | None" = None, clock: Callable[[], int] = now_us
+        self, play: "PaperPlay", log: "Logger", writer: "StateWriter | None" = None, clock: Callable[[], int] = now_us
     ) -> None:
         super().__init__(TradingMetrics(play.grid.symbol, clock), play, log, writer)
-        self._clock, self._fills, self._killed = clock, 0, False
+        self._exchange, self._clock, self._fills, self._killed = play.exchange, clock, 0, False
         self._ledger = Ledger(play.grid, position_e8=play.rules.start_lots * play.grid.lot_e8)
 
     @asynccontextmanager
@@ -279,7 +280,7 @@ class ShadowDesk(Desk):
 
     def _take_fills(self) -> None:
         grid, rate_e8 = self.play.grid, self.play.rules.maker_fee_e8
-        for us, order_id, side, ticks, lots in self.play.engine.fills_from(self._fills):
+        for us, order_id, side, ticks, lots in self._exchange.fills_from(self._fills):
             self._fills += 1
             notional_e16 = ticks * grid.tick_e8 * lots * grid.lot_e8
             fee = decimal_text(notional_e16 * rate_e8 // E8 // E8)

@@ -53,7 +53,7 @@ from mm.live.order_access import (
 from mm.live.order_checks import NO_SUCH_SYMBOL, OrderChecks, Reason, SymbolInfo
 from mm.live.order_limits import BANNED, SLOW_DOWN, OrderLimits
 from mm.live.order_queries import PAGE, OrderQueries, Unanswered
-from mm.live.order_reports import OrderListener, OrderReports
+from mm.live.order_reports import OrderListener, OrderReports, Report
 from mm.live.order_sender import NOT_SENT, OrderSender
 from mm.live.order_states import OrderStates
 from mm.live.rest_api import RestApi, Surroundings
@@ -77,7 +77,8 @@ class Gateway:
         urls: Addresses of the exchange.
         credentials: Credentials of the account.
         run: Symbol and settings, and the state of earlier runs.
-        listener: Receives the reports, always from the event loop, never from inside a call.
+        listener: Receives the reports, always from the event loop, never from inside a call; None holds them until
+            `attach`.
         audit: Receives a row for every intent, acknowledgement, fill, end and rejection.
         log: The logger.
         around: Clocks and connections, which tests replace.
@@ -93,7 +94,7 @@ class Gateway:
         urls: VenueUrls,
         credentials: Credentials,
         run: GatewayRun,
-        listener: OrderListener,
+        listener: OrderListener | None,
         audit: AuditSink,
         *,
         log: "Logger",
@@ -102,7 +103,7 @@ class Gateway:
         around = around or Surroundings()
         self.ready = self.killed = False
         self.instrument: Instrument
-        self._run, self._listener, self._audit, self._log = run, listener, audit, log
+        self._run, self._audit, self._log = run, audit, log
         self._clock = ExchangeClock(around.clock)
         self._clock.doubted = self._measure_soon
         path = shared_path("weight", urlsplit(urls.rest).netloc) if run.share_budget else None
@@ -140,6 +141,10 @@ class Gateway:
         why = self._states.reset
         return Mismatch(f"the venue was reset: {why}; use another ledger, such as a new OUT_ROOT") if why else None
 
+    def attach(self, listener: OrderListener) -> None:
+        """Send the held reports to a listener, and all later ones."""
+        self._reports.attach(listener)
+
     # the engine's calls
 
     def place(self, order_id: int, side: int, price: str, qty: str, kind: str) -> None:
@@ -168,8 +173,8 @@ class Gateway:
             return
         reason = self._no_amendment(order, qty)
         if reason:
-            report = partial(self._listener.amend_failed, order_id, self._clock.now_us(), *reason)
-            asyncio.get_running_loop().call_soon(report)
+            us, (code, why) = self._clock.now_us(), reason
+            self._tell_soon(lambda listener: listener.amend_failed(order_id, us, code, why))
             return
         seq = self._audit.append("intent", action="amend", client_id=order.client_id, qty=qty)
         self._states.amending(order, qty)
@@ -299,7 +304,11 @@ class Gateway:
         return self._limits.refusal() or self._checks.refusal(side, price, qty, kind, self._states.open.values())
 
     def _refuse(self, order_id: int, reason: Reason) -> None:
-        asyncio.get_running_loop().call_soon(self._listener.rejected, order_id, self._clock.now_us(), *reason)
+        us, (code, why) = self._clock.now_us(), reason
+        self._tell_soon(lambda listener: listener.rejected(order_id, us, code, why))
+
+    def _tell_soon(self, report: Report) -> None:
+        asyncio.get_running_loop().call_soon(self._reports.tell, report)
 
     def _write_intent(
         self, order_id: int, side: int, price: str, qty: str, kind: str, replaces: LiveOrder | None = None
@@ -379,7 +388,7 @@ class Gateway:
     def _report_answer(self, action: str, answer: ApiAnswer) -> None:
         """Report the duration of an answer; stop sending if the exchange demands it."""
         if answer.status:
-            self._listener.ack_latency(action, answer.seconds)
+            self._reports.tell(lambda listener: listener.ack_latency(action, answer.seconds))
         if answer.status in (SLOW_DOWN, BANNED):
             self._review()
         self._act()
@@ -442,7 +451,8 @@ class Gateway:
         self._balances |= balances
         free = {asset: one[0] for asset, one in self._balances.items()}
         self._checks.balances(free)
-        self._listener.balances(free, {asset: one[1] for asset, one in self._balances.items()})
+        locked = {asset: one[1] for asset, one in self._balances.items()}
+        self._reports.tell(lambda listener: listener.balances(free, locked))
 
     async def _keep_reconciled(self) -> None:
         """Reconcile at the start, after each change of the connection, and every RECONCILE_INTERVAL_S."""
@@ -505,7 +515,7 @@ class Gateway:
         why = self._why()
         if self.ready == bool(why):
             self.ready = not why
-            self._listener.ready_changed(self.ready, why)
+            self._reports.tell(lambda listener: listener.ready_changed(not why, why))
         if self._limits.silence_s and not self.killed:
             asyncio.get_running_loop().call_later(self._limits.silence_s + _SILENCE_MARGIN_S, self._review)
         self._changed.set()

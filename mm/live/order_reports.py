@@ -1,7 +1,6 @@
 """Reports of order events: first as a row of the audit log, then to the listener."""
 
 from collections.abc import Callable, Mapping
-from functools import partial
 from typing import Protocol
 
 from mm.instrument import decimal_text
@@ -56,60 +55,79 @@ class OrderListener(Protocol):
         """A request was answered after *seconds*."""
 
 
+Report = Callable[[OrderListener], None]
+
+
 class OrderReports:
-    """Writes and forwards reports.
+    """Writes and forwards reports, in order; until there is a listener they are held.
+
+    A gateway reconciles before trading starts, and its findings determine the initial account of an engine.
 
     Args:
         audit: Receives a row for each report.
-        listener: Receives reports about its orders; for orders of earlier runs only fills.
+        listener: Receives reports about its orders; for orders of earlier runs only fills. None holds them.
         fees: Values the commissions of fills.
         account: Expects balances with the fills; None for no check.
     """
 
     def __init__(
-        self, audit: AuditSink, listener: OrderListener, fees: FeeValues, account: AccountCheck | None = None
+        self,
+        audit: AuditSink,
+        listener: OrderListener | None,
+        fees: FeeValues,
+        account: AccountCheck | None = None,
     ) -> None:
         self._audit, self._listener, self._fees, self._account = audit, listener, fees, account
+        self._held: list[Report] = []
+
+    def attach(self, listener: OrderListener) -> None:
+        """Forward the held reports, and from now on every report at once."""
+        while self._held:  # including reports that the listener causes meanwhile
+            self._held.pop(0)(listener)
+        self._listener = listener
+
+    def tell(self, report: Report) -> None:
+        """Forward a report without a row."""
+        if self._listener is None:
+            self._held.append(report)
+        else:
+            report(self._listener)
 
     def take(self, step: OrderReport) -> None:
         """Write an event of an order, and report it."""
         if isinstance(step, Booked):
-            fill = self._fees.valued(step.fill)
+            fill, order_id = self._fees.valued(step.fill), step.order_id
             self._audit.append("fill", **fill.row())
             if self._account:
                 self._account.filled(fill)
-            self._listener.filled(step.order_id, fill)
+            self.tell(lambda listener: listener.filled(order_id, fill))
             return
-        report = self._write_amendment(step) if isinstance(step, Amended | AmendFailed) else self._write(step)
+        report = self._write(step)
         if step.order.order_id != EARLIER:
-            report()
+            self.tell(report)
 
-    def _write(self, step: Accepted | Rejected | Closed | CancelFailed) -> Callable[[], None]:
-        """Write the row of a step, and return the function that reports it."""
-        order, listener = step.order, self._listener
-        names = {"client_id": order.client_id, "order_id": order.exchange_id}
+    def _write(self, step: Accepted | Rejected | Closed | CancelFailed | Amended | AmendFailed) -> Report:
+        """Write the row of a step, and return its report."""
+        order, own_id, us = step.order, step.order.order_id, step.us
+        client = {"client_id": order.client_id}
+        both = client | {"order_id": order.exchange_id}
         match step:
             case Accepted():
-                self._audit.append("ack", action="place", **names)
-                return partial(listener.accepted, order.order_id, step.us, order.exchange_id)
-            case Rejected():
-                reason = {"code": step.code, "message": step.message}
-                self._audit.append("reject", action="place", client_id=order.client_id, **reason)
-                return partial(listener.rejected, order.order_id, step.us, step.code, step.message)
-            case Closed():
-                self._audit.append("cancel", **names, status=step.status, filled=decimal_text(order.booked_e8))
-                return partial(listener.closed, order.order_id, step.us, step.status)
-            case CancelFailed():
-                self._audit.append("reject", action="cancel", client_id=order.client_id, code=step.code, message="")
-                return partial(listener.cancel_failed, order.order_id, step.us, step.code)
-
-    def _write_amendment(self, step: Amended | AmendFailed) -> Callable[[], None]:
-        """Write the row of an amendment step, and return the function that reports it."""
-        order, listener = step.order, self._listener
-        if isinstance(step, Amended):
-            names = {"client_id": order.client_id, "order_id": order.exchange_id}
-            self._audit.append("ack", action="amend", **names, qty=step.qty)
-            return partial(listener.amended, order.order_id, step.us, step.qty)
-        reason = {"code": step.code, "message": step.message}
-        self._audit.append("reject", action="amend", client_id=order.client_id, **reason)
-        return partial(listener.amend_failed, order.order_id, step.us, step.code, step.message)
+                exchange_id = order.exchange_id
+                self._audit.append("ack", action="place", **both)
+                return lambda listener: listener.accepted(own_id, us, exchange_id)
+            case Rejected(code=code, message=message):
+                self._audit.append("reject", action="place", **client, code=code, message=message)
+                return lambda listener: listener.rejected(own_id, us, code, message)
+            case Closed(status=status):
+                self._audit.append("cancel", **both, status=status, filled=decimal_text(order.booked_e8))
+                return lambda listener: listener.closed(own_id, us, status)
+            case CancelFailed(code=code):
+                self._audit.append("reject", action="cancel", **client, code=code, message="")
+                return lambda listener: listener.cancel_failed(own_id, us, code)
+            case Amended(qty=qty):
+                self._audit.append("ack", action="amend", **both, qty=qty)
+                return lambda listener: listener.amended(own_id, us, qty)
+            case AmendFailed(code=code, message=message):
+                self._audit.append("reject", action="amend", **client, code=code, message=message)
+                return lambda listener: listener.amend_failed(own_id, us, code, message)

@@ -89,8 +89,9 @@ class Play:
         if run is not None and ramp is not None:
             _check_ramp(terms, self.grid, ramp, clip, (known.quote_lots, known.step_lots))
         if start is not None:
-            marks = {"day_equity_e8": start.day_e8, "peak_equity_e8": start.peak_e8}
-            limits = limits and replace(limits, added_equity_e8=start.added_e8, **marks)
+            limits = limits and replace(
+                limits, added_equity_e8=start.added_e8, day_equity_e8=start.day_e8, peak_equity_e8=start.peak_e8
+            )
             lots = start.position_e8 // self.grid.lot_e8
             known = replace(known, target_lots=known.target, start_lots=lots, start_cash_e8=start.cash_e8)
         self.rules = replace(known, risk=limits, quote_lots=clip)

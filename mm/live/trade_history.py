@@ -134,7 +134,7 @@ def read_history(folder: Path, symbol: str, venue: str, us: int, written: Witnes
     if isinstance(kept, dict):
         books.restore(kept)
         begin, days = kept["begin"] and LedgerBegin(**kept["begin"]), dict(kept["days"])
-        adopted_e8 = tuple(kept["adopted_e8"])
+        adopted_e8 = kept["adopted_e8"][0], kept["adopted_e8"][1]
     for path in logs[known:]:
         for row in read_rows(path):
             books.take(row, Changes())
@@ -143,9 +143,8 @@ def read_history(folder: Path, symbol: str, venue: str, us: int, written: Witnes
             if begin is None and row["type"] == "params" and ACCOUNT in row:
                 begin = _begin_of(row[ACCOUNT], path)
             if row["type"] == "params" and ADOPTED in row:
-                adopted_e8 = tuple(
-                    was + e8(row[ADOPTED][of]) for was, of in zip(adopted_e8, ("base", "quote"), strict=True)
-                )
+                more = row[ADOPTED]
+                adopted_e8 = adopted_e8[0] + e8(more["base"]), adopted_e8[1] + e8(more["quote"])
     return RunHistory(books, begin, days, us, adopted_e8)
 
 

@@ -21,9 +21,8 @@ from mm.instrument import Instrument, decimal_text, e8, from_exchange_info
 from mm.live.account_check import AccountCheck
 from mm.live.audit import AuditLog, audit_path
 from mm.live.decisions import DecisionLags
-from mm.live.desk import TradeDesk
+from mm.live.desk import Play, TradeDesk
 from mm.live.gateway import Gateway, GatewayRun, Surroundings
-from mm.live.held_reports import HeldReports
 from mm.live.kill_switch import KillSwitch
 from mm.live.ledger import Ledger
 from mm.live.metrics import TradingMetrics
@@ -225,13 +224,12 @@ class TradeRun:
         audit = AuditLog(path, sync=self.sync, clock=self._clock)
         try:
             await self._begin_log(audit, instrument, history)
-            held = HeldReports()
             check = self._account_check(history, instrument)
             run, around = self._gateway_run(history, check), Surroundings(clock=self._clock)
-            gateway = Gateway(self._urls, self._credentials, run, held, audit, log=self._run.log, around=around)
+            gateway = Gateway(self._urls, self._credentials, run, None, audit, log=self._run.log, around=around)
             try:
                 await self._ready(gateway)
-                end = await self._with_gateway(terms, history, check, audit, held, gateway)
+                end = await self._with_gateway(terms, history, check, audit, gateway)
             finally:
                 await gateway.stop()
                 audit.append("stop", reason=self._reason(), **self._position())
@@ -322,7 +320,6 @@ class TradeRun:
         history: RunHistory,
         check: AccountCheck,
         audit: AuditLog,
-        held: HeldReports,
         gateway: Gateway,
     ) -> TradeEnd:
         """Trade on a gateway that is ready."""
@@ -360,7 +357,7 @@ class TradeRun:
         trader = self._trader = Trader(parts, gateway)
         try:
             follower = TradeFollower(trader, play.grid, desk.market)
-            held.release(trader)
+            gateway.attach(trader)
             if self._stopped:
                 trader.end(self._stopped)
             reason, unrecorded = await self._record(trader, follower, gateway, audit)
@@ -441,7 +438,7 @@ class TradeRun:
         if self.desk:
             self.desk.metrics.killed(True)
 
-    def _killed_for(self, play: TradePlay | None) -> str:
+    def _killed_for(self, play: Play | None) -> str:
         by_limit = play.engine.manager.killed_for if play else None
         return by_limit or self._switch.why() or MANUAL
 
@@ -475,7 +472,7 @@ class TradeRun:
                 "equity_not_kept", error=str(error), note="see the fills of this day in the audit log"
             )
 
-    def _keep_marks(self, play: TradePlay, audit: AuditLog, *, at_once: bool = False) -> None:
+    def _keep_marks(self, play: Play, audit: AuditLog, *, at_once: bool = False) -> None:
         equity_e8, day_e8, peak_e8 = play.engine.manager.guard.equities_e8()
         if equity_e8:
             self._equity.keep(self._clock(), day_e8, peak_e8, audit.end, at_once=at_once)

@@ -87,3 +87,21 @@ def test_fill_of_earlier_order_is_logged_and_reported() -> None:
     OrderReports(audit, listener, fees).take(Booked(order(EARLIER), EARLIER, FILL))
     assert audit.rows == [{"type": "fill", **FILL.row()}]
     assert listener.fills == [FILL]
+
+
+def test_reports_are_held_in_order_until_there_is_a_listener() -> None:
+    """Also one that the listener causes while it receives the held ones."""
+    received: list[str] = []
+    reports = OrderReports(MemoryAudit(), None, FeeValues())
+
+    class Reentrant(FollowingListener):
+        def accepted(self, order_id: int, us: int, exchange_id: int) -> None:
+            received.append("accepted")
+            reports.tell(lambda _: received.append("caused"))
+
+    reports.take(Accepted(order(), 7))
+    reports.tell(lambda _: received.append("held"))
+    assert received == []
+    reports.attach(Reentrant())
+    reports.tell(lambda _: received.append("at once"))
+    assert received == ["accepted", "held", "caused", "at once"]

@@ -4,7 +4,7 @@ Base and quote asset, free plus locked, must be those at the start of the ledger
 compares them at each reconcile: at the start, after each connection and every RECONCILE_INTERVAL_S.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from mm.instrument import Instrument, decimal_text, e8
 from mm.live.ledger import AccountFill, Ledger
@@ -22,7 +22,7 @@ class AccountCheck:
         instrument: Names the two assets.
         expected_e8: Their balances by the audit logs, in 1e-8; None before the ledger begins: those found first.
         adopts: Whether a difference at the start is accepted.
-        shares_quote: Whether traders of other symbols use this account too: then only the base asset is compared.
+        left_out: Assets that traders of other symbols trade on this account too: they are not compared.
 
     Attributes:
         why: The confirmed difference, as text; empty without one.
@@ -37,7 +37,7 @@ class AccountCheck:
         expected_e8: tuple[int, int] | None,
         *,
         adopts: bool = False,
-        shares_quote: bool = False,
+        left_out: Collection[str] = (),
     ) -> None:
         self.why = ""
         self.found = False
@@ -45,7 +45,7 @@ class AccountCheck:
         self.begin_e8: tuple[int, int] | None = None
         self._assets = (instrument.base_asset, instrument.quote_asset)
         self._expected_e8, self._fills = expected_e8, Ledger(instrument)
-        self._adopts, self._compared = adopts, 1 if shares_quote else 2
+        self._adopts, self._left_out = adopts, left_out
         self._last: tuple[int, ...] = ()
         self._seen = 0
 
@@ -65,7 +65,10 @@ class AccountCheck:
         if self._expected_e8 is None:
             self._expected_e8 = self.begin_e8 = held_e8[0] - moved_e8[0], held_e8[1] - moved_e8[1]
         due_e8 = [before + moved for before, moved in zip(self._expected_e8, moved_e8, strict=True)]
-        differs = tuple(held - due for held, due in zip(held_e8, due_e8, strict=True))[: self._compared]
+        differs = tuple(
+            0 if asset in self._left_out else held - due
+            for asset, held, due in zip(self._assets, held_e8, due_e8, strict=True)
+        )
         if not any(differs):
             self.why, self.found, self._last = "", True, ()
             return
@@ -74,13 +77,13 @@ class AccountCheck:
         if self._seen < CONFIRMATIONS:
             return
         if self._adopts and not self.found:
-            self.adopted_e8 = differs[0], differs[1] if self._compared > 1 else 0
-            self._expected_e8 = tuple(a + b for a, b in zip(self._expected_e8, self.adopted_e8, strict=True))  # type: ignore[assignment]
+            self.adopted_e8 = differs[0], differs[1]
+            self._expected_e8 = self._expected_e8[0] + differs[0], self._expected_e8[1] + differs[1]
             self.found, self._last = True, ()
             return
         parts = [
-            f"{decimal_text(held)} {asset} at the exchange, {decimal_text(due)} by the audit log"
-            for held, due, asset in zip(held_e8[: self._compared], due_e8, self._assets, strict=False)
-            if held != due
+            f"{decimal_text(due + by)} {asset} at the exchange, {decimal_text(due)} by the audit log"
+            for by, due, asset in zip(differs, due_e8, self._assets, strict=True)
+            if by
         ]
         self.why = f"the account differs: {'; '.join(parts)}"

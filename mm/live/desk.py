@@ -335,20 +335,21 @@ class TradeDesk(Desk):
 
     # ------------------------------------------------------------------ the trader's observer
 
-    def order(self, action: str, order_id: int, side: int, price: str, qty: str, us: int) -> None:  # noqa: ARG002
+    def order(self, action: str, order_id: int, us: int) -> None:
         """Count a sent request; record the acceptance time of an order until its first fill."""
         if action in ("place", "cancel", "replace", "amend"):
             self.metrics.order(action)
             if action in ("place", "replace"):
                 self._orders += 1
                 self._accepted_us[order_id] = None
-        elif action not in ("accepted", "amended"):
+        elif action != "accepted":
             self._accepted_us.pop(order_id, None)
         elif order_id in self._accepted_us:
             self._accepted_us[order_id] = us
 
     def filled(self, fill: AccountFill, order_id: int, us: int) -> None:
-        """Count a fill."""
+        """Count a fill; show the account again at the next update."""
+        self._next_us = min(self._next_us, us)
         self.metrics.fill(fill.side)
         unvalued = self.account.ledger.unvalued
         if fill.commission_asset in unvalued:
@@ -374,10 +375,6 @@ class TradeDesk(Desk):
     def ack(self, action: str, seconds: float) -> None:  # noqa: ARG002 - the observer's signature
         """Record the latency of a response."""
         self.metrics.ack(seconds)
-
-    def account_changed(self, us: int) -> None:
-        """Show the account again at the next update."""
-        self._next_us = min(self._next_us, us)
 
     # ------------------------------------------------------------------ at each update
 

@@ -198,14 +198,16 @@ class TradeRun:
         return shared_path("trader", f"{urlsplit(self._urls.rest).netloc}-{account}-{symbol}")
 
     def _account_check(self, history: RunHistory, instrument: Instrument) -> AccountCheck:
-        path = self._lock_path(self._symbol)
-        own = self._lock_path("")
-        others = path.parent.glob(f"{own.stem}*{own.suffix}") if path and own else ()
-        shared = any(one != path for one in others)
-        if shared:
-            self._run.log.info("quote_asset_shared", note="another symbol traded on this account: it is not compared")
+        """Return the check of the balances, without assets that this host's traders of other symbols trade too."""
+        path = self._lock_path("")
+        names = [one.stem.removeprefix(path.stem) for one in path.parent.glob(f"{path.stem}*")] if path else []
+        others = [name for name in names if name != self._symbol]
+        assets = instrument.base_asset, instrument.quote_asset
+        left_out = [asset for asset in assets if any(asset in name for name in others)]
+        if left_out:
+            self._run.log.info("balances_shared", assets=left_out, symbols=others, note="they are not compared")
         adopts = self._knobs.access.adopt
-        return AccountCheck(instrument, history.balances_e8, adopts=adopts, shares_quote=shared)
+        return AccountCheck(instrument, history.balances_e8, adopts=adopts, left_out=left_out)
 
     async def trade(self, terms: ShadowTerms) -> TradeEnd:
         """Trade until a signal, a kill, the end of the window, or another end of the recording.
@@ -349,7 +351,7 @@ class TradeRun:
             grid=play.grid,
             account=account,
             log=self._run.log,
-            observers=[desk],
+            observer=desk,
             watch=lambda us: self._watch(us, audit, desk, terms, gateway),
             decided=lags.note,
             clock=self._clock,

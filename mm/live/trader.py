@@ -5,7 +5,7 @@ disk or a metrics page never blocks it.
 """
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Protocol
@@ -60,8 +60,8 @@ class OrderGateway(Protocol):
 class TradeObserver(Protocol):
     """An observer of a trader: metrics, the state store, the terminal. It must not block or raise."""
 
-    def order(self, action: str, order_id: int, side: int, price: str, qty: str, us: int) -> None:
-        """A request was sent (``place``, ``cancel``, ``amend``, ``replace``), or the state of an order changed."""
+    def order(self, action: str, order_id: int, us: int) -> None:
+        """A request was sent (``place``, ``cancel``, ``amend``, ``replace``), or an order was ``accepted`` or ended."""
 
     def filled(self, fill: AccountFill, order_id: int, us: int) -> None:
         """A fill was booked."""
@@ -71,9 +71,6 @@ class TradeObserver(Protocol):
 
     def ack(self, action: str, seconds: float) -> None:
         """A response had this latency."""
-
-    def account_changed(self, us: int) -> None:
-        """The account has changed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,7 +160,7 @@ class TraderParts:
         grid: The engine's grid: tick, and a lot that may be finer than the exchange's step.
         account: Position and cash.
         log: Logs events.
-        observers: Observers of the trader.
+        observer: The observer of the trader; None for none.
         watch: Called at least every `MAX_WAIT_S` seconds; returns why trading must end, else None.
         decided: Called after each requote.
         clock: Returns the wall clock, in µs.
@@ -173,21 +170,10 @@ class TraderParts:
     grid: Instrument
     account: TradeAccount
     log: "Logger"
-    observers: Sequence[TradeObserver] = ()
+    observer: TradeObserver | None = None
     watch: Callable[[int], str | None] = lambda _: None
     decided: Callable[[], None] = lambda: None
     clock: Callable[[], int] = now_us
-
-
-@dataclass(slots=True)
-class _Sent:
-    """An order that was sent and has not ended, in the exchange's text."""
-
-    side: int
-    price: str
-    qty: str
-    kind: str
-    left_e8: int
 
 
 class Trader:
@@ -207,9 +193,9 @@ class Trader:
         self.accepted_us: dict[int, int] = {}
         self._gateway = gateway
         self._engine, self._grid, self._account = parts.engine, parts.grid, parts.account
-        self._log, self._observers = parts.log, tuple(parts.observers)
+        self._log, self._observer = parts.log, parts.observer
         self._watch, self._decided, self._clock = parts.watch, parts.decided, parts.clock
-        self._orders: dict[int, _Sent] = {}
+        self._sides: dict[int, int] = {}  # of orders without an answer
         self._text = lru_cache(KEPT_TEXTS)(short_text)
         self._over = asyncio.Event()
         self._nap: asyncio.Future[None] | None = None
@@ -282,69 +268,56 @@ class Trader:
             at += 1
             if action == "amend":
                 gateway.amend(order_id, self._text(lots * self._grid.lot_e8))
-                self._notify("amend", order_id, us)
             elif action == "place":
-                sent = self._note(messages[at - 1])
-                gateway.place(order_id, side, sent.price, sent.qty, sent.kind)
-                self._notify("place", order_id, us)
+                gateway.place(order_id, *self._terms(messages[at - 1]))
             elif at < count and messages[at][0] == "place" and messages[at][2] == side:
-                sent, new_id = self._note(messages[at]), messages[at][1]
-                at += 1
-                gateway.replace(order_id, new_id, side, sent.price, sent.qty, sent.kind)
-                self._notify("replace", new_id, us)
+                action, new_id = "replace", messages[at][1]
+                gateway.replace(order_id, new_id, *self._terms(messages[at]))
+                order_id, at = new_id, at + 1
             else:
                 gateway.cancel(order_id)
-                self._notify("cancel", order_id, us)
+            self._notify(action, order_id, us)
 
-    def _note(self, message: Message) -> "_Sent":
-        """Return the terms of an order as the exchange's text, and store them until it ends."""
+    def _terms(self, message: Message) -> tuple[int, str, str, str]:
+        """Return side, price, quantity and kind of an order, as the exchange's text; note its side until its answer."""
         _, order_id, side, ticks, lots, kind = message
-        price, left_e8 = self._text(ticks * self._grid.tick_e8), lots * self._grid.lot_e8
-        sent = self._orders[order_id] = _Sent(side, price, self._text(left_e8), kind, left_e8)
-        return sent
+        self._sides[order_id] = side
+        return side, self._text(ticks * self._grid.tick_e8), self._text(lots * self._grid.lot_e8), kind
 
-    def _notify(self, action: str, order_id: int, us: int, *, ends: bool = False) -> None:
-        """Report a state change of an order to the observers."""
-        sent = self._orders.pop(order_id, None) if ends else self._orders.get(order_id)
-        if sent is not None:
-            for observer in self._observers:
-                observer.order(action, order_id, sent.side, sent.price, sent.qty, us)
+    def _notify(self, action: str, order_id: int, us: int) -> None:
+        if self._observer is not None:
+            self._observer.order(action, order_id, us)
 
     # ------------------------------------------------------------------ from the gateway
 
     def accepted(self, order_id: int, us: int, exchange_id: int) -> None:  # noqa: ARG002 - the listener's signature
         """Handle the acceptance of an order."""
         self.accepted_us.setdefault(order_id, us)
+        self._sides.pop(order_id, None)
         self._engine.accepted(order_id, us)
         self._notify("accepted", order_id, us)
 
     def rejected(self, order_id: int, us: int, code: int, message: str) -> None:
         """Handle the rejection of an order, or a refusal to send it."""
-        sent = self._orders.get(order_id)
-        reason = reason_of(code, message, sent.side if sent else 0)
+        reason = reason_of(code, message, self._sides.pop(order_id, 0))
         self._engine.rejected(order_id, us, reason)
-        self._notify("rejected", order_id, us, ends=True)
-        for observer in self._observers:
-            observer.rejected(reason, code, message)
+        self._notify("rejected", order_id, us)
+        if self._observer is not None:
+            self._observer.rejected(reason, code, message)
 
     def filled(self, order_id: int, fill: AccountFill) -> None:
         """Handle a fill; one of an earlier run has no order of ours."""
         us = self._clock()
         if not self._account.book(order_id, fill, us):
             return
-        for observer in self._observers:
-            observer.filled(fill, order_id, us)
-            observer.account_changed(us)
-        sent = self._orders.get(order_id)
-        if sent is not None:
-            sent.left_e8 -= e8(fill.qty)
-            self._notify("filled" if sent.left_e8 <= 0 else "partially_filled", order_id, us, ends=sent.left_e8 <= 0)
+        if self._observer is not None:
+            self._observer.filled(fill, order_id, us)
         self.act(us)
 
     def closed(self, order_id: int, us: int, status: str) -> None:
         """Handle the end of an order."""
         self._engine.closed(order_id, us, status == "EXPIRED")
-        self._notify(status.lower(), order_id, us, ends=True)
+        self._notify(status.lower(), order_id, us)
 
     def cancel_failed(self, order_id: int, us: int, code: int) -> None:
         """Handle a failed cancel: the order is open."""
@@ -354,11 +327,6 @@ class Trader:
     def amended(self, order_id: int, us: int, qty: str) -> None:
         """Handle an order's new total quantity *qty*, which is smaller than before."""
         self._engine.amended(order_id, us, e8(qty) // self._grid.lot_e8)
-        sent = self._orders.get(order_id)
-        if sent is not None:
-            sent.left_e8 -= e8(sent.qty) - e8(qty)
-            sent.qty = qty
-            self._notify("amended" if sent.left_e8 > 0 else "filled", order_id, us, ends=sent.left_e8 <= 0)
 
     def amend_failed(self, order_id: int, us: int, code: int, message: str) -> None:
         """Handle a failed amendment; one that the exchange refused is not retried."""
@@ -384,8 +352,8 @@ class Trader:
 
     def ack_latency(self, action: str, seconds: float) -> None:
         """Handle the latency of a response."""
-        for observer in self._observers:
-            observer.ack(action, seconds)
+        if self._observer is not None:
+            self._observer.ack(action, seconds)
 
 
 def reason_of(code: int, message: str, side: int) -> str:

@@ -81,7 +81,7 @@ def test_each_breach_is_audited_and_first_of_its_kind_logged():
 def test_progress_is_logged_once_per_minute():
     desk, lines, _, _ = make_desk()
     desk.update(START_US)
-    desk.order("place", 1, 1, "100", "1", START_US)
+    desk.order("place", 1, START_US)
     desk.filled(FILL, 1, START_US)
     desk.rejected("would_cross", -2010, "Order would immediately match and take.")
     desk.update(START_US + MINUTE_US - 1)
@@ -95,7 +95,7 @@ def test_time_from_ack_to_first_fill_is_counted_once():
     desk, _, _, _ = make_desk()
 
     def report(action, order_id, us=START_US):
-        desk.order(action, order_id, 1, "100", "1", us)
+        desk.order(action, order_id, us)
 
     report("place", 1)
     report("accepted", 1)

@@ -227,6 +227,7 @@ class Gateway:
         self._queries.adopt = self._run.access.adopt
         self._queries.checked_id = self._run.last_trade_id
         self._queries.booked = dict(sorted(self._run.booked.items())[-PAGE:])
+        self._queries.position_e8 = self._run.position_e8
         self._started = True
         for order in self._run.earlier:
             self._states.add_earlier(self._earlier(order))

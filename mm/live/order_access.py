@@ -93,6 +93,7 @@ class GatewayRun:
         earlier: Orders of earlier runs that may be open, from the audit log.
         booked: Trades that earlier runs have booked: `trade_mark` by trade id.
         last_trade_id: The largest of them; None if the ledger has none: trades before the start are not counted.
+        position_e8: The position that *booked* make up, in 1e-8; None if there are more trades than these.
         share_budget: Whether the request weight is shared with the other processes of this host.
         account: Compares the balances with our own fills at each reconcile; None does not.
         kept_orders: Minimum number of ended orders that are kept for late reports.
@@ -105,6 +106,7 @@ class GatewayRun:
     earlier: Iterable[EarlierOrder] = ()
     booked: Mapping[int, int] = field(default_factory=dict)
     last_trade_id: int | None = None
+    position_e8: int | None = None
     share_budget: bool = True
     account: AccountCheck | None = None
     kept_orders: int = KEPT_ORDERS

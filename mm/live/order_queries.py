@@ -11,12 +11,12 @@ from collections.abc import Callable, Mapping
 import msgspec
 
 from mm.clock import US_PER_S, exchange_us
-from mm.instrument import e8
+from mm.instrument import decimal_text, e8
 from mm.live.account_check import AccountCheck
 from mm.live.api_messages import ACCOUNT, ORDER, ORDERS, TRADES, ApiAnswer, OrderEntry, Outcome, TradeEntry
 from mm.live.api_requests import ExchangeClock, OrderApi, RequestParams, answer_of
 from mm.live.fee_values import FeeValues
-from mm.live.ledger import BUY, SELL, trade_mark
+from mm.live.ledger import BUY, SELL, Ledger, trade_mark
 from mm.live.live_orders import EARLIER, LiveOrder
 from mm.live.order_checks import OrderChecks
 from mm.live.order_states import NO_SUCH_ORDER, OrderStates
@@ -55,6 +55,7 @@ class OrderQueries:
             ledger.
         booked: The newest booked trades, `trade_mark` by id; empty once the exchange has shown them.
         balances: Free and locked by asset, as last read, in the exchange's text.
+        position_e8: The position that these trades make up, in 1e-8; None if there are more than these.
         account: Compares the balances with our own fills; None does not.
         fees: Receives the account's commission rates, and prices of the assets in which commissions are paid.
     """
@@ -72,6 +73,7 @@ class OrderQueries:
         self.checked_id: int | None = None
         self.balances: dict[str, tuple[str, str]] = {}
         self.booked: Mapping[int, int] = {}
+        self.position_e8: int | None = None
         self.account: AccountCheck | None = None
         self.fees = FeeValues()
         self._states = states
@@ -174,7 +176,7 @@ class OrderQueries:
         return [self._states.by_client[one.client_id] for one in seen], foreign
 
     async def _recognise(self) -> None:
-        """Find the newest booked trades at the exchange, as they are booked; once."""
+        """Find the newest booked trades at the exchange, as they are booked, and the position of all; once."""
         if not self.booked:
             return
         first_id, last_id = min(self.booked), max(self.booked)
@@ -186,6 +188,13 @@ class OrderQueries:
         if wrong:
             newest = ", the newest that is booked" if max(wrong) == last_id else ", which is booked"
             self._states.reset = f"it does not have trade {max(wrong)}{newest}"
+        own = Ledger(self._checks.instrument)
+        for trade in trades:
+            if trade.id in self.booked:
+                own.book(trade.fill(""))
+        if not wrong and self.position_e8 not in (None, own.position_e8) and own.fills == len(self.booked):
+            ours, theirs = decimal_text(self.position_e8 or 0), decimal_text(own.position_e8)
+            self._states.reset = f"its trades make up a position of {theirs}, those of the audit log {ours}"
         self.booked = {}
 
     async def _trades(self) -> None:

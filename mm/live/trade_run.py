@@ -305,6 +305,7 @@ class TradeRun:
         return self.desk
 
     def _gateway_run(self, history: RunHistory, check: AccountCheck) -> GatewayRun:
+        ledger = history.books.ledger
         return GatewayRun(
             symbol=self._symbol,
             run_id=self._run.id,
@@ -313,6 +314,7 @@ class TradeRun:
             earlier=history.books.open_orders(),
             booked=history.booked,
             last_trade_id=history.last_trade_id,
+            position_e8=ledger.position_e8 if ledger and ledger.fills == len(ledger.booked) else None,
             account=check,
         )
 

@@ -39,13 +39,22 @@ def edited(path):
 def resealed(path):
     """The same, with all later hashes computed anew, and without the other record of the log."""
     edited(path)
+    reseal(path, lambda line: line)
+
+
+def reseal(path, change):
     lines, prev = [], b"0" * 64
-    for line in lines_of(path):
+    for line in map(change, lines_of(path)):
         row = {name: value for name, value in json.loads(line).items() if name not in ("prev", "hash")}
         sealed, prev = seal(json.dumps(row, separators=(",", ":")).encode(), prev)
         lines.append(sealed)
     path.write_bytes(b"".join(lines))
     (path.parents[2] / "risk" / "SIMUSDT.equity.json").unlink()
+
+
+def commission_resealed(path):
+    """A fill's commission is larger, which changes the position, with all hashes computed anew."""
+    reseal(path, lambda line: line.replace(b'"commission":"0.', b'"commission":"1.', 1))
 
 
 def cut(path):
@@ -69,6 +78,7 @@ def removed(path):
     [
         (edited, "its hash does not match its content: it was changed"),
         (resealed, "the venue was reset: it does not have trade"),
+        (commission_resealed, "its trades make up a position of"),
         (cut, "the end was cut off"),
         (emptied, "the end was cut off"),
         (removed, "the audit log is missing"),

@@ -110,7 +110,7 @@ def main(
     knobs = PaperKnobs(market, execution, account, models, risk)
     clock = SteadyClock()
     env = _Env(clock, caught, store, watch, lambda: kills[0] if kills else switch.why() if switch.triggered else None)
-    live = asyncio.run(_live(run, _parts(run, source, recorder, day, clock), knobs, env, day))
+    live = asyncio.run(_live(run, day_parts(run, source, recorder, day, clock), knobs, env, day))
     with _unstopped():
         _finish(run, live, knobs, day)
     if live.regridded:
@@ -149,7 +149,7 @@ def _take_back_killed(run: Run) -> None:
         os.close(descriptor)
 
 
-def _parts(run: Run, source: Source, recorder: Recorder, day: Day, clock: Callable[[], int]) -> "Parts":
+def day_parts(run: Run, source: Source, recorder: Recorder, day: Day, clock: Callable[[], int]) -> "Parts":
     """Return the parts of the recording: as in `mm record`, but for one day."""
 
     parts = parts_of(source, recorder, Name(run_id=run.id), run.log, clock, gathers=False)

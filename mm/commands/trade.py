@@ -11,12 +11,12 @@ import click
 from mm.backtest.risk import LIVE_DEFAULTS, Risk
 from mm.backtest.rules import Account, Execution
 from mm.backtest.summary_text import text_of
-from mm.cli.config import Day, Market, Models, Name, Results, Source
+from mm.cli.config import Day, Market, Models, Results, Source
 from mm.cli.frame import runner
 from mm.cli.interrupts import TradeSignals
 from mm.cli.task_knobs import Recorder
 from mm.clock import SteadyClock
-from mm.commands.shadow import day_recorded
+from mm.commands.shadow import day_parts, day_recorded
 from mm.errors import Incomplete, SafetyError, TryLater
 from mm.live.api_venue import InterfaceAt, InterfaceTrade
 from mm.live.decisions import decisions_name, decisions_of, write_decisions
@@ -28,8 +28,6 @@ from mm.live.trade_files import write_fills, write_state
 from mm.live.trade_run import TradeKnobs, TradeRun
 from mm.live.trade_venue import API, Trading, addresses, check_switches
 from mm.live.watch import serving
-from mm.market_data.days import DayWindow
-from mm.market_data.recorder import parts_of
 from mm.models.builder import check_names
 from mm.runs.in_progress import Run
 
@@ -113,7 +111,7 @@ def main(
             run.log.warning("switch_not_used", note=note)
         knobs = TradeKnobs(trading=trading, access=access, stores=stores, strategy=strategy, out_root=results.out_root)
         clock = SteadyClock()
-        parts = _parts(run, source, replace(recorder, ws_url=urls.streams, rest_url=urls.rest), day, clock)
+        parts = day_parts(run, source, replace(recorder, ws_url=urls.streams, rest_url=urls.rest), day, clock)
         trade = TradeRun(run, knobs, urls, credentials, parts, clock)
         trade.check()
         with trade.alone():
@@ -137,13 +135,6 @@ def _at_interface(run: Run, day: Day, trading: Trading, strategy: "PaperKnobs", 
     run.print(times.line())
     if end.killed_for is not None:
         raise Incomplete(f"{symbol} was {end.why}; all orders are cancelled", KILLED)
-
-
-def _parts(run: Run, source: Source, recorder: Recorder, day: Day, clock: SteadyClock) -> "Parts":
-    """Return the parts of the recording: as in `mm record`, but for one day."""
-
-    parts = parts_of(source, recorder, Name(run_id=run.id), run.log, clock, gathers=False)
-    return replace(parts, window=DayWindow.of(parts.window, day.day))
 
 
 async def _live(

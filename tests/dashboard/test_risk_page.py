@@ -1,13 +1,12 @@
 """The page of risk: the kill switch with the code of `mm risk`, each change confirmed; limits and their use."""
 
-import json
-
 import pytest
 from page_reading import text_of
 
 from mm.backtest.risk import LIVE_DEFAULTS, Risk
 from mm.base.knobs import knobs
 from mm.dashboard import live_view
+from mm.live.audit_chain import body, seal
 from mm.live.kill_switch import KillSwitch
 
 
@@ -72,8 +71,8 @@ def test_limits_are_those_of_the_newest_trade(opened, tmp_path):
     assert bounds["MAX_POSITION"] == str(LIVE_DEFAULTS["max_position"])
     log = tmp_path / "out/audit/A/20260105_T1.ndjson"
     log.parent.mkdir(parents=True)
-    row = {"seq": 1, "us": 1, "type": "start", "knobs": {"max_position": "3", "max_drawdown": {"value": "0.1"}}}
-    log.write_text(json.dumps({**row, "prev": "0" * 64, "hash": "0" * 64}, separators=(",", ":")) + "\n")
+    set_knobs = {"max_position": "3", "max_drawdown": {"value": "0.1"}}
+    log.write_bytes(seal(body(1, 1, "start", {"knobs": set_knobs}), b"0" * 64)[0])
     at = opened("risk_page", tmp_path, symbol="A")
     assert not at.exception
     bounds = dict(zip(*(at.dataframe[0].value[name] for name in ("limit", "bound")), strict=True))

@@ -328,7 +328,7 @@ class TradeRun:
     ) -> TradeEnd:
         """Trade on a gateway that is ready."""
         knobs, grid = self._knobs, gateway.instrument
-        begin = history.begin or self._begin_ledger(audit, terms, check)
+        begin = history.begin or self._begin_ledger(audit, terms, check, history.books.ledger)
         if any(check.adopted_e8):
             self._note_adopted(check, audit)
         self._note_changed_knobs(history, audit)
@@ -378,9 +378,13 @@ class TradeRun:
         audit.append("params", knobs=self._given(), **{ADOPTED: {"base": base, "quote": quote}})
         self._run.log.warning("account_adopted", base=base, quote=quote)
 
-    def _begin_ledger(self, audit: AuditLog, terms: ShadowTerms, check: AccountCheck) -> LedgerBegin:
-        """Write a row with the account at the start of the ledger."""
+    def _begin_ledger(
+        self, audit: AuditLog, terms: ShadowTerms, check: AccountCheck, ledger: Ledger | None
+    ) -> LedgerBegin:
+        """Write a row with the account at the start of the ledger, which a killed run may have begun without one."""
         base_e8, quote_e8 = check.begin_e8 or (0, 0)
+        if ledger is not None:
+            base_e8, quote_e8 = base_e8 - ledger.position_e8, quote_e8 - ledger.cash_e8
         prices = [e8(price) for price in (terms.best_bid, terms.best_ask) if price]
         if not prices:
             raise TryLater(f"the book of {self._symbol} is empty: there is no price to value the account at; try later")

@@ -1,0 +1,82 @@
+"""The balances of the account against our own fills: a difference counts once it is confirmed, and is named."""
+
+import asyncio
+
+from gateway_rig import ALICE, trading
+
+from mm.instrument import E8, Instrument
+from mm.live.account_check import CONFIRMATIONS, AccountCheck
+from mm.live.ledger import AccountFill
+from mm.live.order_access import OrderAccess
+
+GRID = Instrument("SIMUSDT", 1, 1, 0, "SIM", "USDT")
+FILL = AccountFill(1, 2, "mm-1-1b", 1, "100", "2", "0.002", "SIM", 5, maker=True)
+
+
+def balances(base, quote):
+    return {"SIM": (base, "0.5"), "USDT": (quote, "1")}
+
+
+def test_balances_follow_our_fills_including_commissions():
+    check = AccountCheck(GRID, (10 * E8, 1_000 * E8))
+    check.filled(FILL)
+    check.filled(FILL)  # reported twice
+    check.compare(balances("11.498", "799"))
+    assert check.found
+    assert not check.pending
+
+
+def test_difference_counts_once_it_is_seen_several_times_alike():
+    """A fill may be in a balance before its report is here."""
+    check = AccountCheck(GRID, (10 * E8, 1_000 * E8))
+    for base in ("9.6", *["9.7"] * (CONFIRMATIONS - 1)):
+        check.compare(balances(base, "999"))
+        assert check.pending
+        assert not check.why
+    check.compare(balances("9.7", "999"))
+    assert check.why == "the account differs: 10.20000000 SIM at the exchange, 10.00000000 by the audit log"
+    check.compare(balances("9.5", "999"))
+    assert (check.why, check.found) == ("", True)
+
+
+def test_assets_of_other_traders_are_not_compared():
+    check = AccountCheck(GRID, (10 * E8, 1_000 * E8), left_out=["USDT"])
+    check.compare(balances("9.5", "5"))
+    assert check.found
+
+
+def test_first_balances_begin_the_ledger_before_the_fills_in_them():
+    check = AccountCheck(GRID, None)
+    check.filled(FILL)
+    check.compare(balances("11.498", "799"))
+    assert check.begin_e8 == (10 * E8, 1_000 * E8)
+
+
+def test_difference_is_adopted_only_before_the_first_match():
+    check = AccountCheck(GRID, (10 * E8, 1_000 * E8), adopts=True)
+    for _ in range(CONFIRMATIONS):
+        check.compare(balances("12.5", "998"))
+    assert (check.adopted_e8, check.found, check.why) == ((3 * E8, -1 * E8), True, "")
+    for _ in range(CONFIRMATIONS):
+        check.compare(balances("13.5", "998"))
+    assert "14.00000000 SIM at the exchange, 13.00000000 by the audit log" in check.why
+
+
+def test_gateway_is_not_ready_while_the_account_differs():
+    """And it is again once the account has what it must have."""
+
+    async def scenario():
+        check = AccountCheck(GRID, None)
+        access = OrderAccess(reconcile_interval_s=1.0)
+        async with trading(account=check, access=access) as rig:
+            account = rig.box.exchange.accounts[ALICE]
+            account.base.free += E8
+            await rig.until(lambda: not rig.gateway.ready)
+            assert "the account differs: 1001.00000000 SIM" in rig.listener.ready[-1][1]
+            rig.gateway.place(1, 1, "90", "1", "LIMIT_MAKER")
+            await rig.until(lambda: rig.listener.state.get(1) == "rejected")
+            assert [row["limit"] for row in rig.audit.of("breach")] == ["ACCOUNT"]
+            account.base.free -= E8
+            await rig.until(lambda: rig.gateway.ready)
+
+    asyncio.run(scenario())

@@ -56,15 +56,20 @@ def first_row(path: Path) -> dict[str, Any] | None:
 
 
 def logs_of(folder: Path) -> list[Path]:
-    """Return the logs in a folder in order of their start; a log without a complete row is left out.
+    """Return the logs in a folder in order of their start; see `starts_of`."""
+    return list(starts_of(folder))
+
+
+def starts_of(folder: Path) -> dict[Path, dict[str, Any]]:
+    """Return row 1 of each log in a folder, in order of their start; a log without a complete row is left out.
 
     A log comes after those named in its row 1, regardless of the clock; otherwise the instants of row 1 decide.
 
     Raises:
         BrokenFile: If the row 1 of one cannot be read.
     """
-    rows = {path.name: row for path in folder.glob(f"*{SUFFIX}") if (row := first_row(path)) is not None}
-    ordered: dict[str, None] = {}
+    found = {path.name: row for path in folder.glob(f"*{SUFFIX}") if (row := first_row(path)) is not None}
+    rows, ordered = dict(found), dict[str, None]()
     waiting = sorted(rows, key=lambda name: (rows[name]["us"], name), reverse=True)
     while waiting:
         name = waiting.pop()
@@ -75,7 +80,7 @@ def logs_of(folder: Path) -> list[Path]:
             continue
         rows[name] = {"earlier": []}  # a cycle of names, which no writer makes, must not loop forever
         waiting += [name, *reversed(before)]
-    return [folder / name for name in ordered]
+    return {folder / name: found[name] for name in ordered}
 
 
 def earlier_logs(path: Path) -> list[dict[str, Any]]:

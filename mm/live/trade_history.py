@@ -18,7 +18,7 @@ from mm.base.atomic_file import write_atomic
 from mm.clock import US_PER_S, day_of
 from mm.errors import BrokenFile, OffGrid
 from mm.instrument import E8, e8
-from mm.live.audit import first_row, logs_of, witnesses_of
+from mm.live.audit import starts_of, witnesses_of
 from mm.live.audit_books import AuditBooks, Changes
 from mm.live.audit_chain import Witness, read_rows, verify_lines
 
@@ -122,7 +122,7 @@ def read_history(folder: Path, symbol: str, venue: str, us: int, written: Witnes
     Raises:
         DataError: If a log that counts cannot be read, was changed, or ends before *written*.
     """
-    starts = {path: row for path in logs_of(folder) if (row := first_row(path) or {}).get("venue") == venue}
+    starts = {path: row for path, row in starts_of(folder).items() if row.get("venue") == venue}
     if written and written.file not in {path.name for path in starts}:
         raise BrokenFile(f"{folder / written.file}: the audit log is missing, {written.source} records it; {_WAY_OUT}")
     logs = list(starts)

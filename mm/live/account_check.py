@@ -9,8 +9,8 @@ from collections.abc import Collection, Mapping
 from mm.instrument import Instrument, decimal_text, e8
 from mm.live.ledger import AccountFill, Ledger
 
-CONFIRMATIONS = 3
-"""Equal differences in a row before one counts: a fill may be in a balance before its report is here."""
+CONFIRMATIONS, MOST_DIFFERING = 3, 10
+"""Equal differences in a row, or different ones, before one counts: a balance may precede the report of its fill."""
 Balances = Mapping[str, tuple[str, str]]
 """Free and locked amount by asset, as text."""
 
@@ -47,7 +47,7 @@ class AccountCheck:
         self._expected_e8, self._fills = expected_e8, Ledger(instrument)
         self._adopts, self._left_out = adopts, left_out
         self._last: tuple[int, ...] = ()
-        self._seen = 0
+        self._seen = self._differing = 0
 
     @property
     def pending(self) -> bool:
@@ -70,16 +70,17 @@ class AccountCheck:
             for asset, held, due in zip(self._assets, held_e8, due_e8, strict=True)
         )
         if not any(differs):
-            self.why, self.found, self._last = "", True, ()
+            self.why, self.found, self._last, self._differing = "", True, (), 0
             return
+        self._differing += 1
         self._seen = self._seen + 1 if differs == self._last else 1
         self._last = differs
-        if self._seen < CONFIRMATIONS:
+        if self._seen < CONFIRMATIONS and self._differing < MOST_DIFFERING:
             return
         if self._adopts and not self.found:
             self.adopted_e8 = differs[0], differs[1]
             self._expected_e8 = self._expected_e8[0] + differs[0], self._expected_e8[1] + differs[1]
-            self.found, self._last = True, ()
+            self.found, self._last, self._differing = True, (), 0
             return
         parts = [
             f"{decimal_text(due + by)} {asset} at the exchange, {decimal_text(due)} by the audit log"

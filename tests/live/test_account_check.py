@@ -5,7 +5,7 @@ import asyncio
 from gateway_rig import ALICE, trading
 
 from mm.instrument import E8, Instrument
-from mm.live.account_check import CONFIRMATIONS, AccountCheck
+from mm.live.account_check import CONFIRMATIONS, MOST_DIFFERING, AccountCheck
 from mm.live.ledger import AccountFill
 from mm.live.order_access import OrderAccess
 
@@ -37,6 +37,15 @@ def test_difference_counts_once_it_is_seen_several_times_alike():
     assert check.why == "the account differs: 10.20000000 SIM at the exchange, 10.00000000 by the audit log"
     check.compare(balances("9.5", "999"))
     assert (check.why, check.found) == ("", True)
+
+
+def test_differences_that_keep_changing_count_too():
+    """Another program trades on the account all the time."""
+    check = AccountCheck(GRID, (10 * E8, 1_000 * E8))
+    for at in range(MOST_DIFFERING):
+        assert not check.why
+        check.compare(balances(f"{20 + at}", "999"))
+    assert check.why
 
 
 def test_assets_of_other_traders_are_not_compared():

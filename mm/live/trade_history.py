@@ -236,8 +236,17 @@ class EquityFile:
         if us < self._next_us and not at_once:
             return
         marks = EquityMarks(self._venue, day_of(us), day_e8, peak_e8, end.file, end.rows, end.hash)
+        self._write(marks, durable=at_once)
+        self._next_us = us + MARKS_EVERY_US
+
+    def log_ended(self, end: Witness) -> None:
+        """Write the last marks with the end of the log, if there are marks."""
+        if self._kept is not None:
+            marks = msgspec.structs.replace(self._kept, log=end.file, rows=end.rows, hash=end.hash)
+            self._write(marks, durable=True)
+
+    def _write(self, marks: EquityMarks, *, durable: bool) -> None:
         if marks != self._kept:
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            write_atomic(self._path, msgspec.json.encode(marks) + b"\n", durable=at_once, mode=0o600)
+            write_atomic(self._path, msgspec.json.encode(marks) + b"\n", durable=durable, mode=0o600)
             self._kept = marks
-        self._next_us = us + MARKS_EVERY_US

@@ -240,8 +240,11 @@ class TradeRun:
             raise
         try:
             audit.close()
+            self._equity.log_ended(audit.end)
         except TryLater as error:
             return replace(end, refused=error)
+        except OSError as error:
+            self._run.log.warning("equity_not_kept", error=str(error), note="the end of the audit log is not in it")
         return end
 
     async def _ready(self, gateway: Gateway) -> None:

@@ -64,6 +64,11 @@ def cut(path):
     path.write_bytes(b"".join(lines[:at]))
 
 
+def unstopped(path):
+    """Only the last row, of the orderly end, is missing."""
+    path.write_bytes(b"".join(lines_of(path)[:-1]))
+
+
 def emptied(path):
     """A log with its first row only."""
     path.write_bytes(lines_of(path)[0])
@@ -80,6 +85,7 @@ def removed(path):
         (resealed, "the venue was reset: it does not have trade"),
         (commission_resealed, "its trades make up a position of"),
         (cut, "the end was cut off"),
+        (unstopped, "the end was cut off"),
         (emptied, "the end was cut off"),
         (removed, "the audit log is missing"),
     ],

@@ -144,6 +144,13 @@ FAULTS = [
     Fault("mm/live/order_limits.py", "* 2**self._refusals", "", "tests/live"),
     Fault("mm/live/kill_switch.py", "self.path.touch()", "pass", "tests/live"),
     Fault("mm/live/audit_chain.py", "    hashed.update(prev)\n", "", "tests/live"),
+    Fault(
+        "mm/live/trade_history.py",
+        "        _verify(path, written)\n",
+        "        pass\n",
+        "tests/live/test_audit_at_start.py",
+    ),
+    Fault("mm/live/account_check.py", "else held - due", "else 0", "tests/live/test_account_check.py"),
     Fault("mm/live/reconcile.py", ", as_received=True", "", "tests/live/test_reconcile.py"),
     # evaluation, signals, sweeps, predictors, agents
     Fault("mm/evaluate/queue_exponent.py", "slice(begin + 1, end + 1)", "slice(begin + 1, end)", "tests/evaluate slow"),

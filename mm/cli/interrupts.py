@@ -73,7 +73,7 @@ def at_ending_signals(stop: Callable[[str], object]) -> None:
 
 
 class TradeSignals:
-    """The signals to a trader during its whole lifetime: the first ends it in order, further ones have no effect.
+    """The signals to a shadow or trader in its whole lifetime: the first ends it in order, further ones do nothing.
 
     Attributes:
         ending: Name of the first SIGTERM or SIGINT; empty before it.

@@ -7,10 +7,8 @@ import asyncio
 import fcntl
 import os
 import shutil
-import signal
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -25,7 +23,7 @@ from mm.cli.completion import runs as run_ids
 from mm.cli.config import Day, Market, Models, Name, Results, Source
 from mm.cli.console import Console
 from mm.cli.frame import command, runner
-from mm.cli.interrupts import ENDING, KILLING, at_ending_signals
+from mm.cli.interrupts import TradeSignals
 from mm.cli.task_knobs import Recorder
 from mm.clock import SteadyClock, now_us
 from mm.commands.assemble import kept_models
@@ -99,19 +97,18 @@ def main(
 
     Example: SYMBOL=BTCUSDT WINDOW_START=always mm shadow
     """
-    caught, kills = _kept_signals()
-
-    switch = KillSwitch(results.out_root, source.symbol)
-    if switch.triggered:
-        raise SafetyError(switch.line())
-    _check(recorder, execution)
-    check_names(models)
-    _take_back_killed(run)
-    knobs = PaperKnobs(market, execution, account, models, risk)
-    clock = SteadyClock()
-    env = _Env(clock, caught, store, watch, lambda: kills[0] if kills else switch.why() if switch.triggered else None)
-    live = asyncio.run(_live(run, day_parts(run, source, recorder, day, clock), knobs, env, day))
-    with _unstopped():
+    signals, kills = TradeSignals(), list[str]()
+    with signals.caught():
+        switch = KillSwitch(results.out_root, source.symbol)
+        if switch.triggered:
+            raise SafetyError(switch.line())
+        _check(recorder, execution)
+        check_names(models)
+        _take_back_killed(run)
+        knobs = PaperKnobs(market, execution, account, models, risk)
+        clock = SteadyClock()
+        env = _Env(clock, signals, kills, switch, store, watch)
+        live = asyncio.run(_live(run, day_parts(run, source, recorder, day, clock), knobs, env, day))
         _finish(run, live, knobs, day)
     if live.regridded:
         raise Incomplete(f"{source.symbol}: paper trading ended: {live.regridded}", TryLater.exit_code)
@@ -158,13 +155,18 @@ def day_parts(run: Run, source: Source, recorder: Recorder, day: Day, clock: Cal
 
 @dataclass(frozen=True)
 class _Env:
-    """The environment of a shadow: clock, signals received so far, store, whether it is watched, why it is killed."""
+    """The environment of a shadow: clock, signals, names of those that kill, kill switch, store, whether watched."""
 
     clock: Callable[[], int]
-    caught: Sequence[int]
+    signals: TradeSignals
+    kills: list[str]
+    switch: KillSwitch
     store: LiveStore
     watched: bool
-    kill_reason: Callable[[], str | None]
+
+    def kill_reason(self) -> str | None:
+        """Return why all trading is stopped by hand; None if it is not."""
+        return self.kills[0] if self.kills else self.switch.why() if self.switch.triggered else None
 
 
 @dataclass(frozen=True)
@@ -188,9 +190,7 @@ async def _live(run: Run, parts: "Parts", knobs: "PaperKnobs", env: _Env, day: D
     rest, symbol = parts.rest.rest, parts.days.symbol
     clock = env.clock
     learning = asyncio.ensure_future(learn_terms(rest, symbol, parts.window.at(clock()).day, run.log))
-    at_ending_signals(lambda _: learning.cancel())
-    if env.caught:
-        learning.cancel()
+    env.signals.direct(lambda _: learning.cancel(), env.kills.append)
     try:
         terms = (await learning).fitted(knobs, day, run)
         play = PaperPlay(terms, knobs, run)
@@ -203,7 +203,7 @@ async def _live(run: Run, parts: "Parts", knobs: "PaperKnobs", env: _Env, day: D
     desk = ShadowDesk(play, run.log, env.store.writer(symbol, run.log.warning), clock)
     follower = ShadowFollower(play, clock, desk.market, env.kill_reason)
     recording = Recording(replace(parts, follower=follower), run.log, clock)
-    at_ending_signals(recording.stop)
+    env.signals.direct(recording.stop, env.kills.append)
     monitor = Monitor(Health(symbol, parts.days.run_id, rest), rest)
     grid = asyncio.create_task(_end_on_another_grid(terms, recording))
     try:
@@ -230,26 +230,6 @@ async def _end_on_another_grid(terms: "ShadowTerms", recording: "Recording") -> 
 
 def _metrics(parts: "Parts") -> tuple[str, int]:
     return str(parts.days.knobs["metrics_host"]), int(parts.days.knobs["metrics_port"])
-
-
-def _kept_signals() -> tuple[list[int], list[str]]:
-    """Return two lists of the signals from now on: those that end the run regularly, and those that kill it."""
-    caught: list[int] = []
-    kills: list[str] = []
-    for number in ENDING:
-        signal.signal(number, lambda number, _: caught.append(number))
-    signal.signal(KILLING, lambda number, _: kills.append(signal.Signals(number).name))
-    return caught, kills
-
-
-@contextmanager
-def _unstopped() -> Iterator[None]:
-    """Ignore a second SIGTERM while the run is written: the first one has ended it."""
-    before = signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 def _finish(run: Run, live: _LiveRun, knobs: "PaperKnobs", day: Day) -> None:

@@ -8,25 +8,15 @@ difference: the checks in Python read the row, set its levels again and report i
 
 from cpython.mem cimport PyMem_Free, PyMem_Malloc
 from libc.stdint cimport INT64_MAX, int64_t
-from libc.string cimport memchr, memcmp, memcpy, memset
+from libc.string cimport memchr, memcmp, memcpy
 
 from mm._decimals cimport put_whole
 from mm.market_data._levels cimport LONGEST_CELL, SHORTEST, Level, Side, decimal, put_cells, read_level
-
-from array import array
-from collections.abc import Sequence
 
 cdef enum:
     MOST_ROWS = 1 << 15   # rows per call
     MOST_DIGITS = 18      # digits of a whole number
     LONGEST_HEAD = 256    # bytes of a frame's cells other than levels and run
-    MOST_FILES = 8        # files per day
-    LANES = 32            # bytes compared at a time
-
-cdef struct Cursor:
-    const int64_t* seq
-    const int64_t* us
-    Py_ssize_t left
 
 
 cdef inline const char* word(const char* p, const char* end, const char* text, Py_ssize_t size) noexcept nogil:
@@ -51,12 +41,6 @@ cdef inline const char* number(const char* p, int64_t* value) noexcept nogil:
         return NULL
     value[0] = read
     return p
-
-
-cdef inline const char* cell(const char* p, int64_t* value) noexcept nogil:
-    """Read a whole number and the comma after it."""
-    p = number(p, value)
-    return NULL if p is NULL or p[0] != c"," else p + 1
 
 
 cdef class Arrivals:
@@ -125,17 +109,14 @@ cdef class RowLimits:
     Attributes:
         tick_e8, lot_e8: Steps of prices and quantities.
         until_seq: The first row for which they are unknown.
-        least_price_e8, most_price_e8, most_qty_e8: The range of a trade; 0 is no limit.
         stamps_ms: Range of exchange times, without its end, in ms; that of times in µs is a thousand times as large.
-        sent_late_ms: Maximum time between a trade and its message.
     """
 
-    cdef public int64_t tick_e8, lot_e8, until_seq, least_price_e8, most_price_e8, most_qty_e8, sent_late_ms
+    cdef public int64_t tick_e8, lot_e8, until_seq
     cdef int64_t from_ms, to_ms
 
-    def __init__(self, stamps_ms: tuple[int, int], int64_t sent_late_ms) -> None:
-        self.from_ms, self.to_ms = stamps_ms
-        self.sent_late_ms = sent_late_ms
+    def __init__(self, int64_t from_ms, int64_t to_ms) -> None:
+        self.from_ms, self.to_ms = from_ms, to_ms
         self.until_seq = INT64_MAX
 
     cdef bint on_step(self, int64_t price, int64_t qty) noexcept nogil:
@@ -143,77 +124,11 @@ cdef class RowLimits:
             return False
         return not self.lot_e8 or qty % self.lot_e8 == 0 or qty == INT64_MAX  # the exchange caps it there
 
-    cdef bint in_range(self, int64_t price, int64_t qty) noexcept nogil:
-        if price < self.least_price_e8 or 0 < self.most_price_e8 < price:
-            return False
-        return not 0 < self.most_qty_e8 < qty
-
     cdef bint is_ms(self, int64_t stamp) noexcept nogil:
         return self.from_ms <= stamp < self.to_ms
 
     cdef bint is_stamp(self, int64_t stamp) noexcept nogil:
         return self.is_ms(stamp) or self.from_ms * 1000 <= stamp < self.to_ms * 1000
-
-
-cdef class CleanTrades(Arrivals):
-    """Takes trades of the stream with consecutive ids.
-
-    Attributes:
-        last_id: The id of the last row.
-    """
-
-    cdef public int64_t last_id
-
-    def take(self, bytes block, Py_ssize_t at, RowLimits limits, bint single) -> int:
-        """Take the lines of *block* from *at*, and return the offset of the first line that was not taken.
-
-        Args:
-            block: Lines of the file; the last may be torn.
-            at: Offset of a line.
-            limits: Limits of the values.
-            single: Whether a row must be one trade.
-        """
-        cdef const char* start = block
-        cdef const char* end = start + len(block)
-        cdef const char* p = start + at
-        cdef const char* newline
-        with nogil:
-            while self.count < MOST_ROWS:
-                newline = <const char*> memchr(p, c"\n", end - p)
-                if newline is NULL or not self.row(p, newline, limits, single):
-                    break
-                p = newline + 1
-        return p - start
-
-    cdef bint row(self, const char* p, const char* end, RowLimits limits, bint single) noexcept nogil:
-        """Take the row from *p* to its newline at *end*; False if it is not taken."""
-        cdef int64_t sent_ms, recv_ms, seq, trade_id, traded_ms, price, qty, recv_us, first_id, last_id
-        cdef int places
-        p = cell(cell(cell(p, &sent_ms), &recv_ms), &seq)
-        p = word(word(p, end, self.run_text, self.run_size), end, b",", 1)
-        p = cell(cell(p, &trade_id), &traded_ms)
-        p = NULL if p is NULL else decimal(p, end, &price, &places)
-        p = word(p, end, b",", 1)
-        p = NULL if p is NULL else decimal(p, end, &qty, &places)
-        if p is NULL:
-            return False
-        p = word(p, end, b",true,", 6) if p[1] == c"t" else word(p, end, b",false,", 7)
-        p = word(cell(cell(cell(p, &recv_us), &first_id), &last_id), end, b"ws", 2)
-        if p != end or not self.follows(seq, recv_ms, recv_us) or seq >= limits.until_seq:
-            return False
-        if trade_id != self.last_id + 1 or first_id > last_id:
-            return False
-        if single and not trade_id == first_id == last_id:
-            return False
-        if not limits.is_ms(sent_ms) or not limits.is_ms(traded_ms):
-            return False
-        if not -limits.sent_late_ms <= sent_ms - traded_ms <= limits.sent_late_ms or price < 1 or qty < 1:
-            return False
-        if not limits.on_step(price, qty) or not limits.in_range(price, qty):
-            return False
-        self.take_row(seq, recv_us)
-        self.last_id = trade_id
-        return True
 
 
 cdef class CleanFrames(Arrivals):
@@ -441,103 +356,3 @@ cdef class CleanDiffs(Arrivals):
                     raise MemoryError(f"no memory for {levels} levels")
         return 0
 
-
-Numbers = Sequence[int]
-
-
-def merged(columns: Sequence[tuple[Numbers, Numbers]]) -> tuple[Numbers, Numbers, bool] | None:
-    """Return the numbers of all files in order, each once, with arrivals, and whether two files have the same number.
-
-    Args:
-        columns: Numbers and arrivals in µs of the rows of each file, as 64 bits.
-
-    None if the numbers of a file do not rise. A number in several files has its earliest arrival.
-    """
-    cdef list views = [(memoryview(seqs), memoryview(stamps)) for seqs, stamps in columns]
-    cdef Cursor[MOST_FILES] files
-    cdef const int64_t[::1] seqs_of, stamps_of
-    cdef Py_ssize_t used = 0, size = 0, at
-    cdef int n, found
-    cdef int64_t seq = 0, us = 0
-    cdef bint repeats = False
-    for seqs_of, stamps_of in views:
-        if not len(seqs_of):
-            continue
-        if used == MOST_FILES or not rising(&seqs_of[0], len(seqs_of)):
-            return None
-        files[used] = Cursor(&seqs_of[0], &stamps_of[0], len(seqs_of))
-        used += 1
-        size += len(seqs_of)
-    numbers, arrivals = array("q", bytes(8 * size)), array("q", bytes(8 * size))
-    cdef int64_t[::1] numbers_of = numbers, arrivals_of = arrivals
-    at = 0
-    while True:
-        found = -1
-        for n in range(used):
-            if files[n].left and (found < 0 or files[n].seq[0] <= seq):
-                us = min(us, files[n].us[0]) if found >= 0 and files[n].seq[0] == seq else files[n].us[0]
-                seq, found = files[n].seq[0], n
-        if found < 0:
-            break
-        numbers_of[at], arrivals_of[at] = seq, us
-        at += 1
-        found = 0
-        for n in range(used):
-            if files[n].left and files[n].seq[0] == seq:
-                files[n] = Cursor(files[n].seq + 1, files[n].us + 1, files[n].left - 1)
-                found += 1
-        repeats = repeats or found > 1
-    del numbers_of, arrivals_of
-    return numbers[:at], arrivals[:at], repeats
-
-
-def newlines(text: bytes) -> int:
-    """Return the number of newlines in *text*, as ``text.count(b"\\n")``."""
-    cdef const unsigned char* p = text
-    cdef Py_ssize_t left = len(text), found = 0, rounds, n
-    cdef unsigned char[LANES] counts
-    cdef int lane
-    with nogil:
-        while left:
-            # Counters of one byte, so that the compiler vectorises the loop; they overflow after 255 rounds.
-            memset(counts, 0, LANES)
-            rounds = min(left // LANES, 255)
-            for n in range(rounds):
-                for lane in range(LANES):
-                    counts[lane] += p[lane] == c"\n"
-                p += LANES
-            for lane in range(LANES):
-                found += counts[lane]
-            left -= rounds * LANES
-            if left < LANES:
-                for n in range(left):
-                    found += p[n] == c"\n"
-                left = 0
-    return found
-
-
-def jumps(numbers: Numbers) -> list[int]:
-    """Return the indices in rising *numbers* after which a number is missing."""
-    cdef const int64_t[::1] values = numbers
-    cdef Py_ssize_t at
-    return [at for at in range(len(values) - 1) if values[at + 1] > values[at] + 1]
-
-
-def first_late(stamps: Numbers, int64_t slack_us) -> tuple[int, int] | None:
-    """Return the first index in *stamps* (µs) more than *slack_us* before the latest one preceding it, and that one."""
-    cdef const int64_t[::1] values = stamps
-    cdef int64_t latest_us = 0
-    cdef Py_ssize_t at
-    for at in range(len(values)):
-        if 0 <= values[at] < latest_us - slack_us:
-            return at, latest_us
-        latest_us = max(latest_us, values[at])
-    return None
-
-
-cdef bint rising(const int64_t* numbers, Py_ssize_t count) noexcept nogil:
-    cdef Py_ssize_t at
-    for at in range(1, count):
-        if numbers[at] <= numbers[at - 1]:
-            return False
-    return True

@@ -232,8 +232,8 @@ class RowWriter:
         """Return the data rows and the bytes of the file, right after a flush."""
         return self._rows_before + self.rows, self.file.size
 
-    def tail(self) -> FileTail | None:
-        """Return the content summary of the file after a flush, without reading it; None if it must be read."""
+    def tail(self) -> FileTail:
+        """Return the content summary of the file after a flush, without reading all of it."""
         raise NotImplementedError
 
     def make_ready(self) -> None:
@@ -322,16 +322,10 @@ class CsvWriter(RowWriter):
         self.rows += rows
         self._gathered += len(lines)
 
-    def tail(self) -> FileTail | None:
+    def tail(self) -> FileTail:
         """Return the tail of the file after a flush."""
         lines = (self._earlier.lines or 1) + self.rows
         return FileTail(lines, first_lines(self.path), last_line(self.path), self.file.size)
-
-    def append(self, lines: bytes) -> None:
-        """Write the rows in memory to the file, followed by the complete *lines*."""
-        self.flush()
-        self.file.append(lines)
-        self.rows += lines.count(b"\n")
 
     def make_ready(self) -> None:
         """Move all rows to `ready`."""
@@ -360,7 +354,6 @@ class NdjsonWriter(RowWriter):
     ) -> None:
         super().__init__(path, held, on_full, before)
         self._last: Any = None
-        self._foreign = False
         self._encoder = msgspec.json.Encoder(
             enc_hook=attrgetter("json")
         )  # levels read by a kernel keep their original text
@@ -395,17 +388,8 @@ class NdjsonWriter(RowWriter):
         self._last = msgspec.Raw(last)
         self.rows += rows
 
-    def append(self, members: bytes, rows: int) -> None:
-        """Write the lines in memory to the file, followed by complete gzip *members* with *rows* lines."""
-        self.flush()
-        self.file.append(members)
-        self.rows += rows
-        self._foreign = True
-
-    def tail(self) -> FileTail | None:
-        """Return the tail of the file after a flush; None if lines were compressed elsewhere."""
-        if self._foreign:
-            return None
+    def tail(self) -> FileTail:
+        """Return the tail of the file after a flush."""
         last = self._earlier.last if self._last is None else self._encoder.encode(self._last)
         return FileTail(self._earlier.lines + self.rows, first_lines(self.path), last, self.file.size)
 

@@ -4,9 +4,7 @@ Every file is checked against the contract, the ledger for consistency, the fram
 snapshots and diffs, and sizes and hashes against the manifest if the day is sealed.
 """
 
-from collections.abc import Iterator, Mapping
-from concurrent.futures import Executor, Future, ThreadPoolExecutor
-from operator import attrgetter
+from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
@@ -21,7 +19,6 @@ from mm.dayfolder.check_whole import WholeDay, schema_difference
 from mm.dayfolder.day_grids import DayGrids
 from mm.dayfolder.layout import DayFolder, day_folder, existing
 from mm.dayfolder.ledger import EVENT_KEYS, Event, LedgerView, is_hole, read_gaps
-from mm.dayfolder.line_files import FileTail
 from mm.dayfolder.manifest import FileEntry, Manifest, contents, day_files, read_manifest
 from mm.dayfolder.rows import CheckedLines, Defect, DefectList, FileRows, RowOrder
 from mm.dayfolder.seal import difference
@@ -51,25 +48,19 @@ class CheckReport(msgspec.Struct, frozen=True):
 def check_day(folder: DayFolder) -> CheckReport:
     """Read every file of *folder* and report the defects; raises MissingDay if there is no such folder."""
     day_folder(folder.root, folder.symbol, folder.day)  # it must exist
-    executor = ThreadPoolExecutor(2)
-    try:
-        return _DayCheck(folder, _SealedFiles(folder, executor)).report()
-    finally:
-        executor.shutdown(cancel_futures=True)
+    return _DayCheck(folder).report()
 
 
 class _DayCheck:
-    """One pass over one day; the bytes of its files are *sealed* by a manifest, or not."""
+    """One pass over one day."""
 
-    def __init__(self, folder: DayFolder, sealed: "_SealedFiles") -> None:
+    def __init__(self, folder: DayFolder) -> None:
         self._folder = folder
-        self._sealed = sealed
         self._findings = DefectList(folder)
         self._view = LedgerView.of(folder, self._findings)
         self._numbered: list[RowOrder] = []
         self._frame_rows: RowOrder | None = None
         self._top_n: int | None = None
-        self._read: list[CheckedLines] = []
 
     def report(self) -> CheckReport:
         """Check all files, the ledger first, because the checks of the others use it."""
@@ -113,9 +104,7 @@ class _DayCheck:
 
     def _source(self, path: Path, first_row: int) -> FileRows:
         """Return the rows of a file with its own numbers; its first line is row *first_row*."""
-        source = FileRows(CheckedLines(path, self._findings, first_row), self._order(path, counts=True))
-        self._read.append(source.lines)
-        return source
+        return FileRows(CheckedLines(path, self._findings, first_row), self._order(path, counts=True))
 
     def _check_books(self, grids: DayGrids) -> tuple[int, tuple[int, int] | None]:
         """Return the time in µs for which the book is valid, and the range of its best prices, in 1e-8."""
@@ -128,7 +117,6 @@ class _DayCheck:
             self._frame_rows = self._order(frames)
             frame_file = FrameFile(frames, findings, self._frame_rows)
             self._top_n = frame_file.top_n
-            self._read.append(frame_file.source.lines)
         sink = frame_file if frame_file and diffs else FrameSink()
         replay = Replay(folder, self._view, sink, grids, findings)
         if diffs:
@@ -181,93 +169,43 @@ class _DayCheck:
 
     def _check_manifest(self) -> bool:
         """Compare a sealed manifest with the files, and return whether there is one."""
-        tails = {lines.path: lines.tail() for lines in self._read}
-        for path, trouble in self._sealed.differences(tails):
-            self._findings.add(path, None, "manifest", trouble)
-        return self._sealed.manifest is not None
-
-
-class _SealedFiles:
-    """Comparison of the files of a sealed day with its manifest, in a thread parallel to the checks.
-
-    The kernels of the checks, hashing and decompression all release the interpreter lock, so both run at the same
-    time.
-
-    Args:
-        folder: The day.
-        executor: Executor of the comparisons; all are submitted at once.
-
-    Attributes:
-        manifest: The manifest; None if there is none, or it is not sealed, or cannot be read.
-    """
-
-    def __init__(self, folder: DayFolder, executor: Executor) -> None:
-        self.manifest: Manifest | None = None
-        self._folder = folder
-        self._files: dict[str, Path] = {}
-        self._compared: dict[str, Future[list[str]]] = {}
-        self._unreadable = ""
         try:
-            manifest = read_manifest(folder)
+            manifest = read_manifest(self._folder)
         except BrokenFile as error:
-            self._unreadable = str(error)
-            return
+            self._findings.add(self._folder.manifest, None, "manifest", str(error))
+            return False
         if manifest is None or not manifest.sealed:
-            return
-        self.manifest = manifest
-        self._files = {folder.relative(path): path for path in day_files(folder)}
-        read_by_checks = {existing(path) for path in (folder.diffs, folder.frames, folder.trades)}
-        for entry in sorted(manifest.files, key=attrgetter("bytes"), reverse=True):  # the longest work first
-            if path := self._files.get(entry.path):
-                compare = _compared_bytes if path in read_by_checks else _compared
-                self._compared[entry.path] = executor.submit(compare, folder, path, entry)
-
-    def differences(self, tails: Mapping[Path, FileTail | None]) -> Iterator[tuple[Path, str]]:
-        """Yield each file that differs from the manifest, and its difference; rows are compared only if bytes match.
-
-        Args:
-            tails: The end of each file that a check has read; None if the end was not reached.
-        """
-        folder, manifest, left = self._folder, self.manifest, dict(self._files)
-        if self._unreadable:
-            yield folder.manifest, self._unreadable
-        if manifest is None:
-            return
-        if (manifest.symbol, manifest.day) != (folder.symbol, folder.day):
-            yield folder.manifest, f"it is of {manifest.symbol} {manifest.day}"
-        for entry in manifest.files:
-            path = left.pop(entry.path, None)
-            if path is None:
-                yield folder.manifest, f"{entry.path} is in the manifest, but does not exist"
-                continue
-            found = self._compared[entry.path].result()
-            if not found and path in tails:
-                found = _compared_rows(folder, path, entry, tails[path])
-            for trouble in found:
-                yield path, trouble
-        for path in left.values():
-            yield path, "this file is not in the sealed manifest"
+            return False
+        for path, trouble in _differences(self._folder, manifest):
+            self._findings.add(path, None, "manifest", trouble)
+        return True
 
 
-def _compared(folder: DayFolder, path: Path, entry: FileEntry) -> list[str]:
-    """Return the differences of *path* from the manifest's *entry*; rows are compared only if bytes are equal."""
-    return _compared_bytes(folder, path, entry) or _compared_rows(folder, path, entry, None)
+def _differences(folder: DayFolder, manifest: Manifest) -> Iterator[tuple[Path, str]]:
+    """Yield each file that differs from the sealed *manifest*, and its difference; rows are read if bytes match."""
+    left = {folder.relative(path): path for path in day_files(folder)}
+    if (manifest.symbol, manifest.day) != (folder.symbol, folder.day):
+        yield folder.manifest, f"it is of {manifest.symbol} {manifest.day}"
+    for entry in manifest.files:
+        path = left.pop(entry.path, None)
+        if path is None:
+            yield folder.manifest, f"{entry.path} is in the manifest, but does not exist"
+        elif trouble := difference(path, entry) or _row_difference(folder, path, entry):
+            yield path, trouble
+    for path in left.values():
+        yield path, "this file is not in the sealed manifest"
 
 
-def _compared_bytes(_: DayFolder, path: Path, entry: FileEntry) -> list[str]:
-    return [trouble] if (trouble := difference(path, entry)) else []
-
-
-def _compared_rows(folder: DayFolder, path: Path, entry: FileEntry, tail: FileTail | None) -> list[str]:
-    """Compare the rows and ids of *path*; the file is read if its *tail* is not known."""
+def _row_difference(folder: DayFolder, path: Path, entry: FileEntry) -> str:
+    """Return how rows and ids of the file at *path* differ from the manifest's *entry*; empty if they do not."""
     try:
-        found = contents(folder, path, tail)
+        found = contents(folder, path)
     except BrokenFile as error:
-        return [str(error)]
+        return str(error)
     sealed = (entry.rows, entry.first_id, entry.last_id)
     if (found.rows, found.first_id, found.last_id) == sealed:
-        return []
-    return [f"rows, first_id, last_id are {found.rows}, {found.first_id}, {found.last_id}, in the manifest {sealed}"]
+        return ""
+    return f"rows, first_id, last_id are {found.rows}, {found.first_id}, {found.last_id}, in the manifest {sealed}"
 
 
 _FIRST_EVENTS = ("run_start", "crash_recovered", "tail_recovered")

@@ -12,8 +12,7 @@ from mm.dayfolder import rows
 from mm.dayfolder.check_frames import FrameFile
 from mm.dayfolder.coverage import ValidTime
 from mm.dayfolder.day_grids import DayGrids
-from mm.dayfolder.layout import TRADE_COLUMNS
-from mm.dayfolder.rows import CLOCK_SLACK_US, SENT_LATE_MS, FileRows
+from mm.dayfolder.rows import CLOCK_SLACK_US, FileRows
 
 _LAST = 2**63 - 1
 
@@ -23,45 +22,12 @@ def _bounds(source: FileRows) -> tuple[int, int, int]:
     return source.order.from_us, source.order.to_us, CLOCK_SLACK_US
 
 
-def _limits(grids: DayGrids, seq: int, before_seq: int = _LAST) -> Any:
+def _limits(grids: DayGrids, seq: int, before_seq: int) -> Any:
     """Return the kernel's limits for rows from the number *seq* to before *before_seq*."""
-    found = rows.kernel.RowLimits((FIRST_US // US_PER_MS, LAST_US // US_PER_MS), SENT_LATE_MS)
+    found = rows.kernel.RowLimits(FIRST_US // US_PER_MS, LAST_US // US_PER_MS)
     found.tick_e8, found.lot_e8, until_seq = grids.steps_at(seq)
     found.until_seq = min(until_seq, before_seq)
     return found
-
-
-class TradesAhead:
-    """Takes trades with consecutive ids.
-
-    Args:
-        source: The rows of the trades file.
-        grids: The steps of the day.
-        within: Minimum and maximum price and maximum quantity, in 1e-8; 0 is no limit.
-        single: Whether a row must be one trade.
-    """
-
-    def __init__(self, source: FileRows, grids: DayGrids, within: tuple[int, int, int], *, single: bool) -> None:
-        self._source = source
-        self._grids = grids
-        self._within = within
-        self._single = single
-        self._clean: Any = rows.kernel and rows.kernel.CleanTrades(*_bounds(source))
-
-    def take(self, last_id: int | None) -> int | None:
-        """Take the rows that follow the trade *last_id*, and return the id of the last one."""
-        source, clean = self._source, self._clean
-        whole = source.lines.width == len(TRADE_COLUMNS)
-        while last_id is not None and whole and clean is not None and source.begin(clean):
-            allowed = _limits(self._grids, source.order.seqs[-1] + 1)
-            allowed.least_price_e8, allowed.most_price_e8, allowed.most_qty_e8 = self._within
-            clean.last_id = last_id
-            at = clean.take(source.lines.block, source.lines.at, allowed, self._single)
-            source.advance(clean, at)
-            last_id = int(clean.last_id)
-            if not source.refilled(source.lines.at) and not clean.count:
-                break
-        return last_id
 
 
 class BookPlace(NamedTuple):

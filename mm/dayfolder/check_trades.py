@@ -2,14 +2,13 @@
 
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
 import msgspec
 
 from mm.dayfolder import layout, rows
-from mm.dayfolder.check_ahead import TradesAhead
 from mm.dayfolder.check_books import OFF_STEP, OFF_TICK
 from mm.dayfolder.day_grids import DayGrids
 from mm.dayfolder.layout import DayFolder
@@ -70,7 +69,6 @@ def check_trades(
     single = view.knob("trade_stream", None) == "trade"
     fetched, older = IdRanges(), False
     repeats: dict[int, int] = {}  # row and id
-    ahead = TradesAhead(source, grids, astuple(within), single=single)
     for row, cells in rows.table(source.lines, layout.TRADE_COLUMNS, layout.OPTIONAL_TRADE_COLUMNS, findings):
         try:
             at = rows.arrival(cells[2], cells[3], cells[1], cells[9])
@@ -99,7 +97,6 @@ def check_trades(
             findings.add(path, row, "trade_id", f"trade {trade_id} occurs twice, or after a later one")
             if len(repeats) < _COMPARED:
                 repeats[row] = trade_id
-        ids.last_id = ahead.take(ids.last_id)
     missing = ids.missing(view.holes("trade_gap"))
     for row, hole in missing:
         message = f"trade ids {hole.first} to {hole.last} are missing before this row"
@@ -187,15 +184,6 @@ class _Ids:
         self._before_first: set[int] = set()
         self._late = IdRanges()
         self._holes: list[tuple[int, IdRange]] = []
-
-    @property
-    def last_id(self) -> int | None:
-        """The highest id; None before the first. Setting it marks all ids up to it as received."""
-        return self._ids.last_id
-
-    @last_id.setter
-    def last_id(self, last_id: int | None) -> None:
-        self._ids.last_id = last_id
 
     def take(self, row: int, trade_id: int, source: str) -> bool:
         """Take a row's id; False if it is a repetition, or out of order although it is from the stream."""

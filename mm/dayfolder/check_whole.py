@@ -15,7 +15,6 @@ from typing import Any
 import msgspec
 
 from mm.clock import US_PER_S, now_us
-from mm.dayfolder import rows
 from mm.dayfolder.layout import USDM, USDM_DIFF_KEYS, DayFolder, existing, schema_json
 from mm.dayfolder.ledger import Event, LedgerView
 from mm.dayfolder.manifest import read_manifest
@@ -81,26 +80,6 @@ def _rising(seqs: "array[int]", stamps: "array[int]") -> Iterable[tuple[int, int
     return pairs if all(low < high for low, high in pairwise(seqs)) else sorted(pairs)
 
 
-def _jumps(numbers: "array[int]") -> list[int]:
-    """Return the indices in rising *numbers* after which a number is missing."""
-    if rows.kernel:
-        return list(rows.kernel.jumps(numbers))
-    return [at for at, (low, high) in enumerate(pairwise(numbers)) if high > low + 1]
-
-
-def _first_late(stamps: "array[int]") -> tuple[int, int] | None:
-    """Return the first index in *stamps* long before the latest stamp preceding it, and that stamp."""
-    if rows.kernel:
-        found: tuple[int, int] | None = rows.kernel.first_late(stamps, _SLACK_US)
-        return found
-    latest_us = 0
-    for place, us in enumerate(stamps):
-        if 0 <= us < latest_us - _SLACK_US:
-            return place, latest_us
-        latest_us = max(latest_us, us)
-    return None
-
-
 class WholeDay:
     """Check that a day has all rows and files that its runs have written.
 
@@ -127,9 +106,6 @@ class WholeDay:
         self._findings = findings
         self._runs = _runs(view)
         files = [(order.seqs, order.stamps) for order in (*orders, *([frames] if frames else []))]
-        if rows.kernel and (found := rows.kernel.merged(files)):
-            self._seqs, self._stamps, _ = found
-            return
         rising_files = [_rising(*columns) for columns in files]
         self._seqs, self._stamps = array("q"), array("q")
         for seq, us in merge(*rising_files):
@@ -169,9 +145,8 @@ class WholeDay:
             return  # depth messages have numbers, but were not stored
         if not run.stopped:
             last_seq = self._flushed_seq(run, begin, end)
-        for at in _jumps(self._seqs[begin:end]):
-            before, after = self._seqs[begin + at : begin + at + 2]
-            if before < last_seq:
+        for before, after in pairwise(self._seqs[begin:end]):
+            if before + 1 < after and before < last_seq:
                 self._missing(run, before + 1, after - 1, "within the run")
 
     def _flushed_seq(self, run: _Run, begin: int, end: int) -> int:
@@ -200,11 +175,15 @@ class WholeDay:
         if run.kinds & _LATE_ROWS:
             return
         begin, end = self._span(run)
-        if late := _first_late(self._stamps[begin:end]):
-            at, latest_us = begin + late[0], late[1]
-            back = (latest_us - self._stamps[at]) / US_PER_S
-            message = f"recv_seq {self._seqs[at]} arrived {back:.3f} s before a row with a lower number"
-            self._findings.add(self._view.path, None, "clock", f"{message}, and the ledger has no clock_step")
+        latest_us = 0
+        for at in range(begin, end):
+            us = self._stamps[at]
+            if 0 <= us < latest_us - _SLACK_US:
+                back = (latest_us - us) / US_PER_S
+                message = f"recv_seq {self._seqs[at]} arrived {back:.3f} s before a row with a lower number"
+                self._findings.add(self._view.path, None, "clock", f"{message}, and the ledger has no clock_step")
+                return
+            latest_us = max(latest_us, us)
 
     def _check_files(self) -> None:
         """Report missing files of finished runs; the knobs of a run determine its files."""

@@ -27,9 +27,9 @@ from mm.dayfolder.buffered_writer import NO_SPACE, CsvWriter, NdjsonWriter, flus
 from mm.dayfolder.layout import DayFolder
 from mm.dayfolder.ledger import Details, LedgerWriter
 from mm.dayfolder.line_files import FileTail
-from mm.dayfolder.manifest import Contents, Manifest, contents, note_manifest, unseal, write_manifest
+from mm.dayfolder.manifest import Manifest, contents, note_manifest, unseal, write_manifest
 from mm.dayfolder.recovery import recover, runs_of, venue_of
-from mm.dayfolder.rows import Block, DiffRow, Levels, RowRun, Stamp, Trade, frame_row, level_cells, trade_row
+from mm.dayfolder.rows import DiffRow, Levels, RowRun, Stamp, Trade, frame_row, level_cells, trade_row
 from mm.errors import RunExists, TryLater
 from mm.instrument import Instrument, to_exchange_info
 
@@ -105,7 +105,6 @@ class DayWriter:
         add_gap = self._gaps.add if self._gaps and write_gaps else None
         self.ledger = LedgerWriter(self._add_event, add_gap, self.run_id, self.earlier.next_event_id)
         self._last_seq, self._units = self.earlier.next_seq - 1, set(self.earlier.exchange_units)
-        self._known: dict[Path, Contents] = {}
         if instrument is not None:
             text = instrument if isinstance(instrument, str) else to_exchange_info(instrument)
             self.instrument(text)
@@ -201,15 +200,6 @@ class DayWriter:
         """The last reserved `recv_seq`."""
         return self._last_seq
 
-    def append(self, block: Block) -> None:
-        """Write messages that were formatted elsewhere, numbered by `skip`; an OSError may leave some of them."""
-        self._note_unit(block.exch_time)
-        self.flush()
-        if self._diffs and self._write_diffs:
-            self._diffs.append(block.diffs, block.frames.count(b"\n"))
-        self._frames.append(block.frames)
-        self._trades.append(block.trades)
-
     @property
     def rooms(self) -> tuple[int, int, int] | None:
         """Bytes by which diffs, frames and trades may grow before one is flushed; None without diffs."""
@@ -226,10 +216,6 @@ class DayWriter:
             self._frames.extend(run.frames, diffs)
         if trades:
             self._trades.extend(run.trades, trades)
-
-    def declare(self, path: Path, contents: Contents) -> None:
-        """Set the content summary of *path*, counted by its writer, so that `seal` need not read it."""
-        self._known[path] = contents
 
     def missing(self) -> list[Path]:
         """Return the files that are no longer at their paths: they, or the folder, were removed."""
@@ -319,8 +305,7 @@ class DayWriter:
         """Flush, and write the schema and the sealed manifest: the run's last step before `close`."""
         self._write_schema()
         self.flush()
-        tails = ((writer.path, writer.tail()) for writer in self._writers())
-        known = {path: contents(self.folder, path, tail) for path, tail in tails if tail} | self._known
+        known = {writer.path: contents(self.folder, writer.path, writer.tail()) for writer in self._writers()}
         hashes = {writer.path: writer.file.sha256() for writer in self._writers()}
         return write_manifest(self.folder, (*self.earlier.runs, self.run_id), known, hashes, self._force)
 

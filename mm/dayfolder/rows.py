@@ -21,7 +21,7 @@ import msgspec
 
 from mm.clock import US_PER_MS, US_PER_S, US_STAMPS, checked_stamp_ms, exchange_ms, midnight_us
 from mm.dayfolder.layout import DayFolder
-from mm.dayfolder.line_files import FileTail, text_of
+from mm.dayfolder.line_files import text_of
 
 if TYPE_CHECKING:
     from mm.dayfolder._clean_rows import Arrivals
@@ -78,18 +78,6 @@ class Trade(msgspec.Struct, frozen=True, gc=False):
     first_id: int
     last_id: int
     source: str = "ws"
-
-
-class Block(NamedTuple):
-    """Messages formatted by another module, with the same lines: gzip members of diffs, as many frames, and trades.
-
-    `exch_time` is the exchange time of one of them (ms or µs).
-    """
-
-    diffs: bytes
-    frames: bytes
-    trades: bytes
-    exch_time: int
 
 
 class RowRun(NamedTuple):
@@ -221,15 +209,13 @@ class CheckedLines:
 
     def __init__(self, path: Path, findings: DefectList, first_row: int = 1) -> None:
         self.path = path
-        self.row = self._before_first = first_row - 1
+        self.row = first_row - 1
         self.block, self.at = b"", 0
         self.width = 0
         self._findings = findings
         self._pieces = text_of(path)
         self._rows = self._read()
         self._broken: Exception | None = None
-        self._head: list[bytes] = []
-        self._zeros = False
 
     def __iter__(self) -> Iterator[tuple[int, str]]:
         return self._rows
@@ -245,9 +231,6 @@ class CheckedLines:
             self._broken, piece = error, b""
         if not piece:
             return False
-        if len(self._head) < 3:
-            self._head = b"\n".join((*self._head[:-1], b"".join(self._head[-1:]) + piece)).split(b"\n", 2)
-        self._zeros = self._zeros or b"\0" in piece
         line = self.block.rfind(b"\n", 0, self.at - 1) + 1 if self.at else 0  # keep the last line that was read
         self.block, self.at = self.block[line:] + piece, self.at - line
         return True
@@ -256,15 +239,6 @@ class CheckedLines:
         """Continue at offset *at* of `block`, after *rows* rows that a kernel has read."""
         self.at = at
         self.row += rows
-
-    def tail(self) -> FileTail | None:
-        """Return the tail of the file, as `scan` does; None if its end was not reached or is not whole."""
-        whole = self.at == len(self.block) and not self._broken and not self.more()
-        if not whole or self._zeros or self._broken:
-            return None
-        head = self._head[: min(2, self.row - self._before_first)]
-        last = self.block[:-1].rpartition(b"\n")[2]
-        return FileTail(self.row - self._before_first, tuple(head), last, self.path.stat().st_size)
 
     def _read(self) -> Iterator[tuple[int, str]]:
         while True:
@@ -474,8 +448,6 @@ class FileRows:
 
 def check_numbers(orders: Sequence[RowOrder], findings: DefectList) -> None:
     """Report each `recv_seq` that two files use for different messages."""
-    if kernel and (found := kernel.merged([(order.seqs, order.stamps) for order in orders])) and not found[2]:
-        return
     last_seq, last_path = -1, Path()
     for seq, at in merge(*(zip(order.seqs, repeat(n), strict=False) for n, order in enumerate(orders))):
         order = orders[at]

@@ -92,18 +92,6 @@ def test_equal_rows_give_equal_bytes(tmp_path, held):
     assert (tmp_path / "a.ndjson.gz").read_bytes()[4:8] == b"\0\0\0\0"
 
 
-def test_appended_lines_follow_rows_in_memory(tmp_path, held):
-    """Appended blocks are written after the rows already in memory."""
-    table, objects = CsvWriter(tmp_path / "a.csv", ("x",), held), NdjsonWriter(tmp_path / "a.ndjson.gz", held)
-    table.add("1\n")
-    table.append(b"2\n3\n")
-    objects.add({"n": 1})
-    objects.append(gzip_member(b'{"n":2}\n{"n":3}\n'), 2)
-    assert (tmp_path / "a.csv").read_text() == "x\n1\n2\n3\n"
-    assert gzip.decompress((tmp_path / "a.ndjson.gz").read_bytes()) == b'{"n":1}\n{"n":2}\n{"n":3}\n'
-    assert (table.rows, objects.rows) == (3, 3)
-
-
 @pytest.mark.parametrize("kind", ["csv", "ndjson"])
 def test_full_buffer_is_flushed(tmp_path, held, monkeypatch, kind):
     """Memory stays bounded between two timed flushes."""

@@ -14,9 +14,8 @@ from mm.base import atomic_file
 from mm.dayfolder import buffered_writer, day_writer, line_files, manifest
 from mm.dayfolder.day_writer import DayWriter
 from mm.dayfolder.layout import DayFolder
-from mm.dayfolder.line_files import gzip_member
-from mm.dayfolder.manifest import Contents, write_manifest
-from mm.dayfolder.rows import Block, Stamp, Trade
+from mm.dayfolder.manifest import write_manifest
+from mm.dayfolder.rows import Stamp, Trade
 from mm.errors import Mismatch, RunExists, TryLater, UsageError
 from mm.instrument import Instrument
 
@@ -175,33 +174,6 @@ def test_later_run_continues_counters_of_previous_run(folder):
         assert writer.seal().runs == ["R1", "R2"]
     assert json.loads(folder.schema.read_text())["units"]["E"] == "ms and us"
     assert folder.events.read_text().count("event_id") == 1
-
-
-@pytest.mark.parametrize("write_diffs", [True, False])
-def test_preformatted_blocks_are_appended_as_rows(folder, write_diffs):
-    """The simulator appends preformatted blocks; recv_seq, units and files stay consistent."""
-    frame, trade = "1,1,3,R1,1,,,,,,,,,1,9", "1,1,4,R1,2,1,1,1,true,1,2,2,ws"
-    with start(folder, write_diffs=write_diffs) as writer:
-        writer.trade(T, Trade(None, 1, 1_767_600_000_001, "1", "1", True, 1, 1))
-        assert writer.skip(2) == 4
-        packed = gzip_member(b'{"U":7,"u":9}\n')
-        writer.append(Block(packed, f"{frame}\n".encode(), f"{trade}\n".encode(), 1_767_600_000_001_000))
-        assert writer.diff(T, 1_767_600_000_001, 10, 10, [], []) == 5
-        writer.seal()
-    assert (folder.frames.read_text().splitlines()[1], folder.trades.read_text().splitlines()[2]) == (frame, trade)
-    assert folder.diffs.exists() is write_diffs
-    assert not write_diffs or [diff["U"] for diff in diffs(folder)] == [7, 10]
-    assert json.loads(folder.schema.read_text())["units"]["E"] == "ms and us"
-
-
-def test_seal_does_not_count_rows_of_declared_file(folder):
-    """A declared file is hashed, but not decompressed to count its rows."""
-    with start(folder) as writer:
-        side = folder.path / "side.csv.gz"
-        side.write_bytes(b"not even packed")
-        writer.declare(side, Contents(12, 3, 4))
-        entry = next(entry for entry in writer.seal().files if entry.path == side.name)
-    assert (entry.rows, entry.first_id, entry.last_id, entry.bytes) == (12, 3, 4, 15)
 
 
 def test_used_run_id_and_other_columns_are_rejected(folder):

@@ -17,7 +17,6 @@ from mm.dayfolder.line_files import (
     appendable_tail,
     gzip_member,
     known_tail,
-    newlines,
     scan,
     unpacked,
     whole_rows,
@@ -33,13 +32,6 @@ def recover_tail(path, before=None):
     with ExitStack() as held:
         AppendFile(path, held, tail.good_bytes).append(b"")
     return tail
-
-
-@given(st.lists(st.sampled_from([b"\n", b"\n" * 300, b"\n" * 8200, b"a", b"\n\x0b\xff" * 99]), max_size=9))
-def test_newline_count_equals_bytes_count(parts):
-    """The count equals `bytes.count`, compiled or not, for texts of any length."""
-    text = b"".join(parts)
-    assert newlines(text) == text.count(b"\n")
 
 
 def test_missing_or_empty_file_has_empty_tail(tmp_path):

@@ -79,7 +79,6 @@ def _make(folder: DayFolder, scenario: Scenario, session: Session, step: Callabl
                 log.add(rows)
                 step(min(_CHUNK_US, session.close_us - chunk_us))
             recorder.finish()
-        recorder.writer.declare(order_log(folder), log.contents)
         truth = _truth(scenario, session, recorder) | flow.counts() | recorder.truth()
         (folder.path / TRUTH).write_text(json.dumps(truth, indent=1) + "\n", encoding="utf-8")
         recorder.writer.seal()

@@ -10,7 +10,7 @@ from functools import cache, partial
 from heapq import heappop, heappush
 from itertools import count
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 
@@ -23,11 +23,8 @@ from mm.instrument import Instrument, to_exchange_info
 from mm.market_data.days import Days
 from mm.market_data.live_session import LiveSession
 from mm.market_data.venue import Answer
-from mm.sim.flow.recorder import TOP_N, BookReplay, DepthMessage, SessionMessages, TradeMessage
+from mm.sim.flow.recorder import TOP_N, BookReplay, DepthMessage, Ints, SessionMessages, TradeMessage
 from mm.sim.flow.session import CRASH, DISCONNECT, LOST_DEPTH, LOST_TRADES, FaultRecord, RecordingFault, Session
-
-if TYPE_CHECKING:
-    from mm.sim.flow._day_rows import Ints
 
 _CONNECT_US, _REQUEST_US, _READ_US, _ANSWER_US, _AGAIN_US = 20_000, 5_000, 20_000, 40_000, US_PER_S
 _FLUSH_US = 5 * US_PER_S
@@ -76,11 +73,11 @@ class FaultyRecorder:
         """The files of the current run."""
         return self._live.writer
 
-    def begin(self, rows: "Ints") -> None:
+    def begin(self, rows: Ints) -> None:
         """Process the opening rows of the order log: the book at the start of the recording."""
         self._exchange.feed(rows)
 
-    def take(self, rows: "Ints") -> None:
+    def take(self, rows: Ints) -> None:
         """Record the messages of *rows* of the order log, which end at a depth message."""
         self._exchange.feed(rows)
         for message in self._messages.of(rows):

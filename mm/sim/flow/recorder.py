@@ -1,18 +1,20 @@
 """Writes the messages of a session to a day folder, as a recorder close to the exchange would.
 
-The order log is converted to messages, a kernel formats them as lines, and these are appended in blocks, compressed by
-isal. The lines equal those of `DayWriter`; only the compression differs. The recording has no faults: it starts before
-the window, its snapshot is the opening book, and the first depth message continues it without a gap.
+The recording has no faults: it starts before the window, its snapshot is the opening book, and the first depth message
+continues it without a gap.
 """
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
+from functools import cache
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
+import polars as pl
+from numpy.typing import NDArray
 
 import mm
 from mm.clock import US_PER_MS, US_PER_S, run_stamp
@@ -20,25 +22,20 @@ from mm.dayfolder.buffered_writer import AppendFile
 from mm.dayfolder.day_writer import DayWriter
 from mm.dayfolder.layout import DayFolder
 from mm.dayfolder.line_files import FLUSH_BYTES, GZIP_FORMAT
-from mm.dayfolder.manifest import Contents
-from mm.dayfolder.rows import Block
+from mm.dayfolder.rows import Stamp, Trade
 from mm.instrument import Instrument
-from mm.sim.flow._day_rows import Lines, log_lines
+from mm.market_data.local_orderbook import Level, LocalOrderBook
 from mm.sim.flow.session import STEP_US, Session
 from mm.sim.matching.order_log import COLUMNS, MOST_TICKS, ROW_LEVEL, ROW_TRADE
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from mm.sim.flow._day_rows import Ints
 
 try:
     from isal.isal_zlib import compress
 except ImportError:
     from zlib import compress
 
-SENT_US, FIRST_ID, LAST_ID, SIDE = range(4)
-"""The first columns of the messages of `Arrived`."""
+Ints = NDArray[np.int64]
+_SENT_US, LAST_ID = 0, 2
+"""Columns of the messages of `Batches`."""
 TOP_N = 20
 _US, _KIND, _SIDE, _TICKS, _LOTS, _TRADE_ID, _UPDATE_ID = map(
     COLUMNS.index, ("us", "kind", "side", "ticks", "lots", "trade_id", "update_id")
@@ -77,9 +74,9 @@ class TradeMessage(NamedTuple):
 class Arrived(NamedTuple):
     """Messages as columns, in the order of sending and receipt: those of `Batches`, and receipt times *recv_us*."""
 
-    messages: "Ints"
-    levels: "Ints"
-    recv_us: "Ints"
+    messages: Ints
+    levels: Ints
+    recv_us: Ints
 
 
 class Batches:
@@ -97,7 +94,7 @@ class Batches:
         self._open_us, self._step_us = open_us, step_us
         self._past_us = open_us - step_us  # latest send time of the previous chunk
 
-    def of(self, rows: "Ints") -> tuple["Ints", "Ints"]:
+    def of(self, rows: Ints) -> tuple[Ints, Ints]:
         """Return the messages of *rows*, which end at a depth message, and their levels.
 
         Messages are int64[n, 6]: `sent_us, first_id, last_id, side, ticks, lots`; both ids of a trade are its id. In a
@@ -121,11 +118,11 @@ class Batches:
         trades = prints[:, (_US, _TRADE_ID, _TRADE_ID, _SIDE, _TICKS, _LOTS)]
         messages = np.concatenate((depths, trades))
         # At equal times the depth message is first; trades keep the order of the log, since the sort is stable.
-        order = np.argsort(messages[:, SENT_US], kind="stable")
+        order = np.argsort(messages[:, _SENT_US], kind="stable")
         return np.ascontiguousarray(messages[order]), np.ascontiguousarray(levels)
 
 
-def _depths(changes: "Ints", sent_us: "Ints") -> tuple["Ints", "Ints"]:
+def _depths(changes: Ints, sent_us: Ints) -> tuple[Ints, Ints]:
     """Return the depth messages of *changes* of levels, each with its *sent_us*, and the levels of all of them."""
     if not len(changes):
         return np.empty((0, 6), np.int64), np.empty((0, 3), np.int64)
@@ -147,7 +144,7 @@ def _depths(changes: "Ints", sent_us: "Ints") -> tuple["Ints", "Ints"]:
     return np.column_stack(columns), changes[kept][:, (_SIDE, _TICKS, _LOTS)]
 
 
-def _starts(values: "Ints") -> "Ints":
+def _starts(values: Ints) -> Ints:
     """Return the start index of each run of equal values; *values* is not empty."""
     return np.append(0, np.flatnonzero(np.diff(values)) + 1)
 
@@ -163,16 +160,16 @@ class SessionMessages:
         self._jitter = session.random("latency")
         self._last_us = 0
 
-    def arrived(self, rows: "Ints") -> Arrived:
+    def arrived(self, rows: Ints) -> Arrived:
         """Return the messages of *rows*, which end at a depth message; raises what `Batches.of` raises."""
         messages, levels = self._batches.of(rows)
         jitter_us = np.minimum(self._jitter.exponential(_MEAN_JITTER_US, len(messages)), _MOST_JITTER_US)
-        recv_us = messages[:, SENT_US] + _LATENCY_US + jitter_us.astype(np.int64)
+        recv_us = messages[:, _SENT_US] + _LATENCY_US + jitter_us.astype(np.int64)
         recv_us = np.maximum.accumulate(np.append(self._last_us, recv_us))
         self._last_us = int(recv_us[-1])
         return Arrived(messages, levels, recv_us[1:])
 
-    def of(self, rows: "Ints") -> Iterator[DepthMessage | TradeMessage]:
+    def of(self, rows: Ints) -> Iterator[DepthMessage | TradeMessage]:
         """Yield the messages of `arrived` one by one."""
         messages, levels, recv_us = self.arrived(rows)
         every_level = list(map(tuple, levels.tolist()))
@@ -193,7 +190,7 @@ class BookReplay:
         self._levels: dict[int, dict[int, int]] = {1: {}, -1: {}}
         self._changes: deque[list[int]] = deque()
 
-    def feed(self, rows: "Ints") -> None:
+    def feed(self, rows: Ints) -> None:
         """Add the next rows."""
         self._changes.extend(rows[rows[:, _KIND] == ROW_LEVEL].tolist())
 
@@ -207,93 +204,21 @@ class BookReplay:
         return {side: sorted(levels.items(), reverse=side > 0) for side, levels in self._levels.items()}
 
 
-class DayLog:
-    """Records the messages of a session's order log into a day folder that has no messages yet.
-
-    Args:
-        writer: The open files of the day; nothing else writes messages to them.
-        session: The times of the session.
-        instrument: Its grid.
-        top_n: Levels per side in the frames, equal to those of the writer.
-    """
-
-    def __init__(self, writer: DayWriter, session: Session, instrument: Instrument, top_n: int) -> None:
-        self.writer = writer
-        self._messages = SessionMessages(session)
-        self._lines = Lines(writer.run_id, top_n, instrument.tick_e8, instrument.lot_e8)
-        self._pending = bytearray(), bytearray(), bytearray()
-        self._exch_time = 0
-        self._depths = self._prints = Contents(0)
-        self._first_frame_id: int | None = None
-
-    @property
-    def depth_messages(self) -> int:
-        """Number of recorded depth messages, each with its frame."""
-        return self._depths.rows
-
-    @property
-    def trades(self) -> int:
-        """Number of recorded trade messages."""
-        return self._prints.rows
-
-    def load(self, epoch_id: int, bids: "Iterable[tuple[int, int]]", asks: "Iterable[tuple[int, int]]") -> None:
-        """Begin an epoch with the book of a snapshot: ticks and lots of each of its levels."""
-        self._lines.load(epoch_id, bids, asks)
-
-    def take(self, rows: "Ints") -> None:
-        """Record all messages of *rows* of the order log, which end at a depth message."""
-        messages, levels, recv_us = self._messages.arrived(rows)
-        if not len(messages):
-            return
-        first_seq = self.writer.skip(len(messages)) - len(messages) + 1
-        for pending, lines in zip(self._pending, self._lines.of(messages, levels, recv_us, first_seq), strict=True):
-            pending.extend(lines)
-        self._exch_time = int(messages[-1, SENT_US]) // US_PER_MS
-        is_depth = messages[:, SIDE] == 0
-        depths = messages[is_depth]
-        if self._first_frame_id is None and len(depths):
-            self._first_frame_id = int(depths[0, LAST_ID])
-        self._depths = _extended(self._depths, depths)
-        self._prints = _extended(self._prints, messages[~is_depth])
-        if max(map(len, self._pending)) >= FLUSH_BYTES:
-            self._flush()
-
-    def finish(self) -> None:
-        """Write all pending lines to the files, and pass the counts to the writer for its `seal`."""
-        self._flush()
-        folder, depths = self.writer.folder, self._depths
-        self.writer.declare(folder.diffs, depths)
-        self.writer.declare(folder.frames, depths._replace(first_id=self._first_frame_id))
-        self.writer.declare(folder.trades, self._prints)
-
-    def _flush(self) -> None:
-        if any(self._pending):
-            diffs, frames, trades = map(bytes, self._pending)
-            self.writer.append(Block(_compressed(diffs), frames, trades, self._exch_time))
-            for pending in self._pending:
-                pending.clear()
-
-
 class LogFile:
     """The file of an order log, written piece by piece; the caller closes it.
 
     Args:
         path: The file, which must not exist; a ``.csv.gz``.
-
-    Attributes:
-        contents: Row count of the file so far.
     """
 
     def __init__(self, path: Path) -> None:
-        self.contents = Contents(0)
         self._pending = bytearray(",".join(COLUMNS).encode() + b"\n")
         self._files = ExitStack()
         self._file = AppendFile(path, self._files)
 
-    def add(self, rows: "Ints") -> None:
+    def add(self, rows: Ints) -> None:
         """Write *rows*."""
-        self._pending += log_lines(rows)
-        self.contents = Contents(self.contents.rows + len(rows))
+        self._pending += pl.DataFrame(rows, orient="row").write_csv(include_header=False).encode()
         if len(self._pending) >= FLUSH_BYTES:
             self._flush()
 
@@ -312,28 +237,35 @@ class LogFile:
             self._file.sync()
 
 
-def _extended(contents: Contents, messages: "Ints") -> Contents:
-    """Return *contents* with the rows of *messages* added."""
-    if not len(messages):
-        return contents
-    first_id = int(messages[0, FIRST_ID]) if contents.first_id is None else contents.first_id
-    return Contents(contents.rows + len(messages), first_id, int(messages[-1, LAST_ID]))
-
-
 def _compressed(lines: bytes) -> bytes:
     """Return *lines* as one gzip member without time or name; empty bytes stay empty."""
     return bytes(compress(lines, _FAST, GZIP_FORMAT)) if lines else b""
 
 
-class PlainRecorder(DayLog):
-    """Records a session without faults: the messages, the ledger and the snapshot."""
+class PlainRecorder:
+    """Records a session without faults: the messages, the ledger and the snapshot.
+
+    Args:
+        folder: The day, without files.
+        session: The times of the session.
+        instrument: Its grid.
+        knobs: The settings of the run, for the ledger.
+
+    Attributes:
+        writer: The open files of the day.
+        depth_messages: Number of recorded depth messages, each with its frame.
+        trades: Number of recorded trade messages.
+    """
 
     def __init__(self, folder: DayFolder, session: Session, instrument: Instrument, knobs: dict[str, Any]) -> None:
-        run_id = run_stamp(session.open_us - _EARLY_US)
-        super().__init__(DayWriter(folder, run_id, top_n=TOP_N, instrument=instrument), session, instrument, TOP_N)
-        self._session, self._instrument, self._knobs = session, instrument, knobs
+        self.writer = DayWriter(folder, run_stamp(session.open_us - _EARLY_US), top_n=TOP_N, instrument=instrument)
+        self.depth_messages = self.trades = 0
+        self._session, self._knobs = session, knobs
+        self._messages = SessionMessages(session)
+        self._price, self._qty = cache(instrument.price), cache(instrument.qty)
+        self._book = LocalOrderBook(in_e8=True)
 
-    def begin(self, rows: "Ints") -> None:
+    def begin(self, rows: Ints) -> None:
         """Write the ledger's opening, and the opening book as the snapshot."""
         writer, open_us = self.writer, self._session.open_us
         writer.event(open_us - _EARLY_US, "run_start", 0, {"version": mm.__version__, "knobs": self._knobs})
@@ -344,15 +276,38 @@ class PlainRecorder(DayLog):
         exchange = BookReplay()
         exchange.feed(rows)
         depth = exchange.depth(open_us)
-        self.load(_EPOCH, depth[1], depth[-1])
         last_id = exchange.update_id or self._session.first_id
-        bids, asks = (self._as_text(depth[side]) for side in (1, -1))
+        bids, asks = self._as_text(depth[1]), self._as_text(depth[-1])
+        self._book.change(bids, asks)
         writer.snapshot(open_us + _ANSWERED_US, "initial", last_id, bids, asks, _EPOCH)
         writer.event(open_us + _ANSWERED_US, "resync_done", _EPOCH, {"last_update_id": last_id})
 
+    def take(self, rows: Ints) -> None:
+        """Record all messages of *rows* of the order log, which end at a depth message."""
+        for message in self._messages.of(rows):
+            if isinstance(message, TradeMessage):
+                self._trade(message)
+            else:
+                self._depth(message)
+
+    def _depth(self, message: DepthMessage) -> None:
+        writer = self.writer
+        bids, asks = (self._as_text(level[1:] for level in message.levels if level[0] == side) for side in (1, -1))
+        stamp = Stamp(message.recv_us, writer.skip(), message.sent_us // US_PER_MS, message.last_id)
+        writer.diff_of(stamp, message.first_id, bids, asks)
+        self._book.change(bids, asks)
+        writer.frame_of(stamp, _EPOCH, self._book.cells(TOP_N))
+        self.depth_messages += 1
+
+    def _trade(self, message: TradeMessage) -> None:
+        sent_ms, number = message.sent_us // US_PER_MS, message.trade_id
+        price, qty = self._price(message.ticks), self._qty(message.lots)
+        trade = Trade(sent_ms, number, sent_ms, price, qty, message.side < 0, number, number)
+        self.writer.trade(message.recv_us, trade)
+        self.trades += 1
+
     def finish(self) -> None:
-        """Write all pending lines to the files, and end the ledger."""
-        super().finish()
+        """End the ledger."""
         close_us = self._session.close_us
         self.writer.event(close_us, "window_end", _EPOCH, {})
         self.writer.event(close_us, "run_stop", _EPOCH, {"reason": "window_end"})
@@ -361,5 +316,5 @@ class PlainRecorder(DayLog):
         """Return an empty dict: the recording has no faults."""
         return {}
 
-    def _as_text(self, levels: list[tuple[int, int]]) -> list[tuple[str, str]]:
-        return [(self._instrument.price(ticks), self._instrument.qty(lots)) for ticks, lots in levels]
+    def _as_text(self, levels: Iterable[tuple[int, int]]) -> list[Level]:
+        return [(self._price(ticks), self._qty(lots)) for ticks, lots in levels]

@@ -1,0 +1,152 @@
+"""The recorder of simulated days, and the file of their order log."""
+
+import csv
+import gzip
+import json
+
+import numpy as np
+import pytest
+
+from log_book import Book, read_log
+from mm.dayfolder.check import check_day
+from mm.dayfolder.layout import DayFolder
+from mm.dayfolder.manifest import write_manifest
+from mm.instrument import Instrument
+from mm.sim.flow import recorder
+from mm.sim.flow.day import order_log
+from mm.sim.flow.recorder import TOP_N, LogFile, PlainRecorder, SessionMessages
+from mm.sim.flow.session import Session
+from mm.sim.matching._core import Matching
+from mm.sim.matching.order_log import LIMIT, MARKET, OP_SUBMIT, ROW_TRADE
+from plain_matching import write_log
+
+SESSION = Session("SIMUSDT", "20260105", 1.0, 7)
+FINE = Instrument("SIMUSDT", tick_e8=1, lot_e8=1, min_notional_e8=500_000_000)
+PLAIN = Instrument("SIMUSDT", tick_e8=1_000_000, lot_e8=100_000)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _small_blocks():
+    """Write even a short day in many blocks."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(recorder, "FLUSH_BYTES", 1_500)
+        yield
+
+
+def record(root, pieces, instrument=PLAIN):
+    """Record *pieces* into a folder under *root* and return it."""
+    folder = DayFolder(root, "SIMUSDT", SESSION.day)
+    recorder = PlainRecorder(folder, SESSION, instrument, {})
+    recorder.begin(pieces[0])
+    for piece in pieces[1:]:
+        recorder.take(piece)
+    recorder.finish()
+    recorder.writer.seal()
+    recorder.writer.close()
+    return folder
+
+
+def book_after(pieces, us):
+    """Return the frames' levels of the order log's own book up to an instant, best first."""
+    book = Book()
+    book.play(tuple(row) for piece in pieces for row in piece.tolist() if row[0] <= us)
+    return [book.depth(side)[:TOP_N] for side in (1, -1)]
+
+
+@pytest.mark.parametrize("instrument", [FINE, PLAIN])
+def test_frames_and_trades_are_those_of_the_order_log(tmp_path, instrument):
+    """The log's own book after each step, and each of its trades, in the decimals of the grid."""
+    pieces = busy_log(1)
+    folder = record(tmp_path, pieces, instrument)
+    found = list(csv.DictReader(folder.frames.read_text().splitlines()))
+    assert len(found) == 10
+    for frame in found:
+        bids, asks = book_after(pieces, int(frame["event_time_ms"]) * 1000)
+        for side, levels in (("bid", bids), ("ask", asks)):
+            texts = [(frame[f"{side}{n}_price"], frame[f"{side}{n}_qty"]) for n in range(1, len(levels) + 1)]
+            assert texts == [(instrument.price(ticks), instrument.qty(lots)) for ticks, lots in levels]
+    trades = [row for piece in pieces for row in piece.tolist() if row[1] == ROW_TRADE]
+    told = [tuple(row.values())[4:9] for row in csv.DictReader(folder.trades.read_text().splitlines())]
+    assert told == [
+        (str(row[8]), str(row[0] // 1000), instrument.price(row[6]), instrument.qty(row[7]), str(row[5] < 0).lower())
+        for row in trades
+    ]
+
+
+def test_log_file_matches_the_plain_writer(tmp_path):
+    """And its reader returns the rows."""
+    root, pieces = tmp_path, busy_log(1)
+    rows = [tuple(row) for piece in pieces for row in piece.tolist()]
+    with LogFile(root / "fast.csv.gz") as file:
+        for piece in pieces:
+            file.add(piece)
+    assert write_log(root / "plain.csv.gz", rows) == len(rows)
+    texts = [gzip.decompress((root / name).read_bytes()) for name in ("fast.csv.gz", "plain.csv.gz")]
+    assert texts[0] == texts[1]
+    assert list(read_log(root / "fast.csv.gz")) == rows
+
+
+def test_log_file_holds_every_64_bit_number(tmp_path):
+    """Also the most negative."""
+    rows = np.array([[-(2**63), 2**63 - 1, 0, -1, 9, 10, 99_999_999, 100_000_000, 10**16, -(10**16)]], np.int64)
+    with LogFile(tmp_path / "log.csv.gz") as file:
+        file.add(rows)
+    assert list(read_log(tmp_path / "log.csv.gz")) == [tuple(rows[0].tolist())]
+
+
+def busy_log(seconds):
+    """Return the opening and the log of a market that changes ten levels every 10 ms, in pieces of a second."""
+    engine, pieces = Matching(), []
+    engine.run(
+        np.array([(SESSION.open_us, OP_SUBMIT, 1, s, 500 - s * n, 10, LIMIT, 0) for n in range(1, 40) for s in (1, -1)])
+    )
+    pieces.append(engine.take_log())
+    for second in range(seconds):
+        start = SESSION.open_us + 1_000_000 * second
+        changes = [
+            (start + 10_000 * n + m + 1, OP_SUBMIT, 2, side, 500 - side * (m + 1), 1 + n, LIMIT, 0)
+            for n in range(100) for m in range(10) for side in (1, -1)
+        ]  # fmt: skip
+        takers = [(start + 999_999, OP_SUBMIT, 3, side, 0, 5, MARKET, 0) for side in (1, -1)]
+        engine.run(np.array(changes + takers))
+        pieces.append(engine.take_log())
+    return pieces
+
+
+def test_recorded_day_passes_the_check(tmp_path):
+    """With the order log, of several members, beside it."""
+    pieces = busy_log(3)
+    folder = record(tmp_path, pieces)
+    with LogFile(order_log(folder)) as file:
+        for piece in pieces:
+            file.add(piece)
+    assert order_log(folder).read_bytes().count(b"\x1f\x8b\x08") > 1
+    assert not check_day(folder).ok
+    write_manifest(folder, ["R1"])
+    report = check_day(folder)
+    assert (report.ok, list(report.defects)) == (True, [])
+
+
+def test_recv_seq_is_consecutive_over_all_files(tmp_path):
+    """The ledger shares the counter with the messages; nothing is counted twice or left out."""
+    folder = record(tmp_path, busy_log(1))
+    seqs = [json.loads(line)["recv_seq"] for line in gzip.decompress(folder.diffs.read_bytes()).splitlines()]
+    seqs += [int(line.split(",")[2]) for line in folder.trades.read_text().splitlines()[1:]]
+    seqs += [int(line.split(",")[2]) for line in folder.events.read_text().splitlines()[1:]]
+    assert sorted(seqs) == list(range(1, len(seqs) + 1))
+
+
+def test_log_cut_within_a_step_raises_value_error():
+    """Its second half would be a second depth message of the same instant."""
+    _, rows = busy_log(1)
+    messages = SessionMessages(SESSION)
+    messages.arrived(rows[:55])
+    with pytest.raises(ValueError, match="after the depth message"):
+        messages.arrived(rows[55:])
+
+
+def test_log_with_decreasing_time_raises_value_error():
+    """No engine produces one."""
+    _, rows = busy_log(1)
+    with pytest.raises(ValueError, match="after the depth message"):
+        SessionMessages(SESSION).arrived(np.ascontiguousarray(rows[::-1]))

@@ -11,7 +11,6 @@ import msgspec
 
 from mm.clock import US_PER_S
 from mm.dayfolder import layout, rows
-from mm.dayfolder.check_ahead import BookAhead
 from mm.dayfolder.check_books import Replay, read_diffs
 from mm.dayfolder.check_frames import FrameFile, FrameSink
 from mm.dayfolder.check_trades import TradeRange, check_trades
@@ -120,8 +119,7 @@ class _DayCheck:
         sink = frame_file if frame_file and diffs else FrameSink()
         replay = Replay(folder, self._view, sink, grids, findings)
         if diffs:
-            source = self._source(diffs, 1)
-            replay.play(read_diffs(source, findings), diffs, BookAhead(source, grids, frame_file))
+            replay.play(read_diffs(self._source(diffs, 1), findings), diffs)
         else:
             replay.play(iter(()), folder.diffs)
         if frame_file and not diffs:

@@ -5,13 +5,14 @@
 
 from collections.abc import Iterator
 from itertools import chain, takewhile
+from math import gcd
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 
 from mm.clock import checked_stamp
 from mm.dayfolder import layout, rows
-from mm.dayfolder.check_ahead import BookAhead, BookPlace
 from mm.dayfolder.check_frames import FrameSink, Wanted
 from mm.dayfolder.coverage import ValidTime
 from mm.dayfolder.day_grids import DayGrids
@@ -21,15 +22,13 @@ from mm.dayfolder.recovery import venue_in
 from mm.dayfolder.rows import Arrival, CheckedLines, DefectList, FileRows, Stamp
 from mm.errors import OffGrid
 from mm.ids import Follow, IdRanges, IdSequence, MissingIds
+from mm.market_data import local_orderbook
 from mm.market_data.local_orderbook import Level, LocalOrderBook, SnapshotDepth
 from mm.market_data.sync_engine import HORIZON, SyncEngine, Verdict
 from mm.market_data.venue import Number
 
 OFF_STEP = "not a multiple of the quantity step at this row (see instrument.json and the ledger)"
 OFF_TICK = "not a multiple of the tick size at this row (see instrument.json and the ledger)"
-
-
-_LAST = 2**63 - 1
 
 
 class DiffLine(msgspec.Struct, forbid_unknown_fields=True, gc=False, kw_only=True):
@@ -47,22 +46,42 @@ class DiffLine(msgspec.Struct, forbid_unknown_fields=True, gc=False, kw_only=Tru
     a: list[tuple[str, str]]
 
 
-_Numbered = tuple[int, DiffLine]
+class ReadDiff(NamedTuple):
+    """A depth message and its row.
+
+    Attributes:
+        tick_e8, lot_e8: Greatest common divisors of its prices and of its quantities, in 1e-8; 0 without any, -1 if
+            they are unknown.
+    """
+
+    row: int
+    diff: DiffLine
+    tick_e8: int = -1
+    lot_e8: int = -1
 
 
-def read_diffs(source: FileRows, findings: DefectList) -> Iterator[_Numbered]:
+class _RawDiff(DiffLine):
+    """The same with levels that are not parsed yet."""
+
+    b: msgspec.Raw  # type: ignore[assignment]
+    a: msgspec.Raw  # type: ignore[assignment]
+
+
+_LINE, _RAW = msgspec.json.Decoder(DiffLine), msgspec.json.Decoder(_RawDiff)
+
+
+def read_diffs(source: FileRows, findings: DefectList) -> Iterator[ReadDiff]:
     """Yield the depth messages with their rows; an unreadable row is a finding and is skipped."""
-    decode = msgspec.json.Decoder(DiffLine).decode
     path, order = source.lines.path, source.order
     for row, line in source.lines:
         try:
-            diff = decode(line)
+            diff, *steps = _parsed(line)
             checked_stamp(diff.E, "E")
             if diff.T is not msgspec.UNSET:
                 checked_stamp(diff.T, "T")
             if diff.u < diff.U:
                 raise ValueError(f"U is {diff.U}, greater than u {diff.u}")
-            for price, qty in chain(diff.b, diff.a):
+            for price, qty in chain(diff.b, diff.a) if not steps else ():
                 rows.decimal(qty, "qty")
                 if not price.strip("0."):
                     raise ValueError(f"price is {price!r}; it must be above 0")
@@ -70,7 +89,25 @@ def read_diffs(source: FileRows, findings: DefectList) -> Iterator[_Numbered]:
             findings.add(path, row, "type", str(error))
             continue
         order.check_row(row, Arrival(diff.recv_seq, diff.run_id, diff.recv_ms, diff.recv_us))
-        yield row, diff
+        yield ReadDiff(row, diff, *steps)
+
+
+def _parsed(line: str) -> tuple[DiffLine] | tuple[DiffLine, int, int]:
+    """Return the depth message of a line; with the divisors of prices and quantities if a kernel has read its levels.
+
+    Raises:
+        msgspec.MsgspecError: If it is invalid.
+    """
+    if local_orderbook.kernel:
+        try:
+            raw = _RAW.decode(line)
+        except (ValueError, msgspec.MsgspecError):
+            return (_LINE.decode(line),)  # its message names the place
+        bids, asks = map(local_orderbook.kernel.read_levels, (raw.b, raw.a))
+        if bids is not None and asks is not None:
+            raw.b, raw.a = bids, asks
+            return raw, gcd(bids.step_e8, asks.step_e8), gcd(bids.lot_e8, asks.lot_e8)
+    return (_LINE.decode(line),)
 
 
 class Replay:
@@ -105,35 +142,29 @@ class Replay:
         self._stopped = view.runs_with("run_stop")
         self._off_tick = _off_tick_levels(view)
         self._beyond = _ids_beyond(view)
-        self._special = [number for number in (*self._off_tick, *self._beyond) if isinstance(number, int)]
-        self._events_seen = 0
         self._halted = False
         self._limit: int | None = None
         self._horizons: list[tuple[int, int]] = []
         self._received = IdRanges()
         self._reread = any(event.details.get("kind") == "reread" for event in view.of_kind("anomaly"))
-        self._touch = ("", "")
         self.prices_e8: tuple[int, int] | None = None
         self._diffs = folder.diffs
         self._venue = venue_in(folder, view)
-        self._engine: SyncEngine[_Numbered] = SyncEngine(venue=self._venue)
+        self._engine: SyncEngine[ReadDiff] = SyncEngine(venue=self._venue)
         self._book = LocalOrderBook(grids.price, in_e8=True)
         self._run = ""
         self._epoch = 0
         self._loaded_seq = 0
         self.seen = IdSequence()
 
-    def play(self, diffs: Iterator[_Numbered], path: Path, ahead: BookAhead | None = None) -> None:
-        """Check the whole day; *path* is the file of the *diffs*, *ahead* takes those that continue a book."""
+    def play(self, diffs: Iterator[ReadDiff], path: Path) -> None:
+        """Check the whole day; *path* is the file of the *diffs*."""
         self._diffs = path
-        for item in with_events(diffs, self._view.events, lambda numbered: numbered[1].recv_seq):
+        for item in with_events(diffs, self._view.events, lambda read: read.diff.recv_seq):
             if isinstance(item, Event):
-                self._events_seen += 1
                 self._event(item)
             else:
-                self._diff(*item)
-                if ahead:
-                    self._take_ahead(ahead)
+                self._diff(item)
         self._end_run()
         self._frames.finish()
 
@@ -154,41 +185,24 @@ class Replay:
         elif event.kind == "gap" and not self._reread:
             self._check_hole(event)
 
-    def _diff(self, row: int, diff: DiffLine) -> None:
+    def _diff(self, read: ReadDiff) -> None:
+        row, diff, _, lot_e8 = read
         self._begin_run(diff.run_id)
         self._check_ids(row, diff)
         self._seen_us = diff.recv_us
         self._received.add(diff.U, diff.u)
-        if off := self._grids.off_step((qty for _, qty in chain(diff.b, diff.a)), diff.recv_seq):
+        off = None
+        if not self._grids.are_lots(lot_e8, diff.recv_seq):
+            off = self._grids.off_step((qty for _, qty in chain(diff.b, diff.a)), diff.recv_seq)
+        if off:
             self._findings.add(self._diffs, row, "off_step", f"quantity {off} is {OFF_STEP}")
-        verdict = self._engine.diff(diff.U, diff.u, (row, diff))
+        verdict = self._engine.diff(diff.U, diff.u, read)
         if verdict is Verdict.APPLY:
-            self._apply(row, diff)
+            self._apply(read)
         elif verdict in (Verdict.GAP, Verdict.RESET):
             if verdict is Verdict.RESET:
                 self._received = IdRanges([(diff.U, diff.u)])
             self.coverage.stop()
-
-    def _take_ahead(self, ahead: BookAhead) -> None:
-        """Take the regular messages up to the next event."""
-        last_id, sides = self._engine.book_id, self._book.compiled
-        if (
-            self._halted
-            or last_id is None
-            or sides is None
-            or last_id != self.seen.last_id
-            or ahead.source.order.run != self._run
-        ):
-            return
-        until_id = min((number for number in self._special if number > last_id), default=_LAST)
-        following = self._view.events[self._events_seen : self._events_seen + 1]
-        before_seq = following[0].at.seq + 1 if following else _LAST  # a message precedes an event of the same number
-        book = BookPlace(sides, self._horizons, self._epoch, until_id, before_seq)
-        reached, self.prices_e8 = ahead.take(book, last_id, self.coverage, self.prices_e8)
-        if reached != last_id:
-            self._received.add(last_id + 1, reached)
-            self._engine.advance(reached)
-            self.seen.last_id, self._seen_us = reached, ahead.source.order.stamps[-1]
 
     def _load(self, event: Event) -> None:
         levels = read_snapshot(self._folder, self._view, event, self._findings)
@@ -213,17 +227,17 @@ class Replay:
         self._horizons = depth.horizons(self._limit) if self._limit and not carried else []
         if self._crossed(event.at.seq, self._view.path, event.row):
             return
-        for row, diff in bridge.updates:
+        for read in bridge.updates:
             if self._engine.synced:
-                self._apply(row, diff)
+                self._apply(read)
 
-    def _apply(self, row: int, diff: DiffLine) -> None:
+    def _apply(self, read: ReadDiff) -> None:
+        row, diff, tick_e8, _ = read
         declared = self._off_tick.get(diff.u)
-        if declared is None and not self._on_grid(self._diffs, row, diff.recv_seq, self._tick_checked(diff)):
+        on_tick = declared is not None or self._grids.are_ticks(tick_e8, diff.recv_seq)
+        if not on_tick and not self._on_grid(self._diffs, row, diff.recv_seq, self._tick_checked(diff)):
             return
-        for side, levels in ((1, diff.b), (-1, diff.a)):
-            for price, qty in levels:
-                self._book.apply(side, price, qty)
+        self._book.change(diff.b, diff.a)
         if declared is not None and not self._leave_out(row, diff.recv_seq, declared):
             return
         if self._crossed(diff.recv_seq, self._diffs, row):
@@ -235,18 +249,11 @@ class Replay:
         if not self._halted:
             self.coverage.mark(diff.recv_us)
         stamp = Stamp(diff.recv_us, diff.recv_seq, diff.E, diff.u)
-        wanted = Wanted(stamp, diff.run_id, self._epoch, *self._book.top(self._frames.top_n))
-        self._note_touch(wanted.bids, wanted.asks)
-        self._frames.expect(wanted)
-
-    def _note_touch(self, bids: list[Level], asks: list[Level]) -> None:
-        touch = (bids[0][0], asks[0][0]) if bids and asks else self._touch
-        if touch == self._touch:
-            return
-        self._touch = touch
-        bid, ask = map(self._grids.price, touch)
-        low, high = self.prices_e8 or (bid, ask)
-        self.prices_e8 = min(low, bid), max(high, ask)
+        bid, ask = self._book.best()
+        if bid is not None and ask is not None:
+            low, high = self.prices_e8 or (bid, ask)
+            self.prices_e8 = min(low, bid), max(high, ask)
+        self._frames.expect(Wanted(stamp, diff.run_id, self._epoch, self._book.cells(self._frames.top_n)))
 
     def _check_hole(self, event: Event) -> None:
         """Check that ids declared missing were not received before; they may arrive later, out of order."""

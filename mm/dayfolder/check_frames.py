@@ -1,6 +1,5 @@
 """Check the frames of a day, row by row: against the rebuilt books, or on their own."""
 
-from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
@@ -11,7 +10,6 @@ from mm.dayfolder.coverage import ValidTime
 from mm.dayfolder.day_grids import DayGrids
 from mm.dayfolder.rows import Arrival, DefectList, RowOrder, Stamp
 from mm.errors import OffGrid
-from mm.market_data.local_orderbook import Level
 
 OPTIONAL_COLUMNS = 2
 LOST_AT_MOST_US = 60 * US_PER_S
@@ -23,12 +21,12 @@ class Wanted(NamedTuple):
     stamp: Stamp
     run_id: str
     epoch_id: int
-    bids: list[Level]
-    asks: list[Level]
+    cells: str
 
-    def line(self, top_n: int) -> str:
-        """Return the line of the frame."""
-        return rows.frame_row(self.stamp, self.run_id, self.epoch_id, rows.level_cells(self.bids, self.asks, top_n))
+    @property
+    def line(self) -> str:
+        """The line of the frame, with its newline."""
+        return rows.frame_row(self.stamp, self.run_id, self.epoch_id, self.cells)
 
 
 class FrameSink:
@@ -66,24 +64,34 @@ class FrameFile(FrameSink):
 
     Attributes:
         top_n: Levels per side, from the header.
-        source: The rows of the file.
     """
 
     def __init__(self, path: Path, findings: DefectList, order: RowOrder) -> None:
         self.path = path
         self._findings = findings
-        self.source = rows.FileRows(rows.CheckedLines(path, findings, 0), order)
+        self._order = order
         head = next(rows.CheckedLines(path, findings, 0), (0, ""))[1].split(",")
         self.top_n = max(1, layout.levels_shown(head))
         self._columns = layout.frame_columns(self.top_n)
-        self._frames = self._read()
-        self._next = next(self._frames, None)
+        lines = rows.CheckedLines(path, findings, 0)
+        self._head, self._lines = rows.under_header(lines, self._columns, OPTIONAL_COLUMNS, findings)
+        self._line = next(self._lines, None)  # the next one that is not parsed yet
+        self._parsed: _FrameRow | None = None  # the frame before it, if it was parsed and is left to compare
         self._missing: list[Wanted] = []
 
     def expect(self, wanted: Wanted) -> None:
-        """Compare the next frame with the expected one; frames before it are defects."""
+        """Compare the next frame with the expected one, as text; only where these differ its cells are read.
+
+        Frames before it are defects.
+        """
+        if self._line and not self._parsed and not self._missing and f"{self._line[1]}\n" == wanted.line:
+            stamp = wanted.stamp
+            at = Arrival(stamp.recv_seq, wanted.run_id, stamp.recv_us // 1000, stamp.recv_us)
+            self._order.check_row(self._line[0], at)
+            self._line = next(self._lines, None)
+            return
         self._reject_before(wanted.stamp.recv_seq)
-        frame = self._next
+        frame = self._next()
         if frame is None or frame.at.seq != wanted.stamp.recv_seq:
             self._missing.append(wanted)
             return
@@ -91,16 +99,7 @@ class FrameFile(FrameSink):
         wrong = self._difference(frame, wanted)
         if wrong:
             self._add(frame.row, "frame_differs", wrong)
-        self._next = next(self._frames, None)
-
-    def line_at_hand(self) -> bytes | None:
-        """Return the line of the next frame; None if there is none, or if expected frames before it are missing."""
-        ready = self._next and self.source.lines.width == len(self._columns) and not self._missing
-        return f"{','.join(self._next.cells)}\n".encode() if self._next and ready else None
-
-    def advance(self) -> None:
-        """Read the next frame after those that were compared elsewhere."""
-        self._next = next(self._frames, None)
+        self._parsed = None
 
     def end_run(self, *, stopped: bool) -> None:
         """End a run: only if it crashed, frames of at most a minute may be missing at its end."""
@@ -116,8 +115,8 @@ class FrameFile(FrameSink):
     def check_alone(self, grids: DayGrids, epochs: frozenset[int], coverage: ValidTime) -> None:
         """Check frames without diffs: they must be ordered, not crossed, and belong to an opened epoch."""
         epoch = 0
-        while self._next:
-            row, at, cells = self._next
+        while frame := self._next():
+            row, at, cells = frame
             try:
                 self._check_levels(cells, at.seq, grids)
             except (ValueError, OffGrid) as error:
@@ -128,11 +127,19 @@ class FrameFile(FrameSink):
                 coverage.stop()
             epoch = int(cells[4])
             coverage.mark(at.recv_us)
-            self._next = next(self._frames, None)
+            self._parsed = None
         coverage.stop()
 
-    def _read(self) -> Iterator[_FrameRow]:
-        for row, cells in rows.table(self.source.lines, self._columns, OPTIONAL_COLUMNS, self._findings):
+    def _next(self) -> _FrameRow | None:
+        """Return the next frame; rows before it that cannot be read are defects."""
+        while not self._parsed and self._line:
+            row, line = self._line
+            cells = line.split(",")
+            self._line = next(self._lines, None)
+            if len(cells) != len(self._head):
+                self._add(row, "columns", f"{len(cells)} cells under {len(self._head)} columns")
+                continue
+            cells += [""] * (len(self._columns) - len(cells))
             try:
                 at = rows.arrival(cells[2], cells[3], cells[1], cells[-2])
                 rows.stamp_ms(cells[0], "event_time_ms")
@@ -140,17 +147,19 @@ class FrameFile(FrameSink):
             except ValueError as error:
                 self._add(row, "type", str(error))
                 continue
-            self.source.order.check_row(row, at)
-            yield _FrameRow(row, at, cells)
+            self._order.check_row(row, at)
+            self._parsed = _FrameRow(row, at, cells)
+        return self._parsed
 
     def _reject_before(self, seq: int | None) -> None:
-        while self._next and (seq is None or self._next.at.seq < seq):
-            at, epoch = self._next.at, self._next.cells[4]
-            self._add(self._next.row, "frame_unexpected", f"no diff of recv_seq {at.seq} was applied in epoch {epoch}")
-            self._next = next(self._frames, None)
+        while (frame := self._next()) and (seq is None or frame.at.seq < seq):
+            what = f"no diff of recv_seq {frame.at.seq} was applied in epoch {frame.cells[4]}"
+            self._add(frame.row, "frame_unexpected", what)
+            self._parsed = None
 
     def _report_missing(self) -> None:
-        row = self._next.row if self._next else None
+        frame = self._next() if self._missing else None
+        row = frame.row if frame else None
         for wanted in self._missing:
             at = wanted.stamp
             message = f"the frame of recv_seq {at.recv_seq} (update id {at.last_id}) is missing before this row"
@@ -159,7 +168,7 @@ class FrameFile(FrameSink):
 
     def _difference(self, frame: _FrameRow, wanted: Wanted) -> str | None:
         """Return the first cell that differs from the rebuilt book, or None."""
-        expected, cells = wanted.line(self.top_n).removesuffix("\n").split(","), frame.cells
+        expected, cells = wanted.line.removesuffix("\n").split(","), frame.cells
         if cells == expected:
             return None
         columns = zip(self._columns, cells, expected, strict=True)

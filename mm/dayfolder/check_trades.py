@@ -10,7 +10,7 @@ import msgspec
 
 from mm.dayfolder import layout, rows
 from mm.dayfolder.check_books import OFF_STEP, OFF_TICK
-from mm.dayfolder.day_grids import DayGrids
+from mm.dayfolder.day_grids import CAPPED_QTY, DayGrids
 from mm.dayfolder.layout import DayFolder
 from mm.dayfolder.ledger import DUPLICATE, LedgerView
 from mm.dayfolder.rows import REST, STREAM, DefectList, FileRows
@@ -45,9 +45,8 @@ class TradeRange:
             return cls(low // _WIDE, high * _WIDE)  # defects of the file are findings already
         return cls(low // _WIDE, high * _WIDE, 0 if "history" in entry else named.max_qty_e8)
 
-    def out_of_range(self, price: str, qty: str) -> str | None:
-        """Return a description of the value out of range, or None."""
-        price_e8, qty_e8 = e8(price), e8(qty)
+    def out_of_range(self, price_e8: int, qty_e8: int, price: str, qty: str) -> str | None:
+        """Return a description of the value out of range, or None; the values in 1e-8 and as text."""
         if price_e8 < self.least_price_e8 or 0 < self.most_price_e8 < price_e8:
             return f"price {price} is not within {_WIDE} times the best prices of the day"
         if 0 < self.most_qty_e8 < qty_e8:
@@ -74,16 +73,15 @@ def check_trades(
             at = rows.arrival(cells[2], cells[3], cells[1], cells[9])
             order.check_row(row, at)
             trade_id = _typed(cells)
-            off = grids.off_tick(cells[6:7], at.seq)
-            off_step = grids.off_step(cells[7:8], at.seq)
-            out = within.out_of_range(cells[6], cells[7])
+            price_e8, qty_e8 = grids.price(cells[6]), e8(cells[7])
+            out = within.out_of_range(price_e8, qty_e8, *cells[6:8])
         except (ValueError, OffGrid) as error:
             findings.add(path, row, "type", str(error))
             continue
-        if off:
-            findings.add(path, row, "off_tick", f"price {off} is {OFF_TICK}")
-        if off_step:
-            findings.add(path, row, "off_step", f"quantity {off_step} is {OFF_STEP}")
+        if not grids.are_ticks(price_e8, at.seq):
+            findings.add(path, row, "off_tick", f"price {cells[6]} is {OFF_TICK}")
+        if not grids.are_lots(qty_e8, at.seq) and cells[7] != CAPPED_QTY:
+            findings.add(path, row, "off_step", f"quantity {cells[7]} is {OFF_STEP}")
         if out:
             findings.add(path, row, "range", out)
         if single and cells[12] == STREAM and not cells[4] == cells[10] == cells[11]:

@@ -196,15 +196,6 @@ class ClockJumps:
             self._widest = self._last_us, us
         self._last_us = us
 
-    @property
-    def place(self) -> tuple[int, int, int]:
-        """The last row, and the widest step so far, from and to, in µs."""
-        return (self._last_us, *self._widest)
-
-    @place.setter
-    def place(self, place: tuple[int, int, int]) -> None:
-        self._last_us, self._widest = place[0], place[1:]
-
     def found(self, step: Event) -> tuple[int, int]:
         """Return the time range skipped by the ``clock_step`` *step*; empty if no rows show it."""
         (before_us, after_us), self._widest = self._widest, (0, 0)
@@ -235,19 +226,6 @@ class ValidTime:
             self._jumps = ClockJumps()
             self._jumps.add(us)
         self._last_us = max(us, self._last_us or 0)
-
-    @property
-    def place(self) -> tuple[int, int, int, int, int] | None:
-        """Time so far, last mark, last row, and the widest step of the clock, from and to, in µs; None if not valid.
-
-        A kernel continues from there (`check_ahead`).
-        """
-        return None if self._last_us is None else (self.total_us, self._last_us, *self._jumps.place)
-
-    @place.setter
-    def place(self, place: tuple[int, int, int, int, int]) -> None:
-        self.total_us, self._last_us = place[:2]
-        self._jumps.place = place[2:]
 
     def stop(self) -> None:
         """Mark the book as no longer valid."""

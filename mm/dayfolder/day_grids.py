@@ -126,10 +126,6 @@ class _Steps:
         """Return the step in 1e-8 at the row number *seq*; 0 if unknown."""
         return self._valid[max(0, bisect_right(self._from, seq) - 1)] if self._valid else 0
 
-    def until(self, seq: int) -> int:
-        """Return the number of the first later row at which another step may be valid."""
-        return next((from_seq for from_seq in self._from[1:] if from_seq > seq), 2**63 - 1)
-
 
 class DayGrids:
     """The steps at each row of a day: orders rest on the grid of their time, so earlier grids stay valid.
@@ -165,9 +161,15 @@ class DayGrids:
         lots += _reported(view.events, view, findings, "step_size")
         return cls(ticks, lots if view.knob("snapshot_limit", None) else ())
 
-    def steps_at(self, seq: int) -> tuple[int, int, int]:
-        """Return price and quantity step in 1e-8 (0: unknown) at the row *seq*, and the row up to which they apply."""
-        return self._ticks.at(seq), self._lots.at(seq), min(self._ticks.until(seq), self._lots.until(seq))
+    def are_ticks(self, divisor_e8: int, seq: int) -> bool:
+        """Return True if prices with this common divisor (-1: unknown) are multiples of the step at the row *seq*."""
+        step_e8 = self._ticks.at(seq)
+        return divisor_e8 >= 0 and (not step_e8 or divisor_e8 % step_e8 == 0)
+
+    def are_lots(self, divisor_e8: int, seq: int) -> bool:
+        """Return the same for quantities and their step."""
+        step_e8 = self._lots.at(seq)
+        return not step_e8 or (divisor_e8 >= 0 and divisor_e8 % step_e8 == 0)
 
     def off_tick(self, prices: Iterable[str], seq: int) -> str | None:
         """Return the first of *prices*, of the row number *seq*, that is not a multiple of the step valid there."""

@@ -122,7 +122,7 @@ class DayRepair:
         self._folder = folder
         self._run_id = run_id
         self._at_us = at_us
-        self._sealed = before.sealed
+        self._sealed, self._sound = before.sealed, before.sealed and before.ok
         self._untraced = [defect.message for defect in before.defects if defect.kind == "missing_rows"]
         self._altered = {defect.file for defect in before.defects if defect.kind == "manifest"}
         self._done: list[str] = []
@@ -189,8 +189,8 @@ class DayRepair:
         skipped = 1 if is_table and first == head else 0
         bad = sum(not sound(line) for line in islice(salvage, skipped, None))
         lost = salvage.lost_bytes
-        if not lost and not bad and first == head and (found == path or self._sealed):
-            return  # a compressed file of an unsealed day is converted to the form that can be appended to
+        if not lost and not bad and first == head and (found == path or self._sound):
+            return  # compressed files of a day that is repaired are converted to the form that can be appended to
 
         def kept() -> Iterator[bytes]:
             yield from [head] if is_table else []

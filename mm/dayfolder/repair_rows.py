@@ -278,7 +278,7 @@ class _NewFrames(FrameSink):
 
     def expect(self, wanted: Wanted) -> None:
         """Write a frame."""
-        seq, line = wanted.stamp.recv_seq, wanted.line(self.top_n).encode()
+        seq, line = wanted.stamp.recv_seq, wanted.line.encode()
         self._leave_out(seq)
         self.made += self._next is None or self._next != line[:-1]
         if self._next is not None and seq_of(self._next, packed=False) == seq:

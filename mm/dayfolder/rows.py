@@ -9,30 +9,17 @@ from array import array
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from heapq import merge
-from importlib import import_module
 from itertools import chain, repeat
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import NamedTuple
 
 import msgspec
 
 from mm.clock import US_PER_MS, US_PER_S, US_STAMPS, checked_stamp_ms, exchange_ms, midnight_us
 from mm.dayfolder.layout import DayFolder
 from mm.dayfolder.line_files import text_of
-
-if TYPE_CHECKING:
-    from mm.dayfolder._clean_rows import Arrivals
-
-kernel: Any = None
-"""The kernel `_clean_rows`; None if there was no compiler at installation.
-
-The checks report the same defects with and without it; None, set before a check begins, selects plain Python.
-"""
-with suppress(ImportError):
-    kernel = import_module("mm.dayfolder._clean_rows")
 
 Levels = Sequence[Sequence[str]]
 """Book levels, best first: pairs of price and quantity, as text of the exchange."""
@@ -193,8 +180,6 @@ class DefectList:
 class CheckedLines:
     """The complete lines of a file, plain or gzip, with their row numbers; an incomplete last line is a finding.
 
-    Lines are yielded one by one, except those that a kernel reads from `block` and passes over with `skip`.
-
     Args:
         path: The file.
         findings: Receives the defects.
@@ -202,20 +187,14 @@ class CheckedLines:
 
     Attributes:
         row: Number of the last row that was read.
-        block: Loaded text; its last line may be torn.
-        at: Offset of the next line in `block`.
-        width: Cells in the header of a CSV, after it was read.
     """
 
     def __init__(self, path: Path, findings: DefectList, first_row: int = 1) -> None:
         self.path = path
         self.row = first_row - 1
-        self.block, self.at = b"", 0
-        self.width = 0
         self._findings = findings
         self._pieces = text_of(path)
         self._rows = self._read()
-        self._broken: Exception | None = None
 
     def __iter__(self) -> Iterator[tuple[int, str]]:
         return self._rows
@@ -223,46 +202,28 @@ class CheckedLines:
     def __next__(self) -> tuple[int, str]:
         return next(self._rows)
 
-    def more(self) -> bool:
-        """Add text to `block`; return False if the file ends here or cannot be decompressed further."""
-        try:
-            piece = next(self._pieces, b"")
-        except (EOFError, zlib.error) as error:
-            self._broken, piece = error, b""
-        if not piece:
-            return False
-        line = self.block.rfind(b"\n", 0, self.at - 1) + 1 if self.at else 0  # keep the last line that was read
-        self.block, self.at = self.block[line:] + piece, self.at - line
-        return True
-
-    def skip(self, at: int, rows: int) -> None:
-        """Continue at offset *at* of `block`, after *rows* rows that a kernel has read."""
-        self.at = at
-        self.row += rows
-
     def _read(self) -> Iterator[tuple[int, str]]:
-        while True:
-            end = self.block.find(b"\n", self.at)
-            if end < 0:
-                if self.more():
-                    continue
-                break
-            raw = self.block[self.at : end]
-            self.at = end + 1
-            self.row += 1
-            try:
-                text = raw.decode()
-            except UnicodeDecodeError as error:
-                message = f"not UTF-8: {error.reason} at byte {error.start} of the row"
-                self._findings.add(self.path, self.row, "encoding", message)
-            else:
-                yield self.row, text
-        rest = len(self.block) - self.at
-        if self._broken:
-            message = f"cannot be decompressed after row {self.row}: {self._broken}; the rows before it are complete"
+        rest, broken = b"", None
+        try:
+            for piece in self._pieces:
+                block = rest + piece
+                *lines, rest = block.split(b"\n")
+                for raw in lines:
+                    self.row += 1
+                    try:
+                        text = raw.decode()
+                    except UnicodeDecodeError as error:
+                        message = f"not UTF-8: {error.reason} at byte {error.start} of the row"
+                        self._findings.add(self.path, self.row, "encoding", message)
+                    else:
+                        yield self.row, text
+        except (EOFError, zlib.error) as error:
+            broken = error
+        if broken:
+            message = f"cannot be decompressed after row {self.row}: {broken}; the rows before it are complete"
             self._findings.add(self.path, self.row + 1, "torn_gzip", message)
         elif rest:
-            message = f"the last row is incomplete ({rest} bytes); the next start of the recorder truncates it"
+            message = f"the last row is incomplete ({len(rest)} bytes); the next start of the recorder truncates it"
             self._findings.add(self.path, self.row + 1, "torn_tail", message)
 
 
@@ -278,7 +239,6 @@ def under_header(
         findings: Receives a wrong header; then an empty header and no lines are returned.
     """
     head = next(lines, (0, ""))[1].split(",")
-    lines.width = len(head)
     if len(columns) - optional <= len(head) <= len(columns) and head == list(columns[: len(head)]):
         return head, iter(lines)
     pairs = zip(head, columns, strict=False)
@@ -365,9 +325,6 @@ class RowOrder:
 
     Attributes:
         seqs, rows, stamps: `recv_seq`, number in the file and arrival in µs of each row.
-        from_us, to_us: Range of valid arrivals, without its end.
-        run: The run of the last row.
-        latest_us: The latest arrival of that run.
     """
 
     def __init__(
@@ -378,28 +335,28 @@ class RowOrder:
         self.rows = array("q")
         self.stamps = array("q")
         self._findings = findings
-        self.from_us = midnight_us(day, "UTC") - 2 * _DAY_US
-        self.to_us = self.from_us + 5 * _DAY_US
+        self._from_us = midnight_us(day, "UTC") - 2 * _DAY_US
+        self._to_us = self._from_us + 5 * _DAY_US
         self._runs = runs
         self._stepping = stepping
-        self.run = ""
-        self.latest_us = 0
+        self._run = ""
+        self._latest_us = 0
 
     def check_row(self, row: int, at: Arrival) -> None:
         """Check one row against the rows before it."""
         self.check_number(row, at.seq, at.recv_us)
-        if at.run_id != self.run:
-            self.run, self.latest_us = at.run_id, 0
+        if at.run_id != self._run:
+            self._run, self._latest_us = at.run_id, 0
             if self._runs is not None and at.run_id not in self._runs:
                 self._add(row, "run", f"run {at.run_id!r} is not in the ledger")
         if at.recv_ms != at.recv_us // 1000:
             self._add(row, "time", f"recv_time_ms {at.recv_ms} is not recv_time_us {at.recv_us} in ms")
-        elif not self.from_us <= at.recv_us < self.to_us:
+        elif not self._from_us <= at.recv_us < self._to_us:
             self._add(row, "time", f"recv_time_us {at.recv_us} is not near the day of the folder; is it another unit?")
-        elif at.recv_us < self.latest_us - CLOCK_SLACK_US and at.run_id not in self._stepping:
-            back = (self.latest_us - at.recv_us) / US_PER_S
+        elif at.recv_us < self._latest_us - CLOCK_SLACK_US and at.run_id not in self._stepping:
+            back = (self._latest_us - at.recv_us) / US_PER_S
             self._add(row, "clock", f"arrival steps back by {back:.3f} s, and the ledger has no clock_step")
-        self.latest_us = max(self.latest_us, at.recv_us)
+        self._latest_us = max(self._latest_us, at.recv_us)
 
     def check_number(self, row: int, seq: int, recv_us: int) -> None:
         """Check only the number of one row."""
@@ -408,13 +365,6 @@ class RowOrder:
         self.seqs.append(seq)
         self.rows.append(row)
         self.stamps.append(recv_us)
-
-    def add_checked(self, first_row: int, seqs: bytes, stamps: bytes, latest_us: int) -> None:
-        """Add rows of this run that a kernel has checked: their numbers and arrivals, 64 bits each."""
-        self.seqs.frombytes(seqs)
-        self.stamps.frombytes(stamps)
-        self.rows.extend(range(first_row, first_row + len(self.seqs) - len(self.rows)))
-        self.latest_us = latest_us
 
     def _add(self, row: int, kind: str, message: str) -> None:
         self._findings.add(self.path, row, kind, message)
@@ -426,24 +376,6 @@ class FileRows:
 
     lines: CheckedLines
     order: RowOrder
-
-    def begin(self, clean: "Arrivals") -> bool:
-        """Start *clean* after the last row; return False if the name of its run is not plain ASCII."""
-        order = self.order
-        plain = order.run.isascii() and order.run.isprintable() and not set(',"\\') & set(order.run)
-        if plain and order.seqs:
-            clean.begin(order.run, order.seqs[-1], order.latest_us)
-        return plain and bool(order.seqs)
-
-    def advance(self, clean: "Arrivals", at: int) -> None:
-        """Continue after the rows that *clean* has taken, at offset *at* of the block."""
-        if clean.count:
-            self.order.add_checked(self.lines.row + 1, *clean.taken(), clean.latest_us)
-            self.lines.skip(at, clean.count)
-
-    def refilled(self, at: int) -> bool:
-        """Return True if the kernel stopped at *at* because the block ended, and more text was loaded."""
-        return self.lines.block.find(b"\n", at) < 0 and self.lines.more()
 
 
 def check_numbers(orders: Sequence[RowOrder], findings: DefectList) -> None:

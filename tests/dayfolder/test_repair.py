@@ -9,7 +9,8 @@ from mended_days import assert_repaired, details, repaired, tree
 from mm.dayfolder.check import check_day
 from mm.dayfolder.day_writer import DayWriter
 from mm.dayfolder.layout import DayFolder
-from mm.dayfolder.manifest import unseal
+from mm.dayfolder.line_files import gzip_member
+from mm.dayfolder.manifest import unseal, write_manifest
 from mm.errors import MissingDay, TryLater
 
 
@@ -19,6 +20,17 @@ def test_repair_does_not_change_sound_day(recorded_day):
     result = repaired(recorded_day)
     assert (result.changed, result.repairs, result.after.ok) == (False, [], True)
     assert tree(recorded_day) == before
+
+
+def test_damaged_day_with_compressed_tables_is_repaired(recorded_day):
+    """A sealed day whose tables were compressed afterwards loses its frames."""
+    for path in (recorded_day.trades, recorded_day.events, recorded_day.gaps):
+        path.with_name(path.name + ".gz").write_bytes(gzip_member(path.read_bytes()))
+        path.unlink()
+    write_manifest(recorded_day, [])
+    recorded_day.frames.unlink()
+    assert repaired(recorded_day).changed
+    assert_repaired(recorded_day)
 
 
 def test_invalid_manifest_and_schema_are_rebuilt(recorded_day):

@@ -1,4 +1,4 @@
-"""The check reports the same defects with and without the compiled rows."""
+"""The check reports the same defects with and without compiled levels."""
 
 import random
 import shutil
@@ -10,20 +10,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from mutations import MUTATIONS, lines
 
-from mm.dayfolder import rows
 from mm.dayfolder.check import check_day
 from mm.dayfolder.layout import DayFolder
 from mm.market_data import local_orderbook
 
-needs_kernel = pytest.mark.skipif(rows.kernel is None, reason="the compiled rows are not built; run make build")
+needs_kernel = pytest.mark.skipif(local_orderbook.kernel is None, reason="the levels are not compiled; run make build")
 FILES = {"events": mutations.events, "diffs": mutations.diffs, "frames": mutations.frames, "trades": mutations.trades}
 
 
 def with_and_without(folder):
-    """Return the report of the check with the kernels, and in plain Python."""
+    """Return the report of the check with compiled levels, and in plain Python."""
     found = check_day(folder)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(rows, "kernel", None)
         patch.setattr(local_orderbook, "kernel", None)
         return found, check_day(folder)
 
@@ -42,29 +40,6 @@ def copy_day(boxed_day, tmp_path_factory):
         return folder
 
     return copy
-
-
-@needs_kernel
-def test_kernel_checks_nearly_all_rows_of_sound_day(copy_day, monkeypatch):
-    """Otherwise the comparisons below would compare nothing."""
-    checked = {}
-    add_checked = rows.RowOrder.add_checked
-
-    def counted(order, first_row, seqs, stamps, latest_us):
-        name = order.path.name.split("_")[0]
-        checked[name] = checked.get(name, 0) + len(seqs) // 8
-        add_checked(order, first_row, seqs, stamps, latest_us)
-
-    monkeypatch.setattr(rows.RowOrder, "add_checked", counted)
-    folder = copy_day(sealed=True)
-    report = check_day(folder)
-    assert (report.ok, report.sealed) == (True, True)
-    expected = {
-        "depth": mutations.text_of(folder.diffs).count("\n"),
-        "orderbook": mutations.text_of(folder.frames).count("\n") - 1,
-    }
-    assert checked.keys() == expected.keys()
-    assert all(checked[name] > 0.8 * expected[name] for name in expected), (checked, expected)
 
 
 @pytest.mark.slow

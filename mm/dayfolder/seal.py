@@ -2,8 +2,7 @@
 
 import json
 import os
-from collections.abc import Iterable, Iterator, Mapping
-from concurrent.futures import Future
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -27,38 +26,10 @@ class AlteredFile(NamedTuple):
     entry: FileEntry | None
 
 
-class FileHashes:
-    """Files that another thread reads and hashes, so that the comparison need not read them again.
-
-    Args:
-        paths: The files.
-    """
-
-    def __init__(self, paths: Iterable[Path]) -> None:
-        self._paths, self._hashes = frozenset(paths), Future[Mapping[Path, tuple[int, str]]]()
-
-    def __contains__(self, path: Path) -> bool:
-        return path in self._paths
-
-    def give(self, hashes: Mapping[Path, tuple[int, str]]) -> None:
-        """Set size and sha256 of each file that was read to its end; only the first call has an effect."""
-        if not self._hashes.done():
-            self._hashes.set_result(hashes)
-
-    def sha256(self, path: Path, size: int) -> str | None:
-        """Wait for the hashes, and return that of *path*; None if it was not read, or had another size."""
-        found = self._hashes.result().get(path)
-        return found[1] if found and found[0] == size else None
-
-
-NO_HASHES = FileHashes(())
-
-
-def altered(day: DayFolder, verified: VerifiedFiles | None = None, hashes: FileHashes = NO_HASHES) -> list[AlteredFile]:
+def altered(day: DayFolder, verified: VerifiedFiles | None = None) -> list[AlteredFile]:
     """Return the files of *day* that differ from its manifest; empty if it is not sealed.
 
-    Sizes and hashes are compared, once for the same identities of all files if *verified* is given; those of files
-    in *hashes* are taken from there.
+    Sizes and hashes are compared, once for the same identities of all files if *verified* is given.
 
     Raises:
         BrokenFile: If the manifest cannot be read.
@@ -69,7 +40,7 @@ def altered(day: DayFolder, verified: VerifiedFiles | None = None, hashes: FileH
     found: list[AlteredFile] = []
 
     def whole() -> bool:
-        found.extend(_differing(day, manifest, hashes))
+        found.extend(_differing(day, manifest))
         return not found
 
     claim = _claim(day, manifest) if verified else None
@@ -85,10 +56,9 @@ def require_sealed(
     *,
     damaged: bool = False,
     verified: VerifiedFiles | None = None,
-    hashes: FileHashes = NO_HASHES,
 ) -> list[AlteredFile]:
     """Return `altered`; raises BrokenFile if there are any, unless *damaged* days are accepted."""
-    found = altered(folder, verified, hashes)
+    found = altered(folder, verified)
     if found and not damaged:
         path, what, _ = found[0]
         more = f", and {len(found) - 1} more files differ" if len(found) > 1 else ""
@@ -99,12 +69,12 @@ def require_sealed(
     return found
 
 
-def difference(path: Path, entry: FileEntry, hashes: FileHashes = NO_HASHES) -> str:
+def difference(path: Path, entry: FileEntry) -> str:
     """Return how the bytes of the file at *path* differ from the manifest's *entry*; empty if they do not."""
     size = path.stat().st_size
     if size != entry.bytes:
         return f"it has {size} bytes, and {entry.bytes} in the manifest"
-    found = (path in hashes and hashes.sha256(path, size)) or sha256_of(path)
+    found = sha256_of(path)
     return "" if found == entry.sha256 else f"its sha256 is {found}, and {entry.sha256} in the manifest"
 
 
@@ -122,17 +92,14 @@ def _claim(folder: DayFolder, manifest: Manifest) -> str | None:
     return json.dumps([[name for name in names if not is_passing(name)], files])
 
 
-def _differing(folder: DayFolder, manifest: Manifest, hashes: FileHashes) -> Iterator[AlteredFile]:
+def _differing(folder: DayFolder, manifest: Manifest) -> Iterator[AlteredFile]:
     if (manifest.symbol, manifest.day) != (folder.symbol, folder.day):
         yield AlteredFile(folder.manifest, f"it is of {manifest.symbol} {manifest.day}", None)
-    entries = [(folder.path / entry.path, entry) for entry in manifest.files]
-    differing = dict[str, str]()
-    for path, entry in sorted(entries, key=lambda item: item[0] in hashes):  # their hashes come last
-        exists = path.is_file()
-        differing[entry.path] = (
-            difference(path, entry, hashes) if exists else "it is in the manifest, but it does not exist"
-        )
-    yield from (AlteredFile(path, what, entry) for path, entry in entries if (what := differing[entry.path]))
+    for entry in manifest.files:
+        path = folder.path / entry.path
+        what = difference(path, entry) if path.is_file() else "it is in the manifest, but it does not exist"
+        if what:
+            yield AlteredFile(path, what, entry)
     named = {entry.path for entry in manifest.files}
     for path in _read(folder):
         if folder.relative(path) not in named:

@@ -16,7 +16,7 @@ from mm.dayfolder.check import check_day
 from mm.dayfolder.layout import DayFolder, day_folder, existing
 from mm.dayfolder.manifest import read_manifest, sha256_of
 from mm.dayfolder.recovery import venue_of
-from mm.dayfolder.seal import AlteredFile, FileHashes, require_sealed
+from mm.dayfolder.seal import AlteredFile, require_sealed
 from mm.errors import BrokenFile, MMError, NeverSynced, UsageError
 from mm.instrument import Instrument
 from mm.tape.build import TapeBuilder, merged, quarter_hours
@@ -120,16 +120,12 @@ def load_day(  # noqa: PLR0913 - public entry point: each argument is one option
     flags = (left_out, as_received, until_us)
     options = (instrument, tick_size_e8, qty_step_e8, min_notional_e8, *(flags if any(flags) else ()))
     verified = VerifiedFiles(Path(cache)) if cache else None
-    book, trades = existing(day.diffs) or existing(day.frames), existing(day.trades)
-    hashes = FileHashes(filter(None, (book, trades)))
     with ThreadPoolExecutor(1) as executor:
-        compared = executor.submit(require_sealed, day, damaged=damaged, verified=verified, hashes=hashes)
+        compared = executor.submit(require_sealed, day, damaged=damaged, verified=verified)
         try:
-            tape = _loaded(day, options, cache, compared, hashes)
+            tape = _loaded(day, options, cache, compared)
         except _NotAsSealed as error:
-            tape = _loaded(day, options, cache, compared, hashes, error.altered)
-        finally:
-            hashes.give({})  # in any case: the other thread waits for it
+            tape = _loaded(day, options, cache, compared, error.altered)
     read_again = partial(
         load_day,
         day,
@@ -170,25 +166,23 @@ def _loaded(
     options: tuple[Any, ...],
     cache: Path | str | None,
     compared: "Future[list[AlteredFile]]",
-    hashes: FileHashes,
     altered: Sequence[AlteredFile] = (),
 ) -> Tape:
     """Return the tape of *day* without the files *altered*, kept or built, and keep it if possible.
 
-    Another thread compares the day with its manifest meanwhile, with *hashes* of the files that are read here.
+    Another thread compares the day with its manifest meanwhile.
 
     Raises:
         _NotAsSealed: If other files differ from the manifest: then neither the read data nor errors of reading count.
     """
 
     def check() -> None:
-        hashes.give({})
         if (found := compared.result()) != list(altered):
             raise _NotAsSealed(found)
 
     def parsed(work: Path | None) -> tuple[TapeBuilder, TapeFacts]:
         try:
-            return read_day(day, ReadOptions(*options), altered, hashes, work)
+            return read_day(day, ReadOptions(*options), altered, work)
         finally:
             check()
 
@@ -230,16 +224,16 @@ def open_kept(path: Path) -> Tape:
 
 
 def read_day(
-    folder: DayFolder, options: ReadOptions, altered: Sequence[AlteredFile], hashes: FileHashes, work: Path | None
+    folder: DayFolder, options: ReadOptions, altered: Sequence[AlteredFile], work: Path | None
 ) -> tuple[TapeBuilder, TapeFacts]:
     """Return the parts of the tape of *folder*, without the files *altered*; raises as `load_day`."""
     if not altered:
-        return _read(folder, options, hashes, work)
+        return _read(folder, options, work)
 
     with usable_rest(folder, altered) as (left, losses):
         copy_root, root = str(left.root.resolve()), str(folder.root)
         try:
-            builder, facts = _read(left, options, hashes, work, losses)
+            builder, facts = _read(left, options, work, losses)
         except MMError as error:
             raise type(error)(str(error).replace(str(left.root), root)) from error
         warnings = tuple(warning.replace(copy_root, root) for warning in facts.meta.warnings)
@@ -254,7 +248,6 @@ def read_day(
 def _read(
     folder: DayFolder,
     options: ReadOptions,
-    hashes: FileHashes,
     work: Path | None,
     losses: "Losses | None" = None,
 ) -> tuple[TapeBuilder, TapeFacts]:
@@ -264,7 +257,6 @@ def _read(
     ledger, ledger_read = read_ledger(folder)
     grid = known_grid(folder, options, ledger)
     recorded = read_folder(folder, grid, ledger, work)
-    hashes.give({read.path: (read.bytes, read.sha256) for read in recorded.reads})
     until_us = options.until_us
     venue = venue_of(folder, _first_knobs(ledger))
     day = sync_day(recorded, findings, venue, as_received=options.as_received, until_us=until_us)

@@ -64,38 +64,23 @@ def test_load_day_rejects_damaged_file_and_caches_no_tape(recorded_day, tmp_path
     assert not list(tmp_path.glob("*.npy"))
 
 
-def test_files_read_by_load_day_are_not_hashed_twice(recorded_day, tmp_path, monkeypatch):
-    """Files that are read are hashed while reading; after a read error, or with a cached tape, all are hashed."""
+def test_load_day_compares_every_file(recorded_day, tmp_path, monkeypatch):
+    """Also with a kept tape, and where a file cannot be parsed."""
     hashed = []
     sha256_of = seal.sha256_of
     monkeypatch.setattr(seal, "sha256_of", lambda path: hashed.append(path) or sha256_of(path))
-    read = {recorded_day.diffs, recorded_day.trades}
-    load_day(recorded_day)
-    files = set(hashed)
-    assert not read & files
-    assert recorded_day.frames in files
-    load_day(recorded_day, cache=tmp_path)
     monkeypatch.setattr("mm.base.atomic_file.FileIdentity.settled", lambda _identity: False)
+    load_day(recorded_day, cache=tmp_path)
+    files = set(hashed)
+    assert {recorded_day.diffs, recorded_day.trades, recorded_day.frames} < files
     hashed.clear()
     assert load_day(recorded_day, cache=tmp_path).meta.cache == "hit"
-    assert set(hashed) == files | read
+    assert set(hashed) == files
     recorded_day.diffs.write_bytes(b"{}\n" + recorded_day.diffs.read_bytes()[3:])
     hashed.clear()
     with pytest.raises(BrokenFile, match=f"{recorded_day.diffs.name}: its sha256 is"):
         load_day(recorded_day)
-    assert set(hashed) == files | read
-
-
-def test_hash_is_used_only_for_same_size(tmp_path):
-    """The hash of a file that grew while it was read is not used."""
-    path = tmp_path / "a"
-    hashes = seal.FileHashes([path])
-    hashes.give({path: (3, "found")})
-    hashes.give({})
-    assert (hashes.sha256(path, 3), hashes.sha256(path, 4)) == ("found", None)
-    assert path in hashes
-    assert tmp_path not in hashes
-    assert seal.FileHashes([]).__contains__(path) is False
+    assert set(hashed) == files
 
 
 def test_require_sealed_can_return_damaged_files(recorded_day):

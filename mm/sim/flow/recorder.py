@@ -5,7 +5,7 @@ continues it without a gap.
 """
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from contextlib import ExitStack
 from functools import cache
 from pathlib import Path
@@ -69,14 +69,6 @@ class TradeMessage(NamedTuple):
     side: int
     ticks: int
     lots: int
-
-
-class Arrived(NamedTuple):
-    """Messages as columns, in the order of sending and receipt: those of `Batches`, and receipt times *recv_us*."""
-
-    messages: Ints
-    levels: Ints
-    recv_us: Ints
 
 
 class Batches:
@@ -160,26 +152,22 @@ class SessionMessages:
         self._jitter = session.random("latency")
         self._last_us = 0
 
-    def arrived(self, rows: Ints) -> Arrived:
+    def of(self, rows: Ints) -> list[DepthMessage | TradeMessage]:
         """Return the messages of *rows*, which end at a depth message; raises what `Batches.of` raises."""
         messages, levels = self._batches.of(rows)
         jitter_us = np.minimum(self._jitter.exponential(_MEAN_JITTER_US, len(messages)), _MOST_JITTER_US)
         recv_us = messages[:, _SENT_US] + _LATENCY_US + jitter_us.astype(np.int64)
         recv_us = np.maximum.accumulate(np.append(self._last_us, recv_us))
         self._last_us = int(recv_us[-1])
-        return Arrived(messages, levels, recv_us[1:])
-
-    def of(self, rows: Ints) -> Iterator[DepthMessage | TradeMessage]:
-        """Yield the messages of `arrived` one by one."""
-        messages, levels, recv_us = self.arrived(rows)
         every_level = list(map(tuple, levels.tolist()))
-        for (sent, first_id, last_id, side, ticks, lots), received in zip(
-            messages.tolist(), recv_us.tolist(), strict=True
-        ):
-            if side:
-                yield TradeMessage(sent, received, first_id, side, ticks, lots)
-            else:
-                yield DepthMessage(sent, received, first_id, last_id, every_level[ticks:lots])
+        return [
+            TradeMessage(sent, received, first_id, side, ticks, lots)
+            if side
+            else DepthMessage(sent, received, first_id, last_id, every_level[ticks:lots])
+            for (sent, first_id, last_id, side, ticks, lots), received in zip(
+                messages.tolist(), recv_us[1:].tolist(), strict=True
+            )
+        ]
 
 
 class BookReplay:

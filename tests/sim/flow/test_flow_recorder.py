@@ -140,13 +140,13 @@ def test_log_cut_within_a_step_raises_value_error():
     """Its second half would be a second depth message of the same instant."""
     _, rows = busy_log(1)
     messages = SessionMessages(SESSION)
-    messages.arrived(rows[:55])
+    messages.of(rows[:55])
     with pytest.raises(ValueError, match="after the depth message"):
-        messages.arrived(rows[55:])
+        messages.of(rows[55:])
 
 
 def test_log_with_decreasing_time_raises_value_error():
     """No engine produces one."""
     _, rows = busy_log(1)
     with pytest.raises(ValueError, match="after the depth message"):
-        SessionMessages(SESSION).arrived(np.ascontiguousarray(rows[::-1]))
+        SessionMessages(SESSION).of(np.ascontiguousarray(rows[::-1]))

@@ -252,7 +252,7 @@ class LiveSession:
     def snapshot_requested(self, at_us: int, attempt: int) -> None:
         """Write that a snapshot was requested."""
         self._attempt = attempt
-        self.market.book.expect_snapshot(at_us)
+        self.market.book.expect_snapshot()
         self.event(at_us, "snapshot_request", {"attempt": attempt})
 
     def snapshot_answered(self, answer: Answer) -> bool:

@@ -145,11 +145,8 @@ _LOST = {Follow.GAP: Verdict.GAP, Follow.RESET: Verdict.RESET}
 IDS_MISSING = "ids_missing"
 """The default cause of missing ids."""
 
-AHEAD_US = 2_000_000
-"""Time, in µs, for which updates older than a snapshot are tolerated before another one is requested."""
-
-MOST_AHEAD_US = 60_000_000
-"""Time, in µs, for which updates older than a snapshot are tolerated before it is dropped."""
+AHEAD_US, MOST_AHEAD_US = 2_000_000, 60_000_000
+"""Time, in µs, for which updates may lag behind a snapshot, until one was refused for that, and at most."""
 
 HORIZON = "horizon"
 """The kind of anomaly, and the cause, if the best levels of a book reach beyond its snapshot's depth."""
@@ -211,9 +208,7 @@ class BookState:
         self._ahead: DepthSnapshot | None = None
         self._ahead_us = 0
         self._patience_us = AHEAD_US
-        self._doubted = self._answered = False
-        self._in_transit = False
-        self._kept: list[DepthUpdate] = []
+        self._kept: list[DepthUpdate] | None = None
 
     @property
     def book_id(self) -> int | None:
@@ -222,13 +217,13 @@ class BookState:
 
     @property
     def snapshot_waits(self) -> bool:
-        """Whether a snapshot waits for the updates to reach its id, and is not in doubt."""
-        return self._ahead is not None and not self._doubted
+        """Whether a snapshot waits for the updates to reach its id."""
+        return self._ahead is not None
 
     @property
     def plain(self) -> bool:
         """Whether the next update, if it follows the book, has no other effect than changing it."""
-        waits = self.carries or self._in_transit or self._ahead or self._horizons
+        waits = self.carries or self._kept is not None or self._ahead or self._horizons
         return self.ids.synced and self.ids.seen_id == self.ids.book_id and not waits
 
     def advance(self, recv_us: int, count: int, first_id: int, last_id: int) -> int:
@@ -267,7 +262,7 @@ class BookState:
             cause: Why ids before it may be missing.
         """
         if self._ahead:
-            self._load_if_reached(recv_us, update)
+            self._load_if_reached(recv_us, update, self._ahead)
         if self.carries:
             self.carry_over(recv_us)
         engine = self.ids
@@ -276,8 +271,8 @@ class BookState:
         pending = _Pending(self._day, self._number, update)
         verdict = engine.diff(update.U, update.u, pending)
         fault = self._change(update) if verdict is Verdict.APPLY else None
-        if self._in_transit:
-            self._collect(update, verdict)
+        if self._kept is not None:
+            self._collect(self._kept, update, verdict)
         book_after = self.book if verdict is Verdict.APPLY and fault is None else None
         self._emit(events.DepthArrived(recv_us, self._number, update, verdict, book_after))
         if verdict is Verdict.GAP:
@@ -303,30 +298,22 @@ class BookState:
 
         While there is a valid book, a snapshot that is not older replaces it (tag ``refresh``). One that is ahead of
         the book waits for the update that extends beyond it: only that shows whether the updates up to it were in
-        transit or are missing. A requested one also waits while there is no book, as its id may be wrong: if updates do
-        not reach it, it is in doubt and another one is requested, and the one with the lower id is used. A snapshot
-        with fewer than half the levels of the last one on a side is refused: it contains only the top of the book.
+        transit or are missing. A requested one also waits while there is no book, as its id may be wrong. If updates
+        do not reach it in time, it is dropped, and another one is requested, which has twice the time: with a slow
+        stream, every snapshot is ahead. A snapshot with fewer than half the levels of the last one on a side is
+        refused: it contains only the top of the book.
         """
         if self.limit and self._impossible(snapshot.lastUpdateId):
             self._refuse(recv_us, "impossible_id", snapshot.lastUpdateId)
             return False
         depth = SnapshotDepth.of(snapshot.bids, snapshot.asks, self._grid.price)
         snapshot = self._brought_up(snapshot)
-        self._in_transit = False
-        self._kept.clear()
-        ahead = self._ahead
-        if ahead and not self._answered:
-            self._refuse(recv_us, "superseded", max(ahead.lastUpdateId, snapshot.lastUpdateId))
-        if ahead and ahead.lastUpdateId <= snapshot.lastUpdateId:  # the later one does not contradict it
-            snapshot, depth = ahead, SnapshotDepth.of(ahead.bids, ahead.asks, self._grid.price)
-            self._patience_us *= 2
-        else:
-            self._ahead_us, self._patience_us = recv_us, AHEAD_US
-        self._wait_for(None)
+        self._kept = None
+        self._drop_ahead(recv_us, "superseded")
         reached = self.book_id if self.book_id is not None else self.ids.seen_id if self.limit else None
         if reached is None or snapshot.lastUpdateId <= reached:
             return self._load(recv_us, snapshot, depth)
-        self._wait_for(snapshot)
+        self._ahead, self._ahead_us = snapshot, recv_us
         return False
 
     def _impossible(self, last_id: int) -> bool:
@@ -334,22 +321,13 @@ class BookState:
         known = self.ids.known_id
         return known is not None and (went_back(known, last_id) or last_id - known >= RESET_IDS)
 
-    def expect_snapshot(self, at_us: int) -> None:
-        """Keep the updates that change the book until a snapshot arrives: it may be older than the last of them.
-
-        A waiting snapshot that is in doubt keeps waiting, but its request counts as failed.
-        """
-        if self._ahead and not self._answered:
-            self._refuse(at_us, "not_reached", self._ahead.lastUpdateId)
-            self._answered = True
-        self._in_transit = True
-        self._kept.clear()
+    def expect_snapshot(self) -> None:
+        """Keep the updates that change the book until a snapshot arrives: it may be older than the last of them."""
+        self._kept = []
 
     def finish(self, recv_us: int) -> None:
-        """Stop waiting: refuse the waiting snapshot, if there is one."""
-        if self._ahead and not self._answered:
-            self._refuse(recv_us, "not_reached", self._ahead.lastUpdateId)
-        self._wait_for(None)
+        """Refuse the waiting snapshot, if there is one."""
+        self._drop_ahead(recv_us, "not_reached")
 
     def drop_book(self, recv_us: int, cause: str) -> None:
         """Drop the book, if there is one."""
@@ -367,12 +345,13 @@ class BookState:
             return False
         return self.depth.running_out(self.book, self.limit or 0, self._top_n)
 
-    def _collect(self, update: DepthUpdate, verdict: Verdict) -> None:
-        """Keep an update while a snapshot is in transit; after missing ids the kept ones are useless."""
+    @staticmethod
+    def _collect(kept: list[DepthUpdate], update: DepthUpdate, verdict: Verdict) -> None:
+        """Keep an update while a snapshot is in transit; after missing ids the *kept* ones are useless."""
         if verdict is Verdict.APPLY:
-            self._kept.append(update)
+            kept.append(update)
         elif verdict in (Verdict.GAP, Verdict.RESET):
-            self._kept.clear()
+            kept.clear()
 
     def _brought_up(self, snapshot: DepthSnapshot) -> DepthSnapshot:
         """Return *snapshot*, with the kept updates applied if the book has passed its id since the request."""
@@ -386,29 +365,29 @@ class BookState:
         return DepthSnapshot(kept[-1].u, *book.levels())
 
     def _look_ahead(self, recv_us: int, update: DepthUpdate, ahead: DepthSnapshot) -> None:
-        """Load the waiting snapshot if there is no book and *update* has reached it; doubt it if none does in time."""
+        """Load the waiting snapshot if there is no book and *update* has reached it; drop it if none does in time."""
         if not self.limit or update.u >= ahead.lastUpdateId:
-            if not self.ids.synced and not self._answered:
-                self._wait_for(None)
-                self._load(recv_us, ahead, SnapshotDepth.of(ahead.bids, ahead.asks, self._grid.price))
-            return
-        waited_us = recv_us - self._ahead_us
-        self._doubted = self._doubted or waited_us > self._patience_us
-        if waited_us > MOST_AHEAD_US:
-            self.finish(recv_us)
+            if not self.ids.synced:
+                self._load_ahead(recv_us, ahead)
+        elif recv_us - self._ahead_us > self._patience_us:
+            self._patience_us = min(2 * self._patience_us, MOST_AHEAD_US)
+            self._drop_ahead(recv_us, "not_reached")
 
-    def _wait_for(self, ahead: DepthSnapshot | None) -> None:
-        """Set the snapshot that waits for updates to reach it, and clear its doubt; None: no snapshot waits."""
-        self._ahead, self._doubted, self._answered = ahead, False, False
-
-    def _load_if_reached(self, recv_us: int, update: DepthUpdate) -> None:
+    def _load_if_reached(self, recv_us: int, update: DepthUpdate, ahead: DepthSnapshot) -> None:
         """Load the waiting snapshot if *update* follows the book without a gap and ends beyond the snapshot."""
-        ahead, book_id = self._ahead, self.book_id
-        if self._answered or ahead is None or book_id is None:
-            return
-        if self.ids.changes(update.u, ahead.lastUpdateId) and book_id + 1 >= update.U:
-            self._wait_for(None)
-            self._load(recv_us, ahead, SnapshotDepth.of(ahead.bids, ahead.asks, self._grid.price))
+        book_id = self.book_id
+        if book_id is not None and self.ids.changes(update.u, ahead.lastUpdateId) and book_id + 1 >= update.U:
+            self._load_ahead(recv_us, ahead)
+
+    def _load_ahead(self, recv_us: int, ahead: DepthSnapshot) -> None:
+        self._ahead = None
+        self._load(recv_us, ahead, SnapshotDepth.of(ahead.bids, ahead.asks, self._grid.price))
+
+    def _drop_ahead(self, recv_us: int, cause: str) -> None:
+        """Refuse the waiting snapshot, if there is one."""
+        if self._ahead:
+            last_id, self._ahead = self._ahead.lastUpdateId, None
+            self._refuse(recv_us, cause, last_id)
 
     def _load(self, recv_us: int, snapshot: DepthSnapshot, depth: SnapshotDepth) -> bool:
         fresh = LocalOrderBook.of(snapshot.bids, snapshot.asks, self._grid.price, in_e8=True)
@@ -427,6 +406,7 @@ class BookState:
             self.anomaly(recv_us, "id_reset", known_id=known, last_update_id=last_id)
             tag = "resync"
         self.depth = depth
+        self._patience_us = AHEAD_US
         self._horizons = self.depth.horizons(self.limit) if self.limit else []
         self._last_us = recv_us
         self._begin(recv_us, tag, last_id, fresh, bridge.updates)

@@ -432,7 +432,7 @@ def test_frame_never_reaches_beyond_the_snapshot_levels(desk, limit, shown):
 def test_overtaken_snapshot_is_updated_to_the_book(desk):
     """Updates since the request are kept and applied to a slow snapshot."""
     desk.take(snapshot(10), diff(11, 11))
-    desk.market.book.expect_snapshot(desk.us)
+    desk.market.book.expect_snapshot()
     deeper = [*BIDS, ["99.60", "9"]]
     desk.take(diff(12, 12), diff(13, 13, [["99.95", "1"]]), snapshot(12, deeper), diff(14, 14))
     day = desk.close()

@@ -84,16 +84,17 @@ class Slow:
     st.lists(st.sampled_from([0, 3_000, 40_000, 999_999]), max_size=3),
 )
 def test_frames_are_true_and_the_book_syncs_soon(seed, lag, latency, errors):
-    """With a lag of up to 5 s, and up to three answers with a wrong id, every frame is the true book."""
+    """Every frame is the true book; each refused answer doubles the time that the stream has to reach the next one."""
     with TemporaryDirectory() as root:
         slow = Slow(Path(root), seed, lag, latency, errors)
         for _ in range(600):
             slow.step()
         wrong = sum(error > 0 for error in errors)
         day = slow.end()
-        assert slow.blind <= 2 * lag + 10 + latency + wrong * (25 + latency)
+        refused = len(day.logged("snapshot_failed"))
+        assert refused <= wrong + (lag > 18) + (lag > 38) + 1
+        assert slow.blind <= 20 * (2**refused - 1) + 2 * lag + 10 + (refused + 1) * (2 + latency)
         assert len(day.frames) >= 600 - slow.blind - lag - 1
-        assert slow.requests <= 2 * (1 + wrong) + 4
 
 
 @pytest.mark.parametrize("error", [3_000, 999_999])

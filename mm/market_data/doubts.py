@@ -6,8 +6,8 @@ held, without blocking others:
 
 - another one arrives in that range: the first was right, and both are passed on, each with its arrival time;
 - its connection continues at the known ids: it was wrong, and is refused, so that later ones are not compared with it;
-- nothing arrives for `DOUBT_S`: if nothing could contradict it, because its connection is the only one and has received
-  nothing else, it is passed on; else it is refused, and a later message in that range still reveals the missing ids.
+- nothing arrives for `DOUBT_S`: if nothing contradicts it, because nothing else has arrived on any connection since its
+  own was opened, it is passed on; else it is refused, and a later message in that range still reveals the missing ids.
 """
 
 from typing import NamedTuple
@@ -44,7 +44,7 @@ class Doubted(NamedTuple):
         message: The message.
         raw: The raw message.
         until_s: Until when it is held, in s of a monotonic clock.
-        first: Whether its connection is the only one and has received nothing else.
+        first: Whether nothing else has arrived on any connection since its own was opened.
     """
 
     recv_us: int
@@ -82,7 +82,7 @@ class Doubts:
     def __init__(self) -> None:
         self.held: Doubted | None = None
         self._refused_id: int | None = None
-        self._opened_at: dict[int, int | None] = {}
+        self._opened_at: dict[int | None, int | None] = {}
 
     def opened(self, conn: int, known_id: int | None) -> None:
         """Record that connection *conn* was opened while the feed was at *known_id*."""
@@ -100,6 +100,7 @@ class Doubts:
         held, (first_id, last_id) = self.held, ids_of(message)
         if not is_far(known_id, first_id, last_id):
             if held is None or held.conn != conn:
+                self.held = held and held._replace(first=False)
                 return _NOTHING
             self.held = self._refused_id = None
             return Settled(wrong=(held,))
@@ -109,7 +110,7 @@ class Doubts:
         if near and not again:
             self.held = self._refused_id = None
             return Settled(right=(held,) if held else ())
-        first = conn is not None and self._opened_at == {conn: known_id}
+        first = conn in self._opened_at and self._opened_at[conn] == known_id
         self.held = Doubted(recv_us, conn, message, raw, now_s + DOUBT_S, first)
         return Settled(wrong=(held,) if held else (), held=True)
 

@@ -223,3 +223,31 @@ def test_every_true_trade_is_kept_despite_ids_far_ahead(steps, ahead):
     assert set(feed.trades) == sent
     assert feed.trades == sorted(feed.trades)
     assert len(feed.refused) == wrong
+
+
+@pytest.mark.parametrize("ahead", [FAR_IDS + 1, 40_000])
+def test_first_update_that_replaces_a_stalled_connection_is_stored_if_nothing_follows(ahead):
+    """The stalled connection is still open; the exchange falls silent after one message on the new one."""
+    feed = Feed(1)
+    feed.take(diff(FAR, FAR + 9), 1)
+    feed.market.opened(2)
+    feed.take(diff(FAR + 10 + ahead, FAR + 19 + ahead), 2)
+    feed.market.let_through(feed.now_s + DOUBT_S)
+    feed.market.closed(1)
+    assert feed.updates == [(FAR, FAR + 9), (FAR + 10 + ahead, FAR + 19 + ahead)]
+    assert [(gap.missing.first_id, gap.missing.last_id) for gap in feed.of(DepthMissing)] == [
+        (FAR + 10, FAR + 9 + ahead)
+    ]
+    assert not feed.refused
+
+
+def test_first_update_of_a_new_connection_is_refused_if_the_old_one_continues():
+    """The feed is then known to be elsewhere."""
+    feed = Feed(1)
+    feed.take(diff(FAR, FAR + 9), 1)
+    feed.market.opened(2)
+    feed.take(diff(NEAR, NEAR + 9), 2)
+    feed.take(diff(FAR + 10, FAR + 19), 1)
+    feed.market.let_through(feed.now_s + DOUBT_S)
+    assert feed.updates == [(FAR, FAR + 9), (FAR + 10, FAR + 19)]
+    assert [message["U"] for message in feed.refused] == [NEAR]

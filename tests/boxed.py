@@ -1,21 +1,27 @@
 """The recorder and the simulated exchange in one event loop; tests advance the exchange's time."""
 
 import asyncio
+import base64
+import re
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from unittest.mock import patch
 
 from day_oracle import Day, hold
 from mm.dayfolder.check import check_day
 from mm.dayfolder.layout import DayFolder
+from mm.ids import IdRanges
 from mm.market_data import snapshot as rest_tasks
 from mm.market_data import stalls, ws_link, ws_stream
 from mm.market_data.binance_spot import BINANCE_SPOT
 from mm.market_data.days import Days, WindowRule
+from mm.market_data.live_session import LiveSession
 from mm.market_data.rate_budget import Backoff, RateBudget
 from mm.market_data.recording import Parts, Recording
 from mm.market_data.snapshot import RestClient, RestParts, Snapshots
 from mm.market_data.stalls import StallDetector
+from mm.market_data.venue import DepthUpdate
 from mm.sim.wire.box import Box
 
 SYMBOL, TOP_N = "SIMUSDT", 10
@@ -102,6 +108,7 @@ class Boxed:
         )
         self.recording = Recording(self.parts, _LOG, clock)
         self.task = None
+        self.received = []  # the ids of all readable depth messages
 
     @property
     def session(self):
@@ -142,6 +149,15 @@ class Boxed:
 @asynccontextmanager
 async def recording(script="", *, root, scenario_name="large_tick", seed=7, **options):
     """Yield a recording of an exchange that plays *script*; it is stopped cleanly after the block."""
+    received = []
+    with patch.object(LiveSession, "message", _noted(received)):
+        async with _recording(script, root, scenario_name, seed, options) as boxed:
+            boxed.received = received
+            yield boxed
+
+
+@asynccontextmanager
+async def _recording(script, root, scenario_name, seed, options):
     async with (
         asyncio.timeout(3 * PATIENCE_S),
         Box.in_lockstep(scenario_name, seed=seed, faults=[script]).open() as box,
@@ -159,6 +175,37 @@ async def recording(script="", *, root, scenario_name="large_tick", seed=7, **op
                 await task
 
 
+def _ids(raw):
+    """Return the ids of a depth message, read by no decoder; None if it has none."""
+    found = re.search(rb'"U":(\d+),"u":(\d+)', raw)
+    return found and tuple(map(int, found.groups()))
+
+
+def _noted(received):
+    """Return `LiveSession.message`, which also notes the ids of depth messages that it reads."""
+    process = LiveSession.message
+
+    def message(session, recv_us, raw, *more):
+        taken = process(session, recv_us, raw, *more)
+        if taken.kind is DepthUpdate:
+            received.append(_ids(raw))
+        return taken
+
+    return message
+
+
+def unstored(received, day):
+    """Return the ids of received depth messages that are neither in the diffs nor in the quarantine of a day.
+
+    With a pair, one whose ids are all in others may be missing.
+    """
+    rows = {(diff["U"], diff["u"]) for diff in day.diffs}
+    rows |= {_ids(base64.b64decode(line["raw_base64"])) for line in day.quarantined}
+    rows.discard(None)
+    ids = IdRanges(rows)
+    return [one for one in received if one not in rows and not ids.covers(*one)]
+
+
 def recorded(scenario, script="", *, root=None, clean=True, defects=(), **options):
     """Run *scenario* with a recording and return the checked day."""
     with TemporaryDirectory() as place:
@@ -167,13 +214,15 @@ def recorded(scenario, script="", *, root=None, clean=True, defects=(), **option
         async def run():
             async with recording(script, root=at, **options) as boxed:
                 await scenario(boxed)
-                return boxed.box
+                return boxed
 
-        box = asyncio.run(run())
+        boxed = asyncio.run(run())
         (path,) = (at / SYMBOL).iterdir()
         found = check_day(DayFolder.at(path)).defects
         assert [defect for defect in found if defect.kind not in defects] == []
-        return hold(path, box.truth) if clean else Day(path)
+        day = hold(path, boxed.box.truth) if clean else Day(path)
+        assert unstored(boxed.received, day) == []
+        return day
 
 
 def quicken(monkeypatch):

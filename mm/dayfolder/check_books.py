@@ -17,7 +17,7 @@ from mm.dayfolder.check_frames import FrameSink, Wanted
 from mm.dayfolder.coverage import ValidTime
 from mm.dayfolder.day_grids import DayGrids
 from mm.dayfolder.layout import DayFolder, existing
-from mm.dayfolder.ledger import Event, LedgerView, is_halt, is_hole, with_events
+from mm.dayfolder.ledger import Event, LedgerView, ids_begin_anew, is_halt, is_hole, with_events
 from mm.dayfolder.recovery import venue_in
 from mm.dayfolder.rows import Arrival, CheckedLines, DefectList, FileRows, Stamp
 from mm.errors import OffGrid
@@ -176,6 +176,9 @@ class Replay:
             self._limit = _snapshot_limit(event)
         elif event.kind == "resync_start":
             self._invalidate()
+            if ids_begin_anew(event):
+                self._engine.start_again()
+                self._received, self.seen = IdRanges(), IdSequence()
         elif event.kind == "clock_step":
             self.coverage.stepped(event)
         elif event.kind == "exchange_info":

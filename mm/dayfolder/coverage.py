@@ -13,7 +13,7 @@ import msgspec
 from mm.base.numbers import noun
 from mm.clock import US_PER_S, iso
 from mm.dayfolder.layout import OPTIONAL_TRADE_COLUMNS, TRADE_COLUMNS, DayFolder, day_folder, existing
-from mm.dayfolder.ledger import Event, LedgerView, halts, is_hole, with_events
+from mm.dayfolder.ledger import Event, LedgerView, halts, ids_begin_anew, is_hole, with_events
 from mm.dayfolder.recovery import venue_in
 from mm.dayfolder.rows import CheckedLines, DefectList, table
 from mm.errors import MissingDay
@@ -310,8 +310,10 @@ def _play(view: LedgerView, diffs: Iterator[IdRow], times: _Times, ids: Ids, ven
                 known_us = at.recv_us
             if seen.last_id is None or verdict is Verdict.RESET or last_id > seen.last_id:
                 seen = IdSequence(last_id)
-        elif item.kind in ("gap", "resync_start") and engine.synced:
-            engine.lose()
+        elif item.kind in ("gap", "resync_start"):
+            anew = ids_begin_anew(item)
+            forget, seen = (engine.start_again, IdSequence()) if anew else (engine.lose, seen)
+            forget()
             times.stop(known_us if item.kind == "gap" else at.recv_us)
         elif item.kind == "ws_connected":
             open_.add(item.details["conn"])

@@ -72,6 +72,12 @@ DUPLICATE = "duplicate"
 ``stream``, ``trade_id``, and what would be in its row: ``trade_time_ms, price, qty, is_buyer_maker``.
 """
 
+OVERLAP = "overlap"
+"""The cause of a `resync_start` where an update began inside the previous one of its connection.
+
+One of the two has a wrong id, so the sequence of ids begins anew with the later one: see `ids_begin_anew`.
+"""
+
 NOT_TRADED = frozenset(
     (
         "HALT",
@@ -255,6 +261,11 @@ def halts(events: Iterable[Event]) -> list[tuple[int, int | None, str]]:
         elif open_ and not is_halt(event):
             found[-1] = (found[-1][0], event.at.recv_us, found[-1][2])
     return found
+
+
+def ids_begin_anew(event: Event) -> bool:
+    """Return True if earlier update ids are void from *event* on: the recorder found them contradictory."""
+    return event.kind == "resync_start" and event.details.get("cause") == OVERLAP
 
 
 def explained_ids(events: "Iterable[Event]", kind: str) -> IdRanges:

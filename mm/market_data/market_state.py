@@ -7,8 +7,11 @@ day folders, the requests for missing trades, or a trading strategy.
 Two connections split the same ids into different batches, with different losses and delays. A batch that another
 connection has completely covered is dropped; a batch that only overlaps is passed on, because quantities are absolute.
 A batch that does not continue the previous one waits for the missing ids: until another connection delivers them, until
-all others have passed them, or until a timeout. Then it is passed on, and the ids show the gap. A single connection is
-trusted: its messages, including stale ones, are passed on unchanged.
+all others have passed them, or until a timeout. Then it is passed on, and the ids show the gap; a later batch with such
+ids is passed on as well. The messages of a single connection, including stale ones, are passed on unchanged.
+
+On one connection, batches never overlap. If one begins after the first and up to the last id of the previous one, an
+id of the two is wrong: all ids are forgotten, and the book begins again with a snapshot.
 """
 
 from bisect import insort
@@ -19,7 +22,7 @@ from typing import Any, Generic, NamedTuple, TypeVar
 from mm.dayfolder.layout import SPOT
 from mm.dayfolder.ledger import GRID
 from mm.dayfolder.rows import CLOCK_SLACK_US
-from mm.ids import Follow, MissingIds, follow, went_back
+from mm.ids import Follow, IdRanges, MissingIds, follow, went_back
 from mm.market_data.doubts import FAR_IDS, Doubts, Sequenced, Settled, is_far
 from mm.market_data.grid import Grid
 from mm.market_data.market_events import Anomaly, MarketEvent, MessageRefused, Subscriber, TradeVerdict, Verdict
@@ -62,6 +65,7 @@ class Lane(Generic[Item]):
         self._passed: dict[int, int | None] = {}
         self._behind_reset: set[int] = set()
         self._held: list[_Held[Item]] = []
+        self._skipped = IdRanges()
         self._count = 0
 
     def opened(self, conn: int) -> None:
@@ -113,15 +117,24 @@ class Lane(Generic[Item]):
             return self._reset(conn, last_id, item)
         self._passed[conn] = last_id if passed is None else max(passed, last_id)
         if conn in self._behind_reset or found in (Follow.STALE, Follow.RESET):
-            return []
+            late = self._skipped & IdRanges([(first_id, last_id)])
+            self._skipped -= late
+            return [item] if late else []
         if found is Follow.GAP:
             self._count += 1
             insort(self._held, _Held(first_id, last_id, self._count, now_s + self._hold_s, item))
             return self._released()
         if len(self._passed) == 1 and not self._held and found is Follow.CONTINUES:
-            self.alone = conn
+            self.alone, self._skipped = conn, IdRanges()
         self.last_id = last_id
         return [item, *self._released()]
+
+    def start_again(self) -> list[Item]:
+        """Forget all ids, and return all waiting messages."""
+        before = self.rest()
+        self.last_id, self._passed, self._skipped = None, dict.fromkeys(self._passed), IdRanges()
+        self._behind_reset.clear()
+        return before
 
     def overdue(self, now_s: float) -> list[Item]:
         """Return the messages that have waited long enough."""
@@ -136,6 +149,7 @@ class Lane(Generic[Item]):
         """Pass *item* on, and drop later messages of other connections with ids from before the reset."""
         before = self.rest()
         self._behind_reset = {other for other, passed in self._passed.items() if other != conn and passed is not None}
+        self._skipped = IdRanges()
         self.last_id = self._passed[conn] = last_id
         return [*before, item]
 
@@ -154,6 +168,7 @@ class Lane(Generic[Item]):
                 out.append(held.item)
             if not follows:
                 self._behind_reset.clear()
+                self._skipped.add(known + 1, held.first_id - 1)
         return out
 
     def _all_passed(self, held: _Held[Item]) -> bool:
@@ -223,6 +238,10 @@ class Arbiter:
     def joined(self, conn: int) -> bool:
         """Return True if *conn* has received an update that continues those of the others."""
         return self._updates.joined(conn)
+
+    def start_again(self) -> Passing:
+        """Forget the ids of the updates, and return the ones that waited."""
+        return self._updates.start_again()
 
     def alone(self, conn: int | None, message: Sequenced, *, sure: bool = False) -> bool | None:
         """Pass *message* on unchanged if *conn* is the only connection (None: a single source without connections).
@@ -353,6 +372,7 @@ class MarketState:
         )
         self._depth_cause = self._trade_cause = before.cause
         self._last_us = self._passed_us = 0
+        self._newest: dict[int, tuple[int, int]] = {}  # by connection, the ids of its last update
         self.needs_snapshot = False
 
     @property
@@ -367,6 +387,7 @@ class MarketState:
     def closed(self, conn: int, at_us: int = 0) -> None:
         """Remove connection *conn*, which ended at *at_us*, and process the messages that waited for it."""
         self._last_us = max(self._last_us, at_us)
+        self._newest.pop(conn, None)
         for doubts in self.arbiter.doubts:
             self._settle(doubts.closed(conn))
         self._pass_on(self.arbiter.closed(conn))
@@ -401,6 +422,12 @@ class MarketState:
         self._last_us = recv_us
         if self._grid.off:
             self.report_grid(recv_us)
+        if conn is not None and isinstance(message, DepthUpdate):
+            first_id, last_id = self._newest.get(conn, (0, 0))
+            if first_id < message.U <= last_id:
+                self._pass_on(self.arbiter.start_again())
+                self.book.start_again(recv_us, message, (first_id, last_id))
+            self._newest[conn] = message.U, message.u
         advanced = self.arbiter.alone(conn, message)
         if advanced is not None:
             return self._alone(recv_us, message, advanced)

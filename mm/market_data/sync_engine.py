@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any, Generic, NamedTuple, TypeVar
 
 from mm.dayfolder.layout import SPOT, USDM
+from mm.dayfolder.ledger import OVERLAP
 from mm.ids import RESET_IDS, Follow, MissingIds, follow, went_back
 from mm.market_data import market_events as events
 from mm.market_data.grid import Grid
@@ -128,6 +129,11 @@ class SyncEngine(Generic[Update]):
         seen = self.seen_id is not None and self.changes(self.seen_id, last_update_id)
         self._fresh_id = last_update_id if not seen and self.changes(last_update_id, last_update_id) else None
         return Bridge(Verdict.APPLY, updates)
+
+    def start_again(self) -> None:
+        """Forget all ids: the next update is the first one."""
+        self._buffer.clear()
+        self.book_id = self.seen_id = self._fresh_id = None
 
     def lose(self) -> None:
         """Declare the book invalid although no id is missing (it crossed, it cannot be read): a snapshot is needed."""
@@ -329,6 +335,19 @@ class BookState:
         """Refuse the waiting snapshot, if there is one."""
         self._drop_ahead(recv_us, "not_reached")
 
+    def start_again(self, recv_us: int, update: DepthUpdate, seen: tuple[int, int]) -> None:
+        """Forget all ids before *update*: it began inside *seen*, the ids of the previous one of its connection.
+
+        Its first id or their last one is wrong, so that updates may be missing unnoticed.
+        """
+        self.carry_over(recv_us)
+        self.anomaly(recv_us, OVERLAP, first_id=update.U, last_id=update.u, seen_first_id=seen[0], seen_id=seen[1])
+        self.ids.start_again()
+        self._drop(recv_us, OVERLAP)
+        self._last = None
+        if self._kept is not None:
+            self._kept.clear()
+
     def drop_book(self, recv_us: int, cause: str) -> None:
         """Drop the book, if there is one."""
         if self.ids.synced:
@@ -487,7 +506,7 @@ class BookState:
         if found is Follow.STALE or found is Follow.RESET:
             self.anomaly(recv_us, "duplicate" if self._last == (update.U, update.u) else "stale", **ids)
         elif found is Follow.OVERLAPS and not one_of_many:
-            self.anomaly(recv_us, "overlap", **ids)
+            self.anomaly(recv_us, OVERLAP, **ids)
         elif found is Follow.GAP:
             self.anomaly(recv_us, "hole_under_snapshot", **ids)
 

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mm.dayfolder.layout import SPOT
-from mm.dayfolder.ledger import Event
+from mm.dayfolder.ledger import Event, ids_begin_anew
 from mm.market_data.sync_engine import SyncEngine, Verdict
 from mm.tape.columns import AS_BEFORE, Ints
 from mm.tape.files import FileRead, Place, Snapshot, Steps, Stream
@@ -69,7 +69,8 @@ class EpochChange:
         key: Its sort key; it precedes messages with an equal key.
         recv_us: Its receive time, µs, or AS_BEFORE.
         recv_seq: Its sequence number; -1 without one.
-        kind: ``gap``, ``hole`` (a gap that began after the previous message), ``run`` or ``snapshot``.
+        kind: ``gap``, ``hole`` (a gap that began after the previous message), ``run``, ``anew`` (the sequence of ids
+            begins again) or ``snapshot``.
         snapshot: Index of the snapshot that was loaded here.
     """
 
@@ -286,7 +287,7 @@ def ledger_changes(
         if row.kind == "snapshot_loaded" and not whole_books:
             changes.append(EpochChange(key, row.at.recv_us, row.at.seq, "snapshot", loaded[row.event_id]))
         elif row.kind in EPOCH_ENDS:
-            kind = "hole" if row.kind == "gap" else "gap"
+            kind = "hole" if row.kind == "gap" else "anew" if ids_begin_anew(row) else "gap"
             changes.append(EpochChange(key, row.at.recv_us, row.at.seq, kind))
         elif row.kind == "run_start" and place:
             changes.append(EpochChange(key, AS_BEFORE, -1, "run"))
@@ -402,7 +403,9 @@ class _SyncRun:
             else:
                 self.events.changes.append((change, ()))
             self._engine.lose()
-        if change.kind == "run":
+        if change.kind == "anew":
+            self._engine.start_again()
+        elif change.kind == "run":
             self._engine = SyncEngine(venue=self._venue)
 
     def _place(self, message: int, known_id: int | None) -> Place:

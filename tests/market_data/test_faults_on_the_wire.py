@@ -40,13 +40,22 @@ def test_row_1_lost_updates_cost_one_gap_one_snapshot_and_no_trade(lost):
     assert (day.logged("trade_gap"), day.missing_trades) == ([], set())
 
 
-@pytest.mark.parametrize("fault", ["duplicate n=2", "stale n=2", "overlap n=2"])
+@pytest.mark.parametrize("fault", ["duplicate n=2", "stale n=2"])
 def test_row_2_repeated_updates_cause_no_frame_and_no_resync(fault):
     """Defect 7: repeated updates are counted as anomalies."""
     day = recorded(plain(), f"at time 3 do {fault}")
     assert day.anomalies() == [fault.split()[0]] * 2
     assert (day.tags, day.logged("gap")) == (["initial"], [])
     assert len({row["last_update_id"] for row in day.frames}) == len(day.frames)
+
+
+@pytest.mark.parametrize(("by", "resynced"), [(1, True), (30, False)])
+def test_row_2_update_that_begins_inside_the_previous_one_costs_a_resync(by, resynced):
+    """No exchange splits ids like that: one of the two has a wrong id. One that covers the previous one is applied."""
+    day = recorded(plain(), f"at time 3 do overlap by={by}")
+    assert day.anomalies() == ["overlap"]
+    assert [lost["cause"] for lost in day.logged("resync_start")] == ["overlap"] * resynced
+    assert (day.tags, day.logged("gap")) == (["initial", *["resync"] * resynced], [])
 
 
 def test_row_3_swapped_updates_are_a_gap_and_diffs_keep_arrival_order():
@@ -346,3 +355,14 @@ def test_events_are_not_stamped_later_than_queued_messages():
         inbox.waiting.clear()
 
     recorded(scenario, defects={"clock"}, clean=False)
+
+
+@pytest.mark.parametrize("seconds", [2.4, 2.5])
+def test_late_update_of_the_rest_of_a_pair_is_stored(seconds):
+    """The ledger has declared its ids missing: it was swapped, on the connection that replaces the closed one.
+
+    `recorded` compares what was received with what is stored.
+    """
+    script = f"at time {seconds} on newest do close code=1000\nat time 2.45 on all do swap\nat time 2.67 on all do swap"
+    day = recorded(plain(), script, pair=True, clean=False)
+    assert day.missing_trades == set()

@@ -57,6 +57,11 @@ def overlap(message: Message, active: ActiveFault, context: FaultContext) -> lis
     return [Message(message.stream, message.kind, first_id, message.last_id, json_bytes(event))]
 
 
+def wrong_id(message: Message, active: ActiveFault, context: FaultContext) -> list[Out]:
+    """A depth message ends, by its `u`, `by` ids later than it does; the next one begins where it should."""
+    return [message.changed(message.event | {"u": message.last_id + active.fault["by"]})]
+
+
 def swap(message: Message, active: ActiveFault, context: FaultContext) -> list[Out]:
     """Adjacent messages are swapped, `n` pairs."""
     if not active.held:
@@ -227,6 +232,7 @@ MESSAGE_FAULTS = (
     _next(duplicate),
     _next(stale, back=FaultParameter(3, least=1)),
     _next_depth(overlap, by=FaultParameter(5, least=1)),
+    _next_depth(wrong_id, by=FaultParameter(50, least=1)),
     _next(swap),
     _message(burst, {"n": FaultParameter(100, least=1), "of": _OF_ANY, "for_s": FOR_S}, due=all_when_over),
     _message(lag, {"delay_s": FaultParameter(0.25), "of": _OF_ANY_ALL, "for_s": FOR_S}, due=lagged, due_us=lag_due_us),

@@ -7,9 +7,12 @@ import asyncio
 
 import pytest
 from kills import Kept, kill_again_and_again, whole_part
+from recorder_process import exchange_box, running_recorder
 
+from day_oracle import Day, hold
 from mm.dayfolder.layout import DayFolder
 from mm.dayfolder.line_files import gzip_member
+from mm.sim.wire.faults.script import as_rules
 
 KILLS = 12
 
@@ -39,3 +42,31 @@ def test_kept_detects_missing_and_changed_rows(tmp_path):
         day.trades.write_bytes(other)
         with pytest.raises(AssertionError, match="trades"):
             kept.verify(day)
+
+
+@pytest.mark.parametrize("written_s", [0.0, 0.5])
+def test_trades_missing_at_a_kill_are_requested_by_the_next_run(tmp_path, written_s):
+    """Before the kill, REST was not reachable; the trades after the missing ones are on the disk, or not yet."""
+
+    async def scenario():
+        async with exchange_box() as box:
+            async with running_recorder(box, tmp_path, REST_URL="http://127.0.0.1:9") as recorder:
+                await recorder.until(lambda: recorder.bytes_of("trades") > 2_000)
+                box.inject(as_rules(["at time 0 do drop n=5 of=trade"]))
+                await recorder.until(lambda: b",trade_gap," in whole_part(recorder.day.events))
+                await asyncio.sleep(written_s)
+                await recorder.kill()
+            missing = Day(recorder.day.path).holes("trade_gap")
+            async with running_recorder(box, tmp_path) as recorder:
+                await recorder.until(lambda: fetched(recorder) >= missing)
+                code, _, output = await recorder.stop()
+            assert code == 0, output
+            return hold(recorder.day.path, box.truth), missing
+
+    def fetched(recorder):
+        rows = whole_part(recorder.day.trades).decode().splitlines()
+        return {int(row.split(",")[4]) for row in rows if row.endswith(",rest")}
+
+    day, missing = asyncio.run(scenario())
+    assert len(missing) == 5
+    assert not day.missing_trades & missing

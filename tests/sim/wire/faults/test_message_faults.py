@@ -46,6 +46,13 @@ async def overlap() -> None:
         assert book_by(events, snapshot) == wire.box.truth.book(events[-1]["u"])
 
 
+async def wrong_id() -> None:
+    async with wired("at id 1150 do wrong_id by=30") as wire:
+        await wire.play(3)
+        steps = [after["U"] - before["u"] for before, after in pairwise(wire.clients[0].depth)]
+        assert sorted(steps)[:2] == [-29, 1]
+
+
 async def swap() -> None:
     async with wired("at id 1150 do swap") as wire:
         await wire.play(3)
@@ -193,6 +200,7 @@ CASES: dict[str, Case] = {
         duplicate,
         stale,
         overlap,
+        wrong_id,
         swap,
         burst,
         lag,

@@ -160,7 +160,7 @@ async def recording(script="", *, root, scenario_name="large_tick", seed=7, **op
 async def _recording(script, root, scenario_name, seed, options):
     async with (
         asyncio.timeout(3 * PATIENCE_S),
-        Box.in_lockstep(scenario_name, seed=seed, faults=[script]).open() as box,
+        Box.in_lockstep(scenario_name, seed=seed, faults=[script], symbol=SYMBOL).open() as box,
     ):
         await box.advance(seconds=1)
         boxed = Boxed(box, root, **options)

@@ -136,7 +136,7 @@ PARAMETERS: Mapping[str, Parameter] = {
     "side": _choice({"BUY": +1, "SELL": -1}, -1117, "Invalid side."),
     "startTime": Parameter(_first_us),
     "strategyType": Parameter(_strategy),
-    "symbol": _text("^[A-Z0-9-_.]{1,20}$"),
+    "symbol": _text(r"^[-.0-9A-Z_\x80-\U0010ffff]{1,20}$"),
     "symbolStatus": words("TRADING", "HALT", "BREAK", "CANCEL_ONLY", default="TRADING"),
     "timeInForce": _choice({name: name for name in ("GTC", "IOC", "FOK")}, -1115, "Invalid timeInForce."),
     "timestamp": Parameter(_first_us),

@@ -45,9 +45,9 @@ def unwanted(name: str) -> str:
     [
         (changed(LIMIT, symbol=GONE), -1102, mandatory("symbol")),
         (changed(LIMIT, symbol="BTCUSDT"), -1121, "Invalid symbol."),
-        (changed(LIMIT, symbol="simusdt"), -1100, illegal("symbol", "'^[A-Z0-9-_.]{1,20}$'")),
-        (changed(LIMIT, symbol="SIM USDT"), -1100, illegal("symbol", "'^[A-Z0-9-_.]{1,20}$'")),
-        (changed(LIMIT, symbol="SIMUSDT\n"), -1100, illegal("symbol", "'^[A-Z0-9-_.]{1,20}$'")),
+        (changed(LIMIT, symbol="simusdt"), -1100, illegal("symbol", "'^[-.0-9A-Z_\\x80-\\U0010ffff]{1,20}$'")),
+        (changed(LIMIT, symbol="SIM USDT"), -1100, illegal("symbol", "'^[-.0-9A-Z_\\x80-\\U0010ffff]{1,20}$'")),
+        (changed(LIMIT, symbol="SIMUSDT\n"), -1100, illegal("symbol", "'^[-.0-9A-Z_\\x80-\\U0010ffff]{1,20}$'")),
         (changed(LIMIT, side="buy"), -1117, "Invalid side."),
         (changed(LIMIT, side=GONE), -1102, mandatory("side")),
         (changed(LIMIT, type="LIMITED"), -1116, "Invalid orderType."),

@@ -201,13 +201,14 @@ class StopwatchLoop(asyncio.SelectorEventLoop):
     async def create_connection(self, factory: Any, *args: Any, **kwargs: Any) -> Any:  # type: ignore[override]
         """Connect, and attach the stopwatch to the socket."""
         connection = await super().create_connection(factory, *args, **kwargs)
-        link: Any = connection[1]
-        timed = isinstance(connection[1], Link)
+        made: Any = connection[1]
+        link: Any = getattr(made, "link", None)
+        timed = isinstance(link, Link)
         if timed and "/ws-api" in link.url:
-            link.data_received = self.watch.wrap_responses(link.data_received)
+            made.data_received = self.watch.wrap_responses(made.data_received)
             link.send = self.watch.wrap_send(link.send)
         elif timed:
-            link.data_received = self.watch.wrap_market(link.data_received)
+            made.data_received = self.watch.wrap_market(made.data_received)
         return connection
 
 

@@ -1,30 +1,25 @@
 """A WebSocket connection, and the common inbox, which receives each message with its arrival time.
 
-A connection is a custom transport around the library's sans-I/O protocol (`websockets.client.ClientProtocol`). Arrival
-is stamped in the transport's callback, when bytes are read from the socket, before any processing. Nothing else happens
-there: no queue of the library is filled, reading is never paused, and pings are answered regardless of the length of
-the inbox.
+A connection is the library's, whose messages are taken when bytes are read from the socket, and stamped before any
+processing. The library's queue stays empty, so reading is never paused, and pings are answered regardless of the length
+of the inbox.
 """
 
 import asyncio
-import os
 from collections import deque
 from collections.abc import Callable
-from contextlib import suppress
 from time import perf_counter, time_ns
-from typing import Protocol, cast
+from typing import Protocol
 
+from websockets.asyncio.client import ClientConnection
 from websockets.client import ClientProtocol
-from websockets.exceptions import WebSocketException
-from websockets.frames import DATA_OPCODES, CloseCode, Frame, Opcode
-from websockets.protocol import OPEN
+from websockets.frames import DATA_OPCODES, Frame, Opcode
+from websockets.protocol import Event
 from websockets.uri import parse_uri
 
 import mm
 from mm.market_data.venue import trusted
-from mm.market_data.ws_frames import FrameCutter, fresh_masks, text_frame
 
-_MASKS = fresh_masks()
 OPEN_TIMEOUT_S = 10.0
 CLOSE_TIMEOUT_S = 1.0
 PING_INTERVAL_S = 10.0
@@ -32,14 +27,12 @@ PING_TIMEOUT_S = 10.0
 MOST_MESSAGE_BYTES = 16 << 20
 MOST_WAITING_BYTES = 64 << 20
 MOST_FRAGMENTS = 4_096
-MOST_CONTROL_FRAMES = 100
-"""Maximum number of pings and pongs per second that are handled; an exchange sends one ping in 20 s."""
+MOST_PINGS = 100
+"""Maximum number of pings that are answered per second; an exchange sends one in 20 s."""
 MOST_UNSENT_BYTES = 1 << 20
 SLICE_S = 0.001
 _NEVER_US = 1 << 63
 GATHER_S = 0.003
-_END_OF_HEAD = b"\r\n\r\n"
-_MOST_HEAD_BYTES = 1 << 16
 
 
 class Listener(Protocol):
@@ -170,11 +163,64 @@ class Inbox:
                 return
 
 
-class Link(asyncio.Protocol):
-    """A connection, from the handshake to its last message.
+class _Answering(ClientProtocol):
+    """The protocol of a connection, which answers a limited number of pings."""
 
-    Messages of a single frame, which nearly all are, go directly to the inbox; the library's protocol handles the
-    handshake, control frames, fragments and errors.
+    _pings = _pings_s = 0
+
+    def recv_frame(self, frame: Frame) -> None:
+        """Process a frame; surplus pings are ignored."""
+        if frame.opcode is Opcode.PING:
+            second = int(perf_counter())
+            self._pings = self._pings + 1 if second == self._pings_s else 1
+            self._pings_s = second
+            if self._pings > MOST_PINGS:
+                return
+        super().recv_frame(frame)
+
+
+class _Connection(ClientConnection):
+    """The library's connection, whose messages are those of *link*."""
+
+    def __init__(self, link: "Link") -> None:
+        super().__init__(
+            _Answering(link.uri, max_size=MOST_MESSAGE_BYTES),
+            ping_interval=PING_INTERVAL_S,
+            ping_timeout=PING_TIMEOUT_S,
+            close_timeout=CLOSE_TIMEOUT_S,
+        )
+        self.link = link
+
+    def data_received(self, data: bytes) -> None:
+        """Process bytes from the socket; their arrival is that of the messages that they complete."""
+        link = self.link
+        if link.given_up:  # `open` aborts it in its next iteration
+            return
+        recv_us = link.inbox.clock_ns() // 1_000
+        super().data_received(data)
+        link.pass_on(recv_us)
+        if self.transport.get_write_buffer_size() > MOST_UNSENT_BYTES:  # the other side does not read
+            link.abort()
+        if self.protocol.close_expected():
+            self.loop.call_later(CLOSE_TIMEOUT_S, link.abort)
+
+    def process_event(self, event: Event) -> None:
+        """Collect messages; the library handles the handshake, control frames and errors."""
+        if isinstance(event, Frame) and event.opcode in DATA_OPCODES:
+            self.link.take(event)
+            return
+        super().process_event(event)
+        if self.protocol.handshake_exc is None:
+            self.link.announce()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Report the end."""
+        super().connection_lost(exc)
+        self.link.lost()
+
+
+class Link:
+    """A connection, from the handshake to its last message.
 
     Args:
         inbox: Receives its messages.
@@ -182,48 +228,42 @@ class Link(asyncio.Protocol):
         slot: Its index among the simultaneous connections.
 
     Attributes:
+        inbox: As given.
         url: As given.
+        uri: The address, parsed.
         slot: As given.
         changed: Set when it has ended, or is to be replaced.
         ended: Whether no more data will arrive.
         announced: Whether its opening was added to the inbox.
+        given_up: Whether its opening has failed.
     """
 
     def __init__(self, inbox: Inbox, url: str, slot: int) -> None:
+        self.inbox = inbox
         self.url = url
+        self.uri = parse_uri(url)
         self.slot = slot
         self.changed = asyncio.Event()
-        self.ended = False
-        self.announced = False
-        self._inbox = inbox
-        self._uri = parse_uri(url)
-        self._protocol = ClientProtocol(self._uri, max_size=MOST_MESSAGE_BYTES)
-        self._opened: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._over = asyncio.Event()
-        self._transport: asyncio.Transport | None = None
+        self.ended = self.announced = self.given_up = False
+        self.connection = _Connection(self)
         self._replaced_for = ""
-        self._head = b""
-        self._refused = False
-        self._cutter: FrameCutter | None = None
-        self._recv_us = 0
-        self._fragments = bytearray()
-        self._fragment_count = self._control_count = self._control_s = 0
-        self._pong = asyncio.Event()
-        self._pings: asyncio.Task[None] | None = None
+        self._raws: list[bytes] = []
+        self._fragments: list[bytes] = []
         self._closing: asyncio.Task[None] | None = None
 
     async def open(self) -> None:
         """Connect; raises OSError or WebSocketException if that fails."""
-        context = trusted() if self._uri.secure else None
+        context = trusted() if self.uri.secure else None
+        loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(OPEN_TIMEOUT_S):
-                loop = asyncio.get_running_loop()
-                await loop.create_connection(lambda: self, self._uri.host, self._uri.port, ssl=context)
-                await self._opened
+                await loop.create_connection(lambda: self.connection, self.uri.host, self.uri.port, ssl=context)
+                await self.connection.handshake(user_agent_header=f"mm/{mm.__version__}")
         except BaseException:
-            self._opened.cancel()
+            self.given_up = not self.announced
             self.abort()
             raise
+        self.connection.start_keepalive()
 
     def replace(self, reason: str) -> None:
         """Request another connection in place of this one; the first *reason* is kept."""
@@ -234,179 +274,52 @@ class Link(asyncio.Protocol):
         """Close it, if it is open; messages that have arrived are still delivered."""
         self._replaced_for = self._replaced_for or reason
         if self.announced and self._closing is None:
-            self._closing = asyncio.ensure_future(self._close())
+            self._closing = asyncio.ensure_future(self.connection.close())
 
     def abort(self) -> None:
         """End it at once."""
-        if self._transport:
-            self._transport.abort()
+        if hasattr(self.connection, "transport"):
+            self.connection.transport.abort()
 
     def send(self, text: bytes) -> None:
         """Send a text message on an open connection; raises WebSocketException if it is closing."""
-        transport = self._transport
-        if self._protocol.state is not OPEN or transport is None or transport.is_closing():
-            self._protocol.send_text(text)
-            self._send()
-        else:
-            transport.write(text_frame(text, next(_MASKS)))
+        self.connection.protocol.send_text(text)
+        self.connection.send_data()
 
     def ending(self) -> tuple[int | None, str]:
         """Return the close code, and the reason of the end: ours, or the exchange's text."""
-        lost = "no close frame received or sent"
-        return self._protocol.close_code, self._replaced_for or self._protocol.close_reason or lost
+        protocol, lost = self.connection.protocol, "no close frame received or sent"
+        return protocol.close_code, self._replaced_for or protocol.close_reason or lost
 
-    # Called by the event loop.
+    # Called by the connection.
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Send the request of the handshake."""
-        self._transport = cast(asyncio.Transport, transport)
-        request = self._protocol.connect()
-        request.headers["User-Agent"] = f"mm/{mm.__version__}"
-        self._protocol.send_request(request)
-        self._send()
+    def announce(self) -> None:
+        """Add its opening to the inbox, once, before any message: one may come with the handshake response."""
+        if not self.announced:
+            self.announced = True
+            self.inbox.opened_or_ended(self)
 
-    def data_received(self, data: bytes) -> None:
-        """Process bytes from the socket."""
-        if self._opened.cancelled():  # given up: `open` aborts it in its next iteration
-            return
-        self._recv_us = self._inbox.clock_ns() // 1_000
-        if self._cutter is None:
-            data = self._handshake(data)
-        raws: list[bytes] = []
-        for whole, piece in self._cutter.cut(data) if self._cutter else ():
-            if whole:
-                raws.append(piece)
-            elif not self._surplus(piece):
-                self._put(raws)
-                raws = []
-                self._process(piece)
-        self._put(raws)
+    def take(self, frame: Frame) -> None:
+        """Collect a message, or a fragment; too many fragments end the connection."""
+        if frame.fin and not self._fragments:
+            self._raws.append(bytes(frame.data))
+        elif len(self._fragments) < MOST_FRAGMENTS:
+            self._fragments.append(bytes(frame.data))
+            if frame.fin:
+                self._raws.append(b"".join(self._fragments))
+                self._fragments.clear()
+        else:
+            self.abort()
 
-    def eof_received(self) -> None:
-        """Handle the end of the other side's data; the transport closes itself."""
-        self._protocol.receive_eof()
-        self._send()
+    def pass_on(self, recv_us: int) -> None:
+        """Add the collected messages to the inbox."""
+        raws, self._raws = self._raws, []
+        if raws and not self.inbox.put(self, raws, recv_us):
+            self.abort()
 
-    def connection_lost(self, exc: Exception | None) -> None:
+    def lost(self) -> None:
         """Add the end to the inbox: no more data will arrive."""
-        self._protocol.receive_eof()
-        if self._pings:
-            self._pings.cancel()
-        if not self._opened.done():
-            error = self._protocol.handshake_exc or exc or EOFError("the connection closed during the handshake")
-            known = isinstance(error, OSError | WebSocketException)
-            self._opened.set_exception(error if known else OSError(str(error)))
-        self._over.set()
         self.ended = True
         self.changed.set()
         if self.announced:
-            self._inbox.opened_or_ended(self)
-
-    async def _close(self) -> None:
-        """Close it gracefully, or after a second abruptly."""
-        if self._protocol.state is OPEN:
-            self._protocol.send_close(CloseCode.NORMAL_CLOSURE)
-            self._send()
-        with suppress(TimeoutError):
-            await asyncio.wait_for(self._over.wait(), CLOSE_TIMEOUT_S)
-        self.abort()
-
-    def _handshake(self, data: bytes) -> bytes:
-        """Process the handshake response, and return the data after it; frames, if the connection is open."""
-        if self._refused:
-            self._process(data)
-            return b""
-        head, end, rest = (self._head + data).partition(_END_OF_HEAD)
-        if not end and len(head) < _MOST_HEAD_BYTES:
-            self._head = head
-            return b""
-        self._head = b""
-        self._process(head + end)
-        if self._protocol.state is OPEN:
-            self._cutter = FrameCutter(MOST_MESSAGE_BYTES)
-            self.announced = True
-            self._inbox.opened_or_ended(self)  # before any message: one may come with the handshake response
-            self._pings = asyncio.ensure_future(self._keep_alive())
-            self._opened.set_result(None)
-            return rest
-        self._refused = True
-        self._process(rest)
-        return b""
-
-    def _process(self, data: bytes) -> None:
-        """Pass *data* to the library, and act on its events."""
-        self._protocol.receive_data(data)
-        events = self._protocol.events_received()
-        self._send()
-        for event in events:
-            if not isinstance(event, Frame):
-                continue
-            if event.opcode is Opcode.PONG:
-                self._pong.set()
-            elif event.opcode in DATA_OPCODES:
-                self._take_fragment(event)
-        if self._protocol.handshake_exc and self._transport:
-            self._transport.close()
-        elif self._protocol.close_expected():
-            asyncio.get_running_loop().call_later(CLOSE_TIMEOUT_S, self.abort)
-
-    def _take_fragment(self, frame: Frame) -> None:
-        """Process a fragment of a message; too many fragments end the connection."""
-        self._fragments += frame.data
-        self._fragment_count += 1
-        if frame.fin:
-            raw = bytes(self._fragments)
-            self._fragments.clear()
-            self._fragment_count = 0
-            self._put([raw])
-        elif self._fragment_count > MOST_FRAGMENTS:
-            self._protocol.fail(CloseCode.MESSAGE_TOO_BIG, f"a message in more than {MOST_FRAGMENTS} fragments")
-            self._send()
-            self.abort()
-
-    def _surplus(self, frame: bytes) -> bool:
-        """Return True for a ping or a pong beyond the limit of this second, which is ignored."""
-        if frame[0] & 0x0F not in (Opcode.PING, Opcode.PONG):
-            return False
-        second = self._recv_us // 1_000_000
-        self._control_count = self._control_count + 1 if second == self._control_s else 1
-        self._control_s = second
-        if self._control_count > MOST_CONTROL_FRAMES and frame[0] & 0x0F == Opcode.PONG:
-            self._pong.set()
-        return self._control_count > MOST_CONTROL_FRAMES
-
-    def _send(self) -> None:
-        """Write the library's output; an empty piece ends the sending side.
-
-        If the other side does not read, the connection is ended.
-        """
-        for data in self._protocol.data_to_send():
-            if self._transport is None or self._transport.is_closing():
-                return
-            if data:
-                self._transport.write(data)
-            elif self._transport.can_write_eof():
-                self._transport.write_eof()
-        if self._transport is not None and self._transport.get_write_buffer_size() > MOST_UNSENT_BYTES:
-            self.abort()
-
-    def _put(self, raws: list[bytes]) -> None:
-        if raws and not self._inbox.put(self, raws, self._recv_us):
-            self.abort()
-
-    async def _keep_alive(self) -> None:
-        """Ping the other side every `PING_INTERVAL_S`; without a response within `PING_TIMEOUT_S` it counts as lost."""
-        while self._protocol.state is OPEN:
-            await asyncio.sleep(PING_INTERVAL_S)
-            if self._protocol.state is not OPEN:
-                return
-            self._pong.clear()
-            self._protocol.send_ping(os.urandom(4))
-            self._send()
-            try:
-                await asyncio.wait_for(self._pong.wait(), PING_TIMEOUT_S)
-            except TimeoutError:
-                self._protocol.fail(CloseCode.INTERNAL_ERROR, "keepalive ping timeout")
-                self._send()
-                asyncio.get_running_loop().call_later(CLOSE_TIMEOUT_S, self.abort)
-                return
+            self.inbox.opened_or_ended(self)

@@ -19,7 +19,7 @@ from mm.market_data.days import Days, WindowRule
 from mm.market_data.live_session import LiveSession
 from mm.market_data.rate_budget import Backoff, RateBudget
 from mm.market_data.recording import Parts, Recording
-from mm.market_data.snapshot import RestClient, RestParts, Snapshots
+from mm.market_data.snapshot import RestClient, RestParts
 from mm.market_data.stalls import StallDetector
 from mm.market_data.venue import DepthUpdate
 from mm.sim.wire.box import Box
@@ -101,7 +101,7 @@ class Boxed:
                 },
             ),
             window=WindowRule("always", "24:00", "Europe/Berlin"),
-            rest=RestParts(SYMBOL, rest, Snapshots(rest, SYMBOL, limit, Backoff(*of_rest), clock), Backoff(*of_rest)),
+            rest=RestParts(SYMBOL, rest, limit, Backoff(*of_rest), Backoff(*of_rest)),
             stream=stream,
             silences=[StallDetector(silence_s) for _ in range(links)],
             start_jitter_s=0.0,

@@ -32,7 +32,7 @@ from mm.market_data.health import Health, health_text, is_running, read_health, 
 from mm.market_data.monitor import Monitor
 from mm.market_data.rate_budget import Backoff, RateBudget, shared_path
 from mm.market_data.recording import Parts, Recording
-from mm.market_data.snapshot import RestClient, RestParts, Snapshots
+from mm.market_data.snapshot import RestClient, RestParts
 from mm.market_data.stalls import StallDetector
 from mm.market_data.supervisor import InProcessRecordings, Supervisor, shares, worst
 from mm.market_data.venue import OtherMarket
@@ -256,7 +256,6 @@ def parts_of(  # noqa: PLR0913 - the inputs of all parts
     weight = _budget("weight", recorder.rest_url, (limits.weight, limits.weight_window_s), log)
     attempts = _budget("connections", recorder.ws_url, (limits.connections, limits.connections_window_s), log)
     rest = RestClient(recorder.rest_url, weight, clock, venue)
-    pause = Backoff(_REST_DELAY_S, _MOST_REST_DELAY_S)
     return Parts(
         days=Days(
             data_root=source.data_root,
@@ -276,7 +275,8 @@ def parts_of(  # noqa: PLR0913 - the inputs of all parts
         rest=RestParts(
             symbol=source.symbol,
             rest=rest,
-            snapshots=Snapshots(rest, source.symbol, recorder.snapshot_limit, pause, clock),
+            limit=recorder.snapshot_limit,
+            snapshot_backoff=Backoff(_REST_DELAY_S, _MOST_REST_DELAY_S),
             info_backoff=Backoff(_REST_DELAY_S, _MOST_REST_DELAY_S),
         ),
         stream=WsStream(

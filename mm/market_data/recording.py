@@ -156,7 +156,7 @@ class Recording:
             parts.days.open(window.day, at_us),
             at_us,
             parts.days.top_n,
-            snapshot_limit=parts.rest.snapshots.limit,
+            snapshot_limit=parts.rest.limit,
             trade_stream=parts.days.trade_stream,
             venue=parts.rest.rest.venue,
         )

@@ -1,4 +1,4 @@
-"""REST: the client of one venue, the snapshots of a book, and the schedule of a recording's requests.
+"""REST: the client of one venue, and the schedule of a recording's requests.
 
 Nothing here ends a recording. A failed request is retried with growing delays, and never before the venue's
 ``Retry-After``.
@@ -172,43 +172,6 @@ async def _read(response: httpx.Response) -> bytes:
     return bytes(body)
 
 
-class Snapshots:
-    """Fetches snapshots until one can be used.
-
-    Args:
-        rest: Sends the requests.
-        symbol: Upper case.
-        limit: Levels per side.
-        backoff: Delays between attempts after a failure, also from one request to the next.
-        clock: Returns the wall clock, in µs.
-
-    Attributes:
-        limit: As given.
-    """
-
-    def __init__(
-        self, rest: RestClient, symbol: str, limit: int, backoff: Backoff, clock: Callable[[], int] = now_us
-    ) -> None:
-        self._rest = rest
-        self._symbol = symbol
-        self.limit = limit
-        self._backoff = backoff
-        self._clock = clock
-
-    async def load(self, consumer: "RestTasks") -> None:
-        """Pass snapshots to *consumer* for as long as it needs one."""
-        attempt = 0
-        while consumer.needs_snapshot:
-            await asyncio.sleep(self._backoff.delay(asyncio.get_running_loop().time()))
-            await self._rest.until_depth(self._symbol, self.limit)
-            if not consumer.needs_snapshot:
-                return
-            attempt += 1
-            consumer.snapshot_requested(self._clock(), attempt)
-            if await consumer.snapshot_answered(await self._rest.depth(self._symbol, self.limit)):
-                self._backoff.succeeded()
-
-
 FILL_EVERY_S = 1.0
 INFO_FIRST_S, INFO_EVERY_S = 1.0, 900.0
 FUNDING_EVERY_S = 60.0
@@ -223,13 +186,15 @@ class RestParts:
     Attributes:
         symbol: Upper case.
         rest: Sends them.
-        snapshots: Fetches snapshots until one can be used.
+        limit: Levels per side of a snapshot.
+        snapshot_backoff: Delays between the requests for snapshots after a failure, also from one need to the next.
         info_backoff: Delays between the requests for filters and status.
     """
 
     symbol: str
     rest: RestClient
-    snapshots: Snapshots
+    limit: int
+    snapshot_backoff: Backoff
     info_backoff: Backoff
 
 
@@ -259,9 +224,9 @@ class RestTasks:
         self.snapshot_wanted, self.status_wanted = asyncio.Event(), asyncio.Event()
         self._session = session
         self._settled = settled
-        self._symbol, self._rest, self._snapshots = parts.symbol, parts.rest, parts.snapshots
-        self._info_backoff = parts.info_backoff
-        self._losses = self._grid_reports = 0
+        self._symbol, self._rest, self._limit = parts.symbol, parts.rest, parts.limit
+        self._snapshot_backoff, self._info_backoff = parts.snapshot_backoff, parts.info_backoff
+        self._grid_reports = 0
         self._task_backoff = Backoff(_FIRST_DELAY_S, _LONGEST_DELAY_S)
         self._fill_backoff = Backoff(_FIRST_DELAY_S, _LONGEST_DELAY_S)
         self._log = log
@@ -293,8 +258,39 @@ class RestTasks:
     async def _load_snapshots(self) -> None:
         while True:
             await self.snapshot_wanted.wait()
-            await self._snapshots.load(self)
+            await self.load_snapshot()
             self.snapshot_wanted.clear()
+
+    async def load_snapshot(self) -> None:
+        """Pass snapshots to the session for as long as it needs one."""
+        loop, attempt = asyncio.get_running_loop(), 0
+        while self.needs_snapshot:
+            await asyncio.sleep(self._snapshot_backoff.delay(loop.time()))
+            await self._rest.until_depth(self._symbol, self._limit)
+            if not self.needs_snapshot:
+                return
+            attempt += 1
+            losses = self._session.market.book.losses
+            self._session.snapshot_requested(self._clock(), attempt)
+            answer = await self._rest.depth(self._symbol, self._limit)
+            await self._settled()
+            if self._answered(answer, losses):
+                self._snapshot_backoff.succeeded()
+
+    def _answered(self, answer: Answer, losses: int) -> bool:
+        """Process a snapshot, and return whether the next one may be requested at once.
+
+        It may if the snapshot is the new book, or waits for the updates to reach it; or if the book was lost (more
+        often than *losses*) while the response was in transit, so that it was too old only for that reason.
+        """
+        book = self._session.market.book
+        overtaken = answer.cause is None and book.losses != losses
+        if self._session.snapshot_answered(answer):
+            self._log.info("snapshot_loaded", epoch_id=self._session.epoch_id)
+        elif not book.snapshot_waits:
+            self._log.warning("snapshot_failed", cause=answer.cause or "does not bridge", status=answer.status)
+            return overtaken
+        return True
 
     async def _learn(self) -> None:
         """Fetch the symbol's filters and status: at the start, in a new day, after a stall, every quarter of an hour.
@@ -362,30 +358,7 @@ class RestTasks:
         """Whether the ledger has reported rows off the grid since the last request for filters."""
         return self._session.report.book.anomalies[GRID] != self._grid_reports
 
-    # Called by `Snapshots`.
-
     @property
     def needs_snapshot(self) -> bool:
         """Whether updates wait for a book, or the book will soon need a deeper one."""
         return self._session.needs_snapshot or self._session.wants_refresh
-
-    def snapshot_requested(self, at_us: int, attempt: int) -> None:
-        """Write that a snapshot is requested."""
-        self._losses = self._session.market.book.losses
-        self._session.snapshot_requested(min(at_us, self._clock()), attempt)
-
-    async def snapshot_answered(self, answer: Answer) -> bool:
-        """Process the response, and return whether the next one may be requested at once.
-
-        It may if the snapshot is the new book, or will be with the next update; or if the book was lost while the
-        response was in transit, so that it was too old only for that reason.
-        """
-        await self._settled()
-        book = self._session.market.book
-        overtaken = answer.cause is None and book.losses != self._losses
-        if self._session.snapshot_answered(answer):
-            self._log.info("snapshot_loaded", epoch_id=self._session.epoch_id)
-        elif not book.snapshot_waits:
-            self._log.warning("snapshot_failed", cause=answer.cause or "does not bridge", status=answer.status)
-            return overtaken
-        return True

@@ -4,20 +4,27 @@ import json
 import time
 from contextlib import closing, suppress
 from resource import RUSAGE_SELF, getrusage
+from types import SimpleNamespace
 
 import pytest
 from fake_exchange import FIRST_ID, SYMBOL, FakeExchange
 
+from boxed import Silent
 from mm.market_data import snapshot
 from mm.market_data.rate_budget import Backoff
-from mm.market_data.snapshot import RestClient, Snapshots
+from mm.market_data.snapshot import RestClient, RestParts, RestTasks
 
 
 class FakeSession:
     """A session that requests snapshots until one is accepted by *good*."""
 
+    backfill = None
+    epoch_id = 1
+    wants_refresh = False
+
     def __init__(self, good):
         self.good = good
+        self.market = SimpleNamespace(book=SimpleNamespace(losses=0, snapshot_waits=False))
         self.requests = []
         self.answers = []
 
@@ -28,8 +35,13 @@ class FakeSession:
     def snapshot_requested(self, at_us, attempt):
         self.requests.append((at_us, attempt))
 
-    async def snapshot_answered(self, answer):
+    def snapshot_answered(self, answer):
         self.answers.append(answer)
+        return not self.needs_snapshot
+
+
+async def settled():
+    pass
 
 
 def load(exchange, good=lambda answer: answer.cause is None, limit=5, wait_s=0.01):
@@ -37,7 +49,8 @@ def load(exchange, good=lambda answer: answer.cause is None, limit=5, wait_s=0.0
 
     async def scenario():
         rest = RestClient(exchange.urls()["REST_URL"], clock=lambda: 7)
-        await Snapshots(rest, SYMBOL, limit, Backoff(wait_s, 1.0), lambda: 6).load(session)
+        parts = RestParts(SYMBOL, rest, limit, Backoff(wait_s, 1.0), Backoff(wait_s, 1.0))
+        await RestTasks(session, parts, settled, Silent(), lambda: 6).load_snapshot()
         await rest.close()
 
     asyncio.run(scenario())

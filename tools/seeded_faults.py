@@ -92,11 +92,12 @@ FAULTS = [
         ")",
         "tests/market_data tests/tape",
     ),
+    Fault("mm/market_data/market_state.py", "if first_id < message.U <= last_id:", "if False:", "tests/market_data"),
     Fault("mm/tape/sync.py", "kept[first] = True", "kept[first[::-1][:1]] = True", "tests/tape"),
     Fault(
         "mm/tape/sync.py",
-        'kind = "hole" if row.kind == "gap" else "gap"',
-        'kind = "gap"',
+        'kind = "hole" if row.kind == "gap" else',
+        "kind =",
         "tests/tape tests/market_data",
     ),
     Fault(

@@ -19,7 +19,7 @@ from mm.market_data import recorder
 from mm.market_data.recording import Recording
 
 MESSAGES, STEP_S = 30, 0.02
-ARRIVES, GOES_OUT = "Link.data_received", "Inbox.hand_out"
+ARRIVES, GOES_OUT = "_Connection.data_received", "Inbox.hand_out"
 """Functions called by the event loop: bytes arrive, messages are delivered."""
 MOST_MODULES, MOST_SWITCHES = 11, 28
 """Limits that may only decrease. `docs/architecture.md` shows the path."""

@@ -132,7 +132,7 @@ class Lane(Generic[Item]):
     def start_again(self) -> list[Item]:
         """Forget all ids, and return all waiting messages."""
         before = self.rest()
-        self.last_id, self._passed, self._skipped = None, dict.fromkeys(self._passed), IdRanges()
+        self.last_id, self._passed = None, dict.fromkeys(self._passed)
         self._behind_reset.clear()
         return before
 

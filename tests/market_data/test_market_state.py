@@ -380,3 +380,14 @@ def test_updates_and_trades_do_not_wait_for_each_other():
     assert arbiter.open
     assert arbiter.closed(2) == []
     assert not arbiter.open
+
+
+def test_update_that_the_others_skipped_is_passed_on_after_contradictory_ids():
+    """It arrives on a connection that lags."""
+    lane = opened(1, 2, last_id=10)
+    assert take(lane, 1, 13, 20) == []
+    assert lane.overdue(HOLD_S) == [(13, 20)]
+    assert lane.start_again() == []
+    assert take(lane, 1, 18, 30) == [(18, 30)]
+    assert take(lane, 2, 11, 19) == [(11, 19)]
+    assert take(lane, 2, 20, 25) == []

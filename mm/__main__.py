@@ -101,7 +101,7 @@ SECTIONS = {
     "Reinforcement learning": ("rl",),
     "Backtests": ("models", "backtest", "evaluate", "walkforward", "sweep", "check"),
     "Results": ("report", "runs", "compare", "dashboard"),
-    "Trading": ("shadow", "trade", "risk", "audit", "state"),
+    "Trading": ("shadow", "trade", "risk", "audit", "state", "watchdog", "latency"),
     "The program": ("demo", "config", "completion", "bench"),
 }
 COMMANDS: Commands = {
@@ -138,6 +138,8 @@ COMMANDS: Commands = {
     "risk": ("Read, trigger and re-arm the kill switch.", _RISK),
     "audit": ("Verify and show audit logs.", _AUDIT),
     "state": ("Initialise, rebuild and show the state store.", _STATE),
+    "watchdog": ("Watch traders by their files, for alerts that outlive them.", "mm.commands.watchdog:main"),
+    "latency": ("Measure the latencies to a venue; no order is sent.", "mm.commands.latency:main"),
     "sim": ("Run simulated markets.", sim.COMMANDS),
     "demo": ("Make a synthetic day, calibrate and backtest it.", "mm.commands.demo:main"),
     "bench": ("Measure the project's own speed, as ratios in one run.", "mm.bench:main"),

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, TextIO
 
 import click
 
+from mm.base.held_file import hold_file
 from mm.clock import iso, now_us
 
 if TYPE_CHECKING:
@@ -43,6 +44,7 @@ class Log:
         if path is not None:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._file = path.open("a", encoding="utf-8", errors="backslashreplace", buffering=1)
+            hold_file(self._file.fileno())  # mm watchdog sees by it whether the process lives
         # LOG_LEVEL does not reduce the file, because only the file is kept.
         kept = self._least if self._file is None else min(self._least, logging.INFO)
         wrapper = structlog.make_filtering_bound_logger(kept)
@@ -53,11 +55,11 @@ class Log:
         logging.getLogger().addHandler(self._others)
         logging.captureWarnings(True)
 
-    def failed(self, error: BaseException) -> None:
-        """Write *error* with its traceback to the file."""
+    def failed(self, error: BaseException, exit_code: int) -> None:
+        """Write *error* with its traceback, and the exit code of the process, to the file."""
         one_line = f"{type(error).__name__}: {' '.join(str(error).split())}"
         trace = "".join(traceback.format_exception(error))
-        self.logger.critical(FAILED, error=one_line, traceback=trace)
+        self.logger.critical(FAILED, error=one_line, exit_code=exit_code, traceback=trace)
 
     def close(self) -> None:
         """Close the file, and stop logging for other packages."""

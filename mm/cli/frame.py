@@ -250,18 +250,25 @@ def command(
 
 def report_error(error: BaseException) -> int:
     """Print *error* as one line on stderr and return its exit code."""
+    code = exit_code_of(error)
     if isinstance(error, KeyboardInterrupt | click.Abort):
-        number = error.number if isinstance(error, Interrupted) else signal.SIGINT
-        write_line(sys.stderr, f"error: {'terminated' if number == signal.SIGTERM else 'interrupted'}")
-        return 128 + number
+        write_line(sys.stderr, f"error: {'terminated' if code == 128 + signal.SIGTERM else 'interrupted'}")
+        return code
     if isinstance(error, click.ClickException):
         write_line(sys.stderr, f"error: {_usage(error)}")
-        return error.exit_code
+        return code
     known = named(error)
     write_line(sys.stderr, f"error: {' '.join(str(known).split())}")
     if isinstance(known, ModelError):
         traceback.print_exception(known.__cause__ or known)
-    return known.exit_code
+    return code
+
+
+def exit_code_of(error: BaseException) -> int:
+    """Return the exit code of a command that ends with *error*."""
+    if isinstance(error, KeyboardInterrupt | click.Abort):
+        return 128 + (error.number if isinstance(error, Interrupted) else signal.SIGINT)
+    return error.exit_code if isinstance(error, click.ClickException) else named(error).exit_code
 
 
 def _make(

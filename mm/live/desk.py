@@ -350,6 +350,7 @@ class TradeDesk(Desk):
     def filled(self, fill: AccountFill, order_id: int, us: int) -> None:
         """Count a fill; show the account again at the next update."""
         self._next_us = min(self._next_us, us)
+        self.metrics.account_reported(us)
         self.metrics.fill(fill.side)
         unvalued = self.account.ledger.unvalued
         if fill.commission_asset in unvalued:
@@ -371,6 +372,10 @@ class TradeDesk(Desk):
         self.metrics.reject(reason)
         self._rejects += 1
         self._warnings.warn(self._us, "order_rejected", reason, reason=reason, code=code, message=message)
+
+    def account_reported(self, us: int) -> None:
+        """Record a report of the account's balances."""
+        self.metrics.account_reported(us)
 
     def ack(self, action: str, seconds: float) -> None:  # noqa: ARG002 - the observer's signature
         """Record the latency of a response."""

@@ -24,6 +24,9 @@ from mm.market_data.metrics import (
 
 POSITION = MetricFamily("mm_position", "gauge", "INITIAL_INVENTORY plus our own fills, in the base asset.")
 PNL = MetricFamily("mm_pnl", "gauge", "PnL since the start of the ledger, by part, in the quote asset.", ("part",))
+ACCOUNT_AGE = MetricFamily(
+    "mm_account_age_seconds", "gauge", "Time since the exchange last reported the account of a trade."
+)
 EQUITY = MetricFamily("mm_equity", "gauge", "Value of the account, in the quote asset.")
 DISTANCE = MetricFamily(
     "mm_quote_distance_ticks", "gauge", "From the mid to our best quote, by side; no sample without one.", ("side",)
@@ -49,6 +52,7 @@ TRADING_FAMILIES = (
     POSITION,
     PNL,
     EQUITY,
+    ACCOUNT_AGE,
     UNVALUED,
     DISTANCE,
     TWO_SIDED,
@@ -117,6 +121,7 @@ class TradingMetrics:
         self.refresh: Callable[[], None] = _nothing
         self._clock, self._began_us = clock, clock()
         self._book_us: int | None = None
+        self._account_us: int | None = None
         self._gaps = 0
         self._messages: dict[str, int] = {}
         self._money: dict[MetricFamily, int] = {}
@@ -145,6 +150,10 @@ class TradingMetrics:
         self._gaps, self._messages = gaps, dict(messages)
 
     # account
+
+    def account_reported(self, us: int) -> None:
+        """Set the instant of the last report of the account: a fill, balances, a reconcile; µs."""
+        self._account_us = us
 
     def position(self, position_e8: int) -> None:
         """Set the position, in 1e-8 of the base asset."""
@@ -219,11 +228,14 @@ class TradingMetrics:
         """Return every family with its current samples; families without samples have an empty list."""
         self.refresh()
         at_us = self._clock()
-        age_s = None if self._book_us is None else max(0, at_us - self._book_us) / US_PER_S
+        age_s, account_age_s = (
+            None if us is None else max(0, at_us - us) / US_PER_S for us in (self._book_us, self._account_us)
+        )
         parts = PARTS[:2] if self._unvalued else PARTS
         own: dict[MetricFamily, list[MetricSample]] = {
             POSITION: _money(self._money.get(POSITION)),
             EQUITY: [] if self._unvalued else _money(self._money.get(EQUITY)),
+            ACCOUNT_AGE: [] if account_age_s is None else [("", {}, account_age_s)],
             PNL: [("", {"part": part}, decimal_text(self._pnl[part])) for part in parts if part in self._pnl],
             UNVALUED: [("", {"asset": asset}, decimal_text(paid)) for asset, paid in sorted(self._unvalued.items())],
             DISTANCE: [("", {"side": SIDES[side]}, float(ticks)) for side, ticks in self._distances.items()],

@@ -69,6 +69,9 @@ class TradeObserver(Protocol):
     def rejected(self, reason: str, code: int, message: str) -> None:
         """An order was rejected."""
 
+    def account_reported(self, us: int) -> None:
+        """Record a report of the account's balances."""
+
     def ack(self, action: str, seconds: float) -> None:
         """A response had this latency."""
 
@@ -338,6 +341,8 @@ class Trader:
         grid = self._grid
         held = [e8(free.get(asset, "0")) + e8(locked.get(asset, "0")) for asset in (grid.base_asset, grid.quote_asset)]
         self._engine.funds(held[0] // grid.lot_e8, min(held[1], 2**63 - 1))
+        if self._observer is not None:
+            self._observer.account_reported(self._clock())
 
     def ready_changed(self, ready: bool, why: str) -> None:
         """Cancel the quotes while the gateway is not ready."""

@@ -57,21 +57,22 @@ def market_families(age_s: float | None, gaps: int, messages: Mapping[str, int])
 
 
 def exposition(symbol: str, families: Iterable[FilledFamily]) -> str:
-    """Return the page of *families*; families without samples are omitted."""
-    lines = []
+    """Return the page of *families*; families without samples are omitted.
+
+    Every sample is labelled with the *symbol*; if that is empty, only with its own labels.
+    """
+    common, lines = {"symbol": symbol} if symbol else {}, []
     for family, samples in families:
         if samples:
             lines += [f"# HELP {family.name} {family.help}", f"# TYPE {family.name} {family.kind}"]
-            lines += [
-                _line(family.name + suffix, {"symbol": symbol, **labels}, value) for suffix, labels, value in samples
-            ]
+            lines += [_line(family.name + suffix, {**common, **labels}, value) for suffix, labels, value in samples]
     return "\n".join(lines) + "\n"
 
 
 def _line(name: str, labels: Mapping[str, str], value: float | str) -> str:
     inside = ",".join(f'{label}="{_escaped(text)}"' for label, text in labels.items())
     number = value if isinstance(value, str) else repr(value) if isinstance(value, float) else str(int(value))
-    return f"{name}{{{inside}}} {number}"
+    return f"{name}{{{inside}}} {number}" if inside else f"{name} {number}"
 
 
 def _escaped(text: str) -> str:

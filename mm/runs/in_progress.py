@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import mm
 from mm.base.code_identity import hash_file
 from mm.cli.console import Console, Log
+from mm.cli.frame import exit_code_of
 from mm.cli.interrupts import deferred
 from mm.clock import iso, now_us
 from mm.errors import FitError, Incomplete, RunExists
@@ -194,11 +195,12 @@ class Run:
         """Return whether the main output is named and written."""
         return self.artefact is not None and (self.partial / self.artefact).exists()
 
-    def finish(self, status: str) -> None:
+    def finish(self, status: str, exit_code: int = 0) -> None:
         """Write the manifest, rename the folder and print its path.
 
         Args:
             status: ``ok``, ``unusable`` or ``incomplete``.
+            exit_code: Exit code of the process.
         """
         self._name_excluded()
         manifest = self._manifest(status)
@@ -211,7 +213,10 @@ class Run:
         if self._console.as_json:
             self._console.set_json(self._answer(manifest))
         self.print(str(self.folder / (self.artefact or "")))
-        self.log.info("run_finished", status=status, **self.timings)
+        ended = (self.summary.get("ended") or {}).get("reason")  # of a shadow or a trade
+        self.log.info(
+            "run_finished", status=status, exit_code=exit_code, **({"ended": ended} if ended else {}), **self.timings
+        )
         self._close()
 
     def _name_excluded(self) -> None:
@@ -228,7 +233,7 @@ class Run:
     def fail(self, error: BaseException) -> None:
         """Remove the outputs and write *error* to the log; an unexpected error's message has the log's path."""
         remove(self.partial, ignore_errors=True)
-        self._log.failed(error)
+        self._log.failed(error, exit_code_of(error))
         self._close()
         error.add_note(f"the traceback is in {self._log.path}")
 
@@ -301,7 +306,10 @@ def new_run(plan: Plan, console: Console) -> Iterator[Run]:
             if not run.has_artefact():
                 raise
             outcome = error
-        run.finish("ok" if outcome is None else "unusable" if isinstance(outcome, FitError) else "incomplete")
+        if outcome is None:
+            run.finish("ok")
+        else:
+            run.finish("unusable" if isinstance(outcome, FitError) else "incomplete", outcome.exit_code)
     except BaseException as error:
         if run is None:
             raise

@@ -155,10 +155,10 @@ def test_failure_is_in_the_file_at_any_level(tmp_path, capsys):
     try:
         raise ZeroDivisionError("of\nnothing")
     except ZeroDivisionError as error:
-        log.failed(error)
+        log.failed(error, 1)
     log.close()
     (line,) = lines(log)
-    assert (line["event"], line["error"]) == ("run_failed", "ZeroDivisionError: of nothing")
+    assert (line["event"], line["error"], line["exit_code"]) == ("run_failed", "ZeroDivisionError: of nothing", 1)
     assert "test_console.py" in line["traceback"]
     assert capsys.readouterr().err == ""
 

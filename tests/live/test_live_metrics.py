@@ -22,6 +22,7 @@ SPECIFIED = {
     "mm_position": ("gauge", ()),
     "mm_pnl": ("gauge", ("part",)),
     "mm_equity": ("gauge", ()),
+    "mm_account_age_seconds": ("gauge", ()),
     "mm_unvalued_fees": ("gauge", ("asset",)),
     "mm_quote_distance_ticks": ("gauge", ("side",)),
     "mm_two_sided_seconds_total": ("counter", ()),
@@ -64,6 +65,7 @@ def busy(clock: Now | None = None) -> TradingMetrics:
     metrics.market(2, {"depth": 1_200, "trade": 30})
     metrics.position(-1_500_000)
     metrics.equity(100_000_000_001)
+    metrics.account_reported(START_US - 4_000_000)
     metrics.pnl(realized=150_000_000, unrealized=-20_000_000, fees=-1, total=129_999_999)
     metrics.quotes(START_US - 5_000_000, 1.5, 2)
     for action in ("place", "place", "cancel"):
@@ -107,6 +109,7 @@ def test_page_shows_values_of_all_setters() -> None:
         'mm_messages_total{stream="trade"}': "30",
         "mm_position": "-0.01500000",
         "mm_equity": "1000.00000001",
+        "mm_account_age_seconds": "4.0",
         'mm_pnl{part="realized"}': "1.50000000",
         'mm_pnl{part="unrealized"}': "-0.20000000",
         'mm_pnl{part="fees"}': "-0.00000001",

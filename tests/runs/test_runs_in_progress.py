@@ -101,7 +101,8 @@ def test_failed_run_leaves_only_its_log():
     end_with(error)
     log = Path("out/logs/backtest/BTCUSDT/20251216/r/run.log")
     assert not list(Path("out/backtest").rglob("*_r*"))
-    assert [json.loads(line)["event"] for line in log.read_text().splitlines()] == ["run_started", "run_failed"]
+    started, failed = map(json.loads, log.read_text().splitlines())
+    assert (started["event"], failed["event"], failed["exit_code"]) == ("run_started", "run_failed", 3)
     assert error.__notes__ == [f"the traceback is in {log}"]
 
 

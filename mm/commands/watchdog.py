@@ -1,0 +1,139 @@
+"""``mm watchdog``: keep and serve what a trader's own metrics cannot show once it has ended."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from mm.base.atomic_file import write_atomic
+from mm.base.knobs import PATH, SYMBOLS, integer, knob, matching, number
+from mm.cli.config import Results
+from mm.cli.console import Console
+from mm.cli.frame import command
+from mm.cli.interrupts import at_ending_signals
+from mm.errors import DataError, UsageError
+from mm.live.watchdog import Watchdog, WatchdogLook
+from mm.market_data.metrics import metrics_served
+
+if TYPE_CHECKING:
+    from structlog.typing import FilteringBoundLogger as Logger
+
+TEXTFILE = "mm_watchdog.prom"
+_ONCE = click.Option(["--once"], is_flag=True, help="Print the state once; exit code 3 if something needs a person.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Watching(Results):
+    """What is watched, and where its state is served."""
+
+    symbol: str | None = knob(None, SYMBOLS, "Symbols, a list; without it all with a file.", common="Symbols, a list")
+    data_root: Path = knob(
+        Path("data"), PATH, "Folder of the recorded days, for health files.", common="Folder of the recorded days"
+    )
+    log_root: Path | None = knob(None, PATH, "Folder of the run logs; without it <OUT_ROOT>/logs.")
+    metrics_port: int = knob(9110, integer(0, 65535), "Port of the page; 0: none.", common="Port of the page")
+    metrics_host: str = knob("127.0.0.1", matching(r"[\w.:-]+", "an address"), "Address of the page.")
+    textfile_dir: Path | None = knob(
+        None,
+        PATH,
+        f"Folder of node_exporter's textfile collector: {TEXTFILE} is replaced there at each look.",
+        flag="--textfile",
+        common="Folder for node_exporter's textfile collector",
+    )
+    watch_interval_s: float = knob(2.0, number(0.1, 3600), "Time between two looks, in s.", common="Time between looks")
+
+    def watchdog(self) -> Watchdog:
+        """Return the watchdog of these folders."""
+        symbols = self.symbol.split(",") if self.symbol else ()
+        return Watchdog(self.out_root, self.data_root, self.log_root or self.out_root / "logs", symbols)
+
+
+@command(Watching, arguments=[_ONCE])
+def main(console: Console, watching: Watching, once: bool) -> None:
+    """Watch traders and shadows by their files, and serve what their own pages cannot show once they have ended.
+
+    Kill switch with its reason, orders left open, the last end with reason and exit code, clock offset, disk space.
+    /health/ready answers 503 while something needs a person. It runs until SIGTERM or Ctrl-C.
+
+    Example: mm watchdog --out-root out --textfile /var/lib/prometheus/node-exporter
+    """
+    dog = watching.watchdog()
+    dog.check()
+    found = dog.look()
+    if watching.textfile_dir is not None:
+        _write_first(watching.textfile_dir, found)
+    if not once:
+        found = asyncio.run(_watch(console, watching, dog, found))
+    console.set_json(
+        {
+            "symbols": {one.symbol: one.to_json() for one in found.symbols},
+            "unreadable": list(found.unreadable),
+            "free_bytes": dict(found.free_bytes),
+        }
+    )
+    if once:
+        for line in [*(one.line() for one in found.symbols), *found.unreadable] or ["no trader has left a file"]:
+            console.print(line)
+        if found.troubles():
+            raise DataError("; ".join(found.troubles()))
+
+
+def _write_first(folder: Path, found: WatchdogLook) -> None:
+    try:
+        if not folder.is_dir():
+            raise NotADirectoryError("there is no such folder")
+        write_atomic(folder / TEXTFILE, found.page().encode())
+    except OSError as error:
+        reason = error.strerror or error
+        raise UsageError(f"--textfile (TEXTFILE_DIR) {folder}: cannot be written ({reason}); give another") from error
+
+
+async def _watch(console: Console, watching: Watching, dog: Watchdog, found: WatchdogLook) -> WatchdogLook:
+    """Look again and again until a signal, and return the last look."""
+    stopped, latest = asyncio.Event(), [found]
+    at_ending_signals(lambda _: stopped.set())
+    async with _served(watching, latest) as port:
+        if port:
+            console.print(f"http://{watching.metrics_host}:{port}/metrics")
+        _note(console.log, [], found.troubles())
+        while not stopped.is_set():
+            with suppress(TimeoutError):
+                await asyncio.wait_for(stopped.wait(), watching.watch_interval_s)
+            before, now = latest[0], await asyncio.to_thread(dog.look)
+            latest[0] = now
+            _note(console.log, before.troubles(), now.troubles())
+            if watching.textfile_dir is not None:
+                try:
+                    await asyncio.to_thread(write_atomic, watching.textfile_dir / TEXTFILE, now.page().encode())
+                except OSError as error:  # its age shows it; the page goes on
+                    console.log.warning("textfile_failed", error=str(error))
+    return latest[0]
+
+
+@asynccontextmanager
+async def _served(watching: Watching, latest: Sequence[WatchdogLook]) -> AsyncIterator[int]:
+    if not watching.metrics_port:
+        yield 0
+        return
+    served = metrics_served(
+        watching.metrics_host,
+        watching.metrics_port,
+        lambda: latest[0].page(),  # noqa: PLW0108 - of the latest look
+        lambda: "; ".join(latest[0].troubles()),
+    )
+    async with served as port:
+        yield port
+
+
+def _note(log: "Logger", before: Sequence[str], now: Sequence[str]) -> None:
+    """Log troubles that began or ended."""
+    for line in now:
+        if line not in before:
+            log.error("trouble_began", what=line)
+    for line in before:
+        if line not in now:
+            log.info("trouble_ended", what=line)

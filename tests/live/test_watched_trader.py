@@ -1,0 +1,42 @@
+"""A trader under the eyes of the watchdog: it runs, dies with open orders, and is killed by its switch."""
+
+import json
+import time
+from pathlib import Path
+
+import pytest
+from trading_box import ended, venue
+
+SETTLED_S = 3.5  # a run log without an end is that of a dead process only after this
+
+
+@pytest.mark.slow
+def test_real_trader_is_watched_while_it_runs_dies_and_is_killed(tmp_path: Path) -> None:
+    def state() -> dict:
+        done = box.run("watchdog", "--once", "--json", SYMBOL="")
+        return json.loads(done.stdout)["symbols"].get("SIMUSDT", {})
+
+    with venue(tmp_path) as box:
+        with box.trader() as process:
+            box.until(lambda: box.account()["openOrders"], "orders", process=process)
+            running = state()
+            assert (running["running"], running["orders_left_open"], running["last_end"]) == (["trade"], [], {})
+            box.until(lambda: state()["report_age_s"] is not None, "a health report", process=process)
+            process.kill()
+            process.wait()
+        time.sleep(SETTLED_S)
+        died = state()
+        open_ids = {one["clientOrderId"] for one in box.account()["openOrders"]}
+        assert open_ids
+        assert open_ids <= set(died["orders_left_open"])
+        assert (died["running"], died["last_end"]["trade"]["code"]) == ([], -1)
+        with box.trader() as process:
+            box.until(lambda: state()["running"] and box.account()["openOrders"], "the next trade", process=process)
+            assert state()["orders_left_open"] == []
+            box.run("risk", "kill", "--reason", "odd fills")
+            code, output, _ = ended(process, number=None)
+            assert code == 5, output
+        killed = state()
+        assert (killed["killed"], killed["reason"]) == (True, "odd fills")
+        assert (killed["last_end"]["trade"]["code"], killed["last_end"]["trade"]["reason"]) == (5, "kill")
+        assert killed["orders_left_open"] == []

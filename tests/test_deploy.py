@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
-from mm.commands import shadow, trade
+from mm.commands import shadow, trade, watchdog
 from mm.live.metrics import FAMILIES
+from mm.live.watchdog import WATCHDOG_FAMILIES
 from mm.market_data import recorder
 from mm.market_data.health import HealthReport, StreamHealth
 from mm.market_data.metrics import MetricFamily
@@ -47,7 +48,7 @@ def exported_families() -> dict[str, set[str]]:
         "BTCUSDT", "R", 1, "h", "synced", 0, 2.0, path="x", lag_s=1.0, book_age_s=1.0, used_weight=1, free_mb=1.0,
         streams={"depth": StreamHealth(median_us=1, p99_us=2)}, anomalies={"crossed": 1}, offset_us=1,
     )  # fmt: skip
-    found = {one.name: {"symbol", *one.labels} for one in FAMILIES}
+    found = {one.name: {"symbol", *one.labels} for one in (*FAMILIES, *WATCHDOG_FAMILIES)}
     for name in re.findall(r"^# TYPE (\S+)", page(report), re.MULTILINE):
         lines = re.findall(rf"^{name}(?:_sum|_count)?\{{(.*)\}}", page(report), re.MULTILINE)
         found.setdefault(name, set()).update(label for line in lines for label in re.findall(r"(\w+)=", line))
@@ -76,7 +77,7 @@ def test_queries_use_exported_families_and_labels() -> None:
     families = exported_families()
     scrape_labels = {"job", "instance", "le"}
     queries = [*QUERIES, *((rule["alert"], rule["expr"]) for rule in rules())]
-    assert len(queries) > 25
+    assert len(queries) > 35
     for title, expression in queries:
         names = families_of(expression)
         assert names or "up{" in expression, title
@@ -158,18 +159,22 @@ def test_compose_services_match_ports_targets_and_volumes() -> None:
     """Ports, targets, volumes and build stages match those of the Dockerfile and the Prometheus configuration."""
     compose = load_yaml("compose.yaml")
     services = compose["services"]
-    assert services.keys() == {"recorder", "trader", "redis", "postgres", "prometheus", "grafana"}
+    own = ("recorder", "trader", "watchdog")
+    assert services.keys() == {*own, "redis", "postgres", "prometheus", "alertmanager", "grafana"}
     targets = {
         job["job_name"]: job["static_configs"][0]["targets"] for job in load_yaml("prometheus.yml")["scrape_configs"]
     }
     stages = re.findall(r"^FROM .* AS (\w+)$", (ROOT / "Dockerfile").read_text(encoding="utf-8"), re.MULTILINE)
-    for name in ("recorder", "trader"):
+    for name in own:
         service = services[name]
         assert service["environment"]["METRICS_PORT"] == "8000"
         assert targets[name] == [f"{name}:8000"]
         assert service["build"]["target"] in stages
         assert (DEPLOY / service["build"]["context"]).resolve() == ROOT
-        assert int(service["stop_grace_period"].removesuffix("s")) >= 30
+    assert all(int(services[name]["stop_grace_period"].removesuffix("s")) >= 30 for name in own[:2])
+    assert {f"{volume}:ro" for volume in services["trader"]["volumes"]} == set(services["watchdog"]["volumes"])
+    (alerting,) = load_yaml("prometheus.yml")["alerting"]["alertmanagers"]
+    assert alerting["static_configs"][0]["targets"] == ["alertmanager:9093"]
     assert stages[-1] == "recorder", "what a plain docker build makes"
     for service in services.values():
         assert all(port.startswith("127.0.0.1:") for port in service.get("ports", []))
@@ -185,12 +190,42 @@ def test_service_variables_are_knobs_of_their_command() -> None:
     services = load_yaml("compose.yaml")["services"]
     known = {
         name: {option.envvar for command in commands for option in command.params}
-        for name, commands in (("recorder", [recorder.main]), ("trader", [shadow.main, trade.main]))
+        for name, commands in (
+            ("recorder", [recorder.main]),
+            ("trader", [shadow.main, trade.main]),
+            ("watchdog", [watchdog.main]),
+        )
     }
     for name, variables in known.items():
         assert services[name]["environment"].keys() <= variables, name
     assert services["trader"]["command"][2:] == ["mm", "shadow"]
     assert "LEDGER_URL" not in {option.envvar for option in shadow.main.params}
+
+
+def test_alert_routes_name_alerts_and_receivers_and_contain_no_secret() -> None:
+    """Every route ends at a receiver, and an inhibition names rules that exist."""
+    config = load_yaml("alertmanager.yml")
+    receivers = {one["name"] for one in config["receivers"]}
+    routes = [config["route"], *config["route"]["routes"]]
+    assert {route["receiver"] for route in routes} == receivers
+    matchers = [one for route in routes for one in route.get("matchers", [])]
+    severities = {rule["labels"]["severity"] for rule in rules()}
+    assert {word for one in matchers for word in re.findall(r'="(\w+)"', one)} <= severities
+    for rule in config["inhibit_rules"]:
+        inhibiting = [*rule["source_matchers"], *rule["target_matchers"]]
+        named = {name for one in inhibiting for name in re.findall(r"[A-Z]\w+", one)}
+        assert named <= {rule["alert"] for rule in rules()}
+    text = (DEPLOY / "alertmanager.yml").read_text(encoding="utf-8")
+    assert not re.search(r"(password|secret|token|api_key):", text)
+    assert all("example.org" in address for address in re.findall(r"(?:url|to|from|smarthost): (\S+)", text))
+
+
+@pytest.mark.skipif(not shutil.which("amtool"), reason="amtool is not installed; it comes with prometheus-alertmanager")
+def test_alertmanager_configuration_passes_amtool() -> None:
+    """Routes, matchers and receivers are valid."""
+    words = ["amtool", "check-config", "alertmanager.yml"]
+    checked = subprocess.run(words, cwd=DEPLOY, capture_output=True, text=True, timeout=30, check=False)
+    assert checked.returncode == 0, checked.stdout + checked.stderr
 
 
 def test_compose_file_contains_no_passwords() -> None:
@@ -220,5 +255,5 @@ def test_monitoring_page_lists_every_family_and_alert() -> None:
     """The names on the page are the exported families and the alert rules."""
     text = (ROOT / "docs" / "trading.md").read_text(encoding="utf-8")
     families, alerts = text[text.index("## Monitoring") : text.index("## Dashboard")].split("### Alerts")
-    assert set(re.findall(r"`(mm_\w+)`", families)) == {one.name for one in FAMILIES}
+    assert set(re.findall(r"`(mm_\w+)`", families)) == {one.name for one in (*FAMILIES, *WATCHDOG_FAMILIES)}
     assert set(re.findall(r"`([A-Z][a-z]+[A-Za-z]*)`", alerts)) == {rule["alert"] for rule in rules()}

@@ -12,10 +12,12 @@ from packaging.utils import canonicalize_name
 from mm.base.knobs import knobs
 from mm.cli.config import Name, Terminal
 from mm.cli.task_knobs import Recorder, Sources
+from mm.commands import shadow, trade, watchdog
 from support import ROOT
 from tools import pins as tools_pins
 
-UNITS = sorted((ROOT / "mm" / "ops" / "deploy").glob("*.service"))
+DEPLOY = ROOT / "mm" / "ops" / "deploy"
+UNITS = sorted(DEPLOY.glob("*.service"))
 COMMAND = "python -m mm.market_data.recorder"
 
 
@@ -26,18 +28,45 @@ def read_unit(path):
     return parser
 
 
+# By the name of a unit: its command, and the exit codes after which a person is needed.
+STARTED = {
+    "mm-recorder@": (COMMAND, "2 3"),
+    "mm-recorders": (COMMAND, "2 3"),
+    "mm-shadow@": ("python -m mm shadow", "2 3 5"),
+    "mm-trader@": ("python -m mm trade", "2 3 5"),
+    "mm-watchdog": ("python -m mm watchdog", "2"),
+}
+
+
+def variables_of(command):
+    """Return the variables that a unit's command reads."""
+    if command == COMMAND:
+        return {one.variable for group in (Sources, Recorder, Name, Terminal) for one in knobs(group)}
+    found = {"shadow": shadow, "trade": trade, "watchdog": watchdog}[command.split()[-1]].main
+    return {option.envvar for option in found.params}
+
+
 @pytest.mark.parametrize("path", UNITS, ids=lambda path: path.stem)
-def test_unit_starts_recorder_and_allows_orderly_stop(path):
+def test_unit_starts_its_command_and_allows_orderly_stop(path):
     """The stop signal goes to the main process only, and an invalid knob causes no endless restarts."""
     service = read_unit(path)["Service"]
-    assert service["ExecStart"].endswith(COMMAND)
-    known = {one.variable for group in (Sources, Recorder, Name, Terminal) for one in knobs(group)}
+    command, no_restart = STARTED[path.stem]
+    assert service["ExecStart"].endswith(command)
     settings = dict(word.split("=", 1) for word in service["Environment"].split())
-    assert settings.keys() <= known
+    assert settings.pop("TMPDIR") == "/var/lib/mm/tmp", "budgets and the lock of a trader are shared"
+    assert settings.keys() <= variables_of(command)
+    assert all(value.startswith("/var/lib/mm/") for name, value in settings.items() if name.endswith("_ROOT"))
     assert service["KillMode"] == "mixed"
     assert int(service["TimeoutStopSec"]) > 20
-    assert service["RestartPreventExitStatus"].split() == ["2", "3"]
+    assert service["RestartPreventExitStatus"] == no_restart
     assert read_unit(path)["Install"]["WantedBy"] == "multi-user.target"
+
+
+def test_watchdog_reads_the_folders_of_the_trader():
+    """It would see nothing elsewhere; audit logs are readable by their user alone."""
+    watched, traded = (read_unit(DEPLOY / f"{name}.service")["Service"] for name in ("mm-watchdog", "mm-trader@"))
+    assert set(watched["Environment"].split()) == set(traded["Environment"].split()) - {"SYMBOL=%i"}
+    assert watched["User"] == traded["User"]
 
 
 def test_crontab_and_dockerfile_start_the_recorder():
@@ -46,10 +75,9 @@ def test_crontab_and_dockerfile_start_the_recorder():
     assert len(lines) == 2
     assert lines[1].endswith("--status > /dev/null")
     assert '"mm.market_data.recorder"' in (ROOT / "Dockerfile").read_text()
-    assert len(UNITS) == 2
+    assert {path.stem for path in UNITS} == STARTED.keys()
 
 
-DEPLOY = ROOT / "mm" / "ops" / "deploy"
 LISTS = tools_pins.lists()
 
 

@@ -253,8 +253,9 @@ class VenueProbe:
         began_ns, listener = perf_counter_ns(), _Delays(self._found)
         running = asyncio.ensure_future(stream.run(listener))
         try:
-            await _until(listener.opened, running, self._timeout_s)
-            if not listener.opened.is_set():
+            with suppress(TimeoutError):
+                await asyncio.wait_for(listener.answered.wait(), self._timeout_s)
+            if listener.opened_ns is None:
                 why = listener.failure or f"no answer within {self._timeout_s:g} s"
                 raise TryLater(f"{url} cannot be opened ({why}); try later, or check WS_URL")
             self._found.ws_open_us = (listener.opened_ns - began_ns) // 1_000
@@ -275,14 +276,6 @@ class VenueProbe:
 _REQUEST = ("http11.send_request_headers.started", "http11.receive_response_headers.complete")
 
 
-async def _until(event: asyncio.Event, running: "asyncio.Future[None]", longest_s: float) -> None:
-    """Wait for an event, or the end of what should set it."""
-    waiting = asyncio.ensure_future(event.wait())
-    with suppress(TimeoutError):
-        await asyncio.wait({waiting, running}, timeout=longest_s, return_when=asyncio.FIRST_COMPLETED)
-    waiting.cancel()
-
-
 class _Stamped(msgspec.Struct):
     E: int
 
@@ -296,8 +289,8 @@ class _Delays:
     """The listener of the streams: records the delay of each message."""
 
     def __init__(self, found: VenueLatency) -> None:
-        self.opened = asyncio.Event()
-        self.opened_ns = 0
+        self.answered = asyncio.Event()
+        self.opened_ns: int | None = None
         self.failure = ""
         self._found = found
         self._decode = msgspec.json.Decoder(_Framed).decode
@@ -305,7 +298,7 @@ class _Delays:
     def connected(self, url: str, conn: int, slot: int) -> None:  # noqa: ARG002 - the signature of a listener
         """Note when the connection opened."""
         self.opened_ns = perf_counter_ns()
-        self.opened.set()
+        self.answered.set()
 
     def message(self, recv_us: int, conn: int, slot: int, raw: bytes) -> None:  # noqa: ARG002
         """Record a message's delay; other messages than those of the streams have none."""
@@ -322,7 +315,7 @@ class _Delays:
     def unreachable(self, reason: str) -> None:
         """Note why it cannot be opened."""
         self.failure = reason
-        self.opened_ns = perf_counter_ns()
+        self.answered.set()
 
     def joined(self, conn: int) -> bool:  # noqa: ARG002
         """Return True: there is one connection only."""

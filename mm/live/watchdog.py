@@ -223,7 +223,7 @@ class Watchdog:
         return kills | {path.name for folder in folders for path in self._children(folder)}
 
     def _look_at(self, symbol: str) -> WatchedSymbol:
-        running, ends = set(), {}
+        running, ends = set[str](), dict[str, RunEnd]()
         for kind in KINDS:
             runs, end = self._runs(kind, symbol)
             running |= {kind} if runs else set()

@@ -153,6 +153,8 @@ FAULTS = [
     ),
     Fault("mm/live/account_check.py", "else held - due", "else 0", "tests/live/test_account_check.py"),
     Fault("mm/live/reconcile.py", ", as_received=True", "", "tests/live/test_reconcile.py"),
+    Fault("mm/live/watchdog.py", "if trading or not", "if not", "tests/live/test_watchdog.py"),
+    Fault("mm/live/venue_latency.py", "us - offset_us for us", "us for us", "tests/live/test_venue_latency.py"),
     # evaluation, signals, sweeps, predictors, agents
     Fault("mm/evaluate/queue_exponent.py", "slice(begin + 1, end + 1)", "slice(begin + 1, end)", "tests/evaluate slow"),
     Fault("mm/signals/micro_price.py", "[before, mirror[before]]", "[before, before]", "tests/signals"),

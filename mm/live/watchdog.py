@@ -306,11 +306,11 @@ class Watchdog:
 
 
 def _logged_end(log: Path) -> RunEnd | None:
-    """Return the end that a run wrote as the last line of its log; None if it wrote none, or not to its end."""
+    """Return the end that a run wrote as the last whole line of its log; None if it wrote none."""
     with log.open("rb") as file:
         file.seek(max(0, file.seek(0, os.SEEK_END) - _TAIL_BYTES))
         lines = file.read().split(b"\n")
-    if len(lines) < 2 or lines[-1]:
+    if len(lines) < 2:
         return None
     try:
         last = msgspec.json.decode(lines[-2])

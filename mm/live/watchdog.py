@@ -34,6 +34,7 @@ _RECENT_DAYS = 2
 _SETTLED_S = 3.0  # a younger run log may not be held yet
 _TAIL_BYTES = 1 << 20
 _MOST_REASON = 160
+_INTENT, _PLACING_LOGS = b'"type":"intent"', 2
 
 LOOK = MetricFamily("mm_watchdog_look_timestamp_seconds", "gauge", "When the files were last read.")
 UNREADABLE = MetricFamily("mm_watchdog_unreadable", "gauge", "Files and folders that could not be read.")
@@ -325,6 +326,20 @@ def _logged_end(log: Path) -> RunEnd | None:
     return None
 
 
+def _recent_logs(logs: Sequence[Path]) -> Sequence[Path]:
+    """Return the last logs, with two that placed orders: a trader resolves the orders of earlier runs, then places.
+
+    Two, because an order of unknown outcome stops only its side.
+    """
+    placing = 0
+    for at in range(len(logs) - 1, -1, -1):
+        with logs[at].open("rb") as lines:
+            placing += any(_INTENT in line for line in lines)
+        if placing == _PLACING_LOGS:
+            return logs[at:]
+    return logs
+
+
 @dataclass(slots=True)
 class _AuditOrders:
     """The orders of a symbol that may be open, according to its audit logs, which are read as they grow.
@@ -345,7 +360,7 @@ class _AuditOrders:
     _books: AuditBooks = field(init=False)
     _tails: list[LogTail] = field(default_factory=list)
     _at: int = 0
-    _names: int = 0
+    _found: set[Path] = field(default_factory=set)
     _error: DataError | None = None
 
     def __post_init__(self) -> None:
@@ -371,11 +386,11 @@ class _AuditOrders:
         self.open_ids = tuple(order.client_id for order in self._books.open_orders())
 
     def _find_logs(self) -> None:
-        names = len(list(self.folder.glob(f"*{SUFFIX}")))
-        if names != self._names:
-            known, found = {tail.path for tail in self._tails}, logs_of(self.folder)
-            self._tails += [LogTail(path) for path in found if path not in known]
-            self._names = len(found)  # a log without a complete row is looked for again
+        if len(list(self.folder.glob(f"*{SUFFIX}"))) != len(self._found):
+            logs = logs_of(self.folder)  # without those that have no complete row yet
+            new = [path for path in logs if path not in self._found] if self._found else _recent_logs(logs)
+            self._tails += [LogTail(path) for path in new]
+            self._found |= set(logs)
 
     def _take(self, tail: LogTail, lines: Sequence[bytes]) -> None:
         self.last_name = tail.path.stem

@@ -160,6 +160,21 @@ def test_orders_count_as_left_open_once_no_trader_runs(folders: Folders) -> None
     assert folders.look().orders_left == ()
 
 
+def test_logs_before_the_last_two_that_placed_orders_are_not_read(folders: Folders) -> None:
+    """A month of logs has gigabytes; a trader resolves the orders of earlier runs before it places its own."""
+    for run_id, rows in (("a", order("a-0")), ("b", order("a-1")), ("c", order("a-2")), ("d", ()), ("e", ())):
+        folders.audit(run_id, *rows)
+        folders.log(run_id)
+    assert folders.look().orders_left == ("a-1", "a-2")
+    folders.audit("f", *order("a-3"))
+    folders.log("f")
+    assert folders.look().orders_left == ("a-1", "a-2", "a-3")
+    path = audit_path(folders.out, "BTCUSDT", DAY, "a")
+    path.write_bytes(path.read_bytes() + b"damaged\n")
+    again = Watchdog(folders.out, folders.data, folders.out / "logs").look()
+    assert (again.symbols[0].orders_left, again.unreadable) == (("a-2", "a-3"), ())
+
+
 def test_rows_are_read_as_the_log_grows_and_a_torn_one_is_not(folders: Folders) -> None:
     path = folders.audit("r", *order("a-1"), ENDED)
     whole = path.read_bytes()

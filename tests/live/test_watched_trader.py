@@ -1,13 +1,43 @@
 """A trader under the eyes of the watchdog: it runs, dies with open orders, and is killed by its switch."""
 
 import json
+import socket
 import time
 from pathlib import Path
 
 import pytest
-from trading_box import ended, venue
+from trading_box import ended, page, venue
 
 SETTLED_S = 3.5  # a run log without an end is that of a dead process only after this
+NEEDED = (
+    'mm_account_age_seconds{symbol="SIMUSDT"}',
+    'mm_risk_used_ratio{symbol="SIMUSDT",limit="MAX_POSITION"}',
+    'mm_risk_used_ratio{symbol="SIMUSDT",limit="MAX_DRAWDOWN"}',
+    'mm_risk_used_ratio{symbol="SIMUSDT",limit="MAX_DAILY_LOSS"}',
+    'mm_two_sided_seconds_total{symbol="SIMUSDT"}',
+    'mm_quote_distance_ticks{symbol="SIMUSDT",side=',
+    'mm_book_age_seconds{symbol="SIMUSDT"}',
+    'mm_killed{symbol="SIMUSDT"} 0',
+)
+
+
+def free_port() -> int:
+    """Return a port that nobody listens on."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        return int(taken.getsockname()[1])
+
+
+def test_page_of_a_trader_has_what_alerts_rest_on(tmp_path: Path) -> None:
+    """A family that is not there would never fire."""
+    port = free_port()
+    with venue(tmp_path) as box, box.trader(METRICS_PORT=str(port)) as process:
+        box.until(lambda: box.account()["openOrders"], "orders", process=process)
+
+        def missing() -> set[str]:
+            shown = "\n".join(page(port))
+            return {name for name in NEEDED if f"\n{name}" not in shown}
+
+        box.until(lambda: not missing(), "all families", process=process)
 
 
 @pytest.mark.slow

@@ -41,6 +41,8 @@ CALM = {
     "MAX_DRAWDOWN": "0.5",
 }
 
+NEAR_LIMIT = {"INITIAL_INVENTORY": "500", "TARGET_INVENTORY": "0", "MAX_POSITION": "505", "QUOTE_QTY": "0.06"}
+
 
 class Pager(BaseHTTPRequestHandler):
     """Receives the messages of Alertmanager."""
@@ -191,13 +193,14 @@ class Traders:
         self.box, self._port = box, port
         self.process: subprocess.Popen[bytes] | None = None
 
-    def start(self, **variables: str) -> None:
-        """Start the next one, and wait for its orders."""
+    def start(self, *, quotes: bool = True, **variables: str) -> None:
+        """Start the next one, and wait for its orders if it *quotes*."""
         environment = {**os.environ, **self.box.variables(METRICS_PORT=str(self._port), **{**CALM, **variables})}
         log = (self.box.folder / "trader.log").open("ab")
         command = [sys.executable, "-m", "mm", "trade"]
         self.process = subprocess.Popen(command, cwd=self.box.folder, env=environment, stdout=log, stderr=log)
-        self.box.until(lambda: self.box.account()["openOrders"], "orders")
+        if quotes:
+            self.box.until(lambda: self.box.account()["openOrders"], "orders")
 
     def end(self, number: int = signal.SIGTERM) -> None:
         """End it, and wait for the end."""
@@ -229,10 +232,12 @@ def play(monitoring: Monitoring, exchange: Any, traders: Traders) -> None:
     monitoring.expect("TraderEndedUnexpectedly", lambda: traders.end(signal.SIGKILL))
     monitoring.expect("OrdersLeftOpen", lambda: None, traders.start)
     with stopped(exchange):
-        for name in ("StaleFeed", "NotQuoting", "StaleAccount"):
+        for name in ("StaleFeed", "StaleAccount"):
             monitoring.expect(name, lambda: None)
-    monitoring.expect("StaleTarget", traders.end, lambda: traders.start(MAX_POSITION="0.3", QUOTE_QTY="0.1"))
+    monitoring.expect("StaleTarget", traders.end, lambda: traders.start(**NEAR_LIMIT))
     monitoring.expect("PositionNearLimit", lambda: None, traders.end)
+    too_little = "0.02"  # below the minimum notional: nothing can be placed
+    monitoring.expect("NotQuoting", lambda: traders.start(quotes=False, QUOTE_QTY=too_little), traders.end)
     with stopped(monitoring.watchdog):
         time.sleep(35)  # its page hangs meanwhile: this is seen when it goes on
     monitoring.expect("WatchdogSilent", lambda: None)

@@ -17,7 +17,7 @@ import msgspec
 
 from mm.base.held_file import is_held
 from mm.clock import US_PER_S, iso, now_us, us_of
-from mm.errors import DataError, UsageError
+from mm.errors import BrokenFile, DataError, UsageError
 from mm.live.audit import SUFFIX, audit_folder, logs_of
 from mm.live.audit_books import AuditBooks, Changes
 from mm.live.audit_chain import STOP, decode_row
@@ -210,14 +210,12 @@ class Watchdog:
 
     def look(self) -> WatchdogLook:
         """Read what has changed; what cannot be read is named in the result."""
-        self._unreadable = []
+        self._unreadable = [] if self._out_root.is_dir() else [f"{self._out_root}: there is no such folder"]
         symbols = self._given or self._symbols()
         found = tuple(self._look_at(symbol) for symbol in sorted(symbols))
         return WatchdogLook(now_us(), found, tuple(self._unreadable), self._free_bytes())
 
     def _symbols(self) -> set[str]:
-        if not self._out_root.is_dir():
-            self._unreadable.append(f"{self._out_root}: there is no such folder")
         switches = self._children(self._out_root / "risk")
         kills = {path.name.removesuffix(".kill") for path in switches if path.name.endswith(".kill")}
         folders = [self._out_root / "audit", *(self._log_root / kind for kind in KINDS)]
@@ -315,14 +313,13 @@ def _logged_end(log: Path) -> RunEnd | None:
         return None
     try:
         last = msgspec.json.decode(lines[-2])
-        event, us = last["event"], us_of(last["ts"])
+        event, us, code = last["event"], us_of(last["ts"]), int(last.get("exit_code", last["event"] == "run_failed"))
     except (msgspec.MsgspecError, KeyError, TypeError, ValueError, UsageError):
         return None
     if event == "run_finished":
-        code = int(last.get("exit_code", 0))
         return RunEnd(log.parent.name, us, code, str(last.get("ended", last.get("status", "")))[:_MOST_REASON])
     if event == "run_failed":
-        return RunEnd(log.parent.name, us, int(last.get("exit_code", 1)), str(last.get("error", ""))[:_MOST_REASON])
+        return RunEnd(log.parent.name, us, code, str(last.get("error", ""))[:_MOST_REASON])
     return None
 
 
@@ -382,6 +379,9 @@ class _AuditOrders:
         except DataError as error:
             self._error = error
             raise
+        except (KeyError, TypeError, AttributeError) as error:
+            self._error = BrokenFile(f"{self.folder}: a row of a log lacks a field ({error}); see mm audit verify")
+            raise self._error from error
         self._at = max(0, len(self._tails) - 1)  # the earlier ones do not grow any more
         self.open_ids = tuple(order.client_id for order in self._books.open_orders())
 

@@ -194,12 +194,13 @@ def test_open_orders_without_the_log_of_their_run_are_not_judged(folders: Folder
     assert "LOG_ROOT" in found.unreadable[0]
 
 
-def test_what_cannot_be_read_is_named_and_the_rest_is_shown(folders: Folders) -> None:
+@pytest.mark.parametrize("damaged", ["no row\n", '{"seq":1}\n', '{"seq":1,"us":1,"type":"fill"}\n', "[]\n"])
+def test_what_cannot_be_read_is_named_and_the_rest_is_shown(folders: Folders, damaged: str) -> None:
     KillSwitch(folders.out, "BTCUSDT").trigger("by hand", now_us())
     (folders.out / "logs" / "trade" / "BTCUSDT" / DAY / "r" / "run.log").mkdir(parents=True)
     (folders.out / "logs" / "shadow").write_text("no folder")
     audit_path(folders.out, "BTCUSDT", DAY, "r").parent.mkdir(parents=True)
-    audit_path(folders.out, "BTCUSDT", DAY, "r").write_text("no row\n")
+    audit_path(folders.out, "BTCUSDT", DAY, "r").write_text(damaged)
     for _ in range(2):  # also at the next look
         found = folders.dog.look()
         assert found.symbols[0].kill
@@ -242,3 +243,5 @@ def test_missing_folder_of_results_is_refused_at_the_start_and_shown_later(folde
     with pytest.raises(DataError, match="OUT_ROOT"):
         folders.dog.check()
     assert "no such folder" in folders.dog.look().troubles()[0]
+    given = Watchdog(folders.out, folders.data, folders.out / "logs", ["BTCUSDT"]).look()
+    assert "no such folder" in given.troubles()[0]

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import lru_cache, partial
 from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
 
 Models = Callable[[Schedule], tuple[object, object]]
 RESTING = tuple(field.name for field in fields(RestingOrders))
+_ONE_PARSER = Lock()
 
 
 @dataclass(frozen=True, repr=False)
@@ -278,5 +280,7 @@ class Checkpoint:
             with atomic_file(path) as unfinished, unfinished.open("wb") as file:
                 kept = {name: column for name, column in columns.items() if column is not None}
                 np.savez(file, states=run.states, **kept)
-        with np.load(path) as kept:
+        # numpy parses the header of an array with Python's own parser, which fails in CPython 3.11 when two threads
+        # enter it at once ("AST constructor recursion depth mismatch"); runs are played by two.
+        with _ONE_PARSER, np.load(path) as kept:
             return Played(RestingOrders(**{field: kept.get(field) for field in RESTING}), kept["states"])

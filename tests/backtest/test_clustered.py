@@ -311,6 +311,7 @@ def test_rescaled_waits_between_fills_are_exponential(flow):
     assert abs(len(fills) - expected) < 4 * math.sqrt(expected)
 
 
+@pytest.mark.slow
 def test_calibrated_flow_predicts_as_many_fills_as_poisson(flow):
     """A fit has the mean of its day: orders that always rest expect λ times the time, to a thousandth."""
     tape, _ = flow

@@ -20,6 +20,7 @@ def near(steps, rounding=0.0):
     return pytest.approx(steps, rel=1e-10, abs=1e-10 + 1e-14 * rounding)
 
 
+@pytest.mark.slow
 @QUICK
 @given(st.integers(1, 7), TINY_TO_HUGE, st.floats(-9, 9), st.floats(-9, 3).map(lambda power: 10.0**power), st.data())
 @example(3, 1e9, 0.0, 1e-9, None)

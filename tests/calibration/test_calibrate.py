@@ -72,6 +72,7 @@ def test_artefact_contains_options_and_measurements(days):
     assert simulated["by_day"] == []
 
 
+@pytest.mark.slow
 def test_methods_agree_on_one_day(tape):
     """Three measurements of one market: A and k differ by no more than their errors allow."""
     fits = {
@@ -89,6 +90,7 @@ def test_methods_agree_on_one_day(tape):
     assert fits["marks"].se_k < fits["ladder"].se_k
 
 
+@pytest.mark.slow
 def test_permutations_report_mean_and_deviation_of_single_fits(tape):
     """Mean and standard deviation over the fit of each permutation, next to the marks."""
     config = CalibrationConfig(method="ladder", dwell_ms=5_000, permutations=3)

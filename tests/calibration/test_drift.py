@@ -75,6 +75,7 @@ def test_clustering_that_returns_slowly_is_warned_of():
     assert drift_warning(independent, 3600.0) is None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("scenario", "warned"), [("regimes", True), ("poisson", False)])
 def test_drift_is_named_in_terminal_page_and_json(tmp_path, scenario, warned):
     """Regimes of many minutes in a window of two hours."""

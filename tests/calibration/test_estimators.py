@@ -274,6 +274,7 @@ def odd_cells(rng):
     return Raw(delta, exposure, fills, width)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("make", [random_raw, odd_cells], ids=["orders", "cells"])
 def test_found_peak_is_global_maximum(make):
     """For plain and penalised likelihood, on a grid over nine decades of k."""

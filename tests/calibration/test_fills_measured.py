@@ -177,6 +177,7 @@ def test_given_distances_are_played(tape):
         assert list(followed.played) == [f"delta_{delta:g}" for delta in followed.config.distances]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("source", ["flag", "environment", "file"])
 def test_manifest_contains_given_distances(measured, source):
     """From flag, environment and settings file, with the same values as the default of the hit rule."""

@@ -44,6 +44,7 @@ def curve_of(points):
     return chosen_curve(compare(points))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", TRUTHS)
 def test_intervals_contain_true_curve(name):
     """Over twelve days, at distances with 99 % of the flow: in at least nine of ten cases."""
@@ -72,6 +73,7 @@ def test_chosen_curve_recovers_family_and_rates(name, expected):
             assert point.lambda_per_s == pytest.approx(TRUTHS[name](point.delta_ticks), rel=0.1)
 
 
+@pytest.mark.slow
 def test_exponential_flow_is_rarely_misclassified():
     """Thirty days of 2,000 fills: at most two of them."""
     names = [compare(flow(TRUTHS["exponential"], seed, fills=2_000)).best for seed in range(30)]

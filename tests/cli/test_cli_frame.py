@@ -418,6 +418,7 @@ def test_help_of_a_group_with_a_command_lists_the_other_commands(grouped):
     assert "has no command 'third'; it has other" in unknown.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("words", [["--help-all"], ["runs", "--help-all"], ["tapes", "list", "--help-all"]])
 def test_help_all_works_on_every_command(words):
     """Also where the short help is whole; a model's parameter as a flag is told its knob."""

@@ -44,6 +44,7 @@ def test_each_symbol_has_its_own_run(folder):
         assert first["symbol"] == symbol
 
 
+@pytest.mark.slow
 def test_output_lines_begin_with_their_symbol(folder):
     """Otherwise two tables on a terminal would be confusing."""
     lines = backtest(folder, "BBBUSDT,AAAUSDT").stdout.splitlines()
@@ -51,6 +52,7 @@ def test_output_lines_begin_with_their_symbol(folder):
     assert lines[0].startswith("BBBUSDT  ")
 
 
+@pytest.mark.slow
 def test_failed_symbol_does_not_stop_the_others(folder):
     """The command exits with its code, and the line names the failed and the finished symbols."""
     answer = backtest(folder, "AAAUSDT,CCCUSDT", "--run-id", "half")

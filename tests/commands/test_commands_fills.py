@@ -116,6 +116,7 @@ def test_fit_finds_the_exponent_of_a_uniform_market(desk):
     assert lines[-1] == fit["path"] == str(desk / "out" / "fills" / "ZIUSDT" / "20260105_queue_exponent.json")
 
 
+@pytest.mark.slow
 def test_backtest_names_the_own_exponent_of_its_symbol(desk, tmp_path):
     """Page and terminal have the PnL at both exponents; each is that of a run with this exponent."""
     shutil.copytree(desk / "data", tmp_path / "data")

@@ -82,6 +82,7 @@ def test_show_prints_the_fitted_model_and_its_score(sided):
     assert json.loads(call("predict", "show", str(sided), "--json").stdout)["hash"] == about["hash"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["moves", "sided"])
 def test_apply_writes_a_row_for_each_diff(desk, name, request):
     """The same numbers as the signal of the folder; null while warming up, never filled."""

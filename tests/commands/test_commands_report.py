@@ -82,6 +82,7 @@ def test_redrawn_page_equals_the_original_page(desk, tmp_path, name):
         assert (tmp_path / "page.html").read_text(encoding="utf-8") == original
 
 
+@pytest.mark.slow
 def test_report_replays_a_backtest_for_the_sensitivity_block(desk, tmp_path):
     """The rows are those that SENSITIVITY=1 writes into the summary, and the page shows each of them."""
     drawn = mm(desk, "report", "played", "--out", str(tmp_path / "page.html"), "--json")

@@ -34,6 +34,7 @@ def signals(desk, *words, day="20260106"):
     return run_python("-m", "mm", "signals", *words, cwd=desk, SYMBOL="ZIUSDT", DAY=day)
 
 
+@pytest.mark.slow
 def test_list_names_every_usual_signal(desk):
     listed = json.loads(signals(desk, "list", "--json").stdout)["signals"]
     assert {name for family in listed for name in family["usual"]} == set(SIGNALS.usual)
@@ -56,6 +57,7 @@ def test_compute_writes_a_column_per_signal_with_nulls_where_undefined(desk):
     assert table.schema.field("spread").metadata[b"unit"] == b"ticks"
 
 
+@pytest.mark.slow
 def test_scores_have_an_interval_a_half_life_and_a_page(desk):
     done = signals(desk, "score", "--signals", NAMES, "--json")
     assert done.returncode == 0, done.stderr

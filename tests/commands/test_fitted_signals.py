@@ -116,6 +116,7 @@ def test_every_command_gives_the_same_warnings(desk, folder, command, day):
     assert [predictor["in_sample"] for predictor in answer["predictors"]] == [day == DAYS[0]]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_rejects_a_predictor_of_another_symbol(desk, folder, command):
     done = run_strategy(desk, command, "step", folder, *COMMANDS[command], symbol="ABUSDT")

@@ -240,6 +240,7 @@ def checked(lab: Lab, name: str, day: str) -> Done:
     return lab.command(f"check/{name}-{day}", "data", "check", str(day_of(lab, name, day)), "--json")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "day"), [("wild", "20260105"), ("night", "20260105"), ("night", "20260106")])
 def test_data_check_accepts_imported_day(lab: Lab, name: str, day: str) -> None:
     """`mm data check` accepts the result of the import."""

@@ -156,6 +156,7 @@ def altered_day(lab: Lab, name: str, from_us: int, to_us: int = 2**62) -> Path:
     return lab.once(f"spoiled/{name}", make) / "data"
 
 
+@pytest.mark.slow
 def test_later_trades_do_not_change_segment(lab: Lab) -> None:
     """With all trades from a segment's start on replaced, the segments up to it are identical, later ones differ."""
     original = segments_of(lab.over_time("schedule", "plain"))
@@ -190,6 +191,7 @@ def test_walk_forward_has_no_lookahead(lab: Lab) -> None:
         assert len(before[0]) > 50
 
 
+@pytest.mark.slow
 def test_walk_forward_sends_no_order_before_first_segment(lab: Lab) -> None:
     """No order is sent before the first segment."""
     run = lab.over_time("walkforward", "plain")

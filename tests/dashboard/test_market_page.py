@@ -50,6 +50,7 @@ def test_unreachable_metrics_give_one_error(opened):
     assert titles_of(at) == [*LIVE, *DAY]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("address", ["192.0.2.1:9109", "http://example.org/metrics", "127.0.0.1.example.org:1"])
 def test_addresses_of_other_machines_are_refused(opened, address):
     """A link with such an address must not make this machine ask others; the way out is a forwarded port."""

@@ -88,6 +88,7 @@ def _trade_us(day: DayFolder) -> dict[int, int]:
     return {row.trade_id: row.us for row in read_rows(order_log(day)) if row.trade_id}
 
 
+@pytest.mark.slow
 def test_exponent_one_fits_uniform_cancellations(day: DayFolder, tape: Tape) -> None:
     """Nearly true fills and places; assuming no cancellations ahead is late, assuming all is early."""
     orders, truth, played = study(
@@ -180,6 +181,7 @@ def test_file_that_is_not_a_log_is_rejected(tmp_path: Path, content: bytes) -> N
         list(read_rows(path))
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not RECORDED.exists(), reason="needs the recorded orders in ../shared")
 def test_queue_model_beats_trade_cross_on_recorded_orders(tmp_path: Path) -> None:
     """Real arrivals and cancellations: at the touch `trade_cross` invents fills behind short queues."""

@@ -63,6 +63,7 @@ def test_audit_log_timestamps_never_decrease(stepped):
     assert box.run("audit", "verify", str(box.logs()[0])).returncode == 0
 
 
+@pytest.mark.slow
 def test_latency_metrics_are_unaffected_by_clock_steps(stepped):
     """One clock stamps requests and answers; with two, a limit on slow answers would be blind after a step."""
     *_, metrics = stepped

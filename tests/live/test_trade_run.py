@@ -223,6 +223,7 @@ def _logged(box, event):
     return [line for line in lines if line["event"] == event]
 
 
+@pytest.mark.slow
 def test_silenced_start_prints_duration_of_silence(tmp_path):
     with venue(tmp_path) as box:
         box.post("/sim/faults", "at time 0 do status path=/api/v3/time code=429 retry_after=7")

@@ -116,6 +116,7 @@ def test_postgres_tables_equal_audit_logs_and_rebuild(troubled):
     assert postgres_tables(database, SYMBOL) == found
 
 
+@pytest.mark.slow
 def test_redis_has_each_fill_once_and_limited_ticks(troubled):
     box, (_, redis), _, _ = troubled
     with redis.client() as client:

@@ -142,6 +142,7 @@ def test_trade_of_rest_missing_in_the_stream_is_a_stall(monkeypatch):
     assert market.watch.lost(1) == []
 
 
+@pytest.mark.slow
 def test_market_without_trades_is_checked_once_a_minute_at_most(monkeypatch):
     """No connection is replaced."""
     market = Market()

@@ -67,6 +67,7 @@ def test_later_events_do_not_change_predictions(folders, case):
         assert short.values.tobytes() == np.ascontiguousarray(whole.values[:, :rows]).tobytes()
 
 
+@pytest.mark.slow
 def test_shift_by_step_follows_prediction(folders):
     """shift_by moves quotes by the predicted move of view.signal."""
     name = folders["return", "logistic"].signal_names[0]

@@ -307,6 +307,7 @@ def test_unwritable_folder_exits_with_75(tmp_path, read_only):
     asyncio.run(run())
 
 
+@pytest.mark.slow
 def test_damaged_schema_exits_with_3(tmp_path):
     """The output contains the file, which is not changed."""
 

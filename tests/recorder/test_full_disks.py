@@ -72,6 +72,7 @@ def test_file_size_limit_exits_with_75_and_the_next_run_continues(tmp_path):
     asyncio.run(run())
 
 
+@pytest.mark.slow
 def test_temporarily_full_disk_loses_nothing(small_disk):
     """The ledger reports the full disk in its reserved space; waiting rows are written later, and no id is missing."""
 

@@ -176,6 +176,7 @@ def test_short_run_has_points_without_bars():
     assert not hours_figure(hours)["data"][1]["error_y"]["array"].any()
 
 
+@pytest.mark.slow
 def test_fills_are_compared_with_expected_fills_by_hour():
     """If an intensity predicts them; the numbers are those of the run's summary."""
     intensity = Intensity.constant(A=0.05, k=1e-3)

@@ -23,6 +23,7 @@ from mm.report.run_columns import columns_of
 from pages import check_figure, figures_of, named, read, without_scripts
 
 
+@pytest.mark.slow
 @settings(max_examples=50, deadline=None)
 @given(scribes())
 def test_any_run_has_a_valid_page(scribe):

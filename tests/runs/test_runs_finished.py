@@ -50,6 +50,7 @@ def test_frames_of_run_folder_equal_frames_of_result(workspace):
     assert_frame_equal(run.equity_frame(), result.equity_frame(), abs_tol=1e-9)
 
 
+@pytest.mark.slow
 def test_markouts_are_exact_with_tape_and_approximate_without(workspace):
     """Without the tape, only the markout columns differ, and only slightly."""
     root, tape = workspace

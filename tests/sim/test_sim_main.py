@@ -190,6 +190,7 @@ def test_terminal_output_is_a_table(tmp_path):
     assert foot == "z: deviation from the exact value in standard errors; paths: published 1,000, simulated 200"
 
 
+@pytest.mark.slow
 def test_equal_settings_print_equal_output_by_flag_or_variable(tmp_path):
     """SEED, PATHS and GAMMA are read as in every command; a flag takes precedence."""
     args = (*AS2008, "--strategy", "symmetric", "--json", "--paths", "300")

@@ -152,6 +152,7 @@ def hashes(manifest: dict) -> dict[str, str]:
     return {one["path"]: one["sha256"] for one in manifest["outputs"] if not one["path"].endswith(".html")}
 
 
+@pytest.mark.slow
 def test_two_days_are_one_walkforward(whole):
     """One account and one schedule over both days; the second trades from its first minute; a table is printed."""
     folder, printed = whole

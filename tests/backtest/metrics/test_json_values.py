@@ -23,6 +23,7 @@ def test_finite_replaces_non_finite_numbers_and_tuples():
     assert finite(value) == {"a": [None, [1, None]], "b": {"NaN": None, "c": ["NaN", None, True, 0.5]}}
 
 
+@pytest.mark.slow
 @given(VALUES)
 def test_finite_values_are_json(value):
     """Whatever they were before."""

@@ -47,6 +47,7 @@ def test_check_day_finds_no_defects_in_faulty_day(day):
     assert (report.ok, list(report.defects)) == (True, [])
 
 
+@pytest.mark.slow
 def test_every_requested_fault_is_in_the_truth(day):
     """In order of time, without overlap."""
     faults = day[1]["faults"]

@@ -95,6 +95,7 @@ def test_sweeps_reach_each_distance_at_the_exponential_rate(day, side):
         assert abs(sum(depth >= distance for depth in depths) - expected) < 4 * math.sqrt(expected)
 
 
+@pytest.mark.slow
 def test_sigma_is_recovered_from_the_frames(day):
     """The mid's variance per second, within four standard errors."""
     variance, error = day.variance

@@ -269,6 +269,7 @@ class TestSlowClients:
             box.submit(1, 9_000 + ticks, seed + 1)
         box.pass_ms(100)
 
+    @pytest.mark.slow
     def test_depth_of_slow_client_is_conflated_without_gap(self):
         """It finally reads fewer events, without a gap, and the whole book."""
 

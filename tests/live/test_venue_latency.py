@@ -3,7 +3,7 @@
 import json
 import socket
 import threading
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 
 import pytest
 from click.testing import CliRunner
@@ -33,25 +33,28 @@ def answering(head: bytes, body: bytes = b"{}"):
     stopped = threading.Event()
 
     def serve() -> None:
-        kept = []
-        while not stopped.is_set():
-            try:
-                found, _ = listener.accept()
-            except OSError:
-                return
-            kept.append(found)
-            if not head:
-                continue
-            while found.recv(1 << 16):
-                found.sendall(head + b"\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
+        with ExitStack() as kept:
+            while not stopped.is_set():
+                try:
+                    found, _ = listener.accept()
+                except OSError:
+                    return
+                kept.enter_context(found)
+                with suppress(OSError):  # the client may reset it
+                    while head and found.recv(1 << 16):
+                        found.sendall(head + b"\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
 
     listener = socket.create_server(("127.0.0.1", 0))
-    threading.Thread(target=serve, daemon=True).start()
+    server = threading.Thread(target=serve, daemon=True)
+    server.start()
     try:
         yield listener.getsockname()[1]
     finally:
         stopped.set()
+        with suppress(OSError):
+            listener.shutdown(socket.SHUT_RDWR)  # ends the wait for the next client
         listener.close()
+        server.join(10)
 
 
 def test_quantiles_are_values_of_the_sample() -> None:

@@ -257,6 +257,7 @@ cdef class Engine:
             venue.on_gap(venue.now_us, 0)
             book_clear(&self.local_book)
             self.local.valid, self.local.mid2, self.local.mid_lost = False, 0, True
+            self.local.top.bid_ticks = self.local.top.ask_ticks = 0  # of the last tape
             best_bid = best_ask = 0
         book_move(&venue.book, lo_ticks, hi_ticks)
         if venue.market.best:  # the book has no levels

@@ -457,6 +457,6 @@ def why_unusable(schedule: Schedule) -> str:
     last = schedule.segments[-1]
     return (
         f"none of {len(schedule.segments)} segments is usable (the last: {last.status}, {last.reason}); take longer "
-        f"training windows, a smaller min_usable_deltas, a fill model whose fills reach farther, or a "
-        f"day with more trades"
+        f"training windows, a smaller min_usable_deltas, a model whose fills reach farther (--fill-model, "
+        f"FILL_MODEL), or a day with more trades"
     )

@@ -25,11 +25,10 @@ def measured(tmp_path_factory):
 def test_each_play_has_a_row_and_counts_of_its_work(measured):
     """Rows have wall and user time, facts have orders and fills; creating the cached files has separate rows."""
     names = [row.name for row in measured.rows]
-    assert names[:-2] == [play.name for play in PLAYS]
+    assert names[: len(PLAYS)] == [play.name for play in PLAYS]
     assert len(set(names)) == len(names)
     assert all(row.ours[0] > 0 and len(row.user) == 1 for row in measured.rows)
     assert all(measured.facts[play.name]["orders, mm"] > 100 for play in PLAYS)
-    assert measured.facts["bytes"]["best prices"] > 1_000
     assert measured.facts["bytes"]["index"] > 1_000
 
 

@@ -1,5 +1,6 @@
 """Walk-forward: every segment is traded with parameters from the past only."""
 
+import sys
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -272,3 +273,17 @@ def test_run_without_orders_can_be_stored(tmp_path):
     empty = RestingOrders.of(Scribe().journal())
     run = Played(empty, np.empty((0, 7)))
     assert len(Checkpoint(tmp_path).played("ladder", lambda: run).resting.side) == 0
+
+
+def test_default_windows_end_an_order_latency_before_their_segment(monkeypatch):
+    """A fit is known when its segment begins only if its window ended before the orders were sent."""
+    plans = []
+
+    def stop(_tape, plan, *_rest):
+        plans.append(plan)
+        raise FitError("enough was seen")
+
+    monkeypatch.setattr(sys.modules[walkforward.__module__], "calibrator_of", stop)
+    with pytest.raises(FitError, match="enough"):
+        walkforward([], Rules(tick_e8=1, lot_e8=1, order_latency_us=70_000))
+    assert [plan.latency_us for plan in plans] == [70_000]

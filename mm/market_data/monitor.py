@@ -114,6 +114,7 @@ class Monitor:
         self._clock = clock
         self._monotonic_us = monotonic_us
         self._written: HealthReport | None = None
+        self._writing: asyncio.Future[None] | None = None
 
     @asynccontextmanager
     async def watching(self, recording: WatchedRecording, host: str = "", port: int = 0) -> AsyncIterator[None]:
@@ -130,7 +131,8 @@ class Monitor:
             finally:
                 for task in tasks:
                     task.cancel()
-                await asyncio.gather(*tasks, return_exceptions=True)
+                # A thread that writes the health goes on when its task is cancelled: the end is written after it.
+                await asyncio.gather(*tasks, *filter(None, [self._writing]), return_exceptions=True)
                 self._health.ended = True
                 with suppress(OSError):
                     write_health(self._now(recording))
@@ -159,12 +161,15 @@ class Monitor:
     async def _write(self, recording: WatchedRecording) -> None:
         report, before = self._now(recording), self._written
         self._written = report
-        try:
-            if before and before.path != report.path:
-                await asyncio.to_thread(write_health, msgspec.structs.replace(before, state=ENDED))
-            await asyncio.to_thread(write_health, report)
-        except OSError:
-            pass  # no space for it: the recording itself detects and reports that
+
+        def store() -> None:
+            with suppress(OSError):  # no space for it: the recording itself detects and reports that
+                if before and before.path != report.path:
+                    write_health(msgspec.structs.replace(before, state=ENDED))
+                write_health(report)
+
+        self._writing = asyncio.ensure_future(asyncio.to_thread(store))
+        await asyncio.shield(self._writing)
 
     async def _measure(self, recording: WatchedRecording) -> None:
         """Write latencies and offset into the ledger: soon after the start, and every `OFFSET_INTERVAL_S`."""

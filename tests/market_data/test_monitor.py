@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import time
 from types import SimpleNamespace
 
 import pytest
@@ -145,6 +146,26 @@ def test_health_file_is_updated_and_shows_the_end(desk, monkeypatch, tmp_path):
 
     watched(desk, rest, during)
     assert (read_health(root, SYMBOL).state, read_health(root, SYMBOL).used_weight) == (ENDED, 3)
+
+
+def test_a_slow_write_does_not_undo_the_end(desk, monkeypatch, tmp_path):
+    """The thread that writes a report outlives its task, and must not be the last."""
+    written = []
+
+    def slowly(report):
+        if report.state != ENDED:
+            time.sleep(0.2)
+        written.append(report.state)
+
+    monkeypatch.setattr(module, "write_health", slowly)
+    monkeypatch.setattr(module, "INTERVAL_S", 0.001)
+
+    async def during(recording, health):
+        await asyncio.sleep(0.05)  # the first report is being written
+
+    watched(desk, Rest(Clocks(desk.us)), during)
+    time.sleep(0.3)
+    assert written[-1] == ENDED
 
 
 def test_unwritable_health_file_does_not_end_the_recording(desk):

@@ -174,3 +174,10 @@ def test_invalid_exponent_raises_usage_error(exponent):
     """An exponent of 0 would give each side half, whatever its size."""
     with pytest.raises(UsageError, match="exponent is"):
         QueueProbPower(exponent=exponent)
+
+
+@pytest.mark.parametrize("model", [QueueRiskAverse, QueueProbPower])
+def test_prints_of_our_own_side_fill_nothing(model):
+    """A buyer's order does not trade with our bid, whatever the price of its print."""
+    assert play(model(), [bought(100, 99, 40), bought(200, 100, 40)], bid=100) == []
+    assert play(model(), [sold(100, 103, 40), sold(200, 102, 40)], bid=None, ask=102) == []

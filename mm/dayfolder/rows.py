@@ -10,6 +10,7 @@ from bisect import bisect_left
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from heapq import merge
 from itertools import chain, repeat
 from pathlib import Path
@@ -278,6 +279,7 @@ def decimal(text: str, name: str) -> str:
     raise ValueError(f"{name} is {text!r}, not a plain decimal")
 
 
+@lru_cache(maxsize=1 << 16)  # prices and quantities repeat
 def positive(text: str, name: str) -> str:
     """Return *text*, which must be a plain decimal above zero; raises ValueError with the name of the column."""
     if decimal(text, name).strip("0."):

@@ -1,10 +1,8 @@
 """``mm evaluate``: a strategy over many days and symbols, on one page."""
 
-import csv
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from io import StringIO
 from shlex import join
 from typing import Any
 
@@ -23,6 +21,7 @@ from mm.runs.in_progress import Run
 from mm.sweep.evaluation import DayMarket, EvaluatedDay, Row, evaluated
 from mm.sweep.grid import Point
 from mm.sweep.store import Store, source_files
+from mm.sweep.sweep import as_csv
 from mm.sweep.work import Work, check, engine, shared_inputs
 
 DAILY = "evaluation_days.csv"
@@ -82,7 +81,7 @@ def main(
     content = evaluated(played, holes)
     with run.timing("write"):
         run.output(EVALUATION).write_text(json.dumps(content, indent=1, allow_nan=False) + "\n", encoding="utf-8")
-        run.output(DAILY, len(content["rows"])).write_text(_table(content["rows"]), encoding="utf-8")
+        run.output(DAILY, len(content["rows"])).write_text(as_csv(content["rows"]), encoding="utf-8")
         run.artefact = EVALUATION
         run.summary = {name: content[name] for name in ("played", "pnl", "daily", "best_day", "worst_day", "warnings")}
         run.summary |= {"days": content["days"], "holes": len(content["holes"])}
@@ -125,15 +124,6 @@ def _played(run: Run, works: Sequence[tuple[Work, DayMarket]], workers: Workers)
         day = work.points[0].setup.day
         (key,) = work.jobs
         yield EvaluatedDay(day.symbol, day.label(), market, found[key], join(work.command(1)))
-
-
-def _table(rows: Sequence[Row]) -> str:
-    text = StringIO()
-    if rows:
-        table = csv.DictWriter(text, rows[0], lineterminator="\n")
-        table.writeheader()
-        table.writerows(rows)
-    return text.getvalue()
 
 
 def _lines(content: Row) -> Iterator[str]:

@@ -149,3 +149,10 @@ def test_constant_latencies_apply_without_a_file():
     exchange = PaperExchange(Want(100), TradeCross(), Rules(TEST.tick_e8, TEST.lot_e8, enforce_balances=False))
     exchange.run(tape)
     assert exchange.journal().orders[0, 8] == BEGIN_US + 50_000
+
+
+def test_scaled_latencies_are_rounded_to_the_nearest_microsecond():
+    """Of 1, 2 and 3 µs half as much again is 1.5, 3 and 4.5: halves to even, the rest to the nearest."""
+    scaled = Latencies.of(np.array([0.001, 0.002, 0.003])).times(1.5)
+    assert scaled.order_us.tolist() == scaled.cancel_us.tolist() == [2, 3, 4]
+    assert Latencies.of(np.array([0.003])).times(0.9).order_us.tolist() == [3]

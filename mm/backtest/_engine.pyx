@@ -31,6 +31,7 @@ from mm.tape._kinds cimport DEPTH, GAP, KEYFRAME, TRADE
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mm.backtest.journal import Journal
 from mm.backtest.rules import Rules
@@ -701,6 +702,10 @@ cdef class Engine:
             played = played[tape.kind[played] != KEYFRAME]
             rows = int((tape.first_row[played + 1] - tape.first_row[played]).sum())
         return self.past_events + stop - first, self.past_rows + rows
+
+    def order_rows(self) -> NDArray[np.int64]:
+        """Return the order rows so far without a copy; the journal will lack them."""
+        return handed(&self.venue.orders.records.orders)
 
     def journal(self) -> Journal:
         """Return the tables without a copy; the engine starts new ones."""

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from mm.backtest.metrics.order_lives import Lives
+
     Table = NDArray[np.int64]
 
 ORDER_COLUMNS = (
@@ -109,6 +111,7 @@ class Journal:
         killed: The instant from which nothing was sent, and the reason; None if the run was not killed.
         order_counts: int64[16, 64], number of order rows by action and reject reason; None counts *orders*.
         placed_lots: Lots of all orders sent, as far as floats are exact; None sums those of *orders*.
+        lives: Lifetimes of the orders of a run whose rows were handed over by tape; None derives them from *orders*.
     """
 
     orders: "Table"
@@ -122,6 +125,7 @@ class Journal:
     killed: tuple[int, str] | None = None
     order_counts: "Table | None" = None
     placed_lots: float | None = None
+    lives: "Lives | None" = None
 
     def spill_state(self, folder: "Path") -> None:
         """Move the state rows of a long run (one per second over weeks) to a mapped file in *folder*.

@@ -26,6 +26,7 @@ from mm.tape.tape import Tape
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from mm.backtest.journal import Table
     from mm.predict.artefact import Artefact
     from mm.tape.feed import Feed
 
@@ -39,6 +40,7 @@ def backtest(  # noqa: PLR0913 - inputs, terms and requested outputs
     step: Callable[[int], None] | None = None,
     intensity: Intensity | None = None,
     keeps_orders: bool = True,
+    on_orders: "Callable[[Table], None] | None" = None,
 ) -> "Result":
     """Play recorded days against a quote model and a fill model.
 
@@ -52,6 +54,8 @@ def backtest(  # noqa: PLR0913 - inputs, terms and requested outputs
         step: Called with the µs of tape played since the last call, for a progress bar.
         intensity: Predicts fills, for comparison with those of the run; None uses that of a Poisson model.
         keeps_orders: Whether order rows are written to the journal, most of its memory; a sweep's point needs none.
+        on_orders: Called with the order rows of each tape, which the journal then lacks: those of weeks need not be in
+            memory at once.
 
     Raises:
         Mismatch: If the tapes do not follow each other on one grid, or a predictor is of another market.
@@ -71,6 +75,8 @@ def backtest(  # noqa: PLR0913 - inputs, terms and requested outputs
         days.extend(day.days)
         spans.append((day.start_us, day.end_us))
         exchange.run(day, step, best=not exchange.needs_depth)
+        if on_orders:
+            on_orders(exchange.engine.order_rows())
         market.add(day, exchange.feeds[-1] if exchange.feeds else None)
         if day is not tape and not day.keep_mapped:
             day.release_memory()  # of many days, one is in memory

@@ -29,7 +29,7 @@ import numpy as np
 from mm.backtest.fills.base import TradeCross
 from mm.backtest.journal import FILL_COLUMNS
 from mm.backtest.metrics.fill_states import often_sent, state_sums
-from mm.backtest.metrics.order_lives import NEVER, lives
+from mm.backtest.metrics.order_lives import NEVER, LifeLog, lives
 from mm.backtest.models import FILL_MODELS
 from mm.backtest.quotes.simple import FixedSpread
 from mm.backtest.replay import backtest
@@ -325,7 +325,8 @@ class Played:
     Attributes:
         resting: Its orders that rested.
         states: Order-seconds and fills by order state, as in `state_sums`; empty without a fill model.
-        result: Result of the backtest, for its files; None if restored from an earlier attempt, or already written.
+        result: Result of the backtest; without rows of orders and state unless they were asked for, None if restored
+            from an earlier attempt.
     """
 
     resting: RestingOrders
@@ -360,20 +361,25 @@ def simulated(
     config: "CalibrationConfig",
     rules: Rules | None,
     states: "tuple[Sequence[int], MarketPaths] | None",
+    *,
+    all_rows: bool = False,
 ) -> Played:
     """Return a run of simulated orders.
 
     Under a fill model, *states* are the instants in µs between which order states are summed, and the market paths.
+    The result has *all_rows* for its files only: of weeks, those of orders and state are most of the memory.
     """
-    result = _backtested(tapes, quotes, config, rules)
+    result = _backtested(tapes, quotes, config, rules, all_rows=all_rows)
     resting = RestingOrders.of(result.journal, _anchors(quotes, config), by_model=states is not None)
     if states is None:
         return Played(resting, np.empty((0, 9)), result)
     return Played(resting, state_sums(result.journal, recent_us(rules), *states), result)
 
 
-def _backtested(tapes: "Sequence[Tape]", quotes: object, config: "CalibrationConfig", rules: Rules | None) -> "Result":
-    """Return the backtest of simulated orders."""
+def _backtested(
+    tapes: "Sequence[Tape]", quotes: object, config: "CalibrationConfig", rules: Rules | None, *, all_rows: bool
+) -> "Result":
+    """Return the backtest of simulated orders: with all rows, or with their lives and without state rows."""
 
     grid = tapes[0].instrument
     given = rules or Rules(tick_e8=grid.tick_e8, lot_e8=grid.lot_e8)
@@ -384,7 +390,11 @@ def _backtested(tapes: "Sequence[Tape]", quotes: object, config: "CalibrationCon
         fills: object = TradeCross(strict=rule.hit == "strict") if rule.plain else SweptQuantity(tapes, rule)
     else:
         probes, fills = replace(probes, quote_lots=clip_lots(config, given)), measured.make()
-    return backtest(tapes, quotes, fills, probes)
+    if all_rows:
+        return backtest(tapes, quotes, fills, probes)
+    log = LifeLog()
+    result = backtest(tapes, quotes, fills, replace(probes, state_us=FOREVER), on_orders=log.add)
+    return replace(result, journal=replace(result.journal, lives=log.lives(result.journal.counters["last_us"])))
 
 
 def _anchors(quotes: object, config: "CalibrationConfig") -> Anchors | None:
@@ -417,8 +427,8 @@ def clip_lots(config: "CalibrationConfig", rules: Rules) -> int:
     return wanted // rules.lot_e8 if wanted else rules.quote_lots
 
 
-Keep = Callable[[str, Callable[[], Played]], Played]
-THREADS = 2  # of simulated runs; each holds the journal of a whole run
+Keep = Callable[[str, Callable[..., Played]], Played]
+THREADS = 2  # of simulated runs
 
 
 def played(

@@ -104,10 +104,10 @@ class TableWriter:
         self._run, self._form = run, orders_format
         self._written: dict[str, tuple[dict[str, int], dict[str, str]]] = {}
 
-    def played(self, name: str, play: "Callable[[], Played]") -> "Played":
+    def played(self, name: str, play: "Callable[..., Played]") -> "Played":
         """Play simulated orders, and write their tables."""
 
-        played, hashes = play(), dict[str, str]()
+        played, hashes = play(all_rows=True), dict[str, str]()
         if (result := played.result) is not None:
             folder = self._run.path(f"runs/{name}")
             repeated = is_repetition(name)

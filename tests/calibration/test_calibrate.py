@@ -30,7 +30,9 @@ def test_every_method_recovers_true_parameters(tape, method):
     """A and k are within 4 standard errors of the parameters of the day."""
     runs = {}
     fit = measure(
-        tape, CalibrationConfig(method=method, seed=5), keep=lambda name, play: runs.setdefault(name, play())
+        tape,
+        CalibrationConfig(method=method, seed=5),
+        keep=lambda name, play: runs.setdefault(name, play(all_rows=True)),
     ).fit
     assert fit.usable, fit.reason
     assert (fit.method, fit.symbol, fit.day, fit.reference) == (method, "SIMUSDT", "20260105", "mid")

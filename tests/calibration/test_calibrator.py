@@ -26,7 +26,9 @@ def test_simulated_orders_are_one_lot_and_ignore_balances(tape):
     """A probe fills completely at the first print and is never blocked by balances."""
     runs = {}
     measure(
-        tape, CalibrationConfig(method="ladder", permutations=1), keep=lambda name, play: runs.setdefault(name, play())
+        tape,
+        CalibrationConfig(method="ladder", permutations=1),
+        keep=lambda name, play: runs.setdefault(name, play(all_rows=True)),
     )
     run = runs["ladder"].result
     assert set(run.journal.fills[:, 4].tolist()) == {1}
@@ -120,7 +122,9 @@ def test_ladder_pools_its_permutations(tape):
     """The fit uses the points of all permutations: counts are summed, the weight is that of one."""
     config = CalibrationConfig(method="ladder", dwell_ms=5_000)
     runs = {}
-    measurement = measure(tape, replace(config, permutations=3), keep=lambda name, play: runs.setdefault(name, play()))
+    measurement = measure(
+        tape, replace(config, permutations=3), keep=lambda name, play: runs.setdefault(name, play(all_rows=True))
+    )
     alone = [measure(tape, replace(config, seed=seed, permutations=1)) for seed in (0, 1, 2)]
     assert list(measurement.calibrator.played) == sorted(runs) == ["ladder", "ladder_1", "ladder_2"]
     seconds, fills = (sum(getattr(one.measured.shown, name).sum() for one in alone) for name in ("exposure_s", "fills"))

@@ -213,7 +213,7 @@ def test_every_fill_of_a_large_order_counts(tape):
     config = CalibrationConfig(method="fixed", deltas=(0.5, 1.5), fills=POWER, rule=HitRule(order_e8=10**6 * step_e8))
     rules = Rules(tape.instrument.tick_e8, tape.instrument.lot_e8, step_lots=tape.step_lots)
     runs = {}
-    measurement = measure(tape, config, rules, lambda name, play: runs.setdefault(name, play()))
+    measurement = measure(tape, config, rules, lambda name, play: runs.setdefault(name, play(all_rows=True)))
     placed = {lots for one in runs.values() for lots in one.result.journal.orders[:, LOTS].tolist()}
     fills = sum(len(one.result.journal.fills) for one in runs.values())
     assert measurement.fit.calib_order_qty == 10**6 * step_e8 / 1e8
@@ -311,7 +311,7 @@ def test_adverse_moves_match_journals_of_runs(tape):
     measurement = measure(
         tape,
         CalibrationConfig(method="fixed", deltas=(0.5, 1.5), fills=POWER),
-        keep=lambda name, play: runs.setdefault(name, play()),
+        keep=lambda name, play: runs.setdefault(name, play(all_rows=True)),
     )
     moves = defaultdict(list)
     for run in runs.values():

@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 
 import mm
+from mm.backtest.metrics.market_paths import MarketPaths
 from mm.backtest.models import FILL_MODELS
 from mm.backtest.rules import Rules
 from mm.calibration.calibrator import CalibrationConfig, Calibrator, FillsMeasured
-from mm.calibration.simulated_runs import THREADS, Played, clip_lots, played, recent_us, runs_of
+from mm.calibration.simulated_runs import THREADS, Played, clip_lots, played, recent_us, runs_of, simulated
 from mm.calibration.sweeps import HitRule
 from mm.errors import UsageError
 from mm.sim.flow.day import make_day
@@ -42,6 +43,23 @@ def test_fill_model_plays_fixed_spread_quotes(tape):
         runs = dict(runs_of(tape, config))
         assert list(runs) == names
         assert {type(one).__name__ for one in runs.values()} == ({quotes} if quotes else set())
+
+
+def test_rows_handed_over_day_by_day_measure_the_same(tape, tmp_path):
+    """A run over days measures the same whether its rows are kept, for files, or only the lives of its orders."""
+    from mm.dayfolder.layout import DayFolder
+
+    folder = DayFolder(tmp_path, "SIMUSDT", "20260106")
+    make_day(folder, PoissonMarket(A_per_s=1.2, k_per_tick=0.4), Session("SIMUSDT", "20260106", 1 / 6, 4))
+    tapes = (tape, mm.load_day(folder.path))
+    config = CalibrationConfig(method="fixed", deltas=(0.5,), fills=FILLS)
+    states = [tape.start_us, tapes[1].end_us], MarketPaths.of_days(tapes)
+    [(_, quotes)] = runs_of(tape, config)
+    kept, brief = (simulated(tapes, quotes, config, None, states, all_rows=rows) for rows in (True, False))
+    assert len(kept.result.journal.orders) > 1000 == 1000 + len(brief.result.journal.orders)
+    assert brief.states.tolist() == kept.states.tolist() != []
+    for name, column in vars(kept.resting).items():
+        assert np.array_equal(getattr(brief.resting, name), column), name
 
 
 def test_states_are_summed_only_under_fill_model(tape):

@@ -52,8 +52,10 @@ def slow_variance(values: "Floats") -> "Floats":
     degrees = cosines(len(values))
     if degrees == 0:
         return np.zeros(values.shape[1:])
-    middle = (2 * np.arange(len(values)) + 1) / (2 * len(values))  # of each block, from 0 to 1
-    sums = np.cos(np.pi * np.outer(np.arange(1, degrees + 1), middle)) @ values
+    # by a transform of the values and their mirror image: a matrix of the cosines of weeks takes hundreds of MB
+    waves = np.fft.rfft(np.concatenate((values, values[::-1])), axis=0)[1 : degrees + 1]
+    turned = np.exp(-0.5j * np.pi / len(values) * np.arange(1, degrees + 1))
+    sums = (waves.T * turned).T.real / 2
     found: Floats = 2 / degrees * (sums**2).sum(axis=0)
     return found
 

@@ -93,25 +93,46 @@ class Lives:
         return np.where(self.rejected, NEVER, until)
 
 
+class LifeLog:
+    """The lives of orders whose rows come in pieces: an order may be sent in one and end in a later one."""
+
+    def __init__(self) -> None:
+        self._sent, self._ended = [np.empty((6, 0), np.int64)], [np.empty((3, 0), np.int64)]
+
+    def add(self, orders: "Table") -> None:
+        """Take the next order rows."""
+        action = orders[:, 2].copy()
+        sent, ended = np.flatnonzero(action == PLACE), np.flatnonzero(IS_END[action])
+        self._sent.append(np.stack([orders[:, column][sent] for column in (1, 0, 8, 4, 5, 6)]))
+        self._ended.append(np.stack((orders[:, 1][ended], orders[:, 0][ended], action[ended] == REJECT)))
+
+    def lives(self, last_us: int) -> Lives:
+        """Return the lives of the orders sent so far; the data end at *last_us*."""
+        order_id, *columns = np.concatenate(self._sent, axis=1)
+        sent_us, active_us, side, ticks, lots = columns
+        first_id = int(order_id[0]) if len(order_id) else 1
+        ended, ended_us, refused = np.concatenate(self._ended, axis=1)
+        row = ended - first_id
+        known = (row >= 0) & (row < len(order_id))
+        end_us, rejected = np.full(len(order_id), NEVER), np.zeros(len(order_id), np.bool_)
+        end_us[row[known]], rejected[row[known]] = ended_us[known], refused[known]
+        return Lives(first_id, last_us, sent_us, active_us, side, ticks, lots, end_us, rejected)
+
+
 def lives(journal: "Journal") -> Lives:
     """Return the orders sent during a *journal*.
 
     Raises:
         UsageError: If the backtest kept no order rows.
     """
+    if journal.lives is not None:
+        return journal.lives
     orders, counts = journal.orders, journal.order_counts
     if counts is not None and len(orders) < counts.sum():
         raise UsageError("the journal has no rows of orders; play the backtest with keeps_orders=True")
-    action = orders[:, 2].copy()
-    sent, ended = np.flatnonzero(action == PLACE), np.flatnonzero(IS_END[action])
-    sent_us, active_us, side, ticks, lots = (orders[:, column][sent] for column in (0, 8, 4, 5, 6))
-    first_id = int(orders[sent[0], 1]) if len(sent) else 1
-    row = orders[:, 1][ended] - first_id
-    ended, row = ended[(row >= 0) & (row < len(sent))], row[(row >= 0) & (row < len(sent))]
-    end_us, rejected = np.full(len(sent), NEVER), np.zeros(len(sent), np.bool_)
-    end_us[row], rejected[row] = orders[:, 0][ended], action[ended] == REJECT
-    last_us = journal.counters.get("last_us", 0)
-    return Lives(first_id, last_us, sent_us, active_us, side, ticks, lots, end_us, rejected)
+    log = LifeLog()
+    log.add(orders)
+    return log.lives(journal.counters.get("last_us", 0))
 
 
 def order_totals(journal: "Journal") -> "tuple[Table, float]":

@@ -125,11 +125,12 @@ def ledger(
     return AccountSeries(us, inventory, marks2, valid, units, quoting - quoting[:1], half_tl, fee, 10**17 // common)
 
 
-def _columns(state: "Table") -> "Table":
-    """Return the columns of *state* rows but the open orders, each contiguous; a mapped table is read in pieces."""
-    found = np.empty((5, len(state)), np.int64)
+def _columns(state: "Table") -> "list[Column]":
+    """Return the columns of *state* rows but the open orders, an array each; a mapped table is read in pieces."""
+    found = [np.empty(len(state), np.int64) for _ in range(5)]
     for begin, piece in in_pieces(state):
-        found[:, begin : begin + len(piece)] = piece[:, :5].T
+        for column, values in zip(found, piece.T, strict=False):
+            column[begin : begin + len(piece)] = values
     return found
 
 

@@ -6,10 +6,12 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 import engine_chance
 from engine_cases import TABLES
-from journals import lives_of, table_of
+from journals import lives_of, scribes, table_of
 from mm.backtest.fills.intensity import Intensity
 from mm.backtest.fills.intensity_piece import IntensityPiece
 from mm.backtest.journal import ACTIONS, Journal
@@ -32,6 +34,18 @@ def fills_of(ids, lots):
     fills = np.zeros((len(ids), 9), np.int64)
     fills[:, 1], fills[:, 4] = ids, lots
     return fills
+
+
+@given(scribes(), st.lists(st.integers(0, 60)))
+def test_lives_of_rows_in_pieces(scribe, cuts):
+    """An order sent in one piece and ended in a later one has the life of the whole journal."""
+    journal, log = scribe.journal(), order_lives.LifeLog()
+    for piece in np.split(journal.orders, sorted(cuts)):
+        log.add(piece)
+    pieced, whole = log.lives(journal.counters["last_us"]), order_lives.lives(journal)
+    assert [np.asarray(column).tolist() for column in vars(pieced).values()] == [
+        np.asarray(column).tolist() for column in vars(whole).values()
+    ]
 
 
 def test_partially_filled_orders_are_counted_once():

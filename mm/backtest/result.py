@@ -19,7 +19,7 @@ from mm.backtest.journal_files import (
     write_frames,
 )
 from mm.backtest.metrics.markouts import HORIZONS_S, just_after, moves
-from mm.backtest.metrics.pnl import account_of, ledger
+from mm.backtest.metrics.pnl import ledger
 from mm.backtest.metrics.summary import summarise
 from mm.backtest.run_terms import RunTerms
 from mm.backtest.summary_text import describe
@@ -182,7 +182,10 @@ class Result(Shown):
         ``drawdown`` below the highest ``pnl`` so far (0 or above), all in the quote asset; ``inventory``. The last
         ``pnl`` is ``pnl_quoting`` of the summary, and the largest ``drawdown`` its ``max_drawdown``.
         """
-        account = account_of(self.journal, self.terms)
+        terms = self.terms
+        account = ledger(
+            self.journal.state, terms.instrument, terms.initial_cash_e8, terms.target_lots, terms.target_funding
+        )
         valid, equity = account.valid, account.equity[account.valid]
         pnl = account.quoting[valid] - account.quoting[valid][:1]
         drawdown = np.maximum.accumulate(pnl) - pnl if len(pnl) else pnl

@@ -85,8 +85,27 @@ class AccountSeries:
 
 
 def account_of(journal: "Journal", terms: "RunTerms") -> AccountSeries:
-    """Return the account of a run."""
-    return ledger(journal.state, terms.instrument, terms.initial_cash_e8, terms.target_lots, terms.target_funding)
+    """Return the account of a run at the state rows that its metrics depend on: nights between days have few."""
+    paid_us = np.array([at_us for at_us, _ in terms.target_funding], np.int64)
+    state = journal.state_at(telling_rows(journal.state, paid_us))
+    return ledger(state, terms.instrument, terms.initial_cash_e8, terms.target_lots, terms.target_funding)
+
+
+def telling_rows(state: "Table", also_us: "Column") -> "NDArray[np.intp]":
+    """Return the state rows on both sides of each change, and those in force at the ends of `periods` and at *also_us*.
+
+    Any step function of the rows has the same values, extremes and durations on these as on all.
+    """
+    kept = np.zeros(len(state), np.bool_)
+    kept[:1] = kept[-1:] = True
+    for begin, piece in in_pieces(state, 1):
+        us = piece[:, 0]
+        period = -((state[0, 0] - us) // PERIOD_US)  # rounded up: it differs from the next row's if one ends between
+        also = np.searchsorted(also_us, us)
+        changed = (piece[1:, 1:5] != piece[:-1, 1:5]).any(axis=1) | (also[1:] != also[:-1])
+        kept[begin : begin + len(changed)] |= changed | (period[1:] != period[:-1])
+        kept[begin + 1 : begin + 1 + len(changed)] |= changed
+    return np.flatnonzero(kept)
 
 
 def changes_60s(account: AccountSeries) -> tuple["Floats", "NDArray[np.bool_]"]:

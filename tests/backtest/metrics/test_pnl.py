@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from journals import BTCUSDT, Scribe, run_terms, scribes
-from mm.backtest.metrics.pnl import account_of, ledger, pairs, periods, round_trip_stats, split
+from mm.backtest.metrics.pnl import ledger, pairs, periods, round_trip_stats, split
 from mm.backtest.metrics.summary import summarise
 from mm.errors import MMError
 from mm.instrument import Instrument
@@ -89,7 +89,7 @@ def ledger_of(scribe):
 def test_quoting_and_hold_are_recomputed_exactly(scribe, target):
     """Each part is recomputed in another way: row by row over the state, in fractions."""
     journal, terms = scribe.journal(), run_terms(scribe.instrument, target_lots=target)
-    account = account_of(journal, terms)
+    account = ledger(journal.state, scribe.instrument, terms.initial_cash_e8, target)
     pnl = split(journal.fills, account, terms)
     marks = last_valid(journal.state[:, 4].tolist())
     if not any(marks):

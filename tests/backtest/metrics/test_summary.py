@@ -12,6 +12,7 @@ from plain_summary import recompute
 
 from journals import Scribe, run_terms, scribes, seeded
 from mm.backtest.fills.intensity import Intensity
+from mm.backtest.metrics import pnl
 from mm.backtest.metrics.json_values import check
 from mm.backtest.metrics.pnl import account_of
 from mm.backtest.metrics.summary import point_summary, summarise
@@ -333,6 +334,29 @@ def test_predicted_fills_beyond_the_largest_float_are_valid_json():
     for A in np.geomspace(1e304, 1e308, 60):
         summary = summary_of(seeded(60), intensity=Intensity.constant(A, 1e-12), gammas=np.array([[0.1, 1.0]]))
         assert json.loads(json.dumps(summary, allow_nan=False)) == summary
+
+
+def with_quiet_rows(journal, step_us=1_000_000):
+    """Return a journal with a copy of its last state row at each second, as the engine writes them."""
+    rows = []
+    for row, after_us in zip(journal.state, [*journal.state[1:, 0], journal.state[-1, 0]], strict=True):
+        later = range(-(-(int(row[0]) + 1) // step_us) * step_us, int(after_us), step_us)
+        rows += [row, *([us, *row[1:]] for us in later)]
+    return replace(journal, state=np.array(rows, np.int64))
+
+
+@settings(max_examples=40, deadline=None)
+@given(scribes(), st.lists(st.tuples(st.integers(0, 900_000_000), st.integers(-99, 99)), max_size=3))
+def test_rows_without_news_change_no_number(scribe, paid):
+    """The summary of the telling state rows is that of all, with funding of the target between two of them."""
+    journal = with_quiet_rows(scribe.journal())
+    start_us, end_us = map(int, journal.state[[0, -1], 0])
+    funding = tuple(sorted((start_us + us, e8) for us, e8 in paid if us <= end_us - start_us))
+    terms = run_terms(scribe.instrument, target_lots=7, target_funding=funding)
+    telling = summarise(journal, terms)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(pnl, "telling_rows", lambda state, _: np.arange(len(state)))
+        assert summarise(journal, terms) == telling
 
 
 @settings(max_examples=30, deadline=None)

@@ -156,7 +156,7 @@ FAULTS = [
     Fault("mm/live/watchdog.py", "if trading or not", "if not", "tests/live/test_watchdog.py"),
     Fault("mm/live/venue_latency.py", "us - offset_us for us", "us for us", "tests/live/test_venue_latency.py"),
     # evaluation, signals, sweeps, predictors, agents
-    Fault("mm/evaluate/queue_exponent.py", "slice(begin + 1, end + 1)", "slice(begin + 1, end)", "tests/evaluate slow"),
+    Fault("mm/evaluate/queue_exponent.py", "slice(begin + 1, end)", "slice(begin + 2, end)", "tests/evaluate"),
     Fault("mm/signals/micro_price.py", "[before, mirror[before]]", "[before, before]", "tests/signals"),
     Fault(
         "mm/predict/walk.py",

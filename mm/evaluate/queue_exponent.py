@@ -98,8 +98,8 @@ class PriceLevels:
         return begin + int(book[-1]) if len(book) else -1
 
     def lasts(self, begin: int, end: int) -> bool:
-        """Return True if no book row after *begin* up to *end* empties the level."""
-        within = slice(begin + 1, end + 1)
+        """Return True if no book row between *begin* and *end* empties the level."""
+        within = slice(begin + 1, end)
         return not ((self.lots[self.rows[within]] == 0) & ~self.are_prints(within)).any()
 
 
@@ -265,7 +265,7 @@ def _joined(levels: PriceLevels, pairs: "Places", before_us: "Ints") -> "Ints":
     rows, tape, end_us = [], levels.tape, levels.us(pairs[:, 1])
     for (start, end), gone_us, us in zip(pairs.tolist(), end_us.tolist(), (end_us - before_us).tolist(), strict=True):
         joins = levels.shown_at(end, us)
-        if joins < 0 or levels.lots[levels.rows[joins]] == 0 or not levels.lasts(joins, end - 1):
+        if joins < 0 or levels.lots[levels.rows[joins]] == 0 or not levels.lasts(joins, end):
             continue
         row, before = int(levels.rows[end]), int(levels.lots[levels.rows[end - 1]])
         at = int(tape.first_row[0]) + row

@@ -184,6 +184,18 @@ def test_probes_join_a_queue_that_lasts_until_the_cancellation() -> None:
     assert (probes.lots <= probes.level_lots).all()
 
 
+def test_probe_in_a_queue_that_empties_is_not_used() -> None:
+    """Seconds of each cycle: 0 shown, 1 empty, 2 a new queue, 3 an order of seven, 4 it is cancelled."""
+    shown = [(0, 100), (1, 0), (2, 40), (3, 47), (4, 40)]
+    events: list[tuple[object, ...]] = [(0, "snapshot", [(BID, 100)], [(ASK, 500)])]
+    for cycle in range(1, 100):
+        events += [((5 * cycle + s) * SECOND, "depth", [(BID, lots)], []) for s, lots in shown]
+    _, probes = find_probes(Tape.of(GRID, events), 4 * SECOND, np.random.default_rng(0))
+    assert len(probes) > 20
+    assert set(probes.end_us // SECOND % 5) == {4}
+    assert (probes.us // SECOND % 5).min() == 2
+
+
 @pytest.mark.parametrize("seed", [1, 2])
 def test_uniform_cancellations_give_exponent_one(seed: int) -> None:
     """The interval contains 1, and the predicted share of cancelled lots is correct."""

@@ -121,8 +121,7 @@ class Queue(FillModel):
         cancelled = before - printed - after
         if cancelled > 0 and order.ahead > 0:
             behind = max(before - printed - order.ahead, 0)
-            gone = max(self.share(order.ahead, behind) * cancelled, cancelled - behind)
-            order.ahead = max(order.ahead - gone, 0.0)
+            order.ahead = max(order.ahead - self.share(order.ahead, behind) * cancelled, 0.0)
         order.ahead = min(order.ahead, float(after))
 
     def on_book(self, order: Order, book: Book, us: int) -> Answer:

@@ -455,12 +455,11 @@ cdef class Queue(FillModel):
         return min(order.lots, <int64_t> excess) if excess > 0.0 else 0
 
     cdef int on_level(self, Order* order, int64_t before_lots, int64_t after_lots) except -1 nogil:
-        cdef double ahead = order.ahead_lots, behind, cancelled, ahead_cancelled
+        cdef double ahead = order.ahead_lots, behind, cancelled
         behind = max(<double> (before_lots - order.printed_lots) - ahead, 0.0)
         cancelled = <double> (before_lots - order.printed_lots - after_lots)
         if cancelled > 0.0 and ahead > 0.0:
-            ahead_cancelled = self.ahead_share(ahead, behind) * cancelled
-            ahead -= max(ahead_cancelled, cancelled - behind)
+            ahead -= self.ahead_share(ahead, behind) * cancelled
         set_ahead(order, min(ahead, <double> after_lots))
         return 0
 

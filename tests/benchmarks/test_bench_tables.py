@@ -32,30 +32,7 @@ def test_page_section_contains_table_of_its_run():
     assert tables.page(text, tables.merged({}, RUN)) == text
 
 
-def test_run_replaces_only_its_own_measurements():
-    """The page has measurements of several commands."""
-    first = tables.merged({}, {**RUN, "measured": {"engine": {"rows": []}, "wire": {"rows": []}}})
-    second = tables.merged(first, {**RUN, "stamp": "20260106T080000Z", "measured": {"wire": {"rows": []}}})
-    assert [second[name]["run"]["stamp"][:8] for name in ("engine", "wire")] == ["20260105", "20260106"]
-
-
 def test_committed_page_matches_stored_runs():
     """No table is edited by hand."""
     text = tables.PAGE.read_text(encoding="utf-8")
     assert tables.page(text, json.loads(tables.SHOWN.read_text(encoding="utf-8"))) == text
-
-
-def test_command_writes_page_and_stores_its_content(tmp_path, monkeypatch):
-    """The page can be rewritten without the run."""
-    monkeypatch.setattr(tables, "PAGE", tmp_path / "page.md")
-    monkeypatch.setattr(tables, "SHOWN", tmp_path / "shown.json")
-    tables.PAGE.write_text(PAGE)
-    tables.SHOWN.write_text("{}")
-    run = tmp_path / "run.json"
-    run.write_text(json.dumps(RUN))
-    tables.main([str(run)])
-    first_page = tables.PAGE.read_text()
-    run.unlink()
-    tables.main([])
-    assert tables.PAGE.read_text() == first_page
-    assert "| play |" in first_page

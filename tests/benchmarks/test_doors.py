@@ -7,8 +7,12 @@ from benchmarks.turns import PYTHON, run
 
 pytestmark = pytest.mark.slow  # a measurement of the project, not a fault of the product
 
-pytest.importorskip("fastapi", reason="fastapi is not installed: [api]")
-pytest.importorskip("streamlit", reason="streamlit is not installed: [dashboard]")
+
+@pytest.fixture(autouse=True)
+def _extras():
+    """Skip without them; at collection the imports would take every worker a second."""
+    pytest.importorskip("fastapi", reason="fastapi is not installed: [api]")
+    pytest.importorskip("streamlit", reason="streamlit is not installed: [dashboard]")
 
 
 def test_orders_are_acknowledged():

@@ -2,17 +2,15 @@
 
 import json
 
-import numpy as np
 import pytest
 
-from benchmarks import learned, learning
-from benchmarks.learned import Answer, halves_of, interval
+from benchmarks import learned
+from benchmarks.learned import Answer, halves_of
 from mm.dayfolder.layout import DayFolder
 from mm.sim.flow.day import make_day
 from mm.sim.flow.scenario import ZeroIntelligence
 from mm.sim.flow.session import Session
 from mm.tape.load import load_day
-from rl_agents import WHY_NO_TRAINER
 
 pytestmark = pytest.mark.slow  # a measurement of the project, not a fault of the product
 
@@ -92,43 +90,8 @@ def test_backtests_with_predictor_are_compared_with_same_quotes(answer, results)
     assert 0.01 * most_bp < free["earned"] - costly["earned"] < 1.01 * most_bp
 
 
-def test_agents_are_compared_with_rival_quoters(results):
-    """If a trainer is installed."""
-    pytest.importorskip("stable_baselines3", reason=WHY_NO_TRAINER)
-    policies = [one["policy"] for one in results["agents"] if one["fee"] == "0"]
-    assert policies[0] == "avellaneda_stoikov"
-    assert {"symmetric", "rl, seed 0"} <= set(policies)
-    assert [one["more"] is None for one in results["agents"]] == [
-        one["policy"] == "avellaneda_stoikov" for one in results["agents"]
-    ]
-
-
-def test_interval_contains_true_mean_95_percent_of_time():
-    """For 200 drawn markets with autocorrelated gains of known mean; without gains there is no interval."""
-    contained = 0
-    for seed in range(200):
-        draws = np.random.default_rng(seed)
-        gains = np.repeat(draws.normal(0.5, 3.0, 400), 10) + draws.normal(0, 1, 4000)
-        low, high = interval(gains)
-        contained += low <= 0.5 * 3600 <= high
-    assert 180 <= contained <= 198
-    assert interval(np.zeros(4000)) is None
-    assert interval(np.ones(10)) is None
-
-
 def row(**changed):
     """Return a row of a backtest, or of an agent."""
     ends = {"earned_ci95": [-1.0, 1.0], "more": 1.0, "more_ci95": [-1.0, 1.0]}
     plain = {"fee": "0.001", "quotes": "q", "with": "fill", "policy": "rl, seed 0", "timesteps": 5, "fills": 3}
     return {**plain, "held": 1.0, "earned": 0.0, **ends, **changed}
-
-
-@pytest.mark.parametrize(("winners", "word"), [(0, "No"), (1, "No"), (2, "Yes")])
-def test_verdict_is_yes_only_beyond_chance(winners, word):
-    """A winner earns more than the reference and more than 0, by both intervals; one of ten is chance, two are not."""
-    won = [row(earned_ci95=[0.1, 2.0], more_ci95=[0.1, 2.0])] * winners
-    halves = [row(more_ci95=[0.1, 2.0]), row(earned_ci95=[0.1, 2.0])]  # one of the two is not enough
-    rows = [*won, *halves, *[row()] * (8 - winners)]
-    (line,) = learning._verdicts(rows, "backtests", "none")
-    assert line.startswith(f"At a maker fee of 0.1 %: **{word}**. Of 10 backtests, {winners + 1} earned more")
-    assert f"and {winners} of these earned anything at all; 0.2 would by chance." in line

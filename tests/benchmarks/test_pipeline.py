@@ -1,7 +1,5 @@
 """The commands of a day run as a user runs them; the cost of a sweep's point is that of an additional one."""
 
-from pathlib import Path
-
 import pytest
 
 from benchmarks import pipeline
@@ -40,43 +38,9 @@ def test_point_row_is_cost_of_additional_points(bench, monkeypatch):
     assert [words for words in commands if words[0] == "peer"] == [["peer", "--repeat", "2"]] * 2
 
 
-def test_commands_with_findings_keep_their_rows(bench, monkeypatch):
-    """A day with defects, and one whose queues do not determine an exponent, are measured; a note reports both."""
-
-    def run(words, finding_code=0):
-        code = {"check": 3, "fills": 4}.get(next((word for word in words if word in ("check", "fills")), ""), 0)
-        assert code in (0, finding_code)
-        runs = {"runs": [{"run_s": 2.0, "run_user_s": 1.0}]} if words[0] == "peer" else {}
-        return ProcessResult(3.0, 2.0, 100.0, runs, code)
-
-    monkeypatch.setattr(pipeline, "run", run)
-    measured = pipeline.measure(bench)
-    assert {row.name for row in measured.rows} >= {"data check", "fills fit"}
-    assert [note.split(":")[0] for note in measured.notes] == ["data check ended with 3", "fills fit ended with 4"]
-
-
-def test_sweep_uses_one_process_and_no_stored_points(bench):
-    """Otherwise the second sweep would reuse the points of the first."""
-    words = pipeline.sweep(bench, "trade_cross", 3)
-    assert words[-1] == "GAMMA=0.0010000,0.0010001,0.0010002"
-    assert words[words.index("--jobs") + 1] == "1"
-    assert words[words.index("--reuse-points") + 1] == "0"
-
-
 def test_all_commands_are_valid_and_fail_only_for_missing_day(bench):
     """Detects renamed flags early: each command fails only because the day is missing."""
     for words in [*pipeline.commands(bench).values(), pipeline.sweep(bench, "trade_cross", 2)]:
         done = run_python(*words[1:], cwd=bench.folder.root.parent)
         assert done.returncode == 3, done.stderr
         assert "20260105" in done.stderr
-
-
-def test_removed_deletes_run_of_command(tmp_path):
-    """The run, with its large order files, is removed; a command without a run removes nothing."""
-    run = tmp_path / "out" / "schedule" / "A" / "1"
-    (run / "backtest").mkdir(parents=True)
-    (run / "run_manifest.json").write_text("{}")
-    pipeline._removed(ProcessResult(1.0, 1.0, 1.0, {"path": str(run / "backtest" / "summary.json")}))
-    assert not run.exists()
-    pipeline._removed(ProcessResult(1.0, 1.0, 1.0, {"path": str(tmp_path / "other.json")}))
-    assert Path(tmp_path).exists()

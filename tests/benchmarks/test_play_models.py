@@ -38,11 +38,3 @@ def test_whole_book_and_best_prices_give_same_orders_and_fills(measured):
     assert facts["trade_cross, whole book"] == facts["trade_cross"]
     for other in ("trade_cross, at the touch", "trade_cross, recorded feed", "trade_cross, latency by rate"):
         assert facts[other] != facts["trade_cross"]
-
-
-def test_peer_flags_select_same_queue_and_quotes():
-    """A model of best prices alone is compared with the peer's default queue."""
-    flags = {play.name: play.peer for play in PLAYS}
-    assert flags["queue_prob_log, at the touch"] == ("--queue", "log", "--touch")
-    assert flags["queue_risk_averse"] == ("--queue", "risk")
-    assert flags["trade_cross, recorded feed"] == ("--queue", "power")

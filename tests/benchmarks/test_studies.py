@@ -1,17 +1,13 @@
 """The quick form of the calibration studies, and checks that a bar can be missed."""
 
-import json
 import math
-from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from benchmarks import calibration, diagnostics, studies, truth
-from benchmarks.calibration import Bar, Figure, bars_of, measure, summarised
+from benchmarks import truth
+from benchmarks.calibration import bars_of, measure, summarised
 from mm.cli.console import Console
-from mm.clock import US_PER_S
-from support import run_python
 
 pytestmark = pytest.mark.slow  # a measurement of the project, not a fault of the product
 
@@ -45,35 +41,6 @@ def test_known_wrong_intervals_and_estimators_fail(results):
     assert lines["mixed", "ladder, first fill"]["bias_A"].value < -0.05
 
 
-def test_report_has_lines_and_valid_json(results):
-    """It contains every study with its days, and every bar with its verdict."""
-    text = "\n".join(results.lines("calibration"))
-    for study in studies.STUDIES:
-        assert f"\n{study}: " in text
-    content = json.loads(json.dumps(results.to_json(), allow_nan=False))
-    assert {bar["verdict"] for bar in content["bars"]} <= {"met", "open"}
-    assert content["studies"]["few"][0]["days"] == studies.STUDIES["few"].quick
-    assert content["seconds"]["one fit, ms"] > 0
-    assert {one["verdict"] for one in content["diagnostics"]} <= {"met", "open"}
-    assert "\ndiagnostic " in text
-
-
-def test_figures_do_not_depend_on_number_of_workers(monkeypatch):
-    """The figures do not depend on the number of processes."""
-    console = Console(as_json=True, level="ERROR")
-    monkeypatch.setitem(studies.STUDIES, "few", replace(studies.STUDIES["few"], quick=44))
-    monkeypatch.setitem(diagnostics.DRAWN, "lumpy", replace(diagnostics.DRAWN["lumpy"], quick=24))
-    runs = [measure(console, full=False, names=["few", "lumpy"], workers=workers) for workers in (1, 2)]
-    assert runs[0].studies == runs[1].studies
-    assert [one.measured for one in runs[0].diagnostics] == [one.measured for one in runs[1].diagnostics]
-
-
-def test_bar_verdict_is_met_open_or_missed():
-    """A bar is open if more days are needed to decide."""
-    verdicts = [Bar("s", "n", Figure(value, 0.01), 0.935, 0.965).verdict for value in (0.95, 0.92, 0.90)]
-    assert verdicts == ["met", "open", "MISSED"]
-
-
 def test_wrong_estimator_misses_its_bars():
     """Too narrow intervals, k a tenth too large, a ladder as exact as the marks: each is detected."""
     rng = np.random.default_rng(1)
@@ -90,15 +57,6 @@ def test_wrong_estimator_misses_its_bars():
         "marks, 20 fills, Firth: bias of k",
         "variance of k, marks over ladder, all fills",
     }
-
-
-def test_day_without_fit_is_counted_as_unusable():
-    """It changes neither coverage nor bias."""
-    day = np.array([[0.0, 0.0, 1, 1, 1, 1, 9.0], studies.ABSENT, [0.2, 0.2, 0, 1, 1, 1, 11.0]])
-    (line,) = summarised([{"marks": day}])
-    assert (line.days, line.unusable, line.fills) == (2, 1, 10)
-    assert line.figures["bias_k"].value == pytest.approx(0.1)
-    assert line.figures["cover_k"].value == 0.5
 
 
 def test_drawn_days_match_rates_of_truth():
@@ -127,24 +85,3 @@ def test_tables_count_each_order_correctly():
     assert (first["fills"] == np.minimum(every["fills"], 1)).all()
     assert ((first["exposure_s"] < truth.DWELL_S) == (every["fills"] > 0)).all()
     assert set(np.unique(first["delta_ticks"], return_counts=True)[1]) == {10}, "30 dwells a side are 5 cycles"
-
-
-def test_irregular_tape_has_irregular_times_and_prints_up_to_depth():
-    """Intervals from milliseconds to seconds, mids on half ticks; an order prints at every price that it reaches."""
-    arrivals = truth.Arrivals(1, np.array([100.5, 200.5]), np.array([0, 1]), np.array([5.2, 5.2]))
-    tape = studies.irregular_tape(np.random.default_rng(3), 0.1, arrivals)
-    gaps = np.diff(tape.event_us[tape.kind == 2])
-    assert gaps.min() < 0.2 * US_PER_S < 2 * US_PER_S < gaps.max()
-    assert set(((tape.top_bid_ticks + tape.top_ask_ticks) % 2).tolist()) == {0, 1}
-    for direction in (-1, 1):
-        rows = tape.trade_rows[tape.row_side[tape.trade_rows] == direction]
-        ticks = tape.row_ticks[rows] * direction
-        assert (np.diff(ticks) == 1).all()
-        assert ticks.size in (5, 6)
-
-
-def test_calibration_needs_no_day(tmp_path):
-    """Calibration is measured on simulated days alone; the yardstick is not created."""
-    assert "calibration" in run_python("-m", "mm.bench", "--help", cwd=tmp_path).stdout
-    assert calibration.STUDIES.keys() == {"steady", "mixed", "few", "tape", "bursts", "runs", "loop"}
-    assert not (tmp_path / "out").exists()

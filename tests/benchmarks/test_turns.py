@@ -9,11 +9,11 @@ import pytest
 
 from benchmarks import commands, engine
 from benchmarks.__main__ import MEASUREMENTS, Settings
-from benchmarks.turns import NO_EVENTS, NO_PEER, Bench, Measured, Row, recorded, run
+from benchmarks.turns import NO_EVENTS, NO_PEER, Bench, recorded, run
 from benchmarks.yardstick import Yardstick
 from mm.cli.console import Console
 from mm.dayfolder.layout import DayFolder
-from mm.errors import DataError, MissingDay, MMError
+from mm.errors import DataError, MissingDay
 from mm.sim.flow.day import make_day
 from mm.sim.flow.scenario import PoissonMarket
 from mm.sim.flow.session import Session
@@ -86,14 +86,6 @@ def test_answer_has_complete_rows_with_finite_ratios(answer):
     assert rows["parse"]["open a kept tape"]["against"] == "parse"
 
 
-def test_facts_report_work_of_measured_runs(answer):
-    """The counts show that the measured runs did their work."""
-    facts = answer[0]["measured"]["engine"]["facts"]
-    assert facts["rows"] > 1_000
-    assert (facts["orders"]["hftbacktest"], facts["fills"]["hftbacktest"]) == (40, 7)
-    assert len(facts["of the whole process"]) == 5
-
-
 def test_answer_is_stored_and_runs_are_removed(answer):
     """A measurement leaves its results, the day and the tape, but no runs with large order files."""
     output, folder = answer
@@ -140,44 +132,6 @@ def test_startup_compares_helps_and_imports_with_idle_interpreter(scripts, tmp_p
     assert all(len(row.ours) == len(row.theirs) == 2 for row in measured.rows)
 
 
-def test_ratio_uses_medians_and_spread_uses_turns():
-    """One slow turn changes the spread, not the ratio."""
-    row = Row("x", "s", [1.0, 1.0, 10.0], "y", [8.0, 9.0, 10.0], "8")
-    assert (row.ratio, row.turn_ratios()) == (9.0, [1.0, 8.0, 9.0])
-    assert "9  (1 to 9)" in row.line()
-    assert json.dumps(Measured([row]).to_json())
-
-
-def test_row_with_zero_time_has_no_ratio():
-    """A measured time of 0 gives no ratio, instead of infinity."""
-    row = Row("x", "s", [0.0], "y", [1.0])
-    assert (row.ratio, row.turn_ratios(), row.to_json()["least"]) == (None, [], None)
-
-
-def test_run_returns_times_and_last_json_line():
-    """Earlier lines of its output are ignored."""
-    result = run([sys.executable, "-c", "print('hello'); print('{\"a\": 1}')"])
-    assert result.output == {"a": 1}
-    assert result.wall_s > 0
-    assert result.peak_mb > 1
-
-
-def test_run_raises_with_last_stderr_line_of_failed_process():
-    """A failed process gives no row."""
-    with pytest.raises(MMError, match="ended with 3: the reason"):
-        run([sys.executable, "-c", "import sys; print('the reason', file=sys.stderr); sys.exit(3)"])
-
-
-def test_run_accepts_finding_code_only_with_json_output():
-    """Exit code 3 is accepted only with a JSON object, and only for the given code."""
-    script = "print('{\"ok\": false}'); raise SystemExit(3)"
-    result = run([sys.executable, "-c", script], finding_code=3)
-    assert (result.output, result.code) == ({"ok": False}, 3)
-    for source, finding_code in ((script, 0), ("raise SystemExit(3)", 3), (script.replace("3", "4"), 3)):
-        with pytest.raises(MMError, match="ended with"):
-            run([sys.executable, "-c", source], finding_code=finding_code)
-
-
 def test_run_removes_knobs_of_the_shell(monkeypatch):
     """An ORDER_TTL_MS in the shell would change the measured strategy."""
     monkeypatch.setenv("ORDER_TTL_MS", "1")
@@ -195,15 +149,6 @@ def test_missing_scripts_and_days_raise_errors_with_hints(tmp_path):
     assert not (tmp_path / "out").exists()
 
 
-def test_generator_without_output_leaves_no_partial_day(scripts, tmp_path):
-    """The next run must not use an empty folder as the day."""
-    (tmp_path / "gen_day.py").write_text("")
-    yardstick = Yardstick(tmp_path, 1.0, tmp_path / "out")
-    with pytest.raises(DataError, match="left no data"):
-        yardstick.day(Console(as_json=True, level="INFO"))
-    assert not yardstick.root.exists()
-
-
 def test_unknown_measurement_lists_available_ones(tmp_path):
     """The error lists all measurements."""
     process = run_python("-m", "mm.bench", "recoder", cwd=tmp_path)
@@ -216,11 +161,3 @@ def test_peak_memory_excludes_measuring_process():
     allocated = bytearray(b"1") * (300 << 20)
     assert run([sys.executable, "-I", "-S", "-c", "pass"]).peak_mb < 100
     assert allocated
-
-
-def test_run_names_missing_program():
-    """It has no exit code."""
-    with pytest.raises(
-        MMError, match=r"no_such_program -x: ended with no exit code: FileNotFoundError.*no_such_program"
-    ):
-        run(["no_such_program", "-x"])

@@ -1,11 +1,9 @@
 """A short ``mm bench wire``: the counts of ten clients are consistent, independent of the measured times."""
 
-import math
-
 import pytest
 
 from benchmarks.turns import PYTHON, run
-from benchmarks.wire import AIM, CLIENTS, measure
+from benchmarks.wire import AIM, measure
 
 pytestmark = pytest.mark.slow  # a measurement of the project, not a fault of the product
 
@@ -14,20 +12,6 @@ pytestmark = pytest.mark.slow  # a measurement of the project, not a fault of th
 def output():
     """The output of one turn of a third of a second."""
     return run([*PYTHON, "benchmarks.wire", "0.3"]).output
-
-
-def test_clients_receive_depth_and_trades(output):
-    """The counts of messages, bytes and the rate are consistent."""
-    assert output["messages"] > output["depth"] > 0
-    assert output["bytes"] > 100 * output["messages"]
-    assert output["rate"] == pytest.approx(output["messages"] / output["seconds"] / CLIENTS)
-
-
-def test_times_are_finite_and_not_negative(output):
-    """A lag is relative to the fastest message, so none is negative."""
-    assert 0 <= output["lag_ms"] <= output["late_ms"] < math.inf
-    assert 0 < output["share"] < math.inf
-    assert output["slipped_s"] >= 0
 
 
 def test_measure_returns_complete_rows(output, monkeypatch):

@@ -17,12 +17,9 @@ import pytest
 
 from serving import serving
 
-with warnings.catch_warnings():  # python-binance imports the legacy API of websockets
-    warnings.filterwarnings("ignore", module="websockets|binance", category=DeprecationWarning)
-    ccxt = pytest.importorskip("ccxt")
-    ccxt_pro = pytest.importorskip("ccxt.pro")
-    binance = pytest.importorskip("binance")
-
+ccxt: Any = None
+ccxt_pro: Any = None
+binance: Any = None
 Ready = dict[str, Any]
 Closing = Callable[[Any], Any]
 HTTP = httpx.Client(trust_env=False)
@@ -30,8 +27,13 @@ PAIR, SYMBOL = "SIM/USDT", "SIMUSDT"
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _connections() -> Iterator[None]:
-    """Close all connections after the tests."""
+def _clients() -> Iterator[None]:
+    """Import the clients, which takes seconds that every worker would spend at collection; close connections."""
+    with warnings.catch_warnings():  # python-binance imports the legacy API of websockets
+        warnings.filterwarnings("ignore", module="websockets|binance", category=DeprecationWarning)
+        globals().update(
+            {name.replace(".", "_"): pytest.importorskip(name) for name in ("ccxt", "ccxt.pro", "binance")}
+        )
     yield
     HTTP.close()
 

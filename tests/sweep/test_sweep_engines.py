@@ -18,7 +18,6 @@ from mm.errors import TryLater
 from mm.sweep import engines as cluster
 from support import ROOT
 
-pytest.importorskip("distributed", reason="needs the extra [cluster]")
 PATIENCE_S = 60
 # Slow enough that something is killed while it plays; files record which process plays which point.
 SLOW = """
@@ -38,6 +37,12 @@ class Slow:
         mid = view.mid2_ticks / 2
         return Quotes(mid - self.delta, mid + self.delta, 60, 60)
 """
+
+
+@pytest.fixture(autouse=True)
+def _extra() -> None:
+    """Skip without Dask; at collection its import would take every worker a second."""
+    pytest.importorskip("distributed", reason="needs the extra [cluster]")
 
 
 @contextmanager

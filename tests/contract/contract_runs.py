@@ -3,9 +3,7 @@
 Together they cover both fill models, partial fills, odd fees, short TTLs, refreshes, insufficient funds and rejects.
 """
 
-import json
 from decimal import Decimal
-from typing import Any
 
 import hand
 import pytest
@@ -55,11 +53,11 @@ RUNS |= {
 #: The second implementations in these tests cover only fills by trades and requotes on the grid.
 PLAIN = {"FILL_MODEL": "trade_cross", "REQUOTE_ON_FILL": "0"}
 RUNS = {name: PLAIN | knobs for name, knobs in RUNS.items()}
-TRADED = [name for name in RUNS if RUNS[name].get("FILL_MODEL") != "poisson"]
-DRAWN = [name for name in RUNS if name not in TRADED]
-every_run = pytest.mark.parametrize("name", RUNS)
-every_traded_run = pytest.mark.parametrize("name", TRADED)
-every_drawn_run = pytest.mark.parametrize("name", DRAWN)
+#: These differ in all that accounts and numbers depend on; each of the others varies a part of it.
+QUICK = ("parts", "poor", "sides", "wild-hazard", "night-parts")
+every_run = pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[] if name in QUICK else pytest.mark.slow) for name in RUNS]
+)
 
 
 def run_of(lab: Lab, name: str) -> Run:
@@ -83,17 +81,6 @@ def handmade(name: str) -> bool:
 def knob(name: str, variable: str, default: str) -> Decimal:
     """Return a setting of the run with this name, or the contract's default."""
     return Decimal(RUNS[name].get(variable, default))
-
-
-def knob_us(name: str, variable: str, default: str) -> int:
-    """Return a knob in milliseconds as whole microseconds."""
-    return int(knob(name, variable, default) * 1000)
-
-
-def params_of(name: str) -> dict[str, Any]:
-    """Return the fill model's parameters of the run with this name."""
-    params: dict[str, Any] = json.loads(RUNS[name].get("FILL_PARAMS_JSON", "{}"))
-    return params
 
 
 def sign(row: dict[str, str]) -> int:

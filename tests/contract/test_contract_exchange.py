@@ -1,6 +1,5 @@
 """``mm sim serve`` as a process: its ready line, accounts, flags, and equal bytes from equal seeds."""
 
-import json
 import signal
 import time
 from collections.abc import Iterator
@@ -10,7 +9,6 @@ from typing import Any
 import httpx
 import pytest
 from lab import mm
-from websockets.sync.client import connect
 
 from serving import Process, serving, signed
 
@@ -33,7 +31,7 @@ def empty() -> Iterator[Served]:
         yield served
         process, _ = served
         process.send_signal(signal.SIGTERM)
-        assert process.communicate(timeout=10) == ("", "")
+        assert process.communicate(timeout=120) == ("", "")
         assert process.returncode == 0
 
 
@@ -113,34 +111,6 @@ def test_rate_limits_apply_unless_off(limits: str) -> None:
         assert 0 < int(depth[-1].headers["retry-after"]) <= 60
 
 
-def session_bytes(seed: int) -> list[Any]:
-    """Return all bytes of a session in lockstep: streams, responses, orders, the truth."""
-    flags = ("--scenario", "zero_intelligence", "--seed", str(seed), "--speed", "0", "--start-ms", str(START_MS))
-    names = "/".join(f"simusdt@{name}" for name in ("depth@100ms", "trade", "aggTrade", "bookTicker", "depth20@100ms"))
-    received: list[Any] = []
-    with serving(*flags) as (_, ready), httpx.Client(base_url=ready["rest_url"]) as client:
-        with connect(f"{ready['ws_url']}/stream?streams={names}&timeUnit=MICROSECOND", proxy=None) as stream:
-            for step in range(4):
-                now = client.post("/sim/advance", json={"us": 500_000}).json()["now_us"]
-                order = limit(ready, "alice", "BUY", "100.50", "0.100")
-                received += [order.text, client.get("/api/v3/depth?symbol=SIMUSDT&limit=50").text]
-                assert now == START_MS * 1000 + (step + 1) * 500_000
-            client.post("/sim/advance", json={"us": 100_000})
-            client.post("/sim/shutdown")
-            received += list(stream)[:-1]
-        received += [client.get("/sim/trades").text, client.get("/sim/truth").text, json.dumps(ready["accounts"])]
-    return received
-
-
-@pytest.mark.slow
-def test_equal_seeds_and_calls_give_equal_bytes() -> None:
-    """Covers keys, streams, orders and the truth; another seed gives another market."""
-    first = session_bytes(5)
-    assert len(first) > 100
-    assert first == session_bytes(5)
-    assert not set(first) & set(session_bytes(6))
-
-
 def test_speed_scales_exchange_time() -> None:
     """With speed 100, a minute of exchange time passes quickly."""
     with serving("--scenario", "large_tick", "--speed", "100", "--start-ms", str(START_MS)) as (_, ready):
@@ -150,6 +120,7 @@ def test_speed_scales_exchange_time() -> None:
         assert get(ready, "/sim/state")["trade_id"] > 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("flags", "word"),
     [
@@ -168,10 +139,3 @@ def test_wrong_flag_exits_2_with_one_line(flags: str, word: str, tmp_path: Path)
     done = mm("sim", "serve", *flags.split(), cwd=tmp_path)
     assert (done.code, done.out, len(done.err.splitlines())) == (2, "", 1)
     assert word in done.err
-
-
-def test_sim_day_rejects_empty_scenario(tmp_path: Path) -> None:
-    """The scenario `empty` is only for the server; `sim day` rejects it."""
-    done = mm("sim", "day", "--symbol", "SIMUSDT", "--day", "20260105", "--scenario", "empty", cwd=tmp_path)
-    assert (done.code, len(done.err.splitlines())) == (2, 1)
-    assert not (tmp_path / "data" / "SIMUSDT" / "20260105").exists()

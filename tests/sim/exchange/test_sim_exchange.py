@@ -14,60 +14,9 @@ from plain_matching import PlainMatching
 TAKER, MAKER = "EXPIRE_TAKER", "EXPIRE_MAKER"
 
 
-def three_bids(desk: Desk) -> list[UserOrder]:
-    """Place bids of 1.2, 1.3 and 8.1 at three prices, the best first."""
-    return [
-        desk.limit(ALICE, BUY, ticks, lots, stp="NONE")
-        for ticks, lots in ((6_000, 1_200), (5_500, 1_300), (5_000, 8_100))
-    ]
-
-
 def state(order: UserOrder) -> tuple[str, int, int]:
     """Return the state of an order: status, executed and prevented lots."""
     return order.status, order.filled_lots, order.prevented_lots
-
-
-def test_expire_maker_expires_makers_and_taker_rests() -> None:
-    """Scenario B: all three bids expire, and the sell order of 3 enters the book."""
-    desk = Desk()
-    makers = three_bids(desk)
-    taker = desk.limit(ALICE, SELL, 5_000, 3_000, stp=MAKER)
-    assert [state(maker) for maker in makers] == [
-        ("EXPIRED_IN_MATCH", 0, 1_200),
-        ("EXPIRED_IN_MATCH", 0, 1_300),
-        ("EXPIRED_IN_MATCH", 0, 8_100),
-    ]
-    assert state(taker) == ("NEW", 0, 0)
-    assert [(one.match_id, one.maker_id, one.ticks, one.maker_lots, one.taker_lots) for one in taker.prevented] == [
-        (0, makers[0].order_id, 6_000, 1_200, 0),
-        (1, makers[1].order_id, 5_500, 1_300, 0),
-        (2, makers[2].order_id, 5_000, 8_100, 0),
-    ]
-    assert desk.exchange.depth(5)[1:] == ([], [("50.00000000", "3.00000000")])
-    assert desk.money(ALICE)[3] == 0
-
-
-def test_expire_taker_leaves_book_unchanged() -> None:
-    """Scenario C: the sell order of 3 expires at the first bid, which is unchanged."""
-    desk = Desk()
-    makers = three_bids(desk)
-    taker = desk.limit(ALICE, SELL, 5_000, 3_000, stp=TAKER)
-    assert [state(maker) for maker in makers] == [("NEW", 0, 0)] * 3
-    assert state(taker) == ("EXPIRED_IN_MATCH", 0, 3_000)
-    (match,) = taker.prevented
-    assert (match.match_id, match.maker_id, match.ticks) == (0, makers[0].order_id, 6_000)
-    assert (match.taker_lots, match.maker_lots) == (3_000, 0)
-    assert desk.money(ALICE)[1] == 0
-
-
-def test_expire_both_expires_maker_and_taker() -> None:
-    """Scenario D: a bid of 1 and a sell order of 3 both expire."""
-    desk = Desk()
-    maker = desk.limit(ALICE, BUY, 5_000, 1_000, stp="NONE")
-    taker = desk.limit(ALICE, SELL, 5_000, 3_000, stp="EXPIRE_BOTH")
-    assert (state(maker), state(taker)) == (("EXPIRED_IN_MATCH", 0, 1_000), ("EXPIRED_IN_MATCH", 0, 3_000))
-    (match,) = taker.prevented
-    assert (match.taker_lots, match.maker_lots) == (3_000, 1_000)
 
 
 def test_stp_mode_of_taker_applies() -> None:
@@ -84,33 +33,6 @@ def test_market_order_expires_after_own_maker_expires() -> None:
     maker = desk.limit(ALICE, BUY, 5_000, 1_000, stp="NONE")
     taker = desk.market(ALICE, SELL, 1_000, stp=MAKER)
     assert (state(maker), state(taker)) == (("EXPIRED_IN_MATCH", 0, 1_000), ("EXPIRED", 0, 0))
-
-
-def test_decrement_reduces_both_by_the_smaller_quantity() -> None:
-    """Scenario G: of a bid of 6 and a sell order of 2 the bid keeps 4."""
-    desk = Desk()
-    maker = desk.limit(ALICE, BUY, 10_000, 6_000, stp="NONE")
-    taker = desk.limit(ALICE, SELL, 10_000, 2_000, stp="DECREMENT")
-    assert (state(maker), state(taker)) == (("NEW", 0, 2_000), ("EXPIRED_IN_MATCH", 0, 2_000))
-    assert desk.exchange.depth(5)[1:] == ([("100.00000000", "4.00000000")], [])
-    assert desk.money(ALICE)[3] == 400 * 10**8
-
-
-def test_decrement_of_equal_quantities_expires_both() -> None:
-    """Where both have the same quantity, nothing is left of either."""
-    desk = Desk()
-    maker = desk.limit(ALICE, BUY, 10_000, 2_000, stp="NONE")
-    taker = desk.limit(ALICE, SELL, 10_000, 2_000, stp="DECREMENT")
-    assert (state(maker), state(taker)) == (("EXPIRED_IN_MATCH", 0, 2_000), ("EXPIRED_IN_MATCH", 0, 2_000))
-
-
-def test_stp_none_allows_self_trade() -> None:
-    """Scenario A: both fill; the account loses only the fees."""
-    desk = Desk()
-    maker = desk.limit(ALICE, BUY, 10_000, 1_000, stp="NONE")
-    taker = desk.limit(ALICE, SELL, 10_000, 1_000, stp="NONE")
-    assert (state(maker), state(taker)) == (("FILLED", 1_000, 0), ("FILLED", 1_000, 0))
-    assert desk.money(ALICE) == (999_99900000, 0, 999_999_90000000, 0)
 
 
 @pytest.mark.parametrize(

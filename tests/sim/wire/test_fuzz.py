@@ -11,7 +11,7 @@ import os
 import re
 import socket
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing
 from typing import Any
 from urllib.parse import quote, urlencode
@@ -334,23 +334,3 @@ def test_invalid_control_calls_return_one_answer(running: Running, method: str, 
     if method != "HEAD":
         assert len(answers(received)) == 1
     running.check()
-
-
-def test_thousand_short_connections_leave_no_trace(running: Running) -> None:
-    """A thousand connections, all of them ended abruptly or with invalid data."""
-    clients: list[Callable[[], object]] = [
-        lambda: running.connect().close(),
-        lambda: running.send(b"GET"),
-        lambda: upgraded(running, "/ws/simusdt@trade").close(),
-        lambda: frames_answering(running, "/ws", b"\xff"),
-    ]
-    for number in range(1_000):
-        clients[number % len(clients)]()
-    running.check()
-    server = running.box.server
-    pause = threading.Event()
-    for _ in range(1_000):
-        if not server.sockets and not server.http_connections:
-            break
-        pause.wait(0.01)
-    assert (len(server.sockets), len(server.http_connections)) == (0, 0)

@@ -9,6 +9,9 @@ import sys
 import time
 from pathlib import Path
 
+import pytest
+from click.testing import CliRunner
+
 ROOT = Path(__file__).resolve().parents[1]
 SHARED = ROOT.parent / "shared"
 
@@ -26,6 +29,20 @@ def run_python(*args: str, cwd: Path, **variables: str) -> subprocess.CompletedP
         check=False,
         timeout=120,
     )
+
+
+def run_mm(*words: str, cwd: Path, **variables: str) -> subprocess.CompletedProcess[str]:
+    """Run ``mm *words`` in *cwd* with *variables* set, as `run_python` does, but without a process and its imports."""
+    from mm.__main__ import main
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(cwd)
+        for name, value in variables.items():
+            patch.setenv(name, value)
+        done = CliRunner().invoke(main, words)
+    if done.exception is not None and not isinstance(done.exception, SystemExit):
+        raise done.exception
+    return subprocess.CompletedProcess(words, done.exit_code, done.stdout, done.stderr)
 
 
 def in_time(took_s: float, limit_s: float = 5.0) -> bool:

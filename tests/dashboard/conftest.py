@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from support import run_python
+from support import run_mm
 
 AppTest = pytest.importorskip("streamlit.testing.v1", reason="streamlit is not installed: [dashboard]").AppTest
 TAKEN = ("uvicorn", "uvicorn.access", "uvicorn.asgi", "uvicorn.error", "websockets")
@@ -27,13 +27,13 @@ reset_loggers()
 SYMBOL, DAY = "SIMUSDT", "20260105"
 PLACE = ("--symbol", SYMBOL, "--day", DAY)
 MADE = (
-    ("sim", "day", *PLACE, "--hours", "0.75", "--seed", "7", "--scenario", "poisson"),
+    ("sim", "day", *PLACE, "--hours", "0.5", "--seed", "7", "--scenario", "poisson"),
     ("backtest", *PLACE, "--run-id", "base", "--sensitivity=0"),
     ("backtest", *PLACE, "--run-id", "wide", "--sensitivity=0", "--quote-model", "fixed_spread",
      "--quote-params-json", '{"delta_ticks": 3}'),
     ("sweep", *PLACE, "--run-id", "grid", "--grid", "GAMMA=0.01,1", "--grid", "ORDER_LATENCY_MS=10,200", "--jobs", "1"),
     ("calibrate", *PLACE, "--run-id", "fitted"),
-    ("schedule", *PLACE, "--run-id", "rolling", "--wf-train-window-min", "15", "--wf-step-min", "5"),
+    ("schedule", *PLACE, "--run-id", "rolling", "--wf-train-window-min", "10", "--wf-step-min", "5"),
 )  # fmt: skip
 
 
@@ -51,7 +51,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with ``data`` and ``out``; tests that change something copy it."""
     home = tmp_path_factory.mktemp("dashboard")
     for words in MADE:
-        done = run_python("-m", "mm", *words, cwd=home)
+        done = run_mm(*words, cwd=home)
         assert done.returncode == 0, done.stderr
     return home
 

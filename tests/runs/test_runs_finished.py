@@ -15,7 +15,7 @@ from mm.sim.flow.day import make_day
 from mm.sim.flow.scenario import SCENARIOS
 from mm.sim.flow.session import Session
 from pages import named
-from support import run_python
+from support import run_mm
 
 KNOBS = {"maker_fee_rate": 0, "fills": "queue_prob_power", "sensitivity": False, "initial_inventory": 2}
 
@@ -29,7 +29,7 @@ def workspace(tmp_path_factory):
     common = ("--symbol", "SIMUSDT", "--day", "20260105")
     played = ("--maker-fee-rate", "0", "--initial-inventory", "2", "--sensitivity", "0")
     for words in (("calibrate", *common, "--run-id", "cal"), ("backtest", *common, *played, "--run-id", "bt")):
-        done = run_python("-m", "mm", *words, cwd=root)
+        done = run_mm(*words, cwd=root)
         assert done.returncode == 0, done.stderr
     return root, mm.load_day(day)
 

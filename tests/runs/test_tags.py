@@ -9,7 +9,7 @@ from mm.dayfolder.layout import DayFolder
 from mm.sim.flow.day import make_day
 from mm.sim.flow.scenario import SCENARIOS
 from mm.sim.flow.session import Session
-from support import run_python
+from support import run_mm
 
 
 @pytest.fixture(scope="module")
@@ -33,13 +33,13 @@ def desk(tmp_path_factory):
             "--quote-model",
             "fixed_spread",
         )
-        done = run_python("-m", "mm", *words, "--quote-params-json", json.dumps({"delta_ticks": ticks}), cwd=folder)
+        done = run_mm(*words, "--quote-params-json", json.dumps({"delta_ticks": ticks}), cwd=folder)
         assert done.returncode == 0, done.stderr
     return folder
 
 
 def mm(desk, *words):
-    done = run_python("-m", "mm", "runs", *words, cwd=desk)
+    done = run_mm("runs", *words, cwd=desk)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
@@ -82,7 +82,7 @@ def test_all_runs_are_one_table(desk, suffix):
     ],
 )
 def test_wrong_calls_end_with_one_line(desk, words, text):
-    done = run_python("-m", "mm", "runs", *words, cwd=desk)
+    done = run_mm("runs", *words, cwd=desk)
     assert done.returncode in (2, 3)
     assert text in done.stderr
     assert len(done.stderr.splitlines()) == 1
@@ -91,7 +91,7 @@ def test_wrong_calls_end_with_one_line(desk, words, text):
 def test_a_damaged_file_of_tags_is_named(desk):
     file = desk / "out/run_tags.json"
     file.write_text("{", encoding="utf-8")
-    done = run_python("-m", "mm", "runs", "list", cwd=desk)
+    done = run_mm("runs", "list", cwd=desk)
     file.unlink()
     assert done.returncode == 3
     assert "run_tags.json: not a JSON object" in done.stderr

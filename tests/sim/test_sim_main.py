@@ -11,14 +11,14 @@ from websockets.sync.client import connect
 from mm.sim.__main__ import _STRATEGIES
 from mm.sim.as2008.model import STRATEGIES
 from serving import serving
-from support import run_python
+from support import run_mm
 
-SIM = ("-m", "mm.sim", "day", "--hours", "0.02")
+SIM = ("sim", "day", "--hours", "0.02")
 
 
 def test_json_output_contains_truth_and_its_path(tmp_path):
     """The last line of stdout is the artefact, the same as in the file."""
-    result = run_python(*SIM, "--symbol", "simusdt", "--day", "20260105", "--seed", "7", "--json", cwd=tmp_path)
+    result = run_mm(*SIM, "--symbol", "simusdt", "--day", "20260105", "--seed", "7", "--json", cwd=tmp_path)
     assert (result.returncode, result.stderr) == (0, "")
     truth = json.loads(result.stdout.splitlines()[-1])
     path = truth.pop("path")
@@ -29,7 +29,7 @@ def test_json_output_contains_truth_and_its_path(tmp_path):
 
 def test_flags_override_environment_variables(tmp_path):
     """SYMBOL, DAY, DATA_ROOT and SEED are read as in every command; a flag takes precedence."""
-    result = run_python(
+    result = run_mm(
         *SIM, "--seed", "9", "--A", "3", "--json",
         cwd=tmp_path, SYMBOL="ABCUSDT", DAY="20260106", DATA_ROOT="elsewhere", SEED="8", K_PER_TICK="0.5",
     )  # fmt: skip
@@ -46,16 +46,16 @@ def test_flags_override_environment_variables(tmp_path):
 
 def test_day_range_makes_same_days_as_single_runs(tmp_path):
     """Days are independent: random draws are keyed by seed and day."""
-    result = run_python(*SIM, "--day", "20260105:20260107", "--json", cwd=tmp_path)
+    result = run_mm(*SIM, "--day", "20260105:20260107", "--json", cwd=tmp_path)
     days = json.loads(result.stdout)["days"]
     assert [truth["day"] for truth in days] == ["20260105", "20260106", "20260107"]
-    single = run_python(*SIM, "--day", "20260106", "--data-root", "alone", "--json", cwd=tmp_path)
+    single = run_mm(*SIM, "--day", "20260106", "--data-root", "alone", "--json", cwd=tmp_path)
     assert json.loads(single.stdout) | {"path": ""} == days[1] | {"path": ""}
 
 
 def test_invalid_k_prints_one_line_with_flag_and_value(tmp_path):
     """Exit code 2, and nothing is written."""
-    result = run_python(*SIM, "--day", "20260105", "--k", "-1", cwd=tmp_path)
+    result = run_mm(*SIM, "--day", "20260105", "--k", "-1", cwd=tmp_path)
     assert result.returncode == 2
     (line,) = result.stderr.splitlines()
     assert "--k (K_PER_TICK)" in line
@@ -65,11 +65,11 @@ def test_invalid_k_prints_one_line_with_flag_and_value(tmp_path):
 
 def test_flag_of_other_scenario_is_rejected_but_its_variable_is_ignored(tmp_path):
     """A flag is intended; a variable may be set in the shell for other commands."""
-    result = run_python(*SIM, "--day", "20260105", "--scenario", "large_tick", "--A", "1", cwd=tmp_path)
+    result = run_mm(*SIM, "--day", "20260105", "--scenario", "large_tick", "--A", "1", cwd=tmp_path)
     assert result.returncode == 2
     (line,) = result.stderr.splitlines()
     assert "--A (A_PER_S): scenario large_tick has no such parameter" in line
-    result = run_python(
+    result = run_mm(
         *SIM, "--day", "20260105", "--json", cwd=tmp_path, SCENARIO="large_tick", A_PER_S="1", MARKET_PER_S="2"
     )
     assert json.loads(result.stdout)["rates_of_a_side"]["market_per_s"] == 2.0
@@ -77,7 +77,7 @@ def test_flag_of_other_scenario_is_rejected_but_its_variable_is_ignored(tmp_path
 
 def test_day_of_empty_scenario_is_rejected(tmp_path):
     """An empty recording would break every reader; the empty market is for the server."""
-    result = run_python(*SIM, "--day", "20260105", "--scenario", "empty", cwd=tmp_path)
+    result = run_mm(*SIM, "--day", "20260105", "--scenario", "empty", cwd=tmp_path)
     assert result.returncode == 2
     assert "has no depth message" in result.stderr
     assert not list(tmp_path.glob("data/*/*"))
@@ -95,10 +95,10 @@ def test_signal_stops_server_cleanly_with_open_connections(number):
         ):
             half.sendall(b"GET /api/v3/ping HTTP/1.1\r\n")
             assert client.get(ready["rest_url"] + "/api/v3/ping").json() == {}
-            first = json.loads(stream.recv(timeout=10))
+            first = json.loads(stream.recv(timeout=120))
             assert first["e"] == "depthUpdate"
             process.send_signal(number)
-            out, err = process.communicate(timeout=20)
+            out, err = process.communicate(timeout=120)
             assert (process.returncode, out, err) == (0, "", "")
             *_, last = stream
             assert json.loads(last)["e"] == "serverShutdown"
@@ -128,39 +128,19 @@ def test_port_in_use_exits_with_code_2(tmp_path):
     """One line that contains the flag, before the ready line."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
-        result = run_python("-m", "mm", "sim", "serve", "--port", port, cwd=tmp_path, LOG_LEVEL="ERROR")
+        result = run_mm("sim", "serve", "--port", port, cwd=tmp_path, LOG_LEVEL="ERROR")
     assert (result.returncode, result.stdout) == (2, "")
     assert len(result.stderr.splitlines()) == 1
     assert f"--port (SERVE_PORT) {port}" in result.stderr
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    "flags",
-    [
-        "--scenario none",
-        "--speed -1",
-        "--limits maybe",
-        "--port 70000",
-        "--faults nowhere",
-        "--start-ms 5",
-        "--levels 3",
-    ],
-)
-def test_invalid_serve_flag_prints_one_line(flags, tmp_path):
-    """Nothing is served, and the exit code is 2."""
-    result = run_python("-m", "mm.sim", "serve", *flags.split(), cwd=tmp_path, LOG_LEVEL="ERROR")
-    assert (result.returncode, result.stdout) == (2, "")
-    assert len(result.stderr.splitlines()) == 1
-
-
-AS2008 = ("-m", "mm", "sim", "as2008")
+AS2008 = ("sim", "as2008")
 NUMBERS = {"profit_mean", "profit_std", "final_q_mean", "final_q_std"}
 
 
 def test_default_output_is_the_papers_table(tmp_path):
     """Six rows in the order of the paper's tables; 24 published numbers beside exact and simulated ones."""
-    result = run_python(*AS2008, "--json", cwd=tmp_path)
+    result = run_mm(*AS2008, "--json", cwd=tmp_path)
     assert (result.returncode, result.stderr) == (0, "")
     (line,) = result.stdout.splitlines()
     content = json.loads(line)
@@ -180,7 +160,7 @@ def test_default_output_is_the_papers_table(tmp_path):
 
 def test_terminal_output_is_a_table(tmp_path):
     """A line for each number; unpublished numbers are shown as a dash."""
-    result = run_python(*AS2008, "--gamma", "0.1,0.5", "--strategy", "inventory", "--paths", "200", cwd=tmp_path)
+    result = run_mm(*AS2008, "--gamma", "0.1,0.5", "--strategy", "inventory", "--paths", "200", cwd=tmp_path)
     head, *lines, foot = result.stdout.splitlines()
     assert head.split() == ["gamma", "strategy", "published", "z", "exact", "simulated", "±", "z"]
     assert len(lines) == 2 * 5
@@ -194,9 +174,9 @@ def test_terminal_output_is_a_table(tmp_path):
 def test_equal_settings_print_equal_output_by_flag_or_variable(tmp_path):
     """SEED, PATHS and GAMMA are read as in every command; a flag takes precedence."""
     args = (*AS2008, "--strategy", "symmetric", "--json", "--paths", "300")
-    first = run_python(*args, "--gamma", "0.1", "--seed", "4", cwd=tmp_path)
-    again = run_python(*args, cwd=tmp_path, GAMMA="0.1", SEED="4", PATHS="7")
-    other = run_python(*args, "--gamma", "0.1", "--seed", "5", cwd=tmp_path)
+    first = run_mm(*args, "--gamma", "0.1", "--seed", "4", cwd=tmp_path)
+    again = run_mm(*args, cwd=tmp_path, GAMMA="0.1", SEED="4", PATHS="7")
+    other = run_mm(*args, "--gamma", "0.1", "--seed", "5", cwd=tmp_path)
     assert first.stdout == again.stdout
     assert first.stdout != other.stdout
 
@@ -220,7 +200,7 @@ def test_equal_settings_print_equal_output_by_flag_or_variable(tmp_path):
 )
 def test_invalid_as2008_parameter_prints_one_line(tmp_path, flags, message):
     """Exit code 2; the line contains flag, variable and value."""
-    result = run_python(*AS2008, *flags, cwd=tmp_path)
+    result = run_mm(*AS2008, *flags, cwd=tmp_path)
     assert (result.returncode, result.stdout) == (2, "")
     (line,) = result.stderr.splitlines()
     assert message in line

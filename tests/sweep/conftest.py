@@ -3,7 +3,9 @@
 from pathlib import Path
 
 import pytest
-from sweep_desk import folder_of, run_sweep, small_day
+from sweep_desk import GRID, KNOBS, folder_of, small_day
+
+from support import run_mm
 
 
 @pytest.fixture(scope="session")
@@ -18,6 +20,6 @@ def sweep_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def serial(sweep_data, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a sweep that was played one point after another."""
     cwd = tmp_path_factory.mktemp("serial")
-    done = run_sweep(cwd, sweep_data, JOBS="1", RUN_ID="whole")
+    done = run_mm("sweep", cwd=cwd, DATA_ROOT=str(sweep_data), **KNOBS, GRID=GRID, JOBS="1", RUN_ID="whole")
     assert (done.returncode, done.stderr) == (0, "")
     return folder_of(done, cwd)

@@ -18,7 +18,7 @@ from mm.sim.flow.day import make_day
 from mm.sim.flow.scenario import SCENARIOS
 from mm.sim.flow.session import Session
 from mm.sweep.evaluation import HOUR_US, DayMarket, EvaluatedDay, evaluated, mean_of
-from support import ROOT, run_python
+from support import ROOT, run_mm
 
 HOUR = 490_000  # since 1970; its hour of day is 16
 
@@ -121,7 +121,7 @@ WORDS = ("-m", "mm", "evaluate", "--symbol", "AAAUSDT,BBBUSDT", "--day", "202601
 
 def test_command_plays_what_is_there_and_names_the_rest(month):
     """Its rows are those of single backtests; a second evaluation plays nothing."""
-    done = run_python(*WORDS, "--run-id", "all", cwd=month, **SETTINGS)
+    done = run_mm(*WORDS[2:], "--run-id", "all", cwd=month, **SETTINGS)
     assert done.returncode == 0, done.stderr
     folder = month / "out/evaluation/AAAUSDT+BBBUSDT/20260105-20260107_all"
     content = json.loads((folder / "evaluation.json").read_text())
@@ -135,20 +135,20 @@ def test_command_plays_what_is_there_and_names_the_rest(month):
     rows = list(csv.DictReader((folder / "evaluation_days.csv").read_text().splitlines()))
     words = shlex.split(rows[-1]["command"])
     assert words[:2] == ["mm", "backtest"]
-    alone = run_python("-m", "mm", *words[1:], "--run-id", "one", "--json", cwd=month, **SETTINGS)
+    alone = run_mm(*words[1:], "--run-id", "one", "--json", cwd=month, **SETTINGS)
     assert alone.returncode == 0, alone.stderr
     run = month / "out/backtest" / rows[-1]["symbol"] / f"{rows[-1]['day']}_one"
     summary = json.loads((run / "summary.json").read_text())
     assert float(rows[-1]["pnl_quoting"]) == summary["pnl_quoting"] != 0
     assert float(rows[-1]["volume"]) == summary["volume"]["base"]
-    again = run_python(*WORDS, "--run-id", "again", cwd=month, **SETTINGS)
+    again = run_mm(*WORDS[2:], "--run-id", "again", cwd=month, **SETTINGS)
     assert again.returncode == 0, again.stderr
     manifest = json.loads((folder.with_name("20260105-20260107_again") / "run_manifest.json").read_text())
     assert (manifest["timings"]["played"], manifest["timings"]["reused"]) == (0, 3)
 
 
 def test_command_without_any_day_ends_with_3(month):
-    done = run_python(*WORDS[:-1], "20270101:20270103", cwd=month, **SETTINGS)
+    done = run_mm(*WORDS[2:-1], "20270101:20270103", cwd=month, **SETTINGS)
     assert done.returncode == 3
     assert "none of 6 days could be read; the first: no day folder" in done.stderr
 
@@ -167,9 +167,9 @@ def test_a_killed_evaluation_resumes(month):
         time.sleep(0.01)
     process.send_signal(signal.SIGKILL)
     process.wait()
-    whole = run_python(*WORDS, "--run-id", "killed", cwd=month, **settings)
+    whole = run_mm(*WORDS[2:], "--run-id", "killed", cwd=month, **settings)
     assert whole.returncode == 0, whole.stderr
-    other = run_python(*WORDS, "--run-id", "whole", cwd=month, **settings)
+    other = run_mm(*WORDS[2:], "--run-id", "whole", cwd=month, **settings)
     assert other.returncode == 0, other.stderr
     first, second = (
         (month / f"out/evaluation/AAAUSDT+BBBUSDT/20260105-20260107_{name}/evaluation.json").read_text()

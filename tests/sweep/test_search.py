@@ -13,7 +13,7 @@ from mm.sim.flow.day import make_day
 from mm.sim.flow.scenario import SCENARIOS
 from mm.sim.flow.session import Session
 from mm.sweep.search import Space, held_out
-from support import run_python
+from support import run_mm
 
 optuna = pytest.importorskip("optuna", reason="a search needs optuna")
 SETUP = Setup(
@@ -92,7 +92,7 @@ def desk(tmp_path_factory):
     return folder
 
 
-WORDS = ("-m", "mm", "sweep", "--symbol", "SIMUSDT", "--day", "20260105:20260107", "--search", "14", "--jobs", "1")
+WORDS = ("sweep", "--symbol", "SIMUSDT", "--day", "20260105:20260107", "--search", "14", "--jobs", "1")
 SETTINGS = {"INITIAL_INVENTORY": "1", "MAKER_FEE_RATE": "0", "QUOTE_MODEL": "inventory_skew"}
 SETTINGS |= {
     "GRID": "DELTA_TICKS=0.5..20;SKEW_TICKS=0,1;FILL_MODEL=trade_cross,queue_prob_power",
@@ -109,7 +109,7 @@ def content_of(desk, name):
 def test_search_is_repeatable_and_its_best_are_played_on_days_it_did_not_see(desk):
     """All designs count as trials; what is held out equals a backtest of those days."""
     for name in ("first", "again"):
-        done = run_python(*WORDS, "--run-id", name, *FRESH, cwd=desk, **SETTINGS)
+        done = run_mm(*WORDS, "--run-id", name, *FRESH, cwd=desk, **SETTINGS)
         assert done.returncode == 0, done.stderr
         assert "held out, 20260107: design" in done.stdout
     found = content_of(desk, "first")
@@ -127,8 +127,8 @@ def test_search_is_repeatable_and_its_best_are_played_on_days_it_did_not_see(des
     assert best["pnl_per_day"] == pytest.approx(max(worths) / 2)
     values = {"delta_ticks": float(best["DELTA_TICKS"]), "skew_ticks": float(best["SKEW_TICKS"])}
     alone = [
-        run_python(
-            *("-m", "mm", "backtest", "--symbol", "SIMUSDT", "--day", "20260107", "--json", "--fill-model", fills),
+        run_mm(
+            *("backtest", "--symbol", "SIMUSDT", "--day", "20260107", "--json", "--fill-model", fills),
             cwd=desk,
             **(SETTINGS | {"QUOTE_PARAMS_JSON": json.dumps(values), "GRID": ""}),
         )
@@ -145,8 +145,8 @@ def test_search_is_repeatable_and_its_best_are_played_on_days_it_did_not_see(des
         ({"SEARCH": "1"}, "SEARCH"),
     ],
 )
-def test_wrong_searches_end_with_one_line(desk, more, text):
+def test_wrong_searches_end_with_one_line(tmp_path, more, text):
     words = [word for word in WORDS if word not in ("--search", "14")] if "SEARCH" in more else WORDS
-    done = run_python(*words, cwd=desk, **(SETTINGS | more))
+    done = run_mm(*words, cwd=tmp_path, **(SETTINGS | more))
     assert done.returncode == 2
     assert text in done.stderr.splitlines()[-1]

@@ -107,7 +107,7 @@ def test_workers_end_with_their_sweep(sweep_data, tmp_path, signal_sent, code):
     while len(list(tmp_path.glob("pid_*"))) < 2 and process.poll() is None:
         time.sleep(0.01)
     process.send_signal(signal_sent)
-    _, stderr = process.communicate(timeout=30)
+    _, stderr = process.communicate(timeout=120)
     assert process.returncode == code
     assert "Traceback" not in stderr
     deadline = time.monotonic() + 30

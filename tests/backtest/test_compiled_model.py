@@ -202,6 +202,7 @@ def test_error_names_the_hook_inside_a_hybrid(wrong_models):
         exchange.run(Tape.of(TEST, [(BEGIN_US, "snapshot", BIDS, ASKS)]))
 
 
+@pytest.mark.slow
 def test_return_of_minus_one_without_error_is_rejected(wrong_models):
     """-1 is Cython's sign that an error was raised."""
     with pytest.raises(ModelError, match="returned -1 without raising"):
@@ -223,6 +224,7 @@ class Follows:
         orders.wake_on_best()
 
 
+@pytest.mark.slow
 def test_compiled_strategy_equals_its_twin_in_python(wrong_models):
     events, _, _ = market(300)
     tape = Tape.of(Instrument("TEST", tick_e8=RULES.tick_e8, lot_e8=RULES.lot_e8), events)
@@ -233,6 +235,7 @@ def test_compiled_strategy_equals_its_twin_in_python(wrong_models):
     np.testing.assert_array_equal(ours.fills, theirs.fills)
 
 
+@pytest.mark.slow
 def test_compiled_model_works_inside_a_hybrid(desk):
     """A hybrid of a model compiled here and one of the package, on the command line."""
     models = '{"models": [["quick_models:ThroughOrOld", {"share": 0.5, "old_s": 0}], ["price_cross", {}]]}'

@@ -5,6 +5,7 @@ from decimal import Context, Decimal, localcontext
 from pathlib import Path
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -147,6 +148,7 @@ def test_tables_of_any_integers_equal_decimal_output(orders, fills, state, tick_
     assert_tables(orders, fills, state, REASONS, Instrument("ANY", tick_e8, lot_e8), start_e8)
 
 
+@pytest.mark.slow
 def test_tables_in_pieces_are_written_whole(monkeypatch):
     """One header, and every row once."""
     monkeypatch.setattr("mm.backtest.journal_files.ROWS", 7)

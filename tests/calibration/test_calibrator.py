@@ -118,6 +118,7 @@ def test_gap_stops_exposure_until_next_snapshot():
     assert points.fills.sum() == 0
 
 
+@pytest.mark.slow
 def test_ladder_pools_its_permutations(tape):
     """The fit uses the points of all permutations: counts are summed, the weight is that of one."""
     config = CalibrationConfig(method="ladder", dwell_ms=5_000)

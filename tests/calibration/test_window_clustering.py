@@ -127,6 +127,7 @@ def test_clustered_schedule_round_trips_through_json(days):
     assert of_original.fills.tobytes() == of_copy.fills.tobytes()
 
 
+@pytest.mark.slow
 def test_means_and_clustering_must_come_together(days):
     """The message contains the number of the segment."""
     schedule = build_schedule(days[:1], PLAN)
@@ -152,6 +153,7 @@ def bunching(journal, tape, start_us):
     return counts.var() / counts.mean()
 
 
+@pytest.mark.slow
 def test_hawkes_fills_match_count_and_bunching_of_trades(days):
     """On a threefold growing market Hawkes is closer than Poisson; growth is not counted twice in A and excitation."""
     schedule = build_schedule(days, PLAN)
@@ -168,6 +170,7 @@ def test_hawkes_fills_match_count_and_bunching_of_trades(days):
     assert double_counted.counters["expected_fills"] > 1.6 * len(by_trades.fills)
 
 
+@pytest.mark.slow
 def test_mean_of_segment_follows_used_parameters(days):
     """Carried parameters have the mean of their own window, defaults that of the current window."""
 

@@ -16,10 +16,10 @@ SIGNALS = "imbalance_1,imbalance_5,spread,ofi_1s"
 
 @pytest.fixture(scope="module")
 def desk(tmp_path_factory):
-    """A folder with two simulated days of twelve minutes, and one day of another symbol."""
+    """A folder with two simulated days of six minutes, and one day of another symbol."""
     folder = tmp_path_factory.mktemp("desk")
-    for symbol, day in ((SYMBOL, DAY), (SYMBOL, NEXT), ("ABUSDT", DAY)):
-        words = ["--symbol", symbol, "--day", day, "--data-root", str(folder / "data"), "--hours", "0.2"]
+    for symbol, day, hours in ((SYMBOL, DAY, "0.1"), (SYMBOL, NEXT, "0.1"), ("ABUSDT", DAY, "0.03")):
+        words = ["--symbol", symbol, "--day", day, "--data-root", str(folder / "data"), "--hours", hours]
         assert call("sim", "day", *words, "--scenario", "zero_intelligence").exit_code == 0
     return folder
 
@@ -163,7 +163,7 @@ def test_backtest_lists_predictor_files_and_warns_in_sample(desk, sided):
         (["--target", "price"], 2, "--target"),
         (["--target", "return", "--model", "svm"], 2, "--model"),
         (["--target", "return", "--horizon-s", "0"], 2, "--horizon-s"),
-        (["--target", "return", "--horizon-s", "300"], 2, "too long for"),
+        (["--target", "return", "--horizon-s", "100"], 2, "too long for"),
         (["--target", "return", "--signals", "micro_price"], 2, "micro_price, which is itself fitted"),
         (["--target", "return", "--signals", "imbalance"], 2, "unknown signal 'imbalance'"),
         (["--target", "return", "--signals", "spread,spread"], 2, "twice"),

@@ -45,7 +45,7 @@ def free_port() -> str:
 
 def fetch(url: str) -> tuple[int, str]:
     try:
-        with urllib.request.urlopen(url, timeout=30) as answer:
+        with urllib.request.urlopen(url, timeout=120) as answer:
             return answer.status, answer.read().decode()
     except urllib.error.HTTPError as error:
         return error.code, error.read().decode()
@@ -75,7 +75,7 @@ def test_page_health_and_textfile_show_a_kill_until_rearmed(tmp_path: Path) -> N
         switch.rearm()
         until(lambda: fetch(f"{url}/health/ready")[0] == 200, "ready again")
         process.send_signal(signal.SIGTERM)
-        _, err = process.communicate(timeout=20)
+        _, err = process.communicate(timeout=120)
         assert process.returncode == 0, err
         assert "trouble_began" in err
         assert "trouble_ended" in err

@@ -30,10 +30,10 @@ def call(*words):
 
 @pytest.fixture(scope="module")
 def desk(tmp_path_factory):
-    """A folder with two simulated days of twelve minutes, and one day of another symbol."""
+    """A folder with two simulated days of six minutes, and one day of another symbol."""
     folder = tmp_path_factory.mktemp("desk")
-    for symbol, day in ((SYMBOL, DAYS[0]), (SYMBOL, DAYS[1]), ("ABUSDT", DAYS[1])):
-        words = ["--symbol", symbol, "--day", day, "--data-root", str(folder / "data"), "--hours", "0.2"]
+    for symbol, day, hours in ((SYMBOL, DAYS[0], "0.1"), (SYMBOL, DAYS[1], "0.1"), ("ABUSDT", DAYS[1], "0.08")):
+        words = ["--symbol", symbol, "--day", day, "--data-root", str(folder / "data"), "--hours", hours]
         assert call("sim", "day", *words, "--scenario", "zero_intelligence").exit_code == 0
     return folder
 
@@ -69,7 +69,7 @@ def run_strategy(desk, command, name, folder, *words, symbol=SYMBOL, day=DAYS[1]
 COMMANDS = {
     "backtest": ("--sensitivity", "0"),
     "sweep": ("--grid", "MAKER_FEE_RATE=0.001,0", "--jobs", "1", "--reuse-points", "0"),
-    "walkforward": ("--sensitivity", "0", "--wf-train-window-min", "4", "--wf-step-min", "4", "--min-exposure-s", "10"),
+    "walkforward": ("--sensitivity", "0", "--wf-train-window-min", "2", "--wf-step-min", "2", "--min-exposure-s", "10"),
 }
 
 

@@ -89,6 +89,7 @@ def test_peeking_model_is_detected(name):
     assert ("truncated" in report["tests"]) == ("repeat" not in PEEKING[name])
 
 
+@pytest.mark.slow
 def test_page_contains_verdict_cuts_and_differences(tmp_path):
     """Crosses are at the instants of the findings, on the day's mid."""
     page = tmp_path / "deep" / "page.html"
@@ -306,6 +307,7 @@ def test_schedule_with_future_training_is_rejected(tmp_path):
     assert "it would look ahead" in result.stderr
 
 
+@pytest.mark.slow
 def test_note_reports_fit_of_checked_day(tmp_path):
     """A and k contain the day: not an error of the model, but reported as a note."""
     process = run_python(

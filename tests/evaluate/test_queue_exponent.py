@@ -156,6 +156,7 @@ def test_cancellations_equal_those_of_a_plain_loop(tape: Tape) -> None:
     assert [tuple(pair) for pair in pairs] == plain_cancellations(tape)
 
 
+@pytest.mark.slow
 def test_long_queues_and_many_prices_equal_a_plain_loop() -> None:
     """Thousands of changes of one queue, and of levels."""
     draws = np.random.default_rng(3)

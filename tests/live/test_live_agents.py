@@ -51,6 +51,7 @@ def test_agent_shadow_decisions_equal_replay(tmp_path, monkeypatch, models, disc
     assert len({tuple(row) for row in placed[:, 4:7].tolist()}) > FEW  # side, price and lots: its quotes vary
 
 
+@pytest.mark.slow
 def test_shadow_warns_about_agent_trained_otherwise(tmp_path):
     """As a process: exit code 0, reconciled, the agent's file is an input; each difference is logged once."""
     agent = agent_at(tmp_path / "agent.zip", symbol="OTHERUSDT", **DECIDED)

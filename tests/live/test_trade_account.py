@@ -78,6 +78,7 @@ def removed(path):
     path.unlink()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("harm", "why"),
     [
@@ -104,6 +105,7 @@ def test_start_refuses_a_changed_log_with_one_line(traded, tmp_path, harm, why):
     assert traded.account()["orders"] == before
 
 
+@pytest.mark.slow
 def test_start_refuses_the_log_of_another_account(traded, tmp_path):
     shutil.copytree(traded.folder / "out", tmp_path / "out")
     box = Venue(tmp_path, traded.ready, user="bob")
@@ -115,6 +117,7 @@ def test_start_refuses_the_log_of_another_account(traded, tmp_path):
     assert mine == [one for one in before if one["clientOrderId"].startswith("mm-")]
 
 
+@pytest.mark.slow
 def test_torn_last_row_of_a_killed_log_still_starts(traded, tmp_path):
     with venue(tmp_path) as box:
         with box.trader() as process:
@@ -140,6 +143,7 @@ def ready(port):
         return 0, ""
 
 
+@pytest.mark.slow
 def test_account_changed_by_others_stops_a_trader_and_the_next_start(tmp_path):
     """The orders of the account are cancelled, nothing is placed, and both asset and amounts are named."""
     with venue(tmp_path) as box:

@@ -48,6 +48,7 @@ def test_repeated_signals_during_start_end_trade_in_order(box, number, wait_s):
     assert_equal_books(box)
 
 
+@pytest.mark.slow
 def test_signal_ends_trade_while_gateway_cannot_connect(box):
     with box.trader(WS_API_URL="ws://127.0.0.1:9/ws-api/v3") as process:
         logs = len(box.logs())

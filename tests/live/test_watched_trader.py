@@ -27,6 +27,7 @@ def free_port() -> int:
         return int(taken.getsockname()[1])
 
 
+@pytest.mark.slow
 def test_page_of_a_trader_has_what_alerts_rest_on(tmp_path: Path) -> None:
     """A family that is not there would never fire."""
     port = free_port()

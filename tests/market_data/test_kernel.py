@@ -84,6 +84,7 @@ def test_numbers_beyond_64_bits_are_beyond_every_level():
             assert [book.qty_at(side, key) for key in (MOST, MOST + 1, -MOST - 2)] == ["1", None, None]
 
 
+@pytest.mark.slow
 @given(levels, levels, levels, levels)
 def test_differences_are_equal_for_compiled_and_plain_books(bids, asks, other_bids, other_asks):
     """A snapshot is compared with the book that it replaces, in any combination of both kinds."""
@@ -192,6 +193,7 @@ def test_messages_decode_equally_with_and_without_packing(bids, asks, fields, co
     assert _received(sent, packs=True) == _received(sent, packs=False)
 
 
+@pytest.mark.slow
 def test_kernel_keeps_reference_counts_balanced():
     """Repeated changes leak no objects and release none too often."""
     sent = [(decimal_text(n * 10**6), decimal_text(n % 3)) for n in range(1, 40)]

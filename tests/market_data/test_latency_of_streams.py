@@ -25,6 +25,7 @@ def test_percentiles_are_exact_to_within_three_percent(values):
         assert abs(found - true) <= 0.032 * abs(true)
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_number_of_values():
     """A recorder counts millions of values per day."""
     assert histogram_of((-1) ** n * 3**n % 10**9 for n in range(20_000)).buckets < 1_000

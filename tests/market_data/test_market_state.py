@@ -339,6 +339,7 @@ def test_several_connections_merge_into_one_complete_ordered_feed(feed, luck):
         assert not set(range(before + 1, first)) & ids(batch for batches_of_conn in feed for batch in batches_of_conn)
 
 
+@pytest.mark.slow
 @settings(max_examples=100, deadline=None)
 @given(feeds(), st.randoms(use_true_random=False), st.floats(0, 3))
 def test_merged_feed_stays_complete_with_a_running_clock(feed, luck, pace_s):

@@ -201,6 +201,7 @@ def test_distances_fall_inside_bars_and_never_on_an_edge(ticks):
     assert np.allclose((edges + 0.25) * 2, np.round((edges + 0.25) * 2))
 
 
+@pytest.mark.slow
 def test_rolling_sharpe_is_drawn_for_runs_over_an_hour():
     """A shorter run has no such card, and a run whose PnL stays constant has a note."""
     calm = {"orders_a_second": 1, "breaks": 0}

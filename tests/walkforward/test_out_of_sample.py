@@ -17,6 +17,7 @@ POWER = FillsMeasured("queue_prob_power", {}, queue_prob_power)
 PLAN = WindowPlan(train_window_min=20, step_min=10, latency_us=50_000)
 
 
+@pytest.mark.slow
 def test_out_of_sample_matches_model_that_made_market(studied):
     """Fills, distances and waiting times agree with the predictions."""
     metrics = out_of_sample(studied)

@@ -38,6 +38,7 @@ def test_window_shape_has_points_of_its_training_window(studied):
                 assert one.sum() <= 1
 
 
+@pytest.mark.slow
 def test_window_shapes_are_limited_and_have_intervals(days, monkeypatch):
     """Windows that kept an earlier shape have none; the others are spread over the schedule."""
     monkeypatch.setattr(file, "MOST", 3)

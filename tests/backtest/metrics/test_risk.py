@@ -113,6 +113,7 @@ def test_sharpe_interval_equals_that_of_copied_blocks(size):
     assert risk.sharpe_ci95(changes, seed=5) == pytest.approx(expected, rel=1e-6)
 
 
+@pytest.mark.slow
 def test_sharpe_interval_covers_days_with_few_large_fills():
     """Fourteen hours of small noise with a large gain every fifty minutes and a loss every hundred."""
     random = np.random.default_rng(8)

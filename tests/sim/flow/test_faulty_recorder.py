@@ -101,6 +101,7 @@ def test_crashed_run_is_recovered_by_the_next_run(day):
     assert kinds[-2:] == ["window_end", "run_stop"]
 
 
+@pytest.mark.slow
 def test_order_log_matches_poisson_scenario(tmp_path):
     """Faults affect only the recording: the order log is the same to the byte."""
     path, _ = make(tmp_path / "gaps", 5)

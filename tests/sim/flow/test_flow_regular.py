@@ -102,6 +102,7 @@ def test_sigma_is_recovered_from_the_frames(day):
     assert abs(variance - day.truth["sigma_ticks_per_sqrt_s"] ** 2) < 4 * error
 
 
+@pytest.mark.slow
 def test_every_sweep_starts_at_the_touch(day):
     """The mid is known exactly at each trade: no print is nearer than half the spread, and none skips a level."""
     assert {sweep.nearest for sweep in day.sweeps} == {day.half}
@@ -123,6 +124,7 @@ def takers(played: Played, side: int) -> Ints:
     return new[new[:, SIDE] == side]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("sigma", "hours"), [(0.4, 0.3), (3.0, 0.3), (20.0, 1.0)])
 def test_mid_moves_are_skellam_distributed(sigma, hours):
     """Each step is a difference of two Poisson draws, by inversion and by rejection."""

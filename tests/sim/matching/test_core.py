@@ -369,6 +369,7 @@ assert peak_kib() - large < 1_500, (large, peak_kib())
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads the peak of memory from /proc")
 def test_memory_depends_on_resting_orders_only(tmp_path) -> None:
     """More than a million orders of many accounts, in books that are kept and in books that are deleted."""

@@ -33,15 +33,16 @@ stubs: build     ## Write mm/__init__.pyi, the public names
 demo: build      ## A synthetic day, from calibration to walk-forward
 	$(RUN) -m mm demo
 
-# Many tests wait for a process or a clock, so one worker more than there are cores keeps all of them busy.
-TEST = $(RUN) -m pytest -n $$($(RUN) -c 'import os; print((os.cpu_count() or 1) + 1)')
+# Many tests wait for a process or a clock, so one worker more than there are cores keeps all of them busy. Each takes
+# neighbouring tests, which share fixtures, and steals from the others when it is done.
+TEST = $(RUN) -m pytest -n $$($(RUN) -c 'import os; print((os.cpu_count() or 1) + 1)') --dist worksteal
 test: build      ## ruff, mypy, and pytest with a tenth of the slow tests, another one for each commit
 	$(MAKE) -j2 lint collect
 	$(TEST) --slow tenth
 
-test-all: build  ## The same with all slow tests
+test-all: build  ## The same with all slow tests, and more examples of property tests
 	$(MAKE) -j2 lint collect
-	$(TEST)
+	$(TEST) --hypothesis-profile=thorough
 
 collect: install
 	$(RUN) -m pytest --collect-only -q > /dev/null  # compiles the tests while mypy runs

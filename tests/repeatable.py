@@ -2,6 +2,7 @@
 
 - ``repeatable`` (the default): examples depend on the test alone, so that failures are reproducible and are not
   caused by other examples.
+- ``thorough`` (``make test-all``): the same, and more of them.
 - ``fuzz`` (``make fuzz``): random examples of a seed; each failure is printed with the command that repeats it.
 """
 
@@ -11,7 +12,8 @@ import pytest
 from hypothesis import settings
 
 # No deadline: the time of an example depends on the load of the machine.
-settings.register_profile("repeatable", deadline=None, derandomize=True)
+settings.register_profile("repeatable", deadline=None, derandomize=True, max_examples=40)
+settings.register_profile("thorough", deadline=None, derandomize=True, max_examples=100)
 settings.register_profile("fuzz", deadline=None, derandomize=False, max_examples=500, print_blob=True)
 settings.load_profile("repeatable")
 

@@ -38,7 +38,7 @@ def rules() -> list[dict[str, Any]]:
 
 def promtool(*words: str | Path, folder: Path = DEPLOY) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        ["promtool", *map(str, words)], cwd=folder, capture_output=True, text=True, timeout=30, check=False
+        ["promtool", *map(str, words)], cwd=folder, capture_output=True, text=True, timeout=120, check=False
     )
 
 
@@ -224,7 +224,7 @@ def test_alert_routes_name_alerts_and_receivers_and_contain_no_secret() -> None:
 def test_alertmanager_configuration_passes_amtool() -> None:
     """Routes, matchers and receivers are valid."""
     words = ["amtool", "check-config", "alertmanager.yml"]
-    checked = subprocess.run(words, cwd=DEPLOY, capture_output=True, text=True, timeout=30, check=False)
+    checked = subprocess.run(words, cwd=DEPLOY, capture_output=True, text=True, timeout=120, check=False)
     assert checked.returncode == 0, checked.stdout + checked.stderr
 
 

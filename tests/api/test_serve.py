@@ -54,7 +54,7 @@ def test_client_session_over_http_and_websocket():
     with trading_interface("--scenario", "empty") as (process, ready):
         asyncio.run(play(ready))
         process.send_signal(signal.SIGTERM)
-        out, err = process.communicate(timeout=20)
+        out, err = process.communicate(timeout=120)
         assert (process.returncode, out, err) == (0, "", "")
 
 

@@ -79,7 +79,7 @@ def test_states_are_summed_only_under_fill_model(tape):
 
 def test_runs_are_played_at_the_same_time_and_returned_in_order():
     """Each waits until another one has begun; a result is dropped once its files are written."""
-    together = Barrier(THREADS, timeout=30)
+    together = Barrier(THREADS, timeout=120)
 
     def play():
         together.wait()

@@ -99,7 +99,7 @@ def served(made):
 def test_every_path_is_served(served, path):
     """By a page with a script."""
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    with opener.open(f"{served[1]}/{path}", timeout=20) as answer:
+    with opener.open(f"{served[1]}/{path}", timeout=120) as answer:
         page = answer.read().decode()
     assert answer.status == 200
     assert "<script" in page

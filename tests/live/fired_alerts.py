@@ -134,7 +134,7 @@ class Monitoring:
     def firing(self) -> set[str]:
         """Return the names of the alerts that fire."""
         url = f"http://127.0.0.1:{self._ports['prometheus']}/api/v1/alerts"
-        with urllib.request.urlopen(url, timeout=30) as answer:
+        with urllib.request.urlopen(url, timeout=120) as answer:
             found = json.load(answer)["data"]["alerts"]
         return {one["labels"]["alertname"] for one in found if one["state"] == "firing"}
 

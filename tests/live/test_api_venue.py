@@ -86,7 +86,7 @@ def test_run_folder_matches_interface_fills_position_and_cash(tmp_path, preset):
             cwd=tmp_path, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
             env={**os.environ, "PYTHONPATH": str(ROOT), "WINDOW_START": "always", "LOG_LEVEL": "ERROR"},
         )  # fmt: skip
-        with httpx.Client(base_url=ready["url"], timeout=30, trust_env=False) as client:
+        with httpx.Client(base_url=ready["url"], timeout=120, trust_env=False) as client:
             ends_s = time.monotonic() + 60
             while len(client.get("/fills/mm_1").json()) < 5 and time.monotonic() < ends_s:
                 assert trade.poll() is None, trade.communicate()

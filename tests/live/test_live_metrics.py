@@ -210,6 +210,6 @@ def test_ready_requires_synced_book_and_no_kill() -> None:
 def test_promtool_accepts_metrics_page() -> None:
     """By its own parser and its own rules for names."""
     checked = subprocess.run(
-        ["promtool", "check", "metrics"], input=busy().page(), capture_output=True, text=True, timeout=20, check=False
+        ["promtool", "check", "metrics"], input=busy().page(), capture_output=True, text=True, timeout=120, check=False
     )
     assert (checked.returncode, checked.stdout, checked.stderr) == (0, "", "")

@@ -297,6 +297,6 @@ def test_end_wakes_the_loop():
         task = asyncio.create_task(rig.trader.run())
         await asyncio.sleep(0)
         rig.trader.end("SIGTERM")
-        return await asyncio.wait_for(task, 20)
+        return await asyncio.wait_for(task, 120)
 
     assert asyncio.run(ended()) == "SIGTERM"

@@ -150,7 +150,7 @@ def test_granted_waits_until_the_amount_is_available():
             await allowance.granted(1)
         return asyncio.get_running_loop().time() - began_s
 
-    assert asyncio.run(asyncio.wait_for(scenario(), 10)) > 2 * 0.045
+    assert asyncio.run(asyncio.wait_for(scenario(), 120)) > 2 * 0.045
     assert allowance.spent <= 1
 
 

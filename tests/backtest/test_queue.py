@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mm.backtest.fills.base import QueueProbLog, QueueProbPower, QueueRiskAverse
+from mm.backtest.fills.intensity import Hybrid
 from mm.errors import UsageError
 
 MODELS = [QueueRiskAverse, QueueProbPower, QueueProbLog]
@@ -176,8 +177,16 @@ def test_invalid_exponent_raises_usage_error(exponent):
         QueueProbPower(exponent=exponent)
 
 
+class FillsNothing:
+    """A user's model: beside it, a hybrid shows each print to the orders of both sides."""
+
+    def on_trade(self, order, trade):
+        return 0
+
+
+@pytest.mark.parametrize("fills", [lambda model: model, lambda model: Hybrid([model, FillsNothing()])])
 @pytest.mark.parametrize("model", [QueueRiskAverse, QueueProbPower])
-def test_prints_of_our_own_side_fill_nothing(model):
+def test_prints_of_our_own_side_fill_nothing(model, fills):
     """A buyer's order does not trade with our bid, whatever the price of its print."""
-    assert play(model(), [bought(100, 99, 40), bought(200, 100, 40)], bid=100) == []
-    assert play(model(), [sold(100, 103, 40), sold(200, 102, 40)], bid=None, ask=102) == []
+    assert play(fills(model()), [bought(100, 99, 40), bought(200, 100, 40)], bid=100) == []
+    assert play(fills(model()), [sold(100, 103, 40), sold(200, 102, 40)], bid=None, ask=102) == []

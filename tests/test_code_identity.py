@@ -120,6 +120,7 @@ def test_relative_import_in_package_resolves_to_its_modules(tmp_path):
     assert "room.x" in set(imports("room", path))
 
 
+@pytest.mark.slow
 def test_code_closure_contains_every_module_a_point_loads(tmp_path):
     """The closure includes every module that a backtest loads, compiled or not, for every registered model."""
     day = DayFolder(tmp_path / "data", "SIMUSDT", "20260105")

@@ -129,6 +129,7 @@ def test_alert_rules_pass_their_unit_tests() -> None:
     assert tested.returncode == 0, tested.stdout + tested.stderr
 
 
+@pytest.mark.slow
 @NEEDS_PROMTOOL
 @pytest.mark.parametrize("name", [rule["alert"] for rule in rules()])
 def test_rule_tests_fail_without_or_with_broken_alert(name: str, tmp_path: Path) -> None:

@@ -279,6 +279,7 @@ def test_examples_of_models_page_print_the_shown_output() -> None:
         assert printed.getvalue() == (output if following == "text" else "")
 
 
+@pytest.mark.slow
 def test_strategy_page_tests_and_example_run(tmp_path: Path) -> None:
     """The page's own files pass the page's own tests, and its script plays them on a shorter day."""
     for name, text in own_files(STRATEGY):

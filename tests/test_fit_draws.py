@@ -33,6 +33,7 @@ def backtest(root, *words):
     return call(root, "backtest", *model, "--json", *words)
 
 
+@pytest.mark.slow
 def test_pnl_band_equals_backtests_with_drawn_fits(workspace, tmp_path):
     """The band's mean, sd and range are those of separate backtests with each drawn fit."""
     from mm.calibration.fit_result import PoissonFit

@@ -1,11 +1,13 @@
 """``mm bench`` is an entry point: the measurements are next to the package, in the repository only."""
 
+import pytest
 from click.testing import CliRunner
 
 from mm import bench
 from support import ROOT, run_python
 
 
+@pytest.mark.slow
 def test_bench_command_works_in_a_checkout(tmp_path):
     """By both module names, from any folder."""
     for words in (("-m", "mm", "bench", "--help"), ("-m", "mm.bench", "--help")):

@@ -318,6 +318,7 @@ def record_over_midnight(monkeypatch, days, before_s):
     return exchange, turns_us[0]
 
 
+@pytest.mark.slow
 def test_recording_continues_in_another_folder_at_midnight(monkeypatch, tmp_path):
     """Recording continues on the same connection and with the same book.
 

@@ -31,6 +31,7 @@ def test_repeatedly_dropped_connection_is_reopened_at_once(period_s, tmp_path):
     assert figures.longest_gap_s <= 2.0
 
 
+@pytest.mark.slow
 def test_missing_trades_are_fetched_without_pauses(tmp_path, monkeypatch):
     """Only the weight budget delays the requests."""
     monkeypatch.setattr(binance_trades, "MOST_ROWS", 4)

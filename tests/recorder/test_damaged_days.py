@@ -193,6 +193,7 @@ def test_start_on_random_damage_continues_or_raises_data_error(seed):
                 raise
 
 
+@pytest.mark.slow
 def test_recorder_continues_after_a_damaged_ledger(tmp_path):
     """The recorder process reports the damage, and the new day is true."""
 
@@ -260,6 +261,7 @@ def _bytes_at(path):
         return 0
 
 
+@pytest.mark.slow
 def test_removed_day_is_detected_at_the_end(tmp_path):
     """Rows since the last flush are written to a new folder instead of the removed one."""
 

@@ -121,6 +121,7 @@ def test_permanently_full_disk_exits_with_75(small_disk):
     asyncio.run(run())
 
 
+@pytest.mark.slow
 def test_signal_on_a_full_disk_exits_with_75_in_time(small_disk):
     """Rows waiting in memory are lost, so the run has no normal end."""
 

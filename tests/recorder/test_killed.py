@@ -44,6 +44,7 @@ def test_kept_detects_missing_and_changed_rows(tmp_path):
             kept.verify(day)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("written_s", [0.0, 0.5])
 def test_trades_missing_at_a_kill_are_requested_by_the_next_run(tmp_path, written_s):
     """Before the kill, REST was not reachable; the trades after the missing ones are on the disk, or not yet."""

@@ -69,6 +69,7 @@ def test_signal_does_not_wait_for_a_pending_snapshot(tmp_path):
     asyncio.run(run())
 
 
+@pytest.mark.slow
 def test_signal_does_not_wait_for_a_handshake(tmp_path):
     """The host accepts the connection and sends nothing."""
 
@@ -152,6 +153,7 @@ def test_stopped_and_continued_process_reports_loop_lag(tmp_path):
     asyncio.run(run())
 
 
+@pytest.mark.slow
 def test_unresponsive_rest_does_not_delay_the_stream(tmp_path):
     """The stream is recorded without filters, snapshot and time."""
     paths = ("exchangeInfo", "depth", "time")

@@ -36,9 +36,9 @@ demo: build      ## A synthetic day, from calibration to walk-forward
 # Many tests wait for a process or a clock, so one worker more than there are cores keeps all of them busy. Each takes
 # neighbouring tests, which share fixtures, and steals from the others when it is done.
 TEST = $(RUN) -m pytest -n $$($(RUN) -c 'import os; print((os.cpu_count() or 1) + 1)') --dist worksteal
-test: build      ## ruff, mypy, and pytest with a tenth of the slow tests, another one for each commit
+test: build      ## ruff, mypy, and pytest with one of twenty slow tests, others for each commit
 	$(MAKE) -j2 lint collect
-	$(TEST) --slow tenth
+	$(TEST) --slow some
 
 test-all: build  ## The same with all slow tests, and more examples of property tests
 	$(MAKE) -j2 lint collect

@@ -20,6 +20,7 @@ __all__ = ["ROOT", "SHARED", "pytest_terminal_summary"]
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
+SHARE = 20  # one of so many slow tests runs in `make test`
 VARIABLES = [one.variable for group in every_group() for one in knobs(group)]
 
 
@@ -31,23 +32,23 @@ def pytest_xdist_auto_num_workers() -> int:
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Declare the choice among the tests that are marked slow."""
-    parser.addoption("--slow", choices=["all", "tenth", "none"], default="all", help="which slow tests to run")
-    parser.addoption("--tenth-of", metavar="COMMIT", help="the slow tests of this commit's tenth (default: HEAD)")
+    parser.addoption("--slow", choices=["all", "some", "none"], default="all", help="which slow tests to run")
+    parser.addoption("--some-of", metavar="COMMIT", help="the slow tests that this commit chooses (default: HEAD)")
 
 
 def _commit(config: pytest.Config) -> str:
-    """Return the commit that chooses the tenth; it is empty outside of a git checkout."""
+    """Return the commit that chooses some slow tests; it is empty outside of a git checkout."""
     head = ["git", "rev-parse", "--short=12", "HEAD"]
-    given = config.getoption("--tenth-of")
+    given = config.getoption("--some-of")
     return given or subprocess.run(head, cwd=ROOT, capture_output=True, text=True, check=False).stdout.strip()
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:
     """Print how the same slow tests are run again; -q leaves out the header."""
     reporter = session.config.pluginmanager.getplugin("terminalreporter")
-    if reporter is not None and session.config.getoption("--slow") == "tenth":
+    if reporter is not None and session.config.getoption("--slow") == "some":
         commit = _commit(session.config)
-        reporter.write_line(f"slow tests: a tenth; the same again with --slow tenth --tenth-of {commit}")
+        reporter.write_line(f"slow tests: one of {SHARE}; the same again with --slow some --some-of {commit}")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -58,7 +59,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         if choice == "all" or item.get_closest_marker("slow") is None:
             return True
         function = item.nodeid.partition("[")[0]
-        return choice == "tenth" and zlib.crc32(f"{commit} {function}".encode()) % 10 == 0
+        return choice == "some" and zlib.crc32(f"{commit} {function}".encode()) % SHARE == 0
 
     left_out = [item for item in items if not chosen(item)]
     if left_out:

@@ -4,42 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from console_pages import SLOW, Console, blocks, first_difference, recorded, steps, updated
+from console_pages import SLOW, Console, blocks, first_difference, recorded, steps
 from support import ROOT, SHARED
-
-PRINTED = ["one", "two 2026-11-20T17:31:59.392123Z", "three", "four"]
-
-
-@pytest.mark.parametrize(
-    ("shown", "missing"),
-    [
-        (PRINTED, None),
-        (["…"], None),
-        (["one", "…"], None),
-        (["…", "four"], None),
-        (["…", "three", "…"], None),
-        (["one", "two 2025-01-01T00:00:00Z", "…"], None),
-        (["…", "thr…", "…"], None),
-        (["one"], "two 2026-11-20T17:31:59.392123Z"),
-        (["…", "three"], "three"),
-        (["two 2026-11-20T17:31:59.392123Z", "…"], "two 2026-11-20T17:31:59.392123Z"),
-        (["…", "three and more", "…"], "three and more"),
-        (["…", "three", "…", "one", "…"], "one"),
-    ],
-)
-def test_first_difference_finds_line_that_was_not_printed(shown: list[str], missing: str | None) -> None:
-    """Shown lines must appear in the printed output in order; "…" stands for omitted lines."""
-    assert first_difference(shown, PRINTED) == missing
-
-
-def test_updated_output_keeps_elisions() -> None:
-    """Elisions stay in place; all other lines are replaced."""
-    assert updated(["1", "…", "thre", "…", "4"], PRINTED) == ["one", "…", "three", "…", "four"]
-    assert updated(["anything"], PRINTED) == PRINTED
-    assert updated(["on…", "…", "thr…", "…"], PRINTED) == ["on…", "…", "thr…", "…"]
-    assert updated(["a 1", "b 2", "…", "y 3", "z 4"], ["a 5", "n", "b 6", "q", "y 7", "m", "z 8"]) == [
-        *("a 5", "n", "b 6", "…", "y 7", "m", "z 8")
-    ]
 
 
 def test_steps_joins_commands_with_line_continuations() -> None:

@@ -150,9 +150,10 @@ def test_health_file_is_updated_and_shows_the_end(desk, monkeypatch, tmp_path):
 
 def test_a_slow_write_does_not_undo_the_end(desk, monkeypatch, tmp_path):
     """The thread that writes a report outlives its task, and must not be the last."""
-    written = []
+    begun, written = [], []
 
     def slowly(report):
+        begun.append(report.state)
         if report.state != ENDED:
             time.sleep(0.2)
         written.append(report.state)
@@ -161,10 +162,12 @@ def test_a_slow_write_does_not_undo_the_end(desk, monkeypatch, tmp_path):
     monkeypatch.setattr(module, "INTERVAL_S", 0.001)
 
     async def during(recording, health):
-        await asyncio.sleep(0.05)  # the first report is being written
+        await until(lambda: begun)  # the first report is being written
 
     watched(desk, Rest(Clocks(desk.us)), during)
-    time.sleep(0.3)
+    give_up_s = time.monotonic() + 60
+    while len(written) < len(begun) and time.monotonic() < give_up_s:
+        time.sleep(0.01)
     assert written[-1] == ENDED
 
 

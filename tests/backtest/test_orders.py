@@ -4,7 +4,7 @@ The book at 0: bids 10 lots at 100 and 20 at 99, asks 10 at 102 and 20 at 103.
 """
 
 import pytest
-from fill_lab import ASKS, BEGIN_US, BIDS, TEST, bought, depth, sold
+from fill_lab import ASKS, BEGIN_US, BIDS, TEST, depth, sold
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -85,25 +85,6 @@ def actions(orders):
 # Kinds
 
 
-def test_limit_maker_that_would_cross_is_rejected():
-    """It never takes."""
-    desk = Desk()
-    desk.place(1, 102, 5)
-    orders, fills = desk.end()
-    assert actions(orders) == [(0, "PLACE", "SENT"), (100, "REJECT", "REJECTED")]
-    assert orders[1][-1] == "would_cross"
-    assert fills == []
-
-
-def test_limit_order_takes_crossed_lots_and_rests_with_the_rest():
-    """A buy of 15 at 102 takes the 10 offered; 5 rest at 102 until a seller arrives."""
-    desk = Desk([sold(500, 102, 9)])
-    desk.place(1, 102, 15, "LIMIT")
-    orders, fills = desk.end()
-    assert fills == [(100, 102, 10, "taker:book"), (500, 102, 5, "trade_cross:trade")]
-    assert [(row[2], row[4]) for row in orders] == [("PLACE", 15), ("FILL", 5), ("FILL", 0), ("CLOSE_FILLED", 0)]
-
-
 def test_taking_order_walks_the_book_and_pays_taker_fees():
     """10 at 102 and 3 at 103, each at its own price, at 0.2 % rather than 0.1 %."""
     desk = Desk()
@@ -116,43 +97,6 @@ def test_taking_order_walks_the_book_and_pays_taker_fees():
     assert desk.state[-1][2] == -(102 * 10 + 103 * 3)
 
 
-def test_ioc_order_takes_and_its_rest_expires():
-    """10 of 15 at 102; nothing rests for a later seller."""
-    desk = Desk([sold(500, 102, 9)])
-    desk.place(1, 102, 15, "IOC")
-    orders, fills = desk.end()
-    assert fills == [(100, 102, 10, "taker:book")]
-    assert actions(orders)[-1] == (100, "EXPIRE", "EXPIRED")
-    assert orders[-1][4] == 5
-
-
-def test_ioc_order_without_a_match_expires():
-    """There is no ask at 101."""
-    desk = Desk()
-    desk.place(1, 101, 5, "IOC")
-    orders, fills = desk.end()
-    assert fills == []
-    assert actions(orders)[-1] == (100, "EXPIRE", "EXPIRED")
-
-
-@pytest.mark.parametrize(("lots", "ticks", "filled"), [(30, 103, 30), (31, 103, 0), (11, 102, 0), (10, 102, 10)])
-def test_fok_order_fills_completely_or_not_at_all(lots, ticks, filled):
-    """10 at 102 and 20 at 103 are 30 at 103 or better."""
-    desk = Desk()
-    desk.place(1, ticks, lots, "FOK")
-    orders, fills = desk.end()
-    assert sum(fill[2] for fill in fills) == filled
-    assert orders[-1][3] == ("FILLED" if filled else "EXPIRED")
-
-
-def test_market_order_takes_at_any_price():
-    """It sells 25: 10 at 100 and 15 at 99."""
-    desk = Desk()
-    desk.place(-1, 0, 25, "MARKET")
-    _, fills = desk.end()
-    assert fills == [(100, 100, 10, "taker:book"), (100, 99, 15, "taker:book")]
-
-
 def test_rest_of_market_order_larger_than_the_book_expires():
     """The bids hold 30."""
     desk = Desk()
@@ -160,16 +104,6 @@ def test_rest_of_market_order_larger_than_the_book_expires():
     orders, fills = desk.end()
     assert sum(fill[2] for fill in fills) == 30
     assert (orders[-1][2], orders[-1][4]) == ("EXPIRE", 10)
-
-
-def test_taken_lots_are_gone_until_the_next_book_message():
-    """Two orders do not take the same ten lots; the next book message displays them again."""
-    desk = Desk([depth(200, bids=[(98, 5)])])
-    desk.place(1, 102, 7, "IOC")
-    desk.place(1, 102, 7, "IOC")
-    desk.to(150).place(1, 102, 7, "IOC")
-    _, fills = desk.end()
-    assert [(us, lots) for us, _, lots, _ in fills] == [(100, 7), (100, 3), (250, 7)]
 
 
 def test_order_executes_against_the_book_at_arrival():
@@ -265,43 +199,6 @@ def test_amendment_keeps_the_queue_position():
     assert (300, number, "AMEND", "LIVE", 2, "") in orders
 
 
-def test_amendment_includes_filled_lots():
-    """5 lots, of which 2 have filled, become 3: one is left."""
-    desk = Desk([sold(150, 100, 2), sold(500, 100, 9)])
-    number = desk.place(1, 100, 5)
-    assert desk.to(200).exchange.amend(number, 3)
-    _, fills = desk.end()
-    assert [fill[2] for fill in fills] == [2, 1]
-
-
-def test_late_amendment_is_ignored():
-    """While it is in transit, as many lots fill as it would have left."""
-    desk = Desk([sold(250, 100, 3), sold(500, 100, 9)])
-    number = desk.place(1, 100, 5)
-    assert desk.to(200).exchange.amend(number, 3)
-    orders, fills = desk.end()
-    assert [fill[2] for fill in fills] == [3, 2]
-    assert "AMEND" not in [row[2] for row in orders]
-
-
-@pytest.mark.parametrize("lots", [0, 5, 6, -1])
-def test_amendment_may_only_reduce_the_lots(lots):
-    """More lots would need a new queue position."""
-    desk = Desk()
-    number = desk.place(1, 100, 5)
-    assert not desk.to(200).exchange.amend(number, lots)
-
-
-def test_second_amendment_is_rejected_while_one_is_in_transit():
-    """After it has arrived, the next is accepted."""
-    desk = Desk()
-    number = desk.place(1, 100, 5)
-    desk.to(200)
-    assert desk.exchange.amend(number, 4)
-    assert not desk.exchange.amend(number, 3)
-    assert desk.to(400).exchange.amend(number, 3)
-
-
 SIZES = {"order_latency_us": st.sampled_from([0, 1, 50, 130]), "cancel_latency_us": st.sampled_from([0, 1, 60])}
 PRINTS = st.tuples(st.sampled_from([10, 60, 100, 250]), st.sampled_from([-1, 1]), st.integers(0, 2), st.integers(1, 9))
 
@@ -323,34 +220,7 @@ def test_skipped_requotes_would_amend_nothing(prints, eta, latencies):
     assert results[0] == results[1]
 
 
-def test_quote_that_shrinks_with_inventory_amends_its_order():
-    """Two of 8 bought at 150, a quarter of a clip: 8·e^(-3/4) is 3.8, so three of the remaining six stay."""
-    model = FushimiSize(FixedSpread(delta_ticks=2), eta=3)
-    rules = {"quote_lots": 8, "requote_us": 100, "requote_on_fill": True, "order_amend": True}
-    orders, _ = Desk([sold(150, 99, 2)], quotes=model, **rules).end()
-    assert [row[:5] for row in orders if row[2] == "AMEND"] == [(250, 1, "AMEND", "LIVE", 3)]
-
-
 # Money
-
-
-def test_taking_order_requires_cash_for_price_and_taker_fee():
-    """A buy of 10 at 102 reserves 102 x 10 and 0.2 %; one unit less is not enough."""
-    unit_e16 = TEST.tick_e8 * TEST.lot_e8
-    needed_e8 = (102 * 10 * unit_e16 + 10**8 - 1) // 10**8 + 102 * 10 * unit_e16 * 200_000 // 10**16
-    for cash, sent in ((needed_e8, True), (needed_e8 - 1, False)):
-        desk = Desk(enforce_balances=True, start_cash_e8=cash)
-        assert bool(desk.place(1, 102, 10, "LIMIT")) is sent
-
-
-def test_market_buy_reserves_its_cost_in_the_book():
-    """10 at 102 and 5 at 103, and the fee."""
-    unit_e16 = TEST.tick_e8 * TEST.lot_e8
-    notional_e16 = (102 * 10 + 103 * 5) * unit_e16
-    needed_e8 = -(-notional_e16 // 10**8) + round(notional_e16 * 200_000 / 10**16)
-    for cash, sent in ((needed_e8, True), (needed_e8 - 1, False)):
-        desk = Desk(enforce_balances=True, start_cash_e8=cash)
-        assert bool(desk.place(1, 0, 15, "MARKET")) is sent
 
 
 def test_orders_in_transit_reserve_cash():
@@ -403,14 +273,6 @@ def test_unknown_order_kind_is_rejected_by_name():
         Desk(quotes=Taker("STOP"))
     with pytest.raises(UsageError, match="kind is one of LIMIT_MAKER"):
         Desk().place(1, 100, 5, "STOP")
-
-
-def test_manual_orders_are_independent_of_the_quote_model():
-    """A model that withdraws its quotes leaves manual orders unchanged."""
-    desk = Desk([bought(5_000, 103, 4)], requote_us=500)
-    desk.place(-1, 103, 4)
-    _, fills = desk.end()
-    assert fills == [(5_000, 103, 4, "trade_cross:trade")]
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,7 @@
 """Seed faults in product lines, one at a time, and show that the tests notice each.
 
     python tools/seeded_faults.py               all faults, each in a copy of the checkout
-    python tools/seeded_faults.py queue ledger  those whose file or change contains one of the words
+    python tools/seeded_faults.py queue 42      those of that number, or whose file or change contains one of the words
     python tools/seeded_faults.py --list        print them
 
 A fault replaces one text, which must occur exactly once in its file, by another. The tests named with it are run
@@ -32,54 +32,96 @@ class Fault(NamedTuple):
     tests: str
 
 
-ENGINE = "tests/backtest tests/test_oracle.py tests/test_oracle_models.py tests/test_oracle_orders.py"
+ENGINE = " ".join(
+    ["tests/backtest", *sorted(path.relative_to(ROOT).as_posix() for path in ROOT.glob("tests/test_oracle*.py"))]
+)
 FAULTS = [
     # engine, fills and quotes
-    Fault("mm/backtest/fills/base.pyx", "order.level_lots - order.printed_lots", "order.level_lots", ENGINE),
-    Fault("mm/backtest/fills/base.pyx", "trade.side == order.side or beyond < 0", "beyond < 0", ENGINE),
-    Fault("mm/backtest/fills/base.pyx", "min(ahead, <double> after_lots)", "ahead", ENGINE),
-    Fault("mm/backtest/_account.pxd", "account.cash_tl -= side", "account.cash_tl += side", ENGINE),
-    Fault("mm/backtest/_account.pxd", "account.taker_fee_e8 if took", "account.maker_fee_e8 if took", ENGINE),
-    Fault("mm/backtest/_order_manager.pyx", "lots -= lots % self.venue.step_lots", "pass", ENGINE),
-    Fault("mm/backtest/_order_manager.pyx", "us - order.sent_us >= self.refresh_us", "False", ENGINE),
+    Fault(
+        "mm/backtest/fills/base.pyx",
+        "order.level_lots - order.printed_lots",
+        "order.level_lots",
+        "tests/backtest/test_glft_grid.py " + ENGINE,
+    ),
+    Fault(
+        "mm/backtest/fills/base.pyx",
+        "trade.side == order.side or beyond < 0",
+        "beyond < 0",
+        "tests/backtest/test_queue.py " + ENGINE,
+    ),
+    Fault(
+        "mm/backtest/fills/base.pyx",
+        "min(ahead, <double> after_lots)",
+        "ahead",
+        "tests/backtest/test_queue.py " + ENGINE,
+    ),
+    Fault(
+        "mm/backtest/_account.pxd",
+        "account.cash_tl -= side",
+        "account.cash_tl += side",
+        "tests/backtest/metrics/test_summary.py " + ENGINE,
+    ),
+    Fault(
+        "mm/backtest/_account.pxd",
+        "account.taker_fee_e8 if took",
+        "account.maker_fee_e8 if took",
+        "tests/backtest/test_orders.py " + ENGINE,
+    ),
+    Fault(
+        "mm/backtest/_order_manager.pyx",
+        "lots -= lots % self.venue.step_lots",
+        "pass",
+        "tests/test_oracle_orders.py " + ENGINE,
+    ),
+    Fault(
+        "mm/backtest/_order_manager.pyx",
+        "us - order.sent_us >= self.refresh_us",
+        "False",
+        "tests/test_oracle_grids.py " + ENGINE,
+    ),
     Fault(
         "mm/backtest/quotes/distances.pyx",
         "bid[0] = q * risk + 0.5 * risk",
         "bid[0] = -q * risk + 0.5 * risk",
-        ENGINE,
+        "tests/backtest/test_distances.py " + ENGINE,
     ),
     Fault(
         "mm/backtest/quotes/distances.pyx",
         "edge - log(1.0 - (1.0 - 2.0 * q) / room)",
         "edge - log(1.0 - (1.0 + 2.0 * q) / room)",
-        ENGINE,
+        "tests/backtest/test_avellaneda_stoikov.py " + ENGINE,
     ),
     Fault(
         "mm/backtest/_engine.pyx",
         "book_clear(book)\n                self.local.valid = market.kind[event] != GAP",
-        "book_clear(book)\n                self.local.valid = True",
-        ENGINE,
+        "self.local.valid = market.kind[event] != GAP",
+        "tests/backtest/test_engine.py " + ENGINE,
     ),
-    Fault("mm/backtest/latency.py", "np.rint(us * factor)", "np.floor(us * factor)", ENGINE),
+    Fault(
+        "mm/backtest/latency.py",
+        "np.rint(us * factor)",
+        "np.floor(us * factor)",
+        "tests/backtest/test_latency.py " + ENGINE,
+    ),
     # results
-    Fault("mm/backtest/metrics/pnl.py", "valid[row] &", "", "tests/backtest"),
+    Fault("mm/backtest/metrics/pnl.py", "valid[row] &", "", "tests/backtest/metrics/test_pnl.py tests/backtest"),
     Fault(
         "mm/backtest/metrics/ranking.py",
         "* sums.std(axis=0, ddof=1)",
         "* sums.std(axis=0)",
-        "tests/backtest tests/sweep",
+        "tests/sweep/test_findings.py tests/backtest tests/sweep",
     ),
     Fault(
         "mm/backtest/metrics/risk.py",
         "if len(changes) < LEAST_PERIODS:\n        return {",
         "if False:\n        return {",
-        "tests/backtest",
+        "tests/backtest/metrics/test_risk.py tests/backtest",
     ),
     Fault(
         "mm/backtest/metrics/overfitting.py",
         "(1 - EULER_GAMMA) * NORMAL.inv_cdf(1 - 1 / trials)",
         "NORMAL.inv_cdf(1 - 1 / trials)",
-        "tests/backtest",
+        "tests/backtest/metrics/test_overfitting.py tests/backtest",
     ),
     # identities, book and tape
     Fault(
@@ -90,61 +132,102 @@ FAULTS = [
         "mm/market_data/sync_engine.py",
         "if self.changes(last_id, last_update_id))",
         ")",
-        "tests/market_data tests/tape",
+        "tests/market_data/test_sync_engine.py tests/market_data tests/tape",
     ),
-    Fault("mm/market_data/market_state.py", "if first_id < message.U <= last_id:", "if False:", "tests/market_data"),
-    Fault("mm/tape/sync.py", "kept[first] = True", "kept[first[::-1][:1]] = True", "tests/tape"),
+    Fault(
+        "mm/market_data/market_state.py",
+        "if first_id < message.U <= last_id:",
+        "if False:",
+        "tests/market_data/test_faults_on_the_wire.py tests/market_data",
+    ),
+    Fault(
+        "mm/tape/sync.py", "kept[first] = True", "kept[first[::-1][:1]] = True", "tests/tape/test_sync.py tests/tape"
+    ),
     Fault(
         "mm/tape/sync.py",
         'kind = "hole" if row.kind == "gap" else',
         "kind =",
-        "tests/tape tests/market_data",
+        "tests/tape/test_known_at.py tests/tape tests/market_data",
     ),
     Fault(
         "mm/tape/excluded.py",
         'us = np.clip(rest["event_exch_us"], earliest, latest)',
         "us = latest",
-        "tests/tape tests/market_data",
+        "tests/market_data/test_outage.py tests/tape tests/market_data",
     ),
     # calibration and walk-forward
     Fault(
-        "mm/calibration/hawkes.py", "np.array([2, 2, 1, 0])[kind]", "np.array([0, 0, 1, 2])[kind]", "tests/calibration"
+        "mm/calibration/hawkes.py",
+        "np.array([2, 2, 1, 0])[kind]",
+        "np.array([0, 0, 1, 2])[kind]",
+        "tests/calibration/test_hawkes.py tests/calibration",
     ),
-    Fault("mm/calibration/fit_points.py", "if n_fills < FEW_FILLS:", "if n_fills < 0:", "tests/calibration"),
     Fault(
-        "mm/calibration/fit_points.py", "isinstance(chosen, Estimate) and chosen.k <= 0", "False", "tests/calibration"
+        "mm/calibration/fit_points.py",
+        "if n_fills < FEW_FILLS:",
+        "if n_fills < 0:",
+        "tests/calibration/test_fit_points.py tests/calibration",
     ),
-    Fault("mm/calibration/alternatives.py", "count / (count - 1)", "1", "tests/calibration tests/walkforward"),
+    Fault(
+        "mm/calibration/fit_points.py",
+        "isinstance(chosen, Estimate) and chosen.k <= 0",
+        "False",
+        "tests/calibration/test_fit_points.py tests/calibration",
+    ),
+    Fault(
+        "mm/calibration/alternatives.py",
+        "count / (count - 1)",
+        "1",
+        "tests/calibration/test_alternatives.py tests/calibration tests/walkforward",
+    ),
     Fault(
         "mm/walkforward/walkforward.py",
         "plan = plan or WindowPlan(latency_us=rules.order_latency_us)",
         "plan = plan or WindowPlan()",
-        "tests/walkforward",
+        "tests/walkforward/test_walkforward.py tests/walkforward",
     ),
     # recorder and day folder
-    Fault("mm/dayfolder/recovery.py", "next_seq=1 + max(", "next_seq=max(", "tests/dayfolder tests/market_data"),
+    Fault(
+        "mm/dayfolder/recovery.py",
+        "next_seq=1 + max(",
+        "next_seq=max(",
+        "tests/dayfolder/test_recovery.py tests/dayfolder tests/market_data",
+    ),
     Fault(
         "mm/dayfolder/recovery.py",
         "open_runs=tuple(run for run in view.runs if run not in ended)",
         "open_runs=()",
-        "tests/dayfolder tests/market_data",
+        "tests/dayfolder/test_recovery.py tests/dayfolder tests/market_data",
     ),
     # exchange in a box
-    Fault("mm/sim/exchange/rules.py", "lots > self.most_market_lots", "lots > self.most_lots", "tests/sim"),
-    Fault("mm/sim/exchange/rules.py", "notional_e8 < self.instrument.min_notional_e8 or", "", "tests/sim"),
+    Fault(
+        "mm/sim/exchange/rules.py",
+        "lots > self.most_market_lots",
+        "lots > self.most_lots",
+        "tests/sim/exchange/test_exchange_rules.py tests/sim",
+    ),
+    Fault(
+        "mm/sim/exchange/rules.py",
+        "notional_e8 < self.instrument.min_notional_e8 or",
+        "",
+        "tests/sim/exchange/test_exchange_rules.py tests/sim",
+    ),
     # live
     Fault(
         "mm/live/order_states.py",
         "order.state, order.doubt = OrderState.UNKNOWN, Doubt.PLACE\n        self.add(order)",
         "self.add(order)",
-        "tests/live",
+        "tests/live/test_gateway_faults.py tests/live",
     ),
     Fault(
-        "mm/live/order_limits.py", "self._counted_s < self.window_s else 0", "self._counted_s < 0 else 0", "tests/live"
+        "mm/live/order_limits.py",
+        "self._counted_s < self.window_s else 0",
+        "self._counted_s < 0 else 0",
+        "tests/live/test_order_limits.py tests/live",
     ),
-    Fault("mm/live/order_limits.py", "* 2**self._refusals", "", "tests/live"),
-    Fault("mm/live/kill_switch.py", "self.path.touch()", "pass", "tests/live"),
-    Fault("mm/live/audit_chain.py", "    hashed.update(prev)\n", "", "tests/live"),
+    Fault("mm/live/order_limits.py", "* 2**self._refusals", "", "tests/live/test_order_limits.py tests/live"),
+    Fault("mm/live/kill_switch.py", "self.path.touch()", "pass", "tests/live/test_kill_switch.py tests/live"),
+    Fault("mm/live/audit_chain.py", "    hashed.update(prev)\n", "", "tests/live/test_audit_chain.py tests/live"),
     Fault(
         "mm/live/trade_history.py",
         "        _verify(path, written)\n",
@@ -156,21 +239,36 @@ FAULTS = [
     Fault("mm/live/watchdog.py", "if trading or not", "if not", "tests/live/test_watchdog.py"),
     Fault("mm/live/venue_latency.py", "us - offset_us for us", "us for us", "tests/live/test_venue_latency.py"),
     # evaluation, signals, sweeps, predictors, agents
-    Fault("mm/evaluate/queue_exponent.py", "slice(begin + 1, end)", "slice(begin + 2, end)", "tests/evaluate"),
-    Fault("mm/signals/micro_price.py", "[before, mirror[before]]", "[before, before]", "tests/signals"),
+    Fault(
+        "mm/evaluate/queue_exponent.py",
+        "slice(begin + 1, end)",
+        "slice(begin + 2, end)",
+        "tests/evaluate/test_queue_exponent.py tests/evaluate",
+    ),
+    Fault(
+        "mm/signals/micro_price.py",
+        "[before, mirror[before]]",
+        "[before, before]",
+        "tests/signals/test_micro_price.py tests/signals",
+    ),
     Fault(
         "mm/predict/walk.py",
         "samples.until_us + task.horizon_us <= begins",
         "samples.until_us <= begins",
-        "tests/predict",
+        "tests/predict/test_walk.py tests/predict",
     ),
     Fault(
         "mm/sweep/findings.py",
         "    def deflated(self, summary: Mapping[str, Any]) -> float | None:",
         "    def deflated(self, summary: Mapping[str, Any]) -> float | None:\n        return 1.0",
-        "tests/sweep",
+        "tests/sweep/test_findings.py tests/sweep",
     ),
-    Fault("mm/rl/evaluation.py", "deflated is None or deflated < ENOUGH", "deflated is None", "tests/rl"),
+    Fault(
+        "mm/rl/evaluation.py",
+        "deflated is None or deflated < ENOUGH",
+        "deflated is None",
+        "tests/rl/test_evaluation.py tests/rl",
+    ),
 ]
 
 
@@ -186,6 +284,7 @@ def mutated(fault: Fault) -> str:
 
 def restore(copy: Path) -> None:
     """Make *copy* equal to the checkout again: sources, kernels, and their C, which a fault or its build changed."""
+    shutil.rmtree(copy / "build", ignore_errors=True)  # its kernels are newer than those of the checkout
     for room in ("mm", "benchmarks"):
         for path in (ROOT / room).rglob("*.*"):
             same = copy / path.relative_to(ROOT)
@@ -217,16 +316,17 @@ def noticed_by(fault: Fault, copy: Path) -> str:
 
 
 def chosen(words: list[str]) -> Iterator[tuple[int, Fault]]:
-    """Yield the faults of *words*, all without any, with their numbers."""
+    """Yield the faults of *words* and numbers, all without any, with their numbers."""
     for number, fault in enumerate(FAULTS, 1):
-        if not words or any(word in fault.path + fault.before + fault.after for word in words):
+        texts = fault.path + fault.before + fault.after
+        if not words or any(word == str(number) or (word in texts and not word.isdigit()) for word in words):
             yield number, fault
 
 
 def main() -> int:
     """Seed the faults and print what noticed each; exit code 1 if one was missed."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("words", nargs="*", help="only faults with one of these words")
+    parser.add_argument("words", nargs="*", help="only faults with one of these words or numbers")
     parser.add_argument("--list", action="store_true", help="print the faults, and run nothing")
     given = parser.parse_args()
     faults = list(chosen(given.words))

@@ -38,7 +38,10 @@ _RUNS: Commands = {
     "show": ("Show one run.", "mm.commands.runs:show_command"),
     "log": ("Show the log of a run.", "mm.commands.runs:log_command"),
     "diff": ("Show the differences between two runs.", "mm.commands.runs:diff_command"),
-    "compare": ("Draw two backtests on one page (a shadow or trade: mm compare).", "mm.commands.runs:compare_command"),
+    "compare": (
+        "Draw the tear sheet of several backtests.",
+        "mm.commands.runs:compare_command",
+    ),
     "index": ("Write the page that lists all runs.", "mm.commands.runs:index_command"),
     "tag": ("Add tags and a note to a run.", "mm.commands.runs:tag_command"),
     "export": ("Write the numbers of all runs as one table.", "mm.commands.runs:export_command"),

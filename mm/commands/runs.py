@@ -10,16 +10,21 @@ from urllib.parse import quote
 import click
 import polars as pl
 
+from mm.base.numbers import number
 from mm.cli.completion import runs as run_ids
-from mm.cli.config import Results
+from mm.cli.config import Pages, Results
 from mm.cli.console import Console
 from mm.cli.frame import command
 from mm.errors import DataError, UsageError
+from mm.report.frame import plotly_address
+from mm.report.index_page import Listing, index_page
 from mm.report.run_columns import read_columns
-from mm.report.run_pages import ComparedRun, Listing, compared, index_page, two_runs_page
+from mm.report.tear_sheet import MOST_RUNS, ComparedRun, TearSheet, difference_text, tear_sheet
 from mm.runs.diff import compare
 from mm.runs.find import Found, find_run, find_runs
+from mm.runs.in_progress import PAGE
 from mm.runs.manifest import MANIFEST, flat, headlines, shown
+from mm.runs.plan import new_page
 from mm.runs.tags import Tags
 
 _NESTED = "backtest"  # folder of the backtest of a walk-forward
@@ -215,41 +220,61 @@ def diff_command(console: Console, results: Results, first: str, second: str) ->
 
 
 _OUT = click.Option(["--out"], metavar="FILE", help="File of the page, instead of one in OUT_ROOT.")
+_RUNS = click.Argument(["names"], nargs=-1, required=True, metavar="RUN RUN…", shell_complete=run_ids)
 
 
-@command(Results, arguments=[*_NAMES, _OUT])
-def compare_command(console: Console, results: Results, first: str, second: str, out: str | None) -> None:
-    """Draw two backtests on one page: charts over their common time, and a table of their numbers.
+@command(Results, Pages, arguments=[_RUNS, _OUT])
+def compare_command(console: Console, results: Results, pages: Pages, names: Sequence[str], out: str | None) -> None:
+    """Draw the tear sheet of two to eight backtests: one page with their numbers, charts and differing knobs.
 
-    A and B are as for mm runs diff, which compares bytes; mm compare compares replay, shadow and trade of one strategy
-    order by order.
+    Differences are to the first RUN, over the time that both cover. A RUN is as for mm runs diff, which compares bytes;
+    mm compare compares replay, shadow and trade of one strategy order by order.
 
-    Example: mm runs compare base wide
+    Example: mm runs compare base wide glft
     """
-
-    pair = [_beside(find_run(name, results.out_root)) for name in (first, second)]
-    path = Path(out) if out else results.out_root / "compare" / f"{pair[0].name}_{pair[1].name}.html"
-    _write_page(path, two_runs_page(*pair))
-    console.set_json({"runs": [one.name for one in pair], "path": str(path.resolve())})
-    rows = [("", pair[0].name, pair[1].name, "difference"), *compared([one.summary for one in pair])]
+    if not 2 <= len(names) <= MOST_RUNS:
+        raise UsageError(
+            f"a tear sheet has 2 to {MOST_RUNS} runs, not {len(names)}; mm runs export writes a table of any number"
+        )
+    found = [find_run(name, results.out_root) for name in names]
+    if len({run.folder.resolve() for run in found}) < len(found):
+        raise UsageError(f"{' '.join(names)}: a run is given twice; name each once")
+    ids = [str(run.manifest["run_id"]) for run in found]
+    path = Path(out) if out else new_page(results.out_root / "compare")
+    tags = Tags(results.out_root)
+    sheet = TearSheet([_compared_run(run, tags, path, unique=ids.count(run.manifest["run_id"]) == 1) for run in found])
+    _write_page(path, tear_sheet(sheet, plotly_address(pages.plotlyjs, results.out_root, path.parent)))
+    console.set_json({**sheet.to_json(), "path": str(path.resolve())})
+    head = ["", *(run.name for run in sheet.runs)]
+    rows = [head, *([name, *(number(one, 6) for one in values)] for name, values in sheet.numbers().items())]
+    rows.append(["less the first", "", *(difference_text(sheet.difference(run)) for run in sheet.runs[1:])])
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for name, *values in rows:
         cells = (f"{value:>{width}}" for value, width in zip(values, widths[1:], strict=True))
         console.print("  ".join([f"{name:<{widths[0]}}", *cells]))
+    for line in sheet.unequal():
+        console.print(f"note: {line}")
     console.print(str(path))
 
 
-def _beside(run: Found) -> "ComparedRun":
-
+def _compared_run(run: Found, tags: Tags, page: Path, *, unique: bool) -> ComparedRun:
+    """Return a run for a tear sheet at *page*; *unique*: whether no other run there has its RUN_ID."""
     folder = run.folder / _NESTED if (run.folder / _NESTED).is_dir() else run.folder
+    manifest, said = run.manifest, tags.of(run)
     try:
         summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
-        columns = read_columns(folder, run.manifest["symbol"])
+        columns = read_columns(folder, manifest["symbol"])
     except (OSError, ValueError) as error:
-        kind = run.manifest["kind"]
+        kind = manifest["kind"]
         raise DataError(f"{run.folder}: a run of the kind {kind} without the files of a backtest ({error})") from error
-    knobs = {name: one["value"] for name, one in run.manifest["knobs"].items()}
-    return ComparedRun(run.manifest["run_id"], knobs, summary, columns)
+    name = manifest["run_id"] if unique else f"{manifest['run_id']} {manifest['symbol']} {manifest['day']}"
+    return ComparedRun(name, manifest, summary, columns, said.tags, said.note, _link(run, page))
+
+
+def _link(run: Found, page: Path) -> str | None:
+    """Return the path of a run's page relative to another *page*; None if it has none."""
+    own = run.folder / PAGE
+    return quote(Path(os.path.relpath(own, page.parent)).as_posix()) if own.is_file() else None
 
 
 @command(Results, arguments=[_OUT])
@@ -263,9 +288,8 @@ def index_command(console: Console, results: Results, out: str | None) -> None:
     runs, _ = find_runs(results.out_root)
     listed = []
     for run in runs:
-        page = run.folder / "report.html"
-        link = quote(Path(os.path.relpath(page, path.parent)).as_posix()) if page.is_file() else None
-        listed.append(Listing([str(run.manifest[name]) for name in COLUMNS[:6]], link, headlines(run.manifest)))
+        cells = [str(run.manifest[name]) for name in COLUMNS[:6]]
+        listed.append(Listing(cells, _link(run, path), headlines(run.manifest)))
     _write_page(path, index_page(listed, str(results.out_root)))
     console.set_json({"runs": len(listed), "path": str(path.resolve())})
     console.print(str(path))

@@ -29,7 +29,7 @@ from mm.report.figures import (
     time_axis,
 )
 from mm.report.frame import base_asset, quote_asset, quoting
-from mm.report.run_pages import NO_MATTER, account_panels, compared
+from mm.report.tear_sheet import NO_MATTER, account_panels, compared
 from mm.runs.manifest import shown
 
 KINDS = ("backtest", "walkforward", "shadow", "trade")
@@ -207,7 +207,8 @@ def _fills_table(run: TradedRun, zoom: Zoom) -> None:
 def _numbers(pair: Sequence[TradedRun]) -> None:
     """Draw the numbers of two runs side by side, and the knobs that differ."""
     left, right = st.columns(2)
-    rows = [row[:-1] for row in compared([run.summary for run in pair])]
+    numbers = compared([run.summary for run in pair])
+    rows = [(name, *(number(one, 6) for one in values)) for name, values in numbers.items()]
     left.markdown("**Numbers**, names are those of summary.json")
     left.dataframe(_table("number", pair, rows), hide_index=True)
     knobs = [{name: one["value"] for name, one in run.found.manifest["knobs"].items()} for run in pair]

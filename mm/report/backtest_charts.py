@@ -279,12 +279,17 @@ def split_figure(summary: Mapping[str, Any]) -> Figure | None:
     return figures.chart([trace], figures.numbers_axis(""), y=y)
 
 
+def markout_rows(summary: Mapping[str, Any]) -> list[tuple[str, float, float]]:
+    """Return the known half-spreads, at the fill and at each horizon: name, value, and half of the 95 % interval."""
+    realised, errors = summary["realised_half_spread"], summary["adverse_selection_se"]
+    rows = [("at the fill", summary["effective_half_spread"], None)]
+    rows += [(f"{horizon} s", value, errors[horizon]) for horizon, value in realised.items()]
+    return [(name, value, NORMAL_95 * (error or 0)) for name, value, error in rows if value is not None]
+
+
 def markout_figure(summary: Mapping[str, Any], fee_per_unit: float | None) -> Figure | None:
     """Return the realised half-spread some time after a fill, and the fee; None without fills."""
-    realised, errors = summary["realised_half_spread"], summary["adverse_selection_se"]
-    rows: list[tuple[str, Any, Any]] = [("at the fill", summary["effective_half_spread"], None)]
-    rows += [(f"{horizon} s", value, errors[horizon]) for horizon, value in realised.items()]
-    rows = [(name, value, NORMAL_95 * (error or 0)) for name, value, error in rows if value is not None]
+    rows = markout_rows(summary)
     if not rows:
         return None
     low = min(0.0, *(value - error for _, value, error in rows))

@@ -28,7 +28,7 @@ Figure = dict[str, Any]
 
 # Readable on white and on black, so that a figure needs no colours of a theme.
 MAIN, BUY, SELL, THIRD, GAIN, LOSS, SOFT = "#4c78dd", "#1a9aa6", "#e0703a", "#9a63c9", "#2a9d78", "#d9534f", "#8a8f98"
-SERIES = (MAIN, THIRD, GAIN, LOSS)  # of several runs in one chart
+SERIES = (MAIN, THIRD, GAIN, LOSS, SELL, "#b8962e", "#d36ba6", SOFT)  # of several runs in one chart
 SHADE = "rgba(138,143,152,0.18)"
 MOST = 5_000  # points of a trace
 NORMAL_95 = 1.959964  # standard errors on either side of a 95 % interval

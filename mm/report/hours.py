@@ -35,7 +35,7 @@ class HoursOfDay:
         at_once: Mean of s·(m − p) at the fill, in the quote asset per unit; NaN without a fill at a valid mid.
         later: The same against the mid `HORIZON_S` later.
         later_se: Standard error of *later*, NaN for fewer than `LEAST_FILLS`.
-        seen: Whether the run covers any of that hour.
+        days: Number of days of which the run covers any of that hour.
     """
 
     buys: "NDArray[np.int64]"
@@ -44,7 +44,7 @@ class HoursOfDay:
     at_once: "Floats"
     later: "Floats"
     later_se: "Floats"
-    seen: "NDArray[np.bool_]"
+    days: "NDArray[np.int64]"
 
     @classmethod
     def of(cls, run: RunColumns) -> "HoursOfDay":
@@ -64,7 +64,7 @@ class HoursOfDay:
             at_once=at_once,
             later=later,
             later_se=later_se,
-            seen=np.bincount(_hour(account.us), minlength=HOURS) > 0,
+            days=np.bincount(_hour(np.unique(account.us // _HOUR_US) * _HOUR_US), minlength=HOURS),
         )
 
 
@@ -89,7 +89,7 @@ def hours_card(run: RunColumns, summary: Mapping[str, Any]) -> str:
     if not len(run.fills["recv_us"]) or not len(run.state["recv_us"]):
         return ""
     found, quote = HoursOfDay.of(run), quote_asset(summary)
-    if np.count_nonzero(found.seen) < 2:
+    if np.count_nonzero(found.days) < 2:
         return ""
     hint = (
         f"Hours in UTC, over all days. PnL is the change of marked equity, in {quote}; markout is the realised "
@@ -97,7 +97,7 @@ def hours_card(run: RunColumns, summary: Mapping[str, Any]) -> str:
     )
     head = ("hour", "fills", "buys", "sells", "PnL", "half-spread at the fill", f"markout after {HORIZON_S} s")
     charts = in_row(chart(fills_figure(found)), chart(pnl_figure(found)))
-    rows = [_row(found, hour) for hour in np.flatnonzero(found.seen).tolist()]
+    rows = [_row(found, hour) for hour in np.flatnonzero(found.days).tolist()]
     return card("Fills and PnL by hour of day", hint, charts + grid(head, rows))
 
 

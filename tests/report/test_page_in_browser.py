@@ -9,8 +9,8 @@ from journals import Scribe, scribes, seeded
 from legible import illegible
 from mm.report.backtest import page
 from mm.report.frame import About, plotly_address
+from mm.report.index_page import Listing, index_page
 from mm.report.run_columns import columns_of
-from mm.report.run_pages import Listing, index_page
 
 
 @pytest.fixture

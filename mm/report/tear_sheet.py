@@ -1,0 +1,482 @@
+"""The tear sheet of several backtests: their numbers side by side, charts over one span of time, and what differs."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from html import escape
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mm.backtest.metrics.notes import NULL
+from mm.backtest.metrics.pnl import PERIOD_US
+from mm.backtest.metrics.risk import verdict
+from mm.backtest.summary_text import sign_of_mean
+from mm.base.numbers import SHARPE_DAYS, duration, number, percent, signed
+from mm.clock import US_PER_S, iso
+from mm.instrument import assets_of
+from mm.report import figures
+from mm.report.backtest_charts import markout_rows
+from mm.report.figures import FROM_ZERO, SERIES, Figure, Panel, Trace, merged, stacked, step, time_axis
+from mm.report.frame import (
+    base_asset,
+    card,
+    chart,
+    coloured,
+    document,
+    grid,
+    header,
+    in_row,
+    notes,
+    nothing,
+    quote_asset,
+    quoting,
+    zoom_bar,
+)
+from mm.report.hours import HoursOfDay
+from mm.report.run_columns import PAUSE_US, EquityCurve, RunColumns
+
+if TYPE_CHECKING:
+    from mm.report.figures import Floats
+
+MOST_RUNS = len(SERIES)
+DAY_US = 86_400 * US_PER_S
+# Numbers of summary.json to compare.
+NUMBERS = (
+    *("pnl_quoting", "pnl_hold", "pnl_total"),
+    *("pnl_spread_capture", "pnl_inventory", "fees", "max_drawdown", "sharpe", "n_orders", "n_rejects"),
+    *("n_fills", "fill_ratio", "hit_rate", "effective_half_spread", "realised_half_spread.60", "two_sided_uptime"),
+    *("seconds_covered", "volume.quote", "inventory.rms", "inventory.max"),
+    *("round_trips.n", "round_trips.win_rate", "round_trips.mean"),
+)
+NO_MATTER = ("run_id", "out_dir", "out_root", "log_root", "log_level", "data_root")
+FILLS = ("fill_model", "fill_params_json", "fill_per_side")  # knobs that are fill assumptions
+
+
+@dataclass(frozen=True, eq=False)
+class ComparedRun:
+    """One of the runs of a tear sheet.
+
+    Attributes:
+        name: Its name on the page, as no other has it.
+        manifest: Its ``run_manifest.json``.
+        summary: Its ``summary.json``.
+        columns: The columns of its files.
+        tags: What it was tagged with.
+        note: The note on it; empty without one.
+        link: Path of its own page, relative to the tear sheet; None without a page.
+    """
+
+    name: str
+    manifest: Mapping[str, Any]
+    summary: Mapping[str, Any]
+    columns: RunColumns
+    tags: Sequence[str] = ()
+    note: str = ""
+    link: str | None = None
+
+    @property
+    def span(self) -> tuple[int, int]:
+        """First and last instant of its state rows, which it must have."""
+        us = self.columns.state["recv_us"]
+        return int(us[0]), int(us[-1])
+
+    @property
+    def quote(self) -> str:
+        """Its quote asset; empty if unknown."""
+        return str(self.summary["quote_asset"] or assets_of(self.summary["symbol"])[1] or "")
+
+    def knob(self, name: str) -> Any:
+        """Return the value of a knob; None if the run's command has no such knob."""
+        return self.manifest["knobs"].get(name, {}).get("value")
+
+
+@dataclass(frozen=True)
+class TearSheet:
+    """Several runs, at least two, and what they have in common.
+
+    Attributes:
+        runs: The runs; the first is the one that others are compared with.
+    """
+
+    runs: Sequence[ComparedRun]
+
+    @property
+    def known(self) -> list[ComparedRun]:
+        """The runs with state rows."""
+        return [run for run in self.runs if len(run.columns.state["recv_us"])]
+
+    @property
+    def common(self) -> tuple[int, int] | None:
+        """First and last instant of the time that all runs cover; None if there is none."""
+        return _common(self.known)
+
+    @property
+    def one_asset(self) -> bool:
+        """Whether the PnL of all runs is in one asset, so that it has a difference."""
+        return len({run.quote for run in self.runs}) == 1
+
+    def curves(self) -> list[tuple[str, EquityCurve]]:
+        """Return name and account of each run over the common time, from PnL 0 at its start.
+
+        Without a common time, days are moved to those of the first run, so that hours of day stay together.
+        """
+        if self.common is not None:
+            return [(run.name, _from_zero(run.columns.curve.between(*self.common))) for run in self.known]
+        first_us, moved = self.known[0].span[0], []
+        for run in self.known:
+            days = round((first_us - run.span[0]) / DAY_US)
+            moved.append((run.name, replace(run.columns.curve, us=run.columns.curve.us + days * DAY_US)))
+        return moved
+
+    def difference(self, run: ComparedRun) -> dict[str, Any] | None:
+        """Return the PnL of a run less that of the first one over the time that both cover, with its 95 % interval.
+
+        The interval is that of the paired differences of each minute, as of a verdict (`mm.backtest.metrics.risk`).
+        None for the first run itself, without such time, or if the assets differ.
+        """
+        first = self.runs[0]
+        span = _common([first, run]) if first in self.known and run in self.known else None
+        if run is first or span is None or not self.one_asset:
+            return None
+        minutes = np.append(np.arange(span[0], span[1], PERIOD_US), span[1])  # the last one may be shorter
+        own, other = (_held_at(one.columns.curve, minutes) for one in (run, first))
+        known = ~np.isnan(own - other)
+        apart = np.diff((own - other)[known])  # over an outage the change falls into the minute after it
+        tested = verdict(apart) or {"text": "equal in every minute", "lower95": None, "upper95": None}
+        return {"seconds": (span[1] - span[0]) / US_PER_S, "pnl": float(apart.sum()), **tested}
+
+    def numbers(self) -> dict[str, list[float | None]]:
+        """Return the numbers of all runs by name; those that no run has are omitted.
+
+        The Sharpe ratio is omitted if a run has fewer than `SHARPE_DAYS` days.
+        """
+        return compared([run.summary for run in self.runs])
+
+    def knobs(self) -> dict[str, list[Any]]:
+        """Return the knobs that differ and can have an effect, with their value in each run."""
+        names = dict.fromkeys(name for run in self.runs for name in run.manifest["knobs"])
+        found = {name: [run.knob(name) for run in self.runs] for name in names if name not in NO_MATTER}
+        return {name: values for name, values in found.items() if any(one != values[0] for one in values)}
+
+    def warnings(self) -> list[str]:
+        """Return what makes the numbers hard to compare, and then the warnings of the runs themselves."""
+        return [*self.unequal(), *self._own_warnings()]
+
+    def unequal(self) -> list[str]:
+        """Return what makes the numbers hard to compare: assets, symbols, time, data, fill assumptions, versions."""
+        lines = []
+        if not self.one_asset:
+            lines.append(f"PnL in different assets ({self._each(lambda run: run.quote)}): it has no difference")
+        if len({run.summary["symbol"] for run in self.runs}) > 1:
+            lines.append(
+                f"different symbols ({self._each(lambda run: run.summary['symbol'])}): levels depend on the price of "
+                f"each; compare basis points of turnover and markouts in basis points"
+            )
+        lines += [
+            f"{run.name} has no state rows: its book was never valid" for run in self.runs if run not in self.known
+        ]
+        lines += self._unequal_time()
+        if changed := self._changed_inputs():
+            lines.append(f"not the same data: {', '.join(changed)} had different contents when the runs read them")
+        if fills := [name for name in self.knobs() if name in FILLS]:
+            lines.append(
+                f"different fill assumptions ({', '.join(fills)}): a part of the difference is assumed, not earned; "
+                f"compare designs under one assumption, and read the worst case"
+            )
+        code = {(run.manifest["version"], run.manifest["commit"]) for run in self.runs}
+        if len(code) > 1:
+            lines.append("played by different versions of mm: " + self._each(_version))
+        return lines
+
+    def _unequal_time(self) -> list[str]:
+        if len(self.known) < 2:
+            return []
+        spans = self._each(lambda run: " to ".join(iso(us)[:16].replace("T", " ") for us in run.span), self.known)
+        if self.common is None:
+            return [
+                f"no time is common to all runs ({spans}): in the charts their days are moved to those of "
+                f"{self.known[0].name}, and the numbers are those of different markets"
+            ]
+        longest = max(run.span[1] - run.span[0] for run in self.known)
+        common_us = self.common[1] - self.common[0]
+        if longest - common_us <= PAUSE_US:
+            return []
+        return [
+            f"different time ({spans}): the charts show the {duration(common_us / US_PER_S)} that all cover, the "
+            f"numbers are those of each whole run; compare PnL per hour"
+        ]
+
+    def _changed_inputs(self) -> list[str]:
+        seen: dict[str, str] = {}
+        for run in self.runs:
+            seen |= {one["path"]: one["sha256"] for one in run.manifest["inputs"] if one["path"] not in seen}
+        entries = [one for run in self.runs for one in run.manifest["inputs"]]
+        return sorted({one["path"] for one in entries if seen[one["path"]] != one["sha256"]})
+
+    def _own_warnings(self) -> list[str]:
+        by_line: dict[str, list[str]] = {}
+        for run in self.runs:
+            for line in run.summary["warnings"]:
+                if not line.startswith(NULL):
+                    by_line.setdefault(line, []).append(run.name)
+        return [
+            f"{'all runs' if len(names) == len(self.runs) else ', '.join(names)}: {line}"
+            for line, names in by_line.items()
+        ]
+
+    def _each(self, text: Callable[[ComparedRun], str], runs: Sequence[ComparedRun] | None = None) -> str:
+        return ", ".join(f"{run.name}: {text(run)}" for run in runs or self.runs)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the sheet as JSON values."""
+        common = None if self.common is None else {"start_us": self.common[0], "end_us": self.common[1]}
+        return {
+            "runs": [_about(run) | {"difference": self.difference(run)} for run in self.runs],
+            "common": common,
+            "numbers": self.numbers(),
+            "knobs": self.knobs(),
+            "warnings": self.warnings(),
+        }
+
+
+def _about(run: ComparedRun) -> dict[str, Any]:
+    names = ("run_id", "kind", "symbol", "day", "version", "commit")
+    about = {name: run.manifest[name] for name in names}
+    return {"name": run.name, **about, "models": run.summary["models"], "tags": list(run.tags), "note": run.note}
+
+
+def _version(run: ComparedRun) -> str:
+    commit, _, changed = str(run.manifest["commit"] or "").partition("+")
+    return " ".join(filter(None, (run.manifest["version"], commit[:10], changed)))
+
+
+def _common(runs: Sequence[ComparedRun]) -> tuple[int, int] | None:
+    if not runs:
+        return None
+    first, last = max(run.span[0] for run in runs), min(run.span[1] for run in runs)
+    return (first, last) if last - first >= US_PER_S else None
+
+
+def _from_zero(curve: EquityCurve) -> EquityCurve:
+    known = np.flatnonzero(~np.isnan(curve.equity))
+    return replace(curve, equity=curve.equity - curve.equity[known[0]], below=None) if len(known) else curve
+
+
+def _held_at(curve: EquityCurve, us: "np.ndarray[Any, np.dtype[np.int64]]") -> "Floats":
+    """Return the PnL at some instants from the first of the account on; NaN without a mark."""
+    return curve.equity[np.maximum(np.searchsorted(curve.us, us, side="right") - 1, 0)]
+
+
+def compared(summaries: Sequence[Mapping[str, Any]]) -> dict[str, list[float | None]]:
+    """Return the numbers of several summaries by name; None for one that a summary lacks or that is undefined."""
+    short = any(len(one["days"]) < SHARPE_DAYS for one in summaries)
+    names = [name for name in NUMBERS if not (short and name == "sharpe")]
+    found = {name: [_at(one, name) for one in summaries] for name in names}
+    found |= {"pnl_per_hour": [_rate(one, _at(one, "seconds_covered"), 3_600) for one in summaries]}
+    found |= {"pnl_per_turnover_bp": [_rate(one, _at(one, "volume.quote"), 1e4) for one in summaries]}
+    for name, extreme in (("pnl_worst_assumption", min), ("pnl_best_assumption", max)):
+        found[name] = [extreme(rows, default=None) for rows in map(_assumed, summaries)]
+    return {name: values for name, values in found.items() if any(value is not None for value in values)}
+
+
+def _assumed(summary: Mapping[str, Any]) -> list[float]:
+    rows = (summary.get("sensitivity") or {}).get("rows", ())
+    return [pnl for row in rows if (pnl := quoting(row)) is not None]
+
+
+def _rate(summary: Mapping[str, Any], over: float | None, scale: float) -> float | None:
+    pnl = _at(summary, "pnl_quoting")
+    return None if pnl is None or not over else scale * pnl / over
+
+
+def _at(summary: Mapping[str, Any], name: str) -> float | None:
+    """Return the number at a path such as ``inventory.rms``; None if it is undefined."""
+    found: Any = summary
+    for part in name.split("."):
+        found = found.get(part) if isinstance(found, Mapping) else None
+    return found if isinstance(found, int | float) else None
+
+
+def tear_sheet(sheet: TearSheet, plotly: str = "") -> str:
+    """Return the page: warnings, headline numbers, charts over time, sources, markouts, hours, all numbers, knobs."""
+    runs = sheet.runs
+    symbols = " and ".join(dict.fromkeys(str(run.summary["symbol"]) for run in runs))
+    days = list(dict.fromkeys(day for run in runs for day in run.summary["days"]))
+    span = ", ".join(days) if len(days) <= 3 else f"{len(days)} days from {min(days)} to {max(days)}"
+    body = [
+        header(symbols, span, f"{len(runs)} runs; differences are to <b>{escape(runs[0].name)}</b>"),
+        notes(sheet.warnings(), "notes"),
+        _headline_card(sheet),
+        _time_card(sheet),
+        in_row(_source_card(runs), _markout_card(runs)),
+        _hours_card(runs),
+        in_row(_numbers_card(sheet), _knobs_card(sheet), kind="wholes"),
+    ]
+    return document(f"{symbols}: {', '.join(run.name for run in runs)}", body, plotly)
+
+
+def _headline_card(sheet: TearSheet) -> str:
+    head = ("run", "PnL", "less the first, 95 %", "worst assumption", "per hour", "bp of turnover")
+    head += ("drawdown", "fills", "inventory, rms", "both sides")
+    numbers, rows = sheet.numbers(), []
+    for place, run in enumerate(sheet.runs):
+        of = {name: values[place] for name, values in numbers.items()}
+        rows.append(
+            (
+                _named(run, SERIES[place]),
+                f"{coloured(of.get('pnl_quoting'))} {escape(run.quote)}{_line(sign_of_mean(run.summary))}",
+                escape(difference_text(sheet.difference(run))) if place else "",
+                coloured(of.get("pnl_worst_assumption")),
+                coloured(of.get("pnl_per_hour")),
+                signed(of.get("pnl_per_turnover_bp"), 3),
+                number(of.get("max_drawdown")),
+                f"{of.get('n_fills') or 0:,}",
+                f"{number(of.get('inventory.rms'), 3)} {base_asset(run.summary)}",
+                percent(of.get("two_sided_uptime")),
+            )
+        )
+    hint = (
+        "PnL of the quoting of each whole run. The difference is over the time in common with the first run, with the "
+        "95 % interval of its paired minutes; below each PnL is the verdict on its mean, of the run alone."
+    )
+    return card("Headline numbers", hint, grid(head, rows))
+
+
+def _named(run: ComparedRun, colour: str) -> str:
+    """Return the name of a run with the colour of its lines, its models, tags and note."""
+    name = escape(run.name) if run.link is None else f'<a href="{escape(run.link)}">{escape(run.name)}</a>'
+    kind, models = str(run.manifest["kind"]), run.summary["models"]
+    lines = [f"{kind} of {run.summary['symbol']}: {models['quote']} quotes, {models['fill']} fills"]
+    lines += [" ".join([*(f"#{tag}" for tag in run.tags), run.note])] if run.tags or run.note else []
+    return f'<i class="key" style="background:{colour}"></i>{name}{"".join(map(_line, lines))}'
+
+
+def _line(text: str) -> str:
+    return f'<small class="line">{escape(text)}</small>'
+
+
+def difference_text(found: Mapping[str, Any] | None) -> str:
+    """Return a `TearSheet.difference` in words: the PnL and its interval, or why it has none."""
+    if found is None:
+        return "–"
+    known = found["lower95"] is not None
+    ends = f"{signed(found['lower95'], 3)} to {signed(found['upper95'], 3)}" if known else found["text"]
+    return f"{signed(found['pnl'])} ({ends})"
+
+
+def _time_card(sheet: TearSheet) -> str:
+    figure = runs_figure(sheet)
+    if figure is None:
+        return card("Over time", "", nothing("There are no state rows."))
+    return card("Over time", "Drag to zoom; a click on a name hides it.", zoom_bar() + chart(figure))
+
+
+def runs_figure(sheet: TearSheet) -> Figure | None:
+    """Return PnL, drawdown and inventory of the runs on one time axis; None without a state row."""
+    if not sheet.known:
+        return None
+    curves, first = sheet.curves(), sheet.known[0]
+    x = (min(curve.x[0] for _, curve in curves), max(curve.x[1] for _, curve in curves))
+    bases = {base_asset(run.summary) for run in sheet.known}
+    quote = quote_asset(first.summary) if sheet.one_asset else "each in its quote asset"
+    base = bases.pop() if len(bases) == 1 else "each in its base asset"
+    return stacked(account_panels(curves, quote, base), time_axis(*x), merged(first.columns.excluded, x))
+
+
+def account_panels(curves: Sequence[tuple[str, EquityCurve]], quote: str, base: str) -> list[Panel]:
+    """Return the panels of PnL, drawdown and inventory of several accounts, each with its name."""
+    charts: tuple[tuple[str, str, int, Callable[[EquityCurve], Floats]], ...] = (
+        ("PnL of the quoting", f"{quote}, without what the target inventory earns", 230, lambda one: one.equity),
+        ("Under water", f"{quote}, below the highest PnL of the quoting", 110, lambda one: one.drawdown),
+        ("Inventory", base, 140, lambda one: one.inventory),
+    )
+    named = [(escape(name), curve, colour) for (name, curve), colour in zip(curves, SERIES, strict=False)]
+    return [
+        Panel(title, unit, [step(name, curve.us, values(curve), colour) for name, curve, colour in named], height)
+        for title, unit, height, values in charts
+    ]
+
+
+def _beside(traces: Sequence[Trace], x: Mapping[str, Any], height: int = 250) -> Figure:
+    """Return bars of several runs side by side, with the names of the runs."""
+    figure = figures.chart(traces, x, height)
+    figure["layout"]["barmode"] = "group"
+    return figure
+
+
+def _source_card(runs: Sequence[ComparedRun]) -> str:
+    names = ("spread captured", "inventory", "fees", "PnL of the quoting")
+    traces = []
+    for run, colour in zip(runs, SERIES, strict=False):
+        summary = run.summary
+        if (pnl := quoting(summary)) is not None:
+            parts = [summary["pnl_spread_capture"], summary["pnl_inventory"], -summary["fees"], pnl]
+            tips = [f"{escape(run.name)}: {name} {signed(value)}" for name, value in zip(names, parts, strict=True)]
+            traces.append(figures.bars(escape(run.name), list(names), parts, colour, tips))
+    body = chart(_beside(traces, figures.names_axis()) if traces else None, "The book was never valid.")
+    return card("PnL by source", "Of each whole run; spread, inventory and fees add up to the PnL.", body)
+
+
+def _markout_card(runs: Sequence[ComparedRun]) -> str:
+    in_bp = len({run.summary["symbol"] for run in runs}) > 1
+    traces = []
+    for run, colour in zip(runs, SERIES, strict=False):
+        volume = run.summary["volume"]
+        scale = 1e4 * volume["base"] / volume["quote"] if in_bp and volume["quote"] else 1.0
+        rows = [(name, scale * value, scale * half) for name, value, half in markout_rows(run.summary)]
+        if not rows:
+            continue
+        names, values, error = zip(*rows, strict=True)
+        at, off = np.array(values), np.array(error)
+        tips = [f"{escape(run.name)}, {name}: {number(value)} ± {number(half)}" for name, value, half in rows]
+        style: dict[str, Any] = {"mode": "lines+markers", "line": {"width": 1, "color": colour}}
+        traces.append(
+            figures.points(escape(run.name), names, at, colour, ends=(at - off, at + off), tips=tips, **style)
+        )
+    unit = "basis points of the price" if in_bp else f"{quote_asset(runs[0].summary)} per unit"
+    body = chart(
+        figures.chart(traces, figures.names_axis(), y=FROM_ZERO) if traces else None, "No fills at a valid mid."
+    )
+    return card("Markouts of fills", f"Realised half-spread, in {unit}, with 95 % bars.", body)
+
+
+def _hours_card(runs: Sequence[ComparedRun]) -> str:
+    """Return fills and PnL per hour of day, each the mean over the days that have this hour."""
+    known = [run for run in runs if len(run.columns.state["recv_us"])]
+    hours = [HoursOfDay.of(run.columns) for run in known]
+    seen = np.flatnonzero(sum(one.days for one in hours))
+    if len(seen) < 2:
+        return ""
+    hours_shown = list(range(seen[0], seen[-1] + 1))
+    fills, pnl = list[Trace](), list[Trace]()
+    for run, found in zip(known, hours, strict=True):
+        name, colour, days = escape(run.name), SERIES[runs.index(run)], np.maximum(found.days, 1)
+        fills.append(figures.bars(name, hours_shown, ((found.buys + found.sells) / days)[hours_shown], colour))
+        pnl.append(figures.bars(name, hours_shown, (found.pnl / days)[hours_shown].round(12), colour))
+    axis = {"tickvals": hours_shown, "ticktext": [f"{hour:02d}" for hour in hours_shown]}
+    hint = "Hours in UTC; the mean over the days of each run that have this hour."
+    drawn = in_row(chart(_beside(fills, axis, 170)), chart(_beside(pnl, axis, 170)))
+    return card("Fills (left) and PnL (right) by hour of day", hint, drawn)
+
+
+def _numbers_card(sheet: TearSheet) -> str:
+    rows = []
+    for name, values in sheet.numbers().items():
+        cells = [number(values[0], 6)]
+        for value in values[1:]:
+            apart = 0.0 if value is None or values[0] is None else value - values[0]
+            cells.append(number(value, 6) + (f" <small>{signed(apart, 3)}</small>" if apart else ""))
+        rows.append((f"<code>{name}</code>", *cells))
+    hint = "Of each whole run, with the difference to the first; names are those of summary.json, rates from them."
+    return card("Numbers", hint, grid(("number", *(run.name for run in sheet.runs)), rows))
+
+
+def _knobs_card(sheet: TearSheet) -> str:
+    rows = [(f"<code>{escape(name)}</code>", *map(_value, values)) for name, values in sheet.knobs().items()]
+    head = ("knob", *(run.name for run in sheet.runs))
+    body = grid(head, rows) if rows else nothing("No knob with an effect differs.")
+    return card("Knobs that differ", "Without those that only name or locate a run.", body)
+
+
+def _value(value: Any) -> str:
+    return "–" if value is None else escape(str(value))

@@ -59,3 +59,16 @@ def test_failed_build_step_prints_its_output(capsys):
 def test_build_requirements_are_pinned():
     pins = wheels._pinned(ROOT / "mm/ops/deploy/requirements-build.txt")
     assert {pin.partition("==")[0] for pin in pins} == {"cython", "setuptools"}
+
+
+def test_steps_of_the_readme_are_those_that_need_no_checkout():
+    """In order: a day is made before it is calibrated, and the script is valid Python."""
+    steps = wheels.readme_steps((ROOT / "README.md").read_text(encoding="utf-8"))
+    commands = [step for kind, step in steps if kind == "console"]
+    assert [next(word for word in ("sim day", "calibrate", "backtest") if word in one) for one in commands] == [
+        *("sim day", "calibrate", "backtest")
+    ]
+    assert commands[-1].count("\n") == 1, "a continued line belongs to its command"
+    (script,) = (step for kind, step in steps if kind == "python")
+    compile(script, "README.md", "exec")
+    assert not any("make" in command for command in commands)

@@ -10,6 +10,7 @@ import gzip
 import hashlib
 import io
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -32,7 +33,9 @@ def main() -> int:
     parser.add_argument("--out", type=Path, default=ROOT / "dist", help="folder of the files; emptied first")
     parser.add_argument("--python", action="append", metavar="PATH", help="a Python to build for; default: all")
     parser.add_argument("--twice", action="store_true", help="build a second time, and compare the bytes")
-    parser.add_argument("--demo", action="store_true", help="install each wheel without a compiler, and run mm demo")
+    parser.add_argument(
+        "--demo", action="store_true", help="install each wheel without a compiler, run mm demo and the README there"
+    )
     wanted = parser.parse_args()
     pythons = wanted.python or pythons_found()
     commit = _run("git", "rev-parse", "HEAD", cwd=ROOT).strip()
@@ -46,7 +49,7 @@ def main() -> int:
         print(f"a second build of {len(made)} files has equal bytes")
     for wheel, python in zip(wheels_of(wanted.out, pythons), pythons, strict=True) if wanted.demo else ():
         test_wheel(wheel, python)
-        print(f"{wheel.name}: mm demo ran without a compiler")
+        print(f"{wheel.name}: mm demo and the README ran without a compiler")
     return 0
 
 
@@ -146,14 +149,26 @@ def wheels_of(out: Path, pythons: Iterable[str]) -> list[Path]:
     return [next(out.glob(f"*-{tag}-*.whl")) for tag in tags]
 
 
+def readme_steps(text: str) -> list[tuple[str, str]]:
+    """Return what a reader of the README runs, in order: ``console`` and a command, or ``python`` and a script.
+
+    Without ``make``, which needs a checkout.
+    """
+    found = []
+    for kind, body in re.findall(r"^```(console|python)\n(.*?)^```", text, re.MULTILINE | re.DOTALL):
+        commands = re.findall(r"^\$ ((?:.*\\\n)*.*)$", body, re.MULTILINE) if kind == "console" else [body]
+        found += [(kind, command) for command in commands if not command.startswith("make ")]
+    return found
+
+
 def test_wheel(wheel: Path, python: str) -> None:
-    """Install a wheel into an empty environment without a compiler, and run ``mm demo`` there."""
+    """Install a wheel into an empty environment without a compiler; run ``mm demo`` and the README's steps there."""
     with tempfile.TemporaryDirectory() as folder:
         venv, tools = Path(folder) / "venv", Path(folder) / "bin"
         tools.mkdir()
         _run(python, "-m", "venv", venv)
         environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
-        environment["PATH"] = f"{venv / 'bin'}{os.pathsep}{tools}"
+        environment |= {"PATH": f"{venv / 'bin'}{os.pathsep}{tools}", "CC": "/bin/false"}
         there = [name for name in COMPILERS if shutil.which(name, path=environment["PATH"])]
         assert not there, f"{there} should not be found"
         _run(
@@ -161,6 +176,10 @@ def test_wheel(wheel: Path, python: str) -> None:
         )
         _run(venv / "bin" / "mm", "demo", cwd=folder, env=environment)
         assert list(Path(folder, "out/demo/backtest").rglob("report.html")), "mm demo left no backtest"
+        for kind, step in readme_steps((ROOT / "README.md").read_text(encoding="utf-8")):
+            words = ("/bin/sh", "-c", step) if kind == "console" else (venv / "bin" / "python", "-c", step)
+            _run(*words, cwd=folder, env=environment)
+        assert Path(folder, "join.html").is_file(), "the README's example left no page"
 
 
 def _sdist(source: Path, scratch: Path, environment: dict[str, str]) -> Path:

@@ -39,6 +39,7 @@ EXTRAS |= dict.fromkeys(("psycopg", "redis"), "state") | {
     "streamlit": "dashboard",
     "optuna": "search",
 }
+EXTRAS |= dict.fromkeys(("mlflow", "sqlalchemy", "alembic"), "mlflow")
 EXTRAS |= dict.fromkeys(("gymnasium", "stable_baselines3", "torch"), "rl")
 EXTRAS |= dict.fromkeys(("ipykernel", "nbclient", "nbformat"), "notebooks")
 _BROKEN_DISK = (errno.EIO, errno.EROFS)

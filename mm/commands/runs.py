@@ -24,6 +24,7 @@ from mm.runs.diff import compare
 from mm.runs.find import Found, find_run, find_runs
 from mm.runs.in_progress import PAGE
 from mm.runs.manifest import MANIFEST, flat, headlines, shown
+from mm.runs.mlflow_export import MOST_BYTES, MlflowExport
 from mm.runs.plan import new_page
 from mm.runs.tags import Tags
 
@@ -50,7 +51,7 @@ def list_command(
     """
     found, invalid = find_runs(results.out_root)
     tags = Tags(results.out_root)
-    runs = [run for run in found if _passes_filters(run, kind, symbol, day) and (not tag or tag in tags.of(run).tags)]
+    runs = _wanted(found, tags, (kind, symbol, day, tag))
     console.set_json(
         {
             "runs": [
@@ -166,13 +167,17 @@ def _event_line(one: Mapping[str, Any]) -> str:
     return line if trace is None else f"{line}\n{trace}"
 
 
-def _passes_filters(run: Found, kind: str | None, symbol: str | None, day: str | None) -> bool:
-    """Return whether a run passes the filters."""
-    return (
-        (kind is None or run.manifest["kind"] == kind.lower())
+def _wanted(found: Sequence[Found], tags: Tags, filters: tuple[str | None, ...]) -> list[Found]:
+    """Return the runs that pass the *filters*: kind, symbol, day and tag, each None for any."""
+    kind, symbol, day, tag = filters
+    return [
+        run
+        for run in found
+        if (kind is None or run.manifest["kind"] == kind.lower())
         and (symbol is None or run.manifest["symbol"] == symbol.upper())
         and (day is None or day in run.days())
-    )
+        and (tag is None or tag in tags.of(run).tags)
+    ]
 
 
 def _row(run: Found) -> dict[str, str]:
@@ -326,7 +331,15 @@ def tag_command(
 
 _EXPORT = (
     *_FILTERS,
-    click.Option(["--out"], metavar="FILE", required=True, help="File of the table: .parquet or .csv."),
+    click.Option(["--out"], metavar="FILE", help="File of a table: .parquet or .csv."),
+    click.Option(
+        ["--mlflow"],
+        metavar="[URI]",
+        is_flag=False,
+        flag_value="",
+        help="Write each run into this MLflow tracking store, MLFLOW_TRACKING_URI if none is given.",
+    ),
+    click.Option(["--experiment"], default="mm", show_default=True, help="MLflow experiment of the runs."),
 )
 
 
@@ -338,29 +351,48 @@ def export_command(
     symbol: str | None,
     day: str | None,
     tag: str | None,
-    out: str,
+    out: str | None,
+    mlflow: str | None,
+    experiment: str,
 ) -> None:
-    """Write the numbers of all runs as one table: a row per run, its knobs, its summary, its tags.
+    """Write all runs as one table, or into MLflow: their knobs, the numbers of their summary, their tags.
 
-    A column is named knob.NAME or summary.PATH; a run without it has null there.
+    In the table, which has a row per run, a column is named knob.NAME or summary.PATH; a run without it has null there.
+    In MLflow knobs are parameters, numbers metrics, and the files of a run, up to 32 MB each, artefacts; a run that was
+    exported before is updated.
 
-    Example: mm runs export --kind backtest --out runs.parquet
+    Example: mm runs export --kind backtest --out runs.parquet --mlflow sqlite:///mlflow.db
     """
-    path = Path(out)
-    if path.suffix not in (".parquet", ".csv"):
+    if out is None and mlflow is None:
+        raise UsageError("neither --out FILE nor --mlflow [URI] is given; name where the runs are written to")
+    path = None if out is None else Path(out)
+    if path is not None and path.suffix not in (".parquet", ".csv"):
         raise UsageError(f"--out: {path.name} is neither .parquet nor .csv")
-    found, _ = find_runs(results.out_root)
     tags = Tags(results.out_root)
-    runs = [run for run in found if _passes_filters(run, kind, symbol, day) and (not tag or tag in tags.of(run).tags)]
-    table = run_table(runs, tags)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        (table.write_parquet if path.suffix == ".parquet" else table.write_csv)(path)
-    except OSError as error:
-        raise UsageError(f"--out: {path} cannot be written ({error.strerror}); give another file") from error
-    console.set_json({"runs": table.height, "columns": table.width, "path": str(path.resolve())})
-    console.print(f"{table.height} runs, {table.width} columns")
-    console.print(str(path))
+    runs = _wanted(find_runs(results.out_root)[0], tags, (kind, symbol, day, tag))
+    written: dict[str, Any] = {"runs": len(runs)}
+    if path is not None:
+        table = run_table(runs, tags)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            (table.write_parquet if path.suffix == ".parquet" else table.write_csv)(path)
+        except OSError as error:
+            raise UsageError(f"--out: {path} cannot be written ({error.strerror}); give another file") from error
+        written |= {"columns": table.width, "path": str(path.resolve())}
+        console.print(f"{table.height} runs, {table.width} columns")
+        console.print(str(path))
+    if mlflow is not None:
+        store = MlflowExport(mlflow, experiment)
+        with console.progress("runs exported", len(runs)) as advance:
+            new = 0
+            for run in runs:
+                new += store.write(run, tags.of(run))
+                advance(1)
+        written |= {"mlflow": {"uri": store.uri, "new": new, "updated": len(runs) - new, "left_out": store.left_out}}
+        console.print(f"{new} runs added and {len(runs) - new} updated in {store.uri}, experiment {experiment}")
+        for file in store.left_out:
+            console.print(f"note: {file} was left out: it is missing or larger than {MOST_BYTES // 1_000_000} MB")
+    console.set_json(written)
 
 
 def run_table(runs: Sequence[Found], tags: Tags) -> pl.DataFrame:

@@ -1,0 +1,132 @@
+"""Finished runs in MLflow: knobs as parameters, numbers as metrics, tags and files; a second export updates them."""
+
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from mm.clock import us_of
+from mm.errors import UsageError
+from mm.runs.find import Found
+from mm.runs.manifest import MANIFEST, flat
+from mm.runs.tags import Tagged
+
+if TYPE_CHECKING:
+    pass
+
+KEY = "mm.run"  # tag that identifies a run: a second export finds the first one by it
+TAG = "mm.tag."
+MOST_BYTES = 32_000_000  # of a file; larger ones stay where they are
+MOST_LETTERS = 6_000  # of a parameter's value in MLflow
+BATCH = 100
+# Without these, an address where nothing listens is tried for minutes, and each import reports its use to the vendor.
+SETTINGS = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_DISABLE_TELEMETRY": "true"}
+
+
+class MlflowExport:
+    """Writes runs into one experiment of an MLflow tracking store.
+
+    Args:
+        uri: Address of the store, such as ``sqlite:///mlflow.db`` or ``http://…``; empty: MLFLOW_TRACKING_URI.
+        experiment: Name of the experiment, which is made if it does not exist.
+
+    Raises:
+        UsageError: If the store cannot be used.
+    """
+
+    def __init__(self, uri: str, experiment: str) -> None:
+        for name, value in SETTINGS.items():
+            os.environ.setdefault(name, value)
+        from mlflow import MlflowClient
+
+        for name in ("mlflow", "alembic"):
+            logging.getLogger(name).setLevel(logging.WARNING)
+        self.left_out: list[str] = []
+        with _readable(uri):
+            self._client: MlflowClient = MlflowClient(tracking_uri=uri or None)
+            self.uri = str(self._client.tracking_uri)
+            found = self._client.get_experiment_by_name(experiment)
+            self._experiment = found.experiment_id if found else self._client.create_experiment(experiment)
+
+    def write(self, run: Found, said: Tagged) -> bool:
+        """Write a run, its tags and its files; return whether it is new there.
+
+        Raises:
+            UsageError: If the store cannot be written.
+        """
+        from mlflow.entities import Metric, Param, RunTag
+
+        manifest = run.manifest
+        started_ms, finished_ms = (us_of(manifest[name]) // 1_000 for name in ("started_at", "finished_at"))
+        key = " ".join(str(manifest[name]) for name in ("kind", "symbol", "day", "run_id", "started_at"))
+        with _readable(self.uri):
+            known = self._client.search_runs([self._experiment], filter_string=f"tags.`{KEY}` = '{_quoted(key)}'")
+            there = known[0] if known else self._client.create_run(
+                self._experiment, start_time=started_ms, tags={KEY: key}, run_name=str(manifest["run_id"])
+            )  # fmt: skip
+            own = there.info.run_id
+            params = [Param(*one) for one in _params(manifest) if one[0] not in there.data.params]
+            numbers = [
+                Metric(name, value, finished_ms, 0)
+                for name, value in _numbers(manifest)
+                if there.data.metrics.get(name) != value
+            ]
+            tags = _tags(manifest, said)
+            for name in there.data.tags:
+                if name.startswith(TAG) and name not in tags:
+                    self._client.delete_tag(own, name)
+            batches = {"params": params, "metrics": numbers, "tags": [RunTag(*one) for one in tags.items()]}
+            for kind, entries in batches.items():
+                for begin in range(0, len(entries), BATCH):
+                    self._client.log_batch(own, **{kind: entries[begin : begin + BATCH]})
+            self._write_files(run, own)
+            self._client.set_terminated(own, "FINISHED", end_time=finished_ms)
+        return not known
+
+    def _write_files(self, run: Found, own: str) -> None:
+        for name in (MANIFEST, *(entry["path"] for entry in run.manifest["outputs"])):
+            path = run.folder / name
+            if not path.is_file() or path.stat().st_size > MOST_BYTES:
+                self.left_out.append(str(path))
+                continue
+            folder = name.rpartition("/")[0]
+            self._client.log_artifact(own, str(path), folder or None)
+
+
+@contextmanager
+def _readable(uri: str) -> Iterator[None]:
+    """Raise an error of MLflow as one line."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        yield
+    except (MlflowException, OSError, ValueError) as error:
+        why = " ".join(str(error).split())[:300]
+        raise UsageError(
+            f"--mlflow {uri or '(MLFLOW_TRACKING_URI)'}: {why}; give the address of a tracking store that can be "
+            f"written, such as sqlite:///mlflow.db"
+        ) from error
+
+
+def _quoted(text: str) -> str:
+    return text.replace("'", "\\'")
+
+
+def _params(manifest: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    for name, one in manifest["knobs"].items():
+        if one["value"] is not None:
+            yield name, str(one["value"])[:MOST_LETTERS]
+
+
+def _numbers(manifest: dict[str, Any]) -> Iterator[tuple[str, float]]:
+    """Yield the numbers of the summary outside lists, and how long the run took."""
+    for name, value in flat({**manifest["summary"], "timings": manifest["timings"]}):
+        if "[" not in name and isinstance(value, int | float):
+            yield name, float(value)
+
+
+def _tags(manifest: dict[str, Any], said: Tagged) -> dict[str, str]:
+    names = ("kind", "symbol", "day", "status", "digest", "version", "commit")
+    about = {f"mm.{name}": str(manifest[name]) for name in names if manifest[name] is not None}
+    return {**about, "mlflow.note.content": said.note, **{f"{TAG}{tag}": "true" for tag in said.tags}}

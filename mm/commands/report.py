@@ -30,6 +30,7 @@ from mm.commands import assemble
 from mm.commands.calibrate import FIT, POINTS
 from mm.commands.reproduce import command_of
 from mm.errors import BrokenFile, DataError, MMError, UsageError
+from mm.report.contents import read_content
 from mm.report.redraw import Drawn, Redraw, market, played
 from mm.report.run_columns import columns_of, read_columns
 from mm.runs.find import Found, find_run
@@ -121,7 +122,7 @@ def _backtest(redraw: Redraw, about: "About") -> str:
     from mm.report.backtest import page
 
     folder = redraw.run.folder
-    summary = _json(folder / SUMMARY)
+    summary = read_content(folder / SUMMARY)
     again = played(redraw, summary)
     if again is not None:
         return page({**again.summary, **summary, **_sensitivity(again)}, columns_of(again), about)
@@ -135,7 +136,7 @@ def _walkforward(redraw: Redraw, about: "About") -> str:
     folder = redraw.run.folder
     if not (folder / NESTED).is_dir():  # no segment was usable
         return page(folder, about)
-    again = played(redraw, _json(folder / NESTED / SUMMARY))
+    again = played(redraw, read_content(folder / NESTED / SUMMARY))
     if again is not None:
         return page(folder, about, _sensitivity(again).get("sensitivity"), columns_of(again))
     return _read(folder, lambda: page(folder, about))
@@ -164,7 +165,7 @@ def _calibration(redraw: Redraw, about: "About") -> str:
     from mm.report.calibration import further_cards, page
 
     folder = redraw.run.folder
-    content = _json(folder / FIT)
+    content = read_content(folder / FIT)
     try:
         redraw.located()
         tapes = assemble.open_days(redraw.day(), redraw.group(Market), redraw.drawn.out_root / "tapes")
@@ -182,16 +183,6 @@ def _calibration(redraw: Redraw, about: "About") -> str:
 
 def _sensitivity(again: "Result") -> dict[str, Any]:
     return {"sensitivity": again.summary["sensitivity"]}
-
-
-def _json(path: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise BrokenFile(f"{path}: cannot be read ({error}); make the run again") from error
-    if not isinstance(content, dict):
-        raise BrokenFile(f"{path}: not a JSON object; make the run again")
-    return content
 
 
 def _read(folder: Path, draw: Callable[[], str]) -> str:

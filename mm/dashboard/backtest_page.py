@@ -17,9 +17,10 @@ from mm.cli.options import KnobOption
 from mm.commands import backtest, sweep
 from mm.dashboard.charts import draw
 from mm.dashboard.jobs import StartedCommand, words_of
-from mm.dashboard.sources import Folders, label_of, one_line, sweep_of
+from mm.dashboard.sources import Folders, label_of, one_line
 from mm.errors import UsageError
 from mm.report.figures import heat
+from mm.report.sweep import read_sweep
 from mm.runs.find import FITS, LAST
 
 PLACED = ("data_root", "out_root", "out_dir", "log_root", "log_level")  # the dashboard sets the folders itself
@@ -237,7 +238,7 @@ def _grid(folders: Folders) -> None:
     st.session_state["sweep"] = selected if selected in names else names[0]
     name = st.selectbox("Sweep", names, key="sweep", format_func=lambda one: label_of(sweeps[one]))
     with one_line():
-        content = sweep_of(sweeps[name])
+        content = read_sweep(sweeps[name].folder)
         rows = content["rows"]
         _best(content)
         axes = [axis["name"] for axis in content["axes"]]

@@ -1,7 +1,6 @@
 """Data of the dashboard: day folders, run folders and their columns; a broken one gives an error of one line."""
 
 import contextlib
-import json
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -17,7 +16,7 @@ from mm.errors import BrokenFile, DataError, MMError
 from mm.instrument import e8
 from mm.report.run_columns import EquityCurve, MarketColumns, RunColumns, equity_curve, market_of, read_columns
 from mm.runs.find import Found, InvalidRun, find_run, find_runs
-from mm.runs.finished import SWEEP, TRADED, open_run
+from mm.runs.finished import TRADED, open_run
 from mm.runs.manifest import headlines
 from mm.tape.load import load_day
 
@@ -217,20 +216,3 @@ def _market(
     changed: tuple[int, ...],  # noqa: ARG001 - part of the cache key
 ) -> MarketColumns:
     return market_of([load_day(day, cache=cache, damaged=damaged, **dict(steps)) for day in days])
-
-
-def sweep_of(found: Found) -> dict[str, Any]:
-    """Return ``sweep.json`` of a sweep.
-
-    Raises:
-        BrokenFile: If it cannot be read, or is not a sweep.
-    """
-    path = found.folder / SWEEP
-    try:
-        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        named = [(axis["name"], axis["values"]) for axis in content["axes"]] + [row["point"] for row in content["rows"]]
-        if not named or "rank_by" not in content:
-            raise ValueError("no points")
-    except (OSError, ValueError, LookupError, TypeError) as error:
-        raise BrokenFile(f"{path}: not the files of a sweep ({error}); make the sweep again") from error
-    return content

@@ -1,6 +1,5 @@
 """``report.html`` of an evaluation: the days, their distribution, and the PnL by symbol, hour and volatility."""
 
-import json
 from collections.abc import Mapping, Sequence
 from html import escape
 from pathlib import Path
@@ -9,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from mm.base.numbers import number, percent, signed
-from mm.errors import BrokenFile
 from mm.report import figures
+from mm.report.contents import read_content
 from mm.report.figures import Figure, Panel, signs
 from mm.report.frame import (
     About,
@@ -38,39 +37,45 @@ Content = Mapping[str, Any]
 
 def page(folder: Path, about: About | None = None) -> str:
     """Return the page of the evaluation in *folder*."""
-    content = read_content(folder)
-    days, symbols = content["days"], ", ".join(content["symbols"])
-    span = " to ".join(dict.fromkeys((days[0], days[-1]))) if days else "no day"
-    line = f"evaluation of {content['played']:,} days{(about or About()).name}"
+    content, about = read_evaluation(folder), about or About()
     parts = [
-        header(escape(symbols), span, line),
-        _tiles(content),
-        notes(content["warnings"], "notes"),
+        *headline(content, about.name),
         _days_card(content),
         _symbols_card(content),
         in_row(_distribution_card(content), _hours_card(content), _volatility_card(content)),
         _holes_card(content),
         _table_card(content),
-        origin(about) if about else "",
+        origin(about),
     ]
-    return document(f"{escape(symbols)} {span} evaluation", parts, about.plotly if about else "")
+    return document(f"{', '.join(content['symbols'])} evaluation", parts, about.plotly)
 
 
-def read_content(folder: Path) -> dict[str, Any]:
-    """Return ``evaluation.json``.
+def read_evaluation(folder: Path) -> dict[str, Any]:
+    """Return ``evaluation.json`` of an evaluation.
 
     Raises:
         BrokenFile: If it cannot be read, or lacks what this version shows.
     """
-    path = folder / EVALUATION
-    try:
-        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        missing = [name for name in KEYS if name not in content]
-    except (OSError, ValueError) as error:
-        raise BrokenFile(f"{path}: cannot be read ({error}); make the evaluation again") from error
-    if missing:
-        raise BrokenFile(f"{path}: has no {', '.join(missing)}; make the evaluation again")
-    return content
+    return read_content(folder / EVALUATION, KEYS)
+
+
+def evaluation_figures(content: Content) -> list[tuple[str, Figure]]:
+    """Return heading and figure of each chart: days, distribution, hours of day and volatility; empty ones left out."""
+    figures_ = (
+        ("Day by day", _days_figure(content)),
+        ("Distribution", _distribution_figure(content)),
+        ("By hour of day", _hours_figure(content)),
+        ("By volatility", _volatility_figure(content)),
+    )
+    return [(heading, figure) for heading, figure in figures_ if figure is not None]
+
+
+def headline(content: Content, name: str = "") -> list[str]:
+    """Return the head of the page: symbols and days, the *name* of the run (HTML), headline numbers, and warnings."""
+    days = content["days"]
+    span = " to ".join(dict.fromkeys((days[0], days[-1]))) if days else "no day"
+    line = f"evaluation of {content['played']:,} days{name}"
+    return [header(", ".join(content["symbols"]), span, line), _tiles(content), notes(content["warnings"], "notes")]
 
 
 def _ends(one: Content) -> str:
@@ -98,37 +103,48 @@ def _tiles(content: Content) -> str:
 
 
 def _days_card(content: Content) -> str:
+    figure = _days_figure(content)
+    hint = "Each day begins with the initial inventory and cash; days without a bar were not played, or earned nothing."
+    return card("Day by day", hint, chart(figure)) if figure else ""
+
+
+def _days_figure(content: Content) -> Figure | None:
+    """Return the PnL of each day, and its sum."""
     names = [row["day"] for row in content["pnl_by_day"]]
     pnl = np.array([row["pnl"] for row in content["pnl_by_day"]])
     if not names:
-        return ""
+        return None
     asset = content["quote_asset"]
     tips = [f"{day}: {signed(value)}" for day, value in zip(names, pnl.tolist(), strict=True)]
     panels = [
         Panel("Sum of the PnL", asset, [figures.line("sum", names, np.cumsum(pnl))], 170),
         Panel("PnL of each day", asset, [figures.bars("PnL", names, pnl, signs(pnl), tips)], 130),
     ]
-    hint = "Each day begins with the initial inventory and cash; days without a bar were not played, or earned nothing."
-    return card("Day by day", hint, chart(figures.stacked(panels, figures.names_axis())))
+    return figures.stacked(panels, figures.names_axis())
 
 
 def _distribution_card(content: Content) -> str:
+    figure = _distribution_figure(content)
+    if figure is None:
+        return card("Distribution", "Of the PnL of a day.", "<p>Fewer than two days.</p>")
+    quantiles = np.quantile([row["pnl"] for row in content["pnl_by_day"]], (0.05, 0.25, 0.5, 0.75, 0.95)).tolist()
+    below = grid(("5 %", "25 %", "median", "75 %", "95 %"), [tuple(coloured(value) for value in quantiles)])
+    return card("Distribution", "Of the PnL of a day.", chart(figure) + below)
+
+
+def _distribution_figure(content: Content) -> Figure | None:
+    """Return the number of days by their PnL; None for fewer than two."""
     pnl = np.array([row["pnl"] for row in content["pnl_by_day"]])
     if len(pnl) < 2:
-        return card("Distribution", "Of the PnL of a day.", "<p>Fewer than two days.</p>")
+        return None
     counts, edges = np.histogram(pnl, bins=min(MOST_BINS, max(5, round(2 * len(pnl) ** 0.5))))
     middle = (edges[1:] + edges[:-1]) / 2
     tips = [
         f"{count} days from {signed(low, 3)} to {signed(high, 3)}"
         for count, low, high in zip(counts.tolist(), edges[:-1].tolist(), edges[1:].tolist(), strict=True)
     ]
-    drawn = figures.chart(
+    return figures.chart(
         [figures.bars("days", middle, counts, signs(middle), tips)], figures.numbers_axis("PnL of a day"), 200
-    )
-    quantiles = np.quantile(pnl, (0.05, 0.25, 0.5, 0.75, 0.95)).tolist()
-    rows = [tuple(coloured(value) for value in quantiles)]
-    return card(
-        "Distribution", "Of the PnL of a day.", chart(drawn) + grid(("5 %", "25 %", "median", "75 %", "95 %"), rows)
     )
 
 
@@ -164,8 +180,10 @@ def _symbols_card(content: Content) -> str:
     return card("By symbol", hint, grid(head, rows))
 
 
-def _whiskers(rows: Sequence[Content], x: Sequence[str], name: str) -> Figure:
-    """Return the mean of each row as a bar, with its 95 % interval."""
+def _whiskers(rows: Sequence[Content], x: Sequence[str], name: str) -> Figure | None:
+    """Return the mean of each row as a bar, with its 95 % interval; None without rows."""
+    if not rows:
+        return None
     means = np.array([np.nan if row["mean"] is None else row["mean"] for row in rows])
     half = np.array([0.0 if row["low"] is None else (row["high"] - row["low"]) / 2 for row in rows])
     tips = [f"{at}: {signed(row['mean'])} {_ends(row)}, {row['days']} days" for at, row in zip(x, rows, strict=True)]
@@ -175,17 +193,25 @@ def _whiskers(rows: Sequence[Content], x: Sequence[str], name: str) -> Figure:
     )
 
 
-def _hours_card(content: Content) -> str:
+def _hours_figure(content: Content) -> Figure | None:
     rows = content["by_hour"]
-    drawn = _whiskers(rows, [f"{row['hour']:02d}" for row in rows], "PnL of the hour")
-    return card("By hour of day", "UTC; mean over the days, with its 95 % interval.", chart(drawn) if rows else "")
+    return _whiskers(rows, [f"{row['hour']:02d}" for row in rows], "PnL of the hour")
+
+
+def _hours_card(content: Content) -> str:
+    hint = "UTC; mean over the days, with its 95 % interval."
+    return card("By hour of day", hint, chart(_hours_figure(content), "No hours."))
+
+
+def _volatility_figure(content: Content) -> Figure | None:
+    rows = [row for row in content["by_volatility"] if row["mean"] is not None]
+    names = [f"{row['regime']}, {number(row['volatility_bp'], 2)} bp a minute" for row in rows]
+    return _whiskers(rows, names, "PnL an hour")
 
 
 def _volatility_card(content: Content) -> str:
-    rows = [row for row in content["by_volatility"] if row["mean"] is not None]
-    names = [f"{row['regime']}, {number(row['volatility_bp'], 2)} bp a minute" for row in rows]
     hint = "Thirds of each symbol's hours by the volatility of the mid; PnL per hour, with the 95 % interval over days."
-    return card("By volatility", hint, chart(_whiskers(rows, names, "PnL an hour")) if rows else "")
+    return card("By volatility", hint, chart(_volatility_figure(content), "No hours."))
 
 
 def _holes_card(content: Content) -> str:

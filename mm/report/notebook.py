@@ -24,6 +24,7 @@ from mm.report.backtest import headline, title_of
 from mm.report.backtest_charts import COUNT_BARS, SIDES, whole_figure
 from mm.report.calibration import fit_header, fit_tiles
 from mm.report.calibration_charts import curve_figure, distances_figure
+from mm.report.evaluation import evaluation_figures
 from mm.report.figures import (
     FROM_ZERO,
     SOFT,
@@ -174,6 +175,11 @@ def sweep_picture(
     if start_us is not None and pnl is not None and len(start_us) > 1:
         charts.append(("PnL of every trial", pnl_figure(content, start_us, columns, pnl)))
     return _picture(f"sweep of {content['points']} points", charts, "no point has a result")
+
+
+def evaluation_picture(content: Mapping[str, Any]) -> Picture:
+    """Return the charts of an evaluation, from its ``evaluation.json``."""
+    return _picture(f"evaluation of {content['played']} days", evaluation_figures(content), "no day was played")
 
 
 @picture_of.register

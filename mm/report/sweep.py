@@ -1,6 +1,5 @@
 """``report.html`` of a sweep: the table, the grid as heat maps, and the selection bias of the best point."""
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from html import escape
 from pathlib import Path
@@ -10,8 +9,8 @@ import numpy as np
 
 from mm.backtest.metrics.ranking import tie_of
 from mm.base.numbers import number, percent, probability, signed
-from mm.errors import BrokenFile
 from mm.report import figures
+from mm.report.contents import read_content
 from mm.report.frame import (
     About,
     boxed,
@@ -68,7 +67,7 @@ def page(folder: Path, about: About | None = None, record: Mapping[str, Any] | N
         about: The command and the knobs; None if unknown.
         record: ``on_record`` of the run's summary: the trials of all sweeps of these days; None if unknown.
     """
-    content = read_content(folder)
+    content = read_sweep(folder)
     start_us, columns, pnl = read_series(folder / SERIES)
     days = " to ".join(dict.fromkeys((content["days"][0], content["days"][-1])))
     rows, rank_by = content["rows"], content["rank_by"]
@@ -92,24 +91,13 @@ def page(folder: Path, about: About | None = None, record: Mapping[str, Any] | N
     return document(f"{content['symbol']} {days} sweep", parts, about.plotly if about else "")
 
 
-def read_content(folder: Path) -> dict[str, Any]:
+def read_sweep(folder: Path) -> dict[str, Any]:
     """Return ``sweep.json`` of a sweep.
 
     Raises:
         BrokenFile: If it cannot be read, or lacks what this version shows.
     """
-    path = folder / SWEEP
-    try:
-        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        missing = [name for name in KEYS if name not in content]
-        missing += [name for row in content["rows"][:1] for name in KEYS_OF_ROWS if name not in row]
-    except (OSError, ValueError, LookupError, TypeError) as error:
-        raise BrokenFile(f"{path}: cannot be read ({error}); make the sweep again") from error
-    if missing:
-        raise BrokenFile(
-            f"{path}: has no {', '.join(missing)}, which this version shows; make the sweep again with the same knobs"
-        )
-    return content
+    return read_content(folder / SWEEP, KEYS, KEYS_OF_ROWS)
 
 
 def read_series(path: Path) -> "tuple[NDArray[np.float64], list[int], NDArray[np.float64]]":

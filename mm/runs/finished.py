@@ -1,6 +1,5 @@
 """A finished run in Python: its numbers, frames and charts, read from its folder."""
 
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -19,9 +18,11 @@ from mm.calibration.points import read_points
 from mm.calibration.schedule import Schedule
 from mm.clock import US_PER_MS, US_PER_S
 from mm.errors import BrokenFile, UsageError
-from mm.report import notebook, sweep
+from mm.report import evaluation, notebook, sweep
+from mm.report.contents import read_content
+from mm.report.frame import boxed
 from mm.report.run_columns import RunColumns, market_of, read_columns
-from mm.report.sweep import read_content
+from mm.report.sweep import SERIES, SWEEP, read_sweep
 from mm.runs.find import Found, find_run
 from mm.runs.manifest import headlines, shown
 from mm.tape.frames import SIDES, frame, instants
@@ -33,7 +34,6 @@ if TYPE_CHECKING:
 
 TRADED = {"backtest": "", "shadow": "", "walkforward": "backtest"}  # folder of the backtest by kind of run
 FIT, POINTS, SCHEDULE = "poisson_fit.json", "calibration_points.csv", "poisson_schedule.json"
-SWEEP, SERIES = "sweep.json", "pnl_60s.csv"
 
 
 def open_run(name: str | Path, out_root: str | Path = "out") -> "RunFolder":
@@ -66,7 +66,7 @@ class RunFolder(Shown):
 
     @property
     def kind(self) -> str:
-        """The kind of run: ``backtest``, ``calibration``, ``schedule``, ``walkforward``, ``sweep`` or ``shadow``."""
+        """The kind of run: ``backtest``, ``calibration``, ``sweep``, …, as in its manifest."""
         return str(self.found.manifest["kind"])
 
     @property
@@ -79,7 +79,7 @@ class RunFolder(Shown):
         """The numbers of ``summary.json``; for a run without a backtest, those of its manifest."""
         if self.kind not in TRADED:
             return dict(self.found.manifest["summary"])
-        return _json(self._traded / "summary.json")
+        return read_content(self._traded / "summary.json")
 
     @cached_property
     def fit(self) -> "PoissonFit":
@@ -90,7 +90,7 @@ class RunFolder(Shown):
         """
 
         self._must_be("fit", "calibration")
-        fit = PoissonFit.from_json(_json(self.folder / FIT), str(self.folder / FIT))
+        fit = PoissonFit.from_json(read_content(self.folder / FIT), str(self.folder / FIT))
         return replace(fit, points=read_points(self.folder / POINTS))
 
     @cached_property
@@ -102,7 +102,7 @@ class RunFolder(Shown):
         """
 
         self._must_be("schedule", "schedule", "walkforward")
-        return Schedule.from_json(_json(self.folder / SCHEDULE), str(self.folder / SCHEDULE))
+        return Schedule.from_json(read_content(self.folder / SCHEDULE), str(self.folder / SCHEDULE))
 
     def orders_frame(self) -> "pl.DataFrame":
         """Return the order rows, with the columns and types of `Result.orders_frame`.
@@ -188,17 +188,19 @@ class RunFolder(Shown):
         return frame({**_fills(table), "markout_0s": side * (event - price), **later})
 
     def rows_frame(self) -> "pl.DataFrame":
-        """Return the points of a sweep, the best first: the rows of ``sweep.csv``.
+        """Return the points of a sweep, the best first, or the days of an evaluation: the rows of its CSV file.
 
-        Columns: ``rank``, ``point``, the axes, and the headlines of each point.
+        Columns: ``rank``, ``point``, the axes, and the headlines of each point; or ``day``, ``symbol``, and the numbers
+        of each day.
 
         Raises:
-            UsageError: If the run is not a sweep.
+            UsageError: If the run is neither.
         """
         import polars as pl
 
-        self._must_be("points", "sweep")
-        return pl.DataFrame(_json(self.folder / SWEEP)["rows"], infer_schema_length=None)
+        self._must_be("rows", "sweep", "evaluation")
+        path = self.folder / (SWEEP if self.kind == "sweep" else evaluation.EVALUATION)
+        return pl.DataFrame(read_content(path, ("rows",))["rows"], infer_schema_length=None)
 
     def plot(self, tape: "Tape | Sequence[Tape] | None" = None) -> Picture:
         """Draw the charts of the run's page.
@@ -213,6 +215,8 @@ class RunFolder(Shown):
             return self.schedule.plot()
         if self.kind == "sweep":
             return notebook.sweep_picture(self._sweep, *sweep.read_series(self.folder / SERIES))
+        if self.kind == "evaluation":
+            return notebook.evaluation_picture(evaluation.read_evaluation(self.folder))
         return notebook.backtest_picture(self.summary, self._columns(tape))
 
     def lines(self) -> Iterator[str]:
@@ -233,6 +237,8 @@ class RunFolder(Shown):
                 return sweep.findings_card(self._sweep)
             except BrokenFile as error:  # of an earlier version: a line in the notebook, no traceback
                 return f"<p>{escape(str(error))}</p>"
+        if self.kind == "evaluation":
+            return boxed("".join(evaluation.headline(evaluation.read_evaluation(self.folder))))
         return notebook.backtest_card(self.summary, self._columns())
 
     @property
@@ -244,7 +250,7 @@ class RunFolder(Shown):
     def _sweep(self) -> dict[str, Any]:
 
         self._must_be("points", "sweep")
-        return read_content(self.folder)
+        return read_sweep(self.folder)
 
     def _must_be(self, what: str, *kinds: str) -> None:
         if self.kind not in kinds:
@@ -297,11 +303,3 @@ def _word(column: "pl.Series", words: Sequence[str]) -> "pl.Series":
     import polars as pl
 
     return column.cast(pl.Enum(words))
-
-
-def _json(path: Path) -> dict[str, Any]:
-    try:
-        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise BrokenFile(f"{path}: cannot be read ({error}); make the run again") from error
-    return content

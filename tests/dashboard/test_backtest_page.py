@@ -150,4 +150,4 @@ def test_broken_sweep_gives_one_error(opened, made, tmp_path, text):
     (tmp_path / "out/sweep/SIMUSDT/20260105_grid/sweep.json").write_text(text)
     at = opened("backtest_page", tmp_path, sweep="grid")
     assert not at.exception
-    assert "not the files of a sweep" in at.error[0].value
+    assert "make the run again" in at.error[0].value

@@ -133,7 +133,7 @@ def test_sweep_run_has_rows_frame_and_plot(tmp_path):
         del row["tied"]
     (tmp_path / "sweep.json").write_text(json.dumps({**content, "assumptions": None}), encoding="utf-8")
     old = RunFolder(Found(tmp_path, manifest))
-    with pytest.raises(BrokenFile, match=r"sweep\.json: has no tied, which this version shows; make the sweep again"):
+    with pytest.raises(BrokenFile, match=r"sweep\.json: has no tied, which this version shows; make the run again"):
         old.plot()
     assert "has no tied" in old._repr_html_()
     assert old.rows_frame()["pnl_total"].to_list() == [1.0, 1.0 / 2, 1.0 / 3]

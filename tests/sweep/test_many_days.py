@@ -14,6 +14,7 @@ import pytest
 
 from mm.dayfolder.layout import DayFolder
 from mm.errors import Mismatch
+from mm.runs.finished import open_run
 from mm.sim.flow.day import make_day
 from mm.sim.flow.scenario import SCENARIOS
 from mm.sim.flow.session import Session
@@ -141,6 +142,11 @@ def test_command_plays_what_is_there_and_names_the_rest(month):
     summary = json.loads((run / "summary.json").read_text())
     assert float(rows[-1]["pnl_quoting"]) == summary["pnl_quoting"] != 0
     assert float(rows[-1]["volume"]) == summary["volume"]["base"]
+    opened = open_run(folder)
+    assert opened.rows_frame()["pnl_quoting"].to_list() == [float(row["pnl_quoting"]) for row in rows]
+    days, *_ = (figure for _, figure in opened.plot().charts)
+    assert list(days["data"][-1]["y"]) == [row["pnl"] for row in content["pnl_by_day"]]
+    assert "Best day" in opened._repr_html_()
     again = run_mm(*WORDS[2:], "--run-id", "again", cwd=month, **SETTINGS)
     assert again.returncode == 0, again.stderr
     manifest = json.loads((folder.with_name("20260105-20260107_again") / "run_manifest.json").read_text())

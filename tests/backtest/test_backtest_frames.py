@@ -76,6 +76,17 @@ def test_frames_have_utc_times_and_convert_to_pandas(method):
     assert isinstance(frame.to_pandas(), pandas.DataFrame)
 
 
+@pytest.mark.parametrize("table", ["orders", "fills", "state"])
+def test_tables_go_into_pandas_as_they_are(table):
+    """The same rows and columns; where pandas is missing, polars names it."""
+    pandas = pytest.importorskip("pandas", reason="pandas comes with nothing that mm needs")
+    frame = getattr(result_of(seeded(60)), table)
+    found = frame.to_pandas()
+    assert list(found.columns) == frame.columns
+    assert found["recv_us"].tolist() == frame["recv_us"].to_list()
+    assert isinstance(found, pandas.DataFrame)
+
+
 def test_equity_frame_agrees_with_pnl_and_drawdown_of_summary():
     """The last value is the PnL, the largest drawdown is max_drawdown; rows without a valid book are left out."""
     result = result_of(seeded(600, breaks=3))

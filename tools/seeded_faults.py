@@ -240,10 +240,10 @@ FAULTS = [
     Fault("mm/live/venue_latency.py", "us - offset_us for us", "us for us", "tests/live/test_venue_latency.py"),
     # evaluation, signals, sweeps, predictors, agents
     Fault(
-        "mm/evaluate/queue_exponent.py",
+        "mm/probes/queue_exponent.py",
         "slice(begin + 1, end)",
         "slice(begin + 2, end)",
-        "tests/evaluate/test_queue_exponent.py tests/evaluate",
+        "tests/probes/test_queue_exponent.py tests/probes",
     ),
     Fault(
         "mm/signals/micro_price.py",

@@ -15,14 +15,14 @@ from mm.cli.frame import command
 from mm.commands import assemble
 from mm.commands.setup import Setup
 from mm.errors import SafetyError
-from mm.evaluate.lookahead import Probe, file_watch, named_signal, with_model
-from mm.evaluate.lookahead_page import lookahead_page
-from mm.evaluate.signal_lookahead import SignalProbe
+from mm.probes.lookahead import Probe, file_watch, named_signal, with_model
+from mm.probes.lookahead_page import lookahead_page
+from mm.probes.signal_lookahead import SignalProbe
 from mm.runs.plan import new_page
 
 if TYPE_CHECKING:
-    from mm.evaluate.data_access import FileWatch
-    from mm.evaluate.run_comparison import Report
+    from mm.probes.data_access import FileWatch
+    from mm.probes.run_comparison import Report
     from mm.tape.tape import Tape
 
 _OUT = click.Option(["--out"], metavar="FILE", help="File of the page, instead of one in <OUT_ROOT>/lookahead/.")

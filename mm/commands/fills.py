@@ -16,12 +16,12 @@ from mm.cli.frame import command
 from mm.clock import us_from_ms
 from mm.dayfolder.layout import day_folder
 from mm.errors import DataError, FitError, UsageError
-from mm.evaluate.hazard import brier_lines, hazard_file, held_out_scores
-from mm.evaluate.order_log import tape_of_log
-from mm.evaluate.queue_exponent import fit_exponent
-from mm.evaluate.queue_score import by_place, candidates, lines, named, played_by, stated, true_outcomes
-from mm.evaluate.queue_score import score as scores_of
-from mm.evaluate.virtual_orders import OrderPlan
+from mm.probes.hazard import brier_lines, hazard_file, held_out_scores
+from mm.probes.order_log import tape_of_log
+from mm.probes.queue_exponent import fit_exponent
+from mm.probes.queue_score import by_place, candidates, lines, named, played_by, stated, true_outcomes
+from mm.probes.queue_score import score as scores_of
+from mm.probes.virtual_orders import OrderPlan
 from mm.sim.flow.day import order_log
 
 if TYPE_CHECKING:

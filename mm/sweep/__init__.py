@@ -1,4 +1,4 @@
-"""Backtests over a grid of knobs and parameters, ranked, with the selection bias of the best one."""
+"""Many backtests: over a grid of knobs, ranked, with the selection bias of the best one; or over many days."""
 
 from mm.base.callable_package import make_callable
 

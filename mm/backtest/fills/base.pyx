@@ -496,7 +496,7 @@ cdef class QueueProbPower(Queue):
 cdef class QueueByExponents(QueueProbPower):
     """`queue_prob_power` for orders of one lot with many exponents, each with its own queue position of an order.
 
-    One replay of a day costs more than the queues of all exponents (`mm.evaluate.queue_exponent`).
+    One replay of a day costs more than the queues of all exponents (`mm.probes.queue_exponent`).
 
     - all rules are those of `QueueProbPower`, separately for each exponent
     - orders share the lots of a print separately for each exponent

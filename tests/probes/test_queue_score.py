@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from queue_rig import virtual_orders_of
 
-from mm.evaluate.queue_score import Number, by_place, lines, named, score, stated
-from mm.evaluate.virtual_orders import Outcomes, VirtualOrders
+from mm.probes.queue_score import Number, by_place, lines, named, score, stated
+from mm.probes.virtual_orders import Outcomes, VirtualOrders
 
 SECOND = 1_000_000
 

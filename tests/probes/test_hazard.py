@@ -10,7 +10,7 @@ from mm.backtest.io import load_day
 from mm.backtest.models import queue_hazard, queue_prob_power, trade_cross
 from mm.dayfolder.layout import DayFolder
 from mm.errors import FitError
-from mm.evaluate.hazard import (
+from mm.probes.hazard import (
     PrintsAtPrice,
     fill_chance,
     hazard_file,
@@ -22,8 +22,8 @@ from mm.evaluate.hazard import (
     probability,
     unit_of,
 )
-from mm.evaluate.queue_score import played_by, true_outcomes
-from mm.evaluate.virtual_orders import OrderPlan, play
+from mm.probes.queue_score import played_by, true_outcomes
+from mm.probes.virtual_orders import OrderPlan, play
 from mm.sim.flow.day import make_day, order_log
 from mm.sim.flow.scenario import LargeTick
 from mm.sim.flow.session import Session

@@ -5,7 +5,7 @@ from importlib import import_module
 
 import pytest
 
-from mm.evaluate.data_access import FileWatch
+from mm.probes.data_access import FileWatch
 
 MODEL = """
 from pathlib import Path

@@ -8,9 +8,9 @@ import numpy as np
 
 from mm.clock import US_PER_S, iso
 from mm.errors import ModelError, UsageError
-from mm.evaluate.counterfactual import WEEK_US, cuts, market_at, mirrored, shifted, truncated
-from mm.evaluate.data_access import FileWatch
-from mm.evaluate.run_comparison import OPENED, PERTURBED, REPEAT, SHIFTED, TRUNCATED, Finding, Report
+from mm.probes.counterfactual import WEEK_US, cuts, market_at, mirrored, shifted, truncated
+from mm.probes.data_access import FileWatch
+from mm.probes.run_comparison import OPENED, PERTURBED, REPEAT, SHIFTED, TRUNCATED, Finding, Report
 from mm.signals.compute import SignalRows, compute
 
 if TYPE_CHECKING:

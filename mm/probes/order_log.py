@@ -27,8 +27,8 @@ import polars as pl
 from polars.exceptions import PolarsError
 
 from mm.errors import BrokenFile
-from mm.evaluate.virtual_orders import Outcomes, VirtualOrders
 from mm.instrument import Instrument
+from mm.probes.virtual_orders import Outcomes, VirtualOrders
 from mm.sim.flow.recorder import LAST_ID, Batches
 from mm.sim.matching.order_log import COLUMNS, REASON_IOC, ROW_EXPIRE, ROW_LEVEL, ROW_TRADE
 from mm.tape.tape import Tape

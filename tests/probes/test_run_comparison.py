@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from mm.evaluate.run_comparison import OPENED, REPEAT, TRUNCATED, Finding, Report, RunTables
+from mm.probes.run_comparison import OPENED, REPEAT, TRUNCATED, Finding, Report, RunTables
 
 ORDERS = "recv_us,order_id,action,side,price,qty,reject_reason,cancel_reason"
 FILLS = "recv_us,order_id,side,price,qty,reason"

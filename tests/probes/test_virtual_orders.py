@@ -17,9 +17,9 @@ from mm.backtest.models import queue_prob_power, queue_risk_averse, trade_cross
 from mm.clock import US_PER_MS
 from mm.dayfolder.layout import DayFolder
 from mm.errors import BrokenFile, UsageError
-from mm.evaluate.order_log import read_rows, rows_of, tape_of_log
-from mm.evaluate.queue_score import score
-from mm.evaluate.virtual_orders import OrderPlan, Outcomes, draw_orders, on_exchange_time, play
+from mm.probes.order_log import read_rows, rows_of, tape_of_log
+from mm.probes.queue_score import score
+from mm.probes.virtual_orders import OrderPlan, Outcomes, draw_orders, on_exchange_time, play
 from mm.sim.flow.day import make_day, order_log
 from mm.sim.flow.scenario import ZeroIntelligence
 from mm.sim.flow.session import Session

@@ -23,17 +23,17 @@ from mm.backtest.models import (
 )
 from mm.clock import US_PER_S
 from mm.errors import UsageError
-from mm.evaluate.order_log import Truth, read_rows
-from mm.evaluate.virtual_orders import PLACES, OrderPlan, Outcomes, VirtualOrders, draw_orders, on_exchange_time, play
 from mm.models.builder import PAIRS
 from mm.models.names import construct, resolve
 from mm.models.nested_quotes import listed
 from mm.models.nested_quotes import named as pair
+from mm.probes.order_log import Truth, read_rows
+from mm.probes.virtual_orders import PLACES, OrderPlan, Outcomes, VirtualOrders, draw_orders, on_exchange_time, play
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from mm.evaluate.virtual_orders import Floats
+    from mm.probes.virtual_orders import Floats
 
     Bools = NDArray[np.bool_]
     from mm.tape.tape import Tape

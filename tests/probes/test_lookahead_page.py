@@ -3,8 +3,8 @@
 import pytest
 
 from mm.clock import iso
-from mm.evaluate.lookahead_page import lookahead_page
-from mm.evaluate.run_comparison import OPENED, TESTS, Finding, Report
+from mm.probes.lookahead_page import lookahead_page
+from mm.probes.run_comparison import OPENED, TESTS, Finding, Report
 from pages import read
 from small_tapes import book, gap, tape
 

@@ -14,11 +14,11 @@ from mm.backtest.journal import FILL_COLUMNS, ORDER_COLUMNS, STATE_COLUMNS, Jour
 from mm.backtest.replay import backtest
 from mm.clock import US_PER_S, iso
 from mm.errors import ModelError
-from mm.evaluate.counterfactual import market_at, short
+from mm.probes.counterfactual import market_at, short
 
 if TYPE_CHECKING:
     from mm.backtest.rules import Rules
-    from mm.evaluate.data_access import FileWatch
+    from mm.probes.data_access import FileWatch
     from mm.tape.tape import Tape
 
 NEVER_US = 1 << 62

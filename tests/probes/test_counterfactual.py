@@ -12,7 +12,8 @@ from mm.backtest.quotes.simple import FixedSpread
 from mm.backtest.replay import backtest
 from mm.backtest.rules import Rules
 from mm.clock import US_PER_S
-from mm.evaluate.counterfactual import (
+from mm.instrument import Instrument
+from mm.probes.counterfactual import (
     BEYOND_US,
     LOTS_TIMES,
     WEEK_US,
@@ -24,7 +25,6 @@ from mm.evaluate.counterfactual import (
     shifted,
     truncated,
 )
-from mm.instrument import Instrument
 from mm.tape.tape import GAP, SNAPSHOT, TRADE, Tape
 from strategies import tapes
 

@@ -18,8 +18,11 @@ from mm.commands import assemble
 from mm.commands.setup import Setup, users_models
 from mm.dayfolder.layout import DayFolder
 from mm.errors import DataError, UnknownModel, UsageError
-from mm.evaluate import run_comparison as test
-from mm.evaluate.counterfactual import (
+from mm.models.builder import ModelBuilder, read_fitted
+from mm.models.names import FILL_HOOKS, QUOTE_HOOKS, resolve
+from mm.predict.artefact import FOLDER
+from mm.probes import run_comparison as test
+from mm.probes.counterfactual import (
     WEEK_US,
     cuts,
     greatest_moves,
@@ -28,11 +31,8 @@ from mm.evaluate.counterfactual import (
     shifted,
     truncated,
 )
-from mm.evaluate.data_access import MODEL_RAISED, Child, FileWatch, derived_from, run_backtest, truncated_copy
-from mm.evaluate.run_comparison import Baseline, Finding, Player, Report, RunTables
-from mm.models.builder import ModelBuilder, read_fitted
-from mm.models.names import FILL_HOOKS, QUOTE_HOOKS, resolve
-from mm.predict.artefact import FOLDER
+from mm.probes.data_access import MODEL_RAISED, Child, FileWatch, derived_from, run_backtest, truncated_copy
+from mm.probes.run_comparison import Baseline, Finding, Player, Report, RunTables
 from mm.signals.families import SIGNALS, is_signal
 
 if TYPE_CHECKING:

@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from mm.evaluate import queue_score
-from mm.evaluate.order_log import Truth, rows_of
-from mm.evaluate.virtual_orders import Outcomes, VirtualOrders
+from mm.probes import queue_score
+from mm.probes.order_log import Truth, rows_of
+from mm.probes.virtual_orders import Outcomes, VirtualOrders
 from plain_matching import PlainMatching
 
 BUYERS, SELLERS = 1001, 1002

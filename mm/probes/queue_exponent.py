@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mm.backtest.fills.base import QueueByExponents
-from mm.evaluate.virtual_orders import manual_exchange
+from mm.probes.virtual_orders import manual_exchange
 from mm.tape.tape import DEPTH, GAP, KEYFRAME, SNAPSHOT, TRADE
 
 if TYPE_CHECKING:

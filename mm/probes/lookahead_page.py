@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mm.clock import iso
-from mm.evaluate.run_comparison import OPENED, TESTS, Finding, Report
 from mm.instrument import E8
+from mm.probes.run_comparison import OPENED, TESTS, Finding, Report
 from mm.report.figures import LOSS, SOFT, Panel, ms, points, stacked, step, time_axis
 from mm.report.frame import card, chart, document, grid, header, minute, notes, nothing, tile, tiles, zoom_bar
 

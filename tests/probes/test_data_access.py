@@ -10,7 +10,7 @@ import pytest
 from mm.backtest.io import load_day
 from mm.dayfolder.check import check_day
 from mm.dayfolder.layout import DayFolder
-from mm.evaluate.data_access import TruncatedCopy, derived_from, truncate, truncated_copy
+from mm.probes.data_access import TruncatedCopy, derived_from, truncate, truncated_copy
 from mm.sim.flow.day import make_day
 from mm.sim.flow.scenario import PoissonMarket
 from mm.sim.flow.session import Session

@@ -17,7 +17,7 @@ from fill_predictors import written
 from mm.backtest.models import FILL_MODELS, QUOTE_MODELS, declared
 from mm.calibration.schedule import Schedule, Segment
 from mm.commands.check import lookahead
-from mm.evaluate import lookahead as probe
+from mm.probes import lookahead as probe
 from pages import figures_of
 from rl_agents import agent_at
 from support import ROOT, run_python

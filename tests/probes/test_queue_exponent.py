@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from leaning_market import ASK, BID, GRID, leaning_tape
 
-from mm.evaluate import queue_exponent
-from mm.evaluate.queue_exponent import LEAST_PROBES, PriceLevels, cancellations, find_probes, fit_exponent
+from mm.probes import queue_exponent
+from mm.probes.queue_exponent import LEAST_PROBES, PriceLevels, cancellations, find_probes, fit_exponent
 from mm.tape.tape import DEPTH, GAP, KEYFRAME, SNAPSHOT, TRADE, Tape
 
 SECOND = 1_000_000

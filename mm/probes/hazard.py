@@ -21,9 +21,9 @@ from mm.backtest.fills.base import QueueHazard
 from mm.backtest.fills.hazard_fit import FEATURES, KIND, digest_of
 from mm.backtest.journal import ACTIONS
 from mm.errors import FitError
-from mm.evaluate.queue_score import Blocks, aligned
-from mm.evaluate.virtual_orders import Outcomes, VirtualOrders, manual_exchange, place_orders
 from mm.instrument import short_text
+from mm.probes.queue_score import Blocks, aligned
+from mm.probes.virtual_orders import Outcomes, VirtualOrders, manual_exchange, place_orders
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

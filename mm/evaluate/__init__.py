@@ -1,1 +1,0 @@
-"""Checks of models for look-ahead, and of fill models against order logs."""

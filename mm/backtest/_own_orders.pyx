@@ -99,28 +99,16 @@ cdef class OwnOrders:
 
     cdef int keep_fill(self, const Order* order, const Fill* fill, bint took) except -1 nogil:
         """Store a fill for the quote model's next requote."""
-        cdef int64_t room = self.fresh_room
-        if self.fresh_count == room:
-            room = 2 * room + 16
-            fresh = <OwnFill*> realloc(self.fresh, room * sizeof(OwnFill))
-            if fresh is NULL:
-                with gil:
-                    raise MemoryError(f"no memory for {room} fills")
-            self.fresh, self.fresh_room = fresh, room
+        if self.fresh_count == self.fresh_room:
+            self.fresh = <OwnFill*> longer(self.fresh, &self.fresh_room, sizeof(OwnFill))
         self.fresh[self.fresh_count] = OwnFill(fill.us, order.id, order.side, fill.ticks, fill.lots, order.lots, took)
         self.fresh_count += 1
         return 0
 
     cdef int keep_end(self, const Order* order, int64_t us, int reason) except -1 nogil:
         """Store the end of an order for the strategy's next call, which follows."""
-        cdef int64_t room = self.ended_room
-        if self.ended_count == room:
-            room = 2 * room + 16
-            ended = <Ended*> realloc(self.ended, room * sizeof(Ended))
-            if ended is NULL:
-                with gil:
-                    raise MemoryError(f"no memory for {room} ended orders")
-            self.ended, self.ended_room = ended, room
+        if self.ended_count == self.ended_room:
+            self.ended = <Ended*> longer(self.ended, &self.ended_room, sizeof(Ended))
         self.ended[self.ended_count] = Ended(order.id, us, order.placed_lots, order.lots, order.status, reason)
         self.ended_count += 1
         follow(self, us)
@@ -143,6 +131,17 @@ cdef class OwnOrders:
         self.cash = <double> cash_e16(&self.account) * 1e-16
         # Three roundings to 53 bits lose less than one part in 10^15 of each term; 10^-9 leaves ample room.
         self.sure_cash_e16 = start + paid - fees - 1e-9 * (fabs(start) + fabs(paid) + fabs(fees))
+
+
+cdef void* longer(void* rows, int64_t* room, size_t size) except NULL nogil:
+    """Return *rows* of one *size* with more than twice their *room*, which is updated."""
+    cdef int64_t wanted = 2 * room[0] + 16
+    cdef void* found = realloc(rows, wanted * size)
+    if found is NULL:
+        with gil:
+            raise MemoryError(f"no memory for {wanted} rows of {size} bytes")
+    room[0] = wanted
+    return found
 
 
 cdef inline void follow(OwnOrders orders, int64_t us) noexcept nogil:

@@ -316,8 +316,8 @@ def tear_sheet(sheet: TearSheet, plotly: str = "") -> str:
 
 
 def _headline_card(sheet: TearSheet) -> str:
-    head = ("run", "PnL", "less the first, 95 %", "worst assumption", "per hour", "bp of turnover")
-    head += ("drawdown", "fills", "inventory, rms", "both sides")
+    head = ["run", "PnL", "less the first, 95 %", "worst assumption", "per hour", "bp of turnover"]
+    head += ["drawdown", "fills", "inventory, rms", "both sides"]
     numbers, rows = sheet.numbers(), []
     for place, run in enumerate(sheet.runs):
         of = {name: values[place] for name, values in numbers.items()}

@@ -16,10 +16,12 @@ from mm.cli.config import Pages, Results
 from mm.cli.console import Console
 from mm.cli.frame import command
 from mm.errors import DataError, UsageError
+from mm.report.evaluation import read_evaluation
+from mm.report.evaluations_sheet import EvaluationSheet, evaluations_sheet
 from mm.report.frame import plotly_address
 from mm.report.index_page import Listing, index_page
 from mm.report.run_columns import read_columns
-from mm.report.tear_sheet import MOST_RUNS, ComparedRun, TearSheet, difference_text, tear_sheet
+from mm.report.tear_sheet import MOST_RUNS, ComparedRun, SheetRun, TearSheet, difference_text, tear_sheet
 from mm.runs.diff import compare
 from mm.runs.find import Found, find_run, find_runs
 from mm.runs.in_progress import PAGE
@@ -230,10 +232,10 @@ _RUNS = click.Argument(["names"], nargs=-1, required=True, metavar="RUN RUN…",
 
 @command(Results, Pages, arguments=[_RUNS, _OUT])
 def compare_command(console: Console, results: Results, pages: Pages, names: Sequence[str], out: str | None) -> None:
-    """Draw the tear sheet of two to eight backtests: one page with their numbers, charts and differing knobs.
+    """Draw the tear sheet of two to eight backtests, or evaluations: their numbers, charts and differing knobs.
 
-    Differences are to the first RUN, over the time that both cover. A RUN is as for mm runs diff, which compares bytes;
-    mm compare compares replay, shadow and trade of one strategy order by order.
+    Differences are to the first RUN, over the time, or the days, that both cover. A RUN is as for mm runs diff, which
+    compares bytes; mm compare compares replay, shadow and trade of one strategy order by order.
 
     Example: mm runs compare base wide glft
     """
@@ -244,15 +246,15 @@ def compare_command(console: Console, results: Results, pages: Pages, names: Seq
     found = [find_run(name, results.out_root) for name in names]
     if len({run.folder.resolve() for run in found}) < len(found):
         raise UsageError(f"{' '.join(names)}: a run is given twice; name each once")
-    ids = [str(run.manifest["run_id"]) for run in found]
     path = Path(out) if out else new_page(results.out_root / "compare")
-    tags = Tags(results.out_root)
-    sheet = TearSheet([_compared_run(run, tags, path, unique=ids.count(run.manifest["run_id"]) == 1) for run in found])
-    _write_page(path, tear_sheet(sheet, plotly_address(pages.plotlyjs, results.out_root, path.parent)))
+    sheet = _sheet(found, Tags(results.out_root), path)
+    plotly = plotly_address(pages.plotlyjs, results.out_root, path.parent)
+    _write_page(path, tear_sheet(sheet, plotly) if isinstance(sheet, TearSheet) else evaluations_sheet(sheet, plotly))
     console.set_json({**sheet.to_json(), "path": str(path.resolve())})
     head = ["", *(run.name for run in sheet.runs)]
     rows = [head, *([name, *(number(one, 6) for one in values)] for name, values in sheet.numbers().items())]
-    rows.append(["less the first", "", *(difference_text(sheet.difference(run)) for run in sheet.runs[1:])])
+    differences = sheet.to_json()["runs"]
+    rows.append(["less the first", "", *(difference_text(one["difference"]) for one in differences[1:])])
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for name, *values in rows:
         cells = (f"{value:>{width}}" for value, width in zip(values, widths[1:], strict=True))
@@ -262,18 +264,39 @@ def compare_command(console: Console, results: Results, pages: Pages, names: Seq
     console.print(str(path))
 
 
-def _compared_run(run: Found, tags: Tags, page: Path, *, unique: bool) -> ComparedRun:
-    """Return a run for a tear sheet at *page*; *unique*: whether no other run there has its RUN_ID."""
+def _sheet(found: Sequence[Found], tags: Tags, page: Path) -> TearSheet | EvaluationSheet:
+    """Return what the runs *found* show side by side at *page*.
+
+    Raises:
+        UsageError: If there are evaluations and others.
+    """
+    ids, kinds = ([str(run.manifest[name]) for run in found] for name in ("run_id", "kind"))
+    names = [
+        own if ids.count(own) == 1 else f"{own} {run.manifest['symbol']} {run.manifest['day']}"
+        for own, run in zip(ids, found, strict=True)
+    ]
+    about: list[dict[str, Any]] = [
+        {"tags": tags.of(run).tags, "note": tags.of(run).note, "link": _link(run, page)} for run in found
+    ]
+    runs = list(zip(names, found, about, strict=True))
+    if "evaluation" not in kinds:
+        return TearSheet([_compared_run(name, run, **one) for name, run, one in runs])
+    if set(kinds) != {"evaluation"}:
+        raise UsageError(f"{', '.join(kinds)}: an evaluation is compared with evaluations only; name runs of one kind")
+    return EvaluationSheet(
+        [SheetRun(name, run.manifest, read_evaluation(run.folder), **one) for name, run, one in runs]
+    )
+
+
+def _compared_run(name: str, run: Found, **about: Any) -> ComparedRun:
     folder = run.folder / _NESTED if (run.folder / _NESTED).is_dir() else run.folder
-    manifest, said = run.manifest, tags.of(run)
     try:
         summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
-        columns = read_columns(folder, manifest["symbol"])
+        columns = read_columns(folder, run.manifest["symbol"])
     except (OSError, ValueError) as error:
-        kind = manifest["kind"]
+        kind = run.manifest["kind"]
         raise DataError(f"{run.folder}: a run of the kind {kind} without the files of a backtest ({error})") from error
-    name = manifest["run_id"] if unique else f"{manifest['run_id']} {manifest['symbol']} {manifest['day']}"
-    return ComparedRun(name, manifest, summary, columns, said.tags, said.note, _link(run, page))
+    return ComparedRun(name, run.manifest, summary, columns=columns, **about)
 
 
 def _link(run: Found, page: Path) -> str | None:

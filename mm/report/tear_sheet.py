@@ -1,9 +1,9 @@
 """The tear sheet of several backtests: their numbers side by side, charts over one span of time, and what differs."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from html import escape
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import numpy as np
 
@@ -53,26 +53,44 @@ FILLS = ("fill_model", "fill_params_json", "fill_per_side")  # knobs that are fi
 
 
 @dataclass(frozen=True, eq=False)
-class ComparedRun:
-    """One of the runs of a tear sheet.
+class SheetRun:
+    """A run on a page of several.
 
     Attributes:
         name: Its name on the page, as no other has it.
         manifest: Its ``run_manifest.json``.
-        summary: Its ``summary.json``.
-        columns: The columns of its files.
+        summary: Its numbers: ``summary.json`` or ``evaluation.json``.
         tags: What it was tagged with.
         note: The note on it; empty without one.
-        link: Path of its own page, relative to the tear sheet; None without a page.
+        link: Path of its own page, relative to the page; None without one.
     """
 
     name: str
     manifest: Mapping[str, Any]
     summary: Mapping[str, Any]
-    columns: RunColumns
     tags: Sequence[str] = ()
     note: str = ""
     link: str | None = None
+
+    @property
+    def quote(self) -> str:
+        """Its quote asset; empty if unknown."""
+        return str(self.summary["quote_asset"] or assets_of(self.manifest["symbol"])[1] or "")
+
+    def knob(self, name: str) -> Any:
+        """Return the value of a knob; None if the run's command has no such knob."""
+        return self.manifest["knobs"].get(name, {}).get("value")
+
+
+@dataclass(frozen=True, eq=False)
+class ComparedRun(SheetRun):
+    """One of the backtests of a tear sheet.
+
+    Attributes:
+        columns: The columns of its files.
+    """
+
+    columns: RunColumns = field(kw_only=True)
 
     @property
     def span(self) -> tuple[int, int]:
@@ -80,25 +98,96 @@ class ComparedRun:
         us = self.columns.state["recv_us"]
         return int(us[0]), int(us[-1])
 
-    @property
-    def quote(self) -> str:
-        """Its quote asset; empty if unknown."""
-        return str(self.summary["quote_asset"] or assets_of(self.summary["symbol"])[1] or "")
 
-    def knob(self, name: str) -> Any:
-        """Return the value of a knob; None if the run's command has no such knob."""
-        return self.manifest["knobs"].get(name, {}).get("value")
+SomeRun = TypeVar("SomeRun", bound=SheetRun)
 
 
 @dataclass(frozen=True)
-class TearSheet:
+class Sheet(Generic[SomeRun]):
     """Several runs, at least two, and what they have in common.
 
     Attributes:
         runs: The runs; the first is the one that others are compared with.
     """
 
-    runs: Sequence[ComparedRun]
+    runs: Sequence[SomeRun]
+
+    def numbers(self) -> dict[str, list[float | None]]:
+        """Return the numbers of all runs by name; those that no run has are omitted."""
+        raise NotImplementedError
+
+    def difference(self, run: SomeRun) -> dict[str, Any] | None:
+        """Return the PnL of a run less that of the first one, with its 95 % interval; None if it has none."""
+        raise NotImplementedError
+
+    def unequal(self) -> list[str]:
+        """Return what makes the numbers hard to compare: assets, data, fill assumptions, versions."""
+        lines = []
+        if not self.one_asset:
+            lines.append(f"PnL in different assets ({self.each(lambda run: run.quote)}): it has no difference")
+        if changed := self._changed_inputs():
+            lines.append(f"not the same data: {', '.join(changed)} had different contents when the runs read them")
+        if fills := [name for name in self.knobs() if name in FILLS]:
+            lines.append(
+                f"different fill assumptions ({', '.join(fills)}): a part of the difference is assumed, not earned; "
+                f"compare designs under one assumption, and read the worst case"
+            )
+        if len({(run.manifest["version"], run.manifest["commit"]) for run in self.runs}) > 1:
+            lines.append("played by different versions of mm: " + self.each(_version))
+        return lines
+
+    @property
+    def one_asset(self) -> bool:
+        """Whether the PnL of all runs is in one asset, so that it has a difference."""
+        return len({run.quote for run in self.runs}) == 1
+
+    def knobs(self) -> dict[str, list[Any]]:
+        """Return the knobs that differ and can have an effect, with their value in each run."""
+        names = dict.fromkeys(name for run in self.runs for name in run.manifest["knobs"])
+        found = {name: [run.knob(name) for run in self.runs] for name in names if name not in NO_MATTER}
+        return {name: values for name, values in found.items() if any(one != values[0] for one in values)}
+
+    def warnings(self) -> list[str]:
+        """Return what makes the numbers hard to compare, and then the warnings of the runs themselves."""
+        by_line: dict[str, list[str]] = {}
+        for run in self.runs:
+            for line in run.summary["warnings"]:
+                if not line.startswith(NULL):
+                    by_line.setdefault(line, []).append(run.name)
+        own = (
+            f"{'all runs' if len(names) == len(self.runs) else ', '.join(names)}: {line}"
+            for line, names in by_line.items()
+        )
+        return [*self.unequal(), *own]
+
+    def each(self, text: Callable[[SomeRun], str], runs: Sequence[SomeRun] | None = None) -> str:
+        """Return a text of each run, after its name."""
+        return ", ".join(f"{run.name}: {text(run)}" for run in runs or self.runs)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the sheet as JSON values."""
+        return {
+            "runs": [_about(run) | {"difference": self.difference(run)} for run in self.runs],
+            "numbers": self.numbers(),
+            "knobs": self.knobs(),
+            "warnings": self.warnings(),
+        }
+
+    def _changed_inputs(self) -> list[str]:
+        seen: dict[str, str] = {}
+        for run in self.runs:
+            seen |= {one["path"]: one["sha256"] for one in run.manifest["inputs"] if one["path"] not in seen}
+        entries = [one for run in self.runs for one in run.manifest["inputs"]]
+        return sorted({one["path"] for one in entries if seen[one["path"]] != one["sha256"]})
+
+
+class TearSheet(Sheet[ComparedRun]):
+    """Several backtests, over the time that they have in common."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the sheet as JSON values, with the first and last instant of the common time."""
+        common = None if self.common is None else dict(zip(("start_us", "end_us"), self.common, strict=True))
+        return {**super().to_json(), "common": common}
 
     @property
     def known(self) -> list[ComparedRun]:
@@ -109,11 +198,6 @@ class TearSheet:
     def common(self) -> tuple[int, int] | None:
         """First and last instant of the time that all runs cover; None if there is none."""
         return _common(self.known)
-
-    @property
-    def one_asset(self) -> bool:
-        """Whether the PnL of all runs is in one asset, so that it has a difference."""
-        return len({run.quote for run in self.runs}) == 1
 
     def curves(self) -> list[tuple[str, EquityCurve]]:
         """Return name and account of each run over the common time, from PnL 0 at its start.
@@ -152,46 +236,22 @@ class TearSheet:
         """
         return compared([run.summary for run in self.runs])
 
-    def knobs(self) -> dict[str, list[Any]]:
-        """Return the knobs that differ and can have an effect, with their value in each run."""
-        names = dict.fromkeys(name for run in self.runs for name in run.manifest["knobs"])
-        found = {name: [run.knob(name) for run in self.runs] for name in names if name not in NO_MATTER}
-        return {name: values for name, values in found.items() if any(one != values[0] for one in values)}
-
-    def warnings(self) -> list[str]:
-        """Return what makes the numbers hard to compare, and then the warnings of the runs themselves."""
-        return [*self.unequal(), *self._own_warnings()]
-
     def unequal(self) -> list[str]:
-        """Return what makes the numbers hard to compare: assets, symbols, time, data, fill assumptions, versions."""
+        """Return what makes the numbers hard to compare, of symbols and time too."""
         lines = []
-        if not self.one_asset:
-            lines.append(f"PnL in different assets ({self._each(lambda run: run.quote)}): it has no difference")
         if len({run.summary["symbol"] for run in self.runs}) > 1:
             lines.append(
-                f"different symbols ({self._each(lambda run: run.summary['symbol'])}): levels depend on the price of "
+                f"different symbols ({self.each(lambda run: run.summary['symbol'])}): levels depend on the price of "
                 f"each; compare basis points of turnover and markouts in basis points"
             )
-        lines += [
-            f"{run.name} has no state rows: its book was never valid" for run in self.runs if run not in self.known
-        ]
-        lines += self._unequal_time()
-        if changed := self._changed_inputs():
-            lines.append(f"not the same data: {', '.join(changed)} had different contents when the runs read them")
-        if fills := [name for name in self.knobs() if name in FILLS]:
-            lines.append(
-                f"different fill assumptions ({', '.join(fills)}): a part of the difference is assumed, not earned; "
-                f"compare designs under one assumption, and read the worst case"
-            )
-        code = {(run.manifest["version"], run.manifest["commit"]) for run in self.runs}
-        if len(code) > 1:
-            lines.append("played by different versions of mm: " + self._each(_version))
-        return lines
+        empty = [run for run in self.runs if run not in self.known]
+        lines += [f"{run.name} has no state rows: its book was never valid" for run in empty]
+        return [*lines, *self._unequal_time(), *super().unequal()]
 
     def _unequal_time(self) -> list[str]:
         if len(self.known) < 2:
             return []
-        spans = self._each(lambda run: " to ".join(iso(us)[:16].replace("T", " ") for us in run.span), self.known)
+        spans = self.each(lambda run: " to ".join(iso(us)[:16].replace("T", " ") for us in run.span), self.known)
         if self.common is None:
             return [
                 f"no time is common to all runs ({spans}): in the charts their days are moved to those of "
@@ -206,46 +266,18 @@ class TearSheet:
             f"numbers are those of each whole run; compare PnL per hour"
         ]
 
-    def _changed_inputs(self) -> list[str]:
-        seen: dict[str, str] = {}
-        for run in self.runs:
-            seen |= {one["path"]: one["sha256"] for one in run.manifest["inputs"] if one["path"] not in seen}
-        entries = [one for run in self.runs for one in run.manifest["inputs"]]
-        return sorted({one["path"] for one in entries if seen[one["path"]] != one["sha256"]})
 
-    def _own_warnings(self) -> list[str]:
-        by_line: dict[str, list[str]] = {}
-        for run in self.runs:
-            for line in run.summary["warnings"]:
-                if not line.startswith(NULL):
-                    by_line.setdefault(line, []).append(run.name)
-        return [
-            f"{'all runs' if len(names) == len(self.runs) else ', '.join(names)}: {line}"
-            for line, names in by_line.items()
-        ]
-
-    def _each(self, text: Callable[[ComparedRun], str], runs: Sequence[ComparedRun] | None = None) -> str:
-        return ", ".join(f"{run.name}: {text(run)}" for run in runs or self.runs)
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the sheet as JSON values."""
-        common = None if self.common is None else {"start_us": self.common[0], "end_us": self.common[1]}
-        return {
-            "runs": [_about(run) | {"difference": self.difference(run)} for run in self.runs],
-            "common": common,
-            "numbers": self.numbers(),
-            "knobs": self.knobs(),
-            "warnings": self.warnings(),
-        }
-
-
-def _about(run: ComparedRun) -> dict[str, Any]:
+def _about(run: SheetRun) -> dict[str, Any]:
     names = ("run_id", "kind", "symbol", "day", "version", "commit")
     about = {name: run.manifest[name] for name in names}
-    return {"name": run.name, **about, "models": run.summary["models"], "tags": list(run.tags), "note": run.note}
+    return {"name": run.name, **about, **_models(run), "tags": list(run.tags), "note": run.note}
 
 
-def _version(run: ComparedRun) -> str:
+def _models(run: SheetRun) -> dict[str, Any]:
+    return {name: run.knob(name) for name in ("quote_model", "fill_model")}
+
+
+def _version(run: SheetRun) -> str:
     commit, _, changed = str(run.manifest["commit"] or "").partition("+")
     return " ".join(filter(None, (run.manifest["version"], commit[:10], changed)))
 
@@ -310,7 +342,7 @@ def tear_sheet(sheet: TearSheet, plotly: str = "") -> str:
         _time_card(sheet),
         in_row(_source_card(runs), _markout_card(runs)),
         _hours_card(runs),
-        in_row(_numbers_card(sheet), _knobs_card(sheet), kind="wholes"),
+        in_row(numbers_card(sheet), knobs_card(sheet), kind="wholes"),
     ]
     return document(f"{symbols}: {', '.join(run.name for run in runs)}", body, plotly)
 
@@ -323,7 +355,7 @@ def _headline_card(sheet: TearSheet) -> str:
         of = {name: values[place] for name, values in numbers.items()}
         rows.append(
             (
-                _named(run, SERIES[place]),
+                named(run, SERIES[place]),
                 f"{coloured(of.get('pnl_quoting'))} {escape(run.quote)}{_line(sign_of_mean(run.summary))}",
                 escape(difference_text(sheet.difference(run))) if place else "",
                 coloured(of.get("pnl_worst_assumption")),
@@ -342,11 +374,11 @@ def _headline_card(sheet: TearSheet) -> str:
     return card("Headline numbers", hint, grid(head, rows))
 
 
-def _named(run: ComparedRun, colour: str) -> str:
+def named(run: SheetRun, colour: str) -> str:
     """Return the name of a run with the colour of its lines, its models, tags and note."""
     name = escape(run.name) if run.link is None else f'<a href="{escape(run.link)}">{escape(run.name)}</a>'
-    kind, models = str(run.manifest["kind"]), run.summary["models"]
-    lines = [f"{kind} of {run.summary['symbol']}: {models['quote']} quotes, {models['fill']} fills"]
+    models = [str(value or "–") for value in _models(run).values()]
+    lines = [f"{run.manifest['kind']} of {run.manifest['symbol']}: {models[0]} quotes, {models[1]} fills"]
     lines += [" ".join([*(f"#{tag}" for tag in run.tags), run.note])] if run.tags or run.note else []
     return f'<i class="key" style="background:{colour}"></i>{name}{"".join(map(_line, lines))}'
 
@@ -397,7 +429,7 @@ def account_panels(curves: Sequence[tuple[str, EquityCurve]], quote: str, base: 
     ]
 
 
-def _beside(traces: Sequence[Trace], x: Mapping[str, Any], height: int = 250) -> Figure:
+def beside(traces: Sequence[Trace], x: Mapping[str, Any], height: int = 250) -> Figure:
     """Return bars of several runs side by side, with the names of the runs."""
     figure = figures.chart(traces, x, height)
     figure["layout"]["barmode"] = "group"
@@ -413,7 +445,7 @@ def _source_card(runs: Sequence[ComparedRun]) -> str:
             parts = [summary["pnl_spread_capture"], summary["pnl_inventory"], -summary["fees"], pnl]
             tips = [f"{escape(run.name)}: {name} {signed(value)}" for name, value in zip(names, parts, strict=True)]
             traces.append(figures.bars(escape(run.name), list(names), parts, colour, tips))
-    body = chart(_beside(traces, figures.names_axis()) if traces else None, "The book was never valid.")
+    body = chart(beside(traces, figures.names_axis()) if traces else None, "The book was never valid.")
     return card("PnL by source", "Of each whole run; spread, inventory and fees add up to the PnL.", body)
 
 
@@ -455,11 +487,12 @@ def _hours_card(runs: Sequence[ComparedRun]) -> str:
         pnl.append(figures.bars(name, hours_shown, (found.pnl / days)[hours_shown].round(12), colour))
     axis = {"tickvals": hours_shown, "ticktext": [f"{hour:02d}" for hour in hours_shown]}
     hint = "Hours in UTC; the mean over the days of each run that have this hour."
-    drawn = in_row(chart(_beside(fills, axis, 170)), chart(_beside(pnl, axis, 170)))
+    drawn = in_row(chart(beside(fills, axis, 170)), chart(beside(pnl, axis, 170)))
     return card("Fills (left) and PnL (right) by hour of day", hint, drawn)
 
 
-def _numbers_card(sheet: TearSheet) -> str:
+def numbers_card(sheet: Sheet[SomeRun]) -> str:
+    """Return the table of all numbers, each with its difference to that of the first run."""
     rows = []
     for name, values in sheet.numbers().items():
         cells = [number(values[0], 6)]
@@ -467,11 +500,12 @@ def _numbers_card(sheet: TearSheet) -> str:
             apart = 0.0 if value is None or values[0] is None else value - values[0]
             cells.append(number(value, 6) + (f" <small>{signed(apart, 3)}</small>" if apart else ""))
         rows.append((f"<code>{name}</code>", *cells))
-    hint = "Of each whole run, with the difference to the first; names are those of summary.json, rates from them."
+    hint = "Of each whole run, with the difference to the first; names are those of its JSON file, rates from them."
     return card("Numbers", hint, grid(("number", *(run.name for run in sheet.runs)), rows))
 
 
-def _knobs_card(sheet: TearSheet) -> str:
+def knobs_card(sheet: Sheet[SomeRun]) -> str:
+    """Return the table of the knobs that differ."""
     rows = [(f"<code>{escape(name)}</code>", *map(_value, values)) for name, values in sheet.knobs().items()]
     head = ("knob", *(run.name for run in sheet.runs))
     body = grid(head, rows) if rows else nothing("No knob with an effect differs.")

@@ -26,7 +26,7 @@ def compared_run(name, scribe, **knobs):
         "knobs": {key: {"value": value, "source": "flag"} for key, value in knobs.items()},
         "inputs": [{"path": "BTCUSDT/20251216/trades.csv", "sha256": "aa"}],
     }
-    return ComparedRun(name, manifest, result.summary, columns_of(result))
+    return ComparedRun(name, manifest, result.summary, columns=columns_of(result))
 
 
 def later(run, us, name):

@@ -13,7 +13,6 @@ from polars.exceptions import PolarsError
 from mm.backtest.rules import Account, Execution
 from mm.base.atomic_file import atomic_file
 from mm.base.code_identity import hash_file
-from mm.base.knobs import shown
 from mm.calibration.calibrate import measure
 from mm.calibration.calibrator import Measured
 from mm.calibration.fit_result import PoissonFit
@@ -25,7 +24,6 @@ from mm.cli.completion import runs as run_ids
 from mm.cli.config import Market
 from mm.cli.console import Console
 from mm.cli.frame import command
-from mm.cli.unused_knobs import unused_knobs
 from mm.commands import assemble
 from mm.commands.calibrate import FIT, POINTS
 from mm.commands.reproduce import command_of
@@ -36,13 +34,13 @@ from mm.report.run_columns import columns_of, read_columns
 from mm.runs.find import Found, find_run
 from mm.runs.in_progress import PAGE
 from mm.runs.manifest import MANIFEST
+from mm.runs.plan import repeating
 
 if TYPE_CHECKING:
     from mm.backtest.result import Result
     from mm.report.frame import About
 
 SUMMARY, NESTED = "summary.json", "backtest"
-ONCE = ("run_id", "out_dir")  # a second run with the same values would be rejected
 
 
 @command(Drawn, arguments=[click.Argument(["name"], metavar="RUN", shell_complete=run_ids)])
@@ -109,13 +107,10 @@ def _words(run: Found) -> list[str]:
     """Return the command that repeats the run: the knobs that were set, as flags."""
     name, options = command_of(run)
     flags = {option.name: option.opts[0] for option in options}
-    words = ["mm", name]
-    knobs = run.manifest["knobs"]
-    unused = dict(unused_knobs(run.manifest["kind"], {key: one["value"] for key, one in knobs.items()}))
-    for key, one in knobs.items():
-        if one["source"] != "default" and key not in ONCE and key in flags and key not in unused:
-            words += [flags[key], shown(one["value"])]
-    return words
+    knobs = run.manifest["knobs"].items()
+    return repeating(
+        f"mm {name}", run.manifest["kind"], {key: (flags.get(key), one["value"], one["source"]) for key, one in knobs}
+    )
 
 
 def _backtest(redraw: Redraw, about: "About") -> str:

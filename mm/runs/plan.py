@@ -95,17 +95,28 @@ class Plan:
         return root.joinpath(self.kind, *self._method(), self.day.symbol, self.day.label(), run_id, "run.log")
 
     def command(self) -> list[str]:
-        """Return the words of a command that repeats the run: the knobs that were set, as flags."""
-        words = self.program.split()
-        values = {key: one.value for key, one in self.knobs.items()}
-        left_out = {*_ONCE, *(name for name, _ in unused_knobs(self.kind, values))}
-        for name, knob in self.knobs.items():
-            if knob.source != "default" and name not in left_out:
-                words += [knob.flag, shown(knob.value)]
-        return words
+        """Return the words of a command that repeats the run."""
+        knobs = {name: (knob.flag, knob.value, knob.source) for name, knob in self.knobs.items()}
+        return repeating(self.program, self.kind, knobs)
 
     def _method(self) -> tuple[str, ...]:
         return (self.method,) if self.method else ()
+
+
+def repeating(program: str, kind: str, knobs: Mapping[str, tuple[str | None, Any, str]]) -> list[str]:
+    """Return the words of a command that repeats a run: the knobs that were set, as flags.
+
+    Args:
+        program: The command (``mm backtest``).
+        kind: The kind of run.
+        knobs: Flag, value and source of each knob; those without a flag are left out.
+    """
+    words = program.split()
+    unused = dict(unused_knobs(kind, {name: value for name, (_, value, _) in knobs.items()}))
+    for name, (flag, value, source) in knobs.items():
+        if flag and source != "default" and name not in (*_ONCE, *unused):
+            words += [flag, shown(value)]
+    return words
 
 
 def claim(plan: Plan) -> str:

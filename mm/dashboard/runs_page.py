@@ -29,7 +29,7 @@ from mm.report.figures import (
     time_axis,
 )
 from mm.report.frame import base_asset, quote_asset, quoting
-from mm.report.tear_sheet import NO_MATTER, account_panels, compared
+from mm.report.tear_sheet import ComparedRun, TearSheet, account_panels
 from mm.runs.manifest import shown
 
 KINDS = ("backtest", "walkforward", "shadow", "trade")
@@ -205,20 +205,19 @@ def _fills_table(run: TradedRun, zoom: Zoom) -> None:
 
 
 def _numbers(pair: Sequence[TradedRun]) -> None:
-    """Draw the numbers of two runs side by side, and the knobs that differ."""
+    """Draw the numbers of two runs side by side, and the knobs that differ, below what makes them hard to compare."""
+    runs = [ComparedRun(run.name, run.found.manifest, run.summary, columns=run.columns) for run in pair]
+    sheet = TearSheet(runs)
+    for why in sheet.unequal():
+        st.warning(why)
     left, right = st.columns(2)
-    numbers = compared([run.summary for run in pair])
-    rows = [(name, *(number(one, 6) for one in values)) for name, values in numbers.items()]
+    numbers = [(name, *(number(one, 6) for one in values)) for name, values in sheet.numbers().items()]
     left.markdown("**Numbers**, names are those of summary.json")
-    left.dataframe(_table("number", pair, rows), hide_index=True)
-    knobs = [{name: one["value"] for name, one in run.found.manifest["knobs"].items()} for run in pair]
-    apart = [
-        (name, *(NONE if one.get(name) is None else shown(one[name]) for one in knobs))
-        for name in dict.fromkeys([*knobs[0], *knobs[1]])
-        if name not in NO_MATTER and knobs[0].get(name) != knobs[1].get(name)
-    ]
+    left.dataframe(_table("number", pair, numbers), hide_index=True)
+    apart = sheet.knobs().items()
+    knobs = [(name, *(NONE if one is None else shown(one) for one in values)) for name, values in apart]
     right.markdown("**Knobs that differ**")
-    right.dataframe(_table("knob", pair, apart), hide_index=True)
+    right.dataframe(_table("knob", pair, knobs), hide_index=True)
 
 
 def _table(head: str, pair: Sequence[TradedRun], rows: Sequence[tuple[str, ...]]) -> pl.DataFrame:

@@ -20,9 +20,9 @@ from mm.report.evaluation import EVALUATION, page
 from mm.runs.in_progress import Run
 from mm.sweep.evaluation import DayMarket, EvaluatedDay, Row, evaluated
 from mm.sweep.grid import Point
-from mm.sweep.store import Store, source_files
+from mm.sweep.store import source_files
 from mm.sweep.sweep import as_csv
-from mm.sweep.work import Work, check, engine, shared_inputs
+from mm.sweep.work import Work, engine, work_of
 
 DAILY = "evaluation_days.csv"
 SHOWN = 10  # symbols on the terminal
@@ -93,13 +93,11 @@ def main(
 def _work(run: Run, setup: Setup, workers: Workers, *, first: bool) -> tuple[Work, DayMarket]:
     """Return the backtest of one day, and its market; *first*: whether warnings on the models are logged."""
     tapes = assemble.open_days(setup.day, setup.market, run.tapes)
-    points = [Point(1, {}, setup)]
-    shared = shared_inputs(run, points, tapes, run.tapes, workers.cluster and workers.object_store)
-    shared = check(run if first else None, points, tapes, shared)
+    work = work_of(run if first else None, [Point(1, {}, setup)], tapes, workers, run.tapes)
     market = DayMarket.of(tapes[0])
     for tape in tapes:
         tape.release_memory()
-    return Work(points, shared, Store.of(setup.day.out_root, setup.day.symbol, setup.day.label())), market
+    return work, market
 
 
 def _played(run: Run, works: Sequence[tuple[Work, DayMarket]], workers: Workers) -> Iterator[EvaluatedDay]:

@@ -391,9 +391,12 @@ class Player:
     def work(self, points: Sequence[Point]) -> Work:
         """Return the work of *points*."""
         run = None if self.played + self.reused else self.run
-        shared = shared_inputs(
-            run, points, self.tapes, self.run.tapes, self.workers.cluster and self.workers.object_store
-        )
-        shared = check(run, points, self.tapes, shared)
-        day = self.setup.day
-        return Work(points, shared, Store.of(day.out_root, day.symbol, day.label()))
+        return work_of(run, points, self.tapes, self.workers, self.run.tapes)
+
+
+def work_of(run: Run | None, points: Sequence[Point], tapes: "Sequence[Tape]", workers: Workers, cache: Path) -> Work:
+    """Return the work of *points* on the same days, after checking them; warnings are logged if there is a *run*."""
+    store = workers.object_store if workers.cluster else None
+    shared = check(run, points, tapes, shared_inputs(run, points, tapes, cache, store))
+    day = points[0].setup.day
+    return Work(points, shared, Store.of(day.out_root, day.symbol, day.label()))

@@ -4,6 +4,7 @@ import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from textwrap import shorten
 from typing import TYPE_CHECKING, Any
 
 from mm.clock import us_of
@@ -102,7 +103,7 @@ def _readable(uri: str) -> Iterator[None]:
     try:
         yield
     except (MlflowException, OSError, ValueError) as error:
-        why = " ".join(str(error).split())[:300]
+        why = shorten(str(error), 160, placeholder=" …")
         raise UsageError(
             f"--mlflow {uri or '(MLFLOW_TRACKING_URI)'}: {why}; give the address of a tracking store that can be "
             f"written, such as sqlite:///mlflow.db"

@@ -14,22 +14,18 @@ from mm.clock import iso
 from mm.dashboard.charts import Zoom, draw
 from mm.dashboard.sources import Folders, TradedRun, label_of, market_of_run, one_line, traded_run
 from mm.errors import MMError
-from mm.report.backtest_charts import count_panel, markout_figure, price_panel
+from mm.report.backtest_charts import count_panel, price_panel
 from mm.report.figures import (
-    FROM_ZERO,
     SERIES,
     Panel,
-    chart,
     line,
     merged,
     ms,
-    names_axis,
-    recoloured,
     stacked,
     time_axis,
 )
 from mm.report.frame import base_asset, quote_asset, quoting
-from mm.report.tear_sheet import ComparedRun, TearSheet, account_panels
+from mm.report.tear_sheet import TearSheet, account_panels, markouts_figure
 from mm.runs.manifest import shown
 
 KINDS = ("backtest", "walkforward", "shadow", "trade")
@@ -185,14 +181,11 @@ def _account_charts(runs: Sequence[TradedRun], zoom: Zoom) -> None:
 def _markouts(runs: Sequence[TradedRun]) -> None:
     """Draw the value of fills at later times (markouts), per unit, with 95 % bars."""
     st.markdown(f"**Markouts**: value of fills at later times, {quote_asset(runs[0].summary)} per unit")
-    traces = []
-    for run, colour in zip(runs, SERIES, strict=False):
-        figure = markout_figure(run.summary, None)
-        traces += [recoloured(one, run.label, colour) for one in (figure or {"data": []})["data"]]
-    if not traces:
+    figure = markouts_figure([run.compared for run in runs])
+    if figure is None:
         st.caption("No fill was early enough to have a markout before the end.")
         return
-    draw(chart(traces, names_axis(), y=FROM_ZERO), key="markouts")
+    draw(figure, key="markouts")
 
 
 def _fills_table(run: TradedRun, zoom: Zoom) -> None:
@@ -206,8 +199,7 @@ def _fills_table(run: TradedRun, zoom: Zoom) -> None:
 
 def _numbers(pair: Sequence[TradedRun]) -> None:
     """Draw the numbers of two runs side by side, and the knobs that differ, below what makes them hard to compare."""
-    runs = [ComparedRun(run.name, run.found.manifest, run.summary, columns=run.columns) for run in pair]
-    sheet = TearSheet(runs)
+    sheet = TearSheet([run.compared for run in pair])
     for why in sheet.unequal():
         st.warning(why)
     left, right = st.columns(2)

@@ -15,6 +15,7 @@ from mm.dayfolder.layout import DayFolder, days_of, existing
 from mm.errors import BrokenFile, DataError, MMError
 from mm.instrument import e8
 from mm.report.run_columns import EquityCurve, MarketColumns, RunColumns, equity_curve, market_of, read_columns
+from mm.report.tear_sheet import ComparedRun
 from mm.runs.find import Found, InvalidRun, find_run, find_runs
 from mm.runs.finished import TRADED, open_run
 from mm.runs.manifest import headlines
@@ -144,6 +145,11 @@ class TradedRun:
         """Its RUN_ID, quote model and day."""
         model = self.summary["models"].get("quote")
         return ", ".join(filter(None, (self.name, model, self.found.manifest["day"])))
+
+    @property
+    def compared(self) -> ComparedRun:
+        """It as a run of a tear sheet, called by its label."""
+        return ComparedRun(self.label, self.found.manifest, self.summary, columns=self.columns)
 
 
 def traded_run(found: Found) -> TradedRun:

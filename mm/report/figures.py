@@ -139,15 +139,6 @@ def points(
     return trace
 
 
-def recoloured(trace: Trace, name: str, colour: str) -> Trace:
-    """Return points or a line with another name and colour, to draw the same of two runs in one chart."""
-    found = {**trace, "name": name}
-    for part in ("line", "marker", "error_y"):
-        if part in trace:
-            found[part] = {**trace[part], "color": colour}
-    return found
-
-
 def bars(name: str, x: Any, y: Any, colour: Any, tips: Sequence[str] | None = None, **more: Any) -> Trace:
     """Return bars from zero; *colour* is one for all, or a list with one for each; *tips* as in `points`."""
     trace = {"type": "bar", "name": name, "x": x, "y": y, "marker": {"color": colour}, **more}

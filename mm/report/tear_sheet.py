@@ -132,7 +132,7 @@ class Sheet(Generic[SomeRun]):
                 f"different fill assumptions ({', '.join(fills)}): a part of the difference is assumed, not earned; "
                 f"compare designs under one assumption, and read the worst case"
             )
-        if len({(run.manifest["version"], run.manifest["commit"]) for run in self.runs}) > 1:
+        if len({(run.manifest["version"], run.manifest.get("commit")) for run in self.runs}) > 1:
             lines.append("played by different versions of mm: " + self.each(_version))
         return lines
 
@@ -253,23 +253,19 @@ class TearSheet(Sheet[ComparedRun]):
             return []
         spans = self.each(lambda run: " to ".join(iso(us)[:16].replace("T", " ") for us in run.span), self.known)
         if self.common is None:
-            return [
-                f"no time is common to all runs ({spans}): in the charts their days are moved to those of "
-                f"{self.known[0].name}, and the numbers are those of different markets"
-            ]
-        longest = max(run.span[1] - run.span[0] for run in self.known)
+            return [f"no time is common to all runs ({spans}): their numbers are those of different markets"]
         common_us = self.common[1] - self.common[0]
-        if longest - common_us <= PAUSE_US:
+        if max(run.span[1] - run.span[0] for run in self.known) - common_us <= PAUSE_US:
             return []
         return [
-            f"different time ({spans}): the charts show the {duration(common_us / US_PER_S)} that all cover, the "
-            f"numbers are those of each whole run; compare PnL per hour"
+            f"different time ({spans}), of which {duration(common_us / US_PER_S)} are common to all: the numbers are "
+            f"those of each whole run; compare PnL per hour"
         ]
 
 
 def _about(run: SheetRun) -> dict[str, Any]:
     names = ("run_id", "kind", "symbol", "day", "version", "commit")
-    about = {name: run.manifest[name] for name in names}
+    about = {name: run.manifest.get(name) for name in names}
     return {"name": run.name, **about, **_models(run), "tags": list(run.tags), "note": run.note}
 
 
@@ -278,7 +274,7 @@ def _models(run: SheetRun) -> dict[str, Any]:
 
 
 def _version(run: SheetRun) -> str:
-    commit, _, changed = str(run.manifest["commit"] or "").partition("+")
+    commit, _, changed = str(run.manifest.get("commit") or "").partition("+")
     return " ".join(filter(None, (run.manifest["version"], commit[:10], changed)))
 
 
@@ -400,7 +396,8 @@ def _time_card(sheet: TearSheet) -> str:
     figure = runs_figure(sheet)
     if figure is None:
         return card("Over time", "", nothing("There are no state rows."))
-    return card("Over time", "Drag to zoom; a click on a name hides it.", zoom_bar() + chart(figure))
+    span = "The time that all runs cover" if sheet.common else f"Days are moved to those of {sheet.known[0].name}"
+    return card("Over time", f"{escape(span)}. Drag to zoom; a click on a name hides it.", zoom_bar() + chart(figure))
 
 
 def runs_figure(sheet: TearSheet) -> Figure | None:
@@ -450,11 +447,24 @@ def _source_card(runs: Sequence[ComparedRun]) -> str:
 
 
 def _markout_card(runs: Sequence[ComparedRun]) -> str:
-    in_bp = len({run.summary["symbol"] for run in runs}) > 1
+    unit = "basis points of the price" if _in_bp(runs) else f"{quote_asset(runs[0].summary)} per unit"
+    hint = f"Realised half-spread, in {unit}, with 95 % bars."
+    return card("Markouts of fills", hint, chart(markouts_figure(runs), "No fills at a valid mid."))
+
+
+def _in_bp(runs: Sequence[ComparedRun]) -> bool:
+    return len({run.summary["symbol"] for run in runs}) > 1
+
+
+def markouts_figure(runs: Sequence[ComparedRun]) -> Figure | None:
+    """Return the realised half-spread of each run some time after a fill; None without fills.
+
+    It is per unit in the quote asset, or in basis points of the price if the symbols differ.
+    """
     traces = []
     for run, colour in zip(runs, SERIES, strict=False):
-        volume = run.summary["volume"]
-        scale = 1e4 * volume["base"] / volume["quote"] if in_bp and volume["quote"] else 1.0
+        base, quoted = (_at(run.summary, f"volume.{name}") for name in ("base", "quote"))
+        scale = 1e4 * base / quoted if _in_bp(runs) and base and quoted else 1.0
         rows = [(name, scale * value, scale * half) for name, value, half in markout_rows(run.summary)]
         if not rows:
             continue
@@ -462,14 +472,9 @@ def _markout_card(runs: Sequence[ComparedRun]) -> str:
         at, off = np.array(values), np.array(error)
         tips = [f"{escape(run.name)}, {name}: {number(value)} ± {number(half)}" for name, value, half in rows]
         style: dict[str, Any] = {"mode": "lines+markers", "line": {"width": 1, "color": colour}}
-        traces.append(
-            figures.points(escape(run.name), names, at, colour, ends=(at - off, at + off), tips=tips, **style)
-        )
-    unit = "basis points of the price" if in_bp else f"{quote_asset(runs[0].summary)} per unit"
-    body = chart(
-        figures.chart(traces, figures.names_axis(), y=FROM_ZERO) if traces else None, "No fills at a valid mid."
-    )
-    return card("Markouts of fills", f"Realised half-spread, in {unit}, with 95 % bars.", body)
+        style |= {"ends": (at - off, at + off), "tips": tips}
+        traces.append(figures.points(escape(run.name), names, at, colour, **style))
+    return figures.chart(traces, figures.names_axis(), y=FROM_ZERO) if traces else None
 
 
 def _hours_card(runs: Sequence[ComparedRun]) -> str:

@@ -54,6 +54,8 @@ cdef class OrderManager:
     # risk
     cdef readonly Guard guard
     cdef bint guarded                   # whether there are limits, or `pull` was ever called
+    cdef readonly object others         # type: Others | None
+    cdef bint paired                    # whether there are other markets
     cdef SignalSet signals              # read by the quote model, else None; updated by the engine
     cdef double* shown                  # market signals, then those of our own orders; NULL without the latter
     cdef int64_t market_signals         # number of the former
@@ -68,6 +70,7 @@ cdef class OrderManager:
     cdef int show_fills(self) except -1 nogil
     cdef void show_own(self) noexcept nogil
     cdef int take_signals(self, object rules) except -1
+    cdef int show_others(self, int64_t us) except -1
     cdef void show_ours(self, int64_t us) noexcept nogil
     cdef int schedule_next_call(self, int64_t us, const Want* want) except -1 nogil
     cdef int reconcile_levels(self, int64_t us, const Want* want) except -1 nogil

@@ -6,6 +6,7 @@ It sends orders to an `OrderVenue`, which reports to the `OwnOrders` that both s
 """
 
 cimport cython
+from cpython.object cimport PyObject
 from libc.math cimport NAN, isnan
 from libc.stdint cimport int64_t
 from libc.stdlib cimport calloc, free, realloc
@@ -29,11 +30,20 @@ from mm.backtest._volatility cimport (
 )
 from mm.backtest.fills.base cimport CANCELLING, IOC, LIMIT_MAKER, LIVE, MARKET, NEVER, REJECTED, SENT, Order, Top, copy_top
 from mm.backtest.quotes.base cimport Ladder, Level, QuoteModel, Want, blank, clips_held, show_no_own, want_level
+from mm.signals.other_market cimport OtherMarket
+
+from typing import TYPE_CHECKING
 
 from mm.backtest.journal import REJECT_REASONS
 from mm.backtest.risk import LIMITS
 from mm.backtest.rules import SIGMA_METHODS, Rules
 from mm.errors import ModelError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from mm.backtest.live_feed import FeedEvent
+    from mm.signals.families import Others
 
 cdef int64_t SAMPLE_US = 1000000       # between two samples of the mid
 cdef int64_t MOST_TICKS = 1000000000000000
@@ -100,6 +110,11 @@ cdef class OrderManager:
             self.most_amends = rules.filters.max_amends or MOST_AMENDS
         self.next_sample_us = self.next_state_us = self.next_requote_us = self.next_grid_us = NEVER
         self.guard, self.guarded = Guard(self.orders, rules), rules.risk is not None
+        if rules.others:
+            from mm.signals.families import SIGNALS  # imported here: most runs have no other market
+
+            self.others, self.paired = SIGNALS.others(rules.others, quotes.signals), True
+            self.view.others = <PyObject*> self.others.seen
         if quotes.signals:
             self.take_signals(rules)
         else:
@@ -128,7 +143,7 @@ cdef class OrderManager:
         names = self.quotes.signals
         market = tuple(name for name in names if name not in OURS)
         if market:
-            self.signals = signals_of(market, rules)
+            self.signals = signals_of(market, rules, self.others)
             self.view.signals = self.signals.values
         if len(market) < len(names):
             self.market_signals, self.lot = len(market), 1e-8 * rules.lot_e8
@@ -189,6 +204,9 @@ cdef class OrderManager:
             self.show_own()
         if self.shown is not NULL:
             self.show_ours(us)
+        if self.paired:
+            with gil:
+                self.show_others(us)
         self.quotes.quote(&self.view, &want)
         if self.guarded:
             self.guard.widen(us, &want)
@@ -210,6 +228,16 @@ cdef class OrderManager:
         # again.
         if self.levels == 1 and not self.by_price:
             self.orders.open.changed = self.amend_waits or max(self.skipped[0], self.skipped[1]) >= ORDER_LIMIT_10S
+        return 0
+
+    def feed_other(self, name: str, events: Sequence[FeedEvent]) -> None:
+        """Add events of another market, in order."""
+        self.others.feed(name, events)
+
+    cdef int show_others(self, int64_t us) except -1:
+        """Show the other markets what had arrived of them by an instant."""
+        for other in self.others.seen.values():
+            (<OtherMarket> other).show(us)
         return 0
 
     cdef void show_own(self) noexcept nogil:
@@ -678,8 +706,8 @@ cdef class OrderManager:
         return None if order is NULL or isnan(order.ahead_lots) else order.ahead_lots
 
 
-cdef SignalSet signals_of(tuple names, object rules):
-    """Return the signals that a quote model reads, on the price grid of a run."""
+cdef SignalSet signals_of(tuple names, object rules, object others):
+    """Return the signals that a quote model reads, on the price grid of a run; *others* are its other markets."""
     from mm.signals.families import SIGNALS  # imported here: most runs have no signals
 
     if "micro_price" in names and rules.micro_price is None:
@@ -687,7 +715,7 @@ cdef SignalSet signals_of(tuple names, object rules):
             "the quote model reads micro_price, which is fitted on earlier days, and there is no fit; record or import "
             "days before this one into DATA_ROOT, or leave the signal out"
         )
-    return SIGNALS.set_of(names, rules, rules.micro_price)
+    return SIGNALS.set_of(names, rules, rules.micro_price, others)
 
 
 cdef inline Level* level_at(const Ladder* ladder, int64_t side, int64_t ticks) noexcept nogil:

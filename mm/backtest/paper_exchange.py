@@ -183,6 +183,10 @@ class PaperExchange:
         self._call(self._engine.feed, events)
         self._last, self._best, self._feeds = None, False, True
 
+    def feed_other(self, name: str, events: "Iterable[FeedEvent]") -> None:
+        """Add events of another market of the run, in order, before whatever plays at their instants."""
+        self._engine.manager.feed_other(name, tuple(events))
+
     def advance(self, until_us: int) -> None:
         """Play everything up to and including *until_us*, but nothing after the tape's end.
 

@@ -110,6 +110,7 @@ def run_terms(tape: Tape, rules: Rules, models: tuple[object, object, Intensity 
         maker_fees_e8=(rules.maker_fee_e8, rules.maker_unit_fee_e8),
         fill_bias=FILL_BIAS.get(model_name(fills)),
         intensity=_predicting(fills, intensity),
+        others={name: feed.described() for name, feed in rules.others.items()} or None,
         **strategy_fields(quotes),
     )
 

@@ -4,7 +4,8 @@ Their knobs are here as well, so that a new one is declared, converted and check
 """
 
 import math
-from dataclasses import dataclass, fields
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from mm.backtest.latency import Latencies
     from mm.backtest.risk import RiskLimits
     from mm.signals.micro_price import MicroPriceFit
+    from mm.signals.other_feed import OtherFeed
 
 SigmaMethod = Literal["rolling", "ewma", "two_scale"]
 SIGMA_METHODS: tuple[str, ...] = get_args(SigmaMethod)
@@ -171,6 +173,7 @@ class Rules:
         decisions: Whether the journal records every requote, including those without changes.
         risk: Risk limits; None is none.
         micro_price: The fit of the signal ``micro_price``; None if no model reads it.
+        others: The other markets that the strategy sees, by name.
     """
 
     tick_e8: int
@@ -211,6 +214,7 @@ class Rules:
     decisions: bool = False
     risk: "RiskLimits | None" = None
     micro_price: "MicroPriceFit | None" = None
+    others: "Mapping[str, OtherFeed]" = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         positive = {
@@ -233,13 +237,13 @@ class Rules:
             "start_lots",
             "target_lots",
         }  # rebates and debts are legal
-        for field in fields(self):
-            value = getattr(self, field.name)
+        for name in [one.name for one in fields(self)]:
+            value = getattr(self, name)
             if not isinstance(value, int):
                 continue
-            if field.name not in signed and value < (field.name in positive):
-                least = "above 0" if field.name in positive else "0 or more"
-                raise UsageError(f"{field.name} is {value}; it must be {least}")
+            if name not in signed and value < (name in positive):
+                least = "above 0" if name in positive else "0 or more"
+                raise UsageError(f"{name} is {value}; it must be {least}")
         self._check_sigma()
         if self.enforce_balances and (self.maker_unit_fee_e8 or self.taker_unit_fee_e8):
             raise UsageError("fees per unit apply to margin accounts; set enforce_balances to False")

@@ -68,6 +68,8 @@ class RunTerms:
         spot_fees: Fee knobs left at their defaults, the fees of Spot, although a perpetual was played.
         implausible_fees: Fee knobs with rates that no exchange has, and these rates, 1e-8.
         maker_fees_e8: Maker fee, 1e-8: share of the notional, and per unit of the base asset.
+        others: Each other market that the strategy saw, by name: ``symbol``, ``days``, ``notes``, and
+            ``feed_latency_ms`` if its events were placed by exchange time; None without any.
         feed: Clock offset and latency of a recorded feed, in ms; None if the exchange acts at receive time.
     """
 
@@ -88,6 +90,7 @@ class RunTerms:
     spot_fees: tuple[str, ...] = ()
     implausible_fees: Mapping[str, int] = field(default_factory=dict)
     maker_fees_e8: tuple[int, int] = (0, 0)
+    others: Mapping[str, Mapping[str, Any]] | None = None
     feed: Mapping[str, float] | None = None
     pnl_band: Mapping[str, float] | None = None
     bound_clips: float | None = None

@@ -463,6 +463,30 @@ def _symbols(text: str) -> str:
     return ",".join(names)
 
 
+_OTHER = {"symbol", "data_root", "feed_latency_ms", "orders"}
+
+
+def _others(text: str) -> str:
+    """Return the declarations of other markets as JSON, from JSON or from a list of symbols."""
+    if not text.startswith("{"):
+        pairs = [part.strip().rpartition("=") for part in text.split(",")]
+        return json.dumps({name or symbol.upper(): {"symbol": _symbol(symbol)} for name, _, symbol in pairs})
+    declared = json.loads(_json_object(text))
+    for name, one in declared.items():
+        if not re.fullmatch(r"[A-Za-z_]\w*", name) or not isinstance(one, dict) or "symbol" not in one:
+            raise ValueError(f'an object by name, such as {{"lead": {{"symbol": "BTCUSDT"}}}}, not {name!r}: {one!r}')
+        if unknown := sorted(one.keys() - _OTHER):
+            raise ValueError(f"without {unknown[0]!r} in {name!r}; its keys are {', '.join(sorted(_OTHER))}")
+        late = one.get("feed_latency_ms")
+        if late is not None and not (isinstance(late, int | float) and 0 <= late <= 1e7):
+            raise ValueError(f"a feed_latency_ms from 0 to 1e7 in {name!r}, not {late!r}")
+        if not isinstance(one.get("orders", {}), dict):
+            raise ValueError(f"an object of knobs as orders in {name!r}, not {one['orders']!r}")
+        one["symbol"] = _symbol(str(one["symbol"]))
+    return json.dumps(declared, sort_keys=True)
+
+
+OTHERS = Reader("NAME=SYMBOL,…|JSON", _others)
 WRITTEN = "NAME=value,value,…; NAME=value,…"
 _OPENING, _CLOSING = "{[(", "}])"
 

@@ -14,6 +14,7 @@ from mm.base.knobs import (
     DAYS,
     FIT,
     JSON_OBJECT,
+    OTHERS,
     PATH,
     REQUIRED,
     SWITCH,
@@ -152,6 +153,22 @@ class Market:
     tick_size: str | None = knob(None, decimal("0.00000001"), "Tick size: price step, in the quote asset.")
     qty_step: str | None = knob(None, decimal("0.00000001"), "Quantity step of our orders, in the base asset.")
     min_notional: str | None = knob(None, decimal("0"), "Minimum notional of our orders, in the quote asset.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class OtherMarkets:
+    """Other markets that the strategy sees, and may send orders to."""
+
+    others: str | None = knob(
+        None,
+        OTHERS,
+        "Other markets: SYMBOL or NAME=SYMBOL, a list, or JSON by name: symbol, data_root, feed_latency_ms, orders.",
+        common="Other markets that the strategy sees",
+    )
+
+    def declared(self) -> dict[str, dict[str, Any]]:
+        """Return the declaration of each market by its name in the run; empty without any."""
+        return dict(json.loads(self.others or "{}"))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,9 +2,10 @@
 
 import json
 import math
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -28,16 +29,18 @@ from mm.calibration.calibrator import CalibrationConfig, FillsMeasured
 from mm.calibration.fit_result import PoissonFit
 from mm.calibration.sweeps import HitRule
 from mm.calibration.windows import Fallback, WindowPlan
-from mm.cli.config import Day, Market, Models
+from mm.cli.config import Day, Market, Models, OtherMarkets
 from mm.clock import missing_days, us_from_ms
 from mm.dayfolder.layout import USDM, day_folder, days_of
 from mm.errors import Mismatch, UsageError
 from mm.instrument import E8, Instrument, e8, short_text
 from mm.models.builder import ModelBuilder, agent_files, check_names, read_fitted, takes_clustering
 from mm.models.nested_quotes import Tree, volatility
+from mm.models.other_markets import feed_of_market
 from mm.predict.artefact import ARRAYS, MODEL
 from mm.runs.in_progress import Run
 from mm.signals.micro_price import MicroPriceFit, fit_micro_price
+from mm.signals.other_feed import OtherFeed
 
 if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger as Logger
@@ -108,6 +111,29 @@ def on_one_grid(opened: "Sequence[Tape]") -> "list[Tape]":
     if len(ticks_of) == len(lots_of) == 1:
         return opened
     return [replace(tape, step_ticks=math.lcm(*ticks_of), step_lots=math.lcm(*lots_of)) for tape in opened]
+
+
+def other_feeds(
+    run: Run, day: Day, market: Market, others: OtherMarkets, own: "Sequence[Tape]"
+) -> dict[str, OtherFeed]:
+    """Open the days of the other markets, and return their feeds; their files are inputs of the run.
+
+    Raises:
+        Mismatch: If one does not overlap with the run's own days.
+        MissingDay: If it lacks one of the days.
+    """
+    feeds = {}
+    for name, one in others.declared().items():
+        root = Path(one.get("data_root") or day.data_root)
+        theirs = replace(day, symbol=one["symbol"], data_root=root)
+        with run.timing("load"):
+            tapes = open_days(theirs, replace(market, tick_size=None, qty_step=None, min_notional=None), run.tapes)
+        for tape in tapes:
+            _note(run, tape, os.path.relpath(root, day.data_root))
+        feeds[name] = feed_of_market(name, own, tapes, one.get("feed_latency_ms"))
+        for note in feeds[name].notes:
+            run.log.warning("other_market", name=name, message=note)
+    return feeds
 
 
 def micro_price_before(run: Run | None, day: Day, market: Market, tape: "Tape", cache: Path) -> MicroPriceFit | None:
@@ -281,10 +307,10 @@ def unearned_fee(
     return (half, fee) if half < fee else None
 
 
-def _note(run: Run, tape: "Tape") -> None:
-    """Record the inputs in the manifest and the log."""
+def _note(run: Run, tape: "Tape", root: str = ".") -> None:
+    """Record the inputs in the manifest and the log; *root* is their folder relative to DATA_ROOT."""
     for path, size, sha256 in tape.meta.inputs:
-        run.input(path, size, sha256)
+        run.input(str(PurePosixPath(root) / path), size, sha256)
     for warning in tape.meta.warnings:
         run.log.warning("data_warning", day=tape.days[0], message=warning)
     for sentence in tape.meta.excluded:

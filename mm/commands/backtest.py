@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -10,7 +11,7 @@ from mm.backtest.replay import by_events
 from mm.backtest.risk import Risk
 from mm.backtest.rules import Account, Execution
 from mm.backtest.summary_text import text_of
-from mm.cli.config import Day, Market, Models, OrdersFile, Output, Sensitivity
+from mm.cli.config import Day, Market, Models, OrdersFile, OtherMarkets, Output, Sensitivity
 from mm.cli.frame import runner
 from mm.commands import assemble
 from mm.models.builder import ModelBuilder, check_names, note_predictors
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 
 @runner(
-    *("backtest", Day, Market, Execution, Account, Models, Risk, Sensitivity, OrdersFile),
+    *("backtest", Day, Market, Execution, Account, Models, OtherMarkets, Risk, Sensitivity, OrdersFile),
     brief=(Day, Execution, Account, Models, Output),
 )
 def main(
@@ -32,6 +33,7 @@ def main(
     execution: Execution,
     account: Account,
     models: Models,
+    others: OtherMarkets,
     risk: Risk,
     sensitivity: Sensitivity,
     orders_file: OrdersFile,
@@ -46,6 +48,7 @@ def main(
     builder = ModelBuilder(run, models, tapes[0], account.seed)
     builder.note_fit(tapes)
     rules = assemble.rules(tapes[0], execution, account, models, risk=risk, run=run)
+    rules = replace(rules, others=assemble.other_feeds(run, day, market, others, tapes))
     assemble.warn_of_missing_days(run.log, day)
     assemble.warn_of_fees(run.log, tapes[0], rules)
     quotes = builder.quotes()

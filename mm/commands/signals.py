@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from mm.base.numbers import fixed
-from mm.cli.config import Day, Market
+from mm.cli.config import Day, Market, OtherMarkets
 from mm.cli.console import Console
 from mm.cli.frame import command, runner
 from mm.cli.task_knobs import SignalColumns
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from mm.tape.tape import Tape
 
 COLUMNS = "signals.parquet"
+OTHER_USUAL = ("basis", "return_500ms", "divergence_500ms", "divergence_5s", "imbalance_1")
 
 
 @command()
@@ -33,8 +34,9 @@ def list_command(console: Console) -> None:
     """List the signals: name, unit, formula and source.
 
     In names, {n} is a number of levels (imbalance_5), {w} a window (momentum_10s, momentum_500ms) and {e} a
-    window in events (momentum_100e), each with any number; without names the default ones are computed. A user's class
-    is package.module:Class.
+    window in events (momentum_100e), each with any number; {o} is the name of another market (OTHERS) and {s} a
+    signal of it (lead.imbalance_5). Without names the default ones are computed. A user's class is
+    package.module:Class.
 
     Example: mm signals list
     """
@@ -52,8 +54,8 @@ def list_command(console: Console) -> None:
             console.print(f"  {'':<{width}}  {'':<{units}}  default: {usual}{source}")
 
 
-@runner("signals", Day, Market, SignalColumns, brief=(Day, SignalColumns))
-def compute_command(run: Run, day: Day, market: Market, columns: SignalColumns) -> None:
+@runner("signals", Day, Market, OtherMarkets, SignalColumns, brief=(Day, OtherMarkets, SignalColumns))
+def compute_command(run: Run, day: Day, market: Market, others: OtherMarkets, columns: SignalColumns) -> None:
     """Compute signals over recorded days: signals.parquet with recv_us, recv_seq and a column for each.
 
     One row per diff that changed the book, including the first one after a snapshot. Undefined values (an incomplete
@@ -63,10 +65,10 @@ def compute_command(run: Run, day: Day, market: Market, columns: SignalColumns) 
     Example: mm signals compute --symbol BTCUSDT --day 20251216 --signals imbalance_5,ofi_10s
     """
 
-    names = names_of(columns)
+    names = names_of(columns, others)
     SIGNALS.check(names)
     tapes = assemble.tapes(run, day, market)
-    fits = {}
+    feeds, fits = assemble.other_feeds(run, day, market, others, tapes), {}
     if "micro_price" in names:
         with run.timing("fit"):
             fits = {tape.days[0]: assemble.micro_price_before(run, day, market, tape, run.tapes) for tape in tapes}
@@ -79,7 +81,7 @@ def compute_command(run: Run, day: Day, market: Market, columns: SignalColumns) 
         nonlocal rows
         with run.progress("events", sum(len(tape) for tape in tapes)) as step:
             for tape in tapes:
-                for piece in compute(tape, names, fits.get(tape.days[0])):
+                for piece in compute(tape, names, fits.get(tape.days[0]), others=feeds):
                     rows += len(piece.recv_us)
                     yield piece
                 step(len(tape))
@@ -92,10 +94,11 @@ def compute_command(run: Run, day: Day, market: Market, columns: SignalColumns) 
     run.print(f"{rows:,} rows of {len(names)} signals")
 
 
-def names_of(columns: SignalColumns) -> tuple[str, ...]:
-    """Return the names of the requested signals."""
-
-    return tuple(columns.signals.split(",")) if columns.signals else SIGNALS.usual
+def names_of(columns: SignalColumns, others: OtherMarkets) -> tuple[str, ...]:
+    """Return the names of the requested signals; without any the usual ones, or those of the other markets."""
+    if columns.signals:
+        return tuple(columns.signals.split(","))
+    return tuple(f"{name}.{one}" for name in others.declared() for one in OTHER_USUAL) or SIGNALS.usual
 
 
 def _about(tapes: "list[Tape]", fits: "dict[str, MicroPriceFit | None]") -> dict[str, Any]:
@@ -110,8 +113,8 @@ def _about(tapes: "list[Tape]", fits: "dict[str, MicroPriceFit | None]") -> dict
     }
 
 
-@runner("signals_score", Day, Market, SignalColumns, brief=(Day, SignalColumns))
-def score_command(run: Run, day: Day, market: Market, columns: SignalColumns) -> None:
+@runner("signals_score", Day, Market, OtherMarkets, SignalColumns, brief=(Day, OtherMarkets, SignalColumns))
+def score_command(run: Run, day: Day, market: Market, others: OtherMarkets, columns: SignalColumns) -> None:
     """Score signals against the move of the mid over 100 ms to 60 s.
 
     Prints the rank correlation by horizon, with 95 % intervals by a block bootstrap; * if the interval excludes 0,
@@ -120,7 +123,7 @@ def score_command(run: Run, day: Day, market: Market, columns: SignalColumns) ->
     Example: mm signals score --symbol BTCUSDT --day 20251216 --signals imbalance_5,ofi_10s
     """
 
-    names = names_of(columns)
+    names = names_of(columns, others)
     SIGNALS.check(names)
     if len(day.days()) > 1:
         raise UsageError(
@@ -128,8 +131,9 @@ def score_command(run: Run, day: Day, market: Market, columns: SignalColumns) ->
         )
     (tape,) = assemble.tapes(run, day, market)
     fit = assemble.micro_price_before(run, day, market, tape, run.tapes) if "micro_price" in names else None
+    feeds = assemble.other_feeds(run, day, market, others, [tape])
     with run.timing("play"):
-        found = score(tape, names, fit)
+        found = score(tape, names, fit, others=feeds)
     by_name = {
         name: [one for one in found if one.signal == name] for name in dict.fromkeys(one.signal for one in found)
     }

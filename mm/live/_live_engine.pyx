@@ -26,7 +26,7 @@ from mm.backtest.quotes.base import compiled
 from mm.backtest.rules import Rules
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from mm.backtest.live_feed import FeedEvent
 
@@ -129,6 +129,10 @@ cdef class LiveEngine:
         for event in range(buffer.events):
             self.happen(event)
         buffer.drop(buffer.events)
+
+    def feed_other(self, name: str, events: Sequence[FeedEvent]) -> None:
+        """Add events of another market of the run, in order."""
+        self.manager.feed_other(name, events)
 
     cdef int happen(self, int64_t event) except -1:
         """Apply an event of the buffer."""

@@ -19,6 +19,7 @@ from mm.commands import assemble
 from mm.errors import UsageError
 from mm.models.builder import ModelBuilder, check_names
 from mm.models.names import construct
+from mm.models.other_markets import feeds_given
 from mm.signals.micro_price import MicroPriceFit
 from mm.tape.columns import MANY_EVENTS, trim_heap
 from mm.tape.load import tapes_given
@@ -48,6 +49,7 @@ def backtest(  # noqa: PLR0913 - arguments that no knob can express
     fit: "PoissonFit | Schedule | None" = None,
     intensity: "Intensity | None" = None,
     micro_price: MicroPriceFit | None = None,
+    others: Mapping[str, Any] | None = None,
     step: Step | None = None,
     **settings: Unpack["_BacktestKnobs"],
 ) -> "Result":
@@ -67,6 +69,8 @@ def backtest(  # noqa: PLR0913 - arguments that no knob can express
         intensity: Predicts the expected fills that the summary compares with the actual ones; None takes the fit's.
         micro_price: The fit of the signal ``micro_price`` (`mm.signals.fit_micro_price` of earlier days), where a quote
             model reads it.
+        others: Other markets that the strategy sees, by name: a tape or several, or a dict with ``tape`` and
+            ``feed_latency_ms`` as in ``OTHERS``.
         step: Is called with the µs of tape replayed since the last call, for a progress bar; each further backtest
             adds the whole length.
         settings: Knobs of ``mm backtest`` by field name: numbers, text, or dicts for JSON. The sensitivity makes a
@@ -82,7 +86,7 @@ def backtest(  # noqa: PLR0913 - arguments that no knob can express
         ModelError: If a user's model raises, or returns an invalid value.
     """
     if rules is not None:
-        _check_objects(quotes, fills, settings | {"fit": fit, "micro_price": micro_price})
+        _check_objects(quotes, fills, settings | {"fit": fit, "micro_price": micro_price, "others": others})
         return replay.backtest(tape, quotes, fills, rules, step=step, intensity=intensity)
     tapes = tapes_given(tape, "backtest")
     quotes = _without_parameters(quotes, "quote_params_json", settings)
@@ -100,6 +104,8 @@ def backtest(  # noqa: PLR0913 - arguments that no knob can express
     terms = assemble.rules(tapes[0], execution, account, models, risk=risk)
     if micro_price is not None:
         terms = replace(terms, micro_price=micro_price.checked(tapes[0].symbol, tapes[0].instrument.tick_e8))
+    if others:
+        terms = replace(terms, others=feeds_given(tapes, others))
     return Backtest(tapes, terms, builder, sensitivity, models.fit_draws, quotes, fills, intensity).play(step)
 
 

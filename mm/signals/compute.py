@@ -1,6 +1,7 @@
 """Signals over a whole tape, event by event, and as a Parquet file."""
 
 import json
+from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -10,10 +11,13 @@ from numpy.typing import NDArray
 
 from mm.signals.families import SIGNALS
 from mm.signals.micro_price import MicroPriceFit
+from mm.tape.columns import GAP
 
 if TYPE_CHECKING:
+    from mm.signals.other_feed import OtherFeed
     from mm.tape.tape import Tape
 
+NO_OTHERS: Mapping[str, "OtherFeed"] = {}
 PIECE = 1 << 16  # rows in memory at once
 
 
@@ -32,7 +36,12 @@ class SignalRows(NamedTuple):
 
 
 def compute(
-    tape: "Tape", names: Sequence[str], micro_price: MicroPriceFit | None = None, piece: int = PIECE
+    tape: "Tape",
+    names: Sequence[str],
+    micro_price: MicroPriceFit | None = None,
+    piece: int = PIECE,
+    *,
+    others: Mapping[str, "OtherFeed"] = NO_OTHERS,
 ) -> Iterator[SignalRows]:
     """Yield the rows of signals over a tape, in pieces.
 
@@ -41,14 +50,13 @@ def compute(
         names: Names of the signals, in the order of the values.
         micro_price: The fit of ``micro_price``; None leaves it undefined.
         piece: Maximum rows per piece.
+        others: The other markets that signals read, by name.
 
     Raises:
         UnknownModel: If a name is unknown.
         UsageError: If a signal cannot be computed over a tape.
     """
-    from mm.signals.families import SIGNALS  # imported here: the engine imports this package, and few runs have signals
-
-    signals = SIGNALS.set_of(names, tape.instrument, micro_price)
+    signals = SIGNALS.set_of(names, tape.instrument, micro_price, SIGNALS.others(others, names))
     event = 0
     while event < len(tape):
         when, values = np.empty((piece, 2), np.int64), np.empty((len(signals.names), piece))
@@ -57,7 +65,11 @@ def compute(
 
 
 def live(
-    tape: "Tape", names: Sequence[str], micro_price: MicroPriceFit | None = None
+    tape: "Tape",
+    names: Sequence[str],
+    micro_price: MicroPriceFit | None = None,
+    *,
+    others: Mapping[str, "OtherFeed"] = NO_OTHERS,
 ) -> Iterator[dict[str, float | int | None]]:
     """Yield the signals of a tape event by event, as in a live market: one row per diff.
 
@@ -65,17 +77,36 @@ def live(
         tape: The tape; its events are processed one at a time.
         names: Names of the signals.
         micro_price: The fit of ``micro_price``; None leaves it undefined.
+        others: The other markets that signals read, by name; they are fed one event at a time, too.
 
     Yields:
         ``recv_us`` and ``recv_seq`` of the diff, and each signal by name, None while undefined.
     """
 
-    signals = SIGNALS.set_of(names, tape.instrument, micro_price)
+    read = SIGNALS.others({name: feed._replace(tapes=()) for name, feed in others.items()}, names)
+    signals = SIGNALS.set_of(names, tape.instrument, micro_price, read)
+    waiting = {name: _arriving(feed) for name, feed in others.items()}
     columns = (tape.kind, tape.event_us, tape.recv_seq, tape.event_id)
     for event, (kind, us, seq, number) in enumerate(zip(*(column.tolist() for column in columns), strict=True)):
+        for name, events in waiting.items():
+            while events and events[0][1] + others[name].delay_us <= us:  # what has arrived before this event
+                read.feed(name, [events.popleft()])
         row = signals.feed((kind, us, seq, number, tape.rows(event)))
         if row is not None:
             yield {"recv_us": us, "recv_seq": seq, **row}
+
+
+def _arriving(feed: "OtherFeed") -> deque[tuple[Any, ...]]:
+    """Return the events of a feed, in order, each as it is fed."""
+    events = deque[tuple[Any, ...]]()
+    for tape, after in zip(feed.tapes, (*feed.tapes[1:], None), strict=True):
+        columns = (tape.kind.tolist(), tape.event_us.tolist(), tape.recv_seq.tolist())
+        events += [
+            (kind, us, seq, 0, tape.rows(at), 0) for at, (kind, us, seq) in enumerate(zip(*columns, strict=True))
+        ]
+        if after is None or not after.continues(tape):
+            events.append((GAP, tape.end_us + 1, -1, 0, (), 0))
+    return events
 
 
 def write_signals(

@@ -2,8 +2,8 @@
 
 import inspect
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from mm.base.user_code import load_class, one_line
@@ -13,6 +13,8 @@ from mm.instrument import Instrument
 from mm.predict.artefact import FOLDER, signal_of
 from mm.signals import formulas
 from mm.signals.micro_price import MicroPriceFit
+from mm.signals.other_feed import OtherFeed
+from mm.signals.other_market import Basis, Divergence, OtherMarket, OtherReturn, OtherSignal
 from mm.signals.signal_set import OwnSignal, Prediction, Signal, SignalSet
 
 BASE, QUOTE, TICKS, PER_ROOT_S = "base asset", "quote asset", "ticks", "ticks/√s"
@@ -20,17 +22,76 @@ WINDOWS_S = (1, 10, 60)
 DEPTHS = (1, 5, 10)
 LONGEST_S = 86_400
 _MOST_LEVELS, _MOST_EVENTS = 20, 1_000_000
-_PLACES = {"{n}": r"(?P<n>[1-9]\d*)", "{w}": r"(?P<w>[1-9]\d*m?s)", "{e}": r"(?P<e>[1-9]\d*)e"}
+_PLACES = {
+    "{n}": r"(?P<n>[1-9]\d*)",
+    "{w}": r"(?P<w>[1-9]\d*m?s)",
+    "{e}": r"(?P<e>[1-9]\d*)e",
+    "{o}": r"(?P<o>[A-Za-z_]\w*)",
+    "{s}": r"(?P<s>\w+)",
+}
+
+
+@dataclass
+class Others:
+    """The other markets of a run as one set of signals reads them, by name.
+
+    Attributes:
+        feeds: Their feeds.
+        seen: A reader of each that is shown up to now.
+        readers: All readers, with those that show a window earlier.
+    """
+
+    feeds: Mapping[str, OtherFeed]
+    seen: dict[str, OtherMarket] = field(default_factory=dict)
+    readers: list[OtherMarket] = field(default_factory=list)
+
+    def of(self, name: str, signal: str) -> OtherMarket:
+        """Return the reader of a market, for a *signal* of this name.
+
+        Raises:
+            UsageError: If the run has no such market.
+        """
+        if name not in self.feeds:
+            known = ", ".join(self.feeds) or "none"
+            raise UsageError(
+                f"signal {signal!r} reads the market {name!r}, and the other markets are {known}; set OTHERS"
+            )
+        return self.seen[name]
+
+    def open(self, name: str, names: Sequence[str] = (), earlier_us: int = 0) -> OtherMarket:
+        """Return a new reader of a market, with the signals *names* of its own, of what was known *earlier_us* ago."""
+        feed = self.feeds[name]
+        signals = SIGNALS.set_of(names, feed.grid)
+        reader = OtherMarket(name, feed.grid, feed.tapes, feed.delay_us + earlier_us, signals)
+        self.readers.append(reader)
+        return reader
+
+    def feed(self, name: str, events: Sequence[Sequence[Any]]) -> None:
+        """Feed events of a live market (``FeedEvent``) to its readers."""
+        for reader in self.readers:
+            if reader.name == name:
+                reader.feed(events)
 
 
 class SignalArgs(NamedTuple):
-    """Arguments of a signal's constructor: grid of the tape, micro-price fit, and the numbers in the signal's name."""
+    """Arguments of a signal's constructor.
+
+    Attributes:
+        grid: Grid of the tape.
+        micro_price: Its fit, if there is one.
+        others: The other markets.
+        name: The signal's name, and the numbers and names in it.
+    """
 
     grid: Instrument
     micro_price: MicroPriceFit | None
+    others: Others
+    name: str
     levels: int
     window_us: int
     events: int
+    other: str
+    signal: str
 
 
 @dataclass(frozen=True)
@@ -38,9 +99,10 @@ class SignalFamily:
     """One row of the table of signals.
 
     Attributes:
-        name: ``{n}`` is a number of levels, ``{w}`` a time window (``10s``, ``500ms``), ``{e}`` a number of events.
-        group: ``state``, ``flow``, ``path``, ``own`` for a user's class, or ``ours`` for our own orders, only available
-            in a run.
+        name: ``{n}`` is a number of levels, ``{w}`` a time window (``10s``, ``500ms``), ``{e}`` a number of events,
+            ``{o}`` the name of another market and ``{s}`` one of its own signals.
+        group: ``state``, ``flow``, ``path``, ``other`` for other markets, ``own`` for a user's class, or ``ours`` for
+            our own orders, only available in a run.
         unit: Unit of the values.
         formula: Formula in one line.
         source: Reference.
@@ -76,6 +138,17 @@ _HERE, _STOIKOV = "definition", "Stoikov, The micro-price, Quantitative Finance 
 _CKS = "Cont, Kukanov, Stoikov, The price impact of order book events, J. Financial Econometrics 2014"
 _XGH = "Xu, Gould, Howison, Multi-level order-flow imbalance, Market Microstructure and Liquidity 2018"
 _BNS = "Barndorff-Nielsen, Shephard, Power and bipower variation, J. Financial Econometrics 2004"
+
+
+def _other_return(made: SignalArgs) -> OtherReturn:
+    now = made.others.of(made.other, made.name)
+    return OtherReturn(now, made.others.open(made.other, earlier_us=made.window_us))
+
+
+def _of_other(made: SignalArgs) -> Signal:
+    other = made.others.of(made.other, made.name)
+    return OtherSignal(other, other.signals.names.index(made.signal))
+
 
 FAMILIES = (
     SignalFamily("spread", "state", TICKS, "ask − bid", _HERE, lambda _: formulas.QuotedSpread(), ("spread",)),
@@ -218,6 +291,22 @@ FAMILIES = (
         lambda m: _bipower(m.window_us),
         ("bipower_60s",),
     ),
+    SignalFamily(
+        *("{o}.basis", "other", "basis points", "10⁴·ln(its mid / our mid)", _HERE),
+        lambda m: Basis(m.others.of(m.other, m.name), m.grid.tick_e8),
+    ),
+    SignalFamily(
+        *("{o}.return_{w}", "other", "basis points", "10⁴·ln(its mid(t) / its mid(t − W))", _HERE),
+        _other_return,
+    ),
+    SignalFamily(
+        *("{o}.divergence_{w}", "other", "basis points", "its return over W less that of our mid", _HERE),
+        lambda m: Divergence(_other_return(m), formulas.Momentum(m.window_us)),
+    ),
+    SignalFamily(
+        *("{o}.{s}", "other", "its own", "any signal of groups state, flow and path, of the market {o}", _HERE),
+        _of_other,
+    ),
     SignalFamily("inventory", "ours", "clips", "inventory − target", _HERE),
     SignalFamily("own_bid_distance", "ours", TICKS, "mid − our bid", _HERE),
     SignalFamily("own_bid_age", "ours", "s", "time since our bid was sent", _HERE),
@@ -226,6 +315,7 @@ FAMILIES = (
     SignalFamily("own_ask_age", "ours", "s", "time since our ask was sent", _HERE),
     SignalFamily("own_ask_ahead", "ours", BASE, "quantity ahead of our ask, as estimated by the fill model", _HERE),
 )
+OF_OTHER = "{o}.{s}"
 OURS = tuple(family.name for family in FAMILIES if family.build is None)
 """The signals of our own orders, in the order that the order manager uses."""
 
@@ -314,6 +404,8 @@ class Signals:
     def described(self, name: str) -> dict[str, str]:
         """Return unit, formula and source of a signal."""
         family = self.family(name)
+        if family.name == OF_OTHER:
+            return self.described(name.partition(".")[2])
         return {"unit": family.unit, "formula": family.formula, "source": family.source}
 
     def check(self, names: Sequence[str]) -> None:
@@ -334,21 +426,46 @@ class Signals:
                     "quote models read it in a run"
                 )
             numbers_of(family, name)
+            if family.name == OF_OTHER:
+                inner = self.family(name.partition(".")[2])
+                if inner.group not in ("state", "flow", "path") or inner.name == "micro_price":
+                    raise UsageError(f"signal {name!r}: {inner.name} is not available of another market")
+                self.check([name.partition(".")[2]])
 
-    def set_of(self, names: Sequence[str], grid: Instrument, micro_price: MicroPriceFit | None = None) -> SignalSet:
+    def others(self, feeds: Mapping[str, OtherFeed], names: Sequence[str]) -> Others:
+        """Return new readers of other markets, with the signals of theirs that *names* contain."""
+        found = Others(feeds)
+        for other in feeds:
+            own = [
+                name.partition(".")[2]
+                for name in names
+                if name.startswith(f"{other}.") and self.family(name).name == OF_OTHER
+            ]
+            found.seen[other] = found.open(other, own)
+        return found
+
+    def set_of(
+        self,
+        names: Sequence[str],
+        grid: Instrument,
+        micro_price: MicroPriceFit | None = None,
+        others: Others | None = None,
+    ) -> SignalSet:
         """Return a new set of signals with these names.
 
         Args:
             names: Distinct names, in the order of the columns.
             grid: Price and quantity steps of the tape.
             micro_price: The fit of ``micro_price``; None leaves it undefined.
+            others: The other markets, by `others` with the same names; None is none.
 
         Raises:
             UnknownModel: If a name is not known.
             UsageError: If a name is given twice, is only available in a run, or has a number out of range.
         """
         self.check(names)
-        return SignalSet([(name, self._made(name, grid, micro_price)) for name in names])
+        known = others or Others({})
+        return SignalSet([(name, self._made(name, grid, micro_price, known)) for name in names])
 
     def _predicted(self, name: str) -> SignalFamily:
         """Return the family of a fitted predictor; *name* is its folder, with :bid or :ask if it predicts both sides.
@@ -362,16 +479,19 @@ class Signals:
 
         def build(made: SignalArgs) -> Signal:
             artefact.check(None, made.grid.tick_e8)
-            sources = [self._made(source, made.grid, made.micro_price) for source in artefact.signals]
+            sources = [self._made(source, made.grid, made.micro_price, made.others) for source in artefact.signals]
             return Prediction(artefact.predictor(), head, sources, artefact.distance_ticks)
 
         formula = f"{artefact.about['target']} over {artefact.about['horizon']:g} s by {artefact.about['model']}"
         return SignalFamily(name, "predicted", unit, formula, "mm predict fit", build)
 
-    def _made(self, name: str, grid: Instrument, micro_price: MicroPriceFit | None) -> Signal:
+    def _made(self, name: str, grid: Instrument, micro_price: MicroPriceFit | None, others: Others) -> Signal:
         family = self.family(name)
         assert family.build is not None, name  # excluded by `check`
-        return family.build(SignalArgs(grid, micro_price, *numbers_of(family, name)))
+        match = family.match(name)
+        given = match.groupdict() if match else {}
+        market = given.get("o", ""), given.get("s", "")
+        return family.build(SignalArgs(grid, micro_price, others, name, *numbers_of(family, name), *market))
 
 
 def numbers_of(family: SignalFamily, name: str) -> tuple[int, int, int]:

@@ -5,7 +5,7 @@ defined and the book has no gap between t and t + h. Correlations are Spearman's
 bootstrap; a block is at least twice as long as the horizon, so that most of its moves end within it.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -15,9 +15,10 @@ from scipy.stats import rankdata
 
 from mm.clock import US_PER_S
 from mm.errors import UsageError
-from mm.signals.compute import compute
+from mm.signals.compute import NO_OTHERS, compute
 from mm.signals.families import QUOTE, SIGNALS
 from mm.signals.micro_price import MicroPriceFit
+from mm.signals.other_feed import OtherFeed
 from mm.tape.tape import GAP, Tape
 
 HORIZONS_S = (0.1, 0.5, 1.0, 5.0, 10.0, 30.0, 60.0)
@@ -62,6 +63,8 @@ def score(
     micro_price: MicroPriceFit | None = None,
     horizons_s: Sequence[float] = HORIZONS_S,
     seed: int = 0,
+    *,
+    others: Mapping[str, OtherFeed] = NO_OTHERS,
 ) -> list[SignalScore]:
     """Return the score of each signal at each horizon.
 
@@ -73,20 +76,21 @@ def score(
         micro_price: The fit of ``micro_price``.
         horizons_s: Horizons, s.
         seed: Seed of the bootstrap.
+        others: The other markets that signals read, by name.
 
     Raises:
         UsageError: If the tape has no rows.
     """
 
     wanted = [name for name in names if name != "mid"]
-    pieces = list(compute(tape, [*wanted, "mid"], micro_price))
+    pieces = list(compute(tape, [*wanted, "mid"], micro_price, others=others))
     if not pieces:
         raise UsageError(f"{tape.symbol} {','.join(tape.days)}: no diff changes the book, so there is nothing to score")
     us = np.concatenate([piece.recv_us for piece in pieces])
     values = np.concatenate([piece.values for piece in pieces], axis=1)
     mid = values[-1]
     for place, name in enumerate(wanted):
-        if SIGNALS.described(name)["unit"] == QUOTE:
+        if SIGNALS.described(name)["unit"] == QUOTE:  # of another market too: its distance from our mid
             values[place] -= mid
     values[:, us < tape.start_us] = np.nan  # a window's tape also has earlier events
     gaps = np.sort(tape.event_us[tape.kind == GAP])

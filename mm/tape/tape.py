@@ -407,6 +407,10 @@ class Tape(Shown):
             end_us=b_us,
         )
 
+    def restamped(self, event_us: Ints, start_us: int, end_us: int) -> "Tape":
+        """Return the tape with other instants of its events and of its window; its streams are those of a new tape."""
+        return replace(self, event_us=event_us, start_us=start_us, end_us=end_us)
+
     def with_lot(self, lot_e8: int) -> Self:
         """Return the tape in lots of *lot_e8*, a divisor of its own; days replayed together need the same lot."""
         times = self.instrument.lot_e8 // lot_e8

@@ -209,7 +209,7 @@ def data_notes(summary: Mapping[str, Any]) -> list[str]:
 
 
 def _of_the_days(summary: Mapping[str, Any]) -> list[str]:
-    found = []
+    found = [note for one in summary.get("others", {}).values() for note in one["notes"]]
     if days := summary.get("agent_days"):
         found.append(
             f"agent_in_sample: the agent was trained on {', '.join(days)}, which this run plays: the PnL is in-sample; "

@@ -350,6 +350,7 @@ def _optional(terms: "RunTerms") -> dict[str, Any]:
         ("pnl_band", terms.pnl_band),
         ("sensitivity", terms.sensitivity),
         ("ended", terms.ended),
+        ("others", terms.others),
     )
     funding = {} if terms.funding_e8 is None else {"funding": terms.funding_e8 / E8}
     from_curve = {"quotes_from": "curve"} if (terms.fit or {}).get("quotes_from") else {}

@@ -1,5 +1,6 @@
 # The interface of quote models: the view that they receive, and the quotes that they set.
 
+from cpython.object cimport PyObject
 from libc.math cimport NAN
 from libc.stdint cimport int64_t
 from libc.stdlib cimport realloc
@@ -21,6 +22,7 @@ cdef struct View:
     double tick_lot         # value of one tick of price on one lot, in the quote asset
     const double* signals   # the last row of the run's signals, in the order of `bind`, NaN for null; NULL without any
     double tick             # price step, in the quote asset
+    PyObject* others        # dict of the other markets by name; NULL without any
     # Our open quotes, sells and buys, if the model needs them: price and lots ahead, NaN for none or unknown.
     double[2] own_ticks
     double[2] own_ahead_lots

@@ -12,7 +12,7 @@ from mm.backtest._kept cimport is_kept
 from mm.backtest.fills.base cimport BEST_LOTS, IOC, LIMIT_MAKER, NEVER, WHOLE_BOOK, Top, TradeView
 
 import math
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mm.backtest.fills.base import made_again
 from mm.backtest.journal import KINDS
@@ -21,6 +21,9 @@ from mm.backtest.quotes.view import OwnFill as ShownFill
 from mm.backtest.quotes.view import Quotes
 from mm.base.user_code import raised
 from mm.errors import ModelError, UsageError
+
+if TYPE_CHECKING:
+    from mm.signals.other_market import OtherMarket
 
 cdef object DEFAULT_KIND = KINDS[LIMIT_MAKER]
 cdef int64_t MAX_TICKS = 1 << 50        # non-negative int prices below this need no further check
@@ -115,7 +118,7 @@ cdef class QuoteModel:
         view.target_lots, view.run_sigma_ticks = target_lots, sigma_ticks
         view.quote_lots, view.cash, view.sigma_ticks, view.tick_lot = quote_lots, cash, sigma_ticks, tick_lot
         view.last_trade.id, view.begun_us = -1, 0
-        view.signals, view.tick = NULL, NAN
+        view.signals, view.others, view.tick = NULL, NULL, NAN
         show_no_own(&view)
         return answer_to(self, &view)
 
@@ -289,6 +292,23 @@ cdef class QuoteView:
             raise ModelError(f"signal({name!r}): the model does not declare it; add it to its `signals`")
         value = NAN if view.signals is NULL else view.signals[<int> place]
         return None if isnan(value) else value
+
+    @property
+    def tick(self) -> float:
+        """Price step, in the quote asset."""
+        return self.seen().tick
+
+    def other(self, name: str) -> OtherMarket:
+        """Return another market of the run (``OTHERS``), with what had arrived of it by ``us``.
+
+        Raises:
+            ModelError: If the run has none of that name.
+        """
+        cdef const View* view = self.seen()
+        others = {} if view.others is NULL else <object> view.others
+        if name not in others:
+            raise ModelError(f"other({name!r}): the run's other markets are {', '.join(others) or 'none'}; set OTHERS")
+        return others[name]
 
     def lots_at(self, int side, int64_t ticks) -> int:
         """Return the displayed lots at a price; side +1 bids, -1 asks."""

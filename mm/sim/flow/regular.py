@@ -3,8 +3,9 @@
 - At the session's opening a maker quotes every level, one order each, with a quantity between half and one and a half
   times the mean. At the first depth message it replaces its orders at both touches, so that frames start with the flow.
 - The mid is constant between depth messages. At each it moves by a whole number of ticks: the difference of two Poisson
-  draws, whose variance is exactly sigma² times the step. The maker first cancels the levels outside its new book and
-  then quotes the new ones; a user's order that the mid has passed trades with the maker.
+  draws, whose variance is exactly sigma² times the step; a follower makes the moves of its lead, a time later, besides.
+  The maker first cancels the levels outside its new book and then quotes the new ones; a user's order that the mid has
+  passed trades with the maker.
 - Orders of each aggressor side arrive spontaneously as a Poisson process of rate A, and each that would reach the touch
   of an undisturbed book excites further ones, on its side and on the other. Trading orders excite, so trades form a
   Hawkes process: its kernels are own · beta · exp(-beta t) and cross · beta · exp(-beta t). A share p of the orders
@@ -51,6 +52,20 @@ class Law(NamedTuple):
     def hit_by(self, side: int) -> tuple[float, float]:
         """Return A and k of the orders of an aggressor side."""
         return self.ask if side > 0 else self.bid
+
+
+class Lead(NamedTuple):
+    """The moves of another market's mid, which a market repeats.
+
+    Attributes:
+        key: Random key of the draws of the other mid.
+        lag_us: Time by which the moves are later, µs.
+        sigma: Volatility of the other mid, ticks per √s.
+    """
+
+    key: int
+    lag_us: int
+    sigma: float
 
 
 class _Arrivals:
@@ -104,7 +119,7 @@ class RegularFlow:
         self._best_bid, self._spread, self._levels, mean_lots = book
         self._least_lots, self._most_lots = (mean_lots + 1) // 2, mean_lots + mean_lots // 2
         self._own, self._cross, self._beta = excitation
-        self._opened = False
+        self._opened, self._lead = False, Lead(0, 0, 0.0)
         self._law_until_us = self._start_us - 1  # the last instant of the law of the mid
         self._half_variance = self._no_move = 0.0
         self._quotes: dict[tuple[int, int], tuple[int, int]] = {}  # by side and price: id, and lots when it was sent
@@ -118,6 +133,10 @@ class RegularFlow:
             self._draw_own(arrivals)
             self._draw_excited(arrivals)
             self._set_next(arrivals)
+
+    def follow(self, lead: Lead) -> None:
+        """Make the moves of another market's mid besides its own, from the start."""
+        self._lead, self._lead_moves = lead, Draws(lead.key)
 
     def advance(self, until_us: int) -> None:
         """Send all orders up to and including *until_us* that were not sent yet.
@@ -175,6 +194,9 @@ class RegularFlow:
         if us > self._law_until_us:
             self._begin_law(us)
         shift = self._mid.move(self._half_variance, self._no_move)
+        if self._lead.sigma and us >= self._start_us + self._lead.lag_us:
+            half_variance = self._lead.sigma**2 * self._step_us / US_PER_S / 2
+            shift += self._lead_moves.move(half_variance, exp(-half_variance))
         if shift:
             self._move(us, shift)
         if us == self._start_us:

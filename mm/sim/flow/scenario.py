@@ -2,7 +2,8 @@
 
 - The regular markets have a level at every tick around a random-walk mid, and orders that sweep into it. They differ in
   the arrival of orders: ``poisson`` at a constant rate, ``hawkes`` in clusters, ``regimes`` at a rate that switches;
-  ``gaps`` is ``poisson`` with faults in the recording. The flow is `RegularFlow`.
+  ``gaps`` is ``poisson`` with faults in the recording; ``follower`` also makes the moves of another ``poisson`` market,
+  some time later. The flow is `RegularFlow`.
 - The queue markets have limit orders, market orders and cancellations at independent rates: ``zero_intelligence`` is a
   busy market, ``large_tick`` one whose spread is nearly always one tick, with long queues. The flow is the kernel
   ``_queues``.
@@ -10,19 +11,19 @@
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, make_dataclass
-from math import ceil, exp, log
+from dataclasses import dataclass, make_dataclass, replace
+from math import ceil, exp, hypot, log
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import click
 from click.core import ParameterSource
 
 from mm.base.knobs import Knob, decimal, integer, knob, knobs, number, shown
-from mm.clock import US_PER_S
+from mm.clock import US_PER_MS, US_PER_S
 from mm.errors import UsageError
 from mm.sim.flow._queues import QueueFlow
 from mm.sim.flow.market import MOST_MEAN_LOTS, Empty, Flow, Scenario, series
-from mm.sim.flow.regular import Law, RegularFlow
+from mm.sim.flow.regular import Law, Lead, RegularFlow
 from mm.sim.flow.session import CRASH, DISCONNECT, LOST_DEPTH, LOST_TRADES, STEP_US, RecordingFault, Session, plan
 
 if TYPE_CHECKING:
@@ -81,7 +82,7 @@ class RegularMarket(Scenario):
             )
         return levels
 
-    def flow(self, matching: "Matching", session: Session) -> Flow:
+    def flow(self, matching: "Matching", session: Session) -> RegularFlow:
         """Return the flow of the market."""
         instrument = self.instrument(session.symbol)
         best_bid = instrument.ticks(self.start_price) - (self.spread_ticks + 1) // 2
@@ -123,6 +124,38 @@ class PoissonMarket(RegularMarket):
     def truth(self, session: Session) -> dict[str, Any]:
         """Return A, k and sigma; A and k are None if they differ between the sides."""
         return super().truth(session) | _one_law(self.sigma_ticks_per_sqrt_s, self.rate(1), self.rate(-1))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Follower(PoissonMarket):
+    """The market of ``poisson``, whose mid makes the moves of another such market, some time later, besides its own."""
+
+    name: ClassVar[str] = "follower"
+
+    sigma_ticks_per_sqrt_s: float = knob(0.1, SIGMA, "Volatility of the mid, in ticks per √s.")
+    lead_seed: int = knob(0, integer(0, 2**63 - 1), "Seed of the market that is followed, of scenario poisson.")
+    lead_sigma: float = knob(0.4, SIGMA, "Its volatility (its SIGMA_TICKS_PER_SQRT_S), in ticks per √s.")
+    lag_ms: int = knob(300, integer(0, 3_600_000), "Time by which its moves are followed, in ms; a multiple of 100.")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.lag_ms * US_PER_MS % STEP_US:
+            raise UsageError(
+                f"--lag-ms (LAG_MS) is {self.lag_ms}; the mid moves every 100 ms, so give a multiple of 100"
+            )
+
+    def flow(self, matching: "Matching", session: Session) -> RegularFlow:
+        """Return the flow, which follows the market of the same session with the seed of the lead."""
+        flow = super().flow(matching, session)
+        key = replace(session, seed=self.lead_seed).key("mid")
+        flow.follow(Lead(key, self.lag_ms * US_PER_MS, self.lead_sigma))
+        return flow
+
+    def truth(self, session: Session) -> dict[str, Any]:
+        """Return A, k and sigma of all moves, and the lead."""
+        sigma = hypot(self.sigma_ticks_per_sqrt_s, self.lead_sigma)
+        lead = {"seed": self.lead_seed, "lag_ms": self.lag_ms, "sigma_ticks_per_sqrt_s": self.lead_sigma}
+        return super().truth(session) | {"sigma_ticks_per_sqrt_s": sigma, "lead": lead}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -333,7 +366,10 @@ class LargeTick(ZeroIntelligence):
     market_qty: str = knob("10", _QTY, "Mean size of a market order, in the base asset.")
 
 
-_ALL: tuple[type[Scenario], ...] = (PoissonMarket, Hawkes, Regimes, ZeroIntelligence, LargeTick, Gaps, Empty)
+_ALL: tuple[type[Scenario], ...] = (
+    *(PoissonMarket, Hawkes, Regimes, Follower),
+    *(ZeroIntelligence, LargeTick, Gaps, Empty),
+)
 SCENARIOS: Mapping[str, type[Scenario]] = {scenario.name: scenario for scenario in _ALL}
 FIELDS: Mapping[str, Mapping[str, Knob]] = {
     name: {field.name: field for field in knobs(scenario)} for name, scenario in SCENARIOS.items()

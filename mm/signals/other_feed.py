@@ -1,0 +1,45 @@
+"""The feed of another market, and a trade of it."""
+
+from typing import Any, NamedTuple
+
+from mm.instrument import Instrument
+from mm.tape.tape import Tape
+
+
+class OtherFeed(NamedTuple):
+    """The feed of another market.
+
+    Attributes:
+        grid: Its price and quantity steps.
+        tapes: Its days in order of time; empty in a live market, which feeds it.
+        delay_us: Time from an event's instant on the tape until it arrives.
+        notes: What a reader of the results must know of it.
+        feed_latency_ms: The delay, if its events are at their exchange time; None if they are at their receive time.
+    """
+
+    grid: Instrument
+    tapes: tuple[Tape, ...] = ()
+    delay_us: int = 0
+    notes: tuple[str, ...] = ()
+    feed_latency_ms: float | None = None
+
+    def described(self) -> dict[str, Any]:
+        """Return its description in a summary."""
+        late = {} if self.feed_latency_ms is None else {"feed_latency_ms": self.feed_latency_ms}
+        days = [day for tape in self.tapes for day in tape.days]
+        return {"symbol": self.grid.symbol, "days": days, **late, "notes": list(self.notes)}
+
+
+class OtherTrade(NamedTuple):
+    """A trade of another market.
+
+    Attributes:
+        us: When it arrived.
+        side: The aggressor's, +1 buyer, -1 seller.
+        ticks, lots: Price and quantity, on that market's grid.
+    """
+
+    us: int
+    side: int
+    ticks: int
+    lots: int

@@ -56,6 +56,7 @@ cdef class OrderManager:
     cdef bint guarded                   # whether there are limits, or `pull` was ever called
     cdef readonly object others         # type: Others | None
     cdef bint paired                    # whether there are other markets
+    cdef readonly dict legs             # type: dict[str, Leg]
     cdef SignalSet signals              # read by the quote model, else None; updated by the engine
     cdef double* shown                  # market signals, then those of our own orders; NULL without the latter
     cdef int64_t market_signals         # number of the former
@@ -71,6 +72,7 @@ cdef class OrderManager:
     cdef void show_own(self) noexcept nogil
     cdef int take_signals(self, object rules) except -1
     cdef int show_others(self, int64_t us) except -1
+    cdef int kill_legs(self, int64_t us) except -1
     cdef void show_ours(self, int64_t us) noexcept nogil
     cdef int schedule_next_call(self, int64_t us, const Want* want) except -1 nogil
     cdef int reconcile_levels(self, int64_t us, const Want* want) except -1 nogil

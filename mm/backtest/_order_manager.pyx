@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from mm.backtest.live_feed import FeedEvent
+    from mm.backtest.paper_exchange import Leg
     from mm.signals.families import Others
 
 cdef int64_t SAMPLE_US = 1000000       # between two samples of the mid
@@ -85,7 +86,7 @@ cdef class OrderManager:
     """
 
     def __init__(self, quotes: QuoteModel, venue: OrderVenue, rules: Rules) -> None:
-        self.quotes, self.venue, self.orders = quotes, venue, venue.orders
+        self.quotes, self.venue, self.orders, self.legs = quotes, venue, venue.orders, {}
         self.requote_us, self.refresh_us, self.state_us = rules.requote_us, rules.refresh_us, rules.state_us
         self.quote_lots = rules.quote_lots
         self.decides = rules.decisions
@@ -189,6 +190,9 @@ cdef class OrderManager:
             if stopped:
                 self.withdraw(us, stopped)
             if self.guard.killed:
+                if self.paired:
+                    with gil:
+                        self.kill_legs(us)
                 return self.decided(us, top, &want) if self.decides else 0
         refused_look(&self.orders.refused[0], top.bid_ticks, top.ask_ticks)
         refused_look(&self.orders.refused[1], top.bid_ticks, top.ask_ticks)
@@ -228,6 +232,25 @@ cdef class OrderManager:
         # again.
         if self.levels == 1 and not self.by_price:
             self.orders.open.changed = self.amend_waits or max(self.skipped[0], self.skipped[1]) >= ORDER_LIMIT_10S
+        return 0
+
+    def take_legs(self, legs: dict[str, Leg]) -> None:
+        """Set the other markets to which the strategy sends orders.
+
+        Raises:
+            UsageError: If the quote model does not send its orders itself.
+        """
+        if legs and not self.strategic:
+            raise UsageError(
+                f"OTHERS has orders in {', '.join(legs)}, which only a strategy with on_event(market, orders) can send, "
+                f"and {self.quotes.name} quotes; leave orders out"
+            )
+        self.legs = legs
+
+    cdef int kill_legs(self, int64_t us) except -1:
+        """Cancel every order in other markets, and send nothing there afterwards."""
+        for leg in self.legs.values():
+            leg.kill(us, self.killed_for)
         return 0
 
     def feed_other(self, name: str, events: Sequence[FeedEvent]) -> None:

@@ -8,10 +8,11 @@ from operator import itemgetter
 from typing import TYPE_CHECKING, TypeVar
 
 from mm.backtest._engine import Engine
-from mm.backtest.fills.base import FillModel, PythonFillModel
+from mm.backtest.fills.base import FillModel, PythonFillModel, QueueProbPower
 from mm.backtest.journal import ACTIONS, KINDS, REJECT_REASONS
 from mm.backtest.quotes.base import compiled
 from mm.backtest.rules import Rules
+from mm.backtest.strategy import LegModel, Orders
 from mm.base.user_code import raised_inside
 from mm.clock import US_PER_S
 from mm.errors import Mismatch, MMError, UsageError
@@ -24,6 +25,7 @@ from mm.tape.level_changes import level_changes
 if TYPE_CHECKING:
     from mm.backtest.journal import Journal
     from mm.backtest.live_feed import FeedEvent
+    from mm.signals.other_feed import OtherFeed
     from mm.tape.columns import Payment
     from mm.tape.tape import Tape
 
@@ -42,6 +44,8 @@ class PaperExchange:
         keeps_orders: Whether order rows are written to the journal, most of its size.
 
     Attributes:
+        fills: The fill model.
+        legs: The other markets to which the strategy sends orders, by name.
         feeds: Clock offset and latency of the feed of each played tape, if the rules use the recorded feed latency.
         funding_e8: Total funding paid for our position in a perpetual, 1e-8 of the quote asset.
         target_funding: Instant and funding of the target inventory alone, by payment.
@@ -49,16 +53,15 @@ class PaperExchange:
 
     def __init__(self, quotes: object, fills: object, rules: Rules, *, keeps_orders: bool = True) -> None:
         self.rules = rules
-        self._engine = Engine(
-            compiled(quotes),
-            fills if isinstance(fills, FillModel) else PythonFillModel(fills),
-            rules,
-            keeps_orders,
-        )
+        self.fills = fills if isinstance(fills, FillModel) else PythonFillModel(fills)
+        self._engine = Engine(compiled(quotes), self.fills, rules, keeps_orders)
         self._last: Tape | None = None  # None before the first tape, and while events are fed
         self._best = self._feeds = False
         self._played_us = 0
         self._closed = False
+        self._due = deque[tuple[int, Callable[[], None]]]()
+        self.legs = {name: Leg(rules.others[name], terms) for name, terms in rules.legs.items()}
+        self._engine.manager.take_legs(self.legs)
         self.feeds: list[Feed] = []
         self.funding_e8 = 0
         self.target_funding = list[tuple[int, int]]()
@@ -185,7 +188,10 @@ class PaperExchange:
 
     def feed_other(self, name: str, events: "Iterable[FeedEvent]") -> None:
         """Add events of another market of the run, in order, before whatever plays at their instants."""
-        self._engine.manager.feed_other(name, tuple(events))
+        events = tuple(events)
+        self._engine.manager.feed_other(name, events)
+        if name in self.legs:
+            self.legs[name].feed(events)
 
     def advance(self, until_us: int) -> None:
         """Play everything up to and including *until_us*, but nothing after the tape's end.
@@ -264,8 +270,10 @@ class PaperExchange:
         self._engine.manager.resume()
 
     def kill(self, reason: str) -> None:
-        """Cancel every order at the current instant, and send nothing afterwards."""
+        """Cancel every order at the current instant, in other markets too, and send nothing afterwards."""
         self._engine.manager.kill(reason)
+        for leg in self.legs.values():
+            leg.kill(self._engine.now_us, reason)
 
     def ahead_lots(self, order_id: int) -> float | None:
         """Return the queue position of an order: lots ahead of it at its price, as estimated by a queue model.
@@ -293,27 +301,39 @@ class PaperExchange:
             kill: The instant within the tape at which all trading ends, and the reason; None for none.
             best: As for `attach`.
         """
-        paid_us = self._last.end_us if self._last else tape.start_us - 1  # funding is paid up to here
-        self.attach(tape, best=best)
-        due = deque(self._due(tape, paid_us, kill))
-        if self.rules.hours is not None:
-            self._turn(opens=self.rules.hours.is_open(tape.start_us))
+        self.begin(tape, kill, best=best)
         us, stride_us = tape.start_us, STRIDE_US if len(tape) <= MANY_EVENTS else STRIDE_US // 4
         while us < tape.end_us:
             to_us = min(us + stride_us, tape.end_us)
-            while due and due[0][0] <= to_us:
-                at_us, act = due.popleft()
-                self.advance(at_us)
-                act()
-            self.advance(to_us)
+            self.play_to(to_us)
             if not best:
                 tape.release(us, to_us)
             if step:
                 step(to_us - us)
             us = to_us
         self.advance(tape.end_us)
+        for leg in self.legs.values():
+            leg.play_to(tape.end_us)
 
-    def _due(self, tape: "Tape", paid_us: int, kill: tuple[int, str] | None) -> "list[tuple[int, Callable[[], None]]]":
+    def begin(self, tape: "Tape", kill: tuple[int, str] | None = None, *, best: bool = False) -> None:
+        """Begin a tape, which `play_to` plays; arguments as of `run`."""
+        paid_us = self._last.end_us if self._last else tape.start_us - 1  # funding is paid up to here
+        self.attach(tape, best=best)
+        self._due = deque(self._scheduled(tape, paid_us, kill))
+        if self.rules.hours is not None:
+            self._turn(opens=self.rules.hours.is_open(tape.start_us))
+
+    def play_to(self, us: int) -> None:
+        """Play everything up to and including an instant, with funding, sessions and the kill of the tape."""
+        while self._due and self._due[0][0] <= us:
+            at_us, act = self._due.popleft()
+            self.advance(at_us)
+            act()
+        self.advance(us)
+
+    def _scheduled(
+        self, tape: "Tape", paid_us: int, kill: tuple[int, str] | None
+    ) -> "list[tuple[int, Callable[[], None]]]":
         """Return the scheduled actions with their instants: funding after *paid_us*, sessions, and *kill*."""
         payments = (payment for payment in tape.meta.funding if paid_us < payment.us <= tape.end_us)
         due = [(payment.us, partial(self._pay, payment)) for payment in payments]
@@ -345,6 +365,67 @@ class PaperExchange:
     def journal(self) -> "Journal":
         """Return the journal since the start, or since the last call."""
         return self._engine.journal()
+
+
+class Leg:
+    """Another market in which a strategy sends orders: a paper exchange of its own, played up to each of its calls.
+
+    So there is one clock, that of the strategy, and nothing of this market is later than it.
+
+    Args:
+        feed: The market; its exchange acts at the instants of its tapes.
+        rules: Latencies, fees and balances of the orders there.
+
+    Attributes:
+        exchange: Its paper exchange.
+    """
+
+    def __init__(self, feed: "OtherFeed", rules: Rules) -> None:
+        self._model = LegModel()
+        self.exchange = PaperExchange(self._model, QueueProbPower(), rules)
+        self.orders: Orders = self._model.orders
+        self.orders.dark = True
+        self._coming = deque(feed.tapes)
+        self._tape: Tape | None = None
+        self._waiting = deque["FeedEvent"]()
+        self._killed = False
+
+    def begin(self, us: int) -> None:
+        """Play up to an instant, at which the strategy is called."""
+        self.play_to(us)
+        self._model.begin(us)
+
+    def finish(self) -> None:
+        """End the call."""
+        self._model.finish()
+
+    def feed(self, events: "Iterable[FeedEvent]") -> None:
+        """Add events of a live market, in order; each is played once the strategy's clock has reached it."""
+        self._waiting.extend(events)
+
+    def play_to(self, us: int) -> None:
+        """Play everything up to and including an instant."""
+        while self._waiting and self._waiting[0].us <= us:
+            self.exchange.feed((self._waiting.popleft(),))
+            self.orders.dark = False
+        if not self.orders.dark and self._tape is None:
+            self.exchange.advance(us)
+            return
+        while True:
+            if self._tape is not None:
+                self.exchange.play_to(min(us, self._tape.end_us))
+            if (self._tape and us <= self._tape.end_us) or not self._coming or self._coming[0].start_us > us:
+                break
+            self._tape = self._coming.popleft()
+            self.exchange.begin(self._tape)
+        self.orders.dark = self._tape is None or us > self._tape.end_us
+
+    def kill(self, us: int, reason: str) -> None:
+        """Cancel every order at an instant, and send nothing afterwards."""
+        if not self._killed:
+            self._killed = True
+            self.play_to(us)
+            self.exchange.kill(reason)
 
 
 def _window(tape: "Tape") -> tuple[int, int]:

@@ -27,7 +27,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from mm.backtest.journal import Table
+    from mm.backtest.paper_exchange import Leg
     from mm.predict.artefact import Artefact
+    from mm.signals.other_feed import OtherFeed
     from mm.tape.feed import Feed
 
 
@@ -92,7 +94,22 @@ def backtest(  # noqa: PLR0913 - inputs, terms and requested outputs
         terms = replace(terms, funding_e8=exchange.funding_e8, target_funding=paid, spot_fees=rules.default_fees)
     counters = (journal := exchange.journal()).counters
     terms = replace(terms, predictors=tuple(one.terms(counters["first_us"]) for one in predictors))
-    return Result(journal, terms, (tape,) if isinstance(tape, Tape) else tape if isinstance(tape, Sequence) else ())
+    played = (tape,) if isinstance(tape, Tape) else tape if isinstance(tape, Sequence) else ()
+    legs = {name: _leg_result(leg, rules.others[name], terms) for name, leg in exchange.legs.items()}
+    return Result(journal, terms, played, legs)
+
+
+def _leg_result(leg: "Leg", feed: "OtherFeed", run: RunTerms) -> Result:
+    """Return the result of the orders in another market; the models are those of the *run*."""
+    exchange, first = leg.exchange, feed.tapes[0]
+    terms = run_terms(first, exchange.rules, (leg, exchange.fills, None))
+    terms = replace(terms, days=tuple(day for one in feed.tapes for day in one.days), quote_model=run.quote_model)
+    if first.meta.venue == USDM:
+        paid = tuple(exchange.target_funding)
+        terms = replace(
+            terms, funding_e8=exchange.funding_e8, target_funding=paid, spot_fees=exchange.rules.default_fees
+        )
+    return Result(exchange.journal(), terms, feed.tapes)
 
 
 def run_terms(tape: Tape, rules: Rules, models: tuple[object, object, Intensity | None]) -> RunTerms:

@@ -1,7 +1,8 @@
 """Result of a backtest: the journal, its units, and the files of a run folder."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from fractions import Fraction
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,7 +20,8 @@ from mm.backtest.journal_files import (
     write_frames,
 )
 from mm.backtest.metrics.markouts import HORIZONS_S, just_after, moves
-from mm.backtest.metrics.pnl import ledger
+from mm.backtest.metrics.notes import NULL
+from mm.backtest.metrics.pnl import account_of, ledger, split
 from mm.backtest.metrics.summary import summarise
 from mm.backtest.run_terms import RunTerms
 from mm.backtest.summary_text import describe
@@ -37,6 +39,19 @@ if TYPE_CHECKING:
 
     Columns = dict[str, NDArray[Any]]
 
+LEGS = "legs"  # folder of the tables of other markets, in a run's folder
+OF_A_LEG = (
+    "symbol",
+    "n_orders",
+    "n_fills",
+    "volume",
+    "fees",
+    "pnl_total",
+    "pnl_quoting",
+    "pnl_hold",
+    "rejects",
+    "skips",
+)
 SIDES = ("", "BUY", "SELL")  # 0, +1, −1, modulo 3
 ACCOUNT = ("inventory", "cash", "mid", "mtm_value", "equity")  # columns of `Result.account_columns`
 BREACHES_HEAD = "recv_us,limit,side,value,bound\n"
@@ -50,11 +65,13 @@ class Result(Shown):
         journal: The engine's tables: numpy arrays of integers, exact.
         terms: Their units, and the run's terms.
         tapes: The played tapes, for the charts of the market; empty if they were not kept, as in a live market.
+        legs: The results of the strategy's orders in other markets, by the name of the market.
     """
 
     journal: Journal
     terms: RunTerms
     tapes: Sequence["Tape"] = field(default=(), compare=False)
+    legs: Mapping[str, "Result"] = field(default_factory=dict, compare=False)
 
     def lines(self) -> Iterator[str]:
         """Yield the setup, the PnL and its parts, the fills, and the number of warnings."""
@@ -94,7 +111,32 @@ class Result(Shown):
     @cached_property
     def summary(self) -> dict[str, Any]:
         """The numbers of ``summary.json``: JSON values, None if undefined, with the reason in ``warnings``."""
-        return summarise(self.journal, self.terms)
+        summary = summarise(self.journal, self.terms)
+        return {**summary, **self._of_legs(summary)} if self.legs else summary
+
+    def _of_legs(self, summary: dict[str, Any]) -> dict[str, Any]:
+        """Return the numbers of the other markets with orders, and of all together, for a *summary*."""
+        legs = {name: {key: leg.summary[key] for key in OF_A_LEG} for name, leg in self.legs.items()}
+        for name, leg in self.legs.items():
+            end = leg.journal.state[-1, 1] if len(leg.journal.state) else leg.terms.target_lots
+            legs[name]["inventory_end"] = float(end) * leg.terms.instrument.lot_e8 / E8
+        why = f"{summary['symbol']} alone has the PnL, verdict and ratios here; pnl_total_all_legs is that of all legs"
+        warnings = [*summary["warnings"], why]
+        for name, leg in self.legs.items():
+            warnings += [f"{name}: {note}" for note in leg.summary["warnings"] if not note.startswith(NULL)]
+        return {"legs": legs, "pnl_total_all_legs": self.pnl_all_legs, "warnings": warnings}
+
+    @property
+    def pnl_all_legs(self) -> float | None:
+        """The PnL of all legs together, in the quote asset: the exact sum; None if one has none, or another asset."""
+        total = Fraction(0)
+        for one in (self, *self.legs.values()):
+            account = account_of(one.journal, one.terms)
+            pnl = split(one.journal.fills, account, one.terms)
+            if pnl is None or one.terms.instrument.quote_asset != self.terms.instrument.quote_asset:
+                return None
+            total += Fraction(pnl.total, account.per_quote)
+        return float(total)
 
     def orders_frame(self) -> "pl.DataFrame":
         """Return the order rows as a polars frame, one row per event of an order.
@@ -249,6 +291,11 @@ class Result(Shown):
             name = f"breaches_{grid.symbol}.csv"
             (folder / name).write_text(BREACHES_HEAD + "".join(_breach_lines(journal.breaches)), encoding="ascii")
             rows[name] = len(journal.breaches)
+        for name, leg in self.legs.items():
+            inner = dict[str, str]()
+            found = leg.write_tables(folder / LEGS / name, inner, orders_format)
+            rows |= {f"{LEGS}/{name}/{file}": count for file, count in found.items()}
+            digests |= {f"{LEGS}/{name}/{file}": sha256 for file, sha256 in inner.items()}
         return rows
 
     def write_fills(self, folder: Path, hashes: dict[str, str]) -> dict[str, int]:

@@ -174,6 +174,7 @@ class Rules:
         risk: Risk limits; None is none.
         micro_price: The fit of the signal ``micro_price``; None if no model reads it.
         others: The other markets that the strategy sees, by name.
+        legs: The rules of the orders that it sends there, by name of the market.
     """
 
     tick_e8: int
@@ -215,6 +216,7 @@ class Rules:
     risk: "RiskLimits | None" = None
     micro_price: "MicroPriceFit | None" = None
     others: "Mapping[str, OtherFeed]" = field(default_factory=dict)
+    legs: "Mapping[str, Rules]" = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         positive = {

@@ -196,6 +196,7 @@ def slower(rules: "Rules", factor: float) -> "Rules":
         order_latency_us=round(rules.order_latency_us * factor),
         cancel_latency_us=round(rules.cancel_latency_us * factor),
         latencies=None if rules.latencies is None else rules.latencies.times(factor),
+        legs={name: slower(leg, factor) for name, leg in rules.legs.items()},
     )
 
 
@@ -217,4 +218,5 @@ def with_band(result: "Result", others: "Sequence[Result]") -> "Result":
 
 def _row(result: "Result") -> dict[str, Any]:
 
-    return {"fills": result.terms.fill_model} | headline(result.journal, result.terms)
+    all_legs = {"pnl_total_all_legs": result.pnl_all_legs} if result.legs else {}
+    return {"fills": result.terms.fill_model} | headline(result.journal, result.terms) | all_legs

@@ -5,7 +5,7 @@ from libc.stdint cimport int64_t
 from mm.backtest._order_manager cimport OrderManager
 from mm.backtest._own_orders cimport Ended, OwnOrders
 from mm.backtest.fills.base cimport Order
-from mm.backtest.quotes.base cimport PythonQuoteModel, QuoteModel, View
+from mm.backtest.quotes.base cimport OwnFill, PythonQuoteModel, QuoteModel, View
 
 cdef class Strategy(QuoteModel):
     cdef OrderManager manager
@@ -29,8 +29,10 @@ cdef class Orders:
     cdef list fills_, ended_
     cdef int64_t us, wake_us, clip
     cdef bint active, on_best, maker_only
+    cdef public bint dark                   # whether the market is not open to orders: there are no data of it now
 
-    cdef int begin(self, const View* view) except -1
+    cdef int begin(self, int64_t us, int64_t clip) except -1
+    cdef int note_fill(self, const OwnFill* fill) except -1
     cdef int finish(self) except -1
     cdef int check(self) except -1
     cdef OwnOrder find(self, object order)
@@ -44,6 +46,9 @@ cdef class OwnOrder:
     cdef readonly object end_us             # type: int | None
     cdef int64_t status_, placed_lots, rest_lots
     cdef const Order* seen(self)
+
+cdef class LegModel(QuoteModel):
+    cdef readonly Orders orders
 
 cdef class PythonStrategy(PythonQuoteModel):
     cdef OrderManager manager

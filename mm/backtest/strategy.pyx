@@ -10,6 +10,7 @@ from libc.stdint cimport int64_t
 
 from mm.backtest._order_manager cimport OrderManager
 from mm.backtest._own_orders cimport Ended, OwnOrders, orders_find
+from mm.backtest._records cimport BOOK_INVALID
 from mm.backtest.fills.base cimport CANCELLING, LIMIT_MAKER, LIVE, NEVER, SENT, WHOLE_BOOK, Order
 from mm.backtest.quotes.base cimport OwnFill, PythonQuoteModel, QuoteModel, View, Want
 
@@ -174,6 +175,27 @@ cdef class Orders:
         self.own, self.named, self.until = {}, {}, {}
         self.fills_, self.ended_ = [], []
 
+    def at(self, name: str) -> Orders:
+        """Return the orders in another market of the run, with its own account; prices and lots are of its grid.
+
+        Raises:
+            KeyError: If ``OTHERS`` has no such market with ``orders``.
+        """
+        if name not in self.manager.legs:
+            known = ", ".join(self.manager.legs) or "none"
+            raise KeyError(f"there are no orders in {name!r}: OTHERS has orders in {known}")
+        return self.manager.legs[name].orders
+
+    @property
+    def inventory_lots(self) -> int:
+        """Our inventory in this market, in its lots."""
+        return self.manager.orders.account.inventory_lots
+
+    @property
+    def cash(self) -> float:
+        """Our cash in this market, in its quote asset."""
+        return self.manager.orders.cash
+
     @property
     def fills(self) -> list[ShownFill]:
         """Our fills since the last call."""
@@ -250,9 +272,10 @@ cdef class Orders:
         order.side, order.ticks = side, math.floor(ticks) if side > 0 else math.ceil(ticks)
         order.placed_lots = order.rest_lots = lots
         order.sent_us, order.end_us, order.status_ = self.us, None, -1
-        order.id = self.manager.place_order(self.us, side, order.ticks, lots, KINDS.index(kind))
+        order.id = 0 if self.dark else self.manager.place_order(self.us, side, order.ticks, lots, KINDS.index(kind))
         if order.id == 0:
-            order.status_, order.end_us, order.reason = REFUSED, self.us, REJECT_REASONS[self.manager.refusal]
+            reason = BOOK_INVALID if self.dark else self.manager.refusal
+            order.status_, order.end_us, order.reason = REFUSED, self.us, REJECT_REASONS[reason]
             return order
         self.own[order.id] = order
         if client_id is not None:
@@ -328,13 +351,20 @@ cdef class Orders:
             raise ValueError(f"{order!r} is an order of another run")
         return order
 
-    cdef int begin(self, const View* view) except -1:
+    cdef int note_fill(self, const OwnFill* fill) except -1:
+        """Keep a fill for the next call."""
+        self.fills_.append(
+            ShownFill(fill.us, fill.order_id, fill.side, fill.ticks, fill.lots, fill.left_lots, bool(fill.took))
+        )
+        return 0
+
+    cdef int begin(self, int64_t us, int64_t clip) except -1:
         """Take over what happened since the last call, and send the cancels that are due."""
         cdef OwnOrders orders = self.manager.orders
         cdef const Ended* ended
         cdef OwnOrder order
         cdef int64_t i
-        self.active, self.us, self.clip = True, view.top.us, view.quote_lots
+        self.active, self.us, self.clip = True, us, clip
         self.wake_us, self.on_best = NEVER, False
         for i in range(orders.ended_count):
             ended = &orders.ended[i]
@@ -360,6 +390,32 @@ cdef class Orders:
         return 0
 
 
+cdef class LegModel(QuoteModel):
+    """The quote model of another market in which a strategy sends orders: it quotes nothing itself."""
+
+    def __init__(self) -> None:
+        self.places_orders = self.follows_fills = self.needs_own_orders = self.interpreted = True
+
+    cdef int take_manager(self, object manager) except -1:
+        self.orders = Orders(manager, False)
+        return 0
+
+    cdef int on_fill(self, const View* view, const OwnFill* fill) except -1 nogil:
+        with gil:
+            self.orders.note_fill(fill)
+        return 0
+
+    def begin(self, us: int) -> None:
+        """Open its orders to a call of the strategy."""
+        cdef OrderManager manager = self.orders.manager
+        manager.show_fills()
+        self.orders.begin(us, manager.quote_lots)
+
+    def finish(self) -> None:
+        """Close them again."""
+        self.orders.finish()
+
+
 cdef class PythonStrategy(PythonQuoteModel):
     """Wraps a user's object and calls its ``on_event(market, orders)``.
 
@@ -380,9 +436,7 @@ cdef class PythonStrategy(PythonQuoteModel):
 
     cdef int on_fill(self, const View* view, const OwnFill* fill) except -1 nogil:
         with gil:
-            self.orders.fills_.append(
-                ShownFill(fill.us, fill.order_id, fill.side, fill.ticks, fill.lots, fill.left_lots, bool(fill.took))
-            )
+            self.orders.note_fill(fill)
         if self.fill_hook is not None:
             PythonQuoteModel.on_fill(self, view, fill)
         return 0
@@ -391,7 +445,9 @@ cdef class PythonStrategy(PythonQuoteModel):
         with gil:
             self.view.view = view
             self.view.trade.trade = &view.last_trade
-            self.orders.begin(view)
+            for leg in self.manager.legs.values():  # first: nothing of theirs is later than this instant
+                leg.begin(view.top.us)
+            self.orders.begin(view.top.us, view.quote_lots)
             try:
                 answer = self.quote_hook(self.view, self.orders)
             except ModelError:
@@ -401,6 +457,8 @@ cdef class PythonStrategy(PythonQuoteModel):
             finally:
                 self.end()
                 self.orders.finish()
+                for leg in self.manager.legs.values():
+                    leg.finish()
             if isinstance(answer, Quotes):
                 raise self.wrong(f"{answer!r}; send them as orders with orders.submit, or name the method quote(view)")
             want.again_us = min(self.orders.wake_us, min(self.orders.until.values(), default=NEVER))

@@ -85,6 +85,8 @@ def text_of(summary: Mapping[str, Any]) -> str:
     if feed := summary.get("feed"):
         late = f"median {feed['median_ms']:.1f} ms, 99 % {feed['p99_ms']:.1f} ms"
         rows.append(("feed", f"{late}, our clock {signed(feed['clock_offset_ms'], 2)} ms from the exchange's"))
+    if legs := summary.get("legs"):
+        rows.insert(1, ("all legs", f"{_number(summary['pnl_total_all_legs'], 4)}, with {legs_of(legs)}"))
     if limits := summary.get("risk"):
         rows.append(("risk", _limits(limits)))
     if block := summary.get("sensitivity"):
@@ -93,6 +95,14 @@ def text_of(summary: Mapping[str, Any]) -> str:
     lines = [f"{name:<18}{value}" for name, value in rows]
     notes = [warning for warning in summary["warnings"] if not warning.startswith(NULL)]
     return "\n".join([*lines, *tree(summary), *assumed(summary), *(f"note: {note}" for note in notes)])
+
+
+def legs_of(legs: Mapping[str, Mapping[str, Any]]) -> str:
+    """Return the account's PnL and the fills of each other market with orders."""
+    return "; ".join(
+        f"{name} ({leg['symbol']}) {_number(leg['pnl_total'], 4)}, {leg['n_fills']:,} fills, fees {number(leg['fees'])}"
+        for name, leg in legs.items()
+    )
 
 
 def _limits(block: Mapping[str, Any]) -> str:
@@ -133,7 +143,9 @@ def assumptions(summary: Mapping[str, Any], *, warnings: bool = True) -> list[tu
     Without a fit, the entries that need one are left out.
     """
     name, value = summary["reference"], summary["reference_why"]
+    legs = summary.get("legs") or {}
     rows = [
+        *([("all legs", f"account {signed(summary['pnl_total_all_legs'])}, with {legs_of(legs)}")] if legs else []),
         ("reference", name + (f": {value}" if value else "")),
         ("curve", curve(summary, warnings=warnings)),
         ("fill model", f"{summary['models']['fill']}: {summary['fill_bias'] or 'bias unknown'}"),

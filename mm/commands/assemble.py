@@ -25,6 +25,7 @@ from mm.backtest.run_terms import (
     break_even_ticks,
     fraction_of,
 )
+from mm.base.knobs import groups_of
 from mm.calibration.calibrator import CalibrationConfig, FillsMeasured
 from mm.calibration.fit_result import PoissonFit
 from mm.calibration.sweeps import HitRule
@@ -53,6 +54,7 @@ MICRO_PRICE_DAYS = 5  # maximum number of earlier days for the fit of the micro-
 KEPT, KEPT_INDEX = "models", "index.json"  # in a run's folder: copies of fitted and trained models, by name
 FILES_NAMED = ("model_path", "fit")  # parameters that name a file
 _CHUNK = 4_096  # events searched at once for the first mid
+LEG_REQUOTE_US = 3_600_000_000  # nothing quotes in another market: the strategy's own calls send its orders
 NOTIONAL_MARGIN = 0.9  # of the first mid: quotes below it must still reach the least notional
 
 
@@ -134,6 +136,33 @@ def other_feeds(
         for note in feeds[name].notes:
             run.log.warning("other_market", name=name, message=note)
     return feeds
+
+
+def with_others(
+    known: Rules, feeds: Mapping[str, OtherFeed], declared: Mapping[str, Any], account: Account, way: str = "OTHERS"
+) -> Rules:
+    """Return *known* rules with other markets, and with rules for those that are *declared* with ``orders``.
+
+    Raises:
+        UsageError: If ``orders`` has an unknown or invalid knob, which *way* leads to.
+    """
+    legs = {}
+    for name, feed in feeds.items():
+        orders = declared[name].get("orders") if isinstance(declared[name], Mapping) else None
+        if orders is None:
+            continue
+        given = {"seed": account.seed, "state_interval_ms": account.state_interval_ms} | dict(orders)
+        quantity = {"quote_qty": given.pop("quote_qty")} if "quote_qty" in given else {}
+        try:
+            execution, own, models = groups_of((Execution, Account, Models), given | quantity, "orders")
+        except TypeError as error:
+            raise UsageError(f"{way}: {name}: {error}") from None
+        except UsageError as error:
+            raise UsageError(f"{way}: {name}: orders: {error}") from None
+        if execution.feed_latency != "none":
+            raise UsageError(f"{way}: {name}: orders has feed_latency; give feed_latency_ms beside orders")
+        legs[name] = replace(rules(feed.tapes[0], execution, own, models), requote_us=LEG_REQUOTE_US)
+    return replace(known, others=dict(feeds), legs=legs)
 
 
 def micro_price_before(run: Run | None, day: Day, market: Market, tape: "Tape", cache: Path) -> MicroPriceFit | None:

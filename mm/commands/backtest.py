@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -48,7 +47,8 @@ def main(
     builder = ModelBuilder(run, models, tapes[0], account.seed)
     builder.note_fit(tapes)
     rules = assemble.rules(tapes[0], execution, account, models, risk=risk, run=run)
-    rules = replace(rules, others=assemble.other_feeds(run, day, market, others, tapes))
+    feeds = assemble.other_feeds(run, day, market, others, tapes)
+    rules = assemble.with_others(rules, feeds, others.declared(), account)
     assemble.warn_of_missing_days(run.log, day)
     assemble.warn_of_fees(run.log, tapes[0], rules)
     quotes = builder.quotes()

@@ -70,7 +70,7 @@ def backtest(  # noqa: PLR0913 - arguments that no knob can express
         micro_price: The fit of the signal ``micro_price`` (`mm.signals.fit_micro_price` of earlier days), where a quote
             model reads it.
         others: Other markets that the strategy sees, by name: a tape or several, or a dict with ``tape`` and
-            ``feed_latency_ms`` as in ``OTHERS``.
+            ``feed_latency_ms`` and ``orders`` as in ``OTHERS``.
         step: Is called with the µs of tape replayed since the last call, for a progress bar; each further backtest
             adds the whole length.
         settings: Knobs of ``mm backtest`` by field name: numbers, text, or dicts for JSON. The sensitivity makes a
@@ -105,7 +105,7 @@ def backtest(  # noqa: PLR0913 - arguments that no knob can express
     if micro_price is not None:
         terms = replace(terms, micro_price=micro_price.checked(tapes[0].symbol, tapes[0].instrument.tick_e8))
     if others:
-        terms = replace(terms, others=feeds_given(tapes, others))
+        terms = assemble.with_others(terms, feeds_given(tapes, others), others, account, "others")
     return Backtest(tapes, terms, builder, sensitivity, models.fit_draws, quotes, fills, intensity).play(step)
 
 

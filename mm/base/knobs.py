@@ -463,7 +463,7 @@ def _symbols(text: str) -> str:
     return ",".join(names)
 
 
-_OTHER = {"symbol", "data_root", "feed_latency_ms", "orders"}
+_OTHER = {"symbol", "data_root", "feed_latency_ms", "orders", "market", "ws_url", "rest_url"}
 
 
 def _others(text: str) -> str:

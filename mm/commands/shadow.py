@@ -8,7 +8,7 @@ import fcntl
 import os
 import shutil
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -20,7 +20,7 @@ from mm.backtest.rules import Account, Execution
 from mm.backtest.summary_text import text_of
 from mm.base.knobs import PATH, knob, knobs, shown
 from mm.cli.completion import runs as run_ids
-from mm.cli.config import Day, Market, Models, Name, Results, Source
+from mm.cli.config import Day, Market, Models, Name, OtherMarkets, Results, Source
 from mm.cli.console import Console
 from mm.cli.frame import command, runner
 from mm.cli.interrupts import TradeSignals
@@ -31,6 +31,15 @@ from mm.errors import DataError, Incomplete, Mismatch, SafetyError, TryLater, Us
 from mm.live.decisions import decisions_name, decisions_of, write_decisions
 from mm.live.desk import ShadowDesk
 from mm.live.kill_switch import KillSwitch
+from mm.live.other_markets import (
+    OtherFollower,
+    OtherTaker,
+    PairedPlay,
+    check_seen,
+    feeds_of,
+    places_of,
+    record_together,
+)
 from mm.live.play import PaperPlay, ShadowFollower
 from mm.live.reconcile import reconcile as compare_with_replay
 from mm.live.state_stores import LiveStore
@@ -69,7 +78,7 @@ def _one(objects: Sequence[object], kind: type[_Group]) -> _Group:
 
 
 @runner(
-    *("shadow", Source, Recorder, Results, Market, Execution, Account, Models, Risk, LiveStore),
+    *("shadow", Source, Recorder, Results, Market, Execution, Account, Models, OtherMarkets, Risk, LiveStore),
     defaults=LIVE_DEFAULTS,
     day_of=day_recorded,
     arguments=[WATCH],
@@ -84,6 +93,7 @@ def main(
     execution: Execution,
     account: Account,
     models: Models,
+    others: OtherMarkets,
     risk: Risk,
     store: LiveStore,
     day: Day,
@@ -103,11 +113,14 @@ def main(
         if switch.triggered:
             raise SafetyError(switch.line())
         _check(recorder, execution)
+        check_seen(others, "a shadow")
         check_names(models)
         _take_back_killed(run)
-        knobs = PaperKnobs(market, execution, account, models, risk)
+        knobs = PaperKnobs(market, execution, account, models, risk, others)
         clock = SteadyClock()
-        env = _Env(clock, signals, kills, switch, store, watch)
+        places = places_of(others, recorder, source.data_root)
+        beside = {name: day_parts(run, *place, day, clock) for name, place in places.items()}
+        env = _Env(clock, signals, kills, switch, store, watch, beside)
         live = asyncio.run(_live(run, day_parts(run, source, recorder, day, clock), knobs, env, day))
         _finish(run, live, knobs, day)
     if live.regridded:
@@ -155,7 +168,9 @@ def day_parts(run: Run, source: Source, recorder: Recorder, day: Day, clock: Cal
 
 @dataclass(frozen=True)
 class _Env:
-    """The environment of a shadow: clock, signals, names of those that kill, kill switch, store, whether watched."""
+    """The environment of a shadow: clock, signals, names of those that kill, kill switch, store, whether watched, and
+    the parts of the recordings of other markets.
+    """
 
     clock: Callable[[], int]
     signals: TradeSignals
@@ -163,6 +178,7 @@ class _Env:
     switch: KillSwitch
     store: LiveStore
     watched: bool
+    beside: "Mapping[str, Parts]"
 
     def kill_reason(self) -> str | None:
         """Return why all trading is stopped by hand; None if it is not."""
@@ -193,30 +209,43 @@ async def _live(run: Run, parts: "Parts", knobs: "PaperKnobs", env: _Env, day: D
     env.signals.direct(lambda _: learning.cancel(), env.kills.append)
     try:
         terms = (await learning).fitted(knobs, day, run)
-        play = PaperPlay(terms, knobs, run)
+        seen = {name: await _learn(one, day, run) for name, one in env.beside.items()}
+        play = PaperPlay(terms, knobs, run, feeds_of(seen))
         _copy(run, knobs)
     except BaseException as error:
-        await rest.close()
+        for one in (rest, *(parts.rest.rest for parts in env.beside.values())):
+            await one.close()
         if not isinstance(error, asyncio.CancelledError):
             raise
         raise TryLater("stopped before the exchange responded: nothing was recorded; start it again") from None
     desk = ShadowDesk(play, run.log, env.store.writer(symbol, run.log.warning), clock)
-    follower = ShadowFollower(play, clock, desk.market, env.kill_reason)
+    takers = {name: OtherTaker() for name in seen}
+    paired = PairedPlay(play, takers) if takers else play
+    follower = ShadowFollower(paired, clock, desk.market, env.kill_reason)
+    following = {name: OtherFollower(takers[name], feed.grid) for name, feed in play.rules.others.items()}
+    beside = [Recording(replace(one, follower=following[name]), run.log, clock) for name, one in env.beside.items()]
     recording = Recording(replace(parts, follower=follower), run.log, clock)
     env.signals.direct(recording.stop, env.kills.append)
     monitor = Monitor(Health(symbol, parts.days.run_id, rest), rest)
     grid = asyncio.create_task(_end_on_another_grid(terms, recording))
     try:
         async with monitor.watching(recording), desk.serving(*_metrics(parts), watched=env.watched):
-            await recording.run()
+            await record_together(recording, beside)
     finally:
         grid.cancel()
     for report in recording.reports:
         run.print(report.line())
         run.print(report.path)
-    known = replace(terms, rows_run_id=follower.rows_run_id, end_us=follower.end_us, killed=follower.killed)
+    end_us = paired.played_us if isinstance(paired, PairedPlay) else follower.end_us
+    seen = {name: replace(one, rows_run_id=following[name].rows_run_id) for name, one in seen.items()}
+    known = replace(terms, rows_run_id=follower.rows_run_id, end_us=end_us, killed=follower.killed, others=seen)
     regridded = grid.result() if grid.done() else None
     return _LiveRun(known, play, follower, recording.reason, regridded)
+
+
+async def _learn(parts: "Parts", day: Day, run: Run) -> ShadowTerms:
+    """Return the terms of another market."""
+    return await learn_terms(parts.rest.rest, parts.days.symbol, day.day, run.log)
 
 
 async def _end_on_another_grid(terms: "ShadowTerms", recording: "Recording") -> TryLater:
@@ -298,11 +327,12 @@ def reconcile(console: Console, places: ShadowPlaces, name: str, trust: bool) ->
         raise DataError(f"{run.folder} is a run of the kind {run.manifest['kind']!r}; give one of `mm shadow`")
     terms = ShadowTerms.read(run.folder)
     if not trust:
-        models = {one.name for one in knobs(Models)}
-        named = {name: one for name, one in run.manifest["knobs"].items() if name in models}
+        names = {one.name for one in knobs(Models)}
+        named = {name: one for name, one in run.manifest["knobs"].items() if name in names}
         check_models(replace(run, manifest={**run.manifest, "knobs": named}), [os.getcwd(), *sys.path])
     market, execution, account = _group(run, Market), _group(run, Execution), _group(run, Account)
-    strategy = PaperKnobs(market, execution, account, _group(run, Models), _group(run, Risk))
+    models, others = _group(run, Models), _group(run, OtherMarkets)
+    strategy = PaperKnobs(market, execution, account, models, _group(run, Risk), others)
     data_root = places.data_root or Path(run.knob("data_root") or "data")
     found, _ = compare_with_replay(terms, _with_copies(strategy, run.folder), data_root, run.folder)
     console.set_json({**found.to_json(), "path": str(run.folder.resolve())})

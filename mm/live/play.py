@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mm.backtest.live_feed import LiveFeed
+from mm.backtest.live_feed import EventTaker, LiveFeed
 from mm.backtest.metrics.market_paths import MarketRows, aggressors_of
 from mm.backtest.metrics.order_lives import mid_offsets
 from mm.backtest.paper_exchange import PaperExchange
@@ -22,6 +22,8 @@ from mm.live._live_engine import LiveEngine
 from mm.live.decisions import DecisionLags
 from mm.live.terms import PaperKnobs, ShadowTerms
 from mm.models.builder import ModelBuilder, note_predictors
+from mm.signals.compute import NO_OTHERS
+from mm.signals.other_feed import OtherFeed
 from mm.tape.tape import TRADE
 
 if TYPE_CHECKING:
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
     from mm.backtest._engine import Engine
     from mm.backtest.journal import Journal
     from mm.backtest.live_feed import FeedEvent
+    from mm.live.other_markets import PairedPlay
     from mm.live.trader import Trader
     from mm.market_data.day_journal import DayJournal
     from mm.market_data.market_events import MarketEvent, Subscriber
@@ -69,6 +72,7 @@ class Play:
         knobs: The strategy, and the limits.
         run: Records the read files; None if another run has recorded them.
         start: The initial account; None for that of the knobs.
+        others: The other markets that the strategy sees, by name.
 
     Attributes:
         grid: Grid of prices and quantities; its lot divides the exchange's step.
@@ -79,7 +83,12 @@ class Play:
     """
 
     def __init__(
-        self, terms: ShadowTerms, knobs: PaperKnobs, run: "Run | None" = None, start: TradeStart | None = None
+        self,
+        terms: ShadowTerms,
+        knobs: PaperKnobs,
+        run: "Run | None" = None,
+        start: TradeStart | None = None,
+        others: Mapping[str, OtherFeed] = NO_OTHERS,
     ) -> None:
         self._opening = terms.opening(knobs.market)
         self.grid: Instrument = self._opening.instrument
@@ -94,7 +103,7 @@ class Play:
             )
             lots = start.position_e8 // self.grid.lot_e8
             known = replace(known, target_lots=known.target, start_lots=lots, start_cash_e8=start.cash_e8)
-        self.rules = replace(known, risk=limits, quote_lots=clip)
+        self.rules = replace(known, risk=limits, quote_lots=clip, others=others)
         self._quotes, self._fills = self._builder.quotes(), self._builder.fills()
         if run is not None:
             note_predictors(run, self._builder.predictors, terms.book_us)
@@ -127,13 +136,20 @@ class PaperPlay(Play):
         terms: The data known at the start.
         knobs: The strategy.
         run: Records the read files; None if another run has recorded them.
+        others: The other markets that the strategy sees, by name.
 
     Attributes:
         exchange: The paper exchange; its journal has the decisions.
     """
 
-    def __init__(self, terms: ShadowTerms, knobs: PaperKnobs, run: "Run | None" = None) -> None:
-        super().__init__(terms, knobs, run)
+    def __init__(
+        self,
+        terms: ShadowTerms,
+        knobs: PaperKnobs,
+        run: "Run | None" = None,
+        others: Mapping[str, OtherFeed] = NO_OTHERS,
+    ) -> None:
+        super().__init__(terms, knobs, run, others=others)
         self.exchange = PaperExchange(self._quotes, self._fills, self.rules)
         intensity = self._builder.intensity
         self._uses_prints = intensity is not None and bool(intensity.states)
@@ -211,7 +227,7 @@ class Follower:
     """Feeds a strategy with the market that is being recorded.
 
     Args:
-        player: Receives the events: a paper play, or a trader.
+        player: Receives the events: a paper play, a trader, or the taker of another market.
         grid: Grid of its engine.
         watch: Called with each event after it was played.
 
@@ -219,7 +235,7 @@ class Follower:
         rows_run_id: The run of the rows of the day; empty before the first.
     """
 
-    def __init__(self, player: "PaperPlay | Trader", grid: Instrument, watch: "Subscriber") -> None:
+    def __init__(self, player: "EventTaker", grid: Instrument, watch: "Subscriber") -> None:
         self.rows_run_id = ""
         self._player, self._grid, self._watch = player, grid, watch
         self._feed: LiveFeed | None = None
@@ -277,7 +293,7 @@ class ShadowFollower(Follower):
 
     def __init__(
         self,
-        play: PaperPlay,
+        play: "PaperPlay | PairedPlay",
         clock: Callable[[], int],
         watch: "Subscriber | None" = None,
         kill_reason: Callable[[], str | None] = lambda: None,

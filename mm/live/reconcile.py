@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 import tempfile
 from collections import Counter
 from collections.abc import Mapping
@@ -12,14 +13,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mm.cli.config import Market
 from mm.clock import us_from_ms
 from mm.dayfolder.layout import DayFolder, day_folder, existing
 from mm.dayfolder.ledger import whole_events
 from mm.errors import BrokenFile
 from mm.instrument import e8
 from mm.live.decisions import LAG, decisions_name, decisions_of, lag_quantiles, write_decisions
+from mm.live.other_markets import FOREVER_US
 from mm.live.play import PaperPlay
 from mm.live.terms import PaperKnobs, ShadowTerms
+from mm.signals.other_feed import OtherFeed
 from mm.tape.columns import ROW_COLUMNS, TOP_COLUMNS
 from mm.tape.load import load_day
 from mm.tape.tape import KEYFRAME, TRADE, Tape
@@ -27,7 +31,10 @@ from mm.tape.tape import KEYFRAME, TRADE, Tape
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from mm.instrument import Instrument
+
 RECONCILE = "reconcile.json"
+Inputs = tuple[tuple[str, int, str], ...]  # path, bytes and sha256 of each file
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,27 +94,42 @@ def as_it_was(tape: Tape, seen: "NDArray[np.bool_]", end_us: int) -> Tape:
     )
 
 
-def replay(terms: ShadowTerms, knobs: PaperKnobs, data_root: Path, folder: Path) -> tuple[tuple[str, int, str], ...]:
+def replay(terms: ShadowTerms, knobs: PaperKnobs, data_root: Path, folder: Path) -> Inputs:
     """Play the recorded day as the shadow did, and write the tables into *folder*.
 
     Returns:
         The files of the day that were read: path, bytes and sha256 of each.
     """
-    play, market = PaperPlay(terms, knobs), knobs.market
-    inputs: tuple[tuple[str, int, str], ...] = ()
-    day = day_folder(data_root, terms.symbol, terms.day) if terms.rows_run_id else None
-    seen = RowsSeen.of(day, terms.rows_run_id) if day else None
-    if day and seen and seen.synced:
-        grid, qty_step = play.grid, _e8(market.qty_step)
-        tape = load_day(day, tick_size_e8=grid.tick_e8, qty_step_e8=qty_step, left_out=True, as_received=True)
-        inputs = tape.meta.inputs
-        whole = as_it_was(tape, seen.of_tape(tape), terms.end_us).with_lot(play.grid.lot_e8)
-        if len(whole):
-            play.exchange.run(whole, kill=terms.killed)
+    others, inputs = dict[str, OtherFeed](), Inputs()
+    for name, one in knobs.others.declared().items():
+        seen_by = terms.others[name]
+        grid = seen_by.opening(Market()).instrument
+        root = Path(one.get("data_root") or data_root)
+        tape, read = received(replace(seen_by, end_us=FOREVER_US), grid, root)
+        others[name] = OtherFeed(grid, () if tape is None else (tape,))
+        inputs += tuple((os.path.relpath(root / path, data_root), size, sha256) for path, size, sha256 in read)
+    play = PaperPlay(terms, knobs, others=others)
+    whole, read = received(terms, play.grid, data_root, _e8(knobs.market.qty_step))
+    if whole is not None:
+        play.exchange.run(whole, kill=terms.killed)
+    inputs = (*read, *inputs)
     result = play.result()
     result.write_tables(folder)
     write_decisions(folder / decisions_name(terms.symbol), decisions_of(result.journal), (), play.grid)
     return inputs
+
+
+def received(
+    terms: ShadowTerms, grid: "Instrument", data_root: Path, qty_step_e8: int | None = None
+) -> tuple[Tape | None, Inputs]:
+    """Return the market of the recorded day as the shadow received it, None without any, and the files read."""
+    day = day_folder(data_root, terms.symbol, terms.day) if terms.rows_run_id else None
+    seen = RowsSeen.of(day, terms.rows_run_id) if day else None
+    if day is None or seen is None or not seen.synced:
+        return None, ()
+    tape = load_day(day, tick_size_e8=grid.tick_e8, qty_step_e8=qty_step_e8, left_out=True, as_received=True)
+    whole = as_it_was(tape, seen.of_tape(tape), terms.end_us).with_lot(grid.lot_e8)
+    return whole if len(whole) else None, tape.meta.inputs
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ stored (`ShadowTerms`), so that the replay of the day starts with the same numbe
 import asyncio
 import json
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +15,7 @@ import msgspec
 
 from mm.backtest.risk import Risk
 from mm.backtest.rules import Account, Execution, Rules
-from mm.cli.config import Day, Market, Models
+from mm.cli.config import Day, Market, Models, OtherMarkets
 from mm.commands.assemble import MICRO_PRICE, micro_price_before, warn_of_fees
 from mm.commands.assemble import rules as rules_of
 from mm.errors import BrokenFile, TryLater, UsageError
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 TERMS = "shadow.json"
 REGRIDDED = "grid"
 """End reason when the exchange has changed the grid since the start."""
+NO_OTHERS = OtherMarkets()
 FINER = 1_000  # lots per quantity step: recorded books have finer quantities than the step
 _BOOK_LEVELS = 5
 _RETRY_S = 1.0
@@ -54,6 +55,7 @@ class PaperKnobs:
     account: Account
     models: Models
     risk: Risk
+    others: OtherMarkets = NO_OTHERS
 
 
 @dataclass(frozen=True)
@@ -71,6 +73,7 @@ class ShadowTerms:
         end_us: The instant up to which it was played, µs; 0 before the end.
         killed: Since when a manual kill stopped all sending, µs, and why; None without one.
         micro_price: The fit of the signal ``micro_price`` to the previous days, as JSON; None if no model reads it.
+        others: The terms of the other markets that the strategy sees, by name.
     """
 
     symbol: str
@@ -83,6 +86,7 @@ class ShadowTerms:
     end_us: int = 0
     killed: tuple[int, str] | None = None
     micro_price: dict[str, Any] | None = None
+    others: "dict[str, ShadowTerms]" = field(default_factory=dict)
 
     @classmethod
     def read(cls, folder: Path) -> "ShadowTerms":
@@ -91,7 +95,8 @@ class ShadowTerms:
         try:
             content = json.loads(path.read_text(encoding="utf-8"))
             killed = content.pop("killed", None)
-            return cls(**content, killed=killed and (int(killed[0]), str(killed[1])))
+            others = {name: cls(**one) for name, one in content.pop("others", {}).items()}
+            return cls(**content, others=others, killed=killed and (int(killed[0]), str(killed[1])))
         except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
             why = f"not the terms of a shadow ({error})"
             raise BrokenFile(f"{path}: {why}; name the folder of a shadow's run") from error

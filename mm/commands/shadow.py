@@ -209,7 +209,7 @@ async def _live(run: Run, parts: "Parts", knobs: "PaperKnobs", env: _Env, day: D
     env.signals.direct(lambda _: learning.cancel(), env.kills.append)
     try:
         terms = (await learning).fitted(knobs, day, run)
-        seen = {name: await _learn(one, day, run) for name, one in env.beside.items()}
+        seen = {name: await learn_other(one, day, run) for name, one in env.beside.items()}
         play = PaperPlay(terms, knobs, run, feeds_of(seen))
         _copy(run, knobs)
     except BaseException as error:
@@ -243,7 +243,7 @@ async def _live(run: Run, parts: "Parts", knobs: "PaperKnobs", env: _Env, day: D
     return _LiveRun(known, play, follower, recording.reason, regridded)
 
 
-async def _learn(parts: "Parts", day: Day, run: Run) -> ShadowTerms:
+async def learn_other(parts: "Parts", day: Day, run: Run) -> ShadowTerms:
     """Return the terms of another market."""
     return await learn_terms(parts.rest.rest, parts.days.symbol, day.day, run.log)
 

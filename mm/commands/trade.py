@@ -11,17 +11,18 @@ import click
 from mm.backtest.risk import LIVE_DEFAULTS, Risk
 from mm.backtest.rules import Account, Execution
 from mm.backtest.summary_text import text_of
-from mm.cli.config import Day, Market, Models, Results, Source
+from mm.cli.config import Day, Market, Models, OtherMarkets, Results, Source
 from mm.cli.frame import runner
 from mm.cli.interrupts import TradeSignals
 from mm.cli.task_knobs import Recorder
 from mm.clock import SteadyClock
-from mm.commands.shadow import day_parts, day_recorded
-from mm.errors import Incomplete, SafetyError, TryLater
+from mm.commands.shadow import day_parts, day_recorded, learn_other
+from mm.errors import Incomplete, SafetyError, TryLater, UsageError
 from mm.live.api_venue import InterfaceAt, InterfaceTrade
 from mm.live.decisions import decisions_name, decisions_of, write_decisions
 from mm.live.keys import blank_process_list, read_credentials
 from mm.live.order_access import OrderAccess
+from mm.live.other_markets import Beside, check_seen, places_of
 from mm.live.state_stores import StateStores
 from mm.live.terms import PaperKnobs, learn_terms
 from mm.live.trade_files import write_fills, write_state
@@ -32,6 +33,8 @@ from mm.models.builder import check_names
 from mm.runs.in_progress import Run
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from mm.live.trade_run import TradeEnd
     from mm.market_data.recording import Parts
 
@@ -57,6 +60,7 @@ KILLED = 5
     Execution,
     Account,
     Models,
+    OtherMarkets,
     Risk,
     StateStores,
     defaults=_DEFAULTS,
@@ -75,6 +79,7 @@ def main(
     execution: Execution,
     account: Account,
     models: Models,
+    others: OtherMarkets,
     risk: Risk,
     stores: StateStores,
     day: Day,
@@ -95,8 +100,11 @@ def main(
                 f"market with mm record"
             )
         check_names(models)
-        strategy = PaperKnobs(market, execution, account, models, risk)
+        check_seen(others, "a trade")
+        strategy = PaperKnobs(market, execution, account, models, risk, others)
         if trading.venue == API:
+            if others.others:
+                raise UsageError("OTHERS is not possible with VENUE=api, whose server knows one market; leave it out")
             _at_interface(run, day, trading, strategy, signals)
             return
         note = check_switches(trading.venue, source.symbol, risk.max_position or "0", os.environ)
@@ -111,11 +119,14 @@ def main(
             run.log.warning("switch_not_used", note=note)
         knobs = TradeKnobs(trading=trading, access=access, stores=stores, strategy=strategy, out_root=results.out_root)
         clock = SteadyClock()
-        parts = day_parts(run, source, replace(recorder, ws_url=urls.streams, rest_url=urls.rest), day, clock)
+        recorder = replace(recorder, ws_url=urls.streams, rest_url=urls.rest)
+        parts = day_parts(run, source, recorder, day, clock)
+        places = places_of(others, recorder, source.data_root)
+        beside = {name: day_parts(run, *place, day, clock) for name, place in places.items()}
         trade = TradeRun(run, knobs, urls, credentials, parts, clock)
         trade.check()
         with trade.alone():
-            end = asyncio.run(_live(trade, parts, day, run, signals, watched=given["watch"]))
+            end = asyncio.run(_live(trade, (parts, beside), day, run, signals, watched=given["watch"]))
         try:
             _write(run, end, source.symbol)
         except OSError as error:
@@ -138,17 +149,31 @@ def _at_interface(run: Run, day: Day, trading: Trading, strategy: "PaperKnobs", 
 
 
 async def _live(
-    trade: "TradeRun", parts: "Parts", day: Day, run: Run, signals: "TradeSignals", *, watched: bool
+    trade: "TradeRun",
+    recorded: "tuple[Parts, Mapping[str, Parts]]",
+    day: Day,
+    run: Run,
+    signals: "TradeSignals",
+    *,
+    watched: bool,
 ) -> "TradeEnd":
-    """Trade until the end; raise TryLater if a signal arrives before the exchange has responded."""
+    """Trade until the end; *recorded* are the parts of the own recording, and of those of other markets by name.
 
+    Raises:
+        TryLater: If a signal arrives before the exchange has responded.
+    """
+
+    parts, beside = recorded
     rest, symbol = parts.rest.rest, parts.days.symbol
     learning = asyncio.ensure_future(learn_terms(rest, symbol, day.day, run.log))
     signals.direct(lambda _: learning.cancel(), trade.kill)
     try:
         terms = trade.fitted(await learning, day)
+        seen = {name: await learn_other(one, day, run) for name, one in beside.items()}
+        trade.beside = Beside(beside, seen)
     except BaseException as error:
-        await rest.close()
+        for one in (parts, *beside.values()):
+            await one.rest.rest.close()
         if not isinstance(error, asyncio.CancelledError):
             raise
         raise TryLater("stopped before the exchange responded: nothing was sent; start it again") from None

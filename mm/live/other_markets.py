@@ -3,24 +3,28 @@
 import asyncio
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from mm.cli.config import Market, OtherMarkets, Source
 from mm.cli.task_knobs import Recorder
 from mm.errors import UsageError
 from mm.live.play import STEP_S, Follower, PaperPlay
+from mm.market_data.recording import Recording
 from mm.signals.other_feed import OtherFeed
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from structlog.typing import FilteringBoundLogger as Logger
+
     from mm.backtest.live_feed import FeedEvent
     from mm.backtest.paper_exchange import PaperExchange
     from mm.instrument import Instrument
+    from mm.live._live_engine import LiveEngine
     from mm.live.terms import ShadowTerms
     from mm.market_data.market_state import MarketState
-    from mm.market_data.recording import Recording
+    from mm.market_data.recording import Parts
 
 FOREVER_US = 1 << 60
 
@@ -86,7 +90,7 @@ class OtherFollower(Follower):
         grid: Its grid.
     """
 
-    def __init__(self, taker: OtherTaker, grid: "Instrument") -> None:
+    def __init__(self, taker: "OtherTaker | EngineTaker", grid: "Instrument") -> None:
         super().__init__(taker, grid, lambda _event: None)
         self._taker = taker
 
@@ -101,6 +105,51 @@ class OtherFollower(Follower):
     def ended(self) -> None:
         """Handle the end: no more events follow."""
         self._taker.advance(FOREVER_US)
+
+
+class EngineTaker:
+    """Passes the events of another market on to the engine of a trade, at once.
+
+    Args:
+        name: The market's name in the run.
+        engine: The engine.
+    """
+
+    def __init__(self, name: str, engine: "LiveEngine") -> None:
+        self._name, self._engine = name, engine
+
+    def feed(self, events: "Iterable[FeedEvent]") -> None:
+        """Pass events on, in order."""
+        self._engine.feed_other(self._name, tuple(events))
+
+    def advance(self, until_us: int) -> None:
+        """Ignore that no event up to an instant will follow: a trade acts on what has arrived."""
+
+
+@dataclass(frozen=True)
+class Beside:
+    """The other markets of a trade.
+
+    Attributes:
+        parts: The parts of their recordings, by name.
+        terms: Their terms.
+    """
+
+    parts: "Mapping[str, Parts]"
+    terms: "Mapping[str, ShadowTerms]"
+
+    def feeds(self) -> dict[str, OtherFeed]:
+        """Return their feeds."""
+        return feeds_of(self.terms)
+
+    def recordings(self, engine: "LiveEngine", log: "Logger", clock: Callable[[], int]) -> "list[Recording]":
+        """Return their recordings, which feed *engine*."""
+        grids = {name: feed.grid for name, feed in self.feeds().items()}
+        followers = {name: OtherFollower(EngineTaker(name, engine), grid) for name, grid in grids.items()}
+        return [Recording(replace(one, follower=followers[name]), log, clock) for name, one in self.parts.items()]
+
+
+NO_MARKETS = Beside({}, {})
 
 
 class PairedPlay:

@@ -205,13 +205,21 @@ class TradePlay(Play):
         knobs: The strategy, and the limits.
         start: The initial account.
         run: Records the read files.
+        others: The other markets that the strategy sees, by name.
 
     Attributes:
         engine: Decides what to send.
     """
 
-    def __init__(self, terms: ShadowTerms, knobs: PaperKnobs, start: TradeStart, run: "Run | None") -> None:
-        super().__init__(terms, knobs, run, start)
+    def __init__(
+        self,
+        terms: ShadowTerms,
+        knobs: PaperKnobs,
+        start: TradeStart,
+        run: "Run | None",
+        others: Mapping[str, OtherFeed] = NO_OTHERS,
+    ) -> None:
+        super().__init__(terms, knobs, run, start, others)
         self.engine = LiveEngine(self._quotes, self.rules)
 
     def result(self, journal: "Journal", ended: Mapping[str, Any], unvalued_fees: Mapping[str, str]) -> Result:

@@ -27,6 +27,7 @@ from mm.live.kill_switch import KillSwitch
 from mm.live.ledger import Ledger
 from mm.live.metrics import TradingMetrics
 from mm.live.order_access import OrderAccess
+from mm.live.other_markets import NO_MARKETS, record_together
 from mm.live.play import TradeFollower, TradePlay, TradeStart
 from mm.live.state import StateWriter
 from mm.live.state_stores import StateStores, state_writer
@@ -114,6 +115,7 @@ class TradeRun:
 
     Attributes:
         desk: Its public view; None before the engine starts.
+        beside: The other markets that its strategy sees.
         metrics: The metrics for Prometheus.
     """
 
@@ -127,6 +129,7 @@ class TradeRun:
         clock: Callable[[], int] = now_us,
     ) -> None:
         self.desk: TradeDesk | None = None
+        self.beside = NO_MARKETS
         self.metrics = TradingMetrics(parts.days.symbol, clock)
         self._run, self._knobs, self._parts, self._clock = run, knobs, parts, clock
         self._urls, self._credentials = urls, credentials
@@ -345,7 +348,7 @@ class TradeRun:
             peak_e8=self._marks[1],
             clean_days=history.clean_days,
         )
-        play = TradePlay(terms, knobs.strategy, start, self._run)
+        play = TradePlay(terms, knobs.strategy, start, self._run, self.beside.feeds())
         play.engine.manager.pull("start")
         account = TradeAccount(play.engine, ledger, play.grid, (inventory_e8, begin.quote_e8))
         writer = state_writer(knobs.stores, knobs.out_root, self._symbol, audit, self._run.log.warning)
@@ -367,7 +370,8 @@ class TradeRun:
             gateway.attach(trader)
             if self._stopped:
                 trader.end(self._stopped)
-            reason, unrecorded = await self._record(trader, follower, gateway, audit)
+            others = self.beside.recordings(play.engine, self._run.log, self._clock)
+            reason, unrecorded = await self._record(trader, (follower, others), gateway, audit)
         finally:
             desk.refresh(self._clock())
             self._keep_last_marks(play, audit)
@@ -397,15 +401,18 @@ class TradeRun:
         return begin
 
     async def _record(
-        self, trader: Trader, follower: TradeFollower, gateway: Gateway, audit: AuditLog
+        self, trader: Trader, recorded_by: tuple[TradeFollower, list[Recording]], gateway: Gateway, audit: AuditLog
     ) -> tuple[str, OSError | None]:
         """Record and trade until one of the two ends; end the orders first, then the recording.
+
+        *recorded_by* are the follower of the own market, and the recordings of the others.
 
         Returns:
             Why it ended, and the disk's error of the recording.
         """
+        follower, others = recorded_by
         recording = self._recording = Recording(replace(self._parts, follower=follower), self._run.log, self._clock)
-        recorded = asyncio.create_task(self._recorded(recording))
+        recorded = asyncio.create_task(self._recorded(recording, others))
         ended = asyncio.create_task(trader.over())
         await asyncio.wait({recorded, ended}, return_when=asyncio.FIRST_COMPLETED)
         if recorded.done():
@@ -428,12 +435,12 @@ class TradeRun:
         recorded.result()
         return reason, None
 
-    async def _recorded(self, recording: Recording) -> None:
-        """Record, with a health file next to the day's files."""
+    async def _recorded(self, recording: Recording, others: list[Recording]) -> None:
+        """Record, with a health file next to the day's files; the other markets beside."""
         rest = self._parts.rest.rest
         monitor = Monitor(Health(self._symbol, self._parts.days.run_id, rest), rest)
         async with monitor.watching(recording, "127.0.0.1", 0):
-            await recording.run()
+            await record_together(recording, others)
 
     def _kill(self, gateway: Gateway, audit: AuditLog) -> None:
         """Cancel everything and place nothing any more; the switch stays triggered."""

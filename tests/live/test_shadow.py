@@ -59,11 +59,11 @@ async def running_box(speed=5.0):
         yield box
 
 
-async def start_shadow(box, root, *words, **knobs):
+async def start_shadow(box, root, *words, command="shadow", **knobs):
     env = {**os.environ, **KNOBS, "PYTHONPATH": str(ROOT), "WS_URL": box.ws_url, "REST_URL": box.rest_url, **knobs}
     pipe = asyncio.subprocess.PIPE
     return await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "mm", "shadow", *words, env=env, cwd=root, stdout=pipe, stderr=pipe
+        sys.executable, "-m", "mm", command, *words, env=env, cwd=root, stdout=pipe, stderr=pipe
     )
 
 

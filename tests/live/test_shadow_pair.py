@@ -4,9 +4,10 @@ import asyncio
 import csv
 import json
 import signal
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, asynccontextmanager
 
 import pytest
+from test_shadow import SYMBOL, ended, recorded, start_shadow
 
 from mm.backtest.live_feed import FeedEvent
 from mm.cli.config import OtherMarkets
@@ -19,7 +20,6 @@ from mm.sim.wire.box import Box
 from mm.sim.wire.limits import WireLimits
 from mm.tape.tape import DEPTH
 from support import run_python
-from test_shadow import SYMBOL, ended, recorded, start_shadow
 
 MODEL = '''
 import mm
@@ -39,23 +39,55 @@ class Follow:
 '''
 
 
+@asynccontextmanager
+async def pair():
+    """Serve a market and its lead."""
+    async with AsyncExitStack() as stack:
+        begins_us, boxes = now_us() // STEP_US * STEP_US, []
+        for symbol, scenario in ((SYMBOL, Follower(lag_ms=300)), ("LEADUSDT", PoissonMarket())):
+            session = Session(symbol, "20260105", 24.0, 0, begins_us)
+            box = Box(scenario, session, speed=2.0, limits=False, wire_limits=WireLimits(attempts=None))
+            await stack.enter_async_context(box.open())
+            boxes.append(box)
+        yield tuple(boxes)
+
+
+def sees(lead):
+    """Return the variables of a strategy that sees the lead."""
+    place = {"symbol": "LEADUSDT", "ws_url": lead.ws_url, "rest_url": lead.rest_url}
+    return {"QUOTE_MODEL": "pair_model:Follow", "OTHERS": json.dumps({"lead": place})}
+
+
+@pytest.mark.slow
+def test_trade_sees_another_market(tmp_path):
+    """The model quotes only with a lead, whose day is recorded beside that of the traded symbol."""
+    (tmp_path / "pair_model.py").write_text(MODEL)
+
+    async def play():
+        async with pair() as (own, lead):
+            ready = own.ready()
+            keys = {"BINANCE_API_KEY": ready["accounts"][0]["api_key"], "WS_API_URL": ready["ws_api_url"]}
+            keys |= {"BINANCE_API_SECRET": ready["accounts"][0]["secret"], "VENUE": "box", "MAX_POSITION": "50"}
+            process = await start_shadow(own, tmp_path, "--run-id", "T1", command="trade", **keys, **sees(lead))
+            await recorded(process, tmp_path, 60_000)
+            return await ended(process, signal.SIGINT)
+
+    code, _, err = asyncio.run(play())
+    assert code == 0, err
+    (folder,) = (tmp_path / "out" / "trade" / SYMBOL).iterdir()
+    rows = list(csv.DictReader((folder / f"decisions_{SYMBOL}.csv").read_text().splitlines()))
+    assert sum(bool(row["bid_qty"]) for row in rows) > 5
+    assert (tmp_path / "data" / "LEADUSDT").is_dir()
+
+
 @pytest.mark.slow
 def test_shadow_that_sees_another_market_equals_its_replay(tmp_path):
     """Two boxes, two recordings, one clock: every decision is made again from the two recorded days."""
     (tmp_path / "pair_model.py").write_text(MODEL)
 
     async def play():
-        async with AsyncExitStack() as stack:
-            begins_us, boxes = now_us() // STEP_US * STEP_US, []
-            for symbol, scenario in ((SYMBOL, Follower(lag_ms=300)), ("LEADUSDT", PoissonMarket())):
-                session = Session(symbol, "20260105", 24.0, 0, begins_us)
-                box = Box(scenario, session, speed=2.0, limits=False, wire_limits=WireLimits(attempts=None))
-                await stack.enter_async_context(box.open())
-                boxes.append(box)
-            own, lead = boxes
-            place = {"symbol": "LEADUSDT", "ws_url": lead.ws_url, "rest_url": lead.rest_url}
-            models = {"QUOTE_MODEL": "pair_model:Follow", "OTHERS": json.dumps({"lead": place})}
-            process = await start_shadow(own, tmp_path, "--run-id", "P1", **models)
+        async with pair() as (own, lead):
+            process = await start_shadow(own, tmp_path, "--run-id", "P1", **sees(lead))
             await recorded(process, tmp_path, 100_000)
             return await ended(process, signal.SIGINT)
 
@@ -67,7 +99,7 @@ def test_shadow_that_sees_another_market_equals_its_replay(tmp_path):
     assert found["same"]
     assert found["equal"] == found["decisions"] > 20
     rows = list(csv.DictReader((folder / f"decisions_{SYMBOL}.csv").read_text().splitlines()))
-    assert len({row["bid_ticks"] if "bid_ticks" in row else tuple(row.values())[4] for row in rows}) > 2
+    assert len({row["bid_price"] for row in rows}) > 2
     (lead,) = (tmp_path / "data" / "LEADUSDT").iterdir()
     assert any(one["path"].startswith(f"LEADUSDT/{lead.name}/") for one in _inputs(folder))
     again = run_python("-m", "mm", "shadow", "reconcile", "P1", "--json", "--trust", cwd=tmp_path)

@@ -13,6 +13,7 @@ _PUBLIC = {
     "BookView": "mm.backtest.fills.base",
     "OrderView": "mm.backtest.fills.base",
     "Orders": "mm.backtest.strategy",
+    "OtherMarket": "mm.signals.other_market",
     "OwnFill": "mm.backtest.quotes.view",
     "OwnOrder": "mm.backtest.strategy",
     "Picture": "mm.base.notebook",

@@ -29,6 +29,7 @@ from mm.models.days import load_day as load_day
 from mm.models.play import backtest as backtest
 from mm.runs.finished import RunFolder as RunFolder
 from mm.runs.finished import open_run as open_run
+from mm.signals.other_market import OtherMarket as OtherMarket
 from mm.sweep.findings import SweepFindings as SweepFindings
 from mm.sweep.sweep import sweep as sweep
 from mm.tape.tape import Tape as Tape
@@ -42,6 +43,7 @@ __all__ = [
     "BookView",
     "OrderView",
     "Orders",
+    "OtherMarket",
     "OwnFill",
     "OwnOrder",
     "Picture",

@@ -33,7 +33,7 @@ GROUPS = {
         "Picture",
     ),
     "What models see and return": (
-        *("QuoteView", "Quotes", "Orders", "OwnOrder", "BookView", "OrderView", "TradeView", "OwnFill"),
+        *("QuoteView", "OtherMarket", "Quotes", "Orders", "OwnOrder", "BookView", "OrderView", "TradeView", "OwnFill"),
     ),
 }
 SECTIONS = ("Args", "Attributes", "Returns", "Yields", "Raises")

@@ -385,7 +385,7 @@ class Leg:
         self.exchange = PaperExchange(self._model, QueueProbPower(), rules)
         self.orders: Orders = self._model.orders
         self.orders.dark = True
-        self._coming = deque(feed.tapes)
+        self._coming = deque(feed.within_run())
         self._tape: Tape | None = None
         self._waiting = deque["FeedEvent"]()
         self._killed = False

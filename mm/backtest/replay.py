@@ -109,7 +109,7 @@ def _leg_result(leg: "Leg", feed: "OtherFeed", run: RunTerms) -> Result:
         terms = replace(
             terms, funding_e8=exchange.funding_e8, target_funding=paid, spot_fees=exchange.rules.default_fees
         )
-    return Result(exchange.journal(), terms, feed.tapes)
+    return Result(exchange.journal(), terms, feed.within_run())
 
 
 def run_terms(tape: Tape, rules: Rules, models: tuple[object, object, Intensity | None]) -> RunTerms:

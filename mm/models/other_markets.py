@@ -46,8 +46,9 @@ def feed_of_market(
             f"and {own[0].symbol} {ours / US_PER_MS:+,.0f} ms, so their clocks or routes differ by "
             f"{abs(theirs - ours) / US_PER_MS:,.0f} ms; feed_latency_ms in OTHERS places both by exchange time"
         )
+    span = own[0].start_us, own[-1].end_us
     delay_us = 0 if feed_latency_ms is None else us_from_ms(feed_latency_ms)
-    return OtherFeed(tapes[0].instrument, tuple(tapes), delay_us, tuple(filter(None, notes)), feed_latency_ms)
+    return OtherFeed(tapes[0].instrument, tuple(tapes), delay_us, tuple(filter(None, notes)), feed_latency_ms, span)
 
 
 def placed(tape: Tape, shift_us: int) -> Tape:

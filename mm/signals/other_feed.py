@@ -15,6 +15,7 @@ class OtherFeed(NamedTuple):
         delay_us: Time from an event's instant on the tape until it arrives.
         notes: What a reader of the results must know of it.
         feed_latency_ms: The delay, if its events are at their exchange time; None if they are at their receive time.
+        span: First and last instant of the run, µs, to which the account of orders there is limited; None: no limit.
     """
 
     grid: Instrument
@@ -22,6 +23,18 @@ class OtherFeed(NamedTuple):
     delay_us: int = 0
     notes: tuple[str, ...] = ()
     feed_latency_ms: float | None = None
+    span: tuple[int, int] | None = None
+
+    def within_run(self) -> tuple[Tape, ...]:
+        """Return the parts of its tapes within the span of the run."""
+        if self.span is None:
+            return self.tapes
+        start_us, end_us = self.span
+        inside = [tape for tape in self.tapes if tape.start_us <= end_us and tape.end_us >= start_us]
+        return tuple(
+            tape if tape.start_us >= start_us and tape.end_us <= end_us else tape.between(start_us, end_us + 1)
+            for tape in inside
+        )
 
     def described(self) -> dict[str, Any]:
         """Return its description in a summary."""

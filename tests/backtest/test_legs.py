@@ -196,3 +196,15 @@ def test_terms_of_a_leg_are_those_of_its_orders():
     assert leg.journal.fills[0, 0] == BEGIN_US + 1_070_000
     assert leg.terms.quote_lots == 7
     assert leg.summary["models"]["quote"] == "Hedge"
+
+
+def test_account_of_a_leg_covers_the_run_and_no_more():
+    """The price of what the leg holds moves before and after the run, which is neither its gain nor its loss."""
+    tape, lead = markets()
+    run = tape.between(BEGIN_US + 2_000_000, BEGIN_US + 3_000_000)
+    terms = {"initial_inventory": "0.0005"}
+    result = mm.backtest(run, Hedge, others={"lead": {"tape": lead, "orders": terms}}, sensitivity=False)
+    us = result.legs["lead"].journal.state[:, 0]
+    assert run.start_us <= us[0]
+    assert us[-1] <= run.end_us
+    assert result.legs["lead"].summary["pnl_total"] == 0

@@ -468,12 +468,15 @@ _OTHER = {"symbol", "data_root", "feed_latency_ms", "orders", "market", "ws_url"
 
 def _others(text: str) -> str:
     """Return the declarations of other markets as JSON, from JSON or from a list of symbols."""
-    if not text.startswith("{"):
+    if text.startswith("{"):
+        declared = json.loads(_json_object(text))
+    else:
         pairs = [part.strip().rpartition("=") for part in text.split(",")]
-        return json.dumps({name or symbol.upper(): {"symbol": _symbol(symbol)} for name, _, symbol in pairs})
-    declared = json.loads(_json_object(text))
+        declared = {name or symbol.upper(): {"symbol": symbol} for name, _, symbol in pairs}
+        if len(declared) < len(pairs):
+            raise ValueError("a list of different names, such as lead=BTCUSDT,other=ETHUSDT")
     for name, one in declared.items():
-        if not re.fullmatch(r"[A-Za-z_]\w*", name) or not isinstance(one, dict) or "symbol" not in one:
+        if not re.fullmatch(r"\w+", name) or not isinstance(one, dict) or "symbol" not in one:
             raise ValueError(f'an object by name, such as {{"lead": {{"symbol": "BTCUSDT"}}}}, not {name!r}: {one!r}')
         if unknown := sorted(one.keys() - _OTHER):
             raise ValueError(f"without {unknown[0]!r} in {name!r}; its keys are {', '.join(sorted(_OTHER))}")

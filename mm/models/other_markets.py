@@ -1,5 +1,6 @@
 """Other markets of a run: their feeds on the clock of its own market."""
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -93,7 +94,7 @@ def feeds_given(own: Sequence[Tape], others: Mapping[str, Any]) -> dict[str, Oth
     for name, given in others.items():
         one = given if isinstance(given, Mapping) else {"tape": given}
         tapes = [one["tape"]] if isinstance(one.get("tape"), Tape) else list(one.get("tape") or ())
-        if not name.isidentifier() or not tapes or one.keys() - set(KEYS):
+        if not re.fullmatch(r"\w+", name) or not tapes or one.keys() - set(KEYS):
             raise UsageError(
                 f"others[{name!r}] is {given!r}; give a tape, or a dict of {', '.join(KEYS)}, under a name such as lead"
             )

@@ -238,12 +238,12 @@ cdef class OrderManager:
         """Set the other markets to which the strategy sends orders.
 
         Raises:
-            UsageError: If the quote model does not send its orders itself.
+            UsageError: If the quote model is no strategy in Python, which alone sends orders to several markets.
         """
-        if legs and not self.strategic:
+        if legs and not (self.strategic and self.quotes.interpreted):
             raise UsageError(
-                f"OTHERS has orders in {', '.join(legs)}, which only a strategy with on_event(market, orders) can send, "
-                f"and {self.quotes.name} quotes; leave orders out"
+                f"OTHERS has orders in {', '.join(legs)}, which only a strategy in Python with on_event(market, orders) "
+                f"can send, and {self.quotes.name} is none; leave orders out"
             )
         self.legs = legs
 

@@ -157,7 +157,7 @@ def test_orders_of_a_leg_are_its_own_and_only_during_a_call():
         kept[0].submit(1, 10, 1)
     with pytest.raises(ModelError, match="no orders in 'led': OTHERS has orders in lead"):
         play(tape, lead, Other())
-    with pytest.raises(UsageError, match="only a strategy with on_event"):
+    with pytest.raises(UsageError, match="only a strategy in Python with on_event"):
         play(tape, lead, Quoting())
 
 

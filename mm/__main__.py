@@ -89,6 +89,11 @@ _AUDIT: Commands = {
     "verify": ("Verify the hash chain of an audit log.", "mm.commands.audit:verify"),
     "show": ("Show rows of an audit log.", "mm.commands.audit:show"),
 }
+_TOKEN: Commands = {
+    "add": ("Add a token to a file, and print it.", "mm.commands.token:add"),
+    "revoke": ("Remove a token from a file.", "mm.commands.token:revoke"),
+    "list": ("List the tokens of a file.", "mm.commands.token:list_tokens"),
+}
 _STATE: Commands = {
     "init": ("Create the tables of the state store.", "mm.commands.state:init"),
     "rebuild": ("Rebuild the state store from the audit logs.", "mm.commands.state:rebuild"),
@@ -104,7 +109,7 @@ SECTIONS = {
     "Reinforcement learning": ("rl",),
     "Backtests": ("models", "backtest", "evaluate", "walkforward", "sweep", "check"),
     "Results": ("report", "runs", "compare", "dashboard"),
-    "Trading": ("shadow", "trade", "risk", "audit", "state", "watchdog", "latency"),
+    "Trading": ("shadow", "trade", "risk", "audit", "state", "watchdog", "latency", "token"),
     "The program": ("demo", "config", "completion", "bench"),
 }
 COMMANDS: Commands = {
@@ -143,6 +148,7 @@ COMMANDS: Commands = {
     "state": ("Initialise, rebuild and show the state store.", _STATE),
     "watchdog": ("Watch traders by their files, for alerts that outlive them.", "mm.commands.watchdog:main"),
     "latency": ("Measure the latencies to a venue; no order is sent.", "mm.commands.latency:main"),
+    "token": ("Add, revoke and list tokens for the pages that other machines read.", _TOKEN),
     "sim": ("Run simulated markets.", sim.COMMANDS),
     "demo": ("Make a synthetic day, calibrate and backtest it.", "mm.commands.demo:main"),
     "bench": ("Measure the project's own speed, as ratios in one run.", "mm.bench:main"),

@@ -14,7 +14,7 @@ from mm.live.metrics import FAMILIES
 from mm.live.watchdog import WATCHDOG_FAMILIES
 from mm.market_data import recorder
 from mm.market_data.health import HealthReport, StreamHealth
-from mm.market_data.metrics import MetricFamily
+from mm.market_data.metrics import DOOR_FAMILIES, MetricFamily
 from mm.market_data.monitor import page
 from support import ROOT
 
@@ -48,7 +48,7 @@ def exported_families() -> dict[str, set[str]]:
         "BTCUSDT", "R", 1, "h", "synced", 0, 2.0, path="x", lag_s=1.0, book_age_s=1.0, used_weight=1, free_mb=1.0,
         streams={"depth": StreamHealth(median_us=1, p99_us=2)}, anomalies={"crossed": 1}, offset_us=1,
     )  # fmt: skip
-    found = {one.name: {"symbol", *one.labels} for one in (*FAMILIES, *WATCHDOG_FAMILIES)}
+    found = {one.name: {"symbol", *one.labels} for one in (*FAMILIES, *WATCHDOG_FAMILIES, *DOOR_FAMILIES)}
     for name in re.findall(r"^# TYPE (\S+)", page(report), re.MULTILINE):
         lines = re.findall(rf"^{name}(?:_sum|_count)?\{{(.*)\}}", page(report), re.MULTILINE)
         found.setdefault(name, set()).update(label for line in lines for label in re.findall(r"(\w+)=", line))
@@ -115,9 +115,12 @@ def test_dashboard_queries_pass_promtool(tmp_path: Path) -> None:
 
 
 @NEEDS_PROMTOOL
-def test_prometheus_configuration_passes_promtool() -> None:
-    """The check includes the referenced rule files."""
-    checked = promtool("check", "config", "prometheus.yml")
+def test_prometheus_configuration_passes_promtool(tmp_path: Path) -> None:
+    """The check includes the referenced rule files, and the token that the user puts beside them."""
+    for name in ("prometheus.yml", "alerts.yml"):
+        shutil.copy(DEPLOY / name, tmp_path)
+    (tmp_path / "prometheus_token").write_text("token")
+    checked = promtool("check", "config", "prometheus.yml", folder=tmp_path)
     assert checked.returncode == 0, checked.stderr
     assert load_yaml("prometheus.yml")["global"]["scrape_interval"] == "5s"
 
@@ -170,6 +173,8 @@ def test_compose_services_match_ports_targets_and_volumes() -> None:
         service = services[name]
         assert service["environment"]["METRICS_PORT"] == "8000"
         assert targets[name] == [f"{name}:8000"]
+        assert name in service["environment"]["ALLOWED_HOSTS"].split(",")
+        assert service["environment"]["TOKENS_FILE"] == "/run/secrets/tokens"
         assert service["build"]["target"] in stages
         assert (DEPLOY / service["build"]["context"]).resolve() == ROOT
     assert all(int(services[name]["stop_grace_period"].removesuffix("s")) >= 30 for name in own[:2])
@@ -182,6 +187,8 @@ def test_compose_services_match_ports_targets_and_volumes() -> None:
         for volume in service["volumes"]:
             source = volume.split(":")[0]
             assert (DEPLOY / source).exists() if source.startswith(".") else source in compose["volumes"]
+        for secret in service.get("secrets", []):
+            assert (secret if isinstance(secret, str) else secret["source"]) in compose["secrets"]
         for needed in service.get("depends_on", []):
             assert needed in services
 
@@ -258,5 +265,7 @@ def test_monitoring_page_lists_every_family_and_alert() -> None:
     families = text[text.index("## Monitoring") : text.index("### Alerts")]
     rows = (ROOT / "docs" / "on_call.md").read_text(encoding="utf-8").split("\n| ")
     alerts = [name for row in rows for name in re.findall(r"`([A-Z][a-z]+[A-Za-z]*)`", row.partition(" |")[0])]
-    assert set(re.findall(r"`(mm_\w+)`", families)) == {one.name for one in (*FAMILIES, *WATCHDOG_FAMILIES)}
+    assert set(re.findall(r"`(mm_\w+)`", families)) == {
+        one.name for one in (*FAMILIES, *WATCHDOG_FAMILIES, *DOOR_FAMILIES)
+    }
     assert sorted(alerts) == sorted(rule["alert"] for rule in rules())

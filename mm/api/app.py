@@ -16,7 +16,7 @@ from fastapi import FastAPI, Path, Query, Request, Response, WebSocket
 from fastapi.exceptions import RequestValidationError
 from fastapi.openapi.utils import get_openapi
 from starlette.requests import ClientDisconnect
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from starlette.websockets import WebSocketClose, WebSocketDisconnect
 
 from mm import __version__
@@ -42,14 +42,15 @@ from mm.api.messages import (
     schemas,
 )
 from mm.backtest.risk import RiskLimits
+from mm.base.doors import KILL, READ, REARM, TRADE, Door
 from mm.clock import US_PER_S
 from mm.errors import OffGrid
 from mm.instrument import E8
 from mm.sim.exchange.orders import UserOrder
-from mm.sim.wire.http_messages import is_loopback, named_hosts
 
 LONGEST_BODY = 16_384
 TOO_SLOW = 1013
+DOCS = "/docs"
 _JSON = "application/json"
 _PATTERN = r"^[A-Za-z0-9_.:-]{1,64}$"
 Name = Annotated[str, Path(pattern=_PATTERN)]
@@ -75,35 +76,55 @@ class BadRequest(Exception):
         self.status, self.detail = status, detail
 
 
-class HostCheck:
-    """Refuses what a web page of another host may have sent, by status 403.
-
-    Such a page may use a host name that resolves to this machine (see Host), or call it directly (see Origin).
+class DoorCheck:
+    """Refuses requests that the door of the server does not allow, by status 401 or 403, and ends their streams.
 
     Args:
         app: The application behind it.
-        host: The address that is served: on loopback, Host must be loopback as well; on another one, Origin must be
-            loopback or the host that was called.
+        door: The door.
     """
 
-    def __init__(self, app: ASGIApp, host: str) -> None:
-        self._app, self._is_local = app, is_loopback(host)
+    def __init__(self, app: ASGIApp, door: Door) -> None:
+        self._app, self._door = app, door
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve a request, or refuse it."""
-        headers = {name: value.decode("latin-1") for name, value in scope.get("headers", ())}
-        called, page = named_hosts(headers.get(b"host"), headers.get(b"origin"))
-        trusted = [is_loopback(called) or not self._is_local, page == called or is_loopback(page)]
-        if scope["type"] not in ("http", "websocket") or all(trusted):
+        if scope["type"] not in ("http", "websocket"):
             await self._app(scope, receive, send)
-        elif scope["type"] == "websocket":
-            await WebSocketClose(1008)(scope, receive, send)
+            return
+        caller = role_of(scope), scope["headers"], (scope.get("client") or ("",))[0], scope["path"]
+
+        async def send_while_allowed(message: Message) -> None:
+            if message["type"] == "websocket.send" and self._door.refusal(*caller):
+                await send({"type": "websocket.close", "code": 1008, "reason": "the token is not valid any more"})
+                raise WebSocketDisconnect(1008)
+            await send(message)
+
+        refusal = self._door.refusal(*caller)
+        if refusal and scope["type"] == "websocket":
+            await WebSocketClose(1008, refusal.reason)(scope, receive, send)
+        elif refusal:
+            answer = _json(RefusalMessage(refusal.reason), refusal.status)
+            answer.headers.update(refusal.headers)
+            await answer(scope, receive, send)
         else:
-            await _json(RefusalMessage("the request names another host in Host or Origin"), 403)(scope, receive, send)
+            await self._app(scope, receive, send_while_allowed)
 
 
-def made_app(market: DeskMarket, host: str = "127.0.0.1") -> FastAPI:
-    """Return the application that serves *market* at the address *host*."""
+def role_of(scope: Scope) -> str | None:
+    """Return the role that a request needs; None for the page at /docs, which is the same everywhere."""
+    if scope["type"] == "http" and scope["method"] not in ("GET", "HEAD"):
+        match scope["path"].split("/"):
+            case ["", "risk", _, "kill"]:
+                return KILL
+            case ["", "risk", _, "rearm"]:
+                return REARM
+        return TRADE
+    return None if scope["path"] == DOCS else READ
+
+
+def made_app(market: DeskMarket, door: Door | None = None) -> FastAPI:
+    """Return the application that serves *market* behind a door; None is that of this machine."""
     app = FastAPI(
         title="mm: the trading interface",
         version=__version__,
@@ -111,12 +132,12 @@ def made_app(market: DeskMarket, host: str = "127.0.0.1") -> FastAPI:
         docs_url=None,
         redoc_url=None,
     )
-    app.add_middleware(HostCheck, host=host)
+    app.add_middleware(DoorCheck, door=door or Door("127.0.0.1"))
     app.add_exception_handler(BadRequest, _refuse)
     app.add_exception_handler(RequestValidationError, _refuse_parameters)
     Orders(market).serve(app)
     Views(market).serve(app)
-    app.get("/docs", include_in_schema=False)(_docs)
+    app.get(DOCS, include_in_schema=False)(_docs)
     _serve_streams(app, market)
     app.openapi = partial(_described, app)  # type: ignore[method-assign]
     return app

@@ -12,7 +12,7 @@ import click
 from mm.backtest.preset import ALWAYS, PLAIN, PRESETS
 from mm.backtest.risk import NO_RISK, Risk, limits_of
 from mm.base.knobs import ONE_DAY, PATH, integer, knob, knobs, matching, number, one_of
-from mm.cli.config import Results
+from mm.cli.config import Doors, Results
 from mm.cli.console import Console, write_line
 from mm.cli.frame import command
 from mm.clock import DAY_ZONE, US_PER_S, day_of, now_us, run_stamp
@@ -37,7 +37,7 @@ _HOURS = 24.0
 
 
 @dataclass(frozen=True, kw_only=True)
-class TradingInterface:
+class TradingInterface(Doors):
     """Parameters of the served market, and its address."""
 
     scenario: str = knob(
@@ -92,12 +92,14 @@ def api(
     from mm.api.order_log import OrderLog
     from mm.api.serve import listening, serve
 
+    door = options.door(options.serve_host, "--host (SERVE_HOST)", console.log.warning)
     market = made_market(options, limits, flags, (api_key or os.environ.get(KEY, "")).strip())
     with listening(options.serve_host, options.api_port) as listener:
         host, port = listener.getsockname()[:2]
         name = f"{run_stamp(now_us())}_{port}.ndjson"
         log = OrderLog(results.out_root / "sim_api" / market.desk.grid.symbol / name, market)
-        url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+        scheme = "https" if door.context else "http"
+        url = f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
 
         def ready() -> None:
             symbol = market.desk.grid.symbol
@@ -110,7 +112,7 @@ def api(
             )
             write_line(sys.stdout, text)
 
-        asyncio.run(serve(market, listener, ready))
+        asyncio.run(serve(market, listener, door, ready))
 
 
 def made_market(options: TradingInterface, limits: Any, flags: Any, key: str = "") -> "DeskMarket":

@@ -12,9 +12,13 @@ code, textarea, pre {font: 13px/1.4 ui-monospace, monospace}
 textarea {width: 100%; box-sizing: border-box}
 label {display: block; margin: .3rem 0}
 pre {overflow: auto; max-height: 24rem}
-</style></head><body><h1></h1><p></p><main></main>
+</style></head><body><h1></h1><p></p>
+<label>Token, where the server needs one <input type="password" autocomplete="off"></label><main></main>
 <h2>Schemas</h2><pre></pre>
 <script>
+const token = document.querySelector("input");
+const call = (url, options = {}) =>
+  fetch(url, {...options, headers: token.value ? {Authorization: `Bearer ${token.value}`} : {}});
 const make = (parent, name, text = "") => {
   const one = parent.appendChild(document.createElement(name));
   one.textContent = text;
@@ -47,16 +51,25 @@ const show = (main, path, method, one) => {
       if (parameter.in === "path") url = url.replace(`{${parameter.name}}`, encodeURIComponent(input.value));
       else if (input.value) query.set(parameter.name, input.value);
     if (query.size) url += `?${query}`;
-    const response = await fetch(url, {method: method.toUpperCase(), body: body ? body.value : undefined});
+    const response = await call(url, {method: method.toUpperCase(), body: body ? body.value : undefined});
     answer.textContent = `${response.status} ${url}\\n${await response.text()}`;
   };
 };
-fetch("openapi.json").then(response => response.json()).then(document_ => {
+const load = async () => {
+  const response = await call("openapi.json");
+  if (!response.ok) {
+    document.querySelector("p").textContent = await response.text();
+    return;
+  }
+  const document_ = await response.json();
+  document.querySelector("main").replaceChildren();
   document.querySelector("h1").textContent = document_.info.title;
   document.querySelector("p").textContent = document_.info.description;
   for (const [path, methods] of Object.entries(document_.paths))
     for (const [method, one] of Object.entries(methods)) show(document.querySelector("main"), path, method, one);
   document.querySelector("body > pre").textContent = JSON.stringify(document_.components.schemas, null, 2);
-});
+};
+token.onchange = load;
+load();
 </script></body></html>
 """

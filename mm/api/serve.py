@@ -4,11 +4,13 @@ import asyncio
 import contextlib
 import socket
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import uvicorn
 
 from mm.api.app import made_app
 from mm.api.market import DeskMarket
+from mm.base.doors import Door
 from mm.cli.interrupts import at_ending_signals
 from mm.errors import UsageError
 
@@ -54,17 +56,18 @@ def listening(host: str, port: int) -> socket.socket:
     return found
 
 
-async def serve(market: DeskMarket, listener: socket.socket, ready: Callable[[], None]) -> None:
+async def serve(market: DeskMarket, listener: socket.socket, door: Door, ready: Callable[[], None]) -> None:
     """Serve *market* until SIGTERM or SIGINT; raises errors of its flow.
 
     Args:
         market: The market; its clock advances during the call.
         listener: Listening socket of `listening`.
+        door: Decides who may call.
         ready: Called when requests can be answered.
     """
-    app = made_app(market, listener.getsockname()[0])
+    tls: dict[str, Any] = {"ssl_context_factory": lambda *_: door.context} if door.context else {}
     config = uvicorn.Config(
-        app, log_config=None, access_log=False, lifespan="off", ws_max_size=65_536,
+        made_app(market, door), **tls, log_config=None, access_log=False, lifespan="off", ws_max_size=65_536,
         timeout_keep_alive=75, timeout_graceful_shutdown=2, server_header=False,
     )  # fmt: skip
     server = _Server(config)

@@ -8,7 +8,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mm.base.knobs import (
     DAYS,
@@ -28,6 +28,9 @@ from mm.base.knobs import (
     one_of,
 )
 from mm.errors import UsageError
+
+if TYPE_CHECKING:
+    from mm.base.doors import Door, Report
 
 EXPONENT_FILE = "_queue_exponent.json"  # end of the name of a file that mm fills fit writes
 
@@ -63,6 +66,54 @@ class Results:
         matters=False,
         common="Folder of the runs",
     )
+
+
+_FILE_NAME = matching(r"\S.*", "a path", "PATH", "path")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Doors:
+    """Who may call a server that this program runs: its pages of metrics, its trading interface, its dashboard."""
+
+    tokens_file: str | None = knob(
+        None, _FILE_NAME, "File of the tokens that requests need, mode 600; mm token add writes it.", matters=False
+    )
+    tls_cert_file: str | None = knob(
+        None, _FILE_NAME, "PEM certificate of the server, for https; its key may be in it.", matters=False
+    )
+    tls_key_file: str | None = knob(None, _FILE_NAME, "PEM key of that certificate.", matters=False)
+    allowed_hosts: str | None = knob(
+        None,
+        matching(r"[\w.-]+(,[\w.-]+)*", "names, separated by commas"),
+        "Names by which other machines call the server, also through a proxy.",
+        matters=False,
+    )
+    plain_http: bool = knob(
+        False, SWITCH, "1 allows http beyond this machine, only where a proxy ends TLS before it.", matters=False
+    )
+
+    def door(self, host: str, flag: str, report: "Report") -> "Door":
+        """Return the door of a server.
+
+        Args:
+            host: The address that it listens on.
+            flag: Flag and variable of that address.
+            report: Logs refused requests.
+
+        Raises:
+            SafetyError: If other machines could call it without a token, or without TLS.
+            UsageError: If a file cannot be used.
+        """
+        from mm.base.doors import Door, DoorFiles
+
+        files = [
+            Path(one).expanduser() if one else None for one in (self.tls_cert_file, self.tls_key_file, self.tokens_file)
+        ]
+        names = self.allowed_hosts.split(",") if self.allowed_hosts else ()
+        of_server = DoorFiles(
+            certificate=files[0], key=files[1], tokens=files[2], allowed_hosts=names, plain_http=self.plain_http
+        )
+        return Door(host, of_server, flag=flag, report=report)
 
 
 @dataclass(frozen=True, kw_only=True)

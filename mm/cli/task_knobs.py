@@ -5,6 +5,7 @@ They are separate because every command imports the knobs that most tasks have.
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from mm.backtest.risk import Risk
 from mm.backtest.rules import Account, Execution
@@ -28,6 +29,7 @@ from mm.cli.calibration_knobs import Calibration, Fit, Windows
 from mm.cli.config import (
     DamagedDay,
     Day,
+    Doors,
     Market,
     Models,
     OrdersFile,
@@ -37,6 +39,9 @@ from mm.cli.config import (
     Sensitivity,
     Source,
 )
+
+if TYPE_CHECKING:
+    from mm.base.doors import Door, Report
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -226,7 +231,7 @@ SPOT_STREAMS, SPOT_REST = "wss://stream.binance.com:9443", "https://api.binance.
 
 
 @dataclass(frozen=True, kw_only=True)
-class Recorder(Streams):
+class Recorder(Doors, Streams):
     """Recording of a day."""
 
     ws_url: str = knob(
@@ -284,6 +289,10 @@ class Recorder(Streams):
         "Time without depth messages that counts as a stall, or without trades until REST is queried, in s.",
     )
     backoff_max_s: float = knob(30.0, number(0.01, 3600), "Maximum wait between two connection attempts, in s.")
+
+    def metrics_door(self, report: "Report") -> "Door":
+        """Return the door of the Prometheus page."""
+        return self.door(self.metrics_host, "--metrics-host (METRICS_HOST)", report)
 
 
 GROUPS: tuple[type, ...] = (

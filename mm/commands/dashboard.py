@@ -1,9 +1,10 @@
-"""``mm dashboard``: days, runs, calibrations and risk in a browser, by streamlit in this process, on loopback."""
+"""``mm dashboard``: days, runs, calibrations and risk in a browser, by streamlit in this process."""
 
 import json
 import os
 import signal
 import socket
+import ssl
 import sys
 import threading
 import time
@@ -13,14 +14,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mm.base.knobs import PATH, integer, knob
-from mm.cli.config import Results
+from mm.base.knobs import PATH, integer, knob, matching
+from mm.cli.config import Doors, Results
 from mm.cli.console import Console, write_line
 from mm.cli.frame import command
 from mm.errors import TryLater, UsageError
 
 HOST = "127.0.0.1"
-"""Loopback only, because pages start backtests and trigger the kill switch."""
 APP = Path(__file__).parents[1] / "dashboard" / "app.py"
 _LOOK_S = 0.05
 START_S = 120.0
@@ -44,22 +44,29 @@ OPTIONS: dict[str, Any] = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class Dashboard(Results):
-    """The port of the dashboard, and the folders that it shows."""
+class Dashboard(Doors, Results):
+    """The address of the dashboard, and the folders that it shows."""
 
-    dashboard_port: int = knob(8501, integer(0, 65535), "Port on loopback; 0: a free one.", flag="--port")
+    dashboard_host: str = knob(HOST, matching(r"\S+", "an address"), "Address to listen on.", flag="--host")
+    dashboard_port: int = knob(8501, integer(0, 65535), "Port; 0: a free one.", flag="--port")
     data_root: Path = knob(Path("data"), PATH, "Folder of the day folders <SYMBOL>/<YYYYMMDD>.", matters=False)
 
 
 @command(Dashboard)
 def main(console: Console, place: Dashboard) -> None:
-    """Show days, runs, calibrations and risk in a browser, on this machine only; SIGTERM and Ctrl-C end it.
+    """Show days, runs, calibrations and risk in a browser; SIGTERM and Ctrl-C end it.
 
+    Beyond this machine it needs TLS and tokens: read shows, trade starts backtests, kill and rearm set the kill switch.
     No browser is opened: open the printed address.
 
     Example: mm dashboard --port 8501
     """
     from streamlit.web import bootstrap
+
+    from mm.dashboard import gate
+
+    door = place.door(place.dashboard_host, "--host (DASHBOARD_HOST)", console.log.warning)
+    gate.guard(door)
 
     def ready(url: str) -> None:
         write_line(sys.stdout, json.dumps({"ready": True, "url": url}) if console.as_json else f"dashboard at {url}")
@@ -71,9 +78,11 @@ def main(console: Console, place: Dashboard) -> None:
             late.set()
             os.kill(os.getpid(), signal.SIGTERM)  # streamlit's loop runs in the main thread, and ends by it
 
-    port, late = free_port(place.dashboard_port), threading.Event()
-    url = f"http://{HOST}:{port}"
-    options = {**OPTIONS, "server_port": port}
+    host, late = place.dashboard_host, threading.Event()
+    port = free_port(place.dashboard_port, host)
+    scheme = "https" if door.context else "http"
+    url = f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
+    options = {**OPTIONS, **_addresses(place, host), "server_port": port}
     bootstrap.load_config_options(flag_options=options)
     folders = [str(place.data_root.absolute()), str(place.out_root.absolute())]
     try:
@@ -84,22 +93,32 @@ def main(console: Console, place: Dashboard) -> None:
             raise TryLater(f"the dashboard at {url} did not answer within {START_S:g} s of its start; start it again")
 
 
-def free_port(port: int) -> int:
-    """Return *port*, or a free one if it is 0.
+def _addresses(place: Dashboard, host: str) -> dict[str, Any]:
+    """Return the options of streamlit that depend on the address; it accepts sockets from pages of these hosts only."""
+    names = place.allowed_hosts.split(",") if place.allowed_hosts else []
+    tls = {"server_sslCertFile": place.tls_cert_file, "server_sslKeyFile": place.tls_key_file or place.tls_cert_file}
+    origins = [f"https://{name}" for name in names]
+    return {"server_address": host, "server_corsAllowedOrigins": origins, **(tls if place.tls_cert_file else {})}
+
+
+def free_port(port: int, host: str = HOST) -> int:
+    """Return *port* of an address, or a free one if it is 0.
 
     Raises:
         UsageError: If it cannot be bound.
     """
-    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as listener:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            listener.bind((HOST, port))
-        except OSError as error:
-            raise UsageError(
-                f"--port (DASHBOARD_PORT) was {port}: {HOST}:{port} cannot be bound ({error.strerror}); give "
-                f"another port, or 0 for a free one"
-            ) from error
-        return int(listener.getsockname()[1])
+    try:
+        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
+        with socket.socket(family, socket.SOCK_STREAM) as listener:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listener.bind((host, port))
+            return int(listener.getsockname()[1])
+    except (OSError, UnicodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise UsageError(
+            f"--port (DASHBOARD_PORT) was {port}: {host}:{port} cannot be bound ({reason}); give another port, or 0 "
+            f"for a free one"
+        ) from error
 
 
 def answers(url: str, within_s: float) -> bool:
@@ -109,7 +128,10 @@ def answers(url: str, within_s: float) -> bool:
         url: URL of the server.
         within_s: The limit, s.
     """
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    handlers: list[urllib.request.BaseHandler] = [urllib.request.ProxyHandler({})]
+    if url.startswith("https"):  # an address has no certificate of its own
+        handlers.append(urllib.request.HTTPSHandler(context=ssl._create_unverified_context()))
+    opener = urllib.request.build_opener(*handlers)
     end = time.monotonic() + within_s
     while time.monotonic() < end:
         with suppress(OSError), opener.open(f"{url}/_stcore/health", timeout=1):

@@ -56,6 +56,7 @@ from mm.runs.find import Found, check_models, find_run
 from mm.runs.in_progress import Run
 
 if TYPE_CHECKING:
+    from mm.base.doors import Door
     from mm.live.reconcile import Reconciliation
     from mm.market_data.recording import Parts
 
@@ -115,12 +116,13 @@ def main(
         _check(recorder, execution)
         check_seen(others, "a shadow")
         check_names(models)
+        door = recorder.metrics_door(run.log.warning) if recorder.metrics_port else None
         _take_back_killed(run)
         knobs = PaperKnobs(market, execution, account, models, risk, others)
         clock = SteadyClock()
         places = places_of(others, recorder, source.data_root)
         beside = {name: day_parts(run, *place, day, clock) for name, place in places.items()}
-        env = _Env(clock, signals, kills, switch, store, watch, beside)
+        env = _Env(clock, signals, kills, switch, store, watch, door, beside)
         live = asyncio.run(_live(run, day_parts(run, source, recorder, day, clock), knobs, env, day))
         _finish(run, live, knobs, day)
     if live.regridded:
@@ -168,8 +170,8 @@ def day_parts(run: Run, source: Source, recorder: Recorder, day: Day, clock: Cal
 
 @dataclass(frozen=True)
 class _Env:
-    """The environment of a shadow: clock, signals, names of those that kill, kill switch, store, whether watched, and
-    the parts of the recordings of other markets.
+    """The environment of a shadow: clock, signals, names of those that kill, kill switch, store, whether watched, door,
+    and the parts of the recordings of other markets.
     """
 
     clock: Callable[[], int]
@@ -178,6 +180,7 @@ class _Env:
     switch: KillSwitch
     store: LiveStore
     watched: bool
+    door: "Door | None"
     beside: "Mapping[str, Parts]"
 
     def kill_reason(self) -> str | None:
@@ -219,6 +222,7 @@ async def _live(run: Run, parts: "Parts", knobs: "PaperKnobs", env: _Env, day: D
             raise
         raise TryLater("stopped before the exchange responded: nothing was recorded; start it again") from None
     desk = ShadowDesk(play, run.log, env.store.writer(symbol, run.log.warning), clock)
+    desk.metrics.door = env.door
     takers = {name: OtherTaker() for name in seen}
     paired = PairedPlay(play, takers) if takers else play
     follower = ShadowFollower(paired, clock, desk.market, env.kill_reason)

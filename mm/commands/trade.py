@@ -111,6 +111,7 @@ def main(
         urls = addresses(
             trading.venue, recorder.ws_url, recorder.rest_url, access.ws_api_url, remote_box=trading.remote_box
         )
+        door = recorder.metrics_door(run.log.warning) if recorder.metrics_port else None
         credentials = read_credentials(os.environ, api_key=given["api_key"], api_secret=given["api_secret"])
         if given["api_key"] or given["api_secret"]:
             run.log.warning("key_on_command_line", note="set BINANCE_API_KEY and its secret in the environment instead")
@@ -124,6 +125,7 @@ def main(
         places = places_of(others, recorder, source.data_root)
         beside = {name: day_parts(run, *place, day, clock) for name, place in places.items()}
         trade = TradeRun(run, knobs, urls, credentials, parts, clock)
+        trade.metrics.door = door
         trade.check()
         with trade.alone():
             end = asyncio.run(_live(trade, (parts, beside), day, run, signals, watched=given["watch"]))
@@ -139,7 +141,7 @@ def main(
 def _at_interface(run: Run, day: Day, trading: Trading, strategy: "PaperKnobs", signals: TradeSignals) -> None:
     """Trade as a client of `mm sim api`."""
 
-    at = InterfaceAt(url=trading.api_url, client_id=trading.client_id)
+    at = InterfaceAt(url=trading.api_url, client_id=trading.client_id, token=trading.api_token())
     symbol = day.symbol
     end, times = asyncio.run(InterfaceTrade(run, day, at, strategy, SteadyClock()).trade(signals))
     _write(run, end, symbol)

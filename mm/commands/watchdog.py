@@ -11,7 +11,7 @@ import click
 
 from mm.base.atomic_file import write_atomic
 from mm.base.knobs import PATH, SYMBOLS, integer, knob, matching, number
-from mm.cli.config import Results
+from mm.cli.config import Doors, Results
 from mm.cli.console import Console
 from mm.cli.frame import command
 from mm.cli.interrupts import at_ending_signals
@@ -22,12 +22,14 @@ from mm.market_data.metrics import metrics_served
 if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger as Logger
 
+    from mm.base.doors import Door
+
 TEXTFILE = "mm_watchdog.prom"
 _ONCE = click.Option(["--once"], is_flag=True, help="Print the state once; exit code 3 if something needs a person.")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Watching(Results):
+class Watching(Doors, Results):
     """What is watched, and where its state is served."""
 
     symbol: str | None = knob(None, SYMBOLS, "Symbols, a list; without it all with a file.", common="Symbols, a list")
@@ -63,11 +65,15 @@ def main(console: Console, watching: Watching, once: bool) -> None:
     """
     dog = watching.watchdog()
     dog.check()
+    serves = watching.metrics_port and not once
+    door = (
+        watching.door(watching.metrics_host, "--metrics-host (METRICS_HOST)", console.log.warning) if serves else None
+    )
     found = dog.look()
     if watching.textfile_dir is not None:
         _write_first(watching.textfile_dir, found)
     if not once:
-        found = asyncio.run(_watch(console, watching, dog, found))
+        found = asyncio.run(_watch(console, watching, dog, found, door))
     console.set_json(
         {
             "symbols": {one.symbol: one.to_json() for one in found.symbols},
@@ -92,13 +98,16 @@ def _write_first(folder: Path, found: WatchdogLook) -> None:
         raise UsageError(f"--textfile (TEXTFILE_DIR) {folder}: cannot be written ({reason}); give another") from error
 
 
-async def _watch(console: Console, watching: Watching, dog: Watchdog, found: WatchdogLook) -> WatchdogLook:
+async def _watch(
+    console: Console, watching: Watching, dog: Watchdog, found: WatchdogLook, door: "Door | None"
+) -> WatchdogLook:
     """Look again and again until a signal, and return the last look."""
     stopped, latest = asyncio.Event(), [found]
     at_ending_signals(lambda _: stopped.set())
-    async with _served(watching, latest) as port:
+    async with _served(watching, latest, door) as port:
         if port:
-            console.print(f"http://{watching.metrics_host}:{port}/metrics")
+            scheme = "https" if door and door.context else "http"
+            console.print(f"{scheme}://{watching.metrics_host}:{port}/metrics")
         _note(console.log, [], found.troubles())
         while not stopped.is_set():
             with suppress(TimeoutError):
@@ -115,8 +124,8 @@ async def _watch(console: Console, watching: Watching, dog: Watchdog, found: Wat
 
 
 @asynccontextmanager
-async def _served(watching: Watching, latest: Sequence[WatchdogLook]) -> AsyncIterator[int]:
-    if not watching.metrics_port:
+async def _served(watching: Watching, latest: Sequence[WatchdogLook], door: "Door | None") -> AsyncIterator[int]:
+    if door is None:
         yield 0
         return
     served = metrics_served(
@@ -124,6 +133,7 @@ async def _served(watching: Watching, latest: Sequence[WatchdogLook]) -> AsyncIt
         watching.metrics_port,
         lambda: latest[0].page(),  # noqa: PLW0108 - of the latest look
         lambda: "; ".join(latest[0].troubles()),
+        door=door,
     )
     async with served as port:
         yield port

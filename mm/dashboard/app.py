@@ -13,7 +13,7 @@ import polars as pl
 import streamlit as st
 
 from mm.base.numbers import number
-from mm.dashboard import backtest_page, calibration_page, market_page, risk_page, runs_page
+from mm.dashboard import backtest_page, calibration_page, gate, market_page, risk_page, runs_page
 from mm.dashboard.sources import Folders
 from mm.runs.manifest import headlines, shown
 
@@ -77,6 +77,7 @@ def main() -> None:
     folders = Folders(Path(sys.argv[1]), Path(sys.argv[2]))
     st.set_page_config(page_title="mm", layout="wide")
     st.html(STYLE)
+    gate.enter()
     pages = [st.Page(partial(home, folders), title="Home", url_path="home", default=True)]
     for name, draw in PAGES.items():
         pages.append(st.Page(partial(draw, folders), title=name.capitalize(), url_path=name))

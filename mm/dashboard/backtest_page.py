@@ -10,11 +10,13 @@ from urllib.parse import quote
 import polars as pl
 import streamlit as st
 
+from mm.base.doors import TRADE
 from mm.base.knobs import REQUIRED, Knob, shown
 from mm.base.numbers import number, probability, signed
 from mm.cli.frame import known_knobs
 from mm.cli.options import KnobOption
 from mm.commands import backtest, sweep
+from mm.dashboard import gate
 from mm.dashboard.charts import draw
 from mm.dashboard.jobs import StartedCommand, words_of
 from mm.dashboard.sources import Folders, label_of, one_line
@@ -38,6 +40,7 @@ def show(folders: Folders) -> None:
     first, second, _ = st.columns([1, 1, 2])
     if first.button("Run backtest", type="primary", width="stretch"):
         with one_line():
+            gate.need(TRADE)
             _start("backtest", texts, known_knobs(backtest.main), folders)
     with st.expander("A grid of backtests"):
         ranked = {one.name: one for one in known_knobs(sweep.main)}["rank_by"]
@@ -45,10 +48,13 @@ def show(folders: Folders) -> None:
         rank_by = st.selectbox("Ranked by", ranked.reader.words, key="sweep rank_by", help=ranked.help)
         if st.button("Run sweep"):
             with one_line():
+                gate.need(TRADE)
                 axes = ";".join(line.strip() for line in grid.splitlines() if line.strip())
                 _start("sweep", {**texts, "grid": axes, "rank_by": rank_by}, known_knobs(sweep.main), folders)
     if second.button("Stop", disabled=not _running(), width="stretch") and _running():
-        st.session_state["job"].end()
+        with one_line():
+            gate.need(TRADE)
+            st.session_state["job"].end()
     if "job" in st.session_state:
         _follow(folders)
     _grid(folders)

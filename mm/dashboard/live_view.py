@@ -18,6 +18,7 @@ import numpy.typing as npt
 import polars as pl
 
 from mm.clock import US_PER_MS, US_PER_S, now_us
+from mm.dashboard import gate
 from mm.dayfolder.layout import DayFolder, levels_shown
 from mm.errors import BrokenFile, DataError
 from mm.live.audit import SUFFIX, audit_folder
@@ -152,6 +153,8 @@ def _whole(column: pl.Series) -> Instants:
 def fetched(address: str, path: str) -> Any:
     """Return the response of ``http://ADDRESS/PATH``: parsed JSON, or text; None for 404.
 
+    A visitor's token goes with it: a page that needs one may have the same file of tokens.
+
     Raises:
         DataError: If there is no response in time, or the address is that of another machine: anyone who can open a
             page can give it one, and the dashboard must not make requests for them.
@@ -162,10 +165,11 @@ def fetched(address: str, path: str) -> Any:
             f"{address} is not on this machine ({', '.join(HERE)}); forward its port, "
             "ssh -L 9109:127.0.0.1:9109 HOST, and give 127.0.0.1:9109"
         )
+    headers = {"Authorization": f"Bearer {text}"} if (text := gate.token()) else {}
     base = address.rstrip("/") if "://" in address else f"http://{address.rstrip('/')}"
     try:
         with httpx.Client(trust_env=False, timeout=ANSWER_S) as client:
-            answer = client.get(f"{base}/{path}")
+            answer = client.get(f"{base}/{path}", headers=headers)
     except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
         raise DataError(f"{base}/{path} does not respond ({error or type(error).__name__}); is it running?") from error
     if answer.status_code == 404:

@@ -10,7 +10,7 @@ import streamlit as st
 
 from mm.base.numbers import number, signed
 from mm.clock import US_PER_S, iso, now_us
-from mm.dashboard import live_view
+from mm.dashboard import gate, live_view
 from mm.dashboard.charts import Zoom, draw
 from mm.dashboard.live_view import KEPT, Floats, Instants, LiveMarket
 from mm.dashboard.sources import Folders, day_market, one_line
@@ -81,6 +81,7 @@ def show(folders: Folders) -> None:
 @st.fragment(run_every=REFRESH_S)
 def _live(folders: Folders, symbol: str, day: str | None, metrics: str, box: str) -> None:
     """Draw the current state; streamlit calls it repeatedly, without the rest of the page."""
+    gate.enter()
     market: LiveMarket | None = None
     own: live_view.SeenOrders | None = None
     with one_line():

@@ -7,11 +7,12 @@ import polars as pl
 import streamlit as st
 
 from mm.backtest.risk import LIVE_DEFAULTS, Risk
+from mm.base.doors import KILL, REARM
 from mm.base.knobs import knobs, shown
 from mm.base.numbers import percent
 from mm.clock import now_us
 from mm.commands.risk import MANUAL, SwitchPlace
-from mm.dashboard import live_view
+from mm.dashboard import gate, live_view
 from mm.dashboard.sources import Folders, one_line
 from mm.errors import DataError
 from mm.live.audit import audit_folder, first_row, logs_of
@@ -72,6 +73,8 @@ def _switch(place: SwitchPlace) -> None:
     sure = yes.button(f"Yes, {word.lower()}", width="stretch")
     if sure or no.button("No", width="stretch"):
         del st.session_state[wanted]
+        if sure:
+            gate.need(REARM if killed else KILL)
         if sure and killed:
             switch.rearm()
         elif sure:
@@ -97,6 +100,7 @@ def _limits(folders: Folders, symbol: str, metrics: str) -> None:
 
     @st.fragment(run_every=REFRESH_S if metrics else None)
     def use() -> None:
+        gate.enter()
         used: dict[str, float] = {}
         if metrics:
             with one_line():

@@ -6,6 +6,7 @@ There is no recording, audit log or kill switch, because the market is simulated
 
 import asyncio
 import json
+import ssl
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -20,7 +21,7 @@ from websockets.exceptions import InvalidHandshake, WebSocketException
 from mm.backtest.live_feed import FeedEvent, Row
 from mm.cli.config import Day
 from mm.clock import US_PER_S, day_of
-from mm.errors import TryLater, UsageError
+from mm.errors import SafetyError, TryLater, UsageError
 from mm.instrument import Instrument, e8, short_text, to_exchange_info
 from mm.live.decisions import DecisionLags
 from mm.live.ledger import SIDES, AccountFill, Ledger
@@ -44,10 +45,11 @@ REASONS = {"would_cross": (-2010, "would_cross"), "max_orders_per_s": (-1015, "m
 
 @dataclass(frozen=True, kw_only=True)
 class InterfaceAt:
-    """The address of the trading interface, and the client name to trade under."""
+    """The address of the trading interface, the client name to trade under, and the token for it, if it needs one."""
 
     url: str
     client_id: str
+    token: str = ""
 
 
 class TradingInterfaceClient:
@@ -56,7 +58,11 @@ class TradingInterfaceClient:
     def __init__(self, at: InterfaceAt) -> None:
         self.at = at
         self.ws_url = f"ws{at.url.removeprefix('http')}"
-        self._http = httpx.AsyncClient(base_url=at.url, timeout=10.0, trust_env=False)
+        self.headers = {"Authorization": f"Bearer {at.token}"} if at.token else {}
+        self.tls = ssl.create_default_context() if at.url.startswith("https") else None
+        self._http = httpx.AsyncClient(
+            base_url=at.url, headers=self.headers, verify=self.tls or False, timeout=10.0, trust_env=False
+        )
 
     async def close(self) -> None:
         """Close the connection."""
@@ -78,6 +84,11 @@ class TradingInterfaceClient:
                 f"{self.at.url}{path}: no answer ({type(error).__name__}: {error}); start `mm sim api`, or name its "
                 f"address with --api-url (API_URL)"
             ) from error
+        if answer.status_code in (401, 403):
+            raise SafetyError(
+                f"{self.at.url}{path}: {answer.status_code} {answer.text}; give a token with the roles read and "
+                f"trade by --api-token-file (API_TOKEN_FILE); orders sent before may still rest there"
+            )
         if answer.status_code not in (200, 404):
             raise UsageError(f"{self.at.url}{path}: {answer.status_code} {answer.text}; is this `mm sim api`?")
         return json.loads(answer.content, parse_float=Decimal)
@@ -349,7 +360,7 @@ class InterfaceTrade:
     async def _follow(self, client: TradingInterfaceClient, trader: Trader, reader: BookReader) -> None:
         """Feed the market until the interface no longer answers."""
         while True:
-            async with _connected(f"{client.ws_url}/ws/md") as socket:
+            async with _connected(client, "/ws/md") as socket:
                 async for text in socket:
                     trader.feed([reader.take(text, self._clock())])
             trader.feed([reader.lost(self._clock())])
@@ -360,7 +371,7 @@ class InterfaceTrade:
     async def _announced(self, client: TradingInterfaceClient, gateway: InterfaceGateway) -> None:
         """Fetch fills at each notice and at each new connection."""
         while True:
-            async with _connected(f"{client.ws_url}/ws/fills/{client.at.client_id}") as socket:
+            async with _connected(client, f"/ws/fills/{client.at.client_id}") as socket:
                 gateway.fills_came()
                 async for _ in socket:
                     gateway.fills_came()
@@ -368,10 +379,11 @@ class InterfaceTrade:
 
 
 @asynccontextmanager
-async def _connected(url: str) -> AsyncIterator[AsyncIterator[str | bytes]]:
+async def _connected(client: TradingInterfaceClient, path: str) -> AsyncIterator[AsyncIterator[str | bytes]]:
     """Yield the messages of a WebSocket until the connection is lost; raises TryLater if it cannot be opened."""
+    url = f"{client.ws_url}{path}"
     try:
-        socket = await connect(url, proxy=None)
+        socket = await connect(url, additional_headers=client.headers, ssl=client.tls, proxy=None)
     except (OSError, InvalidHandshake, TimeoutError) as error:
         raise TryLater(f"{url}: cannot be connected to ({error}); start `mm sim api` again") from error
 

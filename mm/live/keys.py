@@ -9,7 +9,6 @@ import ctypes
 import hashlib
 import os
 import re
-import stat
 from base64 import b64encode
 from collections.abc import Callable, Iterable, Mapping, MutableMapping
 from functools import cache
@@ -19,7 +18,8 @@ from typing import TYPE_CHECKING, NoReturn
 
 import click
 
-from mm.errors import SafetyError, UsageError
+from mm.base.private_file import read_private
+from mm.errors import UsageError
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -31,7 +31,6 @@ KEY_OPTIONS = (
 )
 """Flags that are not knobs, so that no manifest has them; the body of a command gets them as texts or None."""
 _PEM = "-----BEGIN"
-_MOST_FILE_BYTES = 65_536
 _HMAC_BLOCK = 64  # block size of SHA-256, bytes
 _MEMORY_FIELDS = slice(45, 49)  # arg_start, arg_end, env_start, env_end of proc(5), counted after the command's name
 
@@ -112,21 +111,7 @@ def read_credentials(
 
 def _read_private(path: Path) -> "Ed25519PrivateKey":
     """Return the Ed25519 key of a PEM file; raises as `read_credentials`."""
-    try:
-        opened = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-        with os.fdopen(opened, "rb") as file:
-            found = os.fstat(opened)
-            if not stat.S_ISREG(found.st_mode):
-                raise UsageError(f"{KEY_FILE}: {path} is not a file")
-            if found.st_mode & (stat.S_IRWXG | stat.S_IRWXO) or found.st_uid != os.geteuid():
-                raise SafetyError(
-                    f"{KEY_FILE}: {path} belongs to user {found.st_uid} with mode {stat.S_IMODE(found.st_mode):o}; "
-                    f"only its owner may read a key: chown it to the user of this process, and chmod 600 {path}"
-                )
-            content = file.read(_MOST_FILE_BYTES)
-    except OSError as error:
-        raise UsageError(f"{KEY_FILE}: {path} cannot be read ({error.strerror}); name the key's PEM file") from None
-    return _parsed(path, content)
+    return _parsed(path, read_private(path, KEY_FILE))
 
 
 def _parsed(path: Path, content: bytes) -> "Ed25519PrivateKey":

@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from itertools import accumulate
 
+from mm.base.doors import Door
 from mm.clock import US_PER_S, now_us
 from mm.instrument import decimal_text
 from mm.market_data.metrics import (
@@ -112,12 +113,14 @@ class TradingMetrics:
 
     Attributes:
         why_not_ready: Why nothing is quoted: not in sync, killed, …; empty while quoting.
+        door: Decides who may read them; None for this machine only.
         refresh: Called before each page; sets values that are cheaper to look up than to maintain.
     """
 
     def __init__(self, symbol: str, clock: Callable[[], int] = now_us) -> None:
         self.symbol = symbol
         self.why_not_ready = "starting"
+        self.door: Door | None = None
         self.refresh: Callable[[], None] = _nothing
         self._clock, self._began_us = clock, clock()
         self._book_us: int | None = None
@@ -267,11 +270,12 @@ class TradingMetrics:
 
         Raises:
             UsageError: If *host* and *port* cannot be bound.
+            SafetyError: If other machines could call it without a token.
         """
         if not port:
             yield 0
             return
-        async with metrics_served(host, port, self.page, self._not_ready, self.health) as bound:
+        async with metrics_served(host, port, self.page, self._not_ready, self.health, self.door) as bound:
             yield bound
 
     def health(self) -> dict[str, object]:

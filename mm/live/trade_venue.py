@@ -4,9 +4,11 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from ipaddress import ip_address
+from pathlib import Path
 from urllib.parse import urlsplit
 
 from mm.base.knobs import REQUIRED, SWITCH, base_url, knob, matching, one_of
+from mm.base.private_file import read_private
 from mm.errors import SafetyError, UsageError
 from mm.instrument import e8, short_text
 from mm.live.order_access import VENUES, VenueUrls
@@ -27,12 +29,22 @@ class Trading:
         "http://127.0.0.1:8000", base_url("http", "https"), "Address of --venue api, as `mm sim api` prints it."
     )
     client_id: str = knob("mm_1", matching(r"[A-Za-z0-9_.:-]{1,64}", "a name"), "Name of the client with --venue api.")
+    api_token_file: str | None = knob(
+        None, matching(r"\S.*", "a path", "PATH", "path"), "File of the token for --venue api, mode 600.", matters=False
+    )
     remote_box: bool = knob(
         False, SWITCH, "1 allows --venue box on another machine; without it, its addresses are of this one."
     )
     audit_sync: bool | None = knob(
         None, SWITCH, "1 sends an order only when its intent is on disk; default: 1, but 0 with --venue box."
     )
+
+    def api_token(self) -> str:
+        """Return the token for the trading interface; empty without one."""
+        if self.api_token_file is None:
+            return ""
+        path = Path(self.api_token_file).expanduser()
+        return read_private(path, "--api-token-file (API_TOKEN_FILE)").decode("ascii", "replace").strip()
 
 
 def untrusted(url: str, why: str) -> SafetyError:

@@ -8,12 +8,16 @@ import json
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any
 
+from mm.base.doors import READ, Door, Refusal
 from mm.errors import UsageError
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 MOST_REQUEST_BYTES = 16 << 10
 REQUEST_TIMEOUT_S = 5.0
+_TLS_TIMES: Mapping[str, Any] = {"ssl_handshake_timeout": REQUEST_TIMEOUT_S, "ssl_shutdown_timeout": 1.0}
 _PLAIN = "text/plain; charset=utf-8"
 _PAGES = (b"/metrics", b"/")
 _HEALTH, _LIVE, _READY = b"/health", b"/health/live", b"/health/ready"
@@ -45,6 +49,11 @@ BOOK_AGE = MetricFamily("mm_book_age_seconds", "gauge", "Time since the last upd
 GAPS = MetricFamily("mm_gaps_total", "counter", "Number of sequence gaps of the book.")
 MESSAGES = MetricFamily("mm_messages_total", "counter", "Messages processed, by stream.", ("stream",))
 MARKET_FAMILIES = (BOOK_AGE, GAPS, MESSAGES)
+REFUSED = MetricFamily(
+    "mm_requests_refused_total", "counter", "Requests to this page without a token that allows them.", ("reason",)
+)
+EXPIRY = MetricFamily("mm_certificate_expiry_timestamp_seconds", "gauge", "When this page's certificate expires.")
+DOOR_FAMILIES = (REFUSED, EXPIRY)
 
 
 def market_families(age_s: float | None, gaps: int, messages: Mapping[str, int]) -> list[FilledFamily]:
@@ -79,6 +88,15 @@ def _escaped(text: str) -> str:
     return text.replace("\\", r"\\").replace("\n", r"\n").replace('"', r"\"")
 
 
+def _door_page(door: Door) -> str:
+    """Return the page of a door; empty for one that asks for nothing."""
+    if door.tokens is None and door.expires_s is None:
+        return ""
+    refused: list[MetricSample] = [("", {"reason": reason}, count) for reason, count in door.refusals.items()]
+    expiry: list[MetricSample] = [] if door.expires_s is None else [("", {}, door.expires_s)]
+    return exposition("", [(REFUSED, refused), (EXPIRY, expiry)])
+
+
 def _always_ready() -> str:
     return ""
 
@@ -90,8 +108,11 @@ async def metrics_served(
     text: Callable[[], str],
     why_not_ready: Callable[[], str] = _always_ready,
     health: Callable[[], Mapping[str, object]] | None = None,
+    door: Door | None = None,
 ) -> AsyncIterator[int]:
     """Answer ``/metrics``, ``/health/live`` and ``/health/ready`` until the block ends; yield the port.
+
+    ``/health/live`` needs no token: it says only that the process answers.
 
     Args:
         host: Address to listen on.
@@ -99,16 +120,23 @@ async def metrics_served(
         text: Returns the page of metrics.
         why_not_ready: Returns the reason for a 503 of ``/health/ready``; empty for 200.
         health: Returns the content of ``/health``, JSON; None has no such page.
+        door: Decides who may call; None for this machine only.
 
     Raises:
         UsageError: If the address cannot be bound.
+        SafetyError: If other machines could call it without a token.
     """
+    guard = door or Door(host)
+
+    def page() -> str:
+        return text() + _door_page(guard)
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             async with asyncio.timeout(REQUEST_TIMEOUT_S):
                 head = await reader.readuntil(b"\r\n\r\n")
-                writer.write(_response(head, text, why_not_ready, health))
+                refusal = _refusal(guard, head, str((writer.get_extra_info("peername") or ("",))[0]))
+                writer.write(_refused(refusal) if refusal else _response(head, page, why_not_ready, health))
                 await writer.drain()
         except (asyncio.IncompleteReadError, asyncio.LimitOverrunError, TimeoutError, ConnectionError):
             pass  # the client is gone, or has sent no request
@@ -118,7 +146,9 @@ async def metrics_served(
                 await writer.wait_closed()
 
     try:
-        server = await asyncio.start_server(answer, host, port, limit=MOST_REQUEST_BYTES)
+        server = await asyncio.start_server(
+            answer, host, port, limit=MOST_REQUEST_BYTES, ssl=guard.context, **(_TLS_TIMES if guard.context else {})
+        )
     except OSError as error:
         raise UsageError(
             f"--metrics-port (METRICS_PORT) was '{port}': {host}:{port} cannot be bound ({error.strerror}); "
@@ -126,6 +156,19 @@ async def metrics_served(
         ) from error
     async with server:
         yield int(server.sockets[0].getsockname()[1])
+
+
+def _refusal(door: Door, head: bytes, peer: str) -> Refusal | None:
+    """Return why the door refuses a request with the given *head*; None if it is allowed."""
+    first, *lines = head.split(b"\r\n")
+    headers = [(name.strip().lower(), value.strip()) for name, _, value in (line.partition(b":") for line in lines)]
+    target = b"".join(first.split(b" ")[1:2]).partition(b"?")[0]
+    return door.refusal(None if target == _LIVE else READ, headers, peer, target.decode("latin-1"))
+
+
+def _refused(refusal: Refusal) -> bytes:
+    status = f"{refusal.status} {HTTPStatus(refusal.status).phrase}"
+    return _http(status, _PLAIN, f"{refusal.reason}\n", headers=refusal.headers)
 
 
 def _response(
@@ -153,9 +196,10 @@ def _response(
     return _http(status, _PLAIN, f"not ready: {reason}\n" if reason else "ready\n", with_body=with_body)
 
 
-def _http(status: str, content_type: str, text: str, *, with_body: bool = True) -> bytes:
+def _http(
+    status: str, content_type: str, text: str, *, with_body: bool = True, headers: Mapping[str, str] | None = None
+) -> bytes:
     body = text.encode()
-    head = (
-        f"HTTP/1.1 {status}\r\nContent-Type: {content_type}\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n"
-    )
-    return head.encode() + (body if with_body else b"")
+    own = {"Content-Type": content_type, "Content-Length": str(len(body)), "Connection": "close", **(headers or {})}
+    lines = "".join(f"{name}: {value}\r\n" for name, value in own.items())
+    return f"HTTP/1.1 {status}\r\n{lines}\r\n".encode() + (body if with_body else b"")

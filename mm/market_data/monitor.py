@@ -7,6 +7,7 @@ from time import monotonic_ns
 
 import msgspec
 
+from mm.base.doors import Door
 from mm.clock import US_PER_S, now_us
 from mm.market_data.health import (
     ENDED,
@@ -117,13 +118,20 @@ class Monitor:
         self._writing: asyncio.Future[None] | None = None
 
     @asynccontextmanager
-    async def watching(self, recording: WatchedRecording, host: str = "", port: int = 0) -> AsyncIterator[None]:
+    async def watching(
+        self, recording: WatchedRecording, host: str = "", port: int = 0, door: Door | None = None
+    ) -> AsyncIterator[None]:
         """Monitor *recording* until the block ends, and serve its page and health on *port*, if that is not 0.
 
         Raises:
             UsageError: If *host* and *port* cannot be bound.
+            SafetyError: If other machines could call it without a token.
         """
-        served = metrics_served(host, port, lambda: page(self._now(recording)), lambda: self._why_not_ready(recording))
+
+        def why() -> str:
+            return self._why_not_ready(recording)
+
+        served = metrics_served(host, port, lambda: page(self._now(recording)), why, door=door)
         async with served if port else nullcontext(0):
             tasks = [asyncio.create_task(work) for work in (self._watch(recording), self._measure(recording))]
             try:

@@ -88,7 +88,8 @@ class _Monitored:
         parts = parts_of(source, recorder, name, log, market=market.market)
         self._recording = Recording(parts, log)
         self._monitor = Monitor(Health(source.symbol, parts.days.run_id, parts.rest.rest), parts.rest.rest)
-        self._served = recorder.metrics_host, recorder.metrics_port
+        door = recorder.metrics_door(log.warning) if recorder.metrics_port else None
+        self._served = recorder.metrics_host, recorder.metrics_port, door
         self._symbol = source.symbol
 
     async def run(self) -> None:

@@ -15,6 +15,7 @@ from desks import still_market
 
 from mm.api.app import LONGEST_BODY, made_app
 from mm.api.order_log import OrderLog
+from mm.base.doors import Door, DoorFiles, new_token
 
 ORDER = {"client_id": "mm_1", "side": "buy", "type": "limit", "price": 100.05, "size": 5}
 
@@ -171,12 +172,67 @@ def test_pages_of_other_hosts_are_refused(headers, status):
     assert Caller().many([("GET", "/health", None)], **headers)[0][0] == status
 
 
-def test_address_of_a_network_can_be_called_by_name_but_not_by_other_pages():
-    """Containers call each other by name."""
+@pytest.fixture
+def doors(tmp_path):
+    """Return an interface for other machines, and tokens by name."""
+    tokens = {}
+    for roles in (["read"], ["read", "trade"], ["kill"], ["rearm"]):
+        tokens["+".join(roles)], token = new_token("+".join(roles), roles)
+        with (tmp_path / "tokens").open("a") as file:
+            file.write(token.line() + "\n")
+    (tmp_path / "tokens").chmod(0o600)
     call = Caller()
-    call.app = made_app(call.market, "0.0.0.0")
-    assert call.many([("GET", "/health", None)], host="exchange:8000", origin="http://exchange:8000")[0][0] == 200
-    assert call.many([("GET", "/health", None)], host="exchange:8000", origin="http://evil.example")[0][0] == 403
+    files = DoorFiles(tokens=tmp_path / "tokens", plain_http=True, allowed_hosts=["exchange"])
+    call.door = Door("0.0.0.0", files)
+    call.app = made_app(call.market, call.door)
+    return call, tokens
+
+
+def test_interface_of_a_network_is_called_by_its_names_and_addresses_with_a_token(doors):
+    """A name that the server was not given may be that of a web page that resolves to it."""
+    call, tokens = doors
+    known = {"authorization": f"Bearer {tokens['read']}"}
+    for headers, status in (
+        ({"host": "exchange:8000", "origin": "http://exchange:8000"}, 200),
+        ({"host": "192.0.2.1:8000"}, 200),
+        ({"host": "evil.example"}, 403),
+        ({"host": "exchange:8000", "origin": "http://evil.example"}, 403),
+        ({"host": "exchange:8000", "authorization": ""}, 401),
+        ({"host": "exchange:8000", "authorization": f"Basic {tokens['read']}"}, 401),
+        ({"host": "exchange:8000", "authorization": f"Bearer {tokens['read'][:-1]}"}, 401),
+    ):
+        assert call.many([("GET", "/health", None)], **(known | headers))[0][0] == status, headers
+    assert call.door.refusals == {"other_host": 2, "no_token": 2, "unknown_token": 1, "wrong_role": 0}
+
+
+def test_each_role_allows_its_calls_alone(doors):
+    """What a token does not name it cannot do; a client may have the name of another call."""
+    call, tokens = doors
+    order = json.dumps(ORDER).encode()
+    calls = [
+        ("GET", "/book", None, "read"),
+        ("GET", "/risk/mm_1", None, "read"),
+        ("GET", "/openapi.json", None, "read"),
+        ("POST", "/order", order, "trade"),
+        ("POST", "/cancel/1", None, "trade"),
+        ("POST", "/cancel_all/kill", None, "trade"),
+        ("POST", "/cancel_all/rearm", None, "trade"),
+        ("POST", "/risk/mm_1/kill", None, "kill"),
+        ("POST", "/risk/mm_1/rearm", None, "rearm"),
+    ]
+    for roles, token in tokens.items():
+        answers = call.many([one[:3] for one in calls], authorization=f"Bearer {token}")
+        for (method, path, _, needed), (status, answer) in zip(calls, answers, strict=True):
+            assert (status == 403) == (needed not in roles.split("+")), (roles, method, path, answer)
+    assert call.market.desk.clients["mm_1"].killed is None  # rearmed last
+
+
+def test_refused_request_changes_nothing(doors):
+    call, tokens = doors
+    order = json.dumps(ORDER).encode()
+    for headers in ({}, {"authorization": f"Bearer {tokens['read']}"}, {"host": "evil.example"}):
+        call.many([("POST", "/order", order), ("POST", "/risk/mm_1/kill", None)], **headers)
+    assert call.market.desk.clients == {}
 
 
 def test_page_of_the_endpoints_needs_no_internet():

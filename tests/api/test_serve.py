@@ -55,7 +55,8 @@ def test_client_session_over_http_and_websocket():
         asyncio.run(play(ready))
         process.send_signal(signal.SIGTERM)
         out, err = process.communicate(timeout=120)
-        assert (process.returncode, out, err) == (0, "", "")
+        assert (process.returncode, out, len(err.splitlines())) == (0, "", 1), err
+        assert "request_refused reason=other_host" in err
 
 
 class Wire:

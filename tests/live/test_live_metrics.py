@@ -182,7 +182,7 @@ def test_ready_requires_synced_book_and_no_kill() -> None:
 
     async def fetch(port: int, path: str) -> tuple[int, str]:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
-        writer.write(f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+        writer.write(f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
         head, _, body = (await reader.read()).decode().partition("\r\n\r\n")
         writer.close()
         return int(head.split(" ")[1]), body

@@ -1,11 +1,10 @@
 """The requests and responses passed between connections and routes; no socket, no clock."""
 
-import ipaddress
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import parse_qsl, unquote, urlsplit
+from urllib.parse import parse_qsl, unquote
 
 JSON_HEADERS = {"Content-Type": "application/json;charset=UTF-8"}
 CONTROL_PATH = "/sim/"
@@ -88,21 +87,3 @@ def refusal(status: int, code: int, msg: str, headers: Mapping[str, str] | None 
 def json_bytes(content: Any) -> bytes:
     """Return *content* as compact JSON in UTF-8, the format of every message of the exchange."""
     return json.dumps(content, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
-
-
-def named_hosts(host: str | None, origin: str | None) -> tuple[str, str]:
-    """Return the hosts that the headers Host and Origin name: loopback without a header, empty for a malformed one."""
-    named = [f"//{host}" if host is not None else "//localhost", origin if origin is not None else "//localhost"]
-    try:
-        called, page = (urlsplit(one).hostname or "" for one in named)
-    except ValueError:  # brackets without an address
-        return "", ""
-    return called, page
-
-
-def is_loopback(host: str) -> bool:
-    """Return whether a host name or address is this machine's loopback."""
-    try:
-        return host == "localhost" or ipaddress.ip_address(host.partition("%")[0]).is_loopback
-    except ValueError:
-        return False

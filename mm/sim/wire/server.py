@@ -11,12 +11,13 @@ from urllib.parse import parse_qs
 from websockets.http11 import Request as HandshakeRequest
 from websockets.server import ServerProtocol
 
+from mm.base.doors import is_loopback, named_hosts
 from mm.errors import UsageError
 from mm.sim.wire.connections import ApiConnection, ConnectionHub, StreamConnection
 from mm.sim.wire.faults.injector import FaultInjector
 from mm.sim.wire.feed import StreamFeed
 from mm.sim.wire.http_connection import HttpConnection
-from mm.sim.wire.http_messages import CONTROL_PATH, Answer, Request, Response, is_loopback, named_hosts, refusal
+from mm.sim.wire.http_messages import CONTROL_PATH, Answer, Request, Response, refusal
 from mm.sim.wire.limits import RateWindow, WireLimits
 from mm.sim.wire.stream_messages import GOING_AWAY
 from mm.sim.wire.stream_requests import API_PATH, BadTimeUnit, is_micro, read_opening

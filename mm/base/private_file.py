@@ -1,0 +1,36 @@
+"""Files with secrets: only the user of this process may read them."""
+
+import os
+import stat
+from pathlib import Path
+
+from mm.errors import SafetyError, UsageError
+
+_MOST_BYTES = 1 << 20
+
+
+def read_private(path: Path, name: str) -> bytes:
+    """Return the content of a file that only its owner, the user of this process, may read.
+
+    Args:
+        path: The file.
+        name: Its flag or variable, for messages.
+
+    Raises:
+        SafetyError: If others may read it, or it belongs to another user.
+        UsageError: If it is not a file, or cannot be read.
+    """
+    try:
+        opened = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        with os.fdopen(opened, "rb") as file:
+            found = os.fstat(opened)
+            if not stat.S_ISREG(found.st_mode):
+                raise UsageError(f"{name}: {path} is not a file")
+            if found.st_mode & (stat.S_IRWXG | stat.S_IRWXO) or found.st_uid != os.geteuid():
+                raise SafetyError(
+                    f"{name}: {path} belongs to user {found.st_uid} with mode {stat.S_IMODE(found.st_mode):o}; only "
+                    f"its owner may read it: chown it to the user of this process, and chmod 600 {path}"
+                )
+            return file.read(_MOST_BYTES)
+    except OSError as error:
+        raise UsageError(f"{name}: {path} cannot be read ({error.strerror}); give another file") from None

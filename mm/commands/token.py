@@ -1,0 +1,79 @@
+"""``mm token``: the tokens with which other machines may call a server of this program."""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import click
+
+from mm.base.atomic_file import write_atomic
+from mm.base.doors import ROLES, TOKENS_FLAG, Token, new_token, read_tokens
+from mm.base.knobs import PATH, REQUIRED, knob
+from mm.cli.console import Console
+from mm.cli.frame import command
+from mm.errors import DataError, UsageError
+
+_NAME = click.Argument(["name"], metavar="NAME")
+_ROLE = click.Option(["--role", "roles"], type=click.Choice(ROLES), multiple=True, help="What it allows; repeatable.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TokensPlace:
+    """The file of the tokens."""
+
+    tokens_file: Path = knob(REQUIRED, PATH, "File of the tokens; it has their hashes only.", common="File of tokens")
+
+
+@command(TokensPlace, arguments=[_NAME, _ROLE])
+def add(console: Console, place: TokensPlace, name: str, roles: tuple[str, ...]) -> None:
+    """Add a token to a file, which running servers read again, and print it: it is shown this once.
+
+    read: pages, book, streams; trade: orders and cancels, runs of the dashboard; kill and rearm: the kill switch.
+
+    Example: mm token add prometheus --role read --tokens-file /etc/mm/tokens
+    """
+    if not roles:
+        raise UsageError(f"--role is missing; give at least one of {', '.join(ROLES)}")
+    if not re.fullmatch(r"[\w.-]+", name):
+        raise UsageError(f"the name of a token was {name!r}; it must have letters, digits, _, . and - only")
+    tokens = read_tokens(place.tokens_file) if place.tokens_file.exists() else []
+    if any(one.name == name for one in tokens):
+        raise UsageError(f"{place.tokens_file} has a token {name!r}; mm token revoke removes it, or give another name")
+    text, token = new_token(name, roles)
+    _write(place.tokens_file, [*tokens, token])
+    console.print(text)
+    console.set_json({"name": name, "roles": list(roles), "token": text})
+
+
+@command(TokensPlace, arguments=[_NAME])
+def revoke(console: Console, place: TokensPlace, name: str) -> None:
+    """Remove a token from a file; running servers refuse it from then on, and end its streams.
+
+    Example: mm token revoke prometheus --tokens-file /etc/mm/tokens
+    """
+    tokens = read_tokens(place.tokens_file)
+    left = [one for one in tokens if one.name != name]
+    if len(left) == len(tokens):
+        raise DataError(f"{place.tokens_file} has no token {name!r}; mm token list shows them")
+    _write(place.tokens_file, left)
+    console.print(f"{name} is revoked")
+    console.set_json({"revoked": name})
+
+
+@command(TokensPlace)
+def list_tokens(console: Console, place: TokensPlace) -> None:
+    """List the tokens of a file by name and roles.
+
+    Example: mm token list --tokens-file /etc/mm/tokens
+    """
+    tokens = read_tokens(place.tokens_file)
+    for one in tokens:
+        console.print(one.line().rpartition(" ")[0])
+    console.set_json({"tokens": {one.name: sorted(one.roles) for one in tokens}})
+
+
+def _write(path: Path, tokens: list[Token]) -> None:
+    try:
+        write_atomic(path, "".join(f"{one.line()}\n" for one in tokens).encode(), mode=0o600)
+    except OSError as error:
+        raise UsageError(f"{TOKENS_FLAG}: {path} cannot be written ({error.strerror}); give another file") from error

@@ -86,8 +86,11 @@ _RISK: Commands = {
     "rearm": ("Re-arm the kill switch of a symbol.", "mm.commands.risk:rearm"),
 }
 _AUDIT: Commands = {
-    "verify": ("Verify the hash chain of an audit log.", "mm.commands.audit:verify"),
+    "verify": ("Verify the hash chains of audit logs.", "mm.commands.audit:verify"),
     "show": ("Show rows of an audit log.", "mm.commands.audit:show"),
+    "ship": ("Copy new rows elsewhere, and send the last hashes.", "mm.commands.audit:ship"),
+    "restore": ("Bring back logs from their copies.", "mm.commands.audit:restore"),
+    "prune": ("Remove old logs that were shipped and verified.", "mm.commands.audit:prune"),
 }
 _TOKEN: Commands = {
     "add": ("Add a token to a file, and print it.", "mm.commands.token:add"),
@@ -144,7 +147,7 @@ COMMANDS: Commands = {
         "mm.commands.compare:main",
     ),
     "risk": ("Read, trigger and re-arm the kill switch.", _RISK),
-    "audit": ("Verify and show audit logs.", _AUDIT),
+    "audit": ("Verify, show and keep audit logs.", _AUDIT),
     "state": ("Initialise, rebuild and show the state store.", _STATE),
     "watchdog": ("Watch traders by their files, for alerts that outlive them.", "mm.commands.watchdog:main"),
     "latency": ("Measure the latencies to a venue; no order is sent.", "mm.commands.latency:main"),

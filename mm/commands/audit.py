@@ -1,39 +1,70 @@
-"""``mm audit verify`` and ``show``: verify that an audit log was not changed, and show its rows."""
+"""``mm audit``: verify that audit logs were not changed, show their rows, and keep copies of them elsewhere."""
 
+import asyncio
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import click
+import msgspec
 
+from mm.base.knobs import PATH, REQUIRED, SYMBOL, knob
+from mm.cli.config import Results
 from mm.cli.console import Console
 from mm.cli.frame import command
-from mm.clock import iso
-from mm.errors import BrokenFile, DataError
-from mm.live.audit import witnesses_of
-from mm.live.audit_chain import read_rows, verify_lines
+from mm.cli.interrupts import at_ending_signals
+from mm.clock import US_PER_S, iso, now_us
+from mm.errors import BrokenFile, DataError, MMError, UsageError
+from mm.live.audit import logs_of, witnesses_of
+from mm.live.audit_chain import Witness, end_of, read_rows, verify_lines
+from mm.live.audit_copies import Head, append_copy, has_hash, read_heads, removable, send_heads, verify_series
 from mm.live.order_access import AUDIT_TYPES
+from mm.live.state_follow import symbols_with_logs
+from mm.live.state_stores import StateStores
 
 _FILE = click.Argument(["file"], metavar="FILE", type=click.Path(path_type=Path))
+_PLACE = click.Argument(["file"], metavar="FILE|FOLDER", type=click.Path(path_type=Path))
 _OPEN = click.Option(
     ["--open", "open_end"], is_flag=True, help="Accept a log without a stop row at its end (killed or running)."
+)
+_LAST = click.Option(["--last-hash"], metavar="HASH", help="A last hash noted earlier, which some row must have.")
+_HEADS = click.Option(
+    ["--heads"],
+    metavar="PATH",
+    type=click.Path(path_type=Path),
+    help="File of mm audit ship --head: ends kept elsewhere.",
 )
 _MOST_SHOWN = 4_000  # characters of a value: the totals in row 1 have many
 _CHAIN = ("seq", "us", "type", "prev", "hash")
 
 
-@command(arguments=[_FILE, _OPEN])
-def verify(console: Console, file: Path, open_end: bool) -> None:
-    """Find the first row of an audit log that was changed, removed, inserted or moved.
+@command(arguments=[_PLACE, _OPEN, _LAST, _HEADS])
+def verify(console: Console, file: Path, open_end: bool, last_hash: str | None, heads: Path | None) -> None:
+    """Find the first row of audit logs that was changed, removed, inserted or moved.
 
     The hash of each row covers the previous row, and the first row of each later log in the same folder has the number
-    of rows and the last hash of this one. An error has the row number, and exit code 3.
+    of rows and the last hash of this one. An error has the row number, and exit code 3. For a folder, all its logs are
+    verified, and what they say of one another.
 
-    Example: mm audit verify out/audit/BTCUSDT/20260105_20260105T080000Z.ndjson --open
+    Example: mm audit verify out/audit/BTCUSDT --heads /mnt/elsewhere/heads.ndjson --open
     """
-
-    witnesses = witnesses_of(file)
+    symbol = file.name if file.is_dir() else file.parent.name
+    kept = [head.witness(heads.name) for head in read_heads(heads, symbol)] if heads else []
+    if file.is_dir():
+        by_file: dict[str, list[Witness]] = {}
+        for one in kept:
+            by_file.setdefault(one.file, []).append(one)
+        answer = verify_series(file, by_file, last_hash, open_end=open_end)
+        console.set_json({"ok": True, **answer, "path": str(file.resolve())})
+        away = answer["elsewhere"]
+        missing = f"; {len(away)} earlier logs are not here" if away else ""
+        console.print(f"{file}: {len(answer['logs'])} logs, {answer['rows']:,} rows, unchanged{missing}")
+        console.print(f"last hash {answer['last_hash']}")
+        return
+    witnesses = [*witnesses_of(file), *(one for one in kept if one.file == file.name)]
     try:
         with file.open("rb") as lines:
             found = verify_lines(lines, open_end=open_end, witnesses=witnesses)
@@ -54,12 +85,182 @@ def verify(console: Console, file: Path, open_end: bool) -> None:
     )
     if found.row is not None:
         raise BrokenFile(f"{file}: row {found.row}: {found.why}")
+    if last_hash and not has_hash(file, last_hash):
+        raise BrokenFile(f"{file}: no row has the hash {last_hash}: the end was cut off, or rows were changed")
     ends = "ends with a stop row" if found.stopped else "is open: no stop row at its end"
     torn = f"; row {found.rows + 1} is incomplete, {found.torn_bytes} bytes were written" if found.torn_bytes else ""
     later = f"; {len(witnesses)} later log{'s have' if len(witnesses) > 1 else ' has'} its hash" if witnesses else ""
     rows = f"rows 1 to {found.rows}" if found.rows else "no row yet"
     console.print(f"{file}: unchanged, {rows}; the log {ends}{torn}{later}")
     console.print(f"last hash {found.last_hash}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Copies(Results):
+    """The logs, and the folder of their copies."""
+
+    symbol: str | None = knob(None, SYMBOL, "Symbol; without it all with audit logs.", common="Symbol")
+    archive: Path = knob(
+        REQUIRED, PATH, "Folder of the copies, on another disk or machine.", common="Folder of the copies"
+    )
+
+    def folders(self, root: Path, others: Path) -> Iterator[tuple[str, Path, Path]]:
+        """Yield each symbol, the folder of its logs below *root*, and that below *others*, which is made."""
+        for symbol in [self.symbol] if self.symbol else list(symbols_with_logs(root)):
+            try:
+                (others / symbol).mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                raise UsageError(f"{others / symbol}: the folder cannot be made ({error.strerror})") from error
+            yield symbol, root / symbol, others / symbol
+
+
+_HEAD = click.Option(
+    ["--head", "places"],
+    metavar="PATH|URL|syslog:",
+    multiple=True,
+    help="Where rows and last hash of each symbol's latest log go: a file, a webhook, the system's log; repeatable.",
+)
+_EVERY = click.Option(["--every"], metavar="S", type=click.FloatRange(1, 86_400), help="Repeat, each so many seconds.")
+
+
+@command(Copies, arguments=[_HEAD, _EVERY])
+def ship(console: Console, copies: Copies, places: tuple[str, ...], every: float | None) -> None:
+    """Copy new rows of the audit logs to another folder, and send the last hashes elsewhere.
+
+    Rows are verified before they are appended, and what was shipped before is compared: a log that was changed or cut
+    off since is exit code 3, and its copy stays as it is. The trader is not touched. With --every it runs until SIGTERM
+    or Ctrl-C, and goes on after an error, which it logs.
+
+    Example: mm audit ship --archive /mnt/elsewhere --head /mnt/third/heads.ndjson --head syslog: --every 60
+    """
+    shipping = _Shipping(console, copies, places)
+    if every is None:
+        console.set_json({"shipped": shipping.ship()})
+        return
+    asyncio.run(_repeat(every, shipping.ship_again))
+
+
+async def _repeat(every: float, work: Callable[[], object]) -> None:
+    stopped = asyncio.Event()
+    at_ending_signals(lambda _: stopped.set())
+    while not stopped.is_set():
+        await asyncio.to_thread(work)
+        with suppress(TimeoutError):
+            await asyncio.wait_for(stopped.wait(), every)
+
+
+class _Shipping:
+    """Ships logs, and remembers what it need not do again: logs that have not changed, heads that were sent."""
+
+    def __init__(self, console: Console, copies: Copies, places: Sequence[str]) -> None:
+        self._console, self._copies, self._places = console, copies, places
+        self._seen: dict[Path, tuple[tuple[int, ...], Witness]] = {}
+        self._sent: dict[tuple[str, str], tuple[str, int]] = {}
+
+    def ship_again(self) -> None:
+        """Ship, and log an error."""
+        try:
+            self.ship()
+        except MMError as error:
+            self._console.log.error("not_shipped", error=str(error))
+
+    def ship(self) -> list[dict[str, Any]]:
+        """Ship all symbols, send their heads, and return them; then raise the first error."""
+        heads, errors = list[Head](), list[MMError]()
+        for symbol, folder, archive in self._copies.folders(self._copies.out_root / "audit", self._copies.archive):
+            try:
+                ends = [self._append(log, archive / log.name) for log in logs_of(folder)]
+            except MMError as found:
+                errors.append(found)
+                continue
+            if ends:
+                heads.append(Head(symbol, ends[-1].file, ends[-1].rows, ends[-1].hash, now_us()))
+        for head in heads:
+            self._console.print(f"{head.symbol}: {head.file} to row {head.rows}, last hash {head.hash}")
+        for place in self._places:
+            new = [head for head in heads if self._sent.get((place, head.symbol)) != (head.file, head.rows)]
+            try:
+                send_heads(new, place)
+            except MMError as found:
+                errors.append(found)
+                continue
+            self._sent |= {(place, head.symbol): (head.file, head.rows) for head in new}
+        if errors:
+            raise errors[0]
+        return [msgspec.to_builtins(head) for head in heads]
+
+    def _append(self, log: Path, copy: Path) -> Witness:
+        stamp = (*_stamp(log), *_stamp(copy))
+        if log not in self._seen or self._seen[log][0] != stamp:
+            end = append_copy(log, copy)
+            self._seen[log] = ((*_stamp(log), *_stamp(copy)), end)
+        return self._seen[log][1]
+
+
+def _stamp(path: Path) -> tuple[int, ...]:
+    try:
+        found = path.stat()
+    except OSError:
+        return ()
+    return found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino
+
+
+@command(Copies)
+def restore(console: Console, copies: Copies) -> None:
+    """Bring back audit logs, or their ends, from the copies; a log that differs from its copy is refused (exit code 3).
+
+    No trader of the symbol may run. The state store is brought up by the next start, or by mm state rebuild.
+
+    Example: mm audit restore --archive /mnt/elsewhere --symbol BTCUSDT
+    """
+    restored = []
+    for symbol, archive, folder in copies.folders(copies.archive, copies.out_root / "audit"):
+        for log in logs_of(archive):
+            before = (folder / log.name).stat().st_size if (folder / log.name).exists() else 0
+            end = append_copy(log, folder / log.name, shrinks=True)
+            if (folder / log.name).stat().st_size > before:
+                restored.append({"symbol": symbol, "file": end.file, "rows": end.rows})
+                console.print(f"{symbol}: {end.file} to row {end.rows}")
+    console.set_json({"restored": restored})
+
+
+_KEEP = click.Option(
+    ["--keep-days"], metavar="N", type=click.FloatRange(0), required=True, help="Age of the logs that stay, in days."
+)
+_DRY = click.Option(["--dry-run"], is_flag=True, help="Only list what would be removed.")
+
+
+@command(Copies, StateStores, arguments=[_KEEP, _DRY])
+def prune(console: Console, copies: Copies, stores: StateStores, keep_days: float, dry_run: bool) -> None:
+    """Remove old audit logs whose copies were shipped and verified, and whose rows the state store has.
+
+    A log goes only if a later one has its totals and last hash in row 1, the copy is equal to it, and the copy's chain
+    is whole. The latest log of each venue always stays. What must stay is printed with the reason.
+
+    Example: mm audit prune --archive /mnt/elsewhere --keep-days 30
+    """
+    removed, kept, before_us = list[str](), dict[str, str](), now_us() - round(keep_days * 86_400 * US_PER_S)
+    ledger = stores.ledger(copies.out_root)
+    ledger.connect()
+    try:
+        for symbol, folder, archive in copies.folders(copies.out_root / "audit", copies.archive):
+            stored = ledger.progress(symbol)
+            for log, reason in removable(folder, archive, before_us):
+                behind = stored.get(log.name, 0) < end_of(log).rows
+                why = reason or (f"{ledger.place} lacks rows of it; mm state rebuild" if behind else "")
+                if why:
+                    kept[str(log)] = why
+                    continue
+                removed.append(str(log))
+                if not dry_run:
+                    log.unlink()
+    finally:
+        ledger.close()
+    for name in removed:
+        console.print(f"{'would remove' if dry_run else 'removed'} {name}")
+    for name, why in kept.items():
+        console.print(f"kept {name}: {why}")
+    console.set_json({"removed": removed, "kept": kept})
 
 
 _SHOWN = (

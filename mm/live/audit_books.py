@@ -32,6 +32,8 @@ PENDING, NEW, PARTIAL, FILLED, REJECTED = "PENDING_NEW", "NEW", "PARTIALLY_FILLE
 OPEN_STATUSES = frozenset((PENDING, NEW, PARTIAL))
 _OF_OPEN_ORDERS = ("cancel", "amend")
 _NAME = "run_id"  # names a run and does not affect it: a different value is not another configuration
+BOOKS = "books"
+"""Field of row 1 with the totals of the earlier logs of the venue."""
 KEPT_ENDED = 10_000
 """Number of ended orders that are kept for late fills and answers; the oldest are dropped."""
 
@@ -138,6 +140,7 @@ class AuditBooks:
         self.orders: dict[str, AuditOrder] = {}
         self._ended: OrderedDict[str, None] = OrderedDict()
         self._config_hash = ""
+        self._counted = True  # False after totals of an earlier version, which have no number of configurations
         self._counts = False
         self._ledgers: dict[str, Ledger] = {}
         self._inventory_e8 = 0
@@ -198,15 +201,20 @@ class AuditBooks:
         )
 
     def kept(self) -> dict[str, Any]:
-        """Return ledger and open orders as JSON, for `restore`."""
+        """Return ledger, open orders and number of configurations as JSON, for row 1 of the next log."""
         ledger = self.ledger.kept() if self.ledger else None
-        return {"ledger": ledger, "orders": [asdict(order) for order in self.open_orders()]}
+        configs = {"versions": self.versions, "config_hash": self._config_hash} if self._counted else {}
+        return {"ledger": ledger, "orders": [asdict(order) for order in self.open_orders()], **configs}
 
-    def restore(self, kept: Mapping[str, Any]) -> None:
-        """Begin with the ledger and the open orders that `kept` has returned in an earlier run at this venue."""
-        self.orders = {one["client_id"]: AuditOrder(**one) for one in kept["orders"]}
+    def _restore(self, kept: Mapping[str, Any], venue: str, changes: Changes) -> None:
+        """Begin with the totals of logs that were not read: they were removed, or need not be read."""
+        for order in kept["orders"]:
+            self._put(AuditOrder(**order), changes)
         if kept["ledger"]:
-            self.ledger = self._ledgers[self._venue or ""] = Ledger.of(kept["ledger"])
+            self._ledgers[venue] = Ledger.of(kept["ledger"])
+        self._counted = "versions" in kept
+        self.versions = max(self.versions, kept.get("versions", 0))
+        self._config_hash = kept.get("config_hash", self._config_hash)
 
     def _start(self, row: Mapping[str, Any], changes: Changes) -> None:
         self._counts = self._venue in (None, row.get("venue"))
@@ -217,6 +225,8 @@ class AuditBooks:
         self.knobs = row.get("knobs")
         self._inventory_e8 = e8(str(row.get("initial_inventory") or "0"))
         venue = row.get("venue") or ""
+        if venue not in self._ledgers and isinstance(kept := row.get(BOOKS), dict):
+            self._restore(kept, venue, changes)
         if venue not in self._ledgers and row.get("base_asset") and row.get("quote_asset"):
             # The grid is not used: only the names of the assets are.
             self._ledgers[venue] = Ledger(Instrument(self.symbol, 1, 1, 0, row["base_asset"], row["quote_asset"]))

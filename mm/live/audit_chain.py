@@ -255,6 +255,23 @@ def whole_row(text: bytes) -> dict[str, Any]:
     return _decoded(line.text) if line is not None and line.is_whole else {}
 
 
+def rows_after(lines: Iterable[bytes], before: Witness) -> Iterator[tuple[bytes, Witness]]:
+    """Yield the complete rows that follow from the last row of *before*, each with the record of the log up to it.
+
+    Raises:
+        BrokenFile: If one does not follow from the row before it, or was changed.
+    """
+    rows, prev = before.rows, before.hash
+    for text in lines:
+        if not text.endswith(b"\n"):
+            return
+        line = _line(text[:-1])
+        if line is None or not line.is_whole or (line.prev, line.seq) != (prev, rows + 1):
+            raise BrokenFile(f"{before.file}: row {rows + 1} was changed, removed or moved; see mm audit verify")
+        rows, prev = line.seq, line.hash
+        yield text, Witness(before.file, rows, prev)
+
+
 def read_rows(path: Path, after: int = 0) -> Iterator[dict[str, Any]]:
     """Yield the rows of a log after row *after*, without a check of their hashes; an incomplete last line is left out.
 

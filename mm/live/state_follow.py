@@ -2,13 +2,14 @@
 
 import os
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from mm.errors import DataError
-from mm.live.audit import logs_of
-from mm.live.audit_books import AuditBooks, Changes
-from mm.live.audit_chain import decode_row
+from mm.live.audit import logs_of, starts_of
+from mm.live.audit_books import BOOKS, AuditBooks, Changes
+from mm.live.audit_chain import decode_row, end_of
 from mm.live.state_tables import StateBackend, StateBatch
 
 BATCH_ROWS = 2_000
@@ -77,6 +78,7 @@ class AuditFollower:
         self._logs: list[LogTail] = []
         self._at = 0
         self._seen_ns = -1
+        self._skipped = set[Path]()
         self._batch: StateBatch | None = None
 
     def step(self, most: int = BATCH_ROWS) -> bool:
@@ -101,11 +103,23 @@ class AuditFollower:
         return True
 
     def _restart(self) -> None:
-        """Read all logs again, skipping the rows that the store has."""
+        """Read the logs again from the last one whose row 1 has the totals of all that the store has completely."""
         self.stored = self._backend.progress(self._symbol)
         self._logs, self._at, self._seen_ns = [], 0, -1
+        starts = starts_of(self._folder)
+        self._skipped = set(list(starts)[: self._first_needed(starts)])
         self._batch = None
         self._books = AuditBooks(self._symbol)
+
+    def _first_needed(self, starts: Mapping[Path, Mapping[str, Any]]) -> int:
+        """Return the index of that log; totals are of one venue, so with several all logs are read."""
+        logs = list(starts)
+        whole = [self.stored.get(log.name, 0) >= end_of(log).rows for log in logs[:-1]]
+        usable = len({row.get("venue") for row in starts.values()}) <= 1
+        for at in range(len(logs) - 1, 0, -1):
+            if usable and all(whole[:at]) and "versions" in (starts[logs[at]].get(BOOKS) or ()):
+                return at
+        return 0
 
     def _next(self, most: int) -> StateBatch | None:
         """Return the changes of the next rows; None if there is no new row."""
@@ -148,7 +162,7 @@ class AuditFollower:
             return
         if changed_ns == self._seen_ns:
             return
-        known = {tail.path for tail in self._logs}
+        known = {tail.path for tail in self._logs} | self._skipped
         found = logs_of(self._folder)
         self._logs += [LogTail(path) for path in found if path not in known]
         old = time.time_ns() - changed_ns > _SAME_STAMP_NS

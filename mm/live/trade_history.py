@@ -19,15 +19,13 @@ from mm.clock import US_PER_S, day_of
 from mm.errors import BrokenFile, OffGrid
 from mm.instrument import E8, e8
 from mm.live.audit import starts_of, witnesses_of
-from mm.live.audit_books import AuditBooks, Changes
+from mm.live.audit_books import BOOKS, AuditBooks, Changes
 from mm.live.audit_chain import Witness, read_rows, verify_lines
 
 ACCOUNT = "account"
 """Field of the ``params`` row with the account at the start of the ledger."""
 ADOPTED = "adopted"
 """Field of a ``params`` row with a difference of the account that was accepted."""
-BOOKS = "books"
-"""Field of row 1 with the totals of the earlier logs of the venue."""
 PACING = "MAX_ORDERS_PER_S"
 """The limit at which orders wait for our own rate: no breach that a size ramp counts."""
 MARKS_EVERY_US = 5 * US_PER_S
@@ -132,7 +130,6 @@ def read_history(folder: Path, symbol: str, venue: str, us: int, written: Witnes
     for path in logs[known:]:
         _verify(path, written)
     if isinstance(kept, dict):
-        books.restore(kept)
         begin, days = kept["begin"] and LedgerBegin(**kept["begin"]), dict(kept["days"])
         adopted_e8 = kept["adopted_e8"][0], kept["adopted_e8"][1]
     for path in logs[known:]:

@@ -20,6 +20,7 @@ from mm.errors import Mismatch, MMError, SafetyError, TryLater
 from mm.instrument import Instrument, decimal_text, e8, from_exchange_info
 from mm.live.account_check import AccountCheck
 from mm.live.audit import AuditLog, audit_path
+from mm.live.audit_books import BOOKS
 from mm.live.decisions import DecisionLags
 from mm.live.desk import Play, TradeDesk
 from mm.live.gateway import Gateway, GatewayRun, Surroundings
@@ -33,7 +34,7 @@ from mm.live.state import StateWriter
 from mm.live.state_stores import StateStores, state_writer
 from mm.live.terms import REGRIDDED, PaperKnobs, ShadowTerms
 from mm.live.trade_files import with_acceptances
-from mm.live.trade_history import ACCOUNT, ADOPTED, BOOKS, EquityFile, LedgerBegin, RunHistory, read_history
+from mm.live.trade_history import ACCOUNT, ADOPTED, EquityFile, LedgerBegin, RunHistory, read_history
 from mm.live.trade_venue import Trading
 from mm.live.trader import KILL, TradeAccount, Trader, TraderParts
 from mm.market_data.days import is_of_disk

@@ -12,7 +12,7 @@ from packaging.utils import canonicalize_name
 from mm.base.knobs import knobs
 from mm.cli.config import Name, Terminal
 from mm.cli.task_knobs import Recorder, Sources
-from mm.commands import shadow, trade, watchdog
+from mm.commands import audit, shadow, trade, watchdog
 from support import ROOT
 from tools import pins as tools_pins
 
@@ -34,6 +34,7 @@ STARTED = {
     "mm-recorders": (COMMAND, "2 3"),
     "mm-shadow@": ("python -m mm shadow", "2 3 5"),
     "mm-trader@": ("python -m mm trade", "2 3 5"),
+    "mm-audit": ("python -m mm audit ship --head ${HEADS} --every 60", "2"),
     "mm-watchdog": ("python -m mm watchdog", "2"),
 }
 
@@ -42,7 +43,8 @@ def variables_of(command):
     """Return the variables that a unit's command reads."""
     if command == COMMAND:
         return {one.variable for group in (Sources, Recorder, Name, Terminal) for one in knobs(group)}
-    found = {"shadow": shadow, "trade": trade, "watchdog": watchdog}[command.split()[-1]].main
+    mains = {"shadow": shadow.main, "trade": trade.main, "watchdog": watchdog.main, "audit": audit.ship}
+    found = mains[command.split()[3]]
     return {option.envvar for option in found.params}
 
 

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from mm.errors import Mismatch, TryLater
+from mm.errors import Mismatch, MMError, TryLater
 from mm.instrument import Instrument
 from mm.live.api_messages import (
     EXECUTION,
@@ -140,6 +140,11 @@ class Gateway:
         """The error that the exchange is not the one of the audit logs; None if it is."""
         why = self._states.reset
         return Mismatch(f"the venue was reset: {why}; use another ledger, such as a new OUT_ROOT") if why else None
+
+    @property
+    def key_refused(self) -> MMError | None:
+        """The error that the exchange does not accept the key any more; None if it does."""
+        return self._ws.failure
 
     def attach(self, listener: OrderListener) -> None:
         """Send the held reports to a listener, and all later ones."""

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from mm.clock import now_us
-from mm.errors import Mismatch, MMError, SafetyError, TryLater
+from mm.errors import MMError, SafetyError, TryLater
 from mm.instrument import Instrument, decimal_text, e8, from_exchange_info
 from mm.live.account_check import AccountCheck
 from mm.live.audit import AuditLog, audit_path
@@ -51,7 +51,7 @@ if TYPE_CHECKING:
     from mm.runs.in_progress import Run
 
 MANUAL = "triggered manually"
-AUDIT_FAILED, DISK_FAILED, VENUE_RESET = "audit", "disk", "venue_reset"
+AUDIT_FAILED, DISK_FAILED, VENUE_RESET, KEY_REFUSED = "audit", "disk", "venue_reset", "key_refused"
 WRITER_S = 2.0
 
 
@@ -71,7 +71,8 @@ class TradeEnd:
     """The result of a trade.
 
     Attributes:
-        reason: Why it ended: ``kill``, ``audit``, ``disk``, ``grid``, ``venue_reset``, a signal, or ``window_end``.
+        reason: Why it ended: ``kill``, ``audit``, ``disk``, ``grid``, ``venue_reset``, ``key_refused``, a signal, or
+            ``window_end``.
         killed_for: Why it was killed; None if it was not.
         refused: The disk's error for rows of the audit log or the day, or the error of a changed grid or a reset venue;
             None if it could have continued.
@@ -141,7 +142,7 @@ class TradeRun:
         self._trader: Trader | None = None
         self._recording: Recording | None = None
         self._regridded: TryLater | None = None
-        self._reset: Mismatch | None = None
+        self._reset: MMError | None = None
         self._stopped = ""
         self._stop_wanted = asyncio.Event()
 
@@ -469,9 +470,9 @@ class TradeRun:
             return KILL
         if audit.failure is not None:
             return AUDIT_FAILED
-        self._reset = gateway.reset
+        self._reset = gateway.reset or gateway.key_refused
         if self._reset:
-            return VENUE_RESET
+            return KEY_REFUSED if gateway.key_refused else VENUE_RESET
         self._regridded = terms.regridded(self._recording.session if self._recording else None)
         return REGRIDDED if self._regridded else None
 

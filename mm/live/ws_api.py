@@ -145,7 +145,7 @@ class WsApi:
         self._connect = connect
         self._link: ApiLink | None = None
         self._given_up = ""
-        self._session = False
+        self._session = self._doubted = False  # whether it is logged on; whether its key was refused
         self._closing = False
         self._waiting: dict[int, _Waiting] = {}  # oldest first
         self._timer: asyncio.TimerHandle | None = None
@@ -227,8 +227,14 @@ class WsApi:
             return
         answer = _answer(message, us, waiting.sent_us)
         self._limits.answered(answer)
-        if self._session and self.up and _expired(answer):
-            self._drop(f"the log-on has expired: {answer.code} {answer.message}")
+        if self.up and _expired(answer):
+            if self._doubted:  # also after a new connection, so not only the log-on
+                self._refused(waiting.method, answer)
+            self._doubted = True
+            what = "the log-on has expired" if self._session else "the key was refused"
+            self._drop(f"{what}: {answer.code} {answer.message}")
+        elif answer.outcome is Outcome.DONE and waiting.method.startswith("order"):
+            self._doubted = False
         if answer.code == STALE_TIMESTAMP:
             self._clock.doubted()
         waiting.done(answer)
@@ -348,7 +354,7 @@ class WsApi:
 
 
 def _expired(answer: ApiAnswer) -> bool:
-    """Return whether a session's log-on has expired: a key was rejected, or is required in the request."""
+    """Return whether a key was rejected, or is required in the request because a session's log-on has expired."""
     return answer.code in NOT_AUTHORIZED or (answer.code == MISSING_PARAMETER and "apiKey" in answer.message)
 
 

@@ -51,7 +51,8 @@ def test_knobs_that_do_not_change_a_result_are_listed():
         "max_download_mb",
         "symbols_per_process",
     }
-    assert not_relevant == places | execution | {"log_level", "run_id", "metrics_port", "metrics_host"}
+    doors = {"tokens_file", "tls_cert_file", "tls_key_file", "allowed_hosts", "plain_http"}
+    assert not_relevant == places | execution | {"log_level", "run_id", "metrics_port", "metrics_host"} | doors
 
 
 def test_symbol_is_accepted_in_any_case():

@@ -90,7 +90,7 @@ def troubled(metrics, us):
 
 def test_alerts_of_a_troubled_trader_fire_and_those_of_another_do_not(tmp_path):
     """Through TLS, token, page, scrape, rules: each of the alerts that no scenario of a real trader reaches soon."""
-    certificate, key = self_signed(tmp_path)
+    certificate, key = self_signed(tmp_path, days=30)
     text, token = new_token("prometheus", ["read"])
     (tmp_path / "tokens").write_text(token.line())
     (tmp_path / "tokens").chmod(0o600)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     DayRecorder = PlainRecorder | FaultyRecorder
 
 TRUTH = "truth.json"
-_CHUNK_US = 10 * US_PER_S
+_CHUNK_US = 60 * US_PER_S
 
 
 def make_day(

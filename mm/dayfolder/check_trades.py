@@ -3,11 +3,14 @@
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from math import gcd
+from operator import le, sub
 from pathlib import Path
 from typing import NamedTuple
 
 import msgspec
 
+from mm.clock import checked_stamp_ms
 from mm.dayfolder import layout, rows
 from mm.dayfolder.check_books import OFF_STEP, OFF_TICK
 from mm.dayfolder.day_grids import CAPPED_QTY, DayGrids
@@ -17,6 +20,7 @@ from mm.dayfolder.rows import REST, STREAM, DefectList, FileRows
 from mm.errors import BrokenFile, OffGrid
 from mm.ids import IdRange, IdRanges
 from mm.instrument import decimal_text, e8, from_exchange_info, short_text
+from mm.market_data.grid import MOST_E8
 from mm.market_data.market_events import TradeVerdict
 from mm.market_data.trade_state import TradeIds
 
@@ -68,7 +72,36 @@ def check_trades(
     single = view.knob("trade_stream", None) == "trade"
     fetched, older = IdRanges(), False
     repeats: dict[int, int] = {}  # row and id
-    for row, cells in rows.table(source.lines, layout.TRADE_COLUMNS, layout.OPTIONAL_TRADE_COLUMNS, findings):
+
+    def take(first_row: int, columns: list[list[str]]) -> bool:
+        """Take rows that continue the rows before without any defect, by columns; False, and none, if there may be."""
+        sent, recv_ms, seq, runs, trade_id, traded, prices, qtys, makers, recv_us, first, last, sources = columns
+        named = {*makers} <= {*_BOOLEANS} and {*sources} <= {*layout.TRADE_SOURCES} - {REST} and len({*runs}) == 1
+        if not named or recv_ms != [text[:-3] for text in recv_us]:
+            return False
+        try:
+            sent_ms, traded_ms, seqs, stamps, taken = rows.integers(sent, traded, seq, recv_us, trade_id)
+            if not trade_id == first == last and (single or not all(map(le, *rows.integers(first, last)))):
+                return False
+            for stamp in (min(sent_ms), max(sent_ms), min(traded_ms), max(traded_ms)):
+                checked_stamp_ms(stamp, "time")
+            prices_e8, qtys_e8 = {*map(e8, {*prices})}, {*map(e8, {*qtys})}
+        except (ValueError, OffGrid):
+            return False
+        good = (
+            0 < min(*prices_e8, *qtys_e8) <= max(*prices_e8, *qtys_e8) < MOST_E8
+            and max(map(abs, map(sub, sent_ms, traded_ms))) <= rows.SENT_LATE_MS
+            and grids.are_ticks(gcd(*prices_e8), seqs[0])  # later steps divide the one at the first row
+            and grids.are_lots(gcd(*qtys_e8), seqs[0])
+            and not any(within.out_of_range(price, max(qtys_e8), "", "") for price in (min(prices_e8), max(prices_e8)))
+            and ids.follows(taken)
+            and order.take(first_row, runs[0], seqs, stamps)
+        )
+        if good:
+            ids.extend(taken)
+        return good
+
+    for row, cells in rows.table(source.lines, layout.TRADE_COLUMNS, layout.OPTIONAL_TRADE_COLUMNS, findings, take):
         try:
             at = rows.arrival(cells[2], cells[3], cells[1], cells[9])
             order.check_row(row, at)
@@ -200,6 +233,16 @@ class _Ids:
             self._before_first.add(trade_id)
             return source != "ws"
         return verdict is not TradeVerdict.DUPLICATE
+
+    def follows(self, ids: list[int]) -> bool:
+        """Return True if *ids* are consecutive, after the last one."""
+        return self._ids.last_id in (None, ids[0] - 1) and ids == list(range(ids[0], ids[0] + len(ids)))
+
+    def extend(self, ids: list[int]) -> None:
+        """Take the ids of rows that follow."""
+        if self._first is None:
+            self._first = ids[0]
+        self._ids.last_id = ids[-1]
 
     def missing(self, declared: IdRanges) -> list[tuple[int, IdRange]]:
         """Return the missing ids that were not declared, each range with the row after it."""

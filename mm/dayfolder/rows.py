@@ -8,11 +8,12 @@ import zlib
 from array import array
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from heapq import merge
-from itertools import chain, repeat
+from itertools import accumulate, chain, repeat
+from operator import lt, sub
 from pathlib import Path
 from typing import NamedTuple
 
@@ -20,7 +21,7 @@ import msgspec
 
 from mm.clock import US_PER_MS, US_PER_S, US_STAMPS, checked_stamp_ms, exchange_ms, midnight_us
 from mm.dayfolder.layout import DayFolder
-from mm.dayfolder.line_files import text_of
+from mm.dayfolder.line_files import FileTail, known_tail, text_of
 
 Levels = Sequence[Sequence[str]]
 """Book levels, best first: pairs of price and quantity, as text of the exchange."""
@@ -188,14 +189,18 @@ class CheckedLines:
 
     Attributes:
         row: Number of the last row that was read.
+        blocks: The lines in blocks of complete lines, for readers that take many at once; the first line of the file
+            is a block of its own. Who takes a block counts its rows.
     """
 
     def __init__(self, path: Path, findings: DefectList, first_row: int = 1) -> None:
         self.path = path
         self.row = first_row - 1
+        self._first_row = first_row
+        self._whole = False
         self._findings = findings
-        self._pieces = text_of(path)
-        self._rows = self._read()
+        self.blocks = self._read(text_of(path))
+        self._rows = chain.from_iterable(map(self.rows_of, self.blocks))
 
     def __iter__(self) -> Iterator[tuple[int, str]]:
         return self._rows
@@ -203,21 +208,34 @@ class CheckedLines:
     def __next__(self) -> tuple[int, str]:
         return next(self._rows)
 
-    def _read(self) -> Iterator[tuple[int, str]]:
-        rest, broken = b"", None
+    def rows_of(self, block: bytes) -> Iterator[tuple[int, str]]:
+        """Yield the lines of a block with their row numbers."""
+        for raw in block[:-1].split(b"\n"):
+            self.row += 1
+            try:
+                text = raw.decode()
+            except UnicodeDecodeError as error:
+                message = f"not UTF-8: {error.reason} at byte {error.start} of the row"
+                self._findings.add(self.path, self.row, "encoding", message)
+            else:
+                yield self.row, text
+
+    def whole_tail(self) -> FileTail | None:
+        """Return the tail of the file; None if not all its lines were read, or they do not end with a newline."""
+        count = self.row - self._first_row + 1
+        return known_tail(self.path, count, self.path.stat().st_size) if self._whole else None
+
+    def _read(self, pieces: Iterator[bytes]) -> Iterator[bytes]:
+        rest, broken, begun = b"", None, False
         try:
-            for piece in self._pieces:
-                block = rest + piece
-                *lines, rest = block.split(b"\n")
-                for raw in lines:
-                    self.row += 1
-                    try:
-                        text = raw.decode()
-                    except UnicodeDecodeError as error:
-                        message = f"not UTF-8: {error.reason} at byte {error.start} of the row"
-                        self._findings.add(self.path, self.row, "encoding", message)
-                    else:
-                        yield self.row, text
+            for piece in pieces:
+                block, end, rest = (rest + piece).rpartition(b"\n")
+                if end and not begun:
+                    first, end, block = block.partition(b"\n")
+                    begun = True
+                    yield first + b"\n"
+                if end:
+                    yield block + b"\n"
         except (EOFError, zlib.error) as error:
             broken = error
         if broken:
@@ -226,6 +244,7 @@ class CheckedLines:
         elif rest:
             message = f"the last row is incomplete ({len(rest)} bytes); the next start of the recorder truncates it"
             self._findings.add(self.path, self.row + 1, "torn_tail", message)
+        self._whole = not (broken or rest)
 
 
 def under_header(
@@ -249,20 +268,32 @@ def under_header(
 
 
 def table(
-    lines: CheckedLines, columns: Sequence[str], optional: int, findings: DefectList
+    lines: CheckedLines,
+    columns: Sequence[str],
+    optional: int,
+    findings: DefectList,
+    take: Callable[[int, list[list[str]]], bool] = lambda _row, _columns: False,
 ) -> Iterator[tuple[int, list[str]]]:
     """Yield the rows of a CSV without quoted fields, each as wide as *columns*; arguments as in `under_header`.
 
-    Cells that an older day lacks are empty. A row of another width is a finding and is skipped.
+    Cells that an older day lacks are empty. A row of another width is a finding and is skipped. A block of rows with
+    all columns is first offered to *take*, as the number of its first row and its columns; rows it takes are skipped.
     """
-    head, rows = under_header(lines, columns, optional, findings)
+    head, _ = under_header(lines, columns, optional, findings)
     missing = [""] * (len(columns) - len(head))
-    for row, line in rows:
-        cells = line.split(",")
-        if len(cells) == len(head):
-            yield row, cells + missing if missing else cells
-        else:
-            findings.add(lines.path, row, "columns", f"{len(cells)} cells under {len(head)} columns")
+    for block in lines.blocks if head else ():
+        cells = block[:-1].replace(b"\n", b",\n,").decode("latin-1").split(",") if block.isascii() else []
+        width = len(columns) + 1
+        regular = not missing and len(cells) % width == len(columns) and {*cells[len(columns) :: width]} <= {"\n"}
+        if regular and take(lines.row + 1, [cells[at::width] for at in range(len(columns))]):
+            lines.row += (len(cells) + 1) // width
+            continue
+        for row, line in lines.rows_of(block):
+            cells = line.split(",")
+            if len(cells) == len(head):
+                yield row, cells + missing if missing else cells
+            else:
+                findings.add(lines.path, row, "columns", f"{len(cells)} cells under {len(head)} columns")
 
 
 def integer(text: str, name: str) -> int:
@@ -285,6 +316,14 @@ def positive(text: str, name: str) -> str:
     if decimal(text, name).strip("0."):
         return text
     raise ValueError(f"{name} is {text!r}; it must be above 0")
+
+
+def integers(*columns: list[str]) -> list[list[int]]:
+    """Return each of *columns* as whole numbers below 10¹⁸; raises ValueError if one is not."""
+    cells = list(chain(*columns))
+    if not "".join(cells).isdigit() or max(map(len, cells)) >= _MOST_DIGITS:
+        raise ValueError("not only whole numbers")
+    return [list(map(int, column)) for column in columns]
 
 
 def number_in(line: bytes, column: int) -> int:
@@ -359,6 +398,27 @@ class RowOrder:
             back = (self._latest_us - at.recv_us) / US_PER_S
             self._add(row, "clock", f"arrival steps back by {back:.3f} s, and the ledger has no clock_step")
         self._latest_us = max(self._latest_us, at.recv_us)
+
+    def take(self, first_row: int, run_id: str, seqs: list[int], stamps: list[int]) -> bool:
+        """Check consecutive rows of one run by their numbers and arrivals in µs; False, and none is taken, if not good.
+
+        Then `check_row` finds which, and what is wrong.
+        """
+        latest = accumulate(stamps, max, initial=self._latest_us if run_id == self._run else 0)
+        good = (
+            (self._runs is None or run_id in self._runs)
+            and seqs[0] > (self.seqs[-1] if self.seqs else -1)
+            and all(map(lt, seqs, seqs[1:]))
+            and self._from_us <= min(stamps) <= (newest := max(stamps)) < self._to_us
+            and min(map(sub, stamps, latest)) >= -CLOCK_SLACK_US
+        )
+        if good:
+            self._latest_us = max(newest, self._latest_us if run_id == self._run else 0)
+            self._run = run_id
+            self.seqs.extend(seqs)
+            self.rows.extend(range(first_row, first_row + len(seqs)))
+            self.stamps.extend(stamps)
+        return good
 
     def check_number(self, row: int, seq: int, recv_us: int) -> None:
         """Check only the number of one row."""

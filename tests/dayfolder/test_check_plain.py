@@ -1,4 +1,4 @@
-"""The check reports the same defects with and without compiled levels."""
+"""The check reports the same defects with and without compiled levels, and by rows alone."""
 
 import random
 import shutil
@@ -10,8 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from mutations import MUTATIONS, lines
 
+from mm.dayfolder import line_files
 from mm.dayfolder.check import check_day
 from mm.dayfolder.layout import DayFolder
+from mm.dayfolder.rows import RowOrder
 from mm.market_data import local_orderbook
 
 needs_kernel = pytest.mark.skipif(local_orderbook.kernel is None, reason="the levels are not compiled; run make build")
@@ -19,9 +21,11 @@ FILES = {"events": mutations.events, "diffs": mutations.diffs, "frames": mutatio
 
 
 def with_and_without(folder):
-    """Return the report of the check with compiled levels, and in plain Python."""
-    found = check_day(folder)
+    """Return the report of the check with compiled levels and blocks of trades, and in plain Python, row by row."""
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(line_files, "_PIECE", 2000)  # some twenty trades
+        found = check_day(folder)
+        patch.setattr(RowOrder, "take", lambda *_: False)
         patch.setattr(local_orderbook, "kernel", None)
         return found, check_day(folder)
 
@@ -81,6 +85,16 @@ CHANGES = {
 change = st.tuples(
     st.sampled_from(sorted(FILES)), st.sampled_from(sorted(CHANGES)), st.floats(0, 1), st.integers(0, 999)
 )
+
+
+def test_good_trades_are_checked_in_blocks(copy_day, monkeypatch):
+    """Only the rows that differ are read cell by cell."""
+    monkeypatch.setattr(line_files, "_PIECE", 2000)
+    taken = []
+    take = RowOrder.take
+    monkeypatch.setattr(RowOrder, "take", lambda *args: taken.append(take(*args)) or taken[-1])
+    check_day(copy_day())
+    assert sum(taken) > len(taken) / 2 > 5
 
 
 @pytest.mark.slow

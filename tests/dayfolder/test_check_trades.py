@@ -80,3 +80,16 @@ def test_content_of_a_first_row_after_an_id_reset_is_its_own(tmp_path):
         for trade_id, price in ((9_000_000, "10"), (1, "11"), (1, "11"), (9_000_000, "12"), (9_000_000, "12")):
             writer.trade(T, Trade(T // 1000, trade_id, T // 1000, price, "2", True, trade_id, trade_id, "import"))
     assert "contradiction" not in {defect.kind for defect in check_day(folder).defects}
+
+
+def test_rows_wider_than_an_older_header_are_reported(tmp_path):
+    """Blocks of rows are compared with the columns of the file, not with today's."""
+    folder = DayFolder(tmp_path, "A", "20260105")
+    with DayWriter(folder, "R1", top_n=1) as writer:
+        writer.event(T, "run_start", 0, {"version": "0", "knobs": {}})
+        for number in range(1, 20):
+            writer.trade(T, Trade(T // 1000, number, T // 1000, "1", "1", True, number, number))
+    head, rows = folder.trades.read_text().split("\n", 1)
+    folder.trades.write_text(f"{head.rpartition(',')[0]}\n{rows}")
+    defects = [defect for defect in check_day(folder).defects if defect.file == folder.trades.name]
+    assert [(defect.row, defect.kind) for defect in defects] == [(row, "columns") for row in range(1, 20)]

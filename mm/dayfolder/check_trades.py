@@ -218,9 +218,6 @@ class _Ids:
 
     def take(self, row: int, trade_id: int, source: str) -> bool:
         """Take a row's id; False if it is a repetition, or out of order although it is from the stream."""
-        if trade_id - 1 == self._ids.last_id:
-            self._ids.last_id = trade_id
-            return True
         if self._first is None:
             self._first = trade_id
         verdict = self._ids.take(trade_id)

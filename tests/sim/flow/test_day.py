@@ -153,7 +153,7 @@ def test_check_day_finds_no_defects(path):
 def test_progress_sums_to_session_length(tmp_path):
     """A day of fourteen hours takes half a minute; a bar that counts days would not move until its end."""
     steps: list[int] = []
-    session = Session("SIMUSDT", DAY, 0.01, 7)
+    session = Session("SIMUSDT", DAY, 0.1, 7)
     make_day(DayFolder(tmp_path, "SIMUSDT", DAY), PoissonMarket(), session, steps.append)
     assert len(steps) > 3
-    assert sum(steps) == session.close_us - session.open_us == 36_000_000
+    assert sum(steps) == session.close_us - session.open_us == 360_000_000

@@ -9,12 +9,12 @@ from typing import Any
 from mm.base.knobs import (
     PATH,
     REQUIRED,
+    SYMBOLS,
     Reader,
     closest,
     day_list,
     integer,
     knob,
-    knobs,
     matching,
     number,
     numbers,
@@ -39,7 +39,6 @@ from mm.sim.wire.faults.script import load_script
 _HOURS = 24.0
 _SEED = "Seed of all random draws"
 _SCENARIO = f"The market: {', '.join(SCENARIOS)}"
-_SYMBOL = next(each for each in knobs(Source) if each.name == "symbol")
 _STRATEGIES = ("inventory", "symmetric", "glft_exact", "glft_closed_form")
 _MOST_STEPS = 100_000
 
@@ -90,7 +89,9 @@ def day(console: Console, simulated: SimulatedDays, flags: object) -> None:
 class ServeOptions:
     """Parameters of the served exchange, and its address."""
 
-    symbol: str = knob("SIMUSDT", _SYMBOL.reader, "The traded symbol, in upper or lower case.", common="The symbol")
+    symbol: str = knob(
+        "SIMUSDT", SYMBOLS, "The traded symbol, or a list on the same accounts.", common="The symbol, or a list"
+    )
     scenario: str = knob("poisson", one_of(*SCENARIOS), "The market.", common=_SCENARIO)
     seed: int = knob(0, integer(0, 2**63 - 1), "Seed of all random draws and of the accounts' keys.", common=_SEED)
     speed: float = knob(
@@ -111,21 +112,29 @@ class ServeOptions:
         0, integer(0, 65535), "Port to listen on; 0 for a free one.", flag="--port", common="Port; 0: a free one"
     )
 
-    def session(self) -> Session:
-        """Return the session of the exchange: start time and seed."""
+    def sessions(self) -> list[Session]:
+        """Return the session of each symbol: start time and seed."""
         first_us = now_us() if self.start_ms is None else self.start_ms * 1_000
         begins_us = first_us - first_us % STEP_US
-        return Session(self.symbol, day_of(begins_us, DAY_ZONE), _HOURS, self.seed, begins_us)
+        day = day_of(begins_us, DAY_ZONE)
+        symbols = enumerate(self.symbol.split(","))
+        return [Session(symbol, day, _HOURS, self.seed + at, begins_us) for at, symbol in symbols]
 
 
 @command(ServeOptions, ScenarioParameters)
 def serve(console: Console, options: ServeOptions, flags: object) -> None:
-    """Serve one symbol as Binance Spot does, on loopback; print one JSON line when ready. SIGTERM and Ctrl-C end it."""
+    """Serve symbols as Binance Spot does, on loopback; print one JSON line when ready. SIGTERM and Ctrl-C end it.
+
+    Several symbols have the same users, with one balance of the quote asset; faults apply to the first.
+    """
     import asyncio
 
     scenario = chosen(options.scenario, flags)
     rules = load_script(options.faults) if options.faults else None
-    box = Box(scenario, options.session(), speed=options.speed, limits=options.limits == "on")
+    first, *others = options.sessions()
+    box = Box(scenario, first, speed=options.speed, limits=options.limits == "on")
+    for session in others:
+        Box(scenario, session, limits=options.limits == "on", beside=box)
     if rules is not None:
         box.inject(rules)
     asyncio.run(_serve(box, console, options))

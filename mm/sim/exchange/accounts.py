@@ -114,6 +114,7 @@ class UserAccount:
         number: Account number, below 1000; higher numbers are accounts of the simulated market.
         count: Counts of the account's unfilled orders.
         updated_us: Time of the last change, µs.
+        others: Balances of further symbols' base assets, by asset.
     """
 
     number: int
@@ -122,6 +123,12 @@ class UserAccount:
     quote: Balance = field(default_factory=Balance)
     count: OrderCount = field(default_factory=OrderCount)
     updated_us: int = 0
+    others: dict[str, Balance] = field(default_factory=dict)
+
+    def beside(self, instrument: Instrument) -> "UserAccount":
+        """Return the account for a further symbol: the same quote asset and order counts, and funds of its base."""
+        base = self.others[instrument.base_asset] = Balance(BASE_FUNDS_E8)
+        return UserAccount(self.number, self.name, base, self.quote, self.count)
 
     def pays_with(self, side: int) -> Balance:
         """Return the balance that an order of *side* spends: the quote asset for a buyer (+1)."""

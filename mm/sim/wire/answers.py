@@ -242,7 +242,7 @@ class SymbolTexts:
     def account(self, account: UserAccount, *, omit_zero: bool) -> Json:
         """Return an account; *omit_zero* is whether assets with zero balance are omitted."""
         rules = self._rules
-        balances = {+1: account.base, -1: account.quote}
+        balances = {self._assets[+1]: account.base, self._assets[-1]: account.quote, **account.others}
         return {
             "makerCommission": rules.maker_rate_e8 // _RATE_UNIT_E8,
             "takerCommission": rules.taker_rate_e8 // _RATE_UNIT_E8,
@@ -258,8 +258,8 @@ class SymbolTexts:
             "updateTime": self.stamp(account.updated_us),
             "accountType": "SPOT",
             "balances": [
-                {"asset": self._assets[side], "free": decimal_text(funds.free), "locked": decimal_text(funds.locked)}
-                for side, funds in balances.items()
+                {"asset": asset, "free": decimal_text(funds.free), "locked": decimal_text(funds.locked)}
+                for asset, funds in balances.items()
                 if funds != Balance() or not omit_zero
             ],
             "permissions": ["SPOT"],

@@ -25,7 +25,7 @@ from mm.clock import US_PER_MS, US_PER_S, day_of, now_us
 from mm.errors import MMError
 from mm.sim.exchange.accounts import two_users, with_assets
 from mm.sim.exchange.exchange import Exchange
-from mm.sim.exchange.keys import described, make_keys
+from mm.sim.exchange.keys import ApiKey, described, make_keys
 from mm.sim.exchange.rules import SymbolRules
 from mm.sim.exchange.truth import MarketTruth
 from mm.sim.flow.market import Scenario
@@ -43,6 +43,7 @@ from mm.sim.wire.http_messages import Request, Response, json_response, refusal
 from mm.sim.wire.limits import WireLimits
 from mm.sim.wire.pace import Scheduler, WireClock
 from mm.sim.wire.server import Routes, Server
+from mm.sim.wire.several import Feeds, SymbolSessions
 from mm.sim.wire.stream_requests import API_PATH, is_micro
 from mm.sim.wire.ws_api import ApiSession
 
@@ -60,7 +61,11 @@ _MOST_UNCHANGED_US = 60 * US_PER_S
 class Box:
     """The simulated exchange of one symbol; its time starts at the session's opening.
 
+    Further symbols are boxes *beside* it, which it serves: their users are the same, with one balance of the quote
+    asset; faults apply to the first symbol.
+
     Args:
+        beside: The box that serves this one; None if it serves itself.
         speed: Exchange seconds per second of wall time; 0 for lockstep, in which only calls advance the time.
         limits: Whether excess orders, requests and handshakes are refused.
 
@@ -71,6 +76,7 @@ class Box:
         scenario: The market, with its parameters.
         best: History of the true best prices.
         scheduler: Advances the time.
+        symbols: The boxes that it serves, by symbol; itself among them.
         running: Task that advances the time while the box is open, None before; it ends only if the exchange fails.
         server: The server.
     """
@@ -83,26 +89,38 @@ class Box:
         speed: float = 1.0,
         limits: bool = True,
         wire_limits: WireLimits | None = None,
+        beside: "Box | None" = None,
     ) -> None:
 
         instrument = with_assets(scenario.instrument(session.symbol))
         core, accounts = Matching(), two_users()
+        if beside:
+            accounts = [one.beside(instrument) for one in beside.exchange.accounts.values()]
         flow = scenario.flow(core, session)
         rules = SymbolRules(instrument=instrument, reference_ticks=instrument.ticks(scenario.start_price))
-        self.exchange = Exchange(rules, core, flow, accounts, session.open_us, limits=limits)
+        self.exchange: Exchange = Exchange(rules, core, flow, accounts, session.open_us, limits=limits)
         self.truth = MarketTruth(instrument)
         self.injector: FaultInjector | None = None
         self.scenario, self.best = scenario, BestPriceHistory()
         self._session = session
-        self._keys = make_keys((account.number for account in accounts), session.seed)
-        self._feed = StreamFeed(instrument, session.open_us)
+        self._keys: list[ApiKey] = (
+            beside._keys if beside else make_keys((account.number for account in accounts), session.seed)
+        )
+        self.feed = StreamFeed(instrument, session.open_us)
         self.exchange.listen(self.truth.listen)
         self.exchange.listen(self.best.listen)
         api = self._api = Api(self.exchange, self._keys, self._clocks, limits=limits)
         self.exchange.listen(self._take)
-        routes = Routes(RestRoutes(api).answer, partial(ApiSession, api), ControlCalls(self).answer)
-        self.server = Server(self._feed, routes, wire_limits or WireLimits(attempts=300 if limits else None))
-        self.scheduler = Scheduler(WireClock(session.open_us, speed), self._advance)
+        self.symbols, self.rest, self.open_session = {session.symbol: self}, RestRoutes(api), partial(ApiSession, api)
+        routes = Routes(self._answer, self._open_session, ControlCalls(self).answer)
+        self._feeds = Feeds([self.feed])
+        self.server = Server(self._feeds, routes, wire_limits or WireLimits(attempts=300 if limits else None))
+        self.scheduler: Scheduler = (
+            beside.scheduler if beside else Scheduler(WireClock(session.open_us, speed), self._advance)
+        )
+        if beside:
+            beside.symbols[session.symbol] = self
+            beside._feeds.append(self.feed)
         self.running: asyncio.Task[None] | None = None
         self._address = ("", 0)
         self._advance(session.open_us)
@@ -282,12 +300,26 @@ class Box:
 
     def _advance(self, us: int) -> None:
         for step_us in self.injector.steps(us) if self.injector else (us,):
-            self.exchange.advance(step_us)
+            for box in self.symbols.values():
+                box.exchange.advance(step_us)
             self.server.passed(step_us)
+
+    def of(self, params: Mapping[str, str]) -> "Box":
+        """Return the box of the symbol in the parameters of a request; the first without one that it has."""
+        return self.symbols.get(params.get("symbol", ""), self)
+
+    def _answer(self, request: Request) -> Response:
+        return self.of(request.params).rest.answer(request)
+
+    def _open_session(self, send: Callable[[Any], None], request: Request) -> "ApiSession | SymbolSessions":
+        if len(self.symbols) == 1:
+            return self.open_session(send, request)
+        opens = {symbol: box.open_session for symbol, box in self.symbols.items()}
+        return SymbolSessions(opens, send, request)
 
     def _take(self, rows: list[Row]) -> None:
         for part in self.injector.parts(rows) if self.injector else (rows,):
-            self._feed.take(part)
+            self.feed.take(part)
 
 
 class BadCall(MMError):
@@ -361,7 +393,7 @@ class ControlCalls:
     def _account(self, request: Request) -> dict[str, Any]:
         micro = is_micro({name: [text] for name, text in request.params.items()})
         since_us = _requested(request, "since_us", 0)
-        return self._box.account(request.params.get("user", ""), micro=micro, since_us=since_us)
+        return self._box.of(request.params).account(request.params.get("user", ""), micro=micro, since_us=since_us)
 
     def _sent(self, request: Request) -> dict[str, Any]:
         injector, number = self._box.injector, _requested(request, "conn", 0)

@@ -16,7 +16,6 @@ from websockets.server import ServerProtocol
 
 from mm.clock import US_PER_MS
 from mm.sim.wire.faults.injector import FaultInjector
-from mm.sim.wire.feed import StreamFeed
 from mm.sim.wire.http_messages import json_bytes
 from mm.sim.wire.limits import RateWindow, WireLimits
 from mm.sim.wire.stream_messages import (
@@ -31,6 +30,7 @@ from mm.sim.wire.stream_messages import (
 from mm.sim.wire.stream_requests import Opening, Reply, StreamControl, StreamName
 
 if TYPE_CHECKING:
+    from mm.sim.wire.several import Feeds, SymbolSessions
     from mm.sim.wire.ws_api import ApiSession
 
 _GATHERED = 512
@@ -52,7 +52,7 @@ class ConnectionHub:
         sockets: Open WebSocket connections, in the order of their handshakes.
     """
 
-    def __init__(self, feed: StreamFeed, limits: WireLimits, seconds: Callable[[], float]) -> None:
+    def __init__(self, feed: "Feeds", limits: WireLimits, seconds: Callable[[], float]) -> None:
         self.feed = feed
         self.limits = limits
         self.seconds = seconds
@@ -358,7 +358,7 @@ class ApiConnection(WebSocket):
         transport: asyncio.Transport,
         protocol: ServerProtocol,
         number: int,
-        open_session: Callable[[Callable[[Any], None]], "ApiSession"],
+        open_session: Callable[[Callable[[Any], None]], "ApiSession | SymbolSessions"],
         *,
         micro: bool = False,
     ) -> None:

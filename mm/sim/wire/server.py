@@ -15,15 +15,15 @@ from mm.base.doors import is_loopback, named_hosts
 from mm.errors import UsageError
 from mm.sim.wire.connections import ApiConnection, ConnectionHub, StreamConnection
 from mm.sim.wire.faults.injector import FaultInjector
-from mm.sim.wire.feed import StreamFeed
 from mm.sim.wire.http_connection import HttpConnection
 from mm.sim.wire.http_messages import CONTROL_PATH, Answer, Request, Response, refusal
 from mm.sim.wire.limits import RateWindow, WireLimits
+from mm.sim.wire.several import Feeds, SymbolSessions
 from mm.sim.wire.stream_messages import GOING_AWAY
 from mm.sim.wire.stream_requests import API_PATH, BadTimeUnit, is_micro, read_opening
 from mm.sim.wire.ws_api import ApiSession
 
-OpenSession = Callable[[Callable[[Any], None], Request], ApiSession]
+OpenSession = Callable[[Callable[[Any], None], Request], ApiSession | SymbolSessions]
 _BACKLOG = 1_024
 _LONGEST_SWEEP_S = 1.0
 _HANDSHAKE = ("host", "connection", "upgrade", "origin")
@@ -52,7 +52,7 @@ class Server(ConnectionHub):
     """
 
     def __init__(
-        self, feed: StreamFeed, routes: Routes, limits: WireLimits, seconds: Callable[[], float] = time.monotonic
+        self, feed: Feeds, routes: Routes, limits: WireLimits, seconds: Callable[[], float] = time.monotonic
     ) -> None:
         super().__init__(feed, limits, seconds)
         self.http_connections: set[HttpConnection] = set()

@@ -1,0 +1,100 @@
+"""Several symbols on one server: their market streams, and the session of a client at all of them."""
+
+import json
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from mm.sim.wire.answers import Json
+from mm.sim.wire.feed import StreamFeed
+from mm.sim.wire.http_messages import Request
+from mm.sim.wire.stream_requests import StreamName
+from mm.sim.wire.ws_api import ApiSession
+
+if TYPE_CHECKING:
+    from mm.sim.wire.connections import StreamConnection
+
+
+class Feeds(list[StreamFeed]):
+    """The market streams of all symbols, the first symbol's in front."""
+
+    @property
+    def now_us(self) -> int:
+        """The exchange's current time, µs."""
+        return self[0].now_us
+
+    def advance(self, us: int) -> None:
+        """Advance the time to *us*; later rows must not be before it."""
+        for feed in self:
+            feed.advance(us)
+
+    def subscribe(self, subscriber: "StreamConnection", stream: StreamName) -> None:
+        """Send *subscriber* all further events of *stream*; streams of other symbols have none."""
+        for feed in self:
+            feed.subscribe(subscriber, stream)
+
+    def unsubscribe(self, subscriber: "StreamConnection", stream: StreamName) -> None:
+        """Stop sending *stream* to *subscriber*."""
+        for feed in self:
+            feed.unsubscribe(subscriber, stream)
+
+
+class SymbolSessions:
+    """The session of one client at several symbols: a request goes to that of its symbol.
+
+    One without a symbol (logon, subscriptions, the account) goes to all, and the first answers.
+
+    Args:
+        opens: Opens a session at each symbol.
+        send: Sends a response or an event as JSON.
+        request: The handshake.
+    """
+
+    def __init__(
+        self,
+        opens: Mapping[str, Callable[[Callable[[Json], None], Request], ApiSession]],
+        send: Callable[[Json], None],
+        request: Request,
+    ) -> None:
+        self._send, self._answers = send, True
+        self._sessions = {symbol: open_session(self._take, request) for symbol, open_session in opens.items()}
+
+    def handle(self, text: str) -> None:
+        """Handle one request: send its response, and then the events that it caused."""
+        named = self._sessions.get(_symbol_of(text))
+        for at, session in enumerate(self._sessions.values()):
+            if named in (None, session):
+                self._answers = at == 0 or named is session
+                session.handle(text)
+        self._answers = True
+
+    def announce_shutdown(self, us: int) -> None:
+        """Send the event that announces the shutdown of the server at time *us*."""
+        next(iter(self._sessions.values())).announce_shutdown(us)
+
+    def log_off(self) -> None:
+        """End the session's authentication, as in a logout."""
+        for session in self._sessions.values():
+            session.log_off()
+
+    def end_streams(self) -> None:
+        """End the user data streams, each with a termination event."""
+        for session in self._sessions.values():
+            session.end_streams()
+
+    def close(self) -> None:
+        """Stop sending, since the connection is closed."""
+        for session in self._sessions.values():
+            session.close()
+
+    def _take(self, content: Json) -> None:
+        if self._answers or "event" in content:
+            self._send(content)
+
+
+def _symbol_of(text: str) -> str:
+    """Return the symbol in the parameters of a request; empty for none, or what is no request."""
+    try:
+        found: Any = json.loads(text)["params"]["symbol"]
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return ""
+    return found if isinstance(found, str) else ""

@@ -1,0 +1,90 @@
+"""``mm sim serve`` of several symbols: one server, the same accounts, one balance of the quote asset."""
+
+import asyncio
+import json
+
+import httpx
+import pytest
+from websockets.asyncio.client import connect
+
+from mm.sim.flow.scenario import SCENARIOS
+from mm.sim.flow.session import Session
+from mm.sim.wire.box import LOCKSTEP_US, Box
+from serving import serving, signed
+
+SYMBOLS = ("SIMUSDT", "BOXUSDT")
+
+
+@pytest.fixture(scope="module")
+def served():
+    with serving("--symbol", ",".join(SYMBOLS), "--scenario", "empty") as (_, ready):
+        yield ready
+
+
+def order(ready, user, symbol, side, price, quantity):
+    terms = {"symbol": symbol, "side": side, "type": "LIMIT", "timeInForce": "GTC"}
+    answer = signed(ready, user, "POST", "order", **terms, price=price, quantity=quantity)
+    assert answer.status_code == 200, answer.text
+    return answer.json()
+
+
+def held(ready, user):
+    balances = signed(ready, user, "GET", "account").json()["balances"]
+    return {one["asset"]: (float(one["free"]), float(one["locked"])) for one in balances}
+
+
+def test_orders_of_both_symbols_spend_one_balance(served):
+    for symbol, price in zip(SYMBOLS, ("100.00", "99.00"), strict=True):
+        order(served, "alice", symbol, "BUY", price, "2")
+    assert held(served, "alice")["USDT"] == (1e6 - 398, 398)
+    order(served, "bob", "BOXUSDT", "SELL", "99.00", "2")
+    own = held(served, "alice")
+    assert own["BOX"][0] == pytest.approx(1_002 - 0.002)
+    assert (own["SIM"], own["USDT"]) == ((1_000, 0), (1e6 - 398, 200))
+
+
+def test_each_symbol_has_its_own_rules_book_and_orders(served):
+    with httpx.Client(base_url=f"{served['rest_url']}/api/v3/", trust_env=False) as client:
+        for symbol in SYMBOLS:
+            (entry,) = client.get("exchangeInfo", params={"symbol": symbol}).json()["symbols"]
+            assert (entry["symbol"], entry["baseAsset"]) == (symbol, symbol.removesuffix("USDT"))
+        assert client.get("depth", params={"symbol": "NOPEUSDT"}).json()["code"] == -1121
+        before = [client.get("depth", params={"symbol": symbol}).json()["bids"] for symbol in SYMBOLS]
+        order(served, "bob", "BOXUSDT", "BUY", "98.00", "1")
+        after = [client.get("depth", params={"symbol": symbol}).json()["bids"] for symbol in SYMBOLS]
+    assert before[0] == after[0]
+    assert after[1] == [*before[1], ["98.00000000", "1.00000000"]] or after[1][-1][:2] == ["98.00", "1.00000"]
+
+
+def test_one_connection_has_streams_and_requests_of_both_symbols():
+    async def scenario():
+        async with asyncio.timeout(60):
+            return await talk()
+
+    async def talk():
+        day = "20260105"
+        sessions = [Session(symbol, day, 1.0, seed, LOCKSTEP_US) for seed, symbol in enumerate(SYMBOLS)]
+        first = Box(SCENARIOS["poisson"](), sessions[0], speed=0, limits=False)
+        Box(SCENARIOS["poisson"](), sessions[1], limits=False, beside=first)
+        async with first.open() as box:
+            streams = "/".join(f"{symbol.lower()}@depth@100ms" for symbol in SYMBOLS)
+            async with (
+                connect(f"{box.ws_url}/stream?streams={streams}", proxy=None) as market,
+                connect(f"{box.ready()['ws_api_url']}", proxy=None) as api,
+            ):
+                await box.advance(seconds=2)
+                seen = {json.loads(await market.recv())["data"]["s"] for _ in range(4)}
+                books = []
+                for number, symbol in enumerate(SYMBOLS):
+                    request = {"id": number, "method": "depth", "params": {"symbol": symbol, "limit": 5}}
+                    await api.send(json.dumps(request))
+                    books.append(json.loads(await api.recv()))
+                await api.send(json.dumps({"id": 9, "method": "time"}))
+                last = json.loads(await api.recv())
+        return seen, books, last
+
+    seen, books, last = asyncio.run(scenario())
+    assert seen == set(SYMBOLS)
+    assert [one["id"] for one in books] == [0, 1]
+    assert books[0]["result"]["bids"] != books[1]["result"]["bids"]
+    assert (last["id"], last["status"]) == (9, 200)

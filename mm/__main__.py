@@ -80,6 +80,10 @@ _SHADOW: Commands = {
     "": ("Trade on paper in a live market, and record it.", "mm.commands.shadow:main"),
     "reconcile": ("Compare a shadow run with the replay of the day it recorded.", "mm.commands.shadow:reconcile"),
 }
+_TRADE: Commands = {
+    "": ("Trade symbols: simulated exchange, testnet or production.", "mm.commands.trade:main"),
+    "flatten": ("Close positions, at a cost that is stated before.", "mm.commands.trade:flatten"),
+}
 _RISK: Commands = {
     "status": ("Show the kill switch of a symbol.", "mm.commands.risk:status"),
     "kill": ("Trigger the kill switch of a symbol.", "mm.commands.risk:kill"),
@@ -140,7 +144,7 @@ COMMANDS: Commands = {
     "runs": ("List, show, tag, compare, export, explain and reproduce runs.", _RUNS),
     "check": ("Check a model for look-ahead (a day folder: mm data check).", _CHECK),
     "shadow": ("Trade on paper in a live market, and record it.", _SHADOW),
-    "trade": ("Trade a symbol: simulated exchange, testnet or production.", "mm.commands.trade:main"),
+    "trade": ("Trade symbols: simulated exchange, testnet or production.", _TRADE),
     "dashboard": ("Show days, runs, calibrations and risk in a browser.", "mm.commands.dashboard:main"),
     "compare": (
         "Compare replay, shadow and trade (backtests: mm runs compare).",

@@ -14,12 +14,14 @@ from mm.backtest.quotes.base cimport Want
 # Indices into the names of risk.py: kills, then pulls, then limits that withhold an order; the last withholds nothing.
 cdef enum Limit:
     ALLOWED, MAX_DAILY_LOSS, MAX_DRAWDOWN, KILLED, MAX_MOVE, FEED_STALE, SLOW_ACK, PULLED
-    MAX_POSITION, MAX_LEVERAGE, MAX_OPEN_ORDERS, MAX_ORDER_NOTIONAL, PRICE_BAND, MAX_ORDERS_PER_S, WIDEN_BANDS
+    MAX_POSITION, MAX_LEVERAGE, MAX_OPEN_ORDERS, MAX_ORDER_NOTIONAL, PRICE_BAND, ACCOUNT_NOTIONAL, ACCOUNT_ORDERS
+    MAX_ORDERS_PER_S, WIDEN_BANDS
 
 # Bounds in 1e-8 of the knob's unit, counts and µs unscaled; -1 is no limit.
 cdef struct Limits:
     int64_t position_e8, leverage_e8, open_orders, notional_e8, band_e8, orders_per_s
     int64_t loss_e8, drawdown_e8, move_e8, stale_us, ack_us
+    int64_t account_e8, account_orders  # of all symbols of the account
     int64_t unit_e16        # one tick·lot, in 1e-16 of the quote asset
     int64_t lot_e8
 
@@ -34,6 +36,7 @@ cdef struct Standing:
     int64_t open_lots[2]    # remaining lots of open orders; sells, buys
     int64_t open_orders[2]
     int64_t sent            # orders within the last second
+    int64_t others_e8, others_orders    # notional and open orders of the account's other symbols
     wide equity_e16         # twice
     wide day_e16, peak_e16  # twice: the equity at the start of the day, and the highest
 
@@ -144,6 +147,15 @@ cdef inline int withheld(
     if limits.band_e8 >= 0 and now.mid2 and order.kind != MARKET:
         if max(away, -away) * 100000000 > <wide> limits.band_e8 * now.mid2:
             return broken(breach, PRICE_BAND, share_e8(max(away, -away), now.mid2), limits.band_e8)
+    if limits.account_e8 >= 0 and exposed > 0 and (
+        exposed > (<wide> limits.account_e8 - now.others_e8) * 200000000
+    ):
+        return broken(breach, ACCOUNT_NOTIONAL, now.others_e8 + exposed / 200000000, limits.account_e8)
+    if limits.account_orders >= 0 and now.others_orders + now.open_orders[0] + now.open_orders[1] >= limits.account_orders:
+        return broken(
+            breach, ACCOUNT_ORDERS, <wide> (now.others_orders + now.open_orders[0] + now.open_orders[1] + 1) * 100000000,
+            <wide> limits.account_orders * 100000000,
+        )
     if limits.orders_per_s >= 0 and now.sent >= limits.orders_per_s:
         return broken(breach, MAX_ORDERS_PER_S, <wide> (now.sent + 1) * 100000000, <wide> limits.orders_per_s * 100000000)
     return ALLOWED

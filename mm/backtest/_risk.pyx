@@ -10,8 +10,8 @@ from libc.stdint cimport int64_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memset
 
-from mm.backtest._account cimport wide
-from mm.backtest._own_orders cimport OwnOrders, slot_of
+from mm.backtest._account cimport Account, wide
+from mm.backtest._own_orders cimport OpenOrders, OwnOrders, slot_of
 from mm.backtest._records cimport ORDER_LIMIT_DAY, record_breach
 from mm.backtest._venue cimport Touch
 from mm.backtest.fills.base cimport LIMIT_MAKER, MARKET, NEVER, SENT, Order
@@ -40,6 +40,7 @@ cdef int take_limits(Limits* limits, object given, object rules) except -1:
     limits.loss_e8, limits.drawdown_e8 = bound_of(given.max_daily_loss_e8), bound_of(given.max_drawdown_e8)
     limits.move_e8, limits.stale_us = bound_of(given.max_move_e8), bound_of(given.feed_stale_us)
     limits.ack_us = bound_of(given.slow_ack_us)
+    limits.account_e8 = limits.account_orders = -1
     return 0
 
 
@@ -64,6 +65,7 @@ def check(limits: RiskLimits, rules: object, standing: RiskStanding, order: Risk
     now.open_lots[0], now.open_lots[1] = standing.open_sell_lots, standing.open_buy_lots
     now.open_orders[0], now.open_orders[1] = standing.open_sells, standing.open_buys
     now.sent = standing.sent
+    now.others_e8 = now.others_orders = 0
     now.equity_e16 = <wide> (<int64_t> standing.equity_e8) * 200000000
     now.day_e16 = <wide> (<int64_t> standing.day_equity_e8) * 200000000
     now.peak_e16 = <wide> (<int64_t> standing.peak_equity_e8) * 200000000
@@ -264,6 +266,25 @@ cdef class Guard:
              <int64_t> (self.now.peak_e16 / 200000000)]
         )
 
+    # ------------------------------------------------------------------ the account's other symbols
+
+    def allow(self, bounds: tuple[int | None, int | None], others: tuple[int, int]) -> None:
+        """Set the limits of the whole account, and what its other symbols use of them.
+
+        Args:
+            bounds: Notional in 1e-8 of the quote asset, and number of open orders; None is no limit.
+            others: The same of the other symbols.
+        """
+        self.limits.account_e8, self.limits.account_orders = bound_of(bounds[0]), bound_of(bounds[1])
+        self.now.others_e8, self.now.others_orders = others
+
+    def exposed(self) -> tuple[int, int, int]:
+        """Return the larger position, in lots, if all open orders of a side fill; the open orders; the last mid2."""
+        cdef Account* account = &self.orders.account
+        cdef OpenOrders* open = &self.orders.open
+        cdef int64_t lots = account.inventory_lots
+        return max(0, lots + open.lots[1], open.lots[0] - lots), open.count, self.now.mid2
+
     # ------------------------------------------------------------------ at an order
 
     cdef int admit(self, int64_t us, const Order* order, wide notional_e16) except -1 nogil:
@@ -295,7 +316,7 @@ cdef class Guard:
         self.now.inventory_lots = self.orders.account.inventory_lots
         self.now.equity_e16 = worth_e16(&self.orders.account, self.added_e16, self.now.mid2)
         self.now.open_lots[0], self.now.open_lots[1] = self.orders.open.lots[0], self.orders.open.lots[1]
-        if self.limits.open_orders >= 0:
+        if self.limits.open_orders >= 0 or self.limits.account_orders >= 0:
             self.now.open_orders[0] = self.now.open_orders[1] = 0
             for i in range(self.orders.open.count):
                 self.now.open_orders[slot_of(self.orders.open.orders[i].side)] += 1

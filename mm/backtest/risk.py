@@ -23,7 +23,7 @@ STOPS = (
 )
 LIMITS = (
     *("", *STOPS, "MAX_POSITION", "MAX_LEVERAGE", "MAX_OPEN_ORDERS", "MAX_ORDER_NOTIONAL"),
-    *("PRICE_BAND", "MAX_ORDERS_PER_S", "WIDEN_BANDS"),
+    *("PRICE_BAND", "ACCOUNT_MAX_NOTIONAL", "ACCOUNT_MAX_OPEN_ORDERS", "MAX_ORDERS_PER_S", "WIDEN_BANDS"),
 )
 STOPPING = tuple(name.lower() for name in STOPS)
 """Cancel reasons, as in the journal."""

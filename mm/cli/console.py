@@ -35,9 +35,10 @@ class Log:
         logger: The logger; each of its lines has the bound values.
     """
 
-    def __init__(self, path: Path | None, level: str, **bound: Any) -> None:
+    def __init__(self, path: Path | None, level: str, prefix: str = "", **bound: Any) -> None:
         import structlog
 
+        self._prefix = prefix  # of its lines on the terminal
         self.path, self._least = path, _LEVELS[level]
         self._hidden = {"ts", "level", "event", "run_id", *bound}  # on the terminal, or in front there
         self._file: TextIO | None = None
@@ -77,7 +78,7 @@ class Log:
             self._file.write(json.dumps(line, default=str, ensure_ascii=False) + "\n")
         if line["event"] != FAILED and _LEVELS[line["level"].upper()] >= self._least:
             colour = sys.stderr.isatty() and not os.environ.get("NO_COLOR")
-            write_line(sys.stderr, _for_terminal(line, self._hidden, colour=colour))
+            write_line(sys.stderr, self._prefix + _for_terminal(line, self._hidden, colour=colour))
         raise structlog.DropEvent
 
 
@@ -134,7 +135,10 @@ class Console:
     Attributes:
         as_json: Whether ``--json`` was given.
         level: The lowest level that is logged on the terminal, LOG_LEVEL.
+        prefix: Beginning of each line, if it is one of several terminals.
     """
+
+    prefix = ""
 
     def __init__(self, *, as_json: bool, level: str) -> None:
         self.as_json = as_json

@@ -10,7 +10,13 @@ from mm.cli.options import KnobOption, heading
 from mm.cli.task_knobs import GROUPS
 
 # Knobs of packages above this one, as module and class.
-LIVE_GROUPS = ("mm.live.trade_venue:Trading", "mm.live.order_access:OrderAccess", "mm.live.state_stores:StateStores")
+LIVE_GROUPS = (
+    "mm.live.trade_venue:Trading",
+    "mm.live.order_access:OrderAccess",
+    "mm.live.account_limits:AccountLimits",
+    "mm.cli.symbol_runs:PerSymbol",
+    "mm.live.state_stores:StateStores",
+)
 PIPE = "\\|"  # a bar inside a table's cell
 _HEAD = """\
 # Configuration

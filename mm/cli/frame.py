@@ -176,6 +176,7 @@ def runner(  # noqa: PLR0913 - each is given once, at the command
     day_of: Callable[[Sequence[Any]], Day] | None = None,
     arguments: Sequence[click.Parameter] = (),
     brief: Sequence[type] = (),
+    varied: Sequence[type] = (),
 ) -> Callable[[Callable[..., None]], Command]:
     """Make ``main(run, *groups)`` a command that writes a run folder.
 
@@ -188,6 +189,8 @@ def runner(  # noqa: PLR0913 - each is given once, at the command
         day_of: Returns the day of a run from the objects of its knobs, if Day is not among them; the body gets it last.
         arguments: Options that are not knobs and are not recorded; the body gets them by name.
         brief: Groups of which the short help lists the common knobs; none: of all.
+        varied: Groups of which PER_SYMBOL may set knobs; with them the body gets the list of `SymbolRun` of all
+            symbols, to run in one process, and its *arguments*.
     """
 
     def decorate(body: Callable[..., None]) -> Command:
@@ -198,7 +201,7 @@ def runner(  # noqa: PLR0913 - each is given once, at the command
 
             day = day_of(objects) if day_of else _find(objects, Day)
             symbols = day.symbol.split(",")
-            if len(symbols) > 1:
+            if len(symbols) > 1 and not varied:
                 from mm.cli.per_symbol import each_symbol
 
                 each_symbol(console, symbols, click.get_current_context().command_path, settings)
@@ -207,6 +210,12 @@ def runner(  # noqa: PLR0913 - each is given once, at the command
             folder = settings[method].value if method else None
             program = click.get_current_context().command_path
             plan = Plan(kind, folder, day, _find(objects, Output), settings, program, resumable)
+            if varied:
+                from mm.cli.symbol_runs import symbol_runs
+
+                with as_flags(groups):
+                    body(symbol_runs(plan, console, objects, varied), **_values_of(arguments))
+                return
             with new_run(plan, console) as run:
                 for note in notes:
                     run.log.warning("knob_not_used", note=note)

@@ -48,7 +48,7 @@ if TYPE_CHECKING:
 class Sources(Source):
     """The symbols to record, and the folder of their days."""
 
-    symbol: str = knob(REQUIRED, SYMBOLS, "Symbols, in any case; each is recorded by its own process.")
+    symbol: str = knob(REQUIRED, SYMBOLS, "Symbol, in any case, or a list.", common="Symbol, or a list")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,12 +3,9 @@
 ``mm shadow reconcile``: compare the decisions with the replay of the recorded day.
 """
 
-import asyncio
-import fcntl
 import os
-import shutil
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -17,41 +14,25 @@ import click
 
 from mm.backtest.risk import LIVE_DEFAULTS, Risk
 from mm.backtest.rules import Account, Execution
-from mm.backtest.summary_text import text_of
 from mm.base.knobs import PATH, knob, knobs, shown
 from mm.cli.completion import runs as run_ids
 from mm.cli.config import Day, Market, Models, Name, OtherMarkets, Results, Source
 from mm.cli.console import Console
 from mm.cli.frame import command, runner
 from mm.cli.interrupts import TradeSignals
-from mm.cli.task_knobs import Recorder
+from mm.cli.symbol_runs import PerSymbol, SymbolRun, in_each
+from mm.cli.task_knobs import Recorder, Sources
 from mm.clock import SteadyClock, now_us
-from mm.commands.assemble import kept_models
-from mm.errors import DataError, Incomplete, Mismatch, SafetyError, TryLater, UsageError
-from mm.live.decisions import decisions_name, decisions_of, write_decisions
-from mm.live.desk import ShadowDesk
-from mm.live.kill_switch import KillSwitch
-from mm.live.other_markets import (
-    OtherFollower,
-    OtherTaker,
-    PairedPlay,
-    check_seen,
-    feeds_of,
-    places_of,
-    record_together,
-)
-from mm.live.play import PaperPlay, ShadowFollower
+from mm.errors import DataError, Mismatch, UsageError
+from mm.live.live_run import run_together
+from mm.live.other_markets import check_seen, places_of
 from mm.live.reconcile import reconcile as compare_with_replay
+from mm.live.shadow_run import ShadowRun, with_copies
 from mm.live.state_stores import LiveStore
-from mm.live.terms import REGRIDDED, PaperKnobs, ShadowTerms, learn_terms
+from mm.live.terms import PaperKnobs, ShadowTerms
 from mm.market_data.days import DayWindow, WindowRule
-from mm.market_data.health import Health
-from mm.market_data.monitor import Monitor
 from mm.market_data.recorder import of_market, parts_of
-from mm.market_data.recording import Recording
 from mm.models.builder import check_names
-from mm.report.backtest import page
-from mm.report.run_columns import columns_of
 from mm.runs.find import Found, check_models, find_run
 from mm.runs.in_progress import Run
 
@@ -61,7 +42,6 @@ if TYPE_CHECKING:
     from mm.market_data.recording import Parts
 
 _Group = TypeVar("_Group")
-_GRID_S = 0.05  # between two checks of the grid
 WATCH = click.Option(["--watch"], is_flag=True, help="Show the run on the terminal while it trades.")
 _TRUST = click.Option(["--trust"], is_flag=True, help="Also execute models whose source is not an input of the run.")
 
@@ -78,55 +58,50 @@ def _one(objects: Sequence[object], kind: type[_Group]) -> _Group:
     return next(one for one in objects if isinstance(one, kind))
 
 
+STRATEGY = (Market, Execution, Account, Models, OtherMarkets, Risk)
+"""The groups of a strategy, whose knobs may differ between symbols."""
+
+
+def strategy_of(work: SymbolRun, task: str) -> PaperKnobs:
+    """Return the strategy of one symbol, with its limits, for a *task* (``a shadow``)."""
+    check_seen(work[OtherMarkets], task)
+    check_names(work[Models])
+    return PaperKnobs(work[Market], work[Execution], work[Account], work[Models], work[Risk], work[OtherMarkets])
+
+
 @runner(
-    *("shadow", Source, Recorder, Results, Market, Execution, Account, Models, OtherMarkets, Risk, LiveStore),
+    *("shadow", Sources, PerSymbol, Recorder, Results, *STRATEGY, LiveStore),
     defaults=LIVE_DEFAULTS,
     day_of=day_recorded,
     arguments=[WATCH],
-    brief=(Source, Recorder, Models),
+    brief=(Sources, Recorder, Models),
+    varied=STRATEGY,
 )
-def main(
-    run: Run,
-    source: Source,
-    recorder: Recorder,
-    results: Results,
-    market: Market,
-    execution: Execution,
-    account: Account,
-    models: Models,
-    others: OtherMarkets,
-    risk: Risk,
-    store: LiveStore,
-    day: Day,
-    watch: bool,
-) -> None:
+def main(works: Sequence[SymbolRun], watch: bool) -> None:
     """Trade on paper in a live market, record its day, and compare the decisions with the replay of that day.
 
     It ends with its window, at midnight at the latest, or at SIGTERM and Ctrl-C. The kill switch of the symbol and
     SIGUSR1 end its quoting, not its recording. If the exchange changes tick size or quantity step, it ends with exit
-    code 75, and the next start uses the new ones.
+    code 75, and the next start uses the new ones. Several symbols run in one process, each with a paper account.
 
     Example: SYMBOL=BTCUSDT WINDOW_START=always mm shadow
     """
-    signals, kills = TradeSignals(), list[str]()
-    with signals.caught():
-        switch = KillSwitch(results.out_root, source.symbol)
-        if switch.triggered:
-            raise SafetyError(switch.line())
-        _check(recorder, execution)
-        check_seen(others, "a shadow")
-        check_names(models)
-        door = recorder.metrics_door(run.log.warning) if recorder.metrics_port else None
-        _take_back_killed(run)
-        knobs = PaperKnobs(market, execution, account, models, risk, others)
+    signals = TradeSignals()
+
+    def play(runs: Sequence[Run]) -> list[tuple[Run, Callable[[], None]]]:
         clock = SteadyClock()
-        places = places_of(others, recorder, source.data_root)
-        beside = {name: day_parts(run, *place, day, clock) for name, place in places.items()}
-        env = _Env(clock, signals, kills, switch, store, watch, door, beside)
-        live = asyncio.run(_live(run, day_parts(run, source, recorder, day, clock), knobs, env, day))
-        _finish(run, live, knobs, day)
-    if live.regridded:
-        raise Incomplete(f"{source.symbol}: paper trading ended: {live.regridded}", TryLater.exit_code)
+        lives = []
+        for run, work in zip(runs, works, strict=True):
+            _check(work[Recorder], work[Execution])
+            parts = day_parts(run, work[Sources], work[Recorder], work.day, clock)
+            live = ShadowRun(run, strategy_of(work, "a shadow"), work[LiveStore], parts, work.day, clock)
+            live.beside = parts_beside(run, work, work[Recorder], clock)
+            lives.append(live)
+        door = page_door(runs[0], works[0][Recorder])
+        return [(one.run, one.finish) for one in run_together(lives, signals, door=door, watched=watch)]
+
+    with signals.caught():
+        in_each(works, play)
 
 
 def _check(recorder: Recorder, execution: Execution) -> None:
@@ -144,23 +119,6 @@ def _check(recorder: Recorder, execution: Execution) -> None:
         raise DataError(f"--latency-file (LATENCY_FILE) {execution.latency_file}: there is no such file")
 
 
-def _take_back_killed(run: Run) -> None:
-    """Lock the run's folder, and remove the folders of killed shadows, whose recordings are in their days."""
-    for folder in run.folder.parent.glob("*.partial"):
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:  # in use by another shadow
-            os.close(descriptor)
-            continue
-        if folder.resolve() == run.partial:
-            run.hold(descriptor)
-            continue
-        run.log.warning("shadow_was_killed", run=folder.name.removesuffix(".partial"), kept="its recorded day")
-        shutil.rmtree(folder, ignore_errors=True)
-        os.close(descriptor)
-
-
 def day_parts(run: Run, source: Source, recorder: Recorder, day: Day, clock: Callable[[], int]) -> "Parts":
     """Return the parts of the recording: as in `mm record`, but for one day."""
 
@@ -168,146 +126,15 @@ def day_parts(run: Run, source: Source, recorder: Recorder, day: Day, clock: Cal
     return replace(parts, window=DayWindow.of(parts.window, day.day))
 
 
-@dataclass(frozen=True)
-class _Env:
-    """The environment of a shadow: clock, signals, names of those that kill, kill switch, store, whether watched, door,
-    and the parts of the recordings of other markets.
-    """
-
-    clock: Callable[[], int]
-    signals: TradeSignals
-    kills: list[str]
-    switch: KillSwitch
-    store: LiveStore
-    watched: bool
-    door: "Door | None"
-    beside: "Mapping[str, Parts]"
-
-    def kill_reason(self) -> str | None:
-        """Return why all trading is stopped by hand; None if it is not."""
-        return self.kills[0] if self.kills else self.switch.why() if self.switch.triggered else None
+def page_door(run: Run, recorder: Recorder) -> "Door | None":
+    """Return the door of the page of metrics; None if none is served."""
+    return recorder.metrics_door(run.log.warning) if recorder.metrics_port else None
 
 
-@dataclass(frozen=True)
-class _LiveRun:
-    """The initial state of a shadow, its result, and why it ended."""
-
-    terms: "ShadowTerms"
-    play: "PaperPlay"
-    follower: "ShadowFollower"
-    reason: str
-    regridded: TryLater | None
-
-
-async def _live(run: Run, parts: "Parts", knobs: "PaperKnobs", env: _Env, day: Day) -> _LiveRun:
-    """Record until the window ends or a signal arrives, and trade on it.
-
-    Raises:
-        TryLater: If a signal arrives before the exchange has responded.
-    """
-
-    rest, symbol = parts.rest.rest, parts.days.symbol
-    clock = env.clock
-    learning = asyncio.ensure_future(learn_terms(rest, symbol, parts.window.at(clock()).day, run.log))
-    env.signals.direct(lambda _: learning.cancel(), env.kills.append)
-    try:
-        terms = (await learning).fitted(knobs, day, run)
-        seen = {name: await learn_other(one, day, run) for name, one in env.beside.items()}
-        play = PaperPlay(terms, knobs, run, feeds_of(seen))
-        _copy(run, knobs)
-    except BaseException as error:
-        for one in (rest, *(parts.rest.rest for parts in env.beside.values())):
-            await one.close()
-        if not isinstance(error, asyncio.CancelledError):
-            raise
-        raise TryLater("stopped before the exchange responded: nothing was recorded; start it again") from None
-    desk = ShadowDesk(play, run.log, env.store.writer(symbol, run.log.warning), clock)
-    desk.metrics.door = env.door
-    takers = {name: OtherTaker() for name in seen}
-    paired = PairedPlay(play, takers) if takers else play
-    follower = ShadowFollower(paired, clock, desk.market, env.kill_reason)
-    following = {name: OtherFollower(takers[name], feed.grid) for name, feed in play.rules.others.items()}
-    beside = [Recording(replace(one, follower=following[name]), run.log, clock) for name, one in env.beside.items()]
-    recording = Recording(replace(parts, follower=follower), run.log, clock)
-    env.signals.direct(recording.stop, env.kills.append)
-    monitor = Monitor(Health(symbol, parts.days.run_id, rest), rest)
-    grid = asyncio.create_task(_end_on_another_grid(terms, recording))
-    try:
-        async with monitor.watching(recording), desk.serving(*_metrics(parts), watched=env.watched):
-            await record_together(recording, beside)
-    finally:
-        grid.cancel()
-    for report in recording.reports:
-        run.print(report.line())
-        run.print(report.path)
-    end_us = paired.played_us if isinstance(paired, PairedPlay) else follower.end_us
-    seen = {name: replace(one, rows_run_id=following[name].rows_run_id) for name, one in seen.items()}
-    known = replace(terms, rows_run_id=follower.rows_run_id, end_us=end_us, killed=follower.killed, others=seen)
-    regridded = grid.result() if grid.done() else None
-    return _LiveRun(known, play, follower, recording.reason, regridded)
-
-
-async def learn_other(parts: "Parts", day: Day, run: Run) -> ShadowTerms:
-    """Return the terms of another market."""
-    return await learn_terms(parts.rest.rest, parts.days.symbol, day.day, run.log)
-
-
-async def _end_on_another_grid(terms: "ShadowTerms", recording: "Recording") -> TryLater:
-    """End the recording once the exchange reports another grid than at the start; return the error for it."""
-
-    while (changed := terms.regridded(recording.session)) is None:
-        await asyncio.sleep(_GRID_S)
-    recording.stop(REGRIDDED)
-    return changed
-
-
-def _metrics(parts: "Parts") -> tuple[str, int]:
-    return str(parts.days.knobs["metrics_host"]), int(parts.days.knobs["metrics_port"])
-
-
-def _finish(run: Run, live: _LiveRun, knobs: "PaperKnobs", day: Day) -> None:
-    """Write the results of the shadow, and compare them with the replay of the day."""
-    from mm.live.reconcile import RECONCILE, reconcile
-
-    terms, play = live.terms, live.play
-    result = play.result({"reason": live.reason, "why": str(live.regridded) if live.regridded else None})
-    decisions = decisions_of(result.journal)
-    name = decisions_name(terms.symbol)
-    lags_us = live.follower.lags.of(decisions).tolist()
-    rows = write_decisions(run.output(name, digest=False), decisions, lags_us, play.grid)
-    run.output(name, rows, digest=False)
-    terms.write(run.partial)
-    run.write_result(result)
-    with run.timing("reconcile"):
-        found, inputs = reconcile(terms, _with_copies(knobs, run.partial), day.data_root, run.partial)
-    for one in inputs:
-        run.input(*one)
-    found.write(run.partial)
-    run.output(RECONCILE, digest=False)
-    run.write_page(page(result.summary, columns_of(result), run.about, [found.text()]))
-    run.log.info("shadow_reconciled", same=found.same, decisions=found.decisions, equal=found.equal, **found.lag_us)
-    run.print(text_of(result.summary))
-    run.print(found.text())
-
-
-def _named(knobs: "PaperKnobs") -> dict[str, Path]:
-    """Return the files in the knobs, by the name of their copy in the run."""
-    named = {"fill_params.json": knobs.models.fill_params_file, "latencies.csv": knobs.execution.latency_file}
-    return {name: path for name, path in named.items() if path is not None}
-
-
-def _copy(run: Run, knobs: "PaperKnobs") -> None:
-    """Copy the files in the knobs into the run, for the replay, as a fit may be overwritten."""
-    for name, path in _named(knobs).items():
-        shutil.copyfile(path, run.path(name))
-
-
-def _with_copies(knobs: "PaperKnobs", folder: Path) -> "PaperKnobs":
-    """Return *knobs* with the copies in a run's *folder* instead of the files."""
-
-    copies = {name: folder / name for name in _named(knobs)}
-    models = replace(kept_models(knobs.models, folder), fill_params_file=copies.get("fill_params.json"))
-    return replace(knobs, models=models, execution=replace(knobs.execution, latency_file=copies.get("latencies.csv")))
+def parts_beside(run: Run, work: SymbolRun, recorder: Recorder, clock: Callable[[], int]) -> "dict[str, Parts]":
+    """Return the parts of the recordings of the other markets that a strategy sees, by name."""
+    places = places_of(work[OtherMarkets], recorder, work[Sources].data_root)
+    return {name: day_parts(run, *place, work.day, clock) for name, place in places.items()}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -338,7 +165,7 @@ def reconcile(console: Console, places: ShadowPlaces, name: str, trust: bool) ->
     models, others = _group(run, Models), _group(run, OtherMarkets)
     strategy = PaperKnobs(market, execution, account, models, _group(run, Risk), others)
     data_root = places.data_root or Path(run.knob("data_root") or "data")
-    found, _ = compare_with_replay(terms, _with_copies(strategy, run.folder), data_root, run.folder)
+    found, _ = compare_with_replay(terms, with_copies(strategy, run.folder), data_root, run.folder)
     console.set_json({**found.to_json(), "path": str(run.folder.resolve())})
     console.print(found.text())
     if not found.same:

@@ -55,7 +55,7 @@ def _symbols(folders: Folders) -> list[str]:
 
 def _switch(place: SwitchPlace) -> None:
     """Draw the kill switch, and the buttons that change it as `mm risk` does, each after a confirmation."""
-    switch = place.switch()
+    switch = place.switches()[0]
     killed, wanted = switch.triggered, f"risk wanted {place.symbol}"
     st.subheader("Kill switch", anchor=False)
     (st.error if killed else st.success)(switch.line())
@@ -84,9 +84,9 @@ def _switch(place: SwitchPlace) -> None:
 
 def _trigger(place: SwitchPlace, reason: str) -> None:
     try:
-        place.switch().trigger(reason, now_us())
+        place.switches()[0].trigger(reason, now_us())
     except OSError as error:
-        path = place.switch().path
+        path = place.switches()[0].path
         raise DataError(
             f"{path}: the kill switch cannot be triggered ({error.strerror}); run mm risk kill, or touch the file"
         ) from error

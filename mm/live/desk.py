@@ -6,8 +6,7 @@ those of a paper exchange are read from its journal (`ShadowDesk`).
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
 from mm.backtest.journal import ACTIONS, REJECT_REASONS
@@ -16,7 +15,6 @@ from mm.clock import US_PER_MS, US_PER_S, now_us
 from mm.instrument import E8, Instrument, decimal_text
 from mm.live.ledger import SIDE_NAMES, AccountFill, Ledger, PnlParts, amounts
 from mm.live.metrics import TradingMetrics
-from mm.live.watch import serving
 from mm.market_data.market_events import BookLost, DepthArrived, MarketEvent, TradeArrived, TradeVerdict
 
 if TYPE_CHECKING:
@@ -37,7 +35,7 @@ REPORT_US = 60 * US_PER_S
 """Time between two lines of progress, and between two warnings of one kind."""
 QUIET_US = 2 * US_PER_S
 """Time without a resting order after which a run is not quoting: between two orders there may be none."""
-SHADOW_REFRESH_S, WRITER_S = 0.25, 2.0
+WRITER_S = 2.0
 REQUESTS = {"place": "PLACE", "cancel": "CANCEL_REQ", "amend": "AMEND"}  # requests, and their rows in the journal
 TOP_LEVELS = 20
 
@@ -190,6 +188,13 @@ class Desk:
             if self._audit is not None:
                 self._audit.append("breach", **shown, at_us=at_us)
 
+    def breached(self, us: int, limit: str, value_e8: int, bound_e8: int) -> None:
+        """Warn of a breach of a limit that is not the engine's, and record it."""
+        shown = {"limit": limit, "value": decimal_text(value_e8), "bound": decimal_text(bound_e8)}
+        self._warnings.warn(us, "risk_breach", limit, **shown)
+        if self._audit is not None:
+            self._audit.append("breach", **shown, at_us=us)
+
     def _count_rows(self, requests: dict[str, str], refusals: tuple[str, ...]) -> None:
         """Count requests and orders that were not sent since the last call, by their rows in the journal."""
         rows, metrics = self.play.engine.manager.order_rows, self.metrics
@@ -233,7 +238,7 @@ class Desk:
 
 
 class ShadowDesk(Desk):
-    """Follows a shadow; `serving` keeps its metrics up to date.
+    """Follows a shadow.
 
     Args:
         play: The strategy on the paper exchange.
@@ -249,23 +254,11 @@ class ShadowDesk(Desk):
         self._exchange, self._clock, self._fills, self._killed = play.exchange, clock, 0, False
         self._ledger = Ledger(play.grid, position_e8=play.rules.start_lots * play.grid.lot_e8)
 
-    @asynccontextmanager
-    async def serving(self, host: str, port: int, *, watched: bool) -> AsyncIterator[None]:
-        """Serve current metrics on *host* and *port* until the block ends, and draw them if *watched*."""
-        keeping = asyncio.create_task(self._keep())
-        try:
-            async with serving(self.metrics, host, port, watched=watched):
-                yield
-        finally:
-            keeping.cancel()
-            self.refresh(self._clock())
-            if self._writer:
-                await asyncio.to_thread(self._writer.close, WRITER_S)
-
-    async def _keep(self) -> None:
-        while True:
-            await asyncio.sleep(SHADOW_REFRESH_S)
-            self.refresh(self._clock())
+    async def close(self) -> None:
+        """Update metrics and stores a last time."""
+        self.refresh(self._clock())
+        if self._writer:
+            await asyncio.to_thread(self._writer.close, WRITER_S)
 
     def refresh(self, us: int) -> None:
         """Update metrics and state store; count fills, requests and rejections since the last call."""

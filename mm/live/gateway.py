@@ -44,7 +44,6 @@ from mm.live.order_access import (
     AuditSink,
     BackgroundTasks,
     ClientIds,
-    EarlierOrder,
     GatewayRun,
     OrderAccess,
     VenueUrls,
@@ -62,6 +61,8 @@ from mm.market_data.rate_budget import RateBudget, shared_path
 
 if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger as Logger
+
+    from mm.live.audit_books import AuditOrder
 
 __all__ = ["NOT_SENT", "Gateway", "GatewayRun", "OrderAccess", "OrderListener", "Surroundings"]
 START_S, STOP_S = 30.0, 3.0
@@ -142,8 +143,8 @@ class Gateway:
         return Mismatch(f"the venue was reset: {why}; use another ledger, such as a new OUT_ROOT") if why else None
 
     @property
-    def key_refused(self) -> MMError | None:
-        """The error that the exchange does not accept the key any more; None if it does."""
+    def refused(self) -> MMError | None:
+        """The error that the exchange no longer accepts the key; None while it does."""
         return self._ws.failure
 
     def attach(self, listener: OrderListener) -> None:
@@ -275,7 +276,7 @@ class Gateway:
         await self._tasks.end()
         await self._rest.close()
 
-    def _earlier(self, found: EarlierOrder) -> LiveOrder:
+    def _earlier(self, found: "AuditOrder") -> LiveOrder:
         order = LiveOrder(EARLIER, found.client_id, SIDES[found.side], found.price, found.qty, "LIMIT")
         order.exchange_id = found.order_id or 0
         # The log only has times of our clock, which may be off by seconds; the order was sent before now.

@@ -6,11 +6,9 @@ below; a call costs a few hundred nanoseconds, and text is generated only when t
 
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Mapping
 from itertools import accumulate
 
-from mm.base.doors import Door
 from mm.clock import US_PER_S, now_us
 from mm.instrument import decimal_text
 from mm.market_data.metrics import (
@@ -20,7 +18,6 @@ from mm.market_data.metrics import (
     MetricSample,
     exposition,
     market_families,
-    metrics_served,
 )
 
 POSITION = MetricFamily("mm_position", "gauge", "INITIAL_INVENTORY plus our own fills, in the base asset.")
@@ -113,14 +110,12 @@ class TradingMetrics:
 
     Attributes:
         why_not_ready: Why nothing is quoted: not in sync, killed, …; empty while quoting.
-        door: Decides who may read them; None for this machine only.
         refresh: Called before each page; sets values that are cheaper to look up than to maintain.
     """
 
     def __init__(self, symbol: str, clock: Callable[[], int] = now_us) -> None:
         self.symbol = symbol
         self.why_not_ready = "starting"
-        self.door: Door | None = None
         self.refresh: Callable[[], None] = _nothing
         self._clock, self._began_us = clock, clock()
         self._book_us: int | None = None
@@ -261,22 +256,6 @@ class TradingMetrics:
     def page(self) -> str:
         """Return the page in the text format of Prometheus."""
         return exposition(self.symbol, self.filled())
-
-    @asynccontextmanager
-    async def served(self, host: str, port: int) -> AsyncIterator[int]:
-        """Serve ``/metrics``, ``/health``, ``/health/live`` and ``/health/ready`` until the block ends; yield the port.
-
-        If *port* is 0, nothing is served.
-
-        Raises:
-            UsageError: If *host* and *port* cannot be bound.
-            SafetyError: If other machines could call it without a token.
-        """
-        if not port:
-            yield 0
-            return
-        async with metrics_served(host, port, self.page, self._not_ready, self.health, self.door) as bound:
-            yield bound
 
     def health(self) -> dict[str, object]:
         """Return the content of ``/health``: whether it quotes, else why not, and the share of time on both sides."""

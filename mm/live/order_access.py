@@ -7,11 +7,14 @@ from collections.abc import Callable, Coroutine, Iterable, Mapping
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from time import time_ns
-from typing import Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from mm.base.knobs import SWITCH, integer, knob, matching, number, one_of
 from mm.live.account_check import AccountCheck
 from mm.live.live_orders import KEPT_ORDERS
+
+if TYPE_CHECKING:
+    from mm.live.audit_books import AuditOrder
 
 OWN_PREFIX = "mm-"
 AUDIT_TYPES = ("start", "intent", "ack", "fill", "cancel", "reject", "breach", "kill", "rearm", "params", "stop")
@@ -71,16 +74,6 @@ class AuditSink(Protocol):
         """Wait until row *seq* is on disk; raises OSError if the disk refused it."""
 
 
-class EarlierOrder(Protocol):
-    """An order of an earlier run that may be open: a row of `AuditBooks.open_orders`."""
-
-    client_id: str
-    order_id: int | None
-    side: str
-    price: str
-    qty: str
-
-
 @dataclass(frozen=True, kw_only=True)
 class GatewayRun:
     """The symbol and settings of a gateway, and the state of earlier runs.
@@ -103,7 +96,7 @@ class GatewayRun:
     run_id: str
     access: OrderAccess
     sync: bool = True
-    earlier: Iterable[EarlierOrder] = ()
+    earlier: Iterable["AuditOrder"] = ()
     booked: Mapping[int, int] = field(default_factory=dict)
     last_trade_id: int | None = None
     position_e8: int | None = None

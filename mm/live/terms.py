@@ -173,14 +173,19 @@ async def learn_terms(rest: "RestClient", symbol: str, day: str, log: "Logger") 
         SafetyError: If its certificate is not trusted.
     """
     entry = await _until(rest, symbol, log, lambda: rest.exchange_info(symbol), ExchangeInfo)
+    us, book = await book_of(rest, symbol, log, _BOOK_LEVELS)
+    bid, ask = (side[0][0] if side else None for side in (book.bids, book.asks))
+    return ShadowTerms(symbol, day, msgspec.json.decode(entry[1].text), bid, ask, us)
+
+
+async def book_of(rest: "RestClient", symbol: str, log: "Logger", levels: int) -> tuple[int, DepthSnapshot]:
+    """Return when the current book arrived, µs, and its best *levels* per side."""
 
     async def book() -> Answer:
-        await rest.until_depth(symbol, _BOOK_LEVELS)
-        return await rest.depth(symbol, _BOOK_LEVELS)
+        await rest.until_depth(symbol, levels)
+        return await rest.depth(symbol, levels)
 
-    found = await _until(rest, symbol, log, book, DepthSnapshot)
-    bid, ask = (side[0][0] if side else None for side in (found[1].bids, found[1].asks))
-    return ShadowTerms(symbol, day, msgspec.json.decode(entry[1].text), bid, ask, found[0])
+    return await _until(rest, symbol, log, book, DepthSnapshot)
 
 
 async def _until(

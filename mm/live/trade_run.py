@@ -8,38 +8,35 @@ import asyncio
 import fcntl
 import hashlib
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 
-from mm.clock import now_us
-from mm.errors import MMError, SafetyError, TryLater
-from mm.instrument import Instrument, decimal_text, e8, from_exchange_info
+from mm.backtest.summary_text import text_of
+from mm.errors import Incomplete, MMError, TryLater, UsageError
+from mm.instrument import E8, Instrument, decimal_text, e8, from_exchange_info, short_text
 from mm.live.account_check import AccountCheck
+from mm.live.account_limits import LOSS, Account, AccountSymbol
 from mm.live.audit import AuditLog, audit_path
 from mm.live.audit_books import BOOKS
-from mm.live.decisions import DecisionLags
+from mm.live.decisions import DecisionLags, decisions_name, decisions_of, write_decisions
 from mm.live.desk import Play, TradeDesk
-from mm.live.gateway import Gateway, GatewayRun, Surroundings
-from mm.live.kill_switch import KillSwitch
+from mm.live.gateway import START_S, Gateway, GatewayRun, Surroundings
 from mm.live.ledger import Ledger
-from mm.live.metrics import TradingMetrics
+from mm.live.live_run import LiveRun
 from mm.live.order_access import OrderAccess
-from mm.live.other_markets import NO_MARKETS, record_together
 from mm.live.play import TradeFollower, TradePlay, TradeStart
 from mm.live.state import StateWriter
 from mm.live.state_stores import StateStores, state_writer
 from mm.live.terms import REGRIDDED, PaperKnobs, ShadowTerms
-from mm.live.trade_files import with_acceptances
+from mm.live.trade_files import with_acceptances, write_fills, write_state
 from mm.live.trade_history import ACCOUNT, ADOPTED, EquityFile, LedgerBegin, RunHistory, read_history
 from mm.live.trade_venue import Trading
 from mm.live.trader import KILL, TradeAccount, Trader, TraderParts
 from mm.market_data.days import is_of_disk
-from mm.market_data.health import Health
-from mm.market_data.monitor import Monitor
 from mm.market_data.rate_budget import shared_path
 from mm.market_data.recording import Parts, Recording
 
@@ -50,15 +47,19 @@ if TYPE_CHECKING:
     from mm.live.order_access import VenueUrls
     from mm.runs.in_progress import Run
 
+_Found = TypeVar("_Found")
+KILLED = 5
 MANUAL = "triggered manually"
-AUDIT_FAILED, DISK_FAILED, VENUE_RESET, KEY_REFUSED = "audit", "disk", "venue_reset", "key_refused"
-WRITER_S = 2.0
+AUDIT_FAILED, DISK_FAILED, VENUE_RESET, KEY_REFUSED = "audit", "disk", "venue_reset", "key"
+WRITER_S, SETTLE_S = 2.0, 0.02
 
 
 @dataclass(frozen=True, kw_only=True)
 class TradeKnobs:
-    """The knobs of a trade."""
+    """The knobs of a trade, addresses of the venue, and the key of the account."""
 
+    urls: "VenueUrls"
+    credentials: "Credentials"
     trading: Trading
     access: OrderAccess
     stores: StateStores
@@ -71,11 +72,11 @@ class TradeEnd:
     """The result of a trade.
 
     Attributes:
-        reason: Why it ended: ``kill``, ``audit``, ``disk``, ``grid``, ``venue_reset``, ``key_refused``, a signal, or
-            ``window_end``.
+        reason: Why it ended: ``kill``, ``audit``, ``disk``, ``grid``, ``venue_reset``, ``key``, a signal, the end of
+            another symbol, or ``window_end``.
         killed_for: Why it was killed; None if it was not.
-        refused: The disk's error for rows of the audit log or the day, or the error of a changed grid or a reset venue;
-            None if it could have continued.
+        refused: The disk's error for rows of the audit log or the day, or the error of a changed grid, a reset venue or
+            a revoked key; None if it could have continued.
         play: The strategy.
         account: Position and cash.
         trader: Has the acceptance time of each order.
@@ -104,46 +105,41 @@ class TradeEnd:
         return self.play.result(journal, ended, self.account.unvalued())
 
 
-class TradeRun:
+class TradeRun(LiveRun):
     """A trade of one symbol at one venue.
 
     Args:
         run: Its folder and log.
-        knobs: Its knobs.
-        urls: Addresses of the venue.
-        credentials: Key of the account.
+        knobs: Its knobs, addresses and key.
         parts: Parts of the recording.
+        day: The recorded day.
+        account: All symbols that this process trades, and the limits over them.
         clock: Returns the instant, in µs.
 
     Attributes:
         desk: Its public view; None before the engine starts.
-        beside: The other markets that its strategy sees.
-        metrics: The metrics for Prometheus.
     """
 
     def __init__(
         self,
         run: "Run",
         knobs: TradeKnobs,
-        urls: "VenueUrls",
-        credentials: "Credentials",
         parts: Parts,
-        clock: Callable[[], int] = now_us,
+        day: "Day",
+        account: Account,
+        clock: Callable[[], int],
     ) -> None:
+        super().__init__(run, knobs.strategy, parts, day, clock)
         self.desk: TradeDesk | None = None
-        self.beside = NO_MARKETS
-        self.metrics = TradingMetrics(parts.days.symbol, clock)
-        self._run, self._knobs, self._parts, self._clock = run, knobs, parts, clock
-        self._urls, self._credentials = urls, credentials
-        self._symbol = parts.days.symbol
-        self._switch = KillSwitch(knobs.out_root, self._symbol)
+        self._run, self._knobs, self._parts, self._symbol = run, knobs, parts, run.symbol
+        self._account = account
+        self._urls, self._credentials = knobs.urls, knobs.credentials
         self._equity = EquityFile(knobs.out_root, self._symbol, knobs.trading.venue)
         self._marks: tuple[int | None, int | None] = (None, None)
         self._trader: Trader | None = None
-        self._recording: Recording | None = None
-        self._regridded: TryLater | None = None
-        self._reset: MMError | None = None
-        self._stopped = ""
+        self._end: TradeEnd
+        self._lost: MMError | None = None
+        self._stopped = self._killed_by = ""
         self._stop_wanted = asyncio.Event()
 
     @property
@@ -151,15 +147,6 @@ class TradeRun:
         """Whether an order waits until its intent is on disk."""
         trading = self._knobs.trading
         return trading.venue != "box" if trading.audit_sync is None else trading.audit_sync
-
-    def fitted(self, terms: ShadowTerms, day: "Day") -> ShadowTerms:
-        """Return the terms with the strategy's data from the days before *day*."""
-        return terms.fitted(self._knobs.strategy, day, self._run)
-
-    def check(self) -> None:
-        """Raise SafetyError if the kill switch is triggered."""
-        if self._switch.triggered:
-            raise SafetyError(self._switch.line())
 
     def stop(self, reason: str) -> None:
         """End the trade in order; *reason* is a signal's name. May be called at any time."""
@@ -169,11 +156,13 @@ class TradeRun:
             self._trader.end(reason)
 
     def kill(self, reason: str) -> None:
-        """Trigger the kill switch, which ends the trade."""
-        self._switch.trigger(reason, self._clock())
+        """End the trade, and trigger its kill switch: after the cancels, once there are orders."""
+        self._killed_by = self._killed_by or reason
         self._stop_wanted.set()
         if self._trader:
             self._trader.end(KILL)
+        else:
+            self._switch.trigger(reason, self._clock())
 
     @contextmanager
     def alone(self) -> Iterator[None]:
@@ -202,6 +191,10 @@ class TradeRun:
         account = hashlib.sha256(self._credentials.key.encode()).hexdigest()[:16]
         return shared_path("trader", f"{urlsplit(self._urls.rest).netloc}-{account}-{symbol}")
 
+    def _grid(self) -> Instrument:
+        """Return the exchange's grid and filters of the symbol."""
+        return from_exchange_info(self.terms.entry, "exchangeInfo")
+
     def _account_check(self, history: RunHistory, instrument: Instrument) -> AccountCheck:
         """Return the check of the balances, without assets that this host's traders of other symbols trade too."""
         path = self._lock_path("")
@@ -214,7 +207,7 @@ class TradeRun:
         adopts = self._knobs.access.adopt
         return AccountCheck(instrument, history.balances_e8, adopts=adopts, left_out=left_out)
 
-    async def trade(self, terms: ShadowTerms) -> TradeEnd:
+    async def play(self) -> None:
         """Trade until a signal, a kill, the end of the window, or another end of the recording.
 
         Raises:
@@ -224,7 +217,7 @@ class TradeRun:
             TryLater: If the exchange cannot be reached, or the audit log cannot be written at the start.
         """
         self.check()
-        knobs, instrument = self._knobs, from_exchange_info(terms.entry, "exchangeInfo")
+        knobs, terms, instrument = self._knobs, self.terms, self._grid()
         path = audit_path(knobs.out_root, self._symbol, terms.day, self._run.id)
         self._marks = self._equity.read(self._clock())
         history = read_history(path.parent, self._symbol, knobs.trading.venue, self._clock(), self._equity.written)
@@ -235,8 +228,8 @@ class TradeRun:
             run, around = self._gateway_run(history, check), Surroundings(clock=self._clock)
             gateway = Gateway(self._urls, self._credentials, run, None, audit, log=self._run.log, around=around)
             try:
-                await self._ready(gateway)
-                end = await self._with_gateway(terms, history, check, audit, gateway)
+                await self._unless_stopped(self._ready(gateway))
+                await self._with_gateway(history, check, audit, gateway)
             finally:
                 await gateway.stop()
                 audit.append("stop", reason=self._reason(), **self._position())
@@ -247,19 +240,30 @@ class TradeRun:
             audit.close()
             self._equity.log_ended(audit.end)
         except TryLater as error:
-            return replace(end, refused=error)
+            self._ended_early(error)
         except OSError as error:
             self._run.log.warning("equity_not_kept", error=str(error), note="the end of the audit log is not in it")
-        return end
 
     async def _ready(self, gateway: Gateway) -> None:
-        """Wait until orders can be sent; raises if the trade is stopped or killed before that."""
-        starting, stopping = asyncio.ensure_future(gateway.start()), asyncio.ensure_future(self._stop_wanted.wait())
+        """Start the gateway, and wait for the end of earlier runs' orders: no limit counts these."""
+        await gateway.start()
+        for _ in range(round(START_S / SETTLE_S)):
+            if not gateway.open_orders or gateway.reset:
+                return
+            await asyncio.sleep(SETTLE_S)
+        raise TryLater(f"{self._symbol}: {gateway.open_orders} orders of earlier runs have not ended; start it again")
+
+    def _ended_early(self, error: TryLater) -> None:
+        """Keep that the last rows of the audit log could not be written."""
+        self._end = replace(self._end, refused=error)
+
+    async def _unless_stopped(self, work: Coroutine[Any, Any, _Found]) -> _Found:
+        """Return the result of a part of the start; raises if the trade is stopped or killed before its end."""
+        starting, stopping = asyncio.ensure_future(work), asyncio.ensure_future(self._stop_wanted.wait())
         try:
             await asyncio.wait({starting, stopping}, return_when=asyncio.FIRST_COMPLETED)
             if starting.done():
-                starting.result()
-                return
+                return starting.result()
         finally:
             for task in (starting, stopping):
                 task.cancel()
@@ -287,6 +291,26 @@ class TradeRun:
             **{BOOKS: history.kept()},
         )
         await audit.synced(row)
+
+    def write(self) -> None:
+        """Write the results of the trade.
+
+        Raises:
+            Incomplete: If it was killed, or the disk refused a part of it; the run folder is whole.
+        """
+        end, symbol = self._end, self._symbol
+        try:
+            write_trade(self._run, end)
+        except OSError as error:
+            if end.refused is None:
+                raise
+            raise TryLater(f"{end.refused}; nor can the run folder be written ({error})") from error
+        if end.killed_for is not None:
+            raise Incomplete(
+                f"{symbol} was {end.why}; mm risk rearm --symbol {symbol} allows it to trade again", KILLED
+            )
+        if end.refused is not None:
+            raise Incomplete(f"{symbol}: trading ended: {end.refused}", end.refused.exit_code)
 
     def _given(self) -> dict[str, Any]:
         """Return the run's knobs."""
@@ -328,14 +352,13 @@ class TradeRun:
 
     async def _with_gateway(
         self,
-        terms: ShadowTerms,
         history: RunHistory,
         check: AccountCheck,
         audit: AuditLog,
         gateway: Gateway,
-    ) -> TradeEnd:
+    ) -> None:
         """Trade on a gateway that is ready."""
-        knobs, grid = self._knobs, gateway.instrument
+        knobs, grid, terms = self._knobs, gateway.instrument, self.terms
         begin = history.begin or self._begin_ledger(audit, terms, check, history.books.ledger)
         if any(check.adopted_e8):
             self._note_adopted(check, audit)
@@ -350,9 +373,10 @@ class TradeRun:
             peak_e8=self._marks[1],
             clean_days=history.clean_days,
         )
-        play = TradePlay(terms, knobs.strategy, start, self._run, self.beside.feeds())
+        play = TradePlay(terms, knobs.strategy, start, self._run, self.others.feeds())
         play.engine.manager.pull("start")
         account = TradeAccount(play.engine, ledger, play.grid, (inventory_e8, begin.quote_e8))
+        await self._unless_stopped(self._join(play, start))
         writer = state_writer(knobs.stores, knobs.out_root, self._symbol, audit, self._run.log.warning)
         desk = self._desk(play, account, begin, audit, writer)
         lags = DecisionLags(lambda: play.engine.decisions, self._clock)
@@ -362,8 +386,10 @@ class TradeRun:
             account=account,
             log=self._run.log,
             observer=desk,
-            watch=lambda us: self._watch(us, audit, desk, terms, gateway),
+            watch=lambda us: self._watch(us, audit, desk, gateway),
+            allow=lambda: self._account.allow(self._symbol),
             decided=lags.note,
+            ended=self._announce_end,
             clock=self._clock,
         )
         trader = self._trader = Trader(parts, gateway)
@@ -372,14 +398,47 @@ class TradeRun:
             gateway.attach(trader)
             if self._stopped:
                 trader.end(self._stopped)
-            others = self.beside.recordings(play.engine, self._run.log, self._clock)
+            others = self.others.recordings(play.engine, self._run.log, self._clock)
             reason, unrecorded = await self._record(trader, (follower, others), gateway, audit)
         finally:
             desk.refresh(self._clock())
             self._keep_last_marks(play, audit)
             await asyncio.to_thread(writer.close, WRITER_S)
-        killed = self._killed_for(play) if reason == KILL else None
-        return TradeEnd(reason, killed, self._refused(audit, unrecorded), play, account, trader, lags)
+        killed = self._killed_for() if reason == KILL else None
+        self._end = TradeEnd(reason, killed, self._refused(audit, unrecorded), play, account, trader, lags)
+
+    async def _join(self, play: TradePlay, start: TradeStart) -> None:
+        """Join the other symbols of the account: none begins before all are known.
+
+        Raises:
+            UsageError: If a limit is below one order, so that nothing could be quoted.
+        """
+        grid, prices = play.grid, [e8(price) for price in (self.terms.best_bid, self.terms.best_ask) if price]
+        mid_e8 = sum(prices) // len(prices) if prices else 0
+        self._check_limits(play, start.position_e8, max(prices, default=0))
+        equity_e8 = start.cash_e8 + start.added_e8 + start.position_e8 * mid_e8 // E8
+        lost_e8 = 0 if start.day_e8 is None else start.day_e8 - equity_e8
+        await self._account.join(self._symbol, AccountSymbol(play.engine, grid, mid_e8, lost_e8))
+
+    def _check_limits(self, play: TradePlay, position_e8: int, price_e8: int) -> None:
+        """Raise UsageError if a limit is below one order, at a price of the first book."""
+        qty_e8 = play.rules.quote_lots * play.grid.lot_e8
+        notional_e8, risk = qty_e8 * price_e8 // E8, self._strategy.risk
+        self._account.check_order(self._symbol, notional_e8)
+        if risk.max_order_notional is not None and notional_e8 > e8(risk.max_order_notional):
+            raise UsageError(
+                f"--max-order-notional (MAX_ORDER_NOTIONAL) is {risk.max_order_notional}, less than one order of "
+                f"{self._symbol}, {short_text(notional_e8)}: nothing would be quoted; raise it, or lower QUOTE_QTY"
+            )
+        if risk.max_position is not None and qty_e8 - abs(position_e8) > e8(risk.max_position):
+            raise UsageError(
+                f"--max-position (MAX_POSITION) is {risk.max_position}, less than one order of {self._symbol}, "
+                f"{short_text(qty_e8)}: nothing would be quoted; raise it, or lower QUOTE_QTY"
+            )
+
+    def _announce_end(self, why: str) -> None:
+        """End the other symbols too: at a kill they are killed in this very step."""
+        self.announce(self._killed_for() if why == KILL else why, why == KILL)
 
     def _note_adopted(self, check: AccountCheck, audit: AuditLog) -> None:
         """Write a row with the difference of the account that is accepted."""
@@ -414,7 +473,7 @@ class TradeRun:
         """
         follower, others = recorded_by
         recording = self._recording = Recording(replace(self._parts, follower=follower), self._run.log, self._clock)
-        recorded = asyncio.create_task(self._recorded(recording, others))
+        recorded = asyncio.create_task(self._record_market(recording, others))
         ended = asyncio.create_task(trader.over())
         await asyncio.wait({recorded, ended}, return_when=asyncio.FIRST_COMPLETED)
         if recorded.done():
@@ -428,25 +487,16 @@ class TradeRun:
         orders = asyncio.create_task(gateway.stop())
         await asyncio.wait({recorded, orders})
         orders.result()
-        for report in recording.reports:
-            self._run.print(report.line())
-            self._run.print(report.path)
+        self._print_days(recording)
         error = recorded.exception()
         if is_of_disk(error):
             return reason, error
         recorded.result()
         return reason, None
 
-    async def _recorded(self, recording: Recording, others: list[Recording]) -> None:
-        """Record, with a health file next to the day's files; the other markets beside."""
-        rest = self._parts.rest.rest
-        monitor = Monitor(Health(self._symbol, self._parts.days.run_id, rest), rest)
-        async with monitor.watching(recording, "127.0.0.1", 0):
-            await record_together(recording, others)
-
     def _kill(self, gateway: Gateway, audit: AuditLog) -> None:
         """Cancel everything and place nothing any more; the switch stays triggered."""
-        reason = self._killed_for(self.desk.play if self.desk else None)
+        reason = self._killed_for()
         if self.desk:
             self.desk.update(self._clock())
             if self.desk.play.engine.manager.killed_for is None:
@@ -458,23 +508,26 @@ class TradeRun:
         if self.desk:
             self.desk.metrics.killed(True)
 
-    def _killed_for(self, play: Play | None) -> str:
-        by_limit = play.engine.manager.killed_for if play else None
-        return by_limit or self._switch.why() or MANUAL
+    def _killed_for(self) -> str:
+        by_limit = self.desk.play.engine.manager.killed_for if self.desk else None
+        return by_limit or self._killed_by or self._switch.why() or MANUAL
 
-    def _watch(self, us: int, audit: AuditLog, desk: TradeDesk, terms: ShadowTerms, gateway: Gateway) -> str | None:
+    def _watch(self, us: int, audit: AuditLog, desk: TradeDesk, gateway: Gateway) -> str | None:
         """Return why trading must end; called many times per second."""
         desk.update(us)
         self._keep_marks(desk.play, audit)
         if self._switch.triggered:
             return KILL
+        if loss := self._account.broken_loss():
+            desk.breached(us, LOSS, *loss)
+            self._killed_by = self._killed_by or LOSS
+            return KILL
         if audit.failure is not None:
             return AUDIT_FAILED
-        self._reset = gateway.reset or gateway.key_refused
-        if self._reset:
-            return KEY_REFUSED if gateway.key_refused else VENUE_RESET
-        self._regridded = terms.regridded(self._recording.session if self._recording else None)
-        return REGRIDDED if self._regridded else None
+        self._lost = gateway.reset or gateway.refused
+        if self._lost:
+            return VENUE_RESET if gateway.reset else KEY_REFUSED
+        return REGRIDDED if self._grid_changed() else None
 
     def _refused(self, audit: AuditLog, unrecorded: OSError | None) -> MMError | None:
         """Return why it cannot continue: rows that the disk refused, including later ones, or another grid."""
@@ -482,7 +535,7 @@ class TradeRun:
             return TryLater(f"{audit.path}: the disk refused rows of the audit log ({audit.failure}); make room")
         if unrecorded is not None:
             return TryLater(f"the day can no longer be recorded ({unrecorded}); make room on the disk")
-        return self._reset or self._regridded
+        return self._lost or self._regridded
 
     def _keep_last_marks(self, play: TradePlay, audit: AuditLog) -> None:
         try:
@@ -496,3 +549,18 @@ class TradeRun:
         equity_e8, day_e8, peak_e8 = play.engine.manager.guard.equities_e8()
         if equity_e8:
             self._equity.keep(self._clock(), day_e8, peak_e8, audit.end, at_once=at_once)
+
+
+def write_trade(run: "Run", end: TradeEnd) -> None:
+    """Write the results of a trade into its run."""
+    result, symbol = end.result(), run.symbol
+    journal, grid, fills = result.journal, end.play.grid, end.account.fills
+    run.write_result(result)
+    run.output(f"fills_{symbol}.csv", write_fills(run.path(f"fills_{symbol}.csv"), fills, journal.mids, grid))
+    state = write_state(run.path(f"state_{symbol}.csv"), journal.state, fills, end.account.start_e8, grid)
+    run.output(f"state_{symbol}.csv", state)
+    decisions, name = decisions_of(journal), decisions_name(symbol)
+    rows = write_decisions(run.path(name), decisions, end.lags.of(decisions).tolist(), grid)
+    run.output(name, rows, digest=False)
+    run.print(text_of(result.summary))
+    run.print(f"{len(fills)} fills; trading ended: {end.reason}")

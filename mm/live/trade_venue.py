@@ -109,38 +109,39 @@ def is_loopback(url: str) -> bool:
         return False
 
 
-def check_switches(venue: str, symbol: str, max_position: str, environment: Mapping[str, str]) -> str | None:
+def check_switches(venue: str, most: Mapping[str, str], environment: Mapping[str, str]) -> str | None:
     """Refuse trading that the two switches do not allow; return a note if one of them has no effect.
 
     Args:
         venue: As given.
-        symbol: Upper case.
-        max_position: The knob MAX_POSITION, base asset.
+        most: The knob MAX_POSITION of each symbol, base asset.
         environment: Environment with the second switch.
 
     Raises:
-        SafetyError: If the venue is production and TRADE_PRODUCTION is absent, malformed, of another symbol, or
+        SafetyError: If the venue is production and TRADE_PRODUCTION is absent, malformed, not of each symbol, or
             allows less than MAX_POSITION.
     """
     allowed = environment.get(PRODUCTION_SWITCH)
     if venue != PRODUCTION:
         return None if allowed is None else f"{PRODUCTION_SWITCH} has no effect: the venue is {venue}"
+    needed = ",".join(f"{symbol}:{bound}" for symbol, bound in most.items())
     if allowed is None:
+        raise SafetyError(f"--venue production needs a second switch: {PRODUCTION_SWITCH}={needed} in the environment")
+    forms = [_SWITCH_FORM.match(one) for one in allowed.split(",")]
+    found = {form[1]: form[2] for form in forms if form}
+    if len(found) < len(forms):
         raise SafetyError(
-            f"--venue production needs a second switch: {PRODUCTION_SWITCH}={symbol}:{max_position} in the environment"
+            f"{PRODUCTION_SWITCH} is {allowed!r}; it must be <SYMBOL>:<MAX_POSITION>, such as {needed}, one per symbol"
         )
-    form = _SWITCH_FORM.match(allowed)
-    if form is None:
-        raise SafetyError(
-            f"{PRODUCTION_SWITCH} is {allowed!r}; it must be <SYMBOL>:<MAX_POSITION>, such as {symbol}:0.01"
-        )
-    if form[1] != symbol:
-        raise SafetyError(f"{PRODUCTION_SWITCH} allows {form[1]}, but the symbol is {symbol}; nothing is sent")
-    if e8(form[2]) < e8(max_position):
-        raise SafetyError(
-            f"{PRODUCTION_SWITCH} allows a position of {short_text(e8(form[2]))}, but --max-position (MAX_POSITION) is "
-            f"{max_position}; lower the knob, or raise the switch"
-        )
+    for symbol, bound in most.items():
+        if symbol not in found:
+            named = ", ".join(found)
+            raise SafetyError(f"{PRODUCTION_SWITCH} allows {named}, but the symbol is {symbol}; nothing is sent")
+        if e8(found[symbol]) < e8(bound):
+            raise SafetyError(
+                f"{PRODUCTION_SWITCH} allows a position of {short_text(e8(found[symbol]))} {symbol}, but "
+                f"--max-position (MAX_POSITION) is {bound}; lower the knob, or raise the switch"
+            )
     return None
 
 

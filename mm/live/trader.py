@@ -165,7 +165,9 @@ class TraderParts:
         log: Logs events.
         observer: The observer of the trader; None for none.
         watch: Called at least every `MAX_WAIT_S` seconds; returns why trading must end, else None.
+        allow: Called before each step of the engine: sets what the account's limits allow.
         decided: Called after each requote.
+        ended: Called once with the end reason, before anything else happens.
         clock: Returns the wall clock, in µs.
     """
 
@@ -175,7 +177,9 @@ class TraderParts:
     log: "Logger"
     observer: TradeObserver | None = None
     watch: Callable[[int], str | None] = lambda _: None
+    allow: Callable[[], None] = lambda: None
     decided: Callable[[], None] = lambda: None
+    ended: Callable[[str], None] = lambda _: None
     clock: Callable[[], int] = now_us
 
 
@@ -198,6 +202,7 @@ class Trader:
         self._engine, self._grid, self._account = parts.engine, parts.grid, parts.account
         self._log, self._observer = parts.log, parts.observer
         self._watch, self._decided, self._clock = parts.watch, parts.decided, parts.clock
+        self._allow, self._announce = parts.allow, parts.ended
         self._sides: dict[int, int] = {}  # of orders without an answer
         self._text = lru_cache(KEPT_TEXTS)(short_text)
         self._over = asyncio.Event()
@@ -219,6 +224,7 @@ class Trader:
         if self.ended is not None:
             return
         us = self._clock() if us is None else us
+        self._allow()
         messages = self._engine.advance(us)
         if messages:
             self._send(messages, us)
@@ -255,6 +261,7 @@ class Trader:
             self.ended = why
             self._over.set()
             self._wake()
+            self._announce(why)
 
     def _wake(self) -> None:
         """End the pause of `run`."""

@@ -11,10 +11,14 @@ from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from decimal import Decimal
 from itertools import pairwise
+from typing import TYPE_CHECKING
 
-from mm.clock import iso, now_us
+from mm.clock import iso
 from mm.live import metrics
 from mm.market_data.metrics import BOOK_AGE, GAPS, MESSAGES, FilledFamily, MetricFamily
+
+if TYPE_CHECKING:
+    from mm.live.symbols_page import SymbolsPage
 
 REDRAW_S = 1.0
 _HOME, _CLEAR_LINE, _CLEAR_BELOW = "\x1b[H", "\x1b[K", "\x1b[J"
@@ -115,21 +119,21 @@ async def watch(draw: Callable[[], str], write: Callable[[str], object], interva
 
 
 @asynccontextmanager
-async def serving(figures: metrics.TradingMetrics, host: str, port: int, *, watched: bool) -> AsyncIterator[None]:
-    """Serve metrics on *host* and *port* (0: not at all), and draw them on the terminal if *watched*.
+async def serving(page: "SymbolsPage", host: str, port: int, *, watched: bool) -> AsyncIterator[None]:
+    """Serve a page on *host* and *port* (0: not at all), and draw them on the terminal if *watched*.
 
     Raises:
         UsageError: If the address cannot be bound.
     """
 
     def draw() -> str:
-        return view(figures.symbol, figures.filled(), now_us(), figures.why_not_ready, shutil.get_terminal_size())
+        return page.view(shutil.get_terminal_size())
 
     def write(text: str) -> None:
         sys.stdout.write(text)
         sys.stdout.flush()
 
-    async with figures.served(host, port):
+    async with page.served(host, port):
         drawing = asyncio.create_task(watch(draw, write)) if watched else None
         try:
             yield

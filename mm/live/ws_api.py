@@ -30,7 +30,7 @@ from mm.live.api_messages import (
     Outcome,
     WsMessage,
 )
-from mm.live.api_requests import UNSIGNED, Done, RequestParams, Signer, unsent
+from mm.live.api_requests import COUNTED, UNSIGNED, Done, RequestParams, Signer, unsent
 from mm.live.order_limits import OrderLimits
 from mm.live.trade_venue import untrusted
 from mm.market_data.rate_budget import Backoff
@@ -38,6 +38,7 @@ from mm.market_data.ws_link import Inbox, Link
 
 ANSWER_MARGIN_S = 1.0
 IDLE_S = 5.0
+MOST_EXPIRIES = 3
 _FIRST_DELAY_S, _LONGEST_DELAY_S = 0.25, 10.0
 
 
@@ -134,6 +135,7 @@ class WsApi:
     ) -> None:
         self.up = False
         self.failure: MMError | None = None
+        self._expiries = 0  # connections that ended since the key was refused, without an accepted order
         self._was_up = False
         self.received_us = 0
         self.trouble = "not connected"
@@ -145,7 +147,7 @@ class WsApi:
         self._connect = connect
         self._link: ApiLink | None = None
         self._given_up = ""
-        self._session = self._doubted = False  # whether it is logged on; whether its key was refused
+        self._session = False  # whether it is logged on
         self._closing = False
         self._waiting: dict[int, _Waiting] = {}  # oldest first
         self._timer: asyncio.TimerHandle | None = None
@@ -227,14 +229,15 @@ class WsApi:
             return
         answer = _answer(message, us, waiting.sent_us)
         self._limits.answered(answer)
-        if self.up and _expired(answer):
-            if self._doubted:  # also after a new connection, so not only the log-on
+        if answer.outcome is Outcome.DONE and waiting.method in COUNTED:
+            self._expiries = 0
+        if (
+            self.up and not self._given_up and _expired(answer)
+        ):  # the next connection finds out whether the key is still valid
+            self._expiries += 1
+            if self._expiries == MOST_EXPIRIES:  # it is, but orders are refused again and again
                 self._refused(waiting.method, answer)
-            self._doubted = True
-            what = "the log-on has expired" if self._session else "the key was refused"
-            self._drop(f"{what}: {answer.code} {answer.message}")
-        elif answer.outcome is Outcome.DONE and waiting.method.startswith("order"):
-            self._doubted = False
+            self._drop(f"the log-on has expired: {answer.code} {answer.message}")
         if answer.code == STALE_TIMESTAMP:
             self._clock.doubted()
         waiting.done(answer)

@@ -48,6 +48,7 @@ class Run:
 
     Attributes:
         id: The run's name, RUN_ID.
+        symbol: Its symbol, or the list of them.
         folder: Folder of the finished run.
         tapes: The folder of the tape cache.
         log: The run's logger.
@@ -70,7 +71,8 @@ class Run:
         self._excluded: list[str] = []
         self._declared: dict[str, tuple[int | None, bool, str | None]] = {}
         self._lock: int | None = None
-        self._log = Log(plan.log_file(run_id), console.level, run_id=run_id, symbol=plan.day.symbol)
+        self.symbol = plan.day.symbol
+        self._log = Log(plan.log_file(run_id), console.level, console.prefix, run_id=run_id, symbol=self.symbol)
         self.log = self._log.logger
 
     def hold(self, lock: int | None) -> None:

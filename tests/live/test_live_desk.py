@@ -16,6 +16,8 @@ from mm.backtest.rules import Rules
 from mm.instrument import Instrument
 from mm.live.desk import ShadowDesk
 from mm.live.metrics import TradingMetrics
+from mm.live.symbols_page import SymbolsPage
+from mm.live.watch import serving
 from mm.market_data.market_events import BookLost, DepthArrived, TradeArrived, TradeVerdict, Verdict
 from mm.market_data.venue import DepthUpdate, TradePrint
 from mm.tape.tape import DEPTH, SNAPSHOT, TRADE
@@ -255,22 +257,15 @@ def test_lost_book_counts_as_gap_and_is_not_ready():
     assert desk.metrics.why_not_ready == "no valid book"
 
 
-def test_serving_closes_the_store_at_the_end():
-    async def served():
-        store = Store()
-        desk = ShadowDesk(Play(), Lines(), store)
-        async with desk.serving("127.0.0.1", 0, watched=False):
-            pass
-        assert store.closed
-        async with desk.metrics.served("127.0.0.1", 0) as port:
-            assert port == 0
-
-    asyncio.run(served())
+def test_desk_closes_the_store_at_the_end():
+    store = Store()
+    asyncio.run(ShadowDesk(Play(), Lines(), store).close())
+    assert store.closed
 
 
 def test_watched_shadow_is_shown_on_the_terminal(capsys):
     async def watched():
-        async with ShadowDesk(Play(), Lines()).serving("127.0.0.1", 0, watched=True):
+        async with serving(SymbolsPage([ShadowDesk(Play(), Lines()).metrics]), "127.0.0.1", 0, watched=True):
             await asyncio.sleep(0.05)
 
     asyncio.run(watched())

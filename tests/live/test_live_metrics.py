@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from mm.live import metrics as module
 from mm.live.metrics import FAMILIES, BucketCounts, TradingMetrics
+from mm.live.symbols_page import SymbolsPage
 
 START_US = 1_767_600_000_000_000
 # The specified metrics: name, kind, labels besides the symbol.
@@ -192,7 +193,8 @@ def test_ready_requires_synced_book_and_no_kill() -> None:
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             port = free.getsockname()[1]
-        async with metrics.served("127.0.0.1", 0) as none, metrics.served("127.0.0.1", port) as bound:
+        page = SymbolsPage([metrics])
+        async with page.served("127.0.0.1", 0) as none, page.served("127.0.0.1", port) as bound:
             assert (none, bound) == (0, port)
             assert await fetch(port, "/health/live") == (200, "live\n")
             assert await fetch(port, "/health/ready") == (503, "not ready: starting\n")

@@ -79,19 +79,19 @@ def test_production_address_is_recognised_by_its_host(url, real):
 
 @pytest.mark.parametrize("venue", ["box", "testnet"])
 def test_switch_has_no_effect_on_other_venues(venue):
-    assert check_switches(venue, "BTCUSDT", "10", {}) is None
-    note = check_switches(venue, "BTCUSDT", "10", {"TRADE_PRODUCTION": "nonsense"})
+    assert check_switches(venue, {"BTCUSDT": "10"}, {}) is None
+    note = check_switches(venue, {"BTCUSDT": "10"}, {"TRADE_PRODUCTION": "nonsense"})
     assert note == f"TRADE_PRODUCTION has no effect: the venue is {venue}"
 
 
 @pytest.mark.parametrize("allowed", ["BTCUSDT:10", "BTCUSDT:10.0", "BTCUSDT:11"])
 def test_both_switches_together_allow_orders(allowed):
-    assert check_switches("production", "BTCUSDT", "10", {"TRADE_PRODUCTION": allowed}) is None
+    assert check_switches("production", {"BTCUSDT": "10"}, {"TRADE_PRODUCTION": allowed}) is None
 
 
 def test_switch_names_a_symbol_of_any_script():
     """The exchange lists symbols that are not ASCII."""
-    assert check_switches("production", "币安人生USDT", "10", {"TRADE_PRODUCTION": "币安人生USDT:10"}) is None
+    assert check_switches("production", {"币安人生USDT": "10"}, {"TRADE_PRODUCTION": "币安人生USDT:10"}) is None
 
 
 @pytest.mark.parametrize(
@@ -109,7 +109,7 @@ def test_switch_names_a_symbol_of_any_script():
 )
 def test_production_without_valid_switch_raises_safety_error(environment, why):
     with pytest.raises(SafetyError, match=why):
-        check_switches("production", "BTCUSDT", "10", environment)
+        check_switches("production", {"BTCUSDT": "10"}, environment)
 
 
 def test_trade_of_another_market_is_refused(tmp_path):

@@ -64,6 +64,8 @@ WAYS: Mapping[str, str] = {
     "max_open_orders": "too many orders of the side were open; raise MAX_OPEN_ORDERS",
     "max_order_notional": "price times quantity is over the limit; raise MAX_ORDER_NOTIONAL, or lower QUOTE_QTY",
     "price_band": "the price was too far from the mid; raise PRICE_BAND, or quote nearer to it",
+    "account_max_notional": "the notional of all symbols could have grown beyond its limit; raise ACCOUNT_MAX_NOTIONAL",
+    "account_max_open_orders": "too many orders of all symbols were open; raise ACCOUNT_MAX_OPEN_ORDERS",
     "max_orders_per_s": "too many orders were sent within a second; raise MAX_ORDERS_PER_S or REQUOTE_INTERVAL_MS",
 }
 MOST_UNTRADED = 0.5  # share of a run in long spans without trades (`RunTerms.untraded`), above which there is a note

@@ -1,0 +1,181 @@
+"""One shadow from start to end: a paper exchange on the market that is being recorded, and the comparison."""
+
+import asyncio
+import fcntl
+import os
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mm.backtest.summary_text import text_of
+from mm.commands.assemble import kept_models
+from mm.errors import Incomplete, TryLater
+from mm.live.decisions import decisions_name, decisions_of, write_decisions
+from mm.live.desk import ShadowDesk
+from mm.live.live_run import LiveRun
+from mm.live.other_markets import OtherFollower, OtherTaker, PairedPlay
+from mm.live.play import PaperPlay, ShadowFollower
+from mm.live.reconcile import RECONCILE, reconcile
+from mm.live.state_stores import LiveStore
+from mm.live.terms import REGRIDDED, PaperKnobs
+from mm.market_data.recording import Parts, Recording
+from mm.report.backtest import page
+from mm.report.run_columns import columns_of
+
+if TYPE_CHECKING:
+    from mm.cli.config import Day
+    from mm.runs.in_progress import Run
+
+REFRESH_S = 0.05
+
+
+class ShadowRun(LiveRun):
+    """A shadow of one symbol.
+
+    Args:
+        run: Its folder and log.
+        knobs: The strategy, and the limits.
+        store: The state store.
+        parts: Parts of the recording.
+        day: The recorded day.
+        clock: Returns the instant, in µs.
+    """
+
+    def __init__(
+        self,
+        run: "Run",
+        knobs: PaperKnobs,
+        store: LiveStore,
+        parts: Parts,
+        day: "Day",
+        clock: Callable[[], int],
+    ) -> None:
+        super().__init__(run, knobs, parts, day, clock)
+        self._store, self._killed_by, self._stopped = store, "", ""
+
+    def check(self) -> None:
+        """Raise SafetyError if the kill switch is triggered; remove what killed shadows have left."""
+        super().check()
+        _take_back_killed(self.run)
+
+    async def learn(self) -> None:
+        """Ask the exchange for the terms; make the strategy, and copy the files in its knobs."""
+        await super().learn()
+        self._play = PaperPlay(self.terms, self._strategy, self.run, self.others.feeds())
+        for name, path in _named(self._strategy).items():  # for the replay, as a fit may be overwritten
+            shutil.copyfile(path, self.run.path(name))
+        self._desk = ShadowDesk(
+            self._play, self.run.log, self._store.writer(self.symbol, self.run.log.warning), self._clock
+        )
+        self.metrics = self._desk.metrics
+
+    async def play(self) -> None:
+        """Record until the window ends or a signal arrives, and trade on it."""
+        takers = {name: OtherTaker() for name in self.beside}
+        paired = PairedPlay(self._play, takers) if takers else self._play
+        follower = ShadowFollower(paired, self._clock, self._desk.market, self._kill_reason)
+        following = {name: OtherFollower(takers[name], feed.grid) for name, feed in self._play.rules.others.items()}
+        others = [
+            Recording(replace(one, follower=following[name]), self.run.log, self._clock)
+            for name, one in self.beside.items()
+        ]
+        recording = self._recording = Recording(replace(self.parts, follower=follower), self.run.log, self._clock)
+        if self._stopped:
+            recording.stop(self._stopped)
+        keeping = asyncio.create_task(self._keep(recording))
+        try:
+            await self._record_market(recording, others)
+        finally:
+            keeping.cancel()
+            await self._desk.close()
+        self._print_days(recording)
+        end_us = paired.played_us if isinstance(paired, PairedPlay) else follower.end_us
+        seen = {name: replace(one, rows_run_id=following[name].rows_run_id) for name, one in self.others.terms.items()}
+        known = replace(self.terms, end_us=end_us, killed=follower.killed, others=seen)
+        self.terms, self._lags = replace(known, rows_run_id=follower.rows_run_id), follower.lags
+
+    async def _keep(self, recording: Recording) -> None:
+        """Keep the metrics up to date; end the recording once the exchange reports another grid."""
+        while True:
+            await asyncio.sleep(REFRESH_S)
+            self._desk.refresh(self._clock())
+            if self._grid_changed():
+                recording.stop(REGRIDDED)
+
+    def stop(self, reason: str) -> None:
+        """End in order; *reason* is a signal's name. May be called at any time."""
+        self._stopped = self._stopped or reason
+        if self._recording:
+            self._recording.stop(reason)
+
+    def kill(self, reason: str) -> None:
+        """Stop all sending; the recording continues."""
+        self._killed_by = self._killed_by or reason
+
+    def _kill_reason(self) -> str | None:
+        """Return why all trading is stopped by hand; None if it is not."""
+        return self._killed_by or (self._switch.why() if self._switch.triggered else None)
+
+    def write(self) -> None:
+        """Write the results, and compare them with the replay of the day.
+
+        Raises:
+            Incomplete: If the exchange has changed the grid; the run folder is whole.
+        """
+        run, terms, play = self.run, self.terms, self._play
+        changed = self._regridded
+        result = play.result({"reason": self._recording_reason(), "why": str(changed) if changed else None})
+        decisions, name = decisions_of(result.journal), decisions_name(terms.symbol)
+        lags_us = self._lags.of(decisions).tolist()
+        rows = write_decisions(run.output(name, digest=False), decisions, lags_us, play.grid)
+        run.output(name, rows, digest=False)
+        terms.write(run.partial)
+        run.write_result(result)
+        with run.timing("reconcile"):
+            knobs = with_copies(self._strategy, run.partial)
+            found, inputs = reconcile(terms, knobs, self.day.data_root, run.partial)
+        for one in inputs:
+            run.input(*one)
+        found.write(run.partial)
+        run.output(RECONCILE, digest=False)
+        run.write_page(page(result.summary, columns_of(result), run.about, [found.text()]))
+        run.log.info("shadow_reconciled", same=found.same, decisions=found.decisions, equal=found.equal, **found.lag_us)
+        run.print(text_of(result.summary))
+        run.print(found.text())
+        if changed:
+            raise Incomplete(f"{self.symbol}: paper trading ended: {changed}", TryLater.exit_code)
+
+    def _recording_reason(self) -> str:
+        return self._recording.reason if self._recording else ""
+
+
+def _take_back_killed(run: "Run") -> None:
+    """Lock the run's folder, and remove the folders of killed shadows, whose recordings are in their days."""
+    for folder in run.folder.parent.glob("*.partial"):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:  # in use by another shadow
+            os.close(descriptor)
+            continue
+        if folder.resolve() == run.partial:
+            run.hold(descriptor)
+            continue
+        run.log.warning("shadow_was_killed", run=folder.name.removesuffix(".partial"), kept="its recorded day")
+        shutil.rmtree(folder, ignore_errors=True)
+        os.close(descriptor)
+
+
+def _named(knobs: PaperKnobs) -> dict[str, Path]:
+    """Return the files in the knobs, by the name of their copy in the run."""
+    named = {"fill_params.json": knobs.models.fill_params_file, "latencies.csv": knobs.execution.latency_file}
+    return {name: path for name, path in named.items() if path is not None}
+
+
+def with_copies(knobs: PaperKnobs, folder: Path) -> PaperKnobs:
+    """Return *knobs* with the copies in a run's *folder* instead of the files."""
+    copies = {name: folder / name for name in _named(knobs)}
+    models = replace(kept_models(knobs.models, folder), fill_params_file=copies.get("fill_params.json"))
+    return replace(knobs, models=models, execution=replace(knobs.execution, latency_file=copies.get("latencies.csv")))

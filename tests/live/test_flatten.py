@@ -1,0 +1,83 @@
+"""The plan that closes a position: its cost by hand, and no fill of its order costs more than the consent."""
+
+import asyncio
+
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from mm.errors import SafetyError
+from mm.instrument import E8, Instrument, e8
+from mm.live.flatten import FlattenCost, plan
+from mm.market_data.venue import DepthSnapshot
+
+GRID = Instrument("SIMUSDT", e8("0.01"), e8("0.001"), e8("5"), "SIM", "USDT")
+BOOK = DepthSnapshot(1, [("99.90", "1"), ("99.80", "2"), ("90.00", "50")], [("100.10", "1"), ("100.30", "9")])
+FEE = e8("0.001")
+
+
+def test_cost_is_that_of_walking_the_book():
+    """2.5 sold: 1 at 99.90 and 1.5 at 99.80, against a mid of 100; at most, all at 99.80."""
+    found = plan(e8("2.5004"), BOOK, GRID, FEE, None)
+    assert (found.side, found.qty_e8, found.price_e8, found.left_e8) == (-1, e8("2.5"), e8("99.80"), e8("0.0004"))
+    assert found.slippage_e8 == e8("0.4")
+    assert found.fees_e8 == e8("0.2496")
+    assert found.most_e8 == e8("0.5") + e8("0.2495")
+
+
+def test_short_position_is_bought_back():
+    found = plan(e8("-2"), BOOK, GRID, 0, None)
+    assert (found.side, found.qty_e8, found.price_e8) == (1, e8("2"), e8("100.30"))
+    assert (found.slippage_e8, found.most_e8, found.cost_e8) == (e8("0.4"), e8("0.6"), e8("0.4"))
+
+
+def test_prices_beyond_the_band_are_not_used():
+    found = plan(e8("10"), BOOK, GRID, 0, e8("0.02"))
+    assert (found.qty_e8, found.left_e8, found.price_e8) == (e8("3"), e8("7"), e8("99.80"))
+
+
+@pytest.mark.parametrize("position", ["0", "0.0004", "-0.04"])
+def test_too_small_a_position_stays(position):
+    """Below a step, or the minimum notional."""
+    found = plan(e8(position), BOOK, GRID, FEE, None)
+    assert (found.side, found.most_e8, found.left_e8) == (0, 0, abs(e8(position)))
+
+
+def test_empty_book_closes_nothing():
+    assert plan(e8("1"), DepthSnapshot(1, [], []), GRID, FEE, None).side == 0
+
+
+levels = st.lists(st.integers(1, 40), min_size=1, max_size=6)
+
+
+@given(levels, st.integers(1, 90_000), st.sampled_from((-1, 1)), st.integers(0, E8 // 100), st.integers(0, 10**9))
+def test_worst_fill_of_the_order_keeps_to_the_consent(sizes, lots, sign, fee_e8, more_e8):
+    prices = {side: [f"{100 + side * (at + 1) / 100:.2f}" for at in range(len(sizes))] for side in (1, -1)}
+    book = DepthSnapshot(
+        1, *([(price, str(qty)) for price, qty in zip(prices[s], sizes, strict=True)] for s in (-1, 1))
+    )
+    made = plan(sign * lots * GRID.lot_e8, book, GRID, fee_e8, None)
+    assume(made.side)
+    assert made.cost_e8 <= made.most_e8 + 1
+    budget_e8 = made.most_e8 + more_e8
+    limit_e8 = made.limit_e8(budget_e8, fee_e8, None, GRID.tick_e8)
+    assert made.side * (limit_e8 - made.price_e8) >= 0
+    assert limit_e8 % GRID.tick_e8 == 0
+    worst_e24 = made.qty_e8 * (made.side * (limit_e8 - made.mid_e8) * E8 + limit_e8 * fee_e8)
+    assert worst_e24 <= budget_e8 * E8**2
+
+
+def test_limit_stays_within_the_band():
+    made = plan(e8("1"), BOOK, GRID, 0, e8("0.02"))
+    assert made.limit_e8(e8("1000"), 0, e8("0.02"), GRID.tick_e8) == e8("98")
+
+
+def test_consent_is_to_the_cost_of_all_symbols():
+    async def both(consent):
+        cost = FlattenCost(2, consent)
+        return await asyncio.gather(cost.consented(e8("1")), cost.consented(e8("3")))
+
+    assert asyncio.run(both("6")) == [e8("2"), e8("4")]
+    assert asyncio.run(both(None)) == [None, None]
+    with pytest.raises(SafetyError, match="up to 4"):
+        asyncio.run(both("3.9"))

@@ -21,7 +21,8 @@ from mm.report.evaluations_sheet import EvaluationSheet, evaluations_sheet
 from mm.report.frame import plotly_address
 from mm.report.index_page import Listing, index_page
 from mm.report.run_columns import read_columns
-from mm.report.tear_sheet import MOST_RUNS, ComparedRun, SheetRun, TearSheet, difference_text, tear_sheet
+from mm.report.sheet import MOST_RUNS, SheetRun, difference_text
+from mm.report.tear_sheet import ComparedRun, TearSheet, tear_sheet
 from mm.runs.diff import compare
 from mm.runs.find import Found, find_run, find_runs
 from mm.runs.in_progress import PAGE

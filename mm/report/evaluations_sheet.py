@@ -12,7 +12,7 @@ from mm.base.numbers import number, percent, signed
 from mm.report import figures
 from mm.report.figures import SERIES, Figure, Panel
 from mm.report.frame import card, chart, coloured, document, grid, header, in_row, notes
-from mm.report.tear_sheet import Sheet, SheetRun, beside, difference_text, knobs_card, named, numbers_card
+from mm.report.sheet import Sheet, SheetRun, beside, difference_text, knobs_card, named, numbers_card
 
 Cells = Mapping[tuple[str, str], float]
 

@@ -15,7 +15,7 @@ import pytest
 from mm.dayfolder.layout import DayFolder
 from mm.errors import Mismatch
 from mm.report.evaluations_sheet import EvaluationSheet, days_figure, evaluations_sheet
-from mm.report.tear_sheet import SheetRun
+from mm.report.sheet import SheetRun
 from mm.runs.finished import open_run
 from mm.sim.flow.day import make_day
 from mm.sim.flow.scenario import SCENARIOS

@@ -187,7 +187,7 @@ def _whiskers(rows: Sequence[Content], x: Sequence[str], name: str) -> Figure | 
     means = np.array([np.nan if row["mean"] is None else row["mean"] for row in rows])
     half = np.array([0.0 if row["low"] is None else (row["high"] - row["low"]) / 2 for row in rows])
     tips = [f"{at}: {signed(row['mean'])} {_ends(row)}, {row['days']} days" for at, row in zip(x, rows, strict=True)]
-    error = {"type": "data", "array": half, "thickness": 1, "width": 2}
+    error = {"type": "data", "array": half, "color": figures.SOFT, "thickness": 1, "width": 2}
     return figures.chart(
         [figures.bars(name, list(x), means, signs(means), tips, error_y=error)], figures.names_axis(), 200
     )

@@ -169,6 +169,6 @@ def _groups(runs: Sequence[SheetRun], table: str, name: str) -> Figure:
             f"{escape(run.name)}, {x}: {signed(row['mean'])}, {row['days']} days"
             for x, row in zip(at, rows, strict=True)
         ]
-        error = {"type": "data", "array": half, "thickness": 1, "width": 2}
+        error = {"type": "data", "array": half, "color": figures.SOFT, "thickness": 1, "width": 2}
         traces.append(figures.bars(escape(run.name), at, [row["mean"] for row in rows], colour, tips, error_y=error))
     return beside(traces, figures.names_axis(), 200)

@@ -233,8 +233,8 @@ def _headline_card(sheet: TearSheet) -> str:
             )
         )
     hint = (
-        "PnL of the quoting of each whole run. The difference is over the time in common with the first run, with the "
-        "95 % interval of its paired minutes; below each PnL is the verdict on its mean, of the run alone."
+        "PnL of the quoting of each whole run, above the verdict on its mean. The difference is over the time shared "
+        "with the first run, with the 95 % interval of its paired minutes."
     )
     return card("Headline numbers", hint, grid(head, rows))
 

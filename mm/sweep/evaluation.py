@@ -246,7 +246,7 @@ def _by_volatility(played: Sequence[EvaluatedDay]) -> list[Row]:
 def _warnings(played: Sequence[EvaluatedDay], days: int, holes: Sequence[Row]) -> list[str]:
     lines = []
     if holes:
-        lines.append(f"{len(holes)} days were not played: they are in none of these numbers, and are listed below")
+        lines.append(f"holes: {len(holes)}, days of symbols that were not played and are in none of these numbers")
     if days < FEW_DAYS:
         lines.append(f"{days} days: an interval over fewer than {FEW_DAYS} says little about rare days")
     counts: dict[str, int] = {}

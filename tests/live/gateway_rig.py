@@ -125,7 +125,7 @@ class Rig:
     def __init__(self, box: Box, gateway: Gateway, audit: MemoryAudit, listener: FollowingListener) -> None:
         self.box, self.gateway, self.audit, self.listener = box, gateway, audit, listener
 
-    async def until(self, condition: Callable[[], object], seconds: float = 30.0) -> None:
+    async def until(self, condition: Callable[[], object], seconds: float = 120.0) -> None:
         """Return when *condition* holds; fails after *seconds*."""
         async with asyncio.timeout(seconds):
             while not condition():

@@ -111,7 +111,9 @@ class Box:
         self.exchange.listen(self.best.listen)
         api = self._api = Api(self.exchange, self._keys, self._clocks, limits=limits)
         self.exchange.listen(self._take)
-        self.symbols, self.rest, self.open_session = {session.symbol: self}, RestRoutes(api), partial(ApiSession, api)
+        self.symbols: dict[str, Box] = beside.symbols if beside else {}
+        self.symbols[session.symbol] = self
+        self.rest, self.open_session = RestRoutes(api), partial(ApiSession, api)
         routes = Routes(self._answer, self._open_session, ControlCalls(self).answer)
         self._feeds = Feeds([self.feed])
         self.server = Server(self._feeds, routes, wire_limits or WireLimits(attempts=300 if limits else None))
@@ -119,7 +121,6 @@ class Box:
             beside.scheduler if beside else Scheduler(WireClock(session.open_us, speed), self._advance)
         )
         if beside:
-            beside.symbols[session.symbol] = self
             beside._feeds.append(self.feed)
         self.running: asyncio.Task[None] | None = None
         self._address = ("", 0)
@@ -296,6 +297,8 @@ class Box:
     def _clocks(self) -> Sequence[int]:
         """Return the exchange's time, and also the wall time unless they are the same."""
         clock = self.scheduler.clock
+        if len(self.symbols) > 1:  # an event is never before one of another symbol that caused it, whatever slipped
+            return max(clock.now_us(), *(box.exchange.now_us for box in self.symbols.values())), now_us()
         return (clock.now_us(), now_us()) if clock.speed != 1 or clock.slipped_s else (clock.now_us(),)
 
     def _advance(self, us: int) -> None:

@@ -297,8 +297,9 @@ class Box:
     def _clocks(self) -> Sequence[int]:
         """Return the exchange's time, and also the wall time unless they are the same."""
         clock = self.scheduler.clock
-        if len(self.symbols) > 1:  # an event is never before one of another symbol that caused it, whatever slipped
-            return max(clock.now_us(), *(box.exchange.now_us for box in self.symbols.values())), now_us()
+        if len(self.symbols) > 1:  # each request is later than all before, whatever the clock does
+            latest_us = max(box.exchange.now_us for box in self.symbols.values())
+            return max(clock.now_us(), latest_us + 1), now_us()
         return (clock.now_us(), now_us()) if clock.speed != 1 or clock.slipped_s else (clock.now_us(),)
 
     def _advance(self, us: int) -> None:

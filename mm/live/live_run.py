@@ -210,7 +210,7 @@ async def _play(one: LiveRun) -> None:
         await one.play()
     except (Exception, asyncio.CancelledError) as error:  # raised by `finish`, after the others have ended in order
         one.failure = error
-        one.run.log.error("play_failed", error=f"{type(error).__name__}: {error}")
+        one.run.log.info("play_failed", error=f"{type(error).__name__}: {error}")
         one.announce("failed", False)
     else:
         one.announce("ended", False)

@@ -10,7 +10,6 @@ from contextlib import contextmanager
 
 import pytest
 
-yaml = pytest.importorskip("yaml", reason="PyYAML is not installed; it comes with the extra cluster")
 pytest.importorskip("cryptography", reason="needs the extra [live]")
 from certificates import self_signed
 
@@ -19,6 +18,7 @@ from mm.live.metrics import TradingMetrics
 from state_servers import free_port
 from support import ROOT
 
+yaml = pytest.importorskip("yaml", reason="PyYAML is not installed; it comes with the extra cluster")
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(not shutil.which("prometheus"), reason="prometheus is not installed; Debian's package has it"),
@@ -47,9 +47,9 @@ def prometheus(folder, targets, token, authority):
     del config["alerting"]
     (folder / "prometheus.yml").write_text(yaml.safe_dump(config))
     at = f"127.0.0.1:{free_port()}"
-    log = (folder / "prometheus.log").open("wb")
     words = ("--config.file=prometheus.yml", "--storage.tsdb.path=series", f"--web.listen-address={at}")
-    process = subprocess.Popen(["prometheus", *words], cwd=folder, stdout=log, stderr=log)
+    with (folder / "prometheus.log").open("wb") as log:
+        process = subprocess.Popen(["prometheus", *words], cwd=folder, stdout=log, stderr=log)
 
     def get(path):
         with urllib.request.urlopen(f"http://{at}/api/v1/{path}", timeout=30) as answer:

@@ -231,9 +231,8 @@ class WsApi:
         self._limits.answered(answer)
         if answer.outcome is Outcome.DONE and waiting.method in COUNTED:
             self._expiries = 0
-        if (
-            self.up and not self._given_up and _expired(answer)
-        ):  # the next connection finds out whether the key is still valid
+        of_key = waiting.method not in UNSIGNED and _expired(answer)
+        if of_key and self.up and not self._given_up:  # the next connection finds out whether the key is still valid
             self._expiries += 1
             if self._expiries == MOST_EXPIRIES:  # it is, but orders are refused again and again
                 self._refused(waiting.method, answer)

@@ -67,7 +67,7 @@ def test_short_help_of_a_simulation_names_its_market(command, flags):
 
 @pytest.mark.parametrize(
     ("command", "a_list"),
-    [("backtest", True), ("calibrate", True), ("shadow", False), ("trade", False), ("sim day", False)],
+    [("backtest", True), ("calibrate", True), ("shadow", True), ("trade", True), ("sim day", False)],
 )
 def test_short_help_offers_a_list_of_symbols_only_if_accepted(command, a_list):
     (line,) = [text for text in lines(*command.split(), "--help") if "--symbol SYMBOL " in text]

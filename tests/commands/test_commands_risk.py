@@ -41,7 +41,7 @@ def test_a_second_kill_keeps_the_first_reason(mm) -> None:
     mm("kill", "--symbol", "BTCUSDT")
     again = mm("kill", "--symbol", "BTCUSDT", "--reason", "other")
     assert again.exit_code == 0
-    assert again.stdout.startswith("already triggered; the earlier reason is kept\n")
+    assert again.stdout.startswith("BTCUSDT: already triggered; the earlier reason is kept\n")
     assert json.loads(mm("kill", "--symbol", "BTCUSDT", "--json").stdout)["reason"] == "by hand"
 
 

@@ -88,7 +88,7 @@ def test_page_health_and_textfile_show_a_kill_until_rearmed(tmp_path: Path) -> N
     [
         (["--out-root", "nowhere"], 3, "OUT_ROOT"),
         (["--textfile", "nowhere"], 2, "TEXTFILE_DIR"),
-        (["--metrics-host", "203.0.113.1"], 2, "METRICS_PORT"),
+        (["--metrics-host", "203.0.113.1"], 5, "METRICS_HOST"),
         (["--metrics-port", "70000"], 2, "METRICS_PORT"),
         (["--watch-interval-s", "0"], 2, "WATCH_INTERVAL_S"),
     ],

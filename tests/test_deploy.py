@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from mm.commands import shadow, trade, watchdog
+from mm.live.account_limits import ACCOUNT_FAMILIES
 from mm.live.metrics import FAMILIES
 from mm.live.watchdog import WATCHDOG_FAMILIES
 from mm.market_data import recorder
@@ -266,6 +267,6 @@ def test_monitoring_page_lists_every_family_and_alert() -> None:
     rows = (ROOT / "docs" / "on_call.md").read_text(encoding="utf-8").split("\n| ")
     alerts = [name for row in rows for name in re.findall(r"`([A-Z][a-z]+[A-Za-z]*)`", row.partition(" |")[0])]
     assert set(re.findall(r"`(mm_\w+)`", families)) == {
-        one.name for one in (*FAMILIES, *WATCHDOG_FAMILIES, *DOOR_FAMILIES)
+        one.name for one in (*FAMILIES, *ACCOUNT_FAMILIES, *WATCHDOG_FAMILIES, *DOOR_FAMILIES)
     }
     assert sorted(alerts) == sorted(rule["alert"] for rule in rules())

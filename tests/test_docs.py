@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import redirect_stdout
 from functools import cache, partial
 from io import StringIO
-from itertools import pairwise
+from itertools import pairwise, takewhile
 from pathlib import Path
 from typing import NamedTuple
 
@@ -213,8 +213,8 @@ def test_commands_and_flags_in_prose_exist(page: Path) -> None:
         words = span.replace("…", "").split()
         assert {word.partition("=")[0] for word in words if word.startswith("--")} <= flags, span
         command: click.Command | None = program if words[0] == "mm" else None
-        for name in words[1:]:
-            if isinstance(command, click.Group) and not name.startswith("-"):
+        for name in takewhile(lambda word: not word.startswith("-"), words[1:]):
+            if isinstance(command, click.Group):
                 command = command.get_command(click.Context(command, info_name=command.name), name)
 
 

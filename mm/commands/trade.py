@@ -51,8 +51,7 @@ _KEYS = (
 def main(works: Sequence[SymbolRun], **given: Any) -> None:
     """Trade symbols: send a model's quotes as real orders to a venue, with limits, an audit log and a kill switch.
 
-    It records its day, ends at SIGTERM, Ctrl-C and the end of its window, and writes a run folder. Of several symbols
-    on an account, the end of one ends all, and a kill of one kills all.
+    It records its day, ends at SIGTERM, Ctrl-C and the end of its window, and writes a run folder.
     Keys come from BINANCE_API_KEY with BINANCE_API_SECRET or BINANCE_PRIVATE_KEY_FILE.
 
     Example: SYMBOL=BTCUSDT WINDOW_START=always mm trade --venue testnet

@@ -247,7 +247,8 @@ def test_run_without_settings_has_no_limits():
 
 def test_limits_and_live_defaults_are_settings():
     names = {knob.variable for knob in knobs(Risk)}
-    assert names == set(LIMITS) - {"", "KILLED", "PULLED"} | {"SIZE_RAMP"}
+    of_accounts = {"ACCOUNT_MAX_NOTIONAL", "ACCOUNT_MAX_OPEN_ORDERS"}
+    assert names == set(LIMITS) - {"", "KILLED", "PULLED"} - of_accounts | {"SIZE_RAMP"}
     assert set(LIVE_DEFAULTS) <= {knob.name for knob in knobs(Risk)}
     limits = limits_of(Risk(**LIVE_DEFAULTS))
     assert (limits.max_position_e8, limits.max_leverage_e8, limits.max_drawdown_e8) == (10 * 10**8, 10**8, 5_000_000)

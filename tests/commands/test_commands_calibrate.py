@@ -44,7 +44,7 @@ def test_files_are_declared_by_run_with_their_rows_and_hashes():
     folder = Folder()
     tables = TableWriter(folder, "parquet")
     for name, result in (("b", Tables(2)), ("a", Tables(1)), ("c", None)):
-        assert tables.played(name, lambda result=result: Played(None, None, result)).result is result
+        assert tables.played(name, lambda result=result, **_: Played(None, None, result)).result is result
     assert folder.outputs == []
     tables.declare()
     assert folder.outputs == [

@@ -50,6 +50,7 @@ def exported_families() -> dict[str, set[str]]:
         streams={"depth": StreamHealth(median_us=1, p99_us=2)}, anomalies={"crossed": 1}, offset_us=1,
     )  # fmt: skip
     found = {one.name: {"symbol", *one.labels} for one in (*FAMILIES, *WATCHDOG_FAMILIES, *DOOR_FAMILIES)}
+    found |= {one.name: set(one.labels) for one in ACCOUNT_FAMILIES}
     for name in re.findall(r"^# TYPE (\S+)", page(report), re.MULTILINE):
         lines = re.findall(rf"^{name}(?:_sum|_count)?\{{(.*)\}}", page(report), re.MULTILINE)
         found.setdefault(name, set()).update(label for line in lines for label in re.findall(r"(\w+)=", line))

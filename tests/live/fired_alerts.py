@@ -163,6 +163,7 @@ class Monitoring:
             if job["job_name"] in self._ports
         ]
         (self._folder / "prometheus.yml").write_text(yaml.safe_dump(config))
+        (self._folder / "prometheus_token").write_text("none")  # pages of this machine ask for no token
 
     def _write_alertmanager(self, urls: list[str]) -> None:
         config = _deployed("alertmanager.yml")

@@ -12,7 +12,7 @@ from mm.calibration.hawkes import sentence
 from mm.calibration.intervals import drift_warning
 from mm.calibration.schedule import calibrator_of, why_unusable
 from mm.cli.calibration_knobs import Calibration, Fit, PlayedCalibration, Windows
-from mm.cli.config import Day, Market, Models, OrdersFile, Sensitivity
+from mm.cli.config import Day, Market, Models, OrdersFile, OtherMarkets, Sensitivity
 from mm.cli.frame import runner
 from mm.commands import assemble
 from mm.commands.backtest import playing
@@ -72,7 +72,7 @@ def main(
 
 
 @runner(
-    *("walkforward", Day, Market, PlayedCalibration, *STUDY[3:], Risk, Sensitivity, OrdersFile),
+    *("walkforward", Day, Market, PlayedCalibration, *STUDY[3:], OtherMarkets, Risk, Sensitivity, OrdersFile),
     resumable=True,
     brief=(Day, Models, Windows),
 )
@@ -86,6 +86,7 @@ def walkforward(
     execution: Execution,
     account: Account,
     models: Models,
+    others: OtherMarkets,
     risk: Risk,
     sensitivity: Sensitivity,
     orders_file: OrdersFile,
@@ -102,6 +103,7 @@ def walkforward(
     check_names(models)
     tapes = assemble.tapes(run, day, market)
     rules = assemble.rules(tapes[0], execution, account, models, risk=risk, run=run)
+    feeds = assemble.other_feeds(run, day, market, others, tapes)
     assemble.warn_of_missing_days(run.log, day)
     assemble.warn_of_fees(run.log, tapes[0], rules)
     config = assemble.calibration_config(calibration, fit, account.seed, tapes[0], run)
@@ -124,6 +126,7 @@ def walkforward(
     touch = assemble.median_touch(tapes[0])
     assemble.warn_of_unearned_fee(run.log, [assemble.unearned_fee(touch, rules, ours, first_us)])
     note_predictors(run, builder.predictors, tapes[0].start_us)
+    rules = assemble.with_others(rules, feeds, others.declared(), account)
     rules = assemble.with_micro_price(run, rules, quotes, day, market, tapes[0], run.tapes)
     with playing(run, whole := Backtest(tapes, rules, builder, sensitivity)) as (base, further):
         first, later = (base, further) if whole.concurrent else (further(base), None)  # weeks need less memory then

@@ -62,3 +62,27 @@ def test_backtest_with_a_leg_is_reproducible_and_keeps_its_files(tmp_path):
     assert any(one["path"].startswith("LEADUSDT/20260105/") for one in manifest["inputs"])
     assert "pnl_total_all_legs" not in mm("backtest", *day, "--json", "--run-id", "S")
     assert "byte-identical" in mm("runs", "reproduce", "R", "--trust", "hedged.py")
+
+
+@pytest.mark.slow
+def test_walkforward_shows_other_markets(tmp_path):
+    """Its inputs are those of both markets; without OTHERS the missing market is named."""
+    (tmp_path / "seen.py").write_text(
+        "import mm\n\n\nclass Seen:\n    def quote(self, view):\n"
+        "        lead = view.other('lead')\n"
+        "        return mm.Quotes(view.bid_ticks, view.ask_ticks) if lead.bid_ticks else None\n"
+    )
+
+    def mm(*words):
+        return run_python("-m", "mm", *words, cwd=tmp_path, QUOTE_MODEL="seen:Seen", INITIAL_INVENTORY="1")
+
+    for symbol in ("AAAUSDT", "BBBUSDT"):
+        assert mm("sim", "day", "--symbol", symbol, "--day", "20260105", "--hours", "0.5").returncode == 0
+    words = ("walkforward", "--symbol", "AAAUSDT", "--day", "20260105", "--wf-train-window-min", "10")
+    done = mm(*words, "--run-id", "R", "--others", "lead=BBBUSDT")
+    assert done.returncode == 0, done.stderr
+    manifest = json.loads((tmp_path / "out/walkforward/AAAUSDT/20260105_R/run_manifest.json").read_text())
+    assert manifest["summary"]["n_fills"] > 0
+    assert {one["path"].split("/")[0] for one in manifest["inputs"]} >= {"AAAUSDT", "BBBUSDT"}
+    alone = mm(*words, "--run-id", "S")
+    assert (alone.returncode, "set OTHERS" in alone.stderr) == (1, True), alone.stderr

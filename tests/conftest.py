@@ -52,8 +52,14 @@ def pytest_sessionstart(session: pytest.Session) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out slow tests that were not asked for; functions are chosen whole, as their cases are alike."""
+    """Leave out slow tests that were not asked for; functions are chosen whole, as their cases are alike.
+
+    A browser takes seconds a page, so tests that open one are slow.
+    """
     choice, commit = config.getoption("--slow"), _commit(config)
+    for item in items:
+        if "chrome" in getattr(item, "fixturenames", ()):
+            item.add_marker("slow")
 
     def chosen(item: pytest.Item) -> bool:
         if choice == "all" or item.get_closest_marker("slow") is None:

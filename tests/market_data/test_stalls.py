@@ -281,6 +281,6 @@ def test_row_8_market_with_rare_trades_is_no_stall(monkeypatch):
         boxed.recording._open._trades._ask = last_trade
         await boxed.until(lambda: len(answers) >= 3)
 
-    day = recorded(scenario, silence_s=0.2, scenario_name="quiet")
+    day = recorded(scenario, silence_s=0.5, scenario_name="quiet")
     assert (day.logged("stall"), len(day.logged("ws_connected")), day.logged("gap")) == ([], 1, [])
     assert len(day.diffs) > 10

@@ -15,6 +15,7 @@ from certificates import self_signed
 
 from mm.base.doors import Door, DoorFiles, new_token
 from mm.live.metrics import TradingMetrics
+from mm.live.symbols_page import SymbolsPage
 from state_servers import free_port
 from support import ROOT
 
@@ -98,9 +99,10 @@ def test_alerts_of_a_troubled_trader_fire_and_those_of_another_do_not(tmp_path):
 
     async def play():
         calm, loud = TradingMetrics("CALM"), TradingMetrics("LOUD")
-        calm.door, loud.door = Door("127.0.0.1", files), Door("127.0.0.1", files)
+        doors = [Door("127.0.0.1", files) for _ in range(2)]
+        pages = [SymbolsPage([one], door=door) for one, door in zip((calm, loud), doors, strict=True)]
         ports, fired, ups = (free_port(), free_port()), set(), {}
-        async with calm.served("127.0.0.1", ports[0]), loud.served("127.0.0.1", ports[1]):
+        async with pages[0].served("127.0.0.1", ports[0]), pages[1].served("127.0.0.1", ports[1]):
             with prometheus(tmp_path, [f"127.0.0.1:{port}" for port in ports], text, certificate) as get:
                 until_s = time.monotonic() + LONGEST_S
                 while time.monotonic() < until_s and fired != {("LOUD", name) for name in FIRED}:
@@ -117,6 +119,6 @@ def test_alerts_of_a_troubled_trader_fire_and_those_of_another_do_not(tmp_path):
                     fired |= {(one.get("symbol", one.get("instance")), one["alertname"]) for one in firing}
         assert fired == {("LOUD", name) for name in FIRED}
         assert [one["value"][1] for one in ups] == ["1", "1"]
-        assert loud.door.refusals.total() == 0
+        assert doors[1].refusals.total() == 0
 
     asyncio.run(play())

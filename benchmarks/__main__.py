@@ -11,7 +11,6 @@ import click
 
 from benchmarks.kept import changes, circumstances, earlier, keep, load, stamp
 from benchmarks.turns import NO_EVENTS, QUOTE_QTY, Bench, Measured, recorded
-from benchmarks.yardstick import Yardstick
 from mm.base.knobs import PATH, integer, knob, number
 from mm.cli.config import Results
 from mm.cli.console import Console
@@ -50,6 +49,8 @@ class Settings(Results):
 
     def bench(self, console: Console) -> Bench:
         """Return the settings of a measurement; the yardstick day and the peer's copy are created if missing."""
+        from benchmarks.yardstick import Yardstick
+
         out = self.out_root.resolve() / "bench"
         if self.bench_day is not None:
             return Bench(recorded(self.bench_day), out, self.bench_turns, no_peer=NO_EVENTS)
@@ -61,23 +62,7 @@ class Settings(Results):
         return replace(bench, peer=yardstick.peer(console, python), peer_plays=yardstick.plays(console, python))
 
 
-@command(
-    Settings,
-    arguments=[
-        click.Argument(
-            ["names"],
-            nargs=-1,
-            type=click.Choice([*MEASUREMENTS, *ON_A_DAY, *COMPARISONS, *DAYLESS, IMPORT, CALIBRATION]),
-            metavar="[NAME]...",
-        ),
-        click.Option(
-            ["--full"],
-            is_flag=True,
-            help="Calibration: up to 4,000 days of each kind, under ten minutes of one processor.",
-        ),
-    ],
-)
-def main(console: Console, settings: Settings, names: tuple[str, ...], full: bool) -> None:
+def _main(console: Console, settings: Settings, names: tuple[str, ...], full: bool) -> None:
     """Measure NAME: engine, parse and startup by default.
 
     models plays each fill model, latency and view of the market; pipeline runs the other commands of a day and measures
@@ -117,6 +102,25 @@ def main(console: Console, settings: Settings, names: tuple[str, ...], full: boo
             console.print(f"  change: since {before['stamp']}, commit {(before['commit'] or 'unknown')[:12]}")
     answer["load_at_end"] = load()
     console.set_json({**answer, "path": str(keep(folder, answer))})
+
+
+main = command(
+    Settings,
+    arguments=[
+        click.Argument(
+            ["names"],
+            nargs=-1,
+            type=click.Choice([*MEASUREMENTS, *ON_A_DAY, *COMPARISONS, *DAYLESS, IMPORT, CALIBRATION]),
+            metavar="[NAME]...",
+        ),
+        click.Option(
+            ["--full"],
+            is_flag=True,
+            help="Calibration: up to 4,000 days of each kind, under ten minutes of one processor.",
+        ),
+    ],
+    body=_main,
+)
 
 
 def _measure(name: str, bench: Bench | None, settings: Settings, console: Console, *, full: bool) -> Any:

@@ -147,8 +147,7 @@ def table(found: dict[str, dict[str, tuple[float, float, float, float]]]) -> Ite
         yield f"{name:<16}" + "".join(f"{f'{a:.4f} ± {b:.4f}':>28}{f'{c:+.4f} ± {d:.4f}':>22}" for a, b, c, d in cells)
 
 
-@command(Settings)
-def main(console: Console, settings: Settings) -> None:
+def _main(console: Console, settings: Settings) -> None:
     """Measure the loss of each window mode against the truth, on drifting and on constant markets."""
     found = measure(settings.bench_days, settings.bench_seed)
     for line in table(found):
@@ -159,6 +158,9 @@ def main(console: Console, settings: Settings) -> None:
         for market, rows in found.items()
     }
     console.set_json({"days": settings.bench_days, "seed": settings.bench_seed, "markets": fitted})
+
+
+main = command(Settings, body=_main)
 
 
 if __name__ == "__main__":

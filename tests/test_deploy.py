@@ -9,11 +9,12 @@ from typing import Any
 
 import pytest
 
-from mm.commands import shadow, trade, watchdog
+from mm.catalog.data import record
+from mm.catalog.operations import watchdog
+from mm.catalog.trading import shadow, trade
 from mm.live.account_limits import ACCOUNT_FAMILIES
 from mm.live.metrics import FAMILIES
 from mm.live.watchdog import WATCHDOG_FAMILIES
-from mm.market_data import recorder
 from mm.market_data.health import HealthReport, StreamHealth
 from mm.market_data.metrics import DOOR_FAMILIES, MetricFamily
 from mm.market_data.monitor import page
@@ -201,15 +202,15 @@ def test_service_variables_are_knobs_of_their_command() -> None:
     known = {
         name: {option.envvar for command in commands for option in command.params}
         for name, commands in (
-            ("recorder", [recorder.main]),
-            ("trader", [shadow.main, trade.main]),
-            ("watchdog", [watchdog.main]),
+            ("recorder", [record]),
+            ("trader", [shadow, trade]),
+            ("watchdog", [watchdog]),
         )
     }
     for name, variables in known.items():
         assert services[name]["environment"].keys() <= variables, name
     assert services["trader"]["command"][2:] == ["mm", "shadow"]
-    assert "LEDGER_URL" not in {option.envvar for option in shadow.main.params}
+    assert "LEDGER_URL" not in {option.envvar for option in shadow.params}
 
 
 def test_alert_routes_name_alerts_and_receivers_and_contain_no_secret() -> None:

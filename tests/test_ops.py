@@ -10,9 +10,10 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from mm.base.knobs import knobs
+from mm.catalog.operations import audit_ship, watchdog
+from mm.catalog.trading import shadow, trade
 from mm.cli.config import Name, Terminal
 from mm.cli.task_knobs import Recorder, Sources
-from mm.commands import audit, shadow, trade, watchdog
 from support import ROOT
 from tools import pins as tools_pins
 
@@ -43,7 +44,7 @@ def variables_of(command):
     """Return the variables that a unit's command reads."""
     if command == COMMAND:
         return {one.variable for group in (Sources, Recorder, Name, Terminal) for one in knobs(group)}
-    mains = {"shadow": shadow.main, "trade": trade.main, "watchdog": watchdog.main, "audit": audit.ship}
+    mains = {"shadow": shadow, "trade": trade, "watchdog": watchdog, "audit": audit_ship}
     found = mains[command.split()[3]]
     return {option.envvar for option in found.params}
 

@@ -11,10 +11,10 @@ from mm.cli.task_knobs import GROUPS
 
 # Knobs of packages above this one, as module and class.
 LIVE_GROUPS = (
-    "mm.live.trade_venue:Trading",
-    "mm.live.order_access:OrderAccess",
-    "mm.live.account_limits:AccountLimits",
-    "mm.cli.symbol_runs:PerSymbol",
+    "mm.live.knobs:Trading",
+    "mm.live.knobs:OrderAccess",
+    "mm.live.knobs:AccountLimits",
+    "mm.cli.task_knobs:PerSymbol",
     "mm.live.state_stores:StateStores",
 )
 PIPE = "\\|"  # a bar inside a table's cell

@@ -5,7 +5,6 @@ knobs as frozen dataclasses of mm/cli/config.py, and both accept ``--json``.
 """
 
 import errno
-import functools
 import os
 import signal
 import sys
@@ -56,6 +55,7 @@ _SOURCES = {
 }
 # Text of a line of ``mm --help``, and "module:function" or the commands below it; an empty name is the group's own.
 Commands = Mapping[str, tuple[str, "str | Commands"]]
+Body = str | Callable[..., None]
 _WHOLE = "mm.help_all"  # in the meta of a context: whether its help names every option
 
 
@@ -135,7 +135,7 @@ class Program(_Frame, click.Group):
 
     def own(self) -> click.Command:
         """Return the group's own command, whose help lists the others."""
-        found = _imported(str(self._entries[""][1]))
+        found: click.Command = imported(str(self._entries[""][1]))
         found.epilog = "  ".join(f"mm {self.name} {name}: {text}" for name, (text, _) in self._entries.items() if name)
         return found
 
@@ -153,7 +153,8 @@ class Program(_Frame, click.Group):
         text, target = self._entries[cmd_name]
         if not isinstance(target, str):
             return Program(cmd_name, text, target)
-        return _imported(target)
+        found: click.Command = imported(target)
+        return found
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the list of commands from the table, without imports."""
@@ -170,92 +171,97 @@ class Program(_Frame, click.Group):
 def runner(  # noqa: PLR0913 - each is given once, at the command
     kind: str,
     *groups: type,
+    body: Body,
+    text: str = "",
     method: str | None = None,
     defaults: Mapping[str, Any] | None = None,
     resumable: bool = False,
-    day_of: Callable[[Sequence[Any]], Day] | None = None,
+    day_of: str | None = None,
     arguments: Sequence[click.Parameter] = (),
     brief: Sequence[type] = (),
     varied: Sequence[type] = (),
-) -> Callable[[Callable[..., None]], Command]:
-    """Make ``main(run, *groups)`` a command that writes a run folder.
+) -> Command:
+    """Declare a command that writes a run folder: ``main(run, *groups)``.
 
     Args:
         kind: Kind of the run, and its folder (``backtest``).
         groups: The dataclasses of its knobs, one of them Day; the body gets one object of each.
+        body: The function; as ``module:function`` it is imported when the command is called.
+        text: The help; without it that of a *body* that is there.
         method: The knob that names the folder between kind and symbol (``calib_method``).
         defaults: This command's own defaults, by field name.
         resumable: Whether a killed run resumes when its RUN_ID or OUT_DIR is given again.
-        day_of: Returns the day of a run from the objects of its knobs, if Day is not among them; the body gets it last.
+        day_of: The function, as ``module:function``, that returns the day of a run from the objects of its knobs, if
+            Day is not among them; the body gets it last.
         arguments: Options that are not knobs and are not recorded; the body gets them by name.
         brief: Groups of which the short help lists the common knobs; none: of all.
         varied: Groups of which PER_SYMBOL may set knobs; with them the body gets the list of `SymbolRun` of all
             symbols, to run in one process, and its *arguments*.
     """
 
-    def decorate(body: Callable[..., None]) -> Command:
-        def call(console: Console, objects: Sequence[Any], settings: Mapping[str, Any]) -> None:
-            from mm.cli.unused_knobs import refuse_unused
-            from mm.runs.in_progress import new_run
-            from mm.runs.plan import Plan
+    def call(console: Console, objects: Sequence[Any], settings: Mapping[str, Any]) -> None:
+        from mm.cli.unused_knobs import refuse_unused
+        from mm.runs.in_progress import new_run
+        from mm.runs.plan import Plan
 
-            day = day_of(objects) if day_of else _find(objects, Day)
-            symbols = day.symbol.split(",")
-            if len(symbols) > 1 and not varied:
-                from mm.cli.per_symbol import each_symbol
+        day = imported(day_of)(objects) if day_of else _find(objects, Day)
+        symbols = day.symbol.split(",")
+        if len(symbols) > 1 and not varied:
+            from mm.cli.per_symbol import each_symbol
 
-                each_symbol(console, symbols, click.get_current_context().command_path, settings)
-                return
-            notes = refuse_unused(kind, settings)
-            folder = settings[method].value if method else None
-            program = click.get_current_context().command_path
-            plan = Plan(kind, folder, day, _find(objects, Output), settings, program, resumable)
-            if varied:
-                from mm.cli.symbol_runs import symbol_runs
+            each_symbol(console, symbols, click.get_current_context().command_path, settings)
+            return
+        main = imported(body) if isinstance(body, str) else body
+        notes = refuse_unused(kind, settings)
+        folder = settings[method].value if method else None
+        program = click.get_current_context().command_path
+        plan = Plan(kind, folder, day, _find(objects, Output), settings, program, resumable)
+        if varied:
+            from mm.cli.symbol_runs import symbol_runs
 
-                with as_flags(groups):
-                    body(symbol_runs(plan, console, objects, varied), **_values_of(arguments))
-                return
-            with new_run(plan, console) as run:
-                for note in notes:
-                    run.log.warning("knob_not_used", note=note)
-                with as_flags(groups):
-                    body(run, *objects[: len(groups)], *([day] if day_of else []), **_values_of(arguments))
+            with as_flags(groups):
+                main(symbol_runs(plan, console, objects, varied), **_values_of(arguments))
+            return
+        with new_run(plan, console) as run:
+            for note in notes:
+                run.log.warning("knob_not_used", note=note)
+            with as_flags(groups):
+                main(run, *objects[: len(groups)], *([day] if day_of else []), **_values_of(arguments))
 
-        return _make(body, _with(groups, Output), call, defaults, arguments, brief)
-
-    return decorate
+    return _make(text or body.__doc__ or "", _with(groups, Output), call, defaults, arguments, brief)
 
 
 def command(
     *groups: type,
+    body: Body,
+    text: str = "",
     arguments: Sequence[click.Parameter] = (),
     defaults: Mapping[str, Any] | None = None,
     brief: Sequence[type] = (),
-) -> Callable[[Callable[..., None]], Command]:
-    """Make ``main(console, *groups, **arguments)`` a command without a run folder.
+) -> Command:
+    """Declare a command without a run folder: ``main(console, *groups, **arguments)``.
 
     Args:
         groups: The dataclasses of its knobs; the body gets one object of each.
+        body: The function; as ``module:function`` it is imported when the command is called.
+        text: The help; without it that of a *body* that is there.
         arguments: Positional arguments, and options other than knobs; the body gets them by name.
         defaults: This command's own defaults, by field name.
         brief: Groups of which the short help lists the common knobs; none: of all.
     """
 
-    def decorate(body: Callable[..., None]) -> Command:
-        def call(console: Console, objects: Sequence[Any], _settings: Mapping[str, Any]) -> None:
-            try:
-                with as_flags(groups):
-                    body(console, *objects[: len(groups)], **_values_of(arguments))
-            except Exception as error:
-                if console.level == "DEBUG":
-                    traceback.print_exception(error)
-                error.add_note("LOG_LEVEL=DEBUG shows the traceback")
-                raise
+    def call(console: Console, objects: Sequence[Any], _settings: Mapping[str, Any]) -> None:
+        try:
+            main = imported(body) if isinstance(body, str) else body
+            with as_flags(groups):
+                main(console, *objects[: len(groups)], **_values_of(arguments))
+        except Exception as error:
+            if console.level == "DEBUG":
+                traceback.print_exception(error)
+            error.add_note("LOG_LEVEL=DEBUG shows the traceback")
+            raise
 
-        return _make(body, _with(groups, Terminal), call, defaults, arguments, brief)
-
-    return decorate
+    return _make(text or body.__doc__ or "", _with(groups, Terminal), call, defaults, arguments, brief)
 
 
 def report_error(error: BaseException) -> int:
@@ -282,7 +288,7 @@ def exit_code_of(error: BaseException) -> int:
 
 
 def _make(
-    body: Callable[..., None],
+    text: str,
     groups: Sequence[type],
     call: Callable[[Console, Sequence[Any], Mapping[str, Any]], None],
     defaults: Mapping[str, Any] | None,
@@ -299,7 +305,6 @@ def _make(
     ]
     declared = [one.knob for one in options]
 
-    @functools.wraps(body)
     def callback(**params: Any) -> None:
         from mm.runs.manifest import SetKnob
 
@@ -327,7 +332,7 @@ def _make(
     in_json = click.Option(["--json", "json"], is_flag=True, help="Print one JSON object on stdout, and nothing else.")
     params = [*arguments, *options, in_json]
     params = [*params, _help_all(hidden=is_short(params))]
-    return Command(body.__name__, callback=callback, params=params, help=body.__doc__, context_settings=_SETTINGS)
+    return Command(None, callback=callback, params=params, help=text, context_settings=_SETTINGS)
 
 
 def _resolved(groups: Sequence[type], params: Mapping[str, Any]) -> dict[str, Any]:
@@ -425,11 +430,10 @@ def _values_of(arguments: Sequence[click.Parameter]) -> dict[str, Any]:
     return {str(one.name): click.get_current_context().params[str(one.name)] for one in arguments}
 
 
-def _imported(target: str) -> click.Command:
-    """Return the command at ``module:function``."""
-    module, _, attribute = target.partition(":")
-    found: click.Command = getattr(import_module(module), attribute)
-    return found
+def imported(target: str) -> Any:
+    """Return the object at ``module:name``."""
+    module, _, name = target.partition(":")
+    return getattr(import_module(module), name)
 
 
 def _with(groups: Sequence[type], needed: type) -> tuple[type, ...]:

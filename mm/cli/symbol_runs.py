@@ -6,9 +6,10 @@ from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from mm.base.knobs import JSON_OBJECT, closest, knob, knobs
+from mm.base.knobs import closest, knobs
 from mm.cli.config import Day
 from mm.cli.console import Console
+from mm.cli.task_knobs import PerSymbol
 from mm.errors import Incomplete, MMError, SafetyError, UsageError
 from mm.runs.in_progress import Run, new_run
 from mm.runs.plan import Plan
@@ -18,33 +19,6 @@ if TYPE_CHECKING:
 
 _Group = TypeVar("_Group")
 _FLAG = "--per-symbol (PER_SYMBOL)"
-
-
-@dataclass(frozen=True, kw_only=True)
-class PerSymbol:
-    """Knobs that differ between the symbols of a list."""
-
-    per_symbol: str | None = knob(
-        None,
-        JSON_OBJECT,
-        'Knobs of strategy and limits for single symbols: {"ETHUSDT": {"QUOTE_QTY": "0.1", "MAX_POSITION": "2"}}.',
-    )
-
-    def of(self, symbols: Sequence[str]) -> dict[str, dict[str, str]]:
-        """Return the knobs of each of *symbols*, as text by variable."""
-        given = json.loads(self.per_symbol or "{}", parse_float=str, parse_int=str)
-        for symbol, own in given.items():
-            if symbol not in symbols:
-                raise UsageError(f"{_FLAG} names {symbol!r}, which is not in --symbol {','.join(symbols)}")
-            if not isinstance(own, dict):
-                raise UsageError(f"{_FLAG}: the value of {symbol} must be an object of knobs, not {own!r}")
-        return {
-            symbol: {
-                name: value if isinstance(value, str) else json.dumps(value)
-                for name, value in given.get(symbol, {}).items()
-            }
-            for symbol in symbols
-        }
 
 
 @dataclass(frozen=True)
@@ -80,7 +54,7 @@ def symbol_runs(plan: Plan, console: Console, objects: Sequence[Any], varied: Se
         UsageError: If PER_SYMBOL names an unknown symbol or knob.
     """
     symbols = plan.day.symbol.split(",")
-    own = next(one for one in objects if isinstance(one, PerSymbol)).of(symbols)
+    own = _own_knobs(next(one for one in objects if isinstance(one, PerSymbol)), symbols)
     answers: dict[str, Any] = {}
     found = []
     for symbol in symbols:
@@ -101,6 +75,23 @@ def symbol_runs(plan: Plan, console: Console, objects: Sequence[Any], varied: Se
         of_symbol = replace(plan, day=replace(plan.day, symbol=symbol), knobs=settings)
         found.append(SymbolRun(of_symbol.day, new_run(of_symbol, terminal), own_objects))
     return found
+
+
+def _own_knobs(given_by: PerSymbol, symbols: Sequence[str]) -> dict[str, dict[str, str]]:
+    """Return the knobs of each of *symbols*, as text by variable."""
+    given = json.loads(given_by.per_symbol or "{}", parse_float=str, parse_int=str)
+    for symbol, own in given.items():
+        if symbol not in symbols:
+            raise UsageError(f"{_FLAG} names {symbol!r}, which is not in --symbol {','.join(symbols)}")
+        if not isinstance(own, dict):
+            raise UsageError(f"{_FLAG}: the value of {symbol} must be an object of knobs, not {own!r}")
+    return {
+        symbol: {
+            name: value if isinstance(value, str) else json.dumps(value)
+            for name, value in given.get(symbol, {}).items()
+        }
+        for symbol in symbols
+    }
 
 
 def _set(before: "SetKnob", value: Any) -> "SetKnob":

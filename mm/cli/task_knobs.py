@@ -12,6 +12,7 @@ from mm.backtest.rules import Account, Execution
 from mm.base.knobs import (
     DAYS,
     GRID,
+    JSON_OBJECT,
     PATH,
     REQUIRED,
     SWITCH,
@@ -35,6 +36,7 @@ from mm.cli.config import (
     OrdersFile,
     OtherMarkets,
     Output,
+    Pages,
     Results,
     Sensitivity,
     Source,
@@ -49,6 +51,35 @@ class Sources(Source):
     """The symbols to record, and the folder of their days."""
 
     symbol: str = knob(REQUIRED, SYMBOLS, "Symbol, in any case, or a list.", common="Symbol, or a list")
+
+
+@dataclass(frozen=True, kw_only=True)
+class PerSymbol:
+    """Knobs that differ between the symbols of a list."""
+
+    per_symbol: str | None = knob(
+        None,
+        JSON_OBJECT,
+        'Knobs of strategy and limits for single symbols: {"ETHUSDT": {"QUOTE_QTY": "0.1", "MAX_POSITION": "2"}}.',
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Drawn(Pages, Results):
+    """What to draw, and into which file."""
+
+    data_root: Path | None = knob(
+        None, PATH, "Folder of the day folders, if not where the run read them.", matters=False
+    )
+    sensitivity: bool = knob(
+        True,
+        SWITCH,
+        "1 plays a backtest again, also under other fills and latencies; 0 draws what was written.",
+        alias="--honesty",
+    )
+    report_file: Path | None = knob(
+        None, PATH, "Where to write the page; without it report.html in the run's folder.", flag="--out", matters=False
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

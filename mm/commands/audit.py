@@ -4,53 +4,28 @@ import asyncio
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import click
 import msgspec
 
-from mm.base.knobs import PATH, REQUIRED, SYMBOL, knob
-from mm.cli.config import Results
+from mm.catalog.operations import Copies
 from mm.cli.console import Console
-from mm.cli.frame import command
 from mm.cli.interrupts import at_ending_signals
 from mm.clock import US_PER_S, iso, now_us
 from mm.errors import BrokenFile, DataError, MMError, UsageError
 from mm.live.audit import logs_of, witnesses_of
 from mm.live.audit_chain import Witness, end_of, read_rows, verify_lines
 from mm.live.audit_copies import Head, append_copy, has_hash, read_heads, removable, send_heads, verify_series
-from mm.live.order_access import AUDIT_TYPES
 from mm.live.state_follow import symbols_with_logs
 from mm.live.state_stores import StateStores
 
-_FILE = click.Argument(["file"], metavar="FILE", type=click.Path(path_type=Path))
-_PLACE = click.Argument(["file"], metavar="FILE|FOLDER", type=click.Path(path_type=Path))
-_OPEN = click.Option(
-    ["--open", "open_end"], is_flag=True, help="Accept a log without a stop row at its end (killed or running)."
-)
-_LAST = click.Option(["--last-hash"], metavar="HASH", help="A last hash noted earlier, which some row must have.")
-_HEADS = click.Option(
-    ["--heads"],
-    metavar="PATH",
-    type=click.Path(path_type=Path),
-    help="File of mm audit ship --head: ends kept elsewhere.",
-)
 _MOST_SHOWN = 4_000  # characters of a value: the totals in row 1 have many
 _CHAIN = ("seq", "us", "type", "prev", "hash")
 
 
-@command(arguments=[_PLACE, _OPEN, _LAST, _HEADS])
 def verify(console: Console, file: Path, open_end: bool, last_hash: str | None, heads: Path | None) -> None:
-    """Find the first row of audit logs that was changed, removed, inserted or moved.
-
-    The hash of each row covers the previous row, and the first row of each later log in the same folder has the number
-    of rows and the last hash of this one. An error has the row number, and exit code 3. For a folder, all its logs are
-    verified, and what they say of one another.
-
-    Example: mm audit verify out/audit/BTCUSDT --heads /mnt/elsewhere/heads.ndjson --open
-    """
+    """Find the first row of audit logs that was changed, removed, inserted or moved."""
     symbol = file.name if file.is_dir() else file.parent.name
     kept = [head.witness(heads.name) for head in read_heads(heads, symbol)] if heads else []
     if file.is_dir():
@@ -95,44 +70,18 @@ def verify(console: Console, file: Path, open_end: bool, last_hash: str | None, 
     console.print(f"last hash {found.last_hash}")
 
 
-@dataclass(frozen=True, kw_only=True)
-class Copies(Results):
-    """The logs, and the folder of their copies."""
-
-    symbol: str | None = knob(None, SYMBOL, "Symbol; without it all with audit logs.", common="Symbol")
-    archive: Path = knob(
-        REQUIRED, PATH, "Folder of the copies, on another disk or machine.", common="Folder of the copies"
-    )
-
-    def folders(self, root: Path, others: Path) -> Iterator[tuple[str, Path, Path]]:
-        """Yield each symbol, the folder of its logs below *root*, and that below *others*, which is made."""
-        for symbol in [self.symbol] if self.symbol else list(symbols_with_logs(root)):
-            try:
-                (others / symbol).mkdir(parents=True, exist_ok=True)
-            except OSError as error:
-                raise UsageError(f"{others / symbol}: the folder cannot be made ({error.strerror})") from error
-            yield symbol, root / symbol, others / symbol
+def _folders(copies: Copies, root: Path, others: Path) -> Iterator[tuple[str, Path, Path]]:
+    """Yield each symbol, the folder of its logs below *root*, and that below *others*, which is made."""
+    for symbol in [copies.symbol] if copies.symbol else list(symbols_with_logs(root)):
+        try:
+            (others / symbol).mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UsageError(f"{others / symbol}: the folder cannot be made ({error.strerror})") from error
+        yield symbol, root / symbol, others / symbol
 
 
-_HEAD = click.Option(
-    ["--head", "places"],
-    metavar="PATH|URL|syslog:",
-    multiple=True,
-    help="Where rows and last hash of each symbol's latest log go: a file, a webhook, the system's log; repeatable.",
-)
-_EVERY = click.Option(["--every"], metavar="S", type=click.FloatRange(1, 86_400), help="Repeat, each so many seconds.")
-
-
-@command(Copies, arguments=[_HEAD, _EVERY])
 def ship(console: Console, copies: Copies, places: tuple[str, ...], every: float | None) -> None:
-    """Copy new rows of the audit logs to another folder, and send the last hashes elsewhere.
-
-    Rows are verified before they are appended, and what was shipped before is compared: a log that was changed or cut
-    off since is exit code 3, and its copy stays as it is. The trader is not touched. With --every it runs until SIGTERM
-    or Ctrl-C, and goes on after an error, which it logs.
-
-    Example: mm audit ship --archive /mnt/elsewhere --head /mnt/third/heads.ndjson --head syslog: --every 60
-    """
+    """Copy new rows of the audit logs to another folder, and send the last hashes elsewhere."""
     shipping = _Shipping(console, copies, places)
     if every is None:
         console.set_json({"shipped": shipping.ship()})
@@ -167,7 +116,7 @@ class _Shipping:
     def ship(self) -> list[dict[str, Any]]:
         """Ship all symbols, send their heads, and return them; then raise the first error."""
         heads, errors = list[Head](), list[MMError]()
-        for symbol, folder, archive in self._copies.folders(self._copies.out_root / "audit", self._copies.archive):
+        for symbol, folder, archive in _folders(self._copies, self._copies.out_root / "audit", self._copies.archive):
             try:
                 ends = [self._append(log, archive / log.name) for log in logs_of(folder)]
             except MMError as found:
@@ -205,16 +154,10 @@ def _stamp(path: Path) -> tuple[int, ...]:
     return found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino
 
 
-@command(Copies)
 def restore(console: Console, copies: Copies) -> None:
-    """Bring back audit logs, or their ends, from the copies; a log that differs from its copy is refused (exit code 3).
-
-    No trader of the symbol may run. The state store is brought up by the next start, or by mm state rebuild.
-
-    Example: mm audit restore --archive /mnt/elsewhere --symbol BTCUSDT
-    """
+    """Bring back audit logs."""
     restored = []
-    for symbol, archive, folder in copies.folders(copies.archive, copies.out_root / "audit"):
+    for symbol, archive, folder in _folders(copies, copies.archive, copies.out_root / "audit"):
         for log in logs_of(archive):
             before = (folder / log.name).stat().st_size if (folder / log.name).exists() else 0
             end = append_copy(log, folder / log.name, shrinks=True)
@@ -224,26 +167,13 @@ def restore(console: Console, copies: Copies) -> None:
     console.set_json({"restored": restored})
 
 
-_KEEP = click.Option(
-    ["--keep-days"], metavar="N", type=click.FloatRange(0), required=True, help="Age of the logs that stay, in days."
-)
-_DRY = click.Option(["--dry-run"], is_flag=True, help="Only list what would be removed.")
-
-
-@command(Copies, StateStores, arguments=[_KEEP, _DRY])
 def prune(console: Console, copies: Copies, stores: StateStores, keep_days: float, dry_run: bool) -> None:
-    """Remove old audit logs whose copies were shipped and verified, and whose rows the state store has.
-
-    A log goes only if a later one has its totals and last hash in row 1, the copy is equal to it, and the copy's chain
-    is whole. The latest log of each venue always stays. What must stay is printed with the reason.
-
-    Example: mm audit prune --archive /mnt/elsewhere --keep-days 30
-    """
+    """Remove old audit logs whose copies were shipped and verified, and whose rows the state store has."""
     removed, kept, before_us = list[str](), dict[str, str](), now_us() - round(keep_days * 86_400 * US_PER_S)
     ledger = stores.ledger(copies.out_root)
     ledger.connect()
     try:
-        for symbol, folder, archive in copies.folders(copies.out_root / "audit", copies.archive):
+        for symbol, folder, archive in _folders(copies, copies.out_root / "audit", copies.archive):
             stored = ledger.progress(symbol)
             for log, reason in removable(folder, archive, before_us):
                 behind = stored.get(log.name, 0) < end_of(log).rows
@@ -263,21 +193,8 @@ def prune(console: Console, copies: Copies, stores: StateStores, keep_days: floa
     console.set_json({"removed": removed, "kept": kept})
 
 
-_SHOWN = (
-    _FILE,
-    click.Option(["--type", "kind"], type=click.Choice(AUDIT_TYPES), help="Only rows of this type."),
-    click.Option(["--client-id", "client_id"], metavar="ID", help="Only rows of the order with this client id."),
-)
-
-
-@command(arguments=_SHOWN)
 def show(console: Console, file: Path, kind: str | None, client_id: str | None) -> None:
-    """Show the rows of an audit log, one line each: number, instant (UTC), type and fields.
-
-    The hashes are not checked; mm audit verify does so.
-
-    Example: mm audit show out/audit/BTCUSDT/20260105_20260105T080000Z.ndjson --type fill
-    """
+    """Show the rows of an audit log, one line each: number, instant (UTC), type and fields."""
     rows = _filtered_rows(file, kind, client_id)
     if console.as_json:
         console.set_json({"path": str(file.resolve()), "rows": list(rows)})

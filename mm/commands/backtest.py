@@ -10,8 +10,7 @@ from mm.backtest.replay import by_events
 from mm.backtest.risk import Risk
 from mm.backtest.rules import Account, Execution
 from mm.backtest.summary_text import text_of
-from mm.cli.config import Day, Market, Models, OrdersFile, OtherMarkets, Output, Sensitivity
-from mm.cli.frame import runner
+from mm.cli.config import Day, Market, Models, OrdersFile, OtherMarkets, Sensitivity
 from mm.commands import assemble
 from mm.models.builder import ModelBuilder, check_names, note_predictors
 from mm.models.play import Backtest
@@ -21,10 +20,6 @@ if TYPE_CHECKING:
     from mm.backtest.result import Result
 
 
-@runner(
-    *("backtest", Day, Market, Execution, Account, Models, OtherMarkets, Risk, Sensitivity, OrdersFile),
-    brief=(Day, Execution, Account, Models, Output),
-)
 def main(
     run: Run,
     day: Day,
@@ -37,10 +32,7 @@ def main(
     sensitivity: Sensitivity,
     orders_file: OrdersFile,
 ) -> None:
-    """Replay one or more recorded days with a quote model and a fill model.
-
-    Example: DAY=20251216 SYMBOL=BTCUSDT mm backtest
-    """
+    """Replay one or more recorded days with a quote model and a fill model."""
 
     check_names(models)
     tapes = assemble.tapes(run, day, market)

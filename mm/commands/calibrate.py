@@ -19,7 +19,6 @@ from mm.calibration.points import write_points
 from mm.calibration.simulated_runs import is_repetition
 from mm.cli.calibration_knobs import Calibration, Fit
 from mm.cli.config import Day, Market, OrdersFile
-from mm.cli.frame import runner
 from mm.clock import US_PER_S
 from mm.commands import assemble
 from mm.errors import FitError
@@ -34,11 +33,6 @@ FIT = "poisson_fit.json"
 ADVERSE = "adverse_selection.csv"
 
 
-@runner(
-    *("calibration", Day, Market, Calibration, Fit, Execution, Account, OrdersFile),
-    method="calib_method",
-    brief=(Day, Calibration, Fit),
-)
 def main(
     run: Run,
     day: Day,
@@ -49,10 +43,7 @@ def main(
     account: Account,
     orders_file: OrdersFile,
 ) -> None:
-    """Measure how often trades reach each distance, and fit A and k; several days are pooled.
-
-    Example: mm calibrate --symbol BTCUSDT --day 20251216 --method ladder --deltas 1,2,3,5,8,13
-    """
+    """Measure how often trades reach each distance, and fit A and k; several days are pooled."""
 
     tapes = assemble.tapes(run, day, market)
     rules = assemble.rules(tapes[0], execution, account, run=run)

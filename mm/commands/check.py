@@ -1,17 +1,14 @@
 """``mm check lookahead``: test whether a model uses future data."""
 
 import tempfile
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import click
-
 from mm.backtest.rules import Account, Execution
-from mm.base.knobs import ONE_DAY, REQUIRED, integer, knob, matching
-from mm.cli.config import DamagedDay, Day, Market, Models, Results, Source
+from mm.catalog.backtests import Checked
+from mm.cli.config import Day, Market, Models
 from mm.cli.console import Console
-from mm.cli.frame import command
 from mm.commands import assemble
 from mm.commands.setup import Setup
 from mm.errors import SafetyError
@@ -25,33 +22,7 @@ if TYPE_CHECKING:
     from mm.probes.run_comparison import Report
     from mm.tape.tape import Tape
 
-_OUT = click.Option(["--out"], metavar="FILE", help="File of the page, instead of one in <OUT_ROOT>/lookahead/.")
-TESTS = ("fresh", "shifted", "files", "opened")
 
-
-@dataclass(frozen=True, kw_only=True)
-class Checked(DamagedDay, Results, Source):
-    """The day, the number of cuts, and the tests to skip."""
-
-    day: str = knob(REQUIRED, ONE_DAY, "The day, YYYYMMDD.")
-    check_cuts: int = knob(12, integer(1, 10_000), "Number of instants at which the day is cut.", flag="--cuts")
-    check_skip: str | None = knob(
-        None,
-        matching(rf"({'|'.join(TESTS)})(,({'|'.join(TESTS)}))*", f"a list of {', '.join(TESTS)}", "TEST,TEST,…"),
-        "Tests to skip: shifted for a model that depends on dates, opened for one that reads past data.",
-        flag="--skip",
-    )
-
-
-@command(
-    Checked,
-    Market,
-    Execution,
-    Account,
-    Models,
-    arguments=[click.Argument(["model"], metavar="[MODEL]", required=False), _OUT],
-    brief=(Checked, Models),
-)
 def lookahead(
     console: Console,
     checked: Checked,
@@ -62,16 +33,7 @@ def lookahead(
     model: str | None,
     out: str | None,
 ) -> None:
-    """Test a model or a signal for look-ahead: replay it on days that end, change or shift at random instants.
-
-    Its actions before each instant must be byte-identical, and so must those of a second run. MODEL is a quote or a
-    fill model, as for --quote-model or --fill-model; set the other model and the parameters as for mm backtest.
-    Or MODEL is a signal (mm signals list, the folder of a predictor, or package.module:Class), whose rows
-    are compared. The page shows the tests, the cuts and each difference. Exit code 0 if no difference was found,
-    5 if the model looks ahead.
-
-    Example: mm check lookahead my_models:Join --symbol BTCUSDT --day 20251216 --quote-params-json '{"most_clips": 3}'
-    """
+    """Test a model or a signal for look-ahead: replay it on days that end, change or shift at random instants."""
 
     day = Day(
         symbol=checked.symbol,

@@ -10,17 +10,13 @@ import threading
 import time
 import urllib.request
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mm.base.knobs import PATH, integer, knob, matching
-from mm.cli.config import Doors, Results
+from mm.catalog.results import HOST, Dashboard
 from mm.cli.console import Console, write_line
-from mm.cli.frame import command
 from mm.errors import TryLater, UsageError
 
-HOST = "127.0.0.1"
 APP = Path(__file__).parents[1] / "dashboard" / "app.py"
 _LOOK_S = 0.05
 START_S = 120.0
@@ -43,24 +39,8 @@ OPTIONS: dict[str, Any] = {
 }
 
 
-@dataclass(frozen=True, kw_only=True)
-class Dashboard(Doors, Results):
-    """The address of the dashboard, and the folders that it shows."""
-
-    dashboard_host: str = knob(HOST, matching(r"\S+", "an address"), "Address to listen on.", flag="--host")
-    dashboard_port: int = knob(8501, integer(0, 65535), "Port; 0: a free one.", flag="--port")
-    data_root: Path = knob(Path("data"), PATH, "Folder of the day folders <SYMBOL>/<YYYYMMDD>.", matters=False)
-
-
-@command(Dashboard)
 def main(console: Console, place: Dashboard) -> None:
-    """Show days, runs, calibrations and risk in a browser; SIGTERM and Ctrl-C end it.
-
-    Beyond this machine it needs TLS and tokens: read shows, trade starts backtests, kill and rearm set the kill switch.
-    No browser is opened: open the printed address.
-
-    Example: mm dashboard --port 8501
-    """
+    """Show days, runs, calibrations and risk in a browser; SIGTERM and Ctrl-C end it."""
     from streamlit.web import bootstrap
 
     from mm.dashboard import gate

@@ -3,18 +3,16 @@
 import hashlib
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import click
 import msgspec
 
-from mm.base.knobs import DAYS, ONE_DAY, PATH, SYMBOL, day_list, knob
 from mm.base.numbers import noun
+from mm.catalog.data import NamedDays, PublishedDay
 from mm.cli.config import DamagedDay, Market, Name, Results, Source
 from mm.cli.console import Console
-from mm.cli.frame import command
 from mm.cli.task_knobs import BinanceMarket, PublicFiles, Streams
 from mm.clock import now_us, run_stamp
 from mm.dayfolder.check import check_day
@@ -31,19 +29,7 @@ if TYPE_CHECKING:
     from mm.dayfolder.seal import AlteredFile
     from mm.formats.day_parquet import Moved
 
-_PATH = click.Path(path_type=Path)
-_FORMATS = ("raw", "bitstamp", "hftbacktest", "tardis", "lobster", "databento", "binance_vision")
-_FILES = click.Argument(["captures"], type=_PATH, nargs=-1, required=True, metavar="CAPTURE...")
-_FORMAT = click.Option(
-    ["--format", "form"],
-    type=click.Choice(_FORMATS),
-    default=_FORMATS[0],
-    show_default=True,
-    help="File format: raw captures of Binance, or files of another source (bitstamp: order by order).",
-)
 
-
-@command(Source, Market, Streams, Name, arguments=[_FILES, _FORMAT], defaults={"trade_stream": None})
 def import_command(
     console: Console,
     source: Source,
@@ -53,10 +39,7 @@ def import_command(
     captures: tuple[Path, ...],
     form: str,
 ) -> None:
-    """Write the day folders of one symbol from raw captures or third-party files, given in the order of recording.
-
-    Example: mm data import book.csv.gz trades.csv.gz --format tardis --symbol BTCUSDT --tick-size 0.01
-    """
+    """Write the day folders of one symbol from raw captures or third-party files, given in the order of recording."""
 
     options = ImportOptions(
         tick_size=market.tick_size,
@@ -94,26 +77,10 @@ def import_command(
         )
 
 
-@dataclass(frozen=True, kw_only=True)
-class PublishedDay:
-    """The symbol and the day; without both, the project's sample."""
-
-    symbol: str | None = knob(None, SYMBOL, "Symbol, in any case; without it the sample's.", common="Symbol")
-    day: str | None = knob(None, ONE_DAY, "Day of UTC, YYYYMMDD; without it the sample's.", common="Day of UTC")
-    data_root: Path = knob(Path("data"), PATH, "Folder of the day folders.", matters=False, common="Folder of the days")
-
-
-@command(PublishedDay, BinanceMarket, PublicFiles, Market, defaults={"market": "usdm"})
 def fetch_command(
     console: Console, chosen: PublishedDay, of_market: BinanceMarket, published: PublicFiles, market: Market
 ) -> None:
-    """Fetch a published day of Binance into a day folder; without --symbol and --day, the sample.
-
-    USD-M days from 20230516 to 20240330 have best prices and can be played; all others have only trades. Each file is
-    verified by its published checksum.
-
-    Example: mm data fetch --symbol XMRUSDT --day 20230920
-    """
+    """Fetch a published day of Binance into a day folder; without --symbol and --day, the sample."""
 
     of, symbol, day = of_market.market, chosen.symbol, chosen.day
     if symbol is None and day is None:
@@ -159,48 +126,8 @@ def _steps(advance: Callable[[int], None]) -> Callable[[int, int], None]:
     return report
 
 
-@dataclass(frozen=True, kw_only=True)
-class NamedDays:
-    """Day folders by symbol and day, if no path is given."""
-
-    symbol: str | None = knob(None, SYMBOL, "Symbol, if no DAY_FOLDER is given.", common="Symbol, without a folder")
-    day: str | None = knob(
-        None,
-        DAYS,
-        "YYYYMMDD, if no DAY_FOLDER is given; for coverage also a list or a range.",
-        common="YYYYMMDD, without a folder",
-    )
-    data_root: Path = knob(Path("data"), PATH, "Folder of the day folders.", matters=False, common="Folder of the days")
-
-    def folders(self, given: Sequence[Path]) -> tuple[Path, ...]:
-        """Return the *given* folders, else those of the symbol and its days.
-
-        Raises:
-            UsageError: If neither is given.
-        """
-        if given:
-            return tuple(given)
-        if self.symbol is None or self.day is None:
-            raise UsageError("no day was given; give DAY_FOLDER, or --symbol (SYMBOL) and --day (DAY)")
-        return tuple(self.data_root / self.symbol / day for day in day_list(self.day))
-
-    def one(self, given: Path | None) -> Path:
-        """Return the only folder; raises UsageError if there are more, or none."""
-        found = self.folders([] if given is None else [given])
-        if len(found) > 1:
-            raise UsageError(f"--day (DAY) is {self.day}; this command takes one day")
-        return found[0]
-
-
-_FOLDER = click.Argument(["folder"], type=_PATH, required=False, metavar="[DAY_FOLDER]")
-
-
-@command(NamedDays, arguments=[_FOLDER])
 def check_command(console: Console, days: NamedDays, folder: Path | None) -> None:
-    """Check a day folder: every file, the ledger, books, ids and hashes; a defect ends with exit code 3.
-
-    Example: mm data check --symbol BTCUSDT --day 20251216
-    """
+    """Check a day folder: every file, the ledger, books, ids and hashes; a defect ends with exit code 3."""
 
     from mm.tape.load import contrary_sides
 
@@ -224,7 +151,6 @@ def check_command(console: Console, days: NamedDays, folder: Path | None) -> Non
         raise DataError(f"{folder}: {defects}; `mm data repair` repairs what can be repaired")
 
 
-@command(NamedDays, Name, arguments=[_FOLDER])
 def repair_command(console: Console, days: NamedDays, name: Name, folder: Path | None) -> None:
     """Repair a damaged day folder from its raw messages; a folder without damage is not changed."""
 
@@ -246,14 +172,8 @@ def repair_command(console: Console, days: NamedDays, name: Name, folder: Path |
         )
 
 
-@command(
-    NamedDays, DamagedDay, arguments=[click.Argument(["folders"], type=_PATH, nargs=-1, metavar="[DAY_FOLDER]...")]
-)
 def coverage_command(console: Console, named: NamedDays, damaged: DamagedDay, folders: tuple[Path, ...]) -> None:
-    """Report the coverage of day folders: seconds with a valid book, gaps, ids, and the spans excluded from backtests.
-
-    Example: mm data coverage --symbol BTCUSDT --day 20251216:20251220
-    """
+    """Repair a damaged day folder from its raw messages; a folder without damage is not changed."""
 
     found, altered, folders = [], [], named.folders(folders)
     sizes = [sum(file.stat().st_size for file in folder.rglob("*") if file.is_file()) for folder in folders]
@@ -274,20 +194,6 @@ def _named(altered: "Sequence[AlteredFile]") -> list[str]:
     return [f"{path.name}: {what}" for path, what, _ in altered]
 
 
-_FORM = click.Option(
-    ["--format", "--to", "form"],
-    type=click.Choice(["parquet", "hftbacktest"]),
-    default="parquet",
-    show_default=True,
-    help="File format: a folder of Parquet files, or one .npz of hftbacktest.",
-)
-_OUT = click.Option(["--out"], type=_PATH, help="Output path; default <OUT_ROOT>/<FORMAT>/<SYMBOL>/<DAY>[.npz].")
-_ROOT = click.Option(
-    ["--data-root"], type=_PATH, default=Path("data"), envvar="DATA_ROOT", help="Folder of the day folders."
-)
-
-
-@command(Results, NamedDays, DamagedDay, arguments=[_FOLDER, _FORM, _OUT])
 def export_command(
     console: Console,
     results: Results,
@@ -297,10 +203,7 @@ def export_command(
     form: str,
     out: Path | None,
 ) -> None:
-    """Write a day folder as Parquet (typed columns, exact decimal text), or as the events of hftbacktest.
-
-    Example: mm data export data/BTCUSDT/20251216 --format hftbacktest --out btcusdt_20251216.npz
-    """
+    """Write a day folder as Parquet (typed columns, exact decimal text), or as the events of hftbacktest."""
 
     day = DayFolder.at(days.one(folder))
     target = out or results.out_root / form / day.symbol / (day.day + ("" if form == "parquet" else ".npz"))
@@ -346,17 +249,10 @@ def _export_hftbacktest(console: Console, damaged: DamagedDay, day: "DayFolder",
     console.set_json({**asdict(done), "path": str(target), "warnings": list(tape.meta.warnings)})
 
 
-_PICTURE = click.Option(["--out"], type=_PATH, help="File, .html; default <OUT_ROOT>/inspect/…/<DAY>.html.")
-
-
-@command(Results, NamedDays, DamagedDay, arguments=[_FOLDER, _PICTURE])
 def inspect_command(
     console: Console, results: Results, days: NamedDays, damaged: DamagedDay, folder: Path | None, out: Path | None
 ) -> None:
-    """Summarise a day: rows, gaps, spread, volatility; and draw it.
-
-    Example: mm data inspect data/BTCUSDT/20251216
-    """
+    """Summarise a day: rows, gaps, spread, volatility; and draw it."""
     from mm.formats.inspection import inspect_day
     from mm.tape.load import load_day
 
@@ -380,7 +276,6 @@ def inspect_command(
     console.set_json({**asdict(found), "path": str(target) if target else None})
 
 
-@command(arguments=[click.Argument(["folder"], type=_PATH, metavar="PARQUET_FOLDER"), _ROOT])
 def import_parquet_command(console: Console, folder: Path, data_root: Path) -> None:
     """Write the day folder from its Parquet export, with the same text in every file."""
     from mm.formats.day_parquet import import_day

@@ -12,7 +12,6 @@ import click
 
 from mm.base.knobs import knobs
 from mm.cli.console import Console
-from mm.cli.frame import command
 from mm.cli.settings_file import LEFT_OUT
 from mm.cli.task_knobs import GROUPS
 
@@ -24,21 +23,8 @@ TERMS_TEXT = "Avellaneda-Stoikov quotes, and no fee."
 Artefact = dict[str, Any]
 
 
-_ROOT = click.Option(
-    ["--out-root"],
-    type=click.Path(path_type=Path, file_okay=False),
-    default=Path("out/demo"),
-    show_default=True,
-    help="Folder of the day and of all runs.",
-)
-
-
-@command(arguments=[_ROOT])
 def main(console: Console, out_root: Path) -> None:
-    """Make a synthetic day, calibrate it, run three backtests, and print the estimates next to the true values.
-
-    Example: mm demo
-    """
+    """Make a synthetic day, calibrate it, run three backtests, and print the estimates next to the true values."""
     common = {"SYMBOL": "SIMUSDT", "DAY": "20260105", "DATA_ROOT": str(out_root / "data"), "OUT_ROOT": str(out_root)}
     mm = _Commands(console, common)
     console.print(f"$ export {' '.join(f'{name}={shlex.quote(value)}' for name, value in common.items())}")
@@ -150,7 +136,3 @@ def _near(path: str | Path) -> str:
     """Return *path* relative to the current folder if it is inside it."""
     here, there = Path.cwd(), Path(path).resolve()
     return str(there.relative_to(here) if there.is_relative_to(here) else there)
-
-
-if __name__ == "__main__":
-    main()

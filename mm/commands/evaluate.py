@@ -10,7 +10,6 @@ from mm.backtest.risk import Risk
 from mm.backtest.rules import Account, Execution
 from mm.base.numbers import number, signed
 from mm.cli.config import Day, Market, Models
-from mm.cli.frame import runner
 from mm.cli.task_knobs import ManyDays, Workers
 from mm.commands import assemble
 from mm.commands.setup import Setup
@@ -35,12 +34,6 @@ def one_folder(objects: Sequence[Any]) -> Day:
     return replace(days, symbol="+".join(symbols) if len(symbols) <= 3 else f"{len(symbols)}_symbols")
 
 
-@runner(
-    *("evaluation", ManyDays, Market, Execution, Account, Models, Risk, Workers),
-    resumable=True,
-    day_of=one_folder,
-    brief=(ManyDays, Models, Workers),
-)
 def main(
     run: Run,
     days: ManyDays,
@@ -52,13 +45,7 @@ def main(
     workers: Workers,
     _folder: Day,
 ) -> None:
-    """Play a strategy on many days and symbols, each day on its own, and tell what the days say together.
-
-    A day that is missing or damaged is a named hole. Days already played, by this or another evaluation, are reused; a
-    killed one is resumed if its RUN_ID is given again.
-
-    Example: mm evaluate --symbol BTCUSDT,ETHUSDT --day 20260101:20260131 --quote-model avellaneda_stoikov
-    """
+    """Play a strategy on many days and symbols, each day on its own, and tell what the days say together."""
     check_names(models)
     setup = Setup(days, market, execution, account, models, risk)
     works, holes = list[tuple[Work, DayMarket]](), list[Row]()

@@ -1,20 +1,14 @@
 """``mm runs explain``: show the tape around a fill, and its cause."""
 
 import csv
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-import click
 
 from mm.backtest.explain import explain
 from mm.backtest.io import load_day
 from mm.backtest.journal_files import CSV, orders_path, read_orders
-from mm.base.knobs import PATH, integer, knob
-from mm.cli.completion import runs as run_ids
-from mm.cli.config import Results
+from mm.catalog.results import Which
 from mm.cli.console import Console
-from mm.cli.frame import command
 from mm.dayfolder.layout import day_folder
 from mm.errors import BrokenFile, DataError, Mismatch, UsageError
 from mm.instrument import e8
@@ -23,21 +17,8 @@ from mm.runs.find import Found, find_run
 NESTED = "backtest"  # folder of the backtest of a walk-forward
 
 
-@dataclass(frozen=True, kw_only=True)
-class Which(Results):
-    """The number of the fill, and the number of market events around it."""
-
-    fill: int = knob(1, integer(1, 10**12), "Number of the fill: its row in the fills file, from 1.", matters=False)
-    around: int = knob(8, integer(1, 10_000), "Events to show before and after it.", matters=False)
-    data_root: Path | None = knob(None, PATH, "Folder of the day folders, if moved since the run.", matters=False)
-
-
-@command(Which, arguments=[click.Argument(["name"], metavar="RUN", shell_complete=run_ids)])
 def main(console: Console, which: Which, name: str) -> None:
-    """Show the tape around a fill of a backtest, and the cause of the fill.
-
-    Example: mm runs explain 20260105T080000Z --fill 12
-    """
+    """Show the tape around a fill of a backtest, and the cause of the fill."""
 
     run = find_run(name, which.out_root)
     folder = run.folder / NESTED if (run.folder / NESTED).is_dir() else run.folder

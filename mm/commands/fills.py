@@ -2,20 +2,18 @@
 
 import json
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mm.backtest.fills.hazard_fit import KIND, with_numbers
 from mm.backtest.io import load_day
 from mm.base.atomic_file import write_atomic
-from mm.base.knobs import JSON_OBJECT, ONE_DAY, PATH, REQUIRED, SYMBOL, integer, knob, matching, number
-from mm.cli.config import EXPONENT_FILE, DamagedDay, Results, Source
+from mm.catalog.calibration import Fitted, Hazard, Scored, VirtualLife
+from mm.cli.config import EXPONENT_FILE
 from mm.cli.console import Console
-from mm.cli.frame import command
-from mm.clock import us_from_ms
 from mm.dayfolder.layout import day_folder
-from mm.errors import DataError, FitError, UsageError
+from mm.errors import DataError, FitError
 from mm.probes.hazard import brier_lines, hazard_file, held_out_scores
 from mm.probes.order_log import tape_of_log
 from mm.probes.queue_exponent import fit_exponent
@@ -29,87 +27,14 @@ if TYPE_CHECKING:
 
 CHECKS = (0.0, 0.125, 0.25, 0.5)  # fractions of the lifetime at which queue positions are compared
 REFERENCE = "trade_cross"  # whose Brier score the others are compared with
-_MODEL = matching(r"\w+|[\w.]+:\w+", "a model's name, or package.module:Class")
 
 
-@dataclass(frozen=True, kw_only=True)
-class VirtualLife(DamagedDay, Results):
-    """Lifetime of virtual orders, and the seed of their placement."""
-
-    queue_life_s: float = knob(30.0, number(0.1, 86400), "Lifetime of a virtual order, in s.", flag="--life-s")
-    seed: int = knob(0, integer(0, 2**63 - 1), "Seed of all random draws.")
-
-    def life_us(self) -> int:
-        """Return the lifetime in µs."""
-        return us_from_ms(1000 * self.queue_life_s)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Scored(VirtualLife):
-    """The order log to score against, and one model in addition to the standard ones."""
-
-    symbol: str | None = knob(None, SYMBOL, "Symbol of a simulated day.")
-    day: str | None = knob(None, ONE_DAY, "The day, YYYYMMDD.")
-    data_root: Path = knob(Path("data"), PATH, "Folder of the day folders <SYMBOL>/<YYYYMMDD>.", matters=False)
-    order_log: Path | None = knob(None, PATH, "An order log instead of a day; the tape is built from it.")
-    queue_passes: int = knob(8, integer(1, 1000), "Number of passes over the day.", flag="--passes")
-    fill_model: str | None = knob(None, _MODEL, "An additional fill model: a name, or package.module:Class.")
-    fill_params_json: str | None = knob(None, JSON_OBJECT, "Its constructor arguments.")
-
-    def more(self, tape: "Tape | None" = None) -> dict[str, Callable[[], object]]:
-        """Return the factory of the additional model, by its name; empty if none was given.
-
-        A model with a fit needs the *tape*, which the fit must match; all others are checked without it.
-        """
-
-        if self.fill_model is None or (self.fill_model == KIND) != (tape is not None):
-            return {}
-        params = json.loads(self.fill_params_json or "{}")
-        if tape is None:
-            return named(self.fill_model, params)
-        made = named(KIND, with_numbers(params, tape.symbol, tape.instrument))
-        return {f"{KIND} {Path(params.get('fit') or '').name}".strip(): next(iter(made.values()))}
-
-    def place(self) -> tuple[str, str]:
-        """Return symbol and day.
-
-        Raises:
-            UsageError: If one is missing, or an order log is given as well.
-        """
-        if self.symbol is None or self.day is None or self.order_log is not None:
-            raise UsageError(
-                "give either --symbol and --day (SYMBOL, DAY) of a simulated day, or --order-log (ORDER_LOG) alone"
-            )
-        return self.symbol, self.day
-
-
-@dataclass(frozen=True, kw_only=True)
-class Fitted(VirtualLife, Source):
-    """The day."""
-
-    day: str = knob(REQUIRED, ONE_DAY, "The day, YYYYMMDD.")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Hazard(Fitted):
-    """The day, and the number of orders."""
-
-    queue_passes: int = knob(8, integer(1, 1000), "Number of passes over the day.", flag="--passes")
-
-
-@command(Scored)
 def score(console: Console, scored: Scored) -> None:
-    """Score the fill models on a day with a full order log.
+    """Score the fill models on a day with a full order log."""
 
-    Virtual orders join the queues of the day. The order log gives the true outcome of each, and a fill model estimates
-    it from the tape alone; the command prints the difference. No run folder is written.
-
-    Example: mm fills score --symbol SIMUSDT --day 20260105
-    """
-
-    own = scored.more()
+    own = _more(scored)
     tape, log, name = _market(scored)
-    models = {**candidates(), **own, **scored.more(tape)}
+    models = {**candidates(), **own, **_more(scored, tape)}
     with console.progress("models", len(models)) as step:
         orders, truth, moved = true_outcomes(tape, log, _plan(scored, scored.queue_passes))
         played = played_by(moved, orders, models, step)
@@ -138,15 +63,22 @@ def score(console: Console, scored: Scored) -> None:
     console.print("\n".join(["", *lines(totals, places), "", *brier_lines(later, REFERENCE, why_not)]))
 
 
-@command(Hazard)
-def hazard(console: Console, hazarded: Hazard) -> None:
-    """Fit queue_hazard to a day with an order log, and write the fit to a file.
+def _more(scored: Scored, tape: "Tape | None" = None) -> dict[str, Callable[[], object]]:
+    """Return the factory of the additional model, by its name; empty if none was given.
 
-    The Brier score is out of sample: each part of the day is scored with a fit to the time before it. The file has the
-    fit of the whole day.
-
-    Example: mm fills hazard --symbol BTCUSD --day 20150501
+    A model with a fit needs the *tape*, which the fit must match; all others are checked without it.
     """
+    if scored.fill_model is None or (scored.fill_model == KIND) != (tape is not None):
+        return {}
+    params = json.loads(scored.fill_params_json or "{}")
+    if tape is None:
+        return named(scored.fill_model, params)
+    made = named(KIND, with_numbers(params, tape.symbol, tape.instrument))
+    return {f"{KIND} {Path(params.get('fit') or '').name}".strip(): next(iter(made.values()))}
+
+
+def hazard(console: Console, hazarded: Hazard) -> None:
+    """Fit queue_hazard to a day with an order log, and write the fit to a file."""
 
     scored = Scored(**{name: getattr(hazarded, name) for name in ("symbol", "day", "data_root", "out_root", "damaged")})
     tape, log, name = _market(scored)
@@ -168,14 +100,8 @@ def _plan(life: VirtualLife, passes: int) -> "OrderPlan":
     return OrderPlan(life.life_us(), checks_us, passes, life.seed)
 
 
-@command(Fitted)
 def fit(console: Console, fitted: Fitted) -> None:
-    """Estimate the exponent of queue_prob_power from a recorded day, and write it to a file if it is usable.
-
-    Later backtests of the symbol name it, and their sensitivity plays it as well.
-
-    Example: mm fills fit --symbol BTCUSDT --day 20251216
-    """
+    """Estimate the exponent of queue_prob_power from a recorded day, and write it to a file if it is usable."""
 
     day = fitted.day
     tape = _tape(fitted, fitted.data_root, fitted.symbol, day)

@@ -3,21 +3,13 @@
 from dataclasses import replace
 from pathlib import Path
 
-import click
-
 from mm.calibration.fit_points import fit_poisson
 from mm.calibration.points import dependent_rows, read_points
 from mm.cli.calibration_knobs import Fit
 from mm.cli.console import Console
-from mm.cli.frame import command
 from mm.errors import FitError
 
 
-@command(
-    Fit,
-    arguments=[click.Argument(["points"], type=click.Path(path_type=Path), metavar="POINTS.csv")],
-    defaults={"min_exposure_s": 0.0, "max_delta_ticks": None},
-)
 def main(console: Console, fit: Fit, points: Path) -> None:
     """Fit λ(δ) = A·exp(-k·δ) to POINTS.csv: columns delta_ticks, exposure_s, fills, optionally side and block."""
 

@@ -1,14 +1,10 @@
 """``mm latency``: measure the latencies to a venue at its public endpoints."""
 
 import asyncio
-from dataclasses import dataclass
 
-from mm.base.knobs import REQUIRED, SWITCH, SYMBOL, base_url, integer, knob, number, one_of
+from mm.catalog.operations import Probing
 from mm.cli.console import Console
-from mm.cli.frame import command
 from mm.clock import US_PER_MS
-from mm.live.order_access import VenueUrls
-from mm.live.trade_venue import BOX, PRODUCTION, TESTNET, addresses
 from mm.live.venue_latency import Quantiles, VenueLatency, VenueProbe
 
 _MOST_DRIFT_US = 5_000
@@ -22,36 +18,8 @@ _NAMES = {
 }
 
 
-@dataclass(frozen=True, kw_only=True)
-class Probing:
-    """The venue that is measured, and how often."""
-
-    venue: str = knob(REQUIRED, one_of(BOX, TESTNET, PRODUCTION), "The venue that is measured.", common="The venue")
-    symbol: str = knob(REQUIRED, SYMBOL, "Symbol, in any case.", common="Symbol")
-    ws_url: str | None = knob(None, base_url("ws", "wss"), "Base URL of the streams; default: the venue's.")
-    rest_url: str | None = knob(None, base_url("http", "https"), "Base URL of REST; default: the venue's.")
-    remote_box: bool = knob(False, SWITCH, "1 allows --venue box on another machine.")
-    latency_samples: int = knob(50, integer(1, 1000), "Requests, and messages of each stream.", flag="--samples")
-    latency_stream_s: float = knob(30.0, number(0.1, 3600), "Longest time for the streams, in s.", flag="--seconds")
-    latency_timeout_s: float = knob(
-        10.0, number(0.1, 60), "Time after which a request counts as unanswered, in s.", flag="--timeout"
-    )
-
-    def urls(self) -> VenueUrls:
-        """Return the addresses of the venue."""
-        # No order is sent, so the address for orders is only a stand-in.
-        streams = self.ws_url or ""
-        return addresses(self.venue, self.ws_url, self.rest_url, streams, remote_box=self.remote_box)
-
-
-@command(Probing)
 def main(console: Console, probing: Probing) -> None:
-    """Measure connection, first byte, clock offset and the delay of market messages; no order is sent, no key needed.
-
-    It prints the settings that a backtest or a shadow would use at this place.
-
-    Example: SYMBOL=BTCUSDT mm latency --venue production --samples 100
-    """
+    """Measure connection."""
     urls = probing.urls()
     probe = VenueProbe(urls, probing.symbol, probing.latency_timeout_s)
     found = asyncio.run(probe.measure(probing.latency_samples, probing.latency_stream_s))

@@ -5,21 +5,17 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import click
-
 from mm.backtest.models import FILL_MODELS, QUOTE_MODELS, QUOTE_STEPS, declared
 from mm.backtest.parameters import VOLATILITY
 from mm.backtest.rules import Execution
 from mm.base.knobs import closest, knobs, shown
 from mm.base.settings import REQUIRED
 from mm.cli.console import Console
-from mm.cli.frame import command
 from mm.errors import UnknownModel
 
 if TYPE_CHECKING:
     from mm.base.settings import Setting
 
-_NAME = click.Argument(["name"], required=False, metavar="[MODEL]")
 _LATENCY: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "fixed": (
         "ORDER_LATENCY_MS and CANCEL_LATENCY_MS, the same for every order.",
@@ -59,12 +55,8 @@ class Listed:
         return found if self.bias is None else {**found, "bias": self.bias}
 
 
-@command(arguments=[_NAME])
 def main(console: Console, name: str | None) -> None:
-    """List the models by name; with MODEL, its parameters with unit, default and meaning.
-
-    Example: mm models glft
-    """
+    """List the models by name; with MODEL, its parameters with unit, default and meaning."""
     found = list(every_model())
     if name is None:
         console.set_json({"models": [one.to_json() for one in found]})

@@ -2,17 +2,13 @@
 
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import click
-
-from mm.base.knobs import REQUIRED, integer, knob, number, numbers, one_of
 from mm.base.numbers import fixed, signed
+from mm.catalog.signals import PredictionTask
 from mm.cli.config import Day, Market
 from mm.cli.console import Console
-from mm.cli.frame import command, runner
 from mm.cli.task_knobs import SignalColumns
 from mm.commands import assemble
 from mm.errors import FitError, UsageError
@@ -33,55 +29,10 @@ SIGNALS = (
     *("signed_volume_1s", "signed_volume_10s", "momentum_1s", "momentum_10s", "realised_volatility_60s"),
 )
 SCORE, PREDICTIONS = "score.json", "predictions.parquet"
-FOLDER = click.Argument(["folder"], type=click.Path(path_type=Path), metavar="FOLDER")
 
 
-@dataclass(frozen=True, kw_only=True)
-class PredictionTask:
-    """The target of a prediction, and the model."""
-
-    predict_target: str = knob(
-        REQUIRED,
-        one_of("return", "adverse", "fill"),
-        "return: mid-price move; adverse: whether the move is against a fill; fill: whether an order is filled.",
-        flag="--target",
-    )
-    predict_model: str = knob(
-        "logistic",
-        one_of("logistic", "forest", "mlp"),
-        "logistic (linear for return), forest (random forest) or mlp (a small network).",
-        flag="--model",
-        common="logistic, forest or mlp",
-    )
-    predict_horizon_s: float = knob(
-        10.0, number(0.001, 86400), "Horizon, in s.", flag="--horizon-s", common="Horizon, in s"
-    )
-    predict_distances: tuple[float, ...] | None = knob(
-        None,
-        numbers(0.5, 1_000_000),
-        "Distances from the mid, in ticks, at which fill is measured; default: quantiles of those of trades.",
-        flag="--distances",
-    )
-    seed: int = knob(0, integer(0, 2**32 - 1), "Seed of all random draws.", common="Seed of all random draws")
-
-
-@runner(
-    "models",
-    Day,
-    Market,
-    PredictionTask,
-    SignalColumns,
-    method="predict_target",
-    brief=(Day, PredictionTask, SignalColumns),
-)
 def fit_command(run: Run, day: Day, market: Market, prediction: PredictionTask, columns: SignalColumns) -> None:
-    """Fit a predictor on recorded days, with its walk-forward score against baselines.
-
-    The folder contains model.json, plain arrays and a page; expected_value, the steps around quote models and
-    view.signal can use it. Exit code 4 if the predictor does not beat the best baseline: it is written, but not usable.
-
-    Example: mm predict fit --target return --horizon-s 10 --symbol BTCUSDT --day 20251216
-    """
+    """Fit a predictor on recorded days, with its walk-forward score against baselines."""
 
     names = tuple(columns.signals.split(",")) if columns.signals else SIGNALS
     _check(names, prediction)
@@ -109,12 +60,8 @@ def fit_command(run: Run, day: Day, market: Market, prediction: PredictionTask, 
         raise FitError(f"{day.symbol} {day.label()}: {_why(content)}")
 
 
-@runner("predict_score", Day, Market, arguments=[FOLDER], brief=(Day,))
 def score_command(run: Run, day: Day, market: Market, folder: Path) -> None:
-    """Score a fitted predictor on other days: score.json. Exit code 4 if it does not beat the best baseline.
-
-    Example: mm predict score out/models/return/BTCUSDT/20251216_20251217T060000Z --symbol BTCUSDT --day 20251217
-    """
+    """Score a fitted predictor on other days: score.json. Exit code 4 if it does not beat the best baseline."""
 
     artefact = _read(run, folder)
     tapes = assemble.tapes(run, day, market)
@@ -132,15 +79,8 @@ def score_command(run: Run, day: Day, market: Market, folder: Path) -> None:
         raise FitError(f"{folder} on {day.symbol} {day.label()}: {_why(content)}")
 
 
-@runner("predictions", Day, Market, arguments=[FOLDER], brief=(Day,))
 def apply_command(run: Run, day: Day, market: Market, folder: Path) -> None:
-    """Compute a predictor over recorded days: predictions.parquet with recv_us and prediction.
-
-    One row per diff, null while a signal has no value. A predictor of both sides also has prediction_bid and
-    prediction_ask, and prediction is their mean; a predictor of fill uses the middle one of its distances.
-
-    Example: mm predict apply out/models/return/BTCUSDT/20251216_20251217T060000Z --symbol BTCUSDT --day 20251217
-    """
+    """Compute a predictor over recorded days: predictions.parquet with recv_us and prediction."""
 
     artefact = _read(run, folder)
     tapes = assemble.tapes(run, day, market)
@@ -161,12 +101,8 @@ def apply_command(run: Run, day: Day, market: Market, folder: Path) -> None:
     run.print(f"{rows:,} rows, {known:,} of them predicted")
 
 
-@command(arguments=[FOLDER])
 def show_command(console: Console, folder: Path) -> None:
-    """Show a fitted predictor: target, inputs and score.
-
-    Example: mm predict show out/models/return/BTCUSDT/20251216_20251217T060000Z
-    """
+    """Show a fitted predictor: target, inputs and score."""
 
     artefact = Artefact.read(folder)
     console.set_json({**artefact.about, "path": str((folder / MODEL).resolve())})

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-import click
 from polars.exceptions import PolarsError
 
 from mm.backtest.rules import Account, Execution
@@ -20,16 +19,15 @@ from mm.calibration.goodness import steadiness
 from mm.calibration.moves import adverse_selection
 from mm.calibration.points import read_points
 from mm.cli.calibration_knobs import Calibration, Fit
-from mm.cli.completion import runs as run_ids
 from mm.cli.config import Market
 from mm.cli.console import Console
-from mm.cli.frame import command
+from mm.cli.task_knobs import Drawn
 from mm.commands import assemble
 from mm.commands.calibrate import FIT, POINTS
 from mm.commands.reproduce import command_of
 from mm.errors import BrokenFile, DataError, MMError, UsageError
 from mm.report.contents import read_content
-from mm.report.redraw import Drawn, Redraw, market, played
+from mm.report.redraw import Redraw, market, played
 from mm.report.run_columns import columns_of, read_columns
 from mm.runs.find import Found, find_run
 from mm.runs.in_progress import PAGE
@@ -43,16 +41,8 @@ if TYPE_CHECKING:
 SUMMARY, NESTED = "summary.json", "backtest"
 
 
-@command(Drawn, arguments=[click.Argument(["name"], metavar="RUN", shell_complete=run_ids)])
 def main(console: Console, drawn: Drawn, name: str) -> None:
-    """Redraw the page of a run, given as its folder or its RUN_ID under OUT_ROOT.
-
-    If its days are unchanged, a backtest or a walk-forward is replayed, also under optimistic and pessimistic
-    assumptions (SENSITIVITY=0 skips these), and a calibration is measured again. Parts that cannot be replayed are
-    noted, and the rest is drawn from the files of the run. Exit code 3 if RUN is not a run, or a file cannot be read.
-
-    Example: mm report 20260105T080000Z
-    """
+    """Redraw the page of a run, given as its folder or its RUN_ID under OUT_ROOT."""
     redraw = Redraw(find_run(name, drawn.out_root), drawn, console, [])
     path = drawn.report_file or redraw.run.folder / PAGE
     html = _page(redraw, path)

@@ -7,46 +7,29 @@ import sys
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
-from importlib import import_module
 from pathlib import Path
 
 import click
 
-from mm.base.knobs import PATH, knob, shown
-from mm.cli.completion import runs as run_ids
-from mm.cli.config import Results
+from mm.base.knobs import shown
+from mm.catalog.backtests import backtest, evaluate, sweep, walkforward
+from mm.catalog.calibration import calibrate, schedule
+from mm.catalog.results import Where
 from mm.cli.console import Console
-from mm.cli.frame import command
 from mm.cli.settings_file import LEFT_OUT
 from mm.errors import DataError, Mismatch, MMError
 from mm.runs.diff import Comparison, OutputDifference, compare, knobs_without_effect, largest_difference
 from mm.runs.find import Found, InputPlaces, check_inputs, check_models, find_run, find_runs, knob_files
 
-COMMANDS = {  # by kind: the name of the command, its module and its function
-    "backtest": ("backtest", "mm.commands.backtest", "main"),
-    "calibration": ("calibrate", "mm.commands.calibrate", "main"),
-    "schedule": ("schedule", "mm.commands.schedule", "main"),
-    "walkforward": ("walkforward", "mm.commands.schedule", "walkforward"),
-    "sweep": ("sweep", "mm.commands.sweep", "main"),
-    "evaluation": ("evaluate", "mm.commands.evaluate", "main"),
+COMMANDS: dict[str, tuple[str, click.Command]] = {  # by kind: the name of the command, and the command
+    "backtest": ("backtest", backtest),
+    "calibration": ("calibrate", calibrate),
+    "schedule": ("schedule", schedule),
+    "walkforward": ("walkforward", walkforward),
+    "sweep": ("sweep", sweep),
+    "evaluation": ("evaluate", evaluate),
 }
 _WROTE = (0, 4)  # exit codes after which there is a run folder
-_TRUST = click.Option(
-    ["--trust"],
-    multiple=True,
-    metavar="FILE",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="Source file of a model that may be executed; can be given several times.",
-)
-_TOLERANCE = click.Option(
-    ["--tolerance"],
-    type=click.FloatRange(0),
-    default=0.0,
-    metavar="T",
-    help="Tolerance of numbers: relative, or absolute below 1; 0: identical bytes.",
-)
-_KEEP = click.Option(["--keep"], is_flag=True, help="Keep the second run, and print its folder.")
 
 
 class NotPlayed(MMError):
@@ -58,26 +41,8 @@ class NotPlayed(MMError):
         self.exit_code = code
 
 
-@dataclass(frozen=True, kw_only=True)
-class Where(Results):
-    """The folders of runs and recorded days."""
-
-    data_root: Path | None = knob(None, PATH, "Folder of the day folders, if moved since the run.", matters=False)
-
-
-@command(Where, arguments=[click.Argument(["name"], metavar="RUN", shell_complete=run_ids), _KEEP, _TOLERANCE, _TRUST])
 def main(console: Console, where: Where, name: str, keep: bool, tolerance: float, trust: tuple[Path, ...]) -> None:
-    """Repeat a run with its knobs, and verify that its outputs are byte-identical, or list the differences.
-
-    The inputs are verified by their sha256 first, and the days are read from their files, not from the tape cache.
-    Pages are not compared, because they contain the command of their run. The second run uses a temporary folder,
-    which is then removed. A user's model is searched from the current folder. It is executed only if its source
-    file is named by --trust, because a manifest may be untrusted. On another processor the last digits of fits
-    differ: --tolerance sets the limit, and the largest difference of each file is printed. Exit code 0 if all is
-    equal, 3 if an input or an output differs, 5 if a model is not trusted.
-
-    Example: mm runs reproduce 20260105T080000Z
-    """
+    """Repeat a run with its knobs, and verify that its outputs are byte-identical, or list the differences."""
     run = find_run(name, where.out_root)
     sources = InputPlaces(where.data_root or Path(run.knob("data_root") or "data"), where.out_root)
     located = check_inputs(run, sources)
@@ -140,9 +105,8 @@ def command_of(run: Found) -> tuple[str, list[click.Parameter]]:
     kind = run.manifest["kind"]
     if kind not in COMMANDS:
         raise DataError(f"{run.folder} is a run of the kind {kind!r}; known are {', '.join(COMMANDS)}")
-    name, module, function = COMMANDS[kind]
-    entry: click.Command = getattr(import_module(module), function)
-    return name, entry.params
+    name, command = COMMANDS[kind]
+    return name, command.params
 
 
 @contextmanager

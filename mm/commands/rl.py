@@ -8,7 +8,6 @@ from mm.backtest.quotes.agent_file import read_agent, write_agent
 from mm.backtest.rules import Account, Execution
 from mm.cli.config import Day, Market, Models
 from mm.cli.console import Console
-from mm.cli.frame import command, runner
 from mm.cli.task_knobs import HeldOutDays, Learning, Refereed, TrainedAgent
 from mm.commands import assemble
 from mm.dayfolder.layout import days_of
@@ -24,17 +23,10 @@ if TYPE_CHECKING:
 _IDLE = ("quote_model", "quote_params_json", "quote_levels", "level_step_ticks", "fit_draws")
 
 
-@runner("rl_train", Day, Market, Execution, Account, Models, Learning, brief=(Day, Learning))
 def train(
     run: Run, day: Day, market: Market, execution: Execution, account: Account, models: Models, learning: Learning
 ) -> None:
-    """Train an agent on recorded days: <SAVE_PATH>.zip, which QUOTE_MODEL=rl uses.
-
-    PPO of stable-baselines3. The agent's constants (scales of the signals, A and k) are fitted to the training days
-    only. training.json contains the learning curve; the page shows it and the quotes of the agent.
-
-    Example: mm rl train --symbol BTCUSDT --day 20251216 --episodes 100 --save-path out/models/agent
-    """
+    """Train an agent on recorded days: <SAVE_PATH>.zip, which QUOTE_MODEL=rl uses."""
 
     from mm.rl.training import smoothed, train_agent
 
@@ -60,7 +52,6 @@ def train(
     run.print(f"{path}; compare it with other strategies: mm rl evaluate --model-path {path}")
 
 
-@command(TrainedAgent, HeldOutDays, Market, Execution, Account, Models, brief=(TrainedAgent, HeldOutDays))
 def evaluate(
     console: Console,
     trained: TrainedAgent,
@@ -70,13 +61,7 @@ def evaluate(
     account: Account,
     models: Models,
 ) -> None:
-    """Evaluate an agent against Avellaneda-Stoikov, the symmetric quoter and the expected-value quoter.
-
-    All have A and k of the training days, the same rules and the same inventory limit. The verdict is whether the
-    agent wins: it has the highest PnL, above 0, and exceeds the expected best of as many policies without skill.
-
-    Example: mm rl evaluate --model-path out/models/rl_mm_agent.zip --day 20251217
-    """
+    """Evaluate an agent against Avellaneda-Stoikov, the symmetric quoter and the expected-value quoter."""
     from mm.rl.evaluation import evaluate as evaluated
 
     knobs = _knobs(execution, account, models)
@@ -95,15 +80,8 @@ def evaluate(
     console.print(found["verdict"])
 
 
-@command(Refereed, Account, brief=(Refereed,))
 def referee(console: Console, refereed: Refereed, account: Account) -> None:
-    """Train agents in the model of Avellaneda and Stoikov (2008), and print their share of the closed form's utility.
-
-    Utility is the mean profit minus γ/2 times its variance, computed exactly. A random agent, the symmetric quoter and
-    the optimum of continuous time are shown for comparison; these need no torch.
-
-    Example: mm rl referee --seeds 10
-    """
+    """Train agents in the model of Avellaneda and Stoikov (2008)."""
     from mm.rl.closed_form import PAPER, brackets
 
     seeds = [account.seed + number for number in range(refereed.seeds)]

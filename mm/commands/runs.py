@@ -7,14 +7,12 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-import click
 import polars as pl
 
 from mm.base.numbers import number
-from mm.cli.completion import runs as run_ids
+from mm.catalog.results import LEVELS
 from mm.cli.config import Pages, Results
 from mm.cli.console import Console
-from mm.cli.frame import command
 from mm.errors import DataError, UsageError
 from mm.report.evaluation import read_evaluation
 from mm.report.evaluations_sheet import EvaluationSheet, evaluations_sheet
@@ -32,26 +30,14 @@ from mm.runs.plan import new_page
 from mm.runs.tags import Tags
 
 _NESTED = "backtest"  # folder of the backtest of a walk-forward
-LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 _BOUND = ("run_id", "symbol")  # on every line of a log
 COLUMNS = ("kind", "symbol", "day", "run_id", "status", "started_at", "found", "path")
-_FILTERS = (
-    click.Option(["--kind"], metavar="KIND", help="Only runs of this kind (backtest, calibration, …)."),
-    click.Option(["--symbol"], metavar="SYMBOL", help="Only runs of this symbol, in any case."),
-    click.Option(["--day"], metavar="YYYYMMDD", help="Only runs that include this day."),
-    click.Option(["--tag"], metavar="TAG", help="Only runs with this tag."),
-)
 
 
-@command(Results, arguments=_FILTERS)
 def list_command(
     console: Console, results: Results, kind: str | None, symbol: str | None, day: str | None, tag: str | None
 ) -> None:
-    """List the runs under OUT_ROOT, oldest first, with their main numbers.
-
-    The filters are not knobs: an exported SYMBOL does not filter this list. Folders that are not runs
-    are listed below them.
-    """
+    """List the runs under OUT_ROOT, oldest first, with their main numbers."""
     found, invalid = find_runs(results.out_root)
     tags = Tags(results.out_root)
     runs = _wanted(found, tags, (kind, symbol, day, tag))
@@ -88,12 +74,8 @@ def list_command(
         console.print(f"{one.folder}: {one.why}")
 
 
-@command(Results, arguments=[click.Argument(["name"], metavar="RUN", shell_complete=run_ids)])
 def show_command(console: Console, results: Results, name: str) -> None:
-    """Show one run: knobs, inputs, outputs and main numbers.
-
-    RUN is its folder, its RUN_ID, or the beginning of its RUN_ID or digest.
-    """
+    """Show one run: knobs, inputs, outputs and main numbers."""
     run = find_run(name, results.out_root)
     manifest = run.manifest
     console.set_json({**manifest, "path": str((run.folder / MANIFEST).resolve())})
@@ -122,21 +104,8 @@ def show_command(console: Console, results: Results, name: str) -> None:
             console.print("\n".join([title, *(f"  {line}" for line in lines)]))
 
 
-_LOG = (
-    click.Argument(["name"], metavar="RUN", shell_complete=run_ids),
-    click.Option(["--level"], type=click.Choice(LEVELS, case_sensitive=False), help="Minimum level."),
-    click.Option(["--search"], metavar="TEXT", help="Only lines that contain this text, in any case."),
-)
-
-
-@command(Results, arguments=_LOG)
 def log_command(console: Console, results: Results, name: str, level: str | None, search: str | None) -> None:
-    """Show the log of a run: time, level, event and values, one event per line, followed by tracebacks.
-
-    RUN is as for mm runs show. With --json the lines are one JSON list.
-
-    Example: mm runs log 20260105T080000Z --level WARNING
-    """
+    """Show the log of a run: time, level, event and values, one event per line, followed by tracebacks."""
     run = find_run(name, results.out_root)
     path = run.log_file()
     try:
@@ -206,40 +175,16 @@ def _output_line(file: dict[str, Any]) -> str:
     return file["path"] if file["rows"] is None else f"{file['path']}  {file['rows']} rows"
 
 
-_NAMES = [
-    click.Argument(["first"], metavar="A", shell_complete=run_ids),
-    click.Argument(["second"], metavar="B", shell_complete=run_ids),
-]
-
-
-@command(Results, arguments=_NAMES)
 def diff_command(console: Console, results: Results, first: str, second: str) -> None:
-    """List the differences of two runs: knobs, version, inputs, outputs and main numbers.
-
-    A and B are run folders, RUN_IDs, or the beginning of a RUN_ID or digest. A difference is not a failure: the exit
-    code is 0, and --json has "equal".
-
-    Example: mm runs diff base wide
-    """
+    """List the differences of two runs: knobs, version, inputs, outputs and main numbers."""
     found = compare(find_run(first, results.out_root), find_run(second, results.out_root))
     console.set_json(found.to_json())
     for line in found.lines():
         console.print(line)
 
 
-_OUT = click.Option(["--out"], metavar="FILE", help="File of the page, instead of one in OUT_ROOT.")
-_RUNS = click.Argument(["names"], nargs=-1, required=True, metavar="RUN RUN…", shell_complete=run_ids)
-
-
-@command(Results, Pages, arguments=[_RUNS, _OUT])
 def compare_command(console: Console, results: Results, pages: Pages, names: Sequence[str], out: str | None) -> None:
-    """Draw the tear sheet of two to eight backtests, or evaluations: their numbers, charts and differing knobs.
-
-    Differences are to the first RUN, over the time, or the days, that both cover. A RUN is as for mm runs diff, which
-    compares bytes; mm compare compares replay, shadow and trade of one strategy order by order.
-
-    Example: mm runs compare base wide glft
-    """
+    """Draw the tear sheet of two to eight backtests, or evaluations: their numbers, charts and differing knobs."""
     if not 2 <= len(names) <= MOST_RUNS:
         raise UsageError(
             f"a tear sheet has 2 to {MOST_RUNS} runs, not {len(names)}; mm runs export writes a table of any number"
@@ -306,12 +251,8 @@ def _link(run: Found, page: Path) -> str | None:
     return quote(Path(os.path.relpath(own, page.parent)).as_posix()) if own.is_file() else None
 
 
-@command(Results, arguments=[_OUT])
 def index_command(console: Console, results: Results, out: str | None) -> None:
-    """Write the index of all runs under OUT_ROOT: one page, with a link to the page of each.
-
-    Example: mm runs index
-    """
+    """Write the index of all runs under OUT_ROOT: one page, with a link to the page of each."""
 
     path = Path(out) if out else results.out_root / "index.html"
     runs, _ = find_runs(results.out_root)
@@ -324,24 +265,10 @@ def index_command(console: Console, results: Results, out: str | None) -> None:
     console.print(str(path))
 
 
-_TAG = (
-    click.Argument(["name"], metavar="RUN", shell_complete=run_ids),
-    click.Option(["--add"], metavar="TAG", multiple=True, help="A tag to add; may be repeated."),
-    click.Option(["--remove"], metavar="TAG", multiple=True, help="A tag to remove; may be repeated."),
-    click.Option(["--note"], metavar="TEXT", help="A note, which replaces the last one; '' removes it."),
-)
-
-
-@command(Results, arguments=_TAG)
 def tag_command(
     console: Console, results: Results, name: str, add: Sequence[str], remove: Sequence[str], note: str | None
 ) -> None:
-    """Add tags and a note to a run, or show them; mm runs list --tag finds it again.
-
-    RUN is as for mm runs show. They are kept in OUT_ROOT/run_tags.json, as the folder of a run never changes.
-
-    Example: mm runs tag base --add candidate --note "spread of the last three weeks"
-    """
+    """Add tags and a note to a run, or show them; mm runs list --tag finds it again."""
     for tag in (*add, *remove):
         if not tag or any(letter.isspace() for letter in tag):
             raise UsageError(f"a tag is a word without blanks, not {tag!r}")
@@ -353,21 +280,6 @@ def tag_command(
     )
 
 
-_EXPORT = (
-    *_FILTERS,
-    click.Option(["--out"], metavar="FILE", help="File of a table: .parquet or .csv."),
-    click.Option(
-        ["--mlflow"],
-        metavar="[URI]",
-        is_flag=False,
-        flag_value="",
-        help="Write each run into this MLflow tracking store, MLFLOW_TRACKING_URI if none is given.",
-    ),
-    click.Option(["--experiment"], default="mm", show_default=True, help="MLflow experiment of the runs."),
-)
-
-
-@command(Results, arguments=_EXPORT)
 def export_command(
     console: Console,
     results: Results,
@@ -379,14 +291,7 @@ def export_command(
     mlflow: str | None,
     experiment: str,
 ) -> None:
-    """Write all runs as one table, or into MLflow: their knobs, the numbers of their summary, their tags.
-
-    In the table, which has a row per run, a column is named knob.NAME or summary.PATH; a run without it has null there.
-    In MLflow knobs are parameters, numbers metrics, and the files of a run, up to 32 MB each, artefacts; a run that was
-    exported before is updated.
-
-    Example: mm runs export --kind backtest --out runs.parquet --mlflow sqlite:///mlflow.db
-    """
+    """Write all runs as one table, or into MLflow: their knobs, the numbers of their summary, their tags."""
     if out is None and mlflow is None:
         raise UsageError("neither --out FILE nor --mlflow [URI] is given; name where the runs are written to")
     path = None if out is None else Path(out)

@@ -13,7 +13,6 @@ from mm.calibration.intervals import drift_warning
 from mm.calibration.schedule import calibrator_of, why_unusable
 from mm.cli.calibration_knobs import Calibration, Fit, PlayedCalibration, Windows
 from mm.cli.config import Day, Market, Models, OrdersFile, OtherMarkets, Sensitivity
-from mm.cli.frame import runner
 from mm.commands import assemble
 from mm.commands.backtest import playing
 from mm.errors import FitError
@@ -38,10 +37,7 @@ SCHEDULE = "poisson_schedule.json"
 METRICS = "window_metrics.csv"
 DAYS_HELD = 3  # in memory at once: a training window and its segment need no more, if days are not shorter than it
 
-STUDY = (Day, Market, Calibration, Fit, Windows, Execution, Account, Models)
 
-
-@runner("schedule", *STUDY, resumable=True, brief=(Day, Calibration, Fit, Windows))
 def main(
     run: Run,
     day: Day,
@@ -53,10 +49,7 @@ def main(
     account: Account,
     models: Models,
 ) -> None:
-    """Fit A and k in rolling windows of one day or more; each segment uses only earlier data.
-
-    Example: mm schedule --symbol BTCUSDT --day 20251216 --wf-train-window-min 120 --wf-step-min 15
-    """
+    """Fit A and k in rolling windows of one day or more; each segment uses only earlier data."""
 
     tapes = assemble.tapes(run, day, market)
     rules = assemble.rules(tapes[0], execution, account, models, run=run)
@@ -71,11 +64,6 @@ def main(
         raise FitError(f"{day.symbol} {day.label()}: {why_unusable(studied.schedule)}")
 
 
-@runner(
-    *("walkforward", Day, Market, PlayedCalibration, *STUDY[3:], OtherMarkets, Risk, Sensitivity, OrdersFile),
-    resumable=True,
-    brief=(Day, Models, Windows),
-)
 def walkforward(
     run: Run,
     day: Day,
@@ -91,14 +79,7 @@ def walkforward(
     sensitivity: Sensitivity,
     orders_file: OrdersFile,
 ) -> None:
-    """Calibrate rolling windows of one day or more, and trade each segment with the latest fit before it.
-
-    Rates are measured under the fill model that is played.
-
-    A killed run is resumed if its RUN_ID is given again.
-
-    Example: mm walkforward --symbol BTCUSDT --day 20251216 --data-root data --out-root out
-    """
+    """Calibrate rolling windows of one day or more, and trade each segment with the latest fit before it."""
 
     check_names(models)
     tapes = assemble.tapes(run, day, market)

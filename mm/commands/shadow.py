@@ -6,21 +6,18 @@
 import os
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-import click
-
-from mm.backtest.risk import LIVE_DEFAULTS, Risk
+from mm.backtest.risk import Risk
 from mm.backtest.rules import Account, Execution
-from mm.base.knobs import PATH, knob, knobs, shown
-from mm.cli.completion import runs as run_ids
+from mm.base.knobs import knobs, shown
+from mm.catalog.trading import ShadowPlaces
 from mm.cli.config import Day, Market, Models, Name, OtherMarkets, Results, Source
 from mm.cli.console import Console
-from mm.cli.frame import command, runner
 from mm.cli.interrupts import TradeSignals
-from mm.cli.symbol_runs import PerSymbol, SymbolRun, in_each
+from mm.cli.symbol_runs import SymbolRun, in_each
 from mm.cli.task_knobs import Recorder, Sources
 from mm.clock import SteadyClock, now_us
 from mm.errors import DataError, Mismatch, UsageError
@@ -41,9 +38,8 @@ if TYPE_CHECKING:
     from mm.live.reconcile import Reconciliation
     from mm.market_data.recording import Parts
 
+
 _Group = TypeVar("_Group")
-WATCH = click.Option(["--watch"], is_flag=True, help="Show the run on the terminal while it trades.")
-_TRUST = click.Option(["--trust"], is_flag=True, help="Also execute models whose source is not an input of the run.")
 
 
 def day_recorded(objects: Sequence[Any]) -> Day:
@@ -58,10 +54,6 @@ def _one(objects: Sequence[object], kind: type[_Group]) -> _Group:
     return next(one for one in objects if isinstance(one, kind))
 
 
-STRATEGY = (Market, Execution, Account, Models, OtherMarkets, Risk)
-"""The groups of a strategy, whose knobs may differ between symbols."""
-
-
 def strategy_of(work: SymbolRun, task: str) -> PaperKnobs:
     """Return the strategy of one symbol, with its limits, for a *task* (``a shadow``)."""
     check_seen(work[OtherMarkets], task)
@@ -69,23 +61,8 @@ def strategy_of(work: SymbolRun, task: str) -> PaperKnobs:
     return PaperKnobs(work[Market], work[Execution], work[Account], work[Models], work[Risk], work[OtherMarkets])
 
 
-@runner(
-    *("shadow", Sources, PerSymbol, Recorder, Results, *STRATEGY, LiveStore),
-    defaults=LIVE_DEFAULTS,
-    day_of=day_recorded,
-    arguments=[WATCH],
-    brief=(Sources, Recorder, Models),
-    varied=STRATEGY,
-)
 def main(works: Sequence[SymbolRun], watch: bool) -> None:
-    """Trade on paper in a live market, record its day, and compare the decisions with the replay of that day.
-
-    It ends with its window, at midnight at the latest, or at SIGTERM and Ctrl-C. The kill switch of the symbol and
-    SIGUSR1 end its quoting, not its recording. If the exchange changes tick size or quantity step, it ends with exit
-    code 75, and the next start uses the new ones. Several symbols run in one process, each with a paper account.
-
-    Example: SYMBOL=BTCUSDT WINDOW_START=always mm shadow
-    """
+    """Trade on paper in a live market, record its day, and compare the decisions with the replay of that day."""
     signals = TradeSignals()
 
     def play(runs: Sequence[Run]) -> list[tuple[Run, Callable[[], None]]]:
@@ -137,21 +114,8 @@ def parts_beside(run: Run, work: SymbolRun, recorder: Recorder, clock: Callable[
     return {name: day_parts(run, *place, work.day, clock) for name, place in places.items()}
 
 
-@dataclass(frozen=True, kw_only=True)
-class ShadowPlaces(Results):
-    """Folders of shadows and of recorded days."""
-
-    data_root: Path | None = knob(None, PATH, "Folder of the day folders, if moved since the shadow.", matters=False)
-
-
-@command(ShadowPlaces, arguments=[click.Argument(["name"], metavar="RUN", shell_complete=run_ids), _TRUST])
 def reconcile(console: Console, places: ShadowPlaces, name: str, trust: bool) -> None:
-    """Compare a shadow run with the replay of the day that it recorded, row by row.
-
-    The exit code is 3 if rows differ. RUN is the folder of a shadow's run, or its RUN_ID.
-
-    Example: mm shadow reconcile out/shadow/BTCUSDT/20260105_20260105T080000Z
-    """
+    """Compare a shadow run with the replay of the day that it recorded, row by row."""
 
     run = find_run(name, places.out_root)
     if run.manifest["kind"] != "shadow":

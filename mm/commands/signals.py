@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 from mm.base.numbers import fixed
 from mm.cli.config import Day, Market, OtherMarkets
 from mm.cli.console import Console
-from mm.cli.frame import command, runner
 from mm.cli.task_knobs import SignalColumns
 from mm.commands import assemble
 from mm.errors import UsageError
@@ -29,17 +28,8 @@ COLUMNS = "signals.parquet"
 OTHER_USUAL = ("basis", "return_500ms", "divergence_500ms", "divergence_5s", "imbalance_1")
 
 
-@command()
 def list_command(console: Console) -> None:
-    """List the signals: name, unit, formula and source.
-
-    In names, {n} is a number of levels (imbalance_5), {w} a window (momentum_10s, momentum_500ms) and {e} a
-    window in events (momentum_100e), each with any number; {o} is the name of another market (OTHERS) and {s} a
-    signal of it (lead.imbalance_5). Without names the default ones are computed. A user's class is
-    package.module:Class.
-
-    Example: mm signals list
-    """
+    """List the signals: name, unit, formula and source."""
 
     rows = list(listed(SIGNALS.families))
     console.set_json({"signals": rows})
@@ -54,16 +44,8 @@ def list_command(console: Console) -> None:
             console.print(f"  {'':<{width}}  {'':<{units}}  default: {usual}{source}")
 
 
-@runner("signals", Day, Market, OtherMarkets, SignalColumns, brief=(Day, OtherMarkets, SignalColumns))
 def compute_command(run: Run, day: Day, market: Market, others: OtherMarkets, columns: SignalColumns) -> None:
-    """Compute signals over recorded days: signals.parquet with recv_us, recv_seq and a column for each.
-
-    One row per diff that changed the book, including the first one after a snapshot. Undefined values (an incomplete
-    window, an empty side) are null, and never filled. micro_price is fitted on the recorded days before each day, which
-    are in the metadata; without any it is null.
-
-    Example: mm signals compute --symbol BTCUSDT --day 20251216 --signals imbalance_5,ofi_10s
-    """
+    """Compute signals over recorded days: signals.parquet with recv_us, recv_seq and a column for each."""
 
     names = names_of(columns, others)
     SIGNALS.check(names)
@@ -113,15 +95,8 @@ def _about(tapes: "list[Tape]", fits: "dict[str, MicroPriceFit | None]") -> dict
     }
 
 
-@runner("signals_score", Day, Market, OtherMarkets, SignalColumns, brief=(Day, OtherMarkets, SignalColumns))
 def score_command(run: Run, day: Day, market: Market, others: OtherMarkets, columns: SignalColumns) -> None:
-    """Score signals against the move of the mid over 100 ms to 60 s.
-
-    Prints the rank correlation by horizon, with 95 % intervals by a block bootstrap; * if the interval excludes 0,
-    ! if the halves of the day differ in sign. score.json has all results.
-
-    Example: mm signals score --symbol BTCUSDT --day 20251216 --signals imbalance_5,ofi_10s
-    """
+    """Score signals against the move of the mid over 100 ms to 60 s."""
 
     names = names_of(columns, others)
     SIGNALS.check(names)

@@ -4,11 +4,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-import click
-
 from mm.cli.config import Results
 from mm.cli.console import Console
-from mm.cli.frame import command
 from mm.errors import DataError
 from mm.live.audit import audit_folder
 from mm.live.audit_books import rebuild_symbol
@@ -19,24 +16,11 @@ if TYPE_CHECKING:
     from mm.live.state_tables import StateBackend
 
 
-_ONE = click.Option(["--symbol"], metavar="SYMBOL", help="Only this symbol, in any case; default: all.")
-_SHOW = (
-    _ONE,
-    click.Option(["--table"], type=click.Choice(SHOWN), help="All rows of one table."),
-    click.Option(["--last"], type=click.IntRange(0), default=10, show_default=True, help="Number of fills shown."),
-)
 _OPEN = ("PENDING_NEW", "NEW", "PARTIALLY_FILLED")
 
 
-@command(Results, StateStores)
 def init(console: Console, results: Results, stores: StateStores) -> None:
-    """Create missing tables of the state store, and check that its servers respond.
-
-    The store is <OUT_ROOT>/state.sqlite, or PostgreSQL if LEDGER_URL is set; with STATE_URL also Redis. Exit code 75 if
-    one is not available.
-
-    Example: LEDGER_URL=postgresql://mm@127.0.0.1/mm mm state init
-    """
+    """Create missing tables of the state store, and check that its servers respond."""
     places = []
     for backend in stores.backends(results.out_root):
         with _connected(backend):
@@ -45,15 +29,8 @@ def init(console: Console, results: Results, stores: StateStores) -> None:
     console.set_json({"stores": places})
 
 
-@command(Results, StateStores, arguments=[_ONE])
 def rebuild(console: Console, results: Results, stores: StateStores, symbol: str | None) -> None:
-    """Rebuild the state store from the audit logs.
-
-    The stored rows of a symbol are removed first; the book, PnL, model and ticks in Redis remain. A run of the symbol
-    may continue meanwhile. Exit code 75 if a store is not available, 3 if a log cannot be read.
-
-    Example: mm state rebuild --symbol BTCUSDT
-    """
+    """Rebuild the state store from the audit logs."""
 
     symbols = [symbol.upper()] if symbol else list(symbols_with_logs(results.out_root / "audit"))
     for name in symbols:
@@ -71,14 +48,10 @@ def rebuild(console: Console, results: Results, stores: StateStores, symbol: str
     console.set_json({"rebuilt": done})
 
 
-@command(Results, StateStores, arguments=_SHOW)
 def show(
     console: Console, results: Results, stores: StateStores, symbol: str | None, table: str | None, last: int
 ) -> None:
-    """Show positions, open orders and the last fills of the state store; with --json all orders, fills and configs.
-
-    Example: mm state show --symbol BTCUSDT --table fills
-    """
+    """Show positions, open orders and the last fills of the state store; with --json all orders, fills and configs."""
     backend = stores.ledger(results.out_root)
     name = symbol.upper() if symbol else None
     with _connected(backend):

@@ -7,7 +7,6 @@ from mm.backtest.risk import Risk
 from mm.backtest.rules import Account, Execution
 from mm.cli.calibration_knobs import Calibration, Fit, Windows
 from mm.cli.config import Day, Market, Models
-from mm.cli.frame import runner
 from mm.cli.task_knobs import Sweep, Workers
 from mm.commands import assemble
 from mm.commands.setup import Setup
@@ -22,11 +21,6 @@ from mm.sweep.sweep import keep, raise_failures, write
 from mm.sweep.work import Player, Work, check, engine, fits, shared_inputs
 
 
-@runner(
-    *("sweep", Day, Market, Execution, Account, Models, Risk, Sweep, Workers, Calibration, Fit, Windows),
-    resumable=True,
-    brief=(Day, Models, Sweep, Workers),
-)
 def main(
     run: Run,
     day: Day,
@@ -41,13 +35,7 @@ def main(
     fit: Fit,
     windows: Windows,
 ) -> None:
-    """Run many backtests over a grid, rank them, and estimate the selection bias of the best one.
-
-    All knobs of mm backtest apply to every point, unless an axis sets them. Points already run, by this or another
-    sweep, are reused; a killed sweep is resumed if its RUN_ID is given again.
-
-    Example: mm sweep --symbol BTCUSDT --day 20251216 --grid GAMMA=0.01,0.1,1 --grid FILL_MODEL=trade_cross,price_cross
-    """
+    """Run many backtests over a grid, rank them, and estimate the selection bias of the best one."""
 
     if sweep.search is not None:
         _search(run, Setup(day, market, execution, account, models, risk), sweep, workers)

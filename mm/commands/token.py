@@ -1,37 +1,17 @@
 """``mm token``: the tokens with which other machines may call a server of this program."""
 
 import re
-from dataclasses import dataclass
 from pathlib import Path
-
-import click
 
 from mm.base.atomic_file import write_atomic
 from mm.base.doors import ROLES, TOKENS_FLAG, Token, new_token, read_tokens
-from mm.base.knobs import PATH, REQUIRED, knob
+from mm.catalog.operations import TokensPlace
 from mm.cli.console import Console
-from mm.cli.frame import command
 from mm.errors import DataError, UsageError
 
-_NAME = click.Argument(["name"], metavar="NAME")
-_ROLE = click.Option(["--role", "roles"], type=click.Choice(ROLES), multiple=True, help="What it allows; repeatable.")
 
-
-@dataclass(frozen=True, kw_only=True)
-class TokensPlace:
-    """The file of the tokens."""
-
-    tokens_file: Path = knob(REQUIRED, PATH, "File of the tokens; it has their hashes only.", common="File of tokens")
-
-
-@command(TokensPlace, arguments=[_NAME, _ROLE])
 def add(console: Console, place: TokensPlace, name: str, roles: tuple[str, ...]) -> None:
-    """Add a token to a file, which running servers read again, and print it: it is shown this once.
-
-    read: pages, book, streams; trade: orders and cancels, runs of the dashboard; kill and rearm: the kill switch.
-
-    Example: mm token add prometheus --role read --tokens-file /etc/mm/tokens
-    """
+    """Add a token to a file, which running servers read again, and print it: it is shown this once."""
     if not roles:
         raise UsageError(f"--role is missing; give at least one of {', '.join(ROLES)}")
     if not re.fullmatch(r"[\w.-]+", name):
@@ -45,12 +25,8 @@ def add(console: Console, place: TokensPlace, name: str, roles: tuple[str, ...])
     console.set_json({"name": name, "roles": list(roles), "token": text})
 
 
-@command(TokensPlace, arguments=[_NAME])
 def revoke(console: Console, place: TokensPlace, name: str) -> None:
-    """Remove a token from a file; running servers refuse it from then on, and end its streams.
-
-    Example: mm token revoke prometheus --tokens-file /etc/mm/tokens
-    """
+    """Remove a token from a file; running servers refuse it from then on, and end its streams."""
     tokens = read_tokens(place.tokens_file)
     left = [one for one in tokens if one.name != name]
     if len(left) == len(tokens):
@@ -60,12 +36,8 @@ def revoke(console: Console, place: TokensPlace, name: str) -> None:
     console.set_json({"revoked": name})
 
 
-@command(TokensPlace)
 def list_tokens(console: Console, place: TokensPlace) -> None:
-    """List the tokens of a file by name and roles.
-
-    Example: mm token list --tokens-file /etc/mm/tokens
-    """
+    """List the tokens of a file by name and roles."""
     tokens = read_tokens(place.tokens_file)
     for one in tokens:
         console.print(one.line().rpartition(" ")[0])

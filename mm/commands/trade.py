@@ -6,56 +6,30 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any, TypeVar
 
-import click
-
-from mm.backtest.risk import LIVE_DEFAULTS, Risk
-from mm.cli.config import Models, OtherMarkets, Results
-from mm.cli.frame import runner
+from mm.cli.config import OtherMarkets, Results
 from mm.cli.interrupts import TradeSignals
-from mm.cli.symbol_runs import PerSymbol, SymbolRun, in_each
+from mm.cli.symbol_runs import SymbolRun, in_each
 from mm.cli.task_knobs import Recorder, Sources
 from mm.clock import SteadyClock
-from mm.commands.shadow import STRATEGY, day_parts, day_recorded, page_door, parts_beside, strategy_of
+from mm.commands.shadow import day_parts, page_door, parts_beside, strategy_of
 from mm.errors import Incomplete, SafetyError, UsageError
-from mm.live.account_limits import Account, AccountLimits
+from mm.live.account_limits import Account
 from mm.live.api_venue import InterfaceAt, InterfaceTrade
-from mm.live.flatten import FlattenCost, FlattenKnobs, FlattenRun
+from mm.live.flatten import FlattenCost, FlattenRun
 from mm.live.keys import blank_process_list, read_credentials
+from mm.live.knobs import API, AccountLimits, FlattenKnobs, OrderAccess, Trading
 from mm.live.live_run import run_together
-from mm.live.order_access import OrderAccess
 from mm.live.state_stores import StateStores
 from mm.live.terms import PaperKnobs
 from mm.live.trade_run import KILLED, TradeKnobs, TradeRun, write_trade
-from mm.live.trade_venue import API, Trading, addresses, check_switches
+from mm.live.trade_venue import addresses, check_switches
 from mm.runs.in_progress import Run
 
 _Trade = TypeVar("_Trade", bound=TradeRun)
-_DEFAULTS = {**LIVE_DEFAULTS, "ws_url": None, "rest_url": None, "start_jitter_s": 0.0}
-_KEYS = (
-    click.Option(["--api-key"], metavar="TEXT", help="API key; preferably set BINANCE_API_KEY in the environment."),
-    click.Option(
-        ["--api-secret"], metavar="TEXT", help="HMAC secret; preferably set BINANCE_API_SECRET in the environment."
-    ),
-    click.Option(["--watch"], is_flag=True, help="Show the trade on the terminal while it runs."),
-)
 
 
-@runner(
-    *("trade", Trading, Sources, PerSymbol, Recorder, Results, OrderAccess, *STRATEGY, AccountLimits, StateStores),
-    defaults=_DEFAULTS,
-    day_of=day_recorded,
-    arguments=_KEYS,
-    brief=(Trading, Sources, Models, Risk),
-    varied=STRATEGY,
-)
 def main(works: Sequence[SymbolRun], **given: Any) -> None:
-    """Trade symbols: send a model's quotes as real orders to a venue, with limits, an audit log and a kill switch.
-
-    It records its day, ends at SIGTERM, Ctrl-C and the end of its window, and writes a run folder.
-    Keys come from BINANCE_API_KEY with BINANCE_API_SECRET or BINANCE_PRIVATE_KEY_FILE.
-
-    Example: SYMBOL=BTCUSDT WINDOW_START=always mm trade --venue testnet
-    """
+    """Trade symbols: send a model's quotes as real orders to a venue, with limits, an audit log and a kill switch."""
     signals = TradeSignals()
 
     def play(runs: Sequence[Run]) -> list[tuple[Run, Callable[[], None]]]:
@@ -77,23 +51,8 @@ def main(works: Sequence[SymbolRun], **given: Any) -> None:
         in_each(works, play)
 
 
-@runner(
-    "flatten",
-    *(Trading, FlattenKnobs, Sources, PerSymbol, Recorder, Results, OrderAccess, *STRATEGY, AccountLimits, StateStores),
-    defaults=_DEFAULTS,
-    day_of=day_recorded,
-    arguments=_KEYS[:2],
-    brief=(Trading, FlattenKnobs, Sources),
-    varied=STRATEGY,
-)
 def flatten(works: Sequence[SymbolRun], **given: Any) -> None:
-    """Close the positions of our own fills: state the cost, and with --max-cost send the orders.
-
-    They are immediate-or-cancel limit orders at the worst price of the stated cost, written to the audit log. It also
-    works while the kill switch is triggered; a running trader of the symbol must end before.
-
-    Example: mm trade flatten --venue box --symbol BTCUSDT,ETHUSDT --max-cost 1.5
-    """
+    """Close the positions of our own fills: state the cost, and with --max-cost send the orders."""
     signals = TradeSignals()
 
     def play(runs: Sequence[Run]) -> list[tuple[Run, Callable[[], None]]]:

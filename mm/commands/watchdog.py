@@ -3,17 +3,12 @@
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import click
-
 from mm.base.atomic_file import write_atomic
-from mm.base.knobs import PATH, SYMBOLS, integer, knob, matching, number
-from mm.cli.config import Doors, Results
+from mm.catalog.operations import TEXTFILE, Watching
 from mm.cli.console import Console
-from mm.cli.frame import command
 from mm.cli.interrupts import at_ending_signals
 from mm.errors import DataError, UsageError
 from mm.live.watchdog import Watchdog, WatchdogLook
@@ -24,46 +19,12 @@ if TYPE_CHECKING:
 
     from mm.base.doors import Door
 
-TEXTFILE = "mm_watchdog.prom"
-_ONCE = click.Option(["--once"], is_flag=True, help="Print the state once; exit code 3 if something needs a person.")
 
-
-@dataclass(frozen=True, kw_only=True)
-class Watching(Doors, Results):
-    """What is watched, and where its state is served."""
-
-    symbol: str | None = knob(None, SYMBOLS, "Symbols, a list; without it all with a file.", common="Symbols, a list")
-    data_root: Path = knob(
-        Path("data"), PATH, "Folder of the recorded days, for health files.", common="Folder of the recorded days"
-    )
-    log_root: Path | None = knob(None, PATH, "Folder of the run logs; without it <OUT_ROOT>/logs.")
-    metrics_port: int = knob(9110, integer(0, 65535), "Port of the page; 0: none.", common="Port of the page")
-    metrics_host: str = knob("127.0.0.1", matching(r"[\w.:-]+", "an address"), "Address of the page.")
-    textfile_dir: Path | None = knob(
-        None,
-        PATH,
-        f"Folder of node_exporter's textfile collector: {TEXTFILE} is replaced there at each look.",
-        flag="--textfile",
-        common="Folder for node_exporter's textfile collector",
-    )
-    watch_interval_s: float = knob(2.0, number(0.1, 3600), "Time between two looks, in s.", common="Time between looks")
-
-    def watchdog(self) -> Watchdog:
-        """Return the watchdog of these folders."""
-        symbols = self.symbol.split(",") if self.symbol else ()
-        return Watchdog(self.out_root, self.data_root, self.log_root or self.out_root / "logs", symbols)
-
-
-@command(Watching, arguments=[_ONCE])
 def main(console: Console, watching: Watching, once: bool) -> None:
-    """Watch traders and shadows by their files, and serve what their own pages cannot show once they have ended.
-
-    Kill switch with its reason, orders left open, the last end with reason and exit code, clock offset, disk space.
-    /health/ready answers 503 while something needs a person. It runs until SIGTERM or Ctrl-C.
-
-    Example: mm watchdog --out-root out --textfile /var/lib/prometheus/node-exporter
-    """
-    dog = watching.watchdog()
+    """Watch traders and shadows by their files, and serve what their own pages cannot show once they have ended."""
+    symbols = watching.symbol.split(",") if watching.symbol else ()
+    logs = watching.log_root or watching.out_root / "logs"
+    dog = Watchdog(watching.out_root, watching.data_root, logs, symbols)
     dog.check()
     serves = watching.metrics_port and not once
     door = (

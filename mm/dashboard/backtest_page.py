@@ -13,9 +13,9 @@ import streamlit as st
 from mm.base.doors import TRADE
 from mm.base.knobs import REQUIRED, Knob, shown
 from mm.base.numbers import number, probability, signed
+from mm.catalog.backtests import backtest, sweep
 from mm.cli.frame import known_knobs
 from mm.cli.options import KnobOption
-from mm.commands import backtest, sweep
 from mm.dashboard import gate
 from mm.dashboard.charts import draw
 from mm.dashboard.jobs import StartedCommand, words_of
@@ -35,22 +35,22 @@ GRID_HELP = "One axis per line, such as GAMMA=0.01,0.1,1"
 def show(folders: Folders) -> None:
     """Draw the page; each knob may be given in the address, as ``?symbol=BTCUSDT&day=20251216&quote_model=glft``."""
     st.title("Backtest")
-    options = [one for one in backtest.main.params if isinstance(one, KnobOption) and one.knob.name not in PLACED]
+    options = [one for one in backtest.params if isinstance(one, KnobOption) and one.knob.name not in PLACED]
     texts = _controls(options, folders)
     first, second, _ = st.columns([1, 1, 2])
     if first.button("Run backtest", type="primary", width="stretch"):
         with one_line():
             gate.need(TRADE)
-            _start("backtest", texts, known_knobs(backtest.main), folders)
+            _start("backtest", texts, known_knobs(backtest), folders)
     with st.expander("A grid of backtests"):
-        ranked = {one.name: one for one in known_knobs(sweep.main)}["rank_by"]
+        ranked = {one.name: one for one in known_knobs(sweep)}["rank_by"]
         grid = st.text_area("Grid", key="sweep grid", help=GRID_HELP, placeholder="GAMMA=0.01,0.1,1", height=80)
         rank_by = st.selectbox("Ranked by", ranked.reader.words, key="sweep rank_by", help=ranked.help)
         if st.button("Run sweep"):
             with one_line():
                 gate.need(TRADE)
                 axes = ";".join(line.strip() for line in grid.splitlines() if line.strip())
-                _start("sweep", {**texts, "grid": axes, "rank_by": rank_by}, known_knobs(sweep.main), folders)
+                _start("sweep", {**texts, "grid": axes, "rank_by": rank_by}, known_knobs(sweep), folders)
     if second.button("Stop", disabled=not _running(), width="stretch") and _running():
         with one_line():
             gate.need(TRADE)

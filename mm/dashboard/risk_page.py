@@ -10,8 +10,9 @@ from mm.backtest.risk import LIVE_DEFAULTS, Risk
 from mm.base.doors import KILL, REARM
 from mm.base.knobs import knobs, shown
 from mm.base.numbers import percent
+from mm.catalog.operations import MANUAL, SwitchPlace
 from mm.clock import now_us
-from mm.commands.risk import MANUAL, SwitchPlace
+from mm.commands.risk import switches
 from mm.dashboard import gate, live_view
 from mm.dashboard.sources import Folders, one_line
 from mm.errors import DataError
@@ -55,7 +56,7 @@ def _symbols(folders: Folders) -> list[str]:
 
 def _switch(place: SwitchPlace) -> None:
     """Draw the kill switch, and the buttons that change it as `mm risk` does, each after a confirmation."""
-    switch = place.switches()[0]
+    switch = switches(place)[0]
     killed, wanted = switch.triggered, f"risk wanted {place.symbol}"
     st.subheader("Kill switch", anchor=False)
     (st.error if killed else st.success)(switch.line())
@@ -84,9 +85,9 @@ def _switch(place: SwitchPlace) -> None:
 
 def _trigger(place: SwitchPlace, reason: str) -> None:
     try:
-        place.switches()[0].trigger(reason, now_us())
+        switches(place)[0].trigger(reason, now_us())
     except OSError as error:
-        path = place.switches()[0].path
+        path = switches(place)[0].path
         raise DataError(
             f"{path}: the kill switch cannot be triggered ({error.strerror}); run mm risk kill, or touch the file"
         ) from error

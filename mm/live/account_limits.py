@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from mm.backtest.risk import Risk
-from mm.base.knobs import decimal, integer, knob
 from mm.errors import SafetyError, UsageError
 from mm.instrument import E8, Instrument, e8, short_text
+from mm.live.knobs import AccountLimits
 from mm.market_data.metrics import FilledFamily, MetricFamily
 
 if TYPE_CHECKING:
@@ -26,22 +26,6 @@ ACCOUNT_LOSS = MetricFamily("mm_account_daily_loss", "gauge", "Loss of all symbo
 ACCOUNT_ORDERS = MetricFamily("mm_account_open_orders", "gauge", "Open orders of all symbols.")
 ACCOUNT_USED = MetricFamily("mm_account_risk_used_ratio", "gauge", "Used share of an account's limit.", ("limit",))
 ACCOUNT_FAMILIES = (ACCOUNT_NOTIONAL, ACCOUNT_LOSS, ACCOUNT_ORDERS, ACCOUNT_USED)
-_QUOTE = decimal("0", "90000000000")
-
-
-@dataclass(frozen=True, kw_only=True)
-class AccountLimits:
-    """Limits over all symbols of a trade, beside those of each symbol."""
-
-    account_max_notional: str | None = knob(
-        None, _QUOTE, "Maximum notional of all symbols, positions and open orders at the mid, in the quote asset."
-    )
-    account_max_daily_loss: str | None = knob(
-        None, _QUOTE, "Loss of all symbols since the start of the Berlin day that kills all; default: MAX_DAILY_LOSS."
-    )
-    account_max_open_orders: int | None = knob(
-        None, integer(1, 100_000), "Maximum number of open orders of all symbols, both sides."
-    )
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from mm.base.knobs import decimal, knob
 from mm.errors import Incomplete, SafetyError, TryLater
 from mm.instrument import E8, Instrument, decimal_text, e8, short_text
 from mm.live.account_check import AccountCheck
@@ -26,18 +25,6 @@ from mm.market_data.venue import DepthSnapshot
 LEVELS, ANSWER_S = 1_000, 10.0
 FLATTEN = "flatten.json"
 _ORDER = 1
-
-
-@dataclass(frozen=True, kw_only=True)
-class FlattenKnobs:
-    """The consent to the cost of closing positions."""
-
-    max_cost: str | None = knob(
-        None,
-        decimal("0", "90000000000"),
-        "Close the positions at this cost in all at most, in the quote asset; without it the cost is only stated.",
-        common="Cost up to which the orders are sent; without it they are not",
-    )
 
 
 @dataclass(frozen=True)

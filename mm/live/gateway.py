@@ -27,6 +27,7 @@ from mm.live.api_messages import (
 from mm.live.api_requests import ExchangeClock, OrderApi, Signer, answer_of, measure
 from mm.live.fee_values import FeeValues
 from mm.live.keys import Credentials
+from mm.live.knobs import OrderAccess, VenueUrls
 from mm.live.ledger import SIDES
 from mm.live.live_orders import (
     AHEAD_MS,
@@ -40,15 +41,7 @@ from mm.live.live_orders import (
     OrderStep,
     Resend,
 )
-from mm.live.order_access import (
-    AuditSink,
-    BackgroundTasks,
-    ClientIds,
-    GatewayRun,
-    OrderAccess,
-    VenueUrls,
-    is_ours,
-)
+from mm.live.order_access import AuditSink, BackgroundTasks, ClientIds, GatewayRun, is_ours
 from mm.live.order_checks import NO_SUCH_SYMBOL, OrderChecks, Reason, SymbolInfo
 from mm.live.order_limits import BANNED, SLOW_DOWN, OrderLimits
 from mm.live.order_queries import PAGE, OrderQueries, Unanswered

@@ -7,10 +7,10 @@ from collections.abc import Callable, Coroutine, Iterable, Mapping
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from time import time_ns
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-from mm.base.knobs import SWITCH, integer, knob, matching, number, one_of
 from mm.live.account_check import AccountCheck
+from mm.live.knobs import OrderAccess
 from mm.live.live_orders import KEPT_ORDERS
 
 if TYPE_CHECKING:
@@ -19,45 +19,6 @@ if TYPE_CHECKING:
 OWN_PREFIX = "mm-"
 AUDIT_TYPES = ("start", "intent", "ack", "fill", "cancel", "reject", "breach", "kill", "rearm", "params", "stop")
 """The row types of an audit log."""
-_URL = matching(r"wss?://[^\s?#]+", "the complete address of a WebSocket API, such as wss://host:443/ws-api/v3", "URL")
-
-
-class VenueUrls(NamedTuple):
-    """Addresses of an exchange: of the WebSocket API complete, of REST and the market streams without a path."""
-
-    ws_api: str
-    rest: str
-    streams: str
-
-
-VENUES = {
-    "testnet": VenueUrls(
-        "wss://ws-api.testnet.binance.vision/ws-api/v3",
-        "https://testnet.binance.vision",
-        "wss://stream.testnet.binance.vision",
-    ),
-    "production": VenueUrls(
-        "wss://ws-api.binance.com:443/ws-api/v3", "https://api.binance.com", "wss://stream.binance.com:9443"
-    ),
-}
-"""The exchanges for orders, other than the exchange in a box."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class OrderAccess:
-    """The settings of the connection for orders."""
-
-    ws_api_url: str | None = knob(
-        None, _URL, "Complete address of the WebSocket API; default: the venue's.", matters=False
-    )
-    order_transport: str = knob("websocket", one_of("websocket", "rest"), "The API for sending orders.")
-    recv_window_ms: int = knob(1_000, integer(50, 60_000), "Time in which the exchange accepts a request.")
-    reconcile_interval_s: float = knob(30.0, number(1, 3_600), "Time between two reconciles with the exchange.")
-    adopt: bool = knob(
-        False,
-        SWITCH,
-        "1 cancels open orders of the symbol that are not ours, and accepts balances that differ at the start.",
-    )
 
 
 class AuditSink(Protocol):

@@ -5,13 +5,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mm.base.knobs import integer, knob, server_url
-from mm.live.audit import audit_folder
-from mm.live.state import StateWriter
-from mm.live.state_sqlite import SqliteState
 
 if TYPE_CHECKING:
     from mm.live.audit import AuditLog
-    from mm.live.state import Reporter
+    from mm.live.state import Reporter, StateWriter
     from mm.live.state_tables import LedgerBackend, StateBackend
 
 STATE_FILE = "state.sqlite"
@@ -42,6 +39,8 @@ class LiveStore:
     def writer(self, symbol: str, report: "Reporter") -> "StateWriter | None":
         """Return the writer of a run without an audit log; None if no store is configured."""
 
+        from mm.live.state import StateWriter
+
         stores = self.live()
         return StateWriter(symbol, stores, stream_maxlen=self.stream_maxlen, report=report) if stores else None
 
@@ -60,6 +59,7 @@ class StateStores(LiveStore):
     def ledger(self, out_root: Path) -> "LedgerBackend":
         """Return the store of fills, orders, positions and configs."""
         from mm.live.state_postgres import PostgresState
+        from mm.live.state_sqlite import SqliteState
 
         return PostgresState(self.ledger_url) if self.ledger_url else SqliteState(out_root / STATE_FILE)
 
@@ -72,6 +72,8 @@ def state_writer(
     stores: StateStores, out_root: Path, symbol: str, audit: "AuditLog", report: "Reporter"
 ) -> "StateWriter":
     """Return the writer of a run with an audit log to the configured stores."""
+    from mm.live.audit import audit_folder
+    from mm.live.state import StateWriter
 
     assert audit.path.parent == audit_folder(out_root, symbol), audit.path
     return StateWriter(symbol, stores.backends(out_root), audit, stream_maxlen=stores.stream_maxlen, report=report)

@@ -25,16 +25,15 @@ from mm.live.audit_books import BOOKS
 from mm.live.decisions import DecisionLags, decisions_name, decisions_of, write_decisions
 from mm.live.desk import Play, TradeDesk
 from mm.live.gateway import START_S, Gateway, GatewayRun, Surroundings
+from mm.live.knobs import OrderAccess, Trading
 from mm.live.ledger import Ledger
 from mm.live.live_run import LiveRun
-from mm.live.order_access import OrderAccess
 from mm.live.play import TradeFollower, TradePlay, TradeStart
 from mm.live.state import StateWriter
 from mm.live.state_stores import StateStores, state_writer
 from mm.live.terms import REGRIDDED, PaperKnobs, ShadowTerms
 from mm.live.trade_files import with_acceptances, write_fills, write_state
 from mm.live.trade_history import ACCOUNT, ADOPTED, EquityFile, LedgerBegin, RunHistory, read_history
-from mm.live.trade_venue import Trading
 from mm.live.trader import KILL, TradeAccount, Trader, TraderParts
 from mm.market_data.days import is_of_disk
 from mm.market_data.rate_budget import shared_path
@@ -44,7 +43,7 @@ if TYPE_CHECKING:
     from mm.backtest.result import Result
     from mm.cli.config import Day
     from mm.live.keys import Credentials
-    from mm.live.order_access import VenueUrls
+    from mm.live.knobs import VenueUrls
     from mm.runs.in_progress import Run
 
 _Found = TypeVar("_Found")

@@ -2,49 +2,17 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from ipaddress import ip_address
-from pathlib import Path
 from urllib.parse import urlsplit
 
-from mm.base.knobs import REQUIRED, SWITCH, base_url, knob, matching, one_of
-from mm.base.private_file import read_private
 from mm.errors import SafetyError, UsageError
 from mm.instrument import e8, short_text
-from mm.live.order_access import VENUES, VenueUrls
+from mm.live.knobs import BOX, PRODUCTION, VENUES, VenueUrls
 
-BOX, TESTNET, PRODUCTION, API = "box", "testnet", "production", "api"
 PRODUCTION_SWITCH = "TRADE_PRODUCTION"
 _PRODUCTION_DOMAINS = ("binance.com", "binance.us", "binance.vision")
 _TESTNET_DOMAINS = ("testnet.binance.vision",)
 _SWITCH_FORM = re.compile(r"(\w[\w-]*):(\d+(?:\.\d+)?)\Z")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Trading:
-    """The venue of orders, and the requirements before sending."""
-
-    venue: str = knob(REQUIRED, one_of(BOX, TESTNET, PRODUCTION, API), "The venue of orders; api is `mm sim api`.")
-    api_url: str = knob(
-        "http://127.0.0.1:8000", base_url("http", "https"), "Address of --venue api, as `mm sim api` prints it."
-    )
-    client_id: str = knob("mm_1", matching(r"[A-Za-z0-9_.:-]{1,64}", "a name"), "Name of the client with --venue api.")
-    api_token_file: str | None = knob(
-        None, matching(r"\S.*", "a path", "PATH", "path"), "File of the token for --venue api, mode 600.", matters=False
-    )
-    remote_box: bool = knob(
-        False, SWITCH, "1 allows --venue box on another machine; without it, its addresses are of this one."
-    )
-    audit_sync: bool | None = knob(
-        None, SWITCH, "1 sends an order only when its intent is on disk; default: 1, but 0 with --venue box."
-    )
-
-    def api_token(self) -> str:
-        """Return the token for the trading interface; empty without one."""
-        if self.api_token_file is None:
-            return ""
-        path = Path(self.api_token_file).expanduser()
-        return read_private(path, "--api-token-file (API_TOKEN_FILE)").decode("ascii", "replace").strip()
 
 
 def untrusted(url: str, why: str) -> SafetyError:

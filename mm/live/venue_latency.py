@@ -19,7 +19,7 @@ import msgspec
 import mm
 from mm.clock import US_PER_MS, exchange_us, now_us
 from mm.errors import DataError, TryLater, UsageError
-from mm.live.order_access import VenueUrls
+from mm.live.knobs import VenueUrls
 from mm.live.trade_venue import untrusted
 from mm.market_data.binance_spot import BINANCE_SPOT
 from mm.market_data.latency import RoundTrip, offset_of

@@ -5,6 +5,6 @@ from mm.dayfolder.check import CheckReport, check_day
 __all__ = ["CheckReport", "check_day"]
 
 if __name__ == "__main__":
-    from mm.commands.data import check_command
+    from mm.catalog.data import data_check
 
-    check_command()
+    data_check()

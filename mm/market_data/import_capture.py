@@ -5,6 +5,6 @@ from mm.market_data.capture_import import ImportOptions, import_captures
 __all__ = ["ImportOptions", "import_captures"]
 
 if __name__ == "__main__":
-    from mm.commands.data import import_command
+    from mm.catalog.data import data_import
 
-    import_command()
+    data_import()

@@ -14,14 +14,13 @@ from time import time_ns
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 
-import click
 import msgspec
 
 from mm.base.atomic_file import process_exists
 from mm.base.knobs import knobs, shown
 from mm.cli.config import Name, Source
 from mm.cli.console import Console
-from mm.cli.frame import command, named
+from mm.cli.frame import named
 from mm.cli.interrupts import at_ending_signals
 from mm.cli.task_knobs import SPOT_REST, SPOT_STREAMS, BinanceMarket, Recorder, Sources
 from mm.clock import now_us, run_stamp
@@ -59,10 +58,6 @@ class RecordersFailed(MMError):
         self.exit_code = code
 
 
-_STATUS = click.Option(["--status"], is_flag=True, help="Print the state of the recording, without recording.")
-
-
-@command(Sources, BinanceMarket, Recorder, Name, arguments=[_STATUS])
 def main(
     console: Console, source: Sources, market: BinanceMarket, recorder: Recorder, name: Name, status: bool
 ) -> None:
@@ -303,4 +298,6 @@ def _budget(kind: str, url: str, limit: tuple[float, float], log: "Logger") -> "
 
 
 if __name__ == "__main__":
-    main()
+    from mm.catalog.data import record
+
+    record()

@@ -9,9 +9,10 @@ from mm.backtest.replay import by_events
 from mm.backtest.risk import Risk
 from mm.backtest.rules import Account, Execution
 from mm.backtest.sensitivity import Strategy
-from mm.base.knobs import PATH, SWITCH, knob, knobs, shown
-from mm.cli.config import Day, Market, Models, Pages, Results
+from mm.base.knobs import knobs, shown
+from mm.cli.config import Day, Market, Models
 from mm.cli.console import Console
+from mm.cli.task_knobs import Drawn
 from mm.commands import assemble
 from mm.errors import Mismatch, MMError
 from mm.models.builder import ModelBuilder, read_fitted
@@ -24,24 +25,6 @@ if TYPE_CHECKING:
 
 Group = TypeVar("Group")
 SCHEDULE = "poisson_schedule.json"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Drawn(Pages, Results):
-    """What to draw, and into which file."""
-
-    data_root: Path | None = knob(
-        None, PATH, "Folder of the day folders, if not where the run read them.", matters=False
-    )
-    sensitivity: bool = knob(
-        True,
-        SWITCH,
-        "1 plays a backtest again, also under other fills and latencies; 0 draws what was written.",
-        alias="--honesty",
-    )
-    report_file: Path | None = knob(
-        None, PATH, "Where to write the page; without it report.html in the run's folder.", flag="--out", matters=False
-    )
 
 
 @dataclass(frozen=True)

@@ -31,8 +31,7 @@ def call(program: click.Command, *args: str, **variables: str) -> Result:
     return CliRunner().invoke(program, args, env=SHELL | variables)
 
 
-@runner("calibration", Day, Execution, Models, Calibration, method="calib_method", defaults={"fill_model": "poisson"})
-def probe(run: Run, day: Day, execution: Execution, models: Models, calibration: Calibration) -> None:
+def _probe(run: Run, day: Day, execution: Execution, models: Models, calibration: Calibration) -> None:
     """Record the arguments."""
     arguments = {
         "symbol": day.symbol,
@@ -44,12 +43,23 @@ def probe(run: Run, day: Day, execution: Execution, models: Models, calibration:
     run.artefact = "seen.json"
 
 
+probe = runner(
+    "calibration",
+    Day,
+    Execution,
+    Models,
+    Calibration,
+    method="calib_method",
+    defaults={"fill_model": "poisson"},
+    body=_probe,
+)
+
+
 def ending_with(error: BaseException) -> Command:
-    @runner("backtest", Day)
-    def main(_run: Run, _day: Day) -> None:
+    def _main(_run: Run, _day: Day) -> None:
         raise error
 
-    return main
+    return runner("backtest", Day, body=_main)
 
 
 def json_answer(result: Result) -> dict:
@@ -147,7 +157,7 @@ def test_missing_knob_is_named_by_flag_and_variable():
     result = CliRunner().invoke(probe, ["--symbol", "BTCUSDT"])
     assert (result.exit_code, result.stderr) == (
         2,
-        "error: --day (DAY) is missing; give the flag or set the variable; see probe --help\n",
+        "error: --day (DAY) is missing; give the flag or set the variable; see root --help\n",
     )
 
 
@@ -210,12 +220,13 @@ def test_failure_is_one_line_with_its_exit_code(error, code, message):
 def test_error_in_a_user_model_shows_its_traceback():
     """The author of the model gets the line that raised, after the one-line error."""
 
-    @runner("backtest", Day)
-    def main(_run: Run, _day: Day) -> None:
+    def _main(_run: Run, _day: Day) -> None:
         try:
             raise KeyError("my own mistake")
         except KeyError as error:
             raise errors.ModelError("my_models:Mine.on_trade raised KeyError") from error
+
+    main = runner("backtest", Day, body=_main)
 
     result = call(main, LOG_LEVEL="ERROR")
     first, second, *rest = result.stderr.splitlines()
@@ -227,19 +238,19 @@ def test_error_in_a_user_model_shows_its_traceback():
 def test_unusable_fit_is_printed_and_exits_with_4():
     """A script gets the numbers and the code."""
 
-    @runner("calibration", Day)
-    def main(run: Run, _day: Day) -> None:
+    def _main(run: Run, _day: Day) -> None:
         run.path("poisson_fit.json").write_text('{"A": null}')
         run.artefact = "poisson_fit.json"
         raise errors.FitError("only 3 fills")
+
+    main = runner("calibration", Day, body=_main)
 
     result = call(main, "--json", LOG_LEVEL="ERROR")
     assert (result.exit_code, json.loads(result.stdout)["A"]) == (4, None)
     assert result.stderr == "error: only 3 fills\n"
 
 
-@command(Results, arguments=[click.Argument(["number"], type=int)])
-def halve(console: Console, results: Results, number: int) -> None:
+def _halve(console: Console, results: Results, number: int) -> None:
     """Halve a number that is even."""
     console.print(f"{results.out_root}: {number // 2}")
     console.set_json({"half": number // 2})
@@ -247,6 +258,9 @@ def halve(console: Console, results: Results, number: int) -> None:
         raise errors.DataError(f"{number} is odd")
     if number == 0:
         raise ZeroDivisionError("of nothing")
+
+
+halve = command(Results, arguments=[click.Argument(["number"], type=int)], body=_halve)
 
 
 def test_plain_command_prints_without_a_run():
@@ -275,9 +289,10 @@ def test_plain_command_shows_its_traceback_at_debug_level():
 def test_command_may_take_the_output_knobs_itself():
     """The recorder writes its run into every row."""
 
-    @command(Output)
-    def main(console: Console, output: Output) -> None:
+    def _main(console: Console, output: Output) -> None:
         console.print(f"{output.run_id} {output.log_level}")
+
+    main = command(Output, body=_main)
 
     assert call(main, RUN_ID="r", LOG_LEVEL="debug").stdout == "r DEBUG\n"
 
@@ -337,10 +352,12 @@ class Many:
     grid: str = knob(REQUIRED, Reader("TEXT", str.upper), "A list.", joined=";")
 
 
-@command(Many)
-def many(console: Console, many: Many) -> None:
+def _many(console: Console, many: Many) -> None:
     """Print the given value."""
     console.print(many.grid)
+
+
+many = command(Many, body=_many)
 
 
 def test_repeated_flag_is_joined_and_its_variable_is_one_text():
@@ -356,14 +373,13 @@ def test_incomplete_run_is_kept_and_exits_with_the_code_of_its_error():
     """Successful parts are kept; without a main output there is nothing to keep."""
 
     def failing(written: bool) -> Command:
-        @runner("sweep", Day)
-        def main(run: Run, day: Day) -> None:
+        def _main(run: Run, day: Day) -> None:
             run.artefact = "found.json"
             if written:
                 run.path("found.json").write_text("{}")
             raise errors.Incomplete("2 of 3 points failed", 3)
 
-        return main
+        return runner("sweep", Day, body=_main)
 
     done = call(failing(written=True), RUN_ID="kept")
     assert done.exit_code == 3
@@ -373,16 +389,20 @@ def test_incomplete_run_is_kept_and_exits_with_the_code_of_its_error():
     assert not Path("out/sweep/BTCUSDT/20251216_gone").exists()
 
 
-@command(Results)
-def own(console: Console, results: Results) -> None:
+def _own(console: Console, results: Results) -> None:
     """Say where results go."""
     console.print(f"own {results.out_root}")
 
 
-@command(arguments=[click.Argument(["name"])])
-def other(console: Console, name: str) -> None:
+own = command(Results, body=_own)
+
+
+def _other(console: Console, name: str) -> None:
     """Say a name."""
     console.print(f"other {name}")
+
+
+other = command(arguments=[click.Argument(["name"])], body=_other)
 
 
 @pytest.fixture

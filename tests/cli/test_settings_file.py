@@ -24,11 +24,13 @@ def _folder(monkeypatch, tmp_path):
         monkeypatch.delenv(name, raising=False)
 
 
-@runner("backtest", Day, Execution, Models)
-def probe(run: Run, day: Day, execution: Execution, models: Models) -> None:
+def _probe(run: Run, day: Day, execution: Execution, models: Models) -> None:
     """Record the arguments."""
     run.path("seen.json").write_text(json.dumps([day.symbol, execution.order_latency_ms, models.quote_params()]))
     run.artefact = None
+
+
+probe = runner("backtest", Day, Execution, Models, body=_probe)
 
 
 def knobs(*args: str, **variables: str) -> dict:

@@ -5,15 +5,13 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from mm.commands.data import (
-    _steps,
-    check_command,
-    coverage_command,
-    export_command,
-    import_command,
-    inspect_command,
-    repair_command,
-)
+from mm.catalog.data import data_check as check_command
+from mm.catalog.data import data_coverage as coverage_command
+from mm.catalog.data import data_export as export_command
+from mm.catalog.data import data_import as import_command
+from mm.catalog.data import data_inspect as inspect_command
+from mm.catalog.data import data_repair as repair_command
+from mm.commands.data import _steps
 from mm.dayfolder.rows import Trade
 from strategies import Story
 

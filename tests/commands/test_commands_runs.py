@@ -4,9 +4,13 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
+from mm.catalog.results import runs_compare as compare_command
+from mm.catalog.results import runs_index as index_command
+from mm.catalog.results import runs_list as list_command
+from mm.catalog.results import runs_log as log_command
+from mm.catalog.results import runs_show as show_command
 from mm.cli.config import Day, Output
 from mm.cli.console import Console
-from mm.commands.runs import compare_command, index_command, list_command, log_command, show_command
 from mm.runs.in_progress import new_run
 from mm.runs.manifest import MANIFEST, SetKnob, headlines, read_manifest, shown
 from mm.runs.plan import Plan

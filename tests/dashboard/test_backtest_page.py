@@ -7,8 +7,8 @@ import time
 import pytest
 from page_reading import figures_of, text_of
 
+from mm.catalog.backtests import backtest
 from mm.cli.frame import known_knobs
-from mm.commands import backtest
 from mm.dashboard import sources
 from mm.dashboard.backtest_page import PLACED
 from mm.dashboard.sources import Folders
@@ -36,7 +36,7 @@ def test_every_knob_is_a_control(opened):
     at = opened("backtest_page", **REQUESTED)
     assert not at.exception
     keys = {knob.key for knob in [*at.text_input, *at.selectbox]}
-    names = {knob.name for knob in known_knobs(backtest.main)} - set(PLACED) - {"quote_params_json", "fill_params_json"}
+    names = {knob.name for knob in known_knobs(backtest)} - set(PLACED) - {"quote_params_json", "fill_params_json"}
     assert {f"knob {name}" for name in names} <= keys
     assert "parameter fixed_spread delta_ticks" in keys
     assert "parameter queue_prob_power exponent" in keys

@@ -4,13 +4,13 @@ import time
 
 import pytest
 
+from mm.catalog.backtests import backtest, sweep
 from mm.cli.frame import known_knobs
-from mm.commands import backtest, sweep
 from mm.dashboard import jobs
 from mm.dashboard.jobs import StartedCommand, words_of
 from mm.errors import UsageError
 
-KNOBS = known_knobs(backtest.main)
+KNOBS = known_knobs(backtest)
 
 
 def wait_for(job):
@@ -35,7 +35,7 @@ def test_words_are_those_of_the_command_line():
 def test_axes_of_a_grid_become_separate_flags():
     """As `mm sweep` takes them."""
     texts = {"day": "20260105", "symbol": "A", "grid": "GAMMA=0.1,1;Q=2"}
-    words = words_of("sweep", texts, known_knobs(sweep.main))
+    words = words_of("sweep", texts, known_knobs(sweep))
     assert [words[at + 1] for at, word in enumerate(words) if word == "--grid"] == ["GAMMA=0.1,1", "Q=2"]
 
 

@@ -9,11 +9,11 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from mm.clock import day_of, now_us
 from mm.instrument import E8, decimal_text
-from mm.live.gateway import Gateway, GatewayRun, OrderAccess, Surroundings
+from mm.live.gateway import Gateway, GatewayRun, Surroundings
 from mm.live.keys import Credentials
+from mm.live.knobs import OrderAccess, VenueUrls
 from mm.live.ledger import AccountFill
 from mm.live.live_orders import EARLIER
-from mm.live.order_access import VenueUrls
 from mm.sim.exchange.keys import ApiKey
 from mm.sim.flow.scenario import SCENARIOS
 from mm.sim.flow.session import Session

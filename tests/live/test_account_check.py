@@ -6,8 +6,8 @@ from gateway_rig import ALICE, trading
 
 from mm.instrument import E8, Instrument
 from mm.live.account_check import CONFIRMATIONS, MOST_DIFFERING, AccountCheck
+from mm.live.knobs import OrderAccess
 from mm.live.ledger import AccountFill
-from mm.live.order_access import OrderAccess
 
 GRID = Instrument("SIMUSDT", 1, 1, 0, "SIM", "USDT")
 FILL = AccountFill(1, 2, "mm-1-1b", 1, "100", "2", "0.002", "SIM", 5, maker=True)

@@ -11,9 +11,9 @@ from mm.errors import DataError, TryLater, UsageError
 from mm.instrument import E8
 from mm.live.audit import AuditLog
 from mm.live.audit_books import AuditBooks, Changes
-from mm.live.gateway import Gateway, GatewayRun, OrderAccess
+from mm.live.gateway import Gateway, GatewayRun
 from mm.live.keys import Credentials
-from mm.live.order_access import VenueUrls
+from mm.live.knobs import OrderAccess, VenueUrls
 from mm.sim.exchange.orders import NewOrder
 
 TRANSPORTS = [("ED25519", "websocket"), ("HMAC", "websocket"), ("ED25519", "rest"), ("HMAC", "rest")]

@@ -7,7 +7,7 @@ import pytest
 from gateway_rig import ALICE, LOT_E8, Rig, trading
 from test_gateway import bob
 
-from mm.live.gateway import OrderAccess
+from mm.live.knobs import OrderAccess
 from mm.sim.wire.faults.script import read_script
 from support import in_time
 

@@ -6,7 +6,8 @@ import pytest
 
 from mm.backtest.rules import Account, Execution
 from mm.cli.console import Console
-from mm.report.redraw import Drawn, Redraw, played
+from mm.cli.task_knobs import Drawn
+from mm.report.redraw import Redraw, played
 from mm.runs.find import Found
 
 

@@ -6,9 +6,10 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+from mm.catalog.results import runs_export as export_command
+from mm.catalog.results import runs_tag as tag_command
 from mm.cli.config import Day, Output
 from mm.cli.console import Console
-from mm.commands.runs import export_command, tag_command
 from mm.runs import mlflow_export
 from mm.runs.in_progress import new_run
 from mm.runs.manifest import SetKnob

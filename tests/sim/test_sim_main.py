@@ -8,7 +8,7 @@ import httpx
 import pytest
 from websockets.sync.client import connect
 
-from mm.sim.__main__ import _STRATEGIES
+from mm.catalog.simulation import STRATEGIES as LISTED
 from mm.sim.as2008.model import STRATEGIES
 from serving import serving
 from support import run_mm
@@ -208,4 +208,4 @@ def test_invalid_as2008_parameter_prints_one_line(tmp_path, flags, message):
 
 def test_help_lists_every_strategy():
     """The command lists the strategies without importing numpy; the registry holds them."""
-    assert tuple(STRATEGIES) == _STRATEGIES
+    assert tuple(STRATEGIES) == LISTED

@@ -21,7 +21,6 @@ from click.core import ParameterSource
 from mm.base.knobs import Knob, decimal, integer, knob, knobs, number, shown
 from mm.clock import US_PER_MS, US_PER_S
 from mm.errors import UsageError
-from mm.sim.flow._queues import QueueFlow
 from mm.sim.flow.market import MOST_MEAN_LOTS, Empty, Flow, Scenario, series
 from mm.sim.flow.regular import Law, Lead, RegularFlow
 from mm.sim.flow.session import CRASH, DISCONNECT, LOST_DEPTH, LOST_TRADES, STEP_US, RecordingFault, Session, plan
@@ -328,6 +327,8 @@ class ZeroIntelligence(Scenario):
     def flow(self, matching: "Matching", session: Session) -> Flow:
         """Return the flow of the kernel ``_queues``."""
         import numpy as np
+
+        from mm.sim.flow._queues import QueueFlow
 
         instrument = self.instrument(session.symbol)
         return QueueFlow(

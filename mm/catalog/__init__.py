@@ -1,0 +1,1 @@
+"""The commands of ``mm``: knobs, arguments and help. What a command does is imported when it is called."""

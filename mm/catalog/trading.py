@@ -1,0 +1,115 @@
+"""The commands of trading: knobs, arguments and help."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import click
+
+from mm.backtest.risk import LIVE_DEFAULTS, Risk
+from mm.backtest.rules import Account, Execution
+from mm.base.knobs import PATH, knob
+from mm.cli.completion import runs as run_ids
+from mm.cli.config import Market, Models, OtherMarkets, Results
+from mm.cli.frame import command, runner
+from mm.cli.task_knobs import PerSymbol, Recorder, Sources
+from mm.live.knobs import AccountLimits, FlattenKnobs, OrderAccess, Trading
+from mm.live.state_stores import LiveStore, StateStores
+
+STRATEGY = (Market, Execution, Account, Models, OtherMarkets, Risk)
+"""The groups of a strategy, whose knobs may differ between symbols."""
+
+
+WATCH = click.Option(["--watch"], is_flag=True, help="Show the run on the terminal while it trades.")
+
+
+shadow = runner(
+    *("shadow", Sources, PerSymbol, Recorder, Results, *STRATEGY, LiveStore),
+    defaults=LIVE_DEFAULTS,
+    day_of="mm.commands.shadow:day_recorded",
+    arguments=[WATCH],
+    brief=(Sources, Recorder, Models),
+    varied=STRATEGY,
+    body="mm.commands.shadow:main",
+    text="""
+    Trade on paper in a live market, record its day, and compare the decisions with the replay of that day.
+
+    It ends with its window, at midnight at the latest, or at SIGTERM and Ctrl-C. The kill switch of the symbol and
+    SIGUSR1 end its quoting, not its recording. If the exchange changes tick size or quantity step, it ends with exit
+    code 75, and the next start uses the new ones. Several symbols run in one process, each with a paper account.
+
+    Example: SYMBOL=BTCUSDT WINDOW_START=always mm shadow
+    """,
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShadowPlaces(Results):
+    """Folders of shadows and of recorded days."""
+
+    data_root: Path | None = knob(None, PATH, "Folder of the day folders, if moved since the shadow.", matters=False)
+
+
+_TRUST = click.Option(["--trust"], is_flag=True, help="Also execute models whose source is not an input of the run.")
+
+
+shadow_reconcile = command(
+    ShadowPlaces,
+    arguments=[click.Argument(["name"], metavar="RUN", shell_complete=run_ids), _TRUST],
+    body="mm.commands.shadow:reconcile",
+    text="""
+    Compare a shadow run with the replay of the day that it recorded, row by row.
+
+    The exit code is 3 if rows differ. RUN is the folder of a shadow's run, or its RUN_ID.
+
+    Example: mm shadow reconcile out/shadow/BTCUSDT/20260105_20260105T080000Z
+    """,
+)
+
+_DEFAULTS = {**LIVE_DEFAULTS, "ws_url": None, "rest_url": None, "start_jitter_s": 0.0}
+
+
+_KEYS = (
+    click.Option(["--api-key"], metavar="TEXT", help="API key; preferably set BINANCE_API_KEY in the environment."),
+    click.Option(
+        ["--api-secret"], metavar="TEXT", help="HMAC secret; preferably set BINANCE_API_SECRET in the environment."
+    ),
+    click.Option(["--watch"], is_flag=True, help="Show the trade on the terminal while it runs."),
+)
+
+
+trade = runner(
+    *("trade", Trading, Sources, PerSymbol, Recorder, Results, OrderAccess, *STRATEGY, AccountLimits, StateStores),
+    defaults=_DEFAULTS,
+    day_of="mm.commands.shadow:day_recorded",
+    arguments=_KEYS,
+    brief=(Trading, Sources, Models, Risk),
+    varied=STRATEGY,
+    body="mm.commands.trade:main",
+    text="""
+    Trade symbols: send a model's quotes as real orders to a venue, with limits, an audit log and a kill switch.
+
+    It records its day, ends at SIGTERM, Ctrl-C and the end of its window, and writes a run folder.
+    Keys come from BINANCE_API_KEY with BINANCE_API_SECRET or BINANCE_PRIVATE_KEY_FILE.
+
+    Example: SYMBOL=BTCUSDT WINDOW_START=always mm trade --venue testnet
+    """,
+)
+
+trade_flatten = runner(
+    "flatten",
+    *(Trading, FlattenKnobs, Sources, PerSymbol, Recorder, Results, OrderAccess, *STRATEGY, AccountLimits, StateStores),
+    defaults=_DEFAULTS,
+    day_of="mm.commands.shadow:day_recorded",
+    arguments=_KEYS[:2],
+    brief=(Trading, FlattenKnobs, Sources),
+    varied=STRATEGY,
+    body="mm.commands.trade:flatten",
+    text="""
+    Close the positions of our own fills: state the cost, and with --max-cost send the orders.
+
+    They are immediate-or-cancel limit orders at the worst price of the stated cost, written to the audit log. It also
+    works while the kill switch is triggered; a running trader of the symbol must end before.
+
+    Example: mm trade flatten --venue box --symbol BTCUSDT,ETHUSDT --max-cost 1.5
+    """,
+)

@@ -1,0 +1,104 @@
+"""The knobs of a trade, apart from what they configure, so that a help text imports neither asyncio nor an engine."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+from mm.base.knobs import REQUIRED, SWITCH, base_url, decimal, integer, knob, matching, number, one_of
+from mm.base.private_file import read_private
+
+BOX, TESTNET, PRODUCTION, API = "box", "testnet", "production", "api"
+_URL = matching(r"wss?://[^\s?#]+", "the complete address of a WebSocket API, such as wss://host:443/ws-api/v3", "URL")
+_QUOTE = decimal("0", "90000000000")
+
+
+class VenueUrls(NamedTuple):
+    """Addresses of an exchange: of the WebSocket API complete, of REST and the market streams without a path."""
+
+    ws_api: str
+    rest: str
+    streams: str
+
+
+VENUES = {
+    "testnet": VenueUrls(
+        "wss://ws-api.testnet.binance.vision/ws-api/v3",
+        "https://testnet.binance.vision",
+        "wss://stream.testnet.binance.vision",
+    ),
+    "production": VenueUrls(
+        "wss://ws-api.binance.com:443/ws-api/v3", "https://api.binance.com", "wss://stream.binance.com:9443"
+    ),
+}
+"""The exchanges for orders, other than the exchange in a box."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trading:
+    """The venue of orders, and the requirements before sending."""
+
+    venue: str = knob(REQUIRED, one_of(BOX, TESTNET, PRODUCTION, API), "The venue of orders; api is `mm sim api`.")
+    api_url: str = knob(
+        "http://127.0.0.1:8000", base_url("http", "https"), "Address of --venue api, as `mm sim api` prints it."
+    )
+    client_id: str = knob("mm_1", matching(r"[A-Za-z0-9_.:-]{1,64}", "a name"), "Name of the client with --venue api.")
+    api_token_file: str | None = knob(
+        None, matching(r"\S.*", "a path", "PATH", "path"), "File of the token for --venue api, mode 600.", matters=False
+    )
+    remote_box: bool = knob(
+        False, SWITCH, "1 allows --venue box on another machine; without it, its addresses are of this one."
+    )
+    audit_sync: bool | None = knob(
+        None, SWITCH, "1 sends an order only when its intent is on disk; default: 1, but 0 with --venue box."
+    )
+
+    def api_token(self) -> str:
+        """Return the token for the trading interface; empty without one."""
+        if self.api_token_file is None:
+            return ""
+        path = Path(self.api_token_file).expanduser()
+        return read_private(path, "--api-token-file (API_TOKEN_FILE)").decode("ascii", "replace").strip()
+
+
+@dataclass(frozen=True, kw_only=True)
+class OrderAccess:
+    """The settings of the connection for orders."""
+
+    ws_api_url: str | None = knob(
+        None, _URL, "Complete address of the WebSocket API; default: the venue's.", matters=False
+    )
+    order_transport: str = knob("websocket", one_of("websocket", "rest"), "The API for sending orders.")
+    recv_window_ms: int = knob(1_000, integer(50, 60_000), "Time in which the exchange accepts a request.")
+    reconcile_interval_s: float = knob(30.0, number(1, 3_600), "Time between two reconciles with the exchange.")
+    adopt: bool = knob(
+        False,
+        SWITCH,
+        "1 cancels open orders of the symbol that are not ours, and accepts balances that differ at the start.",
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class AccountLimits:
+    """Limits over all symbols of a trade, beside those of each symbol."""
+
+    account_max_notional: str | None = knob(
+        None, _QUOTE, "Maximum notional of all symbols, positions and open orders at the mid, in the quote asset."
+    )
+    account_max_daily_loss: str | None = knob(
+        None, _QUOTE, "Loss of all symbols since the start of the Berlin day that kills all; default: MAX_DAILY_LOSS."
+    )
+    account_max_open_orders: int | None = knob(
+        None, integer(1, 100_000), "Maximum number of open orders of all symbols, both sides."
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class FlattenKnobs:
+    """The consent to the cost of closing positions."""
+
+    max_cost: str | None = knob(
+        None,
+        _QUOTE,
+        "Close the positions at this cost in all at most, in the quote asset; without it the cost is only stated.",
+        common="Cost up to which the orders are sent; without it they are not",
+    )

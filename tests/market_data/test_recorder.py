@@ -22,6 +22,7 @@ from fake_exchange import ENTRY, SYMBOL, FakeExchange
 from usdm_exchange import STRIDE, UsdmExchange
 
 from captured import events, rows, tags
+from mm.catalog.data import record as main
 from mm.cli.config import Name, Source
 from mm.cli.task_knobs import Recorder
 from mm.clock import iso, now_us
@@ -30,7 +31,6 @@ from mm.dayfolder.day_writer import DayWriter
 from mm.dayfolder.layout import DayFolder
 from mm.market_data import recorder
 from mm.market_data.days import RecordingWindow, WindowRule
-from mm.market_data.recorder import main
 from support import ROOT, in_time
 
 TOP_N = 20

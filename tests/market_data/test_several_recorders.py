@@ -16,12 +16,12 @@ from test_supervisor import Log, until
 
 from benchmarks.symbols import ManySymbols
 from captured import events
+from mm.catalog.data import record as main
 from mm.clock import day_of, now_us
 from mm.dayfolder.check import check_day
 from mm.dayfolder.layout import DayFolder, days_of
 from mm.market_data import supervisor as module
 from mm.market_data.health import ENDED, read_health, write_health
-from mm.market_data.recorder import main
 from mm.market_data.supervisor import Supervisor
 from mm.sim.flow.scenario import SCENARIOS
 from mm.sim.flow.session import Session

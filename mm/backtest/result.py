@@ -23,7 +23,7 @@ from mm.backtest.metrics.markouts import HORIZONS_S, just_after, moves
 from mm.backtest.metrics.notes import NULL
 from mm.backtest.metrics.pnl import account_of, ledger, split
 from mm.backtest.metrics.summary import summarise
-from mm.backtest.run_terms import RunTerms
+from mm.backtest.run_terms import ALL_LEGS, RunTerms
 from mm.backtest.summary_text import describe
 from mm.base.notebook import Picture, Shown, picture_of
 from mm.clock import US_PER_MS
@@ -120,11 +120,17 @@ class Result(Shown):
         for name, leg in self.legs.items():
             end = leg.journal.state[-1, 1] if len(leg.journal.state) else leg.terms.target_lots
             legs[name]["inventory_end"] = float(end) * leg.terms.instrument.lot_e8 / E8
-        why = f"{summary['symbol']} alone has the PnL, verdict and ratios here; pnl_total_all_legs is that of all legs"
-        warnings = [*summary["warnings"], why]
+        together = self.all_legs(summary)
         for name, leg in self.legs.items():
-            warnings += [f"{name}: {note}" for note in leg.summary["warnings"] if not note.startswith(NULL)]
-        return {"legs": legs, "pnl_total_all_legs": self.pnl_all_legs, "warnings": warnings}
+            together["warnings"] += [f"{name}: {note}" for note in leg.summary["warnings"] if not note.startswith(NULL)]
+        return {"legs": legs, **together}
+
+    def all_legs(self, summary: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the PnL of all legs, and the warnings of a *summary* with that on it; empty without other legs."""
+        if not self.legs:
+            return {}
+        why = f"{summary['symbol']} alone has the PnL, verdict and ratios here; pnl_total_all_legs is that of all legs"
+        return {ALL_LEGS: self.pnl_all_legs, "warnings": [*summary["warnings"], why]}
 
     @property
     def pnl_all_legs(self) -> float | None:

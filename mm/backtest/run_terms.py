@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from mm.backtest.metrics.market_paths import MarketRows
     from mm.instrument import Instrument
 
+ALL_LEGS = "pnl_total_all_legs"  # key of the PnL of strategies that also send orders to other markets
 FEE_RATE = "0.001"  # default for makers and takers: that of Spot
 SPOT_FEES = "spot_fees"  # key of the warning that a perpetual is played with this fee
 UNEARNED_FEE = "fee_not_earned"  # key of the warning that the quoted half-spread is below the maker fee

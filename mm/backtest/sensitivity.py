@@ -27,6 +27,7 @@ from mm.backtest.metrics.arithmetic import quantiles
 from mm.backtest.metrics.summary import headline
 from mm.backtest.models import queue_prob_power, queue_risk_averse, trade_cross
 from mm.backtest.replay import backtest
+from mm.backtest.run_terms import ALL_LEGS
 from mm.backtest.strategy_info import strategy_of
 from mm.base.user_code import one_line
 from mm.errors import BrokenFile, Mismatch, UsageError
@@ -218,5 +219,5 @@ def with_band(result: "Result", others: "Sequence[Result]") -> "Result":
 
 def _row(result: "Result") -> dict[str, Any]:
 
-    all_legs = {"pnl_total_all_legs": result.pnl_all_legs} if result.legs else {}
+    all_legs = {ALL_LEGS: result.pnl_all_legs} if result.legs else {}
     return {"fills": result.terms.fill_model} | headline(result.journal, result.terms) | all_legs

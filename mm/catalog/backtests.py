@@ -36,7 +36,7 @@ backtest = runner(
 
 
 evaluate = runner(
-    *("evaluation", ManyDays, Market, Execution, Account, Models, Risk, Workers),
+    *("evaluation", ManyDays, Market, Execution, Account, Models, OtherMarkets, Risk, Workers),
     resumable=True,
     day_of="mm.commands.evaluate:one_folder",
     brief=(ManyDays, Models, Workers),
@@ -71,7 +71,7 @@ walkforward = runner(
 )
 
 sweep = runner(
-    *("sweep", Day, Market, Execution, Account, Models, Risk, Sweep, Workers, Calibration, Fit, Windows),
+    *("sweep", Day, Market, Execution, Account, Models, OtherMarkets, Risk, Sweep, Workers, Calibration, Fit, Windows),
     resumable=True,
     brief=(Day, Models, Sweep, Workers),
     body="mm.commands.sweep:main",
@@ -124,6 +124,7 @@ check_lookahead = command(
     Execution,
     Account,
     Models,
+    OtherMarkets,
     arguments=[click.Argument(["model"], metavar="[MODEL]", required=False), _OUT],
     brief=(Checked, Models),
     body="mm.commands.check:lookahead",

@@ -222,6 +222,9 @@ class OtherMarkets:
         return dict(json.loads(self.others or "{}"))
 
 
+NO_OTHERS = OtherMarkets()
+
+
 @dataclass(frozen=True, kw_only=True)
 class Models:
     """The quote model, the fill model and their parameters."""

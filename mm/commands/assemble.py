@@ -124,18 +124,33 @@ def other_feeds(
         Mismatch: If one does not overlap with the run's own days.
         MissingDay: If it lacks one of the days.
     """
-    feeds = {}
-    for name, one in others.declared().items():
-        root = Path(one.get("data_root") or day.data_root)
-        theirs = replace(day, symbol=one["symbol"], data_root=root)
-        with run.timing("load"):
-            tapes = open_days(theirs, replace(market, tick_size=None, qty_step=None, min_notional=None), run.tapes)
-        for tape in tapes:
-            _note(run, tape, os.path.relpath(root, day.data_root))
-        feeds[name] = feed_of_market(name, own, tapes, one.get("feed_latency_ms"))
-        for note in feeds[name].notes:
+    with run.timing("load"):
+        feeds = open_others(day, market, others, own, run.tapes)
+    for name, feed in feeds.items():
+        for tape in feed.tapes:
+            _note(run, tape, os.path.relpath(other_day(day, others, name).data_root, day.data_root))
+        for note in feed.notes:
             run.log.warning("other_market", name=name, message=note)
     return feeds
+
+
+def other_day(day: Day, others: OtherMarkets, name: str) -> Day:
+    """Return the days of the other market called *name*."""
+    one = others.declared()[name]
+    return replace(day, symbol=one["symbol"], data_root=Path(one.get("data_root") or day.data_root))
+
+
+def open_others(
+    day: Day, market: Market, others: OtherMarkets, own: "Sequence[Tape]", cache: Path
+) -> dict[str, OtherFeed]:
+    """Return the feeds of the other markets beside the *own* days; raises as `other_feeds`."""
+    grid = replace(market, tick_size=None, qty_step=None, min_notional=None)
+    return {
+        name: feed_of_market(
+            name, own, open_days(other_day(day, others, name), grid, cache), one.get("feed_latency_ms")
+        )
+        for name, one in others.declared().items()
+    }
 
 
 def with_others(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from mm.backtest.rules import Account, Execution
 from mm.catalog.backtests import Checked
-from mm.cli.config import Day, Market, Models
+from mm.cli.config import Day, Market, Models, OtherMarkets
 from mm.cli.console import Console
 from mm.commands import assemble
 from mm.commands.setup import Setup
@@ -30,6 +30,7 @@ def lookahead(
     execution: Execution,
     account: Account,
     models: Models,
+    others: OtherMarkets,
     model: str | None,
     out: str | None,
 ) -> None:
@@ -42,7 +43,7 @@ def lookahead(
         out_root=checked.out_root,
         damaged=checked.damaged,
     )
-    setup = Setup(day, market, execution, account, models)
+    setup = Setup(day, market, execution, account, models, others=others)
     watch, skip = file_watch(setup), set((checked.check_skip or "").split(","))
     with watch.watching():
         signal = named_signal(model)
@@ -100,7 +101,8 @@ def _of_signal(signal: str, setup: "Setup", watch: "FileWatch", skip: set[str], 
     (tape,) = assemble.open_days(setup.day, setup.market, cache)
     wanted = signal == assemble.MICRO_PRICE
     fit = assemble.micro_price_before(None, setup.day, setup.market, tape, cache) if wanted else None
-    return tape, SignalProbe(signal, tape, watch, frozenset(skip), setup.account.seed, fit).run(cuts)
+    feeds = assemble.open_others(setup.day, setup.market, setup.others, [tape], cache)
+    return tape, SignalProbe(signal, tape, watch, frozenset(skip), setup.account.seed, fit, feeds).run(cuts)
 
 
 def _page_of(checked: Checked) -> Path:

@@ -9,7 +9,7 @@ from typing import Any
 from mm.backtest.risk import Risk
 from mm.backtest.rules import Account, Execution
 from mm.base.numbers import number, signed
-from mm.cli.config import Day, Market, Models
+from mm.cli.config import Day, Market, Models, OtherMarkets
 from mm.cli.task_knobs import ManyDays, Workers
 from mm.commands import assemble
 from mm.commands.setup import Setup
@@ -41,13 +41,14 @@ def main(
     execution: Execution,
     account: Account,
     models: Models,
+    others: OtherMarkets,
     risk: Risk,
     workers: Workers,
     _folder: Day,
 ) -> None:
     """Play a strategy on many days and symbols, each day on its own, and tell what the days say together."""
     check_names(models)
-    setup = Setup(days, market, execution, account, models, risk)
+    setup = Setup(days, market, execution, account, models, risk, others)
     works, holes = list[tuple[Work, DayMarket]](), list[Row]()
     names = [(symbol, day) for day in days.days() for symbol in days.symbol.split(",")]
     with run.timing("load"), run.progress("days read", len(names)) as step:
@@ -80,7 +81,11 @@ def main(
 def _work(run: Run, setup: Setup, workers: Workers, *, first: bool) -> tuple[Work, DayMarket]:
     """Return the backtest of one day, and its market; *first*: whether warnings on the models are logged."""
     tapes = assemble.open_days(setup.day, setup.market, run.tapes)
-    work = work_of(run if first else None, [Point(1, {}, setup)], tapes, workers, run.tapes)
+    others = assemble.open_others(setup.day, setup.market, setup.others, tapes, run.tapes)
+    for name, feed in others.items():
+        for note in feed.notes:
+            run.log.warning("other_market", day=setup.day.day, name=name, message=note)
+    work = work_of(run if first else None, [Point(1, {}, setup)], tapes, workers, run.tapes, others)
     market = DayMarket.of(tapes[0])
     for tape in tapes:
         tape.release_memory()

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 from mm.base.numbers import fixed, signed
 from mm.catalog.signals import PredictionTask
-from mm.cli.config import Day, Market
+from mm.cli.config import Day, Market, OtherMarkets
 from mm.cli.console import Console
 from mm.cli.task_knobs import SignalColumns
 from mm.commands import assemble
+from mm.commands.signals import OTHER_USUAL
 from mm.errors import FitError, UsageError
 from mm.predict.apply import predict_over, rescore, write_predictions
 from mm.predict.artefact import ARRAYS, MODEL, Artefact, write
@@ -31,19 +32,25 @@ SIGNALS = (
 SCORE, PREDICTIONS = "score.json", "predictions.parquet"
 
 
-def fit_command(run: Run, day: Day, market: Market, prediction: PredictionTask, columns: SignalColumns) -> None:
+def fit_command(
+    run: Run, day: Day, market: Market, others: OtherMarkets, prediction: PredictionTask, columns: SignalColumns
+) -> None:
     """Fit a predictor on recorded days, with its walk-forward score against baselines."""
 
-    names = tuple(columns.signals.split(",")) if columns.signals else SIGNALS
+    usual = [f"{name}.{one}" for name in others.declared() for one in OTHER_USUAL]
+    names = tuple(columns.signals.split(",")) if columns.signals else (*SIGNALS, *usual)
     _check(names, prediction)
     tapes = assemble.tapes(run, day, market)
+    feeds = assemble.other_feeds(run, day, market, others, tapes)
     distances = prediction.predict_distances or ()
     if prediction.predict_target == "fill" and not distances:
         distances = distances_of(tapes)
     task = Task(prediction.predict_target, prediction.predict_horizon_s, names, distances)
     with run.timing("fit"), run.progress("fits", WINDOWS) as step:
         about, arrays = learn(
-            tapes, task, prediction.predict_model, prediction.seed, step, drop_constant=columns.signals is None
+            *(tapes, task, prediction.predict_model, prediction.seed, step),
+            drop_constant=columns.signals is None,
+            others=feeds,
         )
     if constant := [name for name in names if name not in about["signals"]]:
         run.log.warning("constant_signals", message=f"{', '.join(constant)}: constant in all samples, and left out")
@@ -60,7 +67,7 @@ def fit_command(run: Run, day: Day, market: Market, prediction: PredictionTask, 
         raise FitError(f"{day.symbol} {day.label()}: {_why(content)}")
 
 
-def score_command(run: Run, day: Day, market: Market, folder: Path) -> None:
+def score_command(run: Run, day: Day, market: Market, others: OtherMarkets, folder: Path) -> None:
     """Score a fitted predictor on other days: score.json. Exit code 4 if it does not beat the best baseline."""
 
     artefact = _read(run, folder)
@@ -68,7 +75,7 @@ def score_command(run: Run, day: Day, market: Market, folder: Path) -> None:
     for note in _overlap_notes(artefact, tapes):
         run.print(note)
     with run.timing("score"):
-        found = rescore(artefact, tapes)
+        found = rescore(artefact, tapes, assemble.other_feeds(run, day, market, others, tapes))
     content = {**artefact.about, "path": str(folder), "score": found, "usable": beats(found)}
     run.artefact = SCORE
     run.summary = {"score": found, "usable": content["usable"], "model": str(folder), "days": list(day.days())}
@@ -79,18 +86,19 @@ def score_command(run: Run, day: Day, market: Market, folder: Path) -> None:
         raise FitError(f"{folder} on {day.symbol} {day.label()}: {_why(content)}")
 
 
-def apply_command(run: Run, day: Day, market: Market, folder: Path) -> None:
+def apply_command(run: Run, day: Day, market: Market, others: OtherMarkets, folder: Path) -> None:
     """Compute a predictor over recorded days: predictions.parquet with recv_us and prediction."""
 
     artefact = _read(run, folder)
     tapes = assemble.tapes(run, day, market)
     for note in _overlap_notes(artefact, tapes):
         run.print(note)
+    feeds = assemble.other_feeds(run, day, market, others, tapes)
 
     def pieces() -> Iterator[Any]:
         with run.progress("events", sum(len(tape) for tape in tapes)) as step:
             for tape in tapes:
-                yield from predict_over(tape, artefact)
+                yield from predict_over(tape, artefact, feeds)
                 step(len(tape))
 
     about = {key: artefact.about[key] for key in ("target", "model", "horizon", "symbol", "tick", "hash")}

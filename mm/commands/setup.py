@@ -10,7 +10,7 @@ from typing import Any, Self
 from mm.backtest.risk import NO_RISK, Risk
 from mm.backtest.rules import Account, Execution
 from mm.base.knobs import FIT, PATH, Knob, knobs, shown
-from mm.cli.config import Day, Market, Models
+from mm.cli.config import NO_OTHERS, Day, Market, Models, OtherMarkets
 from mm.cli.unused_knobs import unused_knobs
 from mm.commands.assemble import artefacts
 from mm.models.builder import agent_files
@@ -44,6 +44,7 @@ class Setup:
     account: Account
     models: Models
     risk: Risk = NO_RISK
+    others: OtherMarkets = NO_OTHERS
 
     def command(self, named: Collection[str] | None, *, places: bool, fit: Path | None = None) -> list[str]:
         """Return the words of the command for this backtest, for any shell.
@@ -93,7 +94,7 @@ class Setup:
     @classmethod
     def from_json(cls, content: dict[str, Any]) -> Self:
         """Return the setup from the *content* of :meth:`to_json`."""
-        groups = (Day, Market, Execution, Account, Models, Risk)
+        groups = (Day, Market, Execution, Account, Models, Risk, OtherMarkets)
         return cls(*(_group(kind, **content[one.name]) for kind, one in zip(groups, fields(cls), strict=True)))
 
     def _knobs(self) -> list[tuple[Knob, Any]]:

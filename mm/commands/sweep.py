@@ -2,11 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from mm.backtest.risk import Risk
 from mm.backtest.rules import Account, Execution
 from mm.cli.calibration_knobs import Calibration, Fit, Windows
-from mm.cli.config import Day, Market, Models
+from mm.cli.config import Day, Market, Models, OtherMarkets
 from mm.cli.task_knobs import Sweep, Workers
 from mm.commands import assemble
 from mm.commands.setup import Setup
@@ -20,6 +21,9 @@ from mm.sweep.store import Store, source_files
 from mm.sweep.sweep import keep, raise_failures, write
 from mm.sweep.work import Player, Work, check, engine, fits, shared_inputs
 
+if TYPE_CHECKING:
+    from mm.tape.tape import Tape
+
 
 def main(
     run: Run,
@@ -28,6 +32,7 @@ def main(
     execution: Execution,
     account: Account,
     models: Models,
+    others: OtherMarkets,
     risk: Risk,
     sweep: Sweep,
     workers: Workers,
@@ -37,15 +42,17 @@ def main(
 ) -> None:
     """Run many backtests over a grid, rank them, and estimate the selection bias of the best one."""
 
+    setup = Setup(day, market, execution, account, models, risk, others)
     if sweep.search is not None:
-        _search(run, Setup(day, market, execution, account, models, risk), sweep, workers)
+        _search(run, setup, sweep, workers)
         return
     axes = axes_for(sweep.grid, models)
-    points = points_of(axes, Setup(day, market, execution, account, models, risk), sweep.grid_unfit)
+    points = points_of(axes, setup, sweep.grid_unfit)
     tapes = assemble.tapes(run, day, market)
     assemble.warn_of_missing_days(run.log, day)
     store = Store.of(day.out_root, day.symbol, day.label())
-    shared = shared_inputs(run, points, tapes, run.tapes, workers.cluster and workers.object_store)
+    feeds = assemble.other_feeds(run, day, market, others, tapes)
+    shared = shared_inputs(run, points, tapes, run.tapes, workers.cluster and workers.object_store, feeds)
     if sweep.sweep_walkforward:
         config = assemble.calibration_config(calibration, fit, account.seed, tapes[0], run)
         shared = fits(run, points, tapes, (config, windows), shared, store)
@@ -67,6 +74,11 @@ def main(
     raise_failures(played)
 
 
+def _player(run: Run, setup: Setup, tapes: "Sequence[Tape]", workers: Workers) -> Player:
+    """Return the player of some of the days."""
+    return Player(run, setup, tapes, workers, assemble.other_feeds(run, setup.day, setup.market, setup.others, tapes))
+
+
 def _search(run: Run, setup: Setup, sweep: Sweep, workers: Workers) -> None:
     """Let a sampler choose the points; the last days are held out."""
     if sweep.sweep_walkforward:
@@ -76,7 +88,7 @@ def _search(run: Run, setup: Setup, sweep: Sweep, workers: Workers) -> None:
     assemble.warn_of_missing_days(run.log, setup.day)
     days, held = held_out(setup.day.days(), sweep.search_holdout)
     seen, first, unseen = (
-        Player(run, replace(setup, day=replace(setup.day, day=",".join(names))), part, workers)
+        _player(run, replace(setup, day=replace(setup.day, day=",".join(names))), part, workers)
         for names, part in (
             (days, tapes[: len(days)]),
             (days[:1], tapes[:1]),

@@ -14,9 +14,10 @@ from mm.predict.fitting import predict_baselines
 from mm.predict.samples import Task, samples_of
 from mm.predict.scoring import Predicted, score
 from mm.predict.walk import predictions, probe, shuffled_predictions
-from mm.signals.compute import compute
+from mm.signals.compute import NO_OTHERS, compute
 
 if TYPE_CHECKING:
+    from mm.signals.other_feed import OtherFeed
     from mm.tape.tape import Tape
 
 
@@ -32,19 +33,22 @@ class PredictedRows(NamedTuple):
     values: NDArray[np.float64]
 
 
-def predict_over(tape: "Tape", artefact: Artefact) -> Iterator[PredictedRows]:
+def predict_over(
+    tape: "Tape", artefact: Artefact, others: Mapping[str, "OtherFeed"] = NO_OTHERS
+) -> Iterator[PredictedRows]:
     """Yield the predictions over a tape, in pieces.
 
     Args:
         tape: The tape.
         artefact: The predictor.
+        others: The feeds of other markets that its signals read, by name.
 
     Raises:
         Mismatch: If symbol or tick are not those of the fit.
     """
     artefact.check(tape.symbol, tape.instrument.tick_e8)
     names = artefact.signal_names
-    for piece in compute(tape, names):
+    for piece in compute(tape, names, others=others):
         yield PredictedRows(piece.recv_us, piece.values)
 
 
@@ -77,8 +81,12 @@ def write_predictions(
     return rows, known
 
 
-def rescore(artefact: Artefact, tapes: Sequence["Tape"]) -> dict[str, Any]:
+def rescore(
+    artefact: Artefact, tapes: Sequence["Tape"], others: Mapping[str, "OtherFeed"] = NO_OTHERS
+) -> dict[str, Any]:
     """Return the score of a fitted predictor on other days, against the fitted baselines.
+
+    Its signals may be of *others*, the feeds of other markets.
 
     Raises:
         FitError: If there are no samples.
@@ -87,7 +95,7 @@ def rescore(artefact: Artefact, tapes: Sequence["Tape"]) -> dict[str, Any]:
     task = task_of(artefact)
     for tape in tapes:
         artefact.check(tape.symbol, tape.instrument.tick_e8)
-    samples, kernels = samples_of(tapes, task), artefact.predictor()
+    samples, kernels = samples_of(tapes, task, others), artefact.predictor()
     baselines = predict_baselines(task, samples, artefact.about["baselines"])
     about, window = artefact.about, np.zeros(len(samples), np.int64)
     seed, moves = about["seed"], about["adverse_moves_ticks"]

@@ -5,7 +5,7 @@ fills, ``fill`` one for each row, side and distance. A sample is used if every s
 it was recorded without a gap.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, NamedTuple, Self
 
@@ -14,11 +14,12 @@ from numpy.typing import NDArray
 
 from mm.clock import US_PER_S
 from mm.errors import FitError
-from mm.signals.compute import compute
+from mm.signals.compute import NO_OTHERS, compute
 from mm.signals.score import move_to
 from mm.tape.tape import GAP
 
 if TYPE_CHECKING:
+    from mm.signals.other_feed import OtherFeed
     from mm.tape.tape import Tape
 
 TARGETS = ("return", "adverse", "fill")
@@ -116,10 +117,10 @@ class _PrintColumns(NamedTuple):
     first: NDArray[np.bool_]
 
 
-def columns_of(tape: "Tape", signals: Sequence[str]) -> SignalTable:
-    """Return signals over a tape."""
+def columns_of(tape: "Tape", signals: Sequence[str], others: Mapping[str, "OtherFeed"] = NO_OTHERS) -> SignalTable:
+    """Return signals over a tape, which may be of *others*, the feeds of other markets."""
     names = tuple(dict.fromkeys((*signals, IMBALANCE, "mid", "spread")))
-    pieces = list(compute(tape, names))
+    pieces = list(compute(tape, names, others=others))
     us = np.concatenate([np.empty(0, np.int64), *(piece.recv_us for piece in pieces)])
     values = np.concatenate([np.empty((len(names), 0)), *(piece.values for piece in pieces)], axis=1)
     # The mid is a whole number of half ticks; in the quote asset it is rounded.
@@ -128,13 +129,15 @@ def columns_of(tape: "Tape", signals: Sequence[str]) -> SignalTable:
     return SignalTable(us, rows, mid_ticks, values[names.index(IMBALANCE)], values[names.index("spread")])
 
 
-def samples_of(tapes: Sequence["Tape"], task: Task) -> Samples:
+def samples_of(tapes: Sequence["Tape"], task: Task, others: Mapping[str, "OtherFeed"] = NO_OTHERS) -> Samples:
     """Return the samples of recorded days, in chronological order; evenly thinned if there are very many.
+
+    The signals may be of *others*, the feeds of other markets.
 
     Raises:
         FitError: If there are none.
     """
-    found = joined([_samples(tape, task, MOST_SAMPLES // len(tapes)) for tape in tapes])
+    found = joined([_samples(tape, task, MOST_SAMPLES // len(tapes), others) for tape in tapes])
     if not len(found):
         tape = tapes[0]
         raise FitError(
@@ -167,8 +170,8 @@ def distances_of(tapes: Sequence["Tape"]) -> tuple[float, ...]:
     return tuple(sorted({float(np.ceil(2 * ticks) / 2) for ticks in np.quantile(reached, _QUANTILES)}))
 
 
-def _samples(tape: "Tape", task: Task, most: int) -> Samples:
-    columns, prints = columns_of(tape, task.signals), _prints(tape)
+def _samples(tape: "Tape", task: Task, most: int, others: Mapping[str, "OtherFeed"]) -> Samples:
+    columns, prints = columns_of(tape, task.signals, others), _prints(tape)
     gaps = np.sort(tape.event_us[tape.kind == GAP])
     if task.target == "adverse":
         found = _adverse(columns, prints, gaps, task.horizon_us)

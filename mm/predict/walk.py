@@ -5,7 +5,7 @@ it: on samples whose outcome was known (purge) a whole horizon (embargo) before 
 Prado, Advances in Financial Machine Learning, 2018, chapter 7).
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -19,8 +19,10 @@ from mm.predict.fitting import constant_signals, fit, fit_baselines, predict_bas
 from mm.predict.predictor import Predictor
 from mm.predict.samples import Samples, Task, joined, samples_of
 from mm.predict.scoring import Predicted, beats, score
+from mm.signals.compute import NO_OTHERS
 
 if TYPE_CHECKING:
+    from mm.signals.other_feed import OtherFeed
     from mm.tape.tape import Tape
 
 WINDOWS = 6
@@ -34,7 +36,7 @@ class Learned(NamedTuple):
     arrays: Arrays
 
 
-def learn(
+def learn(  # noqa: PLR0913 - the first three are the question, the others have defaults
     tapes: Sequence["Tape"],
     task: Task,
     model: str,
@@ -42,6 +44,7 @@ def learn(
     step: Callable[[int], None] = lambda _: None,
     *,
     drop_constant: bool = False,
+    others: Mapping[str, "OtherFeed"] = NO_OTHERS,
 ) -> Learned:
     """Fit a predictor on recorded days, with its score by walk-forward.
 
@@ -52,6 +55,7 @@ def learn(
         seed: Seed of all draws.
         step: Called after each of the ``WINDOWS`` fits.
         drop_constant: Whether signals that are constant in all samples are left out, unless all are.
+        others: The feeds of other markets that the signals read, by name.
 
     Raises:
         FitError: If nothing can be fitted: too few samples, a single class, a constant signal that is not left out.
@@ -59,7 +63,7 @@ def learn(
     """
     tick_e8 = tapes[0].instrument.tick_e8
     tick = tick_e8 / 1e8
-    samples = samples_of(tapes, task)
+    samples = samples_of(tapes, task, others)
     constant = constant_signals(task, samples)
     if constant and drop_constant and len(constant) < len(task.signals):
         varying = [place for place, name in enumerate(task.signals) if name not in constant]

@@ -1,6 +1,6 @@
 """Counterfactual tapes: truncated at a cut, mirrored after it, or shifted by a week."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mm.clock import US_PER_S
+from mm.signals.other_feed import OtherFeed
 from mm.tape.tape import DEPTH, GAP, KEYFRAME, SNAPSHOT, TRADE, Ints, Tape
 
 WEEK_US = 7 * 24 * 3600 * US_PER_S  # keeps the day of the week and the time of day
@@ -75,6 +76,28 @@ def mirrored(tape: Tape, cut_us: int) -> Tape:
         **_tops(tape, (cut, stop), old, twice),
         end_us=max(cut_us, min(tape.end_us, cut_us + BEYOND_US)),
     )
+
+
+def feeds_like(
+    feeds: Mapping[str, OtherFeed], change: Callable[[Tape, int], Tape], us: int, own: Tape
+) -> dict[str, OtherFeed]:
+    """Return the feeds of other markets changed as the tape *own* was.
+
+    Args:
+        feeds: The feeds.
+        change: `truncated`, `mirrored` or `shifted`.
+        us: The instant of the cut, when events arrive; or the shift.
+        own: The changed tape of the run's own market.
+    """
+    found = {}
+    for name, feed in feeds.items():
+        tapes, at = feed.tapes, us
+        if change is not shifted:
+            at = us - feed.delay_us
+            tapes = tuple(tape for tape in tapes if tape.start_us < at)
+        changed = tuple(tape if change is not shifted and tape.end_us < at else change(tape, at) for tape in tapes)
+        found[name] = feed._replace(tapes=changed, span=(own.start_us, own.end_us))
+    return found
 
 
 def book_before(tape: Tape, event: int) -> dict[tuple[int, int], int]:

@@ -62,8 +62,10 @@ class TruncatedCopy:
         return {name: self.moved(value) for name, value in os.environ.items()}
 
 
-def truncated_copy(place: Path, day: DayFolder, out_root: Path, cut_us: int) -> TruncatedCopy:
-    """Copy the current folder into the new folder *place*; its *day* ends at *cut_us*.
+def truncated_copy(
+    place: Path, day: DayFolder, out_root: Path, cut_us: int, beside: Sequence[DayFolder] = ()
+) -> TruncatedCopy:
+    """Copy the current folder into the new folder *place*; its *day*, and those *beside* it, end at *cut_us*.
 
     The rest of the current folder is linked, not copied; runs and cached tapes of this or later days below *out_root*
     are left out.
@@ -75,7 +77,8 @@ def truncated_copy(place: Path, day: DayFolder, out_root: Path, cut_us: int) -> 
     data = cwd / real.relative_to(here) if real.is_relative_to(here) else place / "data"
     for symbol in symbols:
         _link_days(symbol, data / symbol.name, day.day)
-    truncate(day, DayFolder(data, day.symbol, day.day), cut_us)
+    for one in (day, *beside):
+        truncate(one, DayFolder(data, one.symbol, one.day), cut_us)
     return TruncatedCopy(cwd, data, real)
 
 

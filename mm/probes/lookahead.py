@@ -13,7 +13,7 @@ from mm.backtest.models import FILL_MODELS, QUOTE_MODELS
 from mm.backtest.quotes.base import QuoteModel
 from mm.base.user_code import load_class
 from mm.calibration.schedule import Schedule
-from mm.cli.config import Models
+from mm.cli.config import Day, Models
 from mm.commands import assemble
 from mm.commands.setup import Setup, users_models
 from mm.dayfolder.layout import DayFolder
@@ -25,6 +25,7 @@ from mm.probes import run_comparison as test
 from mm.probes.counterfactual import (
     WEEK_US,
     cuts,
+    feeds_like,
     greatest_moves,
     greatest_prints,
     mirrored,
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from mm.backtest.rules import Rules
     from mm.calibration.fit_result import PoissonFit
     from mm.cli.console import Console
+    from mm.signals.other_feed import OtherFeed
     from mm.tape.tape import Tape
 
 FILE_HORIZONS_S = (1, 10, 60)  # day folders are truncated before the largest move over each
@@ -84,11 +86,16 @@ def _is(build: object, compiled: type, *hooks: str) -> bool:
 def file_watch(setup: Setup) -> FileWatch:
     """Return a recorder of the files that a model opens: of the day, or derived from it (cached tapes, runs)."""
     derived = derived_from(setup.day.day, setup.day.out_root)
-    return FileWatch([_folder(setup).path, setup.day.out_root / "tapes", *derived], setup.files)
+    folders = [_folder(day).path for day in (setup.day, *_other_days(setup))]
+    return FileWatch([*folders, setup.day.out_root / "tapes", *derived], setup.files)
 
 
-def _folder(setup: Setup) -> DayFolder:
-    return DayFolder(setup.day.data_root, setup.day.symbol, setup.day.day)
+def _folder(day: Day) -> DayFolder:
+    return DayFolder(day.data_root, day.symbol, day.day)
+
+
+def _other_days(setup: Setup) -> list[Day]:
+    return [assemble.other_day(setup.day, setup.others, name) for name in setup.others.declared()]
 
 
 @dataclass
@@ -102,6 +109,7 @@ class Probe:
         place: An empty working folder.
         report: Results of the tests so far.
         tape: The day; opened by `run`.
+        feeds: The other markets; opened by `run`.
     """
 
     setup: Setup
@@ -110,6 +118,7 @@ class Probe:
     place: Path
     report: Report = field(default_factory=Report)
     tape: "Tape" = field(init=False)
+    feeds: "dict[str, OtherFeed]" = field(init=False)
 
     def run(self, console: "Console", count: int) -> Report:
         """Run all tests with *count* cuts; *console* shows the progress.
@@ -126,6 +135,8 @@ class Probe:
         setup = self.setup
         (tape,) = assemble.open_days(setup.day, setup.market, setup.day.out_root / "tapes")
         self.tape = tape
+        self.feeds = assemble.open_others(setup.day, setup.market, setup.others, [tape], setup.day.out_root / "tapes")
+        report.notes += [note for feed in self.feeds.values() for note in feed.notes]
         _ = tape.levels  # opened before recording starts
         rules = self._rules(setup)
         player = Player(_builder(setup, tape), rules, self.place / "plays", self.watch)
@@ -156,6 +167,7 @@ class Probe:
         """Return the rules of the day; ``micro_price`` is fitted on the days before it."""
 
         rules = assemble.rules(self.tape, setup.execution, setup.account, setup.models, risk=setup.risk)
+        rules = assemble.with_others(rules, self.feeds, setup.others.declared(), setup.account)
         quotes, _ = _builder(setup, self.tape)(0)
         cache = setup.day.out_root / "tapes"
         return assemble.with_micro_price(None, rules, quotes, setup.day, setup.market, self.tape, cache)
@@ -174,7 +186,9 @@ class Probe:
         """Play tapes truncated or mirrored at the cuts, a shifted tape, and truncated day folders."""
         for name, counterfactual in ((test.TRUNCATED, truncated), (test.PERTURBED, mirrored)):
             for cut_us in self.report.cuts:
-                self.report.add(name, base.play(player, name, counterfactual(base.tape, cut_us), cut_us))
+                tape = counterfactual(base.tape, cut_us)
+                others = feeds_like(self.feeds, counterfactual, cut_us, tape)
+                self.report.add(name, base.play(player, name, tape, cut_us, others=others))
                 step(1)
         if test.SHIFTED not in self.skip:
             self._shift(base.tape)
@@ -194,7 +208,9 @@ class Probe:
         rules = replace(self._rules(setup), latencies=None)
         player = Player(_builder(setup, tape), rules, self.place / "moved", self.watch)
         base = Baseline(tape, player.play(tape))
-        self.report.add(test.SHIFTED, base.play(player, test.SHIFTED, shifted(tape), shift_us=WEEK_US))
+        later = shifted(tape)
+        others = feeds_like(self.feeds, shifted, WEEK_US, later)
+        self.report.add(test.SHIFTED, base.play(player, test.SHIFTED, later, shift_us=WEEK_US, others=others))
 
     def _fresh(self, base: Baseline) -> None:
         """Play the day in a new process."""
@@ -207,7 +223,8 @@ class Probe:
         instants = {*greatest_moves(base.tape, first_us, FILE_HORIZONS_S), *greatest_prints(base.tape, first_us)}
         for number, cut_us in enumerate(cut for cut in sorted(instants) if _same_lot(base.tape, cut)):
             own = self.place / f"cut{number}"
-            copy = truncated_copy(own, _folder(self.setup), self.setup.day.out_root, cut_us)
+            beside = [_folder(day) for day in _other_days(self.setup) if day.data_root == self.setup.day.data_root]
+            copy = truncated_copy(own, _folder(self.setup.day), self.setup.day.out_root, cut_us, beside)
             models = replace(
                 self.setup.models,
                 quote_params_json=copy.params(self.setup.models.quote_params_json),

@@ -19,6 +19,7 @@ from mm.probes.counterfactual import market_at, short
 if TYPE_CHECKING:
     from mm.backtest.rules import Rules
     from mm.probes.data_access import FileWatch
+    from mm.signals.other_feed import OtherFeed
     from mm.tape.tape import Tape
 
 NEVER_US = 1 << 62
@@ -179,14 +180,15 @@ class Player:
         self._make, self._rules, self._place, self._watch = make, rules, place, watch
         self._count = 0
 
-    def play(self, tape: "Tape", shift_us: int = 0) -> RunTables:
-        """Return the tables of a run, with instants shifted back to the original tape.
+    def play(self, tape: "Tape", shift_us: int = 0, others: "Mapping[str, OtherFeed] | None" = None) -> RunTables:
+        """Return the tables of a run, with instants shifted back to the original tape; *others* replace the feeds.
 
         Raises:
             ModelError: If a model raises.
         """
         with self._watch.watching():
-            result = backtest(tape, *self._make(shift_us), self._rules)
+            rules = self._rules if others is None else replace(self._rules, others=others)
+            result = backtest(tape, *self._make(shift_us), rules)
         self._count += 1
         folder = self._place / str(self._count)
         replace(result, journal=_earlier(result.journal, shift_us)).write_tables(folder)
@@ -231,12 +233,18 @@ class Baseline:
             f"market: {market_at(self.tape, us)}, inventory {self.tables.inventory_at(us)}",
         )
 
-    def play(self, player: Player, test: str, tape: "Tape", cut_us: int | None = None, shift_us: int = 0) -> (
-        Finding | None
-    ):  # fmt: skip
-        """Return the first difference of a run on another *tape*, which is equal before the cut."""
+    def play(
+        self,
+        player: Player,
+        test: str,
+        tape: "Tape",
+        cut_us: int | None = None,
+        shift_us: int = 0,
+        others: "Mapping[str, OtherFeed] | None" = None,
+    ) -> Finding | None:
+        """Return the first difference of a run on another *tape* and feeds, which are equal before the cut."""
         try:
-            tables = player.play(tape, shift_us)
+            tables = player.play(tape, shift_us, others)
         except ModelError as error:
             return Finding(test, cut_us, None, f"error that the whole day did not raise: {error}")
         found = self.compare(test, tables, cut_us)

@@ -1,20 +1,21 @@
 """The look-ahead check of one signal: its rows before an instant must not depend on later data."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from mm.clock import US_PER_S, iso
 from mm.errors import ModelError, UsageError
-from mm.probes.counterfactual import WEEK_US, cuts, market_at, mirrored, shifted, truncated
+from mm.probes.counterfactual import WEEK_US, cuts, feeds_like, market_at, mirrored, shifted, truncated
 from mm.probes.data_access import FileWatch
 from mm.probes.run_comparison import OPENED, PERTURBED, REPEAT, SHIFTED, TRUNCATED, Finding, Report
 from mm.signals.compute import SignalRows, compute
 
 if TYPE_CHECKING:
     from mm.signals.micro_price import MicroPriceFit
+    from mm.signals.other_feed import OtherFeed
     from mm.tape.tape import Tape
 
 
@@ -29,6 +30,7 @@ class SignalProbe:
         skip: Names of tests to skip.
         seed: Seed of the cuts.
         micro_price: The fit of the signal ``micro_price`` to earlier days.
+        others: The feeds of other markets.
     """
 
     name: str
@@ -37,6 +39,7 @@ class SignalProbe:
     skip: frozenset[str]
     seed: int
     micro_price: "MicroPriceFit | None" = None
+    others: "Mapping[str, OtherFeed]" = field(default_factory=dict)
 
     def run(self, count: int) -> Report:
         """Run all tests with *count* cuts.
@@ -45,7 +48,7 @@ class SignalProbe:
             UsageError: If the signal has no defined value on the day.
             ModelError: If it raises on the original day.
         """
-        report, base = Report(), self._rows(self.tape)
+        report, base = Report(), self._rows(self.tape, self.others)
         known = ~np.isnan(base.values[0])
         if not known.any():
             raise UsageError(
@@ -53,27 +56,37 @@ class SignalProbe:
             )
         first_us = int(base.recv_us[known.argmax()])
         report.cuts = cuts(self.tape, first_us, count, self.seed)
-        report.add(REPEAT, self._compare(REPEAT, base, self.tape))
+        report.add(REPEAT, self._compare(REPEAT, base, self.tape, self.others))
         for test, counterfactual in ((TRUNCATED, truncated), (PERTURBED, mirrored)):
             for cut_us in report.cuts:
-                report.add(test, self._compare(test, base, counterfactual(self.tape, cut_us), cut_us))
+                tape = counterfactual(self.tape, cut_us)
+                others = feeds_like(self.others, counterfactual, cut_us, tape)
+                report.add(test, self._compare(test, base, tape, others, cut_us))
         if SHIFTED not in self.skip:
-            report.add(SHIFTED, self._compare(SHIFTED, base, shifted(self.tape), shift_us=WEEK_US))
+            later = shifted(self.tape)
+            others = feeds_like(self.others, shifted, WEEK_US, later)
+            report.add(SHIFTED, self._compare(SHIFTED, base, later, others, shift_us=WEEK_US))
         if OPENED not in self.skip:
             report.add_opened(self.watch)
         report.note_others(self.watch)
         return report
 
-    def _rows(self, tape: "Tape") -> SignalRows:
+    def _rows(self, tape: "Tape", others: "Mapping[str, OtherFeed]") -> SignalRows:
         with self.watch.watching():
-            return _joined(list(compute(tape, (self.name,), self.micro_price)))
+            return _joined(list(compute(tape, (self.name,), self.micro_price, others=others)))
 
     def _compare(
-        self, test: str, base: SignalRows, tape: "Tape", cut_us: int | None = None, shift_us: int = 0
+        self,
+        test: str,
+        base: SignalRows,
+        tape: "Tape",
+        others: "Mapping[str, OtherFeed]",
+        cut_us: int | None = None,
+        shift_us: int = 0,
     ) -> Finding | None:
         """Return the first row that differs on another tape, which is equal before the cut; None for none."""
         try:
-            other = self._rows(tape)
+            other = self._rows(tape, others)
         except ModelError as error:
             return Finding(test, cut_us, None, f"error that the whole day did not raise: {error}")
         sizes = [
@@ -81,8 +94,8 @@ class SignalProbe:
             for table, by_us in ((base, 0), (other, shift_us))
         ]
         rows = min(sizes)
-        own, others = base.values[0, :rows], other.values[0, :rows]
-        differ = np.flatnonzero(~((own == others) | (np.isnan(own) & np.isnan(others))))
+        own, theirs = base.values[0, :rows], other.values[0, :rows]
+        differ = np.flatnonzero(~((own == theirs) | (np.isnan(own) & np.isnan(theirs))))
         if not len(differ) and sizes[0] == sizes[1]:
             return None
         at = int(differ[0]) if len(differ) else rows

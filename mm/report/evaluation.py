@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from mm.backtest.run_terms import ALL_LEGS
 from mm.base.numbers import number, percent, signed
 from mm.report import figures
 from mm.report.contents import read_content
@@ -222,8 +223,20 @@ def _holes_card(content: Content) -> str:
 
 
 def _table_card(content: Content) -> str:
+    legs = bool(content["rows"]) and ALL_LEGS in content["rows"][0]
     head = (
-        *("day", "symbol", "PnL", "hold", "fees", "fills", "drawdown", "both sides", "inventory, mean"),
+        *(
+            "day",
+            "symbol",
+            "PnL",
+            *(["all legs"] if legs else []),
+            "hold",
+            "fees",
+            "fills",
+            "drawdown",
+            "both sides",
+            "inventory, mean",
+        ),
         *("of the volume", "volatility, bp a minute"),
     )
     rows = [
@@ -231,6 +244,7 @@ def _table_card(content: Content) -> str:
             escape(row["day"]),
             escape(row["symbol"]),
             coloured(row["pnl_quoting"]),
+            *([coloured(row[ALL_LEGS])] if legs else []),
             signed(row["pnl_hold"]),
             number(row["fees"]),
             f"{row['n_fills']:,}",

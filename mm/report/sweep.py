@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mm.backtest.metrics.ranking import tie_of
+from mm.backtest.run_terms import ALL_LEGS
 from mm.base.numbers import number, percent, probability, signed
 from mm.report import figures
 from mm.report.contents import read_content
@@ -284,6 +285,7 @@ def points_table(content: Content, most: int, left_out: str = "") -> list[list[s
     """Return the head and the cells of the best *most* points as text, without the column *left_out*."""
     rows, axes = content["rows"], [axis["name"] for axis in content["axes"]]
     columns = [one for one in COLUMNS if one[0] != left_out]
+    columns += [("all legs", lambda row: signed(row[ALL_LEGS]))] if rows and ALL_LEGS in rows[0] else []
     columns += [FORWARDED] if rows and "walkforward_pnl_quoting" in rows[0] else []
     table = [["rank", "point", *axes, *(title for title, _ in columns)]]
     for row in rows[:most]:

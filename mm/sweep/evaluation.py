@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mm.backtest.metrics.arithmetic import student_quantile
+from mm.backtest.run_terms import ALL_LEGS
 from mm.clock import US_PER_S
 from mm.errors import Mismatch
 from mm.instrument import E8, assets_of
@@ -158,6 +159,7 @@ def _row(one: EvaluatedDay) -> Row:
         "day": one.day,
         "symbol": one.symbol,
         **{name: summary[name] for name in known},
+        **({ALL_LEGS: summary[ALL_LEGS]} if ALL_LEGS in summary else {}),
         "volume": ours["base"],
         "turnover": ours["quote"],
         "share_of_volume": ours["base"] / theirs if theirs else None,

@@ -13,7 +13,7 @@ import numpy as np
 from mm.backtest.metrics.overfitting import backtest_overfitting, deflated_sharpe, expected_best_sharpe
 from mm.backtest.metrics.ranking import are_tied, assumption_of, block_periods, mean_ends, rank
 from mm.backtest.metrics.risk import PERIODS_PER_YEAR
-from mm.backtest.run_terms import DAYS_NOT_PLAYED, IMPLAUSIBLE_FEE, SPOT_FEES
+from mm.backtest.run_terms import ALL_LEGS, DAYS_NOT_PLAYED, IMPLAUSIBLE_FEE, SPOT_FEES
 from mm.base.notebook import Picture, Shown
 from mm.base.numbers import number, signed
 from mm.clock import US_PER_S
@@ -368,6 +368,9 @@ def find(
         for key, group in groups.items()
     }
     rows = [_row(one, biases.get(assumption_of(one.texts, axes))) for one in points]
+    legs = [one.outcome.get("summary", {}).get(ALL_LEGS) for one in points]
+    if any(pnl is not None for pnl in legs):
+        rows = [row | {ALL_LEGS: pnl} for row, pnl in zip(rows, legs, strict=True)]
     _add_halves(rows, panel, place)
     rank(rows, axes, rank_by)
     best = next((row for row in rows if row["rank"] == 1), None)
@@ -395,6 +398,8 @@ def find(
         "rows": rows,
     }
     content["warnings"] = _warnings(content, panel, _shared_warnings(points))
+    if any(pnl is not None for pnl in legs):
+        content["warnings"].append(f"the ranks are of the quoting in the own market; {ALL_LEGS} includes other markets")
     return SweepFindings(content, panel, chosen, columns, points)
 
 

@@ -11,7 +11,7 @@ from mm.backtest.models import FILL_MODELS, QUOTE_MODELS
 from mm.backtest.risk import Risk
 from mm.backtest.rules import Account, Execution
 from mm.base.knobs import Knob, axes_of, closest, knobs
-from mm.cli.config import Day, Market, Models, Output
+from mm.cli.config import Day, Market, Models, OtherMarkets, Output
 from mm.commands.setup import Setup
 from mm.errors import MMError, UsageError
 from mm.models.names import accepted_by, resolve
@@ -19,7 +19,7 @@ from mm.models.names import accepted_by, resolve
 KNOB, QUOTE, FILL = "knob", "quote", "fill"
 FLAG = "--grid (GRID)"
 _SWEPT: Mapping[str, Knob] = {one.variable: one for group in (Execution, Account, Models, Risk) for one in knobs(group)}
-_FIXED = {one.variable for group in (Day, Market, Output) for one in knobs(group)}
+_FIXED = {one.variable for group in (Day, Market, OtherMarkets, Output) for one in knobs(group)}
 _PARAMETERS = {"QUOTE": QUOTE, "FILL": FILL}
 # Assumptions of the user, not choices: a sweep over one shows how strongly a result depends on it.
 _FILLS = {"FILL_MODEL", "FILL_PARAMS_JSON", "FILL_PARAMS_FILE", "FILL_PER_SIDE"}

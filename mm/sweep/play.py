@@ -22,17 +22,19 @@ from mm.backtest.metrics.pnl import account_of, changes_60s
 from mm.backtest.metrics.summary import point_summary
 from mm.backtest.replay import backtest
 from mm.backtest.sensitivity import with_band
-from mm.cli.config import Day, Market
+from mm.cli.config import Day, Market, OtherMarkets
 from mm.commands import assemble
 from mm.commands.setup import Setup
 from mm.errors import Mismatch, MMError, ModelError
 from mm.models.builder import ModelBuilder, fitted_from
+from mm.models.other_markets import feed_of_market
 from mm.signals.micro_price import MicroPriceFit
 from mm.sweep.store import code_of
 from mm.tape.load import open_kept
 
 if TYPE_CHECKING:
     from mm.backtest.result import Result
+    from mm.signals.other_feed import OtherFeed
     from mm.tape.tape import Tape
 
 PERIOD_S = 60
@@ -73,6 +75,7 @@ def outcome_of(result: "Result") -> Outcome:
     journal, terms = result.journal, result.terms
     account = account_of(journal, terms)
     summary, start_us, pnl = point_summary(journal, terms, account), None, []
+    summary |= result.all_legs(summary)
     if len(account.us):
         changes, used = changes_60s(account)
         start_us = int(account.us[0])
@@ -83,11 +86,13 @@ def outcome_of(result: "Result") -> Outcome:
 def _played(task: Task) -> "Result":
     setup = Setup.from_json(task["setup"])
     _check_code(task, setup)
-    tapes = _tapes(setup.day, setup.market, task["tapes"], tuple(task["inputs"]), tuple(task.get("kept", ())))
+    files = task["tapes"], tuple(task["inputs"]), tuple(task.get("kept", ()))
+    tapes, feeds = _markets(setup.day, setup.market, setup.others, *files)
     builder = ModelBuilder(None, setup.models, tapes[0], setup.account.seed)
     if task["fitted"] is not None:
         builder.use(fitted_from(task["fitted"], "the sweep's schedule"))
     rules = assemble.rules(tapes[0], setup.execution, setup.account, setup.models, risk=setup.risk)
+    rules = assemble.with_others(rules, feeds, setup.others.declared(), setup.account)
     if task["micro_price"] is not None:
         rules = replace(rules, micro_price=MicroPriceFit.from_json(task["micro_price"], "the sweep's micro-price"))
     play = partial(backtest, tapes, rules=rules, keeps_orders=False)  # only the summary is kept
@@ -111,17 +116,35 @@ def _check_code(task: Task, setup: Setup) -> None:
 
 
 @lru_cache(maxsize=_OPEN)
-def _tapes(day: Day, market: Market, cache: str, inputs: tuple[str, ...], kept: tuple[str, ...]) -> "list[Tape]":
-    """Open the days; all processes map the same kept tapes into shared memory."""
+def _markets(
+    day: Day, market: Market, others: OtherMarkets, cache: str, inputs: tuple[str, ...], kept: tuple[str, ...]
+) -> "tuple[list[Tape], dict[str, OtherFeed]]":
+    """Open the days and those of the other markets; all processes map the same kept tapes into shared memory.
 
+    Args:
+        day, market, others: The markets.
+        cache: The folder of kept tapes.
+        inputs: sha256 of all files of the days.
+        kept: The files of all tapes, one per day: the own ones, then those of each other market; empty if the days are
+            on this disk.
+    """
+    days = len(day.days())
+    opened = [[open_kept(Path(path)) for path in kept[at : at + days]] for at in range(0, len(kept), days)]
     if kept:
-        opened = assemble.on_one_grid([open_kept(Path(path)) for path in kept])
+        own = assemble.on_one_grid(opened[0])
+        given = zip(others.declared().items(), opened[1:], strict=True)
+        feeds = {
+            name: feed_of_market(name, own, assemble.on_one_grid(tapes), one.get("feed_latency_ms"))
+            for (name, one), tapes in given
+        }
     else:
-        opened = assemble.open_days(day, market, Path(cache))
-    if sorted(sha256 for tape in opened for _, _, sha256 in tape.meta.inputs) != sorted(inputs):
+        own = assemble.open_days(day, market, Path(cache))
+        feeds = assemble.open_others(day, market, others, own, Path(cache))
+    every = [*own, *(tape for feed in feeds.values() for tape in feed.tapes)]
+    if sorted(sha256 for tape in every for _, _, sha256 in tape.meta.inputs) != sorted(inputs):
         raise Mismatch(f"{day.symbol} {day.label()}: its files have changed since the sweep began; run it again")
-    stay = sum(len(tape.row_ticks) for tape in opened) <= _MOST_ROWS
-    return [tape.kept_mapped() for tape in opened] if stay else opened
+    stay = sum(len(tape.row_ticks) for tape in own) <= _MOST_ROWS
+    return [tape.kept_mapped() for tape in own] if stay else own, feeds
 
 
 def main() -> None:

@@ -18,11 +18,11 @@ from mm.backtest.risk import Risk
 from mm.backtest.rules import Account, Execution
 from mm.base.knobs import as_arguments, groups_of, knobs
 from mm.base.numbers import number, probability, signed
-from mm.cli.config import Day, Market, Models
+from mm.cli.config import Day, Market, Models, OtherMarkets
 from mm.cli.settings_file import LEFT_OUT
 from mm.cli.task_knobs import GROUPS, Sweep, Workers
 from mm.clock import US_PER_S
-from mm.commands.assemble import open_days
+from mm.commands.assemble import open_days, open_others
 from mm.commands.setup import Setup
 from mm.errors import Incomplete, UsageError
 from mm.report.sweep import points_table
@@ -47,7 +47,7 @@ from mm.sweep.work import Work, check, engine, shared_inputs
 if TYPE_CHECKING:
     from mm.tape.tape import Tape
 
-_GROUPS: tuple[type, ...] = (Day, Market, Execution, Account, Models, Risk, Sweep, Workers)
+_GROUPS: tuple[type, ...] = (Day, Market, Execution, Account, Models, Risk, OtherMarkets, Sweep, Workers)
 SHOWN = 20  # rows on the terminal
 NAMED = 5  # failed points named in the error message
 HEAD = (
@@ -86,12 +86,13 @@ def sweep(
             raise UsageError(f"{name} makes run folders; use mm sweep for it, or leave it out")
     named = {"symbol": symbol, "day": day, "grid": ";".join(map(_axis, grid.items()))}
     made = groups_of(_GROUPS, {**named, **settings}, "mm.sweep")
-    days, market, execution, account, models, risk, sweep_knobs, workers = made
+    days, market, execution, account, models, risk, others, sweep_knobs, workers = made
     axes = axes_for(sweep_knobs.grid, models)
-    points = points_of(axes, Setup(days, market, execution, account, models, risk), sweep_knobs.grid_unfit)
+    points = points_of(axes, Setup(days, market, execution, account, models, risk, others), sweep_knobs.grid_unfit)
     cache = days.out_root / "tapes"
     tapes = open_days(days, market, cache)
-    shared = shared_inputs(None, points, tapes, cache, workers.cluster and workers.object_store)
+    feeds = open_others(days, market, others, tapes, cache)
+    shared = shared_inputs(None, points, tapes, cache, workers.cluster and workers.object_store, feeds)
     shared = check(None, points, tapes, shared)
     work = Work(points, shared, Store.of(days.out_root, days.symbol, days.label()))
     played = work.run(engine(workers), step or (lambda _known: None), reuse=workers.reuse_points)

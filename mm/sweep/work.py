@@ -4,7 +4,7 @@ import json
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import redirect_stdout
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from os import cpu_count
 from pathlib import Path
 from shlex import join
@@ -27,6 +27,7 @@ from mm.errors import FitError, ModelError, UsageError
 from mm.models.builder import ModelBuilder, agent_files, fitted_from, note_predictors
 from mm.predict.artefact import Artefact
 from mm.runs.in_progress import Run
+from mm.signals.other_feed import OtherFeed
 from mm.sweep.engines import Outcomes, in_process, in_processes, on_cluster
 from mm.sweep.findings import PlayedPoint, SelectionBias
 from mm.sweep.grid import FLAG, Point
@@ -48,7 +49,7 @@ class SharedInputs:
     """Inputs that all points of a sweep share.
 
     Attributes:
-        inputs: sha256 of the day's files.
+        inputs: sha256 of the files of the days, also those of other markets.
         files: sha256 of the files that knobs name, by path.
         tapes: The folder of kept tapes.
         fitted: The fit for points without own fill parameters, as JSON; None without one.
@@ -57,6 +58,7 @@ class SharedInputs:
         micro_price: The fit of the signal ``micro_price``, as JSON; None without one.
         reads_micro_price: The models of the points that read it: name and parameters of the quote model.
         shipment: Transfers files to workers on other machines; None if they share this disk.
+        others: The feeds of the other markets.
     """
 
     inputs: Sequence[str]
@@ -68,6 +70,7 @@ class SharedInputs:
     micro_price: Json | None = None
     reads_micro_price: frozenset[tuple[str, str | None]] = frozenset()
     shipment: Shipment | None = None
+    others: Mapping[str, OtherFeed] = field(default_factory=dict)
 
     def micro_price_of(self, models: Models) -> Json | None:
         """Return the fit of ``micro_price`` for a point that reads it; None for others."""
@@ -212,7 +215,12 @@ class Work:
 
 
 def shared_inputs(
-    run: Run | None, points: Sequence[Point], tapes: "Sequence[Tape]", cache: Path, store: str | None = None
+    run: Run | None,
+    points: Sequence[Point],
+    tapes: "Sequence[Tape]",
+    cache: Path,
+    store: str | None = None,
+    others: Mapping[str, OtherFeed] | None = None,
 ) -> SharedInputs:
     """Return the inputs of all points, after writing the level indices of the tapes to *cache*.
 
@@ -224,9 +232,11 @@ def shared_inputs(
             run.input_file(path)
     for tape in tapes:
         tape.levels  # noqa: B018 - reading it writes its file
-    inputs = sorted(sha256 for tape in tapes for _, _, sha256 in tape.meta.inputs)
-    shipment = None if store is None else Shipment(store, tapes)
-    return SharedInputs(inputs, {path: hash_file(path) for path in files}, cache, shipment=shipment)
+    others = others or {}
+    every = [*tapes, *(tape for feed in others.values() for tape in feed.tapes)]
+    inputs = sorted(sha256 for tape in every for _, _, sha256 in tape.meta.inputs)
+    shipment = None if store is None else Shipment(store, every)
+    return SharedInputs(inputs, {path: hash_file(path) for path in files}, cache, shipment=shipment, others=others)
 
 
 def fits(
@@ -344,7 +354,7 @@ def _make(
         quotes = builder.quotes()
         builder.fills()
         rules = assemble.rules(tapes[0], setup.execution, setup.account, models, risk=setup.risk)
-    return builder, quotes, rules
+    return builder, quotes, assemble.with_others(rules, shared.others, setup.others.declared(), setup.account)
 
 
 def engine(workers: Workers) -> Engine:
@@ -368,6 +378,7 @@ class Player:
         setup: The days, and where results are kept.
         tapes: The tapes of the days.
         workers: Where the points are played.
+        others: The feeds of the other markets on these days.
         played, reused: Numbers of backtests.
     """
 
@@ -375,6 +386,7 @@ class Player:
     setup: Setup
     tapes: "Sequence[Tape]"
     workers: Workers
+    others: Mapping[str, OtherFeed]
     played: int = 0
     reused: int = 0
 
@@ -391,12 +403,19 @@ class Player:
     def work(self, points: Sequence[Point]) -> Work:
         """Return the work of *points*."""
         run = None if self.played + self.reused else self.run
-        return work_of(run, points, self.tapes, self.workers, self.run.tapes)
+        return work_of(run, points, self.tapes, self.workers, self.run.tapes, self.others)
 
 
-def work_of(run: Run | None, points: Sequence[Point], tapes: "Sequence[Tape]", workers: Workers, cache: Path) -> Work:
+def work_of(
+    run: Run | None,
+    points: Sequence[Point],
+    tapes: "Sequence[Tape]",
+    workers: Workers,
+    cache: Path,
+    others: Mapping[str, OtherFeed],
+) -> Work:
     """Return the work of *points* on the same days, after checking them; warnings are logged if there is a *run*."""
     store = workers.object_store if workers.cluster else None
-    shared = check(run, points, tapes, shared_inputs(run, points, tapes, cache, store))
+    shared = check(run, points, tapes, shared_inputs(run, points, tapes, cache, store, others))
     day = points[0].setup.day
     return Work(points, shared, Store.of(day.out_root, day.symbol, day.label()))

@@ -10,9 +10,11 @@ from fill_lab import ASKS, BEGIN_US, BIDS, TEST, depth, sold
 from test_glft_grid import RULES, market
 
 from benchmarks.grid_models import Grid, GridOrders
+from mm.backtest.fills.intensity import Intensity
 from mm.backtest.journal import ACTIONS
 from mm.backtest.models import queue_prob_power, trade_cross
 from mm.backtest.paper_exchange import PaperExchange
+from mm.backtest.quotes.steps import Gated
 from mm.backtest.quotes.view import Quotes
 from mm.backtest.replay import backtest
 from mm.backtest.rules import Rules
@@ -285,3 +287,15 @@ def test_a_grid_of_orders_equals_a_grid_of_quotes(seed):
     assert len(theirs.fills) > 50
     columns = [0, 2, 3, 4]  # instant, side, price, quantity: orders of one instant are numbered in another order
     np.testing.assert_array_equal(*(np.unique(each.fills[:, columns], axis=0) for each in (ours, theirs)))
+
+
+def test_a_gate_calls_a_strategy_within_its_pieces_only_and_cancels_its_orders_outside():
+    """As in a walk-forward, where it trades only while a fit of the past is usable."""
+    strategy = Scripted(*[lambda _, orders: len(orders) or orders.submit(1, 98, 10)] * 20)
+    spans = ((3_000, 6_000), (9_000, 11_000))
+    pieces = [(BEGIN_US + first, BEGIN_US + last, *[1.0] * 5) for first, last in spans]
+    journal = play(Gated(strategy, Intensity(pieces)))
+    assert strategy.calls == [3_000, 4_000, 5_000, 9_000, 10_000]
+    place, request = (ACTIONS.index(name) for name in ("PLACE", "CANCEL_REQ"))
+    sent, asked = ((journal.orders[journal.orders[:, 2] == kind, 0] - BEGIN_US).tolist() for kind in (place, request))
+    assert (sent, asked) == ([3_000, 9_000], [6_000, 11_000])

@@ -53,7 +53,7 @@ cdef class QuoteModel:
 
     cdef int declare_as(self, QuoteModel inner) except -1:
         """Add the declarations of an inner model to those of the base, ``BEST_PRICES`` and ``timeless``."""
-        if inner.places_orders:
+        if inner.places_orders and not self.places_orders:
             raise UsageError(f"{inner.name} sends its orders itself, so no step or model can change its quotes")
         self.looks, self.timeless = max(self.looks, inner.looks), self.timeless and inner.timeless
         self.interpreted |= inner.interpreted

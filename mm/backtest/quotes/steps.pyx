@@ -22,6 +22,7 @@ from libc.math cimport INFINITY, NAN, ceil, exp, floor, isnan
 from libc.stdint cimport int64_t
 from libc.stdlib cimport calloc, free
 
+from mm.backtest._order_manager cimport OrderManager
 from mm.backtest.fills.base cimport BEST_PRICES, LIMIT_MAKER, MARKET, NEVER, Trade
 from mm.backtest.fills.intensity cimport Intensity
 from mm.backtest.quotes.base cimport Ladder, OwnFill, QuoteModel, View, Want, clips_held
@@ -528,22 +529,34 @@ cdef class Mixed(QuoteModel):
 cdef class Gated(Step):
     """Quote as the inner model within the pieces of *intensity*; no quotes elsewhere.
 
+    A model that sends its orders itself is called only within them, and elsewhere its open orders are cancelled.
+
     Args:
-        inner: A compiled quote model, or any object with ``quote(view)``.
+        inner: A compiled quote model, or any object with ``quote(view)`` or ``on_event(market, orders)``.
         intensity: The pieces of a schedule.
     """
 
     cdef Intensity intensity
+    cdef OrderManager manager
 
     def __init__(self, inner: object, intensity: Intensity) -> None:
-        Step.__init__(self, inner)
+        cdef QuoteModel model = compiled(inner)
+        self.places_orders = model.places_orders
+        Step.__init__(self, model)
         self.name, self.intensity, self.timeless = self.inner.name, intensity, False
 
+    cdef int take_manager(self, object manager) except -1:
+        self.manager = manager
+        return self.inner.take_manager(manager)
+
     cdef int quote(self, const View* view, Want* want) except -1 nogil:
-        cdef int64_t piece = self.intensity.find(view.top.us)
-        if piece >= self.intensity.count or self.intensity.pieces[piece].start_us > view.top.us:
-            return 0
-        return self.inner.quote(view, want)
+        cdef int64_t piece = self.intensity.find(view.top.us), i
+        if piece < self.intensity.count and self.intensity.pieces[piece].start_us <= view.top.us:
+            return self.inner.quote(view, want)
+        if self.places_orders:
+            for i in range(self.manager.orders.open.count):
+                self.manager.cancel_order(view.top.us, self.manager.orders.open.orders[i].id)
+        return 0
 
 
 @declares(declarations.Steps)

@@ -4,7 +4,7 @@ Base and quote asset, free plus locked, must be those at the start of the ledger
 compares them at each reconcile: at the start, after each connection and every RECONCILE_INTERVAL_S.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 
 from mm.instrument import Instrument, decimal_text, e8
 from mm.live.ledger import AccountFill, Ledger
@@ -15,6 +15,38 @@ Balances = Mapping[str, tuple[str, str]]
 """Free and locked amount by asset, as text."""
 
 
+class SharedBalances:
+    """The balances of assets that several symbols of this process trade: they follow the fills of all.
+
+    No log has all fills of such an asset, so the balance found at the start counts, once two comparisons agree on it:
+    one may be ahead of the report of a fill.
+
+    Attributes:
+        elsewhere: Returns whether another process trades on the account too, so that nothing is known of them.
+    """
+
+    def __init__(self) -> None:
+        self.elsewhere: Callable[[], bool] = lambda: False
+        self._moves: dict[str, list[Callable[[], int]]] = {}
+        self._begins_e8: dict[str, int] = {}
+        self._seen_e8: dict[str, int] = {}
+
+    def follow(self, asset: str, moved_e8: Callable[[], int]) -> None:
+        """Count the fills of a symbol: *moved_e8* returns by how much they changed the balance, in 1e-8."""
+        self._moves.setdefault(asset, []).append(moved_e8)
+
+    def due_e8(self, asset: str, held_e8: int) -> int:
+        """Return the balance that an asset must have, in 1e-8; that at the exchange while it is not known."""
+        moved_e8 = sum(moved() for moved in self._moves[asset])
+        begin_e8 = held_e8 - moved_e8
+        if self._begins_e8.get(asset) not in (None, begin_e8) and self.elsewhere():
+            del self._begins_e8[asset]
+        if asset not in self._begins_e8 and self._seen_e8.get(asset) == begin_e8:
+            self._begins_e8[asset] = begin_e8
+        self._seen_e8[asset] = begin_e8
+        return self._begins_e8.get(asset, begin_e8) + moved_e8
+
+
 class AccountCheck:
     """The balances that the account must have.
 
@@ -23,6 +55,7 @@ class AccountCheck:
         expected_e8: Their balances by the audit logs, in 1e-8; None before the ledger begins: those found first.
         adopts: Whether a difference at the start is accepted.
         left_out: Assets that traders of other symbols trade on this account too: they are not compared.
+        shared: Those of them that other symbols of this process trade, and their balances.
 
     Attributes:
         why: The confirmed difference, as text; empty without one.
@@ -38,6 +71,7 @@ class AccountCheck:
         *,
         adopts: bool = False,
         left_out: Collection[str] = (),
+        shared: tuple[Collection[str], SharedBalances] | None = None,
     ) -> None:
         self.why = ""
         self.found = False
@@ -46,6 +80,11 @@ class AccountCheck:
         self._assets = (instrument.base_asset, instrument.quote_asset)
         self._expected_e8, self._fills = expected_e8, Ledger(instrument)
         self._adopts, self._left_out = adopts, left_out
+        self._shared, self._balances = shared or ((), SharedBalances())
+        moves = (lambda: self._fills.position_e8, lambda: self._fills.cash_e8)
+        for asset, moved in zip(self._assets, moves, strict=True):
+            if asset in self._shared:
+                self._balances.follow(asset, moved)
         self._last: tuple[int, ...] = ()
         self._seen = self._differing = 0
 
@@ -64,7 +103,10 @@ class AccountCheck:
         moved_e8 = self._fills.position_e8, self._fills.cash_e8
         if self._expected_e8 is None:
             self._expected_e8 = self.begin_e8 = held_e8[0] - moved_e8[0], held_e8[1] - moved_e8[1]
-        due_e8 = [before + moved for before, moved in zip(self._expected_e8, moved_e8, strict=True)]
+        due_e8 = [
+            self._balances.due_e8(asset, held) if asset in self._shared else before + moved
+            for asset, held, before, moved in zip(self._assets, held_e8, self._expected_e8, moved_e8, strict=True)
+        ]
         differs = tuple(
             0 if asset in self._left_out else held - due
             for asset, held, due in zip(self._assets, held_e8, due_e8, strict=True)
@@ -84,6 +126,7 @@ class AccountCheck:
             return
         parts = [
             f"{decimal_text(due + by)} {asset} at the exchange, {decimal_text(due)} by the audit log"
+            f"{'s of all symbols' if asset in self._shared else ''}"
             for by, due, asset in zip(differs, due_e8, self._assets, strict=True)
             if by
         ]

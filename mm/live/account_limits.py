@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from mm.backtest.risk import Risk
 from mm.errors import SafetyError, UsageError
 from mm.instrument import E8, Instrument, e8, short_text
+from mm.live.account_check import SharedBalances
 from mm.live.knobs import AccountLimits
 from mm.market_data.metrics import FilledFamily, MetricFamily
 
@@ -63,6 +64,10 @@ class Account:
         limits: The limits.
         risk: Limits of each symbol, one of which is the default of the account's loss.
         symbols: The symbols, upper case.
+
+    Attributes:
+        symbols: As given.
+        balances: Of assets that several of them trade.
     """
 
     def __init__(self, limits: AccountLimits, risk: Sequence[Risk], symbols: Sequence[str]) -> None:
@@ -71,14 +76,15 @@ class Account:
         self._loss_e8 = None if loss is None else e8(loss)
         self._notional_e8 = None if limits.account_max_notional is None else e8(limits.account_max_notional)
         self._orders = limits.account_max_open_orders
-        self._symbols = tuple(symbols)
+        self.symbols = tuple(symbols)
         self._joined: dict[str, AccountSymbol] = {}
         self._complete = asyncio.Event()
+        self.balances = SharedBalances()
 
     def check_assets(self, quote_assets: Sequence[str]) -> None:
         """Raise SafetyError if the symbols have different quote assets: amounts of them have no sum."""
         if len(set(quote_assets)) > 1:
-            named = ", ".join(f"{symbol} in {asset}" for symbol, asset in zip(self._symbols, quote_assets, strict=True))
+            named = ", ".join(f"{symbol} in {asset}" for symbol, asset in zip(self.symbols, quote_assets, strict=True))
             raise SafetyError(f"limits of an account need one quote asset: {named}; trade each with its own command")
 
     def check_order(self, symbol: str, notional_e8: int) -> None:
@@ -92,7 +98,7 @@ class Account:
     async def join(self, symbol: str, one: AccountSymbol) -> None:
         """Add a symbol, and wait until all are known: before, the limits do not count what the others hold."""
         self._joined[symbol] = one
-        if len(self._joined) == len(self._symbols):
+        if len(self._joined) == len(self.symbols):
             self._complete.set()
         await self._complete.wait()
 

@@ -132,6 +132,7 @@ class TradeRun(LiveRun):
         self.desk: TradeDesk | None = None
         self._run, self._knobs, self._parts, self._symbol = run, knobs, parts, run.symbol
         self._account = account
+        account.balances.elsewhere = self._traded_elsewhere
         self._urls, self._credentials = knobs.urls, knobs.credentials
         self._equity = EquityFile(knobs.out_root, self._symbol, knobs.trading.venue)
         self._marks: tuple[int | None, int | None] = (None, None)
@@ -195,16 +196,36 @@ class TradeRun(LiveRun):
         return from_exchange_info(self.terms.entry, "exchangeInfo")
 
     def _account_check(self, history: RunHistory, instrument: Instrument) -> AccountCheck:
-        """Return the check of the balances, without assets that this host's traders of other symbols trade too."""
-        path = self._lock_path("")
-        names = [one.stem.removeprefix(path.stem) for one in path.parent.glob(f"{path.stem}*")] if path else []
-        others = [name for name in names if name != self._symbol]
-        assets = instrument.base_asset, instrument.quote_asset
-        left_out = [asset for asset in assets if any(asset in name for name in others)]
+        """Return the check of the balances; other traders of this host may have traded an asset too.
+
+        An asset of several symbols of this process is compared from the start of the process on.
+        """
+        known = self._traders()
+        assets, others = (
+            (instrument.base_asset, instrument.quote_asset),
+            [name for name in known if name != self._symbol],
+        )
+        ours = [name for name in self._account.symbols if name != self._symbol]
+        shared = [asset for asset in assets if any(asset in name for name in ours)]
+        left_out = [asset for asset in assets if asset not in shared and any(asset in name for name in others)]
         if left_out:
             self._run.log.info("balances_shared", assets=left_out, symbols=others, note="they are not compared")
-        adopts = self._knobs.access.adopt
-        return AccountCheck(instrument, history.balances_e8, adopts=adopts, left_out=left_out)
+        return AccountCheck(
+            instrument,
+            history.balances_e8,
+            adopts=self._knobs.access.adopt,
+            left_out=left_out,
+            shared=(shared, self._account.balances),
+        )
+
+    def _traders(self) -> dict[str, Path]:
+        """Return the lock of each symbol that this user has traded on this account and host."""
+        path = self._lock_path("")
+        return {one.stem.removeprefix(path.stem): one for one in path.parent.glob(f"{path.stem}*")} if path else {}
+
+    def _traded_elsewhere(self) -> bool:
+        """Return whether another process trades on this account now."""
+        return any(name not in self._account.symbols and _is_held(path) for name, path in self._traders().items())
 
     async def play(self) -> None:
         """Trade until a signal, a kill, the end of the window, or another end of the recording.
@@ -548,6 +569,18 @@ class TradeRun(LiveRun):
         equity_e8, day_e8, peak_e8 = play.engine.manager.guard.equities_e8()
         if equity_e8:
             self._equity.keep(self._clock(), day_e8, peak_e8, audit.end, at_once=at_once)
+
+
+def _is_held(lock: Path) -> bool:
+    """Return whether a process holds a *lock*."""
+    descriptor = os.open(lock, os.O_RDWR)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
 
 
 def write_trade(run: "Run", end: TradeEnd) -> None:

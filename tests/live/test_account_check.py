@@ -1,11 +1,12 @@
 """The balances of the account against our own fills: a difference counts once it is confirmed, and is named."""
 
 import asyncio
+from dataclasses import replace
 
 from gateway_rig import ALICE, trading
 
 from mm.instrument import E8, Instrument
-from mm.live.account_check import CONFIRMATIONS, MOST_DIFFERING, AccountCheck
+from mm.live.account_check import CONFIRMATIONS, MOST_DIFFERING, AccountCheck, SharedBalances
 from mm.live.knobs import OrderAccess
 from mm.live.ledger import AccountFill
 
@@ -89,3 +90,38 @@ def test_gateway_is_not_ready_while_the_account_differs():
             await rig.until(lambda: rig.gateway.ready)
 
     asyncio.run(scenario())
+
+
+def test_an_asset_of_several_symbols_follows_the_fills_of_all():
+    """What is found at the start counts; one differing symbol names the asset, and each of them finds it."""
+    shared = SharedBalances()
+    other = Instrument("BOXUSDT", 1, 1, 0, "BOX", "USDT")
+    first, second = (AccountCheck(grid, (0, 0), shared=(["USDT"], shared)) for grid in (GRID, other))
+    for check in (first, second, first):
+        check.compare({"USDT": ("1000", "0")})
+        assert check.found
+    second.filled(replace(FILL, commission_asset="BOX", commission="0"))
+    first.compare({"USDT": ("800", "0")})
+    assert not first.pending
+    for _ in range(CONFIRMATIONS):
+        first.compare({"USDT": ("790", "0")})
+        second.compare({"BOX": ("2", "0"), "USDT": ("790", "0")})
+    assert first.why == second.why
+    assert first.why.endswith("790.00000000 USDT at the exchange, 800.00000000 by the audit logs of all symbols")
+    shared.elsewhere = lambda: True
+    first.compare({"USDT": ("790", "0")})
+    assert first.why == ""
+
+
+def test_a_balance_ahead_of_its_fill_is_no_start_of_a_shared_asset():
+    shared = SharedBalances()
+    check = AccountCheck(GRID, (0, 0), shared=(["USDT"], shared))
+    for held in ("1000", "800"):  # the second with a fill that is reported later
+        check.compare({"USDT": (held, "0")})
+    check.filled(replace(FILL, commission="0"))
+    for _ in range(2):
+        check.compare({"SIM": ("2", "0"), "USDT": ("800", "0")})
+    assert check.found
+    for _ in range(CONFIRMATIONS):
+        check.compare({"SIM": ("2", "0"), "USDT": ("801", "0")})
+    assert "801.00000000 USDT at the exchange, 800.00000000" in check.why

@@ -53,8 +53,9 @@ def reseal(path, change):
 
 
 def commission_resealed(path):
-    """A fill's commission is larger, which changes the position, with all hashes computed anew."""
-    reseal(path, lambda line: line.replace(b'"commission":"0.', b'"commission":"1.', 1))
+    """The commission of buys is larger, which changes the position, with all hashes computed anew."""
+    dearer = b'"commission":"0.', b'"commission":"1.'
+    reseal(path, lambda line: line.replace(*dearer, 1) if b'"commission_asset":"SIM"' in line else line)
 
 
 def cut(path):

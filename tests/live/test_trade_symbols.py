@@ -174,6 +174,27 @@ def test_orders_beyond_the_account_are_breaches_in_the_audit_log(limited):
 
 
 @pytest.mark.slow
+def test_quote_asset_spent_behind_all_symbols_stops_all(tmp_path):
+    """A third symbol was bought by hand: no position of ours differs, but the money that all of ours share does."""
+    three = ",".join((*SYMBOLS, "CUPUSDT"))
+    with venue(tmp_path, *MARKET[2:], "--symbol", three) as served:
+        box = Account(tmp_path, served.ready)
+        with box.trader(**CALM, RECONCILE_INTERVAL_S="1") as process:
+            traded(box, process, 5)
+
+            def stopped(symbol):
+                rows = [row for row in log_rows(box.of(symbol)) if row["type"] == "breach"]
+                return [row for row in rows if row["limit"] == "ACCOUNT" and "USDT" in row["message"]]
+
+            assert not any(map(stopped, SYMBOLS))
+            box.of("CUPUSDT").order("BUY", "3", user=box.user)
+            box.until(lambda: all(map(stopped, SYMBOLS)), "a stop of both", process=process)
+            box.until(lambda: not both(box, "openOrders"), "the cancels", process=process)
+            assert all("of all symbols" in stopped(symbol)[0]["message"] for symbol in SYMBOLS)
+            assert ended(process)[0] == 0
+
+
+@pytest.mark.slow
 def test_kill_of_one_symbol_kills_all_and_flatten_closes_what_is_left(tmp_path):
     with account(tmp_path) as box:
         with box.trader(**CALM) as process:

@@ -1,18 +1,22 @@
 """``mm latency`` against an exchange in a box, and against servers that refuse, hang or are no exchange."""
 
 import json
+import shutil
 import socket
 import threading
 from contextlib import ExitStack, contextmanager, suppress
+from urllib.parse import urlsplit
 
 import pytest
 from click.testing import CliRunner
+from tls_front import create_authority, issue_certificate, tls_front
 
 from mm.__main__ import main
 from mm.clock import now_us
 from mm.live.venue_latency import Quantiles, VenueLatency
 from mm.market_data.latency import RoundTrip
 from serving import serving
+from support import run_python
 
 
 @pytest.fixture
@@ -156,3 +160,38 @@ def test_streams_that_cannot_be_opened_are_one_line(ready, head, alone) -> None:
         done = measure(ready["rest_url"], f"ws://127.0.0.1:{port}", "--samples", "1", "--timeout", "3")
     assert (done.exit_code, done.stderr.count("\n")) == (75, 1), done.stderr
     assert "WS_URL" in done.stderr
+
+
+@pytest.mark.skipif(not shutil.which("openssl"), reason="the command openssl is not installed")
+def test_latency_over_tls_has_the_handshake_and_trusts_only_its_authority(tmp_path) -> None:
+    """First byte, clock offset and streams are measured behind the handshake, as at a real exchange."""
+    ca = create_authority(tmp_path)
+    certificate = issue_certificate(tmp_path, "localhost", ca)
+    with (
+        serving("--scenario", "zero_intelligence", "--seed", "7") as (_, found),
+        tls_front(*certificate, urlsplit(found["rest_url"]).port) as (port, _),
+    ):
+        words = ("--rest-url", f"https://localhost:{port}", "--ws-url", f"wss://localhost:{port}", "--json")
+        words = (
+            "-m",
+            "mm",
+            "latency",
+            "--venue",
+            "box",
+            "--symbol",
+            "SIMUSDT",
+            "--samples",
+            "6",
+            "--seconds",
+            "3",
+            *words,
+        )
+        refused = run_python(*words, cwd=tmp_path, TMPDIR=str(tmp_path))
+        done = run_python(*words, cwd=tmp_path, TMPDIR=str(tmp_path), SSL_CERT_FILE=str(ca))
+    assert (refused.returncode, refused.stderr.count("\n")) == (5, 1), refused.stderr
+    assert "SSL_CERT_FILE" in refused.stderr
+    assert done.returncode == 0, done.stderr
+    measured = json.loads(done.stdout)
+    assert measured["tls_ms"]["n"] == measured["connect_ms"]["n"] > 0
+    assert measured["tls_ms"]["p50"] > 0
+    assert measured["orders_sent"] == 0

@@ -348,11 +348,11 @@ def test_events_are_not_stamped_later_than_queued_messages():
         await boxed.synced()
         inbox, opened = boxed.parts.stream._inbox, boxed.recording._open
         recv_us = boxed.box.scheduler.done_us - 5_000_000
-        inbox.waiting.append((recv_us, inbox.links[0], b"{}"))
+        inbox.waiting.appendleft((recv_us, inbox.links[0], b"{}"))  # others may be waiting already
         opened._stalled("depth", 1.0)
         logged_us, _ = boxed.session.writer.ledger.last["stall"]
         assert logged_us == recv_us
-        inbox.waiting.clear()
+        inbox.waiting.popleft()
 
     recorded(scenario, defects={"clock"}, clean=False)
 

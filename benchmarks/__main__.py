@@ -22,10 +22,10 @@ ON_A_DAY = {"models": "play_models:measure", "pipeline": "pipeline:measure", "si
 """Further measurements on the day; they run only if named."""
 COMPARISONS = {"grids": "grids:measure", "fills": "grids:differences"}
 """Comparisons with hftbacktest, including order by order; they run only if named."""
-_DAYLESS = ("doors", "inference", "live", "matching", "recorder", "wire")
+_DAYLESS = ("doors", "inference", "live", "matching", "wire")
 DAYLESS = {name: f"{name}:measure" for name in _DAYLESS} | {"day": "commands:simulated_day"}
 """Measurements without a day; their argument is the number of turns."""
-IMPORT = "import"
+IMPORT, RECORDER = "import", "recorder"
 CALIBRATION = "calibration"
 SHARED = Path("../shared/bench")
 """The captures on which the calibration is tested are next to it."""
@@ -45,7 +45,14 @@ class Settings(Results):
     bench_peer: Path | None = knob(
         None, PATH, "Python of an environment that has hftbacktest, for comparison.", flag="--peer"
     )
-    bench_turns: int = knob(5, integer(1, 1000), "Number of turns of each process.", flag="--turns")
+    bench_turns: int | None = knob(
+        None, integer(1, 1000), "Number of turns of each process; default: 5, and 3 of the recorder.", flag="--turns"
+    )
+
+    @property
+    def turns(self) -> int:
+        """The number of turns of most measurements."""
+        return self.bench_turns or 5
 
     def bench(self, console: Console) -> Bench:
         """Return the settings of a measurement; the yardstick day and the peer's copy are created if missing."""
@@ -53,9 +60,9 @@ class Settings(Results):
 
         out = self.out_root.resolve() / "bench"
         if self.bench_day is not None:
-            return Bench(recorded(self.bench_day), out, self.bench_turns, no_peer=NO_EVENTS)
+            return Bench(recorded(self.bench_day), out, self.turns, no_peer=NO_EVENTS)
         yardstick = Yardstick(self.yardstick and self.yardstick.resolve(), self.bench_hours, out)
-        bench = Bench(yardstick.day(console), out, self.bench_turns, QUOTE_QTY, k=yardstick.k)
+        bench = Bench(yardstick.day(console), out, self.turns, QUOTE_QTY, k=yardstick.k)
         if self.bench_peer is None:
             return bench
         python = self.bench_peer.absolute()
@@ -79,7 +86,7 @@ def _main(console: Console, settings: Settings, names: tuple[str, ...], full: bo
     """
     measured_names = list(dict.fromkeys(names or MEASUREMENTS))
     on_a_day = MEASUREMENTS | ON_A_DAY | COMPARISONS
-    answer: dict[str, Any] = {"stamp": stamp(datetime.now(UTC)), **circumstances(), "turns": settings.bench_turns}
+    answer: dict[str, Any] = {"stamp": stamp(datetime.now(UTC)), **circumstances(), "turns": settings.turns}
     bench = None
     if any(name in on_a_day for name in measured_names):
         bench = settings.bench(console)
@@ -110,7 +117,7 @@ main = command(
         click.Argument(
             ["names"],
             nargs=-1,
-            type=click.Choice([*MEASUREMENTS, *ON_A_DAY, *COMPARISONS, *DAYLESS, IMPORT, CALIBRATION]),
+            type=click.Choice([*MEASUREMENTS, *ON_A_DAY, *COMPARISONS, *DAYLESS, RECORDER, IMPORT, CALIBRATION]),
             metavar="[NAME]...",
         ),
         click.Option(
@@ -128,9 +135,11 @@ def _measure(name: str, bench: Bench | None, settings: Settings, console: Consol
     if bench is not None and name in (on_a_day := MEASUREMENTS | ON_A_DAY | COMPARISONS):
         return _function(on_a_day[name])(bench)
     if name == IMPORT:
-        return _function("imports:measure")(settings.bench_turns, settings.bench_peer)
+        return _function("imports:measure")(settings.turns, settings.bench_peer)
+    if name == RECORDER:
+        return _function("recorder:measure")(settings.bench_turns or 3, console.log)
     if name in DAYLESS:
-        return _function(DAYLESS[name])(settings.bench_turns)
+        return _function(DAYLESS[name])(settings.turns)
     captures = (settings.yardstick or SHARED).resolve().parent / "data"
     return _function("calibration:measure")(console, full=full, captures=captures)
 

@@ -1,9 +1,9 @@
-"""The recorder compared with a straightforward one: processor time per message, late timestamps, cost of a deep book.
+"""The recorder compared with a straightforward one: processor time per message, late timestamps, deep books, memory.
 
 Each turn runs ``python -m benchmarks.recorder KIND MESSAGES``, which prints one JSON object: a feed, and a recorder of
 that KIND (``ours`` or ``plain``) in a separate process, which is stopped when all messages are sent. ``burst`` and
-``plain_burst`` are the same recorders with bursts of 520 messages within 10 ms; ``link`` and ``library`` are
-connections without a recorder (`benchmarks.connection`); ``deep`` needs no process.
+``plain_burst`` are the same recorders with bursts of 520 messages within 10 ms; ``deep`` needs no process. Fifty
+symbols are recorded once (`benchmarks.symbols`).
 
 The feed is the depth and trades of a busy symbol over loopback. Messages are made in advance, so that sending costs
 little compared with receiving; the mix is that of a busy day: ten depth messages of some 46 levels per 28 trades.
@@ -22,32 +22,36 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from websockets.asyncio.server import Server, ServerConnection, serve
 
 from benchmarks.plain_recorder import SYMBOL
+from benchmarks.symbols import AT_ONCE
 from benchmarks.turns import PYTHON, Measured, Row, run
 from mm.clock import now_us
+
+if TYPE_CHECKING:
+    from structlog.typing import FilteringBoundLogger as Logger
 
 LEVELS_PER_DIFF = 46
 _MID_TICKS = 6_000_000
 _DEPTH_SHARE = 10 / 38
 _STEP_S = 0.005
 _CLOSE_TIMEOUT_S = 60.0
-MESSAGES = 50_000
+MESSAGES = 20_000
 RATE = 5_000
 BURST = 520
-BURSTS = 20
+BURSTS = 8
 DIFFS = 3_000
+SYMBOLS = 50
 AIM_US = 30
 _BURST_STEPS = 10
 _BURST_STEP_S = 0.001
-_PAUSE_STEPS = 490
+_PAUSE_STEPS = 190
 _STEPS_PER_S = 200
 _FEW = 1_000
-_CONNECTIONS = ("link", "library", "link_burst", "library_burst")
-KINDS = ("ours", "plain", "burst", "plain_burst", "deep", *_CONNECTIONS)
+KINDS = ("ours", "plain", "burst", "plain_burst", "deep")
 
 
 class Feed:
@@ -192,13 +196,16 @@ def _price(away: int) -> str:
     return f"{ticks // 100}.{ticks % 100:02}000000"
 
 
-def measure(turns: int, messages: int = MESSAGES) -> Measured:
-    """Measure it in *turns* fresh processes of each kind, with *messages* messages each."""
+def measure(turns: int, log: "Logger", messages: int = MESSAGES, symbols: int = SYMBOLS) -> Measured:
+    """Measure it in *turns* fresh processes of each kind, with *messages* messages each; each output is logged."""
+    many = run([*PYTHON, "benchmarks.symbols", str(symbols), *AT_ONCE]).output
+    log.info("symbols_measured", **many)
     outputs: dict[str, list[dict[str, Any]]] = {kind: [] for kind in KINDS}
-    for _ in range(turns):
+    for turn in range(1, turns + 1):
         for kind, kind_outputs in outputs.items():
             kind_outputs.append(run([*PYTHON, "benchmarks.recorder", kind, str(messages)]).output)
-    ours, plain, burst, plain_burst, deep, link, library, link_burst, library_burst = outputs.values()
+            log.info(f"{kind}_measured", turn=turn, turns=turns, **kind_outputs[-1])
+    ours, plain, burst, plain_burst, deep = outputs.values()
     rows = [
         Row("processor time per message", "us", _column(ours, "us"), "plain", _column(plain, "us"), f"under {AIM_US}"),
         Row("most memory", "MB", _column(ours, "peak_mb"), "plain", _column(plain, "peak_mb"), "under 150"),
@@ -211,18 +218,10 @@ def measure(turns: int, messages: int = MESSAGES) -> Measured:
             _column(plain_burst, "late_ms"),
             "under 15",
         ),
-        Row("connection alone, per message", "us", _column(link, "us"), "library", _column(library, "us"), "ratio 1"),
-        Row(
-            f"connection, {BURST} in 10 ms, delay p99",
-            "ms",
-            _column(link_burst, "late_ms"),
-            "library",
-            _column(library_burst, "late_ms"),
-            "under 15",
-        ),
         Row("a diff, book of 1,000 levels", "us", _column(deep, "thin_us")),
         Row("a diff, book of 20,000 levels", "us", _column(deep, "deep_us")),
         Row("20,000 levels / 1,000 levels", "", _column(deep, "ratio"), aim="under 1.5"),
+        Row(f"memory, {symbols} symbols", "MB", [many["rss_mb"]], aim="under 300"),
     ]
     facts = {"messages": messages, "a second": RATE, "load": round(os.getloadavg()[0], 1)}
     return Measured(rows, facts, ["user and system time of the recorder's process, gzip and fsync included"])
@@ -285,24 +284,12 @@ def _rated(kind: str, messages: int) -> dict[str, Any]:
 
 
 def _burst(kind: str, bursts: int) -> dict[str, Any]:
-    """Send bursts of 520 messages within 10 ms, half a second apart."""
+    """Send bursts of 520 messages within 10 ms, a fifth of a second apart."""
     return _take(kind, _burst_sizes(bursts), _BURST_STEP_S)
 
 
 def _burst_sizes(bursts: int) -> list[int]:
     return ([BURST // _BURST_STEPS] * _BURST_STEPS + [0] * _PAUSE_STEPS) * bursts
-
-
-async def _connected(kind: str, sizes: list[int], step_s: float) -> dict[str, Any]:
-    """Serve a feed to a connection without a recorder, and return the results of its process."""
-    server = FeedServer(Feed(), sizes, step_s)
-    await server.open()
-    command = [*PYTHON, "benchmarks.connection", kind, *server.urls]
-    process = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE)
-    await server.sent.wait()
-    server.close()
-    out, _ = await process.communicate()
-    return dict(json.loads(out))
 
 
 def _deep(diffs: int) -> dict[str, Any]:
@@ -341,11 +328,6 @@ def main(kind: str, messages: str) -> None:
     count = int(messages)
     if kind == "deep":
         found = _deep(max(DIFFS * count // MESSAGES, 200))
-    elif kind in ("link", "library"):
-        found = asyncio.run(_connected(kind, [RATE // _STEPS_PER_S] * (count * _STEPS_PER_S // RATE), 1 / _STEPS_PER_S))
-    elif kind in _CONNECTIONS:
-        sizes = _burst_sizes(max(BURSTS * count // MESSAGES, 1))
-        found = asyncio.run(_connected(kind.removesuffix("_burst"), sizes, _BURST_STEP_S))
     elif kind.endswith("burst"):
         found = _burst("plain" if kind == "plain_burst" else "ours", max(BURSTS * count // MESSAGES, 1))
     else:

@@ -3,6 +3,8 @@
 import math
 
 import pytest
+import structlog
+from structlog.testing import capture_logs
 
 from benchmarks.recorder import KINDS, measure
 from benchmarks.turns import PYTHON, run
@@ -25,10 +27,13 @@ def test_recorders_lose_no_message(outputs, kind):
 
 
 def test_measure_returns_complete_rows(outputs, monkeypatch):
-    """A measurement of two turns has rows of two values."""
+    """A measurement of two turns has rows of two values, and logs each output as soon as there is one."""
+    outputs["50"] = {"rss_mb": 200.0}
     monkeypatch.setattr(
         "benchmarks.recorder.run", lambda command: type("ProcessResult", (), {"output": outputs[command[3]]})
     )
-    measured = measure(2, 2000)
-    assert all(len(row.ours) == 2 for row in measured.rows)
+    with capture_logs() as logged:
+        measured = measure(2, structlog.get_logger(), 2000)
+    assert len(logged) == 1 + 2 * len(KINDS)
+    assert all(len(row.ours) == 2 for row in measured.rows[:-1])
     assert measured.lines("recorder")

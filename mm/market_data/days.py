@@ -12,7 +12,7 @@ import shutil
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime, time, timedelta
 from functools import partial
 from pathlib import Path
@@ -129,6 +129,7 @@ class Days:
         min_free_mb: Disk space that must stay free, in 10⁶ bytes.
         knobs: Knobs of the run, for the ledger.
         venue: The market, as in ``schema.json``.
+        made: The folders that were created, each day before the folders around it.
     """
 
     data_root: Path
@@ -143,6 +144,7 @@ class Days:
     min_free_mb: float
     knobs: Mapping[str, Any]
     venue: str = SPOT
+    made: list[Path] = field(default_factory=list)
 
     def check_space(self) -> None:
         """Raise OSError (ENOSPC) if less than `min_free_mb` is free."""
@@ -195,6 +197,22 @@ class Days:
             writer.folder, at_us, instrument, {"cause": f"removed while it was recorded: {files}", "moved_to": moved_to}
         )
 
+    def withdraw(self, writer: DayWriter) -> bool:
+        """Close *writer* and remove its folder, and those around it, if this run has made them; return whether it has.
+
+        The folders around it stay if there is something else in them.
+        """
+        folder = writer.folder.path
+        if folder not in self.made:
+            return False
+        folder = folder.rename(folder.with_name(folder.name + ".withdrawn"))  # nothing is written into it any more
+        shutil.rmtree(folder)
+        for around in self.made:
+            with suppress(OSError):
+                around.rmdir()
+        writer.close(flush=False)
+        return True
+
     def _opened(
         self, folder: DayFolder, at_us: int, instrument: str | None, replaced: Mapping[str, Any] | None = None
     ) -> DayWriter:
@@ -210,6 +228,7 @@ class Days:
         return writer
 
     def _make(self, folder: DayFolder) -> None:
+        self.made.extend(path for path in (folder.path, *folder.path.parents) if not path.exists())
         try:
             folder.path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -395,6 +414,10 @@ class Disk:
         """Seal and close *writer*, in the thread; if not *whole*, only close it and drop its queued rows."""
         writer.defer_files(None)
         self._sealing.append(asyncio.create_task(self._seal(writer, whole)))
+
+    async def withdraw(self, writer: DayWriter) -> bool:
+        """Remove the day of *writer*, in the thread, if this run has made it, and return whether it has."""
+        return await self._in_thread(partial(self._days.withdraw, writer))
 
     def end(self) -> None:
         """Stop retrying: the recording ends."""

@@ -290,12 +290,21 @@ class _OpenRecording:
     async def end(self, error: Exception | None, reason: str) -> None:
         """Write the last events, seal, and raise *error*, which ended the recording if it is not None.
 
-        If rows are lost because the disk refused them, the run has crashed: it is neither ended nor sealed.
+        If rows are lost because the disk refused them, the run has crashed: it is neither ended nor sealed. A run that
+        a wrong knob has ended before its first message leaves no day behind.
         """
         session, at_us = self.session, min(self._clock(), self._parts.stream.reached_us())
         with suppress(OSError, MMError):  # the flush reports disk errors
             await self.disk.look(session.writer)
         session.writer.defer_files(None)
+        if (
+            isinstance(error, UsageError)
+            and not session.report.lines
+            and session.writer.folder.path in self._parts.days.made
+        ):
+            self._reports.remove(session.report)
+            await self.disk.withdraw(session.writer)
+            raise error
         error, whole = self.disk.last_flush(session.writer, error)
         reason = "disk_full" if is_of_disk(error) else type(error).__name__ if error else reason
         if whole:

@@ -29,7 +29,7 @@ from mm.clock import iso, now_us
 from mm.dayfolder.check import check_day
 from mm.dayfolder.day_writer import DayWriter
 from mm.dayfolder.layout import DayFolder
-from mm.market_data import recorder
+from mm.market_data import recorder, recording
 from mm.market_data.days import RecordingWindow, WindowRule
 from support import ROOT, in_time
 
@@ -404,11 +404,13 @@ def test_unsupported_options_exit_with_2(args, message):
     assert result.stderr.startswith(f"error: {message}")
 
 
-def test_unknown_symbol_exits_with_2():
-    """The symbol is checked at the start."""
-    with FakeExchange(infos=[400] * 20) as exchange:  # on a loaded machine some requests have no answer in time
+@pytest.mark.parametrize("head_start_s", [5.0, 0.0])
+def test_unknown_symbol_exits_with_2_and_leaves_no_files(head_start_s, monkeypatch):
+    """The symbol is checked at the start; a slow exchange refuses it when the day is open already."""
+    monkeypatch.setattr(recording, "HEAD_START_S", head_start_s)
+    with FakeExchange(messages=0, infos=[400] * 20) as exchange:  # on a loaded machine some have no answer in time
         result = call(exchange)
-    assert result.exit_code == 2
+    assert (result.exit_code, os.listdir()) == (2, [])
     assert "--symbol (SYMBOL) 'SIMUSDT'" in result.stderr
     assert "Invalid symbol" in result.stderr
 

@@ -151,7 +151,7 @@ class TradeRepeated(Struct, gc=False):
 
 
 class MessageRefused(Struct, gc=False):
-    """A depth message or trade with ids far ahead was refused: later messages contradict it.
+    """A depth message or trade with ids far from the known ones was refused: later messages contradict it.
 
     Attributes:
         recv_us: When that was detected, µs.

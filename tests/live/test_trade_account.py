@@ -24,6 +24,14 @@ def traded(tmp_path_factory):
         yield box
 
 
+def test_files_of_a_trade_are_readable_by_their_owner_alone(traded):
+    """Audit log and state have every order, and the size of the account."""
+    stored = [path for path in (traded.folder / "out").rglob("*") if path.is_file() and path.parent.name != "logs"]
+    secret = [path for path in stored if "audit" in path.parts or path.name.startswith("state.sqlite")]
+    assert {path.suffix for path in secret} >= {".ndjson", ".sqlite"}
+    assert [path for path in secret if path.stat().st_mode & 0o077] == []
+
+
 def lines_of(path):
     return path.read_bytes().splitlines(keepends=True)
 

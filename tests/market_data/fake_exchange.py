@@ -76,8 +76,8 @@ class FakeExchange:
         seed: Seed of the market.
         messages: Depth messages to send, from the first connection on; each holds up to four ids and two trades.
         faults: Fault at a depth message, by its number: ``drop`` it, send it ``twice``, send ``garbage`` instead,
-            ``cut`` the connections after it, ``close`` them in order, ``mute`` them for good, ``down`` (cut and
-            refuse the next three attempts).
+            a ``stray`` one of small ids before it, ``cut`` the connections after it, ``close`` them in order, ``mute``
+            them for good, ``down`` (cut and refuse the next three attempts).
         snapshots: Answers to the first depth requests: a status, ``old``, ``broken``, or seconds to wait.
         infos: Answers to the first exchangeInfo requests: a status, or an entry.
         then: Called when all messages are sent.
@@ -144,8 +144,9 @@ class FakeExchange:
             trades = [self._wrapped("trade", self.market.trade()) for _ in range(number % 3)]
             if fault == "mute":
                 self._clients.clear()
-            texts = {"drop": [], "twice": [depth, depth], "garbage": ['{"stream":"x']}.get(fault, [depth])
-            for text in (*trades, *texts):
+            texts = {"drop": [], "twice": [depth, depth], "garbage": ['{"stream":"x']}
+            texts["stray"] = [self._update({"U": 3, "u": 4}, {"b": [["99.00", "7.00"]], "a": []}), depth]
+            for text in (*trades, *texts.get(fault, [depth])):
                 await self._send(text)
             if fault in ("cut", "close", "down"):
                 await self._cut(orderly=fault == "close")
@@ -161,6 +162,9 @@ class FakeExchange:
         sides = {side: {price: qty for found, price, qty in changes if found == side} for side in (1, -1)}
         ids = {"U": first_id, "u": self.market.last_id}
         levels = {"b": list(map(list, sides[1].items())), "a": list(map(list, sides[-1].items()))}
+        return self._update(ids, levels)
+
+    def _update(self, ids: dict[str, int], levels: dict[str, list]) -> str:
         return self._wrapped("depth@100ms", {"e": "depthUpdate", "E": now_us(), "s": SYMBOL} | ids | levels)
 
     def _wrapped(self, stream: str, data: dict) -> str:

@@ -7,14 +7,18 @@ import time
 from types import SimpleNamespace
 
 import pytest
+from test_health import fetched
 from test_live_session import Desk
 
+import boxed as boxed_market
+from boxed import recorded
 from captured import SYMBOL, diff, events, snapshot
 from mm.market_data import monitor as module
 from mm.market_data.binance_spot import BINANCE_SPOT
 from mm.market_data.health import ENDED, Health, read_health
 from mm.market_data.monitor import Monitor
 from mm.market_data.venue import Answer
+from state_servers import free_port
 
 
 class Clocks:
@@ -193,3 +197,31 @@ def test_clock_offset_is_measured_before_the_window(desk):
         assert health.report(recording, 0).offset_us == -1_300_000
 
     watched(desk, rest, during, session=False)
+
+
+def test_silent_depth_stream_makes_the_recording_unready_after_a_minute(tmp_path):
+    """Each connection sends trades alone, so that stalls go on for good."""
+    ready = []
+
+    async def read(port):
+        status, _, text = await asyncio.to_thread(fetched, port, "/health/ready")
+        ready.append((status, text))
+
+    async def scenario(boxed):
+        await boxed.synced()
+        await boxed.play(1)
+        rest = boxed.parts.rest.rest
+        monitor = Monitor(Health(boxed_market.SYMBOL, "R1", rest), rest, lambda: boxed.box.scheduler.done_us)
+        port = free_port()
+        async with monitor.watching(boxed.recording, "127.0.0.1", port):
+            for seconds in (0, 50, 20):
+                for _ in range(seconds):
+                    await boxed.box.advance(seconds=1)
+                    await asyncio.sleep(0.01)
+                await read(port)
+
+    stalls = "\n".join(f"at connect {number} do stall of=depth" for number in range(2, 200))
+    day = recorded(scenario, f"at time 2.5 on all do stall of=depth\n{stalls}", root=tmp_path, silence_s=0.1)
+    assert [status for status, _ in ready] == [200, 200, 503]
+    assert "no depth message for" in ready[-1][1]
+    assert len(day.logged("stall")) > 1

@@ -1,5 +1,6 @@
 """The real recorder with an exchange of known truth."""
 
+import base64
 import csv
 import json
 import os
@@ -29,6 +30,7 @@ from mm.clock import iso, now_us
 from mm.dayfolder.check import check_day
 from mm.dayfolder.day_writer import DayWriter
 from mm.dayfolder.layout import DayFolder
+from mm.dayfolder.line_files import lines_of_file
 from mm.market_data import recorder, recording
 from mm.market_data.days import RecordingWindow, WindowRule
 from support import ROOT, in_time
@@ -393,6 +395,7 @@ def assert_true_so_far(day, exchange):
     ("args", "message"),
     [
         (["--ws-url", "wss://fstream.binance.com"], "--ws-url (WS_URL) was 'wss://fstream.binance.com'"),
+        (["--symbol=-BTCUSDT"], "--symbol (SYMBOL) was '-BTCUSDT': it must be a symbol such as BTCUSDT"),
         (["--window-start", "8"], "--window-start (WINDOW_START) was '8': it must be HH:MM or always"),
         (["--window-tz", "Berlin"], "--window-tz (WINDOW_TZ) was 'Berlin': it must be a time zone"),
     ],
@@ -413,6 +416,24 @@ def test_unknown_symbol_exits_with_2_and_leaves_no_files(head_start_s, monkeypat
     assert (result.exit_code, os.listdir()) == (2, [])
     assert "--symbol (SYMBOL) 'SIMUSDT'" in result.stderr
     assert "Invalid symbol" in result.stderr
+
+
+def test_symbol_that_is_refused_once_is_recorded():
+    """A server that has just started may not know its symbols yet."""
+    exchange = FakeExchange(messages=40, infos=[400], then=terminate)
+    day = recorded(exchange)
+    assert len(assert_true(day, exchange)) > 10
+
+
+def test_single_message_with_small_ids_is_no_id_reset():
+    """It is kept in the quarantine, and costs neither book nor epoch."""
+    exchange = FakeExchange(messages=80, faults={40: "stray"}, then=terminate)
+    day = recorded(exchange)
+    assert len(assert_true(day, exchange)) > 60
+    assert (events(day, "gap"), [tag for tag, _ in tags(day)]) == ([], ["initial"])
+    assert [found["kind"] for found in events(day, "anomaly")] == ["far_ids", "quarantined"]
+    (kept,) = lines_of_file(day.quarantine)
+    assert b'"U": 3,' in base64.b64decode(json.loads(kept)["raw_base64"])
 
 
 def test_filters_are_requested_until_they_arrive():

@@ -279,7 +279,7 @@ def test_single_id_far_ahead_does_not_make_later_trades_late(tmp_path):
     stamps = {row["trade_id"]: int(row["recv_time_us"]) - NOON_US for row in rows(day.trades)}
     assert stamps == {"1": 1000, "2": 3000, "3": 4000, "9000": 5000, "9001": 6000, "9002": 7000}
     assert [(hole["from_id"], hole["to_id"]) for hole in events(day, "trade_gap")] == [(4, 8_999)]
-    assert [details["kind"] for details in events(day, "anomaly")] == ["far_ahead", "quarantined"]
+    assert [details["kind"] for details in events(day, "anomaly")] == ["far_ids", "quarantined"]
 
 
 def test_late_trade_of_the_stream_is_fetched_by_rest(tmp_path):

@@ -26,9 +26,16 @@ from mm.commands import assemble
 from mm.commands.calibrate import FIT, POINTS
 from mm.commands.reproduce import command_of
 from mm.errors import BrokenFile, DataError, MMError, UsageError
+from mm.report.backtest import page as backtest_page
+from mm.report.calibration import further_cards
+from mm.report.calibration import page as calibration_page
 from mm.report.contents import read_content
+from mm.report.evaluation import page as evaluation_page
+from mm.report.frame import About, plotly_address
 from mm.report.redraw import Redraw, market, played
 from mm.report.run_columns import columns_of, read_columns
+from mm.report.sweep import page as sweep_page
+from mm.report.walkforward import page as walkforward_page
 from mm.runs.find import Found, find_run
 from mm.runs.in_progress import PAGE
 from mm.runs.manifest import MANIFEST
@@ -36,7 +43,6 @@ from mm.runs.plan import repeating
 
 if TYPE_CHECKING:
     from mm.backtest.result import Result
-    from mm.report.frame import About
 
 SUMMARY, NESTED = "summary.json", "backtest"
 
@@ -62,8 +68,6 @@ def _page(redraw: Redraw, path: Path) -> str:
     Raises:
         DataError: If this kind of run has no page.
     """
-    from mm.report.frame import About, plotly_address  # loads numpy, which help texts do not need
-
     pages = {
         "backtest": _backtest,
         "calibration": _calibration,
@@ -103,52 +107,42 @@ def _words(run: Found) -> list[str]:
     )
 
 
-def _backtest(redraw: Redraw, about: "About") -> str:
-    from mm.report.backtest import page
-
+def _backtest(redraw: Redraw, about: About) -> str:
     folder = redraw.run.folder
     summary = read_content(folder / SUMMARY)
     again = played(redraw, summary)
     if again is not None:
-        return page({**again.summary, **summary, **_sensitivity(again)}, columns_of(again), about)
+        return backtest_page({**again.summary, **summary, **_sensitivity(again)}, columns_of(again), about)
     seen = market(redraw)
-    return _read(folder, lambda: page(summary, read_columns(folder, redraw.run.manifest["symbol"], seen), about))
+    return _read(
+        folder, lambda: backtest_page(summary, read_columns(folder, redraw.run.manifest["symbol"], seen), about)
+    )
 
 
-def _walkforward(redraw: Redraw, about: "About") -> str:
-    from mm.report.walkforward import page
-
+def _walkforward(redraw: Redraw, about: About) -> str:
     folder = redraw.run.folder
     if not (folder / NESTED).is_dir():  # no segment was usable
-        return page(folder, about)
+        return walkforward_page(folder, about)
     again = played(redraw, read_content(folder / NESTED / SUMMARY))
     if again is not None:
-        return page(folder, about, _sensitivity(again).get("sensitivity"), columns_of(again))
-    return _read(folder, lambda: page(folder, about))
+        return walkforward_page(folder, about, _sensitivity(again).get("sensitivity"), columns_of(again))
+    return _read(folder, lambda: walkforward_page(folder, about))
 
 
-def _schedule(redraw: Redraw, about: "About") -> str:
-    from mm.report.walkforward import page
-
-    return page(redraw.run.folder, about)
+def _schedule(redraw: Redraw, about: About) -> str:
+    return walkforward_page(redraw.run.folder, about)
 
 
-def _sweep(redraw: Redraw, about: "About") -> str:
-    from mm.report.sweep import page
-
+def _sweep(redraw: Redraw, about: About) -> str:
     folder, record = redraw.run.folder, redraw.run.manifest["summary"].get("on_record")
-    return _read(folder, lambda: page(folder, about, record))
+    return _read(folder, lambda: sweep_page(folder, about, record))
 
 
-def _evaluation(redraw: Redraw, about: "About") -> str:
-    from mm.report.evaluation import page
-
-    return _read(redraw.run.folder, lambda: page(redraw.run.folder, about))
+def _evaluation(redraw: Redraw, about: About) -> str:
+    return _read(redraw.run.folder, lambda: evaluation_page(redraw.run.folder, about))
 
 
-def _calibration(redraw: Redraw, about: "About") -> str:
-    from mm.report.calibration import further_cards, page
-
+def _calibration(redraw: Redraw, about: About) -> str:
     folder = redraw.run.folder
     content = read_content(folder / FIT)
     try:
@@ -158,12 +152,12 @@ def _calibration(redraw: Redraw, about: "About") -> str:
         config = assemble.calibration_config(redraw.group(Calibration), redraw.group(Fit), account.seed, tapes[0])
         found = measure(tapes, config, assemble.rules(tapes[0], execution, account))
         cards = further_cards(content, adverse_selection(found.calibrator))
-        return page(found.fit, found.measured, steadiness(found.calibrator), about, cards)
+        return calibration_page(found.fit, found.measured, steadiness(found.calibrator), about, cards)
     except MMError as error:
         redraw.notes.append(f"drawn without the fits of parts of the day and the mid moves after hits: {error}")
     points = read_points(folder / POINTS)
     fit = PoissonFit.from_json(content, str(folder / FIT))
-    return page(fit, Measured(points, points), [], about, further_cards(content, []))
+    return calibration_page(fit, Measured(points, points), [], about, further_cards(content, []))
 
 
 def _sensitivity(again: "Result") -> dict[str, Any]:

@@ -14,12 +14,14 @@ from mm.dayfolder.layout import days_of
 from mm.errors import MissingDay, UsageError
 from mm.predict.predictor import Network
 from mm.report.agent_page import agent_page
+from mm.rl.closed_form import PAPER, LearnedPolicy, Share, brackets, utility
+from mm.rl.evaluation import evaluate as evaluated
+from mm.rl.training import smoothed, train_agent
+from mm.rl.training_days import EngineKnobs
 from mm.runs.in_progress import Run
 
 if TYPE_CHECKING:
     from mm.backtest.quotes.agent_file import SavedAgent
-    from mm.rl.training_days import EngineKnobs
-
 _IDLE = ("quote_model", "quote_params_json", "quote_levels", "level_step_ticks", "fit_draws")
 
 
@@ -27,8 +29,6 @@ def train(
     run: Run, day: Day, market: Market, execution: Execution, account: Account, models: Models, learning: Learning
 ) -> None:
     """Train an agent on recorded days: <SAVE_PATH>.zip, which QUOTE_MODEL=rl uses."""
-
-    from mm.rl.training import smoothed, train_agent
 
     knobs = _knobs(execution, account, models)
     tapes = assemble.tapes(run, day, market)
@@ -62,8 +62,6 @@ def evaluate(
     models: Models,
 ) -> None:
     """Evaluate an agent against Avellaneda-Stoikov, the symmetric quoter and the expected-value quoter."""
-    from mm.rl.evaluation import evaluate as evaluated
-
     knobs = _knobs(execution, account, models)
     agent = read_agent(trained.model_path)
     day = _days(wanted, agent)
@@ -82,8 +80,6 @@ def evaluate(
 
 def referee(console: Console, refereed: Refereed, account: Account) -> None:
     """Train agents in the model of Avellaneda and Stoikov (2008)."""
-    from mm.rl.closed_form import PAPER, brackets
-
     seeds = [account.seed + number for number in range(refereed.seeds)]
     found: dict[str, Any] = {"utility": brackets(PAPER, seeds), "seeds": seeds}
     closed, optimum = (found["utility"][name] for name in ("closed_form", "optimum"))
@@ -95,8 +91,6 @@ def referee(console: Console, refereed: Refereed, account: Account) -> None:
 
 def _shares(console: Console, refereed: Refereed, seeds: list[int], closed: float, optimum: float) -> dict[str, Any]:
     """Train the agents, and return their shares; without torch, print a note and return none."""
-
-    from mm.rl.closed_form import PAPER, LearnedPolicy, Share, utility
 
     if find_spec("stable_baselines3") is None:
         console.print(
@@ -118,10 +112,8 @@ def _shares(console: Console, refereed: Refereed, seeds: list[int], closed: floa
     return {**share.to_json(), "of_optimum": of_optimum.to_json()}
 
 
-def _knobs(execution: Execution, account: Account, models: Models) -> "EngineKnobs":
+def _knobs(execution: Execution, account: Account, models: Models) -> EngineKnobs:
     """Return the knobs of the engine; those of a quote model have no effect here."""
-    from mm.rl.training_days import EngineKnobs
-
     plain = Models()
     for name in _IDLE:
         if getattr(models, name) != getattr(plain, name):

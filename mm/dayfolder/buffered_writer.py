@@ -311,17 +311,6 @@ class CsvWriter(RowWriter):
         if self._gathered >= FLUSH_BYTES:
             self._on_full()
 
-    @property
-    def room(self) -> int:
-        """Bytes of rows that can be added before this file is flushed."""
-        return FLUSH_BYTES - self._gathered
-
-    def extend(self, lines: bytes, rows: int) -> None:
-        """Add several rows at once, as ASCII text shorter than `room`."""
-        self._lines.append(lines.decode("ascii"))
-        self.rows += rows
-        self._gathered += len(lines)
-
     def tail(self) -> FileTail:
         """Return the tail of the file after a flush."""
         lines = (self._earlier.lines or 1) + self.rows
@@ -371,22 +360,6 @@ class NdjsonWriter(RowWriter):
             self._pack()
             if self._gathered >= FLUSH_BYTES:
                 self._on_full()
-
-    @property
-    def room(self) -> int:
-        """Bytes of objects that can be added before this file may be flushed."""
-        return FLUSH_BYTES - self._gathered - len(self._lines)
-
-    def extend(self, lines: bytes, rows: int, last: bytes) -> None:
-        """Add several lines at once, of less than `room`; *last* is the object of the last one."""
-        begin = 0
-        while (end := lines.find(b"\n", begin + max(PACK_BYTES - len(self._lines), 1) - 1) + 1) > 0:
-            self._lines += lines[begin:end]
-            self._pack()
-            begin = end
-        self._lines += lines[begin:]
-        self._last = msgspec.Raw(last)
-        self.rows += rows
 
     def tail(self) -> FileTail:
         """Return the tail of the file after a flush."""

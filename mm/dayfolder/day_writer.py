@@ -29,7 +29,7 @@ from mm.dayfolder.ledger import Details, LedgerWriter
 from mm.dayfolder.line_files import FileTail
 from mm.dayfolder.manifest import Manifest, contents, note_manifest, unseal, write_manifest
 from mm.dayfolder.recovery import recover, runs_of, venue_of
-from mm.dayfolder.rows import DiffRow, Levels, RowRun, Stamp, Trade, frame_row, level_cells, trade_row
+from mm.dayfolder.rows import DiffRow, Levels, Stamp, Trade, frame_row, level_cells, trade_row
 from mm.errors import RunExists, TryLater
 from mm.instrument import Instrument, to_exchange_info
 
@@ -199,23 +199,6 @@ class DayWriter:
     def last_seq(self) -> int:
         """The last reserved `recv_seq`."""
         return self._last_seq
-
-    @property
-    def rooms(self) -> tuple[int, int, int] | None:
-        """Bytes by which diffs, frames and trades may grow before one is flushed; None without diffs."""
-        diffs = self._diffs if self._write_diffs else None
-        return (diffs.room, self._frames.room, self._trades.room) if diffs else None
-
-    def extend(self, run: RowRun) -> None:
-        """Write rows that were formatted elsewhere, numbered from the next `recv_seq` on, of less than `rooms`."""
-        diffs, trades = run.counts
-        self.skip(diffs + trades)
-        self._units.update(unit for unit, there in (("ms", run.in_ms), ("us", run.in_us)) if there)
-        if self._diffs and diffs:
-            self._diffs.extend(run.diffs, diffs, run.last_diff)
-            self._frames.extend(run.frames, diffs)
-        if trades:
-            self._trades.extend(run.trades, trades)
 
     def missing(self) -> list[Path]:
         """Return the files that are no longer at their paths: they, or the folder, were removed."""

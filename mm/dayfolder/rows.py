@@ -69,26 +69,6 @@ class Trade(msgspec.Struct, frozen=True, gc=False):
     source: str = "ws"
 
 
-class RowRun(NamedTuple):
-    """Rows of consecutive messages, as text of the files.
-
-    Attributes:
-        diffs, frames: One row of each per depth message.
-        trades: Rows of trades.
-        counts: Numbers of depth messages and of trades.
-        last_diff: The last row of *diffs*, without its newline; empty without any.
-        in_ms, in_us: Whether any exchange time was received in ms, and in µs.
-    """
-
-    diffs: bytes
-    frames: bytes
-    trades: bytes
-    counts: tuple[int, int]
-    last_diff: bytes
-    in_ms: bool
-    in_us: bool
-
-
 STREAM, REST = "ws", "rest"
 """Sources of trades: the stream, with rows in the order of their ids, and REST."""
 

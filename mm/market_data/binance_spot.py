@@ -137,7 +137,12 @@ _DECODERS: dict[str, msgspec.json.Decoder[_Stream]] = {
     "aggTrade": msgspec.json.Decoder(AggTrade),
     "bookTicker": msgspec.json.Decoder(BookTicker),
 }
-_FRAMED: dict[str, type[_Stream]] = {"depth": DepthUpdate, "trade": TradePrint, "aggTrade": AggTrade}
+_FRAMED: dict[str, type[_Stream]] = {
+    "depth": DepthUpdate,
+    "trade": TradePrint,
+    "aggTrade": AggTrade,
+    "bookTicker": BookTicker,
+}
 _ENVELOPE = msgspec.json.Decoder(_Envelope)
 _SNAPSHOT = msgspec.json.Decoder(DepthSnapshot)
 _OTHER = Other()
@@ -211,11 +216,6 @@ class Messages:
         self._own_host(url)
         return Connected(url)
 
-    @property
-    def own_streams(self) -> Sequence[tuple[str, str]]:
-        """Names and kinds of the symbol's streams, in order of their first message."""
-        return [(name, kind) for name, (symbol, kind) in self._streams.items() if symbol == self._symbol]
-
     def _stream(self, name: str) -> tuple[str, str]:
         """Return the symbol and kind of a stream name, such as ``btcusdt@depth@100ms``."""
         symbol, _, rest = name.partition("@")
@@ -245,8 +245,9 @@ class Messages:
         if isinstance(message, DepthUpdate):
             self._check_depth(message)
         elif isinstance(message, BookTicker):
-            best = ((message.b, message.B), (message.a, message.A))
-            self._grid.check([level for level in best if level[1].strip("0.")])
+            for price, qty in ((message.b, message.B), (message.a, message.A)):
+                if self._grid.qty(qty):
+                    self._grid.price(price)
         else:
             self._own_trade(message)
             checked_stamp(message.E, "E")

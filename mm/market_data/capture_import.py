@@ -31,8 +31,7 @@ from mm.market_data.binance_usdm import BINANCE_USDM, FundingState
 from mm.market_data.bitstamp import BitstampCapture, OrderMarket, write_order_logs
 from mm.market_data.captures import ACCEPTED, BookLoss, Broken, Capture, CaptureLike, Remark
 from mm.market_data.grid import NO_MIN_NOTIONAL, Grid
-from mm.market_data.import_session import CaptureReport, ImportReport, ImportSession
-from mm.market_data.lines_ahead import PricesNotCounted, read_ahead
+from mm.market_data.import_session import MARKET_MESSAGES, CaptureReport, ImportReport, ImportSession
 from mm.market_data.venue import (
     Connected,
     DepthSnapshot,
@@ -219,8 +218,8 @@ def import_captures(  # noqa: PLR0913 - a public function
     if not paths:
         raise UsageError("no capture was given; give at least one file")
 
-    def whole(read_as: CaptureForm, *, ahead: bool) -> ImportReport:
-        work = _Import(symbol.upper(), options or ImportOptions(), read_as, ahead=ahead)
+    def whole(read_as: CaptureForm) -> ImportReport:
+        work = _Import(symbol.upper(), options or ImportOptions(), read_as)
         captures = work.captures(paths, progress)
         with ExitStack() as undo:
             staging = Staging(Path(data_root), work.symbol, run_id, work.options.top_n, venue=read_as.venue)
@@ -229,29 +228,22 @@ def import_captures(  # noqa: PLR0913 - a public function
             undo.pop_all()
         return report
 
-    def counted(read_as: CaptureForm) -> ImportReport:
-        try:
-            return whole(read_as, ahead=True)
-        except PricesNotCounted:
-            return whole(read_as, ahead=False)
-
     try:
-        return counted(form or RAW)
+        return whole(form or RAW)
     except Futures as error:
         if (form or RAW) is not RAW:
             raise
         try:
-            return counted(RAW_USDM)
+            return whole(RAW_USDM)
         except OtherMarket:
             raise error from None
 
 
 class _Import:
-    """The state of one import: the symbol's grid and filters; *ahead*: whether a kernel may read lines."""
+    """The state of one import: the symbol's grid and filters."""
 
-    def __init__(self, symbol: str, options: ImportOptions, form: CaptureForm, *, ahead: bool) -> None:
+    def __init__(self, symbol: str, options: ImportOptions, form: CaptureForm) -> None:
         self.symbol = symbol
-        self._ahead = ahead
         self.form = form
         self.options = options
         self.grid = Grid()
@@ -307,25 +299,23 @@ class _Import:
         """Pass every message of *capture* to *session*."""
         lines, read = capture.lines, CaptureReport(capture.lines.path.name)
         bare_snapshot = ""
-        if self._ahead:
-            read_ahead(capture, self.symbol, session, self.grid)
         for recv_us, message, _ in capture:
             if isinstance(message, Broken):
                 read.quarantine(message.reason, cut=message.cut)
                 session.quarantine(recv_us, message)
             elif isinstance(message, Other) or recv_us is None:
                 continue
-            elif isinstance(message, ExchangeInfo):
-                self._learn(recv_us, message, capture, session)
-            elif isinstance(message, Connected | BookLoss | Remark | MarkPrice):
-                self._note(recv_us, message, session)
-            else:
+            elif isinstance(message, MARKET_MESSAGES):
                 if isinstance(message, DepthSnapshot) and message.symbol is None:
                     bare_snapshot = bare_snapshot or capture.where()
                 try:
                     session.take(recv_us, message)
                 except BrokenFile as error:
                     raise BrokenFile(f"{lines.path}:{lines.number}: {error}") from error
+            elif isinstance(message, ExchangeInfo):
+                self._learn(recv_us, message, capture, session)
+            else:
+                self._note(recv_us, message, session)
         if bare_snapshot:
             self._check_alone(capture, bare_snapshot)
         read.lines, read.lost_bytes, read.ends_early = lines.number, lines.lost_bytes, lines.ends_early
@@ -376,8 +366,6 @@ class _Import:
                 single wrong prices far fewer.
         """
         given = self.options.tick_e8
-        if given and self._ahead and self.grid.seen_tick_e8 % given:
-            raise PricesNotCounted
         off, count = self.grid.prices_off(given) if given else ([], 0)
         if not given or not off or 4 * len(off) < count:
             return

@@ -59,8 +59,6 @@ class CaptureLines:
         cut: Whether that line has no newline and so may be a fragment: the end of the file, or a damaged stretch.
         lost_bytes: Bytes of the file that could not be decompressed.
         ends_early: Whether a gzip file ended in the middle of a member.
-        ahead: Called with a block and an offset; processes complete lines from there, instead of returning them, and
-            returns their number and the offset of the next one; None for no call.
 
     Raises:
         BrokenFile: If there is no such file, it is empty, or compressed in another way.
@@ -72,7 +70,6 @@ class CaptureLines:
         self.cut = False
         self.lost_bytes = 0
         self.ends_early = False
-        self.ahead: Callable[[bytes, int], tuple[int, int]] | None = None
         self._progress = progress or (lambda _: None)
         self._head = _head(path)
 
@@ -96,13 +93,7 @@ class CaptureLines:
     def _whole(self, block: bytes) -> Iterator[bytes]:
         """Yield the lines of *block* that end in it."""
         at = 0
-        while True:
-            if self.ahead:
-                count, at = self.ahead(block, at)
-                self.number += count
-            end = block.find(b"\n", at)
-            if end < 0:
-                return
+        while (end := block.find(b"\n", at)) >= 0:
             self.number += 1
             yield block[at:end]
             at = end + 1
@@ -325,7 +316,7 @@ class Capture:
         venue: MarketVenue = BINANCE_SPOT,
     ) -> None:
         self.lines = CaptureLines(path, progress)
-        self.messages = venue.decoder(symbol, grid)
+        self.messages = venue.decoder(symbol, grid, packs=not grid.tick_e8)  # prices off a given tick are counted
         self.market = venue.name
         self.warnings: Sequence[str] = ()
         self._split = self._recognise()
@@ -333,11 +324,6 @@ class Capture:
     def __iter__(self) -> Iterator[CapturedMessage]:
         received = (self._received(line) for line in self.lines if line.strip())
         return _answers_in_time(received) if self._split is _split_record else received
-
-    @property
-    def stamped(self) -> bool:
-        """Whether the lines are in order of their receive time."""
-        return self._split is _split_stamped
 
     def where(self) -> str:
         """Return file and line of the last returned message."""

@@ -9,7 +9,7 @@ from mm.base.numbers import noun
 from mm.clock import exchange_ms
 from mm.dayfolder.day_writer import DayWriter
 from mm.dayfolder.ledger import DUPLICATE, GRID
-from mm.dayfolder.rows import STREAM, RowRun, Stamp, Trade
+from mm.dayfolder.rows import STREAM, Stamp, Trade
 from mm.ids import MissingIds
 from mm.market_data import market_events as events
 from mm.market_data.local_orderbook import LocalOrderBook
@@ -167,17 +167,6 @@ class DayJournal:
         """Return the number of the row of a depth message: the last one, or one that waits for a snapshot."""
         last, stamp = self._last
         return (stamp if number == last else self._waiting[number]).recv_seq
-
-    def extend(self, run: RowRun, last: tuple[int, Stamp] | None) -> None:
-        """Write rows of messages processed by a kernel; *last* is number and stamp of the last depth message."""
-        self.writer.extend(run)
-        diffs, trades = run.counts
-        self.report.book.diffs += diffs
-        self.report.book.frames += diffs
-        self.report.trades += trades
-        if last:
-            self._last = last
-            self._waiting.clear()
 
     def next_day(self, writer: DayWriter, at_us: int) -> None:
         """Continue in another day from *at_us*, after its opening events were written."""

@@ -34,17 +34,6 @@ class TickerCheck:
         self._grid = grid
         self._waiting: BookTicker | None = None
 
-    @property
-    def waiting(self) -> BookTicker | None:
-        """The ticker that waits for its book."""
-        return self._waiting
-
-    def advance(self, waiting: BookTicker | None, compared: int) -> None:
-        """Count tickers that agreed with the book; *waiting* is the currently waiting one."""
-        self._waiting = waiting
-        self.compared += compared
-        self.agreed += compared
-
     def ticker(self, ticker: BookTicker, book_id: int | None, book: LocalOrderBook) -> str | None:
         """Compare *ticker* as in `compare_ticker` if the book is at its id; otherwise store it, and return None."""
         self._waiting = ticker
@@ -72,9 +61,10 @@ class TickerCheck:
         """Return True if a best level equals that of a ticker; quantity zero means an empty side."""
         if our is None:
             return self._grid.qty(their[1]) == 0
-        return self._grid.price(our[0]) == self._grid.price(their[0]) and self._grid.qty(our[1]) == self._grid.qty(
-            their[1]
-        )
+        if our == their:
+            return True
+        ours, theirs = ((self._grid.price(price), self._grid.qty(qty)) for price, qty in (our, their))
+        return ours == theirs
 
 
 UNREAD_NAMED = 5
@@ -209,6 +199,7 @@ def _loss_line(capture: CaptureReport) -> str:
 
 LONGEST_STEP_BACK_US = 3_600 * US_PER_S
 MarketMessage = DepthUpdate | BookTicker | TradePrint | AggTrade | DepthSnapshot
+MARKET_MESSAGES = (DepthUpdate, BookTicker, TradePrint, AggTrade, DepthSnapshot)
 
 
 @dataclass
@@ -294,7 +285,7 @@ class ImportSession:
         Raises:
             BrokenFile: If it is more than an hour before the open day.
         """
-        if isinstance(message, TradePrint | AggTrade):
+        if isinstance(message, (TradePrint, AggTrade)):
             self._trade(recv_us, message)
             return
         today = self._enter(recv_us)
@@ -312,18 +303,6 @@ class ImportSession:
             differs = self.ticker_check.ticker(message, market.book_id, market.book.book)
         if differs:
             market.book.anomaly(recv_us, "ticker_differs", book_id=market.book_id, difference=differs)
-
-    @property
-    def today(self) -> tuple[OpenDay, int] | None:
-        """The open day, and the arrival of its last message; None while something waits for the next message."""
-        return None if self._open is None or self._notes or self._broken else (self._open, self._last_us)
-
-    def advance(self, recv_us: int, lines: int) -> None:
-        """Count messages that were processed elsewhere, the last at *recv_us*."""
-        today = self._open
-        if today:
-            self._last_us = today.report.last_us = recv_us
-            today.report.lines += lines
 
     def lose(self, recv_us: int, cause: str) -> None:
         """Drop the book, if there is one, at *recv_us*: the source has reported that it is no longer valid."""

@@ -229,12 +229,6 @@ class Arbiter:
         """Last id of the passed-on trades; None before the first."""
         return self._trades.last_id
 
-    def advance(self, update_id: int | None, trade_id: int | None) -> None:
-        """Advance to these last ids of a single source; None leaves an id unchanged."""
-        for lane, last_id in ((self._updates, update_id), (self._trades, trade_id)):
-            if last_id is not None:
-                lane.note(last_id)
-
     def joined(self, conn: int) -> bool:
         """Return True if *conn* has received an update that continues those of the others."""
         return self._updates.joined(conn)

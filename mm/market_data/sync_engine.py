@@ -102,10 +102,6 @@ class SyncEngine(Generic[Update]):
         self._buffer.append((first_id, last_id, update))
         return Verdict.BUFFER
 
-    def advance(self, last_id: int) -> None:
-        """Process updates that follow the book without a gap, up to the id *last_id*."""
-        self.book_id = self.seen_id = last_id
-
     def snapshot(self, last_update_id: int) -> Bridge[Update]:
         """Process a snapshot's ``lastUpdateId``; returns APPLY or RESET (it is the new book), STALE or TOO_OLD.
 
@@ -225,19 +221,6 @@ class BookState:
     def snapshot_waits(self) -> bool:
         """Whether a snapshot waits for the updates to reach its id."""
         return self._ahead is not None
-
-    @property
-    def plain(self) -> bool:
-        """Whether the next update, if it follows the book, has no other effect than changing it."""
-        waits = self.carries or self._kept is not None or self._ahead or self._horizons
-        return self.ids.synced and self.ids.seen_id == self.ids.book_id and not waits
-
-    def advance(self, recv_us: int, count: int, first_id: int, last_id: int) -> int:
-        """Count updates that were applied elsewhere while `plain`; return the number of the last, with these ids."""
-        self.ids.advance(last_id)
-        self._number += count
-        self._last, self._last_us = (first_id, last_id), recv_us
-        return self._number
 
     def next_day(self, recv_us: int, *, carry: bool) -> None:
         """Continue in another day, from *recv_us*.

@@ -127,10 +127,6 @@ class TradeState:
         """The highest id; None before the first."""
         return self._ids.last_id
 
-    def advance(self, recv_us: int, last_id: int) -> None:
-        """Count the trades up to *last_id*, received at *recv_us*: each followed the previous one."""
-        self._ids.last_id, self._last_us = last_id, recv_us
-
     def take(self, recv_us: int, trade: events.TradeMessage, cause: str) -> events.TradeVerdict:
         """Process a trade and return the verdict for its id; *cause* is why ids before it may be missing."""
         trade_id = events.trade_id_of(trade)

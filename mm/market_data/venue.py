@@ -249,10 +249,6 @@ class Decoder(Protocol):
     def symbols(self) -> Counter[str]:
         """Number of messages per symbol, for all symbols in the input."""
 
-    @property
-    def own_streams(self) -> Sequence[tuple[str, str]]:
-        """Names and kinds of the symbol's streams so far, in the order of first arrival."""
-
     def received(self, body: bytes | str) -> Message:
         """Return a decoded message of the stream."""
 

@@ -7,7 +7,7 @@ keeps to the consent; what the book does not offer stays as a position.
 
 import asyncio
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +17,7 @@ from mm.live.account_check import AccountCheck
 from mm.live.audit import AuditLog
 from mm.live.gateway import Gateway
 from mm.live.ledger import SIDE_NAMES, AccountFill, fee_e8
+from mm.live.order_reports import OrderListener
 from mm.live.terms import book_of
 from mm.live.trade_history import RunHistory
 from mm.live.trade_run import TradeRun
@@ -139,7 +140,7 @@ class FlattenCost:
         return most_e8 + (self._consent_e8 - self.total_e8) // self._symbols
 
 
-class _Outcome:
+class _Outcome(OrderListener):
     """The listener of the one order: its fills, and its end."""
 
     def __init__(self, qty_e8: int) -> None:
@@ -162,27 +163,6 @@ class _Outcome:
     def closed(self, order_id: int, us: int, status: str) -> None:  # noqa: ARG002 - the listener's signature
         if order_id == _ORDER:
             self.over.set()
-
-    def accepted(self, order_id: int, us: int, exchange_id: int) -> None:
-        """Nothing follows from an acceptance."""
-
-    def cancel_failed(self, order_id: int, us: int, code: int) -> None:
-        """Nothing follows: the gateway cancels again when it stops."""
-
-    def amended(self, order_id: int, us: int, qty: str) -> None:
-        """Nothing is amended."""
-
-    def amend_failed(self, order_id: int, us: int, code: int, message: str) -> None:
-        """Nothing is amended."""
-
-    def balances(self, free: Mapping[str, str], locked: Mapping[str, str]) -> None:
-        """The ledger has the position."""
-
-    def ready_changed(self, ready: bool, why: str) -> None:
-        """The order waits for its end, however long the connection takes."""
-
-    def ack_latency(self, action: str, seconds: float) -> None:
-        """Latencies are not shown."""
 
 
 class FlattenRun(TradeRun):

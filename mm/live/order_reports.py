@@ -1,7 +1,6 @@
 """Reports of order events: first as a row of the audit log, then to the listener."""
 
 from collections.abc import Callable, Mapping
-from typing import Protocol
 
 from mm.instrument import decimal_text
 from mm.live.account_check import AccountCheck
@@ -21,8 +20,11 @@ from mm.live.live_orders import (
 from mm.live.order_access import AuditSink
 
 
-class OrderListener(Protocol):
-    """The reports of a gateway, in order; *order_id* is the caller's, `EARLIER` for an order of an earlier run."""
+class OrderListener:
+    """The reports of a gateway, in order; *order_id* is the caller's, `EARLIER` for an order of an earlier run.
+
+    A subclass ignores what it does not override.
+    """
 
     def accepted(self, order_id: int, us: int, exchange_id: int) -> None:
         """The exchange has accepted an order."""

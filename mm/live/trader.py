@@ -15,6 +15,7 @@ from mm.clock import US_PER_S, now_us
 from mm.instrument import Instrument, e8, short_text
 from mm.live._live_engine import LiveEngine
 from mm.live.ledger import AccountFill, Ledger, fee_e8, most_fee_e8
+from mm.live.order_reports import OrderListener
 
 if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger as Logger
@@ -183,7 +184,7 @@ class TraderParts:
     clock: Callable[[], int] = now_us
 
 
-class Trader:
+class Trader(OrderListener):
     """Trades one symbol through a gateway; it is the gateway's listener, and receives the market's events.
 
     Args:

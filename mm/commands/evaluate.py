@@ -8,6 +8,7 @@ from typing import Any
 
 from mm.backtest.risk import Risk
 from mm.backtest.rules import Account, Execution
+from mm.backtest.run_terms import ALL_LEGS
 from mm.base.numbers import number, signed
 from mm.cli.config import Day, Market, Models, OtherMarkets
 from mm.cli.task_knobs import ManyDays, Workers
@@ -121,6 +122,8 @@ def _lines(content: Row) -> Iterator[str]:
     ends = "" if daily["low"] is None else f", 95 % {signed(daily['low'])} … {signed(daily['high'])}"
     above = number(100 * (daily["share_above_0"] or 0), 3)
     yield f"PnL of quoting    {signed(content['pnl'])} {asset}, {daily['days']} days, {content['played']} played"
+    if ALL_LEGS in content:
+        yield f"all legs          {signed(content[ALL_LEGS])} {asset}, with orders in other markets"
     yield f"a day             {signed(daily['mean'])}{ends}, above 0 on {above} % of the days"
     for name in ("best_day", "worst_day"):
         if content[name]:

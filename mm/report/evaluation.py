@@ -87,10 +87,11 @@ def _tiles(content: Content) -> str:
     daily, asset = content["daily"], escape(content["quote_asset"])
     worst, best = content["worst_day"], content["best_day"]
     above = f"above 0 on {percent(daily['share_above_0'])} of the days"
-    fall = number(content["drawdown_of_days"])
+    fall, all_legs = number(content["drawdown_of_days"]), content.get(ALL_LEGS)
     return tiles(
         tile(f"PnL of the quoting {asset}", signed(content["pnl"]), "sum of all days", gain_or_loss(content["pnl"])),
         tile("A day", signed(daily["mean"]), _ends(daily) or "one day has no interval", gain_or_loss(daily["low"])),
+        *([] if all_legs is None else [tile(f"All legs {asset}", signed(all_legs), "with orders in other markets")]),
         tile("Days", f"{daily['days']:,}", above),
         tile("Best day", signed(best and best["pnl"]), best["day"] if best else ""),
         tile(
@@ -154,7 +155,6 @@ def _symbols_card(content: Content) -> str:
         "symbol",
         "PnL",
         "a day",
-        "95 %",
         "days",
         "fills",
         "PnL per turnover, bp",

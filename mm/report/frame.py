@@ -292,7 +292,13 @@ def table(caption: str, rows: Sequence[Row]) -> str:
 
 
 def grid(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Return *rows* of HTML cells under a *head*; the first column is the name of its row."""
+    """Return *rows* of HTML cells under a *head*; the first column is the name of its row.
+
+    Raises:
+        ValueError: If a row has another number of cells than the head, so that numbers would have wrong names.
+    """
+    if wrong := next((row for row in rows if len(row) != len(head)), None):
+        raise ValueError(f"{len(wrong)} cells {list(wrong)} under {len(head)} heads {list(head)}")
     first, *others = map(escape, head)
     names = f'<tr class="cols"><th>{first}</th>{"".join(f"<td>{name}</td>" for name in others)}</tr>'
     body = "".join(f"<tr><th>{row[0]}</th>{''.join(f'<td>{cell}</td>' for cell in row[1:])}</tr>" for row in rows)

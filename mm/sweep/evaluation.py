@@ -134,6 +134,7 @@ def evaluated(days: Sequence[EvaluatedDay], holes: Sequence[Row]) -> Row:
         "played": len(rows),
         "holes": sorted(holes, key=lambda hole: (hole["day"], hole["symbol"])),
         "pnl": float(daily.sum()) if len(daily) else None,
+        **({ALL_LEGS: sum(legs)} if (legs := [row[ALL_LEGS] for row in rows if row.get(ALL_LEGS) is not None]) else {}),
         "daily": mean_of(daily),
         "best_day": _extreme(by_day, largest=True),
         "worst_day": _extreme(by_day, largest=False),

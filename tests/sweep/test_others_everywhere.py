@@ -123,7 +123,8 @@ def test_an_evaluation_names_days_without_the_other_market(pair):
     (row,) = found["rows"]
     assert row["pnl_total_all_legs"] == answer(pair, "backtest", "--day", "20260105")["pnl_total_all_legs"]
     page = (Path(found["path"]).parent / "report.html").read_text()
-    assert "all legs" in page
+    assert found["pnl_total_all_legs"] == row["pnl_total_all_legs"]
+    assert "All legs" in page
     assert "LEADUSDT" in page
 
 

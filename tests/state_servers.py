@@ -117,6 +117,11 @@ class RedisServer:
         self._process.kill()
         self._process.wait()
 
+    def send(self, number: int) -> None:
+        """Send the server a signal, such as SIGSTOP: it hangs, and its port still accepts."""
+        assert self._process
+        self._process.send_signal(number)
+
     def client(self) -> Any:
         """Return a client of the server."""
         import redis

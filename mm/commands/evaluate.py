@@ -114,7 +114,8 @@ def _played(run: Run, works: Sequence[tuple[Work, DayMarket]], workers: Workers)
     for work, market in works:
         day = work.points[0].setup.day
         (key,) = work.jobs
-        yield EvaluatedDay(day.symbol, day.label(), market, found[key], join(work.command(1)))
+        alone = join(work.points[0].setup.command((), places=False))
+        yield EvaluatedDay(day.symbol, day.label(), market, found[key], alone)
 
 
 def _lines(content: Row) -> Iterator[str]:

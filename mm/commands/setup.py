@@ -76,6 +76,8 @@ class Setup:
     def files(self) -> list[Path]:
         """The files on which the result depends, except those of the day."""
         named = [self.execution.latency_file, self.models.fill_params_file, *agent_files(self.models)]
+        legs = [one.get("orders") or {} for one in self.others.declared().values()]
+        named += [Path(leg["latency_file"]) for leg in legs if "latency_file" in leg]
         named += predictor_files(self.models.quote_params(), self.models.fill_params())
         params = [self.models.quote_params(), self.models.fill_params()]
         named += [path for path in map(Path, artefacts(params)) if path.is_file()]

@@ -8,7 +8,6 @@ import numpy as np
 import polars as pl
 import streamlit as st
 
-from mm.backtest.metrics.risk import rolling_sharpe
 from mm.base.numbers import SHARPE_DAYS, number, percent, signed
 from mm.clock import iso
 from mm.dashboard.charts import Zoom, draw
@@ -16,11 +15,7 @@ from mm.dashboard.sources import Folders, TradedRun, label_of, market_of_run, on
 from mm.errors import MMError
 from mm.report.backtest_charts import count_panel, price_panel
 from mm.report.figures import (
-    SERIES,
-    Panel,
-    line,
     merged,
-    ms,
     stacked,
     time_axis,
 )
@@ -160,21 +155,10 @@ def _price_chart(run: TradedRun, folders: Folders, zoom: Zoom) -> None:
 
 
 def _account_charts(runs: Sequence[TradedRun], zoom: Zoom) -> None:
-    """Draw equity, drawdown, inventory and rolling Sharpe ratio, overlaid for two runs."""
+    """Draw equity, drawdown and inventory, overlaid for two runs."""
     summary = runs[0].summary
     curves = [(run.label, run.curve.between(*zoom.span)) for run in runs]
     panels = account_panels(curves, quote_asset(summary), base_asset(summary))
-    rolling = []
-    for run, colour in zip(runs, SERIES, strict=False):
-        us = np.asarray(run.columns.state["recv_us"], np.int64)
-        ends, ratio = rolling_sharpe(us, run.columns.quoting, ~np.isnan(run.columns.quoting))
-        inside = (ends >= zoom.span[0]) & (ends <= zoom.span[1])
-        if inside.any() and not np.isnan(ratio[inside]).all():
-            rolling.append(line(run.label, ms(ends[inside]), ratio[inside], colour))
-    if rolling:
-        panels.append(Panel("Sharpe ratio, rolling", "annual, of the hour before", rolling, 110))
-    else:
-        st.caption("Sharpe ratio, rolling: requires 20 minutes with changes of the equity.")
     zoom.draw("account", stacked(panels, time_axis(*zoom.span)))
 
 

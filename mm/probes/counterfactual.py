@@ -93,7 +93,7 @@ def feeds_like(
     for name, feed in feeds.items():
         tapes, at = feed.tapes, us
         if change is not shifted:
-            at = us - feed.delay_us
+            at = us - max(feed.delay_us, 0)  # a feed that shows what has not happened yet looks ahead
             tapes = tuple(tape for tape in tapes if tape.start_us < at)
         changed = tuple(tape if change is not shifted and tape.end_us < at else change(tape, at) for tape in tapes)
         found[name] = feed._replace(tapes=changed, span=(own.start_us, own.end_us))

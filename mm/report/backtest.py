@@ -21,7 +21,6 @@ from mm.report.backtest_charts import (
     markout_figure,
     rate_figure,
     rate_hint,
-    rolling_card,
     split_figure,
 )
 from mm.report.figures import thinned
@@ -97,7 +96,7 @@ def page(
     below = [
         in_row(split_card(summary), _markout_card(summary, fills), _distance_card(summary, fills), _rate_card(summary)),
         in_row(markouts_card(summary), days_card(summary), kind="wholes"),
-        in_row(hours_card(run, summary), column(_hours_card(summary), rolling_card(run)), kind="wholes"),
+        in_row(hours_card(run, summary), _hours_card(summary), kind="wholes"),
         fills_card(summary, run),
         f'<div class="trio">{activity_card(summary)}{selection_card(summary)}{data_card(summary, run)}</div>',
         numbers_card(summary),

@@ -9,12 +9,11 @@ import numpy as np
 
 from mm.backtest.metrics.arithmetic import quantiles
 from mm.backtest.metrics.markouts import HORIZONS_S
-from mm.backtest.metrics.risk import LEAST_PERIODS, ROLLING, rolling_sharpe
-from mm.base.numbers import SHARPE_DAYS, duration, number, percent, short, signed
+from mm.base.numbers import duration, number, percent, short, signed
 from mm.clock import US_PER_S
 from mm.report import figures
 from mm.report.figures import BUY, GAIN, LOSS, MAIN, NORMAL_95, SELL, SOFT, THIRD, Figure, Panel, Trace
-from mm.report.frame import base_asset, card, chart, nothing, quote_asset, quoting
+from mm.report.frame import base_asset, quote_asset, quoting
 from mm.report.run_columns import EquityCurve, RunColumns
 
 if TYPE_CHECKING:
@@ -233,24 +232,6 @@ def _held(pieces: "Sequence[IntensityPiece]", column: str, curve: EquityCurve) -
     us, values = (np.array(one) for one in zip(*rows, strict=True))
     last = np.append(us[1:] != us[:-1], True)
     return us[last], values[last]
-
-
-def rolling_card(run: RunColumns) -> str:
-    """Return the annualised Sharpe ratio of the hour before each minute; empty for a run of at most an hour."""
-    us = np.asarray(run.state["recv_us"], dtype=np.int64)
-    ends, ratio = rolling_sharpe(us, run.quoting, ~np.isnan(run.quoting))
-    if len(ends) <= ROLLING:
-        return ""
-    hint = (
-        f"Annual, of the {ROLLING} minutes before, if {LEAST_PERIODS} of them count and not all are equal. A Sharpe "
-        f"ratio of fewer than {SHARPE_DAYS} days is unreliable: only check whether its sign is stable."
-    )
-    if np.isnan(ratio).all():
-        return card("Sharpe ratio, rolling", hint, nothing("The PnL of the quoting hardly ever changed."))
-    rows = figures.drawn_rows(ratio)
-    traces = [figures.line("Sharpe ratio", figures.ms(ends[rows]), ratio[rows])]
-    shown = figures.chart(traces, figures.time_axis(float(us[0]), float(us[-1])), 170, y=figures.FROM_ZERO)
-    return card("Sharpe ratio, rolling", hint, chart(shown))
 
 
 def split_figure(summary: Mapping[str, Any]) -> Figure | None:

@@ -433,12 +433,13 @@ class Signals:
                 self.check([name.partition(".")[2]])
 
     def others(self, feeds: Mapping[str, OtherFeed], names: Sequence[str]) -> Others:
-        """Return new readers of other markets, with the signals of theirs that *names* contain."""
+        """Return new readers of other markets, with the signals of theirs that *names* or their predictors read."""
         found = Others(feeds)
+        read = [one for name in names for one in (signal_of(name)[0].signals if FOLDER in name else (name,))]
         for other in feeds:
             own = [
                 name.partition(".")[2]
-                for name in names
+                for name in dict.fromkeys(read)
                 if name.startswith(f"{other}.") and self.family(name).name == OF_OTHER
             ]
             found.seen[other] = found.open(other, own)

@@ -260,6 +260,11 @@ cdef void nearest_put(Nearest* side, int64_t ticks, int64_t lots) noexcept nogil
     side.ticks[place], side.lots[place] = ticks, lots
 
 
+def in_order(signal: Signal) -> list[Signal]:
+    """Return a signal after all that it reads, each after those that it reads itself."""
+    return [*(one for source in signal.sources for one in in_order(source)), signal]
+
+
 cdef class SignalSet:
     """Signals by name, with the state of their market.
 
@@ -281,7 +286,7 @@ cdef class SignalSet:
         cdef Signal signal
         self.names = tuple(name for name, _ in named)
         self.signals = tuple(signal for _, signal in named)
-        self.all_signals = tuple(dict.fromkeys(one for each in self.signals for one in (*each.sources, each)))
+        self.all_signals = tuple(dict.fromkeys(one for each in self.signals for one in in_order(each)))
         self.count, self.called, self.row_seq = len(self.names), len(self.all_signals), -1
         self.each = <PyObject**> calloc(self.called + 1, sizeof(PyObject*))
         self.shown = <PyObject**> calloc(self.count + 1, sizeof(PyObject*))

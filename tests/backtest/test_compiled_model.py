@@ -19,8 +19,10 @@ from fill_lab import ASKS, BEGIN_US, BIDS, TEST, play, sold
 from test_glft_grid import RULES, market
 
 from mm.backtest.fills.base import TradeCross
-from mm.backtest.fills.intensity import Hybrid
+from mm.backtest.fills.intensity import Hybrid, Intensity
+from mm.backtest.fills.intensity_piece import IntensityPiece
 from mm.backtest.paper_exchange import PaperExchange
+from mm.backtest.quotes.steps import Gated
 from mm.backtest.replay import backtest as run
 from mm.backtest.rules import Rules
 from mm.errors import ModelError
@@ -225,12 +227,18 @@ class Follows:
 
 
 @pytest.mark.slow
-def test_compiled_strategy_equals_its_twin_in_python(wrong_models):
+@pytest.mark.parametrize("scheduled", [False, True])
+def test_compiled_strategy_equals_its_twin_in_python(wrong_models, scheduled):
+    """On a schedule as well, in whose pieces alone both trade."""
     events, _, _ = market(300)
     tape = Tape.of(Instrument("TEST", tick_e8=RULES.tick_e8, lot_e8=RULES.lot_e8), events)
+    quarter_us = (tape.end_us - tape.start_us) // 4
+    starts = [tape.start_us + part * quarter_us for part in (1, 3)]
+    schedule = Intensity([IntensityPiece(us, us + quarter_us, 1.0, 0.5, 1.0, 0.5, 0.5) for us in starts])
     strategies = wrong_models.Follows(), Follows()
-    ours, theirs = (run(tape, strategy, TradeCross(), RULES).journal for strategy in strategies)
-    assert strategies[0].ends == strategies[1].ends > 20
+    played = [Gated(one, schedule) if scheduled else one for one in strategies]
+    ours, theirs = (run(tape, strategy, TradeCross(), RULES).journal for strategy in played)
+    assert strategies[0].ends == strategies[1].ends > 10
     np.testing.assert_array_equal(ours.orders, theirs.orders)
     np.testing.assert_array_equal(ours.fills, theirs.fills)
 

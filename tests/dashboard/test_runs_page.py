@@ -13,7 +13,7 @@ from pages import named
 
 PANELS = [
     *("Price, quotes and fills", "Fills"),
-    *("PnL of the quoting", "Under water", "Inventory", "Sharpe ratio, rolling"),
+    *("PnL of the quoting", "Under water", "Inventory"),
 ]
 
 

@@ -21,7 +21,6 @@ from mm.report.backtest_charts import (
 )
 from mm.report.figures import merged
 from mm.report.run_columns import columns_of, equity_curve, under_water
-from pages import figures_of, named
 
 
 def test_fee_line_is_drawn_only_if_it_fits():
@@ -199,19 +198,6 @@ def test_distances_fall_inside_bars_and_never_on_an_edge(ticks):
     assert edges[0] < np.quantile(ticks, 0.005)
     assert np.quantile(ticks, 0.995) <= edges[-1]
     assert np.allclose((edges + 0.25) * 2, np.round((edges + 0.25) * 2))
-
-
-@pytest.mark.slow
-def test_rolling_sharpe_is_drawn_for_runs_over_an_hour():
-    """A shorter run has no such card, and a run whose PnL stays constant has a note."""
-    calm = {"orders_a_second": 1, "breaks": 0}
-    short, long, still = (
-        page_of(result_of(scribe))
-        for scribe in (seeded(600), seeded(3_800, **calm), seeded(3_800, fill_chance=0.0, **calm))
-    )
-    assert "Sharpe ratio, rolling" not in short
-    assert named(figures_of(long)[-1], "Sharpe ratio")["y"].size
-    assert "The PnL of the quoting hardly ever changed." in still
 
 
 def test_under_water_is_equity_minus_its_running_maximum():

@@ -196,6 +196,10 @@ def test_command_plays_what_is_there_and_names_the_rest(month):
     assert again.returncode == 0, again.stderr
     manifest = json.loads((folder.with_name("20260105-20260107_again") / "run_manifest.json").read_text())
     assert (manifest["timings"]["played"], manifest["timings"]["reused"]) == (0, 3)
+    elsewhere = run_mm(*WORDS[2:], "--run-id", "all", "--out-root", "elsewhere", cwd=month, **SETTINGS)
+    assert elsewhere.returncode == 0, elsewhere.stderr
+    copy = month / "elsewhere" / folder.relative_to(month / "out")
+    assert (copy / "evaluation.json").read_bytes() == (folder / "evaluation.json").read_bytes()
 
 
 def test_command_without_any_day_ends_with_3(month):

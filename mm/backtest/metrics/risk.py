@@ -15,7 +15,7 @@ from mm.backtest.metrics import arithmetic
 from mm.backtest.metrics.arithmetic import dot, median, quantiles, student_quantile
 from mm.backtest.metrics.long_run import cosines, long_run_error
 from mm.backtest.metrics.overfitting import probabilistic_sharpe
-from mm.backtest.metrics.pnl import PERIOD_US, periods
+from mm.backtest.metrics.pnl import PERIOD_US
 from mm.clock import US_PER_S
 
 if TYPE_CHECKING:
@@ -35,7 +35,6 @@ _AT_ONCE = 1 << 18  # blocks of draws per chunk
 _LAGS = 1 << 12  # initial number of lags of an autocorrelation, in seconds
 LEAST_PERIODS = 20
 TOO_SHORT = "too short to test"
-ROLLING = 60  # periods of a rolling ratio: an hour
 GRID_US = 1_000_000
 DAYS_A_YEAR = 365
 
@@ -51,30 +50,6 @@ def sharpe(changes: "Floats") -> float | None:
     """Return the annualised Sharpe ratio: mean over standard deviation (ddof 1) of 60 s changes × √525600."""
     ratio = _ratio(changes)
     return None if ratio is None else ratio * math.sqrt(PERIODS_PER_YEAR)
-
-
-def rolling_sharpe(
-    us: "Column", equity: "Floats", valid: "NDArray[np.bool_]", window: int = ROLLING
-) -> tuple["Column", "Floats"]:
-    """Return the end of each period, and the annualised Sharpe ratio of the last *window* periods up to it.
-
-    NaN if fewer than ``LEAST_PERIODS`` of them count, or those are all equal.
-    """
-    if len(us) == 0:
-        return np.empty(0, np.int64), np.empty(0)
-    row, used = periods(us, valid)
-    changes = np.where(used, np.diff(np.where(valid, equity, 0.0)[row]), 0.0)
-    ends = us[0] + PERIOD_US * np.arange(1, len(row))
-    if len(changes) == 0:
-        return ends, changes
-    padded = [np.concatenate([np.zeros(window), column]) for column in (used.astype(np.float64), changes)]
-    count, first = (np.lib.stride_tricks.sliding_window_view(column, window)[1:] for column in padded)
-    total = count.sum(axis=1)
-    mean = first.sum(axis=1) / np.maximum(total, 1.0)
-    spread = (count * (first - mean[:, None]) ** 2).sum(axis=1) / np.maximum(total - 1, 1.0)
-    known = (total >= LEAST_PERIODS) & (spread > 1e-24)
-    ratio = np.divide(mean, np.sqrt(spread), out=np.full(len(mean), np.nan), where=known)
-    return ends, ratio * math.sqrt(PERIODS_PER_YEAR)
 
 
 def sharpe_autocorr(changes: "Floats") -> float | None:

@@ -529,7 +529,8 @@ cdef class Mixed(QuoteModel):
 cdef class Gated(Step):
     """Quote as the inner model within the pieces of *intensity*; no quotes elsewhere.
 
-    A model that sends its orders itself is called only within them, and elsewhere its open orders are cancelled.
+    A model that sends its orders itself is called only within them, and elsewhere its open orders are cancelled, in other
+    markets too.
 
     Args:
         inner: A compiled quote model, or any object with ``quote(view)`` or ``on_event(market, orders)``.
@@ -550,12 +551,24 @@ cdef class Gated(Step):
         return self.inner.take_manager(manager)
 
     cdef int quote(self, const View* view, Want* want) except -1 nogil:
-        cdef int64_t piece = self.intensity.find(view.top.us), i
+        cdef int64_t piece = self.intensity.find(view.top.us)
         if piece < self.intensity.count and self.intensity.pieces[piece].start_us <= view.top.us:
             return self.inner.quote(view, want)
         if self.places_orders:
-            for i in range(self.manager.orders.open.count):
-                self.manager.cancel_order(view.top.us, self.manager.orders.open.orders[i].id)
+            with gil:
+                self.withdraw(view.top.us)
+        return 0
+
+    cdef int withdraw(self, int64_t us) except -1:
+        """Cancel every open order, in other markets too."""
+        cdef int64_t i
+        for i in range(self.manager.orders.open.count):
+            self.manager.cancel_order(us, self.manager.orders.open.orders[i].id)
+        for leg in self.manager.legs.values():
+            leg.begin(us)
+            for order in leg.orders:
+                leg.orders.cancel(order)
+            leg.finish()
         return 0
 
 

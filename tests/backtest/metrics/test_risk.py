@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from paths import PATH, path
 
 from journals import Scribe, run_terms
-from mm.backtest.metrics import risk
+from mm.backtest.metrics import pnl, risk
 from mm.backtest.metrics.overfitting import probabilistic_sharpe
 from mm.backtest.metrics.summary import summarise
 
@@ -167,7 +167,7 @@ def test_periods_use_the_last_row_before_their_ends():
     """Equity is constant until the next row."""
     us = np.array([0, 1, MINUTE, MINUTE + 1, 2 * MINUTE - 1, 3 * MINUTE - 2])
     equity = np.array([5, 7, 8, 100, 20, 300])
-    changes, left_out = risk.period_changes(equity, risk.periods(us, np.ones(6, bool)))
+    changes, left_out = risk.period_changes(equity, pnl.periods(us, np.ones(6, bool)))
     assert changes.tolist() == [3.0, 12.0]
     assert left_out == 0
 
@@ -176,14 +176,14 @@ def test_periods_with_an_end_without_equity_are_left_out():
     """A missing mid, or time without rows, is not a period without change."""
     us = np.array([0, 1, 2, 5, 6, 7]) * MINUTE
     valid = np.array([True, True, False, True, True, True])
-    changes, left_out = risk.period_changes(np.array([1, 2, 9, 9, 12, 16]), risk.periods(us, valid))
+    changes, left_out = risk.period_changes(np.array([1, 2, 9, 9, 12, 16]), pnl.periods(us, valid))
     assert changes.tolist() == [1.0, 3.0, 4.0]
     assert left_out == 4
 
 
 def test_no_rows_give_no_periods():
     """A run without state rows."""
-    changes, left_out = risk.period_changes(np.empty(0), risk.periods(np.empty(0, np.int64), np.empty(0, bool)))
+    changes, left_out = risk.period_changes(np.empty(0), pnl.periods(np.empty(0, np.int64), np.empty(0, bool)))
     assert len(changes) == left_out == 0
 
 
@@ -192,27 +192,6 @@ def test_calmar_is_annual_gain_over_maximum_drawdown():
     assert risk.calmar(3.0, 2.0, risk.YEAR_US // 2) == pytest.approx(3.0)
     assert risk.calmar(3.0, 0.0, risk.YEAR_US) is None
     assert risk.calmar(3.0, 2.0, 0) is None
-
-
-@given(
-    st.lists(st.tuples(st.integers(1, 90), st.integers(-9, 9), st.booleans()), min_size=1, max_size=150),
-    st.integers(20, 40),
-)
-def test_rolling_sharpe_equals_sharpe_of_its_window(steps, window):
-    """Of the valid periods; undefined if they are few or equal."""
-    us = np.cumsum([wait * 1_000_000 for wait, _, _ in steps])
-    equity, valid = np.array([float(value) for _, value, _ in steps]), np.array([known for *_, known in steps])
-    ends, ratio = risk.rolling_sharpe(us, np.where(valid, equity, np.nan), valid, window)
-    row, used = risk.periods(us, valid)
-    assert len(ends) == len(ratio) == len(used)
-    for place in range(len(used)):
-        inside = [equity[row[i + 1]] - equity[row[i]] for i in range(max(0, place + 1 - window), place + 1) if used[i]]
-        assert ends[place] == us[0] + (place + 1) * MINUTE
-        if len(inside) < risk.LEAST_PERIODS or len(set(inside)) == 1:
-            assert math.isnan(ratio[place])
-        else:
-            expected = statistics.mean(inside) / statistics.stdev(inside) * YEAR
-            assert ratio[place] == pytest.approx(expected, rel=1e-9, abs=1e-9)
 
 
 @pytest.mark.parametrize("scale", [1, 2**70])

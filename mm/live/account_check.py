@@ -117,7 +117,9 @@ class AccountCheck:
         self._differing += 1
         self._seen = self._seen + 1 if differs == self._last else 1
         self._last = differs
-        if self._seen < CONFIRMATIONS and self._differing < MOST_DIFFERING:
+        own = any(by for asset, by in zip(self._assets, differs, strict=True) if asset not in self._shared)
+        # Balances of one connection follow its reports; fills of other symbols are reported on theirs, some time later.
+        if self._seen < CONFIRMATIONS and (self._differing < MOST_DIFFERING or not own):
             return
         if self._adopts and not self.found:
             self.adopted_e8 = differs[0], differs[1]

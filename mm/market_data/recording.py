@@ -60,6 +60,10 @@ class Parts:
     follower: Follower | None = None
 
 
+class SymbolRefused(UsageError):
+    """The exchange does not have the symbol."""
+
+
 class Recording:
     """Records one symbol until its window is over, it is stopped, or there is no space.
 
@@ -102,7 +106,7 @@ class Recording:
         """Wait for the window, record it, and seal the days.
 
         Raises:
-            UsageError: If the exchange does not have the symbol.
+            SymbolRefused: If the exchange does not have the symbol.
             TryLater: If another process writes the day.
             OSError: If there is no space.
         """
@@ -138,11 +142,11 @@ class Recording:
         return window
 
     async def _check_symbol(self) -> None:
-        """Raise UsageError if the exchange does not have the symbol; a slow response does not delay the recording."""
+        """Raise SymbolRefused if the exchange lacks the symbol; a slow response does not delay the recording."""
         symbol = self._parts.days.symbol
         refusal = await self._parts.rest.rest.refusal(symbol)
         if refusal:
-            raise UsageError(f"--symbol (SYMBOL) {symbol!r} is not known: {refusal}")
+            raise SymbolRefused(f"--symbol (SYMBOL) {symbol!r} is not known: {refusal}")
 
     async def _unless_unknown(self) -> None:
         if self._known:
@@ -290,20 +294,15 @@ class _OpenRecording:
     async def end(self, error: Exception | None, reason: str) -> None:
         """Write the last events, seal, and raise *error*, which ended the recording if it is not None.
 
-        If rows are lost because the disk refused them, the run has crashed: it is neither ended nor sealed. A run that
-        a wrong knob has ended before its first message leaves no day behind.
+        If rows are lost because the disk refused them, the run has crashed: it is neither ended nor sealed. A run of
+        a symbol that the exchange refuses leaves no new day without a message behind.
         """
         session, at_us = self.session, min(self._clock(), self._parts.stream.reached_us())
         with suppress(OSError, MMError):  # the flush reports disk errors
             await self.disk.look(session.writer)
         session.writer.defer_files(None)
-        if (
-            isinstance(error, UsageError)
-            and not session.report.lines
-            and session.writer.folder.path in self._parts.days.made
-        ):
+        if isinstance(error, SymbolRefused) and not session.report.lines and await self.disk.withdraw(session.writer):
             self._reports.remove(session.report)
-            await self.disk.withdraw(session.writer)
             raise error
         error, whole = self.disk.last_flush(session.writer, error)
         reason = "disk_full" if is_of_disk(error) else type(error).__name__ if error else reason

@@ -95,17 +95,15 @@ def backtest(  # noqa: PLR0913 - inputs, terms and requested outputs
     counters = (journal := exchange.journal()).counters
     terms = replace(terms, predictors=tuple(one.terms(counters["first_us"]) for one in predictors))
     played = (tape,) if isinstance(tape, Tape) else tape if isinstance(tape, Sequence) else ()
-    feeds = rules.others
-    legs = {name: leg_result(leg, feeds[name], feeds[name].tapes[0], terms) for name, leg in exchange.legs.items()}
+    legs = {name: _leg_result(leg, rules.others[name], terms) for name, leg in exchange.legs.items()}
     return Result(journal, terms, played, legs)
 
 
-def leg_result(leg: "Leg", feed: "OtherFeed", first: Tape, run: RunTerms) -> Result:
-    """Return the result of the orders in another market that begins with *first*; the models are those of the *run*."""
-    exchange = leg.exchange
+def _leg_result(leg: "Leg", feed: "OtherFeed", run: RunTerms) -> Result:
+    """Return the result of the orders in another market; the models are those of the *run*."""
+    exchange, first = leg.exchange, feed.tapes[0]
     terms = run_terms(first, exchange.rules, (leg, exchange.fills, None))
-    days = tuple(day for one in feed.tapes for day in one.days) or run.days
-    terms = replace(terms, days=days, quote_model=run.quote_model)
+    terms = replace(terms, days=tuple(day for one in feed.tapes for day in one.days), quote_model=run.quote_model)
     if first.meta.venue == USDM:
         paid = tuple(exchange.target_funding)
         terms = replace(

@@ -154,16 +154,9 @@ def open_others(
 
 
 def with_others(
-    known: Rules,
-    feeds: Mapping[str, OtherFeed],
-    declared: Mapping[str, Any],
-    account: Account,
-    way: str = "OTHERS",
-    openings: "Mapping[str, Tape] | None" = None,
+    known: Rules, feeds: Mapping[str, OtherFeed], declared: Mapping[str, Any], account: Account, way: str = "OTHERS"
 ) -> Rules:
     """Return *known* rules with other markets, and with rules for those that are *declared* with ``orders``.
-
-    *openings* are the tapes with which live markets begin; without them those of the feeds.
 
     Raises:
         UsageError: If ``orders`` has an unknown or invalid knob, which *way* leads to.
@@ -183,8 +176,7 @@ def with_others(
             raise UsageError(f"{way}: {name}: orders: {error}") from None
         if execution.feed_latency != "none":
             raise UsageError(f"{way}: {name}: orders has feed_latency; give feed_latency_ms beside orders")
-        opening = openings[name] if openings else feed.tapes[0]
-        legs[name] = replace(rules(opening, execution, own, models), requote_us=LEG_REQUOTE_US)
+        legs[name] = replace(rules(feed.tapes[0], execution, own, models), requote_us=LEG_REQUOTE_US)
     return replace(known, others=dict(feeds), legs=legs)
 
 

@@ -56,7 +56,7 @@ def _one(objects: Sequence[object], kind: type[_Group]) -> _Group:
 
 def strategy_of(work: SymbolRun, task: str) -> PaperKnobs:
     """Return the strategy of one symbol, with its limits, for a *task* (``a shadow``)."""
-    check_seen(work[OtherMarkets], task, legs=task == "a shadow")
+    check_seen(work[OtherMarkets], task)
     check_names(work[Models])
     return PaperKnobs(work[Market], work[Execution], work[Account], work[Models], work[Risk], work[OtherMarkets])
 

@@ -9,7 +9,6 @@ import asyncio
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, nullcontext
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from mm.errors import SafetyError, TryLater
@@ -89,7 +88,7 @@ class LiveRun:
         others = {}
         for name, one in self.beside.items():
             others[name] = await learn_terms(one.rest.rest, one.days.symbol, self.day.day, self.run.log)
-        self.terms, self.others = replace(self.terms, others=others), Beside(self.beside, others)
+        self.others = Beside(self.beside, others)
 
     async def close(self) -> None:
         """Close the connections of a run that does not begin."""

@@ -29,13 +29,13 @@ if TYPE_CHECKING:
 FOREVER_US = 1 << 60
 
 
-def check_seen(others: OtherMarkets, task: str, *, legs: bool) -> None:
-    """Raise UsageError if other markets are declared in a way that a live market cannot follow; *legs*: or orders."""
-    refused = {"feed_latency_ms": "receives it with its own latency"}
-    if not legs:
-        refused["orders"] = "sends no orders there; mm backtest and mm shadow play them"
+def check_seen(others: OtherMarkets, task: str) -> None:
+    """Raise UsageError if other markets are declared in a way that a live market cannot follow."""
     for name, one in others.declared().items():
-        for key, why in refused.items():
+        for key, why in (
+            ("orders", "sends no orders there; mm backtest plays them"),
+            ("feed_latency_ms", "receives it with its own latency"),
+        ):
             if key in one:
                 raise UsageError(f"OTHERS: {name} has {key}, and {task} {why}; leave {key} out")
 
@@ -189,11 +189,6 @@ class PairedPlay:
             self._play.feed((self._waiting.popleft(),))
         self._play.advance(until_us)
         self.played_us = until_us
-
-    def end(self) -> None:
-        """Play the orders in other markets up to the end of the own one."""
-        for leg in self.exchange.legs.values():
-            leg.play_to(self.played_us)
 
 
 async def record_together(own: "Recording", others: "Sequence[Recording]") -> None:

@@ -12,11 +12,10 @@ from mm.backtest.live_feed import EventTaker, LiveFeed
 from mm.backtest.metrics.market_paths import MarketRows, aggressors_of
 from mm.backtest.metrics.order_lives import mid_offsets
 from mm.backtest.paper_exchange import PaperExchange
-from mm.backtest.replay import leg_result, run_terms
+from mm.backtest.replay import run_terms
 from mm.backtest.result import Result
 from mm.backtest.risk import limits_of, ramped_lots
-from mm.cli.config import Market
-from mm.commands.assemble import check_agents, keep_models, with_others
+from mm.commands.assemble import check_agents, keep_models
 from mm.errors import UsageError
 from mm.instrument import E8, Instrument, e8, short_text
 from mm.live._live_engine import LiveEngine
@@ -104,10 +103,7 @@ class Play:
             )
             lots = start.position_e8 // self.grid.lot_e8
             known = replace(known, target_lots=known.target, start_lots=lots, start_cash_e8=start.cash_e8)
-        self._openings = {name: one.opening(Market()) for name, one in terms.others.items()}
-        known = replace(known, risk=limits, quote_lots=clip)
-        declared = knobs.others.declared()
-        self.rules = with_others(known, others, declared, knobs.account, openings=self._openings)
+        self.rules = replace(known, risk=limits, quote_lots=clip, others=others)
         self._quotes, self._fills = self._builder.quotes(), self._builder.fills()
         if run is not None:
             note_predictors(run, self._builder.predictors, terms.book_us)
@@ -198,11 +194,7 @@ class PaperPlay(Play):
             hits = aggressors_of(*np.array(self._prints, np.int64).reshape(-1, 4).T)
             market = MarketRows.of_prices(hits, us, *best[:2])
         terms = replace(terms, starts_us=begun, ended=ended, market=market, offsets=offsets)
-        legs = {
-            name: leg_result(leg, self.rules.others[name], self._openings[name], terms)
-            for name, leg in self.exchange.legs.items()
-        }
-        return self._builder.based(Result(journal, terms, legs=legs))
+        return self._builder.based(Result(journal, terms))
 
 
 class TradePlay(Play):

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mm.backtest.result import LEGS
 from mm.cli.config import Market
 from mm.clock import us_from_ms
 from mm.dayfolder.layout import DayFolder, day_folder, existing
@@ -204,11 +203,6 @@ def compare(live: Path, again: Path, symbol: str, late_us: int) -> Reconciliatio
         (_rows(live / f"{name}_{symbol}.csv"), _rows(again / f"{name}_{symbol}.csv"))
         for name in ("orders", "fills", "state")
     ]
-    for leg in sorted((live / LEGS).glob("*")):
-        for (ours_of, theirs_of), name in zip(tables, ("orders", "fills", "state"), strict=True):
-            (path,) = leg.glob(f"{name}_*.csv")
-            ours_of += [f"{leg.name},{row}" for row in _rows(path)]
-            theirs_of += [f"{leg.name},{row}" for row in _rows(again / LEGS / leg.name / path.name)]
     kept = live / f"breaches_{symbol}.csv"  # for a run with limits
     tables.append((_rows(kept), _rows(again / kept.name)) if kept.exists() else ([], []))
     orders, fills, states, breaches = tables

@@ -91,10 +91,7 @@ class ShadowRun(LiveRun):
             keeping.cancel()
             await self._desk.close()
         self._print_days(recording)
-        end_us = follower.end_us
-        if isinstance(paired, PairedPlay):
-            paired.end()
-            end_us = paired.played_us
+        end_us = paired.played_us if isinstance(paired, PairedPlay) else follower.end_us
         seen = {name: replace(one, rows_run_id=following[name].rows_run_id) for name, one in self.others.terms.items()}
         known = replace(self.terms, end_us=end_us, killed=follower.killed, others=seen)
         self.terms, self._lags = replace(known, rows_run_id=follower.rows_run_id), follower.lags

@@ -312,8 +312,12 @@ class PaperExchange:
                 step(to_us - us)
             us = to_us
         self.advance(tape.end_us)
+        self.end_legs(tape.end_us)
+
+    def end_legs(self, us: int) -> None:
+        """Play the other markets with orders up to the instant at which the run ends."""
         for leg in self.legs.values():
-            leg.play_to(tape.end_us)
+            leg.play_to(us)
 
     def begin(self, tape: "Tape", kill: tuple[int, str] | None = None, *, best: bool = False) -> None:
         """Begin a tape, which `play_to` plays; arguments as of `run`."""

@@ -95,15 +95,19 @@ def backtest(  # noqa: PLR0913 - inputs, terms and requested outputs
     counters = (journal := exchange.journal()).counters
     terms = replace(terms, predictors=tuple(one.terms(counters["first_us"]) for one in predictors))
     played = (tape,) if isinstance(tape, Tape) else tape if isinstance(tape, Sequence) else ()
-    legs = {name: _leg_result(leg, rules.others[name], terms) for name, leg in exchange.legs.items()}
-    return Result(journal, terms, played, legs)
+    return Result(journal, terms, played, leg_results(exchange, terms))
+
+
+def leg_results(exchange: PaperExchange, run: RunTerms) -> dict[str, Result]:
+    """Return the results of the orders in other markets, by name; the models are those of the *run*."""
+    return {name: _leg_result(leg, exchange.rules.others[name], run) for name, leg in exchange.legs.items()}
 
 
 def _leg_result(leg: "Leg", feed: "OtherFeed", run: RunTerms) -> Result:
-    """Return the result of the orders in another market; the models are those of the *run*."""
-    exchange, first = leg.exchange, feed.tapes[0]
+    exchange, first = leg.exchange, feed.first
+    days = tuple(day for one in feed.tapes or (first,) for day in one.days)
     terms = run_terms(first, exchange.rules, (leg, exchange.fills, None))
-    terms = replace(terms, days=tuple(day for one in feed.tapes for day in one.days), quote_model=run.quote_model)
+    terms = replace(terms, days=days, quote_model=run.quote_model)
     if first.meta.venue == USDM:
         paid = tuple(exchange.target_funding)
         terms = replace(

@@ -176,7 +176,7 @@ def with_others(
             raise UsageError(f"{way}: {name}: orders: {error}") from None
         if execution.feed_latency != "none":
             raise UsageError(f"{way}: {name}: orders has feed_latency; give feed_latency_ms beside orders")
-        legs[name] = replace(rules(feed.tapes[0], execution, own, models), requote_us=LEG_REQUOTE_US)
+        legs[name] = replace(rules(feed.first, execution, own, models), requote_us=LEG_REQUOTE_US)
     return replace(known, others=dict(feeds), legs=legs)
 
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from mm.backtest.rules import Rules
     from mm.live._live_engine import LiveEngine
     from mm.live.audit import AuditLog
-    from mm.live.play import PaperPlay
+    from mm.live.play import PaperLeg, PaperPlay
     from mm.live.state import StateWriter
     from mm.live.trade_history import LedgerBegin
     from mm.live.trader import TradeAccount
@@ -88,6 +88,7 @@ class Desk:
         log: Logs breaches.
         writer: The state store; None for none.
         audit: Receives breaches; None for no audit log.
+        is_leg: Whether the strategy of another market sends its orders, which may be none for long.
 
     Attributes:
         metrics: As given.
@@ -101,8 +102,10 @@ class Desk:
         log: "Logger",
         writer: "StateWriter | None" = None,
         audit: "AuditLog | None" = None,
+        *,
+        is_leg: bool = False,
     ) -> None:
-        self.metrics, self.play = metrics, play
+        self.metrics, self.play, self._is_leg = metrics, play, is_leg
         self._log, self._writer, self._audit = log, writer, audit
         self._warnings = ThrottledWarnings(log)
         self._breaches = 0
@@ -170,7 +173,7 @@ class Desk:
             return "no valid book"
         if manager.stopped_for:
             return f"quotes are stopped: {manager.stopped_for}"
-        if any(manager.quoted):
+        if any(manager.quoted) or self._is_leg:
             self._quoted_us = us
             return ""
         if self._quoted_us is not None and us - self._quoted_us < QUIET_US:
@@ -241,16 +244,23 @@ class ShadowDesk(Desk):
     """Follows a shadow.
 
     Args:
-        play: The strategy on the paper exchange.
+        play: The strategy on the paper exchange, or its leg in another market.
         log: Logs breaches, and the end of all trading.
         writer: The state store; None for none.
         clock: Returns the instant, in µs.
+        leg: Name of a leg among the metrics; None for a run's own market.
     """
 
     def __init__(
-        self, play: "PaperPlay", log: "Logger", writer: "StateWriter | None" = None, clock: Callable[[], int] = now_us
+        self,
+        play: "PaperPlay | PaperLeg",
+        log: "Logger",
+        writer: "StateWriter | None" = None,
+        clock: Callable[[], int] = now_us,
+        leg: str | None = None,
     ) -> None:
-        super().__init__(TradingMetrics(play.grid.symbol, clock), play, log, writer)
+        metrics = TradingMetrics(leg or play.grid.symbol, clock)
+        super().__init__(metrics, play, log, writer, is_leg=leg is not None)
         self._exchange, self._clock, self._fills, self._killed = play.exchange, clock, 0, False
         self._ledger = Ledger(play.grid, position_e8=play.rules.start_lots * play.grid.lot_e8)
 
@@ -303,6 +313,7 @@ class TradeDesk(Desk):
         audit: Receives breaches.
         writer: The state store.
         log: Logs events.
+        is_leg: As of a `Desk`.
 
     Attributes:
         account: As given.
@@ -318,8 +329,9 @@ class TradeDesk(Desk):
         audit: "AuditLog",
         writer: "StateWriter",
         log: "Logger",
+        is_leg: bool = False,
     ) -> None:
-        super().__init__(metrics, play, log, writer, audit)
+        super().__init__(metrics, play, log, writer, audit, is_leg=is_leg)
         self.account, self._begin = account, begin
         self._fills = self._orders = self._rejects = 0
         self._us, self._report_us = 0, 0

@@ -81,6 +81,11 @@ class LiveRun:
         """Exclude others from the same work until the block ends."""
         return nullcontext()
 
+    @property
+    def shown(self) -> list[TradingMetrics]:
+        """The metrics that the page shows."""
+        return [self.metrics]
+
     async def learn(self) -> None:
         """Ask the exchange for the terms, and prepare the run; nothing is recorded or sent yet."""
         found = await learn_terms(self.parts.rest.rest, self.symbol, self.day.day, self.run.log)
@@ -197,7 +202,7 @@ async def _run(
         one.announce = _announce_to([other for other in lives if other is not one], one)
     signals.direct(stop, kill)
     knobs = lives[0].parts.days.knobs
-    page = SymbolsPage([one.metrics for one in lives], account, door)
+    page = SymbolsPage([shown for one in lives for shown in one.shown], account, door)
     async with serving(page, str(knobs["metrics_host"]), int(knobs["metrics_port"]), watched=watched):
         # Threads that write rows keep the interpreter for this long while the loop waits, s; the default is 5 ms.
         sys.setswitchinterval(0.0002)

@@ -6,7 +6,7 @@ below; a call costs a few hundred nanoseconds, and text is generated only when t
 
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from itertools import accumulate
 
 from mm.clock import US_PER_S, now_us
@@ -22,6 +22,9 @@ from mm.market_data.metrics import (
 
 POSITION = MetricFamily("mm_position", "gauge", "INITIAL_INVENTORY plus our own fills, in the base asset.")
 PNL = MetricFamily("mm_pnl", "gauge", "PnL since the start of the ledger, by part, in the quote asset.", ("part",))
+PNL_ALL_LEGS = MetricFamily(
+    "mm_pnl_all_legs", "gauge", "Total PnL of a symbol and of its strategy's legs in other markets, in the quote asset."
+)
 ACCOUNT_AGE = MetricFamily(
     "mm_account_age_seconds", "gauge", "Time since the exchange last reported the account of a trade."
 )
@@ -49,6 +52,7 @@ WRITER_LAG = MetricFamily("mm_state_writer_lag_seconds", "gauge", "Age of the ol
 TRADING_FAMILIES = (
     POSITION,
     PNL,
+    PNL_ALL_LEGS,
     EQUITY,
     ACCOUNT_AGE,
     UNVALUED,
@@ -110,12 +114,14 @@ class TradingMetrics:
 
     Attributes:
         why_not_ready: Why nothing is quoted: not in sync, killed, …; empty while quoting.
+        legs: The metrics of the other markets to which the strategy sends orders.
         refresh: Called before each page; sets values that are cheaper to look up than to maintain.
     """
 
     def __init__(self, symbol: str, clock: Callable[[], int] = now_us) -> None:
         self.symbol = symbol
         self.why_not_ready = "starting"
+        self.legs: Sequence[TradingMetrics] = ()
         self.refresh: Callable[[], None] = _nothing
         self._clock, self._began_us = clock, clock()
         self._book_us: int | None = None
@@ -235,6 +241,7 @@ class TradingMetrics:
             EQUITY: [] if self._unvalued else _money(self._money.get(EQUITY)),
             ACCOUNT_AGE: [] if account_age_s is None else [("", {}, account_age_s)],
             PNL: [("", {"part": part}, decimal_text(self._pnl[part])) for part in parts if part in self._pnl],
+            PNL_ALL_LEGS: _money(self.pnl_all_legs_e8()) if self.legs else [],
             UNVALUED: [("", {"asset": asset}, decimal_text(paid)) for asset, paid in sorted(self._unvalued.items())],
             DISTANCE: [("", {"side": SIDES[side]}, float(ticks)) for side, ticks in self._distances.items()],
             TWO_SIDED: [("", {}, self._two_sided_s(at_us))],
@@ -253,6 +260,13 @@ class TradingMetrics:
         market = market_families(age_s, self._gaps, self._messages)
         return [*market, *((family, own.get(family, [])) for family in TRADING_FAMILIES)]
 
+    def pnl_all_legs_e8(self) -> int | None:
+        """Return the total PnL with that of the legs, in 1e-8; None if one is unknown, or fees have no known value."""
+        each = (self, *self.legs)
+        if any("total" not in one._pnl or one._unvalued for one in each):
+            return None
+        return sum(one._pnl["total"] for one in each)
+
     def page(self) -> str:
         """Return the page in the text format of Prometheus."""
         return exposition(self.symbol, self.filled())
@@ -263,7 +277,9 @@ class TradingMetrics:
         running_s, two_sided_s = (at_us - self._began_us) / US_PER_S, self._two_sided_s(at_us)
         share = round(two_sided_s / running_s, 6) if running_s > 0 else None
         times = {"running_s": running_s, "two_sided_s": two_sided_s, "two_sided_uptime": share}
-        return {"ready": not why, "why": why, **times}
+        total_e8 = self.pnl_all_legs_e8()
+        legs = {"pnl_all_legs": None if total_e8 is None else decimal_text(total_e8)} if self.legs else {}
+        return {"ready": not why, "why": why, **times, **legs}
 
     def _not_ready(self) -> str:
         self.refresh()

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from mm.instrument import Instrument
     from mm.live._live_engine import LiveEngine
     from mm.live.terms import ShadowTerms
+    from mm.market_data.market_events import Subscriber
     from mm.market_data.market_state import MarketState
     from mm.market_data.recording import Parts
 
@@ -32,12 +33,10 @@ FOREVER_US = 1 << 60
 def check_seen(others: OtherMarkets, task: str) -> None:
     """Raise UsageError if other markets are declared in a way that a live market cannot follow."""
     for name, one in others.declared().items():
-        for key, why in (
-            ("orders", "sends no orders there; mm backtest plays them"),
-            ("feed_latency_ms", "receives it with its own latency"),
-        ):
-            if key in one:
-                raise UsageError(f"OTHERS: {name} has {key}, and {task} {why}; leave {key} out")
+        if "feed_latency_ms" in one:
+            raise UsageError(
+                f"OTHERS: {name} has feed_latency_ms, and {task} receives it with its own latency; leave it out"
+            )
 
 
 def places_of(others: OtherMarkets, recorder: Recorder, data_root: "Path") -> dict[str, tuple[Source, Recorder]]:
@@ -52,7 +51,8 @@ def places_of(others: OtherMarkets, recorder: Recorder, data_root: "Path") -> di
 
 def feeds_of(terms: "Mapping[str, ShadowTerms]") -> dict[str, OtherFeed]:
     """Return the feeds of other markets that are fed, on the grids of their *terms*."""
-    return {name: OtherFeed(one.opening(Market()).instrument) for name, one in terms.items()}
+    openings = {name: one.opening(Market()) for name, one in terms.items()}
+    return {name: OtherFeed(one.instrument, opening=one) for name, one in openings.items()}
 
 
 class OtherTaker:
@@ -88,10 +88,13 @@ class OtherFollower(Follower):
     Args:
         taker: Receives its events.
         grid: Its grid.
+        watch: Called with each event.
     """
 
-    def __init__(self, taker: "OtherTaker | EngineTaker", grid: "Instrument") -> None:
-        super().__init__(taker, grid, lambda _event: None)
+    def __init__(
+        self, taker: "OtherTaker | EngineTaker", grid: "Instrument", watch: "Subscriber" = lambda _event: None
+    ) -> None:
+        super().__init__(taker, grid, watch)
         self._taker = taker
 
     async def follow(self, market: "MarketState", settled_us: Callable[[], int]) -> None:

@@ -12,10 +12,12 @@ from mm.backtest.live_feed import EventTaker, LiveFeed
 from mm.backtest.metrics.market_paths import MarketRows, aggressors_of
 from mm.backtest.metrics.order_lives import mid_offsets
 from mm.backtest.paper_exchange import PaperExchange
-from mm.backtest.replay import run_terms
+from mm.backtest.replay import leg_results, run_terms
 from mm.backtest.result import Result
 from mm.backtest.risk import limits_of, ramped_lots
-from mm.commands.assemble import check_agents, keep_models
+from mm.backtest.rules import Rules
+from mm.backtest.strategy import LegModel
+from mm.commands.assemble import check_agents, keep_models, with_others
 from mm.errors import UsageError
 from mm.instrument import E8, Instrument, e8, short_text
 from mm.live._live_engine import LiveEngine
@@ -73,6 +75,7 @@ class Play:
         run: Records the read files; None if another run has recorded them.
         start: The initial account; None for that of the knobs.
         others: The other markets that the strategy sees, by name.
+        leg: The orders of another market's strategy; None for a strategy of the knobs.
 
     Attributes:
         grid: Grid of prices and quantities; its lot divides the exchange's step.
@@ -89,6 +92,7 @@ class Play:
         run: "Run | None" = None,
         start: TradeStart | None = None,
         others: Mapping[str, OtherFeed] = NO_OTHERS,
+        leg: LegModel | None = None,
     ) -> None:
         self._opening = terms.opening(knobs.market)
         self.grid: Instrument = self._opening.instrument
@@ -104,7 +108,7 @@ class Play:
             lots = start.position_e8 // self.grid.lot_e8
             known = replace(known, target_lots=known.target, start_lots=lots, start_cash_e8=start.cash_e8)
         self.rules = replace(known, risk=limits, quote_lots=clip, others=others)
-        self._quotes, self._fills = self._builder.quotes(), self._builder.fills()
+        self._quotes, self._fills = leg or self._builder.quotes(), self._builder.fills()
         if run is not None:
             note_predictors(run, self._builder.predictors, terms.book_us)
             keep_models(run, knobs.models)
@@ -129,6 +133,29 @@ def _check_ramp(terms: ShadowTerms, grid: Instrument, ramp: str, clip: int, whol
     )
 
 
+@dataclass(frozen=True)
+class PaperLeg:
+    """The orders of a strategy on the paper exchange of another market.
+
+    Attributes:
+        exchange: The paper exchange.
+        grid: Grid of prices and quantities.
+    """
+
+    exchange: PaperExchange
+    grid: Instrument
+
+    @property
+    def engine(self) -> "Engine":
+        """The engine of the paper exchange."""
+        return self.exchange.engine
+
+    @property
+    def rules(self) -> Rules:
+        """The rules of its orders."""
+        return self.exchange.rules
+
+
 class PaperPlay(Play):
     """The strategy of a run on a paper exchange.
 
@@ -136,7 +163,7 @@ class PaperPlay(Play):
         terms: The data known at the start.
         knobs: The strategy.
         run: Records the read files; None if another run has recorded them.
-        others: The other markets that the strategy sees, by name.
+        others: The other markets that the strategy sees, and may send orders to, by name.
 
     Attributes:
         exchange: The paper exchange; its journal has the decisions.
@@ -150,6 +177,7 @@ class PaperPlay(Play):
         others: Mapping[str, OtherFeed] = NO_OTHERS,
     ) -> None:
         super().__init__(terms, knobs, run, others=others)
+        self.rules = with_others(self.rules, others, knobs.others.declared(), knobs.account)
         self.exchange = PaperExchange(self._quotes, self._fills, self.rules)
         intensity = self._builder.intensity
         self._uses_prints = intensity is not None and bool(intensity.states)
@@ -162,6 +190,10 @@ class PaperPlay(Play):
     def engine(self) -> "Engine":
         """The engine of the paper exchange."""
         return self.exchange.engine
+
+    def legs(self) -> dict[str, PaperLeg]:
+        """Return the other markets to which the strategy sends orders, by name."""
+        return {name: PaperLeg(leg.exchange, self.rules.others[name].grid) for name, leg in self.exchange.legs.items()}
 
     def feed(self, events: "Iterable[FeedEvent]") -> None:
         """Play events of a live market on the exchange."""
@@ -184,6 +216,7 @@ class PaperPlay(Play):
 
     def result(self, ended: Mapping[str, Any] | None = None) -> Result:
         """Return the result; *ended* is the end reason of a live run, as in `RunTerms`."""
+        self.exchange.end_legs(self.exchange.engine.now_us)
         journal = self.exchange.journal()
         terms = run_terms(self._opening, self.rules, (self._quotes, self._fills, self._builder.intensity))
         begun = (max(journal.counters["first_us"], 0),)
@@ -194,7 +227,7 @@ class PaperPlay(Play):
             hits = aggressors_of(*np.array(self._prints, np.int64).reshape(-1, 4).T)
             market = MarketRows.of_prices(hits, us, *best[:2])
         terms = replace(terms, starts_us=begun, ended=ended, market=market, offsets=offsets)
-        return self._builder.based(Result(journal, terms))
+        return self._builder.based(Result(journal, terms, legs=leg_results(self.exchange, terms)))
 
 
 class TradePlay(Play):
@@ -206,6 +239,7 @@ class TradePlay(Play):
         start: The initial account.
         run: Records the read files.
         others: The other markets that the strategy sees, by name.
+        leg: The orders of another market's strategy; None for a strategy of the knobs.
 
     Attributes:
         engine: Decides what to send.
@@ -218,8 +252,10 @@ class TradePlay(Play):
         start: TradeStart,
         run: "Run | None",
         others: Mapping[str, OtherFeed] = NO_OTHERS,
+        leg: LegModel | None = None,
     ) -> None:
-        super().__init__(terms, knobs, run, start, others)
+        super().__init__(terms, knobs, run, start, others, leg)
+        self._sender = knobs.models.quote_model if leg else None
         self.engine = LiveEngine(self._quotes, self.rules)
 
     def result(self, journal: "Journal", ended: Mapping[str, Any], unvalued_fees: Mapping[str, str]) -> Result:
@@ -228,6 +264,8 @@ class TradePlay(Play):
         begun = (max(journal.counters["first_us"], 0),)
         terms = replace(terms, fill_model="exchange", fill_bias=OWN_FILLS, starts_us=begun, ended=ended)
         terms = replace(terms, unvalued_fees=unvalued_fees)
+        if self._sender is not None:
+            terms = replace(terms, quote_model=self._sender)
         return self._builder.with_predictors(Result(journal, terms))
 
 

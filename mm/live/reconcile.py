@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mm.backtest.result import LEGS
 from mm.cli.config import Market
 from mm.clock import us_from_ms
 from mm.dayfolder.layout import DayFolder, day_folder, existing
@@ -103,10 +104,11 @@ def replay(terms: ShadowTerms, knobs: PaperKnobs, data_root: Path, folder: Path)
     others, inputs = dict[str, OtherFeed](), Inputs()
     for name, one in knobs.others.declared().items():
         seen_by = terms.others[name]
-        grid = seen_by.opening(Market()).instrument
+        opening = seen_by.opening(Market())
+        grid = opening.instrument
         root = Path(one.get("data_root") or data_root)
         tape, read = received(replace(seen_by, end_us=FOREVER_US), grid, root)
-        others[name] = OtherFeed(grid, () if tape is None else (tape,))
+        others[name] = OtherFeed(grid, () if tape is None else (tape,), opening=opening)
         inputs += tuple((os.path.relpath(root / path, data_root), size, sha256) for path, size, sha256 in read)
     play = PaperPlay(terms, knobs, others=others)
     whole, read = received(terms, play.grid, data_root, _e8(knobs.market.qty_step))
@@ -139,7 +141,8 @@ class Reconciliation:
     Attributes:
         decisions: Rows of the shadow; *decisions_replay* of the replay, *equal* of both.
         first_difference: The first decision that is not in both: its instant, and both rows; None if there is none.
-        orders_live, fills_live, states_live, breaches_live: The same numbers for rows of the other tables.
+        orders_live, fills_live, states_live, breaches_live: The same numbers for rows of the other tables; orders,
+            fills and states with those of the legs.
         explained_by_lag: Differing decisions with a lag above the latency of an order.
         late: All decisions with such a lag, including equal ones.
         lag_us: Quantiles and maximum of the lag of decisions, µs.
@@ -199,10 +202,7 @@ def compare(live: Path, again: Path, symbol: str, late_us: int) -> Reconciliatio
     except (ValueError, IndexError) as error:
         raise BrokenFile(f"{live / decisions_name(symbol)}: not the decisions of a shadow ({error})") from error
     ours, theirs = ([",".join((*row[:LAG], *row[LAG + 1 :])) for row in rows] for rows in cells)
-    tables = [
-        (_rows(live / f"{name}_{symbol}.csv"), _rows(again / f"{name}_{symbol}.csv"))
-        for name in ("orders", "fills", "state")
-    ]
+    tables = [(_rows_of(live, name, symbol), _rows_of(again, name, symbol)) for name in ("orders", "fills", "state")]
     kept = live / f"breaches_{symbol}.csv"  # for a run with limits
     tables.append((_rows(kept), _rows(again / kept.name)) if kept.exists() else ([], []))
     orders, fills, states, breaches = tables
@@ -246,6 +246,13 @@ def reconcile(terms: ShadowTerms, knobs: PaperKnobs, data_root: Path, live: Path
 def _rows(path: Path) -> list[str]:
     """Return the lines of a table below its header; no cell of these has a quote or a line break."""
     return path.read_text(encoding="utf-8").splitlines()[1:]
+
+
+def _rows_of(folder: Path, name: str, symbol: str) -> list[str]:
+    """Return the rows of a table of a run, then those of its legs, each after the leg's name."""
+    legs = sorted(folder.glob(f"{LEGS}/*/{name}_*.csv"))
+    own = _rows(folder / f"{name}_{symbol}.csv")
+    return own + [f"{path.parent.name}:{row}" for path in legs for row in _rows(path)]
 
 
 def _in_both(ours: list[str], theirs: list[str]) -> int:

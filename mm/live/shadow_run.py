@@ -15,6 +15,7 @@ from mm.errors import Incomplete, TryLater
 from mm.live.decisions import decisions_name, decisions_of, write_decisions
 from mm.live.desk import ShadowDesk
 from mm.live.live_run import LiveRun
+from mm.live.metrics import TradingMetrics
 from mm.live.other_markets import OtherFollower, OtherTaker, PairedPlay
 from mm.live.play import PaperPlay, ShadowFollower
 from mm.live.reconcile import RECONCILE, reconcile
@@ -26,6 +27,7 @@ from mm.report.run_columns import columns_of
 
 if TYPE_CHECKING:
     from mm.cli.config import Day
+    from mm.market_data.market_events import MarketEvent
     from mm.runs.in_progress import Run
 
 REFRESH_S = 0.05
@@ -55,6 +57,11 @@ class ShadowRun(LiveRun):
         super().__init__(run, knobs, parts, day, clock)
         self._store, self._killed_by, self._stopped = store, "", ""
 
+    @property
+    def shown(self) -> list[TradingMetrics]:
+        """The metrics that the page shows: those of the symbol, and of its legs in other markets."""
+        return [self.metrics, *self.metrics.legs]
+
     def check(self) -> None:
         """Raise SafetyError if the kill switch is triggered; remove what killed shadows have left."""
         super().check()
@@ -69,14 +76,22 @@ class ShadowRun(LiveRun):
         self._desk = ShadowDesk(
             self._play, self.run.log, self._store.writer(self.symbol, self.run.log.warning), self._clock
         )
+        self._legs = {
+            name: ShadowDesk(leg, self.run.log, None, self._clock, f"{self.symbol}:{name}")
+            for name, leg in self._play.legs().items()
+        }
         self.metrics = self._desk.metrics
+        self.metrics.legs = [desk.metrics for desk in self._legs.values()]
 
     async def play(self) -> None:
         """Record until the window ends or a signal arrives, and trade on it."""
         takers = {name: OtherTaker() for name in self.beside}
         paired = PairedPlay(self._play, takers) if takers else self._play
         follower = ShadowFollower(paired, self._clock, self._desk.market, self._kill_reason)
-        following = {name: OtherFollower(takers[name], feed.grid) for name, feed in self._play.rules.others.items()}
+        following = {}
+        for name, feed in self._play.rules.others.items():
+            watch = self._legs[name].market if name in self._legs else _unwatched
+            following[name] = OtherFollower(takers[name], feed.grid, watch)
         others = [
             Recording(replace(one, follower=following[name]), self.run.log, self._clock)
             for name, one in self.beside.items()
@@ -89,6 +104,8 @@ class ShadowRun(LiveRun):
             await self._record_market(recording, others)
         finally:
             keeping.cancel()
+            for desk in self._legs.values():
+                desk.refresh(self._clock())
             await self._desk.close()
         self._print_days(recording)
         end_us = paired.played_us if isinstance(paired, PairedPlay) else follower.end_us
@@ -100,7 +117,8 @@ class ShadowRun(LiveRun):
         """Keep the metrics up to date; end the recording once the exchange reports another grid."""
         while True:
             await asyncio.sleep(REFRESH_S)
-            self._desk.refresh(self._clock())
+            for desk in (self._desk, *self._legs.values()):
+                desk.refresh(self._clock())
             if self._grid_changed():
                 recording.stop(REGRIDDED)
 
@@ -149,6 +167,10 @@ class ShadowRun(LiveRun):
 
     def _recording_reason(self) -> str:
         return self._recording.reason if self._recording else ""
+
+
+def _unwatched(_event: "MarketEvent") -> None:
+    """Show nothing of a market in which there are no orders."""
 
 
 def _take_back_killed(run: "Run") -> None:

@@ -168,10 +168,12 @@ def _two_sided(screen: Screen) -> str:
 
 def _money(screen: Screen) -> list[str]:
     pnl = screen.by_label(metrics.PNL)
+    legs = screen.number(metrics.PNL_ALL_LEGS)
     unvalued = [f"{paid:,} {asset}" for asset, paid in screen.by_label(metrics.UNVALUED).items()]
     return [
         _row("position", _plain(screen.number(metrics.POSITION)), f"equity {_plain(screen.number(metrics.EQUITY))}"),
         _row("pnl", *(f"{part} {_signed(part, pnl[part]):+,.4f}" for part in metrics.PARTS if part in pnl)),
+        *([_row("all legs", f"total {legs:+,.4f}")] if legs is not None else []),
         *([_row("", f"before fees of {', '.join(unvalued)}, whose value is not known")] if unvalued else []),
     ]
 

@@ -16,6 +16,7 @@ class OtherFeed(NamedTuple):
         notes: What a reader of the results must know of it.
         feed_latency_ms: The delay, if its events are at their exchange time; None if they are at their receive time.
         span: First and last instant of the run, µs, to which the account of orders there is limited; None: no limit.
+        opening: The first book of a live market, from which the terms of orders there follow.
     """
 
     grid: Instrument
@@ -24,6 +25,12 @@ class OtherFeed(NamedTuple):
     notes: tuple[str, ...] = ()
     feed_latency_ms: float | None = None
     span: tuple[int, int] | None = None
+    opening: Tape | None = None
+
+    @property
+    def first(self) -> Tape:
+        """The tape from which the terms of orders there follow."""
+        return self.opening or self.tapes[0]
 
     def within_run(self) -> tuple[Tape, ...]:
         """Return the parts of its tapes within the span of the run."""

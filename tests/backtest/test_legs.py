@@ -11,6 +11,7 @@ from hypothesis import given, settings
 import mm
 from engine_tapes import BEGIN_US, TEST, one_tape
 from mm.backtest.fills.base import QueueProbPower, TradeCross
+from mm.backtest.live_feed import feed_events
 from mm.backtest.paper_exchange import PaperExchange
 from mm.backtest.replay import backtest
 from mm.backtest.risk import RiskLimits
@@ -69,6 +70,32 @@ def test_orders_of_a_leg_fare_as_on_an_exchange_of_their_own(drawn, other):
     np.testing.assert_array_equal(leg.fills, journal.fills)
     np.testing.assert_array_equal(leg.state, journal.state)
     assert model.fills == [tuple(row[:5].tolist()) for row in leg.fills][: len(model.fills)]
+
+
+@given(one_tape(UNIT), one_tape(UNIT))
+@settings(max_examples=40, deadline=None)
+def test_markets_as_they_arrive_leave_the_rows_of_their_replay(drawn, other):
+    """Events of both markets are fed up to each instant, in the order of a live run, and then both are played to it."""
+    tape, lead = drawn[0], replace(other[0], instrument=LEAD)
+    replayed = play(tape, replace(lead, end_us=1 << 60), Both())
+    rules = replace(RULES, others={"lead": OtherFeed(LEAD)}, legs={"lead": LEG})
+    exchange = PaperExchange(Both(), TradeCross(), rules)
+    ours, theirs = (list(feed_events(one)) for one in (tape, lead))
+    step_us = max((tape.end_us - tape.start_us) // 7, 1)
+    before_us = 0
+    for until_us in (*range(tape.start_us, tape.end_us, step_us), tape.end_us):
+        exchange.feed_other("lead", [event for event in theirs if before_us < event.us <= until_us])
+        exchange.feed([event for event in ours if before_us < event.us <= until_us])
+        exchange.advance(until_us)
+        before_us = until_us
+    exchange.end_legs(tape.end_us)
+    for fed, whole in (
+        (exchange.journal(), replayed.journal),
+        (exchange.legs["lead"].exchange.journal(), replayed.legs["lead"].journal),
+    ):
+        np.testing.assert_array_equal(fed.orders, whole.orders)
+        np.testing.assert_array_equal(fed.fills, whole.fills)
+        np.testing.assert_array_equal(fed.state, whole.state)
 
 
 class Idle:

@@ -22,6 +22,7 @@ SPECIFIED = {
     "mm_messages_total": ("counter", ("stream",)),
     "mm_position": ("gauge", ()),
     "mm_pnl": ("gauge", ("part",)),
+    "mm_pnl_all_legs": ("gauge", ()),
     "mm_equity": ("gauge", ()),
     "mm_account_age_seconds": ("gauge", ()),
     "mm_unvalued_fees": ("gauge", ("asset",)),
@@ -81,11 +82,14 @@ def busy(clock: Now | None = None) -> TradingMetrics:
     return metrics
 
 
+NOT_OF_EACH = {"mm_unvalued_fees", "mm_pnl_all_legs"}  # all fees have a value, and there is one market
+
+
 def test_metric_families_match_specification() -> None:
     """Dashboards, alerts and users' scripts rely on these names."""
     assert {one.name: (one.kind, one.labels) for one in FAMILIES} == SPECIFIED
     types = dict(re.findall(r"^# TYPE (\S+) (\S+)$", busy().page(), re.MULTILINE))
-    shown = {name: kind for name, (kind, _) in SPECIFIED.items() if name != "mm_unvalued_fees"}  # all fees have a value
+    shown = {name: kind for name, (kind, _) in SPECIFIED.items() if name not in NOT_OF_EACH}
     assert types == shown
 
 

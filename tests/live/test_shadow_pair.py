@@ -4,10 +4,12 @@ import asyncio
 import csv
 import json
 import signal
+from collections import Counter
 from contextlib import AsyncExitStack, asynccontextmanager
 
 import pytest
 from test_shadow import SYMBOL, ended, recorded, start_shadow
+from trading_box import page
 
 from mm.backtest.live_feed import FeedEvent
 from mm.cli.config import OtherMarkets
@@ -19,6 +21,7 @@ from mm.sim.flow.session import STEP_US, Session
 from mm.sim.wire.box import Box
 from mm.sim.wire.limits import WireLimits
 from mm.tape.tape import DEPTH
+from state_servers import free_port
 from support import run_python
 
 MODEL = '''
@@ -36,6 +39,27 @@ class Follow:
             return None
         seen = round(10 * moved) + lead.bid_lots + (lead.last_trade.us if lead.last_trade else 0)
         return mm.Quotes(view.bid_ticks - seen % 4, view.ask_ticks + lead.age_us % 3)
+
+
+class Hedge:
+    """Quote at the best prices; make and take in the lead by turns, by the fills of both."""
+
+    def __init__(self):
+        self.calls = 0
+
+    def on_event(self, market, orders):
+        self.calls += 1
+        leg, lead = orders.at("lead"), market.other("lead")
+        for side, ticks in ((1, market.bid_ticks), (-1, market.ask_ticks)):
+            if not any(order.side == side for order in orders):
+                orders.submit(side, ticks, until_us=market.us + 700_000)
+        if lead.bid_ticks and lead.ask_ticks and self.calls % 5 == 0:
+            side = 1 if (leg.inventory_lots + orders.inventory_lots + self.calls // 5) % 2 else -1
+            leg.submit(side, lead.ask_ticks if side > 0 else lead.bid_ticks, kind="IOC")
+        if lead.bid_ticks and len(leg) < 2:
+            leg.submit(1, lead.bid_ticks)
+        elif self.calls % 7 == 0:
+            leg.cancel_all()
 '''
 
 
@@ -106,6 +130,47 @@ def test_shadow_that_sees_another_market_equals_its_replay(tmp_path):
     assert again.returncode == 0, again.stderr
 
 
+@pytest.mark.slow
+def test_shadow_with_orders_in_another_market_equals_its_replay(tmp_path):
+    """Makers, takers and cancels of the leg with its own latency and fees, and the sum of both PnLs."""
+    (tmp_path / "pair_model.py").write_text(MODEL)
+    port = free_port()
+
+    async def play():
+        async with pair() as (own, lead):
+            seen = json.loads(sees(lead)["OTHERS"])
+            seen["lead"]["orders"] = {"taker_fee_rate": "0.0004", "order_latency_ms": 7, "initial_inventory": "3"}
+            given = {"QUOTE_MODEL": "pair_model:Hedge", "OTHERS": json.dumps(seen), "METRICS_PORT": str(port)}
+            process = await start_shadow(own, tmp_path, "--run-id", "H1", **given)
+            await recorded(process, tmp_path, 100_000)
+            shown = await asyncio.to_thread(page, port)
+            return shown, *await ended(process, signal.SIGINT)
+
+    shown, code, out, err = asyncio.run(play())
+    assert code == 0, err
+    (folder,) = (tmp_path / "out" / "shadow" / SYMBOL).iterdir()
+    found = json.loads((folder / "reconcile.json").read_text())
+    assert found["same"], found["first_difference"]
+    actions = Counter(row["action"] for row in _table(folder / "legs" / "lead" / "orders_LEADUSDT.csv"))
+    assert min(actions[name] for name in ("PLACE", "FILL", "CANCEL_ACK")) > 2
+    assert len({row["reason"] for row in _table(folder / "legs" / "lead" / "fills_LEADUSDT.csv")}) > 1
+    summary = json.loads((folder / "summary.json").read_text())
+    assert summary["pnl_total_all_legs"] == pytest.approx(summary["pnl_total"] + summary["legs"]["lead"]["pnl_total"])
+    assert "all legs" in out
+    assert any(line.startswith(f'mm_position{{symbol="{SYMBOL}:lead"}}') for line in shown)
+    assert any(line.startswith(f'mm_pnl_all_legs{{symbol="{SYMBOL}"}}') for line in shown)
+    again = run_python("-m", "mm", "shadow", "reconcile", "H1", "--trust", cwd=tmp_path)
+    assert again.returncode == 0, again.stderr
+    fills = folder / "legs" / "lead" / "fills_LEADUSDT.csv"
+    fills.write_text("".join(fills.read_text().splitlines(keepends=True)[:-1]))
+    changed = run_python("-m", "mm", "shadow", "reconcile", "H1", "--trust", cwd=tmp_path)
+    assert changed.returncode == 3
+
+
+def _table(path):
+    return list(csv.DictReader(path.read_text().splitlines()))
+
+
 def _inputs(folder):
     return json.loads((folder / "run_manifest.json").read_text())["inputs"]
 
@@ -145,8 +210,7 @@ def test_own_events_wait_until_the_other_market_is_known():
     assert play.log[4:] == [("lead", 25), ("own", 30), ("until", 40)]
 
 
-@pytest.mark.parametrize(("key", "value"), [("orders", {}), ("feed_latency_ms", 5)])
-def test_what_a_shadow_cannot_do_in_another_market_is_refused(key, value):
-    others = OtherMarkets(others=json.dumps({"lead": {"symbol": "LEADUSDT", key: value}}))
-    with pytest.raises(UsageError, match=f"lead has {key}, and a shadow .*; leave {key} out"):
+def test_what_a_shadow_cannot_do_in_another_market_is_refused():
+    others = OtherMarkets(others=json.dumps({"lead": {"symbol": "LEADUSDT", "feed_latency_ms": 5}}))
+    with pytest.raises(UsageError, match=r"lead has feed_latency_ms, and a shadow .*; leave it out"):
         check_seen(others, "a shadow")

@@ -56,7 +56,8 @@ cdef class OrderManager:
     cdef bint guarded                   # whether there are limits, or `pull` was ever called
     cdef readonly object others         # type: Others | None
     cdef bint paired                    # whether there are other markets
-    cdef readonly dict legs             # type: dict[str, Leg]
+    cdef readonly dict legs             # type: dict[str, LegOrders]
+    cdef public object allow            # type: Callable[[], None] | None
     cdef SignalSet signals              # read by the quote model, else None; updated by the engine
     cdef double* shown                  # market signals, then those of our own orders; NULL without the latter
     cdef int64_t market_signals         # number of the former

@@ -40,10 +40,10 @@ from mm.backtest.rules import SIGMA_METHODS, Rules
 from mm.errors import ModelError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from mm.backtest.live_feed import FeedEvent
-    from mm.backtest.paper_exchange import Leg
+    from mm.backtest.paper_exchange import LegOrders
     from mm.signals.families import Others
 
 cdef int64_t SAMPLE_US = 1000000       # between two samples of the mid
@@ -83,6 +83,7 @@ cdef class OrderManager:
 
     Attributes:
         pulled_for: Reason for which quotes are pulled from outside; None if they are not.
+        allow: Called before each order of a strategy in Python, to set what the limits of an account allow; or None.
     """
 
     def __init__(self, quotes: QuoteModel, venue: OrderVenue, rules: Rules) -> None:
@@ -234,7 +235,7 @@ cdef class OrderManager:
             self.orders.open.changed = self.amend_waits or max(self.skipped[0], self.skipped[1]) >= ORDER_LIMIT_10S
         return 0
 
-    def take_legs(self, legs: dict[str, Leg]) -> None:
+    def take_legs(self, legs: Mapping[str, LegOrders]) -> None:
         """Set the other markets to which the strategy sends orders.
 
         Raises:
@@ -245,7 +246,7 @@ cdef class OrderManager:
                 f"OTHERS has orders in {', '.join(legs)}, which only a strategy in Python with on_event(market, orders) "
                 f"can send, and {self.quotes.name} is none; leave orders out"
             )
-        self.legs = legs
+        self.legs = dict(legs)
 
     cdef int kill_legs(self, int64_t us) except -1:
         """Cancel every order in other markets, and send nothing there afterwards."""

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable
 from fractions import Fraction
 from functools import partial
 from operator import itemgetter
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from mm.backtest._engine import Engine
 from mm.backtest.fills.base import FillModel, PythonFillModel, QueueProbPower
@@ -371,6 +371,23 @@ class PaperExchange:
         return self._engine.journal()
 
 
+class LegOrders(Protocol):
+    """The orders of a strategy in another market, on paper or at an exchange."""
+
+    @property
+    def orders(self) -> Orders:
+        """What the strategy gets from ``orders.at(name)``."""
+
+    def begin(self, us: int) -> None:
+        """Open them to a call of the strategy at an instant."""
+
+    def finish(self) -> None:
+        """End the call."""
+
+    def kill(self, us: int, reason: str) -> None:
+        """Cancel every order at an instant, and send nothing afterwards."""
+
+
 class Leg:
     """Another market in which a strategy sends orders: a paper exchange of its own, played up to each of its calls.
 
@@ -387,12 +404,16 @@ class Leg:
     def __init__(self, feed: "OtherFeed", rules: Rules) -> None:
         self._model = LegModel()
         self.exchange = PaperExchange(self._model, QueueProbPower(), rules)
-        self.orders: Orders = self._model.orders
         self.orders.dark = True
         self._coming = deque(feed.within_run())
         self._tape: Tape | None = None
         self._waiting = deque["FeedEvent"]()
         self._killed = False
+
+    @property
+    def orders(self) -> Orders:
+        """What the strategy gets from ``orders.at(name)``."""
+        return self._model.orders
 
     def begin(self, us: int) -> None:
         """Play up to an instant, at which the strategy is called."""

@@ -272,6 +272,8 @@ cdef class Orders:
         order.side, order.ticks = side, math.floor(ticks) if side > 0 else math.ceil(ticks)
         order.placed_lots = order.rest_lots = lots
         order.sent_us, order.end_us, order.status_ = self.us, None, -1
+        if self.manager.allow is not None:
+            self.manager.allow()
         order.id = 0 if self.dark else self.manager.place_order(self.us, side, order.ticks, lots, KINDS.index(kind))
         if order.id == 0:
             reason = BOOK_INVALID if self.dark else self.manager.refusal

@@ -84,6 +84,7 @@ trade = runner(
     arguments=_KEYS,
     brief=(Trading, Sources, Models, Risk),
     varied=STRATEGY,
+    legs_of="mm.commands.trade:legs_of",
     body="mm.commands.trade:main",
     text="""
     Trade symbols: send a model's quotes as real orders to a venue, with limits, an audit log and a kill switch.
@@ -103,6 +104,7 @@ trade_flatten = runner(
     arguments=_KEYS[:2],
     brief=(Trading, FlattenKnobs, Sources),
     varied=STRATEGY,
+    legs_of="mm.commands.trade:legs_unlisted",
     body="mm.commands.trade:flatten",
     text="""
     Close the positions of our own fills: state the cost, and with --max-cost send the orders.

@@ -180,6 +180,7 @@ def runner(  # noqa: PLR0913 - each is given once, at the command
     arguments: Sequence[click.Parameter] = (),
     brief: Sequence[type] = (),
     varied: Sequence[type] = (),
+    legs_of: str | None = None,
 ) -> Command:
     """Declare a command that writes a run folder: ``main(run, *groups)``.
 
@@ -197,6 +198,8 @@ def runner(  # noqa: PLR0913 - each is given once, at the command
         brief: Groups of which the short help lists the common knobs; none: of all.
         varied: Groups of which PER_SYMBOL may set knobs; with them the body gets the list of `SymbolRun` of all
             symbols, to run in one process, and its *arguments*.
+        legs_of: The function, as ``module:function``, that returns the further symbols in which the strategies of
+            these send orders, given the knobs of each.
     """
 
     def call(console: Console, objects: Sequence[Any], settings: Mapping[str, Any]) -> None:
@@ -220,7 +223,8 @@ def runner(  # noqa: PLR0913 - each is given once, at the command
             from mm.cli.symbol_runs import symbol_runs
 
             with as_flags(groups):
-                main(symbol_runs(plan, console, objects, varied), **_values_of(arguments))
+                legs = imported(legs_of) if legs_of else None
+                main(symbol_runs(plan, console, objects, varied, legs), **_values_of(arguments))
             return
         with new_run(plan, console) as run:
             for note in notes:

@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from mm.base.knobs import closest, knobs
@@ -21,6 +22,25 @@ _Group = TypeVar("_Group")
 _FLAG = "--per-symbol (PER_SYMBOL)"
 
 
+Knobs = Mapping[type, Any]
+"""One object of each group of knobs, by its group."""
+
+
+@dataclass(frozen=True)
+class Leg:
+    """A symbol in which the strategy of another one sends orders.
+
+    Attributes:
+        owner: The symbol of the strategy.
+        name: Its name in the strategy.
+        objects: Its own knobs, by group; the others are those of all symbols.
+    """
+
+    owner: str
+    name: str
+    objects: Knobs
+
+
 @dataclass(frozen=True)
 class SymbolRun:
     """The run of one symbol, before its start.
@@ -29,11 +49,13 @@ class SymbolRun:
         day: Its symbol, day and folders.
         opens: Opens the run, and finishes it, or removes its outputs on an error.
         objects: Its knobs, by group.
+        leg: Whose strategy sends its orders; None for its own.
     """
 
     day: Day
     opens: AbstractContextManager[Run]
-    objects: Mapping[type, Any]
+    objects: Knobs
+    leg: Leg | None = None
 
     def __getitem__(self, group: type[_Group]) -> _Group:
         """Return its knobs of a group."""
@@ -41,61 +63,85 @@ class SymbolRun:
         return found
 
 
-def symbol_runs(plan: Plan, console: Console, objects: Sequence[Any], varied: Sequence[type]) -> list[SymbolRun]:
-    """Return the run of each symbol of a plan.
+def symbol_runs(
+    plan: Plan,
+    console: Console,
+    objects: Sequence[Any],
+    varied: Sequence[type],
+    legs_of: Callable[[Mapping[str, Knobs]], Mapping[str, Leg]] | None = None,
+) -> list[SymbolRun]:
+    """Return the run of each symbol of a plan, and of each further symbol in which their strategies send orders.
 
     Args:
         plan: The plan, with a list of symbols.
         console: The terminal; with several symbols each line begins with one.
         objects: The knobs, one object of each group, with those of `PerSymbol` among them.
         varied: The groups whose knobs may differ between symbols.
+        legs_of: Returns the further symbols, given the knobs of each symbol of the plan; None for none.
 
     Raises:
         UsageError: If PER_SYMBOL names an unknown symbol or knob.
     """
-    symbols = plan.day.symbol.split(",")
-    own = _own_knobs(next(one for one in objects if isinstance(one, PerSymbol)), symbols)
+    listed = plan.day.symbol.split(",")
+    given = _given(next(one for one in objects if isinstance(one, PerSymbol)))
+    common: Knobs = {type(one): one for one in objects}
+    found = {symbol: _own(symbol, common, given.get(symbol, {}), varied) for symbol in listed}
+    legs = legs_of(found) if legs_of else {}
+    for symbol, leg in legs.items():
+        found[symbol] = _own(symbol, {**common, **leg.objects}, given.get(symbol, {}), varied)
+    for symbol in given:
+        if symbol not in found:
+            raise UsageError(f"{_FLAG} names {symbol!r}, which is not in --symbol {','.join(listed)}")
     answers: dict[str, Any] = {}
-    found = []
-    for symbol in symbols:
-        settings, own_objects = dict(plan.knobs), {}
-        known = {one.variable: one for group in varied for one in knobs(group)}
-        for name in own[symbol].keys() - known.keys():
-            raise UsageError(
-                f"{_FLAG}: {symbol} has the knob {name!r}, which is not one of a symbol{_near(name, known)}"
-            )
-        values = {known[name].name: known[name].read(text) for name, text in own[symbol].items()}
-        for one in objects:
-            changes = {name: value for name, value in values.items() if type(one) in varied and hasattr(one, name)}
-            if hasattr(one, "symbol"):
-                changes["symbol"] = symbol
-            own_objects[type(one)] = replace(one, **changes) if changes else one
-            settings |= {name: _set(settings[name], value) for name, value in changes.items()}
-        terminal = console if len(symbols) == 1 else SymbolConsole(console, symbol, answers)
-        of_symbol = replace(plan, day=replace(plan.day, symbol=symbol), knobs=settings)
-        found.append(SymbolRun(of_symbol.day, new_run(of_symbol, terminal), own_objects))
+    works = []
+    for symbol, own in found.items():
+        terminal = console if len(found) == 1 else SymbolConsole(console, symbol, answers)
+        of_symbol = replace(plan, day=replace(plan.day, symbol=symbol), knobs=_settings(plan.knobs, common, own))
+        works.append(SymbolRun(of_symbol.day, new_run(of_symbol, terminal), own, legs.get(symbol)))
+    return works
+
+
+def _own(symbol: str, common: Knobs, given: Mapping[str, str], varied: Sequence[type]) -> Knobs:
+    """Return the knobs of a symbol: those in *common*, and its own, *given* as text by variable."""
+    known = {one.variable: one for group in varied for one in knobs(group)}
+    for name in given.keys() - known.keys():
+        raise UsageError(f"{_FLAG}: {symbol} has the knob {name!r}, which is not one of a symbol{_near(name, known)}")
+    values = {known[name].name: known[name].read(text) for name, text in given.items()}
+    found: dict[type, Any] = {}
+    for group, one in common.items():
+        changes = {name: value for name, value in values.items() if group in varied and hasattr(one, name)}
+        if hasattr(one, "symbol"):
+            changes["symbol"] = symbol
+        found[group] = replace(one, **changes) if changes else one
     return found
 
 
-def _own_knobs(given_by: PerSymbol, symbols: Sequence[str]) -> dict[str, dict[str, str]]:
-    """Return the knobs of each of *symbols*, as text by variable."""
-    given = json.loads(given_by.per_symbol or "{}", parse_float=str, parse_int=str)
+def _given(per_symbol: PerSymbol) -> dict[str, dict[str, str]]:
+    """Return the knobs of PER_SYMBOL as text, by symbol and variable."""
+    given = json.loads(per_symbol.per_symbol or "{}", parse_float=str, parse_int=str)
     for symbol, own in given.items():
-        if symbol not in symbols:
-            raise UsageError(f"{_FLAG} names {symbol!r}, which is not in --symbol {','.join(symbols)}")
         if not isinstance(own, dict):
             raise UsageError(f"{_FLAG}: the value of {symbol} must be an object of knobs, not {own!r}")
     return {
-        symbol: {
-            name: value if isinstance(value, str) else json.dumps(value)
-            for name, value in given.get(symbol, {}).items()
-        }
-        for symbol in symbols
+        symbol: {name: value if isinstance(value, str) else json.dumps(value) for name, value in own.items()}
+        for symbol, own in given.items()
     }
 
 
+def _settings(settings: "Mapping[str, SetKnob]", common: Knobs, own: Knobs) -> "dict[str, SetKnob]":
+    """Return the knobs that the manifest of a symbol's run has: *own* ones where they differ from those of all."""
+    changed = {
+        one.name: getattr(own[group], one.name)
+        for group, before in common.items()
+        for one in knobs(group)
+        if getattr(own[group], one.name) != getattr(before, one.name)
+    }
+    return {name: _set(one, changed[name]) if name in changed else one for name, one in settings.items()}
+
+
 def _set(before: "SetKnob", value: Any) -> "SetKnob":
-    return replace(before, value=value, source=before.source if before.value == value else "flag", is_default=False)
+    shown = str(value) if isinstance(value, Path) else value
+    return replace(before, value=shown, source="flag", is_default=False)
 
 
 def _near(name: str, known: Mapping[str, Any]) -> str:

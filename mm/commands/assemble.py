@@ -166,18 +166,29 @@ def with_others(
         orders = declared[name].get("orders") if isinstance(declared[name], Mapping) else None
         if orders is None:
             continue
-        given = {"seed": account.seed, "state_interval_ms": account.state_interval_ms} | dict(orders)
-        quantity = {"quote_qty": given.pop("quote_qty")} if "quote_qty" in given else {}
-        try:
-            execution, own, models = groups_of((Execution, Account, Models), given | quantity, "orders")
-        except TypeError as error:
-            raise UsageError(f"{way}: {name}: {error}") from None
-        except UsageError as error:
-            raise UsageError(f"{way}: {name}: orders: {error}") from None
-        if execution.feed_latency != "none":
-            raise UsageError(f"{way}: {name}: orders has feed_latency; give feed_latency_ms beside orders")
+        execution, own, models = leg_knobs(name, orders, account, way)
         legs[name] = replace(rules(feed.first, execution, own, models), requote_us=LEG_REQUOTE_US)
     return replace(known, others=dict(feeds), legs=legs)
+
+
+def leg_knobs(
+    name: str, orders: Mapping[str, Any], account: Account, way: str = "OTHERS"
+) -> tuple[Execution, Account, Models]:
+    """Return the knobs of the orders in another market, given as ``orders``; *account* is that of the run.
+
+    Raises:
+        UsageError: If there is an unknown or invalid knob, which *way* leads to.
+    """
+    given = {"seed": account.seed, "state_interval_ms": account.state_interval_ms} | dict(orders)
+    try:
+        execution, own, models = groups_of((Execution, Account, Models), given, "orders")
+    except TypeError as error:
+        raise UsageError(f"{way}: {name}: {error}") from None
+    except UsageError as error:
+        raise UsageError(f"{way}: {name}: orders: {error}") from None
+    if execution.feed_latency != "none":
+        raise UsageError(f"{way}: {name}: orders has feed_latency; give feed_latency_ms beside orders")
+    return execution, own, models
 
 
 def micro_price_before(run: Run | None, day: Day, market: Market, tape: "Tape", cache: Path) -> MicroPriceFit | None:

@@ -5,7 +5,7 @@
 
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -108,9 +108,11 @@ def page_door(run: Run, recorder: Recorder) -> "Door | None":
     return recorder.metrics_door(run.log.warning) if recorder.metrics_port else None
 
 
-def parts_beside(run: Run, work: SymbolRun, recorder: Recorder, clock: Callable[[], int]) -> "dict[str, Parts]":
-    """Return the parts of the recordings of the other markets that a strategy sees, by name."""
-    places = places_of(work[OtherMarkets], recorder, work[Sources].data_root)
+def parts_beside(
+    run: Run, work: SymbolRun, recorder: Recorder, clock: Callable[[], int], apart: Collection[str] = ()
+) -> "dict[str, Parts]":
+    """Return the parts of the recordings of the other markets that a strategy sees, by name, but for those *apart*."""
+    places = places_of(work[OtherMarkets], recorder, work[Sources].data_root, apart)
     return {name: day_parts(run, *place, work.day, clock) for name, place in places.items()}
 
 

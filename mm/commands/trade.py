@@ -2,15 +2,17 @@
 
 import asyncio
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, TypeVar
 
-from mm.cli.config import OtherMarkets, Results
+from mm.backtest.rules import Account as PaperAccount
+from mm.cli.config import Market, Models, OtherMarkets, Results
 from mm.cli.interrupts import TradeSignals
-from mm.cli.symbol_runs import SymbolRun, in_each
+from mm.cli.symbol_runs import Knobs, Leg, SymbolRun, in_each
 from mm.cli.task_knobs import Recorder, Sources
 from mm.clock import SteadyClock
+from mm.commands.assemble import leg_knobs
 from mm.commands.shadow import day_parts, page_door, parts_beside, strategy_of
 from mm.errors import Incomplete, SafetyError, UsageError
 from mm.live.account_limits import Account
@@ -18,6 +20,7 @@ from mm.live.api_venue import InterfaceAt, InterfaceTrade
 from mm.live.flatten import FlattenCost, FlattenRun
 from mm.live.keys import blank_process_list, read_credentials
 from mm.live.knobs import API, AccountLimits, FlattenKnobs, OrderAccess, Trading
+from mm.live.leg_run import LegRun
 from mm.live.live_run import run_together
 from mm.live.state_stores import StateStores
 from mm.live.terms import PaperKnobs
@@ -25,7 +28,44 @@ from mm.live.trade_run import KILLED, TradeKnobs, TradeRun, write_trade
 from mm.live.trade_venue import addresses, check_switches
 from mm.runs.in_progress import Run
 
+_SPOT = "spot"
+_ELSEWHERE = ("market", "ws_url", "rest_url", "data_root")  # of another market: what makes it one of another place
 _Trade = TypeVar("_Trade", bound=TradeRun)
+
+
+def legs_of(symbols: Mapping[str, Knobs]) -> dict[str, Leg]:
+    """Return the further symbols of the account in which strategies send orders.
+
+    Raises:
+        UsageError: If one is not a symbol of the same market at the same venue, or has a strategy already.
+    """
+    legs: dict[str, Leg] = {}
+    for owner, knobs in symbols.items():
+        for name, one in knobs[OtherMarkets].declared().items():
+            if "orders" not in one:
+                continue
+            symbol, elsewhere = one["symbol"], [key for key in _ELSEWHERE if one.get(key, _SPOT) != _SPOT]
+            if elsewhere:
+                raise UsageError(
+                    f"OTHERS: {name} has orders and {elsewhere[0]}, but a trade sends orders to Binance Spot symbols "
+                    f"of its own account only; leave {elsewhere[0]} out, or orders, or play it with mm shadow"
+                )
+            if symbol in symbols or symbol in legs:
+                raise UsageError(
+                    f"OTHERS: {owner} has orders in {symbol}, whose orders another strategy sends; the symbols of an "
+                    f"account have one each: leave one of them out"
+                )
+            execution, account, models = leg_knobs(name, one["orders"] or {}, knobs[PaperAccount])
+            models = replace(models, quote_model=knobs[Models].quote_model)
+            own = (Market(), execution, account, models, OtherMarkets())
+            legs[symbol] = Leg(owner, name, {type(group): group for group in own})
+    return legs
+
+
+def legs_unlisted(symbols: Mapping[str, Knobs]) -> dict[str, Leg]:
+    """Return the same without symbols that are listed, each of which is closed in any case."""
+    found = (legs_of({symbol: knobs}) for symbol, knobs in symbols.items())
+    return {symbol: leg for legs in found for symbol, leg in legs.items() if symbol not in symbols}
 
 
 def main(works: Sequence[SymbolRun], **given: Any) -> None:
@@ -42,7 +82,8 @@ def main(works: Sequence[SymbolRun], **given: Any) -> None:
         if works[0][Trading].venue == API:
             return _at_interface(runs, works, strategies, signals)
         door = page_door(runs[0], works[0][Recorder])
-        lives, account = _trades(runs, works, strategies, (given["api_key"], given["api_secret"]), TradeRun)
+        lives, account = _trades(runs, works, strategies, (given["api_key"], given["api_secret"]), (TradeRun, LegRun))
+        _connect(works, lives)
         return [
             (one.run, one.finish) for one in run_together(lives, signals, account, door=door, watched=given["watch"])
         ]
@@ -57,7 +98,9 @@ def flatten(works: Sequence[SymbolRun], **given: Any) -> None:
 
     def play(runs: Sequence[Run]) -> list[tuple[Run, Callable[[], None]]]:
         strategies = [replace(strategy_of(work, "flatten"), others=OtherMarkets()) for work in works]
-        lives, account = _trades(runs, works, strategies, (given["api_key"], given["api_secret"]), FlattenRun)
+        lives, account = _trades(
+            runs, works, strategies, (given["api_key"], given["api_secret"]), (FlattenRun, FlattenRun)
+        )
         cost = FlattenCost(len(lives), works[0][FlattenKnobs].max_cost)
         for one in lives:
             one.cost = cost
@@ -72,9 +115,9 @@ def _trades(
     works: Sequence[SymbolRun],
     strategies: Sequence[PaperKnobs],
     given: tuple[str | None, str | None],
-    kind: type[_Trade],
+    kinds: tuple[type[_Trade], type[_Trade]],
 ) -> tuple[list[_Trade], Account]:
-    """Return the trades of all symbols of an account, before their start."""
+    """Return the trades of all symbols of an account, before their start; *kinds*: with a strategy, and legs."""
     first = works[0]
     trading, recorder, access, results = first[Trading], first[Recorder], first[OrderAccess], first[Results]
     most = {run.symbol: one.risk.max_position or "0" for run, one in zip(runs, strategies, strict=True)}
@@ -103,27 +146,37 @@ def _trades(
         )
         served = replace(recorder, ws_url=urls.streams, rest_url=urls.rest)
         parts = day_parts(run, work[Sources], served, work.day, clock)
-        live = kind(run, knobs, parts, work.day, account, clock)
+        live = kinds[work.leg is not None](run, knobs, parts, work.day, account, clock)
+        legs = [one.leg.name for one in works if one.leg and one.leg.owner == run.symbol]
         if strategy.others.others:
-            live.beside = parts_beside(run, work, served, clock)
+            live.beside = parts_beside(run, work, served, clock, legs)
         lives.append(live)
     return lives, account
+
+
+def _connect(works: Sequence[SymbolRun], lives: Sequence[TradeRun]) -> None:
+    """Give each strategy its legs."""
+    by_symbol = {live.symbol: live for live in lives}
+    for work, live in zip(works, lives, strict=True):
+        if work.leg and isinstance(live, LegRun):
+            owner = by_symbol[work.leg.owner]
+            owner.legs = {**owner.legs, work.leg.name: live}
 
 
 def _at_interface(
     runs: Sequence[Run], works: Sequence[SymbolRun], strategies: Sequence[PaperKnobs], signals: TradeSignals
 ) -> list[tuple[Run, Callable[[], None]]]:
     """Trade as a client of `mm sim api`."""
+    if strategies[0].others.others:
+        raise UsageError("OTHERS is not possible with VENUE=api, whose server knows one market; leave it out")
     if len(runs) > 1:
         raise UsageError("--venue api trades one symbol, that of the interface; give one --symbol (SYMBOL)")
     run, day, trading = runs[0], works[0].day, works[0][Trading]
-    if strategies[0].others.others:
-        raise UsageError("OTHERS is not possible with VENUE=api, whose server knows one market; leave it out")
     at = InterfaceAt(url=trading.api_url, client_id=trading.client_id, token=trading.api_token())
     end, times = asyncio.run(InterfaceTrade(run, day, at, strategies[0], SteadyClock()).trade(signals))
 
     def finish() -> None:
-        write_trade(run, end)
+        write_trade(run, end, {})
         run.print(times.line())
         if end.killed_for is not None:
             raise Incomplete(f"{run.symbol} was {end.why}; all orders are cancelled", KILLED)

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -39,10 +39,17 @@ def check_seen(others: OtherMarkets, task: str) -> None:
             )
 
 
-def places_of(others: OtherMarkets, recorder: Recorder, data_root: "Path") -> dict[str, tuple[Source, Recorder]]:
-    """Return where each other market is recorded from and to, by name; without an address that of the own market."""
+def places_of(
+    others: OtherMarkets, recorder: Recorder, data_root: "Path", apart: Collection[str] = ()
+) -> dict[str, tuple[Source, Recorder]]:
+    """Return where each other market is recorded from and to, by name; without an address that of the own market.
+
+    Those *apart* have a recording of their own.
+    """
     places = {}
     for name, one in others.declared().items():
+        if name in apart:
+            continue
         given = {key: one[key] for key in ("market", "ws_url", "rest_url") if key in one}
         source = Source(symbol=one["symbol"], data_root=type(data_root)(one.get("data_root") or data_root))
         places[name] = source, replace(recorder, **given, metrics_port=0)

@@ -8,13 +8,15 @@ import asyncio
 import fcntl
 import hashlib
 import os
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 
+from mm.backtest.result import LEGS
 from mm.backtest.summary_text import text_of
 from mm.errors import Incomplete, MMError, TryLater, UsageError
 from mm.instrument import E8, Instrument, decimal_text, e8, from_exchange_info, short_text
@@ -28,6 +30,7 @@ from mm.live.gateway import START_S, Gateway, GatewayRun, Surroundings
 from mm.live.knobs import OrderAccess, Trading
 from mm.live.ledger import Ledger
 from mm.live.live_run import LiveRun
+from mm.live.other_markets import feeds_of
 from mm.live.play import TradeFollower, TradePlay, TradeStart
 from mm.live.state import StateWriter
 from mm.live.state_stores import StateStores, state_writer
@@ -40,10 +43,12 @@ from mm.market_data.rate_budget import shared_path
 from mm.market_data.recording import Parts, Recording
 
 if TYPE_CHECKING:
+    from mm.backtest.live_feed import FeedEvent
     from mm.backtest.result import Result
     from mm.cli.config import Day
     from mm.live.keys import Credentials
     from mm.live.knobs import VenueUrls
+    from mm.live.leg_run import LegRun
     from mm.runs.in_progress import Run
 
 _Found = TypeVar("_Found")
@@ -96,9 +101,9 @@ class TradeEnd:
         killed = [f"killed: {self.killed_for}"] if self.killed_for is not None else []
         return "; ".join([*killed, *([str(self.refused)] if self.refused else [])]) or None
 
+    @cached_property
     def result(self) -> "Result":
-        """Return the result as that of a backtest."""
-
+        """The result as that of a backtest."""
         journal = with_acceptances(self.play.engine.journal(), self.trader.accepted_us)
         ended = {"reason": self.reason, "why": self.why}
         return self.play.result(journal, ended, self.account.unvalued())
@@ -117,7 +122,10 @@ class TradeRun(LiveRun):
 
     Attributes:
         desk: Its public view; None before the engine starts.
+        legs: Other symbols of the account to which its strategy sends orders, by their names in the strategy.
     """
+
+    is_leg = False  # whether the strategy of another symbol sends its orders
 
     def __init__(
         self,
@@ -130,6 +138,7 @@ class TradeRun(LiveRun):
     ) -> None:
         super().__init__(run, knobs.strategy, parts, day, clock)
         self.desk: TradeDesk | None = None
+        self.legs: Mapping[str, LegRun] = {}
         self._run, self._knobs, self._parts, self._symbol = run, knobs, parts, run.symbol
         self._account = account
         account.balances.elsewhere = self._traded_elsewhere
@@ -312,6 +321,11 @@ class TradeRun(LiveRun):
         )
         await audit.synced(row)
 
+    @property
+    def end(self) -> TradeEnd:
+        """Its result, once it has ended without an error."""
+        return self._end
+
     def write(self) -> None:
         """Write the results of the trade.
 
@@ -320,7 +334,7 @@ class TradeRun(LiveRun):
         """
         end, symbol = self._end, self._symbol
         try:
-            write_trade(self._run, end)
+            write_trade(self._run, end, {name: one.end for name, one in self.legs.items() if one.failure is None})
         except OSError as error:
             if end.refused is None:
                 raise
@@ -353,7 +367,15 @@ class TradeRun(LiveRun):
     def _desk(
         self, play: TradePlay, account: TradeAccount, begin: LedgerBegin, audit: AuditLog, writer: StateWriter
     ) -> TradeDesk:
-        self.desk = TradeDesk(self.metrics, play, account, begin=begin, audit=audit, writer=writer, log=self._run.log)
+        self.desk = TradeDesk(
+            *(self.metrics, play, account),
+            begin=begin,
+            audit=audit,
+            writer=writer,
+            log=self._run.log,
+            is_leg=self.is_leg,
+        )
+        self.metrics.legs = [one.metrics for one in self.legs.values()]
         return self.desk
 
     def _gateway_run(self, history: RunHistory, check: AccountCheck) -> GatewayRun:
@@ -393,7 +415,7 @@ class TradeRun(LiveRun):
             peak_e8=self._marks[1],
             clean_days=history.clean_days,
         )
-        play = TradePlay(terms, knobs.strategy, start, self._run, self.others.feeds())
+        play = self._play(start)
         play.engine.manager.pull("start")
         account = TradeAccount(play.engine, ledger, play.grid, (inventory_e8, begin.quote_e8))
         await self._unless_stopped(self._join(play, start))
@@ -406,13 +428,15 @@ class TradeRun(LiveRun):
             account=account,
             log=self._run.log,
             observer=desk,
+            heard=self._heard,
             watch=lambda us: self._watch(us, audit, desk, gateway),
             allow=lambda: self._account.allow(self._symbol),
-            decided=lags.note,
+            decided=lambda: self._decided(lags),
             ended=self._announce_end,
             clock=self._clock,
         )
         trader = self._trader = Trader(parts, gateway)
+        self._begun(play, trader)
         try:
             follower = TradeFollower(trader, play.grid, desk.market)
             gateway.attach(trader)
@@ -426,6 +450,29 @@ class TradeRun(LiveRun):
             await asyncio.to_thread(writer.close, WRITER_S)
         killed = self._killed_for() if reason == KILL else None
         self._end = TradeEnd(reason, killed, self._refused(audit, unrecorded), play, account, trader, lags)
+
+    def _play(self, start: TradeStart) -> TradePlay:
+        """Return the strategy, which sees its legs and sends orders to them."""
+        feeds = self.others.feeds() | feeds_of({name: one.terms for name, one in self.legs.items()})
+        play = TradePlay(self.terms, self._strategy, start, self._run, feeds)
+        play.engine.manager.take_legs({name: one.leg for name, one in self.legs.items()})
+        for name, one in self.legs.items():
+            one.leg.heard = partial(play.engine.feed_other, name)
+        return play
+
+    def _begun(self, play: TradePlay, trader: Trader) -> None:  # noqa: ARG002 - for a leg
+        """Let a strategy with legs ask before each order what the limits of the account allow."""
+        if self.legs or self.is_leg:
+            play.engine.manager.allow = partial(self._account.allow, self._symbol)
+
+    def _heard(self, events: "tuple[FeedEvent, ...]") -> None:
+        """Do nothing: the engine has the events."""
+
+    def _decided(self, lags: DecisionLags) -> None:
+        """Note the decision, and send the orders of the legs."""
+        lags.note()
+        for one in self.legs.values():
+            one.leg.send()
 
     async def _join(self, play: TradePlay, start: TradeStart) -> None:
         """Join the other symbols of the account: none begins before all are known.
@@ -583,16 +630,23 @@ def _is_held(lock: Path) -> bool:
     return False
 
 
-def write_trade(run: "Run", end: TradeEnd) -> None:
-    """Write the results of a trade into its run."""
-    result, symbol = end.result(), run.symbol
-    journal, grid, fills = result.journal, end.play.grid, end.account.fills
+def write_trade(run: "Run", end: TradeEnd, legs: Mapping[str, TradeEnd]) -> None:
+    """Write the results of a trade into its run, and those of its legs by name."""
+    result = replace(end.result, legs={name: one.result for name, one in legs.items()})
     run.write_result(result)
-    run.output(f"fills_{symbol}.csv", write_fills(run.path(f"fills_{symbol}.csv"), fills, journal.mids, grid))
-    state = write_state(run.path(f"state_{symbol}.csv"), journal.state, fills, end.account.start_e8, grid)
-    run.output(f"state_{symbol}.csv", state)
-    decisions, name = decisions_of(journal), decisions_name(symbol)
-    rows = write_decisions(run.path(name), decisions, end.lags.of(decisions).tolist(), grid)
+    _write_account(run, end)
+    for name, one in legs.items():
+        _write_account(run, one, f"{LEGS}/{name}/")
+    decisions, name = decisions_of(result.journal), decisions_name(run.symbol)
+    rows = write_decisions(run.path(name), decisions, end.lags.of(decisions).tolist(), end.play.grid)
     run.output(name, rows, digest=False)
     run.print(text_of(result.summary))
-    run.print(f"{len(fills)} fills; trading ended: {end.reason}")
+    run.print(f"{len(end.account.fills)} fills; trading ended: {end.reason}")
+
+
+def _write_account(run: "Run", end: TradeEnd, folder: str = "") -> None:
+    """Write fills and state as the exchange and the ledger have them, over those of the engine."""
+    journal, grid, fills = end.result.journal, end.play.grid, end.account.fills
+    names = [f"{folder}{table}_{grid.symbol}.csv" for table in ("fills", "state")]
+    run.output(names[0], write_fills(run.path(names[0]), fills, journal.mids, grid))
+    run.output(names[1], write_state(run.path(names[1]), journal.state, fills, end.account.start_e8, grid))

@@ -165,6 +165,7 @@ class TraderParts:
         account: Position and cash.
         log: Logs events.
         observer: The observer of the trader; None for none.
+        heard: Called with events of the market before they are processed.
         watch: Called at least every `MAX_WAIT_S` seconds; returns why trading must end, else None.
         allow: Called before each step of the engine: sets what the account's limits allow.
         decided: Called after each requote.
@@ -177,6 +178,7 @@ class TraderParts:
     account: TradeAccount
     log: "Logger"
     observer: TradeObserver | None = None
+    heard: "Callable[[tuple[FeedEvent, ...]], None]" = lambda _: None
     watch: Callable[[int], str | None] = lambda _: None
     allow: Callable[[], None] = lambda: None
     decided: Callable[[], None] = lambda: None
@@ -203,7 +205,7 @@ class Trader(OrderListener):
         self._engine, self._grid, self._account = parts.engine, parts.grid, parts.account
         self._log, self._observer = parts.log, parts.observer
         self._watch, self._decided, self._clock = parts.watch, parts.decided, parts.clock
-        self._allow, self._announce = parts.allow, parts.ended
+        self._allow, self._announce, self._heard = parts.allow, parts.ended, parts.heard
         self._sides: dict[int, int] = {}  # of orders without an answer
         self._text = lru_cache(KEPT_TEXTS)(short_text)
         self._over = asyncio.Event()
@@ -213,6 +215,8 @@ class Trader(OrderListener):
 
     def feed(self, events: "Iterable[FeedEvent]") -> None:
         """Process events of the market, and send the resulting messages."""
+        events = tuple(events)
+        self._heard(events)
         self._engine.feed(events)
         self.act()
 

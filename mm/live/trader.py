@@ -210,6 +210,7 @@ class Trader(OrderListener):
         self._text = lru_cache(KEPT_TEXTS)(short_text)
         self._over = asyncio.Event()
         self._nap: asyncio.Future[None] | None = None
+        self._failure: Exception | None = None
 
     # ------------------------------------------------------------------ the market and the clock
 
@@ -238,9 +239,11 @@ class Trader(OrderListener):
             self.end(KILL)
 
     async def run(self) -> str:
-        """Keep the clock running until trading ends; return why."""
+        """Keep the clock running until trading ends; return why. Raises what a model raised at a fill."""
         loop, look_s = asyncio.get_running_loop(), 0.0
         while self.ended is None:
+            if self._failure is not None:
+                raise self._failure
             us, now_s = self._clock(), loop.time()
             if now_s >= look_s:
                 look_s = now_s + MAX_WAIT_S
@@ -327,7 +330,12 @@ class Trader(OrderListener):
             return
         if self._observer is not None:
             self._observer.filled(fill, order_id, us)
-        self.act(us)
+        try:
+            self.act(us)
+        except Exception as error:
+            # Raised through the connection that reported the fill, it would only close that, and trading would go on.
+            self._failure = self._failure or error
+            self._wake()
 
     def closed(self, order_id: int, us: int, status: str) -> None:
         """Handle the end of an order."""

@@ -7,6 +7,7 @@ import pytest
 from mm.backtest.live_feed import FeedEvent
 from mm.backtest.quotes.view import Quotes
 from mm.backtest.rules import Rules
+from mm.errors import ModelError
 from mm.instrument import Instrument
 from mm.live._live_engine import LiveEngine
 from mm.live.ledger import AccountFill, Ledger
@@ -300,3 +301,25 @@ def test_end_wakes_the_loop():
         return await asyncio.wait_for(task, 120)
 
     assert asyncio.run(ended()) == "SIGTERM"
+
+
+def test_error_of_a_model_at_a_fill_ends_the_trade():
+    """It is raised in the loop: through the connection that reported the fill, it would only end that."""
+
+    class Fails(Touch):
+        def quote(self, view):
+            if view.inventory_lots:
+                raise ValueError("no more")
+            return super().quote(view)
+
+    async def ended():
+        rig = TraderRig(Fails)
+        task = asyncio.create_task(rig.trader.run())
+        await asyncio.sleep(0)
+        rig.trader.accepted(1, rig.us, 91)
+        rig.trader.filled(1, fill(5))
+        assert rig.ledger.position_e8 == 10_000_000
+        return await asyncio.wait_for(task, 120)
+
+    with pytest.raises(ModelError, match="no more"):
+        asyncio.run(ended())

@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 
 from mm.backtest.result import LEGS
 from mm.backtest.summary_text import text_of
+from mm.base.held_file import is_held
 from mm.errors import Incomplete, MMError, TryLater, UsageError
 from mm.instrument import E8, Instrument, decimal_text, e8, from_exchange_info, short_text
 from mm.live.account_check import AccountCheck
@@ -234,7 +235,7 @@ class TradeRun(LiveRun):
 
     def _traded_elsewhere(self) -> bool:
         """Return whether another process trades on this account now."""
-        return any(name not in self._account.symbols and _is_held(path) for name, path in self._traders().items())
+        return any(name not in self._account.symbols and is_held(path) for name, path in self._traders().items())
 
     async def play(self) -> None:
         """Trade until a signal, a kill, the end of the window, or another end of the recording.
@@ -616,18 +617,6 @@ class TradeRun(LiveRun):
         equity_e8, day_e8, peak_e8 = play.engine.manager.guard.equities_e8()
         if equity_e8:
             self._equity.keep(self._clock(), day_e8, peak_e8, audit.end, at_once=at_once)
-
-
-def _is_held(lock: Path) -> bool:
-    """Return whether a process holds a *lock*."""
-    descriptor = os.open(lock, os.O_RDWR)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        return True
-    finally:
-        os.close(descriptor)
-    return False
 
 
 def write_trade(run: "Run", end: TradeEnd, legs: Mapping[str, TradeEnd]) -> None:

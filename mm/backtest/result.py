@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from fractions import Fraction
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,8 +20,8 @@ from mm.backtest.journal_files import (
 )
 from mm.backtest.metrics.markouts import HORIZONS_S, just_after, moves
 from mm.backtest.metrics.notes import NULL
-from mm.backtest.metrics.pnl import account_of, ledger, split
-from mm.backtest.metrics.summary import summarise
+from mm.backtest.metrics.pnl import EquitySeries, account_of, ledger, together
+from mm.backtest.metrics.summary import has_drawn_fills, strategy_summary, summarise
 from mm.backtest.run_terms import ALL_LEGS, RunTerms
 from mm.backtest.summary_text import describe
 from mm.base.notebook import Picture, Shown, picture_of
@@ -126,23 +125,36 @@ class Result(Shown):
         return {"legs": legs, **together}
 
     def all_legs(self, summary: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the PnL of all legs, and the warnings of a *summary* with that on it; empty without other legs."""
+        """Return the numbers of the whole strategy, and the warnings of a *summary* with one; empty without legs.
+
+        ``all_legs`` has PnL, verdict and ratios of all legs together, under the keys of the summary; it is None if a
+        leg has none, or another quote asset.
+        """
         if not self.legs:
             return {}
-        why = f"{summary['symbol']} alone has the PnL, verdict and ratios here; pnl_total_all_legs is that of all legs"
-        return {ALL_LEGS: self.pnl_all_legs, "warnings": [*summary["warnings"], why]}
+        series, each = self.series, (self, *self.legs.values())
+        numbers = None
+        if series is not None:
+            drawn = any(has_drawn_fills(one.journal, one.terms) for one in each)
+            numbers = strategy_summary(series, self.terms.seed, drawn=drawn)
+        why = f"the numbers are of {summary['symbol']} alone, but for all_legs: PnL, verdict and ratios of the strategy"
+        total = None if numbers is None else numbers["pnl_total"]
+        return {ALL_LEGS: total, "all_legs": numbers, "warnings": [*summary["warnings"], why]}
+
+    @cached_property
+    def series(self) -> EquitySeries | None:
+        """The exact money of all legs together; None if one has none, fees of unknown value, or another quote asset."""
+        each, quote = (self, *self.legs.values()), self.terms.instrument.quote_asset
+        accounts = [account_of(one.journal, one.terms) for one in each]
+        if any(one.terms.instrument.quote_asset != quote or one.terms.unvalued_fees for one in each):
+            return None
+        return together(accounts) if all(account.valid.any() for account in accounts) else None
 
     @property
     def pnl_all_legs(self) -> float | None:
-        """The PnL of all legs together, in the quote asset: the exact sum; None if one has none, or another asset."""
-        total = Fraction(0)
-        for one in (self, *self.legs.values()):
-            account = account_of(one.journal, one.terms)
-            pnl = split(one.journal.fills, account, one.terms)
-            if pnl is None or one.terms.instrument.quote_asset != self.terms.instrument.quote_asset:
-                return None
-            total += Fraction(pnl.total, account.per_quote)
-        return float(total)
+        """The PnL of all legs together, in the quote asset: the exact sum; None as `series`."""
+        series = self.series
+        return None if series is None else series.quote(series.equity[-1] - series.equity[0])
 
     def orders_frame(self) -> "pl.DataFrame":
         """Return the order rows as a polars frame, one row per event of an order.

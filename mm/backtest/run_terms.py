@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from mm.instrument import Instrument
 
 ALL_LEGS = "pnl_total_all_legs"  # key of the PnL of strategies that also send orders to other markets
+QUOTING_ALL_LEGS = "pnl_quoting_all_legs"  # the same of the quoting, in rows
 FEE_RATE = "0.001"  # default for makers and takers: that of Spot
 SPOT_FEES = "spot_fees"  # key of the warning that a perpetual is played with this fee
 UNEARNED_FEE = "fee_not_earned"  # key of the warning that the quoted half-spread is below the maker fee
@@ -132,3 +133,18 @@ def fraction_of(knob: str, rate_e8: int) -> str:
         f"rates are fractions of the notional (0.001 is 0.1 %): set {knob}={fraction} for {short_text(abs(rate_e8))} %"
         f"{' of rebate' if rate_e8 < 0 else ''}"
     )
+
+
+def of_all_legs(summary: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the PnL, verdict and ratios of a strategy: of all its legs together, or else those of its *summary*."""
+    return summary.get("all_legs") or summary
+
+
+def quoting_of(numbers: Mapping[str, Any]) -> float | None:
+    """Return the quoting PnL of a strategy, from a summary, or a row of a sweep, an evaluation or a sensitivity.
+
+    A run of a version that did not tell quoting and hold apart has that of the account.
+    """
+    numbers = of_all_legs(numbers)
+    pnl: float | None = numbers.get(QUOTING_ALL_LEGS, numbers.get("pnl_quoting", numbers.get("pnl_total")))
+    return pnl

@@ -27,7 +27,7 @@ from mm.backtest.metrics.arithmetic import quantiles
 from mm.backtest.metrics.summary import headline
 from mm.backtest.models import queue_prob_power, queue_risk_averse, trade_cross
 from mm.backtest.replay import backtest
-from mm.backtest.run_terms import ALL_LEGS
+from mm.backtest.run_terms import ALL_LEGS, QUOTING_ALL_LEGS, quoting_of
 from mm.backtest.strategy_info import strategy_of
 from mm.base.user_code import one_line
 from mm.errors import BrokenFile, Mismatch, UsageError
@@ -148,8 +148,7 @@ class Strategy:
         if self.estimate is None or type(model) is not QueueProbPower:
             return None
         estimated = [row for role, factor, row in further if role == "other" and factor == 1.0 and row]
-        at_estimate = (estimated or [own])[0]["pnl_quoting"]
-        pnl = {"pnl_quoting": own["pnl_quoting"], "pnl_at_estimate": at_estimate}
+        pnl = {"pnl_quoting": quoting_of(own), "pnl_at_estimate": quoting_of((estimated or [own])[0])}
         return {"played": model.exponent, **asdict(self.estimate), **pnl}
 
     def _play(self, fills: object, rules: "Rules", step: Step | None, *, keeps_orders: bool) -> "Result":
@@ -177,7 +176,7 @@ def again(model: object, shared: Sequence[object] = ()) -> Callable[[], object]:
 
 def _checked(role: str, row: "Mapping[str, Any]", headline: "Mapping[str, Any]") -> str:
     """Return the *role* of a row; ``other`` for a bound that is on the wrong side of the *headline*, or unknown."""
-    pnl, own = row["pnl_quoting"], headline["pnl_quoting"]
+    pnl, own = quoting_of(row), quoting_of(headline)
     if role not in ("optimistic", "pessimistic"):
         return role
     if pnl is None or own is None or (pnl < own if role == "optimistic" else pnl > own):
@@ -207,7 +206,7 @@ def with_band(result: "Result", others: "Sequence[Result]") -> "Result":
     The random draws are the same in all of them (drawn by key), so only the parameters differ.
     """
 
-    totals = [_row(other)["pnl_quoting"] for other in others]
+    totals = [quoting_of(_row(other)) for other in others]
     pnl = np.array([total for total in totals if total is not None])
     if len(pnl) == 0:
         return result
@@ -219,5 +218,8 @@ def with_band(result: "Result", others: "Sequence[Result]") -> "Result":
 
 def _row(result: "Result") -> dict[str, Any]:
 
-    all_legs = {ALL_LEGS: result.pnl_all_legs} if result.legs else {}
-    return {"fills": result.terms.fill_model} | headline(result.journal, result.terms) | all_legs
+    numbers = {"fills": result.terms.fill_model} | headline(result.journal, result.terms)
+    if not result.legs or result.series is None:
+        return numbers
+    series = result.series
+    return numbers | {ALL_LEGS: result.pnl_all_legs, QUOTING_ALL_LEGS: series.quote(series.quoting[-1])}

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mm.backtest.metrics.notes import NO_REFERENCE, NULL, by_reason
+from mm.backtest.run_terms import ALL_LEGS, of_all_legs, quoting_of
 from mm.base.numbers import MINUS, SHARPE_DAYS, duration, number, percent, signed
 from mm.clock import iso
 
@@ -14,12 +15,14 @@ def describe(summary: Mapping[str, Any]) -> str:
     """Return a *summary* in a few lines: models and days, the PnL and its parts, and the warnings."""
     inventory = summary["inventory"]
     base, quote = (f" {summary[asset]}".rstrip() for asset in ("base_asset", "quote_asset"))
+    risk, legs = of_all_legs(summary), summary.get("legs") or {}
+    whole = f"{signed(quoting_of(summary))}{quote} with {', '.join(legs)}; alone " if legs else ""
     rows = {
-        "Quoting": f"{signed(summary['pnl_quoting'])}{quote} = spread {signed(summary['pnl_spread_capture'])}, "
+        "Quoting": f"{whole}{signed(summary['pnl_quoting'])}{quote} = spread {signed(summary['pnl_spread_capture'])}, "
         f"inventory {signed(summary['pnl_inventory'])}, fees {number(summary['fees'])}; "
         f"{beside(summary)}{worst(summary, '; ')}",
         "Risk": f"{sharpe(summary)}, "
-        f"drawdown {number(summary['max_drawdown'])}{quote} over {duration(summary['drawdown_duration_s'])}",
+        f"drawdown {number(risk['max_drawdown'])}{quote} over {duration(risk['drawdown_duration_s'])}",
         "Fills": f"{summary['n_fills']:,} of {summary['n_orders']:,} orders, {percent(summary['fill_ratio'])} of the "
         f"quantity; half-spread {number(summary['effective_half_spread'])}, "
         f"after 60 s {number(summary['realised_half_spread']['60'])}",
@@ -59,7 +62,7 @@ def text_of(summary: Mapping[str, Any]) -> str:
     """Return the headline numbers of a summary as a small table; undefined values are dashes."""
     inventory = summary["inventory"]
     rows = [
-        ("PnL of quoting", _number(summary["pnl_quoting"], 4)),
+        ("PnL of quoting", _number(quoting_of(summary), 4)),
         ("  spread capture", _number(summary["pnl_spread_capture"], 4)),
         ("  inventory", _number(summary["pnl_inventory"], 4)),
         ("  fees", _number(_negative(summary["fees"]), 4)),
@@ -86,7 +89,8 @@ def text_of(summary: Mapping[str, Any]) -> str:
         late = f"median {feed['median_ms']:.1f} ms, 99 % {feed['p99_ms']:.1f} ms"
         rows.append(("feed", f"{late}, our clock {signed(feed['clock_offset_ms'], 2)} ms from the exchange's"))
     if legs := summary.get("legs"):
-        rows.insert(1, ("all legs", f"{_number(summary['pnl_total_all_legs'], 4)}, with {legs_of(legs)}"))
+        rows.insert(1, ("  with", f"{legs_of(legs)}; account {_number(summary[ALL_LEGS], 4)}"))
+        rows.insert(1, (f"  {summary['symbol']} alone", _number(summary["pnl_quoting"], 4)))
     if limits := summary.get("risk"):
         rows.append(("risk", _limits(limits)))
     if block := summary.get("sensitivity"):
@@ -98,9 +102,10 @@ def text_of(summary: Mapping[str, Any]) -> str:
 
 
 def legs_of(legs: Mapping[str, Mapping[str, Any]]) -> str:
-    """Return the account's PnL and the fills of each other market with orders."""
+    """Return the quoting PnL and the fills of each other market with orders."""
     return "; ".join(
-        f"{name} ({leg['symbol']}) {_number(leg['pnl_total'], 4)}, {leg['n_fills']:,} fills, fees {number(leg['fees'])}"
+        f"{name} ({leg['symbol']}) {_number(leg['pnl_quoting'], 4)}, {leg['n_fills']:,} fills, "
+        f"fees {number(leg['fees'])}"
         for name, leg in legs.items()
     )
 
@@ -118,7 +123,7 @@ def sensitivity(rows: Sequence[Mapping[str, Any]]) -> str:
     by_fills = [row for row in rows if row["latency"] == 1]
     by_latency = [row for row in rows if row["latency"] != 1 or row["role"] == "headline"]
     for name, kinds in (("fill assumption", by_fills), ("latency", by_latency)):
-        found = [row["pnl_quoting"] for row in kinds if row["pnl_quoting"] is not None]
+        found = [pnl for row in kinds if (pnl := quoting_of(row)) is not None]
         if found:
             ranges.append(f"{signed(min(found))} … {signed(max(found))} by {name}")
     return "PnL " + ", ".join(ranges) if ranges else NONE
@@ -127,14 +132,14 @@ def sensitivity(rows: Sequence[Mapping[str, Any]]) -> str:
 def worst(summary: Mapping[str, Any], before: str = "") -> str:
     """Return the least PnL of the sensitivity and its assumption, after *before*; empty without a sensitivity."""
     rows = (summary.get("sensitivity") or {}).get("rows", ())
-    known = [row for row in rows if row.get("pnl_quoting") is not None]
+    known = [(pnl, row["role"] != "headline", row) for row in rows if (pnl := quoting_of(row)) is not None]
     if not known:
         return ""
-    row = min(known, key=lambda row: (row["pnl_quoting"], row["role"] != "headline"))
+    pnl, _, row = min(known, key=lambda one: one[:2])
     if row["role"] == "headline":
         return f"{before}the least of {len(known)} assumptions"
     latency = "" if row["latency"] == 1 else f" at {_short(row['latency'])} × latency"
-    return f"{before}{signed(row['pnl_quoting'])} under the worst of {len(known)} assumptions ({row['fills']}{latency})"
+    return f"{before}{signed(pnl)} under the worst of {len(known)} assumptions ({row['fills']}{latency})"
 
 
 def assumptions(summary: Mapping[str, Any], *, warnings: bool = True) -> list[tuple[str, str]]:
@@ -145,7 +150,7 @@ def assumptions(summary: Mapping[str, Any], *, warnings: bool = True) -> list[tu
     name, value = summary["reference"], summary["reference_why"]
     legs = summary.get("legs") or {}
     rows = [
-        *([("all legs", f"account {signed(summary['pnl_total_all_legs'])}, with {legs_of(legs)}")] if legs else []),
+        *([("all legs", f"account {signed(summary[ALL_LEGS])}, with {legs_of(legs)}")] if legs else []),
         ("reference", name + (f": {value}" if value else "")),
         ("curve", curve(summary, warnings=warnings)),
         ("fill model", f"{summary['models']['fill']}: {summary['fill_bias'] or 'bias unknown'}"),
@@ -238,9 +243,9 @@ def tree(summary: Mapping[str, Any]) -> list[str]:
     """Return the eight most important numbers, as lines of a small tree."""
     trips, wait, asset = summary["round_trips"], summary["order_to_fill_s"], f" {summary['quote_asset']}".rstrip()
     branches = [
-        ("PnL of quoting", _number(summary["pnl_quoting"], 4, asset)),
+        ("PnL of quoting", _number(quoting_of(summary), 4, asset)),
         ("Sharpe ratio", sharpe(summary)),
-        ("Max drawdown", _number(summary["max_drawdown"], 4, asset)),
+        ("Max drawdown", _number(of_all_legs(summary)["max_drawdown"], 4, asset)),
         ("Total trades", f"{trips['n']:,} round trips"),
         ("Win rate", _percent(trips["win_rate"])),
         ("Avg trade", _number(trips["mean"], 6, asset)),
@@ -259,11 +264,12 @@ def sharpe(summary: Mapping[str, Any]) -> str:
 
     Over a few hours the ratio is mean over deviation times a large root, which is not meaningful.
     """
-    days, ends = days_of(summary), summary["sharpe_ci95"]
+    days, numbers = days_of(summary), of_all_legs(summary)
+    ends = numbers["sharpe_ci95"]
     if days >= SHARPE_DAYS:
         interval = "" if ends is None else f", 95 % from {_number(ends[0], 1)} to {_number(ends[1], 1)}"
-        return NONE if summary["sharpe"] is None else f"{_number(summary['sharpe'], 2)} annualised{interval}"
-    tested = (summary.get("verdict") or {}).get("lower95") is not None
+        return NONE if numbers["sharpe"] is None else f"{_number(numbers['sharpe'], 2)} annualised{interval}"
+    tested = (numbers.get("verdict") or {}).get("lower95") is not None
     how = " (95 %, by blocks)" if tested else ""
     return f"{NONE}, {days} of {SHARPE_DAYS} days; mean PnL {sign_of_mean(summary)}{how}"
 
@@ -275,7 +281,7 @@ def days_of(summary: Mapping[str, Any]) -> int:
 
 def sign_of_mean(summary: Mapping[str, Any]) -> str:
     """Return the verdict on the sign of the mean quoting PnL per minute; without one, that there is none."""
-    found = summary.get("verdict")
+    found = of_all_legs(summary).get("verdict")
     if found is None:
         return "without a verdict"
     return str(found["text"])

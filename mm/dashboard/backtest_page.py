@@ -10,6 +10,7 @@ from urllib.parse import quote
 import polars as pl
 import streamlit as st
 
+from mm.backtest.run_terms import of_all_legs, quoting_of
 from mm.base.doors import TRADE
 from mm.base.knobs import REQUIRED, Knob, shown
 from mm.base.numbers import number, probability, signed
@@ -220,9 +221,9 @@ def _result(answer: Mapping[str, Any], name: str) -> None:
         st.session_state["sweep shown"] = name
         return
     pnl, fills, drawdown, link = st.columns(4, vertical_alignment="center")
-    pnl.metric("PnL of the quoting", signed(answer.get("pnl_quoting")))
+    pnl.metric("PnL of the quoting", signed(quoting_of(answer)))
     fills.metric("Fills", f"{answer.get('n_fills', 0):,}")
-    drawdown.metric("Max drawdown", number(answer.get("max_drawdown")))
+    drawdown.metric("Max drawdown", number(of_all_legs(answer).get("max_drawdown")))
     link.markdown(f"[Open the run {name}](/runs?run={quote(name)})")
 
 
@@ -282,7 +283,7 @@ def _best(content: Mapping[str, Any]) -> None:
     figure.metric(f"Best {rank_by}", number(best.get(rank_by), 4))
     why = "Probability that the best is better than the best of as many without skill (deflated Sharpe ratio)."
     deflated.metric("Deflated Sharpe", probability(content.get("deflated_sharpe")), help=why)
-    pnl.metric("Its quoting PnL", signed(best.get("pnl_quoting")))
+    pnl.metric("Its quoting PnL", signed(quoting_of(best)))
     independent = number(content.get("independent_trials"), 2)
     trials.metric("Trials", content.get("trials"), help=f"Per fill assumption; {independent} independent ones.")
     st.code(best["command"], language="bash")

@@ -8,6 +8,7 @@ import numpy as np
 import polars as pl
 import streamlit as st
 
+from mm.backtest.run_terms import of_all_legs, quoting_of
 from mm.base.numbers import SHARPE_DAYS, number, percent, signed
 from mm.clock import iso
 from mm.dashboard.charts import Zoom, draw
@@ -19,7 +20,7 @@ from mm.report.figures import (
     stacked,
     time_axis,
 )
-from mm.report.frame import base_asset, quote_asset, quoting
+from mm.report.frame import base_asset, quote_asset
 from mm.report.tear_sheet import TearSheet, account_panels, markouts_figure
 from mm.runs.manifest import shown
 
@@ -123,13 +124,13 @@ def _head(run: TradedRun) -> None:
     tiles = (
         (
             f"PnL of the quoting, {quote_}",
-            signed(quoting(summary)),
+            signed(quoting_of(summary)),
             f"After {number(summary['fees'])} fees; the inventory held earned "
             f"{signed(summary.get('pnl_hold', 0.0))} apart.",
         ),
         (
             f"Max drawdown, {quote_}",
-            number(summary["max_drawdown"]),
+            number(of_all_legs(summary)["max_drawdown"]),
             "From the previous peak of the PnL of the quoting.",
         ),
         ("Sharpe, annual", sharpe, f"Of {SHARPE_DAYS} days or more; annualising an hour would be meaningless."),

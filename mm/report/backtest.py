@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mm.backtest.metrics.notes import NULL, by_reason
-from mm.backtest.run_terms import NO_SENSITIVITY
+from mm.backtest.run_terms import NO_SENSITIVITY, of_all_legs, quoting_of
 from mm.backtest.summary_text import assumptions, excluded_s
 from mm.base.numbers import duration, number, percent, short, signed
 from mm.clock import US_PER_S, iso
@@ -46,7 +46,6 @@ from mm.report.frame import (
     nothing,
     origin,
     quote_asset,
-    quoting,
     table,
     tile,
     tiles,
@@ -143,11 +142,11 @@ def headline(summary: Summary, run: RunColumns, name: str = "") -> tuple[str, st
 
 
 def _tiles(summary: Summary) -> str:
-    inventory, drawdown = summary["inventory"], f"longest {duration(summary['drawdown_duration_s'])}"
+    inventory, risk = summary["inventory"], of_all_legs(summary)
     held, most = "Inventory, rms " + base_asset(summary), f"at most {number(inventory['max'], 3)}"
     return tiles(
         *earnings(summary),
-        tile("Max drawdown", number(summary["max_drawdown"]), drawdown),
+        tile("Max drawdown", number(risk["max_drawdown"]), f"longest {duration(risk['drawdown_duration_s'])}"),
         tile("Fills", f"{summary['n_fills']:,}", f"{percent(summary['fill_ratio'])} of placed quantity"),
         tile(held, number(inventory["rms"], 3), most),
         tile("Quoting both sides", percent(summary["two_sided_uptime"]), "of the time with a valid book"),
@@ -158,7 +157,8 @@ def equity_card(summary: Summary, run: RunColumns) -> str:
     """Return the card of the PnL of the quoting over time, near the head of the page."""
     drawn = None if len(run.state["recv_us"]) == 0 else equity_figure(run, run.curve, summary)
     body = chart(drawn, "The book was never valid, so equity has no mark.")
-    return card("Equity", "Without the inventory held; it zooms with the charts below.", body)
+    alone = f" Of {escape(summary['symbol'])} alone, without the other markets." if summary.get("all_legs") else ""
+    return card("Equity", f"Without the inventory held; it zooms with the charts below.{alone}", body)
 
 
 def time_card(summary: Summary, run: RunColumns) -> str:
@@ -468,14 +468,14 @@ def sensitivity_card(summary: Summary) -> str:
         (
             f"{escape(str(row['fills']))} <small>{escape(row.get('role') or '')}</small>",
             f"{short(row['latency'])} ×",
-            coloured(quoting(row)),
+            coloured(quoting_of(row)),
             "–" if row["n_fills"] is None else f"{row['n_fills']:,}",
             number(row["inventory_rms"], 3),
             signed(row["adverse_selection_60"]),
         )
         for row in rows
     ]
-    unsure = len({(quoting(row) or 0) > 0 for row in rows}) > 1
+    unsure = len({(quoting_of(row) or 0) > 0 for row in rows}) > 1
     verdict = "The sign of the PnL depends on the assumptions." if unsure else "The PnL has the same sign in all."
     hint = f"The same strategy under other fill models, and at other latencies. {verdict}"
     return card(title, hint, grid(head, cells))

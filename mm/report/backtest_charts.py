@@ -9,11 +9,12 @@ import numpy as np
 
 from mm.backtest.metrics.arithmetic import quantiles
 from mm.backtest.metrics.markouts import HORIZONS_S
+from mm.backtest.run_terms import quoting_of
 from mm.base.numbers import duration, number, percent, short, signed
 from mm.clock import US_PER_S
 from mm.report import figures
 from mm.report.figures import BUY, GAIN, LOSS, MAIN, NORMAL_95, SELL, SOFT, THIRD, Figure, Panel, Trace
-from mm.report.frame import base_asset, quote_asset, quoting
+from mm.report.frame import base_asset, quote_asset
 from mm.report.run_columns import EquityCurve, RunColumns
 
 if TYPE_CHECKING:
@@ -235,15 +236,17 @@ def _held(pieces: "Sequence[IntensityPiece]", column: str, curve: EquityCurve) -
 
 
 def split_figure(summary: Mapping[str, Any]) -> Figure | None:
-    """Return spread, inventory and fees as steps from zero to the PnL; None without a PnL."""
-    if (pnl := quoting(summary)) is None:
+    """Return spread, inventory, fees and other markets as steps from zero to the PnL; None without a PnL."""
+    if (pnl := quoting_of(summary)) is None:
         return None
     parts = {
         "Spread captured": summary["pnl_spread_capture"],
         "Inventory": summary["pnl_inventory"],
         "Fees": -summary["fees"],
-        "PnL": pnl,
     }
+    if summary.get("all_legs"):
+        parts["Other markets"] = pnl - summary["pnl_quoting"]
+    parts["PnL"] = pnl
     trace = {
         "type": "waterfall",
         "orientation": "h",

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from mm.backtest.run_terms import ALL_LEGS
+from mm.backtest.run_terms import ALL_LEGS, quoting_of
 from mm.base.numbers import number, percent, signed
 from mm.report import figures
 from mm.report.contents import read_content
@@ -91,7 +91,7 @@ def _tiles(content: Content) -> str:
     return tiles(
         tile(f"PnL of the quoting {asset}", signed(content["pnl"]), "sum of all days", gain_or_loss(content["pnl"])),
         tile("A day", signed(daily["mean"]), _ends(daily) or "one day has no interval", gain_or_loss(daily["low"])),
-        *([] if all_legs is None else [tile(f"All legs {asset}", signed(all_legs), "with orders in other markets")]),
+        *([] if all_legs is None else [tile(f"Account {asset}", signed(all_legs), "all legs, with the hold")]),
         tile("Days", f"{daily['days']:,}", above),
         tile("Best day", signed(best and best["pnl"]), best["day"] if best else ""),
         tile(
@@ -229,7 +229,7 @@ def _table_card(content: Content) -> str:
             "day",
             "symbol",
             "PnL",
-            *(["all legs"] if legs else []),
+            *(["account, all legs"] if legs else []),
             "hold",
             "fees",
             "fills",
@@ -243,7 +243,7 @@ def _table_card(content: Content) -> str:
         (
             escape(row["day"]),
             escape(row["symbol"]),
-            coloured(row["pnl_quoting"]),
+            coloured(quoting_of(row)),
             *([coloured(row[ALL_LEGS])] if legs else []),
             signed(row["pnl_hold"]),
             number(row["fees"]),

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from mm.backtest.metrics.arithmetic import student_quantile
+from mm.backtest.run_terms import quoting_of
 from mm.base.numbers import number, percent, signed
 from mm.report import figures
 from mm.report.figures import SERIES, Figure, Panel
@@ -62,7 +63,7 @@ class EvaluationSheet(Sheet[SheetRun]):
 
 
 def _cells(run: SheetRun) -> Cells:
-    return {(row["day"], row["symbol"]): row["pnl_quoting"] or 0.0 for row in run.summary["rows"]}
+    return {(row["day"], row["symbol"]): quoting_of(row) or 0.0 for row in run.summary["rows"]}
 
 
 def _numbers(content: Mapping[str, Any]) -> dict[str, float | None]:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
+from mm.backtest.run_terms import of_all_legs, quoting_of
 from mm.base.atomic_file import write_atomic
 from mm.base.numbers import SHARPE_DAYS, number, signed
 from mm.clock import iso
@@ -242,28 +243,24 @@ def tiles(*shown: str) -> str:
     return f'<section class="tiles">{"".join(shown)}</section>'
 
 
-def quoting(summary: Mapping[str, Any]) -> float | None:
-    """Return the PnL of the quoting; that of the account for a run of a version that did not tell them apart."""
-    pnl: float | None = summary.get("pnl_quoting", summary["pnl_total"])
-    return pnl
-
-
 def earnings(summary: Mapping[str, Any]) -> list[str]:
     """Return the first two tiles of every page of a backtest: PnL of the quoting, and the certainty of its sign.
 
     With fewer than `SHARPE_DAYS` days the Sharpe ratio is omitted: annualising a few hours multiplies by a large root.
     In its place is the mean PnL per minute, in standard errors from resampled blocks.
     """
-    pnl, fees = quoting(summary), f"after {number(summary['fees'])} fees"
+    pnl, fees, numbers = quoting_of(summary), f"after {number(summary['fees'])} fees", of_all_legs(summary)
     from mm.backtest.summary_text import sign_of_mean, worst  # loads numpy, which help texts do not need
 
     fees += escape(worst(summary, "; "))
     if hold := summary.get("pnl_hold"):
         fees += f"; the inventory held {signed(hold)}"
+    if numbers is not summary:
+        fees = f"of all legs; {signed(summary['pnl_quoting'])} in {escape(summary['symbol'])}, {fees}"
     first = tile("PnL of the quoting " + quote_asset(summary), signed(pnl), fees, gain_or_loss(pnl))
-    days, ends = len(summary.get("daily") or summary["days"]), summary["sharpe_ci95"]
+    days, ends = len(summary.get("daily") or summary["days"]), numbers["sharpe_ci95"]
     if days >= SHARPE_DAYS:
-        return [first, tile("Sharpe, annual", number(summary["sharpe"], 3), interval(ends, 3))]
+        return [first, tile("Sharpe, annual", number(numbers["sharpe"], 3), interval(ends, 3))]
     why = f"95 %, by blocks; {days} day{'s' if days != 1 else ''}, too few for a Sharpe ratio"
     return [
         first,

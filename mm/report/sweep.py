@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mm.backtest.metrics.ranking import tie_of
-from mm.backtest.run_terms import ALL_LEGS
+from mm.backtest.run_terms import ALL_LEGS, quoting_of
 from mm.base.numbers import number, percent, probability, signed
 from mm.report import figures
 from mm.report.contents import read_content
@@ -114,7 +114,7 @@ def read_series(path: Path) -> "tuple[NDArray[np.float64], list[int], NDArray[np
 def _tiles(content: Content) -> str:
     best, ahead = content["best"], content["walkforward"]
     failed = f"{content['failed']} points failed" if content["failed"] else "no point failed"
-    earned, lower = (None, None) if best is None else (best["pnl_quoting"], best["pnl_lower95"])
+    earned, lower = (None, None) if best is None else (quoting_of(best), best["pnl_lower95"])
     pnl, choices = None, "no choice"
     if ahead is not None:
         hindsight = signed(ahead["pnl_of_the_best_in_hindsight"], 3)
@@ -156,7 +156,7 @@ def _search_card(content: Content) -> str:
     history = searched["history"]
     known = [(row["design"], row["worth"]) for row in history if row["worth"] is not None]
     number_of, worth = np.array(known, np.float64).reshape(-1, 2).T
-    best = (np.minimum if content["rank_by"] == "max_drawdown" else np.maximum).accumulate(worth)
+    best = (np.minimum if content["rank_by"].startswith("max_drawdown") else np.maximum).accumulate(worth)
     names = [name for name in history[0] if name not in ("design", "worth", "stopped")]
     texts = {row["design"]: ", ".join(f"{name} {row[name]}" for name in names) for row in history}
     tips = [f"design {int(at)}: {texts[int(at)]}: {signed(value)}" for at, value in zip(number_of, worth, strict=True)]
@@ -270,10 +270,10 @@ def findings_card(content: Content) -> str:
 COLUMNS: Sequence[tuple[str, Callable[[Row], str]]] = (
     ("lower bound", lambda row: signed(row["pnl_lower95"])),
     ("tied", tie_of),
-    ("PnL", lambda row: signed(row["pnl_quoting"])),
+    ("PnL", lambda row: signed(quoting_of(row))),
     ("of the hold", lambda row: signed(row["pnl_hold"])),
     ("fills", lambda row: number(row["n_fills"])),
-    ("drawdown", lambda row: number(row["max_drawdown"])),
+    ("drawdown", lambda row: number(row.get("max_drawdown_all_legs", row["max_drawdown"]))),
     ("deflated", lambda row: probability(row["deflated_sharpe"])),
     ("1st half", lambda row: signed(row["pnl_first_half"])),
     ("2nd half", lambda row: signed(row["pnl_second_half"])),
@@ -285,7 +285,7 @@ def points_table(content: Content, most: int, left_out: str = "") -> list[list[s
     """Return the head and the cells of the best *most* points as text, without the column *left_out*."""
     rows, axes = content["rows"], [axis["name"] for axis in content["axes"]]
     columns = [one for one in COLUMNS if one[0] != left_out]
-    columns += [("all legs", lambda row: signed(row[ALL_LEGS]))] if rows and ALL_LEGS in rows[0] else []
+    columns += [("own market", lambda row: signed(row["pnl_quoting"]))] if rows and ALL_LEGS in rows[0] else []
     columns += [FORWARDED] if rows and "walkforward_pnl_quoting" in rows[0] else []
     table = [["rank", "point", *axes, *(title for title, _ in columns)]]
     for row in rows[:most]:

@@ -9,6 +9,7 @@ import numpy as np
 
 from mm.backtest.metrics.pnl import PERIOD_US
 from mm.backtest.metrics.risk import verdict
+from mm.backtest.run_terms import of_all_legs, quoting_of
 from mm.backtest.summary_text import sign_of_mean
 from mm.base.numbers import SHARPE_DAYS, duration, number, percent, signed
 from mm.clock import US_PER_S, iso
@@ -27,7 +28,6 @@ from mm.report.frame import (
     notes,
     nothing,
     quote_asset,
-    quoting,
     zoom_bar,
 )
 from mm.report.hours import HoursOfDay
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 DAY_US = 86_400 * US_PER_S
 # Numbers of summary.json to compare.
 NUMBERS = (
-    *("pnl_quoting", "pnl_hold", "pnl_total"),
+    *("pnl_quoting", "pnl_hold", "pnl_total", "all_legs.pnl_quoting", "all_legs.pnl_total", "all_legs.max_drawdown"),
     *("pnl_spread_capture", "pnl_inventory", "fees", "max_drawdown", "sharpe", "n_orders", "n_rejects"),
     *("n_fills", "fill_ratio", "hit_rate", "effective_half_spread", "realised_half_spread.60", "two_sided_uptime"),
     *("seconds_covered", "volume.quote", "inventory.rms", "inventory.max"),
@@ -130,6 +130,11 @@ class TearSheet(Sheet[ComparedRun]):
             )
         empty = [run for run in self.runs if run not in self.known]
         lines += [f"{run.name} has no state rows: its book was never valid" for run in empty]
+        if legs := [run.name for run in self.runs if run.summary.get("all_legs")]:
+            lines.append(
+                f"orders in other markets ({', '.join(legs)}): the PnL of the table at the head is that of all legs; "
+                f"charts, differences and numbers without all_legs are of {self.runs[0].summary['symbol']} alone"
+            )
         return [*lines, *self._unequal_time(), *super().unequal()]
 
     def _unequal_time(self) -> list[str]:
@@ -178,11 +183,11 @@ def compared(summaries: Sequence[Mapping[str, Any]]) -> dict[str, list[float | N
 
 def _assumed(summary: Mapping[str, Any]) -> list[float]:
     rows = (summary.get("sensitivity") or {}).get("rows", ())
-    return [pnl for row in rows if (pnl := quoting(row)) is not None]
+    return [pnl for row in rows if (pnl := quoting_of(row)) is not None]
 
 
 def _rate(summary: Mapping[str, Any], over: float | None, scale: float) -> float | None:
-    pnl = _at(summary, "pnl_quoting")
+    pnl = quoting_of(summary)
     return None if pnl is None or not over else scale * pnl / over
 
 
@@ -221,12 +226,12 @@ def _headline_card(sheet: TearSheet) -> str:
         rows.append(
             (
                 named(run, SERIES[place]),
-                f"{coloured(of.get('pnl_quoting'))} {escape(run.quote)}{line_below(sign_of_mean(run.summary))}",
+                f"{coloured(quoting_of(run.summary))} {escape(run.quote)}{line_below(sign_of_mean(run.summary))}",
                 escape(difference_text(sheet.difference(run))) if place else "",
                 coloured(of.get("pnl_worst_assumption")),
                 coloured(of.get("pnl_per_hour")),
                 signed(of.get("pnl_per_turnover_bp"), 3),
-                number(of.get("max_drawdown")),
+                number(of_all_legs(run.summary).get("max_drawdown")),
                 f"{of.get('n_fills') or 0:,}",
                 f"{number(of.get('inventory.rms'), 3)} {base_asset(run.summary)}",
                 percent(of.get("two_sided_uptime")),
@@ -278,7 +283,7 @@ def _source_card(runs: Sequence[ComparedRun]) -> str:
     traces = []
     for run, colour in zip(runs, SERIES, strict=False):
         summary = run.summary
-        if (pnl := quoting(summary)) is not None:
+        if (pnl := summary.get("pnl_quoting", summary["pnl_total"])) is not None:
             parts = [summary["pnl_spread_capture"], summary["pnl_inventory"], -summary["fees"], pnl]
             tips = [f"{escape(run.name)}: {name} {signed(value)}" for name, value in zip(names, parts, strict=True)]
             traces.append(figures.bars(escape(run.name), list(names), parts, colour, tips))

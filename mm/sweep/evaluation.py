@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mm.backtest.metrics.arithmetic import student_quantile
-from mm.backtest.run_terms import ALL_LEGS
+from mm.backtest.run_terms import ALL_LEGS, QUOTING_ALL_LEGS, quoting_of
 from mm.clock import US_PER_S
 from mm.errors import Mismatch
 from mm.instrument import E8, assets_of
@@ -123,7 +123,7 @@ def evaluated(days: Sequence[EvaluatedDay], holes: Sequence[Row]) -> Row:
     rows = [_row(one) for one in played]
     by_day: dict[str, float] = {}
     for row in rows:
-        by_day[row["day"]] = by_day.get(row["day"], 0.0) + (row["pnl_quoting"] or 0.0)
+        by_day[row["day"]] = by_day.get(row["day"], 0.0) + _earned(row)
     by_day = dict(sorted(by_day.items()))
     daily = np.array(list(by_day.values()))
     return {
@@ -161,6 +161,7 @@ def _row(one: EvaluatedDay) -> Row:
         "symbol": one.symbol,
         **{name: summary[name] for name in known},
         **({ALL_LEGS: summary[ALL_LEGS]} if ALL_LEGS in summary else {}),
+        **({QUOTING_ALL_LEGS: legs["pnl_quoting"]} if (legs := summary.get("all_legs")) else {}),
         "volume": ours["base"],
         "turnover": ours["quote"],
         "share_of_volume": ours["base"] / theirs if theirs else None,
@@ -168,6 +169,11 @@ def _row(one: EvaluatedDay) -> Row:
         "inventory_abs_mean": summary["inventory"]["abs_mean"],
         "command": one.command,
     }
+
+
+def _earned(row: Row) -> float:
+    """Return the quoting PnL of a day, of all legs if there are others."""
+    return float(quoting_of(row) or 0.0)
 
 
 def _rms(values: "NDArray[np.float64]") -> float | None:
@@ -192,13 +198,13 @@ def _drawdown(daily: "NDArray[np.float64]") -> float | None:
 def _of_symbol(rows: Sequence[Row], symbol: str) -> Row:
     own = [row for row in rows if row["symbol"] == symbol]
     turnover = sum(row["turnover"] for row in own)
-    earned = sum(row["pnl_quoting"] or 0.0 for row in own)
+    earned = sum(map(_earned, own))
     shares = [row["share_of_volume"] for row in own if row["share_of_volume"] is not None]
     share, quantity = float(np.median(shares)) if shares else None, own[-1]["quote_qty"]
     return {
         "symbol": symbol,
         "pnl": earned,
-        **mean_of(row["pnl_quoting"] or 0.0 for row in own),
+        **mean_of(map(_earned, own)),
         "fills": sum(row["n_fills"] for row in own),
         "turnover": turnover,
         "pnl_per_turnover_bp": 1e4 * earned / turnover if turnover else None,

@@ -13,7 +13,7 @@ import numpy as np
 from mm.backtest.metrics.overfitting import backtest_overfitting, deflated_sharpe, expected_best_sharpe
 from mm.backtest.metrics.ranking import are_tied, assumption_of, block_periods, mean_ends, rank
 from mm.backtest.metrics.risk import PERIODS_PER_YEAR
-from mm.backtest.run_terms import ALL_LEGS, DAYS_NOT_PLAYED, IMPLAUSIBLE_FEE, SPOT_FEES
+from mm.backtest.run_terms import DAYS_NOT_PLAYED, IMPLAUSIBLE_FEE, SPOT_FEES, of_all_legs, quoting_of
 from mm.base.notebook import Picture, Shown
 from mm.base.numbers import number, signed
 from mm.clock import US_PER_S
@@ -52,6 +52,7 @@ HEADLINES = (
     "fill_ratio",
     "two_sided_uptime",
 )
+OF_ALL_LEGS = ("pnl_total", "pnl_quoting", "sharpe", "max_drawdown")
 FORWARDED = ("sharpe", "pnl_total", "pnl_quoting", "n_fills", "max_drawdown")
 BLOCKS, FEWER, MANY = 16, 10, 1000  # blocks of the cross-validation: fewer for many trials
 ENOUGH, EVEN_ODDS = 0.95, 0.5  # probabilities
@@ -131,9 +132,9 @@ def scores(pnl: "Floats", rank_by: str) -> "Floats":
     of the interval of the mean per block.
     """
     found: Floats
-    if rank_by == "pnl_quoting":
+    if rank_by.startswith("pnl_quoting"):
         found = pnl.sum(axis=0)
-    elif rank_by == "max_drawdown":
+    elif rank_by.startswith("max_drawdown"):
         level = np.cumsum(np.vstack([np.zeros(pnl.shape[1]), pnl]), axis=0)
         found = -(np.maximum.accumulate(level, axis=0) - level).max(axis=0)
     else:
@@ -254,7 +255,7 @@ class SelectionBias:
     @classmethod
     def of(cls, summaries: Sequence[Mapping[str, Any]], stopped: int = 0) -> "SelectionBias":
         """Return the selection bias of the trials with these summaries, and of some that were stopped early."""
-        known = [one["returns"]["sharpe_per_period"] for one in summaries]
+        known = [of_all_legs(one)["returns"]["sharpe_per_period"] for one in summaries]
         defined = [value for value in known if value is not None]
         alone = 0.0 if len(summaries) < 2 else None
         return cls(len(summaries) + stopped, variance(defined) if len(defined) > 1 else alone)
@@ -267,7 +268,7 @@ class SelectionBias:
 
     def deflated(self, summary: Mapping[str, Any]) -> float | None:
         """Return the probability that a trial's Sharpe ratio exceeds `best`; None if either is not defined."""
-        moments = summary["returns"]
+        moments = of_all_legs(summary)["returns"]
         if moments["sharpe_per_period"] is None or self.variance is None:
             return None
         shape = {name: moments[name] for name in ("periods", "skew", "kurtosis")}
@@ -319,7 +320,7 @@ class SweepFindings(Shown):
             at = ", ".join(f"{name}={row[name]}" for name in axes)
             tied = ", tied with the first" if row["tied"] and row["rank"] != 1 else ""
             yield (
-                f"  {number(row['rank'])}. {at}: quoting PnL {signed(row['pnl_quoting'])}, "
+                f"  {number(row['rank'])}. {at}: quoting PnL {signed(quoting_of(row))}, "
                 f"lower bound {signed(row['pnl_lower95'])}{tied}"
             )
         if len(self.rows) > 3:
@@ -351,7 +352,8 @@ def find(
     Args:
         points: The played points.
         axes: Axes of the grid.
-        rank_by: ``pnl_lower95``, ``pnl_quoting`` or ``max_drawdown``; the last is better if it is smaller.
+        rank_by: ``pnl_lower95``, ``pnl_quoting`` or ``max_drawdown``; the last is better if it is smaller. With orders
+            in other markets, it is that of all legs.
         days_us: The first instant of each day.
         stopped: Number of further designs that a search tried and gave up: they count as trials.
     """
@@ -368,9 +370,14 @@ def find(
         for key, group in groups.items()
     }
     rows = [_row(one, biases.get(assumption_of(one.texts, axes))) for one in points]
-    legs = [one.outcome.get("summary", {}).get(ALL_LEGS) for one in points]
-    if any(pnl is not None for pnl in legs):
-        rows = [row | {ALL_LEGS: pnl} for row, pnl in zip(rows, legs, strict=True)]
+    legs = [one.outcome.get("summary", {}).get("all_legs") for one in points]
+    with_legs = any(numbers is not None for numbers in legs)
+    if with_legs:
+        rows = [
+            row | {f"{name}_all_legs": numbers and numbers[name] for name in OF_ALL_LEGS}
+            for row, numbers in zip(rows, legs, strict=True)
+        ]
+        rank_by += "_all_legs" if rank_by in OF_ALL_LEGS else ""
     _add_halves(rows, panel, place)
     rank(rows, axes, rank_by)
     best = next((row for row in rows if row["rank"] == 1), None)
@@ -398,8 +405,11 @@ def find(
         "rows": rows,
     }
     content["warnings"] = _warnings(content, panel, _shared_warnings(points))
-    if any(pnl is not None for pnl in legs):
-        content["warnings"].append(f"the ranks are of the quoting in the own market; {ALL_LEGS} includes other markets")
+    if with_legs:
+        content["warnings"].append(
+            "ranks, ties, halves and selection bias are those of all legs together; columns without _all_legs that "
+            "mm backtest has too are of the own market"
+        )
     return SweepFindings(content, panel, chosen, columns, points)
 
 
@@ -422,7 +432,7 @@ def rank_value(point: PlayedPoint, rank_by: str) -> float | None:
         return None
     if rank_by == "pnl_lower95":
         return _lower95(point.outcome["series"]["pnl"])
-    value = point.outcome["summary"][rank_by]
+    value = of_all_legs(point.outcome["summary"])[rank_by]
     return None if value is None else float(value)
 
 
@@ -468,8 +478,9 @@ def _assumption(
     """Return the selection bias of the trials under one fill assumption; *group* has them by their identity."""
     one = next(iter(group.values()))
     summaries = [each.outcome["summary"] for each in group.values()]
-    known = [each for each in summaries if each["returns"]["sharpe_per_period"] is not None]
-    best = max(known, key=lambda each: float(each["returns"]["sharpe_per_period"]), default=None)
+    ratios = [(of_all_legs(each)["returns"]["sharpe_per_period"], each) for each in summaries]
+    known = [(float(ratio), each) for ratio, each in ratios if ratio is not None]
+    best = max(known, key=lambda one: one[0], default=(0.0, None))[1]
     pnl = panel.pnl[:, [place[trial] for trial in group]] if panel else None
     return {
         "FILL_MODEL": one.outcome["summary"].get("models", {}).get("fill"),
@@ -516,7 +527,7 @@ def _worst_case(rows: Sequence[Row], axes: Sequence[Axis], rank_by: str) -> Row 
     chosen, assumed = [one.name for one in axes if not one.assumed], [one for one in axes if one.assumed]
     if not chosen or not assumed:
         return None
-    sign = -1 if rank_by == "max_drawdown" else 1
+    sign = -1 if rank_by.startswith("max_drawdown") else 1
     groups: dict[tuple[str, ...], list[Row]] = {}
     for row in rows:
         groups.setdefault(tuple(row[name] for name in chosen), []).append(row)
@@ -547,7 +558,8 @@ def _warnings(content: Mapping[str, Any], panel: PnlPanel | None, shared: Mappin
             )
         if best["n_fills"] < FEW_FILLS:
             lines.append(f"the best trial has only {best['n_fills']} fills: too few to distinguish it from chance")
-        if best["pnl_quoting"] is not None and best["pnl_quoting"] <= 0:
+        earned = quoting_of(best)
+        if earned is not None and earned <= 0:
             lines.append(f"the best trial by {content['rank_by']} makes no profit")
     if (pbo := content["pbo"]) is not None and pbo > EVEN_ODDS:
         lines.append(

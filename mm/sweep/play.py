@@ -71,14 +71,18 @@ def failed(error: MMError) -> Outcome:
 
 
 def outcome_of(result: "Result") -> Outcome:
-    """Return the outcome that a sweep keeps: the `point_summary`, and the quoting PnL of each 60 s on a time grid."""
+    """Return the outcome that a sweep keeps: the `point_summary`, and the quoting PnL of each 60 s on a time grid.
+
+    That PnL is of all legs, if their sum is known.
+    """
     journal, terms = result.journal, result.terms
     account = account_of(journal, terms)
     summary, start_us, pnl = point_summary(journal, terms, account), None, []
     summary |= result.all_legs(summary)
-    if len(account.us):
-        changes, used = changes_60s(account)
-        start_us = int(account.us[0])
+    series = (result.series if result.legs else None) or account
+    if len(series.us):
+        changes, used = changes_60s(series)
+        start_us = int(series.us[0])
         pnl = [change if counts else None for change, counts in zip(changes.tolist(), used.tolist(), strict=True)]
     return {"summary": summary, "series": {"start_us": start_us, "period_s": PERIOD_S, "pnl": pnl}}
 

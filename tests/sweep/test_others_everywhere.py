@@ -2,6 +2,8 @@
 
 import json
 import shutil
+from bisect import bisect_right
+from itertools import pairwise
 from pathlib import Path
 
 import polars as pl
@@ -95,6 +97,46 @@ def test_points_of_a_sweep_are_the_backtests_with_the_other_market(pair):
         ]
 
 
+def quoting(folder: Path, symbol: str, target: float) -> dict[int, float]:
+    """Return the quoting PnL since the first row at each instant of a run's state file."""
+    rows = pl.read_csv(folder / f"state_{symbol}.csv").filter(pl.col("mid").is_not_null())
+    pnl = rows["equity"] - rows["equity"][0] - target * (rows["mid"] - rows["mid"][0])
+    return dict(zip(rows["recv_us"].to_list(), pnl.to_list(), strict=True))
+
+
+def test_numbers_of_all_legs_are_those_of_the_summed_accounts(pair):
+    """PnL, drawdown and the PnL of each minute, added up from the files of both markets."""
+    alone = answer(pair, "backtest", "--day", "20260105")
+    folder = Path(alone["path"]).parent
+    parts = [quoting(folder, "FOLUSDT", 1), quoting(folder / "legs" / "lead", "LEADUSDT", 0)]
+    us = sorted(parts[0].keys() | parts[1].keys())
+    held, total = [0.0, 0.0], []
+    for at_us in us:
+        held = [part.get(at_us, before) for part, before in zip(parts, held, strict=True)]
+        total.append(sum(held))
+    drawdown = max(max(total[: place + 1]) - now for place, now in enumerate(total))
+    found = alone["all_legs"]
+    assert found["pnl_quoting"] == pytest.approx(total[-1], abs=1e-8)
+    assert found["max_drawdown"] == pytest.approx(drawdown, abs=1e-8)
+    assert found["pnl_quoting"] != alone["pnl_quoting"]
+    swept = answer(pair, "sweep", "--day", "20260105", "--grid", "most_ticks=0.4")
+    series = pl.read_csv(Path(swept["path"]).parent / "pnl_60s.csv")["point_1"].to_list()
+    ends = [total[bisect_right(us, us[0] + 60_000_000 * minute) - 1] for minute in range(len(series) + 1)]
+    assert series == pytest.approx([after - before for before, after in pairwise(ends)], abs=1e-8)
+
+
+def test_a_hedge_that_loses_ranks_behind_none(pair):
+    """The own market alone cannot tell them apart: an expensive hedge costs in the other one."""
+    dear = OTHERS["lead"] | {"orders": {"taker_fee_rate": 0.02, "order_latency_ms": 20}}
+    for by in ("pnl_quoting", "max_drawdown", "pnl_lower95"):
+        sweep = ("sweep", "--day", "20260105", "--grid", "hedge=true,false", "--rank-by", by)
+        found = answer(pair, *sweep, OTHERS=json.dumps({"lead": dear}))
+        best, other = found["rows"]
+        assert (best["HEDGE"], other["HEDGE"]) == ("false", "true")
+        assert best["pnl_quoting"] == other["pnl_quoting"]
+        assert best["pnl_quoting_all_legs"] > other["pnl_quoting_all_legs"]
+
+
 def test_a_changed_day_of_the_other_market_is_played_again(pair):
     """A point is identified by the files of all its markets."""
     sweep = ("sweep", "--day", "20260105", "--grid", "hedge=false")
@@ -125,7 +167,8 @@ def test_an_evaluation_names_days_without_the_other_market(pair):
     assert row["pnl_total_all_legs"] == answer(pair, "backtest", "--day", "20260105")["pnl_total_all_legs"]
     page = (Path(found["path"]).parent / "report.html").read_text()
     assert found["pnl_total_all_legs"] == row["pnl_total_all_legs"]
-    assert "All legs" in page
+    assert found["pnl"] == row["pnl_quoting_all_legs"] != row["pnl_quoting"]
+    assert "all legs" in page
     assert "LEADUSDT" in page
 
 

@@ -48,30 +48,22 @@ def periods(us: "Column", valid: "NDArray[np.bool_]") -> tuple["Column", "NDArra
 
 
 @dataclass(frozen=True)
-class AccountSeries:
-    """The exact account at every state row.
+class EquitySeries:
+    """The exact money of an account, or of several, at the instants at which it changes.
 
     Attributes:
         us: Instants of the rows.
-        inventory: Inventory in lots.
-        marks2: Bid + ask in ticks; if the book is invalid, that of the last row before (else after) with a valid book.
-        valid: Whether the book was valid.
+        valid: Whether every book that values it was valid.
         equity: Cash + inventory at the mark, in units (Python integers if 64 bits are too few).
         quoting: PnL of the quoting since the first row: change of equity less that of the target inventory at the
             mark, and without the funding of the target; in units.
-        half_tl: Units per half tick·lot.
-        fee: Units per 1e-8 of the quote asset.
         per_quote: Units per unit of the quote asset.
     """
 
     us: "Column"
-    inventory: "Column"
-    marks2: "Column"
     valid: "NDArray[np.bool_]"
     equity: "NDArray[Any]"
     quoting: "NDArray[Any]"
-    half_tl: int
-    fee: int
     per_quote: int
 
     @cached_property
@@ -82,6 +74,42 @@ class AccountSeries:
     def quote(self, units: int) -> float:
         """Return *units* converted to the quote asset."""
         return int(units) / self.per_quote
+
+
+@dataclass(frozen=True)
+class AccountSeries(EquitySeries):
+    """The exact account at every state row of a run.
+
+    Attributes:
+        inventory: Inventory in lots.
+        marks2: Bid + ask in ticks; if the book is invalid, that of the last row before (else after) with a valid book.
+        half_tl: Units per half tick·lot.
+        fee: Units per 1e-8 of the quote asset.
+    """
+
+    inventory: "Column"
+    marks2: "Column"
+    half_tl: int
+    fee: int
+
+
+def together(accounts: "Sequence[EquitySeries]") -> EquitySeries:
+    """Return the sum of *accounts* of one quote asset, with a row at each instant of any of them.
+
+    Before its first row an account has the money of that row.
+    """
+    us = np.unique(np.concatenate([one.us for one in accounts]))
+    per_quote = math.lcm(*(one.per_quote for one in accounts))
+    valid = np.ones(len(us), np.bool_)
+    equity, quoting = np.zeros(len(us), object), np.zeros(len(us), object)
+    for one in accounts:
+        row, scale = np.maximum(np.searchsorted(one.us, us, side="right") - 1, 0), per_quote // one.per_quote
+        valid &= one.valid[row]
+        equity += one.equity[row].astype(object) * scale
+        quoting += one.quoting[row].astype(object) * scale
+    if max(greatest(equity), greatest(quoting)) < SAFE // 2:
+        equity, quoting = equity.astype(np.int64), quoting.astype(np.int64)
+    return EquitySeries(us, valid, equity, quoting, per_quote)
 
 
 def account_of(journal: "Journal", terms: "RunTerms") -> AccountSeries:
@@ -108,7 +136,7 @@ def telling_rows(state: "Table", also_us: "Column") -> "NDArray[np.intp]":
     return np.flatnonzero(kept)
 
 
-def changes_60s(account: AccountSeries) -> tuple["Floats", "NDArray[np.bool_]"]:
+def changes_60s(account: EquitySeries) -> tuple["Floats", "NDArray[np.bool_]"]:
     """Return the quoting PnL of each of the 60 s `periods`, in the quote asset, and which periods count."""
     row, used = account.periods
     return np.diff(account.quoting[row]).astype(np.float64) / account.per_quote, used
@@ -141,7 +169,7 @@ def ledger(
         if row and us[row - 1] == at_us:
             row -= 1  # the last row of the instant follows the payment
         quoting[row:] += fee * paid_e8
-    return AccountSeries(us, inventory, marks2, valid, units, quoting - quoting[:1], half_tl, fee, 10**17 // common)
+    return AccountSeries(us, valid, units, quoting - quoting[:1], 10**17 // common, inventory, marks2, half_tl, fee)
 
 
 def _columns(state: "Table") -> "list[Column]":

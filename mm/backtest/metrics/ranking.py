@@ -67,7 +67,7 @@ def rank(rows: list[Row], axes: Sequence[Any], rank_by: str) -> None:
 
     Rows of one design share its rank; a design with a failed point or one without a value has none.
     """
-    sign = -1.0 if rank_by == "max_drawdown" else 1.0
+    sign = -1.0 if rank_by.startswith("max_drawdown") else 1.0
     values: dict[tuple[str, ...], list[float]] = {}
     for row in rows:
         value = row[rank_by] if row["status"] == "ok" else None

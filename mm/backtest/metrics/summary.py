@@ -27,7 +27,16 @@ from mm.backtest.metrics.notes import (
     without_trades,
 )
 from mm.backtest.metrics.order_lives import CANCEL_REQ, PLACE, Lives, fill_rates, lives, order_totals, partial_and_times
-from mm.backtest.metrics.pnl import AccountSeries, Pnl, account_of, pairs, realised, round_trip_stats, split
+from mm.backtest.metrics.pnl import (
+    AccountSeries,
+    EquitySeries,
+    Pnl,
+    account_of,
+    pairs,
+    realised,
+    round_trip_stats,
+    split,
+)
 from mm.backtest.run_terms import NO_SENSITIVITY
 from mm.clock import US_PER_S
 from mm.instrument import E8
@@ -59,8 +68,7 @@ def summarise(journal: "Journal", terms: "RunTerms") -> dict[str, Any]:
     account = account_of(journal, terms)
     sent, (counts, placed_lots) = lives(journal), order_totals(journal)
     predicted, traded = _predicted(journal, terms, sent), whole_sum(journal.fills[:, 4])
-    words = (terms.fill_model, *journal.fill_reasons)
-    ratios, left_out = _risk(account, terms.seed, drawn=any(word.startswith(DRAWN) for word in words))
+    ratios, left_out = _risk(account, terms.seed, drawn=has_drawn_fills(journal, terms))
     summary = {
         **_setup(terms),
         **_pnl(journal, account, terms),
@@ -83,6 +91,25 @@ def summarise(journal: "Journal", terms: "RunTerms") -> dict[str, Any]:
     summary = dict(finite(summary))
     summary["warnings"] = found + _why_null(summary)
     return _before_fees(summary, terms.unvalued_fees) if terms.unvalued_fees else summary
+
+
+def has_drawn_fills(journal: "Journal", terms: "RunTerms") -> bool:
+    """Return whether fills were drawn, without adverse selection, so that the PnL has no verdict."""
+    return any(word.startswith(DRAWN) for word in (terms.fill_model, *journal.fill_reasons))
+
+
+def strategy_summary(series: EquitySeries, seed: int, *, drawn: bool) -> dict[str, Any]:
+    """Return PnL, verdict and ratios of a strategy in several markets, under the keys of `summarise`.
+
+    Args:
+        series: The sum of its accounts, with a row.
+        seed: Seed of the bootstrap of ``sharpe_ci95``.
+        drawn: Whether the fills of one of its markets were drawn.
+    """
+    money = {"pnl_total": series.equity[-1] - series.equity[0], "pnl_quoting": series.quoting[-1]}
+    return dict(
+        finite({name: series.quote(value) for name, value in money.items()} | _risk(series, seed, drawn=drawn)[0])
+    )
 
 
 def _before_fees(summary: dict[str, Any], unvalued: Mapping[str, str]) -> dict[str, Any]:
@@ -266,7 +293,7 @@ def _moments(account: AccountSeries, terms: "RunTerms", target_lots: int) -> dic
     return {name: None if value is None else value * unit for name, value in found.items()}
 
 
-def _risk(account: AccountSeries, seed: int, *, drawn: bool) -> tuple[dict[str, Any], int]:
+def _risk(account: EquitySeries, seed: int, *, drawn: bool) -> tuple[dict[str, Any], int]:
     """Return the risk figures of the quoting PnL, and the number of 60 s periods excluded from them."""
     changes, left_out = risk.period_changes(account.quoting, account.periods)
     bootstrap = {
@@ -282,7 +309,7 @@ def _risk(account: AccountSeries, seed: int, *, drawn: bool) -> tuple[dict[str, 
     return first | interval | ratios, left_out
 
 
-def _ratios(account: AccountSeries, changes: "NDArray[np.float64]") -> dict[str, Any]:
+def _ratios(account: EquitySeries, changes: "NDArray[np.float64]") -> dict[str, Any]:
     """Return ratios, drawdown and returns of the quoting PnL, from its *changes* over 60 s periods."""
     found = risk.drawdowns_of(*_marked(account, account.quoting))
     fall, lasted_us = found.deepest, found.longest_us
@@ -301,7 +328,7 @@ def _ratios(account: AccountSeries, changes: "NDArray[np.float64]") -> dict[str,
     }
 
 
-def _marked(account: AccountSeries, money: "NDArray[Any]") -> "tuple[NDArray[np.int64], NDArray[Any]]":
+def _marked(account: EquitySeries, money: "NDArray[Any]") -> "tuple[NDArray[np.int64], NDArray[Any]]":
     """Return the instants and *money* of the rows with a valid book."""
     if account.valid.all():
         return account.us, money

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from mm.base.arrays import Floats
 from mm.base.numbers import MINUS
 from mm.calibration.alternatives import MONOTONE, gain_of
 from mm.calibration.calibrator import CalibrationConfig, Calibrator
-from mm.calibration.points import Floats
 from mm.calibration.reference_choice import EndCells, by_reference
 from mm.calibration.shapes import EXPONENTIAL, FAMILIES, Family
 from mm.calibration.windows import US_PER_MIN, WindowPlan

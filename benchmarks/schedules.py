@@ -13,10 +13,11 @@ from typing import Any
 
 import numpy as np
 
+from mm.base.arrays import Floats
 from mm.base.knobs import integer, knob
 from mm.calibration.estimators import NoEstimate, estimate
 from mm.calibration.fit_result import PoissonFit
-from mm.calibration.points import Floats, Points
+from mm.calibration.points import Points
 from mm.calibration.windows import US_PER_MIN, WEIGHING, WindowFitter, WindowPlan
 from mm.cli.console import Console
 from mm.cli.frame import command

@@ -9,17 +9,15 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from mm.backtest.risk import LIMITS, STOPPING, WITHHOLDING
+from mm.base.arrays import Ints, Rows
 from mm.tape.columns import gathered, release, stored
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    import numpy as np
-    from numpy.typing import NDArray
-
     from mm.backtest.metrics.order_lives import Lives
 
-    Table = NDArray[np.int64]
+    Table = Ints
 
 ORDER_COLUMNS = (
     "us",
@@ -145,6 +143,6 @@ class Journal:
             yield piece
             release(piece)
 
-    def state_at(self, rows: "NDArray[np.intp]") -> "Table":
+    def state_at(self, rows: Rows) -> "Table":
         """Return the state rows *rows*, which are ascending; mapped pages between them are released."""
         return gathered(self.state, rows)

@@ -13,23 +13,20 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from mm.backtest.journal import ACTIONS, CANCEL_REASONS, REJECT_REASONS, STATUSES
+from mm.base.arrays import Ints
 from mm.base.code_identity import HashedFile, hash_file
 from mm.clock import US_PER_MS
 from mm.tape.frames import sides, words
 
 if TYPE_CHECKING:
     import polars as pl
-    from numpy.typing import NDArray
 
     from mm.backtest.journal import Table
     from mm.backtest.run_terms import RunTerms
     from mm.instrument import Instrument
 
-    Column = NDArray[np.int64]
-    Amounts = Callable[[Column, int], Any]  # of whole numbers of a unit, in 1e-8
+    Amounts = Callable[[Ints, int], Any]  # of whole numbers of a unit, in 1e-8
 
 CSV, PARQUET = FORMATS = ("csv", "parquet")
 ORDER_FILE = (
@@ -173,7 +170,7 @@ def fill_columns(fills: "Table", grid: "Instrument", reasons: Sequence[str], amo
     }
 
 
-def exact(numbers: "Column", unit: int, places: int = 8) -> "pl.Series":
+def exact(numbers: Ints, unit: int, places: int = 8) -> "pl.Series":
     """Return whole *numbers* of a unit, which is in 10**-places, as exact decimals."""
     import polars as pl
 
@@ -181,7 +178,7 @@ def exact(numbers: "Column", unit: int, places: int = 8) -> "pl.Series":
     return pl.Series(numbers).cast(pl.Decimal(38, 0)) * one
 
 
-def _mids(mid2: "Column", tick_e8: int, amounts: "Amounts") -> "pl.Series":
+def _mids(mid2: Ints, tick_e8: int, amounts: "Amounts") -> "pl.Series":
     """Return the mids of bid + ask in ticks, null for 0: half a tick may need a ninth place."""
     import polars as pl
 
@@ -190,7 +187,7 @@ def _mids(mid2: "Column", tick_e8: int, amounts: "Amounts") -> "pl.Series":
     return found.set(pl.Series(mid2 <= 0), None)
 
 
-def _known(instants: "Column") -> "pl.Series":
+def _known(instants: Ints) -> "pl.Series":
     """Return instants, null for those below 0."""
     import polars as pl
 

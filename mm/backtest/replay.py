@@ -16,6 +16,7 @@ from mm.backtest.result import Result
 from mm.backtest.rules import Rules
 from mm.backtest.run_terms import RunTerms
 from mm.backtest.strategy_info import bound_clips, strategy_fields, untraded_us
+from mm.base.arrays import Ints
 from mm.dayfolder.layout import USDM
 from mm.errors import UsageError
 from mm.predict.artefact import predictors_of
@@ -24,8 +25,6 @@ from mm.tape.load import require_symbol
 from mm.tape.tape import Tape
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
     from mm.backtest.journal import Table
     from mm.backtest.paper_exchange import Leg
     from mm.predict.artefact import Artefact
@@ -170,7 +169,7 @@ class _PredictionRows(NamedTuple):
 
     intensity: Intensity | None
     market: "list[MarketRows]"
-    offsets: "list[NDArray[np.int64]]"
+    offsets: list[Ints]
 
     def add(self, tape: Tape, feed: "Feed | None") -> None:
         """Add the rows of *tape*, at the exchange's times if the run has a recorded *feed*."""

@@ -7,11 +7,9 @@ from typing import TYPE_CHECKING, Any
 from mm.instrument import E8, decimal_text, short_text
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
     from mm.backtest.fills.intensity import Intensity
     from mm.backtest.metrics.market_paths import MarketRows
+    from mm.base.arrays import Floats, Ints
     from mm.instrument import Instrument
 
 ALL_LEGS = "pnl_total_all_legs"  # key of the PnL of strategies that also send orders to other markets
@@ -82,7 +80,7 @@ class RunTerms:
     initial_cash_e8: int
     quote_lots: int
     strategy: Mapping[str, Any] | None = None
-    gammas: "NDArray[np.float64] | None" = field(default=None, compare=False)
+    gammas: "Floats | None" = field(default=None, compare=False)
     seed: int = 0
     lost_lines: int = 0
     clock_raised: int = 0
@@ -102,7 +100,7 @@ class RunTerms:
     between_days_us: int = 0
     intensity: "Intensity | None" = None
     market: "MarketRows | None" = field(default=None, compare=False)
-    offsets: "NDArray[np.int64] | None" = field(default=None, compare=False)
+    offsets: "Ints | None" = field(default=None, compare=False)
     fit: Mapping[str, Any] | None = None
     fill_bias: str | None = None
     target_lots: int = 0

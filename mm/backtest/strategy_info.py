@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
 
+from mm.base.arrays import Floats
 from mm.tape.columns import GAP, KEYFRAME, SNAPSHOT, TRADE
 
 if TYPE_CHECKING:
@@ -73,7 +74,7 @@ def _first_trade(kinds: "NDArray[np.uint8]") -> int | None:
     return int(found.argmax())
 
 
-def gammas_of(model: object) -> "NDArray[np.float64] | None":
+def gammas_of(model: object) -> Floats | None:
     """Return each gamma that a played model and its inner models used, and the number of quotes: float64[gammas, 2].
 
     For a model without such counts, as in Python, it is the attribute ``gamma``; None if there is none.

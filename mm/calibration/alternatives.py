@@ -11,13 +11,14 @@ import numpy as np
 
 from mm.backtest.metrics.arithmetic import NORMAL
 from mm.backtest.metrics.long_run import cosines, long_run_error
+from mm.base.arrays import Floats
 from mm.base.numbers import number, signed
 from mm.calibration.estimators import NoEstimate, maximum_likelihood
 from mm.calibration.fit_result import ANY_SPREAD, CurvePoint, Interval, Line, ShapeChoice
 from mm.calibration.goodness import POOR_FIT_P, goodness
 from mm.calibration.intervals import LEVEL
 from mm.calibration.likelihood import LARGE, Sample
-from mm.calibration.points import Floats, Points, sum_by
+from mm.calibration.points import Points, sum_by
 from mm.calibration.shapes import EXPONENTIAL, FAMILIES, Cells, Family, FittedCurve, fitted, shares_loglik
 
 PNL_GAIN = ("pnl_gain", "se_pnl_gain")

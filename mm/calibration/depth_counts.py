@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Self, overload
 
 import numpy as np
 
+from mm.base.arrays import Floats, Ints
 from mm.calibration.points import NO_BLOCK, Points, joined
 from mm.calibration.reference import (
     BLOCK_S,
@@ -38,7 +39,6 @@ from mm.clock import US_PER_S
 from mm.errors import UsageError
 
 if TYPE_CHECKING:
-    from mm.calibration.points import Floats, Ints
     from mm.tape.tape import Tape
 
 SIDES = (1, -1)  # of the probes: bids, hit by sellers, and asks
@@ -160,7 +160,7 @@ class DepthCounts:
         """The tallies of the whole span by block, which many windows that begin with it share."""
         return {side: tally.summed() for side, tally in self._direct(*self.span).items()}
 
-    def hits(self, side: int, start_us: int, end_us: int) -> "tuple[Reached, Ints]":
+    def hits(self, side: int, start_us: int, end_us: int) -> tuple[Reached, Ints]:
         """Return the sweeps of ``[start_us, end_us)`` that hit a probe, and their touch in steps; the last is kept."""
         kept = self._hits.get(side)
         if kept and kept[0] == (start_us, end_us):
@@ -272,14 +272,14 @@ def points_of(grid: DistanceGrid, cells: Cells) -> Points:
     return joined(tables, [0] * len(tables))
 
 
-def both_sides(cells: Cells) -> "tuple[Floats, Floats]":
+def both_sides(cells: Cells) -> tuple[Floats, Floats]:
     """Return exposure in s and sweeps of all sides together by block and column; no sweeps where a side has no time."""
     exposures, fills = zip(*cells.values(), strict=True)
     counted = [np.where(exposure > 0, count, 0.0) for exposure, count in zip(exposures, fills, strict=True)]
     return np.sum(exposures, axis=0) / US_PER_S, np.sum(counted, axis=0)
 
 
-def _counts(grid: DistanceGrid, tally: Tally, cells: "tuple[Floats, Floats]", prints: int) -> SweepCounts:
+def _counts(grid: DistanceGrid, tally: Tally, cells: tuple[Floats, Floats], prints: int) -> SweepCounts:
     """Return the number of sweeps of one side of a window by outcome."""
     (exposure_us, fills), count = cells, tally.count
     book, hits, exposed = tally.touch != CLOSED, tally.depth >= tally.touch, exposure_us > 0
@@ -305,7 +305,7 @@ def _cumulative(grid: DistanceGrid, side: int, tally: Tally) -> Points:
 
 
 def _table(
-    grid: DistanceGrid, side: int, column: "Ints", block: "Ints", exposure_us: "Floats", fills: "Floats | Ints"
+    grid: DistanceGrid, side: int, column: Ints, block: Ints, exposure_us: Floats, fills: Floats | Ints
 ) -> Points:
     """Return points of grid columns."""
     return Points(
@@ -423,7 +423,7 @@ class DayMarks(Sequence[DepthCounts]):
         grid = DistanceGrid.of(reach, PER_TICK[self._options.reference])
         return points_of(grid, self._cells(day, start_us, end_us, grid))
 
-    def cells(self, day: int, start_us: int, end_us: int, grid: DistanceGrid) -> "tuple[Floats, Floats]":
+    def cells(self, day: int, start_us: int, end_us: int, grid: DistanceGrid) -> tuple[Floats, Floats]:
         """Return exposure in s and sweeps of both sides in a part of a day, by block and column of *grid*."""
         return both_sides(self._cells(day, start_us, end_us, grid))
 

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
+from mm.base.arrays import Floats
 from mm.calibration.likelihood import LEAST_K, Table
-from mm.calibration.points import Floats, as_points
+from mm.calibration.points import as_points
 
 POISSON_MLE, POISSON_FIRTH, LOG_LINEAR = "poisson_mle", "poisson_firth", "log_linear"
 LARGEST_LOG = 690.0  # exp overflows beyond

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from mm.base.arrays import Floats, Ints
 from mm.base.numbers import MINUS, fixed
 from mm.calibration.estimators import Estimate, NoEstimate
 from mm.calibration.likelihood import LARGE, Sample, Shape, Table
-from mm.calibration.points import Floats, Ints, Points, group, sum_by
+from mm.calibration.points import Points, group, sum_by
 from mm.clock import US_PER_S
 
 if TYPE_CHECKING:

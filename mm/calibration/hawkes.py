@@ -23,9 +23,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mm.base.arrays import Floats, Ints, Mask
 from mm.calibration._hawkes import BEGIN, END, MOST_KERNELS, likelihood, rescaled
 from mm.calibration.goodness import uniformity
-from mm.calibration.points import Floats, Ints
 from mm.calibration.reference import book_spans
 from mm.calibration.sweeps import begins
 from mm.clock import US_PER_S
@@ -138,10 +138,10 @@ class ArrivalFlow:
         return cls(at[order], kind[order], clock, sweeps)
 
     @property
-    def counted(self) -> "NDArray[np.bool_]":
+    def counted(self) -> Mask:
         """Mask of the rows that are orders within the exposure, bool[n]."""
         exposed = np.cumsum((self.kind == BEGIN).astype(int) - (self.kind == END).astype(int)) > 0
-        counted: NDArray[np.bool_] = exposed & (self.kind < BEGIN)
+        counted: Mask = exposed & (self.kind < BEGIN)
         return counted
 
     @property
@@ -450,7 +450,7 @@ def _climbed(flow: ArrivalFlow, logs: Floats, steps: int) -> tuple[Floats, float
     return logs, current[0]
 
 
-def _slopes(flow: ArrivalFlow, logs: Floats) -> "tuple[float, Floats, Floats]":
+def _slopes(flow: ArrivalFlow, logs: Floats) -> tuple[float, Floats, Floats]:
     """Return the log-likelihood, its gradient and its Hessian in the logarithms of the parameters."""
     law = Excitation.of_logs(logs)
     value, slope, bend = likelihood(flow.at_s, flow.kind, law.mu, law.branching, law.beta)

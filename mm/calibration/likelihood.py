@@ -16,7 +16,8 @@ from typing import Any, Protocol, Self
 
 import numpy as np
 
-from mm.calibration.points import NO_BLOCK, Floats, Ints, Points, group, sum_by
+from mm.base.arrays import Floats, Ints
+from mm.calibration.points import NO_BLOCK, Points, group, sum_by
 
 
 class Rates(Protocol):

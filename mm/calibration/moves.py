@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple, Self
 
 import numpy as np
 
+from mm.base.arrays import Floats, Ints, Mask
 from mm.calibration.calibrator import Calibrator, first_blocks
 from mm.calibration.fit_result import Line
 from mm.calibration.reference import BLOCK_US, CLOSED, OWN_BEST, PER_TICK
@@ -23,14 +24,10 @@ from mm.clock import US_PER_S
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from numpy.typing import NDArray
-
     from mm.calibration.depth_counts import DepthCounts
     from mm.calibration.reference import ReferencePath
     from mm.calibration.simulated_runs import RestingOrders
 
-    Floats = NDArray[np.float64]
-    Ints = NDArray[np.int64]
 
 HORIZONS_S = (1, 5, 30)
 SETTLED_S = 5  # horizon of the means of a window
@@ -65,10 +62,10 @@ class AdverseMove:
 class Hits(NamedTuple):
     """Sweeps that hit the probes from *touch* to *depth*, in steps, and the moves of the mid after them."""
 
-    touch: "Ints"
-    depth: "Ints"
-    block: "Ints"
-    moves: "Floats"  # a column per horizon, in ticks; NaN after a gap or the end of the window
+    touch: Ints
+    depth: Ints
+    block: Ints
+    moves: Floats  # a column per horizon, in ticks; NaN after a gap or the end of the window
 
     @classmethod
     def of(
@@ -91,7 +88,7 @@ class Hits(NamedTuple):
         """Return the hits of several parts."""
         return cls(*map(np.concatenate, zip(*parts, strict=True)))
 
-    def at_probes(self, column: int, places: "Ints", per_tick: int) -> "tuple[Floats, Floats]":
+    def at_probes(self, column: int, places: Ints, per_tick: int) -> tuple[Floats, Floats]:
         """Return number and sum of the moves of a horizon after the hits of *places*, float64[blocks, places]."""
         moves = self.moves[:, column]
         size = int(self.block.max(initial=0)) + 1, len(places)
@@ -126,7 +123,7 @@ def adverse_selection(calibrator: Calibrator) -> list[AdverseMove]:
     return sorted(rows, key=lambda row: (row.delta_ticks, row.horizon_s))
 
 
-def _table(found: "tuple[Floats, Floats]", delta: "Floats", side: str, horizon_s: int) -> Iterator[AdverseMove]:
+def _table(found: tuple[Floats, Floats], delta: Floats, side: str, horizon_s: int) -> Iterator[AdverseMove]:
     """Yield a row for each distance with a move, from the number and sum of the moves by block."""
     counts, sums = found
     for at in np.flatnonzero(counts.any(axis=0)).tolist():
@@ -174,7 +171,7 @@ def moves_between(calibrator: Calibrator, start_us: int, end_us: int) -> Line:
 
 
 def move_of_best_distance(
-    moves: Line, rates: "Callable[[Floats], Floats | list[float]]", offset_ticks: float = 0.0
+    moves: Line, rates: Callable[[Floats], Floats | list[float]], offset_ticks: float = 0.0
 ) -> float | None:
     """Return the adverse move at the distance with the highest expected profit; None without moves.
 
@@ -194,7 +191,7 @@ def offset_ticks(reference: str | None, half_spread_ticks: float | None) -> floa
     return half_spread_ticks or 0.0 if reference in OWN_BEST else 0.0
 
 
-def later(path: "ReferencePath", us: "Ints", row: "Ints", after_s: int = SETTLED_S) -> "tuple[Ints, NDArray[np.bool_]]":
+def later(path: "ReferencePath", us: Ints, row: Ints, after_s: int = SETTLED_S) -> tuple[Ints, Mask]:
     """Return the rows of the path *after_s* after instants, and whether the book was valid from *row* until then."""
     then = np.searchsorted(path.us, us + after_s * US_PER_S, side="right") - 1
     if not len(row):
@@ -204,7 +201,7 @@ def later(path: "ReferencePath", us: "Ints", row: "Ints", after_s: int = SETTLED
     return then, (breaks[then - first] == breaks[row - first]) & (path.touch[1][row] != CLOSED)
 
 
-def _after_fills(path: "ReferencePath", orders: "RestingOrders", span: list[int]) -> "tuple[Floats, Floats]":
+def _after_fills(path: "ReferencePath", orders: "RestingOrders", span: list[int]) -> tuple[Floats, Floats]:
     """Return the distance of the fills of a part of a day from the reference, and the moves after them, in ticks."""
     order, us, mid2 = np.empty((3, 0), np.int64) if orders.fills is None else orders.fills
     settled = (us >= span[0]) & (us + SETTLED_S * US_PER_S <= span[1])

@@ -11,10 +11,8 @@ from typing import Any, Protocol, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from mm.base.arrays import Floats, Ints, Numbers
 from mm.errors import BrokenFile, DataError
-
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
 
 SIDES = {"bid": 1, "ask": -1, "": 0}
 SIDE_NAMES = {value: name for name, value in SIDES.items()}
@@ -60,7 +58,7 @@ class Points:
         return len(self.delta_ticks)
 
     @property
-    def columns(self) -> tuple[NDArray[Any], ...]:
+    def columns(self) -> tuple[Numbers, ...]:
         """All columns, in the order of the attributes."""
         return self.delta_ticks, self.width_ticks, self.exposure_s, self.fills, self.side, self.block
 

@@ -11,15 +11,13 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Self
 
 import numpy as np
-from numpy.typing import NDArray
 
+from mm.base.arrays import Floats, Ints, Mask
 from mm.clock import US_PER_S
 from mm.errors import UsageError
 
 if TYPE_CHECKING:
     from mm.tape.tape import Tape
-
-    Ints = NDArray[np.int64]
 
 
 PER_TICK = {"mid": 2, "micro": 8, "best": 1, "sweep": 1}  # steps of distance in one tick, by reference
@@ -62,20 +60,20 @@ class ReferencePath:
     """
 
     per_tick: int
-    event: "Ints"
-    us: "Ints"
-    mid2: "Ints"
-    reference: "dict[int, Ints]"
-    touch: "dict[int, Ints]"
-    spread: "Ints"
+    event: Ints
+    us: Ints
+    mid2: Ints
+    reference: dict[int, Ints]
+    touch: dict[int, Ints]
+    spread: Ints
     first_print: bool = False
 
-    def row_before_event(self, events: "Ints") -> "Ints":
+    def row_before_event(self, events: Ints) -> Ints:
         """Return the row in force just before each of *events*, in the order of the tape."""
         rows: Ints = np.searchsorted(self.event, events) - 1
         return rows
 
-    def row_at(self, us: "Ints", mid2: "Ints") -> "Ints":
+    def row_at(self, us: Ints, mid2: Ints) -> Ints:
         """Return the row in force at each instant; if several begin at it, the last one with mid *mid2*."""
         rows = np.searchsorted(self.us, us, side="right") - 1
         while True:
@@ -103,7 +101,7 @@ class ReferencePath:
         return ticks + lasted_s * spread, seconds + lasted_s * (spread > 0)
 
     @cached_property
-    def _spread_sums(self) -> NDArray[np.float64]:
+    def _spread_sums(self) -> Floats:
         """The integrals of `spread_time` from the first book to the start of each row, float64[2, rows]."""
         lasted_s = np.diff(self.us) / US_PER_S
         lasted_s[:1] = 0.0  # before the first book
@@ -111,7 +109,7 @@ class ReferencePath:
         np.cumsum(np.stack((self.spread[:-1] * lasted_s, (self.spread[:-1] > 0) * lasted_s)), axis=1, out=sums[:, 1:])
         return sums
 
-    def segments(self, start_us: int, end_us: int, block_us: int | None = None) -> "tuple[Ints, Ints, Ints]":
+    def segments(self, start_us: int, end_us: int, block_us: int | None = None) -> tuple[Ints, Ints, Ints]:
         """Return the rows in force in ``[start_us, end_us)``, split at rows and blocks; None is one block.
 
         An end that is not after the start gives one empty segment.
@@ -134,7 +132,7 @@ class ReferencePath:
         return edges, held, (edges[:-1] - start_us) // block_us
 
 
-def book_spans(tape: "Tape", end_us: int) -> "Ints":
+def book_spans(tape: "Tape", end_us: int) -> Ints:
     """Return the spans from the start of *tape* to an instant with a valid book, in µs, int64[n, 2]."""
     valid = (tape.top_bid_ticks > 0) & (tape.top_bid_ticks < tape.top_ask_ticks)
     changes = np.flatnonzero(np.diff(valid.astype(np.int8), prepend=0, append=0))
@@ -194,16 +192,16 @@ def reference_paths(tape: "Tape", references: Sequence[str]) -> dict[str, Refere
 class _Moved:
     """The best prices of the rows of a path except the first, and the columns common to all references."""
 
-    bid: "Ints"
-    ask: "Ints"
-    valid: NDArray[np.bool_]
-    event: "Ints"
-    us: "Ints"
-    mid2: "Ints"
-    spread: "Ints"
+    bid: Ints
+    ask: Ints
+    valid: Mask
+    event: Ints
+    us: Ints
+    mid2: Ints
+    spread: Ints
 
     @classmethod
-    def of(cls, tape: "Tape", moved: NDArray[np.bool_]) -> Self:
+    def of(cls, tape: "Tape", moved: Mask) -> Self:
         """Return the rows of the best prices selected by the mask *moved*."""
         bid, ask, event = tape.top_bid_ticks[moved], tape.top_ask_ticks[moved], tape.top_event[moved]
         valid = (bid > 0) & (bid < ask)
@@ -217,7 +215,7 @@ class _Moved:
             spread=np.concatenate(([0], np.where(valid, ask - bid, 0))),
         )
 
-    def path(self, per_tick: int, buy: "Ints", sell: "Ints") -> ReferencePath:
+    def path(self, per_tick: int, buy: Ints, sell: Ints) -> ReferencePath:
         """Return the path of the reference of buy and of sell orders, in steps."""
         touch = {1: buy - per_tick * self.bid, -1: per_tick * self.ask - sell}
         return ReferencePath(
@@ -233,7 +231,7 @@ class _Moved:
         )
 
 
-def _micro(tape: "Tape") -> "Ints":
+def _micro(tape: "Tape") -> Ints:
     """Return the micro-price at every change of the best prices, in steps."""
     bid, ask = tape.top_bid_ticks, tape.top_ask_ticks
     valid = (bid > 0) & (bid < ask)

@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from mm.backtest.metrics.arithmetic import quantiles
+from mm.base.arrays import Floats, Ints
 from mm.base.numbers import fixed
 from mm.calibration.alternatives import LEAST_BLOCKS, gain_of
 from mm.calibration.calibrator import CalibrationConfig, Calibrator
@@ -31,7 +32,7 @@ from mm.calibration.depth_counts import SIDES, DepthCounts
 from mm.calibration.estimators import NoEstimate, maximum_likelihood
 from mm.calibration.fit_result import ReferenceChoice
 from mm.calibration.likelihood import Shape, Table
-from mm.calibration.points import Floats, Ints, group, sum_by
+from mm.calibration.points import group, sum_by
 from mm.calibration.reference import AUTO, BLOCK_US, CLOSED, PER_TICK, reference_paths
 from mm.calibration.shapes import EXPONENTIAL, FAMILIES, Cells, Family, fitted, shares_loglik
 from mm.calibration.tally import CELLS, REACHED

@@ -12,8 +12,9 @@ from functools import cached_property
 
 import numpy as np
 
+from mm.base.arrays import Floats, Ints
 from mm.calibration.likelihood import Shape
-from mm.calibration.points import Floats, Ints, sum_by
+from mm.calibration.points import sum_by
 
 HALF = 0.5  # weight of the prior (two exponentials) in each row of the monotone curve, in fills
 NEVER = -745.0  # below, the exponential underflows

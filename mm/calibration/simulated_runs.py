@@ -34,6 +34,7 @@ from mm.backtest.models import FILL_MODELS
 from mm.backtest.quotes.simple import FixedSpread
 from mm.backtest.replay import backtest
 from mm.backtest.rules import Rules
+from mm.base.arrays import Floats, Ints, Mask, Rows
 from mm.calibration._exposure import keys_of, places_of, resting_time
 from mm.calibration.fit_result import Line
 from mm.calibration.points import Points, group, sum_by
@@ -45,16 +46,12 @@ from mm.errors import UsageError
 from mm.instrument import short_text
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
     from mm.backtest.journal import Journal
     from mm.backtest.metrics.market_paths import MarketPaths
     from mm.backtest.result import Result
     from mm.calibration.calibrator import CalibrationConfig
     from mm.tape.tape import Tape
 
-    Floats = NDArray[np.float64]
-    Ints = NDArray[np.int64]
 
 FOREVER = 1 << 62
 POOL_FILLS = 20  # neighbouring distances are pooled to this number of fills
@@ -92,19 +89,19 @@ class Anchors:
         per_tick: Steps of distance in one tick.
     """
 
-    us: "Ints"
-    steps: "dict[int, Ints]"
+    us: Ints
+    steps: dict[int, Ints]
     per_tick: int
 
     @classmethod
-    def of(cls, taken: "Floats", reference: str) -> Self:
+    def of(cls, taken: Floats, reference: str) -> Self:
         """Return the anchors of a quote model, float64[n, 3]: instant, reference of buys, of sells in ticks."""
         us, buy, sell = taken.T
         per_tick = PER_TICK[reference]
         steps = {side: np.rint(per_tick * ticks).astype(np.int64) for side, ticks in ((1, buy), (-1, sell))}
         return cls(us.astype(np.int64), steps, per_tick)
 
-    def distances(self, us: "Ints", side: "Ints", ticks: "Ints") -> "Ints":
+    def distances(self, us: Ints, side: Ints, ticks: Ints) -> Ints:
         """Return the distance of orders sent at *us* from their anchor, in steps; never below 0."""
         at = np.searchsorted(self.us, us, side="right") - 1
         anchor = np.where(side == 1, self.steps[1][at], self.steps[-1][at])
@@ -116,12 +113,12 @@ class Anchors:
 class _Places:
     """Side, block and distance (steps) of orders; the distance is ``CLOSED`` while they are not exposed."""
 
-    side: "Ints"
-    block: "Ints"
-    distance: "Ints"
+    side: Ints
+    block: Ints
+    distance: Ints
 
     @property
-    def keys(self) -> "Ints":
+    def keys(self) -> Ints:
         """One number per place, without ``CLOSED`` ones."""
         counted = self.distance != CLOSED
         return keys_of(self.side[counted], self.block[counted], self.distance[counted])
@@ -143,14 +140,14 @@ class RestingOrders:
             order; None if first fills count.
     """
 
-    side: "Ints"
-    ticks: "Ints"
-    start_us: "Ints"
-    end_us: "Ints"
-    filled: "NDArray[np.bool_]"
-    mid2: "Ints"
-    distance: "Ints | None"
-    fills: "Ints | None"
+    side: Ints
+    ticks: Ints
+    start_us: Ints
+    end_us: Ints
+    filled: Mask
+    mid2: Ints
+    distance: Ints | None
+    fills: Ints | None
 
     @classmethod
     def of(cls, journal: "Journal", anchors: Anchors | None = None, *, by_model: bool = False) -> Self:
@@ -220,11 +217,11 @@ class RestingOrders:
         )
 
     @cached_property
-    def _ended_by_fills(self) -> "NDArray[np.intp]":
+    def _ended_by_fills(self) -> Rows:
         """The orders that a fill ended."""
         return np.flatnonzero(self.filled)
 
-    def _distances(self, orders: "Ints", path: ReferencePath, rows: "Ints") -> "Ints":
+    def _distances(self, orders: Ints, path: ReferencePath, rows: Ints) -> Ints:
         """Return the distances of *orders* in *rows* of the path, in steps; ``CLOSED`` while not exposed."""
         side, ticks = self.side[orders], self.ticks[orders]
         reference = np.where(side == 1, path.reference[1][rows], path.reference[-1][rows])
@@ -244,7 +241,7 @@ class RestingOrders:
         distance = self._distances(hit, path, path.row_at(us, self.mid2[hit]))
         return _Places(self.side[hit], (us - 1 - start_us) // block_us, distance)
 
-    def _every_fill(self, fills: "Ints", path: ReferencePath, window: tuple[int, int, int]) -> "_Places":
+    def _every_fill(self, fills: Ints, path: ReferencePath, window: tuple[int, int, int]) -> "_Places":
         """Return the place of orders at each of their fills in a *window*, by the book before the fill."""
         start_us, end_us, block_us = window
         order, us, mid2 = fills[:, slice(*np.searchsorted(fills[1], (start_us + 1, end_us)))]
@@ -255,7 +252,7 @@ class RestingOrders:
         return _Places(self.side[order], (us - 1 - start_us) // block_us, self._distances(order, path, rows))
 
 
-def _points(keys: "Ints", spent_us: "Ints", hits: _Places, per_tick: int) -> Points:
+def _points(keys: Ints, spent_us: Ints, hits: _Places, per_tick: int) -> Points:
     """Return seconds and hits of each place with seconds; *keys* are ascending.
 
     A hit at the instant at which its order reached a place without exposure is left out.
@@ -290,7 +287,7 @@ def _empty_below_two(found: Line) -> Line:
     return found if len(found) > 1 else ()
 
 
-def _pooled(delta: "Floats", seconds: "Floats", fills: "Floats") -> Line:
+def _pooled(delta: Floats, seconds: Floats, fills: Floats) -> Line:
     pools: list[list[float]] = []  # of each: order-seconds times distance, order-seconds, fills
     last = -math.inf
     for at, waited, count in zip(delta.tolist(), seconds.tolist(), fills.tolist(), strict=True):
@@ -330,7 +327,7 @@ class Played:
     """
 
     resting: RestingOrders
-    states: "Floats"
+    states: Floats
     result: "Result | None" = None
 
 

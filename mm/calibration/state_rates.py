@@ -31,20 +31,17 @@ from mm.backtest.metrics.fill_states import (
 )
 from mm.backtest.metrics.market_paths import DEVIATIONS, FLOWS, LEVELS, SWEPT, MarketPaths
 from mm.backtest.metrics.resting_states import TOUCHES
+from mm.base.arrays import Floats, Ints
 from mm.calibration.alternatives import rates_on
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-    from numpy.typing import NDArray
 
     from mm.backtest.metrics.market_paths import Path
     from mm.calibration.fit_result import Line
     from mm.calibration.points import Points
     from mm.tape.tape import Tape
 
-    Ints = NDArray[np.int64]
-    Floats = NDArray[np.float64]
 
 TURNS = 8  # iterations, after which no factor of the real captures changes by more than 1 %
 FACTOR_PRIOR_FILLS = 30.0  # weight of the shrinkage of a factor, in fills
@@ -52,7 +49,7 @@ CLASSES = TOUCHES, DEVIATIONS, SWEPT  # of the factors without further columns
 TINY = 1e-300
 
 
-def rates_of(sums: "Floats") -> StateRates:
+def rates_of(sums: Floats) -> StateRates:
     """Return the rates of ``state_sums``, whose first column, the period, is ignored."""
     if not len(sums):
         return StateRates((), (), (), (), ())
@@ -83,13 +80,13 @@ def rates_of(sums: "Floats") -> StateRates:
     return StateRates(_state_rows(keys, nearest, (seconds, weighted, fills)), hits, *rows)
 
 
-def _product(times: "list[Floats]", indices: "list[tuple[Ints, Ints]]") -> "Floats":
+def _product(times: list[Floats], indices: list[tuple[Ints, Ints]]) -> Floats:
     """Return the product of the factors, each at its indices."""
     return reduce(np.multiply, (one[index] for one, index in zip(times, indices, strict=True)))
 
 
 def _class_rows(
-    nodes: "Floats", times: "Floats", observed: "Ints", classes: "Sequence[int]"
+    nodes: Floats, times: Floats, observed: Ints, classes: "Sequence[int]"
 ) -> "tuple[tuple[float, int, float], ...]":
     """Return factors by node and class as rows, for the *observed* classes."""
     return tuple(
@@ -99,7 +96,7 @@ def _class_rows(
     )
 
 
-def _times(nodes: "Floats", at: "tuple[Ints, Ints]", expected: "Floats", fills: "Floats", size: int) -> "Floats":
+def _times(nodes: Floats, at: tuple[Ints, Ints], expected: Floats, fills: Floats, size: int) -> Floats:
     """Return fills over *expected* by node and class, of *size* classes, normalised to a weighted geometric mean of 1.
 
     The factor common to all classes of a node is part of its state rates, as distances share the classes.
@@ -120,7 +117,7 @@ def _times(nodes: "Floats", at: "tuple[Ints, Ints]", expected: "Floats", fills: 
 
 
 def _state_rows(
-    keys: "Ints", nearest: "Floats", sums: "tuple[Floats, Floats, Floats]"
+    keys: Ints, nearest: Floats, sums: tuple[Floats, Floats, Floats]
 ) -> "tuple[tuple[float, float, int, int, float, float, float], ...]":
     """Return the sums by distances and last move, over all levels."""
     states, into = distinct(keys[:, :3])
@@ -174,7 +171,7 @@ class StateLevels:
         total = expected.sum()
         return float(points.fills[inside].sum() / total) if total > 0 else None
 
-    def _times(self, states: FillStates, span: tuple[int, int]) -> "Floats":
+    def _times(self, states: FillStates, span: tuple[int, int]) -> Floats:
         """Return the product of the mean factors over the days' parts of a span, by node."""
         parts = [(begin, end) for begin, end in np.clip(self._days, *span).tolist() if begin < end]
         product = np.ones(len(states.ticks))
@@ -185,7 +182,7 @@ class StateLevels:
         return product
 
 
-def _us_by_number(path: "Path", span: tuple[int, int], numbers: range) -> "Floats":
+def _us_by_number(path: "Path", span: tuple[int, int], numbers: range) -> Floats:
     """Return the µs of a span in which a path is at each of *numbers*."""
     since, number = path
     first, last = np.searchsorted(since, span[0], side="right"), np.searchsorted(since, span[1])

@@ -20,7 +20,8 @@ from functools import cached_property, lru_cache
 
 import numpy as np
 
-from mm.calibration.points import Floats, Points, sum_by
+from mm.base.arrays import Floats
+from mm.calibration.points import Points, sum_by
 from mm.calibration.reference import BLOCK_S
 
 HALF_LIVES_MIN = (10.0, 20.0, 40.0, 80.0, 160.0, 640.0)
@@ -236,7 +237,7 @@ def forecast(points: Points, k: float, length_s: float, horizon_s: float) -> Rat
 
 
 def forecasts_of(
-    stretches: "Sequence[tuple[Floats, Floats, float] | None]", horizon_s: float
+    stretches: Sequence[tuple[Floats, Floats, float] | None], horizon_s: float
 ) -> list[RateForecast | None]:
     """Return the result of `forecast` for each stretch; None for one without fills, and for None.
 

@@ -13,9 +13,8 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
-from mm.calibration.points import Ints
+from mm.base.arrays import Ints, Mask
 from mm.errors import UsageError
 from mm.tape.tape import KEYFRAME, SNAPSHOT, TRADE
 
@@ -215,10 +214,10 @@ class Sweeps:
         return deepest + (traded < ahead + self._needed)
 
 
-def begins(trade_us: Ints) -> NDArray[np.bool_]:
+def begins(trade_us: Ints) -> Mask:
     """Return which prints of one side begin a sweep; prints of unknown trade time (0) are separate sweeps."""
     new = np.concatenate(([True], trade_us[1:] != trade_us[:-1]))[: trade_us.size]
-    opens: NDArray[np.bool_] = new | (trade_us == 0)
+    opens: Mask = new | (trade_us == 0)
     return opens
 
 

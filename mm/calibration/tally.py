@@ -3,17 +3,13 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property, lru_cache
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 import numpy as np
 
+from mm.base.arrays import Floats, Ints, Mask
 from mm.calibration.points import group, sum_by
 from mm.calibration.reference import CLOSED
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from mm.calibration.points import Floats, Ints
 
 REACHED = 0.999  # quantile of the depths of sweeps at which the last cell begins
 LEAST_TICKS = 5  # minimum reach beyond the median distance of the best price
@@ -36,13 +32,13 @@ class Tally:
         count: int64[m], number of sweeps.
     """
 
-    stood: "Ints"
-    stood_block: "Ints"
-    us: "Ints"
-    touch: "Ints"
-    depth: "Ints"
-    block: "Ints"
-    count: "Ints"
+    stood: Ints
+    stood_block: Ints
+    us: Ints
+    touch: Ints
+    depth: Ints
+    block: Ints
+    count: Ints
 
     @classmethod
     def joined(cls, parts: "Sequence[Tally]") -> Self:
@@ -50,7 +46,7 @@ class Tally:
         return cls(*(np.concatenate([getattr(part, name) for part in parts]) for name in _NAMES))
 
     @property
-    def hit(self) -> "Ints":
+    def hit(self) -> Ints:
         """The rows of sweeps that hit a probe, as indices."""
         return np.flatnonzero((self.touch != CLOSED) & (self.depth >= self.touch))
 
@@ -95,7 +91,7 @@ def reach_of(tallies: "Sequence[Tally]", per_tick: int) -> float:
     return min(float(np.ceil(max(deep / per_tick, near / per_tick + LEAST_TICKS))), FARTHEST)
 
 
-def quantile(values: "Ints", count: "Ints", share: float) -> float:
+def quantile(values: Ints, count: Ints, share: float) -> float:
     """Return the quantile of values that occur *count* times each, linear between neighbours."""
     low = int(values.min())
     distinct, into = (None, values - low) if values.max() - low < MOST_STEPS else np.unique(values, return_inverse=True)
@@ -126,7 +122,7 @@ class DistanceGrid:
 
     per_tick: int
     last: int
-    begin: "Ints"
+    begin: Ints
 
     @staticmethod
     def of(max_delta_ticks: float, per_tick: int) -> "DistanceGrid":
@@ -144,31 +140,31 @@ class DistanceGrid:
         return int(self.begin[-1]) == len(self.begin) - 1
 
     @cached_property
-    def near(self) -> "Ints":
+    def near(self) -> Ints:
         """Start of each column, in steps."""
         near: Ints = (self.begin[:, None] * self.per_tick + np.arange(self.per_tick)).ravel()
         return near
 
     @cached_property
-    def open(self) -> "NDArray[np.bool_]":
+    def open(self) -> Mask:
         """The open columns: for each fraction, the last one that begins within the limit."""
         after = np.append(self.near[self.per_tick :], np.full(self.per_tick, self.last + 1))
-        found: NDArray[np.bool_] = (self.near <= self.last) & (after > self.last)
+        found: Mask = (self.near <= self.last) & (after > self.last)
         return found
 
     @cached_property
-    def width(self) -> "Floats":
+    def width(self) -> Floats:
         """Width of each column in ticks; inf of an open one."""
         ticks = np.repeat(np.append(np.diff(self.begin), 1), self.per_tick).astype(np.float64)
         return np.where(self.open, np.inf, ticks)
 
     @cached_property
-    def ends(self) -> "tuple[Floats, Floats]":
+    def ends(self) -> tuple[Floats, Floats]:
         """Start and end of each column, in ticks; inf for the end of an open one."""
         near = self.near / self.per_tick
         return near, near + self.width
 
-    def column(self, steps: "Ints") -> "Ints":
+    def column(self, steps: Ints) -> Ints:
         """Return the column of each distance; beyond the limit, the open one of its fraction; negative if none."""
         ticks = steps >> (self.per_tick.bit_length() - 1)
         if self.plain:
@@ -179,7 +175,7 @@ class DistanceGrid:
         found: Ints = column - self.per_tick * (self.near[column] > self.last)
         return found
 
-    def cells(self, tally: "Tally", blocks: int) -> "tuple[Floats, Floats]":
+    def cells(self, tally: "Tally", blocks: int) -> tuple[Floats, Floats]:
         """Return exposure in µs and number of sweeps by block and column, float64[blocks, columns] each.
 
         The exposure of a column is the mean over its prices of the time at touches as near or nearer; for an open
@@ -204,7 +200,7 @@ class DistanceGrid:
         fills = sum_by(place[inside], tally.count[counted][inside], shape[0] * shape[1]).reshape(shape)
         return exposed, fills
 
-    def reaching(self, touch: "Ints", depth: "Ints", count: "Ints") -> "Ints":
+    def reaching(self, touch: Ints, depth: Ints, count: Ints) -> Ints:
         """Return by column the number of sweeps that hit a probe at its start: touch no farther, depth no nearer."""
         met, ended = self.column(touch), self.column(depth)
         met = met + self.per_tick * (touch > self.near[met])  # the start of its column is nearer than the touch
@@ -213,7 +209,7 @@ class DistanceGrid:
         found: Ints = change.reshape(-1, self.per_tick).cumsum(axis=0).ravel()[: self.columns]
         return found
 
-    def at_begin(self, touch: "Ints", spent: "Ints") -> "Floats":
+    def at_begin(self, touch: Ints, spent: Ints) -> Floats:
         """Return the exposure in µs of a probe at the start of each column."""
         close = (touch != CLOSED) & (touch <= self.last)
         column = self.column(touch[close])

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mm.calibration.points import Floats
+from mm.base.arrays import Floats
 from mm.calibration.reference import CLOSED
 from mm.clock import US_PER_S
 

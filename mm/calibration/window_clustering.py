@@ -16,9 +16,9 @@ import numpy as np
 
 from mm.backtest.fills.clustering import Clustering
 from mm.backtest.metrics.json_values import finite
+from mm.base.arrays import Floats, Ints
 from mm.calibration._hawkes import BEGIN, END, PROBE, rescaled
 from mm.calibration.hawkes import fit_hawkes, flow_of, sweeps_of
-from mm.calibration.points import Floats, Ints
 from mm.calibration.reference import BLOCK_US, span_of
 from mm.calibration.windows import WEIGHING, WindowPlan, weights_of
 from mm.clock import US_PER_S
@@ -104,7 +104,7 @@ class WindowClustering:
         probe = kind == PROBE
         return at_us[probe], np.column_stack((clock[probe], exposed_s[probe]))
 
-    def _rows(self, tape: "Tape", grouped: bool) -> "tuple[Ints, Any]":
+    def _rows(self, tape: "Tape", grouped: bool) -> tuple[Ints, Any]:
         """Return instants in µs and kinds of the orders, spans with a book, and window borders of a day, in order."""
         start_us, end_us = span_of(tape)
         grid = np.arange(start_us, end_us, BLOCK_US if self._plan.mode in WEIGHING else end_us)

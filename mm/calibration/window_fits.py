@@ -17,13 +17,14 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
+from mm.base.arrays import Floats
 from mm.calibration.alternatives import chosen_curve, compare, rates_on
 from mm.calibration.estimators import NoEstimate, maximum_likelihood
 from mm.calibration.fit_result import Line, PoissonFit
 from mm.calibration.intervals import predictive_ci95
 from mm.calibration.likelihood import Table
 from mm.calibration.moves import moves_between
-from mm.calibration.points import Floats, Points
+from mm.calibration.points import Points
 from mm.calibration.reference import PER_TICK
 from mm.calibration.simulated_runs import pooled_rates
 from mm.calibration.state_rates import StateLevels
@@ -112,7 +113,7 @@ class ModeRates:
         seen = int(np.flatnonzero(exposure_s.any(axis=1)).max(initial=-1)) + 1
         return grid, sums, exposure_s[:seen], fills[:seen].sum(axis=1), length_s
 
-    def _blocks(self, end_us: int) -> "tuple[DistanceGrid, Floats, Floats]":
+    def _blocks(self, end_us: int) -> tuple[DistanceGrid, Floats, Floats]:
         """Return the grid of all data before an instant, and exposure and sweep counts by block and column."""
         calibrator = self._calibrator.known_at(end_us)
         parts = calibrator.parts(calibrator.start_us, end_us)
@@ -144,10 +145,10 @@ class _Past:
     whole: Rates
     recent: Rates
     pooled: Rates
-    counts: "tuple[Floats, Floats, float] | None"
+    counts: tuple[Floats, Floats, float] | None
 
     @classmethod
-    def of(cls, grid: DistanceGrid, sums: "Floats", exposure_s: "Floats", by_block: "Floats", length_s: float) -> Self:
+    def of(cls, grid: DistanceGrid, sums: Floats, exposure_s: Floats, by_block: Floats, length_s: float) -> Self:
         """Return the estimates from sums by column of *grid*, exposure by block and column, and fills by block."""
         whole, recent = _peak(grid, sums[0], sums[1]), _peak(grid, sums[2], sums[3])
         pooled, counts = None, None
@@ -165,7 +166,7 @@ class _Past:
         return {"expanding": self.whole, "ewma": self.recent, "pooled_k": self.pooled, "state_space": state}
 
 
-def _peak(grid: DistanceGrid, exposure_s: "Floats", fills: "Floats") -> Rates:
+def _peak(grid: DistanceGrid, exposure_s: Floats, fills: Floats) -> Rates:
     """Return the maximum-likelihood A and k of sums by column."""
     found = maximum_likelihood(Table.of_sums(grid.ends[0], grid.width, exposure_s, fills))
     return None if isinstance(found, NoEstimate) or found.k <= 0 else (found.A, found.k)

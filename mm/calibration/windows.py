@@ -10,23 +10,17 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from math import sqrt
-from typing import TYPE_CHECKING, NamedTuple, Self
+from typing import NamedTuple, Self
 
 import numpy as np
 
+from mm.base.arrays import Floats, Ints
 from mm.calibration.fit_result import EXPONENTIAL, Line, PoissonFit
 from mm.calibration.points import Points
 from mm.calibration.reference import BLOCK_S
 from mm.calibration.state_space import RateForecast, forecast, gain_of
 from mm.clock import US_PER_S
 from mm.errors import UsageError
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    Floats = NDArray[np.float64]
-    Ints = NDArray[np.int64]
-
 
 MODES = ("rolling", "expanding", "ewma", "pooled_k", "state_space", "static")
 WEIGHING = ("ewma", "pooled_k", "state_space")
@@ -245,7 +239,7 @@ class WindowFitter:
         return found if ahead is None else replace(found, A=ahead.A, se_logA=ahead.se_log, ahead=ahead)
 
 
-def weights_of(block: "Ints", length_s: float, half_life_min: float) -> "Floats":
+def weights_of(block: Ints, length_s: float, half_life_min: float) -> Floats:
     """Return the weights of blocks, by number, at the end of *length_s*: halved in each half-life of their age."""
     age_s = length_s - (block + 0.5) * BLOCK_S  # age of the middle of each block
     half_lives = np.minimum(
@@ -255,7 +249,7 @@ def weights_of(block: "Ints", length_s: float, half_life_min: float) -> "Floats"
     return weights
 
 
-def _recent(points: Points, weights: "Floats", fit: Callable[[Points], PoissonFit]) -> WindowFit:
+def _recent(points: Points, weights: Floats, fit: Callable[[Points], PoissonFit]) -> WindowFit:
     """Fit weighted counts and exposure; errors are those of the weighted score, not of unweighted fills."""
     found = fit(points.weighed(weights))
     if found.se_k is None or found.se_logA is None:
@@ -264,7 +258,7 @@ def _recent(points: Points, weights: "Floats", fit: Callable[[Points], PoissonFi
     return WindowFit(found.A, found.k, found.se_k * shrink, found.se_logA * shrink, found)
 
 
-def _pooled(points: Points, weights: "Floats", fit: Callable[[Points], PoissonFit]) -> WindowFit:
+def _pooled(points: Points, weights: Floats, fit: Callable[[Points], PoissonFit]) -> WindowFit:
     """Fit k to all points with equal weights, then A to the weighted ones with that k."""
     found = fit(points)
     if found.k is None or found.se_k is None:
@@ -279,7 +273,7 @@ def _pooled(points: Points, weights: "Floats", fit: Callable[[Points], PoissonFi
     return WindowFit(fills / waited, found.k, found.se_k, sqrt(variance), found)
 
 
-def _total(one: "Floats", other: "Floats") -> float:
+def _total(one: Floats, other: Floats) -> float:
     """Return the sum of products; not by a matrix product, whose last bits may depend on the number of threads."""
     return float((one * other).sum())
 

@@ -14,9 +14,9 @@ from urllib.parse import urlsplit
 import httpx
 import msgspec
 import numpy as np
-import numpy.typing as npt
 import polars as pl
 
+from mm.base.arrays import Floats, Ints
 from mm.clock import US_PER_MS, US_PER_S, now_us
 from mm.dashboard import gate
 from mm.dayfolder.layout import DayFolder, levels_shown
@@ -29,8 +29,6 @@ LEVELS = 20
 KEPT = 3_600  # refreshes of an exchange in a box to keep
 _SAMPLE = re.compile(r'^(\w+)\{symbol="[^"]*"(?:,\w+="([^"]*)")?\} (\S+)$', re.MULTILINE)
 HERE = ("localhost", "127.0.0.1", "::1")
-Instants = npt.NDArray[np.int64]
-Floats = npt.NDArray[np.float64]
 Levels = list[tuple[float, float]]
 """Price and quantity, the best first."""
 
@@ -40,18 +38,18 @@ class LiveMarket:
     """The last minutes of a market.
 
     Attributes:
-        us: Instants of book changes, µs.
+        us: Ints of book changes, µs.
         best: One column each: bid, ask, and their quantities.
         book: Bids and asks at the end.
-        trade_us: Instants of trades, µs.
+        trade_us: Ints of trades, µs.
         trades: One column each: price, quantity, and the aggressor's side, +1 for a buyer.
         run_id: Id of the recording that wrote the last rows; empty if it is not a recording.
     """
 
-    us: Instants
+    us: Ints
     best: list[Floats]
     book: list[Levels]
-    trade_us: Instants
+    trade_us: Ints
     trades: list[Floats]
     run_id: str = ""
 
@@ -130,7 +128,7 @@ def recorded_tail(day: DayFolder) -> LiveMarket | None:
         raise BrokenFile(f"{day.path}: frames or trades cannot be read ({why}); run mm data check") from error
 
 
-def _trades(rows: pl.DataFrame | None) -> tuple[Instants, list[Floats]]:
+def _trades(rows: pl.DataFrame | None) -> tuple[Ints, list[Floats]]:
     if rows is None:
         return np.empty(0, np.int64), [np.empty(0)] * 3
     side = np.where(rows["is_buyer_maker"].str.to_lowercase().to_numpy() == "true", -1.0, 1.0)
@@ -146,7 +144,7 @@ def _floats(column: pl.Series) -> Floats:
     return column.cast(pl.Float64).fill_null(np.nan).to_numpy()
 
 
-def _whole(column: pl.Series) -> Instants:
+def _whole(column: pl.Series) -> Ints:
     return column.cast(pl.Int64).to_numpy()
 
 
@@ -250,7 +248,7 @@ class SeenOrders:
             side, price, _ = self.open.pop(name)
             self.ended.append((self.since.pop(name, us), us, side, price))
 
-    def quotes(self, side: int, until_us: int) -> tuple[Instants, Instants, Floats]:
+    def quotes(self, side: int, until_us: int) -> tuple[Ints, Ints, Floats]:
         """Return start, end and price of the orders of a side, in order of their start; open ones end at *until_us*."""
         rows = [(since, until, price) for since, until, one, price in self.ended if one == side]
         rows += [(self.since.get(name, until_us), until_us, price)

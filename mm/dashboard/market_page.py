@@ -8,11 +8,12 @@ from typing import Any
 import numpy as np
 import streamlit as st
 
+from mm.base.arrays import Floats, Ints
 from mm.base.numbers import number, signed
 from mm.clock import US_PER_S, iso, now_us
 from mm.dashboard import gate, live_view
 from mm.dashboard.charts import Zoom, draw
-from mm.dashboard.live_view import KEPT, Floats, Instants, LiveMarket
+from mm.dashboard.live_view import KEPT, LiveMarket
 from mm.dashboard.sources import Folders, day_market, one_line
 from mm.dayfolder.day_grids import read_grids
 from mm.dayfolder.layout import DayFolder
@@ -157,7 +158,7 @@ def _in(name: str, unit: str) -> str:
     return f"{name}, {unit}" if unit else name
 
 
-def _volatility(us: Instants, mid: Floats) -> float:
+def _volatility(us: Ints, mid: Floats) -> float:
     """Return the standard deviation of the mid's change per minute, in basis points, over the last five minutes."""
     grid = np.arange(us[-1] - WINDOW_US, us[-1] + 1, US_PER_S)
     seen = mid[np.maximum(np.searchsorted(us, grid[grid >= us[0]], side="right") - 1, 0)]
@@ -229,9 +230,9 @@ def _price_traces(
 
 def _history(
     names: _LiveNames, figures: dict[str, dict[str, float]], market: LiveMarket
-) -> dict[str, tuple[Instants, Floats]]:
+) -> dict[str, tuple[Ints, Floats]]:
     """Return the values of a metrics page over time, as they were at each refresh: our quotes, and the PnL."""
-    kept: dict[str, tuple[Instants, Floats]] = st.session_state.setdefault("live history", {})
+    kept: dict[str, tuple[Ints, Floats]] = st.session_state.setdefault("live history", {})
     distances, now = figures.get("mm_quote_distance_ticks", {}), int(market.us[-1])
     values = {"PnL": figures.get("mm_pnl", {}).get("total")}
     for side, sign, name in (("buy", -1, "our bids"), ("sell", 1, "our asks")):
@@ -246,7 +247,7 @@ def _history(
 
 def _earned(
     market: LiveMarket, own: live_view.SeenOrders | None, figures: dict[str, dict[str, float]], names: _LiveNames
-) -> tuple[Instants, Floats]:
+) -> tuple[Ints, Floats]:
     """Return the PnL over time: of the metrics, else of the fills at the mid, without fees; empty if unknown."""
     if names.metrics:
         return _history(names, figures, market).get(f"{names.metrics} PnL", (np.empty(0, np.int64), np.empty(0)))
@@ -343,7 +344,7 @@ def _heat_map(market: MarketColumns) -> None:
     draw(heat(("minute", names), ("hour", hours), values, **more))
 
 
-def volatility_cells(us: Instants, mid: Floats) -> Sequence[dict[str, float | str]]:
+def volatility_cells(us: Ints, mid: Floats) -> Sequence[dict[str, float | str]]:
     """Return the volatility of each minute with a valid book, in bp per √minute, from changes per second."""
     first, last = -(-int(us[0]) // MINUTE_US), int(us[-1]) // MINUTE_US
     if last <= first:

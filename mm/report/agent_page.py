@@ -2,18 +2,16 @@
 
 from collections.abc import Sequence
 from html import escape
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from mm.backtest.quotes.agent_file import OFFSETS, SIZES, AgentTerms, SavedAgent
+from mm.base.arrays import Floats
 from mm.base.numbers import short
 from mm.report import figures
 from mm.report.figures import Figure
 from mm.report.frame import About, card, chart, document, header, in_row, notes, origin, tile, tiles
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 HEIGHT = 240
 TIMES = (1.0, 0.75, 0.5, 0.25, 0.0)
@@ -62,7 +60,7 @@ def agent_page(agent: SavedAgent, curve: Sequence[float], about: About) -> str:
     )
 
 
-def actions_at(agent: SavedAgent, inventories: "NDArray[np.float64]", times: Sequence[float]) -> "NDArray[np.float64]":
+def actions_at(agent: SavedAgent, inventories: Floats, times: Sequence[float]) -> Floats:
     """Return the actions, float64[times, inventories, 3]: bid offset, ask offset and size.
 
     Signals are at their means, our quotes at the usual distance, and queue positions unknown.
@@ -82,9 +80,7 @@ def actions_at(agent: SavedAgent, inventories: "NDArray[np.float64]", times: Seq
     return chosen.reshape(len(times), len(inventories), 3)
 
 
-def policy_cards(
-    terms: AgentTerms, actions: "NDArray[np.float64]", inventories: "NDArray[np.float64]", fit: Any
-) -> list[str]:
+def policy_cards(terms: AgentTerms, actions: Floats, inventories: Floats, fit: Any) -> list[str]:
     """Return the maps of both sides' distances, with those of the closed form if the agent has a fit."""
     base = terms.distance_ticks
     unit = "ticks from the mid" if base is not None else "ticks behind the best price of its side, less one"

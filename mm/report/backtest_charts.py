@@ -10,6 +10,7 @@ import numpy as np
 from mm.backtest.metrics.arithmetic import quantiles
 from mm.backtest.metrics.markouts import HORIZONS_S
 from mm.backtest.run_terms import quoting_of
+from mm.base.arrays import Floats, Ints, Rows
 from mm.base.numbers import duration, number, percent, short, signed
 from mm.clock import US_PER_S
 from mm.report import figures
@@ -18,12 +19,8 @@ from mm.report.frame import base_asset, quote_asset
 from mm.report.run_columns import EquityCurve, RunColumns
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
     from mm.backtest.fills.intensity_piece import IntensityPiece
 
-    Floats = NDArray[np.float64]
-    Instants = NDArray[np.int64]
 
 SIDES = (("BUY", 1, BUY, "bid"), ("SELL", -1, SELL, "ask"))
 MARKED_FILLS = 400  # more are small dots behind the prices, which large marks would hide
@@ -94,7 +91,7 @@ def market_panels(run: RunColumns, curve: EquityCurve, terms: Mapping[str, Any])
     ]
 
 
-def _x(run: RunColumns, curve: EquityCurve) -> tuple[dict[str, Any], "Instants"]:
+def _x(run: RunColumns, curve: EquityCurve) -> tuple[dict[str, Any], Ints]:
     return figures.time_axis(*curve.x), figures.merged(run.excluded, curve.x)
 
 
@@ -124,7 +121,7 @@ def price_panel(run: RunColumns, curve: EquityCurve, quote: str) -> Panel:
     return Panel("Price, quotes and fills", quote, traces, 320)
 
 
-def _within(curve: EquityCurve, us: "Instants", values: "Floats") -> tuple["Instants", "Floats"]:
+def _within(curve: EquityCurve, us: Ints, values: Floats) -> tuple[Ints, Floats]:
     """Return the steps of *values* that are in force at some time of *curve*."""
     inside = (us >= curve.us[0]) | (np.append(us[1:], curve.us[-1]) > curve.us[0])
     return np.maximum(us[inside], curve.us[0]), values[inside]
@@ -154,7 +151,7 @@ def _fills_of(run: RunColumns, word: str, sign: int, colour: str) -> Trace:
     return figures.points(f"our {word.lower()}s", figures.ms(us), price, colour, marker=mark, **more)
 
 
-def some(rows: "NDArray[np.intp]", most: int) -> "NDArray[np.intp]":
+def some(rows: Rows, most: int) -> Rows:
     """Return at most *most* of some rows, evenly selected."""
     return rows[:: max(1, -(-len(rows) // most))]
 
@@ -224,7 +221,7 @@ def _rate_panels(run: RunColumns, curve: EquityCurve) -> list[Panel]:
     ]
 
 
-def _held(pieces: "Sequence[IntensityPiece]", column: str, curve: EquityCurve) -> tuple["Instants", "Floats"]:
+def _held(pieces: "Sequence[IntensityPiece]", column: str, curve: EquityCurve) -> tuple[Ints, Floats]:
     """Return a parameter of the *pieces* as a step function over all of *curve*, NaN if none was in force."""
     rows: list[tuple[int, float]] = [(int(curve.us[0]), np.nan)]
     for piece in pieces:
@@ -309,7 +306,7 @@ def distance_figure(fills: Mapping[str, Any], tick_size: float) -> Figure | None
     return figures.chart(traces, figures.numbers_axis("ticks from the mid"))
 
 
-def distance_edges(ticks: "Floats") -> "Floats":
+def distance_edges(ticks: Floats) -> Floats:
     """Return the edges of nine to `MOST_BARS` bars that contain 99 % of the distances, in round numbers of half ticks.
 
     Edges are a quarter tick below a half or a whole tick, where no distance can be.

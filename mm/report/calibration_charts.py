@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mm.base.arrays import Floats, Rows
 from mm.base.numbers import number, short
 from mm.calibration.fit_result import ANY_SPREAD, EXPONENTIAL
 from mm.calibration.goodness import Residuals, residuals
@@ -17,12 +18,9 @@ from mm.report.figures import BUY, LOSS, MAIN, NORMAL_95, SELL, Figure, Panel, S
 from mm.report.frame import card, chart, grid, interval, zoom_bar
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
     from mm.calibration.calibrator import Measured
     from mm.calibration.fit_result import CurvePoint, PoissonFit
 
-    Floats = NDArray[np.float64]
 
 SIDES = ((1, BUY, "bids, hit by sellers"), (-1, SELL, "asks, hit by buyers"))
 MOST_RESIDUALS = 60  # maximum number of distances drawn
@@ -65,7 +63,7 @@ class CurveArea:
         """Return the axis of the rates."""
         return {**figures.LOG, "range": [self.low, self.high]}
 
-    def clipped(self, rates: "Floats") -> "Floats":
+    def clipped(self, rates: Floats) -> Floats:
         """Return *rates*, at the edge where they are beyond it."""
         return np.clip(rates, 10.0**self.low, 10.0**self.high)
 
@@ -166,11 +164,11 @@ def _points(points: Points, one: tuple[int, str, str], area: CurveArea) -> Trace
     return figures.points(name, x + shift, rate, colour, ends=(low, high), tips=tips, marker={"size": 6})
 
 
-def _compared(rows: Residuals) -> "NDArray[np.intp]":
+def _compared(rows: Residuals) -> Rows:
     """Return the distances with a residual, up to the last with fills or expected fills."""
     z = rows.standardised[:MOST_RESIDUALS]
     shown = np.flatnonzero(~np.isnan(z) & ((rows.fills[: len(z)] > 0) | (rows.expected[: len(z)] >= 0.5)))
-    at: NDArray[np.intp] = np.flatnonzero(~np.isnan(z[: shown[-1] + 1])) if len(shown) else shown
+    at: Rows = np.flatnonzero(~np.isnan(z[: shown[-1] + 1])) if len(shown) else shown
     return at
 
 
@@ -197,7 +195,7 @@ def residual_panel(rows: Residuals, area: CurveArea) -> Panel:
 
 def curves(
     fit: "PoissonFit", far: float
-) -> "tuple[list[tuple[str, Floats, Floats]], tuple[Floats, Floats, Floats] | None]":
+) -> tuple[list[tuple[str, Floats, Floats]], tuple[Floats, Floats, Floats] | None]:
     """Return name, distances and log10 of λ of each line up to *far* ticks, and the 95 % band of the first, the chosen.
 
     If another curve was chosen, the exponential is added; without a fit there are no lines.
@@ -218,7 +216,7 @@ def curves(
 
 def _exponential(
     fit: "PoissonFit", rates: tuple[float, float], far: float
-) -> tuple[tuple["Floats", "Floats"], "tuple[Floats, Floats, Floats] | None"]:
+) -> tuple[tuple[Floats, Floats], tuple[Floats, Floats, Floats] | None]:
     """Return the line of A and k (*rates*), and its 95 % band, if known."""
     A, k = rates
     x = np.linspace(0.0, far * 1.04, DRAWN)

@@ -10,18 +10,12 @@ from base64 import b64encode
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from html import escape
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
+from mm.base.arrays import Floats, Ints, Numbers, Rows
 from mm.clock import US_PER_MS
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    Instants = NDArray[np.int64]
-    Floats = NDArray[np.float64]
-    Rows = NDArray[np.intp]
 
 Trace = dict[str, Any]
 Figure = dict[str, Any]
@@ -38,7 +32,7 @@ INSTANT = "%d %b %H:%M:%S.%L"
 DIVERGING = [[0.0, LOSS], [0.5, "rgba(138,143,152,0.08)"], [1.0, GAIN]]
 
 
-def drawn_rows(values: "Floats", keep: "Rows | None" = None, most: int = MOST) -> "Rows":
+def drawn_rows(values: Floats, keep: Rows | None = None, most: int = MOST) -> Rows:
     """Return at most *most* rows of a series: the first, lowest, highest and last of equal groups, and those to *keep*.
 
     If the rows to keep are more than half of *most*, they are selected evenly.
@@ -59,7 +53,7 @@ def drawn_rows(values: "Floats", keep: "Rows | None" = None, most: int = MOST) -
     return np.unique(np.concatenate([begin, begin + lowest, begin + highest, last, kept]))
 
 
-def ms(us: "NDArray[Any] | Sequence[float]") -> "Floats":
+def ms(us: Numbers | Sequence[float]) -> Floats:
     """Return instants in µs as plotly reads them, in ms."""
     return np.asarray(us, dtype=np.float64) / US_PER_MS
 
@@ -70,9 +64,7 @@ def line(name: str, x: Any, y: Any, colour: str = MAIN, **more: Any) -> Trace:
     return {"type": "scatter", "mode": "lines", "name": name, "x": x, "y": y, "line": style, **more}
 
 
-def step(
-    name: str, us: "Instants", values: "Floats", colour: str = MAIN, near: "Instants | None" = None, **more: Any
-) -> Trace:
+def step(name: str, us: Ints, values: Floats, colour: str = MAIN, near: Ints | None = None, **more: Any) -> Trace:
     """Return a step line over time: each value holds until the next one, NaN is none.
 
     A long one is thinned by `drawn_rows`; the rows at the instants *near*, and those before and after, are kept.
@@ -88,7 +80,7 @@ def step(
     return line(name, ms(us), values, colour, line={"shape": "hv", **more.pop("line", {})}, **more)
 
 
-def spans(name: str, us: "Instants", until_us: "Instants", values: "Floats", colour: str, **more: Any) -> Trace:
+def spans(name: str, us: Ints, until_us: Ints, values: Floats, colour: str, **more: Any) -> Trace:
     """Return values that are each valid from an instant until another, as bars: our quotes.
 
     Consecutive ones of one value are joined. If there are too many, of several in a row one is drawn, until the next.
@@ -172,7 +164,7 @@ class Panel:
 
 
 def stacked(
-    panels: Sequence[Panel], x: Mapping[str, Any], excluded: "Instants | None" = None, off: str = "no valid book"
+    panels: Sequence[Panel], x: Mapping[str, Any], excluded: Ints | None = None, off: str = "no valid book"
 ) -> Figure:
     """Return *panels* from top to bottom as one figure: they zoom together, and one label shows all their values.
 
@@ -260,7 +252,7 @@ class Scale:
     linear: float = 60.0
     signed: bool = False
 
-    def at(self, values: Any) -> "Floats":
+    def at(self, values: Any) -> Floats:
         """Return the places of *values* on the axis."""
         found: Floats = np.asarray(values, dtype=np.float64)
         return found if self.reach <= self.linear else np.sign(found) * np.log1p(np.abs(found))
@@ -346,14 +338,14 @@ def to_json(figure: Figure) -> str:
 def plain(figure: Figure) -> Figure:
     """Return a figure without arrays, for a reader that knows only JSON; what is not a number is None."""
 
-    def listed(one: "NDArray[Any]") -> Any:
+    def listed(one: Numbers) -> Any:
         return [None if value is None or math.isnan(value) else value for value in one.tolist()]
 
     found: Figure = json.loads(json.dumps(figure, default=listed))
     return found
 
 
-def _array(values: "NDArray[Any]") -> Any:
+def _array(values: Numbers) -> Any:
     """Return a numpy array, or number, in a form for JSON."""
     if not isinstance(values, np.ndarray):
         return values.item()
@@ -412,7 +404,7 @@ def _level(value: float, number: str) -> dict[str, Any]:
     return {"type": "line", **where, "layer": "below", "line": {"color": LOSS, "width": 1.2, "dash": "dash"}}
 
 
-def _excluded(excluded: "Instants", off: str) -> Trace:
+def _excluded(excluded: Ints, off: str) -> Trace:
     """Return shaded bands over the height of the figure."""
     first, last = np.asarray(excluded, dtype=np.float64).T
     x = np.stack([first, first, last, last, np.full(len(first), np.nan)], axis=1).ravel()
@@ -434,7 +426,7 @@ def thinned(figure: Figure) -> str:
     return "; ".join(f"{name} {shown:,} of {all_:,}" for name, shown, all_ in every if shown < all_)
 
 
-def merged(excluded: "Instants", x: tuple[float, float]) -> "Instants":
+def merged(excluded: Ints, x: tuple[float, float]) -> Ints:
     """Return the stretches within *x*; neighbours too close to be distinguished are merged."""
     apart = (x[1] - x[0]) / 1_000
     found: list[tuple[float, float]] = []

@@ -2,21 +2,17 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
+from mm.base.arrays import Floats, Ints
 from mm.base.numbers import number, signed
 from mm.clock import US_PER_S
 from mm.report import figures
 from mm.report.figures import BUY, SELL, Figure, signs
 from mm.report.frame import card, chart, coloured, estimate, gain_or_loss, grid, in_row, quote_asset
 from mm.report.run_columns import RunColumns
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    Floats = NDArray[np.float64]
 
 HOURS = 24
 HORIZON_S = 60  # horizon of the markouts
@@ -38,13 +34,13 @@ class HoursOfDay:
         days: Number of days of which the run covers any of that hour.
     """
 
-    buys: "NDArray[np.int64]"
-    sells: "NDArray[np.int64]"
-    pnl: "Floats"
-    at_once: "Floats"
-    later: "Floats"
-    later_se: "Floats"
-    days: "NDArray[np.int64]"
+    buys: Ints
+    sells: Ints
+    pnl: Floats
+    at_once: Floats
+    later: Floats
+    later_se: Floats
+    days: Ints
 
     @classmethod
     def of(cls, run: RunColumns) -> "HoursOfDay":
@@ -68,11 +64,11 @@ class HoursOfDay:
         )
 
 
-def _hour(us: "NDArray[np.int64]") -> "NDArray[np.int64]":
+def _hour(us: Ints) -> Ints:
     return us // _HOUR_US % HOURS
 
 
-def _mean(hour: "NDArray[np.int64]", values: "Floats") -> tuple["Floats", "Floats"]:
+def _mean(hour: Ints, values: Floats) -> tuple[Floats, Floats]:
     """Return mean and standard error of the *values* of each hour; NaN is ignored."""
     known = ~np.isnan(values)
     hour, values = hour[known], values[known]

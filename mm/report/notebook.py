@@ -7,12 +7,13 @@ import json
 from collections.abc import Mapping, Sequence
 from functools import singledispatch
 from html import escape
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from mm.backtest.metrics.notes import NULL
 from mm.backtest.result import Result
+from mm.base.arrays import Floats
 from mm.base.notebook import Picture
 from mm.base.numbers import duration, number, short
 from mm.calibration.fit_result import PoissonFit
@@ -46,9 +47,6 @@ from mm.report.walkforward import schedule_line, segments_of
 from mm.tape.frames import floats
 from mm.tape.tape import KIND_NAMES, TRADE, Tape
 from mm.walkforward.walkforward import WalkForward
-
-if TYPE_CHECKING:
-    from mm.report.figures import Floats
 
 
 @singledispatch
@@ -154,9 +152,9 @@ def _schedule_tiles(schedule: Schedule) -> str:
 
 def sweep_picture(
     content: Mapping[str, Any],
-    start_us: "Floats | None" = None,
+    start_us: Floats | None = None,
     columns: Sequence[int] = (),
-    pnl: "Floats | None" = None,
+    pnl: Floats | None = None,
 ) -> Picture:
     """Return the grid of a sweep, its best points and the PnL of its trials.
 

@@ -14,6 +14,7 @@ from mm.backtest.journal import ACTIONS, REJECT_REASONS
 from mm.backtest.journal_files import read_orders
 from mm.backtest.metrics.arithmetic import median
 from mm.backtest.metrics.order_lives import NEVER, lives
+from mm.base.arrays import Floats, Ints, Mask, Numbers, Rows
 from mm.clock import US_PER_S
 from mm.instrument import E8
 from mm.report.figures import drawn_rows
@@ -29,8 +30,6 @@ if TYPE_CHECKING:
     from mm.backtest.result import Result
     from mm.tape.tape import Tape
 
-    Instants = NDArray[np.int64]
-    Floats = NDArray[np.float64]
 
 DRAWN = ("inventory", "mid", "equity")
 """The columns of the state file that pages draw, in addition to its instants: one row per second of all days."""
@@ -54,9 +53,9 @@ class Standing:
         price: Price, in quote asset.
     """
 
-    us: "Instants"
-    until_us: "Instants"
-    price: "Floats"
+    us: Ints
+    until_us: Ints
+    price: Floats
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,21 +70,21 @@ class MarketPrints:
 
     tick_e8: int
     lot_e8: int
-    us: "Instants"
-    ticks: "Instants"
-    lots: "Instants"
+    us: Ints
+    ticks: Ints
+    lots: Ints
 
     @property
-    def price(self) -> "Floats":
+    def price(self) -> Floats:
         """Their prices, in quote asset."""
         return floats(self.ticks, self.tick_e8)
 
     @property
-    def qty(self) -> "Floats":
+    def qty(self) -> Floats:
         """Their quantities, in base asset."""
         return floats(self.lots, self.lot_e8)
 
-    def at(self, rows: "NDArray[np.intp] | slice") -> "MarketPrints":
+    def at(self, rows: Rows | slice) -> "MarketPrints":
         """Return some of the prints."""
         return replace(self, us=self.us[rows], ticks=self.ticks[rows], lots=self.lots[rows])
 
@@ -100,14 +99,14 @@ class MarketColumns:
     """The market during a run.
 
     Attributes:
-        us: Instants of the changes of the best prices.
+        us: Ints of the changes of the best prices.
         bid, ask: The best prices from each instant, NaN for none.
         prints: Prints by aggressor, +1 a buyer, -1 a seller.
     """
 
-    us: "Instants"
-    bid: "Floats"
-    ask: "Floats"
+    us: Ints
+    bid: Floats
+    ask: Floats
     prints: Mapping[int, MarketPrints]
 
     def between(self, first_us: int, last_us: int) -> "MarketColumns":
@@ -122,18 +121,18 @@ class RefusedOrders:
     """Refused orders.
 
     Attributes:
-        us: Instants of refusal, ascending.
+        us: Ints of refusal, ascending.
         side: +1 buy, -1 sell.
         price: Price, in quote asset.
         reason: Reason in a word.
         sent: Whether the order was sent, so that the venue rejected it, not our own check.
     """
 
-    us: "Instants"
-    side: "Instants"
-    price: "Floats"
+    us: Ints
+    side: Ints
+    price: Floats
     reason: Sequence[str]
-    sent: "NDArray[np.bool_]"
+    sent: Mask
 
 
 @dataclass(frozen=True, eq=False)
@@ -144,7 +143,7 @@ class RunColumns:
         fills: Columns of the fills file, by name: numpy arrays or a polars frame.
         state: Columns of the state file, in the same form: `DRAWN`, and perhaps more.
         quotes: Resting times of our orders, by side (+1 buy, -1 sell).
-        mid_us: Instants of the changes of the mid.
+        mid_us: Ints of the changes of the mid.
         mid: The mid from each instant, NaN without a valid book.
         excluded: First and last µs of each stretch without a valid book.
         refused: Orders that were rejected, or not sent; None without any.
@@ -157,9 +156,9 @@ class RunColumns:
     fills: Mapping[str, Any]
     state: Mapping[str, Any]
     quotes: Mapping[int, Standing]
-    mid_us: "Instants"
-    mid: "Floats"
-    excluded: "Instants"
+    mid_us: Ints
+    mid: Floats
+    excluded: Ints
     refused: RefusedOrders | None = None
     rates: Sequence["IntensityPiece"] = ()
     market: MarketColumns | None = None
@@ -167,7 +166,7 @@ class RunColumns:
     target: float = 0.0
 
     @cached_property
-    def quoting(self) -> "Floats":
+    def quoting(self) -> Floats:
         """Equity at each state row without the target inventory at the mid, in quote asset; NaN without a mid."""
         equity, mid = (np.asarray(self.state[name], dtype=np.float64) for name in ("equity", "mid"))
         return equity - self.target * mid if self.target else equity
@@ -180,7 +179,7 @@ class RunColumns:
     def between(self, first_us: int, last_us: int) -> "RunColumns":
         """Return what happened from one instant to another, to draw it at a higher resolution; the account is whole."""
 
-        def inside(us: "Instants", before: int = 0) -> slice:
+        def inside(us: Ints, before: int = 0) -> slice:
             first, last = np.searchsorted(us, (first_us, last_us + 1))
             return slice(max(0, int(first) - before), int(last))
 
@@ -204,7 +203,7 @@ class RunColumns:
             self, fills=found, quotes=quotes, mid_us=self.mid_us[mid], mid=self.mid[mid], market=market, refused=refused
         )
 
-    def later(self, us: "Instants") -> "Floats":
+    def later(self, us: Ints) -> Floats:
         """Return the mid in force at each instant; NaN if there was none or the data had ended."""
         end = int(self.state["recv_us"][-1]) if len(self.state["recv_us"]) else 0
         row = np.searchsorted(self.mid_us, us, side="right") - 1
@@ -232,7 +231,7 @@ def columns_of(result: "Result") -> RunColumns:
     )
 
 
-def state_rows(state: "Table") -> tuple["NDArray[np.intp]", float]:
+def state_rows(state: "Table") -> tuple[Rows, float]:
     """Return the state rows to draw: those of a change, the row before each, and one per five seconds of the others.
 
     Also return the median µs between two of all rows, at most 2³¹ - 1. Nights between days then look the same as
@@ -274,12 +273,12 @@ def market_of(tapes: Sequence["Tape"]) -> MarketColumns:
     )
 
 
-def _joined(rows: Sequence[tuple[Any, ...]]) -> "Iterator[NDArray[Any]]":
+def _joined(rows: Sequence[tuple[Any, ...]]) -> Iterator[Numbers]:
     """Yield the columns of consecutive tapes, each joined to one array."""
     return (column[0] if len(column) == 1 else np.concatenate(column) for column in zip(*rows, strict=True))
 
 
-def narrow(numbers: "Instants") -> "NDArray[np.signedinteger[Any]]":
+def narrow(numbers: Ints) -> "NDArray[np.signedinteger[Any]]":
     """Return whole numbers in 32 bits if all of them fit."""
     return numbers.astype(np.int32) if np.abs(numbers).max(initial=0) <= INT32_MAX else numbers
 
@@ -309,7 +308,7 @@ def standing_of(journal: "Journal", tick_e8: int) -> dict[int, Standing]:
     return _by_side(sent.side, sent.ticks * tick_e8 / E8, sent.active_us, np.where(sent.rested, until_us, 0))
 
 
-def _by_side(side: "Instants", price: "Floats", us: "Instants", until_us: "Instants") -> dict[int, Standing]:
+def _by_side(side: Ints, price: Floats, us: Ints, until_us: Ints) -> dict[int, Standing]:
     """Return orders by side; those that ended before they rested are omitted."""
     found = {}
     for one in (1, -1):
@@ -380,7 +379,7 @@ class EquityCurve:
     """What the quoting earned and the account held at each state row, NaN without a valid book or recorded data.
 
     Attributes:
-        us: Instants, ascending.
+        us: Ints, ascending.
         inventory: Inventory, in base asset.
         equity: Equity without the target inventory at the mid, as change since its first value, or NaN.
         spread: Spread captured up to each instant, in quote asset.
@@ -388,15 +387,15 @@ class EquityCurve:
         below: Drawdown, the distance of *equity* below its highest value before; None computes it.
     """
 
-    us: "Instants"
-    inventory: "Floats"
-    equity: "Floats"
-    spread: "Floats"
-    fees: "Floats"
-    below: "Floats | None" = None
+    us: Ints
+    inventory: Floats
+    equity: Floats
+    spread: Floats
+    fees: Floats
+    below: Floats | None = None
 
     @property
-    def drawdown(self) -> "Floats":
+    def drawdown(self) -> Floats:
         """The distance of equity below its highest value before."""
         return under_water(self.equity) if self.below is None else self.below
 
@@ -415,7 +414,7 @@ class EquityCurve:
         return float(self.us[0]), float(max(self.us[-1], self.us[0] + US_PER_S))
 
     @property
-    def carried(self) -> "Floats":
+    def carried(self) -> Floats:
         """PnL of the inventory: the rest of equity, so that the parts add up to it at every row."""
         return self.equity - self.spread + self.fees
 
@@ -448,12 +447,12 @@ def equity_curve(run: "RunColumns") -> EquityCurve:
     )
 
 
-def usual_us(us: "Instants") -> float:
+def usual_us(us: Ints) -> float:
     """Return the median time between two rows; 0 for fewer."""
     return median(np.diff(us)) if len(us) > 1 else 0.0
 
 
-def pauses(us: "Instants", usual: float | None = None) -> "NDArray[np.intp]":
+def pauses(us: Ints, usual: float | None = None) -> Rows:
     """Return the rows after pauses in the recording, nights between days: over a minute and ten times the *usual* µs.
 
     Without it, the median of the rows themselves is used.
@@ -461,7 +460,7 @@ def pauses(us: "Instants", usual: float | None = None) -> "NDArray[np.intp]":
     return np.flatnonzero(np.diff(us) > max(PAUSE_US, 10 * (usual_us(us) if usual is None else usual))) + 1
 
 
-def _until(us: "Instants", run: "RunColumns") -> tuple["Floats", "Floats"]:
+def _until(us: Ints, run: "RunColumns") -> tuple[Floats, Floats]:
     """Return spread captured and fees paid up to each state row; a fill without a mid uses the mark of the account."""
     fills = run.fills
     fill_us, mid = np.asarray(fills["recv_us"], dtype=np.int64), np.asarray(fills["mid"], dtype=np.float64)
@@ -479,7 +478,7 @@ def _until(us: "Instants", run: "RunColumns") -> tuple["Floats", "Floats"]:
     return spread, fees
 
 
-def under_water(equity: "Floats") -> "Floats":
+def under_water(equity: Floats) -> Floats:
     """Return the drawdown of *equity*: its distance below the running maximum; NaN stays NaN."""
     highest = np.maximum.accumulate(np.where(np.isnan(equity), -np.inf, equity))
     return np.where(np.isnan(equity), np.nan, equity - np.where(np.isinf(highest), 0.0, highest))

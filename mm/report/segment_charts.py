@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mm.backtest.metrics.arithmetic import median
+from mm.base.arrays import Floats, Ints, Mask
 from mm.base.numbers import number, short, signed
 from mm.calibration.fit_result import EXPONENTIAL
 from mm.clock import US_PER_S, iso
@@ -15,15 +16,10 @@ from mm.report.figures import BUY, MAIN, SELL, SHADE, SOFT, Figure, Panel, Trace
 from mm.report.frame import card, chart, in_row, minute
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
     from mm.report.run_columns import EquityCurve
     from mm.walkforward.out_of_sample import SegmentRows
     from mm.walkforward.window_shapes import WindowShape
 
-    Floats = NDArray[np.float64]
-    Instants = NDArray[np.int64]
-    Chosen = NDArray[np.bool_]
 
 SHAPE_HEIGHT = 210
 SHAPE_FAR = 2.0  # end of the charts of curves, as a multiple of the median reach of the windows
@@ -148,12 +144,12 @@ def _ratio_top(rows: "SegmentRows") -> float:
     return max(2.0, min(float(np.fmax(ratio, high)[known].max()), FAR * max(median(ratio[known]), 0.5)))
 
 
-def _middles(rows: "SegmentRows", at: "Chosen") -> "Instants":
-    middle: Instants = ((rows.numbers["start_us"] + rows.numbers["end_us"])[at] / 2).astype(np.int64)
+def _middles(rows: "SegmentRows", at: Mask) -> Ints:
+    middle: Ints = ((rows.numbers["start_us"] + rows.numbers["end_us"])[at] / 2).astype(np.int64)
     return middle
 
 
-def _held(rows: "SegmentRows", name: str, value: "Floats", colour: str, **more: Any) -> Trace:
+def _held(rows: "SegmentRows", name: str, value: Floats, colour: str, **more: Any) -> Trace:
     """Return a step line with the value of each segment from its start to its end."""
     start, end = (rows.numbers[one].astype(np.int64) for one in ("start_us", "end_us"))
     us, values = np.stack([start, end], axis=1).ravel(), np.stack([value, np.full(len(value), np.nan)], axis=1).ravel()
@@ -161,7 +157,7 @@ def _held(rows: "SegmentRows", name: str, value: "Floats", colour: str, **more: 
     return figures.step(name, us[kept], values[kept], colour, **more)
 
 
-def _rates(rows: "SegmentRows") -> "tuple[Floats, Floats]":
+def _rates(rows: "SegmentRows") -> tuple[Floats, Floats]:
     """Return the fills per order-hour of each segment, observed and expected, both over its own distances and time.
 
     The rate of the training is not comparable: another window may measure other distances. NaN without resting orders.
@@ -200,7 +196,7 @@ def distance_figure(by_delta: Sequence[Mapping[str, Any]]) -> Figure | None:
     return figures.chart(traces, x, y={"range": [0.0, top * 1.04]}, levels=[1.0])
 
 
-def earned(run: "EquityCurve", rows: "SegmentRows") -> "Floats":
+def earned(run: "EquityCurve", rows: "SegmentRows") -> Floats:
     """Return the PnL of each segment: equity at its end less equity at its start; 0 without a mark."""
     known = ~np.isnan(run.equity)
     us, equity = run.us[known], run.equity[known]
@@ -213,7 +209,7 @@ def earned(run: "EquityCurve", rows: "SegmentRows") -> "Floats":
     return np.asarray(at[1] - at[0])
 
 
-def unquoted(rows: "SegmentRows") -> "NDArray[np.int64]":
+def unquoted(rows: "SegmentRows") -> Ints:
     """Return first and last µs of each stretch without parameters: segments, and the time before the first one."""
     without = np.isnan(rows.numbers["A"])
     spans = np.stack([rows.numbers[name][without] for name in ("start_us", "end_us")], axis=1)

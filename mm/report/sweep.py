@@ -3,12 +3,13 @@
 from collections.abc import Callable, Mapping, Sequence
 from html import escape
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from mm.backtest.metrics.ranking import tie_of
 from mm.backtest.run_terms import ALL_LEGS, quoting_of
+from mm.base.arrays import Floats
 from mm.base.numbers import number, percent, probability, signed
 from mm.report import figures
 from mm.report.contents import read_content
@@ -32,11 +33,6 @@ from mm.report.frame import (
     zoom_bar,
 )
 from mm.report.sweep_charts import PointsChart, grid_figures, pnl_figure
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    Floats = NDArray[np.float64]
 
 SWEEP, SERIES = "sweep.json", "pnl_60s.csv"  # files of the run folder
 KEYS = ("axes", "rows", "rank_by", "best", "block_s", "assumptions", "independent_trials", "walkforward")
@@ -101,7 +97,7 @@ def read_sweep(folder: Path) -> dict[str, Any]:
     return read_content(folder / SWEEP, KEYS, KEYS_OF_ROWS)
 
 
-def read_series(path: Path) -> "tuple[NDArray[np.float64], list[int], NDArray[np.float64]]":
+def read_series(path: Path) -> tuple[Floats, list[int], Floats]:
     """Return the start of each period in µs, the points of the columns, and their PnL; empty without a file."""
     if not path.exists():
         return np.empty(0), [], np.empty((0, 0))
@@ -252,9 +248,7 @@ def _selection_card(content: Content) -> str:
     )
 
 
-def _pnl_card(
-    content: Content, start_us: "NDArray[np.float64]", columns: Sequence[int], pnl: "NDArray[np.float64]"
-) -> str:
+def _pnl_card(content: Content, start_us: Floats, columns: Sequence[int], pnl: Floats) -> str:
     if len(start_us) < 2:
         return card("Over time", "", nothing("The runs have no common time grid."))
     ahead = "; orange is the choice from past data only, from the first choice on" if content["walkforward"] else ""

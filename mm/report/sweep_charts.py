@@ -6,19 +6,15 @@ from dataclasses import dataclass
 from html import escape
 from itertools import product
 from statistics import median
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
+from mm.base.arrays import Floats
 from mm.base.numbers import number
 from mm.report import figures
 from mm.report.figures import MAIN, SELL, SOFT, Figure, Panel, Trace
 from mm.report.frame import card, chart, nothing
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    Floats = NDArray[np.float64]
 
 Row = Mapping[str, Any]
 Axis = Mapping[str, Any]
@@ -58,7 +54,7 @@ def grid_figures(rows: Sequence[Row], axes: Sequence[Axis], rank_by: str) -> lis
     return found
 
 
-def pnl_figure(content: Content, start_us: "Floats", columns: Sequence[int], pnl: "Floats") -> Figure:
+def pnl_figure(content: Content, start_us: Floats, columns: Sequence[int], pnl: Floats) -> Figure:
     """Return the PnL of the trials over time, with the best one and the walk-forward of the choice in front.
 
     The PnL of the latter counts from the first choice on: only its shape is to be compared.
@@ -81,7 +77,7 @@ def pnl_figure(content: Content, start_us: "Floats", columns: Sequence[int], pnl
     return figures.chart(traces, axis, 320, y=figures.FROM_ZERO)
 
 
-def _path(name: str, us: "Floats", values: "Floats", colour: str, **more: Any) -> Trace:
+def _path(name: str, us: Floats, values: Floats, colour: str, **more: Any) -> Trace:
     rows = figures.drawn_rows(values)
     return figures.line(name, figures.ms(us[rows]), values[rows], colour, **more)
 
@@ -170,7 +166,7 @@ class PointsChart:
         step = 2 * _BESIDE / max(1, len(every) - 1) if len(every) > 1 else 0.0
         return {one: (place - (len(every) - 1) / 2) * step for place, one in enumerate(every)}
 
-    def _panel(self, rows: Sequence[Row], x: "Floats", axis: Axis, labels: Sequence[str], metric: str) -> Panel:
+    def _panel(self, rows: Sequence[Row], x: Floats, axis: Axis, labels: Sequence[str], metric: str) -> Panel:
         values = np.array([np.nan if row[metric] is None else row[metric] for row in rows], dtype=np.float64)
         of_label = [[row[metric] for row in rows if row[axis["name"]] == label] for label in labels]
         groups = [[value for value in group if value is not None] for group in of_label]
@@ -182,7 +178,7 @@ class PointsChart:
         traces = [{**one, "showlegend": False} for one in (held, *self._points(rows, x, values, metric))]
         return Panel(metric, "", traces, 190, figures.FROM_ZERO)
 
-    def _points(self, rows: Sequence[Row], x: "Floats", values: "Floats", name: str) -> list[Trace]:
+    def _points(self, rows: Sequence[Row], x: Floats, values: Floats, name: str) -> list[Trace]:
         """Return the points with their names and numbers as tips, and the best one again, in front."""
         tips = [
             f"rank {number(row['rank'])}, point {row['point']}<br>"

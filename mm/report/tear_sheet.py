@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from html import escape
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -11,6 +11,7 @@ from mm.backtest.metrics.pnl import PERIOD_US
 from mm.backtest.metrics.risk import verdict
 from mm.backtest.run_terms import of_all_legs, quoting_of
 from mm.backtest.summary_text import sign_of_mean
+from mm.base.arrays import Floats
 from mm.base.numbers import SHARPE_DAYS, duration, number, percent, signed
 from mm.clock import US_PER_S, iso
 from mm.report import figures
@@ -33,9 +34,6 @@ from mm.report.frame import (
 from mm.report.hours import HoursOfDay
 from mm.report.run_columns import PAUSE_US, EquityCurve, RunColumns
 from mm.report.sheet import Sheet, SheetRun, beside, difference_text, knobs_card, line_below, named, numbers_card
-
-if TYPE_CHECKING:
-    from mm.report.figures import Floats
 
 DAY_US = 86_400 * US_PER_S
 # Numbers of summary.json to compare.
@@ -164,7 +162,7 @@ def _from_zero(curve: EquityCurve) -> EquityCurve:
     return replace(curve, equity=curve.equity - curve.equity[known[0]], below=None) if len(known) else curve
 
 
-def _held_at(curve: EquityCurve, us: "np.ndarray[Any, np.dtype[np.int64]]") -> "Floats":
+def _held_at(curve: EquityCurve, us: "np.ndarray[Any, np.dtype[np.int64]]") -> Floats:
     """Return the PnL at some instants from the first of the account on; NaN without a mark."""
     return curve.equity[np.maximum(np.searchsorted(curve.us, us, side="right") - 1, 0)]
 

@@ -12,6 +12,7 @@ import msgspec
 import numpy as np
 
 from mm.backtest.metrics.notes import NULL
+from mm.base.arrays import Floats
 from mm.base.numbers import duration, number, short, signed
 from mm.errors import BrokenFile
 from mm.report.backtest import data_card, sensitivity_card, split_card
@@ -45,7 +46,6 @@ from mm.walkforward.out_of_sample import SegmentRows, read_segments
 from mm.walkforward.window_shapes import FILE, WindowShape
 
 if TYPE_CHECKING:
-    from mm.calibration.points import Floats
     from mm.calibration.schedule import Schedule
 
 SCHEDULE, METRICS, UNSEEN, BACKTEST = "poisson_schedule.json", "window_metrics.csv", "oos_metrics.json", "backtest"
@@ -247,7 +247,7 @@ def _data(rows: SegmentRows, summary: Content | None, run: RunColumns | None) ->
     return pair(data_card(summary, run), quality)
 
 
-def _extreme(rows: SegmentRows, name: str, extreme: Callable[["Floats"], Any]) -> float | None:
+def _extreme(rows: SegmentRows, name: str, extreme: Callable[[Floats], Any]) -> float | None:
     values = rows.numbers[name]
     return None if np.isnan(values).all() else float(extreme(values))
 

@@ -13,13 +13,12 @@ import numpy as np
 
 from mm.backtest.metrics.arithmetic import student_quantile
 from mm.backtest.run_terms import ALL_LEGS, QUOTING_ALL_LEGS, quoting_of
+from mm.base.arrays import Floats, Ints
 from mm.clock import US_PER_S
 from mm.errors import Mismatch
 from mm.instrument import E8, assets_of
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
     from mm.sweep.play import Outcome
     from mm.tape.tape import Tape
 
@@ -42,8 +41,8 @@ class DayMarket:
     """
 
     volume: float
-    hours: "NDArray[np.int64]"
-    volatility: "NDArray[np.float64]"
+    hours: Ints
+    volatility: Floats
 
     @classmethod
     def of(cls, tape: "Tape") -> "DayMarket":
@@ -176,7 +175,7 @@ def _earned(row: Row) -> float:
     return float(quoting_of(row) or 0.0)
 
 
-def _rms(values: "NDArray[np.float64]") -> float | None:
+def _rms(values: Floats) -> float | None:
     return float(np.sqrt((values**2).mean())) if len(values) else None
 
 
@@ -187,7 +186,7 @@ def _extreme(by_day: Mapping[str, float], *, largest: bool) -> Row | None:
     return {"day": day, "pnl": by_day[day]}
 
 
-def _drawdown(daily: "NDArray[np.float64]") -> float | None:
+def _drawdown(daily: Floats) -> float | None:
     """Return the largest fall of the sum of the days' PnL from its highest value, 0 at the start."""
     if not len(daily):
         return None

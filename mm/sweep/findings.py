@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from math import isnan
 from statistics import variance
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -14,18 +14,13 @@ from mm.backtest.metrics.overfitting import backtest_overfitting, deflated_sharp
 from mm.backtest.metrics.ranking import are_tied, assumption_of, block_periods, mean_ends, rank
 from mm.backtest.metrics.risk import PERIODS_PER_YEAR
 from mm.backtest.run_terms import DAYS_NOT_PLAYED, IMPLAUSIBLE_FEE, SPOT_FEES, of_all_legs, quoting_of
+from mm.base.arrays import Floats, Ints
 from mm.base.notebook import Picture, Shown
 from mm.base.numbers import number, signed
 from mm.clock import US_PER_S
 from mm.report.notebook import sweep_picture
 from mm.report.sweep import findings_card
 from mm.sweep.grid import Axis
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    Floats = NDArray[np.float64]
-    Instants = NDArray[np.int64]
 
 LEAST_BLOCKS = 4
 _NOTHING = 1e-9  # rounding error of gains and losses that cancel
@@ -71,8 +66,8 @@ class PnlPanel:
         pnl: PnL of each trial in each period, in the quote asset.
     """
 
-    start_us: "Instants"
-    pnl: "Floats"
+    start_us: Ints
+    pnl: Floats
 
     @classmethod
     def of(cls, series: Sequence[Mapping[str, Any]]) -> "PnlPanel | None":
@@ -112,7 +107,7 @@ class PnlPanel:
         return cuts, "an hour" if length == lengths[0] else f"{length} minutes"
 
 
-def sharpes(pnl: "Floats") -> "Floats":
+def sharpes(pnl: Floats) -> Floats:
     """Return the annual Sharpe ratio of each column; NaN for a column without variation."""
     if len(pnl) < 2:
         return np.full(pnl.shape[1], np.nan)
@@ -125,7 +120,7 @@ def sharpes(pnl: "Floats") -> "Floats":
     return found
 
 
-def scores(pnl: "Floats", rank_by: str) -> "Floats":
+def scores(pnl: Floats, rank_by: str) -> Floats:
     """Return the score of each column by *rank_by*, higher is better; -inf where it is not defined.
 
     ``pnl_quoting`` is the sum, ``max_drawdown`` the negative of the largest drawdown, and ``pnl_lower95`` the lower end
@@ -159,10 +154,10 @@ class Forward:
     block: str
     picked: list[int]
     cuts: list[tuple[int, int]]
-    start_us: "Instants"
-    pnl: "Floats"
+    start_us: Ints
+    pnl: Floats
     hindsight: int
-    others: "Floats"
+    others: Floats
 
 
 def forward(panel: PnlPanel, days_us: Sequence[int], rank_by: str) -> Forward | None:
@@ -184,18 +179,18 @@ def forward(panel: PnlPanel, days_us: Sequence[int], rank_by: str) -> Forward | 
     )
 
 
-def halves(pnl: "Floats", of: "Callable[[Floats], Floats]") -> tuple["Floats", "Floats"]:
+def halves(pnl: Floats, of: Callable[[Floats], Floats]) -> tuple[Floats, Floats]:
     """Return a number *of* each trial in the first and the second half of the periods."""
     middle = len(pnl) // 2
     return of(pnl[:middle]), of(pnl[middle:])
 
 
-def totals(pnl: "Floats") -> "Floats":
+def totals(pnl: Floats) -> Floats:
     """Return the PnL of each column."""
     return np.asarray(pnl.sum(axis=0))
 
 
-def rank_correlation(first: "Floats", second: "Floats") -> float | None:
+def rank_correlation(first: Floats, second: Floats) -> float | None:
     """Return Spearman's correlation of two scores of the same trials; None for fewer than three, or for equal ones."""
     both = ~(np.isnan(first) | np.isnan(second))
     if np.count_nonzero(both) < 3:
@@ -206,7 +201,7 @@ def rank_correlation(first: "Floats", second: "Floats") -> float | None:
     return float((one * other).sum()) / spread if spread > 0 else None
 
 
-def _ranks(values: "Floats") -> "Floats":
+def _ranks(values: Floats) -> Floats:
     """Return the rank of each value; equal values share their mean rank."""
     order = np.sort(values)
     return (np.searchsorted(order, values, "left") + np.searchsorted(order, values, "right") + 1) / 2
@@ -276,7 +271,7 @@ class SelectionBias:
         return deflated_sharpe(moments["sharpe_per_period"], variance=self.variance, trials=self.trials, **shape)
 
 
-def independent_trials(pnl: "Floats") -> float:
+def independent_trials(pnl: Floats) -> float:
     """Return the number of independent trials that as many correlated ones are worth: ρ + (1 − ρ)·trials.
 
     ρ is the mean correlation between the columns of *pnl*, at least 0; columns without variation count as

@@ -16,8 +16,9 @@ import numpy as np
 
 from mm.backtest.metrics.arithmetic import Ends, ratio_interval
 from mm.backtest.metrics.long_run import fill_intervals, stretch_intervals
+from mm.base.arrays import Floats, Ints
 from mm.calibration.fit_result import Line
-from mm.calibration.points import Floats, Ints, Points, group, sum_by
+from mm.calibration.points import Points, group, sum_by
 from mm.calibration.reference import CLOSED, within
 from mm.calibration.window_fits import reached
 from mm.clock import US_PER_S
@@ -76,7 +77,7 @@ class SegmentBlocks:
     stretch: Ints
 
     @classmethod
-    def of(cls, parts: "Sequence[tuple[Points, Floats]]") -> "SegmentBlocks":
+    def of(cls, parts: Sequence[tuple[Points, Floats]]) -> "SegmentBlocks":
         """Return the blocks of one or more parts of (points, expected), in order of time."""
         own = [np.maximum(points.block, 0) for points, _ in parts]
         counts = [int(block.max()) + 1 if len(block) else 1 for block in own]

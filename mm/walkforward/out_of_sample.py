@@ -10,12 +10,13 @@ from dataclasses import asdict, dataclass
 from itertools import zip_longest
 from operator import attrgetter
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from mm.backtest.metrics.arithmetic import Ends, ratio_interval
 from mm.backtest.metrics.long_run import fill_intervals
+from mm.base.arrays import Floats
 from mm.base.numbers import MINUS, fixed, number, signed
 from mm.calibration.alternatives import PNL_GAIN, mean_gain, pnl_gain
 from mm.calibration.goodness import Uniformity, uniformity
@@ -25,9 +26,6 @@ from mm.clock import iso
 from mm.errors import BrokenFile
 from mm.walkforward.oos_tests import RATIO, SegmentBlocks, Tested, by_band, linked, ratio_of, realised
 from mm.walkforward.walkforward import Study
-
-if TYPE_CHECKING:
-    from mm.calibration.points import Floats
 
 SCHEMA_VERSION = 1
 FILE = "oos_metrics.json"
@@ -237,7 +235,7 @@ class SegmentRows:
         extent: First and last instant of charts, µs; None for the range of the segments.
     """
 
-    numbers: "dict[str, Floats]"
+    numbers: dict[str, Floats]
     words: dict[str, list[str]]
     extent: tuple[float, float] | None = None
 

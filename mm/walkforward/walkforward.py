@@ -15,6 +15,7 @@ import numpy as np
 from mm.backtest.models import avellaneda_stoikov, queue_prob_power
 from mm.backtest.quotes.steps import Gated
 from mm.backtest.replay import backtest
+from mm.base.arrays import Floats
 from mm.base.atomic_file import atomic_file
 from mm.base.notebook import Picture, Shown, picture_of
 from mm.calibration.alternatives import Captured, rates_on
@@ -33,7 +34,7 @@ from mm.walkforward.window_shapes import ShapeSampler, WindowShape
 if TYPE_CHECKING:
     from mm.backtest.result import Result
     from mm.backtest.rules import Rules
-    from mm.calibration.points import Floats, Points
+    from mm.calibration.points import Points
     from mm.tape.tape import Tape
 
 
@@ -196,7 +197,7 @@ def _earned(
 
 def _predicted(
     seen: "Points", rates: dict[str, Rates], mode: str
-) -> tuple["Floats | None", dict[str, float | None], dict[str, float | None]]:
+) -> tuple[Floats | None, dict[str, float | None], dict[str, float | None]]:
     """Return the fills of each row that the used *mode* expects, the sum of each mode, and its log-likelihood."""
     known = {name: pair for name, pair in rates.items() if pair}
     expected, logliks = by_rates(seen, list(known.values()))

@@ -3,15 +3,10 @@
 import math
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    # int64, float64, or Python integers where 64 bits are too few
-    Numbers = NDArray[Any]
+from mm.base.arrays import Ints, Numbers, Rows
 
 NORMAL = 1.959963984540054  # the two-sided 95 % quantile of the normal distribution
 
@@ -20,7 +15,7 @@ MOST_CODES, TABLE_PER_ROW = 2**63 - 1, 4
 Ends = tuple[float | None, float | None]  # of an interval; None if it is undefined
 
 
-def dot(first: "Numbers", second: "Numbers") -> float:
+def dot(first: Numbers, second: Numbers) -> float:
     """Return the sum of the products.
 
     Not ``first @ second``: BLAS sums in an order that depends on the machine and its cores, so the same run would
@@ -29,12 +24,12 @@ def dot(first: "Numbers", second: "Numbers") -> float:
     return float((first * second).sum())
 
 
-def greatest(values: "Numbers") -> int:
+def greatest(values: Numbers) -> int:
     """Return the greatest absolute value of whole numbers, 0 without any."""
     return max(int(values.max(initial=0)), -int(values.min(initial=0)))
 
 
-def whole_sum(values: "Numbers") -> int:
+def whole_sum(values: Numbers) -> int:
     """Return the sum of whole numbers, also if it exceeds 64 bits."""
     return int(values.sum()) if greatest(values) * len(values) < 2**63 else sum(values.tolist())
 
@@ -44,13 +39,13 @@ def quotient(over: float, under: float) -> float | None:
     return over / under if under else None
 
 
-def quantiles(values: "Numbers", shares: Sequence[float]) -> list[float]:
+def quantiles(values: Numbers, shares: Sequence[float]) -> list[float]:
     """Return the quantiles of *values* at *shares*, linearly interpolated."""
     found: list[float] = np.quantile(values, shares).tolist()
     return found
 
 
-def median(values: "Numbers") -> float:
+def median(values: Numbers) -> float:
     """Return the median of at least one value."""
     return float(np.median(values))
 
@@ -98,7 +93,7 @@ def poisson_mid_p(count: int, mean: float) -> float | None:
     return fewer + math.exp(count * math.log(mean) - mean - math.lgamma(count + 1)) / 2
 
 
-def changes(values: "Numbers") -> "NDArray[np.intp]":
+def changes(values: Numbers) -> Rows:
     """Return the indices at which *values*, or rows of them, differ from the one before; 0 is always included."""
     if len(values) < 2:
         return np.arange(len(values))
@@ -108,7 +103,7 @@ def changes(values: "Numbers") -> "NDArray[np.intp]":
     return np.flatnonzero(np.concatenate(([True], differ)))
 
 
-def distinct(rows: "Numbers") -> "tuple[NDArray[np.int64], NDArray[np.intp]]":
+def distinct(rows: Numbers) -> tuple[Ints, Rows]:
     """Return the distinct *rows* of whole numbers, in order, and the index among them of each row.
 
     Like ``np.unique`` by axis, which compares rows field by field: here each row is encoded as one integer, which is

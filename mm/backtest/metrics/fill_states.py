@@ -19,16 +19,13 @@ from mm.backtest.metrics.arithmetic import distinct
 from mm.backtest.metrics.market_paths import DEVIATIONS, FLOWS, LEVELS, SWEPT
 from mm.backtest.metrics.order_lives import lives
 from mm.backtest.metrics.resting_states import TOUCHES, RestingStates, Stretches
+from mm.base.arrays import Floats, Ints, Mask
 from mm.clock import US_PER_S
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
     from mm.backtest.journal import Journal
     from mm.backtest.metrics.market_paths import MarketPaths
 
-    Ints = NDArray[np.int64]
-    Floats = NDArray[np.float64]
 
 StateRow = tuple[float, float, int, int, float, float, float]
 HitRow = tuple[float, int, float, int, float]
@@ -97,7 +94,7 @@ class StateRates:
         return cls(**{name: tuple(tuple(row) for row in content[name]) for name in _ROWS})
 
 
-def state_sums(journal: "Journal", recent_us: int, cuts: Sequence[int], market: "MarketPaths") -> "Floats":
+def state_sums(journal: "Journal", recent_us: int, cuts: Sequence[int], market: "MarketPaths") -> Floats:
     """Return the order-seconds and fills of a run by period and state: float64[rows, 11].
 
     The columns: number of the period; distance at which orders were sent, in half ticks; bin of the current distance;
@@ -128,7 +125,7 @@ def state_sums(journal: "Journal", recent_us: int, cuts: Sequence[int], market: 
     return np.column_stack((period, found[:, :2], nearest[row], found[:, 2:], seconds[seen], fills[seen]))
 
 
-def bins(sent: "Ints | Floats", stands: "Ints | Floats") -> "Ints":
+def bins(sent: Ints | Floats, stands: Ints | Floats) -> Ints:
     """Return the bin of the current distance of orders, given the distance at which they were *sent*.
 
     Bins are fine where distances matter: around the distance at which orders were sent, and around the mid.
@@ -219,18 +216,18 @@ class FillStates:
         parts = [np.flatnonzero(self._nodes % 2 == part) for part in (0, 1)]
         self._parts = [part if len(part) else np.arange(len(self._nodes)) for part in parts]
 
-    def _by_class(self, rows: Sequence[ClassRow], classes: Sequence[int]) -> "Floats":
+    def _by_class(self, rows: Sequence[ClassRow], classes: Sequence[int]) -> Floats:
         """Return the factors of *rows* by node and class."""
         sent, number, times = np.array(rows, np.float64).reshape(-1, 3).T
         places = np.searchsorted(self._nodes, 2 * sent), number.astype(int) - classes[0]
         return _at_all_levels((len(self._nodes), len(classes)), places, times)
 
     @property
-    def ticks(self) -> "Floats":
+    def ticks(self) -> Floats:
         """Distances at which orders were often sent (nodes), in ticks."""
         return self._nodes / 2
 
-    def rates(self, states: "Ints") -> "Floats":
+    def rates(self, states: Ints) -> Floats:
         """Return the fills per second of orders in *states*, int64[n, 7], with the columns of `Stretches`.
 
         Orders sent nearer than the nearest node count as orders of that node; their current distance shifts equally.
@@ -247,7 +244,7 @@ class FillStates:
             found[rows] = self._interpolated(at, counted, (stands_bin, move, flow & 1, flow >> 1, *classes))
         return found
 
-    def _interpolated(self, at: "Ints", sent: "Ints", state: "tuple[Ints, ...]") -> "Floats":
+    def _interpolated(self, at: Ints, sent: Ints, state: tuple[Ints, ...]) -> Floats:
         """Return the rates of orders, interpolated between the nodes *at*, by current bin and other columns."""
         nodes, (stands, move, rested, flow, touch, deviation, swept) = self._nodes[at], state
         upper = np.minimum(np.searchsorted(nodes, sent), len(nodes) - 1)
@@ -264,7 +261,7 @@ class FillStates:
         found: Floats = near ** (1 - share) * far**share * np.exp(-self._k * np.maximum(sent - nodes[-1], 0) / 2)
         return found
 
-    def predicted(self, waited: Stretches) -> "Floats":
+    def predicted(self, waited: Stretches) -> Floats:
         """Return the predicted fills of each stretch."""
         fills: Floats = self.rates(waited.states)[waited.state] * waited.spent_us / US_PER_S
         return fills
@@ -279,9 +276,9 @@ class Sums(NamedTuple):
         fills: Fills, in the same shape.
     """
 
-    nodes: "Floats"
-    weighted_s: "Floats"
-    fills: "Floats"
+    nodes: Floats
+    weighted_s: Floats
+    fills: Floats
 
     @classmethod
     def of(cls, rows: Sequence[StateRow]) -> "Sums":
@@ -292,14 +289,14 @@ class Sums(NamedTuple):
         return cls(nodes, *by_state(len(nodes), (node, bins(table[:, 0], table[:, 1]), move), *table[:, 5:].T))
 
 
-def by_state(nodes: int, at: "tuple[Ints, Ints, Ints]", *columns: "Floats") -> "list[Floats]":
+def by_state(nodes: int, at: tuple[Ints, Ints, Ints], *columns: Floats) -> list[Floats]:
     """Return columns summed by node, bin and last move."""
     shape = nodes, ZONES * STEPS, MOVES
     place = np.ravel_multi_index(at, shape)
     return [np.bincount(place, column, math.prod(shape)).astype(np.float64).reshape(shape) for column in columns]
 
 
-def _at_all_levels(shape: tuple[int, ...], at: "tuple[Ints, ...]", times: "Floats") -> "Floats":
+def _at_all_levels(shape: tuple[int, ...], at: tuple[Ints, ...], times: Floats) -> Floats:
     """Return factors by node and level; a level that was never observed gets that of the nearest observed one."""
     found = np.full(shape, np.nan)
     found[at] = times
@@ -309,7 +306,7 @@ def _at_all_levels(shape: tuple[int, ...], at: "tuple[Ints, ...]", times: "Float
     return found
 
 
-def by_move(nodes: "Floats", seconds: "Floats", fills: "Floats") -> "Floats":
+def by_move(nodes: Floats, seconds: Floats, fills: Floats) -> Floats:
     """Return the fills per second by node, bin and last move.
 
     Rates from little order time are shrunk towards those of similar distances, in proportion to the rates of all orders
@@ -335,21 +332,21 @@ def by_move(nodes: "Floats", seconds: "Floats", fills: "Floats") -> "Floats":
     return found
 
 
-def distance_weights(nodes: "Floats") -> "Floats":
+def distance_weights(nodes: Floats) -> Floats:
     """Return the weight of each distance in the estimate of each other one, at most 1 (a Gaussian in log distance)."""
     scale = np.log(np.maximum(nodes, 0.0) + EXACT)
     found: Floats = np.exp(-(np.subtract.outer(scale, scale) ** 2) / (2 * ALIKE**2))
     return found
 
 
-def shrunk(rate: "Floats", seconds: "Floats", fills: "Floats", prior_fills: "float | Floats") -> "Floats":
+def shrunk(rate: Floats, seconds: Floats, fills: Floats, prior_fills: float | Floats) -> Floats:
     """Return the observed fills per second, shrunk towards a *rate* where there are few."""
     known = np.maximum(fills - 1, 0) + seconds * rate
     found: Floats = rate + known / (known + prior_fills) * (fills / np.maximum(seconds, TINY) - rate)
     return found
 
 
-def often_sent(distance: "Floats", seconds: "Floats") -> "NDArray[np.bool_]":
+def often_sent(distance: Floats, seconds: Floats) -> Mask:
     """Return whether orders were often sent at each distance.
 
     Other distances occur only while the spread is unusual: fills at that time do not measure a quote that is always at
@@ -361,11 +358,11 @@ def often_sent(distance: "Floats", seconds: "Floats") -> "NDArray[np.bool_]":
     """
     apart = np.abs(distance[:, None] - distance)
     similar = (apart <= NEARBY + NEARBY_SHARE * np.abs(distance)[:, None]) & (apart % 2 == 0)
-    often: NDArray[np.bool_] = seconds >= NODE_SHARE * np.where(similar, seconds, 0.0).max(axis=1, initial=0.0)
+    often: Mask = seconds >= NODE_SHARE * np.where(similar, seconds, 0.0).max(axis=1, initial=0.0)
     return often
 
 
-def nodes_of(sent: "Floats", seconds: "Floats") -> "tuple[Floats, Ints]":
+def nodes_of(sent: Floats, seconds: Floats) -> tuple[Floats, Ints]:
     """Return the distances at which orders were often sent (nodes), in half ticks, and the index of each row's node.
 
     Args:

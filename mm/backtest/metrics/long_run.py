@@ -6,18 +6,12 @@ calibration computes the standard errors of A and k with the same estimator.
 """
 
 import math
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from mm.backtest.metrics.arithmetic import NORMAL, Ends, mean_interval, student_quantile
+from mm.base.arrays import Floats, Ints
 from mm.clock import US_PER_S
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    Column = NDArray[np.int64]
-    Floats = NDArray[np.float64]
 
 BLOCK_US = 300 * US_PER_S
 SHARE = 0.4  # of B^(2/3) cosines
@@ -31,7 +25,7 @@ def cosines(blocks: int) -> int:
     return 0 if blocks < 2 else min(max(round(SHARE * blocks ** (2 / 3)), 2), blocks - 1)
 
 
-def long_run_error(values: "Floats") -> "Floats":
+def long_run_error(values: Floats) -> Floats:
     """Return the standard error of the sum of *values*, which are in order of time and may be autocorrelated.
 
     The equal-weighted cosine estimator of Lazarus, Lewis, Stock and Watson (JBES 36 (2018) 541-559), to be compared
@@ -44,7 +38,7 @@ def long_run_error(values: "Floats") -> "Floats":
     return found
 
 
-def slow_variance(values: "Floats") -> "Floats":
+def slow_variance(values: Floats) -> Floats:
     """Return the variance of the sum of *values* from its slowest `cosines`; 0 below two values.
 
     With several columns, the result has one variance per column.
@@ -60,7 +54,7 @@ def slow_variance(values: "Floats") -> "Floats":
     return found
 
 
-def fill_intervals(fills: "Floats", expected: "Floats") -> list[Ends]:
+def fill_intervals(fills: Floats, expected: Floats) -> list[Ends]:
     """Return the 95 % confidence interval of the mean fill count of each column, for bursty fills.
 
     The variance is that of the residuals: the fills of a block minus its expected fills scaled to the level of the
@@ -78,7 +72,7 @@ def fill_intervals(fills: "Floats", expected: "Floats") -> list[Ends]:
     ]
 
 
-def stretch_intervals(fills: "Floats", expected: "Floats", stretch: "Column", hour: "Column") -> list[Ends]:
+def stretch_intervals(fills: Floats, expected: Floats, stretch: Ints, hour: Ints) -> list[Ends]:
     """Return the 95 % confidence interval of the mean fill count of each stretch of time, for bursty fills.
 
     One stretch has too few blocks to estimate the size of bursts, so the variance per fill is pooled within hours: a
@@ -103,7 +97,7 @@ def stretch_intervals(fills: "Floats", expected: "Floats", stretch: "Column", ho
     return [count_interval(count, size, freedom) for count in np.bincount(stretch, fills).tolist()]
 
 
-def _variances(fills: "Floats", expected: "Floats") -> "tuple[Floats, Column, Floats]":
+def _variances(fills: Floats, expected: Floats) -> tuple[Floats, Ints, Floats]:
     """Return the variance of the fill count of each column, its degrees of freedom, and the total fills."""
     used = (fills > 0) | (expected > 0)
     degrees = np.array([cosines(blocks) for blocks in used.sum(axis=0).tolist()], np.int64)

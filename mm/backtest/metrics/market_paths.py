@@ -28,6 +28,7 @@ from mm.backtest.metrics._market_paths import (
     flow_levels,
 )
 from mm.backtest.metrics.arithmetic import changes
+from mm.base.arrays import Ints
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -36,7 +37,6 @@ if TYPE_CHECKING:
 
     from mm.tape.tape import Tape
 
-    Ints = NDArray[np.int64]
     Path = tuple[Ints, Ints]  # a step function: instants in µs, ascending, and the value from each one on
 
 LEVELS = MOST_FLOW - LEAST_FLOW + 1
@@ -55,18 +55,18 @@ class MarketRows(NamedTuple):
         deviations: int64[n, 2], instants at which the class of the mid's deviation changes, and the class from then on.
     """
 
-    hits: "Ints"
-    spreads: "Ints"
-    deviations: "Ints"
+    hits: Ints
+    spreads: Ints
+    deviations: Ints
 
     @classmethod
-    def of(cls, tape: "Tape", us: "Ints | None" = None) -> Self:
+    def of(cls, tape: "Tape", us: Ints | None = None) -> Self:
         """Return the rows of a tape; *us* as in `aggressors`."""
         us = tape.event_us if us is None else us
         return cls.of_prices(aggressors(tape, us), us[tape.top_event], tape.top_bid_ticks, tape.top_ask_ticks)
 
     @classmethod
-    def of_prices(cls, hits: "Ints", us: "Ints", bid: "Ints", ask: "Ints") -> Self:
+    def of_prices(cls, hits: Ints, us: Ints, bid: Ints, ask: Ints) -> Self:
         """Return the rows of aggressive orders and best prices; prices of an invalid book are left out.
 
         Args:
@@ -123,7 +123,7 @@ class MarketPaths(NamedTuple):
         return cls.of(rows)
 
 
-def _of_hits(hits: "Ints") -> "tuple[tuple[Path, Path], tuple[Path, Path]]":
+def _of_hits(hits: Ints) -> "tuple[tuple[Path, Path], tuple[Path, Path]]":
     """Return the flow and the ticks swept of both sides.
 
     An aggressive order counts in the flow from 1 µs after its first print, in the ticks swept from 1 µs after its last.
@@ -133,7 +133,7 @@ def _of_hits(hits: "Ints") -> "tuple[tuple[Path, Path], tuple[Path, Path]]":
     return (flow_levels(bids[0]), flow_levels(asks[0])), (swept_bids, swept_asks)
 
 
-def aggressors(tape: "Tape", us: "Ints | None" = None) -> "Ints":
+def aggressors(tape: "Tape", us: Ints | None = None) -> Ints:
     """Return the aggressive orders of a tape, int64[n, 4]: first print, side hit, last print, and ticks swept.
 
     The side is +1 for bids. Consecutive prints of one side with equal trade times (or equal instants, without a trade
@@ -147,7 +147,7 @@ def aggressors(tape: "Tape", us: "Ints | None" = None) -> "Ints":
     return aggressors_of((tape.event_us if us is None else us)[tape.trades], *columns)
 
 
-def aggressors_of(us: "Ints", exch_us: "Ints", side: "NDArray[np.int64 | np.int8]", ticks: "Ints") -> "Ints":
+def aggressors_of(us: Ints, exch_us: Ints, side: "NDArray[np.int64 | np.int8]", ticks: Ints) -> Ints:
     """Return the aggressive orders of prints, as `aggressors` does.
 
     Args:

@@ -10,18 +10,15 @@ import numpy as np
 
 from mm.backtest.metrics.arithmetic import student_quantile
 from mm.backtest.metrics.long_run import BLOCK_US
+from mm.base.arrays import Floats, Ints, Mask, Numbers
 from mm.clock import US_PER_S
 from mm.instrument import E8
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
     from mm.backtest.journal import Journal, Table
     from mm.instrument import Instrument
 
-    Column = NDArray[np.int64]
-    Floats = NDArray[np.float64]
-    Moved = tuple[Column, NDArray[np.bool_]]  # by fill: change of bid + ask after it, and whether that is known
+    Moved = tuple[Ints, Mask]  # by fill: change of bid + ask after it, and whether that is known
 
 HORIZONS_S = (1, 5, 30, 60)
 AFTER_S = (0, *HORIZONS_S)  # 0: just after the event that filled
@@ -68,11 +65,11 @@ class GroupMeans:
     """
 
     fills: int
-    count: "Column"
-    value: "Floats"
-    error: "Floats"
-    blocks: "Floats"
-    left: "Floats"
+    count: Ints
+    value: Floats
+    error: Floats
+    blocks: Floats
+    left: Floats
 
     def mean(self) -> Mean:
         """Return the mean over all fills, the first group."""
@@ -96,7 +93,7 @@ def half_spreads(
     earned, unwinds = side * (mid2 - 2 * ticks), (after_lots - target_lots - side * lots) * side < 0
     cells, half_tick = cells_of(side, unwinds, earned), instrument.tick_e8 / (2 * E8)
 
-    def means(moved: "Column", known: "NDArray[np.bool_]", after_us: int) -> GroupMeans:
+    def means(moved: Ints, known: Mask, after_us: int) -> GroupMeans:
         block = (us - begin_us) // block_length_us(journal, after_us)
         count, sums = group_sums(block, cells, known, lots, side * moved, earned)
         return GroupMeans(len(valid), count, *_means(count, sums, half_tick))
@@ -122,7 +119,7 @@ def _begin_us(journal: "Journal") -> int:
     return int(journal.state[0, 0]) if len(journal.state) else int(journal.counters["first_us"])
 
 
-def just_after(journal: "Journal") -> "Column":
+def just_after(journal: "Journal") -> Ints:
     """Return bid + ask just after the event of each fill, 0 without a valid book.
 
     Only a change of the book moves it: the first change at that instant that begins at the mid before the fill.
@@ -154,12 +151,12 @@ def moves(journal: "Journal", horizon_s: float) -> "Moved":
     return np.where(known, later - mid2, 0), known
 
 
-def mid2_at(mids: "Table", us: "Column") -> "Column":
+def mid2_at(mids: "Table", us: Ints) -> Ints:
     """Return bid + ask of *mids* (a row for each change) in force at each instant; 0 before the first row."""
     if not len(mids):
         return np.zeros(len(us), np.int64)
     row = np.searchsorted(mids[:, 0], us, side="right") - 1
-    found: Column = np.where(row >= 0, mids[row, 1], 0)
+    found: Ints = np.where(row >= 0, mids[row, 1], 0)
     return found
 
 
@@ -200,7 +197,7 @@ def _interval(value: float, error: float, degrees: float) -> list[float]:
     return [value - half, value + half]
 
 
-def cells_of(side: "Column", unwinds: "NDArray[np.bool_]", earned: "Column") -> "Column":
+def cells_of(side: Ints, unwinds: Mask, earned: Ints) -> Ints:
     """Return a number of each fill for its band, its change of the inventory and its side, below `CELLS`.
 
     *earned* are the half ticks captured relative to the mid.
@@ -209,9 +206,7 @@ def cells_of(side: "Column", unwinds: "NDArray[np.bool_]", earned: "Column") -> 
     return (2 * band + unwinds) * 2 + (side < 0)
 
 
-def group_sums(
-    block: "Column", cells: "Column", known: "NDArray[np.bool_]", lots: "Column", favour: "Column", earned: "Column"
-) -> tuple["Column", "Floats"]:
+def group_sums(block: Ints, cells: Ints, known: Mask, lots: Ints, favour: Ints, earned: Ints) -> tuple[Ints, Floats]:
     """Return sums over the fills with a *known* move by group: their number, and float64[6, groups].
 
     The latter: lots; lots times half ticks in our favour; lots times the half ticks captured relative to the mid;
@@ -237,14 +232,14 @@ def group_sums(
     return count, np.array(sums)
 
 
-def _by_group(sums: "NDArray[Any]") -> "Floats":
+def _by_group(sums: Numbers) -> Floats:
     """Return the sums of ``GROUPS`` from those of cells, by block: all, sides, changes of the inventory, bands."""
     cells = sums.reshape(-1, len(BAND_NAMES), 2, 2).astype(np.float64)
     bands = cells.sum(axis=(2, 3))
     return np.column_stack((bands.sum(axis=1), cells.sum(axis=(1, 2)), cells.sum(axis=(1, 3)), bands))
 
 
-def _means(count: "Column", sums: "Floats", half_tick: float) -> "tuple[Floats, ...]":
+def _means(count: Ints, sums: Floats, half_tick: float) -> tuple[Floats, ...]:
     """Return mean, standard error, effective blocks and realised half-spread by group, from its sums."""
     lots, moved, earned, used, squares, weights = sums
     with np.errstate(invalid="ignore", divide="ignore"):

@@ -16,12 +16,11 @@ from mm.backtest.run_terms import (
     break_even_ticks,
     fraction_of,
 )
+from mm.base.arrays import Floats, Ints
 from mm.clock import missing_days
 from mm.instrument import E8, short_text
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
     from mm.backtest.journal import Journal
     from mm.backtest.run_terms import RunTerms
 
@@ -141,7 +140,7 @@ REASONS = {
 }
 
 
-def refused(counts: "NDArray[np.int64]") -> dict[str, Any]:
+def refused(counts: Ints) -> dict[str, Any]:
     """Return the number of rejected orders and of orders that were not sent, in total and by reason.
 
     ``n_rejects`` and ``rejects`` count REJECT rows, ``n_skips`` and ``skips`` SKIP rows; reasons are those of
@@ -177,7 +176,7 @@ def basis(terms: "RunTerms") -> dict[str, Any]:
     }
 
 
-def _gamma(gammas: "NDArray[np.float64] | None") -> dict[str, Any]:
+def _gamma(gammas: Floats | None) -> dict[str, Any]:
     """Return the median gamma over the quotes, in 1/(tick·clip), and its quantiles if it was not constant."""
     if gammas is None:
         return {"gamma": None}
@@ -187,7 +186,7 @@ def _gamma(gammas: "NDArray[np.float64] | None") -> dict[str, Any]:
     return {"gamma": quantiles["p50"]} | ({"gamma_quantiles": quantiles} if len(set(quantiles.values())) > 1 else {})
 
 
-def notes(counts: "NDArray[np.int64]", summary: Mapping[str, Any], *, reached: bool) -> list[str]:
+def notes(counts: Ints, summary: Mapping[str, Any], *, reached: bool) -> list[str]:
     """Return notes on the orders and the fit of a *summary*, one sentence each; arguments as of `why_no_orders`."""
     found = [reason] if (reason := why_no_orders(counts, reached=reached)) else []
     if summary["n_rejects"] > MANY_REJECTS * summary["n_orders"]:
@@ -299,7 +298,7 @@ def by_reason(counts: Mapping[str, int]) -> str:
     return ", ".join(f"{reason} {count:,}" for reason, count in counts.items())
 
 
-def why_no_orders(counts: "NDArray[np.int64]", *, reached: bool) -> str | None:
+def why_no_orders(counts: Ints, *, reached: bool) -> str | None:
     """Return a note with the reasons why no order reached the book; None if one did, or none was requested.
 
     Args:

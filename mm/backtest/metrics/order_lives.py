@@ -19,21 +19,18 @@ from mm.backtest.metrics.arithmetic import (
 from mm.backtest.metrics.long_run import BLOCK_US, fill_intervals, stretch_intervals
 from mm.backtest.metrics.market_paths import MarketPaths
 from mm.backtest.metrics.resting_states import RestingStates, stretches
+from mm.base.arrays import Floats, Ints, Mask
 from mm.clock import US_PER_S
 from mm.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from numpy.typing import NDArray
-
     from mm.backtest.fills.intensity import Intensity
     from mm.backtest.fills.intensity_piece import IntensityPiece
     from mm.backtest.journal import Journal, Table
 
-    Column = NDArray[np.int64]
-    Floats = NDArray[np.float64]
-    Path = tuple[Column, Column, Table]
+    Path = tuple[Ints, Ints, Table]
     Ratio = tuple[float | None, float | None, float | None]
 
 NEVER = -1
@@ -69,25 +66,25 @@ class Lives:
 
     first_id: int
     last_us: int
-    sent_us: "Column"
-    active_us: "Column"
-    side: "Column"
-    ticks: "Column"
-    lots: "Column"
-    end_us: "Column"
-    rejected: "NDArray[np.bool_]"
+    sent_us: Ints
+    active_us: Ints
+    side: Ints
+    ticks: Ints
+    lots: Ints
+    end_us: Ints
+    rejected: Mask
 
     def __len__(self) -> int:
         return len(self.side)
 
     @cached_property
-    def rested(self) -> "NDArray[np.bool_]":
+    def rested(self) -> Mask:
         """Whether each order rested: it arrived and was not rejected."""
-        arrived: NDArray[np.bool_] = (self.active_us <= self.last_us) | (self.end_us != NEVER)
+        arrived: Mask = (self.active_us <= self.last_us) | (self.end_us != NEVER)
         return arrived & ~self.rejected
 
     @cached_property
-    def until_us(self) -> "Column":
+    def until_us(self) -> Ints:
         """End of each order's time at rest, at the latest that of the data; before its arrival if it never rested."""
         until = np.where(self.end_us < 0, self.last_us, self.end_us)
         return np.where(self.rejected, NEVER, until)
@@ -174,7 +171,7 @@ def partial_and_times(found: Lives, fills: "Table") -> tuple[int, dict[str, Any]
     )
 
 
-def spread_of(times_us: "Column") -> dict[str, Any]:
+def spread_of(times_us: Ints) -> dict[str, Any]:
     """Return the distribution of *times_us*, 0 or more: number, mean, quantiles and maximum in s, and a histogram.
 
     The histogram is a list of pairs: an upper edge in s, 1, 2 or 5 times a power of ten (the last one may be the
@@ -255,19 +252,19 @@ class RestSums(NamedTuple):
         rows: float64[blocks, rows, 2], order-seconds and predicted fills.
     """
 
-    time: "Floats"
-    half_ticks: "Column"
+    time: Floats
+    half_ticks: Ints
     grid: tuple[int, int, int]
     first_block: int
-    rows: "Floats"
+    rows: Floats
 
-    def row(self, half_ticks: "Column") -> "Column":
+    def row(self, half_ticks: Ints) -> Ints:
         """Return the row of each distance."""
         first, width, rows = self.grid
-        found: Column = np.clip((half_ticks - first) // width, 0, rows - 1)
+        found: Ints = np.clip((half_ticks - first) // width, 0, rows - 1)
         return found
 
-    def summed(self, us: "Column", half_ticks: "Column", values: "Column | Floats | None" = None) -> "Floats":
+    def summed(self, us: Ints, half_ticks: Ints, values: Ints | Floats | None = None) -> Floats:
         """Return the sum of *values* (None: their number) of instants and distances, float64[blocks, rows].
 
         Those outside count in the end blocks.
@@ -279,11 +276,11 @@ class RestSums(NamedTuple):
         cells = np.bincount(block * rows + self.row(half_ticks), values, blocks * rows)
         return cells.reshape(blocks, rows).astype(np.float64)
 
-    def predict(self, us: "Column", half_ticks: "Column", mean: "Floats") -> None:
+    def predict(self, us: Ints, half_ticks: Ints, mean: Floats) -> None:
         """Replace the predicted fills by *mean*, those of stretches that begin at *us*."""
         self.rows[:, :, 1] = self.summed(us, half_ticks, mean)
 
-    def fills(self, fills: "Table") -> "Floats":
+    def fills(self, fills: "Table") -> Floats:
         """Return the number of *fills* by block and row, from the mid before each; those without one do not count."""
         fills = fills[fills[:, 7] > 0]
         return self.summed(fills[:, 0], fills[:, 2] * (fills[:, 7] - 2 * fills[:, 3]))
@@ -332,7 +329,7 @@ def rest(found: Lives, path: "Path", intensity: "Intensity | None") -> tuple[Res
     return sums, out / total if total > 0 else None
 
 
-def _rates(intensity: "Intensity", states: "Table") -> "Floats":
+def _rates(intensity: "Intensity", states: "Table") -> Floats:
     """Return the predicted fills per second of orders, by piece (-1: none), side, and distance in eighths of a tick."""
     pieces = intensity.rows()
     different, into = distinct(states)
@@ -352,7 +349,7 @@ def _quoted(spent: RestSums) -> dict[str, float | None]:
     return {name: float(spent.half_ticks[at]) / 2 for name, at in zip(QUOTED, place.tolist(), strict=True)}
 
 
-def mid_offsets(reference: str, us: "Column", prices: "Sequence[Column]", lots: "Sequence[Column]") -> "Table":
+def mid_offsets(reference: str, us: Ints, prices: "Sequence[Ints]", lots: "Sequence[Ints]") -> "Table":
     """Return the instants at which the mid's distance from a reference price changes, and its new values by side.
 
     Args:
@@ -375,7 +372,7 @@ def mid_offsets(reference: str, us: "Column", prices: "Sequence[Column]", lots: 
     return found[changes(found[:, 1:])]
 
 
-def _path(journal: "Journal", borders: "Column", offsets: "Table | None") -> "Path":
+def _path(journal: "Journal", borders: Ints, offsets: "Table | None") -> "Path":
     """Return the path of the mid, cut at *borders* and where the *offsets* of the mid change."""
     if offsets is None or not len(offsets) or not len(journal.mids):
         return *_cut_at(journal.mids, borders), np.empty((0, 2), np.int64)
@@ -386,7 +383,7 @@ def _path(journal: "Journal", borders: "Column", offsets: "Table | None") -> "Pa
     return cuts, mid2, offsets[row, 1:]
 
 
-def _cut_at(mids: "Table", instants: "Column") -> "tuple[Column, Column]":
+def _cut_at(mids: "Table", instants: Ints) -> tuple[Ints, Ints]:
     """Return the instants of *mids* merged with ascending *instants* after its first row, and bid + ask from each on.
 
     An instant equal to that of a row comes after it.
@@ -395,7 +392,7 @@ def _cut_at(mids: "Table", instants: "Column") -> "tuple[Column, Column]":
     return np.insert(mids[:, 0], row, instants), np.insert(mids[:, 1], row, mids[row - 1, 1])
 
 
-def _borders(journal: "Journal", pieces: "list[IntensityPiece]") -> "Column":
+def _borders(journal: "Journal", pieces: "list[IntensityPiece]") -> Ints:
     """Return the instants after the first one at which a block begins, or one of *pieces* begins or ends."""
     mids, last_us = journal.mids, journal.counters["last_us"]
     first_us = int(mids[0, 0]) if len(mids) else last_us
@@ -405,8 +402,8 @@ def _borders(journal: "Journal", pieces: "list[IntensityPiece]") -> "Column":
 
 
 def _by_states(
-    found: Lives, journal: "Journal", intensity: "Intensity", borders: "Column", market: MarketPaths
-) -> "tuple[Column, Column, Floats]":
+    found: Lives, journal: "Journal", intensity: "Intensity", borders: Ints, market: MarketPaths
+) -> tuple[Ints, Ints, Floats]:
     """Return the start of the time of orders by state, its distance in half ticks and the fills predicted from it.
 
     None of it crosses one of the *borders*.
@@ -424,7 +421,7 @@ def _by_states(
     return begin_us, waited.states[waited.state, 1], mean
 
 
-def _pieces_at(pieces: "list[IntensityPiece]", us: "Column") -> "Column":
+def _pieces_at(pieces: "list[IntensityPiece]", us: Ints) -> Ints:
     """Return the index of the piece in force from each instant on; -1 between and outside all *pieces*."""
     if not pieces:
         return np.full(len(us), -1)
@@ -432,7 +429,7 @@ def _pieces_at(pieces: "list[IntensityPiece]", us: "Column") -> "Column":
     return np.where(us < np.array([one.end_us for one in pieces])[piece], piece, -1)
 
 
-def _by_distance(spent: RestSums, seen: "Floats", *, predicted: bool) -> list[dict[str, Any]]:
+def _by_distance(spent: RestSums, seen: Floats, *, predicted: bool) -> list[dict[str, Any]]:
     if not len(spent.time):
         return []
     first, width, rows = spent.grid
@@ -453,7 +450,7 @@ def _by_distance(spent: RestSums, seen: "Floats", *, predicted: bool) -> list[di
     ]
 
 
-def _grid(half_ticks: "Column", seconds: "Floats") -> tuple[int, int, int]:
+def _grid(half_ticks: Ints, seconds: Floats) -> tuple[int, int, int]:
     """Return first distance, width and number of rows, in half ticks, that contain nearly all time at rest."""
     if not len(seconds):
         return 0, 1, 0
@@ -467,7 +464,7 @@ def _grid(half_ticks: "Column", seconds: "Floats") -> tuple[int, int, int]:
     return first, width, (high - first) // width + 1
 
 
-def _by_hour(spent: RestSums, seen: "Floats") -> "tuple[list[dict[str, Any]], Ratio]":
+def _by_hour(spent: RestSums, seen: Floats) -> "tuple[list[dict[str, Any]], Ratio]":
     """Return the rows of all hours, and the ratio of all fills with its interval."""
     blocks = np.concatenate((seen.sum(axis=1)[:, None], spent.rows.sum(axis=1)), axis=1)
     fills, seconds, mean = blocks.T

@@ -7,16 +7,11 @@ fourth moment, 3 for a normal distribution. Undefined results are None.
 import math
 from itertools import combinations
 from statistics import NormalDist
-from typing import TYPE_CHECKING
 
 import numpy as np
 
+from mm.base.arrays import Floats, Ints
 from mm.errors import MMError
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    Floats = NDArray[np.float64]
 
 NORMAL = NormalDist()
 EULER_GAMMA = 0.5772156649015329
@@ -67,7 +62,7 @@ def deflated_sharpe(sharpe: float, *, variance: float, trials: int, periods: int
     return probabilistic_sharpe(sharpe, benchmark=benchmark, periods=periods, **shape)
 
 
-def backtest_overfitting(performance: "Floats", blocks: int = 16) -> float | None:
+def backtest_overfitting(performance: Floats, blocks: int = 16) -> float | None:
     """Return the probability that the best trial in sample is no better than the median out of sample.
 
     Combinatorially symmetric cross-validation: Bailey, Borwein, López de Prado, Zhu (2017). Periods are cut into
@@ -108,7 +103,7 @@ def backtest_overfitting(performance: "Floats", blocks: int = 16) -> float | Non
     return total / len(halves)
 
 
-def _half_sharpes(means: "Floats", squares: "Floats", halves: "NDArray[np.int64]", length: int) -> "Floats":
+def _half_sharpes(means: Floats, squares: Floats, halves: Ints, length: int) -> Floats:
     """Return the Sharpe ratio of each trial (columns) over the blocks of each half (rows).
 
     Without variation it is 0 if the mean is 0, else infinite.
@@ -128,7 +123,7 @@ def _half_sharpes(means: "Floats", squares: "Floats", halves: "NDArray[np.int64]
     return ratios
 
 
-def _missed(chosen: "Floats", other: "Floats") -> "Floats":
+def _missed(chosen: Floats, other: Floats) -> Floats:
     """Return the share of the best trials of each half (rows) by *chosen* that *other* ranks at the median or below."""
     best = chosen == chosen.max(axis=1, keepdims=True)
     ranked = other[np.arange(len(other)), best.argmax(axis=1)][:, None]

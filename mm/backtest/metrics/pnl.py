@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mm.backtest.metrics.arithmetic import changes, greatest, median, whole_sum
+from mm.base.arrays import Floats, Ints, Mask, Numbers, Rows
 from mm.clock import US_PER_S
 from mm.errors import MMError
 from mm.instrument import E8
@@ -20,20 +21,16 @@ from mm.tape.columns import in_pieces
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from numpy.typing import NDArray
-
     from mm.backtest.journal import Journal, Table
     from mm.backtest.run_terms import RunTerms
     from mm.instrument import Instrument
 
-    Column = NDArray[np.int64]
-    Floats = NDArray[np.float64]
 
 SAFE = 2**62
 PERIOD_US = 60_000_000
 
 
-def periods(us: "Column", valid: "NDArray[np.bool_]") -> tuple["Column", "NDArray[np.bool_]"]:
+def periods(us: Ints, valid: Mask) -> tuple[Ints, Mask]:
     """Return the rows at the ends of the 60 s periods from the first row on, and which periods count.
 
     The row at an instant is the last one at or before it. A period does not count if equity at either of its ends is
@@ -60,14 +57,14 @@ class EquitySeries:
         per_quote: Units per unit of the quote asset.
     """
 
-    us: "Column"
-    valid: "NDArray[np.bool_]"
-    equity: "NDArray[Any]"
-    quoting: "NDArray[Any]"
+    us: Ints
+    valid: Mask
+    equity: Numbers
+    quoting: Numbers
     per_quote: int
 
     @cached_property
-    def periods(self) -> tuple["Column", "NDArray[np.bool_]"]:
+    def periods(self) -> tuple[Ints, Mask]:
         """The `periods` of its rows."""
         return periods(self.us, self.valid)
 
@@ -87,8 +84,8 @@ class AccountSeries(EquitySeries):
         fee: Units per 1e-8 of the quote asset.
     """
 
-    inventory: "Column"
-    marks2: "Column"
+    inventory: Ints
+    marks2: Ints
     half_tl: int
     fee: int
 
@@ -119,7 +116,7 @@ def account_of(journal: "Journal", terms: "RunTerms") -> AccountSeries:
     return ledger(state, terms.instrument, terms.initial_cash_e8, terms.target_lots, terms.target_funding)
 
 
-def telling_rows(state: "Table", also_us: "Column") -> "NDArray[np.intp]":
+def telling_rows(state: "Table", also_us: Ints) -> Rows:
     """Return the state rows on both sides of each change, and those in force at the ends of `periods` and at *also_us*.
 
     Any step function of the rows has the same values, extremes and durations on these as on all.
@@ -136,7 +133,7 @@ def telling_rows(state: "Table", also_us: "Column") -> "NDArray[np.intp]":
     return np.flatnonzero(kept)
 
 
-def changes_60s(account: EquitySeries) -> tuple["Floats", "NDArray[np.bool_]"]:
+def changes_60s(account: EquitySeries) -> tuple[Floats, Mask]:
     """Return the quoting PnL of each of the 60 s `periods`, in the quote asset, and which periods count."""
     row, used = account.periods
     return np.diff(account.quoting[row]).astype(np.float64) / account.per_quote, used
@@ -172,7 +169,7 @@ def ledger(
     return AccountSeries(us, valid, units, quoting - quoting[:1], 10**17 // common, inventory, marks2, half_tl, fee)
 
 
-def _columns(state: "Table") -> "list[Column]":
+def _columns(state: "Table") -> list[Ints]:
     """Return the columns of *state* rows but the open orders, an array each; a mapped table is read in pieces."""
     found = [np.empty(len(state), np.int64) for _ in range(5)]
     for begin, piece in in_pieces(state):
@@ -181,7 +178,7 @@ def _columns(state: "Table") -> "list[Column]":
     return found
 
 
-def _carried(mid2: "Column") -> "Column":
+def _carried(mid2: Ints) -> Ints:
     """Return *mid2* with that of the last row before, else after, for each row without a valid book."""
     known = np.flatnonzero(mid2)
     if len(known) in (0, len(mid2)):
@@ -240,7 +237,7 @@ def split(fills: "Table", account: "AccountSeries", terms: "RunTerms | None" = N
     return Pnl(total, quoting, hold, spread * account.half_tl, inventory, fees * account.fee)
 
 
-def fill_marks(fills: "Table", account: "AccountSeries") -> "Column":
+def fill_marks(fills: "Table", account: "AccountSeries") -> Ints:
     """Return bid + ask, in ticks, at each fill; if its book was not valid, the mark of the account at that time."""
     marks2 = fills[:, 7].copy()
     if (marks2 > 0).all():
@@ -261,12 +258,12 @@ class Pairs:
         lots: Number of lots matched between them.
     """
 
-    buy: "Column"
-    sell: "Column"
-    lots: "Column"
+    buy: Ints
+    sell: Ints
+    lots: Ints
 
     @property
-    def closing(self) -> "Column":
+    def closing(self) -> Ints:
         """The later fill of each pair."""
         return np.maximum(self.buy, self.sell)
 
@@ -314,7 +311,7 @@ def round_trip_stats(fills: "Table", matched: Pairs, instrument: "Instrument") -
     }
 
 
-def _round_trips(fills: "Table", matched: Pairs, notional: float) -> "tuple[Floats, Floats]":
+def _round_trips(fills: "Table", matched: Pairs, notional: float) -> tuple[Floats, Floats]:
     """Return the PnL of each round trip after fees, and the µs from the mean opening instant of its lots to its end.
 
     *notional* is the value of a tick·lot in the quote asset.

@@ -2,16 +2,12 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from mm.backtest.metrics.arithmetic import student_quantile
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    Floats = NDArray[np.float64]
+from mm.base.arrays import Floats
 
 Row = dict[str, Any]
 LONG, SHORT = 30, 5  # periods of 60 s in a block
@@ -23,7 +19,7 @@ def block_periods(periods: int) -> int:
     return LONG if periods // LONG >= ENOUGH else SHORT
 
 
-def mean_ends(pnl: "Floats") -> "tuple[Floats, Floats]":
+def mean_ends(pnl: Floats) -> tuple[Floats, Floats]:
     """Return the ends of the 95 % interval (Student's t) of each column's mean PnL per block; NaN below two blocks.
 
     Args:
@@ -39,7 +35,7 @@ def mean_ends(pnl: "Floats") -> "tuple[Floats, Floats]":
     return mean - half, mean + half
 
 
-def are_tied(pnl: "Floats", first: "Floats") -> list[bool]:
+def are_tied(pnl: Floats, first: Floats) -> list[bool]:
     """Return whether each column's mean difference per block to the *first* has 0 in its 95 % interval."""
     low, high = mean_ends(pnl - first[:, None])
     return [not (a > 0 or b < 0) for a, b in zip(low.tolist(), high.tolist(), strict=True)]

@@ -19,15 +19,13 @@ import numpy as np
 
 from mm.backtest.journal import FILL_COLUMNS
 from mm.backtest.metrics.arithmetic import changes, distinct
+from mm.base.arrays import Ints, Mask
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
     from mm.backtest.journal import Table
     from mm.backtest.metrics.market_paths import MarketPaths
     from mm.backtest.metrics.order_lives import Lives
 
-    Ints = NDArray[np.int64]
 
 TOUCHES = (-1, 0, 1)  # an order inside the spread, at its side's best price, behind it
 RESTED_US = 1_000_000  # time at rest from which on an order counts as rested for long
@@ -35,9 +33,7 @@ FOREVER_US = 1 << 62
 AT_ONCE = 1 << 19  # stretches per piece
 
 
-def stretches(
-    begin_us: "Ints", end_us: "Ints", cuts: "Ints", valid: "NDArray[np.bool_]"
-) -> "Iterator[tuple[Ints, Ints, Ints]]":
+def stretches(begin_us: Ints, end_us: Ints, cuts: Ints, valid: Mask) -> Iterator[tuple[Ints, Ints, Ints]]:
     """Yield, in pieces, the stretches into which *cuts* divide spans of time: span, last cut before it, and length.
 
     Time before the first cut is left out; spans that end before they begin have no stretch.
@@ -74,12 +70,12 @@ class Stretches(NamedTuple):
             the class of the mid's deviation; and the class of the ticks swept.
     """
 
-    period: "Ints"
-    spent_us: "Ints"
-    state: "Ints"
-    states: "Ints"
+    period: Ints
+    spent_us: Ints
+    state: Ints
+    states: Ints
 
-    def where(self, rows: "Ints") -> "Stretches":
+    def where(self, rows: Ints) -> "Stretches":
         """Return the stretches at *rows*."""
         return self._replace(period=self.period[rows], spent_us=self.spent_us[rows], state=self.state[rows])
 
@@ -87,16 +83,16 @@ class Stretches(NamedTuple):
 class _MarketStates(NamedTuple):
     """The market of the orders of one side, from each of its changes on: columns of int64[n]."""
 
-    us: "Ints"
-    mid2: "Ints"
-    move: "Ints"
-    flow: "Ints"
-    swept: "Ints"
-    spread: "Ints"
-    deviation: "Ints"
+    us: Ints
+    mid2: Ints
+    move: Ints
+    flow: Ints
+    swept: Ints
+    spread: Ints
+    deviation: Ints
 
     @classmethod
-    def of(cls, us: "Ints", mid2: "Ints", side: int, recent_us: int, market: "MarketPaths") -> "_MarketStates":
+    def of(cls, us: Ints, mid2: Ints, side: int, recent_us: int, market: "MarketPaths") -> "_MarketStates":
         """Return the states for orders of *side*; *us* are the instants at which bid + ask changes to *mid2*."""
         paths = [of_sides[0 if side > 0 else 1] for of_sides in market]
         late_us = us + recent_us
@@ -110,7 +106,7 @@ class _MarketStates(NamedTuple):
         numbers = (number[np.maximum(_last_at(at, cuts), 0)] for at, number in paths)
         return cls(cuts, mid2[row], np.where(before > 0, towards + 2 * recent, 0), *numbers)
 
-    def at(self, row: "Ints") -> "_MarketStates":
+    def at(self, row: Ints) -> "_MarketStates":
         """Return the states at *row*."""
         return _MarketStates(*(column[row] for column in self))
 
@@ -137,7 +133,7 @@ class RestingStates:
         self._sent = found.side * (at_sending - 2 * found.ticks)
         self._markets = {side: _MarketStates.of(us, mid2, side, recent_us, market) for side in (1, -1) if len(us)}
 
-    def stretches(self, span: tuple[int, int], also: "Ints") -> Stretches:
+    def stretches(self, span: tuple[int, int], also: Ints) -> Stretches:
         """Return the time of orders by state over ``[start, end)``; time without a valid book is left out.
 
         Args:
@@ -164,7 +160,7 @@ class RestingStates:
         distinct_states, state = distinct(rows[:, 1:8])
         return Stretches(rows[:, 0], rows[:, 8], state, distinct_states)
 
-    def filled(self, span: tuple[int, int]) -> "tuple[Ints, Ints]":
+    def filled(self, span: tuple[int, int]) -> tuple[Ints, Ints]:
         """Return the instant of each fill in ``[start, end)``, and its state, int64[n, 7], as in `Stretches`.
 
         The state is that of the order just before the fill; fills without a valid book are left out.
@@ -180,7 +176,7 @@ class RestingStates:
             states[own], valid[own] = self._states(order[own], market.at(row[own]), long), True
         return us[valid] + 1, states[valid]
 
-    def _states(self, order: "Ints", market: _MarketStates, long: "NDArray[np.bool_]") -> "Ints":
+    def _states(self, order: Ints, market: _MarketStates, long: Mask) -> Ints:
         """Return the states of orders, given the *market* of each and whether it has rested for *long*."""
         stands = self._found.side[order] * (market.mid2 - 2 * self._found.ticks[order])
         level, touch = long + 2 * market.flow, np.sign(stands - market.spread)
@@ -188,6 +184,6 @@ class RestingStates:
         return np.stack(columns).T  # a view: columns are contiguous
 
 
-def _last_at(us: "Ints", instants: "Ints") -> "Ints":
+def _last_at(us: Ints, instants: Ints) -> Ints:
     """Return the last of ascending instants *us* at or before each of *instants*; -1 before the first."""
     return np.searchsorted(us, instants, side="right") - 1

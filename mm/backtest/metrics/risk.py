@@ -16,6 +16,7 @@ from mm.backtest.metrics.arithmetic import dot, median, quantiles, student_quant
 from mm.backtest.metrics.long_run import cosines, long_run_error
 from mm.backtest.metrics.overfitting import probabilistic_sharpe
 from mm.backtest.metrics.pnl import PERIOD_US
+from mm.base.arrays import Floats, Ints, Mask, Numbers
 from mm.clock import US_PER_S
 
 if TYPE_CHECKING:
@@ -23,10 +24,6 @@ if TYPE_CHECKING:
 
     from mm.backtest.metrics.pnl import AccountSeries
 
-    Column = NDArray[np.int64]
-    Floats = NDArray[np.float64]
-    # int64, float64, or Python integers where 64 bits are too few
-    Numbers = NDArray[Any]
 
 PERIODS_PER_YEAR = 525_600
 YEAR_US = PERIOD_US * PERIODS_PER_YEAR
@@ -39,20 +36,20 @@ GRID_US = 1_000_000
 DAYS_A_YEAR = 365
 
 
-def period_changes(equity: "Numbers", ends: tuple["Column", "NDArray[np.bool_]"]) -> tuple["Floats", int]:
+def period_changes(equity: Numbers, ends: tuple[Ints, Mask]) -> tuple[Floats, int]:
     """Return the change of equity over each of the ``pnl.periods`` that count, and the number of those left out."""
     row, used = ends
     changes = np.diff(equity[row]).astype(np.float64)
     return changes[used], int(len(used) - np.count_nonzero(used))
 
 
-def sharpe(changes: "Floats") -> float | None:
+def sharpe(changes: Floats) -> float | None:
     """Return the annualised Sharpe ratio: mean over standard deviation (ddof 1) of 60 s changes × √525600."""
     ratio = _ratio(changes)
     return None if ratio is None else ratio * math.sqrt(PERIODS_PER_YEAR)
 
 
-def sharpe_autocorr(changes: "Floats") -> float | None:
+def sharpe_autocorr(changes: Floats) -> float | None:
     """Return the annualised Sharpe ratio, corrected for autocorrelation: Lo, FAJ 58(4), 2002.
 
     √q becomes q / √(q + 2·Σ (q − j)·ρ_j), where q is the number of periods per year, as in `inflation`.
@@ -64,7 +61,7 @@ def sharpe_autocorr(changes: "Floats") -> float | None:
     return float(ratio * math.sqrt(PERIODS_PER_YEAR / found)) if found > 0 else None
 
 
-def inflation(changes: "Floats") -> float:
+def inflation(changes: Floats) -> float:
     """Return the long-run variance of the mean of varied *changes* over its variance if they were independent.
 
     Autocorrelations up to ``lags(n)`` are weighted 1 − j/(lags + 1): Newey and West.
@@ -89,7 +86,7 @@ def block_length(periods: int) -> int:
     return min(periods, max(lags(periods) + 1, math.ceil(math.cbrt(periods))))
 
 
-def sharpe_ci95(changes: "Floats", seed: int) -> list[float] | None:
+def sharpe_ci95(changes: Floats, seed: int) -> list[float] | None:
     """Return a 95 % interval of the Sharpe ratio by a studentised circular block bootstrap (Götze and Künsch 1996).
 
     2000 draws of blocks of ``block_length`` periods; the ratio of each draw is studentised by its own standard error,
@@ -128,14 +125,14 @@ def _drawn_blocks(periods: int, seed: int) -> "NDArray[np.int32]":
     return np.random.default_rng(seed).integers(0, periods, size=(DRAWS, blocks)).astype(np.int32)
 
 
-def _block_sums(scaled: "Floats", length: int) -> "Floats":
+def _block_sums(scaled: Floats, length: int) -> Floats:
     """Return the sum and the sum of squares of the block from each period on, from cumulative sums: [periods, 2]."""
     rows = np.column_stack((scaled, scaled**2))
     sums = np.concatenate([np.zeros((1, 2)), np.cumsum(np.concatenate([rows, rows[:length]]), axis=0)])
     return np.ascontiguousarray(sums[length : length + len(scaled)] - sums[: len(scaled)])
 
 
-def _draw_ratios(drawn: "Floats", lengths: "Column", centre: float) -> "Floats":
+def _draw_ratios(drawn: Floats, lengths: Ints, centre: float) -> Floats:
     """Return the ratio of each draw and its standard error, from the influence of its blocks; 0 without variation.
 
     Args:
@@ -156,13 +153,13 @@ def _draw_ratios(drawn: "Floats", lengths: "Column", centre: float) -> "Floats":
     return np.stack((ratio, np.where(varied & (error > 1e-12), error, 0.0)))[:, :, 0]
 
 
-def _own_error(centre: float, sums: "Floats", block: int) -> float:
+def _own_error(centre: float, sums: Floats, block: int) -> float:
     """Return the standard error of the ratio from the influence of all blocks of one length, overlapping."""
     influence = sums[:, 0] - centre / 2 * (sums[:, 1] - block)
     return math.sqrt(float((influence**2).mean()) / block / len(sums))
 
 
-def verdict(changes: "Floats") -> dict[str, Any] | None:
+def verdict(changes: Floats) -> dict[str, Any] | None:
     """Return whether the mean of 60 s *changes* differs from 0, with the 95 % interval of their expected sum.
 
     The error is the long-run one of `long_run_error`, with Student's t. Below ``LEAST_PERIODS`` it is too short to
@@ -178,7 +175,7 @@ def verdict(changes: "Floats") -> dict[str, Any] | None:
     return {"text": text, "lower95": total - half, "upper95": total + half}
 
 
-def sortino(changes: "Floats") -> float | None:
+def sortino(changes: Floats) -> float | None:
     """Return the annualised ratio of the mean to the downside deviation, √mean(min(change, 0)²) over all periods."""
     if len(changes) < 2:
         return None
@@ -186,7 +183,7 @@ def sortino(changes: "Floats") -> float | None:
     return float(changes.mean() / downside * math.sqrt(PERIODS_PER_YEAR)) if downside > 0 else None
 
 
-def _ratio(changes: "Floats") -> float | None:
+def _ratio(changes: Floats) -> float | None:
     if len(changes) < 2 or changes.min() == changes.max():
         return None
     return float(changes.mean() / changes.std(ddof=1))
@@ -222,7 +219,7 @@ class Drawdowns(NamedTuple):
         return {"s": seconds, "share": share, "unrecovered": self.unrecovered}
 
 
-def drawdowns_of(us: "Column", equity: "Numbers") -> Drawdowns:
+def drawdowns_of(us: Ints, equity: Numbers) -> Drawdowns:
     """Return the drawdown figures of the *equity* rows of a run, whose instants are *us*."""
     if len(us) == 0:
         return Drawdowns()
@@ -240,7 +237,7 @@ def drawdowns_of(us: "Column", equity: "Numbers") -> Drawdowns:
     )
 
 
-def inventory_moments(us: "Column", inventory: "Column", target: int = 0) -> dict[str, float | None]:
+def inventory_moments(us: Ints, inventory: Ints, target: int = 0) -> dict[str, float | None]:
     """Return time-weighted mean, abs_mean and rms, and max (absolute), of *inventory* minus its *target*.
 
     The weighted ones are None if no time passes between the first and the last row.
@@ -255,7 +252,7 @@ def inventory_moments(us: "Column", inventory: "Column", target: int = 0) -> dic
     return {"mean": mean, "abs_mean": size, "max": furthest, "rms": math.sqrt(square)}
 
 
-def share_beyond(us: "Column", inventory: "Column", bound: float, target: int = 0) -> float | None:
+def share_beyond(us: Ints, inventory: Ints, bound: float, target: int = 0) -> float | None:
     """Return the share of time in which *inventory* is *bound* or more from *target*; None if no time passed."""
     at = arithmetic.changes(inventory)  # much fewer than rows
     held = np.diff(us[at], append=us[-1:])
@@ -263,7 +260,7 @@ def share_beyond(us: "Column", inventory: "Column", bound: float, target: int = 
     return int(held[np.abs(inventory[at] - target) >= bound].sum()) / total if total else None
 
 
-def half_life_s(us: "Column", inventory: "Column") -> float | None:
+def half_life_s(us: Ints, inventory: Ints) -> float | None:
     """Return the first lag, in s, at which the autocorrelation of *inventory* (sampled every second) is below ½.
 
     None if the inventory never changes on that grid.
@@ -281,7 +278,7 @@ def half_life_s(us: "Column", inventory: "Column") -> float | None:
     return float(below[0])
 
 
-def autocovariance(centred: "Floats", lags: int) -> "Floats":
+def autocovariance(centred: Floats, lags: int) -> Floats:
     """Return the unnormalised autocovariance (sum of products) of *centred* values at lags 0 to *lags* − 1.
 
     It is summed over stretches of the values as long as the lags, which saves memory.
@@ -294,7 +291,7 @@ def autocovariance(centred: "Floats", lags: int) -> "Floats":
     return found
 
 
-def moments(changes: "Floats") -> dict[str, Any]:
+def moments(changes: Floats) -> dict[str, Any]:
     """Return the distribution figures of the *changes* of 60 s periods, in their own unit.
 
     ``std`` has ddof 1; ``skew`` and ``kurtosis`` are m₃/m₂^1.5 and m₄/m₂² (3 for a normal distribution);
@@ -317,7 +314,7 @@ def moments(changes: "Floats") -> dict[str, Any]:
     return found | _shape(changes)
 
 
-def _shape(changes: "Floats") -> dict[str, float | None]:
+def _shape(changes: Floats) -> dict[str, float | None]:
     if len(changes) < 2 or changes.min() == changes.max():
         return dict.fromkeys(("skew", "kurtosis", "sharpe_per_period", "autocorr_inflation"))
     centred = (changes - changes.mean()) / changes.std()
@@ -337,7 +334,7 @@ def psr(found: dict[str, Any]) -> float | None:
     return probabilistic_sharpe(found["sharpe_per_period"], periods=found["periods"], **shape)
 
 
-def daily(account: "AccountSeries", days: Sequence[str], starts_us: Sequence[int], fill_us: "Column") -> dict[str, Any]:
+def daily(account: "AccountSeries", days: Sequence[str], starts_us: Sequence[int], fill_us: Ints) -> dict[str, Any]:
     """Return PnL and fills of each day, and their annualised Sharpe ratio: mean over deviation (ddof 1) × √365.
 
     A day begins at its instant of *starts_us* and ends where the next begins; the first one begins with the run. Its

@@ -38,12 +38,11 @@ from mm.backtest.metrics.pnl import (
     split,
 )
 from mm.backtest.run_terms import NO_SENSITIVITY
+from mm.base.arrays import Floats, Ints, Numbers
 from mm.clock import US_PER_S
 from mm.instrument import E8
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
     from mm.backtest.journal import Journal, Table
     from mm.backtest.run_terms import RunTerms
 
@@ -309,7 +308,7 @@ def _risk(account: EquitySeries, seed: int, *, drawn: bool) -> tuple[dict[str, A
     return first | interval | ratios, left_out
 
 
-def _ratios(account: EquitySeries, changes: "NDArray[np.float64]") -> dict[str, Any]:
+def _ratios(account: EquitySeries, changes: Floats) -> dict[str, Any]:
     """Return ratios, drawdown and returns of the quoting PnL, from its *changes* over 60 s periods."""
     found = risk.drawdowns_of(*_marked(account, account.quoting))
     fall, lasted_us = found.deepest, found.longest_us
@@ -328,7 +327,7 @@ def _ratios(account: EquitySeries, changes: "NDArray[np.float64]") -> dict[str, 
     }
 
 
-def _marked(account: EquitySeries, money: "NDArray[Any]") -> "tuple[NDArray[np.int64], NDArray[Any]]":
+def _marked(account: EquitySeries, money: Numbers) -> tuple[Ints, Numbers]:
     """Return the instants and *money* of the rows with a valid book."""
     if account.valid.all():
         return account.us, money

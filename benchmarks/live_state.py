@@ -14,6 +14,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from benchmarks.turns import PYTHON, Measured, Row, run
 from mm.instrument import E8, Instrument
 from mm.live.audit import AuditLog, audit_folder, audit_path
 from mm.live.audit_books import rebuild_symbol
-from mm.live.audit_chain import verify
+from mm.live.audit_chain import verify_lines
 from mm.live.ledger import AccountFill
 from mm.live.state_follow import bring_up
 from mm.live.state_postgres import PostgresState

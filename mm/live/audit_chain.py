@@ -3,8 +3,8 @@
 A line is compact JSON, ``{"seq":…,"us":…,"type":…,<fields>,"prev":…,"hash":…}``. *hash* is the SHA-256, in hex, of
 *prev* followed by the line without ``,"hash":"…"``; *prev* is the hash of the row before, 64 zeros in row 1.
 
-`verify` finds the first row that was changed, removed, inserted or moved. It cannot detect that all rows from some row
-on were recomputed. Such a change is detected if another file records the file's number of rows and last hash
+`verify_lines` finds the first row that was changed, removed, inserted or moved. It cannot detect that all rows from
+some row on were recomputed. Such a change is detected if another file records the file's number of rows and last hash
 (`Witness`), as every later file of the symbol does in its row 1.
 """
 
@@ -13,7 +13,6 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +29,6 @@ _BEGIN = re.compile(rb'\{"seq":([1-9]\d*),"us":(\d+),"type":"(\w+)"[,}]')
 _HASH_TEXT = len(',"hash":""}') + 64
 _TAIL_BYTES = 1 << 16
 _encode = msgspec.json.Encoder().encode
-_SHA256 = hashlib.sha256()  # a copy of it is faster than a new one
 
 
 def body(seq: int, us: int, kind: str, fields: Mapping[str, object]) -> bytes:
@@ -42,10 +40,8 @@ def body(seq: int, us: int, kind: str, fields: Mapping[str, object]) -> bytes:
 
 def seal(unsealed: bytes, prev: bytes) -> tuple[bytes, bytes]:
     """Return the line of a row, with its line end, and its hash; *prev* is the hash of the row before."""
-    line, hashed = b'%b,"prev":"%b"}' % (unsealed[:-1], prev), _SHA256.copy()
-    hashed.update(prev)
-    hashed.update(line)
-    found = hashed.hexdigest().encode()
+    line = b'%b,"prev":"%b"}' % (unsealed[:-1], prev)
+    found = hashlib.sha256(prev + line).hexdigest().encode()
     return b'%b,"hash":"%b"}\n' % (line[:-1], found), found
 
 
@@ -70,7 +66,7 @@ class Witness:
 
 @dataclass(frozen=True, slots=True)
 class ChainVerdict:
-    """The result of `verify`.
+    """The result of `verify_lines`.
 
     Attributes:
         rows: Whole rows, up to the first that is wrong.
@@ -115,39 +111,6 @@ def _line(text: bytes) -> _Line | None:
     return _Line(text, int(begin[1]), begin[3].decode(), end[1].decode(), end[2].decode())
 
 
-class _Hashes:
-    """The hashes of the rows of a log, 32 bytes each: a day has a million rows."""
-
-    def __init__(self) -> None:
-        self._data = bytearray()
-
-    def __len__(self) -> int:
-        return len(self._data) // 32
-
-    def append(self, text: str) -> None:
-        """Add the hash of the next row."""
-        self._data += bytes.fromhex(text)
-
-    def of(self, number: int) -> str:
-        """Return the hash of a row; zeros for row 0."""
-        return self._data[32 * number - 32 : 32 * number].hex() if number else ZEROS
-
-    def row_of(self, text: str) -> int | None:
-        """Return the number of the row with a hash, 0 for zeros; None if there is none."""
-        if text == ZEROS:
-            return 0
-        wanted, place = bytes.fromhex(text), -1
-        while (place := self._data.find(wanted, place + 1)) >= 0:
-            if place % 32 == 0:
-                return place // 32 + 1
-        return None
-
-
-def verify(data: bytes, *, open_end: bool = False, witnesses: Sequence[Witness] = ()) -> ChainVerdict:
-    """Return the first wrong row of a log, given as the whole file; see `verify_lines`."""
-    return verify_lines(BytesIO(data), open_end=open_end, witnesses=witnesses)
-
-
 def verify_lines(lines: Iterable[bytes], *, open_end: bool = False, witnesses: Sequence[Witness] = ()) -> ChainVerdict:
     """Return the first row of a log that was changed, removed, inserted or moved.
 
@@ -157,11 +120,11 @@ def verify_lines(lines: Iterable[bytes], *, open_end: bool = False, witnesses: S
             any row: the log of a run that was killed, or that is still running.
         witnesses: Records of other files about this one.
     """
-    hashes, kind, first, torn = _Hashes(), "", b"", 0
+    hashes, kind, first, torn = [ZEROS], "", b"", 0  # of row 0, which is none, and of each row
     row, why = None, ""
     source = iter(lines)
     for text in source:
-        number = len(hashes) + 1
+        number = len(hashes)
         first = first or text
         if not text.endswith(b"\n"):
             torn = len(text)
@@ -170,7 +133,7 @@ def verify_lines(lines: Iterable[bytes], *, open_end: bool = False, witnesses: S
         if line is None or not line.is_whole:
             what = "its hash does not match its content" if line else "the line does not have the form of a row"
             row, why = number, f"{what}: it was changed"
-        elif line.prev != hashes.of(number - 1):
+        elif line.prev != hashes[-1]:
             row, why = _broken(line, hashes, next(source, b""))
         else:
             why = _misplaced(line, number, kind == STOP)
@@ -179,11 +142,11 @@ def verify_lines(lines: Iterable[bytes], *, open_end: bool = False, witnesses: S
             break
         hashes.append(line.hash)
         kind = line.type
-    good = len(hashes) if row is None else row - 1
+    good = len(hashes) - 1 if row is None else row - 1
     if row is None:
         row, why = _contradiction(hashes, witnesses) or _end_error(kind, good, torn, open_end)
-    stopped = kind == STOP and good == len(hashes)
-    return ChainVerdict(good, hashes.of(good), row, why, torn, stopped, _decoded(first) if good else {})
+    stopped = kind == STOP and good == len(hashes) - 1
+    return ChainVerdict(good, hashes[good], row, why, torn, stopped, _decoded(first) if good else {})
 
 
 def _misplaced(line: _Line, number: int, stopped: bool) -> str:
@@ -195,18 +158,18 @@ def _misplaced(line: _Line, number: int, stopped: bool) -> str:
     return f"it follows the row {STOP!r}, which is the last of a log: it was inserted" if stopped else ""
 
 
-def _broken(line: _Line, hashes: _Hashes, next_text: bytes) -> tuple[int, str]:
+def _broken(line: _Line, hashes: list[str], next_text: bytes) -> tuple[int, str]:
     """Return the number of the wrong row, after a whole row that does not follow from the last of *hashes*.
 
     It may be the row itself, or the one before (replaced by a row with its own hash), or an earlier one (inserted rows
     that each follow from the one before). The line after it decides which.
     """
-    number = len(hashes) + 1
+    number = len(hashes)
     following = _line(next_text[:-1])
     goes_on = following is None or following.prev == line.hash
-    root = hashes.row_of(line.prev)  # the row from which it follows
-    if root is not None:
-        if goes_on and hashes.of(root + 1) != line.hash and line.seq == root + 1:
+    if line.prev in hashes:
+        root = hashes.index(line.prev)  # the row from which it follows
+        if goes_on and hashes[root + 1] != line.hash and line.seq == root + 1:
             return root + 1, f"the row that belongs there is line {number}: rows were inserted"
         return number, f"it follows from row {root}: it was inserted or moved there"
     if line.seq == number and goes_on and number > 1:
@@ -214,16 +177,16 @@ def _broken(line: _Line, hashes: _Hashes, next_text: bytes) -> tuple[int, str]:
     return number, f"it has the number {line.seq} and does not follow from the row before: rows were removed or moved"
 
 
-def _contradiction(hashes: _Hashes, witnesses: Sequence[Witness]) -> tuple[int, str] | None:
+def _contradiction(hashes: list[str], witnesses: Sequence[Witness]) -> tuple[int, str] | None:
     """Return the first row at which a log differs from the records of other files about it."""
     for record in sorted(witnesses, key=lambda witness: witness.rows):
         claim = f"{record.source} records {record.rows} rows"
-        if record.rows > len(hashes):
-            return len(hashes) + 1, f"{claim}: the end was cut off"
-        if hashes.of(record.rows) != record.hash:
+        if record.rows >= len(hashes):
+            return len(hashes), f"{claim}: the end was cut off"
+        if hashes[record.rows] != record.hash:
             changed = "rows up to it were changed, and all hashes recomputed"
             return record.rows, f"{record.source} has a different hash of it: {changed}"
-        if record.rows < len(hashes) and not record.grows:
+        if record.rows + 1 < len(hashes) and not record.grows:
             return record.rows + 1, f"{claim}: rows were added"
     return None
 
@@ -272,8 +235,8 @@ def rows_after(lines: Iterable[bytes], before: Witness) -> Iterator[tuple[bytes,
         yield text, Witness(before.file, rows, prev)
 
 
-def read_rows(path: Path, after: int = 0) -> Iterator[dict[str, Any]]:
-    """Yield the rows of a log after row *after*, without a check of their hashes; an incomplete last line is left out.
+def read_rows(path: Path) -> Iterator[dict[str, Any]]:
+    """Yield the rows of a log, without a check of their hashes; an incomplete last line is left out.
 
     Raises:
         BrokenFile: If a line is not a row, or its number does not match its position.
@@ -282,7 +245,7 @@ def read_rows(path: Path, after: int = 0) -> Iterator[dict[str, Any]]:
     try:
         with path.open("rb") as file:
             for number, text in enumerate(file, 1):
-                if number > after and text.endswith(b"\n"):
+                if text.endswith(b"\n"):
                     yield decode_row(text, number, path.name)
     except OSError as error:
         raise DataError(f"{path}: the audit log cannot be read ({error.strerror})") from error

@@ -8,6 +8,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import BytesIO
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ import pytest
 from mm.errors import RunExists, TryLater
 from mm.instrument import E8, Instrument
 from mm.live.audit import AuditLog, audit_path, earlier_logs, logs_of, witnesses_of
-from mm.live.audit_chain import ZEROS, end_of, read_rows, verify
+from mm.live.audit_chain import ZEROS, end_of, read_rows, verify_lines
 from support import ROOT
 
 BTC = Instrument("BTCUSDT", E8 // 100, 1_000, 5 * E8, "BTC", "USDT")
@@ -71,7 +72,7 @@ def test_rows_are_written_in_order_and_read_back(path: Path, sync: bool) -> None
         {"us": 1005, "type": "stop"},
     ]
     data = path.read_bytes()
-    assert verify(data).row is None
+    assert verify_lines(BytesIO(data)).row is None
     assert data.isascii()
 
 
@@ -136,7 +137,7 @@ def test_full_disk_failure_is_permanent(path: Path, sync: bool) -> None:
     log = AuditLog(path, sync=sync)
     asyncio.run(run())
     log.close()
-    assert verify(path.read_bytes()).row is None
+    assert verify_lines(BytesIO(path.read_bytes())).row is None
     assert [row["type"] for row in read_rows(path)] == ["start", *["intent"] * 5, "stop"]
 
 
@@ -151,7 +152,7 @@ def test_close_reports_rows_never_written(path: Path, sync: bool) -> None:
             log.append("intent")
         with pytest.raises(TryLater, match=r"refused [45] rows of the audit log, from row [23] on .* before trading"):
             log.close()
-    found = verify(path.read_bytes(), open_end=True)
+    found = verify_lines(BytesIO(path.read_bytes()), open_end=True)
     assert (found.row, found.rows) == (None, 2)
     assert found.torn_bytes > 0
 
@@ -262,7 +263,7 @@ def test_killed_process_has_written_every_reported_row(path: Path, sync: bool, a
             process.stdout.readline()
         process.kill()
         reported = [after, *(int(line) for line in process.stdout.read().split("\n")[:-1])]
-    found = verify(path.read_bytes(), open_end=True)
+    found = verify_lines(BytesIO(path.read_bytes()), open_end=True)
     assert found.row is None
     assert found.rows >= reported[-1]
 
@@ -273,4 +274,4 @@ def test_writer_outlives_the_event_loop(path: Path) -> None:
     asyncio.run(log.synced(log.append("start")))
     log.append("stop")
     log.close()
-    assert verify(path.read_bytes()).row is None
+    assert verify_lines(BytesIO(path.read_bytes())).row is None

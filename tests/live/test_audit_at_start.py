@@ -3,6 +3,7 @@
 import json
 import shutil
 import tempfile
+from io import BytesIO
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from audit_story import BTC, stories
 from mm.errors import BrokenFile
 from mm.live.audit import AuditLog, logs_of
 from mm.live.audit_books import rebuild_symbol
-from mm.live.audit_chain import Witness, seal, verify
+from mm.live.audit_chain import Witness, seal, verify_lines
 from mm.live.trade_history import ACCOUNT, BOOKS, RunHistory, read_history
 
 NOON_US, DAY_US = 1_795_176_000_000_000, 86_400_000_000
@@ -116,7 +117,7 @@ def test_row_1_contains_totals_and_log_verifies(logs):
     path = logs_of(logs.folder)[-1]
     row = json.loads(path.read_text().splitlines()[0])
     assert [trade_id for trade_id, _ in row[BOOKS]["ledger"]["_booked"]] == [0, 1]
-    assert verify(path.read_bytes()).row is None
+    assert verify_lines(BytesIO(path.read_bytes())).row is None
 
 
 def test_logs_without_totals_are_all_read(logs):

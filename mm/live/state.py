@@ -14,7 +14,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Protocol, TypeGuard
+from typing import TypeGuard
 
 from mm.errors import DataError
 from mm.live.audit import AuditLog
@@ -28,12 +28,8 @@ ROWS_AT_ONCE, PAUSE_S = 500, 0.002
 """Maximum audit rows per batch, and the pause after it, in s: the interpreter is shared with the trader's loop."""
 _SHORTEST_WAIT_S, _LONGEST_WAIT_S = 0.1, 5.0
 
-
-class Reporter(Protocol):
-    """Logs an event with its numbers: a logger's ``warning``."""
-
-    def __call__(self, event: str, **numbers: Any) -> Any:
-        """Log an event."""
+Reporter = Callable[..., object]
+"""Logs an event with its numbers: a logger's ``warning``."""
 
 
 class _Live:
@@ -43,7 +39,7 @@ class _Live:
         self._stream = f"ticks:{symbol}"
         self._lock = threading.Lock()
         self._documents: dict[str, Callable[[], str]] = {}
-        self._inbox: deque[tuple[int, tuple[str, ...]]] = deque(maxlen=maxlen)
+        self._inbox: deque[tuple[int, Mapping[str, str]]] = deque(maxlen=maxlen)
         self._unsent: deque[Tick] = deque(maxlen=maxlen)
         self._last = (0, 0)
 
@@ -55,7 +51,7 @@ class _Live:
         with self._lock:
             self._documents[key] = text
 
-    def tick(self, us: int, fields: tuple[str, ...]) -> None:
+    def tick(self, us: int, fields: Mapping[str, str]) -> None:
         """Append a tick; the oldest one is dropped if the stream would not keep it."""
         self._inbox.append((us, fields))
 
@@ -82,7 +78,7 @@ class _Live:
             self._unsent.popleft()
         return True
 
-    def _ticks(self, inbox: Sequence[tuple[int, tuple[str, ...]]]) -> list[Tick]:
+    def _ticks(self, inbox: Sequence[tuple[int, Mapping[str, str]]]) -> list[Tick]:
         """Assign ids of the stream to ticks: the instant in ms, and a number if the clock does not advance."""
         found = []
         for us, fields in inbox:
@@ -175,7 +171,7 @@ class _Lane:
             self.report("state_store_back", store=self.backend.place, away_s=away_s)
 
 
-def _ignore(event: str, **numbers: Any) -> None:
+def _ignore(event: str, **numbers: object) -> None:
     """Report nothing."""
 
 
@@ -234,8 +230,7 @@ class StateWriter:
     def tick(self, us: int, **fields: object) -> None:
         """Append to the stream ``ticks:<SYMBOL>``."""
         if self._live is not None:
-            texts = [text for name, value in fields.items() for text in (name, str(value))]
-            self._live.tick(us, ("us", str(us), *texts))
+            self._live.tick(us, {"us": str(us)} | {name: str(value) for name, value in fields.items()})
 
     @property
     def queue(self) -> int:

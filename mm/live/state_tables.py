@@ -115,12 +115,12 @@ class Tick:
     Attributes:
         stream: Its key, ``ticks:<SYMBOL>``.
         id: Id in the stream, ``ms-number``, always increasing: an entry that is sent twice is stored once.
-        fields: Alternating names and values, as text.
+        fields: Values by name, as text.
     """
 
     stream: str
     id: str
-    fields: tuple[str, ...]
+    fields: Mapping[str, str]
 
 
 class StateBackend(Protocol):

@@ -138,7 +138,7 @@ def test_waiting_ticks_are_limited_to_stream_length(log: AuditLog, monkeypatch: 
     assert writer.close(10)
     ticks = [tick for _, sent in store.published for tick in sent]
     assert [tick.fields for tick in ticks] == [
-        ("us", str(5_000 + n // 2 * 1_000), "bid", str(n)) for n in range(700, 1_000)
+        {"us": str(5_000 + n // 2 * 1_000), "bid": str(n)} for n in range(700, 1_000)
     ]
     ids = [tuple(map(int, tick.id.split("-"))) for tick in ticks]
     assert ids == sorted(set(ids))

@@ -88,7 +88,7 @@ def test_redis_stores_each_batch_once(tmp_path: Path, client: Any, store: RedisS
 def test_ticks_sent_twice_are_stored_once(client: Any, store: RedisState) -> None:
     """The stream keeps its maximum length; a consumer group reads it like any other."""
     stream = f"ticks:{SYMBOL}"
-    ticks = [Tick(stream, f"{1_000 + n // 3}-{n % 3}", ("us", str(n), "bid", "1.5")) for n in range(60)]
+    ticks = [Tick(stream, f"{1_000 + n // 3}-{n % 3}", {"us": str(n), "bid": "1.5"}) for n in range(60)]
     client.xgroup_create(stream, "readers", id="0", mkstream=True)
     store.publish({f"lob:{SYMBOL}": '{"bids":[]}'}, ticks[:40])
     store.publish({}, ticks[30:])

@@ -15,6 +15,8 @@ from mm.live.keys import Credentials, sorted_payload
 
 RequestParams = Mapping[str, str | int]
 Done = Callable[[ApiAnswer], None]
+Send = Callable[[str, RequestParams, Done], int]
+"""Sends a request: `OrderApi.request`."""
 
 
 REST_ROUTES = {
@@ -139,7 +141,7 @@ def unsent(done: Done, clock: ExchangeClock, why: str) -> None:
     asyncio.get_running_loop().call_soon(done, answer)
 
 
-async def answer_of(api: OrderApi, method: str, parameters: RequestParams) -> ApiAnswer:
+async def answer_of(send: Send, method: str, parameters: RequestParams) -> ApiAnswer:
     """Send a request and return its answer."""
     future: asyncio.Future[ApiAnswer] = asyncio.get_running_loop().create_future()
 
@@ -147,15 +149,13 @@ async def answer_of(api: OrderApi, method: str, parameters: RequestParams) -> Ap
         if not future.done():
             future.set_result(answer)
 
-    api.request(method, parameters, done)
+    send(method, parameters, done)
     return await future
 
 
-async def measure(api: OrderApi, clock: ExchangeClock) -> bool:
-    """Measure the exchange's clock, and return whether that was possible."""
+async def measure(send: Send, clock: ExchangeClock) -> None:
+    """Measure the exchange's clock, if it answers."""
     sent_us = clock.now_us()
-    answer = await answer_of(api, "time", {})
-    if answer.outcome is not Outcome.DONE:
-        return False
-    clock.measured(sent_us, exchange_us(SERVER_TIME.decode(answer.result).serverTime), answer.us)
-    return True
+    answer = await answer_of(send, "time", {})
+    if answer.outcome is Outcome.DONE:
+        clock.measured(sent_us, exchange_us(SERVER_TIME.decode(answer.result).serverTime), answer.us)

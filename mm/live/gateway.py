@@ -25,6 +25,7 @@ from mm.live.api_messages import (
     Outcome,
 )
 from mm.live.api_requests import ExchangeClock, OrderApi, Signer, answer_of, measure
+from mm.live.audit import AuditLog
 from mm.live.fee_values import FeeValues
 from mm.live.keys import Credentials
 from mm.live.knobs import OrderAccess, VenueUrls
@@ -41,7 +42,7 @@ from mm.live.live_orders import (
     OrderStep,
     Resend,
 )
-from mm.live.order_access import AuditSink, BackgroundTasks, ClientIds, GatewayRun, is_ours
+from mm.live.order_access import BackgroundTasks, ClientIds, GatewayRun, is_ours
 from mm.live.order_checks import NO_SUCH_SYMBOL, OrderChecks, Reason, SymbolInfo
 from mm.live.order_limits import BANNED, SLOW_DOWN, OrderLimits
 from mm.live.order_queries import PAGE, OrderQueries, Unanswered
@@ -89,7 +90,7 @@ class Gateway:
         credentials: Credentials,
         run: GatewayRun,
         listener: OrderListener | None,
-        audit: AuditSink,
+        audit: AuditLog,
         *,
         log: "Logger",
         around: Surroundings | None = None,
@@ -211,8 +212,8 @@ class Gateway:
                 differ from the audit logs.
             TryLater: If it cannot be reached.
         """
-        await measure(self._rest, self._clock)
-        answer = await answer_of(self._rest, "exchangeInfo", {"symbol": self._run.symbol})
+        await measure(self._rest.request, self._clock)
+        answer = await answer_of(self._rest.request, "exchangeInfo", {"symbol": self._run.symbol})
         if answer.outcome is not Outcome.DONE and answer.code != NO_SUCH_SYMBOL:
             why = self._why() if self._limits.silence_s else f"{answer.code} {answer.message}"
             raise TryLater(f"the exchange does not answer ({why}); check REST_URL and the network, or wait")
@@ -400,7 +401,7 @@ class Gateway:
 
     async def _measure(self) -> None:
         before_us = self._clock.offset_us
-        await measure(self._api(), self._clock)
+        await measure(self._api().request, self._clock)
         self._measuring = False
         self._log.warning("clock_measured", offset_us=self._clock.offset_us, before_us=before_us)
 

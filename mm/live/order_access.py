@@ -1,4 +1,4 @@
-"""The environment of the gateway: knobs, listener, the interface of the audit log, client ids."""
+"""The environment of the gateway: its settings and the state of earlier runs, background tasks, client ids."""
 
 import asyncio
 import os
@@ -7,7 +7,7 @@ from collections.abc import Callable, Coroutine, Iterable, Mapping
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from time import time_ns
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from mm.live.account_check import AccountCheck
 from mm.live.knobs import OrderAccess
@@ -19,20 +19,6 @@ if TYPE_CHECKING:
 OWN_PREFIX = "mm-"
 AUDIT_TYPES = ("start", "intent", "ack", "fill", "cancel", "reject", "breach", "kill", "rearm", "params", "stop")
 """The row types of an audit log."""
-
-
-class AuditSink(Protocol):
-    """The interface of the audit log for the gateway."""
-
-    @property
-    def failure(self) -> Exception | None:
-        """The disk error of the first refused row; None without one."""
-
-    def append(self, type: str, /, **fields: object) -> int:
-        """Append a row and return its number."""
-
-    async def synced(self, seq: int) -> None:
-        """Wait until row *seq* is on disk; raises OSError if the disk refused it."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -148,18 +148,15 @@ class OrderQueries:
         await self._recognise()
         if self._states.reset:
             return
-        await self._orders()
+        await self.listed()
         await self._trades()
         await self._account()
         await self._fee_prices()
         answer = await self._answer("avgPrice", {"symbol": self._symbol})
         self._checks.average_e8 = e8(msgspec.json.decode(answer.result, type=AssetPrice).price)
 
-    async def listed(self, api: OrderApi) -> tuple[list[LiveOrder], int]:
-        """Read the open orders by *api*; return ours, and the number of others. Raises Unanswered."""
-        return await self._orders(api)
-
-    async def _orders(self, api: OrderApi | None = None) -> tuple[list[LiveOrder], int]:
+    async def listed(self, api: OrderApi | None = None) -> tuple[list[LiveOrder], int]:
+        """Read the open orders, by *api* if given; return ours, and the number of others. Raises Unanswered."""
         expected = [order for order in self._states.open.values() if order.exchange_id > 0]
         answer = await self._answer("openOrders.status", {"symbol": self._symbol}, api)
         seen, foreign = [], 0
@@ -246,7 +243,7 @@ class OrderQueries:
     async def _fee_prices(self) -> None:
         """Read the prices of assets in which commissions are paid; one that the exchange does not give is not known."""
         for asset, symbol in self.fees.symbols():
-            answer = await answer_of(self._api(), "ticker.price", {"symbol": symbol})
+            answer = await answer_of(self._api().request, "ticker.price", {"symbol": symbol})
             if answer.outcome is Outcome.DONE:
                 price_e8 = e8(msgspec.json.decode(answer.result, type=AssetPrice).price)
                 if price_e8:
@@ -260,7 +257,7 @@ class OrderQueries:
         return order
 
     async def _answer(self, method: str, parameters: RequestParams, api: OrderApi | None = None) -> ApiAnswer:
-        answer = await answer_of(api or self._api(), method, parameters)
+        answer = await answer_of((api or self._api()).request, method, parameters)
         if answer.outcome is not Outcome.DONE:
             raise Unanswered(f"{method}: {answer.code} {answer.message}")
         return answer

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 
 from mm.instrument import decimal_text
 from mm.live.account_check import AccountCheck
+from mm.live.audit import AuditLog
 from mm.live.fee_values import FeeValues
 from mm.live.ledger import AccountFill
 from mm.live.live_orders import (
@@ -17,7 +18,6 @@ from mm.live.live_orders import (
     OrderReport,
     Rejected,
 )
-from mm.live.order_access import AuditSink
 
 
 class OrderListener:
@@ -74,7 +74,7 @@ class OrderReports:
 
     def __init__(
         self,
-        audit: AuditSink,
+        audit: AuditLog,
         listener: OrderListener | None,
         fees: FeeValues,
         account: AccountCheck | None = None,

@@ -19,9 +19,9 @@ from mm.live.api_messages import (
     WsError,
 )
 from mm.live.api_requests import OrderApi, RequestParams
+from mm.live.audit import AuditLog
 from mm.live.ledger import SIDE_NAMES
 from mm.live.live_orders import LiveOrder
-from mm.live.order_access import AuditSink
 from mm.live.order_states import OrderStates
 
 NOT_SENT = 0
@@ -56,7 +56,7 @@ class OrderSender:
         window_ms: int,
         states: OrderStates,
         apis: tuple[OrderApi, OrderApi],
-        audit: AuditSink,
+        audit: AuditLog,
         answered: Callable[[str, ApiAnswer], None],
     ) -> None:
         self.cancel_sent_s: dict[str, float] = {}

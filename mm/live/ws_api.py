@@ -21,7 +21,6 @@ from mm.live.api_messages import (
     NO_ANSWER,
     NOT_AUTHORIZED,
     RETRY_DATA,
-    SERVER_TIME,
     SHUTDOWN,
     STALE_TIMESTAMP,
     TERMINATED,
@@ -30,7 +29,7 @@ from mm.live.api_messages import (
     Outcome,
     WsMessage,
 )
-from mm.live.api_requests import COUNTED, UNSIGNED, Done, RequestParams, Signer, unsent
+from mm.live.api_requests import COUNTED, UNSIGNED, Done, RequestParams, Signer, answer_of, measure, unsent
 from mm.live.order_limits import OrderLimits
 from mm.live.trade_venue import untrusted
 from mm.market_data.rate_budget import Backoff
@@ -55,30 +54,9 @@ class ApiWatcher(Protocol):
         """An event of the user data stream arrived at *us*: its name, and its JSON."""
 
 
-class ApiLink(Protocol):
-    """The interface of a connection; `Link` has it."""
-
-    changed: asyncio.Event
-
-    async def open(self) -> None:
-        """Connect; raises OSError or WebSocketException if that fails."""
-
-    def send(self, text: bytes) -> None:
-        """Send a message."""
-
-    def close(self, reason: str = "") -> None:
-        """Close it gracefully."""
-
-    def abort(self) -> None:
-        """End it at once."""
-
-    def ending(self) -> tuple[int | None, str]:
-        """Return the close code, and the reason of the end."""
-
-
 Take = Callable[[bytes, int], None]
 """Called with a message and its arrival, in µs."""
-Connect = Callable[[str, Take], ApiLink]
+Connect = Callable[[str, Take], Link]
 """Creates a connection to an address, whose messages are passed to the callable; it is not open yet."""
 
 
@@ -98,7 +76,7 @@ class _Mailbox(Inbox):
         """No effect: the caller that opened the link follows it."""
 
 
-def linked(url: str, take: Take, clock_us: Callable[[], int] = now_us) -> ApiLink:
+def linked(url: str, take: Take, clock_us: Callable[[], int] = now_us) -> Link:
     """Return a connection over a socket; *clock_us* stamps arriving data, in µs."""
     return Link(_Mailbox(take, clock_us), url, 0)
 
@@ -145,7 +123,7 @@ class WsApi:
         self._limits = limits
         self._watcher = watcher
         self._connect = connect
-        self._link: ApiLink | None = None
+        self._link: Link | None = None
         self._given_up = ""
         self._session = False  # whether it is logged on
         self._closing = False
@@ -290,7 +268,7 @@ class WsApi:
                 idle.cancel()
             self._ended(link)
 
-    def _ended(self, link: ApiLink) -> None:
+    def _ended(self, link: Link) -> None:
         """Mark every unanswered request as UNKNOWN."""
         link.abort()
         self.up = self._session = False
@@ -301,15 +279,15 @@ class WsApi:
 
     async def _log_on(self) -> str:
         """Measure the clock, log on, subscribe; return the reason of a failure, or an empty text."""
-        await self._measure()
+        await measure(self._request, self._clock)
         if self._signer.credentials.kind == "ED25519":
-            answer = await self._session_request("session.logon")
+            answer = await answer_of(self._request, "session.logon", {})
             if answer.outcome is not Outcome.DONE:
                 return self._refused("session.logon", answer)
             self._session = True
-            answer = await self._session_request("userDataStream.subscribe")
+            answer = await answer_of(self._request, "userDataStream.subscribe", {})
         else:
-            answer = await self._session_request("userDataStream.subscribe.signature")
+            answer = await answer_of(self._request, "userDataStream.subscribe.signature", {})
         return "" if answer.outcome is Outcome.DONE else self._refused("userDataStream.subscribe", answer)
 
     def _refused(self, what: str, answer: ApiAnswer) -> str:
@@ -322,25 +300,12 @@ class WsApi:
             )
         return why
 
-    async def _session_request(self, method: str) -> ApiAnswer:
-        """Send a request of the session itself; a subscription of a session has no parameters."""
-        future: asyncio.Future[ApiAnswer] = asyncio.get_running_loop().create_future()
-        self._request(method, {}, lambda answer: None if future.done() else future.set_result(answer))
-        return await future
-
-    async def _measure(self) -> None:
-        sent_us = self._clock.now_us()
-        answer = await self._session_request("time")
-        if answer.outcome is Outcome.DONE:
-            server_us = exchange_us(SERVER_TIME.decode(answer.result).serverTime)
-            self._clock.measured(sent_us, server_us, answer.us)
-
-    async def _keep_alive(self, link: ApiLink) -> None:
+    async def _keep_alive(self, link: Link) -> None:
         """Request the time after a period without data: this detects dead connections, and measures the clock."""
         while True:
             await asyncio.sleep(IDLE_S)
             if self._clock.now_us() - self.received_us >= IDLE_S * 1e6 and link is self._link:
-                await self._measure()
+                await measure(self._request, self._clock)
 
     def _drop(self, why: str) -> None:
         """End the connection, so that another one is opened."""

@@ -27,7 +27,7 @@ def answered(answer: Callable[[httpx.Request], httpx.Response], method: str = "o
     async def main() -> ApiAnswer:
         rest, _ = api(answer)
         try:
-            return await answer_of(rest, method, {"symbol": "S", "price": "1.5"})
+            return await answer_of(rest.request, method, {"symbol": "S", "price": "1.5"})
         finally:
             await rest.close()
 
@@ -130,11 +130,11 @@ def test_too_many_requests_status_silences_the_api() -> None:
     async def main() -> None:
         busy = httpx.Response(429, headers={"Retry-After": "7"}, json={"code": -1003, "msg": "slow"})
         rest, limits = api(lambda _: busy)
-        assert (await answer_of(rest, "order.cancel", {})).retry_after_s == 7
+        assert (await answer_of(rest.request, "order.cancel", {})).retry_after_s == 7
         assert 6 < limits.silence_s <= 7
-        assert (await answer_of(rest, "order.cancel", {})).outcome is Outcome.UNSENT
+        assert (await answer_of(rest.request, "order.cancel", {})).outcome is Outcome.UNSENT
         await rest.close()
-        assert (await answer_of(rest, "order.cancel", {})).outcome is Outcome.UNSENT
+        assert (await answer_of(rest.request, "order.cancel", {})).outcome is Outcome.UNSENT
 
     asyncio.run(main())
 
@@ -153,9 +153,9 @@ def test_stale_timestamp_error_calls_doubted_callback() -> None:
         clock.doubted = lambda: doubts.append(1)
         signer = Signer(Credentials("k", secret="s"), clock, 1_000)
         rest = RestApi("http://x", signer, OrderLimits(), httpx.MockTransport(answer))
-        await answer_of(rest, "order.status", {})
+        await answer_of(rest.request, "order.status", {})
         assert doubts == [1]
-        assert await measure(rest, clock)
+        await measure(rest.request, clock)
         assert clock.offset_us == 4_000_000
         await rest.close()
 

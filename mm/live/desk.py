@@ -153,16 +153,15 @@ class Desk:
         mid2 = bid + ask if bid and ask else 0
         self._show_breaches(us)
         self._count_rows({}, ("SKIP",))
-        metrics.market(self._gaps, self._messages)
+        metrics.gaps, metrics.messages = self._gaps, self._messages
         if self._book is not None:
-            metrics.book_updated(self._book_us)
-        metrics.position(self._position_e8())
+            metrics.book_us = self._book_us
+        metrics.position_e8 = self._position_e8()
         metrics.quotes(us, *((abs(mid2 / 2 - ticks) if ticks and mid2 else None) for ticks in manager.quoted))
         metrics.why_not_ready = self._why_not_quoting(us, mid2)
-        for limit, share in manager.guard.used().items():
-            metrics.risk_used(limit, share)
+        metrics.used |= manager.guard.used()
         if self._writer:
-            metrics.state_writer(self._writer.queue, self._writer.lag_s)
+            metrics.writer = self._writer.queue, self._writer.lag_s
         if mid2:
             self._show_money(us, mid2 * self.play.grid.tick_e8 // 2)
 
@@ -208,19 +207,18 @@ class Desk:
                     now[f"{action} {reason}"] = rows(ACTIONS.index(action), code)
         for name in (now - self._counted).elements():
             if name in requests:
-                metrics.order(name)
+                metrics.orders[name] += 1
             else:
                 reason = name.partition(" ")[2]
-                metrics.reject(reason.upper() if reason in WITHHOLDING else reason)  # a limit is named by its knob
+                metrics.rejects[reason.upper() if reason in WITHHOLDING else reason] += 1  # a limit: named by its knob
         self._counted |= now
 
     def _show_money(self, us: int, mid_e8: int) -> None:
         """Show PnL and equity at a mid, and pass book, PnL and the strategy's state to the state store."""
         found = self._pnl(mid_e8)
         parts = {"realized": found.realized, "unrealized": found.unrealized, "fees": found.fees, "total": found.total}
-        self.metrics.pnl(**parts)
-        self.metrics.equity(self._equity_e8(mid_e8, found.total))
-        self.metrics.unvalued(found.unvalued)
+        self.metrics.pnl_e8, self.metrics.unvalued_e8 = parts, found.unvalued
+        self.metrics.equity_e8 = self._equity_e8(mid_e8, found.total)
         if self._writer is None:
             return
         if self._book is not None:
@@ -275,7 +273,7 @@ class ShadowDesk(Desk):
         self._take_fills()
         self._count_rows(REQUESTS, ("REJECT",))
         killed = self.play.engine.manager.killed()
-        self.metrics.killed(killed is not None)
+        self.metrics.killed = killed is not None
         if killed is not None and not self._killed:
             self._killed = True
             self._log.warning("killed", reason=killed[1], note="quoting has stopped; the recording continues")
@@ -290,7 +288,7 @@ class ShadowDesk(Desk):
             price, qty = decimal_text(ticks * grid.tick_e8), decimal_text(lots * grid.lot_e8)
             fill = AccountFill(self._fills, order_id, "", side, price, qty, fee, grid.quote_asset, us, maker=True)
             self._ledger.book(fill)
-            self.metrics.fill(side)
+            self.metrics.fills[side] += 1
 
     def _position_e8(self) -> int:
         return self._ledger.position_e8
@@ -303,7 +301,7 @@ class ShadowDesk(Desk):
 
 
 class TradeDesk(Desk):
-    """Follows a trader, as its observer.
+    """Follows a trader, which reports to it.
 
     Args:
         metrics: The metrics for Prometheus, filled here.
@@ -338,12 +336,12 @@ class TradeDesk(Desk):
         self._next_us = 0
         self._accepted_us: dict[int, int | None] = {}  # of orders without a fill; None before the acceptance
 
-    # ------------------------------------------------------------------ the trader's observer
+    # ------------------------------------------------------------------ what the trader reports
 
     def order(self, action: str, order_id: int, us: int) -> None:
         """Count a sent request; record the acceptance time of an order until its first fill."""
         if action in ("place", "cancel", "replace", "amend"):
-            self.metrics.order(action)
+            self.metrics.orders[action] += 1
             if action in ("place", "replace"):
                 self._orders += 1
                 self._accepted_us[order_id] = None
@@ -355,8 +353,8 @@ class TradeDesk(Desk):
     def filled(self, fill: AccountFill, order_id: int, us: int) -> None:
         """Count a fill; show the account again at the next update."""
         self._next_us = min(self._next_us, us)
-        self.metrics.account_reported(us)
-        self.metrics.fill(fill.side)
+        self.metrics.account_us = us
+        self.metrics.fills[fill.side] += 1
         unvalued = self.account.ledger.unvalued
         if fill.commission_asset in unvalued:
             self._warnings.warn(
@@ -370,21 +368,14 @@ class TradeDesk(Desk):
         self._fills += 1
         if order_id in self._accepted_us:
             accepted_us = self._accepted_us.pop(order_id)
-            self.metrics.ack_fill(0.0 if accepted_us is None else (us - accepted_us) / US_PER_S)
+            # A fill may be reported before the acknowledgement of its order.
+            self.metrics.ack_fill.observe(0.0 if accepted_us is None else max(0, us - accepted_us) / US_PER_S)
 
     def rejected(self, reason: str, code: int, message: str) -> None:
         """Count a rejection; warn of the first of its kind within a minute."""
-        self.metrics.reject(reason)
+        self.metrics.rejects[reason] += 1
         self._rejects += 1
         self._warnings.warn(self._us, "order_rejected", reason, reason=reason, code=code, message=message)
-
-    def account_reported(self, us: int) -> None:
-        """Record a report of the account's balances."""
-        self.metrics.account_reported(us)
-
-    def ack(self, action: str, seconds: float) -> None:  # noqa: ARG002 - the observer's signature
-        """Record the latency of a response."""
-        self.metrics.ack(seconds)
 
     # ------------------------------------------------------------------ at each update
 

@@ -1,7 +1,6 @@
-"""The metrics of a shadow and of a trader: the families for Prometheus, and their setters.
+"""The metrics of a shadow and of a trader, for Prometheus; text is generated only when the page is read.
 
-The market families are those of every recorder (`mm.market_data.metrics`). The trader calls the setters and counters
-below; a call costs a few hundred nanoseconds, and text is generated only when the page is read.
+The market families are those of every recorder (`mm.market_data.metrics`).
 """
 
 from bisect import bisect_left
@@ -11,14 +10,7 @@ from itertools import accumulate
 
 from mm.clock import US_PER_S, now_us
 from mm.instrument import decimal_text
-from mm.market_data.metrics import (
-    MARKET_FAMILIES,
-    FilledFamily,
-    MetricFamily,
-    MetricSample,
-    exposition,
-    market_families,
-)
+from mm.market_data.metrics import FilledFamily, MetricFamily, MetricSample, market_families
 
 POSITION = MetricFamily("mm_position", "gauge", "INITIAL_INVENTORY plus our own fills, in the base asset.")
 PNL = MetricFamily("mm_pnl", "gauge", "PnL since the start of the ledger, by part, in the quote asset.", ("part",))
@@ -49,26 +41,6 @@ RISK_USED = MetricFamily("mm_risk_used_ratio", "gauge", "Used share of a limit; 
 KILLED = MetricFamily("mm_killed", "gauge", "1 while the kill switch is triggered.")
 WRITER_QUEUE = MetricFamily("mm_state_writer_queue", "gauge", "Rows waiting for the state store.")
 WRITER_LAG = MetricFamily("mm_state_writer_lag_seconds", "gauge", "Age of the oldest waiting row.")
-TRADING_FAMILIES = (
-    POSITION,
-    PNL,
-    PNL_ALL_LEGS,
-    EQUITY,
-    ACCOUNT_AGE,
-    UNVALUED,
-    DISTANCE,
-    TWO_SIDED,
-    ORDERS,
-    FILLS,
-    REJECTS,
-    ACK,
-    ACK_FILL,
-    RISK_USED,
-    KILLED,
-    WRITER_QUEUE,
-    WRITER_LAG,
-)
-FAMILIES = (*MARKET_FAMILIES, *TRADING_FAMILIES)
 
 ACTIONS, SIDES = ("place", "cancel", "replace"), {+1: "buy", -1: "sell"}
 PARTS = ("realized", "unrealized", "fees", "total")
@@ -106,83 +78,56 @@ class BucketCounts:
 
 
 class TradingMetrics:
-    """The metrics of one symbol.
+    """The metrics of one symbol, set by the desk that follows it; None is not known, and not shown.
 
     Args:
         symbol: Upper case.
         clock: Returns the wall clock, in µs.
 
     Attributes:
-        why_not_ready: Why nothing is quoted: not in sync, killed, …; empty while quoting.
+        symbol: As given.
+        why_not_ready: Why nothing is quoted: not in sync, …; empty while quoting.
         legs: The metrics of the other markets to which the strategy sends orders.
-        refresh: Called before each page; sets values that are cheaper to look up than to maintain.
+        book_us: Instant of the last update of a synced book, µs; while it is out of sync its age increases.
+        account_us: Instant of the last report of the account: a fill, balances, a reconcile; µs.
+        gaps: Gaps of the book since the start.
+        messages: Messages since the start, by stream.
+        position_e8: Position, in 1e-8 of the base asset.
+        equity_e8: Value of the account, in 1e-8 of the quote asset.
+        pnl_e8: Parts of the PnL by `PARTS`, in 1e-8 of the quote asset.
+        unvalued_e8: Commissions without a known value, in 1e-8 of their assets; with one, no net result is shown.
+        orders: Sent requests, by ``place``, ``cancel``, ``replace`` or ``amend``.
+        fills: Executions: +1 bought, -1 sold.
+        rejects: Refused orders, by a limit's knob, a filter, or the exchange's code.
+        ack: Time from sending a request to its acknowledgement.
+        ack_fill: Time from an order's acknowledgement to its first fill.
+        used: Used share of each limit, by its knob; 1 is all of it.
+        killed: Whether the kill switch is triggered.
+        writer: Rows waiting for the state store, and the age of the oldest, in s.
     """
 
     def __init__(self, symbol: str, clock: Callable[[], int] = now_us) -> None:
         self.symbol = symbol
         self.why_not_ready = "starting"
         self.legs: Sequence[TradingMetrics] = ()
-        self.refresh: Callable[[], None] = _nothing
+        self.book_us: int | None = None
+        self.account_us: int | None = None
+        self.gaps = 0
+        self.messages: Mapping[str, int] = {}
+        self.position_e8: int | None = None
+        self.equity_e8: int | None = None
+        self.pnl_e8: Mapping[str, int] = {}
+        self.unvalued_e8: Mapping[str, int] = {}
+        self.orders, self.rejects = Counter[str](), Counter[str]()
+        self.fills = Counter[int]()
+        self.ack, self.ack_fill = BucketCounts(ACK_BUCKETS_S), BucketCounts(ACK_FILL_BUCKETS_S)
+        self.used: dict[str, float] = {}
+        self.killed = False
+        self.writer: tuple[int, float] | None = None
         self._clock, self._began_us = clock, clock()
-        self._book_us: int | None = None
-        self._account_us: int | None = None
-        self._gaps = 0
-        self._messages: dict[str, int] = {}
-        self._money: dict[MetricFamily, int] = {}
-        self._pnl: dict[str, int] = {}
-        self._unvalued: dict[str, int] = {}
         self._distances: dict[int, float] = {}
         self._two_sided_us = 0
         self._two_sided_since_us: int | None = None
-        self._orders = Counter[str]()
-        self._fills = Counter[int]()
-        self._rejects = Counter[str]()
-        self._ack = BucketCounts(ACK_BUCKETS_S)
-        self._ack_fill = BucketCounts(ACK_FILL_BUCKETS_S)
-        self._used: dict[str, float] = {}
-        self._killed = False
-        self._writer: tuple[int, float] | None = None
-
-    # market
-
-    def book_updated(self, us: int) -> None:
-        """Set the instant of the last update of a synced book, µs; while it is out of sync its age increases."""
-        self._book_us = us
-
-    def market(self, gaps: int, messages: Mapping[str, int]) -> None:
-        """Set the number of gaps, and of messages by stream, since the start."""
-        self._gaps, self._messages = gaps, dict(messages)
-
-    # account
-
-    def account_reported(self, us: int) -> None:
-        """Set the instant of the last report of the account: a fill, balances, a reconcile; µs."""
-        self._account_us = us
-
-    def position(self, position_e8: int) -> None:
-        """Set the position, in 1e-8 of the base asset."""
-        self._money[POSITION] = position_e8
-
-    def equity(self, equity_e8: int) -> None:
-        """Set the value of the account, in 1e-8 of the quote asset."""
-        self._money[EQUITY] = equity_e8
-
-    def pnl(self, **parts_e8: int) -> None:
-        """Set parts of the PnL in 1e-8 of the quote asset: ``realized``, ``unrealized``, ``fees``, ``total``.
-
-        Raises:
-            ValueError: If a part has another name.
-        """
-        unknown = parts_e8.keys() - set(PARTS)
-        if unknown:
-            raise ValueError(f"pnl of {', '.join(sorted(unknown))}: the parts are {', '.join(PARTS)}")
-        self._pnl |= parts_e8
-
-    def unvalued(self, fees_e8: Mapping[str, int]) -> None:
-        """Set commissions without a known value, in 1e-8 of their assets; with one, no net result is shown."""
-        self._unvalued = dict(fees_e8)
-
-    # orders
 
     def quotes(self, us: int, buy_ticks: float | None, sell_ticks: float | None) -> None:
         """Set our quotes from the instant *us* (µs) on: distances from the mid in ticks, None for a side without."""
@@ -192,98 +137,54 @@ class TradingMetrics:
             self._two_sided_us += max(0, us - self._two_sided_since_us)
         self._two_sided_since_us = us if len(self._distances) == len(given) else None
 
-    def order(self, action: str) -> None:
-        """Count a sent request: ``place``, ``cancel``, ``replace`` or ``amend``."""
-        self._orders[action] += 1
-
-    def fill(self, side: int) -> None:
-        """Count an execution; +1 bought, -1 sold."""
-        self._fills[side] += 1
-
-    def reject(self, reason: str) -> None:
-        """Count a refused order: the reason is a limit's knob, a filter, or the exchange's code."""
-        self._rejects[reason] += 1
-
-    def ack(self, seconds: float) -> None:
-        """Record the time from sending a request to its acknowledgement."""
-        self._ack.observe(seconds)
-
-    def ack_fill(self, seconds: float) -> None:
-        """Record the time from an order's acknowledgement to its first fill; an earlier fill counts as 0."""
-        self._ack_fill.observe(max(0.0, seconds))
-
-    # risk and storage
-
-    def risk_used(self, limit: str, share: float) -> None:
-        """Set the used share of a limit, named by its knob; 1 is all of it."""
-        self._used[limit] = share
-
-    def killed(self, killed: bool) -> None:
-        """Set whether the kill switch is triggered."""
-        self._killed = killed
-
-    def state_writer(self, queue: int, lag_s: float) -> None:
-        """Set the number of rows waiting for the state store, and the age of the oldest, in s."""
-        self._writer = queue, lag_s
-
     # pages
 
     def filled(self) -> list[FilledFamily]:
         """Return every family with its current samples; families without samples have an empty list."""
-        self.refresh()
         at_us = self._clock()
         age_s, account_age_s = (
-            None if us is None else max(0, at_us - us) / US_PER_S for us in (self._book_us, self._account_us)
+            None if us is None else max(0, at_us - us) / US_PER_S for us in (self.book_us, self.account_us)
         )
-        parts = PARTS[:2] if self._unvalued else PARTS
+        parts = PARTS[:2] if self.unvalued_e8 else PARTS
         own: dict[MetricFamily, list[MetricSample]] = {
-            POSITION: _money(self._money.get(POSITION)),
-            EQUITY: [] if self._unvalued else _money(self._money.get(EQUITY)),
-            ACCOUNT_AGE: [] if account_age_s is None else [("", {}, account_age_s)],
-            PNL: [("", {"part": part}, decimal_text(self._pnl[part])) for part in parts if part in self._pnl],
+            POSITION: _money(self.position_e8),
+            PNL: [("", {"part": part}, decimal_text(self.pnl_e8[part])) for part in parts if part in self.pnl_e8],
             PNL_ALL_LEGS: _money(self.pnl_all_legs_e8()) if self.legs else [],
-            UNVALUED: [("", {"asset": asset}, decimal_text(paid)) for asset, paid in sorted(self._unvalued.items())],
+            EQUITY: [] if self.unvalued_e8 else _money(self.equity_e8),
+            ACCOUNT_AGE: [] if account_age_s is None else [("", {}, account_age_s)],
+            UNVALUED: [("", {"asset": asset}, decimal_text(paid)) for asset, paid in sorted(self.unvalued_e8.items())],
             DISTANCE: [("", {"side": SIDES[side]}, float(ticks)) for side, ticks in self._distances.items()],
             TWO_SIDED: [("", {}, self._two_sided_s(at_us))],
             ORDERS: [
-                ("", {"action": action}, self._orders[action]) for action in {**dict.fromkeys(ACTIONS), **self._orders}
+                ("", {"action": action}, self.orders[action]) for action in {**dict.fromkeys(ACTIONS), **self.orders}
             ],
-            FILLS: [("", {"side": name}, self._fills[side]) for side, name in SIDES.items()],
-            REJECTS: [("", {"reason": reason}, count) for reason, count in sorted(self._rejects.items())],
-            ACK: self._ack.samples(),
-            ACK_FILL: self._ack_fill.samples(),
-            RISK_USED: [("", {"limit": limit}, float(share)) for limit, share in sorted(self._used.items())],
-            KILLED: [("", {}, self._killed)],
+            FILLS: [("", {"side": name}, self.fills[side]) for side, name in SIDES.items()],
+            REJECTS: [("", {"reason": reason}, count) for reason, count in sorted(self.rejects.items())],
+            ACK: self.ack.samples(),
+            ACK_FILL: self.ack_fill.samples(),
+            RISK_USED: [("", {"limit": limit}, float(share)) for limit, share in sorted(self.used.items())],
+            KILLED: [("", {}, self.killed)],
+            WRITER_QUEUE: [("", {}, self.writer[0])] if self.writer else [],
+            WRITER_LAG: [("", {}, float(self.writer[1]))] if self.writer else [],
         }
-        if self._writer:
-            own[WRITER_QUEUE], own[WRITER_LAG] = [("", {}, self._writer[0])], [("", {}, float(self._writer[1]))]
-        market = market_families(age_s, self._gaps, self._messages)
-        return [*market, *((family, own.get(family, [])) for family in TRADING_FAMILIES)]
+        return [*market_families(age_s, self.gaps, self.messages), *own.items()]
 
     def pnl_all_legs_e8(self) -> int | None:
         """Return the total PnL with that of the legs, in 1e-8; None if one is unknown, or fees have no known value."""
         each = (self, *self.legs)
-        if any("total" not in one._pnl or one._unvalued for one in each):
+        if any("total" not in one.pnl_e8 or one.unvalued_e8 for one in each):
             return None
-        return sum(one._pnl["total"] for one in each)
-
-    def page(self) -> str:
-        """Return the page in the text format of Prometheus."""
-        return exposition(self.symbol, self.filled())
+        return sum(one.pnl_e8["total"] for one in each)
 
     def health(self) -> dict[str, object]:
         """Return the content of ``/health``: whether it quotes, else why not, and the share of time on both sides."""
-        why, at_us = self._not_ready(), self._clock()
+        why, at_us = "the kill switch is triggered" if self.killed else self.why_not_ready, self._clock()
         running_s, two_sided_s = (at_us - self._began_us) / US_PER_S, self._two_sided_s(at_us)
         share = round(two_sided_s / running_s, 6) if running_s > 0 else None
         times = {"running_s": running_s, "two_sided_s": two_sided_s, "two_sided_uptime": share}
         total_e8 = self.pnl_all_legs_e8()
         legs = {"pnl_all_legs": None if total_e8 is None else decimal_text(total_e8)} if self.legs else {}
         return {"ready": not why, "why": why, **times, **legs}
-
-    def _not_ready(self) -> str:
-        self.refresh()
-        return "the kill switch is triggered" if self._killed else self.why_not_ready
 
     def _two_sided_s(self, at_us: int) -> float:
         since_us = self._two_sided_since_us
@@ -293,7 +194,3 @@ class TradingMetrics:
 
 def _money(value_e8: int | None) -> list[MetricSample]:
     return [] if value_e8 is None else [("", {}, decimal_text(value_e8))]
-
-
-def _nothing() -> None:
-    """Do nothing."""

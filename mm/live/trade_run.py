@@ -428,7 +428,7 @@ class TradeRun(LiveRun):
             grid=play.grid,
             account=account,
             log=self._run.log,
-            observer=desk,
+            desk=desk,
             heard=self._heard,
             watch=lambda us: self._watch(us, audit, desk, gateway),
             allow=lambda: self._account.allow(self._symbol),
@@ -574,7 +574,7 @@ class TradeRun(LiveRun):
         self._switch.trigger(reason, self._clock())
         self._run.log.error("killed", reason=reason, open_orders=gateway.open_orders)
         if self.desk:
-            self.desk.metrics.killed(True)
+            self.desk.metrics.killed = True
 
     def _killed_for(self) -> str:
         by_limit = self.desk.play.engine.manager.killed_for if self.desk else None

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger as Logger
 
     from mm.backtest.live_feed import FeedEvent
+    from mm.live.desk import TradeDesk
 
 Message = tuple[str, int, int, int, int, str]
 """``place``, ``cancel`` or ``amend``, order id, side, ticks, lots (for an amendment: in total), kind."""
@@ -56,25 +57,6 @@ class OrderGateway(Protocol):
 
     def replace(self, old_id: int, new_id: int, side: int, price: str, qty: str, kind: str) -> None:
         """Send an order in place of another; if that one cannot be cancelled, nothing is placed."""
-
-
-class TradeObserver(Protocol):
-    """An observer of a trader: metrics, the state store, the terminal. It must not block or raise."""
-
-    def order(self, action: str, order_id: int, us: int) -> None:
-        """A request was sent (``place``, ``cancel``, ``amend``, ``replace``), or an order was ``accepted`` or ended."""
-
-    def filled(self, fill: AccountFill, order_id: int, us: int) -> None:
-        """A fill was booked."""
-
-    def rejected(self, reason: str, code: int, message: str) -> None:
-        """An order was rejected."""
-
-    def account_reported(self, us: int) -> None:
-        """Record a report of the account's balances."""
-
-    def ack(self, action: str, seconds: float) -> None:
-        """A response had this latency."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,7 +146,7 @@ class TraderParts:
         grid: The engine's grid: tick, and a lot that may be finer than the exchange's step.
         account: Position and cash.
         log: Logs events.
-        observer: The observer of the trader; None for none.
+        desk: Counts what happens; None for none.
         heard: Called with events of the market before they are processed.
         watch: Called at least every `MAX_WAIT_S` seconds; returns why trading must end, else None.
         allow: Called before each step of the engine: sets what the account's limits allow.
@@ -177,7 +159,7 @@ class TraderParts:
     grid: Instrument
     account: TradeAccount
     log: "Logger"
-    observer: TradeObserver | None = None
+    desk: "TradeDesk | None" = None
     heard: "Callable[[tuple[FeedEvent, ...]], None]" = lambda _: None
     watch: Callable[[int], str | None] = lambda _: None
     allow: Callable[[], None] = lambda: None
@@ -203,7 +185,7 @@ class Trader(OrderListener):
         self.accepted_us: dict[int, int] = {}
         self._gateway = gateway
         self._engine, self._grid, self._account = parts.engine, parts.grid, parts.account
-        self._log, self._observer = parts.log, parts.observer
+        self._log, self._desk = parts.log, parts.desk
         self._watch, self._decided, self._clock = parts.watch, parts.decided, parts.clock
         self._allow, self._announce, self._heard = parts.allow, parts.ended, parts.heard
         self._sides: dict[int, int] = {}  # of orders without an answer
@@ -303,8 +285,8 @@ class Trader(OrderListener):
         return side, self._text(ticks * self._grid.tick_e8), self._text(lots * self._grid.lot_e8), kind
 
     def _notify(self, action: str, order_id: int, us: int) -> None:
-        if self._observer is not None:
-            self._observer.order(action, order_id, us)
+        if self._desk is not None:
+            self._desk.order(action, order_id, us)
 
     # ------------------------------------------------------------------ from the gateway
 
@@ -320,16 +302,16 @@ class Trader(OrderListener):
         reason = reason_of(code, message, self._sides.pop(order_id, 0))
         self._engine.rejected(order_id, us, reason)
         self._notify("rejected", order_id, us)
-        if self._observer is not None:
-            self._observer.rejected(reason, code, message)
+        if self._desk is not None:
+            self._desk.rejected(reason, code, message)
 
     def filled(self, order_id: int, fill: AccountFill) -> None:
         """Handle a fill; one of an earlier run has no order of ours."""
         us = self._clock()
         if not self._account.book(order_id, fill, us):
             return
-        if self._observer is not None:
-            self._observer.filled(fill, order_id, us)
+        if self._desk is not None:
+            self._desk.filled(fill, order_id, us)
         try:
             self.act(us)
         except Exception as error:
@@ -361,8 +343,8 @@ class Trader(OrderListener):
         grid = self._grid
         held = [e8(free.get(asset, "0")) + e8(locked.get(asset, "0")) for asset in (grid.base_asset, grid.quote_asset)]
         self._engine.funds(held[0] // grid.lot_e8, min(held[1], 2**63 - 1))
-        if self._observer is not None:
-            self._observer.account_reported(self._clock())
+        if self._desk is not None:
+            self._desk.metrics.account_us = self._clock()
 
     def ready_changed(self, ready: bool, why: str) -> None:
         """Cancel the quotes while the gateway is not ready."""
@@ -375,10 +357,10 @@ class Trader(OrderListener):
             self._engine.manager.pull(f"gateway: {why}")
         self.act()
 
-    def ack_latency(self, action: str, seconds: float) -> None:
+    def ack_latency(self, action: str, seconds: float) -> None:  # noqa: ARG002 - the listener's signature
         """Handle the latency of a response."""
-        if self._observer is not None:
-            self._observer.ack(action, seconds)
+        if self._desk is not None:
+            self._desk.metrics.ack.observe(seconds)
 
 
 def reason_of(code: int, message: str, side: int) -> str:

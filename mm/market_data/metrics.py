@@ -48,7 +48,6 @@ FilledFamily = tuple[MetricFamily, list[MetricSample]]
 BOOK_AGE = MetricFamily("mm_book_age_seconds", "gauge", "Time since the last update of a book in sync.")
 GAPS = MetricFamily("mm_gaps_total", "counter", "Number of sequence gaps of the book.")
 MESSAGES = MetricFamily("mm_messages_total", "counter", "Messages processed, by stream.", ("stream",))
-MARKET_FAMILIES = (BOOK_AGE, GAPS, MESSAGES)
 REFUSED = MetricFamily(
     "mm_requests_refused_total", "counter", "Requests to this page without a token that allows them.", ("reason",)
 )

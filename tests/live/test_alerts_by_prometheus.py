@@ -65,28 +65,28 @@ def prometheus(folder, targets, token, authority):
 
 def healthy(metrics, us):
     """Count what a trader does in a second in which all is well."""
-    metrics.book_updated(us)
-    metrics.account_reported(us)
+    metrics.book_us = us
+    metrics.account_us = us
     metrics.quotes(us, 2.0, 2.0)
     for _ in range(5):
-        metrics.order("place")
-        metrics.ack(0.02)
+        metrics.orders["place"] += 1
+        metrics.ack.observe(0.02)
     for limit in ("MAX_DRAWDOWN", "MAX_DAILY_LOSS", "MAX_POSITION"):
-        metrics.risk_used(limit, 0.5)
-    metrics.state_writer(10, 0.2)
-    metrics.reject("MAX_ORDERS_PER_S")
+        metrics.used[limit] = 0.5
+    metrics.writer = 10, 0.2
+    metrics.rejects["MAX_ORDERS_PER_S"] += 1
 
 
 def troubled(metrics, us):
     """Count what it does in one in which everything is wrong but the market."""
     healthy(metrics, us)
-    metrics.reject("MAX_POSITION")
-    metrics.reject("-2010")
-    metrics.reject("-2010")
-    metrics.ack(2.0)
-    metrics.risk_used("MAX_DRAWDOWN", 0.85)
-    metrics.risk_used("MAX_DAILY_LOSS", 0.9)
-    metrics.state_writer(20, 15.0)
+    metrics.rejects["MAX_POSITION"] += 1
+    metrics.rejects["-2010"] += 1
+    metrics.rejects["-2010"] += 1
+    metrics.ack.observe(2.0)
+    metrics.used["MAX_DRAWDOWN"] = 0.85
+    metrics.used["MAX_DAILY_LOSS"] = 0.9
+    metrics.writer = 20, 15.0
 
 
 def test_alerts_of_a_troubled_trader_fire_and_those_of_another_do_not(tmp_path):

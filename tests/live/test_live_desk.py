@@ -103,7 +103,7 @@ def shown(page, name, **labels):
 def test_metrics_page_shows_paper_exchange_account():
     desk = ShadowDesk(Play(), Lines())
     desk.refresh(3 * SECOND_US)
-    page = desk.metrics.page()
+    page = SymbolsPage([desk.metrics]).page()
     assert shown(page, "mm_position") == 0.01
     assert shown(page, "mm_fills_total", side="buy") == 1
     assert shown(page, "mm_fills_total", side="sell") == 0
@@ -126,7 +126,7 @@ def test_cancel_and_reject_counts_equal_the_journal():
     play.exchange.advance(9 * SECOND_US)
     for _ in range(2):
         desk.refresh(9 * SECOND_US)
-    page = desk.metrics.page()
+    page = SymbolsPage([desk.metrics]).page()
     rows = play.exchange.journal().orders
     done = Counter(ACTIONS[row[ORDER_COLUMNS.index("action")]] for row in rows)
     refused = Counter(REJECT_REASONS[row[ORDER_COLUMNS.index("reject_reason")]] for row in rows)
@@ -143,13 +143,13 @@ def test_second_refresh_counts_nothing_twice():
     desk = ShadowDesk(Play(), Lines())
     desk.refresh(3 * SECOND_US)
     desk.refresh(4 * SECOND_US)
-    assert shown(desk.metrics.page(), "mm_fills_total", side="buy") == 1
+    assert shown(SymbolsPage([desk.metrics]).page(), "mm_fills_total", side="buy") == 1
 
 
 def test_metrics_show_used_share_of_limits():
     desk = ShadowDesk(Play(risk=RiskLimits(max_position_e8=10**7)), Lines())
     desk.refresh(3 * SECOND_US)
-    used = shown(desk.metrics.page(), "mm_risk_used_ratio", limit="MAX_POSITION")
+    used = shown(SymbolsPage([desk.metrics]).page(), "mm_risk_used_ratio", limit="MAX_POSITION")
     assert used == pytest.approx(0.02 / 0.1)  # inventory of 10 lots, and 10 more if the bid fills, of 100
 
 
@@ -160,7 +160,7 @@ def test_kill_is_shown_and_logged_once():
     desk = ShadowDesk(play, lines)
     for _ in range(2):
         desk.refresh(3 * SECOND_US)
-    assert shown(desk.metrics.page(), "mm_killed") == 1
+    assert shown(SymbolsPage([desk.metrics]).page(), "mm_killed") == 1
     assert [(event, fields["reason"]) for event, fields in lines] == [("killed", "test")]
 
 
@@ -179,7 +179,7 @@ def test_orders_blocked_by_a_limit_are_counted_as_rejects_with_its_knob():
     desk = ShadowDesk(Play(risk=RiskLimits(max_order_notional_e8=1)), Lines())
     for _ in range(2):
         desk.refresh(3 * SECOND_US)
-    assert shown(desk.metrics.page(), "mm_rejects_total", reason="MAX_ORDER_NOTIONAL") == 2
+    assert shown(SymbolsPage([desk.metrics]).page(), "mm_rejects_total", reason="MAX_ORDER_NOTIONAL") == 2
 
 
 def test_ready_while_quoting_and_for_a_moment_after():
@@ -227,8 +227,8 @@ def test_latest_valid_book_is_stored_and_its_age_shown():
     desk.market(depth(3 * SECOND_US + 1, 8, None))  # it changes no valid book
     desk.refresh(4 * SECOND_US)
     assert store.kept["book"] == (["bid"], ["ask"], 4 * SECOND_US, 7)
-    assert shown(desk.metrics.page(), "mm_book_age_seconds") == 2
-    assert shown(desk.metrics.page(), "mm_messages_total", stream="depth") == 2
+    assert shown(SymbolsPage([desk.metrics]).page(), "mm_book_age_seconds") == 2
+    assert shown(SymbolsPage([desk.metrics]).page(), "mm_messages_total", stream="depth") == 2
 
 
 def test_trade_is_stored_with_aggressor_side_unless_late():
@@ -253,7 +253,7 @@ def test_lost_book_counts_as_gap_and_is_not_ready():
     desk.market(BookLost(4 * SECOND_US, "ids_missing"))
     play.exchange.feed([FeedEvent(4, 4 * SECOND_US, 3, 0, ())])
     desk.refresh(4 * SECOND_US)
-    assert shown(desk.metrics.page(), "mm_gaps_total") == 1
+    assert shown(SymbolsPage([desk.metrics]).page(), "mm_gaps_total") == 1
     assert desk.metrics.why_not_ready == "no valid book"
 
 

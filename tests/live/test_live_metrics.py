@@ -1,4 +1,4 @@
-"""The metrics of a trader: their names, and the effect of each setter and counter."""
+"""The metrics of a trader: their names, and the effect of each value and counter."""
 
 import asyncio
 import re
@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mm.live import metrics as module
-from mm.live.metrics import FAMILIES, BucketCounts, TradingMetrics
+from mm.live.metrics import BucketCounts, TradingMetrics
 from mm.live.symbols_page import SymbolsPage
 
 START_US = 1_767_600_000_000_000
@@ -53,7 +53,7 @@ class Now:
 def samples(metrics: TradingMetrics) -> dict[str, str]:
     """Return the values of a page as text, by the sample's name and its labels besides the symbol."""
     found = {}
-    for line in metrics.page().splitlines():
+    for line in SymbolsPage([metrics]).page().splitlines():
         if not line.startswith("#"):
             name, labels, value = re.fullmatch(r'(\w+)\{symbol="SIMUSDT",?(.*?)\} (\S+)', line).groups()
             found[f"{name}{{{labels}}}" if labels else name] = value
@@ -63,22 +63,22 @@ def samples(metrics: TradingMetrics) -> dict[str, str]:
 def busy(clock: Now | None = None) -> TradingMetrics:
     """Return metrics with a sample in every family."""
     metrics = TradingMetrics("SIMUSDT", clock or Now())
-    metrics.book_updated(START_US - 20_000)
-    metrics.market(2, {"depth": 1_200, "trade": 30})
-    metrics.position(-1_500_000)
-    metrics.equity(100_000_000_001)
-    metrics.account_reported(START_US - 4_000_000)
-    metrics.pnl(realized=150_000_000, unrealized=-20_000_000, fees=-1, total=129_999_999)
+    metrics.book_us = START_US - 20_000
+    metrics.gaps, metrics.messages = 2, {"depth": 1_200, "trade": 30}
+    metrics.position_e8 = -1_500_000
+    metrics.equity_e8 = 100_000_000_001
+    metrics.account_us = START_US - 4_000_000
+    metrics.pnl_e8 = {"realized": 150_000_000, "unrealized": -20_000_000, "fees": -1, "total": 129_999_999}
     metrics.quotes(START_US - 5_000_000, 1.5, 2)
     for action in ("place", "place", "cancel"):
-        metrics.order(action)
-    metrics.fill(+1)
-    metrics.reject("-2010")
-    metrics.ack(0.004)
-    metrics.ack_fill(2.0)
-    metrics.risk_used("MAX_POSITION", 0.15)
-    metrics.killed(True)
-    metrics.state_writer(7, 0.5)
+        metrics.orders[action] += 1
+    metrics.fills[+1] += 1
+    metrics.rejects["-2010"] += 1
+    metrics.ack.observe(0.004)
+    metrics.ack_fill.observe(2.0)
+    metrics.used["MAX_POSITION"] = 0.15
+    metrics.killed = True
+    metrics.writer = 7, 0.5
     return metrics
 
 
@@ -87,24 +87,23 @@ NOT_OF_EACH = {"mm_unvalued_fees", "mm_pnl_all_legs"}  # all fees have a value, 
 
 def test_metric_families_match_specification() -> None:
     """Dashboards, alerts and users' scripts rely on these names."""
-    assert {one.name: (one.kind, one.labels) for one in FAMILIES} == SPECIFIED
-    types = dict(re.findall(r"^# TYPE (\S+) (\S+)$", busy().page(), re.MULTILINE))
+    assert {one.name: (one.kind, one.labels) for one, _ in busy().filled()} == SPECIFIED
+    types = dict(re.findall(r"^# TYPE (\S+) (\S+)$", SymbolsPage([busy()]).page(), re.MULTILINE))
     shown = {name: kind for name, (kind, _) in SPECIFIED.items() if name not in NOT_OF_EACH}
     assert types == shown
 
 
 def test_without_the_value_of_a_fee_no_net_result_is_shown() -> None:
     metrics = busy()
-    metrics.unvalued({"BNB": 5_000_000})
-    found = {
-        line.split("{")[0] + "".join(re.findall(r'(?:part|asset)="\w+"', line)) for line in metrics.page().splitlines()
-    }
+    metrics.unvalued_e8 = {"BNB": 5_000_000}
+    lines = SymbolsPage([metrics]).page().splitlines()
+    found = {line.split("{")[0] + "".join(re.findall(r'(?:part|asset)="\w+"', line)) for line in lines}
     assert 'mm_unvalued_feesasset="BNB"' in found
     assert {'mm_pnlpart="realized"', 'mm_pnlpart="unrealized"'} <= found
     assert not {'mm_pnlpart="total"', 'mm_pnlpart="fees"', "mm_equity"} & found
 
 
-def test_page_shows_values_of_all_setters() -> None:
+def test_page_shows_all_values() -> None:
     """Money to the last decimal, as the exchange writes it."""
     found = samples(busy())
     assert {name: value for name, value in found.items() if "_bucket" not in name} == {
@@ -176,14 +175,8 @@ def test_bucket_counts_are_cumulative(observed: list[float]) -> None:
     assert found["_sum"] == sum(observed)
 
 
-def test_unknown_pnl_part_raises_value_error() -> None:
-    """A new part would be a series that no dashboard shows."""
-    with pytest.raises(ValueError, match="pnl of luck: the parts are realized, unrealized, fees, total"):
-        TradingMetrics("SIMUSDT").pnl(luck=1)
-
-
 def test_ready_requires_synced_book_and_no_kill() -> None:
-    """Otherwise the status is 503; each request refreshes first."""
+    """Otherwise the status is 503."""
 
     async def fetch(port: int, path: str) -> tuple[int, str]:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
@@ -202,11 +195,11 @@ def test_ready_requires_synced_book_and_no_kill() -> None:
             assert (none, bound) == (0, port)
             assert await fetch(port, "/health/live") == (200, "live\n")
             assert await fetch(port, "/health/ready") == (503, "not ready: starting\n")
-            metrics.refresh = lambda: setattr(metrics, "why_not_ready", "")
+            metrics.why_not_ready = ""
             assert await fetch(port, "/health/ready") == (200, "ready\n")
-            metrics.killed(True)
+            metrics.killed = True
             assert await fetch(port, "/health/ready") == (503, "not ready: the kill switch is triggered\n")
-            metrics.refresh = lambda: metrics.market(5, {})
+            metrics.gaps = 5
             assert 'mm_gaps_total{symbol="SIMUSDT"} 5' in (await fetch(port, "/metrics"))[1]
 
     asyncio.run(scenario())
@@ -215,7 +208,8 @@ def test_ready_requires_synced_book_and_no_kill() -> None:
 @pytest.mark.skipif(not shutil.which("promtool"), reason="promtool is not installed; it comes with prometheus")
 def test_promtool_accepts_metrics_page() -> None:
     """By its own parser and its own rules for names."""
+    page = SymbolsPage([busy()]).page()
     checked = subprocess.run(
-        ["promtool", "check", "metrics"], input=busy().page(), capture_output=True, text=True, timeout=120, check=False
+        ["promtool", "check", "metrics"], input=page, capture_output=True, text=True, timeout=120, check=False
     )
     assert (checked.returncode, checked.stdout, checked.stderr) == (0, "", "")

@@ -6,6 +6,7 @@ from mm.instrument import E8
 from mm.live.desk import ThrottledWarnings, TradeDesk
 from mm.live.ledger import AccountFill
 from mm.live.metrics import TradingMetrics
+from mm.live.symbols_page import SymbolsPage
 from mm.live.trade_history import LedgerBegin
 
 MINUTE_US, START_US = 60_000_000, 1_795_176_000_000_000
@@ -109,7 +110,7 @@ def test_time_from_ack_to_first_fill_is_counted_once():
     desk.filled(FILL, 3, START_US + 3_000_000)  # before the acceptance: 0
     report("accepted", 3, START_US + 4_000_000)
     desk.filled(FILL, 3, START_US + 5_000_000)
-    page = desk.metrics.page()
+    page = SymbolsPage([desk.metrics]).page()
     assert 'mm_ack_fill_seconds_count{symbol="SIMUSDT"} 2' in page
     assert 'mm_ack_fill_seconds_sum{symbol="SIMUSDT"} 2' in page
     assert 'mm_orders_total{symbol="SIMUSDT",action="replace"} 1' in page

@@ -11,6 +11,7 @@ from mm.errors import ModelError
 from mm.instrument import Instrument
 from mm.live._live_engine import LiveEngine
 from mm.live.ledger import AccountFill, Ledger
+from mm.live.metrics import TradingMetrics
 from mm.live.trader import TradeAccount, Trader, TraderParts, reason_of
 from mm.tape.tape import DEPTH, GAP, SNAPSHOT
 
@@ -59,10 +60,11 @@ class Wire:
 
 
 class Notes:
-    """An observer and a log that keep their input."""
+    """A desk and a log that keep their input."""
 
     def __init__(self):
-        self.orders, self.fills, self.rejects, self.acks, self.logged = [], [], [], [], []
+        self.orders, self.fills, self.rejects, self.logged = [], [], [], []
+        self.metrics = TradingMetrics("SIMUSDT")
 
     def order(self, action, order_id, us):
         self.orders.append((action, order_id))
@@ -72,9 +74,6 @@ class Notes:
 
     def rejected(self, reason, code, message):
         self.rejects.append((reason, code))
-
-    def ack(self, action, seconds):
-        self.acks.append((action, seconds))
 
     def info(self, event, **numbers):
         self.logged.append(event)
@@ -105,7 +104,7 @@ class TraderRig:
                 grid=GRID,
                 account=self.account,
                 log=self.notes,
-                observer=self.notes,
+                desk=self.notes,
                 clock=lambda: self.us,
                 **parts,
             ),

@@ -36,7 +36,7 @@ DENSE = "\n".join(line for line in SCREEN.splitlines() if line)
 def test_screen_shows_all_metrics() -> None:
     """One line for each group of numbers."""
     trader = busy()
-    trader.killed(False)
+    trader.killed = False
     assert view("SIMUSDT", trader.filled(), START_US) == SCREEN
 
 
@@ -47,7 +47,7 @@ def test_screen_shows_all_metrics() -> None:
 def test_first_line_shows_why_nothing_is_quoted(killed: bool, why: str, status: str) -> None:
     """A kill takes precedence over every other reason."""
     trader = busy()
-    trader.killed(killed)
+    trader.killed = killed
     assert view("SIMUSDT", trader.filled(), START_US, why).splitlines()[0].endswith(status)
 
 
@@ -70,7 +70,7 @@ def test_lines_are_cut_at_terminal_width() -> None:
 def test_low_terminal_shows_the_first_lines(height: int, shown: str) -> None:
     """Too high a screen would scroll its head away: empty lines are dropped first, and the last line stays free."""
     trader = busy()
-    trader.killed(False)
+    trader.killed = False
     text = view("SIMUSDT", trader.filled(), START_US, size=os.terminal_size((80, height)))
     assert text.splitlines() == shown.splitlines()[: height - 1]
 
@@ -79,8 +79,8 @@ def test_quantiles_match_prometheus() -> None:
     """Interpolated within the bucket; beyond the last bound it is that bound."""
     trader = TradingMetrics("SIMUSDT", Now())
     for _ in range(4):
-        trader.ack(0.2)
-    trader.ack(99.0)
+        trader.ack.observe(0.2)
+    trader.ack.observe(99.0)
     screen = Screen(trader.filled())
     assert screen.quantile(metrics.ACK, 0.5) == pytest.approx(0.1 + 0.15 * 2.5 / 4)
     assert screen.quantile(metrics.ACK, 0.99) == 10.0

@@ -17,7 +17,7 @@ from mm.dayfolder.check_trades import TradeRange, check_trades
 from mm.dayfolder.check_whole import WholeDay, schema_difference
 from mm.dayfolder.day_grids import DayGrids
 from mm.dayfolder.layout import DayFolder, day_folder, existing
-from mm.dayfolder.ledger import EVENT_KEYS, Event, LedgerView, is_hole, read_gaps
+from mm.dayfolder.ledger import EVENT_KEYS, LOST, Event, LedgerView, is_hole, read_gaps
 from mm.dayfolder.line_files import FileTail
 from mm.dayfolder.manifest import FileEntry, Manifest, contents, day_files, read_manifest
 from mm.dayfolder.rows import CheckedLines, Defect, DefectList, FileRows, RowOrder
@@ -309,7 +309,8 @@ def _invalid_sequence(events: list[Event]) -> Iterator[tuple[Event, str]]:
     kinds = [event.kind for event in events]
     if "run_start" not in kinds or kinds[0] not in _FIRST_EVENTS:
         yield events[0], f"begins with {kinds[0]}, not with run_start"
-    has_requests = "snapshot_request" in kinds  # imports have snapshots without a request
+    lost = any(event.details.get("kind") == LOST for event in events)  # it may have been a request
+    has_requests = "snapshot_request" in kinds and not lost  # imports have snapshots without a request
     seen: set[str] = set()
     waiting, loaded_id = False, None
     for event in events:

@@ -72,6 +72,9 @@ DUPLICATE = "duplicate"
 ``stream``, ``trade_id``, and what would be in its row: ``trade_time_ms, price, qty, is_buyer_maker``.
 """
 
+LOST = "ledger_lost"
+"""The kind of anomaly that stands for a lost event of unknown type; a repair writes it with the event's number."""
+
 OVERLAP = "overlap"
 """The cause of a `resync_start` where an update began inside the previous one of its connection.
 

@@ -24,7 +24,7 @@ from mm.dayfolder.ledger import LedgerView, gap_row
 from mm.dayfolder.line_files import WholeLines, lines_of_file, write_lines
 from mm.dayfolder.manifest import FileEntry, day_files, is_passing, read_manifest, unseal
 from mm.dayfolder.recovery import venue_of
-from mm.dayfolder.repair_ledger import Damage, resolve_orphans, restore_events, write_ledger
+from mm.dayfolder.repair_ledger import Damage, remove_orphans, restore_events, write_ledger
 from mm.dayfolder.repair_rows import (
     Dropped,
     Reread,
@@ -139,8 +139,7 @@ class DayRepair:
         if folder.events in self._damage.lost and (restored := restore_events(folder)):
             self._done.append(f"{restored:,} events at the end of the ledger are restored")
         self._write_gaps()
-        for name, adopted in resolve_orphans(folder):
-            self._done.append(f"{name}: an orphan, {'adopted' if adopted else 'removed'}")
+        self._done += [f"{name}: an orphan, removed" for name in remove_orphans(folder)]
         self._take_from_quarantine()
         findings = DefectList(folder)
         view = LedgerView.of(folder, findings)

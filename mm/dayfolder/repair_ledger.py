@@ -5,32 +5,25 @@ each are known. The gaps file repeats some of them completely, a snapshot's name
 loaded it, and the others are written as lost.
 """
 
-import os
 from bisect import bisect_left
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
 import mm
 from mm.clock import US_PER_S, iso
-from mm.dayfolder.check_books import Replay, read_diffs, read_snapshot
-from mm.dayfolder.check_frames import FrameSink
-from mm.dayfolder.day_grids import DayGrids
 from mm.dayfolder.day_writer import DayWriter
 from mm.dayfolder.layout import PACKED, TRADE_COLUMNS, DayFolder, existing, snapshot_event_id
-from mm.dayfolder.ledger import Event, LedgerView, LedgerWriter, read_gaps
+from mm.dayfolder.ledger import LOST, LedgerView, LedgerWriter, read_gaps
 from mm.dayfolder.line_files import lines_of_file
 from mm.dayfolder.repair_rows import Dropped, Reread, top_n_of
-from mm.dayfolder.rows import Arrival, CheckedLines, DefectList, FileRows, RowOrder
+from mm.dayfolder.rows import DefectList
 from mm.ids import MissingIds
 
-LOST = "ledger_lost"
-_CARRIED = "carried"
 _TRADE_CELLS = tuple(map(TRADE_COLUMNS.index, ("recv_seq", "run_id", "recv_time_us")))
 
 
@@ -68,59 +61,25 @@ def restore_events(folder: DayFolder) -> int:
         return 0
     if not gaps.keys() <= set(free) or any(number > last.event_id + len(free) for number in orphans):
         return 0
-    _write(folder, last, free, rows, _Known(gaps, orphans, _requests(events, free, gaps, orphans)))
-    return len(free)
-
-
-@dataclass(frozen=True, slots=True)
-class _Known:
-    """The known data of lost events: rows of the gaps file by number, snapshots and their requests by event id."""
-
-    gaps: dict[int, Event]
-    orphans: dict[int, Path]
-    requests: set[int]
-
-
-def _write(folder: DayFolder, last: Event, free: list[int], rows: list[_Row], known: _Known) -> None:
     seqs, epoch_id = [row.recv_seq for row in rows], last.epoch_id
-    with folder.events.open("ab") as stream:
+    with folder.events.open("a", encoding="utf-8", newline="") as stream:
 
         def add(line: str) -> None:
-            stream.write(line.encode())
+            stream.write(line)
 
         ledger = LedgerWriter(add, None, last.at.run_id, last.event_id + 1)
         for seq in free:
-            before, gap = bisect_left(seqs, seq) - 1, known.gaps.get(seq)
+            before, gap, orphan = bisect_left(seqs, seq) - 1, gaps.get(seq), orphans.get(ledger.next_event_id)
             recv_us = gap.at.recv_us if gap else rows[before].recv_us if before >= 0 else last.at.recv_us
-            kind, details = _lost_event(folder, known, seq, ledger.next_event_id)
-            epoch_id += kind == "snapshot_loaded"
-            ledger.event(recv_us, seq, kind, epoch_id, details)
-
-
-def _requests(events: Sequence[Event], free: list[int], gaps: dict[int, Event], orphans: dict[int, Path]) -> set[int]:
-    """Return the ids of lost events that can have requested the snapshots: the last unknown one before each."""
-    run_id = events[-1].at.run_id
-    requests = [event.kind for event in events if event.at.run_id == run_id and event.kind.startswith("snapshot_")]
-    waiting, since, found = requests[-1:] == ["snapshot_request"], events[-1].event_id, set()
-    for number in sorted(orphans):
-        before = range(number - 1, since, -1)
-        unknown = (lost_id for lost_id in before if free[lost_id - events[-1].event_id - 1] not in gaps)
-        if not waiting and _CARRIED not in orphans[number].name:
-            found |= {lost_id for lost_id in (next(unknown, None),) if lost_id}
-        waiting, since = False, number
-    return found
-
-
-def _lost_event(folder: DayFolder, known: _Known, seq: int, event_id: int) -> tuple[str, dict[str, Any]]:
-    """Return type and details of a lost event."""
-    if seq in known.gaps:
-        return known.gaps[seq].kind, known.gaps[seq].details
-    if event_id in known.orphans:
-        path = known.orphans[event_id]
-        return "snapshot_loaded", {"last_update_id": last_update_id(path), "path": folder.relative(path)}
-    if event_id in known.requests:
-        return "snapshot_request", {"attempt": 1}
-    return "anomaly", {"kind": LOST}
+            if gap:
+                ledger.event(recv_us, seq, gap.kind, epoch_id, gap.details)
+            elif orphan:
+                epoch_id += 1
+                details = {"last_update_id": _last_update_id(orphan), "path": folder.relative(orphan)}
+                ledger.event(recv_us, seq, "snapshot_loaded", epoch_id, details)
+            else:
+                ledger.event(recv_us, seq, "anomaly", epoch_id, {"kind": LOST})
+    return len(free)
 
 
 def _rows(folder: DayFolder, run_id: str) -> Iterator[_Row]:
@@ -133,66 +92,21 @@ def _rows(folder: DayFolder, run_id: str) -> Iterator[_Row]:
         yield msgspec.structs.replace(_ROW.decode(line), run_id=run_id)
 
 
-def last_update_id(path: Path) -> int:
+def _last_update_id(path: Path) -> int:
     """Return the update id of a snapshot, from its last row; 0 if it has none."""
     (last,) = deque(lines_of_file(path), 1) or (b"",)
     cell = last.rsplit(b",", 1)[-1]
     return int(cell) if cell.isdigit() else 0
 
 
-def resolve_orphans(folder: DayFolder) -> list[tuple[str, bool]]:
-    """Add the event of each orphaned snapshot, if it must be the next one, or remove the snapshot; return which.
-
-    It is adopted if the ledger ends with its request, its id is the next one, its rows are of that run, it is complete,
-    and the depth messages continue it. Its number is the day's next one, since the run ended with it.
-    """
-    view = LedgerView.of(folder, DefectList(folder))
-    loaded, tended = view.loaded_names, []
-    for orphan in sorted(folder.snapshots.glob("*"), key=lambda path: (snapshot_event_id(path) or 0, path.name)):
-        if orphan.name.removesuffix(PACKED) in loaded:
-            continue
-        adopted = bool(view.events) and not orphan.name.endswith(PACKED) and _adopted(folder, view.events[-1], orphan)
-        if not adopted:
-            orphan.unlink()
-        tended.append((folder.relative(orphan), adopted))
-    return tended
-
-
-def _adopted(folder: DayFolder, last: Event, orphan: Path) -> bool:
-    """Write the event of *orphan* after the *last* one, if it belongs there."""
-    if last.kind != "snapshot_request" or snapshot_event_id(orphan) != last.event_id + 1:
-        return False
-    details = {"last_update_id": last_update_id(orphan), "path": folder.relative(orphan)}
-    recv_us, rows = last.at.recv_us, _rows(folder, last.at.run_id)
-    seq = 1 + max([last.at.seq, *(row.recv_seq for row in rows)])  # the first one without a row
-    at = Arrival(seq, last.at.run_id, recv_us // 1000, recv_us)
-    event = Event(0, last.event_id + 1, at, "snapshot_loaded", last.epoch_id + 1, details)
-    findings = DefectList(folder)
-    levels = read_snapshot(folder, LedgerView(folder.events, ()), event, findings)
-    if findings.defects() or levels is None or not all(levels):
-        return False
-
-    def add(line: str) -> None:
-        with folder.events.open("ab") as stream:
-            stream.write(line.encode())
-
-    size = folder.events.stat().st_size
-    LedgerWriter(add, None, last.at.run_id, event.event_id).event(recv_us, seq, event.kind, event.epoch_id, details)
-    bridges = _bridges(folder)
-    if not bridges:
-        os.truncate(folder.events, size)
-    return bridges
-
-
-def _bridges(folder: DayFolder) -> bool:
-    """Return True if the books of the day can be rebuilt including the last event of the ledger."""
-    findings, diffs = DefectList(folder), existing(folder.diffs)
-    view = LedgerView.of(folder, findings)
-    replay = Replay(folder, view, FrameSink(), DayGrids(), findings)
-    order = RowOrder(folder.diffs, DefectList(folder), folder.day, None, frozenset())
-    messages = read_diffs(FileRows(CheckedLines(diffs, findings), order), findings) if diffs else iter(())
-    replay.play(messages, folder.diffs)
-    return not any(defect.row == view.events[-1].row and defect.kind == "snapshot" for defect in findings.defects())
+def remove_orphans(folder: DayFolder) -> list[str]:
+    """Remove the snapshots that no event has loaded, as the next start of a recorder does; return their names."""
+    loaded, removed = LedgerView.of(folder, DefectList(folder)).loaded_names, []
+    for path in sorted(folder.snapshots.glob("*")):
+        if path.name.removesuffix(PACKED) not in loaded:
+            path.unlink()
+            removed.append(folder.relative(path))
+    return removed
 
 
 @dataclass

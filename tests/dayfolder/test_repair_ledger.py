@@ -6,12 +6,12 @@ import shutil
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from mended_days import assert_repaired, details, kinds, repaired, rows, table
+from mended_days import assert_repaired, kinds, repaired, rows, table
 
 from mm.dayfolder.check import check_day
 from mm.dayfolder.layout import DayFolder
 from mm.dayfolder.manifest import read_manifest
-from scribe import ASKS, BIDS, Scribe
+from scribe import Scribe
 
 
 def test_orphan_snapshot_is_removed(recorded_day):
@@ -22,41 +22,18 @@ def test_orphan_snapshot_is_removed(recorded_day):
     assert_repaired(recorded_day)
 
 
-def crashed_before_snapshot_event(tmp_path, *, whole=True, last_id=103):
-    """Return a day whose recorder was killed between the file of a snapshot and its event."""
+def test_snapshot_without_its_event_is_removed_from_crashed_day(tmp_path):
+    """A recorder killed between the file of a snapshot and its event: its messages stay, without a book."""
     folder = DayFolder(tmp_path, "SIMUSDT", "20260105")
     scribe = Scribe(folder, "R1", 1_767_600_000_000_000)
     scribe.event("window_start")
     scribe.event("snapshot_request", attempt=1)
     scribe.diff(101, 102, [("99.99", "2.5")], frame=False)
-    scribe.diff(103, 104, [("99.98", "1.5")], frame=False)
     scribe.writer.close()
-    levels = [(side, *level) for side, found in (("bid", BIDS), ("ask", ASKS)) for level in found]
-    text = "run_id,event_id,side,price,qty,lastUpdateId\n"
-    text += "".join(f"R1,4,{side},{price},{qty},{last_id}\n" for side, price, qty in levels)
     folder.snapshots.mkdir(exist_ok=True)
-    folder.snapshot(4, "initial").write_text(text if whole else text[:-4])
-    return folder
-
-
-def test_requested_orphan_snapshot_is_adopted(tmp_path):
-    """The snapshot is whole and was requested: the last messages get their frames."""
-    folder = crashed_before_snapshot_event(tmp_path)
-    result = repaired(folder)
-    assert "snapshots/snapshot_4_initial.csv: an orphan, adopted" in result.repairs
-    assert "run R1, which had crashed, is closed" in result.repairs
-    (frame,) = table(folder.frames)
-    assert (frame["last_update_id"], frame["bid2_qty"], frame["epoch_id"]) == ("104", "1.5", "1")
-    assert details(folder, "crash_recovered") == [{"previous_run_id": "R1"}]
-    assert_repaired(folder)
-
-
-@pytest.mark.parametrize("fault", [{"whole": False}, {"last_id": 50}], ids=["torn", "too old"])
-def test_invalid_orphan_snapshot_is_not_adopted(tmp_path, fault):
-    """An invalid orphan must not become a wrong book."""
-    folder = crashed_before_snapshot_event(tmp_path, **fault)
+    folder.snapshot(4, "initial").write_text("run_id,event_id,side,price,qty,lastUpdateId\nR1,4,bid,99,1,101\n")
     assert "snapshots/snapshot_4_initial.csv: an orphan, removed" in repaired(folder).repairs
-    assert rows(folder.frames)[1:] == []
+    assert (len(rows(folder.diffs)), len(rows(folder.frames))) == (1, 1)
     assert_repaired(folder)
 
 

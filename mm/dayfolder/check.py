@@ -4,7 +4,7 @@ Every file is checked against the contract, the ledger for consistency, the fram
 snapshots and diffs, and sizes and hashes against the manifest if the day is sealed.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
@@ -18,7 +18,6 @@ from mm.dayfolder.check_whole import WholeDay, schema_difference
 from mm.dayfolder.day_grids import DayGrids
 from mm.dayfolder.layout import DayFolder, day_folder, existing
 from mm.dayfolder.ledger import EVENT_KEYS, LOST, Event, LedgerView, is_hole, read_gaps
-from mm.dayfolder.line_files import FileTail
 from mm.dayfolder.manifest import FileEntry, Manifest, contents, day_files, read_manifest
 from mm.dayfolder.rows import CheckedLines, Defect, DefectList, FileRows, RowOrder
 from mm.dayfolder.seal import difference
@@ -61,7 +60,6 @@ class _DayCheck:
         self._numbered: list[RowOrder] = []
         self._frame_rows: RowOrder | None = None
         self._top_n: int | None = None
-        self._lines: list[CheckedLines] = []
 
     def report(self) -> CheckReport:
         """Check all files, the ledger first, because the checks of the others use it."""
@@ -105,9 +103,7 @@ class _DayCheck:
 
     def _source(self, path: Path, first_row: int) -> FileRows:
         """Return the rows of a file with its own numbers; its first line is row *first_row*."""
-        lines = CheckedLines(path, self._findings, first_row)
-        self._lines.append(lines)
-        return FileRows(lines, self._order(path, counts=True))
+        return FileRows(CheckedLines(path, self._findings, first_row), self._order(path, counts=True))
 
     def _check_books(self, grids: DayGrids) -> tuple[int, tuple[int, int] | None]:
         """Return the time in µs for which the book is valid, and the range of its best prices, in 1e-8."""
@@ -119,7 +115,6 @@ class _DayCheck:
         if frames:
             self._frame_rows = self._order(frames)
             frame_file = FrameFile(frames, findings, self._frame_rows)
-            self._lines.append(frame_file.lines)
             self._top_n = frame_file.top_n
         sink = frame_file if frame_file and diffs else FrameSink()
         replay = Replay(folder, self._view, sink, grids, findings)
@@ -179,19 +174,13 @@ class _DayCheck:
             return False
         if manifest is None or not manifest.sealed:
             return False
-        tails = {lines.path: lines.whole_tail() for lines in self._lines}
-        for path, trouble in _differences(self._folder, manifest, tails):
+        for path, trouble in _differences(self._folder, manifest):
             self._findings.add(path, None, "manifest", trouble)
         return True
 
 
-def _differences(
-    folder: DayFolder, manifest: Manifest, tails: Mapping[Path, FileTail | None]
-) -> Iterator[tuple[Path, str]]:
-    """Yield each file that differs from the sealed *manifest*, and its difference.
-
-    If its bytes match, rows are counted, except those of known *tails*.
-    """
+def _differences(folder: DayFolder, manifest: Manifest) -> Iterator[tuple[Path, str]]:
+    """Yield each file that differs from the sealed *manifest* in its bytes, rows or ids, and its difference."""
     left = {folder.relative(path): path for path in day_files(folder)}
     if (manifest.symbol, manifest.day) != (folder.symbol, folder.day):
         yield folder.manifest, f"it is of {manifest.symbol} {manifest.day}"
@@ -199,16 +188,16 @@ def _differences(
         path = left.pop(entry.path, None)
         if path is None:
             yield folder.manifest, f"{entry.path} is in the manifest, but does not exist"
-        elif trouble := difference(path, entry) or _row_difference(folder, path, entry, tails.get(path)):
+        elif trouble := difference(path, entry) or _row_difference(folder, path, entry):
             yield path, trouble
     for path in left.values():
         yield path, "this file is not in the sealed manifest"
 
 
-def _row_difference(folder: DayFolder, path: Path, entry: FileEntry, tail: FileTail | None) -> str:
+def _row_difference(folder: DayFolder, path: Path, entry: FileEntry) -> str:
     """Return how rows and ids of the file at *path* differ from the manifest's *entry*; empty if they do not."""
     try:
-        found = contents(folder, path, tail)
+        found = contents(folder, path)
     except BrokenFile as error:
         return str(error)
     sealed = (entry.rows, entry.first_id, entry.last_id)

@@ -51,6 +51,25 @@ class Large:
             if order.status != "REFUSED":
                 raise AssertionError(order)
             open("refused.txt", "w").write(order.reason)
+
+
+class Both:
+    """Send one order in each symbol in a single call; the limit of the account has room for one."""
+
+    def __init__(self, leg_first: bool):
+        self.leg_first = leg_first
+
+    def on_event(self, market, orders):
+        second = market.other("second")
+        if not self.sent and second.bid_ticks:
+            sends = [
+                lambda: orders.submit(1, market.bid_ticks - 50),
+                lambda: orders.at("second").submit(1, second.bid_ticks - 50),
+            ]
+            self.sent = [send() for send in (reversed(sends) if self.leg_first else sends)]
+            open("sent.txt", "w").write(" ".join(f"{order.status}:{order.reason}" for order in self.sent))
+
+    sent = None
 '''
 LEG = {"taker_fee_rate": "0.001", "quote_qty": "0.2"}
 TERMS = {
@@ -221,3 +240,22 @@ def test_trade_with_a_leg_elsewhere_ends_with_one_line(tmp_path):
     assert done.returncode == 2
     (line,) = done.stderr.splitlines()
     assert "perpetual has orders and market" in line
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("leg_first", [False, True])
+def test_orders_of_one_call_share_the_limit_of_the_account(tmp_path, leg_first):
+    """Two orders of 20 USDT each, of which 30 are allowed: the second one is refused, in either symbol."""
+    (tmp_path / "hedged.py").write_text(HEDGED)
+    with account(tmp_path) as box:
+        params = json.dumps({"leg_first": leg_first})
+        terms = {**TERMS, "QUOTE_MODEL": "hedged:Both", "QUOTE_PARAMS_JSON": params, "ACCOUNT_MAX_NOTIONAL": "30"}
+        with box.trader(**terms) as process:
+            opened = lambda: sum(len(box.account(symbol=symbol)["openOrders"]) for symbol in SYMBOLS)  # noqa: E731
+            box.until((tmp_path / "sent.txt").exists, "two orders", process=process)
+            box.until(opened, "an open order", process=process)
+            first, second = (tmp_path / "sent.txt").read_text().split()
+            assert (first, second) == ("SENT:", "REFUSED:account_max_notional")
+            assert opened() == 1
+            code, output, _ = ended(process)
+        assert code == 0, output

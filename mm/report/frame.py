@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from mm.backtest.run_terms import of_all_legs, quoting_of
+from mm.backtest.summary_text import sign_of_mean, worst
 from mm.base.atomic_file import write_atomic
 from mm.base.numbers import SHARPE_DAYS, number, signed
 from mm.clock import iso
@@ -250,8 +251,6 @@ def earnings(summary: Mapping[str, Any]) -> list[str]:
     In its place is the mean PnL per minute, in standard errors from resampled blocks.
     """
     pnl, fees, numbers = quoting_of(summary), f"after {number(summary['fees'])} fees", of_all_legs(summary)
-    from mm.backtest.summary_text import sign_of_mean, worst  # loads numpy, which help texts do not need
-
     fees += escape(worst(summary, "; "))
     if hold := summary.get("pnl_hold"):
         fees += f"; the inventory held {signed(hold)}"

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Sequence
 from datetime import date, datetime, timedelta, timezone
 from itertools import pairwise
+from zoneinfo import ZoneInfo
 
 from mm.errors import UsageError
 
@@ -120,8 +121,6 @@ def checked_stamp_ms(stamp: int, name: str) -> int:
 
 def day_of(us: int, zone: str = DAY_ZONE) -> str:
     """Return the local calendar day of an instant as ``YYYYMMDD``."""
-    from zoneinfo import ZoneInfo  # not needed by runs on recorded days
-
     return datetime.fromtimestamp(us // US_PER_S, ZoneInfo(zone)).strftime("%Y%m%d")
 
 
@@ -142,8 +141,6 @@ def parse_day(day: str) -> date:
 
 def midnight_us(day: str, zone: str = DAY_ZONE) -> int:
     """Return the instant at which *day* begins in *zone*, in µs."""
-    from zoneinfo import ZoneInfo
-
     first = parse_day(day)
     return int(datetime(first.year, first.month, first.day, tzinfo=ZoneInfo(zone)).timestamp()) * US_PER_S
 

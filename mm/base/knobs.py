@@ -6,6 +6,7 @@ A reader turns the text of a flag or a variable into the field's value, or raise
 """
 
 import dataclasses
+import difflib
 import itertools
 import json
 import math
@@ -19,6 +20,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from mm.clock import next_day, parse_day, plain_days
 from mm.errors import DataError, MMError, OffGrid, UsageError
@@ -147,7 +149,6 @@ def shown(value: Any) -> str:
 
 def closest(word: str, known: Iterable[str]) -> str:
     """Return "; did you mean X?" with the known name closest to *word*, or an empty text."""
-    import difflib  # needed for error messages only
 
     near = difflib.get_close_matches(word, list(known), n=1)
     return f"; did you mean {near[0]}?" if near else ""
@@ -433,7 +434,6 @@ def _path(text: str) -> Path:
 
 
 def _zone(text: str) -> str:
-    from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
     try:
         ZoneInfo(text)

@@ -6,6 +6,7 @@ the environment sets them.
 """
 
 import json
+import tomllib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date
@@ -138,7 +139,6 @@ def _unquoted(value: str) -> str:
 
 
 def _read(path: Path) -> SettingsFile:
-    import tomllib  # most commands find no such file
 
     try:
         text = path.read_text(encoding="utf-8")

@@ -7,6 +7,7 @@ in ``checkpoint/``; all other files were incomplete and are removed.
 import itertools
 import json
 import os
+import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -255,8 +256,6 @@ def resume(plan: Plan, run_id: str) -> bool:
 def remove(folder: Path, *, ignore_errors: bool = False) -> None:
     """Remove a folder with its contents, if it exists."""
     if folder.exists():
-        import shutil  # here: few runs have a folder to remove, and the formats of archives take 2 ms to import
-
         shutil.rmtree(folder, ignore_errors=ignore_errors)
 
 

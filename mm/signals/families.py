@@ -4,6 +4,7 @@ import inspect
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from typing import Any, NamedTuple
 
 from mm.base.user_code import load_class, one_line
@@ -391,8 +392,6 @@ class Signals:
             return _own(name)
         found = next((family for family in self.families if family.match(name)), None)
         if found is None:
-            from difflib import get_close_matches  # imported here: only needed for an unknown name
-
             known = ", ".join(family.name for family in self.families)
             meant = "".join(f"; did you mean {near}?" for near in get_close_matches(name, self.usual, 1))
             raise UnknownModel(

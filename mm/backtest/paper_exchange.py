@@ -104,11 +104,6 @@ class PaperExchange:
         """Return the breaches of risk limits from row *first* on: instant, knob, actual and allowed in 1e-8, side."""
         return self._engine.manager.breaches(first)
 
-    @property
-    def limits_used(self) -> dict[str, float]:
-        """Utilisation of each risk limit, as a share of its bound."""
-        return self._engine.manager.guard.used()
-
     def fills_from(self, first: int) -> list[tuple[int, int, int, int, int]]:
         """Return the fills in the journal so far, from row *first* on.
 

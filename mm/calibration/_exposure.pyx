@@ -86,7 +86,7 @@ def resting_time(
     window: tuple[int, int, int],
     *,
     anywhere: bool,
-) -> tuple[NDArray[np.int64], NDArray[np.int64], int, int]:
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Return the resting time of orders in a window, by place: side, block and distance.
 
     Args:
@@ -99,8 +99,7 @@ def resting_time(
         anywhere: Whether orders nearer than the touch count, down to the reference.
 
     Returns:
-        Ascending keys of the places (`keys_of`) and the µs of each; the µs that do not count; and the number of orders
-        that rested.
+        Ascending keys of the places (`keys_of`), and the µs of each.
 
     Raises:
         OverflowError: If a distance or the number of a block does not fit a key.
@@ -109,7 +108,6 @@ def resting_time(
     cdef const int64_t[::1] us = path[0], sell = path[1], buy = path[2], sell_touch = path[3], buy_touch = path[4]
     cdef int64_t start_us = window[0], end_us = window[1], length = window[2], steps = per_tick, rows = us.shape[0]
     cdef int64_t i, at, row = -1, begin, stop, until, block, block_end, touch, current, distance
-    cdef int64_t left_out = 0, rested = 0
     cdef bint near = anywhere, anchored = own.shape[0] > 0
     cdef _Sums sums = _Sums()
     if (end_us - start_us) // length >= BLOCKS:
@@ -119,7 +117,6 @@ def resting_time(
             begin, stop = max(begins[i], start_us), min(ends[i], end_us)
             if begin >= stop:
                 continue
-            rested += 1
             row = row_at(&us[0], 1, rows, begin, row)
             at, block = row, (begin - start_us) // length
             block_end = start_us + (block + 1) * length
@@ -130,9 +127,7 @@ def resting_time(
                 if until > begin:
                     touch = buy_touch[at] if side[i] > 0 else sell_touch[at]
                     current = buy[at] - steps * ticks[i] if side[i] > 0 else steps * ticks[i] - sell[at]
-                    if touch < 0 or current < (0 if near else touch):
-                        left_out += until - begin
-                    else:
+                    if touch >= 0 and current >= (0 if near else touch):
                         distance = own[i] if anchored else current
                         if distance >= DISTANCES:
                             with gil:
@@ -144,5 +139,4 @@ def resting_time(
                     block_end += length
                 if at + 1 < rows and us[at + 1] <= begin:
                     at += 1
-    keys, spent = sums.sorted()
-    return keys, spent, left_out, rested
+    return sums.sorted()

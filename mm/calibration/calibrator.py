@@ -189,9 +189,7 @@ class Calibrator:
         self.config, self.reference_choice = config, choice
         self._rules, self._held, self._found, self._learn_us = rules, held, marks, learn_us
         self._known: tuple[int, Calibrator] = self.end_us, self
-        # caches by window, as a fit requests a window more than once
-        self._reaches: dict[tuple[int, int], float] = {}
-        self._parts: tuple[tuple[int, int], list[tuple[int, int, int]]] = (-1, -1), []
+        self._reaches: dict[tuple[int, int], float] = {}  # by window, as a fit requests one more than once
         self._known_us = self.end_us if learn_us is None else min(self.end_us, self.start_us + learn_us)
         if config.fills is not None and config.deltas is None:
             config = self.config = replace(config, deltas=(*config.distances, *self._farther(self._known_us)))
@@ -290,22 +288,17 @@ class Calibrator:
     @cached_property
     def marks(self) -> "DayMarks":
         """The marks of each day, available for every method."""
-
         return DayMarks(self.tapes, self.depth_options, self._held, self._found)
 
     @property
     def depth_options(self) -> "DepthOptions":
         """Options of the marks."""
-
         return DepthOptions(self.config.reference, self.config.rule, self.config.max_delta_ticks, BLOCK_S)
 
     def parts(self, start_us: int, end_us: int) -> list[tuple[int, int, int]]:
         """Return the number, start and end of each day's part of ``[start_us, end_us)``; at least one, maybe empty."""
-        if self._parts[0] != (start_us, end_us):
-            spans = ((day, *within(span, start_us, end_us)) for day, span in enumerate(self._spans))
-            parts = [span for span in spans if span[1] < span[2]] or [(0, start_us, start_us)]
-            self._parts = (start_us, end_us), parts
-        return self._parts[1]
+        spans = ((day, *within(span, start_us, end_us)) for day, span in enumerate(self._spans))
+        return [span for span in spans if span[1] < span[2]] or [(0, start_us, start_us)]
 
     @cached_property
     def _spans(self) -> list[tuple[int, int]]:
@@ -353,7 +346,7 @@ class Calibrator:
     def _orders(self, day: int, start_us: int, end_us: int) -> "dict[str, tuple[Points, Points]]":
         """Return the points of each run of simulated orders in a part of a day, to fit and to show."""
         path = self.marks[day].path
-        found = {name: run.resting.between(path, start_us, end_us).points for name, run in self.played.items()}
+        found = {name: run.resting.between(path, start_us, end_us) for name, run in self.played.items()}
         return {name: (self._late(name, points), points) for name, points in found.items()}
 
     def _late(self, name: str, points: Points) -> Points:
@@ -375,7 +368,6 @@ class Calibrator:
 
     def reach(self, start_us: int, end_us: int) -> float:
         """Return the distance of the last cell of ``[start_us, end_us)`` in ticks: its flow's reach, or as given."""
-
         if self.config.max_delta_ticks is not None:
             return self.config.max_delta_ticks
         span = start_us, end_us

@@ -24,12 +24,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mm.base.arrays import Floats, Ints, Mask
-from mm.calibration._hawkes import BEGIN, END, MOST_KERNELS, likelihood, rescaled
+from mm.calibration._hawkes import BEGIN, END, likelihood, rescaled
 from mm.calibration.goodness import uniformity
 from mm.calibration.reference import book_spans
 from mm.calibration.sweeps import begins
 from mm.clock import US_PER_S
-from mm.errors import UsageError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -355,18 +354,11 @@ def _matrix(values: Floats) -> dict[str, dict[str, float]]:
     return {name: _by_side(row) for name, row in zip(NAMES, values, strict=True)}
 
 
-def fit_hawkes(flow: ArrivalFlow, kernels: int | None = None) -> HawkesFit:
-    """Return the fit of *flow*.
+def fit_hawkes(flow: ArrivalFlow) -> HawkesFit:
+    """Return the fit of *flow*, with the number of exponential kernels that has the lowest BIC, at most ``KERNELS``.
 
-    Args:
-        flow: Orders and exposure; with many orders, only spans of it are fitted (`ArrivalFlow.thinned`).
-        kernels: Number of exponential kernels; None for the number with the lowest BIC, at most ``KERNELS``.
-
-    Raises:
-        UsageError: If there are more kernels than the likelihood supports.
+    Of many orders, only spans are fitted (`ArrivalFlow.thinned`).
     """
-    if kernels is not None and not 0 <= kernels <= MOST_KERNELS:
-        raise UsageError(f"{kernels} kernels cannot be fitted; give 0 to {MOST_KERNELS}, or none for the lowest BIC")
     whole, flow = flow, flow.thinned()
     events, exposure_s = flow.events, flow.exposure_s
     if exposure_s <= 0:
@@ -376,14 +368,13 @@ def fit_hawkes(flow: ArrivalFlow, kernels: int | None = None) -> HawkesFit:
     poisson = Excitation(np.array(events) / exposure_s, np.zeros((2, 2, 0)), np.empty(0))
     loglik = float(sum(count * math.log(rate) - count for count, rate in zip(events, poisson.mu.tolist(), strict=True)))
     tried = [(poisson, loglik)]
-    most = KERNELS if kernels is None else kernels
     scale = math.log(sum(events))
-    for _ in range(most):
+    for _ in range(KERNELS):
         tried.append(_with_one_more(flow, tried[-1][0]))
-        if kernels is None and _bic(*tried[-1], scale) > _bic(*tried[-2], scale):
+        if _bic(*tried[-1], scale) > _bic(*tried[-2], scale):
             break
     bic = tuple(_bic(law, found, scale) for law, found in tried)
-    chosen = int(np.argmin(bic)) if kernels is None else kernels
+    chosen = int(np.argmin(bic))
     return _judged(flow, tried[chosen], tried[0], bic, whole.mean_of(tried[chosen][0]))
 
 

@@ -230,25 +230,8 @@ def marks_by_reference(calibrator: Calibrator) -> dict[str, list[DepthCounts]]:
 
 def _cells_of(marks: dict[str, list[DepthCounts]], block_us: int) -> dict[str, EndCells]:
     begins = end_cells(marks["mid"])
-    cells = {}
-    for name, days in marks.items():
-        if name != "sweep":
-            cells[name] = EndCells.of(days, begins, block_us)
-            for day in days:
-                day.drop_hits()
+    cells = {name: EndCells.of(days, begins, block_us) for name, days in marks.items() if name != "sweep"}
     return {**cells, "sweep": SpanCells.beside(cells["best"], marks, begins, block_us)}
-
-
-def compare_references(calibrator: Calibrator) -> ReferenceChoice | None:
-    """Return the choice among the references; None with too few fills to compare them.
-
-    Another reference than the mid is chosen if its exponential gains more than a thousandth of a nat per fill and one
-    standard error over the mid's, or, if none does, if its best shape gains more than two standard errors over that of
-    the mid. A recording of less than four blocks of five minutes is cut into 24 blocks, and needs 100 fills and two
-    standard errors.
-    """
-    choice, _ = _compared(marks_by_reference(calibrator))
-    return choice
 
 
 def _lacking(mid: EndCells, block_us: int) -> str:
@@ -268,7 +251,13 @@ def _lacking(mid: EndCells, block_us: int) -> str:
 
 
 def _compared(marks: dict[str, list[DepthCounts]]) -> tuple[ReferenceChoice | None, str]:
-    """Return the choice among the references, or None and the reason why data are insufficient."""
+    """Return the choice among the references, or None and the reason why data are insufficient.
+
+    Another reference than the mid is chosen if its exponential gains more than a thousandth of a nat per fill and one
+    standard error over the mid's, or, if none does, if its best shape gains more than two standard errors over that of
+    the mid. A recording of less than four blocks of five minutes is cut into 24 blocks, and needs 100 fills and two
+    standard errors.
+    """
     spans = [day.span[1] - day.span[0] for day in marks["mid"]]
     short = sum(-(-span // BLOCK_US) for span in spans) < LEAST_BLOCKS
     block_us = max(-(-sum(spans) // SHORT_BLOCKS), 1) if short else BLOCK_US

@@ -59,27 +59,6 @@ FILLED_TICKS = 20.0  # up to here rates are interpolated at every half tick
 
 
 @dataclass(frozen=True)
-class OrderExposure:
-    """Exposure and first fills of simulated orders.
-
-    Attributes:
-        points: By side, block and distance; any trade at the distance or beyond fills an order.
-        orders: Number of orders that rested.
-        fills: First fills counted.
-        fills_left_out: First fills of orders that were nearer than the best price, or without a valid book.
-        exposed_s: Order-seconds counted.
-        left_out_s: Order-seconds of orders nearer than the best price, or without a valid book.
-    """
-
-    points: Points
-    orders: int
-    fills: int
-    fills_left_out: int
-    exposed_s: float
-    left_out_s: float
-
-
-@dataclass(frozen=True)
 class Anchors:
     """The anchors of quotes, in chronological order.
 
@@ -184,8 +163,10 @@ class RestingOrders:
             fills=np.stack((row[::-1], us[::-1], mid2[::-1])) if by_model else None,
         )
 
-    def between(self, path: ReferencePath, start_us: int, end_us: int, block_us: int = BLOCK_US) -> OrderExposure:
-        """Return the exposure in ``[start_us, end_us)``: orders that rest longer are cut at its end.
+    def between(self, path: ReferencePath, start_us: int, end_us: int, block_us: int = BLOCK_US) -> Points:
+        """Return exposure and fills in ``[start_us, end_us)`` by side, block and distance.
+
+        Orders that rest longer are cut at its end.
 
         Args:
             path: The reference prices, from which distances are computed.
@@ -196,7 +177,7 @@ class RestingOrders:
         window = start_us, end_us, block_us
         own = np.empty(0, np.int64) if self.distance is None else self.distance
         buy, sell = ((path.reference[side], path.touch[side]) for side in (1, -1))
-        keys, spent_us, left_out_us, orders = resting_time(
+        keys, spent_us = resting_time(
             (self.side, self.ticks, self.start_us, self.end_us),
             own,
             (path.us, sell[0], buy[0], sell[1], buy[1]),
@@ -205,16 +186,7 @@ class RestingOrders:
             anywhere=self.fills is not None,
         )
         hits = self._first_fills(path, window) if self.fills is None else self._every_fill(self.fills, path, window)
-        points = _points(keys, spent_us, hits, path.per_tick)
-        fills = int(points.fills.sum())
-        return OrderExposure(
-            points=points,
-            orders=orders,
-            fills=fills,
-            fills_left_out=hits.distance.size - fills,
-            exposed_s=int(spent_us.sum()) / US_PER_S,
-            left_out_s=left_out_us / US_PER_S,
-        )
+        return _points(keys, spent_us, hits, path.per_tick)
 
     @cached_property
     def _ended_by_fills(self) -> Rows:

@@ -5,16 +5,13 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from textwrap import shorten
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from mm.clock import us_of
 from mm.errors import UsageError
 from mm.runs.find import Found
 from mm.runs.manifest import MANIFEST, flat
 from mm.runs.tags import Tagged
-
-if TYPE_CHECKING:
-    pass
 
 KEY = "mm.run"  # tag that identifies a run: a second export finds the first one by it
 TAG = "mm.tag."

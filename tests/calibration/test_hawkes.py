@@ -19,7 +19,6 @@ from mm.calibration.hawkes import FEWEST, MOST_EVENTS, ArrivalFlow, Excitation, 
 from mm.calibration.reference import book_spans
 from mm.calibration.sweeps import HitRule
 from mm.dayfolder.layout import DayFolder
-from mm.errors import UsageError
 from mm.report.calibration import further_cards
 from mm.sim.flow.day import make_day
 from mm.sim.flow.scenario import Hawkes as HawkesMarket
@@ -175,7 +174,7 @@ def test_fit_equals_result_of_other_optimiser():
     """L-BFGS from another start reaches no higher likelihood and the same parameters."""
     orders, spans = families(3, ONE, 1200.0), np.array([[0.0, 1200.0]])
     flow = ArrivalFlow.of(orders, spans)
-    found = fit_hawkes(flow, 1)
+    found = fit_hawkes(flow)
 
     def loss(x):
         value, gradient, _ = evaluated(flow, Excitation.of_logs(x))
@@ -190,7 +189,7 @@ def test_fit_equals_result_of_other_optimiser():
 def test_branching_ratio_error_follows_delta_method():
     """With slopes of the eigenvalue by finite differences."""
     flow = ArrivalFlow.of(families(4, ONE, 2 * HOUR_S), np.array([[0.0, 2 * HOUR_S]]))
-    found = fit_hawkes(flow, 1)
+    found = fit_hawkes(flow)
     covariance = np.linalg.inv(-evaluated(flow, found.law)[2])[2:6, 2:6]
     slopes = []
     for at in range(4):
@@ -247,12 +246,6 @@ def test_many_orders_are_thinned_to_stretches():
     found = fit_hawkes(flow)
     assert sum(found.events) <= MOST_EVENTS
     assert abs(found.law.ratio - law.ratio) < 0.05
-
-
-def test_invalid_number_of_kernels_is_rejected():
-    """Before any computation."""
-    with pytest.raises(UsageError, match="9 kernels cannot be fitted"):
-        fit_hawkes(ArrivalFlow.of([np.empty(0), np.empty(0)], np.empty((0, 2))), 9)
 
 
 def on_tape(events, end_us, **rule):
@@ -313,7 +306,8 @@ def test_missing_trade_time_switches_to_receive_clock():
 def test_report_card_shows_excitation_matrix(kernels):
     """One row per kernel; without excitation or without a fit the card contains a sentence instead."""
     seconds = 8 * HOUR_S
-    found = fit_hawkes(ArrivalFlow.of(families(1, TWO, seconds), np.array([[0.0, seconds]])), kernels)
+    law = TWO if kernels else replace(TWO, branching=0 * TWO.branching)
+    found = fit_hawkes(ArrivalFlow.of(families(1, law, seconds), np.array([[0.0, seconds]])))
     card = further_cards({"clustering": found.to_json()}, [])[-1]
     assert ("No order excites another" in card) == (kernels == 0)
     assert card.count(" s</th>") == kernels

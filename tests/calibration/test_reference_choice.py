@@ -14,7 +14,7 @@ from mm.calibration.alternatives import compare
 from mm.calibration.calibrate import measure
 from mm.calibration.calibrator import FROM_BEST, CalibrationConfig, Calibrator, FillsMeasured
 from mm.calibration.likelihood import Shape
-from mm.calibration.reference_choice import by_reference, chosen_before, compare_references, end_cells
+from mm.calibration.reference_choice import by_reference, chosen_before, end_cells, resolved
 from mm.calibration.shapes import EXPONENTIAL, FAMILIES, Cells, search
 from mm.errors import UsageError
 from small_tapes import book, tape, trade
@@ -51,7 +51,7 @@ def flow(reference, seed, minutes=40, k=0.8, rate=1.5):
 def test_generating_reference_is_chosen(name):
     """The largest gain is positive unless the mid generated the flow; the mid itself has zero gain."""
     for seed in range(3):
-        choice = compare_references(Calibrator(flow(name, seed), CalibrationConfig()))
+        choice = resolved([flow(name, seed)], CalibrationConfig()).choice
         assert choice.chosen == name, (seed, choice)
         assert choice.gain_nats_per_fill["mid"] == 0
         gains = choice.gain_nats_per_fill
@@ -153,7 +153,7 @@ def test_auto_under_a_fill_model_plays_orders_from_the_mid(method):
 def test_ten_minute_recording_uses_shorter_blocks(name):
     """Two blocks of five minutes are too few; 24 blocks of 25 s find the generating reference."""
     for seed in range(3):
-        choice = compare_references(Calibrator(flow(name, seed, minutes=10), CalibrationConfig()))
+        choice = resolved([flow(name, seed, minutes=10)], CalibrationConfig()).choice
         assert (choice.chosen, choice.compared) == (name, "exponential"), (seed, choice)
 
 
@@ -161,7 +161,7 @@ def test_reason_does_not_claim_mid_is_best_when_other_gain_is_positive():
     """With 24 short blocks a gain must be two standard errors; smaller positive gains are only shown."""
     words = {}
     for k, seed in ((0.8, 2), (0.1, 0)):
-        choice = compare_references(Calibrator(flow("best", seed, 10, k, 0.1), CalibrationConfig()))
+        choice = resolved([flow("best", seed, 10, k, 0.1)], CalibrationConfig()).choice
         assert choice.chosen == "mid"
         words[max(choice.gain_nats_per_fill[name] for name in ("best", "micro")) > 0] = choice.why.partition(" (")[0]
     assert words == {
@@ -173,7 +173,7 @@ def test_reason_does_not_claim_mid_is_best_when_other_gain_is_positive():
 def test_too_few_fills_skip_reference_comparison():
     """Auto then uses the mid, and the fit warns; an explicit reference gets no warning."""
     day = flow("best", 1, minutes=10, rate=0.02)
-    assert compare_references(Calibrator(day, CalibrationConfig())) is None
+    assert resolved([day], CalibrationConfig()).choice is None
     fit = measure(day, CalibrationConfig(reference="auto")).fit
     assert (fit.reference, fit.reference_choice) == ("mid", None)
     message = "in less than 4 blocks of 5 minutes, and a comparison of references needs at least 100 there"
@@ -204,7 +204,7 @@ def far_flow(seed, minutes=60):
 def test_curves_decide_when_exponentials_do_not():
     """An exponential cannot follow the drop behind the touch, so its k is near zero from any reference."""
     for seed in range(3):
-        choice = compare_references(Calibrator(far_flow(seed), CalibrationConfig(max_delta_ticks=400)))
+        choice = resolved([far_flow(seed)], CalibrationConfig(max_delta_ticks=400)).choice
         assert (choice.chosen, choice.compared) == ("best", "curve"), (seed, choice)
         assert choice.gain_nats_per_fill["best"] > 2 * choice.se
         assert choice.why.startswith("of the prices that orders can follow, a curve from the best predicts")
@@ -283,5 +283,5 @@ def test_constant_spread_keeps_mid(spread):
             side, depth = chance.choice([1, -1]), int(chance.expovariate(0.8))
             ticks = 1000 - depth if side > 0 else 1000 + spread + depth
             events.append(trade(second * S, -side, ticks))
-        choice = compare_references(Calibrator(tape(events, 0, 2400 * S), CalibrationConfig()))
+        choice = resolved([tape(events, 0, 2400 * S)], CalibrationConfig()).choice
         assert choice.chosen == "mid", (seed, choice)

@@ -3,20 +3,17 @@
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
-from itertools import chain
 from typing import NamedTuple, Self
 
 import numpy as np
 
-from mm.backtest.metrics.arithmetic import NORMAL
+from mm.backtest.metrics.arithmetic import NORMAL, student_quantile
 from mm.backtest.metrics.long_run import cosines, long_run_error
 from mm.base.arrays import Floats
 from mm.base.numbers import number, signed
 from mm.calibration.estimators import NoEstimate, maximum_likelihood
 from mm.calibration.fit_result import ANY_SPREAD, CurvePoint, Interval, Line, ShapeChoice
 from mm.calibration.goodness import POOR_FIT_P, goodness
-from mm.calibration.intervals import LEVEL
 from mm.calibration.likelihood import LARGE, Sample
 from mm.calibration.points import Points, sum_by
 from mm.calibration.shapes import EXPONENTIAL, FAMILIES, Cells, Family, FittedCurve, fitted, shares_loglik
@@ -343,7 +340,6 @@ def _in_money(curve: Alternative) -> str:
 
 LEAST_FILLS = 20  # minimum in a spread state for a separate curve
 TRUSTED = 2.0  # intervals within this factor of λ are trusted
-KEPT_LINES = 32
 
 
 def chosen_curve(
@@ -388,18 +384,12 @@ def chosen_curve(
 
 def rates_on(line: Line, delta_ticks: Floats) -> Floats:
     """Return λ in 1/s at distances, interpolated in a `PoissonFit.line`; 0 at an infinite distance."""
-    place, log_rate, fall = _logs(line)
+    place, rate = np.ascontiguousarray(np.array(line).T)
+    log_rate = np.log(rate)
+    fall = (log_rate[-1] - log_rate[-2]) / (place[-1] - place[-2])
     beyond = np.maximum(delta_ticks - place[-1], 0.0)
     found: Floats = np.exp(np.interp(delta_ticks, place, log_rate) + fall * beyond)
     return found
-
-
-@lru_cache(maxsize=KEPT_LINES)
-def _logs(line: Line) -> tuple[Floats, Floats, float]:
-    """Return distances of a line, ln λ at each, and its slope beyond; cached, as windows of an hour share a line."""
-    place, rate = np.ascontiguousarray(np.fromiter(chain.from_iterable(line), np.float64).reshape(-1, 2).T)
-    log_rate = np.log(rate)
-    return place, log_rate, (log_rate[-1] - log_rate[-2]) / (place[-1] - place[-2])
 
 
 @np.errstate(all="ignore")
@@ -432,8 +422,6 @@ def _half_width(fitted: FittedCurve, sample: Sample, slopes: Floats) -> Floats:
     The covariance is a sandwich of the scores of the blocks, with the variance of their sum from their slowest cosines,
     as for A and k. Without two blocks, fills are assumed independent.
     """
-    from scipy.special import stdtrit
-
     points, rows = sample.points, len(fitted.log_gain)
     rate = np.exp(fitted.log_gain)
     expected = sum_by(sample.row, points.exposure_s, rows) * rate
@@ -447,7 +435,7 @@ def _half_width(fitted: FittedCurve, sample: Sample, slopes: Floats) -> Floats:
     residual = points.fills - points.exposure_s * rate[sample.row]
     by_row = sum_by(sample.block * rows + sample.row, residual, blocks * rows).reshape(blocks, rows)
     errors = long_run_error(by_row @ (fitted.gain_slopes @ influence.T))
-    half_width: Floats = float(stdtrit(degrees, (1 + LEVEL) / 2)) * errors
+    half_width: Floats = student_quantile(degrees) * errors
     return half_width
 
 

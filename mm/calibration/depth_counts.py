@@ -146,7 +146,6 @@ class DepthCounts:
     def _clear(self) -> None:
         """Reset the caches of the last window."""
         self._last: tuple[tuple[int, int], Tallies] | None = None
-        self._hits: dict[int, tuple[tuple[int, int], tuple[Reached, Ints]]] = {}
         for name in ("grid", "summed"):
             vars(self).pop(name, None)
 
@@ -161,20 +160,11 @@ class DepthCounts:
         return {side: tally.summed() for side, tally in self._direct(*self.span).items()}
 
     def hits(self, side: int, start_us: int, end_us: int) -> tuple[Reached, Ints]:
-        """Return the sweeps of ``[start_us, end_us)`` that hit a probe, and their touch in steps; the last is kept."""
-        kept = self._hits.get(side)
-        if kept and kept[0] == (start_us, end_us):
-            return kept[1]
+        """Return the sweeps of ``[start_us, end_us)`` that hit a probe, and their touch in steps."""
         reached = self.sweeps[side].between(start_us, end_us)
         touch = self.path.touch[side][reached.row]
         hit = (touch != CLOSED) & (reached.depth >= touch)
-        found = Reached(reached.us[hit], reached.row[hit], reached.depth[hit]), touch[hit]
-        self._hits[side] = (start_us, end_us), found
-        return found
-
-    def drop_hits(self) -> None:
-        """Drop the cached result of `hits`: of a busy day 30 MB."""
-        self._hits.clear()
+        return Reached(reached.us[hit], reached.row[hit], reached.depth[hit]), touch[hit]
 
     def tallies(self, start_us: int, end_us: int, *, shared: bool = False) -> Tallies:
         """Return the tallies of ``[start_us, end_us)``, cut to the span; the last result is cached.

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from mm.backtest.metrics.arithmetic import NORMAL
+from mm.backtest.metrics.arithmetic import LEVEL, NORMAL, student_quantile
 from mm.backtest.metrics.long_run import cosines, long_run_error
 from mm.calibration.estimators import Estimate, falls_at
 from mm.calibration.fit_result import Interval, PoissonFit
@@ -16,8 +16,6 @@ from mm.calibration.likelihood import LARGE, At, Sample, Table
 from mm.calibration.points import Points
 from mm.calibration.reference import BLOCK_S
 from mm.errors import FitError
-
-LEVEL = 0.95
 
 HORIZON_S = 900.0  # horizon of the predictive interval of a fit outside of a schedule
 LEAST_STRETCHES = 3
@@ -130,8 +128,6 @@ def block_robust(sample: Sample, estimate: Estimate) -> Intervals:
     dependence, with the t distribution of as many degrees of freedom: the equal-weighted cosine estimator of Lazarus,
     Lewis, Stock and Watson (JBES 36 (2018) 541-559).
     """
-    from scipy.special import stdtrit
-
     degrees = cosines(sample.n_blocks)
     if degrees == 0:
         return Intervals(A=None, k=None)
@@ -140,7 +136,7 @@ def block_robust(sample: Sample, estimate: Estimate) -> Intervals:
     score_log_a, score_k = sample.by_block(residual), sample.by_block(-residual * steepness)
     error_log_a = estimate.var_logA * score_log_a + estimate.cov_logA_k * score_k
     error_k = estimate.cov_logA_k * score_log_a + estimate.var_k * score_k
-    t_quantile = float(stdtrit(degrees, (1 + LEVEL) / 2))
+    t_quantile = student_quantile(degrees)
     return _around(estimate, *(t_quantile * float(long_run_error(error)) for error in (error_log_a, error_k)))
 
 
@@ -194,12 +190,10 @@ def with_drift(fit: PoissonFit, window_s: float) -> PoissonFit:
 
 def with_block_errors(fit: PoissonFit) -> PoissonFit:
     """Return *fit* with the standard errors of its intervals by blocks, and its correlation; unchanged without them."""
-    from scipy.special import stdtrit
-
     A, k, error_a, error_k, cov = fit.ci95_A_block, fit.ci95_k_block, fit.se_logA, fit.se_k, fit.cov_logA_k
     if A is None or k is None or error_a is None or error_k is None or cov is None:
         return fit
-    widths = 2 * float(stdtrit(cosines(fit.n_blocks), (1 + LEVEL) / 2))
+    widths = 2 * student_quantile(cosines(fit.n_blocks))
     se_a, se_k = math.log(A[1] / A[0]) / widths, (k[1] - k[0]) / widths
     return replace(fit, se_logA=se_a, se_k=se_k, cov_logA_k=cov * (se_a / error_a) * (se_k / error_k))
 
@@ -234,7 +228,7 @@ def predictive_ci95(points: Points, horizon_s: float) -> tuple[float, float] | N
         points: Points of the window, by blocks in chronological order.
         horizon_s: Length of the predicted period, in seconds.
     """
-    from scipy.special import pdtrik, stdtrit
+    from scipy.special import pdtrik
 
     if not len(points) or points.block.min() < 0:
         return None
@@ -253,7 +247,7 @@ def predictive_ci95(points: Points, horizon_s: float) -> tuple[float, float] | N
     # neighbouring periods are correlated, so the variance of their mean is twice that of independent ones
     variance = float(((logs - mean_log) ** 2).sum()) / (periods - 1)
     spread = math.sqrt((variance + shorter) * (1 + 2 / periods))
-    half_width = float(stdtrit(periods - 1, (1 + LEVEL) / 2)) * spread
+    half_width = student_quantile(periods - 1) * spread
     low, high = (math.exp(min(mean_log + off, 700.0)) - HALF for off in (-half_width, half_width))
     if mean > 0:
         tail = (1 - LEVEL) / 2

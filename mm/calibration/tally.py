@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from functools import cached_property, lru_cache
+from functools import cached_property
 from typing import Any, Self
 
 import numpy as np
@@ -14,7 +14,6 @@ from mm.calibration.reference import CLOSED
 REACHED = 0.999  # quantile of the depths of sweeps at which the last cell begins
 LEAST_TICKS = 5  # minimum reach beyond the median distance of the best price
 FARTHEST = 1e9
-MOST_STEPS = 1 << 17  # up to this range values are counted, not sorted
 HALF = 0.5  # below this weight a quantile is computed from its lower neighbour, else from the upper one
 
 
@@ -93,19 +92,17 @@ def reach_of(tallies: "Sequence[Tally]", per_tick: int) -> float:
 
 def quantile(values: Ints, count: Ints, share: float) -> float:
     """Return the quantile of values that occur *count* times each, linear between neighbours."""
-    low = int(values.min())
-    distinct, into = (None, values - low) if values.max() - low < MOST_STEPS else np.unique(values, return_inverse=True)
+    distinct, into = np.unique(values, return_inverse=True)
     until = np.bincount(into, count).astype(np.int64).cumsum()
     place = (int(until[-1]) - 1) * share
     at = np.searchsorted(until, (int(place), int(np.ceil(place))), side="right")
-    below, above = (at + low if distinct is None else distinct[at]).tolist()
+    below, above = distinct[at].tolist()
     part = place - int(place)
     found: float = below + (above - below) * part if part < HALF else above - (above - below) * (1 - part)
     return found
 
 
 CELLS = 100  # per fraction of a tick; beyond, cells widen
-KEPT_GRIDS = 256  # cached grids, one per reach
 
 
 @dataclass(frozen=True)
@@ -127,17 +124,17 @@ class DistanceGrid:
     @staticmethod
     def of(max_delta_ticks: float, per_tick: int) -> "DistanceGrid":
         """Return the grid up to a distance: cells of a tick, or widening ones if there were more than `CELLS`."""
-        return _grid(max_delta_ticks, per_tick, CELLS)
+        last = int(max_delta_ticks * per_tick)
+        ticks = last // per_tick
+        if ticks < CELLS:
+            return DistanceGrid(per_tick, last, np.arange(ticks + 1))
+        begin = np.unique(np.rint(np.geomspace(1, ticks, CELLS)).astype(np.int64))
+        return DistanceGrid(per_tick, (ticks + 1) * per_tick - 1, np.concatenate(([0], begin)))
 
     @property
     def columns(self) -> int:
         """Number of columns: cells over all fractions of a tick."""
         return len(self.begin) * self.per_tick
-
-    @cached_property
-    def plain(self) -> bool:
-        """Whether every cell is a tick wide."""
-        return int(self.begin[-1]) == len(self.begin) - 1
 
     @cached_property
     def near(self) -> Ints:
@@ -167,10 +164,7 @@ class DistanceGrid:
     def column(self, steps: Ints) -> Ints:
         """Return the column of each distance; beyond the limit, the open one of its fraction; negative if none."""
         ticks = steps >> (self.per_tick.bit_length() - 1)
-        if self.plain:
-            cell = np.minimum(ticks, len(self.begin) - 1)
-        else:
-            cell = np.searchsorted(self.begin, ticks, side="right") - 1
+        cell = np.searchsorted(self.begin, ticks, side="right") - 1
         column = cell * self.per_tick + (steps & (self.per_tick - 1))
         found: Ints = column - self.per_tick * (self.near[column] > self.last)
         return found
@@ -188,10 +182,9 @@ class DistanceGrid:
         place = tally.stood_block[close] * shape[1] + column
         exposed = sum_by(place, us, shape[0] * shape[1])
         exposed = exposed.reshape(blocks, -1, per_tick).cumsum(axis=1).reshape(shape)
-        if not self.plain:  # the prices of its column that are nearer than the touch are not exposed
-            beyond = (touch - self.near[column]) / per_tick
-            share = np.where(self.open[column], beyond > 0, beyond / self.width[column])
-            exposed -= sum_by(place, us * share, shape[0] * shape[1]).reshape(shape)
+        beyond = (touch - self.near[column]) / per_tick  # the prices of its column that are nearer are not exposed
+        share = np.where(self.open[column], beyond > 0, beyond / self.width[column])
+        exposed -= sum_by(place, us * share, shape[0] * shape[1]).reshape(shape)
         exposed[:, self.near > self.last] = 0.0
         counted = (tally.touch != CLOSED) & (tally.depth >= tally.touch) & (tally.touch <= self.last)
         column = self.column(tally.depth[counted])
@@ -217,14 +210,3 @@ class DistanceGrid:
         time = np.bincount(column, spent[close], self.columns + self.per_tick)
         summed = time.reshape(-1, self.per_tick).cumsum(axis=0).ravel()[: self.columns]
         return np.where(self.near <= self.last, summed, 0.0)
-
-
-@lru_cache(maxsize=KEPT_GRIDS)
-def _grid(max_delta_ticks: float, per_tick: int, cells: int) -> DistanceGrid:
-    """Return the result of `DistanceGrid.of`; the last grids are cached, as consecutive windows share them."""
-    last = int(max_delta_ticks * per_tick)
-    ticks = last // per_tick
-    if ticks < cells:
-        return DistanceGrid(per_tick, last, np.arange(ticks + 1))
-    begin = np.unique(np.rint(np.geomspace(1, ticks, cells)).astype(np.int64))
-    return DistanceGrid(per_tick, (ticks + 1) * per_tick - 1, np.concatenate(([0], begin)))

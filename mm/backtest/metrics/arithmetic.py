@@ -2,12 +2,12 @@
 
 import math
 from collections.abc import Sequence
-from functools import lru_cache
 
 import numpy as np
 
 from mm.base.arrays import Ints, Numbers, Rows
 
+LEVEL = 0.95
 NORMAL = 1.959963984540054  # the two-sided 95 % quantile of the normal distribution
 
 MOST_CODES, TABLE_PER_ROW = 2**63 - 1, 4
@@ -62,21 +62,20 @@ def ratio_interval(count: float, expected: float, ends: Ends) -> tuple[float | N
     return count / expected, low, high
 
 
-@lru_cache(maxsize=1 << 14)  # the points of a sweep have mostly the same counts
-def mean_interval(count: float, level: float = 0.95) -> tuple[float, float]:
-    """Return Garwood's exact interval of the mean of a Poisson *count*, at a *level* of confidence."""
+def mean_interval(count: float) -> tuple[float, float]:
+    """Return Garwood's exact 95 % interval of the mean of a Poisson *count*."""
     from scipy.special import gammaincinv
 
-    tail = (1 - level) / 2
+    tail = (1 - LEVEL) / 2
     low = float(gammaincinv(count, tail)) if count > 0 else 0.0
     return low, float(gammaincinv(count + 1, 1 - tail))
 
 
-def student_quantile(degrees: int, level: float = 0.95) -> float:
-    """Return the two-sided quantile of Student's t distribution with 1 or more *degrees* of freedom."""
+def student_quantile(degrees: int) -> float:
+    """Return the two-sided 95 % quantile of Student's t distribution with 1 or more *degrees* of freedom."""
     from scipy.special import stdtrit
 
-    return float(stdtrit(degrees, (1 + level) / 2))
+    return float(stdtrit(degrees, (1 + LEVEL) / 2))
 
 
 def poisson_mid_p(count: int, mean: float) -> float | None:

@@ -5,7 +5,6 @@ Instants are in µs. Money is in integers of any one unit (see ``pnl.AccountSeri
 
 import math
 from collections.abc import Sequence
-from functools import lru_cache
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -29,7 +28,6 @@ PERIODS_PER_YEAR = 525_600
 YEAR_US = PERIOD_US * PERIODS_PER_YEAR
 DRAWS = 2_000
 _AT_ONCE = 1 << 18  # blocks of draws per chunk
-_LAGS = 1 << 12  # initial number of lags of an autocorrelation, in seconds
 LEAST_PERIODS = 20
 TOO_SHORT = "too short to test"
 GRID_US = 1_000_000
@@ -118,7 +116,6 @@ def sharpe_ci95(changes: Floats, seed: int) -> list[float] | None:
     return [min(low, centre - far * own) * scale, max(high, centre - near * own) * scale]
 
 
-@lru_cache(maxsize=2)  # the points of a sweep have the same periods
 def _drawn_blocks(periods: int, seed: int) -> "NDArray[np.int32]":
     """Return the first period of each block of each draw, int32[draws, blocks]."""
     blocks = -(-periods // block_length(periods))
@@ -272,23 +269,9 @@ def half_life_s(us: Ints, inventory: Ints) -> float | None:
     if held.min() == held.max():
         return None
     held -= held.mean()
-    half, lags = dot(held, held) / 2, _LAGS
-    while not len(below := np.flatnonzero(autocovariance(held, lags) < half)):
-        lags *= 4
-    return float(below[0])
-
-
-def autocovariance(centred: Floats, lags: int) -> Floats:
-    """Return the unnormalised autocovariance (sum of products) of *centred* values at lags 0 to *lags* − 1.
-
-    It is summed over stretches of the values as long as the lags, which saves memory.
-    """
-    spectrum: NDArray[np.complex128] = np.zeros(lags + 1, np.complex128)
-    for begin in range(0, len(centred), lags):
-        part = centred[begin : begin + 2 * lags]
-        spectrum += np.fft.rfft(part[:lags], 2 * lags).conj() * np.fft.rfft(part, 2 * lags)
-    found: Floats = np.fft.irfft(spectrum, 2 * lags)[:lags]
-    return found
+    spectrum = np.fft.rfft(held, 2 * len(held))
+    covariance = np.fft.irfft(np.abs(spectrum) ** 2, 2 * len(held))[: len(held)]
+    return float(np.flatnonzero(covariance < dot(held, held) / 2)[0])
 
 
 def moments(changes: Floats) -> dict[str, Any]:

@@ -356,15 +356,6 @@ def test_psr_of_no_skill_exceeds_95_percent_in_about_5_percent_of_runs(rho):
     assert share > 0.025 or rho < 0  # the variance is never below that of independent changes, so it is cautious there
 
 
-def test_autocovariance_of_many_rows_equals_sums_of_products():
-    """In few stretches or many."""
-    values = np.random.default_rng(3).normal(size=1_001).cumsum()
-    centred = values - values.mean()
-    expected = [float((centred[lag:] * centred[: len(centred) - lag]).sum()) for lag in range(64)]
-    for lags in (64, 128, 600, 2_000):
-        np.testing.assert_allclose(risk.autocovariance(centred, lags)[:64], expected, rtol=1e-9)
-
-
 @pytest.mark.parametrize("period", [5, 90, 700, 3_000, 20_000])
 def test_half_life_is_the_first_lag_with_less_than_half_of_the_products(period):
     """Lag by lag from the definition, however many lags are computed."""

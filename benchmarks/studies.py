@@ -116,7 +116,7 @@ def played(tape: "Tape", truth: Sides, seed: int) -> "Points":
     rules = Rules(tape.instrument.tick_e8, tape.instrument.lot_e8, enforce_balances=False)
     quotes = CalibrationLadder(DELTAS, DWELL_MS, seed=seed, start_us=tape.start_us)
     orders = RestingOrders.of(backtest(tape, quotes, fills, rules).journal)
-    return orders.between(reference_path(tape, "mid"), *span_of(tape)).points
+    return orders.between(reference_path(tape, "mid"), *span_of(tape))
 
 
 def steady(seed: int) -> Day:

@@ -74,11 +74,9 @@ class PaperExchange:
     @property
     def needs_depth(self) -> bool:
         """Whether these models and rules read more of the book than its best prices and the levels of our orders."""
-        return self._engine.needs_book or self._needs_messages
-
-    @property
-    def _needs_messages(self) -> bool:
-        return self.rules.risk is not None and self.rules.risk.feed_stale_us is not None  # every message counts
+        risk = self.rules.risk
+        every_message_counts = risk is not None and risk.feed_stale_us is not None
+        return self._engine.needs_book or every_message_counts
 
     @property
     def decisions(self) -> int:
@@ -140,7 +138,8 @@ class PaperExchange:
                 f"{tape.symbol} {tape.days[0]}: the tape begins at {tape.start_us}, before the last one "
                 f"ended at {ended_us}; give the days in rising order"
             )
-        joins = self._joins(tape)
+        last = self._last
+        joins = last is not None and self._played_us >= last.end_us and tape.continues(last)  # continues its book
         best = best and not self.needs_depth
         levels = tape.levels if best and self._engine.needs_levels else None
         if levels is None and self._engine.needs_levels and joins and self._best:
@@ -154,10 +153,6 @@ class PaperExchange:
         low, high = (0, 1) if best else _window(tape)
         self._engine.attach(tape, low, high, joins, feed, prices, levels if best else None)
         self._last, self._best, self._feeds = tape, best, False
-
-    def _joins(self, tape: "Tape") -> bool:
-        """Return whether the book of *tape* continues that of the previous tape, which was played to its end."""
-        return self._last is not None and self._played_us >= self._last.end_us and tape.continues(self._last)
 
     def feed(self, events: "Iterable[FeedEvent]") -> None:
         """Play events as they arrive, singly or in batches; the journal equals that of the same events in a tape.

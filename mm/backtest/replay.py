@@ -85,12 +85,12 @@ def backtest(  # noqa: PLR0913 - inputs, terms and requested outputs
     if first is None:
         raise UsageError("backtest has no tape; give at least one")
     models = (quotes, fills, intensity)
-    terms = replace(run_terms(first, rules, models), days=tuple(days), lost_lines=int(sums[0]), **_times(spans))
+    terms = replace(run_terms(first, rules, models), days=tuple(days), lost_lines=int(sums[0]))
+    between_us = sum(max(begin - end, 0) for (_, end), (begin, _) in pairwise(spans))
+    terms = replace(terms, starts_us=tuple(begin for begin, _ in spans), between_days_us=between_us)
     terms = replace(terms, clock_raised=int(sums[1]), untraded=int(sums[2]) / max(int(sums[3]), 1))
     terms = replace(terms, **market.joined(), feed=exchange.feeds[0].to_dict() if exchange.feeds else None)
-    if first.meta.venue == USDM:
-        paid = tuple(exchange.target_funding)
-        terms = replace(terms, funding_e8=exchange.funding_e8, target_funding=paid, spot_fees=rules.default_fees)
+    terms = _with_funding(terms, first, exchange)
     counters = (journal := exchange.journal()).counters
     terms = replace(terms, predictors=tuple(one.terms(counters["first_us"]) for one in predictors))
     played = (tape,) if isinstance(tape, Tape) else tape if isinstance(tape, Sequence) else ()
@@ -107,12 +107,15 @@ def _leg_result(leg: "Leg", feed: "OtherFeed", run: RunTerms) -> Result:
     days = tuple(day for one in feed.tapes or (first,) for day in one.days)
     terms = run_terms(first, exchange.rules, (leg, exchange.fills, None))
     terms = replace(terms, days=days, quote_model=run.quote_model)
-    if first.meta.venue == USDM:
-        paid = tuple(exchange.target_funding)
-        terms = replace(
-            terms, funding_e8=exchange.funding_e8, target_funding=paid, spot_fees=exchange.rules.default_fees
-        )
-    return Result(exchange.journal(), terms, feed.within_run())
+    return Result(exchange.journal(), _with_funding(terms, first, exchange), feed.within_run())
+
+
+def _with_funding(terms: RunTerms, tape: Tape, exchange: PaperExchange) -> RunTerms:
+    """Return the terms of a run with the funding that it paid, if its market is a perpetual."""
+    if tape.meta.venue != USDM:
+        return terms
+    paid = tuple(exchange.target_funding)
+    return replace(terms, funding_e8=exchange.funding_e8, target_funding=paid, spot_fees=exchange.rules.default_fees)
 
 
 def run_terms(tape: Tape, rules: Rules, models: tuple[object, object, Intensity | None]) -> RunTerms:
@@ -150,12 +153,6 @@ def _predictors(tape: Tape, *models: object) -> "list[Artefact]":
     for one in found.values():
         one.check(tape.symbol, tape.instrument.tick_e8)
     return list(found.values())
-
-
-def _times(spans: "Sequence[tuple[int, int]]") -> dict[str, Any]:
-    """Return the start of each day, and the time between days, by the field names of `RunTerms`."""
-    between_us = sum(max(begin - end, 0) for (_, end), (begin, _) in pairwise(spans))
-    return {"starts_us": tuple(begin for begin, _ in spans), "between_days_us": between_us}
 
 
 class _PredictionRows(NamedTuple):

@@ -106,7 +106,8 @@ class Strategy:
         own = self.fills()
         # the pessimistic one first: its index of levels is released again before the files are written
         for role, bound in (("pessimistic", queue_risk_averse()), ("optimistic", trade_cross())):
-            yield role, None if _is_bound(own, bound) else bound, self.rules, 1.0
+            is_own = type(own) is type(bound) and strategy_of(own) == strategy_of(bound)
+            yield role, None if is_own else bound, self.rules, 1.0
         for factor in LATENCIES:
             yield "other", self.fills(), slower(self.rules, factor), factor
         if self.estimate is not None and type(own) is QueueProbPower and own.exponent != self.estimate.exponent:
@@ -182,11 +183,6 @@ def _checked(role: str, row: "Mapping[str, Any]", headline: "Mapping[str, Any]")
     if pnl is None or own is None or (pnl < own if role == "optimistic" else pnl > own):
         return "other"
     return role
-
-
-def _is_bound(own: object, bound: object) -> bool:
-    """Return whether the run's *own* fill model is a *bound*, with the same parameters; the run is then that row."""
-    return type(own) is type(bound) and strategy_of(own) == strategy_of(bound)
 
 
 def slower(rules: "Rules", factor: float) -> "Rules":

@@ -60,7 +60,7 @@ def _between(summary: Mapping[str, Any]) -> str:
 
 def text_of(summary: Mapping[str, Any]) -> str:
     """Return the headline numbers of a summary as a small table; undefined values are dashes."""
-    inventory = summary["inventory"]
+    inventory, reasons = summary["inventory"], by_reason(summary["rejects"])
     rows = [
         ("PnL of quoting", _number(quoting_of(summary), 4)),
         ("  spread capture", _number(summary["pnl_spread_capture"], 4)),
@@ -70,7 +70,7 @@ def text_of(summary: Mapping[str, Any]) -> str:
         ("account", f"{_number(summary['pnl_total'], 4)}, {_drawdown(summary['account'])}"),
         ("quote", f"{_short(summary['quote_qty'])} {summary['base_asset']}".rstrip()),
         ("orders", f"{summary['n_orders']:,}"),
-        ("rejected", f"{summary['n_rejects']:,}{_reasons(summary['rejects'])}"),
+        ("rejected", f"{summary['n_rejects']:,}" + (f" ({reasons})" if reasons else "")),
         ("fills", f"{summary['n_fills']:,}, {summary['n_partial']:,} orders filled in parts"),
         ("fills expected", _number(summary["predicted_fills"], 1)),
         ("inventory", f"mean {_number(inventory['mean'], 4)}, largest {_number(inventory['max'], 4)}"),
@@ -285,10 +285,6 @@ def sign_of_mean(summary: Mapping[str, Any]) -> str:
     if found is None:
         return "without a verdict"
     return str(found["text"])
-
-
-def _reasons(counts: Mapping[str, int]) -> str:
-    return f" ({by_reason(counts)})" if counts else ""
 
 
 def _percent(share: float | None) -> str:

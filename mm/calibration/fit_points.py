@@ -223,7 +223,7 @@ def _checked(
         "curvature_p": curvature_p(task.sample, task.table, chosen),
         "sides": sides,
         "side_lr_p": side_lr_p,
-        "warnings": (*_warnings(task, good.goodness_p, spread, side_lr_p, ends), *_drift(task, chosen)),
+        "warnings": tuple(_warnings(task, chosen, (good.goodness_p, spread, side_lr_p), ends)),
     }
 
 
@@ -259,9 +259,10 @@ def _estimated(fit_method: str, table: Table, peak: float | NoEstimate) -> Estim
 
 
 def _warnings(
-    task: _Task, goodness_p: float | None, spread: float | None, side_lr_p: float | None, ends: Intervals
+    task: _Task, chosen: Estimate, checks: tuple[float | None, float | None, float | None], ends: Intervals
 ) -> Iterator[str]:
-    """Yield the warnings of a usable fit."""
+    """Yield the warnings of a usable fit; *checks* are its goodness p, its dispersion, and the p of equal sides."""
+    goodness_p, spread, side_lr_p = checks
     n_fills = task.table.total
     if n_fills < FEW_FILLS:
         yield f"only {n_fills:g} fills: below {FEW_FILLS} the likelihood overstates k, poisson_firth does not"
@@ -279,10 +280,6 @@ def _warnings(
         yield f"bid and ask differ (p = {side_lr_p:.2g}): compare their own A and k"
     if ends.A is None or ends.k is None:
         yield "no 95 % intervals: they need at least two blocks, and a block for every row"
-
-
-def _drift(task: _Task, chosen: Estimate) -> Iterator[str]:
-    """Yield a warning if the rate drifts too slowly for the intervals by blocks."""
     if slow := too_slow(drift_half_life(task.sample, chosen), task.sample.n_blocks, "blocks"):
         yield slow
 

@@ -44,10 +44,6 @@ def _days_in(folder: Path) -> Iterator[str]:
     yield from (day.name for day in _folders(folder, "*") if day.name.isdigit() and len(day.name) == _DIGITS)
 
 
-def _runs(params: Mapping[str, Any]) -> Iterator[str]:
-    yield from _run_ids(params, _RUNS)
-
-
 def _fits(params: Mapping[str, Any]) -> Iterator[str]:
     yield "last"
     symbol = str(params.get("symbol") or "*").split(",")[0]
@@ -85,7 +81,7 @@ def _folders(root: Path, pattern: str) -> list[Path]:
 _KINDS: Mapping[str, Callable[[Mapping[str, Any]], Iterator[str]]] = {
     "symbol": _symbols,
     "day": _days,
-    "run": _runs,
+    "run": lambda params: _run_ids(params, _RUNS),
     "fit": _fits,
     "quote_model": _models("QUOTE_MODELS"),
     "fill_model": _models("FILL_MODELS"),

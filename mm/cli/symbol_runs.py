@@ -105,7 +105,8 @@ def _own(symbol: str, common: Knobs, given: Mapping[str, str], varied: Sequence[
     """Return the knobs of a symbol: those in *common*, and its own, *given* as text by variable."""
     known = {one.variable: one for group in varied for one in knobs(group)}
     for name in given.keys() - known.keys():
-        raise UsageError(f"{_FLAG}: {symbol} has the knob {name!r}, which is not one of a symbol{_near(name, known)}")
+        near = closest(name.upper(), list(known)) or "; give knobs of strategy and limits, by variable"
+        raise UsageError(f"{_FLAG}: {symbol} has the knob {name!r}, which is not one of a symbol{near}")
     values = {known[name].name: known[name].read(text) for name, text in given.items()}
     found: dict[type, Any] = {}
     for group, one in common.items():
@@ -142,10 +143,6 @@ def _settings(settings: "Mapping[str, SetKnob]", common: Knobs, own: Knobs) -> "
 def _set(before: "SetKnob", value: Any) -> "SetKnob":
     shown = str(value) if isinstance(value, Path) else value
     return replace(before, value=shown, source="flag", is_default=False)
-
-
-def _near(name: str, known: Mapping[str, Any]) -> str:
-    return closest(name.upper(), list(known)) or "; give knobs of strategy and limits, by variable"
 
 
 class SymbolConsole(Console):

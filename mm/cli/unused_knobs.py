@@ -54,8 +54,10 @@ def _rules(kind: str, values: Values) -> Iterator[Rule]:
     elif kind in ("calibration", "schedule", "walkforward", "sweep"):
         yield _LADDER, lambda values: _unless(values, "calib_method", "ladder")
         yield _SIMULATED, lambda values: _unless(values, "calib_method", "ladder", "fixed")
-        yield _BY_RULE, lambda values: _if_given(values, "calib_fills", "determines the fills of its own orders")
-        yield ("calib_fill_params_json",), lambda values: "CALIB_FILLS is not set" if not _fills(values) else None
+        if fills := values.get("calib_fills"):
+            yield _BY_RULE, lambda _: f"CALIB_FILLS is {fills}, which determines the fills of its own orders"
+        else:
+            yield ("calib_fill_params_json",), lambda _: "CALIB_FILLS is not set"
         yield (
             ("schedule_half_life_min",),
             lambda values: _unless(values, "schedule_mode", "ewma", "pooled_k", "state_space"),
@@ -80,14 +82,6 @@ def _rules(kind: str, values: Values) -> Iterator[Rule]:
         yield tuple(orders), lambda values: _unless(values, "calib_method", "ladder", "fixed")
     else:
         yield latencies, lambda values: "LATENCY_FILE gives the latencies" if values.get("latency_file") else None
-
-
-def _fills(values: Values) -> Any:
-    return values.get("calib_fills")
-
-
-def _if_given(values: Values, name: str, why: str) -> str | None:
-    return f"{name.upper()} is {values[name]}, which {why}" if values.get(name) else None
 
 
 def _unless(values: Values, name: str, *used: object) -> str | None:

@@ -1,6 +1,5 @@
 """Risk: the kill switch of each symbol, and the limits of a trader or shadow with their use."""
 
-from pathlib import Path
 from typing import Any
 
 import polars as pl
@@ -139,8 +138,9 @@ def _limits(folders: Folders, symbol: str, metrics: str) -> None:
 
 def _bounds(folders: Folders, symbol: str) -> tuple[str, dict[str, Any]]:
     """Return the source of the bounds, and the bound of each limit by its knob."""
-    log = _newest_log(folders.out_root, symbol)
-    if log is not None:
+    folder = audit_folder(folders.out_root, symbol)
+    if logs := logs_of(folder) if folder.is_dir() else []:
+        log = logs[-1]
         knobs_set = (first_row(log) or {}).get("knobs") or {}
         return f"the trade of {log.name}", {one.name: _plain(knobs_set.get(one.name)) for one in knobs(Risk)}
     runs = [run for run in folders.runs(*LIMITED) if run.manifest["symbol"] == symbol]
@@ -154,9 +154,3 @@ def _bounds(folders: Folders, symbol: str) -> tuple[str, dict[str, Any]]:
 def _plain(value: Any) -> Any:
     """Return the value of a knob, which logs store with its source."""
     return value.get("value") if isinstance(value, dict) else value
-
-
-def _newest_log(out_root: Path, symbol: str) -> Path | None:
-    folder = audit_folder(out_root, symbol)
-    logs = logs_of(folder) if folder.is_dir() else []
-    return logs[-1] if logs else None

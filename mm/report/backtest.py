@@ -53,7 +53,7 @@ from mm.report.frame import (
     zoom_bar,
 )
 from mm.report.hours import hours_card
-from mm.report.run_columns import RunColumns, columns_of
+from mm.report.run_columns import RunColumns
 
 if TYPE_CHECKING:
     from mm.backtest.result import Result
@@ -103,17 +103,6 @@ def page(
     ]
     drawn = time_card(summary, run)
     return document(f"{title_of(summary)} · backtest", [*above, first, drawn, *below], about.plotly)
-
-
-def write_run(result: "Result", folder: Path, about: About | None = None) -> dict[str, int | None]:
-    """Write the files of a backtest's run folder except its manifest; return the rows of each, None if it is no table.
-
-    Args:
-        result: The backtest.
-        folder: Created if it does not exist.
-        about: The command and the knobs, for the page.
-    """
-    return {**result.write_tables(folder), **write_summary(result, folder, columns_of(result), about)}
 
 
 def write_summary(result: "Result", folder: Path, run: RunColumns, about: About | None = None) -> dict[str, int | None]:

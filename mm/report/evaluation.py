@@ -43,7 +43,20 @@ def page(folder: Path, about: About | None = None) -> str:
         *headline(content, about.name),
         _days_card(content),
         _symbols_card(content),
-        in_row(_distribution_card(content), _hours_card(content), _volatility_card(content)),
+        in_row(
+            _distribution_card(content),
+            card(
+                "By hour of day",
+                "UTC; mean over the days, with its 95 % interval.",
+                chart(_hours_figure(content), "No hours."),
+            ),
+            card(
+                "By volatility",
+                "Thirds of each symbol's hours by the volatility of the mid; PnL per hour, with the 95 % interval over "
+                "days.",
+                chart(_volatility_figure(content), "No hours."),
+            ),
+        ),
         _holes_card(content),
         _table_card(content),
         origin(about),
@@ -199,20 +212,10 @@ def _hours_figure(content: Content) -> Figure | None:
     return _whiskers(rows, [f"{row['hour']:02d}" for row in rows], "PnL of the hour")
 
 
-def _hours_card(content: Content) -> str:
-    hint = "UTC; mean over the days, with its 95 % interval."
-    return card("By hour of day", hint, chart(_hours_figure(content), "No hours."))
-
-
 def _volatility_figure(content: Content) -> Figure | None:
     rows = [row for row in content["by_volatility"] if row["mean"] is not None]
     names = [f"{row['regime']}, {number(row['volatility_bp'], 2)} bp a minute" for row in rows]
     return _whiskers(rows, names, "PnL an hour")
-
-
-def _volatility_card(content: Content) -> str:
-    hint = "Thirds of each symbol's hours by the volatility of the mid; PnL per hour, with the 95 % interval over days."
-    return card("By volatility", hint, chart(_volatility_figure(content), "No hours."))
 
 
 def _holes_card(content: Content) -> str:

@@ -296,11 +296,6 @@ def _refused_of(result: "Result") -> RefusedOrders:
     )
 
 
-def _refusals(us: Any, side: Any, price: Any, reason: Sequence[Any], action: Any) -> RefusedOrders:
-    signs = np.where(np.asarray(side) == "BUY", 1, -1)
-    return RefusedOrders(us, signs, price, [str(one or "") for one in reason], np.asarray(action) == "REJECT")
-
-
 def standing_of(journal: "Journal", tick_e8: int) -> dict[int, Standing]:
     """Return the resting times of the orders of a *journal*; prices are multiples of *tick_e8*."""
     sent = lives(journal)
@@ -347,12 +342,12 @@ def read_columns(folder: Path, symbol: str, market: MarketColumns | None = None)
     at = np.append(us, us[-1:])
     excluded = np.stack([at[edges[::2]], at[edges[1::2]]], axis=1)
     none = orders.filter(pl.col("action").is_in(REFUSALS))
-    refused = _refusals(
-        none["recv_us"].to_numpy(),
-        none["side"].to_numpy(),
-        none["price"].cast(pl.Float64).to_numpy(),
-        none["reject_reason"].to_list(),
-        none["action"].to_numpy(),
+    refused = RefusedOrders(
+        us=none["recv_us"].to_numpy(),
+        side=np.where(none["side"].to_numpy() == "BUY", 1, -1),
+        price=none["price"].cast(pl.Float64).to_numpy(),
+        reason=[reason or "" for reason in none["reject_reason"].to_list()],
+        sent=(none["action"] == "REJECT").to_numpy(),
     )
     if market is not None:
         us, mid = market.us, (market.bid + market.ask) / 2

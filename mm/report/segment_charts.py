@@ -121,8 +121,9 @@ def _ratio_panel(rows: "SegmentRows") -> Panel:
     ratio, low, high = (rows.numbers[f"test_ratio{end}"] for end in ("", "_low", "_high"))
     known = ~np.isnan(ratio)
     inside = ~((low > 1) | (high < 1))  # also if the run is too short for an interval
+    top = max(2.0, min(float(np.fmax(ratio, high)[known].max()), FAR * max(median(ratio[known]), 0.5)))
     low, high = (np.where(np.isnan(end), ratio, end) for end in (low, high))
-    top, traces = _ratio_top(rows), list[Trace]()
+    traces = list[Trace]()
     for (name, colour), at in ((INSIDE, known & inside), (OUTSIDE, known & ~inside)):
         if not at.any():
             continue
@@ -136,12 +137,6 @@ def _ratio_panel(rows: "SegmentRows") -> Panel:
         traces.append(figures.points(name, x, shown, colour, ends=(ends[0], ends[1]), tips=tips))
     unit = "fills over expected fills of each segment, 95 % intervals from five-minute blocks"
     return Panel("Out of sample", unit, traces, 160, {"range": [0.0, top * 1.04]}, [1.0])
-
-
-def _ratio_top(rows: "SegmentRows") -> float:
-    ratio, high = rows.numbers["test_ratio"], rows.numbers["test_ratio_high"]
-    known = ~np.isnan(ratio)
-    return max(2.0, min(float(np.fmax(ratio, high)[known].max()), FAR * max(median(ratio[known]), 0.5)))
 
 
 def _middles(rows: "SegmentRows", at: Mask) -> Ints:

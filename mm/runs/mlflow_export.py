@@ -59,7 +59,8 @@ class MlflowExport:
         started_ms, finished_ms = (us_of(manifest[name]) // 1_000 for name in ("started_at", "finished_at"))
         key = " ".join(str(manifest[name]) for name in ("kind", "symbol", "day", "run_id", "started_at"))
         with _readable(self.uri):
-            known = self._client.search_runs([self._experiment], filter_string=f"tags.`{KEY}` = '{_quoted(key)}'")
+            quoted = key.replace("'", "\\'")
+            known = self._client.search_runs([self._experiment], filter_string=f"tags.`{KEY}` = '{quoted}'")
             there = known[0] if known else self._client.create_run(
                 self._experiment, start_time=started_ms, tags={KEY: key}, run_name=str(manifest["run_id"])
             )  # fmt: skip
@@ -105,10 +106,6 @@ def _readable(uri: str) -> Iterator[None]:
             f"--mlflow {uri or '(MLFLOW_TRACKING_URI)'}: {why}; give the address of a tracking store that can be "
             f"written, such as sqlite:///mlflow.db"
         ) from error
-
-
-def _quoted(text: str) -> str:
-    return text.replace("'", "\\'")
 
 
 def _params(manifest: dict[str, Any]) -> Iterator[tuple[str, str]]:

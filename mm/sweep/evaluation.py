@@ -113,7 +113,10 @@ def evaluated(days: Sequence[EvaluatedDay], holes: Sequence[Row]) -> Row:
     Raises:
         Mismatch: If the symbols have different quote assets, whose PnL has no sum.
     """
-    holes = [*holes, *(_hole(one) for one in days if "error" in one.outcome)]
+    holes = [*holes]
+    for one in days:
+        if "error" in one.outcome:
+            holes.append({"symbol": one.symbol, "day": one.day, "reason": one.outcome["error"]})
     played = [one for one in days if "error" not in one.outcome]
     assets = {one.outcome["summary"]["quote_asset"] or assets_of(one.symbol)[1]: one.symbol for one in played}
     if len(assets) > 1:
@@ -145,10 +148,6 @@ def evaluated(days: Sequence[EvaluatedDay], holes: Sequence[Row]) -> Row:
         "rows": rows,
         "warnings": _warnings(played, len(daily), holes),
     }
-
-
-def _hole(one: EvaluatedDay) -> Row:
-    return {"symbol": one.symbol, "day": one.day, "reason": one.outcome["error"]}
 
 
 def _row(one: EvaluatedDay) -> Row:

@@ -41,8 +41,7 @@ from mm.sweep.findings import (
     find,
 )
 from mm.sweep.grid import Axis, axes_for, points_of
-from mm.sweep.store import Store
-from mm.sweep.work import Work, check, engine, shared_inputs
+from mm.sweep.work import Work, engine, work_of
 
 if TYPE_CHECKING:
     from mm.tape.tape import Tape
@@ -92,9 +91,7 @@ def sweep(
     cache = days.out_root / "tapes"
     tapes = open_days(days, market, cache)
     feeds = open_others(days, market, others, tapes, cache)
-    shared = shared_inputs(None, points, tapes, cache, workers.cluster and workers.object_store, feeds)
-    shared = check(None, points, tapes, shared)
-    work = Work(points, shared, Store.of(days.out_root, days.symbol, days.label()))
+    work = work_of(None, points, tapes, workers, cache, feeds)
     played = work.run(engine(workers), step or (lambda _known: None), reuse=workers.reuse_points)
     return find(played, axes, sweep_knobs.rank_by, [tape.start_us for tape in tapes])
 
@@ -196,7 +193,9 @@ def footer_lines(found: SweepFindings, record: SelectionBias) -> list[str]:
             f"median point {signed(ahead['pnl_of_the_median'])}"
         )
     if (worst := content["worst_case"]) is not None and worst["point"] != best["point"]:
-        lines.append(_worst(worst, content["rank_by"]))
+        rank_by = content["rank_by"]
+        chosen = " ".join(f"{name}={value}" for name, value in worst.items() if name not in ("point", rank_by))
+        lines.append(f"best worst case: {chosen}, {rank_by} {number(worst[rank_by])} (point {worst['point']})")
     return [*lines, *(f"note: {line}" for line in content["warnings"] if not line.startswith("null: "))]
 
 
@@ -222,11 +221,6 @@ def assumption_line(one: Row, axes: Sequence[Row]) -> str:
         f"{name}: {one['trials']} trials{independent}, deflated Sharpe ratio of the best "
         f"{probability(one['deflated_sharpe'])}, probability of backtest overfitting {probability(one['pbo'])}"
     )
-
-
-def _worst(worst: Row, rank_by: str) -> str:
-    chosen = " ".join(f"{name}={value}" for name, value in worst.items() if name not in ("point", rank_by))
-    return f"best worst case: {chosen}, {rank_by} {number(worst[rank_by])} (point {worst['point']})"
 
 
 def summary_of(found: SweepFindings, row: Row) -> dict[str, Any]:

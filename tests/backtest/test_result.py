@@ -12,9 +12,10 @@ from journals import START_US, Scribe, run_terms, scribes, seeded
 from mm.backtest.result import Result
 from mm.backtest.risk import LIMITS
 from mm.instrument import E8, Instrument
-from mm.report.backtest import page, write_run
+from mm.report.backtest import page
 from mm.report.frame import About
 from mm.report.run_columns import columns_of
+from support import write_run
 
 FILES = ["fills_BTCUSDT.csv", "orders_BTCUSDT.csv", "report.html", "state_BTCUSDT.csv", "summary.json"]
 

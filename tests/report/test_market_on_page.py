@@ -10,13 +10,14 @@ import pytest
 
 import mm
 from mm.dayfolder.layout import DayFolder
-from mm.report.backtest import page, write_run
+from mm.report.backtest import page
 from mm.report.backtest_charts import market_figure
 from mm.report.run_columns import columns_of, read_columns
 from mm.sim.flow.day import make_day
 from mm.sim.flow.scenario import SCENARIOS
 from mm.sim.flow.session import Session
 from pages import named
+from support import write_run
 
 
 @pytest.fixture(scope="module")

@@ -11,12 +11,13 @@ import engine_chance
 from journals import START_US, Scribe, scribes, seeded
 from mm.instrument import Instrument
 from mm.report import run_columns
-from mm.report.backtest import page, write_run
+from mm.report.backtest import page
 from mm.report.run_columns import RunColumns, columns_of, equity_curve, market_of, pauses, read_columns
 from mm.tape import columns
 from mm.tape.columns import TRADE
 from mm.tape.tape import Tape
 from pages import read, without_scripts
+from support import write_run
 
 
 def test_page_redrawn_from_a_run_folder_equals_the_original(tmp_path):

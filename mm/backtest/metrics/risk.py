@@ -19,8 +19,6 @@ from mm.base.arrays import Floats, Ints, Mask, Numbers
 from mm.clock import US_PER_S
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
     from mm.backtest.metrics.pnl import AccountSeries
 
 
@@ -96,8 +94,8 @@ def sharpe_ci95(changes: Floats, seed: int) -> list[float] | None:
         return None
     centre, periods = float(changes.mean() / changes.std()), len(changes)
     scaled = (changes - changes.mean()) / changes.std()
-    first = _drawn_blocks(periods, seed)
     block = block_length(periods)
+    first = np.random.default_rng(seed).integers(0, periods, size=(DRAWS, -(-periods // block)))
     last_block = periods - (first.shape[1] - 1) * block
     sums, last_sums = (_block_sums(scaled, length) for length in (block, last_block))
     lengths = np.append(np.full(first.shape[1] - 1, block), last_block)
@@ -110,16 +108,11 @@ def sharpe_ci95(changes: Floats, seed: int) -> list[float] | None:
     if np.count_nonzero(varied) < 0.95 * DRAWS:
         return None
     far, near = quantiles((ratio[varied] - centre) / error[varied], (0.975, 0.025))
-    own = _own_error(centre, sums, block)
+    influence = sums[:, 0] - centre / 2 * (sums[:, 1] - block)  # of all blocks, overlapping
+    own = math.sqrt(float((influence**2).mean()) / block / periods)
     low, high = quantiles(ratio[varied], (0.025, 0.975))
     scale = math.sqrt((periods - 1) / periods * PERIODS_PER_YEAR)  # of a deviation with ddof 1
     return [min(low, centre - far * own) * scale, max(high, centre - near * own) * scale]
-
-
-def _drawn_blocks(periods: int, seed: int) -> "NDArray[np.int32]":
-    """Return the first period of each block of each draw, int32[draws, blocks]."""
-    blocks = -(-periods // block_length(periods))
-    return np.random.default_rng(seed).integers(0, periods, size=(DRAWS, blocks)).astype(np.int32)
 
 
 def _block_sums(scaled: Floats, length: int) -> Floats:
@@ -148,12 +141,6 @@ def _draw_ratios(drawn: Floats, lengths: Ints, centre: float) -> Floats:
     influence = (values - lengths * mean) / np.sqrt(variance) - ratio / 2 * scaled
     error = np.sqrt((influence**2).sum(axis=1, keepdims=True)) / periods
     return np.stack((ratio, np.where(varied & (error > 1e-12), error, 0.0)))[:, :, 0]
-
-
-def _own_error(centre: float, sums: Floats, block: int) -> float:
-    """Return the standard error of the ratio from the influence of all blocks of one length, overlapping."""
-    influence = sums[:, 0] - centre / 2 * (sums[:, 1] - block)
-    return math.sqrt(float((influence**2).mean()) / block / len(sums))
 
 
 def verdict(changes: Floats) -> dict[str, Any] | None:

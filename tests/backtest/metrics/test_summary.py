@@ -21,8 +21,8 @@ from mm.backtest.replay import backtest
 from mm.backtest.result import Result
 from mm.backtest.rules import Rules
 from mm.instrument import Instrument
-from mm.report.backtest import write_run
 from mm.tape.tape import Tape
+from support import write_run
 
 CONTRACT = set(
     """symbol days models pnl_total pnl_quoting pnl_hold account verdict

@@ -15,9 +15,7 @@ cdef class GatewayVenue(OrderVenue):
     cdef int64_t held_lots              # base asset, free and locked
     cdef wide held_e16                  # quote asset, likewise, 1e-16
 
-    cdef int take_place(self, Order* order) except -1
-    cdef int take_cancel(self, Order* order) except -1
-    cdef int take_amend(self, Order* order) except -1
+    cdef int queue(self, str action, Order* order, int64_t lots) except -1
     cdef int accepted(self, int64_t order_id, int64_t us) except -1
     cdef int rejected(self, int64_t order_id, int64_t us, int reason) except -1
     cdef int filled(

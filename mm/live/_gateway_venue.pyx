@@ -42,30 +42,22 @@ cdef class GatewayVenue(OrderVenue):
 
     cdef int send(self, Order* order) except -1 nogil:
         with gil:
-            self.take_place(order)
+            self.queue("place", order, order.lots)
         return 0
 
     cdef int cancel(self, Order* order) except -1 nogil:
         with gil:
-            self.take_cancel(order)
+            self.queue("cancel", order, order.lots)
         return 0
 
     cdef int amend(self, Order* order) except -1 nogil:
         order.amend_us = UNDERWAY
         with gil:
-            self.take_amend(order)
+            self.queue("amend", order, order.amend_lots)
         return 0
 
-    cdef int take_place(self, Order* order) except -1:
-        self.messages.append(("place", order.id, order.side, order.ticks, order.lots, KINDS[order.kind]))
-        return 0
-
-    cdef int take_cancel(self, Order* order) except -1:
-        self.messages.append(("cancel", order.id, order.side, order.ticks, order.lots, KINDS[order.kind]))
-        return 0
-
-    cdef int take_amend(self, Order* order) except -1:
-        self.messages.append(("amend", order.id, order.side, order.ticks, order.amend_lots, KINDS[order.kind]))
+    cdef int queue(self, str action, Order* order, int64_t lots) except -1:
+        self.messages.append((action, order.id, order.side, order.ticks, lots, KINDS[order.kind]))
         return 0
 
     cdef int exactly_covered(self, const Order* order, bint arrives) noexcept nogil:

@@ -154,9 +154,8 @@ class Ledger:
 
     Args:
         instrument: Names the base and the quote asset.
-        position_e8: Base asset held at the start of the ledger, in 1e-8.
-        price_e8: Cost of that position, in 1e-8 of the quote asset; None uses the first observed price, of a fill or a
-            mid.
+        position_e8: Base asset held at the start of the ledger, in 1e-8, at the cost of the first observed price, of a
+            fill or a mid.
 
     Attributes:
         position_e8: Base asset held, in 1e-8.
@@ -172,7 +171,7 @@ class Ledger:
         Mismatch: If the instrument lacks the name of an asset: commissions could not be booked.
     """
 
-    def __init__(self, instrument: Instrument, *, position_e8: int = 0, price_e8: int | None = None) -> None:
+    def __init__(self, instrument: Instrument, *, position_e8: int = 0) -> None:
         if not instrument.base_asset or not instrument.quote_asset:
             raise Mismatch(
                 f"{instrument.symbol}: base asset {instrument.base_asset!r} and quote asset "
@@ -187,17 +186,13 @@ class Ledger:
         self._basis_e8: int | None = None  # value of the first position; None until there is a price
         self._realized_e16 = self._fees_value_e8 = self.other_e8 = self.most_e8 = 0
         self.unvalued: dict[str, int] = {}
-        if price_e8 is not None or not position_e8:
-            self._begin(price_e8 or 0)
+        if not position_e8:
+            self._begin(0)
 
     @property
     def booked(self) -> Mapping[int, int]:
         """The `trade_mark` of each booked trade, by trade id."""
         return self._booked
-
-    def __contains__(self, trade_id: object) -> bool:
-        """Return whether the trade with this id is booked."""
-        return trade_id in self._booked
 
     def book(self, fill: AccountFill) -> bool:
         """Book an execution; False, without any change, if its trade id has been booked before."""

@@ -136,34 +136,24 @@ def received(
 
 @dataclass(frozen=True)
 class Reconciliation:
-    """Comparison of a shadow with the replay of its recorded day: numbers of rows, and of equal rows.
+    """Comparison of a shadow with the replay of its recorded day.
 
     Attributes:
         decisions: Rows of the shadow; *decisions_replay* of the replay, *equal* of both.
         first_difference: The first decision that is not in both: its instant, and both rows; None if there is none.
-        orders_live, fills_live, states_live, breaches_live: The same numbers for rows of the other tables; orders,
-            fills and states with those of the legs.
+        rows: The same numbers for the rows of the other tables, as ``fills_live``, ``fills_replay``, ``equal_fills``;
+            orders, fills and states with those of the legs.
         explained_by_lag: Differing decisions with a lag above the latency of an order.
         late: All decisions with such a lag, including equal ones.
         lag_us: Quantiles and maximum of the lag of decisions, µs.
+        same: Whether all rows are equal, in the same order.
     """
 
     decisions: int
     decisions_replay: int
     equal: int
     first_difference: Mapping[str, Any] | None
-    orders_live: int
-    orders_replay: int
-    equal_orders: int
-    fills_live: int
-    fills_replay: int
-    equal_fills: int
-    states_live: int
-    states_replay: int
-    equal_states: int
-    breaches_live: int
-    breaches_replay: int
-    equal_breaches: int
+    rows: Mapping[str, int]
     explained_by_lag: int
     late: int
     lag_us: Mapping[str, int | None]
@@ -171,7 +161,10 @@ class Reconciliation:
 
     def to_json(self) -> dict[str, Any]:
         """Return the content of ``reconcile.json``."""
-        return {name: getattr(self, name) for name in self.__dataclass_fields__}
+        content: dict[str, Any] = {}
+        for name, value in vars(self).items():
+            content |= value if name == "rows" else {name: value}
+        return content
 
     def write(self, folder: Path) -> None:
         """Write it into a run's *folder*."""
@@ -183,7 +176,7 @@ class Reconciliation:
         lag = "" if p50 is None or p99 is None else f", lag p50 {p50 / 1000:.1f} ms, p99 {p99 / 1000:.1f} ms"
         late = f"; {self.explained_by_lag} that differ were late" if self.explained_by_lag else ""
         decisions = f"{self.equal:,} of {self.decisions:,} decisions"
-        fills = f"{self.equal_fills:,} of {self.fills_live:,} fills"
+        fills = f"{self.rows['equal_fills']:,} of {self.rows['fills_live']:,} fills"
         return f"reconcile: {decisions} and {fills} as in the replay{lag}{late}"
 
 
@@ -202,32 +195,24 @@ def compare(live: Path, again: Path, symbol: str, late_us: int) -> Reconciliatio
     except (ValueError, IndexError) as error:
         raise BrokenFile(f"{live / decisions_name(symbol)}: not the decisions of a shadow ({error})") from error
     ours, theirs = ([",".join((*row[:LAG], *row[LAG + 1 :])) for row in rows] for rows in cells)
-    tables = [(_rows_of(live, name, symbol), _rows_of(again, name, symbol)) for name in ("orders", "fills", "state")]
+    names = {"orders": "orders", "fills": "fills", "states": "state"}
+    tables = {key: (_rows_of(live, name, symbol), _rows_of(again, name, symbol)) for key, name in names.items()}
     kept = live / f"breaches_{symbol}.csv"  # for a run with limits
-    tables.append((_rows(kept), _rows(again / kept.name)) if kept.exists() else ([], []))
-    orders, fills, states, breaches = tables
+    tables["breaches"] = (_rows(kept), _rows(again / kept.name)) if kept.exists() else ([], [])
+    counts: dict[str, int] = {}
+    for key, (own, replayed) in tables.items():
+        counts |= {f"{key}_live": len(own), f"{key}_replay": len(replayed), f"equal_{key}": _in_both(own, replayed)}
     known = set(theirs)
     return Reconciliation(
         decisions=len(ours),
         decisions_replay=len(theirs),
         equal=_in_both(ours, theirs),
         first_difference=_first_difference(ours, theirs),
-        orders_live=len(orders[0]),
-        orders_replay=len(orders[1]),
-        equal_orders=_in_both(*orders),
-        fills_live=len(fills[0]),
-        fills_replay=len(fills[1]),
-        equal_fills=_in_both(*fills),
-        states_live=len(states[0]),
-        states_replay=len(states[1]),
-        equal_states=_in_both(*states),
-        breaches_live=len(breaches[0]),
-        breaches_replay=len(breaches[1]),
-        equal_breaches=_in_both(*breaches),
+        rows=counts,
         explained_by_lag=sum(row not in known and lag > late_us for row, lag in zip(ours, lags, strict=True)),
         late=sum(lag > late_us for lag in lags),
         lag_us=lag_quantiles(lags),
-        same=ours == theirs and all(one == other for one, other in tables),
+        same=ours == theirs and all(one == other for one, other in tables.values()),
     )
 
 

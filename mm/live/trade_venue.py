@@ -2,9 +2,9 @@
 
 import re
 from collections.abc import Mapping
-from ipaddress import ip_address
 from urllib.parse import urlsplit
 
+from mm.base.doors import is_loopback
 from mm.errors import SafetyError, UsageError
 from mm.instrument import e8, short_text
 from mm.live.knobs import BOX, PRODUCTION, VENUES, VenueUrls
@@ -54,7 +54,7 @@ def addresses(
                 f"{name} {url!r} is the production exchange, but --venue is {venue}; orders go there with "
                 f"--venue production and {PRODUCTION_SWITCH}=<SYMBOL>:<MAX_POSITION> alone"
             )
-        if venue == BOX and not remote_box and not is_loopback(url):
+        if venue == BOX and not remote_box and not is_loopback(urlsplit(url).hostname or ""):
             raise SafetyError(
                 f"{name} {url!r} is not of this machine, but --venue is box; for a box on another one, set "
                 f"--remote-box 1 (REMOTE_BOX)"
@@ -66,15 +66,6 @@ def is_production(url: str) -> bool:
     """Return whether an address is that of an exchange with real money."""
     host = (urlsplit(url).hostname or "").lower()
     return _below(host, _PRODUCTION_DOMAINS) and not _below(host, _TESTNET_DOMAINS)
-
-
-def is_loopback(url: str) -> bool:
-    """Return whether an address is of this machine."""
-    host = urlsplit(url).hostname or ""
-    try:
-        return host == "localhost" or ip_address(host).is_loopback
-    except ValueError:  # the name of a machine
-        return False
 
 
 def check_switches(venue: str, most: Mapping[str, str], environment: Mapping[str, str]) -> str | None:

@@ -46,7 +46,7 @@ def test_agent_shadow_decisions_equal_replay(tmp_path, monkeypatch, models, disc
     assert done.found.first_difference is None
     assert done.found.same, done.found
     assert done.found.decisions > 100
-    assert done.found.fills_live >= FEW
+    assert done.found.rows["fills_live"] >= FEW
     placed = done.journal.orders[done.journal.orders[:, 2] == ACTIONS.index("PLACE")]
     assert len({tuple(row) for row in placed[:, 4:7].tolist()}) > FEW  # side, price and lots: its quotes vary
 

@@ -72,7 +72,8 @@ def test_pnl_parts_sum_to_change_of_account_value(
     executions: list[AccountFill], first: int, cost: int, mid: int
 ) -> None:
     """The total is the account's present value minus its initial value, to the last unit."""
-    ledger = Ledger(BTC, position_e8=first, price_e8=cost * BTC.tick_e8)
+    ledger = Ledger(BTC, position_e8=first)
+    ledger.pnl_e8(cost * BTC.tick_e8)  # the first observed price
     for one in executions:
         ledger.book(one)
     parts = ledger.pnl_e8(mid * BTC.tick_e8)

@@ -51,7 +51,7 @@ def assert_equal(done, fills=1):
     assert found.first_difference is None, found.first_difference
     assert found.same, found
     assert found.equal == found.decisions == found.decisions_replay > 100
-    assert found.equal_fills == found.fills_live == found.fills_replay >= fills
+    assert found.rows["equal_fills"] == found.rows["fills_live"] == found.rows["fills_replay"] >= fills
     assert found.explained_by_lag == 0
 
 
@@ -141,7 +141,7 @@ def test_risk_limits_act_as_in_the_replay(risk):
     script = "at time 4 do stall for_s=1\nat time 6 do drop n=3"
     done = shadowed(through, script, knobs=strategy(**CHANCE, risk=risk))
     assert_equal(done, fills=0)
-    assert done.found.equal_breaches == done.found.breaches_live == len(done.journal.breaches) > 0
+    assert done.found.rows["equal_breaches"] == done.found.rows["breaches_live"] == len(done.journal.breaches) > 0
 
 
 @pytest.mark.slow

@@ -85,7 +85,7 @@ def test_shadow_of_capture_equals_replay_of_imported_day(  # noqa: PLR0917
     assert found.first_difference is None
     assert found.same, found
     assert found.decisions > 1_000
-    assert found.fills_live > 10
+    assert found.rows["fills_live"] > 10
 
 
 @pytest.mark.parametrize("by_flow", [True, False])

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any, TypeVar
 
 from mm.backtest.rules import Account as PaperAccount
-from mm.cli.config import Market, Models, OtherMarkets, Results
+from mm.cli.config import Market, Models, OtherMarkets
 from mm.cli.interrupts import TradeSignals
 from mm.cli.symbol_runs import Knobs, Leg, SymbolRun, in_each
 from mm.cli.task_knobs import Recorder, Sources
@@ -119,7 +119,7 @@ def _trades(
 ) -> tuple[list[_Trade], Account]:
     """Return the trades of all symbols of an account, before their start; *kinds*: with a strategy, and legs."""
     first = works[0]
-    trading, recorder, access, results = first[Trading], first[Recorder], first[OrderAccess], first[Results]
+    trading, recorder, access = first[Trading], first[Recorder], first[OrderAccess]
     most = {run.symbol: one.risk.max_position or "0" for run, one in zip(runs, strategies, strict=True)}
     note = check_switches(trading.venue, most, os.environ)
     urls = addresses(
@@ -142,7 +142,6 @@ def _trades(
             access=access,
             stores=work[StateStores],
             strategy=strategy,
-            out_root=results.out_root,
         )
         served = replace(recorder, ws_url=urls.streams, rest_url=urls.rest)
         parts = day_parts(run, work[Sources], served, work.day, clock)

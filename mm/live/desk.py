@@ -1,13 +1,13 @@
 """The public view of a shadow or a trade: metrics, the state store, warnings, rows of breaches; it never blocks.
 
-Both read the order manager of their play. A trader reports its orders and fills as they happen (`TradeDesk`), while
+Both read the order manager of their engine. A trader reports its orders and fills as they happen (`TradeDesk`), while
 those of a paper exchange are read from its journal (`ShadowDesk`).
 """
 
 import asyncio
 from collections import Counter
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from mm.backtest.journal import ACTIONS, REJECT_REASONS
 from mm.backtest.risk import WITHHOLDING
@@ -21,10 +21,10 @@ if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger as Logger
 
     from mm.backtest._engine import Engine
+    from mm.backtest.paper_exchange import PaperExchange
     from mm.backtest.rules import Rules
     from mm.live._live_engine import LiveEngine
     from mm.live.audit import AuditLog
-    from mm.live.play import PaperLeg, PaperPlay
     from mm.live.state import StateWriter
     from mm.live.trade_history import LedgerBegin
     from mm.live.trader import TradeAccount
@@ -38,22 +38,6 @@ QUIET_US = 2 * US_PER_S
 WRITER_S = 2.0
 REQUESTS = {"place": "PLACE", "cancel": "CANCEL_REQ", "amend": "AMEND"}  # requests, and their rows in the journal
 TOP_LEVELS = 20
-
-
-class Play(Protocol):
-    """The strategy of a run, in an engine."""
-
-    @property
-    def engine(self) -> "Engine | LiveEngine":
-        """Its engine."""
-
-    @property
-    def grid(self) -> Instrument:
-        """Grid of prices and quantities."""
-
-    @property
-    def rules(self) -> "Rules":
-        """The rules of the run."""
 
 
 class ThrottledWarnings:
@@ -84,7 +68,8 @@ class Desk:
 
     Args:
         metrics: The metrics for Prometheus, filled here.
-        play: The strategy.
+        engine: The engine that sends its orders.
+        rules: The rules of the run.
         log: Logs breaches.
         writer: The state store; None for none.
         audit: Receives breaches; None for no audit log.
@@ -92,20 +77,21 @@ class Desk:
 
     Attributes:
         metrics: As given.
-        play: As given.
+        engine: As given.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what it shows, and where
         self,
         metrics: TradingMetrics,
-        play: Play,
+        engine: "Engine | LiveEngine",
+        rules: "Rules",
         log: "Logger",
         writer: "StateWriter | None" = None,
         audit: "AuditLog | None" = None,
         *,
         is_leg: bool = False,
     ) -> None:
-        self.metrics, self.play, self._is_leg = metrics, play, is_leg
+        self.metrics, self.engine, self._rules, self._is_leg = metrics, engine, rules, is_leg
         self._log, self._writer, self._audit = log, writer, audit
         self._warnings = ThrottledWarnings(log)
         self._breaches = 0
@@ -148,8 +134,8 @@ class Desk:
 
     def refresh(self, us: int) -> None:
         """Update metrics and state store."""
-        manager, metrics = self.play.engine.manager, self.metrics
-        bid, ask = self.play.engine.best[:2]
+        manager, metrics = self.engine.manager, self.metrics
+        bid, ask = self.engine.best[:2]
         mid2 = bid + ask if bid and ask else 0
         self._show_breaches(us)
         self._count_rows({}, ("SKIP",))
@@ -163,11 +149,11 @@ class Desk:
         if self._writer:
             metrics.writer = self._writer.queue, self._writer.lag_s
         if mid2:
-            self._show_money(us, mid2 * self.play.grid.tick_e8 // 2)
+            self._show_money(us, mid2 * self._rules.tick_e8 // 2)
 
     def _why_not_quoting(self, us: int, mid2: int) -> str:
         """Return why no order of ours rests; empty if one does, or did a moment ago."""
-        manager = self.play.engine.manager
+        manager = self.engine.manager
         if not mid2:
             return "no valid book"
         if manager.stopped_for:
@@ -182,24 +168,21 @@ class Desk:
 
     def _show_breaches(self, us: int) -> None:
         """Warn of the breaches since the last call, and record them."""
-        for at_us, limit, value_e8, bound_e8, side in self.play.engine.manager.breaches(self._breaches):
+        for at_us, limit, value_e8, bound_e8, side in self.engine.manager.breaches(self._breaches):
             self._breaches += 1
-            sided = {"side": SIDE_NAMES[side]} if side else {}
-            shown = {"limit": limit, "value": decimal_text(value_e8), "bound": decimal_text(bound_e8), **sided}
-            self._warnings.warn(us, "risk_breach", limit + sided.get("side", ""), **shown)
-            if self._audit is not None:
-                self._audit.append("breach", **shown, at_us=at_us)
+            self.breached(us, limit, value_e8, bound_e8, at_us=at_us, side=side)
 
-    def breached(self, us: int, limit: str, value_e8: int, bound_e8: int) -> None:
-        """Warn of a breach of a limit that is not the engine's, and record it."""
-        shown = {"limit": limit, "value": decimal_text(value_e8), "bound": decimal_text(bound_e8)}
-        self._warnings.warn(us, "risk_breach", limit, **shown)
+    def breached(self, us: int, limit: str, value_e8: int, bound_e8: int, *, at_us: int, side: int = 0) -> None:
+        """Warn of a breach of a limit at *at_us*, and record it; *side* 0 is both."""
+        sided = {"side": SIDE_NAMES[side]} if side else {}
+        shown = {"limit": limit, "value": decimal_text(value_e8), "bound": decimal_text(bound_e8), **sided}
+        self._warnings.warn(us, "risk_breach", limit + sided.get("side", ""), **shown)
         if self._audit is not None:
-            self._audit.append("breach", **shown, at_us=us)
+            self._audit.append("breach", **shown, at_us=at_us)
 
     def _count_rows(self, requests: dict[str, str], refusals: tuple[str, ...]) -> None:
         """Count requests and orders that were not sent since the last call, by their rows in the journal."""
-        rows, metrics = self.play.engine.manager.order_rows, self.metrics
+        rows, metrics = self.engine.manager.order_rows, self.metrics
         now = Counter({name: rows(ACTIONS.index(action), 0) for name, action in requests.items()})
         for action in refusals:
             for code, reason in enumerate(REJECT_REASONS):
@@ -233,8 +216,8 @@ class Desk:
             us,
             mid=decimal_text(mid_e8),
             inventory=position,
-            target=decimal_text(self.play.rules.target * self.play.grid.lot_e8),
-            quoted_ticks=list(self.play.engine.manager.quoted),
+            target=decimal_text(self._rules.target * self._rules.lot_e8),
+            quoted_ticks=list(self.engine.manager.quoted),
         )
 
 
@@ -242,7 +225,8 @@ class ShadowDesk(Desk):
     """Follows a shadow.
 
     Args:
-        play: The strategy on the paper exchange, or its leg in another market.
+        exchange: The paper exchange of the strategy, or of its leg in another market.
+        grid: Grid of prices and quantities.
         log: Logs breaches, and the end of all trading.
         writer: The state store; None for none.
         clock: Returns the instant, in µs.
@@ -251,16 +235,17 @@ class ShadowDesk(Desk):
 
     def __init__(
         self,
-        play: "PaperPlay | PaperLeg",
+        exchange: "PaperExchange",
+        grid: Instrument,
         log: "Logger",
         writer: "StateWriter | None" = None,
         clock: Callable[[], int] = now_us,
         leg: str | None = None,
     ) -> None:
-        metrics = TradingMetrics(leg or play.grid.symbol, clock)
-        super().__init__(metrics, play, log, writer, is_leg=leg is not None)
-        self._exchange, self._clock, self._fills, self._killed = play.exchange, clock, 0, False
-        self._ledger = Ledger(play.grid, position_e8=play.rules.start_lots * play.grid.lot_e8)
+        metrics, rules = TradingMetrics(leg or grid.symbol, clock), exchange.rules
+        super().__init__(metrics, exchange.engine, rules, log, writer, is_leg=leg is not None)
+        self._exchange, self._grid, self._clock, self._fills, self._killed = exchange, grid, clock, 0, False
+        self._ledger = Ledger(grid, position_e8=rules.start_lots * grid.lot_e8)
 
     async def close(self) -> None:
         """Update metrics and stores a last time."""
@@ -272,7 +257,7 @@ class ShadowDesk(Desk):
         """Update metrics and state store; count fills, requests and rejections since the last call."""
         self._take_fills()
         self._count_rows(REQUESTS, ("REJECT",))
-        killed = self.play.engine.manager.killed()
+        killed = self.engine.manager.killed()
         self.metrics.killed = killed is not None
         if killed is not None and not self._killed:
             self._killed = True
@@ -280,7 +265,7 @@ class ShadowDesk(Desk):
         super().refresh(us)
 
     def _take_fills(self) -> None:
-        grid, rate_e8 = self.play.grid, self.play.rules.maker_fee_e8
+        grid, rate_e8 = self._grid, self._rules.maker_fee_e8
         for us, order_id, side, ticks, lots in self._exchange.fills_from(self._fills):
             self._fills += 1
             notional_e16 = ticks * grid.tick_e8 * lots * grid.lot_e8
@@ -297,7 +282,7 @@ class ShadowDesk(Desk):
         return self._ledger.pnl_e8(mid_e8)
 
     def _equity_e8(self, mid_e8: int, total_e8: int) -> int:  # noqa: ARG002
-        return self.play.rules.start_cash_e8 + self._ledger.cash_e8 + self._ledger.position_e8 * mid_e8 // E8
+        return self._rules.start_cash_e8 + self._ledger.cash_e8 + self._ledger.position_e8 * mid_e8 // E8
 
 
 class TradeDesk(Desk):
@@ -305,7 +290,8 @@ class TradeDesk(Desk):
 
     Args:
         metrics: The metrics for Prometheus, filled here.
-        play: The strategy.
+        engine: The engine that sends its orders.
+        rules: The rules of the run.
         account: Position and cash.
         begin: The account at the start of the ledger.
         audit: Receives breaches.
@@ -320,16 +306,17 @@ class TradeDesk(Desk):
     def __init__(  # noqa: PLR0913 - what it shows, and where
         self,
         metrics: TradingMetrics,
-        play: Play,
-        account: "TradeAccount",
+        engine: "LiveEngine",
+        rules: "Rules",
         *,
+        account: "TradeAccount",
         begin: "LedgerBegin",
         audit: "AuditLog",
         writer: "StateWriter",
         log: "Logger",
         is_leg: bool = False,
     ) -> None:
-        super().__init__(metrics, play, log, writer, audit, is_leg=is_leg)
+        super().__init__(metrics, engine, rules, log, writer, audit, is_leg=is_leg)
         self.account, self._begin = account, begin
         self._fills = self._orders = self._rejects = 0
         self._us, self._report_us = 0, 0
@@ -393,7 +380,7 @@ class TradeDesk(Desk):
 
     def _report(self) -> None:
         """Log a line of progress."""
-        equity_e8, unvalued = self.play.engine.manager.guard.equities_e8()[0], self.account.ledger.unvalued
+        equity_e8, unvalued = self.engine.manager.guard.equities_e8()[0], self.account.ledger.unvalued
         why = self.metrics.why_not_ready
         self._log.info(
             "trading",

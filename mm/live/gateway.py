@@ -45,7 +45,7 @@ from mm.live.live_orders import (
 from mm.live.order_access import BackgroundTasks, ClientIds, GatewayRun, is_ours
 from mm.live.order_checks import NO_SUCH_SYMBOL, OrderChecks, Reason, SymbolInfo
 from mm.live.order_limits import BANNED, SLOW_DOWN, OrderLimits
-from mm.live.order_queries import PAGE, OrderQueries, Unanswered
+from mm.live.order_queries import OrderQueries, Unanswered
 from mm.live.order_reports import OrderListener, OrderReports, Report
 from mm.live.order_sender import NOT_SENT, OrderSender
 from mm.live.order_states import OrderStates
@@ -108,7 +108,7 @@ class Gateway:
         self._ws = WsApi(urls.ws_api, signer, self._limits, self, connect)
         self._rest = RestApi(urls.rest, signer, self._limits, around.rest)
         self._ids = ClientIds(run.run_id, around.nonce)
-        self._states = OrderStates(run.booked, run.kept_orders)
+        self._states = OrderStates(run.booked)
         self._fees = FeeValues()
         self._reports = OrderReports(audit, listener, self._fees, run.account)
         apis = (self._ws if run.access.order_transport == "websocket" else self._rest, self._rest)
@@ -221,13 +221,10 @@ class Gateway:
         self.instrument = info.instrument
         self._limits.known(info.limits)
         self._checks = OrderChecks(info.instrument, info.most_orders)
-        self._queries = OrderQueries(self._states, self._clock, self._checks, self._api, self._act, is_ours)
+        self._queries = OrderQueries(
+            *(self._run, self._states, self._clock, self._checks, self._fees), api=self._api, changed=self._act
+        )
         self._fees.trade(info.instrument)
-        self._queries.fees, self._queries.account = self._fees, self._run.account
-        self._queries.adopt = self._run.access.adopt
-        self._queries.checked_id = self._run.last_trade_id
-        self._queries.booked = dict(sorted(self._run.booked.items())[-PAGE:])
-        self._queries.position_e8 = self._run.position_e8
         self._started = True
         for order in self._run.earlier:
             self._states.add_earlier(self._earlier(order))

@@ -82,7 +82,7 @@ class LegRun(TradeRun):
         self.terms = await learn_terms(self.parts.rest.rest, self.symbol, self.day.day, self.run.log)
 
     def _play(self, start: TradeStart) -> TradePlay:
-        return TradePlay(self.terms, self._strategy, start, self._run, leg=self._model)
+        return TradePlay(self.terms, self._strategy, start, self.run, leg=self._model)
 
     def _heard(self, events: "tuple[FeedEvent, ...]") -> None:
         self.leg.heard(events)

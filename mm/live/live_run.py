@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from mm.errors import SafetyError, TryLater
 from mm.live.kill_switch import KillSwitch
 from mm.live.metrics import TradingMetrics
-from mm.live.other_markets import NO_MARKETS, Beside, record_together
+from mm.live.other_markets import record_together
 from mm.live.symbols_page import SymbolsPage
 from mm.live.terms import PaperKnobs, ShadowTerms, learn_terms
 from mm.live.watch import serving
@@ -48,7 +48,7 @@ class LiveRun:
         announce: Called with the reason, and whether it is a kill, as soon as nothing more is sent.
         follows: Whether the end of another symbol ended this one.
         beside: Parts of the recordings of the other markets that its strategy sees, by name.
-        others: The same with their terms; set by `learn`.
+        others: The terms of these markets; set by `learn`.
     """
 
     def __init__(
@@ -65,7 +65,7 @@ class LiveRun:
         self.announce: Callable[[str, bool], None] = _nothing
         self.follows = False
         self.beside: Mapping[str, Parts] = {}
-        self.others = NO_MARKETS
+        self.others: Mapping[str, ShadowTerms] = {}
         self.failure: BaseException | None = None
         self._strategy, self._clock = strategy, clock
         self._switch = KillSwitch(day.out_root, self.symbol)
@@ -90,10 +90,10 @@ class LiveRun:
         """Ask the exchange for the terms, and prepare the run; nothing is recorded or sent yet."""
         found = await learn_terms(self.parts.rest.rest, self.symbol, self.day.day, self.run.log)
         self.terms = found.fitted(self._strategy, self.day, self.run)
-        others = {}
-        for name, one in self.beside.items():
-            others[name] = await learn_terms(one.rest.rest, one.days.symbol, self.day.day, self.run.log)
-        self.others = Beside(self.beside, others)
+        self.others = {
+            name: await learn_terms(one.rest.rest, one.days.symbol, self.day.day, self.run.log)
+            for name, one in self.beside.items()
+        }
 
     async def close(self) -> None:
         """Close the connections of a run that does not begin."""

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 from mm.live.account_check import AccountCheck
 from mm.live.knobs import OrderAccess
-from mm.live.live_orders import KEPT_ORDERS
 
 if TYPE_CHECKING:
     from mm.live.audit_books import AuditOrder
@@ -36,7 +35,6 @@ class GatewayRun:
         position_e8: The position that *booked* make up, in 1e-8; None if there are more trades than these.
         share_budget: Whether the request weight is shared with the other processes of this host.
         account: Compares the balances with our own fills at each reconcile; None does not.
-        kept_orders: Minimum number of ended orders that are kept for late reports.
     """
 
     symbol: str
@@ -49,7 +47,6 @@ class GatewayRun:
     position_e8: int | None = None
     share_budget: bool = True
     account: AccountCheck | None = None
-    kept_orders: int = KEPT_ORDERS
 
 
 class BackgroundTasks:

@@ -6,18 +6,18 @@ and trades that no event reported are booked. The next reconcile reads the trade
 """
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 import msgspec
 
 from mm.clock import US_PER_S, exchange_us
 from mm.instrument import decimal_text, e8
-from mm.live.account_check import AccountCheck
 from mm.live.api_messages import ACCOUNT, ORDER, ORDERS, TRADES, ApiAnswer, OrderEntry, Outcome, TradeEntry
 from mm.live.api_requests import ExchangeClock, OrderApi, RequestParams, answer_of
 from mm.live.fee_values import FeeValues
 from mm.live.ledger import BUY, SELL, Ledger, trade_mark
 from mm.live.live_orders import EARLIER, LiveOrder
+from mm.live.order_access import GatewayRun, is_ours
 from mm.live.order_checks import OrderChecks
 from mm.live.order_states import NO_SUCH_ORDER, OrderStates
 
@@ -41,48 +41,40 @@ class OrderQueries:
     """Sends queries and processes the responses.
 
     Args:
+        run: What earlier runs have booked, whether open orders of others are taken over, that is, cancelled (ADOPT),
+            and the check of the account.
         states: Order states, which receive the results.
         clock: The exchange's clock.
         checks: Order checks, which receive balances and the mean price.
+        fees: Receives the account's commission rates, and prices of the assets in which commissions are paid.
         api: Returns the API to use now.
         changed: Called after each processed response, to act on the resulting steps.
-        is_ours: Whether a client id is ours, of any run.
 
     Attributes:
-        adopt: Whether open orders of others are taken over, that is, cancelled.
         closed: Whether no further queries are sent.
         checked_id: All trades of the account up to this id have been checked; None before the first reconcile of a new
             ledger.
-        booked: The newest booked trades, `trade_mark` by id; empty once the exchange has shown them.
         balances: Free and locked by asset, as last read, in the exchange's text.
-        position_e8: The position that these trades make up, in 1e-8; None if there are more than these.
-        account: Compares the balances with our own fills; None does not.
-        fees: Receives the account's commission rates, and prices of the assets in which commissions are paid.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - the parts that it connects
         self,
+        run: GatewayRun,
         states: OrderStates,
         clock: ExchangeClock,
         checks: OrderChecks,
+        fees: FeeValues,
+        *,
         api: Callable[[], OrderApi],
         changed: Callable[[], None],
-        is_ours: Callable[[str], bool],
     ) -> None:
-        self.adopt = self.closed = False
-        self.checked_id: int | None = None
+        self.closed = False
+        self.checked_id = run.last_trade_id
         self.balances: dict[str, tuple[str, str]] = {}
-        self.booked: Mapping[int, int] = {}
-        self.position_e8: int | None = None
-        self.account: AccountCheck | None = None
-        self.fees = FeeValues()
-        self._states = states
-        self._clock = clock
-        self._checks = checks
-        self._api = api
+        self._run, self._states, self._clock, self._checks, self._fees = run, states, clock, checks, fees
+        self._api, self._changed = api, changed
         self._symbol = checks.instrument.symbol
-        self._changed = changed
-        self._is_ours = is_ours
+        self._booked = dict(sorted(run.booked.items())[-PAGE:])  # the newest; empty once the exchange has shown them
         self._pending: set[str] = set()
         self._fetching: set[str] = set()
         self._foreign: set[int] = set()
@@ -162,7 +154,7 @@ class OrderQueries:
         seen, foreign = [], 0
         for entry in ORDERS.decode(answer.result):
             known = entry.clientOrderId in self._states.by_client
-            if not known and (self.adopt or self._is_ours(entry.clientOrderId)):
+            if not known and (self._run.access.adopt or is_ours(entry.clientOrderId)):
                 self._states.add_earlier(self._order_of(entry))
             elif not known:
                 foreign += 1
@@ -174,25 +166,26 @@ class OrderQueries:
 
     async def _recognise(self) -> None:
         """Find the newest booked trades at the exchange, as they are booked, and the position of all; once."""
-        if not self.booked:
+        if not self._booked:
             return
-        first_id, last_id = min(self.booked), max(self.booked)
+        first_id, last_id = min(self._booked), max(self._booked)
         parameters: RequestParams = {"symbol": self._symbol, "fromId": first_id, "limit": PAGE}
         trades = TRADES.decode((await self._answer("myTrades", parameters)).result)
         found = {trade.id: trade_mark(trade.fill("")) for trade in trades}
         read_id = last_id if len(trades) < PAGE else max(found)
-        wrong = [one for one, mark in self.booked.items() if one <= read_id and found.get(one) != mark]
+        wrong = [one for one, mark in self._booked.items() if one <= read_id and found.get(one) != mark]
         if wrong:
             newest = ", the newest that is booked" if max(wrong) == last_id else ", which is booked"
             self._states.reset = f"it does not have trade {max(wrong)}{newest}"
         own = Ledger(self._checks.instrument)
         for trade in trades:
-            if trade.id in self.booked:
+            if trade.id in self._booked:
                 own.book(trade.fill(""))
-        if not wrong and self.position_e8 not in (None, own.position_e8) and own.fills == len(self.booked):
-            ours, theirs = decimal_text(self.position_e8 or 0), decimal_text(own.position_e8)
+        known_e8 = self._run.position_e8
+        if not wrong and known_e8 not in (None, own.position_e8) and own.fills == len(self._booked):
+            ours, theirs = decimal_text(known_e8 or 0), decimal_text(own.position_e8)
             self._states.reset = f"its trades make up a position of {theirs}, those of the audit log {ours}"
-        self.booked = {}
+        self._booked = {}
 
     async def _trades(self) -> None:
         if self.checked_id is None:
@@ -223,7 +216,7 @@ class OrderQueries:
             answer = await self._answer("order.status", parameters)
             entry = ORDER.decode(answer.result)
             order = self._states.by_client.get(entry.clientOrderId)
-            if order is None and not self._is_ours(entry.clientOrderId):
+            if order is None and not is_ours(entry.clientOrderId):
                 self._foreign.add(trade.orderId)
                 return
             if order is None:
@@ -236,18 +229,18 @@ class OrderQueries:
         account = ACCOUNT.decode((await self._answer("account.status", {})).result)
         self.balances = {one.asset: (one.free, one.locked) for one in account.balances}
         self._checks.balances({asset: free for asset, (free, _) in self.balances.items()})
-        self.fees.account(account)
-        if self.account:
-            self.account.compare(self.balances)
+        self._fees.account(account)
+        if self._run.account:
+            self._run.account.compare(self.balances)
 
     async def _fee_prices(self) -> None:
         """Read the prices of assets in which commissions are paid; one that the exchange does not give is not known."""
-        for asset, symbol in self.fees.symbols():
+        for asset, symbol in self._fees.symbols():
             answer = await answer_of(self._api().request, "ticker.price", {"symbol": symbol})
             if answer.outcome is Outcome.DONE:
                 price_e8 = e8(msgspec.json.decode(answer.result, type=AssetPrice).price)
                 if price_e8:
-                    self.fees.prices_e8[asset] = price_e8
+                    self._fees.prices_e8[asset] = price_e8
 
     def _order_of(self, entry: OrderEntry) -> LiveOrder:
         """Return an order for an unknown one of the exchange: it is not in the audit log."""

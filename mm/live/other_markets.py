@@ -3,7 +3,7 @@
 import asyncio
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from mm.cli.config import Market, OtherMarkets, Source
@@ -136,30 +136,11 @@ class EngineTaker:
         """Ignore that no event up to an instant will follow: a trade acts on what has arrived."""
 
 
-@dataclass(frozen=True)
-class Beside:
-    """The other markets of a trade.
-
-    Attributes:
-        parts: The parts of their recordings, by name.
-        terms: Their terms.
-    """
-
-    parts: "Mapping[str, Parts]"
-    terms: "Mapping[str, ShadowTerms]"
-
-    def feeds(self) -> dict[str, OtherFeed]:
-        """Return their feeds."""
-        return feeds_of(self.terms)
-
-    def recordings(self, engine: "LiveEngine", log: "Logger", clock: Callable[[], int]) -> "list[Recording]":
-        """Return their recordings, which feed *engine*."""
-        grids = {name: feed.grid for name, feed in self.feeds().items()}
-        followers = {name: OtherFollower(EngineTaker(name, engine), grid) for name, grid in grids.items()}
-        return [Recording(replace(one, follower=followers[name]), log, clock) for name, one in self.parts.items()]
-
-
-NO_MARKETS = Beside({}, {})
+def recordings(
+    parts: "Mapping[str, Parts]", followers: "Mapping[str, OtherFollower]", log: "Logger", clock: Callable[[], int]
+) -> "list[Recording]":
+    """Return the recordings of other markets, by name their *parts*, which feed *followers*."""
+    return [Recording(replace(one, follower=followers[name]), log, clock) for name, one in parts.items()]
 
 
 class PairedPlay:

@@ -15,7 +15,6 @@ from mm.backtest.paper_exchange import PaperExchange
 from mm.backtest.replay import leg_results, run_terms
 from mm.backtest.result import Result
 from mm.backtest.risk import limits_of, ramped_lots
-from mm.backtest.rules import Rules
 from mm.backtest.strategy import LegModel
 from mm.commands.assemble import check_agents, keep_models, with_others
 from mm.errors import UsageError
@@ -31,7 +30,6 @@ from mm.tape.tape import TRADE
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from mm.backtest._engine import Engine
     from mm.backtest.journal import Journal
     from mm.backtest.live_feed import FeedEvent
     from mm.live.other_markets import PairedPlay
@@ -133,29 +131,6 @@ def _check_ramp(terms: ShadowTerms, grid: Instrument, ramp: str, clip: int, whol
     )
 
 
-@dataclass(frozen=True)
-class PaperLeg:
-    """The orders of a strategy on the paper exchange of another market.
-
-    Attributes:
-        exchange: The paper exchange.
-        grid: Grid of prices and quantities.
-    """
-
-    exchange: PaperExchange
-    grid: Instrument
-
-    @property
-    def engine(self) -> "Engine":
-        """The engine of the paper exchange."""
-        return self.exchange.engine
-
-    @property
-    def rules(self) -> Rules:
-        """The rules of its orders."""
-        return self.exchange.rules
-
-
 class PaperPlay(Play):
     """The strategy of a run on a paper exchange.
 
@@ -186,14 +161,9 @@ class PaperPlay(Play):
         self._best = array("q", (0,) * 5)  # of the fed events: arrival, best bid and ask, and lots, where these change
         self._prints = array("q")  # of the fed events: arrival, trade time, aggressor's side and price of each
 
-    @property
-    def engine(self) -> "Engine":
-        """The engine of the paper exchange."""
-        return self.exchange.engine
-
-    def legs(self) -> dict[str, PaperLeg]:
-        """Return the other markets to which the strategy sends orders, by name."""
-        return {name: PaperLeg(leg.exchange, self.rules.others[name].grid) for name, leg in self.exchange.legs.items()}
+    def legs(self) -> dict[str, tuple[PaperExchange, Instrument]]:
+        """Return the other markets to which the strategy sends orders, by name: exchange and grid."""
+        return {name: (leg.exchange, self.rules.others[name].grid) for name, leg in self.exchange.legs.items()}
 
     def feed(self, events: "Iterable[FeedEvent]") -> None:
         """Play events of a live market on the exchange."""

@@ -16,7 +16,7 @@ from mm.live.decisions import decisions_name, decisions_of, write_decisions
 from mm.live.desk import ShadowDesk
 from mm.live.live_run import LiveRun
 from mm.live.metrics import TradingMetrics
-from mm.live.other_markets import OtherFollower, OtherTaker, PairedPlay
+from mm.live.other_markets import OtherFollower, OtherTaker, PairedPlay, feeds_of, recordings
 from mm.live.play import PaperPlay, ShadowFollower
 from mm.live.reconcile import RECONCILE, reconcile
 from mm.live.state_stores import LiveStore
@@ -70,15 +70,14 @@ class ShadowRun(LiveRun):
     async def learn(self) -> None:
         """Ask the exchange for the terms; make the strategy, and copy the files in its knobs."""
         await super().learn()
-        self._play = PaperPlay(self.terms, self._strategy, self.run, self.others.feeds())
+        self._play = PaperPlay(self.terms, self._strategy, self.run, feeds_of(self.others))
         for name, path in _named(self._strategy).items():  # for the replay, as a fit may be overwritten
             shutil.copyfile(path, self.run.path(name))
-        self._desk = ShadowDesk(
-            self._play, self.run.log, self._store.writer(self.symbol, self.run.log.warning), self._clock
-        )
+        play, log = self._play, self.run.log
+        writer = self._store.writer(self.symbol, log.warning)
+        self._desk = ShadowDesk(play.exchange, play.grid, log, writer, self._clock)
         self._legs = {
-            name: ShadowDesk(leg, self.run.log, None, self._clock, f"{self.symbol}:{name}")
-            for name, leg in self._play.legs().items()
+            name: ShadowDesk(*leg, log, None, self._clock, f"{self.symbol}:{name}") for name, leg in play.legs().items()
         }
         self.metrics = self._desk.metrics
         self.metrics.legs = [desk.metrics for desk in self._legs.values()]
@@ -92,10 +91,7 @@ class ShadowRun(LiveRun):
         for name, feed in self._play.rules.others.items():
             watch = self._legs[name].market if name in self._legs else _unwatched
             following[name] = OtherFollower(takers[name], feed.grid, watch)
-        others = [
-            Recording(replace(one, follower=following[name]), self.run.log, self._clock)
-            for name, one in self.beside.items()
-        ]
+        others = recordings(self.beside, following, self.run.log, self._clock)
         recording = self._recording = Recording(replace(self.parts, follower=follower), self.run.log, self._clock)
         if self._stopped:
             recording.stop(self._stopped)
@@ -109,7 +105,7 @@ class ShadowRun(LiveRun):
             await self._desk.close()
         self._print_days(recording)
         end_us = paired.played_us if isinstance(paired, PairedPlay) else follower.end_us
-        seen = {name: replace(one, rows_run_id=following[name].rows_run_id) for name, one in self.others.terms.items()}
+        seen = {name: replace(one, rows_run_id=following[name].rows_run_id) for name, one in self.others.items()}
         known = replace(self.terms, end_us=end_us, killed=follower.killed, others=seen)
         self.terms, self._lags = replace(known, rows_run_id=follower.rows_run_id), follower.lags
 
@@ -144,7 +140,8 @@ class ShadowRun(LiveRun):
         """
         run, terms, play = self.run, self.terms, self._play
         changed = self._regridded
-        result = play.result({"reason": self._recording_reason(), "why": str(changed) if changed else None})
+        reason = self._recording.reason if self._recording else ""
+        result = play.result({"reason": reason, "why": str(changed) if changed else None})
         decisions, name = decisions_of(result.journal), decisions_name(terms.symbol)
         lags_us = self._lags.of(decisions).tolist()
         rows = write_decisions(run.output(name, digest=False), decisions, lags_us, play.grid)
@@ -164,9 +161,6 @@ class ShadowRun(LiveRun):
         run.print(found.text())
         if changed:
             raise Incomplete(f"{self.symbol}: paper trading ended: {changed}", TryLater.exit_code)
-
-    def _recording_reason(self) -> str:
-        return self._recording.reason if self._recording else ""
 
 
 def _unwatched(_event: "MarketEvent") -> None:

@@ -26,12 +26,12 @@ from mm.live.account_limits import LOSS, Account, AccountSymbol
 from mm.live.audit import AuditLog, audit_path
 from mm.live.audit_books import BOOKS
 from mm.live.decisions import DecisionLags, decisions_name, decisions_of, write_decisions
-from mm.live.desk import Play, TradeDesk
+from mm.live.desk import TradeDesk
 from mm.live.gateway import START_S, Gateway, GatewayRun, Surroundings
 from mm.live.knobs import OrderAccess, Trading
 from mm.live.ledger import Ledger
 from mm.live.live_run import LiveRun
-from mm.live.other_markets import feeds_of
+from mm.live.other_markets import EngineTaker, OtherFollower, feeds_of, recordings
 from mm.live.play import TradeFollower, TradePlay, TradeStart
 from mm.live.state import StateWriter
 from mm.live.state_stores import StateStores, state_writer
@@ -44,9 +44,11 @@ from mm.market_data.rate_budget import shared_path
 from mm.market_data.recording import Parts, Recording
 
 if TYPE_CHECKING:
+    from mm.backtest._engine import Engine
     from mm.backtest.live_feed import FeedEvent
     from mm.backtest.result import Result
     from mm.cli.config import Day
+    from mm.live._live_engine import LiveEngine
     from mm.live.keys import Credentials
     from mm.live.knobs import VenueUrls
     from mm.live.leg_run import LegRun
@@ -69,7 +71,6 @@ class TradeKnobs:
     access: OrderAccess
     stores: StateStores
     strategy: PaperKnobs
-    out_root: Path
 
 
 @dataclass(frozen=True)
@@ -140,11 +141,11 @@ class TradeRun(LiveRun):
         super().__init__(run, knobs.strategy, parts, day, clock)
         self.desk: TradeDesk | None = None
         self.legs: Mapping[str, LegRun] = {}
-        self._run, self._knobs, self._parts, self._symbol = run, knobs, parts, run.symbol
+        self._knobs = knobs
         self._account = account
         account.balances.elsewhere = self._traded_elsewhere
         self._urls, self._credentials = knobs.urls, knobs.credentials
-        self._equity = EquityFile(knobs.out_root, self._symbol, knobs.trading.venue)
+        self._equity = EquityFile(day.out_root, self.symbol, knobs.trading.venue)
         self._marks: tuple[int | None, int | None] = (None, None)
         self._trader: Trader | None = None
         self._end: TradeEnd
@@ -181,7 +182,7 @@ class TradeRun(LiveRun):
         Raises:
             TryLater: If there is one already.
         """
-        path = self._lock_path(self._symbol)
+        path = self._lock_path(self.symbol)
         if path is None:
             yield
             return
@@ -191,7 +192,7 @@ class TradeRun(LiveRun):
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError:
                 raise TryLater(
-                    f"another trader of {self._symbol} runs on this account; stop it first, or trade another symbol"
+                    f"another trader of {self.symbol} runs on this account; stop it first, or trade another symbol"
                 ) from None
             yield
         finally:
@@ -213,13 +214,13 @@ class TradeRun(LiveRun):
         known = self._traders()
         assets, others = (
             (instrument.base_asset, instrument.quote_asset),
-            [name for name in known if name != self._symbol],
+            [name for name in known if name != self.symbol],
         )
-        ours = [name for name in self._account.symbols if name != self._symbol]
+        ours = [name for name in self._account.symbols if name != self.symbol]
         shared = [asset for asset in assets if any(asset in name for name in ours)]
         left_out = [asset for asset in assets if asset not in shared and any(asset in name for name in others)]
         if left_out:
-            self._run.log.info("balances_shared", assets=left_out, symbols=others, note="they are not compared")
+            self.run.log.info("balances_shared", assets=left_out, symbols=others, note="they are not compared")
         return AccountCheck(
             instrument,
             history.balances_e8,
@@ -248,15 +249,15 @@ class TradeRun(LiveRun):
         """
         self.check()
         knobs, terms, instrument = self._knobs, self.terms, self._grid()
-        path = audit_path(knobs.out_root, self._symbol, terms.day, self._run.id)
+        path = audit_path(self.day.out_root, self.symbol, terms.day, self.run.id)
         self._marks = self._equity.read(self._clock())
-        history = read_history(path.parent, self._symbol, knobs.trading.venue, self._clock(), self._equity.written)
+        history = read_history(path.parent, self.symbol, knobs.trading.venue, self._clock(), self._equity.written)
         audit = AuditLog(path, sync=self.sync, clock=self._clock)
         try:
             await self._begin_log(audit, instrument, history)
             check = self._account_check(history, instrument)
             run, around = self._gateway_run(history, check), Surroundings(clock=self._clock)
-            gateway = Gateway(self._urls, self._credentials, run, None, audit, log=self._run.log, around=around)
+            gateway = Gateway(self._urls, self._credentials, run, None, audit, log=self.run.log, around=around)
             try:
                 await self._unless_stopped(self._ready(gateway))
                 await self._with_gateway(history, check, audit, gateway)
@@ -272,7 +273,7 @@ class TradeRun(LiveRun):
         except TryLater as error:
             self._ended_early(error)
         except OSError as error:
-            self._run.log.warning("equity_not_kept", error=str(error), note="the end of the audit log is not in it")
+            self.run.log.warning("equity_not_kept", error=str(error), note="the end of the audit log is not in it")
 
     async def _ready(self, gateway: Gateway) -> None:
         """Start the gateway, and wait for the end of earlier runs' orders: no limit counts these."""
@@ -281,7 +282,7 @@ class TradeRun(LiveRun):
             if not gateway.open_orders or gateway.reset:
                 return
             await asyncio.sleep(SETTLE_S)
-        raise TryLater(f"{self._symbol}: {gateway.open_orders} orders of earlier runs have not ended; start it again")
+        raise TryLater(f"{self.symbol}: {gateway.open_orders} orders of earlier runs have not ended; start it again")
 
     def _ended_early(self, error: TryLater) -> None:
         """Keep that the last rows of the audit log could not be written."""
@@ -314,7 +315,7 @@ class TradeRun(LiveRun):
         """Write row 1, with the totals of the earlier logs."""
         row = audit.start(
             instrument,
-            self._run.id,
+            self.run.id,
             venue=self._knobs.trading.venue,
             initial_inventory=self._knobs.strategy.account.initial_inventory,
             knobs=self._given(),
@@ -333,9 +334,9 @@ class TradeRun(LiveRun):
         Raises:
             Incomplete: If it was killed, or the disk refused a part of it; the run folder is whole.
         """
-        end, symbol = self._end, self._symbol
+        end, symbol = self._end, self.symbol
         try:
-            write_trade(self._run, end, {name: one.end for name, one in self.legs.items() if one.failure is None})
+            write_trade(self.run, end, {name: one.end for name, one in self.legs.items() if one.failure is None})
         except OSError as error:
             if end.refused is None:
                 raise
@@ -349,7 +350,7 @@ class TradeRun(LiveRun):
 
     def _given(self) -> dict[str, Any]:
         """Return the run's knobs."""
-        return {name: value["value"] for name, value in self._run.about.knobs.items()}
+        return {name: value["value"] for name, value in self.run.about.knobs.items()}
 
     def _note_changed_knobs(self, history: RunHistory, audit: AuditLog) -> None:
         """Write a row for knobs that have changed since the last start."""
@@ -363,17 +364,18 @@ class TradeRun(LiveRun):
         }
         if changed:
             audit.append("params", knobs=now, changed=changed)
-            self._run.log.info("knobs_changed", knobs=sorted(changed))
+            self.run.log.info("knobs_changed", knobs=sorted(changed))
 
     def _desk(
         self, play: TradePlay, account: TradeAccount, begin: LedgerBegin, audit: AuditLog, writer: StateWriter
     ) -> TradeDesk:
         self.desk = TradeDesk(
-            *(self.metrics, play, account),
+            *(self.metrics, play.engine, play.rules),
+            account=account,
             begin=begin,
             audit=audit,
             writer=writer,
-            log=self._run.log,
+            log=self.run.log,
             is_leg=self.is_leg,
         )
         self.metrics.legs = [one.metrics for one in self.legs.values()]
@@ -382,8 +384,8 @@ class TradeRun(LiveRun):
     def _gateway_run(self, history: RunHistory, check: AccountCheck) -> GatewayRun:
         ledger = history.books.ledger
         return GatewayRun(
-            symbol=self._symbol,
-            run_id=self._run.id,
+            symbol=self.symbol,
+            run_id=self.run.id,
             access=self._knobs.access,
             sync=self.sync,
             earlier=history.books.open_orders(),
@@ -420,18 +422,18 @@ class TradeRun(LiveRun):
         play.engine.manager.pull("start")
         account = TradeAccount(play.engine, ledger, play.grid, (inventory_e8, begin.quote_e8))
         await self._unless_stopped(self._join(play, start))
-        writer = state_writer(knobs.stores, knobs.out_root, self._symbol, audit, self._run.log.warning)
+        writer = state_writer(knobs.stores, self.day.out_root, self.symbol, audit, self.run.log.warning)
         desk = self._desk(play, account, begin, audit, writer)
         lags = DecisionLags(lambda: play.engine.decisions, self._clock)
         parts = TraderParts(
             engine=play.engine,
             grid=play.grid,
             account=account,
-            log=self._run.log,
+            log=self.run.log,
             desk=desk,
             heard=self._heard,
             watch=lambda us: self._watch(us, audit, desk, gateway),
-            allow=lambda: self._account.allow(self._symbol),
+            allow=lambda: self._account.allow(self.symbol),
             decided=lambda: self._decided(lags),
             ended=self._announce_end,
             clock=self._clock,
@@ -443,7 +445,9 @@ class TradeRun(LiveRun):
             gateway.attach(trader)
             if self._stopped:
                 trader.end(self._stopped)
-            others = self.others.recordings(play.engine, self._run.log, self._clock)
+            feeds = feeds_of(self.others)
+            following = {name: OtherFollower(EngineTaker(name, play.engine), feed.grid) for name, feed in feeds.items()}
+            others = recordings(self.beside, following, self.run.log, self._clock)
             reason, unrecorded = await self._record(trader, (follower, others), gateway, audit)
         finally:
             desk.refresh(self._clock())
@@ -454,8 +458,8 @@ class TradeRun(LiveRun):
 
     def _play(self, start: TradeStart) -> TradePlay:
         """Return the strategy, which sees its legs and sends orders to them."""
-        feeds = self.others.feeds() | feeds_of({name: one.terms for name, one in self.legs.items()})
-        play = TradePlay(self.terms, self._strategy, start, self._run, feeds)
+        feeds = feeds_of({**self.others, **{name: one.terms for name, one in self.legs.items()}})
+        play = TradePlay(self.terms, self._strategy, start, self.run, feeds)
         play.engine.manager.take_legs({name: one.leg for name, one in self.legs.items()})
         for name, one in self.legs.items():
             one.leg.heard = partial(play.engine.feed_other, name)
@@ -464,7 +468,7 @@ class TradeRun(LiveRun):
     def _begun(self, play: TradePlay, trader: Trader) -> None:  # noqa: ARG002 - for a leg
         """Let a strategy with legs ask before each order what the limits of the account allow."""
         if self.legs or self.is_leg:
-            play.engine.manager.allow = partial(self._account.allow, self._symbol)
+            play.engine.manager.allow = partial(self._account.allow, self.symbol)
 
     def _heard(self, events: "tuple[FeedEvent, ...]") -> None:
         """Do nothing: the engine has the events."""
@@ -486,21 +490,21 @@ class TradeRun(LiveRun):
         self._check_limits(play, start.position_e8, max(prices, default=0))
         equity_e8 = start.cash_e8 + start.added_e8 + start.position_e8 * mid_e8 // E8
         lost_e8 = 0 if start.day_e8 is None else start.day_e8 - equity_e8
-        await self._account.join(self._symbol, AccountSymbol(play.engine, grid, mid_e8, lost_e8))
+        await self._account.join(self.symbol, AccountSymbol(play.engine, grid, mid_e8, lost_e8))
 
     def _check_limits(self, play: TradePlay, position_e8: int, price_e8: int) -> None:
         """Raise UsageError if a limit is below one order, at a price of the first book."""
         qty_e8 = play.rules.quote_lots * play.grid.lot_e8
         notional_e8, risk = qty_e8 * price_e8 // E8, self._strategy.risk
-        self._account.check_order(self._symbol, notional_e8)
+        self._account.check_order(self.symbol, notional_e8)
         if risk.max_order_notional is not None and notional_e8 > e8(risk.max_order_notional):
             raise UsageError(
                 f"--max-order-notional (MAX_ORDER_NOTIONAL) is {risk.max_order_notional}, less than one order of "
-                f"{self._symbol}, {short_text(notional_e8)}: nothing would be quoted; raise it, or lower QUOTE_QTY"
+                f"{self.symbol}, {short_text(notional_e8)}: nothing would be quoted; raise it, or lower QUOTE_QTY"
             )
         if risk.max_position is not None and qty_e8 - abs(position_e8) > e8(risk.max_position):
             raise UsageError(
-                f"--max-position (MAX_POSITION) is {risk.max_position}, less than one order of {self._symbol}, "
+                f"--max-position (MAX_POSITION) is {risk.max_position}, less than one order of {self.symbol}, "
                 f"{short_text(qty_e8)}: nothing would be quoted; raise it, or lower QUOTE_QTY"
             )
 
@@ -512,7 +516,7 @@ class TradeRun(LiveRun):
         """Write a row with the difference of the account that is accepted."""
         base, quote = map(decimal_text, check.adopted_e8)
         audit.append("params", knobs=self._given(), **{ADOPTED: {"base": base, "quote": quote}})
-        self._run.log.warning("account_adopted", base=base, quote=quote)
+        self.run.log.warning("account_adopted", base=base, quote=quote)
 
     def _begin_ledger(
         self, audit: AuditLog, terms: ShadowTerms, check: AccountCheck, ledger: Ledger | None
@@ -523,7 +527,7 @@ class TradeRun(LiveRun):
             base_e8, quote_e8 = base_e8 - ledger.position_e8, quote_e8 - ledger.cash_e8
         prices = [e8(price) for price in (terms.best_bid, terms.best_ask) if price]
         if not prices:
-            raise TryLater(f"the book of {self._symbol} is empty: there is no price to value the account at; try later")
+            raise TryLater(f"the book of {self.symbol} is empty: there is no price to value the account at; try later")
         begin = LedgerBegin(base_e8, quote_e8, sum(prices) // len(prices))
         shown = {"base": decimal_text(base_e8), "quote": decimal_text(quote_e8), "mid": decimal_text(begin.mid_e8)}
         audit.append("params", knobs=self._given(), **{ACCOUNT: shown})
@@ -540,7 +544,7 @@ class TradeRun(LiveRun):
             Why it ended, and the disk's error of the recording.
         """
         follower, others = recorded_by
-        recording = self._recording = Recording(replace(self._parts, follower=follower), self._run.log, self._clock)
+        recording = self._recording = Recording(replace(self.parts, follower=follower), self.run.log, self._clock)
         recorded = asyncio.create_task(self._record_market(recording, others))
         ended = asyncio.create_task(trader.over())
         await asyncio.wait({recorded, ended}, return_when=asyncio.FIRST_COMPLETED)
@@ -567,27 +571,27 @@ class TradeRun(LiveRun):
         reason = self._killed_for()
         if self.desk:
             self.desk.update(self._clock())
-            if self.desk.play.engine.manager.killed_for is None:
-                self.desk.play.engine.manager.kill(reason)
+            if self.desk.engine.manager.killed_for is None:
+                self.desk.engine.manager.kill(reason)
         audit.append("kill", reason=reason)
         gateway.cancel_all()
         self._switch.trigger(reason, self._clock())
-        self._run.log.error("killed", reason=reason, open_orders=gateway.open_orders)
+        self.run.log.error("killed", reason=reason, open_orders=gateway.open_orders)
         if self.desk:
             self.desk.metrics.killed = True
 
     def _killed_for(self) -> str:
-        by_limit = self.desk.play.engine.manager.killed_for if self.desk else None
+        by_limit = self.desk.engine.manager.killed_for if self.desk else None
         return by_limit or self._killed_by or self._switch.why() or MANUAL
 
     def _watch(self, us: int, audit: AuditLog, desk: TradeDesk, gateway: Gateway) -> str | None:
         """Return why trading must end; called many times per second."""
         desk.update(us)
-        self._keep_marks(desk.play, audit)
+        self._keep_marks(desk.engine, audit)
         if self._switch.triggered:
             return KILL
         if loss := self._account.broken_loss():
-            desk.breached(us, LOSS, *loss)
+            desk.breached(us, LOSS, *loss, at_us=us)
             self._killed_by = self._killed_by or LOSS
             return KILL
         if audit.failure is not None:
@@ -607,14 +611,12 @@ class TradeRun(LiveRun):
 
     def _keep_last_marks(self, play: TradePlay, audit: AuditLog) -> None:
         try:
-            self._keep_marks(play, audit, at_once=True)
+            self._keep_marks(play.engine, audit, at_once=True)
         except OSError as error:
-            self._run.log.warning(
-                "equity_not_kept", error=str(error), note="see the fills of this day in the audit log"
-            )
+            self.run.log.warning("equity_not_kept", error=str(error), note="see the fills of this day in the audit log")
 
-    def _keep_marks(self, play: Play, audit: AuditLog, *, at_once: bool = False) -> None:
-        equity_e8, day_e8, peak_e8 = play.engine.manager.guard.equities_e8()
+    def _keep_marks(self, engine: "Engine | LiveEngine", audit: AuditLog, *, at_once: bool = False) -> None:
+        equity_e8, day_e8, peak_e8 = engine.manager.guard.equities_e8()
         if equity_e8:
             self._equity.keep(self._clock(), day_e8, peak_e8, audit.end, at_once=at_once)
 

@@ -56,7 +56,6 @@ class Play:
             ]
         )
         self.exchange.advance(3 * SECOND_US)
-        self.engine = self.exchange.engine
 
 
 class Lines(list):
@@ -101,7 +100,7 @@ def shown(page, name, **labels):
 
 
 def test_metrics_page_shows_paper_exchange_account():
-    desk = ShadowDesk(Play(), Lines())
+    desk = ShadowDesk(Play().exchange, GRID, Lines())
     desk.refresh(3 * SECOND_US)
     page = SymbolsPage([desk.metrics]).page()
     assert shown(page, "mm_position") == 0.01
@@ -118,7 +117,7 @@ def test_metrics_page_shows_paper_exchange_account():
 def test_cancel_and_reject_counts_equal_the_journal():
     """Shadows once showed 0 cancels and no rejection, regardless of the paper exchange."""
     play = Play(requote_us=SECOND_US)
-    desk = ShadowDesk(play, Lines())
+    desk = ShadowDesk(play.exchange, GRID, Lines())
     desk.refresh(3 * SECOND_US)
     down = ((1, 10_000, 0), (1, 9_990, 50), (-1, 9_995, 50))
     play.exchange.place(+1, 10_002, 10)  # crosses, as an order that rests only
@@ -140,14 +139,14 @@ def test_cancel_and_reject_counts_equal_the_journal():
 
 
 def test_second_refresh_counts_nothing_twice():
-    desk = ShadowDesk(Play(), Lines())
+    desk = ShadowDesk(Play().exchange, GRID, Lines())
     desk.refresh(3 * SECOND_US)
     desk.refresh(4 * SECOND_US)
     assert shown(SymbolsPage([desk.metrics]).page(), "mm_fills_total", side="buy") == 1
 
 
 def test_metrics_show_used_share_of_limits():
-    desk = ShadowDesk(Play(risk=RiskLimits(max_position_e8=10**7)), Lines())
+    desk = ShadowDesk(Play(risk=RiskLimits(max_position_e8=10**7)).exchange, GRID, Lines())
     desk.refresh(3 * SECOND_US)
     used = shown(SymbolsPage([desk.metrics]).page(), "mm_risk_used_ratio", limit="MAX_POSITION")
     assert used == pytest.approx(0.02 / 0.1)  # inventory of 10 lots, and 10 more if the bid fills, of 100
@@ -157,7 +156,7 @@ def test_kill_is_shown_and_logged_once():
     play = Play()
     play.exchange.kill("test")
     lines = Lines()
-    desk = ShadowDesk(play, lines)
+    desk = ShadowDesk(play.exchange, GRID, lines)
     for _ in range(2):
         desk.refresh(3 * SECOND_US)
     assert shown(SymbolsPage([desk.metrics]).page(), "mm_killed") == 1
@@ -166,7 +165,7 @@ def test_kill_is_shown_and_logged_once():
 
 def test_breach_is_logged_once_per_side():
     lines = Lines()
-    desk = ShadowDesk(Play(risk=RiskLimits(max_order_notional_e8=1)), lines)
+    desk = ShadowDesk(Play(risk=RiskLimits(max_order_notional_e8=1)).exchange, GRID, lines)
     for _ in range(2):
         desk.refresh(3 * SECOND_US)
     assert {(event, fields["limit"], fields["side"]) for event, fields in lines} == {
@@ -176,7 +175,7 @@ def test_breach_is_logged_once_per_side():
 
 
 def test_orders_blocked_by_a_limit_are_counted_as_rejects_with_its_knob():
-    desk = ShadowDesk(Play(risk=RiskLimits(max_order_notional_e8=1)), Lines())
+    desk = ShadowDesk(Play(risk=RiskLimits(max_order_notional_e8=1)).exchange, GRID, Lines())
     for _ in range(2):
         desk.refresh(3 * SECOND_US)
     assert shown(SymbolsPage([desk.metrics]).page(), "mm_rejects_total", reason="MAX_ORDER_NOTIONAL") == 2
@@ -184,7 +183,7 @@ def test_orders_blocked_by_a_limit_are_counted_as_rejects_with_its_knob():
 
 def test_ready_while_quoting_and_for_a_moment_after():
     play = Play()
-    desk = ShadowDesk(play, Lines())
+    desk = ShadowDesk(play.exchange, GRID, Lines())
     desk.refresh(3 * SECOND_US)
     assert desk.metrics.why_not_ready == ""
     play.exchange.pull("gateway: no connection")
@@ -194,7 +193,7 @@ def test_ready_while_quoting_and_for_a_moment_after():
 
 def test_not_ready_names_why_nothing_is_quoted():
     """An order below the minimum notional is never sent; once such a trader was ready."""
-    desk = ShadowDesk(Play(min_notional_e8=10**12), Lines())
+    desk = ShadowDesk(Play(min_notional_e8=10**12).exchange, GRID, Lines())
     desk.refresh(3 * SECOND_US)
     assert desk.metrics.why_not_ready == "no quotes: buy min_notional, sell min_notional"
 
@@ -220,7 +219,7 @@ def depth(us, last_id, book):
 
 def test_latest_valid_book_is_stored_and_its_age_shown():
     store = Store()
-    desk = ShadowDesk(Play(), Lines(), store, lambda: 5 * SECOND_US)
+    desk = ShadowDesk(Play().exchange, GRID, Lines(), store, lambda: 5 * SECOND_US)
     desk.refresh(3 * SECOND_US)
     assert "book" not in store.kept
     desk.market(depth(3 * SECOND_US, 7, SimpleNamespace(top=lambda levels: (["bid"][:levels], ["ask"]))))
@@ -233,7 +232,7 @@ def test_latest_valid_book_is_stored_and_its_age_shown():
 
 def test_trade_is_stored_with_aggressor_side_unless_late():
     store = Store()
-    desk = ShadowDesk(Play(), Lines(), store)
+    desk = ShadowDesk(Play().exchange, GRID, Lines(), store)
     for us, m, verdict in ((1, True, TradeVerdict.NEW), (2, False, TradeVerdict.NEW), (3, True, TradeVerdict.LATE)):
         desk.market(TradeArrived(us, TradePrint(E=0, s="SIMUSDT", t=1, p="100.00", q="0.5", T=0, m=m), verdict))
     assert [(us, trade["side"]) for us, trade in store.ticks] == [(1, "SELL"), (2, "BUY")]
@@ -241,7 +240,7 @@ def test_trade_is_stored_with_aggressor_side_unless_late():
 
 def test_store_receives_position_pnl_and_model():
     store = Store()
-    ShadowDesk(Play(), Lines(), store).refresh(3 * SECOND_US)
+    ShadowDesk(Play().exchange, GRID, Lines(), store).refresh(3 * SECOND_US)
     assert store.kept["position"] == "0.01000000"
     assert store.kept["pnl"]["fees"] == "0.00100000"
     assert store.kept["model"]["quoted_ticks"] == [10_000, 10_002]
@@ -249,7 +248,7 @@ def test_store_receives_position_pnl_and_model():
 
 def test_lost_book_counts_as_gap_and_is_not_ready():
     play = Play()
-    desk = ShadowDesk(play, Lines())
+    desk = ShadowDesk(play.exchange, GRID, Lines())
     desk.market(BookLost(4 * SECOND_US, "ids_missing"))
     play.exchange.feed([FeedEvent(4, 4 * SECOND_US, 3, 0, ())])
     desk.refresh(4 * SECOND_US)
@@ -259,13 +258,15 @@ def test_lost_book_counts_as_gap_and_is_not_ready():
 
 def test_desk_closes_the_store_at_the_end():
     store = Store()
-    asyncio.run(ShadowDesk(Play(), Lines(), store).close())
+    asyncio.run(ShadowDesk(Play().exchange, GRID, Lines(), store).close())
     assert store.closed
 
 
 def test_watched_shadow_is_shown_on_the_terminal(capsys):
     async def watched():
-        async with serving(SymbolsPage([ShadowDesk(Play(), Lines()).metrics]), "127.0.0.1", 0, watched=True):
+        async with serving(
+            SymbolsPage([ShadowDesk(Play().exchange, GRID, Lines()).metrics]), "127.0.0.1", 0, watched=True
+        ):
             await asyncio.sleep(0.05)
 
     asyncio.run(watched())

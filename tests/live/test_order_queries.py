@@ -11,8 +11,10 @@ from schedule_world import VirtualLoop
 from exchange_rig import INSTRUMENT
 from mm.live.api_messages import Outcome
 from mm.live.api_requests import ExchangeClock
+from mm.live.fee_values import FeeValues
+from mm.live.knobs import OrderAccess
 from mm.live.live_orders import EARLIER, Booked, LiveOrder, OrderState, Rejected
-from mm.live.order_access import is_ours
+from mm.live.order_access import GatewayRun
 from mm.live.order_checks import OrderChecks
 from mm.live.order_queries import PAGE, OrderQueries, Unanswered
 from mm.live.order_states import OrderStates
@@ -21,12 +23,15 @@ from mm.live.order_states import OrderStates
 class QueryRig:
     """Queries, and the resulting steps."""
 
-    def __init__(self) -> None:
+    def __init__(self, adopt: bool = False) -> None:
         self.api, self.states = PlayedApi(), OrderStates()
         self.steps: list[Any] = []
         self.checks = OrderChecks(INSTRUMENT)
         clock = ExchangeClock(lambda: 10**15)
-        self.queries = OrderQueries(self.states, clock, self.checks, lambda: self.api, self.changed, is_ours)
+        run = GatewayRun(symbol="SIMUSDT", run_id="r", access=OrderAccess(adopt=adopt))
+        self.queries = OrderQueries(
+            *(run, self.states, clock, self.checks, FeeValues()), api=lambda: self.api, changed=self.changed
+        )
 
     def changed(self) -> None:
         self.steps += self.states.take()
@@ -44,9 +49,9 @@ class QueryRig:
         await asyncio.sleep(0)
 
 
-def run(scenario: Callable[[QueryRig], Awaitable[None]]) -> QueryRig:
+def run(scenario: Callable[[QueryRig], Awaitable[None]], *, adopt: bool = False) -> QueryRig:
     async def main() -> QueryRig:
-        rig = QueryRig()
+        rig = QueryRig(adopt)
         await scenario(rig)
         rig.queries.closed = True
         return rig
@@ -187,14 +192,13 @@ def test_foreign_orders_are_taken_over_only_with_adopt(adopt: bool, orders: int)
     """Our own are identified by their client ids."""
 
     async def scenario(rig: QueryRig) -> None:
-        rig.queries.adopt = adopt
         task = asyncio.ensure_future(rig.queries.listed(rig.api))
         await rig.answers([entry("mm-x-1b", 7), entry("web_1", 8)])
         ours, foreign = await task
         assert (len(ours), foreign) == (orders, 2 - orders)
         assert all(order.cancel_wanted for order in rig.states.open.values())
 
-    run(scenario)
+    run(scenario, adopt=adopt)
 
 
 def test_reconcile_without_answer_raises_unanswered() -> None:

@@ -39,8 +39,9 @@ def make_desk():
     engine = SimpleNamespace(best=(0, 0), manager=manager)
     desk = TradeDesk(
         TradingMetrics("SIMUSDT", lambda: START_US),
-        SimpleNamespace(engine=engine, grid=None),
-        SimpleNamespace(position_e8=E8 // 2, ledger=SimpleNamespace(unvalued={})),
+        engine,
+        None,
+        account=SimpleNamespace(position_e8=E8 // 2, ledger=SimpleNamespace(unvalued={})),
         begin=LedgerBegin(0, 100 * E8, E8),
         audit=audit,
         writer=SimpleNamespace(queue=0, lag_s=0.0),

@@ -8,15 +8,12 @@ from mm.cli.config import Results
 from mm.cli.console import Console
 from mm.errors import DataError
 from mm.live.audit import audit_folder
-from mm.live.audit_books import rebuild_symbol
+from mm.live.audit_books import OPEN_STATUSES, rebuild_symbol
 from mm.live.state_follow import bring_up, symbols_with_logs
 from mm.live.state_stores import SHOWN, StateStores
 
 if TYPE_CHECKING:
     from mm.live.state_tables import StateBackend
-
-
-_OPEN = ("PENDING_NEW", "NEW", "PARTIALLY_FILLED")
 
 
 def init(console: Console, results: Results, stores: StateStores) -> None:
@@ -61,7 +58,7 @@ def show(
         _print(console, table, tables[table])
         return
     _print(console, "positions", tables["positions"])
-    _print(console, "open orders", [row for row in tables["orders"] if row["status"] in _OPEN])
+    _print(console, "open orders", [row for row in tables["orders"] if row["status"] in OPEN_STATUSES])
     _print(console, "last fills", sorted(tables["fills"], key=lambda row: int(row["us"]))[-last:] if last else [])
 
 

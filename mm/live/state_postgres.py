@@ -4,8 +4,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from mm.live.state_sqlite import conflict_sql, table_sql
-from mm.live.state_tables import TABLES, StateBatch, StateTable, StoreUnavailable, place_of
+from mm.live.state_sqlite import SqlState, conflict_sql, table_sql
+from mm.live.state_tables import TABLES, StateTable, StoreUnavailable, place_of
 
 if TYPE_CHECKING:
     import psycopg
@@ -31,20 +31,20 @@ def _insert_sql(name: str, table: StateTable) -> str:
 
 INSERTS = {name: _insert_sql(name, table) for name, table in TABLES.items()}
 CREATES = [table_sql(name, table, _KINDS) for name, table in TABLES.items()]
-_PROGRESS = "SELECT file, rows FROM cursors WHERE symbol = %s"
 
 
-class PostgresState:
+class PostgresState(SqlState):
     """A state store in a PostgreSQL database.
 
     Args:
         url: ``postgresql://user@host:port/database``.
     """
 
+    mark = "%s"
+
     def __init__(self, url: str) -> None:
         self._url = url
         self.place = place_of(url)
-        self._connection: psycopg.Connection | None = None
 
     def connect(self) -> None:
         """Connect or reconnect, and create the missing tables."""
@@ -59,45 +59,15 @@ class PostgresState:
                 for statement in CREATES:
                     connection.execute(statement)
 
-    def progress(self, symbol: str) -> dict[str, int]:
-        """Return the number of stored rows of each log of the symbol."""
-        with self._transaction() as connection:
-            return dict(connection.execute(_PROGRESS, (symbol,)).fetchall())
+    def _lock(self, connection: Any, symbol: str) -> None:
+        connection.execute("SELECT pg_advisory_xact_lock(%s, hashtext(%s))", (_SYMBOL_LOCK, symbol))
 
-    def apply(self, batch: StateBatch) -> bool:
-        """Store a batch completely or not at all; False if the store is not at the start of the batch."""
-        with self._transaction() as connection:
-            connection.execute("SELECT pg_advisory_xact_lock(%s, hashtext(%s))", (_SYMBOL_LOCK, batch.symbol))
-            if not batch.follows(dict(connection.execute(_PROGRESS, (batch.symbol,)).fetchall())):
-                return False
-            for table, rows in batch.rows().items():
-                connection.execute(INSERTS[table], _by_column(table, rows))
-            connection.execute(INSERTS["cursors"], _by_column("cursors", [(batch.symbol, batch.file, batch.last)]))
-        return True
-
-    def forget(self, symbol: str) -> None:
-        """Remove all stored data of a symbol."""
-        with self._transaction() as connection:
-            for table in TABLES:
-                connection.execute(f"DELETE FROM {table} WHERE symbol = %s", (symbol,))
-
-    def read(self, table: str, symbol: str | None) -> list[dict[str, Any]]:
-        """Return the rows of a table, of all symbols if *symbol* is None; decimals and JSON as text."""
-        columns = TABLES[table].columns
-        texts = [f"{name}::text" if kind in ("decimal", "json") else name for name, kind in columns.items()]
-        where = "WHERE symbol = %s" if symbol else ""
-        order = "version" if table == "configs" else "us"
-        keys = ", ".join(TABLES[table].key)
-        statement = f"SELECT {', '.join(texts)} FROM {table} {where} ORDER BY symbol, {order}, {keys}"
-        with self._transaction() as connection:
-            found = connection.execute(statement, (symbol,) if symbol else None).fetchall()
-        return [dict(zip(columns, row, strict=True)) for row in found]
-
-    def close(self) -> None:
-        """Disconnect."""
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
+    def _insert(self, connection: Any, table: str, rows: Sequence[tuple[Any, ...]]) -> None:
+        """Insert rows as one list per column; an empty decimal, as the price of a market order, becomes None."""
+        kinds = TABLES[table].columns.values()
+        columns = zip(kinds, zip(*rows, strict=True), strict=True)
+        values = [[one or None if kind == "decimal" else one for one in column] for kind, column in columns]
+        connection.execute(INSERTS[table], values)
 
     def _complete(self, connection: "psycopg.Connection") -> bool:
         """Return whether all tables exist: a user without the right to create them may still write rows."""
@@ -118,20 +88,9 @@ class PostgresState:
             raise StoreUnavailable(f"{self.place}: the state store cannot be used ({text})") from error
 
     @contextmanager
-    def _transaction(self) -> Iterator["psycopg.Connection"]:
-        """Yield the connection in a transaction, which is rolled back if the block raises."""
+    def _transaction(self, *, writes: bool = True) -> Iterator["psycopg.Connection"]:  # noqa: ARG002 - the base's
         connection = self._connection
         if connection is None:
             raise StoreUnavailable(f"{self.place}: the state store is not connected")
         with self._reconnecting(), connection.transaction():
             yield connection
-
-
-def _by_column(table: str, rows: Sequence[tuple[Any, ...]]) -> list[list[Any]]:
-    """Return rows as one list per column; an empty decimal, as the price of a market order, becomes None."""
-    kinds = TABLES[table].columns.values()
-    columns = zip(*rows, strict=True)
-    return [
-        [value or None if kind == "decimal" else value for value in column]
-        for kind, column in zip(kinds, columns, strict=True)
-    ]

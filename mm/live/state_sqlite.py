@@ -1,11 +1,11 @@
-"""The state store without a server: one SQLite file, by default ``out/state.sqlite``.
+"""The state store without a server: one SQLite file, by default ``out/state.sqlite``; and what all SQL stores share.
 
 Any process may read it while a run writes; several runs may write to it, each in short transactions.
 """
 
 import sqlite3
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,70 @@ def conflict_sql(table: StateTable) -> str:
     return f"ON CONFLICT ({', '.join(table.key)}) DO UPDATE SET {others}"
 
 
+class SqlState:
+    """A state store in a database with tables; a subclass connects, begins transactions, and inserts rows."""
+
+    place: str
+    mark = "?"  # of a value in a statement
+    _connection: Any = None
+
+    def progress(self, symbol: str) -> dict[str, int]:
+        """Return the number of stored rows of each log of the symbol."""
+        with self._transaction(writes=False) as connection:
+            return self._stored(connection, symbol)
+
+    def apply(self, batch: StateBatch) -> bool:
+        """Store a batch completely or not at all; False if the store is not at the start of the batch."""
+        with self._transaction() as connection:
+            self._lock(connection, batch.symbol)
+            if not batch.follows(self._stored(connection, batch.symbol)):
+                return False
+            for table, rows in {**batch.rows(), "cursors": [(batch.symbol, batch.file, batch.last)]}.items():
+                self._insert(connection, table, rows)
+        return True
+
+    def forget(self, symbol: str) -> None:
+        """Remove all stored data of a symbol."""
+        with self._transaction() as connection:
+            for table in TABLES:
+                connection.execute(f"DELETE FROM {table} WHERE symbol = {self.mark}", (symbol,))
+
+    def read(self, table: str, symbol: str | None) -> list[dict[str, Any]]:
+        """Return the rows of a table, of all symbols if *symbol* is None; decimals and JSON as text."""
+        columns = TABLES[table].columns
+        texts = [f"CAST({name} AS TEXT)" if kind in ("decimal", "json") else name for name, kind in columns.items()]
+        where = f"WHERE symbol = {self.mark}" if symbol else ""
+        order = f"symbol, {'version' if table == 'configs' else 'us'}, {self._last_order(table)}"
+        with self._transaction(writes=False) as connection:
+            statement = f"SELECT {', '.join(texts)} FROM {table} {where} ORDER BY {order}"
+            found = connection.execute(statement, (symbol,) if symbol else ()).fetchall()
+        return [dict(zip(columns, row, strict=True)) for row in found]
+
+    def close(self) -> None:
+        """Disconnect."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    def _stored(self, connection: Any, symbol: str) -> dict[str, int]:
+        found = connection.execute(f"SELECT file, rows FROM cursors WHERE symbol = {self.mark}", (symbol,))
+        return dict(found.fetchall())
+
+    def _transaction(self, *, writes: bool = True) -> AbstractContextManager[Any]:
+        """Yield the connection in a transaction, which is rolled back if the block raises."""
+        raise NotImplementedError
+
+    def _lock(self, connection: Any, symbol: str) -> None:
+        """Wait for other processes that write rows of the symbol."""
+
+    def _insert(self, connection: Any, table: str, rows: Sequence[tuple[Any, ...]]) -> None:
+        raise NotImplementedError
+
+    def _last_order(self, table: str) -> str:
+        """Return the columns that order rows of one instant."""
+        return ", ".join(TABLES[table].key)
+
+
 def _insert_sql(name: str, table: StateTable) -> str:
     marks = ", ".join("?" * len(table.columns))
     return f"INSERT INTO {name} ({', '.join(table.columns)}) VALUES ({marks}) {conflict_sql(table)}"
@@ -38,7 +102,7 @@ INSERTS = {name: _insert_sql(name, table) for name, table in TABLES.items()}
 CREATES = [table_sql(name, table, _KINDS) for name, table in TABLES.items()]
 
 
-class SqliteState:
+class SqliteState(SqlState):
     """A state store in one file; decimals are stored as text.
 
     Args:
@@ -48,7 +112,6 @@ class SqliteState:
     def __init__(self, path: Path) -> None:
         self._path = path
         self.place = str(path)
-        self._connection: sqlite3.Connection | None = None
 
     def connect(self) -> None:
         """Open the file, and create missing tables."""
@@ -65,45 +128,6 @@ class SqliteState:
             for statement in CREATES:
                 connection.execute(statement)
 
-    def progress(self, symbol: str) -> dict[str, int]:
-        """Return the number of stored rows of each log of the symbol."""
-        with self._transaction("BEGIN") as connection:
-            return dict(connection.execute("SELECT file, rows FROM cursors WHERE symbol = ?", (symbol,)))
-
-    def apply(self, batch: StateBatch) -> bool:
-        """Store a batch completely or not at all; False if the store is not at the start of the batch."""
-        with self._transaction() as connection:
-            key = (batch.symbol, batch.file)
-            stored = dict(connection.execute("SELECT file, rows FROM cursors WHERE symbol = ?", (batch.symbol,)))
-            if not batch.follows(stored):
-                return False
-            for table, rows in batch.rows().items():
-                connection.executemany(INSERTS[table], rows)
-            connection.execute(INSERTS["cursors"], (*key, batch.last))
-        return True
-
-    def forget(self, symbol: str) -> None:
-        """Remove all stored data of a symbol."""
-        with self._transaction() as connection:
-            for table in TABLES:
-                connection.execute(f"DELETE FROM {table} WHERE symbol = ?", (symbol,))
-
-    def read(self, table: str, symbol: str | None) -> list[dict[str, Any]]:
-        """Return the rows of a table, of all symbols if *symbol* is None."""
-        names = list(TABLES[table].columns)
-        where = "WHERE symbol = ?" if symbol else ""
-        order = "version" if table == "configs" else "us"
-        statement = f"SELECT {', '.join(names)} FROM {table} {where} ORDER BY symbol, {order}, rowid"
-        with self._transaction("BEGIN") as connection:
-            found = connection.execute(statement, (symbol,) if symbol else ()).fetchall()
-        return [dict(zip(names, row, strict=True)) for row in found]
-
-    def close(self) -> None:
-        """Close the file."""
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
-
     @contextmanager
     def _reconnecting(self) -> Iterator[None]:
         """Convert errors of SQLite or the disk to StoreUnavailable."""
@@ -113,13 +137,12 @@ class SqliteState:
             raise StoreUnavailable(f"{self.place}: the state store cannot be used ({error})") from error
 
     @contextmanager
-    def _transaction(self, begin: str = "BEGIN IMMEDIATE") -> Iterator[sqlite3.Connection]:
-        """Yield the connection in a transaction, which is rolled back if the block raises."""
+    def _transaction(self, *, writes: bool = True) -> Iterator[sqlite3.Connection]:
         connection = self._connection
         if connection is None:
             raise StoreUnavailable(f"{self.place}: the state store is not open")
         with self._reconnecting():
-            connection.execute(begin)
+            connection.execute("BEGIN IMMEDIATE" if writes else "BEGIN")
             try:
                 yield connection
                 connection.execute("COMMIT")
@@ -127,3 +150,9 @@ class SqliteState:
                 if connection.in_transaction:
                     connection.execute("ROLLBACK")
                 raise
+
+    def _insert(self, connection: Any, table: str, rows: Sequence[tuple[Any, ...]]) -> None:
+        connection.executemany(INSERTS[table], rows)
+
+    def _last_order(self, table: str) -> str:  # noqa: ARG002 - the base's signature
+        return "rowid"

@@ -72,8 +72,6 @@ def state_writer(
     stores: StateStores, out_root: Path, symbol: str, audit: "AuditLog", report: "Reporter"
 ) -> "StateWriter":
     """Return the writer of a run with an audit log to the configured stores."""
-    from mm.live.audit import audit_folder
     from mm.live.state import StateWriter
 
-    assert audit.path.parent == audit_folder(out_root, symbol), audit.path
     return StateWriter(symbol, stores.backends(out_root), audit, stream_maxlen=stores.stream_maxlen, report=report)

@@ -1,5 +1,6 @@
 """``mm compare``: a replay, a shadow and a trade side by side, as a table, as JSON and as one page."""
 
+from dataclasses import asdict
 from pathlib import Path
 
 from mm.cli.config import Results
@@ -20,4 +21,4 @@ def main(console: Console, results: Results, runs: tuple[str, ...], out: str | N
     path.write_text(comparison_page(found, read), encoding="utf-8")
     console.print(comparison_text(found))
     console.print(str(path))
-    console.set_json({**found.to_dict(), "path": str(path)})
+    console.set_json({**asdict(found), "path": str(path)})

@@ -7,10 +7,11 @@ There is no recording, audit log or kill switch, because the market is simulated
 import asyncio
 import json
 import ssl
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import partial
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
@@ -68,15 +69,8 @@ class TradingInterfaceClient:
         """Close the connection."""
         await self._http.aclose()
 
-    async def get(self, path: str) -> Any:
-        """Return the answer of a GET endpoint, with exact decimals."""
-        return await self._call("GET", path)
-
-    async def post(self, path: str, content: Mapping[str, Any] | None = None) -> Any:
-        """Send a POST request and return its answer."""
-        return await self._call("POST", path, content)
-
-    async def _call(self, method: str, path: str, content: Mapping[str, Any] | None = None) -> Any:
+    async def call(self, method: str, path: str, content: Mapping[str, Any] | None = None) -> Any:
+        """Send a request, ``GET`` or ``POST``, and return its answer, with exact decimals."""
         try:
             answer = await self._http.request(method, path, json=content)
         except httpx.HTTPError as error:
@@ -134,18 +128,18 @@ class InterfaceGateway:
         self._orders: dict[int, _SentOrder] = {}
         self._by_number: dict[int, int] = {}
         self._booked: set[int] = set()
-        self._work: asyncio.Queue[tuple[Any, ...]] = asyncio.Queue()
+        self._work: asyncio.Queue[Callable[[], Awaitable[None]] | None] = asyncio.Queue()
 
     # ------------------------------------------------------------------ as OrderGateway
 
     def place(self, order_id: int, side: int, price: str, qty: str, kind: str) -> None:
         """Send an order when those before it are answered."""
         self._orders[order_id] = _SentOrder(side)
-        self._work.put_nowait(("place", order_id, price, qty, kind))
+        self._work.put_nowait(partial(self._place, order_id, price, qty, kind))
 
     def cancel(self, order_id: int) -> None:
         """Send a cancel when the requests before it are answered."""
-        self._work.put_nowait(("cancel", order_id))
+        self._work.put_nowait(partial(self._cancel, order_id))
 
     def amend(self, order_id: int, qty: str) -> None:  # noqa: ARG002 - the protocol's
         """Refuse: the interface cannot amend orders, so the trader replaces them."""
@@ -160,28 +154,20 @@ class InterfaceGateway:
 
     def fills_came(self) -> None:
         """Fetch the fills after the queued requests."""
-        self._work.put_nowait(("fills",))
+        self._work.put_nowait(self._book)
 
     def end(self) -> None:
         """Stop `run` after the queued requests; an order in flight is answered first, so that its fills are booked."""
-        self._work.put_nowait(("end",))
+        self._work.put_nowait(None)
 
     async def run(self) -> None:
         """Send queued requests until `end`."""
-        while True:
-            action, *terms = await self._work.get()
-            if action == "end":
-                return
-            if action == "place":
-                await self._place(*terms)
-            elif action == "cancel":
-                await self._cancel(*terms)
-            else:
-                await self._book()
+        while (work := await self._work.get()) is not None:
+            await work()
 
     async def stop(self) -> None:
         """Cancel every order of this client, and book their fills."""
-        await self._client.post(f"/cancel_all/{self._client.at.client_id}")
+        await self._client.call("POST", f"/cancel_all/{self._client.at.client_id}")
         await self._book()
 
     async def _place(self, order_id: int, price: str, qty: str, kind: str) -> None:
@@ -191,7 +177,7 @@ class InterfaceGateway:
         order = {"client_id": self._client.at.client_id, "side": "buy" if sent.side > 0 else "sell", "size": size}
         sent.sent_s = perf_counter()
         terms = {"type": TYPES[kind]} if kind == "MARKET" else {"type": TYPES[kind], "price": price}
-        answer = await self._client.post("/order", order | terms)
+        answer = await self._client.call("POST", "/order", order | terms)
         sent.acked_s = perf_counter()
         us, reason = self._clock(), answer.get("reason", "")
         if answer["status"] == "rejected":
@@ -211,7 +197,7 @@ class InterfaceGateway:
         sent = self._orders.get(order_id)
         if sent is None or not sent.number:  # it was rejected
             return
-        answer = await self._client.post(f"/cancel/{sent.number}?client_id={self._client.at.client_id}")
+        answer = await self._client.call("POST", f"/cancel/{sent.number}?client_id={self._client.at.client_id}")
         await self._book()
         if answer.get("status") == "cancelled":
             self.trader.closed(order_id, self._clock(), "CANCELED")
@@ -219,7 +205,7 @@ class InterfaceGateway:
     async def _book(self) -> None:
         """Report the fills that were not reported yet, in order; each is reported once."""
         came_s = perf_counter()
-        for fill in await self._client.get(f"/fills/{self._client.at.client_id}"):
+        for fill in await self._client.call("GET", f"/fills/{self._client.at.client_id}"):
             order_id = self._by_number.get(fill["order_id"])
             if order_id is None or fill["trade_id"] in self._booked:
                 continue
@@ -306,8 +292,8 @@ class InterfaceTrade:
         """
         client = TradingInterfaceClient(self._at)
         try:
-            health = await client.get("/health")
-            book = await client.get("/book")
+            health = await client.call("GET", "/health")
+            book = await client.call("GET", "/book")
             trader, gateway, reader, end = self._parts(client, health, book)
             signals.direct(trader.end, lambda _: trader.end(KILL))
             sending = asyncio.create_task(gateway.run())
@@ -365,7 +351,7 @@ class InterfaceTrade:
                     trader.feed([reader.take(text, self._clock())])
             trader.feed([reader.lost(self._clock())])
             self._run.log.warning("market_lost", url=client.ws_url)
-            await client.get("/health")
+            await client.call("GET", "/health")
             await asyncio.sleep(AWAY_S)
 
     async def _announced(self, client: TradingInterfaceClient, gateway: InterfaceGateway) -> None:

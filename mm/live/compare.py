@@ -7,7 +7,7 @@ fill model) are measured in the same way. The first run is the reference.
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -154,11 +154,7 @@ class RunComparison:
     end_us: int
     runs: list[RunFigures]
     agreement: list[Agreement]
-    notes: list[str] = field(default_factory=list)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return it as JSON values."""
-        return asdict(self)
+    notes: list[str]
 
 
 def read_run(run: "Found") -> RunData:

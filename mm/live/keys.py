@@ -14,8 +14,6 @@ from collections.abc import Iterable, Mapping, MutableMapping
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
-import click
-
 from mm.base.private_file import read_private
 from mm.errors import UsageError
 
@@ -23,11 +21,6 @@ if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 KEY, SECRET, KEY_FILE = "BINANCE_API_KEY", "BINANCE_API_SECRET", "BINANCE_PRIVATE_KEY_FILE"
-KEY_OPTIONS = (
-    click.Option(["--api-key"], metavar="KEY", help=f"API key; better set {KEY}: flags are in the shell's history."),
-    click.Option(["--api-secret"], metavar="SECRET", help=f"HMAC secret of the key; better set {SECRET}."),
-)
-"""Flags that are not knobs, so that no manifest has them; the body of a command gets them as texts or None."""
 _PEM = "-----BEGIN"
 _MEMORY_FIELDS = slice(45, 49)  # arg_start, arg_end, env_start, env_end of proc(5), counted after the command's name
 

@@ -93,11 +93,8 @@ class ShadowTerms:
         """Return the terms of the shadow in the run *folder*; raises BrokenFile if they cannot be read."""
         path = folder / TERMS
         try:
-            content = json.loads(path.read_text(encoding="utf-8"))
-            killed = content.pop("killed", None)
-            others = {name: cls(**one) for name, one in content.pop("others", {}).items()}
-            return cls(**content, others=others, killed=killed and (int(killed[0]), str(killed[1])))
-        except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
+            return msgspec.json.decode(path.read_bytes(), type=cls)
+        except (OSError, msgspec.MsgspecError, UnicodeDecodeError) as error:
             why = f"not the terms of a shadow ({error})"
             raise BrokenFile(f"{path}: {why}; name the folder of a shadow's run") from error
 

@@ -162,12 +162,21 @@ class VenueProbe:
             SafetyError: If its certificate is not trusted.
             TryLater: If it does not answer, refuses requests for some time, or fails.
         """
+        steps = (
+            (self._found.connects, "connection.connect_tcp.started", "connection.connect_tcp.complete"),
+            (self._found.handshakes, "connection.start_tls.started", "connection.start_tls.complete"),
+            (self._found.first_new, *_REQUEST),
+        )
         for _ in range(min(samples, _NEW_CONNECTIONS)):
             async with self._transport() as transport:
                 timed, _ = await self._ask(transport, self._venue.time())
-                self._note_new(timed)
+            for values, begin, end in steps:
+                if (took_us := timed.us(begin, end)) is not None:
+                    values.append(took_us)
         async with self._transport() as transport:
-            await self._check_symbol(transport)
+            _, answer = await self._ask(transport, self._venue.exchange_info(self._symbol))
+            if self._venue.refuses_symbol(answer, self._symbol):
+                raise UsageError(f"--symbol (SYMBOL) {self._symbol!r} is not known: {answer.url} {_shown(answer.body)}")
             await self._ask_times(transport, (samples + 1) // 2)
             await self._listen(samples, longest_s)
         async with self._transport() as transport:  # the kept connection may have been closed meanwhile
@@ -178,34 +187,15 @@ class VenueProbe:
     def _transport(self) -> httpx.AsyncHTTPTransport:
         return httpx.AsyncHTTPTransport(verify=trusted(), trust_env=False)
 
-    def _note_new(self, timed: _Timed) -> None:
-        steps = (
-            (self._found.connects, "connection.connect_tcp.started", "connection.connect_tcp.complete"),
-            (self._found.handshakes, "connection.start_tls.started", "connection.start_tls.complete"),
-            (self._found.first_new, *_REQUEST),
-        )
-        for values, begin, end in steps:
-            if (took_us := timed.us(begin, end)) is not None:
-                values.append(took_us)
-
     async def _ask_times(self, transport: httpx.AsyncHTTPTransport, count: int) -> None:
         for _ in range(count):
-            await self._ask_time(transport)
+            timed, answer = await self._ask(transport, self._venue.time())
+            took_us = timed.us(*_REQUEST)
+            server_us = self._venue.server_time_us(answer.body)
+            if server_us is None or took_us is None:
+                raise DataError(f"{answer.url} answered {_shown(answer.body)}, not the exchange's time; check REST_URL")
+            self._found.trips.append(RoundTrip(took_us, answer.recv_us, server_us))
             await asyncio.sleep(_PAUSE_S)
-
-    async def _ask_time(self, transport: httpx.AsyncHTTPTransport) -> None:
-        timed, answer = await self._ask(transport, self._venue.time())
-        took_us = timed.us(*_REQUEST)
-        server_us = self._venue.server_time_us(answer.body)
-        if server_us is None or took_us is None:
-            raise DataError(f"{answer.url} answered {_shown(answer.body)}, not the exchange's time; check REST_URL")
-        self._found.trips.append(RoundTrip(took_us, answer.recv_us, server_us))
-
-    async def _check_symbol(self, transport: httpx.AsyncHTTPTransport) -> None:
-        _, answer = await self._ask(transport, self._venue.exchange_info(self._symbol))
-        if self._venue.refuses_symbol(answer, self._symbol):
-            raise UsageError(f"--symbol (SYMBOL) {self._symbol!r} is not known: {answer.url} {_shown(answer.body)}")
-        _check(answer)
 
     async def _ask(self, transport: httpx.AsyncHTTPTransport, request: RestRequest) -> tuple[_Timed, Answer]:
         """Send one request, within the budget of this machine."""

@@ -151,9 +151,10 @@ def frame(text: str) -> str:
 def _market(screen: Screen) -> list[str]:
     messages = screen.by_label(MESSAGES)
     counts = "  ".join(f"{stream} {count:,}" for stream, count in messages.items())
+    two_sided = f"two-sided {_seconds(screen.number(metrics.TWO_SIDED))}"
     return [
         _row("book", f"{_seconds(screen.number(BOOK_AGE))} old", f"gaps {_plain(screen.number(GAPS))}", counts),
-        _row("quotes", *(_quote(screen, side) for side in metrics.SIDES.values()), _two_sided(screen)),
+        _row("quotes", *(_quote(screen, side) for side in metrics.SIDES.values()), two_sided),
     ]
 
 
@@ -162,25 +163,17 @@ def _quote(screen: Screen, side: str) -> str:
     return f"{side} {_NONE if ticks is None else f'{ticks:.1f} ticks'}"
 
 
-def _two_sided(screen: Screen) -> str:
-    return f"two-sided {_seconds(screen.number(metrics.TWO_SIDED))}"
-
-
 def _money(screen: Screen) -> list[str]:
     pnl = screen.by_label(metrics.PNL)
+    signed = {part: -pnl[part] if part == "fees" else pnl[part] for part in metrics.PARTS if part in pnl}  # they add up
     legs = screen.number(metrics.PNL_ALL_LEGS)
     unvalued = [f"{paid:,} {asset}" for asset, paid in screen.by_label(metrics.UNVALUED).items()]
     return [
         _row("position", _plain(screen.number(metrics.POSITION)), f"equity {_plain(screen.number(metrics.EQUITY))}"),
-        _row("pnl", *(f"{part} {_signed(part, pnl[part]):+,.4f}" for part in metrics.PARTS if part in pnl)),
+        _row("pnl", *(f"{part} {value:+,.4f}" for part, value in signed.items())),
         *([_row("all legs", f"total {legs:+,.4f}")] if legs is not None else []),
         *([_row("", f"before fees of {', '.join(unvalued)}, whose value is not known")] if unvalued else []),
     ]
-
-
-def _signed(part: str, value: Decimal) -> Decimal:
-    """Return a part of the PnL with the sign that makes the parts add up to the total: fees are negative."""
-    return -value if part == "fees" else value
 
 
 def _orders(screen: Screen) -> list[str]:

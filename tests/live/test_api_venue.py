@@ -120,14 +120,13 @@ def test_order_in_flight_at_end_is_answered_and_its_fills_booked():
         def __init__(self):
             self.arrived, self.answer = asyncio.Event(), asyncio.Event()
 
-        async def post(self, path, content=None):
+        async def call(self, method, path, content=None):
             if path == "/order":
                 self.arrived.set()
                 await self.answer.wait()
                 return {"order_id": 7, "status": "filled", "filled": 1}
-            return {}
-
-        async def get(self, path):
+            if method == "POST":
+                return {}
             assert path == "/fills/mm_1"
             fill = {"order_id": 7, "side": "buy", "price": Decimal("99.99"), "size": 1, "timestamp": 1, "trade_id": 3}
             return [{**fill, "fee": 0, "liquidity": "taker"}]

@@ -1,6 +1,7 @@
 """The comparison as text and as a page: both contain every number."""
 
 import json
+from dataclasses import asdict
 
 import pytest
 from test_compare import Files, both  # noqa: F401 - a fixture
@@ -18,7 +19,7 @@ def test_text_and_page_show_same_numbers(both):  # noqa: F811
         assert shown in html
     (figure,) = figures_of(html)
     assert [trace["name"] for trace in figure["data"]] == ["backtest one", "shadow two"]
-    assert json.loads(json.dumps(found.to_dict()))["runs"][0]["kind"] == "backtest"
+    assert json.loads(json.dumps(asdict(found)))["runs"][0]["kind"] == "backtest"
 
 
 def test_unknown_numbers_are_shown_as_dash(tmp_path):

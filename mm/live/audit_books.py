@@ -17,7 +17,7 @@ The types of rows that are used, and their fields:
 import hashlib
 import json
 from collections import OrderedDict
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -80,17 +80,6 @@ class AuditOrder:
         return (*head, filled, self.status, self.us, self.run_id)
 
 
-@dataclass(frozen=True, slots=True)
-class Config:
-    """One version of a symbol's knobs; versions count from 1 and are never changed."""
-
-    version: int
-    symbol: str
-    knobs: str
-    hash: str
-    us: int
-
-
 @dataclass(slots=True)
 class Changes:
     """The changes of some rows of one log: the latest state of each order, every fill and every configuration.
@@ -98,19 +87,16 @@ class Changes:
     Attributes:
         fills: Executions with the run that booked them.
         orders: By client id.
-        configs: New versions.
+        configs: Rows of the table ``configs``: new versions, which count from 1 and are never changed.
         position: Columns of the table ``positions`` after the last start or fill; None without either.
         position_us: Instant of that row; None without one.
     """
 
     fills: list[tuple[AccountFill, str]] = field(default_factory=list)
     orders: dict[str, AuditOrder] = field(default_factory=dict)
-    configs: list[Config] = field(default_factory=list)
+    configs: list[tuple[int, str, str, str, int]] = field(default_factory=list)
     position: tuple[Any, ...] | None = None
     position_us: int | None = None
-
-    def __bool__(self) -> bool:
-        return bool(self.fills or self.orders or self.configs)
 
 
 class AuditBooks:
@@ -140,7 +126,6 @@ class AuditBooks:
         self.orders: dict[str, AuditOrder] = {}
         self._ended: OrderedDict[str, None] = OrderedDict()
         self._config_hash = ""
-        self._counted = True  # False after totals of an earlier version, which have no number of configurations
         self._counts = False
         self._ledgers: dict[str, Ledger] = {}
         self._inventory_e8 = 0
@@ -203,7 +188,7 @@ class AuditBooks:
     def kept(self) -> dict[str, Any]:
         """Return ledger, open orders and number of configurations as JSON, for row 1 of the next log."""
         ledger = self.ledger.kept() if self.ledger else None
-        configs = {"versions": self.versions, "config_hash": self._config_hash} if self._counted else {}
+        configs = {"versions": self.versions, "config_hash": self._config_hash}
         return {"ledger": ledger, "orders": [asdict(order) for order in self.open_orders()], **configs}
 
     def _restore(self, kept: Mapping[str, Any], venue: str, changes: Changes) -> None:
@@ -212,9 +197,8 @@ class AuditBooks:
             self._put(AuditOrder(**order), changes)
         if kept["ledger"]:
             self._ledgers[venue] = Ledger.of(kept["ledger"])
-        self._counted = "versions" in kept
-        self.versions = max(self.versions, kept.get("versions", 0))
-        self._config_hash = kept.get("config_hash", self._config_hash)
+        self.versions = max(self.versions, kept["versions"])
+        self._config_hash = kept["config_hash"]
 
     def _start(self, row: Mapping[str, Any], changes: Changes) -> None:
         self._counts = self._venue in (None, row.get("venue"))
@@ -225,8 +209,8 @@ class AuditBooks:
         self.knobs = row.get("knobs")
         self._inventory_e8 = e8(str(row.get("initial_inventory") or "0"))
         venue = row.get("venue") or ""
-        if venue not in self._ledgers and isinstance(kept := row.get(BOOKS), dict):
-            self._restore(kept, venue, changes)
+        if venue not in self._ledgers and BOOKS in row:
+            self._restore(row[BOOKS], venue, changes)
         if venue not in self._ledgers and row.get("base_asset") and row.get("quote_asset"):
             # The grid is not used: only the names of the assets are.
             self._ledgers[venue] = Ledger(Instrument(self.symbol, 1, 1, 0, row["base_asset"], row["quote_asset"]))
@@ -300,18 +284,16 @@ class AuditBooks:
         self._touch(order, row, changes)
 
     def _params(self, row: Mapping[str, Any], changes: Changes) -> None:
-        own = ("seq", "us", "type", "prev", "hash")
-        self._configure(row.get("knobs", {k: v for k, v in row.items() if k not in own}), row["us"], changes)
+        self._configure(row["knobs"], row["us"], changes)
 
-    def _configure(self, knobs: object, us: int, changes: Changes) -> None:
-        if isinstance(knobs, Mapping):
-            knobs = {name: value for name, value in knobs.items() if name != _NAME}
-        text = json.dumps(knobs, sort_keys=True, separators=(",", ":"))
+    def _configure(self, knobs: Mapping[str, Any], us: int, changes: Changes) -> None:
+        shown = {name: value for name, value in knobs.items() if name != _NAME}
+        text = json.dumps(shown, sort_keys=True, separators=(",", ":"))
         found = hashlib.sha256(text.encode()).hexdigest()
         if found != self._config_hash:
             self.versions += 1
             self._config_hash = found
-            changes.configs.append(Config(self.versions, self.symbol, text, found, us))
+            changes.configs.append((self.versions, self.symbol, text, found, us))
 
     def _put(self, order: AuditOrder, changes: Changes) -> None:
         self.orders[order.client_id] = order
@@ -347,24 +329,26 @@ def _fill_of(row: Mapping[str, Any]) -> AccountFill:
     )
 
 
-def rebuild(logs: Iterable[Path], symbol: str, venue: str | None = None) -> AuditBooks:
-    """Return the totals of *logs*, which are in order of their start.
+def rebuild_symbol(folder: Path, symbol: str, venue: str | None = None) -> AuditBooks:
+    """Return the totals of the logs in a symbol's folder.
 
     Args:
-        logs: Audit logs of the symbol.
-        symbol: Their symbol.
+        folder: Folder of the logs.
+        symbol: The symbol.
         venue: Only logs of this venue count; None takes all.
 
     Raises:
         DataError: If a log cannot be read, or is not one.
     """
     books = AuditBooks(symbol, venue)
-    for path in logs:
+    for path in logs_of(folder):
         for row in read_rows(path):
             books.take(row, Changes())
     return books
 
 
-def rebuild_symbol(folder: Path, symbol: str, venue: str | None = None) -> AuditBooks:
-    """Return the totals of the logs in a symbol's folder."""
-    return rebuild(logs_of(folder), symbol, venue)
+def summed_in_the_last(starts: Mapping[Path, Mapping[str, Any]]) -> list[Path]:
+    """Return the logs, of those with row 1, before the last of each venue, whose row 1 has the totals of these."""
+    last = {row.get("venue"): at for at, row in enumerate(starts.values()) if BOOKS in row}
+    first = min((last.get(row.get("venue"), 0) for row in starts.values()), default=0)
+    return list(starts)[:first]

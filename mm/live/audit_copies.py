@@ -205,7 +205,7 @@ def removable(folder: Path, archive: Path, before_us: int) -> Iterator[tuple[Pat
     for log, row in starts.items():
         later = [one for one in starts.values() if one is not row and one.get("venue") == row.get("venue")]
         named = [(one, entry) for one in later for entry in one.get("earlier", ()) if entry["file"] == log.name]
-        held = [(one, entry) for one, entry in named if isinstance(one.get(BOOKS), dict) and one["us"] < before_us]
+        held = [(one, entry) for one, entry in named if BOOKS in one and one["us"] < before_us]
         if held:
             entry = held[0][1]
             yield (

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from mm.errors import DataError
-from mm.live.audit import logs_of, starts_of
+from mm.live.audit import SUFFIX, logs_of, starts_of
 from mm.live.audit_books import BOOKS, AuditBooks, Changes
 from mm.live.audit_chain import decode_row, end_of
 from mm.live.state_tables import StateBackend, StateBatch
@@ -57,6 +57,55 @@ class LogTail:
         self._lines += lines
 
 
+class LogSeries:
+    """The logs of a symbol in the order of their start, read as they grow and as others begin.
+
+    Args:
+        folder: Folder of the logs.
+        skipped: Logs that are not read.
+
+    Attributes:
+        tails: The logs found so far.
+    """
+
+    def __init__(self, folder: Path, skipped: Iterable[Path]) -> None:
+        self.tails: list[LogTail] = []
+        self._folder, self._known = folder, set(skipped)
+        self._at, self._seen_ns = 0, -1
+
+    def take(self, most: int) -> tuple[LogTail, list[bytes]] | None:
+        """Return the next complete rows of a log, at most *most*; None if there are none.
+
+        Raises:
+            DataError: If a log cannot be read.
+        """
+        while True:
+            self._find()
+            if self._at == len(self.tails):
+                return None
+            tail = self.tails[self._at]
+            if lines := tail.take(most):
+                return tail, lines
+            if self._at + 1 == len(self.tails):
+                return None
+            self._at += 1  # a later log exists: this one does not grow any more
+
+    def _find(self) -> None:
+        """Find logs that were started since, if the folder has changed."""
+        try:
+            changed_ns = os.stat(self._folder).st_mtime_ns
+        except FileNotFoundError:
+            return
+        if changed_ns == self._seen_ns:
+            return
+        found = logs_of(self._folder)
+        self.tails += [LogTail(path) for path in found if path not in self._known]
+        self._known.update(found)
+        old = time.time_ns() - changed_ns > _SAME_STAMP_NS
+        if old and len(found) == len(list(self._folder.glob(f"*{SUFFIX}"))):
+            self._seen_ns = changed_ns  # else a log has no complete row yet, or another may follow within the stamp
+
+
 class AuditFollower:
     """Reads a symbol's logs and passes the resulting changes to one store.
 
@@ -75,10 +124,7 @@ class AuditFollower:
         self._folder, self._symbol, self._backend = folder, symbol, backend
         self.stored: dict[str, int] = {}
         self._books: AuditBooks | None = None
-        self._logs: list[LogTail] = []
-        self._at = 0
-        self._seen_ns = -1
-        self._skipped = set[Path]()
+        self._logs: LogSeries
         self._batch: StateBatch | None = None
 
     def step(self, most: int = BATCH_ROWS) -> bool:
@@ -105,9 +151,8 @@ class AuditFollower:
     def _restart(self) -> None:
         """Read the logs again from the last one whose row 1 has the totals of all that the store has completely."""
         self.stored = self._backend.progress(self._symbol)
-        self._logs, self._at, self._seen_ns = [], 0, -1
         starts = starts_of(self._folder)
-        self._skipped = set(list(starts)[: self._first_needed(starts)])
+        self._logs = LogSeries(self._folder, list(starts)[: self._first_needed(starts)])
         self._batch = None
         self._books = AuditBooks(self._symbol)
 
@@ -117,57 +162,27 @@ class AuditFollower:
         whole = [self.stored.get(log.name, 0) >= end_of(log).rows for log in logs[:-1]]
         usable = len({row.get("venue") for row in starts.values()}) <= 1
         for at in range(len(logs) - 1, 0, -1):
-            if usable and all(whole[:at]) and "versions" in (starts[logs[at]].get(BOOKS) or ()):
+            if usable and all(whole[:at]) and BOOKS in starts[logs[at]]:
                 return at
         return 0
 
     def _next(self, most: int) -> StateBatch | None:
-        """Return the changes of the next rows; None if there is no new row."""
-        while True:
-            self._find_logs()
-            if self._at == len(self._logs):
-                return None
-            tail = self._logs[self._at]
-            first = tail.rows
-            lines = tail.take(most)
-            if lines:
-                batch = self._taken(tail, first, lines)
-                if batch is not None:
-                    return batch
-            elif self._at + 1 < len(self._logs):
-                self._at += 1  # a later log exists: this one does not grow any more
-            else:
-                return None
-
-    def _taken(self, tail: LogTail, first: int, lines: Iterable[bytes]) -> StateBatch | None:
-        """Process rows; return the changes of those that are not stored, or None if all are."""
-        books, name, changes = self._books, tail.path.name, Changes()
+        """Return the changes of the next rows that are not stored; None if there is no new row."""
+        books = self._books
         assert books is not None
-        stored = self.stored.get(name, 0)
-        for number, line in enumerate(lines, first + 1):
-            if number == stored + 1:
-                changes = Changes()
-            books.take(decode_row(line, number, name), changes)
-        if tail.rows <= stored:
-            return None
-        books.note_position(changes)
-        total = sum(self.stored.values())
-        return StateBatch(self._symbol, name, max(first, stored), tail.rows, total, changes)
-
-    def _find_logs(self) -> None:
-        """Find logs that were started since, if the folder has changed."""
-        try:
-            changed_ns = os.stat(self._folder).st_mtime_ns
-        except FileNotFoundError:
-            return
-        if changed_ns == self._seen_ns:
-            return
-        known = {tail.path for tail in self._logs} | self._skipped
-        found = logs_of(self._folder)
-        self._logs += [LogTail(path) for path in found if path not in known]
-        old = time.time_ns() - changed_ns > _SAME_STAMP_NS
-        if old and len(found) == len(list(self._folder.glob("*.ndjson"))):
-            self._seen_ns = changed_ns  # else a log has no complete row yet, or another may follow within the stamp
+        while found := self._logs.take(most):
+            tail, lines = found
+            name, changes, first = tail.path.name, Changes(), tail.rows - len(lines)
+            stored = self.stored.get(name, 0)
+            for number, line in enumerate(lines, first + 1):
+                if number == stored + 1:
+                    changes = Changes()
+                books.take(decode_row(line, number, name), changes)
+            if tail.rows > stored:
+                books.note_position(changes)
+                total = sum(self.stored.values())
+                return StateBatch(self._symbol, name, max(first, stored), tail.rows, total, changes)
+        return None
 
 
 def bring_up(backend: StateBackend, folder: Path, symbol: str) -> int:

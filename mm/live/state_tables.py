@@ -96,7 +96,7 @@ class StateBatch:
             "fills": [fill_row(fill, self.symbol, run_id) for fill, run_id in changes.fills],
             "orders": [order.row() for order in changes.orders.values()],
             "positions": [changes.position] if changes.position else [],
-            "configs": [(one.version, one.symbol, one.knobs, one.hash, one.us) for one in changes.configs],
+            "configs": list(changes.configs),
         }
         return {table: rows for table, rows in found.items() if rows}
 

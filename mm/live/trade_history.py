@@ -19,7 +19,7 @@ from mm.clock import US_PER_S, day_of
 from mm.errors import BrokenFile, OffGrid
 from mm.instrument import E8, e8
 from mm.live.audit import starts_of, witnesses_of
-from mm.live.audit_books import BOOKS, AuditBooks, Changes
+from mm.live.audit_books import BOOKS, AuditBooks, Changes, summed_in_the_last
 from mm.live.audit_chain import Witness, read_rows, verify_lines
 
 ACCOUNT = "account"
@@ -123,16 +123,14 @@ def read_history(folder: Path, symbol: str, venue: str, us: int, written: Witnes
     starts = {path: row for path, row in starts_of(folder).items() if row.get("venue") == venue}
     if written and written.file not in {path.name for path in starts}:
         raise BrokenFile(f"{folder / written.file}: the audit log is missing, {written.source} records it; {_WAY_OUT}")
-    logs = list(starts)
-    known = max((at for at, path in enumerate(logs) if isinstance(starts[path].get(BOOKS), dict)), default=0)
+    logs = list(starts)[len(summed_in_the_last(starts)) :]
     books, begin, days, adopted_e8 = AuditBooks(symbol, venue), None, dict[str, bool](), (0, 0)
-    kept = starts[logs[known]].get(BOOKS) if logs else None
-    for path in logs[known:]:
+    for path in logs:
         _verify(path, written)
-    if isinstance(kept, dict):
+    if logs and (kept := starts[logs[0]].get(BOOKS)) is not None:
         begin, days = kept["begin"] and LedgerBegin(**kept["begin"]), dict(kept["days"])
         adopted_e8 = kept["adopted_e8"][0], kept["adopted_e8"][1]
-    for path in logs[known:]:
+    for path in logs:
         for row in read_rows(path):
             books.take(row, Changes())
             day = _day_of_quarter(row["us"] // _QUARTER_US)

@@ -9,7 +9,7 @@ import os
 import shutil
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +18,11 @@ import msgspec
 from mm.base.held_file import is_held
 from mm.clock import US_PER_S, iso, now_us, us_of
 from mm.errors import BrokenFile, DataError, UsageError
-from mm.live.audit import SUFFIX, audit_folder, logs_of
-from mm.live.audit_books import AuditBooks, Changes
+from mm.live.audit import audit_folder, starts_of
+from mm.live.audit_books import AuditBooks, Changes, summed_in_the_last
 from mm.live.audit_chain import STOP, decode_row
 from mm.live.kill_switch import Kill, KillSwitch
-from mm.live.state_follow import BATCH_ROWS, LogTail
+from mm.live.state_follow import BATCH_ROWS, LogSeries, LogTail
 from mm.market_data.health import ENDED, HealthReport, read_health
 from mm.market_data.metrics import MetricFamily, MetricSample, exposition
 
@@ -34,7 +34,6 @@ _RECENT_DAYS = 2
 _SETTLED_S = 3.0  # a younger run log may not be held yet
 _TAIL_BYTES = 1 << 20
 _MOST_REASON = 160
-_INTENT, _PLACING_LOGS = b'"type":"intent"', 2
 
 LOOK = MetricFamily("mm_watchdog_look_timestamp_seconds", "gauge", "When the files were last read.")
 UNREADABLE = MetricFamily("mm_watchdog_unreadable", "gauge", "Files and folders that could not be read.")
@@ -128,10 +127,7 @@ class WatchedSymbol:
             "reason": self.kill.reason if self.kill else None,
             "since": self.kill.since_us if self.kill else None,
             "running": sorted(self.running),
-            "last_end": {
-                kind: {"run_id": end.run_id, "us": end.us, "code": end.code, "reason": end.reason}
-                for kind, end in self.ends.items()
-            },
+            "last_end": {kind: asdict(end) for kind, end in self.ends.items()},
             "orders_left_open": list(self.orders_left),
             "report_age_s": self.report_age_s,
             "clock_offset_us": self.offset_us,
@@ -323,45 +319,25 @@ def _logged_end(log: Path) -> RunEnd | None:
     return None
 
 
-def _recent_logs(logs: Sequence[Path]) -> Sequence[Path]:
-    """Return the last logs, with two that placed orders: a trader resolves the orders of earlier runs, then places.
-
-    Two, because an order of unknown outcome stops only its side.
-    """
-    placing = 0
-    for at in range(len(logs) - 1, -1, -1):
-        with logs[at].open("rb") as lines:
-            placing += any(_INTENT in line for line in lines)
-        if placing == _PLACING_LOGS:
-            return logs[at:]
-    return logs
-
-
-@dataclass(slots=True)
 class _AuditOrders:
     """The orders of a symbol that may be open, according to its audit logs, which are read as they grow.
 
-    Attributes:
+    Args:
         folder: Folder of the logs.
         symbol: The symbol.
+
+    Attributes:
         open_ids: Client ids of the orders that may be open.
         last_name: Day and run id of the latest log.
         stopped: Whether it ends with a stop.
     """
 
-    folder: Path
-    symbol: str
-    open_ids: tuple[str, ...] = ()
-    last_name: str = ""
-    stopped: bool = True
-    _books: AuditBooks = field(init=False)
-    _tails: list[LogTail] = field(default_factory=list)
-    _at: int = 0
-    _found: set[Path] = field(default_factory=set)
-    _error: DataError | None = None
-
-    def __post_init__(self) -> None:
-        self._books = AuditBooks(self.symbol)
+    def __init__(self, folder: Path, symbol: str) -> None:
+        self.open_ids: tuple[str, ...] = ()
+        self.last_name, self.stopped = "", True
+        self._folder, self._books = folder, AuditBooks(symbol)
+        self._logs: LogSeries | None = None
+        self._error: DataError | None = None
 
     def follow(self) -> None:
         """Read the new rows.
@@ -372,25 +348,17 @@ class _AuditOrders:
         if self._error is not None:
             raise self._error
         try:
-            self._find_logs()
-            for tail in self._tails[self._at :]:
-                while lines := tail.take(BATCH_ROWS):
-                    self._take(tail, lines)
+            if self._logs is None:
+                self._logs = LogSeries(self._folder, summed_in_the_last(starts_of(self._folder)))
+            while found := self._logs.take(BATCH_ROWS):
+                self._take(*found)
         except DataError as error:
             self._error = error
             raise
         except (KeyError, TypeError, AttributeError) as error:
-            self._error = BrokenFile(f"{self.folder}: a row of a log lacks a field ({error}); see mm audit verify")
+            self._error = BrokenFile(f"{self._folder}: a row of a log lacks a field ({error}); see mm audit verify")
             raise self._error from error
-        self._at = max(0, len(self._tails) - 1)  # the earlier ones do not grow any more
         self.open_ids = tuple(order.client_id for order in self._books.open_orders())
-
-    def _find_logs(self) -> None:
-        if len(list(self.folder.glob(f"*{SUFFIX}"))) != len(self._found):
-            logs = logs_of(self.folder)  # without those that have no complete row yet
-            new = [path for path in logs if path not in self._found] if self._found else _recent_logs(logs)
-            self._tails += [LogTail(path) for path in new]
-            self._found |= set(logs)
 
     def _take(self, tail: LogTail, lines: Sequence[bytes]) -> None:
         self.last_name = tail.path.stem

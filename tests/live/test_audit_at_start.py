@@ -120,15 +120,6 @@ def test_row_1_contains_totals_and_log_verifies(logs):
     assert verify_lines(BytesIO(path.read_bytes())).row is None
 
 
-def test_logs_without_totals_are_all_read(logs):
-    """An earlier version wrote a hash there."""
-    before = totals(logs.read())
-    for at in range(3):
-        logs.rewrite(lambda rows: [{**rows[0], BOOKS: "ab" * 32, "earlier": []}, *rows[1:]], at)
-    logs.written = None
-    assert totals(logs.read()) == before
-
-
 def edited(logs):
     path = logs_of(logs.folder)[-1]
     path.write_bytes(path.read_bytes().replace(b'"qty":"1.0"', b'"qty":"9.0"'))

@@ -119,12 +119,12 @@ def test_each_venue_has_its_own_ledger(tmp_path: Path) -> None:
 def test_each_knob_change_creates_a_config_version(tmp_path: Path) -> None:
     """Unchanged knobs create none, also after a restart."""
     log_of(tmp_path, "r1", ("params", {"knobs": {"gamma": 2}}), knobs={"gamma": 1})
-    log_of(tmp_path, "r2", ("params", {"gamma": 1}), knobs={"gamma": 2, "run_id": "r2"})
+    log_of(tmp_path, "r2", ("params", {"knobs": {"gamma": 1}}), knobs={"gamma": 2, "run_id": "r2"})
     books, changes = AuditBooks("BTCUSDT"), Changes()
     for path in sorted(audit_folder(tmp_path, "BTCUSDT").iterdir()):
         for row in read_rows(path):
             books.take(row, changes)
-    assert [(one.version, one.knobs) for one in changes.configs] == [
+    assert [(version, knobs) for version, _, knobs, *_ in changes.configs] == [
         (1, '{"gamma":1}'),
         (2, '{"gamma":2}'),
         (3, '{"gamma":1}'),

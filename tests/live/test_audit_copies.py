@@ -264,7 +264,7 @@ def test_store_that_starts_at_the_current_log_gets_the_tables_of_all_logs(found,
         while follower.step():
             pass
         store.close()
-        read = [tail.path for tail in follower._logs]
+        read = [tail.path for tail in follower._logs.tails]
         assert read == logs_of(made.folder)[min(cut, len(found) - 1) :]
         assert made.tables("stepwise") == made.tables("whole")
 

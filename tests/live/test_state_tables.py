@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from audit_story import FILL
-from mm.live.audit_books import AuditOrder, Changes, Config
+from mm.live.audit_books import AuditOrder, Changes
 from mm.live.state_stores import SHOWN
 from mm.live.state_tables import TABLES, StateBatch, fill_row, place_of
 from state_memory import MemoryLive, MemoryState
@@ -29,7 +29,7 @@ def test_tables_have_the_documented_columns(table: str) -> None:
 def test_batch_rows_have_the_columns_of_their_tables() -> None:
     """Tables without a row are left out."""
     order = AuditOrder("a", None, "BTCUSDT", "BUY", "1.5", "2", "NEW", 9, "r1")
-    changes = Changes([(FILL, "r1")], {"a": order}, [Config(1, "BTCUSDT", "{}", "h", 3)], ("BTCUSDT",) * 8)
+    changes = Changes([(FILL, "r1")], {"a": order}, [(1, "BTCUSDT", "{}", "h", 3)], ("BTCUSDT",) * 8)
     rows = StateBatch("BTCUSDT", "f", 0, 4, 0, changes).rows()
     assert {table: len(found[0]) for table, found in rows.items()} == {
         table: len(names.split()) for table, names in DOCUMENTED.items()

@@ -131,17 +131,14 @@ class FramedStreams(Generic[Payload]):
 
 
 _Stream = DepthUpdate | TradePrint | AggTrade | BookTicker
-_DECODERS: dict[str, msgspec.json.Decoder[_Stream]] = {
-    "depth": msgspec.json.Decoder(DepthUpdate),
-    "trade": msgspec.json.Decoder(TradePrint),
-    "aggTrade": msgspec.json.Decoder(AggTrade),
-    "bookTicker": msgspec.json.Decoder(BookTicker),
-}
 _FRAMED: dict[str, type[_Stream]] = {
     "depth": DepthUpdate,
     "trade": TradePrint,
     "aggTrade": AggTrade,
     "bookTicker": BookTicker,
+}
+_DECODERS: dict[str, msgspec.json.Decoder[_Stream]] = {
+    kind: msgspec.json.Decoder(payload) for kind, payload in _FRAMED.items()
 }
 _ENVELOPE = msgspec.json.Decoder(_Envelope)
 _SNAPSHOT = msgspec.json.Decoder(DepthSnapshot)

@@ -372,18 +372,9 @@ class Disk:
 
     async def opened(self, open_day: Callable[[], DayWriter]) -> DayWriter:
         """Return the result of *open_day*, which is called in the thread, and again each interval without space."""
-        failures = 0
-        while True:
-            try:
-                writer = await self._in_thread(open_day)
-            except OSError as error:
-                failures += 1
-                self._tolerate(error, failures, "day")
-                await self._pause()
-            else:
-                self._has_space("day")
-                self.take(writer)
-                return writer
+        writer = await self._retried(open_day, "day")
+        self.take(writer)
+        return writer
 
     def last_flush(self, writer: DayWriter, error: Exception | None) -> tuple[Exception | None, bool]:
         """Flush for the last time, after *error*, if one ended the recording.
@@ -419,27 +410,28 @@ class Disk:
         return [failure for failure in done if failure]
 
     async def _seal(self, writer: DayWriter, whole: bool) -> None:
-        failures = 0
         try:
-            while whole:
-                try:
-                    await self._in_thread(writer.seal)
-                    break
-                except OSError as error:
-                    failures += 1
-                    self._tolerate(error, failures, "seal")
-                    await self._pause()
-            self._has_space("seal")
+            if whole:
+                await self._retried(writer.seal, "seal")
         finally:
             await self._in_thread(partial(writer.close, flush=False))
 
+    async def _retried(self, work: Callable[[], Returned], what: str) -> Returned:
+        """Return the result of *work*, done in the thread, and again each interval, or at the end, without space."""
+        for failures in itertools.count(1):
+            try:
+                done = await self._in_thread(work)
+            except OSError as error:
+                self._tolerate(error, failures, what)
+            else:
+                self._has_space(what)
+                return done
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._ending.wait(), self._days.flush_interval_s)
+        raise AssertionError("counts without end")
+
     async def _in_thread(self, work: Callable[[], Returned]) -> Returned:
         return await asyncio.get_running_loop().run_in_executor(self._thread, work)
-
-    async def _pause(self) -> None:
-        """Wait for an interval, or until the recording ends."""
-        with suppress(TimeoutError):
-            await asyncio.wait_for(self._ending.wait(), self._days.flush_interval_s)
 
     def _tolerate(self, error: OSError, failures: int, what: str) -> None:
         """Report missing space for *what*; raise *error* if it is another one, or has occurred too often."""

@@ -151,7 +151,7 @@ class InProcessRecordings(Restarts):
         names: The symbols, upper case.
         begin: Returns the recording of a symbol, for its first start (1), its second …
         as_error: Converts any exception to one that has an exit code.
-        log, due, spread_s: As in `Restarts`.
+        log, due: As in `Restarts`.
     """
 
     def __init__(
@@ -161,10 +161,8 @@ class InProcessRecordings(Restarts):
         as_error: Callable[[Exception], MMError],
         log: "Logger",
         due: Callable[[], bool],
-        *,
-        spread_s: float = 0.0,
     ) -> None:
-        super().__init__(names, log, due, spread_s=spread_s)
+        super().__init__(names, log, due)
         self._begin = begin
         self._as_error = as_error
         self._recordings: dict[str, Stoppable] = {}

@@ -1,7 +1,6 @@
 """``mm data``: import of raw captures, check, repair and coverage of day folders, and Parquet."""
 
 import hashlib
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -173,7 +172,7 @@ def repair_command(console: Console, days: NamedDays, name: Name, folder: Path |
 
 
 def coverage_command(console: Console, named: NamedDays, damaged: DamagedDay, folders: tuple[Path, ...]) -> None:
-    """Repair a damaged day folder from its raw messages; a folder without damage is not changed."""
+    """Report the times with and without a valid book, and the received ids, of day folders."""
 
     found, altered, folders = [], [], named.folders(folders)
     sizes = [sum(file.stat().st_size for file in folder.rglob("*") if file.is_file()) for folder in folders]
@@ -214,21 +213,16 @@ def export_command(
 
 
 def _export_parquet(console: Console, damaged: DamagedDay, day: "DayFolder", target: Path) -> None:
-    from mm.formats.day_parquet import export_day, read_again
+    from mm.formats.day_parquet import export_day
 
     broken = _named(require_sealed(day, damaged=damaged.damaged))
     moved = export_day(day, target)
-    began = time.perf_counter()
-    rows = read_again(target)
-    read_s = time.perf_counter() - began
-    text_mb = sum(one.text_bytes for one in moved if one.rows is not None) / 1e6
     _print_files(console, moved)
     for sentence in broken:
         console.print(f"damaged: {sentence}")
-    console.print(f"read again: {rows:,} rows in {read_s:.2f} s, {text_mb / read_s:,.0f} MB of text per second")
     console.print(str(target))
     files = [asdict(one) for one in moved]
-    console.set_json({"files": files, "damaged": broken, "rows": rows, "read_s": round(read_s, 4), "path": str(target)})
+    console.set_json({"files": files, "damaged": broken, "path": str(target)})
 
 
 def _export_hftbacktest(console: Console, damaged: DamagedDay, day: "DayFolder", target: Path) -> None:

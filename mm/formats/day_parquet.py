@@ -168,11 +168,6 @@ def _some_lines(path: Path, stream: BinaryIO) -> list[bytes]:
         raise BrokenFile(f"{path}: damaged gzip data ({error}); `mm data repair` repairs the day") from error
 
 
-def read_again(folder: Path) -> int:
-    """Read all Parquet files below *folder*, and return the number of rows."""
-    return sum(pl.read_parquet(path).height for path in sorted(folder.rglob(f"*{SUFFIX}")))
-
-
 def _diff_keys(path: Path) -> Sequence[str]:
     """Return the keys of the depth messages of a day, by the market in its schema."""
     schema = path.parents[1] / "schema.json"

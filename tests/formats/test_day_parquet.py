@@ -128,12 +128,12 @@ def test_existing_exports_and_days_are_not_overwritten(day, target, tmp_path):
         export_day(DayFolder(tmp_path, "SIMUSDT", "20260106"), tmp_path / "x")
 
 
-def test_commands_report_sizes_and_speed(day, tmp_path, monkeypatch):
+def test_commands_report_sizes(day, tmp_path, monkeypatch):
     """A user needs to know whether the export pays off."""
     monkeypatch.chdir(tmp_path)
     exported = CliRunner().invoke(export_command, [str(day.path), "--to", "parquet"])
     assert exported.exit_code == 0, exported.output
-    assert "MB of text per second" in exported.stdout
+    assert "MB as Parquet" in exported.stdout
     assert exported.stdout.splitlines()[-1] == "out/parquet/SIMUSDT/20260105"
     flags = ["out/parquet/SIMUSDT/20260105", "--data-root", "back", "--json"]
     imported = CliRunner().invoke(import_parquet_command, flags)

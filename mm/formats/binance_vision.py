@@ -11,8 +11,9 @@ from pathlib import Path
 
 from mm.clock import exchange_us
 from mm.errors import BrokenFile, Mismatch
-from mm.formats.feed import FileEvent, FilePlace, FileReader, FileTrade, LevelChanges, Moved, TimedEvent, WholeBook
+from mm.formats.feed import FileEvent, FileReader, FileTrade, LevelChanges, Moved, TimedEvent, WholeBook
 from mm.formats.tables import CsvTable, RowBlock, one_of, whole_numbers
+from mm.market_data.captures import FilePlace
 from mm.market_data.local_orderbook import Level
 
 TRADES = ("id", "price", "qty", "quote_qty", "time", "is_buyer_maker", "is_best_match")

@@ -14,9 +14,10 @@ import polars as pl
 
 from mm.clock import us_of
 from mm.errors import BrokenFile, UsageError
-from mm.formats.feed import FileEvent, FilePlace, FileReader, FileTrade, LevelChanges, Moved, WholeBook
+from mm.formats.feed import FileEvent, FileReader, FileTrade, LevelChanges, Moved, WholeBook
 from mm.formats.tables import COPY_AGAIN, CsvTable, RowBlock, file_of, one_of, plain_decimal, whole_numbers
 from mm.instrument import decimal_text
+from mm.market_data.captures import FilePlace
 from mm.market_data.local_orderbook import Level
 
 F_LAST, F_TOB, F_SNAPSHOT, F_BAD_TS_RECV, F_MAYBE_BAD_BOOK = 128, 64, 32, 8, 4

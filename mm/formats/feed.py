@@ -6,15 +6,14 @@ source's book is crossed, the import drops its own, and gets the next one that i
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
 from heapq import merge
 from operator import itemgetter
 from pathlib import Path
 from typing import NamedTuple
 
 from mm.clock import FIRST_US, LAST_US, US_PER_S, iso
-from mm.errors import BrokenFile, OffGrid
-from mm.market_data.captures import BookLoss, CapturedMessage, Remark
+from mm.errors import OffGrid
+from mm.market_data.captures import BookLoss, CapturedMessage, FilePlace, Remark
 from mm.market_data.grid import Grid
 from mm.market_data.local_orderbook import Level, LocalOrderBook
 from mm.market_data.venue import AggTrade, DepthSnapshot, DepthUpdate, TradePrint
@@ -23,24 +22,6 @@ DAY_US = 86_400 * US_PER_S
 UTC = "UTC"
 Sides = dict[int, dict[int, Level]]
 """Levels by side (+1 bid, -1 ask) and price in 1e-8."""
-
-
-@dataclass
-class FilePlace:
-    """Position of a reader: the file, the last row (from 1, including the header), and the symbols so far.
-
-    It replaces the lines of a capture in `mm.market_data.captures`: such a file is used completely or not at all.
-    """
-
-    path: Path
-    number: int = 0
-    lost_bytes: int = 0
-    ends_early: bool = False
-    symbols: Counter[str] = field(default_factory=Counter)
-
-    def broken(self, what: str, way_out: str, row: int | None = None) -> BrokenFile:
-        """Return the error with file and row; the default is the last row."""
-        return BrokenFile(f"{self.path}:{self.number if row is None else row}: {what}; {way_out}")
 
 
 class LevelChanges(NamedTuple):
@@ -168,9 +149,9 @@ class FileCapture:
         return self.reader.place
 
     @property
-    def messages(self) -> FilePlace:
+    def symbols(self) -> Counter[str]:
         """The symbols found by the reader."""
-        return self.reader.place
+        return self.reader.place.symbols
 
     @property
     def warnings(self) -> list[str]:

@@ -19,9 +19,9 @@ import polars as pl
 
 from mm.clock import midnight_us, parse_day
 from mm.errors import BrokenFile, Mismatch
-from mm.formats.feed import FileEvent, FilePlace, FileReader, FileTrade, LevelChanges, Moved, WholeBook
+from mm.formats.feed import FileEvent, FileReader, FileTrade, LevelChanges, Moved, WholeBook
 from mm.formats.tables import COPY_AGAIN, CsvTable, RowBlock, whole_numbers
-from mm.market_data.captures import BookLoss, Remark
+from mm.market_data.captures import BookLoss, FilePlace, Remark
 from mm.market_data.local_orderbook import Level
 
 ZONE = "America/New_York"

@@ -17,7 +17,7 @@ import polars as pl
 import pyarrow as pa
 
 from mm.errors import BrokenFile
-from mm.formats.feed import FilePlace
+from mm.market_data.captures import FilePlace
 
 BLOCK_BYTES = 1 << 22
 _GZIP, _ZSTD, _ZIP = b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"PK\x03\x04"

@@ -11,8 +11,9 @@ from operator import itemgetter
 from pathlib import Path
 
 from mm.errors import BrokenFile
-from mm.formats.feed import FileEvent, FilePlace, FileReader, FileTrade, LevelChanges, Moved, TimedEvent, WholeBook
+from mm.formats.feed import FileEvent, FileReader, FileTrade, LevelChanges, Moved, TimedEvent, WholeBook
 from mm.formats.tables import CsvTable, RowBlock, one_of, plain_decimal, whole_numbers
+from mm.market_data.captures import FilePlace
 
 _COMMON = ("exchange", "symbol", "timestamp", "local_timestamp")
 BOOK_COLUMNS = (*_COMMON, "is_snapshot", "side", "price", "amount")

@@ -18,7 +18,7 @@ from array import array
 from bisect import bisect_left, insort
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from mm.clock import midnight_us, next_day
@@ -44,7 +44,7 @@ from mm.market_data.bitstamp_lines import (
     matched,
     read_lines,
 )
-from mm.market_data.captures import CapturedMessage, refuse_folder
+from mm.market_data.captures import CapturedMessage, FilePlace, refuse_folder
 from mm.market_data.grid import Grid
 from mm.market_data.venue import DepthSnapshot, DepthUpdate, Message, TradePrint
 
@@ -302,23 +302,6 @@ class OrderMarket:
         return DepthUpdate(E=us // 1000, s=self.symbol, U=number, u=number, b=sides[1], a=sides[-1])
 
 
-@dataclass
-class ReadLines:
-    """Counts for the import report, for a capture that is used completely or not at all."""
-
-    path: Path
-    number: int = 0
-    lost_bytes: int = 0
-    ends_early: bool = False
-
-
-@dataclass
-class NamedSymbols:
-    """The symbols of a capture, which contains no symbol names, so the requested one is accepted."""
-
-    symbols: Counter[str] = field(default_factory=Counter)
-
-
 class BitstampCapture:
     """Iterate over the messages of one capture, as `mm.market_data.captures.Capture` does.
 
@@ -332,7 +315,8 @@ class BitstampCapture:
     """
 
     def __init__(self, path: Path, market: OrderMarket, progress: Callable[[int], None] | None = None) -> None:
-        self.lines, self.messages = ReadLines(path), NamedSymbols()
+        self.lines = FilePlace(path)
+        self.symbols = self.lines.symbols
         self.warnings: Sequence[str] = ()
         self._market, self._progress = market, progress
         refuse_folder(path)
@@ -342,7 +326,7 @@ class BitstampCapture:
     def __iter__(self) -> Iterator[CapturedMessage]:
         lines = list(read_lines(self.lines.path, self._market.grid, self._progress))
         self.lines.number = len(lines)
-        self.messages.symbols[self._market.symbol] = len(lines)
+        self.symbols[self._market.symbol] = len(lines)  # no message has one, so the requested one is accepted
         yield from self._market.play(lines, matched(lines))
 
     def where(self) -> str:

@@ -338,7 +338,7 @@ class _Import:
 
     def _check_alone(self, capture: CaptureLike, bare_snapshot: str) -> None:
         """Refuse snapshots without a symbol if another symbol occurs more than once (once may be a damaged line)."""
-        seen = capture.messages.symbols
+        seen = capture.symbols
         if any(count > 1 for name, count in seen.items() if name != self.symbol):
             if self.symbol not in seen:
                 raise self._nothing([capture])
@@ -445,7 +445,7 @@ class _Import:
 
     def _nothing(self, captures: Sequence[CaptureLike]) -> Mismatch | BrokenFile:
         """Return the error for captures without a message of the symbol."""
-        symbols = sum((capture.messages.symbols for capture in captures), Counter[str]())
+        symbols = sum((capture.symbols for capture in captures), Counter[str]())
         names = ", ".join(str(capture.lines.path) for capture in captures)
         if symbols:
             return Mismatch(f"{names}: no message of {self.symbol}; --symbol (SYMBOL) can be {_named(symbols)}")

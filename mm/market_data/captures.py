@@ -15,6 +15,7 @@ import re
 import zlib
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
@@ -225,33 +226,37 @@ class CapturedMessage(NamedTuple):
     answer: bool = False
 
 
-class LinesRead(Protocol):
-    """The progress and the losses of reading a capture: attributes of `CaptureLines`."""
+@dataclass
+class FilePlace:
+    """Position of a reader in a file that is used completely or not at all, with the attributes of `CaptureLines`.
+
+    Attributes:
+        path: The file.
+        number: The last row or line, from 1, including a header.
+        symbols: Number of messages by symbol so far.
+    """
 
     path: Path
-    number: int
-    lost_bytes: int
-    ends_early: bool
+    number: int = 0
+    lost_bytes: int = 0
+    ends_early: bool = False
+    symbols: Counter[str] = field(default_factory=Counter)
 
-
-class SymbolCounts(Protocol):
-    """The symbols that occurred in a capture, with their message counts."""
-
-    @property
-    def symbols(self) -> Counter[str]:
-        """Number of messages by symbol."""
+    def broken(self, what: str, way_out: str, row: int | None = None) -> BrokenFile:
+        """Return the error with file and row; the default is the last row."""
+        return BrokenFile(f"{self.path}:{self.number if row is None else row}: {what}; {way_out}")
 
 
 class CaptureLike(Protocol):
     """The interface of a capture for an import: one symbol's messages in the order of their arrival."""
 
     @property
-    def lines(self) -> LinesRead:
+    def lines(self) -> CaptureLines | FilePlace:
         """Its lines, with losses."""
 
     @property
-    def messages(self) -> SymbolCounts:
-        """The symbols that occurred."""
+    def symbols(self) -> Counter[str]:
+        """Number of messages by symbol, for all symbols that occurred."""
 
     @property
     def warnings(self) -> Sequence[str]:
@@ -299,7 +304,7 @@ class Capture:
 
     Attributes:
         lines: Its lines, with losses.
-        messages: The decoder, with the symbols that occurred.
+        symbols: Number of messages by symbol, for all symbols that occurred.
         market: The name of its market.
         warnings: Always empty; unusual lines are in the quarantine.
 
@@ -316,7 +321,8 @@ class Capture:
         venue: MarketVenue = BINANCE_SPOT,
     ) -> None:
         self.lines = CaptureLines(path, progress)
-        self.messages = venue.decoder(symbol, grid, packs=not grid.tick_e8)  # prices off a given tick are counted
+        self._messages = venue.decoder(symbol, grid, packs=not grid.tick_e8)  # prices off a given tick are counted
+        self.symbols = self._messages.symbols
         self.market = venue.name
         self.warnings: Sequence[str] = ()
         self._split = self._recognise()
@@ -347,8 +353,8 @@ class Capture:
 
     def _message(self, url: str, body: bytes | str) -> Message:
         if not body:
-            return self.messages.connected(url) if url else _OTHER
-        return self.messages.answer(url, body) if url else self.messages.received(body)
+            return self._messages.connected(url) if url else _OTHER
+        return self._messages.answer(url, body) if url else self._messages.received(body)
 
     def _recognise(self) -> Callable[[bytes], _Packet]:
         """Return the parser for the lines of this file."""

@@ -7,8 +7,8 @@ import pytest
 
 from mm.errors import BrokenFile
 from mm.formats import tables
-from mm.formats.feed import FilePlace
 from mm.formats.tables import CsvTable, one_of, plain_decimal, whole_numbers
+from mm.market_data.captures import FilePlace
 
 
 @pytest.mark.parametrize("headed", [True, False])

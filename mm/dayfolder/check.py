@@ -18,9 +18,9 @@ from mm.dayfolder.check_whole import WholeDay, schema_difference
 from mm.dayfolder.day_grids import DayGrids
 from mm.dayfolder.layout import DayFolder, day_folder, existing
 from mm.dayfolder.ledger import EVENT_KEYS, LOST, Event, LedgerView, is_hole, read_gaps
-from mm.dayfolder.manifest import FileEntry, Manifest, contents, day_files, read_manifest
+from mm.dayfolder.manifest import FileEntry, contents, day_files, read_manifest
 from mm.dayfolder.rows import CheckedLines, Defect, DefectList, FileRows, RowOrder
-from mm.dayfolder.seal import difference
+from mm.dayfolder.seal import differing
 from mm.errors import BrokenFile
 
 
@@ -174,24 +174,14 @@ class _DayCheck:
             return False
         if manifest is None or not manifest.sealed:
             return False
-        for path, trouble in _differences(self._folder, manifest):
+        altered = {file.path: file.what for file in differing(self._folder, manifest, day_files(self._folder))}
+        for entry in manifest.files:
+            path = self._folder.path / entry.path
+            if path not in altered and (trouble := _row_difference(self._folder, path, entry)):
+                altered[path] = trouble
+        for path, trouble in altered.items():
             self._findings.add(path, None, "manifest", trouble)
         return True
-
-
-def _differences(folder: DayFolder, manifest: Manifest) -> Iterator[tuple[Path, str]]:
-    """Yield each file that differs from the sealed *manifest* in its bytes, rows or ids, and its difference."""
-    left = {folder.relative(path): path for path in day_files(folder)}
-    if (manifest.symbol, manifest.day) != (folder.symbol, folder.day):
-        yield folder.manifest, f"it is of {manifest.symbol} {manifest.day}"
-    for entry in manifest.files:
-        path = left.pop(entry.path, None)
-        if path is None:
-            yield folder.manifest, f"{entry.path} is in the manifest, but does not exist"
-        elif trouble := difference(path, entry) or _row_difference(folder, path, entry):
-            yield path, trouble
-    for path in left.values():
-        yield path, "this file is not in the sealed manifest"
 
 
 def _row_difference(folder: DayFolder, path: Path, entry: FileEntry) -> str:

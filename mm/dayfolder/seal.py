@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -40,7 +40,7 @@ def altered(day: DayFolder, verified: VerifiedFiles | None = None) -> list[Alter
     found: list[AlteredFile] = []
 
     def whole() -> bool:
-        found.extend(_differing(day, manifest))
+        found.extend(differing(day, manifest, _read(day)))
         return not found
 
     claim = _claim(day, manifest) if verified else None
@@ -69,7 +69,7 @@ def require_sealed(
     return found
 
 
-def difference(path: Path, entry: FileEntry) -> str:
+def _difference(path: Path, entry: FileEntry) -> str:
     """Return how the bytes of the file at *path* differ from the manifest's *entry*; empty if they do not."""
     size = path.stat().st_size
     if size != entry.bytes:
@@ -92,16 +92,17 @@ def _claim(folder: DayFolder, manifest: Manifest) -> str | None:
     return json.dumps([[name for name in names if not is_passing(name)], files])
 
 
-def _differing(folder: DayFolder, manifest: Manifest) -> Iterator[AlteredFile]:
+def differing(folder: DayFolder, manifest: Manifest, files: Iterable[Path]) -> Iterator[AlteredFile]:
+    """Yield the files of the *manifest* whose bytes differ, and those of *files* that are not in it."""
     if (manifest.symbol, manifest.day) != (folder.symbol, folder.day):
         yield AlteredFile(folder.manifest, f"it is of {manifest.symbol} {manifest.day}", None)
     for entry in manifest.files:
         path = folder.path / entry.path
-        what = difference(path, entry) if path.is_file() else "it is in the manifest, but it does not exist"
+        what = _difference(path, entry) if path.is_file() else "it is in the manifest, but it does not exist"
         if what:
             yield AlteredFile(path, what, entry)
     named = {entry.path for entry in manifest.files}
-    for path in _read(folder):
+    for path in files:
         if folder.relative(path) not in named:
             yield AlteredFile(path, "it is not in the sealed manifest", None)
 

@@ -301,7 +301,7 @@ def manifest(before, after):
         (DIFFS, appended(DIFFS, gzip_member(b""))),
         ("schema.json", appended("schema.json", b"\n")),
         ("note.txt", lambda folder: (folder.path / "note.txt").write_text("mine")),
-        (MANIFEST, lambda folder: folder.schema.unlink()),
+        ("schema.json", lambda folder: folder.schema.unlink()),
         (TRADES_CSV, manifest('"rows": 7', '"rows": 6')),
         (EVENTS_CSV, manifest('"last_id": 33', '"last_id": 32')),
         (MANIFEST, manifest('"day": "20260105"', '"day": "20260106"')),

@@ -83,11 +83,6 @@ class LatencyHistogram:
         """Return median and 99th percentile; None without latencies."""
         return Spread(*self.percentiles(0.5, 0.99)) if self.count else None
 
-    @property
-    def buckets(self) -> int:
-        """Number of buckets in use."""
-        return len(self._buckets)
-
 
 class StreamLatencies:
     """The latencies of each stream.

@@ -264,10 +264,3 @@ def test_torn_tail_is_cut_by_first_write(tmp_path):
         assert (file.torn, (tmp_path / "a.csv").read_bytes()) == (True, b"one\ntw")
         file.append(b"")
         assert (file.torn, (tmp_path / "a.csv").read_bytes()) == (False, b"one\n")
-
-
-def test_append_file_rejects_existing_compressed_file(tmp_path):
-    """Otherwise the rows would be in two files."""
-    (tmp_path / "a.csv.gz").write_bytes(b"")
-    with ExitStack() as held, pytest.raises(BrokenFile, match=r"a\.csv\.gz exists already"):
-        AppendFile(tmp_path / "a.csv", held)

@@ -60,13 +60,3 @@ def test_health_endpoints_report_liveness_and_readiness(reason: str, status: int
     assert page == (200, CONTENT_TYPE, "x 1\n")
     assert unknown[0] == 404
     assert (head[0], head[2]) == (status, "")
-
-
-def test_server_without_a_readiness_check_is_ready() -> None:
-    """A server without a readiness function is ready as soon as it answers."""
-
-    async def run() -> int:
-        async with metrics_served("127.0.0.1", 0, str) as port:
-            return (await asyncio.to_thread(fetched, port, "/health/ready"))[0]
-
-    assert asyncio.run(run()) == 200

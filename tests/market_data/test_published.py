@@ -15,7 +15,7 @@ from published_days import BEGIN_MS, CAPTURES, DATE, DAY, END_MS, STAMPED, SYMBO
 from mm.__main__ import main
 from mm.dayfolder.check import check_day
 from mm.dayfolder.layout import DayFolder
-from mm.errors import BrokenFile, DataError, RunExists, TryLater, UsageError
+from mm.errors import BrokenFile, DataError, RunExists, TryLater
 from mm.market_data.capture_import import ImportOptions
 from mm.market_data.downloads import ATTEMPTS
 from mm.market_data.published import BOOK, TRADES, PublishedFiles, _Source, fetch_day
@@ -140,23 +140,6 @@ def test_next_call_resumes_an_interrupted_download(files, tmp_path, ranges):
     assert check_day(DayFolder(tmp_path, NAME, DAY)).ok
 
 
-def test_partial_file_of_another_file_is_downloaded_again(files, tmp_path):
-    at, _ = publish(files)
-    home = DayFolder(tmp_path / NAME / f"{DAY}.download", NAME, DAY).path
-    home.mkdir(parents=True)
-    (home / f"{at.rpartition('/')[2]}.part").write_bytes(b"x" * 20)
-    fetch(files, tmp_path)
-    assert [wanted for _, where, wanted in files.requests if where == at] == ["bytes=20-", None]
-
-
-def test_busy_server_is_retried_after_growing_pauses(files, tmp_path):
-    at, _ = publish(files)
-    files.broken[at] = -3
-    fetch(files, tmp_path)
-    assert len(files.pauses) == 3
-    assert 0 == files.pauses[0] < files.pauses[1] <= 0.5 < 2 * files.pauses[2] <= 2
-
-
 def test_unavailable_server_raises_try_later_and_leaves_no_day(files, tmp_path):
     at, _ = publish(files)
     files.broken[at] = -1000
@@ -178,17 +161,6 @@ def test_manually_copied_files_need_no_server(files, tmp_path):
     assert files.requests == []
 
 
-def test_bytes_with_another_checksum_are_rejected_and_not_kept(files, tmp_path):
-    at, _ = publish(files)
-    files.put(at, files.contents[at], sha256="0" * 64)
-    with pytest.raises(BrokenFile, match=f"CHECKSUM contains {'0' * 64}; nothing was kept"):
-        fetch(files, tmp_path)
-    assert not list(tmp_path.rglob("*.part"))
-    files.contents[at + ".CHECKSUM"] = b"<html>"
-    with pytest.raises(BrokenFile, match="is not '<sha256>"):
-        fetch(files, tmp_path / "other")
-
-
 def test_pinned_sha256_is_compared_with_the_published_hash(files, tmp_path):
     pins = frozenset(hashlib.sha256(files.contents[at]).hexdigest() for at in publish(files))
     with pytest.raises(BrokenFile, match="not one of --sha256"):
@@ -204,12 +176,6 @@ def test_missing_day_error_contains_the_nearest_day(files, tmp_path):
         fetch(files, tmp_path, day="20240501")
     with pytest.raises(DataError, match=r"none within 10 days .* is BUSDT a symbol of --market usdm\?"):
         fetch(files, tmp_path, day="20230920", symbol="BUSDT")
-
-
-def test_file_beyond_the_limit_is_rejected_before_download(files, tmp_path):
-    publish(files)
-    with pytest.raises(UsageError, match="MAX_DOWNLOAD_MB"):
-        fetch(files, tmp_path, most=100)
 
 
 def test_existing_day_is_not_fetched_again(files, tmp_path):

@@ -10,37 +10,12 @@ def ticker(update_id, bid=("9.90000000", "1.00"), ask=("10.1", "2")):
     return BookTicker(update_id, "SIMUSDT", *bid, *ask)
 
 
-def test_ticker_waits_for_the_book_of_its_id():
-    """Tickers arrive before the depth update with the same change."""
-    check = TickerCheck(Grid())
-    assert check.ticker(ticker(7), 5, BOOK) is None
-    assert check.compare_ticker(6, BOOK) is None
-    assert check.compared == 0
-    assert check.compare_ticker(7, BOOK) is None
-    assert (check.compared, check.agreed) == (1, 1)
-
-
-def test_ticker_after_its_book_is_compared_once():
-    """A later check at the same id does not count again."""
-    check = TickerCheck(Grid())
-    check.ticker(ticker(7), 7, BOOK)
-    check.compare_ticker(7, BOOK)
-    assert (check.compared, check.agreed) == (1, 1)
-
-
 def test_only_the_latest_ticker_waits():
     """A later ticker replaces an earlier one."""
     check = TickerCheck(Grid())
     check.ticker(ticker(7), 5, BOOK)
     check.ticker(ticker(8), 5, BOOK)
     check.compare_ticker(7, BOOK)
-    assert check.compared == 0
-
-
-def test_nothing_is_compared_without_a_valid_book():
-    """A ticker without a book id is not kept."""
-    check = TickerCheck(Grid())
-    check.ticker(ticker(7), None, BOOK)
     assert check.compared == 0
 
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from captured import NOON_US, agg_trade, events, folder, rows, trade
+from captured import NOON_US, events, folder, rows, trade
 from mm.dayfolder.day_writer import DayWriter
 from mm.dayfolder.rows import STREAM, Trade
 from mm.errors import BrokenFile
@@ -100,14 +100,6 @@ def test_hole_is_reported_with_ids_times_and_cause(tmp_path):
         (10, 10, "ids_missing"),
     ]
     assert [(hole["from_us"] - NOON_US, hole["to_us"] - NOON_US) for hole in holes] == [(-5, 1000), (1000, 2000)]
-
-
-def test_aggregate_keeps_its_range_of_trade_ids(tmp_path):
-    """Contiguity is checked by the ids of the aggregates."""
-    desk = Desk(tmp_path, STREAM)
-    assert [taken.ids_missing for taken in desk.take(agg_trade(5, 70, 72), agg_trade(6, 73, 73))] == [False, False]
-    spans = [(row["trade_id"], row["first_trade_id"], row["last_trade_id"]) for row in rows(desk.close().trades)]
-    assert spans == [("5", "70", "72"), ("6", "73", "73")]
 
 
 US = 1_767_600_000_000_000

@@ -25,23 +25,18 @@ def clocked(Matching matching, const int64_t[:, ::1] commands, int64_t[::1] took
     cdef int64_t at, began
     if commands.shape[1] != 8 or took_ns.shape[0] != commands.shape[0]:
         raise ValueError(f"commands of {commands.shape[0]} × {commands.shape[1]}, took_ns of {took_ns.shape[0]}: not n × 8 and n")
-    matching.hold()
-    try:
-        with nogil:
-            for at in range(commands.shape[0]):
-                row = &commands[at, 0]
-                began = now_ns()
-                if row[1] == OP_SUBMIT:
-                    matching.place(row[0], row[2], row[3], row[4], row[5], row[6], row[7])
-                elif row[1] == OP_CANCEL:
-                    matching.withdraw(row[0], row[7])
-                elif row[1] == OP_REDUCE:
-                    matching.shrink(row[0], row[7], row[5])
-                else:
-                    matching.renew(row[0], row[7], row[4], row[5], row[6], STP_NONE)
-                took_ns[at] = now_ns() - began
-    finally:
-        matching.release()
+    for at in range(commands.shape[0]):
+        row = &commands[at, 0]
+        began = now_ns()
+        if row[1] == OP_SUBMIT:
+            matching.place(row[0], row[2], row[3], row[4], row[5], row[6], row[7])
+        elif row[1] == OP_CANCEL:
+            matching.withdraw(row[0], row[7])
+        elif row[1] == OP_REDUCE:
+            matching.shrink(row[0], row[7], row[5])
+        else:
+            matching.renew(row[0], row[7], row[4], row[5], row[6], STP_NONE)
+        took_ns[at] = now_ns() - began
 
 
 def clock_alone(int64_t[::1] took_ns) -> None:

@@ -133,11 +133,6 @@ class PlainBook:
         """Return ticks and lots of up to *limit* levels of *side*, best first: the L2 view."""
         return [(level.ticks, level.lots) for level in islice(self._side(side), limit)]
 
-    def lots_at(self, side: int, ticks: int) -> int:
-        """Return the lots that rest on *side* at a price."""
-        level = self._side(side).at(ticks)
-        return level.lots if level else 0
-
     def orders(self, side: int, limit: int | None = None) -> list[tuple[int, int, int, int]]:
         """Return (order_id, account, ticks, lots left) of up to *limit* orders of *side* by priority: the L3 view."""
         orders = (order for level in self._side(side) for order in level.queue.values())

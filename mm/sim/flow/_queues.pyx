@@ -133,13 +133,7 @@ cdef class QueueFlow:
 
     def advance(self, until_us: int) -> None:
         """Send all orders up to and including *until_us* that were not sent yet."""
-        cdef int64_t until = until_us
-        self.matching.hold()
-        try:
-            with nogil:
-                self.play(until)
-        finally:
-            self.matching.release()
+        self.play(until_us)
 
     def counts(self) -> dict[str, object]:
         """Return the number of orders of each kind so far, by the side on which they rest or that they hit."""
@@ -149,7 +143,7 @@ cdef class QueueFlow:
             "cancellations": {"bid": self.cancel_count[1], "ask": self.cancel_count[0]},
         }
 
-    cdef int play(self, int64_t until_us) except -1 nogil:
+    cdef int play(self, int64_t until_us) except -1:
         if not self.opened:
             if until_us < self.open_us:
                 return 0

@@ -49,14 +49,6 @@ cdef inline int a_side(object value) except 0:
     return side
 
 
-cdef inline int64_t price(object value) except -1:
-    """Return a price."""
-    cdef int64_t ticks = whole(value, "ticks")
-    if not 1 <= ticks <= MOST_TICKS:
-        raise ValueError(f"ticks {ticks}: not within 1 to {MOST_TICKS}")
-    return ticks
-
-
 cdef inline int64_t most_of(object limit) except -1:
     """Return the requested number; None means all."""
     cdef int64_t most = INT64_MAX if limit is None else whole(limit, "limit")

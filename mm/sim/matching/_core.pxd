@@ -1,8 +1,7 @@
 # Interface of the matching core for other kernels; its Python interface is _core.pyi.
 #
-# Functions under "for other kernels" take and return numbers, run without the GIL, check their arguments and raise the
-# same errors as the equivalent Python method. A flow that runs without the GIL calls `hold` before and `release` after,
-# so that a call from another thread raises an error.
+# Functions under "for other kernels" take and return numbers, check their arguments and raise the same errors as the
+# equivalent Python method.
 #
 #     matching.place(us, account, side, ticks, lots, kind, stp)     submit
 #     matching.withdraw(us, order_id)                               cancel
@@ -64,7 +63,6 @@ cdef class Matching:
     cdef Owners owners
     cdef Log log                        # log.used rows of ten cells not returned by take_log yet, newest last
     cdef int32_t[2] top                 # best level of the asks, of the bids
-    cdef bint held
 
     # for other kernels
     cdef int64_t place(self, int64_t us, int64_t account, int64_t side, int64_t ticks, int64_t lots, int64_t kind, int64_t stp) except FAILED nogil
@@ -73,14 +71,9 @@ cdef class Matching:
     cdef int64_t renew(self, int64_t us, int64_t order_id, int64_t ticks, int64_t lots, int64_t kind, int64_t stp) except FAILED nogil
     cdef int64_t play(self, const Command* command, int64_t row) except FAILED nogil
     cdef int64_t best_ticks(self, int side) noexcept nogil                      # 0 if the side is empty
-    cdef int64_t displayed(self, int side, int64_t ticks) noexcept nogil        # lots at a price, 0 if none
-    cdef int64_t next_ticks(self, int side, int64_t ticks) noexcept nogil       # price of the next level, 0 if none
     cdef int64_t live(self, int64_t account) noexcept nogil                     # number of its resting orders
     cdef int64_t live_order(self, int64_t account, int64_t k) noexcept nogil    # id of the k-th, 0 <= k < live(account)
     cdef const Order* resting_order(self, int64_t order_id) noexcept nogil      # until the next command; NULL if none
     cdef int64_t price_of(self, const Order* order) noexcept nogil
     cdef int side_of(self, const Order* order) noexcept nogil
     cdef int64_t account_of(self, const Order* order) noexcept nogil
-    cdef int hold(self) except -1
-    cdef void release(self) noexcept
-    cdef int alone(self) except -1

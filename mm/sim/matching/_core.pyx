@@ -16,16 +16,15 @@ cimport cython
 from cython.view cimport array as cython_array
 from libc.stdint cimport INT64_MAX, INT64_MIN, int32_t, int64_t
 from libc.stdlib cimport free
-from libc.string cimport memcpy
 
-from mm.sim.matching._arguments cimport MOST_LOTS, MOST_TICKS, a_side, first_id, most_of, price, some_id, whole
+from mm.sim.matching._arguments cimport MOST_LOTS, MOST_TICKS, a_side, first_id, most_of, some_id, whole
 from mm.sim.matching._index cimport index_drop, index_find, index_put, index_reserve
 from mm.sim.matching._ladder cimport (
     Level, ladder_add, ladder_close, ladder_drop, ladder_find, ladder_next, ladder_open, ladder_reserve, level_at,
 )
 from mm.sim.matching._log cimport (
     REASON_FOK, REASON_IOC, REASON_STP, ROW_CANCEL, ROW_EXPIRE, ROW_LEVEL, ROW_NEW, ROW_REDUCE, ROW_REFUSE, ROW_REST,
-    ROW_TRADE, ROWS_KEPT, WIDTH, log_handed, log_reserve, log_row,
+    ROW_TRADE, WIDTH, log_handed, log_reserve, log_row,
 )
 from mm.sim.matching._owners cimport (
     Owner, owner_add, owner_at, owner_of, owner_remove, owner_reserve, owners_close, owners_open,
@@ -310,8 +309,7 @@ cdef class Matching:
 
     Prices are ticks (1 to 2**40 - 1), quantities lots (1 to 2**48 - 1), ``side`` is +1 to buy and -1 to sell, and times
     are microseconds that never decrease. A method that raises changes nothing, except that `run` keeps the effect of
-    the rows before the invalid one, and that a MemoryError loses the rest of the command. Several threads may use it,
-    but not at the same time: while `run` works without the GIL, a call from another thread raises RuntimeError.
+    the rows before the invalid one, and that a MemoryError loses the rest of the command.
 
     Args:
         first_order_id, first_trade_id, first_update_id: The last ids in use (0 to 2**62); new ids start after them.
@@ -363,7 +361,6 @@ cdef class Matching:
             ValueError: If a value is out of range; the message names it.
             OverflowError: If its price level would have 2**63 lots or more.
         """
-        self.alone()
         return self.place(
             whole(us, "us"), whole(account, "account"), whole(side, "side"), whole(ticks, "ticks"), whole(lots, "lots"),
             whole(kind, "kind"), whole(stp, "stp"),
@@ -371,7 +368,6 @@ cdef class Matching:
 
     def cancel(self, us: int, order_id: int) -> int:
         """Cancel an order; return its remaining lots, 0 if it does not rest."""
-        self.alone()
         return self.withdraw(whole(us, "us"), some_id(order_id))
 
     def reduce(self, us: int, order_id: int, lots: int) -> int:
@@ -385,7 +381,6 @@ cdef class Matching:
         """
         cdef int64_t order = some_id(order_id), left = whole(lots, "lots")
         cdef const Order* resting
-        self.alone()
         resting = self.resting_order(order)
         if resting is not NULL and left >= resting.lots:
             raise ValueError(f"lots {left}: order {order} has {resting.lots} left; an order can only be reduced")
@@ -407,14 +402,13 @@ cdef class Matching:
         Raises:
             ValueError, OverflowError: As for `submit`; the old order keeps resting.
         """
-        self.alone()
         return self.renew(
             whole(us, "us"), some_id(order_id), whole(ticks, "ticks"), whole(lots, "lots"), whole(kind, "kind"),
             whole(stp, "stp"),
         )
 
     def run(self, commands: ArrayLike) -> None:
-        """Execute many commands without the GIL.
+        """Execute many commands.
 
         Args:
             commands: int64[n, 8], or rows that convert to it: columns us, op (SUBMIT 1, CANCEL 2, REDUCE 3, REPLACE 4),
@@ -430,19 +424,14 @@ cdef class Matching:
         cdef Command command
         if rows.shape[1] != 8:
             raise ValueError(f"commands of {rows.shape[1]} columns; us, op, account, side, ticks, lots, kind and arg are 8")
-        self.hold()
-        try:
-            with nogil:
-                for row in range(rows.shape[0]):
-                    command.us, command.op = rows[row, 0], rows[row, 1]
-                    command.account, command.side = rows[row, 2], rows[row, 3]
-                    command.ticks, command.lots = rows[row, 4], rows[row, 5]
-                    command.kind = rows[row, 6]
-                    command.order_id = rows[row, 7]
-                    command.stp = command.order_id if command.op == OP_SUBMIT else STP_NONE
-                    self.play(&command, row)
-        finally:
-            self.release()
+        for row in range(rows.shape[0]):
+            command.us, command.op = rows[row, 0], rows[row, 1]
+            command.account, command.side = rows[row, 2], rows[row, 3]
+            command.ticks, command.lots = rows[row, 4], rows[row, 5]
+            command.kind = rows[row, 6]
+            command.order_id = rows[row, 7]
+            command.stp = command.order_id if command.op == OP_SUBMIT else STP_NONE
+            self.play(&command, row)
 
     # ------------------------------------------------------------------ views
 
@@ -461,7 +450,6 @@ cdef class Matching:
         cdef int64_t most = most_of(limit)
         cdef int32_t number
         cdef const Level* level
-        self.alone()
         number = self.top[a_side(side) > 0]
         levels = []
         while number != NONE and len(levels) < most:
@@ -470,17 +458,11 @@ cdef class Matching:
             number = ladder_next(&self.ladder, number, level.side)
         return levels
 
-    def lots_at(self, side: int, ticks: int) -> int:
-        """Return the displayed lots of a side at a price, 0 if there are none."""
-        self.alone()
-        return self.displayed(a_side(side), price(ticks))
-
     def orders(self, side: int, limit: int | None = None) -> list[tuple[int, int, int, int]]:
         """Return (order_id, account, ticks, lots) of the first *limit* orders of a side by priority; of all if None."""
         cdef int64_t most = most_of(limit)
         cdef int32_t number, slot
         cdef const Order* order
-        self.alone()
         number = self.top[a_side(side) > 0]
         orders = []
         while number != NONE:
@@ -497,7 +479,6 @@ cdef class Matching:
     def order(self, order_id: int) -> tuple[int, int, int, int] | None:
         """Return (account, side, ticks, remaining lots) of an order, None if it does not rest."""
         cdef const Order* order
-        self.alone()
         order = self.resting_order(some_id(order_id))
         if order is NULL:
             return None
@@ -511,7 +492,6 @@ cdef class Matching:
         """
         cdef const Order* order
         cdef int64_t lots = 0
-        self.alone()
         order = self.resting_order(some_id(order_id))
         if order is NULL:
             raise ValueError(f"order_id {order_id}: does not rest; it was never accepted, or is filled, cancelled or expired")
@@ -523,26 +503,18 @@ cdef class Matching:
     def open_orders(self, account: int) -> list[int]:
         """Return the ids of an account's resting orders, oldest first."""
         cdef int64_t owner_account = whole(account, "account"), k
-        self.alone()
         return sorted([self.live_order(owner_account, k) for k in range(self.live(owner_account))])
 
     def take_log(self) -> NDArray[np.int64]:
         """Return and remove the rows since the last call: int64[n, 10], named by ``order_log.COLUMNS``."""
         cdef int64_t rows = self.log.used
-        cdef int64_t[:, ::1] cells
         cdef cython_array owned
-        self.alone()
-        if rows > ROWS_KEPT:
-            owned = cython_array((rows, WIDTH), itemsize=sizeof(int64_t), format="q", allocate_buffer=False)
-            owned.data = <char*> log_handed(&self.log)
-            owned.callback_free_data = free
-            return np.asarray(owned)
-        taken = np.empty((rows, WIDTH), np.int64)
-        if rows:
-            cells = taken
-            memcpy(&cells[0, 0], self.log.cells, rows * WIDTH * sizeof(int64_t))
-            self.log.used = 0
-        return taken
+        if not rows:
+            return np.empty((0, WIDTH), np.int64)
+        owned = cython_array((rows, WIDTH), itemsize=sizeof(int64_t), format="q", allocate_buffer=False)
+        owned.data = <char*> log_handed(&self.log)
+        owned.callback_free_data = free
+        return np.asarray(owned)
 
     # ------------------------------------------------------------------ for other kernels
 
@@ -570,19 +542,6 @@ cdef class Matching:
         cdef int32_t number = self.top[side > 0]
         return level_at(&self.ladder, number).ticks if number != NONE else 0
 
-    cdef int64_t displayed(self, int side, int64_t ticks) noexcept nogil:
-        cdef int32_t number = ladder_find(&self.ladder, ticks)
-        if number == NONE or level_at(&self.ladder, number).side != side:
-            return 0
-        return level_at(&self.ladder, number).lots
-
-    cdef int64_t next_ticks(self, int side, int64_t ticks) noexcept nogil:
-        cdef int32_t number = ladder_find(&self.ladder, ticks)
-        if number == NONE or level_at(&self.ladder, number).side != side:
-            return 0
-        number = ladder_next(&self.ladder, number, side)
-        return level_at(&self.ladder, number).ticks if number != NONE else 0
-
     cdef int64_t live(self, int64_t account) noexcept nogil:
         cdef int32_t owner = owner_of(&self.owners, account)
         return owner_at(&self.owners, owner).used if owner != NONE else 0
@@ -602,20 +561,6 @@ cdef class Matching:
 
     cdef int64_t account_of(self, const Order* order) noexcept nogil:
         return owner_at(&self.owners, order.owner).account
-
-    cdef int hold(self) except -1:
-        """Lock the book against calls from other threads."""
-        self.alone()
-        self.held = True
-        return 0
-
-    cdef void release(self) noexcept:
-        self.held = False
-
-    cdef int alone(self) except -1:
-        if self.held:
-            raise RuntimeError("this order book is in use by another thread; wait for it, or give each thread its own")
-        return 0
 
     # ------------------------------------------------------------------ one command
 

@@ -13,7 +13,6 @@ cdef enum:
 
 cdef enum:
     WIDTH = 10
-    ROWS_KEPT = 1 << 12     # rows whose memory the log reuses after its rows are taken
     ROWS_AGAIN = 1 << 16    # upper limit of the rows allocated at once after rows were taken
 
 cdef struct Log:

@@ -6,9 +6,6 @@ from libc.stdlib cimport free, realloc
 from mm.sim.matching._index cimport Index, index_drop, index_find, index_put, index_reserve
 from mm.sim.matching._pool cimport NONE, Pool, pool_close, pool_give, pool_open, pool_reserve, pool_take
 
-cdef enum:
-    FEW = 16                # capacity up to which an account's memory is not released
-
 cdef struct Owner:
     int32_t spare           # next free slot, used by the pool
     int32_t used            # number of resting orders
@@ -81,15 +78,6 @@ cdef inline int32_t owner_add(Owner* owner, int32_t slot) noexcept nogil:
     return owner.used - 1
 
 
-cdef inline void owner_shrink(Owner* owner) noexcept nogil:
-    """Release memory of an account with few remaining orders."""
-    cdef int32_t room = owner.room // 2 if owner.used else FEW
-    cdef int32_t* slots = <int32_t*> realloc(owner.slots, room * sizeof(int32_t))
-    if slots is not NULL:
-        owner.slots = slots
-        owner.room = room
-
-
 cdef inline int32_t owner_remove(Owners* owners, int32_t number, int32_t place) noexcept nogil:
     """Remove the order at index *place*; return the slot of the order moved there, NONE if there is none."""
     cdef Owner* owner = owner_at(owners, number)
@@ -97,8 +85,6 @@ cdef inline int32_t owner_remove(Owners* owners, int32_t number, int32_t place) 
     owner.used -= 1
     if place < owner.used:
         moved = owner.slots[place] = owner.slots[owner.used]
-    if owner.room > FEW and 4 * owner.used < owner.room:
-        owner_shrink(owner)
     if owner.used == 0:
         index_drop(&owners.by_account, ~owner.account)
         pool_give(&owners.pool, number)

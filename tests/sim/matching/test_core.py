@@ -1,7 +1,6 @@
-"""The compiled core alone: its limits, errors, memory, and use from several threads."""
+"""The compiled core alone: its limits, errors and memory."""
 
 import gc
-import threading
 from pathlib import Path
 
 import numpy as np
@@ -127,8 +126,7 @@ def test_commands_for_unknown_order_return_zero(quotes: Matching, order_id: int)
     [
         (lambda book: book.depth(0, 1), "side 0"),
         (lambda book: book.orders(2), "side 2"),
-        (lambda book: book.lots_at(2**70, 1), "side 1180591620717411303424"),
-        (lambda book: book.lots_at(1, 0), "ticks 0"),
+        (lambda book: book.orders(2**70), "side 1180591620717411303424"),
         (lambda book: book.depth(1, -1), "limit -1"),
         (lambda book: book.orders(1, -1), "limit -1"),
     ],
@@ -321,7 +319,7 @@ def test_book_without_log_has_the_same_state() -> None:
     assert np.count_nonzero(logged.take_log()[:, 1] == ROW_LEVEL) == unlogged.update_id
 
 
-# Memory and threads.
+# Memory.
 
 FLAT = """
 import re
@@ -421,31 +419,3 @@ def test_book_stays_consistent_after_memory_error(tmp_path) -> None:
     """The order that did not fit is lost, the others rest, match and cancel; a log that was too long can be taken."""
     result = run_python("-c", FULL_UP, cwd=tmp_path)
     assert (result.returncode, result.stderr) == (0, "")
-
-
-def test_call_from_another_thread_raises_while_book_runs() -> None:
-    """The interpreter's lock is released, so the book itself rejects concurrent calls."""
-    rows = np.tile(np.array([SUBMITTED, (1, OP_SUBMIT, 2, SELL, 99, 1, LIMIT, 0)]), (400_000, 1))
-    refused = 0
-    for _ in range(20):  # a busy machine may not wake this thread in time
-        matching = Matching(log=False)
-        worker = threading.Thread(target=matching.run, args=(rows,))
-        worker.start()
-        while worker.is_alive():
-            try:
-                matching.best()
-            except RuntimeError as error:
-                assert "in use by another thread" in str(error)  # noqa: PT017 - it does not occur in every turn
-                refused += 1
-        worker.join()
-        assert (matching.resting, matching.last_trade_id) == (0, 400_000)
-        if refused:
-            return
-    raise AssertionError("no call came in while the book was at work")
-
-
-def test_book_is_usable_after_a_failed_command(quotes: Matching) -> None:
-    """An error does not leave it locked."""
-    with pytest.raises(ValueError, match="row 0"):
-        quotes.run([(0,) * 8])
-    assert quotes.best() == (99, 5, 101, 7)

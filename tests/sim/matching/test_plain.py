@@ -306,7 +306,6 @@ def test_book_views_return_best_prices_levels_and_orders(asks):
     asks.submit(11, ME, BUY, 99, 3)
     assert asks.best() == (99, 3, 101, 9)
     assert (asks.depth(SELL, 5), asks.depth(BUY, 1)) == ([(101, 9), (102, 6)], [(99, 3)])
-    assert (asks.lots_at(SELL, 101), asks.lots_at(SELL, 99), asks.lots_at(BUY, 99)) == (9, 0, 3)
     assert asks.orders(BUY) == [(5, ME, 99, 3), (4, ME, 98, 2)]
     assert asks.orders(SELL, 2) == [(1, ME, 101, 5), (2, YOU, 101, 4)]
     assert (asks.open_orders(ME), asks.open_orders(77), asks.resting) == ([1, 4, 5], [], 5)
@@ -374,7 +373,7 @@ def test_largest_values_are_accepted(engine):
 @pytest.mark.parametrize("side", [0, 2])
 def test_views_of_invalid_side_raise_value_error(asks, side):
     """A side is +1 or -1."""
-    for view in (lambda: asks.depth(side, 1), lambda: asks.orders(side), lambda: asks.lots_at(side, 101)):
+    for view in (lambda: asks.depth(side, 1), lambda: asks.orders(side)):
         with pytest.raises(ValueError, match="side"):
             view()
 

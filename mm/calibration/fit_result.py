@@ -382,15 +382,11 @@ class PoissonFit(Shown):
             Mismatch: If it has another schema or other units.
         """
         _check_head(content, source)
-        known = {name: value for name, value in content.items() if name in _BRIEF and name != "measured_states"}
+        known = {name: value for name, value in content.items() if name in _BRIEF}
+        known["measured_states"] = known.get("measured_states") or None  # an empty list in an older file
         fit = converted(known, cls, source, REMEDY)
         if unknown := set(known.get("sides", ())) - {one.name for one in fields(Sides)}:
             raise BrokenFile(f"{source}: sides has {', '.join(sorted(unknown))}; it may have bid and ask; {REMEDY}")
-        if states := content.get("measured_states"):  # an empty list: an older file, with the hit rule
-            try:
-                fit = replace(fit, measured_states=StateRates.read(states))
-            except ValueError as error:
-                raise BrokenFile(f"{source}: measured_states {error}; fit again") from error
         if wrong := _rates_fault(fit):
             raise BrokenFile(f"{source}: {wrong}; {REMEDY}")
         if fit.usable and not (fit.A is not None and fit.A > 0 and fit.k is not None and fit.k > 0):
@@ -444,13 +440,15 @@ def converted(content: Any, record: type[Record], source: str, remedy: str) -> R
     """
     try:
         json_values.check(content)
-        return msgspec.convert(content, record)
+        return msgspec.convert(content, record, str_keys=True)
     except msgspec.ValidationError as error:
         what, _, place = str(error).partition(" - at `$.")
-        value = content
-        for key, number in re.findall(r"(\w+)|\[(\d+)\]", place):
-            value = value[int(number)] if number else value[key]
-        where = f"{place.rstrip('`')} is {repr(value)[:40]}: " if place else ""
+        place, value = place.rstrip("`"), content
+        where = place and f"{place}: "
+        if place and "[...]" not in place:  # the message does not name the key of a dict
+            for key, number in re.findall(r"(\w+)|\[(\d+)\]", place):
+                value = value[int(number)] if number else value[key]
+            where = f"{place} is {repr(value)[:40]}: "
         raise BrokenFile(f"{source}: {where}{what[:1].lower()}{what[1:]}; {remedy}") from error
     except (TypeError, ValueError) as error:
         raise BrokenFile(f"{source}: {error}; {remedy}") from error

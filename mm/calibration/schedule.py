@@ -3,7 +3,7 @@
 import math
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, fields
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Self
 
@@ -220,13 +220,9 @@ class Schedule(Shown):
                 raise Mismatch(
                     f"{source}: {key} is {content[key]!r}; this version reads {value!r} only; run `mm schedule`"
                 )
-        schedule = converted({**content, "measured_states": None}, cls, source, REMEDY)
-        if states := content.get("measured_states"):
-            try:
-                read = {int(us): StateRates.read(rates) for us, rates in states.items()}
-            except (AttributeError, ValueError) as error:
-                raise broken(source, f"measured_states {error}") from error
-            schedule = replace(schedule, measured_states=read)
+        schedule = converted(
+            {**content, "measured_states": content.get("measured_states") or None}, cls, source, REMEDY
+        )
         schedule.check(source)
         return schedule
 

@@ -165,7 +165,7 @@ def test_fit_of_earlier_version_is_read_or_rejected_with_advice(tape):
     list_format, with_flow = [[1.0, 1.0, 0, 0, 0, 0, 0, 9.0, 3.0]], {"states": [], "flow": [[1.0, 1, -3, 0.5]]}
     without_touch = {"states": [], "hits": [[1.0, 1, 0.3, -3, 0.5]]}
     without_swept = without_touch | {"touch": [[1.0, 1, 0.5]]}
-    message = r"measured_states is .* with states, hits, touch, deviation, swept; fit again"
+    message = r"measured_states is .*(expected `object|missing required field).*; .* fit again"
     for earlier in (list_format, with_flow, without_touch, without_swept):
         with pytest.raises(BrokenFile, match=message):
             PoissonFit.from_json(fit.to_json() | {"measured_states": earlier}, "the test")

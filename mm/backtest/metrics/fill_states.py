@@ -7,12 +7,12 @@ price, the mid's deviation, and the ticks swept. There are too few fills to meas
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import numpy as np
+from msgspec import Meta
 
 from mm.backtest.metrics._market_paths import LEAST_FLOW, MOST_FLOW, SINCE_S
 from mm.backtest.metrics.arithmetic import distinct
@@ -27,13 +27,16 @@ if TYPE_CHECKING:
     from mm.backtest.metrics.market_paths import MarketPaths
 
 
-StateRow = tuple[float, float, int, int, float, float, float]
-HitRow = tuple[float, int, float, int, float]
-ClassRow = tuple[float, int, float]
-STATE_ROW = "distance when sent, current distance, towards, recent, seconds, weighted seconds, fills"
-HIT_ROW = "distance when sent, rested, since, level, factor"
-TOUCH_ROW = "distance when sent, touch, factor"
-CLASS_ROW = "distance when sent, class, factor"
+Ticks = Annotated[float, Meta(multiple_of=0.5)]
+Flag = Annotated[int, Meta(ge=0, le=1)]
+Sum = Annotated[float, Meta(ge=0)]
+Level = Annotated[int, Meta(ge=LEAST_FLOW, le=MOST_FLOW)]
+Touch = Annotated[int, Meta(ge=TOUCHES[0], le=TOUCHES[-1])]
+Deviation = Annotated[int, Meta(ge=DEVIATIONS[0], le=DEVIATIONS[-1])]
+Swept = Annotated[int, Meta(ge=SWEPT[0], le=SWEPT[-1])]
+StateRow = tuple[Ticks, Ticks, Flag, Flag, Sum, Sum, Sum]
+HitRow = tuple[Ticks, Flag, Annotated[float, Meta(ge=0, le=SINCE_S[-1])], Level, Sum]
+ClassRow = tuple[Ticks, int, Sum]
 EXACT, GROWTH, STEPS = 4, 1.12, 80  # bins: one half tick wide up to EXACT, then wider by GROWTH; STEPS per zone
 ZONES, MOVES = 4, 4  # ranges of distance with their own bins; last move towards or away, recent or not
 NODE_SHARE = 0.3  # of the most order time at a nearby distance; distances with less are merged into the nearest node
@@ -68,30 +71,14 @@ class StateRates:
 
     states: tuple[StateRow, ...]
     hits: tuple[HitRow, ...]
-    touch: tuple[ClassRow, ...]
-    deviation: tuple[ClassRow, ...]
-    swept: tuple[ClassRow, ...]
+    touch: tuple[tuple[Ticks, Touch, Sum], ...]
+    deviation: tuple[tuple[Ticks, Deviation, Sum], ...]
+    swept: tuple[tuple[Ticks, Swept, Sum], ...]
 
     @property
     def fills(self) -> float:
         """Number of observed fills."""
         return sum(row[-1] for row in self.states)
-
-    @classmethod
-    def read(cls, content: Any) -> "StateRates":
-        """Return the rates from JSON.
-
-        Raises:
-            ValueError: If the content has another form.
-        """
-        if not isinstance(content, dict) or set(content) != set(_ROWS):
-            raise ValueError(f"is {str(content)[:60]}; expected an object with {', '.join(_ROWS)}")
-        for name, (of, is_row) in _ROWS.items():
-            rows = content[name]
-            wrong = [row for row in rows if not is_row(row)] if isinstance(rows, list | tuple) else [rows]
-            if wrong:
-                raise ValueError(f"{name} contains {str(wrong[0])[:60]}; expected [{of}]")
-        return cls(**{name: tuple(tuple(row) for row in content[name]) for name in _ROWS})
 
 
 def state_sums(journal: "Journal", recent_us: int, cuts: Sequence[int], market: "MarketPaths") -> Floats:
@@ -137,50 +124,6 @@ def bins(sent: Ints | Floats, stands: Ints | Floats) -> Ints:
     step = np.where(off <= EXACT, np.round(off), np.minimum(wide, STEPS - 1))
     found: Ints = (zone * STEPS + step).astype(np.int64)
     return found
-
-
-def _is_state(row: Any) -> bool:
-    """Return whether *row* is a row of measured states: half ticks, flags, seconds and fills."""
-    if not _are_numbers(row, 7):
-        return False
-    sent, stands, towards, recent, *sums = row
-    return (
-        _is_half(sent) and _is_half(stands) and {towards, recent} <= {0, 1} and all(0 <= one < math.inf for one in sums)
-    )
-
-
-def _is_hit(row: Any) -> bool:
-    """Return whether *row* is a distance, a flag, a class of time, a level of the flow, and a factor."""
-    return (
-        _are_numbers(row, 5)
-        and _is_half(row[0])
-        and row[1] in (0, 1)
-        and row[2] in SINCE_S
-        and row[3] in range(LEAST_FLOW, MOST_FLOW + 1)
-        and 0 <= row[4] < math.inf
-    )
-
-
-def _is_class(row: Any, classes: Sequence[int]) -> bool:
-    """Return whether *row* is a distance, one of *classes*, and a factor."""
-    return _are_numbers(row, 3) and _is_half(row[0]) and row[1] in classes and 0 <= row[2] < math.inf
-
-
-def _are_numbers(row: Any, count: int) -> bool:
-    return isinstance(row, list | tuple) and [type(value) in (int, float) for value in row] == [True] * count
-
-
-def _is_half(ticks: float) -> bool:
-    return math.isfinite(ticks) and float(2 * ticks).is_integer()
-
-
-_ROWS: "dict[str, tuple[str, Callable[[Any], bool]]]" = {
-    "states": (STATE_ROW, _is_state),
-    "hits": (HIT_ROW, _is_hit),
-    "touch": (TOUCH_ROW, partial(_is_class, classes=TOUCHES)),
-    "deviation": (CLASS_ROW, partial(_is_class, classes=DEVIATIONS)),
-    "swept": (CLASS_ROW, partial(_is_class, classes=SWEPT)),
-}
 
 
 class FillStates:

@@ -4,7 +4,6 @@
 cimport cython
 from libc.math cimport ceil, fabs, floor, fmax
 from libc.stdint cimport int64_t
-from libc.stdlib cimport free, realloc
 
 from mm.backtest.fills.base cimport BEST_LOTS, BEST_PRICES
 from mm.backtest.quotes.base cimport QuoteModel, View, Want
@@ -21,11 +20,6 @@ from mm.clock import us_from_ms
 from mm.errors import UsageError
 
 cdef int64_t NO_SLOT = -(<int64_t> 1 << 62)
-
-cdef struct Anchor:
-    int64_t us
-    double buy              # the reference of buys, in ticks
-    double sell
 
 
 cdef class FixedDelta(QuoteModel):
@@ -50,8 +44,8 @@ cdef class FixedDelta(QuoteModel):
     cdef readonly str reference
     cdef bint by_side               # whether the reference of each side is its own best price
     cdef bint anchored
-    cdef Anchor* taken              # all anchors; the last one is in force
-    cdef int64_t count, room
+    cdef double buy, sell           # the anchor in force: the reference of buys and of sells, in ticks
+    cdef list taken                 # all anchors
 
     def __init__(self, delta_ticks: float, mid_move_threshold_ticks: float = 2, reference: str = "mid") -> None:
         self.delta_ticks = _checked("delta_ticks", delta_ticks)
@@ -59,23 +53,15 @@ cdef class FixedDelta(QuoteModel):
         self.reference = check_reference(reference)
         self.by_side = reference in OWN_BEST
         self.looks = BEST_LOTS if reference == "micro" else BEST_PRICES
-
-    def __dealloc__(self) -> None:
-        free(self.taken)
+        self.taken = []
 
     def anchors(self) -> NDArray[np.float64]:
         """Return all anchors, float64[n, 3]: instant (µs), reference of buys and of sells (ticks)."""
-        cdef int64_t at
-        taken = np.empty((self.count, 3))
-        cdef double[:, ::1] rows = taken
-        for at in range(self.count):
-            rows[at, 0], rows[at, 1], rows[at, 2] = self.taken[at].us, self.taken[at].buy, self.taken[at].sell
-        return taken
+        return np.array(self.taken, np.float64).reshape(-1, 3)
 
     cdef int quote(self, const View* view, Want* want) except -1 nogil:
         # At every requote of the engine, the book has both sides.
         cdef double buy, sell
-        cdef const Anchor* anchor = &self.taken[self.count - 1] if self.anchored else NULL
         if self.looks == BEST_LOTS:
             buy = sell = view.top.bid_ticks + <double> ((view.top.ask_ticks - view.top.bid_ticks) * view.top.bid_lots) / (
                 <double> (view.top.bid_lots + view.top.ask_lots)
@@ -84,26 +70,12 @@ cdef class FixedDelta(QuoteModel):
             buy, sell = <double> view.top.bid_ticks, <double> view.top.ask_ticks
         else:
             buy = sell = 0.5 * <double> (view.top.bid_ticks + view.top.ask_ticks)
-        if anchor is NULL or fmax(fabs(buy - anchor.buy), fabs(sell - anchor.sell)) >= self.threshold_ticks:
-            self.take(view.top.us, buy, sell)
-            anchor = &self.taken[self.count - 1]
-        want.bid_ticks = floor(anchor.buy - self.delta_ticks)
-        want.ask_ticks = ceil(anchor.sell + self.delta_ticks)
-        return 0
-
-    cdef int take(self, int64_t us, double buy, double sell) except -1 nogil:
-        """Set a new anchor."""
-        cdef int64_t room = 2 * self.room + 64
-        cdef Anchor* taken
-        if self.count == self.room:
-            taken = <Anchor*> realloc(self.taken, room * sizeof(Anchor))
-            if taken is NULL:
-                with gil:
-                    raise MemoryError(f"no memory for {room} anchors")
-            self.taken, self.room = taken, room
-        self.taken[self.count] = Anchor(us, buy, sell)
-        self.count += 1
-        self.anchored = True
+        if not self.anchored or fmax(fabs(buy - self.buy), fabs(sell - self.sell)) >= self.threshold_ticks:
+            self.buy, self.sell, self.anchored = buy, sell, True
+            with gil:
+                self.taken.append((view.top.us, buy, sell))
+        want.bid_ticks = floor(self.buy - self.delta_ticks)
+        want.ask_ticks = ceil(self.sell + self.delta_ticks)
         return 0
 
 

@@ -117,13 +117,23 @@ def ratios(cells: dict[str, EndCells]) -> Iterator[str]:
     yield f"  {'ticks beyond the touch':<24}{'seen':>8}{'mid exponential':>18}{'best monotone':>16}"
     observed = _sums_by_end(mid, mid.fills.sum(axis=0))
     exponential, monotone = (
-        _sums_by_end(mid, mid.predicted(EXPONENTIAL)),
-        _sums_by_end(cells["best"], cells["best"].predicted(None)),
+        _sums_by_end(mid, _predicted(mid, EXPONENTIAL)),
+        _sums_by_end(cells["best"], _predicted(cells["best"], None)),
     )
     for (first, last), count, plain, curve in zip(ENDS, observed, exponential, monotone, strict=True):
         if count >= MIN_FILLS:
             name = f"{first}" if first == last else f"{first} and more" if last > 1 << 30 else f"{first} to {last}"
             yield f"  {name:<24}{count:>8,.0f}{plain / count:>18.2f}{curve / count:>16.2f}"
+
+
+def _predicted(cells: EndCells, family: Family | None) -> Floats:
+    """Return the predicted fills of each row under the curve of ``held_out``, given the total of each block."""
+    total = np.zeros(len(cells.shape.delta))
+    for parity, gain in enumerate(cells.held_out(family)):
+        reached = cells.exposure_s[parity::2] * np.exp(gain)
+        fills = cells.fills[parity::2].sum(axis=1)
+        total += (reached * (fills / np.maximum(reached.sum(axis=1), 1e-300))[:, None]).sum(axis=0)
+    return total
 
 
 def _sums_by_end(cells: EndCells, values: Floats) -> list[float]:

@@ -125,15 +125,6 @@ class EndCells:
             found[parity::2] = shares_loglik(gain, self.exposure_s[parity::2], self.fills[parity::2])
         return np.where(self.fills.any(axis=1), found, 0.0)
 
-    def predicted(self, family: Family | None) -> Floats:
-        """Return the predicted fills of each row under the curve of `held_out`, given the total of each block."""
-        total = np.zeros(len(self.shape.delta))
-        for parity, gain in enumerate(self.held_out(family)):
-            reached = self.exposure_s[parity::2] * np.exp(gain)
-            fills = self.fills[parity::2].sum(axis=1)
-            total += (reached * (fills / np.maximum(reached.sum(axis=1), 1e-300))[:, None]).sum(axis=0)
-        return total
-
 
 @dataclass(frozen=True)
 class SpanCells(EndCells):

@@ -8,15 +8,14 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import msgspec
 import numpy as np
 
 from mm.backtest.metrics.notes import NULL
 from mm.base.arrays import Floats
 from mm.base.numbers import duration, number, short, signed
-from mm.errors import BrokenFile
 from mm.report.backtest import data_card, sensitivity_card, split_card
 from mm.report.calibration import clusters_card
+from mm.report.contents import read_content
 from mm.report.figures import NORMAL_95
 from mm.report.frame import (
     About,
@@ -68,12 +67,12 @@ def page(
         BrokenFile: If a file of the run cannot be read.
     """
     about = about or About()
-    schedule, unseen = _content(folder / SCHEDULE, "segments"), _content(folder / UNSEEN)
+    schedule, unseen = read_content(folder / SCHEDULE), read_content(folder / UNSEEN)
     rows = read_segments(folder / METRICS)
     traded = (folder / BACKTEST).is_dir()
     kind = "walk-forward" if traded else "schedule"
     title = f"{schedule['symbol']} {schedule['day']}"
-    summary = _content(folder / BACKTEST / "summary.json") if traded else None
+    summary = read_content(folder / BACKTEST / "summary.json") if traded else None
     if summary is not None and sensitivity is not None:
         summary = {**summary, "sensitivity": sensitivity}
     head = header(str(schedule["symbol"]), str(schedule["day"]), schedule_line(schedule, kind) + about.name)
@@ -92,18 +91,10 @@ def page(
         if schedule.get("clustering") is not None:
             body.append(clusters_card(schedule["clustering"], "Fitted to the first training window. "))
         path = folder / FILE
-        windows = _content(path)["windows"] if path.exists() else []  # an earlier version made the run
+        windows = read_content(path)["windows"] if path.exists() else []  # an earlier version made the run
         shapes = shapes_card([WindowShape.from_json(one, str(path)) for one in windows])
         body += [_unseen(unseen), shapes, _data(rows, summary, run), _table(rows, over)]
     return document(f"{title} · {kind}", [*body, origin(about)], about.plotly)
-
-
-def _content(path: Path, unread: str = "") -> dict[str, Any]:
-    try:
-        parts = msgspec.json.decode(path.read_bytes(), type=dict[str, msgspec.Raw])
-        return {name: msgspec.json.decode(part) for name, part in parts.items() if name != unread}
-    except (OSError, ValueError) as error:
-        raise BrokenFile(f"{path}: cannot be read ({error}); make the run again") from error
 
 
 def schedule_line(schedule: Content, kind: str) -> str:

@@ -195,22 +195,16 @@ def prune(console: Console, copies: Copies, stores: StateStores, keep_days: floa
 
 def show(console: Console, file: Path, kind: str | None, client_id: str | None) -> None:
     """Show the rows of an audit log, one line each: number, instant (UTC), type and fields."""
-    rows = _filtered_rows(file, kind, client_id)
+    rows = (
+        row
+        for row in read_rows(file)
+        if kind in (None, row["type"]) and client_id in (None, row.get("client_id"), row.get("replaces"))
+    )
     if console.as_json:
         console.set_json({"path": str(file.resolve()), "rows": list(rows)})
         return
     for row in rows:
         console.print(_row_text(row))
-
-
-def _filtered_rows(file: Path, kind: str | None, client_id: str | None) -> Iterator[dict[str, Any]]:
-    """Yield the rows that pass the filters."""
-
-    for row in read_rows(file):
-        if kind in (None, row["type"]) and (
-            client_id is None or client_id in (row.get("client_id"), row.get("replaces"))
-        ):
-            yield row
 
 
 def _row_text(row: Mapping[str, Any]) -> str:

@@ -111,10 +111,6 @@ cdef class LiveEngine:
         """The instant of the next timer of `advance`; far in the future before the first book."""
         return min(self.manager.next_grid_us, min(self.manager.next_requote_us, self.venue.orders.open.follow_us))
 
-    def lots_at(self, side: int, ticks: int) -> int:
-        """Return the lots displayed at a price of a side (+1 bids, -1 asks)."""
-        return book_lots_at(&self.book, side, ticks)
-
     # ------------------------------------------------------------------ the market and the clock
 
     def feed(self, events: Iterable[FeedEvent]) -> None:
@@ -218,10 +214,6 @@ cdef class LiveEngine:
             run_timers(manager, open, us, False, &self.touch)
             manager.next_requote_us = max(manager.next_requote_us if next_us == us else next_us, us + 1)
         self.watch_sides(us)
-        return self.take_messages()
-
-    cdef list take_messages(self):
-        """Return and clear the queued messages."""
         messages, self.venue.messages = self.venue.messages, []
         return messages
 

@@ -54,13 +54,10 @@ def append_copy(log: Path, copy: Path, *, shrinks: bool = False) -> Witness:
                     f"{log}: its end was cut off: {copy} has {had:,} bytes; mm audit restore brings it back"
                 )
             source.seek(complete)
-            return _append(copy, had - complete, rows_after(source, end_of(copy) if complete else _none(log)))
+            shipped = end_of(copy) if complete else Witness(log.name, 0, ZEROS)
+            return _append(copy, had - complete, rows_after(source, shipped))
     except OSError as error:
         raise DataError(f"{error.filename or log}: it cannot be read ({error.strerror})") from error
-
-
-def _none(log: Path) -> Witness:
-    return Witness(log.name, 0, ZEROS)
 
 
 def _compared(source: BinaryIO, copy: Path) -> tuple[int, int, bool]:

@@ -1,7 +1,7 @@
 """The decision of a strategy at each requote, and its lag: ``decisions_<SYMBOL>.csv``."""
 
 from array import array
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -85,9 +85,20 @@ def write_decisions(path: Path, table: "Table", lags_us: Sequence[int], grid: In
         lags_us: Lag of each row; empty for a replay, which has an empty column.
         grid: Grid of the journal.
     """
+    text = cache(short_text)  # prices and quantities repeat often
+
+    def wanted(ticks: int, lots: int) -> str:
+        return "," if lots < 0 else f"{text(ticks * grid.tick_e8)},{text(lots * grid.lot_e8)}"
+
     with path.open("w", encoding="ascii", newline="") as file:
         file.write(",".join(COLUMNS) + "\n")
-        file.writelines(_lines(table, lags_us, grid))
+        for row, (us, seq, best_bid, best_ask, *quotes) in enumerate(table.tolist()):
+            bid, bid_lots, ask, ask_lots, bid_acted, ask_acted = quotes
+            lag = lags_us[row] if len(lags_us) else ""
+            file.write(
+                f"{us},{seq},{lag},{text(best_bid * grid.tick_e8)},{text(best_ask * grid.tick_e8)},"
+                f"{wanted(bid, bid_lots)},{wanted(ask, ask_lots)},{action_text(bid_acted)},{action_text(ask_acted)}\n"
+            )
     return len(table)
 
 
@@ -106,18 +117,3 @@ def lag_quantiles(lags_us: Sequence[int]) -> dict[str, int | None]:
         return dict.fromkeys([*names, "max"])
     found = [*np.quantile(lags_us, QUANTILES, method="higher").tolist(), max(lags_us)]
     return dict(zip([*names, "max"], map(int, found), strict=True))
-
-
-def _lines(table: "Table", lags_us: Sequence[int], grid: Instrument) -> Iterator[str]:
-    text = cache(short_text)  # prices and quantities repeat often
-
-    def wanted(ticks: int, lots: int) -> str:
-        return "," if lots < 0 else f"{text(ticks * grid.tick_e8)},{text(lots * grid.lot_e8)}"
-
-    for row, (us, seq, best_bid, best_ask, *quotes) in enumerate(table.tolist()):
-        bid, bid_lots, ask, ask_lots, bid_acted, ask_acted = quotes
-        lag = lags_us[row] if len(lags_us) else ""
-        yield (
-            f"{us},{seq},{lag},{text(best_bid * grid.tick_e8)},{text(best_ask * grid.tick_e8)},"
-            f"{wanted(bid, bid_lots)},{wanted(ask, ask_lots)},{action_text(bid_acted)},{action_text(ask_acted)}\n"
-        )

@@ -28,7 +28,7 @@ class LiveLeg:
     """
 
     def __init__(self, model: LegModel) -> None:
-        self.heard: Callable[[tuple[FeedEvent, ...]], None] = _unheard
+        self.heard: Callable[[tuple[FeedEvent, ...]], None] = lambda _events: None
         self._model, self._called = model, False
         self._trader: Trader | None = None
         self._play: TradePlay | None = None
@@ -90,7 +90,3 @@ class LegRun(TradeRun):
     def _begun(self, play: TradePlay, trader: "Trader") -> None:
         super()._begun(play, trader)
         self.leg.open(play, trader)
-
-
-def _unheard(_events: "tuple[FeedEvent, ...]") -> None:
-    """Ignore events before there is a strategy."""

@@ -1,7 +1,6 @@
 """Local checks of orders before sending: filters, number of open orders, balances."""
 
 from collections.abc import Iterable, Mapping
-from functools import lru_cache
 
 import msgspec
 
@@ -13,8 +12,6 @@ from mm.live.live_orders import LiveOrder, OrderState
 FILTER_FAILED, TOO_POOR, NO_SUCH_SYMBOL = -1013, -2010, -1121
 _MARKET = "MARKET"
 _RESTING = frozenset(("LIMIT", "LIMIT_MAKER"))
-_KEPT_TERMS = 4_096
-"""Number of cached checks: quotes return to the same prices."""
 
 Reason = tuple[int, str]
 """The exchange's error code of a refusal, and the reason."""
@@ -88,7 +85,6 @@ class OrderChecks:
         self.most_orders = most_orders
         self.average_e8 = 0
         self.free: dict[str, int] = {}
-        self._terms = lru_cache(_KEPT_TERMS)(self._read_terms)
 
     def balances(self, free: Mapping[str, str]) -> None:
         """Update the free balances."""
@@ -130,7 +126,7 @@ class OrderChecks:
             why = f"{self.instrument.symbol}: quantity {qty} is not between {booked}, which is filled, and {most}"
         return (FILTER_FAILED, why) if why else None
 
-    def _read_terms(self, price: str, qty: str, kind: str) -> tuple[int, int, str]:
+    def _terms(self, price: str, qty: str, kind: str) -> tuple[int, int, str]:
         """Return price (0 for a MARKET order) and quantity in 1e-8, and why any market would refuse them."""
         grid = self.instrument
         try:

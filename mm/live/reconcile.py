@@ -111,7 +111,8 @@ def replay(terms: ShadowTerms, knobs: PaperKnobs, data_root: Path, folder: Path)
         others[name] = OtherFeed(grid, () if tape is None else (tape,), opening=opening)
         inputs += tuple((os.path.relpath(root / path, data_root), size, sha256) for path, size, sha256 in read)
     play = PaperPlay(terms, knobs, others=others)
-    whole, read = received(terms, play.grid, data_root, _e8(knobs.market.qty_step))
+    step = knobs.market.qty_step
+    whole, read = received(terms, play.grid, data_root, None if step is None else e8(step))
     if whole is not None:
         play.exchange.run(whole, kill=terms.killed)
     inputs = (*read, *inputs)
@@ -252,7 +253,3 @@ def _first_difference(ours: list[str], theirs: list[str]) -> dict[str, Any] | No
             us = min(int(row.partition(",")[0]) for row in (one, other) if row)
             return {"row": place + 1, "us": us, "live": one, "replay": other}
     return None
-
-
-def _e8(text: str | None) -> int | None:
-    return None if text is None else e8(text)

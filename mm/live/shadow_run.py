@@ -27,7 +27,6 @@ from mm.report.run_columns import columns_of
 
 if TYPE_CHECKING:
     from mm.cli.config import Day
-    from mm.market_data.market_events import MarketEvent
     from mm.runs.in_progress import Run
 
 REFRESH_S = 0.05
@@ -89,8 +88,8 @@ class ShadowRun(LiveRun):
         follower = ShadowFollower(paired, self._clock, self._desk.market, self._kill_reason)
         following = {}
         for name, feed in self._play.rules.others.items():
-            watch = self._legs[name].market if name in self._legs else _unwatched
-            following[name] = OtherFollower(takers[name], feed.grid, watch)
+            watched = [self._legs[name].market] if name in self._legs else []
+            following[name] = OtherFollower(takers[name], feed.grid, *watched)
         others = recordings(self.beside, following, self.run.log, self._clock)
         recording = self._recording = Recording(replace(self.parts, follower=follower), self.run.log, self._clock)
         if self._stopped:
@@ -161,10 +160,6 @@ class ShadowRun(LiveRun):
         run.print(found.text())
         if changed:
             raise Incomplete(f"{self.symbol}: paper trading ended: {changed}", TryLater.exit_code)
-
-
-def _unwatched(_event: "MarketEvent") -> None:
-    """Show nothing of a market in which there are no orders."""
 
 
 def _take_back_killed(run: "Run") -> None:

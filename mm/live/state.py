@@ -171,10 +171,6 @@ class _Lane:
             self.report("state_store_back", store=self.backend.place, away_s=away_s)
 
 
-def _ignore(event: str, **numbers: object) -> None:
-    """Report nothing."""
-
-
 class StateWriter:
     """Feeds the stores of one run; no method except `close` waits for a store.
 
@@ -194,7 +190,7 @@ class StateWriter:
         audit: AuditLog | None = None,
         *,
         stream_maxlen: int = 100_000,
-        report: Reporter = _ignore,
+        report: Reporter = lambda _event, **_numbers: None,
     ) -> None:
         self._symbol, self._audit = symbol, audit
         self._live = _Live(symbol, stream_maxlen) if any(map(_takes_live, backends)) else None

@@ -19,7 +19,7 @@ from mm.cli.config import Day, Market, Models, OtherMarkets
 from mm.commands.assemble import MICRO_PRICE, micro_price_before, warn_of_fees
 from mm.commands.assemble import rules as rules_of
 from mm.errors import BrokenFile, TryLater, UsageError
-from mm.instrument import Instrument, e8, from_exchange_info, short_text
+from mm.instrument import e8, from_exchange_info, short_text
 from mm.live.trade_venue import untrusted
 from mm.market_data.grid import Grid
 from mm.market_data.venue import Answer, DepthSnapshot, ExchangeInfo
@@ -153,13 +153,9 @@ class ShadowTerms:
             raise UsageError(f"--tick-size (TICK_SIZE) is {market.tick_size}; it must divide the exchange's {whole}")
         lot_e8 = 1 if step_e8 % FINER else step_e8 // FINER
         grid = replace(known, tick_e8=tick_e8, lot_e8=lot_e8, min_notional_e8=least_e8)
-        bids, asks = (_level(grid, price) for price in (self.best_bid, self.best_ask))
+        bids, asks = ([(grid.ticks(price), 1)] if price else [] for price in (self.best_bid, self.best_ask))
         tape = Tape.of(grid, [(self.book_us, "snapshot", bids, asks)], self.day)
         return replace(tape, step_lots=step_e8 // lot_e8)
-
-
-def _level(grid: Instrument, price: str | None) -> list[tuple[int, int]]:
-    return [] if price is None else [(grid.ticks(price), 1)]
 
 
 async def learn_terms(rest: "RestClient", symbol: str, day: str, log: "Logger") -> ShadowTerms:

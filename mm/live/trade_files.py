@@ -4,14 +4,14 @@ Orders have the instants of their acceptance by the exchange, fills its own text
 ledger's position and cash, exact to 1e-8. Summary and page are those of a backtest, from the engine's journal.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mm.backtest.journal import ORDER_COLUMNS, STATE_COLUMNS, Journal
+from mm.backtest.journal import ORDER_COLUMNS, Journal
 from mm.clock import US_PER_MS
 from mm.instrument import E8, Instrument, decimal_text
 from mm.live.ledger import SIDE_NAMES
@@ -28,7 +28,6 @@ FILLS_HEAD = (
 )
 STATE_HEAD = "recv_ms,inventory,cash,mid,mtm_value,open_orders,recv_us,equity"
 _ID, _ACTIVE, _US = (ORDER_COLUMNS.index(name) for name in ("order_id", "active_us", "us"))
-_MID2, _OPEN = (STATE_COLUMNS.index(name) for name in ("mid2_ticks", "open_orders"))
 
 
 def with_acceptances(journal: Journal, accepted_us: Mapping[int, int]) -> Journal:
@@ -56,24 +55,20 @@ def write_fills(path: Path, fills: Sequence[BookedFill], mids: "Table", grid: In
         mids: ``Journal.mids``.
         grid: Grid of the journal.
     """
+    at = np.searchsorted(mids[:, 0], [one.us for one in fills], side="right") - 1
     with path.open("w", encoding="ascii", newline="") as file:
         file.write(FILLS_HEAD + "\n")
-        file.writelines(_fill_lines(fills, mids, grid))
+        for one, row in zip(fills, at.tolist(), strict=True):
+            mid2 = int(mids[row, 1]) if row >= 0 else 0
+            fill = one.fill
+            fee = "" if one.fee_e8 is None else decimal_text(one.fee_e8)
+            reason = "exchange:maker" if fill.maker else "exchange:taker"
+            file.write(
+                f"{one.us // US_PER_MS},{one.order_id},{SIDE_NAMES[fill.side]},{fill.price},{fill.qty},{fee},{reason},"
+                f"{one.us},{_mid(mid2, grid)},{decimal_text(one.position_e8)},"
+                f"{fill.trade_id},{fill.client_id},{fill.commission},{fill.commission_asset}\n"
+            )
     return len(fills)
-
-
-def _fill_lines(fills: Sequence[BookedFill], mids: "Table", grid: Instrument) -> Iterator[str]:
-    at = np.searchsorted(mids[:, 0], [one.us for one in fills], side="right") - 1
-    for one, row in zip(fills, at.tolist(), strict=True):
-        mid2 = int(mids[row, 1]) if row >= 0 else 0
-        fill = one.fill
-        fee = "" if one.fee_e8 is None else decimal_text(one.fee_e8)
-        reason = "exchange:maker" if fill.maker else "exchange:taker"
-        yield (
-            f"{one.us // US_PER_MS},{one.order_id},{SIDE_NAMES[fill.side]},{fill.price},{fill.qty},{fee},{reason},"
-            f"{one.us},{_mid(mid2, grid)},{decimal_text(one.position_e8)},"
-            f"{fill.trade_id},{fill.client_id},{fill.commission},{fill.commission_asset}\n"
-        )
 
 
 def write_state(
@@ -88,29 +83,23 @@ def write_state(
         start_e8: Position and cash at the start of the run, in 1e-8.
         grid: Grid of the journal.
     """
-    with path.open("w", encoding="ascii", newline="") as file:
-        file.write(STATE_HEAD + "\n")
-        file.writelines(_state_lines(state, fills, start_e8, grid))
-    return len(state)
-
-
-def _state_lines(
-    state: "Table", fills: Sequence[BookedFill], start_e8: tuple[int, int], grid: Instrument
-) -> Iterator[str]:
     position_e8, cash_e8 = start_e8
     done = 0
-    for row, (us, *_, mid2, open_orders) in enumerate(state.tolist()):
-        while done < len(fills) and fills[done].state_row <= row:
-            position_e8, cash_e8 = fills[done].position_e8, fills[done].cash_e8
-            done += 1
-        worth = equity = ""
-        if mid2:
-            worth_e8 = position_e8 * mid2 * grid.tick_e8 // (2 * E8)
-            worth, equity = decimal_text(worth_e8), decimal_text(cash_e8 + worth_e8)
-        yield (
-            f"{us // US_PER_MS},{decimal_text(position_e8)},{decimal_text(cash_e8)},{_mid(mid2, grid)},{worth},"
-            f"{open_orders},{us},{equity}\n"
-        )
+    with path.open("w", encoding="ascii", newline="") as file:
+        file.write(STATE_HEAD + "\n")
+        for row, (us, *_, mid2, open_orders) in enumerate(state.tolist()):
+            while done < len(fills) and fills[done].state_row <= row:
+                position_e8, cash_e8 = fills[done].position_e8, fills[done].cash_e8
+                done += 1
+            worth = equity = ""
+            if mid2:
+                worth_e8 = position_e8 * mid2 * grid.tick_e8 // (2 * E8)
+                worth, equity = decimal_text(worth_e8), decimal_text(cash_e8 + worth_e8)
+            file.write(
+                f"{us // US_PER_MS},{decimal_text(position_e8)},{decimal_text(cash_e8)},{_mid(mid2, grid)},{worth},"
+                f"{open_orders},{us},{equity}\n"
+            )
+    return len(state)
 
 
 def _mid(mid2: int, grid: Instrument) -> str:

@@ -124,6 +124,7 @@ class TradeRun(LiveRun):
 
     Attributes:
         desk: Its public view; None before the engine starts.
+        end: Its result, once it has ended without an error.
         legs: Other symbols of the account to which its strategy sends orders, by their names in the strategy.
     """
 
@@ -148,7 +149,7 @@ class TradeRun(LiveRun):
         self._equity = EquityFile(day.out_root, self.symbol, knobs.trading.venue)
         self._marks: tuple[int | None, int | None] = (None, None)
         self._trader: Trader | None = None
-        self._end: TradeEnd
+        self.end: TradeEnd
         self._lost: MMError | None = None
         self._stopped = self._killed_by = ""
         self._stop_wanted = asyncio.Event()
@@ -286,7 +287,7 @@ class TradeRun(LiveRun):
 
     def _ended_early(self, error: TryLater) -> None:
         """Keep that the last rows of the audit log could not be written."""
-        self._end = replace(self._end, refused=error)
+        self.end = replace(self.end, refused=error)
 
     async def _unless_stopped(self, work: Coroutine[Any, Any, _Found]) -> _Found:
         """Return the result of a part of the start; raises if the trade is stopped or killed before its end."""
@@ -323,18 +324,13 @@ class TradeRun(LiveRun):
         )
         await audit.synced(row)
 
-    @property
-    def end(self) -> TradeEnd:
-        """Its result, once it has ended without an error."""
-        return self._end
-
     def write(self) -> None:
         """Write the results of the trade.
 
         Raises:
             Incomplete: If it was killed, or the disk refused a part of it; the run folder is whole.
         """
-        end, symbol = self._end, self.symbol
+        end, symbol = self.end, self.symbol
         try:
             write_trade(self.run, end, {name: one.end for name, one in self.legs.items() if one.failure is None})
         except OSError as error:
@@ -454,7 +450,7 @@ class TradeRun(LiveRun):
             self._keep_last_marks(play, audit)
             await asyncio.to_thread(writer.close, WRITER_S)
         killed = self._killed_for() if reason == KILL else None
-        self._end = TradeEnd(reason, killed, self._refused(audit, unrecorded), play, account, trader, lags)
+        self.end = TradeEnd(reason, killed, self._refused(audit, unrecorded), play, account, trader, lags)
 
     def _play(self, start: TradeStart) -> TradePlay:
         """Return the strategy, which sees its legs and sends orders to them."""

@@ -7,7 +7,6 @@ disk or a metrics page never blocks it.
 import asyncio
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import TYPE_CHECKING, Protocol
 
 from mm.backtest.journal import REJECT_REASONS
@@ -26,7 +25,6 @@ if TYPE_CHECKING:
 Message = tuple[str, int, int, int, int, str]
 """``place``, ``cancel`` or ``amend``, order id, side, ticks, lots (for an amendment: in total), kind."""
 
-KEPT_TEXTS = 10_000  # maximum number of cached texts of prices and quantities
 MAX_WAIT_S = 0.05  # maximum time between two checks of kill switch and risk limits
 MIN_WAIT_S = 0.0002
 _INSUFFICIENT = {1: "insufficient_cash", -1: "insufficient_inventory"}
@@ -189,7 +187,6 @@ class Trader(OrderListener):
         self._watch, self._decided, self._clock = parts.watch, parts.decided, parts.clock
         self._allow, self._announce, self._heard = parts.allow, parts.ended, parts.heard
         self._sides: dict[int, int] = {}  # of orders without an answer
-        self._text = lru_cache(KEPT_TEXTS)(short_text)
         self._over = asyncio.Event()
         self._nap: asyncio.Future[None] | None = None
         self._failure: Exception | None = None
@@ -267,7 +264,7 @@ class Trader(OrderListener):
             action, order_id, side, _, lots, _ = messages[at]
             at += 1
             if action == "amend":
-                gateway.amend(order_id, self._text(lots * self._grid.lot_e8))
+                gateway.amend(order_id, short_text(lots * self._grid.lot_e8))
             elif action == "place":
                 gateway.place(order_id, *self._terms(messages[at - 1]))
             elif at < count and messages[at][0] == "place" and messages[at][2] == side:
@@ -282,7 +279,7 @@ class Trader(OrderListener):
         """Return side, price, quantity and kind of an order, as the exchange's text; note its side until its answer."""
         _, order_id, side, ticks, lots, kind = message
         self._sides[order_id] = side
-        return side, self._text(ticks * self._grid.tick_e8), self._text(lots * self._grid.lot_e8), kind
+        return side, short_text(ticks * self._grid.tick_e8), short_text(lots * self._grid.lot_e8), kind
 
     def _notify(self, action: str, order_id: int, us: int) -> None:
         if self._desk is not None:

@@ -4,7 +4,6 @@ from urllib.parse import parse_qs
 
 from mm.live.api_requests import COUNTED, REST_ROUTES, STAMPED_ONCE, WEIGHTS, ExchangeClock, Signer
 from mm.live.keys import Credentials, sorted_payload
-from mm.live.knobs import VENUES
 from mm.sim.wire.operations import MARKET_OPERATIONS
 from mm.sim.wire.user_operations import USER_OPERATIONS
 
@@ -47,10 +46,3 @@ def test_routes_and_weights_match_simulated_exchange() -> None:
         # The answer to an amendment has the count as well, and adds nothing to it.
         assert known[method].counts_orders == (method in STAMPED_ONCE)
     assert set(COUNTED) == STAMPED_ONCE - {"order.amend.keepPriority"}
-
-
-def test_venues_are_testnet_and_production() -> None:
-    """The testnet has its own hosts."""
-    assert set(VENUES) == {"testnet", "production"}
-    assert "testnet" in VENUES["testnet"].ws_api
-    assert "testnet" not in VENUES["production"].rest

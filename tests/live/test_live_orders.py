@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mm.live.live_orders import AHEAD_MS, ENDS, LiveOrder, OrderState
+from mm.live.live_orders import AHEAD_MS, LiveOrder
 
 
 @given(st.integers(0, 10**6), st.integers(1, 60_000), st.integers(-5_000, 200_000), st.integers(0, 10**6))
@@ -16,15 +16,3 @@ def test_query_that_proves_absence_excludes_later_arrival(
     takes_order = exchange_ms - sent_ms <= window_ms
     if order.proves_absence(query_ms) and takes_query:
         assert not takes_order
-
-
-def test_order_is_ended_in_four_states() -> None:
-    """All others are open, also UNKNOWN."""
-    assert {state for state in OrderState if state in ENDS} == {
-        OrderState.FILLED,
-        OrderState.CANCELED,
-        OrderState.EXPIRED,
-        OrderState.REJECTED,
-    }
-    order = LiveOrder(1, "c1", 1, "1", "0.5", "LIMIT")
-    assert (order.qty_e8, order.ended) == (50_000_000, False)

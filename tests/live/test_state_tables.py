@@ -1,14 +1,11 @@
 """Common parts of the stores: columns, batches, and addresses without passwords."""
 
-from pathlib import Path
-
 import pytest
 
 from audit_story import FILL
 from mm.live.audit_books import AuditOrder, Changes
 from mm.live.state_stores import SHOWN
 from mm.live.state_tables import TABLES, StateBatch, fill_row, place_of
-from state_memory import MemoryLive, MemoryState
 
 # Tables and positions as in docs/trading.md.
 DOCUMENTED = {
@@ -61,9 +58,3 @@ def test_batch_follows_stored_progress_of_all_logs() -> None:
 def test_place_contains_no_password(url: str, place: str) -> None:
     """It is used in log lines and errors."""
     assert place_of(url) == place
-
-
-def test_memory_stores_start_empty(tmp_path: Path) -> None:
-    """As the protocols require."""
-    assert MemoryState().progress("A") == {}
-    assert MemoryLive().last_tick("a") == (0, 0)

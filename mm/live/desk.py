@@ -98,8 +98,8 @@ class Desk:
         self._counted = Counter[str]()
         self._quoted_us: int | None = None
         self._book: LocalOrderBook | None = None  # as of the last event; None without a valid one
-        self._last_id = self._book_us = self._gaps = 0
-        self._messages = {"depth": 0, "trade": 0}
+        self._last_id = 0
+        self._messages = metrics.messages = {"depth": 0, "trade": 0}
 
     # ------------------------------------------------------------------ the market
 
@@ -108,14 +108,15 @@ class Desk:
         if isinstance(event, DepthArrived):
             self._messages["depth"] += 1
             if event.book is not None:
-                self._book, self._last_id, self._book_us = event.book, event.update.u, event.recv_us
+                self._book, self._last_id, self.metrics.book_us = event.book, event.update.u, event.recv_us
         elif isinstance(event, TradeArrived):
             self._messages["trade"] += 1
             if self._writer and event.verdict is not TradeVerdict.LATE:
                 trade = event.trade
                 self._writer.tick(event.recv_us, price=trade.p, qty=trade.q, side="SELL" if trade.m else "BUY")
         elif isinstance(event, BookLost):
-            self._book, self._gaps = None, self._gaps + 1
+            self._book = None
+            self.metrics.gaps += 1
 
     # ------------------------------------------------------------------ what the kinds of desks differ in
 
@@ -139,9 +140,6 @@ class Desk:
         mid2 = bid + ask if bid and ask else 0
         self._show_breaches(us)
         self._count_rows({}, ("SKIP",))
-        metrics.gaps, metrics.messages = self._gaps, self._messages
-        if self._book is not None:
-            metrics.book_us = self._book_us
         metrics.position_e8 = self._position_e8()
         metrics.quotes(us, *((abs(mid2 / 2 - ticks) if ticks and mid2 else None) for ticks in manager.quoted))
         metrics.why_not_ready = self._why_not_quoting(us, mid2)

@@ -69,6 +69,15 @@ class BucketCounts:
         self.count += 1
         self.sum_s += seconds
 
+    def quantile(self, share: float) -> float | None:
+        """Return a quantile in s, interpolated as by Prometheus; None without an observation."""
+        wanted, before, below_s = share * self.count, 0, 0.0
+        for bound_s, count in zip(self.bounds, self._counts, strict=False):
+            if count and before + count >= wanted:
+                return below_s + (bound_s - below_s) * (wanted - before) / count
+            before, below_s = before + count, bound_s
+        return below_s if self.count else None  # beyond the last bound it is that bound
+
     def samples(self) -> list[MetricSample]:
         """Return the samples of its family; bucket counts are cumulative."""
         names = [*map(repr, self.bounds), "+Inf"]
@@ -102,6 +111,7 @@ class TradingMetrics:
         ack: Time from sending a request to its acknowledgement.
         ack_fill: Time from an order's acknowledgement to its first fill.
         used: Used share of each limit, by its knob; 1 is all of it.
+        distances: Distance of our best quote from the mid in ticks, by side: +1 buy, -1 sell; set by `quotes`.
         killed: Whether the kill switch is triggered.
         writer: Rows waiting for the state store, and the age of the oldest, in s.
     """
@@ -118,24 +128,24 @@ class TradingMetrics:
         self.equity_e8: int | None = None
         self.pnl_e8: Mapping[str, int] = {}
         self.unvalued_e8: Mapping[str, int] = {}
-        self.orders, self.rejects = Counter[str](), Counter[str]()
-        self.fills = Counter[int]()
+        self.orders, self.rejects = Counter(dict.fromkeys(ACTIONS, 0)), Counter[str]()
+        self.fills = Counter(dict.fromkeys(SIDES, 0))
         self.ack, self.ack_fill = BucketCounts(ACK_BUCKETS_S), BucketCounts(ACK_FILL_BUCKETS_S)
         self.used: dict[str, float] = {}
         self.killed = False
         self.writer: tuple[int, float] | None = None
         self._clock, self._began_us = clock, clock()
-        self._distances: dict[int, float] = {}
+        self.distances: dict[int, float] = {}
         self._two_sided_us = 0
         self._two_sided_since_us: int | None = None
 
     def quotes(self, us: int, buy_ticks: float | None, sell_ticks: float | None) -> None:
         """Set our quotes from the instant *us* (µs) on: distances from the mid in ticks, None for a side without."""
         given = {+1: buy_ticks, -1: sell_ticks}
-        self._distances = {side: ticks for side, ticks in given.items() if ticks is not None}
+        self.distances = {side: ticks for side, ticks in given.items() if ticks is not None}
         if self._two_sided_since_us is not None:
             self._two_sided_us += max(0, us - self._two_sided_since_us)
-        self._two_sided_since_us = us if len(self._distances) == len(given) else None
+        self._two_sided_since_us = us if len(self.distances) == len(given) else None
 
     # pages
 
@@ -145,19 +155,16 @@ class TradingMetrics:
         age_s, account_age_s = (
             None if us is None else max(0, at_us - us) / US_PER_S for us in (self.book_us, self.account_us)
         )
-        parts = PARTS[:2] if self.unvalued_e8 else PARTS
         own: dict[MetricFamily, list[MetricSample]] = {
             POSITION: _money(self.position_e8),
-            PNL: [("", {"part": part}, decimal_text(self.pnl_e8[part])) for part in parts if part in self.pnl_e8],
+            PNL: [("", {"part": part}, decimal_text(value)) for part, value in self.known_pnl_e8().items()],
             PNL_ALL_LEGS: _money(self.pnl_all_legs_e8()) if self.legs else [],
             EQUITY: [] if self.unvalued_e8 else _money(self.equity_e8),
             ACCOUNT_AGE: [] if account_age_s is None else [("", {}, account_age_s)],
             UNVALUED: [("", {"asset": asset}, decimal_text(paid)) for asset, paid in sorted(self.unvalued_e8.items())],
-            DISTANCE: [("", {"side": SIDES[side]}, float(ticks)) for side, ticks in self._distances.items()],
-            TWO_SIDED: [("", {}, self._two_sided_s(at_us))],
-            ORDERS: [
-                ("", {"action": action}, self.orders[action]) for action in {**dict.fromkeys(ACTIONS), **self.orders}
-            ],
+            DISTANCE: [("", {"side": SIDES[side]}, float(ticks)) for side, ticks in self.distances.items()],
+            TWO_SIDED: [("", {}, self.two_sided_s(at_us))],
+            ORDERS: [("", {"action": action}, count) for action, count in self.orders.items()],
             FILLS: [("", {"side": name}, self.fills[side]) for side, name in SIDES.items()],
             REJECTS: [("", {"reason": reason}, count) for reason, count in sorted(self.rejects.items())],
             ACK: self.ack.samples(),
@@ -169,6 +176,11 @@ class TradingMetrics:
         }
         return [*market_families(age_s, self.gaps, self.messages), *own.items()]
 
+    def known_pnl_e8(self) -> dict[str, int]:
+        """Return the parts of the PnL that are known, in 1e-8: without fees and total if a fee has no known value."""
+        parts = PARTS[:2] if self.unvalued_e8 else PARTS
+        return {part: self.pnl_e8[part] for part in parts if part in self.pnl_e8}
+
     def pnl_all_legs_e8(self) -> int | None:
         """Return the total PnL with that of the legs, in 1e-8; None if one is unknown, or fees have no known value."""
         each = (self, *self.legs)
@@ -179,14 +191,15 @@ class TradingMetrics:
     def health(self) -> dict[str, object]:
         """Return the content of ``/health``: whether it quotes, else why not, and the share of time on both sides."""
         why, at_us = "the kill switch is triggered" if self.killed else self.why_not_ready, self._clock()
-        running_s, two_sided_s = (at_us - self._began_us) / US_PER_S, self._two_sided_s(at_us)
+        running_s, two_sided_s = (at_us - self._began_us) / US_PER_S, self.two_sided_s(at_us)
         share = round(two_sided_s / running_s, 6) if running_s > 0 else None
         times = {"running_s": running_s, "two_sided_s": two_sided_s, "two_sided_uptime": share}
         total_e8 = self.pnl_all_legs_e8()
         legs = {"pnl_all_legs": None if total_e8 is None else decimal_text(total_e8)} if self.legs else {}
         return {"ready": not why, "why": why, **times, **legs}
 
-    def _two_sided_s(self, at_us: int) -> float:
+    def two_sided_s(self, at_us: int) -> float:
+        """Return the time with open orders on both sides up to an instant, in s."""
         since_us = self._two_sided_since_us
         running_us = 0 if since_us is None else max(0, at_us - since_us)
         return (self._two_sided_us + running_us) / US_PER_S

@@ -58,7 +58,7 @@ class SymbolsPage:
         account = self._account.shown() if self._account and len(self._symbols) > 1 else {}
         lines = size.lines // len(self._symbols) - len(account)
         part = os.terminal_size((size.columns, max(lines, 2)))
-        screens = [view(one.symbol, one.filled(), now_us(), one.why_not_ready, part) for one in self._symbols]
+        screens = [view(one, now_us(), part) for one in self._symbols]
         return "\n".join([*screens, *(f"{name}  {text}" for name, text in account.items())])
 
     @asynccontextmanager

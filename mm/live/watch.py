@@ -1,21 +1,20 @@
 """The terminal view of a shadow or a trader: one screen of text from the metrics, redrawn every second.
 
-`view` is a pure function of a page of metrics, so that the screen and the dashboard never differ.
+`view` is a pure function of the metrics that a dashboard shows too.
 """
 
 import asyncio
 import os
 import shutil
 import sys
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from decimal import Decimal
-from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from mm.clock import iso
-from mm.live import metrics
-from mm.market_data.metrics import BOOK_AGE, GAPS, MESSAGES, FilledFamily, MetricFamily
+from mm.clock import US_PER_S, iso
+from mm.instrument import E8, decimal_text
+from mm.live.metrics import SIDES, TradingMetrics
 
 if TYPE_CHECKING:
     from mm.live.symbols_page import SymbolsPage
@@ -28,72 +27,25 @@ _NONE = "–"
 _USUAL = os.terminal_size((80, 40))
 
 
-class Screen:
-    """The content of one page of metrics, by family and label.
-
-    Args:
-        families: As `TradingMetrics.filled` returns them.
-    """
-
-    def __init__(self, families: Iterable[FilledFamily]) -> None:
-        self._samples = {family.name: samples for family, samples in families}
-
-    def number(self, family: MetricFamily, **labels: str) -> Decimal | None:
-        """Return the value of a family, None if it has no sample with these labels."""
-        for _, given, value in self._samples.get(family.name, []):
-            if given == labels:
-                return Decimal(str(value)) if not isinstance(value, bool) else Decimal(int(value))
-        return None
-
-    def by_label(self, family: MetricFamily) -> dict[str, Decimal]:
-        """Return the values of a family with one label, by the label's value."""
-        return {
-            next(iter(given.values())): Decimal(str(value)) for _, given, value in self._samples.get(family.name, [])
-        }
-
-    def quantile(self, family: MetricFamily, share: float) -> float | None:
-        """Return a quantile of a histogram in s, interpolated as by Prometheus; None if it is empty."""
-        found = self._samples.get(family.name, [])
-        buckets = [(float(given["le"]), float(value)) for suffix, given, value in found if suffix == "_bucket"]
-        if not buckets or not buckets[-1][1]:
-            return None
-        wanted = share * buckets[-1][1]
-        for (below_s, before), (bound_s, count) in pairwise([(0.0, 0.0), *buckets]):
-            if count >= wanted:
-                if bound_s == float("inf"):
-                    return below_s
-                return below_s + (bound_s - below_s) * (wanted - before) / (count - before)
-        return None
-
-
-def view(
-    symbol: str,
-    families: Iterable[FilledFamily],
-    at_us: int,
-    why_not_ready: str = "",
-    size: os.terminal_size = _USUAL,
-) -> str:
+def view(found: TradingMetrics, at_us: int, size: os.terminal_size = _USUAL) -> str:
     """Return the screen, without control characters: lines that fit a terminal, one fewer than its height.
 
     If there are too many lines, empty ones are dropped first, then those at the end.
 
     Args:
-        symbol: Upper case.
-        families: As `TradingMetrics.filled` returns them.
+        found: What is shown.
         at_us: The instant, in µs.
-        why_not_ready: Why nothing is quoted; empty while quoting.
         size: Columns and lines of the terminal.
     """
-    screen = Screen(families)
-    killed = screen.number(metrics.KILLED)
-    state = "KILLED" if killed else f"not quoting: {why_not_ready}" if why_not_ready else "quoting"
+    why = found.why_not_ready
+    state = "KILLED" if found.killed else f"not quoting: {why}" if why else "quoting"
     lines = [
-        f"{symbol}  {iso(at_us)}  {state}",
+        f"{found.symbol}  {iso(at_us)}  {state}",
         "",
-        *_market(screen),
-        *_money(screen),
-        *_orders(screen),
-        *_risk(screen),
+        *_market(found, at_us),
+        *_money(found),
+        *_orders(found),
+        *_risk(found),
     ]
     most = max(size.lines - 1, 1)
     if len(lines) > most:
@@ -148,52 +100,52 @@ def frame(text: str) -> str:
     return _HOME + "".join(f"{line}{_CLEAR_LINE}\r\n" for line in text.split("\n")) + _CLEAR_BELOW
 
 
-def _market(screen: Screen) -> list[str]:
-    messages = screen.by_label(MESSAGES)
-    counts = "  ".join(f"{stream} {count:,}" for stream, count in messages.items())
-    two_sided = f"two-sided {_seconds(screen.number(metrics.TWO_SIDED))}"
+def _market(found: TradingMetrics, at_us: int) -> list[str]:
+    age_s = None if found.book_us is None else max(0, at_us - found.book_us) / US_PER_S
+    quotes = [
+        f"{name} {found.distances[side]:.1f} ticks" if side in found.distances else f"{name} {_NONE}"
+        for side, name in SIDES.items()
+    ]
     return [
-        _row("book", f"{_seconds(screen.number(BOOK_AGE))} old", f"gaps {_plain(screen.number(GAPS))}", counts),
-        _row("quotes", *(_quote(screen, side) for side in metrics.SIDES.values()), two_sided),
+        _row("book", f"{_seconds(age_s)} old", f"gaps {found.gaps:,}", "  ".join(_counts(found.messages))),
+        _row("quotes", *quotes, f"two-sided {_seconds(found.two_sided_s(at_us))}"),
     ]
 
 
-def _quote(screen: Screen, side: str) -> str:
-    ticks = screen.number(metrics.DISTANCE, side=side)
-    return f"{side} {_NONE if ticks is None else f'{ticks:.1f} ticks'}"
-
-
-def _money(screen: Screen) -> list[str]:
-    pnl = screen.by_label(metrics.PNL)
-    signed = {part: -pnl[part] if part == "fees" else pnl[part] for part in metrics.PARTS if part in pnl}  # they add up
-    legs = screen.number(metrics.PNL_ALL_LEGS)
-    unvalued = [f"{paid:,} {asset}" for asset, paid in screen.by_label(metrics.UNVALUED).items()]
+def _money(found: TradingMetrics) -> list[str]:
+    signed = {part: -e8 if part == "fees" else e8 for part, e8 in found.known_pnl_e8().items()}  # the parts add up
+    legs_e8 = found.pnl_all_legs_e8() if found.legs else None
+    unvalued = [f"{_amount(paid)} {asset}" for asset, paid in sorted(found.unvalued_e8.items())]
+    equity_e8 = None if found.unvalued_e8 else found.equity_e8
     return [
-        _row("position", _plain(screen.number(metrics.POSITION)), f"equity {_plain(screen.number(metrics.EQUITY))}"),
-        _row("pnl", *(f"{part} {value:+,.4f}" for part, value in signed.items())),
-        *([_row("all legs", f"total {legs:+,.4f}")] if legs is not None else []),
+        _row("position", _amount(found.position_e8), f"equity {_amount(equity_e8)}"),
+        _row("pnl", *(f"{part} {value_e8 / E8:+,.4f}" for part, value_e8 in signed.items())),
+        *([_row("all legs", f"total {legs_e8 / E8:+,.4f}")] if legs_e8 is not None else []),
         *([_row("", f"before fees of {', '.join(unvalued)}, whose value is not known")] if unvalued else []),
     ]
 
 
-def _orders(screen: Screen) -> list[str]:
-    rejects = screen.by_label(metrics.REJECTS)
+def _orders(found: TradingMetrics) -> list[str]:
+    fills = {name: found.fills[side] for side, name in SIDES.items()}
+    times = [
+        _row(name, *(f"p{100 * share:.0f} {_seconds(counts.quantile(share))}" for share in (0.5, 0.99)))
+        for name, counts in (("ack", found.ack), ("ack to fill", found.ack_fill))
+    ]
     return [
         "",
-        _row("orders", *_counts(screen.by_label(metrics.ORDERS))),
-        _row("fills", *_counts(screen.by_label(metrics.FILLS))),
-        _row("rejects", *(_counts(rejects) or ["none"])),
-        _row("ack", *_quantiles(screen, metrics.ACK)),
-        _row("ack to fill", *_quantiles(screen, metrics.ACK_FILL)),
+        _row("orders", *_counts(found.orders)),
+        _row("fills", *_counts(fills)),
+        _row("rejects", *(_counts(dict(sorted(found.rejects.items()))) or ["none"])),
+        *times,
     ]
 
 
-def _risk(screen: Screen) -> list[str]:
-    used = screen.by_label(metrics.RISK_USED)
-    queue, lag = screen.number(metrics.WRITER_QUEUE), screen.number(metrics.WRITER_LAG)
-    widest = max(map(len, used), default=0)
-    lines = [f"{limit:<{widest}}  {_bar(share)} {share:>6.1%}" for limit, share in used.items()]
-    state = [] if queue is None else [_row("state", f"{queue:,} rows wait", f"{_seconds(lag)} behind")]
+def _risk(found: TradingMetrics) -> list[str]:
+    widest = max(map(len, found.used), default=0)
+    lines = [f"{limit:<{widest}}  {_bar(share)} {share:>6.1%}" for limit, share in sorted(found.used.items())]
+    state = (
+        [_row("state", f"{found.writer[0]:,} rows wait", f"{_seconds(found.writer[1])} behind")] if found.writer else []
+    )
     return ["", *lines, *([""] if lines and state else []), *state]
 
 
@@ -201,24 +153,20 @@ def _row(name: str, *cells: str) -> str:
     return f"{name:<12}{'   '.join(cell for cell in cells if cell)}"
 
 
-def _counts(counts: Mapping[str, Decimal]) -> list[str]:
+def _counts(counts: Mapping[str, int]) -> list[str]:
     return [f"{name} {count:,}" for name, count in counts.items()]
 
 
-def _quantiles(screen: Screen, family: MetricFamily) -> list[str]:
-    return [f"{name} {_seconds(screen.quantile(family, share))}" for name, share in (("p50", 0.5), ("p99", 0.99))]
-
-
-def _bar(share: Decimal) -> str:
+def _bar(share: float) -> str:
     filled = min(_BAR, max(0, int(share * _BAR)))
     return "#" * filled + "." * (_BAR - filled)
 
 
-def _plain(value: Decimal | None) -> str:
-    return _NONE if value is None else f"{value:,}"
+def _amount(value_e8: int | None) -> str:
+    return _NONE if value_e8 is None else f"{Decimal(decimal_text(value_e8)):,}"
 
 
-def _seconds(value: Decimal | float | None) -> str:
+def _seconds(value: float | None) -> str:
     if value is None:
         return _NONE
-    return f"{float(value) * 1_000:.1f} ms" if value < 1 else f"{float(value):,.1f} s"
+    return f"{value * 1_000:.1f} ms" if value < 1 else f"{value:,.1f} s"

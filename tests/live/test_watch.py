@@ -7,9 +7,8 @@ from contextlib import suppress
 import pytest
 from test_live_metrics import START_US, Now, busy
 
-from mm.live import metrics
 from mm.live.metrics import TradingMetrics
-from mm.live.watch import Screen, frame, view, watch
+from mm.live.watch import frame, view, watch
 
 SCREEN = """\
 SIMUSDT  2026-01-05T08:00:00.000000Z  quoting
@@ -36,8 +35,8 @@ DENSE = "\n".join(line for line in SCREEN.splitlines() if line)
 def test_screen_shows_all_metrics() -> None:
     """One line for each group of numbers."""
     trader = busy()
-    trader.killed = False
-    assert view("SIMUSDT", trader.filled(), START_US) == SCREEN
+    trader.killed, trader.why_not_ready = False, ""
+    assert view(trader, START_US) == SCREEN
 
 
 @pytest.mark.parametrize(
@@ -47,13 +46,13 @@ def test_screen_shows_all_metrics() -> None:
 def test_first_line_shows_why_nothing_is_quoted(killed: bool, why: str, status: str) -> None:
     """A kill takes precedence over every other reason."""
     trader = busy()
-    trader.killed = killed
-    assert view("SIMUSDT", trader.filled(), START_US, why).splitlines()[0].endswith(status)
+    trader.killed, trader.why_not_ready = killed, why
+    assert view(trader, START_US).splitlines()[0].endswith(status)
 
 
 def test_screen_before_first_message_shows_dashes() -> None:
     """Unknown numbers are not shown as 0."""
-    text = view("SIMUSDT", TradingMetrics("SIMUSDT", Now()).filled(), START_US, "starting")
+    text = view(TradingMetrics("SIMUSDT", Now()), START_US)
     assert "book        – old   gaps 0" in text
     assert "quotes      buy –   sell –" in text
     assert "ack         p50 –   p99 –" in text
@@ -62,7 +61,7 @@ def test_screen_before_first_message_shows_dashes() -> None:
 
 def test_lines_are_cut_at_terminal_width() -> None:
     """A narrow terminal must not wrap, or the next drawing is misplaced."""
-    text = view("SIMUSDT", busy().filled(), START_US, size=os.terminal_size((30, 40)))
+    text = view(busy(), START_US, os.terminal_size((30, 40)))
     assert max(map(len, text.splitlines())) == 30
 
 
@@ -70,8 +69,8 @@ def test_lines_are_cut_at_terminal_width() -> None:
 def test_low_terminal_shows_the_first_lines(height: int, shown: str) -> None:
     """Too high a screen would scroll its head away: empty lines are dropped first, and the last line stays free."""
     trader = busy()
-    trader.killed = False
-    text = view("SIMUSDT", trader.filled(), START_US, size=os.terminal_size((80, height)))
+    trader.killed, trader.why_not_ready = False, ""
+    text = view(trader, START_US, os.terminal_size((80, height)))
     assert text.splitlines() == shown.splitlines()[: height - 1]
 
 
@@ -81,10 +80,9 @@ def test_quantiles_match_prometheus() -> None:
     for _ in range(4):
         trader.ack.observe(0.2)
     trader.ack.observe(99.0)
-    screen = Screen(trader.filled())
-    assert screen.quantile(metrics.ACK, 0.5) == pytest.approx(0.1 + 0.15 * 2.5 / 4)
-    assert screen.quantile(metrics.ACK, 0.99) == 10.0
-    assert screen.quantile(metrics.ACK_FILL, 0.5) is None
+    assert trader.ack.quantile(0.5) == pytest.approx(0.1 + 0.15 * 2.5 / 4)
+    assert trader.ack.quantile(0.99) == 10.0
+    assert trader.ack_fill.quantile(0.5) is None
 
 
 def test_screen_is_redrawn_until_cancelled() -> None:

@@ -72,8 +72,6 @@ class Gateway:
         urls: Addresses of the exchange.
         credentials: Credentials of the account.
         run: Symbol and settings, and the state of earlier runs.
-        listener: Receives the reports, always from the event loop, never from inside a call; None holds them until
-            `attach`.
         audit: Receives a row for every intent, acknowledgement, fill, end and rejection.
         log: The logger.
         around: Clocks and connections, which tests replace.
@@ -84,12 +82,11 @@ class Gateway:
         instrument: Grid and filters of the symbol at the exchange; after `start`.
     """
 
-    def __init__(  # noqa: PLR0913 - the parts that it connects
+    def __init__(
         self,
         urls: VenueUrls,
         credentials: Credentials,
         run: GatewayRun,
-        listener: OrderListener | None,
         audit: AuditLog,
         *,
         log: "Logger",
@@ -110,7 +107,7 @@ class Gateway:
         self._ids = ClientIds(run.run_id, around.nonce)
         self._states = OrderStates(run.booked)
         self._fees = FeeValues()
-        self._reports = OrderReports(audit, listener, self._fees, run.account)
+        self._reports = OrderReports(audit, self._fees, run.account)
         apis = (self._ws if run.access.order_transport == "websocket" else self._rest, self._rest)
         window_ms = run.access.recv_window_ms
         self._sender = OrderSender(run.symbol, window_ms, self._states, apis, audit, self._report_answer)
@@ -142,7 +139,7 @@ class Gateway:
         return self._ws.failure
 
     def attach(self, listener: OrderListener) -> None:
-        """Send the held reports to a listener, and all later ones."""
+        """Send the held reports to a listener, and all later ones from the event loop, never from inside a call."""
         self._reports.attach(listener)
 
     # the engine's calls
@@ -314,10 +311,8 @@ class Gateway:
         """Write the intent of an order; return the order, and the row's number."""
         order = LiveOrder(order_id, self._ids.next(side), side, price, qty, kind)
         terms = {"client_id": order.client_id, "side": side, "price": price, "qty": qty, "kind": kind}
-        if replaces:
-            seq = self._audit.append("intent", action="replace", **terms, replaces=replaces.client_id)
-        else:
-            seq = self._audit.append("intent", action="place", **terms)
+        more = {"replaces": replaces.client_id} if replaces else {}
+        seq = self._audit.append("intent", action="replace" if replaces else "place", **terms, **more)
         self._states.add(order)
         self._orders[order_id] = order
         return order, seq

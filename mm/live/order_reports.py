@@ -67,7 +67,6 @@ class OrderReports:
 
     Args:
         audit: Receives a row for each report.
-        listener: Receives reports about its orders; for orders of earlier runs only fills. None holds them.
         fees: Values the commissions of fills.
         account: Expects balances with the fills; None for no check.
     """
@@ -75,15 +74,15 @@ class OrderReports:
     def __init__(
         self,
         audit: AuditLog,
-        listener: OrderListener | None,
         fees: FeeValues,
         account: AccountCheck | None = None,
     ) -> None:
-        self._audit, self._listener, self._fees, self._account = audit, listener, fees, account
+        self._audit, self._fees, self._account = audit, fees, account
+        self._listener: OrderListener | None = None
         self._held: list[Report] = []
 
     def attach(self, listener: OrderListener) -> None:
-        """Forward the held reports, and from now on every report at once."""
+        """Forward the held reports, and from now on every report at once; of orders of earlier runs only fills."""
         while self._held:  # including reports that the listener causes meanwhile
             self._held.pop(0)(listener)
         self._listener = listener

@@ -258,7 +258,7 @@ class TradeRun(LiveRun):
             await self._begin_log(audit, instrument, history)
             check = self._account_check(history, instrument)
             run, around = self._gateway_run(history, check), Surroundings(clock=self._clock)
-            gateway = Gateway(self._urls, self._credentials, run, None, audit, log=self.run.log, around=around)
+            gateway = Gateway(self._urls, self._credentials, run, audit, log=self.run.log, around=around)
             try:
                 await self._unless_stopped(self._ready(gateway))
                 await self._with_gateway(history, check, audit, gateway)

@@ -185,7 +185,9 @@ def make_gateway(
 ) -> Gateway:
     """Return a gateway of alice, not started."""
     run = run or GatewayRun(symbol="SIMUSDT", run_id="test", access=OrderAccess(), share_budget=False, sync=False)
-    return Gateway(urls(box), credentials(box, kind), run, listener, audit, log=QuietLog(), around=Surroundings())
+    found = Gateway(urls(box), credentials(box, kind), run, audit, log=QuietLog(), around=Surroundings())
+    found.attach(listener)
+    return found
 
 
 @asynccontextmanager

@@ -213,7 +213,8 @@ class World:
             nonce=str(self.runs).encode(),
         )
         key = credentials_of(self.door.keys[ALICE], kind)
-        self.gateway = Gateway(URLS, key, run, self.listener, self.audit, log=QuietLog(), around=around)
+        self.gateway = Gateway(URLS, key, run, self.audit, log=QuietLog(), around=around)
+        self.gateway.attach(self.listener)
 
     async def revive(self) -> None:
         """Restart a process that was killed at a row of its audit log."""

@@ -272,7 +272,8 @@ def test_rejected_api_key_raises_usage_error_without_secrets(name: str) -> None:
             key = Credentials("K" * 64 if name == "nobody" else known, secret=secret)
             run = GatewayRun(symbol="SIMUSDT", run_id="r", access=OrderAccess(), sync=False, share_budget=False)
             listener = FollowingListener()
-            gateway = Gateway(urls(rig.box), key, run, listener, MemoryAudit(), log=QuietLog())
+            gateway = Gateway(urls(rig.box), key, run, MemoryAudit(), log=QuietLog())
+            gateway.attach(listener)
             with pytest.raises(UsageError, match="does not accept the API key") as caught:
                 await gateway.start()
             assert not any(text in str(caught.value) for text in (secret, key.key))
@@ -302,7 +303,7 @@ def test_unreachable_exchange_raises_try_later() -> None:
         run = GatewayRun(symbol="SIMUSDT", run_id="r", access=OrderAccess(), sync=False, share_budget=False)
         nowhere = VenueUrls("ws://127.0.0.1:9/ws-api/v3", "http://127.0.0.1:9", "ws://127.0.0.1:9")
         key = Credentials("k", secret="s")
-        gateway = Gateway(nowhere, key, run, FollowingListener(), MemoryAudit(), log=QuietLog())
+        gateway = Gateway(nowhere, key, run, MemoryAudit(), log=QuietLog())
         with pytest.raises(TryLater, match="does not answer"):
             await gateway.start()
         await gateway.stop()

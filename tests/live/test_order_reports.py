@@ -27,6 +27,12 @@ def order(number: int = 1) -> LiveOrder:
     return LiveOrder(number, "c1", +1, "100", "2", "LIMIT", exchange_id=70, booked_e8=10**8)
 
 
+def reports_to(listener: FollowingListener, audit: MemoryAudit, fees: FeeValues | None = None) -> OrderReports:
+    reports = OrderReports(audit, fees or FeeValues())
+    reports.attach(listener)
+    return reports
+
+
 def steps_of(one: LiveOrder) -> list[tuple[OrderReport, dict[str, object], tuple[object, ...]]]:
     """Return each kind of step with its expected row and report."""
     names = {"client_id": "c1", "order_id": 70}
@@ -57,7 +63,7 @@ def steps_of(one: LiveOrder) -> list[tuple[OrderReport, dict[str, object], tuple
 
 def test_each_step_writes_row_and_report() -> None:
     audit, listener = MemoryAudit(), FollowingListener()
-    reports, expected = OrderReports(audit, listener, FeeValues()), steps_of(order())
+    reports, expected = reports_to(listener, audit), steps_of(order())
     for step, _, _ in expected:
         reports.take(step)
     assert audit.rows == [row for _, row, _ in expected]
@@ -66,7 +72,7 @@ def test_each_step_writes_row_and_report() -> None:
 
 def test_rejection_contains_exchange_message() -> None:
     audit, listener = MemoryAudit(), FollowingListener()
-    OrderReports(audit, listener, FeeValues()).take(Rejected(order(), 7, -2010, "no"))
+    reports_to(listener, audit).take(Rejected(order(), 7, -2010, "no"))
     assert audit.rows == [{"type": "reject", "action": "place", "client_id": "c1", "code": -2010, "message": "no"}]
     assert listener.log == [("rejected", 1, -2010, "no")]
 
@@ -75,7 +81,7 @@ def test_rejection_contains_exchange_message() -> None:
 def test_order_of_earlier_run_is_logged_but_not_reported(step: OrderReport) -> None:
     """No listener waits for it."""
     audit, listener = MemoryAudit(), FollowingListener()
-    OrderReports(audit, listener, FeeValues()).take(step)
+    reports_to(listener, audit).take(step)
     assert len(audit.rows) == 1
     assert listener.log == []
 
@@ -84,7 +90,7 @@ def test_fill_of_earlier_order_is_logged_and_reported() -> None:
     audit, listener = MemoryAudit(), FollowingListener()
     fees = FeeValues()
     fees.trade(Instrument("SIMUSDT", 1, 1, 0, "SIM", "USDT"))
-    OrderReports(audit, listener, fees).take(Booked(order(EARLIER), EARLIER, FILL))
+    reports_to(listener, audit, fees).take(Booked(order(EARLIER), EARLIER, FILL))
     assert audit.rows == [{"type": "fill", **FILL.row()}]
     assert listener.fills == [FILL]
 
@@ -92,7 +98,7 @@ def test_fill_of_earlier_order_is_logged_and_reported() -> None:
 def test_reports_are_held_in_order_until_there_is_a_listener() -> None:
     """Also one that the listener causes while it receives the held ones."""
     received: list[str] = []
-    reports = OrderReports(MemoryAudit(), None, FeeValues())
+    reports = OrderReports(MemoryAudit(), FeeValues())
 
     class Reentrant(FollowingListener):
         def accepted(self, order_id: int, us: int, exchange_id: int) -> None:

@@ -34,7 +34,8 @@ def test_orders_are_placed_filled_replaced_and_cancelled(kind: str, transport: s
         run = GatewayRun(symbol=SYMBOL, run_id="r", access=access, sync=True, share_budget=False)
         async with PublishedServer(exchange).open() as server:
             urls = VenueUrls(server.ws_api_url, server.rest_url, "")
-            gateway = Gateway(urls, key, run, listener, audit, log=QuietLog())
+            gateway = Gateway(urls, key, run, audit, log=QuietLog())
+            gateway.attach(listener)
             await gateway.start()
             gateway.place(1, +1, "99.5", "1", "LIMIT_MAKER")
             gateway.place(2, -1, "98.5", "0.5", "IOC")
@@ -79,7 +80,8 @@ def test_fill_without_event_is_booked_by_reconcile() -> None:
         run = GatewayRun(symbol=SYMBOL, run_id="r", access=access, sync=False, share_budget=False)
         async with PublishedServer(exchange).open() as server:
             urls = VenueUrls(server.ws_api_url, server.rest_url, "")
-            gateway = Gateway(urls, Credentials("key1", secret="secret1"), run, listener, MemoryAudit(), log=QuietLog())
+            gateway = Gateway(urls, Credentials("key1", secret="secret1"), run, MemoryAudit(), log=QuietLog())
+            gateway.attach(listener)
             await gateway.start()
             gateway.place(1, +1, "99.5", "1", "LIMIT_MAKER")
             await until(lambda: listener.state.get(1) == "open")

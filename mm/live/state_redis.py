@@ -69,8 +69,10 @@ class RedisState:
             pipe.hset(cursor, batch.file, batch.last)
             try:
                 pipe.execute()
-            except redis.WatchError:  # another process has written meanwhile, or the answer was lost
-                return False
+            except redis.WatchError as error:
+                if error.__context__ is not None:  # the connection was lost
+                    raise
+                return False  # another process has written meanwhile
         return True
 
     def forget(self, symbol: str) -> None:

@@ -14,12 +14,15 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from typing import TypeGuard
+from typing import TYPE_CHECKING, TypeGuard
 
 from mm.errors import DataError
 from mm.live.audit import AuditLog
 from mm.live.state_follow import AuditFollower
-from mm.live.state_tables import LiveBackend, StateBackend, StoreUnavailable, Tick
+from mm.live.state_tables import StateBackend, StoreUnavailable, Tick
+
+if TYPE_CHECKING:
+    from mm.live.state_redis import RedisState
 
 POLL_S = 0.02
 """Polling interval for new data, in s."""
@@ -35,7 +38,8 @@ Reporter = Callable[..., object]
 class _Live:
     """Queue for the one store of live state; filled by the run, emptied by the store's thread."""
 
-    def __init__(self, symbol: str, maxlen: int) -> None:
+    def __init__(self, backend: "RedisState", symbol: str, maxlen: int) -> None:
+        self.backend = backend
         self._stream = f"ticks:{symbol}"
         self._lock = threading.Lock()
         self._documents: dict[str, Callable[[], str]] = {}
@@ -55,11 +59,11 @@ class _Live:
         """Append a tick; the oldest one is dropped if the stream would not keep it."""
         self._inbox.append((us, fields))
 
-    def resume(self, backend: LiveBackend) -> None:
+    def resume(self) -> None:
         """Continue after the last tick in the store."""
-        self._last = max(self._last, backend.last_tick(self._stream))
+        self._last = max(self._last, self.backend.last_tick(self._stream))
 
-    def send(self, backend: LiveBackend) -> bool:
+    def send(self) -> bool:
         """Send queued data, with several ticks at once; False if there was none. Refused data stays queued."""
         with self._lock:
             documents, self._documents = self._documents, {}
@@ -69,7 +73,7 @@ class _Live:
         if not documents and not ticks:
             return False
         try:
-            backend.publish({key: text() for key, text in documents.items()}, ticks)
+            self.backend.publish({key: text() for key, text in documents.items()}, ticks)
         except StoreUnavailable:
             with self._lock:
                 self._documents = {**documents, **self._documents}
@@ -88,7 +92,7 @@ class _Live:
         return found
 
 
-def _takes_live(backend: StateBackend) -> TypeGuard[LiveBackend]:
+def _takes_live(backend: StateBackend) -> "TypeGuard[RedisState]":
     return hasattr(backend, "publish")
 
 
@@ -98,8 +102,7 @@ class _Lane:
     def __init__(
         self, backend: StateBackend, follower: AuditFollower | None, live: _Live | None, report: Reporter
     ) -> None:
-        self.backend, self.follower, self.report = backend, follower, report
-        self.live = live if _takes_live(backend) else None
+        self.backend, self.follower, self.live, self.report = backend, follower, live, report
         self.current_at = time.monotonic()
         self.closing, self.given_up = threading.Event(), threading.Event()
         self.broken: DataError | None = None
@@ -142,10 +145,10 @@ class _Lane:
         """Do one piece of the work; False if there was none."""
         if not self._connected:
             self.backend.connect()
-            if self.live is not None and _takes_live(self.backend):
-                self.live.resume(self.backend)
+            if self.live is not None:
+                self.live.resume()
             self._connected = True
-        sent = self.live is not None and _takes_live(self.backend) and self.live.send(self.backend)
+        sent = self.live is not None and self.live.send()
         return self._follow() or sent
 
     def _follow(self) -> bool:
@@ -193,16 +196,12 @@ class StateWriter:
         report: Reporter = lambda _event, **_numbers: None,
     ) -> None:
         self._symbol, self._audit = symbol, audit
-        self._live = _Live(symbol, stream_maxlen) if any(map(_takes_live, backends)) else None
-        self._lanes = [
-            _Lane(
-                backend,
-                None if audit is None else AuditFollower(audit.path.parent, symbol, backend),
-                self._live,
-                report,
-            )
-            for backend in backends
-        ]
+        self._live = next((_Live(one, symbol, stream_maxlen) for one in backends if _takes_live(one)), None)
+        self._lanes = []
+        for one in backends:
+            follower = None if audit is None else AuditFollower(audit.path.parent, symbol, one)
+            live = self._live if self._live is not None and self._live.backend is one else None
+            self._lanes.append(_Lane(one, follower, live, report))
 
     def book(
         self, bids: Sequence[tuple[str, str]], asks: Sequence[tuple[str, str]], us: int, last_update_id: int

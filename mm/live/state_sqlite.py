@@ -36,6 +36,10 @@ class SqlState:
     mark = "?"  # of a value in a statement
     _connection: Any = None
 
+    def connect(self) -> None:
+        """Connect or reconnect, and create missing tables."""
+        raise NotImplementedError
+
     def progress(self, symbol: str) -> dict[str, int]:
         """Return the number of stored rows of each log of the symbol."""
         with self._transaction(writes=False) as connection:

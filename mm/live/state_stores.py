@@ -9,7 +9,8 @@ from mm.base.knobs import integer, knob, server_url
 if TYPE_CHECKING:
     from mm.live.audit import AuditLog
     from mm.live.state import Reporter, StateWriter
-    from mm.live.state_tables import LedgerBackend, StateBackend
+    from mm.live.state_sqlite import SqlState
+    from mm.live.state_tables import StateBackend
 
 STATE_FILE = "state.sqlite"
 SHOWN = ("positions", "orders", "fills", "configs")
@@ -56,7 +57,7 @@ class StateStores(LiveStore):
         matters=False,
     )
 
-    def ledger(self, out_root: Path) -> "LedgerBackend":
+    def ledger(self, out_root: Path) -> "SqlState":
         """Return the store of fills, orders, positions and configs."""
         from mm.live.state_postgres import PostgresState
         from mm.live.state_sqlite import SqliteState

@@ -6,7 +6,7 @@ refuses a batch that does not begin there. So each row counts once, despite inte
 processes, and a store that was unavailable continues at its position.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -146,23 +146,6 @@ class StateBackend(Protocol):
 
     def close(self) -> None:
         """Disconnect."""
-
-
-class LedgerBackend(StateBackend, Protocol):
-    """A store whose tables can be read."""
-
-    def read(self, table: str, symbol: str | None) -> list[dict[str, Any]]:
-        """Return the rows of one of `mm.live.state_stores.SHOWN`, of all symbols if *symbol* is None."""
-
-
-class LiveBackend(StateBackend, Protocol):
-    """A store that also accepts the live state."""
-
-    def publish(self, documents: Mapping[str, str], ticks: Sequence[Tick]) -> None:
-        """Store the latest documents by key, and ticks in their order."""
-
-    def last_tick(self, stream: str) -> tuple[int, int]:
-        """Return the id of the last entry of a stream, ms and number; zeros if it is empty."""
 
 
 def place_of(url: str) -> str:

@@ -107,7 +107,8 @@ class DayFolder:
         object.__setattr__(self, "root", Path(self.root))
         object.__setattr__(self, "symbol", _symbol(self.symbol))
         object.__setattr__(self, "day", plain_days(self.day))
-        _checked_day(self.day)
+        if not _is_day(self.day):
+            raise UsageError(f"--day (DAY) {self.day!r} is not a day; write YYYYMMDD, such as 20251216")
 
     @classmethod
     def at(cls, path: Path) -> "DayFolder":
@@ -248,11 +249,6 @@ def _days_in(home: Path) -> tuple[str, ...]:
     if not home.is_dir():
         return ()
     return tuple(sorted(path.name for path in home.iterdir() if path.is_dir() and _is_day(path.name)))
-
-
-def _checked_day(day: str) -> None:
-    if not _is_day(day):
-        raise UsageError(f"--day (DAY) {day!r} is not a day; write YYYYMMDD, such as 20251216")
 
 
 def _is_day(day: str) -> bool:

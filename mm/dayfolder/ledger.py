@@ -187,11 +187,6 @@ def event_of(row: int, cells: Mapping[str, str]) -> Event:
     return Event(row, event_id, at, cells["type"], epoch_id, details)
 
 
-def read_events(path: Path, findings: DefectList) -> Iterator[Event]:
-    """Yield the rows of the ledger; unreadable ones are reported as findings and left out."""
-    yield from _events(path, EVENT_COLUMNS, EVENT_COLUMNS, findings)
-
-
 def read_gaps(path: Path, findings: DefectList) -> Iterator[Event]:
     """Yield the events repeated in the gaps file; unreadable ones are reported as findings and left out."""
     in_ledger = {"event": "type", "details": "details_json"}
@@ -299,7 +294,7 @@ class LedgerView:
     def of(cls, folder: DayFolder, findings: DefectList) -> "LedgerView":
         """Read the ledger of *folder*; without a file it has no rows."""
         path = existing(folder.events)
-        return cls(path or folder.events, tuple(read_events(path, findings)) if path else ())
+        return cls(path or folder.events, tuple(_events(path, EVENT_COLUMNS, EVENT_COLUMNS, findings)) if path else ())
 
     def of_kind(self, kind: str) -> list[Event]:
         """Return the events of a type."""

@@ -154,16 +154,12 @@ def _to_parquet(path: Path, target: Path, root: Path) -> Moved:
 def _blocks(path: Path, stream: BinaryIO) -> Iterator[bytes]:
     """Yield the rows of a file in blocks; an empty table is one block without rows."""
     first = True
-    while (lines := _some_lines(path, stream)) or first:
-        first = False
-        if lines and not lines[-1].endswith(b"\n"):
-            raise BrokenFile(f"{path}: the last row has no end; `mm data repair` repairs the day")
-        yield b"".join(lines)
-
-
-def _some_lines(path: Path, stream: BinaryIO) -> list[bytes]:
     try:
-        return list(islice(stream, ROWS_AT_ONCE))
+        while (lines := list(islice(stream, ROWS_AT_ONCE))) or first:
+            first = False
+            if lines and not lines[-1].endswith(b"\n"):
+                raise BrokenFile(f"{path}: the last row has no end; `mm data repair` repairs the day")
+            yield b"".join(lines)
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise BrokenFile(f"{path}: damaged gzip data ({error}); `mm data repair` repairs the day") from error
 

@@ -10,6 +10,7 @@ import zlib
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
+from functools import lru_cache
 from pathlib import Path
 from typing import IO, NamedTuple, cast
 
@@ -66,7 +67,6 @@ class HftbacktestReader(FileReader):
 
     def __init__(self, paths: Sequence[Path], symbol: str, moved: Moved = lambda _: None) -> None:
         super().__init__(paths, symbol, moved)
-        self._texts: dict[int, str] = {}
         self._left_out: Counter[str] = Counter()
 
     def __iter__(self) -> Iterator[tuple[int, FileEvent]]:
@@ -89,26 +89,18 @@ class HftbacktestReader(FileReader):
                     yield recv_us, _message(exch_us, steps, plain=plain, snapshot=snapshot)
                     steps = []
                 if kind == TRADE_EVENT:
-                    yield recv_us, FileTrade(exch_us, self._text(price_e8), self._text(qty_e8), side)
+                    yield recv_us, FileTrade(exch_us, _text(price_e8), _text(qty_e8), side)
                     continue
                 if not steps:
                     at, plain, snapshot = (recv_us, exch_us), True, False
                 if kind == CLEAR_EVENT:
                     plain = False
-                    steps.append((side, None if price_e8 < 0 else self._text(price_e8), None))
+                    steps.append((side, None if price_e8 < 0 else _text(price_e8), None))
                     continue
                 snapshot |= kind == SNAPSHOT_EVENT
-                steps.append((side, self._text(price_e8), self._text(qty_e8)))
+                steps.append((side, _text(price_e8), _text(qty_e8)))
         if steps:
             yield at[0], _message(at[1], steps, plain=plain, snapshot=snapshot)
-
-    def _text(self, value_e8: int) -> str:
-        text = self._texts.get(value_e8)
-        if text is None:
-            if len(self._texts) > 1 << 18:
-                self._texts.clear()
-            text = self._texts[value_e8] = short_text(value_e8) or "0"
-        return text
 
     def _local_rows(self, path: Path) -> Iterator[_LocalRows]:
         """Yield the rows of the local side in a file, and count them for the symbol."""
@@ -204,6 +196,11 @@ class HftbacktestReader(FileReader):
                 f"version 1 six columns of floats, row by row; {_WAY_OUT}"
             )
         return shape, dtype
+
+
+@lru_cache(maxsize=1 << 18)
+def _text(value_e8: int) -> str:
+    return short_text(value_e8) or "0"
 
 
 def _member(packed: zipfile.ZipFile, path: Path) -> str:

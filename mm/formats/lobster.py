@@ -11,6 +11,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from datetime import date
+from functools import lru_cache
 from itertools import zip_longest
 from pathlib import Path
 from typing import NamedTuple
@@ -20,7 +21,7 @@ import polars as pl
 from mm.clock import midnight_us, parse_day
 from mm.errors import BrokenFile, Mismatch
 from mm.formats.feed import FileEvent, FileReader, FileTrade, LevelChanges, Moved, WholeBook
-from mm.formats.tables import COPY_AGAIN, CsvTable, RowBlock, whole_numbers
+from mm.formats.tables import COPY_AGAIN, CsvTable, RowBlock, one_of, whole_numbers
 from mm.market_data.captures import BookLoss, FilePlace, Remark
 from mm.market_data.local_orderbook import Level
 
@@ -29,6 +30,8 @@ MESSAGE_COLUMNS = ("time", "type", "order_id", "size", "price", "direction")
 SUBMITTED, REDUCED, DELETED, EXECUTED, HIDDEN, CROSS, HALT = range(1, 8)
 _MASKED_FROM = date(2014, 7, 14)
 """From this day on, NASDAQ masks the side of hidden orders: the direction of a hidden execution is always 1."""
+_KINDS = {str(kind): kind for kind in range(SUBMITTED, HALT + 1)}
+_DIRECTIONS = {"1": 1, "-1": -1}
 _HALTS = {-1: "halted", 0: "quoting resumed", 1: "trading resumed"}
 _RESUMED = 1
 HALTED = "trading_halt"
@@ -43,7 +46,6 @@ class _Pair(NamedTuple):
     """Message and orderbook file of a day."""
 
     day: str
-    symbol: str
     levels: int
     message: Path
     book: Path
@@ -63,7 +65,6 @@ class LobsterReader(FileReader):
         super().__init__(paths, symbol, moved)
         self._pairs = _pairs(paths, symbol)
         self._crosses = self._last_us = 0
-        self._texts: dict[int, str] = {}
 
     def __iter__(self) -> Iterator[tuple[int, FileEvent]]:
         for pair in self._pairs:
@@ -101,7 +102,7 @@ class LobsterReader(FileReader):
             self._last_us = recv_us
             if kind in (EXECUTED, HIDDEN):
                 side = 0 if masked and kind == HIDDEN else -direction
-                yield recv_us, FileTrade(recv_us, self._price(price), str(shares), side)
+                yield recv_us, FileTrade(recv_us, _price(price), str(shares), side)
             elif kind == CROSS:
                 self._crosses += 1
             elif kind == HALT:
@@ -114,9 +115,9 @@ class LobsterReader(FileReader):
                 continue
             if shown is None:
                 bids, asks = book
-                yield recv_us, WholeBook(self._levels(bids), self._levels(asks))
+                yield recv_us, WholeBook(_levels(bids), _levels(asks))
             elif kind not in (HIDDEN, HALT) and book != shown:
-                changed = (self._changed(old, new) for old, new in zip(shown, book, strict=True))
+                changed = (_changed(old, new) for old, new in zip(shown, book, strict=True))
                 yield recv_us, LevelChanges(recv_us, *changed)
             elif kind in (HIDDEN, HALT) and book != shown:
                 what = (
@@ -132,8 +133,8 @@ class LobsterReader(FileReader):
             cells = block.cells
             if cells.width < len(MESSAGE_COLUMNS):
                 raise place.broken(f"{cells.width} cells for {', '.join(MESSAGE_COLUMNS)}", COPY_AGAIN, block.first_row)
-            kinds = _within(block, "type", {*range(SUBMITTED, HALT + 1)}, place)
-            directions = _within(block, "direction", {1, -1}, place)
+            kinds = one_of(block, "type", _KINDS, place)
+            directions = one_of(block, "direction", _DIRECTIONS, place)
             columns = (
                 range(block.first_row, block.first_row + cells.height),
                 [midnight + us for us in _seconds(block, place)],
@@ -144,19 +145,20 @@ class LobsterReader(FileReader):
             )
             yield from zip(*columns, strict=True)
 
-    def _price(self, price: int) -> str:
-        text = self._texts.get(price)
-        if text is None:
-            text = self._texts[price] = f"{price // 10_000}.{price % 10_000:04d}"
-        return text
 
-    def _levels(self, side: _Side) -> list[Level]:
-        return [(self._price(price), str(shares)) for price, shares in side.items()]
+@lru_cache(maxsize=1 << 16)
+def _price(price: int) -> str:
+    return f"{price // 10_000}.{price % 10_000:04d}"
 
-    def _changed(self, old: _Side, new: _Side) -> list[Level]:
-        """Return the levels that differ; removed ones with 0 shares."""
-        gone = [(self._price(price), "0") for price in old if price not in new]
-        return gone + [(self._price(price), str(shares)) for price, shares in new.items() if old.get(price) != shares]
+
+def _levels(side: _Side) -> list[Level]:
+    return [(_price(price), str(shares)) for price, shares in side.items()]
+
+
+def _changed(old: _Side, new: _Side) -> list[Level]:
+    """Return the levels that differ; removed ones with 0 shares."""
+    gone = [(_price(price), "0") for price in old if price not in new]
+    return gone + [(_price(price), str(shares)) for price, shares in new.items() if old.get(price) != shares]
 
 
 def _pairs(paths: Sequence[Path], symbol: str) -> list[_Pair]:
@@ -187,10 +189,7 @@ def _pairs(paths: Sequence[Path], symbol: str) -> list[_Pair]:
     days = Counter(day for day, _ in found)
     if twice := [day for day, count in days.items() if count > 1]:
         raise BrokenFile(f"{paths[0]}:1: files of two requests for {twice[0]}; give the files of one")
-    return [
-        _Pair(day, symbol, levels, files["message"], files["orderbook"])
-        for (day, levels), files in sorted(found.items())
-    ]
+    return [_Pair(day, levels, files["message"], files["orderbook"]) for (day, levels), files in sorted(found.items())]
 
 
 def _seconds(block: RowBlock, place: FilePlace) -> list[int]:
@@ -205,14 +204,6 @@ def _seconds(block: RowBlock, place: FilePlace) -> list[int]:
         at = wrong.arg_max() or 0
         raise place.broken(f"time is {text[at]!r}, not seconds after midnight", COPY_AGAIN, block.first_row + at)
     return (whole * 1_000_000 + places).to_list()
-
-
-def _within(block: RowBlock, column: str, words: set[int], place: FilePlace) -> list[int]:
-    numbers = whole_numbers(block, column, place)
-    if not words >= set(numbers):
-        at = next(at for at, number in enumerate(numbers) if number not in words)
-        raise place.broken(f"{column} is {numbers[at]}, not a value of LOBSTER", COPY_AGAIN, block.first_row + at)
-    return numbers
 
 
 def _books(table: CsvTable, place: FilePlace) -> Iterator[tuple[_Side, _Side]]:

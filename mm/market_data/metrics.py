@@ -96,16 +96,12 @@ def _door_page(door: Door) -> str:
     return exposition("", [(REFUSED, refused), (EXPIRY, expiry)])
 
 
-def _always_ready() -> str:
-    return ""
-
-
 @asynccontextmanager
 async def metrics_served(
     host: str,
     port: int,
     text: Callable[[], str],
-    why_not_ready: Callable[[], str] = _always_ready,
+    why_not_ready: Callable[[], str] = str,
     health: Callable[[], Mapping[str, object]] | None = None,
     door: Door | None = None,
 ) -> AsyncIterator[int]:

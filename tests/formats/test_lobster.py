@@ -192,8 +192,8 @@ def assert_rejected(tmp_path, messages, books, match, **names):
 def test_invalid_rows_raise_with_their_number(tmp_path):
     assert_rejected(tmp_path, [*GOOD[:2], ("noon", *GOOD[2][1:])], [BOOK] * 3, r"message_4\.csv:3: time is 'noon'")
     assert_rejected(tmp_path, [*GOOD[:2], ("34199", *GOOD[2][1:])], [BOOK] * 3, r"message_4\.csv:3: .* comes after")
-    assert_rejected(tmp_path, [GOOD[0], ("34201", 9, *GOOD[1][2:])], [BOOK] * 2, r"message_4\.csv:2: type is 9")
-    assert_rejected(tmp_path, [GOOD[0], (*GOOD[1][:5], 3)], [BOOK] * 2, r"message_4\.csv:2: direction is 3")
+    assert_rejected(tmp_path, [GOOD[0], ("34201", 9, *GOOD[1][2:])], [BOOK] * 2, r"message_4\.csv:2: type is '9'")
+    assert_rejected(tmp_path, [GOOD[0], (*GOOD[1][:5], 3)], [BOOK] * 2, r"message_4\.csv:2: direction is '3'")
     assert_rejected(tmp_path, GOOD, [BOOK] * 2, r"orderbook_4\.csv:3: the file ends before .*message_4\.csv")
     assert_rejected(tmp_path, GOOD[:2], [BOOK] * 3, r"message_4\.csv:3: the file ends before .*orderbook_4\.csv")
     other = ([(5_849_900, 10)], BOOK[1])

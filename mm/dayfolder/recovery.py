@@ -209,6 +209,7 @@ class _SchemaRead(msgspec.Struct):
     schema_version: int = SCHEMA_VERSION
     time_unit: str | None = None
     venue: str | None = None
+    top_n: int = 0
 
 
 def read_schema(folder: DayFolder) -> _SchemaRead:

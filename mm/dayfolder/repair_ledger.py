@@ -20,22 +20,11 @@ from mm.dayfolder.day_writer import DayWriter
 from mm.dayfolder.layout import PACKED, TRADE_COLUMNS, DayFolder, existing, snapshot_event_id
 from mm.dayfolder.ledger import LOST, LedgerView, LedgerWriter, read_gaps
 from mm.dayfolder.line_files import lines_of_file
-from mm.dayfolder.repair_rows import Dropped, Reread, top_n_of
+from mm.dayfolder.repair_rows import PACKED_ROW, Dropped, PackedRow, Reread, top_n_of
 from mm.dayfolder.rows import DefectList
 from mm.ids import MissingIds
 
 _TRADE_CELLS = tuple(map(TRADE_COLUMNS.index, ("recv_seq", "run_id", "recv_time_us")))
-
-
-class _Row(msgspec.Struct, frozen=True):
-    """The cells of a row of another file that describe its arrival; a quarantined one has no run."""
-
-    recv_seq: int
-    recv_us: int
-    run_id: str = ""
-
-
-_ROW = msgspec.json.Decoder(_Row)
 
 
 def restore_events(folder: DayFolder) -> int:
@@ -82,14 +71,14 @@ def restore_events(folder: DayFolder) -> int:
     return len(free)
 
 
-def _rows(folder: DayFolder, run_id: str) -> Iterator[_Row]:
+def _rows(folder: DayFolder, run_id: str) -> Iterator[PackedRow]:
     """Yield the rows of the files that share the counter with the ledger; quarantined ones as rows of *run_id*."""
-    yield from map(_ROW.decode, lines_of_file(folder.diffs))
+    yield from map(PACKED_ROW.decode, lines_of_file(folder.diffs))
     for line in islice(lines_of_file(folder.trades), 1, None):
         seq, run, us = (line.split(b",")[cell] for cell in _TRADE_CELLS)
-        yield _Row(int(seq), int(us), run.decode())
+        yield PackedRow(int(seq), int(us), run.decode())
     for line in lines_of_file(folder.quarantine):
-        yield msgspec.structs.replace(_ROW.decode(line), run_id=run_id)
+        yield msgspec.structs.replace(PACKED_ROW.decode(line), run_id=run_id)
 
 
 def _last_update_id(path: Path) -> int:
@@ -179,7 +168,7 @@ def _last_of(folder: DayFolder, path: Path) -> int:
     """Return the arrival of the last row of a file of the day, in µs; 0 if it has none."""
     (last,) = deque(lines_of_file(path), 1) or (b"",)
     if path in (folder.diffs, folder.quarantine):
-        return _ROW.decode(last).recv_us if last else 0
+        return PACKED_ROW.decode(last).recv_us if last else 0
     at = _TRADE_CELLS[-1] if path == folder.trades else -2 if path == folder.frames else -1
     cells = last.split(b",")
     cell = cells[at] if -len(cells) <= at < len(cells) else b""

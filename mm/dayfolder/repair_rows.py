@@ -17,6 +17,7 @@ from mm.dayfolder.day_grids import DayGrids
 from mm.dayfolder.layout import DayFolder, existing
 from mm.dayfolder.ledger import Event, LedgerView, event_of
 from mm.dayfolder.line_files import LineWriter, line_writer, lines_of_file
+from mm.dayfolder.recovery import read_schema
 from mm.dayfolder.rows import STREAM, CheckedLines, DefectList, FileRows, RowOrder, Trade, number_in, trade_row
 from mm.errors import BrokenFile, OffGrid
 from mm.ids import MissingIds
@@ -100,27 +101,24 @@ def _is_event(columns: Sequence[str], line: bytes) -> bool:
 
 def seq_of(line: bytes, *, packed: bool) -> int:
     """Return the `recv_seq` of a row of diffs (*packed*), or of trades and frames."""
-    return _SEQ.decode(line).recv_seq if packed else number_in(line, _SEQ_COLUMN)
+    return PACKED_ROW.decode(line).recv_seq if packed else number_in(line, _SEQ_COLUMN)
 
 
 def top_n_of(folder: DayFolder) -> int:
     """Return the levels per side of the day's frames: from their header, else from the schema, else the default."""
     head = next(lines_of_file(folder.frames), b"").decode(errors="replace").split(",")
-    shown = layout.levels_shown(head)
-    if not shown and folder.schema.is_file():
-        shown = msgspec.json.decode(folder.schema.read_bytes(), type=_Schema).top_n
-    return shown or USUAL_TOP_N
+    return layout.levels_shown(head) or read_schema(folder).top_n or USUAL_TOP_N
 
 
-class _Schema(msgspec.Struct):
-    top_n: int = 0
+class PackedRow(msgspec.Struct, frozen=True):
+    """The cells of a line of diffs or quarantine that describe its arrival; a quarantined one has no run."""
 
-
-class _Numbered(msgspec.Struct):
     recv_seq: int
+    recv_us: int
+    run_id: str = ""
 
 
-_SEQ = msgspec.json.Decoder(_Numbered)
+PACKED_ROW = msgspec.json.Decoder(PackedRow)
 _DIFF = msgspec.json.Decoder(DiffLine)
 
 

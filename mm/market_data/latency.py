@@ -158,24 +158,22 @@ def offset_of(trips: Iterable[RoundTrip]) -> RoundTrip | None:
 class ClockWatch:
     """Detects that a wall clock was set, by comparing it with a monotonic one.
 
-    Slewing changes a clock by some µs per second and is not a step; *least_us* separates the two.
+    Slewing changes a clock by some µs per second and is not a step; `LEAST_STEP_US` separates the two.
 
     Args:
         wall_us: Current reading of the wall clock.
         monotonic_us: Current reading of the monotonic clock.
-        least_us: The smallest reported step, µs.
     """
 
-    def __init__(self, wall_us: int, monotonic_us: int, least_us: int = LEAST_STEP_US) -> None:
+    def __init__(self, wall_us: int, monotonic_us: int) -> None:
         self._ahead_us = wall_us - monotonic_us
-        self._least_us = least_us
 
     def step_us(self, wall_us: int, monotonic_us: int) -> int:
         """Return the step by which the wall clock was set since the last call, in µs; 0 if it was not."""
         ahead_us = wall_us - monotonic_us
         by_us = ahead_us - self._ahead_us
         self._ahead_us = ahead_us
-        return by_us if abs(by_us) >= self._least_us else 0
+        return by_us if abs(by_us) >= LEAST_STEP_US else 0
 
 
 def _middle(bucket: int) -> int:

@@ -62,12 +62,12 @@ CAPTURES = (
 def tape_of(root: Path, capture: Capture) -> "Tape":
     """Return the tape of a capture, which is imported into a temporary folder."""
     from mm.backtest.io import load_day
-    from mm.market_data.import_capture import ImportOptions, import_captures
+    from mm.market_data.capture_import import CAPTURE_FORMS, ImportOptions, import_captures
 
-    options = ImportOptions(tick_size=capture.tick, qty_step=capture.step, form=capture.form)
+    options, form = ImportOptions(tick_size=capture.tick, qty_step=capture.step), CAPTURE_FORMS[capture.form]
     paths = sorted(path for path in (root / capture.folder).iterdir() if path.suffix in (".gz", ".bz2"))
     with tempfile.TemporaryDirectory() as folder:
-        import_captures(paths, capture.symbol, Path(folder), run_id="bench", options=options)
+        import_captures(paths, capture.symbol, Path(folder), run_id="bench", options=options, form=form)
         return load_day(Path(folder) / capture.symbol / capture.day)
 
 

@@ -86,10 +86,11 @@ def _tapes(captures: Path, folder: Path, market: Market) -> list["Tape"]:
     """Return the tapes of a capture, which is imported into *folder*."""
     from mm.backtest.io import load_day
     from mm.dayfolder.layout import day_folder, days_of
-    from mm.market_data.import_capture import ImportOptions, import_captures
+    from mm.market_data.capture_import import CAPTURE_FORMS, ImportOptions, import_captures
 
-    options = ImportOptions(tick_size=market.tick, qty_step=market.step, form=market.form)
-    import_captures(sorted(captures.glob(market.files)), market.symbol, folder, run_id="learning", options=options)
+    options, form = ImportOptions(tick_size=market.tick, qty_step=market.step), CAPTURE_FORMS[market.form]
+    paths = sorted(captures.glob(market.files))
+    import_captures(paths, market.symbol, folder, run_id="learning", options=options, form=form)
     return [load_day(day_folder(folder, market.symbol, day)) for day in days_of(folder, market.symbol)]
 
 

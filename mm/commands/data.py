@@ -21,7 +21,7 @@ from mm.dayfolder.repair import repair_day
 from mm.dayfolder.rows import Defect
 from mm.dayfolder.seal import require_sealed
 from mm.errors import BrokenFile, DataError, NeverSynced, UsageError
-from mm.market_data.capture_import import FORMS, RAW, ImportOptions, import_captures
+from mm.market_data.capture_import import CAPTURE_FORMS, ImportOptions, import_captures
 from mm.market_data.published import SAMPLE, PublishedFiles, fetch_day
 
 if TYPE_CHECKING:
@@ -46,12 +46,10 @@ def import_command(
         min_notional=market.min_notional,
         top_n=streams.top_n,
         trade_stream=streams.trade_stream,
-        form=form if form in FORMS else RAW.name,
     )
-    if form in FORMS:
-        read_as = RAW  # a recorder-only installation has no numpy, which the other formats need
-    else:
-        from mm.formats.registry import form_of
+    read_as = CAPTURE_FORMS.get(form)
+    if read_as is None:
+        from mm.formats.registry import form_of  # they need numpy, which a recorder-only installation does not have
 
         read_as = form_of(form)
     run_id = name.run_id or _named_after(captures)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from mm.errors import UsageError
 from mm.formats.feed import UTC, FileCapture, FileReader, Moved
-from mm.market_data.capture_import import FORMS, RAW, CaptureForm, Progress
+from mm.market_data.capture_import import CAPTURE_FORMS, CaptureForm, Progress
 from mm.market_data.grid import Grid
 
 Opened = Callable[[Sequence[Path], str, Moved], FileReader]
@@ -39,7 +39,7 @@ FORMATS = {
         "CSV or ZIP of Binance's published trades, aggTrades, bookTicker",
     ),
 }
-NAMES = (*FORMS, *FORMATS)
+NAMES = (*CAPTURE_FORMS, *FORMATS)
 
 
 def form_of(name: str) -> CaptureForm:
@@ -48,8 +48,8 @@ def form_of(name: str) -> CaptureForm:
     Raises:
         UsageError: If there is no such format.
     """
-    if name == RAW.name:
-        return RAW
+    if name in CAPTURE_FORMS:
+        return CAPTURE_FORMS[name]
     if name not in FORMATS:
         raise UsageError(f"--format {name!r} is not one of {', '.join(NAMES)}")
     one = FORMATS[name]

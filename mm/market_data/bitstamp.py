@@ -318,16 +318,16 @@ class BitstampCapture:
         self.lines = FilePlace(path)
         self.symbols = self.lines.symbols
         self.warnings: Sequence[str] = ()
-        self._market, self._progress = market, progress
+        self.market, self._progress = market, progress
         refuse_folder(path)
         if not path.is_file():
             raise BrokenFile(f"{path}: there is no such file; give the path of a capture")
 
     def __iter__(self) -> Iterator[CapturedMessage]:
-        lines = list(read_lines(self.lines.path, self._market.grid, self._progress))
+        lines = list(read_lines(self.lines.path, self.market.grid, self._progress))
         self.lines.number = len(lines)
-        self.symbols[self._market.symbol] = len(lines)  # no message has one, so the requested one is accepted
-        yield from self._market.play(lines, matched(lines))
+        self.symbols[self.market.symbol] = len(lines)  # no message has one, so the requested one is accepted
+        yield from self.market.play(lines, matched(lines))
 
     def where(self) -> str:
         """Return the file."""

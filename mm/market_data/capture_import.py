@@ -125,8 +125,6 @@ class Staging:
 
 
 TOP_N = 20
-FORMS = ("raw", "bitstamp")
-"""The venues whose captures are accepted."""
 Progress = Callable[[int, int], None]
 
 
@@ -161,7 +159,6 @@ class ImportOptions:
         min_notional: Minimum notional of an order, a decimal; None takes it from the exchangeInfo, else 0.
         top_n: Levels per side in the frames.
         trade_stream: ``trade`` or ``aggTrade``, if a capture has both; None takes the first one in it.
-        form: ``raw`` (Binance), or ``bitstamp``: order by order, with an order log next to each day.
     """
 
     tick_size: str | None = None
@@ -169,7 +166,6 @@ class ImportOptions:
     min_notional: str | None = None
     top_n: int = TOP_N
     trade_stream: str | None = None
-    form: str = "raw"
 
     def __post_init__(self) -> None:
         for name, least in (("tick_size", 1), ("qty_step", 1), ("min_notional", 0)):
@@ -177,8 +173,6 @@ class ImportOptions:
             if text is not None and _e8_or(text, -1) < least:
                 flag = f"--{name.replace('_', '-')} ({name.upper()})"
                 raise UsageError(f"{flag} {text!r} is not a decimal of at least {short_text(least)}, such as 0.01")
-        if self.form not in FORMS:
-            raise UsageError(f"--format {self.form!r} is not one of {', '.join(FORMS)}")
         if self.trade_stream not in (None, "trade", "aggTrade"):
             raise UsageError(f"--trade-stream (TRADE_STREAM) {self.trade_stream!r} is not trade or aggTrade")
 
@@ -220,7 +214,7 @@ def import_captures(  # noqa: PLR0913 - a public function
 
     def whole(read_as: CaptureForm) -> ImportReport:
         work = _Import(symbol.upper(), options or ImportOptions(), read_as)
-        captures = work.captures(paths, progress)
+        captures = read_as.opened(paths, work.symbol, work.grid, progress)
         with ExitStack() as undo:
             staging = Staging(Path(data_root), work.symbol, run_id, work.options.top_n, venue=read_as.venue)
             undo.callback(staging.discard)
@@ -252,13 +246,6 @@ class _Import:
         self._exchange_entry: str | None = None
         self._connections = 0
         self._funding = FundingState()
-        self._orders = OrderMarket(symbol, self.grid) if options.form == "bitstamp" else None
-
-    def captures(self, paths: Sequence[Path], progress: Progress | None) -> Sequence[CaptureLike]:
-        """Return the captures in the files *paths*."""
-        if self._orders is not None:
-            return [BitstampCapture(path, self._orders, step) for path, step in steps_of(paths, progress)]
-        return self.form.opened(paths, self.symbol, self.grid, progress)
 
     def run(
         self, paths: Sequence[Path], captures: Sequence[CaptureLike], staging: Staging, run_id: str
@@ -266,11 +253,9 @@ class _Import:
         """Read *captures*, made of *paths*, into *staging* and publish it."""
         report = ImportReport(self.symbol, run_id)
         given = {key: value for key, value in asdict(self.options).items() if value is not None}
-        knobs = {"symbol": self.symbol, "captures": [path.name for path in paths], **given}
+        knobs = {"symbol": self.symbol, "captures": [path.name for path in paths], **given, "form": self.form.name}
         if self.form is RAW_USDM:
             knobs["market"] = "usdm"
-        elif self.form is not RAW:
-            knobs["form"] = self.form.name
         session = ImportSession(
             staging.open,
             self.grid,
@@ -288,7 +273,7 @@ class _Import:
         report.compared, report.agreed = session.ticker_check.compared, session.ticker_check.agreed
         self._check_tick()
         self._conclude(report, session)
-        self._write_orders(report, staging)
+        self._write_orders(report, staging, captures[0])
         report.warnings += [warning for capture in captures for warning in capture.warnings]
         places = staging.publish(self._instrument_json(report))
         for day, place in zip(report.days, places, strict=True):
@@ -421,15 +406,16 @@ class _Import:
                 f"a calibration has no trade flow; check that the capture has the trade stream of {self.symbol}"
             )
 
-    def _write_orders(self, report: ImportReport, staging: Staging) -> None:
-        """Write the order log of each day if every order is known."""
-        if self._orders is None or report.instrument is None:
+    def _write_orders(self, report: ImportReport, staging: Staging, capture: CaptureLike) -> None:
+        """Write the order log of each day if every order is known; all captures share a market."""
+        if not isinstance(capture, BitstampCapture) or report.instrument is None:
             return
+        orders = capture.market
         ticks = gcd(report.instrument.tick_e8, self.grid.seen_tick_e8)
         lots = gcd(report.instrument.lot_e8, self.grid.seen_step_e8)
-        write_order_logs(staging.folders, self._orders.rows, ticks, lots)
+        write_order_logs(staging.folders, orders.rows, ticks, lots)
         report.warnings.append(
-            f"{self._orders.corrected:,} levels were corrected by the venue's own book; {self._orders.unmatched:,} "
+            f"{orders.corrected:,} levels were corrected by the venue's own book; {orders.unmatched:,} "
             f"trades matched no order of the capture; the venue skips some trade ids, so a trade gap in the ledger is "
             f"not necessarily a loss"
         )
@@ -469,7 +455,15 @@ def _raw_of(venue: MarketVenue) -> CaptureForm:
     return CaptureForm("raw", DAY_ZONE, opened, nothing, venue.name)
 
 
+def _order_by_order(paths: Sequence[Path], symbol: str, grid: Grid, progress: Progress | None) -> list[BitstampCapture]:
+    market = OrderMarket(symbol, grid)
+    return [BitstampCapture(path, market, step) for path, step in steps_of(paths, progress)]
+
+
 RAW, RAW_USDM = _raw_of(BINANCE_SPOT), _raw_of(BINANCE_USDM)
+BITSTAMP = CaptureForm("bitstamp", DAY_ZONE, _order_by_order, RAW.nothing)
+CAPTURE_FORMS = {form.name: form for form in (RAW, BITSTAMP)}
+"""Formats that need no numpy, which a recorder's machine does not have."""
 
 
 def _step(progress: Progress, before: int, total: int) -> Callable[[int], None]:

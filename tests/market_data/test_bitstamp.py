@@ -4,14 +4,11 @@ import csv
 import gzip
 import json
 
-import pytest
-
 from log_book import Book, read_log
 from mm.dayfolder.check import check_day
 from mm.dayfolder.layout import DayFolder
-from mm.errors import UsageError
 from mm.market_data.bitstamp import write_rows
-from mm.market_data.import_capture import ImportOptions, import_captures
+from mm.market_data.capture_import import BITSTAMP, ImportOptions, import_captures
 from mm.sim.matching.order_log import ROW_TRADE
 
 MS = 1_430_438_400_000  # 2015-05-01 00:00 UTC
@@ -35,11 +32,13 @@ def text_of(*messages):
 def import_text(tmp_path, text, **options):
     capture = tmp_path / "capture.log"
     capture.write_text(text)
-    return import_captures([capture], "BTCUSD", tmp_path / "data", run_id="r", options=bitstamp(**options))
+    return import_captures(
+        [capture], "BTCUSD", tmp_path / "data", run_id="r", options=bitstamp(**options), form=BITSTAMP
+    )
 
 
 def bitstamp(**options):
-    return ImportOptions(tick_size="0.01", qty_step="0.00000001", form="bitstamp", **options)
+    return ImportOptions(tick_size="0.01", qty_step="0.00000001", **options)
 
 
 def rows_of(path, *columns):
@@ -113,17 +112,12 @@ def test_day_begins_with_the_resting_orders(tmp_path):
     assert books[1].depth(-1) == books[0].depth(-1)
 
 
-def test_unknown_format_raises_usage_error():
-    with pytest.raises(UsageError, match=r"--format 'lobster' is not one of raw, bitstamp"):
-        ImportOptions(form="lobster")
-
-
 def test_two_imports_of_a_packed_capture_write_the_same_bytes(tmp_path):
     packed = tmp_path / "capture.log.gz"
     packed.write_bytes(gzip.compress(text_of(*SWEEP).encode()))
     folders = []
     for root in ("a", "b"):
-        import_captures([packed], "BTCUSD", tmp_path / root, run_id="r", options=bitstamp())
+        import_captures([packed], "BTCUSD", tmp_path / root, run_id="r", options=bitstamp(), form=BITSTAMP)
         folders.append(DayFolder(tmp_path / root, "BTCUSD", "20150501"))
     assert folders[0].order_log.read_bytes() == folders[1].order_log.read_bytes()
     assert folders[0].manifest.read_bytes() == folders[1].manifest.read_bytes()

@@ -97,7 +97,7 @@ def fetch_command(
     report = fetch_day(wanted, chosen.data_root, published.fetch_url, limit, console.progress)
     for line in report.lines():
         console.print(line)
-    console.set_json(report.to_json())
+    console.set_json(asdict(report))
 
 
 def _named_after(captures: tuple[Path, ...]) -> str:

@@ -101,10 +101,6 @@ class FetchReport:
     instrument: dict[str, str] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
 
-    def to_json(self) -> dict[str, Any]:
-        """Return everything as plain values."""
-        return asdict(self)
-
     def lines(self) -> list[str]:
         """Return the report for a terminal."""
         return [

@@ -231,10 +231,6 @@ class FillPlan:
         else:
             self._fills.popleft()
 
-    def unreadable(self) -> None:
-        """Handle an unreadable response; the request is repeated, but not forever."""
-        self._missed()
-
     def answered(self, body: bytes) -> list[tuple[IdRange, Trade]]:
         """Return the trades of a response that fill the gap, each with its range of ids.
 
@@ -255,11 +251,11 @@ class FillPlan:
         elif reached >= missing.first_id:
             fill.missing, fill.misses = missing._replace(first_id=reached + 1), 0
         elif fill.more is None or not ids:
-            self._missed()
+            self.missed()
         return inside
 
-    def _missed(self) -> None:
-        """Retry these ids after the others, and give up after some attempts."""
+    def missed(self) -> None:
+        """Handle a response without the trades, or an unreadable one: retry them after the others, not forever."""
         fill = self._fills.popleft()
         fill.misses += 1
         if fill.misses < MOST_MISSES:
@@ -315,6 +311,6 @@ class TradeBackfill:
                 checked_stamp(trade.trade_time, "time")
         except (ValueError, OffGrid, msgspec.MsgspecError, BrokenFile) as error:
             if self.plan.current is missing:
-                self.plan.unreadable()
+                self.plan.missed()
             raise BrokenFile(f"{answer.url}: {error}") from error
         return found

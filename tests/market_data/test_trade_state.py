@@ -233,7 +233,7 @@ def test_answer_without_a_list_of_trades_raises(body):
     with pytest.raises((msgspec.MsgspecError, BrokenFile)):
         fill_plan.answered(body)
     for _ in range(MOST_MISSES):
-        fill_plan.unreadable()
+        fill_plan.missed()
     assert fill_plan.next_request() is None
 
 

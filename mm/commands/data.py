@@ -111,11 +111,11 @@ def _named_after(captures: tuple[Path, ...]) -> str:
     return f"import_{digest.hexdigest()[:12]}"
 
 
-def _steps(advance: Callable[[int], None]) -> Callable[[int, int], None]:
-    """Return a function that takes bytes done and bytes in total, and advances a progress bar by the difference."""
+def _steps(advance: Callable[[int], None]) -> Callable[[int], None]:
+    """Return a function that takes the bytes done, and advances a progress bar by the difference."""
     before = 0
 
-    def report(done: int, _total: int) -> None:
+    def report(done: int) -> None:
         nonlocal before
         advance(done - before)
         before = done

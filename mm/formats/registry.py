@@ -57,12 +57,8 @@ def form_of(name: str) -> CaptureForm:
     return CaptureForm(name, UTC, partial(_opened, one), nothing)
 
 
-def _opened(
-    one: FileFormat, paths: Sequence[Path], symbol: str, grid: Grid, progress: Progress | None
-) -> list[FileCapture]:
+def _opened(one: FileFormat, paths: Sequence[Path], symbol: str, grid: Grid, progress: Progress) -> list[FileCapture]:
     """Return one capture of all files, which may have to be merged."""
-    total = sum(path.stat().st_size for path in paths if path.is_file())
     module, _, name = one.reader.partition(":")
     opened: Opened = getattr(import_module(module), name)
-    moved: Moved = (lambda done: progress(done, total)) if progress else (lambda _done: None)
-    return [FileCapture(opened(paths, symbol, moved), symbol, grid)]
+    return [FileCapture(opened(paths, symbol, progress), symbol, grid)]

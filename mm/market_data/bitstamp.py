@@ -314,7 +314,7 @@ class BitstampCapture:
         BrokenFile: If *path* is a folder or does not exist; during iteration, as `read_lines`.
     """
 
-    def __init__(self, path: Path, market: OrderMarket, progress: Callable[[int], None] | None = None) -> None:
+    def __init__(self, path: Path, market: OrderMarket, progress: Callable[[int], None]) -> None:
         self.lines = FilePlace(path)
         self.symbols = self.lines.symbols
         self.warnings: Sequence[str] = ()

@@ -89,7 +89,7 @@ def book_of(line: OrderMessage) -> _Book:
     return msgspec.json.decode(line.body, type=_Book)
 
 
-def read_lines(path: Path, grid: Grid, progress: Callable[[int], None] | None = None) -> Iterator[OrderMessage]:
+def read_lines(path: Path, grid: Grid, progress: Callable[[int], None] = lambda _done: None) -> Iterator[OrderMessage]:
     """Yield the messages of the capture at *path*; *grid* receives every price and quantity.
 
     Args:
@@ -109,15 +109,14 @@ def read_lines(path: Path, grid: Grid, progress: Callable[[int], None] | None = 
         try:
             for number, text in enumerate(stream, 1):  # type: ignore[arg-type, var-annotated]
                 yield _line(path, number, text, grid)
-                if progress and number % 1000 == 0:
+                if number % 1000 == 0:
                     progress(raw.tell())
         except (EOFError, OSError, zlib.error) as error:
             raise BrokenFile(
                 f"{path}:{number + 1}: the compressed stream ends early or is damaged ({error}); copy the capture "
                 f"again, or import the complete lines: {unpack} {path} | head -n {number} > part.log"
             ) from error
-    if progress:
-        progress(path.stat().st_size)
+    progress(path.stat().st_size)
     if not number:
         raise BrokenFile(f"{path}: the file is empty; leave it out, or copy the capture again")
 

@@ -125,7 +125,8 @@ class Staging:
 
 
 TOP_N = 20
-Progress = Callable[[int, int], None]
+Progress = Callable[[int], None]
+"""Called with the number of bytes of all files that were read so far."""
 
 
 @dataclass(frozen=True)
@@ -143,7 +144,7 @@ class CaptureForm:
 
     name: str
     zone: str
-    opened: Callable[[Sequence[Path], str, Grid, Progress | None], Sequence[CaptureLike]]
+    opened: Callable[[Sequence[Path], str, Grid, Progress], Sequence[CaptureLike]]
     nothing: str
     venue: str = SPOT
 
@@ -189,7 +190,7 @@ def import_captures(  # noqa: PLR0913 - a public function
     *,
     run_id: str,
     options: ImportOptions | None = None,
-    progress: Progress | None = None,
+    progress: Progress = lambda _done: None,
     form: CaptureForm | None = None,
 ) -> ImportReport:
     """Write the day folders of *symbol* from *paths*, captures in the order of their recording.
@@ -200,7 +201,7 @@ def import_captures(  # noqa: PLR0913 - a public function
         data_root: Folder of the day folders.
         run_id: Name of the run, in every row.
         options: None takes the defaults.
-        progress: Called with the bytes read so far and those of all captures.
+        progress: Called with the bytes of all captures read so far.
         form: Format of the files; None is raw captures of Binance Spot, or of USD-M if a message is of USD-M.
 
     Raises:
@@ -438,36 +439,37 @@ class _Import:
         return BrokenFile(f"{names}: {self.form.nothing}")
 
 
-def steps_of(paths: Sequence[Path], progress: Progress | None) -> Iterator[tuple[Path, Callable[[int], None] | None]]:
+def _steps_of(paths: Sequence[Path], progress: Progress) -> Iterator[tuple[Path, Callable[[int], None]]]:
     """Yield each path with a function for the progress inside that file."""
-    sizes = [path.stat().st_size if path.is_file() else 0 for path in paths]
-    for at, path in enumerate(paths):
-        yield path, _step(progress, sum(sizes[:at]), sum(sizes)) if progress else None
+    before = 0
+    for path in paths:
+
+        def moved(done: int, before: int = before) -> None:
+            progress(before + done)
+
+        yield path, moved
+        before += path.stat().st_size if path.is_file() else 0
 
 
 def _raw_of(venue: MarketVenue) -> CaptureForm:
     """Return the format of raw captures of a market."""
 
-    def opened(paths: Sequence[Path], symbol: str, grid: Grid, progress: Progress | None) -> list[Capture]:
-        return [Capture(path, symbol, grid, step, venue) for path, step in steps_of(paths, progress)]
+    def opened(paths: Sequence[Path], symbol: str, grid: Grid, progress: Progress) -> list[Capture]:
+        return [Capture(path, symbol, grid, step, venue) for path, step in _steps_of(paths, progress)]
 
     nothing = f"no depth, trade or bookTicker message of {venue.name} could be read; {ACCEPTED}"
     return CaptureForm("raw", DAY_ZONE, opened, nothing, venue.name)
 
 
-def _order_by_order(paths: Sequence[Path], symbol: str, grid: Grid, progress: Progress | None) -> list[BitstampCapture]:
+def _order_by_order(paths: Sequence[Path], symbol: str, grid: Grid, progress: Progress) -> list[BitstampCapture]:
     market = OrderMarket(symbol, grid)
-    return [BitstampCapture(path, market, step) for path, step in steps_of(paths, progress)]
+    return [BitstampCapture(path, market, step) for path, step in _steps_of(paths, progress)]
 
 
 RAW, RAW_USDM = _raw_of(BINANCE_SPOT), _raw_of(BINANCE_USDM)
 BITSTAMP = CaptureForm("bitstamp", DAY_ZONE, _order_by_order, RAW.nothing)
 CAPTURE_FORMS = {form.name: form for form in (RAW, BITSTAMP)}
 """Formats that need no numpy, which a recorder's machine does not have."""
-
-
-def _step(progress: Progress, before: int, total: int) -> Callable[[int], None]:
-    return lambda done: progress(before + done, total)
 
 
 def _named(symbols: Counter[str]) -> str:

@@ -65,13 +65,13 @@ class CaptureLines:
         BrokenFile: If there is no such file, it is empty, or compressed in another way.
     """
 
-    def __init__(self, path: Path, progress: Callable[[int], None] | None = None) -> None:
+    def __init__(self, path: Path, progress: Callable[[int], None] = lambda _done: None) -> None:
         self.path = path
         self.number = 0
         self.cut = False
         self.lost_bytes = 0
         self.ends_early = False
-        self._progress = progress or (lambda _: None)
+        self._progress = progress
         self._head = _head(path)
 
     def __iter__(self) -> Iterator[bytes]:
@@ -317,7 +317,7 @@ class Capture:
         path: Path,
         symbol: str,
         grid: Grid,
-        progress: Callable[[int], None] | None = None,
+        progress: Callable[[int], None] = lambda _done: None,
         venue: MarketVenue = BINANCE_SPOT,
     ) -> None:
         self.lines = CaptureLines(path, progress)

@@ -11,7 +11,6 @@ from mm.catalog.data import data_export as export_command
 from mm.catalog.data import data_import as import_command
 from mm.catalog.data import data_inspect as inspect_command
 from mm.catalog.data import data_repair as repair_command
-from mm.commands.data import _steps
 from mm.dayfolder.rows import Trade
 from strategies import Story
 
@@ -80,15 +79,6 @@ def test_import_prints_json_and_takes_knobs_from_variables():
     output = json.loads(result.stdout)
     assert (output["symbol"], output["run_id"], output["days"][0]["trades"]) == ("SIMUSDT", "r7", 1)
     assert output["instrument"]["tick_size"] == "0.01"
-
-
-def test_progress_steps_are_increments_of_the_total_read():
-    """The import reports totals; a progress bar needs increments."""
-    moved = []
-    report = _steps(moved.append)
-    for done in (10, 10, 35):
-        report(done, 40)
-    assert moved == [10, 0, 25]
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,6 @@ from mm.probes.queue_exponent import fit_exponent
 from mm.probes.queue_score import by_place, candidates, lines, named, played_by, stated, true_outcomes
 from mm.probes.queue_score import score as scores_of
 from mm.probes.virtual_orders import OrderPlan
-from mm.sim.flow.day import order_log
 
 if TYPE_CHECKING:
     from mm.tape.tape import Tape
@@ -134,7 +133,7 @@ def _market(scored: Scored) -> "tuple[Tape, Path, str]":
 
     symbol, day = scored.place()
     tape = _tape(scored, scored.data_root, symbol, day)
-    log = order_log(day_folder(scored.data_root, symbol, day))
+    log = day_folder(scored.data_root, symbol, day).order_log
     if not log.is_file():
         raise DataError(
             f"{log}: there is no such file; only a simulated day (mm sim day) or an order-by-order import "

@@ -18,7 +18,7 @@ import heapq
 import io
 import zlib
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -34,7 +34,6 @@ from mm.sim.matching.order_log import COLUMNS, REASON_IOC, ROW_EXPIRE, ROW_LEVEL
 from mm.tape.tape import Tape
 
 if TYPE_CHECKING:
-    from mm.sim.matching.order_log import Row
     from mm.tape.tape import Ints
 
 PIECE_BYTES = 1 << 25
@@ -55,16 +54,6 @@ class OrderRow(NamedTuple):
     ticks: int
     lots: int
     trade_id: int
-
-
-_KEPT = [COLUMNS.index(name) for name in OrderRow._fields]
-
-
-def rows_of(log: "Iterable[Row]") -> Iterator[OrderRow]:
-    """Yield the rows of a log in memory that change resting orders."""
-    for row in log:
-        if row[1] in KINDS:
-            yield OrderRow(*(row[column] for column in _KEPT))
 
 
 def read_rows(path: Path) -> Iterator[OrderRow]:
@@ -97,22 +86,17 @@ def tape_of_log(path: Path) -> Tape:
     """Return the tape of the log at *path*: every trade at its instant, and a depth message every 100 ms.
 
     Raises:
-        BrokenFile: If the file is not an order log, or leaves the book crossed.
+        BrokenFile: If the file is not an order log, is empty, or leaves the book crossed.
     """
     try:
-        table = pl.read_csv(path, schema=dict.fromkeys(COLUMNS, pl.Int64))
-        return tape_of_rows(table.to_numpy())
-    except (pl.exceptions.PolarsError, ValueError) as error:
+        rows = np.ascontiguousarray(pl.read_csv(path, schema=dict.fromkeys(COLUMNS, pl.Int64)).to_numpy())
+        if not len(rows):
+            raise ValueError("it has no rows")
+        open_us = int(rows[0, 0]) // STEP_US * STEP_US - STEP_US
+        messages, levels = Batches(open_us, STEP_US).of(rows)
+        tape = Tape.of(_UNIT, [(open_us, "snapshot", [], []), *_events(messages, levels)])
+    except (PolarsError, ValueError) as error:
         raise BrokenFile(f"{path}: not an order log ({error}); docs/exchange.md lists its columns") from error
-
-
-def tape_of_rows(rows: "Ints") -> Tape:
-    """Return the tape of a log in memory, int64[n, 10]; raise ValueError if it is empty."""
-    if not len(rows):
-        raise ValueError("it has no rows")
-    open_us = int(rows[0, 0]) // STEP_US * STEP_US - STEP_US
-    messages, levels = Batches(open_us, STEP_US).of(np.ascontiguousarray(rows))
-    tape = Tape.of(_UNIT, [(open_us, "snapshot", [], []), *_events(messages, levels)])
     return replace(tape, event_id=np.append(0, messages[:, LAST_ID]))
 
 
@@ -128,6 +112,7 @@ def _events(messages: "Ints", levels: "Ints") -> Iterator[tuple[Any, ...]]:
             yield sent_us, "depth", bids, asks
 
 
+@dataclass(slots=True, eq=False)
 class _WaitingOrder:
     """A resting virtual order.
 
@@ -138,10 +123,11 @@ class _WaitingOrder:
         ahead: Remaining lots ahead of it.
     """
 
-    __slots__ = ("ahead", "last_id", "number", "side", "ticks")
-
-    def __init__(self, number: int, side: int, ticks: int, last_id: int, ahead: int) -> None:
-        self.number, self.side, self.ticks, self.last_id, self.ahead = number, side, ticks, last_id, ahead
+    number: int
+    side: int
+    ticks: int
+    last_id: int
+    ahead: int
 
 
 class Truth:

@@ -3,8 +3,9 @@
 import numpy as np
 
 from mm.probes import queue_score
-from mm.probes.order_log import Truth, rows_of
+from mm.probes.order_log import KINDS, OrderRow, Truth
 from mm.probes.virtual_orders import Outcomes, VirtualOrders
+from mm.sim.matching.order_log import COLUMNS
 from plain_matching import PlainMatching
 
 BUYERS, SELLERS = 1001, 1002
@@ -17,6 +18,13 @@ def virtual_orders_of(
     us, side, ticks = (np.array(column, np.int64) for column in zip(*orders, strict=True))
     zeros = np.zeros(len(us), np.int64)
     return VirtualOrders(us, side, ticks, zeros, np.arange(len(us)), life_us, checks_us)
+
+
+def rows_of(log):
+    """Yield the rows of a log that change resting orders."""
+    for row in log:
+        if row[1] in KINDS:
+            yield OrderRow._make(row[COLUMNS.index(name)] for name in OrderRow._fields)
 
 
 def true_outcomes(engine: PlainMatching, orders: VirtualOrders) -> Outcomes:

@@ -24,7 +24,7 @@ from mm.probes.hazard import (
 )
 from mm.probes.queue_score import played_by, true_outcomes
 from mm.probes.virtual_orders import OrderPlan, play
-from mm.sim.flow.day import make_day, order_log
+from mm.sim.flow.day import make_day
 from mm.sim.flow.scenario import LargeTick
 from mm.sim.flow.session import Session
 
@@ -37,7 +37,7 @@ def market(tmp_path_factory):
     """Return tape, virtual orders, truth and model outcomes of a twelve-minute market with a one-tick spread."""
     folder = DayFolder(tmp_path_factory.mktemp("data"), "LTUSDT", "20260105")
     make_day(folder, LargeTick(), Session("LTUSDT", "20260105", 0.2, 5))
-    orders, truth, moved = true_outcomes(load_day(folder.path, cache=None), order_log(folder), PLAN)
+    orders, truth, moved = true_outcomes(load_day(folder.path, cache=None), folder.order_log, PLAN)
     return moved, orders, truth, played_by(moved, orders, MODELS)
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from bitstamp import log_rows
 from leaning_market import GRID
-from queue_rig import study
+from queue_rig import rows_of, study
 
 from log_book import read_log
 from mm.backtest.io import load_day
@@ -17,10 +17,10 @@ from mm.backtest.models import queue_prob_power, queue_risk_averse, trade_cross
 from mm.clock import US_PER_MS
 from mm.dayfolder.layout import DayFolder
 from mm.errors import BrokenFile, UsageError
-from mm.probes.order_log import read_rows, rows_of, tape_of_log
+from mm.probes.order_log import read_rows, tape_of_log
 from mm.probes.queue_score import score
 from mm.probes.virtual_orders import OrderPlan, Outcomes, draw_orders, on_exchange_time, play
-from mm.sim.flow.day import make_day, order_log
+from mm.sim.flow.day import make_day
 from mm.sim.flow.scenario import ZeroIntelligence
 from mm.sim.flow.session import Session
 from mm.sim.matching.order_log import COLUMNS
@@ -72,7 +72,7 @@ class TrueOutcomeFills:
 @pytest.mark.slow
 def test_model_with_true_outcomes_scores_nearly_zero(day: DayFolder, tape: Tape) -> None:
     """Log and tape have one clock: fills by trades match to the µs, others at the next depth message."""
-    orders, truth, played = study(tape, order_log(day), PLAN, {"none": lambda: trade_cross(strict=True)})
+    orders, truth, played = study(tape, day.order_log, PLAN, {"none": lambda: trade_cross(strict=True)})
     model = play(on_exchange_time(tape, _trade_us(day)), orders, lambda: TrueOutcomeFills(orders, truth))
     result = score(orders, truth, model)
     assert result.invented == 0
@@ -85,7 +85,7 @@ def test_model_with_true_outcomes_scores_nearly_zero(day: DayFolder, tape: Tape)
 
 
 def _trade_us(day: DayFolder) -> dict[int, int]:
-    return {row.trade_id: row.us for row in read_rows(order_log(day)) if row.trade_id}
+    return {row.trade_id: row.us for row in read_rows(day.order_log) if row.trade_id}
 
 
 @pytest.mark.slow
@@ -93,7 +93,7 @@ def test_exponent_one_fits_uniform_cancellations(day: DayFolder, tape: Tape) -> 
     """Nearly true fills and places; assuming no cancellations ahead is late, assuming all is early."""
     orders, truth, played = study(
         tape,
-        order_log(day),
+        day.order_log,
         PLAN,
         {"one": lambda: queue_prob_power(exponent=1.0), "none": queue_risk_averse, "early": trade_cross},
     )
@@ -144,7 +144,7 @@ def test_on_exchange_time_moves_tape_to_exchange_clock(day: DayFolder, tape: Tap
 @pytest.mark.slow
 def test_tape_of_log_equals_recorded_tape(day: DayFolder, tape: Tape) -> None:
     """After the opening both have the same prints and book changes."""
-    from_log = tape_of_log(order_log(day))
+    from_log = tape_of_log(day.order_log)
     recorded = on_exchange_time(tape, _trade_us(day))
     for kind in (TRADE, DEPTH):
         one, other = (np.flatnonzero(each.kind == kind) for each in (from_log, recorded))
@@ -157,7 +157,7 @@ def test_tape_of_log_equals_recorded_tape(day: DayFolder, tape: Tape) -> None:
 @pytest.mark.slow
 def test_read_rows_equal_log(day: DayFolder) -> None:
     """The fast reader drops only rows that change nothing."""
-    pairs = zip(read_rows(order_log(day)), rows_of(read_log(order_log(day))), strict=False)
+    pairs = zip(read_rows(day.order_log), rows_of(read_log(day.order_log)), strict=False)
     assert all(one == other for one, other in islice(pairs, 100_000))
 
 
@@ -199,4 +199,4 @@ def test_queue_model_beats_trade_cross_on_recorded_orders(tmp_path: Path) -> Non
 def test_life_longer_than_day_is_rejected(day: DayFolder, tape: Tape) -> None:
     """The message advises a shorter life."""
     with pytest.raises(UsageError, match="give a shorter --life-s"):
-        study(tape, order_log(day), OrderPlan(3_600_000_000, (0,), 1), {})
+        study(tape, day.order_log, OrderPlan(3_600_000_000, (0,), 1), {})

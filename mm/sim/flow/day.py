@@ -7,22 +7,32 @@ import json
 import shutil
 from collections.abc import Callable
 from dataclasses import asdict
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import polars as pl
 
 from mm.clock import US_PER_S
 from mm.dayfolder.layout import DayFolder
+from mm.dayfolder.line_files import GZIP_FORMAT
 from mm.errors import UsageError
 from mm.sim.flow.faulty_recorder import FaultyRecorder
 from mm.sim.flow.market import Scenario
-from mm.sim.flow.recorder import LogFile, PlainRecorder
+from mm.sim.flow.recorder import Ints, PlainRecorder
 from mm.sim.flow.session import Session
 from mm.sim.matching._core import Matching
+from mm.sim.matching.order_log import COLUMNS
+
+try:
+    from isal.isal_zlib import compress
+except ImportError:
+    from zlib import compress
 
 if TYPE_CHECKING:
     DayRecorder = PlainRecorder | FaultyRecorder
 
 TRUTH = "truth.json"
+LOG_HEADER = bytes(compress(",".join(COLUMNS).encode() + b"\n", 1, GZIP_FORMAT))
+"""First member of an order log."""
 _CHUNK_US = 60 * US_PER_S
 
 
@@ -55,28 +65,29 @@ def make_day(
     return truth
 
 
-def order_log(folder: DayFolder) -> Path:
-    """Return the path of a simulated day's order log."""
-    return folder.order_log
+def packed_log(rows: Ints) -> bytes:
+    """Return rows of an order log as lines of its file, compressed as one gzip member without time or name."""
+    lines = pl.DataFrame(rows, orient="row").write_csv(include_header=False).encode()
+    return bytes(compress(lines, 1, GZIP_FORMAT))
 
 
 def _make(folder: DayFolder, scenario: Scenario, session: Session, step: Callable[[int], None]) -> dict[str, Any]:
-
     first_id = session.first_id
     matching = Matching(first_order_id=first_id, first_trade_id=first_id, first_update_id=first_id)
     flow = scenario.flow(matching, session)
     recorder = _recorder(folder, scenario, session)
     try:
-        with LogFile(order_log(folder)) as log:
+        with folder.order_log.open("wb") as log:
+            log.write(LOG_HEADER)
             flow.advance(session.open_us)
             rows = matching.take_log()
             recorder.begin(rows)
-            log.add(rows)
+            log.write(packed_log(rows))
             for chunk_us in range(session.open_us, session.close_us, _CHUNK_US):
                 flow.advance(min(chunk_us + _CHUNK_US, session.flow_us[1]))
                 rows = matching.take_log()
                 recorder.take(rows)
-                log.add(rows)
+                log.write(packed_log(rows))
                 step(min(_CHUNK_US, session.close_us - chunk_us))
             recorder.finish()
         truth = _truth(scenario, session, recorder) | flow.counts() | recorder.truth()
@@ -93,7 +104,6 @@ def _recorder(folder: DayFolder, scenario: Scenario, session: Session) -> "DayRe
     knobs = {**named, "scenario": scenario.name, **asdict(scenario)}
     if not faults:
         return PlainRecorder(folder, session, instrument, knobs)
-
     return FaultyRecorder(folder, session, instrument, faults, knobs)
 
 

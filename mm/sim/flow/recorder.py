@@ -6,32 +6,21 @@ continues it without a gap.
 
 from collections import deque
 from collections.abc import Iterable
-from contextlib import ExitStack
 from functools import cache
-from pathlib import Path
-from types import TracebackType
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple
 
 import numpy as np
-import polars as pl
 from numpy.typing import NDArray
 
 import mm
 from mm.clock import US_PER_MS, US_PER_S, run_stamp
-from mm.dayfolder.buffered_writer import AppendFile
 from mm.dayfolder.day_writer import DayWriter
 from mm.dayfolder.layout import DayFolder
-from mm.dayfolder.line_files import FLUSH_BYTES, GZIP_FORMAT
 from mm.dayfolder.rows import Stamp, Trade
 from mm.instrument import Instrument
 from mm.market_data.local_orderbook import Level, LocalOrderBook
 from mm.sim.flow.session import STEP_US, Session
 from mm.sim.matching.order_log import COLUMNS, MOST_TICKS, ROW_LEVEL, ROW_TRADE
-
-try:
-    from isal.isal_zlib import compress
-except ImportError:
-    from zlib import compress
 
 Ints = NDArray[np.int64]
 _SENT_US, LAST_ID = 0, 2
@@ -43,7 +32,6 @@ _US, _KIND, _SIDE, _TICKS, _LOTS, _TRADE_ID, _UPDATE_ID = map(
 _EPOCH = 1
 _EARLY_US = 5 * US_PER_S
 _CONNECTED_US, _REQUESTED_US, _ANSWERED_US = 20_000, 25_000, 60_000
-_FAST = 1
 _LATENCY_US, _MEAN_JITTER_US, _MOST_JITTER_US = 2_000, 1_000, 6_000
 
 
@@ -190,44 +178,6 @@ class BookReplay:
             if not lots:
                 del self._levels[side][ticks]
         return {side: sorted(levels.items(), reverse=side > 0) for side, levels in self._levels.items()}
-
-
-class LogFile:
-    """The file of an order log, written piece by piece; the caller closes it.
-
-    Args:
-        path: The file, which must not exist; a ``.csv.gz``.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self._pending = bytearray(",".join(COLUMNS).encode() + b"\n")
-        self._files = ExitStack()
-        self._file = AppendFile(path, self._files)
-
-    def add(self, rows: Ints) -> None:
-        """Write *rows*."""
-        self._pending += pl.DataFrame(rows, orient="row").write_csv(include_header=False).encode()
-        if len(self._pending) >= FLUSH_BYTES:
-            self._flush()
-
-    def _flush(self) -> None:
-        self._file.append(_compressed(bytes(self._pending)))
-        self._pending.clear()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        with self._files:
-            self._flush()
-            self._file.sync()
-
-
-def _compressed(lines: bytes) -> bytes:
-    """Return *lines* as one gzip member without time or name; empty bytes stay empty."""
-    return bytes(compress(lines, _FAST, GZIP_FORMAT)) if lines else b""
 
 
 class PlainRecorder:

@@ -12,9 +12,8 @@ from mm.dayfolder.check import check_day
 from mm.dayfolder.layout import DayFolder
 from mm.dayfolder.manifest import write_manifest
 from mm.instrument import Instrument
-from mm.sim.flow import recorder
-from mm.sim.flow.day import order_log
-from mm.sim.flow.recorder import TOP_N, LogFile, PlainRecorder, SessionMessages
+from mm.sim.flow.day import LOG_HEADER, packed_log
+from mm.sim.flow.recorder import TOP_N, PlainRecorder, SessionMessages
 from mm.sim.flow.session import Session
 from mm.sim.matching._core import Matching
 from mm.sim.matching.order_log import LIMIT, MARKET, OP_SUBMIT, ROW_TRADE
@@ -23,14 +22,6 @@ from plain_matching import write_log
 SESSION = Session("SIMUSDT", "20260105", 1.0, 7)
 FINE = Instrument("SIMUSDT", tick_e8=1, lot_e8=1, min_notional_e8=500_000_000)
 PLAIN = Instrument("SIMUSDT", tick_e8=1_000_000, lot_e8=100_000)
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _small_blocks():
-    """Write even a short day in many blocks."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(recorder, "FLUSH_BYTES", 1_500)
-        yield
 
 
 def record(root, pieces, instrument=PLAIN):
@@ -73,25 +64,16 @@ def test_frames_and_trades_are_those_of_the_order_log(tmp_path, instrument):
     ]
 
 
-def test_log_file_matches_the_plain_writer(tmp_path):
-    """And its reader returns the rows."""
-    root, pieces = tmp_path, busy_log(1)
-    rows = [tuple(row) for piece in pieces for row in piece.tolist()]
-    with LogFile(root / "fast.csv.gz") as file:
-        for piece in pieces:
-            file.add(piece)
-    assert write_log(root / "plain.csv.gz", rows) == len(rows)
-    texts = [gzip.decompress((root / name).read_bytes()) for name in ("fast.csv.gz", "plain.csv.gz")]
+def test_packed_rows_are_those_of_the_plain_writer(tmp_path):
+    """Their reader returns them, and holds the most negative of 64 bits."""
+    rows = np.concatenate(
+        [*busy_log(1), np.array([[-(2**63), 2**63 - 1, 0, -1, 9, 10, 99_999_999, 10**8, 10**16, -1]])]
+    )
+    (tmp_path / "fast.csv.gz").write_bytes(LOG_HEADER + packed_log(rows))
+    assert list(read_log(tmp_path / "fast.csv.gz")) == list(map(tuple, rows.tolist()))
+    write_log(tmp_path / "plain.csv.gz", map(tuple, rows.tolist()))
+    texts = [gzip.decompress((tmp_path / name).read_bytes()) for name in ("fast.csv.gz", "plain.csv.gz")]
     assert texts[0] == texts[1]
-    assert list(read_log(root / "fast.csv.gz")) == rows
-
-
-def test_log_file_holds_every_64_bit_number(tmp_path):
-    """Also the most negative."""
-    rows = np.array([[-(2**63), 2**63 - 1, 0, -1, 9, 10, 99_999_999, 100_000_000, 10**16, -(10**16)]], np.int64)
-    with LogFile(tmp_path / "log.csv.gz") as file:
-        file.add(rows)
-    assert list(read_log(tmp_path / "log.csv.gz")) == [tuple(rows[0].tolist())]
 
 
 def busy_log(seconds):
@@ -117,10 +99,7 @@ def test_recorded_day_passes_the_check(tmp_path):
     """With the order log, of several members, beside it."""
     pieces = busy_log(3)
     folder = record(tmp_path, pieces)
-    with LogFile(order_log(folder)) as file:
-        for piece in pieces:
-            file.add(piece)
-    assert order_log(folder).read_bytes().count(b"\x1f\x8b\x08") > 1
+    folder.order_log.write_bytes(LOG_HEADER + b"".join(map(packed_log, pieces)))
     assert not check_day(folder).ok
     write_manifest(folder, ["R1"])
     report = check_day(folder)

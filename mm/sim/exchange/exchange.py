@@ -5,6 +5,7 @@ then passes the log rows of both to every listener before the call returns.
 """
 
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, TypeVar
 
 from mm.sim.exchange import api_error
@@ -86,7 +87,7 @@ class Exchange:
         self.now_us = start_us
         self.tape = TradeTape(rules.average_mins)
         self.aggregates = AggregateHistory()
-        self.users = OrderStore((), self.keep)
+        self.users = OrderStore(self.keep)
         self.settlement = self.settles(rules, core, self.accounts, self.users.by_id, self._publish)
         self._limits = limits
         self._core = core
@@ -321,20 +322,20 @@ class Exchange:
             watcher(event)
 
 
+@dataclass(frozen=True, slots=True)
 class Walk:
     """The resting orders that a taker would match, in order; *side*, *account* and *stp* are those of the taker."""
 
-    def __init__(self, core: "Matching", side: int, account: int, stp: str) -> None:
-        self._core = core
-        self._side = side
-        self._account = account
-        self._stp = stp
+    core: "Matching"
+    side: int
+    account: int
+    stp: str
 
     def cost(self, lots: int) -> int:
         """Return the cost of *lots*, in tick·lots, as far as the book can fill them."""
         left, cost_tl = lots, 0
         for is_own, ticks, available in self._counterparts():
-            if is_own and self._stp in ("EXPIRE_TAKER", "EXPIRE_BOTH"):
+            if is_own and self.stp in ("EXPIRE_TAKER", "EXPIRE_BOTH"):
                 break
             taken = min(left, available)
             left -= taken
@@ -357,9 +358,9 @@ class Walk:
 
     def _counterparts(self) -> Iterator[tuple[bool, int, int]]:
         """Yield for each order: whether it is a blocking order of the same account, its price, its lots."""
-        for _, account, ticks, lots in resting(self._core, -self._side):
-            is_own = account == self._account and self._stp != "NONE"
-            if not (is_own and self._stp == "EXPIRE_MAKER"):
+        for _, account, ticks, lots in resting(self.core, -self.side):
+            is_own = account == self.account and self.stp != "NONE"
+            if not (is_own and self.stp == "EXPIRE_MAKER"):
                 yield is_own, ticks, lots
 
 

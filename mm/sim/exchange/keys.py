@@ -5,7 +5,6 @@ Either signature is accepted; the formats differ, so they cannot be confused.
 """
 
 import hmac
-import os
 from base64 import b64decode
 from binascii import Error as NotBase64
 from collections.abc import Iterable, Sequence
@@ -71,17 +70,14 @@ class KeyRing:
         return self._keys[name]
 
 
-def make_keys(accounts: Iterable[int], seed: int | None) -> list[ApiKey]:
-    """Return a key for each account: derived from *seed*, or random if it is None."""
+def make_keys(accounts: Iterable[int], seed: int) -> list[ApiKey]:
+    """Return a key for each account, derived from *seed*."""
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
     from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
     keys = []
     for account in accounts:
-        draws = [
-            os.urandom(64) if seed is None else sha512(f"{seed} {account} {purpose}".encode()).digest()
-            for purpose in ("key", "secret", "ed25519")
-        ]
+        draws = [sha512(f"{seed} {account} {purpose}".encode()).digest() for purpose in ("key", "secret", "ed25519")]
         private = Ed25519PrivateKey.from_private_bytes(draws[2][:_ED25519_BYTES])
         pem = private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
         key, secret = ("".join(_LETTERS[byte % len(_LETTERS)] for byte in draw) for draw in draws[:2])

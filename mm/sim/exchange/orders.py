@@ -4,7 +4,6 @@ Prices are ticks, quantities lots, times µs of the exchange's clock, sides +1 t
 """
 
 from base64 import b32encode
-from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from hashlib import blake2b
 
@@ -206,14 +205,13 @@ class OrderStore:
     """All open orders, and the latest closed orders.
 
     Args:
-        numbers: Numbers of the accounts; others can be added.
         keep: Minimum number of orders and trades to keep per account.
 
     Attributes:
         by_id: All stored orders by the id of the core.
     """
 
-    def __init__(self, numbers: Iterable[int], keep: int = KEEP) -> None:
+    def __init__(self, keep: int) -> None:
         self.by_id: dict[int, UserOrder] = {}
         self._keep = keep
         self._names = 0
@@ -222,8 +220,6 @@ class OrderStore:
         self._named: dict[tuple[int, str], UserOrder] = {}
         self._fills: dict[int, list[Fill]] = {}
         self._prevented: dict[int, dict[int, PreventedMatch]] = {}
-        for number in numbers:
-            self.add_account(number)
 
     def add_account(self, number: int) -> None:
         """Add an account without orders."""

@@ -5,7 +5,6 @@ Faults change messages to a user, but not this record.
 
 from collections import deque
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from mm.errors import MMError
 from mm.sim.exchange.exchange import Exchange
@@ -21,34 +20,6 @@ class NoSuchUser(MMError):
     """Error for an account name that does not exist."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Received:
-    """A received request.
-
-    Attributes:
-        us: Time of arrival, µs.
-        arrival: The request, and the effect of faults on it.
-        outcome: Actual result; None if a fault prevented the execution.
-    """
-
-    us: int
-    arrival: UserRequest
-    outcome: Json | None
-
-    def content(self) -> Json:
-        """Return the request as JSON values, without the key and the signature."""
-        arrival = self.arrival
-        given = {name: text for name, text in arrival.call.parameters.given.items() if name not in _SECRETS}
-        return {
-            "us": self.us,
-            "via": arrival.via,
-            "method": arrival.operation.method,
-            "params": given,
-            "outcome": self.outcome,
-            "faults": list(arrival.effect.faults),
-        }
-
-
 class AccountTruth:
     """Record of the newest order-changing requests and the newest events of each account.
 
@@ -61,16 +32,29 @@ class AccountTruth:
     def __init__(self, exchange: Exchange, texts: Mapping[bool, SymbolTexts], keep: int = _KEEP) -> None:
         self._exchange = exchange
         self._texts = texts
-        self._requests: dict[int, deque[_Received]] = {}
+        self._requests: dict[int, deque[Json]] = {}
         self._events: dict[int, deque[ExecutionReport | Position]] = {}
         for number in exchange.accounts:
             self._requests[number], self._events[number] = deque(maxlen=keep), deque(maxlen=keep)
             exchange.watch(number, self._events[number].append)
 
     def received(self, arrival: UserRequest, outcome: Json | None) -> None:
-        """Add a request and its outcome: the response without faults, None if the request was not executed."""
-        if arrival.operation.changes_orders:
-            self._requests[arrival.call.account].append(_Received(self._exchange.now_us, arrival, outcome))
+        """Add a request without its secrets, and its outcome.
+
+        The outcome is the response without faults, None if the request was not executed.
+        """
+        if not arrival.operation.changes_orders:
+            return
+        given = {name: text for name, text in arrival.call.parameters.given.items() if name not in _SECRETS}
+        request = {
+            "us": self._exchange.now_us,
+            "via": arrival.via,
+            "method": arrival.operation.method,
+            "params": given,
+            "outcome": outcome,
+            "faults": list(arrival.effect.faults),
+        }
+        self._requests[arrival.call.account].append(request)
 
     def content(self, user: str, *, micro: bool = False, since_us: int = 0) -> Json:
         """Return the complete true state of *user* as JSON values.
@@ -97,5 +81,5 @@ class AccountTruth:
             "orders": [texts.queried(order) for order in users.all(number) if order.updated_us >= since_us],
             "trades": [texts.own_trade(fill) for fill in users.fills(number) if fill.us >= since_us],
             "events": [{"us": what.us} | texts.event(what) for what in self._events[number] if what.us >= since_us],
-            "requests": [one.content() for one in self._requests[number] if one.us >= since_us],
+            "requests": [request for request in self._requests[number] if request["us"] >= since_us],
         }

@@ -46,6 +46,7 @@ class Api:
     Attributes:
         weights: Request weight used by each address.
         faults: Fault injector; None if no faults are set.
+        texts: Formatters of responses, with timestamps in µs (True) or in ms.
         truth: True state of each user.
     """
 
@@ -55,8 +56,8 @@ class Api:
         self.weights = Weights(limits)
         self.clocks = clocks
         self.faults: FaultInjector | None = None
-        self._texts = {micro: SymbolTexts(exchange.rules, micro) for micro in (False, True)}
-        self.truth = AccountTruth(exchange, self._texts)
+        self.texts = {micro: SymbolTexts(exchange.rules, micro) for micro in (False, True)}
+        self.truth = AccountTruth(exchange, self.texts)
 
     def advance(self) -> int:
         """Advance the exchange to the time of its clock, and return that time, µs."""
@@ -74,14 +75,6 @@ class Api:
         parameters = Parameters(given, self.exchange.rules.instrument.symbol, operation.own)
         parameters.check_names((*operation.parameters, *(SIGNED_PARAMETERS if operation.signed else ()), *extra))
         return parameters
-
-    def texts(self, micro: bool) -> SymbolTexts:
-        """Return the formatter of responses, with timestamps in µs or in ms."""
-        return self._texts[micro]
-
-    def call(self, parameters: Parameters, account: int, *, micro: bool) -> Call:
-        """Return a call of an account, 0 for anonymous; *micro* is whether its response has timestamps in µs."""
-        return Call(self.exchange, parameters, self._texts[micro], account)
 
     def arrive(self, operation: Operation, call: Call, via: str) -> UserRequest:
         """Return a request before its execution, with the effect of faults; *via* is ``rest`` or ``ws``."""
@@ -165,7 +158,7 @@ class RestRoutes:
         if key:
             check_signature(key, parameters, signed_payload(request), api.clocks())
             account = key.account
-        return api.arrive(operation, api.call(parameters, account, micro=micro), "rest")
+        return api.arrive(operation, Call(api.exchange, parameters, api.texts[micro], account), "rest")
 
 
 def error_content(error: ApiError) -> Json:

@@ -90,8 +90,8 @@ class WebSocket(asyncio.Protocol):
         """Handle a complete message of the client."""
         raise NotImplementedError
 
-    def announce_shutdown(self, us: int) -> None:
-        """Send the event that announces the shutdown of the server at time *us*."""
+    def shutdown_frame(self, us: int) -> bytes:
+        """Return the frame of the event that announces the shutdown of the server at time *us*."""
         raise NotImplementedError
 
     def admits(self) -> bool:
@@ -274,10 +274,6 @@ class StreamConnection(WebSocket):
         """Names of the subscribed streams, in the order of subscription."""
         return tuple(self._control.streams)
 
-    def announce_shutdown(self, us: int) -> None:
-        """Send the event that announces the shutdown of the server."""
-        self.deliver(server_shutdown(us, micro=self.micro))
-
     def shutdown_frame(self, us: int) -> bytes:
         """Return the frame of the shutdown event, which bypasses the faults."""
         return server_shutdown(us, micro=self.micro).frame(combined=self.combined)
@@ -346,6 +342,7 @@ class ApiConnection(WebSocket):
 
     Attributes:
         id: The sequence number.
+        session: The session.
         phase_ms: Unused, since there are no batches.
         combined: Whether events are wrapped with their stream's name: always False.
     """
@@ -366,7 +363,7 @@ class ApiConnection(WebSocket):
         self.id = number
         self.micro = micro
         self.phase_ms = 0
-        self._session = open_session(self.send)
+        self.session = open_session(self.send)
 
     def begin(self) -> None:
         """Start the connection; faults apply from now on."""
@@ -388,29 +385,17 @@ class ApiConnection(WebSocket):
         """Stop all sending if *silent*, or resume it; *streams* is not used."""
         self._silent = on and silent
 
-    def log_off(self) -> None:
-        """End the session's authentication, as in a logout."""
-        self._session.log_off()
-
-    def end_streams(self) -> None:
-        """End the user data streams of the session, each with a termination event."""
-        self._session.end_streams()
-
-    def announce_shutdown(self, us: int) -> None:
-        """Send the event that announces the shutdown of the server."""
-        self._session.announce_shutdown(us)
-
     def shutdown_frame(self, us: int) -> bytes:
         """Return the frame of the shutdown event."""
         return text_frame(json_bytes({"event": server_shutdown(us, micro=self.micro).event}))
 
     def take_text(self, text: str) -> None:
         """Handle a request."""
-        self._session.handle(text)
+        self.session.handle(text)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Handle the end of the transport."""
-        self._session.close()
+        self.session.close()
         if self._hub.faults:
             self._hub.faults.users.close(self)
         super().connection_lost(exc)

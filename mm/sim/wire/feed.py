@@ -32,6 +32,8 @@ class BatchTimer:
 
     Attributes:
         due_us: End of the current batch, µs.
+        depth: Subscribers of depth, each with the batches that it was too slow for.
+        partial: Subscribers of partial depth, each with the last update id sent.
     """
 
     def __init__(self, interval_us: int, phase_us: int, now_us: int) -> None:
@@ -41,8 +43,8 @@ class BatchTimer:
         self._first_id = 0
         self._bids: dict[int, str] = {}
         self._asks: dict[int, str] = {}
-        self._depth: dict[StreamConnection, Batch | None] = {}
-        self._partial: dict[tuple[StreamConnection, StreamName], int] = {}
+        self.depth: dict[StreamConnection, Batch | None] = {}
+        self.partial: dict[tuple[StreamConnection, StreamName], int] = {}
 
     def add(self, side: int, ticks: int, level: str, update_id: int) -> None:
         """Add a change of the book: *level* is the text of the level at *ticks* after *update_id*."""
@@ -52,20 +54,15 @@ class BatchTimer:
     def join(self, subscriber: "StreamConnection", stream: StreamName) -> None:
         """Send *subscriber* the events of *stream* from the next batch on."""
         if stream.kind == "depth":
-            self._depth[subscriber] = None
+            self.depth[subscriber] = None
         else:
-            self._partial[subscriber, stream] = -1
+            self.partial[subscriber, stream] = -1
 
     def leave(self, subscriber: "StreamConnection", stream: StreamName) -> None:
         """Stop sending *stream* to *subscriber*; no effect if the stream is not on this timer."""
         if stream.kind == "depth" and stream.interval_ms * US_PER_MS == self.key[0]:
-            self._depth.pop(subscriber, None)
-        self._partial.pop((subscriber, stream), None)
-
-    @property
-    def without_listeners(self) -> bool:
-        """Whether the timer has no subscribers."""
-        return not self._depth and not self._partial
+            self.depth.pop(subscriber, None)
+        self.partial.pop((subscriber, stream), None)
 
     def emit(self, symbol: str, texts: Texts, book: LocalOrderBook, update_id: int) -> None:
         """Send the due batch, and start the next one; *symbol* is lower case, *book* is as of *update_id*."""
@@ -81,14 +78,14 @@ class BatchTimer:
 
     def _send_depth(self, name: str, batch: Batch | None, texts: Texts) -> None:
         made: dict[bool, Message] = {}
-        for subscriber, earlier in list(self._depth.items()):
+        for subscriber, earlier in list(self.depth.items()):
             pending = earlier.merged(batch) if earlier and batch else earlier or batch
             if pending is None:
                 continue
             if subscriber.is_slow(name):
-                self._depth[subscriber] = pending
+                self.depth[subscriber] = pending
                 continue
-            self._depth[subscriber] = None
+            self.depth[subscriber] = None
             micro = subscriber.micro
             if pending is not batch:
                 subscriber.deliver(texts.depth(name, pending, self.due_us, micro=micro))
@@ -99,12 +96,12 @@ class BatchTimer:
 
     def _send_partial(self, texts: Texts, book: LocalOrderBook, update_id: int) -> None:
         made: dict[StreamName, Message] = {}
-        for (subscriber, stream), sent_id in list(self._partial.items()):
+        for (subscriber, stream), sent_id in list(self.partial.items()):
             if sent_id == update_id or subscriber.is_slow(stream.name):
                 continue
             if stream not in made:
                 made[stream] = texts.partial(stream.name, update_id, *book.top(stream.levels))
-            self._partial[subscriber, stream] = update_id
+            self.partial[subscriber, stream] = update_id
             subscriber.deliver(made[stream])
 
     def _after(self, us: int) -> int:
@@ -237,7 +234,7 @@ class StreamFeed:
         while due and due[0][0] <= us:
             timer = self._timers[due[0][1]]
             timer.emit(self._symbol, self._texts, self._book, self.update_id)
-            if timer.without_listeners:
+            if not (timer.depth or timer.partial):
                 del self._timers[timer.key]
                 heapq.heappop(due)
                 continue

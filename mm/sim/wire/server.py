@@ -121,7 +121,7 @@ class Server(ConnectionHub):
     def announce_shutdown(self) -> None:
         """Send the event that announces the shutdown to every connection."""
         for socket in list(self.sockets):
-            socket.announce_shutdown(self.feed.now_us)
+            socket.write(socket.shutdown_frame(self.feed.now_us))
         self.flush()
 
     def passed(self, us: int) -> None:

@@ -67,10 +67,6 @@ class SymbolSessions:
                 session.handle(text)
         self._answers = True
 
-    def announce_shutdown(self, us: int) -> None:
-        """Send the event that announces the shutdown of the server at time *us*."""
-        next(iter(self._sessions.values())).announce_shutdown(us)
-
     def log_off(self) -> None:
         """End the session's authentication, as in a logout."""
         for session in self._sessions.values():

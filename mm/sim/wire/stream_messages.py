@@ -5,6 +5,7 @@ JSON texts are formatted directly, since each is created once and sent to many c
 
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -24,6 +25,7 @@ SHUTDOWN_STREAM = "!serverShutdown"
 _EMPTY: Level = ("0.00000000", "0.00000000")
 
 
+@dataclass(slots=True, eq=False)
 class Message:
     """One event that is sent to connections.
 
@@ -35,16 +37,12 @@ class Message:
         raw: The event as JSON, not wrapped.
     """
 
-    __slots__ = ("_combined_frame", "_raw_frame", "first_id", "kind", "last_id", "raw", "stream")
-
-    def __init__(self, stream: str, kind: str, first_id: int, last_id: int, raw: bytes) -> None:
-        self.stream = stream
-        self.kind = kind
-        self.first_id = first_id
-        self.last_id = last_id
-        self.raw = raw
-        self._raw_frame = b""
-        self._combined_frame = b""
+    stream: str
+    kind: str
+    first_id: int
+    last_id: int
+    raw: bytes
+    _frames: dict[bool, bytes] = field(default_factory=dict)
 
     @property
     def event(self) -> dict[str, Any]:
@@ -61,11 +59,9 @@ class Message:
 
     def frame(self, *, combined: bool) -> bytes:
         """Return the payload as a WebSocket frame, which is cached."""
-        if combined:
-            self._combined_frame = self._combined_frame or text_frame(self.payload(combined=True))
-            return self._combined_frame
-        self._raw_frame = self._raw_frame or text_frame(self.raw)
-        return self._raw_frame
+        if combined not in self._frames:
+            self._frames[combined] = text_frame(self.payload(combined=combined))
+        return self._frames[combined]
 
 
 class Batch(NamedTuple):

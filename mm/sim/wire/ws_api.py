@@ -140,9 +140,8 @@ class ApiSession:
         self._api = api
         self._send = send
         self._remote = request.remote
-        self._micro = is_micro(query)
         self._shows_limits = query.get("returnRateLimits") != ["false"]
-        self._texts = api.texts(self._micro)
+        self._texts = api.texts[is_micro(query)]
         self._connected_us = api.exchange.now_us
         self._logged_on_us: int | None = None
         self._key: ApiKey | None = None
@@ -170,7 +169,7 @@ class ApiSession:
             parameters = api.parameters(given, operation, _EVERYWHERE)
             account = self._authenticate(operation, parameters).account if operation.signed else 0
             count = api.exchange.accounts[account].count if operation.counts_orders else None
-            arrival = api.arrive(operation, api.call(parameters, account, micro=self._micro), "ws")
+            arrival = api.arrive(operation, Call(api.exchange, parameters, self._texts, account), "ws")
             effect = arrival.effect
             self._subscriptions.release()  # earlier events are sent before the response
             self._subscriptions.hold()
@@ -183,10 +182,6 @@ class ApiSession:
         if effect.answered:
             self._answer(answer, effect.delay_us)
         self._subscriptions.release()
-
-    def announce_shutdown(self, us: int) -> None:
-        """Send the event that announces the shutdown of the server at time *us*."""
-        self._send({"event": {"e": "serverShutdown", "E": self._texts.stamp(us)}})
 
     def log_off(self) -> None:
         """End the session's authentication, as in a logout."""

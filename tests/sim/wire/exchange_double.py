@@ -41,9 +41,6 @@ class Echo:
         self.received.append(text)
         self.send({"heard": text, "params": dict(self.request.params)})
 
-    def announce_shutdown(self, us: int) -> None:
-        self.send({"event": {"e": "serverShutdown", "E": us // 1_000}})
-
     def close(self) -> None:
         self.closed = True
 

@@ -87,7 +87,7 @@ def test_since_us_leaves_out_earlier_entries() -> None:
 def test_only_newest_requests_and_events_are_kept() -> None:
     """An hour of quoting must not fill the memory."""
     door = Door(Desk())
-    door.api.truth = AccountTruth(door.desk.exchange, {False: door.api.texts(False)}, keep=3)
+    door.api.truth = AccountTruth(door.desk.exchange, {False: door.api.texts[False]}, keep=3)
     for number in range(5):
         door.ask(ALICE, "POST", "order", **LIMIT | {"newClientOrderId": f"n{number}"})
     truth = door.api.truth.content("alice")

@@ -31,14 +31,6 @@ def test_answer_contains_request_id_and_used_weight() -> None:
     }
 
 
-def test_clients_get_shutdown_event_when_server_stops() -> None:
-    """Wrapped like other events, without a subscription; in the time unit of the address."""
-    for query, stamp in (("", MS), ("timeUnit=MICROSECOND", START_US)):
-        _, api = talk(query)
-        api.session.announce_shutdown(START_US)
-        assert api.sent == [{"event": {"e": "serverShutdown", "E": stamp}}]
-
-
 @pytest.mark.parametrize("request_id", [1, "e2a85d9f-07a5", None, 12_345_678_901_234_567_890])
 def test_any_request_id_is_echoed(request_id: object) -> None:
     """Numbers, texts and null."""

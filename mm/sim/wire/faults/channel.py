@@ -15,6 +15,7 @@ from mm.sim.wire.stream_messages import Message
 if TYPE_CHECKING:
     from mm.sim.wire.faults.fault import Connection
 
+_FRAMES = 10_000
 _LOGS = 64
 _PAST = 32
 _COUNTED = {"id": UPDATE_KINDS, "trade": TRADE_KINDS}
@@ -37,19 +38,16 @@ class SentFrame(NamedTuple):
 class SentLog:
     """Log of the frames that were sent to one connection: counts of all frames, and the newest frames.
 
-    Args:
-        keep: Number of frames to keep; older frames are only counted.
-
     Attributes:
         counts: Number of frames by kind.
-        frames: The newest frames, oldest first.
+        frames: The newest `_FRAMES` frames, oldest first.
         lost: Number of messages suppressed by faults, by name of the fault.
         depth_ids: U and u of the first depth message, then of the newest; zeros before the first.
     """
 
-    def __init__(self, keep: int) -> None:
+    def __init__(self) -> None:
         self.counts: Counter[str] = Counter()
-        self.frames: deque[SentFrame] = deque(maxlen=keep)
+        self.frames: deque[SentFrame] = deque(maxlen=_FRAMES)
         self.lost: Counter[str] = Counter()
         self.depth_ids = (0, 0, 0, 0)
 
@@ -75,7 +73,6 @@ class Channel:
     Args:
         connection: The connection.
         context: Context of faults on any connection; its `now_us` is the open time of this connection.
-        keep: Number of frames to keep in the sent log.
 
     Attributes:
         opened_us: Open time of the connection, µs.
@@ -83,11 +80,11 @@ class Channel:
         sent: Log of the sent frames.
     """
 
-    def __init__(self, connection: "Connection", context: FaultContext, keep: int) -> None:
+    def __init__(self, connection: "Connection", context: FaultContext) -> None:
         self.connection = connection
         self.opened_us = context.now_us
         self.active: list[ActiveFault] = []
-        self.sent = SentLog(keep)
+        self.sent = SentLog()
         self._context = context
         self._past: dict[str, deque[Message]] = {}
 
@@ -158,19 +155,17 @@ class FaultScope:
         truth: Truth of the exchange.
         random: Random generator with the script's seed.
         now_us: The exchange's current time, µs.
-        keep: Number of frames to keep in the sent log of a connection.
 
     Attributes:
         now_us: The exchange's current time, µs.
         logs: Sent logs by connection number, of all open connections and of some closed connections.
     """
 
-    def __init__(self, truth: MarketTruth, random: Random, now_us: int, keep: int) -> None:
+    def __init__(self, truth: MarketTruth, random: Random, now_us: int) -> None:
         self.now_us = now_us
         self.logs: dict[int, SentLog] = {}
         self._truth = truth
         self._random = random
-        self._keep = keep
         self._open: dict[int, Channel] = {}
         self._later: list[_PendingRule] = []
         self._ends: list[tuple[int, int, int, Fault]] = []
@@ -179,7 +174,7 @@ class FaultScope:
     @property
     def _context(self) -> FaultContext:
         """The context of faults without a connection."""
-        return FaultContext(self._truth, self._random, self.now_us)
+        return FaultContext(self._truth, self.now_us)
 
     def reach(self, us: int) -> None:
         """Set the time to *us*; a past time has no effect."""
@@ -187,7 +182,7 @@ class FaultScope:
 
     def open(self, connection: "Connection") -> None:
         """Add *connection*, and apply the pending rules for it."""
-        channel = Channel(connection, self._context, self._keep)
+        channel = Channel(connection, self._context)
         self._open[connection.id] = channel
         self.logs[connection.id] = channel.sent
         closed = [number for number in self.logs if number not in self._open]

@@ -5,7 +5,6 @@ import math
 import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field, replace
-from random import Random
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from mm.clock import US_PER_S
@@ -234,14 +233,12 @@ class FaultContext:
     """Context data for faults.
 
     Attributes:
-        random: Random generator with the script's seed.
         past: The last messages of each stream that were sent to the connection, oldest first.
         combined: Whether the connection's events are wrapped with their stream's name.
         depth_ids: U and u of the connection's first depth message, then of its newest; zeros before the first.
     """
 
     truth: MarketTruth
-    random: Random
     now_us: int
     past: Mapping[str, Sequence[Message]] = field(default_factory=dict)
     combined: bool = False

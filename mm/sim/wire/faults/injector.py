@@ -40,13 +40,13 @@ class FaultInjector:
         start_us: Start time of the exchange, from which times in rules are counted, µs.
         now_us: The exchange's current time, µs; at least the start time.
         seed: Seed of the script's random choices.
-        keep: Number of frames kept in the sent log of each connection.
         restart: Function that resets every connection, and ends all open orders of users if its argument is False; None
             if no exchange can restart.
 
     Attributes:
         scope: Faults and sent messages of stream connections.
         users: Faults and sent messages of WebSocket API connections, which are numbered separately.
+        waiting: Rules that have not been applied yet.
         acted: The newest applied rules, as text, each with the time in µs.
         filters: Function called with new price and quantity steps; None if there is none.
     """
@@ -58,17 +58,16 @@ class FaultInjector:
         now_us: int = 0,
         *,
         seed: int = 0,
-        keep: int = 10_000,
         restart: Callable[[bool], None] | None = None,
     ) -> None:
         random, now_us = Random(seed), max(start_us, now_us)
-        self.scope = FaultScope(truth, random, now_us, keep)
-        self.users = FaultScope(truth, random, now_us, keep)
+        self.scope = FaultScope(truth, random, now_us)
+        self.users = FaultScope(truth, random, now_us)
         self._truth = truth
         self._start_us = start_us
         self._update_id = truth.last_update_id
         self._trade_id = truth.last_trade_id
-        self._waiting: list[Rule] = []
+        self.waiting: list[Rule] = []
         self.acted = deque[tuple[int, str]](maxlen=_ACTED)
         self._attempts = 0
         self._requests: Counter[str] = Counter()
@@ -85,14 +84,9 @@ class FaultInjector:
 
     def add(self, rules: Iterable[Rule]) -> None:
         """Add *rules*; rules whose trigger has already occurred apply immediately."""
-        self._waiting += rules
+        self.waiting += rules
         self._reach(id=self._update_id, trade=self._trade_id, time=self._seconds())
         self._run_due()
-
-    @property
-    def waiting(self) -> list[Rule]:
-        """Rules that have not been applied yet."""
-        return list(self._waiting)
 
     @property
     def is_down(self) -> bool:
@@ -152,7 +146,7 @@ class FaultInjector:
     def requested(self, name: str) -> bool:
         """Count a request of a REST path or WebSocket API method; return False if the exchange is down."""
         self._requests[name] += 1
-        for path in sorted({rule.trigger.path for rule in self._waiting if rule.trigger.kind == "request"}):
+        for path in sorted({rule.trigger.path for rule in self.waiting if rule.trigger.kind == "request"}):
             if begins(name, path):
                 count = sum(number for one, number in self._requests.items() if begins(one, path))
                 self._reach(path, request=count)
@@ -193,7 +187,7 @@ class FaultInjector:
     def steps(self, us: int) -> Iterator[int]:
         """Yield the times up to *us* at which rules, faults or calls are due, and then *us*."""
         while True:
-            times = [rule.trigger.number for rule in self._waiting if rule.trigger.kind == "time"]
+            times = [rule.trigger.number for rule in self.waiting if rule.trigger.kind == "time"]
             due_us = [self._start_us + math.ceil(number * US_PER_S) for number in times]
             due_us += [due for scope in (self.scope, self.users) if (due := scope.due_us()) is not None]
             due_us += [one[0] for one in self._timers[:1]]
@@ -229,7 +223,7 @@ class FaultInjector:
 
     def _is_due(self, kind: int, us: int, trade_id: int, update_id: int) -> bool:
         """Return whether such a row triggers a rule."""
-        for rule in self._waiting:
+        for rule in self.waiting:
             trigger = rule.trigger
             if (
                 (trigger.kind == "id" and kind == ROW_LEVEL and update_id >= trigger.number)
@@ -243,11 +237,11 @@ class FaultInjector:
         """Apply the rules triggered by the *reached* number of their kind; of request rules, those of *path*."""
         due = [
             rule
-            for rule in self._waiting
+            for rule in self.waiting
             if reached.get(rule.trigger.kind, -1) >= rule.trigger.number
             and (rule.trigger.kind != "request" or rule.trigger.path == path)
         ]
-        self._waiting = [rule for rule in self._waiting if rule not in due]
+        self.waiting = [rule for rule in self.waiting if rule not in due]
         for rule in due:
             self._act(rule)
 

@@ -113,14 +113,14 @@ _CONNECTION_FAULTS = (
         "logon_expired",
         "The authentication of a session and its user data streams end, as after a logout.",
         {},
-        begin=lambda _, connection, __: connection.log_off(),
+        begin=lambda _, connection, __: connection.session.log_off(),
         of="user",
     ),
     FaultKind(
         "terminate",
         "The user data streams of a connection end with ``eventStreamTerminated``; it remains authenticated.",
         {},
-        begin=lambda _, connection, __: connection.end_streams(),
+        begin=lambda _, connection, __: connection.session.end_streams(),
         of="user",
     ),
     FaultKind(

@@ -35,8 +35,8 @@ class ApiError(MMError):
         self.retry_us = retry_us
 
     def content(self) -> dict[str, Any]:
-        """Return the error in the exchange's format, without ``data``."""
-        return {"code": self.code, "msg": self.msg}
+        """Return the error in the exchange's format."""
+        return {"code": self.code, "msg": self.msg} | ({} if self.data is None else {"data": self.data})
 
 
 def mandatory(name: str) -> ApiError:

@@ -13,7 +13,7 @@ from mm.sim.exchange.exchange import Exchange
 from mm.sim.exchange.keys import SIGNED_PARAMETERS, ApiKey, KeyRing, check_signature
 from mm.sim.exchange.parameters import Parameters
 from mm.sim.wire.account_truth import AccountTruth
-from mm.sim.wire.answers import Json, SymbolTexts
+from mm.sim.wire.answers import SymbolTexts
 from mm.sim.wire.faults.fault import RequestEffect, UserRequest
 from mm.sim.wire.faults.injector import FaultInjector
 from mm.sim.wire.faults.request_faults import error_of
@@ -90,7 +90,7 @@ class Api:
                 content = arrival.operation.act(arrival.call)
                 outcome = {"status": 200, "result": content}
             except ApiError as error:
-                outcome = {"status": error.http_status, "error": error_content(error)}
+                outcome = {"status": error.http_status, "error": error.content()}
                 refused = refused or error
         elif refused is None:  # placeholder: a fault withholds or replaces this response
             refused = error_of(_NOT_DONE)
@@ -128,7 +128,7 @@ class RestRoutes:
             if operation.counts_orders:
                 headers |= arrival.call.owner.count.headers(self._api.exchange.now_us)
         except ApiError as error:
-            status, content = error.http_status, error_content(error)
+            status, content = error.http_status, error.content()
             if error.retry_us is not None:
                 headers["Retry-After"] = str(-(-(error.retry_us - us) // US_PER_S))
         used = str(self._api.weights.used(request.remote, us))
@@ -159,11 +159,6 @@ class RestRoutes:
             check_signature(key, parameters, signed_payload(request), api.clocks())
             account = key.account
         return api.arrive(operation, Call(api.exchange, parameters, api.texts[micro], account), "rest")
-
-
-def error_content(error: ApiError) -> Json:
-    """Return the response content for an error."""
-    return error.content() if error.data is None else error.content() | {"data": error.data}
 
 
 def signed_payload(request: Request) -> bytes:

@@ -6,7 +6,6 @@ Bytes are parsed by h11, which does no I/O, so that both protocols share one por
 import asyncio
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import replace
 from functools import partial
 from http.client import responses
 from typing import Any, cast
@@ -149,18 +148,14 @@ class HttpConnection(asyncio.Protocol):
     def _respond(self, response: Response) -> None:
         if response.wait:
             self._transport.pause_reading()
-            response.wait(partial(self._respond_late, replace(response, wait=None)))
-            return
-        if response.delay_s <= 0:
+            response.wait(partial(self._respond_late, response))
+        else:
             self._send(response)
-            return
-        self._transport.pause_reading()
-        asyncio.get_running_loop().call_later(response.delay_s, self._respond_late, replace(response, delay_s=0.0))
 
     def _respond_late(self, response: Response) -> None:
         if not self._ended:
             self._transport.resume_reading()
-            self._respond(response)
+            self._send(response)
             self._read()
 
     def _send(self, response: Response) -> None:

@@ -43,7 +43,6 @@ class Response:
         status: HTTP status code.
         headers: Headers without ``Content-Length``, which the connection adds.
         body: The complete body.
-        delay_s: Seconds of wall time before the first byte is sent.
         cut_at: Number of body bytes after which the connection is cut, although ``Content-Length`` is the full length.
         reset: Whether the connection is reset instead of a response.
         wait: Function that is called with the send function, and calls it later or never; None sends at once.
@@ -52,7 +51,6 @@ class Response:
     status: int
     headers: Mapping[str, str] = field(default_factory=dict)
     body: bytes = b""
-    delay_s: float = 0.0
     cut_at: int | None = None
     reset: bool = False
     wait: "Callable[[Callable[[], None]], None] | None" = None

@@ -231,11 +231,11 @@ class ApiSession:
         return key
 
     def _content(self, error: ApiError) -> Json:
-        data = error.data
-        if error.retry_us is not None:
-            stamp = self._texts.stamp
-            data = {"serverTime": stamp(self._api.exchange.now_us), "retryAfter": stamp(error.retry_us)}
-        return error.content() if data is None else error.content() | {"data": data}
+        if error.retry_us is None:
+            return error.content()
+        stamp = self._texts.stamp
+        data = {"serverTime": stamp(self._api.exchange.now_us), "retryAfter": stamp(error.retry_us)}
+        return error.content() | {"data": data}
 
     def _own_operations(self) -> list[Operation]:
         """Return the operations on the session."""

@@ -21,9 +21,9 @@ def test_docs_page_lists_exactly_the_raised_error_codes() -> None:
 
 
 def test_api_error_content_has_code_and_msg() -> None:
-    """Further fields are separate, since REST and the WebSocket API have them in different places."""
+    """And further fields, if it has some."""
     error = ApiError(-2021, "Order cancel-replace partially failed.", api_error.CONFLICT, data={"cancelResult": "x"})
-    assert error.content() == {"code": -2021, "msg": "Order cancel-replace partially failed."}
+    assert error.content() == {"code": -2021, "msg": error.msg, "data": {"cancelResult": "x"}}
     assert str(error) == "-2021: Order cancel-replace partially failed."
 
 

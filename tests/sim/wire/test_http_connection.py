@@ -4,6 +4,7 @@ import asyncio
 import socket
 import struct
 from dataclasses import replace
+from functools import partial
 
 import httpx
 import pytest
@@ -300,7 +301,9 @@ class TestFaults:
         """Later requests on the same connection wait; other connections do not."""
 
         def late(received):
-            return replace(echo_request(received), delay_s=0.3 if received.path == "/late" else 0.0)
+            answer = echo_request(received)
+            wait = partial(asyncio.get_running_loop().call_later, 0.3)
+            return replace(answer, wait=wait) if received.path == "/late" else answer
 
         async def scenario():
             async with open_box(rest=late) as box:

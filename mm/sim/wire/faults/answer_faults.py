@@ -1,7 +1,9 @@
 """Faults of HTTP responses (refused, late, cut, snapshots of other ids), and changes of ids and timestamps."""
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -37,7 +39,12 @@ def status(fault: Fault, request: Request, response: Response, context: FaultCon
 
 def slow(fault: Fault, request: Request, response: Response, context: FaultContext) -> Response:
     """A response is `delay_s` seconds of wall time late."""
-    return replace(response, delay_s=response.delay_s + fault["delay_s"])
+
+    def wait(send: Callable[[], None]) -> None:
+        later = partial(response.wait, send) if response.wait else send
+        asyncio.get_running_loop().call_later(fault["delay_s"], later)
+
+    return replace(response, wait=wait)
 
 
 def cut_body(fault: Fault, request: Request, response: Response, context: FaultContext) -> Response:

@@ -1,5 +1,5 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
-"""The order flow of the queue markets: limit orders, market orders and cancellations, independent of each other.
+"""Random draws, and the order flow of the queue markets: limit orders, market orders and cancellations, independent of each other.
 
 R. Cont, S. Stoikov, R. Talreja: A stochastic model for order book dynamics, Operations Research 58 (2010); with the
 sizes and the finite reach of E. Smith, J. D. Farmer, L. Gillemot, S. Krishnamurthy, Quantitative Finance 3 (2003).
@@ -24,13 +24,14 @@ cdef int64_t LIMIT_ACCOUNT = 1000
 cdef int64_t MARKET_ACCOUNT = 1001
 cdef double US_PER_S = 1000000.0
 
-# splitmix64 and draws from it, as in draws.py.
+# splitmix64 (Steele, Lea, Flood: Fast splittable pseudorandom number generators, 2014): the state is incremented by an
+# odd constant, so that it does not repeat within 2**64 draws, and each draw is a hash of the state.
 
-cdef struct Draws:
+cdef struct Stream:
     uint64_t state
 
 
-cdef inline double unit(Draws* draws) noexcept nogil:
+cdef inline double unit(Stream* draws) noexcept nogil:
     """Return a uniform draw between 0 and 1, both excluded."""
     cdef uint64_t z
     draws.state += <uint64_t> 0x9E3779B97F4A7C15
@@ -41,24 +42,24 @@ cdef inline double unit(Draws* draws) noexcept nogil:
     return (<double> (z >> 11) + 0.5) / 9007199254740992.0
 
 
-cdef inline double exponential(Draws* draws) noexcept nogil:
+cdef inline double exponential(Stream* draws) noexcept nogil:
     """Return an exponential draw with mean 1."""
     return -log(unit(draws))
 
 
-cdef inline int64_t below(Draws* draws, int64_t count) noexcept nogil:
+cdef inline int64_t below(Stream* draws, int64_t count) noexcept nogil:
     """Return a uniform draw from 0 … count - 1; *count* is below 2**50."""
     return <int64_t> (unit(draws) * <double> count)
 
 
-cdef inline int64_t geometric(Draws* draws, double mean) noexcept nogil:
+cdef inline int64_t geometric(Stream* draws, double mean) noexcept nogil:
     """Return a geometric draw from 1, 2, …; 1 if *mean* is at most 1."""
     if mean <= 1.0:
         return 1
     return 1 + <int64_t> (log(unit(draws)) / log1p(-1.0 / mean))
 
 
-cdef inline int64_t poisson(Draws* draws, double mean) noexcept nogil:
+cdef inline int64_t poisson(Stream* draws, double mean) noexcept nogil:
     """Return a Poisson draw, by inversion if the mean is below 10, else by transformed rejection.
 
     W. Hörmann, The transformed rejection method for generating Poisson random variables, 1993 (PTRS).
@@ -92,6 +93,36 @@ cdef inline int64_t poisson(Draws* draws, double mean) noexcept nogil:
             return k
 
 
+cdef class Draws:
+    """The random draws of one purpose.
+
+    Args:
+        key: Its random key, 64 bits.
+    """
+
+    cdef Stream stream
+
+    def __init__(self, key: int) -> None:
+        self.stream.state = key
+
+    def unit(self) -> float:
+        """Return a uniform draw between 0 and 1, both excluded."""
+        return unit(&self.stream)
+
+    def exponential(self) -> float:
+        """Return an exponential draw with mean 1."""
+        return exponential(&self.stream)
+
+    def below(self, count: int) -> int:
+        """Return a uniform draw from 0 … count - 1; *count* is below 2**50."""
+        return below(&self.stream, count)
+
+    def move(self, mean: float) -> int:
+        """Return the difference of two Poisson draws with a *mean*."""
+        cdef int64_t up = poisson(&self.stream, mean)
+        return up - poisson(&self.stream, mean)
+
+
 cdef class QueueFlow:
     """One session of a queue market.
 
@@ -114,7 +145,7 @@ cdef class QueueFlow:
     cdef int64_t resting        # number of resting orders of the flow when the next event was drawn
     cdef int64_t[2] last_best   # of the asks, of the bids
     cdef bint opened
-    cdef Draws times, kinds, placed, taken, cancelled
+    cdef Stream times, kinds, placed, taken, cancelled
     cdef int64_t[2] limit_count, market_count, cancel_count     # sells, buys
 
     def __init__(

@@ -1,7 +1,7 @@
 """The parts of a scenario: price and quantity grid, true parameters, and an order flow that moves the market."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol
 
 from mm.base.knobs import Reader, decimal, knob, number
 from mm.errors import UsageError
@@ -82,6 +82,38 @@ class Scenario:
             "tick_size": float(self.tick_size),
             "sides": {side: {"A": None, "k": None} for side in ("bid", "ask")},
         }
+
+
+class Law(NamedTuple):
+    """The parameters of a regular market from *start_s* (seconds after the flow's start) on.
+
+    Attributes:
+        sigma: Volatility of the mid, ticks per √s.
+        bid, ask: A (1/s) and k (1/tick) of the orders that hit bids, and of those that hit asks.
+    """
+
+    start_s: float
+    sigma: float
+    bid: tuple[float, float]
+    ask: tuple[float, float]
+
+    def hit_by(self, side: int) -> tuple[float, float]:
+        """Return A and k of the orders of an aggressor side."""
+        return self.ask if side > 0 else self.bid
+
+
+class Lead(NamedTuple):
+    """The moves of another market's mid, which a market repeats.
+
+    Attributes:
+        key: Random key of the draws of the other mid.
+        lag_us: Time by which the moves are later, µs.
+        sigma: Volatility of the other mid, ticks per √s.
+    """
+
+    key: int
+    lag_us: int
+    sigma: float
 
 
 class NoFlow:

@@ -22,11 +22,12 @@
 
 from collections.abc import Callable, Sequence
 from math import ceil, exp, inf, log
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from mm.clock import US_PER_MS, US_PER_S
 from mm.errors import UsageError
-from mm.sim.flow.draws import Draws
+from mm.sim.flow._queues import Draws
+from mm.sim.flow.market import Law, Lead
 from mm.sim.matching.order_log import IOC, LIMIT, STP_NONE
 
 if TYPE_CHECKING:
@@ -34,38 +35,6 @@ if TYPE_CHECKING:
 
 MAKER_ACCOUNT, TAKER_ACCOUNT = 1000, 1001
 NEVER = 2**63 - 1
-
-
-class Law(NamedTuple):
-    """The parameters of a regular market from *start_s* (seconds after the flow's start) on.
-
-    Attributes:
-        sigma: Volatility of the mid, ticks per √s.
-        bid, ask: A (1/s) and k (1/tick) of the orders that hit bids, and of those that hit asks.
-    """
-
-    start_s: float
-    sigma: float
-    bid: tuple[float, float]
-    ask: tuple[float, float]
-
-    def hit_by(self, side: int) -> tuple[float, float]:
-        """Return A and k of the orders of an aggressor side."""
-        return self.ask if side > 0 else self.bid
-
-
-class Lead(NamedTuple):
-    """The moves of another market's mid, which a market repeats.
-
-    Attributes:
-        key: Random key of the draws of the other mid.
-        lag_us: Time by which the moves are later, µs.
-        sigma: Volatility of the other mid, ticks per √s.
-    """
-
-    key: int
-    lag_us: int
-    sigma: float
 
 
 class _Arrivals:
@@ -121,7 +90,7 @@ class RegularFlow:
         self._own, self._cross, self._beta = excitation
         self._opened, self._lead = False, Lead(0, 0, 0.0)
         self._law_until_us = self._start_us - 1  # the last instant of the law of the mid
-        self._half_variance = self._no_move = 0.0
+        self._half_variance = 0.0
         self._quotes: dict[tuple[int, int], tuple[int, int]] = {}  # by side and price: id, and lots when it was sent
         self._intact_id = -1  # the book's last change for which every quote was known to be as it was sent
         self._mid, self._quantities = Draws(key("mid")), Draws(key("quantities"))
@@ -193,10 +162,9 @@ class RegularFlow:
     def _step(self, us: int) -> None:
         if us > self._law_until_us:
             self._begin_law(us)
-        shift = self._mid.move(self._half_variance, self._no_move)
+        shift = self._mid.move(self._half_variance)
         if self._lead.sigma and us >= self._start_us + self._lead.lag_us:
-            half_variance = self._lead.sigma**2 * self._step_us / US_PER_S / 2
-            shift += self._lead_moves.move(half_variance, exp(-half_variance))
+            shift += self._lead_moves.move(self._lead.sigma**2 * self._step_us / US_PER_S / 2)
         if shift:
             self._move(us, shift)
         if us == self._start_us:
@@ -214,7 +182,6 @@ class RegularFlow:
         law = max(0, sum(start_us < us for start_us in starts_us) - 1)
         self._law_until_us = [*starts_us, NEVER][law + 1]
         self._half_variance = self._laws[law].sigma ** 2 * self._step_us / US_PER_S / 2
-        self._no_move = exp(-self._half_variance)
 
     def _move(self, us: int, shift: int) -> None:
         """Move the mid: if it rises, asks lose their best levels and get new worst ones, bids the reverse."""

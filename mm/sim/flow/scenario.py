@@ -21,11 +21,11 @@ from click.core import ParameterSource
 from mm.base.knobs import Knob, decimal, integer, knob, knobs, number, shown
 from mm.clock import US_PER_MS, US_PER_S
 from mm.errors import UsageError
-from mm.sim.flow.market import MOST_MEAN_LOTS, Empty, Flow, Scenario, series
-from mm.sim.flow.regular import Law, Lead, RegularFlow
+from mm.sim.flow.market import MOST_MEAN_LOTS, Empty, Flow, Law, Lead, Scenario, series
 from mm.sim.flow.session import CRASH, DISCONNECT, LOST_DEPTH, LOST_TRADES, STEP_US, RecordingFault, Session, plan
 
 if TYPE_CHECKING:
+    from mm.sim.flow.regular import RegularFlow
     from mm.sim.matching._core import Matching
 
 
@@ -81,8 +81,10 @@ class RegularMarket(Scenario):
             )
         return levels
 
-    def flow(self, matching: "Matching", session: Session) -> RegularFlow:
+    def flow(self, matching: "Matching", session: Session) -> "RegularFlow":
         """Return the flow of the market."""
+        from mm.sim.flow.regular import RegularFlow
+
         instrument = self.instrument(session.symbol)
         best_bid = instrument.ticks(self.start_price) - (self.spread_ticks + 1) // 2
         book = (best_bid, self.spread_ticks, self.levels(session), instrument.lots(self.level_qty))
@@ -143,7 +145,7 @@ class Follower(PoissonMarket):
                 f"--lag-ms (LAG_MS) is {self.lag_ms}; the mid moves every 100 ms, so give a multiple of 100"
             )
 
-    def flow(self, matching: "Matching", session: Session) -> RegularFlow:
+    def flow(self, matching: "Matching", session: Session) -> "RegularFlow":
         """Return the flow, which follows the market of the same session with the seed of the lead."""
         flow = super().flow(matching, session)
         key = replace(session, seed=self.lead_seed).key("mid")

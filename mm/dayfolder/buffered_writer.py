@@ -134,6 +134,13 @@ class AppendFile:
         """Hash the bytes appended since the last call; another thread may do so while this one appends."""
         self._hash_to(self.size, MOST_HASHED_BYTES)
 
+    def sha256_at(self, size: int) -> str | None:
+        """Return the hash of the first *size* bytes if exactly these can be hashed; see `hash_on`."""
+        if self._hashed.done <= size:
+            self._hash_to(size, MOST_HASHED_BYTES)
+        hashed = self._hashed
+        return hashed.hash.hexdigest() if hashed.done == size else None
+
     def sha256(self) -> str:
         """Return the hash of the whole file, in hexadecimal; bytes that are not hashed yet are read."""
         if self._hashed.done > self.size:
@@ -206,6 +213,7 @@ class RowWriter:
         self.rows = 0
         self.ready = bytearray()
         self._earlier = before or FileTail()
+        self._rows_before = self._earlier.lines
         self._on_full = on_full or self.flush
         self._gathered = 0
 
@@ -219,6 +227,10 @@ class RowWriter:
         flush_together((self,))
         if sync:
             self.file.sync()
+
+    def written(self) -> tuple[int, int]:
+        """Return the data rows and the bytes of the file, right after a flush."""
+        return self._rows_before + self.rows, self.file.size
 
     def tail(self) -> FileTail:
         """Return the content summary of the file after a flush, without reading all of it."""
@@ -274,6 +286,7 @@ class CsvWriter(RowWriter):
         before: FileTail | None = None,
     ) -> None:
         super().__init__(path, held, on_full, before)
+        self._rows_before = max(self._earlier.lines - 1, 0)
         self._lines: list[str] = []
         header = (",".join(columns) + "\n").encode()
         with path.open("rb") as stream:

@@ -18,6 +18,7 @@ from mm.dayfolder.check_whole import WholeDay, schema_difference
 from mm.dayfolder.day_grids import DayGrids
 from mm.dayfolder.layout import DayFolder, day_folder, existing
 from mm.dayfolder.ledger import EVENT_KEYS, LOST, Event, LedgerView, is_hole, read_gaps
+from mm.dayfolder.line_files import FileTail
 from mm.dayfolder.manifest import FileEntry, contents, day_files, read_manifest
 from mm.dayfolder.rows import CheckedLines, Defect, DefectList, FileRows, RowOrder
 from mm.dayfolder.seal import differing
@@ -60,6 +61,7 @@ class _DayCheck:
         self._numbered: list[RowOrder] = []
         self._frame_rows: RowOrder | None = None
         self._top_n: int | None = None
+        self._lines: list[CheckedLines] = []
 
     def report(self) -> CheckReport:
         """Check all files, the ledger first, because the checks of the others use it."""
@@ -103,7 +105,9 @@ class _DayCheck:
 
     def _source(self, path: Path, first_row: int) -> FileRows:
         """Return the rows of a file with its own numbers; its first line is row *first_row*."""
-        return FileRows(CheckedLines(path, self._findings, first_row), self._order(path, counts=True))
+        lines = CheckedLines(path, self._findings, first_row)
+        self._lines.append(lines)
+        return FileRows(lines, self._order(path, counts=True))
 
     def _check_books(self, grids: DayGrids) -> tuple[int, tuple[int, int] | None]:
         """Return the time in µs for which the book is valid, and the range of its best prices, in 1e-8."""
@@ -115,6 +119,7 @@ class _DayCheck:
         if frames:
             self._frame_rows = self._order(frames)
             frame_file = FrameFile(frames, findings, self._frame_rows)
+            self._lines.append(frame_file.lines)
             self._top_n = frame_file.top_n
         sink = frame_file if frame_file and diffs else FrameSink()
         replay = Replay(folder, self._view, sink, grids, findings)
@@ -174,20 +179,21 @@ class _DayCheck:
             return False
         if manifest is None or not manifest.sealed:
             return False
+        tails = {lines.path: lines.whole_tail() for lines in self._lines}
         altered = {file.path: file.what for file in differing(self._folder, manifest, day_files(self._folder))}
         for entry in manifest.files:
             path = self._folder.path / entry.path
-            if path not in altered and (trouble := _row_difference(self._folder, path, entry)):
+            if path not in altered and (trouble := _row_difference(self._folder, path, entry, tails.get(path))):
                 altered[path] = trouble
         for path, trouble in altered.items():
             self._findings.add(path, None, "manifest", trouble)
         return True
 
 
-def _row_difference(folder: DayFolder, path: Path, entry: FileEntry) -> str:
+def _row_difference(folder: DayFolder, path: Path, entry: FileEntry, tail: FileTail | None) -> str:
     """Return how rows and ids of the file at *path* differ from the manifest's *entry*; empty if they do not."""
     try:
-        found = contents(folder, path)
+        found = contents(folder, path, tail)
     except BrokenFile as error:
         return str(error)
     sealed = (entry.rows, entry.first_id, entry.last_id)

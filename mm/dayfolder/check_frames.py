@@ -64,6 +64,7 @@ class FrameFile(FrameSink):
 
     Attributes:
         top_n: Levels per side, from the header.
+        lines: Its lines.
     """
 
     def __init__(self, path: Path, findings: DefectList, order: RowOrder) -> None:
@@ -73,8 +74,8 @@ class FrameFile(FrameSink):
         head = next(rows.CheckedLines(path, findings, 0), (0, ""))[1].split(",")
         self.top_n = max(1, layout.levels_shown(head))
         self._columns = layout.frame_columns(self.top_n)
-        lines = rows.CheckedLines(path, findings, 0)
-        self._head, self._lines = rows.under_header(lines, self._columns, OPTIONAL_COLUMNS, findings)
+        self.lines = rows.CheckedLines(path, findings, 0)
+        self._head, self._lines = rows.under_header(self.lines, self._columns, OPTIONAL_COLUMNS, findings)
         self._line = next(self._lines, None)  # the next one that is not parsed yet
         self._parsed: _FrameRow | None = None  # the frame before it, if it was parsed and is left to compare
         self._missing: list[Wanted] = []

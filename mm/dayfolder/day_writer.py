@@ -27,7 +27,7 @@ from mm.dayfolder.buffered_writer import NO_SPACE, CsvWriter, NdjsonWriter, flus
 from mm.dayfolder.layout import DayFolder
 from mm.dayfolder.ledger import Details, LedgerWriter
 from mm.dayfolder.line_files import FileTail
-from mm.dayfolder.manifest import Manifest, contents, unseal, write_manifest
+from mm.dayfolder.manifest import Manifest, contents, note_manifest, unseal, write_manifest
 from mm.dayfolder.recovery import recover, runs_of, venue_of
 from mm.dayfolder.rows import DiffRow, Levels, Stamp, Trade, frame_row, level_cells, trade_row
 from mm.errors import RunExists, TryLater
@@ -272,6 +272,17 @@ class DayWriter:
         self._force()
         for writer in self._writers():
             writer.file.hash_on()
+
+    def noting(self) -> Callable[[], None]:
+        """Return a function that syncs the data written so far, right after a `flush`, and notes it in the manifest."""
+        written = [(writer, *writer.written()) for writer in self._writers()]
+
+        def note() -> None:
+            noted = [(writer.path, rows, size, writer.file.sha256_at(size)) for writer, rows, size in written]
+            note_manifest(self.folder, (*self.earlier.runs, self.run_id), noted, self._force)
+            self._force()  # if nothing was noted
+
+        return note
 
     def seal(self) -> Manifest:
         """Flush, and write the schema and the sealed manifest: the run's last step before `close`."""

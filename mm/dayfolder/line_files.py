@@ -23,6 +23,7 @@ FLUSH_BYTES = 1 << 20
 _CHUNK = 1 << 16
 _PIECE = 1 << 16  # cells of a larger piece leave the processor's cache before they are read
 _MEMBER_CHUNK = 1 << 20
+_MOST_MEMBER_BYTES = 4 << 20
 _GZIP_MAGIC = b"\x1f\x8b\x08"
 
 
@@ -45,19 +46,35 @@ class FileTail:
     lost_bytes: int = 0
 
 
-def scan(path: Path) -> FileTail:
-    """Read *path* (plain, or gzip with many members) and return its tail; a missing file is empty."""
+_NOTHING = FileTail()
+
+
+def scan(path: Path, before: FileTail = _NOTHING) -> FileTail:
+    """Read *path* (plain, or gzip with many members) and return its tail; a missing file is empty.
+
+    The part up to *before*, known to be good, is not read again.
+    """
     if not path.exists():
         return FileTail()
     with path.open("rb") as stream:
-        found = (_scan_gzip if path.suffix == PACKED else _scan_plain)(stream)
+        stream.seek(before.good_bytes)
+        found = (_scan_gzip if path.suffix == PACKED else _scan_plain)(stream, before)
     return replace(found, lost_bytes=path.stat().st_size - found.good_bytes)
 
 
-def last_line(path: Path) -> bytes:
-    """Return the last line of a plain file of complete lines, without its newline; empty if there is none."""
+def known_tail(path: Path, lines: int, size: int) -> FileTail | None:
+    """Return the tail of the first *size* bytes of *path*, *lines* complete lines; None if everything must be read."""
+    last = _last_packed_line(path, size) if path.suffix == PACKED else _last_plain_line(path, size)
+    return None if last is None else FileTail(lines, first_lines(path)[:lines], last, size)
+
+
+def last_line(path: Path, size: int | None = None) -> bytes:
+    """Return the last line of a plain file of complete lines, without its newline; empty if there is none.
+
+    With *size* it is that of the first *size* bytes.
+    """
     with path.open("rb") as stream:
-        begin = end = stream.seek(0, os.SEEK_END)
+        begin = end = stream.seek(0, os.SEEK_END) if size is None else size
         found = b""
         while begin and b"\n" not in found[:-1]:
             begin = max(0, begin - _CHUNK)
@@ -68,7 +85,7 @@ def last_line(path: Path) -> bytes:
 
 def first_lines(path: Path) -> tuple[bytes, ...]:
     """Return the first two lines of *path* (plain, or gzip), or fewer, without their newlines."""
-    lines = _Lines()
+    lines = _Lines(_NOTHING)
     with path.open("rb") as stream, suppress(zlib.error, EOFError):
         for text in (piece for piece, _ in unpacked(stream)) if path.suffix == PACKED else _chunks(stream):
             lines.feed(text)
@@ -84,13 +101,13 @@ def whole_rows(path: Path, tail: FileTail) -> Iterator[dict[str, str]]:
             yield from csv.DictReader(line.decode() for line in islice(stream, tail.lines))
 
 
-def appendable_tail(path: Path) -> FileTail:
+def appendable_tail(path: Path, before: FileTail = _NOTHING) -> FileTail:
     """Return the tail of a file, as `scan` does, before its torn end is cut and rows are appended.
 
     Raises:
         BrokenFile: If there are good rows after the damage: then it is not a torn tail, and must not be cut.
     """
-    found = scan(path)
+    found = scan(path, before)
     if found.lost_bytes:
         with path.open("rb") as stream:
             stream.seek(found.good_bytes)
@@ -113,7 +130,8 @@ def unpacked(stream: BinaryIO) -> Iterator[tuple[bytes, int | None]]:
         zlib.error: If a member is damaged.
         EOFError: If the last one is torn.
     """
-    given = good = 0
+    good = begin = stream.tell()
+    given = 0
     with suppress(ImportError):
         from isal.igzip_lib import IsalError
         from isal.isal_zlib import decompressobj
@@ -126,12 +144,12 @@ def unpacked(stream: BinaryIO) -> Iterator[tuple[bytes, int | None]]:
                 given, held = given + len(held), text
                 if end is not None:
                     yield text, end
-                    given, held, good = 0, b"", end
+                    given, held, good = 0, b"", begin + end
         except (EOFError, IsalError):  # type: ignore[misc]  # a stub has an instance there
             stream.seek(good)
         else:
             return
-    for text, end in _inflated(stream, zlib.decompressobj, good):
+    for text, end in _inflated(stream, zlib.decompressobj, good - begin):
         yield text[given:], end
         given = max(given - len(text), 0)
 
@@ -183,10 +201,11 @@ def text_of(path: Path) -> Iterator[bytes]:
 class _Lines:
     """Counts lines over chunks with arbitrary ends."""
 
-    def __init__(self) -> None:
-        self.count = 0
-        self.head: list[bytes] = []
-        self.last = self.rest = b""
+    def __init__(self, before: FileTail) -> None:
+        self.count = before.lines
+        self.head = list(before.head)
+        self.last = before.last
+        self.rest = b""
 
     def feed(self, chunk: bytes) -> None:
         end = chunk.rfind(b"\n")
@@ -205,8 +224,8 @@ class _Lines:
         return FileTail(self.count, tuple(self.head), self.last, good_bytes)
 
 
-def _scan_plain(stream: BinaryIO) -> FileTail:
-    lines, size = _Lines(), 0
+def _scan_plain(stream: BinaryIO, before: FileTail) -> FileTail:
+    lines, size = _Lines(before), before.good_bytes
     for chunk in _chunks(stream):
         text, zero, _ = chunk.partition(b"\0")  # a power cut may leave a run of zeros
         lines.feed(text)
@@ -216,14 +235,36 @@ def _scan_plain(stream: BinaryIO) -> FileTail:
     return lines.tail(size - len(lines.rest))
 
 
-def _scan_gzip(stream: BinaryIO) -> FileTail:
-    lines, good = _Lines(), FileTail()
+def _scan_gzip(stream: BinaryIO, before: FileTail) -> FileTail:
+    lines, good = _Lines(before), before
     with suppress(zlib.error, EOFError):
         for text, end in unpacked(stream):
             lines.feed(text)
             if end is not None:
-                good = lines.tail(end)
+                good = lines.tail(before.good_bytes + end)
     return good
+
+
+def _last_plain_line(path: Path, size: int) -> bytes | None:
+    """Return the last line of the first *size* bytes; None if they do not end with a line."""
+    with path.open("rb") as stream:
+        stream.seek(max(0, size - 1))
+        whole = stream.read(1) == b"\n"
+    return last_line(path, size) if whole else None
+
+
+def _last_packed_line(path: Path, size: int) -> bytes | None:
+    """Return the last line of the gzip members in the first *size* bytes; None if the last member is not found."""
+    with path.open("rb") as stream:
+        stream.seek(max(0, size - _MOST_MEMBER_BYTES))
+        data = stream.read(size - stream.tell())
+    at = data.rfind(_GZIP_MAGIC)
+    while at >= 0:
+        text, end = _member(data, at)
+        if end == len(data) and text and text.endswith(b"\n"):
+            return text[:-1].rpartition(b"\n")[2]
+        at = data.rfind(_GZIP_MAGIC, 0, at)
+    return None
 
 
 def _chunks(stream: BinaryIO) -> Iterator[bytes]:

@@ -2,18 +2,23 @@
 
 import csv
 import hashlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
 from mm.base.atomic_file import UNFINISHED, atomic_file, fsync_path
 from mm.dayfolder.layout import PACKED, SCHEMA_VERSION, DayFolder, snapshot_event_id
-from mm.dayfolder.line_files import FileTail, scan
+from mm.dayfolder.line_files import known_tail, scan
 from mm.errors import BrokenFile
 
+if TYPE_CHECKING:
+    from mm.dayfolder.line_files import FileTail
+
+_CHUNK = 1 << 20
 _UNFINISHED = (UNFINISHED, ".tmp")  # the second one was used by older versions
 
 
@@ -84,6 +89,40 @@ def unseal(folder: DayFolder) -> None:
         _write(folder, msgspec.structs.replace(manifest, sealed=False))
 
 
+def note_manifest(
+    folder: DayFolder,
+    runs: Iterable[str],
+    written: Sequence[tuple[Path, int, int, str | None]],
+    forced: Callable[[Path], None] = fsync_path,
+) -> None:
+    """Write an unsealed manifest of the data *written* so far: path, rows, bytes, hash.
+
+    The next start need not read it again. If a hash is missing, or there is no space, the manifest is not changed.
+    *forced* is as in `write_manifest`.
+    """
+    files = [FileEntry(folder.relative(path), rows, size, sha) for path, rows, size, sha in written if sha]
+    if len(files) == len(written):
+        with suppress(OSError):  # it only saves time at the next start
+            _write(folder, Manifest(SCHEMA_VERSION, folder.symbol, folder.day, False, list(runs), files), forced)
+
+
+def proved_tails(folder: DayFolder) -> "dict[Path, FileTail]":
+    """Return the tails of the row files that are verified by hashes of the manifest, sealed or not.
+
+    Files that have grown since are verified up to there; files that do not match are left out.
+    """
+
+    manifest, found = read_manifest(folder), {}
+    entries = {entry.path: entry for entry in manifest.files} if manifest else {}
+    for path in folder.streams():
+        entry = entries.get(folder.relative(path))
+        if not (entry and entry.bytes and path.is_file() and path.stat().st_size >= entry.bytes):
+            continue
+        if sha256_of(path, entry.bytes) == entry.sha256:
+            found[path] = known_tail(path, entry.rows + (path.suffix != PACKED), entry.bytes)
+    return {path: tail for path, tail in found.items() if tail}
+
+
 def day_files(folder: DayFolder) -> list[Path]:
     """Return the files of the manifest, in the order of their relative paths."""
     found = (path for path in folder.path.rglob("*") if path.is_file() and path != folder.manifest)
@@ -100,7 +139,7 @@ def file_entry(folder: DayFolder, path: Path, known: Contents | None = None, sha
     return FileEntry(folder.relative(path), rows, size, sha256 or sha256_of(path), first_id, last_id)
 
 
-def contents(folder: DayFolder, path: Path, tail: FileTail | None = None) -> Contents:
+def contents(folder: DayFolder, path: Path, tail: "FileTail | None" = None) -> Contents:
     """Return the contents of *path*, read if its *tail* is unknown; raises BrokenFile if its ids cannot be read."""
     try:
         return _contents(folder, path, tail)
@@ -108,13 +147,20 @@ def contents(folder: DayFolder, path: Path, tail: FileTail | None = None) -> Con
         raise BrokenFile(f"{path}: first or last row cannot be read ({error}); run `mm data check`") from error
 
 
-def sha256_of(path: Path) -> str:
-    """Return the hash of a file, in hexadecimal."""
+def sha256_of(path: Path, size: int | None = None) -> str:
+    """Return the hash of a file, or of its first *size* bytes, in hexadecimal."""
     with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+        if size is None:
+            return hashlib.file_digest(stream, "sha256").hexdigest()
+        found = hashlib.sha256()
+        while size and (chunk := stream.read(min(size, _CHUNK))):
+            found.update(chunk)
+            size -= len(chunk)
+        return found.hexdigest()
 
 
-def _contents(folder: DayFolder, path: Path, tail: FileTail | None) -> Contents:
+def _contents(folder: DayFolder, path: Path, tail: "FileTail | None") -> Contents:
+
     plain = path.name.removesuffix(PACKED)
     if plain.endswith(".json"):
         return Contents(1)

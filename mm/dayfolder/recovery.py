@@ -26,7 +26,7 @@ from mm.dayfolder.layout import (
 )
 from mm.dayfolder.ledger import Details, LedgerView, whole_events
 from mm.dayfolder.line_files import FileTail, appendable_tail, first_lines, last_line, whole_rows
-from mm.dayfolder.manifest import contents, is_unfinished
+from mm.dayfolder.manifest import contents, is_unfinished, proved_tails
 from mm.dayfolder.rows import number_in
 from mm.errors import BrokenFile
 from mm.ids import IdRanges, MissingIds, went_back
@@ -86,7 +86,8 @@ def recover(folder: DayFolder) -> RecoveredState:
     """
     for path in folder.streams():
         require_appendable(path)
-    tails = {path: appendable_tail(path) for path in folder.streams()}
+    proved = proved_tails(folder)
+    tails = {path: appendable_tail(path, proved.get(path, FileTail())) for path in folder.streams()}
     rows = whole_rows(folder.events, tails[folder.events])
     view = LedgerView(folder.events, tuple(whole_events(folder.events, rows)))
     last_diff, trades = _last_diff(tails[folder.diffs], view), tails[folder.trades]

@@ -21,7 +21,7 @@ import msgspec
 
 from mm.clock import US_PER_MS, US_PER_S, US_STAMPS, checked_stamp_ms, exchange_ms, midnight_us
 from mm.dayfolder.layout import DayFolder
-from mm.dayfolder.line_files import text_of
+from mm.dayfolder.line_files import FileTail, known_tail, text_of
 
 Levels = Sequence[Sequence[str]]
 """Book levels, best first: pairs of price and quantity, as text of the exchange."""
@@ -176,6 +176,8 @@ class CheckedLines:
     def __init__(self, path: Path, findings: DefectList, first_row: int = 1) -> None:
         self.path = path
         self.row = first_row - 1
+        self._first_row = first_row
+        self._whole = False
         self._findings = findings
         self.blocks = self._read(text_of(path))
         self._rows = chain.from_iterable(map(self.rows_of, self.blocks))
@@ -198,6 +200,11 @@ class CheckedLines:
             else:
                 yield self.row, text
 
+    def whole_tail(self) -> FileTail | None:
+        """Return the tail of the file; None if not all its lines were read, or they do not end with a newline."""
+        count = self.row - self._first_row + 1
+        return known_tail(self.path, count, self.path.stat().st_size) if self._whole else None
+
     def _read(self, pieces: Iterator[bytes]) -> Iterator[bytes]:
         rest, broken, begun = b"", None, False
         try:
@@ -217,6 +224,7 @@ class CheckedLines:
         elif rest:
             message = f"the last row is incomplete ({len(rest)} bytes); the next start of the recorder truncates it"
             self._findings.add(self.path, self.row + 1, "torn_tail", message)
+        self._whole = not (broken or rest)
 
 
 def under_header(

@@ -290,6 +290,8 @@ class Days:
 
 
 MOST_FAILURES = 12
+NOTE_EVERY_S = 300.0
+"""Interval of progress notes in the manifest, so that a start after a crash need not read the whole day."""
 Returned = TypeVar("Returned")
 _DISK_ERRORS = (*NO_SPACE, errno.EIO, errno.EROFS)
 
@@ -317,6 +319,7 @@ class Disk:
         self._sealing: list[asyncio.Task[None]] = []
         self._full: set[str] = set()
         self._ending, self._files_wanted = asyncio.Event(), asyncio.Event()
+        self._noted_s = 0.0
 
     async def flush(self, writer: Callable[[], DayWriter]) -> None:
         """Flush the result of *writer* periodically, without end; raises OSError if it fails permanently."""
@@ -332,7 +335,7 @@ class Disk:
                     await self._in_thread(now.write_files)
                     now = writer()
                 now.flush()
-                await self._in_thread(now.sync)
+                await self._in_thread(self._forced(now))
             except OSError as error:
                 failures += 1
                 self._tolerate(error, failures, "rows")
@@ -375,6 +378,14 @@ class Disk:
         writer = await self._retried(open_day, "day")
         self.take(writer)
         return writer
+
+    def _forced(self, writer: DayWriter) -> Callable[[], None]:
+        """Return a function that forces the rows of *writer* to the disk, and at intervals notes the progress."""
+        now_s = asyncio.get_running_loop().time()
+        if now_s - self._noted_s < NOTE_EVERY_S:
+            return writer.sync
+        self._noted_s = now_s
+        return writer.noting()
 
     def last_flush(self, writer: DayWriter, error: Exception | None) -> tuple[Exception | None, bool]:
         """Flush for the last time, after *error*, if one ended the recording.

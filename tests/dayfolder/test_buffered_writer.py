@@ -230,7 +230,7 @@ def test_size_and_hash_match_file(tmp_path_factory, steps):
                 file.append(step)
                 expected += step
             assert (path.read_bytes(), file.size, file.torn) == (expected, len(expected), False)
-        assert file.sha256() == hashlib.sha256(expected).hexdigest()
+        assert file.sha256() == file.sha256_at(len(expected)) == hashlib.sha256(expected).hexdigest()
 
 
 def test_failed_append_leaves_file_unchanged(tmp_path, monkeypatch):

@@ -16,6 +16,7 @@ from mm.dayfolder.line_files import (
     FileTail,
     appendable_tail,
     gzip_member,
+    known_tail,
     scan,
     unpacked,
     whole_rows,
@@ -25,9 +26,9 @@ from mm.errors import BrokenFile
 lines = st.lists(st.from_regex(r"[a-z0-9,]{1,30}", fullmatch=True), min_size=1, max_size=6)
 
 
-def recover_tail(path):
+def recover_tail(path, before=None):
     """Cut the torn tail of a file, as its writer does before its first rows, and return the tail."""
-    tail = appendable_tail(path)
+    tail = appendable_tail(path, before or FileTail())
     with ExitStack() as held:
         AppendFile(path, held, tail.good_bytes).append(b"")
     return tail
@@ -74,6 +75,42 @@ def test_gzip_file_cut_anywhere_keeps_whole_members(tmp_path_factory, flushes, d
     assert scan(path).lost_bytes == 0
 
 
+@settings(max_examples=60)
+@given(
+    st.lists(lines, min_size=1, max_size=4), st.sampled_from(["a.csv", "a.ndjson.gz"]), st.binary(max_size=9), st.data()
+)
+def test_scan_from_known_tail_equals_full_scan(tmp_path_factory, flushes, name, torn, data):
+    """A scan that starts from a known tail equals a scan of the whole file."""
+    texts = ["".join(f"{line}\n" for line in flush).encode() for flush in flushes]
+    parts = texts if name == "a.csv" else [gzip_member(text) for text in texts]
+    known = data.draw(st.integers(1, len(parts)))
+    path = tmp_path_factory.mktemp("tail") / name
+    path.write_bytes(b"".join(parts) + torn)
+    rows, size = sum(map(len, flushes[:known])), sum(map(len, parts[:known]))
+    before = known_tail(path, rows, size)
+    path.with_name("part" + name).write_bytes(b"".join(parts[:known]))
+    assert before == scan(path.with_name("part" + name))
+    assert scan(path, before) == scan(path)
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a.ndjson.gz"])
+def test_torn_second_line_is_not_in_head(tmp_path, name):
+    """The torn line is after the known part, and is removed."""
+    good, more = (b"one\n", b"tw") if name == "a.csv" else (gzip_member(b"one\n"), gzip_member(b"two\n")[:-1])
+    (tmp_path / name).write_bytes(good + more)
+    assert recover_tail(tmp_path / name, known_tail(tmp_path / name, 1, len(good))).head == (b"one",)
+    (tmp_path / name).write_bytes(good + b"\0")
+    assert known_tail(tmp_path / name, 1, len(good)).head == (b"one",)
+
+
+def test_known_tail_rejects_size_within_row(tmp_path):
+    """Nothing may be appended after such a size."""
+    texts = {"a.csv": b"one\ntw", "a.ndjson.gz": gzip_member(b"one\ntw"), "b.ndjson.gz": gzip_member(b"one\n")[:-1]}
+    for name, text in texts.items():
+        (tmp_path / name).write_bytes(text)
+        assert known_tail(tmp_path / name, 1, len(text)) is None
+
+
 @pytest.mark.parametrize("name", ["a.csv", "a.ndjson.gz"])
 def test_trailing_zeros_are_torn_tail(tmp_path, name):
     """Some file systems keep the length of a file and lose its last bytes."""
@@ -110,9 +147,10 @@ def test_lines_longer_than_one_read_are_whole(tmp_path):
     assert scan(tmp_path / "a.csv") == FileTail(3, (b"head", long), b"last", 200_011, 4)
 
 
-def read_compressed(compressed):
-    """Return the text of a gzip stream, the ends of its members, and the final error."""
+def read_compressed(compressed, begin=0):
+    """Return the text of a gzip stream from an offset on, the ends of its members, and the final error."""
     stream = io.BytesIO(compressed)
+    stream.seek(begin)
     text, ends = [], []
     try:
         for piece, end in unpacked(stream):
@@ -153,7 +191,8 @@ def test_text_of_damaged_gzip_is_same_with_isal_and_zlib(seed, monkeypatch):
         for _ in range(random.randrange(1, 4))
     ]
     compressed = damaged(b"".join(members), random)
-    with_isal = read_compressed(compressed)
+    begin = len(members[0]) if seed % 3 == 0 and len(members) > 1 else 0
+    with_isal = read_compressed(compressed, begin)
     monkeypatch.setitem(sys.modules, "isal.igzip_lib", None)
-    with_zlib = read_compressed(compressed)
+    with_zlib = read_compressed(compressed, begin)
     assert with_isal == with_zlib or "unknown header flags" in str(with_zlib[2])  # reserved bits, which isal ignores

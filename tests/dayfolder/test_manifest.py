@@ -5,9 +5,10 @@ import json
 
 import pytest
 
+from mm.dayfolder import buffered_writer
 from mm.dayfolder.day_writer import DayWriter
 from mm.dayfolder.layout import DayFolder
-from mm.dayfolder.manifest import read_manifest, unseal
+from mm.dayfolder.manifest import proved_tails, read_manifest, unseal
 from mm.dayfolder.rows import Stamp, Trade
 from mm.errors import BrokenFile
 
@@ -71,3 +72,40 @@ def test_unreadable_manifest_raises_broken_file(folder):
         read_manifest(folder)
     folder.manifest.unlink()
     assert read_manifest(folder) is None
+
+
+def test_noted_manifest_covers_rows_written_so_far(tmp_path):
+    """After a crash the next run continues from the noted sizes, which exclude later rows."""
+    folder = DayFolder(tmp_path, "SIMUSDT", "20260105")
+    with DayWriter(folder, "R1", top_n=1) as writer:
+        for number in range(3):
+            writer.trade(T, Trade(T // 1000, number, T // 1000, "1", "1", True, number, number))
+        writer.flush()
+        note = writer.noting()
+        writer.trade(T, Trade(T // 1000, 3, T // 1000, "1", "1", True, 3, 3))
+        writer.flush()
+        note()
+    manifest = read_manifest(folder)
+    assert (manifest.sealed, manifest.runs) == (False, ["R1"])
+    assert {entry.path: entry.rows for entry in manifest.files}[folder.trades.name] == 3
+    proved = proved_tails(folder)[folder.trades]
+    assert (proved.lines, proved.last.split(b",")[4]) == (4, b"2")
+    assert proved.good_bytes < folder.trades.stat().st_size
+
+
+def test_manifest_is_not_written_while_hashes_are_incomplete(tmp_path, monkeypatch):
+    """No manifest is written that would cover less data than the previous one."""
+    folder = DayFolder(tmp_path, "SIMUSDT", "20260105")
+    with DayWriter(folder, "R1", top_n=1) as writer:
+        note = writer.noting()
+        writer.quarantine(T, "ws", "why", b"raw" * 99)
+        writer.flush(sync=True)
+        writer.event(T, "run_start", 0, {"version": "0", "knobs": {}})
+        writer.sync()
+        note()
+        assert read_manifest(folder) is None
+        monkeypatch.setattr(buffered_writer, "MOST_HASHED_BYTES", 10)
+        writer.trade(T, Trade(T // 1000, 3, T // 1000, "1", "1", True, 3, 3))
+        writer.flush()
+        writer.noting()()
+        assert read_manifest(folder) is None

@@ -4,6 +4,7 @@ import gzip
 
 import pytest
 
+from mm.dayfolder import line_files as tail
 from mm.dayfolder.day_writer import DayWriter
 from mm.dayfolder.layout import DayFolder
 from mm.dayfolder.recovery import RecoveredState, recover
@@ -149,3 +150,59 @@ def test_last_diff_id_follows_restarted_ids(folder):
         writer.frame(Stamp(T + 8, seq, T // 1000, 10**9), 1, [["1", "1"]], [["2", "2"]])
         writer.diff(T + 9, T // 1000, 5, 6, [["1", "1"]], [])
     assert recover(folder).last_diff_id == 6
+
+
+def seal_day(folder):
+    """Seal the day in a separate run, and return the recovered state."""
+    with DayWriter(folder, "R2", top_n=1) as writer:
+        writer.event(T, "run_start", 0, {"version": "0", "knobs": {}})
+        writer.trade(T + 7, Trade(None, 5, T // 1000, "1", "2", True, 5, 5))
+        writer.quarantine(T + 8, "ws", "why", b"raw")
+        writer.seal()
+    return recover(folder)
+
+
+def record_after_seal(folder, torn):
+    """Record after a seal, and end with *torn* torn files, as after a power cut."""
+    with DayWriter(folder, "R3", top_n=1) as writer:
+        seq = writer.diff(T + 9, T // 1000, 9, 9, [["1", "9"]], [])
+        writer.frame(Stamp(T + 9, seq, T // 1000, 9), 1, [["1", "9"]], [["2", "2"]])
+        writer.flush()
+    for path in (folder.frames, folder.diffs)[:torn]:
+        with path.open("ab") as stream:
+            stream.write(b"\x1f\x8b\x08 torn")
+
+
+@pytest.mark.parametrize("torn", [0, 1, 2])
+def test_recovery_scans_only_rows_after_manifest(folder, torn, monkeypatch):
+    """Recovery scans only the bytes after the manifest's sizes; the state is the same as after a full scan."""
+    seal_day(folder)
+    sizes = {path: path.stat().st_size for path in folder.streams()}
+    record_after_seal(folder, torn)
+    before = {path: path.read_bytes() for path in folder.streams()}
+    scanned = []
+    scan = tail.scan
+    monkeypatch.setattr(tail, "scan", lambda path, known: scanned.append((path, known.good_bytes)) or scan(path, known))
+    partial = recover(folder)
+    assert dict(scanned) == sizes
+    for path, content in before.items():
+        path.write_bytes(content)
+    folder.manifest.unlink()
+    assert recover(folder) == partial
+    assert len(partial.lost) == torn
+
+
+@pytest.mark.parametrize("how", ["changed", "shorter", "gone"])
+def test_file_that_differs_from_manifest_is_scanned_whole(folder, how):
+    """Damage is found as without a manifest."""
+    seal_day(folder)
+    data = folder.diffs.read_bytes()
+    if how == "gone":
+        folder.diffs.unlink()
+    else:
+        folder.diffs.write_bytes(data[:25] + b"\xff" + data[26:] if how == "changed" else data[:-30])
+    if how == "changed":
+        with pytest.raises(BrokenFile, match="good rows after it"):
+            recover(folder)
+    else:
+        assert recover(folder).tails.get(folder.diffs, tail.FileTail()).lines == (2 if how == "shorter" else 0)

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from captured import events, rows
-from mm.dayfolder import day_writer
+from mm.dayfolder import day_writer, manifest
 from mm.dayfolder.day_writer import DayWriter
 from mm.dayfolder.layout import DayFolder
 from mm.dayfolder.manifest import read_manifest
@@ -199,6 +199,51 @@ def test_writer_without_wait_for_space_fails_at_once(tmp_path, space, monkeypatc
     with pytest.raises(OSError, match="No space"):
         fill(writer, (1, 2, 3))
     writer.close(flush=False)
+
+
+@pytest.mark.parametrize(("every_s", "expected_rows"), [(0.0, 2), (3600.0, 1)])
+def test_manifest_records_the_row_counts_periodically(days, monkeypatch, every_s, expected_rows):
+    """After a crash, the next start continues reading from there."""
+    monkeypatch.setattr(disk, "NOTE_EVERY_S", every_s)
+    writer = days.open("20260105", NOW_US)
+    keeper = Disk(days, lambda _error: None, pytest.fail)
+    fill(writer, [1])
+
+    def manifest_rows():
+        found = read_manifest(writer.folder)
+        files = {entry.path: entry.rows for entry in found.files} if found else {}
+        return files.get(writer.folder.trades.name, 0)
+
+    async def run():
+        monkeypatch.setattr(keeper, "_noted_s", -1e9)
+        flushing = asyncio.create_task(keeper.flush(lambda: writer))
+        while not manifest_rows():
+            await asyncio.sleep(0.001)
+        fill(writer, [2])
+        while read(writer.folder.trades) != ["1", "2"] or (expected_rows == 2 and manifest_rows() < 2):
+            await asyncio.sleep(0.001)
+        flushing.cancel()
+
+    asyncio.run(run())
+    keeper.close()
+    assert manifest_rows() == expected_rows
+    writer.close()
+
+
+def test_failed_manifest_note_is_ignored(days, monkeypatch):
+    """The rows are on the disk, and the manifest is unchanged."""
+    writer = days.open("20260105", NOW_US)
+    fill(writer, [1])
+    writer.flush()
+
+    def full(*_args, **_options):
+        raise FULL
+
+    monkeypatch.setattr(manifest, "atomic_file", full)
+    writer.noting()()
+    assert read_manifest(writer.folder) is None
+    assert read(writer.folder.trades) == ["1"]
+    writer.close()
 
 
 @pytest.mark.parametrize(

@@ -38,6 +38,7 @@ AIMS = {
     "append_us": "under 20",
     "append_p99_us": "under 20",
     "append_sync_us": "under 20",
+    "redis_ticks": "50,000",
     "postgres_fills": "20,000",
 }
 NAMES = {

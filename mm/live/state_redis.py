@@ -7,8 +7,9 @@
 """
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import chain
 from typing import Any
 
 from mm.live.audit_books import OPEN_STATUSES
@@ -57,23 +58,19 @@ class RedisState:
 
     def apply(self, batch: StateBatch) -> bool:
         """Store a batch completely or not at all; False if the store is not at the start of the batch."""
-        import redis
-
         cursor = f"cursor:{batch.symbol}"
-        with self._reconnecting(), self._connected().pipeline() as pipe:
-            pipe.watch(cursor)
-            if not batch.follows({file: int(rows) for file, rows in pipe.hgetall(cursor).items()}):
+        with self._reconnecting(), self._connection() as send:
+            _, stored = send([_packed("WATCH", cursor), _packed("HGETALL", cursor)])
+            pairs = stored.items() if isinstance(stored, dict) else zip(stored[::2], stored[1::2], strict=True)
+            if not batch.follows({file: int(rows) for file, rows in pairs}):
+                send([_packed("UNWATCH")])
                 return False
-            pipe.multi()
-            self._queue(pipe, batch)
-            pipe.hset(cursor, batch.file, batch.last)
-            try:
-                pipe.execute()
-            except redis.WatchError as error:
-                if error.__context__ is not None:  # the connection was lost
-                    raise
-                return False  # another process has written meanwhile
-        return True
+            advance = _packed("HSET", cursor, batch.file, str(batch.last))
+            answers = send([_packed("MULTI"), *self._changes(batch), advance, _packed("EXEC")])
+        refused = next((answer for answer in answers if isinstance(answer, Exception)), None)
+        if refused is not None:
+            raise StoreUnavailable(f"{self.place}: the state store refuses ({refused})")
+        return answers[-1] is not None  # None: another process has written since WATCH
 
     def forget(self, symbol: str) -> None:
         """Remove the stored data of a symbol that comes from the audit logs; live documents and ticks stay."""
@@ -86,14 +83,12 @@ class RedisState:
 
     def publish(self, documents: Mapping[str, str], ticks: Sequence[Tick]) -> None:
         """Store the latest documents by key, and ticks in their order; ticks that are stored already are skipped."""
-        with self._reconnecting(), self._connected().pipeline(transaction=False) as pipe:
-            for key, text in documents.items():
-                pipe.set(key, text)
-            for tick in ticks:
-                pipe.xadd(tick.stream, tick.fields, tick.id)
-            for stream in {tick.stream for tick in ticks}:
-                pipe.xtrim(stream, self._maxlen, approximate=False)
-            answers = pipe.execute(raise_on_error=False)
+        commands = [_packed("SET", key, text) for key, text in documents.items()]
+        commands += [_packed("XADD", tick.stream, tick.id, *chain(*tick.fields.items())) for tick in ticks]
+        for stream in {tick.stream for tick in ticks}:
+            commands.append(_packed("XTRIM", stream, "MAXLEN", str(self._maxlen)))
+        with self._reconnecting(), self._connection() as send:
+            answers = send(commands)
         for answer in answers:
             if isinstance(answer, Exception) and _STALE_ID not in str(answer):
                 raise StoreUnavailable(f"{self.place}: the state store refuses ({answer})")
@@ -111,25 +106,54 @@ class RedisState:
             self._client.close()
             self._client = None
 
-    def _queue(self, pipe: Any, batch: StateBatch) -> None:
-        """Queue the commands that store a batch."""
+    @contextmanager
+    def _connection(self) -> Iterator[Callable[[list[bytes]], list[Any]]]:
+        """Yield a function that sends commands on one connection, and returns their replies, errors included.
+
+        A pipeline of the client waits for a server that hangs twice as long: it takes back its WATCH on a new
+        connection, before it tells that the old one was lost.
+        """
+        import redis
+
+        pool = self._connected().connection_pool
+        connection = pool.get_connection()
+
+        def send(commands: list[bytes]) -> list[Any]:
+            connection.send_packed_command([b"".join(commands)])
+            answers: list[Any] = []
+            for _ in commands:
+                try:
+                    answers.append(connection.read_response())
+                except redis.ResponseError as error:
+                    answers.append(error)
+            return answers
+
+        try:
+            yield send
+        except BaseException:
+            connection.disconnect()  # unread replies must not be mistaken for those of later commands
+            raise
+        finally:
+            pool.release(connection)
+
+    def _changes(self, batch: StateBatch) -> list[bytes]:
+        """Return the commands that store a batch."""
         changes, stream = batch.changes, f"fills:{batch.symbol}"
-        for row in batch.rows().get("fills", []):
-            pipe.xadd(stream, _texts("fills", row))
-        if changes.fills:
-            pipe.xtrim(stream, self._maxlen, approximate=False)
+        found = [_packed("XADD", stream, "*", *_texts("fills", row)) for row in batch.rows().get("fills", [])]
+        if found:
+            found.append(_packed("XTRIM", stream, "MAXLEN", str(self._maxlen)))
         for order in changes.orders.values():
             if order.order_id is not None:
                 key = f"orders:{order.order_id}"
-                pipe.hset(key, mapping=_texts("orders", order.row()))
-                if order.status in OPEN_STATUSES:
-                    pipe.persist(key)
-                else:
-                    pipe.expire(key, ORDER_KEPT_S)
+                found.append(_packed("HSET", key, *_texts("orders", order.row())))
+                kept = ("PERSIST", key) if order.status in OPEN_STATUSES else ("EXPIRE", key, str(ORDER_KEPT_S))
+                found.append(_packed(*kept))
         if changes.position:
-            document = dict(zip(TABLES["positions"].columns, changes.position, strict=True))
+            names = TABLES["positions"].columns
+            document = dict(zip(names, changes.position, strict=True))
             document["fees"] = json.loads(document["fees"])
-            pipe.set(f"position:{batch.symbol}", json.dumps(document, separators=(",", ":")))
+            found.append(_packed("SET", f"position:{batch.symbol}", json.dumps(document, separators=(",", ":"))))
+        return found
 
     def _connected(self) -> Any:
         if self._client is None:
@@ -148,7 +172,16 @@ class RedisState:
             raise StoreUnavailable(f"{self.place}: the state store cannot be used ({text})") from error
 
 
-def _texts(table: str, row: Sequence[Any]) -> dict[str, str]:
-    """Return a row as texts by column; a missing value is empty."""
+def _packed(*words: str) -> bytes:
+    """Return a command in the protocol of Redis."""
+    parts = [b"*%d\r\n" % len(words)]
+    for word in words:
+        data = word.encode()
+        parts.append(b"$%d\r\n%b\r\n" % (len(data), data))
+    return b"".join(parts)
+
+
+def _texts(table: str, row: Sequence[Any]) -> list[str]:
+    """Return a row as alternating names and values; a missing value is empty."""
     pairs = zip(TABLES[table].columns, row, strict=True)
-    return {name: "" if value is None else str(value) for name, value in pairs}
+    return [text for name, value in pairs for text in (name, "" if value is None else str(value))]

@@ -1,7 +1,7 @@
 """The live state in a real Redis: keys, streams, transactions, and a full server."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,6 @@ from state_memory import plain_tables
 from state_servers import RedisServer, redis_server
 
 SYMBOL = "BTCUSDT"
-redis = pytest.importorskip("redis", reason="the extra state is not installed")
 
 
 @pytest.fixture(scope="module")
@@ -84,30 +83,6 @@ def test_redis_stores_each_batch_once(tmp_path: Path, client: Any, store: RedisS
     while follower.step(5):
         pass
     assert client.xlen(f"fills:{SYMBOL}") == count
-
-
-def test_batch_is_refused_after_another_writer_and_a_lost_answer_is_no_refusal(
-    client: Any, store: RedisState, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A refusal has the logs read again from the beginning; a store that is away is waited for."""
-    execute = redis.client.Pipeline.execute
-
-    def execute_after(meanwhile: Callable[[], object]) -> None:
-        def patched(pipe: Any, *args: Any, **named: Any) -> Any:
-            meanwhile()
-            return execute(pipe, *args, **named)
-
-        monkeypatch.setattr(redis.client.Pipeline, "execute", patched)
-
-    batch = StateBatch(SYMBOL, "a", 0, 5, 0, Changes())
-    execute_after(lambda: client.hset(f"cursor:{SYMBOL}", "b", 1))
-    assert not store.apply(batch)
-    client.flushall()
-    execute_after(lambda: client.client_kill_filter(skipme=True))
-    with pytest.raises(StoreUnavailable, match="cannot be used"):
-        store.apply(batch)
-    monkeypatch.undo()
-    assert store.apply(batch)
 
 
 def test_ticks_sent_twice_are_stored_once(client: Any, store: RedisState) -> None:

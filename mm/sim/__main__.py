@@ -43,7 +43,7 @@ def day(console: Console, simulated: SimulatedDays, flags: object) -> None:
 
 
 def serve(console: Console, options: ServeOptions, flags: object) -> None:
-    """Make simulated days: day folders in the format of a recorder, and the truth of their market in truth.json."""
+    """Serve symbols as Binance Spot does, until a signal ends it."""
     scenario = chosen(options.scenario, flags)
     rules = load_script(options.faults) if options.faults else None
     first, *others = _sessions(options)

@@ -41,10 +41,6 @@ class Session:
     seed: int
     begins_us: int | None = None
 
-    def __post_init__(self) -> None:
-        if self.begins_us is not None and self.begins_us % STEP_US:
-            raise ValueError(f"begins_us={self.begins_us}: a session opens at a multiple of {STEP_US} µs")
-
     @property
     def open_us(self) -> int:
         """Opening time of the session, µs."""

@@ -15,9 +15,8 @@ from websockets.protocol import OPEN
 from websockets.server import ServerProtocol
 
 from mm.clock import US_PER_MS
-from mm.sim.wire.faults.injector import FaultInjector
 from mm.sim.wire.http_messages import json_bytes
-from mm.sim.wire.limits import RateWindow, WireLimits
+from mm.sim.wire.limits import RateWindow
 from mm.sim.wire.stream_messages import (
     ABNORMAL,
     GOING_AWAY,
@@ -30,7 +29,8 @@ from mm.sim.wire.stream_messages import (
 from mm.sim.wire.stream_requests import Opening, Reply, StreamControl, StreamName
 
 if TYPE_CHECKING:
-    from mm.sim.wire.several import Feeds, SymbolSessions
+    from mm.sim.wire.server import Server
+    from mm.sim.wire.several import SymbolSessions
     from mm.sim.wire.ws_api import ApiSession
 
 _GATHERED = 512
@@ -42,31 +42,6 @@ USER_EVENTS = ("executionReport", "outboundAccountPosition")
 """User events to which faults apply."""
 
 
-class ConnectionHub:
-    """The shared state of a server's connections.
-
-    Attributes:
-        seconds: A monotonic wall clock, in s.
-        faults: Fault injector; None if no faults are set.
-        unsent: Connections with collected frames.
-        sockets: Open WebSocket connections, in the order of their handshakes.
-    """
-
-    def __init__(self, feed: "Feeds", limits: WireLimits, seconds: Callable[[], float]) -> None:
-        self.feed = feed
-        self.limits = limits
-        self.seconds = seconds
-        self.faults: FaultInjector | None = None
-        self.unsent: list[WebSocket] = []
-        self.sockets: dict[WebSocket, None] = {}
-
-    def flush(self) -> None:
-        """Send the collected frames of all connections."""
-        unsent, self.unsent = self.unsent, []
-        for socket_ in unsent:
-            socket_.flush()
-
-
 class WebSocket(asyncio.Protocol):
     """One connection after its handshake; subclasses implement `take_text`.
 
@@ -74,14 +49,14 @@ class WebSocket(asyncio.Protocol):
         closing: Whether the connection is closing, so that no more data are received or sent.
     """
 
-    def __init__(self, hub: ConnectionHub, transport: asyncio.Transport, protocol: ServerProtocol) -> None:
+    def __init__(self, server: "Server", transport: asyncio.Transport, protocol: ServerProtocol) -> None:
         self.closing = False
-        self._hub = hub
+        self._server = server
         self._transport = transport
         self._protocol = protocol
         self._gathered: list[bytes] = []
         self._fragments: list[bytes] = []
-        self._opened_s = self._pinged_s = hub.seconds()
+        self._opened_s = self._pinged_s = server.seconds()
         self._pings: dict[bytes, float] = {}
         self._cut: asyncio.TimerHandle | None = None
         self._silent = False
@@ -103,7 +78,7 @@ class WebSocket(asyncio.Protocol):
         if self.closing or self._silent:
             return
         if not self._gathered:
-            self._hub.unsent.append(self)
+            self._server.unsent.append(self)
         self._gathered.append(frame)
         if len(self._gathered) >= _GATHERED:
             self._write_gathered()
@@ -111,7 +86,7 @@ class WebSocket(asyncio.Protocol):
     def flush(self) -> None:
         """Send the collected frames; the connection of a client that is too slow is closed."""
         self._write_gathered()
-        if not self.closing and self.waiting_bytes > self._hub.limits.lost_bytes:
+        if not self.closing and self.waiting_bytes > self._server.limits.lost_bytes:
             self.close(POLICY_VIOLATION, "Too slow")
 
     @property
@@ -141,7 +116,7 @@ class WebSocket(asyncio.Protocol):
 
     def sweep(self, now_s: float) -> None:
         """Send a ping if due at *now_s*, or close a connection that is too old or does not answer pings."""
-        limits = self._hub.limits
+        limits = self._server.limits
         if self.closing:
             return
         if now_s - self._opened_s >= limits.age_s:
@@ -165,7 +140,7 @@ class WebSocket(asyncio.Protocol):
                 self._take_frame(frame)
         if not self.closing:
             self._send_control()
-        self._hub.flush()
+        self._server.flush()
 
     def eof_received(self) -> bool:
         """Handle the end of the client's sending side, after which the transport closes."""
@@ -178,7 +153,7 @@ class WebSocket(asyncio.Protocol):
         self._gathered.clear()
         if self._cut:
             self._cut.cancel()
-        self._hub.sockets.pop(self, None)
+        self._server.sockets.pop(self, None)
 
     def _take_frame(self, frame: Frame) -> None:
         if frame.opcode is Opcode.CLOSE:
@@ -217,7 +192,7 @@ class WebSocket(asyncio.Protocol):
         if self._transport.can_write_eof() and not self._transport.is_closing():
             with suppress(OSError):  # the client may have disconnected already
                 self._transport.write_eof()
-        self._cut = asyncio.get_running_loop().call_later(self._hub.limits.close_s, self._transport.abort)
+        self._cut = asyncio.get_running_loop().call_later(self._server.limits.close_s, self._transport.abort)
 
     def _write_gathered(self) -> None:
         if self._gathered:
@@ -244,25 +219,25 @@ class StreamConnection(WebSocket):
     """
 
     def __init__(
-        self, hub: ConnectionHub, transport: asyncio.Transport, protocol: ServerProtocol, number: int, opening: Opening
+        self, server: "Server", transport: asyncio.Transport, protocol: ServerProtocol, number: int, opening: Opening
     ) -> None:
-        super().__init__(hub, transport, protocol)
+        super().__init__(server, transport, protocol)
         self.id = number
         self.path = opening.target
         self.micro = opening.micro
         self.phase_ms = number * _PHASE_STEP % 1_000
-        self._control = StreamControl(combined=opening.combined, most=hub.limits.streams)
-        self._received = RateWindow(hub.limits.messages, hub.limits.messages_s)
+        self._control = StreamControl(combined=opening.combined, most=server.limits.streams)
+        self._received = RateWindow(server.limits.messages, server.limits.messages_s)
         self._stalled: Collection[str] | None = ()
 
     def begin(self, streams: Sequence[StreamName]) -> None:
         """Start with the *streams* of the address; faults apply from now on."""
-        if self._hub.faults:
-            self._hub.faults.scope.open(self)
+        if self._server.faults:
+            self._server.faults.scope.open(self)
         if reply := self._control.begin(streams):
             self._apply_reply(reply)
         for stream in self._control.streams.values():
-            self._hub.feed.subscribe(self, stream)
+            self._server.feed.subscribe(self, stream)
 
     @property
     def combined(self) -> bool:
@@ -280,7 +255,7 @@ class StreamConnection(WebSocket):
 
     def admits(self) -> bool:
         """Count an incoming frame, and return whether it is within the limit."""
-        return self._received.admit(self._hub.seconds())
+        return self._received.admit(self._server.seconds())
 
     def take_text(self, text: str) -> None:
         """Handle a request such as SUBSCRIBE."""
@@ -288,13 +263,13 @@ class StreamConnection(WebSocket):
 
     def is_slow(self, stream: str) -> bool:
         """Return True if replaceable events of *stream* should be delayed."""
-        return self._holds(stream) or self.waiting_bytes > self._hub.limits.slow_bytes
+        return self._holds(stream) or self.waiting_bytes > self._server.limits.slow_bytes
 
     def deliver(self, message: Message) -> None:
         """Send *message*, or the faults' replacement of it."""
         if self.closing or self._holds(message.stream):
             return
-        faults = self._hub.faults
+        faults = self._server.faults
         if faults is None:
             self.write(message.frame(combined=self._control.combined))
             return
@@ -313,10 +288,10 @@ class StreamConnection(WebSocket):
     def connection_lost(self, exc: Exception | None) -> None:
         """Handle the end of the transport."""
         for stream in self._control.streams.values():
-            self._hub.feed.unsubscribe(self, stream)
+            self._server.feed.unsubscribe(self, stream)
         self._control.streams = {}
-        if self._hub.faults:
-            self._hub.faults.scope.close(self)
+        if self._server.faults:
+            self._server.faults.scope.close(self)
         super().connection_lost(exc)
 
     def _holds(self, stream: str) -> bool:
@@ -325,9 +300,9 @@ class StreamConnection(WebSocket):
     def _apply_reply(self, reply: Reply) -> None:
         self.write(text_frame(json_bytes(reply.answer)))
         for stream in reply.left:
-            self._hub.feed.unsubscribe(self, stream)
+            self._server.feed.unsubscribe(self, stream)
         for stream in reply.joined:
-            self._hub.feed.subscribe(self, stream)
+            self._server.feed.subscribe(self, stream)
         if reply.closes:
             self.close(POLICY_VIOLATION, reply.closes)
 
@@ -351,7 +326,7 @@ class ApiConnection(WebSocket):
 
     def __init__(
         self,
-        hub: ConnectionHub,
+        server: "Server",
         transport: asyncio.Transport,
         protocol: ServerProtocol,
         number: int,
@@ -359,7 +334,7 @@ class ApiConnection(WebSocket):
         *,
         micro: bool = False,
     ) -> None:
-        super().__init__(hub, transport, protocol)
+        super().__init__(server, transport, protocol)
         self.id = number
         self.micro = micro
         self.phase_ms = 0
@@ -367,12 +342,12 @@ class ApiConnection(WebSocket):
 
     def begin(self) -> None:
         """Start the connection; faults apply from now on."""
-        if self._hub.faults:
-            self._hub.faults.users.open(self)
+        if self._server.faults:
+            self._server.faults.users.open(self)
 
     def send(self, content: Any) -> None:
         """Send *content* as JSON; of a user's event, the faults' replacement."""
-        faults, event = self._hub.faults, content.get("event", {})
+        faults, event = self._server.faults, content.get("event", {})
         if self.closing or faults is None or event.get("e") not in USER_EVENTS:
             self.write(text_frame(json_bytes(content)))
             return
@@ -396,6 +371,6 @@ class ApiConnection(WebSocket):
     def connection_lost(self, exc: Exception | None) -> None:
         """Handle the end of the transport."""
         self.session.close()
-        if self._hub.faults:
-            self._hub.faults.users.close(self)
+        if self._server.faults:
+            self._server.faults.users.close(self)
         super().connection_lost(exc)

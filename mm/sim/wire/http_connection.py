@@ -4,60 +4,55 @@ Bytes are parsed by h11, which does no I/O, so that both protocols share one por
 """
 
 import asyncio
-from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from http.client import responses
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import h11
 
-from mm.sim.wire.connections import ConnectionHub, reset
-from mm.sim.wire.http_messages import CONTROL_PATH, Answer, Request, Response, read_request, refusal
+from mm.sim.wire.connections import reset
+from mm.sim.wire.http_messages import CONTROL_PATH, Response, read_request, refusal
+
+if TYPE_CHECKING:
+    from mm.sim.wire.server import Server
 
 METHODS = ("GET", "POST", "PUT", "DELETE")
 _UNKNOWN = -1000
 _Open = h11.Request | h11.Data | h11.EndOfMessage
 _WAITING = (h11.NEED_DATA, h11.PAUSED)
-Upgrade = Callable[[Request, str, asyncio.Transport], Response | asyncio.Protocol]
-"""Function called with a handshake, its raw path and the transport; returns the new WebSocket, or a refusal."""
 
 
 class HttpConnection(asyncio.Protocol):
     """One HTTP connection, until it closes or becomes a WebSocket.
 
-    It adds itself to *open_ones*, the set of the server's open connections, and removes itself when it ends.
-
     Attributes:
         of_control: Whether the last request was a control call.
     """
 
-    def __init__(self, hub: ConnectionHub, open_ones: "set[HttpConnection]", answer: Answer, upgrade: Upgrade) -> None:
-        self._hub = hub
-        self._open_ones = open_ones
-        self._answer = answer
-        self._upgrade = upgrade
-        self._http = h11.Connection(h11.SERVER, max_incomplete_event_size=hub.limits.header_bytes)
+    def __init__(self, server: "Server") -> None:
+        self._server = server
+        self._http = h11.Connection(h11.SERVER, max_incomplete_event_size=server.limits.header_bytes)
         self._request: h11.Request | None = None
         self._body: list[bytes] = []
         self._size = 0
-        self._received_s = hub.seconds()
+        self._received_s = server.seconds()
         self._full = self._ended = False
         self.of_control = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Register the open connection."""
         self._transport = cast(asyncio.Transport, transport)
-        self._open_ones.add(self)
+        self._server.http_connections.add(self)
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
         """Handle the end of the transport."""
         self._ended = True
-        self._open_ones.discard(self)
+        self._server.http_connections.discard(self)
 
     def data_received(self, data: bytes) -> None:
         """Process bytes from the socket."""
-        self._received_s = self._hub.seconds()
+        self._received_s = self._server.seconds()
         if not self._ended:
             self._http.receive_data(data)
             self._read()
@@ -82,7 +77,7 @@ class HttpConnection(asyncio.Protocol):
 
     def sweep(self, now_s: float) -> None:
         """Close if the client is idle for too long."""
-        if not self._ended and now_s - self._received_s >= self._hub.limits.idle_s:
+        if not self._ended and now_s - self._received_s >= self._server.limits.idle_s:
             self._end()
 
     def close(self) -> None:
@@ -109,16 +104,16 @@ class HttpConnection(asyncio.Protocol):
         if isinstance(event, h11.Request):
             self._request, self._body, self._size = event, [], 0
             head = len(event.target) + sum(len(name) + len(value) for name, value in event.headers)
-            if head > self._hub.limits.header_bytes:
+            if head > self._server.limits.header_bytes:
                 self._refuse(431, "Request header is too large.")
-            elif int(dict(event.headers).get(b"content-length", b"0")) > self._hub.limits.body_bytes:
+            elif int(dict(event.headers).get(b"content-length", b"0")) > self._server.limits.body_bytes:
                 self._refuse(413, "Request body is too large.")
             elif self._http.they_are_waiting_for_100_continue:
                 self._write(h11.InformationalResponse(status_code=100, headers=[]))
         elif isinstance(event, h11.Data):
             self._size += len(event.data)
             self._body.append(bytes(event.data))
-            if self._size > self._hub.limits.body_bytes:
+            if self._size > self._server.limits.body_bytes:
                 self._refuse(413, "Request body is too large.")
         else:
             self._dispatch(cast(h11.Request, self._request))
@@ -133,14 +128,14 @@ class HttpConnection(asyncio.Protocol):
         request = read_request(method, target, headers, b"".join(self._body), remote)
         self.of_control = request.path.startswith(CONTROL_PATH)
         if method != "GET" or headers.get("upgrade", "").lower() != "websocket":
-            self._respond(self._answer(request))
+            self._respond(self._server.answer(request))
             return
-        taken = self._upgrade(request, target.partition("?")[0], self._transport)
+        taken = self._server.upgrade(request, target.partition("?")[0], self._transport)
         if isinstance(taken, Response):
             self._respond(taken)
             return
         self._ended = True
-        self._open_ones.discard(self)
+        self._server.http_connections.discard(self)
         self._transport.set_protocol(taken)
         if early := self._http.trailing_data[0]:
             taken.data_received(early)
@@ -199,4 +194,4 @@ class HttpConnection(asyncio.Protocol):
         if self._transport.can_write_eof() and not self._transport.is_closing():
             with suppress(OSError):  # the client may have disconnected already
                 self._transport.write_eof()
-        asyncio.get_running_loop().call_later(self._hub.limits.close_s, self._transport.abort)
+        asyncio.get_running_loop().call_later(self._server.limits.close_s, self._transport.abort)

@@ -13,7 +13,7 @@ from websockets.server import ServerProtocol
 
 from mm.base.doors import is_loopback, named_hosts
 from mm.errors import UsageError
-from mm.sim.wire.connections import ApiConnection, ConnectionHub, StreamConnection
+from mm.sim.wire.connections import ApiConnection, StreamConnection, WebSocket
 from mm.sim.wire.faults.injector import FaultInjector
 from mm.sim.wire.http_connection import HttpConnection
 from mm.sim.wire.http_messages import CONTROL_PATH, Answer, Request, Response, refusal
@@ -42,10 +42,14 @@ class Routes:
     control: Answer | None = None
 
 
-class Server(ConnectionHub):
-    """Serves one exchange; *seconds* is a monotonic wall clock, in s.
+class Server:
+    """Serves one exchange.
 
     Attributes:
+        seconds: A monotonic wall clock, in s.
+        faults: Fault injector; None if no faults are set.
+        unsent: WebSocket connections with collected frames.
+        sockets: Open WebSocket connections, in the order of their handshakes.
         http_connections: Open HTTP connections.
         opened: Number of stream connections opened so far.
         talks: Number of WebSocket API connections opened so far.
@@ -54,7 +58,12 @@ class Server(ConnectionHub):
     def __init__(
         self, feed: Feeds, routes: Routes, limits: WireLimits, seconds: Callable[[], float] = time.monotonic
     ) -> None:
-        super().__init__(feed, limits, seconds)
+        self.feed = feed
+        self.limits = limits
+        self.seconds = seconds
+        self.faults: FaultInjector | None = None
+        self.unsent: list[WebSocket] = []
+        self.sockets: dict[WebSocket, None] = {}
         self.http_connections: set[HttpConnection] = set()
         self.opened = self.talks = 0
         self._routes = routes
@@ -124,6 +133,12 @@ class Server(ConnectionHub):
             socket.write(socket.shutdown_frame(self.feed.now_us))
         self.flush()
 
+    def flush(self) -> None:
+        """Send the collected frames of all connections."""
+        unsent, self.unsent = self.unsent, []
+        for socket in unsent:
+            socket.flush()
+
     def passed(self, us: int) -> None:
         """Send the stream events up to time *us*, up to which all rows must have been processed."""
         self.feed.advance(us)
@@ -185,7 +200,7 @@ class Server(ConnectionHub):
         self.flush()
 
     def _accept(self) -> HttpConnection:
-        return HttpConnection(self, self.http_connections, self.answer, self.upgrade)
+        return HttpConnection(self)
 
     def _sweep(self) -> None:
         limits = self.limits

@@ -197,7 +197,7 @@ class StreamControl:
 
 def _read(text: str) -> dict[str, Any]:
     try:
-        found = json.loads(text, parse_constant=_no_number)
+        found = json.loads(text, parse_constant=no_number)
     except json.JSONDecodeError as error:
         where = f"line {error.lineno} column {error.colno}"
         raise Refused(_INVALID_JSON, f"Invalid JSON: expected value at {where}") from error
@@ -208,7 +208,8 @@ def _read(text: str) -> dict[str, Any]:
     return found
 
 
-def _no_number(constant: str) -> None:
+def no_number(constant: str) -> None:
+    """Refuse NaN and Infinity, which Python would read."""
     raise ValueError(f"{constant} is not a JSON number")
 
 

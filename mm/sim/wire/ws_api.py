@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, NoReturn
+from typing import Any
 from urllib.parse import parse_qs
 
 from mm.sim.exchange import api_error
@@ -21,7 +21,7 @@ from mm.sim.wire.faults.fault import RequestEffect
 from mm.sim.wire.http_messages import Request
 from mm.sim.wire.limits import WEIGHT_LIMIT
 from mm.sim.wire.operations import Call, Operation
-from mm.sim.wire.stream_requests import is_micro
+from mm.sim.wire.stream_requests import is_micro, no_number
 
 Send = Callable[[Json], None]
 """Function that sends a response or an event as JSON."""
@@ -284,17 +284,13 @@ def signed_payload(given: Mapping[str, str]) -> bytes:
 def _read(text: str) -> Json:
     """Return a request; raises ApiError if it is not a JSON object, or has text that is not valid UTF-8."""
     try:
-        request = json.loads(text, parse_float=str, parse_constant=_refuse_constant)
+        request = json.loads(text, parse_float=str, parse_constant=no_number)
         json.dumps(request, ensure_ascii=False).encode()
     except (ValueError, RecursionError):
         raise _invalid("Invalid JSON Request") from None
     if not isinstance(request, dict):
         raise _invalid("Invalid JSON Request")
     return request
-
-
-def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is not JSON")
 
 
 def _id_of(request: Json) -> int | str | None:

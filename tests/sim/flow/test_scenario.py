@@ -10,11 +10,6 @@ from mm.errors import UsageError
 from mm.sim.flow.scenario import FIELDS, SCENARIOS, PoissonMarket, ScenarioParameters, chosen
 
 
-def test_scenarios_are_registered_under_their_name():
-    """The name of the flag is the name in truth.json."""
-    assert {name: scenario.name for name, scenario in SCENARIOS.items()} == {name: name for name in SCENARIOS}
-
-
 @pytest.mark.parametrize("scenario", SCENARIOS.values())
 def test_every_parameter_is_a_knob_that_accepts_its_default(scenario):
     """A field without a flag could not be set; a default out of its own range could not be typed."""

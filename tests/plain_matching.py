@@ -12,11 +12,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice, takewhile
 from operator import index
-from pathlib import Path
 
-from mm.dayfolder.line_files import FLUSH_BYTES, gzip_member
 from mm.sim.matching.order_log import (
-    COLUMNS,
     COMMAND,
     FOK,
     LIMIT,
@@ -423,22 +420,3 @@ def _terms(ticks: int, lots: int, kind: int, stp: int) -> tuple[int, int]:
     else:
         ticks = _within("ticks", ticks, 1, MOST_TICKS)
     return ticks, _within("lots", lots, 1, MOST_LOTS)
-
-
-def write_log(path: Path, rows: Iterable[Row]) -> int:
-    """Write *rows* to *path* (``.csv.gz``) with a header of `COLUMNS`, and return their number.
-
-    Rows may come from a running engine: at most one gzip member of them is held in memory.
-    """
-    count = 0
-    held = bytearray(",".join(COLUMNS).encode() + b"\n")
-    with path.open("wb") as stream:
-        for row in rows:
-            held += ",".join(map(str, row)).encode() + b"\n"
-            count += 1
-            if len(held) >= FLUSH_BYTES:
-                stream.write(gzip_member(held))
-                held.clear()
-        if held:
-            stream.write(gzip_member(held))
-    return count

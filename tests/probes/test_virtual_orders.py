@@ -20,12 +20,11 @@ from mm.errors import BrokenFile, UsageError
 from mm.probes.order_log import read_rows, tape_of_log
 from mm.probes.queue_score import score
 from mm.probes.virtual_orders import OrderPlan, Outcomes, draw_orders, on_exchange_time, play
-from mm.sim.flow.day import make_day
+from mm.sim.flow.day import LOG_HEADER, make_day, packed_log
 from mm.sim.flow.scenario import ZeroIntelligence
 from mm.sim.flow.session import Session
 from mm.sim.matching.order_log import COLUMNS
 from mm.tape.tape import DEPTH, TRADE, Tape
-from plain_matching import write_log
 from support import SHARED
 
 RECORDED = SHARED / "data" / "bitstamp-btcusd-20150501-l3" / "2015-05-01.log.bz2"
@@ -186,7 +185,7 @@ def test_file_that_is_not_a_log_is_rejected(tmp_path: Path, content: bytes) -> N
 def test_queue_model_beats_trade_cross_on_recorded_orders(tmp_path: Path) -> None:
     """Real arrivals and cancellations: at the touch `trade_cross` invents fills behind short queues."""
     log = tmp_path / "order_log.csv.gz"
-    write_log(log, log_rows(RECORDED, 25_000))
+    log.write_bytes(LOG_HEADER + packed_log(list(log_rows(RECORDED, 25_000))))
     models = {"queue": lambda: queue_prob_power(exponent=1.0), "trade": trade_cross}
     orders, truth, played = study(tape_of_log(log), log, OrderPlan(60_000_000, (0, 15_000_000), 8), models)
     queue, trade = (score(orders, truth, played[name]) for name in ("queue", "trade"))

@@ -6,7 +6,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from random_commands import MIXES, Mix
 
-from log_book import Book
 from mm.sim.matching._core import Matching
 from mm.sim.matching.order_log import (
     FOK,
@@ -44,11 +43,6 @@ def assert_same_books(core: Matching, twin: PlainMatching, some: list[int]) -> N
     for order_id in some:
         assert core.order(order_id) == twin.order(order_id)
         assert core.queue_ahead(order_id) == twin.queue_ahead(order_id)
-
-
-def test_mixes_have_a_million_commands_in_total() -> None:
-    """The number in the module docstring is checked."""
-    assert len(MIXES) * COMMANDS >= 1_000_000
 
 
 @pytest.mark.slow
@@ -91,19 +85,6 @@ def test_every_mix_produces_all_kinds_of_rows(name: str) -> None:
     assert counts[ROW_NEW] > 3_000
     assert counts[ROW_CANCEL] > 50
     assert counts[ROW_REFUSE] > 1_000 if name == "makers only" else counts[ROW_TRADE] > 20 < counts[ROW_EXPIRE]
-
-
-def test_book_rebuilt_from_core_log_matches_core() -> None:
-    """By level and by order."""
-    mix = MIXES["two accounts"]
-    core, book = Matching(), Book()
-    for turn in range(5):
-        live = [order[0] for side in BOTH for order in core.orders(side)]
-        core.run(mix.commands(np.random.default_rng(turn), 1_000, 3_000 * turn, core.last_order_id + 1, live))
-        book.play(map(tuple, core.take_log().tolist()))
-        for side in BOTH:
-            assert book.orders(side) == core.orders(side)
-            assert book.depth(side) == core.depth(side, None)
 
 
 PRICES = st.sampled_from([1, 2, 3, 4, 63, 64, 65, 4_095, 4_096, 2**30, 2**34 - 1, 2**34, MOST_TICKS - 1, MOST_TICKS])

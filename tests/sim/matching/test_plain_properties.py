@@ -51,16 +51,6 @@ def test_book_rebuilt_from_log_matches_engine(engine_class, rows):
 
 @pytest.mark.slow
 @for_every_engine
-def test_book_is_never_crossed(engine_class, rows):
-    """An order that would cross has traded, expired or been refused."""
-    engine = engine_class()
-    for _ in run_each(engine, rows):
-        bid_ticks, bid_lots, ask_ticks, ask_lots = engine.best()
-        assert not bid_lots or not ask_lots or bid_ticks < ask_ticks
-
-
-@pytest.mark.slow
-@for_every_engine
 def test_lots_of_each_order_are_conserved(engine_class, rows):
     """An order's lots are traded, cancelled, reduced, decremented, expired or still resting."""
     engine = engine_class()

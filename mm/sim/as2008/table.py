@@ -18,31 +18,23 @@ _HEAD = ("gamma", "strategy", "", "published", "z", "exact", "simulated", "±", 
 _LINE = "{:>6}  {:<16} {:<12} {:>9} {:>5} {:>10} {:>10} {:>8} {:>5}"
 
 
-@dataclass(frozen=True, slots=True)
-class Published:
-    """One line of the paper's tables, from PATHS simulated paths."""
-
-    avg_spread: float
-    profit_mean: float
-    profit_std: float
-    final_q_mean: float
-    final_q_std: float
-
-
-_TABLES: Mapping[tuple[float, str], Published] = {
-    (0.1, "inventory"): Published(1.49, 65.0, 6.6, 0.08, 2.9),
-    (0.1, "symmetric"): Published(1.49, 68.4, 12.7, 0.26, 8.4),
-    (0.01, "inventory"): Published(1.35, 68.6, 8.7, 0.12, 5.1),
-    (0.01, "symmetric"): Published(1.35, 68.8, 12.8, 0.09, 8.7),
-    (1.0, "inventory"): Published(3.02, 31.4, 5.0, 0.02, 1.7),
-    (1.0, "symmetric"): Published(3.02, 44.0, 11.0, 0.0, 5.1),
+_TABLES = {
+    (0.1, "inventory"): (1.49, 65.0, 6.6, 0.08, 2.9),
+    (0.1, "symmetric"): (1.49, 68.4, 12.7, 0.26, 8.4),
+    (0.01, "inventory"): (1.35, 68.6, 8.7, 0.12, 5.1),
+    (0.01, "symmetric"): (1.35, 68.8, 12.8, 0.09, 8.7),
+    (1.0, "inventory"): (3.02, 31.4, 5.0, 0.02, 1.7),
+    (1.0, "symmetric"): (3.02, 44.0, 11.0, 0.0, 5.1),
 }
+"""The lines of the paper's tables, each from PATHS simulated paths: the average spread, and NUMBERS."""
 
 
-def published(market: PaperModel, strategy: str) -> Published | None:
-    """Return the published line of *strategy* in *market*; None if the paper has none."""
+def published(market: PaperModel, strategy: str) -> dict[str, float] | None:
+    """Return the published line of *strategy* in *market* by the names of `Moments`; None if the paper has none."""
     paper = PaperModel(gamma=market.gamma, A=140.0, k=1.5, sigma=2.0, horizon_s=1.0, steps=200)
-    return _TABLES.get((market.gamma, strategy)) if market == paper else None
+    if market != paper or (market.gamma, strategy) not in _TABLES:
+        return None
+    return dict(zip(("avg_spread", *NUMBERS), _TABLES[market.gamma, strategy], strict=True))
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +43,7 @@ class TableRow:
 
     gamma: float
     strategy: str
-    published: Published | None
+    published: dict[str, float] | None
     exact: Moments
     simulated: SimulatedPaths
 
@@ -63,7 +55,7 @@ class TableRow:
             "strategy": self.strategy,
             "published": None
             if printed is None
-            else {**asdict(printed), "n_paths": PATHS, "z": self._z(asdict(printed), self._errors(PATHS))},
+            else {**printed, "n_paths": PATHS, "z": self._z(printed, self._errors(PATHS))},
             "exact": asdict(self.exact),
             "simulated": {
                 "n_paths": self.simulated.n_paths,

@@ -69,6 +69,10 @@ class TradeHistory(Sequence[MarketTrade]):
             del self._cells[: _WIDTH * self._keep]
             self.first_id += self._keep
 
+    def latest(self, limit: int) -> list[MarketTrade]:
+        """Return the last *limit* trades, oldest first."""
+        return self.since_id(self.last_id - limit + 1, limit)
+
     def since_id(self, trade_id: int, limit: int) -> list[MarketTrade]:
         """Return up to *limit* trades from *trade_id* on, oldest first."""
         start = max(0, trade_id - self.first_id)
@@ -116,18 +120,21 @@ class TradeTape:
     Args:
         average_mins: Window of the mean price, minutes.
         keep: Minimum number of trades to keep; older ones are dropped.
+
+    Attributes:
+        trades: The trades.
     """
 
     def __init__(self, average_mins: int, keep: int = _KEEP_TRADES) -> None:
         self._window_us = average_mins * MINUTE_US
-        self._trades = TradeHistory(keep)
+        self.trades = TradeHistory(keep)
         self._window: deque[tuple[int, int, int]] = deque()
         self._cost_tl = self._volume_lots = 0
         self._minutes: deque[TradeBar] = deque(maxlen=DAY_US // MINUTE_US + 1)
 
     def add(self, trade: MarketTrade) -> None:
         """Add the next trade."""
-        self._trades.add(trade)
+        self.trades.add(trade)
         trade_id, us, ticks, lots, _ = trade
         cost_tl = ticks * lots
         self._window.append((us, cost_tl, lots))
@@ -142,7 +149,7 @@ class TradeTape:
     @property
     def last(self) -> MarketTrade | None:
         """Return the latest trade, None before the first."""
-        return self._trades[len(self._trades) - 1] if self._trades else None
+        return self.trades[len(self.trades) - 1] if self.trades else None
 
     def average(self, us: int) -> tuple[int, int] | None:
         """Return tick·lots and lots traded in the window before *us*, else of the last trade; None before any trade."""
@@ -152,14 +159,6 @@ class TradeTape:
         last = self.last
         return None if last is None else (last.ticks * last.lots, last.lots)
 
-    def latest(self, limit: int) -> list[MarketTrade]:
-        """Return the last *limit* trades, oldest first."""
-        return self.since_id(self._trades.last_id - limit + 1, limit)
-
-    def since_id(self, trade_id: int, limit: int) -> list[MarketTrade]:
-        """Return up to *limit* trades from *trade_id* on, oldest first."""
-        return self._trades.since_id(trade_id, limit)
-
     def day(self, us: int) -> TradeBar | None:
         """Return the bar of the last 24 hours, in whole minutes; None without trades."""
         bars = [bar for bar in self._minutes if bar.us > us - DAY_US - MINUTE_US]
@@ -167,8 +166,8 @@ class TradeTape:
 
     def before(self, us: int) -> MarketTrade | None:
         """Return the last trade before time *us*, None if none is kept."""
-        at = bisect_left(self._trades, us, key=lambda trade: trade.us) - 1
-        return self._trades[at] if at >= 0 else None
+        at = bisect_left(self.trades, us, key=lambda trade: trade.us) - 1
+        return self.trades[at] if at >= 0 else None
 
     def _leave_window(self, us: int) -> None:
         while self._window and self._window[0][0] <= us - self._window_us:

@@ -141,14 +141,14 @@ def _depth_weight(given: Mapping[str, str]) -> int:
 
 
 def _trades(call: Call) -> list[Json]:
-    return [call.texts.market_trade(trade) for trade in call.exchange.tape.latest(call["limit"])]
+    return [call.texts.market_trade(trade) for trade in call.exchange.tape.trades.latest(call["limit"])]
 
 
 def _historical_trades(call: Call) -> list[Json]:
     from_id = call["fromId"]
     if from_id is None:
         return _trades(call)
-    return [call.texts.market_trade(trade) for trade in call.exchange.tape.since_id(from_id, call["limit"])]
+    return [call.texts.market_trade(trade) for trade in call.exchange.tape.trades.since_id(from_id, call["limit"])]
 
 
 def _agg_trades(call: Call) -> list[Json]:

@@ -14,11 +14,11 @@ def test_published_numbers_are_within_two_standard_errors_of_exact(gamma, strate
     """The 24 numbers come from 1000 paths; the error of the deviation includes the kurtosis."""
     mean, std, std_q, kurtosis = KNOWN[gamma, strategy]
     paper = published(replace(PAPER, gamma=gamma), strategy)
-    assert abs(paper.profit_mean - mean) < 2 * std / math.sqrt(PATHS)
-    assert abs(paper.profit_std - std) < 2 * std * math.sqrt((kurtosis - 1) / (4 * PATHS))
-    assert abs(paper.final_q_mean) < 2 * std_q / math.sqrt(PATHS)
-    assert abs(paper.final_q_std - std_q) < 2 * std_q / math.sqrt(2 * PATHS)
-    assert paper.avg_spread == pytest.approx(exact_moments(gamma, strategy).avg_spread, abs=0.005)
+    assert abs(paper["profit_mean"] - mean) < 2 * std / math.sqrt(PATHS)
+    assert abs(paper["profit_std"] - std) < 2 * std * math.sqrt((kurtosis - 1) / (4 * PATHS))
+    assert abs(paper["final_q_mean"]) < 2 * std_q / math.sqrt(PATHS)
+    assert abs(paper["final_q_std"] - std_q) < 2 * std_q / math.sqrt(2 * PATHS)
+    assert paper["avg_spread"] == pytest.approx(exact_moments(gamma, strategy).avg_spread, abs=0.005)
 
 
 def test_published_returns_none_for_other_parameters():

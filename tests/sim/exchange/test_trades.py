@@ -42,8 +42,8 @@ def test_trades_are_returned_from_id_or_latest(steps: list[tuple[int, int, int, 
     tape, all_trades = TradeTape(5), trades(steps)
     for trade in all_trades:
         tape.add(trade)
-    assert tape.since_id(first, limit) == [one for one in all_trades if one.trade_id >= first][:limit]
-    assert tape.latest(limit) == all_trades[-limit:]
+    assert tape.trades.since_id(first, limit) == [one for one in all_trades if one.trade_id >= first][:limit]
+    assert tape.trades.latest(limit) == all_trades[-limit:]
     assert tape.last == (all_trades[-1] if all_trades else None)
 
 
@@ -52,7 +52,7 @@ def test_oldest_trades_are_dropped() -> None:
     tape = TradeTape(5, keep=100)
     for trade_id in range(1, 1_001):
         tape.add(MarketTrade(trade_id, trade_id, 7, 1, False))
-    kept = tape.since_id(0, 10_000)
+    kept = tape.trades.since_id(0, 10_000)
     assert [one.trade_id for one in kept] == list(range(kept[0].trade_id, 1_001))
     assert 100 <= len(kept) <= 200
 

@@ -19,7 +19,6 @@ cdef extern from *:
 cdef enum:
     ROOT = 0
     PAGES_OF_A_PATH = 6     # pages of a path below the root
-    RECENT = 512            # size of the cache of lowest pages
 
 cdef struct Level:
     int32_t head            # first in the queue
@@ -32,14 +31,12 @@ cdef struct Level:
 cdef struct Page:
     int32_t parent
     int32_t at              # index in the parent
-    int64_t key             # ticks >> 6 of a lowest page, NONE for other and for free pages
     uint64_t bits
     int32_t[64] child
 
 cdef struct Ladder:
     Pool levels
     Pool pages
-    int32_t[RECENT] recent  # cache of lowest pages by the last bits of their key, verified against the page
 
 
 cdef inline Level* level_at(const Ladder* ladder, int32_t level) noexcept nogil:
@@ -51,13 +48,10 @@ cdef inline Page* page_at(const Ladder* ladder, int32_t page) noexcept nogil:
 
 
 cdef inline int ladder_open(Ladder* ladder) except -1 nogil:
-    cdef int i
     pool_open(&ladder.levels, sizeof(Level))
     pool_open(&ladder.pages, sizeof(Page))
     pool_reserve(&ladder.pages, 1)
     new_page(ladder, NONE, 0)
-    for i in range(RECENT):
-        ladder.recent[i] = ROOT
     return 0
 
 
@@ -76,7 +70,6 @@ cdef inline int32_t new_page(Ladder* ladder, int32_t parent, int at) noexcept no
     cdef int32_t page = pool_take(&ladder.pages)
     page_at(ladder, page).parent = parent
     page_at(ladder, page).at = at
-    page_at(ladder, page).key = NONE
     page_at(ladder, page).bits = 0
     return page
 
@@ -92,16 +85,12 @@ cdef inline void hang(Page* page, int at, int32_t child) noexcept nogil:
 
 cdef inline int32_t lowest_page(Ladder* ladder, int64_t key) noexcept nogil:
     """Return the lowest page of *key* (64 prices), NONE if none of its prices has a level."""
-    cdef int32_t page = ladder.recent[key & (RECENT - 1)]
+    cdef int32_t page = ROOT
     cdef int shift
-    if page_at(ladder, page).key == key:
-        return page
-    page = ROOT
     for shift in range(30, -6, -6):
         if not has(page_at(ladder, page), (key >> shift) & 63):
             return NONE
         page = page_at(ladder, page).child[(key >> shift) & 63]
-    ladder.recent[key & (RECENT - 1)] = page
     return page
 
 
@@ -123,8 +112,6 @@ cdef inline int32_t make_path(Ladder* ladder, int64_t key) noexcept nogil:
             child = new_page(ladder, page, at)
             hang(page_at(ladder, page), at, child)
         page = page_at(ladder, page).child[at]
-    page_at(ladder, page).key = key
-    ladder.recent[key & (RECENT - 1)] = page
     return page
 
 
@@ -152,7 +139,6 @@ cdef inline void ladder_drop(Ladder* ladder, int32_t number) noexcept nogil:
     while page_at(ladder, page).bits == 0 and page != ROOT:
         parent = page_at(ladder, page).parent
         at = page_at(ladder, page).at
-        page_at(ladder, page).key = NONE
         pool_give(&ladder.pages, page)
         page = parent
         page_at(ladder, page).bits &= ~(<uint64_t> 1 << at)

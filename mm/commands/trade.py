@@ -73,11 +73,7 @@ def main(works: Sequence[SymbolRun], **given: Any) -> None:
     signals = TradeSignals()
 
     def play(runs: Sequence[Run]) -> list[tuple[Run, Callable[[], None]]]:
-        if os.environ.get("MARKET", "").lower() not in ("", "spot"):
-            raise SafetyError(
-                f"MARKET is {os.environ['MARKET']!r}, but orders go to Binance Spot only; unset MARKET, or record that "
-                f"market with mm record"
-            )
+        require_spot()
         strategies = [strategy_of(work, "a trade") for work in works]
         if works[0][Trading].venue == API:
             return _at_interface(runs, works, strategies, signals)
@@ -97,6 +93,7 @@ def flatten(works: Sequence[SymbolRun], **given: Any) -> None:
     signals = TradeSignals()
 
     def play(runs: Sequence[Run]) -> list[tuple[Run, Callable[[], None]]]:
+        require_spot()
         strategies = [replace(strategy_of(work, "flatten"), others=OtherMarkets()) for work in works]
         lives, account = _trades(
             runs, works, strategies, (given["api_key"], given["api_secret"]), (FlattenRun, FlattenRun)
@@ -108,6 +105,15 @@ def flatten(works: Sequence[SymbolRun], **given: Any) -> None:
 
     with signals.caught():
         in_each(works, play)
+
+
+def require_spot() -> None:
+    """Raise SafetyError if the variable ``MARKET`` names another market than the only one that takes orders."""
+    if os.environ.get("MARKET", "").lower() not in ("", "spot"):
+        raise SafetyError(
+            f"MARKET is {os.environ['MARKET']!r}, but orders go to Binance Spot only; unset MARKET, or record that "
+            f"market with mm record"
+        )
 
 
 def _trades(

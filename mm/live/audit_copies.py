@@ -27,6 +27,7 @@ ANSWER_S = 10.0
 """Time within which a webhook must answer, s."""
 _CHUNK = 1 << 20
 _BATCH_ROWS = 10_000
+_FEW = 3
 
 
 def append_copy(log: Path, copy: Path, *, shrinks: bool = False) -> Witness:
@@ -262,7 +263,9 @@ def verify_series(
     if not hit:
         raise BrokenFile(f"{folder}: no row has the hash {last_hash}: the end was cut off, or rows were changed")
     if not logs:
-        raise DataError(f"{folder}: there is no audit log; give the folder of a symbol's logs")
+        below = sorted({str(log.parent) for log in folder.rglob(f"*{SUFFIX}")})
+        such = f", such as {' or '.join(below[:_FEW])}" if below else ""
+        raise DataError(f"{folder}: there is no audit log; give the folder of a symbol's logs{such}")
     rows = sum(one["rows"] for one in logs)
     return {"logs": logs, "rows": rows, "last_hash": logs[-1]["last_hash"], "elsewhere": elsewhere}
 

@@ -112,9 +112,10 @@ def test_production_without_valid_switch_raises_safety_error(environment, why):
         check_switches("production", {"BTCUSDT": "10"}, environment)
 
 
-def test_trade_of_another_market_is_refused(tmp_path):
+@pytest.mark.parametrize("words", [("trade",), ("trade", "flatten")])
+def test_trade_of_another_market_is_refused(tmp_path, words):
     """Live orders go to Spot only: a trade would otherwise send a strategy for futures there."""
-    done = run_python("-m", "mm", "trade", "--venue", "testnet", cwd=tmp_path, SYMBOL="BTCUSDT", MARKET="usdm")
+    done = run_python("-m", "mm", *words, "--venue", "testnet", cwd=tmp_path, SYMBOL="BTCUSDT", MARKET="usdm")
     assert done.returncode == 5, done.stderr
     assert "usdm" in done.stderr
     assert not list(tmp_path.rglob("summary.json"))

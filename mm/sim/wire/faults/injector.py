@@ -223,15 +223,12 @@ class FaultInjector:
 
     def _is_due(self, kind: int, us: int, trade_id: int, update_id: int) -> bool:
         """Return whether such a row triggers a rule."""
-        for rule in self.waiting:
-            trigger = rule.trigger
-            if (
-                (trigger.kind == "id" and kind == ROW_LEVEL and update_id >= trigger.number)
-                or (trigger.kind == "trade" and kind == ROW_TRADE and trade_id >= trigger.number)
-                or (trigger.kind == "time" and us - self._start_us >= trigger.number * US_PER_S)
-            ):
-                return True
-        return False
+        return any(
+            (trigger.kind == "id" and kind == ROW_LEVEL and update_id >= trigger.number)
+            or (trigger.kind == "trade" and kind == ROW_TRADE and trade_id >= trigger.number)
+            or (trigger.kind == "time" and us - self._start_us >= trigger.number * US_PER_S)
+            for trigger in (rule.trigger for rule in self.waiting)
+        )
 
     def _reach(self, path: str = "", **reached: float) -> None:
         """Apply the rules triggered by the *reached* number of their kind; of request rules, those of *path*."""

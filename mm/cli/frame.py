@@ -147,9 +147,14 @@ class Program(_Frame, click.Group):
         """
         known = self.list_commands(ctx)
         if cmd_name not in known:
-            raise UnknownModel(
-                f"{ctx.command_path} has no command {cmd_name!r}; it has {', '.join(known)}{closest(cmd_name, known)}"
-            )
+            groups = {name: target for name, (_, target) in self._entries.items() if not isinstance(target, str)}
+            below = [
+                f"{ctx.command_path} {name} {cmd_name}"
+                for name, inner in groups.items()
+                if cmd_name in inner and _exists(inner[cmd_name][1])
+            ]
+            meant = f"; did you mean {' or '.join(below)}?" if below else closest(cmd_name, known)
+            raise UnknownModel(f"{ctx.command_path} has no command {cmd_name!r}; it has {', '.join(known)}{meant}")
         text, target = self._entries[cmd_name]
         if not isinstance(target, str):
             return Program(cmd_name, text, target)

@@ -336,6 +336,13 @@ def test_unknown_command_error_names_the_closest():
     )
 
 
+def test_unknown_command_that_a_group_has_is_named_with_its_group():
+    """``mm import`` means ``mm data import``."""
+    result = CliRunner().invoke(TREE, ["leaf", "4"])
+    assert result.exit_code == 2
+    assert "did you mean tree sub leaf?" in result.stderr
+
+
 def test_help_shows_variable_and_default():
     """The name of a variable need not be looked up."""
     text = " ".join(call(probe, "--help-all").stdout.split())

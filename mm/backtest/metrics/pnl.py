@@ -91,16 +91,18 @@ class AccountSeries(EquitySeries):
 
 
 def together(accounts: "Sequence[EquitySeries]") -> EquitySeries:
-    """Return the sum of *accounts* of one quote asset, with a row at each instant of any of them.
+    """Return the sum of *accounts* of one quote asset: first that of their first rows, then a row at each instant.
 
-    Before its first row an account has the money of that row.
+    A row is the sum of the last rows at or before its instant; before its first row an account has that of this row.
     """
-    us = np.unique(np.concatenate([one.us for one in accounts]))
+    instants = np.unique(np.concatenate([one.us for one in accounts]))
+    us = np.concatenate((instants[:1], instants))
     per_quote = math.lcm(*(one.per_quote for one in accounts))
     valid = np.ones(len(us), np.bool_)
     equity, quoting = np.zeros(len(us), object), np.zeros(len(us), object)
     for one in accounts:
         row, scale = np.maximum(np.searchsorted(one.us, us, side="right") - 1, 0), per_quote // one.per_quote
+        row[0] = 0  # an account may have more than one row at its first instant
         valid &= one.valid[row]
         equity += one.equity[row].astype(object) * scale
         quoting += one.quoting[row].astype(object) * scale

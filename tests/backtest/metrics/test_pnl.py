@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from journals import BTCUSDT, Scribe, run_terms, scribes
-from mm.backtest.metrics.pnl import ledger, pairs, periods, round_trip_stats, split
+from mm.backtest.metrics.pnl import EquitySeries, ledger, pairs, periods, round_trip_stats, split, together
 from mm.backtest.metrics.summary import summarise
 from mm.errors import MMError
 from mm.instrument import Instrument
@@ -312,3 +312,27 @@ def test_round_trips_equal_those_of_pairs_in_fractions(seed):
         "worst": pytest.approx(float(min(gains)), rel=1e-9),
         "holding_s": pytest.approx(float(np.median(held_us)) / S, rel=1e-9),
     }
+
+
+ROWS = st.lists(st.tuples(st.integers(0, 6), st.booleans(), st.integers(-9, 9), st.integers(-9, 9)), min_size=1)
+
+
+@given(st.lists(st.tuples(ROWS, st.sampled_from([1, 2, 3, 10**17])), min_size=1, max_size=3))
+def test_sum_of_accounts_is_that_of_their_rows(drawn):
+    """Exact, in any units, also with several rows at an instant: begin, end, and what is known at each instant."""
+    sorted_rows = [(sorted(rows, key=lambda row: row[0]), per_quote) for rows, per_quote in drawn]
+    series = [
+        EquitySeries(*(np.array(column) for column in zip(*rows, strict=True)), per_quote)
+        for rows, per_quote in sorted_rows
+    ]
+    found = together(series)
+    for name, place in (("equity", 2), ("quoting", 3)):
+        values = [Fraction(int(value), found.per_quote) for value in getattr(found, name)]
+        assert values[0] == sum(Fraction(rows[0][place], per_quote) for rows, per_quote in sorted_rows)
+        assert values[-1] == sum(Fraction(rows[-1][place], per_quote) for rows, per_quote in sorted_rows)
+        for at_us, value in list(zip(found.us.tolist(), values, strict=True))[1:]:
+            known = [
+                ([row for row in rows if row[0] <= at_us] or rows[:1], per_quote) for rows, per_quote in sorted_rows
+            ]
+            assert value == sum(Fraction(rows[-1][place], per_quote) for rows, per_quote in known)
+    assert found.us.tolist()[1:] == sorted({row[0] for rows, _ in drawn for row in rows})

@@ -44,7 +44,7 @@ class RunData:
         symbol: Upper case.
         tick: Tick size, quote asset.
         columns: Its fills, state and quotes.
-        target: Target inventory, base asset: the knob, or the inventory at the start.
+        target: Target inventory, base asset, as in the summary.
         orders: Columns of the orders file that are needed here.
         decisions_us: Instants of its decisions; None without a file of them.
     """
@@ -182,10 +182,8 @@ def read_run(run: "Found") -> RunData:
         decided = pl.read_csv(decisions, columns=["us"])["us"].to_numpy() if decisions.exists() else None
     except (OSError, ValueError, pl.exceptions.PolarsError) as error:
         raise BrokenFile(f"{run.folder}: cannot be compared ({error}); make the run again") from error
-    target = run.manifest.get("knobs", {}).get("target_inventory", {}).get("value")
-    held = columns.state["inventory"]
     return RunData(
-        target=float(target if target is not None else held[0] if len(held) else 0),
+        target=columns.target,
         kind=kind,
         run_id=run.manifest["run_id"],
         folder=run.folder,

@@ -28,7 +28,7 @@ class Files:
         self.kind, self.run_id, self.symbol = kind, run_id, symbol
         self.orders, self.fills, self.decisions = [], [], None
         self.state = [f"{at(s)},{100 + s // 10},{1_000 + s},0" for s in range(seconds + 1)]
-        self.ids = 0
+        self.ids, self.target = 0, 0
 
     def order(self, side, price, begin, end, ack_s=0.05, cancel_s=0.025):
         """Add an order that is sent at *begin* and whose cancel is sent at *end*."""
@@ -56,7 +56,7 @@ class Files:
             tables["decisions"] = ("us,lag_us", [f"{at(s)},0" for s in self.decisions])
         for name, (head, rows) in tables.items():
             (folder / f"{name}_{self.symbol}.csv").write_text("\n".join([head, *rows]) + "\n")
-        (folder / "summary.json").write_text(json.dumps({"tick_size": 1.0}))
+        (folder / "summary.json").write_text(json.dumps({"tick_size": 1.0, "target_inventory": self.target}))
         return Found(folder, {"kind": self.kind, "run_id": self.run_id, "symbol": self.symbol})
 
 
@@ -182,10 +182,14 @@ def test_runs_without_fills_have_no_spread_or_slippage(tmp_path):
     assert found.agreement[0].slippage_ticks is None
 
 
-def test_quoting_pnl_is_without_the_holding(tmp_path):
-    """Of ten coins held, the account earns the ten ticks of the mid; the quoting earns the same as without them."""
-    bare, held = Files(run_id="a"), Files(run_id="b")
-    held.state = [f"{at(s)},{100 + s // 10},{1_000 + s + 10 * (100 + s // 10)},10" for s in range(101)]
-    found = compare_runs([read_run(files.write(tmp_path / files.run_id)) for files in (bare, held)])
-    assert [(run.pnl_quoting, run.pnl) for run in found.runs] == [(100, 100), (100, 200)]
-    assert found.agreement[0].pnl_difference == 0
+def test_quoting_pnl_is_without_the_target_inventory(tmp_path):
+    """Ten coins earn the ten ticks of the mid; that is no quoting if they are the target, as in each run's summary.
+
+    A trade may begin with such a position from its earlier fills, without a target.
+    """
+    bare, held, carried = Files(run_id="a"), Files(run_id="b"), Files("trade", run_id="c")
+    held.state = carried.state = [f"{at(s)},{100 + s // 10},{1_000 + s + 10 * (100 + s // 10)},10" for s in range(101)]
+    held.target = 10
+    found = compare_runs([read_run(files.write(tmp_path / files.run_id)) for files in (bare, held, carried)])
+    assert [(run.pnl_quoting, run.pnl) for run in found.runs] == [(100, 100), (100, 200), (200, 200)]
+    assert [one.pnl_difference for one in found.agreement] == [0, 100]

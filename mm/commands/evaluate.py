@@ -124,7 +124,7 @@ def _lines(content: Row) -> Iterator[str]:
     above = number(100 * (daily["share_above_0"] or 0), 3)
     yield f"PnL of quoting    {signed(content['pnl'])} {asset}, {daily['days']} days, {content['played']} played"
     if ALL_LEGS in content:
-        yield f"all legs          {signed(content[ALL_LEGS])} {asset}, with orders in other markets"
+        yield f"account           {signed(content[ALL_LEGS])} {asset}, all legs with the hold"
     yield f"a day             {signed(daily['mean'])}{ends}, above 0 on {above} % of the days"
     for name in ("best_day", "worst_day"):
         if content[name]:

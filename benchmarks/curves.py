@@ -2,8 +2,7 @@
 
 CAPTURES is the folder of recorded captures (``../shared/data``). Every curve is compared with the exponential from the
 mid by the likelihood of the same fills in the same cells (`mm.calibration.reference_choice`). If a day is long enough
-for a schedule, its segments are evaluated as well: whether their predictive intervals include the observed fills, and
-the gain of their curves over A and k.
+for a schedule, its segments are evaluated as well: whether their predictive intervals include the observed fills.
 """
 
 import sys
@@ -21,13 +20,10 @@ from mm.calibration.calibrator import CalibrationConfig, Calibrator
 from mm.calibration.reference_choice import EndCells, by_reference
 from mm.calibration.shapes import EXPONENTIAL, FAMILIES, Family
 from mm.calibration.windows import US_PER_MIN, WindowPlan
-from mm.walkforward.out_of_sample import out_of_sample
 from mm.walkforward.walkforward import study
 
 if TYPE_CHECKING:
     from mm.tape.tape import Tape
-
-WALKED = ("rolling", "state_space")  # modes of a schedule
 
 BLOCKS = 24  # minimum number of blocks, of five minutes or less
 MIN_FILLS = 100  # minimum fills in a row of distances
@@ -78,29 +74,21 @@ def cells_of(calibrator: Calibrator) -> dict[str, EndCells]:
 
 
 def walked(calibrator: Calibrator) -> Iterator[str]:
-    """Yield a line per mode: share of segments whose predictive interval includes their fills, and the curves' gain.
+    """Yield the share of segments whose predictive interval includes their fills.
 
     Yields nothing if the day has no complete segment of the default windows.
     """
-    for mode in WALKED:
-        plan = WindowPlan(mode=mode)
-        walk = study(calibrator, plan)
-        hits, ratios = [], []
-        for segment, tested in zip(walk.schedule.segments, walk.tests, strict=True):
-            low, high = segment.predictive_low, segment.predictive_high
-            if segment.end_us - segment.start_us == plan.step_min * US_PER_MIN and low is not None and high is not None:
-                observed = float(tested.points.fills.sum())
-                hits.append(low <= observed <= high)
-                ratios.append((high + 1) / (low + 1))
-        if not hits:
-            return
-        if mode == WALKED[0]:
-            yield f"  {'schedule':<24}{'segments':>8}{'interval holds':>18}{'median high/low':>18}{'curves, nats':>18}"
-        curves = out_of_sample(walk)["curves"]
-        gain = "–" if curves["gain_nats_per_fill"] is None else "{gain_nats_per_fill:+.3f} ± {se:.3f}".format(**curves)
-        yield (
-            f"  {mode:<24}{len(hits):>8}{np.mean(hits):>18.3f}{np.median(ratios):>18.1f}{gain.replace('-', MINUS):>18}"
-        )
+    plan = WindowPlan()
+    walk = study(calibrator, plan)
+    hits, ratios = [], []
+    for segment, tested in zip(walk.schedule.segments, walk.tests, strict=True):
+        low, high = segment.predictive_low, segment.predictive_high
+        if segment.end_us - segment.start_us == plan.step_min * US_PER_MIN and low is not None and high is not None:
+            hits.append(low <= tested.fills <= high)
+            ratios.append((high + 1) / (low + 1))
+    if hits:
+        yield f"  {'schedule':<24}{'segments':>8}{'interval holds':>18}{'median high/low':>18}"
+        yield f"  {plan.mode:<24}{len(hits):>8}{np.mean(hits):>18.3f}{np.median(ratios):>18.1f}"
 
 
 def gains(cells: dict[str, EndCells]) -> Iterator[str]:

@@ -2,13 +2,12 @@
 
 Modes: ``rolling`` (the last window length), ``expanding`` (all data so far), ``static`` (the first window only),
 ``ewma`` (all data so far, older data with lower weights), ``pooled_k`` (k from all data so far, A from all data with
-lower weights of older data: within a day k hardly changes, A does), ``state_space`` (k as ``ewma``, ln A as the state
-of a state-space model, from all data so far).
+lower weights of older data: within a day k hardly changes, A does).
 """
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from math import sqrt
 from typing import NamedTuple, Self
 
@@ -18,12 +17,11 @@ from mm.base.arrays import Floats, Ints
 from mm.calibration.fit_result import EXPONENTIAL, Line, PoissonFit
 from mm.calibration.points import Points
 from mm.calibration.reference import BLOCK_S
-from mm.calibration.state_space import RateForecast, forecast, gain_of
 from mm.clock import US_PER_S
 from mm.errors import UsageError
 
-MODES = ("rolling", "expanding", "ewma", "pooled_k", "state_space", "static")
-WEIGHING = ("ewma", "pooled_k", "state_space")
+MODES = ("rolling", "expanding", "ewma", "pooled_k", "static")
+WEIGHING = ("ewma", "pooled_k")
 POLICIES = ("carry_forward", "global_default", "skip_segment")
 US_PER_MIN = 60 * US_PER_S
 
@@ -47,8 +45,7 @@ class WindowPlan:
         step_min: Length of a segment.
         latency_us: Training ends this long before its segment starts, so that an order sent at its end rests in time.
         mode: One of ``MODES``.
-        half_life_min: Half-life of the weights of data (``ewma``, ``pooled_k``, k of ``state_space``), in minutes of
-            recording.
+        half_life_min: Half-life of the weights of data (``ewma``, ``pooled_k``), in minutes of recording.
         clustered: Whether segments have the clustering of aggressive orders, used by the fill model ``hawkes``.
     """
 
@@ -156,7 +153,7 @@ class WindowFit:
         k: Decay per tick.
         se_k: Standard error of k.
         se_logA: Standard error of ln A.
-        fit: The whole fit; for ``ewma`` and ``state_space`` of weighted counts, for ``pooled_k`` of all data so far.
+        fit: The whole fit; for ``ewma`` of weighted counts, for ``pooled_k`` of all data so far.
         sigma_ticks: Volatility of the mid over the window, in ticks/√s; None if unknown.
         half_spread_ticks: Half of the mean displayed spread over the window, in ticks; None without a valid book.
         predicted: 95 % predictive interval of the number of fills, both sides, in the segment after it.
@@ -166,7 +163,6 @@ class WindowFit:
         states_level: Ratio of the window's fills to those expected from these states, given its flow; None if none
             are expected.
         mean_per_s: Mean intensity of the Hawkes process over the window, of orders that hit bids and asks.
-        ahead: Forecast of ``state_space``.
         curve: Curve of an earlier window, if *fit* has none.
     """
 
@@ -183,7 +179,6 @@ class WindowFit:
     states_until_us: int | None = None
     states_level: float | None = None
     mean_per_s: tuple[float, float] | None = None
-    ahead: RateForecast | None = field(default=None, compare=False, repr=False)
     curve: KeptCurve | None = None
 
     @classmethod
@@ -232,11 +227,7 @@ class WindowFitter:
         weights = weights_of(points.block, length_s, self.plan.half_life_min)
         if self.plan.mode == "pooled_k":
             return _pooled(points, weights, self.fit)
-        found = _recent(points, weights, self.fit)
-        if self.plan.mode == "ewma" or found.k is None:
-            return found
-        ahead = forecast(points, found.k, length_s, 60 * self.plan.step_min)
-        return found if ahead is None else replace(found, A=ahead.A, se_logA=ahead.se_log, ahead=ahead)
+        return _recent(points, weights, self.fit)
 
 
 def weights_of(block: Ints, length_s: float, half_life_min: float) -> Floats:
@@ -264,7 +255,8 @@ def _pooled(points: Points, weights: Floats, fit: Callable[[Points], PoissonFit]
     if found.k is None or found.se_k is None:
         return WindowFit.of(found)
     near, far = points.delta_ticks, points.delta_ticks + points.width_ticks
-    gain, cells = gain_of(near, far, found.k), np.isfinite(far)
+    cells = np.isfinite(far)
+    gain = np.exp(-found.k * near) - np.where(cells, np.exp(-found.k * far), 0.0)
     steepness = near * np.exp(-found.k * near)
     steepness[cells] -= far[cells] * np.exp(-found.k * far[cells])
     fills, waited = _total(weights, points.fills), _total(weights * points.exposure_s, gain)

@@ -7,7 +7,7 @@ import click
 
 from mm.backtest.rules import Account, Execution
 from mm.base.knobs import JSON_OBJECT, ONE_DAY, PATH, REQUIRED, SYMBOL, integer, knob, matching, number
-from mm.cli.calibration_knobs import Calibration, Fit, Windows
+from mm.cli.calibration_knobs import Calibration, Comparison, Fit, Windows
 from mm.cli.config import DamagedDay, Day, Market, Models, OrdersFile, Results, Source
 from mm.cli.frame import command, runner
 from mm.clock import us_from_ms
@@ -33,12 +33,9 @@ fit = command(
     text="Fit λ(δ) = A·exp(-k·δ) to POINTS.csv: columns delta_ticks, exposure_s, fills, optionally side and block.",
 )
 
-STUDY = (Day, Market, Calibration, Fit, Windows, Execution, Account, Models)
-
-
 schedule = runner(
     "schedule",
-    *STUDY,
+    *(Day, Market, Calibration, Fit, Windows, Comparison, Execution, Account, Models),
     resumable=True,
     brief=(Day, Calibration, Fit, Windows),
     body="mm.commands.schedule:main",

@@ -169,7 +169,7 @@ class Windows:
     fallback_max_age_min: float | None = knob(None, number(0, 1e6), "Maximum age of a carried fit, in minutes.")
     schedule_mode: str = knob(
         "rolling",
-        one_of("rolling", "expanding", "ewma", "pooled_k", "state_space", "static"),
+        one_of("rolling", "expanding", "ewma", "pooled_k", "static"),
         "Use of earlier data by the windows.",
         common="Use of earlier data by the windows",
     )
@@ -180,4 +180,16 @@ class Windows:
         False,
         SWITCH,
         "1 also fits the clustering of orders, which FILL_MODEL=hawkes needs; a walk-forward with hawkes always does.",
+    )
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What a schedule is compared with."""
+
+    schedule_compare: bool = knob(
+        False,
+        SWITCH,
+        "1 also fits A and k in every other SCHEDULE_MODE, and compares them on the data of the segments.",
+        flag="--compare",
     )

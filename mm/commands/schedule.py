@@ -11,7 +11,7 @@ from mm.backtest.summary_text import text_of
 from mm.calibration.hawkes import sentence
 from mm.calibration.intervals import drift_warning
 from mm.calibration.schedule import calibrator_of, why_unusable
-from mm.cli.calibration_knobs import Calibration, Fit, PlayedCalibration, Windows
+from mm.cli.calibration_knobs import Calibration, Comparison, Fit, PlayedCalibration, Windows
 from mm.cli.config import Day, Market, Models, OrdersFile, OtherMarkets, Sensitivity
 from mm.commands import assemble
 from mm.commands.backtest import playing
@@ -24,13 +24,16 @@ from mm.runs.in_progress import Run
 from mm.tape.columns import trim_heap
 from mm.walkforward import window_shapes
 from mm.walkforward.out_of_sample import FILE, lines, out_of_sample, write_window_metrics
-from mm.walkforward.walkforward import Checkpoint, study
+from mm.walkforward.walkforward import Checkpoint, in_modes, study
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from mm.backtest.rules import Rules
-    from mm.calibration.calibrator import CalibrationConfig
+    from mm.calibration.calibrator import CalibrationConfig, Calibrator
     from mm.calibration.windows import Fallback, WindowPlan
     from mm.tape.tape import Tape
+    from mm.walkforward.oos_tests import Tested
     from mm.walkforward.walkforward import Study
 
 SCHEDULE = "poisson_schedule.json"
@@ -45,6 +48,7 @@ def main(
     calibration: Calibration,
     fit: Fit,
     windows: Windows,
+    comparison: Comparison,
     execution: Execution,
     account: Account,
     models: Models,
@@ -56,8 +60,9 @@ def main(
     config = assemble.calibration_config(calibration, fit, account.seed, tapes[0], run)
     plan, fallback = assemble.plan(windows, execution), assemble.fallback(windows, models)
     with run.timing("play"):
-        studied = study_days(run, (tapes, config, rules), plan, fallback)
-    usable = write_study(run, studied)
+        studied, calibrator = study_days(run, (tapes, config, rules), plan, fallback)
+        others = in_modes(calibrator, plan, studied) if comparison.schedule_compare else None
+    usable = write_study(run, studied, others)
     with run.timing("write"):
         run.write_page(page(run.partial, run.about))
     if not usable:
@@ -92,7 +97,7 @@ def walkforward(
     assemble.check_agents(run, models, execution, tapes)
     plan, fallback = assemble.plan(windows, execution, models), assemble.fallback(windows, models)
     with run.timing("calibrate"):
-        studied = study_days(run, (tapes, config, rules), plan, fallback)
+        studied, _ = study_days(run, (tapes, config, rules), plan, fallback)
         for tape in tapes:
             tape.release_memory()  # the backtest needs only their best prices
         trim_heap()
@@ -122,8 +127,8 @@ def walkforward(
 
 def study_days(
     run: Run, measured: "tuple[list[Tape], CalibrationConfig, Rules]", plan: "WindowPlan", fallback: "Fallback"
-) -> "Study":
-    """Return the schedule of days with its tests; windows fitted by a killed run are reused.
+) -> "tuple[Study, Calibrator]":
+    """Return the schedule of days with its tests, and its calibrator; windows fitted by a killed run are reused.
 
     Args:
         run: Its checkpoint stores the fits, its progress bar shows the windows.
@@ -141,15 +146,15 @@ def study_days(
     for note in filter(None, (*notes, choice and choice.why)):
         run.print(f"note: first training window: {note}")
     with run.progress("windows", len(plan.over(calibrator.days))) as step:
-        return study(calibrator, plan, fallback, known.value, step)
+        return study(calibrator, plan, fallback, known.value, step), calibrator
 
 
-def write_study(run: Run, studied: "Study") -> int:
-    """Write the schedule, its metrics and their summary; return the number of usable segments."""
+def write_study(run: Run, studied: "Study", in_modes: "Mapping[str, Sequence[Tested]] | None" = None) -> int:
+    """Write the schedule, its metrics and their summary, with other modes if given; return the usable segments."""
 
     segments = studied.schedule.segments
     with run.timing("write"):
-        found = out_of_sample(studied)
+        found = out_of_sample(studied, in_modes)
         shapes = window_shapes.window_shapes(studied.shapes)
         for name, content in ((SCHEDULE, studied.schedule.to_json()), (FILE, found), (window_shapes.FILE, shapes)):
             text = msgspec.json.format(json.dumps(content, allow_nan=False), indent=1)  # json is slow with indents
@@ -157,15 +162,13 @@ def write_study(run: Run, studied: "Study") -> int:
         run.output(METRICS, write_window_metrics(run.path(METRICS), studied))
     run.artefact = SCHEDULE
     usable = sum(segment.usable for segment in segments)
-    clock = found["time_rescaling"]
     run.summary = {
         "segments": len(segments),
         "usable": usable,
         "sources": studied.schedule.sources,
         "oldest_carried_s": studied.schedule.oldest_s,
-        "loglik_per_fill": {mode: row["loglik_per_fill"] for mode, row in found["modes"].items()},
-        "time_rescaling_p": clock["p"],
-        "mean_wait": clock["mean_wait"],
+        "loglik_per_fill": found["loglik_per_fill"],
+        "fills_over_expected": found["ratio"],
         "calib_deltas": list(studied.deltas) or None,
     }
     run.print(studied.schedule.counted())

@@ -120,21 +120,19 @@ def _tiles(rows: SegmentRows, unseen: Content, summary: Content | None) -> str:
     others = [f"{count} {name}" for name, count in counts if count]
     held = [age for age, source in zip(rows.numbers["age_s"], sources, strict=True) if source == "carried"]
     age = f", up to {duration(float(max(held)))} old" if held else ""
-    used = unseen["modes"][unseen["mode"]]
-    clock = unseen["time_rescaling"]
     expected = rows.numbers["test_expected"]
     seen = float(rows.numbers["test_fills"][~np.isnan(expected)].sum())
     ratio = seen / float(np.nansum(expected)) if np.nansum(expected) > 0 else None
     first = earnings(summary) if summary else [_spread(rows, "k", "k, 1/tick"), _spread(rows, "A", "A, 1/s")]
-    waited = clock["mean_wait"]  # None except for marks
     return tiles(
         *first,
         tile(
             "Segments fitted", f"{sources.count('fitted')} of {len(rows)}", (", ".join(others) or "none carried") + age
         ),
         tile("Fills over expected", number(ratio, 3), f"{seen:,.0f} fills out of sample"),
-        tile("Log-likelihood per fill", number(used["loglik_per_fill"]), f"out of sample, {escape(unseen['mode'])}"),
-        "" if waited is None else tile("Mean rescaled wait", number(waited, 3), "1 if the model is correct"),
+        tile(
+            "Log-likelihood per fill", number(unseen.get("loglik_per_fill")), f"out of sample, {escape(unseen['mode'])}"
+        ),
     )
 
 
@@ -193,29 +191,29 @@ def _traded(summary: Content, folder: str) -> list[str]:
 
 
 def _unseen(unseen: Content) -> str:
+    by_distance = card(
+        "By distance",
+        "Fills out of sample over those expected, by distance in ticks: a trend shows a wrong shape of the curve.",
+        chart(distance_figure(unseen["by_delta"]), "No fills were expected."),
+    )
+    if not unseen["modes"]:
+        return by_distance
     modes = [
         (
             f"<b>{escape(mode)}</b>" if mode == unseen["mode"] else escape(mode),
             number(one["loglik_per_fill"]),
             "used" if mode == unseen["mode"] else estimate(one["gain_over_used"], one["se_gain"]),
-            "" if mode == unseen["mode"] else estimate(one.get("pnl_gain"), one.get("se_pnl_gain")),
             number(one["predicted"]),
             number(one["ratio"], 3),
         )
         for mode, one in unseen["modes"].items()
     ]
     return pair(
-        card(
-            "By distance",
-            "Fills out of sample over those expected, by distance in ticks: a trend shows a wrong shape of the curve.",
-            chart(distance_figure(unseen["by_delta"]), "No fills were expected."),
-        ),
+        by_distance,
         card(
             "Other windows on the same data",
-            f"Over {unseen['segments_compared']} segments and {unseen['fills_compared']:,.0f} fills; above 0 is "
-            "better than the mode in use. PnL per hour: spread captured by a unit quoted on both sides at the distance "
-            "that is best by each one's parameters, before adverse selection and fees.",
-            grid(("mode", "log-lik. per fill", "against used", "PnL/h against used", "expected", "ratio"), modes),
+            "In the segments in which every mode has parameters; above 0 is better than the mode in use.",
+            grid(("mode", "log-lik. per fill", "against used", "expected", "ratio"), modes),
         ),
     )
 

@@ -153,7 +153,7 @@ _OF_KIND: Mapping[str, tuple[str, ...]] = {
     "shadow": _TRADED,
     "trade": _TRADED,
     "calibration": ("status", "A", "k"),
-    "schedule": ("segments", "usable", "time_rescaling_p"),
+    "schedule": ("segments", "usable", "loglik_per_fill"),
     "evaluation": ("played", "pnl", "daily.mean", "holes"),
     "sweep": ("trials", "best.pnl_quoting", "walkforward.pnl"),
     "walkforward": (*_TRADED, "walkforward.segments", "walkforward.usable"),

@@ -1,63 +1,65 @@
-"""Out-of-sample tests of parameters: log-likelihood, fills predicted at each distance, waiting times.
-
-If sweeps that reach the best price at distance t arrive with the intensity A exp(-k t), the expected number of them
-between consecutive ones is exponential with mean 1, for any price path (the time-rescaling theorem); so 1 - exp(-w) is
-uniform, which is tested by the Kolmogorov-Smirnov statistic.
-"""
+"""Segments tested on their own data, which none of their fits has used: log-likelihood, and fills at each distance."""
 
 import math
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import Self
 
 import numpy as np
 
 from mm.backtest.metrics.arithmetic import Ends, ratio_interval
 from mm.backtest.metrics.long_run import fill_intervals, stretch_intervals
 from mm.base.arrays import Floats, Ints
-from mm.calibration.fit_result import Line
 from mm.calibration.points import Points, group, sum_by
-from mm.calibration.reference import CLOSED, within
-from mm.calibration.window_fits import reached
-from mm.clock import US_PER_S
-
-if TYPE_CHECKING:
-    from mm.calibration.depth_counts import DepthCounts
 
 HOUR_BLOCKS = 12
 RATIO = ("ratio", "ratio_low", "ratio_high")
 
 
-def by_rates(points: Points, rates: Sequence[tuple[float, float]]) -> tuple[Floats, list[float]]:
-    """Return the expected fills of each row for each A and k, and the Poisson log-likelihoods of the rows.
+@dataclass(frozen=True)
+class Tested:
+    """One segment with the test of its parameters on its own data.
 
-    Expected fills are exposure · A · exp(-k delta), for a cell minus that of its far edge: float64[r, n] for r rates
-    and n rows. The likelihood includes the factorials of the counts.
+    Attributes:
+        points: Observed rows, as counted by the fits.
+        expected: Predicted fills of each row, float64[n]; None without parameters.
+        loglik: The Poisson log-likelihood of the rows; None without parameters.
     """
-    from scipy.special import gammaln
 
-    A, k = np.array(rates).reshape(-1, 2, 1).transpose(1, 0, 2)
-    with np.errstate(divide="ignore"):
+    points: Points
+    expected: Floats | None = None
+    loglik: float | None = None
+
+    @classmethod
+    def of(cls, points: Points, rates: tuple[float, float] | None) -> Self:
+        """Return the test of A (1/s) and k (1/tick) on *points*; None for a segment without parameters.
+
+        Expected fills are exposure · A · exp(-k delta), for a cell minus that of its far edge. The likelihood includes
+        the factorials of the counts.
+        """
+        from scipy.special import gammaln
+
+        if rates is None:
+            return cls(points)
+        A, k = rates
         log_rate = np.log(A) - k * points.delta_ticks + np.log(-np.expm1(-k * points.width_ticks))
-    expected: Floats = points.exposure_s * np.exp(log_rate)
-    hit = points.fills > 0
-    fills, log_mean = points.fills[hit], np.log(points.exposure_s[hit]) + log_rate[:, hit]
-    loglik = (fills * log_mean).sum(axis=1) - expected.sum(axis=1) - gammaln(fills + 1).sum()
-    return expected, loglik.tolist()
+        expected: Floats = points.exposure_s * np.exp(log_rate)
+        hit = points.fills > 0
+        fills, log_mean = points.fills[hit], np.log(points.exposure_s[hit]) + log_rate[hit]
+        loglik = (fills * log_mean).sum() - expected.sum() - gammaln(fills + 1).sum()
+        return cls(points, expected, float(loglik))
 
+    @cached_property
+    def fills(self) -> float:
+        """All observed fills."""
+        return float(self.points.fills.sum())
 
-def by_curve(points: Points, line: Line) -> tuple[float, float | None]:
-    """Return the expected fills of all rows by a curve, and the log-likelihood; None if the curve excludes a fill."""
-    from scipy.special import gammaln
-
-    expected = points.exposure_s * reached(points, line)
-    hit = points.fills > 0
-    if not (expected[hit] > 0).all():
-        return float(expected.sum()), None
-    fills = points.fills[hit]
-    return float(expected.sum()), float((fills * np.log(expected[hit]) - gammaln(fills + 1)).sum() - expected.sum())
+    @cached_property
+    def predicted(self) -> float | None:
+        """All predicted fills; None without parameters."""
+        return None if self.expected is None else float(self.expected.sum())
 
 
 @dataclass(frozen=True)
@@ -161,84 +163,3 @@ def by_band(parts: Sequence[tuple[Points, Floats]], edges: Sequence[float]) -> l
         for (near, far), row, count in zip(ends, rows, counts, strict=True)
         if count
     ]
-
-
-@dataclass(frozen=True)
-class Waits:
-    """The hits of one side in one span, in the model's time.
-
-    Attributes:
-        between: Expected hits from the start of the span to its first hit, and from each hit to the next.
-        after: Expected hits from the last hit to the end of the span.
-    """
-
-    between: Floats
-    after: float
-
-
-def waits(marks: "DepthCounts", side: int, window: Sequence[int], rates: tuple[float, float]) -> Waits:
-    """Return the waiting times of the sweeps that hit the best price of *side* or beyond.
-
-    Args:
-        marks: Depth counts of the day.
-        side: +1 for bids, -1 for asks.
-        window: Start and end, µs.
-        rates: A in 1/s and k in 1/tick.
-    """
-    start_us, end_us = within(marks.span, *window)
-    path, (A, k), last = marks.path, rates, marks.grid.last
-    hits, touch = marks.hits(side, start_us, end_us)
-    edges, rows, _ = path.segments(start_us, end_us)
-    stood = path.touch[side][rows]
-    rate = np.where((stood != CLOSED) & (stood <= last), A / US_PER_S * np.exp(-k / path.per_tick * stood), 0.0)
-    reached = np.append(0.0, (rate * np.diff(edges)).cumsum())
-    expected = np.interp(hits.us[touch <= last], edges, reached)  # from the start of the span to each hit
-    return Waits(np.diff(expected, prepend=0.0), float(reached[-1] - expected[-1:].sum()))
-
-
-def linked(stretches: Iterable[Waits | None]) -> Floats:
-    """Return the waiting times of consecutive spans; no wait continues across None, a span without a model."""
-    found, waited = [np.empty(0)], 0.0
-    for stretch in stretches:
-        if stretch is None:
-            waited = 0.0
-            continue
-        between = stretch.between.copy()
-        if between.size:
-            between[0] += waited
-            waited = 0.0
-        found.append(between)
-        waited += stretch.after
-    return np.concatenate(found)
-
-
-@dataclass(frozen=True)
-class Tested:
-    """One segment with tests on its own data, which none of its fits has used.
-
-    Attributes:
-        points: Observed rows, as counted by the fits.
-        expected: Predicted fills of each row by the segment's parameters; None if it has none.
-        predicted: By mode, total predicted fills; None if the mode had no parameters yet.
-        loglik: By mode, the Poisson log-likelihood of the rows.
-        waits: By side, waiting times in the segment's time, for each of its days; None without parameters, and with
-            parameters of simulated orders.
-        spent_s: Order-seconds of the distance that was exposed longest.
-        captured: By mode, and under ``curve`` for the segment's curve, what `Captured.by` says of its parameters.
-        curve: For the segment's curve, if its shape is not exponential: total predicted fills, and the log-likelihood
-            of the rows, None if the curve excludes a fill.
-    """
-
-    points: Points
-    expected: Floats | None
-    predicted: dict[str, float | None]
-    loglik: dict[str, float | None]
-    waits: dict[int, tuple[Waits, ...] | None]
-    curve: tuple[float, float | None] | None = None
-    spent_s: float = 0.0
-    captured: dict[str, float | None] = field(default_factory=dict)
-
-    @cached_property
-    def fills(self) -> float:
-        """All observed fills."""
-        return float(self.points.fills.sum())

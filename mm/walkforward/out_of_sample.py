@@ -1,12 +1,9 @@
-"""``oos_metrics.json`` and ``window_metrics.csv``: results of a schedule on out-of-sample data.
-
-The used mode is compared with all other modes.
-"""
+"""``oos_metrics.json`` and ``window_metrics.csv``: the results of a schedule on the data after each training window."""
 
 import csv
 import math
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import zip_longest
 from operator import attrgetter
 from pathlib import Path
@@ -17,28 +14,22 @@ import numpy as np
 from mm.backtest.metrics.arithmetic import Ends, ratio_interval
 from mm.backtest.metrics.long_run import fill_intervals
 from mm.base.arrays import Floats
-from mm.base.numbers import MINUS, fixed, number, signed
-from mm.calibration.alternatives import PNL_GAIN, mean_gain, pnl_gain
-from mm.calibration.goodness import Uniformity, uniformity
+from mm.base.numbers import MINUS, fixed
 from mm.calibration.schedule import Segment
-from mm.calibration.windows import MODES, WindowFit
+from mm.calibration.windows import WindowFit
 from mm.clock import iso
 from mm.errors import BrokenFile
-from mm.walkforward.oos_tests import RATIO, SegmentBlocks, Tested, by_band, linked, ratio_of, realised
+from mm.walkforward.oos_tests import RATIO, SegmentBlocks, Tested, by_band, ratio_of, realised
 from mm.walkforward.walkforward import Study
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 FILE = "oos_metrics.json"
-NONE = "–"
-SIDES = {"bid": 1, "ask": -1}
 FEWEST = 0.5  # minimum predicted fills of a band for which the ratio is shown
 BANDS = (1, 2, 3, 5, 8, 13)  # ticks; bounds of the distance bands on the terminal
 TRAINED = ("train_exposure_s", "train_dispersion", "train_deviance", "train_df", "A_low", "A_high", "k_low", "k_high")
 TESTED = ("test_exposure_s", "test_fills", "test_expected", "test_ratio", "test_ratio_low", "test_ratio_high")
-LIKELIHOOD = ("test_loglik", "test_loglik_per_fill", *(f"test_loglik_{mode}" for mode in MODES))
-CLOCK = ("waits", "mean_wait", "ks_p")
-CURVE = ("shape", "test_expected_curve", "test_loglik_curve")
-LATER = ("adverse_ticks",)  # columns after those that scripts index
+LIKELIHOOD = ("test_loglik", "test_loglik_per_fill")
+LATER = ("shape", "adverse_ticks")  # columns after those that scripts index
 NO_COLUMN = (
     "lambda_curve",
     "measured_rates",
@@ -48,84 +39,106 @@ NO_COLUMN = (
     "states_level",
     "half_spread_ticks",
 )  # of a segment
-SEGMENT = tuple(name for name in Segment.__dataclass_fields__ if name not in ("shape", *NO_COLUMN, *LATER))
+SEGMENT = tuple(name for name in Segment.__dataclass_fields__ if name not in (*NO_COLUMN, *LATER))
 SEGMENT_FIELDS = tuple(name for name in Segment.__dataclass_fields__ if name not in NO_COLUMN)
 SEGMENT_VALUES = attrgetter(*SEGMENT_FIELDS)
-COLUMNS = (*SEGMENT, "start", *TRAINED, *TESTED, *LIKELIHOOD, *CLOCK, *CURVE, *LATER)
-NEWER = ("test_loglik_state_space", *CURVE, *LATER)  # columns that are missing in files of earlier versions
+COLUMNS = (*SEGMENT, "start", *TRAINED, *TESTED, *LIKELIHOOD, *LATER)
+NEWER = LATER  # columns that are missing in files of earlier versions
 WORDS = ("usable", "status", "source", "reason", "start", "shape")  # the columns that are not numbers
 
 
-def out_of_sample(study: Study) -> dict[str, Any]:
-    """Return the content of ``oos_metrics.json``.
+def out_of_sample(study: Study, in_modes: Mapping[str, Sequence[Tested]] | None = None) -> dict[str, Any]:
+    """Return the content of ``oos_metrics.json``: the fills of all segments with parameters, and those predicted.
 
-    Modes are compared over the segments in which each of them has parameters; ``gain_over_used`` is the log-likelihood
-    per fill of a mode minus that of the used one (below 0: it is worse), with a standard error ``se_gain`` that treats
-    segments, not fills, as independent. ``pnl_gain`` is that gain in money: spread captured per hour by a unit quoted
-    on both sides at the distance that is best by each one's parameters (`Captured`), in the quote asset.
+    Args:
+        study: The segments and their tests.
+        in_modes: The tests by the mode of the windows (`walkforward.in_modes`), which are compared over the segments in
+            which each mode has parameters; None compares none. ``gain_over_used`` is the log-likelihood per fill of a
+            mode minus that of the used one (below 0: it is worse), with a standard error ``se_gain`` that treats
+            segments, not fills, as independent.
     """
-    schedule, used = study.schedule, study.schedule.mode
-    compared = [test for test in study.tests if all(test.loglik[mode] is not None for mode in MODES)]
-    rows = [(test.points, test.expected) for test in study.tests if test.expected is not None]
-    clocks = {side: _clock(study.tests, [sign]) for side, sign in SIDES.items()}
+    schedule = study.schedule
+    tests = [test for test in study.tests if test.expected is not None]
+    rows = [(test.points, test.expected) for test in tests if test.expected is not None]
     return {
         "schema_version": SCHEMA_VERSION,
         "symbol": schedule.symbol,
         "day": schedule.day,
-        "mode": used,
+        "mode": schedule.mode,
         "segments": len(schedule.segments),
-        "segments_compared": len(compared),
-        "fills_compared": sum(test.fills for test in compared),
-        "modes": {mode: _mode(compared, mode, used, schedule.tick_size) for mode in MODES},
-        "curves": _curves(study.tests, used, schedule.tick_size),
+        "segments_tested": len(tests),
+        "fills": sum(test.fills for test in tests),
+        **_likelihood(tests),
+        "modes": _modes(in_modes, schedule.mode) if in_modes else None,
         "by_delta": realised(rows),
         "by_band": by_band(rows, BANDS),
-        "time_rescaling": {
-            **asdict(_clock(study.tests, [1, -1])),
-            "sides": {name: asdict(clock) for name, clock in clocks.items()},
-        },
     }
+
+
+def _likelihood(tests: Sequence[Tested]) -> dict[str, float | None]:
+    """Return the log-likelihood per fill of tests with parameters, and the predicted fills with the ratio to them."""
+    fills, predicted = (np.array([getattr(test, name) for test in tests]) for name in ("fills", "predicted"))
+    total = float(fills.sum())
+    if not total:
+        return dict.fromkeys(("loglik_per_fill", "predicted", *RATIO))
+    [ends] = fill_intervals(fills[:, None], predicted[:, None])  # the blocks are the segments
+    loglik = sum(test.loglik or 0.0 for test in tests)
+    expected = float(predicted.sum())
+    return {"loglik_per_fill": loglik / total, "predicted": expected, **ratio_of(total, expected, ends)}
+
+
+def _modes(in_modes: Mapping[str, Sequence[Tested]], used: str) -> dict[str, dict[str, float | None]]:
+    """Return the results of each mode, in the segments in which every mode has parameters."""
+    known = [
+        at
+        for at, tests in enumerate(zip(*in_modes.values(), strict=True))
+        if all(t.expected is not None for t in tests)
+    ]
+    found, own = {}, [in_modes[used][at].loglik or 0.0 for at in known]
+    for mode, tests in in_modes.items():
+        compared = [tests[at] for at in known]
+        fills, gains = np.array([test.fills for test in compared]), np.array([test.loglik or 0.0 for test in compared])
+        mean, error = _mean_gain(fills, gains - np.array(own))
+        found[mode] = {**_likelihood(compared), "gain_over_used": mean, "se_gain": error}
+    return found
+
+
+def _mean_gain(fills: Floats, gains: Floats) -> tuple[float | None, float | None]:
+    """Return the gain of segments per fill, and its standard error, None for one segment."""
+    total, count = float(fills.sum()), len(fills)
+    if not total:
+        return None, None
+    mean = float(gains.sum()) / total
+    left = float(((gains - mean * fills) ** 2).sum())
+    return mean, float(np.sqrt(count / (count - 1) * left)) / total if count > 1 else None
 
 
 def lines(found: dict[str, Any]) -> Iterator[str]:
     """Yield the results as lines of a small table."""
-    used, count = found["mode"], found["fills_compared"]
-    if not count:
-        yield "out of sample: no fills in segments where every mode has parameters"
+    if not found["fills"]:
+        yield "out of sample: no fills in segments with parameters"
         return
-    yield f"out of sample: {count:,.0f} fills in {found['segments_compared']} segments, {used} used"
-    yield f"{'mode':<12}{'log-lik. per fill':>18}{'vs. ' + used:>22}{'predicted fills':>17}{'PnL/h vs. ' + used:>24}"
-    for mode, row in found["modes"].items():
-        beside = "" if mode == used else f"{fixed(row['gain_over_used'], 4)} ± {row['se_gain'] or math.nan:.4f}"
-        each = f"{row['loglik_per_fill']:.4f}".replace("-", MINUS)
-        worth = "" if mode == used else _worth(row)
-        yield f"{mode:<12}{each:>18}{beside:>22}{row['predicted']:>17,.0f}{worth:>24}".rstrip()
-    yield "PnL/h: spread captured by a unit quoted on both sides at each one's best distance, before adverse selection"
-    curves = found["curves"]
-    if curves["gain_nats_per_fill"] is not None:
-        yield (
-            f"curves of λ(δ) in {curves['segments']} segments: {fixed(curves['gain_nats_per_fill'], 4)} ± "
-            f"{curves['se'] or math.nan:.4f} per fill relative to A and k, PnL/h {_worth(curves)}"
-        )
+    yield (
+        f"out of sample: {found['fills']:,.0f} fills in {found['segments_tested']} segments, "
+        f"{found['predicted']:,.0f} predicted; log-likelihood per fill {fixed(found['loglik_per_fill'], 4)}"
+    )
+    yield from _mode_lines(found["modes"] or {}, found["mode"])
     yield f"{'δ, ticks':<12}{'fills':>18}{'predicted':>22}{'ratio':>17}   95 %"
     for row in found["by_band"]:
         far = row["to_ticks"]
         name = f"from {row['from_ticks']:g}" if far is None else f"{row['from_ticks']:g} to {far:g}"
         yield f"{name:<12}{row['fills']:>18,.0f}{row['expected']:>22,.1f}" + _ratio_text(row)
-    clock = found["time_rescaling"]
-    if clock["p"] is not None:
-        yield (
-            f"rescaled waiting times: {clock['n']:,}, mean {clock['mean_wait']:.3f} (1 if the model is correct), "
-            f"Kolmogorov-Smirnov {clock['ks']:.4f}, p {clock['p']:.2g}"
-        )
 
 
-def _worth(row: dict[str, Any]) -> str:
-    """Return the gain of a row in money, with its error."""
-    if row.get("pnl_gain") is None:
-        return NONE
-    error = row["se_pnl_gain"]
-    return signed(row["pnl_gain"], 3) + ("" if error is None else f" ± {number(error, 2)}")
+def _mode_lines(modes: dict[str, Any], used: str) -> Iterator[str]:
+    """Yield a line for each mode; nothing if none could be compared."""
+    if any(row["loglik_per_fill"] is None for row in modes.values()) or not modes:
+        return
+    yield f"{'mode':<12}{'log-lik. per fill':>18}{'vs. ' + used:>22}{'predicted fills':>17}"
+    for mode, row in modes.items():
+        beside = "" if mode == used else f"{fixed(row['gain_over_used'], 4)} ± {row['se_gain'] or math.nan:.4f}"
+        each = f"{row['loglik_per_fill']:.4f}".replace("-", MINUS)
+        yield f"{mode:<12}{each:>18}{beside:>22}{row['predicted']:>17,.0f}"
 
 
 def _ratio_text(row: dict[str, float | None]) -> str:
@@ -134,47 +147,6 @@ def _ratio_text(row: dict[str, float | None]) -> str:
     if ratio is None or (row["expected"] or 0.0) < FEWEST:
         return f"{'–':>17}"
     return f"{ratio:>17.3f}" + ("" if low is None or high is None else f"   {low:.3f} to {high:.3f}")
-
-
-def _mode(compared: list[Tested], mode: str, used: str, tick_size: float | None) -> dict[str, Any]:
-    """Return the results of *mode* in the *compared* segments."""
-    fills = np.array([test.fills for test in compared])
-    gains = np.array([(test.loglik[mode] or 0.0) - (test.loglik[used] or 0.0) for test in compared])
-    total = float(fills.sum())
-    if not total:
-        return dict.fromkeys(("loglik_per_fill", "predicted", *RATIO, "gain_over_used", "se_gain", *PNL_GAIN))
-    mean, error = mean_gain(fills, gains)
-    predicted = np.array([test.predicted[mode] or 0.0 for test in compared])
-    [ends] = fill_intervals(fills[:, None], predicted[:, None])  # the blocks are the segments
-    return {
-        "loglik_per_fill": sum(test.loglik[mode] or 0.0 for test in compared) / total,
-        "predicted": float(predicted.sum()),
-        **ratio_of(total, float(predicted.sum()), ends),
-        "gain_over_used": mean,
-        "se_gain": error,
-        **_pnl_gain(compared, mode, used, tick_size),
-    }
-
-
-def _pnl_gain(tests: Sequence[Tested], name: str, used: str, tick_size: float | None) -> dict[str, float | None]:
-    """Return the captured spread of *name* beyond that of the *used* mode, as in `pnl_gain`."""
-    return pnl_gain([(test.spent_s, test.captured.get(name), test.captured.get(used)) for test in tests], tick_size)
-
-
-def _curves(tests: tuple[Tested, ...], used: str, tick_size: float | None) -> dict[str, Any]:
-    """Return the gain of segments' curves over A and k, in nats per fill, where another shape was chosen."""
-    known = [(test.fills, test.loglik[used], test.curve[1]) for test in tests if test.curve]
-    rows = [(fills, curve - plain) for fills, plain, curve in known if plain is not None and curve is not None]
-    gain, error = mean_gain(*np.array(rows).T) if rows else (None, None)
-    count = {"segments": len(known), "fills": sum(fills for fills, *_ in known)}
-    worth = _pnl_gain([test for test in tests if test.curve], "curve", used, tick_size)
-    return {**count, "gain_nats_per_fill": gain, "se": error, **worth}
-
-
-def _clock(tests: tuple[Tested, ...], sides: list[int]) -> Uniformity:
-    """Return the test of all waiting times of *sides*; a wait across a segment's end continues in the next one."""
-    stretches = [[part for test in tests for part in (test.waits[side] or (None,))] for side in sides]
-    return uniformity(np.concatenate([linked(waits) for waits in stretches]))
 
 
 def write_window_metrics(path: Path, study: Study) -> int:
@@ -191,8 +163,7 @@ def _rows(study: Study) -> Iterator[list[Any]]:
         row = dict(zip(SEGMENT_FIELDS, SEGMENT_VALUES(segment), strict=True))
         row |= {"start": iso(segment.start_us), "usable": "true" if segment.usable else "false"}
         row |= zip(TRAINED, _trained(own), strict=True)
-        row |= zip((*TESTED, *LIKELIHOOD), _tested(tested, study.schedule.mode, interval), strict=True)
-        row |= zip((*CLOCK, *CURVE[1:]), (*_waits(tested), *(tested.curve or (None, None))), strict=True)
+        row |= zip((*TESTED, *LIKELIHOOD), _tested(tested, interval), strict=True)
         yield [row[name] for name in COLUMNS]
 
 
@@ -210,19 +181,11 @@ def _trained(own: WindowFit) -> tuple[float | None, ...]:
     return fit.exposure_s, fit.dispersion, fit.deviance, fit.df_resid, *(fit.ci95_A or none), *(fit.ci95_k or none)
 
 
-def _tested(tested: Tested, mode: str, ends: Ends) -> tuple[float | None, ...]:
-    fills, loglik = tested.fills, tested.loglik[mode]
-    expected = None if tested.expected is None else float(tested.expected.sum())
+def _tested(tested: Tested, ends: Ends) -> tuple[float | None, ...]:
+    fills, expected, loglik = tested.fills, tested.predicted, tested.loglik
     ratio = ratio_interval(fills, expected or 0.0, ends)
     per_fill = loglik / fills if loglik is not None and fills else None
-    modes = (tested.loglik[name] for name in MODES)
-    return float(tested.points.exposure_s.sum()), fills, expected, *ratio, loglik, per_fill, *modes
-
-
-def _waits(tested: Tested) -> tuple[float | None, ...]:
-    """Return the waiting times of both sides together; the last one of each side has not ended and does not count."""
-    found = uniformity(np.concatenate([linked(side or ()) for side in tested.waits.values()]))
-    return found.n, found.mean_wait, found.p
+    return float(tested.points.exposure_s.sum()), fills, expected, *ratio, loglik, per_fill
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ import os
 import weakref
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields, replace
-from functools import lru_cache, partial
+from functools import lru_cache
 from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any
@@ -15,26 +15,22 @@ import numpy as np
 from mm.backtest.models import avellaneda_stoikov, queue_prob_power
 from mm.backtest.quotes.steps import Gated
 from mm.backtest.replay import backtest
-from mm.base.arrays import Floats
 from mm.base.atomic_file import atomic_file
 from mm.base.notebook import Picture, Shown, picture_of
-from mm.calibration.alternatives import Captured, rates_on
 from mm.calibration.calibrator import CalibrationConfig, Calibrator, FillsMeasured
 from mm.calibration.intensities import intensity_of, measured_intensity
-from mm.calibration.moves import offset_ticks
 from mm.calibration.reference import AUTO
 from mm.calibration.schedule import Schedule, Segment, build_schedule, calibrator_of, schedule_of, segments_of
 from mm.calibration.simulated_runs import Played, RestingOrders
 from mm.calibration.window_clustering import Memory, WindowClustering
-from mm.calibration.window_fits import ModeRates, Rates, WindowFits
-from mm.calibration.windows import MODES, Fallback, WindowFit, WindowPlan
-from mm.walkforward.oos_tests import Tested, Waits, by_curve, by_rates, waits
+from mm.calibration.window_fits import WindowFits, bare_fit
+from mm.calibration.windows import MODES, Fallback, WindowFit, WindowFitter, WindowPlan
+from mm.walkforward.oos_tests import Tested
 from mm.walkforward.window_shapes import ShapeSampler, WindowShape
 
 if TYPE_CHECKING:
     from mm.backtest.result import Result
     from mm.backtest.rules import Rules
-    from mm.calibration.points import Points
     from mm.tape.tape import Tape
 
 
@@ -132,41 +128,33 @@ def study(
     memory: Memory = lambda _, make, *__: make(),
     step: Callable[[int], None] | None = None,
 ) -> Study:
-    """Fit every window in every mode, and test each segment on the data that follows.
+    """Fit every window, and test each segment on the data that follows.
 
     Args:
         calibrator: Measures the days.
-        plan: Windows and the used mode.
+        plan: Windows and mode.
         fallback: Used for a window without a usable fit; None carries the last one, of any age.
         memory: Returns a value by its name, computed by the function if it is new; see ``Checkpoint.value``.
         step: Called with 1 after each window, for a progress bar.
     """
-    windows = {mode: replace(plan, mode=mode).over(calibrator.days) for mode in MODES}
-    points = lru_cache(maxsize=2)(calibrator.points)  # the window's own, and the one of ``static``
-    rivals = {mode: windows[mode] for mode in MODES if mode != plan.mode}
-    bare = ModeRates(calibrator, plan, rivals, points)
-    latest: dict[str, Rates] = dict.fromkeys(MODES)
+    windows = plan.over(calibrator.days)
     clustering = WindowClustering(calibrator, plan, memory) if plan.clustered else None
     own: list[WindowFit] = []
     segments: list[Segment] = []
     tests: list[Tested] = []
 
     def fitted() -> Iterator[WindowFit]:
-        fits = WindowFits(calibrator, plan, points, memory=memory, clustering=clustering)
-        for fit in fits.each(windows[plan.mode]):
+        for fit in WindowFits(calibrator, plan, memory=memory, clustering=clustering).each(windows):
             own.append(fit)
             yield fit
 
     fallback = fallback or Fallback()
-    shown = ShapeSampler(calibrator, len(windows[plan.mode]))
-    coming = segments_of(windows[plan.mode], fitted(), fallback, calibrator.config.reference)
-    for number, segment in enumerate(coming):
-        found = memory(f"bare {segment.start_us}", partial(bare.each, number))
-        # parameters stay in use until there are usable ones again
-        latest |= {mode: tuple(rates) for mode, rates in found.items() if rates}
+    shown = ShapeSampler(calibrator, len(windows))
+    for number, segment in enumerate(segments_of(windows, fitted(), fallback, calibrator.config.reference)):
         shown.add(number, segment, own[number])
         segments.append(segment)
-        tests.append(_tested(calibrator, segment, latest, plan.mode))
+        rates = (segment.A, segment.k) if segment.A is not None and segment.k is not None else None
+        tests.append(Tested.of(calibrator.points(segment.start_us, segment.end_us), rates))
         if step:
             step(1)
     schedule = schedule_of(calibrator, plan, fallback, tuple(segments), clustering)
@@ -174,54 +162,22 @@ def study(
     return Study(schedule, tuple(own), tuple(tests), tuple(shown.found), played)
 
 
-def _tested(calibrator: Calibrator, segment: Segment, rivals: dict[str, Rates], mode: str) -> Tested:
-    """Return the test of a segment: its own parameters in the used *mode*, *rivals* in the others."""
-    seen = calibrator.points(segment.start_us, segment.end_us)
-    rates = {**rivals, mode: _used(segment)}
-    curve = by_curve(seen, segment.lambda_curve) if segment.lambda_curve else None
-    earned = _earned(segment, seen, rates, calibrator.config.reference)
-    return Tested(seen, *_predicted(seen, rates, mode), _waits(calibrator, segment), curve, *earned)
+def in_modes(calibrator: Calibrator, plan: WindowPlan, studied: Study) -> dict[str, tuple[Tested, ...]]:
+    """Return the tests of all segments by the mode of their windows; those of the plan's own mode are the study's.
 
-
-def _earned(
-    segment: Segment, seen: "Points", rates: dict[str, Rates], reference: str
-) -> tuple[float, dict[str, float | None]]:
-    """Return the order-seconds of a segment, and the captured spread by each mode's parameters and by its curve."""
-    captured = Captured.of(seen, offset_ticks(reference, segment.half_spread_ticks))
-    delta = captured.delta_ticks
-    found = {mode: captured.by(pair[0] * np.exp(-pair[1] * delta)) if pair else None for mode, pair in rates.items()}
-    if segment.lambda_curve:
-        found["curve"] = captured.by(rates_on(segment.lambda_curve, delta))
-    return captured.spent_s, found
-
-
-def _predicted(
-    seen: "Points", rates: dict[str, Rates], mode: str
-) -> tuple[Floats | None, dict[str, float | None], dict[str, float | None]]:
-    """Return the fills of each row that the used *mode* expects, the sum of each mode, and its log-likelihood."""
-    known = {name: pair for name, pair in rates.items() if pair}
-    expected, logliks = by_rates(seen, list(known.values()))
-    totals, likelihoods = (dict(zip(known, column, strict=True)) for column in (expected.sum(axis=1).tolist(), logliks))
-    own = expected[list(known).index(mode)].copy() if mode in known else None
-    return own, {name: totals.get(name) for name in rates}, {name: likelihoods.get(name) for name in rates}
-
-
-def _used(segment: Segment) -> tuple[float, float] | None:
-    """Return A and k of a segment; None without parameters."""
-    return (segment.A, segment.k) if segment.A is not None and segment.k is not None else None
-
-
-def _waits(calibrator: Calibrator, segment: Segment) -> dict[int, tuple[Waits, ...] | None]:
-    """Return the waiting times of a segment by side; None without parameters, or with those of simulated orders.
-
-    They are between sweeps, as counted by the marks. Simulated orders are absent while they follow the reference, or
-    are filled in parts and after a queue, so their A and k are the intensity of other events.
+    A and k of the other modes are maximum-likelihood estimates, the last usable ones in each segment.
     """
-    used = _used(segment)
-    if used is None or calibrator.config.method != "marks":
-        return {1: None, -1: None}
-    parts = calibrator.parts(segment.start_us, segment.end_us)
-    return {side: tuple(waits(calibrator.marks[day], side, span, used) for day, *span in parts) for side in (1, -1)}
+    found = {}
+    for mode in MODES:
+        other = replace(plan, mode=mode)
+        fitted = lru_cache(maxsize=1)(WindowFitter(calibrator.points, bare_fit, other, calibrator.length_s).one)
+        latest, tests = None, list[Tested]()
+        for window, test in zip(other.over(calibrator.days), studied.tests, strict=True) if mode != plan.mode else ():
+            fit = fitted(window.train_start_us, window.train_end_us)  # that of ``static`` is the same in each segment
+            latest = latest if fit.A is None or fit.k is None else (fit.A, fit.k)
+            tests.append(Tested.of(test.points, latest))
+        found[mode] = studied.tests if mode == plan.mode else tuple(tests)
+    return found
 
 
 class Checkpoint:

@@ -9,6 +9,7 @@ import pytest
 from fit_tables import S1, S2, Raw, columns, random_raw
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy import stats
 from scipy.stats import chi2, poisson
 
 from mm.calibration.estimators import Estimate, likelihood_peak, maximum_likelihood
@@ -25,6 +26,7 @@ from mm.calibration.goodness import (
     residuals,
     sides_p,
     table,
+    uniformity,
 )
 from mm.calibration.likelihood import Sample
 from mm.calibration.points import Points
@@ -396,3 +398,23 @@ def test_fourteen_hours_are_split_into_half_hours():
     pieces = equal_pieces(START, START + 14 * 3_600 * US_PER_S)
     assert len(pieces) == 28
     assert {b - a for a, b in pieces} == {1_800 * US_PER_S}
+
+
+@given(st.lists(st.floats(0, 20), min_size=4, max_size=50))
+def test_uniformity_equals_kolmogorov_smirnov_test(between):
+    found = uniformity(np.array(between))
+    reference = stats.kstest(between, stats.expon.cdf)
+    assert found.ks == pytest.approx(reference.statistic, abs=1e-12)
+    assert abs(found.p - reference.pvalue) < 0.03
+
+
+def test_uniformity_without_waits_is_none():
+    found = uniformity(np.empty(0))
+    assert (found.n, found.mean_wait, found.ks, found.p) == (0, None, None, None)
+
+
+def test_p_of_true_waits_is_uniform():
+    """Over 400 samples of the model a share alpha of the p is below alpha."""
+    rng = np.random.default_rng(3)
+    p = [uniformity(rng.exponential(size=40)).p for _ in range(400)]
+    assert stats.kstest(p, "uniform").pvalue > 0.001

@@ -16,9 +16,7 @@ from mm.calibration.estimators import estimate
 from mm.calibration.fit_points import fit_poisson
 from mm.calibration.fit_result import CurvePoint, PoissonFit, ShapeChoice
 from mm.calibration.intensities import intensity_of
-from mm.calibration.intervals import predictive_ci95
 from mm.calibration.schedule import Schedule, Segment, build_schedule, segments_of
-from mm.calibration.state_space import forecast
 from mm.calibration.windows import MODES, Fallback, WindowFit, WindowPlan
 from mm.errors import BrokenFile, Mismatch, UsageError
 from small_tapes import book, poisson_day, tape, trade
@@ -380,21 +378,6 @@ def test_long_value_is_truncated_in_message():
     with pytest.raises(BrokenFile) as caught:
         Schedule.from_json(WHOLE | {"symbol": ["x" * 100] * 100}, "x.json")
     assert len(str(caught.value)) < 150
-
-
-def test_state_space_interval_equals_forecast():
-    """From the training window of each segment; other modes have the interval of the counts."""
-    events = poisson_day(3, 5400, 0.4, 0.5)
-    calibrator = Calibrator(tape(events, 0, 5400 * S), CalibrationConfig())
-    plan = WindowPlan(train_window_min=50, step_min=15, mode="state_space")
-    for segment in build_schedule(calibrator, plan).segments:
-        trained = segment.train_start_us, segment.train_end_us
-        predicted = forecast(calibrator.points(*trained), segment.k, calibrator.length_s(*trained), 900.0)
-        assert (segment.predictive_low, segment.predictive_high) == predicted.interval
-        assert (segment.A, segment.se_logA) == (predicted.A, predicted.se_log)
-    (first, *_) = build_schedule(calibrator, replace(plan, mode="ewma")).segments
-    counted = predictive_ci95(calibrator.points(first.train_start_us, first.train_end_us), 900.0)
-    assert (first.predictive_low, first.predictive_high) == counted
 
 
 def test_carried_segments_are_counted_apart_with_their_greatest_age():

@@ -12,7 +12,6 @@ from mm.calibration.fit_points import fit_poisson
 from mm.calibration.intensities import intensity_of
 from mm.calibration.intervals import predictive_ci95
 from mm.calibration.schedule import build_schedule
-from mm.calibration.state_space import forecast
 from mm.calibration.window_fits import WindowFits, reached, with_curve
 from mm.calibration.windows import MODES, WindowFitter, WindowPlan
 from small_tapes import book, poisson_day, tape, trade
@@ -39,8 +38,6 @@ def test_schedule_equals_separate_window_fits(mode):
         points = separate.points(*span)
         fit = WindowFitter(lambda *_, points=points: points, separate.fit_points, plan, separate.length_s).one(*span)
         predicted = predictive_ci95(points, 600.0)
-        if mode == "state_space":
-            predicted = forecast(points, fit.k, separate.length_s(*span), 600.0).interval
         actual = [getattr(segment, name) for name in ("A", "k", "se_k", "se_logA", "n_fills", "sigma_ticks")]
         plain = [fit.A, fit.k, fit.se_k, fit.se_logA, fit.fit.n_fills, separate.sigma_ticks(*span)]
         assert actual == pytest.approx(plain, rel=1e-9, abs=0)

@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 from mm.calibration.estimators import estimate
 from mm.calibration.fit_points import fit_poisson
 from mm.calibration.points import Points
-from mm.calibration.state_space import forecast
 from mm.calibration.windows import MODES, Window, WindowFit, WindowFitter, WindowPlan
 from mm.errors import UsageError
 
@@ -72,7 +71,7 @@ def test_day_not_longer_than_training_window_has_no_segment():
     assert WindowPlan().windows(START, START + 2 * HOURS) == ()
 
 
-@pytest.mark.parametrize("mode", ["expanding", "ewma", "pooled_k", "state_space"])
+@pytest.mark.parametrize("mode", ["expanding", "ewma", "pooled_k"])
 def test_expanding_modes_train_from_start(mode):
     windows = WindowPlan(mode=mode).windows(START, START + 5 * HOURS)
     assert {window.train_start_us for window in windows} == {START}
@@ -112,7 +111,7 @@ def test_segments_are_adjacent_and_train_only_on_past(train_min, step_min, laten
         ("half_life_min", 0, "^half_life_min is 0"),
         ("latency_us", -1, "latency_us, is -0.001 ms"),
         ("latency_us", 120 * MIN, "shorter than the training window of 120 minutes"),
-        ("mode", "magic", "choose one of rolling, expanding, ewma, pooled_k, state_space, static"),
+        ("mode", "magic", "choose one of rolling, expanding, ewma, pooled_k, static"),
     ],
 )
 def test_invalid_plan_is_rejected(knob, value, message):
@@ -176,17 +175,6 @@ def test_weighted_modes_equal_fit_for_steady_flow(mode):
     points = cells([80, 40, 40, 40, 20, 20])
     found, plain = fitted(mode, points), fit_poisson(points)
     assert (found.A, found.k) == (pytest.approx(plain.A), pytest.approx(plain.k))
-
-
-def test_state_space_uses_recent_k_and_forecast_a():
-    """k is that of ewma to the last bit; A and its error are the forecast of the next segment."""
-    points = cells([80, 40, 40, 40, 20, 20])
-    weighted, found = fitted("ewma", points), fitted("state_space", points)
-    assert (found.k, found.se_k) == (weighted.k, weighted.se_k)
-    fitter = WindowFitter(lambda *_: points, fit_poisson, WindowPlan(mode="state_space", half_life_min=5))
-    length_us = 10 * MIN
-    ahead = forecast(points, weighted.k, 600.0, 900.0)
-    assert (fitter.one(0, length_us).A, fitter.one(0, length_us).se_logA) == (ahead.A, ahead.se_log)
 
 
 def quick_fit(points):

@@ -17,7 +17,7 @@ from pages import read
 
 MINUTE = 60_000_000
 SOURCES = ("fitted", "carried", "none", "fitted")
-MODES = ("rolling", "expanding", "ewma", "pooled_k", "state_space", "static")
+MODES = ("rolling", "expanding", "ewma", "pooled_k", "static")
 
 
 def rows_of(sources=SOURCES, reason="few <b>fills</b>"):
@@ -44,8 +44,8 @@ def folder(tmp_path):
     (tmp_path / "poisson_schedule.json").write_text(json.dumps(schedule | {"fallback_policy": "carry_forward"}))
     nulls = dict.fromkeys(("loglik_per_fill", "predicted", "ratio", "ratio_low", "ratio_high"))
     modes = {mode: nulls | {"gain_over_used": 0.1, "se_gain": None} for mode in MODES}
-    unseen = {"mode": "rolling", "modes": modes, "by_delta": [], "segments_compared": 0, "fills_compared": 0.0}
-    (tmp_path / "oos_metrics.json").write_text(json.dumps(unseen | {"time_rescaling": {"mean_wait": None}}))
+    unseen = {"mode": "rolling", "modes": modes, "by_delta": [], "segments_tested": 0, "fills": 0.0}
+    (tmp_path / "oos_metrics.json").write_text(json.dumps(unseen))
     return tmp_path
 
 
@@ -86,13 +86,14 @@ def test_fills_outside_the_predictive_interval_are_noted(folder, fills, noted):
     )
 
 
-def test_model_clock_is_a_tile_only_if_measured(folder):
-    """It is measured by marks only; a page of simulated orders has no tile, rather than one without a number."""
-    assert "Mean rescaled wait" not in page(folder, About(["mm", "schedule"]))
+def test_other_modes_are_a_card_only_if_compared(folder):
+    """A schedule compares its windows with others where it was asked to."""
+    assert "Other windows on the same data" in page(folder, About(["mm", "schedule"]))
     path = folder / "oos_metrics.json"
-    path.write_text(json.dumps(json.loads(path.read_text()) | {"time_rescaling": {"mean_wait": 1.274}}))
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"modes": None}))
     words = " ".join(read(page(folder, About(["mm", "schedule"]))).words)
-    assert "Mean rescaled wait 1.27 1 if the model is correct" in words
+    assert "Other windows" not in words
+    assert "By distance" in words
 
 
 def test_page_lists_the_sources_of_its_parameters(folder):

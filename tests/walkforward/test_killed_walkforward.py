@@ -77,7 +77,7 @@ POINTS: dict[str, Callable[[Path], bool]] = {
     "begun": lambda partial: partial.exists(),
     "one run of orders": lambda partial: (partial / "checkpoint/delta_1.npz").exists(),
     "first window": lambda partial: lines_of(partial) > 0,
-    "half the windows": lambda partial: lines_of(partial) > 60,
+    "half the windows": lambda partial: lines_of(partial) > 12,
     "schedule written": lambda partial: (partial / "poisson_schedule.json").exists(),
 }
 
@@ -127,7 +127,7 @@ def test_killed_walkforward_with_hawkes_fills_resumes_clustering(tmp_path):
     assert whole.returncode == 0, whole.stderr
     runs = tmp_path / "out/walkforward/SIMUSDT"
     partial = runs / f"{LABEL}_mine.partial"
-    for least in (3, 40):  # lines of the checkpoint
+    for least in (3, 15):  # lines of the checkpoint
         process = start(tmp_path, data, **knobs)
         while lines_of(partial) < least and process.poll() is None:
             time.sleep(0.0005)
@@ -163,6 +163,5 @@ def test_two_days_are_one_walkforward(whole):
     assert summary["days"] == ["20260105", "20260106"]
     metrics = json.loads((folder / "oos_metrics.json").read_text())
     forward = manifest_of(folder)["summary"]["walkforward"]
-    assert forward["loglik_per_fill"]["ewma"] == metrics["modes"]["ewma"]["loglik_per_fill"]
+    assert forward["loglik_per_fill"] == metrics["loglik_per_fill"]
     assert "out of sample: " in printed
-    assert "waiting times" not in printed, "they are between sweeps, and A and k are of simulated orders"

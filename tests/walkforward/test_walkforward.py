@@ -32,7 +32,7 @@ from mm.sim.flow.scenario import PoissonMarket
 from mm.sim.flow.session import Session
 from mm.tape.tape import TRADE
 from mm.walkforward.out_of_sample import out_of_sample, write_window_metrics
-from mm.walkforward.walkforward import RESTING, Checkpoint, study, walkforward
+from mm.walkforward.walkforward import RESTING, Checkpoint, in_modes, study, walkforward
 
 PLAN = WindowPlan(train_window_min=20, step_min=10, latency_us=50_000)
 
@@ -158,21 +158,25 @@ def test_intensity_has_parameters_of_fit(tape):
 
 
 def test_study_schedule_equals_schedule_built_alone(days, studied):
-    """Other modes and tests do not change it."""
+    """Tests do not change it."""
     assert studied.schedule == build_schedule(Calibrator(days, CalibrationConfig()), PLAN)
     assert len(studied.schedule.segments) == len(studied.tests) == len(studied.fits) == 4 + 6
 
 
-@pytest.mark.parametrize("mode", MODES)
-def test_compared_mode_equals_schedule_in_that_mode(days, mode):
-    """Predictions in the comparison equal those of a schedule in that mode."""
+def test_compared_modes_equal_schedules_in_these_modes(days):
+    """Predictions in the comparison equal those of a schedule in that mode, and the used mode is the schedule's own."""
     calibrator = Calibrator(days[:1], CalibrationConfig())
-    with_rolling = study(calibrator, WindowPlan(20, 10, 50_000))
-    used = study(calibrator, WindowPlan(20, 10, 50_000, mode))
-    assert used.schedule.mode == mode
-    for one, other in zip(with_rolling.tests, used.tests, strict=True):
-        assert one.predicted[mode] == pytest.approx(other.predicted[mode])
-        assert one.loglik[mode] == pytest.approx(other.loglik[mode])
+    plan = WindowPlan(20, 10, 50_000)
+    rolling = study(calibrator, plan)
+    compared = in_modes(calibrator, plan, rolling)
+    assert list(compared) == list(MODES)
+    assert compared["rolling"] == rolling.tests
+    for mode, tests in compared.items():
+        used = study(calibrator, replace(plan, mode=mode))
+        assert used.schedule.mode == mode
+        for one, other in zip(tests, used.tests, strict=True):
+            assert one.predicted == pytest.approx(other.predicted)
+            assert one.loglik == pytest.approx(other.loglik)
 
 
 @pytest.mark.parametrize(

@@ -86,6 +86,7 @@ _SHADOW: Commands = {
 _TRADE: Commands = {
     "": ("Trade symbols: simulated exchange, testnet or production.", "mm.catalog.trading:trade"),
     "flatten": ("Close positions, at a cost that is stated before.", "mm.catalog.trading:trade_flatten"),
+    "cancel": ("Cancel open orders, also beside a hung or dead trader.", "mm.catalog.trading:trade_cancel"),
 }
 _RISK: Commands = {
     "status": ("Show the kill switch of a symbol.", "mm.catalog.operations:risk_status"),

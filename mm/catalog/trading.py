@@ -7,13 +7,15 @@ import click
 
 from mm.backtest.risk import LIVE_DEFAULTS, Risk
 from mm.backtest.rules import Account, Execution
-from mm.base.knobs import PATH, knob
+from mm.base.knobs import PATH, REQUIRED, SWITCH, SYMBOLS, base_url, knob, one_of
 from mm.cli.completion import runs as run_ids
 from mm.cli.config import Market, Models, OtherMarkets, Results
 from mm.cli.frame import command, runner
 from mm.cli.task_knobs import PerSymbol, Recorder, Sources
-from mm.live.knobs import AccountLimits, FlattenKnobs, OrderAccess, Trading
+from mm.errors import UsageError
+from mm.live.knobs import BOX, PRODUCTION, TESTNET, AccountLimits, FlattenKnobs, OrderAccess, Trading, VenueUrls
 from mm.live.state_stores import LiveStore, StateStores
+from mm.live.trade_venue import addresses
 
 STRATEGY = (Market, Execution, Account, Models, OtherMarkets, Risk)
 """The groups of a strategy, whose knobs may differ between symbols."""
@@ -113,5 +115,46 @@ trade_flatten = runner(
     works while the kill switch is triggered; a running trader of the symbol must end before.
 
     Example: mm trade flatten --venue box --symbol BTCUSDT,ETHUSDT --max-cost 1.5
+    """,
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class CancelAccess(Results):
+    """The venue and the symbols of the orders to cancel."""
+
+    venue: str = knob(REQUIRED, one_of(BOX, TESTNET, PRODUCTION), "The venue of the orders.", common="The venue")
+    symbol: str = knob(REQUIRED, SYMBOLS, "Symbol, in any case, or a list.", common="Symbol, or a list")
+    rest_url: str | None = knob(None, base_url("http", "https"), "Base URL of REST; default: the venue's.")
+    remote_box: bool = knob(False, SWITCH, "1 allows --venue box on another machine.")
+
+    def urls(self) -> VenueUrls:
+        """Return the addresses of the venue.
+
+        Raises:
+            UsageError: If the venue is a box, and no address is given.
+            SafetyError: As `addresses` raises it.
+        """
+        if self.venue == BOX and self.rest_url is None:
+            raise UsageError("--venue box needs REST_URL: the address that `mm sim serve` prints when it is ready")
+        return addresses(self.venue, self.rest_url, self.rest_url, self.rest_url, remote_box=self.remote_box)
+
+
+_ALL = click.Option(["--all", "every"], is_flag=True, help="Cancel every order of the symbols, also those of others.")
+
+
+trade_cancel = command(
+    *(CancelAccess, OtherMarkets),
+    arguments=(*_KEYS[:2], _ALL),
+    brief=(CancelAccess,),
+    body="mm.commands.cancel:main",
+    text="""
+    Cancel the open orders of symbols until there are none: those of our traders, or with --all every order.
+
+    It needs no audit log, no writable folder and no other process: it works beside a hung, a dead or a killed trader,
+    and waits while the exchange blocks requests (429, 418) or does not answer. If the key is no longer accepted, it
+    ends with 2 and names the orders; if a running trader places new ones, with 75. Ctrl-C ends it.
+
+    Example: mm trade cancel --venue testnet --symbol BTCUSDT,ETHUSDT
     """,
 )

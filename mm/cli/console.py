@@ -10,7 +10,7 @@ import os
 import sys
 import traceback
 from collections.abc import Callable, Iterator, Mapping, MutableMapping, Set
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any, NoReturn, TextIO
@@ -42,6 +42,7 @@ class Log:
         self.path, self._least = path, _LEVELS[level]
         self._hidden = {"ts", "level", "event", "run_id", *bound}  # on the terminal, or in front there
         self._file: TextIO | None = None
+        self._refused = False
         if path is not None:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._file = path.open("a", encoding="utf-8", errors="backslashreplace", buffering=1)
@@ -67,19 +68,32 @@ class Log:
         logging.captureWarnings(False)
         logging.getLogger().removeHandler(self._others)
         if self._file is not None:
-            self._file.close()
+            with suppress(OSError):
+                self._file.close()
 
     def _write(self, _logger: object, _method: str, event: MutableMapping[str, Any]) -> NoReturn:
         """Write *event*, the last step of the logger."""
         import structlog
 
         line = {"ts": iso(now_us()), "level": event.pop("level"), "event": event.pop("event"), **event}
-        if self._file is not None:
-            self._file.write(json.dumps(line, default=str, ensure_ascii=False) + "\n")
+        self._append(json.dumps(line, default=str, ensure_ascii=False) + "\n")
         if line["event"] != FAILED and _LEVELS[line["level"].upper()] >= self._least:
             colour = sys.stderr.isatty() and not os.environ.get("NO_COLOR")
-            write_line(sys.stderr, self._prefix + _for_terminal(line, self._hidden, colour=colour))
+            with suppress(OSError):
+                write_line(sys.stderr, self._prefix + _for_terminal(line, self._hidden, colour=colour))
         raise structlog.DropEvent
+
+    def _append(self, line: str) -> None:
+        """Append a line to the file; what a disk refuses is lost, since a log must not end what it tells about."""
+        if self._file is None or self._file.closed:
+            return
+        try:
+            self._file.write(line)
+        except OSError as error:
+            if not self._refused:
+                self._refused = True
+                with suppress(OSError):
+                    write_line(sys.stderr, f"{self.path}: the disk refuses lines of the log ({error})")
 
 
 class _Forward(logging.Handler):

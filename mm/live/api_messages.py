@@ -37,8 +37,6 @@ UNKNOWN_ERROR, DISCONNECTED, UNEXPECTED, TIMED_OUT = -1000, -1001, -1006, -1007
 TOO_MANY_REQUESTS, OVERLOADED, TOO_MANY_ORDERS, STALE_TIMESTAMP = -1003, -1008, -1015, -1021
 _INCONCLUSIVE = frozenset((UNKNOWN_ERROR, DISCONNECTED, UNEXPECTED, TIMED_OUT, STALE_TIMESTAMP))
 """Codes without an outcome. -1021 is one of them: if clocks may be wrong, the exchange is queried."""
-NOT_AUTHORIZED = frozenset((-1002, -1022, -2008, -2014, -2015))
-"""Codes for a key, a signature or a log-on that the exchange rejects."""
 MISSING_PARAMETER = -1102
 NO_ANSWER, NO_CONNECTION = 0, 1
 """Our own codes, if the exchange gave none."""

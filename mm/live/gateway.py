@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from mm.base.doors import is_loopback
 from mm.errors import Mismatch, MMError, TryLater
 from mm.instrument import Instrument
 from mm.live.api_messages import (
@@ -29,7 +30,7 @@ from mm.live.audit import AuditLog
 from mm.live.fee_values import FeeValues
 from mm.live.keys import Credentials
 from mm.live.knobs import OrderAccess, VenueUrls
-from mm.live.ledger import SIDES
+from mm.live.ledger import SIDE_NAMES, SIDES
 from mm.live.live_orders import (
     AHEAD_MS,
     EARLIER,
@@ -42,7 +43,8 @@ from mm.live.live_orders import (
     OrderStep,
     Resend,
 )
-from mm.live.order_access import BackgroundTasks, ClientIds, GatewayRun, is_ours
+from mm.live.order_access import BackgroundTasks, ClientIds, GatewayRun
+from mm.live.order_canceller import NOT_AUTHORIZED, is_ours
 from mm.live.order_checks import NO_SUCH_SYMBOL, OrderChecks, Reason, SymbolInfo
 from mm.live.order_limits import BANNED, SLOW_DOWN, OrderLimits
 from mm.live.order_queries import OrderQueries, Unanswered
@@ -50,8 +52,9 @@ from mm.live.order_reports import OrderListener, OrderReports, Report
 from mm.live.order_sender import NOT_SENT, OrderSender
 from mm.live.order_states import OrderStates
 from mm.live.rest_api import RestApi, Surroundings
-from mm.live.ws_api import WsApi, linked
-from mm.market_data.rate_budget import RateBudget, shared_path
+from mm.live.trade_venue import quiet_file
+from mm.live.ws_api import WsApi, key_refused, linked
+from mm.market_data.rate_budget import RateBudget
 
 if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger as Logger
@@ -60,6 +63,12 @@ if TYPE_CHECKING:
 
 __all__ = ["NOT_SENT", "Gateway", "GatewayRun", "OrderAccess", "OrderListener", "Surroundings"]
 START_S, STOP_S = 30.0, 3.0
+AGAIN_SAID_S = 30.0
+"""Time after which a gateway says again which orders it could not cancel yet, in s."""
+BOX_GONE_S = 60.0
+"""Time without an answer after which an exchange on this machine is gone, with its orders, in s."""
+_REFUSED_FOR_GOOD = 2  # refusals of the key in succession, since a single one may be a fault of the exchange's
+_LATEST_S = 1.5  # beyond its receive window, a request may be executed so much later
 _ROUND_S, _LONGEST_ROUND_S = 0.25, 4.0
 _AGAIN_S, _SILENCE_MARGIN_S = 0.5, 0.001
 _WEIGHT, _WEIGHT_S = 6_000, 60.0
@@ -95,10 +104,10 @@ class Gateway:
         around = around or Surroundings()
         self.ready = self.killed = False
         self.instrument: Instrument
-        self._run, self._audit, self._log = run, audit, log
+        self._run, self._audit, self._log, self._credentials = run, audit, log, credentials
         self._clock = ExchangeClock(around.clock)
         self._clock.doubted = self._measure_soon
-        path = shared_path("weight", urlsplit(urls.rest).netloc) if run.share_budget else None
+        path = quiet_file(urls.rest) if run.share_budget else None
         self._limits = OrderLimits(RateBudget(_WEIGHT, _WEIGHT_S, path) if path else None, around.seconds)
         signer = Signer(credentials, self._clock, run.access.recv_window_ms)
         connect = around.connect or partial(linked, clock_us=around.clock)
@@ -118,6 +127,10 @@ class Gateway:
         self._connections = self._reconciled = 0
         self._started = self._stopping = self._closed = False
         self._tasks, self._failure, self._differed = BackgroundTasks(self._task_failed), "", ""
+        self._was_ready, self._stop_s = False, 0.0
+        self._refusals, self._answered_s, self._none_s = 0, 0.0, 0.0  # of sweeps
+        self._rest_refused: MMError | None = None
+        self._here = is_loopback(urlsplit(urls.rest).hostname or "")
         self._due = asyncio.Event()
         self._changed = asyncio.Event()
         self._measuring = False
@@ -136,7 +149,15 @@ class Gateway:
     @property
     def refused(self) -> MMError | None:
         """The error that the exchange no longer accepts the key; None while it does."""
-        return self._ws.failure
+        return self._ws.failure or self._rest_refused
+
+    @property
+    def left(self) -> tuple[str, ...]:
+        """The orders that may be open at the exchange, as text: client id, side, quantity and price."""
+        return tuple(
+            f"{self._run.symbol} {one.client_id} {SIDE_NAMES[one.side]} {one.qty} at {one.price or 'the market'}"
+            for one in self._states.open.values()
+        )
 
     def attach(self, listener: OrderListener) -> None:
         """Send the held reports to a listener, and all later ones from the event loop, never from inside a call."""
@@ -243,26 +264,55 @@ class Gateway:
             raise TryLater(f"the exchange is not ready after {START_S:g} s: {self._why()}; check WS_API_URL")
 
     async def stop(self) -> None:
-        """Cancel open orders, wait at most `STOP_S` for their ends, and close."""
-        if not self._started:
+        """Cancel open orders, and close once none is open at the exchange, however long that takes.
+
+        After `STOP_S`, and then every `AGAIN_SAID_S`, it says which orders are open. It gives up if the exchange no
+        longer accepts the key, if a box on this machine is gone, and if it never became ready: then nothing was sent.
+        """
+        if not self._started or self._closed:
             await self._rest.close()
             return
         if not self._stopping:
             self._stopping = True
+            self._stop_s = self._answered_s = asyncio.get_running_loop().time()
             self._review()
             if not self.killed and self._states.open:
                 self._cancel_round(_ROUND_S)
-        with suppress(TimeoutError):
-            async with asyncio.timeout(STOP_S):
-                while self._states.open:
-                    self._changed.clear()
-                    await self._changed.wait()
-        if self._states.open:
-            self._log.warning("orders_left_open", orders=[order.client_id for order in self._states.open.values()])
+        wait_s = STOP_S
+        while not await self._none_open(wait_s) and not self._hopeless():
+            self._log.error("orders_left_open", orders="; ".join(self.left), note="they are cancelled until none is")
+            wait_s = AGAIN_SAID_S
         self._closed = self._queries.closed = True
         self._ws.close()
         await self._tasks.end()
         await self._rest.close()
+
+    async def _none_open(self, within_s: float) -> bool:
+        """Return whether no order is open, as soon as that is known; False after a time, or if it is hopeless.
+
+        The exchange's own list counts as well: of an order whose end it does not tell, nothing is open.
+        """
+        loop = asyncio.get_running_loop()
+        ends_s = loop.time() + within_s
+        settled_s = self._run.access.recv_window_ms / 1_000 + _LATEST_S
+        while self._states.open and not self._hopeless():
+            now_s = loop.time()
+            if self._none_s and now_s - self._none_s > settled_s:
+                return True
+            if now_s >= ends_s:
+                return False
+            self._changed.clear()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(min(ends_s - now_s, _ROUND_S)):
+                    await self._changed.wait()
+        return not self._states.open
+
+    def _hopeless(self) -> bool:
+        """Return whether nothing can be cancelled any more."""
+        now_s = asyncio.get_running_loop().time()
+        if self.refused is not None or not self._was_ready:
+            return self._rest_refused is not None or now_s - self._stop_s > STOP_S
+        return self._here and now_s - self._answered_s > BOX_GONE_S
 
     def _earlier(self, found: "AuditOrder") -> LiveOrder:
         order = LiveOrder(EARLIER, found.client_id, SIDES[found.side], found.price, found.qty, "LIMIT")
@@ -355,6 +405,7 @@ class Gateway:
         if self._closed:
             return
         if silence_s:
+            self._answered_s = loop.time() + silence_s
             loop.call_later(silence_s + _SILENCE_MARGIN_S, self._cancel_round, delay_s)
             return
         for order in list(self._states.open.values()):
@@ -369,12 +420,22 @@ class Gateway:
 
     async def _sweep(self) -> None:
         """Cancel by REST the orders that the exchange lists, in one request unless other clients' are among them."""
-        with suppress(Unanswered):
+        now_s = asyncio.get_running_loop().time()
+        try:
             ours, foreign = await self._queries.listed(self._rest)
-            if ours and not foreign:
-                self._sender.cancel_symbol(ours)
-            for order in ours if foreign else ():
-                self._sender.cancel(order, self._rest)
+        except Unanswered as error:
+            self._answered_s = now_s if error.answer.status else self._answered_s
+            if error.answer.code in NOT_AUTHORIZED:
+                self._refusals += 1
+                if self._refusals >= _REFUSED_FOR_GOOD:
+                    self._rest_refused = key_refused(self._credentials, str(error))
+            return
+        self._answered_s, self._refusals = now_s, 0
+        self._none_s = 0.0 if ours else self._none_s or now_s
+        if ours and not foreign:
+            self._sender.cancel_symbol(ours)
+        for order in ours if foreign else ():
+            self._sender.cancel(order, self._rest)
 
     # answers
 
@@ -508,6 +569,7 @@ class Gateway:
         why = self._why()
         if self.ready == bool(why):
             self.ready = not why
+            self._was_ready = self._was_ready or self.ready
             self._reports.tell(lambda listener: listener.ready_changed(not why, why))
         if self._limits.silence_s and not self.killed:
             asyncio.get_running_loop().call_later(self._limits.silence_s + _SILENCE_MARGIN_S, self._review)

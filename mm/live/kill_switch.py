@@ -7,6 +7,7 @@ partial file.
 
 import errno
 import os
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from threading import get_ident
@@ -14,7 +15,7 @@ from typing import Any
 
 import msgspec
 
-from mm.base.atomic_file import fsync_path
+from mm.base.atomic_file import fsync_path, write_atomic
 from mm.clock import US_STAMPS, iso
 from mm.errors import DataError
 
@@ -142,6 +143,27 @@ class KillSwitch:
             f"{self.symbol}: killed since {iso(found.since_us)}: {found.reason}; "
             f"mm risk rearm --symbol {self.symbol} allows it to trade again"
         )
+
+
+def none_open_path(out_root: Path, symbol: str) -> Path:
+    """Return the file that says when the exchange last listed no open order of ours, beside the kill switch."""
+    return out_root / "risk" / f"{symbol}.none_open"
+
+
+def note_none_open(out_root: Path, symbol: str, us: int) -> None:
+    """Note that the exchange lists no open order of ours at *us*; a disk that refuses it only keeps an alert firing."""
+    path = none_open_path(out_root, symbol)
+    with suppress(OSError):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomic(path, b"%d\n" % us)
+
+
+def none_open_us(out_root: Path, symbol: str) -> int:
+    """Return when the exchange last listed no open order of ours, in µs; 0 if that was never noted."""
+    try:
+        return int(none_open_path(out_root, symbol).read_bytes()[:20])
+    except (OSError, ValueError):
+        return 0
 
 
 def _write(path: Path, content: bytes) -> None:

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 from mm.live.account_check import AccountCheck
 from mm.live.knobs import OrderAccess
+from mm.live.order_canceller import OWN_PREFIX
 
 if TYPE_CHECKING:
     from mm.live.audit_books import AuditOrder
 
-OWN_PREFIX = "mm-"
 AUDIT_TYPES = ("start", "intent", "ack", "fill", "cancel", "reject", "breach", "kill", "rearm", "params", "stop")
 """The row types of an audit log."""
 
@@ -96,8 +96,3 @@ class ClientIds:
         """Return the next client id; at most 36 characters for the first 10**19 orders."""
         self._count += 1
         return f"{OWN_PREFIX}{self._run}-{self._count}{'b' if side > 0 else 's'}"
-
-
-def is_ours(client_id: str) -> bool:
-    """Return whether a gateway made this client id."""
-    return client_id.startswith(OWN_PREFIX)

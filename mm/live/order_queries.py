@@ -17,7 +17,8 @@ from mm.live.api_requests import ExchangeClock, OrderApi, RequestParams, answer_
 from mm.live.fee_values import FeeValues
 from mm.live.ledger import BUY, SELL, Ledger, trade_mark
 from mm.live.live_orders import EARLIER, LiveOrder
-from mm.live.order_access import GatewayRun, is_ours
+from mm.live.order_access import GatewayRun
+from mm.live.order_canceller import is_ours
 from mm.live.order_checks import OrderChecks
 from mm.live.order_states import NO_SUCH_ORDER, OrderStates
 
@@ -28,7 +29,11 @@ AGAIN_S, GRACE_S, LONGEST_WAIT_S = 0.25, 0.1, 5.0
 
 
 class Unanswered(Exception):
-    """A reconcile could not be completed; it is retried."""
+    """A reconcile could not be completed; it is retried. *answer* is that of the request which failed."""
+
+    def __init__(self, method: str, answer: ApiAnswer) -> None:
+        super().__init__(f"{method}: {answer.code} {answer.message}")
+        self.answer = answer
 
 
 class AssetPrice(msgspec.Struct):
@@ -252,7 +257,7 @@ class OrderQueries:
     async def _answer(self, method: str, parameters: RequestParams, api: OrderApi | None = None) -> ApiAnswer:
         answer = await answer_of((api or self._api()).request, method, parameters)
         if answer.outcome is not Outcome.DONE:
-            raise Unanswered(f"{method}: {answer.code} {answer.message}")
+            raise Unanswered(method, answer)
         return answer
 
 

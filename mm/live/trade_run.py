@@ -6,7 +6,6 @@ gateway, which reconciles; the account; the engine; the market. An end is in rev
 
 import asyncio
 import fcntl
-import hashlib
 import os
 from collections.abc import Callable, Coroutine, Iterator, Mapping
 from contextlib import contextmanager
@@ -14,7 +13,6 @@ from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
-from urllib.parse import urlsplit
 
 from mm.backtest.result import LEGS
 from mm.backtest.summary_text import text_of
@@ -38,9 +36,9 @@ from mm.live.state_stores import StateStores, state_writer
 from mm.live.terms import REGRIDDED, PaperKnobs, ShadowTerms
 from mm.live.trade_files import with_acceptances, write_fills, write_state
 from mm.live.trade_history import ACCOUNT, ADOPTED, EquityFile, LedgerBegin, RunHistory, read_history
+from mm.live.trade_venue import trader_lock
 from mm.live.trader import KILL, TradeAccount, Trader, TraderParts
 from mm.market_data.days import is_of_disk
-from mm.market_data.rate_budget import shared_path
 from mm.market_data.recording import Parts, Recording
 
 if TYPE_CHECKING:
@@ -151,7 +149,9 @@ class TradeRun(LiveRun):
         self._trader: Trader | None = None
         self.end: TradeEnd
         self._lost: MMError | None = None
-        self._stopped = self._killed_by = ""
+        self._stopped = self._killed_by = self._unthrown = ""
+        self._unkept: OSError | None = None
+        self.left_open: tuple[str, ...] = ()
         self._stop_wanted = asyncio.Event()
 
     @property
@@ -174,7 +174,15 @@ class TradeRun(LiveRun):
         if self._trader:
             self._trader.end(KILL)
         else:
+            self._throw(reason)
+
+    def _throw(self, reason: str) -> None:
+        """Trigger the kill switch, also on a disk that refuses it: then the trade ends as killed all the same."""
+        try:
             self._switch.trigger(reason, self._clock())
+        except OSError as error:
+            self._unthrown = f"; its kill switch cannot be written ({error}): nothing prevents the next start"
+            self.run.log.error("kill_switch_not_written", reason=reason, error=str(error))
 
     @contextmanager
     def alone(self) -> Iterator[None]:
@@ -200,8 +208,7 @@ class TradeRun(LiveRun):
             os.close(descriptor)
 
     def _lock_path(self, symbol: str) -> Path | None:
-        account = hashlib.sha256(self._credentials.key.encode()).hexdigest()[:16]
-        return shared_path("trader", f"{urlsplit(self._urls.rest).netloc}-{account}-{symbol}")
+        return trader_lock(self._urls.rest, self._credentials.key, symbol)
 
     def _grid(self) -> Instrument:
         """Return the exchange's grid and filters of the symbol."""
@@ -264,6 +271,7 @@ class TradeRun(LiveRun):
                 await self._with_gateway(history, check, audit, gateway)
             finally:
                 await gateway.stop()
+                self.left_open = gateway.left
                 audit.append("stop", reason=self._reason(), **self._position())
         except BaseException:
             audit.close()
@@ -330,19 +338,32 @@ class TradeRun(LiveRun):
         Raises:
             Incomplete: If it was killed, or the disk refused a part of it; the run folder is whole.
         """
-        end, symbol = self.end, self.symbol
+        end, symbol, left = self.end, self.symbol, self._left_text()
         try:
             write_trade(self.run, end, {name: one.end for name, one in self.legs.items() if one.failure is None})
         except OSError as error:
+            unwritten = f"nor can the run folder be written ({error})"
+            if end.killed_for is not None:
+                raise Incomplete(f"{symbol} was {end.why}{self._unthrown}; {unwritten}{left}", KILLED) from error
             if end.refused is None:
                 raise
-            raise TryLater(f"{end.refused}; nor can the run folder be written ({error})") from error
+            raise Incomplete(f"{symbol}: {end.refused}; {unwritten}{left}", end.refused.exit_code) from error
         if end.killed_for is not None:
             raise Incomplete(
-                f"{symbol} was {end.why}; mm risk rearm --symbol {symbol} allows it to trade again", KILLED
+                f"{symbol} was {end.why}{self._unthrown}; mm risk rearm --symbol {symbol} allows it to trade again"
+                f"{left}",
+                KILLED,
             )
         if end.refused is not None:
-            raise Incomplete(f"{symbol}: trading ended: {end.refused}", end.refused.exit_code)
+            raise Incomplete(f"{symbol}: trading ended: {end.refused}{left}", end.refused.exit_code)
+        if left:
+            raise Incomplete(f"{symbol}: trading ended: {end.reason}{left}", TryLater.exit_code)
+
+    def _left_text(self) -> str:
+        """Return the end of a message that names the orders which may be open; empty if there are none."""
+        if not self.left_open:
+            return ""
+        return f"; may still be open: {', '.join(self.left_open)}; mm trade cancel --symbol {self.symbol}"
 
     def _given(self) -> dict[str, Any]:
         """Return the run's knobs."""
@@ -446,6 +467,7 @@ class TradeRun(LiveRun):
             others = recordings(self.beside, following, self.run.log, self._clock)
             reason, unrecorded = await self._record(trader, (follower, others), gateway, audit)
         finally:
+            await gateway.stop()
             desk.refresh(self._clock())
             self._keep_last_marks(play, audit)
             await asyncio.to_thread(writer.close, WRITER_S)
@@ -551,8 +573,9 @@ class TradeRun(LiveRun):
         reason = trader.ended or "error"
         if reason == KILL:
             self._kill(gateway, audit)
+        orders = asyncio.create_task(gateway.stop())  # before all else, whatever the reason
+        await asyncio.sleep(0)
         recording.stop(reason)
-        orders = asyncio.create_task(gateway.stop())
         await asyncio.wait({recorded, orders})
         orders.result()
         self._print_days(recording)
@@ -571,7 +594,7 @@ class TradeRun(LiveRun):
                 self.desk.engine.manager.kill(reason)
         audit.append("kill", reason=reason)
         gateway.cancel_all()
-        self._switch.trigger(reason, self._clock())
+        self._throw(reason)
         self.run.log.error("killed", reason=reason, open_orders=gateway.open_orders)
         if self.desk:
             self.desk.metrics.killed = True
@@ -582,10 +605,14 @@ class TradeRun(LiveRun):
 
     def _watch(self, us: int, audit: AuditLog, desk: TradeDesk, gateway: Gateway) -> str | None:
         """Return why trading must end; called many times per second."""
-        desk.update(us)
-        self._keep_marks(desk.engine, audit)
         if self._switch.triggered:
             return KILL
+        desk.update(us)
+        try:
+            self._keep_marks(desk.engine, audit)
+        except OSError as error:
+            self._unkept = error
+            return DISK_FAILED
         if loss := self._account.broken_loss():
             desk.breached(us, LOSS, *loss, at_us=us)
             self._killed_by = self._killed_by or LOSS
@@ -603,6 +630,8 @@ class TradeRun(LiveRun):
             return TryLater(f"{audit.path}: the disk refused rows of the audit log ({audit.failure}); make room")
         if unrecorded is not None:
             return TryLater(f"the day can no longer be recorded ({unrecorded}); make room on the disk")
+        if self._unkept is not None:
+            return TryLater(f"the disk refuses the marks of the day's equity ({self._unkept}); make room on the disk")
         return self._lost or self._regridded
 
     def _keep_last_marks(self, play: TradePlay, audit: AuditLog) -> None:

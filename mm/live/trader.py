@@ -6,6 +6,7 @@ disk or a metrics page never blocks it.
 
 import asyncio
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -37,6 +38,8 @@ _FILTERS = {  # by a part of the filter's name
     "MAX_NUM_ORDERS": "order_limit_10s",
 }
 TOO_MANY_ORDERS, FILTER_FAILURE = -1015, -1013
+FAILED = "error"
+"""End reason when a model, or the program, has raised."""
 KILL = "kill"
 """End reason when a limit, a switch or a signal has killed trading."""
 
@@ -196,8 +199,12 @@ class Trader(OrderListener):
     def feed(self, events: "Iterable[FeedEvent]") -> None:
         """Process events of the market, and send the resulting messages."""
         events = tuple(events)
-        self._heard(events)
-        self._engine.feed(events)
+        try:
+            self._heard(events)
+            self._engine.feed(events)
+        except Exception as error:
+            self._fail(error)
+            raise
         self.act()
 
     def advance(self, until_us: int) -> None:
@@ -209,11 +216,15 @@ class Trader(OrderListener):
         if self.ended is not None:
             return
         us = self._clock() if us is None else us
-        self._allow()
-        messages = self._engine.advance(us)
-        if messages:
-            self._send(messages, us)
-        self._decided()
+        try:
+            self._allow()
+            messages = self._engine.advance(us)
+            if messages:
+                self._send(messages, us)
+            self._decided()
+        except Exception as error:
+            self._fail(error)
+            raise
         if self._engine.manager.killed_for is not None:
             self.end(KILL)
 
@@ -221,12 +232,14 @@ class Trader(OrderListener):
         """Keep the clock running until trading ends; return why. Raises what a model raised at a fill."""
         loop, look_s = asyncio.get_running_loop(), 0.0
         while self.ended is None:
-            if self._failure is not None:
-                raise self._failure
             us, now_s = self._clock(), loop.time()
             if now_s >= look_s:
                 look_s = now_s + MAX_WAIT_S
-                why = self._watch(us)
+                try:
+                    why = self._watch(us)
+                except Exception as error:
+                    self._fail(error)
+                    raise
                 if why is not None:
                     self.end(why)
                     break
@@ -236,6 +249,8 @@ class Trader(OrderListener):
             timer = loop.call_at(min(now_s + due_s, look_s), self._wake)
             await self._nap
             timer.cancel()
+        if self._failure is not None:
+            raise self._failure
         return self.ended or ""
 
     async def over(self) -> None:
@@ -249,6 +264,11 @@ class Trader(OrderListener):
             self._over.set()
             self._wake()
             self._announce(why)
+
+    def _fail(self, error: Exception) -> None:
+        """End at once, so that the cancels do not wait until an error has ended the recording; `run` raises it."""
+        self._failure = self._failure or error
+        self.end(FAILED)
 
     def _wake(self) -> None:
         """End the pause of `run`."""
@@ -309,12 +329,9 @@ class Trader(OrderListener):
             return
         if self._desk is not None:
             self._desk.filled(fill, order_id, us)
-        try:
+        # Raised through the connection that reported the fill, an error would only close that; `run` raises it.
+        with suppress(Exception):
             self.act(us)
-        except Exception as error:
-            # Raised through the connection that reported the fill, it would only close that, and trading would go on.
-            self._failure = self._failure or error
-            self._wake()
 
     def closed(self, order_id: int, us: int, status: str) -> None:
         """Handle the end of an order."""

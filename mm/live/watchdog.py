@@ -19,9 +19,9 @@ from mm.base.held_file import is_held
 from mm.clock import US_PER_S, iso, now_us, us_of
 from mm.errors import BrokenFile, DataError, UsageError
 from mm.live.audit import audit_folder, starts_of
-from mm.live.audit_books import AuditBooks, Changes, summed_in_the_last
+from mm.live.audit_books import AuditBooks, AuditOrder, Changes, summed_in_the_last
 from mm.live.audit_chain import STOP, decode_row
-from mm.live.kill_switch import Kill, KillSwitch
+from mm.live.kill_switch import Kill, KillSwitch, none_open_us
 from mm.live.state_follow import BATCH_ROWS, LogSeries, LogTail
 from mm.market_data.health import ENDED, HealthReport, read_health
 from mm.market_data.metrics import MetricFamily, MetricSample, exposition
@@ -109,7 +109,11 @@ class WatchedSymbol:
         if self.kill is not None:
             yield f"{self.symbol}: killed since {iso(self.kill.since_us)}: {self.kill.reason}"
         if self.orders_left:
-            yield f"{self.symbol}: {len(self.orders_left)} orders left open ({', '.join(self.orders_left[:3])})"
+            shown = ", ".join(self.orders_left[:3])
+            yield (
+                f"{self.symbol}: {len(self.orders_left)} orders left open ({shown}); "
+                f"mm trade cancel --symbol {self.symbol} cancels them"
+            )
         for kind, end in self.ends.items():
             if end.code and kind not in self.running and not (self.kill and end.reason == "kill"):
                 yield f"{self.symbol}: {kind} {end.run_id} ended with {end.code} at {iso(end.us)}: {end.reason}"
@@ -193,7 +197,7 @@ class Watchdog:
     def __init__(self, out_root: Path, data_root: Path, log_root: Path, symbols: Iterable[str] = ()) -> None:
         self._out_root, self._data_root, self._log_root = out_root, data_root, log_root
         self._given = tuple(symbols)
-        self._orders: dict[str, _AuditOrders] = {}
+        self._orders: dict[str, AuditOrders] = {}
         self._ends: dict[Path, RunEnd] = {}
         self._unreadable: list[str] = []
 
@@ -264,19 +268,19 @@ class Watchdog:
         return self._ends[log]
 
     def _orders_left(self, symbol: str, *, trading: bool) -> tuple[str, ...]:
-        orders = self._orders.setdefault(symbol, _AuditOrders(audit_folder(self._out_root, symbol), symbol))
+        orders = self._orders.setdefault(symbol, AuditOrders(audit_folder(self._out_root, symbol), symbol))
         try:
             orders.follow()
         except (DataError, OSError) as error:
             self._unreadable.append(f"{symbol}: its audit logs cannot be read: {error}")
-        if trading or not orders.open_ids:
+        if trading or not orders.open or none_open_us(self._out_root, symbol) > orders.last_us:
             return ()
         day, _, run_id = orders.last_name.partition("_")
         log = self._log_root / TRADE / symbol / day / run_id / "run.log"
         if not orders.stopped and not log.exists():
             self._unreadable.append(f"{log}: no such file, so it is not known whether the trader runs; give LOG_ROOT")
             return ()
-        return orders.open_ids
+        return tuple(order.client_id for order in orders.open)
 
     def _health(self, symbol: str) -> HealthReport | None:
         try:
@@ -319,7 +323,7 @@ def _logged_end(log: Path) -> RunEnd | None:
     return None
 
 
-class _AuditOrders:
+class AuditOrders:
     """The orders of a symbol that may be open, according to its audit logs, which are read as they grow.
 
     Args:
@@ -327,13 +331,15 @@ class _AuditOrders:
         symbol: The symbol.
 
     Attributes:
-        open_ids: Client ids of the orders that may be open.
+        open: The orders that may be open.
+        last_us: Instant of the last row, in µs.
         last_name: Day and run id of the latest log.
         stopped: Whether it ends with a stop.
     """
 
     def __init__(self, folder: Path, symbol: str) -> None:
-        self.open_ids: tuple[str, ...] = ()
+        self.open: tuple[AuditOrder, ...] = ()
+        self.last_us = 0
         self.last_name, self.stopped = "", True
         self._folder, self._books = folder, AuditBooks(symbol)
         self._logs: LogSeries | None = None
@@ -358,11 +364,12 @@ class _AuditOrders:
         except (KeyError, TypeError, AttributeError) as error:
             self._error = BrokenFile(f"{self._folder}: a row of a log lacks a field ({error}); see mm audit verify")
             raise self._error from error
-        self.open_ids = tuple(order.client_id for order in self._books.open_orders())
+        self.open = tuple(self._books.open_orders())
 
     def _take(self, tail: LogTail, lines: Sequence[bytes]) -> None:
         self.last_name = tail.path.stem
         for number, line in enumerate(lines, tail.rows - len(lines) + 1):
             row = decode_row(line, number, tail.path.name)
             self._books.take(row, Changes())
+            self.last_us = max(self.last_us, row["us"])
             self.stopped = row["type"] == STOP

@@ -19,7 +19,6 @@ from mm.live.api_messages import (
     EVENT_HEAD,
     MISSING_PARAMETER,
     NO_ANSWER,
-    NOT_AUTHORIZED,
     RETRY_DATA,
     SHUTDOWN,
     STALE_TIMESTAMP,
@@ -30,6 +29,8 @@ from mm.live.api_messages import (
     WsMessage,
 )
 from mm.live.api_requests import COUNTED, UNSIGNED, Done, RequestParams, Signer, answer_of, measure, unsent
+from mm.live.keys import Credentials
+from mm.live.order_canceller import NOT_AUTHORIZED
 from mm.live.order_limits import OrderLimits
 from mm.live.trade_venue import untrusted
 from mm.market_data.rate_budget import Backoff
@@ -202,7 +203,8 @@ class WsApi:
             self._event(bytes(message.event), us)
             return
         self._limits.counted(message.rateLimits)
-        waiting = self._waiting.pop(message.id, None) if isinstance(message.id, int) else None
+        number = message.id if isinstance(message.id, int) else self._revoked(message)
+        waiting = None if number is None else self._waiting.pop(number, None)
         if waiting is None:
             return
         answer = _answer(message, us, waiting.sent_us)
@@ -218,6 +220,21 @@ class WsApi:
         if answer.code == STALE_TIMESTAMP:
             self._clock.doubted()
         waiting.done(answer)
+
+    def _revoked(self, message: WsMessage) -> int | None:
+        """Handle an answer without an id: that of a session whose key is no longer valid.
+
+        Returns:
+            The request that it answers, if this can be known: while logging on, one request at a time is sent. On an
+            open session the outcome of those without an answer is unknown, and the next log-on decides.
+        """
+        error = message.error
+        if error is None or error.code not in NOT_AUTHORIZED:
+            return None
+        if not self.up:
+            return next(iter(self._waiting), None)
+        self._drop(f"the exchange has revoked the session: {error.code} {error.msg}")
+        return None
 
     def _event(self, body: bytes, us: int) -> None:
         try:
@@ -293,11 +310,7 @@ class WsApi:
     def _refused(self, what: str, answer: ApiAnswer) -> str:
         why = f"{what}: {answer.code} {answer.message}"
         if answer.code in NOT_AUTHORIZED:
-            kind = self._signer.credentials.kind
-            self.failure = UsageError(
-                f"the exchange does not accept the API key and its {kind} signature ({why}); check BINANCE_API_KEY, "
-                f"the secret or key file that belongs to it, its permissions and addresses, and the venue"
-            )
+            self.failure = key_refused(self._signer.credentials, why)
         return why
 
     async def _keep_alive(self, link: Link) -> None:
@@ -310,7 +323,7 @@ class WsApi:
     def _drop(self, why: str) -> None:
         """End the connection, so that another one is opened."""
         if self._link:
-            self._given_up = why
+            self._given_up = self._given_up or why
             self._link.abort()
 
     def close(self) -> None:
@@ -318,6 +331,14 @@ class WsApi:
         self._closing = True
         if self._link:
             self._link.close("closed by us")
+
+
+def key_refused(credentials: Credentials, why: str) -> UsageError:
+    """Return the error for a key that the exchange does not accept."""
+    return UsageError(
+        f"the exchange does not accept the API key and its {credentials.kind} signature ({why}); check "
+        f"BINANCE_API_KEY, the secret or key file that belongs to it, its permissions and addresses, and the venue"
+    )
 
 
 def _expired(answer: ApiAnswer) -> bool:

@@ -1,7 +1,13 @@
 """A key that the exchange refuses in the middle of a trade."""
 
+import time
+
 import pytest
 from trading_box import venue
+
+from support import in_time
+
+FAR = '{"gamma": 1e-9, "k": 0.02, "sigma": 1e-9}'  # quotes that no trade reaches
 
 
 @pytest.mark.slow
@@ -17,3 +23,23 @@ def test_key_that_is_revoked_ends_the_trade_with_one_line(tmp_path):
         assert "-2015" in line
         assert "BINANCE_API_KEY" in line
         assert box.account()["openOrders"] == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["HMAC", "ED25519"])
+def test_revoked_key_ends_the_trade_with_2_and_the_open_orders(tmp_path, kind):
+    """The answer to a session has no id, as documented; nothing can be cancelled, so the orders are named."""
+    with venue(tmp_path, longest_s=600) as box:
+        variables = box.ed25519(tmp_path / "key.pem") if kind == "ED25519" else {}
+        with box.trader(**variables, QUOTE_PARAMS_JSON=FAR) as process:
+            box.until(lambda: len(box.account()["openOrders"]) == 2, "orders", process=process)
+            box.post("/sim/faults", "at time 0 do revoke")
+            began_s = time.monotonic()
+            _, said = process.communicate(timeout=240)
+        assert process.returncode == 2, said
+        assert in_time(time.monotonic() - began_s, 15)
+        (line,) = [text for text in said.splitlines() if text.startswith("error:")]
+        assert "-2015" in line
+        left = box.account()["openOrders"]
+        assert left
+        assert all(one["clientOrderId"] in line for one in left)

@@ -18,6 +18,7 @@ from mm.sim.exchange.parameters import Parameters
 from mm.sim.wire.answers import Json, SymbolTexts
 from mm.sim.wire.api import OPERATIONS, Api
 from mm.sim.wire.faults.fault import RequestEffect
+from mm.sim.wire.faults.request_faults import REVOKED
 from mm.sim.wire.http_messages import Request
 from mm.sim.wire.limits import WEIGHT_LIMIT
 from mm.sim.wire.operations import Call, Operation
@@ -155,6 +156,8 @@ class ApiSession:
         answer: Json = {"id": None}
         shows_limits = self._shows_limits
         count: OrderCount | None = None
+        given: Mapping[str, str] = {}
+        revoked = False
         effect = RequestEffect()
         self._subscriptions.hold()
         try:
@@ -176,12 +179,17 @@ class ApiSession:
             answer |= {"status": 200, "result": api.act(arrival)}
         except ApiError as error:
             answer |= {"status": error.http_status, "error": self._content(error)}
+            # As the documents print it ("Authentication after an API key becomes invalid"): the session ends.
+            revoked = error.code == REVOKED and self._key is not None and not given.get("apiKey")
+            answer |= {"id": None} if revoked else {}
         if shows_limits:
             orders = count.entries(us) if count else []
             answer["rateLimits"] = [*orders, WEIGHT_LIMIT.entry() | {"count": api.weights.used(self._remote, us)}]
         if effect.answered:
             self._answer(answer, effect.delay_us)
         self._subscriptions.release()
+        if revoked:
+            self.log_off()
 
     def log_off(self) -> None:
         """End the session's authentication, as in a logout."""

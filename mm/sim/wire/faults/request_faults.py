@@ -14,6 +14,8 @@ from mm.sim.exchange.orders import UserOrder
 from mm.sim.wire.faults.fault import Fault, FaultKind, FaultParameter, RequestEffect, UserRequest, micros
 
 _INTERNAL, _OVERLOADED, _TIMED_OUT = 500, 503, 504
+REVOKED = -2015
+"""Code of a key that does not exist, or no longer."""
 _UNKNOWN, _UNKNOWN_AFTER_ALL = -1000, -1007
 _ERRORS = {
     -1000: (_INTERNAL, "An unknown error occurred while processing the request."),
@@ -33,7 +35,7 @@ _ERRORS = {
     -2010: (BAD_REQUEST, "Account has insufficient balance for requested action."),
     -2011: (BAD_REQUEST, "Unknown order sent."),
     -2013: (BAD_REQUEST, "Order does not exist."),
-    -2015: (UNAUTHORIZED, "Invalid API-key, IP, or permissions for action."),
+    REVOKED: (UNAUTHORIZED, "Invalid API-key, IP, or permissions for action."),
 }
 """HTTP status and message of each code of `error`; other codes have the status of a bad request."""
 _NAMES_OF = {
@@ -56,6 +58,13 @@ def error(fault: Fault, arrival: UserRequest, effect: RequestEffect) -> RequestE
     if not arrival.is_of(fault["path"]):
         return None
     return effect.hit(fault, done=effect.done and not fault["undone"], error=error_of(fault["code"]))
+
+
+def revoke(fault: Fault, arrival: UserRequest, effect: RequestEffect) -> RequestEffect | None:
+    """Every signed request is refused with −2015 from now on, as after the key was deleted; `n` limits the number."""
+    if not arrival.operation.signed:
+        return None
+    return effect.hit(fault, done=False, error=error_of(REVOKED))
 
 
 def ack_lost(fault: Fault, arrival: UserRequest, effect: RequestEffect) -> RequestEffect | None:
@@ -125,4 +134,5 @@ REQUEST_FAULTS = (
     _request(ack_late, delay_s=FaultParameter(1.0), **_UNDONE),
     _request(error, code=FaultParameter(-1007, least=-math.inf), **_UNDONE),
     _request(fill_on_cancel, share=FaultParameter(1.0)),
+    FaultKind.of_function(revoke, parameters={"n": FaultParameter(0)}, effect=revoke),
 )

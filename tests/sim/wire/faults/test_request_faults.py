@@ -110,7 +110,26 @@ async def fill_on_cancel() -> None:
         assert (result["status"], result["executedQty"]) == ("CANCELED", "0.25000000")
 
 
-CASES: dict[str, Case] = {case.__name__: case for case in (ack_lost, ack_late, error, fill_on_cancel)}
+async def revoke() -> None:
+    """The answer to a session has no id, as the documents print it, and the session ends."""
+    async with floor("at time 1 do revoke") as desk:
+        talk = await desk.talk()
+        await talk.order("order.place", **limit(newClientOrderId="rests"))
+        await desk.play(2)
+        refused = await talk.send_signed("order.cancel", origClientOrderId="rests")
+        assert talk.answer_to(refused) is None
+        (answer,) = [one for one in talk.got if one.get("error", {}).get("code") == -2015]
+        assert (answer["id"], answer["status"]) == (None, 401)
+        assert talk.events[-1]["e"] == "eventStreamTerminated"
+        assert (await talk.ask("session.status"))["result"]["apiKey"] is None
+        answer = await talk.log_on()
+        assert (answer["status"], answer["error"]["code"]) == (401, -2015)
+        response = await desk.alice.rest("DELETE", "order", origClientOrderId="rests")
+        assert (response.status_code, response.json()["code"]) == (401, -2015)
+        assert [one["clientOrderId"] for one in desk.alice.truth["openOrders"]] == ["rests"]
+
+
+CASES: dict[str, Case] = {case.__name__: case for case in (ack_lost, ack_late, error, fill_on_cancel, revoke)}
 
 
 @pytest.mark.slow

@@ -1,0 +1,112 @@
+"""``mm trade cancel``: cancel the open orders of an account's symbols, beside a trader or without one."""
+
+import os
+import time
+from collections.abc import Iterable
+from contextlib import suppress
+from pathlib import Path
+
+from mm.base.held_file import is_held
+from mm.catalog.trading import CancelAccess
+from mm.cli.config import OtherMarkets
+from mm.cli.console import Console
+from mm.clock import now_us
+from mm.errors import MMError, TryLater
+from mm.live.audit import audit_folder
+from mm.live.audit_books import AuditOrder
+from mm.live.keys import blank_process_list, read_credentials
+from mm.live.kill_switch import note_none_open
+from mm.live.order_canceller import (
+    KeyRefused,
+    OpenOrder,
+    OrderCanceller,
+    SignedRest,
+    cancel_until_none,
+    is_ours,
+    named,
+)
+from mm.live.trade_venue import quiet_file, trader_lock
+from mm.live.watchdog import AuditOrders
+
+CONTEST_S = 10.0
+"""Time, in s, after which orders that a running trader places anew are left to it."""
+
+
+def main(console: Console, access: CancelAccess, others: OtherMarkets, **given: str | bool | None) -> None:
+    """Cancel the open orders of symbols until there are none: our own, or with --all every order."""
+    legs = [one["symbol"] for one in others.declared().values() if "orders" in one]
+    symbols = list(dict.fromkeys([*access.symbol.split(","), *legs]))
+    key, secret = given["api_key"], given["api_secret"]
+    credentials = read_credentials(os.environ, api_key=_text(key), api_secret=_text(secret))
+    blank_process_list((_text(key), _text(secret)))
+    url = access.urls().rest
+    every = bool(given["every"])
+    rest = SignedRest(url, credentials, quiet_file(url))
+    canceller = OrderCanceller(rest, symbols, (lambda _id: True) if every else is_ours)
+    locks = [trader_lock(url, credentials.key, symbol) for symbol in symbols]
+    first: set[int] = set()
+    began_s = time.monotonic()
+
+    def going() -> bool:
+        """Return whether to go on: not while a running trader places what is cancelled, again and again."""
+        if time.monotonic() - began_s < CONTEST_S:
+            first.update(canceller.left)
+            return True
+        return bool(canceller.left.keys() & first) or not canceller.ended or not any(map(_held, locks))
+
+    def waits(why: str, wait_s: float) -> None:
+        console.log.warning("cancel_waits", why=why, wait_s=round(wait_s, 2), open=named(canceller.left.values()))
+
+    try:
+        if not cancel_until_none(canceller, going, waits=waits):
+            raise TryLater(
+                f"a running trader places orders again, open are {named(canceller.left.values())}; kill it first: "
+                f"mm risk kill --symbol {','.join(symbols)}"
+            )
+    except KeyRefused as error:
+        if not canceller.left and (logged := _logged(access, symbols)):
+            raise KeyRefused(f"{error}; open according to the audit logs: {logged}") from error
+        raise
+    else:
+        for symbol in symbols:
+            note_none_open(access.out_root, symbol, now_us())
+    finally:
+        rest.close()
+        _show(console, canceller)
+
+
+def _text(value: str | bool | None) -> str | None:
+    return value if isinstance(value, str) else None
+
+
+def _held(path: Path | None) -> bool:
+    with suppress(OSError):
+        return path is not None and is_held(path)
+    return False
+
+
+def _show(console: Console, canceller: OrderCanceller) -> None:
+    """Print what became of each order, and what is left."""
+    for order, status in canceller.ended.values():
+        console.print(f"{order}: {status}")
+    for order in canceller.left.values():
+        console.print(f"{order}: still open")
+    cancelled = [_as_json(order, status) for order, status in canceller.ended.values()]
+    left = [_as_json(order, "OPEN") for order in canceller.left.values()]
+    console.print(f"{len(cancelled)} ended, {len(left)} left")
+    console.set_json({"ended": cancelled, "left": left})
+
+
+def _as_json(order: OpenOrder, status: str) -> dict[str, object]:
+    return {**order.to_json(), "status": status}
+
+
+def _logged(access: CancelAccess, symbols: Iterable[str]) -> str:
+    """Return the orders that may be open according to the audit logs, as text, as far as these can be read."""
+    found: list[AuditOrder] = []
+    for symbol in symbols:
+        with suppress(MMError, OSError):
+            orders = AuditOrders(audit_folder(access.out_root, symbol), symbol)
+            orders.follow()
+            found += orders.open
+    return ", ".join(f"{one.symbol} {one.client_id} {one.side} {one.qty} at {one.price}" for one in found)

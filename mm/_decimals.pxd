@@ -1,10 +1,12 @@
 # Integers and fixed decimals as text, appended at a pointer; every function that appends returns the new end.
 
-from libc.stdint cimport uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint32_t, uint64_t
 from libc.string cimport memcpy
 
 cdef extern from *:
     """
+    typedef __int128 mm_decimal_t;
+    typedef unsigned __int128 mm_udecimal_t;
     /* "00", "01", ... "99": two digits a division, which halves the divisions. */
     static const char mm_pairs[] =
         "00010203040506070809101112131415161718192021222324"
@@ -15,6 +17,8 @@ cdef extern from *:
     const char* PAIRS "mm_pairs"
     int trailing_zeros "__builtin_ctzll"(uint64_t word) noexcept nogil
     bint LITTLE_ENDIAN "(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__)"
+    ctypedef long long wide_t "mm_decimal_t"            # 128 bits in C
+    ctypedef unsigned long long uwide_t "mm_udecimal_t"
 
 
 cdef inline bint digits_of(uint64_t word, uint64_t* value) noexcept nogil:
@@ -110,3 +114,39 @@ cdef inline char* put_whole(char* p, uint64_t value) noexcept nogil:
     else:
         p = put_eight(put_short(p, <uint32_t> (high // 100000000)), <uint32_t> (high % 100000000))
     return put_eight(p, <uint32_t> (value % 100000000))
+
+
+cdef inline char* put_signed(char* p, int64_t value) noexcept nogil:
+    """Append *value*, with a minus where it is negative."""
+    if value < 0:
+        p[0] = c"-"
+        return put_whole(p + 1, 0 - <uint64_t> value)
+    return put_whole(p, <uint64_t> value)
+
+
+cdef inline char* put_wide(char* p, uwide_t value) noexcept nogil:
+    """Append *value*, which may have more than 64 bits."""
+    cdef uwide_t high = value // power_of_ten(19)
+    cdef uwide_t low = value % power_of_ten(19)
+    if high == 0:
+        return put_whole(p, <uint64_t> low)
+    return put_fixed(put_whole(p, <uint64_t> high), <uint64_t> low, 19)
+
+
+cdef inline char* put_decimal(char* p, wide_t value, int places) noexcept nogil:
+    """Append *value*, in units of 10**-places."""
+    cdef uwide_t size = <uwide_t> value
+    cdef uint64_t small
+    if value < 0:
+        p[0] = c"-"
+        p += 1
+        size = 0 - size
+    small = <uint64_t> size
+    if small == size and places == 8:
+        p = put_whole(p, small // 100000000)
+        p[0] = c"."
+        return put_eight(p + 1, <uint32_t> (small % 100000000))
+    p = put_wide(p, size // power_of_ten(places))
+    p[0] = c"."
+    small = <uint64_t> (size % power_of_ten(places))
+    return put_fixed(p + 1, small, places)

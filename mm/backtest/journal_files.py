@@ -6,18 +6,28 @@ needs a mid while there is none. Parquet has the same columns and rows, typed, a
 empty; its size is a tenth of the CSV file.
 """
 
-import io
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from decimal import Decimal
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mm.backtest.journal import ACTIONS, CANCEL_REASONS, REJECT_REASONS, STATUSES
-from mm.base.arrays import Ints
+import numpy as np
+
+from mm.backtest._csv_rows import CsvRows
+from mm.backtest.journal import (
+    ACTIONS,
+    CANCEL_REASONS,
+    FILL_COLUMNS,
+    ORDER_COLUMNS,
+    REJECT_REASONS,
+    STATE_COLUMNS,
+    STATUSES,
+)
 from mm.base.code_identity import HashedFile, hash_file
 from mm.clock import US_PER_MS
-from mm.tape.frames import sides, words
+from mm.tape.frames import floats, sides, words
 
 if TYPE_CHECKING:
     import polars as pl
@@ -26,16 +36,186 @@ if TYPE_CHECKING:
     from mm.backtest.run_terms import RunTerms
     from mm.instrument import Instrument
 
-    Amounts = Callable[[Ints, int], Any]  # of whole numbers of a unit, in 1e-8
-
 CSV, PARQUET = FORMATS = ("csv", "parquet")
-ORDER_FILE = (
-    *("recv_ms", "order_id", "action", "status", "side", "price", "qty", "remaining_qty"),
-    *("active_recv_ms", "expire_recv_ms", "cancel_req_ms", "cancel_effective_ms", "reject_reason", "cancel_reason"),
-    *("recv_us", "active_recv_us", "cancel_effective_us", "expire_recv_us"),
-)
-"""The columns of the orders file."""
-ROWS = 1 << 16  # that are in memory as decimals
+ROWS = 1 << 16  # of a Parquet file that are in memory as decimals
+
+
+@dataclass(frozen=True, slots=True)
+class Whole:
+    """A column of whole numbers; *column* is their place in a row of the table."""
+
+    column: int
+
+    def put(self, cells: CsvRows) -> None:
+        """Add the column to those of a CSV file."""
+        cells.whole(self.column)
+
+    def series(self, table: "Table", *, exactly: bool) -> Any:  # noqa: ARG002
+        """Return the column of a frame."""
+        return table[:, self.column]
+
+
+@dataclass(frozen=True, slots=True)
+class Instant:
+    """A column of instants, in *per* µs and rounded down; null below 0."""
+
+    column: int
+    per: int = 1
+
+    def put(self, cells: CsvRows) -> None:
+        """Add the column to those of a CSV file."""
+        cells.instant(self.column, self.per)
+
+    def series(self, table: "Table", *, exactly: bool) -> Any:  # noqa: ARG002
+        """Return the column of a frame."""
+        import polars as pl
+
+        us = table[:, self.column]
+        return pl.Series(us // self.per).set(pl.Series(us < 0), None)
+
+
+@dataclass(frozen=True, slots=True)
+class Word:
+    """A column of the *names* of codes, of which *code* is the first name's; null below it."""
+
+    column: int
+    names: Sequence[str]
+    code: int = 0
+
+    def put(self, cells: CsvRows) -> None:
+        """Add the column to those of a CSV file."""
+        cells.word(self.column, self.names, self.code)
+
+    def series(self, table: "Table", *, exactly: bool) -> Any:  # noqa: ARG002
+        """Return the column of a frame."""
+        return words(self.names, table[:, self.column] - self.code)
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """A column of ``BUY`` for +1 and ``SELL`` for -1; null for 0."""
+
+    column: int
+
+    def put(self, cells: CsvRows) -> None:
+        """Add the column to those of a CSV file."""
+        cells.word(self.column, ("SELL", "", "BUY"), -1)
+
+    def series(self, table: "Table", *, exactly: bool) -> Any:  # noqa: ARG002
+        """Return the column of a frame."""
+        return sides(table[:, self.column])
+
+
+@dataclass(frozen=True, slots=True)
+class Amount:
+    """A column of decimals, of so many *places*; null where the column *mark* is not above 0.
+
+    Attributes:
+        terms: Units, in 10**-places, each with the one or two columns whose product is multiplied by it.
+        places: Decimal places.
+        start: Added to the sum of the terms, in 10**-places.
+        mark: A column, -1 for none.
+    """
+
+    terms: tuple[tuple[int, ...], ...]
+    places: int = 8
+    start: int = 0
+    mark: int = -1
+
+    def put(self, cells: CsvRows) -> None:
+        """Add the column to those of a CSV file."""
+        cells.amount(self.terms, self.places, self.start, self.mark)
+
+    def series(self, table: "Table", *, exactly: bool) -> Any:
+        """Return the column of a frame, as decimals or as the floats nearest to them; of one term without a start."""
+        import polars as pl
+
+        ((unit, column),) = self.terms
+        numbers = table[:, column]
+        if exactly:
+            one = pl.Series([Decimal(unit).scaleb(-self.places)], dtype=pl.Decimal(38, self.places))
+            found = pl.Series(numbers).cast(pl.Decimal(38, 0)) * one
+        else:
+            found = pl.Series(floats(numbers, unit, 10**self.places))
+        return found if self.mark < 0 else found.set(pl.Series(table[:, self.mark] <= 0), None)
+
+
+Columns = Mapping[str, Whole | Instant | Word | Side | Amount]
+"""The columns of a file, by name."""
+
+
+def order_columns(grid: "Instrument") -> Columns:
+    """Return the columns of the orders file."""
+    at = ORDER_COLUMNS.index
+    instants = {name: at(f"{name}_us") for name in ("active", "expire", "cancel_req", "cancel_effective")}
+    return {
+        "recv_ms": Instant(at("us"), US_PER_MS),
+        "order_id": Whole(at("order_id")),
+        "action": Word(at("action"), ACTIONS),
+        "status": Word(at("status"), STATUSES),
+        "side": Side(at("side")),
+        "price": Amount(((grid.tick_e8, at("ticks")),)),
+        "qty": Amount(((grid.lot_e8, at("lots")),)),
+        "remaining_qty": Amount(((grid.lot_e8, at("remaining_lots")),)),
+        "active_recv_ms": Instant(instants["active"], US_PER_MS),
+        "expire_recv_ms": Instant(instants["expire"], US_PER_MS),
+        "cancel_req_ms": Instant(instants["cancel_req"], US_PER_MS),
+        "cancel_effective_ms": Instant(instants["cancel_effective"], US_PER_MS),
+        "reject_reason": Word(at("reject_reason"), REJECT_REASONS[1:], 1),
+        "cancel_reason": Word(at("cancel_reason"), CANCEL_REASONS[1:], 1),
+        "recv_us": Instant(at("us")),
+        "active_recv_us": Instant(instants["active"]),
+        "cancel_effective_us": Instant(instants["cancel_effective"]),
+        "expire_recv_us": Instant(instants["expire"]),
+    }
+
+
+def fill_columns(grid: "Instrument", reasons: Sequence[str]) -> Columns:
+    """Return the columns of the fills file; *reasons* are the words of the journal's codes."""
+    at = FILL_COLUMNS.index
+    return {
+        "recv_ms": Instant(at("us"), US_PER_MS),
+        "order_id": Whole(at("order_id")),
+        "side": Side(at("side")),
+        "price": Amount(((grid.tick_e8, at("ticks")),)),
+        "qty": Amount(((grid.lot_e8, at("lots")),)),
+        "fee": Amount(((1, at("fee_e8")),)),
+        "reason": Word(at("reason"), reasons),
+        "recv_us": Instant(at("us")),
+        "mid": _mid(grid, at("mid2_ticks")),
+        "inventory_after": Amount(((grid.lot_e8, at("inventory_lots")),)),
+    }
+
+
+def state_columns(terms: "RunTerms") -> Columns:
+    """Return the columns of the state file."""
+    at, grid = STATE_COLUMNS.index, terms.instrument
+    inventory, cash_tl, fees, mid2 = map(at, ("inventory_lots", "cash_tl", "fees_e8", "mid2_ticks"))
+    cash_unit, places = _fewest_places(grid.tick_lot_e16, 16)
+    worth_unit, worth_places = _fewest_places(5 * grid.tick_lot_e16, 17)
+
+    def cash(finer: int) -> tuple[tuple[tuple[int, ...], ...], int]:
+        """Return the terms and the start of the cash, with *finer* places more than it needs."""
+        e8 = 10 ** (places + finer - 8)
+        return ((cash_unit * 10**finer, cash_tl), (-e8, fees)), terms.initial_cash_e8 * e8
+
+    (own, start), (marked, marked_start), worth = cash(0), cash(worth_places - places), (worth_unit, inventory, mid2)
+    return {
+        "recv_ms": Instant(at("us"), US_PER_MS),
+        "inventory": Amount(((grid.lot_e8, inventory),)),
+        "cash": Amount(own, places, start),
+        "mid": _mid(grid, mid2),
+        "mtm_value": Amount((worth,), worth_places, 0, mid2),
+        "open_orders": Whole(at("open_orders")),
+        "recv_us": Instant(at("us")),
+        "equity": Amount((*marked, worth), worth_places, marked_start, mid2),
+    }
+
+
+def _mid(grid: "Instrument", column: int) -> Amount:
+    """Return the column of the mids from bid + ask in ticks, null for 0: half a tick may need a ninth place."""
+    half, places = _fewest_places(5 * grid.tick_e8, 9)
+    return Amount(((half, column),), places, 0, column)
 
 
 def orders_path(folder: Path, symbol: str) -> Path:
@@ -56,142 +236,48 @@ def read_orders(folder: Path, symbol: str, types: "Mapping[str, Any] | None" = N
 
     path = orders_path(folder, symbol)
     if path.suffix == f".{PARQUET}":
-        found = pl.read_parquet(path, columns=list(types or ORDER_FILE))
+        found = pl.read_parquet(path, columns=None if types is None else list(types))
         return found.cast(dict(types)) if types else found.cast(pl.String)  # type: ignore[arg-type]
     if types is None:
         return pl.read_csv(path, infer_schema=False)
     return pl.read_csv(path, columns=list(types), schema_overrides=dict(types))
 
 
-def write_frames(path: Path, frames: "Iterable[pl.DataFrame]") -> tuple[str, int]:
-    """Write *frames*, at least one, to a CSV or Parquet file; return its sha256 in hex, and its rows."""
-    rows = 0
+def write_table(path: Path, pieces: "Iterable[Table]", columns: Columns) -> tuple[str, int]:
+    """Write a table, in at least one of *pieces*, to a CSV or Parquet file; return its sha256 in hex, and its rows."""
     if path.suffix == f".{PARQUET}":
-        import polars as pl
-        import pyarrow.parquet as pq
-
-        tables = (frame.with_columns(pl.selectors.enum().cast(pl.Categorical)).to_arrow() for frame in frames)
-        first = next(tables)
-        with pq.ParquetWriter(path, first.schema, compression="zstd") as writer:
-            for table in chain([first], tables):
-                writer.write_table(table)
-                rows += len(table)
-        return hash_file(path), rows
+        return _write_parquet(path, pieces, columns)
+    cells, rows = CsvRows(), 0
+    for column in columns.values():
+        column.put(cells)
     with HashedFile(path) as file:
-        for number, frame in enumerate(frames):
-            text = io.BytesIO()
-            frame.write_csv(text, include_header=number == 0, quote_style="never")
-            file.write(text.getbuffer())
-            rows += len(frame)
+        file.write(",".join(columns).encode() + b"\n")
+        for piece in pieces:
+            cells.write(file, np.ascontiguousarray(piece))
+            rows += len(piece)
         return file.sha256.hexdigest(), rows
 
 
-def order_frames(orders: "Table", grid: "Instrument") -> "Iterator[pl.DataFrame]":
-    """Yield the orders file in pieces."""
+def _write_parquet(path: Path, pieces: "Iterable[Table]", columns: Columns) -> tuple[str, int]:
+    import polars as pl
+    import pyarrow.parquet as pq
+
+    parts = (piece[first : first + ROWS] for piece in pieces for first in range(0, max(len(piece), 1), ROWS))
+    frames = (frame_of(part, columns, exactly=True) for part in parts)
+    tables = (frame.with_columns(pl.selectors.enum().cast(pl.Categorical)).to_arrow() for frame in frames)
+    first, rows = next(tables), 0
+    with pq.ParquetWriter(path, first.schema, compression="zstd") as writer:
+        for table in chain([first], tables):
+            writer.write_table(table)
+            rows += len(table)
+    return hash_file(path), rows
+
+
+def frame_of(table: "Table", columns: Columns, *, exactly: bool = False) -> "pl.DataFrame":
+    """Return the columns of a file as a frame: words as Enum, amounts as floats, or *exactly* as decimals."""
     import polars as pl
 
-    return (pl.DataFrame(order_columns(piece, grid, exact)) for piece in _pieces(orders))
-
-
-def fill_frames(fills: "Table", grid: "Instrument", reasons: Sequence[str]) -> "Iterator[pl.DataFrame]":
-    """Yield the fills file in pieces; *reasons* are the words of the journal's codes."""
-    import polars as pl
-
-    return (pl.DataFrame(fill_columns(piece, grid, reasons, exact)) for piece in _pieces(fills))
-
-
-def state_frames(pieces: "Iterable[Table]", terms: "RunTerms") -> "Iterator[pl.DataFrame]":
-    """Yield the state file, from *pieces* of the state table."""
-    import polars as pl
-
-    grid = terms.instrument
-    cash_unit, places = _fewest_places(grid.tick_lot_e16, 16)
-    worth_unit, worth_places = _fewest_places(5 * grid.tick_lot_e16, 17)
-    start = Decimal(terms.initial_cash_e8).scaleb(-8)
-    for piece in pieces:
-        us, inventory, cash_tl, fees_e8, mid2, open_orders = piece.T
-        cash = exact(cash_tl, cash_unit, places) - exact(fees_e8, 1) + start
-        marked = pl.Series(mid2).cast(pl.Decimal(38, 0)).set(pl.Series(mid2 <= 0), None)
-        worth = exact(inventory, worth_unit, worth_places) * marked
-        yield pl.DataFrame(
-            {
-                "recv_ms": us // US_PER_MS,
-                "inventory": exact(inventory, grid.lot_e8),
-                "cash": cash.cast(pl.Decimal(38, places)),
-                "mid": _mids(mid2, grid.tick_e8, exact),
-                "mtm_value": worth.cast(pl.Decimal(38, worth_places)),
-                "open_orders": open_orders,
-                "recv_us": us,
-                "equity": (cash.cast(pl.Decimal(38, worth_places)) + worth).cast(pl.Decimal(38, worth_places)),
-            }
-        )
-
-
-def order_columns(orders: "Table", grid: "Instrument", amounts: "Amounts") -> dict[str, Any]:
-    """Return the columns of the orders file; instants are null if there is none."""
-    us, order_id, action, status, side, ticks, lots, remaining, *instants, reject, cancel = orders.T
-    active, expire, cancel_req, cancel_effective = instants
-    return {
-        "recv_ms": us // US_PER_MS,
-        "order_id": order_id,
-        "action": words(ACTIONS, action),
-        "status": words(STATUSES, status),
-        "side": sides(side),
-        "price": amounts(ticks, grid.tick_e8),
-        "qty": amounts(lots, grid.lot_e8),
-        "remaining_qty": amounts(remaining, grid.lot_e8),
-        "active_recv_ms": _known(active // US_PER_MS),
-        "expire_recv_ms": _known(expire // US_PER_MS),
-        "cancel_req_ms": _known(cancel_req // US_PER_MS),
-        "cancel_effective_ms": _known(cancel_effective // US_PER_MS),
-        "reject_reason": words(REJECT_REASONS[1:], reject - 1),
-        "cancel_reason": words(CANCEL_REASONS[1:], cancel - 1),
-        "recv_us": us,
-        "active_recv_us": _known(active),
-        "cancel_effective_us": _known(cancel_effective),
-        "expire_recv_us": _known(expire),
-    }
-
-
-def fill_columns(fills: "Table", grid: "Instrument", reasons: Sequence[str], amounts: "Amounts") -> dict[str, Any]:
-    """Return the columns of the fills file; the mid is null without a valid book."""
-    us, order_id, side, ticks, lots, fee_e8, reason, mid2, inventory = fills.T
-    return {
-        "recv_ms": us // US_PER_MS,
-        "order_id": order_id,
-        "side": sides(side),
-        "price": amounts(ticks, grid.tick_e8),
-        "qty": amounts(lots, grid.lot_e8),
-        "fee": amounts(fee_e8, 1),
-        "reason": words(reasons, reason),
-        "recv_us": us,
-        "mid": _mids(mid2, grid.tick_e8, amounts),
-        "inventory_after": amounts(inventory, grid.lot_e8),
-    }
-
-
-def exact(numbers: Ints, unit: int, places: int = 8) -> "pl.Series":
-    """Return whole *numbers* of a unit, which is in 10**-places, as exact decimals."""
-    import polars as pl
-
-    one = pl.Series([Decimal(unit).scaleb(-places)], dtype=pl.Decimal(38, places))
-    return pl.Series(numbers).cast(pl.Decimal(38, 0)) * one
-
-
-def _mids(mid2: Ints, tick_e8: int, amounts: "Amounts") -> "pl.Series":
-    """Return the mids of bid + ask in ticks, null for 0: half a tick may need a ninth place."""
-    import polars as pl
-
-    half, places = _fewest_places(5 * tick_e8, 9)
-    found = exact(mid2, half, places) if amounts is exact else pl.Series(amounts(mid2, tick_e8)) / 2
-    return found.set(pl.Series(mid2 <= 0), None)
-
-
-def _known(instants: Ints) -> "pl.Series":
-    """Return instants, null for those below 0."""
-    import polars as pl
-
-    return pl.Series(instants).set(pl.Series(instants < 0), None)
+    return pl.DataFrame({name: column.series(table, exactly=exactly) for name, column in columns.items()})
 
 
 def _fewest_places(unit: int, places: int) -> tuple[int, int]:
@@ -199,8 +285,3 @@ def _fewest_places(unit: int, places: int) -> tuple[int, int]:
     while places > 8 and unit % 10 == 0:
         unit, places = unit // 10, places - 1
     return unit, places
-
-
-def _pieces(table: "Table") -> "Iterator[Table]":
-    """Yield the rows of a table in at least one piece."""
-    return (table[first : first + ROWS] for first in range(0, max(len(table), 1), ROWS))

@@ -12,11 +12,10 @@ from mm.backtest.journal import ACTIONS, BREACHES, CANCEL_REASONS, REJECT_REASON
 from mm.backtest.journal_files import (
     CSV,
     fill_columns,
-    fill_frames,
+    frame_of,
     order_columns,
-    order_frames,
-    state_frames,
-    write_frames,
+    state_columns,
+    write_table,
 )
 from mm.backtest.metrics.markouts import HORIZONS_S, just_after, moves
 from mm.backtest.metrics.notes import NULL
@@ -91,13 +90,13 @@ class Result(Shown):
     @cached_property
     def orders(self) -> "pl.DataFrame":
         """The order rows, a polars frame with the columns of ``orders_<S>.csv``."""
-        return _with_text(order_columns(self.journal.orders, self.terms.instrument, floats))
+        return _with_text(frame_of(self.journal.orders, order_columns(self.terms.instrument)))
 
     @cached_property
     def fills(self) -> "pl.DataFrame":
         """The fills, a polars frame with the columns of ``fills_<S>.csv``."""
         journal = self.journal
-        return _with_text(fill_columns(journal.fills, self.terms.instrument, journal.fill_reasons, floats))
+        return _with_text(frame_of(journal.fills, fill_columns(self.terms.instrument, journal.fill_reasons)))
 
     @cached_property
     def state(self) -> "pl.DataFrame":
@@ -105,7 +104,7 @@ class Result(Shown):
         us, open_orders = self.journal.state[:, [0, 5]].T
         columns = self.account_columns(ACCOUNT)
         ends = {"open_orders": open_orders, "recv_us": columns.pop("recv_us"), "equity": columns.pop("equity")}
-        return _with_text({"recv_ms": us // US_PER_MS, **columns, **ends})
+        return frame({"recv_ms": us // US_PER_MS, **columns, **ends})
 
     @cached_property
     def summary(self) -> dict[str, Any]:
@@ -302,9 +301,9 @@ class Result(Shown):
         orders, state = f"orders_{grid.symbol}.{orders_format}", f"state_{grid.symbol}.{CSV}"
         digests = {} if hashes is None else hashes
         rows = dict[str, int]()
-        digests[orders], rows[orders] = write_frames(folder / orders, order_frames(journal.orders, grid))
+        digests[orders], rows[orders] = write_table(folder / orders, [journal.orders], order_columns(grid))
         rows |= self.write_fills(folder, digests)
-        digests[state], rows[state] = write_frames(folder / state, state_frames(journal.state_pieces(), self.terms))
+        digests[state], rows[state] = write_table(folder / state, journal.state_pieces(), state_columns(self.terms))
         if journal.breaches is not None:
             name = f"breaches_{grid.symbol}.csv"
             (folder / name).write_text(BREACHES_HEAD + "".join(_breach_lines(journal.breaches)), encoding="ascii")
@@ -321,8 +320,8 @@ class Result(Shown):
         folder.mkdir(parents=True, exist_ok=True)
         journal, grid = self.journal, self.terms.instrument
         name = f"fills_{grid.symbol}.{CSV}"
-        fills = fill_frames(journal.fills, grid, journal.fill_reasons)
-        hashes[name], rows = write_frames(folder / name, fills)
+        columns = fill_columns(grid, journal.fill_reasons)
+        hashes[name], rows = write_table(folder / name, [journal.fills], columns)
         return {name: rows}
 
     def _fill_columns(self) -> dict[str, Any]:
@@ -346,8 +345,8 @@ def _breach_lines(breaches: "NDArray[np.int64]") -> Iterator[str]:
         yield f"{us},{BREACHES[limit]},{SIDES[side % 3]},{decimal_text(value_e8)},{decimal_text(bound_e8)}\n"
 
 
-def _with_text(columns: dict[str, Any]) -> "pl.DataFrame":
-    """Return *columns* as a polars frame, words as text; NaN is null."""
+def _with_text(found: "pl.DataFrame") -> "pl.DataFrame":
+    """Return a frame with words as text."""
     import polars as pl
 
-    return frame(columns).with_columns(pl.selectors.enum().cast(pl.String))
+    return found.with_columns(pl.selectors.enum().cast(pl.String))

@@ -59,7 +59,7 @@ def goodness(table: Table, estimate: Estimate) -> Goodness:
     The deviance and its degrees of freedom are those of `pools` of neighbouring rows: rows with tiny expectations add
     degrees of freedom without deviance, and would make the test powerless.
     """
-    from scipy.special import chdtrc, gammaln, xlogy
+    from mm.base.special import chdtrc, gammaln, xlogy
 
     log_expected = table.log_exposure + _log_rate(table, estimate)
     expected, fills = np.exp(np.minimum(log_expected, LARGE)), table.fills
@@ -142,7 +142,7 @@ def curvature_p(sample: Sample, table: Table, estimate: Estimate) -> float | Non
     If it is small, ln λ(δ) is not a straight line, and must not be extrapolated. It is that of the likelihood ratio;
     with blocks, that of their scores if it is larger, which is robust to bursts.
     """
-    from scipy.special import chdtrc
+    from mm.base.special import chdtrc
 
     delta = table.shape.delta
     if len(delta) < 3 or not ((delta > 0) & (delta < 1)).any():
@@ -193,7 +193,7 @@ def sides_p(
         peaks: Their `likelihood_peak`.
         pooled: The maximum-likelihood estimate of both together.
     """
-    from scipy.special import chdtrc
+    from mm.base.special import chdtrc
 
     apart = sum(_highest_loglik(side, peak) for side, peak in zip(sides, peaks, strict=True))
     together = 0.0
@@ -225,7 +225,7 @@ def _score_p(sample: Sample, estimate: Estimate, further: list[Floats]) -> float
         estimate: The maximum of the likelihood without the further terms.
         further: Derivative of ln λ by each further parameter, at each point.
     """
-    from scipy.special import fdtrc
+    from mm.base.special import fdtrc
 
     blocks, terms = sample.n_blocks, len(further)
     if blocks < terms + FEWEST_BLOCKS:
@@ -303,7 +303,7 @@ class Residuals:
         Their squares sum to the deviance (McCullagh and Nelder 1989, 2.4.3). One fill with a tiny expectation gives a
         residual of a few units, not of thousands as Pearson's residual.
         """
-        from scipy.special import xlogy
+        from mm.base.special import xlogy
 
         with np.errstate(divide="ignore", invalid="ignore"):
             logs = np.where(self.fills > 0, xlogy(self.fills, self.fills / self.expected), 0.0)
@@ -311,7 +311,7 @@ class Residuals:
 
     def rates(self) -> tuple[Floats, Floats, Floats]:
         """Return fills per second of each row, and the ends of its exact 95 % Poisson interval (Garwood 1936)."""
-        from scipy.special import gammaincinv
+        from mm.base.special import gammaincinv
 
         low = np.where(self.fills > 0, gammaincinv(np.maximum(self.fills, 1e-12), 0.025), 0.0)
         high = gammaincinv(self.fills + 1, 0.975)
@@ -394,7 +394,7 @@ class Uniformity:
 
 def uniformity(between: Floats) -> Uniformity:
     """Return the test of waiting times *between* hits; p by Stephens' approximation, accurate from four of them on."""
-    from scipy.special import kolmogorov
+    from mm.base.special import kolmogorov
 
     n = int(between.size)
     if n == 0:

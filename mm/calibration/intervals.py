@@ -228,7 +228,7 @@ def predictive_ci95(points: Points, horizon_s: float) -> tuple[float, float] | N
         points: Points of the window, by blocks in chronological order.
         horizon_s: Length of the predicted period, in seconds.
     """
-    from scipy.special import pdtrik
+    from mm.base.special import pdtrik
 
     if not len(points) or points.block.min() < 0:
         return None

@@ -217,7 +217,7 @@ def columns_of(result: "Result") -> RunColumns:
     us, mid2 = result.journal.mids.T
     rows, usual = (None, None) if len(state) <= ALL_DRAWN else state_rows(state)
     return RunColumns(
-        fills=result.fills.to_dict(),
+        fills=_fills_of(result),
         state=result.account_columns(DRAWN, rows),
         quotes=standing_of(result.journal, terms.instrument.tick_e8),
         mid_us=us,
@@ -229,6 +229,22 @@ def columns_of(result: "Result") -> RunColumns:
         usual_us=usual,
         target=terms.target_lots * terms.instrument.lot_e8 / E8,
     )
+
+
+def _fills_of(result: "Result") -> dict[str, Numbers]:
+    """Return the `FILL_COLUMNS` of a backtest."""
+    journal, grid = result.journal, result.terms.instrument
+    us, _, side, ticks, lots, fee_e8, reason, mid2, _ = journal.fills.T
+    columns = {
+        "recv_us": us,
+        "side": np.where(side > 0, "BUY", "SELL"),
+        "price": floats(ticks, grid.tick_e8),
+        "qty": floats(lots, grid.lot_e8),
+        "fee": floats(fee_e8),
+        "reason": np.array(journal.fill_reasons, object)[reason] if len(reason) else np.empty(0, object),
+        "mid": np.where(mid2 > 0, floats(mid2, grid.tick_e8, 2 * E8), np.nan),
+    }
+    return {name: columns[name] for name in FILL_COLUMNS}
 
 
 def state_rows(state: "Table") -> tuple[Rows, float]:

@@ -39,7 +39,7 @@ class Tested:
         Expected fills are exposure · A · exp(-k delta), for a cell minus that of its far edge. The likelihood includes
         the factorials of the counts.
         """
-        from scipy.special import gammaln
+        from mm.base.special import gammaln
 
         if rates is None:
             return cls(points)

@@ -11,9 +11,15 @@ from hypothesis import strategies as st
 
 from journals import BTCUSDT, Scribe, run_terms, scribes, seeded
 from mm.backtest.journal import ACTIONS, CANCEL_REASONS, REJECT_REASONS, STATUSES
-from mm.backtest.journal_files import ORDER_FILE, fill_frames, order_frames, state_frames, write_frames
+from mm.backtest.journal_files import fill_columns, order_columns, state_columns, write_table
+from mm.errors import MMError
 from mm.instrument import Instrument
 
+ORDER_FILE = (
+    *("recv_ms", "order_id", "action", "status", "side", "price", "qty", "remaining_qty"),
+    *("active_recv_ms", "expire_recv_ms", "cancel_req_ms", "cancel_effective_ms", "reject_reason", "cancel_reason"),
+    *("recv_us", "active_recv_us", "cancel_effective_us", "expire_recv_us"),
+)
 FILL_FILE = ("recv_ms", "order_id", "side", "price", "qty", "fee", "reason", "recv_us", "mid", "inventory_after")
 STATE_FILE = ("recv_ms", "inventory", "cash", "mid", "mtm_value", "open_orders", "recv_us", "equity")
 E8 = Decimal(10) ** -8
@@ -87,23 +93,23 @@ def plain_state(state, tick, lot, start):
     return csv(STATE_FILE, map(line, state.tolist()))
 
 
-def written_bytes(frames):
+def written_bytes(pieces, columns):
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "table.csv"
-        write_frames(path, frames)
+        write_table(path, pieces, columns)
         return path.read_bytes()
 
 
 def state_bytes(pieces, grid, start_e8):
-    return written_bytes(state_frames(pieces, run_terms(grid, initial_cash_e8=start_e8)))
+    return written_bytes(pieces, state_columns(run_terms(grid, initial_cash_e8=start_e8)))
 
 
 def assert_tables(orders, fills, state, reasons, grid, start_e8):
     """Compare every written table with the plain implementation."""
     with localcontext(WIDE):
         tick, lot, start = grid.tick_e8 * E8, grid.lot_e8 * E8, start_e8 * E8
-        assert written_bytes(order_frames(orders, grid)) == plain_orders(orders, tick, lot)
-        assert written_bytes(fill_frames(fills, grid, reasons)) == plain_fills(fills, tick, lot, reasons)
+        assert written_bytes([orders], order_columns(grid)) == plain_orders(orders, tick, lot)
+        assert written_bytes([fills], fill_columns(grid, reasons)) == plain_fills(fills, tick, lot, reasons)
         assert state_bytes([state[:1], state[1:]], grid, start_e8) == plain_state(state, tick, lot, start)
 
 
@@ -148,12 +154,33 @@ def test_tables_of_any_integers_equal_decimal_output(orders, fills, state, tick_
     assert_tables(orders, fills, state, REASONS, Instrument("ANY", tick_e8, lot_e8), start_e8)
 
 
-@pytest.mark.slow
-def test_tables_in_pieces_are_written_whole(monkeypatch):
-    """One header, and every row once."""
-    monkeypatch.setattr("mm.backtest.journal_files.ROWS", 7)
+def test_long_tables_are_written_whole():
+    """One header, and every row once, in several chunks of text and several pieces of a table."""
     journal = seeded(500, fill_chance=0.3).journal()
-    assert_tables(journal.orders, journal.fills, journal.state, journal.fill_reasons, BTCUSDT, 10**11)
+    columns, orders = order_columns(BTCUSDT), np.tile(journal.orders, (20, 1))
+    text = written_bytes([orders, orders[:0], orders[:7]], columns)
+    with localcontext(WIDE):
+        again = plain_orders(journal.orders, BTCUSDT.tick_e8 * E8, BTCUSDT.lot_e8 * E8).splitlines(keepends=True)
+    assert len(text) > 2 << 20
+    assert text == b"".join([again[0], *again[1:] * 20, *again[1:8]])
+
+
+def test_amounts_beyond_128_bits_are_refused(tmp_path):
+    """No digit is lost in silence."""
+    state = np.array([[0, 2**62, 0, 0, 2**62, 0]])
+    columns = state_columns(run_terms(Instrument("WIDE", 10**9, 10**9), initial_cash_e8=0))
+    with pytest.raises(MMError, match="128 bits"):
+        write_table(tmp_path / "state.csv", [state], columns)
+    state[:, 1:5:3] = 2**20
+    assert write_table(tmp_path / "state.csv", [state], columns)[1] == 1
+
+
+def test_code_without_a_name_is_refused(tmp_path):
+    """An engine of another version must not write another word."""
+    orders = seeded(5).journal().orders.copy()
+    orders[-1, 2] = len(ACTIONS)
+    with pytest.raises(MMError, match="without a name"):
+        write_table(tmp_path / "orders.csv", [orders], order_columns(BTCUSDT))
 
 
 def test_ordinary_units_are_written_with_eight_places():
@@ -180,7 +207,7 @@ def test_skipped_order_has_no_id_and_no_active_times():
     """An order that was not placed never rests and is never cancelled."""
     scribe = Scribe()
     scribe.skip(1, 8_700_000, 100)
-    text = written_bytes(order_frames(scribe.journal().orders, BTCUSDT))
+    text = written_bytes([scribe.journal().orders], order_columns(BTCUSDT))
     assert text.decode().splitlines()[1] == (
         "1765868400000,0,SKIP,REJECTED,BUY,87000.00000000,0.00100000,0.00100000,,,,,insufficient_cash,,"
         "1765868400000000,,,"

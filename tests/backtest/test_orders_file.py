@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from journals import scribes, seeded
 from mm.__main__ import main
-from mm.backtest.journal_files import FORMATS, ORDER_FILE, order_frames, read_orders, write_frames
+from mm.backtest.journal_files import FORMATS, order_columns, read_orders, write_table
 from mm.instrument import Instrument
 from mm.runs.finished import open_run
 
@@ -28,12 +28,12 @@ def test_csv_and_parquet_hold_the_same_cells(tmp_path_factory, scribe, units):
     journal, read = scribe.journal(), {}
     for form in FORMATS:
         name = f"orders_{SYMBOL}.{form}"
-        sha256, rows = write_frames(folder / name, order_frames(journal.orders, grid))
+        sha256, rows = write_table(folder / name, [journal.orders], order_columns(grid))
         assert rows == len(journal.orders)
         assert hashlib.sha256((folder / name).read_bytes()).hexdigest() == sha256
         read[form] = read_orders(folder, SYMBOL)
         (folder / name).unlink()
-    assert read["csv"].columns == list(ORDER_FILE)
+    assert read["csv"].columns == list(order_columns(grid))
     assert read["parquet"].equals(read["csv"].cast(pl.String))
 
 
@@ -42,11 +42,19 @@ def test_parquet_has_typed_columns_and_exact_decimals(tmp_path):
     journal = seeded(60).journal()
     orders = journal.orders
     path = tmp_path / f"orders_{SYMBOL}.parquet"
-    write_frames(path, order_frames(orders, Instrument(SYMBOL, 1_000_000, 1_000)))
+    write_table(path, [orders], order_columns(Instrument(SYMBOL, 1_000_000, 1_000)))
     table = pl.read_parquet(path)
     assert table["recv_us"].to_list() == orders[:, 0].tolist()
     assert table["price"].to_list() == [Decimal(int(ticks)) / 100 for ticks in orders[:, 5]]
     assert table["active_recv_us"].null_count() == int(np.count_nonzero(orders[:, 8] < 0)) > 0
+
+
+def test_long_parquet_is_written_in_groups_of_rows(tmp_path, monkeypatch):
+    """Every row once, in order."""
+    monkeypatch.setattr("mm.backtest.journal_files.ROWS", 7)
+    orders, path = seeded(60).journal().orders, tmp_path / f"orders_{SYMBOL}.parquet"
+    assert write_table(path, [orders, orders[:3]], order_columns(Instrument(SYMBOL, 1, 1)))[1] == len(orders) + 3
+    assert pl.read_parquet(path)["recv_us"].to_list() == [*orders[:, 0].tolist(), *orders[:3, 0].tolist()]
 
 
 def test_columns_are_read_as_requested_types(tmp_path):
@@ -55,7 +63,7 @@ def test_columns_are_read_as_requested_types(tmp_path):
     read = []
     for form in FORMATS:
         name = f"orders_{SYMBOL}.{form}"
-        write_frames(tmp_path / name, order_frames(journal.orders, Instrument(SYMBOL, 1_000_000, 1_000)))
+        write_table(tmp_path / name, [journal.orders], order_columns(Instrument(SYMBOL, 1_000_000, 1_000)))
         read.append(read_orders(tmp_path, SYMBOL, types))
         (tmp_path / name).unlink()
     assert read[0].select(list(types)).equals(read[1].select(list(types)))

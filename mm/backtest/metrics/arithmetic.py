@@ -64,7 +64,7 @@ def ratio_interval(count: float, expected: float, ends: Ends) -> tuple[float | N
 
 def mean_interval(count: float) -> tuple[float, float]:
     """Return Garwood's exact 95 % interval of the mean of a Poisson *count*."""
-    from scipy.special import gammaincinv
+    from mm.base.special import gammaincinv
 
     tail = (1 - LEVEL) / 2
     low = float(gammaincinv(count, tail)) if count > 0 else 0.0
@@ -73,7 +73,7 @@ def mean_interval(count: float) -> tuple[float, float]:
 
 def student_quantile(degrees: int) -> float:
     """Return the two-sided 95 % quantile of Student's t distribution with 1 or more *degrees* of freedom."""
-    from scipy.special import stdtrit
+    from mm.base.special import stdtrit
 
     return float(stdtrit(degrees, (1 + LEVEL) / 2))
 
@@ -86,7 +86,7 @@ def poisson_mid_p(count: int, mean: float) -> float | None:
     """
     if not mean > 0:
         return None
-    from scipy.special import gammaincc
+    from mm.base.special import gammaincc
 
     fewer = float(gammaincc(count, mean)) if count else 0.0
     return fewer + math.exp(count * math.log(mean) - mean - math.lgamma(count + 1)) / 2

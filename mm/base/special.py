@@ -1,0 +1,25 @@
+"""The functions of ``scipy.special`` that statistics need, loaded without the rest of the package.
+
+The whole package takes ten times as long to load, because it imports what other array libraries need, and that is a
+tenth of a short command. While the compiled functions are loaded, an empty module stands for the package; a later
+import of the package loads all of it.
+"""
+
+import sys
+from importlib import import_module, util
+
+_found = sys.modules.get("scipy.special")
+if _found is None and (_spec := util.find_spec("scipy.special")) is not None:
+    sys.modules["scipy.special"] = util.module_from_spec(_spec)
+    try:
+        _found = import_module("scipy.special._ufuncs")
+    except ImportError:  # a release of scipy that keeps them elsewhere
+        pass
+    finally:
+        del sys.modules["scipy.special"]
+if _found is None:
+    _found = import_module("scipy.special")
+
+chdtrc, fdtrc, kolmogorov, stdtrit = _found.chdtrc, _found.fdtrc, _found.kolmogorov, _found.stdtrit
+gammaincc, gammaincinv, gammaln = _found.gammaincc, _found.gammaincinv, _found.gammaln
+pdtrik, xlogy = _found.pdtrik, _found.xlogy

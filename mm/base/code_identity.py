@@ -13,7 +13,6 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from importlib.machinery import EXTENSION_SUFFIXES
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Self
 
@@ -163,6 +162,7 @@ def sources_alone(files: Mapping[str, str]) -> dict[str, str]:
 
 def _installed(names: Iterable[str]) -> Iterator[str]:
     """Yield ``name==version`` of the installed packages that modules belong to; the standard library is Python's."""
+    from importlib.metadata import PackageNotFoundError, version  # loads the email package
 
     for name in sorted({name.partition(".")[0] for name in names} - {PACKAGE.name, *sys.stdlib_module_names}):
         try:

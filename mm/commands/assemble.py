@@ -26,10 +26,7 @@ from mm.backtest.run_terms import (
     fraction_of,
 )
 from mm.base.knobs import groups_of
-from mm.calibration.calibrator import CalibrationConfig, FillsMeasured
 from mm.calibration.fit_result import PoissonFit
-from mm.calibration.sweeps import HitRule
-from mm.calibration.windows import Fallback, WindowPlan
 from mm.cli.config import Day, Market, Models, OtherMarkets
 from mm.clock import missing_days, us_from_ms
 from mm.dayfolder.layout import USDM, day_folder, days_of
@@ -46,6 +43,8 @@ from mm.signals.other_feed import OtherFeed
 if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger as Logger
 
+    from mm.calibration.calibrator import CalibrationConfig, FillsMeasured
+    from mm.calibration.windows import Fallback, WindowPlan
     from mm.cli.calibration_knobs import Calibration, Fit, Windows
     from mm.tape.tape import Tape
 
@@ -462,6 +461,8 @@ def calibration_config(
     calibration: "Calibration", fit: "Fit", seed: int, tape: "Tape", run: Run | None = None
 ) -> "CalibrationConfig":
     """Return the calibration config of days that start with *tape*; the file of a user's model is recorded in *run*."""
+    from mm.calibration.calibrator import CalibrationConfig
+    from mm.calibration.sweeps import HitRule
 
     fills = _measured(calibration, seed, tape, run)
     return CalibrationConfig(
@@ -488,6 +489,7 @@ def calibration_config(
 
 def _measured(calibration: "Calibration", seed: int, tape: "Tape", run: Run | None) -> "FillsMeasured | None":
     """Return the fill model of the measured orders; None if the hit rule decides."""
+    from mm.calibration.calibrator import FillsMeasured
 
     name, params = calibration.calib_fills, calibration.fill_params()
     if name is None:
@@ -501,6 +503,7 @@ def _measured(calibration: "Calibration", seed: int, tape: "Tape", run: Run | No
 
 def plan(windows: "Windows", execution: Execution, *models: Models) -> "WindowPlan":
     """Return the windows of a schedule for *models*; training ends one order latency before its segment."""
+    from mm.calibration.windows import WindowPlan
 
     return WindowPlan(
         train_window_min=windows.wf_train_window_min,
@@ -518,6 +521,7 @@ def fallback(windows: "Windows", models: Models) -> "Fallback":
     Raises:
         UsageError: If ``global_default`` has no A and k.
     """
+    from mm.calibration.windows import Fallback
 
     oldest_min = windows.fallback_max_age_min
     max_age_s = math.inf if oldest_min is None else oldest_min * 60

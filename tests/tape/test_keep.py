@@ -88,7 +88,7 @@ def test_partial_file_of_killed_process_is_removed(folder, cache):
 def test_second_load_opens_kept_tape_without_parsing(folder, cache, monkeypatch):
     """The opened tape is equal in every bit."""
     plain, first = load_day(folder), load_day(folder, cache=cache)
-    monkeypatch.setattr("mm.tape.load.read_day", None)
+    monkeypatch.setattr("mm.tape.read.read_day", None)
     second = load_day(folder, cache=cache)
     assert [tape.meta.cache for tape in (plain, first, second)] == ["off", "miss", "hit"]
     assert tapes_equal(plain, first)

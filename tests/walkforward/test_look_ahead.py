@@ -27,7 +27,7 @@ from mm.dayfolder.layout import DayFolder
 from mm.sim.flow.day import make_day
 from mm.sim.flow.scenario import Hawkes, PoissonMarket
 from mm.sim.flow.session import Session
-from mm.tape import load
+from mm.tape import read
 from mm.tape.tape import GAP
 
 if TYPE_CHECKING:
@@ -259,13 +259,13 @@ def test_arbitrary_later_prints_do_not_affect_trained_segments(day, original_seg
 def test_day_is_read_once_for_any_number_of_windows(day, monkeypatch):
     """Windows are slices: more segments or modes do not parse the files again."""
     reads = []
-    original = load.read_day
+    original = read.read_day
 
     def counted(*args, **kwargs):
         reads.append(args)
         return original(*args, **kwargs)
 
-    monkeypatch.setattr(load, "read_day", counted)
+    monkeypatch.setattr(read, "read_day", counted)
     tape = load_day(day)
     for step_min in (8, 0.5):
         for method in METHODS:

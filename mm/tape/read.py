@@ -1,0 +1,158 @@
+"""Reads a day folder into the parts of a tape, in three stages: read, order and sync, build.
+
+Opening a kept tape (`mm.tape.load`) needs none of it, so it is imported where a day is read.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mm.dayfolder.check import check_day
+from mm.dayfolder.layout import DayFolder
+from mm.dayfolder.manifest import read_manifest, sha256_of
+from mm.dayfolder.recovery import venue_of
+from mm.dayfolder.seal import AlteredFile
+from mm.errors import BrokenFile, MMError, NeverSynced
+from mm.tape.build import TapeBuilder, merged, quarter_hours
+from mm.tape.columns import DEPTH, GAP, SNAPSHOT, TapeFacts, TapeMeta
+from mm.tape.damage import usable_rest
+from mm.tape.excluded import exclude, halted_spans, place_fetched, sentences, trade_spans, trades_revealed
+from mm.tape.files import FEW
+from mm.tape.recorded import (
+    DayFindings,
+    ReadOptions,
+    known_grid,
+    lost_lines,
+    payments,
+    read_folder,
+    read_ledger,
+)
+from mm.tape.sync import sync_day
+
+if TYPE_CHECKING:
+    from mm.dayfolder.ledger import Event
+    from mm.tape.build import EventColumns
+    from mm.tape.excluded import Losses
+
+_MANY_TRADES, _CONTRARY = 100, 0.75
+"""From so many trades at the touch on, more than this share against the book is a defect (recorded days: 3 to 5 %)."""
+
+
+def read_day(
+    folder: DayFolder, options: ReadOptions, altered: Sequence[AlteredFile], work: Path | None
+) -> tuple[TapeBuilder, TapeFacts]:
+    """Return the parts of the tape of *folder*, without the files *altered*; raises as `load_day`."""
+    if not altered:
+        return _read(folder, options, work)
+
+    with usable_rest(folder, altered) as (left, losses):
+        copy_root, root = str(left.root.resolve()), str(folder.root)
+        try:
+            builder, facts = _read(left, options, work, losses)
+        except MMError as error:
+            raise type(error)(str(error).replace(str(left.root), root)) from error
+        warnings = tuple(warning.replace(copy_root, root) for warning in facts.meta.warnings)
+    names = {folder.path.joinpath(path).relative_to(folder.root).as_posix(): path for path, _, _ in altered}
+    inputs = tuple(
+        (name, names[name].stat().st_size, sha256_of(names[name])) if name in names else (name, size, sha256)
+        for name, size, sha256 in facts.meta.inputs
+    )
+    return builder, replace(facts, meta=replace(facts.meta, inputs=inputs, warnings=warnings))
+
+
+def _read(
+    folder: DayFolder,
+    options: ReadOptions,
+    work: Path | None,
+    losses: "Losses | None" = None,
+) -> tuple[TapeBuilder, TapeFacts]:
+    """Read a day without the lost spans, and without those with missing trades."""
+
+    findings = DayFindings()
+    ledger, ledger_read = read_ledger(folder)
+    grid = known_grid(folder, options, ledger)
+    recorded = read_folder(folder, grid, ledger, work)
+    until_us = options.until_us
+    venue = venue_of(folder, _first_knobs(ledger))
+    day = sync_day(recorded, findings, venue, as_received=options.as_received, until_us=until_us)
+    if until_us is not None:
+        recorded = replace(recorded, ledger=[row for row in recorded.ledger if row.at.recv_us < until_us])
+    events, rows, raised = merged(day, work)
+    findings.note("clock_raised", len(raised), day.sources.places(map(events.name, raised[:FEW].tolist())))
+    last_us = max([*events.event_us[-1:].tolist(), *(row.at.recv_us for row in recorded.ledger[-1:])], default=0)
+    spans = [*(losses.spans if losses else ()), *trade_spans(recorded, events), *halted_spans(recorded)]
+    hindsight = [*day.hindsight, *trades_revealed(recorded, events)]
+    fetched = recorded.trades.fetched[:0] if options.as_received else recorded.trades.fetched
+    try:
+        crossed = exclude(events, rows, spans) if spans or len(fetched) else []
+        hindsight += place_fetched(events, rows, fetched)
+        builder = TapeBuilder(events, rows, quarter_hours(events.event_us))
+    except OverflowError as error:
+        raise BrokenFile(f"{folder.path}: {error}; remove its row, or set --tick-size to a coarser one") from error
+    crossed += builder.crossed
+    findings.note("crossed", len(crossed), day.sources.places(crossed[:FEW]))
+    contrary, at_touch = builder.contrary_trades()
+    if at_touch >= _MANY_TRADES and len(contrary) > _CONTRARY * at_touch:
+        findings.note("contrary_sides", len(contrary), day.sources.places(map(events.name, contrary[:FEW].tolist())))
+    findings.note("gaps", int(np.count_nonzero(events.kind == GAP)))
+    excluded = [*sentences(spans, last_us), *(losses.lines if losses else ())]
+    if not (events.kind == SNAPSHOT).any():
+        raise NeverSynced("; ".join([findings.never_synced(folder), *excluded]))
+    instrument, orders, noted = grid.instrument(folder.symbol, day.steps)
+    reads = [read for read in (grid.read, *day.reads, ledger_read) if read]
+    lost, lost_warnings = lost_lines(folder, reads)
+    findings.note("lost_lines", lost)
+    inputs = ((read.path.relative_to(folder.root).as_posix(), read.bytes, read.sha256) for read in reads)
+    meta = TapeMeta(
+        inputs=tuple(sorted(inputs)),
+        counts={name: count for name, count in sorted(findings.counts.items()) if count},
+        warnings=(*noted, *findings.warnings(folder), *lost_warnings, *([] if until_us else _unsealed(folder, ledger))),
+        excluded=tuple(excluded),
+        last_update_id=_last_update_id(events),
+        venue=venue,
+        funding=payments(folder, ledger),
+        carried_from=None if any(span.from_us is None for span in spans) else day.carried_from,
+    )
+    start_us, end_us = builder.span
+    end_us = until_us or (max(end_us, last_us) if spans else end_us)
+    known = sorted((begin, min(end, end_us - 1)) for begin, end in hindsight)  # at its end all of it is known
+    meta = replace(meta, hindsight=tuple(span for span in known if span[0] < span[1]))
+    return builder, TapeFacts(instrument, (folder.day,), orders.lot_e8, start_us, end_us, meta, orders.tick_e8)
+
+
+def _unsealed(folder: DayFolder, ledger: "Sequence[Event]") -> list[str]:
+    """Return a warning if the last run of the ledger has ended, but the day is not sealed by a manifest.
+
+    The day is then checked as by ``mm data check``, which takes about as long as reading it: without hashes, only that
+    finds rows that were changed, shifted or lost.
+    """
+    if not ledger or ledger[-1].kind != "run_stop":
+        return []
+    manifest = read_manifest(folder)
+    if manifest is not None and manifest.sealed:
+        return []
+
+    what = "there is no manifest" if manifest is None else "its manifest is not sealed"
+    defects = [defect for defect in check_day(folder).defects if defect.kind != "unsealed"]
+    first = "; ".join(f"{defect.place}: {defect.kind}: {defect.message}" for defect in defects[:FEW])
+    found = f"has {len(defects):,} defects ({first}{'; …' if len(defects) > FEW else ''})" if defects else "looks sound"
+    return [
+        f"{folder.path}: unsealed: the recording has ended, but {what}, so not every change of its files is detected; "
+        f"by mm data check it {found}; mm data repair seals the day"
+    ]
+
+
+def _first_knobs(ledger: "Sequence[Event]") -> Mapping[str, Any]:
+    """Return the knobs of the day's first run; empty if the ledger has none."""
+    found = next((row.details.get("knobs") for row in ledger if row.kind == "run_start"), None)
+    return found if isinstance(found, dict) else {}
+
+
+def _last_update_id(events: "EventColumns") -> int | None:
+    """Return the id of the book at the end; None if it is not valid."""
+    of_book = np.flatnonzero((events.kind == SNAPSHOT) | (events.kind == DEPTH) | (events.kind == GAP))
+    last = int(events.event_id[of_book[-1]])
+    return last if last > 0 else None

@@ -29,7 +29,7 @@ from benchmarks.curves import CAPTURES, MIN_FILLS, tape_of
 from benchmarks.yardstick import MARKET as YARDSTICK
 from mm.backtest.metrics.market_paths import MarketPaths
 from mm.backtest.metrics.order_lives import lives
-from mm.backtest.metrics.resting_states import RestingStates
+from mm.backtest.metrics.resting_states import OrderMarkets, RestingStates
 from mm.backtest.models import FILL_MODELS
 from mm.calibration.calibrate import measure
 from mm.calibration.calibrator import CalibrationConfig, FillsMeasured
@@ -173,7 +173,7 @@ def by_block(result: "Result", fit: "PoissonFit") -> "tuple[Floats, Floats]":
     assert intensity is not None
     [states], last_us = intensity.states, journal.counters["last_us"]
     market, edges = MarketPaths.of_days([tape]), [row["from_ticks"] for row in result.summary["fills_by_distance"]]
-    orders = RestingStates(lives(journal), journal.mids, journal.fills, states.recent_us, market)
+    orders = RestingStates(lives(journal), journal.mids, journal.fills, OrderMarkets(states.recent_us, market))
     block_us = min(BLOCK_US, (tape.end_us - tape.start_us) // BLOCKS)
     waited = orders.stretches((0, last_us), np.arange(tape.start_us + block_us, last_us, block_us))
     filled_us, filled = orders.filled((0, last_us))

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mm.backtest.metrics.market_paths import MarketPaths
+from mm.backtest.metrics.resting_states import OrderMarkets
 from mm.backtest.rules import Rules
 from mm.calibration.depth_counts import DayMarks, DepthOptions
 from mm.calibration.fit_points import FitOptions, fit_poisson, fit_window
@@ -196,7 +197,9 @@ class Calibrator:
         for day in self.tapes if config.method != "marks" else ():
             day.release_memory()  # only its best prices are needed
         trim_heap()
-        states = None if config.fills is None else (self._periods, MarketPaths.of_days(self.tapes))
+        states = None
+        if config.fills is not None:
+            states = self._periods, OrderMarkets(recent_us(rules), MarketPaths.of_days(self.tapes))
         runs = (
             (name, partial(simulated, self.tapes, quotes, config, rules, states))
             for name, quotes in runs_of(self.tapes[0], config)

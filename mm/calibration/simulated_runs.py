@@ -47,7 +47,7 @@ from mm.instrument import short_text
 
 if TYPE_CHECKING:
     from mm.backtest.journal import Journal
-    from mm.backtest.metrics.market_paths import MarketPaths
+    from mm.backtest.metrics.resting_states import OrderMarkets
     from mm.backtest.result import Result
     from mm.calibration.calibrator import CalibrationConfig
     from mm.tape.tape import Tape
@@ -329,20 +329,20 @@ def simulated(
     quotes: object,
     config: "CalibrationConfig",
     rules: Rules | None,
-    states: "tuple[Sequence[int], MarketPaths] | None",
+    states: "tuple[Sequence[int], OrderMarkets] | None",
     *,
     all_rows: bool = False,
 ) -> Played:
     """Return a run of simulated orders.
 
-    Under a fill model, *states* are the instants in µs between which order states are summed, and the market paths.
+    Under a fill model, *states* are the instants in µs between which order states are summed, and the orders' market.
     The result has *all_rows* for its files only: of weeks, those of orders and state are most of the memory.
     """
     result = _backtested(tapes, quotes, config, rules, all_rows=all_rows)
     resting = RestingOrders.of(result.journal, _anchors(quotes, config), by_model=states is not None)
     if states is None:
         return Played(resting, np.empty((0, 9)), result)
-    return Played(resting, state_sums(result.journal, recent_us(rules), *states), result)
+    return Played(resting, state_sums(result.journal, *states), result)
 
 
 def _backtested(

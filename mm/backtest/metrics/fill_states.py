@@ -18,13 +18,12 @@ from mm.backtest.metrics._market_paths import LEAST_FLOW, MOST_FLOW, SINCE_S
 from mm.backtest.metrics.arithmetic import distinct
 from mm.backtest.metrics.market_paths import DEVIATIONS, FLOWS, LEVELS, SWEPT
 from mm.backtest.metrics.order_lives import lives
-from mm.backtest.metrics.resting_states import TOUCHES, RestingStates, Stretches
+from mm.backtest.metrics.resting_states import TOUCHES, OrderMarkets, RestingStates, Stretches
 from mm.base.arrays import Floats, Ints, Mask
 from mm.clock import US_PER_S
 
 if TYPE_CHECKING:
     from mm.backtest.journal import Journal
-    from mm.backtest.metrics.market_paths import MarketPaths
 
 
 Ticks = Annotated[float, Meta(multiple_of=0.5)]
@@ -81,7 +80,7 @@ class StateRates:
         return sum(row[-1] for row in self.states)
 
 
-def state_sums(journal: "Journal", recent_us: int, cuts: Sequence[int], market: "MarketPaths") -> Floats:
+def state_sums(journal: "Journal", cuts: Sequence[int], markets: OrderMarkets) -> Floats:
     """Return the order-seconds and fills of a run by period and state: float64[rows, 11].
 
     The columns: number of the period; distance at which orders were sent, in half ticks; bin of the current distance;
@@ -90,12 +89,11 @@ def state_sums(journal: "Journal", recent_us: int, cuts: Sequence[int], market: 
 
     Args:
         journal: The run.
-        recent_us: Time for which a move of the mid counts as recent.
         cuts: Begin of each period, and end of the last, in µs.
-        market: The market inputs of states.
+        markets: The market of the orders.
     """
     at, span = np.array(cuts, np.int64), (cuts[0], cuts[-1])
-    orders = RestingStates(lives(journal), journal.mids, journal.fills, recent_us, market)
+    orders = RestingStates(lives(journal), journal.mids, journal.fills, markets)
     waited, (filled_us, filled) = orders.stretches(span, at[1:-1]), orders.filled(span)
     sent, stands, *others = np.concatenate((waited.states, filled)).T
     groups, group = distinct(np.column_stack((sent, bins(sent, stands), *others)))

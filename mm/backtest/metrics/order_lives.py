@@ -18,7 +18,7 @@ from mm.backtest.metrics.arithmetic import (
 )
 from mm.backtest.metrics.long_run import BLOCK_US, fill_intervals, stretch_intervals
 from mm.backtest.metrics.market_paths import MarketPaths
-from mm.backtest.metrics.resting_states import RestingStates, stretches
+from mm.backtest.metrics.resting_states import OrderMarkets, RestingStates, stretches
 from mm.base.arrays import Floats, Ints, Mask
 from mm.clock import US_PER_S
 from mm.errors import UsageError
@@ -409,7 +409,7 @@ def _by_states(
     None of it crosses one of the *borders*.
     """
     pieces, states = intensity.rows(), intensity.states
-    orders = RestingStates(found, journal.mids, journal.fills, states[0].recent_us, market)
+    orders = RestingStates(found, journal.mids, journal.fills, OrderMarkets(states[0].recent_us, market))
     waited = orders.stretches((0, found.last_us), borders)
     begin_us = np.append(journal.mids[:1, 0], borders)[waited.period]
     at, mean = _pieces_at(pieces, begin_us), np.zeros(len(waited.state))

@@ -13,12 +13,15 @@ rested for long, whether it is inside the spread, at its side's best price, or b
 """
 
 from collections.abc import Iterator
+from threading import Lock
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from mm.backtest.journal import FILL_COLUMNS
+from mm.backtest.metrics._resting_states import time_by_state
 from mm.backtest.metrics.arithmetic import changes, distinct
+from mm.backtest.metrics.market_paths import DEVIATIONS, FLOWS, SWEPT
 from mm.base.arrays import Ints, Mask
 
 if TYPE_CHECKING:
@@ -81,15 +84,19 @@ class Stretches(NamedTuple):
 
 
 class _MarketStates(NamedTuple):
-    """The market of the orders of one side, from each of its changes on: columns of int64[n]."""
+    """The market of the orders of one side, from each of its changes on: columns of int64[n].
+
+    Attributes:
+        us: Instant of the change.
+        mid2: Bid + ask; 0 without a valid book.
+        spread: In ticks.
+        number: Last move, flow, ticks swept and deviation of the mid, as one number (`_numbered`).
+    """
 
     us: Ints
     mid2: Ints
-    move: Ints
-    flow: Ints
-    swept: Ints
     spread: Ints
-    deviation: Ints
+    number: Ints
 
     @classmethod
     def of(cls, us: Ints, mid2: Ints, side: int, recent_us: int, market: "MarketPaths") -> "_MarketStates":
@@ -103,12 +110,45 @@ class _MarketStates(NamedTuple):
         row = _last_at(us, cuts)
         before = mid2[np.maximum(row - 1, 0)]
         towards, recent = side * (mid2[row] - before) < 0, cuts - us[row] < recent_us
-        numbers = (number[np.maximum(_last_at(at, cuts), 0)] for at, number in paths)
-        return cls(cuts, mid2[row], np.where(before > 0, towards + 2 * recent, 0), *numbers)
+        flow, swept, spread, deviation = (number[np.maximum(_last_at(at, cuts), 0)] for at, number in paths)
+        move = np.where(before > 0, towards + 2 * recent, 0)
+        return cls(cuts, mid2[row], spread, _numbered(move, flow, deviation, swept))
 
-    def at(self, row: Ints) -> "_MarketStates":
-        """Return the states at *row*."""
-        return _MarketStates(*(column[row] for column in self))
+
+def _numbered(move: Ints, flow: Ints, deviation: Ints, swept: Ints) -> Ints:
+    """Return one number, below 2 to the power of ``MARKET_BITS``, for the state of the market."""
+    number: Ints = ((move * FLOWS + flow) * len(DEVIATIONS) + deviation - DEVIATIONS[0]) * len(SWEPT) + swept
+    return number
+
+
+def _of_numbers(number: Ints) -> tuple[Ints, Ints, Ints, Ints]:
+    """Return last move, flow, deviation and ticks swept of `_numbered`."""
+    rest, swept = np.divmod(number, len(SWEPT))
+    rest, deviation = np.divmod(rest, len(DEVIATIONS))
+    move, flow = np.divmod(rest, FLOWS)
+    return move, flow, deviation + DEVIATIONS[0], swept
+
+
+class OrderMarkets:
+    """The market of the orders of each side, which runs of the same days share.
+
+    Args:
+        recent_us: Time for which a move of the mid counts as recent.
+        market: The market inputs of states.
+    """
+
+    def __init__(self, recent_us: int, market: "MarketPaths") -> None:
+        self._recent_us, self._market, self._lock = recent_us, market, Lock()
+        self._us, self._mid2 = np.empty(0, np.int64), np.empty(0, np.int64)
+        self._found: dict[int, _MarketStates] = {}
+
+    def of(self, us: Ints, mid2: Ints) -> dict[int, _MarketStates]:
+        """Return the market by side (+1, -1); *us* are the instants at which bid + ask changes to *mid2*."""
+        with self._lock:
+            if not (np.array_equal(us, self._us) and np.array_equal(mid2, self._mid2)):
+                known = (_MarketStates.of(us, mid2, side, self._recent_us, self._market) for side in (1, -1))
+                self._us, self._mid2, self._found = us, mid2, dict(zip((1, -1), known, strict=True))
+            return self._found if len(us) else {}
 
 
 class RestingStates:
@@ -118,12 +158,11 @@ class RestingStates:
         found: The orders.
         mids: The journal's path of the mid: instants, and bid + ask from each on (0: no valid book).
         fills: The journal's fills.
-        recent_us: Time for which a move of the mid counts as recent.
-        market: The market inputs of states.
+        markets: The market of the orders.
     """
 
-    def __init__(self, found: "Lives", mids: "Table", fills: "Table", recent_us: int, market: "MarketPaths") -> None:
-        us, mid2 = mids[np.append(True, np.diff(mids[:, 1]) != 0)[: len(mids)]].T
+    def __init__(self, found: "Lives", mids: "Table", fills: "Table", markets: OrderMarkets) -> None:
+        us, mid2 = np.ascontiguousarray(mids[np.append(True, np.diff(mids[:, 1]) != 0)[: len(mids)]].T)
         self._found = found
         row = fills[:, FILL_COLUMNS.index("order_id")] - found.first_id
         self._fills = fills[row >= 0, 0], row[row >= 0]
@@ -131,7 +170,7 @@ class RestingStates:
         at_sending = np.where(there >= 0, mid2[there], 0) if len(us) else np.zeros(len(found), np.int64)
         self._is_known = at_sending > 0  # sent with a valid book
         self._sent = found.side * (at_sending - 2 * found.ticks)
-        self._markets = {side: _MarketStates.of(us, mid2, side, recent_us, market) for side in (1, -1) if len(us)}
+        self._markets = markets.of(us, mid2)
 
     def stretches(self, span: tuple[int, int], also: Ints) -> Stretches:
         """Return the time of orders by state over ``[start, end)``; time without a valid book is left out.
@@ -142,23 +181,19 @@ class RestingStates:
         """
         found, parts = self._found, [np.empty((0, 9), np.int64)]
         for side, market in self._markets.items():
-            last = _last_at(market.us, also)
-            between = (last >= 0) & (market.us[last] != also)
-            place, more = last[between] + 1, also[between]
-            cuts, row = np.insert(market.us, place, more), np.insert(np.arange(len(market.us)), place, place - 1)
-            period = _last_at(also, cuts) + 1
             orders = np.flatnonzero((found.side == side) & found.rested & self._is_known)
-            late_us, until_us = found.active_us[orders] + RESTED_US, np.minimum(found.until_us[orders], span[1])
-            begin_us = np.maximum(np.append(found.active_us[orders], late_us), span[0])
-            end_us = np.append(np.minimum(until_us, late_us), until_us)
-            for part, cut, spent_us in stretches(begin_us, end_us, cuts, market.mid2[row] > 0):
-                order, long = orders[part % len(orders)], part >= len(orders)
-                states = self._states(order, market.at(row[cut]), long)
-                groups, into = distinct(np.column_stack((period[cut], states)))
-                parts.append(np.column_stack((groups, np.bincount(into, spent_us, len(groups)).astype(np.int64))))
+            # an order counts as rested for long by its arrival, also if that is before the span
+            active_us, until_us = found.active_us[orders], np.minimum(found.until_us[orders], span[1])
+            rows = self._sent[orders], found.ticks[orders], active_us, until_us
+            period, states, distances, spent_us = time_by_state(rows, side, span[0], tuple(market), also, RESTED_US)
+            move, flow, deviation, swept = _of_numbers(states >> 2)
+            state = distances.T[0], distances.T[1], move, (period & 1) + 2 * flow, (states & 3) - 1, deviation, swept
+            parts.append(np.column_stack((period >> 1, *state, spent_us)))
         rows = np.concatenate(parts)
-        distinct_states, state = distinct(rows[:, 1:8])
-        return Stretches(rows[:, 0], rows[:, 8], state, distinct_states)
+        ordered, into = distinct(rows[:, :8])
+        spent = np.bincount(into, rows[:, 8], len(ordered)).astype(np.int64)
+        distinct_states, state = distinct(ordered[:, 1:])
+        return Stretches(ordered[:, 0], spent, state, distinct_states)
 
     def filled(self, span: tuple[int, int]) -> tuple[Ints, Ints]:
         """Return the instant of each fill in ``[start, end)``, and its state, int64[n, 7], as in `Stretches`.
@@ -172,16 +207,14 @@ class RestingStates:
         for side, market in self._markets.items():
             row = _last_at(market.us, us)
             own = (self._found.side[order] == side) & (row >= 0) & (market.mid2[row] > 0)
-            long = us[own] - self._found.active_us[order[own]] >= RESTED_US
-            states[own], valid[own] = self._states(order[own], market.at(row[own]), long), True
+            orders, rows = order[own], row[own]
+            long = us[own] - self._found.active_us[orders] >= RESTED_US
+            stands = side * (market.mid2[rows] - 2 * self._found.ticks[orders])
+            move, flow, deviation, swept = _of_numbers(market.number[rows])
+            touch = np.sign(stands - market.spread[rows])
+            columns = self._sent[orders], stands, move, long + 2 * flow, touch, deviation, swept
+            states[own], valid[own] = np.stack(columns, axis=1), True
         return us[valid] + 1, states[valid]
-
-    def _states(self, order: Ints, market: _MarketStates, long: Mask) -> Ints:
-        """Return the states of orders, given the *market* of each and whether it has rested for *long*."""
-        stands = self._found.side[order] * (market.mid2 - 2 * self._found.ticks[order])
-        level, touch = long + 2 * market.flow, np.sign(stands - market.spread)
-        columns = (self._sent[order], stands, market.move, level, touch, market.deviation, market.swept)
-        return np.stack(columns).T  # a view: columns are contiguous
 
 
 def _last_at(us: Ints, instants: Ints) -> Ints:

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from mm.backtest.metrics.fill_states import FillStates, StateRates, bins, state_sums
 from mm.backtest.metrics.market_paths import MarketPaths
 from mm.backtest.metrics.order_lives import lives
-from mm.backtest.metrics.resting_states import RestingStates
+from mm.backtest.metrics.resting_states import OrderMarkets, RestingStates
 from mm.calibration.state_rates import rates_of
 
 RECENT_US = 300_000
@@ -19,8 +19,8 @@ NOWHERE = np.empty(0, np.int64)
 def test_rates_of_a_run_predict_its_own_fills(journal):
     """In total, up to the uncertainty of few fills."""
     run, market = journal.journal, MarketPaths.of_days(journal.tapes)
-    states = FillStates(rates_of(state_sums(run, RECENT_US, EVER, market)), RECENT_US / 1e6, 0.4)
-    orders = RestingStates(lives(run), run.mids, run.fills, RECENT_US, market)
+    states = FillStates(rates_of(state_sums(run, EVER, OrderMarkets(RECENT_US, market))), RECENT_US / 1e6, 0.4)
+    orders = RestingStates(lives(run), run.mids, run.fills, OrderMarkets(RECENT_US, market))
     mean = states.predicted(orders.stretches((0, run.counters["last_us"]), NOWHERE))
     fills = run.fills[run.fills[:, 7] > 0]
     assert mean.sum() == pytest.approx(len(fills), rel=0.02)

@@ -12,7 +12,7 @@ from mm.backtest.metrics import resting_states
 from mm.backtest.metrics.fill_states import bins, state_sums
 from mm.backtest.metrics.market_paths import MarketPaths
 from mm.backtest.metrics.order_lives import lives
-from mm.backtest.metrics.resting_states import RestingStates
+from mm.backtest.metrics.resting_states import OrderMarkets, RestingStates
 
 SECOND = 1_000_000
 RECENT_US = 300_000
@@ -98,7 +98,7 @@ def test_state_sums_equal_those_of_a_plain_implementation(journal):
         state = sent, int(bins(np.array([sent]), np.array([stands])).item()), *others
         expected[state] = [expected[state][0] + seconds, expected[state][1] + fills]
         nearest[state].append(stands)
-    found = state_sums(journal.journal, RECENT_US, EVER, market).tolist()
+    found = state_sums(journal.journal, EVER, OrderMarkets(RECENT_US, market)).tolist()
     assert sum(fills for _, fills in expected.values()) > 100
     assert len({state[-4] for state in expected}) > 4, "levels come about"
     assert {state[-3] for state in expected} == {-1, 0, 1}
@@ -118,9 +118,9 @@ def test_sums_of_two_windows_add_up_to_the_whole(journal):
     """A window cuts lives at its border, and no second or fill is lost or counted twice."""
     run, market = journal.journal, MarketPaths.of_days(journal.tapes)
     middle = (run.counters["first_us"] + run.counters["last_us"]) // 2
-    whole, *halves = (state_sums(run, RECENT_US, cuts, market) for cuts in (EVER, (0, middle), (middle, 1 << 62)))
+    whole, *halves = (state_sums(run, cuts, OrderMarkets(RECENT_US, market)) for cuts in (EVER, (0, middle), (middle, 1 << 62)))
     assert sum(half[:, 9:].sum(axis=0) for half in halves) == pytest.approx(whole[:, 9:].sum(axis=0))
-    both = state_sums(run, RECENT_US, (0, middle, 1 << 62), market)
+    both = state_sums(run, (0, middle, 1 << 62), OrderMarkets(RECENT_US, market))
     for number, half in enumerate(halves):
         of_half = both[both[:, 0] == number]
         assert np.delete(of_half, (0, 3), axis=1) == pytest.approx(np.delete(half, (0, 3), axis=1))
@@ -193,7 +193,7 @@ def test_stretches_and_fills_equal_those_of_each_quarter_second(seed, monkeypatc
     fills[:, 0], fills[:, 1] = instants, order_ids
     if seed % 2:
         monkeypatch.setattr(resting_states, "AT_ONCE", 3)
-    orders = RestingStates(found, path, fills, 3 * QUARTER, market)
+    orders = RestingStates(found, path, fills, OrderMarkets(3 * QUARTER, market))
     waited = orders.stretches((start_us, end_us), cuts)
     states = [tuple(row) for row in waited.states.tolist()]
     assert len(set(states)) == len(states)

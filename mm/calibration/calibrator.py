@@ -18,7 +18,7 @@ from mm.calibration.intervals import HORIZON_S, predictive_ci95, with_block_erro
 from mm.calibration.points import Points, joined
 from mm.calibration.reference import AUTO, BLOCK_S, BLOCK_US, OWN_BEST, PER_TICK, check_reference, span_of, within
 from mm.calibration.simulated_runs import Keep, clip_lots, played, pooled_rates, recent_us, runs_of, simulated
-from mm.calibration.state_rates import rates_of
+from mm.calibration.state_rates import rates_until
 from mm.calibration.sweeps import HitRule
 from mm.calibration.tally import reach_of
 from mm.calibration.volatility import sigma_of
@@ -236,11 +236,15 @@ class Calibrator:
         """Fill rates by the state of orders, up to the end of each period; empty with the hit rule."""
         if self.config.fills is None:
             return {}
+        ends = self._periods[1:]
+        known: dict[Calibrator, list[int]] = {}
+        for number, us in enumerate(ends, start=1):
+            known.setdefault(self.known_at(us), []).append(number)
         found = {}
-        for number, us in enumerate(self._periods[1:], start=1):
-            sums = np.concatenate([run.states for run in self.known_at(us).played.values()])
-            found[us] = rates_of(sums[sums[:, 0] < number])
-        return found
+        for calibrator, numbers in known.items():
+            sums = np.concatenate([run.states for run in calibrator.played.values()])
+            found |= rates_until(sums, numbers)
+        return {us: found[number] for number, us in enumerate(ends, start=1)}
 
     @property
     def recent_s(self) -> float | None:

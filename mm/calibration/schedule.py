@@ -197,7 +197,9 @@ class Schedule(Shown):
         segments = [{name: getattr(segment, name) for name in names} for segment in self.segments]
         plan = {field.name: getattr(self, field.name) for field in fields(self)} | {"segments": segments}
         if self.measured_states is not None:  # JSON keys are strings
-            plan["measured_states"] = {str(us): asdict(rates) for us, rates in self.measured_states.items()}
+            names = [field.name for field in fields(StateRates)]
+            states = self.measured_states.items()
+            plan["measured_states"] = {str(us): {name: getattr(rates, name) for name in names} for us, rates in states}
         head = {name: plan.pop(name) for name in ("symbol", "day", "tick_size")}
         return {"schema_version": SCHEMA_VERSION, **head, "distance_unit": DISTANCE_UNIT, **plan}
 

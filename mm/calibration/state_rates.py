@@ -13,18 +13,21 @@ of the states. The level measures only the latter: fills over those expected fro
 flow, the ticks swept and the deviations of the window relative to those of the past.
 """
 
+import math
 from functools import reduce
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple, Self
 
 import numpy as np
 
 from mm.backtest.metrics._market_paths import LEAST_FLOW, SINCE_S
 from mm.backtest.metrics.arithmetic import distinct
 from mm.backtest.metrics.fill_states import (
+    MOVES,
+    STEPS,
+    ZONES,
     FillStates,
     StateRates,
     by_move,
-    by_state,
     distance_weights,
     nodes_of,
     shrunk,
@@ -49,40 +52,80 @@ CLASSES = TOUCHES, DEVIATIONS, SWEPT  # of the factors without further columns
 TINY = 1e-300
 
 
-def rates_of(sums: Floats) -> StateRates:
-    """Return the rates of ``state_sums``, whose first column, the period, is ignored."""
+def rates_until(sums: Floats, periods: "Sequence[int]") -> "dict[int, StateRates]":
+    """Return the rates of ``state_sums`` of all periods before each of *periods*."""
+    if not len(sums):
+        return dict.fromkeys(periods, StateRates((), (), (), (), ()))
+    keys, into = distinct(sums[:, [1, 2, 4, 5, 6, 7, 8]])
+    # rows are in the order of the runs, which is also that of the sums of a single period
+    parts = {number: np.flatnonzero(sums[:, 0] < number) for number in periods}
+    return {number: _rates(keys, into[rows], sums[rows]) for number, rows in parts.items()}
+
+
+def _rates(keys: Ints, into: Ints, sums: Floats) -> StateRates:
+    """Return the rates of sums by state, given the state of each row, of those in *keys*."""
     if not len(sums):
         return StateRates((), (), (), (), ())
-    keys, into = distinct(sums[:, [1, 2, 4, 5, 6, 7, 8]])
+    seen = np.bincount(into, minlength=len(keys)) > 0
+    keys, into = keys[seen], (np.cumsum(seen) - 1)[into]
     nearest = np.full(len(keys), np.inf)
     np.minimum.at(nearest, into, sums[:, 3])
     seconds, fills = (np.bincount(into, sums[:, column], len(keys)).astype(np.float64) for column in (9, 10))
     sent, current, move, flow, *classes = keys.T
     nodes, node = nodes_of(sent.astype(np.float64), seconds)
-    at, flow_class = (node, current, move), (flow & 1) * FLOWS + (flow >> 1)
-    indices = [(node, one) for one in (flow_class, *(one - of[0] for one, of in zip(classes, CLASSES, strict=True)))]
-    times = [np.ones((len(nodes), size)) for size in (2 * FLOWS, *map(len, CLASSES))]
+    states = _Places.of((len(nodes), ZONES * STEPS, MOVES), (node, current, move), fills)
+    numbers = (flow & 1) * FLOWS + (flow >> 1), *(one - of[0] for one, of in zip(classes, CLASSES, strict=True))
+    factors = [
+        _Places.of((len(nodes), size), (node, number), fills)
+        for number, size in zip(numbers, (2 * FLOWS, *map(len, CLASSES)), strict=True)
+    ]
+    times = [np.ones(one.shape) for one in factors]
+    each = [one.taken(table) for one, table in zip(factors, times, strict=True)]
     for _ in range(TURNS):
-        weighted = seconds * _product(times, indices)
-        expected = seconds * by_move(nodes, *by_state(len(nodes), at, weighted, fills))[at]
-        for i, index in enumerate(indices):
-            others = _product(times[:i] + times[i + 1 :], indices[:i] + indices[i + 1 :])
-            times[i] = _times(nodes, index, expected * others, fills, times[i].shape[1])
-    mean = expected * _product(times, indices)
+        weighted = seconds * reduce(np.multiply, each)
+        expected = seconds * states.taken(by_move(nodes, states.summed(weighted), states.fills))
+        for i, one in enumerate(factors):
+            others = reduce(np.multiply, each[:i] + each[i + 1 :])
+            times[i] = _times(nodes, one.summed(expected * others), one.fills)
+            each[i] = one.taken(times[i])
+    mean = expected * reduce(np.multiply, each)
     observed, predicted = (np.bincount(node, column, len(nodes)) for column in (fills, mean))
     by_flow, *by_class = times
     by_flow *= (observed / np.maximum(predicted, TINY))[:, None]
     hits = tuple(
         (ticks, number // FLOWS, SINCE_S[number % FLOWS // LEVELS], number % LEVELS + LEAST_FLOW, factor)
-        for ticks, number, factor in _class_rows(nodes, by_flow, flow_class, range(2 * FLOWS))
+        for ticks, number, factor in _class_rows(nodes, by_flow, numbers[0], range(2 * FLOWS))
     )
     rows = (_class_rows(nodes, *one) for one in zip(by_class, classes, CLASSES, strict=True))
     return StateRates(_state_rows(keys, nearest, (seconds, weighted, fills)), hits, *rows)
 
 
-def _product(times: list[Floats], indices: list[tuple[Ints, Ints]]) -> Floats:
-    """Return the product of the factors, each at its indices."""
-    return reduce(np.multiply, (one[index] for one, index in zip(times, indices, strict=True)))
+class _Places(NamedTuple):
+    """The cell of each row in a table of sums.
+
+    Attributes:
+        shape: Shape of the table.
+        cell: Cell of each row, as a flat index.
+        fills: Fills by cell.
+    """
+
+    shape: tuple[int, ...]
+    cell: Ints
+    fills: Floats
+
+    @classmethod
+    def of(cls, shape: tuple[int, ...], at: tuple[Ints, ...], fills: Floats) -> Self:
+        """Return the places of rows with these indices and fills."""
+        cell = np.ravel_multi_index(at, shape)
+        return cls(shape, cell, np.bincount(cell, fills, math.prod(shape)).astype(np.float64).reshape(shape))
+
+    def taken(self, table: Floats) -> Floats:
+        """Return the value of a table at each row."""
+        return table.ravel().take(self.cell)
+
+    def summed(self, column: Floats) -> Floats:
+        """Return the sums of a column by cell."""
+        return np.bincount(self.cell, column, math.prod(self.shape)).astype(np.float64).reshape(self.shape)
 
 
 def _class_rows(
@@ -96,16 +139,12 @@ def _class_rows(
     )
 
 
-def _times(nodes: Floats, at: tuple[Ints, Ints], expected: Floats, fills: Floats, size: int) -> Floats:
-    """Return fills over *expected* by node and class, of *size* classes, normalised to a weighted geometric mean of 1.
+def _times(nodes: Floats, predicted: Floats, observed: Floats) -> Floats:
+    """Return observed over predicted fills by node and class, normalised to a weighted geometric mean of 1.
 
     The factor common to all classes of a node is part of its state rates, as distances share the classes.
     """
-    shape = len(nodes), size
-    place = np.ravel_multi_index(at, shape)
-    predicted, observed = (
-        np.bincount(place, one, len(nodes) * size).astype(np.float64).reshape(shape) for one in (expected, fills)
-    )
+    size = predicted.shape[1]
     overall = shrunk(np.ones(size), predicted.sum(axis=0), observed.sum(axis=0), FACTOR_PRIOR_FILLS)
     near = distance_weights(nodes)
     # not by a product of matrices, see ``arithmetic.dot``

@@ -16,7 +16,7 @@ from mm.backtest.metrics.fill_states import FillStates, StateRates
 from mm.backtest.metrics.market_paths import MarketPaths
 from mm.calibration.points import Points
 from mm.calibration.reference import BLOCK_US
-from mm.calibration.state_rates import StateLevels, rates_of
+from mm.calibration.state_rates import StateLevels, rates_until
 
 FLOWS = {-4: 0.4, -2: 1.0, -1: 1.7, 1: 3.0}
 BASE = {(2, 2): 0.5, (2, 1): 4.0, (6, 6): 0.1, (6, 5): 0.3, (6, 2): 2.0}  # 1/s, by sent and current half ticks
@@ -40,6 +40,12 @@ RATES = StateRates(
     (),
 )
 LINE = ((1.0, 0.1), (3.0, 0.02))
+EVER_AFTER = 1 << 40
+
+
+def rates_of(sums):
+    """Return the rates of all periods."""
+    return rates_until(sums, [EVER_AFTER])[EVER_AFTER]
 
 
 def cells():

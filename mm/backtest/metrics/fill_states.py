@@ -133,7 +133,7 @@ class FillStates:
     the flow that was never observed gets the factor of the nearest observed one, and so does a class of another factor.
 
     Args:
-        rates: As ``rates_of`` returns them.
+        rates: As ``rates_until`` returns them.
         recent_s: Time for which a move of the mid counts as recent.
         k_per_tick: Decay rate of fills beyond the farthest distance of orders.
 

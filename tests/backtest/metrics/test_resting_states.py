@@ -118,7 +118,9 @@ def test_sums_of_two_windows_add_up_to_the_whole(journal):
     """A window cuts lives at its border, and no second or fill is lost or counted twice."""
     run, market = journal.journal, MarketPaths.of_days(journal.tapes)
     middle = (run.counters["first_us"] + run.counters["last_us"]) // 2
-    whole, *halves = (state_sums(run, cuts, OrderMarkets(RECENT_US, market)) for cuts in (EVER, (0, middle), (middle, 1 << 62)))
+    whole, *halves = (
+        state_sums(run, cuts, OrderMarkets(RECENT_US, market)) for cuts in (EVER, (0, middle), (middle, 1 << 62))
+    )
     assert sum(half[:, 9:].sum(axis=0) for half in halves) == pytest.approx(whole[:, 9:].sum(axis=0))
     both = state_sums(run, (0, middle, 1 << 62), OrderMarkets(RECENT_US, market))
     for number, half in enumerate(halves):

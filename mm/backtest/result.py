@@ -306,7 +306,7 @@ class Result(Shown):
         digests[state], rows[state] = write_table(folder / state, journal.state_pieces(), state_columns(self.terms))
         if journal.breaches is not None:
             name = f"breaches_{grid.symbol}.csv"
-            (folder / name).write_text(BREACHES_HEAD + "".join(_breach_lines(journal.breaches)), encoding="ascii")
+            (folder / name).write_text(BREACHES_HEAD + "".join(_breach_lines(journal.breaches)), encoding="utf-8")
             rows[name] = len(journal.breaches)
         for name, leg in self.legs.items():
             inner = dict[str, str]()

@@ -450,8 +450,11 @@ FIT = Reader("PATH|RUN|last", _path, completes="fit")
 ZONE = Reader("ZONE", _zone)
 
 
+_MOST_SYMBOL = 40
+
+
 def _symbol(text: str) -> str:
-    if not re.fullmatch(r"\w[\w-]{0,39}", text):
+    if not re.fullmatch(r"\w[\w-]*(\.[\w-]+)*", text) or len(text) > _MOST_SYMBOL:
         raise ValueError("a symbol such as BTCUSDT")
     return text.upper()
 

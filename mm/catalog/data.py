@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from mm.base.knobs import DAYS, ONE_DAY, PATH, SYMBOL, day_list, knob
+from mm.base.knobs import DAYS, ONE_DAY, PATH, SYMBOL, day_list, decimal, knob, matching, one_of
 from mm.cli.config import DamagedDay, Market, Name, Results, Source
 from mm.cli.frame import command
 from mm.cli.task_knobs import BinanceMarket, PublicFiles, Recorder, Sources, Streams
@@ -31,7 +31,7 @@ _PATH = click.Path(path_type=Path)
 _FILES = click.Argument(["captures"], type=_PATH, nargs=-1, required=True, metavar="CAPTURE...")
 
 
-_FORMATS = ("raw", "bitstamp", "hftbacktest", "tardis", "lobster", "databento", "binance_vision")
+_FORMATS = ("raw", "bitstamp", "hftbacktest", "tardis", "lobster", "databento", "binance_vision", "table")
 
 
 _FORMAT = click.Option(
@@ -43,10 +43,53 @@ _FORMAT = click.Option(
 )
 
 
+_COLUMN = matching(r"\S.*", "names of columns, separated by commas", "NAME")
+_WORDS = matching(r"[^=]+=\w+(,[^=]+=\w+)*", "words with their meaning, such as 0=bid,1=ask", "WORD=MEANING,…")
+_FILE_PATTERN = matching(r"\S.*", "patterns of file names, such as trades*.csv", "PATTERN")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tables:
+    """The columns of a table of one's own (``--format table``); of several names a file's first one counts."""
+
+    contract_size: str | None = knob(
+        None,
+        decimal("0.00000001"),
+        "Base asset of one contract, if quantities are numbers of contracts: they are multiplied by it.",
+    )
+    time_column: str | None = knob(None, _COLUMN, "Receive time; without it a usual name, such as timestamp.")
+    exchange_time_column: str | None = knob(None, _COLUMN, "The exchange's time; without it a usual name, or none.")
+    time_unit: str | None = knob(
+        None,
+        one_of("s", "ms", "us", "ns", "iso"),
+        "Unit of all times; without it that of the first row, which is said.",
+    )
+    price_column: str | None = knob(None, _COLUMN, "Price; without it price or px.")
+    qty_column: str | None = knob(None, _COLUMN, "Quantity; without it qty, quantity, size, amount or volume.")
+    side_column: str | None = knob(None, _COLUMN, "bid or ask, or the buying or selling aggressor; without it side.")
+    maker_column: str | None = knob(None, _COLUMN, "Whether the buyer was the maker; without it is_buyer_maker.")
+    id_column: str | None = knob(
+        None, _COLUMN, "Id of a trade (missing ones are gaps if they count by one), or of the message of a row."
+    )
+    kind_column: str | None = knob(None, _COLUMN, "Kind of each row: snapshot, change or trade.")
+    symbol_column: str | None = knob(None, _COLUMN, "Symbol of each row; others are left out.")
+    side_words: str | None = knob(None, _WORDS, "Words of the side column, such as 0=bid,1=ask.")
+    kind_words: str | None = knob(None, _WORDS, "Words of the kind column, such as P=snapshot,U=change,T=trade.")
+    levels: str | None = knob(
+        None,
+        _COLUMN,
+        "Columns of files with a whole book in each row: prices and sizes of bids and asks, with {n}, or of lists.",
+    )
+    trade_files: str | None = knob(None, _FILE_PATTERN, "Names of the files with trades, if their columns do not tell.")
+    change_files: str | None = knob(None, _FILE_PATTERN, "Names of the files with changes of levels.")
+    book_files: str | None = knob(None, _FILE_PATTERN, "Names of the files with whole books, a level in each row.")
+
+
 data_import = command(
     Source,
     Market,
     Streams,
+    Tables,
     Name,
     arguments=[_FILES, _FORMAT],
     defaults={"trade_stream": None},
@@ -55,6 +98,9 @@ data_import = command(
     Write the day folders of one symbol from raw captures or third-party files, given in the order of recording.
 
     Example: mm data import book.csv.gz trades.csv.gz --format tardis --symbol BTCUSDT --tick-size 0.01
+
+    Tables of your own, CSV or Parquet: mm data import book.csv trades.parquet --format table --symbol BTCUSDT
+    --time-column received --qty-column size
     """,
 )
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from mm.base.numbers import noun
-from mm.catalog.data import NamedDays, PublishedDay
+from mm.catalog.data import NamedDays, PublishedDay, Tables
 from mm.cli.config import DamagedDay, Market, Name, Results, Source
 from mm.cli.console import Console
 from mm.cli.task_knobs import BinanceMarket, PublicFiles, Streams
@@ -27,6 +27,7 @@ from mm.market_data.published import SAMPLE, PublishedFiles, fetch_day
 if TYPE_CHECKING:
     from mm.dayfolder.seal import AlteredFile
     from mm.formats.day_parquet import Moved
+    from mm.formats.table import TableColumns
 
 
 def import_command(
@@ -34,6 +35,7 @@ def import_command(
     source: Source,
     market: Market,
     streams: Streams,
+    tables: Tables,
     name: Name,
     captures: tuple[Path, ...],
     form: str,
@@ -48,10 +50,10 @@ def import_command(
         trade_stream=streams.trade_stream,
     )
     read_as = CAPTURE_FORMS.get(form)
-    if read_as is None:
+    if read_as is None or tables != Tables():
         from mm.formats.registry import form_of  # they need numpy, which a recorder-only installation does not have
 
-        read_as = form_of(form)
+        read_as = form_of(form, tables.contract_size, _columns(form, tables))
     run_id = name.run_id or _named_after(captures)
     size = sum(path.stat().st_size for path in captures if path.is_file())
     with console.progress("import", size) as advance:
@@ -72,6 +74,17 @@ def import_command(
             f"{report.days[-1].path}: never synced: no snapshot could be used (see snapshot_failed in the "
             f"ledger); what was read is stored; import again with a capture that has a snapshot"
         )
+
+
+def _columns(form: str, tables: Tables) -> "TableColumns | None":
+    """Return the named columns; None if none was named and *form* is not a table."""
+    from mm.formats.table import TableColumns
+
+    given = asdict(tables)
+    given.pop("contract_size")
+    if form != "table" and not any(given.values()):
+        return None
+    return TableColumns(**{name.removesuffix("_column"): value for name, value in given.items()})
 
 
 def fetch_command(

@@ -1,18 +1,19 @@
 """Binance's published files (trades, aggTrades, bookTicker; CSV, plain or in a ZIP) as messages for the import.
 
-They have no receive time: the exchange's transaction time is used, made non-decreasing. Spot files have no header and,
+They have no receive time: the exchange's transaction time is used, raised where it steps back. Rows of some files are
+not in the order of their ids, by which they are then sorted. Spot files have no header and,
 since 2025, instants in µs; futures files have a header and ms. Without bookTicker files of the same days there is no
 book, only trades; with them the book is the best level of each side.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import chain, count, repeat
+from itertools import chain, repeat
 from pathlib import Path
 
 from mm.clock import exchange_us
 from mm.errors import BrokenFile, Mismatch
-from mm.formats.feed import FileEvent, FileReader, FileTrade, LevelChanges, Moved, TimedEvent, WholeBook
-from mm.formats.tables import CsvTable, RowBlock, one_of, whole_numbers
+from mm.formats.feed import BytesRead, FileReader, FileTrade, LevelChanges, TimedEvent, WholeBook
+from mm.formats.tables import CsvTable, RowBlock, one_of, sorted_by, whole_numbers
 from mm.market_data.captures import FilePlace
 from mm.market_data.local_orderbook import Level
 
@@ -39,7 +40,9 @@ class BinanceVisionReader(FileReader):
         Mismatch: If a file belongs to another symbol.
     """
 
-    def __init__(self, paths: Sequence[Path], symbol: str, moved: Moved = lambda _: None) -> None:
+    exchange_times = True
+
+    def __init__(self, paths: Sequence[Path], symbol: str, moved: BytesRead = lambda _: None) -> None:
         super().__init__(paths, symbol, moved)
         self._files = [(kind_of(path, symbol), path) for path in paths]
         kinds = {kind for kind, _ in self._files}
@@ -48,16 +51,13 @@ class BinanceVisionReader(FileReader):
         if "bookTicker" not in kinds:
             self.notes.append("the files have no book; calibration and backtests need one, recorded or from bookTicker")
 
-    def __iter__(self) -> Iterator[tuple[int, FileEvent]]:
-        tickers = [path for kind, path in self._files if kind == "bookTicker"]
-        trades = [(kind, path) for kind, path in self._files if kind != "bookTicker"]
-        streams = (
-            chain.from_iterable(self._trades(kind, path) for kind, path in sorted(trades, key=_by_date)),
-            chain.from_iterable(self._tickers(path) for path in sorted(tickers, key=lambda path: _by_date(("", path)))),
-        )
-        for recv_us, event in self._merged(*streams):
-            self.place.symbols[self._symbol] += 1
-            yield recv_us, event
+    def _streams(self) -> list[Iterator[TimedEvent]]:
+        tickers = sorted((file for file in self._files if file[0] == "bookTicker"), key=_by_date)
+        trades = sorted((file for file in self._files if file[0] != "bookTicker"), key=_by_date)
+        return [
+            chain.from_iterable(self._trades(kind, path) for kind, path in trades),
+            chain.from_iterable(self._tickers(path) for _, path in tickers),
+        ]
 
     def _blocks(self, kind: str, path: Path) -> Iterator[RowBlock]:
         table = CsvTable(path, self._progress(path), _KINDS[kind])
@@ -68,10 +68,12 @@ class BinanceVisionReader(FileReader):
                 f"{path}:1: not {kind} of Binance: the columns {','.join(table.columns)[:120]} lack {', '.join(lacks)}"
             )
             raise BrokenFile(f"{what}; download the file again")
-        yield from table
+        blocks, sorted_here = sorted_by(table, needed[0], FilePlace(path))
+        if sorted_here:
+            self.notes.append(f"{path.name} was not in the order of its ids; it was sorted")
+        yield from blocks
 
     def _trades(self, kind: str, path: Path) -> Iterator[TimedEvent]:
-        last_us = 0
         names = ("id", "qty", "time") if kind == "trades" else ("agg_trade_id", "quantity", "transact_time")
         for block in self._blocks(kind, path):
             place = FilePlace(path)
@@ -87,11 +89,10 @@ class BinanceVisionReader(FileReader):
                 whole_numbers(block, names[2], place),
                 one_of(block, "is_buyer_maker", _SWITCH, place),
             )
-            rows = zip(count(block.first_row), spans, *columns, strict=False)
+            rows = zip(block.rows, spans, *columns, strict=False)
             for row, span, number, price, qty, time, maker in rows:
                 at_us = exchange_us(time)
-                last_us = max(last_us, at_us)
-                yield last_us, 0, FilePlace(path, row), FileTrade(at_us, price, qty, -1 if maker else 1, number, span)
+                yield at_us, 0, (path, row), FileTrade(at_us, price, qty, -1 if maker else 1, number, span)
 
     def _tickers(self, path: Path) -> Iterator[TimedEvent]:
         """Yield the best levels; each ticker replaces the best level of each side."""
@@ -100,14 +101,14 @@ class BinanceVisionReader(FileReader):
             place = FilePlace(path)
             levels = (block.cells[name].to_list() for name in TICKERS[1:5])
             times = whole_numbers(block, "transaction_time", place)
-            for row, (bid, bid_qty, ask, ask_qty, time) in enumerate(zip(*levels, times, strict=True), block.first_row):
+            for row, bid, bid_qty, ask, ask_qty, time in zip(block.rows, *levels, times, strict=True):
                 at_us = exchange_us(time)
                 fresh: list[Sequence[Level]] = [((bid, bid_qty),), ((ask, ask_qty),)]
                 if sides is None:
-                    yield at_us, 1, FilePlace(path, row), WholeBook(fresh[0], fresh[1])
+                    yield at_us, 1, (path, row), WholeBook(fresh[0], fresh[1])
                 elif fresh != sides:
                     changed = [_moved(old, new) for old, new in zip(sides, fresh, strict=True)]
-                    yield at_us, 1, FilePlace(path, row), LevelChanges(at_us, *changed)
+                    yield at_us, 1, (path, row), LevelChanges(at_us, *changed)
                 sides = fresh
 
 

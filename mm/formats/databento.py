@@ -1,8 +1,9 @@
 """Databento CSV in the schema MBO (market by order) as messages for the import.
 
 Orders are added, modified, cancelled and cleared; a level is the sum of the orders at its price. Trades and fills
-change no level, as a cancel follows each fill. The book is valid only after the last record of an event (F_LAST). The
-receive time is ``ts_recv``. Times are ns or ISO 8601, prices 1e-9 or decimals, as chosen in the download.
+change no level, as a cancel follows each fill. The book is valid only after the last record of an event (F_LAST), and
+successive records of a snapshot (F_SNAPSHOT) are a whole book. The receive time is ``ts_recv``. Times are ns or ISO
+8601, prices 1e-9 or decimals, as chosen in the download.
 """
 
 from collections.abc import Iterator, Sequence
@@ -14,11 +15,12 @@ import polars as pl
 
 from mm.clock import us_of
 from mm.errors import BrokenFile, UsageError
-from mm.formats.feed import FileEvent, FileReader, FileTrade, LevelChanges, Moved, WholeBook
+from mm.formats.feed import BytesRead, FileReader, FileTrade, LevelChanges, RowPlace, TimedEvent, WholeBook
 from mm.formats.tables import COPY_AGAIN, CsvTable, RowBlock, file_of, one_of, plain_decimal, whole_numbers
 from mm.instrument import decimal_text
 from mm.market_data.captures import FilePlace
 from mm.market_data.local_orderbook import Level
+from mm.market_data.stamps import FAR_US
 
 F_LAST, F_TOB, F_SNAPSHOT, F_BAD_TS_RECV, F_MAYBE_BAD_BOOK = 128, 64, 32, 8, 4
 NO_PRICE = 2**63 - 1
@@ -84,13 +86,18 @@ class _Orders:
     def message(self, exch_us: int) -> LevelChanges | WholeBook | None:
         """Return the changes since the last message; None without any."""
         sides: dict[int, list[Level]] = {1: [], -1: []}
-        whole, self.cleared = self.cleared, False
+        cleared, self.cleared = self.cleared, False
         changed, self.changed = self.changed, {}
-        for side, price in self.levels if whole else changed:
+        if cleared:
+            return self.whole()
+        for side, price in changed:
             sides[side].append((price, str(self.levels.get((side, price), 0))))
-        if whole:
-            return WholeBook(sides[1], sides[-1])
         return LevelChanges(exch_us, sides[1], sides[-1]) if changed else None
+
+    def whole(self) -> WholeBook:
+        """Return all levels."""
+        bids, asks = ([(price, str(qty)) for (of, price), qty in self.levels.items() if of == side] for side in (1, -1))
+        return WholeBook(bids, asks)
 
     def _shift(self, side: int, price: str, size: int) -> None:
         key = side, price
@@ -114,23 +121,29 @@ class DatabentoReader(FileReader):
 
     grows = True
 
-    def __init__(self, paths: Sequence[Path], symbol: str, moved: Moved = lambda _: None) -> None:
+    def __init__(self, paths: Sequence[Path], symbol: str, moved: BytesRead = lambda _: None) -> None:
         super().__init__(paths, symbol, moved)
         self._orders = _Orders()
         self._alone: dict[str, Any] = {}
         self._last_us = self._doubtful = 0
+        self._replay: tuple[int, RowPlace] | None = None  # time and place of the last record of an unfinished snapshot
 
-    def __iter__(self) -> Iterator[tuple[int, FileEvent]]:
+    def _streams(self) -> list[Iterator[TimedEvent]]:
+        return [self._records()]
+
+    def _records(self) -> Iterator[TimedEvent]:
         for path in self._paths:
-            self.place.path, self.place.number = path, 0
+            self._at.path, self._at.number = path, 0
             _check_encoding(path)
             table = CsvTable(path, self._progress(path))
             lacks = [name for name in _NEEDED if name not in table.columns]
             if lacks:
                 what = f"the header has no {', '.join(lacks)}: {','.join(table.columns)[:120]}"
-                raise self.place.broken(what, _WAY_OUT, 1)
+                raise self._at.broken(what, _WAY_OUT, 1)
             for block in table:
                 yield from self._events(self._ours(block))
+            if self._replay is not None:
+                yield self._snapshot()
         if self._orders.unknown:
             self.notes.append(
                 f"{self._orders.unknown:,} records are of orders that were never added; they were left out"
@@ -140,7 +153,7 @@ class DatabentoReader(FileReader):
 
     def _ours(self, block: RowBlock) -> pl.DataFrame:
         """Return the records of the instrument, with their rows, as numbers."""
-        place, cells = self.place, block.cells
+        place, cells = self._at, block.cells
         frame = pl.DataFrame(
             {
                 "row": pl.arange(block.first_row, block.first_row + cells.height, eager=True),
@@ -172,24 +185,40 @@ class DatabentoReader(FileReader):
             if self._alone.setdefault(column, value) != value:
                 at = block.first_row + ((block.cells[column].eq(value) & ours).arg_max() or 0)
                 what = f"{column} is {value}, but {self._alone[column]} in earlier rows"
-                raise self.place.broken(what, f"{way_out}, or remove the other rows", at)
+                raise self._at.broken(what, f"{way_out}, or remove the other rows", at)
 
-    def _events(self, frame: pl.DataFrame) -> Iterator[tuple[int, FileEvent]]:
+    def _events(self, frame: pl.DataFrame) -> Iterator[TimedEvent]:
         book = self._orders
         for row, stamp_us, exch_us, action, side, price, size, number, flags in frame.iter_rows():
-            self.place.number = row
+            self._at.number = row
+            here = self._at.path, row
+            if flags & F_BAD_TS_RECV and self._last_us - stamp_us > FAR_US:
+                self._raised.note(f"{here[0].name}:{row}", stamp_us, self._last_us)
             recv_us = max(stamp_us, self._last_us) if flags & F_BAD_TS_RECV else stamp_us
+            if self._replay is not None and not flags & F_SNAPSHOT:
+                yield self._snapshot()
             self._last_us = recv_us
             self._doubtful += bool(flags & F_MAYBE_BAD_BOOK)
+            if flags & F_SNAPSHOT:
+                if self._replay is None:
+                    book.clear()
+                self._replay = recv_us, here
             if action == "T":
-                if size and (text := self._price(price)):
-                    yield recv_us, FileTrade(exch_us, text, str(size), side)
+                if text := self._price(price):
+                    yield recv_us, 0, here, FileTrade(exch_us, text, str(size), side)
             elif action == "R":
                 book.clear()
             elif action in "AMC":
                 self._apply(action, side, price, size, number, tob=bool(flags & F_TOB))
-            if flags & F_LAST and (message := book.message(exch_us)) is not None:
-                yield recv_us, message
+            if flags & F_LAST and self._replay is None and (message := book.message(exch_us)) is not None:
+                yield recv_us, 0, here, message
+
+    def _snapshot(self) -> TimedEvent:
+        """Return the book after the records of a snapshot (F_SNAPSHOT), at the time of the last of them."""
+        assert self._replay is not None
+        (recv_us, here), self._replay = self._replay, None
+        self._orders.message(0)
+        return recv_us, 0, here, self._orders.whole()
 
     def _apply(self, action: str, side: int, price: str, size: int, number: int, *, tob: bool) -> None:
         """Apply one record to the book."""
@@ -197,7 +226,7 @@ class DatabentoReader(FileReader):
             self._orders.reduce(number, size)
             return
         if side == 0:
-            raise self.place.broken(f"action {action} has no side", COPY_AGAIN)
+            raise self._at.broken(f"action {action} has no side", COPY_AGAIN)
         if tob:
             self._orders.side_only(side)
             number = -side if self._price(price) else 0
@@ -205,7 +234,7 @@ class DatabentoReader(FileReader):
         if text and size:
             self._orders.add(number, side, text, size)
         elif not tob:
-            raise self.place.broken(f"price {price!r}, size {size} are not valid for an order", COPY_AGAIN)
+            raise self._at.broken(f"price {price!r}, size {size} are not valid for an order", COPY_AGAIN)
 
     def _price(self, text: str) -> str:
         """Return a price as a decimal; empty for none."""
@@ -216,7 +245,7 @@ class DatabentoReader(FileReader):
         try:
             return _shortened(decimal_text(int(text), 9))
         except ValueError:
-            raise self.place.broken(f"price is {text!r}, neither a decimal nor 1e-9", COPY_AGAIN) from None
+            raise self._at.broken(f"price is {text!r}, neither a decimal nor 1e-9", COPY_AGAIN) from None
 
 
 def _shortened(text: str) -> str:

@@ -6,6 +6,7 @@ source's book is crossed, the import drops its own, and gets the next one that i
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from decimal import Decimal
 from heapq import merge
 from operator import itemgetter
 from pathlib import Path
@@ -14,8 +15,9 @@ from typing import NamedTuple
 from mm.clock import FIRST_US, LAST_US, US_PER_S, iso
 from mm.errors import OffGrid
 from mm.market_data.captures import BookLoss, CapturedMessage, FilePlace, Remark
-from mm.market_data.grid import Grid
+from mm.market_data.grid import Grid, rounded_qty
 from mm.market_data.local_orderbook import Level, LocalOrderBook
+from mm.market_data.stamps import FAR_US, Moved, Steady
 from mm.market_data.venue import AggTrade, DepthSnapshot, DepthUpdate, TradePrint
 
 DAY_US = 86_400 * US_PER_S
@@ -72,9 +74,11 @@ FileEvent = LevelChanges | WholeBook | BookEdits | FileTrade | BookLoss | Remark
 FileMessage = DepthUpdate | DepthSnapshot | TradePrint | AggTrade | BookLoss | Remark
 
 
-Moved = Callable[[int], None]
+BytesRead = Callable[[int], None]
 """Called with a number of bytes read so far."""
-TimedEvent = tuple[int, int, FilePlace, FileEvent]
+RowPlace = tuple[Path, int]
+"""A file and a row of it, from 1, including a header."""
+TimedEvent = tuple[int, int, RowPlace, FileEvent]
 """Receive time in µs, rank among the events of one instant, place in the file, and the event."""
 
 
@@ -87,23 +91,45 @@ class FileReader:
         moved: Called with the bytes of all files read so far.
 
     Attributes:
-        place: File and row last read.
+        place: File and row of the last event.
         grows: Whether the book is built from changes if no whole book comes first.
+        exchange_times: Whether the files have only the exchange's times, which are raised where they step back.
         notes: Sentences for the report, complete after reading.
+        counted: Whether the size of a contract is known, so that quantities may be numbers of contracts.
     """
 
     grows = False
+    exchange_times = False
+    counted = False
 
-    def __init__(self, paths: Sequence[Path], symbol: str, moved: Moved = lambda _: None) -> None:
+    def __init__(self, paths: Sequence[Path], symbol: str, moved: BytesRead = lambda _: None) -> None:
         self.place = FilePlace(paths[0])
         self.notes: list[str] = []
+        self._at = FilePlace(paths[0], symbols=self.place.symbols)  # the row that is being read
         self._paths, self._symbol = paths, symbol
         self._moved, self._read = moved, dict[Path, int]()
+        self._far, self._raised = Moved(), Moved()
+
+    @property
+    def told(self) -> Sequence[str]:
+        """How the files were read, if that had to be found out."""
+        return ()
 
     def __iter__(self) -> Iterator[tuple[int, FileEvent]]:
+        streams: list[Iterable[TimedEvent]]
+        streams = [Steady(stream, itemgetter(0), self._far_row) for stream in self._streams()]
+        if self.exchange_times:
+            streams = [self._never_back(stream) for stream in streams]
+        for recv_us, _, place, event in merge(*streams, key=itemgetter(0, 1)) if len(streams) > 1 else streams[0]:
+            self.place.path, self.place.number = place
+            yield recv_us, event
+        self.notes += [*self._far.far(), *self._raised.raised()]
+
+    def _streams(self) -> Sequence[Iterable[TimedEvent]]:
+        """Return the streams of the files, which are merged by time and rank; each is in order."""
         raise NotImplementedError
 
-    def _progress(self, path: Path) -> Moved:
+    def _progress(self, path: Path) -> BytesRead:
         """Return the function to call with the bytes of one of the files read so far."""
 
         def moved(done: int) -> None:
@@ -112,11 +138,32 @@ class FileReader:
 
         return moved
 
-    def _merged(self, *streams: Iterable[TimedEvent]) -> Iterator[tuple[int, FileEvent]]:
-        """Yield the events of several streams, each in order, by time and rank."""
-        for recv_us, _, place, event in merge(*streams, key=itemgetter(0, 1)):
-            self.place.path, self.place.number = place.path, place.number
-            yield recv_us, event
+    def _far_row(self, timed: TimedEvent, us: int, first_us: int) -> TimedEvent | None:
+        """Leave out a trade with a far time, and apply a change of the book where it stands, with the time *us*.
+
+        One that belongs to an earlier time of the file stays, and is refused: the rows are not in order.
+        """
+        own_us, rank, place, event = timed
+        if not isinstance(event, FileTrade) and first_us <= own_us < us:
+            return timed
+        self._far.note(_where(place), own_us, us)
+        if isinstance(event, FileTrade):
+            return None
+        if isinstance(event, (LevelChanges, WholeBook, BookEdits)) and abs(event.exch_us - own_us) <= FAR_US:
+            event = event._replace(exch_us=0)
+        return us, rank, place, event
+
+    def _never_back(self, stream: Iterable[TimedEvent]) -> Iterator[TimedEvent]:
+        last_us = 0
+        for us, rank, place, event in stream:
+            if last_us - us > FAR_US:
+                self._raised.note(_where(place), us, last_us)
+            last_us = max(last_us, us)
+            yield last_us, rank, place, event
+
+
+def _where(place: RowPlace) -> str:
+    return f"{place[0].name}:{place[1]}"
 
 
 class FileCapture:
@@ -126,14 +173,15 @@ class FileCapture:
         reader: Reads the files.
         symbol: Upper case.
         grid: Checks every price and quantity.
+        contract_size: Base asset of one contract, if the quantities are numbers of contracts.
 
     Raises:
         BrokenFile: If an instant is out of order or outside the years 2009 to 2099, or a number is invalid.
     """
 
-    def __init__(self, reader: FileReader, symbol: str, grid: Grid) -> None:
+    def __init__(self, reader: FileReader, symbol: str, grid: Grid, contract_size: Decimal | None = None) -> None:
         self.reader = reader
-        self._symbol, self._grid = symbol, grid
+        self._symbol, self._grid, self._contract_size = symbol, grid, contract_size
         self._printed = Grid()  # hidden orders may trade off the grid of the book, so prints do not determine its tick
         self._book = self._new_book((), ())
         self._begun = self._valid = self._crossed = False
@@ -141,7 +189,7 @@ class FileCapture:
         self._update_id, self._trade_id = 1, 0
         self._last_us = 0
         self._last_e8 = self._last_side = 0
-        self._grown = self._guessed = self._empty = 0
+        self._grown = self._guessed = self._empty = self._rounded = 0
 
     @property
     def lines(self) -> FilePlace:
@@ -154,6 +202,11 @@ class FileCapture:
         return self.reader.place.symbols
 
     @property
+    def told(self) -> Sequence[str]:
+        """How the files were read."""
+        return self.reader.told
+
+    @property
     def warnings(self) -> list[str]:
         """Notes for the report."""
         found = list(self.reader.notes)
@@ -161,13 +214,23 @@ class FileCapture:
             found.append("the files have no initial snapshot: the book is built from changes, without earlier orders")
         if self._empty:
             found.append(f"{self._empty:,} trades without a quantity were no executions; they were left out")
+        if self._rounded:
+            found.append(
+                f"{self._rounded:,} quantities have more than eight places; they were rounded to 0.00000001, and those "
+                f"that are then 0 count as none"
+            )
         if self._guessed:
             found.append(f"{self._guessed:,} trades have no side; it was inferred from the book and the previous trade")
         return found
 
+    @property
+    def line(self) -> int:
+        """Number of the last row."""
+        return self.reader.place.number
+
     def where(self) -> str:
         """Return the file and the last row."""
-        return f"{self.reader.place.path.name}:{self.reader.place.number}"
+        return _where((self.reader.place.path, self.line))
 
     def __iter__(self) -> Iterator[CapturedMessage]:
         for recv_us, event in self.reader:
@@ -203,7 +266,7 @@ class FileCapture:
                 self._grown += 1
                 yield from self._renew(recv_us, WholeBook(event.bids, event.asks))
         elif isinstance(event, FileTrade):
-            yield self._trade(recv_us, event)
+            yield from self._trade(recv_us, event)
         elif isinstance(event, WholeBook):
             yield from self._renew(recv_us, event)
         elif isinstance(event, BookEdits):
@@ -218,8 +281,7 @@ class FileCapture:
         self, exch_us: int, bids: Sequence[Level], asks: Sequence[Level]
     ) -> Iterator[DepthUpdate | DepthSnapshot]:
         """Apply changes to the book; if they uncross it, a snapshot follows."""
-        self._grid.check(bids)
-        self._grid.check(asks)
+        bids, asks = self._checked(bids), self._checked(asks)
         crossed = self._book.change(bids, asks)
         self._update_id += 1
         yield DepthUpdate(exch_us, self._symbol, self._update_id, self._update_id, bids, asks)
@@ -230,9 +292,10 @@ class FileCapture:
 
     def _renew(self, recv_us: int, event: WholeBook) -> Iterator[BookLoss | DepthSnapshot | DepthUpdate]:
         """Apply a whole book; beside changes, a difference from the tracked one means that changes were lost."""
-        self._grid.check(event.bids)
-        self._grid.check(event.asks)
-        fresh = self._new_book(event.bids, event.asks)
+        fresh = self._new_book(*(levels_above_zero(self._checked(side)) for side in (event.bids, event.asks)))
+        if not any(fresh.levels()):
+            yield from self._lose("cleared")
+            return
         if self._begun and self._only_books:
             before, after = self._sides(), self._sides(fresh)
             changed = [_difference(before[side], after[side]) for side in (1, -1)]
@@ -241,7 +304,7 @@ class FileCapture:
         if self._valid:
             if fresh.levels() == self._book.levels():
                 return
-            yield BookLoss("other_snapshot")
+            yield from self._lose("other_snapshot")
         self._book, self._begun = fresh, True
         self._crossed = fresh.crossed()
         self._valid = not self._crossed
@@ -257,13 +320,13 @@ class FileCapture:
             if qty is None:
                 _clear(after, side, None if price is None else self._grid.price(price))
             elif price is not None:
-                after[side][self._grid.price(price)] = (price, qty)
+                ((_, shown),) = self._checked([(price, qty)])
+                after[side][self._grid.price(price)] = (price, shown)
         for levels in after.values():
             for price_e8 in [key for key, (_, qty) in levels.items() if not self._grid.qty(qty)]:
                 del levels[price_e8]
         if not after[1] and not after[-1]:
-            self._void()
-            yield BookLoss("cleared")
+            yield from self._lose("cleared")
         elif event.snapshot or not self._begun:
             self._grown += not event.snapshot
             whole = WholeBook(list(after[1].values()), list(after[-1].values()), event.exch_us)
@@ -273,12 +336,39 @@ class FileCapture:
             changed = [_difference(before[side], after[side]) for side in (1, -1)]
             yield from self._change(_stamp(event.exch_us, recv_us), *changed)
 
-    def _trade(self, recv_us: int, event: FileTrade) -> TradePrint | AggTrade:
-        price, qty, side, kind = event.price, event.qty, event.side, None
-        if event.trade_id is not None and not self._printed.qty(qty):  # no execution: the id alone counts
-            self._empty += 1
-            kind = "NA"
+    def _lose(self, cause: str) -> Iterator[BookLoss]:
+        """Drop the book, as messages were lost before now; the next id stands for them."""
+        was_valid = self._valid
+        self._void()
+        self._update_id += 1
+        if was_valid:
+            yield BookLoss(cause, unseen=True)
+
+    def _checked(self, levels: Sequence[Level]) -> Sequence[Level]:
+        """Return *levels*, checked, in the base asset, with quantities of at most eight places."""
+        if self._contract_size is None:
+            try:
+                self._grid.check(levels)
+            except OffGrid:
+                levels = [(price, self._qty(qty)) for price, qty in levels]
+            else:
+                return levels
         else:
+            levels = [(price, self._qty(qty)) for price, qty in levels]
+        self._grid.check(levels)
+        return levels
+
+    def _qty(self, text: str) -> str:
+        """Return a quantity in the base asset, rounded to eight places."""
+        qty, exact = rounded_qty(text, self._contract_size)
+        self._rounded += not exact
+        return qty
+
+    def _trade(self, recv_us: int, event: FileTrade) -> Iterator[TradePrint | AggTrade]:
+        """Yield a trade; one without a quantity was no execution, and only its id counts."""
+        price, side, kind = event.price, event.side, None
+        qty = self._qty(event.qty)
+        if self._printed.qty(qty):
             self._printed.check_one(price, qty)
             price_e8 = self._printed.price(price)
             self._grid.passed(price_e8, self._printed.qty(qty))
@@ -287,11 +377,17 @@ class FileCapture:
                 side = self._likely_side(price_e8)
             self._last_e8, self._last_side = price_e8, side
             self._trade_id = self._trade_id + 1 if event.trade_id is None else event.trade_id
+        else:
+            self._empty += 1
+            kind = "NA"
+            if event.trade_id is None:
+                return
         number = self._trade_id if event.trade_id is None else event.trade_id
         at_us = _stamp(event.exch_us, recv_us)
         if event.span is not None:
-            return AggTrade(at_us, self._symbol, number, price, qty, *event.span, at_us, side < 0)
-        return TradePrint(at_us, self._symbol, number, price, qty, at_us, side < 0, X=kind)
+            yield AggTrade(at_us, self._symbol, number, price, qty, *event.span, at_us, side < 0)
+        else:
+            yield TradePrint(at_us, self._symbol, number, price, qty, at_us, side < 0, X=kind)
 
     def _likely_side(self, price_e8: int) -> int:
         """Return the aggressor's side, by the mid, and at the mid by the previous trade (Lee and Ready, 1991)."""
@@ -319,6 +415,11 @@ class FileCapture:
 def _stamp(exch_us: int, recv_us: int) -> int:
     """Return the exchange time, or the receive time if it is unknown or out of range."""
     return exch_us if FIRST_US <= exch_us < LAST_US else recv_us
+
+
+def levels_above_zero(levels: Sequence[Level]) -> Sequence[Level]:
+    """Return the levels of a whole book that have a quantity."""
+    return [level for level in levels if level[1].strip("0.")]
 
 
 def _clear(sides: Sides, side: int, upto_e8: int | None) -> None:

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from mm.clock import MS_BELOW
 from mm.errors import BrokenFile
-from mm.formats.feed import BookEdits, FileEvent, FileReader, FileTrade, LevelChanges, Moved
+from mm.formats.feed import BookEdits, BytesRead, FileEvent, FileReader, FileTrade, LevelChanges, TimedEvent
 from mm.formats.tables import COPY_AGAIN, file_of
 from mm.instrument import E8, short_text
 from mm.market_data.local_orderbook import Level
@@ -65,31 +65,39 @@ class HftbacktestReader(FileReader):
 
     grows = True  # as in hftbacktest
 
-    def __init__(self, paths: Sequence[Path], symbol: str, moved: Moved = lambda _: None) -> None:
+    def __init__(self, paths: Sequence[Path], symbol: str, moved: BytesRead = lambda _: None) -> None:
         super().__init__(paths, symbol, moved)
         self._left_out: Counter[str] = Counter()
 
-    def __iter__(self) -> Iterator[tuple[int, FileEvent]]:
+    def _streams(self) -> list[Iterator[TimedEvent]]:
+        return [self._all_events()]
+
+    def _all_events(self) -> Iterator[TimedEvent]:
         for path in self._paths:
-            self.place.path, self.place.number = path, 0
+            self._at.path, self._at.number = path, 0
             yield from self._events(self._local_rows(path))
         self.notes += [f"{count:,} {what} were left out" for what, count in self._left_out.items()]
 
-    def _events(self, blocks: Iterator[_LocalRows]) -> Iterator[tuple[int, FileEvent]]:
+    def _events(self, blocks: Iterator[_LocalRows]) -> Iterator[TimedEvent]:
         """Yield one message for consecutive rows of the book with equal instants."""
         steps: list[tuple[int, str | None, str | None]] = []
         at, plain, snapshot = (0, 0), True, False
         for rows in blocks:
             for number, kind, side, exch_us, recv_us, price_e8, qty_e8 in zip(*rows, strict=True):
                 if steps and at[0] > 0 and (at != (recv_us, exch_us) or kind == TRADE_EVENT):
-                    yield at[0], _message(at[1], steps, plain=plain, snapshot=snapshot)
+                    yield (
+                        at[0],
+                        0,
+                        (self._at.path, self._at.number),
+                        _message(at[1], steps, plain=plain, snapshot=snapshot),
+                    )
                     steps = []
-                self.place.number = number
+                self._at.number = number
                 if recv_us > 0 and steps and at[0] == 0:  # a snapshot without a time is the initial book
-                    yield recv_us, _message(exch_us, steps, plain=plain, snapshot=snapshot)
+                    yield recv_us, 0, (self._at.path, number), _message(exch_us, steps, plain=plain, snapshot=snapshot)
                     steps = []
                 if kind == TRADE_EVENT:
-                    yield recv_us, FileTrade(exch_us, _text(price_e8), _text(qty_e8), side)
+                    yield recv_us, 0, (self._at.path, number), FileTrade(exch_us, _text(price_e8), _text(qty_e8), side)
                     continue
                 if not steps:
                     at, plain, snapshot = (recv_us, exch_us), True, False
@@ -100,7 +108,7 @@ class HftbacktestReader(FileReader):
                 snapshot |= kind == SNAPSHOT_EVENT
                 steps.append((side, _text(price_e8), _text(qty_e8)))
         if steps:
-            yield at[0], _message(at[1], steps, plain=plain, snapshot=snapshot)
+            yield at[0], 0, (self._at.path, self._at.number), _message(at[1], steps, plain=plain, snapshot=snapshot)
 
     def _local_rows(self, path: Path) -> Iterator[_LocalRows]:
         """Yield the rows of the local side in a file, and count them for the symbol."""
@@ -110,7 +118,7 @@ class HftbacktestReader(FileReader):
             if np.isin(code, _ORDERS).any():
                 row = first + int(np.isin(code, _ORDERS).argmax())
                 what = f"event {code[row - first]} is of single orders, but only levels can be read"
-                raise self.place.broken(what, "import the Databento file itself by --format databento", row)
+                raise self._at.broken(what, "import the Databento file itself by --format databento", row)
             seen = ((flags & LOCAL) != 0) | ((flags & (LOCAL | EXCH)) == 0)
             for what, rows in (
                 ("rows of best prices only (BBO)", seen & (code == BBO_EVENT)),
@@ -122,7 +130,7 @@ class HftbacktestReader(FileReader):
             strange = seen & ~taken & (code != BBO_EVENT) & (code <= _USER_EVENTS)
             if strange.any():
                 row = first + int(strange.argmax())
-                raise self.place.broken(f"{code[row - first]} is not an event of hftbacktest", _WAY_OUT, row)
+                raise self._at.broken(f"{code[row - first]} is not an event of hftbacktest", _WAY_OUT, row)
             places = np.flatnonzero(taken)
             if len(places):
                 self.place.symbols[self._symbol] += len(places)
@@ -133,14 +141,13 @@ class HftbacktestReader(FileReader):
     ) -> _LocalRows:
         side = np.where(cells["ev"] & BUY, 1, np.where(cells["ev"] & SELL, -1, 0))
         clears = code == CLEAR_EVENT
-        price_e8, wrong = _e8_of(cells["px"])
+        price_e8, wrong, _ = _e8_of(cells["px"])
         whole_side = clears & ((side == 0) | ~np.isfinite(cells["px"]))
         wrong &= ~whole_side
         wrong |= ~clears & (price_e8 <= 0)
         self._refuse(first, places, wrong, cells["px"], "px")
-        qty_e8, wrong = _e8_of(cells["qty"])
-        wrong |= (qty_e8 < 0) | ((code == TRADE_EVENT) & (qty_e8 == 0))
-        self._refuse(first, places, wrong & ~clears, cells["qty"], "qty")
+        qty_e8, _, strange = _e8_of(cells["qty"])
+        self._refuse(first, places, (strange | (qty_e8 < 0)) & ~clears, cells["qty"], "qty")
         sideless = (side == 0) & np.isin(code, (DEPTH_EVENT, SNAPSHOT_EVENT))
         self._refuse(first, places, sideless, cells["ev"], "ev, which must name a side (BUY or SELL),")
         price_e8[whole_side] = _NO_NUMBER
@@ -152,7 +159,7 @@ class HftbacktestReader(FileReader):
     ) -> None:
         if wrong.any():
             at = int(wrong.argmax())
-            raise self.place.broken(
+            raise self._at.broken(
                 f"{name} is {cells[at]}, which is not a valid value", _WAY_OUT, first + int(places[at])
             )
 
@@ -172,14 +179,14 @@ class HftbacktestReader(FileReader):
                     count = min(_ROWS_AT_ONCE, shape[0] - row + 1)
                     data = stream.read(count * size)
                     if len(data) < count * size:
-                        self.place.number = row + len(data) // size
-                        raise self.place.broken(f"the file ends here, its header states {shape[0]:,} rows", COPY_AGAIN)
+                        self._at.number = row + len(data) // size
+                        raise self._at.broken(f"the file ends here, its header states {shape[0]:,} rows", COPY_AGAIN)
                     yield row, np.frombuffer(data, dtype).reshape(count, *shape[1:])
                     moved(raw.tell())
                     row += count
                 moved(path.stat().st_size)
             except (zipfile.BadZipFile, zlib.error, EOFError, ValueError, OSError) as error:
-                where = self.place.number + 1
+                where = self._at.number + 1
                 raise BrokenFile(f"{path}:{where}: not a whole .npz or .npy ({error}); {COPY_AGAIN}") from error
 
     def _head(self, stream: IO[bytes], path: Path) -> tuple[tuple[int, ...], np.dtype[np.generic]]:
@@ -233,12 +240,13 @@ def _us(stamps: NDArray[np.int64]) -> NDArray[np.int64]:
     )
 
 
-def _e8_of(numbers: NDArray[np.float64]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-    """Return floats in 1e-8, and a mask of those that are not decimals of eight places (to float precision)."""
+def _e8_of(numbers: NDArray[np.float64]) -> tuple[NDArray[np.int64], NDArray[np.bool_], NDArray[np.bool_]]:
+    """Return floats in 1e-8, rounded; masks of those that need more than eight places, and of those out of range."""
     scaled = np.where(np.isfinite(numbers) & (np.abs(numbers) < 1e10), numbers, np.nan) * E8
     nearest = np.rint(scaled)
     wrong = ~(np.abs(scaled - nearest) <= np.maximum(1e-3, 4 * np.spacing(np.abs(scaled))))
-    return np.where(np.isnan(nearest), 0, nearest).astype(np.int64), wrong
+    strange = np.isnan(nearest)
+    return np.where(strange, 0, nearest).astype(np.int64), wrong, strange
 
 
 def _message(

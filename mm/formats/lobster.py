@@ -20,7 +20,7 @@ import polars as pl
 
 from mm.clock import midnight_us, parse_day
 from mm.errors import BrokenFile, Mismatch
-from mm.formats.feed import FileEvent, FileReader, FileTrade, LevelChanges, Moved, WholeBook
+from mm.formats.feed import BytesRead, FileReader, FileTrade, LevelChanges, TimedEvent, WholeBook
 from mm.formats.tables import COPY_AGAIN, CsvTable, RowBlock, one_of, whole_numbers
 from mm.market_data.captures import BookLoss, FilePlace, Remark
 from mm.market_data.local_orderbook import Level
@@ -61,23 +61,26 @@ class LobsterReader(FileReader):
         Mismatch: If a file belongs to another ticker.
     """
 
-    def __init__(self, paths: Sequence[Path], symbol: str, moved: Moved = lambda _: None) -> None:
+    def __init__(self, paths: Sequence[Path], symbol: str, moved: BytesRead = lambda _: None) -> None:
         super().__init__(paths, symbol, moved)
         self._pairs = _pairs(paths, symbol)
         self._crosses = self._last_us = 0
 
-    def __iter__(self) -> Iterator[tuple[int, FileEvent]]:
+    def _streams(self) -> list[Iterator[TimedEvent]]:
+        return [self._days()]
+
+    def _days(self) -> Iterator[TimedEvent]:
         for pair in self._pairs:
-            self.place.path, self.place.number = pair.message, 0
+            self._at.path, self._at.number = pair.message, 0
             yield from self._day(pair)
             if pair is not self._pairs[-1]:  # orders do not outlive a day
-                yield self._last_us, BookLoss("end_of_day")
+                yield self._last_us, 0, (pair.message, self._at.number), BookLoss("end_of_day")
         if self._crosses:
             self.notes.append(
                 f"{self._crosses:,} cross trades (type 6) were left out: they repeat executions of an auction"
             )
 
-    def _day(self, pair: _Pair) -> Iterator[tuple[int, FileEvent]]:
+    def _day(self, pair: _Pair) -> Iterator[TimedEvent]:
         midnight = midnight_us(pair.day, ZONE)
         columns = [f"{side}_{what}_{n}" for n in range(1, pair.levels + 1) for side in ("ask", "bid") for what in "pq"]
         messages = CsvTable(pair.message, self._progress(pair.message), MESSAGE_COLUMNS)
@@ -94,41 +97,40 @@ class LobsterReader(FileReader):
             if message is None or book is None:
                 short, other = (pair.message, pair.book) if message is None else (pair.book, pair.message)
                 raise BrokenFile(
-                    f"{short}:{self.place.number + 1}: the file ends before {other.name}; give the two files of "
+                    f"{short}:{self._at.number + 1}: the file ends before {other.name}; give the two files of "
                     f"one request, whole"
                 )
-            self.place.number, recv_us, kind, shares, price, direction = message
+            self._at.number, recv_us, kind, shares, price, direction = message
             self.place.symbols[self._symbol] += 1
             self._last_us = recv_us
+            here = pair.message, self._at.number
             if kind in (EXECUTED, HIDDEN):
                 side = 0 if masked and kind == HIDDEN else -direction
-                yield recv_us, FileTrade(recv_us, _price(price), str(shares), side)
+                yield recv_us, 0, here, FileTrade(recv_us, _price(price), str(shares), side)
             elif kind == CROSS:
                 self._crosses += 1
             elif kind == HALT:
-                yield recv_us, Remark(HALTED, {"state": _HALTS.get(price, str(price))})
+                yield recv_us, 0, here, Remark(HALTED, {"state": _HALTS.get(price, str(price))})
             halted = price != _RESUMED if kind == HALT else halted and kind != EXECUTED
             if halted and shown:
-                yield recv_us, BookLoss(HALTED)
+                yield recv_us, 0, here, BookLoss(HALTED)
                 shown = None
             if halted:
                 continue
             if shown is None:
                 bids, asks = book
-                yield recv_us, WholeBook(_levels(bids), _levels(asks))
+                yield recv_us, 0, here, WholeBook(_levels(bids), _levels(asks))
             elif kind not in (HIDDEN, HALT) and book != shown:
                 changed = (_changed(old, new) for old, new in zip(shown, book, strict=True))
-                yield recv_us, LevelChanges(recv_us, *changed)
+                yield recv_us, 0, here, LevelChanges(recv_us, *changed)
             elif kind in (HIDDEN, HALT) and book != shown:
-                what = (
-                    f"message {self.place.number} is of type {kind}, which changes no level, and the book has changed"
-                )
-                raise book_place.broken(what, "give the two files of one request", self.place.number)
+                what = f"message {self._at.number} is of type {kind}, which changes no level, and the book has changed"
+                raise book_place.broken(what, "give the two files of one request", self._at.number)
             shown = book
 
     def _messages(self, table: CsvTable, midnight: int) -> Iterator[tuple[int, int, int, int, int, int]]:
         """Yield row, instant, type, shares, price and direction of each message."""
-        place = self.place
+        place = self._at
         for block in table:
             cells = block.cells
             if cells.width < len(MESSAGE_COLUMNS):

@@ -2,16 +2,22 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from functools import partial
 from importlib import import_module
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from mm.errors import UsageError
-from mm.formats.feed import UTC, FileCapture, FileReader, Moved
+from mm.formats.feed import UTC, FileCapture, FileReader
 from mm.market_data.capture_import import CAPTURE_FORMS, CaptureForm, Progress
 from mm.market_data.grid import Grid
 
-Opened = Callable[[Sequence[Path], str, Moved], FileReader]
+if TYPE_CHECKING:
+    from mm.formats.table import TableColumns
+
+Opened = Callable[..., FileReader]
+"""Takes paths, the symbol and a progress callback, and for a table its columns."""
 
 
 @dataclass(frozen=True)
@@ -19,18 +25,20 @@ class FileFormat:
     """A third-party file format.
 
     Attributes:
-        reader: ``module:function`` that takes paths, the symbol and a progress callback, and returns a reader.
+        reader: ``module:class`` of its reader.
         files: Description of the files, for messages.
+        counts: Whether its quantities may be numbers of contracts.
     """
 
     reader: str
     files: str
+    counts: bool = False
 
 
 FORMATS = {
-    "hftbacktest": FileFormat("mm.formats.hftbacktest:HftbacktestReader", "an .npz or .npy of hftbacktest"),
+    "hftbacktest": FileFormat("mm.formats.hftbacktest:HftbacktestReader", "an .npz or .npy of hftbacktest", True),
     "tardis": FileFormat(
-        "mm.formats.tardis:TardisReader", "CSV of Tardis, incremental_book_L2 and trades, with their headers"
+        "mm.formats.tardis:TardisReader", "CSV of Tardis, incremental_book_L2 and trades, with their headers", True
     ),
     "lobster": FileFormat("mm.formats.lobster:LobsterReader", "pairs of LOBSTER message and orderbook CSV"),
     "databento": FileFormat("mm.formats.databento:DatabentoReader", "CSV of Databento in the schema MBO"),
@@ -38,27 +46,57 @@ FORMATS = {
         "mm.formats.binance_vision:BinanceVisionReader",
         "CSV or ZIP of Binance's published trades, aggTrades, bookTicker",
     ),
+    "table": FileFormat("mm.formats.table:TableReader", "CSV or Parquet with columns that options name", True),
 }
 NAMES = (*CAPTURE_FORMS, *FORMATS)
 
 
-def form_of(name: str) -> CaptureForm:
+def form_of(name: str, contract_size: str | None = None, columns: "TableColumns | None" = None) -> CaptureForm:
     """Return the format *name* for `import_captures`; its days are UTC days (raw captures have Berlin days).
 
+    Args:
+        name: One of `NAMES`.
+        contract_size: Base asset of one contract, a decimal, if the quantities are numbers of contracts.
+        columns: The columns of a table.
+
     Raises:
-        UsageError: If there is no such format.
+        UsageError: If there is no such format, or it has no contracts or columns.
     """
+    counts = name in FORMATS and FORMATS[name].counts
+    if name not in NAMES:
+        raise UsageError(f"--format {name!r} is not one of {', '.join(NAMES)}")
+    if contract_size is not None and not counts:
+        raise UsageError(
+            f"--contract-size (CONTRACT_SIZE) is for {', '.join(form for form in FORMATS if FORMATS[form].counts)}; "
+            f"--format {name} has quantities of the base asset: leave it out"
+        )
+    if columns is not None and name != "table":
+        raise UsageError(f"--format {name} has columns of its own; name columns only with --format table")
     if name in CAPTURE_FORMS:
         return CAPTURE_FORMS[name]
-    if name not in FORMATS:
-        raise UsageError(f"--format {name!r} is not one of {', '.join(NAMES)}")
     one = FORMATS[name]
     nothing = f"no row of the symbol could be read; --format {name} reads {one.files}"
-    return CaptureForm(name, UTC, partial(_opened, one), nothing)
+    size = None if contract_size is None else Decimal(contract_size)
+    return CaptureForm(name, UTC, partial(_opened, partial(_reader, one, columns), size), nothing)
 
 
-def _opened(one: FileFormat, paths: Sequence[Path], symbol: str, grid: Grid, progress: Progress) -> list[FileCapture]:
+def _opened(
+    make: Callable[[Sequence[Path], str, Progress], FileReader],
+    contract_size: Decimal | None,
+    paths: Sequence[Path],
+    symbol: str,
+    grid: Grid,
+    progress: Progress,
+) -> list[FileCapture]:
     """Return one capture of all files, which may have to be merged."""
+    reader = make(paths, symbol, progress)
+    reader.counted = contract_size is not None
+    return [FileCapture(reader, symbol, grid, contract_size)]
+
+
+def _reader(
+    one: FileFormat, columns: "TableColumns | None", paths: Sequence[Path], symbol: str, progress: Progress
+) -> FileReader:
     module, _, name = one.reader.partition(":")
     opened: Opened = getattr(import_module(module), name)
-    return [FileCapture(opened(paths, symbol, progress), symbol, grid)]
+    return opened(paths, symbol, progress, columns) if columns is not None else opened(paths, symbol, progress)

@@ -7,12 +7,13 @@ import gzip
 import io
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, suppress
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple, cast
 
+import numpy as np
 import polars as pl
 import pyarrow as pa
 
@@ -20,6 +21,7 @@ from mm.errors import BrokenFile
 from mm.market_data.captures import FilePlace
 
 BLOCK_BYTES = 1 << 22
+SORTED_AT_ONCE = 1 << 16
 _GZIP, _ZSTD, _ZIP = b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"PK\x03\x04"
 _DAMAGED = (EOFError, zlib.error, gzip.BadGzipFile, zipfile.BadZipFile, pa.ArrowException)
 _MOST_PLACES = 40
@@ -28,10 +30,20 @@ COPY_AGAIN = "copy the file again, or leave it out"
 
 
 class RowBlock(NamedTuple):
-    """A block of rows: the number of the first, and their cells as text."""
+    """A block of rows: the number of the first, their cells as text, and all their numbers if they were sorted."""
 
     first_row: int
     cells: pl.DataFrame
+    numbers: Sequence[int] = ()
+
+    def row(self, at: int) -> int:
+        """Return the number of the row at a position."""
+        return self.numbers[at] if self.numbers else self.first_row + at
+
+    @property
+    def rows(self) -> Sequence[int]:
+        """The numbers of all rows."""
+        return self.numbers or range(self.first_row, self.first_row + self.cells.height)
 
 
 class CsvTable:
@@ -44,6 +56,7 @@ class CsvTable:
 
     Attributes:
         columns: Names of the columns.
+        headed: Whether the file has a header.
 
     Raises:
         BrokenFile: If there is no such file, or it is empty, damaged, not a table, or ends within a row.
@@ -58,15 +71,15 @@ class CsvTable:
         if not first.strip():
             raise BrokenFile(f"{path}:1: the file has no rows; {COPY_AGAIN}")
         cells = first.decode(errors="replace").split(",")
-        self._headed = columns is None or cells[0][:1].isalpha()
-        self.columns = tuple(cells if self._headed else (columns or ())[: len(cells)])
-        if not self._headed and len(cells) > len(columns or ()):
+        self.headed = columns is None or cells[0][:1].isalpha()
+        self.columns = tuple(cells if self.headed else (columns or ())[: len(cells)])
+        if not self.headed and len(cells) > len(columns or ()):
             raise BrokenFile(f"{path}:1: {len(cells)} cells for the columns {','.join(columns or ())}; {COPY_AGAIN}")
 
     def __iter__(self) -> Iterator[RowBlock]:
-        row = 1 + self._headed
+        row = 1 + self.headed
         for at, text in enumerate(self._blocks(BLOCK_BYTES)):
-            body = text.split(b"\n", 1)[1] if self._headed and at == 0 else text
+            body = text.split(b"\n", 1)[1] if self.headed and at == 0 else text
             if body.strip():
                 cells = self._cells(row, body)
                 yield RowBlock(row, cells)
@@ -153,8 +166,32 @@ def whole_numbers(block: RowBlock, column: str, place: FilePlace, dtype: pl.Data
     numbers = text.cast(dtype, strict=False)
     if numbers.null_count():
         at = numbers.is_null().arg_max() or 0
-        raise place.broken(f"{column} is {text[at]!r}, not a whole number", COPY_AGAIN, block.first_row + at)
+        raise place.broken(f"{column} is {text[at]!r}, not a whole number", COPY_AGAIN, block.row(at))
     return numbers.to_list()
+
+
+def sorted_by(table: CsvTable, column: str, place: FilePlace) -> tuple[Iterable[RowBlock], bool]:
+    """Return the blocks of *table* in the order of a column of whole numbers, and whether they had to be sorted.
+
+    The file is read once before; only one whose rows are out of order must fit into memory.
+    """
+    last, in_order = None, True
+    for block in CsvTable(table.path, columns=None if table.headed else table.columns):
+        numbers = pl.Series(whole_numbers(block, column, place), dtype=pl.Int64)
+        in_order &= numbers.is_sorted() and (last is None or last <= numbers[0])
+        last = numbers[-1]
+    if in_order:
+        return table, False
+    return _sorted_blocks(list(table), column), True
+
+
+def _sorted_blocks(blocks: Sequence[RowBlock], column: str) -> Iterator[RowBlock]:
+    cells = pl.concat([block.cells for block in blocks])
+    order = np.argsort(cells[column].cast(pl.Int64).to_numpy(), kind="stable")
+    rows = np.array([row for block in blocks for row in block.rows])
+    for begin in range(0, len(order), SORTED_AT_ONCE):
+        part = order[begin : begin + SORTED_AT_ONCE]
+        yield RowBlock(0, cells[part], rows[part].tolist())
 
 
 def one_of(block: RowBlock, column: str, words: dict[str, Any], place: FilePlace) -> list[Any]:
@@ -168,7 +205,7 @@ def one_of(block: RowBlock, column: str, words: dict[str, Any], place: FilePlace
     if not known.all():
         at = (~known).arg_max() or 0
         what = f"{column} is {text[at]!r}, not {', '.join(filter(None, words))}"
-        raise place.broken(what, COPY_AGAIN, block.first_row + at)
+        raise place.broken(what, COPY_AGAIN, block.row(at))
     return [words[word] for word in text.to_list()]
 
 

@@ -11,7 +11,8 @@ from operator import itemgetter
 from pathlib import Path
 
 from mm.errors import BrokenFile
-from mm.formats.feed import FileEvent, FileReader, FileTrade, LevelChanges, Moved, TimedEvent, WholeBook
+from mm.formats.contracts import require_linear
+from mm.formats.feed import BytesRead, FileReader, FileTrade, LevelChanges, TimedEvent, WholeBook
 from mm.formats.tables import CsvTable, RowBlock, one_of, plain_decimal, whole_numbers
 from mm.market_data.captures import FilePlace
 
@@ -31,15 +32,16 @@ class TardisReader(FileReader):
     The symbol equals that of the files up to separators. Changes before the first whole book are ignored.
 
     Raises:
-        BrokenFile: If a file is not such a table, a row is incomplete, or they are of several exchanges.
+        BrokenFile: If a file is not such a table, a row is incomplete, or they are of several exchanges, or of
+            contracts whose profit is not price times quantity.
         Mismatch: If no row is of the symbol.
     """
 
-    def __init__(self, paths: Sequence[Path], symbol: str, moved: Moved = lambda _: None) -> None:
+    def __init__(self, paths: Sequence[Path], symbol: str, moved: BytesRead = lambda _: None) -> None:
         super().__init__(paths, _letters(symbol), moved)
         self._exchange = ""
 
-    def __iter__(self) -> Iterator[tuple[int, FileEvent]]:
+    def _streams(self) -> list[Iterator[TimedEvent]]:
         tables = [CsvTable(path, self._progress(path)) for path in self._paths]
         kinds = {BOOK_COLUMNS: 1, TRADE_COLUMNS: 0}
         for table in tables:
@@ -48,8 +50,7 @@ class TardisReader(FileReader):
                     f"{table.path}:1: the header is {','.join(table.columns)[:120]}; give Tardis incremental_book_L2 "
                     f"({','.join(BOOK_COLUMNS)}) or trades ({','.join(TRADE_COLUMNS)})"
                 )
-        streams = [self._stream(_in_time(tables, columns), kind) for columns, kind in kinds.items()]
-        yield from self._merged(*streams)
+        return [self._stream(_in_time(tables, columns), kind) for columns, kind in kinds.items()]
 
     def _stream(self, tables: Sequence[CsvTable], kind: int) -> Iterator[TimedEvent]:
         for table in tables:
@@ -59,7 +60,7 @@ class TardisReader(FileReader):
 
     def _trades(self, rows: Iterator[_Row], place: FilePlace) -> Iterator[TimedEvent]:
         for recv_us, row, exch_us, _, side, price, qty in rows:
-            yield recv_us, 0, FilePlace(place.path, row), FileTrade(exch_us, price, qty, side)
+            yield recv_us, 0, (place.path, row), FileTrade(exch_us, price, qty, side)
 
     def _messages(self, rows: Iterator[_Row], place: FilePlace) -> Iterator[TimedEvent]:
         whole: list[_Row] = []  # of a snapshot that may continue
@@ -90,8 +91,11 @@ class TardisReader(FileReader):
             map(plain_decimal, cells["amount"].to_list()),
         )
         ours = {name: _letters(name) == self._symbol for name in cells["symbol"].unique().to_list()}
-        for name in ours:
+        for name, is_ours in ours.items():
             place.symbols[name.upper()] += 1
+            if is_ours:
+                row = block.first_row + (cells["symbol"].eq(name).arg_max() or 0)
+                require_linear(self._exchange, name, place, row, counted=self.counted)
         every = zip(*columns, strict=True)
         if all(ours.values()):
             yield from every
@@ -112,7 +116,7 @@ def _message(rows: Sequence[_Row], place: FilePlace) -> TimedEvent:
     recv_us, row, exch_us, snapshot, *_ = rows[-1]
     bids, asks = ([one[5:] for one in rows if one[4] == side] for side in (1, -1))
     event = WholeBook(bids, asks, exch_us) if snapshot else LevelChanges(exch_us, bids, asks)
-    return recv_us, 1, FilePlace(place.path, row), event
+    return recv_us, 1, (place.path, row), event
 
 
 def _continues(whole: Sequence[_Row], rows: Sequence[_Row]) -> bool:

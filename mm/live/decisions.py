@@ -90,7 +90,7 @@ def write_decisions(path: Path, table: "Table", lags_us: Sequence[int], grid: In
     def wanted(ticks: int, lots: int) -> str:
         return "," if lots < 0 else f"{text(ticks * grid.tick_e8)},{text(lots * grid.lot_e8)}"
 
-    with path.open("w", encoding="ascii", newline="") as file:
+    with path.open("w", encoding="utf-8", newline="") as file:
         file.write(",".join(COLUMNS) + "\n")
         for row, (us, seq, best_bid, best_ask, *quotes) in enumerate(table.tolist()):
             bid, bid_lots, ask, ask_lots, bid_acted, ask_acted = quotes

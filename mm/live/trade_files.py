@@ -56,7 +56,7 @@ def write_fills(path: Path, fills: Sequence[BookedFill], mids: "Table", grid: In
         grid: Grid of the journal.
     """
     at = np.searchsorted(mids[:, 0], [one.us for one in fills], side="right") - 1
-    with path.open("w", encoding="ascii", newline="") as file:
+    with path.open("w", encoding="utf-8", newline="") as file:
         file.write(FILLS_HEAD + "\n")
         for one, row in zip(fills, at.tolist(), strict=True):
             mid2 = int(mids[row, 1]) if row >= 0 else 0
@@ -85,7 +85,7 @@ def write_state(
     """
     position_e8, cash_e8 = start_e8
     done = 0
-    with path.open("w", encoding="ascii", newline="") as file:
+    with path.open("w", encoding="utf-8", newline="") as file:
         file.write(STATE_HEAD + "\n")
         for row, (us, *_, mid2, open_orders) in enumerate(state.tolist()):
             while done < len(fills) and fills[done].state_row <= row:

@@ -19,6 +19,7 @@ from bisect import bisect_left, insort
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 from pathlib import Path
 
 from mm.clock import midnight_us, next_day
@@ -46,6 +47,7 @@ from mm.market_data.bitstamp_lines import (
 )
 from mm.market_data.captures import CapturedMessage, FilePlace, refuse_folder
 from mm.market_data.grid import Grid
+from mm.market_data.stamps import Moved, Steady
 from mm.market_data.venue import DepthSnapshot, DepthUpdate, Message, TradePrint
 
 LAG_US = 3_000_000
@@ -317,21 +319,37 @@ class BitstampCapture:
     def __init__(self, path: Path, market: OrderMarket, progress: Callable[[int], None]) -> None:
         self.lines = FilePlace(path)
         self.symbols = self.lines.symbols
-        self.warnings: Sequence[str] = ()
         self.market, self._progress = market, progress
+        self.told: Sequence[str] = ()
+        self._far = Moved()
         refuse_folder(path)
         if not path.is_file():
             raise BrokenFile(f"{path}: there is no such file; give the path of a capture")
 
     def __iter__(self) -> Iterator[CapturedMessage]:
-        lines = list(read_lines(self.lines.path, self.market.grid, self._progress))
-        self.lines.number = len(lines)
+        read = list(read_lines(self.lines.path, self.market.grid, self._progress))
+        self.lines.number = len(read)
+        lines = list(Steady(read, attrgetter("us"), self._far_line))
         self.symbols[self.market.symbol] = len(lines)  # no message has one, so the requested one is accepted
         yield from self.market.play(lines, matched(lines))
+
+    @property
+    def warnings(self) -> list[str]:
+        """One sentence about far receive times, if there were any."""
+        return self._far.far()
+
+    @property
+    def line(self) -> int:
+        """Number of lines read."""
+        return self.lines.number
 
     def where(self) -> str:
         """Return the file."""
         return self.lines.path.name
+
+    def _far_line(self, line: OrderMessage, us: int, _first_us: int) -> OrderMessage | None:
+        self._far.note(f"{self.lines.path.name}:{line.number}", line.us, us)
+        return None if line.kind == TRADE else line._replace(us=us)
 
 
 def write_order_logs(folders: Sequence[DayFolder], rows: "array[int]", tick_e8: int, lot_e8: int) -> None:

@@ -7,7 +7,7 @@ an import that fails leaves nothing.
 import json
 import shutil
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -29,6 +29,7 @@ from mm.instrument import Instrument, e8, from_exchange_info, short_text
 from mm.market_data.binance_spot import BINANCE_SPOT
 from mm.market_data.binance_usdm import BINANCE_USDM, FundingState
 from mm.market_data.bitstamp import BitstampCapture, OrderMarket, write_order_logs
+from mm.market_data.capture_order import Arrived, in_order
 from mm.market_data.captures import ACCEPTED, BookLoss, Broken, Capture, CaptureLike, Remark
 from mm.market_data.grid import NO_MIN_NOTIONAL, Grid
 from mm.market_data.import_session import MARKET_MESSAGES, CaptureReport, ImportReport, ImportSession
@@ -265,8 +266,8 @@ class _Import:
             self.options.trade_stream,
             zone=self.form.zone,
         )
-        for capture in captures:
-            report.captures.append(self._read(capture, session))
+        overlap = not isinstance(captures[0], BitstampCapture)  # its captures are one state
+        self._read(captures, in_order(captures, overlap=overlap), session, report)
         session.finish()
         if not session.days:
             raise self._nothing(captures)
@@ -275,40 +276,53 @@ class _Import:
         self._check_tick()
         self._conclude(report, session)
         self._write_orders(report, staging, captures[0])
+        report.read_as = [how for capture in captures for how in capture.told]
         report.warnings += [warning for capture in captures for warning in capture.warnings]
+        report.warnings += session.back_warnings()
         places = staging.publish(self._instrument_json(report))
         for day, place in zip(report.days, places, strict=True):
             day.path = str(place)
         return report
 
-    def _read(self, capture: CaptureLike, session: ImportSession) -> CaptureReport:
-        """Pass every message of *capture* to *session*."""
-        lines, read = capture.lines, CaptureReport(capture.lines.path.name)
-        bare_snapshot = ""
-        for recv_us, message, _ in capture:
+    def _read(
+        self, captures: Sequence[CaptureLike], arrivals: Iterable[Arrived], session: ImportSession, report: ImportReport
+    ) -> None:
+        """Pass every message of the *captures* to *session*."""
+        report.captures = [CaptureReport(capture.lines.path.name) for capture in captures]
+        bare_snapshots = [""] * len(captures)
+        for source, line, captured in arrivals:
+            capture, read = captures[source], report.captures[source]
+            if captured is None:
+                if bare_snapshots[source]:
+                    self._check_alone(capture, bare_snapshots[source], captures)
+                self._end(capture, read, session)
+                continue
+            recv_us, message, _ = captured
             if isinstance(message, Broken):
                 read.quarantine(message.reason, cut=message.cut)
                 session.quarantine(recv_us, message)
             elif isinstance(message, Other) or recv_us is None:
                 continue
             elif isinstance(message, MARKET_MESSAGES):
-                if isinstance(message, DepthSnapshot) and message.symbol is None:
-                    bare_snapshot = bare_snapshot or capture.where()
+                if isinstance(message, DepthSnapshot) and message.symbol is None and not bare_snapshots[source]:
+                    bare_snapshots[source] = f"{capture.lines.path.name}:{line}"
                 try:
                     session.take(recv_us, message)
                 except BrokenFile as error:
-                    raise BrokenFile(f"{lines.path}:{lines.number}: {error}") from error
+                    raise BrokenFile(f"{capture.lines.path}:{line}: {error}") from error
             elif isinstance(message, ExchangeInfo):
                 self._learn(recv_us, message, capture, session)
             else:
                 self._note(recv_us, message, session)
-        if bare_snapshot:
-            self._check_alone(capture, bare_snapshot)
+
+    @staticmethod
+    def _end(capture: CaptureLike, read: CaptureReport, session: ImportSession) -> None:
+        """Complete the report of a capture that has ended."""
+        lines = capture.lines
         read.lines, read.lost_bytes, read.ends_early = lines.number, lines.lost_bytes, lines.ends_early
         if not read.whole:
             lost = {"lost_bytes": read.lost_bytes, "cut_lines": read.cut_lines}
             session.note(None, "anomaly", {"kind": "capture_cut", "file": read.name, **lost})
-        return read
 
     def _note(self, recv_us: int, message: Connected | BookLoss | Remark | MarkPrice, session: ImportSession) -> None:
         """Pass a message that is not a stream row to *session*, for the ledger."""
@@ -316,15 +330,18 @@ class _Import:
             self._connections += 1
             session.note(recv_us, "ws_connected", {"url": message.url, "conn": self._connections})
         elif isinstance(message, BookLoss):
-            session.lose(recv_us, message.cause)
+            session.lose(recv_us, message.cause, unseen=message.unseen)
         elif isinstance(message, Remark):
             session.note(recv_us, "anomaly", {"kind": message.kind, **message.details})
         elif paid := self._funding.marked(message):
             session.note(recv_us, "funding", paid._asdict())
 
-    def _check_alone(self, capture: CaptureLike, bare_snapshot: str) -> None:
-        """Refuse snapshots without a symbol if another symbol occurs more than once (once may be a damaged line)."""
-        seen = capture.symbols
+    def _check_alone(self, capture: CaptureLike, bare_snapshot: str, captures: Sequence[CaptureLike]) -> None:
+        """Refuse snapshots without a symbol if another symbol occurs more than once (once may be a damaged line).
+
+        A capture of nothing but such snapshots belongs to all others.
+        """
+        seen = capture.symbols or sum((other.symbols for other in captures), Counter[str]())
         if any(count > 1 for name, count in seen.items() if name != self.symbol):
             if self.symbol not in seen:
                 raise self._nothing([capture])

@@ -23,13 +23,23 @@ from typing import Any, NamedTuple, Protocol
 import msgspec
 from msgspec import Raw, Struct
 
-from mm.clock import LAST_US, US_PER_S, stamp_to_us
+from mm.clock import LAST_US, US_PER_S, iso, stamp_to_us
 from mm.dayfolder.layout import SPOT, USDM
 from mm.dayfolder.line_files import GZIP_FORMAT
 from mm.errors import BrokenFile, OffGrid
 from mm.market_data.binance_spot import BINANCE_SPOT
 from mm.market_data.grid import Grid
-from mm.market_data.venue import Futures, MarketVenue, Message, Other, OtherMarket, Unreadable
+from mm.market_data.stamps import Moved, Steady
+from mm.market_data.venue import (
+    AggTrade,
+    Futures,
+    MarketVenue,
+    Message,
+    Other,
+    OtherMarket,
+    TradePrint,
+    Unreadable,
+)
 
 CHUNK_BYTES = 1 << 18
 LONGEST_LINE = 1 << 26
@@ -206,9 +216,10 @@ class Broken(Struct):
 
 
 class BookLoss(Struct):
-    """The source reports that the book is no longer valid, with the reason."""
+    """The book is no longer valid, with the reason; *unseen*: since an unknown instant after the last message of it."""
 
     cause: str
+    unseen: bool = False
 
 
 class Remark(Struct):
@@ -255,8 +266,16 @@ class CaptureLike(Protocol):
         """Its lines, with losses."""
 
     @property
+    def line(self) -> int:
+        """Number of the line of the last returned message."""
+
+    @property
     def symbols(self) -> Counter[str]:
         """Number of messages by symbol, for all symbols that occurred."""
+
+    @property
+    def told(self) -> Sequence[str]:
+        """How the files were read, if that had to be found out."""
 
     @property
     def warnings(self) -> Sequence[str]:
@@ -274,6 +293,26 @@ class _Packet(NamedTuple):
     recv_us: int | None
     url: str
     body: bytes | str
+
+
+class _Line(NamedTuple):
+    """A line of a file.
+
+    Attributes:
+        number: Its number, from 1.
+        text: Its bytes.
+        cut: As in `CaptureLines`.
+        packet: The parsed line; None if it cannot be parsed.
+        reason: Why not.
+        far_us: Its own receive time, if that is far from those around it and was replaced.
+    """
+
+    number: int
+    text: bytes
+    cut: bool
+    packet: _Packet | None
+    reason: str = ""
+    far_us: int = 0
 
 
 class _Record(Struct, gc=False):
@@ -306,7 +345,8 @@ class Capture:
         lines: Its lines, with losses.
         symbols: Number of messages by symbol, for all symbols that occurred.
         market: The name of its market.
-        warnings: Always empty; unusual lines are in the quarantine.
+        line: Number of the line of the last returned message.
+        told: Always empty.
 
     Raises:
         BrokenFile: If the file has another format; OtherMarket if it is of another market. The message names it.
@@ -324,32 +364,60 @@ class Capture:
         self._messages = venue.decoder(symbol, grid, packs=not grid.tick_e8)  # prices off a given tick are counted
         self.symbols = self._messages.symbols
         self.market = venue.name
-        self.warnings: Sequence[str] = ()
+        self.line = 0
+        self.told: Sequence[str] = ()
+        self._far = Moved()
         self._split = self._recognise()
 
+    @property
+    def warnings(self) -> list[str]:
+        """One sentence about far receive times, if there were any; other unusual lines are in the quarantine."""
+        return self._far.far()
+
     def __iter__(self) -> Iterator[CapturedMessage]:
-        received = (self._received(line) for line in self.lines if line.strip())
-        return _answers_in_time(received) if self._split is _split_record else received
+        lines = (self._parsed(line) for line in self.lines if line.strip())
+        if self._split is _split_record:  # a REST response may precede all messages
+            return _answers_in_time(map(self._received, lines))
+        return map(self._received, Steady(lines, _us_of, self._far_line))
 
     def where(self) -> str:
         """Return file and line of the last returned message."""
-        return f"{self.lines.path.name}:{self.lines.number}"
+        return f"{self.lines.path.name}:{self.line}"
 
-    def _received(self, line: bytes) -> CapturedMessage:
-        recv_us = None
+    def _parsed(self, text: bytes) -> _Line:
         try:
-            recv_us, url, body = self._split(line)
-            return CapturedMessage(recv_us, self._message(url, body), answer=bool(url and body))
+            return _Line(self.lines.number, text, self.lines.cut, self._split(text))
+        except (ValueError, msgspec.MsgspecError) as error:
+            return _Line(self.lines.number, text, self.lines.cut, None, str(error))
+
+    def _far_line(self, line: _Line, us: int, _first_us: int) -> _Line:
+        packet = line.packet
+        assert packet is not None
+        own_us = packet.recv_us or 0
+        self._far.note(f"{self.lines.path.name}:{line.number}", own_us, us)
+        return line._replace(packet=packet._replace(recv_us=us), far_us=own_us)
+
+    def _received(self, line: _Line) -> CapturedMessage:
+        self.line = line.number
+        if line.packet is None:
+            return CapturedMessage(None, Broken(line.text, f"{self.where()}: {line.reason}", line.cut))
+        recv_us, url, body = line.packet
+        try:
+            message = self._message(url, body)
         except (ValueError, OffGrid, msgspec.MsgspecError) as error:
-            return CapturedMessage(recv_us, Broken(line, f"{self.where()}: {error}", self.lines.cut))
+            return CapturedMessage(recv_us, Broken(line.text, f"{self.where()}: {error}", line.cut))
         except OtherMarket as error:
-            where = f"{self.lines.path}:{self.lines.number}: {error}"
+            where = f"{self.lines.path}:{self.line}: {error}"
             if isinstance(error, Futures):
                 raise Futures(
                     f"{where} belongs to futures, whose update ids follow another rule; give captures "
                     f"entirely of Binance Spot or entirely of USD-M"
                 ) from error
             raise OtherMarket(f"{where} does not belong to USD-M; give captures of one market") from error
+        if line.far_us and isinstance(message, (TradePrint, AggTrade)):
+            reason = f"{self.where()}: its receive time {iso(line.far_us)} is far from the lines around it"
+            return CapturedMessage(recv_us, Broken(line.text, reason, cut=False))
+        return CapturedMessage(recv_us, message, answer=bool(url and body))
 
     def _message(self, url: str, body: bytes | str) -> Message:
         if not body:
@@ -395,6 +463,10 @@ def _answers_in_time(received: Iterator[CapturedMessage]) -> Iterator[CapturedMe
             yield answers.popleft()
         yield captured
     yield from answers
+
+
+def _us_of(line: _Line) -> int | None:
+    return line.packet.recv_us if line.packet else None
 
 
 def _split_stamped(line: bytes) -> _Packet:

@@ -1,6 +1,7 @@
 """Converts decimal texts of one symbol to checked integers, and derives the steps that divide all of them."""
 
 from collections.abc import Callable, Collection, Sequence
+from decimal import Decimal, InvalidOperation
 from math import gcd
 
 from mm.errors import OffGrid
@@ -126,6 +127,30 @@ class Grid:
             f"{short_text(tick_e8)}: if {seen} is the exchange's tick size, import again with --tick-size {seen}; with "
             f"too fine a tick, quotes rest and fill at prices that do not exist on the exchange"
         ]
+
+
+_PLACES = 8
+_LEAST = Decimal(1).scaleb(-_PLACES)
+
+
+def rounded_qty(text: str, contract_size: Decimal | None = None) -> tuple[str, bool]:
+    """Return a quantity with at most eight places, times *contract_size*, and whether that is exact.
+
+    A text that is not a number of at least zero is returned unchanged, for the grid to refuse it.
+    """
+    short = len(text) - text.find(".") - 1 <= _PLACES or "." not in text
+    if contract_size is None and short and "e" not in text and "E" not in text:
+        return text, True
+    try:
+        exact = Decimal(text) * (1 if contract_size is None else contract_size)
+        rounded = exact.quantize(_LEAST)
+    except InvalidOperation:
+        return text, True
+    if not rounded.is_finite() or rounded < 0:
+        return text, True
+    if contract_size is None and rounded == exact and "e" not in text.lower():
+        return text, True
+    return short_text(int(rounded.scaleb(_PLACES))) or "0", rounded == exact
 
 
 class _Texts(dict[str, int]):

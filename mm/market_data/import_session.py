@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from mm.clock import DAY_ZONE, US_PER_S, day_of, exchange_us, midnight_us, next_day
+from mm.clock import DAY_ZONE, US_PER_S, day_of, exchange_us, iso, midnight_us, next_day
 from mm.dayfolder.day_writer import DayWriter
 from mm.errors import BrokenFile
 from mm.instrument import Instrument, short_text
@@ -15,6 +15,7 @@ from mm.market_data.grid import Grid
 from mm.market_data.local_orderbook import LocalOrderBook
 from mm.market_data.market_events import stream_of
 from mm.market_data.market_state import MarketState
+from mm.market_data.stamps import FAR_US, Moved
 from mm.market_data.venue import AggTrade, BookTicker, DepthSnapshot, DepthUpdate, TradePrint
 
 
@@ -120,6 +121,7 @@ class ImportReport:
         instrument: The written grid; None if there was no price.
         inferred: The parts of it that were inferred from the capture: ``tick size``, ``quantity step``.
         warnings: One sentence each.
+        read_as: How the files were read, if that had to be found out.
     """
 
     symbol: str
@@ -131,6 +133,7 @@ class ImportReport:
     instrument: Instrument | None = None
     inferred: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
+    read_as: list[str] = field(default_factory=list)
 
     def to_json(self) -> dict[str, Any]:
         """Return everything as plain values; *path* is the folder of the symbol's last day."""
@@ -147,6 +150,7 @@ class ImportReport:
     def lines(self) -> list[str]:
         """Return the report for a terminal: the days, the check, the clock, the grid, what was lost, the warnings."""
         return [
+            *self.read_as,
             *(day.line() for day in self.days),
             *self._ticker_line(),
             *_clock_line(self.days),
@@ -260,7 +264,8 @@ class ImportSession:
         self._top_n = top_n
         self._zone = zone
         self._open: OpenDay | None = None
-        self._last_us = 0
+        self._last_us = self._latest_us = 0
+        self._back = Moved()
         self._notes: list[tuple[int, str, Mapping[str, Any]]] = []
         self._broken: list[tuple[int, Broken]] = []
 
@@ -304,11 +309,21 @@ class ImportSession:
         if differs:
             market.book.anomaly(recv_us, "ticker_differs", book_id=market.book_id, difference=differs)
 
-    def lose(self, recv_us: int, cause: str) -> None:
-        """Drop the book, if there is one, at *recv_us*: the source has reported that it is no longer valid."""
+    def lose(self, recv_us: int, cause: str, *, unseen: bool = False) -> None:
+        """Drop the book, if there is one, at *recv_us*: the source has reported that it is no longer valid.
+
+        With *unseen* it has not been valid since the last message of the book.
+        """
         market = self._enter(recv_us).market
         market.arrived(recv_us)
-        market.book.drop_book(recv_us, cause)
+        if unseen:
+            market.book.miss(recv_us, cause)
+        else:
+            market.book.drop_book(recv_us, cause)
+
+    def back_warnings(self) -> list[str]:
+        """Return the warning about messages whose time is far before that of earlier ones."""
+        return self._back.raised()
 
     def finish(self) -> None:
         """Close the last day."""
@@ -346,6 +361,9 @@ class ImportSession:
         if recv_us < self._last_us:
             today.journal.event(recv_us, "clock_step", {"by_us": recv_us - self._last_us})
             today.report.clock_steps += 1
+        if recv_us < self._latest_us - FAR_US:
+            self._back.note(f"a message after {iso(self._latest_us)}", recv_us, self._latest_us)
+        self._latest_us = max(self._latest_us, recv_us)
         self._last_us = today.report.last_us = recv_us
         today.report.lines += 1
         today.market.report_grid(recv_us, from_seq=0)
@@ -363,6 +381,7 @@ class ImportSession:
             journal.next_day(writer, recv_us)
             self._grid.next_day()
             market.book.next_day(recv_us, carry=carry)
+            market.trades.next_day()
         else:
             journal = DayJournal(writer, recv_us, "import")
             market = MarketState(self._grid, (journal,), top_n=self._top_n, keeps_late=True, venue=writer.venue)

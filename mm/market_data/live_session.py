@@ -360,6 +360,7 @@ class LiveSession:
         self._grid.next_day()
         self._written = self.instrument
         self.market.book.next_day(at_us, carry=carry)
+        self.market.trades.next_day()
         self.backfill.plan.clear()
         self.market.report_grid(at_us)
         if attempt is not None:

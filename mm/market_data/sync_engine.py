@@ -336,6 +336,17 @@ class BookState:
         if self.ids.synced:
             self._drop(recv_us, cause)
 
+    def miss(self, recv_us: int, cause: str) -> None:
+        """Declare the next id missing, and drop the book, if there is one: the source lost messages before *recv_us*.
+
+        The source numbers nothing, so one id stands for all lost messages; a snapshot with that id must follow.
+        """
+        if self.book_id is not None:
+            missing = MissingIds(self.book_id + 1, self.book_id + 1, self._last_us, recv_us)
+            self._emit(events.DepthMissing(recv_us, missing, cause))
+            self.ids.seen_id = missing.last_id
+            self._drop(recv_us, cause)
+
     def anomaly(self, recv_us: int, kind: str, **details: Any) -> None:
         """Report an anomaly."""
         self._emit(events.Anomaly(recv_us, kind, details))

@@ -20,7 +20,7 @@ from mm.market_data import market_events as events
 from mm.market_data.doubts import FAR_IDS
 from mm.market_data.grid import Grid
 from mm.market_data.market_events import MarketEvent, TradesMissing
-from mm.market_data.venue import EXECUTED, Answer, MarketVenue, PastTrades, Refusal, RestRequest, TradePrint
+from mm.market_data.venue import EXECUTED, AggTrade, Answer, MarketVenue, PastTrades, Refusal, RestRequest, TradePrint
 
 
 class TradeIds:
@@ -121,19 +121,30 @@ class TradeState:
         for gap in missing:
             self._ids.missing.add(*gap.ids)
         self._last_us = last_us
+        self._of_last: int | None = None  # the last single trade of the latest aggregate
+        self._today_id: int | None = None
 
     @property
     def last_id(self) -> int | None:
         """The highest id; None before the first."""
         return self._ids.last_id
 
+    def next_day(self) -> None:
+        """Continue in another day, in which no id has occurred yet."""
+        self._today_id = None
+
     def take(self, recv_us: int, trade: events.TradeMessage, cause: str) -> events.TradeVerdict:
         """Process a trade and return the verdict for its id; *cause* is why ids before it may be missing."""
         trade_id = events.trade_id_of(trade)
         verdict = self._ids.take(trade_id)
+        if verdict is events.TradeVerdict.DUPLICATE and self._is_another(trade):
+            verdict = events.TradeVerdict.NEW
         if verdict is events.TradeVerdict.DUPLICATE:
             self._emit(events.TradeRepeated(recv_us, trade))
             return verdict
+        self._today_id = max(trade_id, self._today_id or trade_id)
+        if isinstance(trade, AggTrade):
+            self._of_last = max(trade.l, self._of_last or 0)
         if verdict is events.TradeVerdict.GAP:
             self._report_missing(recv_us, cause)
         elif verdict is events.TradeVerdict.RESET:
@@ -150,6 +161,14 @@ class TradeState:
             self._emit(events.TradeArrived(recv_us, trade, verdict))
         self._last_us = recv_us
         return verdict
+
+    def _is_another(self, trade: events.TradeMessage) -> bool:
+        """Return True if a known id is that of another aggregate of a new day, of later single trades.
+
+        Binance has repeated the last id of a day. Within a day an id must be unique, so there it is a contradiction.
+        """
+        later = isinstance(trade, AggTrade) and self._of_last is not None and trade.f > self._of_last
+        return later and (self._today_id is None or events.trade_id_of(trade) > self._today_id)
 
     def lost(self, recv_us: int, first_id: int, last_id: int, cause: str) -> None:
         """Count the ids *first_id* to *last_id* that were not received as missing: no connection will deliver them.

@@ -71,7 +71,7 @@ def test_edits_remove_up_to_a_price_and_set_levels():
 
 def test_edits_that_remove_all_levels_lose_the_book():
     *_, last = messages(BOOK, BookEdits(0, [(0, None, None)], snapshot=False))
-    assert last == BookLoss("cleared")
+    assert last == BookLoss("cleared", unseen=True)
 
 
 def test_book_is_not_carried_over_a_missing_day():
@@ -101,8 +101,9 @@ def test_missing_trade_sides_are_inferred():
         (LevelChanges(0, [("-1", "1")], []), "-1 is negative"),
         (LevelChanges(0, [("1", "x")], []), "'x' is not a plain decimal"),
         (FileTrade(0, "0", "1", 1), "0 is zero"),
-        (FileTrade(0, "1", "0", 1), "a trade of 0"),
-        (WholeBook([("1", "1e5")], []), "'1e5' is not a plain decimal"),
+        (FileTrade(0, "1", "-1", 1), "-1 is negative"),
+        (WholeBook([("1", "nan")], []), "'nan' is not a plain decimal"),
+        (WholeBook([("1e5", "1")], []), "'1e5' is not a plain decimal"),
     ],
 )
 def test_invalid_numbers_raise_with_file_and_row(event, match):

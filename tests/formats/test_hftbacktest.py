@@ -58,8 +58,8 @@ def test_clear_without_a_book_is_a_gap_until_the_next_snapshot(tmp_path, file):
     np.savez(tmp_path / "y.npz", data=np.concatenate((data, clear, late)))
     report = imported("hftbacktest", [tmp_path / "y.npz"], tmp_path / "data")
     books, _ = books_of(report.days[0].path)
-    last, cleared = sorted(books)[-1], sorted(books)[-2]
-    assert (cleared, books[cleared]) == (int(clear["local_ts"][0]) // 1000, None)
+    *_, ended, last = sorted(books)  # what was lost before the clear is unknown: the book ends with its last message
+    assert (ended, books[ended]) == (max(PlainMarket(7).books), None)
     assert books[last] == PlainMarket(7).books[START_US]
 
 
@@ -120,8 +120,7 @@ BAD_ROWS = {
     "unknown event": ("ev", 77 | BOTH, BrokenFile),
     "event of single orders": ("ev", 10 | BUY | BOTH, BrokenFile),
     "level without a side": ("ev", 1 | BOTH, BrokenFile),
-    "time that goes back": ("local_ts", START_US * 1000, BrokenFile),
-    "time of no year": ("local_ts", 5, BrokenFile),
+    "time that goes back": ("local_ts", -3_000_000_000, BrokenFile),
 }
 
 
@@ -132,9 +131,7 @@ def test_invalid_row_raises_with_its_number(tmp_path, file, case):
 
     def spoil(data):
         data = data.copy()
-        data[name][row - 1] = value
-        if name == "local_ts":
-            data["ev"][row - 1] = 2 | BUY | BOTH
+        data[name][row - 1] = value if value >= 0 else data[name][row - 2] + value
         return data
 
     target = write_changed(file, tmp_path / "y.npz", spoil)

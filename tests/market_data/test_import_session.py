@@ -103,12 +103,20 @@ def test_clock_step_back_is_reported_and_rows_keep_their_stamps(tmp_path):
     assert [day.clock_steps for day in report.days] == [0, 1]
 
 
-def test_captures_in_the_wrong_order_raise_broken_file(tmp_path):
-    """A step of a whole day back is not a clock step; nothing is written."""
+def test_captures_may_be_given_in_any_order(tmp_path):
+    """Their messages are read in the order of their arrival."""
     later = write(tmp_path / "later", stamped((midnight_us(NEXT), snapshot(10))))
     earlier = write(tmp_path / "earlier", [snapshot(5)])
-    with pytest.raises(BrokenFile, match=rf"earlier:1: a message was received on {DAY}, when {NEXT} was open"):
-        imported(tmp_path, later, earlier)
+    report = imported(tmp_path, later, earlier)
+    assert [(day.day, day.clock_steps) for day in report.days] == [(DAY, 0), (NEXT, 0)]
+
+
+def test_a_capture_that_steps_back_by_a_day_raises_broken_file(tmp_path):
+    """That is not a clock step; nothing is written."""
+    back = [(midnight_us(NEXT), snapshot(10))]
+    back += [(midnight_us(NEXT) - (n > 60) * 7_200_000_000 + n, diff(10 + n, 10 + n)) for n in range(1, 120)]
+    with pytest.raises(BrokenFile, match=rf"x:62: a message was received on {DAY}, when {NEXT} was open"):
+        imported(tmp_path, write(tmp_path / "x", stamped(*back)))
     assert days_of(tmp_path / "data", SYMBOL) == ()
 
 

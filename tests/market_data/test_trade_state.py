@@ -18,7 +18,7 @@ from mm.market_data.day_journal import DayJournal
 from mm.market_data.grid import Grid
 from mm.market_data.market_events import TradeVerdict
 from mm.market_data.market_state import MarketState, PreviousRun
-from mm.market_data.trade_state import MOST_MISSES, MOST_MISSING, FillPlan, TradeIds
+from mm.market_data.trade_state import MOST_MISSES, MOST_MISSING, FillPlan, TradeIds, TradeState
 from mm.market_data.venue import AggTrade, TradePrint
 
 NEW, GAP, LATE, DUPLICATE, RESET = TradeVerdict
@@ -297,3 +297,19 @@ def test_rest_answer_far_ahead_reports_no_hole(tmp_path):
     day = desk.close()
     assert [row["trade_id"] for row in rows(day.trades)] == ["1", "2", "4"]
     assert [(hole["from_id"], hole["to_id"]) for hole in events(day, "trade_gap")] == [(3, 3), (5, 7)]
+
+
+def test_known_id_on_a_new_day_is_another_trade_if_its_single_trades_are_later():
+    """Binance has given an aggregate of a new day the id of the last one of the day before."""
+    state = TradeState([].append, keeps_late=True)
+
+    def take(number, first, last, price="1"):
+        return state.take(1, AggTrade(1, "SIM", number, price, "1", first, last, 1, False), "x")
+
+    assert take(555, 700, 701) is TradeVerdict.NEW
+    assert take(555, 702, 702) is TradeVerdict.DUPLICATE  # within a day an id is unique
+    state.next_day()
+    assert take(555, 700, 701) is TradeVerdict.DUPLICATE
+    assert take(555, 702, 703) is TradeVerdict.NEW
+    assert take(555, 704, 704) is TradeVerdict.DUPLICATE
+    assert take(556, 705, 705) is TradeVerdict.NEW

@@ -1,0 +1,65 @@
+"""Contracts whose profit is not price times quantity in the quote asset, by the names of exchanges and symbols.
+
+The replay knows only linear accounts. An inverse contract has a size in the quote asset, and pays in the base asset; a
+quanto one pays in a third asset. Some exchanges count linear contracts, whose size must then be given.
+"""
+
+import re
+
+from mm.errors import BrokenFile
+from mm.market_data.captures import FilePlace
+
+_COIN_M = re.compile(r"USD_(PERP|\d{6})$")
+_INVERSE = {
+    "binance-delivery": ".",
+    "bitmex": r"^(?!.*USDT)",
+    "deribit": r"^(?!.*_USD[CT])",
+    "okex-swap": r"-USD(-|$)",
+    "okex-futures": r"-USD-",
+    "okex-options": r"-USD-",
+    "huobi-dm": ".",
+    "huobi-dm-swap": ".",
+    "huobi-dm-options": ".",
+    "cryptofacilities": r"^(PI|FI|IV|IN|RR)_",
+    "bybit": r"USD([FGHJKMNQUVXZ]\d\d)?$",
+    "bybit-options": ".",
+    "gate-io-futures": r"_USD$",
+    "kucoin-futures": r"(USDM|M[FGHJKMNQUVXZ]\d\d)$",
+    "phemex": r"^[A-Z0-9]*USD$",
+    "bitget-futures": r"(USD|_DMCBL)$",
+    "delta": r"^(?!.*USDT)",
+}
+"""Patterns of the inverse and quanto symbols of an exchange, as Tardis names them."""
+_COUNTED = {
+    *("bitmex", "okex-swap", "okex-futures", "huobi-dm-linear-swap", "gate-io-futures", "kucoin-futures", "phemex"),
+    *("delta",),
+}
+"""Exchanges whose quantities are numbers of contracts."""
+
+
+def require_linear(exchange: str, symbol: str, place: FilePlace, row: int, *, counted: bool) -> None:
+    """Refuse a symbol of an exchange that is inverse, or counted in contracts of unknown size.
+
+    Args:
+        exchange: Its name in the file; empty if the file has none.
+        symbol: The symbol as in the file.
+        place: The file.
+        row: A row with the symbol.
+        counted: Whether the size of a contract is given.
+
+    Raises:
+        BrokenFile: If it is.
+    """
+    name, upper = exchange.lower(), symbol.upper()
+    of = f"{symbol} of {exchange}" if exchange else symbol
+    if _COIN_M.search(upper) or re.search(_INVERSE.get(name, "(?!)"), upper):
+        raise BrokenFile(
+            f"{place.path}:{row}: {of} is an inverse or quanto contract: it pays in another asset than it is priced "
+            f"in, and the replay knows only price times quantity; import a linear contract, such as one in USDT"
+        )
+    if name in _COUNTED and not counted:
+        raise place.broken(
+            f"quantities of {of} are numbers of contracts, not of the base asset",
+            "give --contract-size (CONTRACT_SIZE), the base asset of one contract",
+            row,
+        )

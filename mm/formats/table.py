@@ -1,0 +1,537 @@
+"""Tables of one's own, CSV or Parquet, as messages for the import; `TableColumns` names the columns.
+
+A file has trades, changes of levels, or whole books: one level a row (long), or one book a row (wide). Rows of one kind
+with the same time, and the same id if there is one, are one message. Times are in µs of UTC here; the unit of a column
+of numbers is that of its first row, unless it is stated.
+"""
+
+import json
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, fields
+from decimal import Decimal, InvalidOperation
+from fnmatch import fnmatch
+from functools import lru_cache
+from itertools import groupby, pairwise
+from operator import itemgetter
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from mm.clock import US_PER_S, iso, stamp_to_us
+from mm.errors import BrokenFile, UsageError
+from mm.formats.contracts import require_linear
+from mm.formats.feed import BytesRead, FileReader, FileTrade, LevelChanges, TimedEvent, WholeBook
+from mm.formats.tables import COPY_AGAIN, CsvTable, RowBlock, plain_decimal
+from mm.market_data.captures import FilePlace
+from mm.market_data.local_orderbook import Level
+
+TRADES, CHANGES, BOOKS = "trades", "changes", "books"
+SNAPSHOT, CHANGE, TRADE = "snapshot", "change", "trade"
+_PARQUET = b"PAR1"
+_ROWS_AT_ONCE, _BOOKS_AT_ONCE = 1 << 16, 1 << 10
+_UNITS = {"s": US_PER_S, "ms": 1_000, "us": 1}
+_NS_PER_US = 1_000
+_SIDES = {
+    **dict.fromkeys(("bid", "bids", "buy", "b", "buyer", "1", "+1"), 1),
+    **dict.fromkeys(("ask", "asks", "sell", "s", "a", "seller", "offer", "-1"), -1),
+}
+_BOOK_WORDS = {"bid", "bids", "ask", "asks", "a", "offer"}
+_TRADE_WORDS = {"buy", "sell", "buyer", "seller", "unknown"}
+_UNKNOWN_SIDES = {"", "unknown", "none", "null", "0"}
+_KINDS = {
+    **dict.fromkeys(("snapshot", "snap", "partial", "book", "true"), SNAPSHOT),
+    **dict.fromkeys(("update", "change", "delta", "diff", "l2update", "false"), CHANGE),
+    **dict.fromkeys(("trade", "trades", "match"), TRADE),
+}
+_BOOLEANS = {"true": True, "1": True, "t": True, "false": False, "0": False, "f": False}
+_NAMES = {
+    "time": ("local_timestamp", "recv_time_us", "recv_time", "received_at", "ts_recv", "timestamp", "time", "ts"),
+    "exchange_time": ("exchange_timestamp", "exchange_time", "event_time", "trade_time", "ts_event"),
+    "price": ("price", "px"),
+    "qty": ("qty", "quantity", "size", "amount", "volume"),
+    "side": ("side", "taker_side", "aggressor"),
+    "maker": ("is_buyer_maker", "buyer_maker"),
+    "symbol": ("symbol", "instrument"),
+}
+_LEVELS = (
+    "bid_price_{n},bid_size_{n},ask_price_{n},ask_size_{n}",
+    "bid{n}_price,bid{n}_qty,ask{n}_price,ask{n}_qty",
+    "bids,asks",
+)
+_NONE = ("", "nan", "null", "none")
+_NOISE = Decimal("1e-9")
+_CENT = Decimal("1e-8")
+_MOST_STEPS = 1_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class TableColumns:
+    """The columns of a table; each may be several names with commas, of which a file's first one counts.
+
+    Attributes:
+        time, exchange_time, price, qty, side, maker, id, kind, symbol: Names of columns; None takes a usual one, where
+            there is one. *maker* is whether the buyer was the maker; *id* is that of a trade or of a message.
+        time_unit: ``s``, ``ms``, ``us``, ``ns`` or ``iso``; None tells it by the first row.
+        side_words, kind_words: Words of the file by ours: ``1=ask,0=bid``, ``P=snapshot,U=change,T=trade``.
+        levels: Columns of wide books: prices and quantities of bids and asks, with ``{n}`` for the number of a level,
+            or of lists; or two columns of pairs.
+        trade_files, change_files, book_files: Patterns of names of files of trades, changes, and whole books.
+    """
+
+    time: str | None = None
+    exchange_time: str | None = None
+    time_unit: str | None = None
+    price: str | None = None
+    qty: str | None = None
+    side: str | None = None
+    maker: str | None = None
+    id: str | None = None
+    kind: str | None = None
+    symbol: str | None = None
+    side_words: str | None = None
+    kind_words: str | None = None
+    levels: str | None = None
+    trade_files: str | None = None
+    change_files: str | None = None
+    book_files: str | None = None
+
+    def words(self, name: str, usual: dict[str, Any], allowed: dict[str, Any]) -> dict[str, Any]:
+        """Return the words of a file with their meaning.
+
+        Raises:
+            UsageError: If the option is not of the form ``WORD=MEANING,…``.
+        """
+        text, found = getattr(self, name), dict(usual)
+        for pair in text.split(",") if text else ():
+            word, equals, meaning = pair.strip().partition("=")
+            if not equals or meaning.lower() not in allowed:
+                flag = f"--{name.replace('_', '-')} ({name.upper()})"
+                raise UsageError(f"{flag} {pair!r} is not WORD=MEANING with a meaning of {', '.join(allowed)}")
+            found[word.lower()] = allowed[meaning.lower()]
+        return found
+
+
+class _Row(NamedTuple):
+    """A row of a long table; time, kind and id are equal in rows of one message."""
+
+    recv_us: int
+    kind: str
+    id: str
+    row: int
+    exch_us: int
+    side: int
+    price: str
+    qty: str
+
+
+@dataclass
+class _Table:
+    """A file, with the names of its columns, and the kind of its rows."""
+
+    path: Path
+    columns: Sequence[str]
+    blocks: Callable[[BytesRead], Iterator[RowBlock]]
+    place: FilePlace
+    names: dict[str, str] = field(default_factory=dict)
+    levels: Sequence[str] = ()
+    kind: str = ""
+    units: dict[str, str] = field(default_factory=dict)
+    first_us: int = 0
+
+
+class TableReader(FileReader):
+    """Yield the events of one symbol in one or more tables, in any order; trades come first.
+
+    Args:
+        paths: CSV, plain or packed, or Parquet.
+        symbol: Upper case; a column of symbols is compared with it, up to separators.
+        moved: Called with the bytes of all files read so far.
+        columns: The names of the columns.
+
+    Raises:
+        BrokenFile: If a column is missing, a cell is invalid, or the kind of the rows cannot be told.
+        UsageError: If an option is invalid.
+    """
+
+    grows = True
+
+    def __init__(
+        self,
+        paths: Sequence[Path],
+        symbol: str,
+        moved: BytesRead = lambda _: None,
+        columns: TableColumns | None = None,
+    ) -> None:
+        super().__init__(paths, symbol, moved)
+        self._columns = columns or TableColumns()
+        sides = {"bid": 1, "buy": 1, "ask": -1, "sell": -1}
+        self._sides = self._columns.words("side_words", _SIDES, sides)
+        self._kinds = self._columns.words("kind_words", _KINDS, {kind: kind for kind in (SNAPSHOT, CHANGE, TRADE)})
+        require_linear("", symbol, self._at, 1, counted=True)
+        self._tables = [self._table(path) for path in paths]
+        self._check_named()
+        self._own_ids = self._ids_count()
+        self._repeated = 0
+        if all(table.kind == TRADES for table in self._tables):
+            self.notes.append("the files have no book; calibration and backtests need one")
+
+    @property
+    def told(self) -> list[str]:
+        """How each file was read, in words."""
+        return [_told(table) for table in self._tables]
+
+    def _streams(self) -> list[Iterator[TimedEvent]]:
+        return [self._stream(is_trade) for is_trade in (True, False)]
+
+    def _stream(self, is_trade: bool) -> Iterator[TimedEvent]:
+        """Yield the trades, or the messages of the book, of all tables that have some."""
+        for table in sorted(self._tables, key=lambda one: one.first_us):
+            if table.kind == BOOKS and table.levels:
+                if not is_trade:
+                    yield from self._wide(table)
+            elif not table.kind or (table.kind == TRADES) == is_trade:
+                rows = (row for row in self._rows(table) if (row.kind == TRADE) == is_trade)
+                yield from self._trades(table, rows) if is_trade else _messages(table.path, rows)
+        if is_trade and self._repeated:
+            self.notes.append(f"{self._repeated:,} trades repeat the id of an earlier one; they were left out")
+
+    def _trades(self, table: _Table, rows: Iterator[_Row]) -> Iterator[TimedEvent]:
+        seen: set[str] = set()
+        for row in rows:
+            if row.id and not self._own_ids:
+                if row.id in seen:
+                    self._repeated += 1
+                    continue
+                seen.add(row.id)
+            number = int(row.id) if self._own_ids else None
+            yield row.recv_us, 0, (table.path, row.row), FileTrade(row.exch_us, row.price, row.qty, row.side, number)
+
+    def _wide(self, table: _Table) -> Iterator[TimedEvent]:
+        """Yield the whole books of a table with a book in each row."""
+        for block in self._blocks(table):
+            times, exchange = self._times(table, block)
+            books = zip(*(block.cells[column].to_list() for column in table.levels), strict=True)
+            for at, (recv_us, exch_us, cells) in enumerate(zip(times, exchange, books, strict=True)):
+                try:
+                    bids, asks = _levels_of(cells)
+                except (ValueError, TypeError) as error:
+                    what = f"{', '.join(table.levels[:4])} are not lists of prices and quantities ({error})"
+                    raise table.place.broken(what, COPY_AGAIN, block.row(at)) from error
+                yield recv_us, 1, (table.path, block.row(at)), WholeBook(bids, asks, exch_us)
+
+    def _rows(self, table: _Table) -> Iterator[_Row]:
+        names, of_table = table.names, {TRADES: TRADE, CHANGES: CHANGE, BOOKS: SNAPSHOT}.get(table.kind, "")
+        for block in self._blocks(table):
+            cells, count = block.cells, block.cells.height
+            times, exchange = self._times(table, block)
+            kinds = [of_table] * count if of_table else self._words(table, block, "kind", self._kinds)
+            prices, qtys = ([_decimal(text) for text in cells[names[name]].to_list()] for name in ("price", "qty"))
+            ids = cells[names["id"]].to_list() if "id" in names else [""] * count
+            columns = (times, kinds, ids, block.rows, exchange, self._sides_of(table, block, kinds), prices, qtys)
+            for row in zip(*columns, strict=True):
+                yield _Row._make(row)
+
+    def _sides_of(self, table: _Table, block: RowBlock, kinds: Sequence[str]) -> list[int]:
+        if "side" not in table.names:
+            made = self._words(table, block, "maker", _BOOLEANS) if "maker" in table.names else None
+            return [0] * block.cells.height if made is None else [-1 if maker else 1 for maker in made]
+        unknown = dict.fromkeys(_UNKNOWN_SIDES - self._sides.keys(), 0)
+        sides = self._words(table, block, "side", {**unknown, **self._sides})
+        if 0 in sides and (at := next((n for n, side in enumerate(sides) if not side and kinds[n] != TRADE), -1)) >= 0:
+            what = f"{table.names['side']} is {block.cells[table.names['side']][at]!r}, and a level needs a side"
+            raise table.place.broken(what, "give --side-words, such as 0=bid,1=ask", block.row(at))
+        return sides
+
+    def _words(self, table: _Table, block: RowBlock, name: str, words: dict[str, Any]) -> list[Any]:
+        column = table.names[name]
+        found = [words.get(text.lower(), words) for text in block.cells[column].to_list()]
+        if words in found:
+            at = found.index(words)
+            way_out = f"give --{name}-words" if name != "maker" else COPY_AGAIN
+            what = f"{column} is {block.cells[column][at]!r}, not one of {', '.join(filter(None, words))}"
+            raise table.place.broken(what, way_out, block.row(at))
+        return found
+
+    def _blocks(self, table: _Table) -> Iterator[RowBlock]:
+        """Yield the rows of the symbol as text."""
+        for block in table.blocks(self._progress(table.path)):
+            column = table.names.get("symbol")
+            if column is None:
+                self.place.symbols[self._symbol] += 1
+                yield block
+                continue
+            ours = block.cells[column].str.to_uppercase().str.replace_all(r"[^A-Z0-9]", "") == _letters(self._symbol)
+            self.place.symbols.update(block.cells[column].str.to_uppercase().unique().to_list())
+            if ours.all():
+                yield block
+            elif ours.any():
+                rows = [row for row, is_ours in zip(block.rows, ours.to_list(), strict=True) if is_ours]
+                yield RowBlock(0, block.cells.filter(ours), rows)
+
+    def _times(self, table: _Table, block: RowBlock) -> tuple[list[int], list[int]]:
+        """Return receive and exchange times in µs; an unknown exchange time is 0."""
+        times = _instants(table, block, table.names["time"], self._columns.time_unit)
+        if "exchange_time" not in table.names:
+            return times, [0] * len(times)
+        return times, _instants(table, block, table.names["exchange_time"], self._columns.time_unit)
+
+    def _table(self, path: Path) -> _Table:
+        """Return a file with its columns and the kind of its rows.
+
+        Raises:
+            BrokenFile: If it lacks a column, or the kind cannot be told.
+        """
+        table = _opened(path)
+        chosen = self._columns
+        for one in fields(chosen):
+            if one.name in (*_NAMES, "id", "kind") and (name := self._column(table, one.name)):
+                table.names[one.name] = name
+        table.levels = self._level_columns(table)
+        globs = ((TRADES, chosen.trade_files), (CHANGES, chosen.change_files), (BOOKS, chosen.book_files))
+        stated = [kind for kind, pattern in globs if pattern and any(fnmatch(path.name, p) for p in pattern.split(","))]
+        table.kind = stated[0] if stated else BOOKS if table.levels else ""
+        needed = ["time"] if table.levels else ["time", "price", "qty"]
+        for name in needed:
+            if name not in table.names:
+                wanted = getattr(chosen, name) or f"of the {name}"
+                what = f"no column {wanted} among {', '.join(table.columns)[:160]}"
+                raise table.place.broken(what, f"give --{name}-column ({name.upper()}_COLUMN)", 1)
+        first = next(table.blocks(lambda _: None), None)
+        if first is None:
+            raise BrokenFile(f"{path}: the file has no rows; {COPY_AGAIN}")
+        table.first_us = _instants(
+            table, RowBlock(first.row(0), first.cells[:1]), table.names["time"], chosen.time_unit
+        )[0]
+        if not table.kind and "kind" not in table.names:
+            table.kind = self._kind_told(table, first)
+        if table.kind != TRADES and not table.levels and "side" not in table.names:
+            what = f"no column of the side among {', '.join(table.columns)[:160]}"
+            raise table.place.broken(what, "give --side-column (SIDE_COLUMN), or --trade-files", 1)
+        return table
+
+    def _kind_told(self, table: _Table, first: RowBlock) -> str:
+        """Return the kind of the rows of a long table by its words for sides."""
+        if "maker" in table.names and "side" not in table.names:
+            return TRADES
+        words = (
+            {text.lower() for text in first.cells[table.names["side"]].to_list()} if "side" in table.names else set()
+        )
+        if bool(words & _BOOK_WORDS) != bool(words & _TRADE_WORDS):
+            return CHANGES if words & _BOOK_WORDS else TRADES
+        what = f"whether its rows are trades, changes of levels or whole books cannot be told from {sorted(words)[:6]}"
+        raise table.place.broken(what, "give --trade-files, --change-files or --book-files, or --kind-column", 1)
+
+    def _check_named(self) -> None:
+        """Refuse an option whose column no file has."""
+        for one in fields(self._columns):
+            named = getattr(self._columns, one.name)
+            if (
+                named
+                and one.name in (*_NAMES, "id", "kind")
+                and not any(one.name in table.names for table in self._tables)
+            ):
+                columns = ", ".join(self._tables[0].columns)[:160]
+                way_out = f"correct --{one.name.replace('_', '-')}-column ({one.name.upper()}_COLUMN)"
+                raise self._tables[0].place.broken(f"no file has a column {named}; here are {columns}", way_out, 1)
+
+    def _column(self, table: _Table, name: str) -> str | None:
+        """Return a file's column: the first of those that the option names, else a usual one; None without any."""
+        named = getattr(self._columns, name)
+        candidates = named.split(",") if named else _NAMES.get(name, ())
+        return next((column for column in candidates if column in table.columns), None)
+
+    def _level_columns(self, table: _Table) -> Sequence[str]:
+        """Return the columns of wide books as they are in the file; empty if it has none."""
+        for pattern in [self._columns.levels] if self._columns.levels else _LEVELS:
+            parts = pattern.split(",")
+            if len(parts) not in (2, 4):
+                raise UsageError(
+                    f"--levels (LEVELS) {pattern!r} must be four columns, such as {_LEVELS[0]}, or two of pairs"
+                )
+            if "{n}" not in pattern:
+                if all(part in table.columns for part in parts):
+                    return parts
+                continue
+            first = 0 if all(part.replace("{n}", "0") in table.columns for part in parts) else 1
+            found: list[str] = []
+            for number in range(first, first + _MOST_STEPS):
+                columns = [part.replace("{n}", str(number)) for part in parts]
+                if not all(column in table.columns for column in columns):
+                    break
+                found += columns
+            if found:
+                return found
+        return ()
+
+    def _ids_count(self) -> bool:
+        """Return True if the ids of the trades count them: whole numbers, ascending, mostly by one."""
+        steps = ascending = 0
+        last = None
+        tables = [table for table in self._tables if table.kind == TRADES and "id" in table.names]
+        if not tables or any(not table.kind for table in self._tables):
+            return False
+        for table in sorted(tables, key=lambda one: one.first_us):
+            for block in self._blocks_of(table):
+                numbers = block.cells[table.names["id"]].cast(pl.Int64, strict=False)
+                if numbers.null_count():
+                    return False
+                every = ([last] if last is not None else []) + numbers.to_list()
+                for before, after in pairwise(every):
+                    if after < before:
+                        return False
+                    steps += 1
+                    ascending += after - before <= 1
+                last = every[-1] if every else last
+        return 2 * ascending >= steps
+
+    def _blocks_of(self, table: _Table) -> Iterator[RowBlock]:
+        symbols = self.place.symbols.copy()
+        yield from self._blocks(table)
+        self.place.symbols.clear()
+        self.place.symbols.update(symbols)
+
+
+def _opened(path: Path) -> _Table:
+    """Return a file of either form, with its columns; raises BrokenFile if it has another."""
+    place = FilePlace(path)
+    try:
+        with path.open("rb") as file:
+            is_parquet = file.read(4) == _PARQUET
+    except OSError as error:
+        raise BrokenFile(f"{path}: cannot be read ({error.strerror}); give the path of a file") from error
+    if not is_parquet:
+        return _Table(path, CsvTable(path).columns, lambda moved: iter(CsvTable(path, moved)), place)
+    try:
+        columns = pq.ParquetFile(path).schema_arrow.names
+    except (pa.ArrowException, OSError) as error:
+        raise BrokenFile(f"{path}:1: not a whole Parquet file ({error}); {COPY_AGAIN}") from error
+    return _Table(path, columns, lambda moved: _parquet_blocks(path, moved), place)
+
+
+def _parquet_blocks(path: Path, moved: BytesRead) -> Iterator[RowBlock]:
+    """Yield the rows of a Parquet file, numbers as the shortest decimals that are them, instants in ns as numbers."""
+    row = 1
+    try:
+        file = pq.ParquetFile(path)
+        lists = any(pa.types.is_nested(column.type) for column in file.schema_arrow)
+        for batch in file.iter_batches(_BOOKS_AT_ONCE if lists else _ROWS_AT_ONCE):
+            frame = pl.from_arrow(pa.Table.from_batches([batch]))
+            assert isinstance(frame, pl.DataFrame)
+            yield RowBlock(row, frame.select(_as_text(frame[name]) for name in frame.columns))
+            row += frame.height
+            moved(int(path.stat().st_size * min((row - 1) / max(file.metadata.num_rows, 1), 1)))
+    except (pa.ArrowException, OSError) as error:
+        raise BrokenFile(f"{path}:{row}: not a whole Parquet file ({error}); {COPY_AGAIN}") from error
+
+
+def _as_text(column: pl.Series) -> pl.Series:
+    if isinstance(column.dtype, pl.Datetime):
+        return column.dt.epoch("ns").cast(pl.String).fill_null("")
+    if column.dtype in (pl.List, pl.Array, pl.Struct):
+        return pl.Series(column.name, [json.dumps(value, default=str) for value in column.to_list()], pl.String)
+    return column.cast(pl.String).fill_null("")
+
+
+def _instants(table: _Table, block: RowBlock, column: str, stated: str | None) -> list[int]:
+    """Return a column of instants in µs, and note its unit; raises BrokenFile with the row if one is invalid."""
+    text = block.cells[column]
+    unit = table.units.get(column) or stated or _unit_of(text[0])
+    if not unit:
+        what = f"{column} is {text[0]!r}, neither a Unix time nor an ISO 8601 instant"
+        raise table.place.broken(what, "give --time-column and --time-unit", block.row(0))
+    table.units[column] = unit
+    if unit == "iso":
+        frame = text.str.replace(r"^(\d{4}-\d\d-\d\d) ", "${1}T").str.replace(r"(Z|[+-]00:?00)$", "")
+        found = frame.str.to_datetime("%Y-%m-%dT%H:%M:%S%.f", time_unit="us", strict=False).dt.epoch("us")
+    else:
+        whole = text.str.extract(r"^(\d{1,19})(?:\.\d*)?$").cast(pl.Int64, strict=False)
+        if unit == "ns":
+            found = whole // _NS_PER_US
+        else:
+            places = {"s": 6, "ms": 3, "us": 0}[unit]
+            fraction = text.str.extract(r"\.(\d*)$").fill_null("").str.pad_end(places, "0").str.slice(0, places)
+            found = whole * _UNITS[unit] + (fraction.cast(pl.Int64, strict=False).fill_null(0) if places else 0)
+    if found.null_count():
+        at = found.is_null().arg_max() or 0
+        what = f"{column} is {text[at]!r}, not a time in {unit}"
+        raise table.place.broken(what, "correct the row, or give --time-unit", block.row(at))
+    return found.to_list()
+
+
+def _unit_of(text: str) -> str:
+    """Return the unit of an instant; empty if it is none."""
+    number = re.fullmatch(r"(\d{1,19})(\.\d*)?", text)
+    if number is None:
+        return "iso" if re.match(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d", text) else ""
+    stamp = int(number[1])
+    us = stamp_to_us(stamp)
+    return next((unit for unit, factor in _UNITS.items() if us == stamp * factor), "ns")
+
+
+@lru_cache(maxsize=1 << 16)
+def _decimal(text: str) -> str:
+    """Return a number without an exponent, and without the noise of binary fractions (0.30000000000000004)."""
+    text = plain_decimal(text)
+    if len(text) - text.find(".") - 1 > 8 and "." in text:
+        try:
+            exact = Decimal(text)
+            rounded = exact.quantize(_CENT)
+        except InvalidOperation:
+            return text
+        if rounded and abs(rounded - exact) <= abs(exact) * _NOISE:
+            return f"{rounded.normalize():f}"
+    return text
+
+
+def _levels_of(cells: Sequence[str]) -> tuple[list[Level], list[Level]]:
+    """Return the bids and asks of a row of a wide table; a level without a price or quantity is none.
+
+    Raises:
+        ValueError, TypeError: If the cells are not lists where they must be.
+    """
+    found: list[tuple[str, str, int]] = []
+    if len(cells) == 2:
+        for side, cell in enumerate(cells):
+            found += [(str(price), str(qty), side) for price, qty in json.loads(cell, parse_float=str)]
+    elif len(cells) == 4 and cells[0].startswith("["):
+        bids, bid_qtys, asks, ask_qtys = ([str(one) for one in json.loads(cell, parse_float=str)] for cell in cells)
+        for side, levels in enumerate((zip(bids, bid_qtys, strict=True), zip(asks, ask_qtys, strict=True))):
+            found += [(price, qty, side) for price, qty in levels]
+    else:
+        for first in range(0, len(cells), 4):
+            bid, bid_size, ask, ask_size = cells[first : first + 4]
+            found.append((bid, bid_size, 0))
+            found.append((ask, ask_size, 1))
+    sides: tuple[list[Level], list[Level]] = [], []
+    for price, qty, side in found:
+        if price.lower() not in _NONE and qty.lower() not in _NONE:
+            sides[side].append((_decimal(price), _decimal(qty)))
+    return sides
+
+
+def _messages(path: Path, rows: Iterator[_Row]) -> Iterator[TimedEvent]:
+    """Yield the rows of one message as a whole book or as changes."""
+    for (recv_us, kind, _), group in groupby(rows, key=itemgetter(0, 1, 2)):
+        every = list(group)
+        bids, asks = ([(row.price, row.qty) for row in every if row.side == side] for side in (1, -1))
+        last = every[-1]
+        event = WholeBook(bids, asks, last.exch_us) if kind == SNAPSHOT else LevelChanges(last.exch_us, bids, asks)
+        yield recv_us, 1, (path, last.row), event
+
+
+def _told(table: _Table) -> str:
+    """Return how a file was read, in words."""
+    kind = table.kind or f"kinds of {table.names['kind']}"
+    units = ", ".join(f"{name} in {unit}" for name, unit in table.units.items())
+    others = ", ".join(f"{name} {column}" for name, column in table.names.items() if column not in table.units)
+    return (
+        f"{table.path.name} was read as {kind}: {units} (first {iso(table.first_us)}){'; ' if others else ''}{others}"
+    )
+
+
+def _letters(symbol: str) -> str:
+    return re.sub(r"[^A-Z0-9]", "", symbol.upper())

@@ -1,0 +1,59 @@
+"""The messages of several captures in the order of their arrival.
+
+Captures that follow each other in time are read one after the other. Where they overlap, as files of single streams do,
+their messages are merged by receive time. Each capture keeps its own order.
+"""
+
+from collections.abc import Iterator, Sequence
+from heapq import heapify, heappop, heapreplace
+from itertools import chain
+from typing import NamedTuple
+
+from mm.market_data.captures import CapturedMessage, CaptureLike
+
+
+class Arrived(NamedTuple):
+    """A message, or the end of a capture.
+
+    Attributes:
+        source: Index of its capture.
+        line: Number of its line.
+        captured: The message; None after the last one.
+    """
+
+    source: int
+    line: int
+    captured: CapturedMessage | None
+
+
+def in_order(captures: Sequence[CaptureLike], *, overlap: bool = True) -> Iterator[Arrived]:
+    """Yield the messages of *captures* in the order of their arrival, and the end of each after its last one.
+
+    Args:
+        captures: In the order of their recording; this decides between equal times.
+        overlap: Whether captures may be read at the same time; otherwise they are read one after the other.
+    """
+    streams = [_messages(source, capture) for source, capture in enumerate(captures)]
+    if len(captures) == 1 or not overlap:
+        yield from chain.from_iterable(streams)
+        return
+    heads = [(_us_of(first), source, first) for source, first in enumerate(map(next, streams))]
+    heapify(heads)
+    while heads:
+        us, source, arrived = heads[0]
+        yield arrived
+        following = next(streams[source], None)
+        if following is None:
+            heappop(heads)
+        else:  # a capture keeps its order, also where its clock was set back
+            heapreplace(heads, (max(us, _us_of(following)), source, following))
+
+
+def _messages(source: int, capture: CaptureLike) -> Iterator[Arrived]:
+    for captured in capture:
+        yield Arrived(source, capture.line, captured)
+    yield Arrived(source, capture.line, None)
+
+
+def _us_of(arrived: Arrived) -> int:
+    return (arrived.captured.recv_us or 0) if arrived.captured else 0

@@ -1,0 +1,130 @@
+"""Receive times of rows: single ones far from those around them, and those that step back.
+
+One wrong stamp must not move other rows. A time is far if it is more than `FAR_US` after those of most rows that follow
+it, or before the row before it, while the following ones are not; or that of the first row, a day before the others.
+"""
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from mm.clock import US_PER_S, iso
+
+FAR_US = 5 * US_PER_S
+"""Times further from their neighbours than this are counted and named."""
+US_PER_DAY = 86_400 * US_PER_S
+LOOK_AHEAD = 9
+"""Number of rows with other times that are read to judge the time of one before them."""
+MOST_HELD = 1_000
+
+Row = TypeVar("Row")
+
+
+@dataclass
+class Moved:
+    """Rows whose time was changed by more than `FAR_US`.
+
+    Attributes:
+        count: Number of them.
+        most_us: The greatest change, µs.
+        first: File and row of the first one, and its own time.
+    """
+
+    count: int = 0
+    most_us: int = 0
+    first: str = ""
+
+    def note(self, where: str, own_us: int, us: int) -> None:
+        """Count a row with the time *own_us*, which becomes *us*."""
+        if not self.count:
+            self.first = f"{where} with {iso(own_us)}"
+        self.count += 1
+        self.most_us = max(self.most_us, abs(own_us - us))
+
+    def far(self) -> list[str]:
+        """Return the warning about single far times."""
+        rows = "1 row has a time" if self.count == 1 else f"{self.count:,} rows have times"
+        what = "trades among them are left out, changes of the book count as received with the row before"
+        return [f"{rows} over 5 s from the rows around it, first {self.first}: {what}"] if self.count else []
+
+    def raised(self) -> list[str]:
+        """Return the warning about raised times."""
+        rows = "1 row comes" if self.count == 1 else f"{self.count:,} rows come"
+        back = f"up to {self.most_us / US_PER_S:,.1f} s before earlier rows, first {self.first}"
+        return [f"{rows} {back}: they count as received at the time of the latest row before"] if self.count else []
+
+
+class Steady(Generic[Row]):
+    """Iterate over the rows of one stream in their order, except that rows with a far time are handed to a function.
+
+    Args:
+        rows: The rows.
+        us_of: Returns the time of a row, in µs; None if it has none.
+        moved: Returns what takes the place of a row with a far time, at the time that is its second argument; None for
+            nothing. The third argument is the time of the first row.
+    """
+
+    def __init__(
+        self, rows: Iterable[Row], us_of: Callable[[Row], int | None], moved: Callable[[Row, int, int], Row | None]
+    ) -> None:
+        self._rows, self._us_of, self._moved = rows, us_of, moved
+        self._held: deque[Row] = deque()
+        self._first: int | None = None
+        self._last: int | None = None
+
+    def __iter__(self) -> Iterator[Row]:
+        held = self._held
+        for row in self._rows:
+            if not held and self._follows(row):
+                yield row
+                continue
+            held.append(row)
+            if len(held) > MOST_HELD or (len(held) > LOOK_AHEAD and len(self._others()) >= LOOK_AHEAD):
+                yield from self._released()
+        while held:
+            yield from self._released()
+
+    def _follows(self, row: Row) -> bool:
+        """Return True if *row* has no time, or one closely after the last, which it then becomes."""
+        us = self._us_of(row)
+        if us is None:
+            return True
+        if self._last is None or not 0 <= us - self._last <= FAR_US:
+            return False
+        self._last = us
+        return True
+
+    def _others(self) -> list[int]:
+        """Return the times of the held rows that differ from that of the first of them, in order."""
+        first = self._us_of(self._held[0])
+        return sorted(us for us in map(self._us_of, self._held) if us is not None and us != first)
+
+    def _released(self) -> Iterator[Row]:
+        """Yield the first of the held rows, and those that follow it closely."""
+        following = self._others()
+        row: Row | None = self._held.popleft()
+        us = self._us_of(row) if row is not None else None
+        if us is not None and row is not None:
+            if _is_far(us, self._last, following):
+                if self._last is None:
+                    self._last = following[0]
+                row = self._moved(row, self._last, self._last if self._first is None else self._first)
+            else:
+                self._last = us
+        if self._first is None:
+            self._first = self._last
+        if row is not None:
+            yield row
+        while self._held and self._follows(self._held[0]):
+            yield self._held.popleft()
+
+
+def _is_far(us: int, last: int | None, following: list[int]) -> bool:
+    """Return True if the time *us* is far from *last*, the one before, and from most of the *following* ones."""
+    middle = following[len(following) // 2] if following else us
+    if last is None and us < middle - US_PER_DAY:
+        return True
+    if us > middle + FAR_US and (last is None or us > last + FAR_US):
+        return True
+    return last is not None and us < last - FAR_US and (not following or middle >= last - FAR_US)

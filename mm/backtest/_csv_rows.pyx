@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from mm.base.code_identity import HashedFile
 
 cdef enum:
-    CHUNK = 1 << 20  # bytes; the interpreter's lock is taken once per chunk
+    CHUNK = 1 << 22  # bytes; the interpreter's lock, for which another thread may compete, is taken once per chunk
     NUMBER = 48      # more than the digits, sign, point and comma of a number of 128 bits
     MOST_CELLS = 24
     MOST_TERMS = 3

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     Ratio = tuple[float | None, float | None, float | None]
 
 NEVER = -1
+_KNOWN = "_lives"  # attribute of a journal whose lives were found; no field, so a changed copy has none
 PLACE, CANCEL_REQ, REJECT = map(ACTIONS.index, ("PLACE", "CANCEL_REQ", "REJECT"))
 IS_END = np.isin(ACTIONS, ("CANCEL_ACK", "CLOSE_FILLED", "EXPIRE", "REJECT"))
 SHARES = {"p50": 0.5, "p99": 0.99, "p999": 0.999}
@@ -122,14 +123,17 @@ def lives(journal: "Journal") -> Lives:
     Raises:
         UsageError: If the backtest kept no order rows.
     """
-    if journal.lives is not None:
-        return journal.lives
+    known: Lives | None = journal.__dict__.get(_KNOWN) if journal.lives is None else journal.lives
+    if known is not None:
+        return known
     orders, counts = journal.orders, journal.order_counts
     if counts is not None and len(orders) < counts.sum():
         raise UsageError("the journal has no rows of orders; play the backtest with keeps_orders=True")
     log = LifeLog()
     log.add(orders)
-    return log.lives(journal.counters.get("last_us", 0))
+    found = log.lives(journal.counters.get("last_us", 0))
+    journal.__dict__[_KNOWN] = found  # the summary and the page need them
+    return found
 
 
 def order_totals(journal: "Journal") -> "tuple[Table, float]":

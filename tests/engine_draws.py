@@ -150,6 +150,7 @@ def rules(draw, unit):
 
     rich = draw(st.booleans())
     fees = st.sampled_from([100_000, 0, 50_000, 49_999, -10_000, 30_000_000])
+    recorded = draw(st.sampled_from([False, False, True]))
     return Rules(
         tick_e8=TEST.tick_e8,
         lot_e8=TEST.lot_e8,
@@ -157,7 +158,8 @@ def rules(draw, unit):
         cancel_latency_us=span(0, 0, 1, 2, 5),
         latencies=draw(st.one_of(st.none(), st.none(), latencies(unit))),
         latency_seed=draw(st.integers(0, 3)),
-        recorded_feed=draw(st.sampled_from([False, False, True])),
+        recorded_feed=recorded,
+        feed_us=0 if recorded else draw(st.sampled_from([0, 0, 0, 1, unit, 3 * unit])),
         requote_us=span(1, 2, 3) or 1,
         requote_on_fill=draw(st.sampled_from([True, True, False])),
         ttl_us=span(0, 0, 0, 1, 3, 7),

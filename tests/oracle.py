@@ -160,7 +160,9 @@ class Backtest(Venue):
         """Begin a tape: events before its window only build the book."""
         events, start_us, _, _ = self.opens
         self.opens = None
-        instants = happened(events, start_us) if self.rules.recorded_feed else [event.us for event in events]
+        instants = [event.us for event in events]
+        if self.rules.feed_kind != "none":
+            instants = happened(events, start_us, self.rules.feed_us or None)
         there = [event._replace(us=us) for event, us in zip(events, instants, strict=True)]
         happening = sorted(enumerate(there), key=lambda numbered: numbered[1].us)
         before = [event for _, event in happening if event.us < start_us]

@@ -1,14 +1,13 @@
 """The oracle's latencies of our messages and of the market feed (docs/engine.md, *Latency*)."""
 
 import math
-from fractions import Fraction
-from itertools import pairwise
 
 from mm.backtest.rules import Rules
 from oracle_market import DEPTH, GAP, KEYFRAME, NEVER, TRADE, Event, Order, unit
 
 SECOND_US = 1_000_000
-BLOCK_US = 600 * SECOND_US
+WINDOW_US, STRAY_US = 600 * SECOND_US, 5 * SECOND_US
+BEHIND = (GAP, KEYFRAME)
 ORDER, CANCEL, AMENDMENT = range(3)
 
 
@@ -49,35 +48,36 @@ class Messages:
         return first
 
 
-def happened(events: list[Event], start_us: int) -> list[int]:
-    """Return the time of each event at the exchange by our clock, from the exchange's stamps."""
-    stamped = [event for event in events if event.kind in (DEPTH, TRADE) and event.exch_us]
-    begin = stamped[0].us if stamped else 0
-    blocks: dict[int, int] = {}
-    for event in stamped:
-        block, late = (event.us - begin) // BLOCK_US, event.us - event.exch_us
-        blocks[block] = min(blocks.get(block, late), late)
-    middles = [(begin + block * BLOCK_US + BLOCK_US // 2, late) for block, late in blocks.items()]
+def happened(events: list[Event], start_us: int, late_us: int | None = None) -> list[int]:
+    """Return the time of each event at the exchange by our clock: from its stamps, or all *late_us* before receipt."""
+    found = by_stamps(events) if late_us is None else [event.us - late_us for event in events]
     last: dict[bool, int] = {}  # of the book and of the trades
     instants = []
-    for event in events:
+    for event, at in zip(events, found, strict=True):
         stream = event.kind == TRADE
-        us = event.us
-        if event.kind in (DEPTH, TRADE) and event.exch_us:
-            us = min(event.exch_us + math.floor(between(middles, event.us)) - 500, event.us)
-        elif event.kind in (GAP, KEYFRAME):
-            us = last.get(stream, us)
+        us = at if event.kind in (DEPTH, TRADE) else last.get(stream, event.us) if event.kind in BEHIND else event.us
         us = us if event.us < start_us else max(us, start_us)
         last[stream] = max(us, last.get(stream, us))
         instants.append(last[stream])
     return instants
 
 
-def between(points: list[tuple[int, int]], at: int) -> Fraction:
-    """Return the linear interpolation between the points at a place, constant beyond both ends."""
-    if at <= points[0][0]:
-        return Fraction(points[0][1])
-    for (x0, y0), (x1, y1) in pairwise(points):
-        if at <= x1:
-            return y0 + Fraction((y1 - y0) * (at - x0), x1 - x0)
-    return Fraction(points[-1][1])
+def by_stamps(events: list[Event]) -> list[int]:
+    """Return the exchange's stamp of each event by our clock, by those received by then; else its receipt."""
+    stamped: list[tuple[int, int, int]] = []  # receipt, receipt less stamp, and the median of these at the receipt
+    begun, level = 0, 0  # first of them from which the offset is taken, and the median there
+    instants = []
+    for event in events:
+        instants.append(event.us)
+        if event.kind not in (DEPTH, TRADE) or not event.exch_us:
+            continue
+        late = event.us - event.exch_us
+        near = sorted([*(one[1] for one in stamped[-50:]), late])
+        stamped.append((event.us, late, near[len(near) // 2]))
+        if len(stamped) == 1 or abs(stamped[-1][2] - level) > STRAY_US:
+            begun, level = len(stamped) - 1, stamped[-1][2]
+        recent = [one for one in stamped[begun:] if one[0] > event.us - WINDOW_US]
+        counted = [one for _, one, median in recent if abs(one - median) <= STRAY_US]
+        if abs(late - stamped[-1][2]) <= STRAY_US:
+            instants[-1] = min(event.exch_us + min(counted) - 500, event.us)
+    return instants

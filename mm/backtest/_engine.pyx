@@ -783,7 +783,7 @@ cdef object point_to_streams(Market* market, object tape, object feed, object be
     market.trade_ticks, market.trade_lots = first_of(trade_ticks), first_of(trade_lots)
     market.trade_side = &trade_side[0] if trade_side.shape[0] else NULL
     owners = [kind, bid_ticks, ask_ticks, bid_lots, ask_lots, trade_ticks, trade_lots, trade_side]
-    between = tape.trades_between(lots=lots, recorded=feed is not None)
+    between = tape.trades_between(lots=lots, feed=feed)
     cdef const int64_t[::1] stop = between.stop, low_ticks = between.low_ticks, high_ticks = between.high_ticks
     market.trades_stop, market.low_ticks, market.high_ticks = first_of(stop), first_of(low_ticks), first_of(high_ticks)
     owners += [stop, low_ticks, high_ticks]

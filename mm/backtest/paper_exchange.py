@@ -146,7 +146,8 @@ class PaperExchange:
             levels = level_changes(tape)  # the levels of the previous tape's book are in its index alone
         # Without an index, visiting each event once takes less time than building it.
         best = best and (not self._engine.needs_levels or (levels is not None and (self._best or not joins)))
-        feed = tape.feed if self.rules.recorded_feed else None
+        late_us = self.rules.feed_us
+        feed = tape.feed if self.rules.recorded_feed else tape.delayed(late_us) if late_us else None
         if feed:
             self.feeds.append(feed)
         prices = (tape.best_lots if self._engine.needs_lots else tape.price_moves) if best else None
@@ -164,14 +165,14 @@ class PaperExchange:
 
         Raises:
             UsageError: If an event is malformed, changes a book that is not valid, or is not later than what has been
-                played; none of *events* is played then. Also if the rules use a recorded feed, whose clock offset
-                is computed from later events.
+                played; none of *events* is played then. Also if the rules have a feed latency, as what
+                happens before it is received is not known yet.
             ModelError: If a model raises, or returns an invalid value.
         """
-        if self.rules.recorded_feed:
+        if self.rules.feed_kind != "none":
             raise UsageError(
-                "FEED_LATENCY=recorded needs the whole tape, from which the offset of the clocks is measured; "
-                "feed events in the order of receipt, without it"
+                f"FEED_LATENCY is {self.rules.feed_kind}: what happens before it is received needs a tape; "
+                f"feed events in the order of receipt, with FEED_LATENCY=none"
             )
         self._call(self._engine.feed, events)
         self._last, self._best, self._feeds = None, False, True

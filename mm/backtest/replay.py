@@ -1,6 +1,6 @@
 """Backtest of one or more tapes in one call."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -13,7 +13,7 @@ from mm.backtest.metrics.order_lives import mid_offsets
 from mm.backtest.models import FILL_BIAS
 from mm.backtest.paper_exchange import PaperExchange
 from mm.backtest.result import Result
-from mm.backtest.rules import Rules
+from mm.backtest.rules import NO_FEED, Rules
 from mm.backtest.run_terms import RunTerms
 from mm.backtest.strategy_info import bound_clips, strategy_fields, untraded_us
 from mm.base.arrays import Ints
@@ -21,6 +21,7 @@ from mm.dayfolder.layout import USDM
 from mm.errors import UsageError
 from mm.predict.artefact import predictors_of
 from mm.tape.columns import release
+from mm.tape.feed import why_no_feed
 from mm.tape.load import require_symbol
 from mm.tape.tape import Tape
 
@@ -67,7 +68,7 @@ def backtest(  # noqa: PLR0913 - inputs, terms and requested outputs
     exchange = PaperExchange(quotes, fills, rules, keeps_orders=keeps_orders)
     days, spans = list[str](), list[tuple[int, int]]()
     market = _PredictionRows(_predicting(fills, intensity), [], [])
-    first, predictors = None, list["Artefact"]()
+    first, predictors, feed_notes = None, list["Artefact"](), list[str]()
     sums = np.zeros(4, np.int64)  # lost lines, raised times, time without trades, all time
     for day in [tape] if isinstance(tape, Tape) else tape:
         if first is None:
@@ -78,7 +79,9 @@ def backtest(  # noqa: PLR0913 - inputs, terms and requested outputs
         exchange.run(day, step, best=not exchange.needs_depth)
         if on_orders:
             on_orders(exchange.engine.order_rows())
-        market.add(day, exchange.feeds[-1] if exchange.feeds else None)
+        feed = exchange.feeds[-1] if exchange.feeds else None
+        market.add(day, feed)
+        feed_notes += _feed_notes(day, feed, rules, is_first=day is first)
         if day is not tape and not day.keep_mapped:
             day.release_memory()  # of many days, one is in memory
         sums += *(day.meta.counts.get(name, 0) for name in ("lost_lines", "clock_raised")), *untraded_us(day)
@@ -89,12 +92,25 @@ def backtest(  # noqa: PLR0913 - inputs, terms and requested outputs
     between_us = sum(max(begin - end, 0) for (_, end), (begin, _) in pairwise(spans))
     terms = replace(terms, starts_us=tuple(begin for begin, _ in spans), between_days_us=between_us)
     terms = replace(terms, clock_raised=int(sums[1]), untraded=int(sums[2]) / max(int(sums[3]), 1))
-    terms = replace(terms, **market.joined(), feed=exchange.feeds[0].to_dict() if exchange.feeds else None)
+    measured = exchange.feeds[0].to_dict() if exchange.feeds else {}
+    terms = replace(terms, **market.joined(), feed={**(terms.feed or {}), **measured}, feed_notes=tuple(feed_notes))
     terms = _with_funding(terms, first, exchange)
     counters = (journal := exchange.journal()).counters
     terms = replace(terms, predictors=tuple(one.terms(counters["first_us"]) for one in predictors))
     played = (tape,) if isinstance(tape, Tape) else tape if isinstance(tape, Sequence) else ()
     return Result(journal, terms, played, leg_results(exchange, terms))
+
+
+def _feed_notes(tape: Tape, feed: "Feed | None", rules: Rules, *, is_first: bool) -> Iterator[str]:
+    """Yield what must be known of the exchange times of a day."""
+    if feed is None:
+        if is_first and rules.feed_why.startswith(NO_FEED):
+            yield f"{rules.feed_why}; orders meet the market when we receive it, although the exchange was ahead of us"
+        return
+    if feed.stray:
+        yield f"{tape.symbol} {tape.days[0]}: {feed.stray}"
+    if not is_first and rules.recorded_feed and (reason := why_no_feed(tape)):
+        yield f"{NO_FEED}{tape.symbol} {tape.days[0]}: {reason}; it was played under FEED_LATENCY=recorded all the same"
 
 
 def leg_results(exchange: PaperExchange, run: RunTerms) -> dict[str, Result]:
@@ -134,6 +150,7 @@ def run_terms(tape: Tape, rules: Rules, models: tuple[object, object, Intensity 
         fill_bias=FILL_BIAS.get(model_name(fills)),
         intensity=_predicting(fills, intensity),
         others={name: feed.described() for name, feed in rules.others.items()} or None,
+        feed={"kind": rules.feed_kind, "why": rules.feed_why or "the rules of the run", "median_ms": 0.0},
         **strategy_fields(quotes),
     )
 

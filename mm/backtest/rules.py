@@ -5,13 +5,13 @@ Their knobs are here as well, so that a new one is declared, converted and check
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from mm.backtest.preset import PRESETS, Hours
 from mm.backtest.run_terms import FEE_RATE
-from mm.base.knobs import PATH, SWITCH, decimal, integer, knob, number, one_of
+from mm.base.knobs import PATH, SWITCH, decimal, integer, knob, number, one_of, text_of_number_or
 from mm.clock import us_from_ms
 from mm.errors import UsageError
 from mm.instrument import NO_FILTERS, Filters, e8
@@ -21,11 +21,14 @@ if TYPE_CHECKING:
     from mm.backtest.risk import RiskLimits
     from mm.signals.micro_price import MicroPriceFit
     from mm.signals.other_feed import OtherFeed
+    from mm.tape.tape import Tape
 
 SigmaMethod = Literal["rolling", "ewma", "two_scale"]
 SIGMA_METHODS: tuple[str, ...] = get_args(SigmaMethod)
 TWO_SCALE_WINDOW_S = 4  # the shortest window with two scales
 _MS = number(0, 1e10)
+FEEDS = ("auto", "recorded", "none")
+NO_FEED = "no feed latency: "  # prefix of the reason why a day does not tell it
 # Fee rates outside raise a warning: the most expensive retail tiers cost 1.2 %, the best rebates are below 0.05 %.
 PLAUSIBLE_FEES_E8 = (-100_000, 1_500_000)
 _BASE = decimal("-90000000000", "90000000000")
@@ -43,9 +46,10 @@ class Execution:
         None, PATH, "CSV of measured latencies to draw from instead: order_ms, optionally cancel_ms and rate_per_s."
     )
     feed_latency: str = knob(
-        "none",
-        one_of("none", "recorded"),
-        "recorded: events occur at the exchange's time and reach us with the recorded delay; none: no delay.",
+        "auto",
+        text_of_number_or(FEEDS, 0.001, 1e7),
+        "recorded: events occur at the exchange's time and reach us with the recorded delay; auto: recorded where a "
+        "day tells that time, else none; none: no delay; or a constant delay in ms.",
     )
     requote_interval_ms: float = knob(
         250.0, number(0.001, 1e10), "Time between two requotes.", common="Time between two requotes, in ms"
@@ -101,7 +105,6 @@ def terms(execution: Execution, account: Account) -> dict[str, Any]:
         "order_latency_us": us_from_ms(execution.order_latency_ms),
         "cancel_latency_us": us_from_ms(execution.cancel_latency_ms),
         "latency_seed": account.seed,
-        "recorded_feed": execution.feed_latency == "recorded",
         "requote_us": us_from_ms(execution.requote_interval_ms),
         "requote_on_fill": execution.requote_on_fill,
         "ttl_us": us_from_ms(execution.order_ttl_ms),
@@ -112,6 +115,21 @@ def terms(execution: Execution, account: Account) -> dict[str, Any]:
         "orders_per_10s": execution.order_limit_10s,
         "orders_per_day": execution.order_limit_day,
     }
+
+
+def feed_terms(feed_latency: str, tape: "Tape") -> dict[str, Any]:
+    """Return the fields of `Rules` that follow from FEED_LATENCY, and from what a run's first *tape* tells."""
+    if feed_latency == "none":
+        return {"feed_why": "FEED_LATENCY=none"}
+    if feed_latency == "recorded":
+        return {"recorded_feed": True, "feed_why": "FEED_LATENCY=recorded"}
+    if feed_latency != "auto":
+        return {"feed_us": us_from_ms(float(feed_latency)), "feed_why": f"FEED_LATENCY={feed_latency}"}
+    from mm.tape.feed import why_no_feed  # with numpy, which a declaration of knobs does not need
+
+    if reason := why_no_feed(tape):
+        return {"feed_why": f"{NO_FEED}{tape.symbol} {tape.days[0]}: {reason}"}
+    return {"recorded_feed": True, "feed_why": "the day has exchange and receive times"}
 
 
 def _of_preset(account: Account) -> dict[str, Any]:
@@ -142,6 +160,8 @@ class Rules:
         latency_seed: Seed of those draws.
         recorded_feed: Whether the exchange acts at exchange time and we receive its messages at receive time; else both
             are receive time.
+        feed_us: How much later than they happen we receive all messages; 0 without such a constant delay.
+        feed_why: Why the feed is the one of these two, or neither.
         requote_us: Time between two requotes.
         requote_on_fill: Whether a requote follows immediately on a fill or a rejection, in addition to the grid.
         ttl_us: Lifetime of an order from its arrival; 0 is good till cancelled.
@@ -184,6 +204,8 @@ class Rules:
     latencies: "Latencies | None" = None
     latency_seed: int = 0
     recorded_feed: bool = False
+    feed_us: int = 0
+    feed_why: str = ""
     requote_us: int = 250_000
     requote_on_fill: bool = True
     ttl_us: int = 0
@@ -249,8 +271,19 @@ class Rules:
         self._check_sigma()
         if self.enforce_balances and (self.maker_unit_fee_e8 or self.taker_unit_fee_e8):
             raise UsageError("fees per unit apply to margin accounts; set enforce_balances to False")
-        if self.decisions and self.recorded_feed:
-            raise UsageError("decisions are recorded in the order of receipt; leave FEED_LATENCY=recorded out")
+        if self.recorded_feed and self.feed_us:
+            raise UsageError(f"feed_us is {self.feed_us} under recorded_feed; give one of the two")
+        if self.decisions and self.feed_kind != "none":
+            raise UsageError(f"decisions are in the order of receipt; set FEED_LATENCY=none, not {self.feed_kind}")
+
+    @property
+    def feed_kind(self) -> str:
+        """How the exchange's messages reach us: ``recorded``, ``constant``, or ``none``, without a delay."""
+        return "recorded" if self.recorded_feed else "constant" if self.feed_us else "none"
+
+    def without_feed(self) -> "Rules":
+        """Return these rules without a delay of the market's messages."""
+        return replace(self, recorded_feed=False, feed_us=0)
 
     @property
     def tick_lot_e16(self) -> int:

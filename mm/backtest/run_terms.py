@@ -70,7 +70,9 @@ class RunTerms:
         maker_fees_e8: Maker fee, 1e-8: share of the notional, and per unit of the base asset.
         others: Each other market that the strategy saw, by name: ``symbol``, ``days``, ``notes``, and
             ``feed_latency_ms`` if its events were placed by exchange time; None without any.
-        feed: Clock offset and latency of a recorded feed, in ms; None if the exchange acts at receive time.
+        feed: How the exchange's messages reach us: ``kind`` as in `Rules.feed_kind`, ``why``, and ``median_ms`` after
+            they happened; of a recorded feed also the 99th percentile and the offset of the clocks.
+        feed_notes: What must be known of the exchange times of the days.
     """
 
     instrument: "Instrument"
@@ -91,7 +93,8 @@ class RunTerms:
     implausible_fees: Mapping[str, int] = field(default_factory=dict)
     maker_fees_e8: tuple[int, int] = (0, 0)
     others: Mapping[str, Mapping[str, Any]] | None = None
-    feed: Mapping[str, float] | None = None
+    feed: Mapping[str, Any] | None = None
+    feed_notes: tuple[str, ...] = ()
     pnl_band: Mapping[str, float] | None = None
     bound_clips: float | None = None
     sensitivity: Mapping[str, Any] | None = None

@@ -6,7 +6,8 @@ A tape has no fills of our own orders, so results depend on the fill model. Thes
 - ``pessimistic``: ``queue_risk_averse``, our order is last, and every cancellation is behind it;
 - ``poisson``, if an intensity is known: fills drawn independently of later prices, also an upper bound.
 
-In addition, latencies of orders and cancels are halved, and doubled, and a run of ``queue_prob_power`` is also played
+In addition, latencies of orders and cancels are halved, and doubled; the feed is without latency, or with the recorded
+one in a run without (FEED_LATENCY); and a run of ``queue_prob_power`` is also played
 with the exponent that was estimated for its symbol (``mm fills fit``), if there is one. A bound on the wrong side of
 the run itself, the ``headline``, is none, and its role is ``other``, as that of the latencies.
 """
@@ -32,6 +33,7 @@ from mm.backtest.strategy_info import strategy_of
 from mm.base.user_code import one_line
 from mm.errors import BrokenFile, Mismatch, UsageError
 from mm.tape.columns import MANY_EVENTS, trim_heap
+from mm.tape.feed import why_no_feed
 
 if TYPE_CHECKING:
     from mm.backtest.fills.intensity import Intensity
@@ -110,10 +112,19 @@ class Strategy:
             yield role, None if is_own else bound, self.rules, 1.0
         for factor in LATENCIES:
             yield "other", self.fills(), slower(self.rules, factor), factor
+        if (otherwise := self._other_feed()) is not None:
+            yield "other", self.fills(), otherwise, 1.0
         if self.estimate is not None and type(own) is QueueProbPower and own.exponent != self.estimate.exponent:
             yield "other", queue_prob_power(exponent=self.estimate.exponent), self.rules, 1.0
         if self.intensity is not None and type(own) is not Poisson:
             yield "optimistic", Poisson(self.intensity, self.seed), self.rules, 1.0
+
+    def _other_feed(self) -> "Rules | None":
+        """Return the rules with the other feed: none, or else the recorded one; None if the days do not tell it."""
+        if self.rules.feed_kind != "none":
+            return self.rules.without_feed()
+        known = not self.rules.decisions and not why_no_feed(self.tapes[0])
+        return replace(self.rules, recorded_feed=True) if known else None
 
     def plays(self) -> int:
         """Return the number of further backtests."""
@@ -126,6 +137,8 @@ class Strategy:
             if sum(map(len, self.tapes)) > MANY_EVENTS:
                 trim_heap()
             row = None if fills is None else _row(self._play(fills, rules, step, keeps_orders=False))
+            if row is not None and rules.feed_kind != self.rules.feed_kind:
+                row["feed"] = rules.feed_kind
             if row is not None and factor == 1.0 and isinstance(fills, QueueProbPower):
                 row["fills"] = f"{row['fills']} exponent {fills.exponent:.4g}"
             rows.append((role, factor, row))
@@ -136,7 +149,8 @@ class Strategy:
         own = _row(base)
         found = [("headline", 1.0, own), *((role, factor, row or own) for role, factor, row in further)]
         rows = [
-            {"role": _checked(role, row, own), "fills": row["fills"], "latency": factor} | row
+            {"role": _checked(role, row, own), "fills": row["fills"], "latency": factor, "feed": self.rules.feed_kind}
+            | row
             for role, factor, row in found
         ]
         own_exponent = {} if self.estimate is None else {"queue_exponent": self._exponent(further, own)}
@@ -148,7 +162,9 @@ class Strategy:
         model = self.fills()
         if self.estimate is None or type(model) is not QueueProbPower:
             return None
-        estimated = [row for role, factor, row in further if role == "other" and factor == 1.0 and row]
+        estimated = [
+            row for role, factor, row in further if role == "other" and factor == 1.0 and row and "feed" not in row
+        ]
         pnl = {"pnl_quoting": quoting_of(own), "pnl_at_estimate": quoting_of((estimated or [own])[0])}
         return {"played": model.exponent, **asdict(self.estimate), **pnl}
 

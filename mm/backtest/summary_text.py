@@ -86,8 +86,7 @@ def text_of(summary: Mapping[str, Any]) -> str:
         text = f"{_number(band['low'], 4)} to {_number(band['high'], 4)}, 95 % of {band['draws']} draws"
         rows.insert(1, ("  range by fit", text))
     if feed := summary.get("feed"):
-        late = f"median {feed['median_ms']:.1f} ms, 99 % {feed['p99_ms']:.1f} ms"
-        rows.append(("feed", f"{late}, our clock {signed(feed['clock_offset_ms'], 2)} ms from the exchange's"))
+        rows.append(("feed", feed_text(feed)))
     if legs := summary.get("legs"):
         rows.insert(1, ("  with", f"{legs_of(legs)}; account {_number(summary[ALL_LEGS], 4)}"))
         rows.insert(1, (f"  {summary['symbol']} alone", _number(summary["pnl_quoting"], 4)))
@@ -99,6 +98,15 @@ def text_of(summary: Mapping[str, Any]) -> str:
     lines = [f"{name:<18}{value}" for name, value in rows]
     notes = [warning for warning in summary["warnings"] if not warning.startswith(NULL)]
     return "\n".join([*lines, *tree(summary), *assumed(summary), *(f"note: {note}" for note in notes)])
+
+
+def feed_text(feed: Mapping[str, Any]) -> str:
+    """Return how the exchange's messages reached the run."""
+    kind, late = feed.get("kind", "recorded"), feed["median_ms"]
+    if kind != "recorded" or "p99_ms" not in feed:
+        return f"{kind}: {feed['why']}"
+    text = f"{kind}: median {late:.1f} ms, 99 % {feed['p99_ms']:.1f} ms after it happened"
+    return f"{text}, our clock {signed(feed['clock_offset_ms'], 2)} ms from the exchange's"
 
 
 def legs_of(legs: Mapping[str, Mapping[str, Any]]) -> str:
@@ -118,13 +126,15 @@ def _limits(block: Mapping[str, Any]) -> str:
 
 
 def sensitivity(rows: Sequence[Mapping[str, Any]]) -> str:
-    """Return the range of the PnL over fill models at the run's own latency, and over latencies at its own fills."""
+    """Return the range of the PnL over fill models, latencies and feeds, with the rest as in the run."""
     ranges = []
-    by_fills = [row for row in rows if row["latency"] == 1]
-    by_latency = [row for row in rows if row["latency"] != 1 or row["role"] == "headline"]
-    for name, kinds in (("fill assumption", by_fills), ("latency", by_latency)):
-        found = [pnl for row in kinds if (pnl := quoting_of(row)) is not None]
-        if found:
+    own = [row for row in rows if row["role"] == "headline"]
+    by_latency = [row for row in rows if row["latency"] != 1]
+    by_feed = [row for row in rows if own and row.get("feed") != own[0].get("feed")]
+    by_fills = [row for row in rows if row not in [*own, *by_latency, *by_feed]]
+    for name, kinds in (("fill assumption", by_fills), ("latency", by_latency), ("feed", by_feed)):
+        found = [pnl for row in [*own, *kinds] if (pnl := quoting_of(row)) is not None]
+        if kinds and found:
             ranges.append(f"{signed(min(found))} … {signed(max(found))} by {name}")
     return "PnL " + ", ".join(ranges) if ranges else NONE
 
@@ -139,7 +149,9 @@ def worst(summary: Mapping[str, Any], before: str = "") -> str:
     if row["role"] == "headline":
         return f"{before}the least of {len(known)} assumptions"
     latency = "" if row["latency"] == 1 else f" at {_short(row['latency'])} × latency"
-    return f"{before}{signed(pnl)} under the worst of {len(known)} assumptions ({row['fills']}{latency})"
+    own = [one.get("feed") for one in rows if one["role"] == "headline"]
+    feed = "" if row.get("feed") in own else f" with FEED_LATENCY={row['feed']}"
+    return f"{before}{signed(pnl)} under the worst of {len(known)} assumptions ({row['fills']}{latency}{feed})"
 
 
 def assumptions(summary: Mapping[str, Any], *, warnings: bool = True) -> list[tuple[str, str]]:

@@ -11,7 +11,7 @@ import itertools
 import json
 import math
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -349,6 +349,22 @@ def one_of(*words: str, upper: bool = False) -> Reader:
         return word
 
     return Reader("|".join(words), parse, words)
+
+
+def text_of_number_or(words: Collection[str], low: float, high: float) -> Reader:
+    """Read one of *words*, or a finite number within inclusive bounds, kept as text."""
+    read = number(low, high)
+
+    def parse(text: str) -> str:
+        if text in words:
+            return text
+        try:
+            read.parse(text)
+        except ValueError as error:
+            raise ValueError(f"{', '.join(words)} or {error}{closest(text, words)}") from None
+        return text
+
+    return Reader("|".join((*words, read.metavar)), parse, tuple(words))
 
 
 def matching(pattern: str, wanted: str, metavar: str = "TEXT", completes: str = "") -> Reader:

@@ -15,7 +15,7 @@ from mm.backtest.latency import Latencies
 from mm.backtest.quotes.agent_file import SavedAgent, read_agent
 from mm.backtest.quotes.base import QuoteModel
 from mm.backtest.risk import NO_RISK, Risk, limits_of, ramped_lots
-from mm.backtest.rules import Account, Execution, Rules, terms
+from mm.backtest.rules import Account, Execution, Rules, feed_terms, terms
 from mm.backtest.run_terms import (
     DAYS_NOT_PLAYED,
     FEE_RATE,
@@ -185,9 +185,9 @@ def leg_knobs(
         raise UsageError(f"{way}: {name}: {error}") from None
     except UsageError as error:
         raise UsageError(f"{way}: {name}: orders: {error}") from None
-    if execution.feed_latency != "none":
+    if execution.feed_latency not in ("auto", "none"):
         raise UsageError(f"{way}: {name}: orders has feed_latency; give feed_latency_ms beside orders")
-    return execution, own, models
+    return replace(execution, feed_latency="none"), own, models
 
 
 def micro_price_before(run: Run | None, day: Day, market: Market, tape: "Tape", cache: Path) -> MicroPriceFit | None:
@@ -403,6 +403,7 @@ def rules(
         filters=instrument.filters,
         risk=limits_of(risk),
         **({"enforce_balances": False} if tape.meta.venue == USDM else {}) | terms(execution, account),
+        **feed_terms(execution.feed_latency, tape),
         **sigma,
     )
 

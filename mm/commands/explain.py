@@ -1,6 +1,7 @@
 """``mm runs explain``: show the tape around a fill, and its cause."""
 
 import csv
+import json
 from pathlib import Path
 from typing import Any
 
@@ -29,12 +30,20 @@ def main(console: Console, which: Which, name: str) -> None:
     fill = fills[which.fill - 1]
     orders = _orders(folder, symbol, fill["order_id"], run)
     together = [one for one in fills if (one["order_id"], one["recv_us"]) == (fill["order_id"], fill["recv_us"])]
-    lagging = run.manifest["knobs"].get("feed_latency", {}).get("value") == "recorded"
+    lagging = _feed_kind(folder, run) == "recorded"
     text = explain(_tape(run, which, int(fill["recv_us"])), fill, orders, which.around, together, lagging=lagging)
     if lagging:
         text += "\n(this run uses exchange times: an event happens at the exchange before it is received)"
     console.set_json({"fill": fill, "orders": orders, "path": str(folder.resolve())})
     console.print(f"fill {which.fill} of {len(fills)}: {text}")
+
+
+def _feed_kind(folder: Path, run: Found) -> str:
+    """Return how the exchange's messages reached the run; one of an older version has it among its knobs."""
+    path = folder / "summary.json"
+    feed = json.loads(path.read_text(encoding="utf-8")).get("feed") if path.is_file() else None
+    knob = run.manifest["knobs"].get("feed_latency", {}).get("value", "none")
+    return str((feed or {}).get("kind", knob))
 
 
 def _orders(folder: Path, symbol: str, order_id: str, run: Found) -> list[dict[str, str]]:

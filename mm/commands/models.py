@@ -22,7 +22,10 @@ _LATENCY: Mapping[str, tuple[str, tuple[str, ...]]] = {
         ("order_latency_ms", "cancel_latency_ms"),
     ),
     "measured": ("Drawn from the rows of LATENCY_FILE.", ("latency_file",)),
-    "recorded_feed": ("FEED_LATENCY=recorded: the market data arrive with the recorded delay.", ("feed_latency",)),
+    "recorded_feed": (
+        "FEED_LATENCY=recorded: market data arrive with the recorded delay; the default where a day tells it.",
+        ("feed_latency",),
+    ),
 }
 _VOLATILITY = {
     "rolling": ("The changes within a window, equally weighted.", ("sigma_window_s",)),

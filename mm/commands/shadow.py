@@ -87,10 +87,10 @@ def _check(recorder: Recorder, execution: Execution) -> None:
     of_market(recorder)
     if not recorder.write_diffs:
         raise UsageError("--write-diffs (WRITE_DIFFS) is 0; a shadow is compared with the replay of its diffs; set 1")
-    if execution.feed_latency != "none":
+    if execution.feed_latency not in ("auto", "none"):
         raise UsageError(
             f"--feed-latency (FEED_LATENCY) is {execution.feed_latency!r}; a shadow must use none, as "
-            f"the offset of the clocks can be measured only on a whole day"
+            f"what happens before it is received is not known yet"
         )
     if execution.latency_file is not None and not execution.latency_file.is_file():
         raise DataError(f"--latency-file (LATENCY_FILE) {execution.latency_file}: there is no such file")

@@ -47,6 +47,7 @@ class RunData:
         target: Target inventory, base asset, as in the summary.
         orders: Columns of the orders file that are needed here.
         decisions_us: Instants of its decisions; None without a file of them.
+        feed: How the exchange's messages reached it: ``kind`` of ``feed`` in the summary; None of an older version.
     """
 
     kind: str
@@ -58,6 +59,7 @@ class RunData:
     columns: RunColumns
     orders: Mapping[str, Any]
     decisions_us: "Instants | None"
+    feed: str | None = None
 
     @property
     def span(self) -> tuple[int, int]:
@@ -74,6 +76,7 @@ class RunFigures:
         kind: ``backtest``, ``shadow`` or ``trade``.
         run_id: Its name.
         path: Its folder.
+        feed: How the exchange's messages reached it, as in its summary; None of an older version.
         decisions: Requotes; None if they were not recorded.
         placed: Orders sent.
         rejects: Rejected orders, by reason.
@@ -93,6 +96,7 @@ class RunFigures:
     kind: str
     run_id: str
     path: str
+    feed: str | None
     decisions: int | None
     placed: int
     rejects: dict[str, int]
@@ -192,6 +196,7 @@ def read_run(run: "Found") -> RunData:
         columns=columns,
         orders={name: orders[name].to_numpy() for name in types},
         decisions_us=decided,
+        feed=(summary.get("feed") or {}).get("kind"),
     )
 
 
@@ -249,6 +254,7 @@ def figures_of(run: RunData, span: tuple[int, int]) -> RunFigures:
         kind=run.kind,
         run_id=run.run_id,
         path=str(run.folder),
+        feed=run.feed,
         decisions=None if run.decisions_us is None else int(_inside(run.decisions_us, span).sum()),
         placed=int(placed.sum()),
         rejects=dict(Counter(map(str, refused.tolist())).most_common()),
@@ -392,4 +398,11 @@ def _notes(runs: Sequence[RunData], span: tuple[int, int]) -> list[str]:
         whole, common = run.span[1] - run.span[0], span[1] - span[0]
         if common < 0.9 * whole:
             notes.append(f"{run.kind} {run.run_id} covers more time: {100 * common / whole:.0f} % of it is compared")
+    kinds = {run.feed: run for run in reversed(runs)}
+    if len(kinds) > 1:
+        which = ", ".join(f"{run.kind} {run.run_id} {run.feed or 'unknown'}" for run in runs)
+        notes.append(
+            f"the feeds differ ({which}): a part of the difference is that one exchange was ahead of what it sent and "
+            f"the other was not; play the day with FEED_LATENCY=recorded beside a trade, with none beside a shadow"
+        )
     return notes

@@ -25,6 +25,7 @@ def _p(found: dict[str, float | None]) -> str:
 
 
 ROWS: tuple[Cells, ...] = (
+    ("feed latency", lambda run: run.feed or "–"),
     ("decisions", lambda run: "–" if run.decisions is None else f"{run.decisions:,}"),
     ("orders placed", lambda run: f"{run.placed:,}"),
     ("rejected", lambda run: f"{sum(run.rejects.values()):,}"),

@@ -43,6 +43,13 @@ STEP_S = 0.002  # interval of checks for due events while nothing arrives
 OWN_FILLS = "the venue itself filled the orders, so no fill model is assumed"
 
 
+REAL_FEED = {
+    "kind": "recorded",
+    "why": "the exchange is ahead of what it sends; a backtest with FEED_LATENCY=recorded corresponds",
+    "median_ms": None,
+}
+
+
 @dataclass(frozen=True, kw_only=True)
 class TradeStart:
     """The initial account of an engine, in 1e-8.
@@ -233,7 +240,7 @@ class TradePlay(Play):
         terms = run_terms(self._opening, self.rules, (self._quotes, self._fills, None))
         begun = (max(journal.counters["first_us"], 0),)
         terms = replace(terms, fill_model="exchange", fill_bias=OWN_FILLS, starts_us=begun, ended=ended)
-        terms = replace(terms, unvalued_fees=unvalued_fees)
+        terms = replace(terms, unvalued_fees=unvalued_fees, feed=REAL_FEED)
         if self._sender is not None:
             terms = replace(terms, quote_model=self._sender)
         return self._builder.with_predictors(Result(journal, terms))

@@ -38,6 +38,7 @@ TERMS = "shadow.json"
 REGRIDDED = "grid"
 """End reason when the exchange has changed the grid since the start."""
 NO_OTHERS = OtherMarkets()
+PAPER_FEED = "paper orders meet the market as it arrives; a backtest with FEED_LATENCY=none corresponds"
 FINER = 1_000  # lots per quantity step: recorded books have finer quantities than the step
 _BOOK_LEVELS = 5
 _RETRY_S = 1.0
@@ -133,11 +134,12 @@ class ShadowTerms:
 
     def rules(self, knobs: PaperKnobs, opening: Tape, run: "Run | None") -> Rules:
         """Return the rules of a run that begins with *opening*, without its limits."""
-        known = rules_of(opening, knobs.execution, knobs.account, knobs.models, run=run)
+        as_received = replace(knobs.execution, feed_latency="none")
+        known = rules_of(opening, as_received, knobs.account, knobs.models, run=run)
         if run is not None:
             warn_of_fees(run.log, opening, known)
         fit = None if self.micro_price is None else MicroPriceFit.from_json(self.micro_price, TERMS)
-        return replace(known, decisions=True, micro_price=fit)
+        return replace(known, decisions=True, micro_price=fit, feed_why=PAPER_FEED)
 
     def opening(self, market: Market) -> Tape:
         """Return a tape of only the first book: the grid, and all that a backtest derives from the start of a day.

@@ -129,8 +129,9 @@ class Probe:
         """
 
         report = self.report
-        if self.setup.execution.feed_latency != "none":
-            report.notes.append("FEED_LATENCY is set to none: the clock offset of a capture depends on its whole day")
+        if (feed := self.setup.execution.feed_latency) != "none":  # what a day that is cut lacks had happened before it
+            if feed != "auto":
+                report.notes.append("FEED_LATENCY is set to none: models see the same, and days can be cut anywhere")
             self.setup = replace(self.setup, execution=replace(self.setup.execution, feed_latency="none"))
         setup = self.setup
         (tape,) = assemble.open_days(setup.day, setup.market, setup.day.out_root / "tapes")

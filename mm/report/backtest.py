@@ -10,7 +10,7 @@ import numpy as np
 
 from mm.backtest.metrics.notes import NULL, by_reason
 from mm.backtest.run_terms import NO_SENSITIVITY, of_all_legs, quoting_of
-from mm.backtest.summary_text import assumptions, excluded_s
+from mm.backtest.summary_text import assumptions, excluded_s, feed_text
 from mm.base.numbers import duration, number, percent, short, signed
 from mm.clock import US_PER_S, iso
 from mm.report.backtest_charts import (
@@ -374,7 +374,7 @@ def data_card(summary: Summary, run: RunColumns) -> str:
         begin = iso(int(run.excluded[row, 0]))[:19].replace("T", " ")
         rows.append((f"from {begin}", f"{duration(float(length[row]) / US_PER_S)} excluded"))
     if "feed" in summary:
-        rows += [(f"feed: {escape(name)}", number(value)) for name, value in summary["feed"].items()]
+        rows.append(("feed", escape(feed_text(summary["feed"]))))
     hint = "Statistics leave out the time without a valid book; charts over time shade it."
     return card("Data", hint, table("", rows))
 
@@ -452,11 +452,12 @@ def sensitivity_card(summary: Summary) -> str:
         adding = "SENSITIVITY=1 adds backtests with optimistic and pessimistic fills, and with other latencies."
         why = [escape(line) for line in summary.get("warnings", ()) if line.startswith(NO_SENSITIVITY)]
         return card(title, (why or [adding])[0], "")
-    head = ("fill model", "latency", "PnL of the quoting", "fills", "inventory, rms", "mid 60 s after a fill")
+    head = ("fill model", "latency", "feed", "PnL of the quoting", "fills", "inventory, rms", "mid 60 s after a fill")
     cells = [
         (
             f"{escape(str(row['fills']))} <small>{escape(row.get('role') or '')}</small>",
             f"{short(row['latency'])} ×",
+            escape(row.get("feed") or ""),
             coloured(quoting_of(row)),
             "–" if row["n_fills"] is None else f"{row['n_fills']:,}",
             number(row["inventory_rms"], 3),
@@ -466,5 +467,5 @@ def sensitivity_card(summary: Summary) -> str:
     ]
     unsure = len({(quoting_of(row) or 0) > 0 for row in rows}) > 1
     verdict = "The sign of the PnL depends on the assumptions." if unsure else "The PnL has the same sign in all."
-    hint = f"The same strategy under other fill models, and at other latencies. {verdict}"
+    hint = f"The same strategy under other fill models, at other latencies, and with the other feed. {verdict}"
     return card(title, hint, grid(head, cells))

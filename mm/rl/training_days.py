@@ -65,8 +65,11 @@ class EngineKnobs:
             if name in settings:
                 raise UsageError(f"{name} has no effect here: the actions are the quotes; leave it out")
         execution, account, models = groups_of(GROUPS, settings, "mm.rl.MarketMaking")
-        if execution.feed_latency != "none":
-            raise UsageError("feed_latency is 'recorded'; an agent steps in the order of receipt: leave it out")
+        if execution.feed_latency not in ("auto", "none"):
+            raise UsageError(
+                f"feed_latency is {execution.feed_latency!r}; an agent steps in the order of receipt: leave it out"
+            )
+        execution = replace(execution, feed_latency="none")
         return cls(execution, account, models, account.seed if "seed" in settings else None)
 
     def with_drawn_seed(self) -> "EngineKnobs":

@@ -1,22 +1,30 @@
 """A tape in the order of the exchange's clock.
 
 Messages have an exchange timestamp and a receive timestamp of our clock; the offset of the two clocks is not recorded.
-It is estimated as the minimum difference of the timestamps in a period, minus an assumed latency of the fastest
-message (`QUICKEST_US`). With it every exchange timestamp is converted to our clock, and the remaining difference is the
-feed latency of a message.
+At each message it is estimated from those received by then: as the minimum difference of the timestamps in the last ten
+minutes, minus an assumed latency of the fastest message (`QUICKEST_US`). With it every exchange timestamp is converted
+to our clock, and the remaining difference is the feed latency of a message. Nothing that is received later changes it.
+
+A timestamp can be wrong, and a clock can be set. The median of the last messages tells both: a difference that is more
+than `STRAY_US` from it is left out, and where it has moved by more than that, the ten minutes begin anew.
 """
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mm.clock import US_PER_MS, US_PER_S
+from mm.clock import US_PER_MS, US_PER_S, iso
 from mm.tape.columns import Ints
 from mm.tape.tape import DEPTH, GAP, KEYFRAME, TRADE, Tape
 
-BLOCK_US = 600 * US_PER_S  # length of these periods; the offset is interpolated linearly between them
+WINDOW_US = 600 * US_PER_S  # messages of the past from which the offset is estimated
 QUICKEST_US = 500  # assumed minimum feed latency: half of a round trip inside one region
+STRAY_US = 5 * US_PER_S  # no difference of true timestamps is that far from the median of its neighbours
+NEIGHBOURS = 51  # last messages whose median tells a wrong timestamp, the message itself included
+ENOUGH = 0.9  # share of the books, and of the trades, that must have a timestamp of the exchange
+_NEVER = np.iinfo(np.int64).max
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,39 +35,79 @@ class Feed:
         sequence: Positions of the tape's events in the exchange's order, int64[n].
         clock_us: Exchange time of each of them, converted to our clock, ascending, int64[n].
         by_event: The same in the tape's order, int64[n].
-        offset_us: Our clock minus the exchange's: the median over the tape.
+        offset_us: Our clock minus the exchange's: the median over the tape; None for a constant delay.
         median_us: Median feed latency of the stamped messages.
         p99_us: 99th percentile of it.
+        stray: What is known of timestamps that do not count for the offset; empty if all do.
     """
 
     sequence: Ints
     clock_us: Ints
     by_event: Ints
-    offset_us: int
+    offset_us: int | None
     median_us: int
     p99_us: int
+    stray: str = ""
 
     def to_dict(self) -> dict[str, float]:
         """Return offset and latencies in ms, as in the summary."""
-        return {
-            "clock_offset_ms": self.offset_us / US_PER_MS,
-            "median_ms": self.median_us / US_PER_MS,
-            "p99_ms": self.p99_us / US_PER_MS,
-        }
+        offset = {} if self.offset_us is None else {"clock_offset_ms": self.offset_us / US_PER_MS}
+        return offset | {"median_ms": self.median_us / US_PER_MS, "p99_ms": self.p99_us / US_PER_MS}
 
 
 def feed_of(tape: Tape) -> Feed:
     """Return *tape* in the exchange's order.
 
-    Depth messages and trades have an exchange timestamp. Events without one are at their receive time: a snapshot after
-    a gap is not available earlier. Only gaps and keyframes are at the time of the book event before them. Book events
-    keep their recorded order, and so do trades; no event of the tape's window is before its start.
+    Depth messages and trades have an exchange timestamp. Events without one, or with one that is left out, are at their
+    receive time: a snapshot after a gap is not available earlier. Only gaps and keyframes are at the time of the book
+    event before them. Book events keep their recorded order, and so do trades; no event of the tape's window is before
+    its start.
     """
-    stamped = ((tape.kind == DEPTH) | (tape.kind == TRADE)) & (tape.event_exch_us > 0)
+    stamped = _is_message(tape) & (tape.event_exch_us > 0)
+    recv_us, late_us = tape.event_us[stamped], (tape.event_us - tape.event_exch_us)[stamped]
+    offset_us, stray = _offsets(recv_us, late_us)
+    happened = tape.event_us.copy()
+    happened[stamped] = np.where(stray, recv_us, np.minimum(recv_us - late_us + offset_us, recv_us))
+    middle = int(np.median(offset_us)) if len(offset_us) else 0
+    return _in_order(tape, happened, stamped, middle, _named(recv_us, late_us - offset_us, stray))
+
+
+def delayed(tape: Tape, late_us: int) -> Feed:
+    """Return *tape* in the exchange's order if each depth message and trade is received *late_us* after it happened."""
+    messages = _is_message(tape)
+    happened = np.where(messages, tape.event_us - late_us, tape.event_us)
+    return _in_order(tape, happened, messages, None, "")
+
+
+def why_no_feed(tape: Tape) -> str:
+    """Return why the exchange's order of *tape* cannot be told; an empty text if it can.
+
+    Books and trades need timestamps of the exchange, which are finer than a second, and receive times of their own.
+    """
+    stamped = tape.event_exch_us > 0
+    for name, kind in (("books", DEPTH), ("trades", TRADE)):
+        those = tape.kind == kind
+        if those.any() and np.count_nonzero(stamped & those) < ENOUGH * np.count_nonzero(those):
+            return f"its {name} have no exchange times"
+    stamped &= _is_message(tape)
+    if not stamped.any():
+        return "it has no exchange times"
+    exchange_us = tape.event_exch_us[stamped]
+    late_us = tape.event_us[stamped] - exchange_us
+    if late_us.min() == late_us.max():
+        return "its receive times are those of the exchange"
+    if not (exchange_us % US_PER_S).any():
+        return "its exchange times are in whole seconds"
+    return ""
+
+
+def _is_message(tape: Tape) -> NDArray[np.bool_]:
+    messages: NDArray[np.bool_] = (tape.kind == DEPTH) | (tape.kind == TRADE)
+    return messages
+
+
+def _in_order(tape: Tape, happened: Ints, stamped: NDArray[np.bool_], offset_us: int | None, stray: str) -> Feed:
     behind = (tape.kind == GAP) | (tape.kind == KEYFRAME)
-    late = np.where(stamped, tape.event_us - tape.event_exch_us, 0)
-    offset = _offset(tape.event_us, late, stamped)
-    happened = np.where(stamped, np.minimum(tape.event_exch_us + offset, tape.event_us), tape.event_us)
     trades = tape.kind == TRADE
     for stream in (trades, ~trades):
         happened[stream] = np.maximum.accumulate(_carried(happened[stream], behind[stream]))
@@ -67,23 +115,80 @@ def feed_of(tape: Tape) -> Feed:
     sequence = np.argsort(happened, kind="stable").astype(np.int64)
     latency = (tape.event_us - happened)[stamped]
     median, p99 = np.quantile(latency, [0.5, 0.99]).astype(np.int64).tolist() if len(latency) else (0, 0)
-    middle = int(np.median(offset[stamped])) if len(latency) else 0
-    return Feed(sequence, np.ascontiguousarray(happened[sequence]), happened, middle, median, p99)
+    return Feed(sequence, np.ascontiguousarray(happened[sequence]), happened, offset_us, median, p99, stray)
 
 
-def _offset(event_us: Ints, late: Ints, stamped: NDArray[np.bool_]) -> Ints:
-    """Return our clock minus the exchange's at each event, from the fastest message of each block."""
-    us, late = event_us[stamped], late[stamped]
-    if not len(us):
-        return np.zeros(len(event_us), np.int64)
-    block = (us - us[0]) // BLOCK_US
-    first = np.flatnonzero(np.diff(block, prepend=-1))
-    least = np.minimum.reduceat(late, first)
-    middle = us[0] + (block[first] * BLOCK_US) + BLOCK_US // 2
-    return np.floor(np.interp(event_us, middle, least)).astype(np.int64) - QUICKEST_US
+def _offsets(recv_us: Ints, late_us: Ints) -> tuple[Ints, NDArray[np.bool_]]:
+    """Return our clock minus the exchange's at each stamped message, and which of them do not count for it."""
+    stray = np.zeros(len(late_us), bool)
+    if not len(late_us):
+        return late_us, stray
+    if int(late_us.max()) - int(late_us.min()) <= STRAY_US:  # so no median is that far from a difference
+        return _least(recv_us, late_us) - QUICKEST_US, stray
+    median_us = _medians(late_us)
+    stray = np.abs(late_us - median_us) > STRAY_US
+    counted = np.where(stray, _NEVER, late_us)
+    least, first = np.empty_like(late_us), 0
+    while first < len(late_us):
+        stop = _moved(median_us, first)
+        least[first:stop] = _least(recv_us[first:stop], counted[first:stop])
+        first = stop
+    return np.where(least == _NEVER, late_us, least) - QUICKEST_US, stray
+
+
+def _medians(late_us: Ints) -> Ints:
+    """Return the median of each difference and of the `NEIGHBOURS` - 1 before it; of an even number the upper one."""
+    import polars as pl
+
+    rolled = pl.Series(late_us).rolling_quantile(0.5, "higher", window_size=NEIGHBOURS, min_samples=1)
+    return rolled.to_numpy().astype(np.int64)
+
+
+def _moved(median_us: Ints, first: int) -> int:
+    """Return the first place after *first* whose median is more than `STRAY_US` from that at *first*; else the end."""
+    at, size = first + 1, NEIGHBOURS
+    while at < len(median_us):
+        far = np.abs(median_us[at : at + size] - median_us[first]) > STRAY_US
+        if far.any():
+            return at + int(far.argmax())
+        at, size = at + size, 2 * size
+    return len(median_us)
+
+
+def _least(us: Ints, late_us: Ints) -> Ints:
+    """Return the least of *late_us* in the `WINDOW_US` up to and including each instant of *us*, which ascend.
+
+    A window is the end of one stretch of that length and the beginning of the next, so the least values from both sides
+    of their border suffice.
+    """
+    block = (us - us[0]) // WINDOW_US
+    borders = [0, *(np.flatnonzero(np.diff(block)) + 1).tolist(), len(us)]
+    least, before = np.empty_like(late_us), np.empty(0, np.int64)  # before: least from each place to its border
+    begin = 0
+    for low, high in pairwise(borders):
+        part = np.minimum.accumulate(late_us[low:high])
+        within = np.searchsorted(us[begin:low], us[low:high] - WINDOW_US, side="right")
+        both = within < len(before)
+        part[both] = np.minimum(part[both], before[within[both]])
+        least[low:high] = part
+        before, begin = np.minimum.accumulate(late_us[low:high][::-1])[::-1], low
+    return least
 
 
 def _carried(happened: Ints, behind: NDArray[np.bool_]) -> Ints:
     """Return *happened* where each event *behind* another has the instant of that one; the first keeps its own."""
     last = np.maximum.accumulate(np.where(behind, 0, np.arange(len(happened))))
     return happened[last]
+
+
+def _named(recv_us: Ints, off_us: Ints, stray: NDArray[np.bool_]) -> str:
+    """Return a sentence on the timestamps that do not count; *off_us* is how far each is behind the others."""
+    if not stray.any():
+        return ""
+    first = int(stray.argmax())
+    way = "ahead of" if off_us[first] < 0 else "behind"
+    return (
+        f"{np.count_nonzero(stray):,} messages have an exchange time more than {STRAY_US // US_PER_S} s from that of "
+        f"their neighbours, and do not count for the offset of the clocks; the first was received at "
+        f"{iso(int(recv_us[first]))}, {abs(int(off_us[first])) / US_PER_S:,.1f} s {way} them"
+    )

@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from mm.tape.feed import Feed
     from mm.tape.level_changes import LevelIndex
 
-_STREAMS = ("trade_stream", "books", "price_moves", "best_lots", "feed", "_between")
+_STREAMS = ("trade_stream", "books", "price_moves", "best_lots", "feed", "_delayed", "_between")
 
 TOO_HIGH = 1 << 61
 """Exclusive upper limit of prices, in ticks: kernels can add two of them; ``_book.pxd`` has the same number."""
@@ -236,18 +236,32 @@ class Tape(Shown):
 
         return feed_of(self)
 
-    def trades_between(self, *, lots: bool, recorded: bool) -> TradesBetween:
-        """Return the trades between the books of `best_lots`, or else of `price_moves`.
+    def delayed(self, late_us: int) -> "Feed":
+        """The order of the exchange's clock if messages are received *late_us* after they happened."""
+        if late_us not in self._delayed:
+            from mm.tape.feed import delayed
 
-        They are in the order of receipt, or with *recorded* in that of `feed`.
-        """
-        if (lots, recorded) not in self._between:
-            books, feed = self.best_lots if lots else self.price_moves, self.feed if recorded else None
-            self._between[lots, recorded] = TradesBetween.of(books, self.trade_stream, feed)
-        return self._between[lots, recorded]
+            self._delayed.clear()
+            self._delayed[late_us] = delayed(self, late_us)
+        return self._delayed[late_us]
 
     @cached_property
-    def _between(self) -> dict[tuple[bool, bool], TradesBetween]:
+    def _delayed(self) -> "dict[int, Feed]":
+        return {}
+
+    def trades_between(self, *, lots: bool, feed: "Feed | None") -> TradesBetween:
+        """Return the trades between the books of `best_lots`, or else of `price_moves`.
+
+        They are in the order of receipt, or in that of a *feed* of this tape.
+        """
+        key = lots, None if feed is None else id(feed)
+        if key not in self._between or self._between[key][0] is not feed:
+            books = self.best_lots if lots else self.price_moves
+            self._between[key] = feed, TradesBetween.of(books, self.trade_stream, feed)
+        return self._between[key][1]
+
+    @cached_property
+    def _between(self) -> "dict[tuple[bool, int | None], tuple[Feed | None, TradesBetween]]":
         return {}
 
     @cached_property

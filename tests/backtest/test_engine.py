@@ -172,7 +172,7 @@ def joined(draw):
     first, second, events = draw(two_tapes(unit, True, apart=(1, 3)))
     assume(second.continues(first))
     case = draw(cases(tapes=lambda _: st.just((first, second)), units=(unit,)))
-    plain = dataclasses.replace(case.rules, latencies=None, filters=NO_FILTERS, recorded_feed=False)
+    plain = dataclasses.replace(case.rules, latencies=None, filters=NO_FILTERS, recorded_feed=False, feed_us=0)
     case = dataclasses.replace(case, rules=plain, manual=(), to_end=True)
     return case, dataclasses.replace(case, tapes=(Tape.of(TEST, events),))
 

@@ -60,7 +60,7 @@ def assert_same_bytes(case, cuts):
 
 def as_fed(case):
     """Return a case that can be fed: its first tape, in order of receipt, without manual orders."""
-    rules = dataclasses.replace(case.rules, recorded_feed=False)
+    rules = case.rules.without_feed()
     tape = Tape.of(TEST, case) if isinstance(case, list) else case.tapes[0]
     return dataclasses.replace(case, tapes=(tape,), rules=rules, manual=(), to_end=True)
 

@@ -13,9 +13,7 @@ PLAIN = Rules(tick_e8=100, lot_e8=10)
 
 def test_settings_become_whole_units():
     """Milliseconds to microseconds, rates and money to 1e-8: the engine uses integers only."""
-    execution = Execution(
-        order_latency_ms=1.5, cancel_latency_ms=0.25, requote_interval_ms=100, feed_latency="recorded"
-    )
+    execution = Execution(order_latency_ms=1.5, cancel_latency_ms=0.25, requote_interval_ms=100)
     converted = terms(execution, Account(maker_fee_rate="-0.0001", initial_cash="12.5", seed=7))
     assert (converted["order_latency_us"], converted["cancel_latency_us"], converted["requote_us"]) == (
         1500,
@@ -23,11 +21,7 @@ def test_settings_become_whole_units():
         100_000,
     )
     assert (converted["maker_fee_e8"], converted["taker_fee_e8"]) == (-10_000, 100_000)
-    assert (converted["start_cash_e8"], converted["latency_seed"], converted["recorded_feed"]) == (
-        1_250_000_000,
-        7,
-        True,
-    )
+    assert (converted["start_cash_e8"], converted["latency_seed"]) == (1_250_000_000, 7)
 
 
 def test_terms_are_fields_of_the_rules():
@@ -67,7 +61,9 @@ def test_value_of_a_tick_lot_and_default_target():
         ({"sigma_half_life_s": 0.0}, "sigma_half_life_s is 0.0; it must be above 0, in seconds"),
         ({"sigma_method": "two_scale", "sigma_window_s": 3}, "two_scale needs 4 seconds at least"),
         ({"maker_unit_fee_e8": 1}, "set enforce_balances to False"),
-        ({"decisions": True, "recorded_feed": True}, "leave FEED_LATENCY=recorded out"),
+        ({"feed_us": 5, "recorded_feed": True}, "feed_us is 5 under recorded_feed"),
+        ({"decisions": True, "feed_us": 5}, "set FEED_LATENCY=none, not constant"),
+        ({"decisions": True, "recorded_feed": True}, "set FEED_LATENCY=none, not recorded"),
     ],
 )
 def test_invalid_rules_name_the_field(change, message):

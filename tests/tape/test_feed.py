@@ -16,7 +16,7 @@ from mm.backtest.paper_exchange import PaperExchange
 from mm.backtest.quotes.view import Quotes
 from mm.backtest.replay import backtest
 from mm.backtest.rules import Rules
-from mm.tape.feed import QUICKEST_US, feed_of
+from mm.tape.feed import QUICKEST_US, feed_of, why_no_feed
 from mm.tape.tape import DEPTH, SNAPSHOT, TRADE, Tape, TapeMeta
 from oracle_travel import happened as plainly_happened
 
@@ -114,9 +114,10 @@ def test_messages_without_exchange_time_take_effect_when_received():
 def test_events_take_effect_within_their_tape():
     """A trade of the previous day that is received on the next day takes effect at the start of the next."""
     first_day = tape_of([QUICK, (50_000, 60_000, "depth", [(97, 1)], [])])
-    events = [(60_000, "snapshot", BIDS, ASKS), (70_000, "trade", -1, 100, 3, 55_000), (75_000, "depth", [(97, 2)], [])]
+    quick, sale = (61_000, "depth", [(97, 2)], []), (70_000, "trade", -1, 100, 3, 55_000)
+    events = [(60_000, "snapshot", BIDS, ASKS), quick, sale]
     second_day = Tape.of(TEST, [(BEGIN_US + us, *rest) for us, *rest in events])
-    stamps = np.array([60_000, 55_000, 75_000 - QUICKEST_US]) + BEGIN_US
+    stamps = np.array([60_000, 61_000 - QUICKEST_US, 55_000]) + BEGIN_US
     second_day = replace(second_day, event_exch_us=stamps, meta=TapeMeta(carried_from=7))
     journal, _ = play([replace(first_day, meta=TapeMeta(last_update_id=7)), second_day], Watcher())
     assert journal.counters["events"] == 6
@@ -250,12 +251,103 @@ def test_tape_without_exchange_times_has_no_offset():
     assert feed.clock_us.tolist() == [BEGIN_US]
 
 
+def many(count, late_of, every_us=100_000):
+    """Return *count* depth messages with a delay by number, and the change of the book to 98 × number."""
+    return [(BEGIN_US + number * every_us, (BEGIN_US + number * every_us) - late_of(number)) for number in range(count)]
+
+
+def stamped_tape(messages):
+    """Return a tape of depth messages given as receipt and stamp."""
+    events = [(us, "depth", [(98, 1 + number % 7)], []) for number, (us, _) in enumerate(messages)]
+    tape = Tape.of(TEST, [(messages[0][0] - 1_000, "snapshot", BIDS, ASKS), *events])
+    return replace(tape, event_exch_us=np.array([0, *(stamp for _, stamp in messages)]))
+
+
+@pytest.mark.parametrize("bad", [-30_000_000, 30_000_000, -5_500_000])
+@pytest.mark.parametrize("place", [0, 1, 2, 40, 700])
+def test_wrong_stamp_moves_no_other_message(bad, place):
+    """One stamp that is half a minute off takes effect when received, and is named; every other keeps its instant."""
+    delays = np.random.default_rng(8).integers(1_000, 90_000, 1_000).tolist()
+    good = stamped_tape(many(1_000, delays.__getitem__))
+    wrong = stamped_tape(many(1_000, lambda number: bad if number == place else delays[number]))
+    expected, found = feed_of(good), feed_of(wrong)
+    others = np.arange(len(good)) > max(place + 1, 3)
+    fastest = place < 999 and delays[place] == min(delays[: place + 1])  # then the others lose it, wrong or not
+    assert found.by_event[others].tolist() == expected.by_event[others].tolist() or fastest
+    assert 0 <= wrong.event_us[place + 1] - found.by_event[place + 1] <= QUICKEST_US
+    assert "1 messages" in found.stray or place < 2  # of two stamps none is the wrong one
+    assert expected.stray == ""
+
+
+def test_nothing_received_later_moves_a_message():
+    """Cut anywhere, also beside wrong stamps and where a clock is set, the beginning of a tape is that of the whole."""
+    chance = np.random.default_rng(11)
+
+    def late_of(number):
+        odd = chance.random()
+        late = int(chance.integers(500, 80_000)) + 40_000_000 * (number > 600)
+        return late - 30_000_000 if odd < 0.01 else late + 20_000_000 if odd > 0.99 else late
+
+    messages = many(1_200, late_of, every_us=2_000_000)
+    whole = feed_of(stamped_tape(messages)).by_event
+    for cut in (1, 2, 3, 49, 51, 52, 300, 601, 602, 630, 1_000, 1_199):
+        part = feed_of(stamped_tape(messages[:cut])).by_event
+        assert part.tolist() == whole[: cut + 1].tolist(), cut
+
+
+@pytest.mark.parametrize("step_us", [30_000_000, -30_000_000])
+def test_clock_that_is_set_is_followed_within_thirty_messages(step_us):
+    """After our clock is set by half a minute, delays are again those of the messages."""
+    messages = many(2_000, lambda number: 10_000 + 1_000 * (number % 3) + step_us * (number >= 1_000))
+    tape = stamped_tape(messages)
+    late = tape.event_us - feed_of(tape).by_event
+    assert set(late[2:1_000].tolist()) <= {500, 1_500, 2_500}
+    assert set(late[1_031:].tolist()) <= {500, 1_500, 2_500}
+
+
+def test_offset_forgets_what_is_older_than_ten_minutes():
+    """A fast message counts for ten minutes."""
+    messages = many(13, lambda number: 1_000 if number == 0 else 5_000, every_us=MINUTE)
+    tape = stamped_tape(messages)
+    assert (tape.event_us - feed_of(tape).by_event)[1:].tolist() == [500] + [4_500] * 9 + [500] * 3
+
+
+@pytest.mark.parametrize(
+    ("stamps", "reason"),
+    [
+        (lambda us: us * 0, "no exchange times"),
+        (lambda us: us - 20_000, "receive times are those of the exchange"),
+        (lambda us: (us - 1_000_000) // 1_000_000 * 1_000_000, "whole seconds"),
+        (lambda us: np.where(np.arange(len(us)) % 3 == 0, us - 2_000 - us % 7_000, 0), "books have no exchange times"),
+        (lambda us: us - 2_000 - us % 7_000, ""),
+    ],
+)
+def test_feed_is_told_by_stamps_of_the_exchange_that_are_its_own(stamps, reason):
+    tape = stamped_tape(many(500, lambda _: 0, every_us=101_300))
+    tape = replace(tape, event_exch_us=np.concatenate(([0], stamps(tape.event_us[1:]))))
+    assert reason in why_no_feed(tape)
+    assert bool(why_no_feed(tape)) == bool(reason)
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(1, 10**6))
+def test_constant_delay_shifts_all_messages(late_us):
+    """A delay that a user sets is that of each message; a snapshot is there when it is received."""
+    tape = stamped_tape(many(50, lambda _: 0))
+    feed = tape.delayed(late_us)
+    assert (tape.event_us - feed.by_event)[1:].tolist() == np.minimum(
+        late_us, tape.event_us[1:] - tape.start_us
+    ).tolist()
+    assert (feed.median_us, feed.offset_us) == (min(late_us, int(np.median(tape.event_us[1:] - tape.start_us))), None)
+
+
 MINUTE = 60_000_000
 MESSAGES = st.lists(
     st.tuples(
         st.sampled_from([0, 0, 1, 700, 40_000, MINUTE, 7 * MINUTE, 33 * MINUTE]),  # time since the previous message
         st.sampled_from(["depth", "depth", "trade", "trade", "snapshot", "gap", "keyframe"]),
-        st.sampled_from([0, 1, 499, 500, 1_000, 60_000, MINUTE, None]),  # delay; None: no exchange time
+        # delay; None: no exchange time; with the minutes there are stamps that are far behind or ahead
+        st.sampled_from([0, 1, 499, 500, 1_000, 60_000, 6_000_000, MINUTE, -MINUTE, None]),
     ),
     min_size=1,
     max_size=40,

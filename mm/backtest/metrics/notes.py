@@ -121,6 +121,7 @@ REASONS = {
     "psr": _NO_VARIATION,
     "sensitivity": "the same as in the run's own numbers, under that assumption",
     "sharpe_daily": "fewer than two days, or all equal",
+    "feed.median_ms": "a trade does not measure it; mm latency does",
     "reference_why": "the fit does not state it",
     "fit": "no fit or schedule was given, or it does not state it",
     "fit.adverse_ticks": "the quote model has no such parameter, it was set, or the fit has no moves after fills",

@@ -407,6 +407,7 @@ def _cautions(journal: "Journal", terms: "RunTerms", left_out: int) -> list[str]
     cautions = [f"the run ended early: {terms.ended['why']}"] if terms.ended and terms.ended["why"] else []
     if terms.played_once:
         cautions.append(f"{NO_SENSITIVITY}{terms.played_once}")
+    cautions += terms.feed_notes
     drawn = _drawn(journal, terms)
     cautions += drawn or without_trades(terms)
     cautions += implausible_fees(terms)

@@ -74,8 +74,10 @@ class _BacktestKnobs(TypedDict, total=False):
     """Time from sending a cancel until it takes effect."""
     latency_file: Path | str | None
     """CSV of measured latencies to draw from instead: order_ms, optionally cancel_ms and rate_per_s."""
-    feed_latency: Literal["none", "recorded"]
-    """recorded: events occur at the exchange's time and reach us with the recorded delay; none: no delay."""
+    feed_latency: Literal["auto", "recorded", "none", "NUMBER"]
+    """recorded: events occur at the exchange's time and reach us with the recorded delay; auto: recorded
+    where a day tells that time, else none; none: no delay; or a constant delay in ms.
+    """
     requote_interval_ms: float | str
     """Time between two requotes."""
     requote_on_fill: bool | str

@@ -17,6 +17,7 @@ from mm.backtest.rules import NO_FEED, Rules
 from mm.backtest.run_terms import RunTerms
 from mm.backtest.strategy_info import bound_clips, strategy_fields, untraded_us
 from mm.base.arrays import Ints
+from mm.clock import US_PER_MS
 from mm.dayfolder.layout import USDM
 from mm.errors import UsageError
 from mm.predict.artefact import predictors_of
@@ -150,7 +151,12 @@ def run_terms(tape: Tape, rules: Rules, models: tuple[object, object, Intensity 
         fill_bias=FILL_BIAS.get(model_name(fills)),
         intensity=_predicting(fills, intensity),
         others={name: feed.described() for name, feed in rules.others.items()} or None,
-        feed={"kind": rules.feed_kind, "why": rules.feed_why or "the rules of the run", "median_ms": 0.0},
+        feed={
+            "kind": rules.feed_kind,
+            "why": rules.feed_why or "the rules of the run",
+            "median_ms": rules.feed_us / US_PER_MS,
+            **({"late_ms": rules.feed_us / US_PER_MS} if rules.feed_us else {}),
+        },
         **strategy_fields(quotes),
     )
 

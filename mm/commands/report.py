@@ -113,7 +113,7 @@ def _backtest(redraw: Redraw, about: About) -> str:
     again = played(redraw, summary)
     if again is not None:
         return backtest_page({**again.summary, **summary, **_sensitivity(again)}, columns_of(again), about)
-    seen = market(redraw)
+    seen = market(redraw, summary)
     return _read(
         folder, lambda: backtest_page(summary, read_columns(folder, redraw.run.manifest["symbol"], seen), about)
     )

@@ -195,7 +195,8 @@ def market_of_run(run: TradedRun, folders: Folders) -> MarketColumns:
     days = [folders.data_root / manifest["symbol"] / day for day in run.found.days()]
     changed = tuple(day.stat().st_mtime_ns if day.is_dir() else 0 for day in days)
     damaged = bool(run.found.knob("damaged"))
-    return _market(tuple(map(str, days)), tuple(steps.items()), damaged, str(folders.out_root / "tapes"), changed)
+    feed = tuple((run.summary.get("feed") or {}).items())
+    return _market(tuple(map(str, days)), tuple(steps.items()), damaged, str(folders.out_root / "tapes"), changed, feed)
 
 
 def day_market(folders: Folders, symbol: str, day: str) -> MarketColumns:
@@ -220,5 +221,6 @@ def _market(
     damaged: bool,
     cache: str,
     changed: tuple[int, ...],  # noqa: ARG001 - part of the cache key
+    feed: tuple[tuple[str, Any], ...] = (),
 ) -> MarketColumns:
-    return market_of([load_day(day, cache=cache, damaged=damaged, **dict(steps)) for day in days])
+    return market_of([load_day(day, cache=cache, damaged=damaged, **dict(steps)) for day in days], dict(feed))

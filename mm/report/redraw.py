@@ -89,12 +89,13 @@ def played(redraw: Redraw, summary: Mapping[str, Any]) -> "Result | None":
         return None
 
 
-def market(redraw: Redraw) -> "MarketColumns | None":
+def market(redraw: Redraw, summary: Mapping[str, Any]) -> "MarketColumns | None":
     """Return the best prices and prints of the run's days; None, with a note, if the days have changed."""
 
     try:
         redraw.located()
-        return market_of(assemble.open_days(redraw.day(), redraw.group(Market), redraw.drawn.out_root / "tapes"))
+        tapes = assemble.open_days(redraw.day(), redraw.group(Market), redraw.drawn.out_root / "tapes")
+        return market_of(tapes, summary.get("feed"))
     except MMError as error:
         redraw.notes.append(f"drawn without the market's prices and trades: {error}")
         return None

@@ -19,6 +19,7 @@ from mm.clock import US_PER_S
 from mm.instrument import E8
 from mm.report.figures import drawn_rows
 from mm.tape.columns import gathered, in_pieces
+from mm.tape.feed import instants
 from mm.tape.frames import floats
 
 if TYPE_CHECKING:
@@ -225,7 +226,7 @@ def columns_of(result: "Result") -> RunColumns:
         excluded=result.excluded(),
         refused=_refused_of(result),
         rates=() if terms.intensity is None else terms.intensity.rows(),
-        market=market_of(result.tapes) if result.tapes else None,
+        market=market_of(result.tapes, terms.feed) if result.tapes else None,
         usual_us=usual,
         target=terms.target_lots * terms.instrument.lot_e8 / E8,
     )
@@ -265,18 +266,22 @@ def state_rows(state: "Table") -> tuple[Rows, float]:
     return np.flatnonzero(drawn), median(apart_us) if len(apart_us) else 0.0
 
 
-def market_of(tapes: Sequence["Tape"]) -> MarketColumns:
-    """Return the best prices and the prints of consecutive *tapes*."""
+def market_of(tapes: Sequence["Tape"], feed: Mapping[str, Any] | None = None) -> MarketColumns:
+    """Return the best prices and the prints of consecutive *tapes*, as they happened in a run with *feed*.
+
+    That is ``feed`` of its summary; without it, as they were received.
+    """
     best, taken = list[tuple[Any, ...]](), {1: list[tuple[Any, ...]](), -1: list[tuple[Any, ...]]()}
     grids = [tape.instrument for tape in tapes]  # their ticks and lots are multiples of these steps, in 1e-8
     tick_e8, lot_e8 = math.gcd(*(grid.tick_e8 for grid in grids)), math.gcd(*(grid.lot_e8 for grid in grids))
     for tape in tapes:
-        us = gathered(tape.event_us, tape.top_event)
+        happened = instants(tape, feed)
+        us = gathered(happened, tape.top_event)
         first = max(0, int(np.searchsorted(us, tape.start_us, side="right")) - 1)
         sides = (tape.top_bid_ticks[first:], tape.top_ask_ticks[first:])
         prices = (np.where(ticks > 0, floats(ticks, tape.instrument.tick_e8), np.nan) for ticks in sides)
         best.append((np.maximum(us[first:], tape.start_us), *prices))
-        us = gathered(tape.event_us, tape.trades)
+        us = gathered(happened, tape.trades)
         ticks = narrow(tape.trade_ticks * (tape.instrument.tick_e8 // tick_e8))
         lots = narrow(tape.trade_lots * (tape.instrument.lot_e8 // lot_e8))
         for side, found in taken.items():

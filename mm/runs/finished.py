@@ -269,7 +269,8 @@ class RunFolder(Shown):
 
     def _columns(self, tape: "Tape | Sequence[Tape] | None" = None) -> RunColumns:
         """Return the columns of the charts, with the mid of *tape* if given."""
-        market = None if tape is None else market_of(tape if isinstance(tape, Sequence) else [tape])
+        tapes = [] if tape is None else tape if isinstance(tape, Sequence) else [tape]
+        market = market_of(tapes, self.summary.get("feed")) if tapes else None
         return read_columns(self._traded, self.found.manifest["symbol"], market)
 
 

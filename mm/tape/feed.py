@@ -11,13 +11,17 @@ than `STRAY_US` from it is left out, and where it has moved by more than that, t
 
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mm.clock import US_PER_MS, US_PER_S, iso
+from mm.clock import US_PER_MS, US_PER_S, iso, us_from_ms
 from mm.tape.columns import Ints
 from mm.tape.tape import DEPTH, GAP, KEYFRAME, TRADE, Tape
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 WINDOW_US = 600 * US_PER_S  # messages of the past from which the offset is estimated
 QUICKEST_US = 500  # assumed minimum feed latency: half of a round trip inside one region
@@ -77,6 +81,14 @@ def delayed(tape: Tape, late_us: int) -> Feed:
     messages = _is_message(tape)
     happened = np.where(messages, tape.event_us - late_us, tape.event_us)
     return _in_order(tape, happened, messages, None, "")
+
+
+def instants(tape: Tape, feed: "Mapping[str, Any] | None") -> Ints:
+    """Return when each event of *tape* happened in a run, int64[n]; *feed* is that of its summary."""
+    kind = (feed or {}).get("kind", "none")
+    if feed is None or kind == "none":
+        return tape.event_us
+    return tape.feed.by_event if kind == "recorded" else tape.delayed(us_from_ms(feed["late_ms"])).by_event
 
 
 def why_no_feed(tape: Tape) -> str:

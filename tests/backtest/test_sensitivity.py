@@ -40,7 +40,7 @@ def strategy():
 
 def expected_row(role, latency, result):
     summary = result.summary
-    row = {"role": role, "fills": summary["models"]["fill"], "latency": latency}
+    row = {"role": role, "fills": summary["models"]["fill"], "latency": latency, "feed": summary["feed"]["kind"]}
     row |= {name: summary[name] for name in ("pnl_quoting", "pnl_total", "sharpe", "n_fills")}
     inventory, moved = summary["inventory"]["rms"], summary["adverse_selection"]["60"]
     return row | {"inventory_rms": inventory, "adverse_selection_60": moved}
@@ -60,6 +60,7 @@ def test_each_row_equals_a_separate_backtest(strategy):
         expected_row("other", 1.0, backtest(tapes, quotes(), queue_risk_averse(), rules)),
         expected_row("other", 0.5, backtest(tapes, quotes(), price_cross(), half)),
         expected_row("other", 2.0, backtest(tapes, quotes(), price_cross(), twice)),
+        expected_row("other", 1.0, backtest(tapes, quotes(), price_cross(), replace(rules, recorded_feed=True))),
     ]
     assert len({row["n_fills"] for row in rows}) > 2  # they are not all the same backtest
 
@@ -79,8 +80,8 @@ def test_sensitivity_does_not_change_the_rest_of_the_summary(strategy):
 def test_poisson_run_has_no_additional_poisson_row(strategy):
     """The run itself provides it."""
     poisson = replace(strategy, fills=lambda: Poisson(strategy.intensity, 4))
-    assert (strategy.plays(), poisson.plays()) == (5, 4)
-    assert replace(strategy, intensity=None).plays() == 4
+    assert (strategy.plays(), poisson.plays()) == (6, 5)
+    assert replace(strategy, intensity=None).plays() == 5
 
 
 @pytest.mark.parametrize("fill_model", [trade_cross, queue_risk_averse])
@@ -91,10 +92,24 @@ def test_run_with_a_bounding_fill_model_is_not_repeated(strategy, fill_model):
     bound_rows = [
         row for row in rows if row["fills"] == fill_model().name and row["role"] in ("optimistic", "pessimistic")
     ]
-    assert bound.plays() == 3
+    assert bound.plays() == 4
     result = backtest(bound.tapes, quotes(), fill_model(), bound.rules)
     assert bound_rows == [expected_row("optimistic" if fill_model is trade_cross else "pessimistic", 1.0, result)]
-    assert replace(bound, fills=lambda: trade_cross(strict=True)).plays() == 4
+    assert replace(bound, fills=lambda: trade_cross(strict=True)).plays() == 5
+
+
+@pytest.mark.parametrize("feed", [{"recorded_feed": True}, {"feed_us": 700}, {}])
+def test_feed_has_its_counterpart(strategy, feed):
+    """A run with a feed latency is played without, one without with the recorded one, where the day tells it."""
+    run = replace(strategy, rules=replace(strategy.rules, **feed))
+    rows = run.with_sensitivity(run.play(), run.further()).summary["sensitivity"]["rows"]
+    kinds = {row["feed"] for row in rows}
+    (other,) = [row for row in rows if row["feed"] != run.rules.feed_kind]
+    assert kinds == {run.rules.feed_kind, "none" if feed else "recorded"}
+    rules = run.rules.without_feed() if feed else replace(run.rules, recorded_feed=True)
+    assert other == expected_row("other", 1.0, backtest(run.tapes, quotes(), price_cross(), rules))
+    silent = replace(run.tapes[0], event_exch_us=np.zeros_like(run.tapes[0].event_exch_us))
+    assert replace(run, tapes=[silent]).plays() == run.plays() - (not feed)
 
 
 def test_progress_covers_every_backtest(strategy):

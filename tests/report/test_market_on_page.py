@@ -26,7 +26,7 @@ def played(tmp_path_factory):
     root = tmp_path_factory.mktemp("market")
     day = DayFolder(root, "SIMUSDT", "20260105")
     make_day(day, SCENARIOS["poisson"](), Session("SIMUSDT", "20260105", hours=0.1, seed=3))
-    result = mm.backtest(mm.load_day(day), fills="trade_cross", sensitivity=False)
+    result = mm.backtest(mm.load_day(day), fills="trade_cross", sensitivity=False, feed_latency="none")
     write_run(result, root / "run")
     return day, result, root / "run"
 
@@ -50,6 +50,20 @@ def test_prints_match_the_trades_of_the_day(played):
     for sign, found in market.prints.items():
         rows = zip(*(column.tolist() for column in (found.us, found.price, found.qty)), strict=True)
         assert list(rows) == [row[:3] for row in prints_of(day) if row[3] == sign]
+
+
+@pytest.mark.parametrize("feed", ["recorded", "7.5"])
+def test_prints_are_at_the_instants_at_which_they_filled_orders(played, feed):
+    """With a feed latency the market of the charts is that which met the orders, not that which was received."""
+    _, before, _ = played
+    (tape,) = before.tapes
+    result = mm.backtest(tape, fills="trade_cross", sensitivity=False, feed_latency=feed)
+    market = columns_of(result).market
+    own = {us for us, *_ in result.journal.fills.tolist()}
+    printed = {us for found in market.prints.values() for us in found.us.tolist()}
+    assert len(own) > 10
+    assert own <= printed
+    assert not own <= set(tape.event_us.tolist())
 
 
 def test_best_prices_match_the_tape(played):

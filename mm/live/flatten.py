@@ -16,7 +16,7 @@ from mm.instrument import E8, Instrument, decimal_text, e8, short_text
 from mm.live.account_check import AccountCheck
 from mm.live.audit import AuditLog
 from mm.live.gateway import Gateway
-from mm.live.ledger import SIDE_NAMES, AccountFill, fee_e8
+from mm.live.ledger import SIDE_NAMES, AccountFill, Ledger, fee_e8
 from mm.live.order_reports import OrderListener
 from mm.live.terms import book_of
 from mm.live.trade_history import RunHistory
@@ -141,20 +141,29 @@ class FlattenCost:
 
 
 class _Outcome(OrderListener):
-    """The listener of the one order: its fills, and its end."""
+    """The listener of a flatten: the fills that the reconcile has found, those of the one order, and its end.
 
-    def __init__(self, qty_e8: int) -> None:
+    Args:
+        ledger: Books every fill.
+    """
+
+    def __init__(self, ledger: Ledger) -> None:
         self.fills: list[AccountFill] = []
         self.refused = ""
         self.over = asyncio.Event()
+        self._ledger, self._left_e8 = ledger, 0
+
+    def sent(self, qty_e8: int) -> None:
+        """Expect fills of the order."""
         self._left_e8 = qty_e8
 
     def filled(self, order_id: int, fill: AccountFill) -> None:
+        self._ledger.book(fill)
         if order_id == _ORDER:
             self.fills.append(fill)
             self._left_e8 -= e8(fill.qty)
-        if self._left_e8 <= 0:
-            self.over.set()
+            if self._left_e8 <= 0:
+                self.over.set()
 
     def rejected(self, order_id: int, us: int, code: int, message: str) -> None:  # noqa: ARG002 - the listener's
         self.refused = f"{code} {message}"
@@ -200,8 +209,10 @@ class FlattenRun(TradeRun):
         audit: AuditLog,  # noqa: ARG002
         gateway: Gateway,
     ) -> None:
-        ledger, rest = history.books.ledger, self.parts.rest.rest
-        self._position_e8 = ledger.position_e8 if ledger else 0
+        rest, ledger = self.parts.rest.rest, history.books.ledger or Ledger(gateway.instrument)
+        outcome = _Outcome(ledger)
+        gateway.attach(outcome)  # orders of earlier runs have ended: it gets what they have filled since the log
+        self._position_e8 = ledger.position_e8
         _, book = await book_of(rest, self.symbol, self.run.log, LEVELS)
         share, rate_e8 = self._strategy.risk.price_band, e8(self._strategy.account.taker_fee_rate)
         grid, band_e8 = gateway.instrument, None if share is None else e8(share)
@@ -211,8 +222,8 @@ class FlattenRun(TradeRun):
         if budget_e8 is None or not made.side:
             return
         price = short_text(made.limit_e8(budget_e8, rate_e8, band_e8, grid.tick_e8))
-        self._sent, outcome = True, _Outcome(made.qty_e8)
-        gateway.attach(outcome)
+        self._sent = True
+        outcome.sent(made.qty_e8)
         gateway.place(_ORDER, made.side, price, short_text(made.qty_e8), "IOC")
         try:
             async with asyncio.timeout(ANSWER_S):

@@ -1,10 +1,13 @@
 """The plan that closes a position: its cost by hand, and no fill of its order costs more than the consent."""
 
 import asyncio
+import json
+from decimal import Decimal
 
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
+from trading_box import STILL, venue
 
 from mm.errors import SafetyError
 from mm.instrument import E8, Instrument, e8
@@ -81,3 +84,32 @@ def test_consent_is_to_the_cost_of_all_symbols():
     assert asyncio.run(both(None)) == [None, None]
     with pytest.raises(SafetyError, match="up to 4"):
         asyncio.run(both("3.9"))
+
+
+def open_orders(box):
+    return {one["orderId"] for one in box.account()["openOrders"]}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("side", "kills"), [("SELL", 1), ("BUY", 2)])
+def test_plan_is_of_the_position_after_the_reconcile(tmp_path, side, kills):
+    """Quotes left by kills are filled before ``mm trade flatten``, which closes what they have bought or sold."""
+    quotes = {"QUOTE_MODEL": "fixed_spread", "QUOTE_PARAMS_JSON": '{"delta_ticks": 3}', "QUOTE_QTY": "1"}
+    with venue(tmp_path, "--scenario", "empty") as box:
+        for one, price in (("BUY", "99.50"), ("SELL", "100.50")):
+            box.place_resting(one, price, "50")
+        for _ in range(kills):
+            known = open_orders(box)
+            with box.trader(**quotes, **STILL) as process:
+                box.until_with_updates(lambda known=known: len(open_orders(box) - known) == 2, "quotes", process)
+                process.kill()
+            filled = box.order(side, "0.7")
+            assert filled["status"] == "FILLED"
+        held = Decimal(box.balance_change()[0])
+        assert abs(held) > Decimal("0.6") * kills
+        done = box.run("trade", "flatten", "--json", MAX_COST="5", **STILL)
+        assert done.returncode == 0, done.stderr
+        found = json.loads(done.stdout.splitlines()[-1])
+        assert Decimal(found["position_before"]) == held
+        assert abs(box.balance_change()[0]) < Decimal("0.06")  # a step, or below the minimum notional
+        assert Decimal(found["position_after"]) == box.balance_change()[0]

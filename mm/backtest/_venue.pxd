@@ -36,6 +36,7 @@ cdef class OrderVenue:
     cdef Filters filters                # its order rules beyond its grid
     cdef int64_t step_lots              # its quantity step
     cdef bint enforce_balances
+    cdef bint exact                     # whether `exactly_covered` alone decides: the account is not that of the run
 
     # messages of the order manager
     cdef int send(self, Order* order) except -1 nogil
@@ -55,6 +56,8 @@ cdef inline int covered(OrderVenue venue, const Order* order, bint arrives) noex
     """
     if not venue.enforce_balances:
         return COVERED
+    if venue.exact:
+        return venue.exactly_covered(order, arrives)
     if order.side > 0:
         if not (arrives and venue.orders.sure):
             venue.orders.sure = surely_covered(venue.orders, order)

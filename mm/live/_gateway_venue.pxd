@@ -12,7 +12,7 @@ from mm.backtest.fills.base cimport Order
 cdef class GatewayVenue(OrderVenue):
     cdef list messages                  # not yet collected
     cdef bint funds_known               # whether the balances below are those of the exchange
-    cdef int64_t held_lots              # base asset, free and locked
+    cdef int64_t held_lots              # base asset that is free, or locked by our orders of this symbol
     cdef wide held_e16                  # quote asset, likewise, 1e-16
 
     cdef int queue(self, str action, Order* order, int64_t lots) except -1

@@ -36,7 +36,7 @@ cdef class GatewayVenue(OrderVenue):
     def __init__(self, orders: OwnOrders, rules: object) -> None:
         OrderVenue.__init__(self, orders, rules)
         self.messages = []
-        self.distrust_cash()
+        self.exact = True
 
     # ------------------------------------------------------------------ messages of the order manager
 
@@ -61,7 +61,10 @@ cdef class GatewayVenue(OrderVenue):
         return 0
 
     cdef int exactly_covered(self, const Order* order, bint arrives) noexcept nogil:
-        """Return COVERED if the balances of the exchange cover an order and those that stay open; else the reason."""
+        """Return COVERED if the balances of the exchange cover an order and those that stay open; else the reason.
+
+        An order whose cancel is requested locks nothing: its cancel, or the replacement, leaves before the new order.
+        """
         cdef OpenOrders* open = &self.orders.open
         cdef const Order* other
         cdef int64_t i, lots = order.lots
@@ -78,16 +81,12 @@ cdef class GatewayVenue(OrderVenue):
             return COVERED if lots <= self.held_lots else INSUFFICIENT_INVENTORY
         return COVERED if bound_e16 <= self.held_e16 else INSUFFICIENT_CASH
 
-    def distrust_cash(self) -> None:
-        """Check the cover of a buy by the balances of the exchange instead of the account of the run."""
-        self.orders.sure, self.orders.sure_cash_e16 = False, -1e300
-
     def funds(self, int64_t held_lots, object held_e8) -> None:
-        """Take over the balances of the exchange, free and locked: base asset in lots, quote asset in 1e-8."""
-        self.held_lots, self.held_e16 = held_lots, <wide> (<int64_t> held_e8) * 100000000
-        if not self.funds_known or self.orders.open.count == 0:
+        """Take over what the balances leave to our orders, the open ones included: base in lots, quote in 1e-8."""
+        cdef wide held_e16 = <wide> (<int64_t> held_e8) * 100000000
+        if not self.funds_known or self.held_lots != held_lots or self.held_e16 != held_e16:
             self.orders.open.changed = True
-        self.funds_known = True
+        self.held_lots, self.held_e16, self.funds_known = held_lots, held_e16, True
 
     # ------------------------------------------------------------------ reports of the gateway
 
@@ -130,7 +129,6 @@ cdef class GatewayVenue(OrderVenue):
         fill.reason, fill.mid2 = 1 if took else 0, orders.records.mid2
         book_fill(&orders.account, side, ticks, fill.lots, fee_e8)
         orders.count_cash()
-        self.distrust_cash()
         if order is NULL:
             new_order(&unknown, us, side, ticks, lots, LIMIT)
             unknown.lots = 0

@@ -286,7 +286,7 @@ cdef class LiveEngine:
         self.venue.open_again(order_id)
 
     def funds(self, held_lots: int, held_e8: int) -> None:
-        """Report the balances of the exchange, free and locked: base asset in lots, quote asset in 1e-8."""
+        """Report what the balances leave to our orders, those open included: base asset in lots, quote asset in 1e-8."""
         self.venue.funds(held_lots, held_e8)
 
     # ------------------------------------------------------------------ the journal

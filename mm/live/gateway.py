@@ -37,15 +37,17 @@ from mm.live.live_orders import (
     RESTING,
     Ask,
     Contradiction,
+    Doubt,
     Fetch,
     LiveOrder,
     OrderState,
     OrderStep,
+    Reamend,
     Resend,
 )
 from mm.live.order_access import BackgroundTasks, ClientIds, GatewayRun
 from mm.live.order_canceller import NOT_AUTHORIZED, is_ours
-from mm.live.order_checks import NO_SUCH_SYMBOL, OrderChecks, Reason, SymbolInfo
+from mm.live.order_checks import NO_SUCH_SYMBOL, OrderChecks, Reason, SymbolInfo, ours_e8
 from mm.live.order_limits import BANNED, SLOW_DOWN, OrderLimits
 from mm.live.order_queries import OrderQueries, Unanswered
 from mm.live.order_reports import OrderListener, OrderReports, Report
@@ -121,6 +123,7 @@ class Gateway:
         window_ms = run.access.recv_window_ms
         self._sender = OrderSender(run.symbol, window_ms, self._states, apis, audit, self._report_answer)
         self._orders: dict[int, LiveOrder] = {}
+        self._waiting: dict[str, LiveOrder | None] = {}  # orders whose intent is not on disk yet, and what they replace
         self._checks: OrderChecks
         self._queries: OrderQueries
         self._balances: dict[str, tuple[str, str]] = {}
@@ -175,33 +178,39 @@ class Gateway:
         self._leave(seq, (order,), self._sender.place)
 
     def cancel(self, order_id: int) -> None:
-        """Cancel an order; one that is not known to be open yet is cancelled as soon as it is."""
+        """Cancel an order; one that is not known to be open yet is cancelled as soon as it is.
+
+        One that has not left, because its intent is not on disk, never leaves; what it was to replace is cancelled.
+        """
         order = self._orders.get(order_id)
         if order is None or order.ended:
             return
-        if order.state in RESTING:
+        if order.client_id in self._waiting:
+            self._keep_back(order, "withdrawn before it was sent")
+            self._act_soon()
+        elif order.state in RESTING:
             self._cancel(order)
         else:
             self._states.want_cancel(order)
 
     def amend(self, order_id: int, qty: str) -> None:
-        """Lower an open order to *qty* in all, in its place; if it is refused here, the listener is called."""
+        """Lower an open order to *qty* in all, in its place; one that is not known to be open yet, as soon as it is.
+
+        If it is refused here, the listener is called.
+        """
         order = self._orders.get(order_id)
         if order is None or order.ended:
             return
-        reason = self._no_amendment(order, qty)
-        if reason:
-            us, (code, why) = self._clock.now_us(), reason
-            self._tell_soon(lambda listener: listener.amend_failed(order_id, us, code, why))
-            return
-        seq = self._audit.append("intent", action="amend", client_id=order.client_id, qty=qty)
-        self._states.amending(order, qty)
-        self._leave(seq, (order,), self._sender.amend)
+        if order.doubt is Doubt.PLACE or order.state is OrderState.PENDING_NEW:
+            order.amend_wanted = qty
+        else:
+            self._amend(order, qty)
+            self._act_soon()
 
     def replace(self, old_id: int, new_id: int, side: int, price: str, qty: str, kind: str) -> None:
         """Cancel an order and send another in one request; if the cancel fails, nothing is placed."""
         old = self._orders.get(old_id)
-        reason = self._reason(side, price, qty, kind)
+        reason = self._reason(side, price, qty, kind, replaces=old)
         if reason is None and (old is None or old.state not in RESTING):
             reason = (NOT_SENT, "the order to be replaced is not known to be open")
         if reason or old is None:
@@ -333,20 +342,31 @@ class Gateway:
             return NOT_SENT, f"the audit log cannot be written: {self._audit.failure}"
         return None
 
+    def _amend(self, order: LiveOrder, qty: str) -> None:
+        """Send an amendment; if it cannot be sent, report that it failed."""
+        reason = self._no_amendment(order, qty)
+        if reason:
+            self._states.amend_denied(order, self._clock.now_us(), *reason)
+            return
+        seq = self._audit.append("intent", action="amend", client_id=order.client_id, qty=qty)
+        self._states.amending(order, qty)
+        self._leave(seq, (order,), self._sender.amend)
+
     def _no_amendment(self, order: LiveOrder, qty: str) -> Reason | None:
         """Return why an order cannot be amended; None if it can."""
         if order.state is not OrderState.LIVE:
             return NOT_SENT, "the order is not known to be open, or a request for it is pending"
         return self._unable() or self._limits.refusal(("REQUEST_WEIGHT",)) or self._checks.no_amendment(order, qty)
 
-    def _reason(self, side: int, price: str, qty: str, kind: str) -> Reason | None:
-        """Return why an order cannot be sent; None if it can."""
+    def _reason(self, side: int, price: str, qty: str, kind: str, replaces: LiveOrder | None = None) -> Reason | None:
+        """Return why an order, which may replace another, cannot be sent; None if it can."""
         unable = self._unable()
         if unable:
             return unable
         if self._states.in_doubt(side):
             return NOT_SENT, "the outcome of an order of this side is not known yet"
-        return self._limits.refusal() or self._checks.refusal(side, price, qty, kind, self._states.open.values())
+        others = [order for order in self._states.open.values() if order is not replaces]
+        return self._limits.refusal() or self._checks.refusal(side, price, qty, kind, others)
 
     def _refuse(self, order_id: int, reason: Reason) -> None:
         us, (code, why) = self._clock.now_us(), reason
@@ -368,23 +388,44 @@ class Gateway:
         return order, seq
 
     def _leave(self, seq: int, orders: tuple[LiveOrder, ...], send: Callable[..., None]) -> None:
-        """Send *orders*: at once, or when row *seq* is on disk."""
+        """Send *orders*, of which the last is placed or amended: at once, or when row *seq* is on disk."""
         if self._run.sync or self._audit.failure is not None:  # no order is sent unless its intent can be written
+            if orders[-1].state is OrderState.PENDING_NEW:
+                self._waiting[orders[-1].client_id] = orders[0] if len(orders) > 1 else None
             self._tasks.spawn(self._leave_synced(seq, orders, send))
         else:
             send(*orders)
 
     async def _leave_synced(self, seq: int, orders: tuple[LiveOrder, ...], send: Callable[..., None]) -> None:
+        order, loop = orders[-1], asyncio.get_running_loop()
+        places, begin_s = order.client_id in self._waiting, loop.time()
         try:
             await self._audit.synced(seq)
             why = "" if self.ready else self._why()
         except OSError as error:
             why = f"the audit log cannot be written: {error}"
+        if places and order.client_id not in self._waiting:  # withdrawn meanwhile
+            return
+        waited_ms = round((loop.time() - begin_s) * 1_000)
+        if places and not why and waited_ms > self._run.access.recv_window_ms:
+            why = f"its intent was on disk after {waited_ms} ms, more than RECV_WINDOW_MS: too old to be sent"
         if not why:
+            self._waiting.pop(order.client_id, None)
             send(*orders)
             return
-        self._sender.unsent(orders, self._clock.now_us(), why)
+        self._keep_back(order, why)
         self._act()
+
+    def _keep_back(self, order: LiveOrder, why: str) -> None:
+        """Report that an order or an amendment is not sent; cancel what the order was to replace."""
+        old = self._waiting.pop(order.client_id, None)
+        self._sender.unsent(order, self._clock.now_us(), why)
+        if old is not None and not old.ended and old.state is OrderState.PENDING_REPLACE:
+            self._cancel(old)
+
+    def _act_soon(self) -> None:
+        """Execute the steps that follow in the next iteration of the event loop: the listener is calling."""
+        asyncio.get_running_loop().call_soon(self._act)
 
     def _cancel(self, order: LiveOrder) -> None:
         """Send a cancel; while the exchange forbids requests, send it afterwards."""
@@ -404,6 +445,9 @@ class Gateway:
         loop, silence_s = asyncio.get_running_loop(), self._limits.silence_s
         if self._closed:
             return
+        for client_id in list(self._waiting):
+            self._keep_back(self._states.by_client[client_id], self._why())
+            self._act_soon()
         if silence_s:
             self._answered_s = loop.time() + silence_s
             loop.call_later(silence_s + _SILENCE_MARGIN_S, self._cancel_round, delay_s)
@@ -501,10 +545,13 @@ class Gateway:
         if self._fees.asks:
             self._due.set()  # the reconcile reads the price
 
-    def _report_balances(self, balances: Mapping[str, tuple[str, str]]) -> None:
+    def _report_balances(self, balances: Mapping[str, tuple[str, str]], *, current: bool = True) -> None:
+        """Report balances; *current* is whether no order has ended since, whose lock they may contain."""
         self._balances |= balances
+        if current:
+            funds_e8 = ours_e8(self.instrument, self._balances, self._states.open.values())
+            self._reports.tell(lambda listener: listener.funds(*funds_e8))
         free = {asset: one[0] for asset, one in self._balances.items()}
-        self._checks.balances(free)
         locked = {asset: one[1] for asset, one in self._balances.items()}
         self._reports.tell(lambda listener: listener.balances(free, locked))
 
@@ -515,7 +562,7 @@ class Gateway:
                 async with asyncio.timeout(self._run.access.reconcile_interval_s):
                     await self._due.wait()
             self._due.clear()
-            connection = self._connections if self._ws.up else 0
+            connection, ends = self._connections if self._ws.up else 0, self._states.ends
             try:
                 await self._queries.reconcile()
             except (Unanswered, msgspec.MsgspecError) as error:
@@ -526,7 +573,7 @@ class Gateway:
             if self._states.reset:
                 self._review()
                 return
-            self._report_balances(self._queries.balances)
+            self._report_balances(self._queries.balances, current=ends == self._states.ends)
             settled = self._account_compared()
             if settled and connection and self._ws.up and connection == self._connections:
                 self._reconciled = connection
@@ -598,6 +645,8 @@ class Gateway:
                 self._queries.fetch(order)
             case Resend():
                 self._cancel(order)
+            case Reamend(qty=qty):
+                self._amend(order, qty)
             case Contradiction():
                 self._log.error("order_contradiction", client_id=order.client_id, what=step.what)
             case _:

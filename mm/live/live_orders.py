@@ -80,6 +80,7 @@ class LiveOrder:
         counts_after: Trades up to this id are not booked, since they are older than the ledger.
         presumed: Whether its end was inferred because the exchange does not have it.
         cancels: Number of cancels sent.
+        amend_wanted: Quantity to which to amend it as soon as it is known to be open; empty for none.
         amend_qty: Target quantity of an amendment in flight; empty if there is none.
         amend_until_ms: Exchange time until which that amendment may still be accepted.
         amend_doubt: Whether its outcome is unknown.
@@ -106,6 +107,7 @@ class LiveOrder:
     presumed: bool = False
     counts_after: int = -1
     cancels: int = 0
+    amend_wanted: str = ""
     amend_qty: str = ""
     amend_until_ms: int = 0
     amend_doubt: bool = False
@@ -173,6 +175,13 @@ class Resend(NamedTuple):
     order: LiveOrder
 
 
+class Reamend(NamedTuple):
+    """Send an amendment of the order to *qty*, which was asked for before the order was known to be open."""
+
+    order: LiveOrder
+    qty: str
+
+
 class Accepted(NamedTuple):
     """The exchange has accepted the order."""
 
@@ -238,4 +247,4 @@ class Contradiction(NamedTuple):
 
 
 OrderReport = Accepted | Rejected | Booked | Closed | CancelFailed | Amended | AmendFailed
-OrderStep = Ask | Fetch | Resend | Contradiction | OrderReport
+OrderStep = Ask | Fetch | Resend | Reamend | Contradiction | OrderReport

@@ -1,4 +1,4 @@
-"""Local checks of orders before sending: filters, number of open orders, balances."""
+"""Local checks of orders before sending: filters, number of open orders; and what the balances leave to our orders."""
 
 from collections.abc import Iterable, Mapping
 
@@ -7,9 +7,9 @@ import msgspec
 from mm.errors import DataError, Mismatch, OffGrid
 from mm.instrument import E8, Instrument, e8, from_exchange_info, short_text
 from mm.live.api_messages import ApiLimit
-from mm.live.live_orders import LiveOrder, OrderState
+from mm.live.live_orders import LiveOrder
 
-FILTER_FAILED, TOO_POOR, NO_SUCH_SYMBOL = -1013, -2010, -1121
+FILTER_FAILED, NO_SUCH_SYMBOL = -1013, -1121
 _MARKET = "MARKET"
 _RESTING = frozenset(("LIMIT", "LIMIT_MAKER"))
 
@@ -77,22 +77,17 @@ class OrderChecks:
 
     Attributes:
         average_e8: Mean price of the last minutes, in 1e-8, the reference of PERCENT_PRICE; 0 while unknown.
-        free: Known free balances by asset, in 1e-8.
     """
 
     def __init__(self, instrument: Instrument, most_orders: int = 0) -> None:
         self.instrument = instrument
         self.most_orders = most_orders
         self.average_e8 = 0
-        self.free: dict[str, int] = {}
-
-    def balances(self, free: Mapping[str, str]) -> None:
-        """Update the free balances."""
-        for asset, text in free.items():
-            self.free[asset] = e8(text)
 
     def refusal(self, side: int, price: str, qty: str, kind: str, open_orders: Iterable[LiveOrder]) -> Reason | None:
         """Return why the exchange would refuse an order; None if no reason is known.
+
+        Whether the balance covers it is not checked here: the order manager does, by `ours_e8`.
 
         Args:
             side: +1 buy, -1 sell.
@@ -101,16 +96,17 @@ class OrderChecks:
             kind: LIMIT_MAKER, LIMIT, IOC, FOK or MARKET.
             open_orders: All orders that have not ended.
         """
-        price_e8, qty_e8, why = self._terms(price, qty, kind)
+        price_e8, _, why = self._terms(price, qty, kind)
         if why:
             return FILTER_FAILED, why
         symbol = self.instrument.symbol
         if price_e8 and (why := self._percent(side, price_e8)):
             return FILTER_FAILED, f"{symbol}: {why}"
-        orders = list(open_orders)
-        if self.most_orders and kind in _RESTING and len(orders) >= self.most_orders:
-            return FILTER_FAILED, f"{symbol}: {len(orders)} orders are open, MAX_NUM_ORDERS is {self.most_orders}"
-        return self._money(side, price_e8, qty_e8, orders)
+        if self.most_orders and kind in _RESTING:
+            stay = sum(not one.cancelling for one in open_orders)  # a cancel sent before takes effect before
+            if stay >= self.most_orders:
+                return FILTER_FAILED, f"{symbol}: {stay} orders are open, MAX_NUM_ORDERS is {self.most_orders}"
+        return None
 
     def no_amendment(self, order: LiveOrder, qty: str) -> Reason | None:
         """Return why the exchange would not amend an order to *qty* in total; None if no reason is known.
@@ -168,23 +164,31 @@ class OrderChecks:
             f"price {short_text(price_e8)} is not between {low} and {high} times the mean price {mean} (PERCENT_PRICE)"
         )
 
-    def _money(self, side: int, price_e8: int, qty_e8: int, orders: Iterable[LiveOrder]) -> Reason | None:
-        """Return a refusal if the free balance, minus the locks of unanswered orders, is insufficient."""
-        asset = self.instrument.quote_asset if side > 0 else self.instrument.base_asset
-        free_e8 = self.free.get(asset)
-        if free_e8 is None or (side > 0 and not price_e8):
-            return None
-        needed_e8 = _spends(side, price_e8, qty_e8)
-        under_way_e8 = sum(
-            _spends(side, e8(one.price or "0"), one.qty_e8)
-            for one in orders
-            if one.side == side and one.state is OrderState.PENDING_NEW
-        )
-        if needed_e8 + under_way_e8 <= free_e8:
-            return None
-        left = short_text(free_e8 - under_way_e8)
-        return TOO_POOR, f"insufficient balance: {short_text(needed_e8)} {asset} are needed, {left} are free"
+
+def ours_e8(
+    instrument: Instrument, balances: Mapping[str, tuple[str, str]], orders: Iterable[LiveOrder]
+) -> tuple[int, int]:
+    """Return what the balances leave to the orders of one symbol: base and quote asset, in 1e-8.
+
+    It is what is free and what *orders* lock themselves, so it changes with fills, and when other symbols or clients
+    lock or release an asset, but not when one of *orders* is placed, cancelled or replaced.
+
+    Args:
+        instrument: Names the two assets.
+        balances: Free and locked amount by asset, as the exchange reports them.
+        orders: Our orders of the symbol that may lock something.
+    """
+    locks_e8 = {-1: 0, 1: 0}
+    for one in orders:
+        locks_e8[one.side] += _locks_e8(one)
+    base, quote = (balances.get(asset, ("0", "0")) for asset in (instrument.base_asset, instrument.quote_asset))
+    return (
+        e8(base[0]) + min(e8(base[1]), locks_e8[-1]),
+        e8(quote[0]) + min(e8(quote[1]), locks_e8[1]),
+    )
 
 
-def _spends(side: int, price_e8: int, qty_e8: int) -> int:
-    return -(-price_e8 * qty_e8 // E8) if side > 0 else qty_e8
+def _locks_e8(order: LiveOrder) -> int:
+    """Return what an order that rests locks of its asset."""
+    left_e8 = max(order.qty_e8 - max(order.executed_e8, order.booked_e8), 0)
+    return left_e8 if order.side < 0 else -(-e8(order.price or "0") * left_e8 // E8)

@@ -233,7 +233,6 @@ class OrderQueries:
     async def _account(self) -> None:
         account = ACCOUNT.decode((await self._answer("account.status", {})).result)
         self.balances = {one.asset: (one.free, one.locked) for one in account.balances}
-        self._checks.balances({asset: free for asset, (free, _) in self.balances.items()})
         self._fees.account(account)
         if self._run.account:
             self._run.account.compare(self.balances)

@@ -50,6 +50,9 @@ class OrderListener:
     def balances(self, free: Mapping[str, str], locked: Mapping[str, str]) -> None:
         """The balances by asset, all known ones."""
 
+    def funds(self, base_e8: int, quote_e8: int) -> None:
+        """What the balances leave to the orders of the symbol, those that are open included; in 1e-8."""
+
     def ready_changed(self, ready: bool, why: str) -> None:
         """The gateway's readiness for orders has changed."""
 

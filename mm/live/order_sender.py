@@ -101,11 +101,8 @@ class OrderSender:
         stamp_ms = self._primary.request("order.amend.keepPriority", parameters, partial(self._amended, order, qty))
         order.amend_until_ms = stamp_ms + self._window_ms
 
-    def unsent(self, orders: Sequence[LiveOrder], us: int, why: str) -> None:
-        """Handle a request with a written intent that is not sent: to place or amend the last of *orders*."""
-        *replaced, order = orders
-        for old in replaced:
-            self._states.cancel_refused(old, us, NOT_SENT)
+    def unsent(self, order: LiveOrder, us: int, why: str) -> None:
+        """Handle a request with a written intent, to place or amend *order*, that is not sent."""
         if order.amend_qty:
             self._states.amend_refused(order, order.amend_qty, us, NOT_SENT, why)
         else:

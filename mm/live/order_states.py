@@ -38,6 +38,7 @@ from mm.live.live_orders import (
     OrderSeen,
     OrderState,
     OrderStep,
+    Reamend,
     Rejected,
     Resend,
     is_too_late,
@@ -60,6 +61,7 @@ class OrderStates:
     Attributes:
         by_client: Orders by client id: the open ones, and the latest ended ones.
         open: Orders that have not ended, by client id, oldest first.
+        ends: Number of orders that have ended.
         reset: Why the exchange is not the one whose trades are booked, such as one that was wiped; empty otherwise.
     """
 
@@ -67,7 +69,7 @@ class OrderStates:
         self.by_client: dict[str, LiveOrder] = {}
         self.open: dict[str, LiveOrder] = {}
         self._by_exchange: dict[int, LiveOrder] = {}
-        self.reset = ""
+        self.reset, self.ends = "", 0
         self._booked = dict(booked or {})
         self._earlier = frozenset(self._booked)
         self._ended: list[str] = []
@@ -105,6 +107,7 @@ class OrderStates:
 
     def cancelling(self, order: LiveOrder, *, replacing: bool = False) -> None:
         """Record that a cancel of *order*, or its replacement, is sent."""
+        self._forget_amendment(order)
         order.cancel_wanted = order.cancelling = True
         order.cancels += 1
         if order.state is not OrderState.UNKNOWN and not order.ended:
@@ -114,9 +117,20 @@ class OrderStates:
         """Cancel *order* at once if it is known to be open, else as soon as it is."""
         if order.ended:
             return
+        self._forget_amendment(order)
         order.cancel_wanted, order.cancels = True, 0
         if order.state in RESTING:
             self._resend(order)
+
+    def _forget_amendment(self, order: LiveOrder) -> None:
+        """Drop an amendment that waits until *order* is known to be open."""
+        if order.amend_wanted:
+            order.amend_wanted = ""
+            self._steps.append(AmendFailed(order, order.us, 0, "the order is cancelled instead"))
+
+    def amend_denied(self, order: LiveOrder, us: int, code: int, message: str) -> None:
+        """Handle an amendment that is refused before its intent is written."""
+        self._steps.append(AmendFailed(order, us, code, message))
 
     def amending(self, order: LiveOrder, qty: str) -> None:
         """Record that an amendment of *order*, which is open, to *qty* is sent."""
@@ -335,6 +349,9 @@ class OrderStates:
         order.state = _resting(order)
         if order.cancel_wanted:
             self._resend(order)
+        elif order.amend_wanted:
+            self._steps.append(Reamend(order, order.amend_wanted))
+            order.amend_wanted = ""
 
     def _resend(self, order: LiveOrder) -> None:
         if order.cancels < _MOST_CANCELS:
@@ -367,7 +384,8 @@ class OrderStates:
     def _finish(self, order: LiveOrder, end: OrderState) -> None:
         order.state, order.doubt = end, Doubt.NONE
         order.cancelling = order.cancel_wanted = order.amend_doubt = False
-        order.amend_qty = ""
+        order.amend_qty = order.amend_wanted = ""
+        self.ends += 1
         self.open.pop(order.client_id, None)
         self._ended.append(order.client_id)
         if len(self._ended) > 2 * self._kept:

@@ -37,7 +37,8 @@ _FILTERS = {  # by a part of the filter's name
     "LOT_SIZE": "quantity_out_of_range",
     "MAX_NUM_ORDERS": "order_limit_10s",
 }
-TOO_MANY_ORDERS, FILTER_FAILURE = -1015, -1013
+TOO_MANY_REQUESTS, TOO_MANY_ORDERS, FILTER_FAILURE = -1003, -1015, -1013
+_MOST = 2**63 - 1  # what the engine counts
 FAILED = "error"
 """End reason when a model, or the program, has raised."""
 KILL = "kill"
@@ -348,15 +349,16 @@ class Trader(OrderListener):
         self._engine.amended(order_id, us, e8(qty) // self._grid.lot_e8)
 
     def amend_failed(self, order_id: int, us: int, code: int, message: str) -> None:
-        """Handle a failed amendment; one that the exchange refused is not retried."""
-        self._engine.amend_failed(order_id, code != 0)
+        """Handle a failed amendment; one that the exchange refuses for the order's sake is not retried."""
+        self._engine.amend_failed(order_id, code not in (0, TOO_MANY_REQUESTS, TOO_MANY_ORDERS))
         self._log.info("amend_failed", order_id=order_id, code=code, message=message, at_us=us)
 
-    def balances(self, free: Mapping[str, str], locked: Mapping[str, str]) -> None:
+    def funds(self, base_e8: int, quote_e8: int) -> None:
+        """Handle what the balances leave to our orders."""
+        self._engine.funds(min(base_e8 // self._grid.lot_e8, _MOST), min(quote_e8, _MOST))
+
+    def balances(self, free: Mapping[str, str], locked: Mapping[str, str]) -> None:  # noqa: ARG002 - the listener's
         """Handle the account's balances."""
-        grid = self._grid
-        held = [e8(free.get(asset, "0")) + e8(locked.get(asset, "0")) for asset in (grid.base_asset, grid.quote_asset)]
-        self._engine.funds(held[0] // grid.lot_e8, min(held[1], 2**63 - 1))
         if self._desk is not None:
             self._desk.metrics.account_us = self._clock()
 

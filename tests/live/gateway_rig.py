@@ -51,6 +51,7 @@ class FollowingListener:
         self.amending: set[int] = set()
         self.fills: list[AccountFill] = []
         self.free: dict[str, str] = {}
+        self.ours_e8 = (0, 0)
         self.ready: list[tuple[bool, str]] = []
         self.latencies: list[tuple[str, float]] = []
         self.on_fill: Callable[[AccountFill], None] | None = None
@@ -99,6 +100,9 @@ class FollowingListener:
 
     def balances(self, free: Mapping[str, str], locked: Mapping[str, str]) -> None:
         self.free = dict(free)
+
+    def funds(self, base_e8: int, quote_e8: int) -> None:
+        self.ours_e8 = (base_e8, quote_e8)
 
     def ready_changed(self, ready: bool, why: str) -> None:
         self.ready.append((ready, why))

@@ -86,6 +86,7 @@ def test_amended_order_keeps_its_ids_and_fills_reduced_quantity(kind: str, trans
                 ("ack", "place", None),
                 ("fill", None, "0.40000000"),
                 ("intent", "amend", "0.7"),
+                ("reject", "amend", None),
                 ("ack", "amend", "0.7"),
                 ("fill", None, "0.30000000"),
             ]

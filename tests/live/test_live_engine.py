@@ -426,6 +426,20 @@ def test_bid_exceeding_cash_is_not_sent():
     assert "insufficient_cash" in {REJECT_REASONS[row[12]] for row in engine.journal().orders}
 
 
+def test_replaced_order_pays_for_its_replacement():
+    """The balance covers one bid and one ask: each moves with the market, none is skipped."""
+    engine = live(enforce_balances=True)
+    engine.funds(10, 10_020 * 100)
+    engine.feed([snapshot(SECOND_US)])
+    assert [row[:3] for row in engine.advance(SECOND_US)] == [("place", 1, 1), ("place", 2, -1)]
+    engine.accepted(1, SECOND_US)
+    engine.accepted(2, SECOND_US)
+    engine.feed([snapshot(SECOND_US + 1, bid=99, ask=101)])
+    moved = [row[:3] for row in engine.advance(1_250_000)]
+    assert moved == [("cancel", 1, 1), ("place", 3, 1), ("cancel", 2, -1), ("place", 4, -1)]
+    assert {ACTIONS[row[2]] for row in engine.journal().orders} == {"PLACE", "CANCEL_REQ"}
+
+
 def test_instants_never_decrease():
     engine = begun()
     engine.advance(2 * SECOND_US)

@@ -1,0 +1,178 @@
+"""Requests that must wait, for the disk or for the acknowledgement of their order, and what overtakes them."""
+
+import asyncio
+
+import pytest
+from gateway_rig import ALICE, MemoryAudit, Rig, trading
+
+from mm.instrument import E8
+from mm.live.knobs import OrderAccess
+
+SLOW = OrderAccess(recv_window_ms=60_000)
+
+
+class StallingAudit(MemoryAudit):
+    """Rows are on the disk while *disk* is set."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.disk = asyncio.Event()
+        self.disk.set()
+
+    async def synced(self, seq: int) -> None:
+        await self.disk.wait()
+
+
+async def resting(rig: Rig) -> None:
+    """Place order 1, and stall the disk."""
+    rig.gateway.place(1, +1, "99.5", "1", "LIMIT_MAKER")
+    await rig.until(lambda: rig.listener.state.get(1) == "open")
+    rig.audit.disk.clear()
+
+
+@pytest.mark.parametrize("kind", ["LIMIT_MAKER", "LIMIT", "IOC", "FOK", "MARKET"])
+def test_order_withdrawn_before_it_left_never_leaves(kind: str) -> None:
+    """It ends at once; neither order nor cancel is sent when the disk is back."""
+
+    async def scenario() -> None:
+        async with trading(audit=StallingAudit(), sync=True, access=SLOW) as rig:
+            rig.audit.disk.clear()
+            rig.gateway.place(1, +1, "" if kind == "MARKET" else "99.5", "1", kind)
+            rig.gateway.cancel(1)
+            await rig.until(lambda: rig.listener.state.get(1) == "rejected")
+            assert rig.gateway.open_orders == 0
+            rig.audit.disk.set()
+            await rig.gateway.stop()
+            assert rig.box.exchange.users.all(ALICE) == []
+            assert [row["type"] for row in rig.audit.rows] == ["intent", "reject"]
+
+    asyncio.run(scenario())
+
+
+def test_withdrawn_replacement_cancels_what_it_was_to_replace_at_once() -> None:
+    """The disk is still stalled; the replacement never leaves."""
+
+    async def scenario() -> None:
+        async with trading(audit=StallingAudit(), sync=True, access=SLOW) as rig:
+            await resting(rig)
+            rig.gateway.replace(1, 2, +1, "99.4", "1", "LIMIT_MAKER")
+            rig.gateway.cancel(2)
+            await rig.until(lambda: rig.listener.state.get(1) == "CANCELED")
+            assert rig.listener.state[2] == "rejected"
+            rig.audit.disk.set()
+            await rig.gateway.stop()
+            assert len(rig.box.exchange.users.all(ALICE)) == 1
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("replaces", [False, True])
+def test_order_that_waited_longer_than_its_window_never_leaves(replaces: bool) -> None:
+    """RECV_WINDOW_MS counts from the intent; what it was to replace is cancelled all the same."""
+
+    async def scenario() -> None:
+        async with trading(audit=StallingAudit(), sync=True, access=OrderAccess(recv_window_ms=50)) as rig:
+            await resting(rig)
+            if replaces:
+                rig.gateway.replace(1, 2, +1, "99.4", "1", "LIMIT_MAKER")
+            else:
+                rig.gateway.place(2, -1, "100.5", "1", "LIMIT_MAKER")
+            asyncio.get_running_loop().call_later(0.1, rig.audit.disk.set)
+            await rig.until(lambda: rig.listener.state.get(2) == "rejected")
+            (row,) = rig.audit.of("reject")
+            assert "RECV_WINDOW_MS" in row["message"]
+            if replaces:
+                await rig.until(lambda: rig.listener.state[1] == "CANCELED")
+            assert len(rig.box.exchange.users.all(ALICE)) == 1
+
+    asyncio.run(scenario())
+
+
+def test_nothing_that_waits_for_the_disk_leaves_after_a_kill() -> None:
+    """Neither an order nor a replacement."""
+
+    async def scenario() -> None:
+        async with trading(audit=StallingAudit(), sync=True, access=SLOW) as rig:
+            await resting(rig)
+            rig.gateway.replace(1, 2, +1, "99.4", "1", "LIMIT_MAKER")
+            rig.gateway.place(3, -1, "100.5", "1", "IOC")
+            rig.gateway.cancel_all()
+            await rig.until(lambda: rig.listener.state.get(1) == "CANCELED")
+            rig.audit.disk.set()
+            await rig.until(lambda: rig.gateway.open_orders == 0)
+            assert (rig.listener.state[2], rig.listener.state[3]) == ("rejected", "rejected")
+            assert len(rig.box.exchange.users.all(ALICE)) == 1
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize(("side", "price", "better"), [(+1, "100", "100.5"), (-1, "101", "100.6")])
+def test_replacement_may_use_what_the_replaced_order_locks(side: int, price: str, better: str) -> None:
+    """Six tenths of the balance rest; the move needs them again, and both sides have them."""
+
+    async def scenario() -> None:
+        async with trading() as rig:
+            qty = "6000" if side > 0 else "600"
+            rig.gateway.place(1, side, price, qty, "LIMIT_MAKER")
+            await rig.until(lambda: rig.listener.state.get(1) == "open")
+            for number in range(2, 8):
+                rig.gateway.replace(number - 1, number, side, better if number % 2 == 0 else price, qty, "LIMIT_MAKER")
+                await rig.until(lambda number=number: rig.listener.state.get(number) == "open")
+            await rig.until(lambda: rig.listener.ours_e8 == (1_000 * E8, 1_000_000 * E8))
+            assert {log[0] for log in rig.listener.log} == {"accepted", "closed"}
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("sync", [False, True])
+def test_amendment_before_the_acknowledgement_is_sent_after_it(sync: bool) -> None:
+    """One intent, one acknowledgement; the order keeps its id."""
+
+    async def scenario() -> None:
+        async with trading(audit=StallingAudit(), sync=sync) as rig:
+            rig.gateway.place(1, +1, "99.5", "1", "LIMIT_MAKER")
+            rig.gateway.amend(1, "0.4")
+            await rig.until(lambda: rig.listener.qty.get(1) == "0.4")
+            (order,) = rig.at_exchange()
+            assert order.lots == 400
+            assert [(row["type"], row["action"]) for row in rig.audit.rows] == [
+                ("intent", "place"),
+                ("ack", "place"),
+                ("intent", "amend"),
+                ("ack", "amend"),
+            ]
+
+    asyncio.run(scenario())
+
+
+def test_amendment_that_waits_is_dropped_by_a_cancel_and_by_its_order_s_rejection() -> None:
+    """The cancel is reported to have failed the amendment; a rejected order has none."""
+
+    async def scenario() -> None:
+        async with trading() as rig:
+            for number, price in ((1, "99.5"), (2, "99.4")):
+                rig.gateway.place(number, +1, price, "1", "LIMIT_MAKER")
+                rig.gateway.amend(number, "0.4")
+            rig.gateway.cancel(1)
+            await rig.until(lambda: rig.listener.state.get(1) == "CANCELED" and 2 in rig.listener.qty)
+            assert ("amend_failed", 1, 0) in rig.listener.log
+            assert [(row["client_id"], row.get("message")) for row in rig.audit.of("reject")] == [
+                (rig.audit.rows[0]["client_id"], "the order is cancelled instead")
+            ]
+            rig.check()
+
+    asyncio.run(scenario())
+
+
+def test_amendment_that_cannot_be_sent_after_the_acknowledgement_is_reported() -> None:
+    """Below the minimum notional: one row, and the order keeps its quantity."""
+
+    async def scenario() -> None:
+        async with trading() as rig:
+            rig.gateway.place(1, +1, "99.5", "1", "LIMIT_MAKER")
+            rig.gateway.amend(1, "0.01")
+            await rig.until(lambda: ("amend_failed", 1, -1013) in rig.listener.log)
+            assert [row["action"] for row in rig.audit.of("reject")] == ["amend"]
+            assert [order.lots for order in rig.at_exchange()] == [1_000]
+
+    asyncio.run(scenario())

@@ -239,9 +239,14 @@ class Backtest(Venue):
     def amend(self, number: int, lots: int) -> bool:
         """Request fewer lots by hand; return whether a request was sent."""
         order = next((order for order in self.open if order.id == number and order.amend_us == NEVER), None)
-        if self.risk.killed:
+        if self.risk.killed or order is None or order.cancel_req_us != NEVER:
             return False
-        if order is None or lots % self.rules.step_lots or not order.lots - order.left < lots < order.lots:
+        if lots % self.rules.step_lots or not order.lots - order.left < lots < order.lots:
+            return False
+        filters = self.rules.filters
+        if not filters.amend_allowed or order.amends >= (filters.max_amends or math.inf):
+            return False
+        if self.missized(replace(order, lots=lots, left=lots)):
             return False
         self.request_fewer(order, lots)
         return True
@@ -346,7 +351,7 @@ class Backtest(Venue):
         if stopped:
             self.withdraw(stopped)
         if self.received_book.mid2 and not self.risk.killed:
-            self.refused.look((self.received_book.best(BUY), self.received_book.best(SELL)))
+            self.refused.look((self.received_book.best(BUY), self.received_book.best(SELL)), self.meets_own)
             for fill in self.fresh:
                 self.on_fill(fill)
             self.fresh = []

@@ -1,5 +1,7 @@
 """The oracle's record of sent and rejected orders: rate limits, and prices not sent again (docs/engine.md)."""
 
+from collections.abc import Callable
+
 from mm.backtest.rules import Rules
 from oracle_market import Order
 
@@ -37,14 +39,20 @@ class Refused:
 
     def __init__(self) -> None:
         self.orders: dict[int, tuple[Order, str, list[tuple[int, int]]]] = {}
+        self.by_own: set[int] = set()  # sides whose order would have met one of ours
 
-    def note(self, order: Order, reason: str) -> None:
+    def note(self, order: Order, reason: str, by_own: bool) -> None:
         if reason in ("would_cross", "price_out_of_band"):
             self.orders[order.side] = order, reason, []
+            self.by_own = self.by_own - {order.side} | ({order.side} if by_own and reason == "would_cross" else set())
 
-    def look(self, touch: tuple[int, int]) -> None:
-        """Record the best prices, and drop rejections from before they changed."""
-        for side, (_, _, touches) in list(self.orders.items()):
+    def look(self, touch: tuple[int, int], meets_own: Callable[[Order], bool]) -> None:
+        """Record the best prices; drop rejections from before they changed, or whose order of ours has ended."""
+        for side, (order, _, touches) in list(self.orders.items()):
+            if side in self.by_own:
+                if not meets_own(order):
+                    del self.orders[side]
+                continue
             touches.append(touch)
             if touch != touches[0]:
                 del self.orders[side]

@@ -98,7 +98,7 @@ class Venue:
         other = self.book.best(-order.side)
         if not self.book.valid:
             reason = "book_invalid"
-        elif order.kind == QUOTED and other and order.accepts(other):
+        elif order.kind == QUOTED and ((other and order.accepts(other)) or self.meets_own(order)):
             reason = "would_cross"
         elif self.filters.out_of_band(order, self.us):
             reason = "price_out_of_band"
@@ -107,7 +107,7 @@ class Venue:
         if reason:
             self.close(order, "REJECT", reason)
             if not order.manual:
-                self.refused.note(order, reason)
+                self.refused.note(order, reason, self.meets_own(order))
                 self.follow()
             return
         order.status = "LIVE" if order.cancel_req_us == NEVER else "CANCELLING"
@@ -123,9 +123,26 @@ class Venue:
         levels = list(self.book.takes(order))
         if order.kind == "FOK" and sum(lots for _, lots in levels) < order.left:
             return
+        for own in self.in_sequence():
+            meets = self.rules.own_orders_meet and own.side != order.side and order.accepts(own.ticks)
+            if meets and self.lots_before(order, own) < order.left:
+                own.cancel_reason = "self_trade"
+                self.close(own, "EXPIRE")
         for ticks, lots in levels:
             self.book.take(-order.side, ticks, lots)
             self.fill(order, lots, "taker:book", ticks)
+
+    def meets_own(self, order: Order) -> bool:
+        """Return whether an order would meet a resting one of ours."""
+        if not self.rules.own_orders_meet:
+            return False
+        return any(own.side != order.side and order.accepts(own.ticks) for own in self.resting())
+
+    def lots_before(self, order: Order, own: Order) -> float:
+        """Return the lots that an order takes before it meets one of ours: at better prices, and ahead at its price."""
+        better = [at for at in self.book.prices(own.side) if own.side * (at - own.ticks) > 0]
+        at_price = self.book.available(own.side, own.ticks)
+        return sum(self.book.available(own.side, at) for at in better) + min(own.ahead, at_price)
 
     def rest(self, order: Order) -> None:
         order.last_book_us = self.us

@@ -154,6 +154,7 @@ cdef struct Refused:
     int64_t ticks           # 0 is none
     int64_t kind
     bint crossed            # whether it would have crossed; then all prices beyond would too
+    bint by_own             # whether it would have met an order of ours: it is sent again when that has ended
     int64_t bid_ticks       # the touch at the first requote after the rejection; -1 before that
     int64_t ask_ticks
 
@@ -162,6 +163,7 @@ cdef inline void refused_note(Refused* refused, const Order* order, int reason) 
     """Store the price of a rejected order."""
     refused.ticks, refused.kind, refused.crossed = order.ticks, order.kind, reason == WOULD_CROSS
     refused.bid_ticks = refused.ask_ticks = -1
+    refused.by_own = False
 
 
 cdef inline void refused_look(Refused* refused, int64_t bid_ticks, int64_t ask_ticks) noexcept nogil:

@@ -26,7 +26,8 @@ cdef class OrderManager:
     cdef wide min_notional_e16
     cdef int64_t least_lots, most_lots  # bounds of a surely valid order, and of its notional
     cdef double least_notional_e16, most_notional_e16
-    cdef int64_t most_amends            # maximum per order; 0: never amend
+    cdef int64_t amends_allowed         # per order, by the exchange
+    cdef int64_t most_amends            # likewise of quotes; 0: never amend
     # timers
     cdef int64_t next_sample_us, next_state_us, next_requote_us
     cdef int64_t next_grid_us           # the earlier of the first two, cached as it is read for each event
@@ -67,6 +68,7 @@ cdef class OrderManager:
 
     cdef void begin(self, int64_t us, bint samples) noexcept nogil
     cdef void sample(self, Touch* known) noexcept nogil
+    cdef void look_at_refused(self, int64_t side, const Top* top) noexcept nogil
     cdef int requote(self, int64_t us, const Touch* known) except -1 nogil
     cdef int decided(self, int64_t us, const Top* top, const Want* want) except -1 nogil
     cdef int show_fills(self) except -1 nogil

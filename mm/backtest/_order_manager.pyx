@@ -13,10 +13,10 @@ from libc.stdlib cimport calloc, free, realloc
 from libc.string cimport memcpy, memmove, memset
 
 from mm.backtest._account cimport notional_e16, wide
-from mm.backtest._order_checks cimport order_count_reason, order_count_sent, refused_again, refused_look
+from mm.backtest._order_checks cimport Refused, order_count_reason, order_count_sent, refused_again, refused_look
 from mm.backtest._own_orders cimport (
     OpenOrders, OwnOrders, new_order, orders_add, orders_blank, orders_current, orders_current_at, orders_find, orders_follow,
-    slot_of,
+    orders_meet, slot_of,
 )
 from mm.backtest._records cimport (
     AMENDED_ONE, ASKED, CANCEL_REQ, CANCELLED_ONE, COVERED, KEPT_ONE, MAX_NOTIONAL, MIN_NOTIONAL, ORDER_LIMIT_10S, PLACE,
@@ -108,8 +108,9 @@ cdef class OrderManager:
         self.most_notional_e16 = <double> MOST_COUNTED * min(1e8, <double> self.orders.account.unit_e16) * (1.0 - 1e-9)
         if venue.filters.max_notional_e16:
             self.most_notional_e16 = min(self.most_notional_e16, <double> venue.filters.max_notional_e16 * (1.0 - 1e-9))
-        if rules.order_amend and rules.filters.amend_allowed:
-            self.most_amends = rules.filters.max_amends or MOST_AMENDS
+        self.amends_allowed = (rules.filters.max_amends or MOST_AMENDS) if rules.filters.amend_allowed else 0
+        if rules.order_amend:
+            self.most_amends = self.amends_allowed
         self.next_sample_us = self.next_state_us = self.next_requote_us = self.next_grid_us = NEVER
         self.guard, self.guarded = Guard(self.orders, rules), rules.risk is not None
         if rules.others:
@@ -176,6 +177,14 @@ cdef class OrderManager:
 
     # ------------------------------------------------------------------ quotes
 
+    cdef void look_at_refused(self, int64_t side, const Top* top) noexcept nogil:
+        """Allow a rejected price again once the touch has moved, or our own order that it would have met has ended."""
+        cdef Refused* refused = &self.orders.refused[slot_of(side)]
+        if not refused.by_own:
+            refused_look(refused, top.bid_ticks, top.ask_ticks)
+        elif not orders_meet(self.orders, side, refused.ticks):
+            refused.ticks, refused.by_own = 0, False
+
     cdef int requote(self, int64_t us, const Touch* known) except -1 nogil:
         """Get quotes from the model, and adjust our orders; nothing is done without a book with both sides."""
         cdef const Top* top = &known.top
@@ -195,8 +204,8 @@ cdef class OrderManager:
                     with gil:
                         self.kill_legs(us)
                 return self.decided(us, top, &want) if self.decides else 0
-        refused_look(&self.orders.refused[0], top.bid_ticks, top.ask_ticks)
-        refused_look(&self.orders.refused[1], top.bid_ticks, top.ask_ticks)
+        self.look_at_refused(-1, top)
+        self.look_at_refused(1, top)
         copy_top(&self.view.top, top)
         self.view.top.us = us
         self.view.inventory_lots = self.orders.account.inventory_lots
@@ -715,11 +724,16 @@ cdef class OrderManager:
         return True
 
     cdef bint amend_order(self, int64_t order_id, int64_t lots) except -1 nogil:
-        """Request a smaller total quantity; return False if it is not possible, or an amendment is pending."""
+        """Request a smaller total quantity; return False if it cannot be sent, or an amendment or a cancel is pending."""
         cdef Order* order = orders_find(&self.orders.open, order_id)
-        if order is NULL or order.amend_us != NEVER or self.guard.killed:
+        cdef Order less
+        if order is NULL or order.amend_us != NEVER or order.cancel_req_us != NEVER or self.guard.killed:
             return False
         if not order.placed_lots - order.lots < lots < order.placed_lots or lots % self.venue.step_lots:
+            return False
+        less = order[0]
+        less.lots = lots
+        if order.amends >= self.amends_allowed or self.size_fault(&less) != COVERED:
             return False
         self.request_amend(order, lots)
         return True

@@ -54,6 +54,7 @@ cdef class OwnOrders:
     cdef OrderCount order_count
     cdef Refused refused[2]             # sells, buys
     cdef int64_t slowest_ack_us         # time from sending to the acknowledgement, since the last check of the limits
+    cdef bint meet                      # whether they meet each other, as at the exchange
     cdef bint requotes                  # whether a requote follows on a fill or a rejection
     # fills not yet passed to the quote model, if it follows fills
     cdef bint keeps_fills
@@ -232,6 +233,11 @@ cdef inline Order* orders_find(OpenOrders* open, int64_t order_id) noexcept nogi
         if open.orders[i].id == order_id:
             return &open.orders[i]
     return NULL
+
+
+cdef inline bint orders_meet(OwnOrders orders, int64_t side, int64_t ticks) noexcept nogil:
+    """Return whether an order at a price would meet a resting one of ours of the other side."""
+    return orders.meet and (orders.open.nearest[0] <= ticks if side > 0 else orders.open.nearest[1] >= ticks)
 
 
 cdef inline int64_t orders_current(const OpenOrders* open, int64_t side) noexcept nogil:

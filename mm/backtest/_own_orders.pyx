@@ -31,7 +31,7 @@ cdef class OwnOrders:
         )
         self.dearest_e16 = self.account.unit_e16 * (1.0 + 1e-8 * max(rules.maker_fee_e8, rules.taker_fee_e8, 0)) * (1.0 + 1e-9)
         self.count_cash()
-        self.requotes = rules.requote_on_fill
+        self.requotes, self.meet = rules.requote_on_fill, rules.own_orders_meet
         self.order_count.limits[0], self.order_count.limits[1] = rules.orders_per_10s, rules.orders_per_day
         self.order_count.limited = rules.orders_per_10s or rules.orders_per_day
         records_open(&self.records, keeps_orders)
@@ -54,6 +54,9 @@ cdef class OwnOrders:
         if not order.manual:
             if reason == WOULD_CROSS or reason == PRICE_OUT_OF_BAND:
                 refused_note(&self.refused[slot_of(order.side)], order, reason)
+                self.refused[slot_of(order.side)].by_own = (
+                    reason == WOULD_CROSS and orders_meet(self, order.side, order.ticks)
+                )
             follow(self, us)
         orders_drop(&self.open, i)
         self.open.changed = True

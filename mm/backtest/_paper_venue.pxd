@@ -35,6 +35,7 @@ cdef class PaperVenue(OrderVenue):
     cdef Prints printed                 # since the last book event, if every event is visited
     cdef Prints taken                   # by us from the book, since its last event
     cdef Depth depth                    # what our orders can take
+    cdef bint prevented                 # whether an order of ours ended at this instant, since another one met it
     cdef MeanPrice mean                 # of the last trades, if the filters need it
     # latency of our messages
     cdef Latency latency
@@ -71,6 +72,8 @@ cdef class PaperVenue(OrderVenue):
     cdef int fill_due(self, int64_t us) except -1 nogil
     cdef int deliver(self, int64_t us) except -1 nogil
     cdef int arrive(self, int64_t i, int64_t us) except -1 nogil
+    cdef int64_t prevent(self, int64_t i, int64_t us) except -1 nogil
+    cdef double lots_before(self, const Order* order, const Order* other) noexcept nogil
     cdef int take(self, int64_t i, int64_t us) except -1 nogil
     cdef int close(self, int64_t i, int64_t us, int status, int action) except -1 nogil
     cdef int fill(self, int64_t i, int64_t us, int64_t lots, int64_t reason, int64_t mid2) except -1 nogil

@@ -2,6 +2,7 @@
 """The paper venue: plays a market, recorded or live, and matches our orders in it."""
 
 cimport cython
+from libc.math cimport isnan
 from libc.stdint cimport int64_t
 from libc.stdlib cimport free
 
@@ -11,13 +12,13 @@ from mm.backtest._level_queue cimport LevelQueue
 from mm.backtest._market cimport Market, last_second, pass_trades_before
 from mm.backtest._order_checks cimport in_band, mean_after, surely_in_band
 from mm.backtest._own_orders cimport (
-    OpenOrders, OwnOrders, Ranked, order_accepted, order_closed, orders_next_due, orders_next_message, slot_of,
+    OpenOrders, OwnOrders, Ranked, order_accepted, order_closed, orders_meet, orders_next_due, orders_next_message, slot_of,
 )
 from mm.backtest._records cimport (
-    BOOK_INVALID, BY_BOOK, BY_DRAW, BY_TRADE, CANCEL_ACK, COVERED, EPOCH_BREAK, EXPIRE, PRICE_OUT_OF_BAND, WOULD_CROSS, Fill,
+    BOOK_INVALID, BY_BOOK, BY_DRAW, BY_TRADE, CANCEL_ACK, COVERED, EPOCH_BREAK, EXPIRE, PRICE_OUT_OF_BAND, SELF_TRADE, WOULD_CROSS, Fill,
     record_mid,
 )
-from mm.backtest._taking cimport Depth, first_crossed, next_crossed, offered, prints_add, prints_at, takeable, taking_notional_e16
+from mm.backtest._taking cimport Depth, accepted, first_crossed, next_crossed, offered, prints_add, prints_at, takeable, taking_notional_e16
 from mm.backtest._venue cimport OrderVenue, covered
 from mm.backtest.fills.base cimport (
     CANCELLED, EXPIRED, FOK, IOC, LIMIT_MAKER, MARKET, NEVER, SENT, FillModel, Order, Trade,
@@ -113,19 +114,23 @@ cdef class PaperVenue(OrderVenue):
     cdef int deliver(self, int64_t us) except -1 nogil:
         """Apply the messages of an instant, in ascending order id."""
         cdef OpenOrders* open = &self.orders.open
-        cdef int64_t i = 0, before, next_us = NEVER
+        cdef int64_t i = 0, order_id, next_us = NEVER
         cdef bint cancelled
         cdef Order* order
+        self.prevented = False
         while i < open.count:
-            before = open.count
             order = &open.orders[i]
+            order_id = order.id
             if order.status == SENT:
                 if order.active_us != us:
                     next_us = min(next_us, order.active_us)
                     i += 1
                     continue
                 self.arrive(i, us)
-                if open.count != before:  # it ended at once: the next one is now at i
+                i = min(i, open.count)
+                while i and open.orders[i - 1].id >= order_id:  # earlier ones that it met have ended
+                    i -= 1
+                if i == open.count or open.orders[i].id != order_id:  # it ended at once: the next one is now at i
                     continue
                 order = &open.orders[i]
             if order.amend_us == us:
@@ -137,6 +142,8 @@ cdef class PaperVenue(OrderVenue):
                 next_us = min(next_us, min(min(order.cancel_us, order.expire_us), order.amend_us))
                 i += 1
         open.next_message_us = next_us
+        if self.prevented:  # the messages of those that ended are void
+            orders_next_message(open)
         self.watch_sides(us)
         return 0
 
@@ -144,11 +151,13 @@ cdef class PaperVenue(OrderVenue):
         """Process the arrival of an order: it is executed, rests, or is rejected."""
         cdef OpenOrders* open = &self.orders.open
         cdef Order* order = &open.orders[i]
-        cdef int64_t before = open.count, crossed_ticks = first_crossed(&self.depth, order)
+        cdef int64_t before, crossed_ticks = first_crossed(&self.depth, order)
         cdef int reason = COVERED
         if not self.touch.valid:
             reason = BOOK_INVALID
-        elif crossed_ticks and order.kind == LIMIT_MAKER:
+        elif order.kind == LIMIT_MAKER and (
+            crossed_ticks or orders_meet(self.orders, order.side, order.ticks)
+        ):
             reason = WOULD_CROSS
         elif order.kind != MARKET and not surely_in_band(&self.filters, &self.mean, order.side, order.ticks) and (
             not in_band(&self.filters, mean_after(&self.mean, us - self.filters.average_us), order.side, order.ticks)
@@ -161,10 +170,14 @@ cdef class PaperVenue(OrderVenue):
         order_accepted(self.orders, order)
         if order.kind != LIMIT_MAKER:
             open.changed = True  # it locks less cash
-        if crossed_ticks and (order.kind != FOK or takeable(&self.depth, order) == order.lots):
-            self.take(i, us)
+        if order.kind != LIMIT_MAKER and (order.kind != FOK or takeable(&self.depth, order) == order.lots):
+            i = self.prevent(i, us)
+            before = open.count
+            if crossed_ticks:
+                self.take(i, us)
             if open.count < before:
                 return 0
+            order = &open.orders[i]
         if order.kind >= IOC:
             return self.close(i, us, EXPIRED, EXPIRE)
         if self.by_levels:
@@ -178,6 +191,40 @@ cdef class PaperVenue(OrderVenue):
         if self.fills.draws:
             self.redraw(order.side, us)
         return 0
+
+    cdef int64_t prevent(self, int64_t i, int64_t us) except -1 nogil:
+        """End our orders of the other side that an arriving order meets before it is filled; return its new index.
+
+        They have arrived before it, so they come before it in the array.
+        """
+        cdef OpenOrders* open = &self.orders.open
+        cdef const Order* order = &open.orders[i]
+        cdef int slot = 1 - slot_of(order.side)
+        cdef int64_t rank = 0
+        cdef Order* other
+        if not self.orders.meet:
+            return i
+        while rank < open.resting[slot] and accepted(order, open.ranked[slot][rank].ticks):
+            other = open.ranked[slot][rank].order
+            if self.lots_before(order, other) >= <double> order.lots:
+                rank += 1
+                continue
+            other.cancel_reason = SELF_TRADE
+            self.close(other - open.orders, us, EXPIRED, EXPIRE)
+            self.prevented = True
+            i -= 1
+            order = &open.orders[i]
+        return i
+
+    cdef double lots_before(self, const Order* order, const Order* other) noexcept nogil:
+        """Return the lots that an order takes before it meets one of ours: at better prices, and ahead at its price."""
+        cdef int64_t ticks = first_crossed(&self.depth, order), lots = 0
+        while ticks and order.side * (other.ticks - ticks) > 0:
+            lots += offered(&self.depth, order, ticks)
+            ticks = next_crossed(&self.depth, order, ticks)
+        if ticks == other.ticks and not isnan(other.ahead_lots):
+            return lots + min(other.ahead_lots, <double> offered(&self.depth, order, ticks))
+        return lots
 
     cdef int take(self, int64_t i, int64_t us) except -1 nogil:
         """Fill an order from the other side of the book, level by level; the book itself is unchanged."""

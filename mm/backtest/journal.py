@@ -79,7 +79,7 @@ REJECT_REASONS = (
 CANCELLED, PLACED, KEPT, SKIPPED, AMENDED = 1, 2, 4, 8, 1 << 16
 SKIP_SHIFT, SKIP_BITS = 4, 0xFFF
 TAKEN = "taker:book"  # the fill reason of an order that took from the other side
-CANCEL_REASONS = ("", "quote_moved", "quote_withdrawn", "refresh", "epoch_break", "asked", *STOPPING)
+CANCEL_REASONS = ("", "quote_moved", "quote_withdrawn", "refresh", "epoch_break", "asked", *STOPPING, "self_trade")
 
 BREACHES = LIMITS  # names of limits, by code
 

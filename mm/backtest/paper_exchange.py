@@ -248,7 +248,7 @@ class PaperExchange:
 
         Returns:
             False if no such order is open, *lots* is not a whole number of steps between the filled and the placed
-            quantity, or an amendment is pending.
+            quantity, the filters forbid it, or an amendment or a cancel is pending.
         """
         return self._engine.manager.amend(order_id, lots)
 

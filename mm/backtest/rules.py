@@ -175,6 +175,7 @@ class Rules:
         multiplier: Contract multiplier: value of one unit of the base asset per price of 1.
         hours: Trading hours, outside of which quotes are pulled; None is always open.
         enforce_balances: Whether orders must be covered by cash or inventory.
+        own_orders_meet: Whether our orders meet each other, as at the exchange; not those that are only measured.
         start_cash_e8: Cash at the start, 1e-8 of the quote asset.
         start_lots: Inventory at the start, lots.
         target_lots: Target inventory, lots; quotes, bounds and risk use the deviation from it. None: the initial one.
@@ -219,6 +220,7 @@ class Rules:
     multiplier: int = 1
     hours: Hours | None = None
     enforce_balances: bool = True
+    own_orders_meet: bool = True
     start_cash_e8: int = 100_000_000_000
     start_lots: int = 0
     target_lots: int | None = None

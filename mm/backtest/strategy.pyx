@@ -75,7 +75,7 @@ cdef class Strategy(QuoteModel):
         return self.manager.cancel_order(self.view.top.us, order_id)
 
     cdef bint amend(self, int64_t order_id, int64_t lots) except -1 nogil:
-        """Request a smaller total quantity, which keeps the queue position; return False if it is not possible."""
+        """Request a smaller total quantity, which keeps the queue position; return False if it cannot be sent."""
         return self.manager.amend_order(order_id, lots)
 
     cdef int64_t count(self) noexcept nogil:
@@ -136,6 +136,12 @@ cdef class OwnOrder:
         """Lots that are not filled, also if it has ended."""
         cdef const Order* order = self.seen()
         return self.rest_lots if order is NULL else order.lots
+
+    @property
+    def amending(self) -> bool:
+        """Whether an amendment is pending; if ``lots`` is unchanged afterwards, it had no effect."""
+        cdef const Order* order = self.seen()
+        return order is not NULL and order.amend_us != NEVER
 
     @property
     def filled_lots(self) -> int:
@@ -299,9 +305,11 @@ cdef class Orders:
         return self.manager.cancel_order(self.us, own.id) if own.is_open else False
 
     def amend(self, order: OwnOrder | str, lots: int) -> bool:
-        """Request a smaller quantity, which keeps the queue position; return False while an amendment is pending.
+        """Request a smaller quantity, which keeps the queue position; return whether the request is sent.
 
-        A larger quantity or another price takes a new order, as the exchange would queue it anew.
+        It is not while an amendment or a cancel of the order is pending, nor if the exchange's filters forbid it. Until
+        it has succeeded or failed, ``order.amending`` is true: the order may have filled, or the exchange refused it.
+        One of an order that has not arrived takes effect when it has. A larger quantity or another price takes a new order, as the exchange would queue it anew.
 
         Args:
             order: The order, or the client id of an open one.

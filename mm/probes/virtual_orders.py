@@ -176,6 +176,7 @@ def manual_exchange(tape: "Tape", fills: object, life_us: int = 0) -> PaperExcha
         state_us=_SELDOM_US,
         ttl_us=life_us,
         enforce_balances=False,
+        own_orders_meet=False,
     )
     exchange = PaperExchange(NoQuotes(), fills, rules)
     exchange.attach(tape)

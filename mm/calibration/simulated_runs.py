@@ -352,9 +352,7 @@ def _backtested(
 
     grid = tapes[0].instrument
     given = rules or Rules(tick_e8=grid.tick_e8, lot_e8=grid.lot_e8)
-    probes = replace(
-        given, enforce_balances=False, own_orders_meet=False, min_notional_e8=0, quote_levels=1, risk=None
-    )
+    probes = replace(given, enforce_balances=False, own_orders_meet=False, min_notional_e8=0, quote_levels=1, risk=None)
     rule, measured = config.rule, config.fills
     if measured is None:
         probes = replace(probes, quote_lots=1, step_lots=1, step_ticks=1)

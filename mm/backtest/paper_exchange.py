@@ -49,6 +49,7 @@ class PaperExchange:
         feeds: Clock offset and latency of the feed of each played tape, if the rules use the recorded feed latency.
         funding_e8: Total funding paid for our position in a perpetual, 1e-8 of the quote asset.
         target_funding: Instant and funding of the target inventory alone, by payment.
+        funding_doubts: Payments on a position whose rate or mark price was not received at their time.
     """
 
     def __init__(self, quotes: object, fills: object, rules: Rules, *, keeps_orders: bool = True) -> None:
@@ -65,6 +66,7 @@ class PaperExchange:
         self.feeds: list[Feed] = []
         self.funding_e8 = 0
         self.target_funding = list[tuple[int, int]]()
+        self.funding_doubts = list["Payment"]()
 
     @property
     def engine(self) -> Engine:
@@ -341,6 +343,8 @@ class PaperExchange:
     def _pay(self, payment: "Payment") -> None:
         """Book funding: quantity times mark price times rate, rounded half to even; a short position receives it."""
         held, away = self._engine.inventory_lots, self._engine.inventory_lots - self.rules.target
+        if payment.doubt and held:
+            self.funding_doubts.append(payment)
         per_lot = Fraction(self.rules.lot_e8 * self.rules.multiplier * payment.mark_e8 * payment.rate_e8, E8 * E8)
         paid_e8 = round(held * per_lot)
         self.funding_e8 += paid_e8

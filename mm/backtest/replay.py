@@ -131,8 +131,13 @@ def _with_funding(terms: RunTerms, tape: Tape, exchange: PaperExchange) -> RunTe
     """Return the terms of a run with the funding that it paid, if its market is a perpetual."""
     if tape.meta.venue != USDM:
         return terms
-    paid = tuple(exchange.target_funding)
-    return replace(terms, funding_e8=exchange.funding_e8, target_funding=paid, spot_fees=exchange.rules.default_fees)
+    return replace(
+        terms,
+        funding_e8=exchange.funding_e8,
+        target_funding=tuple(exchange.target_funding),
+        funding_doubts=tuple((one.us, one.mark_e8 > 0, one.doubt) for one in exchange.funding_doubts),
+        spot_fees=exchange.rules.default_fees,
+    )
 
 
 def run_terms(tape: Tape, rules: Rules, models: tuple[object, object, Intensity | None]) -> RunTerms:

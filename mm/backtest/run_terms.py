@@ -65,6 +65,8 @@ class RunTerms:
         agent_days: Days of the run on which a trained agent of the quote model was trained.
         funding_e8: Funding paid for a position in a perpetual (below 0: received), 1e-8 of the quote asset; else None.
         target_funding: Instant, µs, and funding of the target inventory alone, 1e-8 of the quote asset, by payment.
+        funding_doubts: Payments on a position whose rate or mark price was not received at their time: instant, µs,
+            whether it was paid at what was known around it, and why.
         spot_fees: Fee knobs left at their defaults, the fees of Spot, although a perpetual was played.
         implausible_fees: Fee knobs with rates that no exchange has, and these rates, 1e-8.
         maker_fees_e8: Maker fee, 1e-8: share of the notional, and per unit of the base asset.
@@ -89,6 +91,7 @@ class RunTerms:
     untraded: float | None = None
     funding_e8: int | None = None
     target_funding: tuple[tuple[int, int], ...] = ()
+    funding_doubts: tuple[tuple[int, bool, str], ...] = ()
     spot_fees: tuple[str, ...] = ()
     implausible_fees: Mapping[str, int] = field(default_factory=dict)
     maker_fees_e8: tuple[int, int] = (0, 0)

@@ -66,6 +66,12 @@ NO_EXECUTION = "no_execution"
 ``trade_id``, ``price``, ``qty``, and ``X``, the exchange's word for its kind.
 """
 
+FUNDING_DOUBT = "funding_doubt"
+"""The kind of anomaly for a funding payment whose rate or price was not received at its time; its details:
+
+``paid_ms``, and ``why``. A `funding` event of the same time has what was known around it; without one it is unknown.
+"""
+
 DUPLICATE = "duplicate"
 """The kind of anomaly for a message that was received again and is not stored again; its details for a trade:
 

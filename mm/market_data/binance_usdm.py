@@ -11,12 +11,13 @@ Streams have a path for each kind (developers.binance.com, since 2026-03-06): ``
 
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
+from typing import NamedTuple
 from urllib.parse import quote, urlsplit
 
 import msgspec
 from msgspec import Raw, Struct
 
-from mm.clock import US_PER_MS
+from mm.clock import US_PER_MS, US_PER_S, iso
 from mm.dayfolder.layout import USDM
 from mm.errors import OffGrid, UsageError
 from mm.instrument import e8
@@ -201,10 +202,22 @@ def market_of(venue: str | None) -> MarketVenue:
 
 NEAR_S = 60
 """Maximum age, in s, of the last mark price before a payment: the rate is updated every minute."""
+FUNDING_HOURS = 8
+"""Hours between payments, from midnight UTC on, of a symbol whose mark prices say nothing else."""
+
+
+class FundingDoubt(NamedTuple):
+    """A payment whose rate and price were not received at its time, in ms, and why."""
+
+    paid_ms: int
+    why: str
 
 
 class FundingState:
     """Reports each funding payment of a perpetual once, from REST responses or from the payment times of mark prices.
+
+    If no mark price was received in the minute before a payment, it has the last rate and the next price, with a doubt;
+    without any price after it, only the doubt is reported.
 
     Args:
         since_us: Payments up to this instant, in µs, are ignored.
@@ -213,13 +226,39 @@ class FundingState:
     def __init__(self, since_us: int = 0) -> None:
         self._last_ms = since_us // US_PER_MS
         self._before: MarkPrice | None = None
+        self._passed_us: int | None = None
 
-    def marked(self, now: MarkPrice) -> Funding | None:
-        """Return the payment between the last mark price and *now*, if there is one and its rate was recent."""
+    def marked(self, now: MarkPrice) -> list[Funding | FundingDoubt]:
+        """Return the payment between the last mark price and *now*, if there is one, and the doubt about it."""
         before, self._before = self._before, now
-        if before is None or not before.T or now.T <= before.T or before.T - before.E > NEAR_S * 1_000:
-            return None
-        return next(iter(self.new([Funding(before.T, before.r, before.p)])), None)
+        if before is None or not before.T or now.T <= before.T:
+            return []
+        late = before.T - before.E > NEAR_S * 1_000
+        paid = self.new([Funding(before.T, before.r, now.p if late else before.p)])
+        if not paid or not late:
+            return [*paid]
+        between = " to ".join(iso(ms * US_PER_MS) for ms in (before.E, now.E))
+        period = FUNDING_HOURS * 3_600 * 1_000
+        due = [paid[0].paid_ms, *range(paid[0].paid_ms + period, now.T - period + 1, period)]
+        return [*paid, *(FundingDoubt(ms, f"no mark price from {between}") for ms in due)]
+
+    def passed(self, us: int) -> list[FundingDoubt]:
+        """Return the doubts about payments of which no mark price has told, once a message of the time *us* arrives."""
+        first, self._passed_us = self._passed_us, us
+        period = FUNDING_HOURS * 3_600 * US_PER_S
+        if self._before is not None or first is None or us // period == first // period:
+            return []
+        due_us = us - us % period
+        self._last_ms = max(self._last_ms, due_us // US_PER_MS)
+        return [FundingDoubt(due_us // US_PER_MS, "the day has no mark prices before it")]
+
+    def ended(self, us: int) -> list[FundingDoubt]:
+        """Return the doubt about a payment that was due before the end, *us*, after the last mark price."""
+        before = self._before
+        if before is None or not before.T or us <= before.T * US_PER_MS:
+            return []
+        last = iso(before.E * US_PER_MS)
+        return [FundingDoubt(before.T - before.T % 1_000, f"the last mark price was received at {last}")]
 
     def new(self, payments: Sequence[Funding]) -> list[Funding]:
         """Return the new ones of the sorted *payments*, at whole seconds."""

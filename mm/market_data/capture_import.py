@@ -18,16 +18,16 @@ import msgspec
 
 import mm
 from mm.base.atomic_file import write_atomic
-from mm.clock import DAY_ZONE
+from mm.clock import DAY_ZONE, US_PER_MS, iso
 from mm.dayfolder.day_grids import GridChange, instrument_json, with_history
 from mm.dayfolder.day_writer import DayWriter
 from mm.dayfolder.layout import SPOT, DayFolder
-from mm.dayfolder.ledger import GRID, NO_EXECUTION
+from mm.dayfolder.ledger import FUNDING_DOUBT, GRID, NO_EXECUTION
 from mm.dayfolder.manifest import write_manifest
 from mm.errors import BrokenFile, Mismatch, OffGrid, RunExists, UsageError
 from mm.instrument import Instrument, e8, from_exchange_info, short_text
 from mm.market_data.binance_spot import BINANCE_SPOT
-from mm.market_data.binance_usdm import BINANCE_USDM, FundingState
+from mm.market_data.binance_usdm import BINANCE_USDM, FundingDoubt, FundingState
 from mm.market_data.bitstamp import BitstampCapture, OrderMarket, write_order_logs
 from mm.market_data.capture_order import Arrived, in_order
 from mm.market_data.captures import ACCEPTED, BookLoss, Broken, Capture, CaptureLike, Remark
@@ -37,6 +37,7 @@ from mm.market_data.venue import (
     Connected,
     DepthSnapshot,
     ExchangeInfo,
+    Funding,
     Futures,
     MarketVenue,
     MarkPrice,
@@ -248,6 +249,7 @@ class _Import:
         self._exchange_entry: str | None = None
         self._connections = 0
         self._funding = FundingState()
+        self._doubts: list[str] = []
 
     def run(
         self, paths: Sequence[Path], captures: Sequence[CaptureLike], staging: Staging, run_id: str
@@ -268,6 +270,7 @@ class _Import:
         )
         overlap = not isinstance(captures[0], BitstampCapture)  # its captures are one state
         self._read(captures, in_order(captures, overlap=overlap), session, report)
+        self._fund(session.last_us, self._funding.ended(session.last_us), session)
         session.finish()
         if not session.days:
             raise self._nothing(captures)
@@ -278,7 +281,7 @@ class _Import:
         self._write_orders(report, staging, captures[0])
         report.read_as = [how for capture in captures for how in capture.told]
         report.warnings += [warning for capture in captures for warning in capture.warnings]
-        report.warnings += session.back_warnings()
+        report.warnings += [*session.back_warnings(), *self._doubts]
         places = staging.publish(self._instrument_json(report))
         for day, place in zip(report.days, places, strict=True):
             day.path = str(place)
@@ -306,6 +309,8 @@ class _Import:
             elif isinstance(message, MARKET_MESSAGES):
                 if isinstance(message, DepthSnapshot) and message.symbol is None and not bare_snapshots[source]:
                     bare_snapshots[source] = f"{capture.lines.path.name}:{line}"
+                if self.form is RAW_USDM:
+                    self._fund(recv_us, self._funding.passed(recv_us), session)
                 try:
                     session.take(recv_us, message)
                 except BrokenFile as error:
@@ -333,8 +338,17 @@ class _Import:
             session.lose(recv_us, message.cause, unseen=message.unseen)
         elif isinstance(message, Remark):
             session.note(recv_us, "anomaly", {"kind": message.kind, **message.details})
-        elif paid := self._funding.marked(message):
-            session.note(recv_us, "funding", paid._asdict())
+        else:
+            self._fund(recv_us, self._funding.marked(message), session)
+
+    def _fund(self, recv_us: int, found: Sequence[Funding | FundingDoubt], session: ImportSession) -> None:
+        """Pass payments of a perpetual, and doubts about them, to *session*, for the ledger."""
+        for one in found:
+            if isinstance(one, Funding):
+                session.note(recv_us, "funding", one._asdict())
+            else:
+                session.note(recv_us, "anomaly", {"kind": FUNDING_DOUBT, **one._asdict()})
+                self._doubts.append(f"funding due at {iso(one.paid_ms * US_PER_MS)} is not known exactly: {one.why}")
 
     def _check_alone(self, capture: CaptureLike, bare_snapshot: str, captures: Sequence[CaptureLike]) -> None:
         """Refuse snapshots without a symbol if another symbol occurs more than once (once may be a damaged line).

@@ -321,6 +321,11 @@ class ImportSession:
         else:
             market.book.drop_book(recv_us, cause)
 
+    @property
+    def last_us(self) -> int:
+        """Receive time of the last message."""
+        return self._last_us
+
     def back_warnings(self) -> list[str]:
         """Return the warning about messages whose time is far before that of earlier ones."""
         return self._back.raised()

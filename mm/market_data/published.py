@@ -23,14 +23,15 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import mm
-from mm.clock import exchange_us, midnight_us, next_day, parse_day
+from mm.clock import US_PER_MS, exchange_us, midnight_us, next_day, parse_day
 from mm.dayfolder.day_grids import instrument_json
 from mm.dayfolder.day_writer import DayWriter, lock_day
 from mm.dayfolder.layout import SPOT, USDM, DayFolder
-from mm.dayfolder.ledger import NO_EXECUTION
+from mm.dayfolder.ledger import FUNDING_DOUBT, NO_EXECUTION
 from mm.dayfolder.rows import Stamp, Trade
 from mm.errors import BrokenFile, MMError, OffGrid, RunExists, TryLater
 from mm.instrument import Instrument, e8, short_text
+from mm.market_data.binance_usdm import FUNDING_HOURS
 from mm.market_data.capture_import import ImportOptions, Staging
 from mm.market_data.downloads import Bar, Downloads, Loaded, NotPublished
 from mm.market_data.grid import NO_MIN_NOTIONAL, Grid
@@ -309,6 +310,10 @@ class _Day:
                 raise BrokenFile(f"{name}: {','.join(row.cells)}: {error}; fetch the file again") from error
         if first:
             raise BrokenFile(f"{', '.join(file.path.name for file in self._files.values())}: no row of {wanted.day}")
+        if wanted.market == "usdm":
+            for hour in range(FUNDING_HOURS, 24, FUNDING_HOURS):
+                due = {"paid_ms": self._from_us // US_PER_MS + hour * 3_600_000, "why": "no mark prices are published"}
+                writer.event(us, "anomaly", epoch, {"kind": FUNDING_DOUBT, **due})
         for why, number in report.left_out.items():
             writer.event(us, "anomaly", epoch, {"kind": "left_out", "why": why, "rows": number})
         writer.event(us, "window_end", epoch, {})

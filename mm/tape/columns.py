@@ -60,12 +60,14 @@ class EventName(NamedTuple):
 class Payment(NamedTuple):
     """A funding payment of a perpetual: the instant by the exchange's clock, rate and mark price in 1e-8.
 
-    A long position pays quantity times mark price times rate; a short one receives it.
+    A long position pays quantity times mark price times rate; a short one receives it. *doubt* says why rate and price
+    are not those of the instant; a mark price of 0 is unknown.
     """
 
     us: int
     rate_e8: int
     mark_e8: int
+    doubt: str = ""
 
 
 @dataclass(frozen=True)

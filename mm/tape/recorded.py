@@ -16,7 +16,7 @@ from typing import Any
 from mm.clock import US_PER_MS
 from mm.dayfolder.day_grids import grid_history, reported_tick_e8
 from mm.dayfolder.layout import DayFolder, existing, snapshot_event_id
-from mm.dayfolder.ledger import GRID, Event, whole_events
+from mm.dayfolder.ledger import FUNDING_DOUBT, GRID, Event, whole_events
 from mm.dayfolder.manifest import read_manifest
 from mm.errors import BrokenFile, Mismatch, OffGrid
 from mm.instrument import Filters, Instrument, e8, from_exchange_info, short_text
@@ -208,17 +208,24 @@ def _unconfirmed(ledger: Sequence[Event]) -> set[int]:
 def payments(folder: DayFolder, ledger: Sequence[Event]) -> tuple[Payment, ...]:
     """Return the funding payments of *ledger*, each once; raises BrokenFile if one cannot be read."""
     found: dict[int, Payment] = {}
+    doubts: dict[int, str] = {}
     for row in ledger:
-        if row.kind != "funding":
+        doubtful = row.kind == "anomaly" and row.details.get("kind") == FUNDING_DOUBT
+        if row.kind != "funding" and not doubtful:
             continue
         try:
             us = int(row.details["paid_ms"]) * US_PER_MS
-            found.setdefault(us, Payment(us, e8(row.details["rate"]), e8(row.details["mark_price"])))
+            if doubtful:
+                doubts[us] = str(row.details["why"])
+            else:
+                found.setdefault(us, Payment(us, e8(row.details["rate"]), e8(row.details["mark_price"])))
         except (LookupError, TypeError, ValueError, OffGrid) as error:
             raise BrokenFile(
                 f"{folder.events}: event {row.event_id} is not a funding payment ({error}); restore the file, or "
                 f"remove the row"
             ) from error
+    for us, why in doubts.items():
+        found[us] = found.get(us, Payment(us, 0, 0))._replace(doubt=why)
     return tuple(sorted(found.values()))
 
 

@@ -1,6 +1,7 @@
 """Days of a perpetual: short positions, funding by hand and from the ledger, and the same on best prices."""
 
 import csv
+import json
 from dataclasses import replace
 from fractions import Fraction
 
@@ -162,17 +163,52 @@ def test_summary_warns_when_perpetual_taker_pays_spot_fee():
     assert not any("spot_fees" in warning for warning in run(tape(), maker_fee_e8=100_000).summary["warnings"])
 
 
-def funded(tmp_path):
-    """Return a day whose ledger contains a funding payment."""
+@pytest.mark.parametrize(("lots", "mark"), [(10, "100.05"), (10, "0"), (0, "0")])
+def test_doubtful_payment_is_paid_at_what_is_known_and_an_unknown_one_is_null(lots, mark):
+    """A position of nothing pays nothing, whatever the rate was."""
+    doubtful = payment(10, mark=mark)._replace(doubt="no mark price from A to B")
+    summary = run(tape([doubtful]), start_lots=lots).summary
+    known = mark != "0"
+    assert summary["funding"] == (0.010005 if known and lots else None if lots else 0.0)
+    said = [text for text in summary["warnings"] if "no mark price from A to B" in text]
+    assert [("at what was known" in text, "is unknown" in text) for text in said] == [(known, not known)] * bool(lots)
+
+
+@pytest.mark.parametrize("case", ["pause", "to the end", "none"])
+def test_capture_whose_mark_prices_pause_says_what_funding_is_known(tmp_path, case):
+    """The next price pays; without one, or without any mark price at 16:00 UTC, funding of a position is unknown."""
+    due = NOON_US // 1000 + 5 * 3_600_000
+    times = {
+        "pause": ((0, due), (due - NOON_US // 1000 + 5_000, due + 28_800_000)),
+        "to the end": ((0, due),),
+        "none": (),
+    }
+    day = funded(tmp_path, times[case], ends_s=5 * 3_600 + 9)
+    loaded = load_day(day.path)
+    (paid,) = loaded.meta.funding
+    assert (paid.us, paid.mark_e8 > 0, bool(paid.doubt)) == (due * 1000, case == "pause", True)
+    result = mm.backtest(loaded, NoQuotes, "trade_cross", initial_inventory="1", sensitivity=False)
+    assert result.summary["funding"] == (pytest.approx(-0.010005) if case == "pause" else None)
+    assert sum("funding due at" in text for text in result.summary["warnings"]) == 1
+
+
+def funded(tmp_path, times=((0, 2_000), (2_100, 10**6)), ends_s=0):
+    """Return a day whose ledger contains a funding payment; *times* are those of mark prices and their payments, ms."""
     stream = "simusdt@markPrice@1s"
     mark = {"e": "markPriceUpdate", "s": "SIMUSDT", "p": "100.05", "r": "-0.0001"}
-    times = [(at, NOON_US // 1000 + due) for at, due in ((0, 2_000), (2_100, 10**6))]
+    times = [(at, due if due > 10**12 else NOON_US // 1000 + due) for at, due in times]
     marks = [{"stream": stream, "data": mark | {"E": NOON_US // 1000 + at, "T": due}} for at, due in times]
     updates = [diff(101, 110, asks=ASKS), diff(111, 120, asks=ASKS)]
     for update, before in zip(updates, (99, 110), strict=True):
         update["data"]["pu"] = before
     book = snapshot(105) | {"E": 1, "T": 1}
-    imported(tmp_path, [book, updates[0], *marks, updates[1]])
+    if not ends_s:
+        imported(tmp_path, [book, updates[0], *marks, updates[1]])
+        return folder(tmp_path)
+    stamps = [NOON_US, NOON_US + 1, *(message["data"]["E"] * 1000 + 2 for message in marks), NOON_US + ends_s * SECOND]
+    lines = zip(stamps, [book, updates[0], *marks, updates[1]], strict=True)
+    (tmp_path / "c.txt").write_text("".join(f"{us} {json.dumps(message)}\n" for us, message in lines))
+    import_captures([tmp_path / "c.txt"], "SIMUSDT", tmp_path / "data", run_id="R1")
     return folder(tmp_path)
 
 

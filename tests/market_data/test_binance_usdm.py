@@ -183,12 +183,28 @@ def test_paid_funding_is_written_to_the_ledger(tmp_path):
     assert check_day(day(tmp_path)).ok
 
 
-def test_stale_rate_is_not_taken_as_the_paid_rate():
+def test_payment_without_a_mark_price_before_it_has_the_next_price_and_a_doubt():
     """No message arrived in the last minute before the payment."""
     state = FundingState()
-    for at_s, paid_s in ((0, 60.5), (61, 120)):
-        message = MarkPrice(MS + 1000 * at_s, SYMBOL, "1", "0.1", MS + round(1000 * paid_s))
-        assert state.marked(message) is None
+    assert state.marked(MarkPrice(MS, SYMBOL, "1", "0.1", MS + 60_500)) == []
+    paid, doubt = state.marked(MarkPrice(MS + 61_000, SYMBOL, "2", "0.3", MS + 120_000))
+    assert paid == Funding(MS + 60_000, "0.1", "2")
+    assert (doubt.paid_ms, doubt.why[:22]) == (MS + 60_000, "no mark price from 202")
+    assert state.ended((MS + 110_000) * 1_000) == []
+    (last,) = state.ended((MS + 121_000) * 1_000)
+    assert (last.paid_ms, "last mark price" in last.why) == (MS + 120_000, True)
+
+
+def test_payments_in_a_long_pause_or_without_mark_prices_are_unknown():
+    hours, state = 3_600_000, FundingState()
+    day = MS - MS % (24 * hours)
+    assert [state.passed((day + at * hours) * 1_000) for at in (1, 7)] == [[], []]
+    assert [one.paid_ms for one in state.passed((day + 9 * hours) * 1_000)] == [day + 8 * hours]
+    state.marked(MarkPrice(day + 9 * hours, SYMBOL, "1", "0.1", day + 16 * hours))
+    found = state.marked(MarkPrice(day + 33 * hours, SYMBOL, "1", "0.1", day + 40 * hours))
+    assert [one.paid_ms - day for one in found if isinstance(one, Funding)] == [16 * hours]
+    assert [one.paid_ms - day for one in found if not isinstance(one, Funding)] == [16 * hours, 24 * hours, 32 * hours]
+    assert state.passed((day + 41 * hours) * 1_000) == []
 
 
 def test_payments_from_rest_and_stream_are_reported_once():
@@ -197,8 +213,8 @@ def test_payments_from_rest_and_stream_are_reported_once():
     paid = [Funding(900_000, "0.1", "5"), Funding(2_000_003, "0.2", "6")]
     assert state.new(paid) == [Funding(2_000_000, "0.2", "6")]
     assert state.new(paid) == []
-    assert state.marked(MarkPrice(1_999_000, SYMBOL, "6", "0.2", 2_000_000)) is None
-    assert state.marked(MarkPrice(2_001_000, SYMBOL, "6", "0.3", 3_000_000)) is None
+    assert state.marked(MarkPrice(1_999_000, SYMBOL, "6", "0.2", 2_000_000)) == []
+    assert state.marked(MarkPrice(2_001_000, SYMBOL, "6", "0.3", 3_000_000)) == []
 
 
 def test_rest_payments_are_sorted_and_invalid_ones_dropped():

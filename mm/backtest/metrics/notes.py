@@ -17,7 +17,7 @@ from mm.backtest.run_terms import (
     fraction_of,
 )
 from mm.base.arrays import Floats, Ints
-from mm.clock import missing_days
+from mm.clock import iso, missing_days
 from mm.instrument import E8, short_text
 
 if TYPE_CHECKING:
@@ -78,6 +78,7 @@ _NO_ENDS = f"no fill was predicted, or {_FEW_BLOCKS}"
 REASONS = {
     "gamma": "the quote model has no gamma, or quoted nothing",
     "risk.killed": "nothing ended all trading",
+    "funding": "a payment on a position was due for which the day has neither rate nor mark price",
     "pnl_total": _NEVER_VALID,
     "pnl_spread_capture": _NEVER_VALID,
     "pnl_inventory": _NEVER_VALID,
@@ -292,6 +293,18 @@ def paid_as_on_spot(journal: "Journal", terms: "RunTerms") -> list[str]:
         f"{SPOT_FEES}: fills paid {FEE_RATE} ({', '.join(knobs)}), the default, which is Spot's fee, and this is a day "
         f"of USD-M futures; set the rate of your account there"
     ]
+
+
+def doubtful_funding(terms: "RunTerms") -> list[str]:
+    """Return notes on payments of a perpetual on a position, of which rate or price is not known exactly."""
+    found = []
+    for known in (False, True):
+        some = [(iso(us), why) for us, of, why in terms.funding_doubts if of is known]
+        if some:
+            at = ", ".join(text for text, _ in some[:3]) + (f" and {len(some) - 3} more" if len(some) > 3 else "")
+            what = "was paid at what was known around it" if known else "is unknown, and no PnL contains it"
+            found.append(f"funding due at {at} {what}: {some[0][1]}")
+    return found
 
 
 def by_reason(counts: Mapping[str, int]) -> str:

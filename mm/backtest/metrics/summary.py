@@ -17,6 +17,7 @@ from mm.backtest.metrics.notes import (
     REASONS,
     basis,
     data_notes,
+    doubtful_funding,
     filters_not_applied,
     implausible_fees,
     notes,
@@ -378,7 +379,9 @@ def _optional(terms: "RunTerms") -> dict[str, Any]:
         ("ended", terms.ended),
         ("others", terms.others),
     )
-    funding = {} if terms.funding_e8 is None else {"funding": terms.funding_e8 / E8}
+    unknown = not all(known for _, known, _ in terms.funding_doubts)
+    paid = None if terms.funding_e8 is None or unknown else terms.funding_e8 / E8
+    funding = {} if terms.funding_e8 is None else {"funding": paid}
     from_curve = {"quotes_from": "curve"} if (terms.fit or {}).get("quotes_from") else {}
     return funding | from_curve | {name: dict(found) for name, found in parts if found}
 
@@ -413,6 +416,7 @@ def _cautions(journal: "Journal", terms: "RunTerms", left_out: int) -> list[str]
     cautions += implausible_fees(terms)
     cautions += filters_not_applied(terms)
     cautions += paid_as_on_spot(journal, terms)
+    cautions += doubtful_funding(terms)
     drawn_from = journal.fill_reasons if terms.fill_model == "hybrid" else (terms.fill_model,)
     if any(word.startswith("trade_cross") for word in drawn_from):
         cautions.append(

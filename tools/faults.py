@@ -78,6 +78,8 @@ Accepted from loopback only; an invalid call is 400 with a message.
 | `POST /sim/advance` `{"us": N}`, `{"until_us": N}`, `{"updates": N}` | advances the clock; with `--speed 0` \
 the only way |
 | `POST /sim/faults` | adds the rules of the script in its body |
+| `POST /sim/transfer` `{"user": "alice", "asset": "USDT", "amount": "-12.5"}` | a deposit, or a withdrawal: \
+`balanceUpdate` and `outboundAccountPosition` to the user |
 | `GET /sim/truth?id=N` | the exact book after an update id; without one the current; `era=0` counts \
 before an `id_reset` |
 | `GET /sim/trades?from=N&to=N` | the exact trades, at most 100,000 |

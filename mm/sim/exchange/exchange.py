@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, TypeVar
 
+from mm.instrument import decimal_text
 from mm.sim.exchange import api_error
 from mm.sim.exchange.accounts import UserAccount
 from mm.sim.exchange.api_error import ApiError
@@ -16,13 +17,13 @@ from mm.sim.exchange.orders import (
     NEW,
     PARTIALLY_FILLED,
     REJECTED,
+    AccountEvent,
     Amendment,
     CancelReplaced,
     CancelRequest,
     ExecutionReport,
     NewOrder,
     OrderStore,
-    Position,
     UserOrder,
 )
 from mm.sim.exchange.rules import STP_MODES, Average, SymbolRules
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
     from mm.sim.matching._core import Matching
 
 Listener = Callable[[list[Row]], None]
-Watcher = Callable[[ExecutionReport | Position], None]
+Watcher = Callable[[AccountEvent], None]
 Levels = list[tuple[str, str]]
 """Price and quantity, as decimal text."""
 
@@ -303,6 +304,20 @@ class Exchange:
     def _exceeded(self, number: int) -> ApiError | None:
         return self.accounts[number].count.exceeded(self.now_us) if self._limits else None
 
+    def transfer(self, number: int, asset: str, amount_e8: int) -> None:
+        """Add an amount of an asset to an account without a trade; a negative one is taken from its free balance.
+
+        Raises:
+            ApiError: If the symbol does not trade the asset, or less of it is free.
+        """
+        grid, account = self.rules.instrument, self.accounts[number]
+        if asset not in (grid.base_asset, grid.quote_asset):
+            raise ApiError(-1130, f"{asset} is not an asset of {grid.symbol}.")
+        free_e8 = (account.base if asset == grid.base_asset else account.quote).free
+        if free_e8 + amount_e8 < 0:
+            raise ApiError(-2010, f"Account has insufficient balance: {decimal_text(free_e8)} {asset} are free.")
+        self.settlement.transfer(self.now_us, number, asset, amount_e8)
+
     def _drain(self, request_id: str = "") -> None:
         rows: list[Row] = list(map(tuple, self._core.take_log().tolist()))
         if not rows:
@@ -315,7 +330,7 @@ class Exchange:
         for listener in self._listeners:
             listener(rows)
 
-    def _publish(self, number: int, event: ExecutionReport | Position) -> None:
+    def _publish(self, number: int, event: AccountEvent) -> None:
         if isinstance(event, ExecutionReport):
             self.users.note(number, event)
         for watcher in list(self._watchers[number]):

@@ -168,6 +168,19 @@ class Position:
     quote: tuple[int, int]
 
 
+@dataclass(frozen=True, slots=True)
+class BalanceUpdate:
+    """An amount that came into an account without a trade, or went: a deposit, a withdrawal; in 1e-8 of the asset."""
+
+    us: int
+    asset: str
+    amount_e8: int
+
+
+AccountEvent = ExecutionReport | Position | BalanceUpdate
+"""What a user is told of an account."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CancelRequest:
     """Identifies an order to cancel, to replace or to amend.

@@ -10,14 +10,23 @@ from typing import TYPE_CHECKING, Any
 from mm.instrument import E8
 from mm.sim.exchange import orders
 from mm.sim.exchange.accounts import Balance, UserAccount
-from mm.sim.exchange.orders import Amendment, ExecutionReport, Fill, Position, PreventedMatch, UserOrder
+from mm.sim.exchange.orders import (
+    AccountEvent,
+    Amendment,
+    BalanceUpdate,
+    ExecutionReport,
+    Fill,
+    Position,
+    PreventedMatch,
+    UserOrder,
+)
 from mm.sim.exchange.rules import SymbolRules
 from mm.sim.matching.order_log import REASON_STP, ROW_CANCEL, ROW_EXPIRE, ROW_NEW, ROW_REDUCE, ROW_TRADE, Row
 
 if TYPE_CHECKING:
     from mm.sim.matching._core import Matching
 
-Publish = Callable[[int, ExecutionReport | Position], None]
+Publish = Callable[[int, AccountEvent], None]
 """Function called with an account number and an event of that account."""
 
 
@@ -123,6 +132,15 @@ class Settlement:
         execution = ExecutionReport(execution_id=self._execution_id, kind=kind, us=us, order=order.snapshot(), **detail)
         self._publish(order.account, execution)
         return self._execution_id
+
+    def transfer(self, us: int, number: int, asset: str, amount_e8: int) -> None:
+        """Add an amount of an asset to an account without a trade, and report it, then the balances."""
+        account = self._accounts[number]
+        held = account.base if asset == self._rules.instrument.base_asset else account.quote
+        held.free += amount_e8
+        self._touched[number] = us
+        self._publish(number, BalanceUpdate(us, asset, amount_e8))
+        self.report_positions()
 
     def report_positions(self) -> None:
         """Report the balances of every account that has changed since the last call."""

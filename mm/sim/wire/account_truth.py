@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 from mm.errors import MMError
 from mm.sim.exchange.exchange import Exchange
-from mm.sim.exchange.orders import ExecutionReport, Position
+from mm.sim.exchange.orders import AccountEvent
 from mm.sim.wire.answers import Json, SymbolTexts
 from mm.sim.wire.faults.fault import UserRequest
 
@@ -33,7 +33,7 @@ class AccountTruth:
         self._exchange = exchange
         self._texts = texts
         self._requests: dict[int, deque[Json]] = {}
-        self._events: dict[int, deque[ExecutionReport | Position]] = {}
+        self._events: dict[int, deque[AccountEvent]] = {}
         for number in exchange.accounts:
             self._requests[number], self._events[number] = deque(maxlen=keep), deque(maxlen=keep)
             exchange.watch(number, self._events[number].append)

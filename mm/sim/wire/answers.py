@@ -4,7 +4,18 @@ from typing import Any
 
 from mm.instrument import decimal_text
 from mm.sim.exchange.accounts import Balance, UserAccount
-from mm.sim.exchange.orders import OPEN, SIDES, Amendment, ExecutionReport, Fill, Position, PreventedMatch, UserOrder
+from mm.sim.exchange.orders import (
+    OPEN,
+    SIDES,
+    AccountEvent,
+    Amendment,
+    BalanceUpdate,
+    ExecutionReport,
+    Fill,
+    Position,
+    PreventedMatch,
+    UserOrder,
+)
 from mm.sim.exchange.rules import SymbolRules
 from mm.sim.exchange.trades import AggregateTrade, MarketTrade
 from mm.sim.wire.stream_messages import stamped
@@ -286,9 +297,11 @@ class SymbolTexts:
 
     # events
 
-    def event(self, what: ExecutionReport | Position) -> Json:
+    def event(self, what: AccountEvent) -> Json:
         """Return the event that is sent to the user for *what*."""
-        return self._execution(what) if isinstance(what, ExecutionReport) else self._position(what)
+        if isinstance(what, ExecutionReport):
+            return self._execution(what)
+        return self._position(what) if isinstance(what, Position) else self._balance(what)
 
     def terminated(self, us: int) -> Json:
         """Return the event that ends a subscription."""
@@ -346,6 +359,10 @@ class SymbolTexts:
                 "pY": self.worth(match.ticks * execution.prevented_lots),
             }
         return report | _given(j=request.strategy_id, J=request.strategy_type)
+
+    def _balance(self, update: BalanceUpdate) -> Json:
+        us = self.stamp(update.us)
+        return {"e": "balanceUpdate", "E": us, "a": update.asset, "d": decimal_text(update.amount_e8), "T": us}
 
     def _position(self, position: Position) -> Json:
         balances = {+1: position.base, -1: position.quote}

@@ -23,6 +23,7 @@ from typing import Any
 
 from mm.clock import US_PER_MS, US_PER_S, day_of, now_us
 from mm.errors import MMError
+from mm.instrument import e8
 from mm.sim.exchange.accounts import two_users, with_assets
 from mm.sim.exchange.exchange import Exchange
 from mm.sim.exchange.keys import ApiKey, described, make_keys
@@ -338,6 +339,7 @@ class ControlCalls:
         self._routes: Mapping[tuple[str, str], Callable[[Request], Any]] = {
             ("POST", "/sim/advance"): self._advance,
             ("POST", "/sim/faults"): self._faults,
+            ("POST", "/sim/transfer"): self._transfer,
             ("GET", "/sim/truth"): self._truth,
             ("GET", "/sim/trades"): self._trades,
             ("GET", "/sim/sent"): self._sent,
@@ -378,6 +380,19 @@ class ControlCalls:
             raise BadCall("a fault script is UTF-8 text, one rule per line") from error
         self._box.inject(read_script(script))
         return self._box.state()
+
+    def _transfer(self, request: Request) -> dict[str, Any]:
+        content = _content(request)
+        if content.keys() != {"user", "asset", "amount"} or not all(isinstance(one, str) for one in content.values()):
+            raise BadCall('transfer takes {"user": "alice", "asset": "USDT", "amount": "-12.5"}')
+        user, asset, amount = (content[name] for name in ("user", "asset", "amount"))
+        boxes = self._box.symbols.values()
+        box = next((one for one in boxes if one.exchange.rules.instrument.base_asset == asset), self._box)
+        numbers = [number for number, one in box.exchange.accounts.items() if one.name == user]
+        if not numbers:
+            raise BadCall(f"user={user}: unknown user")
+        box.exchange.transfer(numbers[0], asset, e8(amount))
+        return {"balances": self._box.account(user)["balances"]}
 
     def _truth(self, request: Request) -> dict[str, Any]:
         truth = self._box.truth

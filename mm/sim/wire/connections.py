@@ -38,7 +38,7 @@ _PHASE_STEP = 437
 """Coprime to 1000 and 100, so that consecutive connections have different phases for both depth intervals."""
 _NO_LINGER = struct.pack("ii", 1, 0)  # SO_LINGER: on, for 0 s
 _CONTROL = (Opcode.PING, Opcode.PONG)
-USER_EVENTS = ("executionReport", "outboundAccountPosition")
+USER_EVENTS = ("executionReport", "outboundAccountPosition", "balanceUpdate")
 """User events to which faults apply."""
 
 

@@ -13,7 +13,7 @@ from mm.sim.exchange.accounts import OrderCount
 from mm.sim.exchange.api_error import UNAUTHORIZED, ApiError
 from mm.sim.exchange.exchange import Exchange, Watcher
 from mm.sim.exchange.keys import ApiKey, check_fresh, check_signature
-from mm.sim.exchange.orders import ExecutionReport, Position
+from mm.sim.exchange.orders import AccountEvent
 from mm.sim.exchange.parameters import Parameters
 from mm.sim.wire.answers import Json, SymbolTexts
 from mm.sim.wire.api import OPERATIONS, Api
@@ -74,7 +74,7 @@ class Subscriptions:
             raise ApiError(-2035, "User Data Stream subscription already active.")
         number, self._next_id = self._next_id, self._next_id + 1
 
-        def publish(what: ExecutionReport | Position) -> None:
+        def publish(what: AccountEvent) -> None:
             self._publish(number, self._texts.event(what))
 
         self._active[number] = _Subscription(account, publish, of_session)

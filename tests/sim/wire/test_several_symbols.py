@@ -88,3 +88,33 @@ def test_one_connection_has_streams_and_requests_of_both_symbols():
     assert [one["id"] for one in books] == [0, 1]
     assert books[0]["result"]["bids"] != books[1]["result"]["bids"]
     assert (last["id"], last["status"]) == (9, 200)
+
+
+def test_transfer_is_reported_as_published_and_changes_the_balance_alone():
+    """A deposit and a withdrawal, of the common and of a further symbol's asset; what is not there is refused."""
+
+    async def scenario():
+        sessions = [Session(symbol, "20260105", 1.0, 7, LOCKSTEP_US) for symbol in SYMBOLS]
+        box = Box(SCENARIOS["empty"](), sessions[0], speed=0, limits=False)
+        Box(SCENARIOS["empty"](), sessions[1], limits=False, beside=box)
+        async with box.open():
+            async with httpx.AsyncClient(base_url=box.rest_url, trust_env=False) as rest:
+                for asset, amount, code in (
+                    ("USDT", "-12.5", 200),
+                    ("BOX", "3", 200),
+                    ("BNB", "1", 400),
+                    ("USDT", "-2000000", 400),
+                    ("USDT", "x", 400),
+                ):
+                    found = await rest.post("/sim/transfer", json={"user": "alice", "asset": asset, "amount": amount})
+                    assert found.status_code == code, found.text
+                held = {one["asset"]: one["free"] for one in box.account("alice")["balances"]}
+            assert (held["USDT"], held["BOX"], held["SIM"]) == ("999987.50000000", "1003.00000000", "1000.00000000")
+            at_ms = LOCKSTEP_US // 1_000
+            update = {"e": "balanceUpdate", "E": at_ms, "a": "USDT", "d": "-12.50000000", "T": at_ms}
+            for symbol, first in ((SYMBOLS[0], update), (SYMBOLS[1], update | {"a": "BOX", "d": "3.00000000"})):
+                shown = box.symbols[symbol].account("alice")["events"]
+                assert [one["e"] for one in shown] == ["balanceUpdate", "outboundAccountPosition"]
+                assert first.items() <= shown[0].items()
+
+    asyncio.run(scenario())

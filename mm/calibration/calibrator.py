@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mm.backtest.metrics.fill_states import StateRates
 from mm.backtest.metrics.market_paths import MarketPaths
 from mm.backtest.metrics.resting_states import OrderMarkets
 from mm.backtest.rules import Rules
+from mm.calibration.day_orders import DayOrders, OrderRows
 from mm.calibration.depth_counts import DayMarks, DepthOptions
 from mm.calibration.fit_points import FitOptions, fit_poisson, fit_window
 from mm.calibration.fit_result import FittedWindow, PoissonFit, ReferenceChoice, Sides
@@ -29,7 +31,6 @@ from mm.tape.columns import trim_heap
 from mm.tape.load import known_at_end, tapes_given
 
 if TYPE_CHECKING:
-    from mm.backtest.metrics.fill_states import StateRates
     from mm.calibration.depth_counts import DepthCounts
     from mm.tape.tape import Tape
 
@@ -190,6 +191,7 @@ class Calibrator:
         self.config, self.reference_choice = config, choice
         self._rules, self._held, self._found, self._learn_us = rules, held, marks, learn_us
         self._known: tuple[int, Calibrator] = self.end_us, self
+        self._orders: dict[int, DayOrders] = {}
         self._reaches: dict[tuple[int, int], float] = {}  # by window, as a fit requests one more than once
         self._known_us = self.end_us if learn_us is None else min(self.end_us, self.start_us + learn_us)
         if config.fills is not None and config.deltas is None:
@@ -240,7 +242,7 @@ class Calibrator:
         known: dict[Calibrator, list[int]] = {}
         for number, us in enumerate(ends, start=1):
             known.setdefault(self.known_at(us), []).append(number)
-        found = {}
+        found = dict[int, StateRates]()
         for calibrator, numbers in known.items():
             sums = np.concatenate([run.states for run in calibrator.played.values()])
             found |= rates_until(sums, numbers)
@@ -319,22 +321,14 @@ class Calibrator:
         parts = self.parts(start_us, end_us)
         first = first_blocks(parts)
         if self.config.method != "marks":
-            played = [self._orders(*part) for part in parts]
-            runs = {name: joined([part[name][0] for part in played], first) for name in self.played}
-            # runs of one tape share its blocks
-            points, shown = (
-                joined([joined([run[kind] for run in part.values()], [0] * len(part)) for part in played], first)
-                for kind in (0, 1)
-            )
-            ladders = self.ladders
-            if ladders > 1:
-                points = replace(points, exposure_s=points.exposure_s / ladders, fills=points.fills / ladders)
+            rows = self._rows(parts)
+            runs = {name: self._late(rows.where(rows.run == number)) for number, name in enumerate(self.played)}
             silent = [tape.days[0] for tape in (self.tapes[day] for day, *_ in parts) if not tape.trade_side.size]
             note = (
                 f"no trade on {', '.join(silent)}: the only fills are those of the book moving through orders, the "
                 f"most adverse ones; check that the capture has its trade stream"
             )
-            return Measured(points, shown, (note,) if silent else (), runs)
+            return Measured(self._fitted(rows), rows.points(self._per_tick), (note,) if silent else (), runs)
         reach = self.reach(start_us, end_us)
         found = [self.marks[day].between(begin_us, stop_us, reach=reach) for day, begin_us, stop_us in parts]
         sweeps, counted = (sum(getattr(part.counts, name) for part in found) for name in ("sweeps", "counted"))
@@ -350,23 +344,43 @@ class Calibrator:
         """Number of simulated permutations of a ladder; 1 for another method."""
         return len(self.played) if self.config.method == "ladder" else 1
 
-    def _orders(self, day: int, start_us: int, end_us: int) -> "dict[str, tuple[Points, Points]]":
-        """Return the points of each run of simulated orders in a part of a day, to fit and to show."""
-        path = self.marks[day].path
-        found = {name: run.resting.between(path, start_us, end_us) for name, run in self.played.items()}
-        return {name: (self._late(name, points), points) for name, points in found.items()}
+    def day_orders(self, day: int) -> DayOrders:
+        """Return the simulated orders of a day."""
+        if day not in self._orders:
+            orders = [run.resting for run in self.played.values()]
+            self._orders[day] = DayOrders(orders, self.marks[day].path, self._spans[day])
+        return self._orders[day]
 
-    def _late(self, name: str, points: Points) -> Points:
-        """Return the points of a run; under a fill model, those nearer than the nearest quotes count at their distance.
+    def _rows(self, parts: Sequence[tuple[int, int, int]]) -> OrderRows:
+        """Return time and fills of the simulated orders in parts of days; runs of one tape share its blocks."""
+        found = [self.day_orders(day).between(begin_us, stop_us) for day, begin_us, stop_us in parts]
+        return OrderRows.joined(found, first_blocks(parts))
+
+    def _fitted(self, rows: OrderRows) -> Points:
+        """Return the points of rows for the fit."""
+        points, ladders = self._late(rows), self.ladders
+        if ladders == 1:
+            return points
+        return replace(points, exposure_s=points.exposure_s / ladders, fills=points.fills / ladders)
+
+    @property
+    def _per_tick(self) -> int:
+        return PER_TICK[self.config.reference]
+
+    def _late(self, rows: OrderRows) -> Points:
+        """Return points of rows; under a fill model, those nearer than the nearest quotes count at their distance.
 
         Such orders were waiting for their cancels. In runs of other quotes they are left out.
         """
-        near = min(self.config.distances)
+        points = rows.points(self._per_tick)
         if self.config.fills is None:
             return points
-        if name == f"delta_{near:g}" or self.config.method == "ladder":
-            return replace(points, delta_ticks=np.maximum(points.delta_ticks, near))
-        return points.where(points.delta_ticks >= near)
+        near = min(self.config.distances)
+        if self.config.method != "ladder":
+            own = list(self.played).index(f"delta_{near:g}")
+            kept = (points.delta_ticks >= near) | (rows.run == own)
+            points = points.where(kept)
+        return replace(points, delta_ticks=np.maximum(points.delta_ticks, near))
 
     def length_s(self, start_us: int, end_us: int) -> float:
         """Return the recorded seconds in ``[start_us, end_us)``, with all days but the last in whole blocks."""
@@ -398,9 +412,10 @@ class Calibrator:
 
     def points(self, start_us: int, end_us: int) -> Points:
         """Return the points of ``[start_us, end_us)`` for a fit; nothing at or after its end is read."""
-        if self.config.method != "marks":
-            return self.between(start_us, end_us).fitted
-        return self.marked(start_us, end_us)
+        if self.config.method == "marks":
+            return self.marked(start_us, end_us)
+        known = self.known_at(end_us)
+        return known._fitted(known._rows(known.parts(start_us, end_us)))
 
     def marked(self, start_us: int, end_us: int) -> Points:
         """Return the points of the marks in ``[start_us, end_us)``, for every method."""

@@ -5,6 +5,7 @@ hit counts only if the window includes the time until the later mid.
 """
 
 import csv
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields
 from itertools import chain
@@ -14,10 +15,10 @@ from typing import TYPE_CHECKING, NamedTuple, Self
 
 import numpy as np
 
-from mm.base.arrays import Floats, Ints, Mask
+from mm.base.arrays import Floats, Ints
 from mm.calibration.calibrator import Calibrator, first_blocks
 from mm.calibration.fit_result import Line
-from mm.calibration.reference import BLOCK_US, CLOSED, OWN_BEST, PER_TICK
+from mm.calibration.reference import BLOCK_US, OWN_BEST, PER_TICK, SETTLED_S, later
 from mm.calibration.tally import DistanceGrid
 from mm.clock import US_PER_S
 
@@ -25,12 +26,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from mm.calibration.depth_counts import DepthCounts
-    from mm.calibration.reference import ReferencePath
-    from mm.calibration.simulated_runs import RestingOrders
 
 
 HORIZONS_S = (1, 5, 30)
-SETTLED_S = 5  # horizon of the means of a window
 LEAST_HITS = 20  # minimum number of fills for a mean move
 DAYS = 2  # last days of a window, whose fills are used: of earlier days only sums are available
 SIDES = (("bid", (1,)), ("ask", (-1,)), ("both", (1, -1)))
@@ -161,13 +159,15 @@ def moves_between(calibrator: Calibrator, start_us: int, end_us: int) -> Line:
         often = counts >= LEAST_HITS
         delta, means = places[often] / grid.per_tick, sums[often] / counts[often]
         return tuple(zip(delta.tolist(), means.tolist(), strict=True))
-    found = [
-        _after_fills(known.marks[day].path, run.resting, span) for day, *span in parts for run in known.played.values()
-    ]
-    distance, moves = (np.concatenate(each) for each in zip(*found, strict=True))
-    distance = np.maximum(distance, min(known.config.distances))
-    each = ((delta, moves[distance == delta]) for delta in np.unique(distance).tolist())
-    return tuple((delta, float(group.mean())) for delta, group in each if group.size >= LEAST_HITS)
+    found = [known.day_orders(day).fills_between(*span) for day, *span in parts]
+    steps, moves = (np.concatenate(each) for each in zip(*found, strict=True))
+    near, per_tick = min(known.config.distances), PER_TICK[known.config.reference]
+    first = math.floor(near * per_tick)
+    row = np.maximum(steps - first, 0)  # nearer ones count at the nearest distance
+    counts, sums = np.bincount(row), np.bincount(row, moves)
+    often = np.flatnonzero(counts >= LEAST_HITS)
+    delta, means = np.maximum((first + often) / per_tick, near), sums[often] / counts[often]
+    return tuple(zip(delta.tolist(), means.tolist(), strict=True))
 
 
 def move_of_best_distance(
@@ -189,27 +189,3 @@ def move_of_best_distance(
 def offset_ticks(reference: str | None, half_spread_ticks: float | None) -> float:
     """Return the mean distance of the mid from a reference price, in ticks, for this mean half-spread."""
     return half_spread_ticks or 0.0 if reference in OWN_BEST else 0.0
-
-
-def later(path: "ReferencePath", us: Ints, row: Ints, after_s: int = SETTLED_S) -> tuple[Ints, Mask]:
-    """Return the rows of the path *after_s* after instants, and whether the book was valid from *row* until then."""
-    then = np.searchsorted(path.us, us + after_s * US_PER_S, side="right") - 1
-    if not len(row):
-        return then, np.zeros(0, bool)
-    first = int(row.min())
-    breaks = np.cumsum(path.touch[1][first : int(then.max()) + 1] == CLOSED)
-    return then, (breaks[then - first] == breaks[row - first]) & (path.touch[1][row] != CLOSED)
-
-
-def _after_fills(path: "ReferencePath", orders: "RestingOrders", span: list[int]) -> tuple[Floats, Floats]:
-    """Return the distance of the fills of a part of a day from the reference, and the moves after them, in ticks."""
-    order, us, mid2 = np.empty((3, 0), np.int64) if orders.fills is None else orders.fills
-    settled = (us >= span[0]) & (us + SETTLED_S * US_PER_S <= span[1])
-    order, us, mid2 = order[settled], us[settled], mid2[settled]
-    side, ticks = orders.side[order], orders.ticks[order]
-    row = path.row_at(us, mid2)
-    us, side, row, ticks = (column[row >= 0] for column in (us, side, row, ticks))
-    then, valid = later(path, us, row)
-    reference = np.where(side == 1, path.reference[1][row], path.reference[-1][row])
-    distance = side * (reference - path.per_tick * ticks) / path.per_tick
-    return distance[valid], (side * (path.mid2[row] - path.mid2[then]) / 2)[valid]

@@ -25,6 +25,7 @@ OWN_BEST = ("best", "sweep")  # the side's own best price: displayed, or at the 
 AUTO = "auto"  # the reference with the best predictions over whole days
 BLOCK_S = 300.0  # points of one block may be dependent
 BLOCK_US = round(BLOCK_S * US_PER_S)
+SETTLED_S = 5  # from a fill to the mid that measures the move after it
 CLOSED = -1  # in place of a distance if there is no valid book
 BEFORE_ALL = -(1 << 62)
 
@@ -130,6 +131,16 @@ class ReferencePath:
         held = np.insert(np.arange(first, last), at, first + at - 1)
         edges = np.append(np.insert(begins, at, cuts), end_us)
         return edges, held, (edges[:-1] - start_us) // block_us
+
+
+def later(path: ReferencePath, us: Ints, row: Ints, after_s: int = SETTLED_S) -> tuple[Ints, Mask]:
+    """Return the rows of the path *after_s* after instants, and whether the book was valid from *row* until then."""
+    then = np.searchsorted(path.us, us + after_s * US_PER_S, side="right") - 1
+    if not len(row):
+        return then, np.zeros(0, bool)
+    first = int(row.min())
+    breaks = np.cumsum(path.touch[1][first : int(then.max()) + 1] == CLOSED)
+    return then, (breaks[then - first] == breaks[row - first]) & (path.touch[1][row] != CLOSED)
 
 
 def book_spans(tape: "Tape", end_us: int) -> Ints:

@@ -22,7 +22,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import pairwise
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, NamedTuple, Self
 
 import numpy as np
 
@@ -35,13 +35,12 @@ from mm.backtest.quotes.simple import FixedSpread
 from mm.backtest.replay import backtest
 from mm.backtest.rules import Rules
 from mm.base.arrays import Floats, Ints, Mask, Rows
-from mm.calibration._exposure import keys_of, places_of, resting_time
+from mm.calibration._exposure import keys_of, resting_time
 from mm.calibration.fit_result import Line
 from mm.calibration.points import Points, group, sum_by
 from mm.calibration.quotes import CalibrationLadder, FixedDelta
-from mm.calibration.reference import BLOCK_US, CLOSED, PER_TICK, ReferencePath
+from mm.calibration.reference import CLOSED, PER_TICK, ReferencePath
 from mm.calibration.sweeps import SweptQuantity
-from mm.clock import US_PER_S
 from mm.errors import UsageError
 from mm.instrument import short_text
 
@@ -90,8 +89,9 @@ class Anchors:
 
 @dataclass(frozen=True)
 class _Places:
-    """Side, block and distance (steps) of orders; the distance is ``CLOSED`` while they are not exposed."""
+    """Instant, side, block and distance (steps) of fills; the distance is ``CLOSED`` of orders that are not exposed."""
 
+    us: Ints
     side: Ints
     block: Ints
     distance: Ints
@@ -163,8 +163,8 @@ class RestingOrders:
             fills=np.stack((row[::-1], us[::-1], mid2[::-1])) if by_model else None,
         )
 
-    def between(self, path: ReferencePath, start_us: int, end_us: int, block_us: int = BLOCK_US) -> Points:
-        """Return exposure and fills in ``[start_us, end_us)`` by side, block and distance.
+    def between(self, path: ReferencePath, start_us: int, end_us: int, block_us: int) -> "RestingTime":
+        """Return time at rest and fills in ``[start_us, end_us)`` by side, block and distance.
 
         Orders that rest longer are cut at its end.
 
@@ -172,7 +172,7 @@ class RestingOrders:
             path: The reference prices, from which distances are computed.
             start_us: First instant.
             end_us: First instant after it; nothing from there on is read.
-            block_us: Length of the blocks, counted from *start_us*; exposure is split there.
+            block_us: Length of the blocks, counted from *start_us*; time is split there.
         """
         window = start_us, end_us, block_us
         own = np.empty(0, np.int64) if self.distance is None else self.distance
@@ -186,7 +186,11 @@ class RestingOrders:
             anywhere=self.fills is not None,
         )
         hits = self._first_fills(path, window) if self.fills is None else self._every_fill(self.fills, path, window)
-        return _points(keys, spent_us, hits, path.per_tick)
+        # a fill at the instant at which its order reached a place without time there is left out
+        at = np.searchsorted(keys, hits.keys)
+        kept = np.append(keys, -1)[at] == hits.keys
+        at, us = at[kept], hits.us[hits.distance != CLOSED][kept]
+        return RestingTime(keys, spent_us, np.bincount(at, minlength=keys.size), us, at)
 
     @cached_property
     def _ended_by_fills(self) -> Rows:
@@ -211,7 +215,7 @@ class RestingOrders:
         hit = self._ended_by_fills[begun & (us < end_us)]
         us = self.end_us[hit]
         distance = self._distances(hit, path, path.row_at(us, self.mid2[hit]))
-        return _Places(self.side[hit], (us - 1 - start_us) // block_us, distance)
+        return _Places(us, self.side[hit], (us - 1 - start_us) // block_us, distance)
 
     def _every_fill(self, fills: Ints, path: ReferencePath, window: tuple[int, int, int]) -> "_Places":
         """Return the place of orders at each of their fills in a *window*, by the book before the fill."""
@@ -221,19 +225,25 @@ class RestingOrders:
         counted = (begun < us) & (begun < self.end_us[order])
         order, us, mid2 = order[counted], us[counted], mid2[counted]
         rows = path.row_at(us, mid2)
-        return _Places(self.side[order], (us - 1 - start_us) // block_us, self._distances(order, path, rows))
+        return _Places(us, self.side[order], (us - 1 - start_us) // block_us, self._distances(order, path, rows))
 
 
-def _points(keys: Ints, spent_us: Ints, hits: _Places, per_tick: int) -> Points:
-    """Return seconds and hits of each place with seconds; *keys* are ascending.
+class RestingTime(NamedTuple):
+    """Time at rest and fills of orders by place; each fill with its instant.
 
-    A hit at the instant at which its order reached a place without exposure is left out.
+    Attributes:
+        keys: Place (`keys_of`): side, block and distance, ascending.
+        us: Time at rest there, in µs.
+        fills: Number of fills there.
+        fill_us: Instant of each fill.
+        fill_row: Its row.
     """
-    hit_keys = hits.keys
-    at = np.searchsorted(keys, hit_keys)
-    fills = np.bincount(at[np.append(keys, -1)[at] == hit_keys], minlength=keys.size)
-    side, block, distance = places_of(keys)
-    return Points.of(distance / per_tick, spent_us / US_PER_S, fills, side=side, block=block)
+
+    keys: Ints
+    us: Ints
+    fills: Ints
+    fill_us: Ints
+    fill_row: Rows
 
 
 def pooled_rates(points: Points) -> Line:

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mm.backtest.journal import ACTIONS, FILL_COLUMNS, ORDER_COLUMNS, STATUSES, Journal
+from mm.calibration.day_orders import OrderRows
 from mm.calibration.points import Points
 from mm.calibration.reference import BLOCK_S, PER_TICK, reference_path, span_of
 from mm.calibration.simulated_runs import Anchors, RestingOrders, pooled_rates
@@ -62,7 +63,8 @@ def places(points):
 
 def order_exposure(played, day, reference="mid", block_s=BLOCK_S, anchors=None, by_model=False):
     path = reference_path(day, reference)
-    return RestingOrders.of(played, anchors, by_model=by_model).between(path, *span_of(day), round(block_s * S))
+    found = RestingOrders.of(played, anchors, by_model=by_model).between(path, *span_of(day), round(block_s * S))
+    return OrderRows.of([found]).points(path.per_tick)
 
 
 def measure(feed, end_us, *orders, **options):

@@ -9,6 +9,7 @@ import pytest
 
 import mm
 from mm.backtest.metrics.market_paths import MarketPaths
+from mm.backtest.metrics.resting_states import OrderMarkets
 from mm.backtest.models import FILL_MODELS
 from mm.backtest.rules import Rules
 from mm.calibration.calibrator import CalibrationConfig, Calibrator, FillsMeasured
@@ -53,7 +54,7 @@ def test_rows_handed_over_day_by_day_measure_the_same(tape, tmp_path):
     make_day(folder, PoissonMarket(A_per_s=1.2, k_per_tick=0.4), Session("SIMUSDT", "20260106", 1 / 6, 4))
     tapes = (tape, mm.load_day(folder.path))
     config = CalibrationConfig(method="fixed", deltas=(0.5,), fills=FILLS)
-    states = [tape.start_us, tapes[1].end_us], MarketPaths.of_days(tapes)
+    states = [tape.start_us, tapes[1].end_us], OrderMarkets(recent_us(None), MarketPaths.of_days(tapes))
     [(_, quotes)] = runs_of(tape, config)
     kept, brief = (simulated(tapes, quotes, config, None, states, all_rows=rows) for rows in (True, False))
     assert len(kept.result.journal.orders) > 1000 == 1000 + len(brief.result.journal.orders)

@@ -184,11 +184,13 @@ class RestingStates:
             orders = np.flatnonzero((found.side == side) & found.rested & self._is_known)
             # an order counts as rested for long by its arrival, also if that is before the span
             active_us, until_us = found.active_us[orders], np.minimum(found.until_us[orders], span[1])
-            rows = self._sent[orders], found.ticks[orders], active_us, until_us
-            period, states, distances, spent_us = time_by_state(rows, side, span[0], tuple(market), also, RESTED_US)
+            resting = self._sent[orders], found.ticks[orders], active_us, until_us
+            period, states, distances, spent_us = time_by_state(
+                resting, side, span[0], (market.us, market.mid2, market.spread, market.number), also, RESTED_US
+            )
             move, flow, deviation, swept = _of_numbers(states >> 2)
-            state = distances.T[0], distances.T[1], move, (period & 1) + 2 * flow, (states & 3) - 1, deviation, swept
-            parts.append(np.column_stack((period >> 1, *state, spent_us)))
+            columns = distances, move, (period & 1) + 2 * flow, (states & 3) - 1, deviation, swept, spent_us
+            parts.append(np.column_stack((period >> 1, *columns)))
         rows = np.concatenate(parts)
         ordered, into = distinct(rows[:, :8])
         spent = np.bincount(into, rows[:, 8], len(ordered)).astype(np.int64)

@@ -1,0 +1,205 @@
+"""Simulated orders of a day: time at rest and fills of all runs by block, of which any window is a cut.
+
+Windows whose starts are whole blocks apart share their blocks: the orders of a day are counted once for them, in rows
+in the order of runs, sides and blocks, and a window takes a range of blocks. Only an incomplete last block is counted
+from the orders. Nothing at or after the end of a window is in its rows: time is cut at the ends of blocks, and a fill
+at the very end of the last block is taken out.
+"""
+
+from collections import Counter, OrderedDict
+from collections.abc import Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING, NamedTuple, Self
+
+import numpy as np
+
+from mm.base.arrays import Floats, Ints, Mask, Rows
+from mm.calibration._exposure import places_of
+from mm.calibration.points import Points
+from mm.calibration.reference import BLOCK_US, SETTLED_S, later
+from mm.clock import US_PER_S
+
+if TYPE_CHECKING:
+    from mm.calibration.reference import ReferencePath
+    from mm.calibration.simulated_runs import RestingOrders, RestingTime
+
+ALONE = 1  # windows of one phase are counted from the orders up to this number
+MOST_TABLES = 24  # in memory; the least recently used is dropped
+
+
+class OrderRows(NamedTuple):
+    """Time at rest and fills of simulated orders, in the order of days, runs, sides, blocks and distances.
+
+    Attributes:
+        run: Index of the run.
+        side: +1 for buy orders, -1 for sell orders.
+        block: Block of the window.
+        distance: Distance from the reference, in steps.
+        us: Time at rest, in µs.
+        fills: Number of fills.
+    """
+
+    run: Ints
+    side: Ints
+    block: Ints
+    distance: Ints
+    us: Ints
+    fills: Ints
+
+    @classmethod
+    def of(cls, found: "Sequence[RestingTime]") -> Self:
+        """Return the rows of each run."""
+        keys = np.concatenate([run.keys for run in found])
+        side, block, distance = places_of(keys)
+        number = np.repeat(np.arange(len(found)), [len(run.keys) for run in found])
+        return cls(
+            number,
+            side,
+            block,
+            distance,
+            *(np.concatenate([getattr(run, name) for run in found]) for name in ("us", "fills")),
+        )
+
+    @classmethod
+    def joined(cls, parts: "Sequence[OrderRows]", first_blocks: Sequence[int]) -> "OrderRows":
+        """Return the rows of several parts; the blocks of each are counted from its first block."""
+        moved = [part._replace(block=part.block + first) for part, first in zip(parts, first_blocks, strict=True)]
+        return moved[0] if len(moved) == 1 else cls(*map(np.concatenate, zip(*moved, strict=True)))
+
+    def where(self, rows: "Mask | Rows") -> "OrderRows":
+        """Return the rows selected by a mask or by indices."""
+        return OrderRows(*(column[rows] for column in self))
+
+    def points(self, per_tick: int) -> Points:
+        """Return the points of the rows; *per_tick* are the steps of distance in a tick."""
+        rows = len(self.run)
+        return Points(
+            delta_ticks=self.distance / per_tick,
+            width_ticks=np.full(rows, np.inf),
+            exposure_s=self.us / US_PER_S,
+            fills=self.fills.astype(np.float64),
+            side=self.side.astype(np.int8),
+            block=self.block.copy(),
+        )
+
+
+class _Table(NamedTuple):
+    """The rows of a day by block, from the start of a block on.
+
+    Attributes:
+        origin_us: Start of the first block.
+        rows: All rows.
+        first: The first row of each block of each run and side, and the end.
+        blocks: Number of blocks.
+        last_us: Instants at the ends of blocks at which an order was filled, ascending.
+        last_row: The row of each of these fills.
+    """
+
+    origin_us: int
+    rows: OrderRows
+    first: Rows
+    blocks: int
+    last_us: Ints
+    last_row: Rows
+
+    @classmethod
+    def of(cls, found: "Sequence[RestingTime]", origin_us: int, blocks: int) -> Self:
+        """Return the table of the runs of a day, counted from *origin_us* on."""
+        rows = OrderRows.of(found)
+        place = (2 * rows.run + (rows.side > 0)) * blocks + rows.block
+        first = np.searchsorted(place, np.arange(2 * len(found) * blocks + 1))
+        begun = np.cumsum([0, *(len(run.keys) for run in found)])
+        us = np.concatenate([run.fill_us for run in found])
+        row = np.concatenate([run.fill_row + at for run, at in zip(found, begun.tolist(), strict=False)])
+        ends = (us - origin_us) % BLOCK_US == 0
+        order = np.argsort(us[ends], kind="stable")
+        return cls(origin_us, rows, first, blocks, us[ends][order], row[ends][order])
+
+    def cut(self, start_us: int, end_us: int, blocks: int) -> OrderRows:
+        """Return the rows of whole blocks from *start_us* on, the start of one; fills at *end_us* are not known."""
+        at = (start_us - self.origin_us) // BLOCK_US
+        sides = np.arange(0, len(self.first) - 1, self.blocks)
+        begin, end = self.first[sides + at], self.first[sides + at + blocks]
+        count = end - begin
+        taken = np.arange(count.sum()) + np.repeat(begin - np.cumsum(count) + count, count)
+        found = self.rows.where(taken)
+        at_end = slice(*np.searchsorted(self.last_us, (end_us, end_us + 1)))
+        for row in self.last_row[at_end].tolist():
+            found.fills[taken == row] -= 1
+        return found._replace(block=found.block - at)
+
+
+class DayOrders:
+    """The simulated orders of one day, for any number of windows.
+
+    Args:
+        runs: The orders of each run.
+        path: The reference prices of the day.
+        span: The instants ``[start, end)`` of its data.
+    """
+
+    def __init__(self, runs: "Sequence[RestingOrders]", path: "ReferencePath", span: tuple[int, int]) -> None:
+        self._runs, self._path, self._span = runs, path, span
+        self._asked = Counter[int]()
+        self._tables = OrderedDict[int, _Table]()
+
+    def fills_between(self, start_us: int, end_us: int) -> tuple[Ints, Floats]:
+        """Return the distance of the fills in ``[start_us, end_us)`` in steps, and the moves of `later` after them.
+
+        The window includes the later instant, with a valid book until then; moves are in ticks, against the orders.
+        """
+        us, distance, move = self._moves
+        known = slice(*np.searchsorted(us, (start_us, end_us - SETTLED_S * US_PER_S + 1)))
+        return distance[known], move[known]
+
+    @cached_property
+    def _moves(self) -> tuple[Ints, Ints, Floats]:
+        """Instant of every fill of the day, its distance before, in steps, and the move of the mid after it."""
+        path, parts = self._path, [(np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0))]
+        for orders in self._runs:
+            order, us, mid2 = np.empty((3, 0), np.int64) if orders.fills is None else orders.fills
+            own = (us >= self._span[0]) & (us < self._span[1])
+            order, us, mid2 = order[own], us[own], mid2[own]
+            row = path.row_at(us, mid2)
+            order, us, row = order[row >= 0], us[row >= 0], row[row >= 0]
+            then, valid = later(path, us, row)
+            side = orders.side[order]
+            reference = np.where(side == 1, path.reference[1][row], path.reference[-1][row])
+            distance = side * (reference - path.per_tick * orders.ticks[order])
+            move = side * (path.mid2[row] - path.mid2[then]) / 2
+            parts.append((us[valid], distance[valid], move[valid]))
+        us, distance, move = map(np.concatenate, zip(*parts, strict=True))
+        order = np.argsort(us, kind="stable")
+        return us[order], distance[order], move[order]
+
+    def between(self, start_us: int, end_us: int) -> OrderRows:
+        """Return the rows of ``[start_us, end_us)``, within the span of the day; nothing from its end on is read."""
+        whole = (end_us - start_us) // BLOCK_US
+        table = self._table(start_us % BLOCK_US) if whole else None
+        if table is None:
+            return self._counted(start_us, end_us)
+        rows, rest_us = table.cut(start_us, end_us, whole), start_us + whole * BLOCK_US
+        if rest_us == end_us:
+            return rows
+        last = self._counted(rest_us, end_us)
+        found = OrderRows.joined([rows, last], [0, whole])
+        return found.where(np.lexsort((found.block, found.side > 0, found.run)))
+
+    def _counted(self, start_us: int, end_us: int) -> OrderRows:
+        return OrderRows.of([run.between(self._path, start_us, end_us, BLOCK_US) for run in self._runs])
+
+    def _table(self, phase_us: int) -> _Table | None:
+        """Return the table of windows that start at *phase_us* within a block; None for the first of them."""
+        self._asked[phase_us] += 1
+        if self._asked[phase_us] <= ALONE:
+            return None
+        if phase_us not in self._tables:
+            start_us, end_us = self._span
+            origin_us = start_us - (start_us - phase_us) % BLOCK_US
+            blocks = -((origin_us - end_us) // BLOCK_US)
+            if len(self._tables) >= MOST_TABLES:
+                self._tables.popitem(last=False)
+            found = [run.between(self._path, origin_us, end_us, BLOCK_US) for run in self._runs]
+            self._tables[phase_us] = _Table.of(found, origin_us, blocks)
+        self._tables.move_to_end(phase_us)
+        return self._tables[phase_us]

@@ -12,6 +12,7 @@ from mm.backtest._order_manager cimport OrderManager
 from mm.backtest._own_orders cimport Ended, OwnOrders, orders_find
 from mm.backtest._records cimport BOOK_INVALID
 from mm.backtest.fills.base cimport CANCELLING, LIMIT_MAKER, LIVE, NEVER, SENT, WHOLE_BOOK, Order
+from mm.base._calls cimport begin_call, end_call
 from mm.backtest.quotes.base cimport OwnFill, PythonQuoteModel, QuoteModel, View, Want
 
 import math
@@ -20,7 +21,7 @@ from typing import TYPE_CHECKING
 from mm.backtest.journal import KINDS, REJECT_REASONS, STATUSES
 from mm.backtest.quotes.view import OwnFill as ShownFill
 from mm.backtest.quotes.view import Quotes
-from mm.base.user_code import raised
+from mm.base.user_code import CallStopped, raised
 from mm.errors import ModelError
 
 if TYPE_CHECKING:
@@ -458,10 +459,13 @@ cdef class PythonStrategy(PythonQuoteModel):
             for leg in self.manager.legs.values():  # first: nothing of theirs is later than this instant
                 leg.begin(view.top.us)
             self.orders.begin(view.top.us, view.quote_lots)
+            before = begin_call(self.model, b"on_event")
             try:
                 answer = self.quote_hook(self.view, self.orders)
             except ModelError:
                 raise
+            except CallStopped:
+                answer = None
             except (Exception, SystemExit) as error:
                 raise raised(self.model, "on_event", error) from error
             finally:
@@ -469,6 +473,7 @@ cdef class PythonStrategy(PythonQuoteModel):
                 self.orders.finish()
                 for leg in self.manager.legs.values():
                     leg.finish()
+                end_call(self.model, b"on_event", before)
             if isinstance(answer, Quotes):
                 raise self.wrong(f"{answer!r}; send them as orders with orders.submit, or name the method quote(view)")
             want.again_us = min(self.orders.wake_us, min(self.orders.until.values(), default=NEVER))

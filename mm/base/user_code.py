@@ -53,6 +53,10 @@ def one_line(error: Exception) -> str:
     return f"{type(error).__name__}: {' '.join(str(error).split())}"
 
 
+class CallStopped(BaseException):
+    """Raised inside a call of a user's model that takes too long; no `except Exception` of the model keeps it."""
+
+
 def raised(model: object, hook: str, error: BaseException) -> ModelError:
     """Return an error that names the model whose *hook* raised, and the line in it that failed."""
     frames = [one for one in traceback.extract_tb(error.__traceback__) if not one.name.startswith(KERNEL)]

@@ -13,7 +13,17 @@ from mm.cli.config import Market, Models, OtherMarkets, Results
 from mm.cli.frame import command, runner
 from mm.cli.task_knobs import PerSymbol, Recorder, Sources
 from mm.errors import UsageError
-from mm.live.knobs import BOX, PRODUCTION, TESTNET, AccountLimits, FlattenKnobs, OrderAccess, Trading, VenueUrls
+from mm.live.knobs import (
+    BOX,
+    PRODUCTION,
+    TESTNET,
+    AccountLimits,
+    CallLimit,
+    FlattenKnobs,
+    OrderAccess,
+    Trading,
+    VenueUrls,
+)
 from mm.live.state_stores import LiveStore, StateStores
 from mm.live.trade_venue import addresses
 
@@ -25,7 +35,7 @@ WATCH = click.Option(["--watch"], is_flag=True, help="Show the run on the termin
 
 
 shadow = runner(
-    *("shadow", Sources, PerSymbol, Recorder, Results, *STRATEGY, LiveStore),
+    *("shadow", Sources, PerSymbol, Recorder, Results, *STRATEGY, CallLimit, LiveStore),
     defaults=LIVE_DEFAULTS,
     day_of="mm.commands.shadow:day_recorded",
     arguments=[WATCH],
@@ -80,7 +90,8 @@ _KEYS = (
 
 
 trade = runner(
-    *("trade", Trading, Sources, PerSymbol, Recorder, Results, OrderAccess, *STRATEGY, AccountLimits, StateStores),
+    *("trade", Trading, Sources, PerSymbol, Recorder, Results, OrderAccess, *STRATEGY, CallLimit, AccountLimits),
+    StateStores,
     defaults=_DEFAULTS,
     day_of="mm.commands.shadow:day_recorded",
     arguments=_KEYS,

@@ -13,6 +13,7 @@ from mm.cli.task_knobs import GROUPS
 LIVE_GROUPS = (
     "mm.live.knobs:Trading",
     "mm.live.knobs:OrderAccess",
+    "mm.live.knobs:CallLimit",
     "mm.live.knobs:AccountLimits",
     "mm.cli.task_knobs:PerSymbol",
     "mm.live.state_stores:StateStores",

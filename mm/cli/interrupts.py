@@ -85,6 +85,7 @@ class TradeSignals:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._end: Callable[[str], object] = lambda _: None
         self._kill: Callable[[str], object] = lambda _: None
+        self._hurry: Callable[[], object] = lambda: None
 
     @contextmanager
     def caught(self) -> Iterator[None]:
@@ -92,6 +93,9 @@ class TradeSignals:
 
         Once one has ended the trade, later ones are ignored until the process exits, so that its exit code stays.
         """
+        from mm.base._calls import stop_calls  # compiled: only a trader and a shadow need it
+
+        self._hurry = stop_calls
         before = {number: signal.signal(number, self._on_signal) for number in (*ENDING, KILLING)}
         try:
             yield
@@ -117,3 +121,4 @@ class TradeSignals:
             self.ending, take = self.ending or name, self._end
         if self._loop is not None and not self._loop.is_closed():
             self._loop.call_soon_threadsafe(take, name)
+        self._hurry()

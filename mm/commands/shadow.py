@@ -21,6 +21,8 @@ from mm.cli.symbol_runs import SymbolRun, in_each
 from mm.cli.task_knobs import Recorder, Sources
 from mm.clock import SteadyClock, now_us
 from mm.errors import DataError, Mismatch, UsageError
+from mm.live.guard import CallGuard
+from mm.live.knobs import CallLimit
 from mm.live.live_run import run_together
 from mm.live.other_markets import check_seen, places_of
 from mm.live.reconcile import reconcile as compare_with_replay
@@ -75,7 +77,8 @@ def main(works: Sequence[SymbolRun], watch: bool) -> None:
             live.beside = parts_beside(run, work, work[Recorder], clock)
             lives.append(live)
         door = page_door(runs[0], works[0][Recorder])
-        return [(one.run, one.finish) for one in run_together(lives, signals, door=door, watched=watch)]
+        guard = CallGuard(works[0][CallLimit].model_call_limit_s)
+        return [(one.run, one.finish) for one in run_together(lives, signals, guard=guard, door=door, watched=watch)]
 
     with signals.caught():
         in_each(works, play)

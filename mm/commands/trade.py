@@ -18,8 +18,9 @@ from mm.errors import Incomplete, SafetyError, UsageError
 from mm.live.account_limits import Account
 from mm.live.api_venue import InterfaceAt, InterfaceTrade
 from mm.live.flatten import FlattenCost, FlattenRun
+from mm.live.guard import TraderGuard
 from mm.live.keys import blank_process_list, read_credentials
-from mm.live.knobs import API, AccountLimits, FlattenKnobs, OrderAccess, Trading
+from mm.live.knobs import API, AccountLimits, CallLimit, FlattenKnobs, OrderAccess, Trading
 from mm.live.leg_run import LegRun
 from mm.live.live_run import run_together
 from mm.live.state_stores import StateStores
@@ -80,9 +81,9 @@ def main(works: Sequence[SymbolRun], **given: Any) -> None:
         door = page_door(runs[0], works[0][Recorder])
         lives, account = _trades(runs, works, strategies, (given["api_key"], given["api_secret"]), (TradeRun, LegRun))
         _connect(works, lives)
-        return [
-            (one.run, one.finish) for one in run_together(lives, signals, account, door=door, watched=given["watch"])
-        ]
+        guard = _guard(runs[0], works[0], lives)
+        together = run_together(lives, signals, account, guard=guard, door=door, watched=given["watch"])
+        return [(one.run, one.finish) for one in together]
 
     with signals.caught():
         in_each(works, play)
@@ -157,6 +158,20 @@ def _trades(
             live.beside = parts_beside(run, work, served, clock, legs)
         lives.append(live)
     return lives, account
+
+
+def _guard(run: Run, work: SymbolRun, lives: Sequence[TradeRun]) -> TraderGuard:
+    """Return the guard of the symbols of an account."""
+    first = lives[0]
+    return TraderGuard(
+        first.urls.rest,
+        first.credentials,
+        [one.symbol for one in lives],
+        out_root=work.day.out_root,
+        limit_s=work[CallLimit].model_call_limit_s,
+        window_ms=work[OrderAccess].recv_window_ms,
+        log=run.log,
+    )
 
 
 def _connect(works: Sequence[SymbolRun], lives: Sequence[TradeRun]) -> None:

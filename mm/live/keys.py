@@ -51,6 +51,20 @@ class Credentials:
             return hmac.digest(self._secret, payload.encode(), "sha256").hex()
         return b64encode(self._private.sign(payload.encode())).decode()
 
+    def handed(self) -> dict[str, str]:
+        """Return what the guardian of a trader signs with; it goes there over a socket, and nowhere else."""
+        private = "" if self._private is None else self._private.private_bytes_raw().hex()
+        return {"key": self.key, "secret": self._secret.decode(), "private": private}
+
+    @classmethod
+    def of_handed(cls, handed: Mapping[str, str]) -> "Credentials":
+        """Return the key that `handed` gave."""
+        if not handed["private"]:
+            return cls(handed["key"], secret=handed["secret"])
+        from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+        return cls(handed["key"], private=Ed25519PrivateKey.from_private_bytes(bytes.fromhex(handed["private"])))
+
     def __repr__(self) -> str:
         return f"Credentials({self.kind})"
 

@@ -9,6 +9,7 @@ from mm.base.private_file import read_private
 
 BOX, TESTNET, PRODUCTION, API = "box", "testnet", "production", "api"
 _URL = matching(r"wss?://[^\s?#]+", "the complete address of a WebSocket API, such as wss://host:443/ws-api/v3", "URL")
+DEFAULT_CALL_S = 1.0
 _QUOTE = decimal("0", "90000000000")
 
 
@@ -74,6 +75,17 @@ class OrderAccess:
         False,
         SWITCH,
         "1 cancels open orders of the symbol that are not ours, and accepts balances that differ at the start.",
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class CallLimit:
+    """How long a user's model may think."""
+
+    model_call_limit_s: float = knob(
+        DEFAULT_CALL_S,
+        number(0.01, 3_600),
+        "Longest time of one call of a user's model or fill model, in s; a longer one ends the run with 1.",
     )
 
 

@@ -7,9 +7,9 @@ account count on each, and a kill of one kills all.
 
 import asyncio
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, nullcontext
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mm.errors import SafetyError, TryLater
 from mm.live.kill_switch import KillSwitch
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from mm.cli.config import Day
     from mm.cli.interrupts import TradeSignals
     from mm.live.account_limits import Account
+    from mm.live.guard import Guard
     from mm.runs.in_progress import Run
 
 
@@ -47,6 +48,7 @@ class LiveRun:
         terms: What is known at the start; set by `learn`.
         announce: Called with the reason, and whether it is a kill, as soon as nothing more is sent.
         follows: Whether the end of another symbol ended this one.
+        may_rest: Whether orders of it may be open at an exchange.
         beside: Parts of the recordings of the other markets that its strategy sees, by name.
         others: The terms of these markets; set by `learn`.
     """
@@ -63,7 +65,7 @@ class LiveRun:
         self.metrics = TradingMetrics(self.symbol, clock)
         self.terms: ShadowTerms
         self.announce: Callable[[str, bool], None] = _nothing
-        self.follows = False
+        self.follows = self.may_rest = False
         self.beside: Mapping[str, Parts] = {}
         self.others: Mapping[str, ShadowTerms] = {}
         self.failure: BaseException | None = None
@@ -155,6 +157,7 @@ def run_together(
     signals: "TradeSignals",
     account: "Account | None" = None,
     *,
+    guard: "Guard | None" = None,
     door: "Door | None" = None,
     watched: bool,
 ) -> list[LiveRun]:
@@ -164,6 +167,7 @@ def run_together(
         lives: The symbols.
         signals: Stop or kill all.
         account: The limits over them; None for paper accounts.
+        guard: Watches them; None for nobody.
         door: Decides who may read their page; None for this machine only.
         watched: Whether the page is shown on the terminal.
 
@@ -175,8 +179,21 @@ def run_together(
             one.check()
         for one in lives:
             alone.enter_context(one.alone())
-        asyncio.run(_run(lives, signals, account, door, watched=watched))
+        if guard is not None:
+            guard.start()
+            alone.callback(lambda: guard.close(empty=not any(one.may_rest for one in lives)))
+        asyncio.run(_guarded(_run(lives, signals, account, door, watched=watched), guard))
     return sorted(lives, key=lambda one: one.follows)
+
+
+async def _guarded(run: Coroutine[Any, Any, None], guard: "Guard | None") -> None:
+    """Run, and show a guard meanwhile that the event loop does."""
+    keeping = asyncio.create_task(guard.keep()) if guard else None
+    try:
+        await run
+    finally:
+        if keeping:
+            keeping.cancel()
 
 
 async def _run(

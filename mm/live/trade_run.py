@@ -143,7 +143,7 @@ class TradeRun(LiveRun):
         self._knobs = knobs
         self._account = account
         account.balances.elsewhere = self._traded_elsewhere
-        self._urls, self._credentials = knobs.urls, knobs.credentials
+        self.urls, self.credentials = knobs.urls, knobs.credentials
         self._equity = EquityFile(day.out_root, self.symbol, knobs.trading.venue)
         self._marks: tuple[int | None, int | None] = (None, None)
         self._trader: Trader | None = None
@@ -208,7 +208,7 @@ class TradeRun(LiveRun):
             os.close(descriptor)
 
     def _lock_path(self, symbol: str) -> Path | None:
-        return trader_lock(self._urls.rest, self._credentials.key, symbol)
+        return trader_lock(self.urls.rest, self.credentials.key, symbol)
 
     def _grid(self) -> Instrument:
         """Return the exchange's grid and filters of the symbol."""
@@ -265,13 +265,15 @@ class TradeRun(LiveRun):
             await self._begin_log(audit, instrument, history)
             check = self._account_check(history, instrument)
             run, around = self._gateway_run(history, check), Surroundings(clock=self._clock)
-            gateway = Gateway(self._urls, self._credentials, run, audit, log=self.run.log, around=around)
+            gateway = Gateway(self.urls, self.credentials, run, audit, log=self.run.log, around=around)
+            self.may_rest = True
             try:
                 await self._unless_stopped(self._ready(gateway))
                 await self._with_gateway(history, check, audit, gateway)
             finally:
                 await gateway.stop()
                 self.left_open = gateway.left
+                self.may_rest = bool(self.left_open)
                 audit.append("stop", reason=self._reason(), **self._position())
         except BaseException:
             audit.close()
@@ -446,6 +448,7 @@ class TradeRun(LiveRun):
             engine=play.engine,
             grid=play.grid,
             account=account,
+            model=self._strategy.models.quote_model,
             log=self.run.log,
             desk=desk,
             heard=self._heard,
@@ -601,7 +604,7 @@ class TradeRun(LiveRun):
 
     def _killed_for(self) -> str:
         by_limit = self.desk.engine.manager.killed_for if self.desk else None
-        return by_limit or self._killed_by or self._switch.why() or MANUAL
+        return by_limit or self._switch.why() or self._killed_by or MANUAL
 
     def _watch(self, us: int, audit: AuditLog, desk: TradeDesk, gateway: Gateway) -> str | None:
         """Return why trading must end; called many times per second."""

@@ -8,9 +8,10 @@ import asyncio
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from mm.backtest.journal import REJECT_REASONS
+from mm.base._calls import begin_step, clear_step, end_step
 from mm.clock import US_PER_S, now_us
 from mm.instrument import Instrument, e8, short_text
 from mm.live._live_engine import LiveEngine
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from mm.backtest.live_feed import FeedEvent
     from mm.live.desk import TradeDesk
 
+_Given = TypeVar("_Given")
+_Found = TypeVar("_Found")
 Message = tuple[str, int, int, int, int, str]
 """``place``, ``cancel`` or ``amend``, order id, side, ticks, lots (for an amendment: in total), kind."""
 
@@ -148,6 +151,7 @@ class TraderParts:
         grid: The engine's grid: tick, and a lot that may be finer than the exchange's step.
         account: Position and cash.
         log: Logs events.
+        model: Name of the strategy.
         desk: Counts what happens; None for none.
         heard: Called with events of the market before they are processed.
         watch: Called at least every `MAX_WAIT_S` seconds; returns why trading must end, else None.
@@ -161,6 +165,7 @@ class TraderParts:
     grid: Instrument
     account: TradeAccount
     log: "Logger"
+    model: str = "the strategy"
     desk: "TradeDesk | None" = None
     heard: "Callable[[tuple[FeedEvent, ...]], None]" = lambda _: None
     watch: Callable[[int], str | None] = lambda _: None
@@ -185,7 +190,7 @@ class Trader(OrderListener):
     def __init__(self, parts: TraderParts, gateway: OrderGateway) -> None:
         self.ended: str | None = None
         self.accepted_us: dict[int, int] = {}
-        self._gateway = gateway
+        self._gateway, self._model = gateway, parts.model
         self._engine, self._grid, self._account = parts.engine, parts.grid, parts.account
         self._log, self._desk = parts.log, parts.desk
         self._watch, self._decided, self._clock = parts.watch, parts.decided, parts.clock
@@ -202,7 +207,7 @@ class Trader(OrderListener):
         events = tuple(events)
         try:
             self._heard(events)
-            self._engine.feed(events)
+            self._step(self._engine.feed, events)
         except Exception as error:
             self._fail(error)
             raise
@@ -219,7 +224,7 @@ class Trader(OrderListener):
         us = self._clock() if us is None else us
         try:
             self._allow()
-            messages = self._engine.advance(us)
+            messages = self._step(self._engine.advance, us)
             if messages:
                 self._send(messages, us)
             self._decided()
@@ -228,6 +233,17 @@ class Trader(OrderListener):
             raise
         if self._engine.manager.killed_for is not None:
             self.end(KILL)
+
+    def _step(self, play: Callable[[_Given], _Found], given: _Given) -> _Found:
+        """Call the engine; its time counts as one of its model, which may be compiled."""
+        begin_step(self._model)
+        try:
+            found = play(given)
+        except BaseException:
+            clear_step()
+            raise
+        end_step(self._model)
+        return found
 
     async def run(self) -> str:
         """Keep the clock running until trading ends; return why. Raises what a model raised at a fill."""

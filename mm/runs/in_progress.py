@@ -6,6 +6,7 @@ manifest written last. A run that fails leaves no folder, only its log.
 
 import json
 import os
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -210,6 +211,7 @@ class Run:
             exit_code: Exit code of the process.
         """
         self._name_excluded()
+        self._name_slow()
         manifest = self._manifest(status)
         write_manifest(self.partial, manifest)
         self.partial.rename(self.folder.resolve())
@@ -236,6 +238,12 @@ class Run:
             if isinstance(content, dict):
                 text = json.dumps({**content, "excluded": self._excluded}, indent=1, ensure_ascii=False)
                 path.write_text(text + "\n", encoding="utf-8")
+
+    def _name_slow(self) -> None:
+        """Name the hooks of models that took longer than a trade allows by default."""
+        calls = sys.modules.get("mm.base._calls")  # without it no model was called
+        for hook, (count, longest_s) in (calls.slow_calls() if calls else {}).items():
+            self.log.warning("slow_calls", hook=hook, calls=count, longest_s=round(longest_s, 2))
 
     def fail(self, error: BaseException) -> None:
         """Remove the outputs and write *error* to the log; an unexpected error's message has the log's path."""

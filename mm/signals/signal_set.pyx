@@ -12,6 +12,7 @@ from libc.stdlib cimport calloc, free, malloc, realloc
 import numpy as np
 from numpy.typing import NDArray
 
+from mm.base._calls cimport begin_call, end_call
 from mm.predict.predictor cimport Predictor
 from mm.tape._book cimport (
     MARGIN_TICKS, book_after, book_apply, book_clear, book_close, book_lots_at, book_move, book_open,
@@ -21,7 +22,7 @@ from mm.tape._kinds cimport DEPTH, GAP, KEYFRAME, TRADE
 from typing import TYPE_CHECKING
 
 from mm.errors import ModelError, UsageError
-from mm.base.user_code import raised
+from mm.base.user_code import CallStopped, raised
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -206,14 +207,19 @@ cdef class OwnSignal(Signal):
     cdef object call(self, const Now* now, str hook, object method, tuple more):
         """Return the result of a hook; an error in the hook becomes a ModelError with the hook's name."""
         self.book.now = now
+        cdef bytes name = hook.encode()
+        before = begin_call(self.model, name)
         try:
             return method(self.book, *more)
         except ModelError:
             raise
+        except CallStopped:
+            return None
         except Exception as error:
             raise raised(self.model, hook, error) from error
         finally:
             self.book.now = NULL
+            end_call(self.model, name, before)
 
 
 cdef void nearest_fill(Nearest* side, const Book* book) noexcept nogil:

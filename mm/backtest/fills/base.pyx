@@ -13,6 +13,7 @@ from libc.stdint cimport int64_t, uint8_t, uint64_t
 from mm.tape._book cimport Book, book_lots_at
 from mm.backtest._draws cimport uniform
 from mm.backtest._kept cimport is_kept
+from mm.base._calls cimport begin_call, end_call
 
 from typing import Any
 
@@ -22,7 +23,7 @@ from numpy.typing import NDArray
 from mm.backtest import declarations
 from mm.backtest.fills.hazard_fit import FEATURES
 from mm.backtest.parameters import name_of
-from mm.base.user_code import raised
+from mm.base.user_code import CallStopped, raised
 from mm.errors import ModelError, UsageError
 
 
@@ -287,49 +288,65 @@ cdef class PythonFillModel(FillModel):
         with gil:
             self.order_view.order = order
             self.book_view.top = top
+            before = begin_call(self.model, b"on_rest")
             try:
                 self.rest(self.order_view, self.book_view)
+            except CallStopped:
+                pass
             except (Exception, SystemExit) as error:
                 raise raised(self.model, "on_rest", error) from error
             finally:
                 self.end()
+                end_call(self.model, b"on_rest", before)
         return 0
 
     cdef int64_t on_trade(self, Order* order, const Trade* trade) except -1 nogil:
         with gil:
             self.order_view.order = order
             self.trade_view.trade = trade
+            before = begin_call(self.model, b"on_trade")
             try:
                 return whole_lots(self.model, "on_trade", self.trade(self.order_view, self.trade_view))
             except ModelError:
                 raise
+            except CallStopped:
+                return 0
             except (Exception, SystemExit) as error:
                 raise raised(self.model, "on_trade", error) from error
             finally:
                 self.end()
+                end_call(self.model, b"on_trade", before)
 
     cdef int64_t on_book(self, Order* order, const Top* top, int64_t elapsed_us) except -1 nogil:
         with gil:
             self.order_view.order = order
             self.book_view.top = top
+            before = begin_call(self.model, b"on_book")
             try:
                 return whole_lots(self.model, "on_book", self.book(self.order_view, self.book_view, elapsed_us))
             except ModelError:
                 raise
+            except CallStopped:
+                return 0
             except (Exception, SystemExit) as error:
                 raise raised(self.model, "on_book", error) from error
             finally:
                 self.end()
+                end_call(self.model, b"on_book", before)
 
     cdef int on_level(self, Order* order, int64_t before_lots, int64_t after_lots) except -1 nogil:
         with gil:
             self.order_view.order = order
+            before = begin_call(self.model, b"on_level")
             try:
                 self.level(self.order_view, before_lots, after_lots)
+            except CallStopped:
+                pass
             except (Exception, SystemExit) as error:
                 raise raised(self.model, "on_level", error) from error
             finally:
                 self.end()
+                end_call(self.model, b"on_level", before)
         return 0
 
 

@@ -9,9 +9,11 @@ from libc.stdlib cimport free
 
 from mm.tape._book cimport Book, book_lots_at
 from mm.backtest._kept cimport is_kept
+from mm.base._calls cimport begin_call, end_call
 from mm.backtest.fills.base cimport BEST_LOTS, IOC, LIMIT_MAKER, NEVER, WHOLE_BOOK, Top, TradeView
 
 import math
+
 from typing import TYPE_CHECKING, Any
 
 from mm.backtest.fills.base import made_again
@@ -19,7 +21,7 @@ from mm.backtest.journal import KINDS
 from mm.backtest.parameters import name_of
 from mm.backtest.quotes.view import OwnFill as ShownFill
 from mm.backtest.quotes.view import Quotes
-from mm.base.user_code import raised
+from mm.base.user_code import CallStopped, raised
 from mm.errors import ModelError, UsageError
 
 if TYPE_CHECKING:
@@ -380,14 +382,18 @@ cdef class PythonQuoteModel(QuoteModel):
         with gil:
             self.view.view = view
             self.view.trade.trade = &view.last_trade
+            before = begin_call(self.model, b"quote")
             try:
                 answer = self.quote_hook(self.view)
             except ModelError:
                 raise
+            except CallStopped:
+                answer = None
             except (Exception, SystemExit) as error:
                 raise raised(self.model, "quote", error) from error
             finally:
                 self.end()
+                end_call(self.model, b"quote", before)
             if answer is None:
                 return 0
             if not isinstance(answer, Quotes):
@@ -400,25 +406,34 @@ cdef class PythonQuoteModel(QuoteModel):
             shown = ShownFill(
                 fill.us, fill.order_id, fill.side, fill.ticks, fill.lots, fill.left_lots, bool(fill.took)
             )
+            before = begin_call(self.model, b"on_fill")
             try:
                 self.fill_hook(shown)
             except ModelError:
                 raise
+            except CallStopped:
+                pass
             except (Exception, SystemExit) as error:
                 raise raised(self.model, "on_fill", error) from error
+            finally:
+                end_call(self.model, b"on_fill", before)
         return 0
 
     cdef int on_print(self, const Trade* trade) except -1 nogil:
         with gil:
             self.view.trade.trade = trade
+            before = begin_call(self.model, b"on_print")
             try:
                 self.print_hook(self.view.trade)
             except ModelError:
                 raise
+            except CallStopped:
+                pass
             except (Exception, SystemExit) as error:
                 raise raised(self.model, "on_print", error) from error
             finally:
                 self.end()
+                end_call(self.model, b"on_print", before)
         return 0
 
     cdef object wrong(self, str what):

@@ -15,6 +15,7 @@ from mm.base.knobs import PATH, integer, knob, number
 from mm.cli.config import Results
 from mm.cli.console import Console
 from mm.cli.frame import command
+from mm.errors import MMError
 
 # Modules and functions by name; they are imported when they are measured, so that --help needs no numpy.
 MEASUREMENTS = {"engine": "engine:measure", "parse": "commands:parse", "startup": "commands:startup"}
@@ -80,6 +81,8 @@ def _main(console: Console, settings: Settings, names: tuple[str, ...], full: bo
 
     Each run is stored as OUT_ROOT/bench/<UTC>.json and shows the change since the last run of the same rows.
 
+    It exits with 1 and names the rows that miss their aim. Ratios to the peer are judged only with --peer.
+
     A ratio above 1 is in favour of mm. Compare ratios within one run only: on a shared machine, times drift between
     runs and turns. Calibration compares bias, efficiency, coverage and the diagnostics of a fit with their bars; its
     results do not depend on the machine.
@@ -95,11 +98,12 @@ def _main(console: Console, settings: Settings, names: tuple[str, ...], full: bo
         answer |= {"day": f"{day.symbol}/{day.day}", "hours": None if settings.bench_day else settings.bench_hours}
         answer |= {"yardstick": settings.yardstick and str(settings.yardstick), "peer": bench.peer is not None}
     folder = settings.out_root.resolve() / "bench"
-    answer["measured"] = {}
+    answer["measured"], missed = {}, list[str]()
     for name in measured_names:
         measured = _measure(name, bench, settings, console, full=full)
         found = measured.to_json()
         answer["measured"][name] = found
+        missed += [f"{name}: {row.miss}" for row in measured.rows if row.miss] if isinstance(measured, Measured) else []
         before = earlier(folder, answer, name)
         if before and isinstance(measured, Measured):
             measured = replace(measured, changes=changes(found, before["measured"][name]))
@@ -107,8 +111,12 @@ def _main(console: Console, settings: Settings, names: tuple[str, ...], full: bo
             console.print(line)
         if before:
             console.print(f"  change: since {before['stamp']}, commit {(before['commit'] or 'unknown')[:12]}")
-    answer["load_at_end"] = load()
+    answer |= {"load_at_end": load(), "missed": missed}
     console.set_json({**answer, "path": str(keep(folder, answer))})
+    if missed:
+        raise MMError(
+            f"{len(missed)} aims missed: {'; '.join(missed)}; measure again on an idle machine, then find the change"
+        )
 
 
 main = command(

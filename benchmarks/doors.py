@@ -16,10 +16,11 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from benchmarks.turns import PYTHON, Measured, Row, run
+from benchmarks.turns import PYTHON, Measured, Row, at_most, run
 
 ORDERS, WARM = 3_000, 200
 AIM_MS, AIM_S = 2.0, 2.0
+WITHIN = "a part of a row that is watched"
 SYMBOL, DAY, HOURS = "SIMUSDT", "20260105", 7.0
 SCENARIO = "zero_intelligence"
 _HEADERS = {"Content-Type": "application/json"}
@@ -42,13 +43,13 @@ def measure(turns: int, hours: float = HOURS, orders: int = ORDERS) -> Measured:
         first = run(page).output
         opened = [run(page).output for _ in range(turns)]
     rows = [
-        Row("order to ACK, median", "ms", [output["p50_ms"] for output in sent]),
-        Row("order to ACK, p99", "ms", [output["p99_ms"] for output in sent], aim=f"under {AIM_MS:g}"),
-        Row("in the server, p99", "ms", [output["server_p99_ms"] for output in sent], aim=f"under {AIM_MS:g}"),
-        Row("an empty request, p99", "ms", [output["health_p99_ms"] for output in sent]),
-        Row("processor of the server, an order", "ms", [output["server_ms"] for output in sent]),
-        Row("a day on /market", "s", [output["page_s"] for output in opened], aim=f"under {AIM_S:g}"),
-        Row("the same, processor", "s", [output["user_s"] for output in opened]),
+        Row("order to ACK, median", "ms", [output["p50_ms"] for output in sent], aim=WITHIN),
+        Row("order to ACK, p99", "ms", [output["p99_ms"] for output in sent], aim=at_most(AIM_MS)),
+        Row("in the server, p99", "ms", [output["server_p99_ms"] for output in sent], aim=at_most(AIM_MS)),
+        Row("an empty request, p99", "ms", [output["health_p99_ms"] for output in sent], aim=WITHIN),
+        Row("processor of the server, an order", "ms", [output["server_ms"] for output in sent], aim=WITHIN),
+        Row("a day on /market", "s", [output["page_s"] for output in opened], aim=at_most(AIM_S)),
+        Row("the same, processor", "s", [output["user_s"] for output in opened], aim=WITHIN),
     ]
     facts = {"orders": orders, "rows of the day": first["rows"], "the day's first opening, s": first["page_s"]}
     return Measured(rows, facts, [f"one connection that is kept; {SCENARIO}, {hours:g} h; the tape is kept"])

@@ -15,7 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.turns import FAR_K, GAMMA, PYTHON, Bench, Measured, ProcessResult, Row, run
+from benchmarks.turns import FAR_K, GAMMA, PYTHON, Aim, Bench, Measured, ProcessResult, Row, at_most, run
 from mm.backtest.rules import Account, Execution
 from mm.base.knobs import knobs, shown
 from mm.cli.config import Models
@@ -47,6 +47,7 @@ FED = 100_000  # number of events that are fed one at a time
 PIECES = 200  # number of events that are attached one at a time
 PEER = "hftbacktest"
 SHARE = "its share"
+LINEAR = 0.4  # least share of a linear time: an hour's part takes milliseconds, of which a start is some
 ATTACHED = "attached"
 
 
@@ -213,39 +214,46 @@ def _rows(
     peers: Sequence[ProcessResult],
     warm: Sequence[ProcessResult],
 ) -> list[Row]:
-    def play(name: str, which: str, aim: str = "") -> Row:
+    def play(name: str, which: str, least: float) -> Row:
         """Compare our plays in one process with the peer's second play in one process: both are warm."""
         own = [result.output["plays"][which] for result in in_process]
-        return play_row(name, own, warm, aim)
+        return play_row(name, own, warm, Aim(least))
 
-    def spent(name: str, what: str, unit: str, aim: str = "") -> Row:
+    def spent(name: str, what: str, unit: str, aim: Aim) -> Row:
         own, theirs = ([getattr(result, what) for result in side] for side in (commands, peers))
         users = ([result.user_s for result in side] if unit == "s" else [] for side in (commands, peers))
         return Row(name, unit, own, PEER, theirs, aim, *users)
 
-    def opened(name: str, which: Sequence[ProcessResult]) -> Row:
+    def opened(name: str, which: Sequence[ProcessResult], aim: Aim | str) -> Row:
         own = [result.output["plays"]["load"] for result in in_process]
         theirs = [result.output["runs"][-1]["load_s"] for result in which]
-        return Row(name, "s", [one["s"] for one in own], PEER, theirs, "", [one["user_s"] for one in own])
+        return Row(name, "s", [one["s"] for one in own], PEER, theirs, aim, [one["user_s"] for one in own])
 
     attached = [result.output["feed"]["attached"] for result in in_process]
     return [
-        play("play the day", "day", "12, better 30"),
-        play("play it again", "again", "100, better 200"),
-        play("the same, with its orders read", "read"),
-        play("play its whole book", "whole"),
-        play("queue_prob_power", "queue", "8"),
-        play("fill model in Python", "python", "3"),
-        opened("open the day, warm", warm),
-        opened("open the day, peer's first time", peers),
-        spent("shell to written files", "wall_s", "s", "10"),
-        spent("peak memory", "peak_mb", "MB", "under 500 MB"),
-        Row("an event fed", "µs", [result.output["feed"]["fed"] for result in in_process], ATTACHED, attached, "10"),
+        play("play the day", "day", 15),
+        play("play it again", "again", 50),
+        play("the same, with its orders read", "read", 45),
+        play("play its whole book", "whole", 10),
+        play("queue_prob_power", "queue", 30),
+        play("fill model in Python", "python", 3.5),
+        opened("open the day, warm", warm, Aim(15)),
+        opened("open the day, peer's first time", peers, "ours is the row above"),
+        spent("shell to written files", "wall_s", "s", Aim(10)),
+        spent("peak memory", "peak_mb", "MB", at_most(500)),
+        Row(
+            "an event fed",
+            "µs",
+            [result.output["feed"]["fed"] for result in in_process],
+            ATTACHED,
+            attached,
+            Aim(1_000),
+        ),
         *_parts(in_process),
     ]
 
 
-def play_row(name: str, own: Sequence[Mapping[str, float]], peers: Sequence[ProcessResult], aim: str = "") -> Row:
+def play_row(name: str, own: Sequence[Mapping[str, float]], peers: Sequence[ProcessResult], aim: Aim) -> Row:
     """Return the row of a play: the seconds of *own*, and the last run in each of the *peers*' processes."""
     runs = [result.output["runs"][-1] for result in peers]
     walls, users = ([one[key] for one in runs] for key in ("run_s", "run_user_s"))
@@ -261,7 +269,7 @@ def _parts(in_process: Sequence[ProcessResult]) -> list[Row]:
             days = [result.output["parts"][-1] for result in in_process]
             shares = [day[which] * part["events"] / day["events"] for part, day in zip(parts, days, strict=True)]
             name = f"{label}, {parts[0]['hours']:.3g} of {days[0]['hours']:.3g} hours"
-            rows.append(Row(name, "s", [part[which] for part in parts], SHARE, shares, "1"))
+            rows.append(Row(name, "s", [part[which] for part in parts], SHARE, shares, Aim(LINEAR)))
     return rows
 
 

@@ -16,7 +16,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.turns import PYTHON, Bench, Measured, ProcessResult, Row, run
+from benchmarks.turns import PYTHON, Aim, Bench, Measured, ProcessResult, Row, run
 from mm.backtest.rules import Account, Execution
 from mm.cli.config import Models
 from mm.errors import UsageError
@@ -64,7 +64,7 @@ PEER_PLAY: dict[str, Any] = {
     "most_fills": 2_000_000,
 }
 STRATEGIES = {"grid": "grid", "glft": "GLFT grid"}
-WRITTEN = {"Orders": ("in Python, which sends its orders itself", "0.33")}
+WRITTEN = {"Orders": ("in Python, which sends its orders itself", 0.33)}
 SCALE = 1_000  # factor of the market's quantities, so that one lot of ours is never more than a print
 
 
@@ -193,10 +193,10 @@ def measure(bench: Bench) -> Measured:
     rows, facts = [], {}
     for place, (model, name) in enumerate(models):
         at = list(STRATEGIES).index(name)
-        written, aim = WRITTEN.get(model, ("in Python", "3") if model[0].isupper() else ("compiled", "12"))
+        written, aim = WRITTEN.get(model, ("in Python", 3.0) if model[0].isupper() else ("compiled", 12.0))
         taken = [result.output["plays"][place]["run_user_s"] for result in own]
         against = [result.output["plays"][at]["run_user_s"] for result in peers]
-        rows.append(Row(f"{STRATEGIES[name]}, {written}, user time", "s", taken, PEER, against, aim))
+        rows.append(Row(f"{STRATEGIES[name]}, {written}, user time", "s", taken, PEER, against, Aim(aim)))
         facts[f"{STRATEGIES[name]}, {written}"] = counts(own[-1].output["plays"][place])
         if peers and not model[0].isupper():
             facts[f"{STRATEGIES[name]}, {PEER}"] = counts(peers[-1].output["plays"][at])

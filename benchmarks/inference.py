@@ -6,7 +6,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from benchmarks.turns import Measured, Row
+from benchmarks.turns import Measured, Row, at_most
 from mm.predict.fitting import MODELS, fit
 from mm.predict.predictor import Network
 from mm.predict.samples import Samples, Task
@@ -22,7 +22,7 @@ def measure(turns: int) -> Measured:
     calls = {**_predictors(), "agent": _agent()}
     taken = {name: [_quantiles_us(call) for _ in range(turns)] for name, call in calls.items()}
     rows = [
-        Row(f"{name}, {which}", "us", [quantiles[place] for quantiles in turn_quantiles], aim=f"p99 under {AIM_US} us")
+        Row(f"{name}, {which}", "us", [quantiles[place] for quantiles in turn_quantiles], aim=at_most(AIM_US))
         for name, turn_quantiles in taken.items()
         for place, which in enumerate(("p50", "p99"))
     ]

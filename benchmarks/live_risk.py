@@ -9,7 +9,7 @@ import time
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.turns import PYTHON, Measured, Row, run
+from benchmarks.turns import PYTHON, Measured, Row, at_most, run
 from mm.backtest._risk import check
 from mm.backtest.models import fixed_spread, trade_cross
 from mm.backtest.paper_exchange import PaperExchange
@@ -26,7 +26,7 @@ CHECKS, SECONDS, REPEATS = 20_000, 600, 5
 REQUOTES_PER_S = 1_000
 GRID = Instrument("BENCHUSDT", E8 // 100, 1_000, 5 * E8, "BTC", "USDT")
 NAMES = {"check_us": "risk check from Python", "requote_us": "a requote: with all limits less without"}
-AIM = "under 5"
+AIM = at_most(5)
 
 
 def measure(turns: int) -> Measured:

@@ -20,7 +20,7 @@ PAGE = Path(__file__).parents[1] / "docs" / "performance.md"
 ABOUT = ("stamp", "version", "commit", "code", "python", "numpy", "processor", "processors", "memory_gb", "load")
 ABOUT_DAY = ("load_at_end", "turns", "day", "hours", "yardstick", "peer")
 _SECTION = re.compile(r"(<!-- bench (\w+) -->\n).*?(<!-- /bench -->)", re.DOTALL)
-_HEAD = ("", "mm", "against", "ratio", "of turns")
+_HEAD = ("", "mm", "against", "ratio", "of turns", "aim")
 _PARTS = "its share"  # rows that compare a part of the day with its share of the whole are not shown
 Json = dict[str, Any]
 
@@ -61,7 +61,7 @@ def _cells(row: Json) -> Sequence[str]:
         ratio, theirs = f"{row['ratio']:.3g}", f"{row['against']} {amount(row['theirs'], row['unit'])}"
     if row["least"] is not None:
         turns = f"{row['least']:.3g} to {row['greatest']:.3g}"
-    return row["name"], amount(row["ours"], row["unit"]), theirs, ratio, turns
+    return row["name"], amount(row["ours"], row["unit"]), theirs, ratio, turns, row["aim"] or ""
 
 
 def main(paths: Sequence[str]) -> None:

@@ -50,6 +50,42 @@ class ProcessResult:
 
 
 @dataclass(frozen=True, slots=True)
+class Aim:
+    """What a row must reach, by its medians: a ratio, which holds on any machine, or else a value.
+
+    Attributes:
+        bound: The bound, itself allowed.
+        of: ``ratio``, ``at least`` or ``at most``: the least ratio, the least or the greatest value in the row's unit.
+    """
+
+    bound: float
+    of: str = "ratio"
+
+    def missed(self, row: "Row") -> bool:
+        """Return whether *row* misses the aim; False for a ratio without a reference, as without the peer."""
+        if self.of == "ratio":
+            return row.ratio is not None and row.ratio < self.bound
+        value = statistics.median(row.ours)
+        return value > self.bound if self.of == "at most" else value < self.bound
+
+    def text(self, unit: str) -> str:
+        """Return the aim of a row in *unit* as text."""
+        if self.of == "ratio":
+            return f"≥ {self.bound:,g} ×"
+        return f"{'≤' if self.of == 'at most' else '≥'} {self.bound:,g} {unit}".rstrip()
+
+
+def at_most(value: float) -> Aim:
+    """Return the aim of a row whose value must not be above *value*."""
+    return Aim(value, "at most")
+
+
+def at_least(value: float) -> Aim:
+    """Return the aim of a row whose value must not be below *value*."""
+    return Aim(value, "at least")
+
+
+@dataclass(frozen=True, slots=True)
 class Row:
     """One measured quantity: our values and those of the reference, one per turn.
 
@@ -59,7 +95,7 @@ class Row:
         ours: Our values, one per turn.
         against: Name of the reference.
         theirs: Values of the reference, one per turn; empty without a reference.
-        aim: Target of the ratio or of our value, as text.
+        aim: What it must reach; else why nobody watches it.
         user, their_user: User time of both, in addition to wall time, one per turn; empty if not measured.
     """
 
@@ -68,7 +104,7 @@ class Row:
     ours: Sequence[float]
     against: str = ""
     theirs: Sequence[float] = ()
-    aim: str = ""
+    aim: Aim | str = ""
     user: Sequence[float] = ()
     their_user: Sequence[float] = ()
 
@@ -86,6 +122,20 @@ class Row:
         """Return the ratio of each turn, in ascending order."""
         return sorted(reference / own for own, reference in zip(self.ours, self.theirs, strict=False) if own)
 
+    @property
+    def watched(self) -> str:
+        """The aim as text; empty without one."""
+        return "" if isinstance(self.aim, str) else self.aim.text(self.unit)
+
+    @property
+    def miss(self) -> str:
+        """What the row has and its aim, if it misses it; empty otherwise."""
+        if isinstance(self.aim, str) or not self.aim.missed(self):
+            return ""
+        found = statistics.median(self.ours)
+        has = f"{self.ratio:.3g} × {self.against}" if self.aim.of == "ratio" else amount(found, self.unit)
+        return f"{self.name} is {has}, its aim {self.watched}"
+
     def to_json(self) -> dict[str, Any]:
         """Return the row with its medians; ``least`` and ``greatest`` are ratios of single turns."""
         turns = self.turn_ratios()
@@ -98,7 +148,9 @@ class Row:
             "ratio": self.ratio,
             "least": turns[0] if turns else None,
             "greatest": turns[-1] if turns else None,
-            "aim": self.aim or None,
+            "aim": self.watched or None,
+            "missed": bool(self.miss),
+            "why_no_aim": self.aim if isinstance(self.aim, str) else None,
             "user": statistics.median(self.user) if self.user else None,
             "their_user": statistics.median(self.their_user) if self.their_user else None,
             "user_ratio": self.user_ratio,
@@ -107,14 +159,15 @@ class Row:
     def line(self, change: str = "") -> str:
         """Return the row as a line of text; *change* is its change since an earlier run."""
         own = f"  {self.name:<36}{_median_text(self.ours, self.unit):>11}{_median_text(self.user, self.unit):>11}"
+        aim = f"{self.watched}{', MISSED' if self.miss else ''}"
         if self.ratio is None:
-            return f"{own}{'':>63}{change:<8}{self.aim}".rstrip()
+            return f"{own}{'':>63}{change:<8}{aim}".rstrip()
         turns = self.turn_ratios()
         spread = f"({turns[0]:.3g} to {turns[-1]:.3g})"
         by_user = "" if self.user_ratio is None else f"{self.user_ratio:.3g}"
         others = f"{_median_text(self.theirs, self.unit):>11}{_median_text(self.their_user, self.unit):>10}"
         ratios = f"{self.ratio:>7.3g}  {spread:<15}{by_user:>6}  "
-        return f"{own}{others}  {self.against:<11}{ratios}{change:<8}{self.aim}".rstrip()
+        return f"{own}{others}  {self.against:<11}{ratios}{change:<8}{aim}".rstrip()
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,10 +11,11 @@ import sys
 import time
 from dataclasses import asdict, dataclass
 
-from benchmarks.turns import PYTHON, Measured, Row, run
+from benchmarks.turns import PYTHON, Measured, Row, at_least, at_most, run
 
 CLIENTS = 10
 AIM = 5_000
+BUSY = "it depends on what else the machine does"
 SPEED = 150.0
 SECONDS = 5.0
 SCENARIO = "zero_intelligence"
@@ -49,17 +50,17 @@ def measure(turns: int) -> Measured:
     """Measure it in *turns* fresh pairs of processes."""
     outputs = [run([*PYTHON, "benchmarks.wire", str(SECONDS)]).output for _ in range(turns)]
     rows = [
-        Row(f"messages, each of {CLIENTS} clients", "/s", [output["rate"] for output in outputs], aim=f"{AIM:,}"),
-        Row("share of one core", "%", [output["share"] for output in outputs], aim="under 100"),
+        Row(f"messages, each of {CLIENTS} clients", "/s", [output["rate"] for output in outputs], aim=at_least(AIM)),
+        Row("share of one core", "%", [output["share"] for output in outputs], aim=at_most(100)),
         Row(
             f"the same for {AIM:,} messages",
             "%",
             [output["share"] * AIM / output["rate"] for output in outputs],
-            aim="under 100",
+            aim=at_most(100),
         ),
-        Row("lag behind the fastest client", "ms", [output["lag_ms"] for output in outputs]),
-        Row("lag, p99", "ms", [output["late_ms"] for output in outputs]),
-        Row("time skipped to keep up", "s", [output["slipped_s"] for output in outputs], aim="0"),
+        Row("lag behind the fastest client", "ms", [output["lag_ms"] for output in outputs], aim=BUSY),
+        Row("lag, p99", "ms", [output["late_ms"] for output in outputs], aim=BUSY),
+        Row("time skipped to keep up", "s", [output["slipped_s"] for output in outputs], aim=at_most(0)),
     ]
     last = outputs[-1]
     facts = {key: last[key] for key in ("messages", "depth", "bytes", "rows")}

@@ -167,8 +167,8 @@ class Run:
         place, hashes = PurePosixPath(name), dict[str, str]()
         folder = self.partial / place
         folder.mkdir(parents=True, exist_ok=True)
-        # The tables are written beside the summary and the page: the half that is text, hashes and files needs no lock of
-        # the interpreter, and a backtest of a kept day takes a fifth less.
+        # The tables are written beside the summary and the page: text, hashes and files need no lock of the
+        # interpreter, and a backtest of a kept day takes a fifth less.
         with self.timing("write"), ThreadPoolExecutor(1) as other:
             tables = other.submit(result.write_tables, folder, hashes, orders_format)
             columns = columns or columns_of(result)

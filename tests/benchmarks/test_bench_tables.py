@@ -5,7 +5,7 @@ import json
 import pytest
 
 from benchmarks import tables
-from benchmarks.turns import Measured, Row
+from benchmarks.turns import Aim, Measured, Row
 
 pytestmark = pytest.mark.slow  # a measurement of the project, not a fault of the product
 
@@ -14,7 +14,7 @@ ABOUT = {
     "processors": 2, "load": 0.5, "load_at_end": 1.25,
 }  # fmt: skip
 ROWS = [
-    Row("play", "s", [0.01, 0.02, 0.03], "peer", [2.0, 2.0, 2.0], "12", [0.01] * 3, [1.0] * 3),
+    Row("play", "s", [0.01, 0.02, 0.03], "peer", [2.0, 2.0, 2.0], Aim(50), [0.01] * 3, [1.0] * 3),
     Row("memory", "MB", [250.0]),
 ]
 RUN = {**ABOUT, "measured": {"engine": Measured(ROWS, {"rows": 12_345, "fills": 7}).to_json()}}
@@ -26,8 +26,8 @@ def test_page_section_contains_table_of_its_run():
     text = tables.page(PAGE, tables.merged({}, RUN))
     assert "old" not in text
     assert "Run 20260105T080000Z, 3 turns, commit 0123456789ab" in text
-    assert "| play | 0.02 s | peer 2 s | 100 | 66.7 to 200 |" in text
-    assert "| memory | 250 MB |  |  |  |\n<!-- /bench -->" in text
+    assert "| play | 0.02 s | peer 2 s | 100 | 66.7 to 200 | ≥ 50 × |" in text
+    assert "| memory | 250 MB |  |  |  |  |\n<!-- /bench -->" in text
     assert text.endswith("Between.\n\n<!-- bench wire -->\n<!-- /bench -->\n")
     assert tables.page(text, tables.merged({}, RUN)) == text
 

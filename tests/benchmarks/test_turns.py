@@ -61,8 +61,11 @@ def answer(scripts, tmp_path_factory):
     folder = tmp_path_factory.mktemp("bench")
     flags = ["--yardstick", str(scripts), "--hours", "0.05", "--peer", sys.executable, "--turns", "1", "--json"]
     process = run_python("-m", "mm.bench", "engine", "parse", *flags, cwd=folder, ORDER_TTL_MS="1")
-    assert (process.returncode, process.stderr) == (0, "")
-    return json.loads(process.stdout), folder
+    output = json.loads(process.stdout)
+    assert process.returncode == bool(output["missed"]), process.stderr  # a day of minutes may miss an aim
+    assert all(missed in process.stderr for missed in output["missed"])
+    assert all(row["aim"] or row["why_no_aim"] for part in output["measured"].values() for row in part["rows"])
+    return output, folder
 
 
 def test_answer_has_complete_rows_with_finite_ratios(answer):
@@ -103,7 +106,7 @@ def test_yardstick_is_created_once(answer, scripts):
     process = run_python(
         *("-m", "mm", "bench", "parse", "--yardstick", str(scripts), "--hours", "0.05", "--turns", "1"), cwd=folder
     )
-    assert process.returncode == 0, process.stderr
+    assert process.returncode in (0, 1), process.stderr
     assert "gzip -dc" in process.stdout
     assert (scripts / "calls").read_text().splitlines() == ["--hours 0.05", "--hours 0.05 --no-day --events-npz"]
 

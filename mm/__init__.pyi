@@ -138,6 +138,10 @@ class _BacktestKnobs(TypedDict, total=False):
     """Number of further backtests with A and k drawn from the distribution of the fit, for the band of the
     PnL.
     """
+    trust: str | None
+    """Files of Python code that a fit, a predictor or an agent may name; code named only by a file is not
+    run.
+    """
     max_position: float | Decimal | str | None
     """Maximum position if all open orders of a side fill, in the base asset."""
     max_order_notional: float | Decimal | str | None

@@ -1,27 +1,37 @@
 """A user's modules: ``package.module:Class`` from the current folder or the Python path."""
 
 import os
+import re
 import sys
 import traceback
+from collections.abc import Iterable
 from importlib import import_module
+from pathlib import Path
 
 from mm.base.knobs import closest
-from mm.errors import ModelError, UnknownModel
+from mm.errors import ModelError, SafetyError, UnknownModel, UsageError
 
 KERNEL = "mm."  # prefix of the names of our compiled functions
+NAME = re.compile(r"[^\W\d][\w.]*:[^\W\d]\w*")
+"""The name of a user's class, ``package.module:Class``; 12:30 and a URL are none."""
+
+FIRST_ON_PATH = "MM_SOURCE"
+"""Variable that a reproduction sets for its own process: the folder of the modules that the run kept."""
 
 
 def load_class(name: str, kind: str) -> object:
     """Return the class that ``package.module:Class`` names, without calling it.
 
     Raises:
-        UnknownModel: If there is no such module, or the module has no such class.
+        UnknownModel: If it is no such name, there is no such module, or the module has no such class.
         ModelError: If the import of the module raises, or it needs a package that is not installed.
     """
     module_name, _, attribute = name.partition(":")
     if "/" in module_name or module_name.endswith(".py"):  # Python would import a path from a zip file
         way = "give package.module:Class, with dots and without .py"
         raise UnknownModel(f"{kind} {name!r}: {module_name!r} is a path; {way}")
+    if not NAME.fullmatch(name):
+        raise UnknownModel(f"{kind} {name!r}: this is no name of a class; give package.module:Class")
     put_cwd_first()
     try:
         module = import_module(module_name)
@@ -42,10 +52,47 @@ def load_class(name: str, kind: str) -> object:
     return found
 
 
+def refuse_code_of(file: object, names: Iterable[str]) -> None:
+    """Refuse the names of a user's classes that a *file* gives, unless their modules are imported already.
+
+    A fit, a predictor or an agent may come from anyone, and an import runs code: only its reader may name that code.
+
+    Raises:
+        SafetyError: If one is not imported.
+    """
+    foreign = [name for name in names if NAME.fullmatch(name) and name.partition(":")[0] not in sys.modules]
+    if foreign:
+        raise SafetyError(
+            f"{file} names code, {', '.join(foreign)}, which was not run, as a file may come from anyone; review it, "
+            f"and give its file as TRUST (--trust), or import it in your model's file"
+        )
+
+
+def import_trusted(paths: Iterable[str | Path]) -> None:
+    """Import files of Python code that the user trusts, each by its name from the current folder.
+
+    Raises:
+        UsageError: If one is not a .py file below the current folder.
+        ModelError: If the import of one raises.
+    """
+    for path in paths:
+        place = Path(os.path.relpath(path)).with_suffix("")
+        name = ".".join(place.parts)
+        if Path(path).suffix != ".py" or not Path(path).is_file() or not all(map(str.isidentifier, place.parts)):
+            raise UsageError(f"--trust (TRUST) {str(path)!r}: not the .py file of a module below {os.getcwd()}")
+        put_cwd_first()
+        try:
+            import_module(name)
+        except Exception as error:
+            raise ModelError(f"--trust (TRUST) {path}: importing {name} raised {one_line(error)}") from error
+
+
 def put_cwd_first() -> None:
-    """Put the current folder first on the Python path."""
-    if os.getcwd() not in sys.path[:1]:
-        sys.path.insert(0, os.getcwd())
+    """Put the current folder first on the Python path; before it that of `FIRST_ON_PATH`, if it is set."""
+    kept = os.environ.get(FIRST_ON_PATH)  # noqa: TID251 - as PYTHONPATH, it says where Python finds modules
+    wanted = [kept, os.getcwd()] if kept else [os.getcwd()]
+    if sys.path[: len(wanted)] != wanted:
+        sys.path[:0] = wanted
 
 
 def one_line(error: Exception) -> str:

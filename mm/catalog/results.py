@@ -11,16 +11,26 @@ from mm.cli.config import Doors, Pages, Results
 from mm.cli.frame import command
 from mm.cli.task_knobs import Drawn
 
+TRUST = click.Option(
+    ["--trust"],
+    multiple=True,
+    metavar="FILE",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="File of Python code that may be executed where the run or predictor names it; may be repeated.",
+)
+
+
 report = command(
     Drawn,
-    arguments=[click.Argument(["name"], metavar="RUN", shell_complete=run_ids)],
+    arguments=[click.Argument(["name"], metavar="RUN", shell_complete=run_ids), TRUST],
     body="mm.commands.report:main",
     text="""
     Redraw the page of a run, given as its folder or its RUN_ID under OUT_ROOT.
 
     If its days are unchanged, a backtest or a walk-forward is replayed, also under optimistic and pessimistic
     assumptions (SENSITIVITY=0 skips these), and a calibration is measured again. Parts that cannot be replayed are
-    noted, and the rest is drawn from the files of the run. Exit code 3 if RUN is not a run, or a file cannot be read.
+    noted, and the rest is drawn from the files of the run. A user's model is executed only if its file is named by
+    --trust, because a run may come from anyone. Exit code 3 if RUN is not a run, or a file cannot be read.
 
     Example: mm report 20260105T080000Z
     """,
@@ -202,27 +212,18 @@ _TOLERANCE = click.Option(
 )
 
 
-_TRUST = click.Option(
-    ["--trust"],
-    multiple=True,
-    metavar="FILE",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="Source file of a model that may be executed; can be given several times.",
-)
-
-
 runs_reproduce = command(
     Where,
-    arguments=[click.Argument(["name"], metavar="RUN", shell_complete=run_ids), _KEEP, _TOLERANCE, _TRUST],
+    arguments=[click.Argument(["name"], metavar="RUN", shell_complete=run_ids), _KEEP, _TOLERANCE, TRUST],
     body="mm.commands.reproduce:main",
     text="""
     Repeat a run with its knobs, and verify that its outputs are byte-identical, or list the differences.
 
     The inputs are verified by their sha256 first, and the days are read from their files, not from the tape cache.
     Pages are not compared, because they contain the command of their run. The second run uses a temporary folder,
-    which is then removed. A user's model is searched from the current folder. It is executed only if its source
-    file is named by --trust, because a manifest may be untrusted. On another processor the last digits of fits
-    differ: --tolerance sets the limit, and the largest difference of each file is printed. Exit code 0 if all is
+    which is then removed. A user's model is executed as the run kept it, in source/, and only if that file, or one of
+    the same content, is named by --trust, because a run may come from anyone. On another processor the last digits of
+    fits differ: --tolerance sets the limit, and the largest difference of each file is printed. Exit code 0 if all is
     equal, 3 if an input or an output differs, 5 if a model is not trusted.
 
     Example: mm runs reproduce 20260105T080000Z

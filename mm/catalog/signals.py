@@ -6,6 +6,7 @@ from pathlib import Path
 import click
 
 from mm.base.knobs import REQUIRED, integer, knob, number, numbers, one_of
+from mm.catalog.results import TRUST
 from mm.cli.config import Day, Market, OtherMarkets
 from mm.cli.frame import command, runner
 from mm.cli.task_knobs import SignalColumns
@@ -119,7 +120,7 @@ predict_score = runner(
     Day,
     Market,
     OtherMarkets,
-    arguments=[FOLDER],
+    arguments=[FOLDER, TRUST],
     brief=(Day,),
     body="mm.commands.predict:score_command",
     text="""
@@ -134,7 +135,7 @@ predict_apply = runner(
     Day,
     Market,
     OtherMarkets,
-    arguments=[FOLDER],
+    arguments=[FOLDER, TRUST],
     brief=(Day,),
     body="mm.commands.predict:apply_command",
     text="""

@@ -8,6 +8,7 @@ import click
 from mm.backtest.risk import LIVE_DEFAULTS, Risk
 from mm.backtest.rules import Account, Execution
 from mm.base.knobs import PATH, REQUIRED, SWITCH, SYMBOLS, base_url, knob, one_of
+from mm.catalog.results import TRUST
 from mm.cli.completion import runs as run_ids
 from mm.cli.config import Market, Models, OtherMarkets, Results
 from mm.cli.frame import command, runner
@@ -61,17 +62,15 @@ class ShadowPlaces(Results):
     data_root: Path | None = knob(None, PATH, "Folder of the day folders, if moved since the shadow.", matters=False)
 
 
-_TRUST = click.Option(["--trust"], is_flag=True, help="Also execute models whose source is not an input of the run.")
-
-
 shadow_reconcile = command(
     ShadowPlaces,
-    arguments=[click.Argument(["name"], metavar="RUN", shell_complete=run_ids), _TRUST],
+    arguments=[click.Argument(["name"], metavar="RUN", shell_complete=run_ids), TRUST],
     body="mm.commands.shadow:reconcile",
     text="""
     Compare a shadow run with the replay of the day that it recorded, row by row.
 
-    The exit code is 3 if rows differ. RUN is the folder of a shadow's run, or its RUN_ID.
+    The exit code is 3 if rows differ, 5 if it names a user's model whose file is not named by --trust. RUN is the
+    folder of a shadow's run, or its RUN_ID.
 
     Example: mm shadow reconcile out/shadow/BTCUSDT/20260105_20260105T080000Z
     """,

@@ -272,6 +272,12 @@ class Models:
         "Number of further backtests with A and k drawn from the distribution of the fit, for the band of the PnL.",
         matters=True,
     )
+    trust: str | None = knob(
+        None,
+        matching(r"[^,]+(,[^,]+)*", "a list of files", "FILE,FILE,…"),
+        "Files of Python code that a fit, a predictor or an agent may name; code named only by a file is not run.",
+        matters=False,
+    )
 
     def __post_init__(self) -> None:
         if self.fill_params_json is not None and self.fill_params_file is not None:
@@ -298,6 +304,10 @@ class Models:
 
         found = find_fit(str(given), symbols[0], params.get("out_root") or Path("out"))
         return {} if found is None else {"fill_params_file": found}
+
+    def trusted(self) -> tuple[str, ...]:
+        """Return the files of TRUST."""
+        return tuple(self.trust.split(",")) if self.trust else ()
 
     def quote_params(self) -> dict[str, Any]:
         """Return QUOTE_PARAMS_JSON as a dict; empty if it was not given."""

@@ -37,6 +37,7 @@ from mm.models.nested_quotes import Tree, volatility
 from mm.models.other_markets import feed_of_market
 from mm.predict.artefact import ARRAYS, MODEL
 from mm.runs.in_progress import Run
+from mm.runs.trusted import FILES_NAMED, KEPT, KEPT_INDEX
 from mm.signals.micro_price import MicroPriceFit, fit_micro_price
 from mm.signals.other_feed import OtherFeed
 
@@ -50,8 +51,6 @@ if TYPE_CHECKING:
 
 MICRO_PRICE = "micro_price"
 MICRO_PRICE_DAYS = 5  # maximum number of earlier days for the fit of the micro-price
-KEPT, KEPT_INDEX = "models", "index.json"  # in a run's folder: copies of fitted and trained models, by name
-FILES_NAMED = ("model_path", "fit")  # parameters that name a file
 _CHUNK = 4_096  # events searched at once for the first mid
 LEG_REQUOTE_US = 3_600_000_000  # nothing quotes in another market: the strategy's own calls send its orders
 NOTIONAL_MARGIN = 0.9  # of the first mid: quotes below it must still reach the least notional

@@ -20,7 +20,6 @@ from mm.report.evaluation import EVALUATION, page
 from mm.runs.in_progress import Run
 from mm.sweep.evaluation import DayMarket, EvaluatedDay, Row, evaluated
 from mm.sweep.grid import Point
-from mm.sweep.store import source_files
 from mm.sweep.sweep import as_csv
 from mm.sweep.work import Work, engine, work_of
 
@@ -64,8 +63,7 @@ def main(
             step(1)
     if not works:
         raise MissingDay(f"none of {len(names)} days could be read; the first: {holes[0]['reason']}")
-    for path in source_files({name: sha256 for work, _ in works for name, sha256 in work.sources.items()}):
-        run.input_file(path)
+    run.keep_source(dict.fromkeys(name for work, _ in works for name in work.sources))
     played = list(_played(run, works, workers))
     content = evaluated(played, holes)
     with run.timing("write"):

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mm.base.numbers import fixed, signed
+from mm.base.user_code import import_trusted
 from mm.catalog.signals import PredictionTask
 from mm.cli.config import Day, Market, OtherMarkets
 from mm.cli.console import Console
@@ -67,9 +68,12 @@ def fit_command(
         raise FitError(f"{day.symbol} {day.label()}: {_why(content)}")
 
 
-def score_command(run: Run, day: Day, market: Market, others: OtherMarkets, folder: Path) -> None:
+def score_command(
+    run: Run, day: Day, market: Market, others: OtherMarkets, folder: Path, trust: tuple[Path, ...]
+) -> None:
     """Score a fitted predictor on other days: score.json. Exit code 4 if it does not beat the best baseline."""
 
+    import_trusted(trust)
     artefact = _read(run, folder)
     tapes = assemble.tapes(run, day, market)
     for note in _overlap_notes(artefact, tapes):
@@ -86,9 +90,12 @@ def score_command(run: Run, day: Day, market: Market, others: OtherMarkets, fold
         raise FitError(f"{folder} on {day.symbol} {day.label()}: {_why(content)}")
 
 
-def apply_command(run: Run, day: Day, market: Market, others: OtherMarkets, folder: Path) -> None:
+def apply_command(
+    run: Run, day: Day, market: Market, others: OtherMarkets, folder: Path, trust: tuple[Path, ...]
+) -> None:
     """Compute a predictor over recorded days: predictions.parquet with recv_us and prediction."""
 
+    import_trusted(trust)
     artefact = _read(run, folder)
     tapes = assemble.tapes(run, day, market)
     for note in _overlap_notes(artefact, tapes):

@@ -12,6 +12,7 @@ from polars.exceptions import PolarsError
 from mm.backtest.rules import Account, Execution
 from mm.base.atomic_file import atomic_file
 from mm.base.code_identity import hash_file
+from mm.base.knobs import knobs
 from mm.calibration.calibrate import measure
 from mm.calibration.calibrator import Measured
 from mm.calibration.fit_result import PoissonFit
@@ -19,12 +20,12 @@ from mm.calibration.goodness import steadiness
 from mm.calibration.moves import adverse_selection
 from mm.calibration.points import read_points
 from mm.cli.calibration_knobs import Calibration, Fit
-from mm.cli.config import Market
 from mm.cli.console import Console
 from mm.cli.task_knobs import Drawn
 from mm.commands import assemble
 from mm.commands.calibrate import FIT, POINTS
 from mm.commands.reproduce import command_of
+from mm.commands.setup import GROUPS
 from mm.errors import BrokenFile, DataError, MMError, UsageError
 from mm.report.backtest import page as backtest_page
 from mm.report.calibration import further_cards
@@ -40,6 +41,7 @@ from mm.runs.find import Found, find_run
 from mm.runs.in_progress import PAGE
 from mm.runs.manifest import MANIFEST
 from mm.runs.plan import repeating
+from mm.runs.trusted import playable
 
 if TYPE_CHECKING:
     from mm.backtest.result import Result
@@ -47,9 +49,9 @@ if TYPE_CHECKING:
 SUMMARY, NESTED = "summary.json", "backtest"
 
 
-def main(console: Console, drawn: Drawn, name: str) -> None:
-    """Redraw the page of a run, given as its folder or its RUN_ID under OUT_ROOT."""
-    redraw = Redraw(find_run(name, drawn.out_root), drawn, console, [])
+def main(console: Console, drawn: Drawn, name: str, trust: tuple[Path, ...]) -> None:
+    """Redraw the page of a run, given as its folder or its RUN_ID under OUT_ROOT; *trust* may be executed."""
+    redraw = Redraw(find_run(name, drawn.out_root), drawn, console, [], trust)
     path = drawn.report_file or redraw.run.folder / PAGE
     html = _page(redraw, path)
     _write(path, html)
@@ -122,7 +124,7 @@ def _backtest(redraw: Redraw, about: About) -> str:
 def _walkforward(redraw: Redraw, about: About) -> str:
     folder = redraw.run.folder
     if not (folder / NESTED).is_dir():  # no segment was usable
-        return walkforward_page(folder, about)
+        return _read(folder, lambda: walkforward_page(folder, about))
     again = played(redraw, read_content(folder / NESTED / SUMMARY))
     if again is not None:
         return walkforward_page(folder, about, _sensitivity(again).get("sensitivity"), columns_of(again))
@@ -130,7 +132,7 @@ def _walkforward(redraw: Redraw, about: About) -> str:
 
 
 def _schedule(redraw: Redraw, about: About) -> str:
-    return walkforward_page(redraw.run.folder, about)
+    return _read(redraw.run.folder, lambda: walkforward_page(redraw.run.folder, about))
 
 
 def _sweep(redraw: Redraw, about: About) -> str:
@@ -146,11 +148,13 @@ def _calibration(redraw: Redraw, about: About) -> str:
     folder = redraw.run.folder
     content = read_content(folder / FIT)
     try:
-        redraw.located()
-        tapes = assemble.open_days(redraw.day(), redraw.group(Market), redraw.drawn.out_root / "tapes")
-        account, execution = redraw.group(Account), redraw.group(Execution)
-        config = assemble.calibration_config(redraw.group(Calibration), redraw.group(Fit), account.seed, tapes[0])
-        found = measure(tapes, config, assemble.rules(tapes[0], execution, account))
+        groups = (*GROUPS, Calibration, Fit)
+        names = {one.name for kind in groups for one in knobs(kind)}
+        known = playable(redraw.run, redraw.places, redraw.trusted, names)
+        known.import_source()
+        tapes, account = redraw.days(), known.group(Account)
+        config = assemble.calibration_config(known.group(Calibration), known.group(Fit), account.seed, tapes[0])
+        found = measure(tapes, config, assemble.rules(tapes[0], known.group(Execution), account))
         cards = further_cards(content, adverse_selection(found.calibrator))
         return calibration_page(found.fit, found.measured, steadiness(found.calibrator), about, cards)
     except MMError as error:

@@ -12,6 +12,7 @@ from pathlib import Path
 import click
 
 from mm.base.knobs import shown
+from mm.base.user_code import FIRST_ON_PATH
 from mm.catalog.backtests import backtest, evaluate, sweep, walkforward
 from mm.catalog.calibration import calibrate, schedule
 from mm.catalog.results import Where
@@ -19,7 +20,9 @@ from mm.cli.console import Console
 from mm.cli.settings_file import LEFT_OUT
 from mm.errors import DataError, Mismatch, MMError
 from mm.runs.diff import Comparison, OutputDifference, compare, knobs_without_effect, largest_difference
-from mm.runs.find import Found, InputPlaces, check_inputs, check_models, find_run, find_runs, knob_files
+from mm.runs.find import Found, find_run, find_runs
+from mm.runs.in_progress import SOURCE
+from mm.runs.trusted import InputPlaces, Playable, playable
 
 COMMANDS: dict[str, tuple[str, click.Command]] = {  # by kind: the name of the command, and the command
     "backtest": ("backtest", backtest),
@@ -45,14 +48,16 @@ def main(console: Console, where: Where, name: str, keep: bool, tolerance: float
     """Repeat a run with its knobs, and verify that its outputs are byte-identical, or list the differences."""
     run = find_run(name, where.out_root)
     sources = InputPlaces(where.data_root or Path(run.knob("data_root") or "data"), where.out_root)
-    located = check_inputs(run, sources)
-    check_models(run, [os.getcwd(), *sys.path], trust)
+    played = playable(run, sources, trust, run.manifest["knobs"].keys() - knobs_without_effect())
     console.print(f"{' '.join(str(run.manifest[key]) for key in ('kind', 'symbol', 'day', 'run_id'))}  {run.folder}")
-    console.print(f"inputs   {len(located)} files, unchanged")
+    console.print(f"inputs   {len(run.manifest['inputs'])} files, unchanged")
     console.print(f"knobs    {_knobs(run)}")
-    command_name, variables = _variables(run, knob_files(run, located))
+    command_name, variables = _variables(played)
     with _scratch(keep) as scratch:
         words = [command_name, f"--data-root={sources.data_root}", f"--out-root={scratch}"]
+        if played.source:
+            played.copy_source(scratch / SOURCE)
+            variables |= {FIRST_ON_PATH: str(scratch / SOURCE)}
         again = _play(run, words, variables, scratch)
         found = compare(run, again)
         near = _near(found, tolerance)
@@ -79,7 +84,7 @@ def _knobs(run: Found) -> str:
     return f"{', '.join(set_knobs)}, and {len(knobs) - len(set_knobs)} defaults of its version"
 
 
-def _variables(run: Found, files: Mapping[str, Path]) -> tuple[str, dict[str, str]]:
+def _variables(played: Playable) -> tuple[str, dict[str, str]]:
     """Return the command, and a variable for each knob that affects the result, including defaults, which may change.
 
     Variables instead of flags: a flag that the run does not use would be refused.
@@ -87,17 +92,17 @@ def _variables(run: Found, files: Mapping[str, Path]) -> tuple[str, dict[str, st
     Raises:
         DataError: If this version has no such command or knob.
     """
+    run, unused = played.run, knobs_without_effect()
     name, options = command_of(run)
     names = {option.name: str(option.envvar) for option in options if option.envvar}
-    knobs = {name: one["value"] for name, one in run.manifest["knobs"].items() if name not in knobs_without_effect()}
+    knobs = {name: value for name, value in played.values.items() if name not in unused or name in played.files}
     unknown = [name for name in knobs if name not in names]
     if unknown:
         raise DataError(
             f"{run.folder} was made with knobs that this version does not have ({', '.join(unknown)}); "
             f"use version {run.manifest['version']} {run.manifest['commit'] or ''}".rstrip()
         )
-    values = {**knobs, **files}
-    return name, {names[key]: shown(value) for key, value in values.items() if value is not None}
+    return name, {names[key]: shown(value) for key, value in knobs.items() if value is not None}
 
 
 def command_of(run: Found) -> tuple[str, list[click.Parameter]]:

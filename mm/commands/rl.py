@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from mm.backtest.quotes.agent_file import read_agent, write_agent
 from mm.backtest.rules import Account, Execution
+from mm.base.user_code import import_trusted
 from mm.cli.config import Day, Market, Models
 from mm.cli.console import Console
 from mm.cli.task_knobs import HeldOutDays, Learning, Refereed, TrainedAgent
@@ -62,6 +63,7 @@ def evaluate(
     models: Models,
 ) -> None:
     """Evaluate an agent against Avellaneda-Stoikov, the symmetric quoter and the expected-value quoter."""
+    import_trusted(models.trusted())
     knobs = _knobs(execution, account, models)
     agent = read_agent(trained.model_path)
     day = _days(wanted, agent)

@@ -1,8 +1,8 @@
 """The knobs of one backtest: as a command, and as JSON for another process."""
 
-import re
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass, fields
+import json
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any, Self
@@ -10,24 +10,26 @@ from typing import Any, Self
 from mm.backtest.risk import NO_RISK, Risk
 from mm.backtest.rules import Account, Execution
 from mm.base.knobs import FIT, PATH, Knob, knobs, shown
+from mm.base.user_code import NAME
 from mm.cli.config import NO_OTHERS, Day, Market, Models, OtherMarkets
 from mm.cli.unused_knobs import unused_knobs
-from mm.commands.assemble import artefacts
+from mm.commands.assemble import artefacts, moved, moved_models
 from mm.models.builder import agent_files
 from mm.predict.artefact import predictor_files
+from mm.runs.find import Found
+from mm.runs.trusted import InputPlaces, Playable, playable
 
+GROUPS: tuple[type, ...] = (Day, Market, Execution, Account, Models, Risk, OtherMarkets)
 _PLACES = ("data_root", "out_root")
 _OWN = ("out_dir",)  # belongs to the command that runs many backtests
 _CONTENT = ("latency_file", "day")  # identified by their content
-
-_USERS = re.compile(r"[^\W\d][\w.]*:[^\W\d]\w*")  # a user's model; 12:30 is not a name
 
 
 def users_models(*values: object) -> list[str]:
     """Return each ``package.module:Class`` in *values*: names of models, and JSON parameters."""
     found: list[str] = []
     for value in values:
-        if isinstance(value, str) and _USERS.fullmatch(value):
+        if isinstance(value, str) and NAME.fullmatch(value):
             found.append(value)
         elif isinstance(value, Mapping | list | tuple):
             found += users_models(*(value.values() if isinstance(value, Mapping) else value))
@@ -96,8 +98,35 @@ class Setup:
     @classmethod
     def from_json(cls, content: dict[str, Any]) -> Self:
         """Return the setup from the *content* of :meth:`to_json`."""
-        groups = (Day, Market, Execution, Account, Models, Risk, OtherMarkets)
-        return cls(*(_group(kind, **content[one.name]) for kind, one in zip(groups, fields(cls), strict=True)))
+        return cls(*(_group(kind, **content[one.name]) for kind, one in zip(GROUPS, fields(cls), strict=True)))
+
+    @classmethod
+    def of_manifest(
+        cls, run: Found, places: InputPlaces, trusted: Sequence[Path] = (), *, days: bool = True
+    ) -> "tuple[Self, Playable]":
+        """Return the setup of a finished run, which is only played if its code and files are trusted (`playable`).
+
+        Args:
+            run: The run; a knob added since then has its default.
+            places: Where its inputs are searched; its days are read there.
+            trusted: The files of code that the user trusts. The modules that the run kept are imported.
+            days: Whether its days must be unchanged.
+
+        Raises:
+            SafetyError: If its manifest names code that is not trusted, or a file that is no input of the run.
+            DataError: If an input is missing or changed.
+            ModelError: If the import of a trusted module raises.
+        """
+        names = {one.name for kind in GROUPS for one in knobs(kind)}
+        known = playable(run, places, trusted, names, days=days)
+        known.import_source()
+        roots = {"data_root": places.data_root, "out_root": places.out_root, "out_dir": None}
+        if run.knob("day") is None:  # of a live run, which records the current day
+            roots["day"] = run.manifest["day"]
+        found = cls(*(known.group(kind, **(roots if kind is Day else {})) for kind in GROUPS))
+        others = found.others.others and json.dumps(moved(json.loads(found.others.others), known.artefacts))
+        models = moved_models(found.models, known.artefacts)
+        return replace(found, models=models, others=OtherMarkets(others=others)), known
 
     def _knobs(self) -> list[tuple[Knob, Any]]:
         groups = [getattr(self, group.name) for group in fields(self)]

@@ -3,8 +3,6 @@
 ``mm shadow reconcile``: compare the decisions with the replay of the recorded day.
 """
 
-import os
-import sys
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +10,6 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from mm.backtest.risk import Risk
 from mm.backtest.rules import Account, Execution
-from mm.base.knobs import knobs, shown
 from mm.catalog.trading import ShadowPlaces
 from mm.cli.config import Day, Market, Models, Name, OtherMarkets, Results, Source
 from mm.cli.console import Console
@@ -20,20 +17,22 @@ from mm.cli.interrupts import TradeSignals
 from mm.cli.symbol_runs import SymbolRun, in_each
 from mm.cli.task_knobs import Recorder, Sources
 from mm.clock import SteadyClock, now_us
+from mm.commands.setup import Setup
 from mm.errors import DataError, Mismatch, UsageError
 from mm.live.guard import CallGuard
 from mm.live.knobs import CallLimit
 from mm.live.live_run import run_together
 from mm.live.other_markets import check_seen, places_of
 from mm.live.reconcile import reconcile as compare_with_replay
-from mm.live.shadow_run import ShadowRun, with_copies
+from mm.live.shadow_run import ShadowRun
 from mm.live.state_stores import LiveStore
 from mm.live.terms import PaperKnobs, ShadowTerms
 from mm.market_data.days import DayWindow, WindowRule
 from mm.market_data.recorder import of_market, parts_of
 from mm.models.builder import check_names
-from mm.runs.find import Found, check_models, find_run
+from mm.runs.find import find_run
 from mm.runs.in_progress import Run
+from mm.runs.trusted import InputPlaces
 
 if TYPE_CHECKING:
     from mm.base.doors import Door
@@ -119,22 +118,17 @@ def parts_beside(
     return {name: day_parts(run, *place, work.day, clock) for name, place in places.items()}
 
 
-def reconcile(console: Console, places: ShadowPlaces, name: str, trust: bool) -> None:
-    """Compare a shadow run with the replay of the day that it recorded, row by row."""
+def reconcile(console: Console, places: ShadowPlaces, name: str, trust: tuple[Path, ...]) -> None:
+    """Compare a shadow run with the replay of the day that it recorded, row by row; *trust* may be executed."""
 
     run = find_run(name, places.out_root)
     if run.manifest["kind"] != "shadow":
         raise DataError(f"{run.folder} is a run of the kind {run.manifest['kind']!r}; give one of `mm shadow`")
     terms = ShadowTerms.read(run.folder)
-    if not trust:
-        names = {one.name for one in knobs(Models)}
-        named = {name: one for name, one in run.manifest["knobs"].items() if name in names}
-        check_models(replace(run, manifest={**run.manifest, "knobs": named}), [os.getcwd(), *sys.path])
-    market, execution, account = _group(run, Market), _group(run, Execution), _group(run, Account)
-    models, others = _group(run, Models), _group(run, OtherMarkets)
-    strategy = PaperKnobs(market, execution, account, models, _group(run, Risk), others)
-    data_root = places.data_root or Path(run.knob("data_root") or "data")
-    found, _ = compare_with_replay(terms, with_copies(strategy, run.folder), data_root, run.folder)
+    inputs = InputPlaces(places.data_root or Path(run.knob("data_root") or "data"), places.out_root)
+    setup, _ = Setup.of_manifest(run, inputs, trust, days=False)
+    strategy = PaperKnobs(setup.market, setup.execution, setup.account, setup.models, setup.risk, setup.others)
+    found, _ = compare_with_replay(terms, strategy, inputs.data_root, run.folder)
     console.set_json({**found.to_json(), "path": str(run.folder.resolve())})
     console.print(found.text())
     if not found.same:
@@ -146,9 +140,3 @@ def _difference(found: "Reconciliation") -> str:
     if first is None:
         return "its orders, fills or states do not match its decisions"
     return f"decision {first['row']} at {first['us']} µs, live {first['live']}, replayed {first['replay']}"
-
-
-def _group(run: Found, kind: type[_Group]) -> _Group:
-    """Return the run's knobs of one group; newer knobs have their defaults."""
-    given = {one.name: (one, run.knob(one.name)) for one in knobs(kind)}
-    return kind(**{name: one.read(shown(value)) for name, (one, value) in given.items() if value is not None})

@@ -17,7 +17,7 @@ from mm.runs.in_progress import Run
 from mm.sweep.findings import PlayedPoint
 from mm.sweep.grid import Point, axes_for, points_of
 from mm.sweep.search import Search, Space, held_out
-from mm.sweep.store import Store, source_files
+from mm.sweep.store import Store
 from mm.sweep.sweep import keep, raise_failures, write
 from mm.sweep.work import Player, Work, check, engine, fits, shared_inputs
 
@@ -58,8 +58,7 @@ def main(
         shared = fits(run, points, tapes, (config, windows), shared, store)
     shared = check(run, points, tapes, shared)
     work = Work(points, shared, store)
-    for path in source_files(work.sources):
-        run.input_file(path)
+    run.keep_source(work.sources)
     with run.timing("play"), run.progress("points", len(work.jobs)) as step:
         try:
             played = work.run(engine(workers), step, reuse=workers.reuse_points)

@@ -24,10 +24,11 @@ from mm.live.terms import REGRIDDED, PaperKnobs
 from mm.market_data.recording import Parts, Recording
 from mm.report.backtest import page
 from mm.report.run_columns import columns_of
+from mm.runs.trusted import COPIES
 
 if TYPE_CHECKING:
     from mm.cli.config import Day
-    from mm.runs.in_progress import Run
+from mm.runs.in_progress import Run
 
 REFRESH_S = 0.05
 
@@ -181,12 +182,13 @@ def _take_back_killed(run: "Run") -> None:
 
 def _named(knobs: PaperKnobs) -> dict[str, Path]:
     """Return the files in the knobs, by the name of their copy in the run."""
-    named = {"fill_params.json": knobs.models.fill_params_file, "latencies.csv": knobs.execution.latency_file}
-    return {name: path for name, path in named.items() if path is not None}
+    named = {"fill_params_file": knobs.models.fill_params_file, "latency_file": knobs.execution.latency_file}
+    return {COPIES[knob]: path for knob, path in named.items() if path is not None}
 
 
 def with_copies(knobs: PaperKnobs, folder: Path) -> PaperKnobs:
     """Return *knobs* with the copies in a run's *folder* instead of the files."""
     copies = {name: folder / name for name in _named(knobs)}
-    models = replace(kept_models(knobs.models, folder), fill_params_file=copies.get("fill_params.json"))
-    return replace(knobs, models=models, execution=replace(knobs.execution, latency_file=copies.get("latencies.csv")))
+    models = replace(kept_models(knobs.models, folder), fill_params_file=copies.get(COPIES["fill_params_file"]))
+    execution = replace(knobs.execution, latency_file=copies.get(COPIES["latency_file"]))
+    return replace(knobs, models=models, execution=execution)

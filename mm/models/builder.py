@@ -1,7 +1,6 @@
 """Builds the models named by the knobs, with their parameters and the fit or schedule they use."""
 
 import json
-import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -18,6 +17,7 @@ from mm.backtest.quotes.base import compiled
 from mm.backtest.quotes.distances import avellaneda_stoikov_of_curve
 from mm.backtest.quotes.steps import Gated
 from mm.base.settings import settings
+from mm.base.user_code import NAME, import_trusted, refuse_code_of
 from mm.calibration.fit_result import EXPONENTIAL, PoissonFit
 from mm.calibration.intensities import intensity_of, measured_intensity
 from mm.calibration.intervals import draws
@@ -67,6 +67,7 @@ class ModelBuilder:
         self._own = False
         self._adverse: float | None = None
         self.predictors: dict[str, Artefact] = {}
+        import_trusted(models.trusted())
         if models.fill_params_file is not None:
             fitted = read_fitted(models.fill_params_file)
             self._lacks = lacking(models.fill_params_file, fitted)
@@ -168,6 +169,7 @@ class ModelBuilder:
         name, params, fit = self._models.fill_model, self._models.fill_params(), self._fitted
         if not params and isinstance(fit, PoissonFit) and fit.calib_fills == name not in DRAWN:
             params = fit.calib_fill_params or {}
+            refuse_code_of(self._models.fill_params_file or "the fit", _names_in(params))
         return self._fills(name, params)
 
     def _fills(self, name: str, params: Mapping[str, Any]) -> object:
@@ -259,13 +261,15 @@ class ModelBuilder:
         return _checked(construct(build, params, "QUOTE_PARAMS_JSON", {"inner": compiled(inner)}), {"quote": 1})
 
     def _resolve(self, registry: Registry, name: str, kind: str) -> Callable[..., Any]:
-        """Return the class of a name; record the file of a user's module as an input of the run."""
+        """Return the class of a name; the run keeps the sources of a user's."""
         build = resolve(registry, name, kind)
         if ":" in name:
             self._own = True
-            source = getattr(sys.modules[name.partition(":")[0]], "__file__", None)
-            if source is not None and self._run is not None:
-                self._run.input_file(Path(source))
+            if self._run is not None:
+                declared = getattr(build, "signals", ())
+                signals = declared if isinstance(declared, tuple | list) else ()
+                named = [name, *(one for one in signals if isinstance(one, str) and NAME.fullmatch(one))]
+                self._run.keep_source(one.partition(":")[0] for one in named)
         return build
 
     def _construct(
@@ -336,6 +340,15 @@ def _fill_models(models: Models) -> Iterator[tuple[str, dict[str, Any]]]:
             waiting += [
                 (one, dict(given)) for one, given in (named(one, PAIRS) for one in listed(params["models"], PAIRS))
             ]
+
+
+def _names_in(params: object) -> Iterator[str]:
+    """Yield every text in parameters."""
+    if isinstance(params, str):
+        yield params
+    elif isinstance(params, Mapping | list):
+        for one in params.values() if isinstance(params, Mapping) else params:
+            yield from _names_in(one)
 
 
 def _checked(model: object, hooks: Mapping[str, int]) -> object:

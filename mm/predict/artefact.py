@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mm.base.user_code import refuse_code_of
 from mm.errors import BrokenFile, Mismatch, UsageError
 from mm.instrument import e8
 from mm.predict.predictor import Forest, Network, Predictor
@@ -61,8 +62,17 @@ class Artefact:
 
     @property
     def signals(self) -> tuple[str, ...]:
-        """Names of its input signals."""
-        return tuple(self.about["signals"])
+        """Names of its input signals.
+
+        Raises:
+            BrokenFile: If it names another predictor.
+            SafetyError: If it names a user's signal whose module is not imported, since a predictor may be foreign.
+        """
+        names: tuple[str, ...] = tuple(self.about["signals"])
+        if nested := [name for name in names if FOLDER in name]:
+            raise BrokenFile(f"{Path(self.path) / MODEL}: its signal {nested[0]!r} is a predictor itself; fit it again")
+        refuse_code_of(Path(self.path) / MODEL, names)
+        return names
 
     @property
     def sides(self) -> tuple[str, ...]:

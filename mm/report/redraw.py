@@ -1,29 +1,28 @@
 """A finished run, loaded to draw it again: its knobs, its inputs, and its backtest."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from mm.backtest.replay import by_events
-from mm.backtest.risk import Risk
-from mm.backtest.rules import Account, Execution
 from mm.backtest.sensitivity import Strategy
-from mm.base.knobs import knobs, shown
-from mm.cli.config import Day, Market, Models
+from mm.cli.config import Day, Market
 from mm.cli.console import Console
 from mm.cli.task_knobs import Drawn
 from mm.commands import assemble
+from mm.commands.setup import Setup
 from mm.errors import Mismatch, MMError
 from mm.models.builder import ModelBuilder, read_fitted
 from mm.report.run_columns import market_of
-from mm.runs.find import Found, InputPlaces, check_inputs, knob_files
+from mm.runs.find import Found
+from mm.runs.trusted import InputPlaces, check_inputs, playable
 
 if TYPE_CHECKING:
     from mm.backtest.result import Result
     from mm.report.run_columns import MarketColumns
+    from mm.tape.tape import Tape
 
-Group = TypeVar("Group")
 SCHEDULE = "poisson_schedule.json"
 
 
@@ -36,36 +35,31 @@ class Redraw:
         drawn: What to draw.
         console: Shows the progress of a backtest.
         notes: Parts that could not be drawn, and the reasons; appended by the methods.
+        trusted: The files of code that may be executed if its manifest names it.
     """
 
     run: Found
     drawn: Drawn
     console: Console
     notes: list[str]
-
-    def located(self) -> dict[str, Path]:
-        """Return the current paths of the files named by knobs, after verifying that no input has changed.
-
-        Raises:
-            DataError: If one is missing or changed.
-        """
-        return knob_files(self.run, check_inputs(self.run, InputPlaces(self.data_root, self.drawn.out_root)))
+    trusted: Sequence[Path] = ()
 
     @property
-    def data_root(self) -> Path:
-        """Folder of the days."""
-        return self.drawn.data_root or Path(self.run.knob("data_root") or "data")
+    def places(self) -> InputPlaces:
+        """Where the inputs of the run are searched."""
+        return InputPlaces(self.drawn.data_root or Path(self.run.knob("data_root") or "data"), self.drawn.out_root)
 
-    def group(self, kind: type[Group], **others: Any) -> Group:
-        """Return the run's knobs of one *kind*, except *others*; a knob added since then has its default."""
-        values = {
-            one.name: one.read(shown(value)) for one in knobs(kind) if (value := self.run.knob(one.name)) is not None
-        }
-        return kind(**{**values, **others})
+    @property
+    def tapes(self) -> Path:
+        """Folder of the kept tapes."""
+        return self.drawn.out_root / "tapes"
 
-    def day(self) -> Day:
-        """Return the run's days, with their current folder."""
-        return self.group(Day, data_root=self.data_root, out_root=self.drawn.out_root, out_dir=None)
+    def days(self) -> "list[Tape]":
+        """Return the tapes of the run's days, whose files must be unchanged."""
+        check_inputs(self.run, self.places)
+        known = playable(self.run, self.places, (), (), days=False)
+        roots = {"data_root": self.places.data_root, "out_root": self.drawn.out_root, "out_dir": None}
+        return assemble.open_days(known.group(Day, **roots), known.group(Market), self.tapes)
 
 
 def played(redraw: Redraw, summary: Mapping[str, Any]) -> "Result | None":
@@ -93,29 +87,25 @@ def market(redraw: Redraw, summary: Mapping[str, Any]) -> "MarketColumns | None"
     """Return the best prices and prints of the run's days; None, with a note, if the days have changed."""
 
     try:
-        redraw.located()
-        tapes = assemble.open_days(redraw.day(), redraw.group(Market), redraw.drawn.out_root / "tapes")
-        return market_of(tapes, summary.get("feed"))
+        return market_of(redraw.days(), summary.get("feed"))
     except MMError as error:
         redraw.notes.append(f"drawn without the market's prices and trades: {error}")
         return None
 
 
 def _strategy(redraw: Redraw) -> "Strategy":
-    """Return the strategy of the run: the same days, rules and models."""
-
-    files = redraw.located()
-    models = redraw.group(Models, **{name: path for name, path in files.items() if name == "fill_params_file"})
-    latencies = {name: path for name, path in files.items() if name == "latency_file"}
-    execution, account = redraw.group(Execution, **latencies), redraw.group(Account)
-    tapes = assemble.open_days(redraw.day(), redraw.group(Market), redraw.drawn.out_root / "tapes")
-    rules = assemble.rules(tapes[0], execution, account, models, risk=redraw.group(Risk))
+    """Return the strategy of the run: the same days, other markets, rules and models."""
+    setup, _ = Setup.of_manifest(redraw.run, redraw.places, redraw.trusted)
+    day, market, models, account = setup.day, setup.market, setup.models, setup.account
+    tapes = assemble.open_days(day, market, redraw.tapes)
+    rules = assemble.rules(tapes[0], setup.execution, account, models, risk=setup.risk)
+    feeds = assemble.open_others(day, market, setup.others, tapes, redraw.tapes)
+    rules = assemble.with_others(rules, feeds, setup.others.declared(), account)
     forward = redraw.run.manifest["kind"] == "walkforward"
     builder = ModelBuilder(None, assemble.unfitted(models) if forward else models, tapes[0], account.seed)
     if forward:
         builder.use(read_fitted(redraw.run.folder / SCHEDULE))
-    kept = redraw.drawn.out_root / "tapes"
-    rules = assemble.with_micro_price(None, rules, builder.quotes(), redraw.day(), redraw.group(Market), tapes[0], kept)
+    rules = assemble.with_micro_price(None, rules, builder.quotes(), day, market, tapes[0], redraw.tapes)
     return Strategy(tapes, rules, builder.quotes, builder.fills, builder.intensity, account.seed)
 
 

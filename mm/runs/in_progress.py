@@ -8,7 +8,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
 from operator import itemgetter
@@ -16,7 +16,8 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 import mm
-from mm.base.code_identity import hash_file
+from mm.base.code_identity import closure, hash_file
+from mm.base.own_modules import file_of, module_file, own_file
 from mm.cli.console import Console, Log
 from mm.cli.frame import exit_code_of
 from mm.cli.interrupts import deferred
@@ -42,6 +43,8 @@ if TYPE_CHECKING:
     from mm.report.run_columns import RunColumns
 
 PAGE = "report.html"
+SOURCE = "source"
+"""Folder in a run with the files of a user's modules, as they were played; the digest has them as inputs."""
 _UNDECLARED = (None, True, None)  # rows, whether it is in the digest, sha256
 
 
@@ -126,6 +129,17 @@ class Run:
         """Record the file at *path* (FILL_PARAMS_FILE) as an input, with its current content."""
         relative = Path(os.path.relpath(path, self._plan.day.data_root)).as_posix()
         self.input(relative, path.stat().st_size, hash_file(path))
+
+    def keep_source(self, modules: Iterable[str]) -> None:
+        """Record the files of a user's modules, and of all that they import of his, as inputs, and keep the sources."""
+        given = list(modules)
+        own, _ = closure(given, own_file)
+        for name in dict.fromkeys([*given, *own]):
+            if (path := file_of(name)) is not None:
+                self.input_file(path)
+            if name in own and path is not None and path.suffix == ".py":
+                place, _ = module_file(name)
+                self.output(f"{SOURCE}/{place}", digest=False).write_bytes(path.read_bytes())
 
     @property
     def about(self) -> "About":

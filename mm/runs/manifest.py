@@ -10,7 +10,7 @@ import subprocess
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from mm.base.code_identity import hash_file
@@ -112,7 +112,22 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     wrong = [name for name, kind in _ENTRIES.items() if not isinstance(manifest.get(name), kind)]
     if wrong:
         raise BrokenFile(f"{path}: not a run manifest, {wrong[0]} is missing; make the run again")
+    _check_paths(path, manifest)
     return manifest
+
+
+def _check_paths(path: Path, manifest: Mapping[str, Any]) -> None:
+    """Raise BrokenFile if a name in a manifest, which may come from anyone, leads out of its folder."""
+    for name in ("kind", "symbol", "day", "run_id"):
+        if manifest[name] != Path(manifest[name]).name:
+            raise BrokenFile(f"{path}: {name} is {manifest[name]!r}, which is a path; make the run again")
+    for entry in [*manifest["inputs"], *manifest["outputs"]]:
+        if not isinstance(entry, dict) or not all(isinstance(entry.get(key), str) for key in ("path", "sha256")):
+            raise BrokenFile(f"{path}: {entry!r} is no input or output; make the run again")
+    for entry in manifest["outputs"]:
+        place = PurePosixPath(entry["path"])
+        if place.is_absolute() or ".." in place.parts or not place.parts:
+            raise BrokenFile(f"{path}: the output {entry['path']!r} is not in the folder; make the run again")
 
 
 def checkout_commit(package: Path) -> str | None:

@@ -2,16 +2,15 @@
 
 import json
 import sys
-import sysconfig
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, lru_cache
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from mm.base.atomic_file import atomic_file, clear_unfinished
-from mm.base.code_identity import PACKAGE, closure, code_files, digest, hash_file, sources_alone
+from mm.base.code_identity import closure, code_files, digest, hash_file, sources_alone
+from mm.base.own_modules import file_of, own_file
 from mm.base.user_code import put_cwd_first
 from mm.cli.config import Models
 from mm.commands.setup import Setup, users_models
@@ -20,7 +19,6 @@ from mm.models.names import resolve
 
 PLAY = "mm.sweep.play"  # entry module of every point
 _MARK = "__sha256_when_imported__"
-_INSTALLED = tuple(Path(sysconfig.get_path(name)).resolve() for name in ("stdlib", "platstdlib", "purelib", "platlib"))
 SCHEMA_VERSION = 1
 
 
@@ -89,7 +87,7 @@ def _own_modules(names: Sequence[str]) -> tuple[dict[str, str], set[str]]:
     if not names:
         return {}, set()
     put_cwd_first()
-    modules, others = closure((name.partition(":")[0] for name in names), _own_file)
+    modules, others = closure((name.partition(":")[0] for name in names), own_file)
     found = {name: hash_file(path) for name, (path,) in modules.items()}
     loaded = [name for name in found if name in sys.modules]
     if any(vars(sys.modules[name]).get(_MARK) != found[name] for name in loaded):
@@ -101,7 +99,7 @@ def _own_modules(names: Sequence[str]) -> tuple[dict[str, str], set[str]]:
         if unknown := [one for one in read if one not in names]:
             return _own_modules([*names, *unknown])
         module = name.partition(":")[0]
-        if module not in found and (path := _file(module)) is not None:  # installed: identified by its own file
+        if module not in found and (path := file_of(module)) is not None:  # installed: identified by its own file
             found[module] = hash_file(path)
         if module not in found or module == "__main__":
             raise UsageError(f"model {name!r} is not defined in a file; move it to one, such as my_models.py")
@@ -109,38 +107,6 @@ def _own_modules(names: Sequence[str]) -> tuple[dict[str, str], set[str]]:
         if name in sys.modules:
             setattr(sys.modules[name], _MARK, sha256)
     return dict(sorted(found.items())), others
-
-
-def source_files(sources: Mapping[str, str]) -> list[Path]:
-    """Return the files of a user's modules; *sources* has their names as keys."""
-    return [path for name in sources if (path := _file(name)) is not None]
-
-
-def module_file(name: str) -> tuple[str, Path]:
-    """Return the path of a module's file relative to a folder of modules, and the file."""
-    path = _file(name)
-    if path is None:
-        raise UsageError(f"the module {name} is no longer found; run the command again")
-    place = Path(*name.split("."))
-    file = place / path.name if path.stem == "__init__" else place.with_name(path.name)
-    return file.as_posix(), path
-
-
-def _own_file(name: str) -> list[Path]:
-    """Return the file of a module that is neither installed nor of this project; empty for others."""
-    if name.partition(".")[0] in (PACKAGE.name, *sys.stdlib_module_names):
-        return []
-    path = _file(name)
-    return [] if path is None or any(path.is_relative_to(folder) for folder in _INSTALLED) else [path]
-
-
-def _file(name: str) -> Path | None:
-    """Return the file of a module; None without one."""
-    try:
-        spec = find_spec(name)
-    except (ImportError, ValueError):
-        return None
-    return Path(spec.origin).resolve() if spec is not None and spec.has_location and spec.origin else None
 
 
 @dataclass(frozen=True)

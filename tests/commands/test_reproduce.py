@@ -207,16 +207,11 @@ def remove_file(name: str):
     return remove
 
 
-def edit_model(place: Path) -> str:
-    (place / "my_models.py").write_text(MODEL + "\n")
-    return "my_models.py changed since the run"
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "spoil",
-    [spoil_trade, remove_file(f"data/{SYMBOL}/{DAYS[0]}/instrument.json"), remove_file("latencies.csv"), edit_model],
-    ids=["a day changed", "a file of a day gone", "latencies gone", "the model changed"],
+    [spoil_trade, remove_file(f"data/{SYMBOL}/{DAYS[0]}/instrument.json"), remove_file("latencies.csv")],
+    ids=["a day changed", "a file of a day gone", "latencies gone"],
 )
 def test_changed_or_missing_inputs_are_named_before_playing(desk, tmp_path, spoil):
     """Exit 3."""
@@ -227,6 +222,26 @@ def test_changed_or_missing_inputs_are_named_before_playing(desk, tmp_path, spoi
     (line,) = done.stderr.splitlines()
     assert message in line
     assert "1 of its 12 inputs" in line
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["mine", "swept_mine"])
+def test_model_is_played_as_the_run_kept_it(desk, tmp_path, name):
+    """Whatever became of the file in the current folder, which is not trusted in its place."""
+    place = shutil.copytree(desk, tmp_path / "desk")
+    if name == "swept_mine":
+        axes = ("--grid", "MOST_CLIPS=1,2", "--grid", "SEED=1,2")
+        words = ["sweep", "--quote-model", "my_models:Join", *axes, "--jobs", "2", "--run-id", name]
+        made = command(place, *words, **KNOBS, DAY=DAYS[0])
+        assert made.returncode == 0, made.stderr
+    (place / "my_models.py").write_text(MODEL.replace("view.bid_ticks if", "view.bid_ticks - 1 if"))
+    refused = command(place, "runs", "reproduce", name, *TRUST)
+    kept = folder_of(place, name) / "source" / "my_models.py"
+    assert (refused.returncode, str(kept.relative_to(place)) in refused.stderr) == (5, True)
+    done = command(place, "runs", "reproduce", name, "--trust", str(kept))
+    assert (done.returncode, done.stderr) == (0, "")
+    (place / "my_models.py").unlink()
+    assert command(place, "runs", "reproduce", name, "--trust", str(kept)).returncode == 0
 
 
 def other_kind(manifest: dict) -> tuple[int, str]:

@@ -126,7 +126,7 @@ def test_shadow_that_sees_another_market_equals_its_replay(tmp_path):
     assert len({row["bid_price"] for row in rows}) > 2
     (lead,) = (tmp_path / "data" / "LEADUSDT").iterdir()
     assert any(one["path"].startswith(f"LEADUSDT/{lead.name}/") for one in _inputs(folder))
-    again = run_python("-m", "mm", "shadow", "reconcile", "P1", "--json", "--trust", cwd=tmp_path)
+    again = run_python("-m", "mm", "shadow", "reconcile", "P1", "--json", "--trust", "pair_model.py", cwd=tmp_path)
     assert again.returncode == 0, again.stderr
 
 
@@ -159,11 +159,11 @@ def test_shadow_with_orders_in_another_market_equals_its_replay(tmp_path):
     assert "all legs" in out
     assert any(line.startswith(f'mm_position{{symbol="{SYMBOL}:lead"}}') for line in shown)
     assert any(line.startswith(f'mm_pnl_all_legs{{symbol="{SYMBOL}"}}') for line in shown)
-    again = run_python("-m", "mm", "shadow", "reconcile", "H1", "--trust", cwd=tmp_path)
+    again = run_python("-m", "mm", "shadow", "reconcile", "H1", "--trust", "pair_model.py", cwd=tmp_path)
     assert again.returncode == 0, again.stderr
     fills = folder / "legs" / "lead" / "fills_LEADUSDT.csv"
     fills.write_text("".join(fills.read_text().splitlines(keepends=True)[:-1]))
-    changed = run_python("-m", "mm", "shadow", "reconcile", "H1", "--trust", cwd=tmp_path)
+    changed = run_python("-m", "mm", "shadow", "reconcile", "H1", "--trust", "pair_model.py", cwd=tmp_path)
     assert changed.returncode == 3
 
 

@@ -9,6 +9,7 @@ from mm.cli.console import Console
 from mm.cli.task_knobs import Drawn
 from mm.report.redraw import Redraw, played
 from mm.runs.find import Found
+from mm.runs.trusted import Playable
 
 
 def redraw(knobs: dict[str, object], **drawn: object) -> Redraw:
@@ -18,10 +19,11 @@ def redraw(knobs: dict[str, object], **drawn: object) -> Redraw:
 
 def test_knobs_are_those_of_the_run_and_new_ones_have_defaults():
     """A run of an earlier version lacks some knobs; an explicit value takes precedence."""
-    redrawn = redraw({"order_latency_ms": 12.5, "seed": 7})
-    assert redrawn.group(Execution).order_latency_ms == 12.5
-    assert redrawn.group(Execution, order_latency_ms=3.0).order_latency_ms == 3.0
-    assert redrawn.group(Account) == Account(seed=7)
+    run = redraw({"order_latency_ms": 12.5, "seed": 7}).run
+    known = Playable(run, {}, {}, {})
+    assert known.group(Execution).order_latency_ms == 12.5
+    assert known.group(Execution, order_latency_ms=3.0).order_latency_ms == 3.0
+    assert known.group(Account) == Account(seed=7)
 
 
 @pytest.mark.parametrize(
@@ -30,7 +32,7 @@ def test_knobs_are_those_of_the_run_and_new_ones_have_defaults():
 )
 def test_days_are_read_from_the_root_of_the_run_unless_overridden(knobs, drawn, root):
     """Or from ``data`` if the manifest has no such knob."""
-    assert redraw(knobs, **drawn).data_root == Path(root)
+    assert redraw(knobs, **drawn).places.data_root == Path(root)
 
 
 @pytest.mark.parametrize(("summary", "drawn"), [({"sensitivity": {}}, {}), ({}, {"sensitivity": False})])

@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 
 from mm.backtest.rules import Account, Execution
+from mm.base import own_modules
 from mm.cli.config import Day, Market, Models
 from mm.commands.setup import Setup
 from mm.errors import UsageError
-from mm.sweep import store
 from mm.sweep.store import Store, code_of, trial_of
 
 
@@ -169,4 +169,4 @@ def test_changed_hazard_fit_is_another_trial(tmp_path):
 
 def test_folders_of_installed_packages_are_resolved():
     """Paths of modules are, so an environment behind a symbolic link is recognised."""
-    assert all(folder == folder.resolve() for folder in store._INSTALLED)
+    assert all(folder == folder.resolve() for folder in own_modules.INSTALLED)

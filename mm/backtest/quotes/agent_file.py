@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mm.base.atomic_file import write_atomic
+from mm.base.user_code import refuse_code_of
 from mm.errors import BrokenFile, DataError, Mismatch, MMError
 from mm.instrument import short_text
 from mm.predict.predictor import Network
@@ -180,6 +181,7 @@ def read_agent(path: Path) -> SavedAgent:
     Raises:
         DataError: If there is no such file.
         BrokenFile: If it is not an agent, or was changed.
+        SafetyError: If it names a user's signal whose module is not imported, since a file may be foreign.
     """
 
     try:
@@ -193,11 +195,13 @@ def read_agent(path: Path) -> SavedAgent:
     if hashlib.sha256(data[:-DIGEST]).hexdigest().encode() != data[-DIGEST:]:
         raise BrokenFile(f"{path}: not an agent of mm rl train, or the file was changed; train it again")
     try:
-        return _unpacked(data)
+        agent = _unpacked(data)
     except MMError:
         raise
     except (KeyError, ValueError, TypeError, zipfile.BadZipFile) as error:
         raise BrokenFile(f"{path}: not an agent of this version ({error}); train it again") from error
+    refuse_code_of(path, agent.terms.signals)
+    return agent
 
 
 def _unpacked(data: bytes) -> SavedAgent:

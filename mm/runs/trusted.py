@@ -1,0 +1,331 @@
+"""What of a finished run may be played: the only way from a manifest to models, their code and their files.
+
+A run folder may come from anyone, its manifest, sources and copies made by hand. Code that it names is imported only if
+the user names the file of that code, and a file that its knobs name is opened only if its content is an input of the
+run; everything else is data, which is read and never run.
+"""
+
+import json
+import os
+import sys
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from importlib import import_module
+from importlib.machinery import PathFinder
+from pathlib import Path, PurePosixPath
+from tempfile import TemporaryDirectory
+from typing import Any, TypeVar
+
+from mm.base.code_identity import hash_file
+from mm.base.knobs import axes_of, knobs, shown
+from mm.base.user_code import NAME, one_line
+from mm.errors import DataError, ModelError, SafetyError
+from mm.runs.find import Found, find_runs
+from mm.runs.in_progress import SOURCE
+
+KEPT, KEPT_INDEX = "models", "index.json"
+"""Folder in a live run with copies of fitted and trained models, and the file with their places by name."""
+COPIES = {"fill_params_file": "fill_params.json", "latency_file": "latencies.csv"}
+"""Copies of files in a live run, by the knob that names the file."""
+ARTEFACT = ("model.json", "arrays.npz")
+FILES_NAMED = ("model_path", "fit", "latency_file")
+"""Parameters of models and of other markets that name a file."""
+_PATHS = ("fill_params_file", "latency_file", "queue_exponent_file")  # knobs that name a file whose content is an input
+_NO_MODELS = ("data_root", "day", "log_root", "out_dir", "out_root", "trust", *_PATHS)  # whose colons name no module
+Group = TypeVar("Group")
+
+
+@dataclass(frozen=True, slots=True)
+class InputPlaces:
+    """Folders in which the inputs of a run are searched.
+
+    Attributes:
+        data_root: Folder of the day folders.
+        out_root: Folder of the runs; an input that is the output of a run is found there by its sha256.
+    """
+
+    data_root: Path
+    out_root: Path
+
+
+@dataclass(frozen=True)
+class Playable:
+    """A run whose code and files were checked by `playable`.
+
+    Attributes:
+        run: The run.
+        files: The current paths of the files that knobs name, by knob.
+        artefacts: The current paths of predictors, agents and fits, by the text in the models' parameters.
+        source: The files of the user's modules that the run kept, by their path below `SOURCE`; empty without any.
+    """
+
+    run: Found
+    files: Mapping[str, Path]
+    artefacts: Mapping[str, str]
+    source: Mapping[str, Path]
+
+    @cached_property
+    def values(self) -> dict[str, Any]:
+        """Every knob and its value, with the current paths of files; none of them is trust."""
+        found = {name: one["value"] for name, one in self.run.manifest["knobs"].items() if name != "trust"}
+        return {**found, **self.files}
+
+    def group(self, kind: type[Group], **others: Any) -> Group:
+        """Return the run's knobs of one *kind*, except *others*; a knob added since then has its default."""
+        given = {
+            one.name: one.read(shown(value)) for one in knobs(kind) if (value := self.values.get(one.name)) is not None
+        }
+        return kind(**{**given, **others})
+
+    def copy_source(self, folder: Path) -> None:
+        """Copy the kept files of the user's modules into *folder*."""
+        for name, path in self.source.items():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            (folder / name).write_bytes(path.read_bytes())
+
+    def import_source(self) -> None:
+        """Import the user's modules as the run kept them, in place of those in the current folder.
+
+        Raises:
+            ModelError: If the import of one raises.
+        """
+        with TemporaryDirectory(prefix="mm-source-") as scratch:
+            self.copy_source(Path(scratch))
+            sys.path.insert(0, scratch)
+            try:
+                for name in sorted(map(_module_of, self.source)):
+                    sys.modules.pop(name, None)
+                for name in sorted(map(_module_of, self.source)):
+                    import_module(name)
+            except Exception as error:
+                raise ModelError(
+                    f"{self.run.folder / SOURCE}: importing its modules raised {one_line(error)}"
+                ) from error
+            finally:
+                sys.path.remove(scratch)
+
+
+def playable(
+    run: Found, places: InputPlaces, trusted: Sequence[Path], played: Collection[str], *, days: bool = True
+) -> Playable:
+    """Return the run with the code and the files that it may use; nothing is imported.
+
+    Args:
+        run: The run.
+        places: Where its inputs are searched.
+        trusted: The files of code that the user trusts.
+        played: Names of the knobs that will be played.
+        days: Whether all inputs must be unchanged; False for a live run, whose day may have grown since.
+
+    Raises:
+        SafetyError: If the manifest names code that is not trusted, or a file that is no input of the run.
+        DataError: If an input is missing or changed.
+    """
+    knobs_played = {name: one["value"] for name, one in run.manifest["knobs"].items() if name in played}
+    names = _names(run, knobs_played)
+    source = _trusted_source(run, names, trusted)
+    located = check_inputs(run, places) if days else {}
+    return Playable(run, _knob_files(run, located), _artefacts(run, knobs_played, reviewed=bool(names)), source)
+
+
+def check_inputs(run: Found, sources: InputPlaces) -> dict[str, Path]:
+    """Return the current path of each input of a run, by its path in the manifest.
+
+    A file of a day must be in its place. A file named by a knob (a fit, latencies) or kept by the run (a user's module)
+    may have moved: it is searched at the path of the knob, at the path of the manifest, in the current folder, in the
+    run, and among the outputs of the known runs.
+
+    Raises:
+        DataError: If any is missing or changed; the message lists them all.
+    """
+    found: dict[str, Path] = {}
+    wrong: list[str] = []
+    for entry in run.manifest["inputs"]:
+        places = list(_places(run, entry, sources))
+        existing = next((one for one in places if one.is_file() and hash_file(one) == entry["sha256"]), None)
+        if existing is not None:
+            found[entry["path"]] = existing
+        else:
+            changed = next((place for place in places if place.is_file()), None)
+            wrong.append(f"{changed} changed since the run" if changed else f"{places[0]} is missing")
+    if wrong:
+        raise DataError(
+            f"{run.folder} cannot be played again, {len(wrong)} of its {len(run.manifest['inputs'])} inputs "
+            f"are missing or changed: {'; '.join(wrong)}; restore them, or give their --data-root (DATA_ROOT)"
+        )
+    return found
+
+
+def _knob_files(run: Found, located: Mapping[str, Path]) -> dict[str, Path]:
+    """Return the current paths of the files named by knobs, by knob: among the *located*, or copied by the run.
+
+    Raises:
+        SafetyError: If one is not an input of the run.
+    """
+    files = {}
+    for name in _PATHS:
+        value = run.knob(name)
+        if value is not None:
+            same = [place for path, place in located.items() if _same_name(path, value)]
+            same += [path for path in (run.folder / COPIES.get(name, ""), Path(value)) if _is_input(run, path)]
+            if not same:
+                raise SafetyError(f"{run.folder} was not played: {name} is {value!r}, which is no input of the run")
+            files[name] = same[0]
+    return files
+
+
+def _artefacts(run: Found, played: Mapping[str, Any], *, reviewed: bool) -> dict[str, str]:
+    """Return the current paths of the predictors, agents and fits in the parameters of models, by their text.
+
+    Args:
+        run: The run.
+        played: The knobs that will be played.
+        reviewed: Whether the run has code that the user trusts, which may open other files by itself.
+
+    Raises:
+        SafetyError: If one exists but is not an input of the run.
+    """
+    found, copies = {}, _copies(run)
+    for name, value in played.items():
+        for key, text in _texts(value, grid=name == "grid") if name not in _NO_MODELS else ():
+            folder = text.removesuffix(":bid").removesuffix(":ask")
+            named = key.lower() in FILES_NAMED
+            if not named and not os.path.lexists(Path(folder) / ARTEFACT[0]) and folder not in copies:
+                continue
+            places = [*([copies[folder]] if folder in copies else []), Path(folder)]
+            same = [place for place in places if _is_input(run, place)]
+            if same:
+                found[folder] = str(same[0])
+            elif os.path.lexists(folder) and not (named and reviewed):
+                raise SafetyError(f"{run.folder} was not played: {name} names {folder!r}, which is no input of the run")
+    return found
+
+
+def _copies(run: Found) -> dict[str, Path]:
+    """Return the copies of predictors and agents in a live run, by the text in the models' parameters."""
+    try:
+        index = json.loads((run.folder / KEPT / KEPT_INDEX).read_text(encoding="utf-8"))
+        return {str(text): run.folder / str(place) for text, place in index.items()}
+    except (OSError, ValueError, AttributeError):
+        return {}
+
+
+def _is_input(run: Found, path: Path) -> bool:
+    """Return whether a file, or both files of a predictor's folder, have the content of inputs of the run."""
+    hashes = {one["sha256"] for one in run.manifest["inputs"]}
+    files = [path / name for name in ARTEFACT] if path.is_dir() else [path]
+    return all(one.is_file() and hash_file(one) in hashes for one in files)
+
+
+def _trusted_source(run: Found, names: Sequence[str], trusted: Sequence[Path]) -> dict[str, Path]:
+    """Return the files of a user's modules that the run kept, after refusing all code that is not trusted.
+
+    A kept file is trusted if it is one of *trusted*, or has the content of one. Of a module that the run did not keep,
+    each file that the import would run, found on the Python path, must be one of *trusted*.
+
+    Raises:
+        SafetyError: If any is not trusted; the message lists them all.
+    """
+    if not names:
+        return {}
+    known, hashes = {path.resolve() for path in trusted}, {hash_file(path) for path in trusted}
+    kept = {
+        path.relative_to(run.folder / SOURCE).as_posix(): path for path in sorted((run.folder / SOURCE).rglob("*.py"))
+    }
+    modules = set(map(_module_of, kept))
+    if not any(name.partition(":")[0] in modules for name in names):
+        kept = {}
+    wrong = []
+    if kept:
+        bad = [str(path) for path in kept.values() if path.resolve() not in known and hash_file(path) not in hashes]
+        wrong += [f"{', '.join(repr(name) for name in names)} ({', '.join(bad)})"] if bad else []
+    for name in names:
+        module = name.partition(":")[0]
+        if module in modules:
+            continue
+        files = _sources(module, [os.getcwd(), *sys.path])
+        wrong += [] if files else [f"{name!r} (no such module)"]
+        wrong += [f"{name!r} ({file})" for file in files if file.resolve() not in known]
+    if wrong:
+        raise SafetyError(
+            f"{run.folder} was not played: its manifest names code that was not trusted: {', '.join(wrong)}; "
+            f"review it, and add --trust FILE for each file to run it"
+        )
+    return kept
+
+
+def _module_of(path: str) -> str:
+    """Return the dotted name of the module at a *path* below a folder of modules."""
+    place = PurePosixPath(path).with_suffix("")
+    return ".".join(place.parts[:-1] if place.name == "__init__" else place.parts)
+
+
+def _names(run: Found, played: Mapping[str, Any]) -> list[str]:
+    """Return every text in the *played* knobs, at any depth, that may name a user's class.
+
+    Sides of fitted predictors are not included: their folders are inputs of the run.
+    """
+    found: dict[str, None] = {}
+    try:
+        for name, value in played.items():
+            for _, text in _texts(value, grid=name == "grid") if name not in _NO_MODELS else ():
+                if not ("/" in text and text.endswith((":bid", ":ask"))):
+                    found |= dict.fromkeys(NAME.findall(text))
+    except ValueError as error:
+        raise DataError(f"{run.folder}: the manifest's grid cannot be read, it must be {error}") from error
+    return list(found)
+
+
+def _texts(value: object, key: str = "", *, grid: bool = False) -> Iterator[tuple[str, str]]:
+    """Yield the texts in a knob's value, each with its key: in the values of a grid's axes, in JSON, or itself."""
+    if isinstance(value, Mapping | list):
+        pairs = value.items() if isinstance(value, Mapping) else ((key, one) for one in value)
+        for name, inside in pairs:
+            yield from _texts(inside, str(name))
+    elif isinstance(value, str) and grid:
+        for axis, values in axes_of(value):
+            yield from (text for axis_value in values for text in _texts(axis_value, axis))
+    elif isinstance(value, str):
+        try:
+            content = json.loads(value)
+        except json.JSONDecodeError:
+            content = None
+        if isinstance(content, Mapping | list | str):
+            yield from _texts(content, key)
+        else:
+            yield key, value
+
+
+def _sources(module: str, search: Sequence[str]) -> list[Path]:
+    """Return the files that an import of *module* would run, with those of its packages, without importing them."""
+    place: Iterable[str] | None = search
+    files: list[Path] = []
+    parts = module.split(".")
+    for depth in range(1, len(parts) + 1):
+        found = None if place is None else PathFinder.find_spec(".".join(parts[:depth]), list(place))
+        if found is None:
+            return []
+        place = found.submodule_search_locations
+        if found.has_location and found.origin:
+            files.append(Path(found.origin))
+    return files
+
+
+def _places(run: Found, entry: Mapping[str, Any], sources: InputPlaces) -> Iterator[Path]:
+    """Yield possible paths of an input, the most likely first."""
+    path = entry["path"]
+    named = [Path(run.knob(name)) for name in _PATHS if run.knob(name) is not None]
+    yield from (place for place in named if _same_name(path, str(place)))
+    yield sources.data_root / path
+    if PurePosixPath(path).parts[0] == run.manifest["symbol"]:  # a file of a day
+        return
+    yield Path(PurePosixPath(path).name)
+    yield from (run.folder / SOURCE).rglob(PurePosixPath(path).name)
+    for known in find_runs(sources.out_root)[0]:
+        outputs = known.manifest["outputs"]
+        yield from (known.folder / file["path"] for file in outputs if file["sha256"] == entry["sha256"])
+
+
+def _same_name(path: str, other: str) -> bool:
+    return PurePosixPath(path).name == Path(other).name

@@ -58,7 +58,7 @@ cdef class OrderManager:
     cdef readonly object others         # type: Others | None
     cdef bint paired                    # whether there are other markets
     cdef readonly dict legs             # type: dict[str, LegOrders]
-    cdef public object allow            # type: Callable[[], None] | None
+    cdef public object allow            # type: Callable[[], object] | None
     cdef SignalSet signals              # read by the quote model, else None; updated by the engine
     cdef double* shown                  # market signals, then those of our own orders; NULL without the latter
     cdef int64_t market_signals         # number of the former

@@ -90,6 +90,14 @@ cdef inline wide kept_e8(wide value) noexcept nogil:
     return max(min(value, MOST), -MOST)
 
 
+cdef inline wide scaled_peak(wide peak, wide equity, wide more) noexcept nogil:
+    """Return the peak after a transfer: the equity that is *more* is the same share of it as before."""
+    if equity <= 0 or equity + more <= 0:
+        return peak + more
+    # peak · more / equity in two parts, since the product of all digits has no room
+    return peak + more * (peak / equity) + <wide> (<double> more * (<double> (peak % equity) / <double> equity))
+
+
 cdef class Guard:
     """The limits of one order manager, and their state between requotes.
 
@@ -138,9 +146,9 @@ cdef class Guard:
         cdef int found
         self.before[0], self.before[1] = self.breaking[0], self.breaking[1]
         self.breaking[0] = self.breaking[1] = 0
-        if self.has_limits and not self.killed:
+        if not self.killed:
             self.observe(us, known)
-            found = stopped(&self.limits, &self.now, &breach)
+            found = stopped(&self.limits, &self.now, &breach) if self.has_limits else ALLOWED
             if found:
                 self.stop(us, found, &breach)
             elif us >= self.healthy_us:
@@ -231,7 +239,10 @@ cdef class Guard:
         return 0
 
     def used(self) -> dict[str, float]:
-        """Return the used share of each limit: at the last requote, and for open orders."""
+        """Return the used share of each limit: at the last requote, and for open orders.
+
+        Limits on money have none before the first requote: without a mid there is no equity.
+        """
         cdef Standing now
         if not self.has_limits:
             return {}
@@ -241,13 +252,15 @@ cdef class Guard:
         most = max(0, now.inventory_lots + now.open_lots[1], now.open_lots[0] - now.inventory_lots)
         equity, day, peak = <double> now.equity_e16, <double> now.day_e16, <double> now.peak_e16
         mid = 1e-16 * 0.5 * now.mid2 * <double> self.limits.unit_e16
-        parts = {
+        money = {
             "MAX_DAILY_LOSS": (5e-17 * (day - equity), 1e-8 * self.limits.loss_e8),
             "MAX_DRAWDOWN": ((peak - equity) / peak if peak > 0 else 0.0, 1e-8 * self.limits.drawdown_e8),
+            "MAX_LEVERAGE": (held * mid / (5e-17 * equity) if equity > 0 else 0.0, 1e-8 * self.limits.leverage_e8),
+        }
+        parts = (money if now.mid2 else {}) | {
             "FEED_STALE_S": (now.us - now.market_us, self.limits.stale_us),
             "LATENCY_THRESHOLD_MS": (now.ack_us, self.limits.ack_us),
             "MAX_POSITION": (most * self.limits.lot_e8, self.limits.position_e8),
-            "MAX_LEVERAGE": (held * mid / (5e-17 * equity) if equity > 0 else 0.0, 1e-8 * self.limits.leverage_e8),
             "MAX_OPEN_ORDERS": (max(now.open_orders[0], now.open_orders[1]), self.limits.open_orders),
             "MAX_ORDERS_PER_S": (now.sent, self.limits.orders_per_s),
         }
@@ -256,15 +269,37 @@ cdef class Guard:
             parts["MAX_MOVE"] = (move, 1e-8 * self.limits.move_e8)
         return {name: max(value / bound, 0.0) for name, (value, bound) in parts.items() if bound > 0}
 
-    def equities_e8(self) -> tuple[int, int, int]:
+    def equities_e8(self) -> tuple[int, int, int] | None:
         """Return the equity at the last requote, at the start of the day, and the highest, in 1e-8 of the quote asset.
 
-        The latter two are the initial values of a resumed run (`mm.backtest.risk.RiskLimits`).
+        None before the first requote. The latter two are the initial values of a resumed run
+        (`mm.backtest.risk.RiskLimits`).
         """
+        if not self.now.mid2:
+            return None
         return tuple(
             [<int64_t> (self.now.equity_e16 / 200000000), <int64_t> (self.now.day_e16 / 200000000),
              <int64_t> (self.now.peak_e16 / 200000000)]
         )
+
+    @property
+    def observed_us(self) -> int:
+        """Instant of the last requote, whose day `equities_e8` are of; 0 before the first."""
+        return self.now.us
+
+    def transfer(self, value_e8: int) -> None:
+        """Count an amount that came into the account without a trade, in 1e-8 of the quote asset; negative if it went.
+
+        It is no profit and no loss: the loss of the day, and the drawdown as a share of the peak, stay as they are.
+        """
+        cdef wide before = self.now.equity_e16, more = <wide> (<int64_t> value_e8) * 200000000
+        self.added_e16 += more / 2
+        if self.given_day or self.now.mid2:
+            self.now.day_e16 += more
+        if self.now.mid2:
+            self.now.equity_e16 += more
+        if self.given_peak:
+            self.now.peak_e16 = scaled_peak(self.now.peak_e16, before if self.now.mid2 else self.now.peak_e16, more)
 
     # ------------------------------------------------------------------ the account's other symbols
 
@@ -311,10 +346,11 @@ cdef class Guard:
         return ORDER_LIMIT_DAY + found
 
     cdef void count(self, int64_t us) noexcept nogil:
-        """Update open and sent orders, and the equity at the last requote's mid."""
+        """Update open and sent orders, and the equity at the last requote's mid; without one it is not known."""
         cdef int64_t i
         self.now.inventory_lots = self.orders.account.inventory_lots
-        self.now.equity_e16 = worth_e16(&self.orders.account, self.added_e16, self.now.mid2)
+        if self.now.mid2:
+            self.now.equity_e16 = worth_e16(&self.orders.account, self.added_e16, self.now.mid2)
         self.now.open_lots[0], self.now.open_lots[1] = self.orders.open.lots[0], self.orders.open.lots[1]
         if self.limits.open_orders >= 0 or self.limits.account_orders >= 0:
             self.now.open_orders[0] = self.now.open_orders[1] = 0

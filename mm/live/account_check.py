@@ -1,35 +1,64 @@
-"""The comparison of the account's balances with our own fills: the account is the truth.
+"""The comparison of the account's balances with our own fills and its transfers: the account is the truth.
 
-Base and quote asset, free plus locked, must be those at the start of the ledger, changed by our own fills. A gateway
-compares them at each reconcile: at the start, after each connection and every RECONCILE_INTERVAL_S.
+Base and quote asset, free plus locked, must be those at the start of the ledger, changed by what the ledger has booked.
+A gateway compares them at each reconcile: at the start, after each connection and every RECONCILE_INTERVAL_S.
+
+An amount that comes or goes without a trade (a deposit, a withdrawal, a conversion of dust, a rebate) is reported by an
+event. Events are lost while there is no connection: a difference found after that is a transfer too, unless somebody
+else has traded the symbol on this account. Any other difference stops the trader.
 """
 
 from collections.abc import Callable, Collection, Mapping
+from typing import NamedTuple
 
 from mm.instrument import Instrument, decimal_text, e8
 from mm.live.ledger import AccountFill, Ledger
 
 CONFIRMATIONS, MOST_DIFFERING = 3, 10
 """Equal differences in a row, or different ones, before one counts: a balance may precede the report of its fill."""
+KEPT_TRANSFERS = 1_000
+"""Transfers that are remembered, since an event may be repeated and several connections report it."""
+REPORTED, FOUND, ADOPTED = "balanceUpdate", "reconcile", "adopted"
+"""How a transfer became known: by an event, by a comparison, or by ADOPT."""
 Balances = Mapping[str, tuple[str, str]]
 """Free and locked amount by asset, as text."""
+
+
+class Transfer(NamedTuple):
+    """An amount that came into the account without a trade, or went.
+
+    Attributes:
+        asset: The asset.
+        amount_e8: The amount, in 1e-8; negative if it went.
+        source: `REPORTED`, `FOUND` or `ADOPTED`.
+        us: The exchange's instant, µs; 0 if it is not known.
+    """
+
+    asset: str
+    amount_e8: int
+    source: str
+    us: int = 0
 
 
 class SharedBalances:
     """The balances of assets that several symbols of this process trade: they follow the fills of all.
 
     No log has all fills of such an asset, so the balance found at the start counts, once two comparisons agree on it:
-    one may be ahead of the report of a fill.
+    one may be ahead of the report of a fill. Transfers are those of the account: each symbol books each of them.
 
     Attributes:
         elsewhere: Returns whether another process trades on the account too, so that nothing is known of them.
+        checks: The checks of the symbols.
     """
 
     def __init__(self) -> None:
         self.elsewhere: Callable[[], bool] = lambda: False
+        self.checks: list[AccountCheck] = []
         self._moves: dict[str, list[Callable[[], int]]] = {}
         self._begins_e8: dict[str, int] = {}
         self._seen_e8: dict[str, int] = {}
+        self._moved_e8: dict[str, int] = {}
+        self._known: dict[tuple[str, int, int], None] = {}
 
     def follow(self, asset: str, moved_e8: Callable[[], int]) -> None:
         """Count the fills of a symbol: *moved_e8* returns by how much they changed the balance, in 1e-8."""
@@ -37,7 +66,7 @@ class SharedBalances:
 
     def due_e8(self, asset: str, held_e8: int) -> int:
         """Return the balance that an asset must have, in 1e-8; that at the exchange while it is not known."""
-        moved_e8 = sum(moved() for moved in self._moves[asset])
+        moved_e8 = sum(moved() for moved in self._moves[asset]) + self._moved_e8.get(asset, 0)
         begin_e8 = held_e8 - moved_e8
         if self._begins_e8.get(asset) not in (None, begin_e8) and self.elsewhere():
             del self._begins_e8[asset]
@@ -46,42 +75,65 @@ class SharedBalances:
         self._seen_e8[asset] = begin_e8
         return self._begins_e8.get(asset, begin_e8) + moved_e8
 
+    def transfer(self, found: Transfer) -> None:
+        """Book a transfer with each symbol that trades its asset, once."""
+        key = found.asset, found.amount_e8, found.us
+        if found.us and key in self._known:
+            return
+        self._known[key] = None
+        if len(self._known) > KEPT_TRANSFERS:
+            del self._known[next(iter(self._known))]
+        self._moved_e8[found.asset] = self._moved_e8.get(found.asset, 0) + found.amount_e8
+        for check in self.checks:
+            check.book(found)
+
+    @property
+    def missed(self) -> bool:
+        """Whether an event may have been lost on every connection, and nobody else has traded."""
+        return all(check.missed and not check.strangers for check in self.checks)
+
 
 class AccountCheck:
     """The balances that the account must have.
 
     Args:
         instrument: Names the two assets.
-        expected_e8: Their balances by the audit logs, in 1e-8; None before the ledger begins: those found first.
+        begin_e8: Their balances at the start of the ledger, in 1e-8; None before it begins: those found first.
         adopts: Whether a difference at the start is accepted.
         left_out: Assets that traders of other symbols trade on this account too: they are not compared.
         shared: Those of them that other symbols of this process trade, and their balances.
+        ledger: The book of the symbol; None for an empty one.
 
     Attributes:
         why: The confirmed difference, as text; empty without one.
         found: Whether balances were compared and matched, at least once.
-        adopted_e8: The accepted difference, in 1e-8 of both assets.
-        begin_e8: Balances when the ledger began, if that was in this run; None before and otherwise.
+        begin_e8: As given, or found.
+        missed: Whether events may have been lost since the balances last matched.
+        strangers: Whether somebody else has traded the symbol on this account since then.
+        booked: Called with each transfer that was booked.
     """
 
     def __init__(
         self,
         instrument: Instrument,
-        expected_e8: tuple[int, int] | None,
+        begin_e8: tuple[int, int] | None,
         *,
         adopts: bool = False,
         left_out: Collection[str] = (),
         shared: tuple[Collection[str], SharedBalances] | None = None,
+        ledger: Ledger | None = None,
     ) -> None:
         self.why = ""
-        self.found = False
-        self.adopted_e8 = (0, 0)
-        self.begin_e8: tuple[int, int] | None = None
+        self.found = self.strangers = False
+        self.missed = True
+        self.begin_e8 = begin_e8
+        self.booked: Callable[[Transfer], None] = lambda _: None
         self._assets = (instrument.base_asset, instrument.quote_asset)
-        self._expected_e8, self._fills = expected_e8, Ledger(instrument)
+        self._ledger = ledger or Ledger(instrument)
         self._adopts, self._left_out = adopts, left_out
         self._shared, self._balances = shared or ((), SharedBalances())
-        moves = (lambda: self._fills.position_e8, lambda: self._fills.cash_e8)
+        self._balances.checks.append(self)
+        moves = (lambda: self._ledger.position_e8, lambda: self._ledger.cash_e8)
         for asset, moved in zip(self._assets, moves, strict=True):
             if asset in self._shared:
                 self._balances.follow(asset, moved)
@@ -94,25 +146,39 @@ class AccountCheck:
         return bool(self._last) and not self.why
 
     def filled(self, fill: AccountFill) -> None:
-        """Expect the balances after a fill of ours."""
-        self._fills.book(fill)
+        """Book a fill of ours, and expect the balances after it."""
+        self._ledger.book(fill)
+
+    def forget_trades(self) -> None:
+        """Forget the ids of booked trades: the exchange was reset; position and result stay."""
+        self._ledger.forget_trades()
+
+    def transferred(self, asset: str, amount_e8: int, us: int) -> None:
+        """Book a transfer that the exchange has reported; one that was reported before changes nothing."""
+        self._balances.transfer(Transfer(asset, amount_e8, REPORTED, us))
+
+    def book(self, found: Transfer) -> None:
+        """Book a transfer of the account, if it is one of the symbol's assets."""
+        if found.asset in self._assets:
+            self._ledger.transfer(found.asset, found.amount_e8)
+            self.booked(found)
 
     def compare(self, balances: Balances) -> None:
         """Compare the balances that the exchange reports with the expected ones."""
         held_e8 = [sum(map(e8, balances.get(asset, ("0", "0")))) for asset in self._assets]
-        moved_e8 = self._fills.position_e8, self._fills.cash_e8
-        if self._expected_e8 is None:
-            self._expected_e8 = self.begin_e8 = held_e8[0] - moved_e8[0], held_e8[1] - moved_e8[1]
+        moved_e8 = self._ledger.moved_e8()
+        if self.begin_e8 is None:
+            self.begin_e8 = held_e8[0] - moved_e8[0], held_e8[1] - moved_e8[1]
         due_e8 = [
             self._balances.due_e8(asset, held) if asset in self._shared else before + moved
-            for asset, held, before, moved in zip(self._assets, held_e8, self._expected_e8, moved_e8, strict=True)
+            for asset, held, before, moved in zip(self._assets, held_e8, self.begin_e8, moved_e8, strict=True)
         ]
         differs = tuple(
             0 if asset in self._left_out else held - due
             for asset, held, due in zip(self._assets, held_e8, due_e8, strict=True)
         )
         if not any(differs):
-            self.why, self.found, self._last, self._differing = "", True, (), 0
+            self._match()
             return
         self._differing += 1
         self._seen = self._seen + 1 if differs == self._last else 1
@@ -121,10 +187,12 @@ class AccountCheck:
         # Balances of one connection follow its reports; fills of other symbols are reported on theirs, some time later.
         if self._seen < CONFIRMATIONS and (self._differing < MOST_DIFFERING or not own):
             return
-        if self._adopts and not self.found:
-            self.adopted_e8 = differs[0], differs[1]
-            self._expected_e8 = self._expected_e8[0] + differs[0], self._expected_e8[1] + differs[1]
-            self.found, self._last, self._differing = True, (), 0
+        adopts = self._adopts and not self.found
+        if adopts or (self._seen >= CONFIRMATIONS and self._may_be_transfers(differs)):
+            for asset, by in zip(self._assets, differs, strict=True):
+                if by:
+                    self._balances.transfer(Transfer(asset, by, ADOPTED if adopts else FOUND))
+            self._match()
             return
         parts = [
             f"{decimal_text(due + by)} {asset} at the exchange, {decimal_text(due)} by the audit log"
@@ -133,3 +201,12 @@ class AccountCheck:
             if by
         ]
         self.why = f"the account differs: {'; '.join(parts)}"
+
+    def _may_be_transfers(self, differs: tuple[int, ...]) -> bool:
+        """Return whether the events of transfers may have been lost: on each connection, for an asset of several."""
+        shared = any(by and asset in self._shared for asset, by in zip(self._assets, differs, strict=True))
+        return self.missed and not self.strangers and (self._balances.missed or not shared)
+
+    def _match(self) -> None:
+        self.why, self.found, self._last, self._differing = "", True, (), 0
+        self.missed = self.strangers = False

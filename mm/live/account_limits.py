@@ -4,6 +4,9 @@ All symbols are traded in one event loop, so that a check and the sending of the
 two symbols can both take the last of a limit. Before each step of a symbol its guard gets the bounds of the account and
 what the other symbols use of them; it refuses orders as for the symbol's own limits. The loss is the sum of those of
 the symbols since the day began, and kills all of them.
+
+No limit on money is judged before each symbol had a mid: what is held would count as lost, or as nothing. Until then
+symbols place nothing where there is such a limit.
 """
 
 import asyncio
@@ -26,7 +29,10 @@ ACCOUNT_NOTIONAL = MetricFamily("mm_account_notional", "gauge", "Notional of all
 ACCOUNT_LOSS = MetricFamily("mm_account_daily_loss", "gauge", "Loss of all symbols since the day began; < 0: a profit.")
 ACCOUNT_ORDERS = MetricFamily("mm_account_open_orders", "gauge", "Open orders of all symbols.")
 ACCOUNT_USED = MetricFamily("mm_account_risk_used_ratio", "gauge", "Used share of an account's limit.", ("limit",))
-ACCOUNT_FAMILIES = (ACCOUNT_NOTIONAL, ACCOUNT_LOSS, ACCOUNT_ORDERS, ACCOUNT_USED)
+ACCOUNT_UNJUDGED = MetricFamily(
+    "mm_account_limits_unjudged", "gauge", "1 while a symbol had no mid, so that no limit on money of all is judged."
+)
+ACCOUNT_FAMILIES = (ACCOUNT_NOTIONAL, ACCOUNT_LOSS, ACCOUNT_ORDERS, ACCOUNT_USED, ACCOUNT_UNJUDGED)
 
 
 @dataclass(frozen=True)
@@ -36,25 +42,28 @@ class AccountSymbol:
     Attributes:
         engine: Its engine.
         grid: Grid of the engine.
-        mid_e8: The mid at the start, which counts until the engine has seen a book.
-        lost_e8: Loss of the day up to the start, in 1e-8 of the quote asset.
     """
 
     engine: "LiveEngine"
     grid: Instrument
-    mid_e8: int
-    lost_e8: int
+
+    @property
+    def priced(self) -> bool:
+        """Whether there was a requote with a mid, by which amounts of money are judged."""
+        return self.engine.manager.guard.equities_e8() is not None
 
     def used(self) -> tuple[int, int]:
-        """Return notional, in 1e-8 of the quote asset and rounded up, and number of open orders."""
+        """Return notional, in 1e-8 of the quote asset and rounded up, and number of open orders.
+
+        Before it is `priced` the notional is 0.
+        """
         lots, orders, mid2 = self.engine.manager.guard.exposed()
-        mid2_e8 = mid2 * self.grid.tick_e8 or 2 * self.mid_e8
-        return -(-lots * self.grid.lot_e8 * mid2_e8 // (2 * E8)), orders
+        return -(-lots * self.grid.lot_e8 * mid2 * self.grid.tick_e8 // (2 * E8)), orders
 
     def loss_e8(self) -> int:
-        """Return the loss since the day began, in 1e-8 of the quote asset; negative for a profit."""
-        equity_e8, day_e8, _ = self.engine.manager.guard.equities_e8()
-        return day_e8 - equity_e8 if equity_e8 else self.lost_e8
+        """Return the loss since the day began, in 1e-8 of the quote asset; negative for a profit; 0 if not `priced`."""
+        equity_e8, day_e8, _ = self.engine.manager.guard.equities_e8() or (0, 0, 0)
+        return day_e8 - equity_e8
 
 
 class Account:
@@ -102,44 +111,64 @@ class Account:
             self._complete.set()
         await self._complete.wait()
 
-    def allow(self, symbol: str) -> None:
-        """Tell the guard of a symbol what the others use; to be called before each step of its engine."""
+    def unpriced(self) -> list[str]:
+        """Return the symbols without a mid so far, because of which no limit on money can be judged."""
+        return [name for name, one in self._joined.items() if not one.priced]
+
+    def allow(self, symbol: str) -> str:
+        """Tell the guard of a symbol what the others use; to be called before each step of its engine.
+
+        Returns:
+            Why it must wait with its quotes; empty if it need not.
+        """
         others = [one.used() for name, one in self._joined.items() if name != symbol]
         used = sum(notional for notional, _ in others), sum(orders for _, orders in others)
         self._joined[symbol].engine.manager.guard.allow((self._notional_e8, self._orders), used)
+        if self._loss_e8 is None and self._notional_e8 is None:
+            return ""
+        unpriced = [name for name in self.unpriced() if name != symbol]
+        return f"no mid of {', '.join(unpriced)} yet, which the limits of the account need" if unpriced else ""
 
     def broken_loss(self) -> tuple[int, int] | None:
         """Return the loss and its limit, in 1e-8 of the quote asset, if it is above; None otherwise."""
-        if self._loss_e8 is None:
+        if self._loss_e8 is None or self.unpriced():
             return None
         lost_e8 = sum(one.loss_e8() for one in self._joined.values())
         return (lost_e8, self._loss_e8) if lost_e8 > self._loss_e8 else None
 
-    def standing(self) -> dict[str, tuple[int, int | None]]:
-        """Return what is used of each limit, and its bound (None: no limit); money in 1e-8 of the quote asset."""
-        used = [one.used() for one in self._joined.values()]
+    def standing(self) -> dict[str, tuple[int | None, int | None]]:
+        """Return what is used of each limit, and its bound (None: no limit); money in 1e-8 of the quote asset.
+
+        What is used of a limit on money is None while it cannot be judged.
+        """
+        used, unpriced = [one.used() for one in self._joined.values()], self.unpriced()
+        lost_e8 = sum(one.loss_e8() for one in self._joined.values())
         return {
-            NOTIONAL: (sum(notional for notional, _ in used), self._notional_e8),
-            LOSS: (sum(one.loss_e8() for one in self._joined.values()), self._loss_e8),
+            NOTIONAL: (None if unpriced else sum(notional for notional, _ in used), self._notional_e8),
+            LOSS: (None if unpriced else lost_e8, self._loss_e8),
             ORDERS: (sum(orders for _, orders in used), self._orders),
         }
 
     def shown(self) -> dict[str, str | None]:
         """Return the same as text, by limit: what is used, and of how much."""
         return {
-            name: f"{_text(name, used)} of {'no limit' if bound is None else _text(name, bound)}"
+            name: f"{'not known' if used is None else _text(name, used)} of "
+            f"{'no limit' if bound is None else _text(name, bound)}"
             for name, (used, bound) in self.standing().items()
         }
 
     def filled(self) -> list[FilledFamily]:
         """Return the families of metrics; those of the account have no symbol."""
         found = self.standing()
-        shares = [(name, max(0.0, used / bound)) for name, (used, bound) in found.items() if bound]
+        known = {name: used for name, (used, _) in found.items() if used is not None}
+        bounds = {name: bound for name, (_, bound) in found.items() if bound}
+        shares = [(name, max(0.0, used / bounds[name])) for name, used in known.items() if name in bounds]
         return [
-            (ACCOUNT_NOTIONAL, [("", {}, short_text(found[NOTIONAL][0]))]),
-            (ACCOUNT_LOSS, [("", {}, short_text(found[LOSS][0]))]),
-            (ACCOUNT_ORDERS, [("", {}, found[ORDERS][0])]),
+            (ACCOUNT_NOTIONAL, [("", {}, short_text(known[NOTIONAL]))] if NOTIONAL in known else []),
+            (ACCOUNT_LOSS, [("", {}, short_text(known[LOSS]))] if LOSS in known else []),
+            (ACCOUNT_ORDERS, [("", {}, known[ORDERS])]),
             (ACCOUNT_USED, [("", {"limit": name}, share) for name, share in shares]),
+            (ACCOUNT_UNJUDGED, [("", {}, int(len(known) < len(found)))]),
         ]
 
 

@@ -173,12 +173,14 @@ class TradeEntry(Struct, gc=False):
     time: int
     isBuyer: bool
     isMaker: bool
+    quoteQty: str = ""
 
     def fill(self, client_id: str) -> AccountFill:
         """Return it as a fill of our order *client_id*."""
         side = BUY if self.isBuyer else SELL
         texts = (self.price, self.qty, self.commission, self.commissionAsset)
-        return AccountFill(self.id, self.orderId, client_id, side, *texts, exchange_us(self.time), self.isMaker)
+        us, quote_qty = exchange_us(self.time), self.quoteQty
+        return AccountFill(self.id, self.orderId, client_id, side, *texts, us, self.isMaker, quote_qty=quote_qty)
 
 
 class BalanceEntry(Struct, gc=False):
@@ -231,6 +233,7 @@ class ExecutionEvent(Struct, gc=False):
     t: int = -1
     m: bool = False
     r: str = "NONE"
+    Y: str = ""
 
     def seen(self, client_id: str, us: int) -> OrderSeen:
         """Return its content as of our order *client_id*; *us* is the time of arrival."""
@@ -242,7 +245,8 @@ class ExecutionEvent(Struct, gc=False):
             return None
         side = BUY if self.S == "BUY" else SELL
         texts = (self.L, self.l, self.n, self.N or "")
-        return AccountFill(self.t, self.i, client_id, side, *texts, exchange_us(self.T), self.m)
+        us = exchange_us(self.T)
+        return AccountFill(self.t, self.i, client_id, side, *texts, us, self.m, quote_qty=self.Y)
 
 
 class PositionEntry(Struct, gc=False):
@@ -259,9 +263,18 @@ class PositionEvent(Struct):
     B: list[PositionEntry] = []
 
 
-EXECUTION, POSITION, TERMINATED, SHUTDOWN = (
+class BalanceEvent(Struct, gc=False):
+    """``balanceUpdate``: an amount that came into the account without a trade, or went: a deposit, a withdrawal."""
+
+    a: str
+    d: str
+    T: int = 0
+
+
+EXECUTION, POSITION, BALANCE, TERMINATED, SHUTDOWN = (
     "executionReport",
     "outboundAccountPosition",
+    "balanceUpdate",
     "eventStreamTerminated",
     "serverShutdown",
 )
@@ -278,3 +291,4 @@ ACCOUNT = Decoder(AccountEntry)
 EVENT_HEAD = Decoder(EventHead)
 EXECUTION_EVENT = Decoder(ExecutionEvent)
 POSITION_EVENT = Decoder(PositionEvent)
+BALANCE_EVENT = Decoder(BalanceEvent)

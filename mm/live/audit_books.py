@@ -10,6 +10,8 @@ The types of rows that are used, and their fields:
 - ``ack {action: amend, client_id, order_id, qty}``: the order has that quantity; its intent and reject change nothing
 - ``ack {action, client_id, order_id}``, ``reject {action, client_id, code, message}``: it is open, or was never open
 - ``fill``: an execution, booked once by its trade id, over all logs
+- ``transfer {asset, amount, source}``: an amount that came into the account without a trade, or went
+- ``adopt {what: venue_reset}``: an exchange that was reset was accepted: it gives the ids of trades again
 - ``cancel {client_id, order_id, status, filled}``: the end of an order
 - ``params {knobs}``: a changed configuration, which becomes a new version
 """
@@ -17,7 +19,7 @@ The types of rows that are used, and their fields:
 import hashlib
 import json
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -32,6 +34,10 @@ PENDING, NEW, PARTIAL, FILLED, REJECTED = "PENDING_NEW", "NEW", "PARTIALLY_FILLE
 OPEN_STATUSES = frozenset((PENDING, NEW, PARTIAL))
 _OF_OPEN_ORDERS = ("cancel", "amend")
 _NAME = "run_id"  # names a run and does not affect it: a different value is not another configuration
+ADOPTED = "adopted"
+"""Field of a ``params`` row of earlier versions, with a difference of the account that was accepted: a transfer."""
+VENUE_RESET = "venue_reset"
+"""What an ``adopt`` row accepts: the exchange no longer has the booked trades."""
 BOOKS = "books"
 """Field of row 1 with the totals of the earlier logs of the venue."""
 KEPT_ENDED = 10_000
@@ -134,6 +140,8 @@ class AuditBooks:
             "intent": self._intent,
             "ack": self._ack,
             "fill": self._fill,
+            "transfer": self._transfer,
+            "adopt": self._adopt,
             "cancel": self._cancel,
             "reject": self._reject,
             "params": self._params,
@@ -196,7 +204,8 @@ class AuditBooks:
         for order in kept["orders"]:
             self._put(AuditOrder(**order), changes)
         if kept["ledger"]:
-            self._ledgers[venue] = Ledger.of(kept["ledger"])
+            ledger = self._ledgers[venue] = Ledger.of(kept["ledger"])
+            self._accepted(ledger, kept.get("adopted_e8", (0, 0)))
         self.versions = max(self.versions, kept["versions"])
         self._config_hash = kept["config_hash"]
 
@@ -283,7 +292,24 @@ class AuditBooks:
         order.status = REJECTED
         self._touch(order, row, changes)
 
+    def _transfer(self, row: Mapping[str, Any], changes: Changes) -> None:  # noqa: ARG002 - as of each type
+        if self.ledger is not None:
+            self.ledger.transfer(row["asset"], e8(row["amount"]))
+
+    def _adopt(self, row: Mapping[str, Any], changes: Changes) -> None:  # noqa: ARG002
+        if self.ledger is not None and row["what"] == VENUE_RESET:
+            self.ledger.forget_trades()
+
+    @staticmethod
+    def _accepted(ledger: Ledger, amounts_e8: Sequence[int]) -> None:
+        """Book differences of base and quote asset that an earlier version had accepted."""
+        for asset, amount_e8 in zip(ledger.assets, amounts_e8, strict=True):
+            if amount_e8:
+                ledger.transfer(asset, amount_e8)
+
     def _params(self, row: Mapping[str, Any], changes: Changes) -> None:
+        if ADOPTED in row and self.ledger is not None:
+            self._accepted(self.ledger, [e8(row[ADOPTED][name]) for name in ("base", "quote")])
         self._configure(row["knobs"], row["us"], changes)
 
     def _configure(self, knobs: Mapping[str, Any], us: int, changes: Changes) -> None:
@@ -325,6 +351,7 @@ def _fill_of(row: Mapping[str, Any]) -> AccountFill:
         commission_asset=row["commission_asset"],
         us=row.get("exchange_us", row["us"]),
         maker=row.get("maker", False),
+        quote_qty=row.get("quote_qty", ""),
         **{name: e8(row[key]) for name, key in _VALUES.items() if key in row},
     )
 

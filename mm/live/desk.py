@@ -356,6 +356,10 @@ class TradeDesk(Desk):
             # A fill may be reported before the acknowledgement of its order.
             self.metrics.ack_fill.observe(0.0 if accepted_us is None else max(0, us - accepted_us) / US_PER_S)
 
+    def transferred(self, us: int) -> None:
+        """Show the account with a transfer, which was booked now, at the next update."""
+        self.metrics.transferred_us, self._next_us = us, 0
+
     def rejected(self, reason: str, code: int, message: str) -> None:
         """Count a rejection; warn of the first of its kind within a minute."""
         self.metrics.rejects[reason] += 1
@@ -363,6 +367,12 @@ class TradeDesk(Desk):
         self._warnings.warn(self._us, "order_rejected", reason, reason=reason, code=code, message=message)
 
     # ------------------------------------------------------------------ at each update
+
+    def refresh(self, us: int) -> None:
+        """Update metrics and state store."""
+        super().refresh(us)
+        self.metrics.transfers_e8 = self.account.ledger.transfers_e8
+        self.metrics.unjudged = not all(self.engine.best)
 
     def update(self, us: int) -> None:
         """Record new breaches, and update the public view every tenth of a second."""
@@ -378,12 +388,13 @@ class TradeDesk(Desk):
 
     def _report(self) -> None:
         """Log a line of progress."""
-        equity_e8, unvalued = self.engine.manager.guard.equities_e8()[0], self.account.ledger.unvalued
+        equities_e8, unvalued = self.engine.manager.guard.equities_e8(), self.account.ledger.unvalued
+        own_e8 = self._begin.worth_e8 + self.account.transfers_e8
         why = self.metrics.why_not_ready
         self._log.info(
             "trading",
             position=decimal_text(self.account.position_e8),
-            pnl=decimal_text(equity_e8 - self._begin.worth_e8) if equity_e8 and not unvalued else "",
+            pnl=decimal_text(equities_e8[0] - own_e8) if equities_e8 and not unvalued else "",
             **({"fees_unvalued": amounts(unvalued)} if unvalued else {}),
             fills=self._fills,
             orders=self._orders,
@@ -402,4 +413,4 @@ class TradeDesk(Desk):
         return PnlParts(found.realized, unrealized, found.fees, total, found.unvalued)
 
     def _equity_e8(self, mid_e8: int, total_e8: int) -> int:  # noqa: ARG002
-        return self._begin.worth_e8 + total_e8
+        return self._begin.worth_e8 + self.account.transfers_e8 + total_e8

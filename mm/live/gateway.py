@@ -15,9 +15,12 @@ from urllib.parse import urlsplit
 import msgspec
 
 from mm.base.doors import is_loopback
+from mm.clock import exchange_us
 from mm.errors import Mismatch, MMError, TryLater
-from mm.instrument import Instrument
+from mm.instrument import Instrument, e8
 from mm.live.api_messages import (
+    BALANCE,
+    BALANCE_EVENT,
     EXECUTION,
     EXECUTION_EVENT,
     POSITION,
@@ -118,7 +121,7 @@ class Gateway:
         self._ids = ClientIds(run.run_id, around.nonce)
         self._states = OrderStates(run.booked)
         self._fees = FeeValues()
-        self._reports = OrderReports(audit, self._fees, run.account)
+        self._reports = OrderReports(audit, self._fees, run.account, log)
         apis = (self._ws if run.access.order_transport == "websocket" else self._rest, self._rest)
         window_ms = run.access.recv_window_ms
         self._sender = OrderSender(run.symbol, window_ms, self._states, apis, audit, self._report_answer)
@@ -147,7 +150,12 @@ class Gateway:
     def reset(self) -> Mismatch | None:
         """The error that the exchange is not the one of the audit logs; None if it is."""
         why = self._states.reset
-        return Mismatch(f"the venue was reset: {why}; use another ledger, such as a new OUT_ROOT") if why else None
+        if not why:
+            return None
+        way_out = (
+            "find out why, then start with --adopt 1 (ADOPT), which keeps position and PnL and counts its trades anew"
+        )
+        return Mismatch(f"the venue was reset: {why}; {way_out}")
 
     @property
     def refused(self) -> MMError | None:
@@ -249,7 +257,10 @@ class Gateway:
         self._limits.known(info.limits)
         self._checks = OrderChecks(info.instrument, info.most_orders)
         self._queries = OrderQueries(
-            *(self._run, self._states, self._clock, self._checks, self._fees), api=self._api, changed=self._act
+            *(self._run, self._states, self._clock, self._checks, self._fees),
+            api=self._api,
+            changed=self._act,
+            forgot=self._reports.forget_trades,
         )
         self._fees.trade(info.instrument)
         self._started = True
@@ -514,6 +525,8 @@ class Gateway:
         """Send no orders until the next connection was reconciled."""
         self._log.warning("gateway_disconnected", why=why)
         self._reconciled = 0
+        if self._run.account:
+            self._run.account.missed = True
         self._review()
         self._changed.set()
         self._due.set()
@@ -526,6 +539,9 @@ class Gateway:
             elif kind == POSITION:
                 found = POSITION_EVENT.decode(body)
                 self._report_balances({one.a: (one.f, one.l) for one in found.B})
+            elif kind == BALANCE and self._run.account:
+                moved = BALANCE_EVENT.decode(body)
+                self._run.account.transferred(moved.a, e8(moved.d), exchange_us(moved.T))
         except msgspec.MsgspecError as error:
             self._log.warning("event_unreadable", kind=kind, why=str(error))
             self._due.set()

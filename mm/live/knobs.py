@@ -74,7 +74,8 @@ class OrderAccess:
     adopt: bool = knob(
         False,
         SWITCH,
-        "1 cancels open orders of the symbol that are not ours, and accepts balances that differ at the start.",
+        "1 cancels open orders of the symbol that are not ours, and accepts at the start balances that differ and an "
+        "exchange that was reset.",
     )
 
 

@@ -1,22 +1,28 @@
-"""Position, cash and fees of our own fills, exact to 1e-8, following the account's balances.
+"""The book of one symbol's fills and transfers: position, cash and fees, exact to 1e-8, as the account's balances.
+
+A process has one book a symbol. What reads the logs of earlier runs and what hears the exchange book into it; the check
+of the account, the limits, the pages and flatten read it.
 
 All amounts are integers in 1e-8 of their asset. One execution changes two balances and pays one commission:
 
-- base: ``side · qty``, quote: ``-side · price · qty``, the latter truncated to 1e-8 as by the exchange
+- base: ``side · qty``, quote: ``-side ·`` the amount that the exchange reports; without one ``price · qty``, truncated
+  to 1e-8
 - a commission in the base asset lowers the position, one in the quote asset the cash; one in another asset (BNB)
   changes neither; it is valued at the price that its fill carries, or without one recorded by asset
 
 The result of trading is split as total = realized + unrealized - fees. Realized is the profit of closed quantity, first
-in, first out; a commission in the base asset counts as base sold at the price of its fill.
+in, first out; a commission in the base asset counts as base sold at the price of its fill. A transfer (a deposit, a
+withdrawal) changes the balances only: it is neither position nor result.
 """
 
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from functools import lru_cache
+from typing import Any, NamedTuple
 from zlib import crc32
 
-from mm.clock import US_PER_MS
+from mm.clock import US_PER_S, day_of
 from mm.errors import Mismatch
 from mm.instrument import E8, Instrument, decimal_text, e8, short_text
 
@@ -25,6 +31,8 @@ STANDARD_RATE_E8 = 100_000
 """Binance's regular commission rate on Spot, 0.1 % of the notional, in 1e-8."""
 KEPT_TRADES = 2_000
 """Booked trades that later runs remember: older ones are not looked for again."""
+_MARKS = 2  # version of `trade_mark`: marks of another one are not compared
+_QUARTER_US = 900 * US_PER_S
 SIDE_NAMES = {BUY: "BUY", SELL: "SELL"}
 SIDES = {"BUY": BUY, "SELL": SELL, BUY: BUY, SELL: SELL}
 """A side in files (BUY, SELL) or in the program (+1, -1), mapped to the program's."""
@@ -49,6 +57,7 @@ class AccountFill:
             not known.
         most_e8: Without such a price, the largest value of the commission, in 1e-8 of the quote asset; None: by
             `STANDARD_RATE_E8`.
+        quote_qty: The amount of quote asset that was exchanged, as the exchange's text; empty if it is not known.
     """
 
     trade_id: int
@@ -63,6 +72,13 @@ class AccountFill:
     maker: bool
     rate_e8: int | None = None
     most_e8: int | None = None
+    quote_qty: str = ""
+
+    @property
+    def paid_e8(self) -> int:
+        """The amount of quote asset that was exchanged, in 1e-8: the exchange's own, which also rounds it."""
+        given_e8 = e8(self.quote_qty) if self.quote_qty else 0
+        return given_e8 or e8(self.price) * e8(self.qty) // E8
 
     def row(self) -> dict[str, Any]:
         """Return the fields as in files: the side as BUY or SELL, the value of the commission if it needs one."""
@@ -78,6 +94,7 @@ class AccountFill:
             "commission_asset": self.commission_asset,
             "us": self.us,
             "maker": self.maker,
+            **({"quote_qty": self.quote_qty} if self.quote_qty else {}),
             **{name: decimal_text(value) for name, value in values.items() if value is not None},
         }
 
@@ -107,9 +124,39 @@ def amounts(fees_e8: Mapping[str, int]) -> str:
 
 
 def trade_mark(fill: AccountFill) -> int:
-    """Return a number that two executions with the same id share only if order, time, price and quantity are equal."""
-    terms = (fill.order_id, fill.us // US_PER_MS, fill.side, e8(fill.price), e8(fill.qty))
-    return crc32(repr(terms).encode())
+    """Return a number that two executions with the same id share only if they are the same trade.
+
+    Order, side, price, quantity and commission are compared, no time: an event and a query may differ by a millisecond.
+    """
+    paid_e8 = e8(fill.commission)
+    terms = (fill.order_id, fill.side, e8(fill.price), e8(fill.qty), paid_e8, fill.commission_asset if paid_e8 else "")
+    return crc32(repr(terms).encode()) or 1
+
+
+@lru_cache(maxsize=256)
+def _day_of_quarter(quarter: int) -> str:
+    return day_of(quarter * _QUARTER_US)
+
+
+def day_at(us: int) -> str:
+    """Return the day of an instant, as `day_of`, for very many instants: no time zone's day begins within a quarter."""
+    return _day_of_quarter(us // _QUARTER_US)
+
+
+class Held(NamedTuple):
+    """What the book has at one moment, in 1e-8; money in the quote asset.
+
+    Attributes:
+        position_e8: Base asset held.
+        cash_e8: Quote asset received minus paid.
+        other_e8: Value of commissions paid in other assets.
+        most_e8: Largest value of those without a known price.
+    """
+
+    position_e8: int = 0
+    cash_e8: int = 0
+    other_e8: int = 0
+    most_e8: int = 0
 
 
 def half_even(value: int, unit: int) -> int:
@@ -149,8 +196,18 @@ def most_fee_e8(fill: AccountFill, account_rate_e8: int | None = None) -> int:
     return -(-notional_e16 * max(account_rate_e8 or 0, STANDARD_RATE_E8) // E8**2)
 
 
+def transfers_value_e8(ledger: "Ledger", price_e8: int) -> int:
+    """Return the value of a ledger's transfers in 1e-8 of the quote asset; the base asset counts at *price_e8*."""
+    base, quote = ledger.assets
+    return ledger.transfers_e8.get(quote, 0) + ledger.transfers_e8.get(base, 0) * price_e8 // E8
+
+
+NOTHING = Held()
+"""What an empty book has."""
+
+
 class Ledger:
-    """The changes of the account by our own fills, each booked once.
+    """The changes of the account by our own fills, each booked once, and by transfers.
 
     Args:
         instrument: Names the base and the quote asset.
@@ -166,6 +223,7 @@ class Ledger:
         other_e8: Value of commissions paid in other assets than base and quote, in 1e-8 of the quote asset.
         most_e8: Largest value of the commissions without a known price, in 1e-8 of the quote asset.
         unvalued: These commissions by asset, in 1e-8 of each.
+        transfers_e8: Deposits less withdrawals by asset, in 1e-8 of each.
 
     Raises:
         Mismatch: If the instrument lacks the name of an asset: commissions could not be booked.
@@ -181,7 +239,10 @@ class Ledger:
         self.fees_e8: dict[str, int] = {}
         self.last_trade_id: int | None = None
         self._instrument, self._first_e8 = instrument, position_e8
-        self._booked: dict[int, int] = {}  # mark by trade id
+        self._booked: dict[int, int] = {}  # mark by trade id; 0 for one that is not known
+        self._after: dict[int, tuple[int, int]] = {}  # position, and cash less other_e8, by trade id; of this process
+        self._day: tuple[str, Held, int] | None = None  # what was held before the first fill of a day, and its price
+        self.transfers_e8: dict[str, int] = {}
         self._open: deque[tuple[int, int]] = deque()  # price_e8, signed quantity in 1e-8; all of one sign
         self._basis_e8: int | None = None  # value of the first position; None until there is a price
         self._realized_e16 = self._fees_value_e8 = self.other_e8 = self.most_e8 = 0
@@ -191,8 +252,45 @@ class Ledger:
 
     @property
     def booked(self) -> Mapping[int, int]:
-        """The `trade_mark` of each booked trade, by trade id."""
+        """The `trade_mark` of each booked trade, by trade id; 0 for one whose terms are not known."""
         return self._booked
+
+    @property
+    def assets(self) -> tuple[str, str]:
+        """The base and the quote asset."""
+        return self._instrument.base_asset, self._instrument.quote_asset
+
+    @property
+    def held(self) -> Held:
+        """What is held now."""
+        return Held(self.position_e8, self.cash_e8, self.other_e8, self.most_e8)
+
+    def begin_run(self) -> Held:
+        """Begin a run, and return what it begins with: `after` has only trades that are booked from now on."""
+        self._after.clear()
+        return self.held
+
+    def after(self, trade_id: int) -> tuple[int, int] | None:
+        """Return position, and cash less commissions in other assets, after a trade that this run has booked."""
+        return self._after.get(trade_id)
+
+    def before_day(self, day: str) -> tuple[Held, int] | None:
+        """Return what was held before the first fill of a *day*, and the price of that fill; None without a fill."""
+        return None if self._day is None or self._day[0] != day else self._day[1:]
+
+    def moved_e8(self) -> tuple[int, int]:
+        """Return the change of the balances of base and quote asset since the start of the ledger, in 1e-8."""
+        base_e8, quote_e8 = (self.transfers_e8.get(asset, 0) for asset in self.assets)
+        return self.position_e8 - self._first_e8 + base_e8, self.cash_e8 + quote_e8
+
+    def transfer(self, asset: str, amount_e8: int) -> None:
+        """Book an amount of an asset that came into the account without a trade; negative if it went."""
+        self.transfers_e8[asset] = self.transfers_e8.get(asset, 0) + amount_e8
+
+    def forget_trades(self) -> None:
+        """Forget the ids of the booked trades, which an exchange that was reset gives again; the totals stay."""
+        self._booked.clear()
+        self.last_trade_id = None
 
     def book(self, fill: AccountFill) -> bool:
         """Book an execution; False, without any change, if its trade id has been booked before."""
@@ -201,12 +299,15 @@ class Ledger:
         price_e8, qty_e8, paid = e8(fill.price), e8(fill.qty), e8(fill.commission)
         if self._basis_e8 is None:
             self._begin(price_e8)
+        if self._day is None or day_at(fill.us) > self._day[0]:
+            self._day = day_at(fill.us), self.held, price_e8
         self._booked[fill.trade_id] = trade_mark(fill)
         self.fills += 1
         self.last_trade_id = max(fill.trade_id, self.last_trade_id or fill.trade_id)
-        self.cash_e8 -= fill.side * (price_e8 * qty_e8 // E8)  # truncated to 1e-8 as by the exchange
+        self.cash_e8 -= fill.side * fill.paid_e8
         self._move(price_e8, fill.side * qty_e8)
         self._pay(fill, paid, price_e8)
+        self._after[fill.trade_id] = self.position_e8, self.cash_e8 - self.other_e8
         return True
 
     def kept(self) -> dict[str, Any]:
@@ -214,15 +315,22 @@ class Ledger:
         grid = self._instrument
         names = grid.symbol, grid.base_asset, grid.quote_asset
         booked = sorted(self._booked.items())[-KEPT_TRADES:]
-        return vars(self) | {"_instrument": names, "_booked": booked, "_open": list(self._open)}
+        found = vars(self) | {"_instrument": names, "_booked": booked, "_open": list(self._open), "_marks": _MARKS}
+        del found["_after"]
+        return found
 
     @classmethod
     def of(cls, kept: Mapping[str, Any]) -> "Ledger":
         """Return a ledger with the state returned by `kept`."""
         symbol, base, quote = kept["_instrument"]
         found = cls(instrument := Instrument(symbol, 1, 1, 0, base, quote))  # only the names are used, not the grid
-        mixed = {"_booked": dict(kept["_booked"]), "_open": deque((price, qty) for price, qty in kept["_open"])}
-        vars(found).update(kept, _instrument=instrument, **mixed)
+        known = kept.get("_marks") == _MARKS
+        vars(found).update({name: value for name, value in kept.items() if name != "_marks"})
+        found._instrument = instrument
+        found._booked = {trade_id: mark if known else 0 for trade_id, mark in kept["_booked"]}
+        found._open = deque((price, qty) for price, qty in kept["_open"])
+        day = kept.get("_day")
+        found._day = day and (day[0], Held(*day[1]), day[2])
         return found
 
     def pnl_e8(self, mid_e8: int) -> PnlParts:

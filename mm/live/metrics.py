@@ -37,6 +37,18 @@ UNVALUED = MetricFamily(
     "mm_pnl are left out.",
     ("asset",),
 )
+TRANSFERS = MetricFamily(
+    "mm_account_transfers",
+    "gauge",
+    "Deposits less withdrawals of the symbol's assets since the start of the ledger, in the asset.",
+    ("asset",),
+)
+TRANSFERRED = MetricFamily(
+    "mm_account_transfer_timestamp_seconds", "gauge", "When the last transfer was booked, Unix time; none without one."
+)
+UNJUDGED = MetricFamily(
+    "mm_limits_unjudged", "gauge", "1 while a trade has no mid by which limits on money are judged."
+)
 RISK_USED = MetricFamily("mm_risk_used_ratio", "gauge", "Used share of a limit; 1 is all of it.", ("limit",))
 KILLED = MetricFamily("mm_killed", "gauge", "1 while the kill switch is triggered.")
 WRITER_QUEUE = MetricFamily("mm_state_writer_queue", "gauge", "Rows waiting for the state store.")
@@ -113,6 +125,9 @@ class TradingMetrics:
         used: Used share of each limit, by its knob; 1 is all of it.
         distances: Distance of our best quote from the mid in ticks, by side: +1 buy, -1 sell; set by `quotes`.
         killed: Whether the kill switch is triggered.
+        unjudged: Whether a trade has no mid by which limits on money are judged; None for a shadow.
+        transfers_e8: Deposits less withdrawals by asset, in 1e-8 of each.
+        transferred_us: When the last was booked in this run, µs; None without one.
         writer: Rows waiting for the state store, and the age of the oldest, in s.
     """
 
@@ -133,6 +148,9 @@ class TradingMetrics:
         self.ack, self.ack_fill = BucketCounts(ACK_BUCKETS_S), BucketCounts(ACK_FILL_BUCKETS_S)
         self.used: dict[str, float] = {}
         self.killed = False
+        self.unjudged: bool | None = None
+        self.transfers_e8: Mapping[str, int] = {}
+        self.transferred_us: int | None = None
         self.writer: tuple[int, float] | None = None
         self._clock, self._began_us = clock, clock()
         self.distances: dict[int, float] = {}
@@ -171,6 +189,9 @@ class TradingMetrics:
             ACK_FILL: self.ack_fill.samples(),
             RISK_USED: [("", {"limit": limit}, float(share)) for limit, share in sorted(self.used.items())],
             KILLED: [("", {}, self.killed)],
+            UNJUDGED: [] if self.unjudged is None else [("", {}, self.unjudged)],
+            TRANSFERRED: [] if self.transferred_us is None else [("", {}, self.transferred_us / US_PER_S)],
+            TRANSFERS: [("", {"asset": name}, decimal_text(e8)) for name, e8 in sorted(self.transfers_e8.items())],
             WRITER_QUEUE: [("", {}, self.writer[0])] if self.writer else [],
             WRITER_LAG: [("", {}, float(self.writer[1]))] if self.writer else [],
         }
@@ -195,8 +216,12 @@ class TradingMetrics:
         share = round(two_sided_s / running_s, 6) if running_s > 0 else None
         times = {"running_s": running_s, "two_sided_s": two_sided_s, "two_sided_uptime": share}
         total_e8 = self.pnl_all_legs_e8()
-        legs = {"pnl_all_legs": None if total_e8 is None else decimal_text(total_e8)} if self.legs else {}
-        return {"ready": not why, "why": why, **times, **legs}
+        more: dict[str, object] = {"limits_judged": not self.unjudged} if self.unjudged is not None else {}
+        if self.transfers_e8:
+            more["transfers"] = {asset: decimal_text(moved) for asset, moved in sorted(self.transfers_e8.items())}
+        if self.legs:
+            more["pnl_all_legs"] = None if total_e8 is None else decimal_text(total_e8)
+        return {"ready": not why, "why": why, **times, **more}
 
     def two_sided_s(self, at_us: int) -> float:
         """Return the time with open orders on both sides up to an instant, in s."""

@@ -16,7 +16,10 @@ from mm.live.order_canceller import OWN_PREFIX
 if TYPE_CHECKING:
     from mm.live.audit_books import AuditOrder
 
-AUDIT_TYPES = ("start", "intent", "ack", "fill", "cancel", "reject", "breach", "kill", "rearm", "params", "stop")
+AUDIT_TYPES = (
+    *("start", "intent", "ack", "fill", "cancel", "reject", "transfer", "mark", "adopt"),
+    *("breach", "kill", "rearm", "params", "stop"),
+)
 """The row types of an audit log."""
 
 
@@ -32,9 +35,8 @@ class GatewayRun:
         earlier: Orders of earlier runs that may be open, from the audit log.
         booked: Trades that earlier runs have booked: `trade_mark` by trade id.
         last_trade_id: The largest of them; None if the ledger has none: trades before the start are not counted.
-        position_e8: The position that *booked* make up, in 1e-8; None if there are more trades than these.
         share_budget: Whether the request weight is shared with the other processes of this host.
-        account: Compares the balances with our own fills at each reconcile; None does not.
+        account: Books our fills and transfers, and compares the balances with them at each reconcile; None does not.
     """
 
     symbol: str
@@ -44,7 +46,6 @@ class GatewayRun:
     earlier: Iterable["AuditOrder"] = ()
     booked: Mapping[int, int] = field(default_factory=dict)
     last_trade_id: int | None = None
-    position_e8: int | None = None
     share_budget: bool = True
     account: AccountCheck | None = None
 

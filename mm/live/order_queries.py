@@ -11,11 +11,11 @@ from collections.abc import Callable
 import msgspec
 
 from mm.clock import US_PER_S, exchange_us
-from mm.instrument import decimal_text, e8
+from mm.instrument import e8
 from mm.live.api_messages import ACCOUNT, ORDER, ORDERS, TRADES, ApiAnswer, OrderEntry, Outcome, TradeEntry
 from mm.live.api_requests import ExchangeClock, OrderApi, RequestParams, answer_of
 from mm.live.fee_values import FeeValues
-from mm.live.ledger import BUY, SELL, Ledger, trade_mark
+from mm.live.ledger import BUY, SELL, trade_mark
 from mm.live.live_orders import EARLIER, LiveOrder
 from mm.live.order_access import GatewayRun
 from mm.live.order_canceller import is_ours
@@ -54,6 +54,7 @@ class OrderQueries:
         fees: Receives the account's commission rates, and prices of the assets in which commissions are paid.
         api: Returns the API to use now.
         changed: Called after each processed response, to act on the resulting steps.
+        forgot: Called with the reason when the exchange was reset and that is accepted (ADOPT), before trades are read.
 
     Attributes:
         closed: Whether no further queries are sent.
@@ -72,18 +73,19 @@ class OrderQueries:
         *,
         api: Callable[[], OrderApi],
         changed: Callable[[], None],
+        forgot: Callable[[str], None] = lambda _: None,
     ) -> None:
         self.closed = False
         self.checked_id = run.last_trade_id
         self.balances: dict[str, tuple[str, str]] = {}
         self._run, self._states, self._clock, self._checks, self._fees = run, states, clock, checks, fees
-        self._api, self._changed = api, changed
+        self._api, self._changed, self._forgot = api, changed, forgot
         self._symbol = checks.instrument.symbol
         self._booked = dict(sorted(run.booked.items())[-PAGE:])  # the newest; empty once the exchange has shown them
         self._pending: set[str] = set()
         self._fetching: set[str] = set()
         self._foreign: set[int] = set()
-        self._baseline_id = -1
+        self._baseline_id = self._stranger_id = -1
 
     # one order
 
@@ -117,11 +119,15 @@ class OrderQueries:
             self._fetching.add(order.client_id)
             asyncio.get_running_loop().call_later(GRACE_S, self._fetch, order, AGAIN_S)
 
-    def _fetch(self, order: LiveOrder, delay_s: float) -> None:
+    def _fetch(self, order: LiveOrder, delay_s: float, first_id: int | None = None) -> None:
         def done(answer: ApiAnswer) -> None:
             if answer.outcome is Outcome.DONE:
-                for trade in TRADES.decode(answer.result):
+                trades = TRADES.decode(answer.result)
+                for trade in trades:
                     self._states.fill(order, trade.fill(order.client_id))
+                if len(trades) == PAGE:
+                    self._fetch(order, delay_s, trades[-1].id + 1)
+                    return
                 self._states.fetched(order)
                 self._changed()
             if _complete(order):
@@ -133,7 +139,10 @@ class OrderQueries:
         if self.closed or _complete(order):
             self._fetching.discard(order.client_id)
         else:
-            self._api().request("myTrades", {"symbol": self._symbol, "orderId": order.exchange_id}, done)
+            parameters: RequestParams = {"symbol": self._symbol, "orderId": order.exchange_id, "limit": PAGE}
+            if first_id is not None:
+                parameters = {**parameters, "fromId": first_id}
+            self._api().request("myTrades", parameters, done)
 
     # all of them
 
@@ -170,7 +179,10 @@ class OrderQueries:
         return [self._states.by_client[one.client_id] for one in seen], foreign
 
     async def _recognise(self) -> None:
-        """Find the newest booked trades at the exchange, as they are booked, and the position of all; once."""
+        """Find the newest booked trades at the exchange, as they are booked; once.
+
+        An exchange without them was reset: with ADOPT trades count from now on, by ids of its own.
+        """
         if not self._booked:
             return
         first_id, last_id = min(self._booked), max(self._booked)
@@ -178,19 +190,22 @@ class OrderQueries:
         trades = TRADES.decode((await self._answer("myTrades", parameters)).result)
         found = {trade.id: trade_mark(trade.fill("")) for trade in trades}
         read_id = last_id if len(trades) < PAGE else max(found)
-        wrong = [one for one, mark in self._booked.items() if one <= read_id and found.get(one) != mark]
-        if wrong:
-            newest = ", the newest that is booked" if max(wrong) == last_id else ", which is booked"
-            self._states.reset = f"it does not have trade {max(wrong)}{newest}"
-        own = Ledger(self._checks.instrument)
-        for trade in trades:
-            if trade.id in self._booked:
-                own.book(trade.fill(""))
-        known_e8 = self._run.position_e8
-        if not wrong and known_e8 not in (None, own.position_e8) and own.fills == len(self._booked):
-            ours, theirs = decimal_text(known_e8 or 0), decimal_text(own.position_e8)
-            self._states.reset = f"its trades make up a position of {theirs}, those of the audit log {ours}"
+        wrong = [
+            one
+            for one, mark in self._booked.items()
+            if one <= read_id and (one not in found or mark not in (0, found[one]))
+        ]
         self._booked = {}
+        if not wrong:
+            return
+        newest = ", the newest that is booked" if max(wrong) == last_id else ", which is booked"
+        why = f"it does not have trade {max(wrong)}{newest}"
+        if not self._run.access.adopt:
+            self._states.reset = why
+            return
+        self.checked_id = None
+        self._states.forget_trades()
+        self._forgot(why)
 
     async def _trades(self) -> None:
         if self.checked_id is None:
@@ -214,6 +229,7 @@ class OrderQueries:
     async def _take(self, trade: TradeEntry) -> None:
         """Book a trade of the account if it belongs to one of our orders."""
         if trade.orderId in self._foreign:
+            self._note_stranger(trade)
             return
         order = self._states.of_exchange(trade.orderId)
         if order is None:
@@ -223,12 +239,18 @@ class OrderQueries:
             order = self._states.by_client.get(entry.clientOrderId)
             if order is None and not is_ours(entry.clientOrderId):
                 self._foreign.add(trade.orderId)
+                self._note_stranger(trade)
                 return
             if order is None:
                 order = self._order_of(entry)
                 self._states.add_earlier(order)
             self._states.seen(entry.seen(answer.us))
         self._states.fill(order, trade.fill(order.client_id))
+
+    def _note_stranger(self, trade: TradeEntry) -> None:
+        """Tell the check of the account about a trade of somebody else, once."""
+        if self._run.account and trade.id > self._stranger_id:
+            self._stranger_id, self._run.account.strangers = trade.id, True
 
     async def _account(self) -> None:
         account = ACCOUNT.decode((await self._answer("account.status", {})).result)

@@ -1,10 +1,12 @@
-"""Reports of order events: first as a row of the audit log, then to the listener."""
+"""Reports of order events and transfers: booked, then as a row of the audit log, then to the listener."""
 
 from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
 
 from mm.instrument import decimal_text
-from mm.live.account_check import AccountCheck
+from mm.live.account_check import AccountCheck, Transfer
 from mm.live.audit import AuditLog
+from mm.live.audit_books import VENUE_RESET
 from mm.live.fee_values import FeeValues
 from mm.live.ledger import AccountFill
 from mm.live.live_orders import (
@@ -18,6 +20,9 @@ from mm.live.live_orders import (
     OrderReport,
     Rejected,
 )
+
+if TYPE_CHECKING:
+    from structlog.typing import FilteringBoundLogger as Logger
 
 
 class OrderListener:
@@ -47,6 +52,9 @@ class OrderListener:
     def amend_failed(self, order_id: int, us: int, code: int, message: str) -> None:
         """The quantity of an order is unchanged; *code* 0: the amendment was not sent, or never arrived."""
 
+    def transferred(self, found: Transfer) -> None:
+        """An amount has come into the account without a trade, or has gone; it is booked."""
+
     def balances(self, free: Mapping[str, str], locked: Mapping[str, str]) -> None:
         """The balances by asset, all known ones."""
 
@@ -71,7 +79,8 @@ class OrderReports:
     Args:
         audit: Receives a row for each report.
         fees: Values the commissions of fills.
-        account: Expects balances with the fills; None for no check.
+        account: Books fills and transfers, and expects balances with them; None for no check.
+        log: Logs transfers, and the acceptance of an exchange that was reset.
     """
 
     def __init__(
@@ -79,8 +88,11 @@ class OrderReports:
         audit: AuditLog,
         fees: FeeValues,
         account: AccountCheck | None = None,
+        log: "Logger | None" = None,
     ) -> None:
-        self._audit, self._fees, self._account = audit, fees, account
+        self._audit, self._fees, self._account, self._log = audit, fees, account, log
+        if account is not None:
+            account.booked = self._transferred
         self._listener: OrderListener | None = None
         self._held: list[Report] = []
 
@@ -109,6 +121,23 @@ class OrderReports:
         report = self._write(step)
         if step.order.order_id != EARLIER:
             self.tell(report)
+
+    def forget_trades(self, why: str) -> None:
+        """Write that an exchange that was reset is accepted, and forget the ids of its former trades."""
+        self._audit.append("adopt", what=VENUE_RESET, why=why)
+        if self._log:
+            self._log.warning(
+                "venue_reset_adopted", why=why, note="its trades count from now on; position and PnL stay"
+            )
+        if self._account:
+            self._account.forget_trades()
+
+    def _transferred(self, found: Transfer) -> None:
+        shown = {"asset": found.asset, "amount": decimal_text(found.amount_e8), "source": found.source}
+        self._audit.append("transfer", **shown, **({"us": found.us} if found.us else {}))
+        if self._log:
+            self._log.warning("account_transfer", **shown)
+        self.tell(lambda listener: listener.transferred(found))
 
     def _write(self, step: Accepted | Rejected | Closed | CancelFailed | Amended | AmendFailed) -> Report:
         """Write the row of a step, and return its report."""

@@ -82,6 +82,11 @@ class OrderStates:
             steps, self._steps = self._steps, []
             yield from steps
 
+    def forget_trades(self) -> None:
+        """Forget the trades that earlier runs have booked: the exchange was reset, and gives their ids again."""
+        self._booked.clear()
+        self._earlier = frozenset()
+
     def of_exchange(self, exchange_id: int) -> LiveOrder | None:
         """Return the order with the exchange's id; None if it is not ours, or not known yet."""
         return self._by_exchange.get(exchange_id)
@@ -327,9 +332,9 @@ class OrderStates:
 
     def _book(self, order: LiveOrder, fill: AccountFill) -> None:
         mark = trade_mark(fill)
-        known = self._booked.setdefault(fill.trade_id, mark)
+        known = self._booked.setdefault(fill.trade_id, mark) or mark  # 0: only its id is known
         if known != mark:
-            self.reset = f"trade {fill.trade_id} is booked with another order, time, price or quantity"
+            self.reset = f"trade {fill.trade_id} is booked with another order, price, quantity or commission"
         if fill.trade_id in order.trade_ids or known != mark:
             return
         order.trade_ids.add(fill.trade_id)

@@ -1,14 +1,13 @@
 """The state left by earlier runs of a symbol: orders, position, the account at the start of the ledger, equity marks.
 
 The audit logs are authoritative. Row 1 of each has the totals of the earlier logs of its venue (`BOOKS`), so a start
-reads only the latest log, and verifies it. What no log contains is in a separate small file,
-``<out>/risk/<SYMBOL>.equity.json``: the equity at the start of the day and its peak, and how far the log was written,
-so that a log which was cut off or replaced since then is refused.
+reads only the latest log, and verifies it. A small file, ``<out>/risk/<SYMBOL>.equity.json``, has the equity at the
+start of the day, which the log has too, its peak so far, and how far the log was written, so that a log which was cut
+off or replaced since then is refused.
 """
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -17,19 +16,19 @@ import msgspec
 from mm.base.atomic_file import write_atomic
 from mm.clock import US_PER_S, day_of
 from mm.errors import BrokenFile, OffGrid
-from mm.instrument import E8, e8
+from mm.instrument import E8, decimal_text, e8
 from mm.live.audit import starts_of, witnesses_of
 from mm.live.audit_books import BOOKS, AuditBooks, Changes, summed_in_the_last
 from mm.live.audit_chain import Witness, read_rows, verify_lines
+from mm.live.ledger import NOTHING, Held, day_at
 
 ACCOUNT = "account"
 """Field of the ``params`` row with the account at the start of the ledger."""
-ADOPTED = "adopted"
-"""Field of a ``params`` row with a difference of the account that was accepted."""
+MARK = "mark"
+"""Type of a row with the equity at the start of a day, the peak, and the value of the transfers in both."""
 PACING = "MAX_ORDERS_PER_S"
 """The limit at which orders wait for our own rate: no breach that a size ramp counts."""
 MARKS_EVERY_US = 5 * US_PER_S
-_QUARTER_US = 900 * US_PER_S
 _WAY_OUT = "restore the log, or begin a new ledger with another OUT_ROOT"
 
 
@@ -56,6 +55,53 @@ class LedgerBegin:
         """Return the equity other than the quote asset and a position that started with *inventory_e8*, in 1e-8."""
         return (self.base_e8 - inventory_e8) * self.mid_e8 // E8
 
+    def equity_e8(self, held: Held, inventory_e8: int, price_e8: int) -> int:
+        """Return the equity with what the ledger had at a price, without transfers, in 1e-8 of the quote asset."""
+        cash_e8 = self.quote_e8 + held.cash_e8 - held.other_e8 - held.most_e8
+        return cash_e8 + self.added_e8(inventory_e8) + (inventory_e8 + held.position_e8) * price_e8 // E8
+
+
+class EquityMarks(msgspec.Struct):
+    """The equity at the start of a day and the highest so far, at one venue, in 1e-8 of the quote asset.
+
+    *log*, *rows* and *hash* are how far the run's audit log was written; *equity_e8* is the equity then, and
+    *transfers_e8* the value of all transfers that the marks include.
+    """
+
+    venue: str
+    day: str
+    day_equity_e8: int
+    peak_equity_e8: int
+    log: str = ""
+    rows: int = 0
+    hash: str = ""
+    equity_e8: int = 0
+    transfers_e8: int = 0
+
+    def moved(self, transfers_e8: int) -> "EquityMarks":
+        """Return the marks with transfers of that value, which are no profit and no loss."""
+        more_e8, equity_e8, peak_e8 = transfers_e8 - self.transfers_e8, self.equity_e8, self.peak_equity_e8
+        known = equity_e8 > 0 and equity_e8 + more_e8 > 0
+        peak_e8 += more_e8 * peak_e8 // equity_e8 if known else more_e8
+        return msgspec.structs.replace(
+            self,
+            day_equity_e8=self.day_equity_e8 + more_e8,
+            peak_equity_e8=peak_e8,
+            equity_e8=equity_e8 + more_e8,
+            transfers_e8=transfers_e8,
+        )
+
+    def row(self) -> dict[str, str]:
+        """Return the fields of a ``mark`` row of the audit log."""
+        amounts = {"equity": self.day_equity_e8, "peak": self.peak_equity_e8, "transfers": self.transfers_e8}
+        return {"day": self.day, **{name: decimal_text(value) for name, value in amounts.items()}}
+
+    @classmethod
+    def of_row(cls, venue: str, row: Mapping[str, Any]) -> "EquityMarks":
+        """Return the marks of a row."""
+        equity_e8, peak_e8, transfers_e8 = (e8(row[name]) for name in ("equity", "peak", "transfers"))
+        return cls(venue, row["day"], equity_e8, peak_e8, equity_e8=equity_e8, transfers_e8=transfers_e8)
+
 
 @dataclass(frozen=True)
 class RunHistory:
@@ -66,22 +112,21 @@ class RunHistory:
         begin: The account at the start of the ledger; None before the first run.
         days: By day with a log, whether it was without a breach.
         us: The current instant, µs.
-        adopted_e8: Differences of the account that were accepted since, in 1e-8 of base and quote asset.
+        held: What the ledger had then: this process books its fills into the same ledger.
+        mark: The equity marks of the last day with any; None without.
     """
 
     books: AuditBooks
     begin: LedgerBegin | None
     days: Mapping[str, bool]
     us: int
-    adopted_e8: tuple[int, int] = (0, 0)
+    held: Held = NOTHING
+    mark: EquityMarks | None = None
 
     @property
-    def balances_e8(self) -> tuple[int, int] | None:
-        """Balances of base and quote asset that the account must have, in 1e-8; None before the first run."""
-        if self.begin is None:
-            return None
-        moved = (self.books.ledger.position_e8, self.books.ledger.cash_e8) if self.books.ledger else (0, 0)
-        return self.begin.base_e8 + self.adopted_e8[0] + moved[0], self.begin.quote_e8 + self.adopted_e8[1] + moved[1]
+    def begin_e8(self) -> tuple[int, int] | None:
+        """Balances of base and quote asset at the start of the ledger, in 1e-8; None before the first run."""
+        return None if self.begin is None else (self.begin.base_e8, self.begin.quote_e8)
 
     @property
     def clean_days(self) -> int:
@@ -94,7 +139,8 @@ class RunHistory:
     def kept(self) -> dict[str, Any]:
         """Return the totals for row 1 of the next log."""
         begin = None if self.begin is None else asdict(self.begin)
-        return {**self.books.kept(), "begin": begin, "days": dict(self.days), "adopted_e8": self.adopted_e8}
+        mark = {} if self.mark is None else {"mark": self.mark.row()}
+        return {**self.books.kept(), "begin": begin, "days": dict(self.days), **mark}
 
     @property
     def booked(self) -> Mapping[int, int]:
@@ -124,23 +170,22 @@ def read_history(folder: Path, symbol: str, venue: str, us: int, written: Witnes
     if written and written.file not in {path.name for path in starts}:
         raise BrokenFile(f"{folder / written.file}: the audit log is missing, {written.source} records it; {_WAY_OUT}")
     logs = list(starts)[len(summed_in_the_last(starts)) :]
-    books, begin, days, adopted_e8 = AuditBooks(symbol, venue), None, dict[str, bool](), (0, 0)
+    books, begin, days, mark = AuditBooks(symbol, venue), None, dict[str, bool](), None
     for path in logs:
         _verify(path, written)
     if logs and (kept := starts[logs[0]].get(BOOKS)) is not None:
         begin, days = kept["begin"] and LedgerBegin(**kept["begin"]), dict(kept["days"])
-        adopted_e8 = kept["adopted_e8"][0], kept["adopted_e8"][1]
+        mark = EquityMarks.of_row(venue, kept["mark"]) if "mark" in kept else None
     for path in logs:
         for row in read_rows(path):
             books.take(row, Changes())
-            day = _day_of_quarter(row["us"] // _QUARTER_US)
+            day = day_at(row["us"])
             days[day] = days.get(day, True) and not _disqualifies(row)
             if begin is None and row["type"] == "params" and ACCOUNT in row:
                 begin = _begin_of(row[ACCOUNT], path)
-            if row["type"] == "params" and ADOPTED in row:
-                more = row[ADOPTED]
-                adopted_e8 = adopted_e8[0] + e8(more["base"]), adopted_e8[1] + e8(more["quote"])
-    return RunHistory(books, begin, days, us, adopted_e8)
+            if row["type"] == MARK:
+                mark = EquityMarks.of_row(venue, row)
+    return RunHistory(books, begin, days, us, books.ledger.begin_run() if books.ledger else NOTHING, mark)
 
 
 def _verify(path: Path, written: Witness | None) -> None:
@@ -157,12 +202,6 @@ def _disqualifies(row: Mapping[str, Any]) -> bool:
     return row["type"] == "kill" or (row["type"] == "breach" and row.get("limit") != PACING)
 
 
-@lru_cache(maxsize=256)
-def _day_of_quarter(quarter: int) -> str:
-    """Return the day of a quarter of an hour; no time zone's day begins within one."""
-    return day_of(quarter * _QUARTER_US)
-
-
 def _begin_of(account: Any, path: Path) -> LedgerBegin:
     try:
         return LedgerBegin(e8(account["base"]), e8(account["quote"]), e8(account["mid"]))
@@ -172,19 +211,28 @@ def _begin_of(account: Any, path: Path) -> LedgerBegin:
         ) from error
 
 
-class EquityMarks(msgspec.Struct):
-    """The equity at the start of a day and the highest so far, at one venue, in 1e-8 of the quote asset.
+def marks_at(
+    history: RunHistory, file: EquityMarks | None, begin: LedgerBegin, inventory_e8: int, transfers_e8: int
+) -> tuple[int | None, int | None]:
+    """Return the equity at the start of the current day, and the peak, with which a run goes on, in 1e-8.
 
-    *log*, *rows* and *hash* are how far the run's audit log was written.
+    They are those of the file, else of the audit log; without any of this day, the equity before the first fill of the
+    day, at its price. None without a fill: the day begins with the first requote.
+
+    Args:
+        history: The logs, and the ledger with all fills so far.
+        file: The marks of the file; None without.
+        begin: The account at the start of the ledger.
+        inventory_e8: INITIAL_INVENTORY, in 1e-8.
+        transfers_e8: Value of all transfers so far, in 1e-8 of the quote asset.
     """
-
-    venue: str
-    day: str
-    day_equity_e8: int
-    peak_equity_e8: int
-    log: str = ""
-    rows: int = 0
-    hash: str = ""
+    today, ledger = day_of(history.us), history.books.ledger
+    known = [one.moved(transfers_e8) for one in (file, history.mark) if one is not None and one.day_equity_e8]
+    day_e8 = next((one.day_equity_e8 for one in known if one.day == today), None)
+    if day_e8 is None and ledger is not None and (before := ledger.before_day(today)) is not None:
+        day_e8 = begin.equity_e8(before[0], inventory_e8, before[1]) + transfers_e8
+    peaks = [one.peak_equity_e8 for one in known] + ([] if day_e8 is None else [day_e8])
+    return day_e8, max(peaks, default=None)
 
 
 class EquityFile:
@@ -197,6 +245,7 @@ class EquityFile:
 
     Attributes:
         written: How far the log of the last run was written; None if unknown.
+        marks: As read; None if there are none.
     """
 
     def __init__(self, out_root: Path, symbol: str, venue: str) -> None:
@@ -204,6 +253,7 @@ class EquityFile:
         self._kept: EquityMarks | None = None
         self._next_us = 0
         self.written: Witness | None = None
+        self.marks: EquityMarks | None = None
 
     def read(self, us: int) -> tuple[int | None, int | None]:
         """Return the equity at the start of the instant's day, and the peak, in 1e-8; None if unknown.
@@ -217,21 +267,21 @@ class EquityFile:
             return None, None
         except (OSError, msgspec.MsgspecError) as error:
             raise BrokenFile(
-                f"{self._path}: the equity of this day cannot be read ({error}); remove it to begin the day's loss and "
-                f"the drawdown at the present equity"
+                f"{self._path}: the equity of this day cannot be read ({error}); remove it to take the day's equity "
+                f"from the audit log, and begin the drawdown at it"
             ) from error
         if found.venue != self._venue:
             return None, None
+        self.marks = found
         if found.log:
             self.written = Witness(found.log, found.rows, found.hash, self._path.name)
         return (found.day_equity_e8 if found.day == day_of(us) else None), found.peak_equity_e8
 
-    def keep(self, us: int, day_e8: int, peak_e8: int, end: Witness, *, at_once: bool = False) -> None:
+    def keep(self, us: int, marks: EquityMarks, end: Witness, *, at_once: bool = False) -> None:
         """Write changed marks, at most every few seconds; *end* is how far the log is written."""
         if us < self._next_us and not at_once:
             return
-        marks = EquityMarks(self._venue, day_of(us), day_e8, peak_e8, end.file, end.rows, end.hash)
-        self._write(marks, durable=at_once)
+        self._write(msgspec.structs.replace(marks, log=end.file, rows=end.rows, hash=end.hash), durable=at_once)
         self._next_us = us + MARKS_EVERY_US
 
     def log_ended(self, end: Witness) -> None:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from mm.backtest.result import LEGS
 from mm.backtest.summary_text import text_of
 from mm.base.held_file import is_held
+from mm.clock import day_of
 from mm.errors import Incomplete, MMError, TryLater, UsageError
 from mm.instrument import E8, Instrument, decimal_text, e8, from_exchange_info, short_text
 from mm.live.account_check import AccountCheck
@@ -27,7 +28,7 @@ from mm.live.decisions import DecisionLags, decisions_name, decisions_of, write_
 from mm.live.desk import TradeDesk
 from mm.live.gateway import START_S, Gateway, GatewayRun, Surroundings
 from mm.live.knobs import OrderAccess, Trading
-from mm.live.ledger import Ledger
+from mm.live.ledger import Ledger, transfers_value_e8
 from mm.live.live_run import LiveRun
 from mm.live.other_markets import EngineTaker, OtherFollower, feeds_of, recordings
 from mm.live.play import TradeFollower, TradePlay, TradeStart
@@ -35,18 +36,25 @@ from mm.live.state import StateWriter
 from mm.live.state_stores import StateStores, state_writer
 from mm.live.terms import REGRIDDED, PaperKnobs, ShadowTerms
 from mm.live.trade_files import with_acceptances, write_fills, write_state
-from mm.live.trade_history import ACCOUNT, ADOPTED, EquityFile, LedgerBegin, RunHistory, read_history
+from mm.live.trade_history import (
+    ACCOUNT,
+    MARK,
+    EquityFile,
+    EquityMarks,
+    LedgerBegin,
+    RunHistory,
+    marks_at,
+    read_history,
+)
 from mm.live.trade_venue import trader_lock
 from mm.live.trader import KILL, TradeAccount, Trader, TraderParts
 from mm.market_data.days import is_of_disk
 from mm.market_data.recording import Parts, Recording
 
 if TYPE_CHECKING:
-    from mm.backtest._engine import Engine
     from mm.backtest.live_feed import FeedEvent
     from mm.backtest.result import Result
     from mm.cli.config import Day
-    from mm.live._live_engine import LiveEngine
     from mm.live.keys import Credentials
     from mm.live.knobs import VenueUrls
     from mm.live.leg_run import LegRun
@@ -145,7 +153,8 @@ class TradeRun(LiveRun):
         account.balances.elsewhere = self._traded_elsewhere
         self.urls, self.credentials = knobs.urls, knobs.credentials
         self._equity = EquityFile(day.out_root, self.symbol, knobs.trading.venue)
-        self._marks: tuple[int | None, int | None] = (None, None)
+        self._marked = ""  # the day whose mark is in the audit log
+        self.metrics.unjudged = True
         self._trader: Trader | None = None
         self.end: TradeEnd
         self._lost: MMError | None = None
@@ -231,10 +240,11 @@ class TradeRun(LiveRun):
             self.run.log.info("balances_shared", assets=left_out, symbols=others, note="they are not compared")
         return AccountCheck(
             instrument,
-            history.balances_e8,
+            history.begin_e8,
             adopts=self._knobs.access.adopt,
             left_out=left_out,
             shared=(shared, self._account.balances),
+            ledger=history.books.ledger,
         )
 
     def _traders(self) -> dict[str, Path]:
@@ -258,11 +268,12 @@ class TradeRun(LiveRun):
         self.check()
         knobs, terms, instrument = self._knobs, self.terms, self._grid()
         path = audit_path(self.day.out_root, self.symbol, terms.day, self.run.id)
-        self._marks = self._equity.read(self._clock())
+        self._equity.read(self._clock())
         history = read_history(path.parent, self.symbol, knobs.trading.venue, self._clock(), self._equity.written)
         audit = AuditLog(path, sync=self.sync, clock=self._clock)
         try:
             await self._begin_log(audit, instrument, history)
+            history.books.ledger = history.books.ledger or Ledger(instrument)
             check = self._account_check(history, instrument)
             run, around = self._gateway_run(history, check), Surroundings(clock=self._clock)
             gateway = Gateway(self.urls, self.credentials, run, audit, log=self.run.log, around=around)
@@ -401,7 +412,6 @@ class TradeRun(LiveRun):
         return self.desk
 
     def _gateway_run(self, history: RunHistory, check: AccountCheck) -> GatewayRun:
-        ledger = history.books.ledger
         return GatewayRun(
             symbol=self.symbol,
             run_id=self.run.id,
@@ -410,7 +420,6 @@ class TradeRun(LiveRun):
             earlier=history.books.open_orders(),
             booked=history.booked,
             last_trade_id=history.last_trade_id,
-            position_e8=ledger.position_e8 if ledger and ledger.fills == len(ledger.booked) else None,
             account=check,
         )
 
@@ -422,24 +431,26 @@ class TradeRun(LiveRun):
         gateway: Gateway,
     ) -> None:
         """Trade on a gateway that is ready."""
-        knobs, grid, terms = self._knobs, gateway.instrument, self.terms
-        begin = history.begin or self._begin_ledger(audit, terms, check, history.books.ledger)
-        if any(check.adopted_e8):
-            self._note_adopted(check, audit)
+        knobs, held, ledger = self._knobs, history.held, history.books.ledger
+        assert ledger is not None
+        begin = history.begin or self._begin_ledger(audit, self.terms, check)
         self._note_changed_knobs(history, audit)
         inventory_e8 = e8(knobs.strategy.account.initial_inventory)
-        ledger = history.books.ledger or Ledger(grid)
+        transfers_e8 = transfers_value_e8(ledger, begin.mid_e8)
+        day_e8, peak_e8 = marks_at(history, self._equity.marks, begin, inventory_e8, transfers_e8)
         start = TradeStart(
-            position_e8=inventory_e8 + ledger.position_e8,
-            cash_e8=begin.quote_e8 + ledger.cash_e8 - ledger.other_e8 - ledger.most_e8,
-            added_e8=begin.added_e8(inventory_e8),
-            day_e8=self._marks[0],
-            peak_e8=self._marks[1],
+            position_e8=inventory_e8 + held.position_e8,
+            cash_e8=begin.quote_e8 + held.cash_e8 - held.other_e8 - held.most_e8,
+            added_e8=begin.added_e8(inventory_e8) + transfers_e8,
+            day_e8=day_e8,
+            peak_e8=peak_e8,
             clean_days=history.clean_days,
         )
         play = self._play(start)
         play.engine.manager.pull("start")
-        account = TradeAccount(play.engine, ledger, play.grid, (inventory_e8, begin.quote_e8))
+        account = TradeAccount(
+            play.engine, ledger, play.grid, (inventory_e8, begin.quote_e8), held=held, price_e8=begin.mid_e8
+        )
         await self._unless_stopped(self._join(play, start))
         writer = state_writer(knobs.stores, self.day.out_root, self.symbol, audit, self.run.log.warning)
         desk = self._desk(play, account, begin, audit, writer)
@@ -472,7 +483,7 @@ class TradeRun(LiveRun):
         finally:
             await gateway.stop()
             desk.refresh(self._clock())
-            self._keep_last_marks(play, audit)
+            self._keep_last_marks(audit)
             await asyncio.to_thread(writer.close, WRITER_S)
         killed = self._killed_for() if reason == KILL else None
         self.end = TradeEnd(reason, killed, self._refused(audit, unrecorded), play, account, trader, lags)
@@ -506,12 +517,9 @@ class TradeRun(LiveRun):
         Raises:
             UsageError: If a limit is below one order, so that nothing could be quoted.
         """
-        grid, prices = play.grid, [e8(price) for price in (self.terms.best_bid, self.terms.best_ask) if price]
-        mid_e8 = sum(prices) // len(prices) if prices else 0
+        prices = [e8(price) for price in (self.terms.best_bid, self.terms.best_ask) if price]
         self._check_limits(play, start.position_e8, max(prices, default=0))
-        equity_e8 = start.cash_e8 + start.added_e8 + start.position_e8 * mid_e8 // E8
-        lost_e8 = 0 if start.day_e8 is None else start.day_e8 - equity_e8
-        await self._account.join(self.symbol, AccountSymbol(play.engine, grid, mid_e8, lost_e8))
+        await self._account.join(self.symbol, AccountSymbol(play.engine, play.grid))
 
     def _check_limits(self, play: TradePlay, position_e8: int, price_e8: int) -> None:
         """Raise UsageError if a limit is below one order, at a price of the first book."""
@@ -533,19 +541,9 @@ class TradeRun(LiveRun):
         """End the other symbols too: at a kill they are killed in this very step."""
         self.announce(self._killed_for() if why == KILL else why, why == KILL)
 
-    def _note_adopted(self, check: AccountCheck, audit: AuditLog) -> None:
-        """Write a row with the difference of the account that is accepted."""
-        base, quote = map(decimal_text, check.adopted_e8)
-        audit.append("params", knobs=self._given(), **{ADOPTED: {"base": base, "quote": quote}})
-        self.run.log.warning("account_adopted", base=base, quote=quote)
-
-    def _begin_ledger(
-        self, audit: AuditLog, terms: ShadowTerms, check: AccountCheck, ledger: Ledger | None
-    ) -> LedgerBegin:
+    def _begin_ledger(self, audit: AuditLog, terms: ShadowTerms, check: AccountCheck) -> LedgerBegin:
         """Write a row with the account at the start of the ledger, which a killed run may have begun without one."""
         base_e8, quote_e8 = check.begin_e8 or (0, 0)
-        if ledger is not None:
-            base_e8, quote_e8 = base_e8 - ledger.position_e8, quote_e8 - ledger.cash_e8
         prices = [e8(price) for price in (terms.best_bid, terms.best_ask) if price]
         if not prices:
             raise TryLater(f"the book of {self.symbol} is empty: there is no price to value the account at; try later")
@@ -612,7 +610,7 @@ class TradeRun(LiveRun):
             return KILL
         desk.update(us)
         try:
-            self._keep_marks(desk.engine, audit)
+            self._keep_marks(desk, audit)
         except OSError as error:
             self._unkept = error
             return DISK_FAILED
@@ -637,16 +635,26 @@ class TradeRun(LiveRun):
             return TryLater(f"the disk refuses the marks of the day's equity ({self._unkept}); make room on the disk")
         return self._lost or self._regridded
 
-    def _keep_last_marks(self, play: TradePlay, audit: AuditLog) -> None:
+    def _keep_last_marks(self, audit: AuditLog) -> None:
         try:
-            self._keep_marks(play.engine, audit, at_once=True)
+            self._keep_marks(self.desk, audit, at_once=True)
         except OSError as error:
             self.run.log.warning("equity_not_kept", error=str(error), note="see the fills of this day in the audit log")
 
-    def _keep_marks(self, engine: "Engine | LiveEngine", audit: AuditLog, *, at_once: bool = False) -> None:
-        equity_e8, day_e8, peak_e8 = engine.manager.guard.equities_e8()
-        if equity_e8:
-            self._equity.keep(self._clock(), day_e8, peak_e8, audit.end, at_once=at_once)
+    def _keep_marks(self, desk: TradeDesk | None, audit: AuditLog, *, at_once: bool = False) -> None:
+        """Keep the marks of equity, once there is an equity: those of a new day in the audit log too."""
+        equities_e8 = desk and desk.engine.manager.guard.equities_e8()
+        if not desk or not equities_e8:
+            return
+        (equity_e8, day_e8, peak_e8), day = equities_e8, day_of(desk.engine.manager.guard.observed_us)
+        transfers_e8 = desk.account.transfers_e8
+        marks = EquityMarks(
+            *(self._knobs.trading.venue, day, day_e8, peak_e8), equity_e8=equity_e8, transfers_e8=transfers_e8
+        )
+        if marks.day != self._marked and audit.failure is None:
+            self._marked = marks.day
+            audit.append(MARK, **marks.row())
+        self._equity.keep(self._clock(), marks, audit.end, at_once=at_once)
 
 
 def write_trade(run: "Run", end: TradeEnd, legs: Mapping[str, TradeEnd]) -> None:

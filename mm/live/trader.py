@@ -15,7 +15,8 @@ from mm.base._calls import begin_step, clear_step, end_step
 from mm.clock import US_PER_S, now_us
 from mm.instrument import Instrument, e8, short_text
 from mm.live._live_engine import LiveEngine
-from mm.live.ledger import AccountFill, Ledger, fee_e8, most_fee_e8
+from mm.live.account_check import Transfer
+from mm.live.ledger import NOTHING, AccountFill, Held, Ledger, fee_e8, most_fee_e8, transfers_value_e8
 from mm.live.order_reports import OrderListener
 
 if TYPE_CHECKING:
@@ -92,9 +93,11 @@ class TradeAccount:
 
     Args:
         engine: Its account follows the ledger.
-        ledger: Books each fill, once.
+        ledger: Has each fill, once: the gateway has booked it, or it is booked here.
         grid: The engine's grid.
         begin_e8: Position and cash at the start of the ledger, in 1e-8 of their assets.
+        held: What the ledger had when the run began.
+        price_e8: The price that the base asset of transfers counts at, in 1e-8 of the quote asset.
 
     Attributes:
         ledger: As given.
@@ -102,11 +105,21 @@ class TradeAccount:
         fills: Fills booked in this run.
     """
 
-    def __init__(self, engine: LiveEngine, ledger: Ledger, grid: Instrument, begin_e8: tuple[int, int]) -> None:
+    def __init__(
+        self,
+        engine: LiveEngine,
+        ledger: Ledger,
+        grid: Instrument,
+        begin_e8: tuple[int, int],
+        held: Held = NOTHING,
+        price_e8: int = 0,
+    ) -> None:
         self.ledger, self._begin_e8 = ledger, begin_e8
-        self.start_e8 = self.position_e8, self.cash_e8
+        self.start_e8 = begin_e8[0] + held.position_e8, begin_e8[1] + held.cash_e8 - held.other_e8
         self.fills: list[BookedFill] = []
-        self._engine, self._grid = engine, grid
+        self._engine, self._grid, self._price_e8 = engine, grid, price_e8
+        self._reported: set[int] = set()
+        self._counted_e8 = self.transfers_e8
 
     @property
     def position_e8(self) -> int:
@@ -117,6 +130,16 @@ class TradeAccount:
     def cash_e8(self) -> int:
         """Current cash less the value of commissions in other assets, in 1e-8 of the quote asset."""
         return self._begin_e8[1] + self.ledger.cash_e8 - self.ledger.other_e8
+
+    @property
+    def transfers_e8(self) -> int:
+        """Value of deposits less withdrawals since the start of the ledger, in 1e-8 of the quote asset."""
+        return transfers_value_e8(self.ledger, self._price_e8)
+
+    def transferred(self) -> None:
+        """Let the limits count the transfers that were booked since the last call: no profit, and no loss."""
+        more_e8, self._counted_e8 = self.transfers_e8 - self._counted_e8, self.transfers_e8
+        self._engine.manager.guard.transfer(more_e8)
 
     def unvalued(self) -> dict[str, str]:
         """Return the commissions of this run that have no known value: amount by asset, as text."""
@@ -129,15 +152,18 @@ class TradeAccount:
 
     def book(self, order_id: int, fill: AccountFill, us: int) -> bool:
         """Book a fill that was reported at *us*, and return False if it was booked before."""
-        if not self.ledger.book(fill):
+        self.ledger.book(fill)
+        after_e8 = self.ledger.after(fill.trade_id)
+        if after_e8 is None or fill.trade_id in self._reported:
             return False
+        self._reported.add(fill.trade_id)
         grid, engine = self._grid, self._engine
         fee_lots = e8(fill.commission) // grid.lot_e8 if fill.commission_asset == grid.base_asset else 0
         paid_e8 = fee_e8(fill, grid)
         counted_e8 = most_fee_e8(fill) if paid_e8 is None else paid_e8  # limits count an unknown fee at its largest
         terms = (grid.ticks(fill.price), e8(fill.qty) // grid.lot_e8, fee_lots, counted_e8, not fill.maker)
         engine.filled(order_id, us, fill.side, *terms)
-        after = (engine.state_rows - 1, self.position_e8, self.cash_e8)
+        after = (engine.state_rows - 1, self._begin_e8[0] + after_e8[0], self._begin_e8[1] + after_e8[1])
         self.fills.append(BookedFill(order_id, fill, max(us, engine.now_us), paid_e8, *after))
         return True
 
@@ -155,7 +181,8 @@ class TraderParts:
         desk: Counts what happens; None for none.
         heard: Called with events of the market before they are processed.
         watch: Called at least every `MAX_WAIT_S` seconds; returns why trading must end, else None.
-        allow: Called before each step of the engine: sets what the account's limits allow.
+        allow: Called before each step of the engine: sets what the account's limits allow; returns why quotes must
+            wait, or an empty text.
         decided: Called after each requote.
         ended: Called once with the end reason, before anything else happens.
         clock: Returns the wall clock, in µs.
@@ -169,7 +196,7 @@ class TraderParts:
     desk: "TradeDesk | None" = None
     heard: "Callable[[tuple[FeedEvent, ...]], None]" = lambda _: None
     watch: Callable[[int], str | None] = lambda _: None
-    allow: Callable[[], None] = lambda: None
+    allow: Callable[[], str] = lambda: ""
     decided: Callable[[], None] = lambda: None
     ended: Callable[[str], None] = lambda _: None
     clock: Callable[[], int] = now_us
@@ -199,6 +226,7 @@ class Trader(OrderListener):
         self._over = asyncio.Event()
         self._nap: asyncio.Future[None] | None = None
         self._failure: Exception | None = None
+        self._lost, self._waits = "start", ""  # why the gateway is not ready, and why the account allows no quotes
 
     # ------------------------------------------------------------------ the market and the clock
 
@@ -223,7 +251,7 @@ class Trader(OrderListener):
             return
         us = self._clock() if us is None else us
         try:
-            self._allow()
+            self._wait_for(self._allow())
             messages = self._step(self._engine.advance, us)
             if messages:
                 self._send(messages, us)
@@ -373,6 +401,12 @@ class Trader(OrderListener):
         """Handle what the balances leave to our orders."""
         self._engine.funds(min(base_e8 // self._grid.lot_e8, _MOST), min(quote_e8, _MOST))
 
+    def transferred(self, found: Transfer) -> None:  # noqa: ARG002 - the listener's signature
+        """Handle an amount that came into the account without a trade, or went."""
+        self._account.transferred()
+        if self._desk is not None:
+            self._desk.transferred(self._clock())
+
     def balances(self, free: Mapping[str, str], locked: Mapping[str, str]) -> None:  # noqa: ARG002 - the listener's
         """Handle the account's balances."""
         if self._desk is not None:
@@ -382,12 +416,25 @@ class Trader(OrderListener):
         """Cancel the quotes while the gateway is not ready."""
         if ready:
             self._log.info("gateway_ready")
-            self._engine.manager.resume()
         else:
             log = self._log.warning if self.ended is None else self._log.info
             log("gateway_lost", why=why)
-            self._engine.manager.pull(f"gateway: {why}")
+        self._lost = "" if ready else f"gateway: {why}"
+        self._pull_or_resume()
         self.act()
+
+    def _wait_for(self, why: str) -> None:
+        """Pull the quotes while the account does not allow any; *why* is empty if it does."""
+        if why != self._waits:
+            self._waits = why
+            self._pull_or_resume()
+
+    def _pull_or_resume(self) -> None:
+        manager, why = self._engine.manager, self._lost or self._waits
+        if why:
+            manager.pull(why)
+        else:
+            manager.resume()
 
     def ack_latency(self, action: str, seconds: float) -> None:  # noqa: ARG002 - the listener's signature
         """Handle the latency of a response."""

@@ -9,6 +9,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from mm.clock import day_of, now_us
 from mm.instrument import E8, decimal_text
+from mm.live.account_check import Transfer
 from mm.live.gateway import Gateway, GatewayRun, Surroundings
 from mm.live.keys import Credentials
 from mm.live.knobs import OrderAccess, VenueUrls
@@ -97,6 +98,9 @@ class FollowingListener:
     def amend_failed(self, order_id: int, us: int, code: int, message: str) -> None:
         self.amending.discard(order_id)
         self.log.append(("amend_failed", order_id, code))
+
+    def transferred(self, found: Transfer) -> None:
+        self.log.append(("transferred", found.asset, found.amount_e8))
 
     def balances(self, free: Mapping[str, str], locked: Mapping[str, str]) -> None:
         self.free = dict(free)

@@ -6,9 +6,18 @@ from dataclasses import replace
 from gateway_rig import ALICE, trading
 
 from mm.instrument import E8, Instrument
-from mm.live.account_check import CONFIRMATIONS, MOST_DIFFERING, AccountCheck, SharedBalances
+from mm.live.account_check import (
+    ADOPTED,
+    CONFIRMATIONS,
+    FOUND,
+    MOST_DIFFERING,
+    REPORTED,
+    AccountCheck,
+    SharedBalances,
+    Transfer,
+)
 from mm.live.knobs import OrderAccess
-from mm.live.ledger import AccountFill
+from mm.live.ledger import AccountFill, Ledger
 
 GRID = Instrument("SIMUSDT", 1, 1, 0, "SIM", "USDT")
 FILL = AccountFill(1, 2, "mm-1-1b", 1, "100", "2", "0.002", "SIM", 5, maker=True)
@@ -27,9 +36,17 @@ def test_balances_follow_our_fills_including_commissions():
     assert not check.pending
 
 
+def connected(begin_e8=(10 * E8, 1_000 * E8), **terms):
+    """Return the check of a connection that has matched, and has lost no event since."""
+    check = AccountCheck(GRID, begin_e8, **terms)
+    check.compare({"SIM": ("10", "0"), "USDT": ("1000", "0")})
+    assert check.found
+    return check
+
+
 def test_difference_counts_once_it_is_seen_several_times_alike():
     """A fill may be in a balance before its report is here."""
-    check = AccountCheck(GRID, (10 * E8, 1_000 * E8))
+    check = connected()
     for base in ("9.6", *["9.7"] * (CONFIRMATIONS - 1)):
         check.compare(balances(base, "999"))
         assert check.pending
@@ -63,10 +80,13 @@ def test_first_balances_begin_the_ledger_before_the_fills_in_them():
 
 
 def test_difference_is_adopted_only_before_the_first_match():
+    booked = []
     check = AccountCheck(GRID, (10 * E8, 1_000 * E8), adopts=True)
+    check.booked, check.strangers = booked.append, True
     for _ in range(CONFIRMATIONS):
         check.compare(balances("12.5", "998"))
-    assert (check.adopted_e8, check.found, check.why) == ((3 * E8, -1 * E8), True, "")
+    assert (check.found, check.why) == (True, "")
+    assert booked == [Transfer("SIM", 3 * E8, ADOPTED), Transfer("USDT", -1 * E8, ADOPTED)]
     for _ in range(CONFIRMATIONS):
         check.compare(balances("13.5", "998"))
     assert "14.00000000 SIM at the exchange, 13.00000000 by the audit log" in check.why
@@ -134,3 +154,82 @@ def test_balances_ahead_of_other_symbols_fills_are_no_difference():
     for held in (1000, 1000, *range(999, 999 - 3 * MOST_DIFFERING, -1)):
         check.compare({"USDT": (str(held), "0")})
         assert not check.why
+
+
+def test_a_transfer_is_expected_from_its_event_on_and_counts_once():
+    """However often and on how many connections it is reported, also by a symbol that does not trade the asset."""
+    shared = SharedBalances()
+    other = Instrument("BOXUSDT", 1, 1, 0, "BOX", "USDT")
+    checks = [AccountCheck(grid, (0, 0), shared=(["USDT"], shared)) for grid in (GRID, other)]
+    booked = [[], []]
+    for check, found in zip(checks, booked, strict=True):
+        check.booked = found.append
+    for _ in range(2):
+        for check in checks:
+            check.compare({"USDT": ("1000", "0")})
+    for check in (*checks, *checks):
+        check.transferred("USDT", -300 * E8, 77)
+        check.transferred("SIM", 5 * E8, 78)
+        check.transferred("BNB", 9 * E8, 79)
+    for check in checks:
+        check.compare({"USDT": ("700", "0"), "SIM": ("5", "0"), "BNB": ("9", "0")})
+        assert (check.why, check.pending) == ("", False)
+    usdt, sim = Transfer("USDT", -300 * E8, REPORTED, 77), Transfer("SIM", 5 * E8, REPORTED, 78)
+    assert booked == [[usdt, sim], [usdt]]
+
+
+def test_a_difference_after_lost_events_is_a_transfer_unless_somebody_else_trades():
+    for strangers in (False, True):
+        check, booked = connected(), []
+        check.booked, check.missed, check.strangers = booked.append, True, strangers
+        for _ in range(CONFIRMATIONS):
+            check.compare(balances("9.7", "999"))
+        assert booked == ([] if strangers else [Transfer("SIM", E8 // 5, FOUND)])
+        assert bool(check.why) is strangers
+        check.compare(balances("9.7", "999"))
+        assert bool(check.why) is strangers
+
+
+def test_a_difference_found_while_nothing_was_lost_is_no_transfer():
+    check, booked = connected(), []
+    check.booked = booked.append
+    for _ in range(MOST_DIFFERING):
+        check.compare(balances("9.7", "999"))
+    assert (booked, bool(check.why)) == ([], True)
+
+
+def test_an_asset_of_several_symbols_was_transferred_only_if_no_connection_was_there():
+    for missed in ((True, False), (True, True)):
+        shared = SharedBalances()
+        other = Instrument("BOXUSDT", 1, 1, 0, "BOX", "USDT")
+        checks = [AccountCheck(grid, (0, 0), shared=(["USDT"], shared)) for grid in (GRID, other)]
+        for check in (*checks, *checks):
+            check.compare({"USDT": ("1000", "0")})
+        for check, lost in zip(checks, missed, strict=True):
+            check.missed = lost
+        for _ in range(CONFIRMATIONS):
+            checks[0].compare({"USDT": ("1100", "0")})
+        assert bool(checks[0].why) is (not all(missed))
+
+
+def test_a_deposit_is_booked_by_its_event_and_quotes_go_on():
+    """Over the WebSocket of an exchange in a box; a withdrawal too, and dust that is not ours changes nothing."""
+
+    async def scenario():
+        ledger = Ledger(GRID)
+        check = AccountCheck(GRID, None, ledger=ledger)
+        async with trading(account=check, access=OrderAccess(reconcile_interval_s=1.0)) as rig:
+            for asset, amount_e8 in (("USDT", 500 * E8), ("SIM", -3 * E8), ("USDT", -E8 // 3)):
+                rig.box.exchange.transfer(ALICE, asset, amount_e8)
+            await rig.until(lambda: len(rig.audit.of("transfer")) == 3)
+            for _ in range(2):
+                rig.gateway._due.set()
+                await asyncio.sleep(0.3)
+            assert rig.gateway.ready
+            assert [ready for ready, _ in rig.listener.ready] == [True]
+            assert ledger.transfers_e8 == {"USDT": 500 * E8 + -E8 // 3, "SIM": -3 * E8}
+            assert (ledger.position_e8, ledger.cash_e8) == (0, 0)
+            rows = [(row["asset"], row["amount"], row["source"]) for row in rig.audit.of("transfer")]
+            assert rows[0] == ("USDT", "500.00000000", REPORTED)
+
+    asyncio.run(scenario())

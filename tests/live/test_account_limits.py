@@ -44,13 +44,16 @@ def joined(account, **rules):
     engines = {name: LiveEngine(Joins(), dataclasses.replace(RULES, start_lots=0, **rules)) for name in SYMBOLS}
 
     async def join():
-        members = {name: AccountSymbol(engine, GRID, PRICE * E8, 0) for name, engine in engines.items()}
+        members = {name: AccountSymbol(engine, GRID) for name, engine in engines.items()}
         await asyncio.gather(*(account.join(name, one) for name, one in members.items()))
 
     asyncio.run(join())
     for engine in engines.values():
         engine.feed([FeedEvent(SNAPSHOT, SECOND_US, 1, 1, ((1, PRICE - 1, 9), (-1, PRICE + 1, 9)))])
         engine.funds(10**9, 2**62)
+        engine.manager.pull("start")
+        engine.advance(SECOND_US)  # it has a mid from then on
+        engine.manager.resume()
     return engines
 
 
@@ -132,7 +135,7 @@ def test_order_that_reduces_a_position_is_never_withheld():
 
 
 def test_losses_of_all_symbols_add_up():
-    """Each is below its own limit; a loss from before the start counts until the symbol has seen its book."""
+    """Each is below its own limit."""
     account = Account(AccountLimits(account_max_daily_loss="50"), [Risk(max_daily_loss="1000")] * 3, SYMBOLS)
     engines = joined(account)
     for name, price in zip(SYMBOLS, (110, 105, 90), strict=True):
@@ -166,3 +169,73 @@ def test_limit_below_one_order_is_refused():
     account.check_order("AUSDT", e8("300"))
     with pytest.raises(UsageError, match="301"):
         account.check_order("AUSDT", e8("301"))
+
+
+def unpriced(account, price=PRICE, **rules):
+    """Return engines with a position and the mark of a day, none of which has a book yet."""
+    limits = RiskLimits(day_equity_e8=(10**6 + 10 * price) * E8, peak_equity_e8=(10**6 + 10 * price) * E8)
+    rules = {"start_lots": 10, "target_lots": 10, "risk": limits, **rules}
+    engines = {name: LiveEngine(Joins(), dataclasses.replace(RULES, **rules)) for name in SYMBOLS}
+
+    async def join():
+        members = {name: AccountSymbol(engine, GRID) for name, engine in engines.items()}
+        await asyncio.gather(*(account.join(name, one) for name, one in members.items()))
+
+    asyncio.run(join())
+    return engines
+
+
+def see(engine, us, price=PRICE):
+    engine.feed([FeedEvent(SNAPSHOT, us, 1, 1, ((1, price - 1, 9), (-1, price + 1, 9)))])
+    return engine.advance(us)
+
+
+def test_no_limit_on_money_is_judged_before_each_symbol_had_a_mid():
+    """What is held is neither lost nor worth nothing; a page that is read meanwhile changes nothing of that."""
+    limits = AccountLimits(account_max_daily_loss="50", account_max_notional="100000")
+    account = Account(limits, [Risk(max_daily_loss="1000")] * 3, SYMBOLS)
+    engines = unpriced(account)
+    for at, (name, engine) in enumerate(engines.items(), 1):
+        us = (1 + at) * SECOND_US
+        for other in engines.values():
+            assert other.manager.guard.used().keys().isdisjoint({"MAX_DAILY_LOSS", "MAX_DRAWDOWN", "MAX_LEVERAGE"}) or (
+                other.manager.guard.equities_e8() is not None
+            )
+        assert account.broken_loss() is None
+        assert account.standing()[LOSS][0] is account.standing()[NOTIONAL][0] is None
+        families = {family.name: samples for family, samples in account.filled()}
+        assert families["mm_account_daily_loss"] == families["mm_account_notional"] == []
+        assert families["mm_account_limits_unjudged"] == [("", {}, 1)]
+        assert bool(account.allow(name)) is (at < len(SYMBOLS))
+        see(engine, us, PRICE - 2)
+    assert account.standing()[LOSS] == (60 * E8, 50 * E8)
+    assert account.broken_loss() == (60 * E8, 50 * E8)
+    assert account.standing()[NOTIONAL][0] >= 30 * (PRICE - 2) * E8
+    assert {account.allow(name) for name in SYMBOLS} == {""}
+    assert {family.name: samples for family, samples in account.filled()}["mm_account_limits_unjudged"] == [("", {}, 0)]
+
+
+def test_without_a_limit_on_money_of_the_account_no_symbol_waits_for_another():
+    account = Account(AccountLimits(account_max_open_orders=3), [Risk()] * 3, SYMBOLS)
+    unpriced(account)
+    assert {account.allow(name) for name in SYMBOLS} == {""}
+
+
+def test_equity_of_a_guard_is_unknown_before_a_mid_and_transfers_are_no_loss():
+    account = Account(AccountLimits(account_max_daily_loss="5"), [Risk(max_daily_loss="1000")], SYMBOLS[:1])
+    (engine,) = list(unpriced(account).values())[:1]
+    guard = engine.manager.guard
+    guard.transfer(-1_000 * E8)
+    assert guard.equities_e8() is None
+    see(engine, 2 * SECOND_US)
+    worth_e8 = (10**6 + 10 * PRICE - 1_000) * E8
+    assert guard.equities_e8() == (worth_e8, worth_e8, worth_e8)
+    see(engine, 3 * SECOND_US, PRICE - 10)
+    guard.transfer(-worth_e8 // 2)
+    equity_e8, day_e8, peak_e8 = guard.equities_e8()
+    assert day_e8 - equity_e8 == 100 * E8
+    assert (peak_e8 - equity_e8) / peak_e8 == pytest.approx(100 * E8 / worth_e8, rel=1e-9)
+    guard.transfer(worth_e8)
+    equity_e8, day_e8, peak_e8 = guard.equities_e8()
+    assert day_e8 - equity_e8 == 100 * E8
+    assert (peak_e8 - equity_e8) / peak_e8 == pytest.approx(100 * E8 / worth_e8, rel=1e-9)

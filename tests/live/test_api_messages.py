@@ -60,8 +60,12 @@ def test_trade_event_becomes_fill_with_exchange_text() -> None:
         raw = EXECUTION.replace(b'"x":"NEW","X":"NEW"', b'"x":"TRADE","X":"FILLED"').replace(b'"t":-1', b'"t":77')
         raw = raw.replace(b'"l":"0.00000000","z":"0.00000000","L":"0.00000000"', b'"l":"1.00","z":"1.00","L":"0.10"')
         raw = raw.replace(b'"n":"0","N":null,"T":1499405658657', b'"n":"0.001","N":"BNB","T":' + stamp)
+        raw = raw.replace(b'"Y":"0.00000000"', b'"Y":"0.10000001"')
         found = EXECUTION_EVENT.decode(raw).fill("own")
-        assert found == AccountFill(77, 4293153, "own", 1, "0.10", "1.00", "0.001", "BNB", 1499405658657000, False)
+        texts = ("0.10", "1.00", "0.001", "BNB")
+        assert found == AccountFill(
+            77, 4293153, "own", 1, *texts, us=1499405658657000, maker=False, quote_qty="0.10000001"
+        )
 
 
 def test_cancel_answer_identifies_order_by_original_client_id() -> None:

@@ -143,10 +143,10 @@ def test_initial_position_is_valued_at_first_price() -> None:
 
 def test_fill_row_has_all_fields_and_side_as_text() -> None:
     """BUY and SELL, as in all files."""
-    plain = {name: value for name, value in asdict(FILL).items() if value is not None}
+    plain = {name: value for name, value in asdict(FILL).items() if value not in (None, "")}
     assert FILL.row() == plain | {"side": "BUY"}
-    valued = replace(FILL, rate_e8=600 * E8).row()
-    assert valued == FILL.row() | {"commission_rate": "600.00000000"}
+    valued = replace(FILL, rate_e8=600 * E8, quote_qty="200.1").row()
+    assert valued == FILL.row() | {"commission_rate": "600.00000000", "quote_qty": "200.1"}
     assert replace(FILL, side=-1).row()["side"] == "SELL"
 
 

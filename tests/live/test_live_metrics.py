@@ -35,6 +35,9 @@ SPECIFIED = {
     "mm_ack_fill_seconds": ("histogram", ()),
     "mm_risk_used_ratio": ("gauge", ("limit",)),
     "mm_killed": ("gauge", ()),
+    "mm_limits_unjudged": ("gauge", ()),
+    "mm_account_transfers": ("gauge", ("asset",)),
+    "mm_account_transfer_timestamp_seconds": ("gauge", ()),
     "mm_state_writer_queue": ("gauge", ()),
     "mm_state_writer_lag_seconds": ("gauge", ()),
 }
@@ -79,6 +82,8 @@ def busy(clock: Now | None = None) -> TradingMetrics:
     metrics.used["MAX_POSITION"] = 0.15
     metrics.killed = True
     metrics.writer = 7, 0.5
+    metrics.transferred_us = START_US
+    metrics.unjudged, metrics.transfers_e8 = False, {"USDT": -500_000_000}
     return metrics
 
 
@@ -133,6 +138,9 @@ def test_page_shows_all_values() -> None:
         "mm_ack_fill_seconds_count": "1",
         'mm_risk_used_ratio{limit="MAX_POSITION"}': "0.15",
         "mm_killed": "1",
+        "mm_account_transfer_timestamp_seconds": str(START_US / 1e6),
+        "mm_limits_unjudged": "0",
+        'mm_account_transfers{asset="USDT"}': "-5.00000000",
         "mm_state_writer_queue": "7",
         "mm_state_writer_lag_seconds": "0.5",
     }

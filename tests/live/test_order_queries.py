@@ -211,3 +211,20 @@ def test_reconcile_without_answer_raises_unanswered() -> None:
             await task
 
     run(scenario)
+
+
+def test_order_with_thousands_of_trades_is_fetched_page_by_page() -> None:
+    """It closes only when all are booked: a page of the oldest alone would never add up."""
+
+    async def scenario(rig: QueryRig) -> None:
+        order = rig.order(exchange_id=7)
+        order.qty, order.executed_e8 = "2500", 2_400 * 10**8
+        rig.queries.fetch(order)
+        await asyncio.sleep(0.2)
+        for first in (1, 1_001, 2_001):
+            rig.api.answer([trade(one, 7) for one in range(first, min(first + PAGE, 2_401))])
+        assert [request[1].get("fromId") for request in rig.api.requests] == [None, 1_001, 2_001]
+        assert order.booked_e8 == order.executed_e8
+        assert len([step for step in rig.steps if isinstance(step, Booked)]) == 2_400
+
+    run(scenario)

@@ -369,7 +369,7 @@ def test_orders_of_earlier_run_are_queried_and_cancelled() -> None:
 
 
 @pytest.mark.parametrize(
-    "other", [{"order_id": 99}, {"us": US + 1_000}, {"price": "1.01"}, {"qty": "0.5"}, {"side": -1}]
+    "other", [{"order_id": 99}, {"commission": "0.7"}, {"price": "1.01"}, {"qty": "0.5"}, {"side": -1}]
 )
 def test_known_trade_id_with_other_terms_is_never_a_repetition(other: dict[str, Any]) -> None:
     """A wiped exchange begins its ids again: its trades are not those that are booked, nor are they booked here."""

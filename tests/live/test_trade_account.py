@@ -93,7 +93,7 @@ def removed(path):
     [
         (edited, "its hash does not match its content: it was changed"),
         (resealed, "the venue was reset: it does not have trade"),
-        (commission_resealed, "its trades make up a position of|the account differs"),
+        (commission_resealed, "the venue was reset: it does not have trade"),
         (cut, "the end was cut off"),
         (unstopped, "the end was cut off"),
         (emptied, "the end was cut off"),

@@ -41,7 +41,9 @@ def make_desk():
         TradingMetrics("SIMUSDT", lambda: START_US),
         engine,
         None,
-        account=SimpleNamespace(position_e8=E8 // 2, ledger=SimpleNamespace(unvalued={})),
+        account=SimpleNamespace(
+            position_e8=E8 // 2, transfers_e8=0, ledger=SimpleNamespace(unvalued={}, transfers_e8={})
+        ),
         begin=LedgerBegin(0, 100 * E8, E8),
         audit=audit,
         writer=SimpleNamespace(queue=0, lag_s=0.0),

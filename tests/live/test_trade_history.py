@@ -7,12 +7,16 @@ from mm.errors import BrokenFile
 from mm.instrument import E8, Instrument
 from mm.live.audit import AuditLog
 from mm.live.audit_chain import Witness
-from mm.live.trade_history import ACCOUNT, EquityFile, LedgerBegin, read_history
+from mm.live.trade_history import ACCOUNT, BOOKS, EquityFile, EquityMarks, LedgerBegin, marks_at, read_history
 
 GRID = Instrument("SIMUSDT", 1_000_000, 100_000, 0, "SIM", "USDT")
 DAY_US = 86_400_000_000
 NOON_US = 1_795_176_000_000_000
 END = Witness("a.ndjson", 3, "ab" * 32)
+
+
+def marks(day_e8, peak_e8, us=NOON_US, **more):
+    return EquityMarks("box", day_of(us), day_e8, peak_e8, **more)
 
 
 def write_log(folder, number, us, *types, venue="box", account=None):
@@ -91,7 +95,7 @@ def test_clean_days_are_counted_from_the_last_breach(tmp_path, days, clean):
 
 
 def test_equity_marks_are_read_and_daily_mark_only_on_its_day(tmp_path):
-    EquityFile(tmp_path, "SIMUSDT", "box").keep(NOON_US, 5, 9, END, at_once=True)
+    EquityFile(tmp_path, "SIMUSDT", "box").keep(NOON_US, marks(5, 9), END, at_once=True)
     found = EquityFile(tmp_path, "SIMUSDT", "box")
     assert found.read(NOON_US + 1) == (5, 9)
     assert found.written == Witness("a.ndjson", 3, "ab" * 32, "SIMUSDT.equity.json")
@@ -102,16 +106,16 @@ def test_equity_marks_are_read_and_daily_mark_only_on_its_day(tmp_path):
 
 def test_equity_marks_are_throttled_unless_written_at_once(tmp_path):
     file = EquityFile(tmp_path, "SIMUSDT", "box")
-    file.keep(NOON_US, 5, 9, END)
-    file.keep(NOON_US + 1, 5, 10, END)
+    file.keep(NOON_US, marks(5, 9), END)
+    file.keep(NOON_US + 1, marks(5, 10), END)
     assert file.read(NOON_US) == (5, 9)
-    file.keep(NOON_US + 2, 5, 11, END, at_once=True)
+    file.keep(NOON_US + 2, marks(5, 11), END, at_once=True)
     assert file.read(NOON_US) == (5, 11)
 
 
 def test_unreadable_equity_marks_raise_broken_file(tmp_path):
     file = EquityFile(tmp_path, "SIMUSDT", "box")
-    file.keep(NOON_US, 5, 9, END, at_once=True)
+    file.keep(NOON_US, marks(5, 9), END, at_once=True)
     (tmp_path / "risk" / "SIMUSDT.equity.json").write_text("{")
     with pytest.raises(BrokenFile, match="remove it"):
         file.read(NOON_US)
@@ -125,3 +129,73 @@ def test_waiting_for_our_own_order_rate_does_not_reset_the_ramp(tmp_path):
         log.append("breach", limit="MAX_ORDERS_PER_S")
         log.close()
     assert read_history(tmp_path, "SIMUSDT", "box", NOON_US).clean_days == 2
+
+
+def started(tmp_path, *rows, us=NOON_US, begin=True):
+    """Return the history of a start after one log with these rows."""
+    log = AuditLog(tmp_path / f"{us}.ndjson", sync=False, clock=lambda: us)
+    known = read_history(tmp_path, "SIMUSDT", "box", us)
+    log.start(GRID, "1", venue="box", initial_inventory="0", knobs={}, **{BOOKS: known.kept()})
+    if begin:
+        log.append("params", knobs={}, **{ACCOUNT: {"base": "2", "quote": "1000", "mid": "10"}})
+    for type_, fields in rows:
+        log.append(type_, **fields)
+    log.close()
+    return read_history(tmp_path, "SIMUSDT", "box", us)
+
+
+def bought(trade_id, us, price="12"):
+    order = {"order_id": 1, "client_id": "mm-1-1b", "side": 1, "price": price, "qty": "3", "maker": True}
+    return "fill", {"trade_id": trade_id, "us": us, "commission": "0", "commission_asset": "SIM", **order}
+
+
+def test_days_equity_without_a_mark_is_that_before_the_first_fill_of_the_day(tmp_path):
+    """Of each day, over starts; an equity of 0 in the file, as an older version left it, is none."""
+    yesterday = started(tmp_path, bought(1, NOON_US - DAY_US), us=NOON_US - DAY_US)
+    assert marks_at(yesterday, None, yesterday.begin, 0, 0) == (1_020 * E8, 1_020 * E8)
+    rows = bought(2, NOON_US, "14"), bought(3, NOON_US + 1, "1")
+    today = started(tmp_path, *rows, begin=False)
+    before_e8 = (1_000 - 36 + 2 * 10 + 3 * 14) * E8
+    for file in (None, marks(0, 0)):
+        assert marks_at(today, file, today.begin, 0, 0) == (before_e8, before_e8)
+    again = started(tmp_path, us=NOON_US + 1_000, begin=False)
+    assert marks_at(again, None, again.begin, 0, 0) == (before_e8, before_e8)
+    tomorrow = read_history(tmp_path, "SIMUSDT", "box", NOON_US + DAY_US)
+    assert marks_at(tomorrow, None, tomorrow.begin, 0, 0) == (None, None)
+
+
+def test_days_equity_of_the_log_counts_without_the_file(tmp_path):
+    row = "mark", {"day": day_of(NOON_US), "equity": "990", "peak": "1100", "transfers": "0"}
+    for us, more in ((NOON_US, [bought(2, NOON_US), row]), (NOON_US + 1_000, [])):
+        history = started(tmp_path, *more, us=us, begin=not us - NOON_US)
+        assert marks_at(history, None, history.begin, 0, 0) == (990 * E8, 1_100 * E8)
+        assert marks_at(history, marks(995 * E8, 1_200 * E8), history.begin, 0, 0) == (995 * E8, 1_200 * E8)
+        old = marks(995 * E8, 1_200 * E8, us=NOON_US - DAY_US)
+        assert marks_at(history, old, history.begin, 0, 0) == (990 * E8, 1_200 * E8)
+
+
+def test_marks_follow_transfers_without_profit_or_loss(tmp_path):
+    """The loss of the day stays as an amount, the drawdown as a share, also after most was withdrawn."""
+    history = started(tmp_path)
+    file = marks(1_000 * E8, 1_250 * E8, equity_e8=1_000 * E8)
+    for moved_e8, expected in ((500 * E8, (1_500, 1_875)), (-900 * E8, (100, 125)), (0, (1_000, 1_250))):
+        assert marks_at(history, file, history.begin, 0, moved_e8) == tuple(one * E8 for one in expected)
+
+
+def test_transfers_and_an_accepted_reset_stay_over_starts(tmp_path):
+    """Totals stay, ids of trades begin anew; what an earlier version accepted is a transfer too."""
+    rows = [
+        bought(7, NOON_US),
+        ("transfer", {"asset": "USDT", "amount": "5", "source": "reconcile"}),
+        ("params", {"knobs": {}, "adopted": {"base": "1", "quote": "-2"}}),
+        ("adopt", {"what": "venue_reset", "why": "it does not have trade 7"}),
+        bought(7, NOON_US + 1, "10"),
+    ]
+    for us, more in ((NOON_US, rows), (NOON_US + 1_000, [])):
+        history = started(tmp_path, *more, us=us, begin=us == NOON_US)
+        ledger = history.books.ledger
+        assert (ledger.position_e8, ledger.cash_e8, ledger.fills) == (6 * E8, -66 * E8, 2)
+        assert ledger.transfers_e8 == {"USDT": 3 * E8, "SIM": E8}
+        assert ledger.moved_e8() == (7 * E8, -63 * E8)
+        assert history.last_trade_id == 7
+        assert len(history.booked) == 1

@@ -1,0 +1,145 @@
+"""An exchange in a box in a thread of the test: ``mm trade`` trades on it as a process, and it is moved from inside."""
+
+import asyncio
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from contextlib import contextmanager
+from typing import Any
+
+from trading_box import Venue
+
+from mm.clock import now_us
+from mm.sim.exchange.exchange import Exchange
+from mm.sim.exchange.orders import CancelRequest, NewOrder, UserOrder
+from mm.sim.flow.scenario import SCENARIOS
+from mm.sim.flow.session import Session
+from mm.sim.wire.box import Box
+
+ALICE, BOB, MID_TICKS = 1, 2, 10_000
+CLIP_LOTS = 60  # above the minimum notional
+_STEP_US = 100_000
+
+
+class Hosted(Venue):
+    """Traders of alice at an exchange without other users than bob, who is moved by the test.
+
+    Bob quotes ten ticks around 100, and moves one far level all the time: a silent market shows no book.
+
+    Attributes:
+        box: The exchange of the first symbol.
+        silent: Symbols in which bob does not move.
+    """
+
+    def __init__(self, folder, box: Box, loop: asyncio.AbstractEventLoop, silent: set[str]) -> None:
+        super().__init__(folder, box.ready())
+        self.box, self.silent, self._loop = box, silent, loop
+
+    def call(self, work: Callable[[], Any], seconds: float = 60.0) -> Any:
+        """Return what *work* returns in the exchange's loop."""
+        done: Future[Any] = Future()
+
+        def run() -> None:
+            try:
+                done.set_result(work())
+            except BaseException as error:
+                done.set_exception(error)
+
+        self._loop.call_soon_threadsafe(run)
+        return done.result(seconds)
+
+    def fill(self, most: int, symbol: str = "SIMUSDT") -> int:
+        """Let bob trade with alice's open orders in small pieces; return the number of her trades, at most so many."""
+        exchange = self.box.symbols[symbol].exchange
+
+        def trade() -> int:
+            had = self._count(symbol)
+            for order in list(exchange.users.open(ALICE)):
+                while order.is_open and self._count(symbol) - had < most:
+                    lots = CLIP_LOTS if order.left_lots >= 2 * CLIP_LOTS else order.left_lots
+                    terms = {"side": -order.request.side, "ticks": order.request.ticks, "lots": lots}
+                    exchange.place(exchange.now_us, BOB, NewOrder(type="LIMIT", time_in_force="IOC", **terms))
+            return self._count(symbol) - had
+
+        return self.call(trade)
+
+    def transfer(self, asset: str, amount: str) -> None:
+        """Deposit an amount to alice, or withdraw it."""
+        self.post("/sim/transfer", f'{{"user": "{self.user}", "asset": "{asset}", "amount": "{amount}"}}')
+
+    def trades(self, symbol: str = "SIMUSDT") -> int:
+        """Return the number of alice's trades."""
+        return self.call(lambda: self._count(symbol))
+
+    def _count(self, symbol: str) -> int:
+        return len(self.box.symbols[symbol].exchange.users.fills(ALICE))
+
+    @contextmanager
+    def quoting(self, symbols=("SIMUSDT",), **variables):
+        """Yield a trader that has placed an order of each symbol."""
+        exchanges = [self.box.symbols[symbol].exchange for symbol in symbols]
+        since_us = self.call(lambda: exchanges[0].now_us)
+        with self.trader(**variables) as process:
+            for exchange in exchanges:
+                new = lambda one=exchange: any(order.us > since_us for order in one.users.open(ALICE))  # noqa: E731
+                self.until(lambda new=new: self.call(new), "quotes of each symbol", process=process)
+            yield process
+
+    def balances(self) -> dict[str, int]:
+        """Return alice's balances, free and locked, in 1e-8."""
+
+        def held() -> dict[str, int]:
+            found = {}
+            for box in self.box.symbols.values():
+                grid, account = box.exchange.rules.instrument, box.exchange.accounts[ALICE]
+                found[grid.base_asset] = account.base.free + account.base.locked
+                found[grid.quote_asset] = account.quote.free + account.quote.locked
+            return found
+
+        return self.call(held)
+
+
+@contextmanager
+def hosted(folder, *symbols: str, seed: int = 7):
+    """Yield a `Hosted` exchange of symbols, the first of which is SIMUSDT."""
+    ready: Future[tuple[Box, asyncio.AbstractEventLoop]] = Future()
+    over, silent = threading.Event(), set[str]()
+
+    async def serve() -> None:
+        first_us = now_us() // _STEP_US * _STEP_US
+        names = symbols or ("SIMUSDT",)
+        sessions = [Session(name, "20260105", 24.0, seed + at, first_us) for at, name in enumerate(names)]
+        box = Box(SCENARIOS["empty"](), sessions[0], limits=False)
+        for one in sessions[1:]:
+            Box(SCENARIOS["empty"](), one, limits=False, beside=box)
+        async with box.open():
+            for one in box.symbols.values():
+                _quote(one.exchange)
+            ready.set_result((box, asyncio.get_running_loop()))
+            while not over.is_set():
+                for symbol, one in box.symbols.items():
+                    if symbol not in silent:
+                        _quote(one.exchange)
+                        far = _place(one.exchange, 1, MID_TICKS - 100, 100)
+                        one.exchange.cancel(one.exchange.now_us, BOB, CancelRequest(order_id=far.order_id))
+                await asyncio.sleep(0.05)
+
+    thread = threading.Thread(target=lambda: asyncio.run(serve()), daemon=True)
+    thread.start()
+    try:
+        yield Hosted(folder, *ready.result(30), silent)
+    finally:
+        over.set()
+        thread.join(30)
+
+
+def _quote(exchange: Exchange) -> None:
+    """Let bob quote both sides: what he takes of alice makes his own orders at that price expire."""
+    quoted = {order.request.side for order in exchange.users.open(BOB)}
+    for side in {1, -1} - quoted:
+        _place(exchange, side, MID_TICKS - 10 * side, 50_000)
+
+
+def _place(exchange: Exchange, side: int, ticks: int, lots: int) -> UserOrder:
+    """Place an order of bob."""
+    return exchange.place(exchange.now_us, BOB, NewOrder(side=side, type="LIMIT", ticks=ticks, lots=lots))

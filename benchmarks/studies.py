@@ -107,9 +107,9 @@ def played(tape: "Tape", truth: Sides, seed: int) -> "Points":
     from mm.backtest.models import poisson
     from mm.backtest.replay import backtest
     from mm.backtest.rules import Rules
+    from mm.calibration.exposure import RestingOrders
     from mm.calibration.quotes import CalibrationLadder
     from mm.calibration.reference import reference_path, span_of
-    from mm.calibration.simulated_runs import RestingOrders
 
     bid, ask = ({"A": A, "k": k} for A, k in (truth.bid, truth.ask))
     fills = poisson(bid=bid, ask=ask, seed=seed)

@@ -14,12 +14,12 @@ from mm.base.arrays import Floats, Ints
 from mm.calibration.alternatives import PNL_GAIN, CurveComparison, chosen_curve, compare
 from mm.calibration.calibrator import CalibrationConfig, Calibrator, Measured, first_blocks
 from mm.calibration.depth_counts import DepthCounts, tallied_points
+from mm.calibration.exposure import Keep
 from mm.calibration.fit_result import PoissonFit
 from mm.calibration.moves import moves_between, offset_ticks
 from mm.calibration.points import Points, joined, sum_by
 from mm.calibration.reference import AUTO, within
 from mm.calibration.reference_choice import decay_of, k_by_reference, resolved
-from mm.calibration.simulated_runs import Keep
 from mm.calibration.volatility import volatility
 from mm.instrument import E8
 from mm.tape.load import known_at_end, tapes_given

@@ -14,12 +14,12 @@ from mm.backtest.metrics.resting_states import OrderMarkets
 from mm.backtest.rules import Rules
 from mm.calibration.day_orders import DayOrders, OrderRows
 from mm.calibration.depth_counts import DayMarks, DepthOptions
+from mm.calibration.exposure import Keep, clip_lots, played, pooled_rates, recent_us, runs_of, simulated
 from mm.calibration.fit_points import FitOptions, fit_poisson, fit_window
 from mm.calibration.fit_result import FittedWindow, PoissonFit, ReferenceChoice, Sides
 from mm.calibration.intervals import HORIZON_S, predictive_ci95, with_block_errors
 from mm.calibration.points import Points, joined
 from mm.calibration.reference import AUTO, BLOCK_S, BLOCK_US, OWN_BEST, PER_TICK, check_reference, span_of, within
-from mm.calibration.simulated_runs import Keep, clip_lots, played, pooled_rates, recent_us, runs_of, simulated
 from mm.calibration.state_rates import rates_until
 from mm.calibration.sweeps import HitRule
 from mm.calibration.tally import reach_of

@@ -20,8 +20,8 @@ from mm.calibration.reference import BLOCK_US, SETTLED_S, later
 from mm.clock import US_PER_S
 
 if TYPE_CHECKING:
+    from mm.calibration.exposure import RestingOrders, RestingTime
     from mm.calibration.reference import ReferencePath
-    from mm.calibration.simulated_runs import RestingOrders, RestingTime
 
 ALONE = 1  # windows of one phase are counted from the orders up to this number
 MOST_TABLES = 24  # in memory; the least recently used is dropped

@@ -15,12 +15,12 @@ import numpy as np
 from mm.base.arrays import Floats
 from mm.calibration.alternatives import chosen_curve, compare, rates_on
 from mm.calibration.estimators import NoEstimate, maximum_likelihood
+from mm.calibration.exposure import pooled_rates
 from mm.calibration.fit_result import Line, PoissonFit
 from mm.calibration.intervals import predictive_ci95
 from mm.calibration.likelihood import Table
 from mm.calibration.moves import moves_between
 from mm.calibration.points import Points
-from mm.calibration.simulated_runs import pooled_rates
 from mm.calibration.state_rates import StateLevels
 from mm.calibration.window_clustering import Memory, WindowClustering
 from mm.calibration.windows import KeptCurve, Window, WindowFit, WindowFitter, WindowPlan

@@ -11,12 +11,12 @@ import msgspec
 from mm.backtest.metrics.json_values import finite
 from mm.backtest.rules import Account, Execution
 from mm.calibration import calibrate as steps
+from mm.calibration.exposure import is_repetition
 from mm.calibration.goodness import steadiness, table
 from mm.calibration.hawkes import fit_hawkes, flow_of
 from mm.calibration.intervals import with_drift
 from mm.calibration.moves import adverse_selection, write_adverse_selection
 from mm.calibration.points import write_points
-from mm.calibration.simulated_runs import is_repetition
 from mm.cli.calibration_knobs import Calibration, Fit
 from mm.cli.config import Day, Market, OrdersFile
 from mm.clock import US_PER_S
@@ -26,7 +26,7 @@ from mm.report.calibration import further_cards, page
 from mm.runs.in_progress import Run
 
 if TYPE_CHECKING:
-    from mm.calibration.simulated_runs import Played
+    from mm.calibration.exposure import Played
 
 POINTS = "calibration_points.csv"
 FIT = "poisson_fit.json"

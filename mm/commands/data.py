@@ -248,6 +248,8 @@ def _export_hftbacktest(console: Console, damaged: DamagedDay, day: "DayFolder",
     console.print(f"{done.rows:,} rows of {done.events:,} events, {done.bytes / 1e6:,.2f} MB")
     if done.split:
         console.print(f"{done.split:,} events have a row for each side: their exchange times are out of order")
+    if done.stray:
+        console.print(f"{done.stray:,} exchange times far from those of the other messages were left out")
     if done.shift_us:
         console.print(f"exchange times were moved back by {done.shift_us / 1000:,.3f} ms: none is after its receipt")
     console.print(str(target))

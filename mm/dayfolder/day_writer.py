@@ -23,7 +23,6 @@ from msgspec import UNSET
 from mm.base.atomic_file import fsync_path, write_atomic
 from mm.clock import MS_BELOW
 from mm.dayfolder import layout
-from mm.dayfolder.buffered_writer import NO_SPACE, CsvWriter, NdjsonWriter, flush_together, is_at
 from mm.dayfolder.layout import DayFolder
 from mm.dayfolder.ledger import Details, LedgerWriter
 from mm.dayfolder.line_files import FileTail
@@ -32,6 +31,7 @@ from mm.dayfolder.recovery import recover, runs_of, venue_of
 from mm.dayfolder.rows import DiffRow, Levels, Stamp, Trade, frame_row, level_cells, trade_row
 from mm.errors import RunExists, TryLater
 from mm.instrument import Instrument, to_exchange_info
+from mm.market_data.buffered_writer import NO_SPACE, CsvWriter, NdjsonWriter, flush_together, is_at
 
 MOST_WAITING_BYTES = 32 << 20
 """Maximum size of the rows in memory while the disk is full."""

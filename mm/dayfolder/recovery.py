@@ -11,7 +11,6 @@ from typing import Any
 
 import msgspec
 
-from mm.dayfolder.buffered_writer import require_appendable
 from mm.dayfolder.layout import (
     DAMAGED,
     EVENT_COLUMNS,
@@ -30,6 +29,7 @@ from mm.dayfolder.manifest import contents, is_unfinished, proved_tails
 from mm.dayfolder.rows import number_in
 from mm.errors import BrokenFile
 from mm.ids import IdRanges, MissingIds, went_back
+from mm.market_data.buffered_writer import require_appendable
 
 _SEQ_COLUMN = TRADE_COLUMNS.index("recv_seq")  # as in events and frames
 _GAP_SEQ_COLUMN = GAP_COLUMNS.index("recv_seq")

@@ -1,7 +1,8 @@
 """Export of a day as hftbacktest's events, version 2, which hftbacktest and the import can read.
 
 The receive time is kept, in ns. The exchange time must be earlier: if the recorder's clock was behind, all exchange
-times are set back by the same amount, whereas hftbacktest sets local times forward. Events whose exchange times are out
+times are set back by the same amount, whereas hftbacktest sets local times forward. A single exchange time far from the
+others is left out. Events whose exchange times are out
 of order are written twice, once for each side (EXCH, LOCAL), as hftbacktest requires.
 """
 
@@ -28,6 +29,7 @@ from mm.formats.hftbacktest import (
 )
 from mm.instrument import E8
 from mm.tape.columns import DEPTH, GAP, KEYFRAME, SNAPSHOT, TRADE, Ints
+from mm.tape.feed import strays
 from mm.tape.tape import Tape
 
 _EVENTS_AT_ONCE = 1 << 16
@@ -46,6 +48,7 @@ class HftbacktestExport:
         events: Events of the tape.
         split: Events written once for each side.
         shift_us: Amount by which exchange times were set back, in µs.
+        stray: Events whose exchange time was left out, as it is far from those of the others.
         bytes: Size of the file.
     """
 
@@ -54,6 +57,7 @@ class HftbacktestExport:
     events: int
     split: int
     shift_us: int
+    stray: int
     bytes: int
 
 
@@ -91,7 +95,7 @@ def export_hftbacktest(tape: Tape, target: Path, step: Callable[[int], None] = l
         raise UsageError(f"--out {target} must end in .npz, as the files of hftbacktest do")
     if target.exists():
         raise RunExists(f"{target} exists already; remove it, or give another --out")
-    order, shift_us = _ordered(tape)
+    order, shift_us, stray = _ordered(tape)
     sizes = np.diff(tape.first_row)[order.at] + np.isin(tape.kind[order.at], (SNAPSHOT, GAP))
     rows = int(sizes.sum() + sizes[~order.alone].sum())
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -113,16 +117,17 @@ def export_hftbacktest(tape: Tape, target: Path, step: Callable[[int], None] = l
             step(stop - begin)
             begin = stop
     split = int((~order.alone).sum())
-    return HftbacktestExport(target, rows, len(order.at), split, shift_us, target.stat().st_size)
+    return HftbacktestExport(target, rows, len(order.at), split, shift_us, stray, target.stat().st_size)
 
 
-def _ordered(tape: Tape) -> tuple[_WrittenOrder, int]:
-    """Return the events in their order, and the amount by which exchange times are set back, in µs."""
+def _ordered(tape: Tape) -> tuple[_WrittenOrder, int, int]:
+    """Return the events in their order, the amount by which exchange times are set back, in µs, and those left out."""
     at = np.flatnonzero(tape.kind != KEYFRAME)
     local_us = np.maximum(tape.event_us[at], tape.start_us)
-    exch_us = np.where(tape.event_exch_us[at] > 0, tape.event_exch_us[at], local_us)
+    stray = strays(tape)[at]
+    stated = (tape.event_exch_us[at] > 0) & ~stray
+    exch_us = np.where(stated, tape.event_exch_us[at], local_us)
     shift_us = max(0, int((exch_us - local_us).max(initial=0)))
-    stated = tape.event_exch_us[at] > 0
     exch_us = np.where(stated, exch_us - shift_us, local_us)
     # A snapshot or a gap has no exchange time: it takes that of the previous event, so that it is not split.
     exch_us = np.where(stated, exch_us, np.minimum(local_us, _latest_exchange_us(exch_us, stated, local_us)))
@@ -132,7 +137,7 @@ def _ordered(tape: Tape) -> tuple[_WrittenOrder, int]:
     first[1:] = earlier[:-1] <= later[1:]
     block = np.cumsum(first)
     alone = np.bincount(block)[block] == 1
-    return _WrittenOrder(at, local_us, exch_us, block, alone), shift_us
+    return _WrittenOrder(at, local_us, exch_us, block, alone), shift_us, int(stray.sum())
 
 
 def _latest_exchange_us(exch_us: Ints, stated: NDArray[np.bool_], local_us: Ints) -> Ints:

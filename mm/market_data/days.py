@@ -21,12 +21,12 @@ from zoneinfo import ZoneInfo
 
 import mm
 from mm.clock import US_PER_S, day_of, parse_day
-from mm.dayfolder.buffered_writer import NO_SPACE
 from mm.dayfolder.day_grids import read_grids
 from mm.dayfolder.day_writer import DayWriter, lock_day
 from mm.dayfolder.layout import SPOT, DayFolder
 from mm.dayfolder.recovery import damage_of, read_schema, require_ledger, require_sealable, set_aside
 from mm.errors import Mismatch, RunExists, TryLater, UsageError
+from mm.market_data.buffered_writer import NO_SPACE
 
 ALWAYS = "always"
 LONGEST_SLEEP_S = 1.0

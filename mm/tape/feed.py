@@ -76,6 +76,14 @@ def feed_of(tape: Tape) -> Feed:
     return _in_order(tape, happened, stamped, middle, _named(recv_us, late_us - offset_us, stray))
 
 
+def strays(tape: Tape) -> NDArray[np.bool_]:
+    """Return which events of *tape* have an exchange time that does not count for the offset of the clocks, bool[n]."""
+    stamped = _is_message(tape) & (tape.event_exch_us > 0)
+    found = np.zeros(len(tape), bool)
+    found[stamped] = _offsets(tape.event_us[stamped], (tape.event_us - tape.event_exch_us)[stamped])[1]
+    return found
+
+
 def delayed(tape: Tape, late_us: int) -> Feed:
     """Return *tape* in the exchange's order if each depth message and trade is received *late_us* after it happened."""
     messages = _is_message(tape)

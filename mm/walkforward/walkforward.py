@@ -18,10 +18,10 @@ from mm.backtest.replay import backtest
 from mm.base.atomic_file import atomic_file
 from mm.base.notebook import Picture, Shown, picture_of
 from mm.calibration.calibrator import CalibrationConfig, Calibrator, FillsMeasured
+from mm.calibration.exposure import Played, RestingOrders
 from mm.calibration.intensities import intensity_of, measured_intensity
 from mm.calibration.reference import AUTO
 from mm.calibration.schedule import Schedule, Segment, build_schedule, calibrator_of, schedule_of, segments_of
-from mm.calibration.simulated_runs import Played, RestingOrders
 from mm.calibration.window_clustering import Memory, WindowClustering
 from mm.calibration.window_fits import WindowFits, bare_fit
 from mm.calibration.windows import MODES, Fallback, WindowFit, WindowFitter, WindowPlan

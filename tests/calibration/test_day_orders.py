@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 
 from mm.calibration import day_orders
 from mm.calibration.day_orders import DayOrders, OrderRows
+from mm.calibration.exposure import FOREVER, RestingOrders
 from mm.calibration.reference import reference_path
-from mm.calibration.simulated_runs import FOREVER, RestingOrders
 from small_tapes import book, gap, tape
 
 S = 1_000_000

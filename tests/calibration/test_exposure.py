@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from mm.backtest.journal import ACTIONS, FILL_COLUMNS, ORDER_COLUMNS, STATUSES, Journal
 from mm.calibration.day_orders import OrderRows
+from mm.calibration.exposure import Anchors, RestingOrders, pooled_rates
 from mm.calibration.points import Points
 from mm.calibration.reference import BLOCK_S, PER_TICK, reference_path, span_of
-from mm.calibration.simulated_runs import Anchors, RestingOrders, pooled_rates
 from small_tapes import book, events, gap, slow_touch, tape, tops
 
 S = 1_000_000

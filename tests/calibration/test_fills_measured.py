@@ -24,12 +24,12 @@ from mm.backtest.rules import Rules
 from mm.calibration.alternatives import rates_on
 from mm.calibration.calibrate import measure
 from mm.calibration.calibrator import DELTAS, FROM_BEST, FROM_MID, CalibrationConfig, Calibrator, FillsMeasured
+from mm.calibration.exposure import pooled_rates
 from mm.calibration.fit_result import PoissonFit
 from mm.calibration.intensities import measured_intensity
 from mm.calibration.points import Points
 from mm.calibration.reference import BLOCK_US
 from mm.calibration.schedule import build_schedule
-from mm.calibration.simulated_runs import pooled_rates
 from mm.calibration.sweeps import HitRule
 from mm.calibration.windows import WindowPlan
 from mm.errors import BrokenFile, UsageError

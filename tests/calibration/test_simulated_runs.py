@@ -13,7 +13,7 @@ from mm.backtest.metrics.resting_states import OrderMarkets
 from mm.backtest.models import FILL_MODELS
 from mm.backtest.rules import Rules
 from mm.calibration.calibrator import CalibrationConfig, Calibrator, FillsMeasured
-from mm.calibration.simulated_runs import THREADS, Played, clip_lots, played, recent_us, runs_of, simulated
+from mm.calibration.exposure import THREADS, Played, clip_lots, played, recent_us, runs_of, simulated
 from mm.calibration.sweeps import HitRule
 from mm.errors import UsageError
 from mm.sim.flow.day import make_day

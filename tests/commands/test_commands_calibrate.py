@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from mm.calibration.simulated_runs import Played
+from mm.calibration.exposure import Played
 from mm.commands.calibrate import TableWriter
 
 

@@ -5,12 +5,12 @@ import json
 
 import pytest
 
-from mm.dayfolder import buffered_writer
 from mm.dayfolder.day_writer import DayWriter
 from mm.dayfolder.layout import DayFolder
 from mm.dayfolder.manifest import proved_tails, read_manifest, unseal
 from mm.dayfolder.rows import Stamp, Trade
 from mm.errors import BrokenFile
+from mm.market_data import buffered_writer
 
 T = 1_767_600_000_000_000
 

@@ -93,3 +93,19 @@ def test_existing_file_is_not_overwritten(tmp_path):
         export_hftbacktest(tape, tmp_path / "x.npz")
     with pytest.raises(UsageError, match=r"must end in \.npz"):
         export_hftbacktest(tape, tmp_path / "x.csv")
+
+
+def test_a_single_far_exchange_time_moves_no_other(tmp_path):
+    """It is left out: that trade happens with the message before it."""
+    us = 1_767_600_000_000_000
+    events = [(us, "snapshot", [(99, 5)], [(101, 6)])]
+    for n in range(1, 60):
+        at = us + n * 1_000_000
+        events.append((at, "depth", [(99, 5 + n % 2)], []))
+        ahead = 30_000_000 if n == 30 else -10_000
+        events.append((at + 1, "trade", 1, 101, 1, at + ahead))
+    tape = Tape.of(GRID, events)
+    done = export_hftbacktest(tape, tmp_path / "x.npz")
+    data = np.load(tmp_path / "x.npz")["data"]
+    assert (done.shift_us, done.stray) == (0, 1)
+    assert (data["local_ts"] - data["exch_ts"]).max() <= 10_001_000

@@ -182,7 +182,7 @@ def test_ledger_is_written_in_its_preallocated_space(days, monkeypatch):
 def test_waiting_rows_are_limited_in_memory(days, space, monkeypatch):
     """Too many waiting rows end the recording before memory runs out."""
     monkeypatch.setattr(day_writer, "MOST_WAITING_BYTES", 5_000)
-    monkeypatch.setattr("mm.dayfolder.buffered_writer.FLUSH_BYTES", 1_000)
+    monkeypatch.setattr("mm.market_data.buffered_writer.FLUSH_BYTES", 1_000)
     writer = days.open("20260105", NOW_US)
     space.error = FULL
     fill(writer, range(1, 60))
@@ -193,7 +193,7 @@ def test_waiting_rows_are_limited_in_memory(days, space, monkeypatch):
 
 def test_writer_without_wait_for_space_fails_at_once(tmp_path, space, monkeypatch):
     """An import has no later flush, so it does not wait."""
-    monkeypatch.setattr("mm.dayfolder.buffered_writer.FLUSH_BYTES", 100)
+    monkeypatch.setattr("mm.market_data.buffered_writer.FLUSH_BYTES", 100)
     writer = DayWriter(DayFolder(tmp_path, "SIMUSDT", "20260105"), "a")
     space.error = FULL
     with pytest.raises(OSError, match="No space"):

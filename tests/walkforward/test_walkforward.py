@@ -18,9 +18,9 @@ from mm.backtest.quotes.steps import Gated, ShiftBy
 from mm.backtest.rules import Rules
 from mm.base.knobs import knobs
 from mm.calibration.calibrator import CalibrationConfig, Calibrator
+from mm.calibration.exposure import Played, RestingOrders
 from mm.calibration.intensities import intensity_of
 from mm.calibration.schedule import build_schedule
-from mm.calibration.simulated_runs import Played, RestingOrders
 from mm.calibration.window_fits import _as_json
 from mm.calibration.windows import MODES, WindowPlan
 from mm.cli.calibration_knobs import PlayedCalibration
@@ -190,7 +190,7 @@ def test_study_from_checkpoint_does_not_fit_again(tmp_path, days, monkeypatch, m
     first = study(Calibrator(days[:1], config, keep=checkpoint.played), plan, memory=checkpoint.value)
     plain = study(Calibrator(days[:1], config), plan)
     monkeypatch.setattr("mm.calibration.windows.WindowFitter.one", lambda *_: never())
-    monkeypatch.setattr("mm.calibration.simulated_runs._backtested", lambda *_: never())
+    monkeypatch.setattr("mm.calibration.exposure._backtested", lambda *_: never())
     again = Checkpoint(tmp_path)
     second = study(Calibrator(days[:1], config, keep=again.played), plan, memory=again.value)
     kept = msgspec.json.encode(list(map(_as_json, first.fits)))  # distinguishes integers from floats

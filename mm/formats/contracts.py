@@ -7,9 +7,9 @@ quanto one pays in a third asset. Some exchanges count linear contracts, whose s
 import re
 
 from mm.errors import BrokenFile
+from mm.market_data.binance_usdm import COIN_M
 from mm.market_data.captures import FilePlace
 
-_COIN_M = re.compile(r"USD_(PERP|\d{6})$")
 _INVERSE = {
     "binance-delivery": ".",
     "bitmex": r"^(?!.*USDT)",
@@ -52,7 +52,7 @@ def require_linear(exchange: str, symbol: str, place: FilePlace, row: int, *, co
     """
     name, upper = exchange.lower(), symbol.upper()
     of = f"{symbol} of {exchange}" if exchange else symbol
-    if _COIN_M.search(upper) or re.search(_INVERSE.get(name, "(?!)"), upper):
+    if COIN_M.search(upper) or re.search(_INVERSE.get(name, "(?!)"), upper):
         raise BrokenFile(
             f"{place.path}:{row}: {of} is an inverse or quanto contract: it pays in another asset than it is priced "
             f"in, and the replay knows only price times quantity; import a linear contract, such as one in USDT"

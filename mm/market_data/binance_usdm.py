@@ -9,6 +9,7 @@ Streams have a path for each kind (developers.binance.com, since 2026-03-06): ``
 ``/market`` aggregates and mark prices. One connection is made, to the first, and payments are requested by REST.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import NamedTuple
@@ -71,7 +72,7 @@ class UsdmMessages(Messages):
     """Decodes the messages of one symbol of USD-M; arguments as for `Messages`."""
 
     def __init__(self, symbol: str, grid: Grid, *, packs: bool = False) -> None:
-        if symbol.endswith("_PERP"):
+        if COIN_M.search(symbol):
             raise OtherMarket(f"symbol {symbol}, a coin-margined contract,")
         super().__init__(symbol, grid, packs=packs)
 
@@ -200,6 +201,8 @@ def market_of(venue: str | None) -> MarketVenue:
     return BINANCE_USDM if venue == USDM else BINANCE_SPOT
 
 
+COIN_M = re.compile(r"USD_(PERP|\d{6})$")
+"""Symbols of COIN-M: inverse contracts, perpetual or dated."""
 NEAR_S = 60
 """Maximum age, in s, of the last mark price before a payment: the rate is updated every minute."""
 FUNDING_HOURS = 8

@@ -27,7 +27,7 @@ from mm.dayfolder.manifest import write_manifest
 from mm.errors import BrokenFile, Mismatch, OffGrid, RunExists, UsageError
 from mm.instrument import Instrument, e8, from_exchange_info, short_text
 from mm.market_data.binance_spot import BINANCE_SPOT
-from mm.market_data.binance_usdm import BINANCE_USDM, FundingDoubt, FundingState
+from mm.market_data.binance_usdm import BINANCE_USDM, COIN_M, FundingDoubt, FundingState
 from mm.market_data.bitstamp import BitstampCapture, OrderMarket, write_order_logs
 from mm.market_data.capture_order import Arrived, in_order
 from mm.market_data.captures import ACCEPTED, BookLoss, Broken, Capture, CaptureLike, Remark
@@ -214,6 +214,11 @@ def import_captures(  # noqa: PLR0913 - a public function
     """
     if not paths:
         raise UsageError("no capture was given; give at least one file")
+    if COIN_M.search(symbol.upper()):
+        raise BrokenFile(
+            f"{paths[0]}: --symbol (SYMBOL) {symbol} is an inverse contract (COIN-M): it pays in the coin, and the replay "
+            f"knows only price times quantity; import the contract in USDT"
+        )
 
     def whole(read_as: CaptureForm) -> ImportReport:
         work = _Import(symbol.upper(), options or ImportOptions(), read_as)

@@ -19,6 +19,7 @@ from dataclasses import asdict, dataclass, field
 from datetime import timedelta
 from heapq import merge
 from itertools import count
+from operator import attrgetter
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -34,7 +35,8 @@ from mm.instrument import Instrument, e8, short_text
 from mm.market_data.binance_usdm import FUNDING_HOURS
 from mm.market_data.capture_import import ImportOptions, Staging
 from mm.market_data.downloads import Bar, Downloads, Loaded, NotPublished
-from mm.market_data.grid import NO_MIN_NOTIONAL, Grid
+from mm.market_data.grid import NO_MIN_NOTIONAL, Grid, rounded_qty
+from mm.market_data.stamps import FAR_US, Moved, Steady
 
 MARKETS = {"spot": (SPOT, "/data/spot/daily"), "usdm": (USDM, "/data/futures/um/daily")}
 TRADES, BOOK = "trades", "bookTicker"
@@ -259,19 +261,32 @@ class _Day:
         self._report.left_out[why] = self._report.left_out.get(why, 0) + rows
 
     def _rows(self, source: "_Source", advance: Callable[[int], None]) -> Iterator[_Dated]:
-        """Yield the rows of a file in order, with non-decreasing times, without those of another day."""
-        us = 0
-        for number, cells in source.in_order(self._scratch, advance):
-            at = exchange_us(int(cells[source.time_at]))
-            if not self._from_us <= at < self._to_us:
-                self._leave_out("of another day")
-                continue
-            us = max(us, at)
-            yield _Dated(us, source.rank, number, cells)
+        """Yield the rows of a file in order, with non-decreasing times, without those of another day or a far time."""
+        far, raised, us = Moved(), Moved(), 0
+
+        def left_out(row: _Dated, at_us: int, _first_us: int) -> None:
+            far.note(f"id {row.number} of {source.path.name}", row.us, at_us)
+
+        for row in Steady(self._of_day(source, advance), attrgetter("us"), left_out):
+            if us - row.us > FAR_US:
+                raised.note(f"id {row.number} of {source.path.name}", row.us, us)
+            us = max(us, row.us)
+            yield row._replace(us=us)
+        if far.count:
+            self._leave_out(f"with a time over 5 s from the rows around it, first {far.first}", far.count)
+        self._report.warnings += raised.raised()
         if source.twice:
             self._leave_out("with a repeated id", source.twice)
         if source.contradicting:
             self._leave_out("with the id of another row", source.contradicting)
+
+    def _of_day(self, source: "_Source", advance: Callable[[int], None]) -> Iterator[_Dated]:
+        for number, cells in source.in_order(self._scratch, advance):
+            us = exchange_us(int(cells[source.time_at]))
+            if self._from_us <= us < self._to_us:
+                yield _Dated(us, source.rank, number, cells)
+            else:
+                self._leave_out("of another day")
 
     def _play(self, writer: DayWriter, rows: Iterator[_Dated]) -> None:
         """Write *rows*, and the ledger around them."""
@@ -338,7 +353,8 @@ class _Day:
 
     def _trade(self, writer: DayWriter, row: _Dated, epoch: int) -> None:
         """Write a trade; a row without a quantity was no execution, and keeps only its id."""
-        number, price, qty, _, time, maker, *_ = row.cells
+        number, price, whole_qty, _, time, maker, *_ = row.cells
+        qty, _ = rounded_qty(whole_qty)
         if not self._grid.qty(qty):
             self._leave_out("without a quantity")
             details = {"kind": NO_EXECUTION, "trade_id": int(number), "price": price, "qty": qty}

@@ -1,9 +1,12 @@
 """Faults of foreign sources: far times, lost connections, rows out of order, quantities and contracts that are none."""
 
 import csv
+import gzip
+import json
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 from foreign_days import START_US, PlainMarket, books_of, imported, write_csv, write_hftbacktest, write_tardis
 
@@ -126,8 +129,6 @@ def silent(tmp_path, form):
     market = PlainMarket(1, length=0)
     market.messages = []
     if form == "hftbacktest":
-        import numpy as np
-
         both, codes = (1 << 31) | (1 << 30), {"bid": 1 << 29, "ask": 1 << 28}
         dtype = np.dtype([("ev", "u8"), ("exch_ts", "i8"), ("local_ts", "i8"), ("px", "f8"), ("qty", "f8")])
         rows = []
@@ -166,7 +167,7 @@ def test_a_book_that_was_lost_unseen_ends_with_its_last_message(tmp_path, form):
 @pytest.mark.parametrize(
     ("exchange", "symbol", "said"),
     [
-        ("binance-delivery", "BTCUSD_260327", "inverse or quanto"),
+        ("binance-delivery", "BTCUSD", "inverse or quanto"),
         ("bitmex", "ETHUSD", "inverse or quanto"),
         ("deribit", "BTC-PERPETUAL", "inverse or quanto"),
         ("okex-swap", "BTC-USD-SWAP", "inverse or quanto"),
@@ -207,8 +208,6 @@ def test_quantities_of_zero_or_below_eight_places_are_counted(tmp_path):
 
 
 def test_hftbacktest_takes_floats_of_any_quantity(tmp_path):
-    import numpy as np
-
     path = write_hftbacktest(tmp_path / "x.npz", PlainMarket(3))
     data = np.load(path)["data"].copy()
     trades = np.flatnonzero(data["ev"] & 0xFF == 2)
@@ -224,3 +223,41 @@ def test_tickers_with_a_dot_are_read(tmp_path):
     (day,) = imported("tardis", [book, trades], tmp_path / "d", symbol="BRK.B").days
     assert check_day(DayFolder.at(day.path)).defects == []
     assert load_day(day.path).instrument.symbol == "BRK.B"
+
+
+@pytest.mark.parametrize("form", ["raw", "table", "hftbacktest"])
+def test_inverse_contracts_of_binance_are_refused_in_any_format(tmp_path, form):
+    path = tmp_path / "x.npz"
+    path.write_bytes(b"")
+    with pytest.raises(BrokenFile, match=r"BTCUSD_260327 is an inverse contract"):
+        imported(form, [path], tmp_path / "d", symbol="btcusd_260327")
+
+
+def test_files_of_single_streams_are_merged_by_receive_time(tmp_path):
+    """Depth, trades and the snapshot in a file each, in any order, are the day of one file; so are doubled seconds."""
+    book = {"lastUpdateId": 1, "bids": [["99", "1"]], "asks": [["101", "1"]]}
+    lines = [(0, json.dumps(book))]
+    for n in range(1, 600):
+        data = {"e": "depthUpdate", "E": START_US // 1000 + n, "s": "SIMUSDT", "U": n + 1, "u": n + 1}
+        lines.append((n * 1_000_000, json.dumps(data | {"b": [["98", str(n)]], "a": []})))
+        if n % 7 == 0:
+            data = {"e": "trade", "E": START_US // 1000 + n, "T": START_US // 1000 + n, "s": "SIMUSDT", "t": n // 7}
+            lines.append((n * 1_000_000 + 5, json.dumps(data | {"p": "101", "q": "1", "m": False, "M": True})))
+
+    def written(name, some):
+        path = tmp_path / f"{name}.txt.gz"
+        path.write_bytes(gzip.compress("".join(f"{START_US + us} {text}\n" for us, text in some).encode()))
+        return path
+
+    whole = imported("raw", [written("all", lines)], tmp_path / "one").days[0].path
+    parts = [
+        written(kind, [line for line in lines if kind in line[1]]) for kind in ("trade", "depthUpdate", "lastUpdateId")
+    ]
+    halves = [written("a", lines[:300]), written("b", lines[297:])]
+    for number, files in enumerate((parts, parts[::-1], halves)):
+        report = imported("raw", files, tmp_path / str(number))
+        day = report.days[0]
+        assert (day.clock_steps, day.book.gaps, day.trade_gaps) == (0, 0, 0)
+        for name in ("event_us", "kind", "row_ticks", "row_lots"):
+            np.testing.assert_array_equal(getattr(load_day(day.path), name), getattr(load_day(whole), name))
+        assert check_day(DayFolder.at(day.path)).defects == []

@@ -243,15 +243,16 @@ def test_capture_of_two_markets_raises_broken_file(tmp_path, messages):
     assert not (tmp_path / "data").exists()
 
 
-def test_coin_margined_contracts_are_rejected(tmp_path):
+@pytest.mark.parametrize("symbol", ["BTCUSD_PERP", "BTCUSD_260327"])
+def test_coin_margined_contracts_are_rejected(tmp_path, symbol):
     """The profit of these contracts is not linear in the price."""
-    message = diff(101, 110, asks=ASKS, symbol="BTCUSD_PERP")
+    message = diff(101, 110, asks=ASKS, symbol=symbol)
     message["data"]["pu"] = 99
     capture = write(tmp_path / "capture.gz", [message])
-    with pytest.raises(BrokenFile, match="belongs to futures"):
-        import_captures([capture], "BTCUSD_PERP", tmp_path / "data", run_id="R1")
+    with pytest.raises(BrokenFile, match=rf"{symbol} is an inverse contract \(COIN-M\)"):
+        import_captures([capture], symbol, tmp_path / "data", run_id="R1")
     with pytest.raises(OtherMarket, match="coin-margined"):
-        BINANCE_USDM.decoder("BTCUSD_PERP", Grid())
+        BINANCE_USDM.decoder(symbol, Grid())
 
 
 def test_mark_prices_decode_and_must_be_decimals():

@@ -113,7 +113,7 @@ class Account:
 
     def unpriced(self) -> list[str]:
         """Return the symbols without a mid so far, because of which no limit on money can be judged."""
-        return [name for name, one in self._joined.items() if not one.priced]
+        return [name for name in self.symbols if name not in self._joined or not self._joined[name].priced]
 
     def allow(self, symbol: str) -> str:
         """Tell the guard of a symbol what the others use; to be called before each step of its engine.

@@ -497,10 +497,10 @@ class TradeRun(LiveRun):
             one.leg.heard = partial(play.engine.feed_other, name)
         return play
 
-    def _begun(self, play: TradePlay, trader: Trader) -> None:  # noqa: ARG002 - for a leg
+    def _begun(self, play: TradePlay, trader: Trader) -> None:
         """Let a strategy with legs ask before each order what the limits of the account allow."""
         if self.legs or self.is_leg:
-            play.engine.manager.allow = partial(self._account.allow, self.symbol)
+            play.engine.manager.allow = trader.allow
 
     def _heard(self, events: "tuple[FeedEvent, ...]") -> None:
         """Do nothing: the engine has the events."""

@@ -251,7 +251,7 @@ class Trader(OrderListener):
             return
         us = self._clock() if us is None else us
         try:
-            self._wait_for(self._allow())
+            self.allow()
             messages = self._step(self._engine.advance, us)
             if messages:
                 self._send(messages, us)
@@ -423,8 +423,9 @@ class Trader(OrderListener):
         self._pull_or_resume()
         self.act()
 
-    def _wait_for(self, why: str) -> None:
-        """Pull the quotes while the account does not allow any; *why* is empty if it does."""
+    def allow(self) -> None:
+        """Ask what the limits of the account allow, and pull the quotes while it does not allow any."""
+        why = self._allow()
         if why != self._waits:
             self._waits = why
             self._pull_or_resume()

@@ -21,6 +21,9 @@ CLIP_LOTS = 60  # above the minimum notional
 _STEP_US = 100_000
 
 
+Mids = dict[str, int]
+
+
 class Hosted(Venue):
     """Traders of alice at an exchange without other users than bob, who is moved by the test.
 
@@ -29,11 +32,12 @@ class Hosted(Venue):
     Attributes:
         box: The exchange of the first symbol.
         silent: Symbols in which bob does not move.
+        mids: The middle of bob's quotes, in ticks.
     """
 
-    def __init__(self, folder, box: Box, loop: asyncio.AbstractEventLoop, silent: set[str]) -> None:
+    def __init__(self, folder, box: Box, loop: asyncio.AbstractEventLoop, silent: set[str], mids: Mids) -> None:
         super().__init__(folder, box.ready())
-        self.box, self.silent, self._loop = box, silent, loop
+        self.box, self.silent, self.mids, self._loop = box, silent, mids, loop
 
     def call(self, work: Callable[[], Any], seconds: float = 60.0) -> Any:
         """Return what *work* returns in the exchange's loop."""
@@ -62,6 +66,16 @@ class Hosted(Venue):
             return self._count(symbol) - had
 
         return self.call(trade)
+
+    def move(self, ticks: int, symbol: str = "SIMUSDT") -> None:
+        """Let bob's quotes move by so many ticks; what alice offers in between he takes."""
+
+        def moved() -> None:
+            exchange, self.mids[symbol] = self.box.symbols[symbol].exchange, self.mids[symbol] + ticks
+            exchange.cancel_all(exchange.now_us, BOB)
+            _quote(exchange, self.mids[symbol])
+
+        self.call(moved)
 
     def transfer(self, asset: str, amount: str) -> None:
         """Deposit an amount to alice, or withdraw it."""
@@ -103,7 +117,7 @@ class Hosted(Venue):
 def hosted(folder, *symbols: str, seed: int = 7):
     """Yield a `Hosted` exchange of symbols, the first of which is SIMUSDT."""
     ready: Future[tuple[Box, asyncio.AbstractEventLoop]] = Future()
-    over, silent = threading.Event(), set[str]()
+    over, silent, mids = threading.Event(), set[str](), dict.fromkeys(symbols or ("SIMUSDT",), MID_TICKS)
 
     async def serve() -> None:
         first_us = now_us() // _STEP_US * _STEP_US
@@ -114,30 +128,30 @@ def hosted(folder, *symbols: str, seed: int = 7):
             Box(SCENARIOS["empty"](), one, limits=False, beside=box)
         async with box.open():
             for one in box.symbols.values():
-                _quote(one.exchange)
+                _quote(one.exchange, MID_TICKS)
             ready.set_result((box, asyncio.get_running_loop()))
             while not over.is_set():
                 for symbol, one in box.symbols.items():
                     if symbol not in silent:
-                        _quote(one.exchange)
-                        far = _place(one.exchange, 1, MID_TICKS - 100, 100)
+                        _quote(one.exchange, mids[symbol])
+                        far = _place(one.exchange, 1, mids[symbol] - 100, 100)
                         one.exchange.cancel(one.exchange.now_us, BOB, CancelRequest(order_id=far.order_id))
                 await asyncio.sleep(0.05)
 
     thread = threading.Thread(target=lambda: asyncio.run(serve()), daemon=True)
     thread.start()
     try:
-        yield Hosted(folder, *ready.result(30), silent)
+        yield Hosted(folder, *ready.result(30), silent, mids)
     finally:
         over.set()
         thread.join(30)
 
 
-def _quote(exchange: Exchange) -> None:
+def _quote(exchange: Exchange, mid: int) -> None:
     """Let bob quote both sides: what he takes of alice makes his own orders at that price expire."""
     quoted = {order.request.side for order in exchange.users.open(BOB)}
     for side in {1, -1} - quoted:
-        _place(exchange, side, MID_TICKS - 10 * side, 50_000)
+        _place(exchange, side, mid - 10 * side, 50_000)
 
 
 def _place(exchange: Exchange, side: int, ticks: int, lots: int) -> UserOrder:

@@ -194,6 +194,7 @@ def test_no_limit_on_money_is_judged_before_each_symbol_had_a_mid():
     """What is held is neither lost nor worth nothing; a page that is read meanwhile changes nothing of that."""
     limits = AccountLimits(account_max_daily_loss="50", account_max_notional="100000")
     account = Account(limits, [Risk(max_daily_loss="1000")] * 3, SYMBOLS)
+    assert account.standing()[LOSS][0] is None  # before they have joined
     engines = unpriced(account)
     for at, (name, engine) in enumerate(engines.items(), 1):
         us = (1 + at) * SECOND_US

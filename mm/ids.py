@@ -219,19 +219,23 @@ class ConsecutiveIds(NamedTuple):
     to_us: int
 
 
-def missing_trades(runs: Iterable[ConsecutiveIds], declared: IdRanges) -> list[MissingIds]:
-    """Return the trade ids that never arrived and that the ledger does not declare, with the arrivals around them.
+def missing_trades(
+    runs: Iterable[ConsecutiveIds], declared: IdRanges, excused: IdRanges | None = None
+) -> list[MissingIds]:
+    """Return the trade ids that never arrived and are not *excused*, with the arrivals around them.
 
     An id that arrives later (from REST, or out of order) is not missing, nor is one before a reset of the ids.
 
     Args:
         runs: All trades in the order of arrival; no id is in two runs.
-        declared: Gaps that the ledger declares: without a connection neither trades nor depth messages arrive.
+        declared: Gaps that the ledger declares, whose ids may arrive late.
+        excused: Ids that are not returned; None for those of *declared*.
     """
-    sequence, came, holes, last_us = IdSequence(), IdRanges(declared), list[MissingIds](), 0
+    sequence, came, holes, last_us = IdSequence(), IdRanges(declared if excused is None else excused), [], 0
     for run in runs:
         if run.last_id <= (sequence.last_id or 0) and declared.covers(run.first_id, run.last_id):
-            continue  # fetched by REST; otherwise a jump as far back is a reset
+            came.add(run.first_id, run.last_id)  # fetched by REST; otherwise a jump as far back is a reset
+            continue
         hole = sequence.missing_before(run.first_id)
         found = sequence.take(run.first_id, run.last_id)
         if hole:

@@ -19,7 +19,7 @@ from mm.backtest.quotes.view import Quotes
 from mm.backtest.rules import Rules
 from mm.tape.tape import Tape
 
-TABLES = ("orders", "fills", "state", "mids", "breaches")
+TABLES = ("orders", "fills", "state", "mids", "spans", "breaches")
 
 
 class Near(float):
@@ -213,6 +213,8 @@ def manual_action(exchange, act, *params):
     """Return the result of an action; cancels and amendments apply to the newest open order up to a number."""
     if act == "look":
         return exchange.look() if hasattr(exchange, "look") else None
+    if act == "trade":
+        return getattr(exchange, "engine", exchange).trade(trades=params[0])
     if act in ("place", "pull", "resume", "kill"):
         return getattr(exchange, act)(*params)
     newest, *rest = params

@@ -243,7 +243,8 @@ def hands_of(chance, tapes):
 
 def hand_of(chance, top):
     if chance.random() < 0.02:
-        return chance.choice([("pull", "why"), ("resume",), ("resume",), ("kill", "so")])
+        trades = ("trade", chance.random() < 0.5)
+        return chance.choice([("pull", "why"), ("resume",), ("resume",), ("kill", "so"), trades, trades])
     match chance.choice(["place", "place", "cancel", "amend", "look"]):
         case "place":
             ticks, lots = max(top + chance.randint(-2, 3), 0), chance.choice([1, 2, 3, 5, 9])

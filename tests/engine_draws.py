@@ -258,6 +258,7 @@ BY_HAND = st.one_of(
     st.tuples(st.just("amend"), st.integers(1, 9), st.integers(0, 6)),
     st.just(("look",)),
     st.sampled_from([("pull", "a word"), ("resume",), ("resume",), ("kill", "MAX_MOVE")]),
+    st.tuples(st.just("trade"), st.booleans()),
 )
 
 

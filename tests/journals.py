@@ -29,14 +29,18 @@ class Scribe:
 
     def __init__(self, *, initial_lots=0, fee_rate=0.001, instrument=BTCUSDT, reasons=REASONS):
         self.instrument, self.fee_rate, self.reasons = instrument, fee_rate, reasons
-        self.us, self.mid2, self.open = START_US, 0, 0
+        self.us, self.mid2, self.last_mid2, self.open = START_US, 0, 0, 0
         self.inventory, self.cash_tl, self.fees_e8 = initial_lots, 0, 0
-        self.orders, self.fills, self.states, self.mids = [], [], [], []
+        self.orders, self.fills, self.states, self.mids, self.spans = [], [], [], [], []
         self.last_id = 0
         self.valid_us = self.invalid_us = self.two_sided_us = 0
         self.expected_fills = None
 
     def wait(self, us):
+        if self.mid2 and us:
+            goes_on = self.spans and self.spans[-1][1] == self.us
+            begin_us = self.spans.pop()[0] if goes_on else self.us
+            self.spans.append((begin_us, self.us + us))
         self.valid_us += us if self.mid2 else 0
         self.invalid_us += 0 if self.mid2 else us
         self.two_sided_us += us if self.mid2 and self.open >= 2 else 0
@@ -44,11 +48,11 @@ class Scribe:
 
     def move(self, mid2):
         if mid2 != self.mid2:
-            self.mid2 = mid2
+            self.mid2, self.last_mid2 = mid2, mid2 or self.last_mid2
             self.mids.append((self.us, mid2))
 
     def state(self):
-        self.states.append((self.us, self.inventory, self.cash_tl, self.fees_e8, self.mid2, self.open))
+        self.states.append((self.us, self.inventory, self.cash_tl, self.fees_e8, self.last_mid2, self.open))
 
     def order(self, action, status, order_id, order, **instants):
         times = [instants.get(name, -1) for name in ("active", "expire", "cancel_req", "cancel_effective")]
@@ -98,6 +102,7 @@ class Scribe:
             fills=table(self.fills, FILL_COLUMNS),
             state=table(self.states, STATE_COLUMNS),
             mids=table(self.mids, ("us", "mid2_ticks")),
+            spans=table(self.spans, ("begin_us", "end_us")),
             fill_reasons=tuple(self.reasons),
             counters=counters,
         )

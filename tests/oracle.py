@@ -68,6 +68,7 @@ class Backtest(Venue):
         self.known_best: tuple[int, int] | None = None  # a requote follows when the best prices differ
         self.volatility = Volatility(rules)
         self.broken = True  # whether a best price was missing since the last sample
+        self.may_quote = True  # not while the market is closed, nor in training
         self.counters = dict.fromkeys(("valid_us", "invalid_us", "two_sided_us", "events", "rows"), 0)
 
     def left(self) -> SimpleNamespace:
@@ -150,8 +151,12 @@ class Backtest(Venue):
         """Advance the time and the time counters."""
         if self.first_us != NEVER:
             sides = {order.side for order in self.resting()}
-            self.counters["valid_us" if self.book.valid else "invalid_us"] += us - self.us
-            self.counters["two_sided_us"] += us - self.us if self.book.valid and len(sides) == 2 else 0
+            covered = self.book.valid and self.may_quote
+            self.counters["valid_us" if covered else "invalid_us"] += us - self.us
+            self.counters["two_sided_us"] += us - self.us if covered and len(sides) == 2 else 0
+            if covered and us > self.us:
+                spans = self.journal.spans
+                spans[-1:] = [(spans[-1][0], us)] if spans and spans[-1][1] == self.us else [*spans[-1:], (self.us, us)]
         self.us = us
 
     # The market
@@ -263,6 +268,10 @@ class Backtest(Venue):
             return
         if order.amend_us == NEVER and 0 < wanted < order.left and not self.missized(less):
             self.request_fewer(order, lots)
+
+    def trade(self, *, trades: bool) -> None:
+        """Begin or end the time in which the strategy may quote, by hand."""
+        self.may_quote = trades
 
     def pull(self, reason: str) -> None:
         """Withdraw the quotes by hand and stop quoting."""

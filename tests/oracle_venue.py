@@ -28,7 +28,7 @@ class Venue:
         self.first_us = NEVER  # of the grids
         self.open: list[Order] = []  # SENT, LIVE and CANCELLING, by id
         self.mid2 = self.last_mid2 = 0
-        self.journal = SimpleNamespace(orders=[], fills=[], state=[], mids=[])
+        self.journal = SimpleNamespace(orders=[], fills=[], state=[], mids=[], spans=[])
 
     # The market
 

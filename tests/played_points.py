@@ -11,9 +11,9 @@ GAMMA = Axis("GAMMA", "quote", "gamma", (1, 2), ("1", "2"))
 FILLS = Axis("FILL_MODEL", "knob", "fill_model", ("a", "b"), ("a", "b"))
 
 
-def outcome(pnl: list[float | None], **numbers: Any) -> dict[str, Any]:
+def outcome(pnl: list[float], **numbers: Any) -> dict[str, Any]:
     """Return the outcome of a point with the given PnL per minute."""
-    known = np.array([value for value in pnl if value is not None])
+    known = np.array(pnl)
     varied = len(known) > 1 and known.min() < known.max()
     sharpe = float(known.mean() / known.std(ddof=1)) if varied else None
     names = ("pnl_spread_capture", "pnl_inventory", "fees", "sharpe_autocorr", "psr", "sortino", "calmar", "n_orders")
@@ -28,6 +28,7 @@ def outcome(pnl: list[float | None], **numbers: Any) -> dict[str, Any]:
         "sharpe": None if sharpe is None else sharpe * 525600**0.5,
         "returns": {
             "periods": len(known),
+            "periods_per_year": 525600.0,
             "skew": 0.0,
             "kurtosis": 3.0,
             "sharpe_per_period": sharpe,
@@ -35,13 +36,13 @@ def outcome(pnl: list[float | None], **numbers: Any) -> dict[str, Any]:
         },
         **numbers,
     }
-    return {"summary": summary, "series": {"start_us": 0, "period_s": 60, "pnl": pnl}}
+    return {"summary": summary, "series": {"spans": [[0, len(pnl)]], "period_s": 60, "pnl": pnl}}
 
 
-def played(number: int, pnl: list[float | None], key: str | None = None, **texts: str) -> PlayedPoint:
+def played(number: int, pnl: list[float], key: str | None = None, **texts: str) -> PlayedPoint:
     return PlayedPoint(number, texts or {"GAMMA": str(number)}, key or f"key{number}", "mm backtest", outcome(pnl))
 
 
-def noise(seed: int, minutes: int = 240, mean: float = 0.0) -> list[float | None]:
-    found: list[float | None] = (np.random.default_rng(seed).normal(mean, 1.0, minutes)).tolist()
+def noise(seed: int, minutes: int = 240, mean: float = 0.0) -> list[float]:
+    found: list[float] = (np.random.default_rng(seed).normal(mean, 1.0, minutes)).tolist()
     return found

@@ -761,6 +761,25 @@ def test_counters_sum_valid_and_two_sided_time(play):
     assert [played.counters[name] for name in names] == [600, 200, 95, 1000, 1800, 4]
 
 
+def test_spans_are_the_time_with_a_book_in_which_the_strategy_may_quote(play):
+    """The book is valid to 1500 and from 1700; the strategy may not quote from 1200 to 1300, nor from 1750 on.
+
+    Both sides rest from 1010 to the gap, and from 1710 on.
+    """
+    plan = {1000: Quotes(98, 102)}
+    hands = ((1200, "trade", False), (1300, "trade", True), (1600, "trade", False), (1650, "trade", True))
+    events = (SNAPSHOT, (1500, "gap"), (1700, "snapshot", BIDS, ASKS), until(1800))
+    played = play(plan, *events, manual=(*hands, (1750, "trade", False)))
+    assert played.spans == [(1000, 1200), (1300, 1500), (1700, 1750)]
+    names = ("valid_us", "invalid_us", "two_sided_us")
+    assert [played.counters[name] for name in names] == [450, 350, 190 + 200 + 40]
+
+
+def test_book_that_begins_again_at_once_continues_its_span(play):
+    played = play({}, SNAPSHOT, (1500, "gap"), (1500, "snapshot", BIDS, ASKS), until(1800))
+    assert played.spans == [(1000, 1800)]
+
+
 # Several tapes
 
 

@@ -20,7 +20,7 @@ from mm.backtest._order_manager cimport (
 )
 from mm.backtest._own_orders cimport OpenOrders, OwnOrders
 from mm.backtest._paper_venue cimport PaperVenue, moves_price, reaches
-from mm.backtest._records cimport Table, handed, handed_counts
+from mm.backtest._records cimport Table, handed, handed_counts, record_span
 from mm.backtest._venue cimport Touch, centre_book
 from mm.backtest.fills.base cimport BEST_LOTS, BEST_PRICES, NEVER, SENT, WHOLE_BOOK, FillModel, Top, Trade
 from mm.backtest.quotes.base cimport QuoteModel
@@ -132,6 +132,15 @@ cdef class Engine:
     def inventory_lots(self) -> int:
         """Our inventory, in lots."""
         return self.venue.orders.account.inventory_lots
+
+    def trade(self, *, trades: bool) -> None:
+        """Set whether the strategy may quote from the current instant on; the time in which it may not has no market.
+
+        Its quotes are not withdrawn.
+        """
+        self.venue.trades = trades
+        self.venue.cover(self.venue.now_us)
+        self.venue.watch_sides(self.venue.now_us)
 
     def pay(self, funding_e8: int) -> None:
         """Book the funding of our position at the current instant, 1e-8 of the quote asset; below 0: received."""
@@ -373,12 +382,14 @@ cdef class Engine:
         market.next_event += 1
         return event_at(market, market.next_event - 1)
 
-    cdef void begin(self, int64_t us) noexcept nogil:
+    cdef int begin(self, int64_t us) except -1 nogil:
         """Start the grids, at the first valid book."""
         self.venue.begun = True
-        self.venue.now_us = self.begun_us = self.venue.valid_since_us = us
+        self.venue.now_us = self.begun_us = us
+        self.venue.cover(us)
         # Without a model that reads it, the volatility is not sampled.
         self.manager.begin(us, self.lags and self.quotes.interpreted or not self.quotes.timeless)
+        return 0
 
     cdef int play(self, PaperVenue venue, OrderManager manager, int64_t until_us) except -1 nogil:
         """Play the events up to *until_us*, and before each our due actions.
@@ -717,14 +728,17 @@ cdef class Engine:
             for i in range(orders.open.count):
                 if orders.open.orders[i].status != SENT:
                     expected += self.fills.expected(&orders.open.orders[i], venue.now_us)
-        valid_us = venue.valid_us + (venue.now_us - venue.valid_since_us if venue.touch.valid and venue.begun else 0)
+        if venue.covered:  # the stretch so far
+            venue.valid_us += venue.now_us - venue.covered_since_us
+            record_span(&orders.records, venue.covered_since_us, venue.now_us)
+            venue.covered_since_us = venue.now_us
         events, rows = self.counts()
         since_us = venue.now_us if venue.two_sided_since_us == NEVER else venue.two_sided_since_us
         counters = {
             "first_us": self.begun_us if venue.begun else -1,
             "last_us": venue.now_us,
-            "valid_us": valid_us,
-            "invalid_us": venue.now_us - self.begun_us - valid_us if venue.begun else 0,
+            "valid_us": venue.valid_us,
+            "invalid_us": venue.now_us - self.begun_us - venue.valid_us if venue.begun else 0,
             "two_sided_us": venue.two_sided_us + venue.now_us - since_us,
             "events": events,
             "rows": rows,
@@ -736,6 +750,7 @@ cdef class Engine:
             fills=handed(&orders.records.fills),
             state=handed(&orders.records.state),
             mids=handed(&orders.records.mids),
+            spans=handed(&orders.records.spans),
             fill_reasons=(*self.fills.reasons, "taker:book"),
             counters=counters,
             decisions=handed(&orders.records.decisions) if self.manager.decides else None,

@@ -29,6 +29,8 @@ cdef class PaperVenue(OrderVenue):
     cdef Book book                      # of best prices alone it has only these
     cdef Touch touch
     cdef bint opened, begun
+    cdef bint trades                    # whether the strategy may quote: within the hours, after its training
+    cdef bint covered                   # whether it could: it may, and there is a valid book
     cdef int64_t past_us                # the market events before it have happened
     cdef bint begins_book               # whether the last book event began a book
     cdef int64_t last_book_us
@@ -45,7 +47,7 @@ cdef class PaperVenue(OrderVenue):
     cdef int64_t ttl_us
     # counters
     cdef int64_t taker_reason
-    cdef int64_t valid_us, valid_since_us, two_sided_us, two_sided_since_us
+    cdef int64_t valid_us, covered_since_us, two_sided_us, two_sided_since_us
     cdef double expected_fills
 
     cdef int draw_latencies(self, object latencies, seed) except -1
@@ -53,7 +55,8 @@ cdef class PaperVenue(OrderVenue):
     cdef void begin_events(self) noexcept nogil
     cdef int show_event(self, int64_t event, int64_t us) except -1 nogil
     cdef int change_book(self, int64_t event, int64_t us) except -1 nogil
-    cdef void set_valid(self, bint valid, int64_t us) noexcept nogil
+    cdef int set_valid(self, bint valid, int64_t us) except -1 nogil
+    cdef int cover(self, int64_t us) except -1 nogil
     cdef void note_top(self, int64_t us, int64_t recv_seq) noexcept nogil
     cdef int note_mid(self, int64_t us) except -1 nogil
     cdef bint skips_books(self) noexcept nogil

@@ -16,7 +16,7 @@ from mm.backtest._own_orders cimport (
 )
 from mm.backtest._records cimport (
     BOOK_INVALID, BY_BOOK, BY_DRAW, BY_TRADE, CANCEL_ACK, COVERED, EPOCH_BREAK, EXPIRE, PRICE_OUT_OF_BAND, SELF_TRADE, WOULD_CROSS, Fill,
-    record_mid,
+    record_mid, record_span,
 )
 from mm.backtest._taking cimport Depth, accepted, first_crossed, next_crossed, offered, prints_add, prints_at, takeable, taking_notional_e16
 from mm.backtest._venue cimport OrderVenue, covered
@@ -52,7 +52,7 @@ cdef class PaperVenue(OrderVenue):
         if rules.latencies is not None:
             self.draw_latencies(rules.latencies, rules.latency_seed)
         self.taker_reason = len(fills.reasons)
-        self.two_sided_since_us = NEVER
+        self.two_sided_since_us, self.trades = NEVER, True
         self.depth = Depth(&self.book, &self.printed, &self.taken)
         names = getattr(fills, "signals", ())
         if names:
@@ -284,12 +284,21 @@ cdef class PaperVenue(OrderVenue):
         row, rows = market.first_row[event], market.first_row[event + 1] - market.first_row[event]
         return book_apply(&self.book, &market.row_side[row], &market.row_ticks[row], &market.row_lots[row], rows) if rows else 0
 
-    cdef void set_valid(self, bint valid, int64_t us) noexcept nogil:
-        if self.touch.valid and not valid and self.begun:
-            self.valid_us += us - self.valid_since_us
-        elif valid and not self.touch.valid:
-            self.valid_since_us = us
+    cdef int set_valid(self, bint valid, int64_t us) except -1 nogil:
         self.touch.valid = valid
+        return self.cover(us)
+
+    cdef int cover(self, int64_t us) except -1 nogil:
+        """Begin or end a stretch of time with a market, as the book or the strategy now is."""
+        cdef bint covered = self.touch.valid and self.trades and self.begun
+        if covered == self.covered:
+            return 0
+        self.covered = covered
+        if covered:
+            self.covered_since_us = us
+            return 0
+        self.valid_us += us - self.covered_since_us
+        return record_span(&self.orders.records, self.covered_since_us, us)
 
     cdef void note_top(self, int64_t us, int64_t recv_seq) noexcept nogil:
         """Set the best prices after a book event."""
@@ -544,8 +553,8 @@ cdef class PaperVenue(OrderVenue):
         return 0
 
     cdef void watch_sides(self, int64_t us) noexcept nogil:
-        """Count the time with a valid book and our resting orders on both sides."""
-        cdef bint both = self.touch.valid and self.orders.open.resting[0] and self.orders.open.resting[1]
+        """Count the time with a market and our resting orders on both sides."""
+        cdef bint both = self.covered and self.orders.open.resting[0] and self.orders.open.resting[1]
         if both and self.two_sided_since_us == NEVER:
             self.two_sided_since_us = us
         elif not both and self.two_sided_since_us != NEVER:

@@ -1,4 +1,4 @@
-# The compiled part of the journal: six tables of int64 rows, whose columns ``journal.py`` names, and functions that
+# The compiled part of the journal: seven tables of int64 rows, whose columns ``journal.py`` names, and functions that
 # write the rows.
 
 from libc.stdint cimport int64_t
@@ -55,6 +55,7 @@ cdef struct Records:
     Table fills
     Table state
     Table mids
+    Table spans             # begin and end of each stretch of time with a market
     Table decisions         # empty unless the rules record them
     Table breaches
     int64_t counts[16 * 64]  # of order rows, by action and reject reason
@@ -120,6 +121,21 @@ cdef inline int record_mid(Records* records, int64_t us, int64_t mid2) except -1
     row[0], row[1] = us, mid2
     if mid2:
         records.mid2 = mid2
+    return 0
+
+
+cdef inline int record_span(Records* records, int64_t begin_us, int64_t end_us) except -1 nogil:
+    """Write a stretch of time with a market; one that begins where the last one ended continues it."""
+    cdef int64_t* row
+    if begin_us == end_us:
+        return 0
+    if records.spans.rows:
+        row = records.spans.cells + records.spans.width * (records.spans.rows - 1)
+        if row[1] == begin_us:
+            row[1] = end_us
+            return 0
+    row = new_row(&records.spans)
+    row[0], row[1] = begin_us, end_us
     return 0
 
 

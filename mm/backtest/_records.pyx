@@ -16,7 +16,7 @@ cdef void records_open(Records* records, bint keeps_orders) noexcept nogil:
     memset(records, 0, sizeof(Records))
     records.keeps_orders = keeps_orders
     records.orders.width, records.fills.width, records.state.width = 14, 9, 6
-    records.mids.width, records.decisions.width, records.breaches.width = 2, 10, 5
+    records.mids.width, records.spans.width, records.decisions.width, records.breaches.width = 2, 2, 10, 5
 
 
 cdef void records_close(Records* records) noexcept nogil:
@@ -24,6 +24,7 @@ cdef void records_close(Records* records) noexcept nogil:
     give_back(records.fills.cells)
     give_back(records.state.cells)
     give_back(records.mids.cells)
+    give_back(records.spans.cells)
     give_back(records.decisions.cells)
     give_back(records.breaches.cells)
 

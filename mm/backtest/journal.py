@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from mm.backtest.risk import LIMITS, STOPPING, WITHHOLDING
 from mm.base.arrays import Ints, Rows
 from mm.tape.columns import gathered, release, stored
@@ -100,6 +102,8 @@ class Journal:
             cash = initial cash + cash_tl·tick·lot − fees, exactly.
         mids: int64[rows, 2], instant and ``mid2_ticks`` (bid + ask) at every change; 0 means that
             the book was not valid from there on.
+        spans: int64[rows, 2], begin and end of each stretch of time with a market: the book was valid, and the strategy
+            could quote (the market was open, its training over). They neither touch nor overlap.
         fill_reasons: What triggered a fill, by code ("trade_cross:trade").
         decisions: int64[rows, 10], columns ``DECISION_COLUMNS``, one row per requote; lots of -1: no quote. None
             if the rules do not request them.
@@ -116,6 +120,7 @@ class Journal:
     fills: "Table"
     state: "Table"
     mids: "Table"
+    spans: "Table" = field(default_factory=lambda: np.empty((0, 2), np.int64), kw_only=True)
     fill_reasons: tuple[str, ...] = ()
     counters: dict[str, Any] = field(default_factory=dict)
     decisions: "Table | None" = None

@@ -60,6 +60,7 @@ class PaperExchange:
         self._best = self._feeds = False
         self._played_us = 0
         self._closed = False
+        self._begins_us: int = getattr(quotes, "begins_us", 0)  # of training nothing is quoted
         self._due = deque[tuple[int, Callable[[], None]]]()
         self.legs = {name: Leg(rules.others[name], terms) for name, terms in rules.legs.items()}
         self._engine.manager.take_legs(self.legs)
@@ -318,7 +319,8 @@ class PaperExchange:
         self.attach(tape, best=best)
         self._due = deque(self._scheduled(tape, paid_us, kill))
         if self.rules.hours is not None:
-            self._turn(opens=self.rules.hours.is_open(tape.start_us))
+            self._turn(tape.start_us, opens=self.rules.hours.is_open(tape.start_us))
+        self._trade(tape.start_us)
 
     def play_to(self, us: int) -> None:
         """Play everything up to and including an instant, with funding, sessions and the kill of the tape."""
@@ -336,7 +338,9 @@ class PaperExchange:
         due = [(payment.us, partial(self._pay, payment)) for payment in payments]
         if self.rules.hours is not None:
             turns = self.rules.hours.borders(tape.start_us, tape.end_us)
-            due += [(us, partial(self._turn, opens=self.rules.hours.is_open(us))) for us in turns]
+            due += [(us, partial(self._turn, us, opens=self.rules.hours.is_open(us))) for us in turns]
+        if tape.start_us < self._begins_us <= tape.end_us:
+            due += [(self._begins_us, partial(self._trade, self._begins_us))]
         due += [(kill[0], partial(self.kill, kill[1]))] if kill else []
         return sorted(due, key=itemgetter(0))
 
@@ -351,7 +355,11 @@ class PaperExchange:
         self.target_funding.append((payment.us, paid_e8 - round(away * per_lot)))
         self._engine.pay(paid_e8)
 
-    def _turn(self, *, opens: bool) -> None:
+    def _trade(self, us: int) -> None:
+        """Set whether the strategy may quote from an instant on: not while the market is closed, nor in training."""
+        self._engine.trade(trades=not self._closed and us >= self._begins_us)
+
+    def _turn(self, us: int, *, opens: bool) -> None:
         """Pull the quotes when the market closes, and resume them when it opens."""
         if opens is not self._closed:
             return
@@ -360,6 +368,7 @@ class PaperExchange:
             self.resume()
         else:
             self.pull("session_closed")
+        self._trade(us)
 
     def journal(self) -> "Journal":
         """Return the journal since the start, or since the last call."""

@@ -100,6 +100,7 @@ class Preset:
         fees: Fees of fills.
         hours: Trading hours.
         may_short: Whether a position may be below zero.
+        days_a_year: Days on which the market is open in a year.
     """
 
     market: Mapping[str, str] = field(default_factory=dict)
@@ -107,6 +108,7 @@ class Preset:
     fees: Fees = Fees()
     hours: Hours = ALWAYS
     may_short: bool = True
+    days_a_year: int = 365
 
 
 def _sizes(tick_size: str, qty_step: str, start_price: str, *, level: str, order: str) -> dict[str, str]:
@@ -120,12 +122,14 @@ PRESETS: Mapping[str, Preset] = {
         market=_sizes("0.01", "1", "200", level="300", order="100"),
         fees=Fees(unit_e8=(-e8("0.0020"), e8("0.0030"))),
         hours=Hours("America/New_York", tuple((day * 1440 + 570, 390) for day in _WEEKDAYS)),
+        days_a_year=252,
     ),
     "future": Preset(
         market=_sizes("0.25", "1", "5000", level="40", order="5"),
         multiplier=50,
         fees=Fees(unit_e8=(e8("2.25"), e8("2.25"))),
         hours=Hours("America/Chicago", tuple((day * 1440 - 420, 1380) for day in _WEEKDAYS)),
+        days_a_year=252,
     ),
     "crypto": Preset(
         market=_sizes("0.01", "0.00001", "60000", level="0.5", order="0.05"),

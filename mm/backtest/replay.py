@@ -151,6 +151,7 @@ def run_terms(tape: Tape, rules: Rules, models: tuple[object, object, Intensity 
         initial_cash_e8=rules.start_cash_e8,
         quote_lots=rules.quote_lots,
         target_lots=rules.target,
+        days_a_year=rules.days_a_year,
         implausible_fees=rules.implausible_fees,
         maker_fees_e8=(rules.maker_fee_e8, rules.maker_unit_fee_e8),
         fill_bias=FILL_BIAS.get(model_name(fills)),

@@ -135,7 +135,7 @@ class Result(Shown):
         numbers = None
         if series is not None:
             drawn = any(has_drawn_fills(one.journal, one.terms) for one in each)
-            numbers = strategy_summary(series, self.terms.seed, drawn=drawn)
+            numbers = strategy_summary(series, self.terms, drawn=drawn)
         why = f"the numbers are of {summary['symbol']} alone, but for all_legs: PnL, verdict and ratios of the strategy"
         total = None if numbers is None else numbers["pnl_total"]
         return {ALL_LEGS: total, "all_legs": numbers, "warnings": [*summary["warnings"], why]}

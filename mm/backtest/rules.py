@@ -144,7 +144,8 @@ def _of_preset(account: Account) -> dict[str, Any]:
             rates[f"{role}_fee_e8"] = preset.fees.rate_e8[taker]
             rates[f"{role}_unit_fee_e8"] = preset.fees.unit_e8[taker]
     hours = preset.hours if preset.hours.spans else None
-    return {**rates, "multiplier": preset.multiplier, "hours": hours, "enforce_balances": not preset.may_short}
+    terms = {"multiplier": preset.multiplier, "hours": hours, "days_a_year": preset.days_a_year}
+    return {**rates, **terms, "enforce_balances": not preset.may_short}
 
 
 @dataclass(frozen=True)
@@ -174,6 +175,7 @@ class Rules:
         taker_unit_fee_e8: Taker fee per unit, in the same form.
         multiplier: Contract multiplier: value of one unit of the base asset per price of 1.
         hours: Trading hours, outside of which quotes are pulled; None is always open.
+        days_a_year: Days on which the market is open in a year.
         enforce_balances: Whether orders must be covered by cash or inventory.
         own_orders_meet: Whether our orders meet each other, as at the exchange; not those that are only measured.
         start_cash_e8: Cash at the start, 1e-8 of the quote asset.
@@ -219,6 +221,7 @@ class Rules:
     taker_unit_fee_e8: int = 0
     multiplier: int = 1
     hours: Hours | None = None
+    days_a_year: int = 365
     enforce_balances: bool = True
     own_orders_meet: bool = True
     start_cash_e8: int = 100_000_000_000
@@ -252,6 +255,7 @@ class Rules:
             "step_lots",
             "sigma_window_s",
             "multiplier",
+            "days_a_year",
         }
         positive |= {"quote_levels", "level_step_ticks", "step_ticks"}
         signed = {

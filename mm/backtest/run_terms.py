@@ -38,6 +38,7 @@ class RunTerms:
             None for a model without gamma.
         seed: Seed of the bootstrap of the Sharpe ratio.
         starts_us: Start of each day; empty if the days are reported as one.
+        days_a_year: Days on which the market is open in a year, by which ratios are annualised.
         between_days_us: Total time between the end of a day's window and the start of the next.
         intensity: Intensity that predicts the fills; None without one.
         market: Market rows from which order states are computed, if the intensity uses states; else None.
@@ -103,6 +104,7 @@ class RunTerms:
     sensitivity: Mapping[str, Any] | None = None
     played_once: str | None = None
     starts_us: tuple[int, ...] = ()
+    days_a_year: int = 365
     between_days_us: int = 0
     intensity: "Intensity | None" = None
     market: "MarketRows | None" = field(default=None, compare=False)

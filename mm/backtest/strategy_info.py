@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from mm.tape.tape import Tape
 
 NEAREST = 4096  # events searched first
-PARTS = ("inner", "model", "models", "weights", "name", "signals")  # attributes of a model that are not parameters
+# attributes of a model that are not parameters
+PARTS = ("inner", "model", "models", "weights", "name", "signals", "begins_us")
 IMPLICIT = {"gamma": "auto", "sigma": "tape"}  # meaning of NaN in a compiled model; for k and A see `sources`
 
 

@@ -14,7 +14,7 @@ from mm.cli.config import DamagedDay, Market, Name, Results, Source
 from mm.cli.console import Console
 from mm.cli.task_knobs import BinanceMarket, PublicFiles, Streams
 from mm.clock import now_us, run_stamp
-from mm.dayfolder.check import check_day
+from mm.dayfolder.check import CheckReport, check_day
 from mm.dayfolder.coverage import cover, coverage_text
 from mm.dayfolder.layout import DayFolder
 from mm.dayfolder.repair import repair_day
@@ -151,7 +151,7 @@ def check_command(console: Console, days: NamedDays, folder: Path | None) -> Non
         console.print(f"{defect.place}: {defect.kind}: {defect.message}")
     sealed = "sealed" if report.sealed else "not sealed, so checked without hashes"
     gaps = f"{report.gaps} {noun(report.gaps, 'gap')} in the ledger"
-    console.print(f"{folder}: {sealed}; {report.covered_s:.1f} s covered, {gaps}")
+    console.print(f"{folder}: {sealed}; {report.covered_s:.1f} s covered, {gaps}{_trade_gaps(report)}")
     if not report.trades:
         console.print(
             "note: 0 trades: backtests fill only if the book moves through an order; calibrations have no trade flow"
@@ -159,6 +159,14 @@ def check_command(console: Console, days: NamedDays, folder: Path | None) -> Non
     if not report.ok:
         defects = f"{len(report.defects)} {noun(len(report.defects), 'defect')}"
         raise DataError(f"{folder}: {defects}; `mm data repair` repairs what can be repaired")
+
+
+def _trade_gaps(report: CheckReport) -> str:
+    """Return the spans in which trades are missing, for a line; empty without any."""
+    if not report.trade_gaps:
+        return ""
+    spans = f"{report.trade_gaps:,} {noun(report.trade_gaps, 'span')} of {report.trade_gaps_s:,.1f} s"
+    return f"; trades are missing in {spans}, which {'is' if report.trade_gaps == 1 else 'are'} no time with a market"
 
 
 def repair_command(console: Console, days: NamedDays, name: Name, folder: Path | None) -> None:
@@ -172,7 +180,7 @@ def repair_command(console: Console, days: NamedDays, name: Name, folder: Path |
     after = repaired.after
     state = "repaired" if repaired.changed else "undamaged and not changed" if after.ok else "nothing could be repaired"
     gaps = f"{after.gaps} {noun(after.gaps, 'gap')} in the ledger"
-    console.print(f"{folder}: {state}; {after.covered_s:.1f} s covered, {gaps}")
+    console.print(f"{folder}: {state}; {after.covered_s:.1f} s covered, {gaps}{_trade_gaps(after)}")
     if not after.ok:
         first = after.defects[0]
         raise DataError(

@@ -15,6 +15,7 @@ from mm.dayfolder.check_books import Replay, read_diffs
 from mm.dayfolder.check_frames import FrameFile, FrameSink
 from mm.dayfolder.check_trades import TradeRange, check_trades
 from mm.dayfolder.check_whole import WholeDay, schema_difference
+from mm.dayfolder.coverage import ValidTime, missing_in
 from mm.dayfolder.day_grids import DayGrids
 from mm.dayfolder.layout import DayFolder, day_folder, existing
 from mm.dayfolder.ledger import EVENT_KEYS, LOST, Event, LedgerView, is_hole, read_gaps
@@ -23,6 +24,7 @@ from mm.dayfolder.manifest import FileEntry, contents, day_files, read_manifest
 from mm.dayfolder.rows import CheckedLines, Defect, DefectList, FileRows, RowOrder
 from mm.dayfolder.seal import differing
 from mm.errors import BrokenFile
+from mm.ids import MissingIds
 
 
 class CheckReport(msgspec.Struct, frozen=True):
@@ -32,8 +34,10 @@ class CheckReport(msgspec.Struct, frozen=True):
         ok: Whether there is no defect.
         sealed: Whether the manifest is sealed, so that sizes and hashes were checked.
         defects: The defects, with file and row.
-        covered_s: Seconds in which the book is valid.
+        covered_s: Seconds in which the book is valid, and no trade is missing.
         gaps: Gaps of update ids that the ledger declares; these are not defects.
+        trade_gaps: Spans between trades in which others are missing, which are no time with a market.
+        trade_gaps_s: Seconds of them.
         trades: Rows of the trades file; zero is not a defect, but no command can fit the flow of such a day.
     """
 
@@ -43,6 +47,8 @@ class CheckReport(msgspec.Struct, frozen=True):
     covered_s: float
     gaps: int
     trades: int = 0
+    trade_gaps: int = 0
+    trade_gaps_s: float = 0.0
 
 
 def check_day(folder: DayFolder) -> CheckReport:
@@ -72,13 +78,15 @@ class _DayCheck:
             check_gap_rows(self._view, findings, self._order(gap_rows))
         check_snapshot_files(folder, self._view, findings)
         grids = DayGrids.of(folder, self._view, findings)
-        covered_us, prices_e8 = self._check_books(grids)
+        valid, prices_e8 = self._check_books(grids)
         trades = self._required(folder.trades)
-        count = 0
+        count, holes = 0, list[MissingIds]()
         if trades:
             source = self._source(trades, 0)
-            check_trades(self._view, grids, findings, source, TradeRange.of(folder, prices_e8))
+            missing = check_trades(self._view, grids, findings, source, TradeRange.of(folder, prices_e8))
             count = max(source.lines.row, 0)
+            if missing or self._view.of_kind("trade_gap"):
+                holes = missing_in(folder, self._view)
         self._check_quarantine()
         rows.check_numbers(self._numbered, findings)
         WholeDay(folder, self._view, self._numbered, self._frame_rows, findings).check()
@@ -86,7 +94,9 @@ class _DayCheck:
         sealed = self._check_manifest()
         defects = findings.defects()
         gaps = len(self._view.of_kind("gap"))
-        return CheckReport(not defects, sealed, defects, covered_us / US_PER_S, gaps, count)
+        lost_s = sum(hole.to_us - hole.from_us for hole in holes) / US_PER_S
+        covered_s = valid.without_us(holes) / US_PER_S
+        return CheckReport(not defects, sealed, defects, covered_s, gaps, count, len(holes), lost_s)
 
     def _required(self, path: Path) -> Path | None:
         """Return the file at *path* or its packed form; a missing file is a finding."""
@@ -109,8 +119,8 @@ class _DayCheck:
         self._lines.append(lines)
         return FileRows(lines, self._order(path, counts=True))
 
-    def _check_books(self, grids: DayGrids) -> tuple[int, tuple[int, int] | None]:
-        """Return the time in µs for which the book is valid, and the range of its best prices, in 1e-8."""
+    def _check_books(self, grids: DayGrids) -> tuple[ValidTime, tuple[int, int] | None]:
+        """Return the time for which the book is valid, and the range of its best prices, in 1e-8."""
         folder, findings = self._folder, self._findings
         diffs, frames = existing(folder.diffs), existing(folder.frames)
         if not diffs and not frames:
@@ -130,7 +140,7 @@ class _DayCheck:
         if frame_file and not diffs:
             opened = frozenset(event.epoch_id for event in self._view.of_kind("snapshot_loaded"))
             frame_file.check_alone(grids, opened, replay.coverage)
-        return replay.coverage.total_us, replay.prices_e8
+        return replay.coverage, replay.prices_e8
 
     def _check_quarantine(self) -> None:
         path = existing(self._folder.quarantine)

@@ -13,7 +13,7 @@ import msgspec
 from mm.base.numbers import noun
 from mm.clock import US_PER_S, iso
 from mm.dayfolder.layout import OPTIONAL_TRADE_COLUMNS, TRADE_COLUMNS, DayFolder, day_folder, existing
-from mm.dayfolder.ledger import Event, LedgerView, halts, ids_begin_anew, is_hole, with_events
+from mm.dayfolder.ledger import Event, LedgerView, excused_trades, halts, ids_begin_anew, is_hole, with_events
 from mm.dayfolder.recovery import venue_in
 from mm.dayfolder.rows import CheckedLines, DefectList, table
 from mm.errors import MissingDay
@@ -159,10 +159,11 @@ def cover(folder: DayFolder) -> DayCoverage:
     findings, times, depth, trades = DefectList(folder), _Times(), Ids(), Ids()
     view = LedgerView.of(folder, findings)
     _play(view, _diffs(existing(folder.diffs), findings), times, depth, venue_in(folder, view))
-    holes = missing_trades(_trade_runs(existing(folder.trades), findings, trades), view.holes("trade_gap"))
+    runs = list(trade_runs(existing(folder.trades), findings, trades))
+    holes = missing_trades(runs, view.holes("trade_gap"), excused_trades(view.events))
     depth.declare(view.of_kind("gap"))
     trades.declare(view.of_kind("trade_gap"))
-    for hole in holes:
+    for hole in missing_trades(runs, view.holes("trade_gap")):
         trades.miss(hole.ids)
     window = _window(view, times)
     halted = [MissingIds(0, 0, from_us, to_us or times.last_us) for from_us, to_us, _ in halts(view.events)]
@@ -210,10 +211,13 @@ class ValidTime:
 
     Attributes:
         total_us: The time.
+        stretches: Begin and end of each stretch of it, where the clock did not step.
     """
 
     def __init__(self) -> None:
         self.total_us = 0
+        self.stretches: list[tuple[int, int]] = []
+        self._from_us = 0
         self._last_us: int | None = None
         self._jumps = ClockJumps()
 
@@ -225,11 +229,20 @@ class ValidTime:
         else:
             self._jumps = ClockJumps()
             self._jumps.add(us)
+            self._from_us = us
         self._last_us = max(us, self._last_us or 0)
 
     def stop(self) -> None:
         """Mark the book as no longer valid."""
+        if self._last_us is not None:
+            self.stretches.append((self._from_us, self._last_us))
         self._last_us = None
+
+    def without_us(self, holes: Iterable[MissingIds]) -> int:
+        """Return the time without that of *holes*, which do not overlap."""
+        pairs = ((hole, stretch) for hole in holes for stretch in self.stretches)
+        shared = (min(hole.to_us, end) - max(hole.from_us, begin) for hole, (begin, end) in pairs)
+        return self.total_us - sum(us for us in shared if us > 0)
 
     def stepped(self, step: Event) -> None:
         """Apply a ``clock_step``: a forward step does not count; after a backward step, time continues from there."""
@@ -337,7 +350,7 @@ def _diffs(path: Path | None, findings: DefectList) -> Iterator[IdRow]:
             findings.add(path, row, "type", str(error))
 
 
-def _trade_runs(path: Path | None, findings: DefectList, ids: Ids) -> Iterator[ConsecutiveIds]:
+def trade_runs(path: Path | None, findings: DefectList, ids: Ids) -> Iterator[ConsecutiveIds]:
     """Yield the trades of the day in order, each id once, and count all of them in *ids*."""
     if path is None:
         return
@@ -352,6 +365,12 @@ def _trade_runs(path: Path | None, findings: DefectList, ids: Ids) -> Iterator[C
         if trade_id not in seen:
             seen.add(trade_id, trade_id)
             yield ConsecutiveIds(trade_id, trade_id, us, us)
+
+
+def missing_in(folder: DayFolder, view: LedgerView) -> list[MissingIds]:
+    """Return the trades missing in *folder*, with the arrivals around them, but those lost with a connection."""
+    runs = trade_runs(existing(folder.trades), DefectList(folder), Ids())
+    return missing_trades(runs, view.holes("trade_gap"), excused_trades(view.events))
 
 
 def _window(view: LedgerView, times: _Times) -> tuple[int, int]:

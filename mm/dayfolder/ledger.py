@@ -87,6 +87,9 @@ OVERLAP = "overlap"
 One of the two has a wrong id, so the sequence of ids begins anew with the later one: see `ids_begin_anew`.
 """
 
+RESTART, DISCONNECTED = "restart", "disconnected"
+"""Causes of missing ids that were lost with the connection, whose time has no book."""
+
 NOT_TRADED = frozenset(
     (
         "HALT",
@@ -282,6 +285,16 @@ def explained_ids(events: "Iterable[Event]", kind: str) -> IdRanges:
         elif kind == "trade_gap" and details.get("kind") == NO_EXECUTION and isinstance(number, int):
             found.add(number, number)
     return found
+
+
+def excused_trades(events: "Iterable[Event]") -> IdRanges:
+    """Return the trade ids without a row that exclude no time of their own: no executions, or lost with the connection.
+
+    Other trades are known to be missing between their neighbours, so that there nothing can be said about trades.
+    """
+    lost = (RESTART, DISCONNECTED)
+    kept = (event for event in events if event.kind != "trade_gap" or event.details.get("cause") in lost)
+    return explained_ids(kept, "trade_gap")
 
 
 @dataclass(frozen=True)

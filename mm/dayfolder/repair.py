@@ -17,6 +17,7 @@ import msgspec
 
 from mm.dayfolder.check import CheckReport, check_day
 from mm.dayfolder.check_trades import TradeRange, check_trades
+from mm.dayfolder.coverage import Ids, trade_runs
 from mm.dayfolder.day_grids import DayGrids
 from mm.dayfolder.day_writer import lock_day
 from mm.dayfolder.layout import TRADE_COLUMNS, DayFolder, day_folder, existing
@@ -36,7 +37,7 @@ from mm.dayfolder.repair_rows import (
 )
 from mm.dayfolder.rows import CheckedLines, DefectList, FileRows, RowOrder, number_in
 from mm.errors import BrokenFile
-from mm.ids import MissingIds
+from mm.ids import MissingIds, missing_trades
 
 
 class Repaired(msgspec.Struct, frozen=True):
@@ -297,7 +298,10 @@ class DayRepair:
         """Report missing trade ids that are not in the ledger."""
         folder = self._folder
         source = FileRows(CheckedLines(folder.trades, findings, 0), self._order(folder.trades, view))
-        gaps = [MissingIds(*hole) for _, hole in check_trades(view, DayGrids(), findings, source, TradeRange())]
+        found = check_trades(view, DayGrids(), findings, source, TradeRange())
+        missing = missing_trades(trade_runs(folder.trades, DefectList(folder), Ids()), view.holes("trade_gap"))
+        around = {hole.ids: hole for hole in missing}
+        gaps = [around.get(hole, MissingIds(*hole)) for _, hole in found]
         rows = enumerate(lines_of_file(folder.trades))
         last = max((number_in(line, _TRADE_ID_COLUMN) for at, line in rows if at), default=None)
         self._note("trade_gap", gaps + self._cut_off("trade_gap", folder.trades, last, view))

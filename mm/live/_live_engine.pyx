@@ -11,7 +11,7 @@ from libc.stdint cimport int64_t
 from mm.backtest._event_buffer cimport EventBuffer
 from mm.backtest._order_manager cimport OrderManager, look_at_best, pass_requotes, run_grid, run_timers
 from mm.backtest._own_orders cimport OpenOrders, OwnOrders
-from mm.backtest._records cimport EPOCH_BREAK, handed, handed_counts, record_mid, record_state
+from mm.backtest._records cimport EPOCH_BREAK, handed, handed_counts, record_mid, record_span, record_state
 from mm.backtest._venue cimport Touch, centre_book
 from mm.backtest.fills.base cimport NEVER, Trade
 from mm.backtest.quotes.base cimport QuoteModel
@@ -55,9 +55,9 @@ cdef class LiveEngine:
     cdef EventBuffer buffer
     cdef Book book
     cdef Touch touch
-    cdef bint opened, begun
+    cdef bint opened, begun, covered
     cdef int64_t begun_us, events_played, rows_played
-    cdef int64_t valid_us, valid_since_us, two_sided_us, two_sided_since_us
+    cdef int64_t valid_us, covered_since_us, two_sided_us, two_sided_since_us
 
     def __init__(self, quotes: object, rules: Rules) -> None:
         self.quotes = compiled(quotes)
@@ -163,18 +163,31 @@ cdef class LiveEngine:
         look_at_best(self.manager, &self.venue.orders.open, &self.touch, us)
         if not self.begun:
             self.begun = True
-            self.begun_us = self.valid_since_us = us
+            self.begun_us = us
+            self.cover(us)
             self.manager.begin(us, not self.quotes.timeless)
         return 0
 
-    cdef void set_valid(self, bint valid, int64_t us) noexcept:
+    cdef int set_valid(self, bint valid, int64_t us) except -1:
         """Set whether the book is valid from now on."""
-        if self.touch.valid and not valid and self.begun:
-            self.valid_us += us - self.valid_since_us
-        elif valid and not self.touch.valid:
-            self.valid_since_us = us
+        if valid and not self.touch.valid:
             self.venue.orders.open.changed = True
         self.touch.valid = valid
+        return self.cover(us)
+
+    cdef int cover(self, int64_t us) except -1:
+        """Begin or end a stretch of time with a market, as the book now is."""
+        cdef bint covered = self.touch.valid and self.begun
+        if covered == self.covered:
+            return 0
+        self.covered = covered
+        if covered:
+            self.covered_since_us = us
+        else:
+            self.valid_us += us - self.covered_since_us
+            record_span(&self.venue.orders.records, self.covered_since_us, us)
+        self.watch_sides(us)
+        return 0
 
     cdef int note_top(self, int64_t us, int64_t recv_seq) except -1:
         """Update the best prices, and record the mid if it has changed."""
@@ -227,8 +240,8 @@ cdef class LiveEngine:
         return 0
 
     cdef void watch_sides(self, int64_t us) noexcept:
-        """Count the time during which orders rest on both sides."""
-        cdef bint both = self.venue.orders.open.resting[0] > 0 and self.venue.orders.open.resting[1] > 0
+        """Count the time with a market during which orders rest on both sides."""
+        cdef bint both = self.covered and self.venue.orders.open.resting[0] > 0 and self.venue.orders.open.resting[1] > 0
         if both and self.two_sided_since_us == NEVER:
             self.two_sided_since_us = us
         elif not both and self.two_sided_since_us != NEVER:
@@ -293,17 +306,19 @@ cdef class LiveEngine:
 
     def journal(self) -> Journal:
         """Return the journal tables, as a paper exchange does."""
-        cdef int64_t valid_us = self.valid_us, two_sided_us = self.two_sided_us
+        cdef int64_t two_sided_us = self.two_sided_us
         cdef OwnOrders orders = self.venue.orders
-        if self.touch.valid and self.begun:
-            valid_us += self.now_us - self.valid_since_us
+        if self.covered:  # the stretch so far
+            self.valid_us += self.now_us - self.covered_since_us
+            record_span(&orders.records, self.covered_since_us, self.now_us)
+            self.covered_since_us = self.now_us
         if self.two_sided_since_us != NEVER:
             two_sided_us += self.now_us - self.two_sided_since_us
         counters = {
             "first_us": self.begun_us if self.begun else -1,
             "last_us": self.now_us,
-            "valid_us": valid_us,
-            "invalid_us": self.now_us - self.begun_us - valid_us if self.begun else 0,
+            "valid_us": self.valid_us,
+            "invalid_us": self.now_us - self.begun_us - self.valid_us if self.begun else 0,
             "two_sided_us": two_sided_us,
             "events": self.events_played,
             "rows": self.rows_played,
@@ -315,6 +330,7 @@ cdef class LiveEngine:
             fills=handed(&orders.records.fills),
             state=handed(&orders.records.state),
             mids=handed(&orders.records.mids),
+            spans=handed(&orders.records.spans),
             fill_reasons=FILL_REASONS,
             counters=counters,
             breaches=handed(&orders.records.breaches) if self.manager.guard.has_limits else None,

@@ -15,6 +15,7 @@ import msgspec
 
 from mm.dayfolder.day_grids import GridChange, read_grids, with_history
 from mm.dayfolder.day_writer import DayWriter
+from mm.dayfolder.ledger import RESTART
 from mm.dayfolder.rows import REST, STREAM
 from mm.errors import BrokenFile, Mismatch, OffGrid
 from mm.instrument import Instrument, from_exchange_info, short_text
@@ -23,7 +24,7 @@ from mm.market_data.day_journal import DayJournal, DayReport
 from mm.market_data.grid import Grid
 from mm.market_data.latency import OFFSET_STREAM, RoundTrip, StreamLatencies
 from mm.market_data.market_events import Subscriber
-from mm.market_data.market_state import RESTART, MarketState, PreviousRun
+from mm.market_data.market_state import MarketState, PreviousRun
 from mm.market_data.stalls import StallDetector, TradeWatch
 from mm.market_data.sync_engine import SnapshotSanity
 from mm.market_data.trade_state import TradeBackfill

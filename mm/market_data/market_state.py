@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from typing import Any, Generic, NamedTuple, TypeVar
 
 from mm.dayfolder.layout import SPOT
-from mm.dayfolder.ledger import GRID
+from mm.dayfolder.ledger import DISCONNECTED, GRID
 from mm.dayfolder.rows import CLOCK_SLACK_US
 from mm.ids import Follow, IdRanges, MissingIds, follow, went_back
 from mm.market_data.doubts import FAR_IDS, Doubts, Sequenced, Settled, is_far
@@ -281,9 +281,6 @@ class Arbiter:
     def rest(self) -> Passing:
         """Return all waiting messages: nothing more will arrive."""
         return [*self._updates.rest(), *self._trades.rest()]
-
-
-RESTART, DISCONNECTED = "restart", "disconnected"
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from mm.backtest.metrics.pnl import PERIOD_US
 from mm.backtest.metrics.risk import verdict
+from mm.backtest.metrics.spans import PERIOD_US, Spans
 from mm.backtest.run_terms import of_all_legs, quoting_of
 from mm.backtest.summary_text import sign_of_mean
 from mm.base.arrays import Floats
@@ -97,19 +97,23 @@ class TearSheet(Sheet[ComparedRun]):
     def difference(self, run: ComparedRun) -> dict[str, Any] | None:
         """Return the PnL of a run less that of the first one over the time that both cover, with its 95 % interval.
 
-        The interval is that of the paired differences of each minute, as of a verdict (`mm.backtest.metrics.risk`).
-        None for the first run itself, without such time, or if the assets differ.
+        The interval is that of the paired differences of each minute with a market in both, as of a verdict
+        (`mm.backtest.metrics.risk`). None for the first run itself, without such time, or if the assets differ.
         """
         first = self.runs[0]
         span = _common([first, run]) if first in self.known and run in self.known else None
         if run is first or span is None or not self.one_asset:
             return None
-        minutes = np.append(np.arange(span[0], span[1], PERIOD_US), span[1])  # the last one may be shorter
-        own, other = (_held_at(one.columns.curve, minutes) for one in (run, first))
-        known = ~np.isnan(own - other)
-        apart = np.diff((own - other)[known])  # over an outage the change falls into the minute after it
+        own, other = (one.columns.curve for one in (run, first))
+        us = np.unique(np.concatenate((own.us, other.us, span)))
+        whole = _held_at(own, us) - _held_at(other, us)
+        whole = whole[(us >= span[0]) & (us <= span[1]) & ~np.isnan(whole)]
+        begins = _spans_of(run, span).within(_spans_of(first, span)).periods
+        before, after = (_held_at(own, at) - _held_at(other, at) for at in (begins, begins + PERIOD_US))
+        apart = (after - before)[~np.isnan(after - before)]
         tested = verdict(apart) or {"text": "equal in every minute", "lower95": None, "upper95": None}
-        return {"seconds": (span[1] - span[0]) / US_PER_S, "pnl": float(apart.sum()), **tested}
+        pnl = float(whole[-1] - whole[0]) if len(whole) else 0.0
+        return {"seconds": (span[1] - span[0]) / US_PER_S, "pnl": pnl, **tested}
 
     def numbers(self) -> dict[str, list[float | None]]:
         """Return the numbers of all runs by name; those that no run has are omitted.
@@ -155,6 +159,13 @@ def _common(runs: Sequence[ComparedRun]) -> tuple[int, int] | None:
         return None
     first, last = max(run.span[0] for run in runs), min(run.span[1] for run in runs)
     return (first, last) if last - first >= US_PER_S else None
+
+
+def _spans_of(run: ComparedRun, span: tuple[int, int]) -> Spans:
+    """Return the time with a market of a run within a *span*; all of it for a run of a version that did not tell."""
+    within = Spans.of(np.array([span], np.int64))
+    own = run.summary.get("spans")
+    return within if own is None else within.within(Spans.of(np.array(own, np.int64).reshape(-1, 2)))
 
 
 def _from_zero(curve: EquityCurve) -> EquityCurve:

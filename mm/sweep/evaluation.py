@@ -79,12 +79,12 @@ class EvaluatedDay:
     command: str
 
     def hourly(self) -> dict[int, float]:
-        """Return the PnL of the quoting by hour since 1970; minutes without a valid book are left out."""
+        """Return the PnL of the quoting by hour since 1970, of the minutes with a market that begin in it."""
         series, found = self.outcome["series"], dict[int, float]()
-        for minute, value in enumerate(series["pnl"]):
-            if value is not None:
-                hour = (series["start_us"] + minute * series["period_s"] * US_PER_S) // HOUR_US
-                found[hour] = found.get(hour, 0.0) + value
+        begins = (begin_us + MINUTE_US * at for begin_us, count in series["spans"] for at in range(count))
+        for begin_us, value in zip(begins, series["pnl"], strict=True):
+            hour = begin_us // HOUR_US
+            found[hour] = found.get(hour, 0.0) + value
         return found
 
 

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property, partial
 from itertools import pairwise
 from math import isnan
 from statistics import variance
@@ -12,12 +13,11 @@ import numpy as np
 
 from mm.backtest.metrics.overfitting import backtest_overfitting, deflated_sharpe, expected_best_sharpe
 from mm.backtest.metrics.ranking import are_tied, assumption_of, block_periods, mean_ends, rank
-from mm.backtest.metrics.risk import PERIODS_PER_YEAR
+from mm.backtest.metrics.spans import PERIOD_US, PeriodBlocks
 from mm.backtest.run_terms import DAYS_NOT_PLAYED, IMPLAUSIBLE_FEE, SPOT_FEES, of_all_legs, quoting_of
 from mm.base.arrays import Floats, Ints
 from mm.base.notebook import Picture, Shown
 from mm.base.numbers import number, signed
-from mm.clock import US_PER_S
 from mm.report.notebook import sweep_picture
 from mm.report.sweep import findings_card
 from mm.sweep.grid import Axis
@@ -25,10 +25,9 @@ from mm.sweep.grid import Axis
 LEAST_BLOCKS = 4
 _NOTHING = 1e-9  # rounding error of gains and losses that cancel
 BLOCKS_S = (3600, 900, 300)  # the first length that gives enough blocks is used
-SERIES_DIFFER = "the 60 s periods of the runs have no common time grid"
+SERIES_DIFFER = "the runs have not the same spans with a market, so their 60 s periods differ"
 SCHEMA_VERSION = 1
 SWEEP, TABLE, POINTS, SERIES = "sweep.json", "sweep.csv", "points.ndjson", "pnl_60s.csv"  # files of the run folder
-YEAR = PERIODS_PER_YEAR**0.5
 HEADLINES = (
     "pnl_total",
     "pnl_quoting",
@@ -59,33 +58,46 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True)
 class PnlPanel:
-    """PnL by period (rows) and trial (columns), for the periods that count in all trials.
+    """PnL by period (rows) and trial (columns).
 
     Attributes:
-        start_us: Start of each period.
+        spans: Start of each span with a market, in µs, and the number of its periods.
         pnl: PnL of each trial in each period, in the quote asset.
     """
 
-    start_us: Ints
+    spans: tuple[tuple[int, int], ...]
     pnl: Floats
 
     @classmethod
     def of(cls, series: Sequence[Mapping[str, Any]]) -> "PnlPanel | None":
-        """Return the panel of the ``series`` of trials; None if there are none, or if their time grids differ."""
-        grids = {(one["start_us"], one["period_s"], len(one["pnl"])) for one in series}
+        """Return the panel of the ``series`` of trials; None if there are none, or if their spans differ."""
+        grids = {tuple((start_us, count) for start_us, count in one["spans"]) for one in series}
         if len(grids) != 1:
             return None
-        start_us, period_s, length = grids.pop()
-        pnl = np.array([one["pnl"] for one in series], dtype=np.float64).reshape(len(series), length).T
-        known = ~np.isnan(pnl)
-        if length == 0 or (known.any(axis=1) != known.all(axis=1)).any():
+        [spans] = grids
+        if not any(count for _, count in spans):
             return None
-        counts = np.flatnonzero(known.all(axis=1))
-        return cls(start_us + counts * period_s * US_PER_S, pnl[counts])
+        return cls(spans, np.array([one["pnl"] for one in series], dtype=np.float64).T)
+
+    @property
+    def counts(self) -> list[int]:
+        """The number of periods of each span."""
+        return [count for _, count in self.spans]
+
+    @cached_property
+    def start_us(self) -> Ints:
+        """Start of each period."""
+        return np.array([begin + PERIOD_US * at for begin, count in self.spans for at in range(count)], np.int64)
 
     def of_columns(self, columns: Sequence[int]) -> "PnlPanel":
         """Return the panel of some of its columns."""
-        return PnlPanel(self.start_us, self.pnl[:, list(columns)])
+        return PnlPanel(self.spans, self.pnl[:, list(columns)])
+
+    def before(self, stop: int) -> "PnlPanel":
+        """Return the panel of the first *stop* periods."""
+        left = np.clip(stop - np.cumsum([0, *self.counts[:-1]]), 0, self.counts).tolist()
+        kept = tuple((begin, count) for (begin, _), count in zip(self.spans, left, strict=True) if count)
+        return PnlPanel(kept, self.pnl[:stop])
 
     def blocks(self, days_us: Sequence[int]) -> tuple[list[slice], str]:
         """Return the blocks after each of which a new choice is made, and the length of a block in words.
@@ -107,33 +119,34 @@ class PnlPanel:
         return cuts, "an hour" if length == lengths[0] else f"{length} minutes"
 
 
-def sharpes(pnl: Floats) -> Floats:
-    """Return the annual Sharpe ratio of each column; NaN for a column without variation."""
+def sharpes(pnl: Floats, per_year: float) -> Floats:
+    """Return the annual Sharpe ratio of each column, with the periods of a year; NaN for one without variation."""
     if len(pnl) < 2:
         return np.full(pnl.shape[1], np.nan)
     spread = pnl.std(axis=0, ddof=1)
     varied = pnl.min(axis=0) < pnl.max(axis=0)
     found = np.full(pnl.shape[1], np.nan)
     np.divide(pnl.mean(axis=0), spread, out=found, where=varied)
-    found *= PERIODS_PER_YEAR**0.5
+    found *= per_year**0.5
     found[np.abs(found) < _NOTHING] = 0.0
     return found
 
 
-def scores(pnl: Floats, rank_by: str) -> Floats:
-    """Return the score of each column by *rank_by*, higher is better; -inf where it is not defined.
+def scores(panel: PnlPanel, rank_by: str) -> Floats:
+    """Return the score of each trial by *rank_by*, higher is better; -inf where it is not defined.
 
     ``pnl_quoting`` is the sum, ``max_drawdown`` the negative of the largest drawdown, and ``pnl_lower95`` the lower end
     of the interval of the mean per block.
     """
     found: Floats
+    pnl = panel.pnl
     if rank_by.startswith("pnl_quoting"):
         found = pnl.sum(axis=0)
     elif rank_by.startswith("max_drawdown"):
         level = np.cumsum(np.vstack([np.zeros(pnl.shape[1]), pnl]), axis=0)
         found = -(np.maximum.accumulate(level, axis=0) - level).max(axis=0)
     else:
-        found, _ = mean_ends(pnl)
+        found, _ = mean_ends(pnl, panel.counts)
     return np.where(np.isnan(found), -np.inf, found)
 
 
@@ -165,7 +178,7 @@ def forward(panel: PnlPanel, days_us: Sequence[int], rank_by: str) -> Forward | 
     cuts, block = panel.blocks(days_us)
     if len(cuts) < LEAST_BLOCKS or panel.pnl.shape[1] < 2:
         return None
-    picked = [int(scores(panel.pnl[: cut.start], rank_by).argmax()) for cut in cuts[1:]]
+    picked = [int(scores(panel.before(cut.start), rank_by).argmax()) for cut in cuts[1:]]
     gained = [panel.pnl[cut, column] for cut, column in zip(cuts[1:], picked, strict=True)]
     first = cuts[1].start
     return Forward(
@@ -174,7 +187,7 @@ def forward(panel: PnlPanel, days_us: Sequence[int], rank_by: str) -> Forward | 
         [(cut.start, cut.stop) for cut in cuts[1:]],
         panel.start_us[first:],
         np.concatenate(gained),
-        int(scores(panel.pnl, rank_by).argmax()),
+        int(scores(panel, rank_by).argmax()),
         panel.pnl[first:].sum(axis=0),
     )
 
@@ -242,10 +255,12 @@ class SelectionBias:
         trials: Number of different trials.
         variance: Variance of their Sharpe ratios per 60 s period; 0 for fewer than two trials, None if fewer than two
             of several have a Sharpe ratio.
+        per_year: The periods of a year of these runs.
     """
 
     trials: int
     variance: float | None
+    per_year: float
 
     @classmethod
     def of(cls, summaries: Sequence[Mapping[str, Any]], stopped: int = 0) -> "SelectionBias":
@@ -253,13 +268,14 @@ class SelectionBias:
         known = [of_all_legs(one)["returns"]["sharpe_per_period"] for one in summaries]
         defined = [value for value in known if value is not None]
         alone = 0.0 if len(summaries) < 2 else None
-        return cls(len(summaries) + stopped, variance(defined) if len(defined) > 1 else alone)
+        per_year = periods_per_year(summaries)
+        return cls(len(summaries) + stopped, variance(defined) if len(defined) > 1 else alone, per_year)
 
     @property
     def best(self) -> float | None:
         """Expected annual Sharpe ratio of the best of as many trials without skill; None if unknown."""
         known = self.trials and self.variance is not None
-        return expected_best_sharpe(self.variance or 0.0, self.trials) * YEAR if known else None
+        return expected_best_sharpe(self.variance or 0.0, self.trials) * self.per_year**0.5 if known else None
 
     def deflated(self, summary: Mapping[str, Any]) -> float | None:
         """Return the probability that a trial's Sharpe ratio exceeds `best`; None if either is not defined."""
@@ -269,6 +285,11 @@ class SelectionBias:
         shape = {name: moments[name] for name in ("periods", "skew", "kurtosis")}
         shape["inflation"] = moments["autocorr_inflation"]
         return deflated_sharpe(moments["sharpe_per_period"], variance=self.variance, trials=self.trials, **shape)
+
+
+def periods_per_year(summaries: Sequence[Mapping[str, Any]]) -> float:
+    """Return the periods of 60 s in a year, as trials of the same days state them; 0 without one."""
+    return float(of_all_legs(summaries[0])["returns"]["periods_per_year"]) if summaries else 0.0
 
 
 def independent_trials(pnl: Floats) -> float:
@@ -373,7 +394,8 @@ def find(
             for row, numbers in zip(rows, legs, strict=True)
         ]
         rank_by += "_all_legs" if rank_by in OF_ALL_LEGS else ""
-    _add_halves(rows, panel, place)
+    per_year = periods_per_year([one.outcome["summary"] for one in trials])
+    _add_halves(rows, panel, place, per_year)
     rank(rows, axes, rank_by)
     best = next((row for row in rows if row["rank"] == 1), None)
     _add_ties(rows, axes, panel, place)
@@ -387,13 +409,14 @@ def find(
         "schema_version": SCHEMA_VERSION,
         "rank_by": rank_by,
         "block_s": block_periods(len(panel.pnl)) * 60 if panel else None,
+        "blocks_left_out": PeriodBlocks.of(panel.counts, block_periods(len(panel.pnl))).left_out if panel else None,
         "axes": [{"name": one.name, "values": list(one.texts), "assumed": one.assumed} for one in axes],
         "points": len(points),
         "failed": sum(one.error is not None for one in points),
         **_worst_of(assumptions),
         "assumptions": assumptions,
         "halves_rank_correlation": rank_correlation(*halves(within.pnl, totals)) if within else None,
-        "walkforward": _as_json(chosen, numbers),
+        "walkforward": _as_json(chosen, numbers, per_year),
         "worst_case": _worst_case(rows, axes, rank_by),
         "best": best,
         "warnings": [],
@@ -412,7 +435,7 @@ def _row(one: PlayedPoint, bias: SelectionBias | None) -> Row:
     summary = one.outcome.get("summary")
     row: Row = {"rank": None, "point": one.number, **one.texts, "status": "failed" if one.error else "ok"}
     row |= {name: None if summary is None else summary[name] for name in HEADLINES}
-    row |= {"pnl_lower95": None if summary is None else _lower95(one.outcome["series"]["pnl"]), "tied": None}
+    row |= {"pnl_lower95": None if summary is None else _lower95(one.outcome["series"]), "tied": None}
     row["inventory_abs_mean"] = None if summary is None else summary["inventory"]["abs_mean"]
     row["deflated_sharpe"] = None if summary is None or bias is None else bias.deflated(summary)
     if one.forwarded is not None:
@@ -426,20 +449,21 @@ def rank_value(point: PlayedPoint, rank_by: str) -> float | None:
     if "error" in point.outcome:
         return None
     if rank_by == "pnl_lower95":
-        return _lower95(point.outcome["series"]["pnl"])
+        return _lower95(point.outcome["series"])
     value = of_all_legs(point.outcome["summary"])[rank_by]
     return None if value is None else float(value)
 
 
-def _lower95(pnl: Sequence[float | None]) -> float | None:
+def _lower95(series: Mapping[str, Any]) -> float | None:
     """Return the lower end of the 95 % interval of the mean PnL per block; None below two blocks."""
-    known = np.array([value for value in pnl if value is not None], dtype=np.float64)
-    return _known(float(mean_ends(known[:, None])[0][0]))
+    pnl, counts = np.array(series["pnl"], dtype=np.float64), [count for _, count in series["spans"]]
+    return _known(float(mean_ends(pnl[:, None], counts)[0][0]))
 
 
-def _add_halves(rows: Sequence[Row], panel: PnlPanel | None, place: Mapping[str, int]) -> None:
+def _add_halves(rows: Sequence[Row], panel: PnlPanel | None, place: Mapping[str, int], per_year: float) -> None:
     """Add the PnL and the Sharpe ratio of each half of the time to *rows*; *place* is the column of each trial."""
-    found = {"sharpe": halves(panel.pnl, sharpes), "pnl": halves(panel.pnl, totals)} if panel else {}
+    ratios = partial(sharpes, per_year=per_year)
+    found = {"sharpe": halves(panel.pnl, ratios), "pnl": halves(panel.pnl, totals)} if panel else {}
     for row in rows:
         column = place.get(row["digest"])
         for name in ("sharpe", "pnl"):
@@ -459,7 +483,7 @@ def _add_ties(rows: Sequence[Row], axes: Sequence[Axis], panel: PnlPanel | None,
     for key, column in first.items():
         same = [row for row in rows if row["rank"] is not None and assumption_of(row, axes) == key]
         pnl = panel.pnl[:, [place[row["digest"]] for row in same]]
-        for row, tied in zip(same, are_tied(pnl, panel.pnl[:, column]), strict=True):
+        for row, tied in zip(same, are_tied(pnl, panel.counts, panel.pnl[:, column]), strict=True):
             row["tied"] = tied
 
 
@@ -502,7 +526,7 @@ def _known(value: float) -> float | None:
     return None if isnan(value) else value
 
 
-def _as_json(chosen: Forward | None, columns: Sequence[int]) -> dict[str, Any] | None:
+def _as_json(chosen: Forward | None, columns: Sequence[int], per_year: float) -> dict[str, Any] | None:
     """Return the walk-forward of the choice as JSON values, with points by number."""
     if chosen is None:
         return None
@@ -511,7 +535,7 @@ def _as_json(chosen: Forward | None, columns: Sequence[int]) -> dict[str, Any] |
         "block": chosen.block,
         "spans": [[columns[column], *cut] for column, cut in zip(chosen.picked, chosen.cuts, strict=True)],
         "pnl": float(chosen.pnl.sum()),
-        "sharpe": _known(float(sharpes(chosen.pnl[:, None])[0])),
+        "sharpe": _known(float(sharpes(chosen.pnl[:, None], per_year)[0])),
         "pnl_of_the_best_in_hindsight": float(chosen.others[chosen.hindsight]),
         "pnl_of_the_median": middle[(len(middle) - 1) // 2],
     }

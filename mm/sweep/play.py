@@ -17,6 +17,8 @@ from queue import SimpleQueue
 from threading import Lock, Thread
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from mm.backtest.metrics.json_values import check
 from mm.backtest.metrics.pnl import account_of, changes_60s
 from mm.backtest.metrics.summary import point_summary
@@ -71,20 +73,17 @@ def failed(error: MMError) -> Outcome:
 
 
 def outcome_of(result: "Result") -> Outcome:
-    """Return the outcome that a sweep keeps: the `point_summary`, and the quoting PnL of each 60 s on a time grid.
+    """Return the outcome that a sweep keeps: the `point_summary`, and the quoting PnL of each 60 s with a market.
 
-    That PnL is of all legs, if their sum is known.
+    That PnL is of all legs, if their sum is known; ``spans`` are the begin and the number of periods of each span.
     """
     journal, terms = result.journal, result.terms
     account = account_of(journal, terms)
-    summary, start_us, pnl = point_summary(journal, terms, account), None, []
+    summary = point_summary(journal, terms, account)
     summary |= result.all_legs(summary)
     series = (result.series if result.legs else None) or account
-    if len(series.us):
-        changes, used = changes_60s(series)
-        start_us = int(series.us[0])
-        pnl = [change if counts else None for change, counts in zip(changes.tolist(), used.tolist(), strict=True)]
-    return {"summary": summary, "series": {"start_us": start_us, "period_s": PERIOD_S, "pnl": pnl}}
+    spans = np.column_stack((series.spans.begin_us, series.spans.period_counts)).tolist()
+    return {"summary": summary, "series": {"spans": spans, "period_s": PERIOD_S, "pnl": changes_60s(series).tolist()}}
 
 
 def _played(task: Task) -> "Result":

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mm.clock import US_PER_S, iso
-from mm.dayfolder.ledger import explained_ids, halts, is_hole
+from mm.dayfolder.ledger import excused_trades, explained_ids, halts, is_hole
 from mm.ids import ConsecutiveIds, IdRanges, IdSequence, missing_trades, went_back
 from mm.tape._book import TapeReplay
 from mm.tape.build import PER_EVENT, EventColumns, RecordedRows, windows
@@ -62,12 +62,26 @@ def trade_runs(events: EventColumns) -> Iterator[ConsecutiveIds]:
     yield from map(ConsecutiveIds, *(column.tolist() for column in columns))
 
 
-def trade_spans(day: RecordedDay, events: EventColumns) -> list[Span]:
-    """Return the spans of *day* in which trades are missing from *events* without a row in the ledger."""
-    known = [*explained_ids(day.ledger, "trade_gap"), *((n, n) for n in day.trades.ids_out.tolist())]
-    missing = missing_trades(trade_runs(events), IdRanges(known))
-    name, why = day.sources.trades.name, "are missing, and the ledger has no trade_gap for them"
-    return [Span(ids.from_us, ids.to_us, f"{name}: trade ids {ids.first_id} to {ids.last_id} {why}") for ids in missing]
+def trade_spans(day: RecordedDay, events: EventColumns, *, as_received: bool) -> list[Span]:
+    """Return the spans of *day* in which trades are missing from *events*, between those around them.
+
+    Such a span has no market: whether an order would have been filled in it is unknown. A day *as_received* keeps those
+    that the ledger declares: a live program heard of them at their end.
+    """
+    out = IdRanges((n, n) for n in day.trades.ids_out.tolist())
+    declared = explained_ids(day.ledger, "trade_gap") | out
+    excused = declared if as_received else excused_trades(day.ledger) | out
+    missing = missing_trades(trade_runs(events), declared, excused)
+    name, known = day.sources.trades.name, "are missing (trade_gap)"
+    unknown = "are missing, and the ledger has no trade_gap for them"
+    return [
+        Span(
+            ids.from_us,
+            ids.to_us,
+            f"{name}: trade ids {ids.first_id} to {ids.last_id} {known if declared.covers(*ids.ids) else unknown}",
+        )
+        for ids in missing
+    ]
 
 
 def halted_spans(day: RecordedDay) -> list[Span]:

@@ -1,3 +1,5 @@
+from functools import partial
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -25,7 +27,7 @@ MINUTE_US = 60_000_000
 
 def test_rows_are_ranked_with_undefined_and_failed_points_last():
     """A point of fewer than two blocks has no rank, nor has a failed point."""
-    flat = played(2, [0.0] * 9)
+    flat = played(2, [0.0] * 7)
     failed = PlayedPoint(3, {"GAMMA": "3"}, "k3", "mm backtest", {"error": "why", "exit_code": 1, "traceback": ""})
     rows = find([played(1, noise(1)), flat, failed, played(4, noise(2, mean=1.0))], [GAMMA], "pnl_lower95", [0]).rows
     assert [(row["point"], row["rank"], row["status"]) for row in rows] == [
@@ -84,6 +86,7 @@ def test_deflated_sharpe_matches_bailey_and_lopez_de_prado(ratios, periods):
         {
             "returns": {
                 "periods": periods,
+                "periods_per_year": 525600.0,
                 "skew": -0.5,
                 "kurtosis": 5.0,
                 "sharpe_per_period": ratio,
@@ -104,7 +107,7 @@ def test_deflated_sharpe_matches_bailey_and_lopez_de_prado(ratios, periods):
 
 def test_unknown_spread_of_trials_gives_no_deflated_sharpe():
     """With a variance of 0, the only Sharpe ratio of many trials would pass as that of a single trial."""
-    moments = {"periods": 500, "skew": 0.0, "kurtosis": 3.0, "autocorr_inflation": 1.0}
+    moments = {"periods": 500, "periods_per_year": 525600.0, "skew": 0.0, "kurtosis": 3.0, "autocorr_inflation": 1.0}
     defined, undefined = ({"returns": {**moments, "sharpe_per_period": ratio}} for ratio in (0.1, None))
     alone, among = SelectionBias.of([defined]), SelectionBias.of([defined, undefined, undefined])
     assert (alone.best, among.best) == (0.0, None)
@@ -142,7 +145,7 @@ def test_a_design_ranks_by_its_worst_fill_assumption():
     assert find(points[::2], [GAMMA], "pnl_quoting", [0]).content["worst_case"] is None
 
 
-@pytest.mark.parametrize(("minutes", "block"), [(1440, 30), (599, 5), (600, 30)])
+@pytest.mark.parametrize(("minutes", "block"), [(1440, 30), (595, 5), (600, 30)])
 def test_lower_bound_and_ties_equal_a_plain_computation(minutes, block):
     """By scipy, from the series alone; a tie is a paired difference, so a common market move does not hide a loss."""
     common = np.random.default_rng(9).normal(0, 5, minutes)
@@ -204,7 +207,7 @@ def test_independent_trials_follow_from_the_mean_correlation():
 def test_forward_chooses_in_each_block_from_the_past_only():
     """By hand: trial 1 is best at first, trial 2 from the second hour on."""
     hours = np.array([[2, 0], [-1, 1], [-1, 1], [-1, 3]], dtype=float)
-    panel = PnlPanel(np.arange(240) * MINUTE_US, np.repeat(hours, 60, axis=0) / 60)
+    panel = PnlPanel(((0, 240),), np.repeat(hours, 60, axis=0) / 60)
     chosen = forward(panel, [0], "pnl_quoting")
     assert chosen is not None
     assert chosen.picked == [0, 0, 1]  # after one hour 2:0, after two 1:1 (the first one), after three 0:2
@@ -221,8 +224,8 @@ def test_later_pnl_changes_no_earlier_choice(seed, hour, rank_by):
     draw = np.random.default_rng(seed)
     pnl = draw.normal(size=(6 * 60, 5))
     other = np.vstack([pnl[: hour * 60], draw.normal(size=(len(pnl) - hour * 60, 5))])
-    starts = np.arange(len(pnl)) * MINUTE_US
-    first, second = (forward(PnlPanel(starts, values), [0], rank_by) for values in (pnl, other))
+    spans = ((0, 100), (900 * MINUTE_US, len(pnl) - 100))
+    first, second = (forward(PnlPanel(spans, values), [0], rank_by) for values in (pnl, other))
     assert first is not None
     assert second is not None
     assert first.picked[:hour] == second.picked[:hour]
@@ -231,29 +234,29 @@ def test_later_pnl_changes_no_earlier_choice(seed, hour, rank_by):
 def test_blocks_are_days_if_there_are_enough_days():
     """A gap between days is not part of a block, and a short day has short blocks."""
     day_us = 24 * 60 * MINUTE_US
-    starts = np.concatenate([day * day_us + np.arange(100) * MINUTE_US for day in range(5)])
-    panel = PnlPanel(starts, np.ones((500, 2)))
+    panel = PnlPanel(tuple((day * day_us, 100) for day in range(5)), np.ones((500, 2)))
     cuts, length = panel.blocks([day * day_us for day in range(5)])
     assert [(cut.start, cut.stop) for cut in cuts] == [(100 * day, 100 * day + 100) for day in range(5)]
     assert length == "a day"
-    short = PnlPanel(starts[:62], np.ones((62, 2)))
+    short = PnlPanel(((0, 62),), np.ones((62, 2)))
     cuts, length = short.blocks([0])
     assert [(cut.start, cut.stop) for cut in cuts] == [(0, 15), (15, 30), (30, 45), (45, 62)]
     assert length == "15 minutes"
-    assert forward(PnlPanel(starts[:15], np.ones((15, 2))), [0], "pnl_lower95") is None
+    assert forward(PnlPanel(((0, 15),), np.ones((15, 2))), [0], "pnl_lower95") is None
 
 
-def test_panel_contains_periods_that_count_in_all_trials():
-    """Runs on different time grids are not compared at all."""
-    panel = PnlPanel.of([outcome([1.0, None, 3.0])["series"], outcome([4.0, None, 6.0])["series"]])
+def test_panel_contains_the_periods_of_all_spans():
+    """Runs with other spans are not compared at all; a part of the panel ends within its span."""
+    series = [{"spans": [[0, 2], [9 * MINUTE_US, 1], [20 * MINUTE_US, 0]], "pnl": [1.0, 2.0, n]} for n in (3.0, 6.0)]
+    panel = PnlPanel.of(series)
     assert panel is not None
-    assert panel.start_us.tolist() == [0, 2 * MINUTE_US]
-    assert panel.pnl.tolist() == [[1.0, 4.0], [3.0, 6.0]]
-    assert PnlPanel.of([outcome([1.0, None])["series"], outcome([1.0, 2.0])["series"]]) is None
+    assert panel.start_us.tolist() == [0, MINUTE_US, 9 * MINUTE_US]
+    assert panel.pnl.tolist() == [[1.0, 1.0], [2.0, 2.0], [3.0, 6.0]]
+    assert [panel.before(stop).counts for stop in (0, 1, 2, 3)] == [[], [1], [2], [2, 1]]
     assert PnlPanel.of([outcome([1.0])["series"], outcome([1.0, 2.0])["series"]]) is None
     assert PnlPanel.of([]) is None
-    findings = find([played(1, [1.0, None]), played(2, [1.0, 2.0])], [GAMMA], "pnl_quoting", [0])
-    assert any("have no common time grid" in line for line in findings.content["warnings"])
+    findings = find([played(1, [1.0]), played(2, [1.0, 2.0])], [GAMMA], "pnl_quoting", [0])
+    assert any("have not the same spans" in line for line in findings.content["warnings"])
 
 
 @given(st.lists(st.tuples(st.integers(-3, 3), st.integers(-3, 3)), min_size=3, max_size=20))
@@ -270,14 +273,14 @@ def test_rank_correlation_of_halves_is_spearmans(pairs):
 def test_scores_match_those_of_the_rows():
     """A choice by past performance uses the same numbers as the ranking of the table."""
     pnl = np.array([[1.0, 0.0], [-3.0, 0.0], [2.0, 0.0], [1.0, 0.0]])
-    assert scores(pnl, "pnl_quoting").tolist() == [1.0, 0.0]
-    assert scores(pnl, "max_drawdown").tolist() == [-3.0, 0.0]
-    assert scores(pnl, "pnl_lower95").tolist() == [-np.inf, -np.inf]  # less than two blocks
+    panel = PnlPanel(((0, 4),), pnl)
+    assert scores(panel, "pnl_quoting").tolist() == [1.0, 0.0]
+    assert scores(panel, "max_drawdown").tolist() == [-3.0, 0.0]
+    assert scores(panel, "pnl_lower95").tolist() == [-np.inf, -np.inf]  # less than two blocks
     series = noise(5)
     row = find([played(1, series)], [GAMMA], "pnl_lower95", [0]).rows[0]
-    assert scores(np.array([series]).T, "pnl_lower95").tolist() == [row["pnl_lower95"]]
-    panel = PnlPanel(np.arange(4), pnl)
-    first, second = halves(panel.pnl, sharpes)
+    assert scores(PnlPanel(((0, len(series)),), np.array([series]).T), "pnl_lower95").tolist() == [row["pnl_lower95"]]
+    first, second = halves(panel.pnl, partial(sharpes, per_year=525600.0))
     assert first[0] == pytest.approx(-1 / np.std([1, -3], ddof=1) * 525600**0.5)
     assert np.isnan(second[1])
     assert [half.tolist() for half in halves(panel.pnl, totals)] == [[-2.0, 0.0], [3.0, 0.0]]

@@ -43,7 +43,7 @@ def played(symbol, day, pnl, *, volatility=(1.0,), asset="USDT", qty=2.0, start=
         "quote_asset": asset,
         "warnings": ["null: x", "a warning"],
     }
-    series = {"start_us": start * HOUR_US, "period_s": 60, "pnl": minutes}
+    series = {"spans": [[start * HOUR_US, len(minutes)]], "period_s": 60, "pnl": minutes}
     market = DayMarket(500.0, np.arange(start, start + len(volatility)), np.array(volatility, np.float64))
     return EvaluatedDay(
         symbol, day, market, {"summary": found | summary, "series": series}, f"mm backtest {symbol} {day}"

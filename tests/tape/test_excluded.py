@@ -7,7 +7,9 @@ from day_stories import START, at, diff, snapshot, trade, write_day
 from mm.backtest.io import load_day
 from mm.dayfolder.check import check_day
 from mm.dayfolder.coverage import cover
+from mm.dayfolder.repair import repair_day
 from mm.tape.excluded import Span, sentences
+from mm.tape.recorded import read_ledger
 from mm.tape.tape import DEPTH, GAP, KIND_NAMES, TRADE
 
 GAP_EVENT = {"from_id": 4, "to_id": 6, "from_us": at(4), "to_us": at(8), "cause": "ids_missing"}
@@ -49,9 +51,30 @@ def test_hole_without_length_follows_its_instant(tmp_path):
     assert len(inside.meta.excluded) == len(ended.meta.excluded) == 1
 
 
-def test_declared_or_backfilled_trade_ids_are_not_excluded(tmp_path):
-    """A disconnected recorder declares the gap, or requests the trades later."""
-    declared = story(trade(3, 3), trade(9, 7), more=[("gap", at(9), "trade_gap", 1, GAP_EVENT)])
+def test_trades_known_to_be_missing_end_the_book_as_unknown_ones_do(tmp_path):
+    """Also where the ledger's row has no length; check and coverage mean the same time."""
+    for name, row in (("a", GAP_EVENT), ("b", GAP_EVENT | {"from_us": 0, "to_us": 0})):
+        folder = write_day(tmp_path / name, story(trade(3, 3), trade(9, 7), more=[("gap", at(9), "trade_gap", 1, row)]))
+        tape, report, found = load_day(folder), check_day(folder), cover(folder)
+        assert tape.meta.excluded == (
+            "trades_ws_SIMUSDT_20260105.csv: trade ids 4 to 6 are missing (trade_gap): "
+            "excluded from 2026-01-05T07:00:03.000000Z to 2026-01-05T07:00:09.000000Z (6.0 s)",
+        )
+        assert not [us for us in tape.event_us[tape.kind == DEPTH].tolist() if at(3) < us < at(9)]
+        assert (report.ok, report.trade_gaps, report.trade_gaps_s) == (True, 1, 6.0)
+        assert found.covered_s == pytest.approx((at(12) - at(2)) / 1e6 - 6.0)
+        assert report.covered_s == pytest.approx((at(12) - at(3)) / 1e6 - 6.0), "from the first frame on"
+        assert [(one.from_us, one.to_us, one.cause) for one in found.excluded][1:2] == [
+            (at(3), at(9), "trades missing")
+        ]
+        assert found.trades.undeclared == 0
+        assert load_day(folder, as_received=True).meta.excluded == ()
+
+
+def test_trades_lost_with_the_connection_or_fetched_exclude_no_time_of_their_own(tmp_path):
+    """Without a connection there is no book either; fetched trades are placed where they were."""
+    lost = GAP_EVENT | {"cause": "disconnected"}
+    declared = story(trade(3, 3), trade(9, 7), more=[("gap", at(9), "trade_gap", 1, lost)])
     assert load_day(write_day(tmp_path / "a", declared)).meta.excluded == ()
     fetched = story(trade(3, 3), trade(8, 5), trade(9, 4, source="rest"))
     assert load_day(write_day(tmp_path / "b", fetched)).meta.excluded == ()
@@ -91,3 +114,19 @@ def test_other_statuses_are_no_halt(tmp_path):
     """A venue may have none."""
     reports = [("event", at(6), "exchange_info", 1, {"status": "None"})]
     assert load_day(write_day(tmp_path, story(trade(3, 1), trade(5, 2), more=reports))).meta.excluded == ()
+
+
+def test_repair_keeps_the_span_of_missing_trades(tmp_path):
+    """Two of five rows are lost: the repaired day says so, and has the same time with a market as before."""
+    folder = write_day(tmp_path, story(trade(3, 1), trade(5, 2), trade(7, 5), trade(8, 6), trade(10, 7)))
+    before = load_day(folder).meta.excluded
+    assert [line.split(":")[1] for line in before] == [
+        " trade ids 3 to 4 are missing, and the ledger has no trade_gap for them"
+    ]
+    repair_day(folder, "repair", at(20))
+    rows = [row for row in read_ledger(folder)[0] if row.kind == "trade_gap"]
+    assert [(row.details["from_us"], row.details["to_us"]) for row in rows] == [(at(5), at(7))]
+    [after] = load_day(folder).meta.excluded
+    assert after.endswith(before[0].partition("excluded")[2])
+    report = check_day(folder)
+    assert (report.ok, report.trade_gaps, report.trade_gaps_s) == (True, 1, 2.0)

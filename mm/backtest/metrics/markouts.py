@@ -10,6 +10,7 @@ import numpy as np
 
 from mm.backtest.metrics.arithmetic import student_quantile
 from mm.backtest.metrics.long_run import BLOCK_US
+from mm.backtest.metrics.spans import Spans
 from mm.base.arrays import Floats, Ints, Mask, Numbers
 from mm.clock import US_PER_S
 from mm.instrument import E8
@@ -88,13 +89,13 @@ def half_spreads(
     buys, sells, fills that add to the inventory beyond the target (or open one), fills that unwind it, and the
     distances of ``BANDS_TICKS`` from the mid, excluding the far end.
     """
-    valid, begin_us = journal.fills[:, 7] > 0, _begin_us(journal)
+    valid, spans = journal.fills[:, 7] > 0, Spans.of(journal.spans)
     us, _, side, ticks, lots, _, _, mid2, after_lots = np.ascontiguousarray(journal.fills[valid].T)
     earned, unwinds = side * (mid2 - 2 * ticks), (after_lots - target_lots - side * lots) * side < 0
     cells, half_tick = cells_of(side, unwinds, earned), instrument.tick_e8 / (2 * E8)
 
     def means(moved: Ints, known: Mask, after_us: int) -> GroupMeans:
-        block = (us - begin_us) // block_length_us(journal, after_us)
+        block = spans.blocks(block_length_us(spans, after_us)).of(us)
         count, sums = group_sums(block, cells, known, lots, side * moved, earned)
         return GroupMeans(len(valid), count, *_means(count, sums, half_tick))
 
@@ -108,15 +109,9 @@ def half_spreads(
     return effective, after
 
 
-def block_length_us(journal: "Journal", after_us: int) -> int:
+def block_length_us(spans: Spans, after_us: int) -> int:
     """Return the length of a block: five minutes, in runs under two hours the horizon, at least 30 s."""
-    if journal.counters["last_us"] - _begin_us(journal) >= SHORT_RUN_US:
-        return BLOCK_US
-    return max(after_us, SHORT_BLOCK_US)
-
-
-def _begin_us(journal: "Journal") -> int:
-    return int(journal.state[0, 0]) if len(journal.state) else int(journal.counters["first_us"])
+    return BLOCK_US if spans.covered_us >= SHORT_RUN_US else max(after_us, SHORT_BLOCK_US)
 
 
 def just_after(journal: "Journal") -> Ints:

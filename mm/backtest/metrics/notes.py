@@ -17,6 +17,7 @@ from mm.backtest.run_terms import (
     fraction_of,
 )
 from mm.base.arrays import Floats, Ints
+from mm.base.numbers import signed
 from mm.clock import iso, missing_days
 from mm.instrument import E8, short_text
 
@@ -71,7 +72,7 @@ MOST_UNTRADED = 0.5  # share of a run in long spans without trades (`RunTerms.un
 NULL = "null: "  # prefix of warnings that only explain nulls
 NOT_FINITE = "it would not be a finite number"
 _NEVER_VALID = "the book was never valid"
-_NO_VARIATION = "fewer than two 60 s periods with equity, or all equal"
+_NO_VARIATION = "fewer than two 60 s periods with a market, or all equal"
 _NO_FILLS = "no fills with a valid mid"
 _FEW_BLOCKS = "fewer than two blocks of five minutes with fills or time at rest"
 _NO_ENDS = f"no fill was predicted, or {_FEW_BLOCKS}"
@@ -102,18 +103,18 @@ REASONS = {
     "live_to_fill_s": "no fills of an order that was sent in this run",
     "order_to_fill_s": "no fills of an order that was sent in this run",
     "quote_to_trade": "no fills",
-    "two_sided_uptime": _NEVER_VALID,
-    "inventory": "no time passed between state rows",
+    "two_sided_uptime": "there was no time with a market",
+    "inventory": "no time passed with a market",
     "inventory.half_life_s": "the inventory was the same at every second",
-    "inventory_at_bound": "the quote model has no bound of the inventory, or no time passed between state rows",
-    "inventory_from_target": "no time passed between state rows",
-    "inventory_turnover": "the inventory never left its target, or no time passed between state rows",
+    "inventory_at_bound": "the quote model has no bound of the inventory, or no time passed with a market",
+    "inventory_from_target": "no time passed with a market",
+    "inventory_turnover": "the inventory never left its target, or no time passed with a market",
     "break_even_fee_rate": "no fills, or none with a valid mid that long after it",
     "verdict": "the same quoting PnL in every period, too few of them, or fills without adverse selection",
     "sharpe": _NO_VARIATION,
     "sharpe_autocorr": _NO_VARIATION,
-    "sharpe_ci95": "fewer than 20 periods of 60 s with equity, or changes too rare to resample",
-    "sortino": "fewer than two 60 s periods with equity, or none with a loss",
+    "sharpe_ci95": "fewer than 20 periods of 60 s with a market, or changes too rare to resample",
+    "sortino": "fewer than two 60 s periods with a market, or none with a loss",
     "calmar": "no drawdown",
     "max_drawdown": _NEVER_VALID,
     "drawdown_duration_s": _NEVER_VALID,
@@ -233,6 +234,17 @@ def one_sided(summary: Mapping[str, Any]) -> list[str]:
         return []
     causes = "; ".join(f"{reason} {count:,} ({WAYS[reason]})" for reason, count in list(skips.items())[:MOST_CAUSES])
     return [f"orders rested on both sides in {100 * uptime:.0f} % of the time; not sent: {causes}"]
+
+
+def left_out(summary: Mapping[str, Any]) -> list[str]:
+    """Return a note if the PnL in no period of 60 s is more than the verdict's interval is wide to either side."""
+    found, lost = summary["verdict"] or {}, summary["returns"]["pnl_left_out"]
+    if found.get("lower95") is None or 2 * abs(lost) <= found["upper95"] - found["lower95"]:
+        return []
+    return [
+        f"{signed(lost)} of the PnL fell outside the whole minutes with a market: in moves over a night or an outage, "
+        f"or in the last part of a span; verdict and ratios are without it"
+    ]
 
 
 def without_trades(terms: "RunTerms") -> list[str]:

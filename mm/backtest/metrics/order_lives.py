@@ -19,6 +19,7 @@ from mm.backtest.metrics.arithmetic import (
 from mm.backtest.metrics.long_run import BLOCK_US, fill_intervals, stretch_intervals
 from mm.backtest.metrics.market_paths import MarketPaths
 from mm.backtest.metrics.resting_states import OrderMarkets, RestingStates, stretches
+from mm.backtest.metrics.spans import Spans
 from mm.base.arrays import Floats, Ints, Mask
 from mm.clock import US_PER_S
 from mm.errors import UsageError
@@ -40,7 +41,7 @@ IS_END = np.isin(ACTIONS, ("CANCEL_ACK", "CLOSE_FILLED", "EXPIRE", "REJECT"))
 SHARES = {"p50": 0.5, "p99": 0.99, "p999": 0.999}
 EDGES_US = np.array([digit * 10**power for power in range(11) for digit in (1, 2, 5)], dtype=np.int64)
 EDGES_S = (EDGES_US / US_PER_S).tolist()
-HOUR_BLOCKS = 3_600 * US_PER_S // BLOCK_US
+HOUR_US = 3_600 * US_PER_S
 MOST_ROWS = 40
 COMMON = 0.99  # share of the time at rest in separate rows; the outermost two rows include the remainder
 NO_RATIO = (None, None, None)
@@ -223,9 +224,10 @@ def fill_rates(
         offsets: Result of `mid_offsets` for the run; None for distances from the mid.
     """
     pieces = [] if intensity is None else intensity.rows()
-    borders = _borders(journal, pieces)
+    cells = Cells.of(Spans.of(journal.spans), int(journal.mids[0, 0]) if len(journal.mids) else 0)
+    borders = _borders(journal, cells, pieces)
     with np.errstate(over="ignore"):  # beyond the largest float, fills and ratios are undefined
-        spent, beyond = rest(found, _path(journal, borders, offsets), intensity)
+        spent, beyond = rest(found, _path(journal, borders, offsets), cells, intensity)
     if intensity is not None and intensity.states and market is not None:
         spent.predict(*_by_states(found, journal, intensity, borders, market))
     seen = spent.fills(journal.fills)
@@ -244,6 +246,39 @@ def fill_rates(
     }, total
 
 
+class Cells(NamedTuple):
+    """Stretches of time that each lie in one block and in one hour of UTC; time after one, but in none, counts in it.
+
+    Attributes:
+        begin_us: Begin of each, ascending.
+        block: Number of its block, ascending.
+    """
+
+    begin_us: Ints
+    block: Ints
+
+    @classmethod
+    def of(cls, spans: Spans, first_us: int) -> "Cells":
+        """Return the cells of *spans*, whose blocks are five minutes; without any, one from *first_us* on."""
+        blocks = spans.blocks(BLOCK_US)
+        if not len(blocks.begin_us):
+            return cls(np.array([first_us]), np.zeros(1, np.int64))
+        hours = -(-blocks.begin_us // HOUR_US) * HOUR_US  # blocks are shorter than an hour
+        inside = (blocks.begin_us < hours) & (hours < blocks.end_us)
+        us = np.sort(np.concatenate((blocks.begin_us, hours[inside])))
+        return cls(us, blocks.of(us))
+
+    def at(self, us: Ints) -> Ints:
+        """Return the cell of each instant; those before the first are in the first."""
+        found: Ints = np.maximum(np.searchsorted(self.begin_us, us, side="right") - 1, 0)
+        return found
+
+    def by_block(self, values: Floats) -> Floats:
+        """Return the sums of *values* of cells by block."""
+        found: Floats = np.add.reduceat(values, changes(self.block), axis=0)
+        return found
+
+
 class RestSums(NamedTuple):
     """Time at rest and predicted fills.
 
@@ -252,14 +287,14 @@ class RestSums(NamedTuple):
         half_ticks: int64[n], the distances.
         grid: First distance, width and number of rows by distance, in half ticks; the outermost two include all nearer
             or farther distances.
-        first_block: Number of the first block since 1970.
-        rows: float64[blocks, rows, 2], order-seconds and predicted fills.
+        cells: The stretches of time.
+        rows: float64[cells, rows, 2], order-seconds and predicted fills.
     """
 
     time: Floats
     half_ticks: Ints
     grid: tuple[int, int, int]
-    first_block: int
+    cells: Cells
     rows: Floats
 
     def row(self, half_ticks: Ints) -> Ints:
@@ -269,41 +304,38 @@ class RestSums(NamedTuple):
         return found
 
     def summed(self, us: Ints, half_ticks: Ints, values: Ints | Floats | None = None) -> Floats:
-        """Return the sum of *values* (None: their number) of instants and distances, float64[blocks, rows].
-
-        Those outside count in the end blocks.
-        """
-        blocks, rows, _ = self.rows.shape
-        if not blocks * rows:
-            return np.zeros((blocks, rows))
-        block = np.clip(us // BLOCK_US - self.first_block, 0, blocks - 1)
-        cells = np.bincount(block * rows + self.row(half_ticks), values, blocks * rows)
-        return cells.reshape(blocks, rows).astype(np.float64)
+        """Return the sum of *values* (None: their number) of instants and distances, float64[cells, rows]."""
+        cells, rows, _ = self.rows.shape
+        if not cells * rows:
+            return np.zeros((cells, rows))
+        found = np.bincount(self.cells.at(us) * rows + self.row(half_ticks), values, cells * rows)
+        return found.reshape(cells, rows).astype(np.float64)
 
     def predict(self, us: Ints, half_ticks: Ints, mean: Floats) -> None:
         """Replace the predicted fills by *mean*, those of stretches that begin at *us*."""
         self.rows[:, :, 1] = self.summed(us, half_ticks, mean)
 
     def fills(self, fills: "Table") -> Floats:
-        """Return the number of *fills* by block and row, from the mid before each; those without one do not count."""
+        """Return the number of *fills* by cell and row, from the mid before each; those without one do not count."""
         fills = fills[fills[:, 7] > 0]
         return self.summed(fills[:, 0], fills[:, 2] * (fills[:, 7] - 2 * fills[:, 3]))
 
 
-def rest(found: Lives, path: "Path", intensity: "Intensity | None") -> tuple[RestSums, float | None]:
+def rest(found: Lives, path: "Path", cells: Cells, intensity: "Intensity | None") -> tuple[RestSums, float | None]:
     """Return the time at rest, with the fills that the *intensity* predicts; and the share of it outside the fit.
 
     The latter is the share spent outside the distances of the fit in force; None without time of such a fit.
 
     Args:
         found: The orders.
-        path: Instants at which the mid, the piece in force, its offset from the reference price or the block changes;
+        path: Instants at which the mid, the piece in force, its offset from the reference price or the cell changes;
             bid + ask, and the offsets of the mid, from then on.
+        cells: The stretches of time.
         intensity: The fit or the schedule.
     """
     cuts, mid2, offsets = path
-    pieces, first = [] if intensity is None else intensity.rows(), int(cuts[0]) // BLOCK_US if len(cuts) else 0
-    in_force = np.column_stack((cuts // BLOCK_US, _pieces_at(pieces, cuts)))
+    pieces = [] if intensity is None else intensity.rows()
+    in_force = np.column_stack((cells.at(cuts), _pieces_at(pieces, cuts)))
     begins = changes(in_force)
     period, parts = np.searchsorted(begins, np.arange(len(cuts)), side="right") - 1, [np.empty((0, 5), np.int64)]
     signed2 = 2 * found.side * found.ticks
@@ -316,16 +348,16 @@ def rest(found: Lives, path: "Path", intensity: "Intensity | None") -> tuple[Res
         rows = np.pad(rows, ((0, 0), (0, 4 - len(columns))))
         parts.append(np.column_stack((rows, np.bincount(into, us, len(rows)).astype(np.int64))))
     number, half, side, offset, spent_us = np.concatenate(parts).T
-    (block, piece), seconds = in_force[begins[number]].T, spent_us / US_PER_S
+    (cell, piece), seconds = in_force[begins[number]].T, spent_us / US_PER_S
     half_ticks, at = np.unique(half, return_inverse=True)
     time = np.bincount(at, seconds, len(half_ticks)).astype(np.float64)
-    blocks, grid = int(cuts[-1]) // BLOCK_US - first + 1 if len(cuts) else 0, _grid(half_ticks, time)
-    sums = RestSums(time, half_ticks, grid, first, np.zeros((blocks, grid[2], 2)))
-    sums.rows[:, :, 0] = sums.summed(block * BLOCK_US, half, seconds)
+    grid, us = _grid(half_ticks, time), cells.begin_us[cell]
+    sums = RestSums(time, half_ticks, grid, cells, np.zeros((len(cells.begin_us), grid[2], 2)))
+    sums.rows[:, :, 0] = sums.summed(us, half, seconds)
     if intensity is None or not pieces:
         return sums, None
     delta = half / 2 - offset / 8
-    sums.predict(block * BLOCK_US, half, seconds * _rates(intensity, np.stack((piece, side, 4 * half - offset)).T))
+    sums.predict(us, half, seconds * _rates(intensity, np.stack((piece, side, 4 * half - offset)).T))
     ends = [(one.min_delta_ticks, one.max_delta_ticks) for one in pieces]
     near, far = np.array([[np.nan if end is None else end for end in pair] for pair in [*ends, (None, None)]]).T
     ranged = near[piece] <= far[piece]
@@ -396,13 +428,12 @@ def _cut_at(mids: "Table", instants: Ints) -> tuple[Ints, Ints]:
     return np.insert(mids[:, 0], row, instants), np.insert(mids[:, 1], row, mids[row - 1, 1])
 
 
-def _borders(journal: "Journal", pieces: "list[IntensityPiece]") -> Ints:
-    """Return the instants after the first one at which a block begins, or one of *pieces* begins or ends."""
+def _borders(journal: "Journal", cells: Cells, pieces: "list[IntensityPiece]") -> Ints:
+    """Return the instants after the first one at which one of *cells* begins, or one of *pieces* begins or ends."""
     mids, last_us = journal.mids, journal.counters["last_us"]
     first_us = int(mids[0, 0]) if len(mids) else last_us
-    blocks = range((first_us // BLOCK_US + 1) * BLOCK_US, last_us, BLOCK_US)
-    ends = (at for one in pieces for at in (one.start_us, one.end_us) if first_us < at < last_us)
-    return np.array(sorted({*blocks, *ends}), np.int64)
+    ends = (at for one in pieces for at in (one.start_us, one.end_us))
+    return np.array(sorted({at for at in (*cells.begin_us.tolist(), *ends) if first_us < at < last_us}), np.int64)
 
 
 def _by_states(
@@ -441,7 +472,7 @@ def _by_distance(spent: RestSums, seen: Floats, *, predicted: bool) -> list[dict
     seconds, mean = spent.rows.sum(axis=0).T
     # One interval serves rate and ratio: fills vary around the predicted ones, if there are any.
     weights = np.where(mean > 0, spent.rows[:, :, 1], spent.rows[:, :, 0])
-    count, ends = seen.sum(axis=0), fill_intervals(seen, weights)
+    count, ends = seen.sum(axis=0), fill_intervals(*map(spent.cells.by_block, (seen, weights)))
     return [
         {
             "from_ticks": (first + i * width) / 2,
@@ -470,16 +501,16 @@ def _grid(half_ticks: Ints, seconds: Floats) -> tuple[int, int, int]:
 
 def _by_hour(spent: RestSums, seen: Floats) -> "tuple[list[dict[str, Any]], Ratio]":
     """Return the rows of all hours, and the ratio of all fills with its interval."""
-    blocks = np.concatenate((seen.sum(axis=1)[:, None], spent.rows.sum(axis=1)), axis=1)
-    fills, seconds, mean = blocks.T
-    first_hour = spent.first_block // HOUR_BLOCKS
-    hour = (spent.first_block + np.arange(len(blocks))) // HOUR_BLOCKS - first_hour
+    cells = np.concatenate((seen.sum(axis=1)[:, None], spent.rows.sum(axis=1)), axis=1)
+    fills, seconds, mean = cells.T
+    first_hour = int(spent.cells.begin_us[0]) // HOUR_US
+    hour = spent.cells.begin_us // HOUR_US - first_hour
     count, time, predicted = (np.bincount(hour, column) for column in (fills, seconds, mean))
     ends = stretch_intervals(fills, np.where(predicted[hour] > 0, mean, seconds), hour, hour)
-    [all_ends] = fill_intervals(fills[:, None], mean[:, None])
+    [all_ends] = fill_intervals(*map(spent.cells.by_block, (fills[:, None], mean[:, None])))
     rows = [
         {
-            "start_us": (first_hour + i) * HOUR_BLOCKS * BLOCK_US,
+            "start_us": (first_hour + i) * HOUR_US,
             **_rate(int(count[i]), float(time[i]), ends[i]),
             **_ratio(int(count[i]), float(predicted[i]), ends[i]),
         }

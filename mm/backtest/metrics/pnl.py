@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mm.backtest.metrics.arithmetic import changes, greatest, median, whole_sum
+from mm.backtest.metrics.spans import NO_SPANS, PERIOD_US, Spans
 from mm.base.arrays import Floats, Ints, Mask, Numbers, Rows
 from mm.clock import US_PER_S
 from mm.errors import MMError
@@ -27,21 +28,6 @@ if TYPE_CHECKING:
 
 
 SAFE = 2**62
-PERIOD_US = 60_000_000
-
-
-def periods(us: Ints, valid: Mask) -> tuple[Ints, Mask]:
-    """Return the rows at the ends of the 60 s periods from the first row on, and which periods count.
-
-    The row at an instant is the last one at or before it. A period does not count if equity at either of its ends is
-    not *valid* (no mid) or older than a period (nothing was recorded).
-    """
-    if len(us) == 0:
-        return np.empty(0, np.int64), np.empty(0, np.bool_)
-    ends = np.arange(us[0], us[-1] + 1, PERIOD_US)
-    row = np.searchsorted(us, ends, side="right") - 1
-    known = valid[row] & (ends - us[row] < PERIOD_US)
-    return row, known[1:] & known[:-1]
 
 
 @dataclass(frozen=True)
@@ -55,6 +41,7 @@ class EquitySeries:
         quoting: PnL of the quoting since the first row: change of equity less that of the target inventory at the
             mark, and without the funding of the target; in units.
         per_quote: Units per unit of the quote asset.
+        spans: The time with a market; where one begins, there is a row.
     """
 
     us: Ints
@@ -62,11 +49,27 @@ class EquitySeries:
     equity: Numbers
     quoting: Numbers
     per_quote: int
+    spans: Spans
 
     @cached_property
-    def periods(self) -> tuple[Ints, Mask]:
-        """The `periods` of its rows."""
-        return periods(self.us, self.valid)
+    def clock(self) -> Ints:
+        """The covered time at each row."""
+        return self.spans.clock(self.us)
+
+    @cached_property
+    def changes(self) -> Floats:
+        """The quoting PnL of each period of the spans, in units; at an instant it is that of the last row by then."""
+        begins = self.spans.periods
+        first, last = (np.searchsorted(self.us, us, side="right") - 1 for us in (begins, begins + PERIOD_US))
+        found: Floats = (self.quoting[last] - self.quoting[first]).astype(np.float64)
+        return found
+
+    @property
+    def left_out(self) -> float:
+        """The quoting PnL in no period: between spans, and in their last parts; in the quote asset."""
+        if not len(self.quoting):
+            return 0.0
+        return self.quote(self.quoting[-1]) - float(self.changes.sum()) / self.per_quote
 
     def quote(self, units: int) -> float:
         """Return *units* converted to the quote asset."""
@@ -94,6 +97,7 @@ def together(accounts: "Sequence[EquitySeries]") -> EquitySeries:
     """Return the sum of *accounts* of one quote asset: first that of their first rows, then a row at each instant.
 
     A row is the sum of the last rows at or before its instant; before its first row an account has that of this row.
+    The spans are those of the first account: the market in which the strategy quotes.
     """
     instants = np.unique(np.concatenate([one.us for one in accounts]))
     us = np.concatenate((instants[:1], instants))
@@ -108,37 +112,52 @@ def together(accounts: "Sequence[EquitySeries]") -> EquitySeries:
         quoting += one.quoting[row].astype(object) * scale
     if max(greatest(equity), greatest(quoting)) < SAFE // 2:
         equity, quoting = equity.astype(np.int64), quoting.astype(np.int64)
-    return EquitySeries(us, valid, equity, quoting, per_quote)
+    return EquitySeries(us, valid, equity, quoting, per_quote, accounts[0].spans)
 
 
 def account_of(journal: "Journal", terms: "RunTerms") -> AccountSeries:
-    """Return the account of a run at the state rows that its metrics depend on: nights between days have few."""
+    """Return the account of a run at the state rows that its metrics depend on: nights between days have few.
+
+    Where a span begins without such a row, as after an outage, one is added with the mid of that instant.
+    """
+    spans = Spans.of(journal.spans)
     paid_us = np.array([at_us for at_us, _ in terms.target_funding], np.int64)
-    state = journal.state_at(telling_rows(journal.state, paid_us))
-    return ledger(state, terms.instrument, terms.initial_cash_e8, terms.target_lots, terms.target_funding)
+    edges_us = (spans.periods, spans.periods + PERIOD_US, spans.begin_us, spans.end_us)
+    state = journal.state_at(telling_rows(journal.state, np.unique(np.concatenate((paid_us, *edges_us)))))
+    state = _with_begins(state, spans.begin_us, journal.mids)
+    return ledger(state, terms.instrument, terms.initial_cash_e8, terms.target_lots, terms.target_funding, spans)
+
+
+def _with_begins(state: "Table", begin_us: Ints, mids: "Table") -> "Table":
+    """Return *state* rows with a copy of the row in force at each of *begin_us*, at which the mid is another."""
+    row = np.searchsorted(state[:, 0], begin_us, side="right") - 1
+    at = np.searchsorted(mids[:, 0], begin_us, side="right") - 1
+    known = (row >= 0) & (at >= 0)
+    row, begin_us, mid2 = row[known], begin_us[known], mids[at[known], 1]
+    other = (mid2 > 0) & ((mid2 != state[row, 4]) | (state[row, 0] != begin_us))
+    added = state[row[other]]
+    added[:, 0], added[:, 4] = begin_us[other], mid2[other]
+    return np.insert(state, row[other] + 1, added, axis=0) if len(added) else state
 
 
 def telling_rows(state: "Table", also_us: Ints) -> Rows:
-    """Return the state rows on both sides of each change, and those in force at the ends of `periods` and at *also_us*.
+    """Return the state rows on both sides of each change, and of each of *also_us*, which are ascending.
 
     Any step function of the rows has the same values, extremes and durations on these as on all.
     """
     kept = np.zeros(len(state), np.bool_)
     kept[:1] = kept[-1:] = True
     for begin, piece in in_pieces(state, 1):
-        us = piece[:, 0]
-        period = -((state[0, 0] - us) // PERIOD_US)  # rounded up: it differs from the next row's if one ends between
-        also = np.searchsorted(also_us, us)
+        also = np.searchsorted(also_us, piece[:, 0])
         changed = (piece[1:, 1:5] != piece[:-1, 1:5]).any(axis=1) | (also[1:] != also[:-1])
-        kept[begin : begin + len(changed)] |= changed | (period[1:] != period[:-1])
+        kept[begin : begin + len(changed)] |= changed
         kept[begin + 1 : begin + 1 + len(changed)] |= changed
     return np.flatnonzero(kept)
 
 
-def changes_60s(account: EquitySeries) -> tuple[Floats, Mask]:
-    """Return the quoting PnL of each of the 60 s `periods`, in the quote asset, and which periods count."""
-    row, used = account.periods
-    return np.diff(account.quoting[row]).astype(np.float64) / account.per_quote, used
+def changes_60s(account: EquitySeries) -> Floats:
+    """Return the quoting PnL of each period of 60 s, in the quote asset."""
+    return account.changes / account.per_quote
 
 
 def ledger(
@@ -147,8 +166,9 @@ def ledger(
     initial_cash_e8: int,
     target_lots: int = 0,
     target_funding: "Sequence[tuple[int, int]]" = (),
+    spans: Spans = NO_SPANS,
 ) -> AccountSeries:
-    """Return the account of a journal's *state* rows.
+    """Return the account of a journal's *state* rows, and its time with a market.
 
     *target_funding* are the instants and amounts, in 1e-8 of the quote asset, of the funding of the target inventory.
     """
@@ -168,7 +188,8 @@ def ledger(
         if row and us[row - 1] == at_us:
             row -= 1  # the last row of the instant follows the payment
         quoting[row:] += fee * paid_e8
-    return AccountSeries(us, valid, units, quoting - quoting[:1], 10**17 // common, inventory, marks2, half_tl, fee)
+    series = (us, valid, units, quoting - quoting[:1], 10**17 // common, spans)
+    return AccountSeries(*series, inventory, marks2, half_tl, fee)
 
 
 def _columns(state: "Table") -> list[Ints]:

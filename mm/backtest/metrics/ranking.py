@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from mm.backtest.metrics.arithmetic import student_quantile
+from mm.backtest.metrics.spans import PeriodBlocks
 from mm.base.arrays import Floats
 
 Row = dict[str, Any]
@@ -19,25 +20,31 @@ def block_periods(periods: int) -> int:
     return LONG if periods // LONG >= ENOUGH else SHORT
 
 
-def mean_ends(pnl: Floats) -> tuple[Floats, Floats]:
+def mean_ends(pnl: Floats, counts: Sequence[int]) -> tuple[Floats, Floats]:
     """Return the ends of the 95 % interval (Student's t) of each column's mean PnL per block; NaN below two blocks.
 
+    The mean is that of the periods in blocks, times the length of a block; a block that is longer or shorter than that
+    (see `PeriodBlocks`) counts by its periods.
+
     Args:
-        pnl: PnL by period (rows) and trial (columns); the last periods that do not fill a block are left out.
+        pnl: PnL by period (rows) and trial (columns).
+        counts: The periods of each span.
     """
     length = block_periods(len(pnl))
-    blocks = len(pnl) // length
-    if blocks < 2:
+    blocks = PeriodBlocks.of(counts, length)
+    sums, sizes = blocks.sums(pnl), blocks.sizes[:, None]
+    number = len(sizes)
+    if number < 2:
         return np.full(pnl.shape[1], np.nan), np.full(pnl.shape[1], np.nan)
-    sums = pnl[: blocks * length].reshape(blocks, length, -1).sum(axis=1)
-    half = student_quantile(blocks - 1) * sums.std(axis=0, ddof=1) / math.sqrt(blocks)
-    mean = sums.mean(axis=0)
-    return mean - half, mean + half
+    rate = sums.sum(axis=0) / sizes.sum()
+    squares = ((sums - rate * sizes) ** 2).sum(axis=0) * number / (number - 1)
+    half = student_quantile(number - 1) * length * np.sqrt(squares) / sizes.sum()
+    return length * rate - half, length * rate + half
 
 
-def are_tied(pnl: Floats, first: Floats) -> list[bool]:
+def are_tied(pnl: Floats, counts: Sequence[int], first: Floats) -> list[bool]:
     """Return whether each column's mean difference per block to the *first* has 0 in its 95 % interval."""
-    low, high = mean_ends(pnl - first[:, None])
+    low, high = mean_ends(pnl - first[:, None], counts)
     return [not (a > 0 or b < 0) for a, b in zip(low.tolist(), high.tolist(), strict=True)]
 
 

@@ -4,7 +4,6 @@ Instants are in µs. Money is in integers of any one unit (see ``pnl.AccountSeri
 """
 
 import math
-from collections.abc import Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -14,47 +13,44 @@ from mm.backtest.metrics import arithmetic
 from mm.backtest.metrics.arithmetic import dot, median, quantiles, student_quantile
 from mm.backtest.metrics.long_run import cosines, long_run_error
 from mm.backtest.metrics.overfitting import probabilistic_sharpe
-from mm.backtest.metrics.pnl import PERIOD_US
-from mm.base.arrays import Floats, Ints, Mask, Numbers
+from mm.backtest.metrics.spans import PERIOD_US, Spans
+from mm.base.arrays import Floats, Ints, Numbers
 from mm.clock import US_PER_S
 
 if TYPE_CHECKING:
     from mm.backtest.metrics.pnl import AccountSeries
+    from mm.backtest.run_terms import RunTerms
 
 
-PERIODS_PER_YEAR = 525_600
-YEAR_US = PERIOD_US * PERIODS_PER_YEAR
 DRAWS = 2_000
 _AT_ONCE = 1 << 18  # blocks of draws per chunk
 LEAST_PERIODS = 20
 TOO_SHORT = "too short to test"
 GRID_US = 1_000_000
-DAYS_A_YEAR = 365
 
 
-def period_changes(equity: Numbers, ends: tuple[Ints, Mask]) -> tuple[Floats, int]:
-    """Return the change of equity over each of the ``pnl.periods`` that count, and the number of those left out."""
-    row, used = ends
-    changes = np.diff(equity[row]).astype(np.float64)
-    return changes[used], int(len(used) - np.count_nonzero(used))
+def periods_per_year(spans: Spans, days: int, days_a_year: int) -> float:
+    """Return the number of 60 s periods of a year: those of the time with a market in a mean day, times its days."""
+    return spans.covered_us / PERIOD_US / max(days, 1) * days_a_year
 
 
-def sharpe(changes: Floats) -> float | None:
-    """Return the annualised Sharpe ratio: mean over standard deviation (ddof 1) of 60 s changes × √525600."""
+def sharpe(changes: Floats, per_year: float) -> float | None:
+    """Return the annualised Sharpe ratio: mean over standard deviation (ddof 1) of 60 s changes × √periods per year."""
     ratio = _ratio(changes)
-    return None if ratio is None else ratio * math.sqrt(PERIODS_PER_YEAR)
+    return None if ratio is None else ratio * math.sqrt(per_year)
 
 
-def sharpe_autocorr(changes: Floats) -> float | None:
+def sharpe_autocorr(changes: Floats, per_year: float) -> float | None:
     """Return the annualised Sharpe ratio, corrected for autocorrelation: Lo, FAJ 58(4), 2002.
 
-    √q becomes q / √(q + 2·Σ (q − j)·ρ_j), where q is the number of periods per year, as in `inflation`.
+    √q becomes √(q / (1 + 2·Σ ρ_j)), with q the periods per year, as in `inflation`: Lo's q / √(q + 2·Σ (q − j)·ρ_j) for
+    a year of many more periods than lags.
     """
     ratio = _ratio(changes)
     if ratio is None:
         return None
     found = inflation(changes)
-    return float(ratio * math.sqrt(PERIODS_PER_YEAR / found)) if found > 0 else None
+    return float(ratio * math.sqrt(per_year / found)) if found > 0 else None
 
 
 def inflation(changes: Floats) -> float:
@@ -68,7 +64,7 @@ def inflation(changes: Floats) -> float:
     found = 1.0
     for lag in range(1, last + 1):
         rho = dot(centred[lag:], centred[:-lag]) / variance
-        found += 2 * (1 - lag / (last + 1)) * (1 - lag / PERIODS_PER_YEAR) * rho
+        found += 2 * (1 - lag / (last + 1)) * rho
     return float(found)
 
 
@@ -82,7 +78,7 @@ def block_length(periods: int) -> int:
     return min(periods, max(lags(periods) + 1, math.ceil(math.cbrt(periods))))
 
 
-def sharpe_ci95(changes: Floats, seed: int) -> list[float] | None:
+def sharpe_ci95(changes: Floats, per_year: float, seed: int) -> list[float] | None:
     """Return a 95 % interval of the Sharpe ratio by a studentised circular block bootstrap (Götze and Künsch 1996).
 
     2000 draws of blocks of ``block_length`` periods; the ratio of each draw is studentised by its own standard error,
@@ -111,7 +107,7 @@ def sharpe_ci95(changes: Floats, seed: int) -> list[float] | None:
     influence = sums[:, 0] - centre / 2 * (sums[:, 1] - block)  # of all blocks, overlapping
     own = math.sqrt(float((influence**2).mean()) / block / periods)
     low, high = quantiles(ratio[varied], (0.025, 0.975))
-    scale = math.sqrt((periods - 1) / periods * PERIODS_PER_YEAR)  # of a deviation with ddof 1
+    scale = math.sqrt((periods - 1) / periods * per_year)  # of a deviation with ddof 1
     return [min(low, centre - far * own) * scale, max(high, centre - near * own) * scale]
 
 
@@ -159,12 +155,12 @@ def verdict(changes: Floats) -> dict[str, Any] | None:
     return {"text": text, "lower95": total - half, "upper95": total + half}
 
 
-def sortino(changes: Floats) -> float | None:
+def sortino(changes: Floats, per_year: float) -> float | None:
     """Return the annualised ratio of the mean to the downside deviation, √mean(min(change, 0)²) over all periods."""
     if len(changes) < 2:
         return None
     downside = math.sqrt(np.mean(np.minimum(changes, 0.0) ** 2))
-    return float(changes.mean() / downside * math.sqrt(PERIODS_PER_YEAR)) if downside > 0 else None
+    return float(changes.mean() / downside * math.sqrt(per_year)) if downside > 0 else None
 
 
 def _ratio(changes: Floats) -> float | None:
@@ -173,9 +169,9 @@ def _ratio(changes: Floats) -> float | None:
     return float(changes.mean() / changes.std(ddof=1))
 
 
-def calmar(gain: float, drawdown: float, span_us: int) -> float | None:
-    """Return the annualised *gain* of *span_us* over the *drawdown*; None if the span or the drawdown is 0."""
-    return gain / span_us * YEAR_US / drawdown if drawdown > 0 and span_us > 0 else None
+def calmar(gain: float, drawdown: float, years: float) -> float | None:
+    """Return the *gain* of some *years* per year, over the *drawdown*; None if they or the drawdown are 0."""
+    return gain / years / drawdown if drawdown > 0 and years > 0 else None
 
 
 class Drawdowns(NamedTuple):
@@ -261,15 +257,16 @@ def half_life_s(us: Ints, inventory: Ints) -> float | None:
     return float(np.flatnonzero(covariance < dot(held, held) / 2)[0])
 
 
-def moments(changes: Floats) -> dict[str, Any]:
+def moments(changes: Floats, per_year: float) -> dict[str, Any]:
     """Return the distribution figures of the *changes* of 60 s periods, in their own unit.
 
     ``std`` has ddof 1; ``skew`` and ``kurtosis`` are m₃/m₂^1.5 and m₄/m₂² (3 for a normal distribution);
-    ``sharpe_per_period`` is mean over std, ``autocorr_inflation`` the `inflation` of its variance. Figures that are
-    undefined without changes, or without variation, are None.
+    ``sharpe_per_period`` is mean over std, ``autocorr_inflation`` the `inflation` of its variance; ratios are scaled by
+    ``periods_per_year``. Figures that are undefined without changes, or without variation, are None.
     """
     names = ("mean", "std", "median", "worst", "best", "gained", "lost")
-    found: dict[str, Any] = {"periods": len(changes), "period_s": PERIOD_US // US_PER_S, **dict.fromkeys(names)}
+    terms = {"periods": len(changes), "period_s": PERIOD_US // US_PER_S, "periods_per_year": per_year}
+    found: dict[str, Any] = {**terms, **dict.fromkeys(names)}
     if len(changes):
         found |= {
             "mean": float(changes.mean()),
@@ -304,10 +301,10 @@ def psr(found: dict[str, Any]) -> float | None:
     return probabilistic_sharpe(found["sharpe_per_period"], periods=found["periods"], **shape)
 
 
-def daily(account: "AccountSeries", days: Sequence[str], starts_us: Sequence[int], fill_us: Ints) -> dict[str, Any]:
-    """Return PnL and fills of each day, and their annualised Sharpe ratio: mean over deviation (ddof 1) × √365.
+def daily(account: "AccountSeries", terms: "RunTerms", fill_us: Ints) -> dict[str, Any]:
+    """Return PnL and fills of each day, and their annualised Sharpe ratio: mean over deviation (ddof 1) × √days a year.
 
-    A day begins at its instant of *starts_us* and ends where the next begins; the first one begins with the run. Its
+    A day begins at its instant of ``starts_us`` and ends where the next begins; the first one begins with the run. Its
     PnL is that of the quoting between the last rows at or before both instants, so that the days add up to the total;
     ``equity`` is the account's at its end.
     If there are not as many starts as days, all days count as one.
@@ -315,7 +312,8 @@ def daily(account: "AccountSeries", days: Sequence[str], starts_us: Sequence[int
     """
     if not account.valid.any():
         return {"daily": [], "sharpe_daily": None}
-    names, starts_us = (days, starts_us) if len(days) == len(starts_us) else ([" ".join(days)], ())
+    days, starts_us = terms.days, terms.starts_us
+    names, starts_us = (days, starts_us) if len(days) == len(starts_us) else ((" ".join(days),), ())
     edges = np.array([account.us[0], *starts_us[1:], account.us[-1]])
     rows = np.maximum(np.searchsorted(account.us, edges, side="right") - 1, 0)
     marks = [account.quote(account.equity[row]) for row in rows]
@@ -329,5 +327,5 @@ def daily(account: "AccountSeries", days: Sequence[str], starts_us: Sequence[int
     ]
     return {
         "daily": rows_by_day,
-        "sharpe_daily": float(pnl.mean() / pnl.std(ddof=1) * DAYS_A_YEAR**0.5) if varied else None,
+        "sharpe_daily": float(pnl.mean() / pnl.std(ddof=1) * terms.days_a_year**0.5) if varied else None,
     }

@@ -20,6 +20,7 @@ from mm.backtest.metrics.notes import (
     doubtful_funding,
     filters_not_applied,
     implausible_fees,
+    left_out,
     notes,
     paid_as_on_spot,
     quoted,
@@ -38,8 +39,9 @@ from mm.backtest.metrics.pnl import (
     round_trip_stats,
     split,
 )
+from mm.backtest.metrics.spans import PERIOD_US
 from mm.backtest.run_terms import NO_SENSITIVITY
-from mm.base.arrays import Floats, Ints, Numbers
+from mm.base.arrays import Ints, Numbers
 from mm.clock import US_PER_S
 from mm.instrument import E8
 
@@ -68,7 +70,7 @@ def summarise(journal: "Journal", terms: "RunTerms") -> dict[str, Any]:
     account = account_of(journal, terms)
     sent, (counts, placed_lots) = lives(journal), order_totals(journal)
     predicted, traded = _predicted(journal, terms, sent), whole_sum(journal.fills[:, 4])
-    ratios, left_out = _risk(account, terms.seed, drawn=has_drawn_fills(journal, terms))
+    ratios = _risk(account, terms, drawn=has_drawn_fills(journal, terms))
     summary = {
         **_setup(terms),
         **_pnl(journal, account, terms),
@@ -78,7 +80,7 @@ def summarise(journal: "Journal", terms: "RunTerms") -> dict[str, Any]:
         **_inventory(account, terms),
         **ratios,
         "account": _account(account),
-        **risk.daily(account, terms.days, terms.starts_us, journal.fills[:, 0]),
+        **risk.daily(account, terms, journal.fills[:, 0]),
         **_coverage(journal, terms),
         **predicted,
         **scale(terms),
@@ -87,7 +89,7 @@ def summarise(journal: "Journal", terms: "RunTerms") -> dict[str, Any]:
     }
     summary |= _volume(journal, account, terms, summary, traded)
     found = notes(counts, summary, reached=bool(sent.rested.any()))
-    found += unearned_fee(journal, terms, summary) + _cautions(journal, terms, left_out)
+    found += unearned_fee(journal, terms, summary) + _cautions(journal, terms, summary)
     summary = dict(finite(summary))
     summary["warnings"] = found + _why_null(summary)
     return _before_fees(summary, terms.unvalued_fees) if terms.unvalued_fees else summary
@@ -98,17 +100,17 @@ def has_drawn_fills(journal: "Journal", terms: "RunTerms") -> bool:
     return any(word.startswith(DRAWN) for word in (terms.fill_model, *journal.fill_reasons))
 
 
-def strategy_summary(series: EquitySeries, seed: int, *, drawn: bool) -> dict[str, Any]:
+def strategy_summary(series: EquitySeries, terms: "RunTerms", *, drawn: bool) -> dict[str, Any]:
     """Return PnL, verdict and ratios of a strategy in several markets, under the keys of `summarise`.
 
     Args:
         series: The sum of its accounts, with a row.
-        seed: Seed of the bootstrap of ``sharpe_ci95``.
+        terms: Terms of the run.
         drawn: Whether the fills of one of its markets were drawn.
     """
     money = {"pnl_total": series.equity[-1] - series.equity[0], "pnl_quoting": series.quoting[-1]}
     return dict(
-        finite({name: series.quote(value) for name, value in money.items()} | _risk(series, seed, drawn=drawn)[0])
+        finite({name: series.quote(value) for name, value in money.items()} | _risk(series, terms, drawn=drawn))
     )
 
 
@@ -129,7 +131,6 @@ def point_summary(journal: "Journal", terms: "RunTerms", account: AccountSeries)
     Its ``warnings`` are those on the data, the fees and null numbers.
     """
     (counts, placed_lots), traded = order_totals(journal), whole_sum(journal.fills[:, 4])
-    changes, _ = risk.period_changes(account.quoting, account.periods)
     summary = {
         **_setup(terms),
         **_parts(split(journal.fills, account, terms), account),
@@ -139,7 +140,7 @@ def point_summary(journal: "Journal", terms: "RunTerms", account: AccountSeries)
         "volume": traded_volume(journal, terms, traded),
         **refused(counts),
         "inventory": _moments(account, terms, 0),
-        **_ratios(account, changes),
+        **_ratios(account, terms),
         **_coverage(journal, terms),
         **scale(terms),
         **_optional(terms),
@@ -155,14 +156,13 @@ def headline(journal: "Journal", terms: "RunTerms") -> dict[str, Any]:
     """Return the numbers of a sensitivity row: those of :func:`summarise`, computed without the rest of the summary."""
     account = account_of(journal, terms)
     pnl = split(journal.fills, account, terms)
-    changes, _ = risk.period_changes(account.quoting, account.periods)
-    rms = risk.inventory_moments(account.us, account.inventory, terms.target_lots)["rms"]
+    rms = risk.inventory_moments(account.clock, account.inventory, terms.target_lots)["rms"]
     _, after = half_spreads(journal, terms.instrument, [HORIZONS_S[-1]], terms.target_lots)
     moved = after[HORIZONS_S[-1]].mean().value
     numbers = {
         "pnl_quoting": None if pnl is None else account.quote(pnl.quoting),
         "pnl_total": None if pnl is None else account.quote(pnl.total),
-        "sharpe": risk.sharpe(changes),
+        "sharpe": risk.sharpe(account.changes, _per_year(account, terms)),
         "n_fills": len(journal.fills),
         "inventory_rms": None if rms is None else rms * (terms.instrument.lot_e8 / E8),
         f"adverse_selection_{HORIZONS_S[-1]}": moved,
@@ -260,7 +260,7 @@ def traded_volume(journal: "Journal", terms: "RunTerms", traded: int) -> dict[st
 def _at_bound(account: AccountSeries, terms: "RunTerms") -> float | None:
     if terms.bound_clips is None:
         return None
-    return risk.share_beyond(account.us, account.inventory, terms.bound_clips * terms.quote_lots, terms.target_lots)
+    return risk.share_beyond(account.clock, account.inventory, terms.bound_clips * terms.quote_lots, terms.target_lots)
 
 
 def _predicted(journal: "Journal", terms: "RunTerms", sent: Lives) -> dict[str, Any]:
@@ -283,62 +283,67 @@ def _inventory(account: AccountSeries, terms: "RunTerms") -> dict[str, Any]:
     from_zero = _moments(account, terms, 0)
     from_target = from_zero if terms.target_lots == 0 else _moments(account, terms, terms.target_lots)
     return {
-        "inventory": {**from_zero, "half_life_s": risk.half_life_s(account.us, account.inventory)},
+        "inventory": {**from_zero, "half_life_s": risk.half_life_s(account.clock, account.inventory)},
         "inventory_from_target": from_target,
     }
 
 
 def _moments(account: AccountSeries, terms: "RunTerms", target_lots: int) -> dict[str, float | None]:
-    unit, found = terms.instrument.lot_e8 / E8, risk.inventory_moments(account.us, account.inventory, target_lots)
+    unit, found = terms.instrument.lot_e8 / E8, risk.inventory_moments(account.clock, account.inventory, target_lots)
     return {name: None if value is None else value * unit for name, value in found.items()}
 
 
-def _risk(account: EquitySeries, seed: int, *, drawn: bool) -> tuple[dict[str, Any], int]:
-    """Return the risk figures of the quoting PnL, and the number of 60 s periods excluded from them."""
-    changes, left_out = risk.period_changes(account.quoting, account.periods)
+def _per_year(account: EquitySeries, terms: "RunTerms") -> float:
+    return risk.periods_per_year(account.spans, len(set(terms.days)), terms.days_a_year)
+
+
+def _risk(account: EquitySeries, terms: "RunTerms", *, drawn: bool) -> dict[str, Any]:
+    """Return the risk figures of the quoting PnL."""
+    changes = account.changes
     bootstrap = {
         "draws": risk.DRAWS,
         "periods": len(changes),
         "block_periods": risk.block_length(len(changes)) if len(changes) else 0,
-        "seed": seed,
+        "seed": terms.seed,
     }
-    ratios = _ratios(account, changes)
+    ratios = _ratios(account, terms)
     verdict = None if drawn else risk.verdict(changes / account.per_quote)
     first = {"verdict": verdict, "sharpe": ratios["sharpe"], "sharpe_autocorr": ratios["sharpe_autocorr"]}
-    interval = {"sharpe_ci95": risk.sharpe_ci95(changes, seed), "sharpe_bootstrap": bootstrap}
-    return first | interval | ratios, left_out
+    interval = risk.sharpe_ci95(changes, _per_year(account, terms), terms.seed)
+    return first | {"sharpe_ci95": interval, "sharpe_bootstrap": bootstrap} | ratios
 
 
-def _ratios(account: EquitySeries, changes: Floats) -> dict[str, Any]:
-    """Return ratios, drawdown and returns of the quoting PnL, from its *changes* over 60 s periods."""
+def _ratios(account: EquitySeries, terms: "RunTerms") -> dict[str, Any]:
+    """Return ratios, drawdown and returns of the quoting PnL, of the time with a market."""
     found = risk.drawdowns_of(*_marked(account, account.quoting))
     fall, lasted_us = found.deepest, found.longest_us
-    gain = 0 if fall is None else int(account.quoting[-1])
-    moments = risk.moments(changes / account.per_quote)
+    changes, per_year = account.changes, _per_year(account, terms)
+    gain, periods = 0 if fall is None else int(account.quoting[-1]), account.spans.covered_us / PERIOD_US
+    moments = risk.moments(changes / account.per_quote, per_year)
     return {
-        "sharpe": risk.sharpe(changes),
-        "sharpe_autocorr": risk.sharpe_autocorr(changes),
-        "sortino": risk.sortino(changes),
-        "calmar": None if not fall else risk.calmar(gain, int(fall), int(account.us[-1] - account.us[0])),
+        "sharpe": risk.sharpe(changes, per_year),
+        "sharpe_autocorr": risk.sharpe_autocorr(changes, per_year),
+        "sortino": risk.sortino(changes, per_year),
+        "calmar": None if not fall else risk.calmar(gain, int(fall), periods / per_year if per_year else 0.0),
         "max_drawdown": None if fall is None else account.quote(fall),
         "drawdown_duration_s": None if lasted_us is None else lasted_us / US_PER_S,
         "under_water": found.under_water(),
-        "returns": moments,
+        "returns": moments | {"pnl_left_out": account.left_out},
         "psr": risk.psr(moments),
     }
 
 
 def _marked(account: EquitySeries, money: Numbers) -> tuple[Ints, Numbers]:
-    """Return the instants and *money* of the rows with a valid book."""
+    """Return the covered time and *money* of the rows with a valid book."""
     if account.valid.all():
-        return account.us, money
-    return account.us[account.valid], money[account.valid]
+        return account.clock, money
+    return account.clock[account.valid], money[account.valid]
 
 
 def _account(account: AccountSeries) -> dict[str, float | None]:
     """Return the equity of the whole account and its drawdown; the share is of the peak."""
-    us, equity = _marked(account, account.equity)
-    found = risk.drawdowns_of(us, equity)
+    clock_us, equity = _marked(account, account.equity)
+    found = risk.drawdowns_of(clock_us, equity)
     if found.deepest is None or found.longest_us is None:
         return dict.fromkeys(ACCOUNT)
     units = (account.equity[0], account.equity[-1], found.deepest)
@@ -354,6 +359,7 @@ def _coverage(journal: "Journal", terms: "RunTerms") -> dict[str, Any]:
         "two_sided_uptime": quotient(counters["two_sided_us"], counters["valid_us"]),
         "seconds_covered": counters["valid_us"] / US_PER_S,
         "seconds_excluded": counters["invalid_us"] / US_PER_S,
+        "spans": journal.spans.tolist(),
         **({"seconds_between_days": between_us / US_PER_S} if between_us else {}),
         "observed_fills": len(journal.fills),
     }
@@ -405,7 +411,7 @@ def _why_null(summary: dict[str, Any]) -> list[str]:
     return [f"{NULL}{', '.join(keys)}: {reason}" for reason, keys in names.items()]
 
 
-def _cautions(journal: "Journal", terms: "RunTerms", left_out: int) -> list[str]:
+def _cautions(journal: "Journal", terms: "RunTerms", summary: dict[str, Any]) -> list[str]:
     """Return caveats on the data and the fill model."""
     cautions = [f"the run ended early: {terms.ended['why']}"] if terms.ended and terms.ended["why"] else []
     if terms.played_once:
@@ -437,8 +443,7 @@ def _cautions(journal: "Journal", terms: "RunTerms", left_out: int) -> list[str]
     unmarked = int(np.count_nonzero(journal.fills[:, 7] == 0))
     if unmarked:
         cautions.append(f"{unmarked} fills had no valid book; the PnL marks them at the last valid mid")
-    if left_out:
-        cautions.append(f"{left_out} periods of 60 s without a valid book at both ends are not in Sharpe and Sortino")
+    cautions += left_out(summary)
     if len(journal.mids) and journal.mids[-1, 1] == 0:
         cautions.append("the run ended without a valid book; pnl_total is marked at the last valid mid")
     return cautions

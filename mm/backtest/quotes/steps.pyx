@@ -546,6 +546,11 @@ cdef class Gated(Step):
         Step.__init__(self, model)
         self.name, self.intensity, self.timeless = self.inner.name, intensity, False
 
+    @property
+    def begins_us(self) -> int:
+        """The instant of the first piece, before which nothing is quoted; far in the future without one."""
+        return self.intensity.pieces[0].start_us if self.intensity.count else NEVER
+
     cdef int take_manager(self, object manager) except -1:
         self.manager = manager
         return self.inner.take_manager(manager)

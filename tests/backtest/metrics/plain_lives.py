@@ -6,7 +6,7 @@ from collections import defaultdict, deque
 from fractions import Fraction
 from itertools import pairwise
 
-from plain_summary import MINUTE, SECOND, SIGN, at_or_before, rows_of
+from plain_summary import SECOND, SIGN, minutes, rows_of, year
 
 ENDS = ("CANCEL_ACK", "CLOSE_FILLED", "EXPIRE", "REJECT")
 HOUR = 3_600 * SECOND
@@ -21,7 +21,7 @@ def read(folder, symbol):
         row |= {key: Fraction(row[key]) if row[key] else None for key in ("price", "qty", "fee", "mid")}
         row["sign"] = SIGN[row["side"]]
     for row in state:
-        row |= {key: Fraction(row[key]) if row[key] else None for key in ("inventory", "equity")}
+        row |= {key: Fraction(row[key]) if row[key] else None for key in ("inventory", "equity", "cash", "mid")}
     placed = {}
     for row in orders:
         if row["action"] == "PLACE":
@@ -106,18 +106,13 @@ def order_times(placed, fills, last_us):
     }
 
 
-def changes_of(state):
-    """Return changes of equity over whole minutes with a fresh mark at both ends."""
-    known = [(end, at_or_before(state, end)) for end in range(state[0]["us"], state[-1]["us"] + 1, MINUTE)]
-    fresh = [row["equity"] if row["equity"] is not None and end - row["us"] < MINUTE else None for end, row in known]
-    return [float(b - a) for a, b in pairwise(fresh) if a is not None and b is not None]
-
-
-def returns(state):
-    changes = changes_of(state)
+def returns(state, spans):
+    changes = [float(change) for change in minutes(state, spans)]
     names = ("mean", "std", "median", "worst", "best", "gained", "lost", "skew", "kurtosis", "sharpe_per_period")
     names += ("autocorr_inflation",)
-    result = {"periods": len(changes), "period_s": 60, **dict.fromkeys(names)}
+    left_out = float(state[-1]["worth"] - state[0]["worth"]) - sum(changes)
+    terms = {"periods_per_year": year(spans), "pnl_left_out": left_out}
+    result = {"periods": len(changes), "period_s": 60, **terms, **dict.fromkeys(names)}
     if not changes:
         return result
     count = len(changes)
@@ -134,7 +129,7 @@ def returns(state):
         lags = min(count - 1, int(4 * (count / 100) ** (2 / 9)))
         products = [sum((a - mean) * (b - mean) for a, b in zip(changes, changes[j:])) for j in range(lags + 1)]  # noqa: B905
         result["autocorr_inflation"] = 1 + 2 * sum(
-            (1 - j / (lags + 1)) * (1 - j / 525_600) * products[j] / products[0] for j in range(1, lags + 1)
+            (1 - j / (lags + 1)) * products[j] / products[0] for j in range(1, lags + 1)
         )
     return result
 
@@ -147,8 +142,8 @@ def under_water(state):
     for row, following in pairwise([*marked, None]):
         highest = max(highest, row["equity"])
         below = row["equity"] < highest
-        time += following["us"] - row["us"] if following and below else 0
-    total = marked[-1]["us"] - marked[0]["us"]
+        time += following["clock"] - row["clock"] if following and below else 0
+    total = marked[-1]["clock"] - marked[0]["clock"]
     return {"s": time / SECOND, "share": time / total if total else None, "unrecovered": below}
 
 

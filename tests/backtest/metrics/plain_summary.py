@@ -27,7 +27,8 @@ def at_or_before(rows, us):
 def recompute(folder, symbol, mids, last_us):
     """Return the numbers that follow from a run folder and the path of the mid."""
     orders, fills, state = (rows_of(folder / f"{name}_{symbol}.csv") for name in ("orders", "fills", "state"))
-    tick_size = Decimal(str(json.loads((folder / "summary.json").read_text(encoding="utf-8"))["tick_size"]))
+    summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
+    tick_size, spans = Decimal(str(summary["tick_size"])), summary["spans"]
     for row in state:
         row |= {key: number(row[key]) for key in ("inventory", "cash", "mid", "mtm_value", "equity")}
         row["us"] = int(row["recv_us"])
@@ -35,7 +36,40 @@ def recompute(folder, symbol, mids, last_us):
         row |= {key: number(row[key]) for key in ("price", "qty", "fee", "mid", "inventory_after")}
         row |= {"us": int(row["recv_us"]), "sign": SIGN[row["side"]]}
     path = [(us, mid2 * tick_size / 2) for us, mid2 in mids]
-    return pnl(fills, state) | activity(orders, fills) | spreads(fills, path, last_us) | risk(state) | held(state)
+    state = on_clock(state, spans, path)
+    found = pnl(fills, state) | activity(orders, fills) | spreads(fills, path, last_us)
+    return found | risk(state, spans) | held(state)
+
+
+def on_clock(state, spans, path):
+    """Return the rows with their covered time, mark and worth; and one where a span begins with another mid."""
+    rows = list(state)
+    for begin, _ in spans:
+        before = [row for row in rows if row["us"] <= begin]
+        mid = [mid for us, mid in path if us <= begin][-1]
+        if before and mid and (before[-1]["us"], before[-1]["mid"]) != (begin, mid):
+            added = before[-1] | {"us": begin, "mid": mid, "equity": before[-1]["cash"] + before[-1]["inventory"] * mid}
+            rows.insert(len(before), added)
+    mark = next((row["mid"] for row in rows if row["mid"]), 0)
+    for row in rows:
+        mark = row["mark"] = row["mid"] or mark
+        row["worth"] = row["cash"] + row["inventory"] * mark
+        row["clock"] = sum(max(min(row["us"], end) - begin, 0) for begin, end in spans)
+    return rows
+
+
+def minutes(state, spans):
+    """Return the change of worth in each whole minute of the spans, from their begins on."""
+    changes = []
+    for begin, end in spans:
+        known = [at_or_before(state, us)["worth"] for us in range(begin, end + 1, MINUTE)]
+        changes += [after - before for before, after in pairwise(known)]
+    return changes
+
+
+def year(spans):
+    """Return the minutes of a year of such days."""
+    return sum(end - begin for begin, end in spans) / MINUTE * 365
 
 
 def pnl(fills, state):
@@ -100,20 +134,14 @@ def spreads(fills, path, last_us):
     }
 
 
-def risk(state):
-    changes = []
-    ends = range(state[0]["us"], state[-1]["us"] + 1, MINUTE)
-    known = [at_or_before(state, end) for end in ends]
-    fresh = [row["equity"] is not None and end - row["us"] < MINUTE for end, row in zip(ends, known, strict=True)]
-    for i in range(1, len(known)):
-        if fresh[i] and fresh[i - 1]:
-            changes.append(known[i]["equity"] - known[i - 1]["equity"])
+def risk(state, spans):
+    changes, per_year = minutes(state, spans), year(spans)
     sharpe = sortino = None
     if len(set(changes)) > 1:
-        sharpe = float(statistics.mean(changes) / statistics.stdev(changes)) * math.sqrt(525_600)
+        sharpe = float(statistics.mean(changes) / statistics.stdev(changes)) * math.sqrt(per_year)
     if len(changes) > 1 and min(changes) < 0:
         downside = math.sqrt(sum(min(change, 0) ** 2 for change in changes) / len(changes))
-        sortino = float(statistics.mean(changes)) / downside * math.sqrt(525_600)
+        sortino = float(statistics.mean(changes)) / downside * math.sqrt(per_year)
     return {"sharpe": sharpe, "sortino": sortino} | drawdown([row for row in state if row["equity"] is not None])
 
 
@@ -124,14 +152,14 @@ def drawdown(marked):
     for row in marked:
         was_under, under = under, row["equity"] < peak["equity"]
         if under or was_under:
-            longest = max(longest, row["us"] - peak["us"])
+            longest = max(longest, row["clock"] - peak["clock"])
         deepest = max(deepest, peak["equity"] - row["equity"])
         peak = peak if under else row
     return {"max_drawdown": float(deepest), "drawdown_duration_s": longest / SECOND}
 
 
 def held(state):
-    spans = [(b["us"] - a["us"], a["inventory"]) for a, b in pairwise(state)]
+    spans = [(b["clock"] - a["clock"], a["inventory"]) for a, b in pairwise(state)]
     total = sum(span for span, _ in spans)
     most = float(max(abs(row["inventory"]) for row in state))
     if not total:
@@ -148,7 +176,8 @@ def held(state):
 
 
 def half_life(state):
-    grid = [float(at_or_before(state, us)["inventory"]) for us in range(state[0]["us"], state[-1]["us"] + 1, SECOND)]
+    at = range(state[0]["clock"], state[-1]["clock"] + 1, SECOND)
+    grid = [float([row for row in state if row["clock"] <= us][-1]["inventory"]) for us in at]
     if len(set(grid)) == 1:
         return None
     mean = statistics.mean(grid)

@@ -16,7 +16,7 @@ from mm.backtest.fills.intensity import Intensity
 from mm.backtest.fills.intensity_piece import IntensityPiece
 from mm.backtest.journal import ACTIONS, Journal
 from mm.backtest.metrics import order_lives, resting_states
-from mm.backtest.metrics.order_lives import RestSums, order_totals, rest
+from mm.backtest.metrics.order_lives import Cells, RestSums, order_totals, rest
 from mm.errors import UsageError
 
 S = 1_000_000
@@ -134,6 +134,7 @@ def lives(*orders, last_s):
 
 
 FROM_MID = np.empty((0, 2), np.int64)
+ONE_CELL = Cells(np.array([0]), np.array([0]))
 
 
 def path(*stretches):
@@ -142,7 +143,7 @@ def path(*stretches):
 
 
 def share_outside_fit(resting, path, pieces):
-    return rest(resting, path, Intensity(pieces))[1]
+    return rest(resting, path, ONE_CELL, Intensity(pieces))[1]
 
 
 def test_time_nearer_or_farther_than_the_fit_counts_as_outside():
@@ -177,7 +178,7 @@ def test_time_before_the_path_of_the_mid_does_not_count():
     resting = lives((1, 100, 5, 30), last_s=40)
     mids = path((10, 204), (20, 206))
     assert share_outside_fit(resting, mids, [piece(0, 100, 2.5, 4.0)]) == pytest.approx(0.5)
-    sums, _ = rest(resting, mids, None)
+    sums, _ = rest(resting, mids, ONE_CELL, None)
     assert (sums.half_ticks.tolist(), sums.time.tolist()) == ([4, 6], [10, 10])
 
 
@@ -212,7 +213,8 @@ def test_time_at_rest_is_summed_by_block_and_distance(seed, monkeypatch):
                 mean[at // 10, half] += rate * spent / S
     if seed % 2:
         monkeypatch.setattr(resting_states, "AT_ONCE", 7)
-    sums, _ = rest(resting, (cuts * UNIT, mid2, offsets), Intensity(PIECES))
+    cells = Cells(np.arange(10) * 10 * UNIT, np.arange(10))
+    sums, _ = rest(resting, (cuts * UNIT, mid2, offsets), cells, Intensity(PIECES))
     by_distance = defaultdict(int)
     for (_, half), spent in time.items():
         by_distance[half] += spent
@@ -222,7 +224,7 @@ def test_time_at_rest_is_summed_by_block_and_distance(seed, monkeypatch):
         row = sums.row(np.array([half])).item()
         expected[block, row] += spent, mean[block, half]
     np.testing.assert_allclose(sums.rows, expected, rtol=1e-12, atol=1e-12)
-    alone, _ = rest(resting, (cuts * UNIT, mid2, offsets), None)
+    alone, _ = rest(resting, (cuts * UNIT, mid2, offsets), cells, None)
     assert alone.rows[:, :, 0].tolist() == sums.rows[:, :, 0].tolist()
     assert not alone.rows[:, :, 1].any()
 
@@ -242,7 +244,8 @@ def day_of_fills(rng, level):
     fills[:, 0], fills[:, 1], fills[:, 2], fills[:, 3], fills[:, 4], fills[:, 7] = at, 1, 1, 100, 1, 202
     resting = lives((1, 100, 0, None), last_s=end_us // S)
     orders, state = (np.empty((0, columns), np.int64) for columns in (14, 6))
-    journal = Journal(orders, fills, state, np.array([[0, 202]]), counters={"last_us": end_us})
+    spans = np.array([[0, end_us]])
+    journal = Journal(orders, fills, state, np.array([[0, 202]]), spans=spans, counters={"last_us": end_us})
     return order_lives.fill_rates(journal, resting, Intensity.constant(rate / level, 1e-9))[0]
 
 
@@ -294,14 +297,15 @@ def test_fills_count_at_the_distance_from_their_own_mid(seed):
     fills[:, 0] = np.sort(random.integers(0, 100, 40)) * UNIT
     fills[:, 2], fills[:, 3] = random.choice([-1, 1], 40), random.integers(0, 9, 40)
     fills[:, 7] = random.integers(0, 9, 40)
-    first_block, blocks, first, width, bins = 1, 8, -5, 2, 4
+    blocks, first, width, bins = 8, -5, 2, 4
+    cells = Cells((1 + np.arange(blocks)) * 10 * UNIT, np.arange(blocks))
     expected = np.zeros((blocks, bins))
     for us, _, side, ticks, _, _, _, mid2, _ in fills[fills[:, 7] > 0].tolist():
-        block = min(max(us // (10 * UNIT) - first_block, 0), blocks - 1)
+        block = min(max(us // (10 * UNIT) - 1, 0), blocks - 1)
         expected[block, min(max((side * (mid2 - 2 * ticks) - first) // width, 0), bins - 1)] += 1
 
     def counted(blocks, bins):
-        return RestSums(None, None, (first, width, bins), first_block, np.zeros((blocks, bins, 2))).fills(fills)
+        return RestSums(None, None, (first, width, bins), cells, np.zeros((blocks, bins, 2))).fills(fills)
 
     assert counted(blocks, bins).tolist() == expected.tolist()
     for size in ((0, bins), (blocks, 0)):

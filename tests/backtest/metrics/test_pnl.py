@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from journals import BTCUSDT, Scribe, run_terms, scribes
-from mm.backtest.metrics.pnl import EquitySeries, ledger, pairs, periods, round_trip_stats, split, together
+from mm.backtest.metrics.pnl import EquitySeries, ledger, pairs, round_trip_stats, split, together
+from mm.backtest.metrics.spans import NO_SPANS
 from mm.backtest.metrics.summary import summarise
 from mm.errors import MMError
 from mm.instrument import Instrument
@@ -65,19 +66,6 @@ def test_rows_are_released_in_pieces(monkeypatch):
     assert np.flatnonzero(account.valid).tolist() == [440_000]
     assert sum(released) == rows
     assert max(released) < rows / 4
-
-
-@pytest.mark.parametrize("seed", range(20))
-def test_periods_end_at_the_last_row_of_each_minute(seed):
-    """Equal to a loop, with many rows in one minute and minutes without rows."""
-    random = np.random.default_rng(seed)
-    us = 7 + MINUTE // 25 * np.cumsum(random.integers(0, 40, 400) * random.choice([0, 1, 1, 1, 30], 400))
-    valid, ends = random.random(400) < 0.9, range(us[0], us[-1] + 1, MINUTE)
-    last = [max(row for row in range(400) if us[row] <= end) for end in ends]
-    fresh = [bool(valid[row]) and end - us[row] < MINUTE for row, end in zip(last, ends, strict=True)]
-    rows, used = periods(us, valid)
-    assert rows.tolist() == last
-    assert used.tolist() == [before and after for before, after in pairwise(fresh)]
 
 
 def ledger_of(scribe):
@@ -322,7 +310,7 @@ def test_sum_of_accounts_is_that_of_their_rows(drawn):
     """Exact, in any units, also with several rows at an instant: begin, end, and what is known at each instant."""
     sorted_rows = [(sorted(rows, key=lambda row: row[0]), per_quote) for rows, per_quote in drawn]
     series = [
-        EquitySeries(*(np.array(column) for column in zip(*rows, strict=True)), per_quote)
+        EquitySeries(*(np.array(column) for column in zip(*rows, strict=True)), per_quote, NO_SPANS)
         for rows, per_quote in sorted_rows
     ]
     found = together(series)

@@ -5,6 +5,7 @@ import json
 import plain_lives
 import pytest
 from hypothesis import given, settings
+from plain_summary import on_clock
 
 import engine_chance
 from journals import run_terms, scribes, seeded
@@ -58,10 +59,13 @@ def assert_recomputed(result, folder, pieces):
         assert found["pnl_realised"] + found["pnl_unrealised"] == pytest.approx(gross, rel=1e-9, abs=1e-9)
     for key, expected in plain_lives.order_times(placed, fills, last_us).items():
         assert_close(found[key], expected) if key in TIMES else assert_close({key: found[key]}, {key: expected})
-    if state:
-        assert_close(found["returns"], plain_lives.returns(state))
-        assert_close(found["under_water"], plain_lives.under_water(state))
     path = [(us, mid2 * tick_size / 2) for us, mid2 in journal.mids.tolist()]
+    if state:
+        spans, days = found["spans"], len(result.terms.days)
+        state = on_clock(state, spans, path)
+        expected = plain_lives.returns(state, spans)
+        assert_close(found["returns"], expected | {"periods_per_year": expected["periods_per_year"] / days})
+        assert_close(found["under_water"], plain_lives.under_water(state))
     spent = plain_lives.exposure(placed, path, last_us, tick_size, plain_lives.Rate(pieces or []))
     assert_exposed(found, spent, [fill for fill in fills if fill["mid"]], predicted=bool(pieces))
     if pieces and journal.counters["expected_fills"] is None:

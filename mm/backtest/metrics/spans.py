@@ -1,0 +1,159 @@
+"""The time with a market: the stretches of a run in which a book was valid and the strategy could quote.
+
+Everything that is per time takes them: periods of 60 s and blocks lie within one stretch, durations count covered time,
+and ratios are scaled by the covered time of a mean day.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Self
+
+import numpy as np
+
+from mm.base.arrays import Floats, Ints
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from mm.backtest.journal import Table
+
+PERIOD_US = 60_000_000
+
+
+def block_sizes(size: int, length: int) -> Iterator[int]:
+    """Yield the sizes of the blocks of a stretch of *size*, each of *length* but the last.
+
+    The rest is a block from half of *length* on; else it joins the block before it, and without one it is none.
+    """
+    whole, rest = divmod(size, length)
+    if 2 * rest >= length:
+        yield from (length,) * whole + (rest,)
+    elif whole:
+        yield from (length,) * (whole - 1) + (length + rest,)
+
+
+@dataclass(frozen=True)
+class Blocks:
+    """Blocks of time, each within one span.
+
+    Attributes:
+        begin_us: Begin of each, ascending.
+        end_us: Its end.
+    """
+
+    begin_us: Ints
+    end_us: Ints
+
+    def of(self, us: Ints) -> Ints:
+        """Return the number of the last block that has begun by each instant; -1 for none."""
+        at: Ints = np.searchsorted(self.begin_us, us, side="right") - 1
+        return at
+
+
+@dataclass(frozen=True)
+class Spans:
+    """Disjoint stretches of time, ascending.
+
+    Attributes:
+        begin_us: Begin of each.
+        end_us: Its end.
+    """
+
+    begin_us: Ints
+    end_us: Ints
+
+    @classmethod
+    def of(cls, table: "Table") -> Self:
+        """Return the spans of a journal."""
+        return cls(*np.ascontiguousarray(table.T))
+
+    def within(self, other: "Spans") -> "Spans":
+        """Return the time that is also in *other*."""
+        edges = np.unique(np.concatenate((self.begin_us, self.end_us, other.begin_us, other.end_us)))
+        inside = np.diff(self.clock(edges)) * np.diff(other.clock(edges)) > 0
+        before, after = np.append(False, inside)[:-1], np.append(inside, False)[1:]
+        return Spans(edges[:-1][inside & ~before], edges[1:][inside & ~after])
+
+    @cached_property
+    def covered_us(self) -> int:
+        """Their total length."""
+        return int((self.end_us - self.begin_us).sum())
+
+    @cached_property
+    def _upto_us(self) -> Ints:
+        return np.concatenate(([0], np.cumsum(self.end_us - self.begin_us)))
+
+    def clock(self, us: Ints) -> Ints:
+        """Return the covered µs before each instant."""
+        if not len(self.begin_us):
+            return np.zeros(len(us), np.int64)
+        at = np.searchsorted(self.begin_us, us, side="right") - 1
+        inside = np.clip(us - self.begin_us[at], 0, self.end_us[at] - self.begin_us[at])
+        return np.where(at >= 0, self._upto_us[at] + inside, 0)
+
+    @cached_property
+    def period_counts(self) -> Ints:
+        """The number of whole periods of each."""
+        counts: Ints = (self.end_us - self.begin_us) // PERIOD_US
+        return counts
+
+    @cached_property
+    def periods(self) -> Ints:
+        """The begins of the periods of 60 s, which follow each other from the begin of a span; a last part has none."""
+        counts = self.period_counts
+        first = np.repeat(np.cumsum(counts) - counts, counts)
+        return np.repeat(self.begin_us, counts) + PERIOD_US * (np.arange(len(first)) - first)
+
+    def blocks(self, length_us: int) -> Blocks:
+        """Return blocks of a length, as `block_sizes` divides the spans; a span too short for one is one.
+
+        They weigh as much as what happens in them, so that a short one does no harm.
+        """
+        begins, ends = list[int](), list[int]()
+        for begin, end in zip(self.begin_us.tolist(), self.end_us.tolist(), strict=True):
+            at = begin
+            for size in list(block_sizes(end - begin, length_us)) or [end - begin]:
+                begins.append(at)
+                at += size
+                ends.append(at)
+        return Blocks(np.array(begins, np.int64), np.array(ends, np.int64))
+
+
+NO_SPANS = Spans(np.empty(0, np.int64), np.empty(0, np.int64))
+
+
+@dataclass(frozen=True)
+class PeriodBlocks:
+    """Blocks of periods, each within one span.
+
+    Attributes:
+        number: The block of each period; -1 in none.
+        sizes: The periods of each block.
+        left_out: Number of spans that are too short for a block.
+    """
+
+    number: Ints
+    sizes: Ints
+    left_out: int
+
+    @classmethod
+    def of(cls, counts: "Sequence[int]", length: int) -> Self:
+        """Return blocks of *length* periods of spans that have *counts* periods."""
+        numbers, sizes, left_out = list[Ints](), list[int](), 0
+        for count in counts:
+            own = list(block_sizes(count, length))
+            numbers.append(np.repeat(np.arange(len(sizes), len(sizes) + len(own)), own) if own else np.full(count, -1))
+            sizes += own
+            left_out += count > 0 and not own
+        number = np.concatenate(numbers) if numbers else np.empty(0, np.int64)
+        return cls(number.astype(np.int64), np.array(sizes, np.int64), left_out)
+
+    def sums(self, values: Floats) -> Floats:
+        """Return the sum of each block of *values*, a row for each period: float64[blocks, columns]."""
+        used = self.number >= 0
+        starts = np.cumsum(self.sizes) - self.sizes
+        if not len(starts):
+            return np.zeros((0, *values.shape[1:]))
+        found: Floats = np.add.reduceat(values[used], starts, axis=0)
+        return found

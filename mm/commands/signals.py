@@ -15,7 +15,7 @@ from mm.report.frame import card, chart, document, header, interval, listing, or
 from mm.runs.in_progress import Run
 from mm.signals.compute import compute, write_signals
 from mm.signals.families import SIGNALS, listed
-from mm.signals.score import HORIZONS_S, half_life_s, score
+from mm.signals.score import HORIZONS_S, LEAST_MOVES, half_life_s, score
 
 if TYPE_CHECKING:
     from mm.report.frame import About
@@ -131,6 +131,8 @@ def score_command(run: Run, day: Day, market: Market, others: OtherMarkets, colu
     run.print(" " * width + "".join(f"{f'{one:g} s':>9}" for one in HORIZONS_S))
     for name, scores in by_name.items():
         run.print(f"{name:<{width}}" + "".join(_cell(one) for one in scores))
+    if (moves := max((one.moves for one in found), default=0)) < LEAST_MOVES:
+        run.print(f"no intervals: the mid moved {moves} times, {LEAST_MOVES} are needed; score a longer day")
 
 
 def page(by_name: "Mapping[str, Sequence[SignalScore]]", content: "Mapping[str, Any]", about: "About") -> str:
@@ -154,7 +156,7 @@ def page(by_name: "Mapping[str, Sequence[SignalScore]]", content: "Mapping[str, 
     ]
     head = ("signal, horizon", "rows", "correlation", "95 %", "first half", "second half")
     hint = "Spearman's rank correlation with the move of the mid over the horizon; a dash: not known."
-    more = "Intervals by a block bootstrap; halves of the day's time. A correlation is not a profit: it ignores fees."
+    more = "Intervals by blocks of moves; halves of the day's time. A correlation is not a profit: it ignores fees."
     parts = [
         header(content["symbol"], ",".join(content["days"]), "How well signals predict the next move of the mid"),
         card("Correlation by horizon", hint, chart(shown)),

@@ -7,9 +7,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mm.clock import US_PER_S
 from mm.predict.samples import Samples, Task
-from mm.signals.score import DRAWS, LEAST_BLOCKS, blocks_of
 
+DRAWS = 400
+BLOCK_S, LEAST_BLOCKS = 300.0, 8
 LEAST_PROBABILITY = 1e-6  # clip of probabilities in the log loss
 BINS = 10
 CONSTANT = "constant"
@@ -140,6 +142,14 @@ def _interval(
     ratio = drawn[:, 0] / np.where(drawn[:, 1] > 0.0, drawn[:, 1], np.nan)
     low, high = np.nanquantile(ratio, (0.025, 0.975)) if np.isfinite(ratio).any() else (np.nan, np.nan)
     return [float(low), float(high)] if np.isfinite(low) else None
+
+
+def blocks_of(us: Ints, horizon_s: float) -> tuple[Ints, int]:
+    """Return the bootstrap block of each row, and the number of blocks; blocks have equal durations."""
+    span_us = int(us[-1] - us[0]) + 1
+    length_us = max(min(BLOCK_S * US_PER_S, span_us / 40), 2 * horizon_s * US_PER_S)
+    block = ((us - us[0]) // length_us).astype(np.int64)
+    return block, int(block[-1]) + 1
 
 
 def _calibration(y: Floats, values: Floats) -> list[dict[str, float]]:

@@ -1,16 +1,19 @@
 """Scores of signals against the next move of the mid: rank correlations by horizon, with intervals and stability.
 
 The move from t to t + h is the mid in force at t + h less the mid at t. A row is used if the signal and both mids are
-defined and the book has no gap between t and t + h. Correlations are Spearman's, with confidence intervals from a block
-bootstrap; a block is at least twice as long as the horizon, so that most of its moves end within it.
+defined and the book has no gap between t and t + h. Correlations are Spearman's. Rows say no more than the moves of the
+mid in them: confidence intervals are from blocks of equally many moves, each several horizons long, by Student's t, and
+there is none below `LEAST_MOVES`.
 """
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import stdtrit
 from scipy.stats import rankdata
 
 from mm.clock import US_PER_S
@@ -22,9 +25,9 @@ from mm.signals.other_feed import OtherFeed
 from mm.tape.tape import GAP, Tape
 
 HORIZONS_S = (0.1, 0.5, 1.0, 5.0, 10.0, 30.0, 60.0)
-DRAWS = 400
-BLOCK_S, LEAST_BLOCKS = 300.0, 8
-LEAST_ROWS = 50
+BLOCKS, LEAST_BLOCKS = 40, 8
+BLOCK_HORIZONS = 6  # the least length of a block
+LEAST_ROWS, LEAST_MOVES = 50, 100
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
@@ -38,7 +41,8 @@ class SignalScore:
         horizon_s: Horizon, s.
         rows: Number of rows used.
         rho: Spearman's rank correlation, -1 to 1; None if a column is constant or there are too few rows.
-        ci95: 95 % confidence interval of rho from a block bootstrap; None if there are too few blocks.
+        ci95: 95 % confidence interval of rho from blocks of moves; None with too few moves or blocks.
+        moves: Number of moves of the mid from the first row to the last.
         first_half, second_half: rho of the rows before and after the midpoint in time.
         stable: Whether both halves have the sign of rho; None if one is unknown.
     """
@@ -51,6 +55,7 @@ class SignalScore:
     first_half: float | None = None
     second_half: float | None = None
     stable: bool | None = None
+    moves: int = 0
 
     def to_json(self) -> dict[str, Any]:
         """Return the score as JSON values."""
@@ -62,7 +67,6 @@ def score(
     names: Sequence[str],
     micro_price: MicroPriceFit | None = None,
     horizons_s: Sequence[float] = HORIZONS_S,
-    seed: int = 0,
     *,
     others: Mapping[str, OtherFeed] = NO_OTHERS,
 ) -> list[SignalScore]:
@@ -75,7 +79,6 @@ def score(
         names: Names of the signals.
         micro_price: The fit of ``micro_price``.
         horizons_s: Horizons, s.
-        seed: Seed of the bootstrap.
         others: The other markets that signals read, by name.
 
     Raises:
@@ -94,12 +97,12 @@ def score(
             values[place] -= mid
     values[:, us < tape.start_us] = np.nan  # a window's tape also has earlier events
     gaps = np.sort(tape.event_us[tape.kind == GAP])
-    draw = np.random.default_rng(seed)
+    moved = moves_by(mid)
     scores: dict[str, list[SignalScore]] = {name: [] for name in wanted}
     for horizon_s in horizons_s:
         move = move_of(us, mid, gaps, round(horizon_s * US_PER_S))
         for place, name in enumerate(wanted):
-            scores[name].append(_score(name, horizon_s, us, values[place], move, draw))
+            scores[name].append(_score(name, horizon_s, us, values[place], move, moved))
     return [signal_score for name in wanted for signal_score in scores[name]]
 
 
@@ -131,19 +134,28 @@ def move_to(us: Ints, mid: Floats, gaps: Ints, row: Ints, then_us: Ints) -> Floa
     return np.where(known, mid[at] - mid[row], np.nan)
 
 
-def _score(
-    name: str, horizon_s: float, us: Ints, values: Floats, move: Floats, draw: np.random.Generator
-) -> SignalScore:
+def moves_by(mid: Floats) -> Ints:
+    """Return the number of moves of the mid up to each row; undefined mids are passed over."""
+    known = np.flatnonzero(~np.isnan(mid))
+    moved = np.zeros(len(mid), np.int64)
+    moved[known[1:]] = np.diff(mid[known]) != 0
+    return np.cumsum(moved)
+
+
+def _score(name: str, horizon_s: float, us: Ints, values: Floats, move: Floats, moved: Ints) -> SignalScore:
     known = ~(np.isnan(values) | np.isnan(move))
-    us, x, y = us[known], values[known], move[known]
+    us, x, y, moved = us[known], values[known], move[known], moved[known]
+    moves = int(moved[-1] - moved[0]) if len(us) else 0
     rho = rank_correlation(x, y)
     if rho is None:
-        return SignalScore(name, horizon_s, len(us), None)
+        return SignalScore(name, horizon_s, len(us), None, moves=moves)
     middle = (us[0] + us[-1]) // 2
     early = us <= middle
     halves = rank_correlation(x[early], y[early]), rank_correlation(x[~early], y[~early])
     stable = None if None in halves else all(half is not None and half * rho > 0 for half in halves)
-    return SignalScore(name, horizon_s, len(us), rho, interval(us, x, y, horizon_s, draw), *halves, stable)
+    return SignalScore(
+        name, horizon_s, len(us), rho, interval(x, y, blocks_of(us, moved, horizon_s)), *halves, stable, moves
+    )
 
 
 def rank_correlation(x: Floats, y: Floats) -> float | None:
@@ -155,34 +167,45 @@ def rank_correlation(x: Floats, y: Floats) -> float | None:
     return float(np.mean((a - a.mean()) * (b - b.mean())) / spread) if spread > 0 else None
 
 
-def interval(us: Ints, x: Floats, y: Floats, horizon_s: float, draw: np.random.Generator) -> tuple[float, float] | None:
-    """Return the 95 % interval of a rank correlation from a block bootstrap; None if there are too few blocks.
+def interval(x: Floats, y: Floats, begins: Ints) -> tuple[float, float] | None:
+    """Return the 95 % interval of a rank correlation, by Student's t over blocks; None if there are too few.
 
-    Ranks are over all rows; blocks of equal time are drawn with replacement.
+    The deviation of a block is the sum of the influence of its rows on the correlation: a·b - ρ/2·(a² + b²) of the
+    standardised ranks a and b.
+
+    Args:
+        x, y: The columns.
+        begins: First row of each block.
     """
-    block, count = blocks_of(us, horizon_s)
+    count = len(begins)
     if count < LEAST_BLOCKS:
         return None
-    a, b = rankdata(x), rankdata(y)
-    a, b = a - a.mean(), b - b.mean()
-    sums = np.column_stack([np.bincount(block, part, count) for part in (np.ones(len(a)), a, b, a * a, b * b, a * b)])
-    drawn = sums[draw.integers(0, count, (DRAWS, count))].sum(axis=1)
-    n, sa, sb, saa, sbb, sab = drawn.T
-    with np.errstate(all="ignore"):
-        rho = (sab - sa * sb / n) / np.sqrt((saa - sa * sa / n) * (sbb - sb * sb / n))
-    rho = rho[np.isfinite(rho)]
-    if len(rho) < DRAWS // 2:
-        return None
-    low, high = np.quantile(rho, (0.025, 0.975))
-    return float(low), float(high)
+    a, b = ((ranks - ranks.mean()) / ranks.std() for ranks in (rankdata(x), rankdata(y)))
+    rho = float((a * b).mean())
+    sums = np.add.reduceat(a * b - rho / 2 * (a * a + b * b), begins) / len(a)
+    half = float(stdtrit(count - 1, 0.975)) * math.sqrt(count / (count - 1) * float((sums**2).sum()))
+    return rho - half, rho + half
 
 
-def blocks_of(us: Ints, horizon_s: float) -> tuple[Ints, int]:
-    """Return the bootstrap block of each row, and the number of blocks; blocks have equal durations."""
-    span_us = int(us[-1] - us[0]) + 1
-    length_us = max(min(BLOCK_S * US_PER_S, span_us / 40), 2 * horizon_s * US_PER_S)
-    block = ((us - us[0]) // length_us).astype(np.int64)
-    return block, int(block[-1]) + 1
+def blocks_of(us: Ints, moved: Ints, horizon_s: float) -> Ints:
+    """Return the first row of each block: equally many moves, and at least `BLOCK_HORIZONS` long; none with few moves.
+
+    Args:
+        us: Timestamps of the rows, ascending, µs.
+        moved: Number of moves up to each row.
+        horizon_s: Horizon, s.
+    """
+    total = int(moved[-1] - moved[0]) if len(moved) else 0
+    if total < LEAST_MOVES:
+        return np.empty(0, np.int64)
+    number = np.minimum((moved - moved[0]) * BLOCKS // total, BLOCKS - 1)
+    least_us, begins = BLOCK_HORIZONS * horizon_s * US_PER_S, list[int]()
+    for row in np.flatnonzero(np.diff(number, prepend=-1)).tolist():
+        if not begins or us[row] - us[begins[-1]] >= least_us:
+            begins.append(row)
+    if len(begins) > 1 and us[-1] - us[begins[-1]] < least_us / 2:
+        begins.pop()  # the rest is part of the block before it
+    return np.array(begins, np.int64)
 
 
 def half_life_s(scores: Iterable[SignalScore]) -> float | None:

@@ -33,8 +33,8 @@ def read_unit(path):
 STARTED = {
     "mm-recorder@": (COMMAND, "2 3"),
     "mm-recorders": (COMMAND, "2 3"),
-    "mm-shadow@": ("python -m mm shadow", "2 3 5"),
-    "mm-trader@": ("python -m mm trade", "2 3 5"),
+    "mm-shadow@": ("python -m mm shadow", "1 2 3 5"),
+    "mm-trader@": ("python -m mm trade", "1 2 3 5"),
     "mm-audit": ("python -m mm audit ship --head ${HEADS} --every 60", "2"),
     "mm-watchdog": ("python -m mm watchdog", "2"),
 }

@@ -57,7 +57,7 @@ def backtest(  # noqa: PLR0913 - inputs, terms and requested outputs
         step: Called with the µs of tape played since the last call, for a progress bar.
         intensity: Predicts fills, for comparison with those of the run; None uses that of a Poisson model.
         keeps_orders: Whether order rows are written to the journal, most of its memory; a sweep's point needs none.
-        on_orders: Called with the order rows of each tape, which the journal then lacks: those of weeks need not be in
+        on_orders: Called with the order rows of each hour, which the journal then lacks: those of weeks need not be in
             memory at once.
 
     Raises:
@@ -65,25 +65,33 @@ def backtest(  # noqa: PLR0913 - inputs, terms and requested outputs
         UsageError: If the target inventory is beyond the bound of the quotes.
         ModelError: If a user's model raises, or returns an invalid value.
     """
+
+    def passed(us: int) -> None:
+        if on_orders:
+            on_orders(exchange.engine.order_rows())
+        if step:
+            step(us)
+
     _check_target(quotes, rules)
     exchange = PaperExchange(quotes, fills, rules, keeps_orders=keeps_orders)
     days, spans = list[str](), list[tuple[int, int]]()
     market = _PredictionRows(_predicting(fills, intensity), [], [])
     first, predictors, feed_notes = None, list["Artefact"](), list[str]()
     sums = np.zeros(4, np.int64)  # lost lines, raised times, time without trades, all time
+    single = isinstance(tape, Tape) or (isinstance(tape, Sequence) and len(tape) == 1)  # a further run may read it
     for day in [tape] if isinstance(tape, Tape) else tape:
         if first is None:
             first, predictors = day, _predictors(day, quotes, fills)
         require_symbol(first, day, "backtest")
         days.extend(day.days)
         spans.append((day.start_us, day.end_us))
-        exchange.run(day, step, best=not exchange.needs_depth)
+        exchange.run(day, passed, best=not exchange.needs_depth)
         if on_orders:
             on_orders(exchange.engine.order_rows())
         feed = exchange.feeds[-1] if exchange.feeds else None
         market.add(day, feed)
         feed_notes += _feed_notes(day, feed, rules, is_first=day is first)
-        if day is not tape and not day.keep_mapped:
+        if not (single or day.keep_mapped):
             day.release_memory()  # of many days, one is in memory
         sums += *(day.meta.counts.get(name, 0) for name in ("lost_lines", "clock_raised")), *untraded_us(day)
     if first is None:

@@ -313,16 +313,29 @@ def monotone(cells: Cells, exposure_s: Floats, fills: Floats) -> list[FittedCurv
     counts, exposure = fills + HALF, exposure_s + HALF / np.exp(np.maximum(log_gain, least))
     ended = np.zeros((len(fills), 1))
     if (cells.spans[1] == len(cells.edges)).all():
-        from scipy.optimize import isotonic_regression
-
-        columns = zip(counts / exposure, exposure, strict=True)
-        pooled = [isotonic_regression(rate, weights=weight, increasing=False).x for rate, weight in columns]
+        pooled = [falling(*columns) for columns in zip(counts / exposure, exposure, strict=True)]
         steps = -np.diff(np.hstack((np.stack(pooled), ended)))
     else:
         rates = np.exp(np.stack([curve.at_edges for curve in smooth]))
         steps = np.maximum(-np.diff(np.hstack((rates, ended))), np.exp(least))
         steps = climb(cells.spans, counts, exposure, steps)
     return [_of_steps(cells, *columns) for columns in zip(exposure_s, fills, steps, strict=True)]
+
+
+def falling(values: Floats, weights: Floats) -> Floats:
+    """Return the weighted least-squares fit of *values* that never rises, by pooling adjacent violators.
+
+    ``scipy.optimize`` has it as well, but its import takes longer than all fits of a schedule.
+    """
+    pools: list[tuple[float, float, int]] = []  # of each: value, weight, number of rows
+    for value, weight in zip(values.tolist(), weights.tolist(), strict=True):
+        pool = value, weight, 1
+        while pools and pools[-1][0] < pool[0]:
+            before = pools.pop()
+            both = before[1] + pool[1]
+            pool = (before[0] * before[1] + pool[0] * pool[1]) / both, both, before[2] + pool[2]
+        pools.append(pool)
+    return np.repeat([pool[0] for pool in pools], [pool[2] for pool in pools])
 
 
 def _of_steps(cells: Cells, exposure_s: Floats, fills: Floats, steps: Floats) -> FittedCurve:

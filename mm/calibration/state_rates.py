@@ -132,10 +132,11 @@ def _class_rows(
     nodes: Floats, times: Floats, observed: Ints, classes: "Sequence[int]"
 ) -> "tuple[tuple[float, int, float], ...]":
     """Return factors by node and class as rows, for the *observed* classes."""
+    numbers = (np.flatnonzero(np.bincount(observed - classes[0])) + classes[0]).tolist()
     return tuple(
         (ticks / 2, number, round(row[number - classes[0]], 9))
         for ticks, row in zip(nodes.tolist(), times.tolist(), strict=True)
-        for number in np.unique(observed).tolist()
+        for number in numbers
     )
 
 

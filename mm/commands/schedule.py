@@ -97,7 +97,7 @@ def walkforward(
     assemble.check_agents(run, models, execution, tapes)
     plan, fallback = assemble.plan(windows, execution, models), assemble.fallback(windows, models)
     with run.timing("calibrate"):
-        studied, _ = study_days(run, (tapes, config, rules), plan, fallback)
+        studied = study_days(run, (tapes, config, rules), plan, fallback)[0]  # without the calibrator's memory
         for tape in tapes:
             tape.release_memory()  # the backtest needs only their best prices
         trim_heap()

@@ -165,7 +165,8 @@ class LiveFeed:
     def _depth(self, number: int, update: "DepthUpdate") -> None:
         """Feed a depth message that changes the book; one that waited for a snapshot gets the snapshot's instant."""
         seq = None if self._numbers is None else self._numbers.depth_seq(number)
-        self._feed(DEPTH, self._us, update.u, self._levels(update.b, update.a), seq)
+        stamp_us = exchange_ms(update.E) * US_PER_MS
+        self._feed(DEPTH, self._us, update.u, self._levels(update.b, update.a), seq, stamp_us)
 
     def _feed(
         self, kind: int, us: int, event_id: int, rows: Sequence[Row], seq: int | None = None, exch_us: int = 0

@@ -154,6 +154,12 @@ class Day(DamagedDay, Pages, Results, Source):
         common="YYYYMMDD, a list, or a range FIRST:LAST",
     )
     out_dir: Path | None = knob(None, PATH, "Folder of the run, instead of one under OUT_ROOT.", matters=False)
+    own_orders: str = knob(
+        "auto",
+        matching(r"\S.*", "auto, keep, or a path", "PATH", "path"),
+        "auto takes the orders of the trades that recorded a day off it, by their audit logs in OUT_ROOT; keep leaves "
+        "them in; or a log or folder of logs, whose orders are taken off.",
+    )
 
     def days(self) -> tuple[str, ...]:
         """Return the days, each YYYYMMDD, in rising order."""

@@ -1,5 +1,6 @@
 """Convert knobs to objects: names, decimals and milliseconds become models, integers and µs only here."""
 
+import hashlib
 import json
 import math
 import os
@@ -30,6 +31,8 @@ from mm.calibration.fit_result import PoissonFit
 from mm.cli.config import Day, Market, Models, OtherMarkets
 from mm.clock import missing_days, us_from_ms
 from mm.dayfolder.layout import USDM, day_folder, days_of
+from mm.dayfolder.ledger import LedgerView
+from mm.dayfolder.rows import DefectList
 from mm.errors import Mismatch, UsageError
 from mm.instrument import E8, Instrument, e8, short_text
 from mm.models.builder import ModelBuilder, agent_files, check_names, read_fitted, takes_clustering
@@ -47,6 +50,7 @@ if TYPE_CHECKING:
     from mm.calibration.calibrator import CalibrationConfig, FillsMeasured
     from mm.calibration.windows import Fallback, WindowPlan
     from mm.cli.calibration_knobs import Calibration, Fit, Windows
+    from mm.dayfolder.layout import DayFolder
     from mm.tape.tape import Tape
 
 MICRO_PRICE = "micro_price"
@@ -90,7 +94,34 @@ def open_days(day: Day, market: Market, cache: Path) -> "list[Tape]":
         )
         for folder in folders
     ]
-    return on_one_grid(opened)
+    return on_one_grid([_without_us(tape, folder, day) for tape, folder in zip(opened, folders, strict=True)])
+
+
+def audit_folder(day: Day, folder: "DayFolder") -> Path:
+    """Return the folder of the audit logs of a day's symbol."""
+    return day.out_root / "audit" / folder.symbol
+
+
+def _without_us(tape: "Tape", folder: "DayFolder", day: Day) -> "Tape":
+    """Return a day without the orders and trades of ours that OWN_ORDERS takes off it, with their logs as inputs."""
+    if day.own_orders == "keep" or (day.own_orders == "auto" and not audit_folder(day, folder).is_dir()):
+        return tape
+    from mm.backtest.days_without_us import OwnActivity, without_us  # imported here: most days have no orders of ours
+    from mm.live.own_activity import logs_of_day, own_activity
+
+    if day.own_orders == "auto":
+        logs = logs_of_day(day.out_root, folder.symbol, folder.day, LedgerView.of(folder, DefectList(folder)).runs)
+    else:
+        path = Path(day.own_orders).expanduser()
+        logs = sorted(path.glob("*.ndjson")) if path.is_dir() else [path]
+    if not logs:
+        return tape
+    found = without_us(tape, OwnActivity.joined(own_activity(path) for path in logs))
+    read = [
+        (os.path.relpath(path, day.data_root), path.stat().st_size, hashlib.sha256(path.read_bytes()).hexdigest())
+        for path in logs
+    ]
+    return replace(found, meta=replace(found.meta, inputs=(*found.meta.inputs, *read)))
 
 
 def on_one_grid(opened: "Sequence[Tape]") -> "list[Tape]":

@@ -120,6 +120,8 @@ class OrderEntry(Struct, gc=False):
     price: str = ""
     side: str = ""
     type: str = ""
+    transactTime: int = 0
+    updateTime: int = 0
 
     @property
     def own_id(self) -> str:
@@ -128,7 +130,10 @@ class OrderEntry(Struct, gc=False):
 
     def seen(self, us: int) -> OrderSeen:
         """Return its content; *us* is the time of arrival."""
-        return OrderSeen(self.own_id, self.orderId, self.status or "NEW", e8(self.executedQty), us, e8(self.origQty))
+        since = self.transactTime or self.updateTime
+        executed_e8, qty_e8 = e8(self.executedQty), e8(self.origQty)
+        since_us = exchange_us(since) if since else 0
+        return OrderSeen(self.own_id, self.orderId, self.status or "NEW", executed_e8, us, qty_e8, since_us)
 
 
 class AmendedEntry(Struct, gc=False):
@@ -140,16 +145,18 @@ class AmendedEntry(Struct, gc=False):
     executedQty: str = "0"
     qty: str = "0"
 
-    def seen(self, us: int) -> OrderSeen:
-        """Return its content; *us* is the time of arrival."""
+    def seen(self, us: int, since: int) -> OrderSeen:
+        """Return its content; *us* is the time of arrival, *since* the exchange's time of the amendment."""
         executed_e8, qty_e8 = e8(self.executedQty), e8(self.qty)
-        return OrderSeen(self.clientOrderId, self.orderId, self.status or "NEW", executed_e8, us, qty_e8)
+        since_us = exchange_us(since) if since else 0
+        return OrderSeen(self.clientOrderId, self.orderId, self.status or "NEW", executed_e8, us, qty_e8, since_us)
 
 
 class AmendAnswer(Struct, gc=False):
     """The answer to an amendment."""
 
     amendedOrder: AmendedEntry
+    transactTime: int = 0
 
 
 class ReplaceAnswer(Struct):
@@ -237,7 +244,8 @@ class ExecutionEvent(Struct, gc=False):
 
     def seen(self, client_id: str, us: int) -> OrderSeen:
         """Return its content as of our order *client_id*; *us* is the time of arrival."""
-        return OrderSeen(client_id, self.i, self.X, e8(self.z), us, e8(self.q))
+        since_us = exchange_us(self.T) if self.T else 0
+        return OrderSeen(client_id, self.i, self.X, e8(self.z), us, e8(self.q), since_us)
 
     def fill(self, client_id: str) -> AccountFill | None:
         """Return the execution that it reports of our order *client_id*; None if it reports none."""

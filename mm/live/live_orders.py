@@ -85,6 +85,7 @@ class LiveOrder:
         amend_until_ms: Exchange time until which that amendment may still be accepted.
         amend_doubt: Whether its outcome is unknown.
         us: Arrival of the last report, in µs.
+        exchange_us: Since when it has been as last reported, by the exchange's clock, in µs; 0 if unknown.
     """
 
     order_id: int
@@ -112,6 +113,7 @@ class LiveOrder:
     amend_until_ms: int = 0
     amend_doubt: bool = False
     us: int = 0
+    exchange_us: int = 0
 
     @property
     def ended(self) -> bool:
@@ -147,6 +149,7 @@ class OrderSeen(NamedTuple):
         executed_e8: Executed quantity, in 1e-8.
         us: Arrival, in µs.
         qty_e8: Its quantity, in 1e-8; 0 if unknown.
+        exchange_us: Since when this has been so, by the exchange's clock, in µs; 0 if unknown.
     """
 
     client_id: str
@@ -155,6 +158,7 @@ class OrderSeen(NamedTuple):
     executed_e8: int
     us: int
     qty_e8: int = 0
+    exchange_us: int = 0
 
 
 class Ask(NamedTuple):
@@ -187,6 +191,14 @@ class Accepted(NamedTuple):
 
     order: LiveOrder
     us: int
+
+
+class InBook(NamedTuple):
+    """The exchange's book has *left_e8* of the order from *exchange_us* on; 0 if it has none."""
+
+    order: LiveOrder
+    exchange_us: int
+    left_e8: int
 
 
 class Rejected(NamedTuple):
@@ -246,5 +258,5 @@ class Contradiction(NamedTuple):
     what: str
 
 
-OrderReport = Accepted | Rejected | Booked | Closed | CancelFailed | Amended | AmendFailed
+OrderReport = Accepted | InBook | Rejected | Booked | Closed | CancelFailed | Amended | AmendFailed
 OrderStep = Ask | Fetch | Resend | Reamend | Contradiction | OrderReport

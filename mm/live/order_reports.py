@@ -17,6 +17,7 @@ from mm.live.live_orders import (
     Booked,
     CancelFailed,
     Closed,
+    InBook,
     OrderReport,
     Rejected,
 )
@@ -33,6 +34,9 @@ class OrderListener:
 
     def accepted(self, order_id: int, us: int, exchange_id: int) -> None:
         """The exchange has accepted an order."""
+
+    def in_book(self, order_id: int, exchange_us: int, left_e8: int) -> None:
+        """The exchange's book has *left_e8* of an order, in 1e-8, from *exchange_us* on; reports may come twice."""
 
     def rejected(self, order_id: int, us: int, code: int, message: str) -> None:
         """An order was never open; *code* 0: it was not sent."""
@@ -118,6 +122,11 @@ class OrderReports:
                 self._account.filled(fill)
             self.tell(lambda listener: listener.filled(order_id, fill))
             return
+        if isinstance(step, InBook):
+            own_id, since_us, left_e8 = step.order.order_id, step.exchange_us, step.left_e8
+            if own_id != EARLIER:
+                self.tell(lambda listener: listener.in_book(own_id, since_us, left_e8))
+            return
         report = self._write(step)
         if step.order.order_id != EARLIER:
             self.tell(report)
@@ -144,6 +153,7 @@ class OrderReports:
         order, own_id, us = step.order, step.order.order_id, step.us
         client = {"client_id": order.client_id}
         both = client | {"order_id": order.exchange_id}
+        both |= {"exchange_us": order.exchange_us} if order.exchange_us else {}
         match step:
             case Accepted():
                 exchange_id = order.exchange_id

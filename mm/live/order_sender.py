@@ -157,7 +157,8 @@ class OrderSender:
 
     def _amended(self, order: LiveOrder, qty: str, answer: ApiAnswer) -> None:
         if answer.outcome is Outcome.DONE:
-            self._states.amended(order, qty, AMEND.decode(answer.result).amendedOrder.seen(answer.us))
+            found = AMEND.decode(answer.result)
+            self._states.amended(order, qty, found.amendedOrder.seen(answer.us, found.transactTime))
         elif answer.outcome is Outcome.UNKNOWN:
             self._states.amend_unknown(order, qty)
         else:

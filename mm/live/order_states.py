@@ -34,6 +34,7 @@ from mm.live.live_orders import (
     Contradiction,
     Doubt,
     Fetch,
+    InBook,
     LiveOrder,
     OrderSeen,
     OrderState,
@@ -243,6 +244,10 @@ class OrderStates:
             return
         order.us = seen.us
         ending = ENDINGS.get(seen.status)
+        order.exchange_us = seen.exchange_us or order.exchange_us
+        if seen.exchange_us and ending is not OrderState.REJECTED:
+            left_e8 = 0 if ending else max((seen.qty_e8 or order.qty_e8) - seen.executed_e8, 0)
+            self._steps.append(InBook(order, seen.exchange_us, left_e8))
         if not order.ended and ending is OrderState.REJECTED:
             self._reject(order, seen.us, ORDER_REFUSED, "rejected by the matching engine")
             return

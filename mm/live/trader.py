@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from mm.backtest.journal import REJECT_REASONS
+from mm.backtest.market_without_us import MarketWithoutUs
 from mm.base._calls import begin_step, clear_step, end_step
 from mm.clock import US_PER_S, now_us
 from mm.instrument import Instrument, e8, short_text
@@ -41,6 +42,7 @@ _FILTERS = {  # by a part of the filter's name
     "LOT_SIZE": "quantity_out_of_range",
     "MAX_NUM_ORDERS": "order_limit_10s",
 }
+RESTING_KINDS = frozenset(("LIMIT_MAKER", "LIMIT"))
 TOO_MANY_REQUESTS, TOO_MANY_ORDERS, FILTER_FAILURE = -1003, -1015, -1013
 _MOST = 2**63 - 1  # what the engine counts
 FAILED = "error"
@@ -222,6 +224,7 @@ class Trader(OrderListener):
         self._log, self._desk = parts.log, parts.desk
         self._watch, self._decided, self._clock = parts.watch, parts.decided, parts.clock
         self._allow, self._announce, self._heard = parts.allow, parts.ended, parts.heard
+        self._market = MarketWithoutUs()
         self._sides: dict[int, int] = {}  # of orders without an answer
         self._over = asyncio.Event()
         self._nap: asyncio.Future[None] | None = None
@@ -232,14 +235,23 @@ class Trader(OrderListener):
 
     def feed(self, events: "Iterable[FeedEvent]") -> None:
         """Process events of the market, and send the resulting messages."""
-        events = tuple(events)
+        self._show(self._market.of(events))
+        self.act()
+
+    def _show(self, events: "tuple[FeedEvent, ...]") -> None:
+        """Show the strategy, and those that see this market as another one, events without our orders."""
         try:
             self._heard(events)
             self._step(self._engine.feed, events)
         except Exception as error:
             self._fail(error)
             raise
-        self.act()
+
+    def _correct(self, event: "FeedEvent | None") -> None:
+        """Show a correction of the book, if a report of our orders brings one."""
+        if event is not None:
+            with suppress(Exception):  # as for fills: `run` raises it
+                self._show((event,))
 
     def advance(self, until_us: int) -> None:
         """Process everything due by an instant, and send the resulting messages."""
@@ -334,9 +346,11 @@ class Trader(OrderListener):
                 gateway.place(order_id, *self._terms(messages[at - 1]))
             elif at < count and messages[at][0] == "place" and messages[at][2] == side:
                 action, new_id = "replace", messages[at][1]
+                self._market.leaving(order_id)
                 gateway.replace(order_id, new_id, *self._terms(messages[at]))
                 order_id, at = new_id, at + 1
             else:
+                self._market.leaving(order_id)
                 gateway.cancel(order_id)
             self._notify(action, order_id, us)
 
@@ -344,6 +358,8 @@ class Trader(OrderListener):
         """Return side, price, quantity and kind of an order, as the exchange's text; note its side until its answer."""
         _, order_id, side, ticks, lots, kind = message
         self._sides[order_id] = side
+        if kind in RESTING_KINDS:
+            self._market.sent(order_id, side, ticks, lots)
         return side, short_text(ticks * self._grid.tick_e8), short_text(lots * self._grid.lot_e8), kind
 
     def _notify(self, action: str, order_id: int, us: int) -> None:
@@ -359,8 +375,13 @@ class Trader(OrderListener):
         self._engine.accepted(order_id, us)
         self._notify("accepted", order_id, us)
 
+    def in_book(self, order_id: int, exchange_us: int, left_e8: int) -> None:
+        """Handle what the exchange's book has of an order: the market is that without it."""
+        self._correct(self._market.known(order_id, exchange_us, left_e8 // self._grid.lot_e8))
+
     def rejected(self, order_id: int, us: int, code: int, message: str) -> None:
         """Handle the rejection of an order, or a refusal to send it."""
+        self._correct(self._market.never(order_id))
         reason = reason_of(code, message, self._sides.pop(order_id, 0))
         self._engine.rejected(order_id, us, reason)
         self._notify("rejected", order_id, us)
@@ -370,6 +391,7 @@ class Trader(OrderListener):
     def filled(self, order_id: int, fill: AccountFill) -> None:
         """Handle a fill; one of an earlier run has no order of ours."""
         us = self._clock()
+        self._market.traded(fill.trade_id)
         if not self._account.book(order_id, fill, us):
             return
         if self._desk is not None:
@@ -385,6 +407,7 @@ class Trader(OrderListener):
 
     def cancel_failed(self, order_id: int, us: int, code: int) -> None:
         """Handle a failed cancel: the order is open."""
+        self._correct(self._market.stays(order_id))
         self._engine.open_again(order_id)
         self._log.warning("cancel_failed", order_id=order_id, code=code, at_us=us)
 

@@ -53,6 +53,7 @@ class FollowingListener:
         self.fills: list[AccountFill] = []
         self.free: dict[str, str] = {}
         self.ours_e8 = (0, 0)
+        self.shown: dict[int, list[tuple[int, int]]] = {}
         self.ready: list[tuple[bool, str]] = []
         self.latencies: list[tuple[str, float]] = []
         self.on_fill: Callable[[AccountFill], None] | None = None
@@ -65,6 +66,10 @@ class FollowingListener:
         self._expect(order_id, "sent")
         self.state[order_id] = "open"
         self.log.append(("accepted", order_id))
+
+    def in_book(self, order_id: int, exchange_us: int, left_e8: int) -> None:
+        assert order_id != EARLIER
+        self.shown.setdefault(order_id, []).append((exchange_us, left_e8))
 
     def rejected(self, order_id: int, us: int, code: int, message: str) -> None:
         self._expect(order_id, "sent")

@@ -50,7 +50,9 @@ EXECUTION = b"""{"e":"executionReport","E":1499405658658,"s":"ETHBTC","c":"mUvoq
 def test_documented_execution_report_decodes_as_new_order() -> None:
     """It contains no fill."""
     event = EXECUTION_EVENT.decode(EXECUTION)
-    assert event.seen(event.c, 5) == OrderSeen("mUvoqJxFIILMdfAW5iGSOW", 4293153, "NEW", 0, 5, 100_000_000)
+    assert event.seen(event.c, 5) == OrderSeen(
+        "mUvoqJxFIILMdfAW5iGSOW", 4293153, "NEW", 0, 5, 100_000_000, 1_499_405_658_657_000
+    )
     assert event.fill("x") is None
 
 
@@ -74,7 +76,7 @@ def test_cancel_answer_identifies_order_by_original_client_id() -> None:
         b'{"symbol":"BTCUSDT","origClientOrderId":"ours","orderId":12,"orderListId":-1,"clientOrderId":"cancel",'
         b'"transactTime":1,"price":"1","origQty":"2","executedQty":"1.5","status":"CANCELED","side":"SELL"}'
     )
-    assert entry.seen(3) == OrderSeen("ours", 12, "CANCELED", 150_000_000, 3, 200_000_000)
+    assert entry.seen(3) == OrderSeen("ours", 12, "CANCELED", 150_000_000, 3, 200_000_000, 1_000)
 
 
 def test_ack_without_status_counts_as_new_order() -> None:

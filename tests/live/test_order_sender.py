@@ -9,7 +9,7 @@ from gateway_rig import MemoryAudit
 from played_api import PlayedApi
 
 from mm.live.api_messages import NO_CONNECTION, Outcome
-from mm.live.live_orders import Amended, AmendFailed, Ask, CancelFailed, Closed, LiveOrder, OrderState, Rejected
+from mm.live.live_orders import Amended, AmendFailed, Ask, CancelFailed, Closed, InBook, LiveOrder, OrderState, Rejected
 from mm.live.order_sender import OrderSender
 from mm.live.order_states import OrderStates
 
@@ -134,7 +134,7 @@ def test_amendment_keeps_client_id_of_its_order() -> None:
     assert desk.ws.requests[-1] == ("order.amend.keepPriority", which | {"newClientOrderId": "c1", "newQty": "0.4"})
     assert order.amend_until_ms == 1_001_000
     desk.ws.answer(lowered())
-    assert list(desk.states.take()) == [Amended(order, desk.ws.us, "0.4")]
+    assert list(desk.states.take()) == [InBook(order, 1_000, 40_000_000), Amended(order, desk.ws.us, "0.4")]
     assert desk.answers == ["place", "amend"]
 
 
@@ -143,7 +143,7 @@ def test_amendment_answers_lead_to_query_or_failure() -> None:
     for terms in ({"outcome": Outcome.UNKNOWN, "status": 0}, {"result": lowered("1.00000000")}):
         desk, order = amended()
         desk.ws.answer(**terms)  # type: ignore[arg-type]
-        assert desk.steps() == [Ask]
+        assert desk.steps() == ([InBook, Ask] if "result" in terms else [Ask])
         assert order.amend_doubt
     desk, order = amended()
     desk.ws.answer(code=-2038, status=400)

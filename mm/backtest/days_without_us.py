@@ -1,0 +1,125 @@
+"""Days on which we traded, replayed without our orders and trades; the recording stays the whole market."""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mm.backtest.live_feed import FeedEvent, Row
+from mm.backtest.market_without_us import MarketWithoutUs
+from mm.clock import US_PER_MS
+from mm.tape.build import EventColumns, RecordedRows, TapeBuilder
+from mm.tape.columns import TapeFacts
+from mm.tape.tape import DEPTH, KEYFRAME, SNAPSHOT, TRADE, Tape
+
+
+@dataclass(frozen=True)
+class OwnOrder:
+    """One of our orders, as the exchange had it.
+
+    Attributes:
+        side: +1 buy, -1 sell.
+        price_e8: Price, in 1e-8.
+        qty_e8: Quantity when it was sent, in 1e-8.
+        left_e8: From which instants of the exchange, in µs, how much was left, in 1e-8; 0 from its end on.
+    """
+
+    side: int
+    price_e8: int
+    qty_e8: int
+    left_e8: tuple[tuple[int, int], ...]
+
+
+@dataclass(frozen=True)
+class OwnActivity:
+    """What we did in a market.
+
+    Attributes:
+        orders: Orders that rested.
+        trade_ids: Ids of our trades.
+    """
+
+    orders: tuple[OwnOrder, ...]
+    trade_ids: frozenset[int]
+
+    @classmethod
+    def joined(cls, parts: "Iterable[OwnActivity]") -> "OwnActivity":
+        """Return the activity of several runs."""
+        found = list(parts)
+        ids = frozenset(number for part in found for number in part.trade_ids)
+        return cls(tuple(order for part in found for order in part.orders), ids)
+
+
+def without_us(tape: Tape, own: OwnActivity) -> Tape:
+    """Return a tape without our orders and trades; those of another time change nothing."""
+    ours = sorted((order for order in own.orders if order.left_e8), key=lambda order: order.left_e8[0][0])
+    is_ours = (tape.kind == TRADE) & np.isin(tape.event_id, np.array(sorted(own.trade_ids), np.int64))
+    kept = (tape.kind != KEYFRAME) & ~is_ours
+    kept[:1] = True  # a KEYFRAME with which a tape begins
+    rows, start, size = RecordedRows((1, 1)), tape.first_row[:-1].copy(), np.diff(tape.first_row)
+    rows.add((tape.row_side, tape.row_ticks, tape.row_lots))
+    changed = list(_changed(tape, ours)) if ours else []
+    if changed:
+        flat = np.array([row for _, found in changed for row in found], np.int64).reshape(-1, 3)
+        sizes = np.array([len(found) for _, found in changed], np.int64)
+        first = rows.add((flat[:, 0].astype(np.int8), flat[:, 1].copy(), flat[:, 2].copy()))
+        at = np.array([event for event, _ in changed], np.int64)
+        start[at], size[at] = first + np.cumsum(sizes) - sizes, sizes
+    columns = (tape.event_us, tape.event_exch_us, tape.recv_seq, tape.event_id, tape.kind, start, size)
+    builder = TapeBuilder(EventColumns(*(column[kept] for column in columns)), rows, _frame_follows(tape.kind, kept))
+    taken = f"{len(ours)} orders and {int(is_ours.sum())} trades of ours are taken off the recorded market"
+    meta = replace(tape.meta, warnings=(*tape.meta.warnings, taken), cache="off", file="")
+    facts = TapeFacts(tape.instrument, tape.days, tape.step_lots, tape.start_us, tape.end_us, meta)
+    read = None if tape.read_again is None else partial(_read_again, tape.read_again, own)
+    return replace(Tape.built(facts, builder.arrays()), step_ticks=tape.step_ticks, read_again=read)
+
+
+def _read_again(read: Callable[..., Tape], own: OwnActivity, **options: Any) -> Tape:
+    return without_us(read(**options), own)
+
+
+def _frame_follows(kind: NDArray[np.uint8], kept: NDArray[np.bool_]) -> NDArray[np.uint8]:
+    """Return a flag per kept event: 1 where a KEYFRAME follows it, or events that are not kept and then one."""
+    frames = np.flatnonzero(kind[1:] == KEYFRAME)  # the events before them
+    flags = np.zeros(int(kept.sum()), np.uint8)
+    flags[(np.cumsum(kept) - 1)[frames]] = 1
+    return flags
+
+
+def _book_ms(tape: Tape) -> "NDArray[np.int64]":
+    """Return the exchange's ms of the book after each event; that of a snapshot is just before the next message's."""
+    stamps = tape.event_exch_us // US_PER_MS
+    stamped = np.flatnonzero((tape.kind == DEPTH) & (stamps > 0))
+    coming = np.searchsorted(stamped, np.arange(len(tape)))
+    following = np.append(stamps[stamped], np.iinfo(np.int64).max)[coming] - 1
+    return np.where(stamps > 0, stamps, np.where(tape.kind == SNAPSHOT, following, 0))
+
+
+def _changed(tape: Tape, ours: Sequence[OwnOrder]) -> Iterator[tuple[int, Sequence[Row]]]:
+    """Yield the book events that contain orders of ours, with their rows without them."""
+    grid, market, coming = tape.instrument, MarketWithoutUs(), list(reversed(ours))
+    stamp_ms, number = _book_ms(tape), 0
+    is_book = (tape.kind == DEPTH) | (tape.kind == SNAPSHOT)
+    first = np.flatnonzero(is_book & (stamp_ms >= ours[0].left_e8[0][0] // US_PER_MS))[:1]
+    if not len(first):
+        return
+    whole = np.flatnonzero((tape.kind[: first[0]] == KEYFRAME) | (tape.kind[: first[0]] == SNAPSHOT))
+    begin = int(whole[-1] if len(whole) else first[0])
+    for event in (begin + np.flatnonzero(tape.kind[begin:] != TRADE)).tolist():
+        while coming and coming[-1].left_e8[0][0] // US_PER_MS <= stamp_ms[event]:
+            order, number = coming.pop(), number + 1
+            market.sent(number, order.side, order.price_e8 // grid.tick_e8, order.qty_e8 // grid.lot_e8)
+            for us, left_e8 in order.left_e8:
+                market.known(number, us, left_e8 // grid.lot_e8)
+        if tape.kind[event] == KEYFRAME and event != begin:
+            continue
+        kind, rows = int(tape.kind[event]), tape.rows(event)
+        shown = FeedEvent(SNAPSHOT if kind == KEYFRAME else kind, 0, 0, 0, rows, int(stamp_ms[event]) * US_PER_MS)
+        (found,) = market.of((shown,))
+        if list(found.rows) != list(rows):
+            yield event, found.rows
+        if not coming and market.alone:
+            return

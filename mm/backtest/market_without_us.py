@@ -1,0 +1,187 @@
+"""The market without our own orders: what each price holds, less what the exchange shows there of ours.
+
+A book of the exchange contains our orders. It is the state at its event time, so an order is in it if that time is in
+[accepted, ended), both by the exchange's clock, with what was left of it then; `MarketWithoutUs` takes that off, for a
+live market and for the replay of a day on which we traded.
+
+Reports of our orders and messages of the market come on two connections, so either may be first. A report that comes
+later than the book it concerns corrects it. Until then, and where both times are the same millisecond, an order may be
+in the book or not: taken is what changes the lots of the others at its price least.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+
+from mm.backtest.live_feed import FeedEvent
+from mm.clock import US_PER_MS
+from mm.tape.tape import DEPTH, GAP, KEYFRAME, TRADE
+
+Price = tuple[int, int]
+"""Side (+1 bid, -1 ask) and ticks."""
+
+
+@dataclass(slots=True)
+class OwnShown:
+    """What a book shows of one of our orders.
+
+    Attributes:
+        side: +1 buy, -1 sell.
+        ticks: Its price.
+        lots: Its quantity when it was sent.
+        steps: From which ms of the exchange how many lots are left, in order of time; the last has 0 if it has ended.
+        leaving: Whether a request that may end it is under way.
+    """
+
+    side: int
+    ticks: int
+    lots: int
+    steps: list[tuple[int, int]] = field(default_factory=list)
+    leaving: bool = False
+
+    def add(self, ms: int, lots: int) -> None:
+        """Add that *lots* are left from *ms* on; reports may come in any order, and twice."""
+        if (ms, lots) not in self.steps:
+            self.steps.append((ms, lots))
+            self.steps.sort(key=lambda step: (step[0], -step[1]))
+
+    def at(self, ms: int) -> tuple[int, int]:
+        """Return the fewest and the most lots that a book of an instant may show."""
+        if not self.steps:
+            return 0, self.lots
+        left = before = 0
+        for since, lots in self.steps:
+            if since > ms:
+                break
+            before, left = lots if since < ms else before, lots
+        fewest, most = min(left, before), max(left, before)
+        return (0, most) if self.leaving and self.steps[-1][1] else (fewest, most)
+
+    def is_over(self, ms: int) -> bool:
+        """Return whether no book from an instant on shows it."""
+        return bool(self.steps) and self.steps[-1][1] == 0 and self.steps[-1][0] < ms
+
+
+class MarketWithoutUs:
+    """Takes our orders and trades off a market.
+
+    Args:
+        trade_ids: Our trades that are known before.
+    """
+
+    def __init__(self, trade_ids: Iterable[int] = ()) -> None:
+        self._trade_ids = set(trade_ids)
+        self._orders: dict[int, OwnShown] = {}
+        self._levels: dict[Price, int] = {}  # of the exchange's book
+        self._others: dict[Price, int] = {}  # what is passed on, where we have orders
+        self._ms = 0  # of the exchange's book
+        self._last: FeedEvent | None = None
+
+    @property
+    def alone(self) -> bool:
+        """Whether no book from now on shows an order of ours that is known."""
+        return not self._orders
+
+    # our orders
+
+    def sent(self, order_id: int, side: int, ticks: int, lots: int) -> None:
+        """Add an order that may rest."""
+        self._orders[order_id] = OwnShown(side, ticks, lots)
+        self._others.setdefault((side, ticks), self._levels.get((side, ticks), 0))
+
+    def leaving(self, order_id: int) -> None:
+        """Note that a request is under way after which the order may no longer be in the book."""
+        if order_id in self._orders:
+            self._orders[order_id].leaving = True
+
+    def known(self, order_id: int, exchange_us: int, lots: int) -> FeedEvent | None:
+        """Note that *lots* of an order are left from an instant of the exchange on; return a correction of the book."""
+        order = self._orders.get(order_id)
+        if order is None:
+            return None
+        order.add(exchange_us // US_PER_MS, lots)
+        return self._correction()
+
+    def stays(self, order_id: int) -> FeedEvent | None:
+        """Note that the request has failed that might have ended an order; return a correction of the book."""
+        if order_id in self._orders:
+            self._orders[order_id].leaving = False
+        return self._correction()
+
+    def never(self, order_id: int) -> FeedEvent | None:
+        """Note that an order never was in the book; return a correction of it."""
+        order = self._orders.get(order_id)
+        if order is None:
+            return None
+        order.steps = [(0, 0)]
+        return self._correction()
+
+    def traded(self, trade_id: int) -> None:
+        """Note that a trade is one of ours."""
+        self._trade_ids.add(trade_id)
+
+    # the market
+
+    def of(self, events: Iterable[FeedEvent]) -> tuple[FeedEvent, ...]:
+        """Return events without us; a trade of ours is left out."""
+        return tuple(one for event in events if (one := self._of(event)) is not None)
+
+    def _of(self, event: FeedEvent) -> FeedEvent | None:
+        if event.kind == TRADE:
+            return None if event.event_id in self._trade_ids else event
+        if event.kind == GAP:
+            self._levels.clear()
+            self._others = dict.fromkeys(self._others, 0)
+            self._last = event
+            return event
+        if event.kind == KEYFRAME and self._last is not None:
+            return event
+        if event.kind != DEPTH:
+            self._levels.clear()
+        for side, ticks, lots in event.rows:
+            self._levels[side, ticks] = lots
+        self._ms = max(self._ms, event.exch_us // US_PER_MS)
+        self._last = event
+        if not self._orders:
+            return event
+        changed = dict(self._changes())
+        rows = [row for row in event.rows if row[:2] not in self._others]
+        if event.kind == DEPTH:
+            rows += [(*price, lots) for price, lots in changed.items()]
+        else:  # the rows are the whole book
+            rows += [(*price, lots) for price, lots in self._others.items() if lots]
+        self._forget()
+        return event._replace(rows=rows)
+
+    def _correction(self) -> FeedEvent | None:
+        """Return a message with the prices at which our reports have changed what is known; None without any."""
+        last, rows = self._last, [(*price, lots) for price, lots in self._changes()]
+        self._forget()
+        if not rows or last is None or last.kind == GAP:
+            return None
+        return FeedEvent(DEPTH, last.us, last.recv_seq, last.event_id, rows, last.exch_us)
+
+    def _changes(self) -> Iterator[tuple[Price, int]]:
+        """Update what the others have where we have orders; yield the prices at which it has changed."""
+        bounds: dict[Price, tuple[int, int]] = {}
+        for order in self._orders.values():
+            fewest, most = order.at(self._ms)
+            low, high = bounds.get((order.side, order.ticks), (0, 0))
+            bounds[order.side, order.ticks] = low + fewest, high + most
+        for price, before in list(self._others.items()):
+            low, high = bounds.get(price, (0, 0))
+            shown = self._levels.get(price, 0)
+            # The lots of ours within the bounds that leave those of the others as they were, as nearly as possible.
+            ours = min(max(shown - before, low), high)
+            lots = max(shown - ours, 0)
+            if lots != before:
+                self._others[price] = lots
+                yield price, lots
+
+    def _forget(self) -> None:
+        """Forget orders that no later book shows."""
+        over = [number for number, order in self._orders.items() if order.is_over(self._ms)]
+        if over:
+            for number in over:
+                del self._orders[number]
+            kept = {(order.side, order.ticks) for order in self._orders.values()}
+            self._others = {price: lots for price, lots in self._others.items() if price in kept}

@@ -1,0 +1,71 @@
+"""Our orders and trades of a day, from the audit logs of the trades that recorded it."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from mm.backtest.days_without_us import OwnActivity, OwnOrder
+from mm.errors import BrokenFile
+from mm.instrument import e8
+from mm.live.audit import audit_path
+from mm.live.audit_chain import read_rows
+from mm.live.ledger import SIDES
+
+_RESTING = frozenset(("LIMIT_MAKER", "LIMIT"))
+
+
+@dataclass(slots=True)
+class _Order:
+    """An order while its log is read; quantities in 1e-8."""
+
+    side: int
+    price_e8: int
+    sent_e8: int
+    qty_e8: int
+    rests: bool
+    filled_e8: int = 0
+    left_e8: list[tuple[int, int]] = field(default_factory=list)
+
+    def note(self, row: dict[str, Any], *, ended: bool = False) -> None:
+        """Note what is left of it from the exchange's instant of a row on."""
+        if row.get("exchange_us"):
+            self.left_e8.append((int(row["exchange_us"]), 0 if ended else max(self.qty_e8 - self.filled_e8, 0)))
+
+
+def own_activity(path: Path) -> OwnActivity:
+    """Return the orders and trades of an audit log, by the exchange's instants.
+
+    Raises:
+        BrokenFile: If it is not an audit log, or one of a version without these instants.
+    """
+    orders: dict[str, _Order] = {}
+    trade_ids = set()
+    for row in read_rows(path):
+        kind, action, order = row["type"], row.get("action"), orders.get(row.get("client_id", ""))
+        if kind == "intent" and action in ("place", "replace"):
+            qty_e8, rests = e8(row["qty"]), row["kind"] in _RESTING
+            orders[row["client_id"]] = _Order(SIDES[row["side"]], e8(row["price"] or "0"), qty_e8, qty_e8, rests)
+        elif kind == "fill":
+            trade_ids.add(int(row["trade_id"]))
+            if order is not None:
+                order.filled_e8 += e8(row["qty"])
+                order.note(row)
+        elif kind == "ack" and order is not None:
+            if "exchange_us" not in row:
+                raise BrokenFile(f"{path}: row {row['seq']} has no exchange_us: the log is of an older version")
+            order.qty_e8 = e8(row["qty"]) if action == "amend" else order.qty_e8
+            order.note(row)
+        elif kind == "cancel" and order is not None:
+            order.note(row, ended=True)
+    found = [
+        OwnOrder(one.side, one.price_e8, one.sent_e8, tuple(sorted(one.left_e8, key=lambda step: (step[0], -step[1]))))
+        for one in orders.values()
+        if one.rests and one.left_e8
+    ]
+    return OwnActivity(tuple(found), frozenset(trade_ids))
+
+
+def logs_of_day(out_root: Path, symbol: str, day: str, runs: Iterable[str]) -> list[Path]:
+    """Return the audit logs of the trades among the *runs* that have recorded a day."""
+    return [path for run in runs if (path := audit_path(out_root, symbol, day, run)).is_file()]

@@ -709,9 +709,14 @@ cdef class Engine:
             rows = int(tape.first_row[stop] - tape.first_row[first])
             rows -= int((tape.first_row[frames + 1] - tape.first_row[frames]).sum())
         else:
-            played = self.feed_.sequence[first:stop]
-            played = played[tape.kind[played] != KEYFRAME]
-            rows = int((tape.first_row[played + 1] - tape.first_row[played]).sum())
+            sequence = self.feed_.sequence
+            played, rest = sequence[first:stop], np.concatenate((sequence[:first], sequence[stop:]))
+            if len(rest) < len(played):  # nearly all: count those that are not
+                frames = np.flatnonzero(tape.kind == KEYFRAME)
+                rows = int(tape.first_row[len(sequence)] - tape.first_row[0]) - rows_at(tape, frames)
+                rows -= rows_at(tape, rest[tape.kind[rest] != KEYFRAME])
+            else:
+                rows = rows_at(tape, played[tape.kind[played] != KEYFRAME])
         return self.past_events + stop - first, self.past_rows + rows
 
     def order_rows(self) -> NDArray[np.int64]:
@@ -757,6 +762,11 @@ cdef class Engine:
             breaches=handed(&orders.records.breaches) if self.limited else None,
             killed=self.manager.killed(),
         )
+
+
+cdef int64_t rows_at(object tape, object events) except? -1:
+    """Return the number of rows of the *events* of a tape, positions in it."""
+    return int((tape.first_row[events + 1] - tape.first_row[events]).sum())
 
 
 cdef object point_to_columns(Market* market, object tape):

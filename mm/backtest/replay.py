@@ -22,7 +22,6 @@ from mm.dayfolder.layout import USDM
 from mm.errors import UsageError
 from mm.predict.artefact import predictors_of
 from mm.tape.columns import release
-from mm.tape.feed import why_no_feed
 from mm.tape.load import require_symbol
 from mm.tape.tape import Tape
 
@@ -118,7 +117,7 @@ def _feed_notes(tape: Tape, feed: "Feed | None", rules: Rules, *, is_first: bool
         return
     if feed.stray:
         yield f"{tape.symbol} {tape.days[0]}: {feed.stray}"
-    if not is_first and rules.recorded_feed and (reason := why_no_feed(tape)):
+    if not is_first and rules.recorded_feed and (reason := tape.no_feed):
         yield f"{NO_FEED}{tape.symbol} {tape.days[0]}: {reason}; it was played under FEED_LATENCY=recorded all the same"
 
 

@@ -125,9 +125,7 @@ def feed_terms(feed_latency: str, tape: "Tape") -> dict[str, Any]:
         return {"recorded_feed": True, "feed_why": "FEED_LATENCY=recorded"}
     if feed_latency != "auto":
         return {"feed_us": us_from_ms(float(feed_latency)), "feed_why": f"FEED_LATENCY={feed_latency}"}
-    from mm.tape.feed import why_no_feed  # with numpy, which a declaration of knobs does not need
-
-    if reason := why_no_feed(tape):
+    if reason := tape.no_feed:
         return {"feed_why": f"{NO_FEED}{tape.symbol} {tape.days[0]}: {reason}"}
     return {"recorded_feed": True, "feed_why": "the day has exchange and receive times"}
 

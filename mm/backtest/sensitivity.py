@@ -33,7 +33,6 @@ from mm.backtest.strategy_info import strategy_of
 from mm.base.user_code import one_line
 from mm.errors import BrokenFile, Mismatch, UsageError
 from mm.tape.columns import MANY_EVENTS, trim_heap
-from mm.tape.feed import why_no_feed
 
 if TYPE_CHECKING:
     from mm.backtest.fills.intensity import Intensity
@@ -123,7 +122,7 @@ class Strategy:
         """Return the rules with the other feed: none, or else the recorded one; None if the days do not tell it."""
         if self.rules.feed_kind != "none":
             return self.rules.without_feed()
-        known = not self.rules.decisions and not why_no_feed(self.tapes[0])
+        known = not self.rules.decisions and not self.tapes[0].no_feed
         return replace(self.rules, recorded_feed=True) if known else None
 
     def plays(self) -> int:

@@ -72,7 +72,7 @@ class PriceLevels:
         book = 2 * epoch[event] + ((tape.row_side[own] > 0) != (kind == TRADE))
         level = book * (int(ticks.max(initial=0)) + 1) + ticks
         rows = np.flatnonzero((kind != KEYFRAME) | begins[event]).astype(np.int32)  # other keyframes repeat a book
-        rows = rows[np.argsort(level[rows], kind="stable")]
+        rows = rows[stable_order(level[rows])]
         first = np.flatnonzero(np.diff(level[rows], prepend=-1))
         return cls(tape, rows, np.append(first, len(rows)), event, tape.row_lots[own])
 
@@ -103,6 +103,15 @@ class PriceLevels:
         return not ((self.lots[self.rows[within]] == 0) & ~self.are_prints(within)).any()
 
 
+def stable_order(numbers: "Ints") -> "Ints":
+    """Return the order of whole numbers, equal ones as they are: by 16 bits at a time, in which numpy counts."""
+    rest = (numbers - numbers.min(initial=0)).astype(np.uint64)
+    order: Ints = np.argsort(rest.astype(np.uint16), kind="stable")
+    while (rest := rest >> 16).any():
+        order = order[np.argsort(rest.astype(np.uint16)[order], kind="stable")]
+    return order
+
+
 def cancellations(levels: PriceLevels) -> "Places":
     """Return (index of arrival, index of cancellation) of every cancelled order with a known arrival, int32[n, 2].
 
@@ -118,7 +127,12 @@ def cancellations(levels: PriceLevels) -> "Places":
     at = np.flatnonzero(printed_here | ((kind == DEPTH) & follows & (change != 0)))
     ended = np.append(False, (lots == 0)[:-1] & ~printed_here[:-1])
     queue, size = np.cumsum(begins | ended)[at], np.abs(change[at])
-    order = np.lexsort((size, queue))
+    # Queues are in order already, so their numbers with the sizes below are nearly sorted.
+    widest = int(size.max(initial=0)) + 1
+    if widest * (len(lots) + 1) >= 2**63:
+        _, size = np.unique(size, return_inverse=True)
+        widest = len(size)
+    order = np.argsort(queue * widest + size, kind="stable")
     at, queue, size = at[order], queue[order], size[order]
     new = np.append(True, (queue[1:] != queue[:-1]) | (size[1:] != size[:-1]))[: len(at)]
     # Orders known to rest never fall below zero: the sum of steps less its least value so far, for each size.

@@ -230,6 +230,13 @@ class Tape(Shown):
         return best_prices(self, lots=True)
 
     @cached_property
+    def no_feed(self) -> str:
+        """Why the order of the exchange's clock cannot be told; empty if it can."""
+        from mm.tape.feed import why_no_feed  # it imports this module
+
+        return why_no_feed(self)
+
+    @cached_property
     def feed(self) -> "Feed":
         """The order of the exchange's clock, for a recorded feed."""
         from mm.tape.feed import feed_of  # it imports this module

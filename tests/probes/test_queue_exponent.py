@@ -11,7 +11,14 @@ from hypothesis import strategies as st
 from leaning_market import ASK, BID, GRID, leaning_tape
 
 from mm.probes import queue_exponent
-from mm.probes.queue_exponent import LEAST_PROBES, PriceLevels, cancellations, find_probes, fit_exponent
+from mm.probes.queue_exponent import (
+    LEAST_PROBES,
+    PriceLevels,
+    cancellations,
+    find_probes,
+    fit_exponent,
+    stable_order,
+)
 from mm.tape.tape import DEPTH, GAP, KEYFRAME, SNAPSHOT, TRADE, Tape
 
 SECOND = 1_000_000
@@ -241,3 +248,11 @@ def test_equal_seeds_give_equal_fits() -> None:
     """Two fits with one seed are equal."""
     tape = leaning_tape(0.0, steps=3000)
     assert fit_exponent(tape, life_us=LIFE_US, seed=4) == fit_exponent(tape, life_us=LIFE_US, seed=4)
+
+
+@pytest.mark.parametrize("reach", [0, 3, 2**16, 2**40, 2**62])
+def test_rows_are_ordered_as_by_a_stable_sort(reach):
+    """Equal levels keep the order of the tape, whatever the range of the numbers."""
+    numbers = np.random.default_rng(reach).integers(-reach, reach, 5_000, endpoint=True)
+    assert stable_order(numbers).tolist() == np.argsort(numbers, kind="stable").tolist()
+    assert len(stable_order(numbers[:0])) == 0

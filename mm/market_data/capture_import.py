@@ -216,8 +216,8 @@ def import_captures(  # noqa: PLR0913 - a public function
         raise UsageError("no capture was given; give at least one file")
     if COIN_M.search(symbol.upper()):
         raise BrokenFile(
-            f"{paths[0]}: --symbol (SYMBOL) {symbol.upper()} is an inverse contract (COIN-M): it pays in the coin, and the replay "
-            f"knows only price times quantity; import the contract in USDT"
+            f"{paths[0]}: --symbol (SYMBOL) {symbol.upper()} is an inverse contract (COIN-M): it pays in the coin, and "
+            f"the replay knows only price times quantity; import the contract in USDT"
         )
 
     def whole(read_as: CaptureForm) -> ImportReport:

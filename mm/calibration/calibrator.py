@@ -446,6 +446,15 @@ class Calibrator:
         ladders = self.ladders
         return fit_window(points, self._options(ladders)).times(ladders)
 
+    def fit_piece(self, points: Points) -> PoissonFit:
+        """Return the fit of a piece of the days with the intervals of its headline, without the checks of `fit_points`.
+
+        They are by blocks; in a piece without two blocks, naive ones.
+        """
+        ladders = self.ladders
+        found = fit_window(points, replace(self._options(ladders), intervals="block")).times(ladders)
+        return found if found.ci95_A is not None else self.fit_window(points)
+
     def fit_single(self, points: Points) -> PoissonFit:
         """Return the fit of the points of one run of a ladder, or of marks, for every method."""
         return fit_poisson(points, **asdict(replace(self._options(1), intervals="profile")))

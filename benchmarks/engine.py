@@ -34,6 +34,7 @@ EXECUTION = Execution(
     cancel_latency_ms=50.0,
     requote_interval_ms=250.0,
     requote_on_fill=False,  # the peer requotes only on the grid
+    feed_latency="none",  # rows of a recorded feed stand apart (play_models)
     order_limit_10s=0,
     order_limit_day=0,
 )

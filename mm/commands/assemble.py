@@ -27,7 +27,6 @@ from mm.backtest.run_terms import (
     fraction_of,
 )
 from mm.base.knobs import groups_of
-from mm.calibration.fit_result import PoissonFit
 from mm.cli.config import Day, Market, Models, OtherMarkets
 from mm.clock import missing_days, us_from_ms
 from mm.dayfolder.layout import USDM, day_folder, days_of
@@ -552,6 +551,7 @@ def fallback(windows: "Windows", models: Models) -> "Fallback":
     Raises:
         UsageError: If ``global_default`` has no A and k.
     """
+    from mm.calibration.fit_result import PoissonFit
     from mm.calibration.windows import Fallback
 
     oldest_min = windows.fallback_max_age_min

@@ -18,12 +18,6 @@ from mm.backtest.quotes.distances import avellaneda_stoikov_of_curve
 from mm.backtest.quotes.steps import Gated
 from mm.base.settings import settings
 from mm.base.user_code import NAME, import_trusted, refuse_code_of
-from mm.calibration.fit_result import EXPONENTIAL, PoissonFit
-from mm.calibration.intensities import intensity_of, measured_intensity
-from mm.calibration.intervals import draws
-from mm.calibration.moves import move_of_best_distance, offset_ticks
-from mm.calibration.reference import PER_TICK
-from mm.calibration.schedule import Schedule
 from mm.cli.config import Models
 from mm.errors import BrokenFile, DataError, Mismatch, UsageError
 from mm.instrument import E8, short_text
@@ -33,12 +27,15 @@ from mm.predict.artefact import ARRAYS, MODEL, Artefact, predictors_of
 from mm.runs.in_progress import Run
 
 if TYPE_CHECKING:
+    from mm.calibration.fit_result import PoissonFit
+    from mm.calibration.schedule import Schedule
+
+    Fitted = PoissonFit | Schedule
     from mm.backtest.fills.intensity import Intensity
     from mm.backtest.result import Result
     from mm.backtest.run_terms import RunTerms
     from mm.tape.tape import Tape
 
-Fitted = PoissonFit | Schedule
 DEFAULT_K = 1.0  # per tick; used by quote models without a fit, except the default strategy, whose k is `touch`
 PAIRS = 'FILL_PARAMS_JSON: hybrid takes {"models": [[name, {parameters}], ...]}'
 # Share by which a run's quantity may differ from that of its fit. The default clip follows the price, which moves by a
@@ -60,9 +57,10 @@ class ModelBuilder:
 
     def __init__(self, run: Run | None, models: Models, tape: "Tape", seed: int) -> None:
         self._run, self._models, self._tape, self._seed = run, models, tape, seed
-        self._fitted: Fitted | None = None
+        self._fit: PoissonFit | None = None
+        self._schedule: Schedule | None = None
         self._intensity: Intensity | None = None
-        self._scheduled = self._k_assumed = self._on_curve = False
+        self._k_assumed = self._on_curve = False
         self._lacks: list[str] = []
         self._own = False
         self._adverse: float | None = None
@@ -74,6 +72,10 @@ class ModelBuilder:
             self.use(fitted)
             if run is not None:
                 run.input_file(models.fill_params_file)
+
+    @property
+    def _fitted(self) -> "Fitted | None":
+        return self._fit if self._schedule is None else self._schedule
 
     def note_fit(self, tapes: "Sequence[Tape]") -> None:
         """Log which fit is used, and warn if it was measured on the replayed *tapes* or on later data."""
@@ -93,10 +95,12 @@ class ModelBuilder:
         """
         fitted, name = self._fitted, self._models.fill_model
         if fitted is not None and fitted.calib_fills == name not in DRAWN:
+            from mm.calibration.intensities import measured_intensity
+
             return measured_intensity(fitted) or self._intensity
         return self._intensity
 
-    def use(self, fitted: Fitted) -> None:
+    def use(self, fitted: "Fitted") -> None:
         """Use a fit or a schedule for the fill model and for the k of the quotes.
 
         Raises:
@@ -104,10 +108,14 @@ class ModelBuilder:
             FitError: If it is not usable.
         """
         source = str(self._models.fill_params_file or "the schedule")
+        from mm.calibration.intensities import (
+            intensity_of,
+        )  # with all of a calibration, which a run without a fit lacks
+        from mm.calibration.schedule import Schedule
+
         _check_match(fitted, self._tape, source)
-        self._fitted = fitted
+        self._fit, self._schedule = (None, fitted) if isinstance(fitted, Schedule) else (fitted, None)
         self._intensity = intensity_of(fitted, per_side=self._models.fill_per_side, source=source)
-        self._scheduled = isinstance(fitted, Schedule)
 
     def read_by(self, model: object) -> object:
         """Return *model* after recording the predictors that it reads.
@@ -131,7 +139,7 @@ class ModelBuilder:
         result = self.with_predictors(result)
         if self._fitted is None:
             return result
-        name = "poisson_schedule.json" if isinstance(self._fitted, Schedule) else "poisson_fit.json"
+        name = "poisson_schedule.json" if self._schedule else "poisson_fit.json"
         terms = fit_terms(self._fitted, name, self._lacks)
         terms["in_sample"] = fitted_after(self._fitted, result.journal.counters["first_us"])
         terms["adverse_ticks"] = self._adverse
@@ -154,20 +162,22 @@ class ModelBuilder:
         Raises:
             UsageError: If there is no fit to draw from.
         """
-        fitted, draws_wanted = self._fitted, self._models.fit_draws
-        if not isinstance(fitted, PoissonFit) or self._models.fill_per_side:
+        fitted, draws_wanted = self._fit, self._models.fit_draws
+        if fitted is None or self._models.fill_per_side:
             raise UsageError(
                 f"--fit-draws (FIT_DRAWS) is {draws_wanted}, but there is no single fit to draw from; give "
                 f"FILL_PARAMS_FILE=<a poisson_fit.json> and leave FILL_PER_SIDE at 0"
             )
+        from mm.calibration.intervals import draws
+
         for fit in draws(fitted, draws_wanted, self._seed):
             self.use(fit)
             yield self.quotes(), self.fills()
 
     def fills(self) -> object:
         """Return the fill model; without own parameters it takes those of a fit that was measured under it."""
-        name, params, fit = self._models.fill_model, self._models.fill_params(), self._fitted
-        if not params and isinstance(fit, PoissonFit) and fit.calib_fills == name not in DRAWN:
+        name, params, fit = self._models.fill_model, self._models.fill_params(), self._fit
+        if not params and fit is not None and fit.calib_fills == name not in DRAWN:
             params = fit.calib_fill_params or {}
             refuse_code_of(self._models.fill_params_file or "the fit", _names_in(params))
         return self._fills(name, params)
@@ -194,7 +204,7 @@ class ModelBuilder:
     def quotes(self) -> object:
         """Return the quote model; with a schedule, one that quotes only in usable segments."""
         model = self.read_by(self._quotes(Tree.of(self._models.quote_model, self._models.quote_params())))
-        if not self._scheduled or self._intensity is None:
+        if self._schedule is None or self._intensity is None:
             return model
         return Gated(model, self._intensity)
 
@@ -225,8 +235,8 @@ class ModelBuilder:
 
     def _default_strategy(self, build: Callable[..., Any]) -> Callable[..., Any]:
         """Return the default strategy; that of the curve if the fit's A and k miss its measured rates (`misfit`)."""
-        fit = self._fitted
-        if not isinstance(fit, PoissonFit) or fit.status != "misfit" or not fit.line or self._models.fill_per_side:
+        fit = self._fit
+        if fit is None or fit.status != "misfit" or not fit.line or self._models.fill_per_side:
             return build
         if self._run is not None and not self._on_curve:
             self._run.log.warning("quotes_from_curve", status=fit.status, reason=fit.reason)
@@ -238,14 +248,16 @@ class ModelBuilder:
 
         Segments of a schedule have their own moves, which the model takes from the intensity; their median is logged.
         """
-        if isinstance(self._fitted, Schedule):
-            moves = [one.adverse_ticks for one in self._fitted.segments if one.adverse_ticks is not None]
+        if self._schedule is not None:
+            moves = [one.adverse_ticks for one in self._schedule.segments if one.adverse_ticks is not None]
             self._adverse = median(moves) if moves else None
             return {}
-        if self._fitted is None or self._intensity is None:
+        if self._fit is None or self._intensity is None:
             return {}
+        from mm.calibration.moves import move_of_best_distance, offset_ticks
+
         rate = partial(self._intensity.at, 0, 1)
-        fitted, offset = self._fitted, offset_ticks(self._fitted.reference, self._fitted.half_spread_ticks)
+        fitted, offset = self._fit, offset_ticks(self._fit.reference, self._fit.half_spread_ticks)
         if (move := move_of_best_distance(fitted.adverse_moves, lambda delta: [*map(rate, delta)], offset)) is None:
             return {}
         if self._run is not None and self._adverse is None:
@@ -360,15 +372,17 @@ def _checked(model: object, hooks: Mapping[str, int]) -> object:
     return model
 
 
-def fitted_after(fitted: Fitted, begin_us: int) -> bool:
+def fitted_after(fitted: "Fitted", begin_us: int) -> bool:
     """Return whether a fit uses data after *begin_us* (negative: nothing was played).
 
     A run from *begin_us* on is then in-sample. Each segment of a schedule is fitted to its own past.
     """
+    from mm.calibration.schedule import Schedule
+
     return not isinstance(fitted, Schedule) and 0 <= begin_us < (fitted.window.end_us or 0)
 
 
-def read_fitted(path: Path) -> Fitted:
+def read_fitted(path: Path) -> "Fitted":
     """Read a fit or a schedule."""
     try:
         text = path.read_text(encoding="utf-8")
@@ -385,21 +399,25 @@ def read_fitted(path: Path) -> Fitted:
     return fitted_from(content, str(path))
 
 
-def lacking(path: Path, fitted: Fitted) -> list[str]:
+def lacking(path: Path, fitted: "Fitted") -> list[str]:
     """Return the keys that this version writes into a fit and the file lacks; empty for a schedule."""
-    if isinstance(fitted, Schedule):
+    from mm.calibration.fit_result import PoissonFit
+
+    if not isinstance(fitted, PoissonFit):
         return []
     content = json.loads(path.read_text(encoding="utf-8"))
     return [name for name in PoissonFit.json_keys() if name not in content]
 
 
-def fit_terms(fitted: Fitted, name: str, lacks: Sequence[str] = ()) -> dict[str, Any]:
+def fit_terms(fitted: "Fitted", name: str, lacks: Sequence[str] = ()) -> dict[str, Any]:
     """Return the entry of a fit or a schedule in the summary; *lacks* are the keys missing from its file.
 
     *name* is the generic file name, not its path (which the manifest has), so that equal runs have equal summaries
     wherever their inputs are stored.
     """
-    if isinstance(fitted, Schedule):
+    from mm.calibration.fit_result import EXPONENTIAL, PoissonFit
+
+    if not isinstance(fitted, PoissonFit):
         return _schedule_terms(fitted, name)
     choice = fitted.reference_choice
     return {
@@ -418,7 +436,7 @@ def fit_terms(fitted: Fitted, name: str, lacks: Sequence[str] = ()) -> dict[str,
     }
 
 
-def measured_under(fitted: Fitted, terms: "RunTerms") -> dict[str, Any] | None:
+def measured_under(fitted: "Fitted", terms: "RunTerms") -> dict[str, Any] | None:
     """Return the fill model and the quantity under which a fit was measured, and how the run differs.
 
     None for a fit by the hit rule; ``differs`` is a sentence, or None if the run uses the same. A model that draws from
@@ -426,7 +444,9 @@ def measured_under(fitted: Fitted, terms: "RunTerms") -> dict[str, Any] | None:
     """
     if fitted.calib_fills is None:
         return None
-    qty = None if isinstance(fitted, Schedule) else fitted.calib_order_qty
+    from mm.calibration.fit_result import PoissonFit
+
+    qty = fitted.calib_order_qty if isinstance(fitted, PoissonFit) else None
     played = terms.quote_lots * terms.instrument.lot_e8 / E8
     if terms.fill_model not in (fitted.calib_fills, *DRAWN, "hybrid"):
         differs = f"fills under {fitted.calib_fills}, but this run uses {terms.fill_model}"
@@ -444,7 +464,7 @@ def _why_reference(reference: str | None, choice: tuple[str, str] | None) -> str
     return None if reference in (None, "mid") else f"the fit was made with CALIB_REFERENCE={reference}"
 
 
-def _schedule_terms(schedule: Schedule, name: str) -> dict[str, Any]:
+def _schedule_terms(schedule: "Schedule", name: str) -> dict[str, Any]:
     """Return the entry of a schedule: its most frequent status, and the distances and medians of all segments."""
     used = [one for one in schedule.segments if one.usable]
     counts = Counter(one.status for one in schedule.segments)
@@ -469,15 +489,20 @@ def _schedule_terms(schedule: Schedule, name: str) -> dict[str, Any]:
     }
 
 
-def fitted_from(content: Any, source: str) -> Fitted:
+def fitted_from(content: Any, source: str) -> "Fitted":
     """Return the fit or the schedule in JSON *content*; *source* is its origin, for messages."""
+    from mm.calibration.fit_result import PoissonFit
+    from mm.calibration.schedule import Schedule
+
     if isinstance(content, dict) and "segments" in content:
         return Schedule.from_json(content, source)
     return PoissonFit.from_json(content, source)
 
 
-def _check_match(fitted: Fitted, tape: "Tape", source: str) -> None:
+def _check_match(fitted: "Fitted", tape: "Tape", source: str) -> None:
     """Raise Mismatch for a fit of another symbol or tick size, or with an unknown reference price."""
+    from mm.calibration.reference import PER_TICK
+
     if fitted.reference is not None and fitted.reference not in PER_TICK:
         raise Mismatch(
             f"{source}: reference is {fitted.reference!r}; this version supports {', '.join(PER_TICK)}; calibrate again"

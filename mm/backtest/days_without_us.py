@@ -89,6 +89,29 @@ def _frame_follows(kind: NDArray[np.uint8], kept: NDArray[np.bool_]) -> NDArray[
     return flags
 
 
+class _OwnRows:
+    """The rows of a tape at the prices of our orders: the others need not be looked at, one by one, for a whole day."""
+
+    def __init__(self, tape: Tape, ours: Sequence[OwnOrder]) -> None:
+        tick_e8 = tape.instrument.tick_e8
+        self._prices = {(order.side, order.price_e8 // tick_e8) for order in ours}
+        keys = np.array(sorted(2 * ticks + (side > 0) for side, ticks in self._prices), np.int64)
+        rows = np.flatnonzero(np.isin(2 * tape.row_ticks + (tape.row_side > 0), keys))
+        self._rows = list(
+            zip(tape.row_side[rows].tolist(), tape.row_ticks[rows].tolist(), tape.row_lots[rows].tolist(), strict=True)
+        )
+        self._first = np.searchsorted(rows, tape.first_row).tolist()
+        self._tape = tape
+
+    def of(self, event: int) -> list[Row]:
+        """Return those of an event."""
+        return self._rows[self._first[event] : self._first[event + 1]]
+
+    def others(self, event: int) -> list[Row]:
+        """Return the other rows of an event."""
+        return [row for row in self._tape.rows(event) if row[:2] not in self._prices]
+
+
 def _book_ms(tape: Tape) -> "NDArray[np.int64]":
     """Return the exchange's ms of the book after each event; that of a snapshot is just before the next message's."""
     stamps = tape.event_exch_us // US_PER_MS
@@ -106,6 +129,7 @@ def _changed(tape: Tape, ours: Sequence[OwnOrder]) -> Iterator[tuple[int, Sequen
     first = np.flatnonzero(is_book & (stamp_ms >= ours[0].left_e8[0][0] // US_PER_MS))[:1]
     if not len(first):
         return
+    own_rows = _OwnRows(tape, ours)
     whole = np.flatnonzero((tape.kind[: first[0]] == KEYFRAME) | (tape.kind[: first[0]] == SNAPSHOT))
     begin = int(whole[-1] if len(whole) else first[0])
     for event in (begin + np.flatnonzero(tape.kind[begin:] != TRADE)).tolist():
@@ -116,10 +140,10 @@ def _changed(tape: Tape, ours: Sequence[OwnOrder]) -> Iterator[tuple[int, Sequen
                 market.known(number, us, left_e8 // grid.lot_e8)
         if tape.kind[event] == KEYFRAME and event != begin:
             continue
-        kind, rows = int(tape.kind[event]), tape.rows(event)
+        kind, rows = int(tape.kind[event]), own_rows.of(event)
         shown = FeedEvent(SNAPSHOT if kind == KEYFRAME else kind, 0, 0, 0, rows, int(stamp_ms[event]) * US_PER_MS)
         (found,) = market.of((shown,))
-        if list(found.rows) != list(rows):
-            yield event, found.rows
+        if list(found.rows) != rows:
+            yield event, [*own_rows.others(event), *found.rows]
         if not coming and market.alone:
             return

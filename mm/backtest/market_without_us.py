@@ -65,16 +65,18 @@ class MarketWithoutUs:
     """Takes our orders and trades off a market.
 
     Args:
-        trade_ids: Our trades that are known before.
+        single_trades: Whether each print is one trade with its own id; aggregates stay whole, others' lots among them.
     """
 
-    def __init__(self, trade_ids: Iterable[int] = ()) -> None:
-        self._trade_ids = set(trade_ids)
+    def __init__(self, *, single_trades: bool = True) -> None:
+        self._trade_ids: set[int] = set()
+        self._single_trades = single_trades
         self._orders: dict[int, OwnShown] = {}
         self._levels: dict[Price, int] = {}  # of the exchange's book
         self._others: dict[Price, int] = {}  # what is passed on, where we have orders
         self._ms = 0  # of the exchange's book
-        self._last: FeedEvent | None = None
+        self._last: FeedEvent | None = None  # of the books
+        self._us = 0  # of all events
 
     @property
     def alone(self) -> bool:
@@ -117,7 +119,8 @@ class MarketWithoutUs:
 
     def traded(self, trade_id: int) -> None:
         """Note that a trade is one of ours."""
-        self._trade_ids.add(trade_id)
+        if self._single_trades:
+            self._trade_ids.add(trade_id)
 
     # the market
 
@@ -126,6 +129,7 @@ class MarketWithoutUs:
         return tuple(one for event in events if (one := self._of(event)) is not None)
 
     def _of(self, event: FeedEvent) -> FeedEvent | None:
+        self._us = event.us
         if event.kind == TRADE:
             return None if event.event_id in self._trade_ids else event
         if event.kind == GAP:
@@ -158,7 +162,7 @@ class MarketWithoutUs:
         self._forget()
         if not rows or last is None or last.kind == GAP:
             return None
-        return FeedEvent(DEPTH, last.us, last.recv_seq, last.event_id, rows, last.exch_us)
+        return FeedEvent(DEPTH, self._us, last.recv_seq, last.event_id, rows, last.exch_us)
 
     def _changes(self) -> Iterator[tuple[Price, int]]:
         """Update what the others have where we have orders; yield the prices at which it has changed."""

@@ -108,14 +108,18 @@ def _without_us(tape: "Tape", folder: "DayFolder", day: Day) -> "Tape":
     from mm.backtest.days_without_us import OwnActivity, without_us  # imported here: most days have no orders of ours
     from mm.live.own_activity import logs_of_day, own_activity
 
+    view = LedgerView.of(folder, DefectList(folder))
     if day.own_orders == "auto":
-        logs = logs_of_day(day.out_root, folder.symbol, folder.day, LedgerView.of(folder, DefectList(folder)).runs)
+        logs = logs_of_day(day.out_root, folder.symbol, folder.day, view.runs)
     else:
         path = Path(day.own_orders).expanduser()
         logs = sorted(path.glob("*.ndjson")) if path.is_dir() else [path]
     if not logs:
         return tape
-    found = without_us(tape, OwnActivity.joined(own_activity(path) for path in logs))
+    own = OwnActivity.joined(own_activity(path) for path in logs)
+    if view.knob("trade_stream", "trade") != "trade":  # an aggregate is of several trades, and stays
+        own = replace(own, trade_ids=frozenset())
+    found = without_us(tape, own)
     read = [
         (os.path.relpath(path, day.data_root), path.stat().st_size, hashlib.sha256(path.read_bytes()).hexdigest())
         for path in logs

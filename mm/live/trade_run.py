@@ -468,6 +468,7 @@ class TradeRun(LiveRun):
             decided=lambda: self._decided(lags),
             ended=self._announce_end,
             clock=self._clock,
+            single_trades=self.parts.days.trade_stream == "trade",
         )
         trader = self._trader = Trader(parts, gateway)
         self._begun(play, trader)

@@ -188,6 +188,7 @@ class TraderParts:
         decided: Called after each requote.
         ended: Called once with the end reason, before anything else happens.
         clock: Returns the wall clock, in µs.
+        single_trades: Whether each print of the market is one trade, not an aggregate.
     """
 
     engine: LiveEngine
@@ -202,6 +203,7 @@ class TraderParts:
     decided: Callable[[], None] = lambda: None
     ended: Callable[[str], None] = lambda _: None
     clock: Callable[[], int] = now_us
+    single_trades: bool = True
 
 
 class Trader(OrderListener):
@@ -224,7 +226,7 @@ class Trader(OrderListener):
         self._log, self._desk = parts.log, parts.desk
         self._watch, self._decided, self._clock = parts.watch, parts.decided, parts.clock
         self._allow, self._announce, self._heard = parts.allow, parts.ended, parts.heard
-        self._market = MarketWithoutUs()
+        self._market = MarketWithoutUs(single_trades=parts.single_trades)
         self._sides: dict[int, int] = {}  # of orders without an answer
         self._over = asyncio.Event()
         self._nap: asyncio.Future[None] | None = None

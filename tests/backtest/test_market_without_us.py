@@ -107,6 +107,15 @@ def test_snapshot_and_gap():
     assert market.known(1, 55 * MS, 0) is None
 
 
+def test_correction_follows_everything_that_was_passed_on():
+    """Also trades, which come between two books; an engine refuses events out of the order of time."""
+    market = begun()
+    market.sent(1, 1, 101, 5)
+    market.of([message(20, (1, 101, 5)), FeedEvent(TRADE, 25 * MS, 25, 6, ((1, 110, 1),))])
+    found = market.never(1)
+    assert (found.us, found.recv_seq, found.rows) == (25 * MS, 20, [(1, 101, 5)])
+
+
 def test_our_trades_are_left_out():
     market = begun()
     market.traded(7)

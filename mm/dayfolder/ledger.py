@@ -90,6 +90,9 @@ One of the two has a wrong id, so the sequence of ids begins anew with the later
 RESTART, DISCONNECTED = "restart", "disconnected"
 """Causes of missing ids that were lost with the connection, whose time has no book."""
 
+SKIPPED = "ids_skipped"
+"""The cause of missing trade ids of a venue that does not count the trades of one symbol by one: none need be lost."""
+
 NOT_TRADED = frozenset(
     (
         "HALT",
@@ -288,12 +291,13 @@ def explained_ids(events: "Iterable[Event]", kind: str) -> IdRanges:
 
 
 def excused_trades(events: "Iterable[Event]") -> IdRanges:
-    """Return the trade ids without a row that exclude no time of their own: no executions, or lost with the connection.
+    """Return the trade ids without a row that exclude no time of their own: no executions, lost with the
+    connection, or skipped by the venue.
 
     Other trades are known to be missing between their neighbours, so that there nothing can be said about trades.
     """
-    lost = (RESTART, DISCONNECTED)
-    kept = (event for event in events if event.kind != "trade_gap" or event.details.get("cause") in lost)
+    excused = (RESTART, DISCONNECTED, SKIPPED)
+    kept = (event for event in events if event.kind != "trade_gap" or event.details.get("cause") in excused)
     return explained_ids(kept, "trade_gap")
 
 

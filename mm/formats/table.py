@@ -66,6 +66,8 @@ _NONE = ("", "nan", "null", "none")
 _NOISE = Decimal("1e-9")
 _CENT = Decimal("1e-8")
 _MOST_STEPS = 1_000
+COUNTING = 0.9
+"""Least share of steps by one at which the ids of trades count them, so that a missing id is a missing trade."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -368,7 +370,7 @@ class TableReader(FileReader):
         return ()
 
     def _ids_count(self) -> bool:
-        """Return True if the ids of the trades count them: whole numbers, ascending, mostly by one."""
+        """Return True if the ids of the trades count them: whole numbers, ascending, nearly always by one."""
         steps = ascending = 0
         last = None
         tables = [table for table in self._tables if table.kind == TRADES and "id" in table.names]
@@ -386,7 +388,7 @@ class TableReader(FileReader):
                     steps += 1
                     ascending += after - before <= 1
                 last = every[-1] if every else last
-        return 2 * ascending >= steps
+        return ascending >= COUNTING * steps
 
     def _blocks_of(self, table: _Table) -> Iterator[RowBlock]:
         symbols = self.place.symbols.copy()

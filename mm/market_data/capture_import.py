@@ -272,6 +272,7 @@ class _Import:
             self.options.top_n,
             self.options.trade_stream,
             zone=self.form.zone,
+            ids_skip=self.form is BITSTAMP,
         )
         overlap = not isinstance(captures[0], BitstampCapture)  # its captures are one state
         self._read(captures, in_order(captures, overlap=overlap), session, report)
@@ -454,7 +455,7 @@ class _Import:
         report.warnings.append(
             f"{orders.corrected:,} levels were corrected by the venue's own book; {orders.unmatched:,} "
             f"trades matched no order of the capture; the venue skips some trade ids, so a trade gap in the ledger is "
-            f"not necessarily a loss"
+            f"not necessarily a loss, and excludes no time"
         )
 
     def _instrument_json(self, report: ImportReport) -> str | None:

@@ -235,6 +235,7 @@ class ImportSession:
         top_n: Levels per side in the frames.
         trade_stream: The stream whose trades are stored; None uses the first one in the capture.
         zone: Time zone of the days.
+        ids_skip: Whether the venue skips trade ids.
 
     Attributes:
         days: The report of each day, in order.
@@ -244,7 +245,7 @@ class ImportSession:
         left_out: Trades of the other stream.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - most have a default
         self,
         open_day: Callable[[str], DayWriter],
         grid: Grid,
@@ -253,6 +254,7 @@ class ImportSession:
         trade_stream: str | None = None,
         *,
         zone: str = DAY_ZONE,
+        ids_skip: bool = False,
     ) -> None:
         self.days: list[DayReport] = []
         self.ticker_check = TickerCheck(grid)
@@ -262,7 +264,7 @@ class ImportSession:
         self._grid = grid
         self._run_start = run_start
         self._top_n = top_n
-        self._zone = zone
+        self._zone, self._ids_skip = zone, ids_skip
         self._open: OpenDay | None = None
         self._last_us = self._latest_us = 0
         self._back = Moved()
@@ -389,7 +391,14 @@ class ImportSession:
             market.trades.next_day()
         else:
             journal = DayJournal(writer, recv_us, "import")
-            market = MarketState(self._grid, (journal,), top_n=self._top_n, keeps_late=True, venue=writer.venue)
+            market = MarketState(
+                self._grid,
+                (journal,),
+                top_n=self._top_n,
+                keeps_late=True,
+                ids_skip=self._ids_skip,
+                venue=writer.venue,
+            )
         self.days.append(journal.report)
         self._last_us = max(self._last_us, recv_us)
         return OpenDay(midnight_us(day, self._zone), midnight_us(next_day(day), self._zone), journal, market)

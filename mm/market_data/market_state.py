@@ -327,6 +327,7 @@ class MarketState:
         trade_subscribers: Called with only the events of trades, after the others.
         top_n: Levels per side that must be within the horizon.
         keeps_late: Whether trades that arrive after later ones are passed on, as in an import.
+        ids_skip: Whether the venue skips trade ids.
         before: The final state of an earlier run.
         venue: The market, as in ``schema.json``.
 
@@ -345,6 +346,7 @@ class MarketState:
         trade_subscribers: Iterable[Subscriber] = (),
         top_n: int,
         keeps_late: bool = False,
+        ids_skip: bool = False,
         before: PreviousRun | None = None,
         venue: str = SPOT,
     ) -> None:
@@ -357,6 +359,7 @@ class MarketState:
         self.trades = TradeState(
             _to_all((*common, *trade_subscribers)),
             keeps_late=keeps_late,
+            ids_skip=ids_skip,
             last_id=before.trade_id,
             last_us=before.trade_us,
             missing=before.missing_trades,

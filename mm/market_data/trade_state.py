@@ -12,7 +12,7 @@ from itertools import pairwise
 import msgspec
 
 from mm.clock import checked_stamp
-from mm.dayfolder.ledger import NO_EXECUTION
+from mm.dayfolder.ledger import NO_EXECUTION, SKIPPED
 from mm.dayfolder.rows import Trade
 from mm.errors import BrokenFile, OffGrid
 from mm.ids import Follow, IdRange, IdRanges, IdSequence, MissingIds
@@ -101,6 +101,7 @@ class TradeState:
         emit: Called with each event.
         keeps_late: Whether a trade that arrives after a later one is a `TradeArrived`: rows of an import are in order
             of arrival, those of a stream in the order of their ids.
+        ids_skip: Whether the venue skips ids, so that a missing one is not necessarily a trade.
         last_id: The last trade id of an earlier run; None if there was none.
         last_us: Its arrival, µs.
         missing: Trades of earlier runs that may still arrive.
@@ -111,12 +112,13 @@ class TradeState:
         emit: events.Subscriber,
         *,
         keeps_late: bool,
+        ids_skip: bool = False,
         last_id: int | None = None,
         last_us: int = 0,
         missing: Iterable[MissingIds] = (),
     ) -> None:
         self._emit = emit
-        self._keeps_late = keeps_late
+        self._keeps_late, self._ids_skip = keeps_late, ids_skip
         self._ids = TradeIds(last_id)
         for gap in missing:
             self._ids.missing.add(*gap.ids)
@@ -188,6 +190,7 @@ class TradeState:
         return len(filled)
 
     def _report_missing(self, recv_us: int, cause: str) -> None:
+        cause = SKIPPED if self._ids_skip else cause
         self._emit(events.TradesMissing(recv_us, MissingIds(*self._ids.hole, self._last_us, recv_us), cause))
 
     def _anomaly(self, recv_us: int, kind: str, trade: events.TradeMessage) -> None:

@@ -168,9 +168,9 @@ def trade(n, **more):
 
 
 def test_ids_that_count_trades_show_missing_ones(tmp_path):
-    paths = [rows(tmp_path / "b.csv", *BOOK), rows(tmp_path / "t.csv", *map(trade, (1, 2, 3, 6, 7)))]
+    paths = [rows(tmp_path / "b.csv", *BOOK), rows(tmp_path / "t.csv", *map(trade, (*range(1, 20), *range(23, 30))))]
     (day,) = table(paths, tmp_path / "data", id="id").days
-    assert (day.trades, day.trade_gaps) == (5, 1)
+    assert (day.trades, day.trade_gaps) == (26, 1)
 
 
 def test_ids_that_do_not_count_only_tell_repetitions(tmp_path):

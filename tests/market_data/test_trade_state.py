@@ -9,14 +9,15 @@ from hypothesis import strategies as st
 
 from captured import NOON_US, events, folder, rows, trade
 from mm.dayfolder.day_writer import DayWriter
-from mm.dayfolder.rows import STREAM, Trade
+from mm.dayfolder.ledger import SKIPPED, Event, excused_trades
+from mm.dayfolder.rows import STREAM, Trade, arrival
 from mm.errors import BrokenFile
 from mm.ids import IdRange, MissingIds
 from mm.market_data.binance_spot import BINANCE_SPOT
 from mm.market_data.binance_trades import AGGREGATES, HISTORICAL
 from mm.market_data.day_journal import DayJournal
 from mm.market_data.grid import Grid
-from mm.market_data.market_events import TradeVerdict
+from mm.market_data.market_events import TradesMissing, TradeVerdict
 from mm.market_data.market_state import MarketState, PreviousRun
 from mm.market_data.trade_state import MOST_MISSES, MOST_MISSING, FillPlan, TradeIds, TradeState
 from mm.market_data.venue import AggTrade, TradePrint
@@ -313,3 +314,15 @@ def test_known_id_on_a_new_day_is_another_trade_if_its_single_trades_are_later()
     assert take(555, 702, 703) is TradeVerdict.NEW
     assert take(555, 704, 704) is TradeVerdict.DUPLICATE
     assert take(556, 705, 705) is TradeVerdict.NEW
+
+
+def test_missing_ids_of_a_venue_that_skips_some_are_declared_as_skipped():
+    """Bitstamp counts the trades of all pairs together: such a gap excludes no time."""
+    found = []
+    state = TradeState(found.append, keeps_late=True, ids_skip=True)
+    for number in (5, 9):
+        state.take(1, TradePrint(1, "SIM", number, "1", "1", 1, False), "ids_missing")
+    (missing,) = [event for event in found if isinstance(event, TradesMissing)]
+    assert (missing.cause, missing.missing.ids) == (SKIPPED, IdRange(6, 8))
+    row = Event(1, 1, arrival("1", "r", "1", "1000"), "trade_gap", 0, missing.missing.details(missing.cause))
+    assert IdRange(6, 8) in list(excused_trades([row]))

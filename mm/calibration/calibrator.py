@@ -1,5 +1,6 @@
 """Calibration of any window of days: points and fit, by marks, a ladder of simulated orders, or a run per distance."""
 
+import gc
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property, partial
@@ -209,6 +210,7 @@ class Calibrator:
         self.played = played(runs, config, keep)
         for day in self.tapes if self.played else ():
             day.release_memory()  # no run reads it again
+        gc.collect()  # an exchange is part of a cycle, and its tables are large
         trim_heap()
 
     def known_at(self, us: int) -> "Calibrator":

@@ -155,6 +155,7 @@ def run_terms(tape: Tape, rules: Rules, models: tuple[object, object, Intensity 
         days=tape.days,
         quote_model=model_name(quotes),
         fill_model=model_name(fills),
+        knows_next_move=getattr(fills, "knows_next_move", True) is not False,
         initial_cash_e8=rules.start_cash_e8,
         quote_lots=rules.quote_lots,
         target_lots=rules.target,

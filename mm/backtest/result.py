@@ -20,7 +20,7 @@ from mm.backtest.journal_files import (
 from mm.backtest.metrics.markouts import HORIZONS_S, just_after, moves
 from mm.backtest.metrics.notes import NULL
 from mm.backtest.metrics.pnl import EquitySeries, account_of, ledger, together
-from mm.backtest.metrics.summary import has_drawn_fills, strategy_summary, summarise
+from mm.backtest.metrics.summary import strategy_summary, summarise
 from mm.backtest.run_terms import ALL_LEGS, RunTerms
 from mm.backtest.summary_text import describe
 from mm.base.notebook import Picture, Shown, picture_of
@@ -134,8 +134,8 @@ class Result(Shown):
         series, each = self.series, (self, *self.legs.values())
         numbers = None
         if series is not None:
-            drawn = any(has_drawn_fills(one.journal, one.terms) for one in each)
-            numbers = strategy_summary(series, self.terms, drawn=drawn)
+            knows = all(one.terms.knows_next_move for one in each)
+            numbers = strategy_summary(series, self.terms, knows=knows)
         why = f"the numbers are of {summary['symbol']} alone, but for all_legs: PnL, verdict and ratios of the strategy"
         total = None if numbers is None else numbers["pnl_total"]
         return {ALL_LEGS: total, "all_legs": numbers, "warnings": [*summary["warnings"], why]}

@@ -17,6 +17,7 @@ QUOTING_ALL_LEGS = "pnl_quoting_all_legs"  # the same of the quoting, in rows
 FEE_RATE = "0.001"  # default for makers and takers: that of Spot
 SPOT_FEES = "spot_fees"  # key of the warning that a perpetual is played with this fee
 UNEARNED_FEE = "fee_not_earned"  # key of the warning that the quoted half-spread is below the maker fee
+NO_NEXT_MOVE = "no_next_move"  # key of the warning that nothing is concluded from the PnL
 NO_SENSITIVITY = "no sensitivity: "  # prefix of the note that says why
 IMPLAUSIBLE_FEE = "implausible_fee"  # key of the warning that no exchange has such a rate
 DAYS_NOT_PLAYED = "days_not_played"  # key of the warning that days between those of a run were left out
@@ -31,6 +32,8 @@ class RunTerms:
         days: The days played, ``YYYYMMDD``, in order.
         quote_model: Name of the quote model.
         fill_model: Name of the fill model.
+        knows_next_move: Whether its fills come with the moves of the price that cause them; without, nothing is
+            concluded from the PnL: no verdict, interval or rank.
         initial_cash_e8: Cash at the start, in 1e-8 of the quote asset.
         quote_lots: The clip: lots of one quote.
         strategy: The quote model, the steps around it, and their effective parameters.
@@ -96,6 +99,7 @@ class RunTerms:
     spot_fees: tuple[str, ...] = ()
     implausible_fees: Mapping[str, int] = field(default_factory=dict)
     maker_fees_e8: tuple[int, int] = (0, 0)
+    knows_next_move: bool = True
     others: Mapping[str, Mapping[str, Any]] | None = None
     feed: Mapping[str, Any] | None = None
     feed_notes: tuple[str, ...] = ()
@@ -144,6 +148,11 @@ def fraction_of(knob: str, rate_e8: int) -> str:
 def of_all_legs(summary: Mapping[str, Any]) -> Mapping[str, Any]:
     """Return the PnL, verdict and ratios of a strategy: of all its legs together, or else those of its *summary*."""
     return summary.get("all_legs") or summary
+
+
+def concludes(summary: Mapping[str, Any]) -> bool:
+    """Return whether anything may be concluded from the PnL of a summary: its fills know the next move."""
+    return summary.get("knows_next_move") is not False
 
 
 def quoting_of(numbers: Mapping[str, Any]) -> float | None:

@@ -8,8 +8,9 @@ A tape has no fills of our own orders, so results depend on the fill model. Thes
 
 In addition, latencies of orders and cancels are halved, and doubled; the feed is without latency, or with the recorded
 one in a run without (FEED_LATENCY); and a run of ``queue_prob_power`` is also played
-with the exponent that was estimated for its symbol (``mm fills fit``), if there is one. A bound on the wrong side of
-the run itself, the ``headline``, is none, and its role is ``other``, as that of the latencies.
+with the exponent that was estimated for its symbol (``mm fills fit``), if there is one. The row with the
+least PnL has the role ``pessimistic``, whatever it assumes; the others that are no optimistic bound of the run itself,
+the ``headline``, are ``other``.
 """
 
 import json
@@ -152,6 +153,7 @@ class Strategy:
             | row
             for role, factor, row in found
         ]
+        _name_the_worst(rows)
         own_exponent = {} if self.estimate is None else {"queue_exponent": self._exponent(further, own)}
         rows.sort(key=lambda row: ("optimistic", "headline", "pessimistic", "other").index(row["role"]))
         return replace(base, terms=replace(base.terms, sensitivity={"rows": rows, **own_exponent}))
@@ -191,13 +193,20 @@ def again(model: object, shared: Sequence[object] = ()) -> Callable[[], object]:
 
 
 def _checked(role: str, row: "Mapping[str, Any]", headline: "Mapping[str, Any]") -> str:
-    """Return the *role* of a row; ``other`` for a bound that is on the wrong side of the *headline*, or unknown."""
+    """Return the *role* of a row; ``other`` for an optimistic one that is below the *headline*, or unknown."""
     pnl, own = quoting_of(row), quoting_of(headline)
-    if role not in ("optimistic", "pessimistic"):
+    if role == "headline" or (role == "optimistic" and pnl is not None and own is not None and pnl >= own):
         return role
-    if pnl is None or own is None or (pnl < own if role == "optimistic" else pnl > own):
-        return "other"
-    return role
+    return "other"
+
+
+def _name_the_worst(rows: "Sequence[dict[str, Any]]") -> None:
+    """Give the row with the least PnL, whatever it assumes, the role ``pessimistic``, unless it is the headline."""
+    known = [(pnl, row) for row in rows if (pnl := quoting_of(row)) is not None]
+    own = next((pnl for pnl, row in known if row["role"] == "headline"), None)
+    others = [(pnl, row) for pnl, row in known if row["role"] == "other" and own is not None and pnl <= own]
+    if others:
+        min(others, key=lambda one: one[0])[1]["role"] = "pessimistic"
 
 
 def slower(rules: "Rules", factor: float) -> "Rules":

@@ -11,7 +11,7 @@ import numpy as np
 from mm.backtest.metrics.notes import NULL, by_reason
 from mm.backtest.run_terms import NO_SENSITIVITY, of_all_legs, quoting_of
 from mm.backtest.summary_text import assumptions, excluded_s, feed_text
-from mm.base.numbers import duration, number, percent, short, signed
+from mm.base.numbers import SHARPE_DAYS, duration, number, percent, short, signed
 from mm.clock import US_PER_S, iso
 from mm.report.backtest_charts import (
     distance_figure,
@@ -440,7 +440,7 @@ def days_card(summary: Summary) -> str:
     if len(days) < 2:
         return ""
     rows = [(escape(day["day"]), coloured(day["pnl"]), f"{day['n_fills']:,}", number(day["equity"], 8)) for day in days]
-    hint = f"Sharpe over days, annual: {number(summary['sharpe_daily'], 3)}."
+    hint = f"Sharpe over days, annual: {number(summary['sharpe_daily'], 3)}." if len(days) >= SHARPE_DAYS else ""
     return card("By day", hint, grid(("day", "PnL", "fills", "equity at its end"), rows))
 
 

@@ -260,12 +260,18 @@ def split_figure(summary: Mapping[str, Any]) -> Figure | None:
     return figures.chart([trace], figures.numbers_axis(""), y=y)
 
 
-def markout_rows(summary: Mapping[str, Any]) -> list[tuple[str, float, float]]:
-    """Return the known half-spreads, at the fill and at each horizon: name, value, and half of the 95 % interval."""
-    realised, errors = summary["realised_half_spread"], summary["adverse_selection_se"]
+def markout_rows(summary: Mapping[str, Any]) -> list[tuple[str, float, float | None]]:
+    """Return the known half-spreads, at the fill and at each horizon: name, value, and half of the 95 % interval.
+
+    The latter is None with too few fills or blocks, and in runs of a version that had only the error of the move.
+    """
+    realised = summary["realised_half_spread"]
+    errors = summary.get("realised_half_spread_se") or dict.fromkeys(realised)
     rows = [("at the fill", summary["effective_half_spread"], None)]
     rows += [(f"{horizon} s", value, errors[horizon]) for horizon, value in realised.items()]
-    return [(name, value, NORMAL_95 * (error or 0)) for name, value, error in rows if value is not None]
+    return [
+        (name, value, None if error is None else NORMAL_95 * error) for name, value, error in rows if value is not None
+    ]
 
 
 def markout_figure(summary: Mapping[str, Any], fee_per_unit: float | None) -> Figure | None:
@@ -273,14 +279,14 @@ def markout_figure(summary: Mapping[str, Any], fee_per_unit: float | None) -> Fi
     rows = markout_rows(summary)
     if not rows:
         return None
-    low = min(0.0, *(value - error for _, value, error in rows))
-    high = max(0.0, *(value + error for _, value, error in rows))
+    low = min(0.0, *(value - (error or 0.0) for _, value, error in rows))
+    high = max(0.0, *(value + (error or 0.0) for _, value, error in rows))
     fits = fee_per_unit is not None and 0 < fee_per_unit < 3 * max(high, -low)
-    names, values, error = zip(*rows, strict=True)
-    at = np.array(values)
-    tips = [f"{name}: {number(value)} ± {number(off)}" for name, value, off in rows]
+    names, values, known = zip(*rows, strict=True)
+    at, error = np.array(values), np.array([off or 0.0 for off in known])
+    tips = [f"{name}: {number(value)}" + ("" if off is None else f" ± {number(off)}") for name, value, off in rows]
     traces = [
-        figures.points("half-spread", names, at, MAIN, ends=(at - error, at + np.array(error)), tips=tips,
+        figures.points("half-spread", names, at, MAIN, ends=(at - error, at + error), tips=tips,
                        mode="lines+markers", line={"width": 1, "color": MAIN}),
     ]  # fmt: skip
     levels = [float(fee_per_unit)] if fits and fee_per_unit is not None else []

@@ -17,6 +17,7 @@ from mm.report.frame import (
     card,
     chart,
     coloured,
+    decided,
     document,
     gain_or_loss,
     grid,
@@ -102,8 +103,13 @@ def _tiles(content: Content) -> str:
     above = f"above 0 on {percent(daily['share_above_0'])} of the days"
     fall, all_legs = number(content["drawdown_of_days"]), content.get(ALL_LEGS)
     return tiles(
-        tile(f"PnL of the quoting {asset}", signed(content["pnl"]), "sum of all days", gain_or_loss(content["pnl"])),
-        tile("A day", signed(daily["mean"]), _ends(daily) or "one day has no interval", gain_or_loss(daily["low"])),
+        tile(
+            f"PnL of the quoting {asset}",
+            signed(content["pnl"]),
+            "sum of all days",
+            decided(daily["low"], daily["high"]),
+        ),
+        tile("A day", signed(daily["mean"]), _ends(daily) or "no interval", decided(daily["low"], daily["high"])),
         *([] if all_legs is None else [tile(f"Account {asset}", signed(all_legs), "all legs, with the hold")]),
         tile("Days", f"{daily['days']:,}", above),
         tile("Best day", signed(best and best["pnl"]), best["day"] if best else ""),

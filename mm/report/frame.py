@@ -203,6 +203,11 @@ def gain_or_loss(value: float | None) -> str:
     return "" if not value else "gain" if value > 0 else "loss"
 
 
+def decided(low: float | None, high: float | None) -> str:
+    """Return the class of a number with a 95 % interval: only one that excludes 0 has a colour."""
+    return "" if low is None or high is None else "gain" if low > 0 else "loss" if high < 0 else ""
+
+
 def coloured(value: float | None, digits: int = 4) -> str:
     """Return a signed number in the colour of its sign."""
     return f'<b class="{gain_or_loss(value)}">{signed(value, digits)}</b>'

@@ -20,7 +20,6 @@ from mm.report.frame import (
     chart,
     coloured,
     document,
-    gain_or_loss,
     grid,
     header,
     in_row,
@@ -110,21 +109,23 @@ def read_series(path: Path) -> tuple[Floats, list[int], Floats]:
 def _tiles(content: Content) -> str:
     best, ahead = content["best"], content["walkforward"]
     failed = f"{content['failed']} points failed" if content["failed"] else "no point failed"
-    earned, lower = (None, None) if best is None else (quoting_of(best), best["pnl_lower95"])
+    earned, own = (None, None) if best is None else (quoting_of(best), best["pnl_lower95"])
+    chosen = None if best is None else best.get("pnl_lower95_chosen")
+    clear = "gain" if chosen is not None and chosen > 0 else ""  # of the best of many, only this bound concludes
     pnl, choices = None, "no choice"
     if ahead is not None:
         hindsight = signed(ahead["pnl_of_the_best_in_hindsight"], 3)
         pnl, choices = ahead["pnl"], f"in blocks of {ahead['block']}; best in hindsight {hindsight}"
     independent = f"{number(content['independent_trials'], 2)} independent; {failed}"
-    why = "probability that the best is better than chance; the least over the fill assumptions"
+    why = "of the best; noise alone exceeds .95 in one sweep of twenty; the least over the fill assumptions"
     beyond = "probability that the best is below the median out of sample"
     shown = [
-        tile("Quoting PnL of the best", signed(earned, 4), "under its worst fill assumption", gain_or_loss(earned)),
-        tile("Lower bound", signed(lower, 4), _bound(content), gain_or_loss(lower)),
+        tile("Quoting PnL of the best", signed(earned, 4), "under its worst fill assumption", clear),
+        tile("Lower bound of the chosen", signed(chosen, 4), f"{_bound(content)}; its own {signed(own, 4)}", clear),
         tile("Trials per assumption", f"{content['trials']:,}", independent),
         tile("Deflated Sharpe", probability(content["deflated_sharpe"]), why),
         tile("Overfitting", percent(content["pbo"]), beyond),
-        tile("Walk-forward choice", signed(pnl, 3), choices, gain_or_loss(pnl)),
+        tile("Walk-forward choice", signed(pnl, 3), choices),
     ]
     return tiles(*shown)
 
@@ -296,7 +297,7 @@ def _table_card(content: Content, most: int = SHOWN) -> str:
     sorts = "; click on a head to sort" if most > FEW else ""  # notebooks run no scripts
     hint = (
         f"Designs by {content['rank_by']} under their worst fill assumption{sorts}. Lower bound: {_bound(content)}. "
-        f"Tied: not different from the first design at 95 %.{more}"
+        f"Tied: not told apart from the first design, with all pairs of designs at 95 % at once.{more}"
     )
     return card("Points", hint, listing(head, [list(map(escape, row)) for row in cells]))
 

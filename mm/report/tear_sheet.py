@@ -319,7 +319,7 @@ def markouts_figure(runs: Sequence[ComparedRun]) -> Figure | None:
     for run, colour in zip(runs, SERIES, strict=False):
         base, quoted = (_at(run.summary, f"volume.{name}") for name in ("base", "quote"))
         scale = 1e4 * base / quoted if _in_bp(runs) and base and quoted else 1.0
-        rows = [(name, scale * value, scale * half) for name, value, half in markout_rows(run.summary)]
+        rows = [(name, scale * value, scale * (half or 0.0)) for name, value, half in markout_rows(run.summary)]
         if not rows:
             continue
         names, values, error = zip(*rows, strict=True)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mm.backtest.metrics.arithmetic import student_quantile
-from mm.backtest.run_terms import ALL_LEGS, QUOTING_ALL_LEGS, quoting_of
+from mm.backtest.run_terms import ALL_LEGS, QUOTING_ALL_LEGS, concludes, quoting_of
 from mm.base.arrays import Floats, Ints
 from mm.clock import US_PER_S
 from mm.errors import Mismatch
@@ -88,12 +88,16 @@ class EvaluatedDay:
         return found
 
 
-def mean_of(values: Iterable[float]) -> Row:
-    """Return number, mean, 95 % interval and share above 0 of *values*, one per day; the interval needs two."""
+def mean_of(values: Iterable[float], *, knows: bool = True) -> Row:
+    """Return number, mean, 95 % interval and share above 0 of *values*, one per day; the interval needs two.
+
+    Of fills that do not *know* the next move of the price there is no interval.
+    """
     found = np.array(list(values), np.float64)
     count = len(found)
     mean = float(found.mean()) if count else None
-    half = student_quantile(count - 1) * float(found.std(ddof=1)) / math.sqrt(count) if count > 1 else None
+    known = knows and count > 1
+    half = student_quantile(count - 1) * float(found.std(ddof=1)) / math.sqrt(count) if known else None
     return {
         "days": count,
         "mean": mean,
@@ -122,7 +126,7 @@ def evaluated(days: Sequence[EvaluatedDay], holes: Sequence[Row]) -> Row:
     if len(assets) > 1:
         named = ", ".join(f"{symbol} in {asset or 'an unknown asset'}" for asset, symbol in sorted(assets.items()))
         raise Mismatch(f"their PnL has no sum: {named}; evaluate symbols of one quote asset at a time")
-    rows = [_row(one) for one in played]
+    rows, knows = [_row(one) for one in played], all(concludes(one.outcome["summary"]) for one in played)
     by_day: dict[str, float] = {}
     for row in rows:
         by_day[row["day"]] = by_day.get(row["day"], 0.0) + _earned(row)
@@ -137,14 +141,14 @@ def evaluated(days: Sequence[EvaluatedDay], holes: Sequence[Row]) -> Row:
         "holes": sorted(holes, key=lambda hole: (hole["day"], hole["symbol"])),
         "pnl": float(daily.sum()) if len(daily) else None,
         **({ALL_LEGS: sum(legs)} if (legs := [row[ALL_LEGS] for row in rows if row.get(ALL_LEGS) is not None]) else {}),
-        "daily": mean_of(daily),
+        "daily": mean_of(daily, knows=knows),
         "best_day": _extreme(by_day, largest=True),
         "worst_day": _extreme(by_day, largest=False),
         "drawdown_of_days": _drawdown(daily),
         "pnl_by_day": [{"day": day, "pnl": pnl} for day, pnl in by_day.items()],
-        "by_symbol": [_of_symbol(rows, symbol) for symbol in sorted({row["symbol"] for row in rows})],
-        "by_hour": _by_hour(played),
-        "by_volatility": _by_volatility(played),
+        "by_symbol": [_of_symbol(rows, symbol, knows=knows) for symbol in sorted({row["symbol"] for row in rows})],
+        "by_hour": _by_hour(played, knows=knows),
+        "by_volatility": _by_volatility(played, knows=knows),
         "rows": rows,
         "warnings": _warnings(played, len(daily), holes),
     }
@@ -193,7 +197,7 @@ def _drawdown(daily: Floats) -> float | None:
     return float((np.maximum.accumulate(summed) - summed).max())
 
 
-def _of_symbol(rows: Sequence[Row], symbol: str) -> Row:
+def _of_symbol(rows: Sequence[Row], symbol: str, *, knows: bool) -> Row:
     own = [row for row in rows if row["symbol"] == symbol]
     turnover = sum(row["turnover"] for row in own)
     earned = sum(map(_earned, own))
@@ -202,7 +206,7 @@ def _of_symbol(rows: Sequence[Row], symbol: str) -> Row:
     return {
         "symbol": symbol,
         "pnl": earned,
-        **mean_of(map(_earned, own)),
+        **mean_of(map(_earned, own), knows=knows),
         "fills": sum(row["n_fills"] for row in own),
         "turnover": turnover,
         "pnl_per_turnover_bp": 1e4 * earned / turnover if turnover else None,
@@ -212,17 +216,17 @@ def _of_symbol(rows: Sequence[Row], symbol: str) -> Row:
     }
 
 
-def _by_hour(played: Sequence[EvaluatedDay]) -> list[Row]:
+def _by_hour(played: Sequence[EvaluatedDay], *, knows: bool) -> list[Row]:
     """Return the PnL of each hour of day in UTC, over the days that have it."""
     sums: dict[int, dict[str, float]] = {}
     for one in played:
         for hour, pnl in one.hourly().items():
             days = sums.setdefault(hour % 24, {})
             days[one.day] = days.get(one.day, 0.0) + pnl
-    return [{"hour": hour, **mean_of(days.values())} for hour, days in sorted(sums.items())]
+    return [{"hour": hour, **mean_of(days.values(), knows=knows)} for hour, days in sorted(sums.items())]
 
 
-def _by_volatility(played: Sequence[EvaluatedDay]) -> list[Row]:
+def _by_volatility(played: Sequence[EvaluatedDay], *, knows: bool) -> list[Row]:
     """Return the PnL per hour in thirds of each symbol's hours by volatility, the mean of a day's hours per day."""
     edges = {
         symbol: np.quantile(
@@ -244,7 +248,7 @@ def _by_volatility(played: Sequence[EvaluatedDay]) -> list[Row]:
             "regime": name,
             "hours": len(level),
             "volatility_bp": float(np.median(level)) if level else None,
-            **mean_of(float(np.mean(pnl)) for pnl in days.values()),
+            **mean_of((float(np.mean(pnl)) for pnl in days.values()), knows=knows),
         }
         for name, days, level in zip(REGIMES, cells, levels, strict=True)
     ]

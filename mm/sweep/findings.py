@@ -14,7 +14,15 @@ import numpy as np
 from mm.backtest.metrics.overfitting import backtest_overfitting, deflated_sharpe, expected_best_sharpe
 from mm.backtest.metrics.ranking import are_tied, assumption_of, block_periods, mean_ends, rank
 from mm.backtest.metrics.spans import PERIOD_US, PeriodBlocks
-from mm.backtest.run_terms import DAYS_NOT_PLAYED, IMPLAUSIBLE_FEE, SPOT_FEES, of_all_legs, quoting_of
+from mm.backtest.run_terms import (
+    DAYS_NOT_PLAYED,
+    IMPLAUSIBLE_FEE,
+    NO_NEXT_MOVE,
+    SPOT_FEES,
+    concludes,
+    of_all_legs,
+    quoting_of,
+)
 from mm.base.arrays import Floats, Ints
 from mm.base.notebook import Picture, Shown
 from mm.base.numbers import number, signed
@@ -52,7 +60,7 @@ BLOCKS, FEWER, MANY = 16, 10, 1000  # blocks of the cross-validation: fewer for 
 ENOUGH, EVEN_ODDS = 0.95, 0.5  # probabilities
 FEW_FILLS = 30
 # Endings of the keys of point warnings that the sweep repeats.
-REPEATED = ("_in_sample", SPOT_FEES, IMPLAUSIBLE_FEE, DAYS_NOT_PLAYED)
+REPEATED = ("_in_sample", NO_NEXT_MOVE, SPOT_FEES, IMPLAUSIBLE_FEE, DAYS_NOT_PLAYED)
 Row = dict[str, Any]
 
 
@@ -278,9 +286,12 @@ class SelectionBias:
         return expected_best_sharpe(self.variance or 0.0, self.trials) * self.per_year**0.5 if known else None
 
     def deflated(self, summary: Mapping[str, Any]) -> float | None:
-        """Return the probability that a trial's Sharpe ratio exceeds `best`; None if either is not defined."""
+        """Return the probability that a trial's Sharpe ratio exceeds `best`.
+
+        None if either is not defined, or nothing may be concluded from the trial.
+        """
         moments = of_all_legs(summary)["returns"]
-        if moments["sharpe_per_period"] is None or self.variance is None:
+        if moments["sharpe_per_period"] is None or self.variance is None or not concludes(summary):
             return None
         shape = {name: moments[name] for name in ("periods", "skew", "kurtosis")}
         shape["inflation"] = moments["autocorr_inflation"]
@@ -396,6 +407,8 @@ def find(
         rank_by += "_all_legs" if rank_by in OF_ALL_LEGS else ""
     per_year = periods_per_year([one.outcome["summary"] for one in trials])
     _add_halves(rows, panel, place, per_year)
+    if trials and rank_by == "pnl_lower95" and not any(concludes(one.outcome["summary"]) for one in trials):
+        rank_by = "pnl_quoting"  # there is no bound
     rank(rows, axes, rank_by)
     best = next((row for row in rows if row["rank"] == 1), None)
     _add_ties(rows, axes, panel, place)
@@ -404,6 +417,8 @@ def find(
     played = groups.get(assumption_of(best, axes), {}) if best else next(iter(groups.values()), {})
     within = panel.of_columns([place[trial] for trial in played]) if panel else None
     numbers = [columns[place[trial]] for trial in played]
+    if best is not None:
+        best = {**best, "pnl_lower95_chosen": _chosen_bound(best, within, list(played), stopped)}
     chosen = forward(within, days_us, rank_by) if within else None
     content = {
         "schema_version": SCHEMA_VERSION,
@@ -431,11 +446,31 @@ def find(
     return SweepFindings(content, panel, chosen, columns, points)
 
 
+def _chosen_bound(best: Row, within: PnlPanel | None, trials: Sequence[str], stopped: int) -> float | None:
+    """Return the lower bound of the best row's mean PnL per block that allows for the choice.
+
+    The bounds of as many independent trials as those played are worth hold at once, so that of whichever is chosen
+    does. None without a bound of its own.
+
+    Args:
+        best: The row.
+        within: The PnL of the trials from which it was chosen.
+        trials: The trials of its columns.
+        stopped: Number of further designs that were tried and given up.
+    """
+    if within is None or best["pnl_lower95"] is None:
+        return None
+    independent = independent_trials(within.pnl) * (1 + stopped / len(trials))
+    column = within.pnl[:, [trials.index(best["digest"])]]
+    return _known(float(mean_ends(column, within.counts, independent)[0][0]))
+
+
 def _row(one: PlayedPoint, bias: SelectionBias | None) -> Row:
     summary = one.outcome.get("summary")
     row: Row = {"rank": None, "point": one.number, **one.texts, "status": "failed" if one.error else "ok"}
     row |= {name: None if summary is None else summary[name] for name in HEADLINES}
-    row |= {"pnl_lower95": None if summary is None else _lower95(one.outcome["series"]), "tied": None}
+    row |= {"pnl_lower95": None if summary is None else _lower95(one), "tied": None}
+    row["knows_next_move"] = None if summary is None else concludes(summary)
     row["inventory_abs_mean"] = None if summary is None else summary["inventory"]["abs_mean"]
     row["deflated_sharpe"] = None if summary is None or bias is None else bias.deflated(summary)
     if one.forwarded is not None:
@@ -449,13 +484,19 @@ def rank_value(point: PlayedPoint, rank_by: str) -> float | None:
     if "error" in point.outcome:
         return None
     if rank_by == "pnl_lower95":
-        return _lower95(point.outcome["series"])
+        return _lower95(point)
     value = of_all_legs(point.outcome["summary"])[rank_by]
     return None if value is None else float(value)
 
 
-def _lower95(series: Mapping[str, Any]) -> float | None:
-    """Return the lower end of the 95 % interval of the mean PnL per block; None below two blocks."""
+def _lower95(one: PlayedPoint) -> float | None:
+    """Return the lower end of the 95 % interval of a point's mean PnL per block.
+
+    None below two blocks, or if nothing may be concluded from it.
+    """
+    if not concludes(one.outcome["summary"]):
+        return None
+    series = one.outcome["series"]
     pnl, counts = np.array(series["pnl"], dtype=np.float64), [count for _, count in series["spans"]]
     return _known(float(mean_ends(pnl[:, None], counts)[0][0]))
 
@@ -477,11 +518,12 @@ def _add_ties(rows: Sequence[Row], axes: Sequence[Axis], panel: PnlPanel | None,
 
     Ties are of the paired differences per block; None without a common time grid.
     """
-    if panel is None:
+    if panel is None or not any(row["knows_next_move"] for row in rows):
         return
     first = {assumption_of(row, axes): place[row["digest"]] for row in rows if row["rank"] == 1}
     for key, column in first.items():
         same = [row for row in rows if row["rank"] is not None and assumption_of(row, axes) == key]
+        same = [row for row in same if row["knows_next_move"]]
         pnl = panel.pnl[:, [place[row["digest"]] for row in same]]
         for row, tied in zip(same, are_tied(pnl, panel.counts, panel.pnl[:, column]), strict=True):
             row["tied"] = tied
@@ -572,8 +614,14 @@ def _warnings(content: Mapping[str, Any], panel: PnlPanel | None, shared: Mappin
     if best is not None and trials > 1:
         if (deflated := content["deflated_sharpe"]) is not None and deflated < ENOUGH:
             lines.append(
-                f"the best of {trials} trials is subject to selection bias: it beats chance with probability "
-                f"{deflated:.3f} (deflated Sharpe), less than the usual {ENOUGH}"
+                f"the best of {trials} trials is subject to selection bias: its deflated Sharpe ratio is "
+                f"{deflated:.3f}, and noise alone exceeds {ENOUGH} in one sweep of twenty"
+            )
+        chosen = best["pnl_lower95_chosen"]
+        if chosen is not None and chosen <= 0 < (best["pnl_lower95"] or 0.0):
+            lines.append(
+                f"the lower bound of the best, {signed(best['pnl_lower95'])}, is not above 0 once it allows for the "
+                f"choice among {trials} trials: {signed(chosen)}"
             )
         if best["n_fills"] < FEW_FILLS:
             lines.append(f"the best trial has only {best['n_fills']} fills: too few to distinguish it from chance")

@@ -175,7 +175,12 @@ def footer_lines(found: SweepFindings, record: SelectionBias) -> list[str]:
         block = content["block_s"] // 60
         lines.append(
             f"PnL is of the quoting; lower bound: of the 95 % interval of its mean per {block} min; a design ranks by "
-            f"its worst fill assumption; tied: not different from the first at 95 %"
+            f"its worst fill assumption; tied: not told apart from the first, with all pairs at 95 % at once"
+        )
+    if best is not None and trials > 1 and best["pnl_lower95_chosen"] is not None:
+        lines.append(
+            f"lower bound of the chosen one, which allows for the choice among {trials} trials: "
+            f"{signed(best['pnl_lower95_chosen'])}"
         )
     lines += [assumption_line(one, content["axes"]) for one in content["assumptions"]]
     if content.get("search") is not None:

@@ -138,7 +138,7 @@ def test_str_of_a_result_is_a_short_summary():
     scribe.wait(90_000_000)
     scribe.move(20_040)
     scribe.state()
-    assert str(result_of(scribe, fill_model="poisson")) == (
+    assert str(result_of(scribe, fill_model="poisson", knows_next_move=False)) == (
         "BTCUSDT 20251216: avellaneda_stoikov quotes, poisson fills\n"
         "  Quoting   +0.0002001 USDT = spread +0.0001, inventory +0.0002, fees 0.0000999; "
         "hold 0, account +0.0002001\n"
@@ -146,8 +146,9 @@ def test_str_of_a_result_is_a_short_summary():
         "  Fills     1 of 1 orders, 100 % of the quantity; half-spread 0.1, after 60 s 0.1\n"
         "  Inventory rms 0.000994 BTC, at most 0.001; both sides quoted 0 % of the time\n"
         "  Covered   1 min 31 s, excluded 0 s\n"
-        "  ! Poisson fills are drawn independently of the market, so they have no adverse selection by construction: "
-        "read this PnL as an upper bound, and compare it with a run with trade_cross or a queue model"
+        "  ! no_next_move: fills of poisson are drawn independently of the market, so they have less adverse selection "
+        "than real ones, and nothing is concluded from this PnL (no verdict, interval or rank): read this PnL as an "
+        "upper bound, and compare it with a run with a queue model"
     )
 
 

@@ -53,6 +53,14 @@ def test_each_row_equals_a_separate_backtest(strategy):
     order_us, cancel_us = rules.order_latency_us, rules.cancel_latency_us
     half = replace(rules, order_latency_us=order_us // 2, cancel_latency_us=round(cancel_us / 2))
     twice = replace(rules, order_latency_us=2 * order_us, cancel_latency_us=2 * cancel_us)
+    worst = min((row for row in rows if row["role"] != "headline"), key=lambda row: row["pnl_quoting"])
+    [headline] = [row for row in rows if row["role"] == "headline"]
+    pessimistic = [row for row in rows if row["role"] == "pessimistic"]
+    assert pessimistic == ([worst] if worst["pnl_quoting"] <= headline["pnl_quoting"] else [])
+    for row in pessimistic:
+        row["role"] = "other"
+    order = [("queue_risk_averse", 1.0), ("price_cross", 0.5), ("price_cross", 2.0), ("price_cross", 1.0)]
+    rows[3:] = sorted(rows[3:], key=lambda row: order.index((row["fills"], row["latency"])))
     assert rows == [
         expected_row("optimistic", 1.0, backtest(tapes, quotes(), trade_cross(), rules)),
         expected_row("optimistic", 1.0, backtest(tapes, quotes(), Poisson(strategy.intensity, 4), rules)),

@@ -112,7 +112,7 @@ def test_excluded_time_is_shaded_and_listed():
 
 def test_warnings_come_first_and_nulls_last():
     """Important notes are above the charts; reasons for missing numbers are below them."""
-    html = page_of(result_of(seeded(60), fill_model="poisson"))
+    html = page_of(result_of(seeded(60), fill_model="poisson", knows_next_move=False))
     assert html.index("upper bound") < html.index('class="chart"') < html.index("null: predicted_fills")
 
 
@@ -176,7 +176,7 @@ def test_sensitivity_block_is_drawn_if_the_summary_has_one():
 def test_selection_card_shows_the_probability_of_skill():
     """A run without variation has no such probability."""
     varied, constant = (
-        selection_card(result_of(scribe).summary) for scribe in (seeded(600), seeded(60, fill_chance=0.0))
+        selection_card(result_of(scribe).summary) for scribe in (seeded(1_500), seeded(60, fill_chance=0.0))
     )
     read(varied + constant)
     assert "probability that it is above 0" in varied

@@ -117,7 +117,7 @@ def test_terminal_shows_ranking_and_selection_bias(findings):
         "drawdown", "1st", "half", "2nd", "half",
     ]  # fmt: skip
     assert lines[1].split()[:3] == ["1", "3", "2<b>"]
-    printed = "\n".join(footer_lines(findings, SelectionBias(9, 0.01)))
+    printed = "\n".join(footer_lines(findings, SelectionBias(9, 0.01, 525_600.0)))
     assert "FILL_MODEL=a: 2 trials (" in printed
     assert "9 trials on record" in printed
     assert "walk-forward choice, in blocks of an hour" in printed

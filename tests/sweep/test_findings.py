@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from scipy.stats import norm, sem, spearmanr
 from scipy.stats import t as student_t
 
+from mm.backtest.metrics.ranking import are_tied, mean_ends
 from mm.sweep.findings import (
     PlayedPoint,
     PnlPanel,
@@ -163,9 +164,61 @@ def test_lower_bound_and_ties_equal_a_plain_computation(minutes, block):
     first = max(lower, key=lambda n: lower[n])
     assert [row["point"] for row in findings.rows] == sorted(lower, key=lambda n: -lower[n])
     for row in findings.rows[1:]:
-        low, high = student_t.interval(0.95, len(sums[1]) - 1, *mean_and_error(sums[row["point"]] - sums[first]))
+        level = 0.95 ** (1 / 3)  # of three pairs at once
+        low, high = student_t.interval(level, len(sums[1]) - 1, *mean_and_error(sums[row["point"]] - sums[first]))
         assert row["tied"] == (low <= 0 <= high)
     assert {row["point"]: row["tied"] for row in findings.rows}[3] is False
+
+
+def test_chosen_bound_allows_for_the_choice():
+    """By scipy: as many independent bounds as the trials are worth hold at once; one trial has its own."""
+    pnl = {n: np.array(noise(n, 600, 0.3)) for n in range(1, 6)}
+    best = find([played(n, values.tolist()) for n, values in pnl.items()], [GAMMA], "pnl_lower95", [0]).content["best"]
+    sums = pnl[best["point"]].reshape(-1, 30).sum(axis=1)
+    trials = independent_trials(np.array(list(pnl.values())).T)
+    expected = student_t.interval(0.95 ** (1 / trials), len(sums) - 1, sums.mean(), sem(sums))[0]
+    assert best["pnl_lower95_chosen"] == pytest.approx(expected, rel=1e-9)
+    assert best["pnl_lower95_chosen"] < best["pnl_lower95"]
+    alone = find([played(1, noise(1, 600, 0.3))], [GAMMA], "pnl_lower95", [0]).content["best"]
+    assert alone["pnl_lower95_chosen"] == alone["pnl_lower95"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("common", [0.0, 1.0])
+def test_best_of_many_is_above_zero_and_untied_as_often_as_stated(common):
+    """400 sweeps of 60 strategies that are worth nothing, alone or with a common market (docs/reliability.md)."""
+    draw, above, own, told = np.random.default_rng(3), 0, 0, 0
+    for _ in range(400):
+        pnl = draw.standard_t(4, size=(240, 60)) + common * draw.standard_t(4, size=(240, 1))
+        low, _ = mean_ends(pnl, [120, 120])
+        best = int(low.argmax())
+        chosen, _ = mean_ends(pnl[:, [best]], [120, 120], independent_trials(pnl))
+        above += chosen[0] > 0
+        own += low[best] > 0
+        told += not all(are_tied(pnl, [120, 120], pnl[:, best]))
+    assert own / 400 > (0.5 if not common else 0.1)
+    assert above / 400 <= 0.045
+    assert told / 400 <= 0.075
+
+
+def test_fills_that_do_not_know_the_next_move_conclude_nothing():
+    """No bound, tie or deflated ratio; a design ranks by the assumptions that do, or by PnL where none does."""
+
+    def point(number, mean, fills, gamma, *, knows):
+        made = played(number, noise(number, mean=mean), GAMMA=gamma, FILL_MODEL=fills)
+        made.outcome["summary"]["knows_next_move"] = knows
+        return made
+
+    drawn = [point(1, 3.0, "a", "1", knows=False), point(2, 4.0, "a", "2", knows=False)]
+    known = [point(3, 2.0, "b", "1", knows=True), point(4, 1.0, "b", "2", knows=True)]
+    content = find([*drawn, *known], [GAMMA, FILLS], "pnl_lower95", [0]).content
+    assert (content["best"]["point"], content["rank_by"]) == (3, "pnl_lower95")
+    rows = {row["point"]: row for row in content["rows"]}
+    assert [rows[n]["rank"] for n in (1, 2, 3, 4)] == [1, 2, 1, 2]
+    assert rows[1]["pnl_lower95"] is rows[1]["deflated_sharpe"] is rows[1]["tied"] is None
+    alone = find(drawn, [GAMMA, FILLS], "pnl_lower95", [0]).content
+    assert alone["rank_by"] == "pnl_quoting"
+    assert alone["best"]["pnl_lower95_chosen"] is alone["deflated_sharpe"] is None
 
 
 def mean_and_error(values):

@@ -57,6 +57,11 @@ cdef class FillModel:
         return self.draws
 
     @property
+    def knows_next_move(self) -> bool:
+        """Whether its fills come with the moves of the price that cause them; drawn ones do not, so they lose too little."""
+        return not self.draws
+
+    @property
     def reasons(self) -> tuple[str, ...]:
         """Fill reasons: after a trade, after a book change, drawn."""
         return f"{self.name}:trade", f"{self.name}:book", f"{self.name}:hazard"
@@ -239,10 +244,12 @@ cdef class PythonFillModel(FillModel):
     """Wraps a user's object and calls its hooks.
 
     Hooks: ``on_rest(order, book)``, ``on_trade(order, trade) -> lots``,
-    ``on_book(order, book, elapsed_us) -> lots``, ``on_level(order, before_lots, after_lots)``.
+    ``on_book(order, book, elapsed_us) -> lots``, ``on_level(order, before_lots, after_lots)``. An attribute
+    ``knows_next_move = False`` says that its fills do not depend on the moves of the price.
     """
 
     cdef object model, rest, trade, book, level
+    cdef bint knows
     cdef OrderView order_view
     cdef TradeView trade_view
     cdef BookView book_view
@@ -265,9 +272,15 @@ cdef class PythonFillModel(FillModel):
         if self.rest is None and self.book is None and self.level is None:
             self.looks = BEST_PRICES  # on_trade receives only the order and the print
         self.name = type(model).__name__
+        self.knows = getattr(model, "knows_next_move", True) is not False
         self.order_view = OrderView()
         self.trade_view = TradeView()
         self.book_view = BookView()
+
+    @property
+    def knows_next_move(self) -> bool:
+        """Whether its fills come with the moves of the price that cause them, as the model says; by default they do."""
+        return self.knows
 
     cdef int end(self) except -1:
         """Invalidate the views after a call; a view that the model kept stays invalid and is replaced."""

@@ -812,6 +812,11 @@ cdef class Hybrid(FillModel):
         free(self.each)
 
     @property
+    def knows_next_move(self) -> bool:
+        """Whether the fills of every model do: one that draws fills some orders before their price is reached."""
+        return all(model.knows_next_move for model in self.models)
+
+    @property
     def reasons(self) -> tuple[str, ...]:
         """Fill reasons of all models, in the order of *models*."""
         return tuple(reason for model in self.models for reason in model.reasons)

@@ -63,6 +63,7 @@ class GroupMeans:
         error: Its standard error; NaN below ``LEAST_BLOCKS`` effective blocks, or ``LEAST_FILLS`` fills.
         blocks: Effective number of blocks, (Σw)²/Σw² of their lots w.
         left: Mean of the measured move plus the half-spread captured relative to the mid at the fill.
+        left_error: Its standard error, which is not that of the move: what was captured varies as well.
     """
 
     fills: int
@@ -71,10 +72,16 @@ class GroupMeans:
     error: Floats
     blocks: Floats
     left: Floats
+    left_error: Floats
 
     def mean(self) -> Mean:
         """Return the mean over all fills, the first group."""
         value, error = (None if np.isnan(one[0]) else float(one[0]) for one in (self.value, self.error))
+        return Mean(value, error, self.fills - int(self.count[0]))
+
+    def realised(self) -> Mean:
+        """Return the realised half-spread over all fills."""
+        value, error = (None if np.isnan(one[0]) else float(one[0]) for one in (self.left, self.left_error))
         return Mean(value, error, self.fills - int(self.count[0]))
 
 
@@ -172,11 +179,16 @@ def markouts(after: Mapping[int, GroupMeans]) -> list[dict[str, Any]]:
             "ci95": None if np.isnan(error) else _interval(value, error, blocks - 1),
             "n_effective_blocks": blocks,
             "realised": left,
+            "realised_se": None if np.isnan(left_error) else left_error,
+            "realised_ci95": None if np.isnan(left_error) else _interval(left, left_error, blocks - 1),
         }
         for horizon_s, means in after.items()
-        for name, count, value, error, blocks, left in zip(
+        for name, count, value, error, blocks, left, left_error in zip(
             GROUPS,
-            *(one.tolist() for one in (means.count, means.value, means.error, means.blocks, means.left)),
+            *(
+                one.tolist()
+                for one in (means.count, means.value, means.error, means.blocks, means.left, means.left_error)
+            ),
             strict=True,
         )
         if count and name != GROUPS[0]
@@ -202,11 +214,12 @@ def cells_of(side: Ints, unwinds: Mask, earned: Ints) -> Ints:
 
 
 def group_sums(block: Ints, cells: Ints, known: Mask, lots: Ints, favour: Ints, earned: Ints) -> tuple[Ints, Floats]:
-    """Return sums over the fills with a *known* move by group: their number, and float64[6, groups].
+    """Return sums over the fills with a *known* move by group: their number, and float64[7, groups].
 
     The latter: lots; lots times half ticks in our favour; lots times the half ticks captured relative to the mid;
     blocks with a fill; the sum over blocks of the squared deviation of lots times half ticks from lots times the mean;
-    and that of their squared lots. Whole sums are exact below 2^53.
+    that of their squared lots; and that of the squared deviation of lots times half ticks in our favour and captured.
+    Whole sums are exact below 2^53.
 
     Args:
         block: The block of each fill.
@@ -220,10 +233,15 @@ def group_sums(block: Ints, cells: Ints, known: Mask, lots: Ints, favour: Ints, 
     size, weight = int(place.max(initial=0)) // CELLS * CELLS + CELLS, lots * known.astype(np.float64)
     held, gained = (_by_group(np.bincount(place, values, size)) for values in (weight, weight * favour))
     [count] = _by_group(np.bincount(cells, known, CELLS)).astype(np.int64)
-    [captured] = _by_group(np.bincount(cells, weight * earned, CELLS))
+    kept = _by_group(np.bincount(place, weight * earned, size))
+    captured = kept.sum(axis=0)
     total, gain = held.sum(axis=0), gained.sum(axis=0)
-    away = gained - np.divide(gain, total, out=np.zeros(len(GROUPS)), where=total > 0) * held
-    sums = (total, gain, captured, (held != 0).sum(axis=0), (away**2).sum(axis=0), (held**2).sum(axis=0))
+    away, apart = (
+        values - np.divide(values.sum(axis=0), total, out=np.zeros(len(GROUPS)), where=total > 0) * held
+        for values in (gained, gained + kept)
+    )
+    squares = ((values**2).sum(axis=0) for values in (away, held, apart))
+    sums = (total, gain, captured, (held != 0).sum(axis=0), *squares)
     return count, np.array(sums)
 
 
@@ -235,10 +253,11 @@ def _by_group(sums: Numbers) -> Floats:
 
 
 def _means(count: Ints, sums: Floats, half_tick: float) -> tuple[Floats, ...]:
-    """Return mean, standard error, effective blocks and realised half-spread by group, from its sums."""
-    lots, moved, earned, used, squares, weights = sums
+    """Return mean, standard error, effective blocks, realised half-spread and its error by group, from its sums."""
+    lots, moved, earned, used, squares, weights, apart = sums
     with np.errstate(invalid="ignore", divide="ignore"):
         mean, left, blocks = moved / lots, (moved + earned) / lots, lots * lots / weights
-        error = np.sqrt(squares * used / (used - 1)) / lots
-    error[~(blocks >= LEAST_BLOCKS) | (count < LEAST_FILLS)] = np.nan
-    return mean * half_tick, error * half_tick, blocks, left * half_tick
+        error, left_error = (np.sqrt(each * used / (used - 1)) / lots for each in (squares, apart))
+    few = ~(blocks >= LEAST_BLOCKS) | (count < LEAST_FILLS)
+    error[few] = left_error[few] = np.nan
+    return mean * half_tick, error * half_tick, blocks, left * half_tick, left_error * half_tick

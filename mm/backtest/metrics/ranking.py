@@ -20,7 +20,7 @@ def block_periods(periods: int) -> int:
     return LONG if periods // LONG >= ENOUGH else SHORT
 
 
-def mean_ends(pnl: Floats, counts: Sequence[int]) -> tuple[Floats, Floats]:
+def mean_ends(pnl: Floats, counts: Sequence[int], comparisons: float = 1.0) -> tuple[Floats, Floats]:
     """Return the ends of the 95 % interval (Student's t) of each column's mean PnL per block; NaN below two blocks.
 
     The mean is that of the periods in blocks, times the length of a block; a block that is longer or shorter than that
@@ -29,6 +29,7 @@ def mean_ends(pnl: Floats, counts: Sequence[int]) -> tuple[Floats, Floats]:
     Args:
         pnl: PnL by period (rows) and trial (columns).
         counts: The periods of each span.
+        comparisons: Number of independent intervals that hold at once in 95 % of cases.
     """
     length = block_periods(len(pnl))
     blocks = PeriodBlocks.of(counts, length)
@@ -38,13 +39,18 @@ def mean_ends(pnl: Floats, counts: Sequence[int]) -> tuple[Floats, Floats]:
         return np.full(pnl.shape[1], np.nan), np.full(pnl.shape[1], np.nan)
     rate = sums.sum(axis=0) / sizes.sum()
     squares = ((sums - rate * sizes) ** 2).sum(axis=0) * number / (number - 1)
-    half = student_quantile(number - 1) * length * np.sqrt(squares) / sizes.sum()
+    half = student_quantile(number - 1, comparisons) * length * np.sqrt(squares) / sizes.sum()
     return length * rate - half, length * rate + half
 
 
 def are_tied(pnl: Floats, counts: Sequence[int], first: Floats) -> list[bool]:
-    """Return whether each column's mean difference per block to the *first* has 0 in its 95 % interval."""
-    low, high = mean_ends(pnl - first[:, None], counts)
+    """Return whether each column's mean difference per block to the *first* has 0 in its 95 % interval.
+
+    The first one is chosen by the same PnL, so the intervals hold at once for every pair of columns: of designs that
+    are all worth the same, one is told apart in 5 % of sweeps.
+    """
+    columns = pnl.shape[1]
+    low, high = mean_ends(pnl - first[:, None], counts, columns * (columns - 1) / 2)
     return [not (a > 0 or b < 0) for a, b in zip(low.tolist(), high.tolist(), strict=True)]
 
 
@@ -68,21 +74,26 @@ def design_of(row: Mapping[str, Any], axes: Sequence[Any]) -> tuple[str, ...]:
 def rank(rows: list[Row], axes: Sequence[Any], rank_by: str) -> None:
     """Sort *rows* by the least value of their designs over the fill assumptions, the worst assumption of each first.
 
-    Rows of one design share its rank; a design with a failed point or one without a value has none.
+    Rows of one design share its rank; a design with a failed point or one without a value has none. Points from which
+    nothing may be concluded count only where none allows a conclusion.
     """
+    concludes = any(row.get("knows_next_move") is not False for row in rows if row["status"] == "ok")
     sign = -1.0 if rank_by.startswith("max_drawdown") else 1.0
     values: dict[tuple[str, ...], list[float]] = {}
     for row in rows:
+        if concludes and row["status"] == "ok" and row.get("knows_next_move") is False:
+            continue
         value = row[rank_by] if row["status"] == "ok" else None
         values.setdefault(design_of(row, axes), []).append(math.nan if value is None else sign * value)
-    least = {design: math.nan if any(map(math.isnan, known)) else min(known) for design, known in values.items()}
+    least = dict.fromkeys((design_of(row, axes) for row in rows), math.nan)
+    least |= {design: math.nan if any(map(math.isnan, known)) else min(known) for design, known in values.items()}
     order = {design: place for place, design in enumerate(least)}
 
     def place(row: Row) -> tuple[bool, bool, float, int, float]:
         design, value = design_of(row, axes), row[rank_by]
         score = least[design]
         missing = math.isnan(score)
-        own = 0.0 if value is None else sign * value
+        own = math.inf if value is None or row.get("knows_next_move") is False else sign * value
         return row["status"] != "ok", missing, 0.0 if missing else -score, order[design], own
 
     rows.sort(key=place)

@@ -40,7 +40,7 @@ from mm.backtest.metrics.pnl import (
     split,
 )
 from mm.backtest.metrics.spans import PERIOD_US
-from mm.backtest.run_terms import NO_SENSITIVITY
+from mm.backtest.run_terms import NO_NEXT_MOVE, NO_SENSITIVITY
 from mm.base.arrays import Ints, Numbers
 from mm.clock import US_PER_S
 from mm.instrument import E8
@@ -49,7 +49,12 @@ if TYPE_CHECKING:
     from mm.backtest.journal import Journal, Table
     from mm.backtest.run_terms import RunTerms
 
-DRAWN = ("poisson", "hawkes")  # fill models without adverse selection, whose PnL has no verdict
+DRAWN = {
+    "poisson": "are drawn independently of the market",
+    "hawkes": "follow the times of the market's orders, not the prices that these reach",
+    "predicted": "are drawn by predictions made before the price moves",
+    "hybrid": "are in part drawn without the next move of the price",
+}
 MANY_RAISED = 0.01  # share of the messages; a normal clock correction affects fewer
 PARTS = ("pnl_quoting", "pnl_hold", "pnl_total", "pnl_spread_capture", "pnl_inventory", "fees")
 REALISED = ("pnl_realised", "pnl_unrealised", "initial_equity")
@@ -70,7 +75,7 @@ def summarise(journal: "Journal", terms: "RunTerms") -> dict[str, Any]:
     account = account_of(journal, terms)
     sent, (counts, placed_lots) = lives(journal), order_totals(journal)
     predicted, traded = _predicted(journal, terms, sent), whole_sum(journal.fills[:, 4])
-    ratios = _risk(account, terms, drawn=has_drawn_fills(journal, terms))
+    ratios = _risk(account, terms, knows=terms.knows_next_move)
     summary = {
         **_setup(terms),
         **_pnl(journal, account, terms),
@@ -95,22 +100,17 @@ def summarise(journal: "Journal", terms: "RunTerms") -> dict[str, Any]:
     return _before_fees(summary, terms.unvalued_fees) if terms.unvalued_fees else summary
 
 
-def has_drawn_fills(journal: "Journal", terms: "RunTerms") -> bool:
-    """Return whether fills were drawn, without adverse selection, so that the PnL has no verdict."""
-    return any(word.startswith(DRAWN) for word in (terms.fill_model, *journal.fill_reasons))
-
-
-def strategy_summary(series: EquitySeries, terms: "RunTerms", *, drawn: bool) -> dict[str, Any]:
+def strategy_summary(series: EquitySeries, terms: "RunTerms", *, knows: bool) -> dict[str, Any]:
     """Return PnL, verdict and ratios of a strategy in several markets, under the keys of `summarise`.
 
     Args:
         series: The sum of its accounts, with a row.
         terms: Terms of the run.
-        drawn: Whether the fills of one of its markets were drawn.
+        knows: Whether the fills of all its markets know the next move.
     """
     money = {"pnl_total": series.equity[-1] - series.equity[0], "pnl_quoting": series.quoting[-1]}
     return dict(
-        finite({name: series.quote(value) for name, value in money.items()} | _risk(series, terms, drawn=drawn))
+        finite({name: series.quote(value) for name, value in money.items()} | _risk(series, terms, knows=knows))
     )
 
 
@@ -140,7 +140,7 @@ def point_summary(journal: "Journal", terms: "RunTerms", account: AccountSeries)
         "volume": traded_volume(journal, terms, traded),
         **refused(counts),
         "inventory": _moments(account, terms, 0),
-        **_ratios(account, terms),
+        **_ratios(account, terms, knows=terms.knows_next_move),
         **_coverage(journal, terms),
         **scale(terms),
         **_optional(terms),
@@ -175,6 +175,7 @@ def _setup(terms: "RunTerms") -> dict[str, Any]:
         "symbol": terms.instrument.symbol,
         "days": list(dict.fromkeys(terms.days)),
         "models": {"quote": terms.quote_model, "fill": terms.fill_model},
+        "knows_next_move": terms.knows_next_move,
         **basis(terms),
     }
 
@@ -204,6 +205,7 @@ def _spreads(journal: "Journal", terms: "RunTerms") -> dict[str, Any]:
     earned, groups = half_spreads(journal, terms.instrument, target_lots=terms.target_lots)
     effective = earned.value
     after = {str(h): means.mean() for h, means in groups.items()}
+    left = {str(h): means.realised() for h, means in groups.items()}
     return {
         "adverse_selection": {h: mean.value for h, mean in after.items()},
         "adverse_selection_se": {h: mean.error for h, mean in after.items()},
@@ -212,6 +214,7 @@ def _spreads(journal: "Journal", terms: "RunTerms") -> dict[str, Any]:
         "realised_half_spread": {
             h: None if effective is None or mean.value is None else effective + mean.value for h, mean in after.items()
         },
+        "realised_half_spread_se": {h: mean.error for h, mean in left.items()},
         "markouts": markouts(groups),
     }
 
@@ -297,8 +300,8 @@ def _per_year(account: EquitySeries, terms: "RunTerms") -> float:
     return risk.periods_per_year(account.spans, len(set(terms.days)), terms.days_a_year)
 
 
-def _risk(account: EquitySeries, terms: "RunTerms", *, drawn: bool) -> dict[str, Any]:
-    """Return the risk figures of the quoting PnL."""
+def _risk(account: EquitySeries, terms: "RunTerms", *, knows: bool) -> dict[str, Any]:
+    """Return the risk figures of the quoting PnL, without conclusions if fills do not *know* the next move."""
     changes = account.changes
     bootstrap = {
         "draws": risk.DRAWS,
@@ -306,14 +309,14 @@ def _risk(account: EquitySeries, terms: "RunTerms", *, drawn: bool) -> dict[str,
         "block_periods": risk.block_length(len(changes)) if len(changes) else 0,
         "seed": terms.seed,
     }
-    ratios = _ratios(account, terms)
-    verdict = None if drawn else risk.verdict(changes / account.per_quote)
+    ratios = _ratios(account, terms, knows=knows)
+    verdict = risk.verdict(changes / account.per_quote) if knows else None
     first = {"verdict": verdict, "sharpe": ratios["sharpe"], "sharpe_autocorr": ratios["sharpe_autocorr"]}
-    interval = risk.sharpe_ci95(changes, _per_year(account, terms), terms.seed)
+    interval = risk.sharpe_ci95(changes, _per_year(account, terms), terms.seed) if knows else None
     return first | {"sharpe_ci95": interval, "sharpe_bootstrap": bootstrap} | ratios
 
 
-def _ratios(account: EquitySeries, terms: "RunTerms") -> dict[str, Any]:
+def _ratios(account: EquitySeries, terms: "RunTerms", *, knows: bool) -> dict[str, Any]:
     """Return ratios, drawdown and returns of the quoting PnL, of the time with a market."""
     found = risk.drawdowns_of(*_marked(account, account.quoting))
     fall, lasted_us = found.deepest, found.longest_us
@@ -329,7 +332,7 @@ def _ratios(account: EquitySeries, terms: "RunTerms") -> dict[str, Any]:
         "drawdown_duration_s": None if lasted_us is None else lasted_us / US_PER_S,
         "under_water": found.under_water(),
         "returns": moments | {"pnl_left_out": account.left_out},
-        "psr": risk.psr(moments),
+        "psr": risk.psr(moments) if knows and len(changes) >= risk.LEAST_PERIODS else None,
     }
 
 
@@ -417,7 +420,7 @@ def _cautions(journal: "Journal", terms: "RunTerms", summary: dict[str, Any]) ->
     if terms.played_once:
         cautions.append(f"{NO_SENSITIVITY}{terms.played_once}")
     cautions += terms.feed_notes
-    drawn = _drawn(journal, terms)
+    drawn = _drawn(terms)
     cautions += drawn or without_trades(terms)
     cautions += implausible_fees(terms)
     cautions += filters_not_applied(terms)
@@ -449,20 +452,15 @@ def _cautions(journal: "Journal", terms: "RunTerms", summary: dict[str, Any]) ->
     return cautions
 
 
-def _drawn(journal: "Journal", terms: "RunTerms") -> list[str]:
-    """Return caveats on fills that are drawn from an intensity."""
-    words = (terms.fill_model, *journal.fill_reasons)
-    if any(word.startswith("poisson") for word in words):
-        return [
-            "Poisson fills are drawn independently of the market, so they have no adverse selection by construction: "
-            f"{_read(terms)} a run with trade_cross or a queue model"
-        ]
-    if any(word.startswith("hawkes") for word in words):
-        return [
-            "hawkes fills follow the times of the market's orders, not the prices that these reach, so they have less "
-            f"adverse selection than real fills: {_read(terms)} a run with trade_cross or a queue model"
-        ]
-    return []
+def _drawn(terms: "RunTerms") -> list[str]:
+    """Return a caveat on fills that do not know the next move of the price."""
+    if terms.knows_next_move:
+        return []
+    why = DRAWN.get(terms.fill_model, "do not depend on the next move of the price")
+    return [
+        f"{NO_NEXT_MOVE}: fills of {terms.fill_model} {why}, so they have less adverse selection than real ones, and "
+        f"nothing is concluded from this PnL (no verdict, interval or rank): {_read(terms)} a run with a queue model"
+    ]
 
 
 def _read(terms: "RunTerms", way: str = "read this PnL as an upper bound, and compare it with") -> str:

@@ -281,7 +281,7 @@ def test_group_sums_equal_sums_over_single_fills(seed):
     fills, moves = journal.fills, plain_moves(journal.fills, journal.mids, 5, 110 * S)
     block = fills[:, 0] // (20 * S)
     groups = len(markouts.GROUPS)
-    count, earned, lots, moved = np.zeros(groups), np.zeros(groups), np.zeros((9, groups)), np.zeros((9, groups))
+    count, earned, (lots, moved, kept) = np.zeros(groups), np.zeros(groups), np.zeros((3, 9, groups))
     for (_, _, side, ticks, size, _, _, mid2, held), at, move in zip(
         fills.tolist(), block - min(block), moves, strict=True
     ):
@@ -293,14 +293,15 @@ def test_group_sums_equal_sums_over_single_fills(seed):
             earned[group] += size * far
             lots[at, group] += size
             moved[at, group] += size * side * move
+            kept[at, group] += size * (side * move + far)
     half_ticks = fills[:, 2] * (fills[:, 7] - 2 * fills[:, 3])
     known, unwinds = np.array([move is not None for move in moves]), (held_before(fills) - 3) * fills[:, 2] < 0
     favour = fills[:, 2] * np.array([move or 0 for move in moves])
     cells = markouts.cells_of(fills[:, 2], unwinds, half_ticks)
     found, sums = markouts.group_sums(block, cells, known, fills[:, 4], favour, half_ticks)
     with np.errstate(invalid="ignore"):
-        away = np.nan_to_num(moved - moved.sum(axis=0) / lots.sum(axis=0) * lots)
-    blocks_of, squares = (lots > 0).sum(axis=0), (away**2).sum(axis=0)
-    expected = (count, lots.sum(axis=0), moved.sum(axis=0), earned, blocks_of, squares, (lots**2).sum(axis=0))
+        away, apart = (np.nan_to_num(one - one.sum(axis=0) / lots.sum(axis=0) * lots) for one in (moved, kept))
+    squares = ((one**2).sum(axis=0) for one in (away, lots, apart))
+    expected = (count, lots.sum(axis=0), moved.sum(axis=0), earned, (lots > 0).sum(axis=0), *squares)
     for actual, reference in zip((found, *sums), expected, strict=True):
         np.testing.assert_array_equal(actual, reference)

@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 from plain_summary import recompute
 
 from journals import Scribe, run_terms, scribes, seeded
+from mm.backtest import models
+from mm.backtest.fills.base import PythonFillModel
 from mm.backtest.fills.intensity import Intensity
 from mm.backtest.metrics import pnl
 from mm.backtest.metrics.json_values import check
@@ -241,14 +243,36 @@ def test_empty_journal_has_a_summary():
     assert summary["sharpe_bootstrap"]["periods"] == 0
 
 
-@pytest.mark.parametrize(
-    ("terms", "reasons"), [({"fill_model": "poisson"}, ()), ({"fill_model": "hybrid"}, ("poisson:hazard",))]
-)
-def test_poisson_fills_have_an_upper_bound_warning(terms, reasons):
-    """Alone or inside a hybrid, they have no adverse selection."""
-    scribe = Scribe(reasons=reasons)
-    assert "upper bound" in " ".join(summary_of(scribe, **terms)["warnings"])
-    assert "upper bound" not in " ".join(summary_of(Scribe())["warnings"])
+@pytest.mark.parametrize("name", ["poisson", "hawkes", "predicted", "hybrid", "package.module:Mine"])
+def test_fills_that_do_not_know_the_next_move_conclude_nothing(name):
+    """No verdict, interval or probability, and one line says why."""
+    scribe = seeded(1_800)
+    summary = summary_of(scribe, fill_model=name, knows_next_move=False)
+    assert [summary[key] for key in ("verdict", "sharpe_ci95", "psr", "knows_next_move")] == [None, None, None, False]
+    lines = [line for line in summary["warnings"] if line.startswith(f"no_next_move: fills of {name} ")]
+    assert len(lines) == 1
+    assert "upper bound" in lines[0]
+    known = summary_of(scribe)
+    assert None not in [known[key] for key in ("verdict", "sharpe_ci95", "psr")]
+    assert "no_next_move" not in " ".join(known["warnings"])
+
+
+def test_every_fill_model_says_whether_its_fills_know_the_next_move():
+    """Those that draw do not; a hybrid with one does not; a user's own may say so."""
+
+    class Drawn:
+        knows_next_move = False
+
+        def on_trade(self, order, trade):
+            return 0
+
+    class Plain(Drawn):
+        knows_next_move = True
+
+    drawn = models.poisson(A=1.0, k=1.0)
+    assert [one.knows_next_move for one in (drawn, models.hybrid(models=[models.trade_cross(), drawn]))] == [False] * 2
+    assert models.hybrid(models=[models.trade_cross(), models.queue_prob_power()]).knows_next_move
+    assert [PythonFillModel(one()).knows_next_move for one in (Drawn, Plain)] == [False, True]
 
 
 @pytest.mark.parametrize("name", ["poisson", "hawkes", "trade_cross"])

@@ -297,7 +297,7 @@ class PoissonFit(Shown):
         return self.A, self.k
 
     def headline(self) -> str:
-        """Return A, k, fills and status as one line; ± is half the width of the 95 % interval by blocks."""
+        """Return A, k, fills and status as one line; ± is half the 95 % interval by blocks, or that itself."""
         counted = f"{self.n_fills:g} fills in {self.exposure_s:.6g} s"
         if self.A is None or self.k is None:
             return f"no A and k   {counted}   not usable: {self.status}"
@@ -467,7 +467,12 @@ def _range(interval: "Interval | None") -> str:
 
 
 def _measured(value: float, interval: Interval | None) -> str:
-    """Return *value* ± half the width of *interval*, both to the third digit of that."""
+    """Return *value* ± half the width of *interval*, both to the third digit of that.
+
+    The value is above 0: where ± reaches 0, the interval itself is shown.
+    """
+    if interval is not None and interval[1] - interval[0] >= 2 * value:
+        return f"{_text(value)} ({_range(interval)})"
     error = 0.0 if interval is None else (interval[1] - interval[0]) / 2
     digits = 2 - math.floor(math.log10(error)) if 0 < error < math.inf else 3
     places = min(max(digits, 0), 12)

@@ -119,6 +119,8 @@ def fit(console: Console, fitted: Fitted) -> None:
             f"{100 * found.ahead_share:.1f} % of the cancelled lots were ahead in the queue; "
             f"the model with this exponent predicts {100 * found.predicted_share:.1f} %"
         )
+    if found.status == "misfit":
+        console.print("misfit: cancellations of this day follow no power of the queue; the exponent is a rough guide")
     if not found.usable:
         raise FitError(f"{fitted.symbol} {day}: the exponent is not usable ({found.status}): {found.reason}")
     console.print(str(path))

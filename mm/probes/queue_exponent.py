@@ -39,6 +39,7 @@ LEAST_PROBES = 200
 MOST_OPEN = 40  # virtual orders at once, on average; the exchange checks each of them at every message
 BLOCKS = 50
 DRAWS = 400
+MISFIT = 0.1  # of the share of cancelled lots ahead; a larger difference to the predicted one is a misfit
 
 
 @dataclass(frozen=True, eq=False)
@@ -186,7 +187,8 @@ class ExponentFit:
     """The estimated exponent of a tape, with its interval.
 
     Attributes:
-        status: ``ok``, ``too_few`` cancellations, ``no_trades``, or ``at_edge`` of the tried exponents.
+        status: ``ok``, ``misfit`` (usable: the best exponent does not predict the share of cancelled lots ahead),
+            ``too_few`` cancellations, ``no_trades``, or ``at_edge`` of the tried exponents.
         exponent: The best one; None with ``too_few`` and ``no_trades``.
         low, high: Its 95 % interval, by a block bootstrap over the day; None without *exponent*.
         cancellations: Number of cancelled orders with a known arrival.
@@ -207,7 +209,7 @@ class ExponentFit:
     @property
     def usable(self) -> bool:
         """Whether this exponent may be used for a fill model."""
-        return self.status == "ok"
+        return self.status in ("ok", "misfit")
 
     @property
     def reason(self) -> str:
@@ -244,15 +246,17 @@ def fit_exponent(tape: "Tape", *, life_us: int, seed: int = 0) -> ExponentFit:
     losses = weight[:, None] * (probes.ahead[:, None] - shares) ** 2
     exponent, low, high = _best(losses, _blocks(probes.us))
     best = int(losses.sum(axis=0).argmin())
+    ahead, predicted = float(weight @ probes.ahead), float(weight @ shares[:, best])
+    inside = "misfit" if abs(ahead - predicted) > MISFIT else "ok"
     return ExponentFit(
-        status="ok" if 0 < best < len(EXPONENTS) - 1 else "at_edge",
+        status=inside if 0 < best < len(EXPONENTS) - 1 else "at_edge",
         exponent=exponent,
         low=low,
         high=high,
         cancellations=found,
         probes=len(probes),
-        ahead_share=float(weight @ probes.ahead),
-        predicted_share=float(weight @ shares[:, best]),
+        ahead_share=ahead,
+        predicted_share=predicted,
     )
 
 

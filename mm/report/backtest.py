@@ -34,6 +34,7 @@ from mm.report.frame import (
     chart,
     coloured,
     column,
+    decided,
     document,
     earnings,
     grid,
@@ -411,7 +412,10 @@ def markouts_card(summary: Summary) -> str:
         cells = [found.get((kind, horizon)) for horizon in horizons]
         count = max(row["n"] for row in cells if row)
         rows.append((escape(str(kind)), f"{count:,}", *map(_worth, cells)))
-    hint = "Realised half-spread at each horizon, per unit, ± its standard error where there are enough fills."
+    hint = (
+        "Realised half-spread at each horizon, per unit, with its 95 % interval where there are enough fills; one that "
+        "excludes 0 has a colour."
+    )
     head = ("fills", "number", *(f"{horizon} s" for horizon in horizons))
     return card("Markouts by kind of fill", hint, grid(head, rows))
 
@@ -427,11 +431,9 @@ def _same(found: Mapping[tuple[str, int], Mapping[str, Any]], kind: str, horizon
 def _worth(row: Mapping[str, Any] | None) -> str:
     if row is None:
         return "–"
-    kind = (
-        "" if row["se"] is None or abs(row["realised"]) < 2 * row["se"] else "gain" if row["realised"] > 0 else "loss"
-    )
-    error = "" if row["se"] is None else f" <small>± {number(row['se'], 2)}</small>"
-    return f'<b class="{kind}">{signed(row["realised"], 3)}</b>{error}'
+    ends = row.get("realised_ci95")  # older runs have that of the move alone
+    text = f'<b class="{decided(*(ends or (None, None)))}">{signed(row["realised"], 3)}</b>'
+    return text + (f" <small>{interval(ends, 2)}</small>" if ends else "")
 
 
 def days_card(summary: Summary) -> str:

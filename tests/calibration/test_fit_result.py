@@ -1,6 +1,7 @@
 """PoissonFit: JSON, printed text, and protection against misuse."""
 
 import json
+import re
 from dataclasses import replace
 
 import pytest
@@ -134,10 +135,10 @@ ask             A 0.08071, k 0.3914
 usable: ok"""
 
 GOOD_BOX = """\
-┌───────────────────────────────────────────────────────────────────────────────┐
-│ A = 0.076 ± 0.231 /s   k = 0.375 ± 0.864 /tick   253 fills in 7200 s   usable │
-│ usable: ok                                                                    │
-└───────────────────────────────────────────────────────────────────────────────┘"""
+┌────────────────────────────────────────────────────────────────────────────────────────────────────────┐
+│ A = 0.07619 (0.01225 to 0.474) /s   k = 0.3746 (−0.4889 to 1.238) /tick   253 fills in 7200 s   usable │
+│ usable: ok                                                                                             │
+└────────────────────────────────────────────────────────────────────────────────────────────────────────┘"""
 
 FAILED_BOX = """\
 ┌───────────────────────────────────────────────────────────────────────────┐
@@ -172,10 +173,17 @@ def test_fit_of_earlier_version_is_read_or_rejected_with_advice(tape):
 
 
 def test_headline_error_is_half_the_interval_by_blocks():
-    """Without blocks it is half the naive one, and marked; the naive interval may be a quarter as wide."""
+    """Without blocks it is half the naive one, and marked; where ± would reach 0, the interval itself is shown."""
+    near = replace(GOOD, ci95_A_block=(0.06, 0.09), ci95_k_block=(0.3, 0.45))
+    assert near.headline().startswith("A = 0.0762 ± 0.0150 /s   k = 0.3746 ± 0.0750 /tick")
     for fit, kind in ((GOOD, "_block"), (replace(GOOD, ci95_A_block=None, ci95_k_block=None), "")):
-        shown = [float(part.split()[0]) for part in fit.headline().split("±") if part[1].isdigit()]
-        for half, name in zip(shown, "Ak", strict=True):
+        for name in "Ak":
             low, high = getattr(fit, f"ci95_{name}{kind}")
-            assert half == pytest.approx((high - low) / 2, rel=5e-3)
+            value = getattr(fit, name)
+            text = re.search(rf"\b{name} = ([^/]*) /", fit.headline()).group(1)
+            if high - low >= 2 * value:
+                ends = [float(part.strip("()").replace("−", "-")) for part in text.split()[1::2]]
+                assert ends == pytest.approx([low, high], rel=1e-3)
+            else:
+                assert float(text.split()[-1]) == pytest.approx((high - low) / 2, rel=5e-3)
         assert ("naive" in fit.headline()) == (not kind)

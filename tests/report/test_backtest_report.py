@@ -133,13 +133,14 @@ def test_command_and_knobs_are_printed_as_given():
 
 
 def test_markouts_card_lists_each_kind_of_fill():
-    """Significant numbers have the colour of their sign."""
+    """Only a number whose own interval excludes 0 has the colour of its sign; that of the move alone says nothing."""
     row = {"n": 7, "adverse_selection": 0.0, "se": 0.1, "fills": "buy", "horizon_s": 1, "realised": 1.0}
-    html = markouts_card(
-        {"markouts": [row, row | {"horizon_s": 5, "realised": -0.15}, row | {"fills": "a<b", "se": None}]}
-    )
+    row["realised_ci95"] = [0.8, 1.2]
+    later = row | {"horizon_s": 5, "realised": -0.15, "realised_ci95": [-0.5, 0.2]}
+    html = markouts_card({"markouts": [row, later, row | {"fills": "a<b", "realised_ci95": None}]})
     read(html)
-    assert '<b class="gain">+1</b> <small>± 0.1</small>' in html
+    assert '<b class="gain">+1</b> <small>95 %: 0.8 to 1.2</small>' in html
+    assert '<b class="">+1</b>' in html
     assert '<b class="">−0.15</b>' in html
     assert "a&lt;b" in html
     assert html.count("<td>–</td>") == 1

@@ -66,6 +66,7 @@ class Backtest(Venue):
         self.no_order: dict[tuple[int, int], str] = {}  # why the previous requote sent no order, by side and level
         self.several = False  # whether the quote model has ever returned several prices per side
         self.known_best: tuple[int, int] | None = None  # a requote follows when the best prices differ
+        self.wake_us = NEVER  # when the model's last answer asked for a call
         self.volatility = Volatility(rules)
         self.broken = True  # whether a best price was missing since the last sample
         self.may_quote = True  # not while the market is closed, nor in training
@@ -355,7 +356,7 @@ class Backtest(Venue):
 
     def requote(self) -> None:
         if self.follow_us == self.us:
-            self.follow_us, self.followed_us = NEVER, self.us
+            self.follow_us, self.followed_us = self.wake_us if self.wake_us > self.us else NEVER, self.us
         stopped = self.received_book.mid2 and self.risk.look(self)
         if stopped:
             self.withdraw(stopped)
@@ -366,7 +367,7 @@ class Backtest(Venue):
             self.fresh = []
             quotes = self.quote(self.view()) or Quotes()
             self.known_best = (self.received_book.best(BUY), self.received_book.best(SELL)) if quotes.on_best else None
-            self.follow_us = NEVER if quotes.again_us is None else quotes.again_us
+            self.follow_us = self.wake_us = NEVER if quotes.again_us is None else quotes.again_us
             self.bring(quotes)
 
     def bring(self, quotes: Quotes) -> None:

@@ -42,6 +42,7 @@ cdef class OrderManager:
     cdef bint complete                  # whether each of their prices had its order then
     cdef bint by_price                  # whether orders belong to prices and not to levels, once a model quoted several
     cdef bint awaits_best               # whether a requote follows on the next change of a best price
+    cdef int64_t wake_us                # the instant at which the model's last answer asked for a call; NEVER for none
     cdef bint amend_waits               # whether a SENT order is to be amended once it rests
     # the decision, if recorded
     cdef bint decides
@@ -177,7 +178,7 @@ cdef inline int run_timers(OrderManager manager, OpenOrders* open, int64_t us, b
     if us == manager.next_requote_us or us == open.follow_us:
         if us == open.follow_us:
             open.followed_us = us
-            orders_follow(open, NEVER)
+            orders_follow(open, manager.wake_us if manager.wake_us > us else NEVER)  # a call without a book ends none
         if not settled:
             manager.requote(us, known)
         if us == manager.next_requote_us:

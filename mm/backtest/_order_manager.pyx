@@ -111,7 +111,7 @@ cdef class OrderManager:
         self.amends_allowed = (rules.filters.max_amends or MOST_AMENDS) if rules.filters.amend_allowed else 0
         if rules.order_amend:
             self.most_amends = self.amends_allowed
-        self.next_sample_us = self.next_state_us = self.next_requote_us = self.next_grid_us = NEVER
+        self.next_sample_us = self.next_state_us = self.next_requote_us = self.next_grid_us = self.wake_us = NEVER
         self.guard, self.guarded = Guard(self.orders, rules), rules.risk is not None
         if rules.others:
             from mm.signals.families import SIGNALS  # imported here: most runs have no other market
@@ -313,7 +313,8 @@ cdef class OrderManager:
     cdef int schedule_next_call(self, int64_t us, const Want* want) except -1 nogil:
         """Set when the model is called again, replacing its earlier request."""
         self.awaits_best = want.on_best
-        orders_follow(&self.orders.open, want.again_us if want.again_us > us else NEVER)
+        self.wake_us = want.again_us if want.again_us > us else NEVER
+        orders_follow(&self.orders.open, self.wake_us)
         return 0
 
     cdef int make_room(self, int64_t levels) except -1:

@@ -5,6 +5,8 @@ from libc.math cimport NAN, exp2, sqrt
 from libc.stdint cimport int64_t
 from libc.stdlib cimport calloc, free
 
+from mm.backtest._account cimport wide
+
 # Indices into SIGMA_METHODS of rules.py.
 cdef enum SigmaMethod:
     ROLLING = 0
@@ -14,10 +16,11 @@ cdef enum SigmaMethod:
 cdef enum:
     FEWEST = 30                         # minimum number of changes of the mid, if the window can hold as many
 
-# Squared changes of mid2 over a window, one slot per second; -1 for none.
+# Changes of mid2 over a window without their sign, one slot per second, -1 for none; and the sum of their squares, which
+# of a tick of 1e-8 does not fit into 64 bits.
 cdef struct Changes:
-    int64_t* squares
-    int64_t total
+    int64_t* sizes
+    wide total
     int64_t count
 
 cdef struct Volatility:
@@ -50,56 +53,56 @@ cdef inline int volatility_open(Volatility* volatility, int method, int64_t wind
     volatility.squares = volatility.weights = volatility.all_squares = 0.0
     volatility.all_count = 0
     volatility.fast = volatility.slow = Changes(NULL, 0, 0)
-    volatility.fast.squares = <int64_t*> calloc(window_s, sizeof(int64_t))
-    volatility.slow.squares = <int64_t*> calloc(window_s, sizeof(int64_t))
+    volatility.fast.sizes = <int64_t*> calloc(window_s, sizeof(int64_t))
+    volatility.slow.sizes = <int64_t*> calloc(window_s, sizeof(int64_t))
     volatility.mids = <int64_t*> calloc(window_s, sizeof(int64_t))
-    if volatility.fast.squares is NULL or volatility.slow.squares is NULL or volatility.mids is NULL:
+    if volatility.fast.sizes is NULL or volatility.slow.sizes is NULL or volatility.mids is NULL:
         raise MemoryError("no memory for the volatility window")
     for i in range(window_s):
-        volatility.fast.squares[i] = volatility.slow.squares[i] = -1
+        volatility.fast.sizes[i] = volatility.slow.sizes[i] = -1
     return 0
 
 
 cdef inline void volatility_close(Volatility* volatility) noexcept nogil:
-    free(volatility.fast.squares)
-    free(volatility.slow.squares)
+    free(volatility.fast.sizes)
+    free(volatility.slow.sizes)
     free(volatility.mids)
 
 
-cdef inline void changes_set(Changes* changes, int64_t slot, int64_t square) noexcept nogil:
-    """Replace the square in a slot, -1 for none."""
-    if changes.squares[slot] >= 0:
-        changes.total -= changes.squares[slot]
+cdef inline void changes_set(Changes* changes, int64_t slot, int64_t size) noexcept nogil:
+    """Replace the change in a slot, -1 for none."""
+    if changes.sizes[slot] >= 0:
+        changes.total -= <wide> changes.sizes[slot] * changes.sizes[slot]
         changes.count -= 1
-    if square >= 0:
-        changes.total += square
+    if size >= 0:
+        changes.total += <wide> size * size
         changes.count += 1
-    changes.squares[slot] = square
+    changes.sizes[slot] = size
 
 
 cdef inline void volatility_sample(Volatility* volatility, int64_t mid2) noexcept nogil:
     """Add the change over one second."""
-    cdef int64_t square = -1
+    cdef int64_t size = -1
     if mid2 and volatility.sampled_mid2:
-        square = (mid2 - volatility.sampled_mid2) * (mid2 - volatility.sampled_mid2)
-        volatility.all_squares += <double> square
+        size = mid2 - volatility.sampled_mid2 if mid2 > volatility.sampled_mid2 else volatility.sampled_mid2 - mid2
+        volatility.all_squares += <double> (<wide> size * size)
         volatility.all_count += 1
     if volatility.method == EWMA:
-        volatility_weigh(volatility, square)
+        volatility_weigh(volatility, size)
     else:
-        changes_set(&volatility.fast, volatility.at, square)
+        changes_set(&volatility.fast, volatility.at, size)
         if volatility.method == TWO_SCALE:
-            volatility_stretch(volatility, square, mid2)
+            volatility_stretch(volatility, size, mid2)
         volatility.at = volatility.at + 1 if volatility.at + 1 < volatility.window_s else 0
     volatility.sampled_mid2 = mid2
 
 
-cdef inline void volatility_weigh(Volatility* volatility, int64_t square) noexcept nogil:
+cdef inline void volatility_weigh(Volatility* volatility, int64_t size) noexcept nogil:
     """Decay the weights by a second, with or without a change; a pause of ten half-lives resets all."""
     volatility.squares *= volatility.decay
     volatility.weights *= volatility.decay
-    if square >= 0:
-        volatility.squares += <double> square
+    if size >= 0:
+        volatility.squares += <double> (<wide> size * size)
         volatility.weights += 1.0
         volatility.fast.count += 1
         volatility.idle_s = 0
@@ -110,15 +113,15 @@ cdef inline void volatility_weigh(Volatility* volatility, int64_t square) noexce
         volatility.fast.count = 0
 
 
-cdef inline void volatility_stretch(Volatility* volatility, int64_t square, int64_t mid2) noexcept nogil:
+cdef inline void volatility_stretch(Volatility* volatility, int64_t size, int64_t mid2) noexcept nogil:
     """Add the change over the slow scale, and remove the one that began before the window."""
     cdef int64_t slow_s = volatility.slow_s, window_s = volatility.window_s, begun
-    volatility.unbroken_s = volatility.unbroken_s + 1 if square >= 0 else 0
-    square = -1
+    volatility.unbroken_s = volatility.unbroken_s + 1 if size >= 0 else 0
+    size = -1
     if volatility.unbroken_s >= slow_s:
         begun = volatility.mids[(volatility.at + window_s - slow_s) % window_s]
-        square = (mid2 - begun) * (mid2 - begun)
-    changes_set(&volatility.slow, volatility.at, square)
+        size = mid2 - begun if mid2 > begun else begun - mid2
+    changes_set(&volatility.slow, volatility.at, size)
     changes_set(&volatility.slow, (volatility.at + slow_s - 1) % window_s, -1)
     volatility.mids[volatility.at] = mid2
 

@@ -33,6 +33,8 @@ NotNegative = Annotated[float, Meta(ge=0)]
 Distance = Annotated[float, Meta(ge=0, lt=LARGEST_TICKS)]
 AnyTicks = Annotated[float, Meta(gt=-LARGEST_TICKS, lt=LARGEST_TICKS)]
 Share = Annotated[float, Meta(gt=0, le=1)]
+# A µs at least, as the engine counts in these; and a number of them that an integer holds.
+Seconds = Annotated[float, Meta(ge=1e-6, le=1e9)]
 WholeTicks = Annotated[int, Meta(ge=1, le=1_000_000_000)]
 
 # Parameters shared by several models, with the same meaning everywhere.
@@ -63,7 +65,7 @@ Rate = Annotated[
 _SIGMA = about("Volatility σ; default: estimated from the past of the tape.", TICKS_PER_ROOT_S)
 Sigma = Annotated[NotNegative | None, _SIGMA]
 BoundedSigma = Annotated[Distance | None, _SIGMA]
-Horizon = Annotated[Positive, about("Time left τ, or length of the sessions in mode `session`.", SECONDS)]
+Horizon = Annotated[Seconds, about("Time left τ, or length of the sessions in mode `session`.", SECONDS)]
 _BOUND = about("Bound of the inventory: no bid at `q_max` or more, no ask at −`q_max` or less.", CLIPS)
 QMax = Annotated[Positive | None, _BOUND]
 DeltaTicks = Annotated[Distance, about("Half the spread.", TICKS)]
@@ -94,7 +96,9 @@ _UNSEEN = "assumes the queue positions of cancellations, which public streams do
 _SideRates = Mapping[str, float] | None
 _Exponent = Annotated[float, Meta(gt=0, le=100)]
 _ShareOrNone = Annotated[float, Meta(ge=0, le=1)]
-_Penetration = Annotated[int, Meta(ge=0), about("Ticks by which the other side must pass our price.", TICKS)]
+_Penetration = Annotated[
+    int, Meta(ge=0, le=1_000_000_000), about("Ticks by which the other side must pass our price.", TICKS)
+]
 _Impact = Annotated[NotNegative, about("Adverse move of the mid after our fill.", TICKS)]
 _OrderBound = Annotated[QMax, about("Inventory bound in whole orders; default 30, in mode `closed_form` none.")]
 _Most = Annotated[Distance | None, about("Maximum move in either direction.", TICKS)]
@@ -386,9 +390,9 @@ class OptimalCurve(Parameters):
 class GlftGrid(Parameters, kw_only=True):
     gamma: Annotated[Positive, about("Risk aversion γ, for inventory and for fills.", PER_TICK_CLIP)] = 0.05
     levels: Levels
-    window_s: Annotated[Positive, about("Window of the calibration.", SECONDS)] = 600.0
-    refit_s: Annotated[Positive, about("Time between two calibrations.", SECONDS)] = 5.0
-    sample_s: Annotated[Positive, about("Time between two samples of the mid.", SECONDS)] = 0.1
+    window_s: Annotated[Seconds, about("Window of the calibration.", SECONDS)] = 600.0
+    refit_s: Annotated[Seconds, about("Time between two calibrations.", SECONDS)] = 5.0
+    sample_s: Annotated[Seconds, about("Time between two samples of the mid.", SECONDS)] = 0.1
     reach_ticks: Annotated[
         float, Meta(ge=1.5, le=5_000), about("Largest distance of the fit; resolution half a tick.", TICKS)
     ] = 35.0

@@ -177,8 +177,10 @@ class PaperExchange:
                 f"FEED_LATENCY is {self.rules.feed_kind}: what happens before it is received needs a tape; "
                 f"feed events in the order of receipt, with FEED_LATENCY=none"
             )
+        events = tuple(events)
         self._call(self._engine.feed, events)
-        self._last, self._best, self._feeds = None, False, True
+        if events:  # without any a tape goes on, and time ends with it
+            self._last, self._best, self._feeds = None, False, True
 
     def feed_other(self, name: str, events: "Iterable[FeedEvent]") -> None:
         """Add events of another market of the run, in order, before whatever plays at their instants."""

@@ -151,6 +151,7 @@ def run_terms(tape: Tape, rules: Rules, models: tuple[object, object, Intensity 
     """Return the terms of a run that begins with *tape*, for one day; *models* are quotes, fills and intensity."""
     quotes, fills, intensity = models
     return RunTerms(
+        seed=rules.latency_seed,
         instrument=replace(tape.instrument, multiplier=rules.multiplier),
         days=tape.days,
         quote_model=model_name(quotes),

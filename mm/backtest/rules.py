@@ -79,7 +79,7 @@ class Account:
     taker_fee_rate: str = knob(FEE_RATE, decimal("-1", "1"), "Taker fee, as a share of the notional: 0.001 is 0.1 %.")
     initial_cash: str = knob(
         "1000",
-        decimal(None, "90000000000"),
+        decimal("-90000000000", "90000000000"),
         "Cash at the start, in the quote asset.",
         common="Cash at the start, in the quote asset",
     )

@@ -243,7 +243,7 @@ class Models:
     )
     quote_qty: str | None = knob(
         None,
-        decimal("0.00000001"),
+        decimal("0.00000001", "10000000000"),
         "Quantity of a quote; without it the smallest that reaches the minimum notional at 0.9 of the first mid.",
         common="Quantity of a quote, in the base asset",
     )

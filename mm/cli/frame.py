@@ -208,7 +208,7 @@ def runner(  # noqa: PLR0913 - each is given once, at the command
     """
 
     def call(console: Console, objects: Sequence[Any], settings: Mapping[str, Any]) -> None:
-        from mm.cli.unused_knobs import refuse_unused
+        from mm.cli.unused_knobs import misspelt, refuse_unused
         from mm.runs.in_progress import new_run
         from mm.runs.plan import Plan
 
@@ -220,7 +220,11 @@ def runner(  # noqa: PLR0913 - each is given once, at the command
             each_symbol(console, symbols, click.get_current_context().command_path, settings)
             return
         main = imported(body) if isinstance(body, str) else body
-        notes = refuse_unused(kind, settings)
+        known = {one.variable for one in known_knobs(click.get_current_context().command)}
+        notes = [
+            *refuse_unused(kind, settings),
+            *misspelt(os.environ, known, lambda: set(map(str.upper, every_name()))),
+        ]
         folder = settings[method].value if method else None
         program = click.get_current_context().command_path
         plan = Plan(kind, folder, day, _find(objects, Output), settings, program, resumable)

@@ -1,7 +1,8 @@
 """Knobs that a run does not use because of other knobs: refused as flags, logged as a note if exported."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import fields
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from mm.backtest.rules import Account, Execution
@@ -13,6 +14,8 @@ if TYPE_CHECKING:
 
 Values = Mapping[str, Any]
 Rule = tuple[tuple[str, ...], Callable[[Values], str | None]]  # knobs, and why they are not used; None if they are
+MISSPELT = 2  # letters by which a variable may differ from one of ours and be meant as it
+SHORTEST = 8  # letters of a name that is compared
 _LADDER = ("calib_dwell_ms",)
 _SIMULATED = ("calib_deltas", "calib_mid_move_threshold_ticks", "calib_distance")
 _BY_RULE = ("calib_mid_move_threshold_ticks", "calib_hit", "calib_queue_ahead", "calib_sweeps")
@@ -80,6 +83,41 @@ def _rules(kind: str, values: Values) -> Iterator[Rule]:
         yield tuple(orders), lambda values: _unless(values, "calib_method", "ladder", "fixed")
     else:
         yield latencies, lambda values: "LATENCY_FILE gives the latencies" if values.get("latency_file") else None
+
+
+def misspelt(environment: Collection[str], known: Collection[str], every: Callable[[], Collection[str]]) -> list[str]:
+    """Return a note for each variable that has no effect and is nearly one of ours: two letters off, or with a suffix.
+
+    Short names and names of one word are often those of other programs, and are not compared.
+
+    Args:
+        environment: Names of the variables.
+        known: Those that the command takes.
+        every: Returns those that any command takes.
+    """
+    ours = [name for name in known if "_" in name and len(name) >= SHORTEST]
+    found = dict[str, str]()
+    for name in environment:
+        if name not in known:
+            near = [one for one in ours if name.startswith(f"{one}_")]
+            near += [one for one in ours if abs(len(name) - len(one)) <= MISSPELT and _edits(name, one) <= MISSPELT]
+            found |= {name: min(near, key=partial(_edits, name))} if near else {}
+    others = every() if found else ()
+    return [
+        f"{name} has no effect: it is no knob; did you mean {near}?"
+        for name, near in found.items()
+        if name not in others
+    ]
+
+
+def _edits(one: str, other: str) -> int:
+    """Return the number of letters to insert, remove or replace between two words."""
+    row = list(range(len(other) + 1))
+    for place, letter in enumerate(one, start=1):
+        before, row[0] = row[0], place
+        for column, wanted in enumerate(other, start=1):
+            before, row[column] = row[column], min(row[column] + 1, row[column - 1] + 1, before + (letter != wanted))
+    return row[-1]
 
 
 def _unless(values: Values, name: str, *used: object) -> str | None:

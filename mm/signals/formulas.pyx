@@ -75,7 +75,7 @@ cdef class MicroPrice(Mid):
         if self.buckets == 0:
             return 0
         bucket = min(self.buckets * now.bid_lots // (now.bid_lots + now.ask_lots), self.buckets - 1)
-        spread = min(now.ask_ticks - now.bid_ticks, self.spreads) - 1
+        spread = max(min(now.ask_ticks - now.bid_ticks, self.spreads), 1) - 1  # a live book may be locked or crossed
         self.value = (0.5 * <double> now.mid2 + self.ticks[bucket, spread]) * self.tick_e8 / 1e8
         return 0
 

@@ -139,7 +139,7 @@ def _steps(tape: Tape) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np
     both = (bid > 0) & (ask > 0)
     lots = np.maximum(bid_lots + ask_lots, 1)
     bucket = np.minimum(BUCKETS * bid_lots // lots, BUCKETS - 1)
-    states = np.column_stack([bucket, ask - bid])
+    states = np.column_stack([bucket, np.maximum(ask - bid, 1)])
     steps = np.flatnonzero(both[1:] & both[:-1])
     mid2 = bid + ask
     return states[steps], states[steps + 1], mid2[steps + 1] - mid2[steps]

@@ -1,6 +1,7 @@
 """Grids: axes with their names and values, and the points that they span."""
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
@@ -34,6 +35,8 @@ _ASSUMED = _FILLS | {
     "SEED",
 }
 MOST_POINTS = 20_000
+RANGE = re.compile(r"([-+]?[\d.]+(?:e[-+]?\d+)?)\.\.([-+]?[\d.]+(?:e[-+]?\d+)?)", re.IGNORECASE)
+"""Two ends of a range, as a search takes it: ``0.01..1``."""
 
 
 @dataclass(frozen=True)
@@ -87,7 +90,14 @@ def axes_for(text: str, models: Models) -> list[Axis]:
     Raises:
         UsageError: If a name is unknown or ambiguous, an axis is given twice, or a value is invalid.
     """
-    return axes_from(axes_of(text), models)
+    written = axes_of(text)
+    for name, texts in written:
+        if len(texts) == 1 and RANGE.fullmatch(texts[0]):
+            raise UsageError(
+                f"{FLAG}: {name}={texts[0]} is a range, which a grid does not have; give --search N (SEARCH) to search "
+                f"it in N points, or list its values, {name}=A,B,…"
+            )
+    return axes_from(written, models)
 
 
 def axes_from(written: Sequence[tuple[str, tuple[str, ...]]], models: Models) -> list[Axis]:

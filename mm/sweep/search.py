@@ -15,7 +15,7 @@ from mm.base.knobs import axes_of
 from mm.commands.setup import Setup
 from mm.errors import UsageError
 from mm.sweep.findings import PlayedPoint, rank_value
-from mm.sweep.grid import FLAG, Axis, Point, axes_from, points_of
+from mm.sweep.grid import FLAG, RANGE, Axis, Point, axes_from, points_of
 
 if TYPE_CHECKING:
     from optuna.trial import Trial
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 BATCH = 8  # designs chosen at a time, whatever the number of processes, so that it does not change the search
 STARTUP = 10  # random designs before the sampler learns, and before any is given up
 HELD_OUT = 3  # best designs that are played on the days held out
-_RANGE = re.compile(r"([-+]?[\d.]+(?:e[-+]?\d+)?)\.\.([-+]?[\d.]+(?:e[-+]?\d+)?)", re.IGNORECASE)
 _WHOLE = re.compile(r"[-+]?\d+")
 _WIDE = 10  # ratio of the ends from which a range is searched on a logarithmic scale
 Play = Callable[[Sequence[Point]], list[PlayedPoint]]
@@ -66,7 +65,7 @@ class Space:
         """
         written, ranges = [], dict[int, Range]()
         for place, (name, texts) in enumerate(axes_of(text)):
-            found = _RANGE.fullmatch(texts[0]) if len(texts) == 1 else None
+            found = RANGE.fullmatch(texts[0]) if len(texts) == 1 else None
             if found is None:
                 written.append((name, texts))
                 continue

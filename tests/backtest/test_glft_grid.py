@@ -192,7 +192,7 @@ def test_reused_model_begins_without_history():
     ("params", "message"),
     [
         ({"window_s": 0.25}, "window_s is 0.25; it must be a multiple of sample_s, 0.1"),
-        ({"sample_s": 1e-7}, "sample_s is 1e-07; it must be 1 µs or more"),
+        ({"sample_s": 1e-7}, "sample_s is 1e-07; it must be a number between 1e-06"),
         ({"reach_ticks": 1.0}, "reach_ticks is 1.0; it must be a number between 1.5 and 5000"),
     ],
 )

@@ -100,10 +100,10 @@ def test_settle_applies_defaults_and_checks_values():
     }
     assert [one.annotation for one in settings(Mine)] == ["float", "float | None", "Literal['near', 'far']"]
     for params, message in (
-        ({"horizon_s": 0}, "mine: horizon_s is 0; it must be a number above 0"),
-        ({"horizon_s": math.nan}, "mine: horizon_s is nan; it must be a number above 0"),
-        ({"horizon_s": math.inf}, "mine: horizon_s is inf; it must be a number above 0"),
-        ({"horizon_s": True}, "mine: horizon_s is True; it must be a number above 0"),
+        ({"horizon_s": 0}, "mine: horizon_s is 0; it must be a number between 1e-06 and 1000000000"),
+        ({"horizon_s": math.nan}, "mine: horizon_s is nan; it must be a number between 1e-06 and 1000000000"),
+        ({"horizon_s": math.inf}, "mine: horizon_s is inf; it must be a number between 1e-06 and 1000000000"),
+        ({"horizon_s": True}, "mine: horizon_s is True; it must be a number between 1e-06 and 1000000000"),
         ({"q_max": -1.0}, "mine: q_max is -1.0; it must be a number above 0 or null"),
         ({"mode": "nearer"}, "mine: mode is 'nearer'; it must be one of near, far"),
     ):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from mm.cli.unused_knobs import refuse_unused, unused_knobs
+from mm.cli.unused_knobs import misspelt, refuse_unused, unused_knobs
 from mm.errors import UsageError
 from mm.runs.manifest import SetKnob
 
@@ -73,3 +73,16 @@ def test_unused_axis_of_a_grid_is_rejected():
         UsageError, match=rf"^--grid \(GRID\) has the axis ORDER_LATENCY_MS, but {reason}; leave it out$"
     ):
         refuse_unused("sweep", knobs)
+
+
+NEARLY = [("MAKER_FEE_RAT", "MAKER_FEE_RATE"), ("FEED_LATENCY_MS", "FEED_LATENCY"), ("OUT_ROOTT", "OUT_ROOT")]
+
+
+@pytest.mark.parametrize(("name", "meant"), NEARLY)
+def test_variable_that_is_nearly_a_knob_is_named(name, meant):
+    """Two letters off, or with a suffix."""
+    known = {"MAKER_FEE_RATE", "TAKER_FEE_RATE", "FEED_LATENCY", "OUT_ROOT", "SEED"}
+    (note,) = misspelt({name: "1", "PATH": "", "SEEDS": "", "OUT": ""}, known, lambda: known)
+    assert note == f"{name} has no effect: it is no knob; did you mean {meant}?"
+    assert misspelt([name], known, lambda: {*known, name}) == []  # a knob of another command
+    assert misspelt([meant], known, lambda: known) == []

@@ -170,3 +170,9 @@ def test_setup_survives_json():
     assert restored.models.fill_params_file == Path.cwd() / "fit.json"
     assert restored.day.data_root == Path.cwd() / "data"
     assert (restored.execution, restored.account, restored.market) == (setup.execution, setup.account, setup.market)
+
+
+def test_range_in_a_grid_names_the_search():
+    """A range is an axis of a search alone."""
+    with pytest.raises(UsageError, match=r"GAMMA=0\.01\.\.1 is a range.*--search"):
+        axes_for("GAMMA=0.01..1", Models())

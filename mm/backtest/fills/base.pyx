@@ -716,7 +716,7 @@ cdef class QueueHazard(QueueProbPower):
         self.x[4] = (ours - others) / (ours + others) if ours + others > 0.0 else 0.0
         self.x[5] = 0.0
         if self.bid_ticks and self.ask_ticks:
-            self.x[5] = log(min(<double> (self.ask_ticks - self.bid_ticks), MAX_SPREAD_TICKS))
+            self.x[5] = log(min(max(<double> (self.ask_ticks - self.bid_ticks), 1.0), MAX_SPREAD_TICKS))
         self.x[6] = log1p((trade.us - order.active_us) * 1e-6)
         self.x[7] = 1.0 if behind < 0 else 0.0
         self.x[8] = 1.0 if behind > 0 else 0.0

@@ -18,7 +18,7 @@ from mm.signals.signal_set cimport SignalSet
 
 import itertools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -779,6 +779,8 @@ cdef class Hybrid(FillModel):
     cdef int64_t print_full_lots    # lots of the current print before our fills
 
     def __init__(self, models: Iterable[object]) -> None:
+        if not isinstance(models, Iterable):
+            raise UsageError(f"hybrid: models is {models!r}; it must be a list of fill models")
         self.models = tuple(model if isinstance(model, FillModel) else PythonFillModel(model) for model in models)
         self.count = len(self.models)
         if self.count == 0:

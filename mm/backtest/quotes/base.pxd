@@ -1,7 +1,7 @@
 # The interface of quote models: the view that they receive, and the quotes that they set.
 
 from cpython.object cimport PyObject
-from libc.math cimport NAN
+from libc.math cimport NAN, fmin
 from libc.stdint cimport int64_t
 from libc.stdlib cimport realloc
 
@@ -103,6 +103,12 @@ cdef inline int grow_ladder(Ladder* ladder) except -1 nogil:
 cdef inline double clips_held(const View* view) noexcept nogil:
     """Return the inventory in clips, counted from the target."""
     return <double> (view.inventory_lots - view.target_lots) / <double> view.quote_lots
+
+
+cdef inline int64_t lots_of_clips(double clips, int64_t quote_lots) noexcept nogil:
+    """Return a bound in lots; one that is whole but for the rounding of the product (0.29 · 100) is whole."""
+    cdef double lots = fmin(clips * <double> quote_lots, 4e18)  # fits an int64
+    return <int64_t> (lots + 1e-9 * fmin(lots, 1e6))
 
 
 cdef class QuoteModel:

@@ -65,6 +65,12 @@ cdef struct UsedGamma:
     int64_t quotes
 
 
+cdef inline double whole(double orders) noexcept nogil:
+    """Return a number of orders; one that is whole but for the rounding of a quotient (0.3 / 0.1) as a whole number."""
+    cdef double nearest = floor(orders + 0.5)
+    return nearest if fabs(orders - nearest) <= 1e-9 * fmax(fabs(nearest), 1.0) else orders
+
+
 cdef inline double number_or(object value, double default):
     """Return *value* as a float, or the default for None."""
     return default if value is None else value
@@ -75,6 +81,7 @@ cdef inline double touch_k(int64_t spread_ticks, double reach) noexcept nogil:
 
     With a *reach* of 0 or more, quotes are wanted that far behind the best prices, whatever the spread.
     """
+    spread_ticks = max(spread_ticks, 1)  # a live book may be locked or crossed
     if reach >= 0.0:
         return 1.0 / (0.45 * (<double> spread_ticks + 2.0 * reach))
     return max(1.0, 1.0 / (0.45 * <double> spread_ticks))
@@ -147,6 +154,10 @@ cdef class Distances(QuoteModel):
         self.looks = BEST_PRICES
         self.timeless = not (self.fitted or self.session or (self.needs_sigma and isnan(self.sigma)))
         return values
+
+    cdef int bind(self, tuple names) except -1:
+        self.used_count = 0  # a run begins
+        return 0
 
     def __dealloc__(self) -> None:
         free(self.used)
@@ -753,7 +764,8 @@ cdef class Bounded(Distances):
     cdef void begin(self, double q_max) except *:
         """Allocate the levels up to *q_max* clips; infinite uses the default."""
         cdef double orders = DEFAULT_BOUND if q_max == INFINITY else q_max / self.clips
-        if floor(orders) != orders or orders > MOST_LEVELS:
+        orders = whole(orders)
+        if not 1.0 <= orders <= MOST_LEVELS or floor(orders) != orders:
             raise UsageError(
                 f"{self.name}: q_max is {q_max} clips, {orders:g} orders; mode {self.mode} needs whole orders, "
                 f"1 to {MOST_LEVELS}"
@@ -796,13 +808,13 @@ cdef class Bounded(Distances):
     cdef void set_distances(
         self, double q, const Problem* posed, bint between, double* bid, double* ask
     ) noexcept nogil:
-        cdef double place = q / self.clips + <double> self.levels.bound
+        cdef double orders = whole(q / self.clips), bound = <double> self.levels.bound, place = orders + bound
         bid[0] = ask[0] = INFINITY
         if not (isfinite(posed.rho) and isfinite(posed.tilt)):
             return
-        if q < self.q_max:
+        if orders < bound:
             bid[0] = posed.edge - posed.ticks * self.step_at(posed, place, between)
-        if q > -self.q_max:
+        if orders > -bound:
             ask[0] = posed.edge + posed.ticks * self.step_at(posed, place - 1.0, between)
 
     cdef double step_at(self, const Problem* posed, double place, bint between) noexcept nogil:

@@ -8,7 +8,8 @@ from libc.string cimport memset
 
 from mm.backtest.fills.base cimport BEST_LOTS, BEST_PRICES, Top, Trade
 from mm.backtest.fills.intensity cimport MICRO, MID, Intensity, Piece, mid_offset
-from mm.backtest.quotes.base cimport QuoteModel, View, Want, clips_held, want_level
+from mm.backtest._account cimport wide
+from mm.backtest.quotes.base cimport QuoteModel, View, Want, clips_held, lots_of_clips, want_level
 from mm.predict.predictor cimport Network, Predictor
 
 from pathlib import Path
@@ -366,9 +367,6 @@ cdef class ExpectedValue(QuoteModel):
 # ---------------------------------------------------------------------- grids
 
 
-cdef double MOST_LOTS = 4e18            # fits an int64
-
-
 cdef class BoundedGrid(QuoteModel):
     """Base of grids: ``levels`` prices per side, a clip at each, within an inventory bound."""
 
@@ -384,7 +382,7 @@ cdef class BoundedGrid(QuoteModel):
 
     cdef int set_sides(self, const View* view, Want* want, double bid, double ask, int64_t step_ticks) except -1 nogil:
         """Quote the prices from *bid* downwards and from *ask* upwards."""
-        cdef int64_t bound_lots = <int64_t> min(self.q_max * <double> view.quote_lots, MOST_LOTS)
+        cdef int64_t bound_lots = lots_of_clips(self.q_max, view.quote_lots)
         cdef int64_t held = view.inventory_lots - view.target_lots
         want.laddered = True
         self.fill_side(want, 1, bid, step_ticks, bound_lots - held, view.quote_lots)
@@ -462,7 +460,8 @@ cdef class GlftGrid(BoundedGrid):
     cdef int64_t sample_us, window, refit, bins
     cdef Sample* samples                        # ring buffer of the last *window* samples
     cdef int64_t* passed                        # number of samples by reach in half ticks; the last bin has all beyond
-    cdef int64_t place, known, changes, total, squares
+    cdef int64_t place, known, changes, total
+    cdef wide squares                           # of a tick of 1e-8 they do not fit into 64 bits
     cdef int64_t begun_us, mid2, highest_buy, lowest_sell  # mid of the last sample, prints since then; 0: none
 
     def __init__(self, **given: Any) -> None:
@@ -471,8 +470,6 @@ cdef class GlftGrid(BoundedGrid):
         self.gamma, self.sample_s = values["gamma"], values["sample_s"]
         self.spread_factor, self.skew_factor = values["spread_factor"], values["skew_factor"]
         self.sample_us, self.bins = round(1e6 * self.sample_s), int(2.0 * values["reach_ticks"])
-        if not 1 <= self.sample_us:
-            raise UsageError(f"{self.name}: sample_s is {self.sample_s}; it must be 1 µs or more")
         self.window, self.refit = (
             _samples(self.name, name, values[name], self.sample_s) for name in ("window_s", "refit_s")
         )
@@ -495,9 +492,14 @@ cdef class GlftGrid(BoundedGrid):
         for i in range(self.bins + 2):
             self.passed[i] = 0
         self.begun_us, self.place = begun_us, -1
-        self.known = self.changes = self.total = self.squares = 0
+        self.known = self.changes = self.total = 0
+        self.squares = 0
         self.mid2 = self.highest_buy = self.lowest_sell = 0
         self.A = self.k = self.sigma = self.half = self.skew = NAN
+
+    cdef int bind(self, tuple names) except -1:
+        self.begin(-1)  # a run begins
+        return 0
 
     cdef int on_print(self, const Trade* trade) except -1 nogil:
         if trade.side > 0:
@@ -557,7 +559,7 @@ cdef class GlftGrid(BoundedGrid):
         if sample.change != NO_CHANGE:
             self.changes += sign
             self.total += sign * sample.change
-            self.squares += sign * sample.change * sample.change
+            self.squares += sign * (<wide> sample.change * sample.change)
 
     cdef void calibrate(self) noexcept nogil:
         """Fit A, k and sigma to the window; values that cannot be fitted stay unchanged."""
@@ -587,7 +589,7 @@ cdef class GlftGrid(BoundedGrid):
 def _samples(owner: str, name: str, seconds: float, sample_s: float) -> int:
     """Return the number of samples in a duration."""
     found = seconds / sample_s
-    if not 1 <= round(found) <= _MOST_SAMPLES or abs(found - round(found)) > 1e-6:
+    if not 0.5 < found <= _MOST_SAMPLES or abs(found - round(found)) > 1e-6:
         raise UsageError(
             f"{owner}: {name} is {seconds}; it must be a multiple of sample_s, {sample_s}, and at most "
             f"{_MOST_SAMPLES:,} times that"
@@ -649,6 +651,7 @@ cdef class Agent(QuoteModel):
     cdef int bind(self, tuple names) except -1:
         for place, name in enumerate(self.signals):
             self.places[place] = names.index(name)
+        self.last_us = -1  # a run begins
         return 0
 
     cdef int quote(self, const View* view, Want* want) except -1 nogil:

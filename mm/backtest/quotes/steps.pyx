@@ -25,14 +25,15 @@ from libc.stdlib cimport calloc, free
 from mm.backtest._order_manager cimport OrderManager
 from mm.backtest.fills.base cimport BEST_PRICES, LIMIT_MAKER, MARKET, NEVER, Trade
 from mm.backtest.fills.intensity cimport Intensity
-from mm.backtest.quotes.base cimport Ladder, OwnFill, QuoteModel, View, Want, clips_held
+from mm.backtest.quotes.base cimport Ladder, OwnFill, QuoteModel, View, Want, clips_held, lots_of_clips
+
+from collections.abc import Iterable
 
 from mm.backtest import declarations
 from mm.backtest.parameters import declares, name_of
 from mm.backtest.quotes.base import compiled
 from mm.errors import ModelError, UsageError
 
-cdef double MOST_LOTS = 4e18            # fits an int64
 
 
 cdef inline bint priced(double ticks, int64_t kind) noexcept nogil:
@@ -111,14 +112,14 @@ cdef class InventoryBound(Step):
         self.q_max = self.declared.settle(given)["q_max"]
 
     cdef void adjust(self, const View* view, Want* want) noexcept nogil:
-        cdef int64_t most = <int64_t> min(self.q_max * <double> view.quote_lots, MOST_LOTS)
+        cdef int64_t most = lots_of_clips(self.q_max, view.quote_lots)
         cdef int64_t held = view.inventory_lots - view.target_lots
         want.bid_lots = min(want.bid_lots, most - held)
         want.ask_lots = min(want.ask_lots, most + held)
         drop_empty_sides(want)
 
     cdef void adjust_ladders(self, const View* view, Want* want) noexcept nogil:
-        cdef int64_t most = <int64_t> min(self.q_max * <double> view.quote_lots, MOST_LOTS)
+        cdef int64_t most = lots_of_clips(self.q_max, view.quote_lots)
         cdef int64_t held = view.inventory_lots - view.target_lots
         limit_lots(&want.ladders[1], most - held)
         limit_lots(&want.ladders[0], most + held)
@@ -217,6 +218,10 @@ cdef class Widen(Step):
         self.loss = INFINITY if values["loss"] is None else values["loss"]
         self.timeless = False
         self.last_us = -1
+
+    cdef int bind(self, tuple names) except -1:
+        self.last_us = -1  # a run begins, also at a later instant
+        return Step.bind(self, names)
 
     cdef void adjust(self, const View* view, Want* want) noexcept nogil:
         cdef double mid = 0.5 * <double> (view.top.bid_ticks + view.top.ask_ticks), clip = <double> view.quote_lots
@@ -458,11 +463,14 @@ cdef class Mixed(QuoteModel):
     cdef int count
 
     def __init__(self, models: Iterable[tuple[object, float]]) -> None:
-        pairs = list(models)
+        try:
+            pairs = [(model, weight) for model, weight in models]
+        except (TypeError, ValueError):
+            raise UsageError(f"mixed: models is {models!r:.200}; it must be pairs of a model and a weight") from None
         if not pairs:
             raise UsageError("mixed: models is empty; give at least one")
         for _, weight in pairs:
-            if not 0.0 < weight < 1e9:
+            if not (isinstance(weight, int | float) and 0.0 < weight < 1e9):
                 raise UsageError(f"mixed: a weight is {weight}; it must be above 0")
         self.models = tuple(compiled(model) for model, _ in pairs)
         self.weights = tuple(weight for _, weight in pairs)
@@ -581,7 +589,9 @@ cdef class Gated(Step):
 def steps(**given: Any) -> object:
     """Return a quote model with steps around it."""
     values = steps.declared.settle(given)
-    model = values["model"]
-    for step in values["steps"]:
+    model, around = values["model"], values["steps"]
+    if not isinstance(around, Iterable) or not all(map(callable, around := list(around))):
+        raise UsageError(f"steps: steps is {values['steps']!r:.200}; it must be a list of what makes a step of a model")
+    for step in around:
         model = step(model)
     return model

@@ -23,6 +23,7 @@ from mm.sim.matching._core cimport LIMIT, MARKET, STP_NONE, Matching
 cdef int64_t LIMIT_ACCOUNT = 1000
 cdef int64_t MARKET_ACCOUNT = 1001
 cdef double US_PER_S = 1000000.0
+cdef double BELOW_ONE = 0.9999999999999999
 
 # splitmix64 (Steele, Lea, Flood: Fast splittable pseudorandom number generators, 2014): the state is incremented by an
 # odd constant, so that it does not repeat within 2**64 draws, and each draw is a hash of the state.
@@ -39,7 +40,7 @@ cdef inline double unit(Stream* draws) noexcept nogil:
     z = (z ^ (z >> 30)) * <uint64_t> 0xBF58476D1CE4E5B9
     z = (z ^ (z >> 27)) * <uint64_t> 0x94D049BB133111EB
     z = z ^ (z >> 31)
-    return (<double> (z >> 11) + 0.5) / 9007199254740992.0
+    return min((<double> (z >> 11) + 0.5) / 9007199254740992.0, BELOW_ONE)  # the largest z would be rounded to 1
 
 
 cdef inline double exponential(Stream* draws) noexcept nogil:

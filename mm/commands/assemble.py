@@ -44,8 +44,7 @@ from mm.signals.micro_price import MicroPriceFit, fit_micro_price
 from mm.signals.other_feed import OtherFeed
 
 if TYPE_CHECKING:
-    from structlog.typing import FilteringBoundLogger as Logger
-
+    from mm.base.logger import Logger
     from mm.calibration.calibrator import CalibrationConfig, FillsMeasured
     from mm.calibration.windows import Fallback, WindowPlan
     from mm.cli.calibration_knobs import Calibration, Fit, Windows

@@ -23,7 +23,7 @@ from mm.live.live_orders import (
 )
 
 if TYPE_CHECKING:
-    from structlog.typing import FilteringBoundLogger as Logger
+    from mm.base.logger import Logger
 
 
 class OrderListener:

@@ -15,7 +15,7 @@ from mm.errors import MMError
 from mm.market_data.rate_budget import Backoff
 
 if TYPE_CHECKING:
-    from structlog.typing import FilteringBoundLogger as Logger
+    from mm.base.logger import Logger
 
 FIRST_DELAY_S, MOST_DELAY_S = 1.0, 60.0
 GRACE_S = 20.0

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mm.clock import US_PER_MS, US_PER_S, iso, us_from_ms
-from mm.tape.columns import Ints
+from mm.tape.columns import PIECE, Ints
 from mm.tape.tape import DEPTH, GAP, KEYFRAME, TRADE, Tape
 
 if TYPE_CHECKING:
@@ -112,13 +112,16 @@ def why_no_feed(tape: Tape) -> str:
     stamped &= _is_message(tape)
     if not stamped.any():
         return "it has no exchange times"
-    exchange_us = tape.event_exch_us[stamped]
-    late_us = tape.event_us[stamped] - exchange_us
-    if late_us.min() == late_us.max():
-        return "its receive times are those of the exchange"
-    if not (exchange_us % US_PER_S).any():
-        return "its exchange times are in whole seconds"
-    return ""
+    least, most, fine = _NEVER, -_NEVER, False
+    for begin in range(0, len(tape), PIECE):  # of most tapes the first piece tells
+        piece = slice(begin, begin + PIECE)
+        exchange_us = tape.event_exch_us[piece][stamped[piece]]
+        late_us = tape.event_us[piece][stamped[piece]] - exchange_us
+        least, most = min(least, int(late_us.min(initial=_NEVER))), max(most, int(late_us.max(initial=-_NEVER)))
+        fine = fine or bool((exchange_us % US_PER_S).any())
+        if fine and least < most:
+            return ""
+    return "its exchange times are in whole seconds" if least < most else "its receive times are those of the exchange"
 
 
 def _is_message(tape: Tape) -> NDArray[np.bool_]:
@@ -130,7 +133,8 @@ def _in_order(tape: Tape, happened: Ints, stamped: NDArray[np.bool_], offset_us:
     behind = (tape.kind == GAP) | (tape.kind == KEYFRAME)
     trades = tape.kind == TRADE
     for stream in (trades, ~trades):
-        happened[stream] = np.maximum.accumulate(_carried(happened[stream], behind[stream]))
+        rows = np.flatnonzero(stream)
+        happened[rows] = np.maximum.accumulate(_carried(happened[rows], behind[rows]))
     happened = np.where(tape.event_us < tape.start_us, happened, np.maximum(happened, tape.start_us))
     sequence = np.argsort(happened, kind="stable").astype(np.int64)
     latency = (tape.event_us - happened)[stamped]
@@ -187,9 +191,11 @@ def _least(us: Ints, late_us: Ints) -> Ints:
     begin = 0
     for low, high in pairwise(borders):
         part = np.minimum.accumulate(late_us[low:high])
-        within = np.searchsorted(us[begin:low], us[low:high] - WINDOW_US, side="right")
-        both = within < len(before)
-        part[both] = np.minimum(part[both], before[within[both]])
+        # Of the stretch before, which ascends, each value counts up to a window after the last place that has it.
+        last = np.flatnonzero(np.append(before[1:] != before[:-1], True))[: len(before)]
+        stop = np.searchsorted(us[low:high], us[begin:low][last] + WINDOW_US)
+        values = np.append(before[last], _NEVER)
+        np.minimum(part, np.repeat(values, np.diff(stop, prepend=0, append=len(part))), out=part)
         least[low:high] = part
         before, begin = np.minimum.accumulate(late_us[low:high][::-1])[::-1], low
     return least
@@ -197,8 +203,12 @@ def _least(us: Ints, late_us: Ints) -> Ints:
 
 def _carried(happened: Ints, behind: NDArray[np.bool_]) -> Ints:
     """Return *happened* where each event *behind* another has the instant of that one; the first keeps its own."""
-    last = np.maximum.accumulate(np.where(behind, 0, np.arange(len(happened))))
-    return happened[last]
+    rows = np.flatnonzero(behind)
+    begins = np.diff(rows, prepend=-1) != 1  # a stretch of such events has the instant before it
+    begins[:1] = True
+    first = rows[np.maximum.accumulate(np.where(begins, np.arange(len(rows)), 0))]
+    happened[rows] = happened[np.maximum(first - 1, 0)]
+    return happened
 
 
 def _named(recv_us: Ints, off_us: Ints, stray: NDArray[np.bool_]) -> str:

@@ -282,10 +282,10 @@ def market_of(tapes: Sequence["Tape"], feed: Mapping[str, Any] | None = None) ->
         prices = (np.where(ticks > 0, floats(ticks, tape.instrument.tick_e8), np.nan) for ticks in sides)
         best.append((np.maximum(us[first:], tape.start_us), *prices))
         us = gathered(happened, tape.trades)
-        ticks = narrow(tape.trade_ticks * (tape.instrument.tick_e8 // tick_e8))
-        lots = narrow(tape.trade_lots * (tape.instrument.lot_e8 // lot_e8))
+        ticks = narrow(_in_steps(tape.trade_ticks, tape.instrument.tick_e8 // tick_e8))
+        lots = narrow(_in_steps(tape.trade_lots, tape.instrument.lot_e8 // lot_e8))
         for side, found in taken.items():
-            rows = (tape.trade_side == side) & (us >= tape.start_us)
+            rows = np.flatnonzero((tape.trade_side == side) & (us >= tape.start_us))
             found.append((us[rows], ticks[rows], lots[rows]))
         tape.release_memory()  # release each day, the last one before the page is drawn
     us, bid, ask = _joined(best)
@@ -301,7 +301,13 @@ def _joined(rows: Sequence[tuple[Any, ...]]) -> Iterator[Numbers]:
 
 def narrow(numbers: Ints) -> "NDArray[np.signedinteger[Any]]":
     """Return whole numbers in 32 bits if all of them fit."""
-    return numbers.astype(np.int32) if np.abs(numbers).max(initial=0) <= INT32_MAX else numbers
+    fit = numbers.min(initial=0) >= -INT32_MAX and numbers.max(initial=0) <= INT32_MAX
+    return numbers.astype(np.int32) if fit else numbers
+
+
+def _in_steps(numbers: Ints, steps: int) -> Ints:
+    """Return *numbers*, each of so many *steps*, in single ones."""
+    return numbers if steps == 1 else numbers * steps
 
 
 def _refused_of(result: "Result") -> RefusedOrders:

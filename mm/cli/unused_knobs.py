@@ -100,7 +100,7 @@ def misspelt(environment: Collection[str], known: Collection[str], every: Callab
     for name in environment:
         if name not in known:
             near = [one for one in ours if name.startswith(f"{one}_")]
-            near += [one for one in ours if abs(len(name) - len(one)) <= MISSPELT and _edits(name, one) <= MISSPELT]
+            near += [one for one in ours if _may_be_near(name, one) and _edits(name, one) <= MISSPELT]
             found |= {name: min(near, key=partial(_edits, name))} if near else {}
     others = every() if found else ()
     return [
@@ -108,6 +108,13 @@ def misspelt(environment: Collection[str], known: Collection[str], every: Callab
         for name, near in found.items()
         if name not in others
     ]
+
+
+def _may_be_near(one: str, other: str) -> bool:
+    """Return False if the letters of two words differ by more than `MISSPELT` edits, each of which changes one."""
+    letters, others = set(one), set(other)
+    apart = max(abs(len(one) - len(other)), len(letters - others), len(others - letters))
+    return apart <= MISSPELT
 
 
 def _edits(one: str, other: str) -> int:

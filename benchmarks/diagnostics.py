@@ -256,8 +256,9 @@ def lumpy(seed: int) -> Day:
     noise, gains, losses = rng.normal(0, 0.1, minutes), rng.exponential(2, minutes), rng.exponential(3, minutes)
     changes = noise + gains * (rng.random(minutes) < 0.02) - losses * (rng.random(minutes) < 0.01)
     mean, square = 0.02 * 2 - 0.01 * 3, 0.01 + 0.02 * 8 + 0.01 * 18  # an exponential's mean square is twice its mean's
-    per_year = math.sqrt(365 * 24 * 60)
-    return {"sharpe": (_contains(sharpe_ci95(changes, seed), mean / math.sqrt(square - mean**2) * per_year), [])}
+    per_year = 365 * 24 * 60
+    true = mean / math.sqrt(square - mean**2) * math.sqrt(per_year)
+    return {"sharpe": (_contains(sharpe_ci95(changes, per_year, seed), true), [])}
 
 
 def rolling(data: Path) -> Day:

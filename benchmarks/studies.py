@@ -107,6 +107,7 @@ def played(tape: "Tape", truth: Sides, seed: int) -> "Points":
     from mm.backtest.models import poisson
     from mm.backtest.replay import backtest
     from mm.backtest.rules import Rules
+    from mm.calibration.day_orders import DayOrders
     from mm.calibration.exposure import RestingOrders
     from mm.calibration.quotes import CalibrationLadder
     from mm.calibration.reference import reference_path, span_of
@@ -116,7 +117,8 @@ def played(tape: "Tape", truth: Sides, seed: int) -> "Points":
     rules = Rules(tape.instrument.tick_e8, tape.instrument.lot_e8, enforce_balances=False)
     quotes = CalibrationLadder(DELTAS, DWELL_MS, seed=seed, start_us=tape.start_us)
     orders = RestingOrders.of(backtest(tape, quotes, fills, rules).journal)
-    return orders.between(reference_path(tape, "mid"), *span_of(tape))
+    path, span = reference_path(tape, "mid"), span_of(tape)
+    return DayOrders([orders], path, span).between(*span).points(path.per_tick)
 
 
 def steady(seed: int) -> Day:

@@ -32,7 +32,7 @@ from benchmarks.turns import PYTHON, Measured, Row, at_most, run
 from mm.clock import now_us
 
 if TYPE_CHECKING:
-    from mm.base.logger import Logger
+    from structlog.typing import FilteringBoundLogger as Logger
 
 LEVELS_PER_DIFF = 46
 _MID_TICKS = 6_000_000

@@ -7,7 +7,7 @@ import mm
 from mm.__main__ import COMMANDS, main
 from support import run_python
 
-HEAVY = ("numpy", "polars", "pyarrow", "scipy", "httpx", "websockets", "msgspec", "plotly")
+HEAVY = ("numpy", "polars", "pyarrow", "scipy", "httpx", "websockets", "msgspec", "plotly", "structlog")
 IMPORTS = """
 import json, sys
 from click.testing import CliRunner

@@ -9,17 +9,19 @@ import logging
 import os
 import sys
 import traceback
-from collections.abc import Callable, Iterator, Mapping, Set
+from collections.abc import Callable, Iterator, Mapping, MutableMapping, Set
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from threading import Lock
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, NoReturn, TextIO
 
 import click
 
 from mm.base.held_file import hold_file
-from mm.base.logger import Logger
 from mm.clock import iso, now_us
+
+if TYPE_CHECKING:
+    from structlog.typing import FilteringBoundLogger as Logger
 
 FAILED = "run_failed"  # only in the file: the command line prints the message
 _LEVELS = logging.getLevelNamesMapping()
@@ -34,6 +36,8 @@ class Log:
     """
 
     def __init__(self, path: Path | None, level: str, prefix: str = "", **bound: Any) -> None:
+        import structlog
+
         self._prefix = prefix  # of its lines on the terminal
         self.path, self._least = path, _LEVELS[level]
         self._hidden = {"ts", "level", "event", "run_id", *bound}  # on the terminal, or in front there
@@ -45,7 +49,10 @@ class Log:
             hold_file(self._file.fileno())  # mm watchdog sees by it whether the process lives
         # LOG_LEVEL does not reduce the file, because only the file is kept.
         kept = self._least if self._file is None else min(self._least, logging.INFO)
-        self.logger = Logger(self._write, kept, bound)
+        wrapper = structlog.make_filtering_bound_logger(kept)
+        self.logger: Logger = structlog.wrap_logger(
+            None, [structlog.processors.add_log_level, self._write], wrapper_class=wrapper, **bound
+        )
         self._others = _Forward(self.logger)
         logging.getLogger().addHandler(self._others)
         logging.captureWarnings(True)
@@ -64,13 +71,17 @@ class Log:
             with suppress(OSError):
                 self._file.close()
 
-    def _write(self, level: str, event: str, values: Mapping[str, Any]) -> None:
-        line = {"ts": iso(now_us()), "level": level, "event": event, **values}
+    def _write(self, _logger: object, _method: str, event: MutableMapping[str, Any]) -> NoReturn:
+        """Write *event*, the last step of the logger."""
+        import structlog
+
+        line = {"ts": iso(now_us()), "level": event.pop("level"), "event": event.pop("event"), **event}
         self._append(json.dumps(line, default=str, ensure_ascii=False) + "\n")
-        if event != FAILED and _LEVELS[level.upper()] >= self._least:
+        if line["event"] != FAILED and _LEVELS[line["level"].upper()] >= self._least:
             colour = sys.stderr.isatty() and not os.environ.get("NO_COLOR")
             with suppress(OSError):
                 write_line(sys.stderr, self._prefix + _for_terminal(line, self._hidden, colour=colour))
+        raise structlog.DropEvent
 
     def _append(self, line: str) -> None:
         """Append a line to the file; what a disk refuses is lost, since a log must not end what it tells about."""
@@ -88,7 +99,7 @@ class Log:
 class _Forward(logging.Handler):
     """Forwards log records of other packages to the run's log."""
 
-    def __init__(self, logger: Logger) -> None:
+    def __init__(self, logger: "Logger") -> None:
         super().__init__()
         self._logger = logger
 

@@ -44,7 +44,8 @@ from mm.signals.micro_price import MicroPriceFit, fit_micro_price
 from mm.signals.other_feed import OtherFeed
 
 if TYPE_CHECKING:
-    from mm.base.logger import Logger
+    from structlog.typing import FilteringBoundLogger as Logger
+
     from mm.calibration.calibrator import CalibrationConfig, FillsMeasured
     from mm.calibration.windows import Fallback, WindowPlan
     from mm.cli.calibration_knobs import Calibration, Fit, Windows

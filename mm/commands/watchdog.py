@@ -15,8 +15,9 @@ from mm.live.watchdog import Watchdog, WatchdogLook
 from mm.market_data.metrics import metrics_served
 
 if TYPE_CHECKING:
+    from structlog.typing import FilteringBoundLogger as Logger
+
     from mm.base.doors import Door
-    from mm.base.logger import Logger
 
 
 def main(console: Console, watching: Watching, once: bool) -> None:

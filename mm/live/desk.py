@@ -18,10 +18,11 @@ from mm.live.metrics import TradingMetrics
 from mm.market_data.market_events import BookLost, DepthArrived, MarketEvent, TradeArrived, TradeVerdict
 
 if TYPE_CHECKING:
+    from structlog.typing import FilteringBoundLogger as Logger
+
     from mm.backtest._engine import Engine
     from mm.backtest.paper_exchange import PaperExchange
     from mm.backtest.rules import Rules
-    from mm.base.logger import Logger
     from mm.live._live_engine import LiveEngine
     from mm.live.audit import AuditLog
     from mm.live.state import StateWriter

@@ -62,7 +62,8 @@ from mm.live.ws_api import WsApi, key_refused, linked
 from mm.market_data.rate_budget import RateBudget
 
 if TYPE_CHECKING:
-    from mm.base.logger import Logger
+    from structlog.typing import FilteringBoundLogger as Logger
+
     from mm.live.audit_books import AuditOrder
 
 __all__ = ["NOT_SENT", "Gateway", "GatewayRun", "OrderAccess", "OrderListener", "Surroundings"]

@@ -25,7 +25,8 @@ from mm.live.guardian import NOTHING_OPEN, READY, TAKE_OVER, GuardedTrade
 from mm.live.trade_venue import quiet_file, trader_lock
 
 if TYPE_CHECKING:
-    from mm.base.logger import Logger
+    from structlog.typing import FilteringBoundLogger as Logger
+
     from mm.live.keys import Credentials
 
 BEAT_S = 0.1

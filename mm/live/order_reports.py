@@ -23,7 +23,7 @@ from mm.live.live_orders import (
 )
 
 if TYPE_CHECKING:
-    from mm.base.logger import Logger
+    from structlog.typing import FilteringBoundLogger as Logger
 
 
 class OrderListener:

@@ -16,9 +16,10 @@ from mm.signals.other_feed import OtherFeed
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from structlog.typing import FilteringBoundLogger as Logger
+
     from mm.backtest.live_feed import FeedEvent
     from mm.backtest.paper_exchange import PaperExchange
-    from mm.base.logger import Logger
     from mm.instrument import Instrument
     from mm.live._live_engine import LiveEngine
     from mm.live.terms import ShadowTerms

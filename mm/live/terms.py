@@ -28,7 +28,8 @@ from mm.signals.micro_price import MicroPriceFit
 from mm.tape.tape import Tape
 
 if TYPE_CHECKING:
-    from mm.base.logger import Logger
+    from structlog.typing import FilteringBoundLogger as Logger
+
     from mm.market_data.live_session import LiveSession
     from mm.market_data.snapshot import RestClient
     from mm.runs.in_progress import Run

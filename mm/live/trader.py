@@ -21,8 +21,9 @@ from mm.live.ledger import NOTHING, AccountFill, Held, Ledger, fee_e8, most_fee_
 from mm.live.order_reports import OrderListener
 
 if TYPE_CHECKING:
+    from structlog.typing import FilteringBoundLogger as Logger
+
     from mm.backtest.live_feed import FeedEvent
-    from mm.base.logger import Logger
     from mm.live.desk import TradeDesk
 
 _Given = TypeVar("_Given")

@@ -42,7 +42,7 @@ from mm.market_data.venue import (
 )
 
 if TYPE_CHECKING:
-    from mm.base.logger import Logger
+    from structlog.typing import FilteringBoundLogger as Logger
 
 DAY_OVER, DAY_REMOVED = "day_over", "day_removed"
 CONTINUING_REASONS = (DAY_OVER, DAY_REMOVED)

@@ -39,7 +39,7 @@ from mm.market_data.ws_link import GATHER_S
 from mm.market_data.ws_stream import WsStream
 
 if TYPE_CHECKING:
-    from mm.base.logger import Logger
+    from structlog.typing import FilteringBoundLogger as Logger
 
 
 _CONNECT_DELAY_S = 0.25

@@ -25,7 +25,7 @@ from mm.market_data.stalls import StallDetector, TradeWatch
 from mm.market_data.ws_stream import WsStream
 
 if TYPE_CHECKING:
-    from mm.base.logger import Logger
+    from structlog.typing import FilteringBoundLogger as Logger
 
 DRAIN_S = 2.0
 ROLL_GRACE_US = US_PER_S

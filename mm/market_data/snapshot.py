@@ -24,7 +24,7 @@ from mm.market_data.rate_budget import Backoff, RateBudget, retry_after_s
 from mm.market_data.venue import Answer, MarketVenue, Refusal, RestRequest, trusted, with_symbol
 
 if TYPE_CHECKING:
-    from mm.base.logger import Logger
+    from structlog.typing import FilteringBoundLogger as Logger
 
 CONNECT_TIMEOUT_S = 10.0
 READ_TIMEOUT_S = 30.0

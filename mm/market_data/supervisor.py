@@ -15,7 +15,7 @@ from mm.errors import MMError
 from mm.market_data.rate_budget import Backoff
 
 if TYPE_CHECKING:
-    from mm.base.logger import Logger
+    from structlog.typing import FilteringBoundLogger as Logger
 
 FIRST_DELAY_S, MOST_DELAY_S = 1.0, 60.0
 GRACE_S = 20.0

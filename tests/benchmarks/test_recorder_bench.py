@@ -3,10 +3,11 @@
 import math
 
 import pytest
+import structlog
+from structlog.testing import capture_logs
 
 from benchmarks.recorder import KINDS, measure
 from benchmarks.turns import PYTHON, run
-from mm.base.logger import Logger
 
 pytestmark = pytest.mark.slow  # a measurement of the project, not a fault of the product
 
@@ -31,8 +32,8 @@ def test_measure_returns_complete_rows(outputs, monkeypatch):
     monkeypatch.setattr(
         "benchmarks.recorder.run", lambda command: type("ProcessResult", (), {"output": outputs[command[3]]})
     )
-    logged = list[str]()
-    measured = measure(2, Logger(lambda _level, event, _values: logged.append(event)), 2000)
+    with capture_logs() as logged:
+        measured = measure(2, structlog.get_logger(), 2000)
     assert len(logged) == 1 + 2 * len(KINDS)
     assert all(len(row.ours) == 2 for row in measured.rows[:-1])
     assert measured.lines("recorder")

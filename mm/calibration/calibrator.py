@@ -190,6 +190,8 @@ class Calibrator:
         """
         self.tapes = known_at_end(tapes_given(tape, "the calibration"))
         self.config, self.reference_choice = config, choice
+        # Rates are of the market by one clock: reference, states, prints and simulated orders are as it was received.
+        rules = rules and rules.without_feed()
         self._rules, self._held, self._found, self._learn_us = rules, held, marks, learn_us
         self._known: tuple[int, Calibrator] = self.end_us, self
         self._orders: dict[int, DayOrders] = {}

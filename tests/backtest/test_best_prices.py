@@ -224,9 +224,10 @@ def test_order_between_two_days_meets_best_prices_of_the_first_day(ask):
         dataclasses.replace(tape, meta=TapeMeta(**meta))
         for tape, meta in ((first, {"last_update_id": 7}), (second, {"carried_from": 7}))
     )
-    best = backtest([first, second], fixed_spread(delta_ticks=0), trade_cross(), ALWAYS_ON).journal
+    apart = dataclasses.replace(ALWAYS_ON, own_orders_meet=False)  # both quotes are at the mid
+    best = backtest([first, second], fixed_spread(delta_ticks=0), trade_cross(), apart).journal
     with every_event():
-        whole = backtest([first, second], fixed_spread(delta_ticks=0), trade_cross(), ALWAYS_ON).journal
+        whole = backtest([first, second], fixed_spread(delta_ticks=0), trade_cross(), apart).journal
     assert_same(read_journal(best), read_journal(whole))
     assert ("REJECT" in [ACTIONS[action] for action in best.orders[:, 2]]) == (ask == 101)
 
@@ -310,15 +311,16 @@ def test_model_that_reads_beyond_its_declared_depth_raises_model_error(answer, m
 
 
 def test_all_journal_tables_are_compared():
-    assert set(TABLES) == {"orders", "fills", "state", "mids", "breaches"}
+    assert set(TABLES) == {"orders", "fills", "state", "mids", "spans", "breaches"}
 
 
 def test_tape_played_again_derives_its_streams_once():
     """The streams of a day take longer than its replay; of many days, those played are dropped."""
-    (tape, other) = (Tape.of(TEST, EVENTS) for _ in range(2))
+    tape, other = (Tape.of(TEST, EVENTS) for _ in range(2))
+    later = tape.restamped(tape.event_us + 10_000, tape.start_us + 10_000, tape.end_us + 10_000)
     backtest(tape, fixed_spread(delta_ticks=1), trade_cross(), ALWAYS_ON)
     first = tape.price_moves
     backtest(tape, fixed_spread(delta_ticks=1), trade_cross(), ALWAYS_ON)
     assert tape.price_moves is first
-    backtest([other], fixed_spread(delta_ticks=1), trade_cross(), ALWAYS_ON)
+    backtest([other, later], fixed_spread(delta_ticks=1), trade_cross(), ALWAYS_ON)
     assert "price_moves" not in vars(other)

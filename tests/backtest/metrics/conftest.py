@@ -15,6 +15,6 @@ def journal(tmp_path_factory, request):
 
     folder = DayFolder(tmp_path_factory.mktemp("states"), "SIMUSDT", "20260105")
     make_day(folder, PoissonMarket(A_per_s=1.2, k_per_tick=0.4), Session("SIMUSDT", "20260105", 1 / 6, 3))
-    terms = {"initial_cash": 10**8, "initial_inventory": 10**5, "sensitivity": False}
+    terms = {"initial_cash": 10**8, "initial_inventory": 10**5, "sensitivity": False, "feed_latency": "none"}
     model, quotes = request.param[0], {"delta_ticks": 1.5, **request.param[1]}
     return mm.backtest(mm.load_day(folder.path), model, "queue_risk_averse", quote_params_json=quotes, **terms)

@@ -75,16 +75,20 @@ def test_with_a_fit_it_stays_within_the_measured_distances():
     assert quotes.ask_ticks == 1001
 
 
+TOO_MANY = "with the feed's latency five captures reject 6 to 12 %, as the quotes follow the market later"
+
+
 @pytest.mark.slow
+@pytest.mark.parametrize("feed", ["none", pytest.param("auto", marks=pytest.mark.xfail(reason=TOO_MANY))])
 @pytest.mark.parametrize(("folder", "symbol"), CAPTURES, ids=[f"{one[0][13:]} {one[1]}" for one in CAPTURES])
-def test_defaults_on_recorded_days(tmp_path, folder, symbol):
+def test_defaults_on_recorded_days(tmp_path, folder, symbol, feed):
     """With both balances funded: fills, at most 5 % of orders rejected, both sides at rest for .9 of the time."""
     if not (DATA / folder).is_dir():
         pytest.skip("needs ../shared/data, the recorded captures")
     import_captures(sorted((DATA / folder).glob("*.gz")), symbol, tmp_path, run_id="R", options=ImportOptions())
     tape = mm.load_day(tmp_path / symbol / days_of(tmp_path, symbol)[-1])
     for fit in (None, mm.calibrate(tape)):
-        found = mm.backtest(tape, **FUNDED, **({} if fit is None else {"fit": fit})).summary
+        found = mm.backtest(tape, **FUNDED, feed_latency=feed, **({} if fit is None else {"fit": fit})).summary
         assert found["n_fills"] > 5
         assert found["n_rejects"] <= 0.05 * found["n_orders"]
         assert found["two_sided_uptime"] >= 0.9

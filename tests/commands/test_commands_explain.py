@@ -17,7 +17,16 @@ def desk(tmp_path_factory):
     assert call("sim", "day", *day, "--hours", "0.1", "--scenario", "poisson").exit_code == 0
     run = [*day, "--out-root", str(folder / "out"), "--run-id", "one", "--initial-inventory", "100"]
     assert (
-        call("backtest", *run, "--quote-model", "fixed_spread", "--quote-params-json", '{"delta_ticks": 2}').exit_code
+        call(
+            "backtest",
+            *run,
+            "--quote-model",
+            "fixed_spread",
+            "--quote-params-json",
+            '{"delta_ticks": 2}',
+            "--feed-latency",
+            "none",
+        ).exit_code
         == 0
     )
     return folder

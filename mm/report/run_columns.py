@@ -216,14 +216,15 @@ def columns_of(result: "Result") -> RunColumns:
     """Return the columns of a finished backtest."""
     terms, state = result.terms, result.journal.state
     us, mid2 = result.journal.mids.T
-    rows, usual = (None, None) if len(state) <= ALL_DRAWN else state_rows(state)
+    excluded = result.excluded()
+    rows, usual = (None, None) if len(state) <= ALL_DRAWN else state_rows(state, excluded)
     return RunColumns(
         fills=_fills_of(result),
         state=result.account_columns(DRAWN, rows),
         quotes=standing_of(result.journal, terms.instrument.tick_e8),
         mid_us=us,
         mid=np.where(mid2 > 0, mid2 * terms.instrument.tick_e8 / (2 * E8), np.nan),
-        excluded=result.excluded(),
+        excluded=excluded,
         refused=_refused_of(result),
         rates=() if terms.intensity is None else terms.intensity.rows(),
         market=market_of(result.tapes, terms.feed) if result.tapes else None,
@@ -248,18 +249,22 @@ def _fills_of(result: "Result") -> dict[str, Numbers]:
     return {name: columns[name] for name in FILL_COLUMNS}
 
 
-def state_rows(state: "Table") -> tuple[Rows, float]:
+def state_rows(state: "Table", excluded: Ints) -> tuple[Rows, float]:
     """Return the state rows to draw: those of a change, the row before each, and one per five seconds of the others.
+
+    So are the rows on both sides of each end of an *excluded* stretch, which is a hole however short it is.
 
     Also return the median µs between two of all rows, at most 2³¹ - 1. Nights between days then look the same as
     without thinning: both ends of a pause are kept, and none is added.
     """
     drawn, apart_us = np.zeros(len(state), np.bool_), np.empty(max(len(state) - 1, 0), np.int32)
+    edges_us = excluded.ravel()
     drawn[[0, -1]] = True
     for begin, piece in in_pieces(state, 1):
         end = begin + len(piece)
         us, apart = piece[:, 0], np.diff(piece[:, 0])
         changed = (apart > STILL_US) | (piece[1:, 1:5] != piece[:-1, 1:5]).any(axis=1)
+        changed |= np.diff(np.searchsorted(edges_us, us, side="right")) != 0
         drawn[begin : end - 1] |= changed
         drawn[begin + 1 : end] |= changed | (np.diff(us // STILL_US) != 0)
         apart_us[begin : end - 1] = np.minimum(apart, INT32_MAX)

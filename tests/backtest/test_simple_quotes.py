@@ -166,8 +166,8 @@ def test_run_equals_run_of_plain_python_models(model, unit, data):
     assert compiled_journal.counters == plain_journal.counters
 
 
-LOTS = ("imbalance", {"delta_ticks": 1, "shift_ticks": 12})
-FIXED = ("fixed_spread", {"delta_ticks": 1})
+LOTS = ("imbalance", {"delta_ticks": 5, "shift_ticks": 12})
+FIXED = ("fixed_spread", {"delta_ticks": 5})
 
 
 @pytest.mark.parametrize(

@@ -47,7 +47,7 @@ def completions(*words: str, incomplete: str = "") -> list[str]:
         (["backtest", "--day"], "2026", ["20260101"]),
         (["backtest", "--quote-model"], "gl", ["glft", "glft_grid"]),
         (["backtest", "--fill-model"], "queue_prob_p", ["queue_prob_power"]),
-        (["backtest", "--feed-latency"], "", ["none", "recorded"]),
+        (["backtest", "--feed-latency"], "", ["auto", "recorded", "none"]),
         (["backtest", "--fit"], "", ["last", "cal"]),
         (["runs", "show"], "", ["base", "cal"]),
         (["runs", "diff", "base"], "c", ["cal"]),

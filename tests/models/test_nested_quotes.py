@@ -57,6 +57,9 @@ class StubRun:
     def input_file(self, path):
         self.files.append(path.name)
 
+    def keep_source(self, modules):
+        self.files += [f"{name}.py" for name in modules]
+
 
 @pytest.fixture
 def models_dir(tmp_path, monkeypatch):

@@ -135,12 +135,25 @@ def test_long_run_is_drawn_without_unchanged_rows(scribe):
         np.testing.assert_array_equal(getattr(thin, name)[at], getattr(whole, name)[last])
 
 
+NONE_EXCLUDED = np.empty((0, 2), np.int64)
+
+
+def test_short_excluded_stretch_is_a_hole_of_a_long_run():
+    """Ten seconds without a change, of which two and a half had no valid book."""
+    us = np.arange(10) * 1_000_000
+    state = np.zeros((len(us), 6), np.int64)
+    state[:, 0] = us
+    rows, _ = run_columns.state_rows(state, np.array([[5_500_000, 8_000_000]]))
+    assert {5, 6, 7, 8} <= set(rows.tolist())
+    assert 2 not in rows
+
+
 def test_drawn_rows_keep_one_in_five_seconds_and_both_ends_of_a_change():
     """A minute without a row stays a pause, and hours without a change do not become pauses."""
     us = np.append(np.arange(0, 3_600), np.arange(4_000, 4_100)) * 1_000_000
     state = np.zeros((len(us), 6), np.int64)
     state[:, 0], state[:, 3] = us, np.where(us < 1_003_000_000, 1, 2)
-    rows, usual = run_columns.state_rows(state)
+    rows, usual = run_columns.state_rows(state, NONE_EXCLUDED)
     assert usual == 1_000_000
     assert {1_002, 1_003} <= set(rows.tolist())
     assert len(rows) == pytest.approx(len(us) / 5, abs=5)
@@ -164,7 +177,7 @@ def test_drawn_rows_equal_those_of_plain_comparisons(seed, monkeypatch):
         if us[i] // 5_000_000 != us[i - 1] // 5_000_000:
             keep.add(i)
     monkeypatch.setattr(columns, "PIECE", int(random.choice([6, 30, 1 << 20])))
-    rows, usual = run_columns.state_rows(state)
+    rows, usual = run_columns.state_rows(state, NONE_EXCLUDED)
     assert rows.tolist() == sorted(keep)
     assert usual == (np.median(np.minimum(np.diff(us), 2**31 - 1)) if count > 1 else 0)
 

@@ -114,7 +114,7 @@ def test_level_changes_are_kept_from_second_run_on(folder, cache):
 
 
 def test_level_changes_are_released_after_replay_unless_tape_stays(folder, cache, monkeypatch):
-    """The next replay of this day, one of several, reads their pages again; the content is unchanged."""
+    """Days that arrive one after the other are released; the next replay reads their pages again, unchanged."""
     first = load_day(folder, cache=cache)
     assert first.kept_mapped().levels
     tape = load_day(folder, cache=cache)
@@ -123,7 +123,7 @@ def test_level_changes_are_released_after_replay_unless_tape_stays(folder, cache
     monkeypatch.setattr(level_changes, "release", released.append)
     rules = Rules(tape.instrument.tick_e8, tape.instrument.lot_e8, enforce_balances=False)
     for played_tape, count in ((tape.kept_mapped(), 0), (tape, 1)):
-        backtest([played_tape], fixed_spread(delta_ticks=1.0), queue_prob_power(), rules)
+        backtest(iter([played_tape]), fixed_spread(delta_ticks=1.0), queue_prob_power(), rules)
         assert len(released) == count
     assert np.array_equal(tape.levels.change, change)
 

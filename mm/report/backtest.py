@@ -41,7 +41,6 @@ from mm.report.frame import (
     header,
     in_row,
     interval,
-    listing,
     minute,
     notes,
     nothing,
@@ -71,6 +70,7 @@ EFFECTIVE = (  # knobs shown at the top of the page, by name
     "maker_fee_rate",
     "initial_cash",
     "initial_inventory",
+    "others",
 )
 Summary = Mapping[str, Any]
 
@@ -297,8 +297,9 @@ def used_parameters(summary: Summary) -> list[Row]:
 
 
 def short_value(value: object) -> str:
-    """Return the value of a parameter as HTML."""
-    return escape(number(value) if isinstance(value, float) else str(value))
+    """Return the value of a parameter as HTML; JSON without the marks that only a parser needs."""
+    text = number(value) if isinstance(value, float) else str(value)
+    return escape(text[1:-1].replace('"', "") if text.startswith("{") else text)
 
 
 LISTED = 500  # fills in the table; the file has all
@@ -321,7 +322,7 @@ def fills_card(summary: Summary, run: RunColumns) -> str:
     left = f" The last {LISTED:,} of {count:,}; fills_{escape(summary['symbol'])}.csv has all." if first else ""
     hint = f"{text}. Click on a head to sort; mm runs explain RUN --fill N shows the market around one.{left}"
     head = ("fill", "time, UTC", "side", "price", "quantity", "half-spread at the fill", "fee", "reason")
-    return card("Fills and round trips", hint, listing(head, rows))
+    return card("Fills and round trips", hint, grid(head, rows, "listing"))
 
 
 def _fill_row(place: int, us: int, side: str, *values: Any) -> tuple[str, ...]:
@@ -433,7 +434,7 @@ def _worth(row: Mapping[str, Any] | None) -> str:
         return "–"
     ends = row.get("realised_ci95")  # older runs have that of the move alone
     text = f'<b class="{decided(*(ends or (None, None)))}">{signed(row["realised"], 3)}</b>'
-    return text + (f" <small>{interval(ends, 2)}</small>" if ends else "")
+    return text + (f' <small class="line">{interval(ends, 2).removeprefix("95 %: ")}</small>' if ends else "")
 
 
 def days_card(summary: Summary) -> str:
@@ -454,12 +455,11 @@ def sensitivity_card(summary: Summary) -> str:
         adding = "SENSITIVITY=1 adds backtests with optimistic and pessimistic fills, and with other latencies."
         why = [escape(line) for line in summary.get("warnings", ()) if line.startswith(NO_SENSITIVITY)]
         return card(title, (why or [adding])[0], "")
-    head = ("fill model", "latency", "feed", "PnL of the quoting", "fills", "inventory, rms", "mid 60 s after a fill")
+    headline = next((row for row in rows if row.get("role") == "headline"), rows[0])
+    head = ("assumption", "PnL of the quoting", "fills", "inventory, rms", "mid after 60 s")
     cells = [
         (
-            f"{escape(str(row['fills']))} <small>{escape(row.get('role') or '')}</small>",
-            f"{short(row['latency'])} ×",
-            escape(row.get("feed") or ""),
+            f'{escape(str(row["fills"]))} <small class="line">{escape(_difference(row, headline))}</small>',
             coloured(quoting_of(row)),
             "–" if row["n_fills"] is None else f"{row['n_fills']:,}",
             number(row["inventory_rms"], 3),
@@ -471,3 +471,14 @@ def sensitivity_card(summary: Summary) -> str:
     verdict = "The sign of the PnL depends on the assumptions." if unsure else "The PnL has the same sign in all."
     hint = f"The same strategy under other fill models, at other latencies, and with the other feed. {verdict}"
     return card(title, hint, grid(head, cells))
+
+
+def _difference(row: Mapping[str, Any], headline: Mapping[str, Any]) -> str:
+    """Return the role of a row of the sensitivity, and in which of latency and feed it differs from the headline's."""
+    role, latency, feed = row.get("role"), row["latency"], row.get("feed")
+    differs = [
+        "" if role in (None, "other") else str(role),
+        "" if latency == headline["latency"] else f"{short(latency)} × latency",
+        "" if feed == headline.get("feed") else f"feed {feed}",
+    ]
+    return " · ".join(filter(None, differs))

@@ -249,7 +249,7 @@ def split_figure(summary: Mapping[str, Any]) -> Figure | None:
         "orientation": "h",
         "y": [f"{name} {signed(amount)}" for name, amount in parts.items()],
         "x": list(parts.values()),
-        "measure": ["relative", "relative", "relative", "total"],
+        "measure": [*("relative" for _ in range(len(parts) - 1)), "total"],
         "increasing": {"marker": {"color": GAIN}},
         "decreasing": {"marker": {"color": LOSS}},
         "totals": {"marker": {"color": GAIN if pnl >= 0 else LOSS}},

@@ -24,7 +24,6 @@ from mm.report.frame import (
     header,
     in_row,
     interval,
-    listing,
     notes,
     origin,
     tile,
@@ -228,7 +227,9 @@ def _holes_card(content: Content) -> str:
     if not content["holes"]:
         return ""
     rows = [(escape(hole["day"]), escape(hole["symbol"]), escape(hole["reason"])) for hole in content["holes"]]
-    return card("Not played", "These days are in none of the numbers.", listing(("day", "symbol", "reason"), rows))
+    return card(
+        "Not played", "These days are in none of the numbers.", grid(("day", "symbol", "reason"), rows, "listing words")
+    )
 
 
 def _table_card(content: Content) -> str:
@@ -265,4 +266,6 @@ def _table_card(content: Content) -> str:
         )
         for row in content["rows"]
     ]
-    return card("Every day", "evaluation_days.csv has these rows, and the command of each.", listing(head, rows))
+    return card(
+        "Every day", "evaluation_days.csv has these rows, and the command of each.", grid(head, rows, "listing")
+    )

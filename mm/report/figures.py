@@ -206,7 +206,7 @@ def stacked(
             "annotations": notes,
             "shapes": shapes,
             "height": total + TOP_PX + AXIS_PX + (18 if _titled(x) else 0),
-            "margin": {"l": 64, "r": 18, "t": TOP_PX, "b": AXIS_PX + (18 if _titled(x) else 0)},
+            "margin": {"l": 64, "r": TOOLS_PX, "t": TOP_PX, "b": AXIS_PX + (18 if _titled(x) else 0)},
             "hovermode": "x unified" if len(panels) > 1 else "closest",
             "hoversubplots": "axis",
             "barmode": "relative" if many else "group",
@@ -367,6 +367,7 @@ _Y_AXIS = {
 _X_AXIS = {"exponentformat": "none", "separatethousands": True, "showspikes": True, "spikemode": "across"}
 _X_AXIS |= {"ticklabelstandoff": 8, "spikethickness": 1, "spikedash": "dot", "spikecolor": SOFT, "spikesnap": "cursor"}
 NARROW_PX = 640  # width at which titles and legends fit side by side, or the lines of a legend are counted
+TOOLS_PX = 34  # beside the chart, so that its tools cover neither legend nor lines
 LETTER_PX, KEY_PX = 6.6, 48  # of text, and of the mark of a name in a legend
 
 

@@ -292,8 +292,13 @@ def table(caption: str, rows: Sequence[Row]) -> str:
     )
 
 
-def grid(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+def grid(head: Sequence[str], rows: Sequence[Sequence[str]], kind: str = "") -> str:
     """Return *rows* of HTML cells under a *head*; the first column is the name of its row.
+
+    Args:
+        head: The names of the columns.
+        rows: As many cells each.
+        kind: ``listing`` scrolls within its card, ``words`` has cells of text, the last of which wraps.
 
     Raises:
         ValueError: If a row has another number of cells than the head, so that numbers would have wrong names.
@@ -303,12 +308,7 @@ def grid(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     first, *others = map(escape, head)
     names = f'<tr class="cols"><th>{first}</th>{"".join(f"<td>{name}</td>" for name in others)}</tr>'
     body = "".join(f"<tr><th>{row[0]}</th>{''.join(f'<td>{cell}</td>' for cell in row[1:])}</tr>" for row in rows)
-    return f'<div class="wide"><table class="grid">{names}{body}</table></div>'
-
-
-def listing(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Return a long `grid`, which scrolls within its card."""
-    return grid(head, rows).replace('<div class="wide">', '<div class="wide listing">', 1)
+    return f'<div class="{f"wide {kind}".strip()}"><table class="grid">{names}{body}</table></div>'
 
 
 def origin(about: About) -> str:

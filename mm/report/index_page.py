@@ -33,7 +33,7 @@ def index_page(runs: Sequence[Listing], root: str) -> str:
         name = run_id if run.link is None else f'<a href="{escape(run.link)}">{run_id}</a>'
         found = ", ".join(f"{escape(key)} {_text(value)}" for key, value in run.found.items())
         rows.append((started[:19].replace("T", " "), kind, symbol, day, name, status, found or "–"))
-    table = grid(head, rows).replace('<div class="wide">', '<div class="wide words">', 1)
+    table = grid(head, rows, "words")
     body = table if rows else nothing("There are no runs.")
     hint = "Click on a head to sort; a name links to the page of its run."
     return document(f"{root} · runs", [header("Runs", root, f"{len(runs):,} runs"), card("All runs", hint, body)])

@@ -5,6 +5,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -370,9 +371,8 @@ def read_columns(folder: Path, symbol: str, market: MarketColumns | None = None)
         sent["active_recv_us"].cast(pl.Int64).to_numpy(),
         sent["until_us"].cast(pl.Int64).fill_null(end_us).to_numpy(),
     )
-    edges = np.flatnonzero(np.diff(np.isnan(mid), prepend=False, append=False))
-    at = np.append(us, us[-1:])
-    excluded = np.stack([at[edges[::2]], at[edges[1::2]]], axis=1)
+    summary = _summary(folder)
+    excluded = _stretches_without_book(us, mid, summary.get("spans") or [])
     none = orders.filter(pl.col("action").is_in(REFUSALS))
     refused = RefusedOrders(
         us=none["recv_us"].to_numpy(),
@@ -383,15 +383,32 @@ def read_columns(folder: Path, symbol: str, market: MarketColumns | None = None)
     )
     if market is not None:
         us, mid = market.us, (market.bid + market.ask) / 2
-    return RunColumns(
-        _arrays(fills), _arrays(state), quotes, us, mid, excluded, refused, market=market, target=_target(folder)
-    )
+    target = float(summary.get("target_inventory") or 0.0)  # an earlier version had none
+    return RunColumns(_arrays(fills), _arrays(state), quotes, us, mid, excluded, refused, market=market, target=target)
 
 
-def _target(folder: Path) -> float:
-    """Return the target inventory of the run in *folder*; 0 without a summary, or for a run of an earlier version."""
+def _summary(folder: Path) -> Mapping[str, Any]:
+    """Return the numbers of the run in *folder*; none without a summary."""
     path = folder / "summary.json"
-    return float(json.loads(path.read_bytes()).get("target_inventory") or 0.0) if path.exists() else 0.0
+    return json.loads(path.read_bytes()) if path.exists() else {}
+
+
+def _stretches_without_book(us: Ints, mid: Floats, spans: Sequence[Sequence[int]]) -> Ints:
+    """Return the stretches of state rows without a mid, and those between the *spans* with a market.
+
+    The mark of a night is that of the evening, so its rows have a mid.
+    """
+    edges = np.flatnonzero(np.diff(np.isnan(mid), prepend=False, append=False))
+    at = np.append(us, us[-1:])
+    rows = [*zip(at[edges[::2]].tolist(), at[edges[1::2]].tolist(), strict=True)]
+    rows += [(end, begin) for (_, end), (begin, _) in pairwise(spans)]
+    joined = list[list[int]]()
+    for begin, end in sorted(rows):
+        if joined and begin <= joined[-1][1]:
+            joined[-1][1] = max(joined[-1][1], end)
+        else:
+            joined.append([begin, end])
+    return np.array(joined, np.int64).reshape(-1, 2)
 
 
 def _arrays(frame: "pl.DataFrame") -> dict[str, Any]:

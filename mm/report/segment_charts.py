@@ -73,7 +73,8 @@ def step_s(rows: "SegmentRows") -> float:
 def _account_panels(rows: "SegmentRows", run: "EquityCurve", quote: str) -> list[Panel]:
     pnl = earned(run, rows)
     middle = _middles(rows, np.ones(len(rows), np.bool_))
-    width = figures.ms((rows.numbers["end_us"] - rows.numbers["start_us"]) * 0.9)
+    start, end = rows.with_market()
+    width = figures.ms((end - start) * 0.9)
     tips = [f"{_when(rows, i)}: {signed(amount)}" for i, amount in enumerate(pnl.tolist())]
     bars = figures.bars("PnL", figures.ms(middle), pnl, figures.signs(pnl), tips, width=width)
     return [
@@ -140,7 +141,8 @@ def _ratio_panel(rows: "SegmentRows") -> Panel:
 
 
 def _middles(rows: "SegmentRows", at: Mask) -> Ints:
-    middle: Ints = ((rows.numbers["start_us"] + rows.numbers["end_us"])[at] / 2).astype(np.int64)
+    start, end = rows.with_market()
+    middle: Ints = ((start + end)[at] / 2).astype(np.int64)
     return middle
 
 

@@ -23,7 +23,6 @@ from mm.report.frame import (
     grid,
     header,
     in_row,
-    listing,
     notes,
     nothing,
     origin,
@@ -74,12 +73,12 @@ def page(folder: Path, about: About | None = None, record: Mapping[str, Any] | N
         _tiles(content),
         notes([*_cautions(content, record), *_failures(rows)], "notes"),
         _search_card(content),
+        _table_card(content),
         _grid_cards(content),
         in_row(_halves_card(content, points), _selection_card(content)),
         _forward_card(content, points),
         _pnl_card(content, start_us, columns, pnl),
         in_row(*points.axis_cards()),
-        _table_card(content),
         _words_card(content, record),
         _best_card(content),
         origin(about) if about else "",
@@ -245,7 +244,7 @@ def _selection_card(content: Content) -> str:
     hint = "The best is compared with the expected best of as many trials without skill, within each fill assumption."
     head = [*shown, "trials", "independent", "deflated", "overfitting"]
     return card(
-        "Selection bias of the best", hint, listing(head, cells) if cells else nothing("No point has a result.")
+        "Selection bias of the best", hint, grid(head, cells, "listing") if cells else nothing("No point has a result.")
     )
 
 
@@ -299,7 +298,7 @@ def _table_card(content: Content, most: int = SHOWN) -> str:
         f"Designs by {content['rank_by']} under their worst fill assumption{sorts}. Lower bound: {_bound(content)}. "
         f"Tied: not told apart from the first design, with all pairs of designs at 95 % at once.{more}"
     )
-    return card("Points", hint, listing(head, [list(map(escape, row)) for row in cells]))
+    return card("Points", hint, grid(head, [list(map(escape, row)) for row in cells], "listing"))
 
 
 def _words_card(content: Content, record: Mapping[str, Any] | None) -> str:

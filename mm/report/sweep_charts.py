@@ -28,7 +28,8 @@ _BESIDE = 0.3  # maximum offset of points to either side of a value, as a share 
 def grid_figures(rows: Sequence[Row], axes: Sequence[Axis], rank_by: str) -> list[tuple[str, Figure]]:
     """Return a map over the two longest axes for each choice of the others, with its name; empty below two axes.
 
-    All maps share the scale of their colours; the best cell is framed.
+    All maps share the scale of their colours; the best cell is framed. Maps of which less than half is known are left
+    out.
     """
     varied = [axis for axis in axes if len(axis["values"]) > 1]
     if len(varied) < 2:
@@ -44,6 +45,9 @@ def grid_figures(rows: Sequence[Row], axes: Sequence[Axis], rank_by: str) -> lis
     for choice in choices:
         cells = [[by_values.get((*choice, d, a)) for a in across["values"]] for d in down["values"]]
         values = [[None if row is None else row[rank_by] for row in line] for line in cells]
+        cells_known = sum(value is not None for line in values for value in line)
+        if 2 * cells_known < len(across["values"]) * len(down["values"]):
+            continue  # designs of a search have few neighbours
         places = [
             (d, a) for d, line in enumerate(cells) for a, row in enumerate(line) if row is not None and row["rank"] == 1
         ]

@@ -85,6 +85,8 @@ def page(
         over = equity_curve(run) if run is not None and len(run.state["recv_us"]) else None
         if over is not None:
             rows = replace(rows, extent=(min(over.x[0], rows.x[0]), max(over.x[1], rows.x[1])))
+        if summary is not None:
+            rows = replace(rows, spans=summary.get("spans") or ())  # an earlier version wrote none
         body.append(_over_time(rows, over, summary))
         if summary is not None:
             body += _traded(summary, about.folder)

@@ -196,11 +196,13 @@ class SegmentRows:
         numbers: The numeric columns, by name; NaN for an empty cell.
         words: The other columns.
         extent: First and last instant of charts, µs; None for the range of the segments.
+        spans: First and last µs of each stretch with a market; none if unknown.
     """
 
     numbers: dict[str, Floats]
     words: dict[str, list[str]]
     extent: tuple[float, float] | None = None
+    spans: Sequence[Sequence[int]] = ()
 
     def __len__(self) -> int:
         return len(self.words["source"])
@@ -214,6 +216,20 @@ class SegmentRows:
     def own(self) -> tuple[float, float]:
         """Start of the first segment and end of the last, µs."""
         return float(self.numbers["start_us"][0]), float(self.numbers["end_us"][-1])
+
+    def with_market(self) -> tuple[Floats, Floats]:
+        """Return start and end of each segment's longest part with a market, µs: not the night that it lasts through.
+
+        A segment without any is whole.
+        """
+        start, end = self.numbers["start_us"], self.numbers["end_us"]
+        longest, parts = np.zeros(len(self)), (start.copy(), end.copy())
+        for first, last in self.spans:
+            begins, ends = np.maximum(start, first), np.minimum(end, last)
+            longer = ends - begins > longest
+            longest[longer] = (ends - begins)[longer]
+            parts[0][longer], parts[1][longer] = begins[longer], ends[longer]
+        return parts
 
 
 def read_segments(path: Path) -> SegmentRows:

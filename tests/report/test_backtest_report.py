@@ -139,7 +139,7 @@ def test_markouts_card_lists_each_kind_of_fill():
     later = row | {"horizon_s": 5, "realised": -0.15, "realised_ci95": [-0.5, 0.2]}
     html = markouts_card({"markouts": [row, later, row | {"fills": "a<b", "realised_ci95": None}]})
     read(html)
-    assert '<b class="gain">+1</b> <small>95 %: 0.8 to 1.2</small>' in html
+    assert '<b class="gain">+1</b> <small class="line">0.8 to 1.2</small>' in html
     assert '<b class="">+1</b>' in html
     assert '<b class="">−0.15</b>' in html
     assert "a&lt;b" in html
@@ -169,7 +169,9 @@ def test_sensitivity_block_is_drawn_if_the_summary_has_one():
     both = sensitivity_card({"sensitivity": {"rows": [HONEST, HONEST | {"pnl_total": 2.0, "role": None}]}})
     read(both)
     assert "The sign of the PnL depends on the assumptions." in both
-    assert "queue_prob_power <small>base</small>" in both
+    assert 'queue_prob_power <small class="line">base</small>' in both
+    slow = HONEST | {"role": "other", "latency": 2.0}
+    assert '<small class="line">2 × latency</small>' in sensitivity_card({"sensitivity": {"rows": [HONEST, slow]}})
     same = sensitivity_card({"sensitivity": {"rows": [HONEST, HONEST | {"pnl_total": None, "n_fills": None}]}})
     assert "the same sign" in same
 

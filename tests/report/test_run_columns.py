@@ -8,11 +8,16 @@ from drawn_runs import result_of
 from hypothesis import given, settings
 
 import engine_chance
+import mm
 from journals import START_US, Scribe, scribes, seeded
+from mm.dayfolder.layout import DayFolder
 from mm.instrument import Instrument
 from mm.report import run_columns
 from mm.report.backtest import page
 from mm.report.run_columns import RunColumns, columns_of, equity_curve, market_of, pauses, read_columns
+from mm.sim.flow.day import make_day
+from mm.sim.flow.scenario import ZeroIntelligence
+from mm.sim.flow.session import Session
 from mm.tape import columns
 from mm.tape.columns import TRADE
 from mm.tape.tape import Tape
@@ -36,6 +41,18 @@ def test_page_redrawn_from_a_run_folder_equals_the_original(tmp_path):
         redrawn[redrawn.index(first) : redrawn.index("Data")]
         == (original[original.index(first) : original.index("Data")])
     )
+
+
+def test_night_is_a_hole_of_a_redrawn_page_too(tmp_path):
+    """The state rows of the night have the mark of the evening."""
+    for day in ("20260105", "20260106"):
+        make_day(DayFolder(tmp_path, "ZIUSDT", day), ZeroIntelligence(), Session("ZIUSDT", day, 0.05, 3))
+    tapes = [mm.load_day(DayFolder(tmp_path, "ZIUSDT", day)) for day in ("20260105", "20260106")]
+    result = mm.backtest(tapes, "avellaneda_stoikov", initial_inventory=5, sensitivity=False)
+    write_run(result, tmp_path / "run")
+    original, redrawn = (equity_curve(run) for run in (columns_of(result), read_columns(tmp_path / "run", "ZIUSDT")))
+    nights = [np.interp(tapes[0].end_us + 3_600_000_000, one.us, one.equity) for one in (original, redrawn)]
+    assert np.isnan(nights).all()
 
 
 @pytest.mark.parametrize("kind", ["empty", "never valid", "no fills"])

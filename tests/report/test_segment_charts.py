@@ -1,6 +1,7 @@
 """The zooming charts of segments: their data are the numbers of window_metrics.csv."""
 
 import csv
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -93,6 +94,18 @@ def test_bars_are_the_pnl_of_each_segment(rows):
     assert (bars["x"] * 1e3).tolist() == [(i + 0.5) * MINUTE for i in range(4)]
     assert bars["marker"]["color"][1:] == [GAIN, LOSS, LOSS]
     assert bars["y"].sum() == earned(run, rows).sum()
+
+
+def test_segment_through_a_night_is_drawn_over_its_time_with_a_market(rows):
+    """Of the second minute the market is open for the first ten seconds, and for one at the end."""
+    second = MINUTE // 60
+    with_night = replace(rows, spans=[(0, MINUTE + 10 * second), (2 * MINUTE - second, 4 * MINUTE)])
+    us = np.array([0, MINUTE, 2 * MINUTE, 4 * MINUTE])
+    run = EquityCurve(us, np.zeros(4), np.array([0.0, 1.0, 2.0, 3.0]), np.zeros(4), np.zeros(4))
+    bars = named(segments_figure(with_night, run, "USDT"), "PnL")
+    assert (bars["x"] * 1e3).tolist() == [0.5 * MINUTE, MINUTE + 5 * second, 2.5 * MINUTE, 3.5 * MINUTE]
+    assert (bars["width"] * 1e3).tolist() == pytest.approx([0.9 * MINUTE, 9 * second, 0.9 * MINUTE, 0.9 * MINUTE])
+    assert bars["y"].tolist() == [1.0, 1.0, 0.0, 1.0]
 
 
 def test_shading_marks_unquoted_time_and_buttons_show_few_segments(rows):

@@ -3,12 +3,12 @@
 import asyncio
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
+from mm.base.waiting import happened
 from mm.catalog.operations import Copies
 from mm.cli.console import Console
 from mm.cli.interrupts import at_ending_signals
@@ -94,8 +94,7 @@ async def _repeat(every: float, work: Callable[[], object]) -> None:
     at_ending_signals(lambda _: stopped.set())
     while not stopped.is_set():
         await asyncio.to_thread(work)
-        with suppress(TimeoutError):
-            await asyncio.wait_for(stopped.wait(), every)
+        await happened(stopped, every)
 
 
 class _Shipping:

@@ -2,11 +2,12 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mm.base.atomic_file import write_atomic
+from mm.base.waiting import happened
 from mm.catalog.operations import TEXTFILE, Watching
 from mm.cli.console import Console
 from mm.cli.interrupts import at_ending_signals
@@ -71,8 +72,7 @@ async def _watch(
             console.print(f"{scheme}://{watching.metrics_host}:{port}/metrics")
         _note(console.log, [], found.troubles())
         while not stopped.is_set():
-            with suppress(TimeoutError):
-                await asyncio.wait_for(stopped.wait(), watching.watch_interval_s)
+            await happened(stopped, watching.watch_interval_s)
             before, now = latest[0], await asyncio.to_thread(dog.look)
             latest[0] = now
             _note(console.log, before.troubles(), now.troubles())

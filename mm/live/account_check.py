@@ -44,14 +44,19 @@ class SharedBalances:
     """The balances of assets that several symbols of this process trade: they follow the fills of all.
 
     No log has all fills of such an asset, so the balance found at the start counts, once two comparisons agree on it:
-    one may be ahead of the report of a fill. Transfers are those of the account: each symbol books each of them.
+    one may be ahead of the report of a fill. Nothing is found before each symbol has asked for its fills. Transfers are
+    those of the account: each symbol books each of them.
+
+    Args:
+        symbols: The symbols of the process; those with a check count at any rate.
 
     Attributes:
         elsewhere: Returns whether another process trades on the account too, so that nothing is known of them.
         checks: The checks of the symbols.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, symbols: Collection[str] = ()) -> None:
+        self._symbols = frozenset(symbols)
         self.elsewhere: Callable[[], bool] = lambda: False
         self.checks: list[AccountCheck] = []
         self._moves: dict[str, list[Callable[[], int]]] = {}
@@ -68,6 +73,8 @@ class SharedBalances:
         """Return the balance that an asset must have, in 1e-8; that at the exchange while it is not known."""
         moved_e8 = sum(moved() for moved in self._moves[asset]) + self._moved_e8.get(asset, 0)
         begin_e8 = held_e8 - moved_e8
+        if not self.whole:
+            return self._begins_e8.get(asset, begin_e8) + moved_e8
         if self._begins_e8.get(asset) not in (None, begin_e8) and self.elsewhere():
             del self._begins_e8[asset]
         if asset not in self._begins_e8 and self._seen_e8.get(asset) == begin_e8:
@@ -88,6 +95,11 @@ class SharedBalances:
             check.book(found)
 
     @property
+    def whole(self) -> bool:
+        """Whether each symbol has asked for its fills since its connection was lost, or since the start."""
+        return all(check.asked for check in self.checks) and self._symbols <= {check.symbol for check in self.checks}
+
+    @property
     def missed(self) -> bool:
         """Whether an event may have been lost on every connection, and nobody else has traded."""
         return all(check.missed and not check.strangers for check in self.checks)
@@ -106,9 +118,11 @@ class AccountCheck:
 
     Attributes:
         why: The confirmed difference, as text; empty without one.
+        symbol: The symbol.
         found: Whether balances were compared and matched, at least once.
         begin_e8: As given, or found.
         missed: Whether events may have been lost since the balances last matched.
+        asked: Whether balances were compared, and so all fills booked before, since events were last lost.
         strangers: Whether somebody else has traded the symbol on this account since then.
         booked: Called with each transfer that was booked.
     """
@@ -124,7 +138,8 @@ class AccountCheck:
         ledger: Ledger | None = None,
     ) -> None:
         self.why = ""
-        self.found = self.strangers = False
+        self.symbol = instrument.symbol
+        self.found = self.strangers = self.asked = False
         self.missed = True
         self.begin_e8 = begin_e8
         self.booked: Callable[[Transfer], None] = lambda _: None
@@ -149,6 +164,10 @@ class AccountCheck:
         """Book a fill of ours, and expect the balances after it."""
         self._ledger.book(fill)
 
+    def disconnected(self) -> None:
+        """Note that events are lost from now on."""
+        self.missed, self.asked = True, False
+
     def forget_trades(self) -> None:
         """Forget the ids of booked trades: the exchange was reset; position and result stay."""
         self._ledger.forget_trades()
@@ -164,7 +183,8 @@ class AccountCheck:
             self.booked(found)
 
     def compare(self, balances: Balances) -> None:
-        """Compare the balances that the exchange reports with the expected ones."""
+        """Compare the balances that the exchange reports with the expected ones, after all fills before are booked."""
+        self.asked = True
         held_e8 = [sum(map(e8, balances.get(asset, ("0", "0")))) for asset in self._assets]
         moved_e8 = self._ledger.moved_e8()
         if self.begin_e8 is None:
@@ -183,6 +203,11 @@ class AccountCheck:
         self._differing += 1
         self._seen = self._seen + 1 if differs == self._last else 1
         self._last = differs
+        if not self._balances.whole and any(
+            by and asset in self._shared for asset, by in zip(self._assets, differs, strict=True)
+        ):
+            self._seen = 0  # by fills of another symbol, which it has not asked for yet
+            return
         own = any(by for asset, by in zip(self._assets, differs, strict=True) if asset not in self._shared)
         # Balances of one connection follow its reports; fills of other symbols are reported on theirs, some time later.
         if self._seen < CONFIRMATIONS and (self._differing < MOST_DIFFERING or not own):

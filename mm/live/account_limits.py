@@ -88,7 +88,7 @@ class Account:
         self.symbols = tuple(symbols)
         self._joined: dict[str, AccountSymbol] = {}
         self._complete = asyncio.Event()
-        self.balances = SharedBalances()
+        self.balances = SharedBalances(symbols)
 
     def check_assets(self, quote_assets: Sequence[str]) -> None:
         """Raise SafetyError if the symbols have different quote assets: amounts of them have no sum."""

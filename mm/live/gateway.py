@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from mm.base.doors import is_loopback
+from mm.base.waiting import happened
 from mm.clock import exchange_us
 from mm.errors import Mismatch, MMError, TryLater
 from mm.instrument import Instrument, e8
@@ -322,9 +323,7 @@ class Gateway:
             if now_s >= ends_s:
                 return False
             self._changed.clear()
-            with suppress(TimeoutError):
-                async with asyncio.timeout(min(ends_s - now_s, _ROUND_S)):
-                    await self._changed.wait()
+            await happened(self._changed, min(ends_s - now_s, _ROUND_S))
         return not self._states.open
 
     def _hopeless(self) -> bool:
@@ -526,7 +525,7 @@ class Gateway:
         self._log.warning("gateway_disconnected", why=why)
         self._reconciled = 0
         if self._run.account:
-            self._run.account.missed = True
+            self._run.account.disconnected()
         self._review()
         self._changed.set()
         self._due.set()
@@ -574,9 +573,7 @@ class Gateway:
     async def _keep_reconciled(self) -> None:
         """Reconcile at the start, after each change of the connection, and every RECONCILE_INTERVAL_S."""
         while True:
-            with suppress(TimeoutError):
-                async with asyncio.timeout(self._run.access.reconcile_interval_s):
-                    await self._due.wait()
+            await happened(self._due, self._run.access.reconcile_interval_s)
             self._due.clear()
             connection, ends = self._connections if self._ws.up else 0, self._states.ends
             try:

@@ -17,6 +17,7 @@ import httpx
 import msgspec
 
 import mm
+from mm.base.waiting import happened
 from mm.clock import US_PER_MS, exchange_us, now_us
 from mm.errors import DataError, TryLater, UsageError
 from mm.live.knobs import VenueUrls
@@ -243,8 +244,7 @@ class VenueProbe:
         began_ns, listener = perf_counter_ns(), _Delays(self._found)
         running = asyncio.ensure_future(stream.run(listener))
         try:
-            with suppress(TimeoutError):
-                await asyncio.wait_for(listener.answered.wait(), self._timeout_s)
+            await happened(listener.answered, self._timeout_s)
             if listener.opened_ns is None:
                 why = listener.failure or f"no answer within {self._timeout_s:g} s"
                 raise TryLater(f"{url} cannot be opened ({why}); try later, or check WS_URL")

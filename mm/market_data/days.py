@@ -20,6 +20,7 @@ from typing import Any, TypeGuard, TypeVar
 from zoneinfo import ZoneInfo
 
 import mm
+from mm.base.waiting import happened
 from mm.clock import US_PER_S, day_of, parse_day
 from mm.dayfolder.day_grids import read_grids
 from mm.dayfolder.day_writer import DayWriter, lock_day
@@ -437,8 +438,7 @@ class Disk:
             else:
                 self._has_space(what)
                 return done
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self._ending.wait(), self._days.flush_interval_s)
+            await happened(self._ending, self._days.flush_interval_s)
         raise AssertionError("counts without end")
 
     async def _in_thread(self, work: Callable[[], Returned]) -> Returned:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
+from mm.base.waiting import happened
 from mm.clock import US_PER_S, iso, next_day, now_us
 from mm.errors import MMError, UsageError
 from mm.market_data.day_journal import DayJournal, DayReport
@@ -190,8 +191,7 @@ class Recording:
         await opened.end(next((end for end in ends if isinstance(end, Exception)), None), self.reason)
 
     async def _read(self, opened: "_OpenRecording") -> None:
-        with suppress(TimeoutError):
-            await asyncio.wait_for(self._over.wait(), random.uniform(0, self._parts.start_jitter_s))
+        await happened(self._over, random.uniform(0, self._parts.start_jitter_s))
         await self._parts.stream.run(opened.listener)
 
     async def _end_of_window(self, opened: "_OpenRecording") -> None:
@@ -275,8 +275,7 @@ class _OpenRecording:
             left_s = (self._window.end_us + grace_us - stream.reached_us()) / US_PER_S
             if left_s <= 0:
                 return
-            with suppress(TimeoutError):
-                await asyncio.wait_for(stream.held.wait(), min(left_s, LONGEST_SLEEP_S))
+            await happened(stream.held, min(left_s, LONGEST_SLEEP_S))
 
     async def _turn(self, turn: Callable[[], Coroutine[Any, Any, None]]) -> None:
         """Continue in another folder; one that is being opened is awaited, even if this task is cancelled."""

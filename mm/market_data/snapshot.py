@@ -7,13 +7,13 @@ Nothing here ends a recording. A failed request is retried with growing delays, 
 import asyncio
 import zlib
 from collections.abc import Awaitable, Callable, Coroutine
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import httpx
 
 import mm
+from mm.base.waiting import happened
 from mm.clock import US_PER_S, now_us
 from mm.dayfolder.ledger import GRID
 from mm.errors import MMError
@@ -102,7 +102,8 @@ class RestClient:
         for wait_s in (0.0, REFUSAL_AGAIN_S):
             await asyncio.sleep(wait_s)
             try:
-                answer = await asyncio.wait_for(self.exchange_info(symbol), REFUSAL_TIMEOUT_S)
+                async with asyncio.timeout(REFUSAL_TIMEOUT_S):
+                    answer = await self.exchange_info(symbol)
             except TimeoutError:
                 return None
             if not self.venue.refuses_symbol(answer, symbol):
@@ -314,9 +315,7 @@ class RestTasks:
             self._info_backoff.succeeded()
             self._log.info("exchange_info", status=status, **self._session.grid)
             pause_s = min(2 * pause_s, INFO_EVERY_S) if self._session.off_grid else INFO_FIRST_S
-            with suppress(TimeoutError):
-                wait_s = pause_s if self._session.off_grid else INFO_EVERY_S
-                await asyncio.wait_for(self.status_wanted.wait(), wait_s)
+            await happened(self.status_wanted, pause_s if self._session.off_grid else INFO_EVERY_S)
 
     async def _fill(self) -> None:
         """Fetch missing trades, one request after the other; after one without trades, the next waits."""

@@ -11,6 +11,7 @@ from contextlib import suppress
 from itertools import pairwise
 from typing import TYPE_CHECKING, Protocol
 
+from mm.base.waiting import happened
 from mm.errors import MMError
 from mm.market_data.rate_budget import Backoff
 
@@ -65,9 +66,7 @@ class Restarts:
 
     async def _stopped_within(self, wait_s: float) -> bool:
         """Wait, and return whether a stop was requested before the time was over."""
-        with suppress(TimeoutError):
-            await asyncio.wait_for(self._stopping.wait(), wait_s)
-        return self._stopping.is_set()
+        return await happened(self._stopping, wait_s)
 
 
 class Supervisor(Restarts):

@@ -7,17 +7,18 @@ from concurrent.futures import Future
 from contextlib import contextmanager
 from typing import Any
 
-from trading_box import Venue
+from trading_box import ENTRY, Venue
 
 from mm.clock import now_us
 from mm.sim.exchange.exchange import Exchange
-from mm.sim.exchange.orders import CancelRequest, NewOrder, UserOrder
+from mm.sim.exchange.orders import CancelRequest, Fill, NewOrder, UserOrder
 from mm.sim.flow.scenario import SCENARIOS
 from mm.sim.flow.session import Session
 from mm.sim.wire.box import Box
 
 ALICE, BOB, MID_TICKS = 1, 2, 10_000
 CLIP_LOTS = 60  # above the minimum notional
+HOURS = 120.0
 _STEP_US = 100_000
 
 
@@ -77,6 +78,15 @@ class Hosted(Venue):
 
         self.call(moved)
 
+    def pass_to(self, us: int, then: Callable[[], None]) -> None:
+        """Let the exchange's time pass at once to an instant, in µs, and call *then* before it serves anybody."""
+
+        def passed() -> None:
+            self.box.scheduler.advance_to(us)
+            then()
+
+        self.call(passed, 300.0)
+
     def transfer(self, asset: str, amount: str) -> None:
         """Deposit an amount to alice, or withdraw it."""
         self.post("/sim/transfer", f'{{"user": "{self.user}", "asset": "{asset}", "amount": "{amount}"}}')
@@ -85,15 +95,19 @@ class Hosted(Venue):
         """Return the number of alice's trades."""
         return self.call(lambda: self._count(symbol))
 
+    def fills(self, symbol: str) -> list[Fill]:
+        """Return alice's trades; to be called in the exchange's loop."""
+        return self.box.symbols[symbol].exchange.users.fills(ALICE)
+
     def _count(self, symbol: str) -> int:
-        return len(self.box.symbols[symbol].exchange.users.fills(ALICE))
+        return len(self.fills(symbol))
 
     @contextmanager
-    def quoting(self, symbols=("SIMUSDT",), **variables):
-        """Yield a trader that has placed an order of each symbol."""
+    def quoting(self, symbols=("SIMUSDT",), entry=ENTRY, **variables):
+        """Yield a trader that has placed an order of each symbol; Python runs *entry*."""
         exchanges = [self.box.symbols[symbol].exchange for symbol in symbols]
         since_us = self.call(lambda: exchanges[0].now_us)
-        with self.trader(**variables) as process:
+        with self.trader(entry=entry, **variables) as process:
             for exchange in exchanges:
                 new = lambda one=exchange: any(order.us > since_us for order in one.users.open(ALICE))  # noqa: E731
                 self.until(lambda new=new: self.call(new), "quotes of each symbol", process=process)
@@ -114,15 +128,15 @@ class Hosted(Venue):
 
 
 @contextmanager
-def hosted(folder, *symbols: str, seed: int = 7):
-    """Yield a `Hosted` exchange of symbols, the first of which is SIMUSDT."""
+def hosted(folder, *symbols: str, seed: int = 7, first_us: int | None = None):
+    """Yield a `Hosted` exchange of symbols, the first of which is SIMUSDT; its time starts at *first_us*, or now."""
     ready: Future[tuple[Box, asyncio.AbstractEventLoop]] = Future()
     over, silent, mids = threading.Event(), set[str](), dict.fromkeys(symbols or ("SIMUSDT",), MID_TICKS)
 
     async def serve() -> None:
-        first_us = now_us() // _STEP_US * _STEP_US
+        opens_us = (first_us or now_us()) // _STEP_US * _STEP_US
         names = symbols or ("SIMUSDT",)
-        sessions = [Session(name, "20260105", 24.0, seed + at, first_us) for at, name in enumerate(names)]
+        sessions = [Session(name, "20260105", HOURS, seed + at, opens_us) for at, name in enumerate(names)]
         box = Box(SCENARIOS["empty"](), sessions[0], limits=False)
         for one in sessions[1:]:
             Box(SCENARIOS["empty"](), one, limits=False, beside=box)

@@ -212,6 +212,33 @@ def test_an_asset_of_several_symbols_was_transferred_only_if_no_connection_was_t
         assert bool(checks[0].why) is (not all(missed))
 
 
+def test_fills_that_another_symbol_has_not_asked_for_yet_are_no_transfer():
+    """Neither at a start, in which each symbol books what a killed run missed, nor after all connections were lost."""
+    other, late = Instrument("BOXUSDT", 1, 1, 0, "BOX", "USDT"), replace(FILL, commission="0")
+    shared = SharedBalances(["SIMUSDT", "BOXUSDT"])
+    terms = {"adopts": True, "shared": (["USDT"], shared)}
+    first = AccountCheck(GRID, (0, 0), **terms)
+    for _ in range(CONFIRMATIONS):
+        first.compare({"USDT": ("800", "0")})
+    second = AccountCheck(other, (0, 0), **terms)
+    first.compare({"USDT": ("800", "0")})
+    booked = []
+    first.booked = second.booked = booked.append
+    second.filled(late)
+    for check in (second, first, second):
+        check.compare({"BOX": ("2", "0"), "USDT": ("800", "0")})
+    for check in (first, second):
+        check.disconnected()
+    for _ in range(CONFIRMATIONS):
+        first.compare({"USDT": ("600", "0")})
+        assert first.pending
+    second.filled(replace(late, trade_id=late.trade_id + 1))
+    for check in (second, first):
+        check.compare({"BOX": ("4", "0"), "USDT": ("600", "0")})
+        assert (check.why, check.pending) == ("", False)
+    assert booked == []
+
+
 def test_a_deposit_is_booked_by_its_event_and_quotes_go_on():
     """Over the WebSocket of an exchange in a box; a withdrawal too, and dust that is not ours changes nothing."""
 

@@ -5,8 +5,9 @@ import time
 from decimal import Decimal
 
 import pytest
+from exchange_books import ExchangeBooks, logs, rows_of, samples
 from hosted_box import CLIP_LOTS, hosted
-from trading_box import ended, page
+from trading_box import ended
 
 from state_servers import free_port
 
@@ -34,12 +35,6 @@ def trade(box, process, fills, symbols=("SIMUSDT",)):
             return done >= fills
 
         box.until(enough, f"{fills} fills of {symbol}", process=process)
-
-
-def samples(port, *names):
-    """Return the samples of families on a trader's page: value by name with labels."""
-    found = (line.rsplit(" ", 1) for line in page(port) if line.startswith(names))
-    return {name: Decimal(value) for name, value in found}
 
 
 def own(rows):
@@ -75,10 +70,6 @@ def test_starts_after_thousands_of_fills_and_kills(tmp_path, symbols):
             assert round(Decimal(stop["position"]) * 10**8) == box.balances()[base] - 1_000 * 10**8
             assert not [row for row in rows if row["type"] in ("transfer", "adopt")]
         assert took < 120
-
-
-def logs(box, symbol):
-    return sorted((box.folder / "out" / "audit" / symbol).glob("*.ndjson"), key=lambda path: path.stat().st_ctime_ns)
 
 
 @pytest.mark.slow
@@ -118,30 +109,45 @@ def test_deposits_and_withdrawals_are_named_and_quotes_go_on(tmp_path):
 
 
 @pytest.mark.slow
-def test_way_out_of_a_reset_exchange_keeps_position_and_pnl(tmp_path):
-    """Refused by trade and flatten, until ADOPT accepts it; then its trades count from now on, over starts."""
-    port = free_port()
-    with hosted(tmp_path) as box:
-        with box.quoting(**LOOSE) as process:
-            trade(box, process, 1_100)
+@pytest.mark.parametrize("symbols", [("SIMUSDT",), ("SIMUSDT", "BOXUSDT")])
+def test_way_out_of_a_reset_exchange_keeps_position_and_pnl(tmp_path, symbols):
+    """Refused by trade and flatten, until ADOPT accepts it; then its trades count from now on, over kills and starts.
+
+    The last trader there was killed with open orders, and the exchange gives the ids of its orders and trades again.
+    """
+    port, known = free_port(), {"SYMBOL": ",".join(symbols), **LOOSE}
+    with hosted(tmp_path, *symbols) as box:
+        with box.quoting(symbols, **known) as process:
+            trade(box, process, 1_100, symbols)
             assert ended(process)[0] == 0
-        before = box.rows("stop")[-1]
-    with hosted(tmp_path) as box:
+        with box.quoting(symbols, **known) as process:
+            process.kill()
+        former = ExchangeBooks(box, symbols)
+        former.assert_store()
+        before = {symbol: former.held(symbol) for symbol in symbols}
+    with hosted(tmp_path, *symbols) as box:
         for words in (("trade",), ("trade", "flatten")):
-            refused = box.run(*words, **LOOSE)
+            refused = box.run(*words, **known)
             assert refused.returncode == 3, refused.stderr
             last = refused.stderr.splitlines()[-1]
             assert "the venue was reset" in last
             assert "--adopt 1 (ADOPT)" in last
-        for adopt in ("1", "0"):
-            with box.quoting(ADOPT=adopt, METRICS_PORT=str(port), **LOOSE) as process:
-                if adopt == "1":
-                    position = samples(port, "mm_position")['mm_position{symbol="SIMUSDT"}']
-                    assert position == Decimal(before["position"])
-                trade(box, process, 30)
+        for adopt, killed in (("1", True), ("0", True), ("0", False)):
+            with box.quoting(symbols, ADOPT=adopt, METRICS_PORT=str(port), **known) as process:
+                ExchangeBooks(box, symbols, before).assert_page(port, process)
+                trade(box, process, 30, symbols)
+                if killed:
+                    process.kill()
+                    continue
+                ExchangeBooks(box, symbols, before).assert_page(port, process)
                 assert ended(process)[0] == 0
-        fills = box.rows("fill")
-        assert len(fills) == 1_160 == len({(row["trade_id"], row["order_id"], row["us"]) for row in fills})
-        assert len(box.rows("adopt")) == 1
-        flat = box.run("trade", "flatten", "--json", **LOOSE)
+        books = ExchangeBooks(box, symbols, before)
+        books.assert_balances()
+        books.assert_logs(1_100)
+        books.assert_store()
+        for symbol in symbols:
+            ids = [{one.trade_id for one in each.trades[symbol]} for each in (former, books)]
+            assert ids[0] & ids[1]
+            assert len(rows_of(box, symbol, "adopt")) == 1
+        flat = box.run("trade", "flatten", "--json", **known)
         assert flat.returncode == 0, flat.stderr

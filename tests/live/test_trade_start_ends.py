@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 from die_after import STEPS
+from exchange_books import samples
 from hosted_box import hosted
-from test_trade_many_fills import LOOSE, samples, trade
+from test_trade_many_fills import LOOSE, trade
 from trading_box import ended
 
 from state_servers import free_port

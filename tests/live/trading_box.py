@@ -54,10 +54,10 @@ class Venue:
         path.write_text(self.ready["accounts"][0]["ed25519_private_key"])
         return {"BINANCE_API_SECRET": "", "BINANCE_PRIVATE_KEY_FILE": str(path)}
 
-    def run(self, *arguments, **variables):
-        """Return the finished process of a command."""
+    def run(self, *arguments, entry=("-m", "mm"), **variables):
+        """Return the finished process of a command; Python runs *entry*."""
         return subprocess.run(
-            [sys.executable, "-m", "mm", *arguments],
+            [sys.executable, *entry, *arguments],
             cwd=self.folder,
             env={**os.environ, **self.variables(**variables)},
             capture_output=True,
@@ -184,7 +184,11 @@ def ended(process, number=signal.SIGTERM, seconds=60):
     began = time.monotonic()
     if number is not None:
         process.send_signal(number)
-    out, err = process.communicate(timeout=seconds)
+    try:
+        out, err = process.communicate(timeout=seconds)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        raise AssertionError(f"not ended within {seconds} s: {process.communicate()[1][-4000:]}") from None
     return process.returncode, out + err, time.monotonic() - began
 
 

@@ -10,6 +10,7 @@ import pytest
 from fake_exchange import FIRST_ID, SYMBOL, FakeExchange
 
 from boxed import Silent
+from mm.dayfolder.ledger import GRID
 from mm.market_data import snapshot
 from mm.market_data.rate_budget import Backoff
 from mm.market_data.snapshot import RestClient, RestParts, RestTasks
@@ -226,3 +227,26 @@ def test_hostile_answers_neither_raise_nor_fill_memory(name):
     assert (hostile.cause is None) if cause is None else (cause in hostile.cause)
     assert (healthy.cause, healthy.body, weight) == (None, b"[]", None)
     assert getrusage(RUSAGE_SELF).ru_maxrss - before_kb < 120_000
+
+
+@pytest.mark.parametrize("steps", range(5))
+def test_learning_ends_when_cancelled_soon_after_a_wish(steps):
+    """A connection is lost as the recording ends, so many iterations of the loop before."""
+    book = SimpleNamespace(anomalies={GRID: 0})
+    known = SimpleNamespace(off_grid=False, grid={}, report=SimpleNamespace(book=book), learn=lambda _: "TRADING")
+
+    async def scenario():
+        rest = SimpleNamespace(recent_info=lambda: SimpleNamespace(cause=None), venue=None)
+        parts = RestParts(SYMBOL, rest, 5, Backoff(0.0, 0.0), Backoff(0.0, 0.0))
+        tasks = RestTasks(known, parts, settled, Silent(), lambda: 6)
+        learning = asyncio.create_task(tasks._learn())
+        await asyncio.sleep(0.05)
+        assert not learning.done()
+        tasks.status_wanted.set()
+        for _ in range(steps):
+            await asyncio.sleep(0)
+        learning.cancel()
+        ended, _ = await asyncio.wait({learning}, timeout=1)
+        assert ended
+
+    asyncio.run(scenario())

@@ -1,0 +1,17 @@
+"""Waiting for an event for a bounded time."""
+
+import asyncio
+
+
+async def happened(event: asyncio.Event, within_s: float) -> bool:
+    """Return whether an event happened within a time, in s.
+
+    A cancellation ends it in any case; Python 3.11's `asyncio.wait_for` loses one in the instant of the event, and a
+    task that waits again would then never end.
+    """
+    try:
+        async with asyncio.timeout(within_s):
+            await event.wait()
+    except TimeoutError:
+        return event.is_set()
+    return True

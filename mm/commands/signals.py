@@ -11,7 +11,7 @@ from mm.cli.task_knobs import SignalColumns
 from mm.commands import assemble
 from mm.errors import UsageError
 from mm.report.figures import heat
-from mm.report.frame import card, chart, document, header, interval, listing, origin
+from mm.report.frame import card, chart, document, grid, header, interval, origin
 from mm.runs.in_progress import Run
 from mm.signals.compute import compute, write_signals
 from mm.signals.families import SIGNALS, listed
@@ -160,7 +160,7 @@ def page(by_name: "Mapping[str, Sequence[SignalScore]]", content: "Mapping[str, 
     parts = [
         header(content["symbol"], ",".join(content["days"]), "How well signals predict the next move of the mid"),
         card("Correlation by horizon", hint, chart(shown)),
-        card("Intervals and halves", more, listing(head, cells)),
+        card("Intervals and halves", more, grid(head, cells, "listing")),
         origin(about),
     ]
     return document(f"{content['symbol']} signals", parts, about.plotly)

@@ -22,7 +22,6 @@ from mm.report.frame import (
     gain_or_loss,
     grid,
     header,
-    listing,
     nothing,
     table,
     tile,
@@ -273,13 +272,13 @@ def _fills_card(user: str, fills: Sequence[Fill], instrument: Instrument) -> str
     ]
     head = ("trade", "time, UTC", "side", "price", "quantity", "as", "fee, in the received asset")
     left = f"The last {LISTED:,} of {len(fills):,}; GET /sim/account has all." if len(fills) > LISTED else ""
-    return card(f"Fills of {escape(user)}", left, listing(head, rows))
+    return card(f"Fills of {escape(user)}", left, grid(head, rows, "listing"))
 
 
 def _faults_card(box: "Box") -> str:
     rows = [[iso(us)[11:23], escape(rule), "applied"] for us, rule in box.acted]
     rows += [["–", escape(rule), "pending"] for rule in box.state()["waiting"]]
-    body = listing(("time, UTC", "rule", "state"), rows) if rows else nothing("No faults were set.")
+    body = grid(("time, UTC", "rule", "state"), rows, "listing") if rows else nothing("No faults were set.")
     return card("Faults", "All rules, with the time at which they were applied.", body)
 
 

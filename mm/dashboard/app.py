@@ -25,7 +25,19 @@ PAGES: dict[str, Callable[[Folders], None]] = {
     "risk": risk_page.show,
 }
 MOST_RUNS = 200
-LABELS = {"pnl_quoting": "PnL of quoting", "pnl_total": "in all", "n_fills": "fills", "max_drawdown": "drawdown"}
+LABELS = {
+    "pnl_quoting": "PnL of quoting",
+    "pnl_total": "in all",
+    "n_fills": "fills",
+    "max_drawdown": "drawdown",
+    "played": "days played",
+    "pnl": "PnL of quoting",
+    "daily.mean": "a day",
+    "holes": "days not played",
+    "best.pnl_quoting": "PnL of the best",
+    "walkforward.pnl": "of the walk-forward choice",
+    "loglik_per_fill": "log-likelihood per fill",
+}
 # Less space above the title, and numbers that fit a narrow window. (streamlit would draw a bare string here.)
 STYLE = """<style>
 [data-testid="stMainBlockContainer"] {padding-top: 4rem;}
@@ -64,7 +76,7 @@ def home(folders: Folders) -> None:
 
 def _label(name: str) -> str:
     """Return the name of a headline in words."""
-    return LABELS.get(name, name.replace("_", " "))
+    return LABELS.get(name, name.replace("_", " ").replace(".", " "))
 
 
 def _text(value: object) -> str:

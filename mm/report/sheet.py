@@ -148,7 +148,7 @@ def named(run: SheetRun, colour: str) -> str:
     """Return the name of a run with the colour of its lines, its models, tags and note."""
     name = escape(run.name) if run.link is None else f'<a href="{escape(run.link)}">{escape(run.name)}</a>'
     models = [str(value or "–") for value in _models(run).values()]
-    lines = [f"{run.manifest['kind']} of {run.manifest['symbol']}", f"{models[0]} quotes, {models[1]} fills"]
+    lines = [f"{run.manifest['kind']} of {run.manifest['symbol']}", f"{models[0]} quotes", f"{models[1]} fills"]
     lines += [" ".join([*(f"#{tag}" for tag in run.tags), run.note])] if run.tags or run.note else []
     return f'<i class="key" style="background:{colour}"></i>{name}{"".join(map(line_below, lines))}'
 

@@ -227,7 +227,16 @@ def tear_sheet(sheet: TearSheet, plotly: str = "") -> str:
 
 
 def _headline_card(sheet: TearSheet) -> str:
-    head = ["run", "PnL", "less the first, 95 %", "worst assumption", "per hour", "bp of turnover"]
+    quotes = list(dict.fromkeys(run.quote for run in sheet.runs))
+    unit = quotes[0] if len(quotes) == 1 else ""
+    head = [
+        "run",
+        f"PnL, {unit}" if unit else "PnL",
+        "less the first, 95 %",
+        "worst assumption",
+        "per hour",
+        "bp of turnover",
+    ]
     head += ["drawdown", "fills", "inventory, rms", "both sides"]
     numbers, rows = sheet.numbers(), []
     for place, run in enumerate(sheet.runs):
@@ -235,7 +244,8 @@ def _headline_card(sheet: TearSheet) -> str:
         rows.append(
             (
                 named(run, SERIES[place]),
-                f"{coloured(quoting_of(run.summary))} {escape(run.quote)}{line_below(sign_of_mean(run.summary))}",
+                f"{coloured(quoting_of(run.summary))} {'' if unit else escape(run.quote)}"
+                f"{line_below(sign_of_mean(run.summary))}",
                 escape(difference_text(sheet.difference(run))) if place else "",
                 coloured(of.get("pnl_worst_assumption")),
                 coloured(of.get("pnl_per_hour")),

@@ -9,7 +9,7 @@ import numpy as np
 
 from mm.backtest.metrics.arithmetic import NORMAL, student_quantile
 from mm.backtest.metrics.long_run import cosines, long_run_error
-from mm.base.arrays import Floats
+from mm.base.arrays import Floats, Ints
 from mm.base.numbers import number, signed
 from mm.calibration.estimators import NoEstimate, maximum_likelihood
 from mm.calibration.fit_result import ANY_SPREAD, CurvePoint, Interval, Line, ShapeChoice
@@ -398,7 +398,7 @@ def _points(state: str, fitted: FittedCurve, sample: Sample) -> tuple[CurvePoint
     delta = np.unique(fitted.cells.shape.delta)
     at = np.searchsorted(fitted.cells.edges, delta)
     log_rate = np.minimum.accumulate(fitted.at_edges[at])
-    half_width = np.nan_to_num(_half_width(fitted, sample, fitted.edge_slopes[at]), nan=np.inf)
+    half_width = np.nan_to_num(_half_width(fitted, sample, at), nan=np.inf)
     # λ decreases, so bounds at one distance are upper bounds farther out, and lower bounds nearer
     high = np.minimum.accumulate(log_rate + half_width)
     low = np.maximum.accumulate((log_rate - half_width)[::-1])[::-1]
@@ -416,27 +416,39 @@ def _ends(low: float, high: float) -> Interval | None:
     return float(f"{math.exp(low):.6g}"), float(f"{math.exp(high):.6g}")
 
 
-def _half_width(fitted: FittedCurve, sample: Sample, slopes: Floats) -> Floats:
-    """Return the half-width of the 95 % interval of ln λ, given its *slopes* by parameter.
+def _half_width(fitted: FittedCurve, sample: Sample, at: Ints) -> Floats:
+    """Return the half-width of the 95 % interval of ln λ at the edges *at*.
 
     The covariance is a sandwich of the scores of the blocks, with the variance of their sum from their slowest cosines,
     as for A and k. Without two blocks, fills are assumed independent.
     """
-    points, rows = sample.points, len(fitted.log_gain)
-    rate = np.exp(fitted.log_gain)
+    points, rows, blocks = sample.points, len(fitted.log_gain), sample.n_blocks
+    rate, degrees = np.exp(fitted.log_gain), cosines(blocks)
     expected = sum_by(sample.row, points.exposure_s, rows) * rate
+    residual = points.fills - points.exposure_s * rate[sample.row]
+    if fitted.pools is not None:
+        return _of_pools(fitted.pools, sample, expected, residual)[at]
     information = (fitted.gain_slopes * expected[:, None]).T @ fitted.gain_slopes
-    influence = slopes @ _inverse(information)
-    degrees = cosines(sample.n_blocks)
+    influence = fitted.edge_slopes[at] @ _inverse(information)
     if degrees == 0:
         variance = (influence * (influence @ information)).sum(axis=1)
         return np.asarray(NORMAL * np.sqrt(variance))
-    blocks = sample.n_blocks
-    residual = points.fills - points.exposure_s * rate[sample.row]
     by_row = sum_by(sample.block * rows + sample.row, residual, blocks * rows).reshape(blocks, rows)
     errors = long_run_error(by_row @ (fitted.gain_slopes @ influence.T))
     half_width: Floats = student_quantile(degrees) * errors
     return half_width
+
+
+def _of_pools(pools: tuple[Ints, Ints], sample: Sample, expected: Floats, residual: Floats) -> Floats:
+    """Return the same of every edge, where each pool of rows has a rate of its own: information is diagonal."""
+    (of_row, of_edge), count, blocks = pools, int(pools[0].max()) + 1, sample.n_blocks
+    information, degrees = np.bincount(of_row, expected, count), cosines(blocks)
+    if degrees == 0:
+        return np.asarray(NORMAL / np.sqrt(information))[of_edge]
+    place = sample.block * count + of_row[sample.row]
+    scores = sum_by(place, residual, blocks * count).reshape(blocks, count)
+    half_width: Floats = student_quantile(degrees) * long_run_error(scores / information)
+    return half_width[of_edge]
 
 
 def _inverse(information: Floats) -> Floats:

@@ -108,6 +108,8 @@ class FittedCurve:
         gain_slopes: Derivatives of *log_gain* by parameter, the height first; a column each.
         edge_slopes: Derivatives of *at_edges*.
         shape: The parameters besides the height; for the monotone curve, its steps, in 1/s.
+        pools: Of a monotone curve of resting orders, whose rate is constant within pools: the pool of each row, and of
+            each edge. The slopes are those of ln of the rates of the pools, so that pools are independent.
     """
 
     cells: Cells
@@ -117,6 +119,7 @@ class FittedCurve:
     gain_slopes: Floats
     edge_slopes: Floats
     shape: Floats
+    pools: tuple[Ints, Ints] | None = None
 
 
 def _exponential(shape: Floats, x: Floats) -> tuple[Floats, Floats]:
@@ -344,6 +347,10 @@ def _of_steps(cells: Cells, exposure_s: Floats, fills: Floats, steps: Floats) ->
     steps = steps * (fills.sum() / float((exposure_s * _summed(steps, cells.spans)).sum()))
     gain, rate = _summed(steps, cells.spans), steps[::-1].cumsum()[::-1]
     kept = np.flatnonzero(steps > 1e-9 * rate[0])
+    if (end == len(steps)).all() and len(kept) and kept[-1] == len(steps) - 1:
+        pools = np.searchsorted(kept, begin), np.searchsorted(kept, np.arange(len(steps)))
+        ones = (np.equal.outer(pool, np.arange(len(kept))) for pool in pools)
+        return FittedCurve(cells, 0.0, np.log(gain), np.log(np.maximum(rate, 1e-300)), *ones, steps[kept], pools)
     inside = (kept >= begin[:, None]) & (kept < end[:, None])
     return FittedCurve(
         cells,

@@ -101,7 +101,7 @@ class Strategy:
 
     def play(self, step: Step | None = None) -> "Result":
         """Return the backtest of the run itself."""
-        return self._play(self.fills(), self.rules, step, keeps_orders=True)
+        return backtest(self.tapes, self.quotes(), self.fills(), self.rules, step=step, intensity=self.intensity)
 
     def settings(self) -> "Iterator[tuple[str, object, Rules, float]]":
         """Yield role, fill model, rules and latency factor of each further row; a fill model of None is the run's."""
@@ -136,7 +136,7 @@ class Strategy:
         for role, fills, rules, factor in self.settings():
             if sum(map(len, self.tapes)) > MANY_EVENTS:
                 trim_heap()
-            row = None if fills is None else _row(self._play(fills, rules, step, keeps_orders=False))
+            row = None if fills is None else _row(self._play(fills, rules, step))
             if row is not None and rules.feed_kind != self.rules.feed_kind:
                 row["feed"] = rules.feed_kind
             if row is not None and factor == 1.0 and isinstance(fills, QueueProbPower):
@@ -169,9 +169,9 @@ class Strategy:
         pnl = {"pnl_quoting": quoting_of(own), "pnl_at_estimate": quoting_of((estimated or [own])[0])}
         return {"played": model.exponent, **asdict(self.estimate), **pnl}
 
-    def _play(self, fills: object, rules: "Rules", step: Step | None, *, keeps_orders: bool) -> "Result":
-        quotes, known = self.quotes(), self.intensity
-        return backtest(self.tapes, quotes, fills, rules, step=step, intensity=known, keeps_orders=keeps_orders)
+    def _play(self, fills: object, rules: "Rules", step: Step | None) -> "Result":
+        """Return a further backtest, of which only a row is read: no order rows, and no predicted fills."""
+        return backtest(self.tapes, self.quotes(), fills, rules, step=step, keeps_orders=False)
 
 
 def again(model: object, shared: Sequence[object] = ()) -> Callable[[], object]:

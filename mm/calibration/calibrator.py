@@ -204,7 +204,7 @@ class Calibrator:
         trim_heap()
         states = None
         if config.fills is not None:
-            states = self._periods, OrderMarkets(recent_us(rules), MarketPaths.of_days(self.tapes))
+            states = self._periods, OrderMarkets(recent_us(rules), self.market)
         runs = (
             (name, partial(simulated, self.tapes, quotes, config, rules, states))
             for name, quotes in runs_of(self.tapes[0], config)
@@ -251,6 +251,11 @@ class Calibrator:
             sums = np.concatenate([run.states for run in calibrator.played.values()])
             found |= rates_until(sums, numbers)
         return {us: found[number] for number, us in enumerate(ends, start=1)}
+
+    @cached_property
+    def market(self) -> MarketPaths:
+        """The market inputs of the states of orders."""
+        return MarketPaths.of_days(self.tapes)
 
     @property
     def recent_s(self) -> float | None:

@@ -182,6 +182,12 @@ def group(*keys: NDArray[np.generic]) -> tuple[Ints, Ints]:
     Returns:
         One row index per group, and the group index of each row.
     """
+    if (coded := _coded(keys)) is not None:
+        code, size = coded
+        first = np.full(size, len(code))
+        first[code[::-1]] = np.arange(len(code))[::-1]  # the first row of a group is written last
+        seen = first < len(code)
+        return first[seen], (np.cumsum(seen) - 1)[code]
     order = np.lexsort(keys[::-1])
     starts = np.zeros(len(order), bool)
     starts[:1] = True
@@ -191,6 +197,43 @@ def group(*keys: NDArray[np.generic]) -> tuple[Ints, Ints]:
     groups = np.empty(len(order), np.int64)
     groups[order] = np.cumsum(starts) - 1
     return order[starts], groups
+
+
+PER_TICK = 8  # the finest distances are eighths of a tick
+TABLE_PER_ROW = 4  # a table of groups is used up to this size, as a sort takes longer
+
+
+def _coded(keys: Sequence[NDArray[np.generic]]) -> tuple[Ints, int] | None:
+    """Return one number per row in the order of its keys, and their limit; None if too many rows would be empty."""
+    code, size = np.zeros(len(keys[0]), np.int64), 1
+    for key in keys if len(code) else ():
+        low, high = key.min(), key.max()
+        if low == high:
+            continue
+        whole = key.astype(np.int64) if key.dtype.kind in "iu" else _eighths(key)
+        if whole is None:
+            return None
+        first = int(whole.min())
+        count = int(whole.max()) - first + 1
+        size *= count
+        if size > TABLE_PER_ROW * len(code):
+            return None
+        code = code * count + (whole - first)
+    return code, size
+
+
+def _eighths(key: NDArray[np.generic]) -> Ints | None:
+    """Return *key* in eighths, an infinite value next after the last finite one; None if they are not whole."""
+    scaled = PER_TICK * key.astype(np.float64)
+    finite = np.isfinite(scaled)
+    if not finite.all():
+        if np.isnan(scaled).any() or not finite.any() or (scaled == -np.inf).any():
+            return None
+        scaled = np.where(finite, scaled, scaled[finite].max() + 1)
+    if np.abs(scaled).max() > LARGEST:
+        return None
+    whole: Ints = scaled.astype(np.int64)
+    return whole if (whole == scaled).all() else None
 
 
 def sum_by(groups: Ints, values: Floats | Ints, count: int) -> Floats:

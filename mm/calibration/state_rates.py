@@ -178,12 +178,13 @@ class StateLevels:
     Args:
         tapes: The days.
         recent_s: Time for which a move of the mid is recent in the states.
+        market: Their market inputs, if known; None computes them.
     """
 
-    def __init__(self, tapes: "Sequence[Tape]", recent_s: float) -> None:
+    def __init__(self, tapes: "Sequence[Tape]", recent_s: float, market: MarketPaths | None = None) -> None:
         self._recent_s = recent_s
         self._days = np.array([(day.start_us, day.end_us) for day in tapes], np.int64)
-        market = MarketPaths.of_days(tapes)
+        market = market or MarketPaths.of_days(tapes)
         self._paths = (market.flow, range(FLOWS)), (market.swept, SWEPT), (market.deviations, DEVIATIONS)
         self._past: dict[int, tuple[FillStates, Floats]] = {}
 

@@ -103,7 +103,8 @@ class WindowFits:
 
     @cached_property
     def _levels(self) -> StateLevels:
-        return StateLevels(self.calibrator.tapes, self.calibrator.recent_s or 0.0)
+        calibrator = self.calibrator
+        return StateLevels(calibrator.tapes, calibrator.recent_s or 0.0, calibrator.market)
 
     def _made(self, shared: Shared, span: tuple[int, int], lead: Lead) -> WindowFit:
         """Compute the fit of a training window, with the curve of *lead* if there is one."""

@@ -94,15 +94,15 @@ def state_sums(journal: "Journal", cuts: Sequence[int], markets: OrderMarkets) -
     """
     at, span = np.array(cuts, np.int64), (cuts[0], cuts[-1])
     orders = RestingStates(lives(journal), journal.mids, journal.fills, markets)
-    waited, (filled_us, filled) = orders.stretches(span, at[1:-1]), orders.filled(span)
-    sent, stands, *others = np.concatenate((waited.states, filled)).T
-    groups, group = distinct(np.column_stack((sent, bins(sent, stands), *others)))
+    (periods, *waited, spent_us), (filled_us, filled) = orders.times(span, at[1:-1]), orders.filled(span)
+    sent, stands, *others = np.concatenate((waited, filled.T), axis=1)
+    groups, group = distinct(np.stack((sent, bins(sent, stands), *others)).T)
     nearest = np.full(len(groups), np.inf)
     np.minimum.at(nearest, group, stands)
     size = len(cuts) * len(groups)
-    rested = waited.period * len(groups) + group[waited.state]
-    came = (np.searchsorted(at, filled_us, side="right") - 1) * len(groups) + group[len(waited.states) :]
-    seconds = np.bincount(rested, waited.spent_us, size) / US_PER_S
+    rested = periods * len(groups) + group[: len(periods)]
+    came = (np.searchsorted(at, filled_us, side="right") - 1) * len(groups) + group[len(periods) :]
+    seconds = np.bincount(rested, spent_us, size) / US_PER_S
     fills = np.bincount(came, minlength=size)
     seen = np.flatnonzero((seconds > 0) | (fills > 0))
     period, row = np.divmod(seen, max(len(groups), 1))
@@ -294,12 +294,17 @@ def often_sent(distance: Floats, seconds: Floats) -> Mask:
     that distance.
 
     Args:
-        distance: Distinct distances, in half ticks.
+        distance: Distinct distances, in half ticks, ascending.
         seconds: Order time of each.
     """
-    apart = np.abs(distance[:, None] - distance)
-    similar = (apart <= NEARBY + NEARBY_SHARE * np.abs(distance)[:, None]) & (apart % 2 == 0)
-    often: Mask = seconds >= NODE_SHARE * np.where(similar, seconds, 0.0).max(axis=1, initial=0.0)
+    often = np.empty(len(distance), np.bool_)
+    for parity in (0, 1):  # prices are whole ticks: neighbours are an even number of half ticks apart
+        own = np.flatnonzero(distance % 2 == parity)
+        if own.size:
+            at, reach = distance[own], np.floor(NEARBY + NEARBY_SHARE * np.abs(distance[own]))
+            nearby = np.searchsorted(at, at - reach), np.searchsorted(at, at + reach, side="right")
+            most = np.maximum.reduceat(np.append(seconds[own], 0.0), np.stack(nearby, axis=1).ravel())[::2]
+            often[own] = seconds[own] >= NODE_SHARE * most
     return often
 
 

@@ -173,13 +173,24 @@ class RestingStates:
         self._markets = markets.of(us, mid2)
 
     def stretches(self, span: tuple[int, int], also: Ints) -> Stretches:
+        """Return the time of orders by state over ``[start, end)``, in order; the arguments are those of `times`."""
+        *columns, spent_us = self.times(span, also)
+        ordered, into = distinct(np.stack(columns).T)
+        spent = np.bincount(into, spent_us, len(ordered)).astype(np.int64)
+        distinct_states, state = distinct(ordered[:, 1:])
+        return Stretches(ordered[:, 0], spent, state, distinct_states)
+
+    def times(self, span: tuple[int, int], also: Ints) -> Ints:
         """Return the time of orders by state over ``[start, end)``; time without a valid book is left out.
 
         Args:
             span: Start, and end (exclusive), in µs.
             also: Ascending instants, the cuts between periods.
+
+        Returns:
+            int64[9, n]: period, the columns of `Stretches.states`, and µs; both sides may have rows of one state.
         """
-        found, parts = self._found, [np.empty((0, 9), np.int64)]
+        found, parts = self._found, [np.empty((9, 0), np.int64)]
         for side, market in self._markets.items():
             orders = np.flatnonzero((found.side == side) & found.rested & self._is_known)
             # an order counts as rested for long by its arrival, also if that is before the span
@@ -189,13 +200,9 @@ class RestingStates:
                 resting, side, span[0], (market.us, market.mid2, market.spread, market.number), also, RESTED_US
             )
             move, flow, deviation, swept = _of_numbers(states >> 2)
-            columns = distances, move, (period & 1) + 2 * flow, (states & 3) - 1, deviation, swept, spent_us
-            parts.append(np.column_stack((period >> 1, *columns)))
-        rows = np.concatenate(parts)
-        ordered, into = distinct(rows[:, :8])
-        spent = np.bincount(into, rows[:, 8], len(ordered)).astype(np.int64)
-        distinct_states, state = distinct(ordered[:, 1:])
-        return Stretches(ordered[:, 0], spent, state, distinct_states)
+            columns = move, (period & 1) + 2 * flow, (states & 3) - 1, deviation, swept, spent_us
+            parts.append(np.stack((period >> 1, *distances.T, *columns)))
+        return np.concatenate(parts, axis=1)
 
     def filled(self, span: tuple[int, int]) -> tuple[Ints, Ints]:
         """Return the instant of each fill in ``[start, end)``, and its state, int64[n, 7], as in `Stretches`.

@@ -1,7 +1,7 @@
 """Calibration of days: one fit, and the further content of ``poisson_fit.json``."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from statistics import fmean, stdev
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -54,10 +54,11 @@ def spread_states(calibrator: Calibrator) -> tuple[SpreadState, ...]:
     days = list(zip(calibrator.marks, calibrator.days, strict=True))
     seconds = sum((_us_by_number(marks, *day) for marks, day in days), np.zeros(NUMBERS))
     first, total = first_blocks(calibrator.days), seconds[1:].sum()
+    of_days = [_points_of(*day) for day in days]
     found = []
     for number in (np.flatnonzero(seconds[1:]) + 1).tolist():
         low, high = (1 << number - 1) // 2 + 1, 1 << number - 1
-        parts = [_points(marks, day, number) for marks, day in days]
+        parts = [of_state(number) for of_state in of_days]
         found.append(SpreadState(low, high, float(seconds[number] / total), joined(parts, first)))
     return tuple(found)
 
@@ -74,14 +75,20 @@ def _us_by_number(marks: DepthCounts, start_us: int, end_us: int) -> Floats:
     return sum_by(_number(marks.path.spread)[rows], np.diff(edges), NUMBERS)
 
 
-def _points(marks: DepthCounts, day: tuple[int, int], number: int) -> Points:
-    """Return the cells of a state in a day, up to the reach of the day."""
-    path, tallies, wanted = marks.path, marks.tallies(*day), _number(marks.path.spread) == number
+def _points_of(marks: DepthCounts, day: tuple[int, int]) -> Callable[[int], Points]:
+    """Return the function that returns the cells of a state in a day, up to the reach of the day."""
+    path, tallies, numbers = marks.path, marks.tallies(*day), _number(marks.path.spread)
     _, rows, _ = path.segments(*within(marks.span, *day), marks.block_us)
-    states = {
-        side: tally.where(wanted[rows], wanted[marks.sweeps[side].between(*day).row]) for side, tally in tallies.items()
-    }
-    return tallied_points(marks.grid_of(tallies), states, marks.blocks(*day))
+    stood = numbers[rows]
+    swept = {side: numbers[marks.sweeps[side].between(*day).row] for side in tallies}
+    grid, blocks = marks.grid_of(tallies), marks.blocks(*day)
+
+    def of_state(number: int) -> Points:
+        wanted = stood == number
+        states = {side: tally.where(wanted, swept[side] == number) for side, tally in tallies.items()}
+        return tallied_points(grid, states, blocks)
+
+    return of_state
 
 
 def by_spread(calibrator: Calibrator, states: Iterable[SpreadState]) -> list[dict[str, Any]]:

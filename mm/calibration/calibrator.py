@@ -199,9 +199,10 @@ class Calibrator:
         self._known_us = self.end_us if learn_us is None else min(self.end_us, self.start_us + learn_us)
         if config.fills is not None and config.deltas is None:
             config = self.config = replace(config, deltas=(*config.distances, *self._farther(self._known_us)))
-        for day in self.tapes if config.method != "marks" else ():
-            day.release_memory()  # only its best prices are needed
-        trim_heap()
+        if config.method != "marks":
+            for day in self.tapes:
+                day.release_memory()  # only its best prices are needed
+            trim_heap()
         states = None
         if config.fills is not None:
             states = self._periods, OrderMarkets(recent_us(rules), self.market)
@@ -210,10 +211,11 @@ class Calibrator:
             for name, quotes in runs_of(self.tapes[0], config)
         )
         self.played = played(runs, config, keep)
-        for day in self.tapes if self.played else ():
-            day.release_memory()  # no run reads it again
-        gc.collect()  # an exchange is part of a cycle, and its tables are large
-        trim_heap()
+        if self.played:
+            for day in self.tapes:
+                day.release_memory()  # no run reads it again
+            gc.collect()  # an exchange is part of a cycle, and its tables are large
+            trim_heap()
 
     def known_at(self, us: int) -> "Calibrator":
         """Return the calibrator of the days before *us* as they were known then (`Tape.known_at`); usually this one."""

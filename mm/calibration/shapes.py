@@ -349,8 +349,9 @@ def _of_steps(cells: Cells, exposure_s: Floats, fills: Floats, steps: Floats) ->
     kept = np.flatnonzero(steps > 1e-9 * rate[0])
     if (end == len(steps)).all() and len(kept) and kept[-1] == len(steps) - 1:
         pools = np.searchsorted(kept, begin), np.searchsorted(kept, np.arange(len(steps)))
-        ones = (np.equal.outer(pool, np.arange(len(kept))) for pool in pools)
-        return FittedCurve(cells, 0.0, np.log(gain), np.log(np.maximum(rate, 1e-300)), *ones, steps[kept], pools)
+        by_row, by_edge = (np.eye(len(kept))[pool] for pool in pools)
+        at_edges = np.log(np.maximum(rate, 1e-300))
+        return FittedCurve(cells, 0.0, np.log(gain), at_edges, by_row, by_edge, steps[kept], pools)
     inside = (kept >= begin[:, None]) & (kept < end[:, None])
     return FittedCurve(
         cells,

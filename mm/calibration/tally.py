@@ -8,7 +8,7 @@ from typing import Any, Self
 import numpy as np
 
 from mm.base.arrays import Floats, Ints, Mask
-from mm.calibration.points import group, sum_by
+from mm.calibration.points import TABLE_PER_ROW, group, sum_by
 from mm.calibration.reference import CLOSED
 
 REACHED = 0.999  # quantile of the depths of sweeps at which the last cell begins
@@ -81,8 +81,10 @@ def reach_of(tallies: "Sequence[Tally]", per_tick: int) -> float:
         tallies: Tallies with the sweeps.
         per_tick: Steps of distance in one tick.
     """
+    hits = [tally.hit for tally in tallies]
     touch, depth, count = (
-        np.concatenate([getattr(tally, name)[tally.hit] for tally in tallies]) for name in ("touch", "depth", "count")
+        np.concatenate([getattr(tally, name)[hit] for tally, hit in zip(tallies, hits, strict=True)])
+        for name in ("touch", "depth", "count")
     )
     if not count.size:
         return float(LEAST_TICKS)
@@ -92,8 +94,15 @@ def reach_of(tallies: "Sequence[Tally]", per_tick: int) -> float:
 
 def quantile(values: Ints, count: Ints, share: float) -> float:
     """Return the quantile of values that occur *count* times each, linear between neighbours."""
-    distinct, into = np.unique(values, return_inverse=True)
-    until = np.bincount(into, count).astype(np.int64).cumsum()
+    first = int(values.min())
+    if int(values.max()) - first <= TABLE_PER_ROW * len(values):
+        counts = np.bincount(values - first, count)
+        distinct = np.flatnonzero(counts)
+        until = counts[distinct].astype(np.int64).cumsum()
+        distinct += first
+    else:
+        distinct, into = np.unique(values, return_inverse=True)
+        until = np.bincount(into, count).astype(np.int64).cumsum()
     place = (int(until[-1]) - 1) * share
     at = np.searchsorted(until, (int(place), int(np.ceil(place))), side="right")
     below, above = distinct[at].tolist()

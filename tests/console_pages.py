@@ -24,8 +24,9 @@ _FENCE = re.compile(r"(^```console\n)(.*?)(^```)", re.MULTILINE | re.DOTALL)
 _VOLATILE = re.compile(r"\d{4}-\d\d-\d\dT[\d:.]+Z|\b[0-9a-f]{64}\b|\b[0-9a-f]{40}\b|(?<!\d)\d{8}T\d{6}Z(?:_\d+)?")
 _LONG = re.compile(r"\d+\.\d{9,}(?:e-?\d+)?")  # the last digits of a fit depend on the processor
 _OWN_FILE = re.compile(r"^Put this into `([^`]+)`[^\n]*\n\n```\w+\n(.*?)^```", re.MULTILINE | re.DOTALL)
+# Servers, downloads, and what waits for them. Their output is left as it is.
 _NOT_RUN = re.compile(
-    r"make |curl |docker |&$|> ready\.json|mm record|mm bench |mm rl |cythonize|data fetch|SIMUSDT.*--format"
+    r"curl |docker |&$|mm record|mm bench|mm rl |mm completion|mm audit|mm trade|mm compare|data fetch"
 )
 _TIMEOUT_S = 300
 
@@ -36,7 +37,12 @@ PAGES: dict[str, tuple[str, ...]] = {  # page: parts of the tour's commands that
     "docs/calibration.md": (),
     "docs/data.md": (),
     "docs/write_a_strategy.md": (),
+    "docs/from_hftbacktest.md": (),
+    "docs/models.md": ("mm data import ../shared/data/binance-spot-nexousdt",),
+    "docs/results.md": (),
+    "docs/exchange.md": (),
 }
+DEMO = {"make demo": f"{sys.executable} -m mm demo"}  # the page's folder has no Makefile
 # Replaced, not compared.
 SLOW = re.compile(r"mm check lookahead|mm sweep|pytest")
 
@@ -56,12 +62,15 @@ def steps(block: str) -> list[tuple[str, list[str]]]:
     return found
 
 
+def is_run(command: str) -> bool:
+    """Return whether tests run a command: no server, no download, nothing that needs either."""
+    return not _NOT_RUN.search(command)
+
+
 def blocks(page: Path) -> list[str]:
-    """Return the console blocks of a page that can be run by tests: no servers, downloads or make targets."""
+    """Return the console blocks of a page of which tests run a command."""
     text = page.read_text(encoding="utf-8")
-    return [
-        body for _, body, _ in _FENCE.findall(text) if not any(_NOT_RUN.search(command) for command, _ in steps(body))
-    ]
+    return [body for _, body, _ in _FENCE.findall(text) if any(is_run(command) for command, _ in steps(body))]
 
 
 def recorded(name: str) -> bool:
@@ -98,7 +107,7 @@ class Console:
         needed = PAGES[page.relative_to(ROOT).as_posix()]
         for block in blocks(ROOT / TOUR) if needed else ():
             for command, shown in steps(block):
-                if any(part in command for part in needed):
+                if is_run(command) and any(part in command for part in needed):
                     self.run(command, shown)
 
     def run(self, command: str, shown: list[str]) -> list[str]:
@@ -110,7 +119,7 @@ class Console:
             subprocess.CalledProcessError: If the command fails although the page shows no error.
         """
         done = subprocess.run(
-            f"{command}\nstatus=$?; env -0 > '{self._variables}'; exit $status",
+            f"{DEMO.get(command, command)}\nstatus=$?; env -0 > '{self._variables}'; exit $status",
             shell=True,
             cwd=self.work,
             env=self._environment,
@@ -224,6 +233,9 @@ def update_page(page: Path) -> None:
             lines: list[str] = []
             differs = False
             for command, shown in steps(match[2]):
+                if not is_run(command):
+                    lines += [f"$ {command}", *shown]
+                    continue
                 printed = console.run(command, shown)
                 differs |= first_difference(shown, printed) is not None
                 lines += [f"$ {command}", *updated(shown, printed)]

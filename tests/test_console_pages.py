@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from console_pages import SLOW, Console, blocks, first_difference, recorded, steps
+from console_pages import PAGES, SLOW, Console, blocks, first_difference, is_run, recorded, steps
 from support import ROOT, SHARED
 
 
@@ -16,18 +16,15 @@ def test_steps_joins_commands_with_line_continuations() -> None:
 RECORDED = pytest.mark.skipif(not SHARED.exists(), reason="needs the recorded days in ../shared")
 
 
-# The other pages are printed again before a release, by make pages.
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=RECORDED if recorded(name) else ()) for name in ("README.md", "docs/tour.md")]
-)
+@pytest.mark.parametrize("name", [pytest.param(name, marks=RECORDED if recorded(name) else ()) for name in PAGES])
 def test_page_output_matches_its_commands(name: str, tmp_path: Path) -> None:
     """The blocks run in a folder that contains only the page's inputs and the output of earlier blocks."""
     page = ROOT / name
     console = Console(tmp_path, page)
     for block in blocks(page):
         for command, shown in steps(block):
-            if SLOW.search(command):
+            if SLOW.search(command) or not is_run(command):
                 continue
             printed = console.run(command, shown)
             assert first_difference(shown, printed) is None, f"{command}\n" + "\n".join(printed[:40])

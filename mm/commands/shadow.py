@@ -19,7 +19,8 @@ from mm.cli.task_knobs import Recorder, Sources
 from mm.clock import SteadyClock, now_us
 from mm.commands.setup import Setup
 from mm.errors import DataError, Mismatch, UsageError
-from mm.live.guard import CallGuard
+from mm.live.guard import GuardianProcess, guarded_runs
+from mm.live.guardian import Guarded
 from mm.live.knobs import CallLimit
 from mm.live.live_run import run_together
 from mm.live.other_markets import check_seen, places_of
@@ -76,7 +77,8 @@ def main(works: Sequence[SymbolRun], watch: bool) -> None:
             live.beside = parts_beside(run, work, work[Recorder], clock)
             lives.append(live)
         door = page_door(runs[0], works[0][Recorder])
-        guard = CallGuard(works[0][CallLimit].model_call_limit_s)
+        limit_s, out_root = works[0][CallLimit].model_call_limit_s, works[0].day.out_root
+        guard = GuardianProcess(Guarded(guarded_runs(runs), str(out_root.resolve()), limit_s, None), runs[0].log)
         return [(one.run, one.finish) for one in run_together(lives, signals, guard=guard, door=door, watched=watch)]
 
     with signals.caught():

@@ -18,7 +18,8 @@ from mm.errors import Incomplete, SafetyError, UsageError
 from mm.live.account_limits import Account
 from mm.live.api_venue import InterfaceAt, InterfaceTrade
 from mm.live.flatten import FlattenCost, FlattenRun
-from mm.live.guard import TraderGuard
+from mm.live.guard import GuardianProcess, guarded_exchange, guarded_runs
+from mm.live.guardian import Guarded
 from mm.live.keys import blank_process_list, read_credentials
 from mm.live.knobs import API, AccountLimits, CallLimit, FlattenKnobs, OrderAccess, Trading
 from mm.live.leg_run import LegRun
@@ -160,18 +161,16 @@ def _trades(
     return lives, account
 
 
-def _guard(run: Run, work: SymbolRun, lives: Sequence[TradeRun]) -> TraderGuard:
+def _guard(run: Run, work: SymbolRun, lives: Sequence[TradeRun]) -> GuardianProcess:
     """Return the guard of the symbols of an account."""
-    first = lives[0]
-    return TraderGuard(
-        first.urls.rest,
-        first.credentials,
-        [one.symbol for one in lives],
-        out_root=work.day.out_root,
+    first, out_root, symbols = lives[0], work.day.out_root, [one.symbol for one in lives]
+    told = Guarded(
+        runs=guarded_runs([one.run for one in lives], out_root),
+        out_root=str(out_root.resolve()),
         limit_s=work[CallLimit].model_call_limit_s,
-        window_ms=work[OrderAccess].recv_window_ms,
-        log=run.log,
+        exchange=guarded_exchange(first.urls.rest, first.credentials, symbols, work[OrderAccess].recv_window_ms),
     )
+    return GuardianProcess(told, run.log)
 
 
 def _connect(works: Sequence[SymbolRun], lives: Sequence[TradeRun]) -> None:

@@ -77,6 +77,7 @@ class Account:
     Attributes:
         symbols: As given.
         balances: Of assets that several of them trade.
+        left: Orders that may be open after the end of a symbol, as text.
     """
 
     def __init__(self, limits: AccountLimits, risk: Sequence[Risk], symbols: Sequence[str]) -> None:
@@ -89,6 +90,7 @@ class Account:
         self._joined: dict[str, AccountSymbol] = {}
         self._complete = asyncio.Event()
         self.balances = SharedBalances(symbols)
+        self.left: dict[str, tuple[str, ...]] = {}
 
     def check_assets(self, quote_assets: Sequence[str]) -> None:
         """Raise SafetyError if the symbols have different quote assets: amounts of them have no sum."""

@@ -1,4 +1,4 @@
-"""The trader's side of its guardian: starts it, shows it that the event loop runs, and tells it how the trade ended."""
+"""The watched side of a guardian: starts it, shows it that the event loop runs, and tells it how the run ended."""
 
 import asyncio
 import json
@@ -21,13 +21,16 @@ import mm
 from mm.base._calls import SHARED_BYTES, beat, end_at_signal, limit_calls, share
 from mm.base.doors import is_loopback
 from mm.errors import TryLater
-from mm.live.guardian import NOTHING_OPEN, READY, TAKE_OVER, GuardedTrade
+from mm.live.audit import audit_folder
+from mm.live.forced_end import GuardedRun
+from mm.live.guardian import NOTHING_OPEN, READY, TAKE_OVER, Guarded, GuardedExchange
 from mm.live.trade_venue import quiet_file, trader_lock
 
 if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger as Logger
 
     from mm.live.keys import Credentials
+    from mm.runs.in_progress import Run
 
 BEAT_S = 0.1
 START_S = 30.0
@@ -36,7 +39,7 @@ LEFT_S = 60.0
 
 
 class Guard(Protocol):
-    """Watches a trade while it runs."""
+    """Watches runs while they go on."""
 
     def start(self) -> None:
         """Begin."""
@@ -45,73 +48,22 @@ class Guard(Protocol):
         """Show that the event loop runs, until it is cancelled."""
 
     def close(self, *, empty: bool) -> None:
-        """End; *empty*: nothing of the trade is open at the exchange."""
+        """End; *empty*: nothing of the runs is open at the exchange."""
 
 
-class CallGuard:
-    """Limits the calls of a shadow's model; there is nothing to cancel.
-
-    Args:
-        limit_s: Longest time of a call, in s.
-    """
-
-    def __init__(self, limit_s: float) -> None:
-        self._limit_s = limit_s
-
-    def start(self) -> None:
-        """Limit the calls of this process."""
-        limit_calls(self._limit_s)
-
-    async def keep(self) -> None:
-        """Do nothing: nobody watches."""
-
-    def close(self, *, empty: bool) -> None:  # noqa: ARG002 - the protocol's
-        """Only count calls again."""
-        limit_calls(None)
-
-
-class TraderGuard:
-    """Starts a guardian process for the symbols of an account.
+class GuardianProcess:
+    """Starts a guardian for the runs of this process.
 
     Args:
-        url: Base URL of REST.
-        credentials: Key of the account; it goes to the guardian over a socket.
-        symbols: The symbols.
-        out_root: Folder with the kill switches.
-        limit_s: Longest time of a call of a user's model, in s.
-        window_ms: The receive window of orders.
+        told: What it is told.
         log: Logs what the guardian does.
     """
 
-    def __init__(  # noqa: PLR0913 - what a guardian has to know
-        self,
-        url: str,
-        credentials: "Credentials",
-        symbols: Sequence[str],
-        *,
-        out_root: Path,
-        limit_s: float,
-        window_ms: int,
-        log: "Logger",
-    ) -> None:
-        quiet = quiet_file(url)
-        locks = [trader_lock(url, credentials.key, symbol) for symbol in symbols]
-        self._told = GuardedTrade(
-            url=url,
-            key=credentials.handed(),
-            symbols=list(symbols),
-            out_root=str(out_root.resolve()),
-            locks=[str(lock) for lock in locks if lock is not None],
-            quiet_file=str(quiet) if quiet else "",
-            limit_s=limit_s,
-            window_s=window_ms / 1_000,
-            box=is_loopback(urlsplit(url).hostname or ""),
-        )
-        self._log, self._limit_s = log, limit_s
+    def __init__(self, told: Guarded, log: "Logger") -> None:
+        self._told, self._log = told, log
         self._process: subprocess.Popen[bytes] | None = None
         self._channel: socket.socket | None = None
         self._memory: mmap.mmap | None = None
-        self._wakeup_fd: int | None = None
 
     def start(self) -> None:
         """Start the guardian, and wait until it is ready.
@@ -124,11 +76,11 @@ class TraderGuard:
             self._memory = mmap.mmap(memory_fd, SHARED_BYTES)
             self._begin(memory_fd)
         except (OSError, subprocess.SubprocessError) as error:
-            raise TryLater(f"the guardian process of the trade cannot be started ({error}); start it again") from error
+            raise TryLater(f"the guardian process cannot be started ({error}); start it again") from error
         finally:
             os.close(memory_fd)
         share(memoryview(self._memory))
-        limit_calls(self._limit_s)
+        limit_calls(self._told.limit_s)
         if threading.current_thread() is threading.main_thread():
             end_at_signal()
 
@@ -200,6 +152,41 @@ class TraderGuard:
             except subprocess.TimeoutExpired:
                 self._log.error("guardian_goes_on", note="orders may be open; it cancels them, then it ends")
         self._stop_signals()
+
+
+def guarded_runs(runs: "Sequence[Run]", out_root: Path | None = None) -> list[GuardedRun]:
+    """Return what a guardian is told of runs; *out_root* has their audit logs, None for runs without."""
+    return [
+        GuardedRun(
+            symbol=run.symbol,
+            run_id=run.id,
+            log=str(run.log_file.resolve()) if run.log_file else "",
+            partial=str(run.partial.resolve()),
+            audit=str(audit_folder(out_root.resolve(), run.symbol)) if out_root else "",
+        )
+        for run in runs
+    ]
+
+
+def guarded_exchange(url: str, credentials: "Credentials", symbols: Sequence[str], window_ms: int) -> GuardedExchange:
+    """Return what a guardian is told of the exchange.
+
+    Args:
+        url: Base URL of REST.
+        credentials: Key of the account; it goes to the guardian over a socket.
+        symbols: The symbols.
+        window_ms: The receive window of orders.
+    """
+    quiet = quiet_file(url)
+    locks = [trader_lock(url, credentials.key, symbol) for symbol in symbols]
+    return GuardedExchange(
+        url=url,
+        key=credentials.handed(),
+        locks=[str(lock) for lock in locks if lock is not None],
+        quiet_file=str(quiet) if quiet else "",
+        window_s=window_ms / 1_000,
+        box=is_loopback(urlsplit(url).hostname or ""),
+    )
 
 
 def _memory_file() -> int:

@@ -160,7 +160,6 @@ class TradeRun(LiveRun):
         self._lost: MMError | None = None
         self._stopped = self._killed_by = self._unthrown = ""
         self._unkept: OSError | None = None
-        self.left_open: tuple[str, ...] = ()
         self._stop_wanted = asyncio.Event()
 
     @property
@@ -283,8 +282,8 @@ class TradeRun(LiveRun):
                 await self._with_gateway(history, check, audit, gateway)
             finally:
                 await gateway.stop()
-                self.left_open = gateway.left
-                self.may_rest = bool(self.left_open)
+                self._account.left[self.symbol] = gateway.left
+                self.may_rest = bool(gateway.left)
                 audit.append("stop", reason=self._reason(), **self._position())
         except BaseException:
             audit.close()
@@ -373,10 +372,12 @@ class TradeRun(LiveRun):
             raise Incomplete(f"{symbol}: trading ended: {end.reason}{left}", TryLater.exit_code)
 
     def _left_text(self) -> str:
-        """Return the end of a message that names the orders which may be open; empty if there are none."""
-        if not self.left_open:
+        """Return the end of a message that names the orders of the account which may be open; empty without any."""
+        left = {symbol: orders for symbol, orders in self._account.left.items() if orders}
+        if not left:
             return ""
-        return f"; may still be open: {', '.join(self.left_open)}; mm trade cancel --symbol {self.symbol}"
+        named = ", ".join(order for orders in left.values() for order in orders)
+        return f"; may still be open: {named}; mm trade cancel --symbol {','.join(left)}"
 
     def _given(self) -> dict[str, Any]:
         """Return the run's knobs."""

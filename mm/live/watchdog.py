@@ -31,6 +31,7 @@ DIED = -1
 """Exit code of a process that wrote no end: killed by SIGKILL, out of memory, a power cut."""
 NO_END = "it wrote no end: killed, out of memory, or a power cut"
 _RECENT_DAYS = 2
+_WRITTEN_S = 3_600.0  # an older run log without an end gets none any more
 _SETTLED_S = 3.0  # a younger run log may not be held yet
 _TAIL_BYTES = 1 << 20
 _MOST_REASON = 160
@@ -264,6 +265,8 @@ class Watchdog:
             end = _logged_end(log)
             if end is None and time.time() - changed_s < _SETTLED_S:
                 return None
+            if end is None and time.time() - changed_s < _WRITTEN_S:  # its guardian may write the end yet
+                return RunEnd(log.parent.name, round(changed_s * US_PER_S), DIED, NO_END)
             self._ends[log] = end or RunEnd(log.parent.name, round(changed_s * US_PER_S), DIED, NO_END)
         return self._ends[log]
 

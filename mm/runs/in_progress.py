@@ -85,6 +85,11 @@ class Run:
         self._lock = lock
 
     @property
+    def log_file(self) -> Path | None:
+        """The run log; None without one."""
+        return self._log.path
+
+    @property
     def partial(self) -> Path:
         """The temporary folder of the run in progress."""
         return partial_folder(self.folder)

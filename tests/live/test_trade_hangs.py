@@ -6,11 +6,14 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from test_trade_symbols import CALM, FIRST, SECOND, SYMBOLS, account
 from trading_box import ended, venue
 
+from mm.live.watchdog import Watchdog
 from support import ROOT, in_time
 
 pytestmark = pytest.mark.slow
@@ -34,6 +37,27 @@ def quoting(box, process):
     box.until(lambda: len(box.account()["openOrders"]) == 2, "orders", process=process)
 
 
+def assert_end_is_known(box, kind, code):
+    """The watchdog has the exit code and the cause, the audit log its stop, and no run folder is left half-written."""
+    out = box.folder / "out"
+    dog = Watchdog(out, box.folder / "data", out / "logs")
+
+    def ends():
+        found = [one.ends[kind] for one in dog.look().symbols if kind in one.ends]
+        return [end for end in found if end.code == code]
+
+    (end,) = box.until(ends, f"an end with {code} that the watchdog knows", 60)
+    if code == -1:
+        return
+    if code == 1:
+        assert "Hangs.quote" in end.reason
+    assert list((out / kind).glob("*/*.partial")) == []
+    if kind == "trade":
+        assert box.rows()[-1]["type"] == "stop"
+        verified = box.run("audit", "verify", str(box.logs()[-1].parent))
+        assert verified.returncode == 0, verified.stderr
+
+
 def assert_next_start_is_free(box):
     (box.folder / "hang").unlink()
     with box.trader(**MODEL) as process:
@@ -43,7 +67,7 @@ def assert_next_start_is_free(box):
     assert box.account()["openOrders"] == []
 
 
-@pytest.mark.parametrize("how", ["loop", "stubborn_loop", "sleep", "held"])
+@pytest.mark.parametrize("how", ["loop", "stubborn_loop", "sleep", "held", "matching"])
 def test_call_beyond_its_limit_ends_the_trade_with_1_and_its_name(tmp_path, how):
     with venue(tmp_path) as box:
         with box.trader(**MODEL, HANG=how) as process:
@@ -57,6 +81,7 @@ def test_call_beyond_its_limit_ends_the_trade_with_1_and_its_name(tmp_path, how)
         (line,) = [one for one in output.splitlines() if one.startswith("error:")]
         assert "Hangs.quote" in line
         assert "MODEL_CALL_LIMIT_S" in line
+        assert_end_is_known(box, "trade", 1)
         assert_next_start_is_free(box)
 
 
@@ -79,6 +104,7 @@ def test_kill_of_a_hung_trader_empties_the_exchange(tmp_path, how, kill):
         assert in_time(took_s, 1 if how == "loop" else 5)
         expected = {"SIGTERM": 0 if how == "loop" else 1, "SIGKILL": -9}.get(kill, 5)
         assert code == expected, output
+        assert_end_is_known(box, "trade", -1 if kill == "SIGKILL" else expected)
         if expected == 5:
             assert json.loads(box.run("risk", "status", "--json").stdout)["killed"]
             assert box.run("risk", "rearm").returncode == 0
@@ -109,14 +135,73 @@ def guardians(parent):
     return [int(line.split()[0]) for line in text.splitlines() if "mm.live.guardian" in line]
 
 
-def test_shadow_ends_with_1_where_a_call_is_too_long(tmp_path):
+@contextmanager
+def shadow(box, **variables):
+    """Yield a shadow that records."""
+    count = lambda: len(list(box.folder.glob("data/SIMUSDT/*/snapshots/*")))  # noqa: E731
+    before = count()
+    with box.trader(entry=("-m", "mm", "shadow"), **MODEL, **variables) as process:
+        box.until(lambda: count() > before, "a recording", process=process)
+        yield process
+
+
+@pytest.mark.parametrize("how", ["loop", "held", "matching"])
+def test_shadow_ends_with_1_where_a_call_is_too_long(tmp_path, how):
     with venue(tmp_path) as box:
-        with box.trader(entry=("-m", "mm", "shadow"), **MODEL, HANG="loop", MODEL_CALL_LIMIT_S="0.5") as process:
-            box.until(lambda: list(tmp_path.glob("data/SIMUSDT/*/snapshots/*")), "a recording", process=process)
+        with shadow(box, HANG=how, MODEL_CALL_LIMIT_S="0.5") as process:
             hang(box)
             code, output, _ = ended(process, number=None, seconds=120)
         assert code == 1, output
-        assert "Hangs.quote took 0.5" in output
+        (line,) = [one for one in output.splitlines() if one.startswith("error:")]
+        assert "Hangs.quote" in line
+        assert_end_is_known(box, "shadow", 1)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_signal_ends_a_shadow_whose_model_holds_the_interpreter(tmp_path, number):
+    """Within five seconds; the kill switch only ends its paper orders."""
+    with venue(tmp_path) as box:
+        with shadow(box, HANG="held", MODEL_CALL_LIMIT_S="60") as process:
+            hang(box)
+            process.send_signal(signal.SIGUSR1)
+            time.sleep(5)
+            assert process.poll() is None
+            code, output, took_s = ended(process, number)
+        assert in_time(took_s, 5)
+        assert code == 1, output
+        assert_end_is_known(box, "shadow", 1)
+        (box.folder / "hang").unlink()
+        with shadow(box) as process:
+            code, output, _ = ended(process)
+            assert code == 0, output
+
+
+@pytest.mark.parametrize("how", ["loop", "matching"])
+def test_hang_of_a_hedged_strategy_empties_both_symbols(tmp_path, how):
+    """In its call for an event, with orders of its own open in the market and in its leg."""
+    with account(tmp_path) as box:
+        others = {"second": {"symbol": SECOND, "orders": {"taker_fee_rate": "0.001", "quote_qty": "0.2"}}}
+        hedged = {
+            **CALM,
+            **MODEL,
+            "SYMBOL": FIRST,
+            "QUOTE_MODEL": "hanging_models:HedgesAndHangs",
+            "OTHERS": json.dumps(others),
+        }
+        open_in = lambda: [bool(box.account(symbol=symbol)["openOrders"]) for symbol in SYMBOLS]  # noqa: E731
+        with box.trader(**hedged, HANG=how) as process:
+            box.until(lambda: all(open_in()), "orders of both symbols", process=process)
+            hang(box)
+            began_s = time.monotonic()
+            box.until(lambda: not any(open_in()), "an empty exchange", 60)
+            assert in_time(time.monotonic() - began_s, 5)
+            code, output, _ = ended(process, number=None)
+        assert code == 1, output
+        assert "HedgesAndHangs.on_event" in output
+        for symbol in SYMBOLS:
+            (log,) = (tmp_path / "out" / "audit" / symbol).glob("*.ndjson")
+            assert json.loads(log.read_text().splitlines()[-1])["type"] == "stop"
+        assert list((tmp_path / "out" / "trade").glob("*/*.partial")) == []
 
 
 def test_backtest_names_slow_calls(tmp_path):

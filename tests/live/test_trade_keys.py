@@ -3,6 +3,7 @@
 import time
 
 import pytest
+from test_trade_symbols import CALM, SYMBOLS, account
 from trading_box import venue
 
 from support import in_time
@@ -43,3 +44,19 @@ def test_revoked_key_ends_the_trade_with_2_and_the_open_orders(tmp_path, kind):
         left = box.account()["openOrders"]
         assert left
         assert all(one["clientOrderId"] in line for one in left)
+
+
+@pytest.mark.slow
+def test_revoked_key_names_the_open_orders_of_all_symbols(tmp_path):
+    with account(tmp_path) as box:
+        with box.trader(**CALM, QUOTE_PARAMS_JSON=FAR) as process:
+            open_in = lambda: [box.account(symbol=symbol)["openOrders"] for symbol in SYMBOLS]  # noqa: E731
+            box.until(lambda: all(len(orders) == 2 for orders in open_in()), "orders", process=process)
+            box.post("/sim/faults", "at time 0 do revoke")
+            _, said = process.communicate(timeout=240)
+        assert process.returncode == 2, said
+        (line,) = [text for text in said.splitlines() if text.startswith("error:")]
+        left = open_in()
+        assert all(left)
+        assert all(one["clientOrderId"] in line for orders in left for one in orders)
+        assert f"mm trade cancel --symbol {','.join(SYMBOLS)}" in line

@@ -63,7 +63,7 @@ class Box:
     """The simulated exchange of one symbol; its time starts at the session's opening.
 
     Further symbols are boxes *beside* it, which it serves: their users are the same, with one balance of the quote
-    asset; faults apply to the first symbol.
+    asset; faults apply to the first symbol, those of requests to all once a key was revoked.
 
     Args:
         beside: The box that serves this one; None if it serves itself.
@@ -271,6 +271,9 @@ class Box:
             self.injector.filters = self._set_steps
             self._api.faults = self.injector
             self.server.inject(self.injector)
+        if any(rule.fault.kind.name == "revoke" for rule in rules):  # a key is that of all symbols
+            for box in self.symbols.values():
+                box._api.faults = self.injector
         self.injector.add(rules)
         self.server.flush()
 

@@ -1,0 +1,111 @@
+"""The end of a process that was ended from outside, in its logs: what it could not write itself.
+
+The run log gets the row of a failed run, the audit log its stop, and the run's temporary folder goes, as at the end of
+every failed run. Nothing is written beside a new trader of the symbols, whose first row names the end of each log.
+"""
+
+import fcntl
+import json
+import os
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from mm.clock import iso
+from mm.errors import DataError
+from mm.live.audit_chain import STOP, body, decode_row, end_of, seal
+
+
+@dataclass(frozen=True)
+class GuardedRun:
+    """One run of the process.
+
+    Attributes:
+        symbol: Upper case.
+        run_id: RUN_ID.
+        log: Its run log; empty without one.
+        partial: Its temporary folder.
+        audit: Folder of the symbol's audit logs; empty for a shadow.
+    """
+
+    symbol: str
+    run_id: str
+    log: str
+    partial: str
+    audit: str
+
+
+def record_end(runs: Sequence[GuardedRun], locks: Sequence[Path], code: int, why: str, us: int) -> None:
+    """Write the end of a process that is gone; what a disk refuses is lost: the process tells it on stderr too.
+
+    Args:
+        runs: Its runs.
+        locks: The files that traders of these symbols hold.
+        code: Its exit code.
+        why: Why it was ended.
+        us: When, in µs.
+    """
+    for run in runs:
+        shutil.rmtree(run.partial, ignore_errors=True)
+    with _held(locks) as held:
+        for run in runs if held else ():
+            for path in Path(run.audit).glob(f"*_{run.run_id}.ndjson") if run.audit else ():
+                with suppress(OSError, DataError):
+                    _stop(path, why, us)
+    for run in runs:  # last: by it the watchdog knows the end
+        with suppress(OSError):
+            if run.log:
+                _append(Path(run.log), _failed(run, code, why, us))
+
+
+def _failed(run: GuardedRun, code: int, why: str, us: int) -> bytes:
+    """Return the line of a failed run, as a run writes it."""
+    from mm.cli.console import FAILED
+
+    head = {"ts": iso(us), "level": "critical", "event": FAILED, "run_id": run.run_id, "symbol": run.symbol}
+    return json.dumps({**head, "error": why, "exit_code": code}, ensure_ascii=False).encode() + b"\n"
+
+
+def _stop(path: Path, why: str, us: int) -> None:
+    """Append the stop of a run to its audit log, unless it has one, or ends in the middle of a row."""
+    end, last = end_of(path), _last_line(path)
+    if not last.endswith(b"\n"):
+        return
+    row = decode_row(last, end.rows, path.name)
+    if row["type"] != STOP:
+        line, _ = seal(body(end.rows + 1, max(us, row["us"]), STOP, {"reason": "error", "why": why}), end.hash.encode())
+        _append(path, line)
+
+
+def _last_line(path: Path) -> bytes:
+    """Return the last line of a file."""
+    with path.open("rb") as file:
+        return file.readlines()[-1]
+
+
+def _append(path: Path, line: bytes) -> None:
+    """Append a line to a file that is there, in one write."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_APPEND)
+    try:
+        os.write(descriptor, line)
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def _held(locks: Sequence[Path]) -> Iterator[bool]:
+    """Hold the locks of traders, and yield whether nobody else holds one."""
+    descriptors: list[int] = []
+    try:
+        for lock in locks:
+            descriptors.append(os.open(lock, os.O_RDWR | os.O_CREAT, 0o600))
+            fcntl.flock(descriptors[-1], fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        yield False
+    else:
+        yield True
+    finally:
+        for descriptor in descriptors:
+            os.close(descriptor)

@@ -42,7 +42,6 @@ _RUNS: Commands = {
         "Draw the tear sheet of several backtests.",
         "mm.catalog.results:runs_compare",
     ),
-    "index": ("Write the page that lists all runs.", "mm.catalog.results:runs_index"),
     "tag": ("Add tags and a note to a run.", "mm.catalog.results:runs_tag"),
     "export": ("Write the numbers of all runs as one table.", "mm.catalog.results:runs_export"),
     "reproduce": ("Replay a run and verify that its output is identical.", "mm.catalog.results:runs_reproduce"),

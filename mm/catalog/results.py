@@ -122,23 +122,12 @@ runs_compare = command(
     arguments=[_RUNS, _OUT],
     body="mm.commands.runs:compare_command",
     text="""
-    Draw the tear sheet of two to eight backtests, or evaluations: their numbers, charts and differing knobs.
+    Draw the tear sheet of two to eight backtests: their numbers, charts and differing knobs.
 
-    Differences are to the first RUN, over the time, or the days, that both cover. A RUN is as for mm runs diff, which
-    compares bytes; mm compare compares replay, shadow and trade of one strategy order by order.
+    Differences are to the first RUN, over the time that both cover. A RUN is as for mm runs diff, which compares bytes;
+    mm compare compares replay, shadow and trade of one strategy order by order.
 
     Example: mm runs compare base wide glft
-    """,
-)
-
-runs_index = command(
-    Results,
-    arguments=[_OUT],
-    body="mm.commands.runs:index_command",
-    text="""
-    Write the index of all runs under OUT_ROOT: one page, with a link to the page of each.
-
-    Example: mm runs index
     """,
 )
 

@@ -1,4 +1,4 @@
-"""``mm runs list``, ``show``, ``log``, ``diff``, ``compare``, ``index``, ``tag`` and ``export``."""
+"""``mm runs list``, ``show``, ``log``, ``diff``, ``compare``, ``tag`` and ``export``."""
 
 import json
 import os
@@ -14,12 +14,9 @@ from mm.catalog.results import LEVELS
 from mm.cli.config import Pages, Results
 from mm.cli.console import Console
 from mm.errors import DataError, UsageError
-from mm.report.evaluation import read_evaluation
-from mm.report.evaluations_sheet import EvaluationSheet, evaluations_sheet
 from mm.report.frame import plotly_address
-from mm.report.index_page import Listing, index_page
 from mm.report.run_columns import read_columns
-from mm.report.sheet import MOST_RUNS, SheetRun, difference_text
+from mm.report.sheet import MOST_RUNS, difference_text
 from mm.report.tear_sheet import ComparedRun, TearSheet, tear_sheet
 from mm.runs.diff import compare
 from mm.runs.find import Found, find_run, find_runs
@@ -184,7 +181,7 @@ def diff_command(console: Console, results: Results, first: str, second: str) ->
 
 
 def compare_command(console: Console, results: Results, pages: Pages, names: Sequence[str], out: str | None) -> None:
-    """Draw the tear sheet of two to eight backtests, or evaluations: their numbers, charts and differing knobs."""
+    """Draw the tear sheet of two to eight backtests: their numbers, charts and differing knobs."""
     if not 2 <= len(names) <= MOST_RUNS:
         raise UsageError(
             f"a tear sheet has 2 to {MOST_RUNS} runs, not {len(names)}; mm runs export writes a table of any number"
@@ -195,7 +192,7 @@ def compare_command(console: Console, results: Results, pages: Pages, names: Seq
     path = Path(out) if out else new_page(results.out_root / "compare")
     sheet = _sheet(found, Tags(results.out_root), path)
     plotly = plotly_address(pages.plotlyjs, results.out_root, path.parent)
-    _write_page(path, tear_sheet(sheet, plotly) if isinstance(sheet, TearSheet) else evaluations_sheet(sheet, plotly))
+    _write_page(path, tear_sheet(sheet, plotly))
     console.set_json({**sheet.to_json(), "path": str(path.resolve())})
     head = ["", *(run.name for run in sheet.runs)]
     rows = [head, *([name, *(number(one, 6) for one in values)] for name, values in sheet.numbers().items())]
@@ -210,27 +207,18 @@ def compare_command(console: Console, results: Results, pages: Pages, names: Seq
     console.print(str(path))
 
 
-def _sheet(found: Sequence[Found], tags: Tags, page: Path) -> TearSheet | EvaluationSheet:
-    """Return what the runs *found* show side by side at *page*.
-
-    Raises:
-        UsageError: If there are evaluations and others.
-    """
-    ids, kinds = ([str(run.manifest[name]) for run in found] for name in ("run_id", "kind"))
+def _sheet(found: Sequence[Found], tags: Tags, page: Path) -> TearSheet:
+    """Return what the runs *found* show side by side at *page*."""
+    ids = [str(run.manifest["run_id"]) for run in found]
     names = [
         own if ids.count(own) == 1 else f"{own} {run.manifest['symbol']} {run.manifest['day']}"
         for own, run in zip(ids, found, strict=True)
     ]
-    about: list[dict[str, Any]] = [
-        {"tags": tags.of(run).tags, "note": tags.of(run).note, "link": _link(run, page)} for run in found
-    ]
-    runs = list(zip(names, found, about, strict=True))
-    if "evaluation" not in kinds:
-        return TearSheet([_compared_run(name, run, **one) for name, run, one in runs])
-    if set(kinds) != {"evaluation"}:
-        raise UsageError(f"{', '.join(kinds)}: an evaluation is compared with evaluations only; name runs of one kind")
-    return EvaluationSheet(
-        [SheetRun(name, run.manifest, read_evaluation(run.folder), **one) for name, run, one in runs]
+    return TearSheet(
+        [
+            _compared_run(name, run, tags=tags.of(run).tags, note=tags.of(run).note, link=_link(run, page))
+            for name, run in zip(names, found, strict=True)
+        ]
     )
 
 
@@ -249,20 +237,6 @@ def _link(run: Found, page: Path) -> str | None:
     """Return the path of a run's page relative to another *page*; None if it has none."""
     own = run.folder / PAGE
     return quote(Path(os.path.relpath(own, page.parent)).as_posix()) if own.is_file() else None
-
-
-def index_command(console: Console, results: Results, out: str | None) -> None:
-    """Write the index of all runs under OUT_ROOT: one page, with a link to the page of each."""
-
-    path = Path(out) if out else results.out_root / "index.html"
-    runs, _ = find_runs(results.out_root)
-    listed = []
-    for run in runs:
-        cells = [str(run.manifest[name]) for name in COLUMNS[:6]]
-        listed.append(Listing(cells, _link(run, path), headlines(run.manifest)))
-    _write_page(path, index_page(listed, str(results.out_root)))
-    console.set_json({"runs": len(listed), "path": str(path.resolve())})
-    console.print(str(path))
 
 
 def tag_command(

@@ -5,7 +5,6 @@ import pytest
 from click.testing import CliRunner, Result
 
 from mm.catalog.results import runs_compare as compare_command
-from mm.catalog.results import runs_index as index_command
 from mm.catalog.results import runs_list as list_command
 from mm.catalog.results import runs_log as log_command
 from mm.catalog.results import runs_show as show_command
@@ -177,21 +176,6 @@ def test_log_prints_the_log_of_a_run_by_level_and_text():
     gone = call(log_command, "one")
     assert gone.exit_code == 3
     assert "cannot be read" in gone.stderr
-
-
-def test_index_links_the_page_of_each_run(tmp_path):
-    """By a path relative to the index."""
-    folder = make_run("one")
-    make_run("two")
-    (folder / "report.html").write_text("page")
-    result = call(index_command)
-    assert (result.exit_code, result.stdout) == (0, "out/index.html\n")
-    html = Path("out/index.html").read_text(encoding="utf-8")
-    assert '<a href="backtest/BTCUSDT/20251216_one/report.html">one</a>' in html
-    assert call(index_command, "--out", str(tmp_path / "far" / "i.html")).exit_code == 0
-    assert 'href="../out/backtest/BTCUSDT/20251216_one/report.html"' in (tmp_path / "far" / "i.html").read_text()
-    Path("file").touch()
-    assert call(index_command, "--out", "file/i.html").exit_code == 2
 
 
 def test_compare_rejects_runs_without_backtest_files():

@@ -9,7 +9,6 @@ from journals import Scribe, scribes, seeded
 from legible import illegible
 from mm.report.backtest import page
 from mm.report.frame import About, plotly_address
-from mm.report.index_page import Listing, index_page
 from mm.report.run_columns import columns_of
 
 
@@ -212,25 +211,3 @@ def test_page_uses_the_width_of_the_window(chrome, tmp_path, width):
         used = tab.value("document.querySelectorAll('.chart')[1].getBoundingClientRect().width")
         assert used > min(0.88 * width, 2_000)
         assert tab.seen().overflow == 0
-
-
-def test_timestamps_are_sorted_as_text(chrome, tmp_path):
-    """The year of a date is not a number to sort by, nor is the beginning of a RUN_ID."""
-    path = tmp_path / "index.html"
-    started = ["2026-01-03T00:00:00Z", "2026-01-01T00:00:00Z", "2026-01-02T00:00:00Z"]
-    runs = [Listing(["backtest", "X", "20260101", f"2026T{i}", "ok", at], None, {}) for i, at in enumerate(started)]
-    path.write_text(index_page(runs, "out"), encoding="utf-8")
-    with chrome.tab(path) as tab:
-        tab.value("document.querySelector('.cols > *').click()")
-        shown = tab.value("[...document.querySelectorAll('table tr')].slice(1).map((row) => row.cells[0].textContent)")
-        assert shown == [at[:19].replace("T", " ") for at in sorted(started)]
-
-
-def test_index_results_fit_without_scrolling(chrome, tmp_path):
-    """In a window of 800 px, with the numbers of a sweep, which are the longest."""
-    path = tmp_path / "index.html"
-    headlines = {"trials": 9, "best.pnl_total": -2.505, "best.sharpe": -2737.6, "walkforward.pnl": -1.983}
-    cells = ["walkforward", "SIMUSDT", "20260101", "20260101T000000Z", "ok", "2026-01-03T00:00:00Z"]
-    path.write_text(index_page([Listing(cells, None, headlines)], "out"), encoding="utf-8")
-    with chrome.tab(path, width=800) as tab:
-        assert tab.value("(one => one.scrollWidth - one.clientWidth)(document.querySelector('.wide'))") == 0

@@ -14,14 +14,11 @@ import pytest
 
 from mm.dayfolder.layout import DayFolder
 from mm.errors import Mismatch
-from mm.report.evaluations_sheet import EvaluationSheet, days_figure, evaluations_sheet
-from mm.report.sheet import SheetRun
 from mm.runs.finished import open_run
 from mm.sim.flow.day import make_day
 from mm.sim.flow.scenario import SCENARIOS
 from mm.sim.flow.session import Session
 from mm.sweep.evaluation import HOUR_US, DayMarket, EvaluatedDay, evaluated, mean_of
-from pages import check_figure, figures_of, read
 from support import ROOT, run_mm
 
 HOUR = 490_000  # since 1970; its hour of day is 16
@@ -103,48 +100,6 @@ def test_hours_and_regimes_hold_the_pnl_of_their_minutes():
 def test_quote_assets_are_not_summed():
     with pytest.raises(Mismatch, match="AAAUSDT in USDT"):
         evaluated([played("AAAUSDT", "20260101", [1.0]), played("AAABTC", "20260101", [1.0], asset="BTC")], [])
-
-
-def sheet_of(*evaluations):
-    """Return the tear sheet of evaluations, each a list of days; their names are a, b, …"""
-    about = {"kind": "evaluation", "symbol": "AAAUSDT", "day": "x", "version": "1", "commit": None, "inputs": []}
-    return EvaluationSheet(
-        [
-            SheetRun(name, {**about, "run_id": name, "knobs": {"seed": {"value": name}}}, evaluated(days, []))
-            for name, days in zip("abc", evaluations, strict=False)
-        ]
-    )
-
-
-def test_evaluations_differ_by_the_days_that_both_played():
-    """By hand: 1, 2 and 6 more on three days; the fourth day of one, and another symbol, do not count."""
-    days = [f"2026010{day}" for day in range(1, 5)]
-    base = [played("AAAUSDT", day, [1.0]) for day in days]
-    other = [played("AAAUSDT", day, [1.0 + more]) for day, more in zip(days, (1, 2, 6), strict=False)]
-    sheet = sheet_of(base, [*other, played("BBBUSDT", days[0], [50.0])])
-    found = sheet.difference(sheet.runs[1])
-    assert (found["days"], found["pnl"]) == (3, 9)
-    assert found["upper95"] - 9 == pytest.approx(3 * 4.302652729749462 * math.sqrt(7 / 3), rel=1e-12)
-    assert sheet.difference(sheet.runs[0]) is None
-    assert "of the 3 that all played" in sheet.unequal()[0]
-    assert sheet.numbers()["pnl"] == [4, 62]
-    drawn = days_figure(sheet)
-    check_figure(drawn)
-    assert [list(trace["y"]) for trace in drawn["data"]] == [[1, 2, 3], [2, 5, 12], [0, 0, 0], [1, 3, 9]]
-    page = evaluations_sheet(sheet)
-    assert {"seed", "a", "b"} <= {word.strip() for word in read(page).words}
-    for figure in figures_of(page):
-        check_figure(figure)
-
-
-def test_evaluations_without_a_common_day_have_no_difference():
-    sheet = sheet_of([played("AAAUSDT", "20260101", [1.0])], [played("AAAUSDT", "20260102", [1.0])])
-    assert sheet.difference(sheet.runs[1]) is None
-    assert days_figure(sheet) is None
-    assert "No common day." in evaluations_sheet(sheet)
-    same = [played("AAAUSDT", f"2026010{day}", [1.0]) for day in (1, 2)]
-    again = sheet_of(same, same)
-    assert again.difference(again.runs[1])["text"] == "equal on every day"
 
 
 @pytest.fixture(scope="module")

@@ -68,6 +68,7 @@ class Results:
     )
 
 
+_STEPS = ("0.00000001", "1000000000")  # in 1e-8 they fit into 64 bits
 _FILE_NAME = matching(r"\S.*", "a path", "PATH", "path")
 
 
@@ -207,8 +208,8 @@ class Output(Name, Terminal):
 class Market:
     """Steps and minimum of our orders; without them, those of the day's instrument.json."""
 
-    tick_size: str | None = knob(None, decimal("0.00000001"), "Tick size: price step, in the quote asset.")
-    qty_step: str | None = knob(None, decimal("0.00000001"), "Quantity step of our orders, in the base asset.")
+    tick_size: str | None = knob(None, decimal(*_STEPS), "Tick size: price step, in the quote asset.")
+    qty_step: str | None = knob(None, decimal(*_STEPS), "Quantity step of our orders, in the base asset.")
     min_notional: str | None = knob(None, decimal("0"), "Minimum notional of our orders, in the quote asset.")
 
 

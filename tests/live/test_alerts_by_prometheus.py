@@ -32,6 +32,8 @@ FIRED = {
     "StateWriterBehind",
     "DrawdownNearLimit",
     "DailyLossNearLimit",
+    "LimitsNotJudged",
+    "AccountTransferred",
 }
 LONGEST_S = 240
 
@@ -74,6 +76,7 @@ def healthy(metrics, us):
     for limit in ("MAX_DRAWDOWN", "MAX_DAILY_LOSS", "MAX_POSITION"):
         metrics.used[limit] = 0.5
     metrics.writer = 10, 0.2
+    metrics.unjudged, metrics.transferred_us = False, us - 400_000_000
     metrics.rejects["MAX_ORDERS_PER_S"] += 1
 
 
@@ -87,6 +90,7 @@ def troubled(metrics, us):
     metrics.used["MAX_DRAWDOWN"] = 0.85
     metrics.used["MAX_DAILY_LOSS"] = 0.9
     metrics.writer = 20, 15.0
+    metrics.unjudged, metrics.transferred_us = True, us
 
 
 def test_alerts_of_a_troubled_trader_fire_and_those_of_another_do_not(tmp_path):

@@ -1,0 +1,154 @@
+"""Runs a command of the program with one extreme value, a case a line of stdin, in a process that may die.
+
+Each answer is one line: ``ok``, ``refused`` with the one line that was printed, or ``raised`` with anything else.
+A command that runs until a signal gets one after a while.
+"""
+
+import io
+import json
+import os
+import resource
+import shutil
+import signal
+import sys
+import tempfile
+import threading
+from collections.abc import Iterator
+from contextlib import redirect_stderr, redirect_stdout
+from pathlib import Path
+
+import click
+
+from mm.__main__ import COMMANDS, SECTIONS
+from mm.cli.frame import Program
+from mm.cli.options import KnobOption
+from mm.dayfolder.layout import DayFolder
+from mm.sim.flow.day import make_day
+from mm.sim.flow.scenario import SCENARIOS
+from mm.sim.flow.session import Session
+from state_servers import free_port
+
+SPARE_BYTES = 3 << 30
+RUNS_S = 1.5
+SYMBOL, DAYS = "SIMUSDT", ("20260105", "20260106", "20260107")
+TEXTS = ["0", "1", "-1", "5e-324", "1e-300", "1e-9", "0.3", "1e6", "1e9", "1e18", "1e300", "-1e300", "1e400"]
+TEXTS += ["nan", "inf", "-inf", "", str(2**31), str(2**53 + 1), str(2**63 - 1), str(2**63), str(-(2**63)), "9" * 40]
+ONE, ALL = ("--symbol", SYMBOL, "--day", DAYS[0]), ("--symbol", SYMBOL, "--day", f"{DAYS[0]}:{DAYS[-1]}")
+UNREACHABLE = ("--rest-url", "http://127.0.0.1:9", "--ws-url", "ws://127.0.0.1:9")
+BASE = {
+    "calibrate": ONE,
+    "schedule": ONE,
+    "fit": ("points.csv",),
+    "fills score": ONE,
+    "fills fit": ONE,
+    "fills hazard": ONE,
+    "signals compute": (*ONE, "--signals", "imbalance_1"),
+    "signals score": (*ONE, "--signals", "imbalance_1"),
+    "predict fit": (*ALL, "--signals", "imbalance_1", "--target", "return"),
+    "sim day": ("--symbol", "OTHUSDT", "--day", DAYS[0], "--hours", "0.01", "--data-root", "made"),
+    "sim serve": ("--symbol", "OTHUSDT"),
+    "sim as2008": ("--paths", "2", "--gamma", "0.1"),
+    "record": ("--symbol", SYMBOL, *UNREACHABLE, "--data-root", "recorded"),
+    "walkforward": ALL,
+    "sweep": (*ONE, "--grid", "QUOTE_QTY=1"),
+    "evaluate": ONE,
+    "backtest": ONE,
+}
+"""The words with which a command runs on the small days here."""
+UNTIL_SIGNAL = ("sim serve", "record")
+NUMBERS = {"NUMBER", "INTEGER", "DECIMAL", "N,N,…"}
+PORTS = ("--port", "--metrics-port")
+
+
+def commands(program: Program | None = None, above: tuple[str, ...] = ()) -> Iterator[tuple[str, click.Command]]:
+    """Yield every command of the program with its name."""
+    program = program or Program("mm", "", COMMANDS, SECTIONS)
+    context = click.Context(program)
+    if program.has_own:
+        yield " ".join(above), program.own()
+    for name in program.list_commands(context):
+        found = program.get_command(context, name)
+        if isinstance(found, Program):
+            yield from commands(found, (*above, name))
+        else:
+            yield " ".join((*above, name)), found
+
+
+def numbers(command: click.Command) -> list[str]:
+    """Return the flags of a command's knobs that are a number."""
+    own = [one for one in command.params if isinstance(one, KnobOption)]
+    return [
+        one.knob.flag
+        for one in own
+        if {"NUMBER", "INTEGER", "DECIMAL", "N,N,…"} & set(one.knob.reader.metavar.split("|"))
+    ]
+
+
+def cases() -> list[dict]:
+    """Return a case for each value of each knob, at the first command of `BASE` that has it."""
+    there, found, known = dict(commands()), [], set()
+    for name in BASE:
+        for flag in numbers(there[name]):
+            if flag not in known and flag not in PORTS:
+                known.add(flag)
+                found += [{"command": name, "flag": flag, "text": text} for text in TEXTS]
+    return found
+
+
+class Commander:
+    """Runs cases in a folder with a few small days."""
+
+    def __init__(self) -> None:
+        self._count = 0
+        for day in DAYS:
+            make_day(DayFolder(Path("data"), SYMBOL, day), SCENARIOS["poisson"](), Session(SYMBOL, day, 0.05, 1))
+        rows = "".join(f"{ticks},{100 / 2**ticks},{100}\n" for ticks in range(1, 6))
+        Path("points.csv").write_text(f"delta_ticks,fills,exposure_s\n{rows}")
+
+    def answer(self, case: dict) -> str:
+        """Return the outcome of a case in one line."""
+        self._count += 1
+        name, ports = case["command"], []
+        words = [*name.split(), *BASE[name], f"{case['flag']}={case['text']}"]
+        if name == "sim serve":
+            ports = ["--port", str(free_port())]
+        out, err = io.StringIO(), io.StringIO()
+        timer = threading.Timer(RUNS_S, os.kill, (os.getpid(), signal.SIGTERM))
+        if name in UNTIL_SIGNAL:
+            timer.start()
+        try:
+            with redirect_stdout(out), redirect_stderr(err):
+                Program("mm", "", COMMANDS, SECTIONS).main([*words, *ports], prog_name="mm")
+        except SystemExit as end:
+            code = int(end.code or 0)
+        except BaseException as error:
+            return f"raised {type(error).__name__}: {error}"
+        finally:
+            timer.cancel()
+            shutil.rmtree("out", ignore_errors=True)
+        lines = [line for line in err.getvalue().splitlines() if line.startswith(("error:", "Traceback"))]
+        if code == 143 and name in UNTIL_SIGNAL:  # the signal came before its own handler
+            return "ok"
+        if code in (0, 4) and not any(line.startswith("Traceback") for line in lines):
+            return "ok"
+        if code in (2, 3, 5, 75) and len(lines) == 1:
+            return f"refused {lines[0]}"
+        return f"raised {code}: {err.getvalue()[-600:]!r}"
+
+
+def main() -> None:
+    """Answer each case of stdin."""
+    used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_AS, (used + SPARE_BYTES, used + SPARE_BYTES))
+    scratch = Path(tempfile.mkdtemp(prefix="mm-extreme-"))
+    os.chdir(scratch)
+    try:
+        commander = Commander()
+        for line in sys.stdin:
+            print(json.dumps(commander.answer(json.loads(line))), flush=True)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,6 +1,5 @@
 """Calibration of any window of days: points and fit, by marks, a ladder of simulated orders, or a run per distance."""
 
-import gc
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property, partial
@@ -193,7 +192,7 @@ class Calibrator:
         # Rates are of the market by one clock: reference, states, prints and simulated orders are as it was received.
         rules = rules and rules.without_feed()
         self._rules, self._held, self._found, self._learn_us = rules, held, marks, learn_us
-        self._known: tuple[int, Calibrator] = self.end_us, self
+        self._known: tuple[int, Calibrator] | None = None  # never itself: a circle would keep its days in memory
         self._orders: dict[int, DayOrders] = {}
         self._reaches: dict[tuple[int, int], float] = {}  # by window, as a fit requests one more than once
         self._known_us = self.end_us if learn_us is None else min(self.end_us, self.start_us + learn_us)
@@ -214,15 +213,13 @@ class Calibrator:
         if self.played:
             for day in self.tapes:
                 day.release_memory()  # no run reads it again
-            gc.collect()  # an exchange is part of a cycle, and its tables are large
-            trim_heap()
 
     def known_at(self, us: int) -> "Calibrator":
         """Return the calibrator of the days before *us* as they were known then (`Tape.known_at`); usually this one."""
         day = max((day for day, tape in enumerate(self.tapes) if tape.start_us < us), default=0)
-        if not self.tapes[day].revised_after(us):
+        if us == self.end_us or not self.tapes[day].revised_after(us):
             return self
-        if self._known[0] != us:
+        if self._known is None or self._known[0] != us:
             tapes = (*self.tapes[:day], self.tapes[day].known_at(us))
             known = Calibrator(tapes, self.config, self._rules, held=self._held, learn_us=self._learn_us)
             known.marks = self.marks.ending(tapes)
@@ -250,7 +247,11 @@ class Calibrator:
             known.setdefault(self.known_at(us), []).append(number)
         found = dict[int, StateRates]()
         for calibrator, numbers in known.items():
-            sums = np.concatenate([run.states for run in calibrator.played.values()])
+            runs = calibrator.played
+            sums = np.concatenate([run.states for run in runs.values()])
+            read = np.empty((0, sums.shape[1]))  # half of the memory of a run
+            calibrator.played = {name: replace(run, states=read) for name, run in runs.items()}
+            trim_heap()
             found |= rates_until(sums, numbers)
         return {us: found[number] for number, us in enumerate(ends, start=1)}
 

@@ -43,6 +43,7 @@ from mm.calibration.reference import CLOSED, PER_TICK, ReferencePath
 from mm.calibration.sweeps import SweptQuantity
 from mm.errors import UsageError
 from mm.instrument import short_text
+from mm.tape.columns import trim_heap
 
 if TYPE_CHECKING:
     from mm.backtest.journal import Journal
@@ -425,7 +426,9 @@ def played(
     """
 
     def result_of(name: str, play: Callable[[], Played]) -> Played:
-        return replace(keep(name, play) if keep else play(), result=None)
+        found = replace(keep(name, play) if keep else play(), result=None)
+        trim_heap()  # the tables of each run are large, and threads do not reuse each other's
+        return found
 
     if config.fills is not None and config.fills.name not in FILL_MODELS:
         return {name: result_of(name, play) for name, play in runs}

@@ -56,21 +56,24 @@ def rates_until(sums: Floats, periods: "Sequence[int]") -> "dict[int, StateRates
     """Return the rates of ``state_sums`` of all periods before each of *periods*."""
     if not len(sums):
         return dict.fromkeys(periods, StateRates((), (), (), (), ()))
-    keys, into = distinct(sums[:, [1, 2, 4, 5, 6, 7, 8]])
+    keys, into = distinct(np.stack([sums[:, column].astype(np.int64) for column in (1, 2, 4, 5, 6, 7, 8)]).T)
     # rows are in the order of the runs, which is also that of the sums of a single period
     parts = {number: np.flatnonzero(sums[:, 0] < number) for number in periods}
-    return {number: _rates(keys, into[rows], sums[rows]) for number, rows in parts.items()}
+    return {
+        number: _rates(keys, into[rows], *(sums[rows, column] for column in (3, 9, 10)))
+        for number, rows in parts.items()
+    }
 
 
-def _rates(keys: Ints, into: Ints, sums: Floats) -> StateRates:
-    """Return the rates of sums by state, given the state of each row, of those in *keys*."""
-    if not len(sums):
+def _rates(keys: Ints, into: Ints, distance: Floats, spent_s: Floats, filled: Floats) -> StateRates:
+    """Return the rates of rows of sums by state, given the state of each, of those in *keys*."""
+    if not len(into):
         return StateRates((), (), (), (), ())
     seen = np.bincount(into, minlength=len(keys)) > 0
     keys, into = keys[seen], (np.cumsum(seen) - 1)[into]
     nearest = np.full(len(keys), np.inf)
-    np.minimum.at(nearest, into, sums[:, 3])
-    seconds, fills = (np.bincount(into, sums[:, column], len(keys)).astype(np.float64) for column in (9, 10))
+    np.minimum.at(nearest, into, distance)
+    seconds, fills = (np.bincount(into, column, len(keys)).astype(np.float64) for column in (spent_s, filled))
     sent, current, move, flow, *classes = keys.T
     nodes, node = nodes_of(sent.astype(np.float64), seconds)
     states = _Places.of((len(nodes), ZONES * STEPS, MOVES), (node, current, move), fills)

@@ -23,8 +23,6 @@ from mm.cli.frame import exit_code_of
 from mm.cli.interrupts import deferred
 from mm.clock import iso, now_us
 from mm.errors import FitError, Incomplete, RunExists
-from mm.report.backtest import write_summary
-from mm.report.run_columns import columns_of
 from mm.runs.manifest import (
     MANIFEST,
     SCHEMA_VERSION,
@@ -182,6 +180,10 @@ class Run:
             orders_format: Form of the orders file, ``csv`` or ``parquet``.
             columns: The columns of its page, if the caller has them already.
         """
+
+        # half of the imports of a run, and many write no backtest
+        from mm.report.backtest import write_summary
+        from mm.report.run_columns import columns_of
 
         place, hashes = PurePosixPath(name), dict[str, str]()
         folder = self.partial / place

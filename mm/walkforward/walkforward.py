@@ -183,7 +183,7 @@ def in_modes(calibrator: Calibrator, plan: WindowPlan, studied: Study) -> dict[s
 class Checkpoint:
     """Computed values of a run by name, on disk: a run resumed after a kill does not compute them again.
 
-    One line of a file per value, and one file per run of simulated orders. Values are passed through JSON even when
+    One line of a file per value, and two files per run of simulated orders. Values are passed through JSON even when
     just computed, so that a resumed run has the same numbers as an uninterrupted one.
 
     Attributes:
@@ -230,14 +230,17 @@ class Checkpoint:
 
     def played(self, name: str, play: Callable[[], Played]) -> Played:
         """Return the run of simulated orders of *name*, computed by *play* if there is none yet."""
-        path = self._folder / f"{name}.npz"
+        path, states = self._folder / f"{name}.npz", self._folder / f"{name}.states.npy"
         if not path.exists():
             run = play()
             columns = {field: getattr(run.resting, field) for field in RESTING}
+            with atomic_file(states) as unfinished, unfinished.open("wb") as file:
+                np.save(file, run.states)
             with atomic_file(path) as unfinished, unfinished.open("wb") as file:
-                kept = {name: column for name, column in columns.items() if column is not None}
-                np.savez(file, states=run.states, **kept)
+                np.savez(file, **{name: column for name, column in columns.items() if column is not None})
+            del run, columns
         # numpy parses the header of an array with Python's own parser, which fails in CPython 3.11 when two threads
         # enter it at once ("AST constructor recursion depth mismatch"); runs are played by two.
         with _ONE_PARSER, np.load(path) as kept:
-            return Played(RestingOrders(**{field: kept.get(field) for field in RESTING}), kept["states"])
+            resting = RestingOrders(**{field: kept.get(field) for field in RESTING})
+            return Played(resting, np.load(states, mmap_mode="r"))  # of all runs they are read once, together

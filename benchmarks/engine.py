@@ -233,9 +233,9 @@ def _rows(
     attached = [result.output["feed"]["attached"] for result in in_process]
     return [
         play("play the day", "day", 15),
-        play("play it again", "again", 50),
+        play("play it again", "again", 100),
         play("the same, with its orders read", "read", 45),
-        play("play its whole book", "whole", 10),
+        play("play its whole book", "whole", 15),
         play("queue_prob_power", "queue", 30),
         play("fill model in Python", "python", 3.5),
         opened("open the day, warm", warm, Aim(15)),

@@ -62,14 +62,14 @@ class Play:
 
 QUEUES = {"queue_prob_power": "power", "queue_risk_averse": "risk", "queue_prob_log": "log"}
 PLAYS = (
-    Play("trade_cross", 60),
-    *(Play(name, 45, queue=queue) for name, queue in QUEUES.items()),
+    Play("trade_cross", 100),
+    *(Play(name, 60, queue=queue) for name, queue in QUEUES.items()),
     Play("trade_cross", 40, touch=True),
     *(Play(name, 30, touch=True, queue=queue) for name, queue in QUEUES.items()),
     Play("trade_cross", 15, deep=True),
-    Play("trade_cross", 6, recorded=True),
-    Play("queue_prob_power", 5.5, recorded=True),
-    Play("trade_cross", 30, by_rate=True),
+    Play("trade_cross", 44, recorded=True),
+    Play("queue_prob_power", 42, recorded=True),
+    Play("trade_cross", 50, by_rate=True),
 )
 
 

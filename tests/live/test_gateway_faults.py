@@ -12,6 +12,8 @@ from mm.sim.wire.faults.script import read_script
 from support import in_time
 
 QUICK = OrderAccess(recv_window_ms=300, reconcile_interval_s=1.0)
+HUNDRED = OrderAccess(reconcile_interval_s=1.0)
+"""For a hundred orders at once: with a short window a busy machine is too late for some, which are then refused."""
 
 SCRIPTS = [
     "ack_lost path=order.place",
@@ -138,7 +140,7 @@ def test_kill_cancels_100_orders_in_time(script: str) -> None:
     """Until no order is open at the exchange, with the user stream or the whole connection dead."""
 
     async def kill() -> None:
-        async with trading(access=QUICK) as rig:
+        async with trading(access=HUNDRED) as rig:
             for number in range(1, 101):
                 side = +1 if number % 2 else -1
                 price = f"{100 - side * (1 + number / 100):.2f}"
@@ -160,13 +162,10 @@ def test_kill_cancels_100_orders_in_time(script: str) -> None:
 
 
 def test_kill_without_websocket_cancels_by_rest() -> None:
-    """The connection is lost, and no new one can be made.
-
-    With a short window a busy machine is too late for some of a hundred orders at once: they would be refused.
-    """
+    """The connection is lost, and no new one can be made."""
 
     async def kill() -> None:
-        async with trading(access=OrderAccess(reconcile_interval_s=1.0)) as rig:
+        async with trading(access=HUNDRED) as rig:
             for number in range(1, 101):
                 rig.gateway.place(number, +1, f"{99 - number / 100:.2f}", "0.5", "LIMIT_MAKER")
             await rig.until(lambda: len(rig.at_exchange()) == 100)

@@ -373,7 +373,8 @@ class TradeRun(LiveRun):
 
     def _left_text(self) -> str:
         """Return the end of a message that names the orders of the account which may be open; empty without any."""
-        left = {symbol: orders for symbol, orders in self._account.left.items() if orders}
+        each = self._account.left
+        left = {symbol: each[symbol] for symbol in self._account.symbols if each.get(symbol)}
         if not left:
             return ""
         named = ", ".join(order for orders in left.values() for order in orders)

@@ -220,7 +220,7 @@ class ConsecutiveIds(NamedTuple):
 
 
 def missing_trades(
-    runs: Iterable[ConsecutiveIds], declared: IdRanges, excused: IdRanges | None = None
+    runs: Iterable[ConsecutiveIds], declared: IdRanges, excused: IdRanges | None = None, until_us: int | None = None
 ) -> list[MissingIds]:
     """Return the trade ids that never arrived and are not *excused*, with the arrivals around them.
 
@@ -230,6 +230,7 @@ def missing_trades(
         runs: All trades in the order of arrival; no id is in two runs.
         declared: Gaps that the ledger declares, whose ids may arrive late.
         excused: Ids that are not returned; None for those of *declared*.
+        until_us: End of the arrivals, up to which declared ids after the last one are missing; None leaves them out.
     """
     sequence, came, holes, last_us = IdSequence(), IdRanges(declared if excused is None else excused), [], 0
     for run in runs:
@@ -244,4 +245,7 @@ def missing_trades(
             came.add(run.first_id, run.last_id)
         else:
             last_us = run.to_us
+    if until_us is not None:
+        after = (sequence.last_id or 0) + 1
+        holes += [MissingIds(max(first, after), last, last_us, until_us) for first, last in declared if last >= after]
     return [left for hole in holes for left in hole.without(came)]

@@ -274,13 +274,14 @@ cdef class OrderManager:
         return 0
 
     cdef void show_own(self) noexcept nogil:
-        """Set our open quotes in the view; of several levels the nearest to the mid."""
+        """Set our open quotes in the view, of several levels the nearest to the mid, and where the market met us."""
         cdef OpenOrders* open = &self.orders.open
         cdef int64_t slot, i
         for slot in range(2):
             i = orders_current_at(open, 2 * slot - 1, 0)
             self.view.own_ticks[slot] = <double> open.orders[i].ticks if i >= 0 else NAN
             self.view.own_ahead_lots[slot] = open.orders[i].ahead_lots if i >= 0 else NAN
+            self.view.met_ticks[slot], self.view.met_us[slot] = self.orders.met[slot].ticks, self.orders.met[slot].us
 
     cdef void show_ours(self, int64_t us) noexcept nogil:
         """Set the signals of our own orders (`OURS`) in the view; of several levels the nearest to the mid."""

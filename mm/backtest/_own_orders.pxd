@@ -37,6 +37,11 @@ cdef struct OpenOrders:
     bint changed            # since the last requote, in a way that may affect the next one
 
 
+# Where the other side last met an order of ours that rested, or was to rest: a fill of all of it, or a rejection.
+cdef struct Met:
+    double ticks            # NaN for none
+    int64_t us
+
 # The end of an order, kept for a strategy.
 cdef struct Ended:
     int64_t order_id
@@ -53,6 +58,7 @@ cdef class OwnOrders:
     cdef Records records
     cdef OrderCount order_count
     cdef Refused refused[2]             # sells, buys
+    cdef Met met[2]
     cdef int64_t slowest_ack_us         # time from sending to the acknowledgement, since the last check of the limits
     cdef bint meet                      # whether they meet each other, as at the exchange
     cdef bint requotes                  # whether a requote follows on a fill or a rejection
@@ -70,6 +76,7 @@ cdef class OwnOrders:
     cdef double dearest_e16             # a tick·lot with the larger fee, rounded up
 
     # Reports of the venue; further ones are inline functions: order_accepted, order_closed.
+    cdef void note_met(self, const Order* order, int64_t us) noexcept nogil
     cdef int rejected(self, int64_t i, int64_t us, int reason) except -1 nogil
     cdef int amended(self, Order* order, int64_t us) except -1 nogil
     cdef int filled(self, int64_t i, const Fill* fill, bint took) except -1 nogil

@@ -4,7 +4,7 @@
 The order manager adds the orders that it sends, a venue reports their states; neither holds the other's state.
 """
 
-from libc.math cimport fabs
+from libc.math cimport NAN, fabs
 from libc.stdint cimport int64_t
 
 from mm.backtest._account cimport Account, book_fill, cash_e16
@@ -34,6 +34,7 @@ cdef class OwnOrders:
         self.requotes, self.meet = rules.requote_on_fill, rules.own_orders_meet
         self.order_count.limits[0], self.order_count.limits[1] = rules.orders_per_10s, rules.orders_per_day
         self.order_count.limited = rules.orders_per_10s or rules.orders_per_day
+        self.met[0].ticks = self.met[1].ticks = NAN
         records_open(&self.records, keeps_orders)
         orders_init(&self.open)
 
@@ -42,6 +43,10 @@ cdef class OwnOrders:
         free(self.ended)
         orders_free(&self.open)
         records_close(&self.records)
+
+    cdef void note_met(self, const Order* order, int64_t us) noexcept nogil:
+        """Store that the other side has come to the price of an order."""
+        self.met[slot_of(order.side)] = Met(<double> order.ticks, us)
 
     cdef int rejected(self, int64_t i, int64_t us, int reason) except -1 nogil:
         """End an order that the exchange did not accept."""
@@ -57,6 +62,8 @@ cdef class OwnOrders:
                 self.refused[slot_of(order.side)].by_own = (
                     reason == WOULD_CROSS and orders_meet(self, order.side, order.ticks)
                 )
+                if reason == WOULD_CROSS and not self.refused[slot_of(order.side)].by_own:
+                    self.note_met(order, us)
             follow(self, us)
         orders_drop(&self.open, i)
         self.open.changed = True
@@ -94,6 +101,8 @@ cdef class OwnOrders:
         record_order(&self.records, order, fill.us, FILL, COVERED)
         record_fill(&self.records, order, fill, &self.account)
         if order.lots == 0:
+            if not took:
+                self.note_met(order, fill.us)
             message_us = min(min(order.cancel_us, order.expire_us), order.amend_us)
             order_closed(self, i, fill.us, FILLED, CLOSE_FILLED)
             if message_us <= self.open.next_message_us < NEVER:

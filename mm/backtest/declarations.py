@@ -134,7 +134,7 @@ class QueueProbLog(Parameters):
 
 
 class QueueProbPower(Parameters):
-    bias = f"{_UNSEEN}; with exponent 3 the fill probability at the touch is within 0.0005 of the real one {_DATA}"
+    bias = f"{_UNSEEN}; with exponent 3 the fill probability at the touch is .003 ± .003 above the real one {_DATA}"
     exponent: Annotated[
         _Exponent, about("n: 1 spreads cancellations evenly over the lots; larger values favour the larger side.")
     ] = 3.0

@@ -4,7 +4,7 @@ A tape has no fills of our own orders, so results depend on the fill model. Thes
 
 - ``optimistic``: ``trade_cross``, our order is first in every queue and takes the whole quantity of a print;
 - ``pessimistic``: ``queue_risk_averse``, our order is last, and every cancellation is behind it;
-- ``poisson``, if an intensity is known: fills drawn independently of later prices, also an upper bound.
+- ``poisson``, if an intensity is known: fills drawn independently of later prices, which bound nothing.
 
 In addition, latencies of orders and cancels are halved, and doubled; the feed is without latency, or with the recorded
 one in a run without (FEED_LATENCY); and a run of ``queue_prob_power`` is also played
@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from mm.tape.tape import Tape
 
 LATENCIES = (0.5, 2.0)
+_WITH_EXPONENT = "queue_prob_power exponent "
 
 Step = Callable[[int], None]
 FurtherRow = tuple[str, float, dict[str, Any] | None]
@@ -117,7 +118,7 @@ class Strategy:
         if self.estimate is not None and type(own) is QueueProbPower and own.exponent != self.estimate.exponent:
             yield "other", queue_prob_power(exponent=self.estimate.exponent), self.rules, 1.0
         if self.intensity is not None and type(own) is not Poisson:
-            yield "optimistic", Poisson(self.intensity, self.seed), self.rules, 1.0
+            yield "other", Poisson(self.intensity, self.seed), self.rules, 1.0
 
     def _other_feed(self) -> "Rules | None":
         """Return the rules with the other feed: none, or else the recorded one; None if the days do not tell it."""
@@ -140,7 +141,7 @@ class Strategy:
             if row is not None and rules.feed_kind != self.rules.feed_kind:
                 row["feed"] = rules.feed_kind
             if row is not None and factor == 1.0 and isinstance(fills, QueueProbPower):
-                row["fills"] = f"{row['fills']} exponent {fills.exponent:.4g}"
+                row["fills"] = f"{_WITH_EXPONENT}{fills.exponent:.4g}"
             rows.append((role, factor, row))
         return rows
 
@@ -164,7 +165,7 @@ class Strategy:
         if self.estimate is None or type(model) is not QueueProbPower:
             return None
         estimated = [
-            row for role, factor, row in further if role == "other" and factor == 1.0 and row and "feed" not in row
+            row for *_, row in further if row and row["fills"].startswith(_WITH_EXPONENT) and "feed" not in row
         ]
         pnl = {"pnl_quoting": quoting_of(own), "pnl_at_estimate": quoting_of((estimated or [own])[0])}
         return {"played": model.exponent, **asdict(self.estimate), **pnl}

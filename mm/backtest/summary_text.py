@@ -299,6 +299,12 @@ def sign_of_mean(summary: Mapping[str, Any]) -> str:
     return str(found["text"])
 
 
+def sign_ends(summary: Mapping[str, Any]) -> tuple[float | None, float | None]:
+    """Return the 95 % interval of the verdict; nothing where none is given."""
+    found = of_all_legs(summary).get("verdict") or {}
+    return found.get("lower95"), found.get("upper95")
+
+
 def _percent(share: float | None) -> str:
     return NONE if share is None else f"{100 * share:.1f} %"
 

@@ -4,6 +4,8 @@ import math
 
 MINUS = "−"  # U+2212 in text for display; files and JSON have the hyphen
 SHARPE_DAYS = 20  # with fewer days the headlines have no Sharpe ratio
+ABOVE, BELOW, UNDECIDED = "above 0", "below 0", "undecided"
+NORMAL = 1.959963984540054  # the two-sided 95 % quantile of the normal distribution
 SMALLEST = 1e-12  # size below which a number has an exponent
 
 
@@ -24,6 +26,25 @@ def signed(value: float | None, digits: int = 4) -> str:
     """Return *value* with its sign, also if it is positive."""
     text = number(value, digits)
     return f"+{text}" if value is not None and value > 0 else text
+
+
+def sign_of(low: float | None, high: float | None) -> str:
+    """Return what a 95 % interval tells of a sign; without one it is undecided. Texts and colours all ask here."""
+    if low is None or high is None:
+        return UNDECIDED
+    return ABOVE if low > 0 else BELOW if high < 0 else UNDECIDED
+
+
+def half_width(error: float | None, blocks: int | None = None) -> float | None:
+    """Return half of a 95 % interval: by Student's t over *blocks* that gave the standard *error*, else the normal one.
+
+    That is what ``±`` means in every text and on every page. None without an error, or with one block.
+    """
+    if error is None or math.isnan(error) or (blocks is not None and blocks < 2):
+        return None
+    from mm.base.special import stdtrit
+
+    return error * (NORMAL if blocks is None else float(stdtrit(blocks - 1, 0.975)))
 
 
 def fixed(value: float, places: int) -> str:

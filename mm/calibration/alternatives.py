@@ -10,7 +10,7 @@ import numpy as np
 from mm.backtest.metrics.arithmetic import NORMAL, student_quantile
 from mm.backtest.metrics.long_run import cosines, long_run_error
 from mm.base.arrays import Floats, Ints
-from mm.base.numbers import number, signed
+from mm.base.numbers import half_width, number, signed
 from mm.calibration.estimators import NoEstimate, maximum_likelihood
 from mm.calibration.fit_result import ANY_SPREAD, CurvePoint, Interval, Line, ShapeChoice
 from mm.calibration.goodness import POOR_FIT_P, goodness
@@ -238,7 +238,7 @@ def compare(points: Points, offset_ticks: float = 0.0, tick_size: float | None =
     best = _best(curves, gains)
     fits = goodness(sample.table(), exponential).goodness_p
     pivot = max(exponential.pivot_delta, 0.0)
-    return CurveComparison(tuple(curves), best.name, _sentence(curves[0], best, pivot, fits), sample)
+    return CurveComparison(tuple(curves), best.name, _sentence(curves[0], best, sample.n_blocks, pivot, fits), sample)
 
 
 def fitted_as(name: str, points: Points) -> tuple[FittedCurve, Sample] | None:
@@ -313,7 +313,7 @@ def _best(curves: Sequence[Alternative], gains: Sequence[Floats | None]) -> Alte
     return most[0]
 
 
-def _sentence(exponential: Alternative, best: Alternative, pivot: float, goodness_p: float | None) -> str:
+def _sentence(exponential: Alternative, best: Alternative, blocks: int, pivot: float, goodness_p: float | None) -> str:
     """Return a sentence on how far A and k can be used, given the *best* curve."""
     if best is exponential and goodness_p is not None and goodness_p < POOR_FIT_P:
         return "no curve that was compared describes the fills better than the exponential, which does not fit either"
@@ -325,16 +325,18 @@ def _sentence(exponential: Alternative, best: Alternative, pivot: float, goodnes
     if best.unseen is None or best.unseen_se is None:
         gain = f"has an AIC lower by {exponential.aic - best.aic:.0f}"
     else:
-        gain = f"gains {best.unseen:.2g} ± {best.unseen_se:.1g} nats per fill on held-out blocks{_in_money(best)}"
+        half = half_width(best.unseen_se, blocks) or 0.0
+        gain = f"gains {best.unseen:.2g} ± {half:.1g} nats per fill on held-out blocks{_in_money(best, blocks)}"
     near = f"use A exp(-k δ) only near δ = {round(pivot, 3):.2g} ticks"
     return f"the exponential does not fit: {name}, {best.formula}, {gain}; {near}"
 
 
-def _in_money(curve: Alternative) -> str:
+def _in_money(curve: Alternative, blocks: int) -> str:
     """Return the gain of a curve in money, to follow that in nats; empty if it is unknown."""
     if curve.pnl_gain is None:
         return ""
-    error = f" ± {number(curve.se_pnl_gain, 2)}" if curve.se_pnl_gain else ""  # 0: the same distance is best throughout
+    # An error of 0: the same distance is best throughout.
+    error = f" ± {number(half_width(curve.se_pnl_gain, blocks), 2)}" if curve.se_pnl_gain else ""
     return f" (PnL/h {signed(curve.pnl_gain, 3)}{error})"
 
 

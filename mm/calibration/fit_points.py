@@ -29,6 +29,7 @@ from mm.errors import UsageError
 ESTIMATORS = (POISSON_MLE, POISSON_FIRTH, LOG_LINEAR)
 INTERVALS = ("profile", "block")
 FEW_FILLS = 20
+LEAST_FILLS = 10  # of three, the interval of k reaches 0 in half of the fits or more: 1/k, a distance, is of any size
 FEW_IN_A_BUCKET = 5
 OVERDISPERSED = 2.0
 RATES = ("A", "k")
@@ -103,6 +104,8 @@ def _fitted(points: Points, options: FitOptions, *, checks: bool) -> PoissonFit:
         refusal = chosen.status, chosen.reason
     if not refusal and isinstance(chosen, Estimate) and chosen.k <= 0:
         refusal = "k_nonpositive", f"k = {chosen.k:.4g}: fills do not become rarer with the distance"
+    if not refusal and task.table.total < LEAST_FILLS:
+        refusal = "few_fills", f"{task.table.total:g} fills; {LEAST_FILLS} are needed for A and k"
     if refusal or isinstance(chosen, NoEstimate):
         status, reason = refusal or ("", "")
         return PoissonFit(**_fields_without_estimate(task), usable=False, status=status, reason=reason)

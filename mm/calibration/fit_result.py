@@ -162,8 +162,9 @@ class PoissonFit(Shown):
         half_spread_ticks: Half of the mean displayed spread over the window, in ticks; None if unknown.
         predictive_ci95: 95 % interval of the fills, of both sides, in the *predictive_horizon_s* after the window.
         mle: The maximum-likelihood estimate, if it is finite.
-        status: ``ok``, ``few_fills``, ``misfit``, ``poor_fit`` (all usable), or why it is not usable; *reason* explains
-            it. With ``misfit`` the rate at a distance with many fills is not that of A and k: use *lambda_curve*.
+        status: ``ok``, ``few_fills`` (usable from ten on), ``misfit``, ``poor_fit``, or why it is not usable; *reason*
+            explains it. With ``misfit`` the rate at a distance with many fills is not that of A and k: use
+            *lambda_curve*.
         shape: The shape that describes λ(δ) best; None if no curve was compared with the exponential.
         reference_choice: The reference price that predicts best; None if they were not compared.
         lambda_curve: Points of λ(δ) in that shape, for all spreads and by state of the spread; empty without *shape*.

@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mm.base.arrays import Floats, Ints, Mask
+from mm.base.numbers import half_width
 from mm.calibration._hawkes import BEGIN, END, likelihood, rescaled
 from mm.calibration.goodness import uniformity
 from mm.calibration.reference import book_spans
@@ -332,7 +333,8 @@ def sentence(block: Mapping[str, Any]) -> str:
             f"aggressive orders arrive independently: no excitation fits better than Poisson flow, "
             f"Kolmogorov-Smirnov distance of the waits {ks:.3f}"
         )
-    error = "" if block["se_branching_ratio"] is None else f" ± {block['se_branching_ratio']:.2g}"
+    half = half_width(block["se_branching_ratio"])
+    error = "" if half is None else f" ± {half:.2g}"
     half_lives = ", ".join(_seconds(kernel["half_life_s"]) for kernel in block["kernels"])
     end = "" if status == "ok" else f"; {status}: {reason}"
     return (

@@ -86,7 +86,7 @@ class _DayCheck:
             missing = check_trades(self._view, grids, findings, source, TradeRange.of(folder, prices_e8))
             count = max(source.lines.row, 0)
             if missing or self._view.of_kind("trade_gap"):
-                holes = missing_in(folder, self._view)
+                holes = missing_in(folder, self._view, max((end for _, end in valid.stretches), default=0))
         self._check_quarantine()
         rows.check_numbers(self._numbered, findings)
         WholeDay(folder, self._view, self._numbered, self._frame_rows, findings).check()

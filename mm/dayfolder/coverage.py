@@ -160,12 +160,12 @@ def cover(folder: DayFolder) -> DayCoverage:
     view = LedgerView.of(folder, findings)
     _play(view, _diffs(existing(folder.diffs), findings), times, depth, venue_in(folder, view))
     runs = list(trade_runs(existing(folder.trades), findings, trades))
-    holes = missing_trades(runs, view.holes("trade_gap"), excused_trades(view.events))
+    window = _window(view, times)
+    holes = missing_trades(runs, view.holes("trade_gap"), excused_trades(view.events), window[1])
     depth.declare(view.of_kind("gap"))
     trades.declare(view.of_kind("trade_gap"))
     for hole in missing_trades(runs, view.holes("trade_gap")):
         trades.miss(hole.ids)
-    window = _window(view, times)
     halted = [MissingIds(0, 0, from_us, to_us or times.last_us) for from_us, to_us, _ in halts(view.events)]
     covered_us, excluded = _split(window, times.without([*holes, *halted]), view.events, holes)
     return DayCoverage(
@@ -367,10 +367,13 @@ def trade_runs(path: Path | None, findings: DefectList, ids: Ids) -> Iterator[Co
             yield ConsecutiveIds(trade_id, trade_id, us, us)
 
 
-def missing_in(folder: DayFolder, view: LedgerView) -> list[MissingIds]:
-    """Return the trades missing in *folder*, with the arrivals around them, but those lost with a connection."""
+def missing_in(folder: DayFolder, view: LedgerView, until_us: int) -> list[MissingIds]:
+    """Return the trades missing in *folder*, with the arrivals around them, but those lost with a connection.
+
+    Those after the last one are missing until *until_us*.
+    """
     runs = trade_runs(existing(folder.trades), DefectList(folder), Ids())
-    return missing_trades(runs, view.holes("trade_gap"), excused_trades(view.events))
+    return missing_trades(runs, view.holes("trade_gap"), excused_trades(view.events), until_us)
 
 
 def _window(view: LedgerView, times: _Times) -> tuple[int, int]:

@@ -158,6 +158,8 @@ cdef class GatewayVenue(OrderVenue):
         record_order(&orders.records, order, fill.us, FILL, COVERED)
         record_fill(&orders.records, order, fill, &orders.account)
         if order.lots == 0:
+            if not took:
+                orders.note_met(order, fill.us)
             order_closed(orders, order - orders.open.orders, fill.us, FILLED, CLOSE_FILLED)
         return 0
 

@@ -21,6 +21,7 @@ from mm.backtest.models import (
     queue_risk_averse,
     trade_cross,
 )
+from mm.base.numbers import half_width
 from mm.clock import US_PER_S
 from mm.errors import UsageError
 from mm.models.builder import PAIRS
@@ -215,13 +216,13 @@ def _cells(own: Score) -> tuple[str, ...]:
 
 
 def stated(number: Number, times: float, sign: str = "") -> str:
-    """Return a number and its standard error, rounded by the error; ``–`` for none."""
+    """Return a number ± half its 95 % interval, rounded by that; ``–`` for none."""
     if number.value is None:
         return "–"
     value = number.value * times
     if number.error is None:
         return f"{value:{sign}.3g} ± ?"
-    error = number.error * times
+    error = (half_width(number.error) or 0.0) * times
     places = 2 if error < 0.1 else 1
     return f"{value:{sign}.{places}f} ± {error:.{places}f}"
 

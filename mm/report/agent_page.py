@@ -130,7 +130,6 @@ def _tiles(agent: SavedAgent, curve: Sequence[float]) -> str:
         tile("Inventory", f"± {terms.q_max:g} clips", "bound"),
     ]
     if len(curve) > 1:
-        change = curve[-1] - curve[0]
         more = f"from {curve[0]:.4g} at the start"
-        shown.append(tile("Reward of an episode", f"{curve[-1]:.4g}", more, "gain" if change > 0 else "loss"))
+        shown.append(tile("Reward of an episode", f"{curve[-1]:.4g}", more))
     return tiles(*shown)

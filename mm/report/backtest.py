@@ -34,7 +34,6 @@ from mm.report.frame import (
     chart,
     coloured,
     column,
-    decided,
     document,
     earnings,
     grid,
@@ -336,7 +335,7 @@ def _fill_row(place: int, us: int, side: str, *values: Any) -> tuple[str, ...]:
         f'<span class="{side.lower()}">{side.lower()}</span>',
         short(float(price)),
         short(float(qty)),
-        coloured(worth, 3),
+        signed(worth, 3),
         number(float(fee)),
         escape(str(reason or "")),
     )
@@ -433,8 +432,8 @@ def _worth(row: Mapping[str, Any] | None) -> str:
     if row is None:
         return "–"
     ends = row.get("realised_ci95")  # older runs have that of the move alone
-    text = f'<b class="{decided(*(ends or (None, None)))}">{signed(row["realised"], 3)}</b>'
-    return text + (f' <small class="line">{interval(ends, 2).removeprefix("95 %: ")}</small>' if ends else "")
+    shown = f' <small class="line">{interval(ends, 2).removeprefix("95 %: ")}</small>' if ends else ""
+    return coloured(row["realised"], ends, 3) + shown
 
 
 def days_card(summary: Summary) -> str:
@@ -442,7 +441,7 @@ def days_card(summary: Summary) -> str:
     days = summary.get("daily") or []
     if len(days) < 2:
         return ""
-    rows = [(escape(day["day"]), coloured(day["pnl"]), f"{day['n_fills']:,}", number(day["equity"], 8)) for day in days]
+    rows = [(escape(day["day"]), signed(day["pnl"]), f"{day['n_fills']:,}", number(day["equity"], 8)) for day in days]
     hint = f"Sharpe over days, annual: {number(summary['sharpe_daily'], 3)}." if len(days) >= SHARPE_DAYS else ""
     return card("By day", hint, grid(("day", "PnL", "fills", "equity at its end"), rows))
 
@@ -460,7 +459,7 @@ def sensitivity_card(summary: Summary) -> str:
     cells = [
         (
             f'{escape(str(row["fills"]))} <small class="line">{escape(_difference(row, headline))}</small>',
-            coloured(quoting_of(row)),
+            signed(quoting_of(row)),
             "–" if row["n_fills"] is None else f"{row['n_fills']:,}",
             number(row["inventory_rms"], 3),
             signed(row["adverse_selection_60"]),

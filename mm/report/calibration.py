@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mm.backtest.metrics.arithmetic import median
-from mm.base.numbers import duration, number, percent, short
+from mm.base.numbers import duration, half_width, number, percent, short
 from mm.report import figures
 from mm.report.calibration_charts import Pieces, curve_card, distances_card, pieces_card
 from mm.report.figures import LOSS, MAIN, NORMAL_95, Figure
@@ -117,8 +117,7 @@ def _neighbours(fit: "PoissonFit") -> str:
 
 
 def _rates(rates: "RatesWithErrors") -> str:
-    errors = "" if rates.se_k is None else f" ± {number(rates.se_k, 2)}"
-    return f"A {number(rates.A)}, k {number(rates.k)}{errors}"
+    return f"A {number(rates.A)}, k {number(rates.k)}{_half(rates.se_k)}"
 
 
 def _numbers(fit: "PoissonFit") -> str:
@@ -142,7 +141,7 @@ def further_cards(content: Mapping[str, Any], moves: Sequence["AdverseMove"]) ->
     """Return cards of the other contents of ``poisson_fit.json`` (*content*), and of the *moves* after fills."""
     simulated = content.get("method", "marks") != "marks"
     pairs = [
-        (_curves(content.get("alternatives")), _moves(moves, simulated)),
+        (_curves(content.get("alternatives"), content.get("n_blocks")), _moves(moves, simulated)),
         (_volatility(content.get("volatility") or {}), _spreads(content.get("by_spread") or [], simulated)),
     ]
     days, clusters = content.get("by_day") or [], content.get("clustering")
@@ -164,7 +163,7 @@ def _decays(content: Mapping[str, Any]) -> str:
     return card("k by reference and by largest distance", hint, grid(("", "k"), rows))
 
 
-def _curves(compared: Mapping[str, Any] | None) -> str:
+def _curves(compared: Mapping[str, Any] | None, blocks: int | None) -> str:
     if not compared:
         return card("Other curves", "", nothing("There are too few fills to compare curves."))
     sentence = compared["sentence"]
@@ -173,8 +172,8 @@ def _curves(compared: Mapping[str, Any] | None) -> str:
         (
             curve["name"].replace("_", " "),
             number(curve["aic"] - least),
-            estimate(curve["unseen"], curve["unseen_se"]),
-            estimate(curve.get("pnl_gain"), curve.get("se_pnl_gain")),
+            estimate(curve["unseen"], curve["unseen_se"], blocks),
+            estimate(curve.get("pnl_gain"), curve.get("se_pnl_gain"), blocks),
         )
         for curve in compared["curves"]
     ]
@@ -221,7 +220,7 @@ def _volatility(found: Mapping[str, Any]) -> str:
     if not steps:
         return card("Volatility", "", nothing("The mid was never valid long enough."))
     error = found["se_sigma"]
-    sigma_text = number(found["sigma_ticks_per_sqrt_s"]) + ("" if error is None else f" ± {number(error, 2)}")
+    sigma_text = number(found["sigma_ticks_per_sqrt_s"]) + _half(error)
     hint = (
         f"Signature: ticks per √s by sampling step. Two-scale estimate, without bounce: {sigma_text}; a bounce of "
         f"{number(found['bounce_ticks'], 2)} ticks."
@@ -290,7 +289,11 @@ def clusters_card(found: Mapping[str, Any], within: str = "") -> str:
 
 
 def _excited(value: float, error: float | None) -> str:
-    return number(value, 2) + ("" if error is None else f" ± {number(error, 2)}")
+    return number(value, 2) + _half(error)
+
+
+def _half(error: float | None) -> str:
+    return "" if error is None else f" ± {number(half_width(error), 2)}"
 
 
 def _days(days: Sequence[Mapping[str, Any]]) -> str:

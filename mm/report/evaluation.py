@@ -19,7 +19,6 @@ from mm.report.frame import (
     coloured,
     decided,
     document,
-    gain_or_loss,
     grid,
     header,
     in_row,
@@ -116,7 +115,6 @@ def _tiles(content: Content) -> str:
             "Worst day",
             signed(worst and worst["pnl"]),
             worst["day"] if worst else "",
-            gain_or_loss(worst and worst["pnl"]),
         ),
         tile("Drawdown of days", fall, "from the highest sum so far"),
     )
@@ -148,7 +146,7 @@ def _distribution_card(content: Content) -> str:
     if figure is None:
         return card("Distribution", "Of the PnL of a day.", "<p>Fewer than two days.</p>")
     quantiles = np.quantile([row["pnl"] for row in content["pnl_by_day"]], (0.05, 0.25, 0.5, 0.75, 0.95)).tolist()
-    below = grid(("5 %", "25 %", "median", "75 %", "95 %"), [tuple(coloured(value) for value in quantiles)])
+    below = grid(("5 %", "25 %", "median", "75 %", "95 %"), [tuple(signed(value) for value in quantiles)])
     return card("Distribution", "Of the PnL of a day.", chart(figure) + below)
 
 
@@ -182,7 +180,7 @@ def _symbols_card(content: Content) -> str:
     rows = [
         (
             escape(row["symbol"]),
-            coloured(row["pnl"]),
+            coloured(row["pnl"], (row["low"], row["high"])),
             f"{signed(row['mean'])} {_ends(row)}",
             f"{row['days']:,}",
             f"{row['fills']:,}",
@@ -253,8 +251,8 @@ def _table_card(content: Content) -> str:
         (
             escape(row["day"]),
             escape(row["symbol"]),
-            coloured(quoting_of(row)),
-            *([coloured(row[ALL_LEGS])] if legs else []),
+            signed(quoting_of(row)),
+            *([signed(row[ALL_LEGS])] if legs else []),
             signed(row["pnl_hold"]),
             number(row["fees"]),
             f"{row['n_fills']:,}",

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from mm.backtest.run_terms import of_all_legs, quoting_of
-from mm.backtest.summary_text import sign_of_mean, worst
+from mm.backtest.summary_text import sign_ends, sign_of_mean, worst
 from mm.base.atomic_file import write_atomic
-from mm.base.numbers import SHARPE_DAYS, number, signed
+from mm.base.numbers import ABOVE, BELOW, SHARPE_DAYS, UNDECIDED, half_width, number, sign_of, signed
 from mm.clock import iso
 from mm.errors import UsageError
 from mm.instrument import assets_of
@@ -198,19 +198,15 @@ def minute(us: int) -> str:
     return iso(int(us))[:16].replace("T", " ")
 
 
-def gain_or_loss(value: float | None) -> str:
-    """Return the class of a number by its sign: empty for 0 and None."""
-    return "" if not value else "gain" if value > 0 else "loss"
-
-
 def decided(low: float | None, high: float | None) -> str:
     """Return the class of a number with a 95 % interval: only one that excludes 0 has a colour."""
-    return "" if low is None or high is None else "gain" if low > 0 else "loss" if high < 0 else ""
+    return {ABOVE: "gain", BELOW: "loss", UNDECIDED: ""}[sign_of(low, high)]
 
 
-def coloured(value: float | None, digits: int = 4) -> str:
-    """Return a signed number in the colour of its sign."""
-    return f'<b class="{gain_or_loss(value)}">{signed(value, digits)}</b>'
+def coloured(value: float | None, ends: Sequence[float | None] | None, digits: int = 4) -> str:
+    """Return a signed number in the colour that its 95 % interval decides."""
+    low, high = ends or (None, None)
+    return f'<b class="{decided(low, high)}">{signed(value, digits)}</b>'
 
 
 def interval(ends: Sequence[float] | None, digits: int = 4) -> str:
@@ -224,9 +220,12 @@ def fitted_interval(fit: "PoissonFit", name: str) -> str:
     return interval(ends).replace("95 %", "95 % by blocks" if fit.by_blocks else "95 %, naive, no blocks")
 
 
-def estimate(value: float | None, error: float | None) -> str:
-    """Return a signed number with its standard error, if any."""
-    return f"{signed(value, 3)} ± {number(error, 2)}" if error else signed(value, 3)
+def estimate(value: float | None, error: float | None, blocks: int | None = None) -> str:
+    """Return a number with its 95 % interval from a standard *error*, in the colour that it decides."""
+    half = half_width(error, blocks)
+    if value is None or not half:
+        return signed(value, 3)
+    return coloured(value, (value - half, value + half), 3) + f" ± {number(half, 2)}"
 
 
 ANNUAL = ("sharpe", "sharpe_autocorr", "sortino", "calmar")
@@ -253,7 +252,7 @@ def earnings(summary: Mapping[str, Any]) -> list[str]:
     """Return the first two tiles of every page of a backtest: PnL of the quoting, and the certainty of its sign.
 
     With fewer than `SHARPE_DAYS` days the Sharpe ratio is omitted: annualising a few hours multiplies by a large root.
-    In its place is the mean PnL per minute, in standard errors from resampled blocks.
+    In its place is the verdict on the mean PnL per minute.
     """
     pnl, fees, numbers = quoting_of(summary), f"after {number(summary['fees'])} fees", of_all_legs(summary)
     fees += escape(worst(summary, "; "))
@@ -261,7 +260,7 @@ def earnings(summary: Mapping[str, Any]) -> list[str]:
         fees += f"; the inventory held {signed(hold)}"
     if numbers is not summary:
         fees = f"of all legs; {signed(summary['pnl_quoting'])} in {escape(summary['symbol'])}, {fees}"
-    first = tile("PnL of the quoting " + quote_asset(summary), signed(pnl), fees, gain_or_loss(pnl))
+    first = tile("PnL of the quoting " + quote_asset(summary), signed(pnl), fees, decided(*sign_ends(summary)))
     days, ends = len(summary.get("daily") or summary["days"]), numbers["sharpe_ci95"]
     if days >= SHARPE_DAYS:
         return [first, tile("Sharpe, annual", number(numbers["sharpe"], 3), interval(ends, 3))]

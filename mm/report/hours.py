@@ -11,12 +11,13 @@ from mm.base.numbers import number, signed
 from mm.clock import US_PER_S
 from mm.report import figures
 from mm.report.figures import BUY, SELL, Figure, signs
-from mm.report.frame import card, chart, coloured, estimate, gain_or_loss, grid, in_row, quote_asset
+from mm.report.frame import card, chart, estimate, grid, in_row, quote_asset
 from mm.report.run_columns import RunColumns
 
 HOURS = 24
 HORIZON_S = 60  # horizon of the markouts
-LEAST_FILLS = 2  # minimum of fills in an hour for a standard error
+LEAST_FILLS, LEAST_BLOCKS = 20, 5  # in an hour, for an interval, as of the markouts
+_BLOCK_US = 300 * US_PER_S
 _EVERY = 3  # hours between two labels
 _HOUR_US = 3_600 * US_PER_S
 
@@ -30,7 +31,8 @@ class HoursOfDay:
         pnl: Change of the marked equity, in the quote asset; the hours add up to the PnL of the run.
         at_once: Mean of s·(m − p) at the fill, in the quote asset per unit; NaN without a fill at a valid mid.
         later: The same against the mid `HORIZON_S` later.
-        later_se: Standard error of *later*, NaN for fewer than `LEAST_FILLS`.
+        later_se: Standard error of *later* by blocks of five minutes; NaN below `LEAST_FILLS` or `LEAST_BLOCKS`.
+        blocks: Number of blocks with fills in *later*.
         days: Number of days of which the run covers any of that hour.
     """
 
@@ -40,6 +42,7 @@ class HoursOfDay:
     at_once: Floats
     later: Floats
     later_se: Floats
+    blocks: Ints
     days: Ints
 
     @classmethod
@@ -51,8 +54,9 @@ class HoursOfDay:
         sign, hour = np.where(side == "BUY", 1.0, -1.0), _hour(us)
         known = np.flatnonzero(~np.isnan(account.equity))
         gained = np.diff(account.equity[known])
-        at_once, _ = _mean(hour, sign * (mid - price))
-        later, later_se = _mean(hour, sign * (run.later(us + HORIZON_S * US_PER_S) - price))
+        at_once, *_ = _mean(hour, sign * (mid - price), us // _BLOCK_US)
+        favour = sign * (run.later(us + HORIZON_S * US_PER_S) - price)
+        later, later_se, blocks = _mean(hour, favour, us // _BLOCK_US)
         return cls(
             buys=np.bincount(hour[sign > 0], minlength=HOURS),
             sells=np.bincount(hour[sign < 0], minlength=HOURS),
@@ -60,6 +64,7 @@ class HoursOfDay:
             at_once=at_once,
             later=later,
             later_se=later_se,
+            blocks=blocks,
             days=np.bincount(_hour(np.unique(account.us // _HOUR_US) * _HOUR_US), minlength=HOURS),
         )
 
@@ -68,16 +73,23 @@ def _hour(us: Ints) -> Ints:
     return us // _HOUR_US % HOURS
 
 
-def _mean(hour: Ints, values: Floats) -> tuple[Floats, Floats]:
-    """Return mean and standard error of the *values* of each hour; NaN is ignored."""
+def _mean(hour: Ints, values: Floats, block: Ints) -> tuple[Floats, Floats, Ints]:
+    """Return the mean of the *values* of each hour, its standard error and number of blocks; NaN is ignored.
+
+    The values of a *block* of time are one draw: fills come in bursts, and share the moves after them.
+    """
     known = ~np.isnan(values)
-    hour, values = hour[known], values[known]
+    hour, values, block = hour[known], values[known], block[known]
     count = np.bincount(hour, minlength=HOURS).astype(np.float64)
+    each, of_each = np.unique(block, return_inverse=True)
+    hour_of = each % (_HOUR_US // _BLOCK_US * HOURS) // (_HOUR_US // _BLOCK_US)
+    blocks = np.bincount(hour_of, minlength=HOURS)
     with np.errstate(invalid="ignore", divide="ignore"):
         mean = np.bincount(hour, values, minlength=HOURS) / count
-        squares = np.bincount(hour, (values - mean[hour]) ** 2, minlength=HOURS)
-        error = np.sqrt(squares / (count - 1) / count)
-    return mean, np.where(count >= LEAST_FILLS, error, np.nan)
+        apart = np.bincount(of_each, values - mean[hour], minlength=len(each))
+        squares = np.bincount(hour_of, apart**2, minlength=HOURS)
+        error = np.sqrt(squares * blocks / (blocks - 1)) / count
+    return mean, np.where((count >= LEAST_FILLS) & (blocks >= LEAST_BLOCKS), error, np.nan), blocks
 
 
 def hours_card(run: RunColumns, summary: Mapping[str, Any]) -> str:
@@ -89,7 +101,8 @@ def hours_card(run: RunColumns, summary: Mapping[str, Any]) -> str:
         return ""
     hint = (
         f"Hours in UTC, over all days. PnL is the change of marked equity, in {quote}; markout is the realised "
-        f"half-spread, in {quote} per unit, ± its standard error."
+        f"half-spread, in {quote} per unit, ± half a 95 % interval by blocks of 5 min, where {LEAST_FILLS} fills "
+        f"in {LEAST_BLOCKS} of them give one."
     )
     head = ("hour", "fills", "buys", "sells", "PnL", "half-spread at the fill", f"markout after {HORIZON_S} s")
     charts = in_row(chart(fills_figure(found)), chart(pnl_figure(found)))
@@ -100,15 +113,14 @@ def hours_card(run: RunColumns, summary: Mapping[str, Any]) -> str:
 def _row(found: HoursOfDay, hour: int) -> tuple[str, ...]:
     at_once, later, error = (_known(column[hour]) for column in (found.at_once, found.later, found.later_se))
     buys, sells = int(found.buys[hour]), int(found.sells[hour])
-    sure = later is not None and error is not None and abs(later) >= 2 * error
-    worth = f'<b class="{gain_or_loss(later) if sure else ""}">{estimate(later, error)}</b>'
+    worth = estimate(later, error, int(found.blocks[hour]))
     name = f"{hour:02d}:00"
     return (
         name,
         f"{buys + sells:,}",
         f"{buys:,}",
         f"{sells:,}",
-        coloured(float(found.pnl[hour])),
+        signed(float(found.pnl[hour])),
         signed(at_once),
         worth,
     )

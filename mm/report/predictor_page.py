@@ -12,6 +12,7 @@ from mm.report.frame import (
     About,
     card,
     chart,
+    decided,
     document,
     grid,
     header,
@@ -149,14 +150,12 @@ def _tiles(content: Mapping[str, Any]) -> str:
     pnl = found.get("pnl")
     if pnl:
         more = f"{interval(pnl['difference_ci95'], 3)}, beyond {found['best_baseline']}, before fees"
-        kind = "gain" if pnl["difference"] > 0 else "loss"
+        kind = decided(*(pnl["difference_ci95"] or (None, None)))
         shown.append(tile(f"PnL per {pnl['per']}", signed(pnl["difference"], 3), more, kind))
     earned = found.get("trading")
     if earned and earned["trades"]:
         more = f"{earned['trades']:,} trades, net of half a spread"
-        shown.append(
-            tile("Trading on it", f"{fixed(earned['ticks'], 1)} ticks", more, "gain" if earned["ticks"] > 0 else "loss")
-        )
+        shown.append(tile("Trading on it", f"{fixed(earned['ticks'], 1)} ticks", more))
     return tiles(*shown)
 
 

@@ -1,5 +1,6 @@
 """``report.html`` of a sweep: the table, the grid as heat maps, and the selection bias of the best point."""
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from html import escape
 from pathlib import Path
@@ -18,7 +19,7 @@ from mm.report.frame import (
     boxed,
     card,
     chart,
-    coloured,
+    decided,
     document,
     grid,
     header,
@@ -110,7 +111,7 @@ def _tiles(content: Content) -> str:
     failed = f"{content['failed']} points failed" if content["failed"] else "no point failed"
     earned, own = (None, None) if best is None else (quoting_of(best), best["pnl_lower95"])
     chosen = None if best is None else best.get("pnl_lower95_chosen")
-    clear = "gain" if chosen is not None and chosen > 0 else ""  # of the best of many, only this bound concludes
+    clear = decided(chosen, math.inf)  # of the best of many, only this bound concludes
     pnl, choices = None, "no choice"
     if ahead is not None:
         hindsight = signed(ahead["pnl_of_the_best_in_hindsight"], 3)
@@ -169,8 +170,8 @@ def _search_card(content: Content) -> str:
         (
             str(row["design"]),
             *(escape(row[name]) for name in names),
-            coloured(row["pnl_per_day"]),
-            coloured(row["held_out_pnl_per_day"]),
+            signed(row["pnl_per_day"]),
+            signed(row["held_out_pnl_per_day"]),
         )
         for row in searched["held_out"]
     ]

@@ -10,7 +10,7 @@ import numpy as np
 from mm.backtest.metrics.risk import verdict
 from mm.backtest.metrics.spans import PERIOD_US, Spans
 from mm.backtest.run_terms import of_all_legs, quoting_of
-from mm.backtest.summary_text import sign_of_mean
+from mm.backtest.summary_text import sign_ends, sign_of_mean
 from mm.base.arrays import Floats
 from mm.base.numbers import SHARPE_DAYS, duration, number, percent, signed
 from mm.clock import US_PER_S, iso
@@ -244,11 +244,11 @@ def _headline_card(sheet: TearSheet) -> str:
         rows.append(
             (
                 named(run, SERIES[place]),
-                f"{coloured(quoting_of(run.summary))} {'' if unit else escape(run.quote)}"
+                f"{coloured(quoting_of(run.summary), sign_ends(run.summary))} {'' if unit else escape(run.quote)}"
                 f"{line_below(sign_of_mean(run.summary))}",
                 escape(difference_text(sheet.difference(run))) if place else "",
-                coloured(of.get("pnl_worst_assumption")),
-                coloured(of.get("pnl_per_hour")),
+                signed(of.get("pnl_worst_assumption")),
+                signed(of.get("pnl_per_hour")),
                 signed(of.get("pnl_per_turnover_bp"), 3),
                 number(of_all_legs(run.summary).get("max_drawdown")),
                 f"{of.get('n_fills') or 0:,}",

@@ -204,7 +204,7 @@ def _unseen(unseen: Content) -> str:
         (
             f"<b>{escape(mode)}</b>" if mode == unseen["mode"] else escape(mode),
             number(one["loglik_per_fill"]),
-            "used" if mode == unseen["mode"] else estimate(one["gain_over_used"], one["se_gain"]),
+            "used" if mode == unseen["mode"] else estimate(one["gain_over_used"], one["se_gain"], unseen["segments"]),
             number(one["predicted"]),
             number(one["ratio"], 3),
         )

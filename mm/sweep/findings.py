@@ -58,6 +58,7 @@ OF_ALL_LEGS = ("pnl_total", "pnl_quoting", "sharpe", "max_drawdown")
 FORWARDED = ("sharpe", "pnl_total", "pnl_quoting", "n_fills", "max_drawdown")
 BLOCKS, FEWER, MANY = 16, 10, 1000  # blocks of the cross-validation: fewer for many trials
 ENOUGH, EVEN_ODDS = 0.95, 0.5  # probabilities
+FEW_BLOCKS = 5  # below them the bounds come with a warning
 FEW_FILLS = 30
 # Endings of the keys of point warnings that the sweep repeats.
 REPEATED = ("_in_sample", NO_NEXT_MOVE, SPOT_FEES, IMPLAUSIBLE_FEE, DAYS_NOT_PLAYED)
@@ -420,11 +421,13 @@ def find(
     if best is not None:
         best = {**best, "pnl_lower95_chosen": _chosen_bound(best, within, list(played), stopped)}
     chosen = forward(within, days_us, rank_by) if within else None
+    blocks = PeriodBlocks.of(panel.counts, block_periods(len(panel.pnl))) if panel else None
     content = {
         "schema_version": SCHEMA_VERSION,
         "rank_by": rank_by,
         "block_s": block_periods(len(panel.pnl)) * 60 if panel else None,
-        "blocks_left_out": PeriodBlocks.of(panel.counts, block_periods(len(panel.pnl))).left_out if panel else None,
+        "blocks": None if blocks is None else len(blocks.sizes),
+        "blocks_left_out": None if blocks is None else blocks.left_out,
         "axes": [{"name": one.name, "values": list(one.texts), "assumed": one.assumed} for one in axes],
         "points": len(points),
         "failed": sum(one.error is not None for one in points),
@@ -628,6 +631,11 @@ def _warnings(content: Mapping[str, Any], panel: PnlPanel | None, shared: Mappin
         earned = quoting_of(best)
         if earned is not None and earned <= 0:
             lines.append(f"the best trial by {content['rank_by']} makes no profit")
+    if (blocks := content["blocks"]) is not None and 2 <= blocks < FEW_BLOCKS:
+        lines.append(
+            f"all bounds and ties are of only {blocks} blocks of {content['block_s'] // 60} min, by Student's t with "
+            f"{blocks - 1} degrees of freedom, which supposes that their PnL is normal: play more time"
+        )
     if (pbo := content["pbo"]) is not None and pbo > EVEN_ODDS:
         lines.append(
             f"probability of backtest overfitting {pbo:.2f}: the best trial on half of the time is below the median "

@@ -62,8 +62,8 @@ def trade_runs(events: EventColumns) -> Iterator[ConsecutiveIds]:
     yield from map(ConsecutiveIds, *(column.tolist() for column in columns))
 
 
-def trade_spans(day: RecordedDay, events: EventColumns, *, as_received: bool) -> list[Span]:
-    """Return the spans of *day* in which trades are missing from *events*, between those around them.
+def trade_spans(day: RecordedDay, events: EventColumns, last_us: int, *, as_received: bool) -> list[Span]:
+    """Return the spans of *day*, until *last_us*, in which trades are missing from *events*, between those around them.
 
     Such a span has no market: whether an order would have been filled in it is unknown. A day *as_received* keeps those
     that the ledger declares: a live program heard of them at their end.
@@ -71,13 +71,14 @@ def trade_spans(day: RecordedDay, events: EventColumns, *, as_received: bool) ->
     out = IdRanges((n, n) for n in day.trades.ids_out.tolist())
     declared = explained_ids(day.ledger, "trade_gap") | out
     excused = declared if as_received else excused_trades(day.ledger) | out
-    missing = missing_trades(trade_runs(events), declared, excused)
+    missing = missing_trades(trade_runs(events), declared, excused, last_us)
+    newest = events.event_id[events.kind == TRADE].max(initial=0)
     name, known = day.sources.trades.name, "are missing (trade_gap)"
     unknown = "are missing, and the ledger has no trade_gap for them"
     return [
         Span(
             ids.from_us,
-            ids.to_us,
+            None if ids.first_id > newest else ids.to_us,
             f"{name}: trade ids {ids.first_id} to {ids.last_id} {known if declared.covers(*ids.ids) else unknown}",
         )
         for ids in missing
@@ -117,6 +118,8 @@ def trades_revealed(day: RecordedDay, events: EventColumns) -> list[tuple[int, i
         if hole:
             holes.append((*hole, last_us, run.from_us))
         last_us = run.to_us
+    last_id = sequence.last_id or 0
+    holes += [(first, last, last_us, last_us) for first, last, _ in news if first > last_id]
     first, last, us = np.array(news, np.int64).reshape(-1, 3).T
     return [
         (from_us, int(us[(first <= last_id) & (last >= first_id)].max(initial=to_us)))

@@ -83,7 +83,7 @@ def _read(
     events, rows, raised = merged(day, work)
     findings.note("clock_raised", len(raised), day.sources.places(map(events.name, raised[:FEW].tolist())))
     last_us = max([*events.event_us[-1:].tolist(), *(row.at.recv_us for row in recorded.ledger[-1:])], default=0)
-    missing = trade_spans(recorded, events, as_received=options.as_received)
+    missing = trade_spans(recorded, events, last_us, as_received=options.as_received)
     spans = [*(losses.spans if losses else ()), *missing, *halted_spans(recorded)]
     hindsight = [*day.hindsight, *trades_revealed(recorded, events)]
     fetched = recorded.trades.fetched[:0] if options.as_received else recorded.trades.fetched

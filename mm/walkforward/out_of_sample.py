@@ -14,7 +14,7 @@ import numpy as np
 from mm.backtest.metrics.arithmetic import Ends, ratio_interval
 from mm.backtest.metrics.long_run import fill_intervals
 from mm.base.arrays import Floats
-from mm.base.numbers import MINUS, fixed
+from mm.base.numbers import MINUS, fixed, half_width
 from mm.calibration.schedule import Segment
 from mm.calibration.windows import WindowFit
 from mm.clock import iso
@@ -122,7 +122,7 @@ def lines(found: dict[str, Any]) -> Iterator[str]:
         f"out of sample: {found['fills']:,.0f} fills in {found['segments_tested']} segments, "
         f"{found['predicted']:,.0f} predicted; log-likelihood per fill {fixed(found['loglik_per_fill'], 4)}"
     )
-    yield from _mode_lines(found["modes"] or {}, found["mode"])
+    yield from _mode_lines(found["modes"] or {}, found["mode"], found["segments"])
     yield f"{'δ, ticks':<12}{'fills':>18}{'predicted':>22}{'ratio':>17}   95 %"
     for row in found["by_band"]:
         far = row["to_ticks"]
@@ -130,13 +130,17 @@ def lines(found: dict[str, Any]) -> Iterator[str]:
         yield f"{name:<12}{row['fills']:>18,.0f}{row['expected']:>22,.1f}" + _ratio_text(row)
 
 
-def _mode_lines(modes: dict[str, Any], used: str) -> Iterator[str]:
+def _mode_lines(modes: dict[str, Any], used: str, segments: int) -> Iterator[str]:
     """Yield a line for each mode; nothing if none could be compared."""
     if any(row["loglik_per_fill"] is None for row in modes.values()) or not modes:
         return
     yield f"{'mode':<12}{'log-lik. per fill':>18}{'vs. ' + used:>22}{'predicted fills':>17}"
     for mode, row in modes.items():
-        beside = "" if mode == used else f"{fixed(row['gain_over_used'], 4)} ± {row['se_gain'] or math.nan:.4f}"
+        beside = (
+            ""
+            if mode == used
+            else f"{fixed(row['gain_over_used'], 4)} ± {half_width(row['se_gain'], segments) or math.nan:.4f}"
+        )
         each = f"{row['loglik_per_fill']:.4f}".replace("-", MINUS)
         yield f"{mode:<12}{each:>18}{beside:>22}{row['predicted']:>17,.0f}"
 

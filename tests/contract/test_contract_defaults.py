@@ -16,8 +16,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from captures import CAPTURES
 from lab import Done, Lab, mm
+
+from captures import CAPTURES
 
 pytestmark = pytest.mark.slow  # a process for each case
 
@@ -50,7 +51,7 @@ class Case:
 
         def make(folder: Path) -> None:
             for symbol in capture.symbols:
-                done = mm("data", "import", *map(str, capture.write(folder)), "--symbol", symbol, cwd=folder)
+                done = mm("data", "import", *capture.words(folder, symbol), cwd=folder)
                 assert done.code == 0, done.err
 
         return lab.once(f"captures/{self.capture}", make) / "data"

@@ -101,9 +101,9 @@ def test_perfect_model_scores_zero(rows: list[tuple[int, int, int, bool]]) -> No
 
 
 def test_numbers_are_rounded_to_their_error() -> None:
-    """With a sign if requested; a dash for a missing number."""
-    assert stated(Number(0.123456, 0.02), 100) == "12.3 ± 2.0"
-    assert stated(Number(-0.123456, 0.0002), 100, "+") == "-12.35 ± 0.02"
+    """± is half the 95 % interval; with a sign if requested; a dash for a missing number."""
+    assert stated(Number(0.123456, 0.02), 100) == "12.3 ± 3.9"
+    assert stated(Number(-0.123456, 0.0002), 100, "+") == "-12.35 ± 0.04"
     assert stated(Number(0.5, None), 100) == "50 ± ?"
     assert stated(Number(None, None), 1) == "–"
 

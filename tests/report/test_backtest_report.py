@@ -153,7 +153,7 @@ def test_days_are_listed_if_there_are_several():
     html = days_card({"daily": [day, day | {"day": "20251217", "pnl": -0.5}], "sharpe_daily": None})
     read(html)
     assert "20251217" in html
-    assert '<b class="loss">−0.5</b>' in html
+    assert "<td>−0.5</td>" in html
     assert days_card({"daily": [day], "sharpe_daily": None}) == ""
 
 

@@ -2,14 +2,14 @@
 
 from datetime import datetime, timezone
 from math import sqrt
-from statistics import mean, stdev
+from statistics import mean
 
 import numpy as np
 import pytest
 from drawn_runs import full_day, page_of, result_of
 
 from journals import seeded
-from mm.report.hours import HORIZON_S, HOURS, HoursOfDay, hours_card
+from mm.report.hours import HORIZON_S, HOURS, LEAST_BLOCKS, LEAST_FILLS, HoursOfDay, hours_card
 from mm.report.run_columns import equity_curve
 
 SUMMARY = {"symbol": "BTCUSDT", "quote_asset": "USDT", "base_asset": "BTC"}
@@ -28,13 +28,20 @@ def test_each_hour_matches_its_fills_and_rows():
     for us, side, price in zip(fills["recv_us"], fills["side"], fills["price"], strict=True):
         later = run.later(np.array([us + HORIZON_S * 1_000_000]))[0]
         if not np.isnan(later):
-            markouts.setdefault(hour_of(us), []).append((later - price) * (1 if side == "BUY" else -1))
+            favour = (later - price) * (1 if side == "BUY" else -1)
+            markouts.setdefault(hour_of(us), []).append((us // 300_000_000, favour))
     for hour in range(HOURS):
         assert (hours.buys[hour], hours.sells[hour]) == (sides.count((hour, "BUY")), sides.count((hour, "SELL")))
-        values = markouts.get(hour, [])
-        if len(values) > 1:
+        values = [value for _, value in markouts.get(hour, [])]
+        if values:
             assert hours.later[hour] == pytest.approx(mean(values))
-            assert hours.later_se[hour] == pytest.approx(stdev(values) / sqrt(len(values)))
+        sums = {}
+        for block, value in markouts.get(hour, []):
+            sums[block] = sums.get(block, 0.0) + value - mean(values)
+        assert hours.blocks[hour] == len(sums)
+        if len(values) >= LEAST_FILLS and len(sums) >= LEAST_BLOCKS:
+            squares = sum(value**2 for value in sums.values()) * len(sums) / (len(sums) - 1)
+            assert hours.later_se[hour] == pytest.approx(sqrt(squares) / len(values))
         else:
             assert np.isnan(hours.later_se[hour])
     equity = equity_curve(run).equity

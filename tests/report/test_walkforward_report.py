@@ -44,7 +44,7 @@ def folder(tmp_path):
     (tmp_path / "poisson_schedule.json").write_text(json.dumps(schedule | {"fallback_policy": "carry_forward"}))
     nulls = dict.fromkeys(("loglik_per_fill", "predicted", "ratio", "ratio_low", "ratio_high"))
     modes = {mode: nulls | {"gain_over_used": 0.1, "se_gain": None} for mode in MODES}
-    unseen = {"mode": "rolling", "modes": modes, "by_delta": [], "segments_tested": 0, "fills": 0.0}
+    unseen = {"mode": "rolling", "modes": modes, "by_delta": [], "segments_tested": 0, "segments": 2, "fills": 0.0}
     (tmp_path / "oos_metrics.json").write_text(json.dumps(unseen))
     return tmp_path
 

@@ -130,3 +130,16 @@ def test_repair_keeps_the_span_of_missing_trades(tmp_path):
     assert after.endswith(before[0].partition("excluded")[2])
     report = check_day(folder)
     assert (report.ok, report.trade_gaps, report.trade_gaps_s) == (True, 1, 2.0)
+
+
+def test_trades_missing_after_the_last_one_end_the_book(tmp_path):
+    """No trade is known from then on; a row of the ledger says that there were some."""
+    lost = GAP_EVENT | {"from_id": 5, "to_id": 9}
+    folder = write_day(tmp_path, story(trade(3, 3), trade(5, 4), more=[("gap", at(9), "trade_gap", 1, lost)]))
+    tape, report, found = load_day(folder), check_day(folder), cover(folder)
+    assert not [us for us in tape.event_us[tape.kind == DEPTH].tolist() if us > at(5)]
+    assert len(tape.meta.excluded) == 1
+    assert found.covered_s == pytest.approx((at(5) - at(2)) / 1e6)
+    assert (report.trade_gaps, report.trade_gaps_s) == (1, pytest.approx((at(12) - at(5)) / 1e6))
+    assert load_day(folder, as_received=True).meta.excluded == ()
+    assert tape.revised_after(at(7))

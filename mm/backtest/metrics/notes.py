@@ -17,7 +17,7 @@ from mm.backtest.run_terms import (
     fraction_of,
 )
 from mm.base.arrays import Floats, Ints
-from mm.base.numbers import signed
+from mm.base.numbers import number, signed
 from mm.clock import iso, missing_days
 from mm.instrument import E8, short_text
 
@@ -33,6 +33,8 @@ OTHER_LEVEL = 1.2  # ratio of fills to predicted fills (or its inverse) above wh
 UNKNOWN_S = 30  # of a valid book until the volatility is estimated: `FEWEST` of _volatility.pxd
 _TOO_SHORT = f": one that follows the volatility waits for {UNKNOWN_S} s of a valid book, longer than this run"
 MANY_REJECTS = 0.01  # share of the orders; a note is added above it
+FEW_ENDED = 10  # fills and rejections, below which they explain no uptime
+MANY_CROSSING = 0.05  # share of the orders; above it the note says why
 NO_REFERENCE = "the fit measures distances from {!r}, whose path this kind of run does not record"
 UPPER = ": an upper bound of the PnL"  # end of a fill model's bias
 FROM_THE_MID = "quotes and fills of this run measure distances from the mid"
@@ -197,7 +199,7 @@ def notes(counts: Ints, summary: Mapping[str, Any], *, reached: bool) -> list[st
         share = f"{100 * summary['n_rejects'] / summary['n_orders']:.1f} %" if summary["n_orders"] else "more than all"
         found.append(
             f"{summary['n_rejects']:,} of {summary['n_orders']:,} orders ({share}) were rejected: "
-            f"{by_reason(summary['rejects'])}"
+            f"{by_reason(summary['rejects'])}{_why_crossing(summary)}"
         )
     if not summary["n_fills"] and not found[:1]:
         found.append(_nothing_filled(summary))
@@ -231,10 +233,31 @@ def _of_the_days(summary: Mapping[str, Any]) -> list[str]:
 def one_sided(summary: Mapping[str, Any]) -> list[str]:
     """Return a note on low two-sided uptime: the orders that were not sent, by reason, with the remedy of each."""
     uptime, skips = summary["two_sided_uptime"], summary["skips"]
-    if uptime is None or uptime >= LITTLE_UPTIME or not skips:
+    if uptime is None or uptime >= LITTLE_UPTIME:
         return []
+    head = f"orders rested on both sides in {100 * uptime:.0f} % of the time"
+    if not skips:
+        ended = summary["n_fills"] + summary["n_rejects"]
+        if ended < max(MANY_CROSSING * summary["n_orders"], FEW_ENDED):  # then the strategy itself quotes one side
+            return []
+        return [
+            f"{head}: each of {ended:,} fills and rejections left a side empty until the next order arrived, and each "
+            f"moved quote until its replacement did; else the model wanted no quote there"
+        ]
     causes = "; ".join(f"{reason} {count:,} ({WAYS[reason]})" for reason, count in list(skips.items())[:MOST_CAUSES])
-    return [f"orders rested on both sides in {100 * uptime:.0f} % of the time; not sent: {causes}"]
+    return [f"{head}; not sent: {causes}"]
+
+
+def _why_crossing(summary: Mapping[str, Any]) -> str:
+    """Return why many orders of a quote model crossed when they arrived, and the way out; else nothing."""
+    if summary["rejects"].get("would_cross", 0) <= MANY_CROSSING * summary["n_orders"]:
+        return ""
+    half = summary["quoted_half_spread_ticks"]["p50"]
+    where = "" if half is None else f" {number(half)} ticks from the mid"
+    return (
+        f" (its quotes{where} are nearer than the market moves until an order arrives, above all after a fill, whose "
+        f"book is not known yet; quote behind the market as the default strategy does, or with less latency)"
+    )
 
 
 def left_out(summary: Mapping[str, Any]) -> list[str]:

@@ -15,6 +15,7 @@ from mm.backtest.metrics.long_run import cosines, long_run_error
 from mm.backtest.metrics.overfitting import probabilistic_sharpe
 from mm.backtest.metrics.spans import PERIOD_US, Spans
 from mm.base.arrays import Floats, Ints, Numbers
+from mm.base.numbers import sign_of
 from mm.clock import US_PER_S
 
 if TYPE_CHECKING:
@@ -151,8 +152,8 @@ def verdict(changes: Floats) -> dict[str, Any] | None:
         return None
     total, error = float(changes.sum()), float(long_run_error(changes - changes.mean()))
     half = student_quantile(cosines(len(changes))) * error
-    text = "above 0" if total > half else "below 0" if total < -half else "undecided"
-    return {"text": text, "lower95": total - half, "upper95": total + half}
+    low, high = total - half, total + half
+    return {"text": sign_of(low, high), "lower95": low, "upper95": high}
 
 
 def sortino(changes: Floats, per_year: float) -> float | None:

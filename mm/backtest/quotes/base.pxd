@@ -26,6 +26,10 @@ cdef struct View:
     # Our open quotes, sells and buys, if the model needs them: price and lots ahead, NaN for none or unknown.
     double[2] own_ticks
     double[2] own_ahead_lots
+    # Where the other side last met an order of ours, sells and buys, if the model needs our orders: price of the last
+    # one that filled wholly or was rejected as it would have crossed (NaN for none), and when.
+    double[2] met_ticks
+    int64_t[2] met_us
 
 # One of several prices of a side.
 cdef struct Level:
@@ -67,6 +71,7 @@ cdef struct OwnFill:
 cdef inline void show_no_own(View* view) noexcept nogil:
     """Set the view to have no open quotes of ours."""
     view.own_ticks[0] = view.own_ticks[1] = view.own_ahead_lots[0] = view.own_ahead_lots[1] = NAN
+    view.met_ticks[0] = view.met_ticks[1] = NAN
 
 
 cdef inline void blank(Want* want, Ladder* ladders, int64_t lots) noexcept nogil:

@@ -20,7 +20,7 @@ from libc.stdint cimport int64_t
 from libc.stdlib cimport calloc, free, realloc
 from libc.string cimport memset
 
-from mm.backtest.fills.base cimport BEST_LOTS, BEST_PRICES
+from mm.backtest.fills.base cimport BEST_LOTS, BEST_PRICES, NEVER
 from mm.backtest.fills.intensity cimport BEST, MICRO, MID, Intensity, Piece, mid_offset
 from mm.backtest.quotes.base cimport QuoteModel, View, Want, clips_held
 from mm.backtest.quotes.steps cimport Step
@@ -311,6 +311,8 @@ cdef class Distances(QuoteModel):
                 return 0
             if isnan(market.k):
                 market.k = self.intensity.pieces[piece].k
+                if self.reach > 0.0:  # the half-spread that a clip moves by its share is that of the quotes
+                    market.k = min(market.k, touch_k(view.top.ask_ticks - view.top.bid_ticks, self.reach))
             if isnan(market.A):
                 market.A = self.intensity.pieces[piece].A_mid
             if not isnan(self.intensity.pieces[piece].sigma_ticks):
@@ -1446,6 +1448,8 @@ cdef class OptimalCurve(Distances):
 cdef double REACH_S = 1.5
 cdef double MEMORY_S = 10.0
 cdef double KEPT_SHARE = 0.1        # of the reach
+cdef double MET_SHARE = 0.5         # of the reach, behind a price at which an order was met
+cdef double MOST_TIMES = 32.0       # as many of these steps behind it, after several
 
 
 cdef class Behind(Step):
@@ -1454,29 +1458,41 @@ cdef class Behind(Step):
     That is ``reach``: one standard deviation of the mid over `REACH_S`, from its moves between requotes of the last
     `MEMORY_S`, in whole ticks. An order within `KEPT_SHARE` of it from the wanted price stays. Quotes remain within the
     distances at which the intensity was measured, except that they are never ahead of the best prices.
+
+    A fill, or a rejection of an order that would have crossed, is news of the market, and newer than the book that we
+    know: the other side has come to that price. For `REACH_S` the side's best price is taken to be a tick and
+    `MET_SHARE` of the reach behind it; with each further one in that time, twice as far as before.
     """
 
-    cdef Distances joining          # its k follows from the spread and the reach; None with a fit
+    cdef Distances told             # is told the reach, which its k follows; None if its distances have no k
     cdef Intensity intensity
     cdef double[::1] far            # largest distance measured, by piece of the intensity; NaN if unknown
     cdef double squares, seconds, last_mid, reach
     cdef int64_t last_us
+    cdef double[2] times            # sells, buys: steps behind the price at which an order was met
+    cdef int64_t[2] met_us          # when it was; NEVER if that is over
 
-    def __init__(self, inner: object, joining: Distances | None, intensity: Intensity | None) -> None:
+    def __init__(self, inner: object, told: Distances | None, intensity: Intensity | None) -> None:
         Step.__init__(self, inner)
-        self.joining, self.intensity, self.last_us = joining, intensity, -1
+        self.told, self.intensity = told, intensity
+        self.begin()
         if intensity is not None:
             self.far = np.array([NAN if one.max_delta_ticks is None else one.max_delta_ticks for one in intensity.rows()])
         self.timeless, self.needs_own_orders = False, True
 
     cdef int bind(self, tuple names) except -1:
-        self.last_us = -1  # a run begins: moves of an earlier run do not count
+        self.begin()
         return Step.bind(self, names)
+
+    cdef void begin(self) noexcept nogil:
+        """Begin a run: moves and fills of an earlier one do not count."""
+        self.last_us = -1
+        self.met_us[0] = self.met_us[1] = NEVER
 
     cdef int quote(self, const View* view, Want* want) except -1 nogil:
         self.measure(view.top.us, 0.5 * <double> (view.top.bid_ticks + view.top.ask_ticks))
-        if self.joining is not None:
-            self.joining.reach = self.reach
+        if self.told is not None:
+            self.told.reach = self.reach
         return Step.quote(self, view, want)
 
     cdef void measure(self, int64_t us, double mid) noexcept nogil:
@@ -1497,7 +1513,7 @@ cdef class Behind(Step):
 
     cdef double placed(self, const View* view, double price, int64_t side) noexcept nogil:
         """Return the price for a wanted one, NaN for none."""
-        cdef double best = <double> (view.top.bid_ticks if side > 0 else view.top.ask_ticks), own, farthest
+        cdef double best = self.best_of(view, side), own, farthest
         cdef double across = <double> (view.top.ask_ticks if side > 0 else view.top.bid_ticks)
         if isnan(price):
             return NAN
@@ -1509,6 +1525,21 @@ cdef class Behind(Step):
         if fabs(own - price) <= KEPT_SHARE * self.reach and <double> side * (across - own) > 0.0:
             return own
         return price
+
+    cdef double best_of(self, const View* view, int64_t side) noexcept nogil:
+        """Return the best price of a side: the known one, or behind a price at which an order of ours was just met."""
+        cdef int slot = 1 if side > 0 else 0
+        cdef double best = <double> (view.top.bid_ticks if side > 0 else view.top.ask_ticks)
+        if isnan(view.met_ticks[slot]) or 1e-6 * <double> (view.top.us - view.met_us[slot]) > REACH_S:
+            self.met_us[slot] = NEVER
+            return best
+        if view.met_us[slot] != self.met_us[slot]:
+            self.times[slot] = 1.0 if self.met_us[slot] == NEVER else min(2.0 * self.times[slot], MOST_TIMES)
+            self.met_us[slot] = view.met_us[slot]
+        return <double> side * min(
+            <double> side * best,
+            <double> side * view.met_ticks[slot] - floor(self.times[slot] * (1.0 + MET_SHARE * self.reach)),
+        )
 
     cdef double farthest(self, const View* view, int64_t side) noexcept nogil:
         """Return the price at the largest distance that was measured; NaN if unknown."""
@@ -1532,7 +1563,7 @@ def avellaneda_stoikov(**given: Any) -> QuoteModel:
     cdef AvellanedaStoikov bare
     # Only mode infinite has the bound in its formula; elsewhere the step around it limits the lots.
     bare = AvellanedaStoikov(name=declared.name, q_max=q_max if values["mode"] == "infinite" else None, **values)
-    return behind(bare, values["intensity"] if bare.fitted else None, q_max)
+    return behind(bare, bare, values["intensity"] if bare.fitted else None, q_max)
 
 
 @declares(declarations.AvellanedaStoikov)
@@ -1541,11 +1572,11 @@ def avellaneda_stoikov_of_curve(**given: Any) -> QuoteModel:
     cdef dict values = avellaneda_stoikov.declared.settle(given)
     cdef double q_max = values.pop("q_max")
     shared = {name: values[name] for name in ("gamma", "skew_share", "sigma", "horizon_s", "intensity")}
-    return behind(OptimalCurve(q_max=max(ceil(q_max), 1.0), **shared), values["intensity"], q_max)
+    return behind(OptimalCurve(q_max=max(ceil(q_max), 1.0), **shared), None, values["intensity"], q_max)
 
 
-def behind(Distances inner, Intensity intensity, double q_max) -> QuoteModel:
+def behind(Distances inner, Distances told, Intensity intensity, double q_max) -> QuoteModel:
     """Return a model as the default strategy quotes it: behind the best prices, and within an inventory bound."""
     name = avellaneda_stoikov.declared.name
-    quotes = Behind(PostOnly(inner), inner if inner.joins else None, intensity)
+    quotes = Behind(PostOnly(inner), told, intensity)
     return InventoryBound(quotes, q_max=q_max, name=name)

@@ -17,9 +17,7 @@ from mm.report.frame import Row as TableRow
 from mm.report.frame import (
     card,
     chart,
-    coloured,
     document,
-    gain_or_loss,
     grid,
     header,
     nothing,
@@ -161,7 +159,7 @@ def _tiles(box: "Box", users: dict[str, UserPnl]) -> str:
     ]
     for name, user_pnl in users.items():
         last = float(user_pnl.pnl[-1]) if len(user_pnl.pnl) and not np.isnan(user_pnl.pnl[-1]) else None
-        found.append(tile(f"PnL of {escape(name)}", signed(last), f"fees {number(user_pnl.fees)}", gain_or_loss(last)))
+        found.append(tile(f"PnL of {escape(name)}", signed(last), f"fees {number(user_pnl.fees)}"))
     return tiles(*found)
 
 
@@ -250,7 +248,7 @@ def _accounts_card(box: "Box", fills: dict[str, list[Fill]], users: dict[str, Us
         makers = f"{sum(fill.is_maker for fill in own):,}"
         orders = box.exchange.users
         counts = f"{len(orders.all(account.number)):,}", f"{len(orders.open(account.number)):,}"
-        cells = [f"{len(own):,}", makers, bought, sold, number(one.fees), coloured(pnl), *counts]
+        cells = [f"{len(own):,}", makers, bought, sold, number(one.fees), signed(pnl), *counts]
         rows.append([escape(account.name), *cells])
     head = ("user", "fills", "as maker", "bought", "sold", "fees", "PnL", "orders", "open now")
     return card("Users", "As recorded by the exchange; faults change only what is sent to clients.", grid(head, rows))

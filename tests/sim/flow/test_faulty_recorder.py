@@ -80,19 +80,31 @@ def test_truth_lists_exactly_the_ids_missing_in_the_files(day):
     assert (truth["trades"], truth["depth_messages"]) == (len(ids), sum(1 for _ in diffs(path)))
 
 
+def union(spans: list[list[int]]) -> list[list[int]]:
+    joined: list[list[int]] = []
+    for begin, end in sorted(spans):
+        if joined and begin <= joined[-1][1]:
+            joined[-1][1] = max(joined[-1][1], end)
+        else:
+            joined.append([begin, end])
+    return joined
+
+
 def test_backtest_excludes_exactly_the_periods_of_the_truth(day):
-    """No quotes on an unknown book; beside it only time with trades that are known to be missing is left out."""
+    """Without a book, and between the trades around those that are missing while the connection stood; nothing else."""
     path, truth = day
     tape = load_day(path)
     rules = Rules(tape.instrument.tick_e8, tape.instrument.lot_e8, quote_lots=100, enforce_balances=False)
     result = mm.backtest(tape, FixedSpread(delta_ticks=2), TradeCross(), rules)
     listed = [list(fault["no_book_us"]) for fault in truth["faults"] if fault["no_book_us"]]
-    found = result.excluded().tolist()
-    gaps = [json.loads(row["details_json"]) for row in rows(path, "events") if row["type"] == "trade_gap"]
-    untraded = [span for span in found if span not in listed]
-    assert [span for span in listed if span not in found] == []
-    assert all(any(begin < gap["to_us"] and gap["from_us"] < end for gap in gaps) for begin, end in untraded)
-    assert result.summary["seconds_excluded"] == pytest.approx(sum(end - begin for begin, end in found) / 1e6)
+    declared = [json.loads(row["details_json"]) for row in rows(path, "events") if row["type"] == "trade_gap"]
+    lost = {gap["from_id"] for gap in declared if gap.get("cause") not in ("restart", "disconnected", "ids_skipped")}
+    came = [(int(row["trade_id"]), int(row["recv_time_us"])) for row in rows(path, "trades_ws")]
+    between = [[before[1], after[1]] for before, after in itertools.pairwise(came) if before[0] + 1 in lost]
+    assert len(between) == len(lost)
+    assert result.excluded().tolist() == union([*listed, *between])
+    seconds = sum(end - begin for begin, end in union([*listed, *between])) / 1e6
+    assert result.summary["seconds_excluded"] == pytest.approx(seconds)
 
 
 def test_crashed_run_is_recovered_by_the_next_run(day):

@@ -1,4 +1,4 @@
-"""Recorded captures for `mm data import`; the two that were published as CSV are converted to raw lines first."""
+"""Recorded captures for `mm data import`; some are converted to raw lines, or unpacked, first."""
 
 import csv
 import gzip
@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import pyarrow as pa
 
 from support import SHARED
 
@@ -18,26 +20,44 @@ Line = tuple[int, Any]
 
 @dataclass(frozen=True)
 class Capture:
-    """One recorded stream: its *folder*, the *files* to import in order, or a function that yields their *lines*."""
+    """One recorded stream: its *folder*, the *files* to import in order, or a function that yields their *lines*.
+
+    In *files* and *flags* of the import ``{symbol}`` is the symbol.
+    """
 
     folder: str
     symbols: tuple[str, ...]
     files: tuple[str, ...] = ()
     lines: Callable[[Path], Iterator[Line]] | None = None
+    flags: tuple[str, ...] = ()
 
     @property
     def path(self) -> Path:
         """Return the folder of the capture."""
         return DATA / self.folder
 
-    def write(self, into: Path) -> list[Path]:
+    def words(self, into: Path, symbol: str) -> list[str]:
+        """Return the arguments of the import of *symbol*; converted files are written to *into*."""
+        return [*map(str, self.write(into, symbol)), "--symbol", symbol, *self.flags]
+
+    def write(self, into: Path, symbol: str) -> list[Path]:
         """Return the files to import; converted ones are written to *into*."""
         if self.lines is None:
-            return [self.path / name for name in self.files]
+            return [unpacked(self.path / name.format(symbol=symbol), into) for name in self.files]
         made = into / "capture.txt"
         stamped = sorted(self.lines(self.path), key=lambda line: line[0])
         made.write_text("".join(f"{us} {json.dumps(message)}\n" for us, message in stamped))
         return [made]
+
+
+def unpacked(path: Path, into: Path) -> Path:
+    """Return a file, or the content of a zstd file, written to *into*."""
+    if path.suffix != ".zst":
+        return path
+    plain = into / path.stem
+    with pa.input_stream(path, compression="zstd") as stream:
+        plain.write_bytes(stream.read())
+    return plain
 
 
 def rows(path: Path) -> Iterator[dict[str, str]]:
@@ -98,4 +118,36 @@ CAPTURES = {
     "multi": Capture("binance-spot-multi-20210404", ("BTCUSDT", "ETHUSDT", "DOTUSDT"), ("BINANCE-ee25be.0.gz",)),
     "depth5": Capture("binance-spot-btcusdt-20260607-depth5", ("BTCUSDT",), lines=of_depth5),
     "trx": Capture("binance-spot-trxusdt-20250304-us", ("TRXUSDT",), lines=of_rows),
+    "usdm": Capture(
+        "binance-usdm-btcusdt-20230404-05", ("BTCUSDT",), ("btcusdt_20230404.dat.gz", "btcusdt_20230405.dat.gz")
+    ),
+    "quiet": Capture("binance-spot-quiet-20211012", ("NKNUSDT", "BLZETH"), ("BINANCE.jsonl.zst",)),
+    "bitstamp": Capture(
+        "bitstamp-btcusd-20150501-l3",
+        ("BTCUSD",),
+        ("2015-05-01.log.bz2",),
+        flags=("--format", "bitstamp", "--tick-size", "0.01"),
+    ),
+    "frames": Capture(
+        "binance-spot-btcusdt-20260216-frames",
+        ("BTC",),
+        ("lobdeep_btc_spot_2026-02-16_04.parquet", "trades_btc_spot_2026-02-16_04.parquet"),
+        flags=(
+            *("--format", "table", "--tick-size", "0.01", "--symbol-column", "base", "--id-column", "trade_id"),
+            *("--time-column", "ts_ms", "--exchange-time-column", "exch_ts_ms"),
+            *("--levels", "bids_px,bids_qty,asks_px,asks_qty"),
+        ),
+    ),
+    "btc perpetual": Capture(
+        "hyperliquid-btc-wlfi-20250904",
+        ("BTC",),
+        ("orderbooks_{symbol}.csv.gz", "trades_{symbol}.csv.gz"),
+        flags=("--format", "table", "--tick-size", "1"),
+    ),
+    "wlfi perpetual": Capture(
+        "hyperliquid-btc-wlfi-20250904",
+        ("WLFI",),
+        ("orderbooks_{symbol}.csv.gz", "trades_{symbol}.csv.gz"),
+        flags=("--format", "table", "--tick-size", "0.00001"),
+    ),
 }

@@ -10,7 +10,7 @@ import os
 import sys
 import traceback
 from collections.abc import Callable, Iterator, Mapping, MutableMapping, Set
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any, NoReturn, TextIO
@@ -27,6 +27,16 @@ FAILED = "run_failed"  # only in the file: the command line prints the message
 _LEVELS = logging.getLevelNamesMapping()
 
 
+def _structlog() -> Any:
+    """Return structlog, imported without rich: it would draw tracebacks, and takes as long as a replay of a day."""
+    with ExitStack() as stack:
+        if "rich" not in sys.modules:
+            sys.modules["rich"] = None  # type: ignore[assignment]  # "not installed"
+            stack.callback(sys.modules.pop, "rich")
+        import structlog
+    return structlog
+
+
 class Log:
     """One open log: a file, if any, and the terminal.
 
@@ -36,8 +46,7 @@ class Log:
     """
 
     def __init__(self, path: Path | None, level: str, prefix: str = "", **bound: Any) -> None:
-        import structlog
-
+        structlog = _structlog()
         self._prefix = prefix  # of its lines on the terminal
         self.path, self._least = path, _LEVELS[level]
         self._hidden = {"ts", "level", "event", "run_id", *bound}  # on the terminal, or in front there

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -10,6 +10,7 @@ from mm.backtest.journal import TAKEN
 from mm.clock import US_PER_S, iso
 from mm.instrument import e8
 from mm.tape._book import CompiledBook
+from mm.tape.feed import feed_in, happened
 from mm.tape.tape import DEPTH, GAP, KEYFRAME, SNAPSHOT, TRADE
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ class BookEvent:
 
     Attributes:
         event: Its number on the tape.
-        us: When it was received; by the exchange's clock if the run used that.
+        us: When it was received, or when it happened.
         what: ``depth``, ``print …``, ``snapshot``, ``gap``.
         bid_ticks: Best bid after it, 0 for none.
         ask_ticks: Best ask after it, 0 for none.
@@ -55,12 +56,17 @@ class BookEvent:
 
 
 def explain(
-    tape: "Tape", fill: Row, orders: Sequence[Row], around: int, together: Sequence[Row] = (), *, lagging: bool = False
+    tape: "Tape",
+    fill: Row,
+    orders: Sequence[Row],
+    around: int,
+    together: Sequence[Row] = (),
+    feed: "Mapping[str, Any] | None" = None,
 ) -> str:
     """Return the explanation of one fill as text.
 
     If several prints have the same instant, the fill is shown after the only one that can have caused it, or with the
-    number of those that can.
+    number of those that can. Where the exchange was ahead of the run, events are shown as they happened there.
 
     Args:
         tape: The played tape, or its day with the fill.
@@ -68,7 +74,7 @@ def explain(
         orders: The rows of the order in the orders file.
         around: Number of events to show before and after the instant.
         together: The rows of all fills of its order at its instant, including it; empty if it is the only one.
-        lagging: Whether the fill's instant is exchange time, at which the tape had not received the print.
+        feed: How the exchange's messages reached the run, that of its summary; None for none.
     """
     us, price = int(fill["recv_us"]), _short(fill["price"])
     side = 1 if (fill["side"] == "BUY") != (fill["reason"] == TAKEN) else -1
@@ -81,9 +87,13 @@ def explain(
         "",
         f"the market: best bid and ask, and the displayed quantity at {price} on the {_side(side)} side",
     ]
+    ahead = feed_in(tape, feed)
+    if ahead is not None:
+        tape = happened(tape, ahead, us - BEFORE_US, us + BEFORE_US)
+        lines[-1] += ", as at the exchange"
     mark = f"  {'fill':>12}  <- {_short(fill['qty'])} at {price}"
     seen = list(market(tape, us, side, tape.instrument.ticks(fill["price"]), around))
-    prints = [] if lagging else causing_prints(tape, fill, together or [fill])
+    prints = causing_prints(tape, fill, together or [fill])
     if len(prints) == 1:
         before = sum(row.event <= prints[0] for row in seen)
     else:
@@ -135,7 +145,7 @@ def market(tape: "Tape", us: int, side: int, ticks: int, around: int) -> Iterato
     """Yield events before an instant, all events at it, and events after it.
 
     Args:
-        tape: Its events are in the order of receipt.
+        tape: The tape.
         us: The instant.
         side: Side of the displayed lots, +1 bids.
         ticks: Price of the displayed lots.

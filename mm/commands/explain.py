@@ -30,20 +30,18 @@ def main(console: Console, which: Which, name: str) -> None:
     fill = fills[which.fill - 1]
     orders = _orders(folder, symbol, fill["order_id"], run)
     together = [one for one in fills if (one["order_id"], one["recv_us"]) == (fill["order_id"], fill["recv_us"])]
-    lagging = _feed_kind(folder, run) == "recorded"
-    text = explain(_tape(run, which, int(fill["recv_us"])), fill, orders, which.around, together, lagging=lagging)
-    if lagging:
-        text += "\n(this run uses exchange times: an event happens at the exchange before it is received)"
+    tape = _tape(run, which, int(fill["recv_us"]))
+    text = explain(tape, fill, orders, which.around, together, _feed(folder, run))
     console.set_json({"fill": fill, "orders": orders, "path": str(folder.resolve())})
     console.print(f"fill {which.fill} of {len(fills)}: {text}")
 
 
-def _feed_kind(folder: Path, run: Found) -> str:
+def _feed(folder: Path, run: Found) -> dict[str, Any]:
     """Return how the exchange's messages reached the run; one of an older version has it among its knobs."""
     path = folder / "summary.json"
     feed = json.loads(path.read_text(encoding="utf-8")).get("feed") if path.is_file() else None
     knob = run.manifest["knobs"].get("feed_latency", {}).get("value", "none")
-    return str((feed or {}).get("kind", knob))
+    return feed or {"kind": knob}
 
 
 def _orders(folder: Path, symbol: str, order_id: str, run: Found) -> list[dict[str, str]]:

@@ -9,7 +9,7 @@ A timestamp can be wrong, and a clock can be set. The median of the last message
 than `STRAY_US` from it is left out, and where it has moved by more than that, the ten minutes begin anew.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
@@ -17,8 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mm.clock import US_PER_MS, US_PER_S, iso, us_from_ms
-from mm.tape.columns import PIECE, Ints
-from mm.tape.tape import DEPTH, GAP, KEYFRAME, TRADE, Tape
+from mm.tape.columns import PIECE, ROW_COLUMNS, TOP_COLUMNS, Ints
+from mm.tape.tape import DEPTH, GAP, KEYFRAME, SNAPSHOT, TRADE, Tape
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -91,12 +91,42 @@ def delayed(tape: Tape, late_us: int) -> Feed:
     return _in_order(tape, happened, messages, None, "")
 
 
-def instants(tape: Tape, feed: "Mapping[str, Any] | None") -> Ints:
-    """Return when each event of *tape* happened in a run, int64[n]; *feed* is that of its summary."""
+def feed_in(tape: Tape, feed: "Mapping[str, Any] | None") -> Feed | None:
+    """Return the order in which *tape* happened in a run, None for that of receipt; *feed* is that of its summary."""
     kind = (feed or {}).get("kind", "none")
     if feed is None or kind == "none":
-        return tape.event_us
-    return tape.feed.by_event if kind == "recorded" else tape.delayed(us_from_ms(feed["late_ms"])).by_event
+        return None
+    return tape.feed if kind == "recorded" else tape.delayed(us_from_ms(feed["late_ms"]))
+
+
+def instants(tape: Tape, feed: "Mapping[str, Any] | None") -> Ints:
+    """Return when each event of *tape* happened in a run, int64[n]; *feed* is that of its summary."""
+    found = feed_in(tape, feed)
+    return tape.event_us if found is None else found.by_event
+
+
+def happened(tape: Tape, feed: Feed, begin_us: int, end_us: int) -> Tape:
+    """Return the events that happened at the exchange in ``[begin_us, end_us)``, in that order and at those instants.
+
+    They begin with the last complete book before; what a tape caches of its best prices is left out.
+    """
+    first, stop = np.searchsorted(feed.clock_us, (begin_us, end_us)).tolist()
+    kinds = tape.kind[feed.sequence[: first + 1]]
+    books = np.flatnonzero((kinds == SNAPSHOT) | (kinds == KEYFRAME))
+    begin = int(books[-1]) if len(books) else first
+    events = feed.sequence[begin:stop]
+    sizes = np.diff(tape.first_row)[events]
+    rows = np.repeat(tape.first_row[events] - (sizes.cumsum() - sizes), sizes) + np.arange(sizes.sum())
+    return replace(
+        tape,
+        event_us=feed.clock_us[begin:stop],
+        **{name: getattr(tape, name)[events] for name in ("event_exch_us", "recv_seq", "event_id", "kind")},
+        first_row=np.concatenate(([0], sizes.cumsum())),
+        **{name: getattr(tape, name)[rows] for name in ROW_COLUMNS},
+        **{name: getattr(tape, name)[:0] for name in TOP_COLUMNS},
+        start_us=begin_us,
+        end_us=end_us,
+    )
 
 
 def why_no_feed(tape: Tape) -> str:

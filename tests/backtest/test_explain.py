@@ -148,10 +148,23 @@ def test_fill_of_users_model_is_matched_to_prints_by_size():
     assert causing_prints(tape_of_prints((1, 102, 9)), by_book, [by_book]) == []
 
 
-def test_no_print_is_marked_when_exchange_acted_earlier():
-    """With lagging=True, prints received at the fill's time happened earlier and cannot have caused it."""
+def test_print_that_was_received_later_is_the_cause_where_the_exchange_was_ahead():
+    """The fill is at the instant of the print at the exchange, 1 ms before it was received; so are all other events."""
+    late = [depth(2_000, bids=[(100, 30)]), sold(5_000, 100, 31), depth(5_500, bids=[(100, 0)])]
+    events = [(BEGIN_US, "snapshot", BIDS, ASKS), *((BEGIN_US + us, *rest) for us, *rest in late)]
+    received, happened = (
+        explain(Tape.of(TEST, events), FILL, ORDERS, 2, feed=feed)
+        for feed in (None, {"kind": "constant", "late_ms": 1.0})
+    )
+    assert "+0.001000 s  print SELL 0.00031 at 1" in received
+    lines = happened.splitlines()
+    assert "as at the exchange" in happened
+    place = next(number for number, line in enumerate(lines) if "<- 0.00005 at 1" in line)
+    assert "+0.000000 s  print SELL 0.00031 at 1" in lines[place - 1]
+    assert lines[place + 1].split()[:3] == ["+0.000500", "s", "depth"]
+
+
+def test_fill_by_one_of_two_prints_of_its_instant_says_so():
     twice = [depth(1_000, bids=[(100, 30)]), sold(4_000, 100, 7), sold(4_000, 100, 9)]
     events = [(BEGIN_US, "snapshot", BIDS, ASKS), *((BEGIN_US + us, *rest) for us, *rest in twice)]
-    current, delayed = (explain(Tape.of(TEST, events), FILL, ORDERS, 2, lagging=lagging) for lagging in (False, True))
-    assert "by one of 2 prints" in current
-    assert "by one of" not in delayed
+    assert "by one of 2 prints" in explain(Tape.of(TEST, events), FILL, ORDERS, 2)

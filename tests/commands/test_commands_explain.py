@@ -24,8 +24,6 @@ def desk(tmp_path_factory):
             "fixed_spread",
             "--quote-params-json",
             '{"delta_ticks": 2}',
-            "--feed-latency",
-            "none",
         ).exit_code
         == 0
     )
@@ -51,6 +49,21 @@ def test_fill_is_explained_by_the_print_that_reached_it(desk):
     assert "queue:trade: a trade printed at its price" in lines[1]
     other = "SELL" if fill["side"] == "BUY" else "BUY"
     assert any(line.lstrip().startswith("+0.000000 s") and f"print {other}" in line for line in lines)
+
+
+def test_every_fill_by_a_print_stands_behind_its_print(desk):
+    """The run takes the feed as recorded, as a run does by default: the market is shown as it was at the exchange."""
+    summary = json.loads((desk / "out" / "backtest" / "SIMUSDT" / "20260105_one" / "summary.json").read_text())
+    assert summary["feed"]["kind"] == "recorded"
+    by_print = 0
+    for number in range(1, min(summary["n_fills"], 12) + 1):
+        lines = explain(desk, "one", "--fill", str(number), "--around", "1").stdout.splitlines()
+        if not lines[1].startswith("queue:trade"):
+            continue
+        by_print += 1
+        place = next(at for at, line in enumerate(lines) if "<- " in line)
+        assert lines[place - 1].split()[:3] == ["+0.000000", "s", "print"], lines
+    assert by_print > 3
 
 
 @pytest.mark.parametrize(

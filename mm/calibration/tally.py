@@ -111,6 +111,7 @@ def quantile(values: Ints, count: Ints, share: float) -> float:
     return found
 
 
+MOST_TICKS = 100_000  # up to here the cell of a tick is looked up
 CELLS = 100  # per fraction of a tick; beyond, cells widen
 
 
@@ -170,10 +171,22 @@ class DistanceGrid:
         near = self.near / self.per_tick
         return near, near + self.width
 
+    @cached_property
+    def _cell(self) -> Ints | None:
+        """The cell of each whole tick from -1 on, the last one that of all beyond; None if these are too many."""
+        last = int(self.begin[-1])
+        if last > MOST_TICKS:
+            return None
+        cell: Ints = np.searchsorted(self.begin, np.arange(-1, last + 1), side="right") - 1
+        return cell
+
     def column(self, steps: Ints) -> Ints:
         """Return the column of each distance; beyond the limit, the open one of its fraction; negative if none."""
         ticks = steps >> (self.per_tick.bit_length() - 1)
-        cell = np.searchsorted(self.begin, ticks, side="right") - 1
+        if self._cell is None:
+            cell = np.searchsorted(self.begin, ticks, side="right") - 1
+        else:
+            cell = self._cell[np.clip(ticks, -1, len(self._cell) - 2) + 1]
         column = cell * self.per_tick + (steps & (self.per_tick - 1))
         found: Ints = column - self.per_tick * (self.near[column] > self.last)
         return found

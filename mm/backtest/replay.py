@@ -1,5 +1,6 @@
 """Backtest of one or more tapes in one call."""
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import pairwise
@@ -75,7 +76,7 @@ def backtest(  # noqa: PLR0913 - inputs, terms and requested outputs
     exchange = PaperExchange(quotes, fills, rules, keeps_orders=keeps_orders)
     days, spans = list[str](), list[tuple[int, int]]()
     market = _PredictionRows(_predicting(fills, intensity), [], [])
-    first, predictors, feed_notes = None, list["Artefact"](), list[str]()
+    first, predictors, day_notes = None, list["Artefact"](), list[str]()
     sums = np.zeros(4, np.int64)  # lost lines, raised times, time without trades, all time
     single = isinstance(tape, Tape) or (isinstance(tape, Sequence) and len(tape) == 1)  # a further run may read it
     for day in [tape] if isinstance(tape, Tape) else tape:
@@ -89,7 +90,7 @@ def backtest(  # noqa: PLR0913 - inputs, terms and requested outputs
             on_orders(exchange.engine.order_rows())
         feed = exchange.feeds[-1] if exchange.feeds else None
         market.add(day, feed)
-        feed_notes += _feed_notes(day, feed, rules, is_first=day is first)
+        day_notes += [*day_warnings(day), *_feed_notes(day, feed, rules, is_first=day is first)]
         if not (single or day.keep_mapped):
             day.release_memory()  # of many days, one is in memory
         sums += *(day.meta.counts.get(name, 0) for name in ("lost_lines", "clock_raised")), *untraded_us(day)
@@ -101,12 +102,20 @@ def backtest(  # noqa: PLR0913 - inputs, terms and requested outputs
     terms = replace(terms, starts_us=tuple(begin for begin, _ in spans), between_days_us=between_us)
     terms = replace(terms, clock_raised=int(sums[1]), untraded=int(sums[2]) / max(int(sums[3]), 1))
     measured = exchange.feeds[0].to_dict() if exchange.feeds else {}
-    terms = replace(terms, **market.joined(), feed={**(terms.feed or {}), **measured}, feed_notes=tuple(feed_notes))
+    noted = tuple(dict.fromkeys(day_notes))  # a day may be played in several parts
+    terms = replace(terms, **market.joined(), feed={**(terms.feed or {}), **measured}, day_notes=noted)
     terms = _with_funding(terms, first, exchange)
     counters = (journal := exchange.journal()).counters
     terms = replace(terms, predictors=tuple(one.terms(counters["first_us"]) for one in predictors))
     played = (tape,) if isinstance(tape, Tape) else tape if isinstance(tape, Sequence) else ()
     return Result(journal, terms, played, leg_results(exchange, terms))
+
+
+def day_warnings(tape: Tape) -> Iterator[str]:
+    """Yield the warnings of a day with the bare names of its files: where they lie changes no result."""
+    folders = re.compile(rf"\S*/(?=[^\s/]*({tape.days[0]}|\.json|\.csv))")
+    for warning in tape.meta.warnings:
+        yield f"{tape.symbol} {tape.days[0]}: {folders.sub('', warning)}"
 
 
 def _feed_notes(tape: Tape, feed: "Feed | None", rules: Rules, *, is_first: bool) -> Iterator[str]:

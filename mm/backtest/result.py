@@ -21,7 +21,7 @@ from mm.backtest.metrics.markouts import HORIZONS_S, just_after, moves
 from mm.backtest.metrics.notes import NULL
 from mm.backtest.metrics.pnl import EquitySeries, account_of, ledger, together
 from mm.backtest.metrics.summary import strategy_summary, summarise
-from mm.backtest.run_terms import ALL_LEGS, RunTerms
+from mm.backtest.run_terms import OWN_MARKET, RunTerms
 from mm.backtest.summary_text import describe
 from mm.base.notebook import Picture, Shown, picture_of
 from mm.clock import US_PER_MS
@@ -124,21 +124,21 @@ class Result(Shown):
         return {"legs": legs, **together}
 
     def all_legs(self, summary: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the numbers of the whole strategy, and the warnings of a *summary* with one; empty without legs.
+        """Return PnL, verdict and ratios of all legs, the own market's beside, and the warnings; empty without legs.
 
-        ``all_legs`` has PnL, verdict and ratios of all legs together, under the keys of the summary; it is None if a
-        leg has none, or another quote asset.
+        ``own_market`` has the same keys, of the run's own market alone. It is None, and the summary stays that of the
+        own market, if a leg has no money to add up, or another quote asset.
         """
         if not self.legs:
             return {}
         series, each = self.series, (self, *self.legs.values())
-        numbers = None
-        if series is not None:
-            knows = all(one.terms.knows_next_move for one in each)
-            numbers = strategy_summary(series, self.terms, knows=knows)
-        why = f"the numbers are of {summary['symbol']} alone, but for all_legs: PnL, verdict and ratios of the strategy"
-        total = None if numbers is None else numbers["pnl_total"]
-        return {ALL_LEGS: total, "all_legs": numbers, "warnings": [*summary["warnings"], why]}
+        if series is None:
+            why = f"the PnL of the legs has no sum, so every number is of {summary['symbol']} alone"
+            return {OWN_MARKET: None, "warnings": [*summary["warnings"], why]}
+        numbers = strategy_summary(series, self.terms, knows=all(one.terms.knows_next_move for one in each))
+        own = {name: summary[name] for name in numbers if name in summary}
+        why = f"PnL, verdict and ratios are of all legs; own_market has those of {summary['symbol']} alone, as all else"
+        return {**numbers, OWN_MARKET: own, "warnings": [*summary["warnings"], why]}
 
     @cached_property
     def series(self) -> EquitySeries | None:

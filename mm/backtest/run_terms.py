@@ -12,8 +12,9 @@ if TYPE_CHECKING:
     from mm.base.arrays import Floats, Ints
     from mm.instrument import Instrument
 
-ALL_LEGS = "pnl_total_all_legs"  # key of the PnL of strategies that also send orders to other markets
-QUOTING_ALL_LEGS = "pnl_quoting_all_legs"  # the same of the quoting, in rows
+OWN_MARKET = "own_market"  # key of the own market's numbers, of strategies that also send orders to other markets
+QUOTING_OWN_MARKET = "pnl_quoting_own_market"  # its quoting PnL, in rows
+QUOTING_ALL_LEGS = "pnl_quoting_all_legs"  # that of all legs, in rows of older versions
 FEE_RATE = "0.001"  # default for makers and takers: that of Spot
 SPOT_FEES = "spot_fees"  # key of the warning that a perpetual is played with this fee
 UNEARNED_FEE = "fee_not_earned"  # key of the warning that the quoted half-spread is below the maker fee
@@ -78,7 +79,7 @@ class RunTerms:
             ``feed_latency_ms`` if its events were placed by exchange time; None without any.
         feed: How the exchange's messages reach us: ``kind`` as in `Rules.feed_kind`, ``why``, and ``median_ms`` after
             they happened; of a recorded feed also the 99th percentile and the offset of the clocks.
-        feed_notes: What must be known of the exchange times of the days.
+        day_notes: What must be known of the days: the warnings of each, and those on its exchange times.
     """
 
     instrument: "Instrument"
@@ -102,7 +103,7 @@ class RunTerms:
     knows_next_move: bool = True
     others: Mapping[str, Mapping[str, Any]] | None = None
     feed: Mapping[str, Any] | None = None
-    feed_notes: tuple[str, ...] = ()
+    day_notes: tuple[str, ...] = ()
     pnl_band: Mapping[str, float] | None = None
     bound_clips: float | None = None
     sensitivity: Mapping[str, Any] | None = None
@@ -130,10 +131,13 @@ class RunTerms:
         return own is not None and max(known) > own
 
 
-def break_even_ticks(fees_e8: tuple[int, int], mid_ticks: float, tick_e8: int) -> float:
-    """Return the distance from the mid at which a fill earns its maker fee, in ticks."""
+def break_even_ticks(fees_e8: tuple[int, int], mid_ticks: float, tick_e8: int, multiplier: int) -> float:
+    """Return the distance from the mid at which a fill earns its maker fee, in ticks.
+
+    A tick is worth its price step times the contract *multiplier* for each unit, which is what a fee per unit is of.
+    """
     rate_e8, unit_e8 = fees_e8
-    return rate_e8 / E8 * mid_ticks + unit_e8 / tick_e8
+    return rate_e8 / E8 * mid_ticks + unit_e8 / (tick_e8 * multiplier)
 
 
 def fraction_of(knob: str, rate_e8: int) -> str:
@@ -146,8 +150,13 @@ def fraction_of(knob: str, rate_e8: int) -> str:
 
 
 def of_all_legs(summary: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return the PnL, verdict and ratios of a strategy: of all its legs together, or else those of its *summary*."""
+    """Return the PnL, verdict and ratios of a strategy, of all its legs: those of its *summary*, but in older ones."""
     return summary.get("all_legs") or summary
+
+
+def own_market_of(summary: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """Return PnL, verdict and ratios of the own market of a strategy with orders in others too; None without."""
+    return summary.get(OWN_MARKET) or (summary if summary.get("all_legs") else None)
 
 
 def concludes(summary: Mapping[str, Any]) -> bool:

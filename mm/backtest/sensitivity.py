@@ -29,7 +29,7 @@ from mm.backtest.metrics.arithmetic import quantiles
 from mm.backtest.metrics.summary import headline
 from mm.backtest.models import queue_prob_power, queue_risk_averse, trade_cross
 from mm.backtest.replay import backtest
-from mm.backtest.run_terms import ALL_LEGS, QUOTING_ALL_LEGS, quoting_of
+from mm.backtest.run_terms import QUOTING_OWN_MARKET, quoting_of
 from mm.backtest.strategy_info import strategy_of
 from mm.base.user_code import one_line
 from mm.errors import BrokenFile, Mismatch, UsageError
@@ -243,4 +243,5 @@ def _row(result: "Result") -> dict[str, Any]:
     if not result.legs or result.series is None:
         return numbers
     series = result.series
-    return numbers | {ALL_LEGS: result.pnl_all_legs, QUOTING_ALL_LEGS: series.quote(series.quoting[-1])}
+    whole = {"pnl_total": result.pnl_all_legs, "pnl_quoting": series.quote(series.quoting[-1])}
+    return numbers | whole | {QUOTING_OWN_MARKET: numbers["pnl_quoting"]}

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mm.backtest.metrics.notes import NO_REFERENCE, NULL, by_reason
-from mm.backtest.run_terms import ALL_LEGS, of_all_legs, quoting_of
+from mm.backtest.run_terms import of_all_legs, own_market_of, quoting_of
 from mm.base.numbers import MINUS, SHARPE_DAYS, duration, number, percent, signed
 from mm.clock import iso
 
@@ -16,9 +16,10 @@ def describe(summary: Mapping[str, Any]) -> str:
     inventory = summary["inventory"]
     base, quote = (f" {summary[asset]}".rstrip() for asset in ("base_asset", "quote_asset"))
     risk, legs = of_all_legs(summary), summary.get("legs") or {}
+    own = own_market_of(summary) or summary
     whole = f"{signed(quoting_of(summary))}{quote} with {', '.join(legs)}; alone " if legs else ""
     rows = {
-        "Quoting": f"{whole}{signed(summary['pnl_quoting'])}{quote} = spread {signed(summary['pnl_spread_capture'])}, "
+        "Quoting": f"{whole}{signed(own['pnl_quoting'])}{quote} = spread {signed(summary['pnl_spread_capture'])}, "
         f"inventory {signed(summary['pnl_inventory'])}, fees {number(summary['fees'])}; "
         f"{beside(summary)}{worst(summary, '; ')}",
         "Risk": f"{sharpe(summary)}, "
@@ -88,8 +89,9 @@ def text_of(summary: Mapping[str, Any]) -> str:
     if feed := summary.get("feed"):
         rows.append(("feed", feed_text(feed)))
     if legs := summary.get("legs"):
-        rows.insert(1, ("  with", f"{legs_of(legs)}; account {_number(summary[ALL_LEGS], 4)}"))
-        rows.insert(1, (f"  {summary['symbol']} alone", _number(summary["pnl_quoting"], 4)))
+        own = own_market_of(summary) or summary
+        rows.insert(1, ("  with", f"{legs_of(legs)}; account {_number(of_all_legs(summary)['pnl_total'], 4)}"))
+        rows.insert(1, (f"  {summary['symbol']} alone", _number(own["pnl_quoting"], 4)))
     if limits := summary.get("risk"):
         rows.append(("risk", _limits(limits)))
     if block := summary.get("sensitivity"):
@@ -162,7 +164,7 @@ def assumptions(summary: Mapping[str, Any], *, warnings: bool = True) -> list[tu
     name, value = summary["reference"], summary["reference_why"]
     legs = summary.get("legs") or {}
     rows = [
-        *([("all legs", f"account {signed(summary[ALL_LEGS])}, with {legs_of(legs)}")] if legs else []),
+        *([("all legs", f"account {signed(of_all_legs(summary)['pnl_total'])}, with {legs_of(legs)}")] if legs else []),
         ("reference", name + (f": {value}" if value else "")),
         ("curve", curve(summary, warnings=warnings)),
         ("fill model", f"{summary['models']['fill']}: {summary['fill_bias'] or 'bias unknown'}"),

@@ -390,7 +390,9 @@ def unearned_fee(
         seen = quotes.answer(bid_ticks=bid, ask_ticks=bid + spread, quote_lots=rules.quote_lots, us=us)
         if seen.bid_ticks is not None and seen.ask_ticks is not None:
             half = max((seen.ask_ticks - seen.bid_ticks) / 2, 0.0)
-    fee = break_even_ticks((rules.maker_fee_e8, rules.maker_unit_fee_e8), bid + spread / 2, rules.tick_e8)
+    fee = break_even_ticks(
+        (rules.maker_fee_e8, rules.maker_unit_fee_e8), bid + spread / 2, rules.tick_e8, rules.multiplier
+    )
     return (half, fee) if half < fee else None
 
 

@@ -8,13 +8,13 @@ from typing import Any
 
 from mm.backtest.risk import Risk
 from mm.backtest.rules import Account, Execution
-from mm.backtest.run_terms import ALL_LEGS
+from mm.backtest.run_terms import OWN_MARKET
 from mm.base.numbers import number, signed
 from mm.cli.config import Day, Market, Models, OtherMarkets
 from mm.cli.task_knobs import ManyDays, Workers
 from mm.commands import assemble
 from mm.commands.setup import Setup
-from mm.errors import DataError, MissingDay
+from mm.errors import DataError, Incomplete, MissingDay
 from mm.models.builder import check_names
 from mm.report.evaluation import EVALUATION, page
 from mm.runs.in_progress import Run
@@ -66,6 +66,10 @@ def main(
     run.keep_source(dict.fromkeys(name for work, _ in works for name in work.sources))
     played = list(_played(run, works, workers))
     content = evaluated(played, holes)
+    if not content["rows"]:
+        first = played[0].outcome
+        said = f"none of {len(played)} days could be played; the first: {first['error']}"
+        raise Incomplete(said, first["exit_code"])
     with run.timing("write"):
         run.output(EVALUATION).write_text(json.dumps(content, indent=1, allow_nan=False) + "\n", encoding="utf-8")
         run.output(DAILY, len(content["rows"])).write_text(as_csv(content["rows"]), encoding="utf-8")
@@ -121,8 +125,8 @@ def _lines(content: Row) -> Iterator[str]:
     ends = "" if daily["low"] is None else f", 95 % {signed(daily['low'])} … {signed(daily['high'])}"
     above = number(100 * (daily["share_above_0"] or 0), 3)
     yield f"PnL of quoting    {signed(content['pnl'])} {asset}, {daily['days']} days, {content['played']} played"
-    if ALL_LEGS in content:
-        yield f"account           {signed(content[ALL_LEGS])} {asset}, all legs with the hold"
+    if OWN_MARKET in content:
+        yield f"  own market      {signed(content[OWN_MARKET]['pnl'])} {asset}, without the other legs"
     yield f"a day             {signed(daily['mean'])}{ends}, above 0 on {above} % of the days"
     for name in ("best_day", "worst_day"):
         if content[name]:

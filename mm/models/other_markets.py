@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from mm.backtest.replay import day_warnings
 from mm.clock import US_PER_MS, iso, us_from_ms
 from mm.errors import Mismatch, UsageError
 from mm.signals.other_feed import OtherFeed
@@ -31,7 +32,7 @@ def feed_of_market(
     Raises:
         Mismatch: If the two markets do not overlap in time, or have no exchange times to be placed by.
     """
-    notes = [_overlap(name, own, tapes)]
+    notes = [_overlap(name, own, tapes), *(f"{name}: {note}" for tape in tapes for note in day_warnings(tape))]
     ours, theirs = _late_us(own), _late_us(tapes)
     if feed_latency_ms is not None:
         if ours is None or theirs is None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mm.backtest.metrics.notes import NULL, by_reason
-from mm.backtest.run_terms import NO_SENSITIVITY, of_all_legs, quoting_of
+from mm.backtest.run_terms import NO_SENSITIVITY, of_all_legs, own_market_of, quoting_of
 from mm.backtest.summary_text import assumptions, excluded_s, feed_text
 from mm.base.numbers import SHARPE_DAYS, duration, number, percent, short, signed
 from mm.clock import US_PER_S, iso
@@ -146,7 +146,7 @@ def equity_card(summary: Summary, run: RunColumns) -> str:
     """Return the card of the PnL of the quoting over time, near the head of the page."""
     drawn = None if len(run.state["recv_us"]) == 0 else equity_figure(run, run.curve, summary)
     body = chart(drawn, "The book was never valid, so equity has no mark.")
-    alone = f" Of {escape(summary['symbol'])} alone, without the other markets." if summary.get("all_legs") else ""
+    alone = f" Of {escape(summary['symbol'])} alone, without the other markets." if own_market_of(summary) else ""
     return card("Equity", f"Without the inventory held; it zooms with the charts below.{alone}", body)
 
 
@@ -202,9 +202,13 @@ def _hours_card(summary: Summary) -> str:
 def numbers_card(summary: Summary) -> str:
     """Return all numbers of the summary, by group."""
     parts = ("pnl_quoting", "pnl_spread_capture", "pnl_inventory", "pnl_hold", "pnl_total")
-    signs = [(name, signed(summary[name], 6)) for name in parts if name in summary]
+    own, whole = own_market_of(summary), of_all_legs(summary)
+    alone = {**summary, **(own or {})}
+    signs = [(name, signed(alone[name], 6)) for name in parts if name in alone]
+    together = [(name, signed(whole[name], 6)) for name in parts if own and name in own and name in whole]
     left_out = summary["adverse_selection_left_out"]
     groups = {
+        "All legs together": together,
         "Profit": [*signs, *_named(summary, "fees", "pnl_realised", "pnl_unrealised", "initial_equity")],
         "Risk": _named(annualised(summary), *ANNUAL, "max_drawdown", "drawdown_duration_s"),
         "The whole account, with the inventory held": _all(summary, "account"),

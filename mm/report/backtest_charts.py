@@ -9,7 +9,7 @@ import numpy as np
 
 from mm.backtest.metrics.arithmetic import quantiles
 from mm.backtest.metrics.markouts import HORIZONS_S
-from mm.backtest.run_terms import quoting_of
+from mm.backtest.run_terms import own_market_of, quoting_of
 from mm.base.arrays import Floats, Ints, Rows
 from mm.base.numbers import duration, number, percent, short, signed
 from mm.clock import US_PER_S
@@ -241,8 +241,8 @@ def split_figure(summary: Mapping[str, Any]) -> Figure | None:
         "Inventory": summary["pnl_inventory"],
         "Fees": -summary["fees"],
     }
-    if summary.get("all_legs"):
-        parts["Other markets"] = pnl - summary["pnl_quoting"]
+    if own := own_market_of(summary):
+        parts["Other markets"] = pnl - own["pnl_quoting"]
     parts["PnL"] = pnl
     trace = {
         "type": "waterfall",

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from mm.backtest.run_terms import ALL_LEGS, quoting_of
+from mm.backtest.run_terms import OWN_MARKET, QUOTING_OWN_MARKET, quoting_of
 from mm.base.numbers import number, percent, signed
 from mm.report import figures
 from mm.report.contents import read_content
@@ -99,7 +99,7 @@ def _tiles(content: Content) -> str:
     daily, asset = content["daily"], escape(content["quote_asset"])
     worst, best = content["worst_day"], content["best_day"]
     above = f"above 0 on {percent(daily['share_above_0'])} of the days"
-    fall, all_legs = number(content["drawdown_of_days"]), content.get(ALL_LEGS)
+    fall, own = number(content["drawdown_of_days"]), content.get(OWN_MARKET)
     return tiles(
         tile(
             f"PnL of the quoting {asset}",
@@ -108,7 +108,7 @@ def _tiles(content: Content) -> str:
             decided(daily["low"], daily["high"]),
         ),
         tile("A day", signed(daily["mean"]), _ends(daily) or "no interval", decided(daily["low"], daily["high"])),
-        *([] if all_legs is None else [tile(f"Account {asset}", signed(all_legs), "all legs, with the hold")]),
+        *([] if own is None else [tile(f"Own market {asset}", signed(own["pnl"]), "without the other legs")]),
         tile("Days", f"{daily['days']:,}", above),
         tile("Best day", signed(best and best["pnl"]), best["day"] if best else ""),
         tile(
@@ -231,13 +231,13 @@ def _holes_card(content: Content) -> str:
 
 
 def _table_card(content: Content) -> str:
-    legs = bool(content["rows"]) and ALL_LEGS in content["rows"][0]
+    legs = bool(content["rows"]) and QUOTING_OWN_MARKET in content["rows"][0]
     head = (
         *(
             "day",
             "symbol",
             "PnL",
-            *(["account, all legs"] if legs else []),
+            *(["own market"] if legs else []),
             "hold",
             "fees",
             "fills",
@@ -252,7 +252,7 @@ def _table_card(content: Content) -> str:
             escape(row["day"]),
             escape(row["symbol"]),
             signed(quoting_of(row)),
-            *([signed(row[ALL_LEGS])] if legs else []),
+            *([signed(row[QUOTING_OWN_MARKET])] if legs else []),
             signed(row["pnl_hold"]),
             number(row["fees"]),
             f"{row['n_fills']:,}",

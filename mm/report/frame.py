@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from mm.backtest.run_terms import of_all_legs, quoting_of
+from mm.backtest.run_terms import of_all_legs, own_market_of, quoting_of
 from mm.backtest.summary_text import sign_ends, sign_of_mean, worst
 from mm.base.atomic_file import write_atomic
 from mm.base.numbers import ABOVE, BELOW, SHARPE_DAYS, UNDECIDED, half_width, number, sign_of, signed
@@ -258,8 +258,8 @@ def earnings(summary: Mapping[str, Any]) -> list[str]:
     fees += escape(worst(summary, "; "))
     if hold := summary.get("pnl_hold"):
         fees += f"; the inventory held {signed(hold)}"
-    if numbers is not summary:
-        fees = f"of all legs; {signed(summary['pnl_quoting'])} in {escape(summary['symbol'])}, {fees}"
+    if own := own_market_of(summary):
+        fees = f"of all legs; {signed(own['pnl_quoting'])} in {escape(summary['symbol'])}, {fees}"
     first = tile("PnL of the quoting " + quote_asset(summary), signed(pnl), fees, decided(*sign_ends(summary)))
     days, ends = len(summary.get("daily") or summary["days"]), numbers["sharpe_ci95"]
     if days >= SHARPE_DAYS:

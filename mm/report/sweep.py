@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from mm.backtest.metrics.ranking import tie_of
-from mm.backtest.run_terms import ALL_LEGS, quoting_of
+from mm.backtest.run_terms import QUOTING_OWN_MARKET, quoting_of
 from mm.base.arrays import Floats
 from mm.base.numbers import number, percent, probability, signed
 from mm.report import figures
@@ -280,7 +280,8 @@ def points_table(content: Content, most: int, left_out: str = "") -> list[list[s
     """Return the head and the cells of the best *most* points as text, without the column *left_out*."""
     rows, axes = content["rows"], [axis["name"] for axis in content["axes"]]
     columns = [one for one in COLUMNS if one[0] != left_out]
-    columns += [("own market", lambda row: signed(row["pnl_quoting"]))] if rows and ALL_LEGS in rows[0] else []
+    own = ("own market", lambda row: signed(row[QUOTING_OWN_MARKET]))
+    columns += [own] if rows and QUOTING_OWN_MARKET in rows[0] else []
     columns += [FORWARDED] if rows and "walkforward_pnl_quoting" in rows[0] else []
     table = [["rank", "point", *axes, *(title for title, _ in columns)]]
     for row in rows[:most]:

@@ -9,7 +9,7 @@ import numpy as np
 
 from mm.backtest.metrics.risk import verdict
 from mm.backtest.metrics.spans import PERIOD_US, Spans
-from mm.backtest.run_terms import of_all_legs, quoting_of
+from mm.backtest.run_terms import of_all_legs, own_market_of, quoting_of
 from mm.backtest.summary_text import sign_ends, sign_of_mean
 from mm.base.arrays import Floats
 from mm.base.numbers import SHARPE_DAYS, duration, number, percent, signed
@@ -38,7 +38,8 @@ from mm.report.sheet import Sheet, SheetRun, beside, difference_text, knobs_card
 DAY_US = 86_400 * US_PER_S
 # Numbers of summary.json to compare.
 NUMBERS = (
-    *("pnl_quoting", "pnl_hold", "pnl_total", "all_legs.pnl_quoting", "all_legs.pnl_total", "all_legs.max_drawdown"),
+    *("pnl_quoting", "pnl_hold", "pnl_total"),
+    *("own_market.pnl_quoting", "own_market.pnl_total", "own_market.max_drawdown"),
     *("pnl_spread_capture", "pnl_inventory", "fees", "max_drawdown", "sharpe", "n_orders", "n_rejects"),
     *("n_fills", "fill_ratio", "hit_rate", "effective_half_spread", "realised_half_spread.60", "two_sided_uptime"),
     *("seconds_covered", "volume.quote", "inventory.rms", "inventory.max"),
@@ -132,10 +133,10 @@ class TearSheet(Sheet[ComparedRun]):
             )
         empty = [run for run in self.runs if run not in self.known]
         lines += [f"{run.name} has no state rows: its book was never valid" for run in empty]
-        if legs := [run.name for run in self.runs if run.summary.get("all_legs")]:
+        if legs := [run.name for run in self.runs if own_market_of(run.summary)]:
             lines.append(
-                f"orders in other markets ({', '.join(legs)}): the PnL of the table at the head is that of all legs; "
-                f"charts, differences and numbers without all_legs are of {self.runs[0].summary['symbol']} alone"
+                f"orders in other markets ({', '.join(legs)}): PnL, verdict and ratios are those of all legs; "
+                f"charts, differences and all other numbers are of {self.runs[0].summary['symbol']} alone"
             )
         return [*lines, *self._unequal_time(), *super().unequal()]
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mm.backtest.metrics.arithmetic import student_quantile
-from mm.backtest.run_terms import ALL_LEGS, QUOTING_ALL_LEGS, concludes, quoting_of
+from mm.backtest.run_terms import OWN_MARKET, QUOTING_OWN_MARKET, concludes, quoting_of
 from mm.base.arrays import Floats, Ints
 from mm.clock import US_PER_S
 from mm.errors import Mismatch
@@ -140,7 +140,7 @@ def evaluated(days: Sequence[EvaluatedDay], holes: Sequence[Row]) -> Row:
         "played": len(rows),
         "holes": sorted(holes, key=lambda hole: (hole["day"], hole["symbol"])),
         "pnl": float(daily.sum()) if len(daily) else None,
-        **({ALL_LEGS: sum(legs)} if (legs := [row[ALL_LEGS] for row in rows if row.get(ALL_LEGS) is not None]) else {}),
+        **({OWN_MARKET: {"pnl": sum(own)}} if (own := _own_market(rows)) else {}),
         "daily": mean_of(daily, knows=knows),
         "best_day": _extreme(by_day, largest=True),
         "worst_day": _extreme(by_day, largest=False),
@@ -162,8 +162,7 @@ def _row(one: EvaluatedDay) -> Row:
         "day": one.day,
         "symbol": one.symbol,
         **{name: summary[name] for name in known},
-        **({ALL_LEGS: summary[ALL_LEGS]} if ALL_LEGS in summary else {}),
-        **({QUOTING_ALL_LEGS: legs["pnl_quoting"]} if (legs := summary.get("all_legs")) else {}),
+        **({QUOTING_OWN_MARKET: own["pnl_quoting"]} if (own := summary.get(OWN_MARKET)) else {}),
         "volume": ours["base"],
         "turnover": ours["quote"],
         "share_of_volume": ours["base"] / theirs if theirs else None,
@@ -171,6 +170,11 @@ def _row(one: EvaluatedDay) -> Row:
         "inventory_abs_mean": summary["inventory"]["abs_mean"],
         "command": one.command,
     }
+
+
+def _own_market(rows: Sequence[Row]) -> list[float]:
+    """Return the quoting PnL of the own market on each day with orders in other markets."""
+    return [float(row[QUOTING_OWN_MARKET] or 0.0) for row in rows if QUOTING_OWN_MARKET in row]
 
 
 def _earned(row: Row) -> float:

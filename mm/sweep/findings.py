@@ -18,6 +18,7 @@ from mm.backtest.run_terms import (
     DAYS_NOT_PLAYED,
     IMPLAUSIBLE_FEE,
     NO_NEXT_MOVE,
+    OWN_MARKET,
     SPOT_FEES,
     concludes,
     of_all_legs,
@@ -54,7 +55,7 @@ HEADLINES = (
     "fill_ratio",
     "two_sided_uptime",
 )
-OF_ALL_LEGS = ("pnl_total", "pnl_quoting", "sharpe", "max_drawdown")
+OF_OWN_MARKET = ("pnl_total", "pnl_quoting", "sharpe", "max_drawdown")
 FORWARDED = ("sharpe", "pnl_total", "pnl_quoting", "n_fills", "max_drawdown")
 BLOCKS, FEWER, MANY = 16, 10, 1000  # blocks of the cross-validation: fewer for many trials
 ENOUGH, EVEN_ODDS = 0.95, 0.5  # probabilities
@@ -398,14 +399,13 @@ def find(
         for key, group in groups.items()
     }
     rows = [_row(one, biases.get(assumption_of(one.texts, axes))) for one in points]
-    legs = [one.outcome.get("summary", {}).get("all_legs") for one in points]
+    legs = [one.outcome.get("summary", {}).get(OWN_MARKET) for one in points]
     with_legs = any(numbers is not None for numbers in legs)
     if with_legs:
         rows = [
-            row | {f"{name}_all_legs": numbers and numbers[name] for name in OF_ALL_LEGS}
-            for row, numbers in zip(rows, legs, strict=True)
+            row | {f"{name}_{OWN_MARKET}": own and own[name] for name in OF_OWN_MARKET}
+            for row, own in zip(rows, legs, strict=True)
         ]
-        rank_by += "_all_legs" if rank_by in OF_ALL_LEGS else ""
     per_year = periods_per_year([one.outcome["summary"] for one in trials])
     _add_halves(rows, panel, place, per_year)
     if trials and rank_by == "pnl_lower95" and not any(concludes(one.outcome["summary"]) for one in trials):
@@ -443,8 +443,8 @@ def find(
     content["warnings"] = _warnings(content, panel, _shared_warnings(points))
     if with_legs:
         content["warnings"].append(
-            "ranks, ties, halves and selection bias are those of all legs together; columns without _all_legs that "
-            "mm backtest has too are of the own market"
+            "PnL, ratios, ranks, ties, halves and selection bias are those of all legs together; the other columns "
+            "that mm backtest has too, and those with _own_market, are of the own market"
         )
     return SweepFindings(content, panel, chosen, columns, points)
 
@@ -607,7 +607,11 @@ def _shared_warnings(points: Sequence[PlayedPoint]) -> Counter[str]:
     """Count the points per warning, for warnings about the data or the fees, not about one result."""
     summaries = [one.outcome.get("summary") or {} for one in points]
     return Counter(
-        line for one in summaries for line in one.get("warnings", ()) if line.split(":")[0].endswith(REPEATED)
+        line
+        for one in summaries
+        for line in one.get("warnings", ())
+        if line.split(":")[0].endswith(REPEATED)
+        or line.startswith(tuple(f"{one['symbol']} {day}: " for day in one["days"]))
     )
 
 

@@ -149,9 +149,9 @@ def test_pnl_of_all_legs_is_the_exact_sum_and_each_leg_has_its_files(tmp_path):
         state = pl.read_csv(folder / f"state_{symbol}.csv", schema_overrides={"equity": pl.String})["equity"]
         pnl += Decimal(state[-1]) - Decimal(state[0])
     summary = result.summary
-    assert summary["pnl_total_all_legs"] == float(pnl)
-    parts = [summary["pnl_total"], *(leg["pnl_total"] for leg in summary["legs"].values())]
-    assert Decimal(str(summary["pnl_total_all_legs"])) == sum(Decimal(str(part)) for part in parts)
+    assert summary["pnl_total"] == float(pnl)
+    parts = [summary["own_market"]["pnl_total"], *(leg["pnl_total"] for leg in summary["legs"].values())]
+    assert Decimal(str(summary["pnl_total"])) == sum(Decimal(str(part)) for part in parts)
     assert summary["legs"]["lead"]["inventory_end"] == 0.00053
     assert summary["legs"]["lead"]["n_fills"] == 1
 

@@ -55,12 +55,13 @@ def test_backtest_with_a_leg_is_reproducible_and_keeps_its_files(tmp_path):
     folder = tmp_path / "out" / "backtest" / "FOLUSDT" / "20260105_R"
     summary, manifest = (json.loads((folder / f"{name}.json").read_text()) for name in ("summary", "run_manifest"))
     assert summary["legs"]["lead"]["n_fills"] > 0
-    assert summary["pnl_total_all_legs"] == pytest.approx(summary["pnl_total"] + summary["legs"]["lead"]["pnl_total"])
+    parts = summary["own_market"]["pnl_total"], summary["legs"]["lead"]["pnl_total"]
+    assert summary["pnl_total"] == pytest.approx(sum(parts))
     assert {f"legs/lead/{table}_LEADUSDT.csv" for table in ("orders", "fills", "state")} <= {
         one["path"] for one in manifest["outputs"]
     }
     assert any(one["path"].startswith("LEADUSDT/20260105/") for one in manifest["inputs"])
-    assert "pnl_total_all_legs" not in mm("backtest", *day, "--json", "--run-id", "S")
+    assert "own_market" not in mm("backtest", *day, "--json", "--run-id", "S")
     assert "byte-identical" in mm("runs", "reproduce", "R", "--trust", "hedged.py")
 
 

@@ -148,7 +148,7 @@ def test_summary_and_files_are_those_of_both_legs(hedged):
     summary, leg = (json.loads((folder / "summary.json").read_text()) for folder in (first, second))
     found = summary["legs"]["second"]
     assert (found["symbol"], found["n_fills"], found["pnl_total"]) == (SECOND, leg["n_fills"], leg["pnl_total"])
-    assert summary["pnl_total_all_legs"] == pytest.approx(summary["pnl_total"] + leg["pnl_total"], abs=1e-9)
+    assert summary["pnl_total"] == pytest.approx(summary["own_market"]["pnl_total"] + leg["pnl_total"], abs=1e-9)
     assert leg["models"]["quote"] == "hedged:Hedge"
     for table in ("fills", "state", "orders"):
         ours = first / "legs" / "second" / f"{table}_{SECOND}.csv"

@@ -92,9 +92,10 @@ def test_points_of_a_sweep_are_the_backtests_with_the_other_market(pair):
         alone = answer(pair, "backtest", "--day", "20260105", QUOTE_PARAMS_JSON=params)
         assert alone["n_fills"] > 0
         assert alone["legs"]["lead"]["n_fills"] > 0
-        assert [row[name] for name in ("pnl_total", "pnl_total_all_legs", "n_fills")] == [
-            alone[name] for name in ("pnl_total", "pnl_total_all_legs", "n_fills")
+        assert [row[name] for name in ("pnl_total", "pnl_quoting", "n_fills")] == [
+            alone[name] for name in ("pnl_total", "pnl_quoting", "n_fills")
         ]
+        assert row["pnl_quoting_own_market"] == alone["own_market"]["pnl_quoting"] != row["pnl_quoting"]
 
 
 def quoting(folder: Path, symbol: str, target: float) -> dict[int, float]:
@@ -115,10 +116,12 @@ def test_numbers_of_all_legs_are_those_of_the_summed_accounts(pair):
         held = [part.get(at_us, before) for part, before in zip(parts, held, strict=True)]
         total.append(sum(held))
     drawdown = max(max(total[: place + 1]) - now for place, now in enumerate(total))
-    found = alone["all_legs"]
-    assert found["pnl_quoting"] == pytest.approx(total[-1], abs=1e-8)
-    assert found["max_drawdown"] == pytest.approx(drawdown, abs=1e-8)
-    assert found["pnl_quoting"] != alone["pnl_quoting"]
+    assert alone["pnl_quoting"] == pytest.approx(total[-1], abs=1e-8)
+    assert alone["max_drawdown"] == pytest.approx(drawdown, abs=1e-8)
+    assert alone["pnl_total"] == pytest.approx(alone["pnl_quoting"] + alone["pnl_hold"], abs=1e-8)
+    own = alone["own_market"]
+    assert own["pnl_quoting"] == pytest.approx(list(parts[0].values())[-1], abs=1e-8)
+    assert own["pnl_total"] == pytest.approx(own["pnl_quoting"] + own["pnl_hold"], abs=1e-8)
     swept = answer(pair, "sweep", "--day", "20260105", "--grid", "most_ticks=0.4")
     series = pl.read_csv(Path(swept["path"]).parent / "pnl_60s.csv")["point_1"].to_list()
     ends = [total[bisect_right(us, us[0] + 60_000_000 * minute) - 1] for minute in range(len(series) + 1)]
@@ -133,8 +136,8 @@ def test_a_hedge_that_loses_ranks_behind_none(pair):
         found = answer(pair, *sweep, OTHERS=json.dumps({"lead": dear}))
         best, other = found["rows"]
         assert (best["HEDGE"], other["HEDGE"]) == ("false", "true")
-        assert best["pnl_quoting"] == other["pnl_quoting"]
-        assert best["pnl_quoting_all_legs"] > other["pnl_quoting_all_legs"]
+        assert best["pnl_quoting_own_market"] == other["pnl_quoting_own_market"]
+        assert best["pnl_quoting"] > other["pnl_quoting"]
 
 
 def test_a_changed_day_of_the_other_market_is_played_again(pair):
@@ -155,7 +158,7 @@ def test_a_search_plays_the_other_market_of_each_part_of_the_days(pair):
     assert "data/LEADUSDT/20260106" in answer(pair, *search, code=3)["error"]
     lead = ("sim", "day", "--symbol", "LEADUSDT", "--day", "20260106", "--hours", "0.3")
     assert run_mm(*lead, cwd=pair).returncode == 0
-    assert answer(pair, *search)["rows"][0]["pnl_total_all_legs"] is not None
+    assert answer(pair, *search)["rows"][0]["pnl_quoting_own_market"] is not None
 
 
 def test_an_evaluation_names_days_without_the_other_market(pair):
@@ -164,11 +167,11 @@ def test_an_evaluation_names_days_without_the_other_market(pair):
     (hole,) = found["holes"]
     assert (hole["day"], "data/LEADUSDT/20260106" in hole["reason"]) == ("20260106", True)
     (row,) = found["rows"]
-    assert row["pnl_total_all_legs"] == answer(pair, "backtest", "--day", "20260105")["pnl_total_all_legs"]
+    assert row["pnl_quoting"] == answer(pair, "backtest", "--day", "20260105")["pnl_quoting"]
     page = (Path(found["path"]).parent / "report.html").read_text()
-    assert found["pnl_total_all_legs"] == row["pnl_total_all_legs"]
-    assert found["pnl"] == row["pnl_quoting_all_legs"] != row["pnl_quoting"]
-    assert "all legs" in page
+    assert found["own_market"]["pnl"] == row["pnl_quoting_own_market"]
+    assert found["pnl"] == row["pnl_quoting"] != row["pnl_quoting_own_market"]
+    assert "Own market" in page
     assert "LEADUSDT" in page
 
 

@@ -288,7 +288,8 @@ def unearned_fee(journal: "Journal", terms: "RunTerms", summary: Mapping[str, An
     half, mids = summary["quoted_half_spread_ticks"]["p50"], journal.mids[:, 1]
     if half is None or not (mids > 0).any():
         return []
-    fee = break_even_ticks(terms.maker_fees_e8, float(np.median(mids[mids > 0])) / 2, terms.instrument.tick_e8)
+    grid, mid = terms.instrument, float(np.median(mids[mids > 0])) / 2
+    fee = break_even_ticks(terms.maker_fees_e8, mid, grid.tick_e8, grid.multiplier)
     if half >= fee:
         return []
     return [

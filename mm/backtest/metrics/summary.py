@@ -108,7 +108,8 @@ def strategy_summary(series: EquitySeries, terms: "RunTerms", *, knows: bool) ->
         terms: Terms of the run.
         knows: Whether the fills of all its markets know the next move.
     """
-    money = {"pnl_total": series.equity[-1] - series.equity[0], "pnl_quoting": series.quoting[-1]}
+    total, quoting = series.equity[-1] - series.equity[0], series.quoting[-1]
+    money = {"pnl_total": total, "pnl_quoting": quoting, "pnl_hold": total - quoting}
     return dict(
         finite({name: series.quote(value) for name, value in money.items()} | _risk(series, terms, knows=knows))
     )
@@ -146,7 +147,7 @@ def point_summary(journal: "Journal", terms: "RunTerms", account: AccountSeries)
         **_optional(terms),
         **_limits(journal),
     }
-    found = data_notes(summary) + implausible_fees(terms) + paid_as_on_spot(journal, terms)
+    found = [*terms.day_notes, *data_notes(summary), *implausible_fees(terms), *paid_as_on_spot(journal, terms)]
     summary = dict(finite(summary))
     summary["warnings"] = found + _why_null(summary)
     return _before_fees(summary, terms.unvalued_fees) if terms.unvalued_fees else summary
@@ -419,7 +420,7 @@ def _cautions(journal: "Journal", terms: "RunTerms", summary: dict[str, Any]) ->
     cautions = [f"the run ended early: {terms.ended['why']}"] if terms.ended and terms.ended["why"] else []
     if terms.played_once:
         cautions.append(f"{NO_SENSITIVITY}{terms.played_once}")
-    cautions += terms.feed_notes
+    cautions += terms.day_notes
     drawn = _drawn(terms)
     cautions += drawn or without_trades(terms)
     cautions += implausible_fees(terms)

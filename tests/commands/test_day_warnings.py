@@ -1,0 +1,49 @@
+"""What is wrong with a day is said everywhere: in the log, the summary, on the terminal and on the page."""
+
+import gzip
+import json
+
+import pytest
+
+from mm.dayfolder.layout import DayFolder
+from mm.dayfolder.manifest import unseal
+from mm.sim.flow.day import make_day
+from mm.sim.flow.scenario import SCENARIOS
+from mm.sim.flow.session import Session
+from support import run_mm
+
+SYMBOL, DAY = "SIMUSDT", "20260105"
+
+
+@pytest.fixture
+def desk(tmp_path):
+    """Return a folder with a day whose trades have the side of the maker for that of the taker."""
+    folder = DayFolder(tmp_path / "data", SYMBOL, DAY)
+    make_day(folder, SCENARIOS["poisson"](), Session(SYMBOL, DAY, hours=0.2, seed=3))
+    unseal(folder)
+    packed = folder.trades.suffix == ".gz"
+    data = folder.trades.read_bytes()
+    text = (gzip.decompress(data) if packed else data).decode()
+    swapped = text.replace(",true,", ",TRUE,").replace(",false,", ",true,").replace(",TRUE,", ",false,")
+    folder.trades.write_bytes(gzip.compress(swapped.encode()) if packed else swapped.encode())
+    return tmp_path
+
+
+def test_swapped_sides_reach_log_summary_terminal_and_page(desk):
+    done = run_mm("backtest", "--symbol", SYMBOL, "--day", DAY, "--run-id", "R", "--sensitivity", "0", cwd=desk)
+    assert done.returncode == 0, done.stderr
+    folder = desk / "out" / "backtest" / SYMBOL / f"{DAY}_R"
+    said = [one for one in json.loads((folder / "summary.json").read_text())["warnings"] if "aggressor" in one]
+    assert len(said) == 1
+    assert said[0].startswith(f"{SYMBOL} {DAY}: ")
+    assert "/" not in said[0].split(": ")[1]  # where the day lies changes no result
+    assert said[0] in done.stdout
+    assert "aggressor" in done.stderr
+    assert "aggressor" in (folder / "report.html").read_text()
+
+
+def test_swapped_sides_reach_sweep_and_evaluation(desk):
+    for words in (("sweep", "--grid", "FILL_MODEL=trade_cross"), ("evaluate",)):
+        done = run_mm(*words, "--symbol", SYMBOL, "--day", DAY, "--json", cwd=desk, LOG_LEVEL="ERROR")
+        assert done.returncode == 0, done.stderr
+        assert any("aggressor" in one for one in json.loads(done.stdout)["warnings"]), words

@@ -68,7 +68,7 @@ def quotes_of(k: float) -> object:
 class OnTrade:
     """A fill model in plain Python: the rule of ``trade_cross``."""
 
-    def on_trade(self, order: "OrderView", trade: "TradeView") -> int:
+    def on_trade(self, order: "OrderView", trade: "TradeView") -> float:
         """Return the lots of *order* that a print fills."""
         if trade.side != order.side and order.side * (order.ticks - trade.ticks) >= 0:
             return min(order.lots, trade.lots)

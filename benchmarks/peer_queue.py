@@ -17,15 +17,16 @@ class PeerQueue:
     def __init__(self, exponent: float = 3.0, behind: bool = True) -> None:
         self.exponent, self.behind = exponent, behind
         self.ahead: dict[int, float] = {}
-        self.printed: dict[int, int] = {}  # lots at the order's price since the display changed
-        self.print_id, self.print_lots = -1, 0
+        self.printed: dict[int, float] = {}  # lots at the order's price since the display changed
+        self.print_id = -1
+        self.print_lots: float = 0
 
     def on_rest(self, order: OrderView, book: BookView) -> None:
         """Join the queue at its end."""
         self.ahead[order.id] = float(book.lots_at(order.side, order.ticks))
         self.printed[order.id] = 0
 
-    def on_trade(self, order: OrderView, trade: TradeView) -> int:
+    def on_trade(self, order: OrderView, trade: TradeView) -> float:
         """Advance by prints at the order's price; a print beyond it fills the order."""
         if trade.side == order.side:
             return 0
@@ -38,7 +39,7 @@ class PeerQueue:
         self.printed[order.id] += self.print_lots
         return order.lots if self.ahead[order.id] <= -1 else 0
 
-    def on_level(self, order: OrderView, before_lots: int, after_lots: int) -> None:
+    def on_level(self, order: OrderView, before_lots: float, after_lots: float) -> None:
         """Advance by the cancelled lots ahead."""
         if before_lots == after_lots:
             return
@@ -54,7 +55,7 @@ class PeerQueue:
                 ahead = after_lots
         self.ahead[order.id] = min(ahead, after_lots)
 
-    def on_book(self, order: OrderView, book: BookView, _elapsed_us: int) -> int:
+    def on_book(self, order: OrderView, book: BookView, _elapsed_us: int) -> float:
         """Fill an order if the other side's best price reaches it."""
         best = book.ask_ticks if order.side > 0 else book.bid_ticks
         return order.lots if best and order.side * (order.ticks - best) >= 0 else 0

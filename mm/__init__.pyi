@@ -143,7 +143,7 @@ class _BacktestKnobs(TypedDict, total=False):
     run.
     """
     max_position: float | Decimal | str | None
-    """Maximum position if all open orders of a side fill, in the base asset."""
+    """Maximum position, counted from the target, if all open orders of a side fill, in the base asset."""
     max_order_notional: float | Decimal | str | None
     """Maximum notional of an order, in the quote asset."""
     max_open_orders: int | str | None
@@ -166,7 +166,7 @@ class _BacktestKnobs(TypedDict, total=False):
     """Time from sending an order to its acceptance beyond which quotes are pulled, in ms."""
     widen_bands: Mapping[str, Any] | list[Any] | str | None
     """[[share of MAX_POSITION, factor], ...]: factor of the quotes' distance from the mid, from that
-    position on.
+    position off the target on.
     """
     size_ramp: Mapping[str, Any] | list[Any] | str | None
     """Fractions of QUOTE_QTY, one per day without a breach; a replay takes the first."""

@@ -31,7 +31,23 @@ class MMError(Exception):
 
 
 class ModelError(MMError):
-    """A user's model raised, or returned an invalid value."""
+    """A user's model raised, or returned an invalid value.
+
+    Attributes:
+        where: File and line of the user's code, with which the message begins; empty if unknown.
+        original: What the model raised, with its traceback; None if it only returned something invalid.
+    """
+
+    def __init__(self, message: str, where: str = "") -> None:
+        super().__init__(f"{where}: {message}" if where else message)
+        self.where = where
+        self.original: BaseException | None = None
+
+    def alone(self) -> "ModelError":
+        """Return the error without the frames of this project, which tell the author of the model nothing."""
+        self.original = self.original or self.__cause__
+        self.__traceback__ = self.__cause__ = None
+        return self
 
 
 class Incomplete(MMError):

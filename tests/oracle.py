@@ -9,14 +9,14 @@ volatility (oracle_volatility.py).
 
 import math
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from functools import partial
 from types import SimpleNamespace
 
-from mm.backtest.quotes.view import OwnFill, Quotes
+from mm.backtest.quotes.view import Level, OwnFill, Quotes
 from mm.backtest.rules import Rules
-from oracle_fills import FillModel
+from oracle_fills import FillModel, lots_at, shown_lots
 from oracle_market import BUY, GAP, KEYFRAME, NEVER, QUOTED, SELL, SNAPSHOT, TRADE, Event, Order, Trade
 from oracle_risk import Risk
 from oracle_travel import AMENDMENT, CANCEL, ORDER, SECOND_US, Messages, happened
@@ -194,7 +194,7 @@ class Backtest(Venue):
         if event.kind == TRADE:
             self.last_trade = Trade(event.us, *event.rows[0], event.id)
             if self.on_print:
-                self.on_print(self.last_trade)
+                self.on_print(self.shown_trade())
         elif event.kind != KEYFRAME:
             self.received_book.apply(event)
             self.look_at_best()
@@ -363,9 +363,9 @@ class Backtest(Venue):
         if self.received_book.mid2 and not self.risk.killed:
             self.refused.look((self.received_book.best(BUY), self.received_book.best(SELL)), self.meets_own)
             for fill in self.fresh:
-                self.on_fill(fill)
+                self.on_fill(replace(fill, lots=self.shown(fill.lots), left_lots=self.shown(fill.left_lots)))
             self.fresh = []
-            quotes = self.quote(self.view()) or Quotes()
+            quotes = self.in_tape_lots(self.quote(self.view()) or Quotes())
             self.known_best = (self.received_book.best(BUY), self.received_book.best(SELL)) if quotes.on_best else None
             self.follow_us = self.wake_us = NEVER if quotes.again_us is None else quotes.again_us
             self.bring(quotes)
@@ -430,20 +430,43 @@ class Backtest(Venue):
             us=self.us,
             bid_ticks=self.received_book.best(BUY),
             ask_ticks=self.received_book.best(SELL),
-            bid_lots=self.received_book.best_lots(BUY),
-            ask_lots=self.received_book.best_lots(SELL),
+            bid_lots=self.shown(self.received_book.best_lots(BUY)),
+            ask_lots=self.shown(self.received_book.best_lots(SELL)),
             mid2_ticks=self.received_book.mid2,
-            lots_at=self.received_book.lots_at,
-            inventory_lots=inventory,
-            target_lots=self.rules.target,
-            most_lots=inventory + sum(order.left for order in self.open if order.side == BUY),
-            least_lots=inventory - sum(order.left for order in self.open if order.side == SELL),
-            quote_lots=self.rules.quote_lots,
+            lots_at=partial(lots_at, self.received_book, self.rules.step_lots),
+            inventory_lots=self.shown(inventory),
+            target_lots=self.shown(self.rules.target),
+            most_lots=self.shown(inventory + sum(order.left for order in self.open if order.side == BUY)),
+            least_lots=self.shown(inventory - sum(order.left for order in self.open if order.side == SELL)),
+            quote_lots=self.shown(self.rules.quote_lots),
             cash=self.account.cash_e16 / 10**16,
             sigma_ticks=self.volatility.sigma(),
-            last_trade=self.last_trade,
+            last_trade=self.shown_trade(),
             signal=self.own_signal,
         )
+
+    def shown(self, lots: int) -> float:
+        """Return lots of the tape as the model sees them: in order steps."""
+        return shown_lots(lots, self.rules.step_lots)
+
+    def shown_trade(self) -> Trade | None:
+        """Return the last trade as the model sees it."""
+        return self.last_trade and self.last_trade._replace(lots=self.shown(self.last_trade.lots))
+
+    def in_tape_lots(self, quotes: Quotes) -> Quotes:
+        """Return quotes in lots of the tape; a fraction of an order step is rounded down."""
+        step = self.rules.step_lots
+
+        def lots_of(lots: float | None) -> int | None:
+            return None if lots is None else min(math.floor(lots), (2**62 - 1) // step) * step
+
+        def levels_of(levels: Iterable[Level] | None) -> list[Level] | None:
+            if levels is None:
+                return None
+            return [(one[0], lots_of(one[1])) if isinstance(one, tuple) else one for one in levels]
+
+        sides = {"bids": levels_of(quotes.bids), "asks": levels_of(quotes.asks)}
+        return replace(quotes, bid_lots=lots_of(quotes.bid_lots), ask_lots=lots_of(quotes.ask_lots), **sides)
 
     def own_signal(self, name: str) -> float | None:
         """Return a signal of our own orders (docs/models.md), for the order that a requote would keep."""
@@ -455,7 +478,7 @@ class Backtest(Venue):
         if not own:
             return None
         if what == "ahead":
-            return own[-1].ahead * self.rules.lot_e8 * 1e-8 if own[-1].status == "LIVE" else None
+            return own[-1].ahead * self.rules.step_lots * self.rules.lot_e8 * 1e-8 if own[-1].status == "LIVE" else None
         return (
             side * (self.received_book.mid2 / 2 - own[-1].ticks)
             if what == "distance"

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from fractions import Fraction
+from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
@@ -21,6 +22,15 @@ class FillModel:
 
     name: str
     expected_fills: float | None = None
+    step_lots = 1  # lots of the tape in an order step, of the run
+
+    def use_step(self, step_lots: int) -> None:
+        """Set the lots of the tape in an order step, before a run."""
+        self.step_lots = step_lots
+
+    def steps(self, lots: float) -> float:
+        """Return lots of the tape in order steps."""
+        return lots / self.step_lots
 
     def on_event(self, event: Event) -> None:
         """Receive an event at the exchange before the other hooks."""
@@ -104,7 +114,7 @@ class Queue(FillModel):
 
     def on_rest(self, order: Order, book: Book) -> None:
         displayed = book.lots_at(order.side, order.ticks)
-        order.ahead = float(max(displayed - book.printed_at(order.side, order.ticks), 0))
+        order.ahead = self.steps(max(displayed - book.printed_at(order.side, order.ticks), 0))
 
     def on_trade(self, order: Order, trade: Trade, taken: int) -> Answer:
         beyond = order.side * (order.ticks - trade.ticks)
@@ -113,16 +123,16 @@ class Queue(FillModel):
         if beyond:
             order.ahead = 0.0
             return trade.lots - taken, self.name
-        r = trade.lots - taken - order.ahead
+        r = self.steps(trade.lots - taken) - order.ahead
         order.ahead = max(-r, 0.0)
-        return math.floor(max(r, 0)), self.name
+        return math.floor(max(r, 0)) * self.step_lots, self.name
 
     def on_level(self, order: Order, before: int, after: int, printed: int) -> None:
-        cancelled = before - printed - after
+        cancelled = self.steps(before - printed - after)
         if cancelled > 0 and order.ahead > 0:
-            behind = max(before - printed - order.ahead, 0)
+            behind = max(self.steps(before - printed) - order.ahead, 0)
             order.ahead = max(order.ahead - self.share(order.ahead, behind) * cancelled, 0.0)
-        order.ahead = min(order.ahead, float(after))
+        order.ahead = min(order.ahead, self.steps(after))
 
     def on_book(self, order: Order, book: Book, us: int) -> Answer:
         other = book.best(-order.side)
@@ -177,10 +187,10 @@ class QueueHazard(QueueProbPower):
 
     def features(self, order: Order, us: int, lots: int) -> list[float]:
         """Return the features of the log odds, as listed in docs/engine.md."""
-        ratio = min(max(math.log((lots + self.unit_lots) / (order.ahead + self.unit_lots)), -8), 8)
+        ratio = min(max(math.log((self.steps(lots) + self.unit_lots) / (order.ahead + self.unit_lots)), -8), 8)
         own, other = self.book.best_lots(order.side), self.book.best_lots(-order.side)
         bid, ask, best = self.book.best(BUY), self.book.best(SELL), self.book.best(order.side)
-        level = max(self.book.lots_at(order.side, order.ticks), order.ahead)
+        level = max(self.steps(self.book.lots_at(order.side, order.ticks)), order.ahead)
         behind = order.side * (best - order.ticks) if best else 0
         return [
             1.0,
@@ -203,33 +213,48 @@ class Users(FillModel):
 
     def on_rest(self, order: Order, book: Book) -> None:
         if hasattr(self.model, "on_rest"):
-            self.model.on_rest(shown_order(order), shown_book(book))
+            self.model.on_rest(self.shown_order(order), self.shown_book(book))
 
     def on_trade(self, order: Order, trade: Trade, taken: int) -> Answer:
-        left = trade._replace(lots=trade.lots - taken)
-        return (self.model.on_trade(shown_order(order), left) if hasattr(self.model, "on_trade") else 0), self.name
+        left = trade._replace(lots=self.shown(trade.lots - taken))
+        found = self.model.on_trade(self.shown_order(order), left) if hasattr(self.model, "on_trade") else 0
+        return found * self.step_lots, self.name
 
     def on_level(self, order: Order, before: int, after: int, printed: int) -> None:
         if hasattr(self.model, "on_level"):
-            self.model.on_level(shown_order(order), before, after)
+            self.model.on_level(self.shown_order(order), self.shown(before), self.shown(after))
 
     def on_book(self, order: Order, book: Book, us: int) -> Answer:
         if not hasattr(self.model, "on_book"):
             return 0, self.name
-        return self.model.on_book(shown_order(order), shown_book(book), us - order.last_book_us), self.name
+        found = self.model.on_book(self.shown_order(order), self.shown_book(book), us - order.last_book_us)
+        return found * self.step_lots, self.name
+
+    def shown(self, lots: int) -> float:
+        """Return lots of the tape as a model sees them."""
+        return shown_lots(lots, self.step_lots)
+
+    def shown_order(self, order: Order) -> SimpleNamespace:
+        """Return a hook's view of an order."""
+        named = {name: getattr(order, name) for name in ("id", "side", "ticks")}
+        return SimpleNamespace(**named, lots=self.shown(order.left), live_us=order.active_us)
+
+    def shown_book(self, book: Book) -> SimpleNamespace:
+        """Return a hook's view of the book."""
+        sides = {"bid_ticks": book.best(BUY), "ask_ticks": book.best(SELL)}
+        lots = {"bid_lots": self.shown(book.best_lots(BUY)), "ask_lots": self.shown(book.best_lots(SELL))}
+        at = partial(lots_at, book, self.step_lots)
+        return SimpleNamespace(us=book.us, **sides, **lots, mid2_ticks=book.mid2, lots_at=at)
 
 
-def shown_order(order: Order) -> SimpleNamespace:
-    """Return a hook's view of an order."""
-    names = ("id", "side", "ticks")
-    return SimpleNamespace(**{name: getattr(order, name) for name in names}, lots=order.left, live_us=order.active_us)
+def shown_lots(lots: int, step_lots: int) -> float:
+    """Return lots of the tape in order steps, a fraction if they are finer."""
+    return lots / step_lots if lots % step_lots else lots // step_lots
 
 
-def shown_book(book: Book) -> SimpleNamespace:
-    """Return a hook's view of the book."""
-    sides = {"bid_ticks": book.best(BUY), "ask_ticks": book.best(SELL)}
-    lots = {"bid_lots": book.best_lots(BUY), "ask_lots": book.best_lots(SELL)}
-    return SimpleNamespace(us=book.us, **sides, **lots, mid2_ticks=book.mid2, lots_at=book.lots_at)
+def lots_at(book: Book, step_lots: int, side: int, ticks: int) -> float:
+    """Return what is displayed at a price, in order steps."""
+    return shown_lots(book.lots_at(side, ticks), step_lots)
 
 
 class Hybrid(FillModel):
@@ -245,6 +270,10 @@ class Hybrid(FillModel):
     @property
     def expected_fills(self) -> float | None:
         return self.drawn.expected_fills
+
+    def use_step(self, step_lots: int) -> None:
+        for model in self.models:
+            model.use_step(step_lots)
 
     def on_rest(self, order: Order, book: Book) -> None:
         for model in self.models:

@@ -119,8 +119,9 @@ class Risk:
         mid2 = self.mids[-1][1] if self.mids else 0
         others = [other for other in market.open if other.side == order.side]
         after = order.side * market.account.inventory + sum(other.left for other in others) + order.left
-        if limits.max_position_e8 is not None and after * rules.lot_e8 > max(limits.max_position_e8, 0) and after > 0:
-            yield "MAX_POSITION", after * rules.lot_e8, limits.max_position_e8
+        off = after - order.side * rules.target
+        if limits.max_position_e8 is not None and off * rules.lot_e8 > max(limits.max_position_e8, 0) and off > 0:
+            yield "MAX_POSITION", off * rules.lot_e8, limits.max_position_e8
         exposed, most = market.account.e16(after * mid2), limits.max_leverage_e8
         if most is not None and exposed > 0 and (equity <= 0 or exposed * 10**8 > most * equity):
             yield "MAX_LEVERAGE", share_e8(exposed, equity), most
@@ -140,7 +141,7 @@ class Risk:
 
     def widened(self, prices, market):
         """Return the prices of both sides, moved away from the mid by the factor of the inventory's band."""
-        held, limits = abs(market.account.inventory) * self.rules.lot_e8, self.limits
+        held, limits = abs(market.account.inventory - self.rules.target) * self.rules.lot_e8, self.limits
         reached = [band for band in limits.widen_bands if held * 10**8 >= band[0] * limits.max_position_e8]
         if reached and len(reached) != self.band:
             self.note(market.us, "WIDEN_BANDS", share_e8(held, limits.max_position_e8), reached[-1][0])

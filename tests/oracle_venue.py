@@ -18,6 +18,7 @@ class Venue:
 
     def __init__(self, fills: FillModel, rules: Rules) -> None:
         self.fill_model, self.rules = fills, rules
+        fills.use_step(rules.step_lots)
         self.account, self.filters = Account(rules), Filters(rules)
         self.order_count, self.refused = OrderCount(rules), Refused()
         self.on_fill: Callable[[OwnFill], None] | None = None  # of the quote model
@@ -142,7 +143,7 @@ class Venue:
         """Return the lots that an order takes before it meets one of ours: at better prices, and ahead at its price."""
         better = [at for at in self.book.prices(own.side) if own.side * (at - own.ticks) > 0]
         at_price = self.book.available(own.side, own.ticks)
-        return sum(self.book.available(own.side, at) for at in better) + min(own.ahead, at_price)
+        return sum(self.book.available(own.side, at) for at in better) + min(own.ahead * self.rules.step_lots, at_price)
 
     def rest(self, order: Order) -> None:
         order.last_book_us = self.us

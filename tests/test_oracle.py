@@ -393,14 +393,14 @@ def test_no_requote_happens_without_both_best_prices(play, broken):
     ("quotes", "reason"),
     [
         (Quotes(0.9, None), "price_not_positive"),
-        (Quotes(98, None, 2), "quantity_below_step"),
-        (Quotes(98, None, 5), "min_notional"),
-        (Quotes(98, None, 11), "insufficient_cash"),
-        (Quotes(None, 102, 11), "insufficient_inventory"),
+        (Quotes(98, None, 2 / 3), "quantity_below_step"),
+        (Quotes(98, None, 5 / 3), "min_notional"),
+        (Quotes(98, None, 11 / 3), "insufficient_cash"),
+        (Quotes(None, 102, 11 / 3), "insufficient_inventory"),
     ],
 )
 def test_unsendable_quote_is_skipped_with_reason(play, quotes, reason):
-    """The step is 3 lots, minimum notional 300, cash 800, inventory 8: 5 lots become 3, 11 become 9 (882 + 0.882)."""
+    """A step is 3 lots of the tape, minimum notional 300, cash 800, inventory 8: 5/3 steps become 1, 11/3 become 3."""
     terms = {"step_lots": 3, "min_notional_e8": 300 * 10**8, "start_cash_e8": 800 * 10**8, "start_lots": 8}
     played = play({1000: quotes}, SNAPSHOT, **terms)
     assert order_rows(played) == [(1000, 0, "SKIP", "REJECTED")]
@@ -408,7 +408,7 @@ def test_unsendable_quote_is_skipped_with_reason(play, quotes, reason):
     assert played.orders[0][7:12] == (played.orders[0][6], -1, -1, -1, -1)
 
 
-@pytest.mark.parametrize(("lots", "sent"), [(5, 3), (6, 6), (8, 6)])
+@pytest.mark.parametrize(("lots", "sent"), [(5 / 3, 3), (2, 6), (8 / 3, 6)])
 def test_quantity_is_rounded_down_to_whole_steps(play, lots, sent):
     played = play({1000: Quotes(98, None, lots)}, SNAPSHOT, step_lots=3)
     assert [row[6] for row in played.orders] == [sent]

@@ -3,6 +3,8 @@
 The book is that of oracle_lab.py: bids 5 at 99 and 7 at 98, asks 5 at 101 and 7 at 103.
 """
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -314,7 +316,9 @@ def test_quote_not_below_remaining_lots_keeps_the_order(play, lots, sold):
 )
 def test_amendments_respect_steps_and_exchange_filters(play, rules, left):
     """Amendments are in whole steps and within the filters; otherwise the order is kept unchanged."""
-    played = play(REDUCED, SNAPSHOT, until(1300), order_amend=True, **rules)
+    step = rules.get("step_lots", 1)
+    plan = {us: replace(quotes, bid_lots=quotes.bid_lots / step) for us, quotes in REDUCED.items()}
+    played = play(plan, SNAPSHOT, until(1300), order_amend=True, **rules)
     assert [row[3] for row in amendments(played)] == left
     assert "CANCEL_REQ" not in [row[2] for row in order_rows(played)]
 

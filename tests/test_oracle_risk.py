@@ -43,16 +43,24 @@ def ticking(us, step_us):
 
 def test_max_position_withholds_side_that_could_exceed_it(play):
     """A bid of 10 with 100 lots held could reach 110; the ask reduces the position. At a bound of 110 both are sent."""
-    played = play(BOTH, SNAPSHOT, until(1300), limits={"max_position_e8": 109 * E8})
+    played = play(BOTH, SNAPSHOT, until(1300), limits={"max_position_e8": 109 * E8}, target_lots=0)
     assert reason_rows(played) == [(1000, 1, "SKIP", "max_position")]
     assert breaches(played) == [(1000, "MAX_POSITION", 110.0, 109.0, 1)]
-    assert rows_of(play(BOTH, SNAPSHOT, until(1010), limits={"max_position_e8": 110 * E8}), "SKIP") == []
+    allowed = play(BOTH, SNAPSHOT, until(1010), limits={"max_position_e8": 110 * E8}, target_lots=0)
+    assert rows_of(allowed, "SKIP") == []
+
+
+def test_max_position_counts_from_the_target(play):
+    """100 lots are held and wanted: a bid of 10 is 10 away. With a target of 95 it is 15 away, the ask 5."""
+    assert rows_of(play(BOTH, SNAPSHOT, until(1010), limits={"max_position_e8": 10 * E8}), "SKIP") == []
+    played = play(BOTH, SNAPSHOT, until(1010), limits={"max_position_e8": 14 * E8}, target_lots=95)
+    assert breaches(played) == [(1000, "MAX_POSITION", 15.0, 14.0, 1)]
 
 
 def test_orders_under_cancel_count_against_limits(play):
     """The bid is replaced at 1100, but may fill until 1105, so the new one waits for the next requote."""
     plan = {1000: Quotes(98, None), 1100: Quotes(97, None)}
-    played = play(plan, SNAPSHOT, until(1200), limits={"max_position_e8": 110 * E8})
+    played = play(plan, SNAPSHOT, until(1200), limits={"max_position_e8": 110 * E8}, target_lots=0)
     assert rows_of(played, "PLACE", "CANCEL_REQ", "SKIP") == [
         (1000, 1, "PLACE"),
         (1100, 1, "CANCEL_REQ"),
@@ -206,11 +214,13 @@ def test_resumed_run_uses_previous_day_and_peak_equity(play):
 def test_widen_bands_move_quotes_away_from_the_mid(play):
     """100 of at most 200 lots are held, so the band from one half applies: distances of 2 become 3."""
     limits = {"max_position_e8": 200 * E8, "widen_bands": ((10_000_000, 1.0), (50_000_000, 1.5), (60_000_000, 9.0))}
-    played = play(BOTH, SNAPSHOT, until(1300), limits=limits)
+    played = play(BOTH, SNAPSHOT, until(1300), limits=limits, target_lots=0)
     assert [row[5] for row in played.orders if row[2] == 0] == [97, 103]
     assert breaches(played) == [(1000, "WIDEN_BANDS", 0.5, 0.5, 0)]
-    inside = play({1000: Quotes(101, 102)}, SNAPSHOT, until(1010), limits=limits)
+    inside = play({1000: Quotes(101, 102)}, SNAPSHOT, until(1010), limits=limits, target_lots=0)
     assert [row[5] for row in inside.orders if row[2] == 0] == [101, 103]
+    wanted = play(BOTH, SNAPSHOT, until(1300), limits=limits)  # all that is held
+    assert [row[5] for row in wanted.orders if row[2] == 0] == [98, 102]
 
 
 # Manual actions

@@ -22,6 +22,8 @@ cdef class OrderManager:
     # rules
     cdef int64_t requote_us, refresh_us, state_us
     cdef int64_t quote_lots
+    cdef int64_t room[2]                # lots that open orders may have, as the last quotes bound the position; sells, buys
+    cdef int64_t lot_e8                 # lot of the tape, 1e-8 of the base asset
     cdef int64_t levels, level_step_ticks, step_ticks
     cdef wide min_notional_e16
     cdef int64_t least_lots, most_lots  # bounds of a surely valid order, and of its notional
@@ -63,7 +65,6 @@ cdef class OrderManager:
     cdef SignalSet signals              # read by the quote model, else None; updated by the engine
     cdef double* shown                  # market signals, then those of our own orders; NULL without the latter
     cdef int64_t market_signals         # number of the former
-    cdef double lot                     # in the base asset
     cdef readonly object pulled_for     # type: str | None
     cdef object killed_reason           # reason passed to `kill`
 

@@ -29,7 +29,9 @@ from mm.backtest._volatility cimport (
     volatility_close, volatility_open, volatility_run_sigma, volatility_sample, volatility_sigma,
 )
 from mm.backtest.fills.base cimport CANCELLING, IOC, LIMIT_MAKER, LIVE, MARKET, NEVER, REJECTED, SENT, Order, Top, copy_top
-from mm.backtest.quotes.base cimport Ladder, Level, QuoteModel, Want, blank, clips_held, show_no_own, want_level
+from mm.backtest.quotes.base cimport (
+    NO_BOUND, Ladder, Level, QuoteModel, Want, blank, clips_held, show_no_own, want_level,
+)
 from mm.signals.other_market cimport OtherMarket
 
 from typing import TYPE_CHECKING
@@ -89,7 +91,8 @@ cdef class OrderManager:
     def __init__(self, quotes: QuoteModel, venue: OrderVenue, rules: Rules) -> None:
         self.quotes, self.venue, self.orders, self.legs = quotes, venue, venue.orders, {}
         self.requote_us, self.refresh_us, self.state_us = rules.requote_us, rules.refresh_us, rules.state_us
-        self.quote_lots = rules.quote_lots
+        self.quote_lots, self.lot_e8 = rules.quote_lots, rules.lot_e8
+        self.room[0] = self.room[1] = NO_BOUND
         self.decides = rules.decisions
         self.levels, self.step_ticks = rules.quote_levels, rules.step_ticks
         self.level_step_ticks = -(-rules.level_step_ticks // rules.step_ticks) * rules.step_ticks
@@ -118,11 +121,13 @@ cdef class OrderManager:
 
             self.others, self.paired = SIGNALS.others(rules.others, quotes.signals), True
             self.view.others = <PyObject*> self.others.seen
+        quotes.restart(rules.step_lots)
         if quotes.signals:
             self.take_signals(rules)
         else:
             quotes.bind(())
-        self.view.tick = 1e-8 * rules.tick_e8
+        self.view.tick, self.view.step_lots = 1e-8 * rules.tick_e8, rules.step_lots
+        self.view.lot = rules.lot_e8 * rules.step_lots / 1e8
         self.view.last_trade.id = -1
         self.view.sigma_ticks = self.view.run_sigma_ticks = NAN
         show_no_own(&self.view)
@@ -149,7 +154,7 @@ cdef class OrderManager:
             self.signals = signals_of(market, rules, self.others)
             self.view.signals = self.signals.values
         if len(market) < len(names):
-            self.market_signals, self.lot = len(market), 1e-8 * rules.lot_e8
+            self.market_signals = len(market)
             self.shown = <double*> calloc(len(market) + len(OURS), sizeof(double))
             if self.shown is NULL:
                 raise MemoryError(f"no memory for {len(names)} signals")
@@ -222,6 +227,7 @@ cdef class OrderManager:
             with gil:
                 self.show_others(us)
         self.quotes.quote(&self.view, &want)
+        self.room[0], self.room[1] = want.room[0], want.room[1]
         if self.guarded:
             self.guard.widen(us, &want)
         if self.strategic:
@@ -301,7 +307,7 @@ cdef class OrderManager:
                 order = &open.orders[i]
                 own[1] = <double> order.side * (mid - <double> order.ticks)
                 own[2] = 1e-6 * <double> (us - order.sent_us)
-                own[3] = order.ahead_lots * self.lot
+                own[3] = order.ahead_lots * self.view.lot
 
     cdef int show_fills(self) except -1 nogil:
         """Pass the fills since the last requote to the quote model."""
@@ -540,6 +546,8 @@ cdef class OrderManager:
         cdef Order* order = orders_blank(&self.orders.open)
         cdef int64_t step_lots = self.venue.step_lots
         cdef int reason
+        if not self.manual and lots > self.room[slot_of(side)] - self.orders.open.lots[slot_of(side)]:
+            return COVERED  # it waits for the end of those that are being cancelled
         new_order(order, us, side, ticks, lots if step_lots == 1 else lots - lots % step_lots, kind)
         order.level = level
         reason = COVERED if kind == LIMIT_MAKER and surely_sized(self, order) else self.size_fault(order)
@@ -755,7 +763,7 @@ cdef SignalSet signals_of(tuple names, object rules, object others):
             "the quote model reads micro_price, which is fitted on earlier days, and there is no fit; record or import "
             "days before this one into DATA_ROOT, or leave the signal out"
         )
-    return SIGNALS.set_of(names, rules, rules.micro_price, others)
+    return SIGNALS.set_of(names, rules, rules.micro_price, others, rules.step_lots)
 
 
 cdef inline Level* level_at(const Ladder* ladder, int64_t side, int64_t ticks) noexcept nogil:

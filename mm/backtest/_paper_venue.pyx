@@ -45,6 +45,7 @@ cdef class PaperVenue(OrderVenue):
     def __init__(self, orders: OwnOrders, fills: FillModel, rules: object) -> None:
         OrderVenue.__init__(self, orders, rules)
         self.fills = fills
+        fills.use_step(rules.step_lots)
         fills.restart()
         self.queue = LevelQueue(fills)
         self.ttl_us = rules.ttl_us
@@ -58,7 +59,7 @@ cdef class PaperVenue(OrderVenue):
         if names:
             from mm.signals.families import SIGNALS  # imported here: most runs have no signals
 
-            self.signals, self.signalled = SIGNALS.set_of(names, rules), True
+            self.signals, self.signalled = SIGNALS.set_of(names, rules, step_lots=rules.step_lots), True
             fills.observe(self.signals, rules.tick_e8)
 
     def __dealloc__(self) -> None:
@@ -223,7 +224,7 @@ cdef class PaperVenue(OrderVenue):
             lots += offered(&self.depth, order, ticks)
             ticks = next_crossed(&self.depth, order, ticks)
         if ticks == other.ticks and not isnan(other.ahead_lots):
-            return lots + min(other.ahead_lots, <double> offered(&self.depth, order, ticks))
+            return lots + min(other.ahead_lots * <double> self.step_lots, <double> offered(&self.depth, order, ticks))
         return lots
 
     cdef int take(self, int64_t i, int64_t us) except -1 nogil:

@@ -32,7 +32,7 @@ cdef struct Standing:
     int64_t low2, high2     # minimum and maximum of mid2 within the window of MAX_MOVE
     int64_t market_us        # receive time of the last market message
     int64_t ack_us          # slowest acknowledgement since the last requote, or longest pending one
-    int64_t inventory_lots
+    int64_t inventory_lots, target_lots
     int64_t open_lots[2]    # remaining lots of open orders; sells, buys
     int64_t open_orders[2]
     int64_t sent            # orders within the last second
@@ -130,12 +130,13 @@ cdef inline int withheld(
 ) noexcept nogil:
     """Return the limit that an order would breach, or 0; *notional_e16* is its price times its quantity."""
     cdef int slot = 1 if order.side > 0 else 0
-    # The position if all open orders of this side fill, and this one.
+    # The position if all open orders of this side fill, and this one; and from the target, as quotes count it.
     cdef wide lots = <wide> order.side * now.inventory_lots + now.open_lots[slot] + order.lots
+    cdef wide off = lots - <wide> order.side * now.target_lots
     cdef wide exposed = lots * now.mid2 * limits.unit_e16
     cdef wide away = 2 * <wide> order.ticks - now.mid2
-    if limits.position_e8 >= 0 and lots > 0 and lots * limits.lot_e8 > limits.position_e8:
-        return broken(breach, MAX_POSITION, lots * limits.lot_e8, limits.position_e8)
+    if limits.position_e8 >= 0 and off > 0 and off * limits.lot_e8 > limits.position_e8:
+        return broken(breach, MAX_POSITION, off * limits.lot_e8, limits.position_e8)
     if limits.leverage_e8 >= 0 and exposed > 0 and (
         now.equity_e16 <= 0 or exposed * 100000000 > now.equity_e16 * limits.leverage_e8
     ):

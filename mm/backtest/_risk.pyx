@@ -62,6 +62,7 @@ def check(limits: RiskLimits, rules: object, standing: RiskStanding, order: Risk
     take_limits(&bounds, limits, rules)
     now.us, now.mid2, now.low2, now.high2 = standing.us, standing.mid2_ticks, standing.low2_ticks, standing.high2_ticks
     now.market_us, now.ack_us, now.inventory_lots = standing.market_us, standing.ack_us, standing.inventory_lots
+    now.target_lots = standing.target_lots
     now.open_lots[0], now.open_lots[1] = standing.open_sell_lots, standing.open_buy_lots
     now.open_orders[0], now.open_orders[1] = standing.open_sells, standing.open_buys
     now.sent = standing.sent
@@ -111,6 +112,7 @@ cdef class Guard:
         given = rules.risk
         self.has_limits = given is not None
         take_limits(&self.limits, given, rules)
+        self.now.target_lots = rules.target
         self.move_us = max(SECOND_US, rules.requote_us)
         self.day_ends_us = -NEVER
         given = given or RiskLimits()
@@ -218,7 +220,7 @@ cdef class Guard:
 
     cdef int widen(self, int64_t us, Want* want) except -1 nogil:
         """Move quotes away from the mid by the factor of the inventory band."""
-        cdef int64_t held = self.orders.account.inventory_lots, i = 0
+        cdef int64_t held = self.orders.account.inventory_lots - self.now.target_lots, i = 0
         cdef wide share = share_e8(<wide> max(held, -held) * self.limits.lot_e8, self.limits.position_e8)
         cdef double mid = 0.5 * <double> self.now.mid2, factor
         cdef Breach breach
@@ -249,7 +251,8 @@ cdef class Guard:
         self.count(self.now.us)
         now = self.now
         held = abs(now.inventory_lots)
-        most = max(0, now.inventory_lots + now.open_lots[1], now.open_lots[0] - now.inventory_lots)
+        off = now.inventory_lots - now.target_lots
+        most = max(0, off + now.open_lots[1], now.open_lots[0] - off)
         equity, day, peak = <double> now.equity_e16, <double> now.day_e16, <double> now.peak_e16
         mid = 1e-16 * 0.5 * now.mid2 * <double> self.limits.unit_e16
         money = {

@@ -145,7 +145,7 @@ class QueueHazard(Parameters):
     fit: Annotated[str | None, about("The file written by `mm fills hazard`, with all other parameters.")] = None
     coefficients: Annotated[list[float] | None, about("Nine numbers, named as in the file.")] = None
     exponent: Annotated[_Exponent, about("Exponent of the cancellations, as in `queue_prob_power`.")] = 1.0
-    unit_lots: Annotated[Positive, about("Typical size of a print, in lots.")] = 1.0
+    unit_lots: Annotated[Positive, about("Typical size of a print, in order steps.")] = 1.0
     seed: Seed = 0
 
 

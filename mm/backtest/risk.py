@@ -92,7 +92,7 @@ class Risk:
     max_position: str | None = knob(
         None,
         _QUOTE,
-        "Maximum position if all open orders of a side fill, in the base asset.",
+        "Maximum position, counted from the target, if all open orders of a side fill, in the base asset.",
         common="Maximum position, in the base asset",
     )
     max_order_notional: str | None = knob(None, _QUOTE, "Maximum notional of an order, in the quote asset.")
@@ -127,7 +127,8 @@ class Risk:
     widen_bands: str | None = knob(
         None,
         Reader(JSON, _read_bands),
-        "[[share of MAX_POSITION, factor], ...]: factor of the quotes' distance from the mid, from that position on.",
+        "[[share of MAX_POSITION, factor], ...]: factor of the quotes' distance from the mid, from that far off the "
+        "target on.",
     )
     size_ramp: str | None = knob(
         None,
@@ -151,7 +152,7 @@ class RiskLimits:
     """The limits of one run, in the engine's units; None is no limit.
 
     Attributes:
-        max_position_e8: Bound of the position, 1e-8 of the base asset.
+        max_position_e8: Bound of the position from the target, 1e-8 of the base asset.
         max_order_notional_e8: Bound of an order's notional, 1e-8 of the quote asset.
         max_open_orders: Maximum number of open orders per side.
         max_leverage_e8: Bound of position times mid over equity, in 1e-8.
@@ -211,6 +212,7 @@ class RiskStanding:
         market_us: Receive time of the market's last message.
         ack_us: Slowest acknowledgement since the last check, or the longest pending one.
         inventory_lots: The position.
+        target_lots: The target that *max_position_e8* and *widen_bands* count from.
         open_buy_lots: Remaining lots of open buys; *open_sell_lots* of sells.
         open_buys: Number of open buys; *open_sells* of sells.
         sent: Orders sent within the last second.
@@ -226,6 +228,7 @@ class RiskStanding:
     market_us: int = 0
     ack_us: int = 0
     inventory_lots: int = 0
+    target_lots: int = 0
     open_buy_lots: int = 0
     open_sell_lots: int = 0
     open_buys: int = 0

@@ -27,7 +27,8 @@ cdef class Orders:
     cdef dict own, named                    # open orders by id, and by client id
     cdef dict until                         # instant at which an order is to be cancelled, by id
     cdef list fills_, ended_
-    cdef int64_t us, wake_us, clip
+    cdef int64_t us, wake_us, clip          # clip: in lots of the tape
+    cdef int64_t step_lots                  # lots of the tape in an order step
     cdef bint active, on_best, maker_only
     cdef public bint dark                   # whether the market is not open to orders: there are no data of it now
 
@@ -35,6 +36,7 @@ cdef class Orders:
     cdef int note_fill(self, const OwnFill* fill) except -1
     cdef int finish(self) except -1
     cdef int check(self) except -1
+    cdef int64_t lots_of(self, object qty) except -1
     cdef OwnOrder find(self, object order)
 
 cdef class OwnOrder:
@@ -44,7 +46,7 @@ cdef class OwnOrder:
     cdef readonly int64_t side, ticks, sent_us
     cdef readonly str kind, reason
     cdef readonly object end_us             # type: int | None
-    cdef int64_t status_, placed_lots, rest_lots
+    cdef int64_t status_, placed_lots, rest_lots    # lots of the tape
     cdef const Order* seen(self)
 
 cdef class LegModel(QuoteModel):

@@ -13,15 +13,17 @@ from mm.backtest._own_orders cimport Ended, OwnOrders, orders_find
 from mm.backtest._records cimport BOOK_INVALID
 from mm.backtest.fills.base cimport CANCELLING, LIMIT_MAKER, LIVE, NEVER, SENT, WHOLE_BOOK, Order
 from mm.base._calls cimport begin_call, end_call
-from mm.backtest.quotes.base cimport OwnFill, PythonQuoteModel, QuoteModel, View, Want
+from mm.tape._lots cimport lots_given, lots_shown
+from mm.backtest.quotes.base cimport OwnFill, PythonQuoteModel, QuoteModel, View, Want, fill_shown
 
 import math
+from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from mm.backtest.journal import KINDS, REJECT_REASONS, STATUSES
 from mm.backtest.quotes.view import OwnFill as ShownFill
 from mm.backtest.quotes.view import Quotes
-from mm.base.user_code import CallStopped, raised
+from mm.base.user_code import CallStopped, placed, raised
 from mm.errors import ModelError
 
 if TYPE_CHECKING:
@@ -30,7 +32,7 @@ if TYPE_CHECKING:
 cdef int64_t REFUSED = len(STATUSES)    # not sent: the status after those of the journal
 cdef tuple STATUS_NAMES = (*STATUSES, "REFUSED")
 cdef double MOST_TICKS = 1e15
-cdef int64_t MOST_LOTS = 1 << 62
+cdef object MOST_QTY = 10**10           # as of the knobs of balances
 
 
 cdef class Strategy(QuoteModel):
@@ -127,16 +129,16 @@ cdef class OwnOrder:
         return self.seen() is not NULL
 
     @property
-    def lots(self) -> int:
+    def lots(self) -> float:
         """Its quantity, after amendments."""
         cdef const Order* order = self.seen()
-        return self.placed_lots if order is NULL else order.placed_lots
+        return lots_shown(self.placed_lots if order is NULL else order.placed_lots, self.orders.step_lots)
 
     @property
-    def left_lots(self) -> int:
+    def left_lots(self) -> float:
         """Lots that are not filled, also if it has ended."""
         cdef const Order* order = self.seen()
-        return self.rest_lots if order is NULL else order.lots
+        return lots_shown(self.rest_lots if order is NULL else order.lots, self.orders.step_lots)
 
     @property
     def amending(self) -> bool:
@@ -145,7 +147,7 @@ cdef class OwnOrder:
         return order is not NULL and order.amend_us != NEVER
 
     @property
-    def filled_lots(self) -> int:
+    def filled_lots(self) -> float:
         """Lots that are filled."""
         return self.lots - self.left_lots
 
@@ -159,7 +161,7 @@ cdef class OwnOrder:
         """Request its cancel; see `Orders.cancel`."""
         return self.orders.cancel(self)
 
-    def amend(self, lots: int) -> bool:
+    def amend(self, lots: float) -> bool:
         """Request a smaller quantity; see `Orders.amend`."""
         return self.orders.amend(self, lots)
 
@@ -179,11 +181,12 @@ cdef class Orders:
 
     def __init__(self, manager: OrderManager, maker_only: bool) -> None:
         self.manager, self.maker_only = manager, maker_only
+        self.step_lots = self.manager.venue.step_lots
         self.own, self.named, self.until = {}, {}, {}
         self.fills_, self.ended_ = [], []
 
     def at(self, name: str) -> Orders:
-        """Return the orders in another market of the run, with its own account; prices and lots are of its grid.
+        """Return the orders in another market of the run, with its own account; ticks and lots are of that market.
 
         Raises:
             KeyError: If ``OTHERS`` has no such market with ``orders``.
@@ -194,9 +197,9 @@ cdef class Orders:
         return self.manager.legs[name].orders
 
     @property
-    def inventory_lots(self) -> int:
+    def inventory_lots(self) -> float:
         """Our inventory in this market, in its lots."""
-        return self.manager.orders.account.inventory_lots
+        return lots_shown(self.manager.orders.account.inventory_lots, self.step_lots)
 
     @property
     def cash(self) -> float:
@@ -235,9 +238,10 @@ cdef class Orders:
         self,
         side: int,
         ticks: float,
-        lots: int | None = None,
+        lots: float | None = None,
         kind: str = "LIMIT_MAKER",
         *,
+        qty: Decimal | str | float | None = None,
         client_id: str | None = None,
         until_us: int | None = None,
     ) -> OwnOrder:
@@ -246,7 +250,9 @@ cdef class Orders:
         Args:
             side: +1 buy, -1 sell.
             ticks: Price in ticks; a buy is floored, a sell ceiled. Ignored for ``MARKET``.
-            lots: Quantity; None is the clip (``QUOTE_QTY``).
+            lots: Quantity in lots, order steps of the market; a fraction is rounded down. Without it and *qty* it is the
+                clip (``QUOTE_QTY``).
+            qty: Quantity in the base asset instead, rounded down to the order step.
             kind: Order type and time in force: ``LIMIT_MAKER`` (rejected if it would cross), ``LIMIT``, ``IOC``,
                 ``FOK`` or ``MARKET``.
             client_id: A name, of one open order at a time.
@@ -256,6 +262,7 @@ cdef class Orders:
             ValueError: If an argument is invalid, or an open order has the client id.
         """
         cdef OwnOrder order = OwnOrder.__new__(OwnOrder)
+        cdef int64_t asked
         self.check()
         if side != 1 and side != -1:
             raise ValueError(f"side={side!r}; it must be +1 to buy or -1 to sell")
@@ -267,21 +274,27 @@ cdef class Orders:
             ticks = 0
         elif isinstance(ticks, str) or not math.isfinite(ticks) or abs(ticks) > MOST_TICKS:
             raise ValueError(f"ticks={ticks!r}; it must be a finite number of ticks")
-        if lots is None:
-            lots = self.clip
-        elif not hasattr(lots, "__index__") or not 0 < lots.__index__() < MOST_LOTS:
-            raise ValueError(f"lots={lots!r}; it must be a whole number of lots above 0")
+        if lots is not None and qty is not None:
+            raise ValueError(f"lots={lots!r} and qty={qty!r}; give one of them")
+        if qty is not None:
+            asked = self.lots_of(qty)
+        elif lots is None:
+            asked = self.clip
+        else:
+            asked = lots_given(lots, self.step_lots)
+            if asked < 0 or lots <= 0:
+                raise ValueError(f"lots={lots!r}; it must be a number of lots above 0")
         if client_id is not None and client_id in self.named:
             raise ValueError(f"client_id={client_id!r}: {self.named[client_id]!r} is open; cancel it first")
         if until_us is not None and until_us <= self.us:
             raise ValueError(f"until_us={until_us!r} at {self.us}; it must be a later instant in µs, or None")
         order.orders, order.client_id, order.kind, order.reason = self, client_id, kind, ""
         order.side, order.ticks = side, math.floor(ticks) if side > 0 else math.ceil(ticks)
-        order.placed_lots = order.rest_lots = lots
+        order.placed_lots = order.rest_lots = asked
         order.sent_us, order.end_us, order.status_ = self.us, None, -1
         if self.manager.allow is not None:
             self.manager.allow()
-        order.id = 0 if self.dark else self.manager.place_order(self.us, side, order.ticks, lots, KINDS.index(kind))
+        order.id = 0 if self.dark else self.manager.place_order(self.us, side, order.ticks, asked, KINDS.index(kind))
         if order.id == 0:
             reason = BOOK_INVALID if self.dark else self.manager.refusal
             order.status_, order.end_us, order.reason = REFUSED, self.us, REJECT_REASONS[reason]
@@ -305,7 +318,7 @@ cdef class Orders:
         cdef OwnOrder own = self.find(order)
         return self.manager.cancel_order(self.us, own.id) if own.is_open else False
 
-    def amend(self, order: OwnOrder | str, lots: int) -> bool:
+    def amend(self, order: OwnOrder | str, lots: float) -> bool:
         """Request a smaller quantity, which keeps the queue position; return whether the request is sent.
 
         It is not while an amendment or a cancel of the order is pending, nor if the exchange's filters forbid it. Until
@@ -314,18 +327,20 @@ cdef class Orders:
 
         Args:
             order: The order, or the client id of an open one.
-            lots: The new quantity: below the present one, above what is filled.
+            lots: The new quantity in lots: below the present one, above what is filled.
 
         Raises:
             KeyError: If no open order has the client id.
             ValueError: If the order has ended, or the quantity is not such a number.
         """
         cdef OwnOrder own = self.find(order)
+        cdef int64_t asked
         if not own.is_open:
             raise ValueError(f"{own!r} has ended and cannot be amended")
-        if not hasattr(lots, "__index__") or not own.filled_lots < lots < own.lots:
+        asked = lots_given(lots, self.step_lots)
+        if asked < 0 or not own.filled_lots < lots < own.lots:
             raise ValueError(f"lots={lots!r} for {own!r}; it must be below {own.lots} and above {own.filled_lots} lots")
-        return self.manager.amend_order(own.id, lots)
+        return self.manager.amend_order(own.id, asked)
 
     def cancel_all(self) -> int:
         """Request the cancel of every open order; return the number of requests."""
@@ -353,6 +368,18 @@ cdef class Orders:
             raise RuntimeError("orders were used outside of on_event; keep what you want to do for the next call")
         return 0
 
+    cdef int64_t lots_of(self, object qty) except -1:
+        """Return a quantity in the base asset in lots of the tape, rounded down to the order step."""
+        try:
+            found = Decimal(repr(float(qty)) if isinstance(qty, float) else qty)
+        except (TypeError, ValueError, ArithmeticError):
+            found = Decimal("nan")
+        if not found.is_finite() or found <= 0 or found > MOST_QTY:
+            raise ValueError(f"qty={qty!r}; it must be a decimal above 0, in the base asset, such as '0.001'")
+        if isinstance(qty, float):  # 0.1 + 0.2 is .3
+            found = round(found, 8)
+        return int(found * 10**8) // self.manager.lot_e8 // self.step_lots * self.step_lots
+
     cdef OwnOrder find(self, object order):
         """Return an order given itself or its client id."""
         self.check()
@@ -364,9 +391,7 @@ cdef class Orders:
 
     cdef int note_fill(self, const OwnFill* fill) except -1:
         """Keep a fill for the next call."""
-        self.fills_.append(
-            ShownFill(fill.us, fill.order_id, fill.side, fill.ticks, fill.lots, fill.left_lots, bool(fill.took))
-        )
+        self.fills_.append(fill_shown(fill, self.step_lots))
         return 0
 
     cdef int begin(self, int64_t us, int64_t clip) except -1:
@@ -462,8 +487,8 @@ cdef class PythonStrategy(PythonQuoteModel):
             before = begin_call(self.model, b"on_event")
             try:
                 answer = self.quote_hook(self.view, self.orders)
-            except ModelError:
-                raise
+            except ModelError as error:
+                raise placed(error, self.quote_hook) from error.__cause__
             except CallStopped:
                 answer = None
             except (Exception, SystemExit) as error:

@@ -7,14 +7,18 @@ from types import ModuleType
 from typing import Any
 
 import mm
+from mm.errors import ModelError
 
 
 class CallablePackage(ModuleType):
     """A package that calls the public function of its name."""
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """Call the function."""
-        return self.__wrapped__(*args, **kwargs)
+        """Call the function; of an error in a user's model only its line is shown."""
+        try:
+            return self.__wrapped__(*args, **kwargs)
+        except ModelError as error:
+            raise error.alone() from None
 
     @property
     def __wrapped__(self) -> Callable[..., Any]:

@@ -3,6 +3,7 @@
 import os
 import re
 import sys
+import sysconfig
 import traceback
 from collections.abc import Iterable
 from importlib import import_module
@@ -37,14 +38,17 @@ def load_class(name: str, kind: str) -> object:
         module = import_module(module_name)
     except ModuleNotFoundError as error:
         if error.name is None or not f"{module_name}.".startswith(f"{error.name}."):
-            raise ModelError(f"{kind} {name!r}: {module_name} needs {error.name}, which is not installed") from error
+            needed = f"{kind} {name!r}: {module_name} needs {error.name}, which is not installed"
+            raise ModelError(needed, place_of(error)) from error
         source = f"{module_name.replace('.', '/')}.pyx"
         way = f"; {source} is not compiled: cythonize -i -3 {source}" if os.path.exists(source) else ""
         raise UnknownModel(
             f"{kind} {name!r}: there is no module {error.name!r} in {os.getcwd()} or on the Python path{way}"
         ) from error
     except Exception as error:
-        raise ModelError(f"{kind} {name!r}: importing {module_name} raised {one_line(error)}") from error
+        raise ModelError(
+            f"{kind} {name!r}: importing {module_name} raised {one_line(error)}", place_of(error)
+        ) from error
     found: object = getattr(module, attribute, None)
     if found is None:
         names = [known for known in vars(module) if not known.startswith("_")]
@@ -84,7 +88,8 @@ def import_trusted(paths: Iterable[str | Path]) -> None:
         try:
             import_module(name)
         except Exception as error:
-            raise ModelError(f"--trust (TRUST) {path}: importing {name} raised {one_line(error)}") from error
+            said = f"--trust (TRUST) {path}: importing {name} raised {one_line(error)}"
+            raise ModelError(said, place_of(error)) from error
 
 
 def put_cwd_first() -> None:
@@ -95,8 +100,10 @@ def put_cwd_first() -> None:
         sys.path[:0] = wanted
 
 
-def one_line(error: Exception) -> str:
-    """Return an error as one line: its type and its message."""
+def one_line(error: BaseException) -> str:
+    """Return an error as one line: its type and its message; a syntax error without its place."""
+    if isinstance(error, SyntaxError):
+        return f"{type(error).__name__}: {error.msg}"
     return f"{type(error).__name__}: {' '.join(str(error).split())}"
 
 
@@ -105,10 +112,46 @@ class CallStopped(BaseException):
 
 
 def raised(model: object, hook: str, error: BaseException) -> ModelError:
-    """Return an error that names the model whose *hook* raised, and the line in it that failed."""
+    """Return an error that names the model whose *hook* raised, and the line of its file that failed."""
+    where = place_of(error) or place_of_code(getattr(model, hook, None))
+    return ModelError(f"{type(model).__name__}.{hook} raised {one_line(error)}", where)
+
+
+def placed(error: ModelError, code: object) -> ModelError:
+    """Return the same error with its place: the line of the user that it passed, else that of *code*, a hook."""
+    where = "" if error.where else place_of(error) or place_of_code(code)
+    return ModelError(str(error), where) if where else error
+
+
+def place_of(error: BaseException) -> str:
+    """Return file and line of the last of a user's lines that *error* passed; empty if there is none."""
+    if isinstance(error, SyntaxError) and error.filename and not _is_library(error.filename):
+        return f"{shown_path(error.filename)}:{error.lineno}"
     frames = [one for one in traceback.extract_tb(error.__traceback__) if not one.name.startswith(KERNEL)]
-    where = f" at {frames[-1].filename}:{frames[-1].lineno}" if frames else ""
-    return ModelError(f"{type(model).__name__}.{hook} raised {type(error).__name__}: {error}{where}")
+    own = [one for one in frames if not _is_library(one.filename)]
+    return f"{shown_path(own[-1].filename)}:{own[-1].lineno}" if own else ""
+
+
+def place_of_code(code: object) -> str:
+    """Return file and first line of a user's function, method or class; empty if it is compiled."""
+    found = getattr(getattr(code, "__func__", code), "__code__", None)
+    if found is None or _is_library(found.co_filename):
+        return ""
+    return f"{shown_path(found.co_filename)}:{found.co_firstlineno}"
+
+
+def shown_path(path: str) -> str:
+    """Return a path as a user names it: from the current folder if it is below."""
+    return os.path.relpath(path) if Path(path).is_relative_to(os.getcwd()) else path
+
+
+_PACKAGE = str(Path(__file__).parent.parent)
+_LIBRARIES = tuple(f"{one}{os.sep}" for one in {_PACKAGE, *map(sysconfig.get_path, ("stdlib", "purelib", "platlib"))})
+
+
+def _is_library(path: str) -> bool:
+    """Return whether a file is one of this project, of Python, or of an installed package."""
+    return path.startswith((*_LIBRARIES, "<frozen ", "mm/"))
 
 
 def raised_inside(error: Exception) -> ModelError | None:
@@ -117,7 +160,7 @@ def raised_inside(error: Exception) -> ModelError | None:
     ours = max((place for place, frame in enumerate(frames) if frame.name.startswith(KERNEL)), default=len(frames))
     if ours + 1 < len(frames):
         hook, last = frames[ours + 1].name, frames[-1]
-        return ModelError(f"{hook} raised {type(error).__name__}: {error} at {last.filename}:{last.lineno}")
+        return ModelError(f"{hook} raised {one_line(error)}", f"{shown_path(last.filename)}:{last.lineno}")
     if isinstance(error, SystemError):
         return ModelError("a compiled model returned -1 without raising; hooks must return 0 or more")
     return None

@@ -258,10 +258,10 @@ class SweptQuantity:
         self._starts = [tape.start_us for tape in tapes]
         self._days = [_Prints(tape, rule) for tape in tapes]
         self._current: dict[int, tuple[tuple[int, int], float]] = {}  # by side: order and sweep, lots ahead
-        self._beyond: dict[int, int] = {1: 0, -1: 0}
-        self._here: dict[int, int] = {1: 0, -1: 0}
+        self._beyond: dict[int, float] = {1: 0, -1: 0}
+        self._here: dict[int, float] = {1: 0, -1: 0}
 
-    def on_trade(self, order: "OrderView", trade: "TradeView") -> int:
+    def on_trade(self, order: "OrderView", trade: "TradeView") -> float:
         """Return all lots of *order* if the sweep reaches the quantity with this print, else 0."""
         side, through = order.side, order.side * (order.ticks - trade.ticks)
         if trade.side == side or through < 0:

@@ -101,8 +101,8 @@ These do not: {free}.
 | 130, 143 | Ctrl-C, SIGTERM: only the log remains, or the data from which a rerun resumes |
 
 A failure is one line on stderr; with `LOG_LEVEL=ERROR` nothing else is printed.
-If a user's model raised, its traceback follows the line.
-The traceback of an unforeseen error is in `run.log`; a command without a run prints it with `LOG_LEVEL=DEBUG`.
+An error in a user's model begins with file and line.
+The traceback is in `run.log`, and with `LOG_LEVEL=DEBUG` it is printed.
 """
 
 

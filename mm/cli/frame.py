@@ -10,6 +10,7 @@ import signal
 import sys
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from importlib import import_module
 from importlib.util import find_spec
@@ -25,7 +26,7 @@ from mm.cli.console import Console, write_line
 from mm.cli.interrupts import Interrupted, interruptible
 from mm.cli.options import FILE, KnobOption, heading, is_short, write_options
 from mm.cli.settings_file import VARIABLE, env_file, settings_file
-from mm.errors import DataError, MissingExtra, MMError, ModelError, TryLater, UnknownModel
+from mm.errors import DataError, MissingExtra, MMError, TryLater, UnknownModel
 
 DISTRIBUTION = "mm-research"
 """The name of the package, whose import is mm."""
@@ -231,11 +232,11 @@ def runner(  # noqa: PLR0913 - each is given once, at the command
         if varied:
             from mm.cli.symbol_runs import symbol_runs
 
-            with as_flags(groups):
+            with as_flags(groups), _traced(console):
                 legs = imported(legs_of) if legs_of else None
                 main(symbol_runs(plan, console, objects, varied, legs), **_values_of(arguments))
             return
-        with new_run(plan, console) as run:
+        with _traced(console), new_run(plan, console) as run:
             for note in notes:
                 run.log.warning("knob_not_used", note=note)
             with as_flags(groups):
@@ -264,17 +265,25 @@ def command(
     """
 
     def call(console: Console, objects: Sequence[Any], _settings: Mapping[str, Any]) -> None:
-        try:
+        with _traced(console):
             main = imported(body) if isinstance(body, str) else body
             with as_flags(groups):
                 main(console, *objects[: len(groups)], **_values_of(arguments))
-        except Exception as error:
-            if console.level == "DEBUG":
-                traceback.print_exception(error)
-            error.add_note("LOG_LEVEL=DEBUG shows the traceback")
-            raise
 
     return _make(text or body.__doc__ or "", _with(groups, Terminal), call, defaults, arguments, brief)
+
+
+@contextmanager
+def _traced(console: Console) -> Iterator[None]:
+    """Print the traceback of an error at the level DEBUG, and else say so."""
+    try:
+        yield
+    except Exception as error:
+        if console.level == "DEBUG":
+            traceback.print_exception(error)
+        if not getattr(error, "__notes__", None):  # a run says where its log is
+            error.add_note("LOG_LEVEL=DEBUG shows the traceback")
+        raise
 
 
 def report_error(error: BaseException) -> int:
@@ -288,8 +297,6 @@ def report_error(error: BaseException) -> int:
         return code
     known = named(error)
     write_line(sys.stderr, f"error: {' '.join(str(known).split())}")
-    if isinstance(known, ModelError):
-        traceback.print_exception(known.__cause__ or known)
     return code
 
 

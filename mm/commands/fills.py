@@ -72,7 +72,7 @@ def _more(scored: Scored, tape: "Tape | None" = None) -> dict[str, Callable[[], 
     params = json.loads(scored.fill_params_json or "{}")
     if tape is None:
         return named(scored.fill_model, params)
-    made = named(KIND, with_numbers(params, tape.symbol, tape.instrument))
+    made = named(KIND, with_numbers(params, tape.symbol, tape.instrument, tape.step_lots))
     return {f"{KIND} {Path(params.get('fit') or '').name}".strip(): next(iter(made.values()))}
 
 

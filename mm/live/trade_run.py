@@ -534,7 +534,8 @@ class TradeRun(LiveRun):
                 f"--max-order-notional (MAX_ORDER_NOTIONAL) is {risk.max_order_notional}, less than one order of "
                 f"{self.symbol}, {short_text(notional_e8)}: nothing would be quoted; raise it, or lower QUOTE_QTY"
             )
-        if risk.max_position is not None and qty_e8 - abs(position_e8) > e8(risk.max_position):
+        off_e8 = position_e8 - play.rules.target * play.grid.lot_e8
+        if risk.max_position is not None and qty_e8 - abs(off_e8) > e8(risk.max_position):
             raise UsageError(
                 f"--max-position (MAX_POSITION) is {risk.max_position}, less than one order of {self.symbol}, "
                 f"{short_text(qty_e8)}: nothing would be quoted; raise it, or lower QUOTE_QTY"

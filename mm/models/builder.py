@@ -194,7 +194,7 @@ class ModelBuilder:
         if build is queue_hazard:
             if self._run is not None and params.get("fit") is not None:
                 self._run.input_file(Path(params["fit"]))
-            params = with_numbers(params, self._tape.symbol, self._tape.instrument)
+            params = with_numbers(params, self._tape.symbol, self._tape.instrument, self._tape.step_lots)
         if not params and self._intensity is not None:
             model = self._construct(build, {}, "FILL_PARAMS_FILE")
         else:

@@ -13,7 +13,7 @@ from mm.backtest.parameters import declaration_of
 from mm.backtest.quotes.base import QuoteModel
 from mm.base.knobs import closest
 from mm.base.settings import REQUIRED, Setting, settings, wanted
-from mm.base.user_code import load_class, one_line
+from mm.base.user_code import load_class, one_line, place_of, place_of_code
 from mm.errors import MMError, ModelError, UnknownModel, UsageError
 from mm.signals.signal_set import Signal
 
@@ -121,7 +121,7 @@ def construct(
     except MMError:
         raise
     except Exception as error:
-        raise ModelError(f"{source}: {name} raised {one_line(error)}") from error
+        raise ModelError(f"{source}: {name} raised {one_line(error)}", place_of(error)) from error
 
 
 def require_signature(owner: object, method: str, n_args: int) -> None:
@@ -133,7 +133,8 @@ def require_signature(owner: object, method: str, n_args: int) -> None:
     hook = getattr(owner, method)
     model = owner if inspect.isclass(owner) else type(owner)
     unbound = inspect.isclass(owner) and inspect.isfunction(inspect.getattr_static(owner, method))
-    place = f"{model.__module__}:{model.__qualname__}.{method}"
+    line = place_of_code(hook)
+    place = f"{f'{line}: ' if line else ''}{model.__module__}:{model.__qualname__}.{method}"
     if not callable(hook):
         raise UsageError(f"{place} is {hook!r}; it must be a method of {n_args} arguments")
     signature = inspect.signature(hook)

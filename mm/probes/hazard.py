@@ -96,7 +96,7 @@ def prints_at_price(tape: "Tape", orders: VirtualOrders, unit_lots: float) -> Pr
     rows: list[tuple[int, int, tuple[float, ...]]] = []
     proved_us = np.full(len(orders), -1, np.int64)
     for turn in np.unique(orders.turn).tolist():
-        model = QueueHazard(coefficients=[0.0] * len(FEATURES), exponent=EXPONENT, unit_lots=unit_lots)
+        model = QueueHazard(coefficients=[0.0] * len(FEATURES), exponent=EXPONENT, unit_lots=unit_lots / tape.step_lots)
         watched = model.watch()
         exchange = manual_exchange(tape, model, orders.life_us)
         ahead = np.zeros((len(orders), len(orders.checks_us)))

@@ -295,7 +295,7 @@ def _joined(levels: PriceLevels, pairs: "Places", before_us: "Ints") -> "Ints":
 def predicted_shares(tape: "Tape", probes: Probes, exponents: "Floats") -> "Floats":
     """Return the model's probability that each probe's cancellation was ahead of it: float64[probes, exponents].
 
-    The paper exchange simulates the queues of all exponents in one run; one lot of a virtual order is too little to
+    The paper exchange simulates the queues of all exponents in one run; one step of a virtual order is too little to
     affect the others.
     """
     queues = QueueByExponents(exponents, len(probes))
@@ -308,11 +308,11 @@ def predicted_shares(tape: "Tape", probes: Probes, exponents: "Floats") -> "Floa
         exchange.advance(us)
         if ends:
             if exchange.ahead_lots(orders[number]) is not None:  # else it has filled under every exponent
-                ahead[number] = queues.ahead_lots(orders[number])
+                ahead[number] = queues.ahead_lots(orders[number]) * tape.step_lots
             exchange.cancel(orders[number])
         else:
             side, ticks = int(probes.side[number]), int(probes.ticks[number])
-            orders[number] = exchange.place(side, ticks, 1)
+            orders[number] = exchange.place(side, ticks, tape.step_lots)
     behind = np.maximum(probes.level_lots[:, None] - ahead, 0.0)
     with np.errstate(divide="ignore", over="ignore"):
         shares: Floats = 1.0 / (1.0 + (behind / ahead) ** exponents)

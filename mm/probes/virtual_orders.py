@@ -165,7 +165,7 @@ def play(tape: "Tape", orders: VirtualOrders, fills: Callable[[], object]) -> Ou
 
 
 def manual_exchange(tape: "Tape", fills: object, life_us: int = 0) -> PaperExchange:
-    """Return an exchange without quotes, on which orders are placed by hand with zero latency."""
+    """Return an exchange without quotes, on which orders of a step are placed by hand with zero latency."""
     grid = tape.instrument
     rules = Rules(
         grid.tick_e8,
@@ -175,6 +175,7 @@ def manual_exchange(tape: "Tape", fills: object, life_us: int = 0) -> PaperExcha
         requote_us=_SELDOM_US,
         state_us=_SELDOM_US,
         ttl_us=life_us,
+        step_lots=tape.step_lots,
         enforce_balances=False,
         own_orders_meet=False,
     )
@@ -192,6 +193,7 @@ def place_orders(
     """Place the orders of a pass and read their queue positions; return their indices by id at the exchange."""
     number_of: dict[int, int] = {}
     placed: dict[int, int] = {}
+    step_lots = exchange.rules.step_lots
     due = [(int(orders.us[number]), 0, number) for number in numbers]
     due += [(us + after, check, number) for us, _, number in due for check, after in enumerate(orders.checks_us, 1)]
     for us, entries in groupby(sorted(due), key=lambda entry: entry[0]):
@@ -199,12 +201,12 @@ def place_orders(
         due_now = list(entries)
         for _, action, number in due_now:
             if action == 0:
-                placed[number] = exchange.place(int(orders.side[number]), int(orders.ticks[number]), 1)
+                placed[number] = exchange.place(int(orders.side[number]), int(orders.ticks[number]), step_lots)
                 number_of[placed[number]] = number
         exchange.advance(us)
         for _, action, number in due_now:
             if action:
                 known = exchange.ahead_lots(placed[number])
-                ahead[number, action - 1] = np.nan if known is None else known
+                ahead[number, action - 1] = np.nan if known is None else known * step_lots
     exchange.advance(int(orders.us[-1]) + orders.life_us)
     return number_of

@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 
 from mm.base.code_identity import hash_file
 from mm.base.knobs import axes_of, knobs, shown
-from mm.base.user_code import NAME, one_line
+from mm.base.user_code import NAME, one_line, place_of
 from mm.errors import DataError, ModelError, SafetyError
 from mm.runs.find import Found, find_runs
 from mm.runs.in_progress import SOURCE
@@ -99,9 +99,8 @@ class Playable:
                 for name in sorted(map(_module_of, self.source)):
                     import_module(name)
             except Exception as error:
-                raise ModelError(
-                    f"{self.run.folder / SOURCE}: importing its modules raised {one_line(error)}"
-                ) from error
+                said = f"{self.run.folder / SOURCE}: importing its modules raised {one_line(error)}"
+                raise ModelError(said, place_of(error)) from error
             finally:
                 sys.path.remove(scratch)
 

@@ -56,7 +56,7 @@ def compute(
         UnknownModel: If a name is unknown.
         UsageError: If a signal cannot be computed over a tape.
     """
-    signals = SIGNALS.set_of(names, tape.instrument, micro_price, SIGNALS.others(others, names))
+    signals = SIGNALS.set_of(names, tape.instrument, micro_price, SIGNALS.others(others, names), tape.step_lots)
     event = 0
     while event < len(tape):
         when, values = np.empty((piece, 2), np.int64), np.empty((len(signals.names), piece))
@@ -84,7 +84,7 @@ def live(
     """
 
     read = SIGNALS.others({name: feed._replace(tapes=()) for name, feed in others.items()}, names)
-    signals = SIGNALS.set_of(names, tape.instrument, micro_price, read)
+    signals = SIGNALS.set_of(names, tape.instrument, micro_price, read, tape.step_lots)
     waiting = {name: _arriving(feed) for name, feed in others.items()}
     columns = (tape.kind, tape.event_us, tape.recv_seq, tape.event_id)
     for event, (kind, us, seq, number) in enumerate(zip(*(column.tolist() for column in columns), strict=True)):

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import Any, NamedTuple
 
-from mm.base.user_code import load_class, one_line
+from mm.base.user_code import load_class, one_line, place_of
 from mm.clock import US_PER_S
 from mm.errors import ModelError, UnknownModel, UsageError
 from mm.instrument import Instrument
@@ -62,7 +62,7 @@ class Others:
     def open(self, name: str, names: Sequence[str] = (), earlier_us: int = 0) -> OtherMarket:
         """Return a new reader of a market, with the signals *names* of its own, of what was known *earlier_us* ago."""
         feed = self.feeds[name]
-        signals = SIGNALS.set_of(names, feed.grid)
+        signals = SIGNALS.set_of(names, feed.grid, step_lots=feed.step_lots)
         reader = OtherMarket(name, feed.grid, feed.tapes, feed.delay_us + earlier_us, signals)
         self.readers.append(reader)
         return reader
@@ -356,7 +356,7 @@ def _own(name: str) -> SignalFamily:
         try:
             signal = user_class()
         except Exception as error:
-            raise ModelError(f"signal {name}() raised {one_line(error)}") from error
+            raise ModelError(f"signal {name}() raised {one_line(error)}", place_of(error)) from error
         return signal if isinstance(signal, Signal) else OwnSignal(signal)
 
     text = (inspect.getdoc(user_class) or "").partition("\n")[0]
@@ -450,6 +450,7 @@ class Signals:
         grid: Instrument,
         micro_price: MicroPriceFit | None = None,
         others: Others | None = None,
+        step_lots: int = 1,
     ) -> SignalSet:
         """Return a new set of signals with these names.
 
@@ -458,6 +459,7 @@ class Signals:
             grid: Price and quantity steps of the tape.
             micro_price: The fit of ``micro_price``; None leaves it undefined.
             others: The other markets, by `others` with the same names; None is none.
+            step_lots: Lots of the tape in an order step.
 
         Raises:
             UnknownModel: If a name is not known.
@@ -465,7 +467,7 @@ class Signals:
         """
         self.check(names)
         known = others or Others({})
-        return SignalSet([(name, self._made(name, grid, micro_price, known)) for name in names])
+        return SignalSet([(name, self._made(name, grid, micro_price, known)) for name in names], step_lots)
 
     def _predicted(self, name: str) -> SignalFamily:
         """Return the family of a fitted predictor; *name* is its folder, with :bid or :ask if it predicts both sides.

@@ -32,6 +32,11 @@ class OtherFeed(NamedTuple):
         """The tape from which the terms of orders there follow."""
         return self.opening or self.tapes[0]
 
+    @property
+    def step_lots(self) -> int:
+        """Lots of its tapes in an order step."""
+        return self.first.step_lots if self.opening or self.tapes else 1
+
     def within_run(self) -> tuple[Tape, ...]:
         """Return the parts of its tapes within the span of the run."""
         if self.span is None:
@@ -56,10 +61,10 @@ class OtherTrade(NamedTuple):
     Attributes:
         us: When it arrived.
         side: The aggressor's, +1 buyer, -1 seller.
-        ticks, lots: Price and quantity, on that market's grid.
+        ticks, lots: Price and quantity, in that market's ticks and lots.
     """
 
     us: int
     side: int
     ticks: int
-    lots: int
+    lots: float

@@ -8,6 +8,7 @@ shows a market at the instants of his own decisions cannot look ahead, in a repl
 from libc.math cimport NAN, log
 from libc.stdint cimport int8_t, int64_t, uint8_t
 
+from mm.tape._lots cimport lots_shown
 from mm.signals.signal_set cimport Now, Signal, SignalSet
 from mm.tape._kinds cimport GAP, TRADE
 
@@ -29,7 +30,8 @@ cdef double BASIS_POINTS = 1e4
 
 
 cdef class OtherMarket:
-    """Another market, with what had arrived of it by ``now_us``. Prices are its own ticks, quantities its own lots.
+    """Another market, with what had arrived of it by ``now_us``. Prices are its own ticks, quantities its own order
+    steps.
 
     Args:
         name: Its name in the run.
@@ -155,14 +157,14 @@ cdef class OtherMarket:
         return self.signals.now.ask_ticks or None if self.signals.valid else None
 
     @property
-    def bid_lots(self) -> int:
+    def bid_lots(self) -> float:
         """Lots at the best bid; 0 without one."""
-        return self.signals.now.bid_lots if self.signals.valid else 0
+        return lots_shown(self.signals.now.bid_lots, self.signals.now.step_lots) if self.signals.valid else 0
 
     @property
-    def ask_lots(self) -> int:
+    def ask_lots(self) -> float:
         """Lots at the best ask; 0 without one."""
-        return self.signals.now.ask_lots if self.signals.valid else 0
+        return lots_shown(self.signals.now.ask_lots, self.signals.now.step_lots) if self.signals.valid else 0
 
     @property
     def mid(self) -> float | None:
@@ -177,11 +179,17 @@ cdef class OtherMarket:
         return <double> self.tick_e8 / 1e8
 
     @property
+    def lot(self) -> float:
+        """Its lot, the order step, in its base asset."""
+        return <double> self.grid.lot_e8 * <double> self.signals.now.step_lots / 1e8
+
+    @property
     def last_trade(self) -> OtherTrade | None:
         """Its last trade; None before the first."""
         if self.trade_us < 0:
             return None
-        return OtherTrade(self.trade_us, self.trade_side, self.trade_ticks, self.trade_lots)
+        lots = lots_shown(self.trade_lots, self.signals.now.step_lots)
+        return OtherTrade(self.trade_us, self.trade_side, self.trade_ticks, lots)
 
     @property
     def age_us(self) -> int | None:

@@ -22,6 +22,7 @@ cdef struct Nearest:
 # The market at an event. Prices are ticks, 0 if the side is empty; quantities are lots of the tape.
 cdef struct Now:
     int64_t us
+    int64_t step_lots       # lots of the tape in an order step, the lots of users' signals
     int64_t epoch_us        # when the snapshot of this book arrived
     int64_t path_us         # start of the current period with both bids and asks
     bint both               # whether both sides of the book have levels

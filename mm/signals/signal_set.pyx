@@ -18,11 +18,12 @@ from mm.tape._book cimport (
     MARGIN_TICKS, book_after, book_apply, book_clear, book_close, book_lots_at, book_move, book_open,
 )
 from mm.tape._kinds cimport DEPTH, GAP, KEYFRAME, TRADE
+from mm.tape._lots cimport lots_shown
 
 from typing import TYPE_CHECKING
 
 from mm.errors import ModelError, UsageError
-from mm.base.user_code import CallStopped, raised
+from mm.base.user_code import CallStopped, place_of_code, placed, raised
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -100,7 +101,7 @@ cdef class Prediction(Signal):
 
 
 cdef class SignalBook:
-    """The book passed to a signal, valid during the call only. Prices are ticks, quantities lots of the tape."""
+    """The book passed to a signal, valid during the call only. Prices are ticks, quantities order steps."""
 
     cdef const Now* now
     cdef int levels
@@ -126,28 +127,28 @@ cdef class SignalBook:
         return self.current().ask_ticks or None
 
     @property
-    def bid_lots(self) -> int:
+    def bid_lots(self) -> float:
         """Lots at the best bid."""
-        return self.current().bid_lots
+        return lots_shown(self.current().bid_lots, self.now.step_lots)
 
     @property
-    def ask_lots(self) -> int:
+    def ask_lots(self) -> float:
         """Lots at the best ask."""
-        return self.current().ask_lots
+        return lots_shown(self.current().ask_lots, self.now.step_lots)
 
-    def bids(self) -> list[tuple[int, int]]:
+    def bids(self) -> list[tuple[int, float]]:
         """Return ticks and lots of the best bids, the best first, up to the number in the signal's ``levels``."""
         return self.side(&self.current().bids, self.now.bid_ticks, self.now.bid_lots)
 
-    def asks(self) -> list[tuple[int, int]]:
+    def asks(self) -> list[tuple[int, float]]:
         """Return ticks and lots of the best asks, the best first, up to the number in the signal's ``levels``."""
         return self.side(&self.current().asks, self.now.ask_ticks, self.now.ask_lots)
 
     cdef list side(self, const Nearest* side, int64_t ticks, int64_t lots):
-        cdef int64_t place
+        cdef int64_t place, step = self.now.step_lots
         if self.levels > 1:
-            return [(side.ticks[place], side.lots[place]) for place in range(min(self.levels, side.count))]
-        return [(ticks, lots)] if ticks else []
+            return [(side.ticks[place], lots_shown(side.lots[place], step)) for place in range(min(self.levels, side.count))]
+        return [(ticks, lots_shown(lots, step))] if ticks else []
 
 
 cdef class OwnSignal(Signal):
@@ -187,7 +188,7 @@ cdef class OwnSignal(Signal):
     cdef int on_trade(self, const Now* now) except -1 nogil:
         with gil:
             if self.trade_hook is not None:
-                self.call(now, "on_trade", self.trade_hook, (now.trade_side, now.trade_ticks, now.trade_lots))
+                self.call(now, "on_trade", self.trade_hook, (now.trade_side, now.trade_ticks, lots_shown(now.trade_lots, now.step_lots)))
         return 0
 
     cdef int on_book(self, const Now* now) except -1 nogil:
@@ -200,7 +201,8 @@ cdef class OwnSignal(Signal):
                 self.value = <double> answer
             except TypeError:
                 raise ModelError(
-                    f"{type(self.model).__name__}.on_book returned {answer!r}; a signal is a number or None"
+                    f"{type(self.model).__name__}.on_book returned {answer!r}; a signal is a number or None",
+                    place_of_code(self.book_hook),
                 ) from None
         return 0
 
@@ -211,8 +213,8 @@ cdef class OwnSignal(Signal):
         before = begin_call(self.model, name)
         try:
             return method(self.book, *more)
-        except ModelError:
-            raise
+        except ModelError as error:
+            raise placed(error, method) from error.__cause__
         except CallStopped:
             return None
         except Exception as error:
@@ -279,6 +281,7 @@ cdef class SignalSet:
 
     Args:
         named: Pairs of a name and a signal.
+        step_lots: Lots of the tape in an order step.
 
     Attributes:
         names: Names of the signals, in the given order.
@@ -288,7 +291,7 @@ cdef class SignalSet:
         rows: Number of rows so far.
     """
 
-    def __init__(self, named: Sequence[tuple[str, Signal]]) -> None:
+    def __init__(self, named: Sequence[tuple[str, Signal]], step_lots: int = 1) -> None:
         cdef Signal signal
         self.names = tuple(name for name, _ in named)
         self.signals = tuple(signal for _, signal in named)
@@ -312,7 +315,7 @@ cdef class SignalSet:
         if self.levels > MOST_LEVELS:
             raise UsageError(f"a signal reads {self.levels} levels of the book; the maximum is {MOST_LEVELS}")
         self.now.bids.side, self.now.asks.side = 1, -1
-        self.now.book = &self.book
+        self.now.book, self.now.step_lots = &self.book, step_lots
         book_open(&self.book, 0, 1)
         self.opened = True
 

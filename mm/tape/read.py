@@ -102,7 +102,7 @@ def _read(
     excluded = [*sentences(spans, last_us), *(losses.lines if losses else ())]
     if not (events.kind == SNAPSHOT).any():
         raise NeverSynced("; ".join([findings.never_synced(folder), *excluded]))
-    instrument, orders, noted = grid.instrument(folder.symbol, day.steps)
+    instrument, orders, noted = grid.instrument(folder.symbol, day.steps, builder.first_book_lots())
     reads = [read for read in (grid.read, *day.reads, ledger_read) if read]
     lost, lost_warnings = lost_lines(folder, reads)
     findings.note("lost_lines", lost)

@@ -69,17 +69,20 @@ class KnownGrid:
     read: FileRead | None
     lenient: bool
 
-    def instrument(self, symbol: str, found: Steps) -> tuple[Instrument, Steps, list[str]]:
+    def instrument(self, symbol: str, found: Steps, first_lots: int) -> tuple[Instrument, Steps, list[str]]:
         """Return the tape's grid, the steps of orders in ticks and lots, and warnings if it is inferred or changed.
 
         Args:
             symbol: The symbol.
             found: The greatest steps that divide all recorded prices and quantities, and the known steps.
+            first_lots: The greatest divisor of the first book's quantities, in the lot of *found*; 0 without one. An
+                unknown order step is taken from it, since later rows must not change what a strategy sees.
         """
         tick, lot = found.tick_e8 or 1, found.lot_e8 or 1
+        first_e8 = max(first_lots, 1) * lot
         step, orders = (
-            self.steps.lot_e8 or lot,
-            Steps(lcm(self.orders.tick_e8 or tick, tick), self.orders.lot_e8 or lot),
+            self.steps.lot_e8 or first_e8,
+            Steps(lcm(self.orders.tick_e8 or tick, tick), self.orders.lot_e8 or first_e8),
         )
         inferred = {"tick size": (self.steps.tick_e8, found.tick_e8), "quantity step": (self.steps.lot_e8, step)}
         named = [f"{name} {short_text(used)}" for name, (known, used) in inferred.items() if not known]

@@ -166,7 +166,7 @@ def backtest(desk, fills, params):
 @pytest.mark.parametrize(
     ("model", "params", "message"),
     [
-        ("Broken", "{}", "wrong_models.Broken.on_trade raised KeyError: 'no such lots' at wrong_models.pyx:"),
+        ("Broken", "{}", "wrong_models.pyx:16: wrong_models.Broken.on_trade raised KeyError: 'no such lots'"),
         ("Touchy", '{"share": 2}', "Touchy raised ValueError: share is 2.0; it must be 1 or less"),
         ("Touchy", '{"other": 2}', "Touchy raised TypeError"),
     ],
@@ -196,7 +196,9 @@ def wrong_models(desk, monkeypatch):
 @pytest.mark.slow
 def test_error_names_the_hook_inside_a_hybrid(wrong_models):
     """The message names the hook, not the hybrid that called it; the original error is the cause."""
-    with pytest.raises(ModelError, match=r"^wrong_models\.Broken\.on_trade raised KeyError") as caught:
+    with pytest.raises(
+        ModelError, match=r"^wrong_models\.pyx:\d+: wrong_models\.Broken\.on_trade raised KeyError"
+    ) as caught:
         play(Hybrid([TradeCross(), wrong_models.Broken()]), [sold(100, 100, 4)])
     assert isinstance(caught.value.__cause__, KeyError)
     exchange = PaperExchange(wrong_models.Fails(), TradeCross(), Rules(TEST.tick_e8, TEST.lot_e8))

@@ -356,14 +356,14 @@ def test_views_are_valid_during_their_call_only():
 
 @pytest.mark.parametrize(
     "answer",
-    [7, (98, 102), Quotes("cheap", None), Quotes(float("nan"), None), Quotes(98, None, 1.5), Quotes(98, None, -1)],
+    [7, (98, 102), Quotes("cheap", None), Quotes(float("nan"), None), Quotes(98, None, "1"), Quotes(98, None, -1)],
 )
 def test_invalid_answer_of_quote_model_names_the_model(answer):
     with pytest.raises(ModelError, match=r"Asking\.quote returned"):
         play(Asking(lambda _: answer), TradeCross(), *TRADES)
 
 
-@pytest.mark.parametrize("answer", [-1, 1.5, 2.0, "3", None])
+@pytest.mark.parametrize("answer", [-1, -0.5, float("nan"), "3", None])
 def test_invalid_answer_of_fill_model_names_the_model(answer):
     with pytest.raises(ModelError, match=r"Filling\.on_trade returned"):
         play(Always(), Filling(lambda *_: answer), *TRADES)

@@ -208,7 +208,7 @@ def test_limits_that_stop_all_quotes_are_checked_first():
 
 
 def test_guard_reports_used_share_of_each_limit():
-    """100 lots are held, a bid and an ask of 10 each are open, all four orders were sent within a second.
+    """100 lots are held and wanted, a bid and an ask of 10 each are open, all four orders were sent within a second.
 
     The mid falls from 100 to 99, which costs 100 of 1,010,000; acknowledgements are those since the requote before.
     """
@@ -230,7 +230,7 @@ def test_guard_reports_used_share_of_each_limit():
             "MAX_MOVE": 0.01,
             "FEED_STALE_S": 0.5,
             "LATENCY_THRESHOLD_MS": 0.0,
-            "MAX_POSITION": 0.25,
+            "MAX_POSITION": 10 / 440,
             "MAX_OPEN_ORDERS": 0.25,
             "MAX_ORDERS_PER_S": 0.5,
         }

@@ -217,22 +217,19 @@ def test_failure_is_one_line_with_its_exit_code(error, code, message):
     assert not list(Path("out").rglob("*.partial"))
 
 
-def test_error_in_a_user_model_shows_its_traceback():
-    """The author of the model gets the line that raised, after the one-line error."""
-
+@pytest.mark.parametrize("level", ["ERROR", "DEBUG"])
+def test_error_in_a_user_model_is_one_line_and_its_traceback_at_debug(level):
     def _main(_run: Run, _day: Day) -> None:
         try:
             raise KeyError("my own mistake")
         except KeyError as error:
-            raise errors.ModelError("my_models:Mine.on_trade raised KeyError") from error
+            raise errors.ModelError("Mine.on_trade raised KeyError", "mine.py:7") from error
 
-    main = runner("backtest", Day, body=_main)
-
-    result = call(main, LOG_LEVEL="ERROR")
-    first, second, *rest = result.stderr.splitlines()
-    assert (result.exit_code, first) == (1, "error: my_models:Mine.on_trade raised KeyError")
-    assert second == "Traceback (most recent call last):"
-    assert rest[-1] == "KeyError: 'my own mistake'"
+    result = call(runner("backtest", Day, body=_main), LOG_LEVEL=level)
+    lines = result.stderr.splitlines()
+    assert (result.exit_code, lines[-1]) == (1, "error: mine.py:7: Mine.on_trade raised KeyError")
+    assert ("KeyError: 'my own mistake'" in lines) == (level == "DEBUG")
+    assert len(lines) == 1 or level == "DEBUG"
 
 
 def test_unusable_fit_is_printed_and_exits_with_4():

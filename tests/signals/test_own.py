@@ -151,7 +151,7 @@ def test_live_rows_equal_column(drawn, piece):
 @pytest.mark.parametrize(
     ("name", "error", "message"),
     [
-        ("Raises", ModelError, r"Raises\.on_book raised ZeroDivisionError.*own_signals\.py:\d+"),
+        ("Raises", ModelError, r"own_signals\.py:\d+: Raises\.on_book raised ZeroDivisionError"),
         ("Text", ModelError, "returned 'up'; a signal is a number or None"),
         ("Fills", UnknownModel, "is not a signal; a signal is a class with the method on_book"),
         ("Gone", UnknownModel, "has no class 'Gone'"),

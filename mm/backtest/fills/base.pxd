@@ -47,7 +47,7 @@ cdef struct Order:
     int64_t amend_us        # when a pending amendment takes effect, or NEVER
     int64_t amend_lots
     int64_t amends          # number of amendments
-    double ahead_lots       # queue position, as estimated by a queue model
+    double ahead_lots       # queue position in order steps, as estimated by a queue model
     int64_t level_lots      # displayed at its price after the last update
     int64_t printed_lots    # printed against it at its price since the last book event
     int64_t joined_at       # number of books of the tape before it came to rest; _level_queue.pyx
@@ -94,11 +94,13 @@ cdef class FillModel:
     cdef bint crossed_only  # whether books whose best price does not reach an order can be skipped
     cdef bint interpreted   # whether hooks are in Python; the engine then keeps the GIL between calls
     cdef int looks          # how much of the book it reads: BEST_PRICES, BEST_LOTS or WHOLE_BOOK
+    cdef int64_t step_lots  # lots of the tape in an order step
     cdef int64_t by                 # offset in `reasons` of the model of its last result
     cdef readonly str name          # in results and fill reasons
     cdef tuple made                 # from which arguments
 
     cdef void restart(self) noexcept
+    cdef void use_step(self, int64_t step_lots) noexcept
     cdef int on_rest(self, Order* order, const Top* top) except -1 nogil
     cdef int64_t print_lots(self, const Trade* trade) except -1 nogil
     cdef int64_t on_trade(self, Order* order, const Trade* trade) except -1 nogil
@@ -112,18 +114,22 @@ cdef class FillModel:
 
 cdef class OrderView:
     cdef const Order* order
+    cdef int64_t step_lots  # lots of the tape in an order step
     cdef const Order* seen(self) except NULL
 
 cdef class TradeView:
     cdef const Trade* trade
+    cdef int64_t step_lots  # lots of the tape in an order step
     cdef const Trade* seen(self) except NULL
 
 cdef class BookView:
     cdef const Top* top
+    cdef int64_t step_lots  # lots of the tape in an order step
     cdef const Top* seen(self) except NULL
 
 # The base of queue models: subclasses return the share of cancelled lots that was ahead of us.
 cdef class Queue(FillModel):
+    cdef double steps(self, int64_t lots) noexcept nogil
     cdef double ahead_share(self, double ahead, double behind) noexcept nogil
 
 cdef class QueueProbPower(Queue):

@@ -6,15 +6,17 @@ lots of a print, balances, fees and the journal.
 """
 
 from cpython.object cimport PyObject
-from libc.math cimport ceil, exp, isnan, log, log1p
+from libc.math cimport exp, isnan, log, log1p
 from libc.math cimport pow as power
 from libc.stdint cimport int64_t, uint8_t, uint64_t
 
 from mm.tape._book cimport Book, book_lots_at
 from mm.backtest._draws cimport uniform
 from mm.backtest._kept cimport is_kept
+from mm.tape._lots cimport lots_given, lots_shown
 from mm.base._calls cimport begin_call, end_call
 
+import math
 from typing import Any
 
 import numpy as np
@@ -23,7 +25,7 @@ from numpy.typing import NDArray
 from mm.backtest import declarations
 from mm.backtest.fills.hazard_fit import FEATURES
 from mm.backtest.parameters import name_of
-from mm.base.user_code import CallStopped, raised
+from mm.base.user_code import CallStopped, place_of_code, placed, raised
 from mm.errors import ModelError, UsageError
 
 
@@ -44,7 +46,7 @@ cdef class FillModel:
         self.made = args, kwargs
         self.needs_trades = self.needs_book = self.needs_levels = self.draws = self.follows_prints = False
         self.reached_only = self.crossed_only = self.by_levels = self.interpreted = False
-        self.looks = WHOLE_BOOK
+        self.looks, self.step_lots = WHOLE_BOOK, 1
         self.name = name_of(type(self))
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -68,6 +70,10 @@ cdef class FillModel:
 
     cdef void restart(self) noexcept:
         """Reset the state of the previous run; a model may be used for several runs in sequence."""
+
+    cdef void use_step(self, int64_t step_lots) noexcept:
+        """Set the lots of the tape in an order step, before a run; what a model estimates is in order steps."""
+        self.step_lots = step_lots
 
     cdef int on_rest(self, Order* order, const Top* top) except -1 nogil:
         """Called when *order* reaches the book."""
@@ -119,7 +125,10 @@ def made_again(kind: type, args: tuple[object, ...], named: dict[str, object]) -
 
 
 cdef class OrderView:
-    """An order as a Python model receives it; valid during the call only."""
+    """An order as a Python model receives it; valid during the call only. Lots are order steps."""
+
+    def __cinit__(self) -> None:
+        self.step_lots = 1
 
     cdef const Order* seen(self) except NULL:
         if self.order is NULL:
@@ -142,9 +151,9 @@ cdef class OrderView:
         return self.seen().ticks
 
     @property
-    def lots(self) -> int:
+    def lots(self) -> float:
         """Lots left."""
-        return self.seen().lots
+        return lots_shown(self.seen().lots, self.step_lots)
 
     @property
     def live_us(self) -> int:
@@ -155,16 +164,19 @@ cdef class OrderView:
     def queue_lots(self) -> int:
         """Lots ahead of it, as estimated by a queue model, rounded up."""
         cdef double ahead = self.seen().ahead_lots
-        return 0 if isnan(ahead) else <int64_t> ceil(ahead)
+        return 0 if isnan(ahead) else math.ceil(ahead)
 
     @property
-    def printed_lots(self) -> int:
+    def printed_lots(self) -> float:
         """In ``on_rest`` and ``on_level``: lots that printed against it at its price since the last book event."""
-        return self.seen().printed_lots
+        return lots_shown(self.seen().printed_lots, self.step_lots)
 
 
 cdef class TradeView:
-    """A print as a Python model receives it; valid during the call only."""
+    """A print as a Python model receives it; valid during the call only. Lots are order steps."""
+
+    def __cinit__(self) -> None:
+        self.step_lots = 1
 
     cdef const Trade* seen(self) except NULL:
         if self.trade is NULL:
@@ -187,9 +199,9 @@ cdef class TradeView:
         return self.seen().ticks
 
     @property
-    def lots(self) -> int:
+    def lots(self) -> float:
         """Lots of the print that our orders have not taken yet."""
-        return self.seen().lots
+        return lots_shown(self.seen().lots, self.step_lots)
 
     @property
     def id(self) -> int:
@@ -199,6 +211,9 @@ cdef class TradeView:
 
 cdef class BookView:
     """The book as a Python model receives it; valid during the call only. A price of 0 means none."""
+
+    def __cinit__(self) -> None:
+        self.step_lots = 1
 
     cdef const Top* seen(self) except NULL:
         if self.top is NULL:
@@ -221,23 +236,23 @@ cdef class BookView:
         return self.seen().ask_ticks
 
     @property
-    def bid_lots(self) -> int:
+    def bid_lots(self) -> float:
         """Lots at the best bid."""
-        return self.seen().bid_lots
+        return lots_shown(self.seen().bid_lots, self.step_lots)
 
     @property
-    def ask_lots(self) -> int:
+    def ask_lots(self) -> float:
         """Lots at the best ask."""
-        return self.seen().ask_lots
+        return lots_shown(self.seen().ask_lots, self.step_lots)
 
     @property
     def mid2_ticks(self) -> int:
         """Best bid plus best ask: twice the mid; 0 where a side is empty."""
         return self.seen().bid_ticks + self.seen().ask_ticks if self.seen().bid_ticks and self.seen().ask_ticks else 0
 
-    def lots_at(self, int side, int64_t ticks) -> int:
+    def lots_at(self, int side, int64_t ticks) -> float:
         """Return the displayed lots at a price; side +1 bids, -1 asks."""
-        return book_lots_at(<const Book*> self.seen().book, side, ticks)
+        return lots_shown(book_lots_at(<const Book*> self.seen().book, side, ticks), self.step_lots)
 
 
 cdef class PythonFillModel(FillModel):
@@ -273,9 +288,12 @@ cdef class PythonFillModel(FillModel):
             self.looks = BEST_PRICES  # on_trade receives only the order and the print
         self.name = type(model).__name__
         self.knows = getattr(model, "knows_next_move", True) is not False
-        self.order_view = OrderView()
-        self.trade_view = TradeView()
-        self.book_view = BookView()
+        self.use_step(1)
+
+    cdef void use_step(self, int64_t step_lots) noexcept:
+        self.step_lots = step_lots
+        self.order_view, self.trade_view, self.book_view = OrderView(), TradeView(), BookView()
+        self.order_view.step_lots = self.trade_view.step_lots = self.book_view.step_lots = step_lots
 
     @property
     def knows_next_move(self) -> bool:
@@ -287,12 +305,12 @@ cdef class PythonFillModel(FillModel):
         self.order_view.order = NULL
         self.trade_view.trade = NULL
         self.book_view.top = NULL
-        if is_kept(<PyObject*> self.order_view):
-            self.order_view = OrderView()
-        if is_kept(<PyObject*> self.trade_view):
-            self.trade_view = TradeView()
-        if is_kept(<PyObject*> self.book_view):
-            self.book_view = BookView()
+        if (
+            is_kept(<PyObject*> self.order_view)
+            or is_kept(<PyObject*> self.trade_view)
+            or is_kept(<PyObject*> self.book_view)
+        ):
+            self.use_step(self.step_lots)
         return 0
 
     cdef int on_rest(self, Order* order, const Top* top) except -1 nogil:
@@ -319,9 +337,9 @@ cdef class PythonFillModel(FillModel):
             self.trade_view.trade = trade
             before = begin_call(self.model, b"on_trade")
             try:
-                return whole_lots(self.model, "on_trade", self.trade(self.order_view, self.trade_view))
-            except ModelError:
-                raise
+                return self.filled("on_trade", order, self.trade(self.order_view, self.trade_view))
+            except ModelError as error:
+                raise placed(error, self.trade) from error.__cause__
             except CallStopped:
                 return 0
             except (Exception, SystemExit) as error:
@@ -336,9 +354,9 @@ cdef class PythonFillModel(FillModel):
             self.book_view.top = top
             before = begin_call(self.model, b"on_book")
             try:
-                return whole_lots(self.model, "on_book", self.book(self.order_view, self.book_view, elapsed_us))
-            except ModelError:
-                raise
+                return self.filled("on_book", order, self.book(self.order_view, self.book_view, elapsed_us))
+            except ModelError as error:
+                raise placed(error, self.book) from error.__cause__
             except CallStopped:
                 return 0
             except (Exception, SystemExit) as error:
@@ -352,7 +370,9 @@ cdef class PythonFillModel(FillModel):
             self.order_view.order = order
             before = begin_call(self.model, b"on_level")
             try:
-                self.level(self.order_view, before_lots, after_lots)
+                self.level(
+                    self.order_view, lots_shown(before_lots, self.step_lots), lots_shown(after_lots, self.step_lots)
+                )
             except CallStopped:
                 pass
             except (Exception, SystemExit) as error:
@@ -362,20 +382,17 @@ cdef class PythonFillModel(FillModel):
                 end_call(self.model, b"on_level", before)
         return 0
 
-
-cdef int64_t whole_lots(object model, str hook, object answer) except -1:
-    """Return a hook's result as lots, or raise ModelError with the model's name."""
-    if type(answer) is int and 0 <= answer < 0x7FFFFFFFFFFFFFFF:
-        return answer
-    try:
-        lots = answer.__index__()
-    except AttributeError:
-        raise ModelError(
-            f"{type(model).__name__}.{hook} returned {answer!r}; it must return a whole number of lots"
-        ) from None
-    if lots < 0:
-        raise ModelError(f"{type(model).__name__}.{hook} returned {lots} lots; fills cannot be negative")
-    return min(lots, 0x7FFFFFFFFFFFFFFE)
+    cdef int64_t filled(self, str hook, const Order* order, object answer) except -1:
+        """Return a hook's result in lots of the tape; raise ModelError with the model's name if it is no quantity."""
+        if isinstance(answer, (int, float)) and answer >= order.lots / self.step_lots:
+            return order.lots
+        cdef int64_t lots = lots_given(answer, self.step_lots)
+        if lots == -2:
+            raise ModelError(
+                f"{type(self.model).__name__}.{hook} returned {answer!r}; it must return a number of lots, 0 or more",
+                place_of_code(getattr(self.model, hook)),
+            )
+        return lots
 
 
 # ---------------------------------------------------------------------- by a price that is reached
@@ -452,7 +469,8 @@ cdef class Queue(FillModel):
       was ahead of us, and the lots ahead never exceed the displayed lots
     - the other side's best price at or beyond its price fills the remaining lots
 
-    Subclasses implement `ahead_share`.
+    Lots ahead are counted in order steps, so that a quantity finer than the step, which makes the tape's lots smaller,
+    moves no estimate. Subclasses implement `ahead_share`.
     """
 
     def __cinit__(self, *_args, **_kwargs) -> None:
@@ -468,8 +486,12 @@ cdef class Queue(FillModel):
         """Return the share of cancelled lots at our price that was ahead of us, given the lots *ahead* and *behind*."""
         return 0.0
 
+    cdef double steps(self, int64_t lots) noexcept nogil:
+        """Return lots of the tape in order steps, in which all estimates are: equal quantities give equal numbers."""
+        return <double> lots if self.step_lots == 1 else <double> lots / <double> self.step_lots
+
     cdef int on_rest(self, Order* order, const Top* top) except -1 nogil:
-        set_ahead(order, <double> (order.level_lots - order.printed_lots))
+        set_ahead(order, self.steps(order.level_lots - order.printed_lots))
         return 0
 
     cdef int64_t on_trade(self, Order* order, const Trade* trade) except -1 nogil:
@@ -480,17 +502,17 @@ cdef class Queue(FillModel):
         if beyond > 0:
             set_ahead(order, 0.0)
             return min(order.lots, trade.lots)
-        excess = <double> trade.lots - order.ahead_lots
+        excess = self.steps(trade.lots) - order.ahead_lots
         set_ahead(order, -excess)
-        return min(order.lots, <int64_t> excess) if excess > 0.0 else 0
+        return min(order.lots, <int64_t> excess * self.step_lots) if excess > 0.0 else 0
 
     cdef int on_level(self, Order* order, int64_t before_lots, int64_t after_lots) except -1 nogil:
         cdef double ahead = order.ahead_lots, behind, cancelled
-        behind = max(<double> (before_lots - order.printed_lots) - ahead, 0.0)
-        cancelled = <double> (before_lots - order.printed_lots - after_lots)
+        behind = max(self.steps(before_lots - order.printed_lots) - ahead, 0.0)
+        cancelled = self.steps(before_lots - order.printed_lots - after_lots)
         if cancelled > 0.0 and ahead > 0.0:
             ahead -= self.ahead_share(ahead, behind) * cancelled
-        set_ahead(order, min(ahead, <double> after_lots))
+        set_ahead(order, min(ahead, self.steps(after_lots)))
         return 0
 
     cdef int64_t on_book(self, Order* order, const Top* top, int64_t elapsed_us) except -1 nogil:
@@ -499,7 +521,7 @@ cdef class Queue(FillModel):
 
 
 cdef inline void set_ahead(Order* order, double lots) noexcept nogil:
-    """Set the lots ahead."""
+    """Set the lots ahead, in order steps."""
     order.ahead_lots = max(lots, 0.0)
 
 
@@ -626,7 +648,7 @@ cdef class QueueHazard(QueueProbPower):
         fit: File written by ``mm fills hazard``; it must be of the run's symbol and tick size.
         coefficients: b, one number per feature of `FEATURES`.
         exponent: Exponent of the queue position, as in `queue_prob_power`.
-        unit_lots: Typical size of a print in lots, the unit of quantities.
+        unit_lots: Typical size of a print in order steps, the unit of quantities.
         seed: Seed of all draws.
     """
 
@@ -702,11 +724,11 @@ cdef class QueueHazard(QueueProbPower):
     cdef void set_features(self, const Order* order, const Trade* trade) noexcept nogil:
         """Set `x` to the `FEATURES` of a print at the order's price."""
         cdef double ahead = order.ahead_lots
-        cdef double ratio = log((trade.lots + self.unit_lots) / (ahead + self.unit_lots))
+        cdef double ratio = log((self.steps(trade.lots) + self.unit_lots) / (ahead + self.unit_lots))
         cdef int64_t best = self.bid_ticks if order.side > 0 else self.ask_ticks
         cdef double ours = <double> (self.bid_lots if order.side > 0 else self.ask_lots)
         cdef double others = <double> (self.ask_lots if order.side > 0 else self.bid_lots)
-        cdef double level = max(<double> order.level_lots, ahead)
+        cdef double level = max(self.steps(order.level_lots), ahead)
         cdef int64_t behind = order.side * (best - order.ticks) if best else 0
         ratio = min(max(ratio, -MAX_LOG_RATIO), MAX_LOG_RATIO)
         self.x[0] = 1.0

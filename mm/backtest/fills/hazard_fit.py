@@ -25,8 +25,10 @@ def digest_of(content: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()
 
 
-def read_hazard(path: Path, symbol: str, instrument: Instrument) -> dict[str, Any]:
+def read_hazard(path: Path, symbol: str, instrument: Instrument, step_lots: int = 1) -> dict[str, Any]:
     """Return the arguments of ``queue_hazard`` from the fit at *path*, checked against symbol and tick size.
+
+    Its unit is in order steps, of *step_lots* lots of *instrument*.
 
     Raises:
         DataError: If there is no such file.
@@ -53,12 +55,12 @@ def read_hazard(path: Path, symbol: str, instrument: Instrument) -> dict[str, An
             f"{path}: fit for ticks of {fit_tick}, but {symbol} has ticks of {short_text(instrument.tick_e8)}; "
             f"fit a day with this tick size"
         )
-    return {**numbers, "unit_lots": unit_e8 / instrument.lot_e8}
+    return {**numbers, "unit_lots": unit_e8 / (instrument.lot_e8 * step_lots)}
 
 
-def with_numbers(params: Mapping[str, Any], symbol: str, instrument: Instrument) -> dict[str, Any]:
+def with_numbers(params: Mapping[str, Any], symbol: str, instrument: Instrument, step_lots: int = 1) -> dict[str, Any]:
     """Return the parameters of ``queue_hazard``, completed from the file in ``fit``; raises as `read_hazard`."""
     rest = {key: value for key, value in params.items() if key != "fit"}
     if params.get("fit") is None:
         return rest
-    return {**read_hazard(Path(params["fit"]), symbol, instrument), **rest}
+    return {**read_hazard(Path(params["fit"]), symbol, instrument, step_lots), **rest}

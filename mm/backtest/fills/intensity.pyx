@@ -837,6 +837,12 @@ cdef class Hybrid(FillModel):
         for i in range(self.count):
             (<FillModel> self.each[i]).restart()
 
+    cdef void use_step(self, int64_t step_lots) noexcept:
+        cdef int i
+        self.step_lots = step_lots
+        for i in range(len(self.models)):
+            (<FillModel> self.each[i]).use_step(step_lots)
+
     cdef int on_rest(self, Order* order, const Top* top) except -1 nogil:
         cdef int i
         for i in range(self.count):

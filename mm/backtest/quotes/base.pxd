@@ -22,10 +22,12 @@ cdef struct View:
     double tick_lot         # value of one tick of price on one lot, in the quote asset
     const double* signals   # the last row of the run's signals, in the order of `bind`, NaN for null; NULL without any
     double tick             # price step, in the quote asset
+    double lot              # order step, in the base asset
+    int64_t step_lots       # lots of the tape in an order step: all other lots are those of the tape
     PyObject* others        # dict of the other markets by name; NULL without any
     # Our open quotes, sells and buys, if the model needs them: price and lots ahead, NaN for none or unknown.
     double[2] own_ticks
-    double[2] own_ahead_lots
+    double[2] own_ahead_lots    # in order steps
     # Where the other side last met an order of ours, sells and buys, if the model needs our orders: price of the last
     # one that filled wholly or was rejected as it would have crossed (NaN for none), and when.
     double[2] met_ticks
@@ -52,6 +54,7 @@ cdef struct Want:
     int64_t ask_lots
     int64_t bid_kind        # LIMIT_MAKER unless the model sets another
     int64_t ask_kind
+    int64_t[2] room         # sells, buys: what an inventory bound leaves for all open orders of the side together
     Ladder* ladders         # sells, buys: `want_level` adds to them
     bint laddered           # whether the ladders are the quotes, instead of prices and lots above
     bint on_best            # whether a requote follows on the next change of a best price
@@ -68,6 +71,10 @@ cdef struct OwnFill:
     bint took               # whether it took liquidity
 
 
+cdef extern from "<stdint.h>":
+    const int64_t NO_BOUND "INT64_C(4000000000000000000)"
+
+
 cdef inline void show_no_own(View* view) noexcept nogil:
     """Set the view to have no open quotes of ours."""
     view.own_ticks[0] = view.own_ticks[1] = view.own_ahead_lots[0] = view.own_ahead_lots[1] = NAN
@@ -80,6 +87,7 @@ cdef inline void blank(Want* want, Ladder* ladders, int64_t lots) noexcept nogil
     want.bid_lots = want.ask_lots = lots
     want.bid_kind = want.ask_kind = LIMIT_MAKER
     want.ladders, want.laddered, want.on_best, want.again_us = ladders, False, False, NEVER
+    want.room[0] = want.room[1] = NO_BOUND
     ladders[0].count = ladders[1].count = 0
 
 
@@ -116,6 +124,12 @@ cdef inline int64_t lots_of_clips(double clips, int64_t quote_lots) noexcept nog
     return <int64_t> (lots + 1e-9 * fmin(lots, 1e6))
 
 
+cdef inline void keep_within(Want* want, const View* view, int64_t most) noexcept nogil:
+    """Bound the position to *most* lots from the target on both sides, also while a replaced order may still fill."""
+    cdef int64_t held = view.inventory_lots - view.target_lots
+    want.room[0], want.room[1] = min(want.room[0], most + held), min(want.room[1], most - held)
+
+
 cdef class QuoteModel:
     cdef readonly str name          # in results
     cdef int looks                  # how much of the book it reads: BEST_PRICES, BEST_LOTS or WHOLE_BOOK
@@ -127,14 +141,19 @@ cdef class QuoteModel:
     cdef bint needs_last_trade      # whether it reads the last print
     cdef bint places_orders         # whether it sends its orders itself, through the order manager (strategy.pyx)
     cdef readonly tuple signals     # type: tuple[str, ...]
+    cdef int64_t step_lots          # lots of the tape in an order step
     cdef tuple made                 # from which arguments
 
     cdef int declare_as(self, QuoteModel inner) except -1
     cdef int quote(self, const View* view, Want* want) except -1 nogil
     cdef int on_fill(self, const View* view, const OwnFill* fill) except -1 nogil
     cdef int on_print(self, const Trade* trade) except -1 nogil
+    cdef int restart(self, int64_t step_lots) except -1
     cdef int bind(self, tuple names) except -1
     cdef int take_manager(self, object manager) except -1
+
+
+cdef object fill_shown(const OwnFill* fill, int64_t step_lots)
 
 
 cdef class QuoteView:

@@ -9,6 +9,7 @@ from libc.stdlib cimport free
 
 from mm.tape._book cimport Book, book_lots_at
 from mm.backtest._kept cimport is_kept
+from mm.tape._lots cimport lots_given, lots_shown
 from mm.base._calls cimport begin_call, end_call
 from mm.backtest.fills.base cimport BEST_LOTS, IOC, LIMIT_MAKER, NEVER, WHOLE_BOOK, Top, TradeView
 
@@ -21,7 +22,7 @@ from mm.backtest.journal import KINDS
 from mm.backtest.parameters import name_of
 from mm.backtest.quotes.view import OwnFill as ShownFill
 from mm.backtest.quotes.view import Quotes
-from mm.base.user_code import CallStopped, raised
+from mm.base.user_code import CallStopped, place_of_code, placed, raised
 from mm.errors import ModelError, UsageError
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ cdef class QuoteModel:
 
     def __cinit__(self, *args, **kwargs) -> None:
         self.made, self.name = (args, kwargs), name_of(type(self))
-        self.looks = WHOLE_BOOK
+        self.looks, self.step_lots = WHOLE_BOOK, 1
         self.timeless = self.interpreted = self.follows_fills = self.follows_prints = False
         self.needs_own_orders = self.needs_last_trade = self.places_orders = False
         self.signals = ()
@@ -76,6 +77,11 @@ cdef class QuoteModel:
 
     cdef int on_print(self, const Trade* trade) except -1 nogil:
         """Called for each received print of the market, in order, before the next requote."""
+        return 0
+
+    cdef int restart(self, int64_t step_lots) except -1:
+        """Reset the state of an earlier run, before a run with *step_lots* lots of the tape in an order step."""
+        self.step_lots = step_lots
         return 0
 
     cdef int bind(self, tuple names) except -1:
@@ -120,7 +126,7 @@ cdef class QuoteModel:
         view.target_lots, view.run_sigma_ticks = target_lots, sigma_ticks
         view.quote_lots, view.cash, view.sigma_ticks, view.tick_lot = quote_lots, cash, sigma_ticks, tick_lot
         view.last_trade.id, view.begun_us = -1, 0
-        view.signals, view.others, view.tick = NULL, NULL, NAN
+        view.signals, view.others, view.tick, view.lot, view.step_lots = NULL, NULL, NAN, NAN, 1
         show_no_own(&view)
         return answer_to(self, &view)
 
@@ -153,21 +159,26 @@ cdef object answer_to(QuoteModel model, const View* view):
             on_best=want.on_best,
         )
         if want.laddered:
-            quotes.bids, quotes.asks = prices_of(&ladders[1]), prices_of(&ladders[0])
+            quotes.bids, quotes.asks = prices_of(&ladders[1], view.step_lots), prices_of(&ladders[0], view.step_lots)
             return quotes
         quotes.bid_ticks = None if isnan(want.bid_ticks) else want.bid_ticks
         quotes.ask_ticks = None if isnan(want.ask_ticks) else want.ask_ticks
-        quotes.bid_lots, quotes.ask_lots = want.bid_lots, want.ask_lots
+        quotes.bid_lots = lots_shown(want.bid_lots, view.step_lots)
+        quotes.ask_lots = lots_shown(want.ask_lots, view.step_lots)
         return quotes
     finally:
         free(ladders[0].levels)
         free(ladders[1].levels)
 
 
-cdef list prices_of(const Ladder* ladder):
-    """Return the prices of a side and their lots."""
+cdef list prices_of(const Ladder* ladder, int64_t step_lots):
+    """Return the prices of a side and their lots, in order steps."""
     cdef int64_t i
-    return [(ladder.levels[i].ticks, ladder.levels[i].lots) for i in range(ladder.count) if not isnan(ladder.levels[i].ticks)]
+    return [
+        (ladder.levels[i].ticks, lots_shown(ladder.levels[i].lots, step_lots))
+        for i in range(ladder.count)
+        if not isnan(ladder.levels[i].ticks)
+    ]
 
 
 cdef tuple declared_signals(object model):
@@ -199,7 +210,10 @@ def compiled(model: object) -> QuoteModel:
 
 
 cdef class QuoteView:
-    """The view passed to a Python quote model; valid during the call only. A price of 0 means none."""
+    """The view passed to a Python quote model; valid during the call only. A price of 0 means none.
+
+    A lot is the order step of the symbol, the same on all of its days; a recorded quantity that is finer is a fraction.
+    """
 
     cdef const View* seen(self) except NULL:
         if self.view is NULL:
@@ -222,14 +236,14 @@ cdef class QuoteView:
         return self.seen().top.ask_ticks
 
     @property
-    def bid_lots(self) -> int:
+    def bid_lots(self) -> float:
         """Lots at the best bid."""
-        return self.seen().top.bid_lots
+        return lots_shown(self.seen().top.bid_lots, self.view.step_lots)
 
     @property
-    def ask_lots(self) -> int:
+    def ask_lots(self) -> float:
         """Lots at the best ask."""
-        return self.seen().top.ask_lots
+        return lots_shown(self.seen().top.ask_lots, self.view.step_lots)
 
     @property
     def mid2_ticks(self) -> int:
@@ -237,29 +251,29 @@ cdef class QuoteView:
         return self.seen().top.bid_ticks + self.seen().top.ask_ticks
 
     @property
-    def inventory_lots(self) -> int:
+    def inventory_lots(self) -> float:
         """Our inventory, in lots."""
-        return self.seen().inventory_lots
+        return lots_shown(self.seen().inventory_lots, self.view.step_lots)
 
     @property
-    def target_lots(self) -> int:
+    def target_lots(self) -> float:
         """Target inventory, in lots (``TARGET_INVENTORY``): quotes, bounds and risk limits are relative to it."""
-        return self.seen().target_lots
+        return lots_shown(self.seen().target_lots, self.view.step_lots)
 
     @property
-    def most_lots(self) -> int:
+    def most_lots(self) -> float:
         """Our inventory if every open buy fills and no sell does; pending orders count."""
-        return self.seen().most_lots
+        return lots_shown(self.seen().most_lots, self.view.step_lots)
 
     @property
-    def least_lots(self) -> int:
+    def least_lots(self) -> float:
         """Our inventory if every open sell fills and no buy does; pending orders count."""
-        return self.seen().least_lots
+        return lots_shown(self.seen().least_lots, self.view.step_lots)
 
     @property
-    def quote_lots(self) -> int:
+    def quote_lots(self) -> float:
         """The clip: lots of a quote without a quantity."""
-        return self.seen().quote_lots
+        return lots_shown(self.seen().quote_lots, self.view.step_lots)
 
     @property
     def cash(self) -> float:
@@ -300,6 +314,11 @@ cdef class QuoteView:
         """Price step, in the quote asset."""
         return self.seen().tick
 
+    @property
+    def lot(self) -> float:
+        """A lot, the order step, in the base asset."""
+        return self.seen().lot
+
     def other(self, name: str) -> OtherMarket:
         """Return another market of the run (``OTHERS``), with what had arrived of it by ``us``.
 
@@ -312,7 +331,7 @@ cdef class QuoteView:
             raise ModelError(f"other({name!r}): the run's other markets are {', '.join(others) or 'none'}; set OTHERS")
         return others[name]
 
-    def lots_at(self, int side, int64_t ticks) -> int:
+    def lots_at(self, int side, int64_t ticks) -> float:
         """Return the displayed lots at a price; side +1 bids, -1 asks."""
         if self.shallow:
             if ticks != (self.bid_ticks if side > 0 else self.ask_ticks):
@@ -320,7 +339,13 @@ cdef class QuoteView:
             return self.bid_lots if side > 0 else self.ask_lots
         if self.seen().top.book is NULL:
             raise ModelError(f"lots_at({side}, {ticks}): there is no book outside of a run")
-        return book_lots_at(<const Book*> self.seen().top.book, side, ticks)
+        return lots_shown(book_lots_at(<const Book*> self.seen().top.book, side, ticks), self.view.step_lots)
+
+
+cdef object fill_shown(const OwnFill* fill, int64_t step_lots):
+    """Return a fill of ours as a Python model sees it."""
+    lots, left = lots_shown(fill.lots, step_lots), lots_shown(fill.left_lots, step_lots)
+    return ShownFill(fill.us, fill.order_id, fill.side, fill.ticks, lots, left, bool(fill.took))
 
 
 cdef class PythonQuoteModel(QuoteModel):
@@ -363,7 +388,12 @@ cdef class PythonQuoteModel(QuoteModel):
         self.view.shallow = self.looks != WHOLE_BOOK
         self.view.places, self.view.names = self.places, self.names
         self.view.trade = TradeView()
+        self.view.trade.step_lots = self.step_lots
         return 0
+
+    cdef int restart(self, int64_t step_lots) except -1:
+        self.step_lots = step_lots
+        return self.show()
 
     cdef int bind(self, tuple names) except -1:
         self.places.update({name: names.index(name) for name in self.signals})
@@ -385,8 +415,8 @@ cdef class PythonQuoteModel(QuoteModel):
             before = begin_call(self.model, b"quote")
             try:
                 answer = self.quote_hook(self.view)
-            except ModelError:
-                raise
+            except ModelError as error:
+                raise placed(error, self.quote_hook) from error.__cause__
             except CallStopped:
                 answer = None
             except (Exception, SystemExit) as error:
@@ -403,14 +433,12 @@ cdef class PythonQuoteModel(QuoteModel):
 
     cdef int on_fill(self, const View* view, const OwnFill* fill) except -1 nogil:
         with gil:
-            shown = ShownFill(
-                fill.us, fill.order_id, fill.side, fill.ticks, fill.lots, fill.left_lots, bool(fill.took)
-            )
+            shown = fill_shown(fill, view.step_lots)
             before = begin_call(self.model, b"on_fill")
             try:
                 self.fill_hook(shown)
-            except ModelError:
-                raise
+            except ModelError as error:
+                raise placed(error, self.fill_hook) from error.__cause__
             except CallStopped:
                 pass
             except (Exception, SystemExit) as error:
@@ -425,8 +453,8 @@ cdef class PythonQuoteModel(QuoteModel):
             before = begin_call(self.model, b"on_print")
             try:
                 self.print_hook(self.view.trade)
-            except ModelError:
-                raise
+            except ModelError as error:
+                raise placed(error, self.print_hook) from error.__cause__
             except CallStopped:
                 pass
             except (Exception, SystemExit) as error:
@@ -438,7 +466,7 @@ cdef class PythonQuoteModel(QuoteModel):
 
     cdef object wrong(self, str what):
         """Return the error about an invalid answer."""
-        return ModelError(f"{type(self.model).__name__}.{self.hook} returned {what}")
+        return ModelError(f"{type(self.model).__name__}.{self.hook} returned {what}", place_of_code(self.quote_hook))
 
     cdef int take(self, object answer, const View* view, Want* want) except -1:
         """Set *want* to the quotes returned by the model."""
@@ -559,12 +587,14 @@ cdef class PythonQuoteModel(QuoteModel):
         return 0
 
     cdef int64_t lots(self, str field, object lots, int64_t default) except? -1:
-        """Return the lots of one of the model's quotes; *default* for None."""
+        """Return the lots of one of the model's quotes, in those of the tape; *default* for None."""
+        cdef int64_t given
         if lots is None:
             return default
-        if not hasattr(lots, "__index__") or not 0 <= lots.__index__() < 1 << 62:
-            raise self.wrong(f"{field}={lots!r}; it must be a whole number of lots, 0 or more")
-        return lots.__index__()
+        given = lots_given(lots, self.step_lots)
+        if given == -2:
+            raise self.wrong(f"{field}={lots!r}; it must be a number of lots, 0 or more")
+        return given
 
     cdef int64_t kind(self, str side, object kind) except -1:
         """Return the index of the order kind of one of the model's quotes."""

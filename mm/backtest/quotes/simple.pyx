@@ -9,7 +9,7 @@ from libc.string cimport memset
 from mm.backtest.fills.base cimport BEST_LOTS, BEST_PRICES, Top, Trade
 from mm.backtest.fills.intensity cimport MICRO, MID, Intensity, Piece, mid_offset
 from mm.backtest._account cimport wide
-from mm.backtest.quotes.base cimport QuoteModel, View, Want, clips_held, lots_of_clips, want_level
+from mm.backtest.quotes.base cimport QuoteModel, View, Want, clips_held, keep_within, lots_of_clips, want_level
 from mm.predict.predictor cimport Network, Predictor
 
 from pathlib import Path
@@ -385,6 +385,8 @@ cdef class BoundedGrid(QuoteModel):
         cdef int64_t bound_lots = lots_of_clips(self.q_max, view.quote_lots)
         cdef int64_t held = view.inventory_lots - view.target_lots
         want.laddered = True
+        if not self.soft_bound:
+            keep_within(want, view, bound_lots)
         self.fill_side(want, 1, bid, step_ticks, bound_lots - held, view.quote_lots)
         self.fill_side(want, -1, ask, step_ticks, bound_lots + held, view.quote_lots)
         return 0
@@ -685,7 +687,7 @@ cdef class Agent(QuoteModel):
 
     cdef int observe(self, const View* view) except -1 nogil:
         """Set the observation, each input scaled and clipped."""
-        cdef double mid = 0.5 * <double> (view.top.bid_ticks + view.top.ask_ticks), ahead, lot = view.tick_lot / view.tick
+        cdef double mid = 0.5 * <double> (view.top.bid_ticks + view.top.ask_ticks), ahead, lot = view.tick_lot / view.tick * <double> view.step_lots
         cdef double* own = self.seen + self.count
         cdef int place
         if not -1e-9 < view.tick / self.tick - 1.0 < 1e-9:

@@ -25,7 +25,7 @@ from libc.stdlib cimport calloc, free
 from mm.backtest._order_manager cimport OrderManager
 from mm.backtest.fills.base cimport BEST_PRICES, LIMIT_MAKER, MARKET, NEVER, Trade
 from mm.backtest.fills.intensity cimport Intensity
-from mm.backtest.quotes.base cimport Ladder, OwnFill, QuoteModel, View, Want, clips_held, lots_of_clips
+from mm.backtest.quotes.base cimport Ladder, OwnFill, QuoteModel, View, Want, clips_held, keep_within, lots_of_clips
 
 from collections.abc import Iterable
 
@@ -53,6 +53,10 @@ cdef class Step(QuoteModel):
         self.name = f"{self.inner.name}+{name_of(type(self))}"
         self.looks, self.timeless = BEST_PRICES, True
         self.declare_as(self.inner)
+
+    cdef int restart(self, int64_t step_lots) except -1:
+        self.step_lots = step_lots
+        return self.inner.restart(step_lots)
 
     cdef int bind(self, tuple names) except -1:
         return self.inner.bind(names)
@@ -100,7 +104,8 @@ cdef class InventoryBound(Step):
     """Limit lots so that no bid can take the inventory above *q_max* clips, and no ask below minus *q_max* clips.
 
     Clips are relative to the target inventory.
-    Lots are limited to the remaining room; a side without room is not quoted.
+    Lots are limited to the remaining room; a side without room is not quoted. An order that is being cancelled may still
+    fill, so the one that replaces it waits for its end if there is no room for both.
     """
 
     declared = declarations.InventoryBound
@@ -114,6 +119,7 @@ cdef class InventoryBound(Step):
     cdef void adjust(self, const View* view, Want* want) noexcept nogil:
         cdef int64_t most = lots_of_clips(self.q_max, view.quote_lots)
         cdef int64_t held = view.inventory_lots - view.target_lots
+        keep_within(want, view, most)
         want.bid_lots = min(want.bid_lots, most - held)
         want.ask_lots = min(want.ask_lots, most + held)
         drop_empty_sides(want)
@@ -121,6 +127,7 @@ cdef class InventoryBound(Step):
     cdef void adjust_ladders(self, const View* view, Want* want) noexcept nogil:
         cdef int64_t most = lots_of_clips(self.q_max, view.quote_lots)
         cdef int64_t held = view.inventory_lots - view.target_lots
+        keep_within(want, view, most)
         limit_lots(&want.ladders[1], most - held)
         limit_lots(&want.ladders[0], most + held)
 
@@ -484,6 +491,11 @@ cdef class Mixed(QuoteModel):
             self.each[i], self.share[i] = <PyObject*> model, self.weights[i]
             self.declare_as(model)
 
+    cdef int restart(self, int64_t step_lots) except -1:
+        for model in self.models:
+            (<QuoteModel> model).restart(step_lots)
+        return 0
+
     cdef int bind(self, tuple names) except -1:
         for model in self.models:
             (<QuoteModel> model).bind(names)
@@ -512,6 +524,7 @@ cdef class Mixed(QuoteModel):
             bid += self.share[i] * (quotes.bid_ticks - want.bid_ticks)
             ask += self.share[i] * (quotes.ask_ticks - want.ask_ticks)
             want.bid_lots, want.ask_lots = min(want.bid_lots, quotes.bid_lots), min(want.ask_lots, quotes.ask_lots)
+            want.room[0], want.room[1] = min(want.room[0], quotes.room[0]), min(want.room[1], quotes.room[1])
             if quotes.bid_kind != want.bid_kind:
                 want.bid_kind = LIMIT_MAKER
             if quotes.ask_kind != want.ask_kind:

@@ -3,19 +3,19 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-Level = float | tuple[float, int | None]
+Level = float | tuple[float, float | None]
 """A price in ticks, or a price and its lots; None is the quoted quantity (``QUOTE_QTY``)."""
 
 
 @dataclass(slots=True)
 class Quotes:
-    """The prices and lots that a quote model places: one price per side, or several.
+    """The prices and lots (order steps) that a quote model places: one price per side, or several.
 
     Attributes:
         bid_ticks: Bid in ticks; a fraction is floored; None is no bid.
         ask_ticks: Ask in ticks; a fraction is ceiled; None is no ask.
-        bid_lots: Lots of the bid; None is the quoted quantity (``QUOTE_QTY``).
-        ask_lots: Lots of the ask; None is the quoted quantity.
+        bid_lots: Lots of the bid, rounded down; None is the quoted quantity (``QUOTE_QTY``).
+        ask_lots: Lots of the ask, rounded down; None is the quoted quantity.
         bid_kind: ``LIMIT_MAKER`` (rejected if it would cross), ``LIMIT``, ``IOC``, ``FOK``, or ``MARKET``, whose price
             is ignored.
         ask_kind: Kind of the ask, as *bid_kind*.
@@ -29,8 +29,8 @@ class Quotes:
 
     bid_ticks: float | None = None
     ask_ticks: float | None = None
-    bid_lots: int | None = None
-    ask_lots: int | None = None
+    bid_lots: float | None = None
+    ask_lots: float | None = None
     bid_kind: str = "LIMIT_MAKER"
     ask_kind: str = "LIMIT_MAKER"
     bids: Iterable[Level] | None = None
@@ -40,7 +40,7 @@ class Quotes:
 
     @classmethod
     def grid(
-        cls, bid_ticks: float, ask_ticks: float, levels: int, step_ticks: float, lots: int | None = None
+        cls, bid_ticks: float, ask_ticks: float, levels: int, step_ticks: float, lots: float | None = None
     ) -> "Quotes":
         """Return quotes at evenly spaced prices on both sides.
 
@@ -86,6 +86,6 @@ class OwnFill:
     order_id: int
     side: int
     ticks: int
-    lots: int
-    left_lots: int
+    lots: float
+    left_lots: float
     took: bool

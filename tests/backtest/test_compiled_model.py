@@ -202,7 +202,9 @@ def test_error_names_the_hook_inside_a_hybrid(wrong_models):
         play(Hybrid([TradeCross(), wrong_models.Broken()]), [sold(100, 100, 4)])
     assert isinstance(caught.value.__cause__, KeyError)
     exchange = PaperExchange(wrong_models.Fails(), TradeCross(), Rules(TEST.tick_e8, TEST.lot_e8))
-    with pytest.raises(ModelError, match=r"^wrong_models\.Fails\.quote raised LookupError: no quotes today"):
+    with pytest.raises(
+        ModelError, match=r"^wrong_models\.pyx:\d+: wrong_models\.Fails\.quote raised LookupError: no quotes today"
+    ):
         exchange.run(Tape.of(TEST, [(BEGIN_US, "snapshot", BIDS, ASKS)]))
 
 

@@ -73,7 +73,7 @@ READERS: dict[str, list[list[str]]] = {  # what is given to each command that ta
     "shadow reconcile": [["RUN"]],
     "compare": [["RUN", "played"]],
 }
-OTHERS = (["runs", "list"], ["runs", "index"], ["runs", "export", "--out", "all.csv"])
+OTHERS = (["runs", "list"], ["runs", "export", "--out", "all.csv"])
 
 
 @pytest.fixture(scope="module")
@@ -302,7 +302,7 @@ def with_script(content):
 
 @pytest.mark.parametrize("kind", RUNS)
 def test_page_of_a_foreign_run_runs_no_script(place, kind):
-    """Texts of the manifest and of the results are shown as text, in report, tear sheet and index."""
+    """Texts of the manifest and of the results are shown as text, in report and tear sheet."""
     folder = folder_of(place, kind)
     manifest = read_manifest(folder)
     for name in ("status", "version", "commit"):
@@ -326,7 +326,6 @@ def test_page_of_a_foreign_run_runs_no_script(place, kind):
                 assert done.returncode in (0, 2, 3), done.stderr
         path.write_text(before)
     drawn += run_mm("report", str(folder), cwd=place, LOG_LEVEL="ERROR").returncode == 0
-    run_mm("runs", "index", cwd=place, LOG_LEVEL="ERROR")
     assert drawn
     pages = [path.read_text() for path in place.rglob("*.html")]
     assert not any("<img src=x" in page for page in pages)

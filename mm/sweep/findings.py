@@ -611,7 +611,7 @@ def _shared_warnings(points: Sequence[PlayedPoint]) -> Counter[str]:
         for one in summaries
         for line in one.get("warnings", ())
         if line.split(":")[0].endswith(REPEATED)
-        or line.startswith(tuple(f"{one['symbol']} {day}: " for day in one["days"]))
+        or line.startswith(tuple(f"{one['symbol']} {day}: " for day in one.get("days", ())))
     )
 
 

@@ -6,11 +6,14 @@ import asyncio
 async def happened(event: asyncio.Event, within_s: float) -> bool:
     """Return whether an event happened within a time, in s.
 
-    A cancellation ends it in any case; Python 3.11's `asyncio.wait_for` loses one in the instant of the event, and a
+    Other tasks run in the meantime, also if it has happened before. A cancellation ends it in any case; Python 3.11's `asyncio.wait_for` loses one in the instant of the event, and a
     task that waits again would then never end.
     """
     try:
         async with asyncio.timeout(within_s):
+            await asyncio.sleep(
+                0
+            )  # Event.wait() of one that is set returns at once, and a loop would starve all others
             await event.wait()
     except TimeoutError:
         return event.is_set()

@@ -32,6 +32,7 @@ DRAIN_S = 2.0
 ROLL_GRACE_US = US_PER_S
 LOOK_EVERY_S = 0.25
 LAG_S = 0.1
+HELD_AGAIN_S = 0.05
 HEAD_START_S = 0.5
 
 
@@ -275,7 +276,10 @@ class _OpenRecording:
             left_s = (self._window.end_us + grace_us - stream.reached_us()) / US_PER_S
             if left_s <= 0:
                 return
-            await happened(stream.held, min(left_s, LONGEST_SLEEP_S))
+            if stream.held.is_set():  # by a day that is being replaced, not by the next one
+                await asyncio.sleep(min(left_s, HELD_AGAIN_S))
+            else:
+                await happened(stream.held, min(left_s, LONGEST_SLEEP_S))
 
     async def _turn(self, turn: Callable[[], Coroutine[Any, Any, None]]) -> None:
         """Continue in another folder; one that is being opened is awaited, even if this task is cancelled."""

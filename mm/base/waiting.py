@@ -4,9 +4,9 @@ import asyncio
 
 
 async def happened(event: asyncio.Event, within_s: float) -> bool:
-    """Return whether an event happened within a time, in s.
+    """Return whether an event happened within a time, in s; other tasks run meanwhile, even if it already has.
 
-    Other tasks run in the meantime, also if it has happened before. A cancellation ends it in any case; Python 3.11's `asyncio.wait_for` loses one in the instant of the event, and a
+    A cancellation ends it in any case; Python 3.11's `asyncio.wait_for` loses one in the instant of the event, and a
     task that waits again would then never end.
     """
     try:

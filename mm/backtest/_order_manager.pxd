@@ -45,7 +45,7 @@ cdef class OrderManager:
     cdef bint by_price                  # whether orders belong to prices and not to levels, once a model quoted several
     cdef bint awaits_best               # whether a requote follows on the next change of a best price
     cdef int64_t wake_us                # the instant at which the model's last answer asked for a call; NEVER for none
-    cdef bint amend_waits               # whether a SENT order is to be amended once it rests
+    cdef bint waits                     # whether the next requote tries again: an amendment for its order to rest, or an order for room
     # the decision, if recorded
     cdef bint decides
     cdef int64_t input_seq              # recv_seq of the last played event

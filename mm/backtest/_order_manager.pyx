@@ -199,7 +199,7 @@ cdef class OrderManager:
             return 0
         self.made.acted[0] = self.made.acted[1] = 0
         blank(&want, &self.wanted[0], self.quote_lots)
-        self.awaits_best = self.amend_waits = False
+        self.awaits_best = self.waits = False
         if self.guarded:
             stopped = self.guard.look(us, known)
             if stopped:
@@ -247,7 +247,7 @@ cdef class OrderManager:
         # Order limits expire, and orders come to rest, without setting `changed`: such a side is tried
         # again.
         if self.levels == 1 and not self.by_price:
-            self.orders.open.changed = self.amend_waits or max(self.skipped[0], self.skipped[1]) >= ORDER_LIMIT_10S
+            self.orders.open.changed = self.waits or max(self.skipped[0], self.skipped[1]) >= ORDER_LIMIT_10S
         return 0
 
     def take_legs(self, legs: Mapping[str, LegOrders]) -> None:
@@ -360,7 +360,7 @@ cdef class OrderManager:
                 self.make_room(2 * most)
         most = self.reconcile_ladder(us, 1, want.bid_kind)
         most = max(most, self.reconcile_ladder(us, -1, want.ask_kind))
-        self.orders.open.changed = self.amend_waits or most >= ORDER_LIMIT_10S
+        self.orders.open.changed = self.waits or most >= ORDER_LIMIT_10S
         # Refreshes depend on time; limits and decisions need each requote.
         self.complete = most == COVERED and not self.refresh_us and not self.guarded and not self.decides
         return 0
@@ -450,7 +450,7 @@ cdef class OrderManager:
             self.reconcile(us, 1, level, want.bid_ticks, want.bid_lots, want.bid_kind)
             self.reconcile(us, -1, level, want.ask_ticks, want.ask_lots, want.ask_kind)
             most = max(most, max(self.skipped[2 * level], self.skipped[2 * level + 1]))
-        self.orders.open.changed = self.amend_waits or most >= ORDER_LIMIT_10S
+        self.orders.open.changed = self.waits or most >= ORDER_LIMIT_10S
         return 0
 
     cdef int decided(self, int64_t us, const Top* top, const Want* want) except -1 nogil:
@@ -515,7 +515,7 @@ cdef class OrderManager:
         if self.size_fault(&less) != COVERED:
             return KEPT_ONE
         if order.status == SENT:
-            self.amend_waits = True
+            self.waits = True
             return KEPT_ONE
         self.request_amend(order, less.lots)
         return AMENDED_ONE
@@ -546,8 +546,10 @@ cdef class OrderManager:
         cdef Order* order = orders_blank(&self.orders.open)
         cdef int64_t step_lots = self.venue.step_lots
         cdef int reason
-        if not self.manual and lots > self.room[slot_of(side)] - self.orders.open.lots[slot_of(side)]:
-            return COVERED  # it waits for the end of those that are being cancelled
+        cdef int64_t room = self.room[slot_of(side)]
+        if not self.manual and room < NO_BOUND and lots > room - self.orders.open.lots[slot_of(side)]:
+            self.waits = True
+            return COVERED  # sent once those that are being cancelled have ended
         new_order(order, us, side, ticks, lots if step_lots == 1 else lots - lots % step_lots, kind)
         order.level = level
         reason = COVERED if kind == LIMIT_MAKER and surely_sized(self, order) else self.size_fault(order)

@@ -133,14 +133,14 @@ class Strategy:
 
     def further(self, step: Step | None = None) -> "list[FurtherRow]":
         """Play all further backtests, and return their rows."""
-        rows = list[FurtherRow]()
+        rows, own = list[FurtherRow](), self.fills()
         for role, fills, rules, factor in self.settings():
             if sum(map(len, self.tapes)) > MANY_EVENTS:
                 trim_heap()
             row = None if fills is None else _row(self._play(fills, rules, step))
             if row is not None and rules.feed_kind != self.rules.feed_kind:
                 row["feed"] = rules.feed_kind
-            if row is not None and factor == 1.0 and isinstance(fills, QueueProbPower):
+            if row is not None and isinstance(fills, QueueProbPower) and strategy_of(fills) != strategy_of(own):
                 row["fills"] = f"{_WITH_EXPONENT}{fills.exponent:.4g}"
             rows.append((role, factor, row))
         return rows
@@ -164,9 +164,7 @@ class Strategy:
         model = self.fills()
         if self.estimate is None or type(model) is not QueueProbPower:
             return None
-        estimated = [
-            row for *_, row in further if row and row["fills"].startswith(_WITH_EXPONENT) and "feed" not in row
-        ]
+        estimated = [row for *_, row in further if row and row["fills"].startswith(_WITH_EXPONENT)]
         pnl = {"pnl_quoting": quoting_of(own), "pnl_at_estimate": quoting_of((estimated or [own])[0])}
         return {"played": model.exponent, **asdict(self.estimate), **pnl}
 

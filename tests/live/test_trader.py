@@ -32,7 +32,7 @@ class Half(Touch):
     """Quotes half the quantity once there is inventory."""
 
     def quote(self, view):
-        lots = 50 * STEP if view.inventory_lots else 100 * STEP
+        lots = 50 if view.inventory_lots else 100
         return Quotes(view.bid_ticks, view.ask_ticks, lots, lots)
 
 

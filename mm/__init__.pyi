@@ -165,8 +165,8 @@ class _BacktestKnobs(TypedDict, total=False):
     latency_threshold_ms: float | str | None
     """Time from sending an order to its acceptance beyond which quotes are pulled, in ms."""
     widen_bands: Mapping[str, Any] | list[Any] | str | None
-    """[[share of MAX_POSITION, factor], ...]: factor of the quotes' distance from the mid, from that
-    position off the target on.
+    """[[share of MAX_POSITION, factor], ...]: factor of the quotes' distance from the mid, from that far
+    off the target on.
     """
     size_ramp: Mapping[str, Any] | list[Any] | str | None
     """Fractions of QUOTE_QTY, one per day without a breach; a replay takes the first."""

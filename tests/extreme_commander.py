@@ -5,20 +5,18 @@ A command that runs until a signal gets one after a while.
 """
 
 import io
-import json
 import os
-import resource
 import shutil
 import signal
-import sys
-import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
+from typing import Any
 
 import click
 
+from extreme_process import answer_lines
 from mm.__main__ import COMMANDS, SECTIONS
 from mm.cli.frame import Program
 from mm.cli.options import KnobOption
@@ -28,7 +26,6 @@ from mm.sim.flow.scenario import SCENARIOS
 from mm.sim.flow.session import Session
 from state_servers import free_port
 
-SPARE_BYTES = 3 << 30
 RUNS_S = 1.5
 SYMBOL, DAYS = "SIMUSDT", ("20260105", "20260106", "20260107")
 TEXTS = ["0", "1", "-1", "5e-324", "1e-300", "1e-9", "0.3", "1e6", "1e9", "1e18", "1e300", "-1e300", "1e400"]
@@ -136,19 +133,11 @@ class Commander:
         return f"raised {code}: {err.getvalue()[-600:]!r}"
 
 
-def main() -> None:
-    """Answer each case of stdin."""
-    used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
-    resource.setrlimit(resource.RLIMIT_AS, (used + SPARE_BYTES, used + SPARE_BYTES))
-    scratch = Path(tempfile.mkdtemp(prefix="mm-extreme-"))
+def ready(scratch: Path) -> Callable[[dict[str, Any]], str]:
+    """Return the function that answers a case; commands run in *scratch*."""
     os.chdir(scratch)
-    try:
-        commander = Commander()
-        for line in sys.stdin:
-            print(json.dumps(commander.answer(json.loads(line))), flush=True)
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
+    return Commander().answer
 
 
 if __name__ == "__main__":
-    main()
+    answer_lines(ready)

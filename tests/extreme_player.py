@@ -4,17 +4,13 @@ Each answer is one line: ``ok``, ``refused`` with an error of ours, or ``raised`
 allocation beyond the limit is seen by whoever reads the answers.
 """
 
-import json
-import resource
-import shutil
-import sys
-import tempfile
 import traceback
 from pathlib import Path
 
 import numpy as np
 
 from engine_tapes import BEGIN_US, TEST
+from extreme_process import answer_lines
 from fill_predictors import written
 from mm.backtest.models import FILL_MODELS, QUOTE_MODELS, QUOTE_STEPS, declared
 from mm.backtest.replay import backtest as replay
@@ -35,7 +31,6 @@ from mm.sim.flow.session import Session
 from mm.tape.tape import Tape
 from rl_agents import agent_at
 
-SPARE_BYTES = 3 << 30
 GROUPS = (Execution, Account, Models, Risk, Sensitivity)
 REQUIRED_OF = {  # a value of each required parameter
     **dict.fromkeys(("delta_ticks", "least_ticks", "per_sigma", "shift_ticks", "extra_ticks", "q_max"), 2.0),
@@ -180,18 +175,5 @@ def cases() -> list[dict]:
     return [one for place, one in enumerate(found) if one not in found[max(place - 16, 0) : place]]
 
 
-def main() -> None:
-    """Answer each case of stdin."""
-    used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
-    resource.setrlimit(resource.RLIMIT_AS, (used + SPARE_BYTES, used + SPARE_BYTES))
-    scratch = Path(tempfile.mkdtemp(prefix="mm-extreme-"))
-    player = Player(scratch)
-    try:
-        for line in sys.stdin:
-            print(json.dumps(player.answer(json.loads(line))), flush=True)
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
-
-
 if __name__ == "__main__":
-    main()
+    answer_lines(lambda scratch: Player(scratch).answer)

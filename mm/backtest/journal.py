@@ -103,7 +103,8 @@ class Journal:
         mids: int64[rows, 2], instant and ``mid2_ticks`` (bid + ask) at every change; 0 means that
             the book was not valid from there on.
         spans: int64[rows, 2], begin and end of each stretch of time with a market: the book was valid, and the strategy
-            could quote (the market was open, its training over). They neither touch nor overlap.
+            could quote (the market was open, its training over). They neither touch nor overlap; in a journal that is
+            read in parts, one that begins where the last part's ended continues it.
         fill_reasons: What triggered a fill, by code ("trade_cross:trade").
         decisions: int64[rows, 10], columns ``DECISION_COLUMNS``, one row per requote; lots of -1: no quote. None
             if the rules do not request them.

@@ -162,7 +162,17 @@ def test_interrupted_run_leaves_the_same_journal(pair):
     chunks.play(in_parts, chunks.tapes)
     in_parts.look()
     for name in TABLES:
-        assert [row for part in in_parts.parts for row in getattr(part, name)] == getattr(whole, name)
+        rows = [row for part in in_parts.parts for row in getattr(part, name)]
+        assert (continued(rows) if name == "spans" else rows) == getattr(whole, name)
+
+
+def continued(spans):
+    """Return *spans* in which one that begins where the last one ended continues it: each look ends the one so far."""
+    found = []
+    for begin, end in spans:
+        continues = bool(found) and found[-1][1] == begin
+        found.append((found.pop()[0] if continues else begin, end))
+    return found
 
 
 @st.composite

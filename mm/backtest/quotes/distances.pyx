@@ -1449,6 +1449,7 @@ cdef double REACH_S = 1.5
 cdef double MEMORY_S = 10.0
 cdef double KEPT_SHARE = 0.1        # of the reach
 cdef double MET_SHARE = 0.5         # of the reach, behind a price at which an order was met
+cdef double COMES_REACHES = 10.0  # farther than the other side moves in that time
 cdef double MOST_TIMES = 32.0       # as many of these steps behind it, after several
 
 
@@ -1461,7 +1462,8 @@ cdef class Behind(Step):
 
     A fill, or a rejection of an order that would have crossed, is news of the market, and newer than the book that we
     know: the other side has come to that price. For `REACH_S` the side's best price is taken to be a tick and
-    `MET_SHARE` of the reach behind it; with each further one in that time, twice as far as before.
+    `MET_SHARE` of the reach behind it; with each further one in that time, twice as far as before. Across a spread of
+    more than `COMES_REACHES` reaches it has not come: that was an order that took ours, and no news of the other side.
     """
 
     cdef Distances told             # is told the reach, which its k follows; None if its distances have no k
@@ -1530,7 +1532,12 @@ cdef class Behind(Step):
         """Return the best price of a side: the known one, or behind a price at which an order of ours was just met."""
         cdef int slot = 1 if side > 0 else 0
         cdef double best = <double> (view.top.bid_ticks if side > 0 else view.top.ask_ticks)
-        if isnan(view.met_ticks[slot]) or 1e-6 * <double> (view.top.us - view.met_us[slot]) > REACH_S:
+        cdef double across = <double> (view.top.ask_ticks if side > 0 else view.top.bid_ticks)
+        if (
+            isnan(view.met_ticks[slot])
+            or 1e-6 * <double> (view.top.us - view.met_us[slot]) > REACH_S
+            or <double> side * (across - view.met_ticks[slot]) > COMES_REACHES * max(self.reach, 1.0)
+        ):
             self.met_us[slot] = NEVER
             return best
         if view.met_us[slot] != self.met_us[slot]:

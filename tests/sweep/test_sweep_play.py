@@ -23,7 +23,8 @@ def test_failed_point_is_named_and_the_others_are_kept(sweep_data, tmp_path):
     done = run_sweep(tmp_path, sweep_data, **knobs)
     assert done.returncode == 1
     assert done.stderr.count("\n") == 1
-    assert "2 of 4 points failed, the others are written: point 2 (ILL=raises): Own.quote raised" in done.stderr
+    assert "2 of 4 points failed, the others are written: point 2 (ILL=raises): my_own.py:" in done.stderr
+    assert "Own.quote raised RuntimeError: no idea" in done.stderr
     assert "point 3 (ILL=dies): its process ended with SIGKILL, 2 times" in done.stderr
     content = sweep_json(done, tmp_path)
     assert {row["point"]: row["status"] for row in content["rows"]} == {1: "ok", 4: "ok", 2: "failed", 3: "failed"}

@@ -78,7 +78,7 @@ def playing(run: Run, whole: "Backtest") -> "Iterator[tuple[Result, Callable[[Re
         the further backtests to its summary.
     """
 
-    if whole.further and whole.sensitivity.queue_exponent_file is not None:
+    if whole.sensitivity.queue_exponent_file is not None:
         run.input_file(whole.sensitivity.queue_exponent_file)
     with (
         run.progress("play", whole.events) as advance,

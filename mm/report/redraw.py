@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mm.backtest.replay import by_events
-from mm.backtest.sensitivity import Strategy
-from mm.cli.config import Day, Market
+from mm.backtest.sensitivity import ExponentEstimate, Strategy
+from mm.cli.config import Day, Market, Sensitivity
 from mm.cli.console import Console
 from mm.cli.task_knobs import Drawn
 from mm.commands import assemble
@@ -95,7 +95,7 @@ def market(redraw: Redraw, summary: Mapping[str, Any]) -> "MarketColumns | None"
 
 def _strategy(redraw: Redraw) -> "Strategy":
     """Return the strategy of the run: the same days, other markets, rules and models."""
-    setup, _ = Setup.of_manifest(redraw.run, redraw.places, redraw.trusted)
+    setup, known = Setup.of_manifest(redraw.run, redraw.places, redraw.trusted)
     day, market, models, account = setup.day, setup.market, setup.models, setup.account
     tapes = assemble.open_days(day, market, redraw.tapes)
     rules = assemble.rules(tapes[0], setup.execution, account, models, risk=setup.risk)
@@ -106,7 +106,9 @@ def _strategy(redraw: Redraw) -> "Strategy":
     if forward:
         builder.use(read_fitted(redraw.run.folder / SCHEDULE))
     rules = assemble.with_micro_price(None, rules, builder.quotes(), day, market, tapes[0], redraw.tapes)
-    return Strategy(tapes, rules, builder.quotes, builder.fills, builder.intensity, account.seed)
+    path = known.group(Sensitivity).queue_exponent_file
+    estimate = None if path is None else ExponentEstimate.read(path, tapes[0].symbol)
+    return Strategy(tapes, rules, builder.quotes, builder.fills, builder.intensity, account.seed, estimate)
 
 
 def _check_same(run: Found, again: Mapping[str, Any], summary: Mapping[str, Any]) -> None:

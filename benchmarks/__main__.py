@@ -12,10 +12,10 @@ import click
 from benchmarks.kept import changes, circumstances, earlier, keep, load, stamp
 from benchmarks.turns import NO_EVENTS, QUOTE_QTY, Bench, Measured, recorded
 from mm.base.knobs import PATH, integer, knob, number
-from mm.cli.config import Results
 from mm.cli.console import Console
 from mm.cli.frame import command
 from mm.errors import MMError
+from mm.play.knobs import Results
 
 # Modules and functions by name; they are imported when they are measured, so that --help needs no numpy.
 MEASUREMENTS = {"engine": "engine:measure", "parse": "commands:parse", "startup": "commands:startup"}

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from benchmarks.turns import FAR_K, GAMMA, PYTHON, Aim, Bench, Measured, ProcessResult, Row, at_most, run
 from mm.backtest.rules import Account, Execution
 from mm.base.knobs import knobs, shown
-from mm.cli.config import Models
+from mm.play.knobs import Models
 
 if TYPE_CHECKING:
     from mm.backtest.fills.base import OrderView, TradeView

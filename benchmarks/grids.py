@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Any
 
 from benchmarks.turns import PYTHON, Aim, Bench, Measured, ProcessResult, Row, run
 from mm.backtest.rules import Account, Execution
-from mm.cli.config import Models
 from mm.errors import UsageError
+from mm.play.knobs import Models
 
 if TYPE_CHECKING:
     from mm.backtest.rules import Rules

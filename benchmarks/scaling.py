@@ -25,12 +25,12 @@ from typing import Any
 from benchmarks.turns import PYTHON, clean_environment, run
 from benchmarks.yardstick import Yardstick
 from mm.backtest.rules import Account, Execution
-from mm.cli.config import Day, Market, Models
 from mm.cli.console import Console
 from mm.commands.assemble import open_days
 from mm.commands.setup import Setup
 from mm.dayfolder.layout import DayFolder
 from mm.errors import MMError
+from mm.play.knobs import Day, Market, Models
 from mm.sweep.engines import on_cluster
 from mm.sweep.findings import POINTS, SERIES, SWEEP, TABLE
 from mm.sweep.grid import axes_for, points_of

@@ -55,7 +55,7 @@ REQUIRED_PARAMS = {  # parameters that a model requires
 PLAY_CODE = """
 import json, sys
 from mm.backtest.rules import Account, Execution
-from mm.cli.config import Day, Market, Models
+from mm.play.knobs import Day, Market, Models
 from mm.sweep.store import code_of
 from mm.sweep.play import play
 from mm.commands.setup import Setup

@@ -17,11 +17,11 @@ from mm.backtest.live_feed import feed_events
 from mm.backtest.preset import ALWAYS, PLAIN, PRESETS
 from mm.backtest.risk import NO_RISK, limits_of
 from mm.catalog.simulation import ALPHAVANTAGE, KEY, LIMITS, REPLAY, SYNTHETIC, YAHOO, TradingInterface
-from mm.cli.config import Results
 from mm.cli.console import Console, write_line
 from mm.clock import DAY_ZONE, US_PER_S, day_of, now_us, run_stamp
 from mm.errors import UsageError
 from mm.instrument import Instrument
+from mm.play.knobs import Results
 from mm.sim.flow.market import Flow
 from mm.sim.flow.scenario import FIELDS, chosen
 from mm.sim.flow.session import STEP_US, Session

@@ -7,21 +7,11 @@ import click
 from mm.backtest.risk import Risk
 from mm.backtest.rules import Account, Execution
 from mm.base.knobs import ONE_DAY, REQUIRED, integer, knob, matching
-from mm.cli.calibration_knobs import Calibration, Fit, PlayedCalibration, Windows
-from mm.cli.config import (
-    DamagedDay,
-    Day,
-    Market,
-    Models,
-    OrdersFile,
-    OtherMarkets,
-    Output,
-    Results,
-    Sensitivity,
-    Source,
-)
+from mm.cli.config import OrdersFile, Output
 from mm.cli.frame import command, runner
 from mm.cli.task_knobs import ManyDays, Sweep, Workers
+from mm.play.calibration_knobs import Calibration, Fit, PlayedCalibration, Windows
+from mm.play.knobs import DamagedDay, Day, Market, Models, OtherMarkets, Results, Sensitivity, Source
 
 backtest = runner(
     *("backtest", Day, Market, Execution, Account, Models, OtherMarkets, Risk, Sensitivity, OrdersFile),

@@ -7,11 +7,12 @@ import click
 
 from mm.backtest.rules import Account, Execution
 from mm.base.knobs import JSON_OBJECT, ONE_DAY, PATH, REQUIRED, SYMBOL, integer, knob, matching, number
-from mm.cli.calibration_knobs import Calibration, Comparison, Fit, Windows
-from mm.cli.config import DamagedDay, Day, Market, Models, OrdersFile, Results, Source
+from mm.cli.config import OrdersFile
 from mm.cli.frame import command, runner
 from mm.clock import us_from_ms
 from mm.errors import UsageError
+from mm.play.calibration_knobs import Calibration, Comparison, Fit, Windows
+from mm.play.knobs import DamagedDay, Day, Market, Models, Results, Source
 
 calibrate = runner(
     *("calibration", Day, Market, Calibration, Fit, Execution, Account, OrdersFile),

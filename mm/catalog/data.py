@@ -7,10 +7,11 @@ from pathlib import Path
 import click
 
 from mm.base.knobs import DAYS, ONE_DAY, PATH, SYMBOL, day_list, decimal, knob, matching, one_of
-from mm.cli.config import DamagedDay, Market, Name, Results, Source
+from mm.cli.config import Name
 from mm.cli.frame import command
 from mm.cli.task_knobs import BinanceMarket, PublicFiles, Recorder, Sources, Streams
 from mm.errors import UsageError
+from mm.play.knobs import DamagedDay, Market, Results, Source
 
 _STATUS = click.Option(["--status"], is_flag=True, help="Print the state of the recording, without recording.")
 

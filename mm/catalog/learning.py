@@ -1,9 +1,9 @@
 """The commands of learning: knobs, arguments and help."""
 
 from mm.backtest.rules import Account, Execution
-from mm.cli.config import Day, Market, Models
 from mm.cli.frame import command, runner
 from mm.cli.task_knobs import HeldOutDays, Learning, Refereed, TrainedAgent
+from mm.play.knobs import Day, Market, Models
 
 rl_train = runner(
     "rl_train",

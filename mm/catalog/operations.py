@@ -7,12 +7,13 @@ import click
 
 from mm.base.doors import ROLES
 from mm.base.knobs import PATH, REQUIRED, SWITCH, SYMBOL, SYMBOLS, base_url, integer, knob, matching, number, one_of
-from mm.cli.config import Doors, Results
+from mm.cli.config import Doors
 from mm.cli.frame import command
 from mm.live.knobs import BOX, PRODUCTION, TESTNET, VenueUrls
 from mm.live.order_access import AUDIT_TYPES
 from mm.live.state_stores import SHOWN, StateStores
 from mm.live.trade_venue import addresses
+from mm.play.knobs import Results
 
 
 @dataclass(frozen=True, kw_only=True)

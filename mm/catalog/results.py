@@ -7,9 +7,10 @@ import click
 
 from mm.base.knobs import PATH, integer, knob, matching
 from mm.cli.completion import runs as run_ids
-from mm.cli.config import Doors, Pages, Results
+from mm.cli.config import Doors
 from mm.cli.frame import command
 from mm.cli.task_knobs import Drawn
+from mm.play.knobs import Pages, Results
 
 TRUST = click.Option(
     ["--trust"],

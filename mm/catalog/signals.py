@@ -7,9 +7,9 @@ import click
 
 from mm.base.knobs import REQUIRED, integer, knob, number, numbers, one_of
 from mm.catalog.results import TRUST
-from mm.cli.config import Day, Market, OtherMarkets
 from mm.cli.frame import command, runner
 from mm.cli.task_knobs import SignalColumns
+from mm.play.knobs import Day, Market, OtherMarkets
 
 signals_list = command(
     body="mm.commands.signals:list_command",

@@ -24,9 +24,10 @@ from mm.base.knobs import (
     one_of,
     shown,
 )
-from mm.cli.config import Doors, Results, Source
+from mm.cli.config import Doors
 from mm.cli.frame import command
 from mm.errors import UsageError
+from mm.play.knobs import Results, Source
 from mm.sim.flow.scenario import SCENARIOS, ScenarioParameters
 
 _SEED = "Seed of all random draws"

@@ -10,7 +10,6 @@ from mm.backtest.rules import Account, Execution
 from mm.base.knobs import PATH, REQUIRED, SWITCH, SYMBOLS, base_url, knob, one_of
 from mm.catalog.results import TRUST
 from mm.cli.completion import runs as run_ids
-from mm.cli.config import Market, Models, OtherMarkets, Results
 from mm.cli.frame import command, runner
 from mm.cli.task_knobs import PerSymbol, Recorder, Sources
 from mm.errors import UsageError
@@ -27,6 +26,7 @@ from mm.live.knobs import (
 )
 from mm.live.state_stores import LiveStore, StateStores
 from mm.live.trade_venue import addresses
+from mm.play.knobs import Market, Models, OtherMarkets, Results
 
 STRATEGY = (Market, Execution, Account, Models, OtherMarkets, Risk)
 """The groups of a strategy, whose knobs may differ between symbols."""

@@ -21,12 +21,13 @@ import click
 from click.core import ParameterSource
 
 from mm.base.knobs import REQUIRED, SWITCH, Knob, ServerUrl, as_flags, closest, is_switch, knobs, parameter_way, shown
-from mm.cli.config import Day, Output, Terminal
+from mm.cli.config import FROM_RUNS, Output, Terminal
 from mm.cli.console import Console, write_line
 from mm.cli.interrupts import Interrupted, interruptible
 from mm.cli.options import FILE, KnobOption, heading, is_short, write_options
 from mm.cli.settings_file import VARIABLE, env_file, settings_file
 from mm.errors import DataError, MissingExtra, MMError, TryLater, UnknownModel
+from mm.play.knobs import Day
 
 DISTRIBUTION = "mm-research"
 """The name of the package, whose import is mm."""
@@ -359,7 +360,7 @@ def _resolved(groups: Sequence[type], params: Mapping[str, Any]) -> dict[str, An
     """Return *params* with the values of knobs that depend on other knobs."""
     found = dict(params)
     for group in groups:
-        found |= getattr(group, "resolved", dict)(found)
+        found |= FROM_RUNS.get(group, getattr(group, "resolved", dict))(found)
     return found
 
 

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from mm.base.knobs import closest, knobs
-from mm.cli.config import Day
 from mm.cli.console import Console
 from mm.cli.task_knobs import PerSymbol
 from mm.errors import Incomplete, MMError, SafetyError, UsageError
+from mm.play.knobs import Day
 from mm.runs.in_progress import Run, new_run
 from mm.runs.plan import Plan
 

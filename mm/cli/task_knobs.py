@@ -26,21 +26,9 @@ from mm.base.knobs import (
     number,
     one_of,
 )
-from mm.cli.calibration_knobs import Calibration, Fit, Windows
-from mm.cli.config import (
-    DamagedDay,
-    Day,
-    Doors,
-    Market,
-    Models,
-    OrdersFile,
-    OtherMarkets,
-    Output,
-    Pages,
-    Results,
-    Sensitivity,
-    Source,
-)
+from mm.cli.config import Doors, OrdersFile, Output
+from mm.play.calibration_knobs import Calibration, Fit, Windows
+from mm.play.knobs import DamagedDay, Day, Market, Models, OtherMarkets, Pages, Results, Sensitivity, Source
 
 if TYPE_CHECKING:
     from mm.base.doors import Door, Report

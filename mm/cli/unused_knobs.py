@@ -51,7 +51,7 @@ def _rules(kind: str, values: Values) -> Iterator[Rule]:
         yield ("object_store",), lambda values: None if values.get("cluster") else "CLUSTER is not set"
         yield ("search_holdout",), lambda values: None if values.get("search") else "SEARCH is not set"
     if kind == "sweep" and not values.get("sweep_walkforward", True):
-        from mm.cli.calibration_knobs import Calibration, Fit, Windows  # a backtest has none of them
+        from mm.play.calibration_knobs import Calibration, Fit, Windows  # a backtest has none of them
 
         yield _names(Calibration, Fit, Windows), lambda values: _unless(values, "sweep_walkforward", True)
     elif kind in ("calibration", "schedule", "walkforward", "sweep"):

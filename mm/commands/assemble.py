@@ -27,7 +27,6 @@ from mm.backtest.run_terms import (
     fraction_of,
 )
 from mm.base.knobs import groups_of
-from mm.cli.config import Day, Market, Models, OtherMarkets
 from mm.clock import missing_days, us_from_ms
 from mm.dayfolder.layout import USDM, day_folder, days_of
 from mm.dayfolder.ledger import LedgerView
@@ -37,6 +36,7 @@ from mm.instrument import E8, Instrument, e8, short_text
 from mm.models.builder import ModelBuilder, agent_files, check_names, read_fitted, takes_clustering
 from mm.models.nested_quotes import Tree, volatility
 from mm.models.other_markets import feed_of_market
+from mm.play.knobs import Day, Market, Models, OtherMarkets
 from mm.predict.artefact import ARRAYS, MODEL
 from mm.runs.in_progress import Run
 from mm.runs.trusted import FILES_NAMED, KEPT, KEPT_INDEX
@@ -48,8 +48,8 @@ if TYPE_CHECKING:
 
     from mm.calibration.calibrator import CalibrationConfig, FillsMeasured
     from mm.calibration.windows import Fallback, WindowPlan
-    from mm.cli.calibration_knobs import Calibration, Fit, Windows
     from mm.dayfolder.layout import DayFolder
+    from mm.play.calibration_knobs import Calibration, Fit, Windows
     from mm.tape.tape import Tape
 
 MICRO_PRICE = "micro_price"

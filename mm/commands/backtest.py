@@ -10,10 +10,11 @@ from mm.backtest.replay import by_events
 from mm.backtest.risk import Risk
 from mm.backtest.rules import Account, Execution
 from mm.backtest.summary_text import text_of
-from mm.cli.config import Day, Market, Models, OrdersFile, OtherMarkets, Sensitivity
+from mm.cli.config import OrdersFile
 from mm.commands import assemble
 from mm.models.builder import ModelBuilder, check_names, note_predictors
 from mm.models.play import Backtest
+from mm.play.knobs import Day, Market, Models, OtherMarkets, Sensitivity
 from mm.runs.in_progress import Run
 
 if TYPE_CHECKING:

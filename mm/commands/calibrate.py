@@ -17,11 +17,12 @@ from mm.calibration.hawkes import fit_hawkes, flow_of
 from mm.calibration.intervals import with_drift
 from mm.calibration.moves import adverse_selection, write_adverse_selection
 from mm.calibration.points import write_points
-from mm.cli.calibration_knobs import Calibration, Fit
-from mm.cli.config import Day, Market, OrdersFile
+from mm.cli.config import OrdersFile
 from mm.clock import US_PER_S
 from mm.commands import assemble
 from mm.errors import FitError
+from mm.play.calibration_knobs import Calibration, Fit
+from mm.play.knobs import Day, Market
 from mm.report.calibration import further_cards, page
 from mm.runs.in_progress import Run
 

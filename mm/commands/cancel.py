@@ -8,7 +8,6 @@ from pathlib import Path
 
 from mm.base.held_file import is_held
 from mm.catalog.trading import CancelAccess
-from mm.cli.config import OtherMarkets
 from mm.cli.console import Console
 from mm.clock import now_us
 from mm.errors import MMError, TryLater
@@ -27,6 +26,7 @@ from mm.live.order_canceller import (
 )
 from mm.live.trade_venue import quiet_file, trader_lock
 from mm.live.watchdog import AuditOrders
+from mm.play.knobs import OtherMarkets
 
 CONTEST_S = 10.0
 """Time, in s, after which orders that a running trader places anew are left to it."""

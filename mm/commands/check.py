@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 from mm.backtest.rules import Account, Execution
 from mm.catalog.backtests import Checked
-from mm.cli.config import Day, Market, Models, OtherMarkets
 from mm.cli.console import Console
 from mm.commands import assemble
 from mm.commands.setup import Setup
 from mm.errors import SafetyError
+from mm.play.knobs import Day, Market, Models, OtherMarkets
 from mm.probes.lookahead import Probe, file_watch, named_signal, with_model
 from mm.probes.lookahead_page import lookahead_page
 from mm.probes.signal_lookahead import SignalProbe

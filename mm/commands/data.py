@@ -10,7 +10,7 @@ import msgspec
 
 from mm.base.numbers import noun
 from mm.catalog.data import NamedDays, PublishedDay, Tables
-from mm.cli.config import DamagedDay, Market, Name, Results, Source
+from mm.cli.config import Name
 from mm.cli.console import Console
 from mm.cli.task_knobs import BinanceMarket, PublicFiles, Streams
 from mm.clock import now_us, run_stamp
@@ -23,6 +23,7 @@ from mm.dayfolder.seal import require_sealed
 from mm.errors import BrokenFile, DataError, NeverSynced, UsageError
 from mm.market_data.capture_import import CAPTURE_FORMS, ImportOptions, import_captures
 from mm.market_data.published import SAMPLE, PublishedFiles, fetch_day
+from mm.play.knobs import DamagedDay, Market, Results, Source
 
 if TYPE_CHECKING:
     from mm.dayfolder.seal import AlteredFile

@@ -10,12 +10,12 @@ from mm.backtest.risk import Risk
 from mm.backtest.rules import Account, Execution
 from mm.backtest.run_terms import OWN_MARKET
 from mm.base.numbers import number, signed
-from mm.cli.config import Day, Market, Models, OtherMarkets
 from mm.cli.task_knobs import ManyDays, Workers
 from mm.commands import assemble
 from mm.commands.setup import Setup
 from mm.errors import DataError, Incomplete, MissingDay
 from mm.models.builder import check_names
+from mm.play.knobs import Day, Market, Models, OtherMarkets
 from mm.report.evaluation import EVALUATION, page
 from mm.runs.in_progress import Run
 from mm.sweep.evaluation import DayMarket, EvaluatedDay, Row, evaluated

@@ -10,10 +10,10 @@ from mm.backtest.fills.hazard_fit import KIND, with_numbers
 from mm.backtest.io import load_day
 from mm.base.atomic_file import write_atomic
 from mm.catalog.calibration import Fitted, Hazard, Scored, VirtualLife
-from mm.cli.config import EXPONENT_FILE
 from mm.cli.console import Console
 from mm.dayfolder.layout import day_folder
 from mm.errors import DataError, FitError
+from mm.play.knobs import EXPONENT_FILE
 from mm.probes.hazard import brier_lines, hazard_file, held_out_scores
 from mm.probes.order_log import tape_of_log
 from mm.probes.queue_exponent import fit_exponent

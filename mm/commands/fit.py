@@ -5,9 +5,9 @@ from pathlib import Path
 
 from mm.calibration.fit_points import fit_poisson
 from mm.calibration.points import dependent_rows, read_points
-from mm.cli.calibration_knobs import Fit
 from mm.cli.console import Console
 from mm.errors import FitError
+from mm.play.calibration_knobs import Fit
 
 
 def main(console: Console, fit: Fit, points: Path) -> None:

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 from mm.base.numbers import fixed, signed
 from mm.base.user_code import import_trusted
 from mm.catalog.signals import PredictionTask
-from mm.cli.config import Day, Market, OtherMarkets
 from mm.cli.console import Console
 from mm.cli.task_knobs import SignalColumns
 from mm.commands import assemble
 from mm.commands.signals import OTHER_USUAL
 from mm.errors import FitError, UsageError
+from mm.play.knobs import Day, Market, OtherMarkets
 from mm.predict.apply import predict_over, rescore, write_predictions
 from mm.predict.artefact import ARRAYS, MODEL, Artefact, write
 from mm.predict.samples import Task, distances_of

@@ -19,7 +19,6 @@ from mm.calibration.fit_result import PoissonFit
 from mm.calibration.goodness import steadiness
 from mm.calibration.moves import adverse_selection
 from mm.calibration.points import read_points
-from mm.cli.calibration_knobs import Calibration, Fit
 from mm.cli.console import Console
 from mm.cli.task_knobs import Drawn
 from mm.commands import assemble
@@ -27,6 +26,7 @@ from mm.commands.calibrate import FIT, POINTS
 from mm.commands.reproduce import command_of
 from mm.commands.setup import GROUPS
 from mm.errors import BrokenFile, DataError, MMError, UsageError
+from mm.play.calibration_knobs import Calibration, Fit
 from mm.report.backtest import page as backtest_page
 from mm.report.calibration import further_cards
 from mm.report.calibration import page as calibration_page

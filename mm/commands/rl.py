@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 from mm.backtest.quotes.agent_file import read_agent, write_agent
 from mm.backtest.rules import Account, Execution
 from mm.base.user_code import import_trusted
-from mm.cli.config import Day, Market, Models
 from mm.cli.console import Console
 from mm.cli.task_knobs import HeldOutDays, Learning, Refereed, TrainedAgent
 from mm.commands import assemble
 from mm.dayfolder.layout import days_of
 from mm.errors import MissingDay, UsageError
+from mm.play.knobs import Day, Market, Models
 from mm.predict.predictor import Network
 from mm.report.agent_page import agent_page
 from mm.rl.closed_form import PAPER, LearnedPolicy, Share, brackets, utility

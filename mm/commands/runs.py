@@ -11,9 +11,9 @@ import polars as pl
 
 from mm.base.numbers import number
 from mm.catalog.results import LEVELS
-from mm.cli.config import Pages, Results
 from mm.cli.console import Console
 from mm.errors import DataError, UsageError
+from mm.play.knobs import Pages, Results
 from mm.report.frame import plotly_address
 from mm.report.run_columns import read_columns
 from mm.report.sheet import MOST_RUNS, difference_text

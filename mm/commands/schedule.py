@@ -11,13 +11,14 @@ from mm.backtest.summary_text import text_of
 from mm.calibration.hawkes import sentence
 from mm.calibration.intervals import drift_warning
 from mm.calibration.schedule import calibrator_of, why_unusable
-from mm.cli.calibration_knobs import Calibration, Comparison, Fit, PlayedCalibration, Windows
-from mm.cli.config import Day, Market, Models, OrdersFile, OtherMarkets, Sensitivity
+from mm.cli.config import OrdersFile
 from mm.commands import assemble
 from mm.commands.backtest import playing
 from mm.errors import FitError
 from mm.models.builder import ModelBuilder, check_names, note_predictors
 from mm.models.play import Backtest
+from mm.play.calibration_knobs import Calibration, Comparison, Fit, PlayedCalibration, Windows
+from mm.play.knobs import Day, Market, Models, OtherMarkets, Sensitivity
 from mm.report.run_columns import columns_of
 from mm.report.walkforward import page
 from mm.runs.in_progress import Run

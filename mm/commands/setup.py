@@ -11,10 +11,10 @@ from mm.backtest.risk import NO_RISK, Risk
 from mm.backtest.rules import Account, Execution
 from mm.base.knobs import FIT, PATH, Knob, knobs, shown
 from mm.base.user_code import NAME
-from mm.cli.config import NO_OTHERS, Day, Market, Models, OtherMarkets
 from mm.cli.unused_knobs import unused_knobs
 from mm.commands.assemble import artefacts, moved, moved_models
 from mm.models.builder import agent_files
+from mm.play.knobs import NO_OTHERS, Day, Market, Models, OtherMarkets
 from mm.predict.artefact import predictor_files
 from mm.runs.find import Found
 from mm.runs.trusted import InputPlaces, Playable, playable

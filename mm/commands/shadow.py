@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from mm.backtest.risk import Risk
 from mm.backtest.rules import Account, Execution
 from mm.catalog.trading import ShadowPlaces
-from mm.cli.config import Day, Market, Models, Name, OtherMarkets, Results, Source
+from mm.cli.config import Name
 from mm.cli.console import Console
 from mm.cli.interrupts import TradeSignals
 from mm.cli.symbol_runs import SymbolRun, in_each
@@ -31,6 +31,7 @@ from mm.live.terms import PaperKnobs, ShadowTerms
 from mm.market_data.days import DayWindow, WindowRule
 from mm.market_data.recorder import of_market, parts_of
 from mm.models.builder import check_names
+from mm.play.knobs import Day, Market, Models, OtherMarkets, Results, Source
 from mm.runs.find import find_run
 from mm.runs.in_progress import Run
 from mm.runs.trusted import InputPlaces

@@ -5,11 +5,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from mm.base.numbers import fixed
-from mm.cli.config import Day, Market, OtherMarkets
 from mm.cli.console import Console
 from mm.cli.task_knobs import SignalColumns
 from mm.commands import assemble
 from mm.errors import UsageError
+from mm.play.knobs import Day, Market, OtherMarkets
 from mm.report.figures import heat
 from mm.report.frame import card, chart, document, grid, header, interval, origin
 from mm.runs.in_progress import Run

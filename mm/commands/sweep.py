@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING
 
 from mm.backtest.risk import Risk
 from mm.backtest.rules import Account, Execution
-from mm.cli.calibration_knobs import Calibration, Fit, Windows
-from mm.cli.config import Day, Market, Models, OtherMarkets
 from mm.cli.task_knobs import Sweep, Workers
 from mm.commands import assemble
 from mm.commands.setup import Setup
 from mm.errors import FitError, UsageError
+from mm.play.calibration_knobs import Calibration, Fit, Windows
+from mm.play.knobs import Day, Market, Models, OtherMarkets
 from mm.report.sweep import page
 from mm.runs.in_progress import Run
 from mm.sweep.findings import PlayedPoint

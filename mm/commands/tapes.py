@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from mm.cli.config import Results
 from mm.cli.console import Console
 from mm.clock import US_PER_S, now_us
 from mm.errors import DataError, UsageError
+from mm.play.knobs import Results
 from mm.tape.kept_tapes import kept_days, to_prune
 
 if TYPE_CHECKING:

@@ -7,7 +7,6 @@ from dataclasses import replace
 from typing import Any, TypeVar
 
 from mm.backtest.rules import Account as PaperAccount
-from mm.cli.config import Market, Models, OtherMarkets
 from mm.cli.interrupts import TradeSignals
 from mm.cli.symbol_runs import Knobs, Leg, SymbolRun, in_each
 from mm.cli.task_knobs import Recorder, Sources
@@ -28,6 +27,7 @@ from mm.live.state_stores import StateStores
 from mm.live.terms import PaperKnobs
 from mm.live.trade_run import KILLED, TradeKnobs, TradeRun, write_trade
 from mm.live.trade_venue import addresses, check_switches
+from mm.play.knobs import Market, Models, OtherMarkets
 from mm.runs.in_progress import Run
 
 _SPOT = "spot"

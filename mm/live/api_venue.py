@@ -20,7 +20,6 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidHandshake, WebSocketException
 
 from mm.backtest.live_feed import FeedEvent, Row
-from mm.cli.config import Day
 from mm.clock import US_PER_S, day_of
 from mm.errors import SafetyError, TryLater, UsageError
 from mm.instrument import Instrument, e8, short_text, to_exchange_info
@@ -30,6 +29,7 @@ from mm.live.play import TradePlay, TradeStart
 from mm.live.terms import PaperKnobs, ShadowTerms
 from mm.live.trade_run import TradeEnd
 from mm.live.trader import KILL, TradeAccount, Trader, TraderParts
+from mm.play.knobs import Day
 from mm.tape.tape import DEPTH, GAP, SNAPSHOT
 
 if TYPE_CHECKING:

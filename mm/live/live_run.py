@@ -24,10 +24,10 @@ from mm.market_data.recording import Parts, Recording
 
 if TYPE_CHECKING:
     from mm.base.doors import Door
-    from mm.cli.config import Day
     from mm.cli.interrupts import TradeSignals
     from mm.live.account_limits import Account
     from mm.live.guard import Guard
+    from mm.play.knobs import Day
     from mm.runs.in_progress import Run
 
 

@@ -6,11 +6,11 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from mm.cli.config import Market, OtherMarkets, Source
 from mm.cli.task_knobs import Recorder
 from mm.errors import UsageError
 from mm.live.play import STEP_S, Follower, PaperPlay
 from mm.market_data.recording import Recording
+from mm.play.knobs import Market, OtherMarkets, Source
 from mm.signals.other_feed import OtherFeed
 
 if TYPE_CHECKING:

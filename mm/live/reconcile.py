@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mm.backtest.result import LEGS
-from mm.cli.config import Market
 from mm.clock import us_from_ms
 from mm.dayfolder.layout import DayFolder, day_folder, existing
 from mm.dayfolder.ledger import whole_events
@@ -24,6 +23,7 @@ from mm.live.decisions import LAG, decisions_name, decisions_of, lag_quantiles, 
 from mm.live.other_markets import FOREVER_US
 from mm.live.play import PaperPlay
 from mm.live.terms import PaperKnobs, ShadowTerms
+from mm.play.knobs import Market
 from mm.signals.other_feed import OtherFeed
 from mm.tape.columns import ROW_COLUMNS, TOP_COLUMNS
 from mm.tape.load import load_day

@@ -27,7 +27,7 @@ from mm.report.run_columns import columns_of
 from mm.runs.trusted import COPIES
 
 if TYPE_CHECKING:
-    from mm.cli.config import Day
+    from mm.play.knobs import Day
 from mm.runs.in_progress import Run
 
 REFRESH_S = 0.05

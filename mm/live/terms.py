@@ -15,7 +15,6 @@ import msgspec
 
 from mm.backtest.risk import Risk
 from mm.backtest.rules import Account, Execution, Rules
-from mm.cli.config import Day, Market, Models, OtherMarkets
 from mm.commands.assemble import MICRO_PRICE, micro_price_before, warn_of_fees
 from mm.commands.assemble import rules as rules_of
 from mm.errors import BrokenFile, TryLater, UsageError
@@ -24,6 +23,7 @@ from mm.live.trade_venue import untrusted
 from mm.market_data.grid import Grid
 from mm.market_data.venue import Answer, DepthSnapshot, ExchangeInfo
 from mm.models.builder import ModelBuilder
+from mm.play.knobs import Day, Market, Models, OtherMarkets
 from mm.signals.micro_price import MicroPriceFit
 from mm.tape.tape import Tape
 

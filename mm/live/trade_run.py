@@ -54,10 +54,10 @@ from mm.market_data.recording import Parts, Recording
 if TYPE_CHECKING:
     from mm.backtest.live_feed import FeedEvent
     from mm.backtest.result import Result
-    from mm.cli.config import Day
     from mm.live.keys import Credentials
     from mm.live.knobs import VenueUrls
     from mm.live.leg_run import LegRun
+    from mm.play.knobs import Day
     from mm.runs.in_progress import Run
 
 _Found = TypeVar("_Found")

@@ -18,7 +18,7 @@ import msgspec
 
 from mm.base.atomic_file import process_exists
 from mm.base.knobs import knobs, shown
-from mm.cli.config import Name, Source
+from mm.cli.config import Name
 from mm.cli.console import Console
 from mm.cli.frame import named
 from mm.cli.interrupts import at_ending_signals
@@ -37,6 +37,7 @@ from mm.market_data.supervisor import InProcessRecordings, Supervisor, shares, w
 from mm.market_data.venue import OtherMarket
 from mm.market_data.ws_link import GATHER_S
 from mm.market_data.ws_stream import WsStream
+from mm.play.knobs import Source
 
 if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger as Logger

@@ -13,13 +13,13 @@ from mm.backtest.risk import Risk
 from mm.backtest.rules import Account, Execution, Rules
 from mm.backtest.sensitivity import ExponentEstimate, Strategy, again, with_band
 from mm.base.knobs import as_arguments, groups_of, knobs
-from mm.cli.config import Models, Sensitivity
 from mm.clock import US_PER_S
 from mm.commands import assemble
 from mm.errors import UsageError
 from mm.models.builder import ModelBuilder, check_names
 from mm.models.names import construct
 from mm.models.other_markets import feeds_given
+from mm.play.knobs import Models, Sensitivity
 from mm.signals.micro_price import MicroPriceFit
 from mm.tape.columns import MANY_EVENTS, trim_heap
 from mm.tape.load import tapes_given

@@ -13,13 +13,13 @@ from mm.backtest.models import FILL_MODELS, QUOTE_MODELS
 from mm.backtest.quotes.base import QuoteModel
 from mm.base.user_code import load_class
 from mm.calibration.schedule import Schedule
-from mm.cli.config import Day, Models
 from mm.commands import assemble
 from mm.commands.setup import Setup, users_models
 from mm.dayfolder.layout import DayFolder
 from mm.errors import DataError, UnknownModel, UsageError
 from mm.models.builder import ModelBuilder, read_fitted
 from mm.models.names import FILL_HOOKS, QUOTE_HOOKS, resolve
+from mm.play.knobs import Day, Models
 from mm.predict.artefact import FOLDER
 from mm.probes import run_comparison as test
 from mm.probes.counterfactual import (

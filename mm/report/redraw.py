@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 from mm.backtest.replay import by_events
 from mm.backtest.sensitivity import ExponentEstimate, Strategy
-from mm.cli.config import Day, Market, Sensitivity
 from mm.cli.console import Console
 from mm.cli.task_knobs import Drawn
 from mm.commands import assemble
 from mm.commands.setup import Setup
 from mm.errors import Mismatch, MMError
 from mm.models.builder import ModelBuilder, read_fitted
+from mm.play.knobs import Day, Market, Sensitivity
 from mm.report.run_columns import market_of
 from mm.runs.find import Found
 from mm.runs.trusted import InputPlaces, check_inputs, playable

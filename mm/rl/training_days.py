@@ -14,12 +14,12 @@ from mm.backtest.quotes.agent_file import AgentTerms
 from mm.backtest.rules import Account, Execution, Rules
 from mm.base.knobs import as_arguments, groups_of
 from mm.calibration.fit_result import PoissonFit
-from mm.cli.config import Models
 from mm.clock import US_PER_S
 from mm.commands import assemble
 from mm.errors import DataError, FitError, Mismatch, NeverSynced, UsageError
 from mm.instrument import E8, short_text
 from mm.models.builder import ModelBuilder
+from mm.play.knobs import Models
 from mm.signals.compute import compute
 from mm.signals.families import SIGNALS
 from mm.tape.load import load_day

@@ -12,10 +12,11 @@ from mm.backtest.models import FILL_MODELS, QUOTE_MODELS
 from mm.backtest.risk import Risk
 from mm.backtest.rules import Account, Execution
 from mm.base.knobs import Knob, axes_of, closest, knobs
-from mm.cli.config import Day, Market, Models, OtherMarkets, Output
+from mm.cli.config import Output
 from mm.commands.setup import Setup
 from mm.errors import MMError, UsageError
 from mm.models.names import accepted_by, resolve
+from mm.play.knobs import Day, Market, Models, OtherMarkets
 
 KNOB, QUOTE, FILL = "knob", "quote", "fill"
 FLAG = "--grid (GRID)"

@@ -24,12 +24,12 @@ from mm.backtest.metrics.pnl import account_of, changes_60s
 from mm.backtest.metrics.summary import point_summary
 from mm.backtest.replay import backtest
 from mm.backtest.sensitivity import with_band
-from mm.cli.config import Day, Market, OtherMarkets
 from mm.commands import assemble
 from mm.commands.setup import Setup
 from mm.errors import Mismatch, MMError, ModelError
 from mm.models.builder import ModelBuilder, fitted_from
 from mm.models.other_markets import feed_of_market
+from mm.play.knobs import Day, Market, OtherMarkets
 from mm.signals.micro_price import MicroPriceFit
 from mm.sweep.store import code_of
 from mm.tape.load import open_kept

@@ -18,13 +18,13 @@ from mm.backtest.risk import Risk
 from mm.backtest.rules import Account, Execution
 from mm.base.knobs import as_arguments, groups_of, knobs
 from mm.base.numbers import number, probability, signed
-from mm.cli.config import Day, Market, Models, OtherMarkets
 from mm.cli.settings_file import LEFT_OUT
 from mm.cli.task_knobs import GROUPS, Sweep, Workers
 from mm.clock import US_PER_S
 from mm.commands.assemble import open_days, open_others
 from mm.commands.setup import Setup
 from mm.errors import Incomplete, UsageError
+from mm.play.knobs import Day, Market, Models, OtherMarkets
 from mm.report.sweep import points_table
 from mm.runs.in_progress import Run
 from mm.sweep.engines import module_path_env

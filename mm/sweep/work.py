@@ -16,8 +16,6 @@ from mm.base.code_identity import digest, hash_file
 from mm.calibration.calibrate import artefact, measure
 from mm.calibration.hawkes import fit_hawkes, flow_of
 from mm.calibration.schedule import why_unusable
-from mm.cli.calibration_knobs import Windows
-from mm.cli.config import Models
 from mm.cli.task_knobs import Workers
 from mm.commands import assemble
 from mm.commands.assemble import unfitted
@@ -25,6 +23,8 @@ from mm.commands.schedule import study_days, write_study
 from mm.commands.setup import Setup, users_models
 from mm.errors import FitError, ModelError, UsageError
 from mm.models.builder import ModelBuilder, agent_files, fitted_from, note_predictors
+from mm.play.calibration_knobs import Windows
+from mm.play.knobs import Models
 from mm.predict.artefact import Artefact
 from mm.runs.in_progress import Run
 from mm.signals.other_feed import OtherFeed

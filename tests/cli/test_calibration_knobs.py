@@ -3,8 +3,8 @@
 import pytest
 
 from mm.calibration.calibrator import DELTAS
-from mm.cli.calibration_knobs import Calibration
 from mm.cli.task_knobs import GROUPS
+from mm.play.calibration_knobs import Calibration
 
 
 @pytest.mark.parametrize(

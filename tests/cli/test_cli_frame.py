@@ -11,10 +11,11 @@ from mm import errors
 from mm.backtest.rules import Execution
 from mm.base.knobs import REQUIRED, Reader, knob
 from mm.calibration.calibrator import DELTAS
-from mm.cli.calibration_knobs import Calibration
-from mm.cli.config import Day, Models, Output, Results
+from mm.cli.config import Output
 from mm.cli.console import Console
 from mm.cli.frame import Command, Program, command, runner
+from mm.play.calibration_knobs import Calibration
+from mm.play.knobs import Day, Models, Results
 from mm.runs.in_progress import Run
 from mm.runs.manifest import read_manifest
 from support import ROOT, run_python

@@ -5,10 +5,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mm.base.knobs import REQUIRED, Knob, day_list, knobs, shown
-from mm.cli import config as c
 from mm.cli.task_knobs import GROUPS
 from mm.clock import next_day, parse_day
 from mm.errors import UsageError
+from mm.play import knobs as c
 
 EVERY = [one for group in GROUPS for one in knobs(group)]
 BY_NAME = {one.name: one for one in EVERY}

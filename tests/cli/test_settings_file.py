@@ -8,11 +8,11 @@ from click.testing import CliRunner, Result
 
 from mm.__main__ import main
 from mm.backtest.rules import Execution
-from mm.cli.config import Day, Models
 from mm.cli.frame import runner
 from mm.cli.settings_file import env_file, settings_file
 from mm.cli.task_knobs import Sweep
 from mm.errors import BrokenFile, DataError, UsageError
+from mm.play.knobs import Day, Models
 from mm.runs.in_progress import Run
 from mm.runs.manifest import read_manifest
 

@@ -2,9 +2,9 @@
 
 import pytest
 
-from mm.cli.config import Day, Market
 from mm.commands import assemble
 from mm.errors import MissingDay
+from mm.play.knobs import Day, Market
 from strategies import DAY, START_US, Story, price, qty
 
 

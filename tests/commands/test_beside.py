@@ -8,12 +8,12 @@ import pytest
 import engine_chance
 from mm.backtest.quotes.simple import FixedSpread
 from mm.backtest.rules import Account, Execution
-from mm.cli.config import Models, Sensitivity
 from mm.commands import assemble
 from mm.commands.backtest import beside
 from mm.errors import ModelError
 from mm.models.builder import ModelBuilder
 from mm.models.play import Backtest
+from mm.play.knobs import Models, Sensitivity
 
 SEED = next(seed for seed in range(500) if len(engine_chance.case_of(seed).tapes[0]) > 90)
 WAIT_S = 30

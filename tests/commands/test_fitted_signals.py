@@ -13,11 +13,11 @@ import mm.signals
 from mm.__main__ import main
 from mm.backtest.risk import Risk
 from mm.backtest.rules import Account, Execution
-from mm.cli.config import Day, Market, Models
 from mm.errors import Mismatch, UsageError
 from mm.instrument import Instrument, to_exchange_info
 from mm.live.play import PaperPlay, TradePlay, TradeStart
 from mm.live.terms import PaperKnobs, ShadowTerms
+from mm.play.knobs import Day, Market, Models
 from mm.predict.artefact import Artefact, predictors_of
 
 SYMBOL, DAYS = "SIMUSDT", ("20260105", "20260106")

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from mm.base.knobs import OTHERS
-from mm.cli.config import OtherMarkets
+from mm.play.knobs import OtherMarkets
 from support import run_python
 
 MODEL = """

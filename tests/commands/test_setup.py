@@ -7,8 +7,8 @@ import pytest
 
 from mm.backtest.risk import Risk
 from mm.backtest.rules import Account, Execution
-from mm.cli.config import Day, Market, Models
 from mm.commands.setup import Setup, users_models
+from mm.play.knobs import Day, Market, Models
 
 
 def setup(day=None, **models):

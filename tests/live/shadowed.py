@@ -9,12 +9,12 @@ from tempfile import TemporaryDirectory
 from boxed import _LOG, PATIENCE_S, SYMBOL, Boxed
 from mm.backtest.risk import LIVE_DEFAULTS, Risk
 from mm.backtest.rules import Account, Execution
-from mm.cli.config import Market, Models
 from mm.live.decisions import decisions_name, decisions_of, write_decisions
 from mm.live.play import PaperPlay, ShadowFollower
 from mm.live.reconcile import reconcile
 from mm.live.terms import PaperKnobs, learn_terms
 from mm.market_data.recording import Recording
+from mm.play.knobs import Market, Models
 from mm.sim.wire.box import Box
 
 DAY = "20260105"

@@ -15,7 +15,6 @@ import pytest
 from msgspec import json as msgspec_json
 from shadowed import strategy
 
-from mm.cli.config import Market
 from mm.clock import now_us
 from mm.dayfolder.check import check_day
 from mm.dayfolder.layout import DayFolder
@@ -25,6 +24,7 @@ from mm.live import terms as live_terms
 from mm.live.kill_switch import KillSwitch
 from mm.live.terms import TERMS, ShadowTerms, learn_terms
 from mm.market_data.snapshot import RestClient
+from mm.play.knobs import Market
 from mm.sim.flow.scenario import SCENARIOS
 from mm.sim.flow.session import STEP_US, Session
 from mm.sim.wire.box import Box

@@ -12,10 +12,10 @@ from test_shadow import SYMBOL, ended, recorded, start_shadow
 from trading_box import page
 
 from mm.backtest.live_feed import FeedEvent
-from mm.cli.config import OtherMarkets
 from mm.clock import now_us
 from mm.errors import UsageError
 from mm.live.other_markets import OtherTaker, PairedPlay, check_seen
+from mm.play.knobs import OtherMarkets
 from mm.sim.flow.scenario import Follower, PoissonMarket
 from mm.sim.flow.session import STEP_US, Session
 from mm.sim.wire.box import Box

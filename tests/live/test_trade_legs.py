@@ -10,9 +10,9 @@ from trading_box import ended, page
 from trading_truth import log_rows
 
 from mm.backtest.rules import Account
-from mm.cli.config import Models, OtherMarkets
 from mm.commands.trade import legs_of
 from mm.errors import UsageError
+from mm.play.knobs import Models, OtherMarkets
 from state_servers import free_port
 from support import in_time, run_python
 

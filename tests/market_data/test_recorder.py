@@ -24,7 +24,7 @@ from usdm_exchange import STRIDE, UsdmExchange
 
 from captured import events, rows, tags
 from mm.catalog.data import record as main
-from mm.cli.config import Name, Source
+from mm.cli.config import Name
 from mm.cli.task_knobs import Recorder
 from mm.clock import iso, now_us
 from mm.dayfolder.check import check_day
@@ -33,6 +33,7 @@ from mm.dayfolder.layout import DayFolder
 from mm.dayfolder.line_files import lines_of_file
 from mm.market_data import recorder, recording
 from mm.market_data.days import RecordingWindow, WindowRule
+from mm.play.knobs import Source
 from support import ROOT, in_time
 
 TOP_N = 20

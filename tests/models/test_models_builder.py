@@ -11,7 +11,6 @@ from mm.backtest.fills.base import TradeCross
 from mm.backtest.quotes.simple import FixedSpread
 from mm.calibration.fit_result import FittedWindow, PoissonFit
 from mm.calibration.schedule import Schedule, Segment
-from mm.cli.config import Models
 from mm.commands.assemble import unfitted
 from mm.errors import BrokenFile, DataError, Mismatch, UnknownModel, UsageError
 from mm.models.builder import (
@@ -25,6 +24,7 @@ from mm.models.builder import (
     read_fitted,
     takes_clustering,
 )
+from mm.play.knobs import Models
 from mm.tape.tape import Tape
 
 S = 1_000_000

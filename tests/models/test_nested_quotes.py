@@ -9,11 +9,11 @@ from engine_tapes import TEST
 from mm.backtest.models import QUOTE_MODELS, QUOTE_STEPS, declared, trade_cross
 from mm.backtest.replay import backtest
 from mm.backtest.rules import Account, Execution
-from mm.cli.config import Models
 from mm.commands import assemble
 from mm.errors import MMError, UnknownModel, UsageError
 from mm.models.builder import ModelBuilder
 from mm.models.nested_quotes import DEEPEST, Tree, volatility
+from mm.play.knobs import Models
 from mm.tape.tape import Tape
 
 EVENTS = [

@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mm.catalog.results import runs_diff as main
-from mm.cli.config import Day, Output
+from mm.cli.config import Output
 from mm.cli.console import Console
+from mm.play.knobs import Day
 from mm.runs.diff import ABSENT, MOST_KEYS, file_difference
 from mm.runs.in_progress import PAGE, new_run
 from mm.runs.manifest import SetKnob, read_manifest, write_manifest

@@ -4,9 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from mm.cli.config import Day, Models, Output
+from mm.cli.config import Output, named_fit
 from mm.cli.console import Console
 from mm.errors import DataError, FitError
+from mm.play.knobs import Day
 from mm.runs.find import find_fit
 from mm.runs.in_progress import new_run
 from mm.runs.plan import Plan
@@ -66,8 +67,8 @@ def test_resolved_knob_contains_the_file_of_the_fit():
     """The manifest then names the file, and the run can be reproduced when another fit is the newest."""
     file = make_fit("a")
     params = {"symbol": "BTCUSDT", "out_root": OUT}
-    assert Models.resolved({**params, "fill_params_file": Path("last")}) == {"fill_params_file": file}
-    assert Models.resolved({**params, "fill_params_file": file}) == {}
-    assert Models.resolved({**params, "fill_params_file": None}) == {}
+    assert named_fit({**params, "fill_params_file": Path("last")}) == {"fill_params_file": file}
+    assert named_fit({**params, "fill_params_file": file}) == {}
+    assert named_fit({**params, "fill_params_file": None}) == {}
     several = {**params, "symbol": "BTCUSDT,ETHUSDT", "fill_params_file": Path("last")}
-    assert Models.resolved(several) == {}  # each symbol's own process finds its own fit
+    assert named_fit(several) == {}  # each symbol's own process finds its own fit

@@ -8,9 +8,10 @@ import pytest
 import mm
 from journals import run_terms, seeded
 from mm.backtest.result import Result
-from mm.cli.config import Day, Output
+from mm.cli.config import Output
 from mm.cli.console import Console
 from mm.errors import FitError, Incomplete, MissingDay, UsageError
+from mm.play.knobs import Day
 from mm.runs.in_progress import Run, new_run
 from mm.runs.manifest import SetKnob, read_manifest
 from mm.runs.plan import Plan

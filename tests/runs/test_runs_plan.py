@@ -4,9 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from mm.cli.config import Day, Output
+from mm.cli.config import Output
 from mm.cli.console import Console
 from mm.errors import RunExists, UsageError
+from mm.play.knobs import Day
 from mm.runs import plan as folders
 from mm.runs.in_progress import new_run
 from mm.runs.manifest import SetKnob

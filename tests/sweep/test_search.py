@@ -5,10 +5,10 @@ import json
 import pytest
 
 from mm.backtest.rules import Account, Execution
-from mm.cli.config import Day, Market, Models
 from mm.commands.setup import Setup
 from mm.dayfolder.layout import DayFolder
 from mm.errors import UsageError
+from mm.play.knobs import Day, Market, Models
 from mm.sim.flow.day import make_day
 from mm.sim.flow.scenario import SCENARIOS
 from mm.sim.flow.session import Session

@@ -8,10 +8,10 @@ from hypothesis import strategies as st
 
 from mm.backtest.rules import Account, Execution
 from mm.base.knobs import axes_of, knobs
-from mm.cli.config import Day, Market, Models
 from mm.cli.task_knobs import Sweep
 from mm.commands.setup import Setup
 from mm.errors import UsageError
+from mm.play.knobs import Day, Market, Models
 from mm.sweep.grid import Point, axes_for, points_of
 
 GRID = next(one for one in knobs(Sweep) if one.name == "grid")

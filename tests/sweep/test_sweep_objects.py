@@ -15,11 +15,11 @@ from sweep_desk import write_own_model
 from mm.backtest.fills.hazard_fit import FEATURES, digest_of
 from mm.backtest.risk import Risk
 from mm.backtest.rules import Account, Execution
-from mm.cli.config import Day, Market, Models
 from mm.commands.assemble import open_days
 from mm.commands.setup import Setup
 from mm.errors import BrokenFile, DataError, Mismatch, MissingExtra, UsageError
 from mm.instrument import short_text
+from mm.play.knobs import Day, Market, Models
 from mm.predict.artefact import ARRAYS, MODEL
 from mm.sweep import objects
 from mm.sweep.engines import in_process

@@ -7,9 +7,9 @@ import pytest
 
 from mm.backtest.rules import Account, Execution
 from mm.base import own_modules
-from mm.cli.config import Day, Market, Models
 from mm.commands.setup import Setup
 from mm.errors import UsageError
+from mm.play.knobs import Day, Market, Models
 from mm.sweep.store import Store, code_of, trial_of
 
 

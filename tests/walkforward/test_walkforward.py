@@ -23,10 +23,10 @@ from mm.calibration.intensities import intensity_of
 from mm.calibration.schedule import build_schedule
 from mm.calibration.window_fits import _as_json
 from mm.calibration.windows import MODES, WindowPlan
-from mm.cli.calibration_knobs import PlayedCalibration
-from mm.cli.config import Models
 from mm.dayfolder.layout import DayFolder
 from mm.errors import FitError, Mismatch, UsageError
+from mm.play.calibration_knobs import PlayedCalibration
+from mm.play.knobs import Models
 from mm.sim.flow.day import make_day
 from mm.sim.flow.scenario import PoissonMarket
 from mm.sim.flow.session import Session

@@ -18,7 +18,7 @@ from mm.base.knobs import (
     numbers_or,
     one_of,
 )
-from mm.cli.config import MODEL
+from mm.play.knobs import MODEL
 
 AUTO = "auto"
 DISTANCES = (1.0, 2.0, 3.0, 5.0, 8.0, 13.0)

@@ -87,6 +87,9 @@ OVERLAP = "overlap"
 One of the two has a wrong id, so the sequence of ids begins anew with the later one: see `ids_begin_anew`.
 """
 
+IDS_AGAIN = "ids_again"
+"""The kind of anomaly for an exchange that gives recorded ids again: the day is set aside, and begins anew."""
+
 RESTART, DISCONNECTED = "restart", "disconnected"
 """Causes of missing ids that were lost with the connection, whose time has no book."""
 

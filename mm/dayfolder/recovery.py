@@ -51,8 +51,10 @@ class RecoveredState:
         last_diff_id: Last update id of the recorded diffs; the last row may be a stale one. Without diffs, that of the
             last snapshot or frame; also that of the last snapshot if the ids were reset with it.
         last_diff_us: When it was received, µs; 0 if there is none.
+        last_diff_sent: When the exchange sent it, ms or µs; when it was received if that is not known.
         last_trade_id: Id of the last recorded trade.
         last_trade_us: When it was received, µs.
+        last_trade_sent: When the exchange sent it, ms; when it was received if that is not known.
         trade_holes: Missing trades that were not filled.
         knobs: Knobs of the last run, as written by it; empty if there was none.
         exchange_units: Units (``ms``, ``us``) of the exchange's stamps so far.
@@ -67,8 +69,10 @@ class RecoveredState:
     open_runs: tuple[str, ...] = ()
     last_diff_id: int | None = None
     last_diff_us: int = 0
+    last_diff_sent: int = 0
     last_trade_id: int | None = None
     last_trade_us: int = 0
+    last_trade_sent: int = 0
     trade_holes: tuple[MissingIds, ...] = ()
     knobs: Mapping[str, Any] = field(default_factory=dict)
     exchange_units: frozenset[str] = frozenset()
@@ -92,6 +96,7 @@ def recover(folder: DayFolder) -> RecoveredState:
     view = LedgerView(folder.events, tuple(whole_events(folder.events, rows)))
     last_diff, trades = _last_diff(tails[folder.diffs], view), tails[folder.trades]
     last_trade_id = _last_cell(folder.trades, trades, _TRADE_ID_COLUMN)
+    trade_us = _last_cell(folder.trades, trades, _TRADE_US_COLUMN) or 0
     first_trade_id = _cell(folder.trades, trades.head[1], _TRADE_ID_COLUMN) if trades.lines > 1 else None
     if trades.last.endswith(FROM_REST):
         last_trade_id = last_streamed_id(whole_rows(folder.trades, trades))
@@ -106,8 +111,10 @@ def recover(folder: DayFolder) -> RecoveredState:
         open_runs=tuple(run for run in view.runs if run not in ended),
         last_diff_id=_reached(last_diff.get("u"), tails[folder.frames]),
         last_diff_us=last_diff.get("recv_us", 0),
+        last_diff_sent=last_diff.get("E", last_diff.get("recv_us", 0)),
         last_trade_id=last_trade_id,
-        last_trade_us=_last_cell(folder.trades, trades, _TRADE_US_COLUMN) or 0,
+        last_trade_us=trade_us,
+        last_trade_sent=trade_us if trades.last.startswith(b",") else _last_cell(folder.trades, trades, 0) or 0,
         trade_holes=still_open(
             open_holes(((event.kind, event.details) for event in view.events), last_trade_id, first_trade_id),
             whole_rows(folder.trades, trades),

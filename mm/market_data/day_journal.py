@@ -279,7 +279,7 @@ class DayJournal:
         else:
             ids = {"stream": events.stream_of(message), "trade_id": events.trade_id_of(message)}
         self._anomaly(events.Anomaly(event.recv_us, "far_ids", ids))
-        self.quarantine(event.recv_us, STREAM, "its ids are far from those before it", event.raw, event.arrived_us)
+        self.quarantine(event.recv_us, STREAM, "its ids do not follow those before it", event.raw, event.arrived_us)
 
     def _anomaly(self, event: events.Anomaly) -> None:
         self.report.book.anomalies[event.kind] += 1

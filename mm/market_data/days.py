@@ -188,15 +188,15 @@ class Days:
     def open_again(self, writer: DayWriter, at_us: int, instrument: str | None) -> DayWriter:
         """Return a new writer for the day of *writer*, whose files were removed or replaced by another process.
 
-        The rest of the folder is moved to ``damaged``. *writer* is neither flushed nor closed.
+        If none is missing, the exchange gives recorded ids again. What there is of the folder is moved to ``damaged``.
+        *writer* is neither flushed nor closed.
         """
         files = ", ".join(path.name for path in writer.missing())
+        cause = f"removed while it was recorded: {files}" if files else "the exchange gives recorded ids again"
         moved_to = str(set_aside(writer.folder)) if writer.holds_folder() else None
         self._make(writer.folder)
         days = replace(self, own_id=False)
-        return days._opened(
-            writer.folder, at_us, instrument, {"cause": f"removed while it was recorded: {files}", "moved_to": moved_to}
-        )
+        return days._opened(writer.folder, at_us, instrument, {"cause": cause, "moved_to": moved_to})
 
     def withdraw(self, writer: DayWriter) -> bool:
         """Close *writer* and remove its folder, and those around it, if this run has made them; return whether it has.

@@ -8,15 +8,20 @@ held, without blocking others:
 - its connection continues at the known ids: it was wrong, and is refused, so that later ones are not compared with it;
 - nothing arrives for `DOUBT_S`: if nothing contradicts it, because nothing else has arrived on any connection since its
   own was opened, it is passed on; else it is refused, and a later message in that range still reveals the missing ids.
+
+An exchange that was set up again may give its ids again, not as far back: that shows on a connection that was opened
+after the last new id, by two messages in order with known ids, both sent `AGAIN_MS` or more after it.
 """
 
 from typing import NamedTuple
 
+from mm.clock import exchange_ms
 from mm.ids import went_back
 from mm.market_data.venue import AggTrade, DepthUpdate, TradePrint
 
 FAR_IDS = 1_000
 DOUBT_S = 0.5
+AGAIN_MS = 1_000
 
 Sequenced = DepthUpdate | TradePrint | AggTrade
 """A message with sequence ids."""
@@ -61,12 +66,14 @@ class Settled(NamedTuple):
     Attributes:
         right: Messages to pass on, in this order.
         wrong: Messages to refuse.
-        held: Whether the current message is in doubt itself.
+        held: Whether the current message is in doubt itself, or refused.
+        again: Whether it shows that the exchange gives known ids again.
     """
 
     right: tuple[Doubted, ...] = ()
     wrong: tuple[Doubted, ...] = ()
     held: bool = False
+    again: bool = False
 
 
 _NOTHING = Settled()
@@ -82,11 +89,17 @@ class Doubts:
     def __init__(self) -> None:
         self.held: Doubted | None = None
         self._refused_id: int | None = None
-        self._opened_at: dict[int | None, int | None] = {}
+        self._opened_at: dict[int | None, tuple[int | None, int]] = {}
+        self._again: tuple[int | None, int] | None = None  # connection and last id of the first message of known ids
 
-    def opened(self, conn: int, known_id: int | None) -> None:
-        """Record that connection *conn* was opened while the feed was at *known_id*."""
-        self._opened_at[conn] = known_id
+    def opened(self, conn: int, known_id: int | None, sent_ms: int) -> None:
+        """Record that *conn* was opened while the feed was at *known_id*, which the exchange had sent at *sent_ms*."""
+        self._opened_at[conn] = known_id, sent_ms
+
+    def forget(self) -> None:
+        """Forget all ids: the next message is the first one."""
+        self.held = self._refused_id = self._again = None
+        self._opened_at = dict.fromkeys(self._opened_at, (None, 0))
 
     def closed(self, conn: int) -> Settled:
         """Decide about the held message of *conn*, which has ended."""
@@ -99,6 +112,11 @@ class Doubts:
         """Process a message of a feed at *known_id*, and return the resulting decision."""
         held, (first_id, last_id) = self.held, ids_of(message)
         if not is_far(known_id, first_id, last_id):
+            if self._is_known(message, last_id, conn, known_id):
+                again = self._again is not None and self._again[0] == conn and self._again[1] < last_id
+                self._again = conn, last_id
+                refused = Doubted(recv_us, conn, message, raw, now_s, first=True)
+                return Settled(wrong=(refused,), held=True, again=again)
             if held is None or held.conn != conn:
                 self.held = held and held._replace(first=False)
                 return _NOTHING
@@ -110,7 +128,7 @@ class Doubts:
         if near and not again:
             self.held = self._refused_id = None
             return Settled(right=(held,) if held else ())
-        first = conn in self._opened_at and self._opened_at[conn] == known_id
+        first = conn in self._opened_at and self._opened_at[conn][0] == known_id
         self.held = Doubted(recv_us, conn, message, raw, now_s + DOUBT_S, first)
         return Settled(wrong=(held,) if held else (), held=True)
 
@@ -121,6 +139,12 @@ class Doubts:
     def rest(self) -> Settled:
         """Decide about the held message: nothing more will arrive."""
         return self._give_up() if self.held else _NOTHING
+
+    def _is_known(self, message: Sequenced, last_id: int, conn: int | None, known_id: int | None) -> bool:
+        """Return whether a message has known ids, although it was sent later, on a connection that had no new ones."""
+        opened_id, sent_ms = self._opened_at.get(conn, (None, 0))
+        known = known_id is not None and last_id <= known_id == opened_id
+        return known and exchange_ms(message.E) >= sent_ms + AGAIN_MS
 
     def _give_up(self) -> Settled:
         """Decide without a further message."""

@@ -15,7 +15,7 @@ import msgspec
 
 from mm.dayfolder.day_grids import GridChange, read_grids, with_history
 from mm.dayfolder.day_writer import DayWriter
-from mm.dayfolder.ledger import RESTART
+from mm.dayfolder.ledger import IDS_AGAIN, RESTART
 from mm.dayfolder.rows import REST, STREAM
 from mm.errors import BrokenFile, Mismatch, OffGrid
 from mm.instrument import Instrument, from_exchange_info, short_text
@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger as Logger
 
 DAY_OVER, DAY_REMOVED = "day_over", "day_removed"
-CONTINUING_REASONS = (DAY_OVER, DAY_REMOVED)
+CONTINUING_REASONS = (DAY_OVER, DAY_REMOVED, IDS_AGAIN)
 """Reasons for the end of a day that do not end the recording."""
 _SEQUENCED = (TradePrint, DepthUpdate, AggTrade)
 _BROKEN = (ValueError, RecursionError, Futures, OffGrid, msgspec.MsgspecError)
@@ -112,8 +112,10 @@ class LiveSession:
         before = PreviousRun(
             update_id=earlier.last_diff_id,
             update_us=earlier.last_diff_us,
+            update_sent=earlier.last_diff_sent,
             trade_id=earlier.last_trade_id,
             trade_us=earlier.last_trade_us,
+            trade_sent=earlier.last_trade_sent,
             missing_trades=earlier.trade_holes,
             cause=RESTART,
         )
@@ -350,7 +352,7 @@ class LiveSession:
             writer: The new day, after its opening events.
             at_us: When it begins, µs.
             carry: Whether it directly follows the old one, so that the book may be carried over.
-            reason: Why the old one has ended.
+            reason: Why the old one has ended; after `IDS_AGAIN` the ids begin anew.
         """
         attempt, before = self._attempt, self._journal.writer
         self.finish(at_us, reason, window_over=reason == DAY_OVER)
@@ -360,7 +362,9 @@ class LiveSession:
         self._grids = tuple(replace(grid, from_us=0, from_seq=0) for grid in self._grids[-1:])
         self._grid.next_day()
         self._written = self.instrument
-        self.market.book.next_day(at_us, carry=carry)
+        self.market.book.next_day(at_us, carry=carry, cause=IDS_AGAIN if reason == IDS_AGAIN else "days_missing")
+        if reason == IDS_AGAIN:
+            self.market.forget_ids()
         self.market.trades.next_day()
         self.backfill.plan.clear()
         self.market.report_grid(at_us)
@@ -399,6 +403,9 @@ class RecordingControl(Protocol):
 
     def need_snapshot(self) -> None:
         """Request a snapshot: updates wait for a book."""
+
+    def begin_anew(self) -> None:
+        """Set the day aside, and begin it anew: the exchange gives recorded ids again."""
 
 
 class StreamListener:
@@ -469,7 +476,9 @@ class StreamListener:
         elif kind:
             self._silences[slot].expect(now_s)
             self._trades.received(slot, now_s, ids_missing=ids_missing, advanced=advanced)
-        if session.market.needs_snapshot:
+        if session.market.ids_again:
+            self._recording.begin_anew()
+        elif session.market.needs_snapshot:
             self._recording.need_snapshot()
 
     def disconnected(self, conn: int, slot: int, code: int | None, reason: str) -> None:

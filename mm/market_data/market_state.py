@@ -19,13 +19,22 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, NamedTuple, TypeVar
 
+from mm.clock import exchange_ms
 from mm.dayfolder.layout import SPOT
-from mm.dayfolder.ledger import DISCONNECTED, GRID
+from mm.dayfolder.ledger import DISCONNECTED, GRID, IDS_AGAIN
 from mm.dayfolder.rows import CLOCK_SLACK_US
 from mm.ids import Follow, IdRanges, MissingIds, follow, went_back
-from mm.market_data.doubts import FAR_IDS, Doubts, Sequenced, Settled, is_far
+from mm.market_data.doubts import FAR_IDS, Doubts, Sequenced, Settled, ids_of, is_far
 from mm.market_data.grid import Grid
-from mm.market_data.market_events import Anomaly, MarketEvent, MessageRefused, Subscriber, TradeVerdict, Verdict
+from mm.market_data.market_events import (
+    Anomaly,
+    MarketEvent,
+    MessageRefused,
+    Subscriber,
+    TradeVerdict,
+    Verdict,
+    stream_of,
+)
 from mm.market_data.sync_engine import IDS_MISSING, BookState
 from mm.market_data.trade_state import TradeState
 from mm.market_data.venue import DepthSnapshot, DepthUpdate, TradePrint
@@ -201,13 +210,13 @@ class Arbiter:
         self._doubts = {lane: Doubts() for lane in (self._updates, self._trades)} if doubts else {}
         self._open: set[int] = set()
 
-    def opened(self, conn: int) -> None:
-        """Register connection *conn*, which was opened."""
+    def opened(self, conn: int, update_ms: int = 0, trade_ms: int = 0) -> None:
+        """Register connection *conn*, which was opened after an update and a trade that were sent at these instants."""
         self._open.add(conn)
         for lane in (self._updates, self._trades):
             lane.opened(conn)
-        for lane, doubts in self._doubts.items():
-            doubts.opened(conn, lane.last_id)
+        for (lane, doubts), sent_ms in zip(self._doubts.items(), (update_ms, trade_ms), strict=False):
+            doubts.opened(conn, lane.last_id, sent_ms)
 
     def closed(self, conn: int) -> Passing:
         """Remove *conn*, which has ended; return the messages to pass on."""
@@ -237,6 +246,13 @@ class Arbiter:
         """Forget the ids of the updates, and return the ones that waited."""
         return self._updates.start_again()
 
+    def forget(self) -> None:
+        """Forget all ids, and the messages that waited."""
+        for lane in (self._updates, self._trades):
+            lane.start_again()
+        for doubts in self._doubts.values():
+            doubts.forget()
+
     def alone(self, conn: int | None, message: Sequenced, *, sure: bool = False) -> bool | None:
         """Pass *message* on unchanged if *conn* is the only connection (None: a single source without connections).
 
@@ -255,7 +271,11 @@ class Arbiter:
         if (
             not sure
             and self._doubts
-            and (self._doubts[lane].held or (not near and is_far(lane.last_id, first_id, last_id)))
+            and (
+                self._doubts[lane].held
+                or last_id <= (lane.last_id or 0)
+                or (not near and is_far(lane.last_id, first_id, last_id))
+            )
         ):
             return None
         return lane.note(last_id)
@@ -290,16 +310,20 @@ class PreviousRun:
     Attributes:
         update_id: Its last update id; None if it had none.
         update_us: Arrival of that update, µs.
+        update_sent: When the exchange sent it, ms or µs.
         trade_id: Its last trade id; None if it had none.
         trade_us: Arrival of that trade, µs.
+        trade_sent: When the exchange sent it, ms or µs.
         missing_trades: Missing trades that may still arrive.
         cause: The cause of missing ids until the first message arrives.
     """
 
     update_id: int | None = None
     update_us: int = 0
+    update_sent: int = 0
     trade_id: int | None = None
     trade_us: int = 0
+    trade_sent: int = 0
     missing_trades: Sequence[MissingIds] = ()
     cause: str = IDS_MISSING
 
@@ -336,6 +360,7 @@ class MarketState:
         book: The book, and its events.
         trades: The trades.
         needs_snapshot: Whether updates wait for a book.
+        ids_again: Whether the exchange gives known ids again: messages are dropped until `forget_ids`.
     """
 
     def __init__(  # noqa: PLR0913 - most have a default
@@ -365,6 +390,8 @@ class MarketState:
             missing=before.missing_trades,
         )
         self._depth_cause = self._trade_cause = before.cause
+        self._update_sent, self._trade_sent = before.update_sent, before.trade_sent
+        self.ids_again = False
         self._last_us = self._passed_us = 0
         self._newest: dict[int, tuple[int, int]] = {}  # by connection, the ids of its last update
         self.needs_snapshot = False
@@ -376,7 +403,16 @@ class MarketState:
 
     def opened(self, conn: int) -> None:
         """Register connection *conn*, which was opened."""
-        self.arbiter.opened(conn)
+        self.arbiter.opened(conn, exchange_ms(self._update_sent), exchange_ms(self._trade_sent))
+
+    def forget_ids(self) -> None:
+        """Forget all ids, because the exchange gives them again; the book is dropped by `BookState.next_day`."""
+        self.arbiter.forget()
+        self.book.ids.start_again()
+        self.trades.forget_ids()
+        self._newest.clear()
+        self._update_sent = self._trade_sent = 0
+        self.ids_again = False
 
     def closed(self, conn: int, at_us: int = 0) -> None:
         """Remove connection *conn*, which ended at *at_us*, and process the messages that waited for it."""
@@ -413,6 +449,8 @@ class MarketState:
             now_s: Current time of a monotonic clock, in s.
             raw: The raw message, for the quarantine.
         """
+        if self.ids_again:
+            return Taken(ids_missing=False, advanced=False, late=False)
         self._last_us = recv_us
         if self._grid.off:
             self.report_grid(recv_us)
@@ -427,6 +465,13 @@ class MarketState:
             return self._alone(recv_us, message, advanced)
         settled = self.arbiter.settle(recv_us, message, conn, now_s, raw)
         missing = self._settle(settled, now_s)
+        if settled.again:
+            self.ids_again = True
+            first_id, last_id = ids_of(message)
+            known_id = self.book.ids.known_id if isinstance(message, DepthUpdate) else self.trades.last_id
+            stream = "depth" if isinstance(message, DepthUpdate) else stream_of(message)
+            details = {"stream": stream, "known_id": known_id, "first_id": first_id, "last_id": last_id}
+            self._emit(Anomaly(recv_us, IDS_AGAIN, details))
         if settled.held:
             return Taken(missing, advanced=False, late=False)
         taken = self._feed(recv_us, message, conn, now_s)
@@ -502,10 +547,12 @@ class MarketState:
     def _process(self, recv_us: int, message: Sequenced, *, one_of_many: bool) -> Verdict | TradeVerdict:
         """Process one message of the feed."""
         if isinstance(message, DepthUpdate):
+            self._update_sent = max(self._update_sent, message.E)
             cause, self._depth_cause = self._depth_cause, IDS_MISSING
             updated = self.book.take(recv_us, message, one_of_many=one_of_many, cause=cause)
             self.needs_snapshot = self.book.ids.book_id is None and not self.book.snapshot_waits
             return updated
+        self._trade_sent = max(self._trade_sent, message.E)
         verdict = self.trades.take(recv_us, message, self._trade_cause)
         if verdict is not TradeVerdict.DUPLICATE and verdict is not TradeVerdict.LATE:
             self._trade_cause = IDS_MISSING

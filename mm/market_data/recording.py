@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from mm.base.waiting import happened
 from mm.clock import US_PER_S, iso, next_day, now_us
+from mm.dayfolder.ledger import IDS_AGAIN
 from mm.errors import MMError, UsageError
 from mm.market_data.day_journal import DayJournal, DayReport
 from mm.market_data.days import LONGEST_SLEEP_S, Days, Disk, RecordingWindow, WindowRule, is_of_disk, sleep_until
@@ -234,6 +235,7 @@ class _OpenRecording:
         self._clock = clock
         self._reports = reports
         self._turning: asyncio.Task[None] | None = None
+        self._ids_again = asyncio.Event()
         self.disk.take(session.writer)
         self._look_s = min(parts.silences[0].limit_s / 10, 0.5)
         self._rest = RestTasks(session, parts.rest, parts.stream.settled, log, parts.stream.reached_us)
@@ -255,7 +257,7 @@ class _OpenRecording:
 
     def work(self) -> tuple[Coroutine[Any, Any, None], ...]:
         """Return the tasks other than the stream, each without end."""
-        watches = (self._let_through(), self._watch_depth(), self._watch_trades())
+        watches = (self._let_through(), self._watch_depth(), self._watch_trades(), self._watch_ids())
         parts = self._parts
         follower = [parts.follower.follow(self.session.market, parts.stream.settled_us)] if parts.follower else []
         disk = (work(lambda: self.session.writer) for work in (self.disk.flush, self.disk.write_files))
@@ -367,17 +369,29 @@ class _OpenRecording:
     async def _open_again(self) -> None:
         await self._turn(self._replace_day)
 
+    def begin_anew(self) -> None:
+        """Set the day aside, and begin it anew: the exchange gives recorded ids again. Messages wait meanwhile."""
+        self._parts.stream.hold_from(None)
+        self._ids_again.set()
+
+    async def _watch_ids(self) -> None:
+        while True:
+            await self._ids_again.wait()
+            self._ids_again.clear()
+            await self._turn(self._replace_day)
+
     async def _replace_day(self) -> None:
-        """Continue in a new folder of the same day, because files of this one were removed."""
+        """Continue in a new folder of the same day: files of this one are gone, or their ids are given again."""
         session, at_us = self.session, self._parts.stream.reached_us()
-        before = session.writer
-        if not before.missing():
+        before, again = session.writer, session.market.ids_again
+        if not (again or before.missing()):
             return
         self._parts.stream.hold_from(None)
         with suppress(OSError):
             before.flush()
         writer = await self.disk.opened(partial(self._parts.days.open_again, before, at_us, session.instrument))
-        self.disk.seal(session.roll(writer, at_us, carry=True, reason=DAY_REMOVED), whole=False)
+        reason = IDS_AGAIN if again else DAY_REMOVED
+        self.disk.seal(session.roll(writer, at_us, carry=not again, reason=reason), whole=False)
         self._report_day()
         self._rest.status_wanted.set()
 

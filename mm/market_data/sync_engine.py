@@ -222,15 +222,15 @@ class BookState:
         """Whether a snapshot waits for the updates to reach its id."""
         return self._ahead is not None
 
-    def next_day(self, recv_us: int, *, carry: bool) -> None:
+    def next_day(self, recv_us: int, *, carry: bool, cause: str = "days_missing") -> None:
         """Continue in another day, from *recv_us*.
 
         A valid book is carried over: it becomes the day's first snapshot, tagged ``carried``, at the day's first
-        message, unless that is a snapshot that becomes the book. Without *carry* the book is dropped.
+        message, unless that is a snapshot that becomes the book. Without *carry* the book is dropped, for that *cause*.
         """
         self._day += 1
         if self.ids.synced and not carry:
-            self._drop(recv_us, "days_missing")
+            self._drop(recv_us, cause)
         elif self._lost:
             self._drop(recv_us, self._lost)
         self.carries = self.ids.synced

@@ -135,6 +135,10 @@ class TradeState:
         """Continue in another day, in which no id has occurred yet."""
         self._today_id = None
 
+    def forget_ids(self) -> None:
+        """Forget all ids: the next trade is the first one."""
+        self._ids, self._of_last, self._today_id = TradeIds(), None, None
+
     def take(self, recv_us: int, trade: events.TradeMessage, cause: str) -> events.TradeVerdict:
         """Process a trade and return the verdict for its id; *cause* is why ids before it may be missing."""
         trade_id = events.trade_id_of(trade)

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from captured import NOON_US, SYMBOL, diff, snapshot, trade
 from mm.market_data.binance_spot import Messages
-from mm.market_data.doubts import DOUBT_S, FAR_IDS
+from mm.market_data.doubts import AGAIN_MS, DOUBT_S, FAR_IDS
 from mm.market_data.grid import Grid
 from mm.market_data.market_events import (
     Anomaly,
@@ -105,6 +105,60 @@ def test_second_message_far_back_confirms_a_reset(conns):
     assert feed.trades == [FAR, FAR + 1, 1, 2, 3]
     assert [event.kind for event in feed.of(Anomaly)] == ["id_reset"]
     assert not feed.of(TradesMissing) + feed.refused
+
+
+LATER = NOON_US // 1000 + AGAIN_MS
+
+
+def again(kind, number, later_ms=0):
+    return kind(*([number, number] if kind is diff else [number]), E=LATER + later_ms)
+
+
+@pytest.mark.parametrize("kind", [diff, trade])
+@pytest.mark.parametrize("conns", [(1,), (1, 2)])
+def test_known_ids_on_a_new_connection_later_are_ids_given_again(kind, conns):
+    """Both messages that show it are not rows; nothing else is taken until the ids are forgotten."""
+    feed = Feed(*conns)
+    for number in range(FAR, FAR + 6):
+        for conn in conns:
+            feed.take(again(kind, number, -AGAIN_MS), conn)
+    for conn in conns:
+        feed.market.closed(conn)
+        feed.market.opened(conn + 2)
+    for number in (FAR + 2, FAR + 3, FAR + 9):
+        assert not feed.market.ids_again
+        before = feed.updates + feed.trades
+        feed.take(again(kind, number), 3)
+        if feed.market.ids_again:
+            break
+    assert number == FAR + 3
+    feed.take(again(kind, FAR + 9), 3)
+    assert feed.updates + feed.trades == before
+    assert [event.kind for event in feed.of(Anomaly)] == ["ids_again"]
+    feed.market.forget_ids()
+    feed.take(again(kind, FAR + 4), 3)
+    assert (feed.updates + feed.trades)[len(before) :] in ([FAR + 4], [(FAR + 4, FAR + 4)])
+    assert [event.kind for event in feed.of(Anomaly)] == ["ids_again"]
+
+
+@pytest.mark.parametrize("kind", [diff, trade])
+@pytest.mark.parametrize("spoiled", ["time", "connection", "advanced", "single", "twice the same"])
+def test_other_known_ids_are_no_ids_given_again(kind, spoiled):
+    feed = Feed(1)
+    for number in range(FAR, FAR + 6):
+        feed.take(again(kind, number, -AGAIN_MS), 1)
+    if spoiled != "connection":
+        feed.market.closed(1)
+        feed.market.opened(2)
+    conn = 1 if spoiled == "connection" else 2
+    if spoiled == "advanced":
+        feed.take(again(kind, FAR + 6, -1), conn)
+    numbers = {"single": [FAR + 2, FAR + 6], "twice the same": [FAR + 2, FAR + 2]}.get(spoiled, [FAR + 2, FAR + 3])
+    for number in numbers:
+        feed.take(again(kind, number, -1 if spoiled == "time" else 0), conn)
+    assert not feed.market.ids_again
+    feed.take(again(kind, FAR + 7, 100), conn)
+    assert (feed.updates + feed.trades)[-1] in (FAR + 7, (FAR + 7, FAR + 7))
 
 
 def test_trade_far_ahead_during_a_handover_is_refused_without_loss():

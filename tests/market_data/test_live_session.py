@@ -290,8 +290,8 @@ def test_ids_far_ahead_are_quarantined_with_their_arrival_time(desk, conn):
     assert [row["last_update_id"] for row in rows(day.frames)] == ["12", "14", "15"]
     assert [row["trade_id"] for row in rows(day.trades)] == ["1", "2"]
     assert [(row["recv_us"], row["reason"]) for row in quarantined(day)] == [
-        (far_us, "its ids are far from those before it"),
-        (far_us + 100_000, "its ids are far from those before it"),
+        (far_us, "its ids do not follow those before it"),
+        (far_us + 100_000, "its ids do not follow those before it"),
     ]
     assert [base64.b64decode(row["raw_base64"]) for row in quarantined(day)] == [text_of(message) for message in far]
     assert kinds(day).count("far_ids") == 2

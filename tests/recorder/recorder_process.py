@@ -43,7 +43,12 @@ ENTRY = ("-m", "mm.market_data.recorder")
 
 @contextlib.asynccontextmanager
 async def exchange_box(
-    seed: int = 7, *, speed: float = 10.0, faults: Iterable[str] = (), scenario: str = "zero_intelligence"
+    seed: int = 7,
+    *,
+    speed: float = 10.0,
+    faults: Iterable[str] = (),
+    scenario: str = "zero_intelligence",
+    port: int = 0,
 ) -> AsyncIterator[Box]:
     """Open an exchange, by default with an active market, whose clock runs *speed* times as fast."""
     begins_us = now_us() // STEP_US * STEP_US
@@ -51,7 +56,7 @@ async def exchange_box(
     limits = WireLimits(attempts=None, close_s=0.05)
     box = Box(SCENARIOS[scenario](), session, speed=speed, limits=False, wire_limits=limits)
     box.inject(as_rules(faults))
-    async with box.open():
+    async with box.open(port=port):
         yield box
 
 

@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 import subprocess
+from contextlib import AsyncExitStack
 from pathlib import Path
 from random import Random
 from tempfile import TemporaryDirectory
@@ -250,6 +251,44 @@ def test_day_removed_while_recording_is_created_again(tmp_path, removed):
             assert check_day(day).defects == []
             if replaced["moved_to"]:
                 assert Day(Path(replaced["moved_to"])).logged("run_stop") == [{"reason": "day_removed"}]
+
+    asyncio.run(run())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("pair", ["0", "1"])
+@pytest.mark.parametrize("running", [True, False])
+def test_exchange_that_gives_its_ids_again_begins_the_day_anew(tmp_path, running, pair):
+    """The recorded part is set aside, and the rest of the day is true, whether the recorder runs meanwhile or not."""
+    rows = {"WS_PAIR": pair}
+
+    async def run():
+        async with AsyncExitStack() as held:
+            async with exchange_box(speed=1.0) as first:
+                port = int(first.rest_url.rpartition(":")[2])
+                recorder = await held.enter_async_context(running_recorder(first, tmp_path, **rows))
+                await recorder.until(lambda: recorder.bytes_of("frames") > 20_000)
+                await recorder.until(lambda: recorder.bytes_of("trades") > 2_000)
+                if not running:
+                    assert (await recorder.stop())[0] == 0
+            async with exchange_box(seed=8, speed=1.0, port=port) as second:
+                if not running:
+                    recorder = await held.enter_async_context(running_recorder(second, tmp_path, **rows))
+                day = recorder.day
+                await recorder.until(lambda: day.events.exists() and b"day_replaced" in day.events.read_bytes())
+                await recorder.until(lambda: _bytes_at(day.frames) > 10_000 and _bytes_at(day.trades) > 500)
+                code, _, output = await recorder.stop()
+                assert code == 0, output
+                assert "the exchange gives recorded ids again" in output
+                found = hold(day.path, second.truth, wired=False)
+            (replaced,) = found.logged("day_replaced")
+            assert check_day(day).defects == []
+            before = Day(Path(replaced["moved_to"]))
+            assert before.anomalies().count("ids_again") == 1
+            assert before.logged("run_stop")[-1] == {"reason": "ids_again"}
+            with pytest.raises(AssertionError):
+                hold(before.path, second.truth, sealed=False, wired=False)
+            hold(before.path, first.truth, sealed=False, wired=False)
 
     asyncio.run(run())
 

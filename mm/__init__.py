@@ -31,7 +31,7 @@ _PUBLIC = {
     "build_schedule": "mm.calibration.schedule",
     "calibrate": "mm.calibration.calibrate",
     "fit_poisson": "mm.calibration.fit_points",
-    "load_day": "mm.models.days",
+    "load_day": "mm.play.days",
     "open_run": "mm.runs.finished",
     "sweep": "mm.sweep.sweep",
     "walkforward": "mm.walkforward.walkforward",

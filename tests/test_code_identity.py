@@ -140,7 +140,7 @@ def test_code_closure_contains_every_module_a_point_loads(tmp_path):
     in_closure, _ = closure([POINT], of_package())
     loaded = set(json.loads(done.stdout.splitlines()[-1]))
     assert loaded - {"mm.__main__"} <= set(in_closure), loaded - set(in_closure)
-    assert {"mm.backtest._engine", "mm.backtest.quotes.steps", "mm.models.nested_quotes"} <= loaded
+    assert {"mm.backtest._engine", "mm.backtest.quotes.steps", "mm.play.nested_quotes"} <= loaded
 
 
 @pytest.fixture

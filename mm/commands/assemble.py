@@ -34,9 +34,9 @@ from mm.dayfolder.rows import DefectList
 from mm.errors import Mismatch, UsageError
 from mm.instrument import E8, Instrument, e8, short_text
 from mm.models.builder import ModelBuilder, agent_files, check_names, read_fitted, takes_clustering
-from mm.models.nested_quotes import Tree, volatility
-from mm.models.other_markets import feed_of_market
 from mm.play.knobs import Day, Market, Models, OtherMarkets
+from mm.play.nested_quotes import Tree, volatility
+from mm.play.other_markets import feed_of_market
 from mm.predict.artefact import ARRAYS, MODEL
 from mm.runs.in_progress import Run
 from mm.runs.trusted import FILES_NAMED, KEPT, KEPT_INDEX

@@ -20,9 +20,9 @@ from mm.base.settings import settings
 from mm.base.user_code import NAME, import_trusted, refuse_code_of
 from mm.errors import BrokenFile, DataError, Mismatch, UsageError
 from mm.instrument import E8, short_text
-from mm.models.names import Registry, accepted_by, construct, require_signature, resolve
-from mm.models.nested_quotes import Tree, listed, named
 from mm.play.knobs import Models
+from mm.play.names import Registry, accepted_by, construct, require_signature, resolve
+from mm.play.nested_quotes import Tree, listed, named
 from mm.predict.artefact import ARRAYS, MODEL, Artefact, predictors_of
 from mm.runs.in_progress import Run
 

@@ -17,9 +17,9 @@ from mm.clock import US_PER_S
 from mm.commands import assemble
 from mm.errors import UsageError
 from mm.models.builder import ModelBuilder, check_names
-from mm.models.names import construct
-from mm.models.other_markets import feeds_given
 from mm.play.knobs import Models, Sensitivity
+from mm.play.names import construct
+from mm.play.other_markets import feeds_given
 from mm.signals.micro_price import MicroPriceFit
 from mm.tape.columns import MANY_EVENTS, trim_heap
 from mm.tape.load import tapes_given

@@ -18,8 +18,8 @@ from mm.commands.setup import Setup, users_models
 from mm.dayfolder.layout import DayFolder
 from mm.errors import DataError, UnknownModel, UsageError
 from mm.models.builder import ModelBuilder, read_fitted
-from mm.models.names import FILL_HOOKS, QUOTE_HOOKS, resolve
 from mm.play.knobs import Day, Models
+from mm.play.names import FILL_HOOKS, QUOTE_HOOKS, resolve
 from mm.predict.artefact import FOLDER
 from mm.probes import run_comparison as test
 from mm.probes.counterfactual import (

@@ -25,9 +25,9 @@ from mm.base.numbers import half_width
 from mm.clock import US_PER_S
 from mm.errors import UsageError
 from mm.models.builder import PAIRS
-from mm.models.names import construct, resolve
-from mm.models.nested_quotes import listed
-from mm.models.nested_quotes import named as pair
+from mm.play.names import construct, resolve
+from mm.play.nested_quotes import listed
+from mm.play.nested_quotes import named as pair
 from mm.probes.order_log import Truth, read_rows
 from mm.probes.virtual_orders import PLACES, OrderPlan, Outcomes, VirtualOrders, draw_orders, on_exchange_time, play
 

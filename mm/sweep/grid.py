@@ -15,8 +15,8 @@ from mm.base.knobs import Knob, axes_of, closest, knobs
 from mm.cli.config import Output
 from mm.commands.setup import Setup
 from mm.errors import MMError, UsageError
-from mm.models.names import accepted_by, resolve
 from mm.play.knobs import Day, Market, Models, OtherMarkets
+from mm.play.names import accepted_by, resolve
 
 KNOB, QUOTE, FILL = "knob", "quote", "fill"
 FLAG = "--grid (GRID)"

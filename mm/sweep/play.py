@@ -28,8 +28,8 @@ from mm.commands import assemble
 from mm.commands.setup import Setup
 from mm.errors import Mismatch, MMError, ModelError
 from mm.models.builder import ModelBuilder, fitted_from
-from mm.models.other_markets import feed_of_market
 from mm.play.knobs import Day, Market, OtherMarkets
+from mm.play.other_markets import feed_of_market
 from mm.signals.micro_price import MicroPriceFit
 from mm.sweep.store import code_of
 from mm.tape.load import open_kept

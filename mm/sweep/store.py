@@ -14,8 +14,8 @@ from mm.base.own_modules import file_of, own_file
 from mm.base.user_code import put_cwd_first
 from mm.commands.setup import Setup, users_models
 from mm.errors import UsageError
-from mm.models.names import resolve
 from mm.play.knobs import Models
+from mm.play.names import resolve
 
 PLAY = "mm.sweep.play"  # entry module of every point
 _MARK = "__sha256_when_imported__"

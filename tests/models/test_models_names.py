@@ -6,7 +6,7 @@ import pytest
 
 from mm.backtest.models import QUOTE_MODELS
 from mm.errors import ModelError, UnknownModel, UsageError
-from mm.models.names import construct, require_signature, resolve
+from mm.play.names import construct, require_signature, resolve
 
 
 class Share:

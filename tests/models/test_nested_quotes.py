@@ -12,8 +12,8 @@ from mm.backtest.rules import Account, Execution
 from mm.commands import assemble
 from mm.errors import MMError, UnknownModel, UsageError
 from mm.models.builder import ModelBuilder
-from mm.models.nested_quotes import DEEPEST, Tree, volatility
 from mm.play.knobs import Models
+from mm.play.nested_quotes import DEEPEST, Tree, volatility
 from mm.tape.tape import Tape
 
 EVENTS = [

@@ -110,7 +110,7 @@ def construct(
         for one in accepted:
             if one.name in params:
                 one.check(f"{source}: {name}", params[one.name])
-        # The run estimates the volatility, not the model: see volatility() of mm/models/nested_quotes.py.
+        # The run estimates the volatility, not the model: see volatility() of mm/play/nested_quotes.py.
         params = {key: value for key, value in params.items() if key in {one.name for one in settings(declaration)}}
     missing = [one.name for one in accepted if one.default is REQUIRED and one.name in known and one.name not in params]
     if missing:

@@ -8,7 +8,7 @@ from mm.backtest.models import QUOTE_MODELS
 from mm.backtest.parameters import VOLATILITY
 from mm.base.settings import REQUIRED
 from mm.errors import UsageError
-from mm.models.names import accepted_by, resolve
+from mm.play.names import accepted_by, resolve
 
 STEPS = 'QUOTE_PARAMS_JSON: steps takes {"model": [name, {parameters}], "steps": [[name, {parameters}], ...]}'
 MIXED = 'QUOTE_PARAMS_JSON: mixed takes {"models": [[name, {parameters}, weight], ...]}'

@@ -54,7 +54,6 @@ _TAPES: Commands = {
 _FILLS: Commands = {
     "score": ("Score the fill models on a day with a full order log.", "mm.catalog.calibration:fills_score"),
     "fit": ("Estimate the exponent of queue_prob_power from a recorded day.", "mm.catalog.calibration:fills_fit"),
-    "hazard": ("Fit queue_hazard to a day with a full order log.", "mm.catalog.calibration:fills_hazard"),
 }
 _CHECK: Commands = {
     "lookahead": ("Test whether a model or a signal looks ahead.", "mm.catalog.backtests:check_lookahead"),

@@ -10,7 +10,7 @@ import engine_draws
 import engine_tapes
 import oracle
 import oracle_fills
-from mm.backtest.fills.base import PriceCross, QueueHazard, QueueProbLog, QueueProbPower, QueueRiskAverse, TradeCross
+from mm.backtest.fills.base import PriceCross, QueueProbLog, QueueProbPower, QueueRiskAverse, TradeCross
 from mm.backtest.fills.clustering import Clustering
 from mm.backtest.fills.intensity import ClusteredFills, Hybrid, Intensity, Poisson, PredictedFills
 from mm.backtest.models import fixed_spread
@@ -233,9 +233,6 @@ def compiled_fills(name, *params, seen=None):
         "queue_risk_averse": QueueRiskAverse,
         "queue_prob_power": lambda exponent: QueueProbPower(exponent=exponent),
         "queue_prob_log": QueueProbLog,
-        "queue_hazard": lambda b, exponent, unit, seed: QueueHazard(
-            coefficients=list(b), exponent=exponent, unit_lots=unit, seed=seed
-        ),
         "predicted": lambda folder, _, seed: PredictedFills(predictor=folder, seed=seed),
         "hybrid": lambda models: Hybrid([compiled_fills(*model, seen=seen) for model in models]),
         "users": lambda hooks, answers: Noting(hooks, answers, seen),
@@ -253,7 +250,6 @@ def plain_fills(name, *params, seen=None):
         "queue_risk_averse": oracle_fills.Queue,
         "queue_prob_power": oracle_fills.QueueProbPower,
         "queue_prob_log": oracle_fills.QueueProbLog,
-        "queue_hazard": oracle_fills.QueueHazard,
         "predicted": lambda _, numbers, seed: oracle_fills.Predicted(*numbers, seed),
         "hybrid": lambda models: oracle_fills.Hybrid([plain_fills(*model, seen=seen) for model in models]),
         "users": lambda hooks, answers: oracle_fills.Users(Noting(hooks, answers, seen)),

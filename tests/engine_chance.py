@@ -111,9 +111,7 @@ def fills_of(chance, unit, drawn=("trade_cross", "price_cross", "queue", "poisso
             return ("price_cross", chance.choice([0, 0, 1, 2]))
         case "queue":
             power = ("queue_prob_power", chance.choice([1.0, 2.0, 3.0, 0.5]))
-            b = tuple(chance.uniform(-1, 1) for _ in range(9))
-            hazard = ("queue_hazard", b, chance.choice([1.0, 2.0]), chance.choice([1.0, 7.0]), chance.randrange(3))
-            return chance.choice([("queue_risk_averse",), ("queue_prob_log",), power, power, hazard, hazard])
+            return chance.choice([("queue_risk_averse",), ("queue_prob_log",), power, power])
         case "poisson":
             reference = chance.choice(["mid", "micro", "best"])
             return ("poisson", pieces_of(chance, unit), reference, chance.randint(0, 3))

@@ -93,11 +93,7 @@ def _branching(kernels):
 
 def queues(unit):
     power = st.tuples(st.just("queue_prob_power"), st.sampled_from([1.0, 2.0, 3.0, 0.5]))
-    b = st.tuples(*[st.floats(-1, 1)] * 9)
-    hazard = st.tuples(
-        st.just("queue_hazard"), b, st.sampled_from([1.0, 2.0]), st.sampled_from([1.0, 7.0]), st.integers(0, 3)
-    )
-    return st.one_of(st.just(("queue_risk_averse",)), power, st.just(("queue_prob_log",)), hazard)
+    return st.one_of(st.just(("queue_risk_averse",)), power, st.just(("queue_prob_log",)))
 
 
 def users(unit):

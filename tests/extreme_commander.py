@@ -38,7 +38,6 @@ BASE = {
     "fit": ("points.csv",),
     "fills score": ONE,
     "fills fit": ONE,
-    "fills hazard": ONE,
     "signals compute": (*ONE, "--signals", "imbalance_1"),
     "signals score": (*ONE, "--signals", "imbalance_1"),
     "predict fit": (*ALL, "--signals", "imbalance_1", "--target", "return"),

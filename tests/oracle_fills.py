@@ -158,53 +158,6 @@ class QueueProbLog(Queue):
         return a / (a + b)
 
 
-class QueueHazard(QueueProbPower):
-    """At each trade at its price an order fills with a fitted probability."""
-
-    name = "queue_hazard"
-
-    def __init__(self, coefficients: list[float], exponent: float = 1.0, unit_lots: float = 1.0, seed: int = 0) -> None:
-        super().__init__(exponent)
-        self.coefficients, self.unit_lots, self.seed = coefficients, unit_lots, seed
-
-    def on_rest(self, order: Order, book: Book) -> None:
-        self.book = book
-        super().on_rest(order, book)
-
-    def on_trade(self, order: Order, trade: Trade, taken: int) -> Answer:
-        lots = trade.lots - taken
-        if order.side == trade.side or order.ticks != trade.ticks or lots <= 0:
-            return super().on_trade(order, trade, taken)
-        if order.left < order.lots:  # filled before
-            order.ahead = 0.0
-            return lots, self.name
-        odds = sum(b * x for b, x in zip(self.coefficients, self.features(order, trade.us, lots), strict=True))
-        super().on_trade(order, trade, taken)
-        if unit(self.seed, trade.us, trade.id, order.id) >= 1 / (1 + math.exp(-odds)):
-            return 0, self.name
-        order.ahead = 0.0
-        return lots, self.name
-
-    def features(self, order: Order, us: int, lots: int) -> list[float]:
-        """Return the features of the log odds, as listed in docs/engine.md."""
-        ratio = min(max(math.log((self.steps(lots) + self.unit_lots) / (order.ahead + self.unit_lots)), -8), 8)
-        own, other = self.book.best_lots(order.side), self.book.best_lots(-order.side)
-        bid, ask, best = self.book.best(BUY), self.book.best(SELL), self.book.best(order.side)
-        level = max(self.steps(self.book.lots_at(order.side, order.ticks)), order.ahead)
-        behind = order.side * (best - order.ticks) if best else 0
-        return [
-            1.0,
-            ratio,
-            max(ratio, 0.0),
-            order.ahead / level if level else 0.0,
-            (own - other) / (own + other) if own + other else 0.0,
-            math.log(min(ask - bid, 20)) if bid and ask else 0.0,
-            math.log1p((us - order.active_us) * 1e-6),
-            float(behind < 0),
-            float(behind > 0),
-        ]
-
-
 class Users(FillModel):
     """A user's object with some of the four hooks."""
 

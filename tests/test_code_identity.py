@@ -49,7 +49,6 @@ REQUIRED_PARAMS = {  # parameters that a model requires
     "poisson": {"A": 1, "k": 0.4},
     "hawkes": {"A": 1, "k": 0.4, "clustering": {"mu_per_s": {"bid": 1, "ask": 1}, "kernels": []}},
     "hybrid": {"models": [["price_cross", {}]]},
-    "queue_hazard": {"coefficients": [-2.0, 0.1, 0.1, -0.5, 0.2, -0.1, 0.05, 0.3, -0.3]},
 }
 # Plays a point under each of many models in a fresh process and prints the modules that were loaded.
 PLAY_CODE = """

@@ -140,15 +140,6 @@ class QueueProbPower(Parameters):
     ] = 3.0
 
 
-class QueueHazard(Parameters):
-    bias = "valid for markets similar to the fitted order log; `mm fills score` reports the error"
-    fit: Annotated[str | None, about("The file written by `mm fills hazard`, with all other parameters.")] = None
-    coefficients: Annotated[list[float] | None, about("Nine numbers, named as in the file.")] = None
-    exponent: Annotated[_Exponent, about("Exponent of the cancellations, as in `queue_prob_power`.")] = 1.0
-    unit_lots: Annotated[Positive, about("Typical size of a print, in order steps.")] = 1.0
-    seed: Seed = 0
-
-
 class Predicted(Parameters, kw_only=True):
     bias = (
         "fills independently of later price moves, and assumes no lots ahead of us in the queue: an upper bound of the "

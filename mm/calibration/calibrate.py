@@ -114,7 +114,7 @@ def large_tick(states: Sequence[SpreadState], reference: str) -> tuple[str, ...]
     return (
         f"a large tick: the spread is one tick in {100 * narrow:.0f} % of the time, and there fills depend more on "
         f"queue position than on distance; compare with CALIB_HIT=strict and CALIB_QUEUE_AHEAD=1 at "
-        f"CALIB_REFERENCE={reference}, or use FILL_MODEL=queue_hazard",
+        f"CALIB_REFERENCE={reference}, or use a queue model with the symbol's exponent (mm fills fit)",
     )
 
 

@@ -120,24 +120,3 @@ fills_fit = command(
     Example: mm fills fit --symbol BTCUSDT --day 20251216
     """,
 )
-
-
-@dataclass(frozen=True, kw_only=True)
-class Hazard(Fitted):
-    """The day, and the number of orders."""
-
-    queue_passes: int = knob(8, integer(1, 1000), "Number of passes over the day.", flag="--passes")
-
-
-fills_hazard = command(
-    Hazard,
-    body="mm.commands.fills:hazard",
-    text="""
-    Fit queue_hazard to a day with an order log, and write the fit to a file.
-
-    The Brier score is out of sample: each part of the day is scored with a fit to the time before it. The file has the
-    fit of the whole day.
-
-    Example: mm fills hazard --symbol BTCUSD --day 20150501
-    """,
-)

@@ -1,20 +1,17 @@
-"""``mm fills``: score fill models, estimate the queue exponent, and fit fill probabilities to an order log."""
+"""``mm fills``: score fill models, and estimate the queue exponent."""
 
 import json
-from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mm.backtest.fills.hazard_fit import KIND, with_numbers
 from mm.backtest.io import load_day
 from mm.base.atomic_file import write_atomic
-from mm.catalog.calibration import Fitted, Hazard, Scored, VirtualLife
+from mm.catalog.calibration import Fitted, Scored, VirtualLife
 from mm.cli.console import Console
 from mm.dayfolder.layout import day_folder
 from mm.errors import DataError, FitError
 from mm.play.knobs import EXPONENT_FILE
-from mm.probes.hazard import brier_lines, hazard_file, held_out_scores
 from mm.probes.order_log import tape_of_log
 from mm.probes.queue_exponent import fit_exponent
 from mm.probes.queue_score import by_place, candidates, lines, named, played_by, stated, true_outcomes
@@ -25,33 +22,28 @@ if TYPE_CHECKING:
     from mm.tape.tape import Tape
 
 CHECKS = (0.0, 0.125, 0.25, 0.5)  # fractions of the lifetime at which queue positions are compared
-REFERENCE = "trade_cross"  # whose Brier score the others are compared with
 
 
 def score(console: Console, scored: Scored) -> None:
     """Score the fill models on a day with a full order log."""
 
-    own = _more(scored)
+    own = {}
+    if scored.fill_model is not None:
+        own = named(scored.fill_model, json.loads(scored.fill_params_json or "{}"))
     tape, log, name = _market(scored)
-    models = {**candidates(), **own, **_more(scored, tape)}
+    models = {**candidates(), **own}
     with console.progress("models", len(models)) as step:
         orders, truth, moved = true_outcomes(tape, log, _plan(scored, scored.queue_passes))
         played = played_by(moved, orders, models, step)
     totals = {model: scores_of(orders, truth, outcomes) for model, outcomes in played.items()}
     places = {model: by_place(orders, truth, outcomes) for model, outcomes in played.items()}
     first = next(iter(totals.values()))
-    try:
-        later, why_not = held_out_scores(moved, orders, truth, played, REFERENCE), None
-    except FitError as error:
-        later, why_not = {}, str(error)
     console.set_json(
         {
             "orders": len(orders),
             "models": {model: asdict(one) for model, one in totals.items()},
             "places": {model: {at: asdict(one) for at, one in all_.items()} for model, all_ in places.items()},
             "checks_s": [check * scored.queue_life_s for check in CHECKS],
-            "unseen": {group: {one: asdict(at) for one, at in all_.items()} for group, all_ in later.items()},
-            "unseen_why_not": why_not,
             "path": str(log.resolve()),
         }
     )
@@ -59,38 +51,7 @@ def score(console: Console, scored: Scored) -> None:
         f"{name}: {len(orders)} virtual orders with a lifetime of {scored.queue_life_s:g} s; "
         f"{stated(first.true_filled, 100)} % of them would have been filled"
     )
-    console.print("\n".join(["", *lines(totals, places), "", *brier_lines(later, REFERENCE, why_not)]))
-
-
-def _more(scored: Scored, tape: "Tape | None" = None) -> dict[str, Callable[[], object]]:
-    """Return the factory of the additional model, by its name; empty if none was given.
-
-    A model with a fit needs the *tape*, which the fit must match; all others are checked without it.
-    """
-    if scored.fill_model is None or (scored.fill_model == KIND) != (tape is not None):
-        return {}
-    params = json.loads(scored.fill_params_json or "{}")
-    if tape is None:
-        return named(scored.fill_model, params)
-    made = named(KIND, with_numbers(params, tape.symbol, tape.instrument, tape.step_lots))
-    return {f"{KIND} {Path(params.get('fit') or '').name}".strip(): next(iter(made.values()))}
-
-
-def hazard(console: Console, hazarded: Hazard) -> None:
-    """Fit queue_hazard to a day with an order log, and write the fit to a file."""
-
-    scored = Scored(**{name: getattr(hazarded, name) for name in ("symbol", "day", "data_root", "out_root", "damaged")})
-    tape, log, name = _market(scored)
-    with console.progress("models", len(candidates())) as step:
-        orders, truth, moved = true_outcomes(tape, log, _plan(hazarded, hazarded.queue_passes))
-        played = played_by(moved, orders, candidates(), step)
-    scores = held_out_scores(moved, orders, truth, played, REFERENCE)
-    content = hazard_file(moved, orders, truth, scores, REFERENCE)
-    path = hazarded.out_root / "fills" / hazarded.symbol / f"{hazarded.day}_queue_hazard.json"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_atomic(path, (json.dumps(content, indent=1) + "\n").encode())
-    console.set_json({**content, "path": str(path)})
-    console.print("\n".join([f"{name}: {len(orders)} orders", "", *brier_lines(scores, REFERENCE), "", str(path)]))
+    console.print("\n".join(["", *lines(totals, places)]))
 
 
 def _plan(life: VirtualLife, passes: int) -> "OrderPlan":

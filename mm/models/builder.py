@@ -9,8 +9,7 @@ from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
-from mm.backtest.fills.hazard_fit import with_numbers
-from mm.backtest.models import FILL_MODELS, QUOTE_MODELS, QUOTE_STEPS, UNITS, hybrid, queue_hazard
+from mm.backtest.models import FILL_MODELS, QUOTE_MODELS, QUOTE_STEPS, UNITS, hybrid
 from mm.backtest.parameters import TOUCH, declaration_of, refuse_other_units
 from mm.backtest.quotes.agent_file import AGENT, read_agent
 from mm.backtest.quotes.base import compiled
@@ -191,10 +190,6 @@ class ModelBuilder:
             )
         if build is hybrid and "models" in params:
             params = {**params, "models": [self._fills(*named(one, PAIRS)) for one in listed(params["models"], PAIRS)]}
-        if build is queue_hazard:
-            if self._run is not None and params.get("fit") is not None:
-                self._run.input_file(Path(params["fit"]))
-            params = with_numbers(params, self._tape.symbol, self._tape.instrument, self._tape.step_lots)
         if not params and self._intensity is not None:
             model = self._construct(build, {}, "FILL_PARAMS_FILE")
         else:

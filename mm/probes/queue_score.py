@@ -112,17 +112,6 @@ class Blocks:
         drawn = apply((self._drawn @ tops)[below > 0] / below[below > 0])
         return Number(value, float(drawn.std()) if self.count >= LEAST_BLOCKS else None)
 
-    def interval(
-        self, top: "Floats", bottom: "Floats", shape: "Callable[[Floats], Floats]"
-    ) -> tuple[float | None, float | None]:
-        """Return the 95 % interval of the result of `ratio`; None if unknown."""
-        tops, bottoms = (self._sums(column) for column in (top, bottom))
-        below = self._drawn @ bottoms
-        if self.count < LEAST_BLOCKS or not (below > 0).all():
-            return None, None
-        low, high = np.quantile(shape((self._drawn @ tops) / below), [0.025, 0.975]).tolist()
-        return low, high
-
     def _sums(self, column: "Floats | Bools") -> "Floats":
         rows = column if column.ndim == 1 else column.sum(axis=1)
         return np.bincount(self._block, weights=rows, minlength=self.count).astype(np.float64)

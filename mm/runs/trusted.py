@@ -29,7 +29,7 @@ KEPT, KEPT_INDEX = "models", "index.json"
 COPIES = {"fill_params_file": "fill_params.json", "latency_file": "latencies.csv"}
 """Copies of files in a live run, by the knob that names the file."""
 ARTEFACT = ("model.json", "arrays.npz")
-FILES_NAMED = ("model_path", "fit", "latency_file")
+FILES_NAMED = ("model_path", "latency_file")
 """Parameters of models and of other markets that name a file."""
 _PATHS = ("fill_params_file", "latency_file", "queue_exponent_file")  # knobs that name a file whose content is an input
 _NO_MODELS = ("data_root", "day", "log_root", "out_dir", "out_root", "trust", *_PATHS)  # whose colons name no module
@@ -56,7 +56,7 @@ class Playable:
     Attributes:
         run: The run.
         files: The current paths of the files that knobs name, by knob.
-        artefacts: The current paths of predictors, agents and fits, by the text in the models' parameters.
+        artefacts: The current paths of predictors and agents, by the text in the models' parameters.
         source: The files of the user's modules that the run kept, by their path below `SOURCE`; empty without any.
     """
 

@@ -16,7 +16,7 @@ from mm.tape.tape import Tape
 from rl_agents import agent_at
 
 RULES = Rules(TEST.tick_e8, TEST.lot_e8, start_cash_e8=10**16, start_lots=10_000, quote_lots=20)
-BANDS = {"widen": {"inventory": 1.0, "loss": 5.0}, "queue_hazard": {"coefficients": [-1.0, *[0.1] * 8]}}
+BANDS = {"widen": {"inventory": 1.0, "loss": 5.0}}
 
 
 def made(build, scratch):

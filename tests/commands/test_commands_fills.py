@@ -44,8 +44,6 @@ def test_score_prints_two_lines_per_model(desk):
     assert " virtual orders with a lifetime of 10 s; " in lines[0]
     for model in ("trade_cross strict", "price_cross", "queue_risk_averse", "queue_prob_power 0.5", "queue_prob_log"):
         assert sum(line.startswith(model) for line in lines) == 2
-    assert lines[-1].startswith("no out-of-sample Brier scores: "), "a quarter of six minutes is too short"
-    assert "20 of each kind are needed" in lines[-1]
     assert not (desk / "out" / "fills").exists(), "it makes no run folder"
 
 
@@ -184,30 +182,3 @@ def test_score_rejects_a_day_without_order_log(desk, tmp_path):
     answer = call("fills", "score", *DAY, "--data-root", str(tmp_path / "data"), "--out-root", str(tmp_path / "out"))
     assert answer.exit_code == 3
     assert "only a simulated day (mm sim day) or an order-by-order import" in answer.stderr
-
-
-@pytest.mark.slow
-def test_hazard_fit_is_scored_and_played(desk, tmp_path):
-    """A backtest and a score read the file of one day; the file of another symbol is rejected."""
-    answer = fills(desk, "hazard", "--life-s", "10", "--passes", "12")
-    assert answer.exit_code == 0, answer.output
-    fit = desk / "out" / "fills" / "ZIUSDT" / "20260105_queue_hazard.json"
-    assert answer.stdout.splitlines()[-1] == str(fit)
-    for model in ("trade_cross", "queue_hazard", "forecast at arrival", "constant"):
-        assert sum(line.startswith(f"{model} ") for line in answer.stdout.splitlines()) >= 1
-    model = ("--fill-model", "queue_hazard", "--fill-params-json", json.dumps({"fit": str(fit)}))
-    scored = json.loads(fills(desk, "score", *model, "--life-s", "10", "--passes", "1", "--json").stdout)
-    assert "queue_hazard 20260105_queue_hazard.json" in scored["models"]
-    roots = ("--data-root", str(desk / "data"), "--out-root", str(tmp_path))
-    backtested = call("backtest", *DAY, *roots, "--run-id", "h", "--sensitivity", "0", *model)
-    assert backtested.exit_code == 0, backtested.output
-    run = tmp_path / "backtest" / "ZIUSDT" / "20260105_h"
-    assert "queue_hazard:trade" in (run / "fills_ZIUSDT.csv").read_text()
-    assert fit.name in (run / "run_manifest.json").read_text()
-    content = json.loads(fit.read_text())
-    other = tmp_path / "other.json"
-    other.write_text(json.dumps({**content, "symbol": "BTCUSD"}))
-    model = ("--fill-model", "queue_hazard", "--fill-params-json", json.dumps({"fit": str(other)}))
-    refused = call("backtest", *DAY, *roots, "--run-id", "other", *model)
-    assert refused.exit_code == 3
-    assert "changed since it was written" in refused.stderr

@@ -219,7 +219,6 @@ def test_file_that_is_no_input_of_the_run_is_not_opened(place, knob):
     [
         ("quote", {"quote_model": "rl", "quote_params_json": '{"model_path": "pipe"}'}),
         ("quote", {"quote_model": "rl", "quote_params_json": '{"model_path": "other.zip"}'}),
-        ("fill", {"fill_model": "queue_hazard", "fill_params_json": '{"fit": "pipe"}'}),
         ("leg", {"others": json.dumps({"lead": {"symbol": SYMBOL, "orders": {"latency_file": "pipe"}}})}),
     ],
 )

@@ -12,13 +12,11 @@ from pathlib import Path
 import pytest
 from sweep_desk import write_own_model
 
-from mm.backtest.fills.hazard_fit import FEATURES, digest_of
 from mm.backtest.risk import Risk
 from mm.backtest.rules import Account, Execution
 from mm.commands.assemble import open_days
 from mm.commands.setup import Setup
 from mm.errors import BrokenFile, DataError, Mismatch, MissingExtra, UsageError
-from mm.instrument import short_text
 from mm.play.knobs import Day, Market, Models
 from mm.predict.artefact import ARRAYS, MODEL
 from mm.sweep import objects
@@ -149,22 +147,24 @@ def work_of(setups: list[Setup], store: str | None) -> Work:
 
 
 def test_points_are_played_without_their_original_disk(sweep_data, tmp_path, monkeypatch, own_modules):
-    """Day, tape, the user's modules, latencies and a fit are out of reach when they are played."""
+    """Day, tape, the user's modules and latencies are out of reach when they are played."""
     original = tmp_path / "made"
     original.mkdir()
     (original / "data").symlink_to(sweep_data)
     write_own_model(original)
     (original / "latencies.csv").write_text("order_ms\n20\n80\n")
     place = Day(symbol="SIMUSDT", day="20260105", data_root=original / "data", out_root=original / "out")
-    tick = short_text(open_days(place, Market(), original / "out" / "tapes")[0].instrument.tick_e8)
-    fit = {"kind": "queue_hazard", "symbol": "SIMUSDT", "tick_size": tick, "exponent": 1.0}
-    fit |= {"coefficients": dict.fromkeys(FEATURES, 0.1), "unit_qty_e8": 100_000}
-    (original / "fit.json").write_text(json.dumps({"digest": digest_of(fit), **fit}))
     monkeypatch.chdir(original)
-    models = {"quote_model": "my_own:Own", "fill_model": "queue_hazard", "fill_params_json": '{"fit": "fit.json"}'}
     account, execution = Account(maker_fee_rate="0"), Execution(latency_file=Path("latencies.csv"))
     setups = [
-        Setup(place, Market(), execution, account, Models(quote_params_json=json.dumps(params), **models), Risk())
+        Setup(
+            place,
+            Market(),
+            execution,
+            account,
+            Models(quote_model="my_own:Own", quote_params_json=json.dumps(params)),
+            Risk(),
+        )
         for params in ({"delta": 1.0}, {"delta": 2.0}, {"ill": "raises"})
     ]
     url = f"file://{tmp_path}/objects"
@@ -173,7 +173,7 @@ def test_points_are_played_without_their_original_disk(sweep_data, tmp_path, mon
     work = work_of(setups, url)
     tasks = [job.task for job in work.jobs.values()]
     work._shared.shipment.put()
-    assert len(list((tmp_path / "objects").iterdir())) == 5  # the tape, two modules, latencies, the fit
+    assert len(list((tmp_path / "objects").iterdir())) == 4  # the tape, two modules, latencies
     original.rename(tmp_path / "gone")
     remote = play_far(tasks, monkeypatch, tmp_path / "far")
     assert remote[:2] == local[:2]

@@ -156,14 +156,14 @@ def test_store_returns_kept_content_and_ignores_broken_files(tmp_path):
         assert list(store.every()) == []
 
 
-def test_changed_hazard_fit_is_another_trial(tmp_path):
+def test_changed_agent_is_another_trial(tmp_path):
     """Its name is in the parameters; its content counts."""
-    fit = tmp_path / "fit.json"
-    fit.write_text("one")
-    configured = setup(fill_model="queue_hazard", fill_params_json=json.dumps({"fit": str(fit)}))
+    agent = tmp_path / "agent.zip"
+    agent.write_text("one")
+    configured = setup(quote_model="rl", quote_params_json=json.dumps({"model_path": str(agent)}))
     first = trial(configured)
-    fit.write_text("another")
-    assert configured.files == [fit]
+    agent.write_text("another")
+    assert configured.files == [agent]
     assert trial(configured) != first
 
 

@@ -1,7 +1,7 @@
 """``mm data``: import of raw captures, check, repair and coverage of day folders, and Parquet."""
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,14 +21,14 @@ from mm.dayfolder.repair import repair_day
 from mm.dayfolder.rows import Defect
 from mm.dayfolder.seal import require_sealed
 from mm.errors import BrokenFile, DataError, NeverSynced, UsageError
-from mm.market_data.capture_import import CAPTURE_FORMS, ImportOptions, import_captures
-from mm.market_data.published import SAMPLE, PublishedFiles, fetch_day
+from mm.market_data.capture_import import CAPTURE_FORMS, ImportOptions, import_captures, steps
 from mm.play.knobs import DamagedDay, Market, Results, Source
 
 if TYPE_CHECKING:
     from mm.dayfolder.seal import AlteredFile
     from mm.formats.day_parquet import Moved
     from mm.formats.table import TableColumns
+    from mm.market_data.import_session import ImportReport
 
 
 def import_command(
@@ -64,12 +64,16 @@ def import_command(
             source.data_root,
             run_id=run_id,
             options=options,
-            progress=_steps(advance),
+            progress=steps(advance),
             form=read_as,
         )
     for line in report.lines():
         console.print(line)
     console.set_json(report.to_json())
+    _require_synced(report)
+
+
+def _require_synced(report: "ImportReport") -> None:
     if not any(day.synced for day in report.days):
         raise NeverSynced(
             f"{report.days[-1].path}: never synced: no snapshot could be used (see snapshot_failed in the "
@@ -93,6 +97,8 @@ def fetch_command(
 ) -> None:
     """Fetch a published day of Binance into a day folder; without --symbol and --day, the sample."""
 
+    from mm.formats.published import SAMPLE, PublishedFiles, fetch_day  # as for any format but raw captures
+
     of, symbol, day = of_market.market, chosen.symbol, chosen.day
     if symbol is None and day is None:
         of, symbol, day = SAMPLE
@@ -108,10 +114,12 @@ def fetch_command(
         ),
     )
     limit = round(published.max_download_mb * 1e6)
-    report = fetch_day(wanted, chosen.data_root, published.fetch_url, limit, console.progress)
-    for line in report.lines():
+    fetched = fetch_day(wanted, chosen.data_root, published.fetch_url, limit, console.progress)
+    for line in fetched.lines():
         console.print(line)
-    console.set_json(asdict(report))
+    console.set_json(fetched.to_json())
+    if of == "usdm":  # Spot has no published book
+        _require_synced(fetched.report)
 
 
 def _named_after(captures: tuple[Path, ...]) -> str:
@@ -123,18 +131,6 @@ def _named_after(captures: tuple[Path, ...]) -> str:
                 digest.update(file.read(65536))
             digest.update(str(path.stat().st_size).encode())
     return f"import_{digest.hexdigest()[:12]}"
-
-
-def _steps(advance: Callable[[int], None]) -> Callable[[int], None]:
-    """Return a function that takes the bytes done, and advances a progress bar by the difference."""
-    before = 0
-
-    def report(done: int) -> None:
-        nonlocal before
-        advance(done - before)
-        before = done
-
-    return report
 
 
 def check_command(console: Console, days: NamedDays, folder: Path | None) -> None:

@@ -10,9 +10,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain, repeat
 from pathlib import Path
 
-from mm.clock import exchange_us
+from mm.clock import exchange_us, midnight_us, next_day
 from mm.errors import BrokenFile, Mismatch
-from mm.formats.feed import BytesRead, FileReader, FileTrade, LevelChanges, TimedEvent, WholeBook
+from mm.formats.feed import BytesRead, FileEvent, FileReader, FileTrade, LevelChanges, TimedEvent, WholeBook
 from mm.formats.tables import CsvTable, RowBlock, one_of, sorted_by, whole_numbers
 from mm.market_data.captures import FilePlace
 from mm.market_data.local_orderbook import Level
@@ -35,6 +35,12 @@ class BinanceVisionReader(FileReader):
 
     The files have Binance's names: ``SYMBOL-trades-2024-07-24.zip``, ``SYMBOL-aggTrades-2024-07.csv`` …
 
+    Args:
+        paths: The files.
+        symbol: Upper case.
+        moved: Called with the bytes of all files read so far.
+        day: The UTC day, YYYYMMDD, whose rows are read; None reads all.
+
     Raises:
         BrokenFile: If a file has another name or other columns, or a row is incomplete.
         Mismatch: If a file belongs to another symbol.
@@ -42,14 +48,29 @@ class BinanceVisionReader(FileReader):
 
     exchange_times = True
 
-    def __init__(self, paths: Sequence[Path], symbol: str, moved: BytesRead = lambda _: None) -> None:
+    def __init__(
+        self, paths: Sequence[Path], symbol: str, moved: BytesRead = lambda _: None, *, day: str | None = None
+    ) -> None:
         super().__init__(paths, symbol, moved)
+        self._span_us = None if day is None else (midnight_us(day, "UTC"), midnight_us(next_day(day), "UTC"))
+        self._outside = 0
         self._files = [(kind_of(path, symbol), path) for path in paths]
         kinds = {kind for kind, _ in self._files}
         if {"trades", "aggTrades"} <= kinds:
             raise BrokenFile(f"{paths[0]}: trades and aggTrades hold the same trades; give one of them")
         if "bookTicker" not in kinds:
             self.notes.append("the files have no book; calibration and backtests need one, recorded or from bookTicker")
+
+    def __iter__(self) -> Iterator[tuple[int, FileEvent]]:
+        yield from super().__iter__()
+        if self._outside:
+            self.notes.append(f"{self._outside:,} rows of another day were left out")
+
+    def _of_day(self, us: int) -> bool:
+        """Return whether an instant is of the day, and count it if not."""
+        inside = self._span_us is None or self._span_us[0] <= us < self._span_us[1]
+        self._outside += not inside
+        return inside
 
     def _streams(self) -> list[Iterator[TimedEvent]]:
         tickers = sorted((file for file in self._files if file[0] == "bookTicker"), key=_by_date)
@@ -92,7 +113,8 @@ class BinanceVisionReader(FileReader):
             rows = zip(block.rows, spans, *columns, strict=False)
             for row, span, number, price, qty, time, maker in rows:
                 at_us = exchange_us(time)
-                yield at_us, 0, (path, row), FileTrade(at_us, price, qty, -1 if maker else 1, number, span)
+                if self._of_day(at_us):
+                    yield at_us, 0, (path, row), FileTrade(at_us, price, qty, -1 if maker else 1, number, span)
 
     def _tickers(self, path: Path) -> Iterator[TimedEvent]:
         """Yield the best levels; each ticker replaces the best level of each side."""
@@ -103,7 +125,9 @@ class BinanceVisionReader(FileReader):
             times = whole_numbers(block, "transaction_time", place)
             for row, bid, bid_qty, ask, ask_qty, time in zip(block.rows, *levels, times, strict=True):
                 at_us = exchange_us(time)
-                fresh: list[Sequence[Level]] = [((bid, bid_qty),), ((ask, ask_qty),)]
+                if not self._of_day(at_us):
+                    continue
+                fresh = [_side(bid, bid_qty), _side(ask, ask_qty)]
                 if sides is None:
                     yield at_us, 1, (path, row), WholeBook(fresh[0], fresh[1])
                 elif fresh != sides:
@@ -112,10 +136,16 @@ class BinanceVisionReader(FileReader):
                 sides = fresh
 
 
+def _side(price: str | None, qty: str | None) -> Sequence[Level]:
+    """Return the best level of a side; none of an empty side, which has no price, or a quantity of 0."""
+    return ((price, qty),) if price and qty and qty.strip("0.") else ()
+
+
 def _moved(old: Sequence[Level], new: Sequence[Level]) -> list[Level]:
     if old == new:
         return []
-    return [*((price, "0") for price, _ in old if price != new[0][0]), *new]
+    kept = {price for price, _ in new}
+    return [*((price, "0") for price, _ in old if price not in kept), *new]
 
 
 def kind_of(path: Path, symbol: str) -> str:

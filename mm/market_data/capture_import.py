@@ -131,6 +131,18 @@ Progress = Callable[[int], None]
 """Called with the number of bytes of all files that were read so far."""
 
 
+def steps(advance: Callable[[int], None]) -> Progress:
+    """Return a function that takes the bytes done, and advances a progress bar by the difference."""
+    before = 0
+
+    def report(done: int) -> None:
+        nonlocal before
+        advance(done - before)
+        before = done
+
+    return report
+
+
 @dataclass(frozen=True)
 class CaptureForm:
     """A capture format, and the properties of the imported days.
@@ -263,7 +275,7 @@ class _Import:
         report = ImportReport(self.symbol, run_id)
         given = {key: value for key, value in asdict(self.options).items() if value is not None}
         knobs = {"symbol": self.symbol, "captures": [path.name for path in paths], **given, "form": self.form.name}
-        if self.form is RAW_USDM:
+        if self.form.venue == BINANCE_USDM.name:
             knobs["market"] = "usdm"
         session = ImportSession(
             staging.open,
@@ -315,7 +327,7 @@ class _Import:
             elif isinstance(message, MARKET_MESSAGES):
                 if isinstance(message, DepthSnapshot) and message.symbol is None and not bare_snapshots[source]:
                     bare_snapshots[source] = f"{capture.lines.path.name}:{line}"
-                if self.form is RAW_USDM:
+                if self.form.venue == BINANCE_USDM.name:
                     self._fund(recv_us, self._funding.passed(recv_us), session)
                 try:
                     session.take(recv_us, message)

@@ -81,10 +81,10 @@ def walked(calibrator: Calibrator) -> Iterator[str]:
     plan = WindowPlan()
     walk = study(calibrator, plan)
     hits, ratios = [], []
-    for segment, tested in zip(walk.schedule.segments, walk.tests, strict=True):
+    for segment in walk.schedule.segments:
         low, high = segment.predictive_low, segment.predictive_high
         if segment.end_us - segment.start_us == plan.step_min * US_PER_MIN and low is not None and high is not None:
-            hits.append(low <= tested.fills <= high)
+            hits.append(low <= calibrator.points(segment.start_us, segment.end_us).fills.sum() <= high)
             ratios.append((high + 1) / (low + 1))
     if hits:
         yield f"  {'schedule':<24}{'segments':>8}{'interval holds':>18}{'median high/low':>18}"

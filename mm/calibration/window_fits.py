@@ -14,11 +14,9 @@ import numpy as np
 
 from mm.base.arrays import Floats
 from mm.calibration.alternatives import chosen_curve, compare, rates_on
-from mm.calibration.estimators import NoEstimate, maximum_likelihood
 from mm.calibration.exposure import pooled_rates
 from mm.calibration.fit_result import Line, PoissonFit
 from mm.calibration.intervals import predictive_ci95
-from mm.calibration.likelihood import Table
 from mm.calibration.moves import moves_between
 from mm.calibration.points import Points
 from mm.calibration.state_rates import StateLevels
@@ -27,17 +25,6 @@ from mm.calibration.windows import KeptCurve, Window, WindowFit, WindowFitter, W
 
 if TYPE_CHECKING:
     from mm.calibration.calibrator import Calibrator
-
-
-def bare_fit(points: "Points") -> PoissonFit:
-    """Return the maximum-likelihood fit only, without intervals and checks."""
-    found = maximum_likelihood(Table.of_points(points))
-    fit = PoissonFit(
-        fit_method="poisson_mle", n_fills=float(points.fills.sum()), exposure_s=0.0, usable=False, status="", reason=""
-    )
-    if isinstance(found, NoEstimate) or found.k <= 0:
-        return fit
-    return replace(fit, usable=True, A=found.A, k=found.k, se_k=found.se_k, se_logA=found.se_logA)
 
 
 SHAPE_MIN = 60.0  # minutes of a schedule between two comparisons of shapes

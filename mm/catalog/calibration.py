@@ -11,7 +11,7 @@ from mm.cli.config import OrdersFile
 from mm.cli.frame import command, runner
 from mm.clock import us_from_ms
 from mm.errors import UsageError
-from mm.play.calibration_knobs import Calibration, Comparison, Fit, Windows
+from mm.play.calibration_knobs import Calibration, Fit, Windows
 from mm.play.knobs import DamagedDay, Day, Market, Models, Results, Source
 
 calibrate = runner(
@@ -36,7 +36,7 @@ fit = command(
 
 schedule = runner(
     "schedule",
-    *(Day, Market, Calibration, Fit, Windows, Comparison, Execution, Account, Models),
+    *(Day, Market, Calibration, Fit, Windows, Execution, Account, Models),
     resumable=True,
     brief=(Day, Calibration, Fit, Windows),
     body="mm.commands.schedule:main",

@@ -61,8 +61,7 @@ def _rules(kind: str, values: Values) -> Iterator[Rule]:
             yield _BY_RULE, lambda _: f"CALIB_FILLS is {fills}, which determines the fills of its own orders"
         else:
             yield ("calib_fill_params_json",), lambda _: "CALIB_FILLS is not set"
-        if not values.get("schedule_compare"):
-            yield ("schedule_half_life_min",), lambda values: _unless(values, "schedule_mode", "ewma", "pooled_k")
+        yield ("schedule_half_life_min",), lambda values: _unless(values, "schedule_mode", "ewma", "pooled_k")
         yield ("fallback_max_age_min",), lambda values: _unless(values, "fallback_policy", "carry_forward")
     if kind == "schedule":
         yield _STRATEGY, lambda _: "a schedule runs no strategy"

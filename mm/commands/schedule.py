@@ -17,24 +17,21 @@ from mm.commands.backtest import playing
 from mm.errors import FitError
 from mm.models.builder import ModelBuilder, check_names, note_predictors
 from mm.models.play import Backtest
-from mm.play.calibration_knobs import Calibration, Comparison, Fit, PlayedCalibration, Windows
+from mm.play.calibration_knobs import Calibration, Fit, PlayedCalibration, Windows
 from mm.play.knobs import Day, Market, Models, OtherMarkets, Sensitivity
 from mm.report.run_columns import columns_of
 from mm.report.walkforward import page
 from mm.runs.in_progress import Run
 from mm.tape.columns import trim_heap
 from mm.walkforward import window_shapes
-from mm.walkforward.out_of_sample import FILE, lines, out_of_sample, write_window_metrics
-from mm.walkforward.walkforward import Checkpoint, in_modes, study
+from mm.walkforward.walkforward import Checkpoint, study
+from mm.walkforward.window_metrics import write_window_metrics
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
     from mm.backtest.rules import Rules
-    from mm.calibration.calibrator import CalibrationConfig, Calibrator
+    from mm.calibration.calibrator import CalibrationConfig
     from mm.calibration.windows import Fallback, WindowPlan
     from mm.tape.tape import Tape
-    from mm.walkforward.oos_tests import Tested
     from mm.walkforward.walkforward import Study
 
 SCHEDULE = "poisson_schedule.json"
@@ -49,7 +46,6 @@ def main(
     calibration: Calibration,
     fit: Fit,
     windows: Windows,
-    comparison: Comparison,
     execution: Execution,
     account: Account,
     models: Models,
@@ -61,9 +57,8 @@ def main(
     config = assemble.calibration_config(calibration, fit, account.seed, tapes[0], run)
     plan, fallback = assemble.plan(windows, execution), assemble.fallback(windows, models)
     with run.timing("play"):
-        studied, calibrator = study_days(run, (tapes, config, rules), plan, fallback)
-        others = in_modes(calibrator, plan, studied) if comparison.schedule_compare else None
-    usable = write_study(run, studied, others)
+        studied = study_days(run, (tapes, config, rules), plan, fallback)
+    usable = write_study(run, studied)
     with run.timing("write"):
         run.write_page(page(run.partial, run.about))
     if not usable:
@@ -98,7 +93,7 @@ def walkforward(
     assemble.check_agents(run, models, execution, tapes)
     plan, fallback = assemble.plan(windows, execution, models), assemble.fallback(windows, models)
     with run.timing("calibrate"):
-        studied = study_days(run, (tapes, config, rules), plan, fallback)[0]  # without the calibrator's memory
+        studied = study_days(run, (tapes, config, rules), plan, fallback)
         for tape in tapes:
             tape.release_memory()  # the backtest needs only their best prices
         trim_heap()
@@ -128,8 +123,8 @@ def walkforward(
 
 def study_days(
     run: Run, measured: "tuple[list[Tape], CalibrationConfig, Rules]", plan: "WindowPlan", fallback: "Fallback"
-) -> "tuple[Study, Calibrator]":
-    """Return the schedule of days with its tests, and its calibrator; windows fitted by a killed run are reused.
+) -> "Study":
+    """Return the schedule of days; windows fitted by a killed run are reused.
 
     Args:
         run: Its checkpoint stores the fits, its progress bar shows the windows.
@@ -147,17 +142,16 @@ def study_days(
     for note in filter(None, (*notes, choice and choice.why)):
         run.print(f"note: first training window: {note}")
     with run.progress("windows", len(plan.over(calibrator.days))) as step:
-        return study(calibrator, plan, fallback, known.value, step), calibrator
+        return study(calibrator, plan, fallback, known.value, step)
 
 
-def write_study(run: Run, studied: "Study", in_modes: "Mapping[str, Sequence[Tested]] | None" = None) -> int:
-    """Write the schedule, its metrics and their summary, with other modes if given; return the usable segments."""
+def write_study(run: Run, studied: "Study") -> int:
+    """Write the schedule, its windows and their summary; return the usable segments."""
 
     segments = studied.schedule.segments
     with run.timing("write"):
-        found = out_of_sample(studied, in_modes)
         shapes = window_shapes.window_shapes(studied.shapes)
-        for name, content in ((SCHEDULE, studied.schedule.to_json()), (FILE, found), (window_shapes.FILE, shapes)):
+        for name, content in ((SCHEDULE, studied.schedule.to_json()), (window_shapes.FILE, shapes)):
             text = msgspec.json.format(json.dumps(content, allow_nan=False), indent=1)  # json is slow with indents
             run.path(name).write_text(text + "\n", encoding="utf-8")
         run.output(METRICS, write_window_metrics(run.path(METRICS), studied))
@@ -168,13 +162,9 @@ def write_study(run: Run, studied: "Study", in_modes: "Mapping[str, Sequence[Tes
         "usable": usable,
         "sources": studied.schedule.sources,
         "oldest_carried_s": studied.schedule.oldest_s,
-        "loglik_per_fill": found["loglik_per_fill"],
-        "fills_over_expected": found["ratio"],
         "calib_deltas": list(studied.deltas) or None,
     }
     run.print(studied.schedule.counted())
-    for line in lines(found):
-        run.print(line)
     if studied.schedule.clustering is not None:
         run.print(f"note: first training window: {sentence(studied.schedule.clustering)}")
     if slow := drift_warning(studied.schedule.clustering, studied.schedule.train_window_min * 60):

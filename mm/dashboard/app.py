@@ -36,7 +36,6 @@ LABELS = {
     "holes": "days not played",
     "best.pnl_quoting": "PnL of the best",
     "walkforward.pnl": "of the walk-forward choice",
-    "loglik_per_fill": "log-likelihood per fill",
 }
 # Less space above the title, and numbers that fit a narrow window. (streamlit would draw a bare string here.)
 STYLE = """<style>

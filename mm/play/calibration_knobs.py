@@ -181,15 +181,3 @@ class Windows:
         SWITCH,
         "1 also fits the clustering of orders, which FILL_MODEL=hawkes needs; a walk-forward with hawkes always does.",
     )
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """What a schedule is compared with."""
-
-    schedule_compare: bool = knob(
-        False,
-        SWITCH,
-        "1 also fits A and k in every other SCHEDULE_MODE, and compares them on the data of the segments.",
-        flag="--compare",
-    )

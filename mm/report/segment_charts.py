@@ -1,33 +1,30 @@
-"""The charts of segments: the fit, its fills on unseen data, the PnL, and the curves of some training windows."""
+"""The charts of segments: the fit, the PnL, and the curves of some training windows."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from mm.backtest.metrics.arithmetic import median
 from mm.base.arrays import Floats, Ints, Mask
-from mm.base.numbers import number, short, signed
+from mm.base.numbers import number, signed
 from mm.calibration.fit_result import EXPONENTIAL
 from mm.clock import US_PER_S, iso
 from mm.report import figures
 from mm.report.calibration_charts import CurveArea, curve_area, curve_traces, stretch
-from mm.report.figures import BUY, MAIN, SELL, SHADE, SOFT, Figure, Panel, Trace
+from mm.report.figures import BUY, MAIN, SELL, SHADE, Figure, Panel, Trace
 from mm.report.frame import card, chart, in_row, minute
 
 if TYPE_CHECKING:
     from mm.report.run_columns import EquityCurve
-    from mm.walkforward.out_of_sample import SegmentRows
+    from mm.walkforward.window_metrics import SegmentRows
     from mm.walkforward.window_shapes import WindowShape
 
 
 SHAPE_HEIGHT = 210
 SHAPE_FAR = 2.0  # end of the charts of curves, as a multiple of the median reach of the windows
 FAR = 5.0  # multiple of the median at which ends of intervals are cut
-LEAST_EXPECTED = 0.5  # minimum of expected fills at a distance for its ratio to be drawn
-MOST_DISTANCES = 24
 SEGMENTS_SHOWN = 5  # visible after a step to the next one
-INSIDE, OUTSIDE = ("1 is inside the interval", BUY), ("1 is outside", SELL)
 NO_FIT = "none: nothing is quoted"
 
 
@@ -41,13 +38,6 @@ def segments_figure(rows: "SegmentRows", run: "EquityCurve | None", quote: str) 
     """
     panels = [] if run is None or np.isnan(run.equity).all() else _account_panels(rows, run, quote)
     panels += parameter_panels(rows)
-    if not np.isnan(rows.numbers["test_ratio"]).all():
-        panels.append(_ratio_panel(rows))
-    seen, expected = _rates(rows)
-    if not np.isnan(np.concatenate([seen, expected])).all():
-        lines = [_held(rows, "expected by the previous fit", expected, SOFT), _held(rows, "observed", seen, MAIN)]
-        unit = "fills per order-hour at a segment's distances"
-        panels.append(Panel("Observed and expected", unit, lines, 150, figures.FROM_ZERO))
     return figures.stacked(panels, figures.time_axis(*rows.x), unquoted(rows), NO_FIT)
 
 
@@ -118,28 +108,6 @@ def _parameter_range(rows: "SegmentRows", name: str) -> tuple[float, float]:
     return figures.padded(min(least, top), top)
 
 
-def _ratio_panel(rows: "SegmentRows") -> Panel:
-    ratio, low, high = (rows.numbers[f"test_ratio{end}"] for end in ("", "_low", "_high"))
-    known = ~np.isnan(ratio)
-    inside = ~((low > 1) | (high < 1))  # also if the run is too short for an interval
-    top = max(2.0, min(float(np.fmax(ratio, high)[known].max()), FAR * max(median(ratio[known]), 0.5)))
-    low, high = (np.where(np.isnan(end), ratio, end) for end in (low, high))
-    traces = list[Trace]()
-    for (name, colour), at in ((INSIDE, known & inside), (OUTSIDE, known & ~inside)):
-        if not at.any():
-            continue
-        tips = [
-            f"{_when(rows, i)}: {rows.numbers['test_fills'][i]:,.0f} fills, "
-            f"{number(float(rows.numbers['test_expected'][i]))} expected, ratio {number(float(ratio[i]))}"
-            for i in np.flatnonzero(at).tolist()
-        ]
-        shown, *ends = (np.clip(one[at], 0.0, top) for one in (ratio, low, high))
-        x = figures.ms(_middles(rows, at))
-        traces.append(figures.points(name, x, shown, colour, ends=(ends[0], ends[1]), tips=tips))
-    unit = "fills over expected fills of each segment, 95 % intervals from five-minute blocks"
-    return Panel("Out of sample", unit, traces, 160, {"range": [0.0, top * 1.04]}, [1.0])
-
-
 def _middles(rows: "SegmentRows", at: Mask) -> Ints:
     start, end = rows.with_market()
     middle: Ints = ((start + end)[at] / 2).astype(np.int64)
@@ -152,45 +120,6 @@ def _held(rows: "SegmentRows", name: str, value: Floats, colour: str, **more: An
     us, values = np.stack([start, end], axis=1).ravel(), np.stack([value, np.full(len(value), np.nan)], axis=1).ravel()
     kept = np.append(us[1:] != us[:-1], True)  # drops an end that is also the start of the next segment
     return figures.step(name, us[kept], values[kept], colour, **more)
-
-
-def _rates(rows: "SegmentRows") -> tuple[Floats, Floats]:
-    """Return the fills per order-hour of each segment, observed and expected, both over its own distances and time.
-
-    The rate of the training is not comparable: another window may measure other distances. NaN without resting orders.
-    """
-    seconds, found = rows.numbers["test_exposure_s"], []
-    for name in ("test_fills", "test_expected"):
-        rate: Floats = np.full(len(seconds), np.nan)
-        np.divide(3_600 * rows.numbers[name], seconds, out=rate, where=seconds > 0)
-        found.append(rate)
-    return found[0], found[1]
-
-
-def distance_figure(by_delta: Sequence[Mapping[str, Any]]) -> Figure | None:
-    """Return fills over expected fills at every distance, for the whole run; None if no fills were expected."""
-    shown = [row for row in by_delta if row["expected"] >= LEAST_EXPECTED][:MOST_DISTANCES]
-    if not shown:
-        return None
-    top = max(2.0, min(max(row["ratio_high"] or row["ratio"] for row in shown), FAR))
-    ends = [[row["ratio"] if row[end] is None else row[end] for row in shown] for end in ("ratio_low", "ratio_high")]
-    inside = [row["ratio_low"] is None or low <= 1 <= high for row, low, high in zip(shown, *ends, strict=True)]
-    traces = list[Trace]()
-    for (name, colour), wanted in ((INSIDE, True), (OUTSIDE, False)):
-        at = [i for i, one in enumerate(inside) if one == wanted]
-        if not at:
-            continue
-        tips = [
-            f"{short(shown[i]['delta_ticks'])} ticks: {shown[i]['fills']:,.0f} fills, "
-            f"{number(shown[i]['expected'])} expected"
-            for i in at
-        ]
-        low, high = (np.clip([end[i] for i in at], 0.0, top) for end in ends)
-        ratio = np.clip([shown[i]["ratio"] for i in at], 0.0, top)
-        traces.append(figures.points(name, at, ratio, colour, ends=(low, high), tips=tips))
-    labels = [short(row["delta_ticks"]) for row in shown]
-    x = figures.numbers_axis("ticks", tickvals=list(range(len(shown))), ticktext=labels)
-    return figures.chart(traces, x, y={"range": [0.0, top * 1.04]}, levels=[1.0])
 
 
 def earned(run: "EquityCurve", rows: "SegmentRows") -> Floats:

@@ -1,4 +1,4 @@
-"""The page of a walk-forward or a schedule: its fits, their results on unseen data, and the PnL."""
+"""The page of a walk-forward or a schedule: its fits and the PnL."""
 
 import math
 from collections import Counter
@@ -24,7 +24,6 @@ from mm.report.frame import (
     chart,
     document,
     earnings,
-    estimate,
     grid,
     header,
     minute,
@@ -39,16 +38,14 @@ from mm.report.frame import (
     zoom_bar,
 )
 from mm.report.run_columns import EquityCurve, RunColumns, equity_curve, read_columns
-from mm.report.segment_charts import distance_figure, earned, segments_figure, shapes_card, step_s
-from mm.walkforward.oos_tests import RATIO
-from mm.walkforward.out_of_sample import SegmentRows, read_segments
+from mm.report.segment_charts import earned, segments_figure, shapes_card, step_s
+from mm.walkforward.window_metrics import SegmentRows, read_segments
 from mm.walkforward.window_shapes import FILE, WindowShape
 
 if TYPE_CHECKING:
     from mm.calibration.schedule import Schedule
 
-SCHEDULE, METRICS, UNSEEN, BACKTEST = "poisson_schedule.json", "window_metrics.csv", "oos_metrics.json", "backtest"
-OUTSIDE = 0.05  # expected share of segments with a number of fills outside a 95 % interval
+SCHEDULE, METRICS, BACKTEST = "poisson_schedule.json", "window_metrics.csv", "backtest"
 Content = Mapping[str, Any]
 
 
@@ -67,7 +64,7 @@ def page(
         BrokenFile: If a file of the run cannot be read.
     """
     about = about or About()
-    schedule, unseen = read_content(folder / SCHEDULE), read_content(folder / UNSEEN)
+    schedule = read_content(folder / SCHEDULE)
     rows = read_segments(folder / METRICS)
     traded = (folder / BACKTEST).is_dir()
     kind = "walk-forward" if traded else "schedule"
@@ -76,7 +73,7 @@ def page(
     if summary is not None and sensitivity is not None:
         summary = {**summary, "sensitivity": sensitivity}
     head = header(str(schedule["symbol"]), str(schedule["day"]), schedule_line(schedule, kind) + about.name)
-    body = [head, _tiles(rows, unseen, summary), _notes(rows, summary)]
+    body = [head, _tiles(rows, summary), _notes(rows, summary)]
     if not len(rows):
         body.append(card("Segments", "", nothing("No segment: the day is not longer than the training window.")))
     else:
@@ -95,7 +92,7 @@ def page(
         path = folder / FILE
         windows = read_content(path)["windows"] if path.exists() else []  # an earlier version made the run
         shapes = shapes_card([WindowShape.from_json(one, str(path)) for one in windows])
-        body += [_unseen(unseen), shapes, _data(rows, summary, run), _table(rows, over)]
+        body += [shapes, _data(rows, summary, run), _table(rows, over)]
     return document(f"{title} · {kind}", [*body, origin(about)], about.plotly)
 
 
@@ -116,24 +113,17 @@ def segments_of(schedule: "Schedule") -> SegmentRows:
     return SegmentRows(numbers, {"source": [one.source for one in schedule.segments]})
 
 
-def _tiles(rows: SegmentRows, unseen: Content, summary: Content | None) -> str:
+def _tiles(rows: SegmentRows, summary: Content | None) -> str:
     sources = rows.words["source"]
     counts = [(name, sources.count(name)) for name in ("carried", "default", "none")]
     others = [f"{count} {name}" for name, count in counts if count]
     held = [age for age, source in zip(rows.numbers["age_s"], sources, strict=True) if source == "carried"]
     age = f", up to {duration(float(max(held)))} old" if held else ""
-    expected = rows.numbers["test_expected"]
-    seen = float(rows.numbers["test_fills"][~np.isnan(expected)].sum())
-    ratio = seen / float(np.nansum(expected)) if np.nansum(expected) > 0 else None
     first = earnings(summary) if summary else [_spread(rows, "k", "k, 1/tick"), _spread(rows, "A", "A, 1/s")]
     return tiles(
         *first,
         tile(
             "Segments fitted", f"{sources.count('fitted')} of {len(rows)}", (", ".join(others) or "none carried") + age
-        ),
-        tile("Fills over expected", number(ratio, 3), f"{seen:,.0f} fills out of sample"),
-        tile(
-            "Log-likelihood per fill", number(unseen.get("loglik_per_fill")), f"out of sample, {escape(unseen['mode'])}"
         ),
     )
 
@@ -149,24 +139,7 @@ def _notes(rows: SegmentRows, summary: Content | None) -> str:
     if len(rows) and np.isnan(rows.numbers["A"]).all():
         status, reason = rows.words["status"][-1], rows.words["reason"][-1]
         warnings.append(f"no segment has parameters, so there were no quotes; the last one: {status}, {reason}")
-    off, known = outside_predicted(rows)
-    if off > OUTSIDE * known + 3 * (OUTSIDE * (1 - OUTSIDE) * known) ** 0.5:  # beyond three standard deviations
-        warnings.append(
-            f"{off} of {known} segments had a number of fills outside the 95 % interval that their training window "
-            f"predicts (predictive_low, predictive_high); with a correct model it would be one in twenty"
-        )
     return notes(warnings, "notes")
-
-
-def outside_predicted(rows: SegmentRows) -> tuple[int, int]:
-    """Return the number of segments with fills outside the predicted 95 % interval, and of segments with an interval.
-
-    The interval is for a whole step of the schedule: a segment cut short by the end of the data is omitted.
-    """
-    names = ("start_us", "end_us", "test_fills", "predictive_low", "predictive_high")
-    begin, end, fills, low, high = (rows.numbers[name] for name in names)
-    whole = ~np.isnan(low) & (end - begin >= (end - begin).max(initial=0.0))
-    return int(np.count_nonzero(whole & ((fills < low) | (fills > high)))), int(np.count_nonzero(whole))
 
 
 def _over_time(rows: SegmentRows, over: EquityCurve | None, summary: Content | None) -> str:
@@ -190,34 +163,6 @@ def _traded(summary: Content, folder: str) -> list[str]:
         pair(split, card("The backtest in numbers", "Names are those of its summary.json.", table("", numbers))),
         sensitivity_card(summary),
     ]
-
-
-def _unseen(unseen: Content) -> str:
-    by_distance = card(
-        "By distance",
-        "Fills out of sample over those expected, by distance in ticks: a trend shows a wrong shape of the curve.",
-        chart(distance_figure(unseen["by_delta"]), "No fills were expected."),
-    )
-    if not unseen["modes"]:
-        return by_distance
-    modes = [
-        (
-            f"<b>{escape(mode)}</b>" if mode == unseen["mode"] else escape(mode),
-            number(one["loglik_per_fill"]),
-            "used" if mode == unseen["mode"] else estimate(one["gain_over_used"], one["se_gain"], unseen["segments"]),
-            number(one["predicted"]),
-            number(one["ratio"], 3),
-        )
-        for mode, one in unseen["modes"].items()
-    ]
-    return pair(
-        by_distance,
-        card(
-            "Other windows on the same data",
-            "In the segments in which every mode has parameters; above 0 is better than the mode in use.",
-            grid(("mode", "log-lik. per fill", "against used", "expected", "ratio"), modes),
-        ),
-    )
 
 
 def _data(rows: SegmentRows, summary: Content | None, run: RunColumns | None) -> str:
@@ -250,21 +195,17 @@ def _median(rows: SegmentRows, name: str) -> float | None:
 
 def _table(rows: SegmentRows, over: EquityCurve | None) -> str:
     pnl = None if over is None else earned(over, rows)
-    head = ["from", "source", "A", "k", "fills in training", "fills", "expected", "ratio", "95 %"]
-    names = ("start_us", "A", "k", "n_fills", "test_fills", "test_expected", *(f"test_{one}" for one in RATIO))
+    head = ["from", "source", "A", "k", "fills in training"]
+    names = ("start_us", "A", "k", "n_fills")
     columns = (rows.numbers[name].tolist() for name in names)
     cells = []
-    for i, (start_us, A, k, trained, fills, expected, ratio, low, high) in enumerate(zip(*columns, strict=True)):
+    for i, (start_us, A, k, trained) in enumerate(zip(*columns, strict=True)):
         row = [
             minute(int(start_us)),
             escape(rows.words["source"][i]),
             number(A),
             number(k),
             "–" if math.isnan(trained) else short(trained),
-            number(fills),
-            number(expected),
-            number(ratio, 3),
-            "–" if math.isnan(low) else f"{number(low, 3)} to {number(high, 3)}",
         ]
         cells.append([*row, signed(float(pnl[i]), 3)] if pnl is not None else row)
     hint = "Names and more columns are those of window_metrics.csv."

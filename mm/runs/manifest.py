@@ -168,7 +168,7 @@ _OF_KIND: Mapping[str, tuple[str, ...]] = {
     "shadow": _TRADED,
     "trade": _TRADED,
     "calibration": ("status", "A", "k"),
-    "schedule": ("segments", "usable", "loglik_per_fill"),
+    "schedule": ("segments", "usable"),
     "evaluation": ("played", "pnl", "daily.mean", "holes"),
     "sweep": ("trials", "best.pnl_quoting", "walkforward.pnl"),
     "walkforward": (*_TRADED, "walkforward.segments", "walkforward.usable"),

@@ -273,7 +273,7 @@ def fits(
         if plan.clustered:
             clusters = fit_hawkes(flow_of(tapes, config.rule.grouped))
             whole = replace(whole, fit=replace(whole.fit, clustering=finite(clusters.to_json())))
-        studied = study_days(run, (list(tapes), config, rules), plan, fallback)[0]
+        studied = study_days(run, (list(tapes), config, rules), plan, fallback)
     if not write_study(run, studied):
         raise FitError(f"{studied.schedule.symbol} {studied.schedule.day}: {why_unusable(studied.schedule)}")
     # In the form that another process reads.

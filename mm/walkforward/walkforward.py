@@ -3,8 +3,7 @@
 import os
 import weakref
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, fields, replace
-from functools import lru_cache
+from dataclasses import dataclass, fields
 from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any
@@ -23,9 +22,8 @@ from mm.calibration.intensities import intensity_of, measured_intensity
 from mm.calibration.reference import AUTO
 from mm.calibration.schedule import Schedule, Segment, build_schedule, calibrator_of, schedule_of, segments_of
 from mm.calibration.window_clustering import Memory, WindowClustering
-from mm.calibration.window_fits import WindowFits, bare_fit
-from mm.calibration.windows import MODES, Fallback, WindowFit, WindowFitter, WindowPlan
-from mm.walkforward.oos_tests import Tested
+from mm.calibration.window_fits import WindowFits
+from mm.calibration.windows import Fallback, WindowFit, WindowPlan
 from mm.walkforward.window_shapes import ShapeSampler, WindowShape
 
 if TYPE_CHECKING:
@@ -104,19 +102,17 @@ def _default_models(schedule: Schedule) -> tuple[object, object]:
 
 @dataclass(frozen=True)
 class Study:
-    """A schedule with the test of each segment.
+    """A schedule with the fits of its windows.
 
     Attributes:
         schedule: The segments.
         fits: Fit of each segment's own training window.
-        tests: Test of each segment.
         shapes: Some windows for which shapes of λ(δ) were compared, with their data.
         deltas: Distances of the simulated orders, in ticks; empty for ``marks``.
     """
 
     schedule: Schedule
     fits: tuple[WindowFit, ...]
-    tests: tuple[Tested, ...]
     shapes: tuple[WindowShape, ...] = ()
     deltas: tuple[float, ...] = ()
 
@@ -128,7 +124,7 @@ def study(
     memory: Memory = lambda _, make, *__: make(),
     step: Callable[[int], None] | None = None,
 ) -> Study:
-    """Fit every window, and test each segment on the data that follows.
+    """Fit every window, and keep what pages and tables show of it.
 
     Args:
         calibrator: Measures the days.
@@ -141,7 +137,6 @@ def study(
     clustering = WindowClustering(calibrator, plan, memory) if plan.clustered else None
     own: list[WindowFit] = []
     segments: list[Segment] = []
-    tests: list[Tested] = []
 
     def fitted() -> Iterator[WindowFit]:
         for fit in WindowFits(calibrator, plan, memory=memory, clustering=clustering).each(windows):
@@ -153,31 +148,11 @@ def study(
     for number, segment in enumerate(segments_of(windows, fitted(), fallback, calibrator.config.reference)):
         shown.add(number, segment, own[number])
         segments.append(segment)
-        rates = (segment.A, segment.k) if segment.A is not None and segment.k is not None else None
-        tests.append(Tested.of(calibrator.points(segment.start_us, segment.end_us), rates))
         if step:
             step(1)
     schedule = schedule_of(calibrator, plan, fallback, tuple(segments), clustering)
     played = calibrator.config.distances if calibrator.played else ()
-    return Study(schedule, tuple(own), tuple(tests), tuple(shown.found), played)
-
-
-def in_modes(calibrator: Calibrator, plan: WindowPlan, studied: Study) -> dict[str, tuple[Tested, ...]]:
-    """Return the tests of all segments by the mode of their windows; those of the plan's own mode are the study's.
-
-    A and k of the other modes are maximum-likelihood estimates, the last usable ones in each segment.
-    """
-    found = {}
-    for mode in MODES:
-        other = replace(plan, mode=mode)
-        fitted = lru_cache(maxsize=1)(WindowFitter(calibrator.points, bare_fit, other, calibrator.length_s).one)
-        latest, tests = None, list[Tested]()
-        for window, test in zip(other.over(calibrator.days), studied.tests, strict=True) if mode != plan.mode else ():
-            fit = fitted(window.train_start_us, window.train_end_us)  # that of ``static`` is the same in each segment
-            latest = latest if fit.A is None or fit.k is None else (fit.A, fit.k)
-            tests.append(Tested.of(test.points, latest))
-        found[mode] = studied.tests if mode == plan.mode else tuple(tests)
-    return found
+    return Study(schedule, tuple(own), tuple(shown.found), played)
 
 
 class Checkpoint:

@@ -204,7 +204,7 @@ def break_file(own: Path, name: str, file: str, text: str | None) -> str:
         ("measured", "poisson_fit.json", "[]", "not a JSON object"),
         ("planned", "window_metrics.csv", "a,b\n1,2\n", "no column start_us"),
         ("planned", "poisson_schedule.json", None, "cannot be read"),
-        ("walked", "oos_metrics.json", "?", "cannot be read"),
+        ("walked", "window_shapes.json", "?", "cannot be read"),
     ],
 )
 def test_unreadable_file_exits_with_3_and_one_line(own, name, file, text, message):

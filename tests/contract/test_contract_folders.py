@@ -62,7 +62,7 @@ def of_orders(where: str = "") -> set[str]:
 
 
 MEASURED = {"calibration_points.csv", "poisson_fit.json", "adverse_selection.csv", "report.html"}
-SCHEDULED = {"poisson_schedule.json", "window_metrics.csv", "oos_metrics.json", "window_shapes.json", "report.html"}
+SCHEDULED = {"poisson_schedule.json", "window_metrics.csv", "window_shapes.json", "report.html"}
 FILES = {
     "backtest": of_backtest(),
     "marks": MEASURED,

@@ -11,13 +11,12 @@ from mm.errors import BrokenFile
 from mm.report.frame import About, card, chart, document
 from mm.report.run_columns import EquityCurve
 from mm.report.segment_charts import earned, parameters_figure, segments_figure
-from mm.report.walkforward import outside_predicted, page
-from mm.walkforward.out_of_sample import COLUMNS, SegmentRows, read_segments
+from mm.report.walkforward import page
+from mm.walkforward.window_metrics import COLUMNS, SegmentRows, read_segments
 from pages import read
 
 MINUTE = 60_000_000
 SOURCES = ("fitted", "carried", "none", "fitted")
-MODES = ("rolling", "expanding", "ewma", "pooled_k", "static")
 
 
 def rows_of(sources=SOURCES, reason="few <b>fills</b>"):
@@ -28,10 +27,9 @@ def rows_of(sources=SOURCES, reason="few <b>fills</b>"):
         row = dict.fromkeys(COLUMNS, "")
         row |= {"start_us": i * MINUTE, "end_us": (i + 1) * MINUTE, "source": source, "n_fills": 40, "age_s": 60 * i}
         row |= {"status": "ok" if source == "fitted" else "few_fills", "usable": "true", "train_exposure_s": 900}
-        row |= {"test_exposure_s": 60, "test_fills": 5, "reason": "" if source == "fitted" else reason}
+        row |= {"reason": "" if source == "fitted" else reason}
         if has_parameters:
             row |= {"A": 0.5 + i, "k": 1.5, "A_low": 0.3, "A_high": 0.9 + i, "k_low": 1.0, "k_high": 2.0}
-            row |= {"test_expected": 4.0, "test_ratio": 1.25, "test_ratio_low": 0.4, "test_ratio_high": 2.9}
         rows.append(row)
     return rows
 
@@ -42,10 +40,6 @@ def folder(tmp_path):
     write(tmp_path, rows_of())
     schedule = {"symbol": "SIMUSDT", "day": "20260105", "train_window_min": 20, "step_min": 1.0}
     (tmp_path / "poisson_schedule.json").write_text(json.dumps(schedule | {"fallback_policy": "carry_forward"}))
-    nulls = dict.fromkeys(("loglik_per_fill", "predicted", "ratio", "ratio_low", "ratio_high"))
-    modes = {mode: nulls | {"gain_over_used": 0.1, "se_gain": None} for mode in MODES}
-    unseen = {"mode": "rolling", "modes": modes, "by_delta": [], "segments_tested": 0, "segments": 2, "fills": 0.0}
-    (tmp_path / "oos_metrics.json").write_text(json.dumps(unseen))
     return tmp_path
 
 
@@ -68,32 +62,6 @@ def test_segments_are_read_back_as_written(tmp_path):
     assert rows.numbers["A"][[0, 1, 3]].tolist() == [0.5, 1.5, 3.5]
     assert np.isnan(rows.numbers["A"][2])
     assert rows.x == (0.0, 4.0 * MINUTE)
-
-
-@pytest.mark.parametrize(("fills", "noted"), [((5, 5, 5, 5), False), ((5, 99, 0, 99), True)])
-def test_fills_outside_the_predictive_interval_are_noted(folder, fills, noted):
-    """Fills come in bursts: intervals of a Poisson count would exclude half of the segments of a correct model."""
-    rows = rows_of(("fitted",) * 4)
-    for row, count in zip(rows, fills, strict=True):
-        row |= {"test_fills": count, "predictive_low": 2, "predictive_high": 9, "test_ratio_low": 2.0}
-    write(folder, rows)
-    text = "3 of 4 segments had a number of fills outside the 95 % interval that their training window predicts"
-    assert (text in " ".join(read(page(folder, About(["mm", "schedule"]))).words)) == noted
-    rows[1]["end_us"] -= MINUTE // 2
-    write(folder, rows)
-    assert outside_predicted(read_segments(folder / "window_metrics.csv")) == (2 * noted, 3), (
-        "a step that was cut short"
-    )
-
-
-def test_other_modes_are_a_card_only_if_compared(folder):
-    """A schedule compares its windows with others where it was asked to."""
-    assert "Other windows on the same data" in page(folder, About(["mm", "schedule"]))
-    path = folder / "oos_metrics.json"
-    path.write_text(json.dumps(json.loads(path.read_text()) | {"modes": None}))
-    words = " ".join(read(page(folder, About(["mm", "schedule"]))).words)
-    assert "Other windows" not in words
-    assert "By distance" in words
 
 
 def test_page_lists_the_sources_of_its_parameters(folder):

@@ -94,7 +94,7 @@ def test_runs_without_wide_instructions_trade_the_same_and_fit_nearly_the_same(t
         if path.name.startswith(SAME_BYTES):
             assert path.read_bytes() == twin.read_bytes(), path
             same += 1
-        elif path.name in ("poisson_fit.json", "poisson_schedule.json", "summary.json", "oos_metrics.json"):
+        elif path.name in ("poisson_fit.json", "poisson_schedule.json", "summary.json"):
             first, second = (dict(flat(json.loads(file.read_text()))) for file in (path, twin))
             assert first.keys() == second.keys()
             different = {
@@ -105,6 +105,6 @@ def test_runs_without_wide_instructions_trade_the_same_and_fit_nearly_the_same(t
             assert not different, (path, different)
             compared += 1
     assert same >= 7
-    assert compared >= 5
+    assert compared >= 4
     for name in "cbw":
         mm(tmp_path, "runs", "reproduce", name, "--tolerance", "2e-5", OUT_ROOT="there")

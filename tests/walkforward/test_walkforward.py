@@ -22,7 +22,7 @@ from mm.calibration.exposure import Played, RestingOrders
 from mm.calibration.intensities import intensity_of
 from mm.calibration.schedule import build_schedule
 from mm.calibration.window_fits import _as_json
-from mm.calibration.windows import MODES, WindowPlan
+from mm.calibration.windows import WindowPlan
 from mm.dayfolder.layout import DayFolder
 from mm.errors import FitError, Mismatch, UsageError
 from mm.play.calibration_knobs import PlayedCalibration
@@ -31,8 +31,8 @@ from mm.sim.flow.day import make_day
 from mm.sim.flow.scenario import PoissonMarket
 from mm.sim.flow.session import Session
 from mm.tape.tape import TRADE
-from mm.walkforward.out_of_sample import out_of_sample, write_window_metrics
-from mm.walkforward.walkforward import RESTING, Checkpoint, in_modes, study, walkforward
+from mm.walkforward.walkforward import RESTING, Checkpoint, study, walkforward
+from mm.walkforward.window_metrics import write_window_metrics
 
 PLAN = WindowPlan(train_window_min=20, step_min=10, latency_us=50_000)
 
@@ -158,25 +158,9 @@ def test_intensity_has_parameters_of_fit(tape):
 
 
 def test_study_schedule_equals_schedule_built_alone(days, studied):
-    """Tests do not change it."""
+    """The fits of its windows come with it."""
     assert studied.schedule == build_schedule(Calibrator(days, CalibrationConfig()), PLAN)
-    assert len(studied.schedule.segments) == len(studied.tests) == len(studied.fits) == 4 + 6
-
-
-def test_compared_modes_equal_schedules_in_these_modes(days):
-    """Predictions in the comparison equal those of a schedule in that mode, and the used mode is the schedule's own."""
-    calibrator = Calibrator(days[:1], CalibrationConfig())
-    plan = WindowPlan(20, 10, 50_000)
-    rolling = study(calibrator, plan)
-    compared = in_modes(calibrator, plan, rolling)
-    assert list(compared) == list(MODES)
-    assert compared["rolling"] == rolling.tests
-    for mode, tests in compared.items():
-        used = study(calibrator, replace(plan, mode=mode))
-        assert used.schedule.mode == mode
-        for one, other in zip(tests, used.tests, strict=True):
-            assert one.predicted == pytest.approx(other.predicted)
-            assert one.loglik == pytest.approx(other.loglik)
+    assert len(studied.schedule.segments) == len(studied.fits) == 4 + 6
 
 
 @pytest.mark.parametrize(
@@ -200,7 +184,6 @@ def test_study_from_checkpoint_does_not_fit_again(tmp_path, days, monkeypatch, m
         assert (one.schedule, one.fits) == (first.schedule, first.fits)
         assert msgspec.json.encode(list(map(_as_json, one.fits))) == kept
         assert path.read_bytes() == (tmp_path / "0.csv").read_bytes()
-        assert out_of_sample(one) == out_of_sample(first)
 
 
 def test_progress_is_reported_per_window(days):

@@ -36,7 +36,7 @@ _PUBLIC = {
     "sweep": "mm.sweep.sweep",
     "walkforward": "mm.walkforward.walkforward",
 }
-_PACKAGES = {"backtest", "sweep", "walkforward"}  # callable as functions: mm/base/callable_package.py
+_PACKAGES = {"backtest", "sweep", "walkforward"}  # callable as functions: mm/callable_package.py
 __all__ = list(_PUBLIC)
 
 

@@ -1,5 +1,5 @@
 """Backtests: replay engine, paper exchange, fill and quote models, results."""
 
-from mm.base.callable_package import make_callable
+from mm.callable_package import make_callable
 
 make_callable(__name__)

@@ -4,7 +4,6 @@ A runner (:func:`runner`) writes a run folder; a plain command (:func:`command`)
 knobs as frozen dataclasses of mm/cli/config.py, and both accept ``--json``.
 """
 
-import errno
 import os
 import signal
 import sys
@@ -23,32 +22,13 @@ from click.core import ParameterSource
 from mm.base.knobs import REQUIRED, SWITCH, Knob, ServerUrl, as_flags, closest, is_switch, knobs, parameter_way, shown
 from mm.cli.config import FROM_RUNS, Output, Terminal
 from mm.cli.console import Console, write_line
-from mm.cli.interrupts import Interrupted, interruptible
+from mm.cli.exits import exit_code_of, named
+from mm.cli.interrupts import interruptible
 from mm.cli.options import FILE, KnobOption, heading, is_short, write_options
 from mm.cli.settings_file import VARIABLE, env_file, settings_file
-from mm.errors import DataError, MissingExtra, MMError, TryLater, UnknownModel
+from mm.errors import MMError, UnknownModel
 from mm.play.knobs import Day
 
-DISTRIBUTION = "mm-research"
-"""The name of the package, whose import is mm."""
-EXTRAS = dict.fromkeys(("isal", "numpy", "polars", "pyarrow", "scipy"), "research")
-EXTRAS |= dict.fromkeys(("cryptography", "h11"), "sim") | dict.fromkeys(("distributed", "fsspec"), "cluster")
-EXTRAS |= dict.fromkeys(("fastapi", "starlette", "uvicorn"), "api")
-EXTRAS |= dict.fromkeys(("psycopg", "redis"), "state") | {
-    "yaml": "yaml",
-    "sklearn": "ml",
-    "streamlit": "dashboard",
-    "optuna": "search",
-}
-EXTRAS |= dict.fromkeys(("mlflow", "sqlalchemy", "alembic"), "mlflow")
-EXTRAS |= dict.fromkeys(("gymnasium", "stable_baselines3", "torch"), "rl")
-EXTRAS |= dict.fromkeys(("ipykernel", "nbclient", "nbformat"), "notebooks")
-_BROKEN_DISK = (errno.EIO, errno.EROFS)
-_DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, *_BROKEN_DISK)
-_PATHS: Mapping[type[OSError], str] = {
-    FileNotFoundError: "there is no such file or folder",
-    NotADirectoryError: "a part of the path is a file, not a folder; give another folder",
-}
 _SETTINGS: dict[str, Any] = {"help_option_names": ["-h", "--help"], "max_content_width": 120}
 _SOURCES = {
     ParameterSource.COMMANDLINE: "flag",
@@ -301,13 +281,6 @@ def report_error(error: BaseException) -> int:
     return code
 
 
-def exit_code_of(error: BaseException) -> int:
-    """Return the exit code of a command that ends with *error*."""
-    if isinstance(error, KeyboardInterrupt | click.Abort):
-        return 128 + (error.number if isinstance(error, Interrupted) else signal.SIGINT)
-    return error.exit_code if isinstance(error, click.ClickException) else named(error).exit_code
-
-
 def _make(
     text: str,
     groups: Sequence[type],
@@ -497,26 +470,3 @@ def _usage(error: click.ClickException) -> str:
         if way:
             return f"no such option {error.option_name}{way}{hint}"
     return " ".join(error.format_message().split()).rstrip(".") + hint
-
-
-def named(error: BaseException) -> MMError:
-    """Return *error* as an error of the project, with a message for users."""
-    if isinstance(error, MMError):
-        return error
-    if isinstance(error, ModuleNotFoundError) and error.name:
-        package = error.name.partition(".")[0]
-        if package in EXTRAS:
-            extra = f"[{EXTRAS[package]}]'"
-            return MissingExtra(
-                f"this command needs {package}; install it with: pip install '.{extra} in the checkout, or pip install "
-                f"'{DISTRIBUTION}{extra}"
-            )
-        if package == "mm":
-            return MissingExtra(f"{error.name} is not compiled; build it with: make build")
-    if isinstance(error, OSError) and error.errno in _DISK_ERRORS:
-        what = "the disk cannot be written: {}; repair it" if error.errno in _BROKEN_DISK else "no space: {}; free some"
-        return TryLater(f"{what.format(error)} and try again")
-    if isinstance(error, OSError) and error.filename and type(error) in _PATHS:
-        return DataError(f"{error.filename}: {_PATHS[type(error)]}")
-    notes = "".join(f"; {note}" for note in getattr(error, "__notes__", ()))
-    return MMError(f"unforeseen {type(error).__name__}: {error}{notes}")

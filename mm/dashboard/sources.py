@@ -18,7 +18,7 @@ from mm.report.run_columns import EquityCurve, MarketColumns, RunColumns, equity
 from mm.report.tear_sheet import ComparedRun
 from mm.runs.find import Found, InvalidRun, find_run, find_runs
 from mm.runs.finished import TRADED, open_run
-from mm.runs.manifest import headlines
+from mm.runs.manifest import MANIFEST, headlines
 from mm.tape.load import load_day
 
 LISTED_S = 2.0  # lifetime of the cached list of runs
@@ -158,7 +158,7 @@ def traded_run(found: Found) -> TradedRun:
     Raises:
         BrokenFile: If a file is missing or cannot be read.
     """
-    path = found.folder / "run_manifest.json"
+    path = found.folder / MANIFEST
     return _traded(str(found.folder), path.stat().st_mtime_ns if path.exists() else 0)
 
 

@@ -20,7 +20,7 @@ from mm.base.atomic_file import process_exists
 from mm.base.knobs import knobs, shown
 from mm.cli.config import Name
 from mm.cli.console import Console
-from mm.cli.frame import named
+from mm.cli.exits import named
 from mm.cli.interrupts import at_ending_signals
 from mm.cli.task_knobs import SPOT_REST, SPOT_STREAMS, BinanceMarket, Recorder, Sources
 from mm.clock import now_us, run_stamp

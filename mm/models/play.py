@@ -67,7 +67,7 @@ def backtest(  # noqa: PLR0913 - arguments that no knob can express
         rules: All rules in the engine's units, instead of knobs; both models must then be objects.
         fit: A fit or a schedule, instead of ``FILL_PARAMS_FILE``.
         intensity: Predicts the expected fills that the summary compares with the actual ones; None takes the fit's.
-        micro_price: The fit of the signal ``micro_price`` (`mm.signals.fit_micro_price` of earlier days), where a quote
+        micro_price: The fit of the signal ``micro_price`` (`fit_micro_price` of earlier days), where a quote
             model reads it.
         others: Other markets that the strategy sees, by name: a tape or several, or a dict with ``tape`` and
             ``feed_latency_ms`` and ``orders`` as in ``OTHERS``.

@@ -23,7 +23,7 @@ class SheetRun:
 
     Attributes:
         name: Its name on the page, as no other has it.
-        manifest: Its ``run_manifest.json``.
+        manifest: Its manifest.
         summary: Its numbers: ``summary.json`` or ``evaluation.json``.
         tags: What it was tagged with.
         note: The note on it; empty without one.

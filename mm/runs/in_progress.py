@@ -19,7 +19,7 @@ import mm
 from mm.base.code_identity import closure, hash_file
 from mm.base.own_modules import file_of, module_file, own_file
 from mm.cli.console import Console, Log
-from mm.cli.frame import exit_code_of
+from mm.cli.exits import exit_code_of
 from mm.cli.interrupts import deferred
 from mm.clock import iso, now_us
 from mm.errors import FitError, Incomplete, RunExists

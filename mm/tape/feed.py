@@ -17,11 +17,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mm.clock import US_PER_MS, US_PER_S, iso, us_from_ms
-from mm.tape.columns import PIECE, ROW_COLUMNS, TOP_COLUMNS, Ints
-from mm.tape.tape import DEPTH, GAP, KEYFRAME, SNAPSHOT, TRADE, Tape
+from mm.tape.columns import DEPTH, GAP, KEYFRAME, PIECE, ROW_COLUMNS, SNAPSHOT, TOP_COLUMNS, TRADE, Ints
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from mm.tape.tape import Tape
 
 WINDOW_US = 600 * US_PER_S  # messages of the past from which the offset is estimated
 QUICKEST_US = 500  # assumed minimum feed latency: half of a round trip inside one region
@@ -59,7 +60,7 @@ class Feed:
         return offset | {"median_ms": self.median_us / US_PER_MS, "p99_ms": self.p99_us / US_PER_MS}
 
 
-def feed_of(tape: Tape) -> Feed:
+def feed_of(tape: "Tape") -> Feed:
     """Return *tape* in the exchange's order.
 
     Depth messages and trades have an exchange timestamp. Events without one, or with one that is left out, are at their
@@ -76,7 +77,7 @@ def feed_of(tape: Tape) -> Feed:
     return _in_order(tape, happened, stamped, middle, _named(recv_us, late_us - offset_us, stray))
 
 
-def strays(tape: Tape) -> NDArray[np.bool_]:
+def strays(tape: "Tape") -> NDArray[np.bool_]:
     """Return which events of *tape* have an exchange time that does not count for the offset of the clocks, bool[n]."""
     stamped = _is_message(tape) & (tape.event_exch_us > 0)
     found = np.zeros(len(tape), bool)
@@ -84,14 +85,14 @@ def strays(tape: Tape) -> NDArray[np.bool_]:
     return found
 
 
-def delayed(tape: Tape, late_us: int) -> Feed:
+def delayed(tape: "Tape", late_us: int) -> Feed:
     """Return *tape* in the exchange's order if each depth message and trade is received *late_us* after it happened."""
     messages = _is_message(tape)
     happened = np.where(messages, tape.event_us - late_us, tape.event_us)
     return _in_order(tape, happened, messages, None, "")
 
 
-def feed_in(tape: Tape, feed: "Mapping[str, Any] | None") -> Feed | None:
+def feed_in(tape: "Tape", feed: "Mapping[str, Any] | None") -> Feed | None:
     """Return the order in which *tape* happened in a run, None for that of receipt; *feed* is that of its summary."""
     kind = (feed or {}).get("kind", "none")
     if feed is None or kind == "none":
@@ -99,13 +100,13 @@ def feed_in(tape: Tape, feed: "Mapping[str, Any] | None") -> Feed | None:
     return tape.feed if kind == "recorded" else tape.delayed(us_from_ms(feed["late_ms"]))
 
 
-def instants(tape: Tape, feed: "Mapping[str, Any] | None") -> Ints:
+def instants(tape: "Tape", feed: "Mapping[str, Any] | None") -> Ints:
     """Return when each event of *tape* happened in a run, int64[n]; *feed* is that of its summary."""
     found = feed_in(tape, feed)
     return tape.event_us if found is None else found.by_event
 
 
-def happened(tape: Tape, feed: Feed, begin_us: int, end_us: int) -> Tape:
+def happened(tape: "Tape", feed: Feed, begin_us: int, end_us: int) -> "Tape":
     """Return the events that happened at the exchange in ``[begin_us, end_us)``, in that order and at those instants.
 
     They begin with the last complete book before; what a tape caches of its best prices is left out.
@@ -129,7 +130,7 @@ def happened(tape: Tape, feed: Feed, begin_us: int, end_us: int) -> Tape:
     )
 
 
-def why_no_feed(tape: Tape) -> str:
+def why_no_feed(tape: "Tape") -> str:
     """Return why the exchange's order of *tape* cannot be told; an empty text if it can.
 
     Books and trades need timestamps of the exchange, which are finer than a second, and receive times of their own.
@@ -154,12 +155,12 @@ def why_no_feed(tape: Tape) -> str:
     return "its exchange times are in whole seconds" if least < most else "its receive times are those of the exchange"
 
 
-def _is_message(tape: Tape) -> NDArray[np.bool_]:
+def _is_message(tape: "Tape") -> NDArray[np.bool_]:
     messages: NDArray[np.bool_] = (tape.kind == DEPTH) | (tape.kind == TRADE)
     return messages
 
 
-def _in_order(tape: Tape, happened: Ints, stamped: NDArray[np.bool_], offset_us: int | None, stray: str) -> Feed:
+def _in_order(tape: "Tape", happened: Ints, stamped: NDArray[np.bool_], offset_us: int | None, stray: str) -> Feed:
     behind = (tape.kind == GAP) | (tape.kind == KEYFRAME)
     trades = tape.kind == TRADE
     for stream in (trades, ~trades):

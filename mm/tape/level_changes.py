@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import reduce
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,7 +29,9 @@ from mm.tape.columns import (
     in_pieces,
     release,
 )
-from mm.tape.tape import Tape
+
+if TYPE_CHECKING:
+    from mm.tape.tape import Tape
 
 MOST_PAGES = 1 << 24  # maximum range of pages for which a table of all pages is built
 MOST_EVENTS = 2**31 - 1
@@ -64,7 +66,7 @@ class LevelIndex:
     base: int
 
     @classmethod
-    def of(cls, tape: Tape, _entry: dict[str, Any], arrays: dict[str, Column]) -> Self:
+    def of(cls, tape: "Tape", _entry: dict[str, Any], arrays: dict[str, Column]) -> Self:
         """Return the index of the whole *tape* with the arrays of `KEPT`, which are not checked."""
         fresh = np.flatnonzero((tape.kind == SNAPSHOT) | (tape.kind == GAP))
         if _framed(tape):
@@ -110,7 +112,7 @@ class LevelIndex:
         return replace(self, change=change)
 
 
-def level_changes(tape: Tape, folder: Path | None = None) -> LevelIndex:
+def level_changes(tape: "Tape", folder: Path | None = None) -> LevelIndex:
     """Return the changes of every price level of *tape*: its rows are counted, then written by level.
 
     Args:
@@ -144,7 +146,7 @@ def level_changes(tape: Tape, folder: Path | None = None) -> LevelIndex:
     return LevelIndex.of(tape, {}, {"page": page, "begin": begin, "change": change, "mark": mark})
 
 
-def _pages(tape: Tape) -> tuple[Ints, Callable[[Ints], Ints]]:
+def _pages(tape: "Tape") -> tuple[Ints, Callable[[Ints], Ints]]:
     """Return the pages that have any rows, and the function from ticks to their slots in these pages."""
     ends = [end for _, ticks in in_pieces(tape.row_ticks) for end in (int(ticks.min()), int(ticks.max()))]
     least, most = min(ends, default=0) // PAGE, max(ends, default=-PAGE) // PAGE
@@ -158,7 +160,7 @@ def _pages(tape: Tape) -> tuple[Ints, Callable[[Ints], Ints]]:
     return np.flatnonzero(used) + least, lambda ticks: ticks + shift[ticks // PAGE - least]
 
 
-def _changes(tape: Tape, slot_of: Callable[[Ints], Ints]) -> Iterator[tuple[Ints, Ints, Ints]]:
+def _changes(tape: "Tape", slot_of: Callable[[Ints], Ints]) -> Iterator[tuple[Ints, Ints, Ints]]:
     """Yield event, level (as in `LevelIndex.begin`) and lots of the rows of books, in parts."""
     for begin, stop in windows(tape.first_row):
         kind, first_row = tape.kind[begin:stop], tape.first_row[begin : stop + 1]
@@ -173,6 +175,6 @@ def _changes(tape: Tape, slot_of: Callable[[Ints], Ints]) -> Iterator[tuple[Ints
             release(column)
 
 
-def _framed(tape: Tape) -> bool:
+def _framed(tape: "Tape") -> bool:
     """Return whether the tape begins with a KEYFRAME, which is its first book."""
     return bool(len(tape)) and int(tape.kind[0]) == KEYFRAME

@@ -35,13 +35,13 @@ from mm.tape.columns import (
     in_pieces,
     release,
 )
+from mm.tape.feed import Feed, delayed, feed_of, why_no_feed
+from mm.tape.level_changes import LevelIndex, level_changes
 from mm.tape.streams import BestPrices, Stream, Trades, TradesBetween, best_prices, books_of, trades_of
 
 if TYPE_CHECKING:
     import polars as pl
 
-    from mm.tape.feed import Feed
-    from mm.tape.level_changes import LevelIndex
 
 _STREAMS = ("trade_stream", "books", "price_moves", "best_lots", "feed", "_delayed", "_between")
 
@@ -180,8 +180,6 @@ class Tape(Shown):
         """
         if self._open_levels and (self.keep_mapped or self.meta.cache != "miss"):
             return self._open_levels()
-        from mm.tape.level_changes import level_changes  # it imports this module
-
         return level_changes(self) if self.keep_mapped else None
 
     @cached_property
@@ -232,22 +230,16 @@ class Tape(Shown):
     @cached_property
     def no_feed(self) -> str:
         """Why the order of the exchange's clock cannot be told; empty if it can."""
-        from mm.tape.feed import why_no_feed  # it imports this module
-
         return why_no_feed(self)
 
     @cached_property
     def feed(self) -> "Feed":
         """The order of the exchange's clock, for a recorded feed."""
-        from mm.tape.feed import feed_of  # it imports this module
-
         return feed_of(self)
 
     def delayed(self, late_us: int) -> "Feed":
         """The order of the exchange's clock if messages are received *late_us* after they happened."""
         if late_us not in self._delayed:
-            from mm.tape.feed import delayed
-
             self._delayed.clear()
             self._delayed[late_us] = delayed(self, late_us)
         return self._delayed[late_us]

@@ -14,7 +14,7 @@ from mm.backtest.quotes.steps import ShiftBy
 from mm.backtest.replay import backtest
 from mm.backtest.rules import Rules
 from mm.errors import UsageError
-from mm.signals import compute
+from mm.signals.compute import compute
 from mm.signals.families import OURS, SIGNALS
 from mm.tape.tape import Tape
 

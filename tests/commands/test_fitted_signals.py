@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 import mm
-import mm.signals
+import mm.signals.compute
 from mm.__main__ import main
 from mm.backtest.risk import Risk
 from mm.backtest.rules import Account, Execution
@@ -89,7 +89,7 @@ def test_every_command_plays_a_fitted_signal(desk, folder, name):
     assert summary["n_orders"] > 0
     model, params = strategy(name, folder)
     earlier = mm.load_day(desk / "data" / SYMBOL / DAYS[0])
-    fit = mm.signals.fit_micro_price([earlier]) if name == "micro_price" else None
+    fit = mm.signals.micro_price.fit_micro_price([earlier]) if name == "micro_price" else None
     tape = mm.load_day(desk / "data" / SYMBOL / DAYS[1])
     result = mm.backtest(tape, model, "trade_cross", quote_params_json=params, sensitivity=False, micro_price=fit)
     assert result.summary["pnl_total"] == summary["pnl_total"]
@@ -140,7 +140,7 @@ def test_python_rejects_fits_of_another_symbol(desk, folder):
 
     with pytest.raises(Mismatch, match="not on ABUSDT"):
         mm.backtest(other, ReadsSignal(), "trade_cross")
-    fit = mm.signals.fit_micro_price([mm.load_day(desk / "data" / SYMBOL / DAYS[0])])
+    fit = mm.signals.micro_price.fit_micro_price([mm.load_day(desk / "data" / SYMBOL / DAYS[0])])
     with pytest.raises(Mismatch, match="micro_price: fitted on SIMUSDT"):
         mm.backtest(other, micro_price=fit)
 
@@ -194,7 +194,7 @@ def test_shadow_and_trade_use_the_micro_price_of_earlier_days(desk, folder, tmp_
         TradePlay(terms, knobs, TradeStart(position_e8=0, cash_e8=0), run).rules.micro_price.to_json(),
     ]
     earlier = mm.load_day(desk / "data" / SYMBOL / DAYS[0])
-    assert fits == [mm.signals.fit_micro_price([earlier]).to_json()] * 2
+    assert fits == [mm.signals.micro_price.fit_micro_price([earlier]).to_json()] * 2
     assert paper("step", folder)[1].fitted(paper("step", folder)[0], day, run).micro_price is None
 
 

@@ -203,7 +203,7 @@ def test_python_writes_the_files_of_the_command(played, tmp_path, monkeypatch):
         lead = mm.load_day(Path("data/LEADUSDT") / setup.day)
         given["others"] = {"lead": {"tape": lead, "orders": LEAD["lead"]["orders"]}}
     if "Micro" in given.get("quote_model", ""):
-        from mm.signals import fit_micro_price
+        from mm.signals.micro_price import fit_micro_price
 
         given["micro_price"] = fit_micro_price([mm.load_day(Path("data/SIMUSDT") / FIRST)])
     result = mm.backtest(tapes, **given)

@@ -14,7 +14,7 @@ from mm.errors import BrokenFile, Mismatch, UsageError
 from mm.predict.artefact import MODEL, Artefact, write
 from mm.predict.samples import Task
 from mm.predict.walk import learn
-from mm.signals import compute, live
+from mm.signals.compute import compute, live
 from mm.signals.families import SIGNALS as KNOWN
 
 RULES = Rules(TEST.tick_e8, TEST.lot_e8, requote_us=100_000)

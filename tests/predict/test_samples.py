@@ -11,7 +11,7 @@ from markets import SECOND, hinted
 from engine_tapes import TEST, one_tape
 from mm.errors import FitError
 from mm.predict.samples import SWEEP_US, Task, distances_of, samples_of
-from mm.signals import compute
+from mm.signals.compute import compute
 from mm.tape.tape import GAP, TRADE, Tape
 
 HORIZON_US = SECOND // 2

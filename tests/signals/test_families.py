@@ -4,7 +4,7 @@ import pytest
 
 from engine_tapes import BEGIN_US, TEST
 from mm.errors import UnknownModel, UsageError
-from mm.signals import compute, live
+from mm.signals.compute import compute, live
 from mm.signals.families import SIGNALS, listed
 from mm.tape.tape import Tape
 

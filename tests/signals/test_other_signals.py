@@ -12,7 +12,7 @@ from engine_tapes import BEGIN_US, TEST, one_tape
 from mm.dayfolder.layout import DayFolder
 from mm.errors import UsageError
 from mm.instrument import Instrument
-from mm.signals import compute, live
+from mm.signals.compute import compute, live
 from mm.signals.other_feed import OtherFeed
 from mm.signals.score import score
 from mm.sim.flow.day import make_day

@@ -12,7 +12,7 @@ import mm
 from engine_tapes import one_tape
 from mm.dayfolder.layout import DayFolder
 from mm.errors import ModelError, UnknownModel, UsageError
-from mm.signals import compute, live
+from mm.signals.compute import compute, live
 from mm.signals.signal_set import OwnSignal, SignalSet
 from mm.sim.flow.day import make_day
 from mm.sim.flow.scenario import ZeroIntelligence

@@ -12,7 +12,7 @@ import mm
 from engine_tapes import one_tape
 from mm.dayfolder.layout import DayFolder
 from mm.market_data.import_capture import import_captures
-from mm.signals import compute, live
+from mm.signals.compute import compute, live
 from mm.signals.families import SIGNALS
 from mm.signals.micro_price import fit_micro_price
 from mm.sim.flow.day import make_day

@@ -17,7 +17,7 @@ from mm.backtest.replay import backtest
 from mm.backtest.rules import Rules
 from mm.errors import ModelError, UsageError
 from mm.live._live_engine import LiveEngine
-from mm.signals import compute
+from mm.signals.compute import compute
 from mm.tape.tape import Tape
 
 NAMES = ("imbalance_5", "ofi", "momentum_1s", "signed_volume_1s", "cancel_rate_1s")

@@ -6,11 +6,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from mm.errors import BrokenFile, OffGrid
+from mm.errors import BrokenFile, OffGrid, UsageError
 
 E8 = 100_000_000
 WAYS = ("Up", "Down")
 _DECIMAL = re.compile(r"(-?)(\d+)(?:\.(\d*))?\Z", re.ASCII)
+
+
+def check_64_bits(name: str, value: int) -> None:
+    """Raise UsageError, which names the number, if an engine of 64 bits does not hold it."""
+    if not -(2**63) < value < 2**63:
+        raise UsageError(f"{name} is {value}, more than 64 bits hold; lower the quantities, prices or steps behind it")
 
 
 def e8(text: str) -> int:

@@ -14,7 +14,7 @@ from typing import Any
 from mm.base.knobs import JSON, Reader, decimal, integer, knob, number
 from mm.clock import US_PER_S, day_of, midnight_us, next_day, us_from_ms
 from mm.errors import OffGrid, UsageError
-from mm.instrument import E8, e8
+from mm.instrument import E8, check_64_bits, e8
 
 # By code: limits that kill, pull quotes, withhold one order; KILLED and PULLED are set from outside, others are knobs.
 STOPS = (
@@ -188,6 +188,8 @@ class RiskLimits:
     def __post_init__(self) -> None:
         for field in fields(self):
             value = getattr(self, field.name)
+            if isinstance(value, int):
+                check_64_bits(field.name, value)
             if isinstance(value, int) and value < 0 and not field.name.endswith("equity_e8"):
                 raise UsageError(f"{field.name} is {value}; it must be 0 or more, or None for no limit")
         if self.max_orders_per_s == 0:

@@ -14,7 +14,7 @@ from mm.backtest.run_terms import FEE_RATE
 from mm.base.knobs import PATH, SWITCH, decimal, integer, knob, number, one_of, text_of_number_or
 from mm.clock import us_from_ms
 from mm.errors import UsageError
-from mm.instrument import NO_FILTERS, Filters, e8
+from mm.instrument import NO_FILTERS, Filters, check_64_bits, e8
 
 if TYPE_CHECKING:
     from mm.backtest.latency import Latencies
@@ -269,9 +269,13 @@ class Rules:
             value = getattr(self, name)
             if not isinstance(value, int):
                 continue
+            check_64_bits(name, value)
             if name not in signed and value < (name in positive):
                 least = "above 0" if name in positive else "0 or more"
                 raise UsageError(f"{name} is {value}; it must be {least}")
+        check_64_bits("tick_e8 * lot_e8 * multiplier", self.tick_lot_e16)
+        for name in ("maker_unit_fee_e8", "taker_unit_fee_e8"):
+            check_64_bits(f"{name} * lot_e8", getattr(self, name) * self.lot_e8)
         self._check_sigma()
         if self.enforce_balances and (self.maker_unit_fee_e8 or self.taker_unit_fee_e8):
             raise UsageError("fees per unit apply to margin accounts; set enforce_balances to False")

@@ -55,7 +55,7 @@ class Tables:
 
     contract_size: str | None = knob(
         None,
-        decimal("0.00000001"),
+        decimal("0.00000001", "1000000000"),
         "Base asset of one contract, if quantities are numbers of contracts: they are multiplied by it.",
     )
     time_column: str | None = knob(None, _COLUMN, "Receive time; without it a usual name, such as timestamp.")

@@ -129,7 +129,9 @@ class Market:
 
     tick_size: str | None = knob(None, decimal(*_STEPS), "Tick size: price step, in the quote asset.")
     qty_step: str | None = knob(None, decimal(*_STEPS), "Quantity step of our orders, in the base asset.")
-    min_notional: str | None = knob(None, decimal("0"), "Minimum notional of our orders, in the quote asset.")
+    min_notional: str | None = knob(
+        None, decimal("0", "90000000000"), "Minimum notional of our orders, in the quote asset."
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

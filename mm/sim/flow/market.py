@@ -41,8 +41,8 @@ class Scenario:
     name: ClassVar[str]
 
     start_price: str = knob("100", decimal("0.00000001", "1000000000"), "The mid at the opening, in the quote asset.")
-    tick_size: str = knob("0.01", decimal("0.00000001"), "Price step, in the quote asset.")
-    qty_step: str = knob("0.001", decimal("0.00000001"), "Quantity step, in the base asset.")
+    tick_size: str = knob("0.01", decimal("0.00000001", "1000000000"), "Price step, in the quote asset.")
+    qty_step: str = knob("0.001", decimal("0.00000001", "1000000000"), "Quantity step, in the base asset.")
 
     def __post_init__(self) -> None:
         self.on_grid("start_price", "tick_size", MOST_TICKS // 2)

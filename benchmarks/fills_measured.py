@@ -171,7 +171,8 @@ def by_block(result: "Result", fit: "PoissonFit") -> "tuple[Floats, Floats]":
     """Return the fills of the rows of a backtest by block, and the predicted ones, float64[blocks, rows]."""
     intensity, journal, tape = measured_intensity(fit), result.journal, result.tapes[0]
     assert intensity is not None
-    [states], last_us = intensity.states, journal.counters["last_us"]
+    assert intensity.states is not None
+    states, last_us = intensity.states, journal.counters["last_us"]
     market, edges = MarketPaths.of_days([tape]), [row["from_ticks"] for row in result.summary["fills_by_distance"]]
     orders = RestingStates(lives(journal), journal.mids, journal.fills, OrderMarkets(states.recent_us, market))
     block_us = min(BLOCK_US, (tape.end_us - tape.start_us) // BLOCKS)

@@ -217,11 +217,11 @@ class _PredictionRows(NamedTuple):
 
     def add(self, tape: Tape, feed: "Feed | None") -> None:
         """Add the rows of *tape*, at the exchange's times if the run has a recorded *feed*."""
-        if self.intensity is None or (not self.intensity.states and self.intensity.reference == "mid"):
+        if self.intensity is None or (self.intensity.states is None and self.intensity.reference == "mid"):
             return
 
         us = tape.event_us if feed is None else feed.by_event
-        if self.intensity.states:
+        if self.intensity.states is not None:
             self.market.append(MarketRows.of(tape, us))
         if self.intensity.reference != "mid":
             prices, lots = (tape.top_bid_ticks, tape.top_ask_ticks), (tape.top_bid_lots, tape.top_ask_lots)

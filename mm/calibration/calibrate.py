@@ -158,7 +158,7 @@ def measure(
     tapes = known_at_end(tapes_given(tape, "the calibration"))
     config, choice, marks, notes = resolved(tapes, config or CalibrationConfig(reference=AUTO))
     decays = k_by_reference(tapes, config, marks)
-    calibrator = Calibrator(tapes, config, rules, keep, marks=marks[config.reference])
+    calibrator = Calibrator(tapes, config, rules, keep, marks=marks[config.reference], by_state=True)
     del marks  # those of the other references are large
     fit, measured = calibrator.fit(calibrator.start_us, calibrator.end_us)
     states = spread_states(calibrator)
@@ -167,7 +167,7 @@ def measure(
     fit = replace(
         fit,
         adverse_moves=moves_between(calibrator, calibrator.start_us, calibrator.end_us),
-        measured_states=calibrator.states.get(calibrator.end_us),
+        measured_states=calibrator.states,
         recent_s=calibrator.recent_s,
         warnings=(*notes, *fit.warnings, *further),
         reference_choice=choice,

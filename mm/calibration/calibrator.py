@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property, partial
-from itertools import accumulate, count, takewhile
+from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,7 +20,7 @@ from mm.calibration.fit_result import FittedWindow, PoissonFit, ReferenceChoice,
 from mm.calibration.intervals import HORIZON_S, predictive_ci95, with_block_errors
 from mm.calibration.points import Points, joined
 from mm.calibration.reference import AUTO, BLOCK_S, BLOCK_US, OWN_BEST, PER_TICK, check_reference, span_of, within
-from mm.calibration.state_rates import rates_until
+from mm.calibration.state_rates import rates_of
 from mm.calibration.sweeps import HitRule
 from mm.calibration.tally import reach_of
 from mm.calibration.volatility import sigma_of
@@ -172,6 +172,7 @@ class Calibrator:
         *,
         marks: "Sequence[DepthCounts]" = (),
         choice: ReferenceChoice | None = None,
+        by_state: bool = False,
     ) -> None:
         """Prepare the days.
 
@@ -182,12 +183,13 @@ class Calibrator:
             keep: Returns a run of simulated orders by name, calling the function if it is not cached.
             held: Maximum number of days in memory at once, others only as sums; None for no limit.
             learn_us: Length of the first part, whose flow determines the largest default distance under a fill model,
-                and at whose end the first sums of order states end, so that later windows have no look-ahead; None
-                uses all days.
+                so that later windows have no look-ahead; None uses all days.
             marks: The marks of each day, if already counted.
             choice: The choice of the config's reference price; None if it was given.
+            by_state: Measure the fill rates by order state as well, under a fill model.
         """
         self.tapes = known_at_end(tapes_given(tape, "the calibration"))
+        self._by_state = by_state and config.fills is not None
         self.config, self.reference_choice = config, choice
         # Rates are of the market by one clock: reference, states, prints and simulated orders are as it was received.
         rules = rules and rules.without_feed()
@@ -195,16 +197,16 @@ class Calibrator:
         self._known: tuple[int, Calibrator] | None = None  # never itself: a circle would keep its days in memory
         self._orders: dict[int, DayOrders] = {}
         self._reaches: dict[tuple[int, int], float] = {}  # by window, as a fit requests one more than once
-        self._known_us = self.end_us if learn_us is None else min(self.end_us, self.start_us + learn_us)
         if config.fills is not None and config.deltas is None:
-            config = self.config = replace(config, deltas=(*config.distances, *self._farther(self._known_us)))
+            known_us = self.end_us if learn_us is None else min(self.end_us, self.start_us + learn_us)
+            config = self.config = replace(config, deltas=(*config.distances, *self._farther(known_us)))
         if config.method != "marks":
             for day in self.tapes:
                 day.release_memory()  # only its best prices are needed
             trim_heap()
         states = None
-        if config.fills is not None:
-            states = self._periods, OrderMarkets(recent_us(rules), self.market)
+        if self._by_state:
+            states = (self.start_us, self.end_us), OrderMarkets(recent_us(rules), MarketPaths.of_days(self.tapes))
         runs = (
             (name, partial(simulated, self.tapes, quotes, config, rules, states))
             for name, quotes in runs_of(self.tapes[0], config)
@@ -226,44 +228,21 @@ class Calibrator:
             self._known = us, known
         return self._known[1]
 
-    @property
-    def _periods(self) -> list[int]:
-        """The start, and the ends of the periods over which states are summed, each twice as long as the previous one.
-
-        So the states at any later instant cover at least half of its past, with few periods.
-        """
-        first_us, last_us = self._known_us - self.start_us, self.end_us - self.start_us
-        lengths = takewhile(lambda length_us: length_us <= last_us, (first_us << power for power in count()))
-        return [self.start_us, *(self.start_us + length_us for length_us in lengths)]
-
     @cached_property
-    def states(self) -> "dict[int, StateRates]":
-        """Fill rates by the state of orders, up to the end of each period; empty with the hit rule."""
-        if self.config.fills is None:
-            return {}
-        ends = self._periods[1:]
-        known: dict[Calibrator, list[int]] = {}
-        for number, us in enumerate(ends, start=1):
-            known.setdefault(self.known_at(us), []).append(number)
-        found = dict[int, StateRates]()
-        for calibrator, numbers in known.items():
-            runs = calibrator.played
-            sums = np.concatenate([run.states for run in runs.values()])
-            read = np.empty((0, sums.shape[1]))  # half of the memory of a run
-            calibrator.played = {name: replace(run, states=read) for name, run in runs.items()}
-            trim_heap()
-            found |= rates_until(sums, numbers)
-        return {us: found[number] for number, us in enumerate(ends, start=1)}
-
-    @cached_property
-    def market(self) -> MarketPaths:
-        """The market inputs of the states of orders."""
-        return MarketPaths.of_days(self.tapes)
+    def states(self) -> "StateRates | None":
+        """Fill rates by the state of orders over all days; None unless they were measured."""
+        if not self._by_state:
+            return None
+        sums = np.concatenate([run.states for run in self.played.values()])
+        read = np.empty((0, sums.shape[1]))  # half of the memory of a run
+        self.played = {name: replace(run, states=read) for name, run in self.played.items()}
+        trim_heap()
+        return rates_of(sums)
 
     @property
     def recent_s(self) -> float | None:
-        """Time for which a move of the mid is recent in *states*; None with the hit rule."""
-        return recent_us(self._rules) / US_PER_S if self.config.fills else None
+        """Time for which a move of the mid is recent in *states*; None without them."""
+        return recent_us(self._rules) / US_PER_S if self._by_state else None
 
     @property
     def fills_name(self) -> str | None:

@@ -304,7 +304,7 @@ class Played:
 
     Attributes:
         resting: Its orders that rested.
-        states: Order-seconds and fills by order state, as in `state_sums`; empty without a fill model.
+        states: Order-seconds and fills by order state, as in `state_sums`; empty unless they were asked for.
         result: Result of the backtest; without rows of orders and state unless they were asked for, None if restored
             from an earlier attempt.
     """
@@ -340,19 +340,19 @@ def simulated(
     quotes: object,
     config: "CalibrationConfig",
     rules: Rules | None,
-    states: "tuple[Sequence[int], OrderMarkets] | None",
+    states: "tuple[tuple[int, int], OrderMarkets] | None",
     *,
     all_rows: bool = False,
 ) -> Played:
     """Return a run of simulated orders.
 
-    Under a fill model, *states* are the instants in µs between which order states are summed, and the orders' market.
+    *states* are the span ``[start, end)`` in µs over which order states are summed, and the orders' market, if asked.
     The result has *all_rows* for its files only: of weeks, those of orders and state are most of the memory.
     """
     result = _backtested(tapes, quotes, config, rules, all_rows=all_rows)
-    resting = RestingOrders.of(result.journal, _anchors(quotes, config), by_model=states is not None)
+    resting = RestingOrders.of(result.journal, _anchors(quotes, config), by_model=config.fills is not None)
     if states is None:
-        return Played(resting, np.empty((0, 9)), result)
+        return Played(resting, np.empty((0, 10)), result)
     return Played(resting, state_sums(result.journal, *states), result)
 
 

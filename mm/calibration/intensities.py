@@ -48,9 +48,9 @@ def measured_intensity(fitted: PoissonFit | Schedule) -> "Intensity | None":
     """Return the fill rates measured under a fill model, to predict the fills of other orders.
 
     Rates are by distance and need not decrease with it, so they are used for neither quotes nor simulated fills; beyond
-    the last distance they decay with k. If there are rates by order state as well, distances are from the mid, whatever
-    the reference; in a schedule, the states are of data up to a segment's training window, times its level. Segments
-    without measured rates use λ(δ). None if nothing was measured under a fill model, or only at one distance.
+    the last distance they decay with k. If a fit has rates by order state as well, distances are from the mid, whatever
+    the reference. Segments of a schedule without measured rates use λ(δ). None if nothing was measured under a fill
+    model, or only at one distance.
     """
 
     if isinstance(fitted, Schedule):
@@ -58,22 +58,13 @@ def measured_intensity(fitted: PoissonFit | Schedule) -> "Intensity | None":
             return None
         used = [seg for seg in fitted.segments if seg.A is not None]
         pieces = [_measured_piece(seg, (seg.start_us, seg.end_us)) for seg in used]
-        levels = [seg.states_level for seg in used if seg.states_level is not None]
-        if not fitted.measured_states or fitted.recent_s is None or len(levels) < len(used):
-            return Intensity(pieces, fitted.reference or "mid", falling=False)
-        numbers: dict[int | None, int] = {us: number for number, us in enumerate(fitted.measured_states)}
-        pieces = [
-            piece._replace(states=numbers[seg.states_until_us], states_level=level)
-            for piece, seg, level in zip(pieces, used, levels, strict=True)
-        ]
-        states = [FillStates(rates, fitted.recent_s, used[0].k or 0.0) for rates in fitted.measured_states.values()]
-        return Intensity([_from_mid(one, fitted.reference) for one in pieces], "mid", falling=False, states=states)
+        return Intensity(pieces, fitted.reference or "mid", falling=False)
     if not fitted.usable or not fitted.measured_rates or not fitted.k:
         return None
     piece = _measured_piece(fitted, (0, FOREVER))
     if not fitted.measured_states or fitted.recent_s is None:
         return Intensity([piece], fitted.reference or "mid", falling=False)
-    states = [FillStates(fitted.measured_states, fitted.recent_s, fitted.k)]
+    states = FillStates(fitted.measured_states, fitted.recent_s, fitted.k)
     return Intensity([_from_mid(piece, fitted.reference)], "mid", falling=False, states=states)
 
 

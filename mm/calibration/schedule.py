@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from mm.backtest.metrics.fill_states import StateRates
 from mm.base.notebook import Picture, Shown, picture_of
 from mm.base.numbers import duration
 from mm.calibration.alternatives import rates_on
@@ -73,10 +72,7 @@ class Segment:
         mean_bid_per_s: Mean intensity, by the schedule's *clustering*, of orders that hit bids, over the training
             window of *A*, with its weights; None without a usable clustering or usable parameters.
         mean_ask_per_s: The same for orders that hit asks.
-        states_until_us: Key of the *measured_states* of the schedule that predict fills; None if none do.
         half_spread_ticks: Half of the mean displayed spread over the training window of *A* and *k*, in ticks.
-        states_level: Ratio of the fills in the training window of *A* and *k* to those expected from these states,
-            given the window's flow; None if none are expected.
     """
 
     start_us: int
@@ -104,8 +100,6 @@ class Segment:
     measured_rates: Line = ()
     mean_bid_per_s: float | None = None
     mean_ask_per_s: float | None = None
-    states_until_us: int | None = None
-    states_level: float | None = None
     half_spread_ticks: float | None = None
 
 
@@ -128,9 +122,6 @@ class Schedule(Shown):
         calib_fills: The fill model under which the windows were measured; None for the hit rule.
         clustering: Excitation between orders in the first training window, in the form of `HawkesFit.to_json`; None if
             it was not fitted.
-        measured_states: Fill rates by order state under a fill model, from the start up to each of several instants in
-            µs, in the form of a fit's; None for the hit rule.
-        recent_s: Time for which a move of the mid is recent in them, in s; None for the hit rule.
         reference_choice: The choice of *reference* on the data before the first segment, in the form of a fit's; None
             if it was given.
     """
@@ -148,8 +139,6 @@ class Schedule(Shown):
     max_age_s: float | None = None
     calib_fills: str | None = None
     clustering: dict[str, Any] | None = None
-    measured_states: dict[int, StateRates] | None = None
-    recent_s: float | None = None
     reference_choice: dict[str, Any] | None = None
 
     def lines(self) -> Iterator[str]:
@@ -196,10 +185,6 @@ class Schedule(Shown):
         names = [field.name for field in fields(Segment)]
         segments = [{name: getattr(segment, name) for name in names} for segment in self.segments]
         plan = {field.name: getattr(self, field.name) for field in fields(self)} | {"segments": segments}
-        if self.measured_states is not None:  # JSON keys are strings
-            names = [field.name for field in fields(StateRates)]
-            states = self.measured_states.items()
-            plan["measured_states"] = {str(us): {name: getattr(rates, name) for name in names} for us, rates in states}
         head = {name: plan.pop(name) for name in ("symbol", "day", "tick_size")}
         return {"schema_version": SCHEMA_VERSION, **head, "distance_unit": DISTANCE_UNIT, **plan}
 
@@ -222,9 +207,7 @@ class Schedule(Shown):
                 raise Mismatch(
                     f"{source}: {key} is {content[key]!r}; this version reads {value!r} only; run `mm schedule`"
                 )
-        schedule = converted(
-            {**content, "measured_states": content.get("measured_states") or None}, cls, source, REMEDY
-        )
+        schedule = converted(content, cls, source, REMEDY)
         schedule.check(source)
         return schedule
 
@@ -235,7 +218,7 @@ class Schedule(Shown):
                 raise broken(source, f"{name} is {value!r}, not one of {', '.join(known)}")
         for number, segment in enumerate(self.segments):
             clustered = (self.clustering or {}).get("status") == "ok"
-            wrong = _fault(segment) or _means_fault(segment, clustered) or _states_fault(segment, self.measured_states)
+            wrong = _fault(segment) or _means_fault(segment, clustered)
             if wrong:
                 raise broken(source, f"segments[{number}]: {wrong}")
         for number, (before, after) in enumerate(pairwise(self.segments), start=1):
@@ -299,8 +282,6 @@ def schedule_of(
     clustering: WindowClustering | None = None,
 ) -> Schedule:
     """Return the schedule of *segments*, which are those of the plan's windows over the calibrator's days."""
-    used = {segment.states_until_us for segment in segments}
-    states = {us: rows for us, rows in calibrator.states.items() if us in used}
     return Schedule(
         symbol=calibrator.tapes[0].symbol,
         day=calibrator.day,
@@ -315,8 +296,6 @@ def schedule_of(
         max_age_s=fallback.max_age_s if math.isfinite(fallback.max_age_s) else None,
         calib_fills=calibrator.fills_name,
         clustering=None if clustering is None else clustering.block,
-        measured_states=states or None,
-        recent_s=calibrator.recent_s if states else None,
         reference_choice=None if calibrator.reference_choice is None else asdict(calibrator.reference_choice),
     )
 
@@ -368,8 +347,6 @@ def segments_of(
             measured_rates=used.measured if used.A is not None else (),
             mean_bid_per_s=mean_bid,
             mean_ask_per_s=mean_ask,
-            states_until_us=used.states_until_us if used.A is not None else None,
-            states_level=used.states_level if used.A is not None else None,
             half_spread_ticks=used.half_spread_ticks if used.A is not None else None,
         )
 
@@ -426,18 +403,6 @@ def _means_fault(segment: Segment, clustered: bool) -> str:
     if all(mean is not None and mean > 0 for mean in means):
         return ""
     return f"mean_bid_per_s and mean_ask_per_s are {means}; they must be above 0, as the clustering is usable"
-
-
-def _states_fault(segment: Segment, states: Mapping[int, StateRates] | None) -> str:
-    """Return the error in the states by which a segment predicts fills; empty if they are valid."""
-    until_us = segment.states_until_us
-    if until_us is None:
-        return "" if segment.states_level is None else f"states_level is {segment.states_level} without states_until_us"
-    if until_us not in (states or {}):
-        return f"states_until_us {until_us} is not an instant of measured_states"
-    if until_us > segment.train_end_us:
-        return f"states_until_us {until_us} lies after train_end_us {segment.train_end_us}: it would look ahead"
-    return ""
 
 
 def broken(source: str, what: str) -> BrokenFile:

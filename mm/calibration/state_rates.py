@@ -6,11 +6,6 @@ position relative to the best price of its side, the mid's deviation, and the ti
 iterative proportional fitting, the maximum likelihood of a Poisson model with log-additive effects (Bishop, Fienberg,
 Holland 1975, chapter 3). Estimates from few fills at a distance are shrunk towards those at similar distances, and
 these towards that of all distances.
-
-A schedule predicts the fills of a segment from states of past data, times the level of its training window. A busy
-window has more fills for two reasons: more aggressive orders, which the flow of the states includes, and causes outside
-of the states. The level measures only the latter: fills over those expected from rates by distance, corrected for the
-flow, the ticks swept and the deviations of the window relative to those of the past.
 """
 
 import math
@@ -25,25 +20,18 @@ from mm.backtest.metrics.fill_states import (
     MOVES,
     STEPS,
     ZONES,
-    FillStates,
     StateRates,
     by_move,
     distance_weights,
     nodes_of,
     shrunk,
 )
-from mm.backtest.metrics.market_paths import DEVIATIONS, FLOWS, LEVELS, SWEPT, MarketPaths
+from mm.backtest.metrics.market_paths import DEVIATIONS, FLOWS, LEVELS, SWEPT
 from mm.backtest.metrics.resting_states import TOUCHES
 from mm.base.arrays import Floats, Ints
-from mm.calibration.alternatives import rates_on
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-    from mm.backtest.metrics.market_paths import Path
-    from mm.calibration.fit_result import Line
-    from mm.calibration.points import Points
-    from mm.tape.tape import Tape
 
 
 TURNS = 8  # iterations, after which no factor of the real captures changes by more than 1 %
@@ -52,25 +40,12 @@ CLASSES = TOUCHES, DEVIATIONS, SWEPT  # of the factors without further columns
 TINY = 1e-300
 
 
-def rates_until(sums: Floats, periods: "Sequence[int]") -> "dict[int, StateRates]":
-    """Return the rates of ``state_sums`` of all periods before each of *periods*."""
+def rates_of(sums: Floats) -> StateRates:
+    """Return the rates of the rows of `state_sums` of several runs."""
     if not len(sums):
-        return dict.fromkeys(periods, StateRates((), (), (), (), ()))
-    keys, into = distinct(np.stack([sums[:, column].astype(np.int64) for column in (1, 2, 4, 5, 6, 7, 8)]).T)
-    # rows are in the order of the runs, which is also that of the sums of a single period
-    parts = {number: np.flatnonzero(sums[:, 0] < number) for number in periods}
-    return {
-        number: _rates(keys, into[rows], *(sums[rows, column] for column in (3, 9, 10)))
-        for number, rows in parts.items()
-    }
-
-
-def _rates(keys: Ints, into: Ints, distance: Floats, spent_s: Floats, filled: Floats) -> StateRates:
-    """Return the rates of rows of sums by state, given the state of each, of those in *keys*."""
-    if not len(into):
         return StateRates((), (), (), (), ())
-    seen = np.bincount(into, minlength=len(keys)) > 0
-    keys, into = keys[seen], (np.cumsum(seen) - 1)[into]
+    keys, into = distinct(np.stack([sums[:, column].astype(np.int64) for column in (0, 1, 3, 4, 5, 6, 7)]).T)
+    distance, spent_s, filled = (sums[:, column] for column in (2, 8, 9))
     nearest = np.full(len(keys), np.inf)
     np.minimum.at(nearest, into, distance)
     seconds, fills = (np.bincount(into, column, len(keys)).astype(np.float64) for column in (spent_s, filled))
@@ -173,63 +148,3 @@ def _state_rows(
             states[:, 0].tolist(), states[:, 2].tolist(), nearest_current.tolist(), *columns, strict=True
         )
     )
-
-
-class StateLevels:
-    """The levels of windows, from the market states of days.
-
-    Args:
-        tapes: The days.
-        recent_s: Time for which a move of the mid is recent in the states.
-        market: Their market inputs, if known; None computes them.
-    """
-
-    def __init__(self, tapes: "Sequence[Tape]", recent_s: float, market: MarketPaths | None = None) -> None:
-        self._recent_s = recent_s
-        self._days = np.array([(day.start_us, day.end_us) for day in tapes], np.int64)
-        market = market or MarketPaths.of_days(tapes)
-        self._paths = (market.flow, range(FLOWS)), (market.swept, SWEPT), (market.deviations, DEVIATIONS)
-        self._past: dict[int, tuple[FillStates, Floats]] = {}
-
-    def level(
-        self, points: "Points", line: "Line", states: "tuple[int, StateRates]", span: tuple[int, int]
-    ) -> float | None:
-        """Return the ratio of the fills of *points* to the expected ones; None if none are expected.
-
-        Args:
-            points: Points of the window, possibly at distances outside of *line*.
-            line: Rates by distance, measured up to an instant.
-            states: That instant in µs, and the state rates up to it.
-            span: The window; the market from its end on is not known to it.
-        """
-        inside = (points.delta_ticks >= line[0][0]) & (points.delta_ticks <= line[-1][0])
-        delta = points.delta_ticks[inside]
-        until_us, rates = states
-        if until_us not in self._past:
-            known = FillStates(rates, self._recent_s, 0.0)
-            self._past[until_us] = known, self._times(known, (int(self._days[0, 0]), until_us))
-        known, past = self._past[until_us]
-        times = np.where(past > 0, self._times(known, span) / np.where(past > 0, past, 1.0), 1.0)  # 0: no fills
-        nodes, row = np.unique(delta, return_inverse=True)
-        expected = points.exposure_s[inside] * (rates_on(line, nodes) * np.interp(nodes, known.ticks, times))[row]
-        total = expected.sum()
-        return float(points.fills[inside].sum() / total) if total > 0 else None
-
-    def _times(self, states: FillStates, span: tuple[int, int]) -> Floats:
-        """Return the product of the mean factors over the days' parts of a span, by node."""
-        parts = [(begin, end) for begin, end in np.clip(self._days, *span).tolist() if begin < end]
-        product = np.ones(len(states.ticks))
-        if parts:
-            for times, (paths, numbers) in zip(states.times, self._paths, strict=True):
-                spent = np.sum([_us_by_number(path, part, numbers) for path in paths for part in parts], axis=0)
-                product *= (times * spent).sum(axis=1) / spent.sum()
-        return product
-
-
-def _us_by_number(path: "Path", span: tuple[int, int], numbers: range) -> Floats:
-    """Return the µs of a span in which a path is at each of *numbers*."""
-    since, number = path
-    first, last = np.searchsorted(since, span[0], side="right"), np.searchsorted(since, span[1])
-    at = np.concatenate((span[:1], since[first:last], span[1:]))
-    seen = number[np.maximum(np.arange(first - 1, last), 0)] - numbers[0]
-    return np.bincount(seen, np.diff(at).astype(np.float64), len(numbers)).astype(np.float64)

@@ -7,7 +7,7 @@ own fills. A window uses only its own training data and that of earlier windows,
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property, lru_cache, partial
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,7 +19,6 @@ from mm.calibration.fit_result import Line, PoissonFit
 from mm.calibration.intervals import predictive_ci95
 from mm.calibration.moves import moves_between
 from mm.calibration.points import Points
-from mm.calibration.state_rates import StateLevels
 from mm.calibration.window_clustering import Memory, WindowClustering
 from mm.calibration.windows import KeptCurve, Window, WindowFit, WindowFitter, WindowPlan
 
@@ -28,14 +27,10 @@ if TYPE_CHECKING:
 
 
 SHAPE_MIN = 60.0  # minutes of a schedule between two comparisons of shapes
-KEPT = (
-    *("A", "k", "se_k", "se_logA", "sigma_ticks", "half_spread_ticks", "predicted", "moves", "measured"),
-    *("states_until_us", "states_level"),
-)
-STATES_FILLS = 300  # states of fewer fills predict a later window worse than its own rates by distance
+KEPT = ("A", "k", "se_k", "se_logA", "sigma_ticks", "half_spread_ticks", "predicted", "moves", "measured")
 
 Lead = KeptCurve | None  # of an hour's first window; None for it, and if no shapes were compared
-Shared = tuple[Callable[[int, int], Points], dict[int, Line]]  # shared by the windows of a schedule
+PointsOf = Callable[[int, int], Points]
 
 
 @dataclass(frozen=True)
@@ -62,43 +57,28 @@ class WindowFits:
         """Yield the fit of each window of the plan, in order of time; windows with the same training span share it."""
         points = self.points or lru_cache(maxsize=1)(self.calibrator.points)
         per_hour = max(round(SHAPE_MIN / self.plan.step_min), 1)
-        shared = points, self._rates()
         known: dict[tuple[int, int], WindowFit] = {}
         lead: Lead = None
         for number, window in enumerate(windows):
             span, leads = (window.train_start_us, window.train_end_us), number % per_hour == 0
             if span not in known:
-                known[span] = self._known(shared, span, None if leads else lead)
+                known[span] = self._known(points, span, None if leads else lead)
             if leads:
                 fit = known[span].fit
                 lead = KeptCurve(fit.line, fit.shape.chosen, 1.0) if fit.shape else None
             yield known[span]
 
-    def _known(self, shared: Shared, span: tuple[int, int], lead: Lead) -> WindowFit:
+    def _known(self, points: PointsOf, span: tuple[int, int], lead: Lead) -> WindowFit:
         """Return the fit of a training window, computed if it is not in the memory."""
-        name, make = f"fit {self.plan.mode} {span[0]} {span[1]}", partial(self._made, shared, span, lead)
+        name, make = f"fit {self.plan.mode} {span[0]} {span[1]}", partial(self._made, points, span, lead)
         own: WindowFit = self.memory(name, make, _as_json, partial(_from_json, lead=lead))
         return own if self.clustering is None else replace(own, mean_per_s=self.clustering.mean(*span))
 
-    def _rates(self) -> dict[int, Line]:
-        """Return fills per second by distance, up to each instant whose order states have enough fills to predict."""
-        calibrator, start_us = self.calibrator, self.calibrator.start_us
-        known = [us for us, rows in calibrator.states.items() if rows.fills >= STATES_FILLS]
-        rates = {us: partial(lambda us: pooled_rates(calibrator.points(start_us, us)), us) for us in known}
-        found = {us: self.memory(f"rates until {us}", make) for us, make in rates.items()}
-        return {us: tuple((delta, rate) for delta, rate in rates) for us, rates in found.items() if rates}
-
-    @cached_property
-    def _levels(self) -> StateLevels:
-        calibrator = self.calibrator
-        return StateLevels(calibrator.tapes, calibrator.recent_s or 0.0, calibrator.market)
-
-    def _made(self, shared: Shared, span: tuple[int, int], lead: Lead) -> WindowFit:
+    def _made(self, points: PointsOf, span: tuple[int, int], lead: Lead) -> WindowFit:
         """Compute the fit of a training window, with the curve of *lead* if there is one."""
-        (points, known), calibrator, step_s = shared, self.calibrator, 60 * self.plan.step_min
+        calibrator, step_s = self.calibrator, 60 * self.plan.step_min
         table = points(*span)
         fit = self._fitted(table, span, lead)
-        until_us, level = self._states(table, span, known)
         return replace(
             fit,
             sigma_ticks=calibrator.sigma_ticks(*span),
@@ -106,8 +86,6 @@ class WindowFits:
             predicted=predictive_ci95(table, step_s),
             moves=moves_between(calibrator, *span),
             measured=pooled_rates(table) if calibrator.config.fills else (),
-            states_until_us=until_us,
-            states_level=level,
         )
 
     def _fitted(self, points: Points, span: tuple[int, int], lead: Lead) -> WindowFit:
@@ -126,16 +104,6 @@ class WindowFits:
 
         fitter = WindowFitter(lambda *_: points, fit, self.plan, self.calibrator.length_s)
         return replace(fitter.one(*span), curve=curve)
-
-    def _states(self, points: Points, span: tuple[int, int], known: dict[int, Line]) -> tuple[int | None, float | None]:
-        """Return the end of the newest order states that a training window may use, and their level in it."""
-        until_us = max((us for us in known if us <= span[1]), default=None)
-        if until_us is None:
-            return None, None
-        states = until_us, self.calibrator.states[until_us]
-        at_end = self.calibrator.known_at(span[1])
-        levels = self._levels if at_end is self.calibrator else StateLevels(at_end.tapes, at_end.recent_s or 0.0)
-        return until_us, levels.level(points, known[until_us], states, span)
 
 
 def _as_json(own: WindowFit) -> dict[str, Any]:

@@ -159,9 +159,6 @@ class WindowFit:
         predicted: 95 % predictive interval of the number of fills, both sides, in the segment after it.
         moves: Mean adverse moves of the mid after fills in the window, by distance, in ticks.
         measured: Distance and fills per second of the window's orders under a fill model; empty without one.
-        states_until_us: End of the newest order states that the window may use; None for the hit rule.
-        states_level: Ratio of the window's fills to those expected from these states, given its flow; None if none
-            are expected.
         mean_per_s: Mean intensity of the Hawkes process over the window, of orders that hit bids and asks.
         curve: Curve of an earlier window, if *fit* has none.
     """
@@ -176,8 +173,6 @@ class WindowFit:
     predicted: tuple[float, float] | None = None
     moves: Line = ()
     measured: Line = ()
-    states_until_us: int | None = None
-    states_level: float | None = None
     mean_per_s: tuple[float, float] | None = None
     curve: KeptCurve | None = None
 

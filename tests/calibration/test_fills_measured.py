@@ -2,14 +2,12 @@
 
 import csv
 import json
-import math
 from bisect import bisect_right
 from collections import defaultdict
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-import numpy as np
 import pytest
 from click.testing import CliRunner
 
@@ -17,18 +15,14 @@ import mm
 from mm.__main__ import main
 from mm.backtest.fills.intensity import Poisson
 from mm.backtest.journal import FILL_COLUMNS, ORDER_COLUMNS
-from mm.backtest.metrics._market_paths import SINCE_S
-from mm.backtest.metrics.market_paths import MarketPaths
 from mm.backtest.models import poisson, queue_prob_power
 from mm.backtest.rules import Rules
-from mm.calibration.alternatives import rates_on
 from mm.calibration.calibrate import measure
 from mm.calibration.calibrator import DELTAS, FROM_BEST, FROM_MID, CalibrationConfig, Calibrator, FillsMeasured
 from mm.calibration.exposure import pooled_rates
 from mm.calibration.fit_result import PoissonFit
 from mm.calibration.intensities import measured_intensity
 from mm.calibration.points import Points
-from mm.calibration.reference import BLOCK_US
 from mm.calibration.schedule import build_schedule
 from mm.calibration.sweeps import HitRule
 from mm.calibration.windows import WindowPlan
@@ -339,102 +333,19 @@ def test_adverse_moves_of_fit_change_quotes(tape, model):
 
 
 @pytest.mark.slow
-def test_segments_use_states_of_their_past(tape):
-    """States come from at least half of the past; their level comes from the fills of the window."""
+def test_segments_predict_by_their_own_rates(tape):
+    """A schedule has no rates by state: those of its past predicted later windows no better than a window's rates."""
     plan, config = WindowPlan(10, 5), CalibrationConfig(method="fixed", deltas=(0.5, 1.0, 1.5, 2.5), fills=POWER)
     calibrator = Calibrator(tape, config, learn_us=plan.first_us)
     schedule = build_schedule(calibrator, plan)
-    deviations = []
+    predicted = measured_intensity(schedule)
+    assert calibrator.states is None
+    assert predicted.states is None
     for segment in schedule.segments:
-        until_us, past_us = segment.states_until_us, segment.train_end_us - tape.start_us
-        assert past_us / 2 <= until_us - tape.start_us <= past_us
-        past_calibrator = Calibrator(tape.between(tape.start_us, until_us), config)
-        assert schedule.measured_states[until_us] == past_calibrator.states[until_us]
-        rates = pooled_rates(calibrator.points(tape.start_us, until_us))
-        points = calibrator.points(segment.train_start_us, segment.train_end_us)
-        points = points.where((points.delta_ticks >= rates[0][0]) & (points.delta_ticks <= rates[-1][0]))
-        spans = (segment.train_start_us, segment.train_end_us), (tape.start_us, until_us)
-        sent = sorted({at for at, *_ in past_calibrator.states[until_us].hits})
-        here, past = ([mean_factor(tape, past_calibrator.states[until_us], at, span) for at in sent] for span in spans)
-        times = np.interp(points.delta_ticks, sent, np.array(here) / past)
-        expected = (points.exposure_s * rates_on(rates, points.delta_ticks) * times).sum()
-        assert segment.states_level == pytest.approx(points.fills.sum() / expected, rel=1e-3)
-        deviations.append(max(abs(times - 1)))
-    assert max(deviations) > 0.01, "some window is busier than its past"
-    assert len(schedule.measured_states) > 1
-    assert [len(measured_intensity(schedule).states)] == [len(schedule.measured_states)]
-    rule = build_schedule(Calibrator(tape, CalibrationConfig()), plan)
-    assert (rule.measured_states, rule.recent_s, {one.states_level for one in rule.segments}) == (None, None, {None})
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    ("change", "text"),
-    [
-        (lambda content: content["segments"][0].update(states_until_us=1), "not an instant of measured_states"),
-        (lambda content: content["segments"][0].update(states_until_us=None), "without states_until_us"),
-        (lambda content: content["segments"][0].update(states_until_us=int(max(states(content)))), "would look ahead"),
-        (lambda content: first(content)["states"][0].pop(), r"states.0.: expected `array` of length 7"),
-        (lambda content: first(content).pop("hits"), "measured_states.*missing required field `hits`"),
-    ],
-)
-def test_invalid_states_in_schedule_are_rejected(tape, change, text):
-    """A segment may only use states of its own past."""
-    plan, config = WindowPlan(10, 5), CalibrationConfig(method="fixed", deltas=(0.5, 1.5, 2.5), fills=POWER)
-    schedule = build_schedule(Calibrator(tape, config, learn_us=plan.first_us), plan)
-    content = json.loads(json.dumps(schedule.to_json()))
-    assert type(schedule).from_json(content, "the test") == schedule
-    change(content)
-    with pytest.raises(BrokenFile, match=text):
-        type(schedule).from_json(content, "the test")
-
-
-def states(content):
-    """Return the states of a schedule's file."""
-    return content["measured_states"]
-
-
-def mean_factor(tape, rates, delta, span):
-    """Return the product of mean factors over the blocks that begin in a span, for orders at a distance."""
-    market = MarketPaths.of_days([tape])
-    hits = {
-        (SINCE_S.index(since), level + 12): times
-        for at, rested, since, level, times in rates.hits
-        if at == delta and rested
-    }
-
-    def of_flow(number):
-        same_since = [one for one in hits if one[0] == number // 20]
-        return hits[min(same_since, key=lambda one: abs(one[1] - number % 20))] if same_since else 1.0
-
-    def by_class(rows):
-        factors = {number: times for at, number, times in rows if at == delta}
-        return lambda number: factors[min(factors, key=lambda one: (abs(one - number), one))]
-
-    means = (
-        mean_of(tape, sides, factor, span)
-        for sides, factor in (
-            (market.flow, of_flow),
-            (market.swept, by_class(rates.swept)),
-            (market.deviations, by_class(rates.deviation)),
-        )
-    )
-    return math.prod(means)
-
-
-def mean_of(tape, sides, factor, span):
-    """Return the mean factor of a path over the blocks that begin in a span, for both sides."""
-    total = 0.0
-    end_us = min(-((tape.start_us - span[1]) // BLOCK_US) * BLOCK_US + tape.start_us, tape.end_us)
-    for since, numbers in sides:
-        for begin_us, until_us, number in zip(since, [*since[1:], end_us], numbers.tolist(), strict=True):
-            total += max(min(int(until_us), end_us) - max(int(begin_us), span[0]), 0) * factor(number)
-    return total / (2 * (end_us - span[0]))
-
-
-def first(content):
-    """Return the states of the first instant."""
-    return states(content)[min(states(content))]
+        rates = pooled_rates(calibrator.points(segment.train_start_us, segment.train_end_us))
+        assert segment.measured_rates == rates
+        for delta, rate in rates:
+            assert predicted.at(segment.start_us, 1, delta) == pytest.approx(rate)
 
 
 def test_calibration_warns_about_day_without_trades(tape):

@@ -192,7 +192,7 @@ def test_json_keys_follow_contract_order():
         *("n_fills", "usable", "status", "source", "age_s", "reason"),
         *("sigma_ticks", "predictive_low", "predictive_high", "min_delta_ticks", "max_delta_ticks"),
         *("shape", "lambda_curve", "adverse_ticks", "measured_rates", "mean_bid_per_s", "mean_ask_per_s"),
-        *("states_until_us", "states_level", "half_spread_ticks"),
+        "half_spread_ticks",
     ]
 
 

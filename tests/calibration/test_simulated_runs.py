@@ -1,5 +1,6 @@
 """Runs of simulated orders: names, quotes and stored data."""
 
+from dataclasses import replace
 from pathlib import Path
 from threading import Barrier, current_thread
 from time import sleep
@@ -63,18 +64,19 @@ def test_rows_handed_over_day_by_day_measure_the_same(tape, tmp_path):
         assert np.array_equal(getattr(brief.resting, name), column), name
 
 
-def test_states_are_summed_only_under_fill_model(tape):
+def test_states_are_summed_only_where_they_are_asked_for(tape):
     """Their seconds are those of all resting orders on a valid book, their fills those of the run."""
     config = CalibrationConfig(method="fixed", deltas=(0.5, 1.5, 2.5))
     plain = Calibrator(tape, config)
-    assert (plain.states, plain.recent_s) == ({}, None)
+    assert (plain.states, plain.recent_s) == (None, None)
     assert {(len(run.states), run.resting.fills) for run in plain.played.values()} == {(0, None)}
-    measured = Calibrator(tape, CalibrationConfig(method="fixed", deltas=(0.5, 1.5, 2.5), fills=FILLS))
+    measured = Calibrator(tape, replace(config, fills=FILLS), by_state=True)
+    assert Calibrator(tape, replace(config, fills=FILLS)).states is None
     for run in measured.played.values():
-        assert run.states[:, 10].sum() == run.resting.fills.shape[1] > 20
+        assert run.states[:, 9].sum() == run.resting.fills.shape[1] > 20
         rested = np.minimum(run.resting.end_us, tape.end_us) - run.resting.start_us
-        assert run.states[:, 9].sum() == pytest.approx(rested[rested > 0].sum() / 1e6, rel=0.01)
-    rates = measured.states[tape.end_us]
+        assert run.states[:, 8].sum() == pytest.approx(rested[rested > 0].sum() / 1e6, rel=0.01)
+    rates = measured.states
     assert rates.fills == sum(run.resting.fills.shape[1] for run in measured.played.values())
 
 

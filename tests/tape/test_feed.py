@@ -220,7 +220,7 @@ def test_predicted_fills_use_exchange_time(reference):
     for tape, recorded in ((delayed, True), (undelayed, False)):
         rules = Rules(TEST.tick_e8, TEST.lot_e8, requote_us=10_000, enforce_balances=False, recorded_feed=recorded)
         intensity = Intensity(
-            [(0, FOREVER, 0.5, 0.4, 0.5, 0.4, 0.4)], reference, states=[states] * (reference == "best")
+            [(0, FOREVER, 0.5, 0.4, 0.5, 0.4, 0.4)], reference, states=states if reference == "best" else None
         )
         found.append(backtest(tape, Constant(), TradeCross(), rules, intensity=intensity))
     delayed_run, undelayed_run = found

@@ -101,8 +101,7 @@ cdef class Intensity:
         pieces: The segments in chronological order, not overlapping; A in 1/s per resting order, k in 1/tick.
         reference: Reference price of distances: ``mid``, ``micro``, ``best`` or ``sweep``.
         falling: Whether curves must decrease, as needed for quotes and fills.
-        states: Fill rates by the state of an order, only for predictions; pieces refer to them by index. Empty if
-            unknown.
+        states: Fill rates by the state of an order, only for predictions, at all times; None if unknown.
         clustering: The block ``clustering`` of a fit or a schedule, as in ``poisson_fit.json``; None without.
     """
 
@@ -111,13 +110,13 @@ cdef class Intensity:
         pieces: Iterable[IntensityPiece],
         reference: str = "mid",
         falling: bool = True,
-        states: "Sequence[FillStates]" = (),
+        states: "FillStates | None" = None,
         clustering: Mapping[str, Any] | None = None,
     ) -> None:
         pieces = [IntensityPiece(*piece) for piece in pieces]
         if reference not in REFERENCES:
             raise UsageError(f"intensity: reference is {reference!r}; it must be one of {', '.join(REFERENCES)}")
-        self.reference, self.states, self.clustering = reference, tuple(states), clustering
+        self.reference, self.states, self.clustering = reference, states, clustering
         self.counts_from = min(REFERENCES.index(reference), BEST)
         self.count = len(pieces)
         self.pieces = <Piece*> calloc(self.count + 1, sizeof(Piece))

@@ -25,8 +25,6 @@ class IntensityPiece(NamedTuple):
         mean_ask_per_s: The same for orders that hit asks.
         half_spread_ticks: Half of the mean spread in the window: the mean distance of the best prices from the mid;
             None if unknown.
-        states: Index of the segment's element in ``states`` of the intensity.
-        states_level: Factor on the fill rates of these states.
     """
 
     start_us: int
@@ -43,6 +41,4 @@ class IntensityPiece(NamedTuple):
     adverse_ticks: float | None = None
     mean_bid_per_s: float | None = None
     mean_ask_per_s: float | None = None
-    states: int = 0
-    states_level: float = 1.0
     half_spread_ticks: float | None = None

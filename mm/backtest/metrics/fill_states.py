@@ -80,34 +80,28 @@ class StateRates:
         return sum(row[-1] for row in self.states)
 
 
-def state_sums(journal: "Journal", cuts: Sequence[int], markets: OrderMarkets) -> Floats:
-    """Return the order-seconds and fills of a run by period and state: float64[rows, 11].
+def state_sums(journal: "Journal", span: tuple[int, int], markets: OrderMarkets) -> Floats:
+    """Return the order-seconds and fills of a run by state: float64[rows, 10].
 
-    The columns: number of the period; distance at which orders were sent, in half ticks; bin of the current distance;
+    The columns: distance at which orders were sent, in half ticks; bin of the current distance;
     the smallest current distance seen in that bin; last move, flow, touch, deviation and ticks swept as in `Stretches`;
     seconds; fills.
 
     Args:
         journal: The run.
-        cuts: Begin of each period, and end of the last, in µs.
+        span: Start, and end (exclusive), in µs.
         markets: The market of the orders.
     """
-    at, span = np.array(cuts, np.int64), (cuts[0], cuts[-1])
     orders = RestingStates(lives(journal), journal.mids, journal.fills, markets)
-    (periods, *waited, spent_us), (filled_us, filled) = orders.times(span, at[1:-1]), orders.filled(span)
+    (_, *waited, spent_us), (_, filled) = orders.times(span, np.empty(0, np.int64)), orders.filled(span)
     sent, stands, *others = np.concatenate((waited, filled.T), axis=1)
     groups, group = distinct(np.stack((sent, bins(sent, stands), *others)).T)
     nearest = np.full(len(groups), np.inf)
     np.minimum.at(nearest, group, stands)
-    size = len(cuts) * len(groups)
-    rested = periods * len(groups) + group[: len(periods)]
-    came = (np.searchsorted(at, filled_us, side="right") - 1) * len(groups) + group[len(periods) :]
-    seconds = np.bincount(rested, spent_us, size) / US_PER_S
-    fills = np.bincount(came, minlength=size)
-    seen = np.flatnonzero((seconds > 0) | (fills > 0))
-    period, row = np.divmod(seen, max(len(groups), 1))
-    found = groups[row]
-    return np.column_stack((period, found[:, :2], nearest[row], found[:, 2:], seconds[seen], fills[seen]))
+    rested, came = np.split(group, [len(spent_us)])
+    seconds = np.bincount(rested, spent_us, len(groups)) / US_PER_S
+    fills = np.bincount(came, minlength=len(groups))
+    return np.column_stack((groups[:, :2], nearest, groups[:, 2:], seconds, fills))
 
 
 def bins(sent: Ints | Floats, stands: Ints | Floats) -> Ints:

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from mm.backtest.fills.intensity import Intensity
     from mm.backtest.fills.intensity_piece import IntensityPiece
     from mm.backtest.journal import Journal, Table
+    from mm.backtest.metrics.fill_states import FillStates
 
     Path = tuple[Ints, Ints, Table]
     Ratio = tuple[float | None, float | None, float | None]
@@ -228,8 +229,8 @@ def fill_rates(
     borders = _borders(journal, cells, pieces)
     with np.errstate(over="ignore"):  # beyond the largest float, fills and ratios are undefined
         spent, beyond = rest(found, _path(journal, borders, offsets), cells, intensity)
-    if intensity is not None and intensity.states and market is not None:
-        spent.predict(*_by_states(found, journal, intensity, borders, market))
+    if intensity is not None and intensity.states is not None and market is not None:
+        spent.predict(*_by_states(found, journal, intensity.states, borders, market))
     seen = spent.fills(journal.fills)
     with np.errstate(over="ignore", invalid="ignore"):
         total = float(spent.rows[:, :, 1].sum()) if pieces else None
@@ -437,23 +438,16 @@ def _borders(journal: "Journal", cells: Cells, pieces: "list[IntensityPiece]") -
 
 
 def _by_states(
-    found: Lives, journal: "Journal", intensity: "Intensity", borders: Ints, market: MarketPaths
+    found: Lives, journal: "Journal", states: "FillStates", borders: Ints, market: MarketPaths
 ) -> tuple[Ints, Ints, Floats]:
     """Return the start of the time of orders by state, its distance in half ticks and the fills predicted from it.
 
     None of it crosses one of the *borders*.
     """
-    pieces, states = intensity.rows(), intensity.states
-    orders = RestingStates(found, journal.mids, journal.fills, OrderMarkets(states[0].recent_us, market))
+    orders = RestingStates(found, journal.mids, journal.fills, OrderMarkets(states.recent_us, market))
     waited = orders.stretches((0, found.last_us), borders)
     begin_us = np.append(journal.mids[:1, 0], borders)[waited.period]
-    at, mean = _pieces_at(pieces, begin_us), np.zeros(len(waited.state))
-    used = np.array([*(one.states for one in pieces), -1])[at]
-    for number, one in enumerate(states):
-        rows = np.flatnonzero(used == number)
-        mean[rows] = one.predicted(waited.where(rows))
-    mean *= np.array([*(one.states_level for one in pieces), 0.0])[at]
-    return begin_us, waited.states[waited.state, 1], mean
+    return begin_us, waited.states[waited.state, 1], states.predicted(waited)
 
 
 def _pieces_at(pieces: "list[IntensityPiece]", us: Ints) -> Ints:

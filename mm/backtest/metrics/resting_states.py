@@ -78,10 +78,6 @@ class Stretches(NamedTuple):
     state: Ints
     states: Ints
 
-    def where(self, rows: Ints) -> "Stretches":
-        """Return the stretches at *rows*."""
-        return self._replace(period=self.period[rows], spent_us=self.spent_us[rows], state=self.state[rows])
-
 
 class _MarketStates(NamedTuple):
     """The market of the orders of one side, from each of its changes on: columns of int64[n].

@@ -9,17 +9,11 @@ from mm.backtest.metrics.fill_states import FillStates, StateRates, bins, state_
 from mm.backtest.metrics.market_paths import MarketPaths
 from mm.backtest.metrics.order_lives import lives
 from mm.backtest.metrics.resting_states import OrderMarkets, RestingStates
-from mm.calibration.state_rates import rates_until
+from mm.calibration.state_rates import rates_of
 
 RECENT_US = 300_000
 EVER = 0, 1 << 62
 NOWHERE = np.empty(0, np.int64)
-EVER_AFTER = 1 << 40
-
-
-def rates_of(sums):
-    """Return the rates of all periods."""
-    return rates_until(sums, [EVER_AFTER])[EVER_AFTER]
 
 
 def test_rates_of_a_run_predict_its_own_fills(journal):

@@ -23,7 +23,7 @@ HELPS = (("--help",), ("backtest", "--help"))
 IMPORTS = (
     "mm",
     "mm.cli.frame",
-    "mm.commands.assemble",
+    "mm.play.play",
     "mm.backtest.replay",
     "numpy",
     "pyarrow",

@@ -79,11 +79,11 @@ def main(folder: str, cache: str, quote_qty: str = "", k: str = str(FAR_K)) -> N
     """Play the day in each variant, and print the seconds."""
     from mm.backtest.io import load_day
     from mm.backtest.models import queue_prob_power, trade_cross
-    from mm.commands import assemble
+    from mm.play.terms import rules_of
 
     open_tape = partial(load_day, Path(folder), cache=Path(cache))
     tape = open_tape()
-    rules = assemble.rules(tape, EXECUTION, ACCOUNT, models(quote_qty or None))
+    rules = rules_of(tape, EXECUTION, ACCOUNT, models(quote_qty or None))
 
     def play(market: "Tape", fills: object) -> "Callable[[], Journal]":
         return partial(played, market, fills, rules, float(k))

@@ -96,10 +96,10 @@ def scaled(tape: "Tape", scale: int) -> "Tape":
 
 def rules_of(tape: "Tape", qty: str | None) -> "Rules":
     """Return the rules of both sides: orders of *qty*, or else of one lot; no fees, balances or minimum notional."""
-    from mm.commands import assemble
+    from mm.play import terms
 
     models = Models(quote_model="grid", quote_params_json=json.dumps(GRID), fill_model="queue_prob_power")
-    rules = assemble.rules(tape, EXECUTION, Account(maker_fee_rate="0", initial_inventory="0"), models)
+    rules = terms.rules_of(tape, EXECUTION, Account(maker_fee_rate="0", initial_inventory="0"), models)
     lots = round(float(qty) * 1e8) // rules.lot_e8 if qty else 1
     return replace(rules, quote_lots=lots, min_notional_e8=0, enforce_balances=False, start_cash_e8=0)
 

@@ -254,13 +254,10 @@ class Answer:
 
     def _played(self, quotes: object, knobs: Any) -> "Result":
         """Return the backtest of a strategy on the second half, under the rules of an agent's training."""
-        from mm.backtest.replay import backtest
-        from mm.commands import assemble
-        from mm.models.builder import ModelBuilder
+        from mm.play.market import Markets
+        from mm.play.play import GivenModels, Play
 
-        first = self.halves.unseen[0]
-        rules = assemble.rules(first, knobs.execution, knobs.account, knobs.models)
-        return backtest(self.halves.unseen, quotes, ModelBuilder(None, knobs.models, first, 0).fills(), rules)
+        return Play.of(knobs.of_engine, Markets(self.halves.unseen), given=GivenModels(quotes)).run()
 
     def _knobs(self, fee: str) -> dict[str, Any]:
         """Return the settings of every run, with balances for 30 clips each way, which do not count as a position."""

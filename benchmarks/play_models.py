@@ -77,13 +77,13 @@ def main(folder: str, cache: str, quote_qty: str, k: str) -> None:
     """Play the day in each variant, and print the seconds."""
     from mm.backtest import models as known_models
     from mm.backtest.replay import backtest
-    from mm.commands import assemble
+    from mm.play.terms import rules_of
     from mm.tape.load import load_day
 
     load_day(Path(folder), cache=Path(cache))
     output: dict[str, Any] = {"made": _creation_time(Path(folder), Path(cache)), "plays": {}}
     tape = load_day(Path(folder), cache=Path(cache)).kept_mapped()
-    rules = assemble.rules(tape, EXECUTION, ACCOUNT, models(quote_qty or None))
+    rules = rules_of(tape, EXECUTION, ACCOUNT, models(quote_qty or None))
     for variant in PLAYS:
         own = _rules(rules, variant)
         quotes = (

@@ -26,11 +26,11 @@ from benchmarks.turns import PYTHON, clean_environment, run
 from benchmarks.yardstick import Yardstick
 from mm.backtest.rules import Account, Execution
 from mm.cli.console import Console
-from mm.commands.assemble import open_days
-from mm.commands.setup import Setup
 from mm.dayfolder.layout import DayFolder
 from mm.errors import MMError
 from mm.play.knobs import Day, Market, Models
+from mm.play.market import Markets
+from mm.play.setup import Setup
 from mm.sweep.engines import on_cluster
 from mm.sweep.findings import POINTS, SERIES, SWEEP, TABLE
 from mm.sweep.grid import axes_for, points_of
@@ -121,13 +121,13 @@ class Desk:
     def tasks(self) -> tuple[list[Task], Tape]:
         """Return the tasks of the complete sweep on a cluster, and the tape."""
         day = Day(symbol=self.day.symbol, day=self.day.day, data_root=self.day.root, out_root=self.folder / "serial")
-        setup = Setup(day, Market(), Execution(), Account(maker_fee_rate="0"), Models())
+        setup = Setup(day=day, execution=Execution(), account=Account(maker_fee_rate="0"), models=Models())
         axes = axes_for(f"GAMMA={gammas(self.points)};FILL_MODEL={','.join(FILLS)}", setup.models)
         points, cache = points_of(axes, setup, "refuse"), day.out_root / "tapes"
-        tapes = open_days(day, Market(), cache)
-        shared = check(None, points, tapes, shared_inputs(None, points, tapes, cache, self.url))
+        markets = Markets.open(day, Market())
+        shared = check(None, points, markets, shared_inputs(None, points, markets, cache, self.url))
         work = Work(points, shared, Store.of(day.out_root, day.symbol, day.label()))
-        return [job.task for job in work.jobs.values()], tapes[0]
+        return [job.task for job in work.jobs.values()], markets.first
 
 
 def gammas(points: int) -> str:

@@ -27,7 +27,7 @@ _PUBLIC = {
     "Tape": "mm.tape.tape",
     "TradeView": "mm.backtest.fills.base",
     "WalkForward": "mm.walkforward.walkforward",
-    "backtest": "mm.models.play",
+    "backtest": "mm.play.python",
     "build_schedule": "mm.calibration.schedule",
     "calibrate": "mm.calibration.calibrate",
     "fit_poisson": "mm.calibration.fit_points",

@@ -25,8 +25,8 @@ from mm.calibration.fit_points import fit_poisson as fit_poisson
 from mm.calibration.fit_result import PoissonFit as PoissonFit
 from mm.calibration.schedule import Schedule as Schedule
 from mm.calibration.schedule import build_schedule as build_schedule
-from mm.models.play import backtest as backtest
 from mm.play.days import load_day as load_day
+from mm.play.python import backtest as backtest
 from mm.runs.finished import RunFolder as RunFolder
 from mm.runs.finished import open_run as open_run
 from mm.signals.other_market import OtherMarket as OtherMarket

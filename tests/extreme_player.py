@@ -20,9 +20,9 @@ from mm.base.knobs import knobs
 from mm.base.settings import REQUIRED
 from mm.dayfolder.layout import DayFolder
 from mm.errors import MMError
-from mm.models.play import backtest
 from mm.play.knobs import Models, Sensitivity
-from mm.play.other_markets import feeds_given
+from mm.play.market import feeds_given
+from mm.play.python import backtest
 from mm.signals.compute import compute
 from mm.signals.families import FAMILIES
 from mm.sim.flow.day import make_day

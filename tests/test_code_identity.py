@@ -57,11 +57,16 @@ from mm.backtest.rules import Account, Execution
 from mm.play.knobs import Day, Market, Models
 from mm.sweep.store import code_of
 from mm.sweep.play import play
-from mm.commands.setup import Setup
+from mm.play.setup import Setup
 
 inputs, models = json.loads(sys.argv[1])
 for own in models:
-    setup = Setup(Day(symbol="SIMUSDT", day="20260105"), Market(), Execution(), Account(), Models(**own))
+    setup = Setup(
+        day=Day(symbol="SIMUSDT", day="20260105"),
+        execution=Execution(),
+        account=Account(),
+        models=Models(**own),
+    )
     code = code_of(setup.models)
     given = {"fitted": None, "micro_price": None}
     task = {"setup": setup.to_json(), **given, "tapes": "tapes", "folder": ".", "inputs": inputs}
@@ -166,7 +171,7 @@ def test_edit_of_any_module_changes_code_identity(package_copy):
     """A stored point is not reused after any module was edited or recompiled."""
     first = files_of(package_copy)
     own = {name for name in first if "==" not in name}
-    assert {"models/nested_quotes.py", "backtest/_engine.pyx", "backtest/_account.pxd"} <= own
+    assert {"play/nested_quotes.py", "backtest/_engine.pyx", "backtest/_account.pxd"} <= own
     assert sum(name.endswith(tuple(EXTENSION_SUFFIXES)) for name in own) > 20
     for name in own:
         with (package_copy / name).open("ab") as file:
@@ -174,8 +179,8 @@ def test_edit_of_any_module_changes_code_identity(package_copy):
     edited = files_of(package_copy)
     assert set(edited) == set(first)
     assert {name for name in edited if edited[name] != first[name]} == own
-    (package_copy / "models/nested_quotes.py").write_bytes(
-        (package_copy / "models/nested_quotes.py").read_bytes().removesuffix(b"\n# edited")
+    (package_copy / "play/nested_quotes.py").write_bytes(
+        (package_copy / "play/nested_quotes.py").read_bytes().removesuffix(b"\n# edited")
     )
     assert digest(files_of(package_copy)) not in (digest(first), digest(edited))
 
@@ -196,11 +201,11 @@ def test_sources_hash_covers_names_and_contents_of_all_sources(package_copy):
         path.write_bytes(b"compiled elsewhere")
     assert sources_hash(package_copy) == first
     hashes = [first]
-    for name in ("models/nested_quotes.py", "market_data/recorder.py", "backtest/_engine.pyx", "backtest/_account.pxd"):
+    for name in ("play/nested_quotes.py", "market_data/recorder.py", "backtest/_engine.pyx", "backtest/_account.pxd"):
         with (package_copy / name).open("ab") as file:
             file.write(b"#")
         hashes.append(sources_hash(package_copy))
-    (package_copy / "models/nested_quotes.py").rename(package_copy / "models/nested_quotes_2.py")
+    (package_copy / "play/nested_quotes.py").rename(package_copy / "play/nested_quotes_2.py")
     hashes.append(sources_hash(package_copy))
     assert len(set(hashes)) == len(hashes)
 

@@ -425,7 +425,7 @@ def face(root: Path) -> str:
 def settings_of_a_backtest() -> Iterator[str]:
     """Yield the type of the keyword arguments of ``mm.backtest``: its knobs, as Python values or as text."""
     from mm.base.knobs import knobs
-    from mm.models.play import GROUPS
+    from mm.play.python import GROUPS
 
     yield "class _BacktestKnobs(TypedDict, total=False):"
     for one in (knob for group in GROUPS for knob in knobs(group)):

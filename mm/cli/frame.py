@@ -190,7 +190,7 @@ def runner(  # noqa: PLR0913 - each is given once, at the command
     """
 
     def call(console: Console, objects: Sequence[Any], settings: Mapping[str, Any]) -> None:
-        from mm.cli.unused_knobs import misspelt, refuse_unused
+        from mm.cli.refused_knobs import misspelt, refuse_unused
         from mm.runs.in_progress import new_run
         from mm.runs.plan import Plan
 

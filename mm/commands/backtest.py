@@ -11,11 +11,12 @@ from mm.backtest.risk import Risk
 from mm.backtest.rules import Account, Execution
 from mm.backtest.summary_text import text_of
 from mm.cli.config import OrdersFile
-from mm.commands import assemble
-from mm.models.builder import ModelBuilder, check_names, note_predictors
-from mm.models.play import Backtest
 from mm.play.knobs import Day, Market, Models, OtherMarkets, Sensitivity
+from mm.play.models import check_names
+from mm.play.play import Play
+from mm.play.setup import Setup
 from mm.runs.in_progress import Run
+from mm.runs.noted import note_play, note_setup, opened
 
 if TYPE_CHECKING:
     from mm.backtest.result import Result
@@ -34,44 +35,32 @@ def main(
     orders_file: OrdersFile,
 ) -> None:
     """Replay one or more recorded days with a quote model and a fill model."""
-
     check_names(models)
-    tapes = assemble.tapes(run, day, market)
-    builder = ModelBuilder(run, models, tapes[0], account.seed)
-    builder.note_fit(tapes)
-    rules = assemble.rules(tapes[0], execution, account, models, risk=risk, run=run)
-    feeds = assemble.other_feeds(run, day, market, others, tapes)
-    rules = assemble.with_others(rules, feeds, others.declared(), account)
-    assemble.warn_of_missing_days(run.log, day)
-    assemble.warn_of_fees(run.log, tapes[0], rules)
-    quotes = builder.quotes()
-    builder.fills()
-    ours = quotes if builder.registered_only() else None
-    assemble.warn_of_unearned_fee(run.log, [assemble.unearned_fee(assemble.median_touch(tapes[0]), rules, ours)])
-    note_predictors(run, builder.predictors, tapes[0].start_us)
-    assemble.check_agents(run, models, execution, tapes)
-    rules = assemble.with_micro_price(run, rules, quotes, day, market, tapes[0], run.tapes)
-    whole = Backtest(tapes, rules, builder, sensitivity, models.fit_draws)
-    with playing(run, whole) as (base, further):
+    markets = opened(run, day, market, others)
+    setup = Setup(day=day, market=market, execution=execution, account=account, models=models, risk=risk, others=others)
+    play = Play.of(setup, markets, sensitivity=sensitivity)
+    note_setup(run, play)
+    note_play(run, play)
+    with playing(run, play) as (base, further):
         result = run.write_result(base, further=further, orders_format=orders_file.orders_format)
 
     run.print(text_of(result.summary))
 
 
 @contextmanager
-def beside(whole: "Backtest", step: Callable[[int], None]) -> "Iterator[Callable[[Result], Result]]":
+def beside(play: Play, step: Callable[[int], None]) -> "Iterator[Callable[[Result], Result]]":
     """Play the sensitivity of a backtest in another thread, beside the main backtest and the writing of its files.
 
     Yields:
         The function that adds the further backtests to the summary of the main one.
     """
     with ThreadPoolExecutor(1) as other:
-        rows = other.submit(whole.strategy.further, step).result if whole.concurrent else None
-        yield partial(whole.with_further, step=step, rows=rows)
+        rows = other.submit(play.strategy.further, step).result if play.concurrent else None
+        yield partial(play.with_further, step=step, rows=rows)
 
 
 @contextmanager
-def playing(run: Run, whole: "Backtest") -> "Iterator[tuple[Result, Callable[[Result], Result]]]":
+def playing(run: Run, play: Play) -> "Iterator[tuple[Result, Callable[[Result], Result]]]":
     """Play a backtest of a run, with its sensitivity beside it.
 
     Yields:
@@ -79,13 +68,11 @@ def playing(run: Run, whole: "Backtest") -> "Iterator[tuple[Result, Callable[[Re
         the further backtests to its summary.
     """
 
-    if whole.sensitivity.queue_exponent_file is not None:
-        run.input_file(whole.sensitivity.queue_exponent_file)
     with (
-        run.progress("play", whole.events) as advance,
-        beside(whole, by_events(whole.tapes, advance)) as further,
+        run.progress("play", play.events) as advance,
+        beside(play, by_events(play.tapes, advance)) as further,
     ):
         with run.timing("play"):
-            base = whole.play_base(by_events(whole.tapes, advance))
+            base = play.run_base(by_events(play.tapes, advance))
             base.journal.spill_state(run.partial)
         yield base, further

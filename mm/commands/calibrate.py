@@ -19,15 +19,19 @@ from mm.calibration.moves import adverse_selection, write_adverse_selection
 from mm.calibration.points import write_points
 from mm.cli.config import OrdersFile
 from mm.clock import US_PER_S
-from mm.commands import assemble
 from mm.errors import FitError
+from mm.play.calibration import calibration_config, measured_models
 from mm.play.calibration_knobs import Calibration, Fit
 from mm.play.knobs import Day, Market
+from mm.play.terms import rules_of
 from mm.report.calibration import further_cards, page
 from mm.runs.in_progress import Run
+from mm.runs.noted import note_files, opened
 
 if TYPE_CHECKING:
+    from mm.calibration.calibrator import CalibrationConfig
     from mm.calibration.exposure import Played
+    from mm.tape.tape import Tape
 
 POINTS = "calibration_points.csv"
 FIT = "poisson_fit.json"
@@ -46,9 +50,9 @@ def main(
 ) -> None:
     """Measure how often trades reach each distance, and fit A and k; several days are pooled."""
 
-    tapes = assemble.tapes(run, day, market)
-    rules = assemble.rules(tapes[0], execution, account, run=run)
-    config = assemble.calibration_config(calibration, fit, account.seed, tapes[0], run)
+    tapes = opened(run, day, market).tapes
+    rules = rules_of(tapes[0], execution, account)
+    config = measuring(run, calibration, fit, execution, account, tapes[0])
     tables = TableWriter(run, orders_file.orders_format)
     with run.timing("play"), ThreadPoolExecutor(1) as other:
         fitting = other.submit(lambda: fit_hawkes(flow_of(tapes, config.rule.grouped)))
@@ -80,6 +84,16 @@ def main(
         run.print(f"note: {note}")
     if not found.fit.usable:
         raise FitError(f"{day.symbol} {day.label()}: the fit is not usable ({found.fit.status}: {found.fit.reason})")
+
+
+def measuring(
+    run: Run, calibration: Calibration, fit: Fit, execution: Execution, account: Account, tape: "Tape"
+) -> "CalibrationConfig":
+    """Return how rates are measured on days that start with *tape*; the files of that are inputs of the run."""
+    note_files(run, [execution.latency_file])
+    if (measured := measured_models(calibration, account.seed, tape)) is not None:
+        run.keep_source(measured.filling.sources)
+    return calibration_config(calibration, fit, account.seed, tape)
 
 
 class TableWriter:

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 from mm.backtest.rules import Account, Execution
 from mm.catalog.backtests import Checked
 from mm.cli.console import Console
-from mm.commands import assemble
-from mm.commands.setup import Setup
 from mm.errors import SafetyError
 from mm.play.knobs import Day, Market, Models, OtherMarkets
+from mm.play.market import MICRO_PRICE, Markets
+from mm.play.setup import Setup
 from mm.probes.lookahead import Probe, file_watch, named_signal, with_model
 from mm.probes.lookahead_page import lookahead_page
 from mm.probes.signal_lookahead import SignalProbe
@@ -43,7 +43,7 @@ def lookahead(
         out_root=checked.out_root,
         damaged=checked.damaged,
     )
-    setup = Setup(day, market, execution, account, models, others=others)
+    setup = Setup(day=day, market=market, execution=execution, account=account, models=models, others=others)
     watch, skip = file_watch(setup), set((checked.check_skip or "").split(","))
     with watch.watching():
         signal = named_signal(model)
@@ -97,12 +97,11 @@ def _show(
 def _of_signal(signal: str, setup: "Setup", watch: "FileWatch", skip: set[str], cuts: int) -> tuple["Tape", "Report"]:
     """Return the day, and the results of the tests of a signal on it."""
 
-    cache = setup.day.out_root / "tapes"
-    (tape,) = assemble.open_days(setup.day, setup.market, cache)
-    wanted = signal == assemble.MICRO_PRICE
-    fit = assemble.micro_price_before(None, setup.day, setup.market, tape, cache) if wanted else None
-    feeds = assemble.open_others(setup.day, setup.market, setup.others, [tape], cache)
-    return tape, SignalProbe(signal, tape, watch, frozenset(skip), setup.account.seed, fit, feeds).run(cuts)
+    markets = Markets.open(setup.day, setup.market, setup.others)
+    (tape,) = markets.tapes
+    fit = markets.micro_price.fit if signal == MICRO_PRICE else None
+    probe = SignalProbe(signal, tape, watch, frozenset(skip), setup.account.seed, fit, markets.others)
+    return tape, probe.run(cuts)
 
 
 def _page_of(checked: Checked) -> Path:

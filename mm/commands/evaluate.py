@@ -11,11 +11,11 @@ from mm.backtest.rules import Account, Execution
 from mm.backtest.run_terms import OWN_MARKET
 from mm.base.numbers import number, signed
 from mm.cli.task_knobs import ManyDays, Workers
-from mm.commands import assemble
-from mm.commands.setup import Setup
 from mm.errors import DataError, Incomplete, MissingDay
-from mm.models.builder import check_names
 from mm.play.knobs import Day, Market, Models, OtherMarkets
+from mm.play.market import Markets
+from mm.play.models import check_names
+from mm.play.setup import Setup
 from mm.report.evaluation import EVALUATION, page
 from mm.runs.in_progress import Run
 from mm.sweep.evaluation import DayMarket, EvaluatedDay, Row, evaluated
@@ -48,7 +48,9 @@ def main(
 ) -> None:
     """Play a strategy on many days and symbols, each day on its own, and tell what the days say together."""
     check_names(models)
-    setup = Setup(days, market, execution, account, models, risk, others)
+    setup = Setup(
+        day=days, market=market, execution=execution, account=account, models=models, risk=risk, others=others
+    )
     works, holes = list[tuple[Work, DayMarket]](), list[Row]()
     names = [(symbol, day) for day in days.days() for symbol in days.symbol.split(",")]
     with run.timing("load"), run.progress("days read", len(names)) as step:
@@ -83,14 +85,13 @@ def main(
 
 def _work(run: Run, setup: Setup, workers: Workers, *, first: bool) -> tuple[Work, DayMarket]:
     """Return the backtest of one day, and its market; *first*: whether warnings on the models are logged."""
-    tapes = assemble.open_days(setup.day, setup.market, run.tapes)
-    others = assemble.open_others(setup.day, setup.market, setup.others, tapes, run.tapes)
-    for name, feed in others.items():
+    markets = Markets.open(setup.day, setup.market, setup.others)
+    for name, feed in markets.others.items():
         for note in feed.notes:
             run.log.warning("other_market", day=setup.day.day, name=name, message=note)
-    work = work_of(run if first else None, [Point(1, {}, setup)], tapes, workers, run.tapes, others)
-    market = DayMarket.of(tapes[0])
-    for tape in tapes:
+    work = work_of(run if first else None, [Point(1, {}, setup)], markets, workers, run.tapes)
+    market = DayMarket.of(markets.first)
+    for tape in markets.tapes:
         tape.release_memory()
     return work, market
 

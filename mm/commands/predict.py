@@ -10,7 +10,6 @@ from mm.base.user_code import import_trusted
 from mm.catalog.signals import PredictionTask
 from mm.cli.console import Console
 from mm.cli.task_knobs import SignalColumns
-from mm.commands import assemble
 from mm.commands.signals import OTHER_USUAL
 from mm.errors import FitError, UsageError
 from mm.play.knobs import Day, Market, OtherMarkets
@@ -21,6 +20,7 @@ from mm.predict.scoring import PNL_HINT, beats
 from mm.predict.walk import WINDOWS, learn
 from mm.report.predictor_page import predictor_page
 from mm.runs.in_progress import Run
+from mm.runs.noted import opened
 from mm.signals.families import SIGNALS as KNOWN
 
 if TYPE_CHECKING:
@@ -41,8 +41,8 @@ def fit_command(
     usual = [f"{name}.{one}" for name in others.declared() for one in OTHER_USUAL]
     names = tuple(columns.signals.split(",")) if columns.signals else (*SIGNALS, *usual)
     _check(names, prediction)
-    tapes = assemble.tapes(run, day, market)
-    feeds = assemble.other_feeds(run, day, market, others, tapes)
+    markets = opened(run, day, market, others)
+    tapes, feeds = markets.tapes, markets.others
     distances = prediction.predict_distances or ()
     if prediction.predict_target == "fill" and not distances:
         distances = distances_of(tapes)
@@ -75,11 +75,12 @@ def score_command(
 
     import_trusted(trust)
     artefact = _read(run, folder)
-    tapes = assemble.tapes(run, day, market)
+    markets = opened(run, day, market, others)
+    tapes = markets.tapes
     for note in _overlap_notes(artefact, tapes):
         run.print(note)
     with run.timing("score"):
-        found = rescore(artefact, tapes, assemble.other_feeds(run, day, market, others, tapes))
+        found = rescore(artefact, tapes, markets.others)
     content = {**artefact.about, "path": str(folder), "score": found, "usable": beats(found)}
     run.artefact = SCORE
     run.summary = {"score": found, "usable": content["usable"], "model": str(folder), "days": list(day.days())}
@@ -97,10 +98,10 @@ def apply_command(
 
     import_trusted(trust)
     artefact = _read(run, folder)
-    tapes = assemble.tapes(run, day, market)
+    markets = opened(run, day, market, others)
+    tapes, feeds = markets.tapes, markets.others
     for note in _overlap_notes(artefact, tapes):
         run.print(note)
-    feeds = assemble.other_feeds(run, day, market, others, tapes)
 
     def pieces() -> Iterator[Any]:
         with run.progress("events", sum(len(tape) for tape in tapes)) as step:

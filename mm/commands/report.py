@@ -21,12 +21,13 @@ from mm.calibration.moves import adverse_selection
 from mm.calibration.points import read_points
 from mm.cli.console import Console
 from mm.cli.task_knobs import Drawn
-from mm.commands import assemble
 from mm.commands.calibrate import FIT, POINTS
 from mm.commands.reproduce import command_of
-from mm.commands.setup import GROUPS
 from mm.errors import BrokenFile, DataError, MMError, UsageError
+from mm.play.calibration import calibration_config
 from mm.play.calibration_knobs import Calibration, Fit
+from mm.play.setup import GROUPS
+from mm.play.terms import rules_of
 from mm.report.backtest import page as backtest_page
 from mm.report.calibration import further_cards
 from mm.report.calibration import page as calibration_page
@@ -153,8 +154,8 @@ def _calibration(redraw: Redraw, about: About) -> str:
         known = playable(redraw.run, redraw.places, redraw.trusted, names)
         known.import_source()
         tapes, account = redraw.days(), known.group(Account)
-        config = assemble.calibration_config(known.group(Calibration), known.group(Fit), account.seed, tapes[0])
-        found = measure(tapes, config, assemble.rules(tapes[0], known.group(Execution), account))
+        config = calibration_config(known.group(Calibration), known.group(Fit), account.seed, tapes[0])
+        found = measure(tapes, config, rules_of(tapes[0], known.group(Execution), account))
         cards = further_cards(content, adverse_selection(found.calibrator))
         return calibration_page(found.fit, found.measured, steadiness(found.calibrator), about, cards)
     except MMError as error:

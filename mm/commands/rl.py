@@ -9,10 +9,11 @@ from mm.backtest.rules import Account, Execution
 from mm.base.user_code import import_trusted
 from mm.cli.console import Console
 from mm.cli.task_knobs import HeldOutDays, Learning, Refereed, TrainedAgent
-from mm.commands import assemble
 from mm.dayfolder.layout import days_of
 from mm.errors import MissingDay, UsageError
 from mm.play.knobs import Day, Market, Models
+from mm.play.market import Markets
+from mm.play.notes import agent_notes, log_notes
 from mm.predict.predictor import Network
 from mm.report.agent_page import agent_page
 from mm.rl.closed_form import PAPER, LearnedPolicy, Share, brackets, utility
@@ -20,6 +21,7 @@ from mm.rl.evaluation import evaluate as evaluated
 from mm.rl.training import smoothed, train_agent
 from mm.rl.training_days import EngineKnobs
 from mm.runs.in_progress import Run
+from mm.runs.noted import opened
 
 if TYPE_CHECKING:
     from mm.backtest.quotes.agent_file import SavedAgent
@@ -32,7 +34,7 @@ def train(
     """Train an agent on recorded days: <SAVE_PATH>.zip, which QUOTE_MODEL=rl uses."""
 
     knobs = _knobs(execution, account, models)
-    tapes = assemble.tapes(run, day, market)
+    tapes = opened(run, day, market).tapes
     with run.timing("play"):
         training = train_agent(tapes, knobs, learning)
     path = learning.save_path.with_name(f"{learning.save_path.name.removesuffix('.zip')}.zip")
@@ -67,8 +69,8 @@ def evaluate(
     knobs = _knobs(execution, account, models)
     agent = read_agent(trained.model_path)
     day = _days(wanted, agent)
-    tapes = assemble.open_days(day, market, wanted.out_root / "tapes")
-    assemble.warn_of_agent(console.log, trained.model_path, agent, execution, tapes)
+    tapes = Markets.open(day, market).tapes
+    log_notes(console.log, agent_notes(trained.model_path, agent, execution, tapes))
     found = evaluated(agent, tapes, knobs)
     console.set_json(found)
     console.print(f"{found['symbol']} {','.join(found['days'])}, {found['policies_tried']} policies")

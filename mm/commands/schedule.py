@@ -1,6 +1,7 @@
 """``mm schedule`` and ``mm walkforward``: rolling windows of one day or more, and a backtest on their fits."""
 
 import json
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -12,22 +13,28 @@ from mm.calibration.hawkes import sentence
 from mm.calibration.intervals import drift_warning
 from mm.calibration.schedule import calibrator_of, why_unusable
 from mm.cli.config import OrdersFile
-from mm.commands import assemble
 from mm.commands.backtest import playing
+from mm.commands.calibrate import measuring
 from mm.errors import FitError
-from mm.models.builder import ModelBuilder, check_names, note_predictors
-from mm.models.play import Backtest
+from mm.play.calibration import fallback_of, plan_of, unfitted
 from mm.play.calibration_knobs import Calibration, Fit, PlayedCalibration, Windows
 from mm.play.knobs import Day, Market, Models, OtherMarkets, Sensitivity
+from mm.play.models import check_names
+from mm.play.play import Play
+from mm.play.setup import Setup
+from mm.play.terms import rules_of
 from mm.report.run_columns import columns_of
 from mm.report.walkforward import page
 from mm.runs.in_progress import Run
+from mm.runs.noted import note_play, note_setup, opened
 from mm.tape.columns import trim_heap
 from mm.walkforward import window_shapes
 from mm.walkforward.walkforward import Checkpoint, study
 from mm.walkforward.window_metrics import write_window_metrics
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from mm.backtest.rules import Rules
     from mm.calibration.calibrator import CalibrationConfig
     from mm.calibration.windows import Fallback, WindowPlan
@@ -52,10 +59,10 @@ def main(
 ) -> None:
     """Fit A and k in rolling windows of one day or more; each segment uses only earlier data."""
 
-    tapes = assemble.tapes(run, day, market)
-    rules = assemble.rules(tapes[0], execution, account, models, run=run)
-    config = assemble.calibration_config(calibration, fit, account.seed, tapes[0], run)
-    plan, fallback = assemble.plan(windows, execution), assemble.fallback(windows, models)
+    tapes = opened(run, day, market).tapes
+    rules = rules_of(tapes[0], execution, account, models)
+    config = measuring(run, calibration, fit, execution, account, tapes[0])
+    plan, fallback = plan_of(windows, execution), fallback_of(windows, models)
     with run.timing("play"):
         studied = study_days(run, (tapes, config, rules), plan, fallback)
     usable = write_study(run, studied)
@@ -83,15 +90,16 @@ def walkforward(
     """Calibrate rolling windows of one day or more, and trade each segment with the latest fit before it."""
 
     check_names(models)
-    tapes = assemble.tapes(run, day, market)
-    rules = assemble.rules(tapes[0], execution, account, models, risk=risk, run=run)
-    feeds = assemble.other_feeds(run, day, market, others, tapes)
-    assemble.warn_of_missing_days(run.log, day)
-    assemble.warn_of_fees(run.log, tapes[0], rules)
-    config = assemble.calibration_config(calibration, fit, account.seed, tapes[0], run)
-    builder = ModelBuilder(run, assemble.unfitted(models), tapes[0], account.seed)
-    assemble.check_agents(run, models, execution, tapes)
-    plan, fallback = assemble.plan(windows, execution, models), assemble.fallback(windows, models)
+    markets = opened(run, day, market, others)
+    tapes = markets.tapes
+    setup = Setup(
+        day=day, market=market, execution=execution, account=account, models=unfitted(models), risk=risk, others=others
+    )
+    play = Play.of(setup, markets, sensitivity=sensitivity)
+    note_setup(run, play)
+    rules = replace(play.market_rules, others={}, legs={})
+    config = measuring(run, calibration, fit, execution, account, tapes[0])
+    plan, fallback = plan_of(windows, execution, models), fallback_of(windows, models)
     with run.timing("calibrate"):
         studied = study_days(run, (tapes, config, rules), plan, fallback)
         for tape in tapes:
@@ -100,18 +108,10 @@ def walkforward(
     if not write_study(run, studied):
         run.write_page(page(run.partial, run.about))  # without a backtest
     forward = run.summary
-    builder.use(studied.schedule)
-    quotes = builder.quotes()
-    builder.fills()
-    first_us = next((one.start_us for one in studied.schedule.segments if one.A is not None), 0)
-    ours = quotes if builder.registered_only() else None
-    touch = assemble.median_touch(tapes[0])
-    assemble.warn_of_unearned_fee(run.log, [assemble.unearned_fee(touch, rules, ours, first_us)])
-    note_predictors(run, builder.predictors, tapes[0].start_us)
-    rules = assemble.with_others(rules, feeds, others.declared(), account)
-    rules = assemble.with_micro_price(run, rules, quotes, day, market, tapes[0], run.tapes)
-    with playing(run, whole := Backtest(tapes, rules, builder, sensitivity)) as (base, further):
-        first, later = (base, further) if whole.concurrent else (further(base), None)  # weeks need less memory then
+    play = play.with_fit(studied.schedule)
+    note_play(run, play)
+    with playing(run, play) as (base, further):
+        first, later = (base, further) if play.concurrent else (further(base), None)  # weeks need less memory then
         with run.timing("write"):
             columns = columns_of(first)  # of both pages
         result = run.write_result(first, "backtest", later, orders_file.orders_format, columns)
@@ -122,7 +122,7 @@ def walkforward(
 
 
 def study_days(
-    run: Run, measured: "tuple[list[Tape], CalibrationConfig, Rules]", plan: "WindowPlan", fallback: "Fallback"
+    run: Run, measured: "tuple[Sequence[Tape], CalibrationConfig, Rules]", plan: "WindowPlan", fallback: "Fallback"
 ) -> "Study":
     """Return the schedule of days; windows fitted by a killed run are reused.
 

@@ -17,7 +17,6 @@ from mm.cli.interrupts import TradeSignals
 from mm.cli.symbol_runs import SymbolRun, in_each
 from mm.cli.task_knobs import Recorder, Sources
 from mm.clock import SteadyClock, now_us
-from mm.commands.setup import Setup
 from mm.errors import DataError, Mismatch, UsageError
 from mm.live.guard import GuardianProcess, guarded_runs
 from mm.live.guardian import Guarded
@@ -27,14 +26,15 @@ from mm.live.other_markets import check_seen, places_of
 from mm.live.reconcile import reconcile as compare_with_replay
 from mm.live.shadow_run import ShadowRun
 from mm.live.state_stores import LiveStore
-from mm.live.terms import PaperKnobs, ShadowTerms
+from mm.live.terms import ShadowTerms
 from mm.market_data.days import DayWindow, WindowRule
 from mm.market_data.recorder import of_market, parts_of
-from mm.models.builder import check_names
 from mm.play.knobs import Day, Market, Models, OtherMarkets, Results, Source
+from mm.play.models import check_names
+from mm.play.setup import PlayKnobs
 from mm.runs.find import find_run
 from mm.runs.in_progress import Run
-from mm.runs.trusted import InputPlaces
+from mm.runs.trusted import InputPlaces, setup_of
 
 if TYPE_CHECKING:
     from mm.base.doors import Door
@@ -57,11 +57,18 @@ def _one(objects: Sequence[object], kind: type[_Group]) -> _Group:
     return next(one for one in objects if isinstance(one, kind))
 
 
-def strategy_of(work: SymbolRun, task: str) -> PaperKnobs:
+def strategy_of(work: SymbolRun, task: str) -> PlayKnobs:
     """Return the strategy of one symbol, with its limits, for a *task* (``a shadow``)."""
     check_seen(work[OtherMarkets], task)
     check_names(work[Models])
-    return PaperKnobs(work[Market], work[Execution], work[Account], work[Models], work[Risk], work[OtherMarkets])
+    return PlayKnobs(
+        market=work[Market],
+        execution=work[Execution],
+        account=work[Account],
+        models=work[Models],
+        risk=work[Risk],
+        others=work[OtherMarkets],
+    )
 
 
 def main(works: Sequence[SymbolRun], watch: bool) -> None:
@@ -129,9 +136,8 @@ def reconcile(console: Console, places: ShadowPlaces, name: str, trust: tuple[Pa
         raise DataError(f"{run.folder} is a run of the kind {run.manifest['kind']!r}; give one of `mm shadow`")
     terms = ShadowTerms.read(run.folder)
     inputs = InputPlaces(places.data_root or Path(run.knob("data_root") or "data"), places.out_root)
-    setup, _ = Setup.of_manifest(run, inputs, trust, days=False)
-    strategy = PaperKnobs(setup.market, setup.execution, setup.account, setup.models, setup.risk, setup.others)
-    found, _ = compare_with_replay(terms, strategy, inputs.data_root, run.folder)
+    setup, _ = setup_of(run, inputs, trust, days=False)
+    found, _ = compare_with_replay(terms, setup, inputs.data_root, run.folder)
     console.set_json({**found.to_json(), "path": str(run.folder.resolve())})
     console.print(found.text())
     if not found.same:

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Any
 from mm.base.numbers import fixed
 from mm.cli.console import Console
 from mm.cli.task_knobs import SignalColumns
-from mm.commands import assemble
 from mm.errors import UsageError
 from mm.play.knobs import Day, Market, OtherMarkets
+from mm.play.market import MICRO_PRICE, micro_price_before
 from mm.report.figures import heat
 from mm.report.frame import card, chart, document, grid, header, interval, origin
 from mm.runs.in_progress import Run
+from mm.runs.noted import note_micro_price, note_tapes, opened
 from mm.signals.compute import compute, write_signals
 from mm.signals.families import SIGNALS, listed
 from mm.signals.score import HORIZONS_S, LEAST_MOVES, half_life_s, score
@@ -49,11 +50,14 @@ def compute_command(run: Run, day: Day, market: Market, others: OtherMarkets, co
 
     names = names_of(columns, others)
     SIGNALS.check(names)
-    tapes = assemble.tapes(run, day, market)
-    feeds, fits = assemble.other_feeds(run, day, market, others, tapes), {}
-    if "micro_price" in names:
+    markets, fits = opened(run, day, market, others), {}
+    tapes, feeds = markets.tapes, markets.others
+    if MICRO_PRICE in names:
         with run.timing("fit"):
-            fits = {tape.days[0]: assemble.micro_price_before(run, day, market, tape, run.tapes) for tape in tapes}
+            for tape in tapes:
+                found = micro_price_before(day, market, tape)
+                note_tapes(run, found.tapes)
+                fits[tape.days[0]] = found.fit
     for first, fit in fits.items():
         if fit is None:
             run.print(f"note: {first}: micro_price is null: there is no earlier day to fit it on")
@@ -83,7 +87,7 @@ def names_of(columns: SignalColumns, others: OtherMarkets) -> tuple[str, ...]:
     return tuple(f"{name}.{one}" for name in others.declared() for one in OTHER_USUAL) or SIGNALS.usual
 
 
-def _about(tapes: "list[Tape]", fits: "dict[str, MicroPriceFit | None]") -> dict[str, Any]:
+def _about(tapes: "Sequence[Tape]", fits: "dict[str, MicroPriceFit | None]") -> dict[str, Any]:
     """Return the origin of the signals, as JSON values."""
     grid = tapes[0].instrument
     return {
@@ -104,9 +108,9 @@ def score_command(run: Run, day: Day, market: Market, others: OtherMarkets, colu
         raise UsageError(
             f"--day (DAY) is {day.day}; signals are scored on one day, whose halves are compared; give one day"
         )
-    (tape,) = assemble.tapes(run, day, market)
-    fit = assemble.micro_price_before(run, day, market, tape, run.tapes) if "micro_price" in names else None
-    feeds = assemble.other_feeds(run, day, market, others, [tape])
+    markets = opened(run, day, market, others)
+    (tape,), feeds = markets.tapes, markets.others
+    fit = note_micro_price(run, markets).fit if MICRO_PRICE in names else None
     with run.timing("play"):
         found = score(tape, names, fit, others=feeds)
     by_name = {

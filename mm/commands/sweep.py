@@ -7,13 +7,16 @@ from typing import TYPE_CHECKING
 from mm.backtest.risk import Risk
 from mm.backtest.rules import Account, Execution
 from mm.cli.task_knobs import Sweep, Workers
-from mm.commands import assemble
-from mm.commands.setup import Setup
+from mm.commands.calibrate import measuring
 from mm.errors import FitError, UsageError
 from mm.play.calibration_knobs import Calibration, Fit, Windows
 from mm.play.knobs import Day, Market, Models, OtherMarkets
+from mm.play.market import Markets
+from mm.play.notes import log_notes, missing_days_note
+from mm.play.setup import Setup
 from mm.report.sweep import page
 from mm.runs.in_progress import Run
+from mm.runs.noted import note_others, opened
 from mm.sweep.findings import PlayedPoint
 from mm.sweep.grid import Point, axes_for, points_of
 from mm.sweep.search import Search, Space, held_out
@@ -42,21 +45,21 @@ def main(
 ) -> None:
     """Run many backtests over a grid, rank them, and estimate the selection bias of the best one."""
 
-    setup = Setup(day, market, execution, account, models, risk, others)
+    setup = Setup(day=day, market=market, execution=execution, account=account, models=models, risk=risk, others=others)
     if sweep.search is not None:
         _search(run, setup, sweep, workers)
         return
     axes = axes_for(sweep.grid, models)
     points = points_of(axes, setup, sweep.grid_unfit)
-    tapes = assemble.tapes(run, day, market)
-    assemble.warn_of_missing_days(run.log, day)
+    markets = opened(run, day, market, others)
+    tapes = markets.tapes
+    log_notes(run.log, missing_days_note(tapes))
     store = Store.of(day.out_root, day.symbol, day.label())
-    feeds = assemble.other_feeds(run, day, market, others, tapes)
-    shared = shared_inputs(run, points, tapes, run.tapes, workers.cluster and workers.object_store, feeds)
+    shared = shared_inputs(run, points, markets, run.tapes, workers.cluster and workers.object_store)
     if sweep.sweep_walkforward:
-        config = assemble.calibration_config(calibration, fit, account.seed, tapes[0], run)
+        config = measuring(run, calibration, fit, execution, account, tapes[0])
         shared = fits(run, points, tapes, (config, windows), shared, store)
-    shared = check(run, points, tapes, shared)
+    shared = check(run, points, markets, shared)
     work = Work(points, shared, store)
     run.keep_source(work.sources)
     with run.timing("play"), run.progress("points", len(work.jobs)) as step:
@@ -75,7 +78,9 @@ def main(
 
 def _player(run: Run, setup: Setup, tapes: "Sequence[Tape]", workers: Workers) -> Player:
     """Return the player of some of the days."""
-    return Player(run, setup, tapes, workers, assemble.other_feeds(run, setup.day, setup.market, setup.others, tapes))
+    markets = Markets.beside(tapes, setup.day, setup.market, setup.others)
+    note_others(run, markets, setup.day, setup.others)
+    return Player(run, setup, markets, workers)
 
 
 def _search(run: Run, setup: Setup, sweep: Sweep, workers: Workers) -> None:
@@ -83,8 +88,8 @@ def _search(run: Run, setup: Setup, sweep: Sweep, workers: Workers) -> None:
     if sweep.sweep_walkforward:
         raise UsageError("--search (SEARCH) plays no schedule; leave --sweep-walkforward (SWEEP_WALKFORWARD) out")
     space = Space.of(sweep.grid, setup)
-    tapes = assemble.tapes(run, setup.day, setup.market)
-    assemble.warn_of_missing_days(run.log, setup.day)
+    tapes = opened(run, setup.day, setup.market).tapes
+    log_notes(run.log, missing_days_note(tapes))
     days, held = held_out(setup.day.days(), sweep.search_holdout)
     seen, first, unseen = (
         _player(run, replace(setup, day=replace(setup.day, day=",".join(names))), part, workers)
@@ -116,7 +121,7 @@ def _search(run: Run, setup: Setup, sweep: Sweep, workers: Workers) -> None:
         "held_out": beyond,
         "history": searched.history,
     }
-    found = write(run, (space.seen(searched.points), searched.points, work), sweep.rank_by, seen.tapes, content)
+    found = write(run, (space.seen(searched.points), searched.points, work), sweep.rank_by, seen.markets.tapes, content)
     run.timings.update(
         played=sum(one.played for one in players.values()), reused=sum(one.reused for one in players.values())
     )

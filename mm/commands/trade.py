@@ -11,7 +11,6 @@ from mm.cli.interrupts import TradeSignals
 from mm.cli.symbol_runs import Knobs, Leg, SymbolRun, in_each
 from mm.cli.task_knobs import Recorder, Sources
 from mm.clock import SteadyClock
-from mm.commands.assemble import leg_knobs
 from mm.commands.shadow import day_parts, page_door, parts_beside, strategy_of
 from mm.errors import Incomplete, SafetyError, UsageError
 from mm.live.account_limits import Account
@@ -24,10 +23,11 @@ from mm.live.knobs import API, AccountLimits, CallLimit, FlattenKnobs, OrderAcce
 from mm.live.leg_run import LegRun
 from mm.live.live_run import run_together
 from mm.live.state_stores import StateStores
-from mm.live.terms import PaperKnobs
 from mm.live.trade_run import KILLED, TradeKnobs, TradeRun, write_trade
 from mm.live.trade_venue import addresses, check_switches
 from mm.play.knobs import Market, Models, OtherMarkets
+from mm.play.setup import PlayKnobs
+from mm.play.terms import leg_knobs
 from mm.runs.in_progress import Run
 
 _SPOT = "spot"
@@ -121,7 +121,7 @@ def require_spot() -> None:
 def _trades(
     runs: Sequence[Run],
     works: Sequence[SymbolRun],
-    strategies: Sequence[PaperKnobs],
+    strategies: Sequence[PlayKnobs],
     given: tuple[str | None, str | None],
     kinds: tuple[type[_Trade], type[_Trade]],
 ) -> tuple[list[_Trade], Account]:
@@ -183,7 +183,7 @@ def _connect(works: Sequence[SymbolRun], lives: Sequence[TradeRun]) -> None:
 
 
 def _at_interface(
-    runs: Sequence[Run], works: Sequence[SymbolRun], strategies: Sequence[PaperKnobs], signals: TradeSignals
+    runs: Sequence[Run], works: Sequence[SymbolRun], strategies: Sequence[PlayKnobs], signals: TradeSignals
 ) -> list[tuple[Run, Callable[[], None]]]:
     """Trade as a client of `mm sim api`."""
     if strategies[0].others.others:

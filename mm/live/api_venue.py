@@ -26,10 +26,11 @@ from mm.instrument import Instrument, e8, short_text, to_exchange_info
 from mm.live.decisions import DecisionLags
 from mm.live.ledger import SIDES, AccountFill, Ledger
 from mm.live.play import TradePlay, TradeStart
-from mm.live.terms import PaperKnobs, ShadowTerms
+from mm.live.terms import ShadowTerms
 from mm.live.trade_run import TradeEnd
 from mm.live.trader import KILL, TradeAccount, Trader, TraderParts
 from mm.play.knobs import Day
+from mm.play.setup import PlayKnobs
 from mm.tape.tape import DEPTH, GAP, SNAPSHOT
 
 if TYPE_CHECKING:
@@ -280,7 +281,7 @@ class InterfaceTrade:
         clock: Returns the instant, in µs.
     """
 
-    def __init__(self, run: "Run", day: Day, at: InterfaceAt, knobs: PaperKnobs, clock: "SteadyClock") -> None:
+    def __init__(self, run: "Run", day: Day, at: InterfaceAt, knobs: PlayKnobs, clock: "SteadyClock") -> None:
         self._run, self._day, self._at, self._knobs, self._clock = run, day, at, knobs, clock
         self._symbol = day.symbol
 

@@ -16,11 +16,12 @@ from mm.live.kill_switch import KillSwitch
 from mm.live.metrics import TradingMetrics
 from mm.live.other_markets import record_together
 from mm.live.symbols_page import SymbolsPage
-from mm.live.terms import PaperKnobs, ShadowTerms, learn_terms
+from mm.live.terms import ShadowTerms, learn_terms
 from mm.live.watch import serving
 from mm.market_data.health import Health
 from mm.market_data.monitor import Monitor
 from mm.market_data.recording import Parts, Recording
+from mm.play.setup import PlayKnobs
 
 if TYPE_CHECKING:
     from mm.base.doors import Door
@@ -56,7 +57,7 @@ class LiveRun:
     def __init__(
         self,
         run: "Run",
-        strategy: PaperKnobs,
+        strategy: PlayKnobs,
         parts: Parts,
         day: "Day",
         clock: Callable[[], int],

@@ -16,13 +16,16 @@ from mm.backtest.replay import leg_results, run_terms
 from mm.backtest.result import Result
 from mm.backtest.risk import limits_of, ramped_lots
 from mm.backtest.strategy import LegModel
-from mm.commands.assemble import check_agents, keep_models, with_others
 from mm.errors import UsageError
 from mm.instrument import E8, Instrument, e8, short_text
 from mm.live._live_engine import LiveEngine
 from mm.live.decisions import DecisionLags
-from mm.live.terms import PaperKnobs, ShadowTerms
-from mm.models.builder import ModelBuilder, note_predictors
+from mm.live.kept_models import keep_models
+from mm.live.terms import ShadowTerms
+from mm.play.play import GivenModels
+from mm.play.setup import PlayKnobs
+from mm.play.terms import with_others
+from mm.runs.noted import note_made
 from mm.signals.compute import NO_OTHERS
 from mm.signals.other_feed import OtherFeed
 from mm.tape.tape import TRADE
@@ -71,7 +74,7 @@ class TradeStart:
     clean_days: int = 0
 
 
-class Play:
+class LivePlay:
     """A strategy, made from knobs and from the data known at the start.
 
     Args:
@@ -93,16 +96,17 @@ class Play:
     def __init__(
         self,
         terms: ShadowTerms,
-        knobs: PaperKnobs,
+        knobs: PlayKnobs,
         run: "Run | None" = None,
         start: TradeStart | None = None,
         others: Mapping[str, OtherFeed] = NO_OTHERS,
         leg: LegModel | None = None,
     ) -> None:
-        self._opening = terms.opening(knobs.market)
+        play = terms.play(knobs, run)
+        self._play = play = play if leg is None else replace(play, given=GivenModels(leg))
+        self._opening = play.markets.first
         self.grid: Instrument = self._opening.instrument
-        self._builder = ModelBuilder(run, knobs.models, self._opening, knobs.account.seed)
-        known, limits, ramp = terms.rules(knobs, self._opening, run), limits_of(knobs.risk), knobs.risk.size_ramp
+        known, limits, ramp = play.market_rules, limits_of(knobs.risk), knobs.risk.size_ramp
         clip = ramped_lots(known.quote_lots, known.step_lots, ramp, start.clean_days if start else 0)
         if run is not None and ramp is not None:
             _check_ramp(terms, self.grid, ramp, clip, (known.quote_lots, known.step_lots))
@@ -113,11 +117,10 @@ class Play:
             lots = start.position_e8 // self.grid.lot_e8
             known = replace(known, target_lots=known.target, start_lots=lots, start_cash_e8=start.cash_e8)
         self.rules = replace(known, risk=limits, quote_lots=clip, others=others)
-        self._quotes, self._fills = leg or self._builder.quotes(), self._builder.fills()
+        self._quotes, self._fills = leg or play.models.quotes(), play.models.fills()
         if run is not None:
-            note_predictors(run, self._builder.predictors, terms.book_us)
+            note_made(run, play)
             keep_models(run, knobs.models)
-        check_agents(run, knobs.models, knobs.execution, [self._opening])
 
 
 def _check_ramp(terms: ShadowTerms, grid: Instrument, ramp: str, clip: int, whole: tuple[int, int]) -> None:
@@ -138,7 +141,7 @@ def _check_ramp(terms: ShadowTerms, grid: Instrument, ramp: str, clip: int, whol
     )
 
 
-class PaperPlay(Play):
+class PaperPlay(LivePlay):
     """The strategy of a run on a paper exchange.
 
     Args:
@@ -154,14 +157,14 @@ class PaperPlay(Play):
     def __init__(
         self,
         terms: ShadowTerms,
-        knobs: PaperKnobs,
+        knobs: PlayKnobs,
         run: "Run | None" = None,
         others: Mapping[str, OtherFeed] = NO_OTHERS,
     ) -> None:
         super().__init__(terms, knobs, run, others=others)
         self.rules = with_others(self.rules, others, knobs.others.declared(), knobs.account)
         self.exchange = PaperExchange(self._quotes, self._fills, self.rules)
-        intensity = self._builder.intensity
+        intensity = self._play.models.intensity
         self._uses_prints = intensity is not None and bool(intensity.states)
         self._reference = "mid" if intensity is None else intensity.reference
         self._keeps_best = self._uses_prints or self._reference != "mid"
@@ -195,7 +198,7 @@ class PaperPlay(Play):
         """Return the result; *ended* is the end reason of a live run, as in `RunTerms`."""
         self.exchange.end_legs(self.exchange.engine.now_us)
         journal = self.exchange.journal()
-        terms = run_terms(self._opening, self.rules, (self._quotes, self._fills, self._builder.intensity))
+        terms = run_terms(self._opening, self.rules, (self._quotes, self._fills, self._play.models.intensity))
         begun = (max(journal.counters["first_us"], 0),)
         us, *best = np.array(self._best).reshape(-1, 5)[1:].T
         offsets = None if self._reference == "mid" else mid_offsets(self._reference, us, best[:2], best[2:])
@@ -204,10 +207,11 @@ class PaperPlay(Play):
             hits = aggressors_of(*np.array(self._prints, np.int64).reshape(-1, 4).T)
             market = MarketRows.of_prices(hits, us, *best[:2])
         terms = replace(terms, starts_us=begun, ended=ended, market=market, offsets=offsets)
-        return self._builder.based(Result(journal, terms, legs=leg_results(self.exchange, terms)))
+        result = Result(journal, terms, legs=leg_results(self.exchange, terms))
+        return self._play.described(result)
 
 
-class TradePlay(Play):
+class TradePlay(LivePlay):
     """The strategy of a trade, with the account that it begins with.
 
     Args:
@@ -225,7 +229,7 @@ class TradePlay(Play):
     def __init__(
         self,
         terms: ShadowTerms,
-        knobs: PaperKnobs,
+        knobs: PlayKnobs,
         start: TradeStart,
         run: "Run | None",
         others: Mapping[str, OtherFeed] = NO_OTHERS,
@@ -243,7 +247,7 @@ class TradePlay(Play):
         terms = replace(terms, unvalued_fees=unvalued_fees, feed=REAL_FEED)
         if self._sender is not None:
             terms = replace(terms, quote_model=self._sender)
-        return self._builder.with_predictors(Result(journal, terms))
+        return self._play.models.with_predictors(Result(journal, terms), self._play.predictors)
 
 
 class Follower:

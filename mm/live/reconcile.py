@@ -22,8 +22,9 @@ from mm.instrument import e8
 from mm.live.decisions import LAG, decisions_name, decisions_of, lag_quantiles, write_decisions
 from mm.live.other_markets import FOREVER_US
 from mm.live.play import PaperPlay
-from mm.live.terms import PaperKnobs, ShadowTerms
+from mm.live.terms import ShadowTerms
 from mm.play.knobs import Market
+from mm.play.setup import PlayKnobs
 from mm.signals.other_feed import OtherFeed
 from mm.tape.columns import ROW_COLUMNS, TOP_COLUMNS
 from mm.tape.load import load_day
@@ -95,7 +96,7 @@ def as_it_was(tape: Tape, seen: "NDArray[np.bool_]", end_us: int) -> Tape:
     )
 
 
-def replay(terms: ShadowTerms, knobs: PaperKnobs, data_root: Path, folder: Path) -> Inputs:
+def replay(terms: ShadowTerms, knobs: PlayKnobs, data_root: Path, folder: Path) -> Inputs:
     """Play the recorded day as the shadow did, and write the tables into *folder*.
 
     Returns:
@@ -217,7 +218,7 @@ def compare(live: Path, again: Path, symbol: str, late_us: int) -> Reconciliatio
     )
 
 
-def reconcile(terms: ShadowTerms, knobs: PaperKnobs, data_root: Path, live: Path) -> tuple[Reconciliation, Any]:
+def reconcile(terms: ShadowTerms, knobs: PlayKnobs, data_root: Path, live: Path) -> tuple[Reconciliation, Any]:
     """Replay the day that a shadow recorded, and compare the tables in its folder *live* with those of the replay.
 
     Returns:

@@ -10,18 +10,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mm.backtest.summary_text import text_of
-from mm.commands.assemble import kept_models
 from mm.errors import Incomplete, TryLater
 from mm.live.decisions import decisions_name, decisions_of, write_decisions
 from mm.live.desk import ShadowDesk
+from mm.live.kept_models import kept_models
 from mm.live.live_run import LiveRun
 from mm.live.metrics import TradingMetrics
 from mm.live.other_markets import OtherFollower, OtherTaker, PairedPlay, feeds_of, recordings
 from mm.live.play import PaperPlay, ShadowFollower
 from mm.live.reconcile import RECONCILE, reconcile
 from mm.live.state_stores import LiveStore
-from mm.live.terms import REGRIDDED, PaperKnobs
+from mm.live.terms import REGRIDDED
 from mm.market_data.recording import Parts, Recording
+from mm.play.setup import PlayKnobs
 from mm.report.backtest import page
 from mm.report.run_columns import columns_of
 from mm.runs.trusted import COPIES
@@ -48,7 +49,7 @@ class ShadowRun(LiveRun):
     def __init__(
         self,
         run: "Run",
-        knobs: PaperKnobs,
+        knobs: PlayKnobs,
         store: LiveStore,
         parts: Parts,
         day: "Day",
@@ -180,13 +181,13 @@ def _take_back_killed(run: "Run") -> None:
         os.close(descriptor)
 
 
-def _named(knobs: PaperKnobs) -> dict[str, Path]:
+def _named(knobs: PlayKnobs) -> dict[str, Path]:
     """Return the files in the knobs, by the name of their copy in the run."""
     named = {"fill_params_file": knobs.models.fill_params_file, "latency_file": knobs.execution.latency_file}
     return {COPIES[knob]: path for knob, path in named.items() if path is not None}
 
 
-def with_copies(knobs: PaperKnobs, folder: Path) -> PaperKnobs:
+def with_copies(knobs: PlayKnobs, folder: Path) -> PlayKnobs:
     """Return *knobs* with the copies in a run's *folder* instead of the files."""
     copies = {name: folder / name for name in _named(knobs)}
     models = replace(kept_models(knobs.models, folder), fill_params_file=copies.get(COPIES["fill_params_file"]))

@@ -13,17 +13,18 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from mm.backtest.risk import Risk
-from mm.backtest.rules import Account, Execution, Rules
-from mm.commands.assemble import MICRO_PRICE, micro_price_before, warn_of_fees
-from mm.commands.assemble import rules as rules_of
+from mm.backtest.risk import NO_RISK
 from mm.errors import BrokenFile, TryLater, UsageError
 from mm.instrument import e8, from_exchange_info, short_text
 from mm.live.trade_venue import untrusted
 from mm.market_data.grid import Grid
 from mm.market_data.venue import Answer, DepthSnapshot, ExchangeInfo
-from mm.models.builder import ModelBuilder
-from mm.play.knobs import Day, Market, Models, OtherMarkets
+from mm.play.knobs import Day, Market
+from mm.play.market import Markets, micro_price_before
+from mm.play.notes import log_notes
+from mm.play.play import Play
+from mm.play.setup import PlayKnobs
+from mm.runs.noted import note_files, note_tapes
 from mm.signals.micro_price import MicroPriceFit
 from mm.tape.tape import Tape
 
@@ -37,7 +38,6 @@ if TYPE_CHECKING:
 TERMS = "shadow.json"
 REGRIDDED = "grid"
 """End reason when the exchange has changed the grid since the start."""
-NO_OTHERS = OtherMarkets()
 PAPER_FEED = "paper orders meet the market as it arrives; a backtest with FEED_LATENCY=none corresponds"
 FINER = 1_000  # lots per quantity step: recorded books have finer quantities than the step
 _BOOK_LEVELS = 5
@@ -45,18 +45,6 @@ _RETRY_S = 1.0
 _WARN_EVERY = 60  # attempts with the same cause between two warnings
 UNTRUSTED = "CERTIFICATE_VERIFY_FAILED"
 """OpenSSL's text in the cause of a request that failed by its certificate."""
-
-
-@dataclass(frozen=True)
-class PaperKnobs:
-    """The knobs of a strategy, as in `mm backtest`."""
-
-    market: Market
-    execution: Execution
-    account: Account
-    models: Models
-    risk: Risk
-    others: OtherMarkets = NO_OTHERS
 
 
 @dataclass(frozen=True)
@@ -117,7 +105,7 @@ class ShadowTerms:
             return None
         return TryLater(f"the exchange has changed the grid of {self.symbol}: {', '.join(changes)}; start it again")
 
-    def fitted(self, knobs: PaperKnobs, day: Day, run: "Run") -> "ShadowTerms":
+    def fitted(self, knobs: PlayKnobs, day: Day, run: "Run") -> "ShadowTerms":
         """Return the terms with the micro-price of the previously recorded days, if the quote model reads it.
 
         Args:
@@ -126,20 +114,31 @@ class ShadowTerms:
             run: Records the read files, and keeps their tapes.
         """
         opening = self.opening(knobs.market)
-        quotes = ModelBuilder(None, knobs.models, opening, knobs.account.seed).quotes()
-        if MICRO_PRICE not in getattr(quotes, "signals", ()):
+        if not self._play(knobs, opening).reads_micro_price:
             return self
-        fit = micro_price_before(run, day, knobs.market, opening, run.tapes)
-        return replace(self, micro_price=fit.to_json() if fit else None)
+        found = micro_price_before(day, knobs.market, opening)
+        note_tapes(run, found.tapes)
+        return replace(self, micro_price=found.fit.to_json() if found.fit else None)
 
-    def rules(self, knobs: PaperKnobs, opening: Tape, run: "Run | None") -> Rules:
-        """Return the rules of a run that begins with *opening*, without its limits."""
-        as_received = replace(knobs.execution, feed_latency="none")
-        known = rules_of(opening, as_received, knobs.account, knobs.models, run=run)
+    def play(self, knobs: PlayKnobs, run: "Run | None") -> Play:
+        """Return the strategy on the market as it is received, with its rules but for its limits.
+
+        Args:
+            knobs: The strategy.
+            run: Records the read files; None if another run has recorded them.
+        """
+        play = self._play(knobs, self.opening(knobs.market))
         if run is not None:
-            warn_of_fees(run.log, opening, known)
+            log_notes(run.log, play.notes)
+            note_files(run, play.knobs.files)
         fit = None if self.micro_price is None else MicroPriceFit.from_json(self.micro_price, TERMS)
-        return replace(known, decisions=True, micro_price=fit, feed_why=PAPER_FEED)
+        return replace(
+            play, market_rules=replace(play.market_rules, decisions=True, micro_price=fit, feed_why=PAPER_FEED)
+        )
+
+    def _play(self, knobs: PlayKnobs, opening: Tape) -> Play:
+        as_received = replace(knobs.execution, feed_latency="none")
+        return Play.of(replace(knobs, execution=as_received, risk=NO_RISK), Markets([opening]))
 
     def opening(self, market: Market) -> Tape:
         """Return a tape of only the first book: the grid, and all that a backtest derives from the start of a day.

@@ -34,7 +34,7 @@ from mm.live.other_markets import EngineTaker, OtherFollower, feeds_of, recordin
 from mm.live.play import TradeFollower, TradePlay, TradeStart
 from mm.live.state import StateWriter
 from mm.live.state_stores import StateStores, state_writer
-from mm.live.terms import REGRIDDED, PaperKnobs, ShadowTerms
+from mm.live.terms import REGRIDDED, ShadowTerms
 from mm.live.trade_files import with_acceptances, write_fills, write_state
 from mm.live.trade_history import (
     ACCOUNT,
@@ -50,6 +50,7 @@ from mm.live.trade_venue import trader_lock
 from mm.live.trader import KILL, TradeAccount, Trader, TraderParts
 from mm.market_data.days import is_of_disk
 from mm.market_data.recording import Parts, Recording
+from mm.play.setup import PlayKnobs
 
 if TYPE_CHECKING:
     from mm.backtest.live_feed import FeedEvent
@@ -76,7 +77,7 @@ class TradeKnobs:
     trading: Trading
     access: OrderAccess
     stores: StateStores
-    strategy: PaperKnobs
+    strategy: PlayKnobs
 
 
 @dataclass(frozen=True)

@@ -64,6 +64,11 @@ class Results:
         common="Folder of the runs",
     )
 
+    @property
+    def tapes(self) -> Path:
+        """Folder of the kept tapes."""
+        return self.out_root / "tapes"
+
 
 _STEPS = ("0.00000001", "1000000000")  # in 1e-8 they fit into 64 bits
 

@@ -13,13 +13,13 @@ from mm.backtest.models import FILL_MODELS, QUOTE_MODELS
 from mm.backtest.quotes.base import QuoteModel
 from mm.base.user_code import load_class
 from mm.calibration.schedule import Schedule
-from mm.commands import assemble
-from mm.commands.setup import Setup, users_models
 from mm.dayfolder.layout import DayFolder
 from mm.errors import DataError, UnknownModel, UsageError
-from mm.models.builder import ModelBuilder, read_fitted
 from mm.play.knobs import Day, Models
+from mm.play.market import Markets, other_day
 from mm.play.names import FILL_HOOKS, QUOTE_HOOKS, resolve
+from mm.play.play import Play
+from mm.play.setup import Setup, users_models
 from mm.predict.artefact import FOLDER
 from mm.probes import run_comparison as test
 from mm.probes.counterfactual import (
@@ -37,10 +37,8 @@ from mm.probes.run_comparison import Baseline, Finding, Player, Report, RunTable
 from mm.signals.families import SIGNALS, is_signal
 
 if TYPE_CHECKING:
-    from mm.backtest.rules import Rules
     from mm.calibration.fit_result import PoissonFit
     from mm.cli.console import Console
-    from mm.signals.other_feed import OtherFeed
     from mm.tape.tape import Tape
 
 FILE_HORIZONS_S = (1, 10, 60)  # day folders are truncated before the largest move over each
@@ -95,7 +93,7 @@ def _folder(day: Day) -> DayFolder:
 
 
 def _other_days(setup: Setup) -> list[Day]:
-    return [assemble.other_day(setup.day, setup.others, name) for name in setup.others.declared()]
+    return [other_day(setup.day, setup.others, name) for name in setup.others.declared()]
 
 
 @dataclass
@@ -108,8 +106,7 @@ class Probe:
         skip: Names of tests to skip.
         place: An empty working folder.
         report: Results of the tests so far.
-        tape: The day; opened by `run`.
-        feeds: The other markets; opened by `run`.
+        markets: The day and the other markets; opened by `run`.
     """
 
     setup: Setup
@@ -117,8 +114,12 @@ class Probe:
     skip: Collection[str]
     place: Path
     report: Report = field(default_factory=Report)
-    tape: "Tape" = field(init=False)
-    feeds: "dict[str, OtherFeed]" = field(init=False)
+    markets: Markets = field(init=False)
+
+    @property
+    def tape(self) -> "Tape":
+        """The day."""
+        return self.markets.first
 
     def run(self, console: "Console", count: int) -> Report:
         """Run all tests with *count* cuts; *console* shows the progress.
@@ -134,13 +135,12 @@ class Probe:
                 report.notes.append("FEED_LATENCY is set to none: models see the same, and days can be cut anywhere")
             self.setup = replace(self.setup, execution=replace(self.setup.execution, feed_latency="none"))
         setup = self.setup
-        (tape,) = assemble.open_days(setup.day, setup.market, setup.day.out_root / "tapes")
-        self.tape = tape
-        self.feeds = assemble.open_others(setup.day, setup.market, setup.others, [tape], setup.day.out_root / "tapes")
-        report.notes += [note for feed in self.feeds.values() for note in feed.notes]
+        self.markets = Markets.open(setup.day, setup.market, setup.others)
+        (tape,) = self.markets.tapes
+        report.notes += [note for feed in self.markets.others.values() for note in feed.notes]
         _ = tape.levels  # opened before recording starts
-        rules = self._rules(setup)
-        player = Player(_builder(setup, tape), rules, self.place / "plays", self.watch)
+        play = Play.of(setup, self.markets)
+        player = Player(_models(play), play.rules, self.place / "plays", self.watch)
         base = Baseline(tape, player.play(tape))
         if not any(base.tables.rows("fills")):
             report.notes.append(
@@ -164,15 +164,6 @@ class Probe:
         self._parameters(tape)
         return report
 
-    def _rules(self, setup: Setup) -> "Rules":
-        """Return the rules of the day; ``micro_price`` is fitted on the days before it."""
-
-        rules = assemble.rules(self.tape, setup.execution, setup.account, setup.models, risk=setup.risk)
-        rules = assemble.with_others(rules, self.feeds, setup.others.declared(), setup.account)
-        quotes, _ = _builder(setup, self.tape)(0)
-        cache = setup.day.out_root / "tapes"
-        return assemble.with_micro_price(None, rules, quotes, setup.day, setup.market, self.tape, cache)
-
     def _first_order_us(self, base: Baseline) -> int:
         first_us = base.tables.first_order_us
         if first_us is None:
@@ -188,7 +179,7 @@ class Probe:
         for name, counterfactual in ((test.TRUNCATED, truncated), (test.PERTURBED, mirrored)):
             for cut_us in self.report.cuts:
                 tape = counterfactual(base.tape, cut_us)
-                others = feeds_like(self.feeds, counterfactual, cut_us, tape)
+                others = feeds_like(self.markets.others, counterfactual, cut_us, tape)
                 self.report.add(name, base.play(player, name, tape, cut_us, others=others))
                 step(1)
         if test.SHIFTED not in self.skip:
@@ -206,11 +197,12 @@ class Probe:
         setup, models = self.setup, self.setup.models
         if not users_models(models.fill_model, models.fill_params()):
             setup = replace(setup, models=replace(models, fill_model="trade_cross", fill_params_json=None))
-        rules = replace(self._rules(setup), latencies=None)
-        player = Player(_builder(setup, tape), rules, self.place / "moved", self.watch)
+        play = Play.of(setup, self.markets)
+        rules = replace(play.rules, latencies=None)
+        player = Player(_models(play), rules, self.place / "moved", self.watch)
         base = Baseline(tape, player.play(tape))
         later = shifted(tape)
-        others = feeds_like(self.feeds, shifted, WEEK_US, later)
+        others = feeds_like(self.markets.others, shifted, WEEK_US, later)
         self.report.add(test.SHIFTED, base.play(player, test.SHIFTED, later, shift_us=WEEK_US, others=others))
 
     def _fresh(self, base: Baseline) -> None:
@@ -261,14 +253,14 @@ def _after(window: Mapping[str, Any], name: str, us: int) -> bool:
     return isinstance(value, int) and value > us
 
 
-def _builder(setup: Setup, tape: "Tape") -> Callable[[int], tuple[object, object]]:
+def _models(play: Play) -> Callable[[int], tuple[object, object]]:
     """Return a factory of new models for a tape shifted by some µs."""
 
     def make(shift_us: int) -> tuple[object, object]:
-        builder = ModelBuilder(None, setup.models, tape, setup.account.seed)
-        if shift_us and setup.models.fill_params_file is not None:
-            builder.use(_later(read_fitted(setup.models.fill_params_file), shift_us))
-        return builder.quotes(), builder.fills()
+        models = play.models
+        if shift_us and models.fitted is not None:
+            models = models.with_fit(_later(models.fitted, shift_us))
+        return models.quotes(), models.fills()
 
     return make
 

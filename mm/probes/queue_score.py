@@ -24,7 +24,7 @@ from mm.backtest.models import (
 from mm.base.numbers import half_width
 from mm.clock import US_PER_S
 from mm.errors import UsageError
-from mm.models.builder import PAIRS
+from mm.play.models import PAIRS
 from mm.play.names import construct, resolve
 from mm.play.nested_quotes import listed
 from mm.play.nested_quotes import named as pair

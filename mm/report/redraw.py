@@ -1,22 +1,22 @@
 """A finished run, loaded to draw it again: its knobs, its inputs, and its backtest."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mm.backtest.replay import by_events
-from mm.backtest.sensitivity import ExponentEstimate, Strategy
 from mm.cli.console import Console
 from mm.cli.task_knobs import Drawn
-from mm.commands import assemble
-from mm.commands.setup import Setup
 from mm.errors import Mismatch, MMError
-from mm.models.builder import ModelBuilder, read_fitted
+from mm.play.calibration import unfitted
 from mm.play.knobs import Day, Market, Sensitivity
+from mm.play.market import Markets
+from mm.play.models import read_fitted
+from mm.play.play import Play
 from mm.report.run_columns import market_of
 from mm.runs.find import Found
-from mm.runs.trusted import InputPlaces, check_inputs, playable
+from mm.runs.trusted import InputPlaces, check_inputs, playable, setup_of
 
 if TYPE_CHECKING:
     from mm.backtest.result import Result
@@ -49,17 +49,12 @@ class Redraw:
         """Where the inputs of the run are searched."""
         return InputPlaces(self.drawn.data_root or Path(self.run.knob("data_root") or "data"), self.drawn.out_root)
 
-    @property
-    def tapes(self) -> Path:
-        """Folder of the kept tapes."""
-        return self.drawn.out_root / "tapes"
-
-    def days(self) -> "list[Tape]":
+    def days(self) -> "Sequence[Tape]":
         """Return the tapes of the run's days, whose files must be unchanged."""
         check_inputs(self.run, self.places)
         known = playable(self.run, self.places, (), (), days=False)
         roots = {"data_root": self.places.data_root, "out_root": self.drawn.out_root, "out_dir": None}
-        return assemble.open_days(known.group(Day, **roots), known.group(Market), self.tapes)
+        return Markets.open(known.group(Day, **roots), known.group(Market)).tapes
 
 
 def played(redraw: Redraw, summary: Mapping[str, Any]) -> "Result | None":
@@ -71,13 +66,12 @@ def played(redraw: Redraw, summary: Mapping[str, Any]) -> "Result | None":
         return None
 
     try:
-        strategy = _strategy(redraw)
-        events = sum(map(len, strategy.tapes))
-        with redraw.console.progress("play", events * (1 + strategy.plays())) as advance:
-            step = by_events(strategy.tapes, advance)
-            again = strategy.play(step)
+        play = _play(redraw)
+        with redraw.console.progress("play", play.events) as advance:
+            step = by_events(play.tapes, advance)
+            again = play.run_base(step)
             _check_same(redraw.run, again.summary, summary)
-            return strategy.with_sensitivity(again, strategy.further(step))
+            return play.with_further(again, step)
     except MMError as error:
         redraw.notes.append(f"not played under other assumptions: {error}")
         return None
@@ -93,22 +87,14 @@ def market(redraw: Redraw, summary: Mapping[str, Any]) -> "MarketColumns | None"
         return None
 
 
-def _strategy(redraw: Redraw) -> "Strategy":
-    """Return the strategy of the run: the same days, other markets, rules and models."""
-    setup, known = Setup.of_manifest(redraw.run, redraw.places, redraw.trusted)
-    day, market, models, account = setup.day, setup.market, setup.models, setup.account
-    tapes = assemble.open_days(day, market, redraw.tapes)
-    rules = assemble.rules(tapes[0], setup.execution, account, models, risk=setup.risk)
-    feeds = assemble.open_others(day, market, setup.others, tapes, redraw.tapes)
-    rules = assemble.with_others(rules, feeds, setup.others.declared(), account)
-    forward = redraw.run.manifest["kind"] == "walkforward"
-    builder = ModelBuilder(None, assemble.unfitted(models) if forward else models, tapes[0], account.seed)
-    if forward:
-        builder.use(read_fitted(redraw.run.folder / SCHEDULE))
-    rules = assemble.with_micro_price(None, rules, builder.quotes(), day, market, tapes[0], redraw.tapes)
-    path = known.group(Sensitivity).queue_exponent_file
-    estimate = None if path is None else ExponentEstimate.read(path, tapes[0].symbol)
-    return Strategy(tapes, rules, builder.quotes, builder.fills, builder.intensity, account.seed, estimate)
+def _play(redraw: Redraw) -> Play:
+    """Return the backtest of the run, with a sensitivity: the same days, other markets, rules and models."""
+    setup, known = setup_of(redraw.run, redraw.places, redraw.trusted)
+    fit = None
+    if redraw.run.manifest["kind"] == "walkforward":
+        setup, fit = replace(setup, models=unfitted(setup.models)), read_fitted(redraw.run.folder / SCHEDULE)
+    markets = Markets.open(setup.day, setup.market, setup.others)
+    return Play.of(setup, markets, fit, replace(known.group(Sensitivity), sensitivity=True))
 
 
 def _check_same(run: Found, again: Mapping[str, Any], summary: Mapping[str, Any]) -> None:

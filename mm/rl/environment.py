@@ -14,7 +14,7 @@ from mm.backtest.quotes.agent_file import CHOICES, AgentTerms
 from mm.calibration.fit_result import PoissonFit
 from mm.clock import US_PER_S
 from mm.errors import UsageError
-from mm.models.builder import read_fitted
+from mm.play.models import read_fitted
 from mm.rl._stepper import REWARDS, Driven, Stepper
 from mm.rl.training_days import AgentShape, EngineKnobs, TrainingDay, fitted_terms, open_days
 from mm.tape.tape import Tape

@@ -1,15 +1,15 @@
 """Evaluation of an agent against baseline strategies, on the same days under the same rules."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from mm.backtest.models import QUOTE_MODELS
 from mm.backtest.quotes.agent_file import SavedAgent
 from mm.backtest.quotes.simple import Agent, strategy_of
 from mm.backtest.quotes.steps import InventoryBound, PostOnly
-from mm.backtest.replay import backtest
-from mm.commands import assemble
-from mm.models.builder import ModelBuilder
+from mm.play.market import Markets
+from mm.play.play import GivenModels, Play
 from mm.rl.training_days import EngineKnobs
 from mm.sweep.findings import SelectionBias
 from mm.tape.tape import Tape
@@ -55,12 +55,9 @@ def evaluate(agent: SavedAgent, tapes: Sequence[Tape], knobs: EngineKnobs) -> di
     """
     first = tapes[0]
     agent.terms.check_tick(first.instrument.tick_e8)
-    rules = assemble.rules(first, knobs.execution, knobs.account, knobs.models)
     quotes = {"rl": strategy_of(Agent(agent.terms, agent)), **baselines(agent)}
-    summaries = {
-        name: backtest(tapes, model, ModelBuilder(None, knobs.models, first, knobs.account.seed).fills(), rules).summary
-        for name, model in quotes.items()
-    }
+    play = Play.of(knobs.of_engine, Markets(tapes))
+    summaries = {name: replace(play, given=GivenModels(model)).run().summary for name, model in quotes.items()}
     bias = SelectionBias.of(list(summaries.values()))
     policies = {
         name: {key: summary[key] for key in SHOWN}

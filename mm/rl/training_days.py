@@ -15,11 +15,12 @@ from mm.backtest.rules import Account, Execution, Rules
 from mm.base.knobs import as_arguments, groups_of
 from mm.calibration.fit_result import PoissonFit
 from mm.clock import US_PER_S
-from mm.commands import assemble
 from mm.errors import DataError, FitError, Mismatch, NeverSynced, UsageError
 from mm.instrument import E8, short_text
-from mm.models.builder import ModelBuilder
 from mm.play.knobs import Models
+from mm.play.market import Markets
+from mm.play.play import Play
+from mm.play.setup import PlayKnobs
 from mm.signals.compute import compute
 from mm.signals.families import SIGNALS
 from mm.tape.load import load_day
@@ -72,6 +73,11 @@ class EngineKnobs:
         execution = replace(execution, feed_latency="none")
         return cls(execution, account, models, account.seed if "seed" in settings else None)
 
+    @property
+    def of_engine(self) -> PlayKnobs:
+        """The groups of knobs, as those of a backtest."""
+        return PlayKnobs(execution=self.execution, account=self.account, models=self.models)
+
     def with_drawn_seed(self) -> "EngineKnobs":
         """Return the same knobs, with a seed of the fill model drawn per episode."""
         return replace(self, seed=None)
@@ -86,9 +92,10 @@ class TrainingDay:
     """
 
     def __init__(self, tape: Tape, played: EngineKnobs) -> None:
-        self.tape, self._played = tape, played
+        self.tape = tape
         with as_arguments(GROUPS):
-            self.rules: Rules = assemble.rules(tape, played.execution, played.account, played.models)
+            self._play = Play.of(played.of_engine, Markets([tape]))
+        self.rules: Rules = self._play.market_rules
         if not self._valid.any():
             raise NeverSynced(f"{tape.symbol} {tape.days[0]}: the book never has both sides; leave the day out")
 
@@ -120,7 +127,7 @@ class TrainingDay:
 
     def exchange(self, quotes: object, window: Tape, seed: int) -> PaperExchange:
         """Return a paper exchange with *window* of this day attached; *seed* is the seed of the fill model."""
-        fills = ModelBuilder(None, self._played.models, self.tape, seed).fills()
+        fills = replace(self._play.models, seed=seed).fills()
         exchange = PaperExchange(quotes, fills, self.rules)
         exchange.attach(window)
         return exchange

@@ -17,10 +17,10 @@ from mm.base.atomic_file import atomic_file
 from mm.base.code_identity import sources_hash
 from mm.base.knobs import shown
 from mm.cli.config import Output
-from mm.cli.unused_knobs import unused_knobs
 from mm.clock import now_us, run_stamp
 from mm.errors import BrokenFile, RunExists, UsageError
 from mm.play.knobs import Day
+from mm.play.unused_knobs import unused_knobs
 from mm.runs.manifest import MANIFEST, Entry, SetKnob, read_manifest
 
 try:

@@ -9,7 +9,7 @@ import json
 import os
 import sys
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from importlib import import_module
 from importlib.machinery import PathFinder
@@ -21,6 +21,9 @@ from mm.base.code_identity import hash_file
 from mm.base.knobs import axes_of, knobs, shown
 from mm.base.user_code import NAME, one_line, place_of
 from mm.errors import DataError, ModelError, SafetyError
+from mm.play.artefacts import FILES_NAMED, moved, moved_models
+from mm.play.knobs import Day, OtherMarkets
+from mm.play.setup import GROUPS, GROUPS_BY_NAME, Setup
 from mm.runs.find import Found, find_runs
 from mm.runs.in_progress import SOURCE
 
@@ -29,8 +32,6 @@ KEPT, KEPT_INDEX = "models", "index.json"
 COPIES = {"fill_params_file": "fill_params.json", "latency_file": "latencies.csv"}
 """Copies of files in a live run, by the knob that names the file."""
 ARTEFACT = ("model.json", "arrays.npz")
-FILES_NAMED = ("model_path", "latency_file")
-"""Parameters of models and of other markets that name a file."""
 _PATHS = ("fill_params_file", "latency_file", "queue_exponent_file")  # knobs that name a file whose content is an input
 _NO_MODELS = ("data_root", "day", "log_root", "out_dir", "out_root", "trust", *_PATHS)  # whose colons name no module
 Group = TypeVar("Group")
@@ -126,6 +127,36 @@ def playable(
     source = _trusted_source(run, names, trusted)
     located = check_inputs(run, places) if days else {}
     return Playable(run, _knob_files(run, located), _artefacts(run, knobs_played, reviewed=bool(names)), source)
+
+
+def setup_of(
+    run: Found, places: InputPlaces, trusted: Sequence[Path] = (), *, days: bool = True
+) -> tuple[Setup, Playable]:
+    """Return the setup of a finished run, which is only played if its code and files are trusted (`playable`).
+
+    Args:
+        run: The run; a knob added since then has its default.
+        places: Where its inputs are searched; its days are read there.
+        trusted: The files of code that the user trusts. The modules that the run kept are imported.
+        days: Whether its days must be unchanged.
+
+    Raises:
+        SafetyError: If its manifest names code that is not trusted, or a file that is no input of the run.
+        DataError: If an input is missing or changed.
+        ModelError: If the import of a trusted module raises.
+    """
+    names = {one.name for kind in GROUPS for one in knobs(kind)}
+    known = playable(run, places, trusted, names, days=days)
+    known.import_source()
+    roots = {"data_root": places.data_root, "out_root": places.out_root, "out_dir": None}
+    if run.knob("day") is None:  # of a live run, which records the current day
+        roots["day"] = run.manifest["day"]
+    found = Setup(
+        **{name: known.group(kind, **(roots if kind is Day else {})) for name, kind in GROUPS_BY_NAME.items()}
+    )
+    others = found.others.others and json.dumps(moved(json.loads(found.others.others), known.artefacts))
+    models = moved_models(found.models, known.artefacts)
+    return replace(found, models=models, others=OtherMarkets(others=others)), known
 
 
 def check_inputs(run: Found, sources: InputPlaces) -> dict[str, Path]:

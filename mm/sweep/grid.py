@@ -13,10 +13,10 @@ from mm.backtest.risk import Risk
 from mm.backtest.rules import Account, Execution
 from mm.base.knobs import Knob, axes_of, closest, knobs
 from mm.cli.config import Output
-from mm.commands.setup import Setup
 from mm.errors import MMError, UsageError
 from mm.play.knobs import Day, Market, Models, OtherMarkets
 from mm.play.names import accepted_by, resolve
+from mm.play.setup import Setup
 
 KNOB, QUOTE, FILL = "knob", "quote", "fill"
 FLAG = "--grid (GRID)"

@@ -21,10 +21,10 @@ from uuid import uuid4
 from mm.base.atomic_file import UNFINISHED, atomic_file, clear_unfinished
 from mm.base.code_identity import PACKAGE, digest, hash_file
 from mm.base.own_modules import module_file
-from mm.commands.assemble import moved, moved_models
-from mm.commands.setup import Setup
 from mm.errors import BrokenFile, DataError, Mismatch, MissingExtra, MMError, UsageError
+from mm.play.artefacts import moved, moved_models
 from mm.play.knobs import Results
+from mm.play.setup import Setup
 from mm.predict.artefact import ARRAYS, MODEL
 from mm.sweep.play import Outcome, Task, failed, play
 

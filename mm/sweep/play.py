@@ -22,22 +22,18 @@ import numpy as np
 from mm.backtest.metrics.json_values import check
 from mm.backtest.metrics.pnl import account_of, changes_60s
 from mm.backtest.metrics.summary import point_summary
-from mm.backtest.replay import backtest
-from mm.backtest.sensitivity import with_band
-from mm.commands import assemble
-from mm.commands.setup import Setup
 from mm.errors import Mismatch, MMError, ModelError
-from mm.models.builder import ModelBuilder, fitted_from
 from mm.play.knobs import Day, Market, OtherMarkets
-from mm.play.other_markets import feed_of_market
+from mm.play.market import Markets, MicroPrice, feed_of_market, on_one_grid
+from mm.play.models import fitted_from
+from mm.play.play import Play
+from mm.play.setup import Setup
 from mm.signals.micro_price import MicroPriceFit
 from mm.sweep.store import code_of
 from mm.tape.load import open_kept
 
 if TYPE_CHECKING:
     from mm.backtest.result import Result
-    from mm.signals.other_feed import OtherFeed
-    from mm.tape.tape import Tape
 
 PERIOD_S = 60
 _IMPORT_LOCK = Lock()
@@ -89,20 +85,14 @@ def outcome_of(result: "Result") -> Outcome:
 def _played(task: Task) -> "Result":
     setup = Setup.from_json(task["setup"])
     _check_code(task, setup)
-    files = task["tapes"], tuple(task["inputs"]), tuple(task.get("kept", ()))
-    tapes, feeds = _markets(setup.day, setup.market, setup.others, *files)
-    builder = ModelBuilder(None, setup.models, tapes[0], setup.account.seed)
-    if task["fitted"] is not None:
-        builder.use(fitted_from(task["fitted"], "the sweep's schedule"))
-    rules = assemble.rules(tapes[0], setup.execution, setup.account, setup.models, risk=setup.risk)
-    rules = assemble.with_others(rules, feeds, setup.others.declared(), setup.account)
+    files = tuple(task["inputs"]), tuple(task.get("kept", ()))
+    markets = _markets(setup.day, setup.market, setup.others, *files)
+    fit, micro_price = task["fitted"], None
     if task["micro_price"] is not None:
-        rules = replace(rules, micro_price=MicroPriceFit.from_json(task["micro_price"], "the sweep's micro-price"))
-    play = partial(backtest, tapes, rules=rules, keeps_orders=False)  # only the summary is kept
-    result = builder.based(play(quotes=builder.quotes(), fills=builder.fills(), intensity=builder.intensity))
-    if not setup.models.fit_draws:
-        return result
-    return with_band(result, [play(quotes=quotes, fills=fills) for quotes, fills in builder.redrawn()])
+        micro_price = MicroPriceFit.from_json(task["micro_price"], "the sweep's micro-price")
+    markets = replace(markets, fitting=partial(MicroPrice, micro_price))
+    play = Play.of(setup, markets, None if fit is None else fitted_from(fit, "the sweep's schedule"))
+    return play.run(keeps_orders=False)  # only the summary is kept
 
 
 def _check_code(task: Task, setup: Setup) -> None:
@@ -119,14 +109,11 @@ def _check_code(task: Task, setup: Setup) -> None:
 
 
 @lru_cache(maxsize=_OPEN)
-def _markets(
-    day: Day, market: Market, others: OtherMarkets, cache: str, inputs: tuple[str, ...], kept: tuple[str, ...]
-) -> "tuple[list[Tape], dict[str, OtherFeed]]":
+def _markets(day: Day, market: Market, others: OtherMarkets, inputs: tuple[str, ...], kept: tuple[str, ...]) -> Markets:
     """Open the days and those of the other markets; all processes map the same kept tapes into shared memory.
 
     Args:
         day, market, others: The markets.
-        cache: The folder of kept tapes.
         inputs: sha256 of all files of the days.
         kept: The files of all tapes, one per day: the own ones, then those of each other market; empty if the days are
             on this disk.
@@ -134,20 +121,20 @@ def _markets(
     days = len(day.days())
     opened = [[open_kept(Path(path)) for path in kept[at : at + days]] for at in range(0, len(kept), days)]
     if kept:
-        own = assemble.on_one_grid(opened[0])
+        own = on_one_grid(opened[0])
         given = zip(others.declared().items(), opened[1:], strict=True)
         feeds = {
-            name: feed_of_market(name, own, assemble.on_one_grid(tapes), one.get("feed_latency_ms"))
+            name: feed_of_market(name, own, on_one_grid(tapes), one.get("feed_latency_ms"))
             for (name, one), tapes in given
         }
+        markets = Markets(own, feeds, declared=others.declared())
     else:
-        own = assemble.open_days(day, market, Path(cache))
-        feeds = assemble.open_others(day, market, others, own, Path(cache))
-    every = [*own, *(tape for feed in feeds.values() for tape in feed.tapes)]
+        markets = Markets.open(day, market, others)
+    every = [*markets.tapes, *(tape for feed in markets.others.values() for tape in feed.tapes)]
     if sorted(sha256 for tape in every for _, _, sha256 in tape.meta.inputs) != sorted(inputs):
         raise Mismatch(f"{day.symbol} {day.label()}: its files have changed since the sweep began; run it again")
-    stay = sum(len(tape.row_ticks) for tape in own) <= _MOST_ROWS
-    return [tape.kept_mapped() for tape in own] if stay else own, feeds
+    stay = sum(len(tape.row_ticks) for tape in markets.tapes) <= _MOST_ROWS
+    return replace(markets, tapes=[tape.kept_mapped() for tape in markets.tapes]) if stay else markets
 
 
 def main() -> None:

@@ -12,8 +12,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from mm.base.knobs import axes_of
-from mm.commands.setup import Setup
 from mm.errors import UsageError
+from mm.play.setup import Setup
 from mm.sweep.findings import PlayedPoint, rank_value
 from mm.sweep.grid import FLAG, RANGE, Axis, Point, axes_from, points_of
 

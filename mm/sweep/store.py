@@ -12,10 +12,10 @@ from mm.base.atomic_file import atomic_file, clear_unfinished
 from mm.base.code_identity import closure, code_files, digest, hash_file, sources_alone
 from mm.base.own_modules import file_of, own_file
 from mm.base.user_code import put_cwd_first
-from mm.commands.setup import Setup, users_models
 from mm.errors import UsageError
 from mm.play.knobs import Models
 from mm.play.names import resolve
+from mm.play.setup import Setup, users_models
 
 PLAY = "mm.sweep.play"  # entry module of every point
 _MARK = "__sha256_when_imported__"

@@ -21,10 +21,10 @@ from mm.base.numbers import number, probability, signed
 from mm.cli.settings_file import LEFT_OUT
 from mm.cli.task_knobs import GROUPS, Sweep, Workers
 from mm.clock import US_PER_S
-from mm.commands.assemble import open_days, open_others
-from mm.commands.setup import Setup
 from mm.errors import Incomplete, UsageError
 from mm.play.knobs import Day, Market, Models, OtherMarkets
+from mm.play.market import Markets
+from mm.play.setup import Setup
 from mm.report.sweep import points_table
 from mm.runs.in_progress import Run
 from mm.sweep.engines import module_path_env
@@ -86,14 +86,15 @@ def sweep(
     named = {"symbol": symbol, "day": day, "grid": ";".join(map(_axis, grid.items()))}
     made = groups_of(_GROUPS, {**named, **settings}, "mm.sweep")
     days, market, execution, account, models, risk, others, sweep_knobs, workers = made
+    setup = Setup(
+        day=days, market=market, execution=execution, account=account, models=models, risk=risk, others=others
+    )
     axes = axes_for(sweep_knobs.grid, models)
-    points = points_of(axes, Setup(days, market, execution, account, models, risk, others), sweep_knobs.grid_unfit)
-    cache = days.out_root / "tapes"
-    tapes = open_days(days, market, cache)
-    feeds = open_others(days, market, others, tapes, cache)
-    work = work_of(None, points, tapes, workers, cache, feeds)
+    points = points_of(axes, setup, sweep_knobs.grid_unfit)
+    markets = Markets.open(days, market, others)
+    work = work_of(None, points, markets, workers, days.tapes)
     played = work.run(engine(workers), step or (lambda _known: None), reuse=workers.reuse_points)
-    return find(played, axes, sweep_knobs.rank_by, [tape.start_us for tape in tapes])
+    return find(played, axes, sweep_knobs.rank_by, [tape.start_us for tape in markets.tapes])
 
 
 def _axis(axis: tuple[str, Sequence[Any]]) -> str:

@@ -4,7 +4,7 @@ import json
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import redirect_stdout
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from os import cpu_count
 from pathlib import Path
 from shlex import join
@@ -17,17 +17,20 @@ from mm.calibration.calibrate import artefact, measure
 from mm.calibration.hawkes import fit_hawkes, flow_of
 from mm.calibration.schedule import why_unusable
 from mm.cli.task_knobs import Workers
-from mm.commands import assemble
-from mm.commands.assemble import unfitted
 from mm.commands.schedule import study_days, write_study
-from mm.commands.setup import Setup, users_models
 from mm.errors import FitError, ModelError, UsageError
-from mm.models.builder import ModelBuilder, agent_files, fitted_from, note_predictors
+from mm.play.calibration import fallback_of, plan_of, unfitted
 from mm.play.calibration_knobs import Windows
 from mm.play.knobs import Models
+from mm.play.market import Markets
+from mm.play.models import agent_files, fitted_from
+from mm.play.notes import fee_notes, log_notes, predictor_notes, unearned_fee_note
+from mm.play.play import Play
+from mm.play.setup import Setup
+from mm.play.terms import rules_of
 from mm.predict.artefact import Artefact
 from mm.runs.in_progress import Run
-from mm.signals.other_feed import OtherFeed
+from mm.runs.noted import note_files, note_micro_price
 from mm.sweep.engines import Outcomes, in_process, in_processes, on_cluster
 from mm.sweep.findings import PlayedPoint, SelectionBias
 from mm.sweep.grid import FLAG, Point
@@ -58,7 +61,6 @@ class SharedInputs:
         micro_price: The fit of the signal ``micro_price``, as JSON; None without one.
         reads_micro_price: The models of the points that read it: name and parameters of the quote model.
         shipment: Transfers files to workers on other machines; None if they share this disk.
-        others: The feeds of the other markets.
     """
 
     inputs: Sequence[str]
@@ -70,7 +72,6 @@ class SharedInputs:
     micro_price: Json | None = None
     reads_micro_price: frozenset[tuple[str, str | None]] = frozenset()
     shipment: Shipment | None = None
-    others: Mapping[str, OtherFeed] = field(default_factory=dict)
 
     def micro_price_of(self, models: Models) -> Json | None:
         """Return the fit of ``micro_price`` for a point that reads it; None for others."""
@@ -217,10 +218,9 @@ class Work:
 def shared_inputs(
     run: Run | None,
     points: Sequence[Point],
-    tapes: "Sequence[Tape]",
+    markets: Markets,
     cache: Path,
     store: str | None = None,
-    others: Mapping[str, OtherFeed] | None = None,
 ) -> SharedInputs:
     """Return the inputs of all points, after writing the level indices of the tapes to *cache*.
 
@@ -230,13 +230,12 @@ def shared_inputs(
     for path in files:
         if run is not None:
             run.input_file(path)
-    for tape in tapes:
+    for tape in markets.tapes:
         tape.levels  # noqa: B018 - reading it writes its file
-    others = others or {}
-    every = [*tapes, *(tape for feed in others.values() for tape in feed.tapes)]
+    every = [*markets.tapes, *(tape for feed in markets.others.values() for tape in feed.tapes)]
     inputs = sorted(sha256 for tape in every for _, _, sha256 in tape.meta.inputs)
     shipment = None if store is None else Shipment(store, every)
-    return SharedInputs(inputs, {path: hash_file(path) for path in files}, cache, shipment=shipment, others=others)
+    return SharedInputs(inputs, {path: hash_file(path) for path in files}, cache, shipment=shipment)
 
 
 def fits(
@@ -265,9 +264,9 @@ def fits(
 
     config, windows = how
     slowest = max((point.setup for point in points), key=lambda setup: setup.execution.order_latency_ms)
-    rules = assemble.rules(tapes[0], slowest.execution, slowest.account)
-    plan = assemble.plan(windows, slowest.execution, *(point.setup.models for point in points))
-    fallback = assemble.fallback(windows, slowest.models)
+    rules = rules_of(tapes[0], slowest.execution, slowest.account)
+    plan = plan_of(windows, slowest.execution, *(point.setup.models for point in points))
+    fallback = fallback_of(windows, slowest.models)
     with run.timing("calibrate"):
         whole = measure(list(tapes), config, rules)
         if plan.clustered:
@@ -289,7 +288,7 @@ def fits(
     return replace(shared, fitted=fitted, fit=kept, schedule=schedule)
 
 
-def check(run: Run | None, points: Sequence[Point], tapes: "Sequence[Tape]", shared: SharedInputs) -> SharedInputs:
+def check(run: Run | None, points: Sequence[Point], markets: Markets, shared: SharedInputs) -> SharedInputs:
     """Make the models and rules of every point once, so that invalid values are reported before anything is played.
 
     A user's model that raises fails only its own point, later. The micro-price is fitted if a point reads it, and
@@ -301,10 +300,10 @@ def check(run: Run | None, points: Sequence[Point], tapes: "Sequence[Tape]", sha
     Raises:
         UsageError: If a point is invalid; the message names it.
     """
-    seen, warned, agents, reading = set(), set(), set(), dict[tuple[str, str | None], Setup]()
+    seen, warned, agents = set(), set(), set()
+    reading, lacks = set[tuple[str, str | None]](), list[tuple[float, float] | None]()
     predictors: dict[str, Artefact] = {}
     rules: dict[Account, Rules] = {}
-    touch, lacks = assemble.median_touch(tapes[0]), list[tuple[float, float] | None]()
     for point in points:
         setup = point.setup
         if (made := (setup.execution, setup.account, setup.models)) in seen:
@@ -314,47 +313,45 @@ def check(run: Run | None, points: Sequence[Point], tapes: "Sequence[Tape]", sha
         warned.add(setup.models.quote_model)
         try:
             with redirect_stdout(sys.stderr):  # stdout is for results
-                builder, quotes, rules[setup.account] = _make(run if first else None, point, tapes, shared)
-            played = (*agent_files(setup.models), setup.execution.requote_interval_ms)
-            assemble.check_agents(None if played in agents else run, setup.models, setup.execution, tapes)
-            agents.add(played)
+                play = _made(point, markets, shared)
         except ModelError:
             continue
         except UsageError as error:
             named = " ".join(f"{name}={text}" for name, text in point.texts.items())
             raise UsageError(f"{FLAG}: the point {named} is invalid: {error}") from error
-        predictors |= builder.predictors
-        ours = None if users_models(setup.models.quote_model, setup.models.quote_params()) else quotes
-        lacks.append(assemble.unearned_fee(touch, rules[setup.account], ours))
-        if assemble.MICRO_PRICE in getattr(quotes, "signals", ()):
-            reading.setdefault((setup.models.quote_model, setup.models.quote_params_json), setup)
+        rules[setup.account] = play.market_rules
+        predictors |= play.predictors
+        lacks.append(play.unearned)
+        if play.reads_micro_price:
+            reading.add((setup.models.quote_model, setup.models.quote_params_json))
+        if run is not None:
+            played = (*agent_files(setup.models), setup.execution.requote_interval_ms)
+            log_notes(run.log, [] if played in agents else play.agent_notes)
+            agents.add(played)
+            note_files(run, play.files)
+            if first:
+                log_notes(run.log, play.made_notes)
+                run.keep_source(play.sources)
     if run is not None:
-        assemble.warn_of_fees(run.log, tapes[0], *rules.values())
-        assemble.warn_of_unearned_fee(run.log, lacks)
-        note_predictors(run, predictors, tapes[0].start_us)
+        log_notes(run.log, fee_notes(markets.first, *rules.values()))
+        log_notes(run.log, unearned_fee_note(lacks))
+        log_notes(run.log, predictor_notes(predictors, markets.first.start_us))
     if not reading:
         return shared
-    one = next(iter(reading.values()))
-    fit = assemble.micro_price_before(run, one.day, one.market, tapes[0], shared.tapes)
+    fit = (markets.micro_price if run is None else note_micro_price(run, markets)).fit
     return replace(shared, micro_price=fit.to_json() if fit else None, reads_micro_price=frozenset(reading))
 
 
-def _make(
-    run: Run | None, point: Point, tapes: "Sequence[Tape]", shared: SharedInputs
-) -> tuple[ModelBuilder, object, Rules]:
-    """Build the models of a point; return their builder, its quote model, and its rules."""
+def _made(point: Point, markets: Markets, shared: SharedInputs) -> Play:
+    """Return the backtest of a point, on the schedule if there is one; the models of all that it plays are made."""
     setup = point.setup
-    rounds = [(setup.models, None if setup.fitted else shared.fitted)]
+    rounds = [(setup, None if setup.fitted else shared.fitted)]
     if shared.schedule is not None:
-        rounds.append((assemble.unfitted(setup.models), shared.schedule))
-    for models, fitted in rounds:
-        builder = ModelBuilder(run, models, tapes[0], setup.account.seed)
-        if fitted is not None:
-            builder.use(fitted_from(fitted, "the sweep's fit"))
-        quotes = builder.quotes()
-        builder.fills()
-        rules = assemble.rules(tapes[0], setup.execution, setup.account, models, risk=setup.risk)
-    return builder, quotes, assemble.with_others(rules, shared.others, setup.others.declared(), setup.account)
+        rounds.append((replace(setup, models=unfitted(setup.models)), shared.schedule))
+    for knobs, fitted in rounds:
+        play = Play.of(knobs, markets, None if fitted is None else fitted_from(fitted, "the sweep's fit"))
+        _ = play.made
+    return play
 
 
 def engine(workers: Workers) -> Engine:
@@ -376,17 +373,15 @@ class Player:
     Attributes:
         run: The run, which logs the warnings of the first call.
         setup: The days, and where results are kept.
-        tapes: The tapes of the days.
+        markets: The days, and the other markets on them.
         workers: Where the points are played.
-        others: The feeds of the other markets on these days.
         played, reused: Numbers of backtests.
     """
 
     run: Run
     setup: Setup
-    tapes: "Sequence[Tape]"
+    markets: Markets
     workers: Workers
-    others: Mapping[str, OtherFeed]
     played: int = 0
     reused: int = 0
 
@@ -403,19 +398,18 @@ class Player:
     def work(self, points: Sequence[Point]) -> Work:
         """Return the work of *points*."""
         run = None if self.played + self.reused else self.run
-        return work_of(run, points, self.tapes, self.workers, self.run.tapes, self.others)
+        return work_of(run, points, self.markets, self.workers, self.run.tapes)
 
 
 def work_of(
     run: Run | None,
     points: Sequence[Point],
-    tapes: "Sequence[Tape]",
+    markets: Markets,
     workers: Workers,
     cache: Path,
-    others: Mapping[str, OtherFeed],
 ) -> Work:
     """Return the work of *points* on the same days, after checking them; warnings are logged if there is a *run*."""
     store = workers.object_store if workers.cluster else None
-    shared = check(run, points, tapes, shared_inputs(run, points, tapes, cache, store, others))
+    shared = check(run, points, markets, shared_inputs(run, points, markets, cache, store))
     day = points[0].setup.day
     return Work(points, shared, Store.of(day.out_root, day.symbol, day.label()))

@@ -90,14 +90,14 @@ def test_sweep_over_fees_logs_each_implausible_rate_once(data, tmp_path):
 
 
 def test_sweep_of_a_perpetual_logs_spot_fees_once(data, monkeypatch, tmp_path):
-    from mm.commands import assemble
+    from mm.play import market
 
-    opened = assemble.tapes
+    opened = market.open_days
 
     def perpetual(*args):
         return [replace(tape, meta=replace(tape.meta, venue=USDM)) for tape in opened(*args)]
 
-    monkeypatch.setattr(assemble, "tapes", perpetual)
+    monkeypatch.setattr(market, "open_days", perpetual)
     result = run(data, tmp_path, "sweep", "--grid", "GAMMA=0.1,1", "--jobs", "1")
     assert result.stderr.count("warning spot_fees day=20260105 rate=0.001 way_out=") == 1, result.output
 

@@ -14,11 +14,11 @@ from mm.__main__ import main
 from mm.backtest.models import trade_cross
 from mm.backtest.replay import backtest
 from mm.backtest.rules import Account, Execution, Rules
-from mm.commands import assemble
 from mm.dayfolder.layout import SPOT, USDM
 from mm.errors import BrokenFile
 from mm.instrument import E8, Instrument
 from mm.market_data.import_capture import import_captures
+from mm.play.terms import rules_of
 from mm.tape.columns import Payment
 from mm.tape.load import load_day
 from mm.tape.tape import Tape
@@ -131,7 +131,7 @@ def test_summary_of_spot_day_contains_no_funding():
 
 @pytest.mark.parametrize(("venue", "enforced"), [(SPOT, True), (USDM, False)])
 def test_balances_are_enforced_on_spot_only(venue, enforced):
-    assert assemble.rules(tape(venue=venue), Execution(), Account()).enforce_balances is enforced
+    assert rules_of(tape(venue=venue), Execution(), Account()).enforce_balances is enforced
 
 
 @pytest.mark.parametrize(

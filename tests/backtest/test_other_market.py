@@ -16,7 +16,7 @@ from mm.backtest.rules import Rules
 from mm.errors import Mismatch, ModelError, UsageError
 from mm.instrument import Instrument
 from mm.live._live_engine import LiveEngine
-from mm.play.other_markets import feed_of_market
+from mm.play.market import feed_of_market
 from mm.signals.other_feed import OtherFeed
 from mm.tape.tape import DEPTH, GAP, KEYFRAME, SNAPSHOT, TRADE, Tape
 

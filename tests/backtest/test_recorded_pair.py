@@ -14,7 +14,7 @@ import mm
 from mm.dayfolder.layout import days_of
 from mm.errors import Mismatch
 from mm.market_data.import_capture import ImportOptions, import_captures
-from mm.play.other_markets import feed_of_market
+from mm.play.market import feed_of_market
 
 DATA = Path(__file__).parents[3] / "shared/data"
 MINUTE_US = 60_000_000

@@ -27,7 +27,7 @@ from mm.calibration.schedule import build_schedule
 from mm.calibration.sweeps import HitRule
 from mm.calibration.windows import WindowPlan
 from mm.errors import BrokenFile, UsageError
-from mm.models.builder import measured_under
+from mm.play.models import measured_under
 from small_tapes import book
 from small_tapes import tape as small_tape
 

@@ -2,8 +2,9 @@
 
 import pytest
 
-from mm.cli.unused_knobs import misspelt, refuse_unused, unused_knobs
+from mm.cli.refused_knobs import misspelt, refuse_unused
 from mm.errors import UsageError
+from mm.play.unused_knobs import unused_knobs
 from mm.runs.manifest import SetKnob
 
 MARKS = {"calib_method": "marks", "calib_deltas": [1.0, 2.0], "calib_dwell_ms": 5.0}

@@ -8,12 +8,12 @@ import pytest
 import engine_chance
 from mm.backtest.quotes.simple import FixedSpread
 from mm.backtest.rules import Account, Execution
-from mm.commands import assemble
 from mm.commands.backtest import beside
 from mm.errors import ModelError
-from mm.models.builder import ModelBuilder
-from mm.models.play import Backtest
 from mm.play.knobs import Models, Sensitivity
+from mm.play.market import Markets
+from mm.play.play import Play
+from mm.play.setup import PlayKnobs
 
 SEED = next(seed for seed in range(500) if len(engine_chance.case_of(seed).tapes[0]) > 90)
 WAIT_S = 30
@@ -32,8 +32,8 @@ def whole():
 def built(**knobs):
     tape = engine_chance.case_of(SEED).tapes[0]
     models = Models(**{"quote_model": "fixed_spread", "quote_params_json": '{"delta_ticks": 1}', **knobs})
-    rules = assemble.rules(tape, Execution(), Account(), models)
-    return Backtest([tape], rules, ModelBuilder(None, models, tape, 0), Sensitivity(sensitivity=True))
+    setup = PlayKnobs(execution=Execution(), account=Account(), models=models)
+    return Play.of(setup, Markets([tape]), sensitivity=Sensitivity(sensitivity=True))
 
 
 def test_sensitivity_is_played_before_the_run_has_ended(whole):
@@ -50,10 +50,10 @@ def test_sensitivity_is_played_before_the_run_has_ended(whole):
 
     with beside(whole, step) as further:
         assert ended.wait(WAIT_S)
-        result = further(whole.play_base())
+        result = further(whole.run_base())
     assert threading.main_thread() not in threads
     assert len(result.summary["sensitivity"]["rows"]) == whole.strategy.plays() + 1
-    assert result.summary == whole.play().summary
+    assert result.summary == whole.run().summary
     assert played[0] == whole.strategy.plays() * span_us
 
 
@@ -65,10 +65,10 @@ def test_own_model_or_large_day_is_played_after_the_run(alone, monkeypatch):
     else:
         whole = built()
         name, most = ("MANY_EVENTS", len(whole.tapes[0]) - 1) if alone == "many" else ("LONG", 0)
-        monkeypatch.setattr(f"mm.models.play.{name}", most)
+        monkeypatch.setattr(f"mm.play.play.{name}", most)
     threads = []
     with beside(whole, lambda _us: threads.append(threading.current_thread())) as further:
-        base = whole.play_base()
+        base = whole.run_base()
         assert threads == []
         rows = further(base).summary["sensitivity"]["rows"]
     assert len(rows) == whole.strategy.plays() + 1
@@ -79,7 +79,7 @@ def test_no_further_backtest_without_sensitivity(whole):
     """The summary has no block then."""
     alone = replace(whole, sensitivity=Sensitivity(sensitivity=False))
     with beside(alone, pytest.fail) as further:
-        assert "sensitivity" not in further(alone.play_base()).summary
+        assert "sensitivity" not in further(alone.run_base()).summary
 
 
 def test_error_of_a_further_backtest_is_raised_with_the_summary(whole):
@@ -89,7 +89,7 @@ def test_error_of_a_further_backtest_is_raised_with_the_summary(whole):
         raise ModelError("broken")
 
     with beside(whole, step) as further:
-        base = whole.play_base()
+        base = whole.run_base()
         with pytest.raises(ModelError, match="broken"):
             further(base)
 

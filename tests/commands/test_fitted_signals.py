@@ -11,13 +11,13 @@ from click.testing import CliRunner
 import mm
 import mm.signals.compute
 from mm.__main__ import main
-from mm.backtest.risk import Risk
 from mm.backtest.rules import Account, Execution
 from mm.errors import Mismatch, UsageError
 from mm.instrument import Instrument, to_exchange_info
 from mm.live.play import PaperPlay, TradePlay, TradeStart
-from mm.live.terms import PaperKnobs, ShadowTerms
-from mm.play.knobs import Day, Market, Models
+from mm.live.terms import ShadowTerms
+from mm.play.knobs import Day, Models
+from mm.play.setup import PlayKnobs
 from mm.predict.artefact import Artefact, predictors_of
 
 SYMBOL, DAYS = "SIMUSDT", ("20260105", "20260106")
@@ -158,7 +158,7 @@ def paper(name, folder, symbol=SYMBOL):
     models = Models(quote_model=model, quote_params_json=json.dumps(params), fill_model="trade_cross")
     entry = json.loads(to_exchange_info(Instrument(symbol, 1_000_000, 100_000_000, 0, "SIM", "USDT")))
     terms = ShadowTerms(symbol, DAYS[1], entry, "100.00", "100.01", 1_767_657_600_000_000)
-    return PaperKnobs(Market(), Execution(), Account(), models, Risk()), terms
+    return PlayKnobs(execution=Execution(), account=Account(), models=models), terms
 
 
 class RecordingRun:
@@ -173,6 +173,9 @@ class RecordingRun:
 
     def input_file(self, path):
         self.files.append(path.name)
+
+    def keep_source(self, modules):
+        assert not modules
 
     def path(self, name):
         (self.folder / name).parent.mkdir(parents=True, exist_ok=True)

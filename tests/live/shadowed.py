@@ -12,9 +12,10 @@ from mm.backtest.rules import Account, Execution
 from mm.live.decisions import decisions_name, decisions_of, write_decisions
 from mm.live.play import PaperPlay, ShadowFollower
 from mm.live.reconcile import reconcile
-from mm.live.terms import PaperKnobs, learn_terms
+from mm.live.terms import learn_terms
 from mm.market_data.recording import Recording
-from mm.play.knobs import Market, Models
+from mm.play.knobs import Models
+from mm.play.setup import PlayKnobs
 from mm.sim.wire.box import Box
 
 DAY = "20260105"
@@ -30,12 +31,11 @@ SHRINKS = CHANCE | {  # a fill makes the more distant levels smaller
 
 def strategy(*, requote_ms=20.0, latency_ms=5.0, execution=None, account=None, risk=None, **models):
     """Return knobs of a strategy that decides often, and has inventory to sell."""
-    return PaperKnobs(
-        Market(),
-        Execution(requote_interval_ms=requote_ms, order_latency_ms=latency_ms, **(execution or {})),
-        Account(**({"initial_inventory": "10", "initial_cash": "100000"} | (account or {}))),
-        Models(**({"quote_model": "avellaneda_stoikov"} | (models or QUEUE))),
-        Risk(**(LIVE_DEFAULTS if risk is None else risk)),
+    return PlayKnobs(
+        execution=Execution(requote_interval_ms=requote_ms, order_latency_ms=latency_ms, **(execution or {})),
+        account=Account(**({"initial_inventory": "10", "initial_cash": "100000"} | (account or {}))),
+        models=Models(**({"quote_model": "avellaneda_stoikov"} | (models or QUEUE))),
+        risk=Risk(**(LIVE_DEFAULTS if risk is None else risk)),
     )
 
 

@@ -265,8 +265,7 @@ def test_implausible_fee_rate_is_logged(rate, logged):
     warnings = []
     log = SimpleNamespace(warning=lambda event, **of: warnings.append((event, of["knob"], of["rate"])))
     knobs = strategy(account={"maker_fee_rate": rate})
-    opening = terms().opening(Market())
-    terms().rules(knobs, opening, SimpleNamespace(log=log))
+    terms().play(knobs, SimpleNamespace(log=log))
     assert warnings == [("implausible_fee", *one) for one in logged]
 
 

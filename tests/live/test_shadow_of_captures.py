@@ -22,7 +22,7 @@ from mm.live.terms import ShadowTerms
 from mm.market_data import import_session
 from mm.market_data.capture_import import ImportOptions, import_captures
 from mm.market_data.day_journal import DayJournal
-from mm.models.builder import ModelBuilder
+from mm.play.models import PlayModels
 from mm.sim.flow.day import make_day
 from mm.sim.flow.scenario import PoissonMarket
 from mm.sim.flow.session import Session
@@ -96,7 +96,7 @@ def test_aggressive_orders_are_kept_only_if_flow_predicts_fills(tmp_path, monkey
     tape = mm.load_day(folder.path)
     states = FillStates(StateRates(((1.0, 1.0, 0, 0, 10.0, 10.0, 5.0),), (), (), (), ()), 0.3, 1.0)
     predicts = Intensity([], "mid", falling=False, states=[states]) if by_flow else None
-    monkeypatch.setattr(ModelBuilder, "intensity", property(lambda _: predicts))
+    monkeypatch.setattr(PlayModels, "intensity", property(lambda _: predicts))
     entry = json.loads(to_exchange_info(tape.instrument))
     terms = ShadowTerms("SIMUSDT", "20260105", entry, None, None, tape.start_us)
     play = PaperPlay(terms, strategy(requote_ms=100.0, account={"initial_cash": "1000000"}, risk={}, **QUEUE))
@@ -121,7 +121,7 @@ def test_best_prices_are_kept_as_reference_of_an_intensity(tmp_path, monkeypatch
         levels = [(chance.choice([1, -1]), chance.randint(-1, 3), chance.randint(0, 4)) for _ in range(2)]
         teller.tell(chance.choices(["depth", "trade", "snapshot"], [60, 39, 0.7])[0], levels)
     tape = Tape.of(TEST, teller.events)
-    monkeypatch.setattr(ModelBuilder, "intensity", property(lambda _: Intensity.constant(0.5, 0.4, reference)))
+    monkeypatch.setattr(PlayModels, "intensity", property(lambda _: Intensity.constant(0.5, 0.4, reference)))
     entry = json.loads(to_exchange_info(tape.instrument))
     terms = ShadowTerms(tape.symbol, tape.days[0], entry, None, None, tape.start_us)
     play = PaperPlay(terms, strategy(requote_ms=100.0, account={"initial_cash": "1000000"}, risk={}, **QUEUE))

@@ -6,9 +6,9 @@ import pytest
 
 from mm.backtest.models import avellaneda_stoikov
 from mm.backtest.replay import backtest
-from mm.commands import assemble
 from mm.errors import Mismatch
-from mm.models.builder import ModelBuilder
+from mm.play.models import PlayModels
+from mm.play.terms import rules_of
 from mm.rl.evaluation import evaluate, judged
 from mm.rl.training_days import EngineKnobs
 from rl_agents import saved, terms
@@ -42,8 +42,8 @@ def test_policies_equal_their_backtests(tape):
     agent = replace(saved(terms()), about={"days": ["20260104"], "fit": {"A": 1.0, "k": 0.3}})
     found = evaluate(agent, [tape], KNOBS)
     assert list(found["policies"]) == ["rl", "avellaneda_stoikov", "symmetric", "expected_value"]
-    rules = assemble.rules(tape, KNOBS.execution, KNOBS.account, KNOBS.models)
-    fills = ModelBuilder(None, KNOBS.models, tape, 0).fills()
+    rules = rules_of(tape, KNOBS.execution, KNOBS.account, KNOBS.models)
+    fills = PlayModels.of(KNOBS.models, tape, 0).fills()
     alone = backtest(tape, avellaneda_stoikov(k=0.3, q_max=5.0), fills, rules).summary
     own = found["policies"]["avellaneda_stoikov"]
     assert {key: own[key] for key in ("pnl_quoting", "sharpe", "inventory", "n_fills")} == {

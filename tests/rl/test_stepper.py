@@ -1,5 +1,7 @@
 """Stepper between two decisions: it equals a backtest, fill by fill."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -10,7 +12,6 @@ from mm.backtest.quotes.simple import Agent, FixedSpread, strategy_of
 from mm.backtest.quotes.steps import InventoryBound, PostOnly
 from mm.backtest.replay import backtest
 from mm.clock import US_PER_S
-from mm.models.builder import ModelBuilder
 from mm.rl.environment import MarketMaking
 from mm.rl.training_days import EngineKnobs
 from rl_agents import saved, terms
@@ -38,7 +39,7 @@ def environment(tape, agent_terms, **knobs) -> MarketMaking:
 def backtested(env, quotes, start_us: int, end_us: int):
     """Return the backtest of the same period with a quote model."""
     day = env._days[0]
-    fills = ModelBuilder(None, env._played.models, day.tape, 3).fills()
+    fills = replace(day._play.models, seed=3).fills()
     return backtest(day.tape.between(start_us, end_us), quotes, fills, day.rules)
 
 

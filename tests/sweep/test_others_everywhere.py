@@ -9,7 +9,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from mm.commands import assemble
+from mm.play import market
 from support import run_mm
 
 STRATEGY = '''
@@ -193,12 +193,12 @@ def test_a_predictor_reads_signals_of_the_other_market(pair):
 @pytest.mark.slow
 def test_a_lead_shown_a_second_early_is_a_look_ahead(pair, monkeypatch):
     """The check cuts and mirrors the days of the other market where they arrive, so that it sees this."""
-    opened = assemble.open_others
+    opened = market.open_others
 
     def early(*args):
         return {name: feed._replace(delay_us=-1_000_000) for name, feed in opened(*args).items()}
 
-    monkeypatch.setattr(assemble, "open_others", early)
+    monkeypatch.setattr(market, "open_others", early)
     found = answer(pair, "check", "lookahead", "--day", "20260105", "--cuts", "6", "--skip", "fresh,files", code=5)
     assert {one["test"] for one in found["findings"]} >= {"truncated"}
 

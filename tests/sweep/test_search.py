@@ -5,10 +5,10 @@ import json
 import pytest
 
 from mm.backtest.rules import Account, Execution
-from mm.commands.setup import Setup
 from mm.dayfolder.layout import DayFolder
 from mm.errors import UsageError
-from mm.play.knobs import Day, Market, Models
+from mm.play.knobs import Day, Models
+from mm.play.setup import Setup
 from mm.sim.flow.day import make_day
 from mm.sim.flow.scenario import SCENARIOS
 from mm.sim.flow.session import Session
@@ -17,11 +17,10 @@ from support import run_mm
 
 optuna = pytest.importorskip("optuna", reason="a search needs optuna")
 SETUP = Setup(
-    Day(symbol="SIMUSDT", day="20260105"),
-    Market(),
-    Execution(),
-    Account(),
-    Models(quote_model="inventory_skew", fill_model="trade_cross"),
+    day=Day(symbol="SIMUSDT", day="20260105"),
+    execution=Execution(),
+    account=Account(),
+    models=Models(quote_model="inventory_skew", fill_model="trade_cross"),
 )
 
 

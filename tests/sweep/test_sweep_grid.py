@@ -1,5 +1,6 @@
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,9 +10,9 @@ from hypothesis import strategies as st
 from mm.backtest.rules import Account, Execution
 from mm.base.knobs import axes_of, knobs
 from mm.cli.task_knobs import Sweep
-from mm.commands.setup import Setup
 from mm.errors import UsageError
-from mm.play.knobs import Day, Market, Models
+from mm.play.knobs import Day, Models
+from mm.play.setup import Setup
 from mm.sweep.grid import Point, axes_for, points_of
 
 GRID = next(one for one in knobs(Sweep) if one.name == "grid")
@@ -19,7 +20,7 @@ GRID = next(one for one in knobs(Sweep) if one.name == "grid")
 
 def base(**models: str) -> Setup:
     day = Day(symbol="SIMUSDT", day="20260105")
-    return Setup(day, Market(), Execution(), Account(), Models(**models))
+    return Setup(day=day, execution=Execution(), account=Account(), models=Models(**models))
 
 
 def points(text: str, unfit: str = "refuse", **models: str) -> list[Point]:
@@ -158,7 +159,7 @@ def test_command_of_a_point_contains_all_that_differs(tmp_path):
         "mm", "backtest", "--symbol", "SIMUSDT", "--day", "20260105", "--latency-file", "a b.csv",
         "--quote-model", "fixed_spread", "--quote-params-json", '{"delta_ticks": 2}', "--fill-model", "trade_cross",
     ]  # fmt: skip
-    moved = Setup(Day(symbol="S", day="20260105", data_root=tmp_path), *list(vars(setup).values())[1:])
+    moved = replace(setup, day=Day(symbol="S", day="20260105", data_root=tmp_path))
     assert "--data-root" in moved.command((), places=True)
     assert "--data-root" not in moved.command((), places=False)
 

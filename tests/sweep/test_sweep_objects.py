@@ -12,12 +12,11 @@ from pathlib import Path
 import pytest
 from sweep_desk import write_own_model
 
-from mm.backtest.risk import Risk
 from mm.backtest.rules import Account, Execution
-from mm.commands.assemble import open_days
-from mm.commands.setup import Setup
 from mm.errors import BrokenFile, DataError, Mismatch, MissingExtra, UsageError
 from mm.play.knobs import Day, Market, Models
+from mm.play.market import Markets
+from mm.play.setup import Setup
 from mm.predict.artefact import ARRAYS, MODEL
 from mm.sweep import objects
 from mm.sweep.engines import in_process
@@ -112,8 +111,7 @@ def test_store_that_cannot_be_opened_raises_with_reason(source, tmp_path, monkey
 
 
 def test_tape_without_kept_file_cannot_be_shipped(sweep_data, tmp_path):
-    day = Day(symbol="SIMUSDT", day="20260105", data_root=sweep_data)
-    (tape,) = open_days(day, Market(), tmp_path)
+    tape = Markets.open(Day(symbol="SIMUSDT", day="20260105", data_root=sweep_data, out_root=tmp_path), Market()).first
     loose = replace(tape, meta=replace(tape.meta, file=""))
     with pytest.raises(UsageError, match="the tape of 20260105 is not stored; set --out-root to a folder with space"):
         Shipment("memory://x", [loose])
@@ -141,8 +139,8 @@ def play_far(tasks: list, monkeypatch, root: Path) -> list:
 def work_of(setups: list[Setup], store: str | None) -> Work:
     points = [Point(number, {}, setup) for number, setup in enumerate(setups, 1)]
     day, out = setups[0].day, setups[0].day.out_root
-    tapes = open_days(day, Market(), out / "tapes")
-    shared = check(None, points, tapes, shared_inputs(None, points, tapes, out / "tapes", store))
+    markets = Markets.open(day, Market())
+    shared = check(None, points, markets, shared_inputs(None, points, markets, out / "tapes", store))
     return Work(points, shared, Store.of(out, day.symbol, day.label()))
 
 
@@ -158,12 +156,10 @@ def test_points_are_played_without_their_original_disk(sweep_data, tmp_path, mon
     account, execution = Account(maker_fee_rate="0"), Execution(latency_file=Path("latencies.csv"))
     setups = [
         Setup(
-            place,
-            Market(),
-            execution,
-            account,
-            Models(quote_model="my_own:Own", quote_params_json=json.dumps(params)),
-            Risk(),
+            day=place,
+            execution=execution,
+            account=account,
+            models=Models(quote_model="my_own:Own", quote_params_json=json.dumps(params)),
         )
         for params in ({"delta": 1.0}, {"delta": 2.0}, {"ill": "raises"})
     ]
@@ -199,7 +195,8 @@ def test_tape_damaged_after_fetching_is_fetched_again(sweep_data, tmp_path, monk
     """The point that detects it fails, the file is removed, and the next start fetches a complete tape."""
     day = Day(symbol="SIMUSDT", day="20260105", data_root=sweep_data, out_root=tmp_path / "out")
     work = work_of(
-        [Setup(day, Market(), Execution(), Account(maker_fee_rate="0"), Models())], f"file://{tmp_path}/objects"
+        [Setup(day=day, execution=Execution(), account=Account(maker_fee_rate="0"), models=Models())],
+        f"file://{tmp_path}/objects",
     )
     (job,) = work.jobs.values()
     work._shared.shipment.put()
@@ -235,7 +232,7 @@ def test_predictor_is_fetched_into_one_folder_and_keeps_its_name(tmp_path, monke
     monkeypatch.setenv("OUT_ROOT", str(tmp_path / "out"))
     text = f"{tmp_path}/fits:bid"
     models = Models(quote_params_json=json.dumps({"signal": text}))
-    setup = Setup(Day(symbol="SIMUSDT", day="20260105"), Market(), Execution(), Account(), models)
+    setup = Setup(day=Day(symbol="SIMUSDT", day="20260105"), execution=Execution(), account=Account(), models=models)
     task = {"setup": setup.to_json(), "folder": "", "sources": {}, "kept": None}
     needs = {"url": store.url, "tapes": [], "modules": {}, "files": hashes}
     sent = {}

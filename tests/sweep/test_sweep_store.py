@@ -7,9 +7,9 @@ import pytest
 
 from mm.backtest.rules import Account, Execution
 from mm.base import own_modules
-from mm.commands.setup import Setup
 from mm.errors import UsageError
-from mm.play.knobs import Day, Market, Models
+from mm.play.knobs import Day, Models
+from mm.play.setup import Setup
 from mm.sweep.store import Store, code_of, trial_of
 
 
@@ -19,7 +19,8 @@ def setup(**knobs: object) -> Setup:
         {name: value for name, value in knobs.items() if name in group.__dataclass_fields__} for group in groups
     ]
     day = Day(symbol="SIMUSDT", day="20260105", **{k: v for k, v in knobs.items() if k in ("data_root", "out_root")})
-    return Setup(day, Market(), *(group(**values) for group, values in zip(groups, values_of_groups, strict=True)))
+    execution, account, models = (group(**values) for group, values in zip(groups, values_of_groups, strict=True))
+    return Setup(day=day, execution=execution, account=account, models=models)
 
 
 def trial(configured: Setup, **changes: object) -> str:

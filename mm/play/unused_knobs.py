@@ -1,21 +1,14 @@
-"""Knobs that a run does not use because of other knobs: refused as flags, logged as a note if exported."""
+"""Knobs that a run does not use because of other knobs."""
 
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import fields
-from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from mm.backtest.rules import Account, Execution
 from mm.base.knobs import axes_of, shown
-from mm.errors import UsageError
-
-if TYPE_CHECKING:
-    from mm.runs.manifest import SetKnob
 
 Values = Mapping[str, Any]
 Rule = tuple[tuple[str, ...], Callable[[Values], str | None]]  # knobs, and why they are not used; None if they are
-MISSPELT = 2  # letters by which a variable may differ from one of ours and be meant as it
-SHORTEST = 8  # letters of a name that is compared
 _LADDER = ("calib_dwell_ms",)
 _SIMULATED = ("calib_deltas", "calib_mid_move_threshold_ticks", "calib_distance")
 _BY_RULE = ("calib_mid_move_threshold_ticks", "calib_hit", "calib_queue_ahead", "calib_sweeps")
@@ -34,15 +27,16 @@ def unused_knobs(kind: str, values: Values) -> Iterator[tuple[str, str]]:
 
     This includes axes of a sweep of which no value would change a result.
     """
-    axes = _axes(values)
-    fixed = {name: value for name, value in values.items() if name not in axes}
+    varied = axes(values)
+    fixed = {name: value for name, value in values.items() if name not in varied}
     for names, why in _rules(kind, fixed):
         reason = why(fixed)
         if reason:
             yield from ((name, reason) for name in names if name in values)
 
 
-def _axes(values: Values) -> set[str]:
+def axes(values: Values) -> set[str]:
+    """Return the knobs that a grid varies, by field name."""
     return {name.lower() for name, _ in axes_of(values["grid"])} if "grid" in values else set()
 
 
@@ -84,77 +78,8 @@ def _rules(kind: str, values: Values) -> Iterator[Rule]:
         yield latencies, lambda values: "LATENCY_FILE gives the latencies" if values.get("latency_file") else None
 
 
-def misspelt(environment: Collection[str], known: Collection[str], every: Callable[[], Collection[str]]) -> list[str]:
-    """Return a note for each variable that has no effect and is nearly one of ours: two letters off, or with a suffix.
-
-    Short names and names of one word are often those of other programs, and are not compared.
-
-    Args:
-        environment: Names of the variables.
-        known: Those that the command takes.
-        every: Returns those that any command takes.
-    """
-    ours = [name for name in known if "_" in name and len(name) >= SHORTEST]
-    found = dict[str, str]()
-    for name in environment:
-        if name not in known:
-            near = [one for one in ours if name.startswith(f"{one}_")]
-            near += [one for one in ours if _may_be_near(name, one) and _edits(name, one) <= MISSPELT]
-            found |= {name: min(near, key=partial(_edits, name))} if near else {}
-    others = every() if found else ()
-    return [
-        f"{name} has no effect: it is no knob; did you mean {near}?"
-        for name, near in found.items()
-        if name not in others
-    ]
-
-
-def _may_be_near(one: str, other: str) -> bool:
-    """Return False if the letters of two words differ by more than `MISSPELT` edits, each of which changes one."""
-    letters, others = set(one), set(other)
-    apart = max(abs(len(one) - len(other)), len(letters - others), len(others - letters))
-    return apart <= MISSPELT
-
-
-def _edits(one: str, other: str) -> int:
-    """Return the number of letters to insert, remove or replace between two words."""
-    row = list(range(len(other) + 1))
-    for place, letter in enumerate(one, start=1):
-        before, row[0] = row[0], place
-        for column, wanted in enumerate(other, start=1):
-            before, row[column] = row[column], min(row[column] + 1, row[column - 1] + 1, before + (letter != wanted))
-    return row[-1]
-
-
 def _unless(values: Values, name: str, *used: object) -> str | None:
     if name not in values or values[name] in used:
         return None
     wanted = " or ".join(shown(value) for value in used)
     return f"{name.upper()} is {shown(values[name])}, and only {wanted} uses it"
-
-
-def refuse_unused(kind: str, settings: Mapping[str, "SetKnob"]) -> list[str]:
-    """Return a note for each exported variable that the run does not use; a flag or an axis of a grid is refused.
-
-    Variables are often exported for another command, but a flag is meant for this one. Values that equal the
-    default are ignored.
-
-    Args:
-        kind: Kind of the run (``calibration``).
-        settings: Every knob of the command, by field name.
-
-    Raises:
-        UsageError: If a flag or an axis was given that the run does not use.
-    """
-    notes = []
-    values = {name: one.value for name, one in settings.items()}
-    axes = _axes(values)
-    for name, why in unused_knobs(kind, values):
-        one = settings[name]
-        if name in axes:
-            raise UsageError(f"--grid (GRID) has the axis {name.upper()}, but {why}; leave it out")
-        if one.source == "flag" and not one.is_default:
-            raise UsageError(f"{one.flag} ({name.upper()}) is {shown(one.value)}, but {why}; leave it out")
-        if one.source == "environment" and not one.is_default:
-            notes.append(f"{name.upper()}={shown(one.value)} is not used: {why}")
-    return notes

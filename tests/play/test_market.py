@@ -2,9 +2,9 @@
 
 import pytest
 
-from mm.commands import assemble
 from mm.errors import MissingDay
 from mm.play.knobs import Day, Market
+from mm.play.market import Markets
 from strategies import DAY, START_US, Story, price, qty
 
 
@@ -13,7 +13,7 @@ def test_missing_day_raises_before_other_days_are_read(tmp_path):
     start = ("event", START_US, "run_start", 0, {"version": "1", "knobs": {}})
     book = ([[price(99), qty(5)]], [[price(101), qty(7)]])
     Story([[start, ("snapshot", START_US, "initial", 10, *book, 1)]]).write(tmp_path)
-    requested = Day(symbol="SIMUSDT", day=f"{DAY}:20260106", data_root=tmp_path)
+    requested = Day(symbol="SIMUSDT", day=f"{DAY}:20260106", data_root=tmp_path, out_root=tmp_path)
     with pytest.raises(MissingDay, match=rf"SIMUSDT/20260106; available days: {DAY};"):
-        assemble.open_days(requested, Market(), tmp_path / "tapes")
+        Markets.open(requested, Market())
     assert not (tmp_path / "tapes").exists()

@@ -18,7 +18,7 @@ from mm.base.knobs import knobs
 from mm.calibration.fit_result import PoissonFit
 from mm.dayfolder.layout import DayFolder
 from mm.errors import DataError, Mismatch, UsageError
-from mm.models.play import GROUPS
+from mm.play.python import GROUPS
 from mm.sim.flow.day import make_day
 from mm.sim.flow.scenario import SCENARIOS
 from mm.sim.flow.session import Session

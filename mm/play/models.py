@@ -1,17 +1,17 @@
-"""Builds the models named by the knobs, with their parameters and the fit or schedule they use."""
+"""The models that the knobs name, with their parameters and the fit or schedule that they take."""
 
 import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
-from functools import partial
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
 from pathlib import Path
 from statistics import median
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self, cast
 
 from mm.backtest.models import FILL_MODELS, QUOTE_MODELS, QUOTE_STEPS, UNITS, hybrid
 from mm.backtest.parameters import TOUCH, declaration_of, refuse_other_units
-from mm.backtest.quotes.agent_file import AGENT, read_agent
+from mm.backtest.quotes.agent_file import AGENT, SavedAgent, read_agent
 from mm.backtest.quotes.base import compiled
 from mm.backtest.quotes.distances import avellaneda_stoikov_of_curve
 from mm.backtest.quotes.steps import Gated
@@ -22,8 +22,8 @@ from mm.instrument import E8, short_text
 from mm.play.knobs import Models
 from mm.play.names import Registry, accepted_by, construct, require_signature, resolve
 from mm.play.nested_quotes import Tree, listed, named
-from mm.predict.artefact import ARRAYS, MODEL, Artefact, predictors_of
-from mm.runs.in_progress import Run
+from mm.play.notes import Note
+from mm.predict.artefact import Artefact, predictors_of
 
 if TYPE_CHECKING:
     from mm.calibration.fit_result import PoissonFit
@@ -45,163 +45,264 @@ DRAWN = ("poisson", "hawkes")  # fill models that draw from a fit; fits are neve
 FITTED = ("A", "k")  # parameters that a quote model takes from the fit unless they are given
 
 
-class ModelBuilder:
-    """Builds the models named by the knobs; their intensity is read from FILL_PARAMS_FILE.
-
-    Without a *run* it records no input files and logs no warnings; the caller has done so.
+@dataclass(frozen=True)
+class Made:
+    """A model that was made from knobs, and what the making showed.
 
     Attributes:
-        predictors: The fitted predictors that the models built so far read, by folder.
+        model: The model; it is not played.
+        predictors: The fitted predictors that it reads, by folder.
+        sources: The modules of a user's classes in it.
+        notes: What was assumed for it.
+        adverse_ticks: The adverse move after fills that it takes from the fit; None if it takes none.
+        on_curve: Whether it quotes from the measured curve, because A and k miss the measured rates.
     """
 
-    def __init__(self, run: Run | None, models: Models, tape: "Tape", seed: int) -> None:
-        self._run, self._models, self._tape, self._seed = run, models, tape, seed
-        self._fit: PoissonFit | None = None
-        self._schedule: Schedule | None = None
-        self._intensity: Intensity | None = None
-        self._k_assumed = self._on_curve = False
-        self._lacks: list[str] = []
-        self._own = False
-        self._adverse: float | None = None
-        self.predictors: dict[str, Artefact] = {}
-        import_trusted(models.trusted())
-        if models.fill_params_file is not None:
-            fitted = read_fitted(models.fill_params_file)
-            self._lacks = lacking(models.fill_params_file, fitted)
-            self.use(fitted)
-            if run is not None:
-                run.input_file(models.fill_params_file)
+    model: object
+    predictors: Mapping[str, Artefact]
+    sources: Sequence[str]
+    notes: Sequence[Note]
+    adverse_ticks: float | None
+    on_curve: bool
 
     @property
-    def _fitted(self) -> "Fitted | None":
-        return self._fit if self._schedule is None else self._schedule
+    def signals(self) -> tuple[str, ...]:
+        """The signals that it reads."""
+        return tuple(getattr(self.model, "signals", ()))
 
-    def note_fit(self, tapes: "Sequence[Tape]") -> None:
-        """Log which fit is used, and warn if it was measured on the replayed *tapes* or on later data."""
-        fitted, path = self._fitted, self._models.fill_params_file
-        if self._run is None or fitted is None or path is None:
-            return
-        self._run.log.info("fit_taken", path=str(path), day=fitted.day)
-        if fitted_after(fitted, tapes[0].start_us):
-            way_out = "read the PnL as in-sample, give a fit of earlier days, or run mm walkforward"
-            self._run.log.warning("fit_in_sample", day=fitted.day, way_out=way_out)
 
-    @property
-    def intensity(self) -> "Intensity | None":
-        """The intensity of the fit or the schedule; None without one.
+@dataclass(frozen=True)
+class PlayModels:
+    """The models that the knobs name, with the fit that they take; `quotes` and `fills` make new ones at each call.
 
-        If it was measured under the run's fill model, this is the curve measured at each distance.
+    Attributes:
+        named: The knobs.
+        tape: The first day, whose market fits and predictors must be of.
+        seed: Seed of the draws.
+        fitted: The fit or the schedule; None without one.
+        lacks: The keys that this version writes into a fit and the file of the fit lacks.
+        rates: The intensity of the fit or the schedule, which models take; None without one.
+    """
+
+    named: Models
+    tape: "Tape"
+    seed: int
+    fitted: "Fitted | None" = None
+    lacks: Sequence[str] = ()
+    rates: "Intensity | None" = None
+
+    @classmethod
+    def of(cls, named: Models, tape: "Tape", seed: int, fit: "Fitted | None" = None) -> Self:
+        """Return the models of *named* knobs, with *fit* in place of FILL_PARAMS_FILE.
+
+        Raises:
+            DataError: If FILL_PARAMS_FILE is missing or broken.
+            Mismatch: If the fit is of another symbol or tick size, or has an unknown reference.
+            FitError: If it is not usable.
         """
-        fitted, name = self._fitted, self._models.fill_model
-        if fitted is not None and fitted.calib_fills == name not in DRAWN:
-            from mm.calibration.intensities import measured_intensity
+        import_trusted(named.trusted())
+        path = named.fill_params_file
+        if fit is not None or path is None:
+            found = cls(named, tape, seed)
+            return found if fit is None else found.with_fit(fit)
+        fit = read_fitted(path)
+        return cls(named, tape, seed, lacks=lacking(path, fit)).with_fit(fit)
 
-            return measured_intensity(fitted) or self._intensity
-        return self._intensity
-
-    def use(self, fitted: "Fitted") -> None:
-        """Use a fit or a schedule for the fill model and for the k of the quotes.
+    def with_fit(self, fitted: "Fitted") -> Self:
+        """Return the models with a fit or a schedule for the fill model and for the k of the quotes.
 
         Raises:
             Mismatch: If it is of another symbol or tick size, or has an unknown reference.
             FitError: If it is not usable.
         """
-        source = str(self._models.fill_params_file or "the schedule")
-        from mm.calibration.intensities import (
-            intensity_of,
-        )  # with all of a calibration, which a run without a fit lacks
+        # with all of a calibration, which a run without a fit lacks
+        from mm.calibration.intensities import intensity_of
+
+        source = str(self.named.fill_params_file or "the schedule")
+        _check_match(fitted, self.tape, source)
+        rates = intensity_of(fitted, per_side=self.named.fill_per_side, source=source)
+        return replace(self, fitted=fitted, rates=rates)
+
+    @property
+    def fit(self) -> "PoissonFit | None":
+        """The fit; None without one, or with a schedule."""
+        return None if self.schedule is not None else cast("PoissonFit | None", self.fitted)
+
+    @property
+    def schedule(self) -> "Schedule | None":
+        """The schedule; None without one, or with a fit."""
+        if self.fitted is None:
+            return None
         from mm.calibration.schedule import Schedule
 
-        _check_match(fitted, self._tape, source)
-        self._fit, self._schedule = (None, fitted) if isinstance(fitted, Schedule) else (fitted, None)
-        self._intensity = intensity_of(fitted, per_side=self._models.fill_per_side, source=source)
+        return self.fitted if isinstance(self.fitted, Schedule) else None
 
-    def read_by(self, model: object) -> object:
-        """Return *model* after recording the predictors that it reads.
+    @property
+    def intensity(self) -> "Intensity | None":
+        """The intensity that predicts fills; None without a fit or a schedule.
 
-        Raises:
-            Mismatch: If one was fitted on another symbol or tick.
+        If the fit was measured under the run's fill model, this is the curve measured at each distance.
         """
-        for path, artefact in predictors_of(model).items():
-            artefact.check(self._tape.symbol, self._tape.instrument.tick_e8)
-            self.predictors[path] = artefact
-        return model
+        if self.fitted is not None and self.fitted.calib_fills == self.named.fill_model not in DRAWN:
+            from mm.calibration.intensities import measured_intensity
 
+            return measured_intensity(self.fitted) or self.rates
+        return self.rates
+
+    @property
+    def begins_us(self) -> int:
+        """The instant from which quotes have a fit, µs: of the first fitted segment of a schedule; else 0."""
+        segments = self.schedule.segments if self.schedule is not None else ()
+        return next((one.start_us for one in segments if one.A is not None), 0)
+
+    def quotes(self) -> object:
+        """Return a new quote model; with a schedule, one that quotes only in usable segments."""
+        return _Maker(self).quotes()
+
+    def fills(self) -> object:
+        """Return a new fill model; without own parameters it takes those of a fit that was measured under it."""
+        return _Maker(self).fills()
+
+    @cached_property
+    def quoting(self) -> Made:
+        """The quote model as it is made."""
+        maker = _Maker(self)
+        return maker.made(maker.quotes())
+
+    @cached_property
+    def filling(self) -> Made:
+        """The fill model as it is made."""
+        maker = _Maker(self)
+        return maker.made(maker.fills())
+
+    @property
     def registered_only(self) -> bool:
-        """Return whether all models are registered ones; a user's model may be slow or keep state."""
-        self.quotes()
-        self.fills()
-        return not self._own
+        """Whether all models are registered ones; a user's model may be slow or keep state."""
+        return not (self.quoting.sources or self.filling.sources)
 
-    def based(self, result: "Result") -> "Result":
-        """Return *result* with descriptions of its predictors and of its fit or schedule."""
-        result = self.with_predictors(result)
-        if self._fitted is None:
-            return result
-        name = "poisson_schedule.json" if self._schedule else "poisson_fit.json"
-        terms = fit_terms(self._fitted, name, self._lacks)
-        terms["in_sample"] = fitted_after(self._fitted, result.journal.counters["first_us"])
-        terms["adverse_ticks"] = self._adverse
-        if self._on_curve:
-            terms["quotes_from"] = "curve"
-        terms["measured_under"] = measured_under(self._fitted, result.terms)
-        return replace(result, terms=replace(result.terms, fit=terms))
+    def fit_notes(self, tapes: "Sequence[Tape]") -> Iterator[Note]:
+        """Yield which fit is used, and whether it was measured on the replayed *tapes* or on later data."""
+        fitted, path = self.fitted, self.named.fill_params_file
+        if fitted is None or path is None:
+            return
+        yield Note.info("fit_taken", path=str(path), day=fitted.day)
+        if fitted_after(fitted, tapes[0].start_us):
+            way_out = "read the PnL as in-sample, give a fit of earlier days, or run mm walkforward"
+            yield Note.warning("fit_in_sample", day=fitted.day, way_out=way_out)
 
-    def with_predictors(self, result: "Result") -> "Result":
-        """Return *result* with the descriptions of the predictors and agents of its models."""
-        begin_us = result.journal.counters["first_us"]
-        terms = tuple(one.terms(begin_us) for one in self.predictors.values())
-        trained = {day for path in agent_files(self._models) for day in read_agent(path).about.get("days", ())}
-        overlap = tuple(sorted(trained & set(result.terms.days)))
-        return replace(result, terms=replace(result.terms, predictors=terms, agent_days=overlap))
+    def agents(self) -> list[tuple[Path, SavedAgent]]:
+        """Return the trained agents of the quote model, and their files."""
+        return [(path, read_agent(path)) for path in agent_files(self.named)]
 
-    def redrawn(self) -> Iterator[tuple[object, object]]:
-        """Yield FIT_DRAWS pairs of quote and fill model, with A and k drawn from the fit's distribution.
+    def redrawn(self) -> Iterator[Self]:
+        """Yield FIT_DRAWS models, with A and k drawn from the fit's distribution.
 
         Raises:
             UsageError: If there is no fit to draw from.
         """
-        fitted, draws_wanted = self._fit, self._models.fit_draws
-        if fitted is None or self._models.fill_per_side:
+        fitted, draws_wanted = self.fit, self.named.fit_draws
+        if fitted is None or self.named.fill_per_side:
             raise UsageError(
                 f"--fit-draws (FIT_DRAWS) is {draws_wanted}, but there is no single fit to draw from; give "
                 f"FILL_PARAMS_FILE=<a poisson_fit.json> and leave FILL_PER_SIDE at 0"
             )
         from mm.calibration.intervals import draws
 
-        for fit in draws(fitted, draws_wanted, self._seed):
-            self.use(fit)
-            yield self.quotes(), self.fills()
+        for fit in draws(fitted, draws_wanted, self.seed):
+            yield self.with_fit(fit)
+
+    def check(self, model: object) -> dict[str, Artefact]:
+        """Return the fitted predictors that *model* reads, by folder.
+
+        Raises:
+            Mismatch: If one was fitted on another symbol or tick.
+        """
+        found = dict(predictors_of(model))
+        for artefact in found.values():
+            artefact.check(self.tape.symbol, self.tape.instrument.tick_e8)
+        return found
+
+    def describe(self, result: "Result", quoting: Made | None, predictors: Mapping[str, Artefact]) -> "Result":
+        """Return *result* with descriptions of its fit or schedule, its *predictors* and its agents.
+
+        *quoting* is the quote model made from the knobs; None if it was given as an object.
+        """
+        result = self.with_predictors(result, predictors)
+        if self.fitted is None:
+            return result
+        name = "poisson_schedule.json" if self.schedule is not None else "poisson_fit.json"
+        terms = fit_terms(self.fitted, name, self.lacks)
+        terms["in_sample"] = fitted_after(self.fitted, result.journal.counters["first_us"])
+        terms["adverse_ticks"] = quoting and quoting.adverse_ticks
+        if quoting is not None and quoting.on_curve:
+            terms["quotes_from"] = "curve"
+        terms["measured_under"] = measured_under(self.fitted, result.terms)
+        return replace(result, terms=replace(result.terms, fit=terms))
+
+    def with_predictors(self, result: "Result", predictors: Mapping[str, Artefact]) -> "Result":
+        """Return *result* with the descriptions of *predictors*, and of the agents of its models."""
+        begin_us = result.journal.counters["first_us"]
+        terms = tuple(one.terms(begin_us) for one in predictors.values())
+        trained = {day for _, agent in self.agents() for day in agent.about.get("days", ())}
+        overlap = tuple(sorted(trained & set(result.terms.days)))
+        return replace(result, terms=replace(result.terms, predictors=terms, agent_days=overlap))
+
+
+class _Maker:
+    """Makes one model, and keeps what that showed."""
+
+    def __init__(self, models: PlayModels) -> None:
+        self._named, self._tape, self._seed = models.named, models.tape, models.seed
+        self._models, self._fit, self._schedule, self._rates = models, models.fit, models.schedule, models.rates
+        self._predictors: dict[str, Artefact] = {}
+        self._sources: list[str] = []
+        self._notes: list[Note] = []
+        self._adverse: float | None = None
+        self._on_curve = False
+
+    def made(self, model: object) -> Made:
+        """Return the *model* with all that its making showed."""
+        kept = self._predictors, self._sources, self._notes
+        return Made(model, *kept, adverse_ticks=self._adverse, on_curve=self._on_curve)
+
+    def _note(self, note: Note) -> None:
+        """Keep a note, once."""
+        if note not in self._notes:
+            self._notes.append(note)
+
+    def _read_by(self, model: object) -> object:
+        self._predictors |= self._models.check(model)
+        return model
 
     def fills(self) -> object:
-        """Return the fill model; without own parameters it takes those of a fit that was measured under it."""
-        name, params, fit = self._models.fill_model, self._models.fill_params(), self._fit
+        """Return the fill model."""
+        name, params, fit = self._named.fill_model, self._named.fill_params(), self._fit
         if not params and fit is not None and fit.calib_fills == name not in DRAWN:
             params = fit.calib_fill_params or {}
-            refuse_code_of(self._models.fill_params_file or "the fit", _names_in(params))
+            refuse_code_of(self._named.fill_params_file or "the fit", _names_in(params))
         return self._fills(name, params)
 
     def _fills(self, name: str, params: Mapping[str, Any]) -> object:
         build = self._resolve(FILL_MODELS, name, "fill model")
-        if self._models.fill_per_side and self._intensity is None:
+        if self._named.fill_per_side and self._rates is None:
             raise UsageError(
                 "--fill-per-side (FILL_PER_SIDE) is 1, but there is no fit with A and k per side; give "
                 "FILL_PARAMS_FILE=<a poisson_fit.json>, or set it to 0"
             )
         if build is hybrid and "models" in params:
             params = {**params, "models": [self._fills(*named(one, PAIRS)) for one in listed(params["models"], PAIRS)]}
-        if not params and self._intensity is not None:
+        if not params and self._rates is not None:
             model = self._construct(build, {}, "FILL_PARAMS_FILE")
         else:
             model = self._construct(build, params, "FILL_PARAMS_JSON", offer_intensity=False)
-        return self.read_by(_checked(model, {"on_rest": 2, "on_trade": 2, "on_book": 3, "on_level": 3}))
+        return self._read_by(_checked(model, {"on_rest": 2, "on_trade": 2, "on_book": 3, "on_level": 3}))
 
     def quotes(self) -> object:
-        """Return the quote model; with a schedule, one that quotes only in usable segments."""
-        model = self.read_by(self._quotes(Tree.of(self._models.quote_model, self._models.quote_params())))
-        if self._schedule is None or self._intensity is None:
+        """Return the quote model; gated by a schedule."""
+        model = self._read_by(self._quotes(Tree.of(self._named.quote_model, self._named.quote_params())))
+        if self._schedule is None or self._rates is None:
             return model
-        return Gated(model, self._intensity)
+        return Gated(model, self._rates)
 
     def _quotes(self, tree: Tree) -> object:
         build = self._resolve(QUOTE_MODELS, tree.name, "quote model")
@@ -217,24 +318,18 @@ class ModelBuilder:
             params |= self._adverse_ticks()
         if tree.name == "avellaneda_stoikov" and "k" in needed and params.get("mode", "rolling") == "rolling":
             build = self._default_strategy(build)
-        if "k" in needed and self._intensity is None:
+        if "k" in needed and self._rates is None:
             params["k"] = TOUCH if tree.name == "avellaneda_stoikov" else DEFAULT_K
-            if self._run is not None and not self._k_assumed:
-                self._k_assumed = True
-                self._run.log.warning(
-                    "k_assumed",
-                    k_per_tick=params["k"],
-                    way_out="give --fit (FILL_PARAMS_FILE), or k in QUOTE_PARAMS_JSON",
-                )
+            way_out = "give --fit (FILL_PARAMS_FILE), or k in QUOTE_PARAMS_JSON"
+            self._note(Note.warning("k_assumed", k_per_tick=params["k"], way_out=way_out))
         return _checked(self._construct(build, params, "QUOTE_PARAMS_JSON"), {"quote": 1, "on_event": 2})
 
     def _default_strategy(self, build: Callable[..., Any]) -> Callable[..., Any]:
         """Return the default strategy; that of the curve if the fit's A and k miss its measured rates (`misfit`)."""
         fit = self._fit
-        if fit is None or fit.status != "misfit" or not fit.line or self._models.fill_per_side:
+        if fit is None or fit.status != "misfit" or not fit.line or self._named.fill_per_side:
             return build
-        if self._run is not None and not self._on_curve:
-            self._run.log.warning("quotes_from_curve", status=fit.status, reason=fit.reason)
+        self._note(Note.warning("quotes_from_curve", status=fit.status, reason=fit.reason))
         self._on_curve = True
         return avellaneda_stoikov_of_curve
 
@@ -247,18 +342,16 @@ class ModelBuilder:
             moves = [one.adverse_ticks for one in self._schedule.segments if one.adverse_ticks is not None]
             self._adverse = median(moves) if moves else None
             return {}
-        if self._fit is None or self._intensity is None:
+        if self._fit is None or self._rates is None:
             return {}
         from mm.calibration.moves import move_of_best_distance, offset_ticks
 
-        rate = partial(self._intensity.at, 0, 1)
+        rate = partial(self._rates.at, 0, 1)
         fitted, offset = self._fit, offset_ticks(self._fit.reference, self._fit.half_spread_ticks)
         if (move := move_of_best_distance(fitted.adverse_moves, lambda delta: [*map(rate, delta)], offset)) is None:
             return {}
-        if self._run is not None and self._adverse is None:
-            self._run.log.info(
-                "adverse_ticks_measured", ticks=round(move, 6), way_out="adverse_ticks in QUOTE_PARAMS_JSON"
-            )
+        way_out = "adverse_ticks in QUOTE_PARAMS_JSON"
+        self._note(Note.info("adverse_ticks_measured", ticks=round(move, 6), way_out=way_out))
         self._adverse = move
         return {"adverse_ticks": move}
 
@@ -271,18 +364,16 @@ class ModelBuilder:
         """Return the class of a name; the run keeps the sources of a user's."""
         build = resolve(registry, name, kind)
         if ":" in name:
-            self._own = True
-            if self._run is not None:
-                declared = getattr(build, "signals", ())
-                signals = declared if isinstance(declared, tuple | list) else ()
-                named = [name, *(one for one in signals if isinstance(one, str) and NAME.fullmatch(one))]
-                self._run.keep_source(one.partition(":")[0] for one in named)
+            declared = getattr(build, "signals", ())
+            signals = declared if isinstance(declared, tuple | list) else ()
+            named = [name, *(one for one in signals if isinstance(one, str) and NAME.fullmatch(one))]
+            self._sources += [one.partition(":")[0] for one in named]
         return build
 
     def _construct(
         self, build: Callable[..., Any], params: Mapping[str, Any], source: str, *, offer_intensity: bool = True
     ) -> object:
-        offers = {"seed": self._seed, "intensity": self._intensity if offer_intensity else None}
+        offers = {"seed": self._seed, "intensity": self._rates if offer_intensity else None}
         declaration = declaration_of(build)
         if declaration:
             taken = {one.name for one in settings(declaration) if one.by_run}
@@ -296,22 +387,6 @@ def agent_files(models: Models) -> list[Path]:
     leaves = Tree.of(models.quote_model, models.quote_params()).leaves()
     named = [leaf.params.get("model_path") for leaf in leaves if leaf.name == AGENT]
     return [Path(path) for path in named if isinstance(path, str)]
-
-
-def note_predictors(run: Run, predictors: Mapping[str, Artefact], begin_us: int) -> None:
-    """Record the predictors' files as inputs, and warn of predictors unsuited to a run from *begin_us* on.
-
-    ``predictor_in_sample``: fitted on the replayed or later data. ``predictor_not_usable``: not better than baselines.
-    """
-    for path, artefact in predictors.items():
-        for name in (MODEL, ARRAYS):
-            run.input_file(Path(path) / name)
-        if artefact.is_in_sample(begin_us):
-            way_out = "read the PnL as in-sample, or fit it on earlier days"
-            run.log.warning("predictor_in_sample", path=path, days=",".join(artefact.about["days"]), way_out=way_out)
-        if not artefact.about["usable"]:
-            best = artefact.about["score"]["best_baseline"]
-            run.log.warning("predictor_not_usable", path=path, does_not_beat=best)
 
 
 def check_names(models: Models) -> None:

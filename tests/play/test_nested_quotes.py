@@ -1,7 +1,6 @@
 """Nested quote models: their form in QUOTE_PARAMS_JSON, invalid trees, and the shared volatility."""
 
 import json
-from types import SimpleNamespace
 
 import pytest
 
@@ -9,11 +8,11 @@ from engine_tapes import TEST
 from mm.backtest.models import QUOTE_MODELS, QUOTE_STEPS, declared, trade_cross
 from mm.backtest.replay import backtest
 from mm.backtest.rules import Account, Execution
-from mm.commands import assemble
 from mm.errors import MMError, UnknownModel, UsageError
-from mm.models.builder import ModelBuilder
 from mm.play.knobs import Models
+from mm.play.models import PlayModels
 from mm.play.nested_quotes import DEEPEST, Tree, volatility
+from mm.play.terms import rules_of
 from mm.tape.tape import Tape
 
 EVENTS = [
@@ -47,20 +46,6 @@ class Wordy:
 """
 
 
-class StubRun:
-    """A run that records only its input files and warnings."""
-
-    def __init__(self):
-        self.files, self.warnings = [], []
-        self.log = SimpleNamespace(warning=lambda event, **_: self.warnings.append(event))
-
-    def input_file(self, path):
-        self.files.append(path.name)
-
-    def keep_source(self, modules):
-        self.files += [f"{name}.py" for name in modules]
-
-
 @pytest.fixture
 def models_dir(tmp_path, monkeypatch):
     """Return the current folder with a module of custom models."""
@@ -73,17 +58,20 @@ def knobs(name, params):
     return Models(quote_model=name, quote_params_json=json.dumps(params))
 
 
-def make_quotes(name, params, run=None):
-    tape = Tape.of(TEST, EVENTS)
-    return ModelBuilder(run or StubRun(), knobs(name, params), tape, 0).quotes()
+def made(name, params):
+    return PlayModels.of(knobs(name, params), Tape.of(TEST, EVENTS), 0).quoting
+
+
+def make_quotes(name, params):
+    return made(name, params).model
 
 
 def first_prices(name, params):
     """Return the prices of the first orders that a run sends, bid and ask."""
     tape = Tape.of(TEST, EVENTS)
     models = knobs(name, params)
-    quotes = ModelBuilder(StubRun(), models, tape, 0).quotes()
-    rules = assemble.rules(tape, Execution(), Account(initial_inventory="1"), models)
+    quotes = PlayModels.of(models, tape, 0).quotes()
+    rules = rules_of(tape, Execution(), Account(initial_inventory="1"), models)
     result = backtest(tape, quotes, trade_cross(), rules)
     placed = result.orders.filter(result.orders["action"] == "PLACE")
     return placed["price"].head(2).to_list()
@@ -103,12 +91,12 @@ def test_steps_wrap_the_model_in_given_order():
 
 def test_custom_models_work_in_steps_and_mixtures(models_dir):
     """Custom models and steps are named by package.module:Class, and their module is an input of the run."""
-    run = StubRun()
     mixture = {"models": [["my_tree_models:Mine", {"away": 2}, 1], [*FIXED, 3]]}
     lifted = ["my_tree_models:Lifted", {"ticks": 1}]
     params = {"model": ["mixed", mixture], "steps": [lifted, ["post_only", {}]]}
-    assert make_quotes("steps", params, run).name == "Lifted+post_only"
-    assert run.files == ["my_tree_models.py"] * 2
+    found = made("steps", params)
+    assert found.model.name == "Lifted+post_only"
+    assert found.sources == ["my_tree_models"] * 2
     # (88 + 3·97)/4 = 94.75 and (112 + 3·103)/4 = 105.25, each a tick higher
     assert first_prices("steps", params) == [0.95, 1.07]
 
@@ -146,9 +134,8 @@ def test_every_registered_model_and_step_can_be_built():
 
 
 def test_nested_model_without_k_logs_assumed_default():
-    run = StubRun()
-    make_quotes("steps", {"model": ["avellaneda_stoikov", {}], "steps": []}, run)
-    assert run.warnings == ["k_assumed"]
+    found = made("steps", {"model": ["avellaneda_stoikov", {}], "steps": []})
+    assert [note.name for note in found.notes] == ["k_assumed"]
 
 
 def nested_params(levels):
@@ -213,7 +200,7 @@ AS = ["avellaneda_stoikov", {"k": 1}]
 
 def test_rules_use_volatility_settings_of_the_model():
     """Settings come from QUOTE_PARAMS_JSON, else from the model's default, else from the engine's."""
-    rules = assemble.rules(
+    rules = rules_of(
         Tape.of(TEST, EVENTS),
         Execution(),
         Account(),
@@ -223,7 +210,7 @@ def test_rules_use_volatility_settings_of_the_model():
     assert sigma(*ADAPTIVE)["sigma_method"] == "ewma"
     assert sigma(*AS)["sigma_method"] == "rolling"
     assert sigma(*FIXED) == {}
-    bare = assemble.rules(Tape.of(TEST, EVENTS), Execution(), Account())
+    bare = rules_of(Tape.of(TEST, EVENTS), Execution(), Account())
     assert bare.sigma_method == "rolling"
 
 

@@ -1,4 +1,4 @@
-"""ModelBuilder builds models from knobs: which fit is used, which parameters come from it, and what is rejected."""
+"""PlayModels makes models from knobs: which fit is used, which parameters come from it, and what is rejected."""
 
 import json
 from dataclasses import replace
@@ -11,11 +11,12 @@ from mm.backtest.fills.base import TradeCross
 from mm.backtest.quotes.simple import FixedSpread
 from mm.calibration.fit_result import FittedWindow, PoissonFit
 from mm.calibration.schedule import Schedule, Segment
-from mm.commands.assemble import unfitted
 from mm.errors import BrokenFile, DataError, Mismatch, UnknownModel, UsageError
-from mm.models.builder import (
+from mm.play.calibration import unfitted
+from mm.play.knobs import Models
+from mm.play.models import (
     DEFAULT_K,
-    ModelBuilder,
+    PlayModels,
     check_names,
     fit_terms,
     fitted_from,
@@ -24,7 +25,6 @@ from mm.models.builder import (
     read_fitted,
     takes_clustering,
 )
-from mm.play.knobs import Models
 from mm.tape.tape import Tape
 
 S = 1_000_000
@@ -45,20 +45,8 @@ SCHEDULE = Schedule(
 )  # fmt: skip
 
 
-class RecordingRun:
-    """A run that records its log events and the names of its input files."""
-
-    def __init__(self):
-        self.events, self.files = [], []
-        note = lambda event, **more: self.events.append((event, more))  # noqa: E731
-        self.log = SimpleNamespace(info=note, warning=note)
-
-    def input_file(self, path):
-        self.files.append(path.name)
-
-
-def maker(run=None, **knobs):
-    return ModelBuilder(run, Models(**knobs), TAPE, 3)
+def maker(**knobs):
+    return PlayModels.of(Models(**knobs), TAPE, 3)
 
 
 def write_fit(tmp_path, fitted=FIT, **changes):
@@ -67,32 +55,32 @@ def write_fit(tmp_path, fitted=FIT, **changes):
     return path
 
 
-def test_fit_file_is_read_once_and_registered_as_input(tmp_path):
-    run = RecordingRun()
-    made = maker(run, fill_params_file=write_fit(tmp_path), fill_model="poisson")
-    assert run.files == ["fit.json"]
+def test_fit_file_is_read_once(tmp_path):
+    made = maker(fill_params_file=write_fit(tmp_path), fill_model="poisson")
+    (tmp_path / "fit.json").unlink()
     assert made.intensity.at(S, 1, 2.0) == pytest.approx(2.0 * 2.718281828 ** (-0.5 * 2))
     assert made.fills().intensity is made.intensity
 
 
 def test_quotes_without_k_log_the_assumed_default_once(tmp_path):
-    """One event per run for any number of models, and none if k is given."""
-    run = RecordingRun()
-    bare = maker(run, quote_model="glft", quote_params_json='{"gamma": 0.1, "A": 1}')
-    assert bare.quotes().k == DEFAULT_K
-    bare.quotes()
-    assert [(event, more["k_per_tick"]) for event, more in run.events] == [("k_assumed", DEFAULT_K)]
-    run = RecordingRun()
-    given = maker(run, quote_model="glft", quote_params_json='{"gamma": 0.1, "A": 1, "k": 0.7}')
-    assert (given.quotes().k, run.events) == (0.7, [])
+    """One note for any number of models, and none if k is given."""
+    glft = ["glft", {"gamma": 0.1, "A": 1}]
+    mixture = json.dumps({"models": [[*glft, 1], [*glft, 2]]})
+    for bare in (
+        maker(quote_model="glft", quote_params_json=json.dumps(glft[1])),
+        maker(quote_model="mixed", quote_params_json=mixture),
+    ):
+        notes = [(note.name, note.fields["k_per_tick"], note.is_warning) for note in bare.quoting.notes]
+        assert notes == [("k_assumed", DEFAULT_K, True)]
+    given = maker(quote_model="glft", quote_params_json='{"gamma": 0.1, "A": 1, "k": 0.7}')
+    assert (given.quotes().k, given.quoting.notes) == (0.7, [])
 
 
 def test_schedule_wraps_quote_model_in_gate():
     """With a schedule, the model is inside a gate; without one, it is returned unchanged."""
     made = maker(quote_model="fixed_spread", quote_params_json=AWAY)
     assert type(made.quotes()) is FixedSpread
-    made.use(SCHEDULE)
-    gated = made.quotes()
+    gated = made.with_fit(SCHEDULE).quotes()
     assert type(gated).__name__ == "Gated"
     assert type(gated.inner) is FixedSpread
 
@@ -107,22 +95,21 @@ def test_schedule_wraps_quote_model_in_gate():
 )
 def test_fit_of_another_market_is_rejected(change, message):
     with pytest.raises(Mismatch, match=message):
-        maker().use(replace(FIT, **change))
+        maker().with_fit(replace(FIT, **change))
 
 
 def test_quotes_reject_best_price_fit_without_mean_spread():
     """Quotes use distances from the mid; models with given parameters need no fit."""
     made = maker(quote_model="glft", quote_params_json='{"gamma": 0.1}')
-    made.use(replace(FIT, reference="best"))
+    without = made.with_fit(replace(FIT, reference="best"))
     with pytest.raises(
         Mismatch, match="the distances of its fit are measured from 'best', and the fit has no half_spread_ticks"
     ):
-        made.quotes()
-    made.use(replace(FIT, reference="best", half_spread_ticks=0.5))
+        without.quotes()
+    made = made.with_fit(replace(FIT, reference="best", half_spread_ticks=0.5))
     assert made.quotes().sources()["A"] == "fit"
     own = maker(quote_model="glft", quote_params_json='{"gamma": 0.1, "A": 1, "k": 1}')
-    own.use(replace(FIT, reference="best"))
-    assert own.quotes().k == 1
+    assert own.with_fit(replace(FIT, reference="best")).quotes().k == 1
 
 
 @pytest.mark.parametrize(
@@ -147,17 +134,15 @@ def test_fitted_from_returns_schedule_for_content_with_segments():
     assert fitted_from(json.loads(json.dumps(FIT.to_json())), "x").A == 2.0
 
 
-def test_note_fit_warns_when_fit_window_overlaps_tape(tmp_path):
+def test_fit_notes_warn_when_fit_window_overlaps_tape(tmp_path):
     """A fit whose window overlaps the tape uses future data; one that ended before does not."""
     for end_us, expected in ((5 * S, ["fit_taken", "fit_in_sample"]), (S, ["fit_taken"])):
-        run = RecordingRun()
         path = write_fit(tmp_path, replace(FIT, window=FittedWindow(start_us=0, end_us=end_us)))
-        maker(run, fill_params_file=path).note_fit([TAPE])
-        assert [event for event, _ in run.events] == expected
+        assert [note.name for note in maker(fill_params_file=path).fit_notes([TAPE])] == expected
 
 
 def test_redrawn_requires_a_single_fit(tmp_path):
-    """Without a fit there is nothing to draw from; with one, `redrawn` yields FIT_DRAWS pairs of models."""
+    """Without a fit there is nothing to draw from; with one, `redrawn` yields FIT_DRAWS of them."""
     with pytest.raises(UsageError, match="there is no single fit to draw from"):
         next(maker(fit_draws=2).redrawn())
     made = maker(
@@ -167,7 +152,7 @@ def test_redrawn_requires_a_single_fit(tmp_path):
         quote_params_json=AWAY,
         fit_draws=3,
     )
-    drawn = [fills.intensity.at(S, 1, 0.0) for _, fills in made.redrawn()]
+    drawn = [fills.intensity.at(S, 1, 0.0) for fills in (one.fills() for one in made.redrawn())]
     assert len(set(drawn)) == 3
     assert 2.0 not in drawn
 
@@ -180,14 +165,11 @@ def test_fill_per_side_requires_a_fit():
 def test_fill_params_come_from_fit_of_same_fill_model():
     """Given parameters take precedence, and another fill model ignores the fit's parameters."""
     fit = replace(FIT, calib_fills="queue_prob_power", calib_fill_params={"exponent": 3.0})
-    made = maker(fill_model="queue_prob_power")
-    made.use(fit)
+    made = maker(fill_model="queue_prob_power").with_fit(fit)
     assert made.fills().exponent == 3.0
     own = maker(fill_model="queue_prob_power", fill_params_json='{"exponent": 2.0}')
-    own.use(fit)
-    assert own.fills().exponent == 2.0
-    other = maker(fill_model="trade_cross")
-    other.use(fit)
+    assert own.with_fit(fit).fills().exponent == 2.0
+    other = maker(fill_model="trade_cross").with_fit(fit)
     assert type(other.fills()) is TradeCross
 
 

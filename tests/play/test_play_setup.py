@@ -7,13 +7,13 @@ import pytest
 
 from mm.backtest.risk import Risk
 from mm.backtest.rules import Account, Execution
-from mm.commands.setup import Setup, users_models
-from mm.play.knobs import Day, Market, Models
+from mm.play.knobs import Day, Models
+from mm.play.setup import Setup, users_models
 
 
 def setup(day=None, **models):
     day = day or Day(symbol="SIMUSDT", day="20260105")
-    return Setup(day, Market(), Execution(order_latency_ms=7.5), Account(seed=3), Models(**models))
+    return Setup(day=day, execution=Execution(order_latency_ms=7.5), account=Account(seed=3), models=Models(**models))
 
 
 def test_user_models_are_found_at_any_depth():
@@ -74,11 +74,10 @@ def test_files_count_by_content_and_knobs_by_value(tmp_path):
     """Everything that a result depends on is either a value of ``work`` or a file."""
     table = tmp_path / "latency.csv"
     configured = Setup(
-        Day(symbol="SIMUSDT", day="20260105"),
-        Market(),
-        Execution(latency_file=table),
-        Account(),
-        Models(fill_params_file=tmp_path / "fit.json"),
+        day=Day(symbol="SIMUSDT", day="20260105"),
+        execution=Execution(latency_file=table),
+        account=Account(),
+        models=Models(fill_params_file=tmp_path / "fit.json"),
     )
     assert configured.files == [table, tmp_path / "fit.json"]
     work = configured.work()

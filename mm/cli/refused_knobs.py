@@ -1,0 +1,84 @@
+"""Knobs without effect in a run: refused as flags, logged as a note if exported; and misspelt variables."""
+
+from collections.abc import Callable, Collection, Mapping
+from functools import partial
+from typing import TYPE_CHECKING
+
+from mm.base.knobs import shown
+from mm.errors import UsageError
+from mm.play.unused_knobs import axes, unused_knobs
+
+if TYPE_CHECKING:
+    from mm.runs.manifest import SetKnob
+
+MISSPELT = 2  # letters by which a variable may differ from one of ours and be meant as it
+SHORTEST = 8  # letters of a name that is compared
+
+
+def misspelt(environment: Collection[str], known: Collection[str], every: Callable[[], Collection[str]]) -> list[str]:
+    """Return a note for each variable that has no effect and is nearly one of ours: two letters off, or with a suffix.
+
+    Short names and names of one word are often those of other programs, and are not compared.
+
+    Args:
+        environment: Names of the variables.
+        known: Those that the command takes.
+        every: Returns those that any command takes.
+    """
+    ours = [name for name in known if "_" in name and len(name) >= SHORTEST]
+    found = dict[str, str]()
+    for name in environment:
+        if name not in known:
+            near = [one for one in ours if name.startswith(f"{one}_")]
+            near += [one for one in ours if _may_be_near(name, one) and _edits(name, one) <= MISSPELT]
+            found |= {name: min(near, key=partial(_edits, name))} if near else {}
+    others = every() if found else ()
+    return [
+        f"{name} has no effect: it is no knob; did you mean {near}?"
+        for name, near in found.items()
+        if name not in others
+    ]
+
+
+def _may_be_near(one: str, other: str) -> bool:
+    """Return False if the letters of two words differ by more than `MISSPELT` edits, each of which changes one."""
+    letters, others = set(one), set(other)
+    apart = max(abs(len(one) - len(other)), len(letters - others), len(others - letters))
+    return apart <= MISSPELT
+
+
+def _edits(one: str, other: str) -> int:
+    """Return the number of letters to insert, remove or replace between two words."""
+    row = list(range(len(other) + 1))
+    for place, letter in enumerate(one, start=1):
+        before, row[0] = row[0], place
+        for column, wanted in enumerate(other, start=1):
+            before, row[column] = row[column], min(row[column] + 1, row[column - 1] + 1, before + (letter != wanted))
+    return row[-1]
+
+
+def refuse_unused(kind: str, settings: Mapping[str, "SetKnob"]) -> list[str]:
+    """Return a note for each exported variable that the run does not use; a flag or an axis of a grid is refused.
+
+    Variables are often exported for another command, but a flag is meant for this one. Values that equal the
+    default are ignored.
+
+    Args:
+        kind: Kind of the run (``calibration``).
+        settings: Every knob of the command, by field name.
+
+    Raises:
+        UsageError: If a flag or an axis was given that the run does not use.
+    """
+    notes = []
+    values = {name: one.value for name, one in settings.items()}
+    varied = axes(values)
+    for name, why in unused_knobs(kind, values):
+        one = settings[name]
+        if name in varied:
+            raise UsageError(f"--grid (GRID) has the axis {name.upper()}, but {why}; leave it out")
+        if one.source == "flag" and not one.is_default:
+            raise UsageError(f"{one.flag} ({name.upper()}) is {shown(one.value)}, but {why}; leave it out")
+        if one.source == "environment" and not one.is_default:
+            notes.append(f"{name.upper()}={shown(one.value)} is not used: {why}")
+    return notes

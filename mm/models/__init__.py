@@ -1,1 +1,0 @@
-"""Names of models to models: registries, plugins, nested quotes, fits; and a backtest of them as one call."""

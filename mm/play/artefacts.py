@@ -1,0 +1,47 @@
+"""The files that parameters of models name: predictors, agents and fits, and their other places."""
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from mm.play.knobs import Models
+from mm.predict.artefact import MODEL
+
+FILES_NAMED = ("model_path", "latency_file")
+"""Parameters of models and of other markets that name a file."""
+
+
+def moved_models(models: Models, places: Mapping[str, str]) -> Models:
+    """Return *models* with files and folders in their parameters replaced by *places*."""
+    quotes, fills = (json.dumps(moved(one, places)) for one in (models.quote_params(), models.fill_params()))
+    return replace(
+        models,
+        quote_params_json=models.quote_params_json and quotes,
+        fill_params_json=models.fill_params_json and fills,
+    )
+
+
+def artefacts(value: object, key: str = "") -> Iterator[str]:
+    """Yield the texts in JSON parameters that name a predictor's folder or an agent."""
+    if isinstance(value, str):
+        folder = value.removesuffix(":bid").removesuffix(":ask")
+        if (Path(folder) / MODEL).is_file() or (key in FILES_NAMED and Path(value).is_file()):
+            yield folder
+    elif isinstance(value, Mapping | list):
+        pairs = value.items() if isinstance(value, Mapping) else ((key, one) for one in value)
+        for name, one in pairs:
+            yield from artefacts(one, name)
+
+
+def moved(value: Any, places: Mapping[str, str]) -> Any:
+    """Return parameters with the name of each artefact replaced by its path."""
+    if isinstance(value, Mapping):
+        return {key: moved(one, places) for key, one in value.items()}
+    if isinstance(value, list):
+        return [moved(one, places) for one in value]
+    if not isinstance(value, str):
+        return value
+    folder = value.removesuffix(":bid").removesuffix(":ask")
+    return places.get(folder, folder) + value.removeprefix(folder)

@@ -1,0 +1,303 @@
+"""The markets of a backtest: its own days on one grid, others on the clock of them, and the days before."""
+
+import hashlib
+import math
+import os
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property, partial
+from pathlib import Path
+from typing import Any, NamedTuple, Self
+
+import numpy as np
+
+from mm.backtest.io import load_day
+from mm.backtest.replay import day_warnings
+from mm.clock import US_PER_MS, iso, us_from_ms
+from mm.dayfolder.layout import DayFolder, day_folder, days_of
+from mm.dayfolder.ledger import LedgerView
+from mm.dayfolder.rows import DefectList
+from mm.errors import Mismatch, UsageError
+from mm.instrument import e8, short_text
+from mm.play.knobs import NO_OTHERS, Day, Market, OtherMarkets
+from mm.signals.micro_price import MicroPriceFit, fit_micro_price
+from mm.signals.other_feed import OtherFeed
+from mm.tape.tape import Tape
+
+LITTLE = 0.99  # of the run's time that another market should cover
+CLOCKS_US = 100 * US_PER_MS  # by which the receipt of two markets may differ without a note
+KEYS = ("tape", "feed_latency_ms", "orders")
+MICRO_PRICE = "micro_price"
+MICRO_PRICE_DAYS = 5  # maximum number of earlier days for the fit of the micro-price
+
+
+class MicroPrice(NamedTuple):
+    """The micro-price fitted on the days before a run.
+
+    Attributes:
+        fit: None if there are no such days, or the mid does not move on them.
+        tapes: These days.
+    """
+
+    fit: MicroPriceFit | None = None
+    tapes: "Sequence[Tape]" = ()
+
+
+@dataclass(frozen=True)
+class Markets:
+    """The markets of a backtest.
+
+    Attributes:
+        tapes: Its own days, on one grid, in order of time.
+        others: The feeds of the other markets, by name.
+        fitting: Fits the micro-price; called if a model reads it.
+        declared: How each other market was given, by name; with ``orders``, the knobs of orders there.
+        way: Where that was given, for messages.
+    """
+
+    tapes: Sequence[Tape]
+    others: Mapping[str, OtherFeed] = field(default_factory=dict)
+    fitting: Callable[[], MicroPrice] = MicroPrice
+    declared: Mapping[str, Any] = field(default_factory=dict)
+    way: str = "OTHERS"
+
+    @classmethod
+    def open(cls, day: Day, market: Market, others: OtherMarkets = NO_OTHERS) -> Self:
+        """Open the days, on one grid, and those of the other markets.
+
+        Raises:
+            Mismatch: If the days have different tick sizes, or another market does not overlap with them.
+            MissingDay: If a day does not exist; none of its market is read then.
+        """
+        return cls.beside(open_days(day, market), day, market, others)
+
+    @classmethod
+    def beside(cls, tapes: Sequence[Tape], day: Day, market: Market, others: OtherMarkets) -> Self:
+        """Return the markets of opened *tapes*; raises as `open`."""
+        fitting = partial(micro_price_before, day, market, tapes[0])
+        return cls(tapes, open_others(day, market, others, tapes), fitting, others.declared())
+
+    @classmethod
+    def given(cls, tapes: Sequence[Tape], others: Mapping[str, Any], micro_price: MicroPriceFit | None = None) -> Self:
+        """Return the markets of *tapes*, with *others* given as tapes or as dicts of `KEYS`, and a fitted micro-price.
+
+        Raises:
+            UsageError: If a name or a declaration of another market is invalid.
+            Mismatch: As `feed_of_market`, or if the fit is of another market.
+        """
+        first = tapes[0]
+        fit = None if micro_price is None else micro_price.checked(first.symbol, first.instrument.tick_e8)
+        return cls(tapes, feeds_given(tapes, others), partial(MicroPrice, fit), others, "others")
+
+    @property
+    def first(self) -> Tape:
+        """The first own day."""
+        return self.tapes[0]
+
+    @cached_property
+    def touch(self) -> tuple[int, int]:
+        """The medians of the best bid and of the spread on the first day, in ticks."""
+        return median_touch(self.first)
+
+    @cached_property
+    def micro_price(self) -> MicroPrice:
+        """The fit of the signal ``micro_price``."""
+        return self.fitting()
+
+
+def open_days(day: Day, market: Market) -> "list[Tape]":
+    """Return the tapes of the days, on one grid, with order steps that every day allows.
+
+    Raises:
+        Mismatch: If the days have different tick sizes.
+        MissingDay: If a day does not exist; none is read then.
+    """
+    folders = [day_folder(day.data_root, day.symbol, name) for name in day.days()]
+    opened = [
+        load_day(
+            folder,
+            cache=day.tapes,
+            damaged=day.damaged,
+            tick_size_e8=_e8(market.tick_size),
+            qty_step_e8=_e8(market.qty_step),
+            min_notional_e8=_e8(market.min_notional),
+        )
+        for folder in folders
+    ]
+    return on_one_grid([_without_us(tape, folder, day) for tape, folder in zip(opened, folders, strict=True)])
+
+
+def median_touch(tape: Tape) -> tuple[int, int]:
+    """Return the medians of the best bid and of the spread, in ticks; 0 for both if the book is never valid."""
+    bids, asks = tape.top_bid_ticks, tape.top_ask_ticks
+    both = (bids > 0) & (asks > 0)
+    return (int(np.median(bids[both])), int(np.median((asks - bids)[both]))) if both.any() else (0, 0)
+
+
+def audit_folder(day: Day, folder: "DayFolder") -> Path:
+    """Return the folder of the audit logs of a day's symbol."""
+    return day.out_root / "audit" / folder.symbol
+
+
+def _without_us(tape: "Tape", folder: "DayFolder", day: Day) -> "Tape":
+    """Return a day without the orders and trades of ours that OWN_ORDERS takes off it, with their logs as inputs."""
+    if day.own_orders == "keep" or (day.own_orders == "auto" and not audit_folder(day, folder).is_dir()):
+        return tape
+    from mm.backtest.days_without_us import OwnActivity, without_us  # imported here: most days have no orders of ours
+    from mm.live.own_activity import logs_of_day, own_activity
+
+    view = LedgerView.of(folder, DefectList(folder))
+    if day.own_orders == "auto":
+        logs = logs_of_day(day.out_root, folder.symbol, folder.day, view.runs)
+    else:
+        path = Path(day.own_orders).expanduser()
+        logs = sorted(path.glob("*.ndjson")) if path.is_dir() else [path]
+    if not logs:
+        return tape
+    own = OwnActivity.joined(own_activity(path) for path in logs)
+    if view.knob("trade_stream", "trade") != "trade":  # an aggregate is of several trades, and stays
+        own = replace(own, trade_ids=frozenset())
+    found = without_us(tape, own)
+    read = [
+        (os.path.relpath(path, day.data_root), path.stat().st_size, hashlib.sha256(path.read_bytes()).hexdigest())
+        for path in logs
+    ]
+    return replace(found, meta=replace(found.meta, inputs=(*found.meta.inputs, *read)))
+
+
+def on_one_grid(opened: "Sequence[Tape]") -> "list[Tape]":
+    """Return days of one symbol with a common lot size, and order steps that every day allows.
+
+    Raises:
+        Mismatch: If they have different tick sizes.
+    """
+    ticks = {tape.instrument.tick_e8: tape.days[0] for tape in opened}
+    if len(ticks) > 1:
+        found = ", ".join(f"{name} has {short_text(tick)}" for tick, name in ticks.items())
+        raise Mismatch(
+            f"{opened[0].symbol}: the days have different tick sizes ({found}); run them separately, or set --tick-size"
+        )
+    lot_e8 = math.gcd(*(tape.instrument.lot_e8 for tape in opened))
+    opened = [tape.with_lot(lot_e8) for tape in opened]
+    ticks_of, lots_of = {tape.step_ticks for tape in opened}, {tape.step_lots for tape in opened}
+    if len(ticks_of) == len(lots_of) == 1:
+        return opened
+    return [replace(tape, step_ticks=math.lcm(*ticks_of), step_lots=math.lcm(*lots_of)) for tape in opened]
+
+
+def other_day(day: Day, others: OtherMarkets, name: str) -> Day:
+    """Return the days of the other market called *name*."""
+    one = others.declared()[name]
+    return replace(day, symbol=one["symbol"], data_root=Path(one.get("data_root") or day.data_root))
+
+
+def open_others(day: Day, market: Market, others: OtherMarkets, own: "Sequence[Tape]") -> dict[str, OtherFeed]:
+    """Return the feeds of the other markets beside the *own* days; raises as `Markets.open`."""
+    grid = replace(market, tick_size=None, qty_step=None, min_notional=None)
+    return {
+        name: feed_of_market(name, own, open_days(other_day(day, others, name), grid), one.get("feed_latency_ms"))
+        for name, one in others.declared().items()
+    }
+
+
+def micro_price_before(day: Day, market: Market, tape: Tape) -> MicroPrice:
+    """Return the micro-price fitted on the recorded days before *tape*, at most the last `MICRO_PRICE_DAYS`.
+
+    Days with another tick size are excluded.
+    """
+    names = [name for name in days_of(day.data_root, day.symbol) if name < tape.days[0]][-MICRO_PRICE_DAYS:]
+    grid = replace(market, qty_step=None, min_notional=None)
+    opened = [one for name in names for one in open_days(replace(day, day=name), grid)]
+    fitting = [one for one in opened if one.instrument.tick_e8 == tape.instrument.tick_e8]
+    return MicroPrice(fit_micro_price(fitting) if fitting else None, fitting)
+
+
+def _e8(text: str | None) -> int | None:
+    return None if text is None else e8(text)
+
+
+def feed_of_market(
+    name: str, own: Sequence[Tape], tapes: Sequence[Tape], feed_latency_ms: float | None = None
+) -> OtherFeed:
+    """Return the feed of another market, and what a reader of the results must know of it.
+
+    Args:
+        name: Its name in the run.
+        own: The days of the run's own market.
+        tapes: Its own days, in order of time.
+        feed_latency_ms: Time from its exchange to us: its events are then placed by their exchange time, on the clock
+            of the run's own tape. None takes their receive times as recorded, so one clock must have stamped both.
+
+    Raises:
+        Mismatch: If the two markets do not overlap in time, or have no exchange times to be placed by.
+    """
+    notes = [_overlap(name, own, tapes), *(f"{name}: {note}" for tape in tapes for note in day_warnings(tape))]
+    ours, theirs = _late_us(own), _late_us(tapes)
+    if feed_latency_ms is not None:
+        if ours is None or theirs is None:
+            lacking = own[0].symbol if ours is None else tapes[0].symbol
+            raise Mismatch(
+                f"OTHERS: {name} has feed_latency_ms, but {lacking} has no exchange times to place its events by; "
+                f"leave it out"
+            )
+        tapes = [placed(tape, ours - theirs) for tape in tapes]
+    elif ours is not None and theirs is not None and abs(theirs - ours) > CLOCKS_US:
+        notes.append(
+            f"clocks: {name} ({tapes[0].symbol}) was received {theirs / US_PER_MS:+,.0f} ms from its exchange's time "
+            f"and {own[0].symbol} {ours / US_PER_MS:+,.0f} ms, so their clocks or routes differ by "
+            f"{abs(theirs - ours) / US_PER_MS:,.0f} ms; feed_latency_ms in OTHERS places both by exchange time"
+        )
+    span = own[0].start_us, own[-1].end_us
+    delay_us = 0 if feed_latency_ms is None else us_from_ms(feed_latency_ms)
+    return OtherFeed(tapes[0].instrument, tuple(tapes), delay_us, tuple(filter(None, notes)), feed_latency_ms, span)
+
+
+def placed(tape: Tape, shift_us: int) -> Tape:
+    """Return *tape* with each event at its exchange time, plus *shift_us* to the clock of another tape.
+
+    Events keep their order, as they came over one connection.
+    """
+    us = np.maximum.accumulate(tape.feed.by_event) + shift_us
+    return tape.restamped(us, tape.start_us + shift_us, max(tape.end_us + shift_us, int(us[-1]) if len(us) else 0))
+
+
+def _late_us(tapes: Sequence[Tape]) -> int | None:
+    """Return the receive time less the exchange's of the fastest messages; None without exchange times."""
+    stamped = [tape for tape in tapes if bool((tape.event_exch_us > 0).any())]
+    return stamped[0].feed.offset_us if stamped else None
+
+
+def _overlap(name: str, own: Sequence[Tape], tapes: Sequence[Tape]) -> str:
+    """Return a note if another market covers a part of the run only; raise Mismatch if it covers nothing."""
+    both = sum(
+        max(min(one.end_us, other.end_us) - max(one.start_us, other.start_us), 0) for one in own for other in tapes
+    )
+    length = sum(one.end_us - one.start_us for one in own)
+    if both == 0 and length:
+        spans = [f"{one[0].symbol} covers {iso(one[0].start_us)} to {iso(one[-1].end_us)}" for one in (tapes, own)]
+        raise Mismatch(
+            f"OTHERS: {name} does not overlap with the run: {spans[0]}, {spans[1]}; give days that both markets have"
+        )
+    if both >= LITTLE * length:
+        return ""
+    return f"{name} ({tapes[0].symbol}) covers {100 * both / length:.0f} % of the run, and has no prices in the rest"
+
+
+def feeds_given(own: Sequence[Tape], others: Mapping[str, Any]) -> dict[str, OtherFeed]:
+    """Return the feeds of other markets given as tapes, or as dicts of `KEYS`, by name.
+
+    Raises:
+        UsageError: If a name or a declaration is invalid.
+        Mismatch: As `feed_of_market`.
+    """
+    feeds = {}
+    for name, given in others.items():
+        one = given if isinstance(given, Mapping) else {"tape": given}
+        tapes = [one["tape"]] if isinstance(one.get("tape"), Tape) else list(one.get("tape") or ())
+        if not re.fullmatch(r"\w+", name) or not tapes or one.keys() - set(KEYS):
+            raise UsageError(
+                f"others[{name!r}] is {given!r}; give a tape, or a dict of {', '.join(KEYS)}, under a name such as lead"
+            )
+        feeds[name] = feed_of_market(name, own, tapes, one.get("feed_latency_ms"))
+    return feeds

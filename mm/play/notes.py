@@ -1,0 +1,117 @@
+"""Notes: what must be known of a backtest before it plays, as values that each door says in its own way."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mm.backtest.quotes.agent_file import SavedAgent
+from mm.backtest.rules import Execution, Rules
+from mm.backtest.run_terms import (
+    DAYS_NOT_PLAYED,
+    FEE_RATE,
+    IMPLAUSIBLE_FEE,
+    SPOT_FEES,
+    UNEARNED_FEE,
+    fraction_of,
+)
+from mm.clock import missing_days
+from mm.dayfolder.layout import USDM
+from mm.instrument import short_text
+from mm.predict.artefact import Artefact
+
+if TYPE_CHECKING:
+    from structlog.typing import FilteringBoundLogger as Logger
+
+    from mm.tape.tape import Tape
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """One thing to know of a backtest.
+
+    Attributes:
+        name: Of its line in a log, in snake_case.
+        fields: The numbers and texts of that line.
+        is_warning: Whether it can mislead a reader of the results; others only inform.
+    """
+
+    name: str
+    fields: Mapping[str, Any]
+    is_warning: bool = True
+
+    @classmethod
+    def warning(cls, name: str, **fields: Any) -> "Note":
+        """Return a warning."""
+        return cls(name, fields)
+
+    @classmethod
+    def info(cls, name: str, **fields: Any) -> "Note":
+        """Return a note that is no warning."""
+        return cls(name, fields, is_warning=False)
+
+
+def log_notes(log: "Logger", notes: Iterable[Note]) -> None:
+    """Log *notes*, each at its level."""
+    for note in notes:
+        (log.warning if note.is_warning else log.info)(note.name, **note.fields)
+
+
+def missing_days_note(tapes: "Sequence[Tape]") -> Iterator[Note]:
+    """Yield a warning if whole days are missing between the replayed days: positions and orders carry over them."""
+    if between := missing_days([day for tape in tapes for day in tape.days]):
+        yield Note.warning(DAYS_NOT_PLAYED, days=between, way_out="run the parts separately, or add these days")
+
+
+def fee_notes(tape: "Tape", *rules: Rules) -> Iterator[Note]:
+    """Yield each implausible fee rate in *rules* once, and that futures have the default maker fee of Spot."""
+    odd = {(knob, rate_e8): None for one in rules for knob, rate_e8 in one.implausible_fees.items()}
+    for knob, rate_e8 in odd:
+        way_out = fraction_of(knob, rate_e8)
+        yield Note.warning(IMPLAUSIBLE_FEE, knob=knob, rate=short_text(rate_e8), way_out=way_out)
+    if tape.meta.venue == USDM and any("MAKER_FEE_RATE" in one.default_fees for one in rules):
+        way_out = "set MAKER_FEE_RATE to your account's rate"
+        yield Note.warning(SPOT_FEES, day=tape.days[0], rate=FEE_RATE, way_out=way_out)
+
+
+def unearned_fee_note(found: Sequence[tuple[float, float] | None]) -> Iterator[Note]:
+    """Yield one warning if quotes cannot earn their maker fee, with the greatest lack.
+
+    *found* has the half-spread and the fee of each play that cannot, in ticks, and None for the others.
+    """
+    lacking = [one for one in found if one is not None]
+    if lacking:
+        half, fee = max(lacking, key=lambda one: one[1] - one[0])
+        points = {"points": f"{len(lacking)} of {len(found)}"} if len(found) > 1 else {}
+        way_out = "set MAKER_FEE_RATE to your account's rate, or quote wider"
+        ticks = {"half_spread_ticks": round(half, 3), "fee_ticks": round(fee, 3)}
+        yield Note.warning(UNEARNED_FEE, **ticks, **points, way_out=way_out)
+
+
+def agent_notes(path: Path, agent: SavedAgent, execution: Execution, tapes: "Sequence[Tape]") -> Iterator[Note]:
+    """Yield how a market or a run differs from the training of an agent; *path* is the agent's file."""
+    trained, symbol = agent.terms.symbol, tapes[0].symbol
+    if trained != symbol:
+        yield Note.warning("agent_of_another_symbol", path=str(path), trained_on=trained, symbol=symbol)
+    trained_ms, played_ms = agent.requote_interval_ms, execution.requote_interval_ms
+    if trained_ms != played_ms:
+        way_out = f"set REQUOTE_INTERVAL_MS={trained_ms:g}, or train an agent with {played_ms:g}"
+        yield Note.warning("agent_requotes_otherwise", path=str(path), trained_ms=trained_ms, way_out=way_out)
+    overlap = sorted({day for tape in tapes for day in tape.days} & set(agent.about.get("days", ())))
+    if overlap:
+        yield Note.warning("agent_in_sample", path=str(path), days=",".join(overlap))
+
+
+def predictor_notes(predictors: Mapping[str, Artefact], begin_us: int) -> Iterator[Note]:
+    """Yield which predictors do not suit a run from *begin_us* on.
+
+    ``predictor_in_sample``: fitted on the replayed or later data. ``predictor_not_usable``: not better than baselines.
+    """
+    for path, artefact in predictors.items():
+        if artefact.is_in_sample(begin_us):
+            way_out = "read the PnL as in-sample, or fit it on earlier days"
+            days = ",".join(artefact.about["days"])
+            yield Note.warning("predictor_in_sample", path=path, days=days, way_out=way_out)
+        if not artefact.about["usable"]:
+            best = artefact.about["score"]["best_baseline"]
+            yield Note.warning("predictor_not_usable", path=path, does_not_beat=best)

@@ -1,0 +1,296 @@
+"""One backtest: its markets, its rules and its models, played by one method; with the same under other assumptions."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple, Self
+
+from mm.backtest import replay
+from mm.backtest.journal import LONG
+from mm.backtest.rules import Rules
+from mm.backtest.sensitivity import ExponentEstimate, Strategy, again, with_band
+from mm.clock import US_PER_S
+from mm.errors import UsageError
+from mm.play.knobs import Sensitivity
+from mm.play.market import MICRO_PRICE, Markets
+from mm.play.models import Made, PlayModels
+from mm.play.notes import Note, agent_notes, fee_notes, missing_days_note, predictor_notes
+from mm.play.setup import PlayKnobs
+from mm.play.terms import rules_of, unearned_fee, with_others
+from mm.predict.artefact import ARRAYS, MODEL, Artefact
+from mm.tape.columns import MANY_EVENTS, trim_heap
+from mm.tape.tape import Tape
+
+if TYPE_CHECKING:
+    from mm.backtest.fills.intensity import Intensity
+    from mm.backtest.result import Result
+    from mm.backtest.sensitivity import FurtherRow
+    from mm.calibration.fit_result import PoissonFit
+    from mm.calibration.schedule import Schedule
+
+Step = Callable[[int], None]
+OFF = Sensitivity(sensitivity=False)
+
+
+class GivenModels(NamedTuple):
+    """Models given as objects, in place of those that the knobs name.
+
+    Attributes:
+        quotes: A quote model, or a factory (`functools.partial`); None or a name takes the one of the knobs.
+        fills: The same for the fill model.
+        intensity: Predicts expected fills, in place of the fit's.
+    """
+
+    quotes: object = None
+    fills: object = None
+    intensity: "Intensity | None" = None
+
+    def objects(self) -> list[object]:
+        """Return the models and factories among them."""
+        return [one for one in self[:2] if _is_object(one)]
+
+
+NO_MODELS = GivenModels()
+
+
+def _is_object(model: object) -> bool:
+    return model is not None and not isinstance(model, str)
+
+
+@dataclass(frozen=True)
+class Play:
+    """One backtest and its further ones: the sensitivity, and the PnL band of drawn fits.
+
+    Attributes:
+        knobs: The knobs of the strategy.
+        markets: Its days, and the other markets.
+        models: Makes the models that the knobs name.
+        market_rules: The rules of the run, without the micro-price.
+        sensitivity: Whether to play optimistic and pessimistic assumptions as well.
+        given: Models to play in place of those of the knobs.
+    """
+
+    knobs: PlayKnobs
+    markets: Markets
+    models: PlayModels
+    market_rules: Rules
+    sensitivity: Sensitivity = OFF
+    given: GivenModels = NO_MODELS
+
+    @classmethod
+    def of(
+        cls,
+        knobs: PlayKnobs,
+        markets: Markets,
+        fit: "PoissonFit | Schedule | None" = None,
+        sensitivity: Sensitivity = OFF,
+        given: GivenModels = NO_MODELS,
+    ) -> Self:
+        """Return the backtest of a setup on opened *markets*; *fit* takes the place of FILL_PARAMS_FILE.
+
+        Raises:
+            UsageError: If a knob is invalid on these markets.
+            DataError: If a fit or an agent is missing or broken.
+            Mismatch: If one is of another market.
+            FitError: If the fit is not usable.
+        """
+        account, first = knobs.account, markets.first
+        models = PlayModels.of(knobs.models, first, account.seed, fit)
+        rules = rules_of(first, knobs.execution, account, knobs.models, risk=knobs.risk)
+        rules = with_others(rules, markets.others, markets.declared, account, markets.way)
+        for _, agent in models.agents():
+            for tape in markets.tapes:
+                agent.terms.check_tick(tape.instrument.tick_e8)
+        return cls(knobs, markets, models, rules, sensitivity, given)
+
+    def with_fit(self, fit: "PoissonFit | Schedule") -> Self:
+        """Return the same backtest with another fit or schedule; raises as `PlayModels.with_fit`."""
+        return replace(self, models=self.models.with_fit(fit))
+
+    @property
+    def tapes(self) -> Sequence[Tape]:
+        """The days."""
+        return self.markets.tapes
+
+    @property
+    def made(self) -> list[Made]:
+        """The models of the knobs, as they are made; those given as objects are not among them."""
+        named = ((self.given.quotes, "quoting"), (self.given.fills, "filling"))
+        return [getattr(self.models, which) for one, which in named if not _is_object(one)]
+
+    @cached_property
+    def rules(self) -> Rules:
+        """The rules of the run, with the micro-price if the quote model reads it."""
+        if not self.reads_micro_price:
+            return self.market_rules
+        return replace(self.market_rules, micro_price=self.markets.micro_price.fit)
+
+    @property
+    def reads_micro_price(self) -> bool:
+        """Whether the quote model reads the signal ``micro_price``."""
+        if not _is_object(quotes := self.given.quotes):
+            return MICRO_PRICE in self.models.quoting.signals
+        return MICRO_PRICE in (getattr(_model(quotes), "signals", None) or ())
+
+    @cached_property
+    def predictors(self) -> dict[str, Artefact]:
+        """The fitted predictors that the models read, by folder."""
+        given = [self.models.check(_model(one)) for one in self.given.objects()]
+        found = [*given, *(one.predictors for one in self.made)]
+        return {path: artefact for one in found for path, artefact in one.items()}
+
+    @property
+    def unearned(self) -> tuple[float, float] | None:
+        """The half-spread of the quotes and the maker fee, in ticks, if the fee is greater; else None."""
+        quoting = self.models.quoting
+        ours = None if quoting.sources else quoting.model
+        return unearned_fee(self.markets.touch, self.market_rules, ours, self.models.begins_us)
+
+    @property
+    def notes(self) -> list[Note]:
+        """What must be known of it before its models are made."""
+        fees = fee_notes(self.markets.first, self.market_rules)
+        return [*self.models.fit_notes(self.tapes), *missing_days_note(self.tapes), *fees, *self.agent_notes]
+
+    @property
+    def agent_notes(self) -> list[Note]:
+        """How the run differs from the training of its agents."""
+        return [
+            note
+            for path, agent in self.models.agents()
+            for note in agent_notes(path, agent, self.knobs.execution, self.tapes)
+        ]
+
+    @property
+    def model_notes(self) -> list[Note]:
+        """What must be known of its models."""
+        return [*self.made_notes, *predictor_notes(self.predictors, self.markets.first.start_us)]
+
+    @property
+    def made_notes(self) -> list[Note]:
+        """What its models assume."""
+        return [note for one in self.made for note in one.notes]
+
+    @property
+    def files(self) -> list[Path]:
+        """The files on which the result depends beside those that the knobs name, and a user's modules."""
+        exponent = self.sensitivity.queue_exponent_file
+        of_predictors = [Path(path) / name for path in self.predictors for name in (MODEL, ARRAYS)]
+        found = dict.fromkeys([*([] if exponent is None else [exponent]), *of_predictors])
+        return [path for path in found if path not in self.knobs.files]
+
+    @property
+    def sources(self) -> list[str]:
+        """The modules of a user's classes in its models."""
+        return list(dict.fromkeys(name for one in self.made for name in one.sources))
+
+    @cached_property
+    def strategy(self) -> Strategy:
+        """The strategy, with the factories of new models for each play; an object is copied as it is now.
+
+        Raises:
+            UsageError: If an object cannot be copied.
+        """
+        factory = partial(again, shared=[*self.tapes, self.given.intensity])
+        path, seed = self.sensitivity.queue_exponent_file, self.rules.latency_seed
+        estimate = None if path is None else ExponentEstimate.read(path, self.markets.first.symbol)
+        quotes, fills = self._factories(factory)
+        return Strategy(self.tapes, self.rules, quotes, fills, self.intensity, seed, estimate)
+
+    def _factories(self, factory: Callable[[object], Callable[[], object]]) -> tuple[Callable[[], object], ...]:
+        """Return the factories of the quote and the fill model; *factory* turns an object into one."""
+        pairs = ((self.given.quotes, self.models.quotes), (self.given.fills, self.models.fills))
+        return tuple(
+            named if not _is_object(one) else one if isinstance(one, partial) else factory(one) for one, named in pairs
+        )
+
+    @property
+    def intensity(self) -> "Intensity | None":
+        """Predicts expected fills; None without a fit or a schedule."""
+        return self.models.intensity if self.given.intensity is None else self.given.intensity
+
+    @cached_property
+    def why_once(self) -> str | None:
+        """Why the models can be played only once, so that there is no sensitivity; None if they can be again."""
+        try:
+            _ = self.strategy
+        except UsageError as error:
+            return str(error)
+        return None
+
+    @cached_property
+    def further(self) -> bool:
+        """Whether the sensitivity is played."""
+        return self.sensitivity.sensitivity is not False and self.why_once is None
+
+    @property
+    def concurrent(self) -> bool:
+        """Whether the sensitivity is played beside the main backtest: not of a user's model, many events, or weeks."""
+        lasts_s = (self.tapes[-1].end_us - self.tapes[0].start_us) / US_PER_S  # a state row each
+        few = sum(map(len, self.tapes)) <= MANY_EVENTS and lasts_s <= LONG
+        return few and self.further and not self.sources
+
+    @property
+    def events(self) -> int:
+        """Number of events in all backtests together."""
+        plays = 1 + self.knobs.models.fit_draws + (self.strategy.plays() if self.further else 0)
+        return plays * sum(map(len, self.tapes))
+
+    def run(self, step: Step | None = None, *, keeps_orders: bool = True) -> "Result":
+        """Play the backtest; its summary includes sensitivity and PnL band if requested.
+
+        Args:
+            step: Called with the µs of tape played since the last call; each further backtest adds the whole length.
+            keeps_orders: Whether order rows are kept, most of the memory of a journal.
+        """
+        return self.with_further(self.run_base(step, keeps_orders=keeps_orders), step)
+
+    def run_base(self, step: Step | None = None, *, keeps_orders: bool = True) -> "Result":
+        """Play the main backtest, with the given objects themselves.
+
+        Raises:
+            UsageError: If sensitivity was requested with a model that can be played only once, or draws with an object.
+        """
+        wanted = self.sensitivity.sensitivity
+        if self.given.objects() and self.knobs.models.fit_draws:
+            raise UsageError("fit_draws draws A and k for models by name; give names, or package.module:Class")
+        once = None if wanted is False else self.why_once  # copies the objects before they play
+        if wanted and once:
+            raise UsageError(f"sensitivity plays the models several times, but {once}")
+        _ = self.predictors  # those of another market are refused before anything plays
+        quotes, fills = (make() for make in self._factories(lambda model: lambda: model))
+        play = partial(replay.backtest, self.tapes, quotes, fills, self.rules, step=step, keeps_orders=keeps_orders)
+        return self.described(play(intensity=self.intensity))
+
+    def described(self, result: "Result") -> "Result":
+        """Return *result* with descriptions of its fit or schedule, its predictors and its agents."""
+        quoting = None if _is_object(self.given.quotes) else self.models.quoting
+        return self.models.describe(result, quoting, self.predictors)
+
+    def with_further(
+        self, result: "Result", step: Step | None = None, rows: "Callable[[], list[FurtherRow]] | None" = None
+    ) -> "Result":
+        """Return the result with sensitivity and PnL band added to its summary, if requested.
+
+        *rows* returns the rows of the sensitivity if another thread plays it.
+        """
+        if self.sensitivity.sensitivity is not False and self.why_once:
+            result = replace(result, terms=replace(result.terms, played_once=self.why_once))
+        if self.further:
+            result = self.strategy.with_sensitivity(result, rows() if rows else self.strategy.further(step))
+        if self.knobs.models.fit_draws:
+            result = with_band(result, list(self._of_draws(step)))
+        if sum(map(len, self.tapes)) > MANY_EVENTS:
+            trim_heap()
+        return result
+
+    def _of_draws(self, step: Step | None) -> "Iterator[Result]":
+        """Yield the backtests of the drawn fits."""
+        for drawn in self.models.redrawn():
+            yield replay.backtest(self.tapes, drawn.quotes(), drawn.fills(), self.rules, step=step, keeps_orders=False)
+
+
+def _model(given: object) -> object:
+    """Return the model, or its class, of a given object or factory."""
+    return given.args[0] if isinstance(given, partial) else given

@@ -1,0 +1,163 @@
+"""The rules of a backtest from its knobs: decimals and milliseconds become integers and µs only here."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from mm.backtest.latency import Latencies
+from mm.backtest.quotes.base import QuoteModel
+from mm.backtest.risk import NO_RISK, Risk, limits_of, ramped_lots
+from mm.backtest.rules import Account, Execution, Rules, feed_terms, terms
+from mm.backtest.run_terms import break_even_ticks
+from mm.base.knobs import groups_of
+from mm.dayfolder.layout import USDM
+from mm.errors import UsageError
+from mm.instrument import E8, Instrument, e8, short_text
+from mm.play.knobs import Models
+from mm.play.nested_quotes import Tree, volatility
+from mm.signals.other_feed import OtherFeed
+
+if TYPE_CHECKING:
+    from mm.tape.tape import Tape
+
+_CHUNK = 4_096  # events searched at once for the first mid
+LEG_REQUOTE_US = 3_600_000_000  # nothing quotes in another market: the strategy's own calls send its orders
+NOTIONAL_MARGIN = 0.9  # of the first mid: quotes below it must still reach the least notional
+
+
+def rules_of(
+    tape: "Tape",
+    execution: Execution,
+    account: Account,
+    models: Models | None = None,
+    *,
+    risk: Risk = NO_RISK,
+) -> Rules:
+    """Return the rules of a run that starts with *tape*; without *models* a quote is one quantity step.
+
+    A size ramp is applied with its first fraction.
+    """
+    instrument = tape.instrument
+    sigma = volatility(Tree.of(models.quote_model, models.quote_params())) if models else {}
+    return Rules(
+        tick_e8=instrument.tick_e8,
+        lot_e8=instrument.lot_e8,
+        latencies=None if execution.latency_file is None else Latencies.read(execution.latency_file),
+        start_lots=_lots(account.initial_inventory, instrument, "--initial-inventory (INITIAL_INVENTORY)"),
+        target_lots=_target_lots(account, tape),
+        quote_lots=ramped_lots(_quote_lots(tape, models), tape.step_lots, risk.size_ramp),
+        quote_levels=models.quote_levels if models else 1,
+        level_step_ticks=models.level_step_ticks if models else 1,
+        step_lots=tape.step_lots,
+        step_ticks=tape.step_ticks,
+        min_notional_e8=instrument.min_notional_e8,
+        filters=instrument.filters,
+        risk=limits_of(risk),
+        **({"enforce_balances": False} if tape.meta.venue == USDM else {}) | terms(execution, account),
+        **feed_terms(execution.feed_latency, tape),
+        **sigma,
+    )
+
+
+def with_others(
+    known: Rules, feeds: Mapping[str, OtherFeed], declared: Mapping[str, Any], account: Account, way: str = "OTHERS"
+) -> Rules:
+    """Return *known* rules with other markets, and with rules for those that are *declared* with ``orders``.
+
+    Raises:
+        UsageError: If ``orders`` has an unknown or invalid knob, which *way* leads to.
+    """
+    legs = {}
+    for name, feed in feeds.items():
+        orders = declared[name].get("orders") if isinstance(declared[name], Mapping) else None
+        if orders is None:
+            continue
+        execution, own, models = leg_knobs(name, orders, account, way)
+        legs[name] = replace(rules_of(feed.first, execution, own, models), requote_us=LEG_REQUOTE_US)
+    return replace(known, others=dict(feeds), legs=legs)
+
+
+def leg_knobs(
+    name: str, orders: Mapping[str, Any], account: Account, way: str = "OTHERS"
+) -> tuple[Execution, Account, Models]:
+    """Return the knobs of the orders in another market, given as ``orders``; *account* is that of the run.
+
+    Raises:
+        UsageError: If there is an unknown or invalid knob, which *way* leads to.
+    """
+    given = {"seed": account.seed, "state_interval_ms": account.state_interval_ms} | dict(orders)
+    try:
+        execution, own, models = groups_of((Execution, Account, Models), given, "orders")
+    except TypeError as error:
+        raise UsageError(f"{way}: {name}: {error}") from None
+    except UsageError as error:
+        raise UsageError(f"{way}: {name}: orders: {error}") from None
+    if execution.feed_latency not in ("auto", "none"):
+        raise UsageError(f"{way}: {name}: orders has feed_latency; give feed_latency_ms beside orders")
+    return replace(execution, feed_latency="none"), own, models
+
+
+def unearned_fee(
+    touch: tuple[int, int], rules: Rules, quotes: object | None, us: int = 0
+) -> tuple[float, float] | None:
+    """Return half-spread and maker fee, in ticks, if the half-spread that *quotes* shows before any move is below it.
+
+    It is shown the *touch*, the medians of best bid and spread, at the instant *us*. Without *quotes*, as for a user's
+    model, and for one that quotes nothing there, it is the displayed half-spread.
+    """
+    bid, spread = touch
+    half = spread / 2
+    if (
+        isinstance(quotes, QuoteModel)
+        and not quotes.signals
+        and type(quotes).__module__.startswith("mm.backtest.quotes")
+    ):
+        seen = quotes.answer(bid_ticks=bid, ask_ticks=bid + spread, quote_lots=rules.quote_lots, us=us)
+        if seen.bid_ticks is not None and seen.ask_ticks is not None:
+            half = max((seen.ask_ticks - seen.bid_ticks) / 2, 0.0)
+    fee = break_even_ticks(
+        (rules.maker_fee_e8, rules.maker_unit_fee_e8), bid + spread / 2, rules.tick_e8, rules.multiplier
+    )
+    return (half, fee) if half < fee else None
+
+
+def _lots(qty: str, instrument: Instrument, knob: str) -> int:
+    lots, rest = divmod(e8(qty), instrument.lot_e8)
+    if rest:
+        raise UsageError(f"{knob} is {qty}; it must be a multiple of {short_text(instrument.lot_e8)}")
+    return lots
+
+
+def _target_lots(account: Account, tape: "Tape") -> int | None:
+    if account.target_inventory is None:
+        return None
+    lots, knob = account.target_inventory, "--target-inventory (TARGET_INVENTORY)"
+    found = _lots(lots, tape.instrument, knob)
+    if found % tape.step_lots:
+        step = short_text(tape.step_lots * tape.instrument.lot_e8)
+        raise UsageError(f"{knob} is {lots}; it must be a multiple of the quantity step {step}")
+    return found
+
+
+def _quote_lots(tape: "Tape", models: Models | None) -> int:
+    """Return the quote quantity in lots: QUOTE_QTY, else the smallest whole number of steps at the minimum notional."""
+    instrument, step_e8 = tape.instrument, tape.step_lots * tape.instrument.lot_e8
+    if models and models.quote_qty is not None:
+        if e8(models.quote_qty) % step_e8:
+            raise UsageError(
+                f"--quote-qty (QUOTE_QTY) is {models.quote_qty}; it must be a multiple of the quantity step "
+                f"{short_text(step_e8)}"
+            )
+        return e8(models.quote_qty) // instrument.lot_e8
+    first = None
+    for at in range(0, len(tape.top_bid_ticks), _CHUNK):
+        both = (tape.top_bid_ticks[at : at + _CHUNK] > 0) & (tape.top_ask_ticks[at : at + _CHUNK] > 0)
+        if both.any():
+            first = at + int(both.argmax())
+            break
+    if first is None:
+        return tape.step_lots
+    price_e8 = NOTIONAL_MARGIN * int(tape.top_bid_ticks[first] + tape.top_ask_ticks[first]) * instrument.tick_e8 / 2
+    steps = math.ceil(instrument.min_notional_e8 * E8 / (price_e8 * step_e8))
+    return max(steps, 1) * tape.step_lots

@@ -1,0 +1,87 @@
+"""What a run records of a backtest: its markets, files, sources and notes, in the manifest and the log."""
+
+import os
+from collections.abc import Iterable, Sequence
+from pathlib import Path, PurePosixPath
+
+from mm.play.knobs import NO_OTHERS, Day, Market, OtherMarkets
+from mm.play.market import Markets, MicroPrice, other_day
+from mm.play.notes import log_notes, unearned_fee_note
+from mm.play.play import Play
+from mm.runs.in_progress import Run
+from mm.tape.tape import Tape
+
+
+def opened(run: Run, day: Day, market: Market, others: OtherMarkets = NO_OTHERS) -> Markets:
+    """Open the markets of a run, and record their files as its inputs.
+
+    Raises:
+        Mismatch: If the days have different tick sizes, or another market does not overlap with them.
+        MissingDay: If a day does not exist.
+    """
+    with run.timing("load"):
+        markets = Markets.open(day, market, others)
+    tapes = markets.tapes
+    note_tapes(run, tapes)
+    run.timings.update(events=sum(len(tape) for tape in tapes), rows=sum(len(tape.row_ticks) for tape in tapes))
+    run.timings["tape_cache"] = "hit" if all(tape.meta.cache == "hit" for tape in tapes) else tapes[0].meta.cache
+    note_others(run, markets, day, others)
+    return markets
+
+
+def note_others(run: Run, markets: Markets, day: Day, others: OtherMarkets) -> None:
+    """Record the files of the other markets, and what must be known of them."""
+    for name, feed in markets.others.items():
+        root = os.path.relpath(other_day(day, others, name).data_root, day.data_root)
+        note_tapes(run, feed.tapes, root)
+        for note in feed.notes:
+            run.log.warning("other_market", name=name, message=note)
+
+
+def note_tapes(run: Run, tapes: Sequence[Tape], root: str = ".") -> None:
+    """Record the files of days, and what must be known of them; *root* is their folder relative to DATA_ROOT."""
+    for tape in tapes:
+        for path, size, sha256 in tape.meta.inputs:
+            run.input(str(PurePosixPath(root) / path), size, sha256)
+        for warning in tape.meta.warnings:
+            run.log.warning("data_warning", day=tape.days[0], message=warning)
+        for sentence in tape.meta.excluded:
+            file = sentence.partition(":")[0]
+            run.exclude(f"{tape.days[0]}: {sentence}", warned=any(file in warning for warning in tape.meta.warnings))
+        run.log.info(
+            "day_loaded", day=tape.days[0], events=len(tape.kind), rows=len(tape.row_ticks), **tape.meta.counts
+        )
+
+
+def note_micro_price(run: Run, markets: Markets) -> MicroPrice:
+    """Fit the micro-price, record the days of the fit, and return it."""
+    note_tapes(run, markets.micro_price.tapes)
+    return markets.micro_price
+
+
+def note_files(run: Run, files: Iterable[Path | None]) -> None:
+    """Record the files that knobs name; None for those that were not given."""
+    for path in files:
+        if path is not None:
+            run.input_file(path)
+
+
+def note_setup(run: Run, play: Play) -> None:
+    """Record the files that the knobs of a backtest name, and what must be known before its models are made."""
+    log_notes(run.log, play.notes)
+    note_files(run, play.knobs.files)
+
+
+def note_made(run: Run, play: Play) -> None:
+    """Record the models of a backtest as they are made: files, sources, and what must be known of them."""
+    log_notes(run.log, play.model_notes)
+    note_files(run, play.files)
+    run.keep_source(play.sources)
+
+
+def note_play(run: Run, play: Play) -> None:
+    """Record the models of a backtest, the days of their micro-price, and whether they can earn the fee."""
+    note_made(run, play)
+    log_notes(run.log, unearned_fee_note([play.unearned]))
+    if play.reads_micro_price:
+        note_micro_price(run, play.markets)

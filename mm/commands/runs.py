@@ -16,8 +16,7 @@ from mm.errors import DataError, UsageError
 from mm.play.knobs import Pages, Results
 from mm.report.frame import plotly_address
 from mm.report.run_columns import read_columns
-from mm.report.sheet import MOST_RUNS, difference_text
-from mm.report.tear_sheet import ComparedRun, TearSheet, tear_sheet
+from mm.report.tear_sheet import MOST_RUNS, ComparedRun, TearSheet, difference_text, tear_sheet
 from mm.runs.diff import compare
 from mm.runs.find import Found, find_run, find_runs
 from mm.runs.in_progress import PAGE

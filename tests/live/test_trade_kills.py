@@ -17,6 +17,7 @@ from support import in_time
 MARKET = ("--scenario", "poisson", "--A", "6", "--sigma-ticks-per-sqrt-s", "4")
 GRID = {
     "QUOTE_LEVELS": "50",
+    "QUOTE_PARAMS_JSON": '{"q_max": 100}',  # all levels stay within the bound
     "MAX_OPEN_ORDERS": "100",
     "MAX_ORDERS_PER_S": "1000",
     "MAX_POSITION": "1000",

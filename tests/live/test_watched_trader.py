@@ -1,12 +1,16 @@
 """A trader under the eyes of the watchdog: it runs, dies with open orders, and is killed by its switch."""
 
 import json
+import os
+import signal
 import socket
 import time
+from contextlib import ExitStack, suppress
 from pathlib import Path
+from subprocess import Popen
 
 import pytest
-from trading_box import ended, page, venue
+from trading_box import Venue, ended, page, venue
 
 SETTLED_S = 3.5  # a run log without an end is that of a dead process only after this
 NEEDED = (
@@ -25,6 +29,27 @@ def free_port() -> int:
     """Return a port that nobody listens on."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         return int(taken.getsockname()[1])
+
+
+def guardian(process: Popen) -> int:
+    """Return the process that guards a trader."""
+    (pid,) = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    return int(pid)
+
+
+def go_on(pid: int) -> None:
+    """Continue a stopped process, unless it is gone."""
+    with suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGCONT)
+
+
+def stopped_with_orders(box: Venue, process: Popen) -> bool:
+    """Stop a trader; it goes on, and False is returned, if none of its orders is open then."""
+    process.send_signal(signal.SIGSTOP)
+    if box.account()["openOrders"]:
+        return True
+    process.send_signal(signal.SIGCONT)
+    return False
 
 
 @pytest.mark.slow
@@ -47,13 +72,16 @@ def test_real_trader_is_watched_while_it_runs_dies_and_is_killed(tmp_path: Path)
         done = box.run("watchdog", "--once", "--json", SYMBOL="")
         return json.loads(done.stdout)["symbols"].get("SIMUSDT", {})
 
-    with venue(tmp_path) as box:
+    with ExitStack() as held, venue(tmp_path) as box:
         with box.trader() as process:
             box.until(lambda: box.account()["openOrders"], "orders", process=process)
             running = state()
             assert (running["running"], running["orders_left_open"], running["last_end"]) == (["trade"], [], {})
             box.until(lambda: state()["report_age_s"] is not None, "a health report", process=process)
-            box.until(lambda: box.account()["openOrders"], "orders", process=process)
+            guard = guardian(process)
+            os.kill(guard, signal.SIGSTOP)
+            held.callback(go_on, guard)
+            box.until(lambda: stopped_with_orders(box, process), "orders of a trader that is stopped", process=process)
             process.kill()
             process.wait()
         time.sleep(SETTLED_S)
@@ -62,6 +90,9 @@ def test_real_trader_is_watched_while_it_runs_dies_and_is_killed(tmp_path: Path)
         assert died["orders_left_open"]
         assert open_ids <= set(died["orders_left_open"])  # some may have been filled since
         assert (died["running"], died["last_end"]["trade"]["code"]) == ([], -1)
+        go_on(guard)
+        box.until(lambda: state()["orders_left_open"] == [], "the end of all orders, by the guard")
+        assert box.account()["openOrders"] == []
         with box.trader() as process:
             box.until(lambda: state()["running"] and box.account()["openOrders"], "the next trade", process=process)
             assert state()["orders_left_open"] == []

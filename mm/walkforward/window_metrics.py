@@ -26,8 +26,6 @@ NO_COLUMN = (
     "measured_rates",
     "mean_bid_per_s",
     "mean_ask_per_s",
-    "states_until_us",
-    "states_level",
     "half_spread_ticks",
 )  # of a segment
 SEGMENT = tuple(name for name in Segment.__dataclass_fields__ if name not in (*NO_COLUMN, *LATER))

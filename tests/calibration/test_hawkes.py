@@ -6,11 +6,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from clustered_orders import families
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import optimize
 
-from benchmarks.clustering import families
 from engine_tapes import tapes
 from mm.backtest.io import load_day
 from mm.calibration._hawkes import BEGIN, END, likelihood, rescaled

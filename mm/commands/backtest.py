@@ -55,7 +55,7 @@ def beside(play: Play, step: Callable[[int], None]) -> "Iterator[Callable[[Resul
         The function that adds the further backtests to the summary of the main one.
     """
     with ThreadPoolExecutor(1) as other:
-        rows = other.submit(play.strategy.further, step).result if play.concurrent else None
+        rows = other.submit(play.variants.further, step).result if play.concurrent else None
         yield partial(play.with_further, step=step, rows=rows)
 
 

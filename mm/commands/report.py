@@ -22,6 +22,7 @@ from mm.calibration.points import read_points
 from mm.cli.console import Console
 from mm.cli.task_knobs import Drawn
 from mm.commands.calibrate import FIT, POINTS
+from mm.commands.redraw import Redraw, market, played
 from mm.commands.reproduce import command_of
 from mm.errors import BrokenFile, DataError, MMError, UsageError
 from mm.play.calibration import calibration_config
@@ -34,7 +35,6 @@ from mm.report.calibration import page as calibration_page
 from mm.report.contents import read_content
 from mm.report.evaluation import page as evaluation_page
 from mm.report.frame import About, plotly_address
-from mm.report.redraw import Redraw, market, played
 from mm.report.run_columns import columns_of, read_columns
 from mm.report.sweep import page as sweep_page
 from mm.report.walkforward import page as walkforward_page

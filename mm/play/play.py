@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, NamedTuple, Self
 from mm.backtest import replay
 from mm.backtest.journal import LONG
 from mm.backtest.rules import Rules
-from mm.backtest.sensitivity import ExponentEstimate, Strategy, again, with_band
 from mm.clock import US_PER_S
 from mm.errors import UsageError
 from mm.play.knobs import Sensitivity
 from mm.play.market import MICRO_PRICE, Markets
 from mm.play.models import Made, PlayModels
 from mm.play.notes import Note, agent_notes, fee_notes, missing_days_note, predictor_notes
+from mm.play.sensitivity import ExponentEstimate, FurtherRow, Variants, again, with_band
 from mm.play.setup import PlayKnobs
 from mm.play.terms import rules_of, unearned_fee, with_others
 from mm.predict.artefact import ARRAYS, MODEL, Artefact
@@ -25,7 +25,6 @@ from mm.tape.tape import Tape
 if TYPE_CHECKING:
     from mm.backtest.fills.intensity import Intensity
     from mm.backtest.result import Result
-    from mm.backtest.sensitivity import FurtherRow
     from mm.calibration.fit_result import PoissonFit
     from mm.calibration.schedule import Schedule
 
@@ -186,8 +185,8 @@ class Play:
         return list(dict.fromkeys(name for one in self.made for name in one.sources))
 
     @cached_property
-    def strategy(self) -> Strategy:
-        """The strategy, with the factories of new models for each play; an object is copied as it is now.
+    def variants(self) -> Variants:
+        """The same strategy under other assumptions; an object is copied as it is now.
 
         Raises:
             UsageError: If an object cannot be copied.
@@ -196,7 +195,7 @@ class Play:
         path, seed = self.sensitivity.queue_exponent_file, self.rules.latency_seed
         estimate = None if path is None else ExponentEstimate.read(path, self.markets.first.symbol)
         quotes, fills = self._factories(factory)
-        return Strategy(self.tapes, self.rules, quotes, fills, self.intensity, seed, estimate)
+        return Variants(self.tapes, self.rules, quotes, fills, self.intensity, seed, estimate)
 
     def _factories(self, factory: Callable[[object], Callable[[], object]]) -> tuple[Callable[[], object], ...]:
         """Return the factories of the quote and the fill model; *factory* turns an object into one."""
@@ -214,7 +213,7 @@ class Play:
     def why_once(self) -> str | None:
         """Why the models can be played only once, so that there is no sensitivity; None if they can be again."""
         try:
-            _ = self.strategy
+            _ = self.variants
         except UsageError as error:
             return str(error)
         return None
@@ -234,7 +233,7 @@ class Play:
     @property
     def events(self) -> int:
         """Number of events in all backtests together."""
-        plays = 1 + self.knobs.models.fit_draws + (self.strategy.plays() if self.further else 0)
+        plays = 1 + self.knobs.models.fit_draws + (self.variants.plays() if self.further else 0)
         return plays * sum(map(len, self.tapes))
 
     def run(self, step: Step | None = None, *, keeps_orders: bool = True) -> "Result":
@@ -269,7 +268,7 @@ class Play:
         return self.models.describe(result, quoting, self.predictors)
 
     def with_further(
-        self, result: "Result", step: Step | None = None, rows: "Callable[[], list[FurtherRow]] | None" = None
+        self, result: "Result", step: Step | None = None, rows: Callable[[], list[FurtherRow]] | None = None
     ) -> "Result":
         """Return the result with sensitivity and PnL band added to its summary, if requested.
 
@@ -278,7 +277,7 @@ class Play:
         if self.sensitivity.sensitivity is not False and self.why_once:
             result = replace(result, terms=replace(result.terms, played_once=self.why_once))
         if self.further:
-            result = self.strategy.with_sensitivity(result, rows() if rows else self.strategy.further(step))
+            result = self.variants.with_sensitivity(result, rows() if rows else self.variants.further(step))
         if self.knobs.models.fit_draws:
             result = with_band(result, list(self._of_draws(step)))
         if sum(map(len, self.tapes)) > MANY_EVENTS:

@@ -45,16 +45,16 @@ def test_sensitivity_is_played_before_the_run_has_ended(whole):
     def step(us):
         threads.add(threading.current_thread())
         played[0] += us
-        if played[0] == whole.strategy.plays() * span_us:
+        if played[0] == whole.variants.plays() * span_us:
             ended.set()
 
     with beside(whole, step) as further:
         assert ended.wait(WAIT_S)
         result = further(whole.run_base())
     assert threading.main_thread() not in threads
-    assert len(result.summary["sensitivity"]["rows"]) == whole.strategy.plays() + 1
+    assert len(result.summary["sensitivity"]["rows"]) == whole.variants.plays() + 1
     assert result.summary == whole.run().summary
-    assert played[0] == whole.strategy.plays() * span_us
+    assert played[0] == whole.variants.plays() * span_us
 
 
 @pytest.mark.parametrize("alone", ["own", "many", "long"])
@@ -71,7 +71,7 @@ def test_own_model_or_large_day_is_played_after_the_run(alone, monkeypatch):
         base = whole.run_base()
         assert threads == []
         rows = further(base).summary["sensitivity"]["rows"]
-    assert len(rows) == whole.strategy.plays() + 1
+    assert len(rows) == whole.variants.plays() + 1
     assert set(threads) == {threading.main_thread()}
 
 

@@ -303,7 +303,7 @@ def test_python_page_code_blocks_run(tmp_path):
     made = run_python("-m", "mm", "sim", "day", "--symbol", SYMBOL, "--day", DAYS[0], "--hours", "0.1", cwd=tmp_path)
     assert made.returncode == 0, made.stderr
     blocks = re.findall(r"^```python\n(.*?)^```", (ROOT / "docs" / "python.md").read_text(), re.MULTILINE | re.DOTALL)
-    assert len(blocks) == 6
+    assert len(blocks) == 7
     for block in blocks:
         done = run_python("-c", block, cwd=tmp_path)
         assert done.returncode == 0, done.stderr

@@ -79,8 +79,8 @@ class ExponentEstimate:
 
 
 @dataclass(frozen=True)
-class Strategy:
-    """The strategy of a run: days, rules, and factories of new models for each replay.
+class Variants:
+    """The further backtests of a run: its days, its rules, and factories of new models for each replay.
 
     Attributes:
         tapes: The days.
@@ -99,10 +99,6 @@ class Strategy:
     intensity: "Intensity | None" = None
     seed: int = 0
     estimate: "ExponentEstimate | None" = None
-
-    def play(self, step: Step | None = None) -> "Result":
-        """Return the backtest of the run itself."""
-        return backtest(self.tapes, self.quotes(), self.fills(), self.rules, step=step, intensity=self.intensity)
 
     def settings(self) -> "Iterator[tuple[str, object, Rules, float]]":
         """Yield role, fill model, rules and latency factor of each further row; a fill model of None is the run's."""

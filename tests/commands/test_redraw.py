@@ -7,7 +7,7 @@ import pytest
 from mm.backtest.rules import Account, Execution
 from mm.cli.console import Console
 from mm.cli.task_knobs import Drawn
-from mm.report.redraw import Redraw, played
+from mm.commands.redraw import Redraw, played
 from mm.runs.find import Found
 from mm.runs.trusted import Playable
 

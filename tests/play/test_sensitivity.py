@@ -12,7 +12,7 @@ from mm.backtest.latency import Latencies
 from mm.backtest.models import fixed_spread, price_cross, queue_risk_averse, trade_cross
 from mm.backtest.replay import backtest
 from mm.backtest.rules import Rules
-from mm.backtest.sensitivity import Strategy, slower
+from mm.play.sensitivity import Variants, slower
 
 SEED = next(seed for seed in range(500) if len(engine_chance.case_of(seed).tapes[0]) > 90)
 
@@ -22,7 +22,7 @@ def quotes():
 
 
 @pytest.fixture(scope="module")
-def strategy():
+def variants():
     """A strategy filled by price_cross on a busy tape, with a known intensity and latencies of a few events."""
     tape = engine_chance.case_of(SEED).tapes[0]
     unit = int(np.median(np.diff(tape.event_us)[np.diff(tape.event_us) > 0]))
@@ -35,7 +35,13 @@ def strategy():
         quote_lots=2,
         enforce_balances=False,
     )
-    return Strategy([tape], rules, quotes, price_cross, Intensity.constant(0.3 * 1e6 / unit, 0.2), seed=4)
+    return Variants([tape], rules, quotes, price_cross, Intensity.constant(0.3 * 1e6 / unit, 0.2), seed=4)
+
+
+def base(variants, step=None):
+    """Return the backtest of the run itself."""
+    models = variants.quotes(), variants.fills()
+    return backtest(variants.tapes, *models, variants.rules, step=step, intensity=variants.intensity)
 
 
 def expected_row(role, latency, result):
@@ -46,10 +52,10 @@ def expected_row(role, latency, result):
     return row | {"inventory_rms": inventory, "adverse_selection_60": moved}
 
 
-def test_each_row_equals_a_separate_backtest(strategy):
+def test_each_row_equals_a_separate_backtest(variants):
     """With models and rules built by hand; the run's own row is among them."""
-    tapes, rules = strategy.tapes, strategy.rules
-    rows = strategy.with_sensitivity(strategy.play(), strategy.further()).summary["sensitivity"]["rows"]
+    tapes, rules = variants.tapes, variants.rules
+    rows = variants.with_sensitivity(base(variants), variants.further()).summary["sensitivity"]["rows"]
     order_us, cancel_us = rules.order_latency_us, rules.cancel_latency_us
     half = replace(rules, order_latency_us=order_us // 2, cancel_latency_us=round(cancel_us / 2))
     twice = replace(rules, order_latency_us=2 * order_us, cancel_latency_us=2 * cancel_us)
@@ -68,15 +74,15 @@ def test_each_row_equals_a_separate_backtest(strategy):
         expected_row("other", 0.5, backtest(tapes, quotes(), price_cross(), half)),
         expected_row("other", 2.0, backtest(tapes, quotes(), price_cross(), twice)),
         expected_row("other", 1.0, backtest(tapes, quotes(), price_cross(), replace(rules, recorded_feed=True))),
-        expected_row("other", 1.0, backtest(tapes, quotes(), Poisson(strategy.intensity, 4), rules)),
+        expected_row("other", 1.0, backtest(tapes, quotes(), Poisson(variants.intensity, 4), rules)),
     ]
     assert len({row["n_fills"] for row in rows}) > 2  # they are not all the same backtest
 
 
-def test_sensitivity_does_not_change_the_rest_of_the_summary(strategy):
+def test_sensitivity_does_not_change_the_rest_of_the_summary(variants):
     """Every null in the block has a warning with its reason."""
-    without_block = strategy.play()
-    with_block = strategy.with_sensitivity(without_block, strategy.further())
+    without_block = base(variants)
+    with_block = variants.with_sensitivity(without_block, variants.further())
     drop = ("sensitivity", "warnings")
     assert {k: v for k, v in with_block.summary.items() if k not in drop} == {
         k: v for k, v in without_block.summary.items() if k not in drop
@@ -85,18 +91,18 @@ def test_sensitivity_does_not_change_the_rest_of_the_summary(strategy):
     json.dumps(with_block.summary, allow_nan=False)
 
 
-def test_poisson_run_has_no_additional_poisson_row(strategy):
+def test_poisson_run_has_no_additional_poisson_row(variants):
     """The run itself provides it."""
-    poisson = replace(strategy, fills=lambda: Poisson(strategy.intensity, 4))
-    assert (strategy.plays(), poisson.plays()) == (6, 5)
-    assert replace(strategy, intensity=None).plays() == 5
+    poisson = replace(variants, fills=lambda: Poisson(variants.intensity, 4))
+    assert (variants.plays(), poisson.plays()) == (6, 5)
+    assert replace(variants, intensity=None).plays() == 5
 
 
 @pytest.mark.parametrize("fill_model", [trade_cross, queue_risk_averse])
-def test_run_with_a_bounding_fill_model_is_not_repeated(strategy, fill_model):
+def test_run_with_a_bounding_fill_model_is_not_repeated(variants, fill_model):
     """Its row equals the run, number for number; other parameters make another model, which is run."""
-    bound = replace(strategy, fills=fill_model, intensity=None)
-    rows = bound.with_sensitivity(bound.play(), bound.further()).summary["sensitivity"]["rows"]
+    bound = replace(variants, fills=fill_model, intensity=None)
+    rows = bound.with_sensitivity(base(bound), bound.further()).summary["sensitivity"]["rows"]
     bound_rows = [
         row for row in rows if row["fills"] == fill_model().name and row["role"] in ("optimistic", "pessimistic")
     ]
@@ -107,10 +113,10 @@ def test_run_with_a_bounding_fill_model_is_not_repeated(strategy, fill_model):
 
 
 @pytest.mark.parametrize("feed", [{"recorded_feed": True}, {"feed_us": 700}, {}])
-def test_feed_has_its_counterpart(strategy, feed):
+def test_feed_has_its_counterpart(variants, feed):
     """A run with a feed latency is played without, one without with the recorded one, where the day tells it."""
-    run = replace(strategy, rules=replace(strategy.rules, **feed))
-    rows = run.with_sensitivity(run.play(), run.further()).summary["sensitivity"]["rows"]
+    run = replace(variants, rules=replace(variants.rules, **feed))
+    rows = run.with_sensitivity(base(run), run.further()).summary["sensitivity"]["rows"]
     kinds = {row["feed"] for row in rows}
     (other,) = [row for row in rows if row["feed"] != run.rules.feed_kind]
     assert kinds == {run.rules.feed_kind, "none" if feed else "recorded"}
@@ -120,12 +126,12 @@ def test_feed_has_its_counterpart(strategy, feed):
     assert replace(run, tapes=[silent]).plays() == run.plays() - (not feed)
 
 
-def test_progress_covers_every_backtest(strategy):
+def test_progress_covers_every_backtest(variants):
     """The total progress of the block is the length of the tape times the number of backtests."""
     steps = []
-    strategy.further(steps.append)
-    tape = strategy.tapes[0]
-    assert sum(steps) == strategy.plays() * (tape.end_us - tape.start_us)
+    variants.further(steps.append)
+    tape = variants.tapes[0]
+    assert sum(steps) == variants.plays() * (tape.end_us - tape.start_us)
 
 
 def test_measured_latencies_are_scaled():

@@ -99,7 +99,7 @@ def _packed(path: Path) -> bool:
 
 def main(folder: str, cache: str | None = None) -> None:
     """Load the day, and print the duration of the first and the last load."""
-    from mm.backtest.io import load_day
+    from mm.tape.load import load_day
 
     kept = Path(cache) if cache else None
     seconds = []

@@ -266,10 +266,10 @@ def rolling(data: Path) -> Day:
 
     The windows start every five minutes; empty without the capture.
     """
-    from mm.backtest.io import load_day
     from mm.calibration.calibrator import CalibrationConfig, Calibrator
     from mm.calibration.intervals import predictive_ci95
     from mm.market_data.import_capture import ImportOptions, import_captures
+    from mm.tape.load import load_day
 
     captures = [data / CAPTURE / name for name in FILES]
     if not all(path.is_file() for path in captures):

@@ -70,7 +70,7 @@ SCALE = 1_000  # factor of the market's quantities, so that one lot of ours is n
 
 def main(folder: str, cache: str, settings: str) -> None:
     """Play the entries of *settings* on a day, and print the results."""
-    from mm.backtest.io import load_day
+    from mm.tape.load import load_day
 
     tape = load_day(Path(folder), cache=Path(cache))
     results = []

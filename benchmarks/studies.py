@@ -109,7 +109,7 @@ def played(tape: "Tape", truth: Sides, seed: int) -> "Points":
     from mm.backtest.rules import Rules
     from mm.calibration.day_orders import DayOrders
     from mm.calibration.exposure import RestingOrders
-    from mm.calibration.quotes import CalibrationLadder
+    from mm.calibration.quotes.calibration_ladder import CalibrationLadder
     from mm.calibration.reference import reference_path, span_of
 
     bid, ask = ({"A": A, "k": k} for A, k in (truth.bid, truth.ask))

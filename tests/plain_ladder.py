@@ -1,9 +1,9 @@
-"""Plain Python version of the measuring quotes (`mm.calibration.quotes`)."""
+"""Plain Python version of the measuring quotes (`mm.calibration.quotes.calibration_ladder`)."""
 
 import math
 
 from mm.backtest.quotes.view import Quotes
-from mm.calibration.quotes import CalibrationLadder
+from mm.calibration.quotes.calibration_ladder import CalibrationLadder
 
 
 def reference_ticks(top, reference):

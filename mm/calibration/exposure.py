@@ -38,7 +38,7 @@ from mm.base.arrays import Floats, Ints, Mask, Rows
 from mm.calibration._exposure import keys_of, resting_time
 from mm.calibration.fit_result import Line
 from mm.calibration.points import Points, group, sum_by
-from mm.calibration.quotes import CalibrationLadder, FixedDelta
+from mm.calibration.quotes.calibration_ladder import CalibrationLadder, FixedDelta
 from mm.calibration.reference import CLOSED, PER_TICK, ReferencePath
 from mm.calibration.sweeps import SweptQuantity
 from mm.errors import UsageError

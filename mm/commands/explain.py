@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 from mm.backtest.explain import explain
-from mm.backtest.io import load_day
 from mm.backtest.journal_files import CSV, orders_path, read_orders
 from mm.catalog.results import Which
 from mm.cli.console import Console
@@ -14,6 +13,7 @@ from mm.dayfolder.layout import day_folder
 from mm.errors import BrokenFile, DataError, Mismatch, UsageError
 from mm.instrument import e8
 from mm.runs.find import Found, find_run
+from mm.tape.load import load_day
 
 NESTED = "backtest"  # folder of the backtest of a walk-forward
 

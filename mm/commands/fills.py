@@ -5,7 +5,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mm.backtest.io import load_day
 from mm.base.atomic_file import write_atomic
 from mm.catalog.calibration import Fitted, Scored, VirtualLife
 from mm.cli.console import Console
@@ -17,6 +16,7 @@ from mm.probes.queue_exponent import fit_exponent
 from mm.probes.queue_score import by_place, candidates, lines, named, played_by, stated, true_outcomes
 from mm.probes.queue_score import score as scores_of
 from mm.probes.virtual_orders import OrderPlan
+from mm.tape.load import load_day
 
 if TYPE_CHECKING:
     from mm.tape.tape import Tape

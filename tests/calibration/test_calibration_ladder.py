@@ -12,7 +12,7 @@ from engine_tapes import TEST, tapes
 from mm.backtest.models import trade_cross
 from mm.backtest.replay import backtest
 from mm.backtest.rules import Rules
-from mm.calibration.quotes import CalibrationLadder, FixedDelta
+from mm.calibration.quotes.calibration_ladder import CalibrationLadder, FixedDelta
 from mm.errors import UsageError
 from plain_ladder import PlainFixedDelta, PlainLadder
 

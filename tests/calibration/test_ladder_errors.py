@@ -3,13 +3,13 @@
 import numpy as np
 import pytest
 
-from mm.backtest.io import load_day
 from mm.calibration.calibrator import CalibrationConfig, Calibrator
 from mm.calibration.fit_points import fit_poisson
 from mm.dayfolder.layout import DayFolder
 from mm.sim.flow.day import make_day
 from mm.sim.flow.scenario import PoissonMarket
 from mm.sim.flow.session import Session
+from mm.tape.load import load_day
 
 A, K = 1.0, 0.4
 SEEDS = range(560_000, 560_012)  # none of the days on which the rule was measured

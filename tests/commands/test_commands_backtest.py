@@ -61,7 +61,7 @@ def test_backtest_logs_its_fit_and_warns_if_fit_includes_the_day(tmp_path):
 MEASURE = """
 import sys
 from pathlib import Path
-from mm.backtest.io import load_day
+from mm.tape.load import load_day
 
 tape = load_day(Path(sys.argv[1]), cache=Path(sys.argv[2]))
 status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())

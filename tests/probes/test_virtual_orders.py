@@ -12,7 +12,6 @@ from leaning_market import GRID
 from queue_rig import rows_of, study
 
 from log_book import read_log
-from mm.backtest.io import load_day
 from mm.backtest.models import queue_prob_power, queue_risk_averse, trade_cross
 from mm.clock import US_PER_MS
 from mm.dayfolder.layout import DayFolder
@@ -24,6 +23,7 @@ from mm.sim.flow.day import LOG_HEADER, make_day, packed_log
 from mm.sim.flow.scenario import ZeroIntelligence
 from mm.sim.flow.session import Session
 from mm.sim.matching.order_log import COLUMNS
+from mm.tape.load import load_day
 from mm.tape.tape import DEPTH, TRADE, Tape
 from support import SHARED
 

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from day_stories import START, at, diff, kinds, rewrite, snapshot, trade
 
-from mm.backtest.io import load_day
 from mm.dayfolder.line_files import gzip_member
 from mm.errors import BrokenFile, NeverSynced
+from mm.tape.load import load_day
 from mm.tape.tape import KIND_NAMES, TRADE
 from strategies import Story
 

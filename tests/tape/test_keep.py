@@ -11,7 +11,6 @@ import msgspec
 import numpy as np
 import pytest
 
-from mm.backtest.io import load_day
 from mm.backtest.models import fixed_spread, queue_prob_power
 from mm.backtest.replay import backtest
 from mm.backtest.rules import Rules
@@ -21,6 +20,7 @@ from mm.dayfolder.manifest import unseal
 from mm.instrument import Instrument
 from mm.tape import columns, keep, level_changes
 from mm.tape.columns import TapeFacts
+from mm.tape.load import load_day
 from mm.tape.tape import ARRAYS
 from strategies import START_US, Story, price, qty
 from support import ROOT, run_python

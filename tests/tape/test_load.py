@@ -10,12 +10,12 @@ import pytest
 from day_stories import PLAIN, START, at, check_keyframes, diff, rewrite, snapshot, tape_events, trade, write_day
 from plain_day import plain_events, table, text_of
 
-from mm.backtest.io import load_day
 from mm.dayfolder.layout import DayFolder
 from mm.dayfolder.manifest import unseal
 from mm.errors import BrokenFile, MissingDay, UsageError
 from mm.instrument import Instrument
 from mm.market_data.import_capture import import_captures
+from mm.tape.load import load_day
 from mm.tape.tape import DEPTH, TOP_COLUMNS, TRADE
 from strategies import DAY, SIM, START_US, Story, qty
 from support import SHARED

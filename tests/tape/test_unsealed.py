@@ -6,12 +6,12 @@ import shutil
 import pytest
 from day_stories import PLAIN, write_day
 
-from mm.backtest.io import load_day
 from mm.dayfolder.check import check_day
 from mm.dayfolder.layout import DayFolder
 from mm.sim.flow.day import make_day
 from mm.sim.flow.scenario import PoissonMarket
 from mm.sim.flow.session import Session
+from mm.tape.load import load_day
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mm.backtest.io import load_day
 from mm.backtest.models import fixed_spread, hawkes
 from mm.backtest.quotes.steps import Gated
 from mm.backtest.replay import backtest
@@ -28,6 +27,7 @@ from mm.sim.flow.day import make_day
 from mm.sim.flow.scenario import Hawkes, PoissonMarket
 from mm.sim.flow.session import Session
 from mm.tape import read
+from mm.tape.load import load_day
 from mm.tape.tape import GAP
 
 if TYPE_CHECKING:

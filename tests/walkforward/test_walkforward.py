@@ -12,7 +12,6 @@ import pytest
 from fill_predictors import written
 from journals import Scribe
 from mm.backtest.fills.intensity import Poisson
-from mm.backtest.io import load_day
 from mm.backtest.quotes.simple import FixedSpread
 from mm.backtest.quotes.steps import Gated, ShiftBy
 from mm.backtest.rules import Rules
@@ -30,6 +29,7 @@ from mm.play.knobs import Models
 from mm.sim.flow.day import make_day
 from mm.sim.flow.scenario import PoissonMarket
 from mm.sim.flow.session import Session
+from mm.tape.load import load_day
 from mm.tape.tape import TRADE
 from mm.walkforward.walkforward import RESTING, Checkpoint, study, walkforward
 from mm.walkforward.window_metrics import write_window_metrics

@@ -10,7 +10,6 @@ from recorded import diffs, rows
 
 import mm
 from mm.backtest.fills.base import TradeCross
-from mm.backtest.io import load_day
 from mm.backtest.quotes.simple import FixedSpread
 from mm.backtest.rules import Rules
 from mm.dayfolder.check import check_day
@@ -19,6 +18,7 @@ from mm.errors import UsageError
 from mm.sim.flow.day import make_day
 from mm.sim.flow.scenario import Gaps, PoissonMarket
 from mm.sim.flow.session import Session
+from mm.tape.load import load_day
 
 DAY = "20260105"
 SCENARIO = Gaps(lost_depth=2, lost_trades=2, disconnects=2, crashes=2, sigma_ticks_per_sqrt_s=1.0)

@@ -170,8 +170,12 @@ def _below(p: float | None) -> list[float]:
     return [] if p is None else [float(p < LEVEL)]
 
 
-def _contains(ends: tuple[float, float] | Sequence[float] | None, value: float) -> list[float]:
-    return [] if ends is None else [float(ends[0] <= value <= ends[1])]
+def _contains(ends: Sequence[float | None] | None, value: float) -> list[float]:
+    """Return whether an interval, open at an end that is None, contains a value; nothing without an interval."""
+    if ends is None:
+        return []
+    low, high = ends
+    return [float((low is None or low <= value) and (high is None or value <= high))]
 
 
 def hawkes(

@@ -90,16 +90,16 @@ def test_report_replays_a_backtest_for_the_sensitivity_block(desk, tmp_path):
     words = " ".join(read((tmp_path / "page.html").read_text(encoding="utf-8")).words)
     summary = json.loads((folder_of(desk, "asked") / "summary.json").read_text(encoding="utf-8"))
     rows = summary["sensitivity"]["rows"]
-    assert [(row["role"], row["fills"], row["latency"]) for row in rows] == [
-        ("headline", "queue_prob_power", 1),
-        ("pessimistic", "queue_risk_averse", 1),
-        ("other", "trade_cross", 1),  # more fills lose more here, as each pays the fee: no upper bound
-        ("other", "queue_prob_power", 0.5),
-        ("other", "queue_prob_power", 2),
+    assert [(row["role"], row["fills"], row["latency"], row["feed"]) for row in rows] == [
+        ("headline", "queue_prob_power", 1, "recorded"),
+        ("pessimistic", "trade_cross", 1, "recorded"),  # more fills lose more here, as each pays the fee
+        ("other", "queue_risk_averse", 1, "recorded"),
+        ("other", "queue_prob_power", 0.5, "recorded"),
+        ("other", "queue_prob_power", 2, "recorded"),
+        ("other", "queue_prob_power", 1, "none"),
     ]
-    assert rows[1]["pnl_quoting"] <= rows[0]["pnl_quoting"]
-    assert rows[2]["pnl_quoting"] < rows[0]["pnl_quoting"]
-    assert f"{signed(rows[2]['pnl_quoting'])} under the worst of 5 assumptions (trade_cross)" in words
+    assert rows[1]["pnl_quoting"] == min(row["pnl_quoting"] for row in rows)
+    assert f"{signed(rows[1]['pnl_quoting'])} under the worst of 6 assumptions (trade_cross)" in words
     for row in rows:
         assert f"{row['n_fills']:,}" in words
         assert row["fills"] in words

@@ -50,8 +50,8 @@ RUNS |= {
     "night-parts": {**RUNS["wild-parts"], "DAY": "20260105:20260106"},
     "night-hazard": {**RUNS["wild-hazard"], "DAY": "20260105,20260106"},
 }
-#: The second implementations in these tests cover only fills by trades and requotes on the grid.
-PLAIN = {"FILL_MODEL": "trade_cross", "REQUOTE_ON_FILL": "0"}
+#: The second implementations in these tests cover only fills by trades, requotes on the grid, and one clock.
+PLAIN = {"FILL_MODEL": "trade_cross", "REQUOTE_ON_FILL": "0", "FEED_LATENCY": "none"}
 RUNS = {name: PLAIN | knobs for name, knobs in RUNS.items()}
 #: These differ in all that accounts and numbers depend on; each of the others varies a part of it.
 QUICK = ("parts", "poor", "sides", "wild-hazard", "night-parts")

@@ -23,7 +23,7 @@ def segments_of(run: Run) -> list[dict[str, Any]]:
 
 def quiet(lab: Lab) -> Path:
     """Return the data root of a long day with few trades, so that some windows cannot be fitted."""
-    return lab.sim("quiet", "--hours", "14", "--A", "0.0004", "--sigma-ticks-per-sqrt-s", "0.1")
+    return lab.sim("quiet", "--hours", "14", "--A", "0.001", "--sigma-ticks-per-sqrt-s", "0.1")
 
 
 def whole_day(lab: Lab, policy: str) -> Run:

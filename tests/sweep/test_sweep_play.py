@@ -42,7 +42,7 @@ def test_model_that_exits_fails_only_its_point(sweep_data, tmp_path, jobs):
     write_own_model(tmp_path)
     done = run_sweep(tmp_path, sweep_data, QUOTE_MODEL="my_own:Own", GRID="ILL=null,exits", JOBS=jobs)
     assert done.returncode == 1
-    assert "point 2 (ILL=exits): Own.quote raised SystemExit: no more" in done.stderr
+    assert "point 2 (ILL=exits): my_own.py:17: Own.quote raised SystemExit: no more" in done.stderr
     assert {row["point"]: row["status"] for row in sweep_json(done, tmp_path)["rows"]} == {1: "ok", 2: "failed"}
 
 

@@ -105,7 +105,7 @@ def run(*args: str | Path, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]
     """Run Python with *args*; mypy finds this project as ``mm``."""
     env = {**os.environ, "MYPYPATH": str(ROOT)}
     command = [sys.executable, *map(str, args)]
-    return subprocess.run(command, cwd=cwd, env=env, text=True, capture_output=True, check=False, timeout=300)
+    return subprocess.run(command, cwd=cwd, env=env, text=True, capture_output=True, check=False, timeout=600)
 
 
 def strict(folder: Path, *files: str) -> list[str]:

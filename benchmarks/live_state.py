@@ -19,10 +19,10 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.turns import PYTHON, Measured, Row, at_least, at_most, run
+from mm.base.audit_chain import audit_folder, audit_path, verify_lines
 from mm.instrument import E8, Instrument
-from mm.live.audit import AuditLog, audit_folder, audit_path
+from mm.live.audit import AuditLog
 from mm.live.audit_books import rebuild_symbol
-from mm.live.audit_chain import verify_lines
 from mm.live.ledger import AccountFill
 from mm.live.state_follow import bring_up
 from mm.live.state_postgres import PostgresState

@@ -6,8 +6,9 @@ from typing import Any
 
 from hypothesis import strategies as st
 
+from mm.base.audit_chain import audit_path
 from mm.instrument import E8, Instrument
-from mm.live.audit import AuditLog, audit_path
+from mm.live.audit import AuditLog
 from mm.live.ledger import AccountFill
 
 BTC = Instrument("BTCUSDT", E8 // 100, 1_000, 5 * E8, "BTC", "USDT")

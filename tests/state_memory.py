@@ -4,9 +4,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from mm.base.audit_chain import read_rows
 from mm.live.audit import logs_of
 from mm.live.audit_books import AuditBooks, Changes
-from mm.live.audit_chain import read_rows
 from mm.live.state_tables import TABLES, StateBatch, StoreUnavailable, Tick
 
 FAILURES = ("refuses", "loses the answer", "was written to by another", "is empty again")

@@ -227,7 +227,7 @@ FAULTS = [
     ),
     Fault("mm/live/order_limits.py", "* 2**self._refusals", "", "tests/live/test_order_limits.py tests/live"),
     Fault("mm/live/kill_switch.py", "self.path.touch()", "pass", "tests/live/test_kill_switch.py tests/live"),
-    Fault("mm/live/audit_chain.py", "    hashed.update(prev)\n", "", "tests/live/test_audit_chain.py tests/live"),
+    Fault("mm/base/audit_chain.py", "    hashed.update(prev)\n", "", "tests/test_audit_chain.py tests/live"),
     Fault(
         "mm/live/trade_history.py",
         "        _verify(path, written)\n",

@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from mm.base.audit_chain import Witness, end_of, read_rows, verify_lines
 from mm.base.waiting import happened
 from mm.catalog.operations import Copies
 from mm.cli.console import Console
@@ -15,7 +16,6 @@ from mm.cli.interrupts import at_ending_signals
 from mm.clock import US_PER_S, iso, now_us
 from mm.errors import BrokenFile, DataError, MMError, UsageError
 from mm.live.audit import logs_of, witnesses_of
-from mm.live.audit_chain import Witness, end_of, read_rows, verify_lines
 from mm.live.audit_copies import Head, append_copy, has_hash, read_heads, removable, send_heads, verify_series
 from mm.live.state_follow import symbols_with_logs
 from mm.live.state_stores import StateStores

@@ -6,12 +6,12 @@ from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
+from mm.base.audit_chain import audit_folder
 from mm.base.held_file import is_held
 from mm.catalog.trading import CancelAccess
 from mm.cli.console import Console
 from mm.clock import now_us
 from mm.errors import MMError, TryLater
-from mm.live.audit import audit_folder
 from mm.live.audit_books import AuditOrder
 from mm.live.keys import blank_process_list, read_credentials
 from mm.live.kill_switch import note_none_open

@@ -4,9 +4,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from mm.base.audit_chain import audit_folder
 from mm.cli.console import Console
 from mm.errors import DataError
-from mm.live.audit import audit_folder
 from mm.live.audit_books import OPEN_STATUSES, rebuild_symbol
 from mm.live.state_follow import bring_up, symbols_with_logs
 from mm.live.state_stores import SHOWN, StateStores

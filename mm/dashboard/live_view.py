@@ -17,11 +17,11 @@ import numpy as np
 import polars as pl
 
 from mm.base.arrays import Floats, Ints
+from mm.base.audit_chain import SUFFIX, audit_folder
 from mm.clock import US_PER_MS, US_PER_S, now_us
 from mm.dashboard import gate
 from mm.dayfolder.layout import DayFolder, levels_shown
 from mm.errors import BrokenFile, DataError
-from mm.live.audit import SUFFIX, audit_folder
 
 TAIL_BYTES = 1_500_000
 ANSWER_S = 0.4

@@ -6,6 +6,7 @@ import polars as pl
 import streamlit as st
 
 from mm.backtest.risk import LIVE_DEFAULTS, Risk
+from mm.base.audit_chain import audit_folder
 from mm.base.doors import KILL, REARM
 from mm.base.knobs import knobs, shown
 from mm.base.numbers import percent
@@ -15,7 +16,7 @@ from mm.commands.risk import switches
 from mm.dashboard import gate, live_view
 from mm.dashboard.sources import Folders, one_line
 from mm.errors import DataError
-from mm.live.audit import audit_folder, first_row, logs_of
+from mm.live.audit import first_row, logs_of
 
 REFRESH_S = 1.0
 LIMITED = ("shadow", "trade")

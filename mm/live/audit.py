@@ -1,6 +1,6 @@
 """The audit log: one row for each intent, request and report of a trader, written before any action that depends on it.
 
-``<out>/audit/<SYMBOL>/<DAY>_<RUN_ID>.ndjson`` has one row per line, chained by hashes (`mm.live.audit_chain`).
+``<out>/audit/<SYMBOL>/<DAY>_<RUN_ID>.ndjson`` has one row per line, chained by hashes (`mm.base.audit_chain`).
 With *sync* a thread writes all waiting rows in one write and forces them to the disk, and `AuditLog.synced` returns
 when a row is on disk: it survives a power cut. Without *sync*, `append` writes the row into the cache of the operating
 system: it survives any end of the process.
@@ -18,25 +18,14 @@ from pathlib import Path
 from typing import Any
 
 from mm.base.atomic_file import fsync_path
+from mm.base.audit_chain import OWN, START, STOP, SUFFIX, ZEROS, Witness, body, decode_row, end_of, seal, whole_row
 from mm.clock import now_us
 from mm.errors import BrokenFile, RunExists, TryLater
 from mm.instrument import Instrument
-from mm.live.audit_chain import OWN, START, STOP, ZEROS, Witness, body, decode_row, end_of, seal, whole_row
 from mm.live.ledger import SIDE_NAMES
 
-SUFFIX = ".ndjson"
 RETRY_S = 0.5
 """Time between two attempts to write rows after a disk error, in s."""
-
-
-def audit_folder(out_root: Path, symbol: str) -> Path:
-    """Return the folder of a symbol's logs."""
-    return out_root / "audit" / symbol
-
-
-def audit_path(out_root: Path, symbol: str, day: str, run_id: str) -> Path:
-    """Return the path of a run's log."""
-    return audit_folder(out_root, symbol) / f"{day}_{run_id}{SUFFIX}"
 
 
 def first_row(path: Path) -> dict[str, Any] | None:

@@ -24,10 +24,10 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from mm.base.audit_chain import read_rows
 from mm.errors import BrokenFile, OffGrid
 from mm.instrument import Instrument, decimal_text, e8
 from mm.live.audit import logs_of
-from mm.live.audit_chain import read_rows
 from mm.live.ledger import SIDES, AccountFill, Ledger
 
 PENDING, NEW, PARTIAL, FILLED, REJECTED = "PENDING_NEW", "NEW", "PARTIALLY_FILLED", "FILLED", "REJECTED"

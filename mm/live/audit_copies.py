@@ -17,10 +17,10 @@ from typing import Any, BinaryIO
 import msgspec
 
 from mm.base.atomic_file import fsync_path
+from mm.base.audit_chain import SUFFIX, ZEROS, Witness, end_of, rows_after, verify_lines
 from mm.errors import BrokenFile, DataError, TryLater
-from mm.live.audit import SUFFIX, starts_of
+from mm.live.audit import starts_of
 from mm.live.audit_books import BOOKS
-from mm.live.audit_chain import ZEROS, Witness, end_of, rows_after, verify_lines
 
 SYSLOG = "syslog:"
 ANSWER_S = 10.0

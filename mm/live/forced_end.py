@@ -13,9 +13,9 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from mm.base.audit_chain import STOP, body, decode_row, end_of, seal
 from mm.clock import iso
 from mm.errors import DataError
-from mm.live.audit_chain import STOP, body, decode_row, end_of, seal
 
 
 @dataclass(frozen=True)

@@ -19,9 +19,9 @@ from urllib.parse import urlsplit
 
 import mm
 from mm.base._calls import SHARED_BYTES, beat, end_at_signal, limit_calls, share
+from mm.base.audit_chain import audit_folder
 from mm.base.doors import is_loopback
 from mm.errors import TryLater
-from mm.live.audit import audit_folder
 from mm.live.forced_end import GuardedRun
 from mm.live.guardian import NOTHING_OPEN, READY, TAKE_OVER, Guarded, GuardedExchange
 from mm.live.trade_venue import quiet_file, trader_lock

@@ -6,10 +6,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from mm.base.audit_chain import SUFFIX, decode_row, end_of
 from mm.errors import DataError
-from mm.live.audit import SUFFIX, logs_of, starts_of
+from mm.live.audit import logs_of, starts_of
 from mm.live.audit_books import BOOKS, AuditBooks, Changes
-from mm.live.audit_chain import decode_row, end_of
 from mm.live.state_tables import StateBackend, StateBatch
 
 BATCH_ROWS = 2_000

@@ -14,12 +14,12 @@ from typing import Any
 import msgspec
 
 from mm.base.atomic_file import write_atomic
+from mm.base.audit_chain import Witness, read_rows, verify_lines
 from mm.clock import US_PER_S, day_of
 from mm.errors import BrokenFile, OffGrid
 from mm.instrument import E8, decimal_text, e8
 from mm.live.audit import starts_of, witnesses_of
 from mm.live.audit_books import BOOKS, AuditBooks, Changes, summed_in_the_last
-from mm.live.audit_chain import Witness, read_rows, verify_lines
 from mm.live.ledger import NOTHING, Held, day_at
 
 ACCOUNT = "account"

@@ -16,13 +16,14 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from mm.backtest.result import LEGS
 from mm.backtest.summary_text import text_of
+from mm.base.audit_chain import audit_path
 from mm.base.held_file import is_held
 from mm.clock import day_of
 from mm.errors import Incomplete, MMError, TryLater, UsageError
 from mm.instrument import E8, Instrument, decimal_text, e8, from_exchange_info, short_text
 from mm.live.account_check import AccountCheck
 from mm.live.account_limits import LOSS, Account, AccountSymbol
-from mm.live.audit import AuditLog, audit_path
+from mm.live.audit import AuditLog
 from mm.live.audit_books import BOOKS
 from mm.live.decisions import DecisionLags, decisions_name, decisions_of, write_decisions
 from mm.live.desk import TradeDesk

@@ -15,12 +15,12 @@ from typing import Any
 
 import msgspec
 
+from mm.base.audit_chain import STOP, audit_folder, decode_row
 from mm.base.held_file import is_held
 from mm.clock import US_PER_S, iso, now_us, us_of
 from mm.errors import BrokenFile, DataError, UsageError
-from mm.live.audit import audit_folder, starts_of
+from mm.live.audit import starts_of
 from mm.live.audit_books import AuditBooks, AuditOrder, Changes, summed_in_the_last
-from mm.live.audit_chain import STOP, decode_row
 from mm.live.kill_switch import Kill, KillSwitch, none_open_us
 from mm.live.state_follow import BATCH_ROWS, LogSeries, LogTail
 from mm.market_data.health import ENDED, HealthReport, read_health

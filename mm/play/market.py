@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 
 from mm.backtest.replay import day_warnings
+from mm.base.audit_chain import audit_folder
 from mm.clock import US_PER_MS, iso, us_from_ms
 from mm.dayfolder.layout import DayFolder, day_folder, days_of
 from mm.dayfolder.ledger import LedgerView
@@ -135,17 +136,13 @@ def median_touch(tape: Tape) -> tuple[int, int]:
     return (int(np.median(bids[both])), int(np.median((asks - bids)[both]))) if both.any() else (0, 0)
 
 
-def audit_folder(day: Day, folder: "DayFolder") -> Path:
-    """Return the folder of the audit logs of a day's symbol."""
-    return day.out_root / "audit" / folder.symbol
-
-
 def _without_us(tape: "Tape", folder: "DayFolder", day: Day) -> "Tape":
     """Return a day without the orders and trades of ours that OWN_ORDERS takes off it, with their logs as inputs."""
-    if day.own_orders == "keep" or (day.own_orders == "auto" and not audit_folder(day, folder).is_dir()):
+    logged = audit_folder(day.out_root, folder.symbol).is_dir()
+    if day.own_orders == "keep" or (day.own_orders == "auto" and not logged):
         return tape
     from mm.backtest.days_without_us import OwnActivity, without_us  # imported here: most days have no orders of ours
-    from mm.live.own_activity import logs_of_day, own_activity
+    from mm.play.own_activity import logs_of_day, own_activity
 
     view = LedgerView.of(folder, DefectList(folder))
     if day.own_orders == "auto":

@@ -4,9 +4,9 @@ import pytest
 from page_reading import text_of
 
 from mm.backtest.risk import LIVE_DEFAULTS, Risk
+from mm.base.audit_chain import body, seal
 from mm.base.knobs import knobs
 from mm.dashboard import live_view
-from mm.live.audit_chain import body, seal
 from mm.live.kill_switch import KillSwitch
 
 

@@ -13,10 +13,10 @@ from pathlib import Path
 
 import pytest
 
+from mm.base.audit_chain import ZEROS, audit_path, end_of, read_rows, verify_lines
 from mm.errors import RunExists, TryLater
 from mm.instrument import E8, Instrument
-from mm.live.audit import AuditLog, audit_path, earlier_logs, logs_of, witnesses_of
-from mm.live.audit_chain import ZEROS, end_of, read_rows, verify_lines
+from mm.live.audit import AuditLog, earlier_logs, logs_of, witnesses_of
 from support import ROOT
 
 BTC = Instrument("BTCUSDT", E8 // 100, 1_000, 5 * E8, "BTC", "USDT")

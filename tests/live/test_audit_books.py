@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from audit_story import BTC, FILL, Story, played_logs, stories
+from mm.base.audit_chain import audit_folder, audit_path, read_rows
 from mm.errors import BrokenFile
-from mm.live.audit import AuditLog, audit_folder, audit_path
+from mm.live.audit import AuditLog
 from mm.live.audit_books import AuditBooks, Changes, rebuild_symbol
-from mm.live.audit_chain import read_rows
 
 
 def log_of(out: Path, run_id: str, *rows: tuple[str, dict], **start: object) -> None:

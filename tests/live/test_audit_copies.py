@@ -15,11 +15,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from audit_story import BTC, stories
+from mm.base.audit_chain import seal
 from mm.errors import BrokenFile, TryLater
 from mm.live import audit_copies
 from mm.live.audit import AuditLog, logs_of
 from mm.live.audit_books import BOOKS, rebuild_symbol
-from mm.live.audit_chain import seal
 from mm.live.audit_copies import append_copy, read_heads, send_heads, verify_series
 from mm.live.state_follow import AuditFollower, bring_up
 from mm.live.state_sqlite import SqliteState

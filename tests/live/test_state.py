@@ -16,11 +16,12 @@ from urllib.parse import urlsplit
 import pytest
 
 from audit_story import BTC, many_orders, played_logs, written
+from mm.base.audit_chain import audit_folder, audit_path
 from mm.base.knobs import knobs
 from mm.cli.frame import as_json
 from mm.errors import UsageError
 from mm.live import state
-from mm.live.audit import AuditLog, audit_folder, audit_path
+from mm.live.audit import AuditLog
 from mm.live.state import StateWriter
 from mm.live.state_follow import bring_up
 from mm.live.state_postgres import PostgresState
@@ -341,7 +342,8 @@ import sys
 sys.path[:0] = [sys.argv[1], sys.argv[2]]
 from pathlib import Path
 from audit_story import BTC, many_orders, written
-from mm.live.audit import AuditLog, audit_path
+from mm.base.audit_chain import audit_path
+from mm.live.audit import AuditLog
 from mm.live.state import StateWriter
 from mm.live.state_sqlite import SqliteState
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from audit_story import many_orders, played_logs
-from mm.live.audit import audit_folder
+from mm.base.audit_chain import audit_folder
 from mm.live.audit_books import Changes
 from mm.live.state_follow import AuditFollower, bring_up
 from mm.live.state_redis import ORDER_KEPT_S, RedisState

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from mm.base.audit_chain import audit_path
 from mm.errors import UsageError
-from mm.live.audit import AuditLog, audit_path
+from mm.live.audit import AuditLog
 from mm.live.state_stores import LiveStore, StateStores, state_writer
 from support import ROOT
 

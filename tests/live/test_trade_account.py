@@ -10,7 +10,7 @@ import pytest
 from trading_box import Venue, ended, venue
 from trading_truth import assert_equal_books, booked
 
-from mm.live.audit_chain import seal
+from mm.base.audit_chain import seal
 from state_servers import free_port
 
 

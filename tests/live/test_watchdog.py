@@ -9,12 +9,13 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from mm.base.audit_chain import audit_path
 from mm.base.held_file import hold_file, is_held
 from mm.clock import iso, now_us
 from mm.dayfolder.layout import DayFolder
 from mm.errors import DataError
 from mm.instrument import E8, Instrument
-from mm.live.audit import AuditLog, audit_path
+from mm.live.audit import AuditLog
 from mm.live.audit_books import BOOKS
 from mm.live.kill_switch import KillSwitch
 from mm.live.trade_history import read_history

@@ -6,11 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from mm.backtest.days_without_us import OwnActivity, OwnOrder
+from mm.base.audit_chain import audit_path, read_rows
 from mm.errors import BrokenFile
 from mm.instrument import e8
-from mm.live.audit import audit_path
-from mm.live.audit_chain import read_rows
-from mm.live.ledger import SIDES
 
 _RESTING = frozenset(("LIMIT_MAKER", "LIMIT"))
 
@@ -44,8 +42,8 @@ def own_activity(path: Path) -> OwnActivity:
     for row in read_rows(path):
         kind, action, order = row["type"], row.get("action"), orders.get(row.get("client_id", ""))
         if kind == "intent" and action in ("place", "replace"):
-            qty_e8, rests = e8(row["qty"]), row["kind"] in _RESTING
-            orders[row["client_id"]] = _Order(SIDES[row["side"]], e8(row["price"] or "0"), qty_e8, qty_e8, rests)
+            side, qty_e8, rests = 1 if row["side"] == "BUY" else -1, e8(row["qty"]), row["kind"] in _RESTING
+            orders[row["client_id"]] = _Order(side, e8(row["price"] or "0"), qty_e8, qty_e8, rests)
         elif kind == "fill":
             trade_ids.add(int(row["trade_id"]))
             if order is not None:

@@ -1,4 +1,4 @@
-"""The rows of an audit log: their form, their hash chain, and its verification.
+"""Audit logs: where they are, the form of their rows, their hash chain, and its verification.
 
 A line is compact JSON, ``{"seq":…,"us":…,"type":…,<fields>,"prev":…,"hash":…}``. *hash* is the SHA-256, in hex, of
 *prev* followed by the line without ``,"hash":"…"``; *prev* is the hash of the row before, 64 zeros in row 1.
@@ -20,6 +20,7 @@ import msgspec
 
 from mm.errors import BrokenFile, DataError
 
+SUFFIX = ".ndjson"
 ZEROS = "0" * 64
 START, STOP = "start", "stop"
 OWN = frozenset(("seq", "type", "prev", "hash"))
@@ -29,6 +30,16 @@ _BEGIN = re.compile(rb'\{"seq":([1-9]\d*),"us":(\d+),"type":"(\w+)"[,}]')
 _HASH_TEXT = len(',"hash":""}') + 64
 _TAIL_BYTES = 1 << 16
 _encode = msgspec.json.Encoder().encode
+
+
+def audit_folder(out_root: Path, symbol: str) -> Path:
+    """Return the folder of a symbol's logs."""
+    return out_root / "audit" / symbol
+
+
+def audit_path(out_root: Path, symbol: str, day: str, run_id: str) -> Path:
+    """Return the path of a run's log."""
+    return audit_folder(out_root, symbol) / f"{day}_{run_id}{SUFFIX}"
 
 
 def body(seq: int, us: int, kind: str, fields: Mapping[str, object]) -> bytes:

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mm.base.audit_chain import ZEROS, ChainVerdict, Witness, body, end_of, read_rows, seal, verify_lines, whole_row
 from mm.errors import BrokenFile, DataError
-from mm.live.audit_chain import ZEROS, ChainVerdict, Witness, body, end_of, read_rows, seal, verify_lines, whole_row
 
 
 def chain(rows: list[dict], prev: str = ZEROS, first: int = 1) -> list[bytes]:

@@ -97,7 +97,7 @@ class Setup(NamedTuple):
         }
 
 
-LEAD = {"lead": {"symbol": "LEADUSDT", "orders": {"taker_fee_rate": 0.0001, "order_latency_ms": 20}}}
+LEAD = {"lead": {"symbol": "LEADUSDT", "orders": {"taker_fee_rate": 0.0001, "latency_file": "latencies.csv"}}}
 SETUPS = {
     "defaults": Setup({}),
     "several days": Setup({"maker_fee_rate": "0.0001", "fill_model": "trade_cross"}, day=f"{FIRST}:{SECOND}"),

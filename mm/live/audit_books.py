@@ -38,6 +38,8 @@ ADOPTED = "adopted"
 """Field of a ``params`` row of earlier versions, with a difference of the account that was accepted: a transfer."""
 VENUE_RESET = "venue_reset"
 """What an ``adopt`` row accepts: the exchange no longer has the booked trades."""
+COMPARED = ("reconcile", "adopted")
+"""Sources of a transfer that was found when the account was compared."""
 BOOKS = "books"
 """Field of row 1 with the totals of the earlier logs of the venue."""
 KEPT_ENDED = 10_000
@@ -121,18 +123,20 @@ class AuditBooks:
         knobs: The knobs of the latest start; None before it.
         orders: By client id: the open ones, and the latest that ended.
         versions: Number of configurations so far.
+        matched_us: When the account last matched these totals, µs: before the first order of a log, and at a transfer
+            that a comparison found; 0 if it is not known.
     """
 
     def __init__(self, symbol: str, venue: str | None = None) -> None:
         self.symbol, self._venue = symbol, venue
         self.ledger: Ledger | None = None
         self.run_id = ""
-        self.starts = self.versions = 0
+        self.starts = self.versions = self.matched_us = 0
         self.knobs: Mapping[str, Any] | None = None
         self.orders: dict[str, AuditOrder] = {}
         self._ended: OrderedDict[str, None] = OrderedDict()
         self._config_hash = ""
-        self._counts = False
+        self._counts = self._has_sent = False
         self._ledgers: dict[str, Ledger] = {}
         self._inventory_e8 = 0
         self._takes = {
@@ -197,7 +201,8 @@ class AuditBooks:
         """Return ledger, open orders and number of configurations as JSON, for row 1 of the next log."""
         ledger = self.ledger.kept() if self.ledger else None
         configs = {"versions": self.versions, "config_hash": self._config_hash}
-        return {"ledger": ledger, "orders": [asdict(order) for order in self.open_orders()], **configs}
+        orders = [asdict(order) for order in self.open_orders()]
+        return {"ledger": ledger, "orders": orders, **configs, "matched_us": self.matched_us}
 
     def _restore(self, kept: Mapping[str, Any], venue: str, changes: Changes) -> None:
         """Begin with the totals of logs that were not read: they were removed, or need not be read."""
@@ -206,6 +211,7 @@ class AuditBooks:
         if kept["ledger"]:
             ledger = self._ledgers[venue] = Ledger.of(kept["ledger"])
             self._accepted(ledger, kept.get("adopted_e8", (0, 0)))
+        self.matched_us = kept.get("matched_us", 0)
         self.versions = max(self.versions, kept["versions"])
         self._config_hash = kept["config_hash"]
 
@@ -215,6 +221,7 @@ class AuditBooks:
             return
         self.run_id = row["run_id"]
         self.starts += 1
+        self._has_sent = False
         self.knobs = row.get("knobs")
         self._inventory_e8 = e8(str(row.get("initial_inventory") or "0"))
         venue = row.get("venue") or ""
@@ -231,6 +238,8 @@ class AuditBooks:
     def _intent(self, row: Mapping[str, Any], changes: Changes) -> None:
         if row["action"] in _OF_OPEN_ORDERS:
             return
+        if not self._has_sent:
+            self._has_sent, self.matched_us = True, row["us"]
         self._put(
             AuditOrder(
                 client_id=row["client_id"],
@@ -295,6 +304,8 @@ class AuditBooks:
     def _transfer(self, row: Mapping[str, Any], changes: Changes) -> None:  # noqa: ARG002 - as of each type
         if self.ledger is not None:
             self.ledger.transfer(row["asset"], e8(row["amount"]))
+            if row.get("source") in COMPARED:
+                self.matched_us = row["us"]
 
     def _adopt(self, row: Mapping[str, Any], changes: Changes) -> None:  # noqa: ARG002
         if self.ledger is not None and row["what"] == VENUE_RESET:

@@ -35,6 +35,7 @@ class GatewayRun:
         earlier: Orders of earlier runs that may be open, from the audit log.
         booked: Trades that earlier runs have booked: `trade_mark` by trade id.
         last_trade_id: The largest of them; None if the ledger has none: trades before the start are not counted.
+        matched_us: When the account last matched the ledger, µs; 0 if it is not known.
         share_budget: Whether the request weight is shared with the other processes of this host.
         account: Books our fills and transfers, and compares the balances with them at each reconcile; None does not.
     """
@@ -46,6 +47,7 @@ class GatewayRun:
     earlier: Iterable["AuditOrder"] = ()
     booked: Mapping[int, int] = field(default_factory=dict)
     last_trade_id: int | None = None
+    matched_us: int = 0
     share_budget: bool = True
     account: AccountCheck | None = None
 

@@ -86,6 +86,7 @@ class OrderQueries:
         self._fetching: set[str] = set()
         self._foreign: set[int] = set()
         self._baseline_id = self._stranger_id = -1
+        self._searched = not run.matched_us
 
     # one order
 
@@ -258,6 +259,29 @@ class OrderQueries:
         self._fees.account(account)
         if self._run.account:
             self._run.account.compare(self.balances)
+            if self._run.account.pending and not self._searched:
+                self._searched = True
+                await self._search_strangers()
+
+    async def _search_strangers(self) -> None:
+        """Look for a trade of somebody else since the account last matched: one before our last is not read again."""
+        ours = set[int]()
+        parameters: RequestParams = {"symbol": self._symbol, "startTime": self._run.matched_us // 1_000, "limit": PAGE}
+        while True:
+            trades = TRADES.decode((await self._answer("myTrades", parameters)).result)
+            for trade in trades:
+                known = trade.id in self._run.booked or trade.orderId in ours or self._states.of_exchange(trade.orderId)
+                if known or exchange_us(trade.time) < self._run.matched_us:
+                    continue
+                answer = await self._answer("order.status", {"symbol": self._symbol, "orderId": trade.orderId})
+                if not is_ours(ORDER.decode(answer.result).clientOrderId):
+                    self._foreign.add(trade.orderId)
+                    self._note_stranger(trade)
+                    return
+                ours.add(trade.orderId)
+            if len(trades) < PAGE:
+                return
+            parameters = {"symbol": self._symbol, "fromId": trades[-1].id + 1, "limit": PAGE}
 
     async def _fee_prices(self) -> None:
         """Read the prices of assets in which commissions are paid; one that the exchange does not give is not known."""

@@ -424,6 +424,7 @@ class TradeRun(LiveRun):
             earlier=history.books.open_orders(),
             booked=history.booked,
             last_trade_id=history.last_trade_id,
+            matched_us=history.books.matched_us,
             account=check,
         )
 

@@ -109,6 +109,38 @@ def test_deposits_and_withdrawals_are_named_and_quotes_go_on(tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("fills", [0, 1])
+@pytest.mark.parametrize("refused", [0, 1])
+def test_trade_of_somebody_else_is_no_transfer(tmp_path, fills, refused):
+    """Whether we had a fill after it or none at all, in the next start and in the one after that."""
+    with hosted(tmp_path) as box:
+        with box.quoting(**LOOSE) as process:
+            box.order("BUY", "3", user="alice")
+            trade(box, process, fills)
+            process.kill()
+        for _ in range(1 + refused):
+            done = box.run("trade", **LOOSE)
+            assert done.returncode == 3, done.stderr
+            assert "the account differs" in done.stderr.splitlines()[-1]
+        assert box.rows("transfer") == []
+        with box.quoting(**LOOSE, ADOPT="1") as process:
+            assert ended(process)[0] == 0
+        assert {(row["asset"], row["source"]) for row in box.rows("transfer")} == {
+            ("SIM", "adopted"),
+            ("USDT", "adopted"),
+        }
+        box.transfer("SIM", "7.5")
+        with box.quoting(**LOOSE) as process:
+            assert ended(process)[0] == 0
+        assert own(box.rows("transfer"))[-1] == {
+            "type": "transfer",
+            "asset": "SIM",
+            "amount": "7.50000000",
+            "source": "reconcile",
+        }
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("symbols", [("SIMUSDT",), ("SIMUSDT", "BOXUSDT")])
 def test_way_out_of_a_reset_exchange_keeps_position_and_pnl(tmp_path, symbols):
     """Refused by trade and flatten, until ADOPT accepts it; then its trades count from now on, over kills and starts.

@@ -175,11 +175,6 @@ class PlayModels:
         maker = _Maker(self)
         return maker.made(maker.fills())
 
-    @property
-    def registered_only(self) -> bool:
-        """Whether all models are registered ones; a user's model may be slow or keep state."""
-        return not (self.quoting.sources or self.filling.sources)
-
     def fit_notes(self, tapes: "Sequence[Tape]") -> Iterator[Note]:
         """Yield which fit is used, and whether it was measured on the replayed *tapes* or on later data."""
         fitted, path = self.fitted, self.named.fill_params_file

@@ -303,6 +303,7 @@ def check(run: Run | None, points: Sequence[Point], markets: Markets, shared: Sh
     seen, warned, agents = set(), set(), set()
     reading, lacks = set[tuple[str, str | None]](), list[tuple[float, float] | None]()
     predictors: dict[str, Artefact] = {}
+    files: dict[Path, None] = {}
     rules: dict[Account, Rules] = {}
     for point in points:
         setup = point.setup
@@ -328,7 +329,7 @@ def check(run: Run | None, points: Sequence[Point], markets: Markets, shared: Sh
             played = (*agent_files(setup.models), setup.execution.requote_interval_ms)
             log_notes(run.log, [] if played in agents else play.agent_notes)
             agents.add(played)
-            note_files(run, play.files)
+            files |= dict.fromkeys(play.files)
             if first:
                 log_notes(run.log, play.made_notes)
                 run.keep_source(play.sources)
@@ -336,6 +337,7 @@ def check(run: Run | None, points: Sequence[Point], markets: Markets, shared: Sh
         log_notes(run.log, fee_notes(markets.first, *rules.values()))
         log_notes(run.log, unearned_fee_note(lacks))
         log_notes(run.log, predictor_notes(predictors, markets.first.start_us))
+        note_files(run, files)
     if not reading:
         return shared
     fit = (markets.micro_price if run is None else note_micro_price(run, markets)).fit

@@ -247,7 +247,8 @@ def _rates(flow: Arrivals, level: float) -> dict[str, Any]:
     filled_lots = np.concatenate(rows)
     filled_lots = filled_lots[np.argsort(filled_lots[:, 0], kind="stable")]
     orders, state = (np.empty((0, columns), np.int64) for columns in (14, 6))
-    journal = Journal(orders, filled_lots, state, np.array([[0, 2 * MID]]), counters={"last_us": end_us})
+    mids, spans = np.array([[0, 2 * MID]]), np.array([[0, end_us]])
+    journal = Journal(orders, filled_lots, state, mids, counters={"last_us": end_us}, spans=spans)
     found = Lives(1, end_us, none, none, signs, ticks, none + 1, none - 1, none != 0)
     return fill_rates(journal, found, Intensity.constant(level * Truth().A, Truth().k))[0]
 

@@ -3,103 +3,29 @@
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, Self
 
 import numpy as np
 
 from mm.backtest.metrics.arithmetic import NORMAL, student_quantile
 from mm.backtest.metrics.long_run import cosines, long_run_error
 from mm.base.arrays import Floats, Ints
-from mm.base.numbers import half_width, number, signed
+from mm.base.numbers import half_width
 from mm.calibration.estimators import NoEstimate, maximum_likelihood
 from mm.calibration.fit_result import ANY_SPREAD, CurvePoint, Interval, Line, ShapeChoice
 from mm.calibration.goodness import POOR_FIT_P, goodness
 from mm.calibration.likelihood import LARGE, Sample
 from mm.calibration.points import Points, sum_by
-from mm.calibration.shapes import EXPONENTIAL, FAMILIES, Cells, Family, FittedCurve, fitted, shares_loglik
-
-PNL_GAIN = ("pnl_gain", "se_pnl_gain")
-S_PER_H = 3600
-
-
-@dataclass(frozen=True)
-class Captured:
-    """Spread that an order at each measured distance captured: its distance from the mid times its fills.
-
-    The value of a gain in likelihood is what its better parameters would have earned: each set of them has a distance
-    at which it expects most, and the fills that came there are known. Fees and adverse selection are not deducted.
-
-    Attributes:
-        delta_ticks: Distances from the reference price.
-        mid_ticks: The same distances from the mid.
-        per_s: Spread captured per order and second, in ticks; NaN for a distance that was not exposed.
-        spent_s: Order-seconds of the distance that was exposed longest.
-    """
-
-    delta_ticks: Floats
-    mid_ticks: Floats
-    per_s: Floats
-    spent_s: float
-
-    @classmethod
-    def of(cls, points: Points, offset_ticks: float = 0.0) -> Self:
-        """Return what orders captured at the distances of `Points.groups`; the arguments are those of `of_sums`."""
-        first, into = points.groups
-        exposure_s, fills = (sum_by(into, column, len(first)) for column in (points.exposure_s, points.fills))
-        return cls.of_sums(points.delta_ticks[first], points.width_ticks[first], exposure_s, fills, offset_ticks)
-
-    @classmethod
-    def of_sums(
-        cls, delta_ticks: Floats, width_ticks: Floats, exposure_s: Floats, fills: Floats, offset_ticks: float = 0.0
-    ) -> Self:
-        """Return what orders captured at distinct, ascending distances.
-
-        Args:
-            delta_ticks, width_ticks, exposure_s, fills: As in `Points`.
-            offset_ticks: Distance of the mid beyond the reference price, in ticks.
-        """
-        if np.isfinite(width_ticks).any():  # orders that reached a cell also filled those nearer
-            fills = fills[::-1].cumsum()[::-1]
-        mid = delta_ticks + offset_ticks
-        exposed = exposure_s > 0
-        per_s = np.full(len(mid), np.nan)
-        per_s[exposed] = mid[exposed] * fills[exposed] / exposure_s[exposed]
-        return cls(delta_ticks, mid, per_s, float(exposure_s.max(initial=0.0)))
-
-    def by(self, rate_per_s: Floats) -> float | None:
-        """Return what the exposed distance captured that is best by these rates; None if nothing was exposed."""
-        if not self.spent_s:
-            return None
-        expected = np.where(np.isnan(self.per_s), -np.inf, self.mid_ticks * rate_per_s)
-        return float(self.per_s[np.argmax(expected)])
-
-
-def mean_gain(weights: Floats, gains: Floats) -> tuple[float | None, float | None]:
-    """Return the gain of spans of time per fill, or other weight, and its standard error, None for one span."""
-    total, count = float(weights.sum()), len(weights)
-    if not total:
-        return None, None
-    mean = float(gains.sum()) / total
-    left = float(((gains - mean * weights) ** 2).sum())
-    return mean, float(np.sqrt(count / (count - 1) * left)) / total if count > 1 else None
-
-
-def pnl_gain(
-    spans: Iterable[tuple[float, float | None, float | None]], tick_size: float | None
-) -> dict[str, float | None]:
-    """Return the spread captured beyond that of other parameters, in the quote asset per hour, and its error.
-
-    It is of one unit of the base asset that is quoted on both sides all the time.
-
-    Args:
-        spans: Order-seconds of each span, and what `Captured.by` says of both parameters.
-        tick_size: Price step, in the quote asset; None if unknown.
-    """
-    rows = [(spent, (own - other) * spent) for spent, own, other in spans if own is not None and other is not None]
-    gains = mean_gain(*np.array(rows).T) if rows and tick_size else (None, None)
-    worth = 2 * S_PER_H * (tick_size or 0.0)  # two orders
-    return dict(zip(PNL_GAIN, (None if gain is None else gain * worth for gain in gains), strict=True))
-
+from mm.calibration.shapes import (
+    EXPONENTIAL,
+    FAMILIES,
+    Cells,
+    Family,
+    FittedCurve,
+    fitted,
+    monotone,
+    search,
+    shares_loglik,
+)
 
 MONOTONE = "monotone"
 CLEAR_AIC = 10.0  # at this difference the worse model has no support (Burnham and Anderson 2002)
@@ -111,15 +37,13 @@ class Alternative:
     """One fitted curve.
 
     Attributes:
-        name: ``exponential``, ``power_law``, ``logistic``, ``two_exponentials`` or ``monotone``.
+        name: ``exponential``, ``two_exponentials`` or ``monotone``.
         formula: Its formula, as text.
         parameters: Number of fitted parameters, including the height; for the monotone curve, its steps.
         loglik: Log-likelihood, without the factorials of the counts.
         aic: Akaike's information criterion.
         unseen: Out-of-sample gain in nats per fill over the exponential; None without blocks.
         unseen_se: Its standard error, from the blocks.
-        pnl_gain: The same gain in money, as in `pnl_gain`; None without blocks or a tick size.
-        se_pnl_gain: Its standard error.
         fitted: The curve.
     """
 
@@ -130,8 +54,6 @@ class Alternative:
     aic: float
     unseen: float | None
     unseen_se: float | None
-    pnl_gain: float | None
-    se_pnl_gain: float | None
     fitted: FittedCurve
 
     @property
@@ -195,46 +117,28 @@ class _Rows:
         return np.maximum(exposure_s, 1e-9 * exposure_s.max(axis=1, keepdims=True)), fills
 
 
-class _HeldOut(NamedTuple):
-    """The prediction of each block by a curve that was fitted to blocks of the other parity.
-
-    Attributes:
-        loglik: Its log-likelihood, by block.
-        curves: λ of each row, in 1/s: of the blocks of even index, and of those of odd index.
-    """
-
-    loglik: Floats
-    curves: tuple[Floats, Floats]
-
-
 @np.errstate(all="ignore")
-def compare(points: Points, offset_ticks: float = 0.0, tick_size: float | None = None) -> CurveComparison | None:
+def compare(points: Points) -> CurveComparison | None:
     """Return the curves fitted to *points*, and the chosen one; None if no exponential can be fitted.
 
     Cross-validation over blocks of odd and even index: the shape fitted to one half predicts the distribution over
-    distances of the fills of each block of the other, and the distance that is best by it captures a spread there.
-
-    Args:
-        points: The points.
-        offset_ticks: Distance of the mid beyond the reference price, in ticks.
-        tick_size: Price step, in the quote asset; None leaves gains in money out.
+    distances of the fills of each block of the other.
     """
     sample = Sample.of(points)
     exponential = maximum_likelihood(sample.table())
     if isinstance(exponential, NoEstimate) or exponential.k <= 0:
         return None
     rows = _Rows.of(sample, 1 / exponential.k)
-    counts = zip(rows.exposure_s, rows.fills, strict=True) if tick_size else ()
-    captured = [Captured.of_sums(sample.shape.delta, sample.shape.width, *block, offset_ticks) for block in counts]
-    curves, gains, tables = list[Alternative](), list[Floats | None](), rows.tables()
-    baseline: _HeldOut | None = None
-    for family in (*FAMILIES, None):
-        curve, *halves = fitted(family, rows.cells, *tables)
+    tables = rows.tables()
+    plain, smooth = (search(family, rows.cells, *tables) for family in FAMILIES)
+    found = (*zip(FAMILIES, (plain, smooth), strict=True), (None, monotone(rows.cells, *tables, smooth)))
+    baseline: Floats | None = None
+    curves, gains = list[Alternative](), list[Floats | None]()
+    for family, (curve, *halves) in found:
         held_out = _held_out(rows, halves) if halves else None
         baseline = held_out if family is EXPONENTIAL else baseline
-        gains.append(None if held_out is None or baseline is None else held_out.loglik - baseline.loglik)
-        worth = _money(captured, tick_size, baseline, held_out)
-        curves.append(_alternative(rows, family, curve, gains[-1], worth))
+        gains.append(None if held_out is None or baseline is None else held_out - baseline)
+        curves.append(_alternative(rows, family, curve, gains[-1]))
     best = _best(curves, gains)
     fits = goodness(sample.table(), exponential).goodness_p
     pivot = max(exponential.pivot_delta, 0.0)
@@ -253,29 +157,15 @@ def fitted_as(name: str, points: Points) -> tuple[FittedCurve, Sample] | None:
     return found, sample
 
 
-def _held_out(rows: _Rows, halves: Sequence[FittedCurve]) -> _HeldOut:
-    """Return the prediction of each block by the curve fitted to the blocks of the other parity."""
-    found, begin = np.zeros(len(rows.fills)), rows.cells.spans[0]
+def _held_out(rows: _Rows, halves: Sequence[FittedCurve]) -> Floats:
+    """Return the log-likelihood of each block by the curve fitted to the blocks of the other parity."""
+    found = np.zeros(len(rows.fills))
     for parity, curve in enumerate(halves):
         found[parity::2] = shares_loglik(curve.log_gain, rows.exposure_s[parity::2], rows.fills[parity::2])
-    even, odd = (np.exp(curve.at_edges[begin]) for curve in halves)
-    return _HeldOut(np.where(rows.fills.any(axis=1), found, 0.0), (even, odd))
+    return np.where(rows.fills.any(axis=1), found, 0.0)
 
 
-def _money(
-    blocks: Sequence[Captured], tick_size: float | None, baseline: _HeldOut | None, own: _HeldOut | None
-) -> dict[str, float | None]:
-    """Return the gain in money of a curve over the *baseline*, on held-out *blocks*."""
-    if own is None or baseline is None:
-        return pnl_gain((), tick_size)
-    pairs = ((block, at % 2) for at, block in enumerate(blocks))
-    spans = [(block.spent_s, block.by(own.curves[odd]), block.by(baseline.curves[odd])) for block, odd in pairs]
-    return pnl_gain(spans, tick_size)
-
-
-def _alternative(
-    rows: _Rows, family: Family | None, curve: FittedCurve, gains: Floats | None, worth: dict[str, float | None]
-) -> Alternative:
+def _alternative(rows: _Rows, family: Family | None, curve: FittedCurve, gains: Floats | None) -> Alternative:
     """Return one curve fitted to all blocks, with its out-of-sample gains over the exponential, by block."""
     exposure_s, fills = rows.exposure_s.sum(axis=0), rows.fills.sum(axis=0)
     total = float(fills.sum())
@@ -285,7 +175,7 @@ def _alternative(
     name, formula = (MONOTONE, "any falling curve") if family is None else (family.name, family.formula)
     gain, error = (None, None) if gains is None else gain_of(gains, total)
     aic = 2 * parameters - 2 * loglik
-    return Alternative(name, formula, parameters, loglik, aic, gain, error, **worth, fitted=curve)
+    return Alternative(name, formula, parameters, loglik, aic, gain, error, curve)
 
 
 def gain_of(gains: Floats, fills: float) -> tuple[float, float]:
@@ -326,18 +216,9 @@ def _sentence(exponential: Alternative, best: Alternative, blocks: int, pivot: f
         gain = f"has an AIC lower by {exponential.aic - best.aic:.0f}"
     else:
         half = half_width(best.unseen_se, blocks) or 0.0
-        gain = f"gains {best.unseen:.2g} ± {half:.1g} nats per fill on held-out blocks{_in_money(best, blocks)}"
+        gain = f"gains {best.unseen:.2g} ± {half:.1g} nats per fill on held-out blocks"
     near = f"use A exp(-k δ) only near δ = {round(pivot, 3):.2g} ticks"
     return f"the exponential does not fit: {name}, {best.formula}, {gain}; {near}"
-
-
-def _in_money(curve: Alternative, blocks: int) -> str:
-    """Return the gain of a curve in money, to follow that in nats; empty if it is unknown."""
-    if curve.pnl_gain is None:
-        return ""
-    # An error of 0: the same distance is best throughout.
-    error = f" ± {number(half_width(curve.se_pnl_gain, blocks), 2)}" if curve.se_pnl_gain else ""
-    return f" (PnL/h {signed(curve.pnl_gain, 3)}{error})"
 
 
 LEAST_FILLS = 20  # minimum in a spread state for a separate curve

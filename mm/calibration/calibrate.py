@@ -11,12 +11,12 @@ import numpy as np
 from mm.backtest.metrics.json_values import finite
 from mm.backtest.rules import Rules
 from mm.base.arrays import Floats, Ints
-from mm.calibration.alternatives import PNL_GAIN, CurveComparison, chosen_curve, compare
+from mm.calibration.alternatives import CurveComparison, chosen_curve, compare
 from mm.calibration.calibrator import CalibrationConfig, Calibrator, Measured, first_blocks
 from mm.calibration.depth_counts import DepthCounts, tallied_points
 from mm.calibration.exposure import Keep
 from mm.calibration.fit_result import PoissonFit
-from mm.calibration.moves import moves_between, offset_ticks
+from mm.calibration.moves import moves_between
 from mm.calibration.points import Points, joined, sum_by
 from mm.calibration.reference import AUTO, within
 from mm.calibration.reference_choice import decay_of, k_by_reference, resolved
@@ -173,7 +173,7 @@ def measure(
         reference_choice=choice,
         points=measured.shown,
     )
-    curves = compare(measured.fitted, offset_ticks(config.reference, fit.half_spread_ticks), fit.tick_size)
+    curves = compare(measured.fitted)
     if curves is not None:
         # the spread is that of the book before each aggressive order, which simulated orders do not record
         by_marks = [(state.name, state.points) for state in states] if config.method == "marks" else []
@@ -255,7 +255,7 @@ def artefact(
     calibrator, curves = found.calibrator, found.curves
     stretches = [(marks.path, *day) for marks, day in zip(calibrator.marks, calibrator.days, strict=True)]
     # the rates are for pages
-    curve_keys = ("name", "formula", "parameters", "loglik", "aic", "unseen", "unseen_se", *PNL_GAIN)
+    curve_keys = ("name", "formula", "parameters", "loglik", "aic", "unseen", "unseen_se")
     beside = {
         "options": options(calibrator.config),
         "measured": _counts(calibrator),

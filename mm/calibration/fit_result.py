@@ -96,7 +96,7 @@ class ShapeChoice:
     """The chosen shape of λ(δ), and the reason.
 
     Attributes:
-        chosen: ``exponential``, ``power_law``, ``logistic``, ``two_exponentials`` or ``monotone``.
+        chosen: ``exponential``, ``two_exponentials`` or ``monotone``.
         formula: Its formula, as text.
         parameters: Its parameters, by name in the formula, distances in ticks; none for ``monotone``.
         gain_nats_per_fill: Out-of-sample gain over the exponential; None without blocks.

@@ -128,21 +128,6 @@ def _exponential(shape: Floats, x: Floats) -> tuple[Floats, Floats]:
     return fall, fall[..., None]
 
 
-def _power(shape: Floats, x: Floats) -> tuple[Floats, Floats]:
-    """The shape is ln of the offset, ln of the power."""
-    ratio, power = x * np.exp(-shape[..., :1]), np.exp(shape[..., 1:])
-    curve = -power * np.log1p(ratio)
-    return curve, np.stack((power * ratio / (1 + ratio), curve), axis=-1)
-
-
-def _logistic(shape: Floats, x: Floats) -> tuple[Floats, Floats]:
-    """The shape is the log-odds at the nearest distance, ln of their slope."""
-    along = np.exp(shape[..., 1:]) * x
-    odds = np.logaddexp(0.0, shape[..., :1] + along)
-    share = np.exp(shape[..., :1] + along - odds)
-    return -odds, np.stack((-share, -share * along), axis=-1)
-
-
 def _two(shape: Floats, x: Floats) -> tuple[Floats, Floats]:
     """The shape is ln of the slow slope, ln of the fast slope beyond it, ln of the slow one's weight."""
     slow, more = np.exp(shape[..., :1]), np.exp(shape[..., 1:2])
@@ -164,30 +149,15 @@ def _two_named(height: float, shape: Floats, near: float, unit: float) -> dict[s
     return {"A_1": first, "k_1": fast, "A_2": second, "k_2": slow}
 
 
-def _power_named(height: float, shape: Floats, near: float, unit: float) -> dict[str, float]:
-    offset, power = unit * math.exp(shape[0]), math.exp(shape[1])
-    log_height = height + power * math.log(offset)
-    return {"A": math.exp(min(log_height, -NEVER - 40)), "c": offset - near, "p": power}
-
-
-def _logistic_named(height: float, shape: Floats, near: float, unit: float) -> dict[str, float]:
-    slope = math.exp(shape[1]) / unit
-    return {"A": math.exp(height), "a": shape[0] - slope * near, "b": slope}
-
-
 EXPONENTIAL = Family("exponential", "A exp(-k δ)", ((0.0,),), _exponential, _exponential_named)
-FAMILIES = (
-    EXPONENTIAL,
-    Family("power_law", "A (δ + c)^-p", ((0.0, 1.0), (2.0, 2.1), (-1.5, 0.0)), _power, _power_named),
-    Family("logistic", "A / (1 + exp(a + b δ))", ((0.0, 0.3), (-2.0, 0.7), (3.0, 0.0)), _logistic, _logistic_named),
-    Family(
-        "two_exponentials",
-        "A_1 exp(-k_1 δ) + A_2 exp(-k_2 δ)",
-        ((-0.7, 0.4, -1.0), (-1.5, 1.2, -3.0)),
-        _two,
-        _two_named,
-    ),
+TWO_EXPONENTIALS = Family(
+    "two_exponentials",
+    "A_1 exp(-k_1 δ) + A_2 exp(-k_2 δ)",
+    ((-0.7, 0.4, -1.0), (-1.5, 1.2, -3.0)),
+    _two,
+    _two_named,
 )
+FAMILIES = (EXPONENTIAL, TWO_EXPONENTIALS)
 
 
 def shares_loglik(log_gain: Floats, exposure_s: Floats, fills: Floats) -> Floats:
@@ -301,16 +271,19 @@ def _at_best_height(family: Family, cells: Cells, counts: tuple[Floats, Floats],
 
 
 @np.errstate(all="ignore")
-def monotone(cells: Cells, exposure_s: Floats, fills: Floats) -> list[FittedCurve]:
+def monotone(
+    cells: Cells, exposure_s: Floats, fills: Floats, smooth: list[FittedCurve] | None = None
+) -> list[FittedCurve]:
     """Return the maximum-likelihood monotone curves; the arguments are those of `fitted`.
 
     Their steps from edge to edge are 0 or more, and the rate of a row is the sum of those within it: Poisson counts of
     sums of steps, whose likelihood has one maximum, found by EM (Vardi, Shepp and Kaufman, JASA 80 (1985) 8-20).
     Resting orders alone need no iteration: pooling adjacent violators gives the maximum.
 
-    Two exponentials add a prior weight of half a fill in each row, so that no row has rate 0.
+    Two exponentials, *smooth* if they are known, add a prior weight of half a fill in each row, so that no row has
+    rate 0.
     """
-    smooth = search(FAMILIES[-1], cells, exposure_s, fills)
+    smooth = smooth or search(TWO_EXPONENTIALS, cells, exposure_s, fills)
     log_gain = np.stack([curve.log_gain for curve in smooth])
     least = log_gain.max(axis=1, keepdims=True) + LEAST_LOG
     counts, exposure = fills + HALF, exposure_s + HALF / np.exp(np.maximum(log_gain, least))

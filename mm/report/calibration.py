@@ -38,10 +38,6 @@ if TYPE_CHECKING:
     from mm.calibration.fit_result import PoissonFit, RatesWithErrors
     from mm.calibration.moves import AdverseMove
 
-CAPTURED_HINT = (
-    "Gains are over the exponential. PnL per hour: spread captured by a unit quoted on both sides at the distance that "
-    "is best by each curve, in blocks that it was not fitted to, before adverse selection and fees."
-)
 HORIZON_S = 5  # horizon of the drawn moves; the file has all horizons
 
 
@@ -173,12 +169,11 @@ def _curves(compared: Mapping[str, Any] | None, blocks: int | None) -> str:
             curve["name"].replace("_", " "),
             number(curve["aic"] - least),
             estimate(curve["unseen"], curve["unseen_se"], blocks),
-            estimate(curve.get("pnl_gain"), curve.get("se_pnl_gain"), blocks),
         )
         for curve in compared["curves"]
     ]
-    hint = f"{escape(sentence[:1].upper() + sentence[1:])}. {CAPTURED_HINT}"
-    heads = ("curve", "AIC, less the lowest", "nats per fill, out of sample", "PnL/h, out of sample")
+    hint = f"{escape(sentence[:1].upper() + sentence[1:])}. Gains are over the exponential."
+    heads = ("curve", "AIC, less the lowest", "nats per fill, out of sample")
     return card("Other curves", hint, grid(heads, rows))
 
 

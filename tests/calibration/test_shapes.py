@@ -12,14 +12,10 @@ from mm.calibration.shapes import EXPONENTIAL, FAMILIES, NEVER, Cells, climb, fi
 
 PLACES = {
     "exponential": (0.2,),
-    "power_law": (0.5, 0.9),
-    "logistic": (-1.0, 0.4),
     "two_exponentials": (-0.8, 0.7, -1.5),
 }
 FORMULAS = {
     "exponential": lambda d, A, k: A * math.exp(-k * d),
-    "power_law": lambda d, A, c, p: A * (d + c) ** -p,
-    "logistic": lambda d, A, a, b: A / (1 + math.exp(a + b * d)),
     "two_exponentials": lambda d, A_1, k_1, A_2, k_2: A_1 * math.exp(-k_1 * d) + A_2 * math.exp(-k_2 * d),
 }
 

@@ -63,7 +63,8 @@ def test_symbol_does_not_send_what_another_one_s_order_leaves_uncovered(tmp_path
     (tmp_path / "flips.py").write_text(FLIPS)
     symbols = BOTH.split(",")
     with venue(tmp_path, "--symbol", BOTH, "--scenario", "poisson", "--A", "0.01") as box:
-        with box.trader(**KNOBS | {"SYMBOL": BOTH}) as process:
+        seldom = {"SYMBOL": BOTH, "REQUOTE_INTERVAL_MS": "1000"}  # the account is reported in between
+        with box.trader(**KNOBS | seldom) as process:
             counts = lambda: [moves(tmp_path, symbol) for symbol in symbols]  # noqa: E731
             replaced = lambda: sum(one["intent", "replace", ""] for one in counts())  # noqa: E731
             box.until(lambda: replaced() >= 9, "moves", process=process)

@@ -16,6 +16,7 @@ from mm.errors import Incomplete, SafetyError, UsageError
 from mm.live.account_limits import Account
 from mm.live.api_venue import InterfaceAt, InterfaceTrade
 from mm.live.flatten import FlattenCost, FlattenRun
+from mm.live.gateway import limits_of
 from mm.live.guard import GuardianProcess, guarded_exchange, guarded_runs
 from mm.live.guardian import Guarded
 from mm.live.keys import blank_process_list, read_credentials
@@ -141,6 +142,7 @@ def _trades(
         runs[0].log.warning("switch_not_used", note=note)
     clock = SteadyClock()
     account = Account(first[AccountLimits], [one.risk for one in strategies], list(most))
+    account.requests = limits_of(urls)
     lives = []
     for run, work, strategy in zip(runs, works, strategies, strict=True):
         knobs = TradeKnobs(

@@ -19,6 +19,7 @@ from mm.errors import SafetyError, UsageError
 from mm.instrument import E8, Instrument, e8, short_text
 from mm.live.account_check import SharedBalances
 from mm.live.knobs import AccountLimits
+from mm.live.order_limits import OrderLimits
 from mm.market_data.metrics import FilledFamily, MetricFamily
 
 if TYPE_CHECKING:
@@ -78,6 +79,7 @@ class Account:
         symbols: As given.
         balances: Of assets that several of them trade.
         left: Orders that may be open after the end of a symbol, as text.
+        requests: The exchange's limits of requests and orders; None: each symbol counts its own.
     """
 
     def __init__(self, limits: AccountLimits, risk: Sequence[Risk], symbols: Sequence[str]) -> None:
@@ -91,6 +93,7 @@ class Account:
         self._complete = asyncio.Event()
         self.balances = SharedBalances(symbols)
         self.left: dict[str, tuple[str, ...]] = {}
+        self.requests: OrderLimits | None = None
 
     def check_assets(self, quote_assets: Sequence[str]) -> None:
         """Raise SafetyError if the symbols have different quote assets: amounts of them have no sum."""

@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import partial
+from time import monotonic
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -80,6 +81,12 @@ _AGAIN_S, _SILENCE_MARGIN_S = 0.5, 0.001
 _WEIGHT, _WEIGHT_S = 6_000, 60.0
 
 
+def limits_of(urls: VenueUrls, seconds: Callable[[], float] = monotonic, *, share: bool = True) -> OrderLimits:
+    """Return the limits of an account at an exchange; *share*: with the other processes of this host."""
+    path = quiet_file(urls.rest) if share else None
+    return OrderLimits(RateBudget(_WEIGHT, _WEIGHT_S, path) if path else None, seconds)
+
+
 class Gateway:
     """Orders of one symbol, on one account.
 
@@ -113,8 +120,7 @@ class Gateway:
         self._run, self._audit, self._log, self._credentials = run, audit, log, credentials
         self._clock = ExchangeClock(around.clock)
         self._clock.doubted = self._measure_soon
-        path = quiet_file(urls.rest) if run.share_budget else None
-        self._limits = OrderLimits(RateBudget(_WEIGHT, _WEIGHT_S, path) if path else None, around.seconds)
+        self._limits = run.limits or limits_of(urls, around.seconds, share=run.share_budget)
         signer = Signer(credentials, self._clock, run.access.recv_window_ms)
         connect = around.connect or partial(linked, clock_us=around.clock)
         self._ws = WsApi(urls.ws_api, signer, self._limits, self, connect)
@@ -258,7 +264,7 @@ class Gateway:
         self._limits.known(info.limits)
         self._checks = OrderChecks(info.instrument, info.most_orders)
         self._queries = OrderQueries(
-            *(self._run, self._states, self._clock, self._checks, self._fees),
+            *(self._run, self._states, self._clock, self._checks, self._fees, self._limits),
             api=self._api,
             changed=self._act,
             forgot=self._reports.forget_trades,

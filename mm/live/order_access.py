@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from mm.live.account_check import AccountCheck
 from mm.live.knobs import OrderAccess
 from mm.live.order_canceller import OWN_PREFIX
+from mm.live.order_limits import OrderLimits
 
 if TYPE_CHECKING:
     from mm.live.audit_books import AuditOrder
@@ -37,6 +38,7 @@ class GatewayRun:
         last_trade_id: The largest of them; None if the ledger has none: trades before the start are not counted.
         matched_us: When the account last matched the ledger, µs; 0 if it is not known.
         share_budget: Whether the request weight is shared with the other processes of this host.
+        limits: The limits of the account, which the gateways of its symbols share; None: this one has its own.
         account: Books our fills and transfers, and compares the balances with them at each reconcile; None does not.
     """
 
@@ -49,6 +51,7 @@ class GatewayRun:
     last_trade_id: int | None = None
     matched_us: int = 0
     share_budget: bool = True
+    limits: OrderLimits | None = None
     account: AccountCheck | None = None
 
 

@@ -133,6 +133,15 @@ class OrderLimits:
         """Remaining time in which nothing may be sent, in s."""
         return max(0.0, self._silent_until_s - self._now_s())
 
+    @property
+    def orders_used(self) -> bool:
+        """Whether the exchange's count of orders leaves no room in a window longer than a minute."""
+        now_s = self._now_s()
+        return any(
+            kind == "ORDERS" and window_s > _UNITS_S["MINUTE"] and window.used(now_s) >= window.limit
+            for (kind, window_s), window in self._windows.items()
+        )
+
     def refusal(self, kinds: Collection[str] = tuple(_REFUSALS)) -> tuple[int, str] | None:
         """Return code and reason if no request that counts in *kinds* may be sent now; None if one may."""
         now_s = self._now_s()

@@ -12,7 +12,7 @@ import msgspec
 
 from mm.clock import US_PER_S, exchange_us
 from mm.instrument import e8
-from mm.live.api_messages import ACCOUNT, ORDER, ORDERS, TRADES, ApiAnswer, OrderEntry, Outcome, TradeEntry
+from mm.live.api_messages import ACCOUNT, ORDER, ORDERS, TRADES, ApiAnswer, ApiLimit, OrderEntry, Outcome, TradeEntry
 from mm.live.api_requests import ExchangeClock, OrderApi, RequestParams, answer_of
 from mm.live.fee_values import FeeValues
 from mm.live.ledger import BUY, SELL, trade_mark
@@ -20,6 +20,7 @@ from mm.live.live_orders import EARLIER, LiveOrder
 from mm.live.order_access import GatewayRun
 from mm.live.order_canceller import is_ours
 from mm.live.order_checks import OrderChecks
+from mm.live.order_limits import OrderLimits
 from mm.live.order_states import NO_SUCH_ORDER, OrderStates
 
 PAGE = 1_000
@@ -52,6 +53,7 @@ class OrderQueries:
         clock: The exchange's clock.
         checks: Order checks, which receive balances and the mean price.
         fees: Receives the account's commission rates, and prices of the assets in which commissions are paid.
+        limits: Receive the exchange's counts of orders, which are asked for while they leave no room.
         api: Returns the API to use now.
         changed: Called after each processed response, to act on the resulting steps.
         forgot: Called with the reason when the exchange was reset and that is accepted (ADOPT), before trades are read.
@@ -70,6 +72,7 @@ class OrderQueries:
         clock: ExchangeClock,
         checks: OrderChecks,
         fees: FeeValues,
+        limits: OrderLimits,
         *,
         api: Callable[[], OrderApi],
         changed: Callable[[], None],
@@ -79,6 +82,7 @@ class OrderQueries:
         self.checked_id = run.last_trade_id
         self.balances: dict[str, tuple[str, str]] = {}
         self._run, self._states, self._clock, self._checks, self._fees = run, states, clock, checks, fees
+        self._limits = limits
         self._api, self._changed, self._forgot = api, changed, forgot
         self._symbol = checks.instrument.symbol
         self._booked = dict(sorted(run.booked.items())[-PAGE:])  # the newest; empty once the exchange has shown them
@@ -155,6 +159,9 @@ class OrderQueries:
         await self._recognise()
         if self._states.reset:
             return
+        if self._limits.orders_used:  # only the exchange knows when its day begins
+            answer = await self._answer("account.rateLimits.orders", {})
+            self._limits.counted(msgspec.json.decode(answer.result, type=list[ApiLimit]))
         await self.listed()
         await self._trades()
         await self._account()

@@ -425,6 +425,7 @@ class TradeRun(LiveRun):
             booked=history.booked,
             last_trade_id=history.last_trade_id,
             matched_us=history.books.matched_us,
+            limits=self._account.requests,
             account=check,
         )
 

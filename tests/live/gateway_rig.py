@@ -15,6 +15,7 @@ from mm.live.keys import Credentials
 from mm.live.knobs import OrderAccess, VenueUrls
 from mm.live.ledger import AccountFill
 from mm.live.live_orders import EARLIER
+from mm.live.order_limits import OrderLimits
 from mm.sim.exchange.keys import ApiKey
 from mm.sim.flow.scenario import SCENARIOS
 from mm.sim.flow.session import Session
@@ -212,6 +213,7 @@ async def trading(
     faults: str = "",
     access: OrderAccess | None = None,
     audit: Any = None,
+    gateway_limits: OrderLimits | None = None,
     **more: Any,
 ) -> AsyncIterator[Rig]:
     """Yield a rig with a gateway that is ready, on an exchange that runs in real time."""
@@ -225,6 +227,7 @@ async def trading(
             box.inject(read_script(faults))
         audit, listener = audit or MemoryAudit(), FollowingListener()
         settings = {"symbol": "SIMUSDT", "run_id": "test", "share_budget": False, "sync": False} | more
+        settings["limits"] = gateway_limits
         run = GatewayRun(access=access or OrderAccess(), **settings)
         gateway = make_gateway(box, audit, listener, kind=kind, run=run)
         try:

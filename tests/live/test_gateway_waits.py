@@ -3,10 +3,13 @@
 import asyncio
 
 import pytest
-from gateway_rig import ALICE, MemoryAudit, Rig, trading
+from gateway_rig import ALICE, FollowingListener, MemoryAudit, Rig, make_gateway, trading
 
 from mm.instrument import E8
 from mm.live.knobs import OrderAccess
+from mm.live.order_access import GatewayRun
+from mm.live.order_limits import OrderLimits
+from mm.sim.wire.faults.script import read_script
 
 SLOW = OrderAccess(recv_window_ms=60_000)
 
@@ -120,6 +123,57 @@ def test_replacement_may_use_what_the_replaced_order_locks(side: int, price: str
                 await rig.until(lambda number=number: rig.listener.state.get(number) == "open")
             await rig.until(lambda: rig.listener.ours_e8 == (1_000 * E8, 1_000_000 * E8))
             assert {log[0] for log in rig.listener.log} == {"accepted", "closed"}
+
+    asyncio.run(scenario())
+
+
+def test_orders_of_the_day_are_asked_for_until_the_exchange_counts_anew() -> None:
+    """Its day begins when it says so, not a day after its last answer."""
+
+    async def scenario() -> None:
+        async with trading(limits=True, access=OrderAccess(reconcile_interval_s=1)) as rig:
+            count = rig.box.exchange.accounts[ALICE].count
+            rig.gateway.place(1, +1, "99.5", "1", "LIMIT_MAKER")
+            await rig.until(lambda: rig.listener.state.get(1) == "open")
+            count._counts[-1] = 200_000
+            rig.gateway.place(2, +1, "99.4", "1", "LIMIT_MAKER")
+            await rig.until(lambda: rig.listener.state.get(2) == "rejected")
+            rig.gateway.place(3, +1, "99.4", "1", "LIMIT_MAKER")
+            await rig.until(lambda: rig.listener.state.get(3) == "rejected")
+            assert "200000 of 200000" in rig.listener.log[-1][-1]
+            count._counts = [0] * len(count._counts)
+            await rig.until(lambda: not rig.gateway._limits.orders_used)
+            rig.gateway.place(4, +1, "99.4", "1", "LIMIT_MAKER")
+            await rig.until(lambda: rig.listener.state.get(4) == "open")
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("shared", [True, False])
+def test_429_of_one_gateway_stops_those_that_share_its_limits_at_once(shared: bool) -> None:
+    """As the symbols of a trader do: nothing else of the account is sent."""
+
+    async def scenario() -> None:
+        limits = OrderLimits()
+        async with trading(access=OrderAccess(order_transport="rest"), gateway_limits=limits) as rig:
+            terms = GatewayRun(
+                symbol="SIMUSDT",
+                run_id="beside",
+                access=SLOW,
+                share_budget=False,
+                sync=False,
+                limits=limits if shared else None,
+            )
+            beside = make_gateway(rig.box, MemoryAudit(), listener := FollowingListener(), run=terms)
+            await beside.start()
+            rig.box.inject(read_script("at time 0 do status code=429 retry_after=5 path=/api/v3/order"))
+            rig.gateway.place(1, +1, "99.5", "1", "LIMIT_MAKER")
+            await rig.until(lambda: rig.listener.state.get(1) == "rejected")
+            beside.place(1, +1, "99.4", "1", "LIMIT_MAKER")
+            await rig.until(lambda: 1 in listener.state)
+            assert listener.state[1] == ("rejected" if shared else "open")
+            assert len(rig.box.exchange.users.all(ALICE)) == (0 if shared else 1)
+            await beside.stop()
 
     asyncio.run(scenario())
 

@@ -16,6 +16,7 @@ from mm.live.knobs import OrderAccess
 from mm.live.live_orders import EARLIER, Booked, LiveOrder, OrderState, Rejected
 from mm.live.order_access import GatewayRun
 from mm.live.order_checks import OrderChecks
+from mm.live.order_limits import OrderLimits
 from mm.live.order_queries import PAGE, OrderQueries, Unanswered
 from mm.live.order_states import OrderStates
 
@@ -30,7 +31,9 @@ class QueryRig:
         clock = ExchangeClock(lambda: 10**15)
         run = GatewayRun(symbol="SIMUSDT", run_id="r", access=OrderAccess(adopt=adopt))
         self.queries = OrderQueries(
-            *(run, self.states, clock, self.checks, FeeValues()), api=lambda: self.api, changed=self.changed
+            *(run, self.states, clock, self.checks, FeeValues(), OrderLimits()),
+            api=lambda: self.api,
+            changed=self.changed,
         )
 
     def changed(self) -> None:

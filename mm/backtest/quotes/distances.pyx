@@ -728,7 +728,7 @@ cdef double TOLERANCE = 1e-8    # maximum difference of both interpolations; tha
 
 
 cdef struct Problem:
-    double rho              # see levels.pyx
+    double rho              # see `InventoryLevels`
     double tilt
     double time             # may be infinite
     double bend
@@ -1024,11 +1024,9 @@ cdef class CarteaJaimungal(Bounded):
 # ---------------------------------------------------------------------- any decreasing intensity
 
 cdef enum:
-    SOLUTIONS = 256             # cached solutions, by sigma
     NEWTON_ROUNDS = 200         # usually a dozen
     MOST_LINES = 1_000          # equals MOST_POINTS
 
-cdef double PER_OCTAVE = 32.0   # solved values of sigma² per octave
 cdef double EXACT = 1e-13       # relative step at which Newton's method ends
 
 
@@ -1254,9 +1252,7 @@ cdef class OptimalCurve(Distances):
     below its first point, so no price within the spread fills more often than measured; xi must then be 0, because an
     exponential utility would be dominated by inventories that such a maker cannot reduce fast enough.
 
-    Between two whole levels, after a partial fill, values are interpolated linearly. If sigma comes from the tape,
-    values of levels are interpolated between solutions for 32 values of sigma² per octave: the error is below 1e-4 of
-    a step. ``distances`` is exact.
+    Between two whole levels, after a partial fill, values are interpolated linearly.
 
     Without *curve*, k and A, and with xi 0, the curve is that of the fit or of the segment in force, if its chosen
     shape is not the exponential. If k and A are those of a segment, so are the moves after fills,
@@ -1275,9 +1271,7 @@ cdef class OptimalCurve(Distances):
     cdef int64_t curve_piece        # the piece whose curve the levels use, and the exponential tangent to it
     cdef double touch_k, touch_A
     cdef CurveLevels levels
-    cdef double* memory
-    cdef Solution own               # solution of the last problem solved without interpolation
-    cdef Solution* kept             # cached solutions for a grid of values of the risk
+    cdef Solution own               # solution of the last problem
 
     def __init__(self, **given: Any) -> None:
         curve = given.get("curve")
@@ -1300,7 +1294,9 @@ cdef class OptimalCurve(Distances):
         if not self.exponential:
             self.levels.set_points(list(curve))
         self.curve_piece = -1
-        self.make_room()
+        self.own.steps, self.own.risk = <double*> calloc(2 * self.levels.bound, sizeof(double)), NAN
+        if self.own.steps is NULL:
+            raise MemoryError("no memory for the values of the inventory levels")
         if self.fitted and self.intensity.counts_from == MICRO:
             self.looks = BEST_LOTS
 
@@ -1348,20 +1344,8 @@ cdef class OptimalCurve(Distances):
         k = 1.0 / (distance - levels.costs)
         return {"k": k, "A": rate * exp(k * distance)}
 
-    cdef make_room(self):
-        """Allocate memory for the solutions."""
-        cdef int64_t steps = 2 * self.levels.bound, i
-        self.memory = <double*> calloc((SOLUTIONS + 1) * steps, sizeof(double))
-        self.kept = <Solution*> calloc(SOLUTIONS, sizeof(Solution))
-        if self.memory is NULL or self.kept is NULL:
-            raise MemoryError("no memory for the values of the inventory levels")
-        self.own.steps, self.own.risk = self.memory, NAN
-        for i in range(SOLUTIONS):
-            self.kept[i].steps, self.kept[i].risk = self.memory + (i + 1) * steps, NAN
-
     def __dealloc__(self) -> None:
-        free(self.memory)
-        free(self.kept)
+        free(self.own.steps)
 
     cdef double skew_of(self, const Market* market) noexcept nogil:
         cdef double rate, distance
@@ -1375,72 +1359,45 @@ cdef class OptimalCurve(Distances):
             self.levels.set_exponential(market.A, market.k)
 
     cdef void formula(self, double q, const Market* market, double* bid, double* ask) noexcept nogil:
-        self.find(&self.own, market.gamma * market.sigma * market.sigma, market)
-        self.set_distances(q, market, &self.own, &self.own, 0.0, bid, ask)
+        self.find(market.gamma * market.sigma * market.sigma, market)
+        self.set_distances(q, market, bid, ask)
 
-    cdef void often(self, double q, const Market* market, double* bid, double* ask) noexcept nogil:
-        cdef double risk = market.gamma * market.sigma * market.sigma, position
-        cdef int64_t index
-        cdef Solution* below
-        cdef Solution* above
-        if not (isnan(self.sigma) and 0.0 < risk < INFINITY):
-            self.formula(q, market, bid, ask)
-            return
-        position = PER_OCTAVE * log2(risk)
-        index = <int64_t> floor(position)
-        below, above = &self.kept[index & (SOLUTIONS - 1)], &self.kept[(index + 1) & (SOLUTIONS - 1)]
-        self.find(below, exp2(<double> index / PER_OCTAVE), market)
-        self.find(above, exp2(<double> (index + 1) / PER_OCTAVE), market)
-        self.set_distances(q, market, below, above, position - <double> index, bid, ask)
-
-    cdef void find(self, Solution* solution, double risk, const Market* market) noexcept nogil:
-        """Solve a problem, unless *solution* already holds it."""
+    cdef void find(self, double risk, const Market* market) noexcept nogil:
+        """Solve a problem, unless it is the last one."""
+        cdef Solution* own = &self.own
         if (
-            solution.risk == risk
-            and solution.k == market.k
-            and solution.A == market.A
-            and solution.costs == self.levels.costs
-            and solution.piece == market.piece
+            own.risk == risk
+            and own.k == market.k
+            and own.A == market.A
+            and own.costs == self.levels.costs
+            and own.piece == market.piece
         ):
             return
         self.use_curve(market)
-        solution.risk, solution.k, solution.A, solution.piece = risk, market.k, market.A, market.piece
-        solution.costs = self.levels.costs
-        solution.converged = self.levels.solve(risk, self.drift, solution.steps)
+        own.risk, own.k, own.A, own.piece = risk, market.k, market.A, market.piece
+        own.costs = self.levels.costs
+        own.converged = self.levels.solve(risk, self.drift, own.steps)
 
-    cdef void set_distances(
-        self,
-        double q,
-        const Market* market,
-        const Solution* below,
-        const Solution* above,
-        double share,
-        double* bid,
-        double* ask,
-    ) noexcept nogil:
-        """Set the distances at an inventory, interpolated with weight *share* on the solution *above*."""
+    cdef void set_distances(self, double q, const Market* market, double* bid, double* ask) noexcept nogil:
+        """Set the distances at an inventory."""
         cdef double place = q + <double> self.levels.bound, costs = self.levels.costs + self.offset, unused
         bid[0] = ask[0] = INFINITY
-        if not (below.converged and above.converged):
+        if not self.own.converged:
             return
         self.use_curve(market)
         if q < self.q_max:
-            self.levels.best(costs - market.bid_offset - self.step_at(below, above, share, place), &unused, bid)
+            self.levels.best(costs - market.bid_offset - self.step_at(place), &unused, bid)
             bid[0] += market.bid_offset
         if q > -self.q_max:
-            self.levels.best(costs - market.ask_offset + self.step_at(below, above, share, place - 1.0), &unused, ask)
+            self.levels.best(costs - market.ask_offset + self.step_at(place - 1.0), &unused, ask)
             ask[0] += market.ask_offset
 
-    cdef double step_at(
-        self, const Solution* below, const Solution* above, double share, double place
-    ) noexcept nogil:
-        """Return the step at a fractional level, linear between whole levels and between risks."""
+    cdef double step_at(self, double place) noexcept nogil:
+        """Return the step at a fractional level, linear between whole levels."""
         cdef double inside = min(max(place, 0.0), <double> (2 * self.levels.bound - 1))
         cdef int64_t low = <int64_t> inside, high = min(low + 1, 2 * self.levels.bound - 1)
         cdef double past = inside - <double> low
-        return (1.0 - share) * ((1.0 - past) * below.steps[low] + past * below.steps[high]) + share * (
-            (1.0 - past) * above.steps[low] + past * above.steps[high]
-        )
+        return (1.0 - past) * self.own.steps[low] + past * self.own.steps[high]
 
 
 # ---------------------------------------------------------------------- the default strategy

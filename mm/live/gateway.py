@@ -18,7 +18,7 @@ import msgspec
 from mm.base.doors import is_loopback
 from mm.base.waiting import happened
 from mm.clock import exchange_us
-from mm.errors import Mismatch, MMError, TryLater
+from mm.errors import Mismatch, MMError, OffGrid, TryLater
 from mm.instrument import Instrument, e8
 from mm.live.api_messages import (
     BALANCE,
@@ -170,6 +170,11 @@ class Gateway:
         return self._ws.failure or self._rest_refused
 
     @property
+    def failure(self) -> TryLater | None:
+        """The error that a task for the orders has failed, so that they are not followed; None if none has."""
+        return TryLater(f"{self._failure}; start it again") if self._failure else None
+
+    @property
     def left(self) -> tuple[str, ...]:
         """The orders that may be open at the exchange, as text: client id, side, quantity and price."""
         return tuple(
@@ -278,11 +283,13 @@ class Gateway:
         self._tasks.spawn(self._keep_reconciled())
         with suppress(TimeoutError):
             async with asyncio.timeout(START_S):
-                while not (self.ready or self._ws.failure or self.killed or self._states.reset or self._differs()):
+                while not (self.ready or self.killed or self._ws.failure or self._failure or self._differs()):
+                    if self._states.reset:
+                        break
                     self._changed.clear()
                     await self._changed.wait()
-        if self._ws.failure:
-            raise self._ws.failure
+        if error := self._ws.failure or self.failure:
+            raise error
         if self.reset:
             raise self.reset
         if self._differs() and not self.killed:
@@ -584,7 +591,7 @@ class Gateway:
             connection, ends = self._connections if self._ws.up else 0, self._states.ends
             try:
                 await self._queries.reconcile()
-            except (Unanswered, msgspec.MsgspecError) as error:
+            except (Unanswered, msgspec.MsgspecError, OffGrid) as error:
                 self._log.warning("reconcile_failed", why=str(error))
                 await asyncio.sleep(max(_AGAIN_S, self._limits.silence_s))
                 self._due.set()

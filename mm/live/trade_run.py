@@ -65,7 +65,7 @@ if TYPE_CHECKING:
 _Found = TypeVar("_Found")
 KILLED = 5
 MANUAL = "triggered manually"
-AUDIT_FAILED, DISK_FAILED, VENUE_RESET, KEY_REFUSED = "audit", "disk", "venue_reset", "key"
+AUDIT_FAILED, DISK_FAILED, VENUE_RESET, KEY_REFUSED, GATEWAY_FAILED = "audit", "disk", "venue_reset", "key", "gateway"
 WRITER_S, SETTLE_S = 2.0, 0.02
 
 
@@ -86,11 +86,11 @@ class TradeEnd:
     """The result of a trade.
 
     Attributes:
-        reason: Why it ended: ``kill``, ``audit``, ``disk``, ``grid``, ``venue_reset``, ``key``, a signal, the end of
-            another symbol, or ``window_end``.
+        reason: Why it ended: ``kill``, ``audit``, ``disk``, ``grid``, ``venue_reset``, ``key``, ``gateway``, a signal,
+            the end of another symbol, or ``window_end``.
         killed_for: Why it was killed; None if it was not.
-        refused: The disk's error for rows of the audit log or the day, or the error of a changed grid, a reset venue or
-            a revoked key; None if it could have continued.
+        refused: The disk's error for rows of the audit log or the day, or the error of a changed grid, a reset venue, a
+            revoked key or a failed gateway; None if it could have continued.
         play: The strategy.
         account: Position and cash.
         trader: Has the acceptance time of each order.
@@ -628,9 +628,10 @@ class TradeRun(LiveRun):
             return KILL
         if audit.failure is not None:
             return AUDIT_FAILED
-        self._lost = gateway.reset or gateway.refused
-        if self._lost:
-            return VENUE_RESET if gateway.reset else KEY_REFUSED
+        lost = {VENUE_RESET: gateway.reset, KEY_REFUSED: gateway.refused, GATEWAY_FAILED: gateway.failure}
+        for why, self._lost in lost.items():
+            if self._lost:
+                return why
         return REGRIDDED if self._grid_changed() else None
 
     def _refused(self, audit: AuditLog, unrecorded: OSError | None) -> MMError | None:

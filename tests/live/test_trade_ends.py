@@ -48,6 +48,40 @@ def test_repeated_signals_during_start_end_trade_in_order(box, number, wait_s):
     assert_equal_books(box)
 
 
+FAILING = """
+from mm.live.order_queries import OrderQueries
+
+reconcile, times = OrderQueries.reconcile, 0
+
+
+async def fails(self):
+    global times
+    times += 1
+    if times > 2:
+        raise RuntimeError("as unforeseen")
+    await reconcile(self)
+
+
+OrderQueries.reconcile = fails
+from mm.__main__ import main
+
+main()
+"""
+
+
+@pytest.mark.slow
+def test_failed_task_of_the_gateway_ends_the_trade(box, tmp_path):
+    """It does not go on without quotes: the orders are cancelled, and the next start reconciles."""
+    entry = tmp_path / "failing.py"
+    entry.write_text(FAILING)
+    with box.trader("trade", entry=(str(entry),), RECONCILE_INTERVAL_S="1") as process:
+        code, output, _ = ended(process, number=None, seconds=60)
+    assert code == 75, output
+    assert output.splitlines()[-1].startswith("error:")
+    assert "a task of the gateway failed: RuntimeError('as unforeseen')" in output.splitlines()[-1]
+    assert_equal_books(box)
+
+
 @pytest.mark.slow
 def test_signal_ends_trade_while_gateway_cannot_connect(box):
     with box.trader(WS_API_URL="ws://127.0.0.1:9/ws-api/v3") as process:

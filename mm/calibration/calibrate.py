@@ -216,7 +216,8 @@ def permutations(found: CalibrationResult) -> Permutations | None:
     config, calibrator = found.calibrator.config, found.calibrator
     if config.method != "ladder":
         return None
-    fits = [calibrator.fit_single(points) for points in found.measured.runs.values()]
+    by_run = calibrator.by_run(calibrator.start_us, calibrator.end_us)
+    fits = [calibrator.fit_single(points) for points in by_run.values()]
     pairs = [(fit.A, fit.k) for fit in fits if fit.A is not None and fit.k is not None]
     if len(pairs) < 2:
         return None

@@ -142,13 +142,11 @@ class Measured:
             orders of the nearest quotes whose cancel was late count at that distance; those of other quotes do not.
         shown: The points of ``calibration_points.csv``: cumulative for ``marks``.
         notes: Remarks on the measurement, which become warnings of the fit.
-        runs: The points of each run of simulated orders by name; empty for ``marks``.
     """
 
     fitted: Points
     shown: Points
     notes: tuple[str, ...] = ()
-    runs: dict[str, Points] = field(default_factory=dict)
 
 
 class Calibrator:
@@ -313,13 +311,12 @@ class Calibrator:
         first = first_blocks(parts)
         if self.config.method != "marks":
             rows = self._rows(parts)
-            runs = {name: self._late(rows.where(rows.run == number)) for number, name in enumerate(self.played)}
             silent = [tape.days[0] for tape in (self.tapes[day] for day, *_ in parts) if not tape.trade_side.size]
             note = (
                 f"no trade on {', '.join(silent)}: the only fills are those of the book moving through orders, the "
                 f"most adverse ones; check that the capture has its trade stream"
             )
-            return Measured(self._fitted(rows), rows.points(self._per_tick), (note,) if silent else (), runs)
+            return Measured(self._fitted(rows), rows.points(self._per_tick), (note,) if silent else ())
         reach = self.reach(start_us, end_us)
         found = [self.marks[day].between(begin_us, stop_us, reach=reach) for day, begin_us, stop_us in parts]
         sweeps, counted = (sum(getattr(part.counts, name) for part in found) for name in ("sweeps", "counted"))
@@ -329,6 +326,12 @@ class Calibrator:
             notes.append(f"{share} aggressive orders traded inside the best price of the book before them")
         cells, cumulative = ([getattr(part, name) for part in found] for name in ("cells", "cumulative"))
         return Measured(joined(cells, first), joined(cumulative, first), tuple(notes))
+
+    def by_run(self, start_us: int, end_us: int) -> dict[str, Points]:
+        """Return the points of each run of simulated orders in ``[start_us, end_us)`` by name; empty for ``marks``."""
+        known = self.known_at(end_us)
+        rows = known._rows(known.parts(start_us, end_us))
+        return {name: known._late(rows.where(rows.run == number)) for number, name in enumerate(known.played)}
 
     @property
     def ladders(self) -> int:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from mm.calibration.exposure import RestingOrders, RestingTime
     from mm.calibration.reference import ReferencePath
 
-ALONE = 1  # windows of one phase are counted from the orders up to this number
+ALONE = 1 / 3  # windows of one phase are counted from the orders up to this share of the day, together
 MOST_TABLES = 24  # in memory; the least recently used is dropped
 
 
@@ -175,7 +175,7 @@ class DayOrders:
     def between(self, start_us: int, end_us: int) -> OrderRows:
         """Return the rows of ``[start_us, end_us)``, within the span of the day; nothing from its end on is read."""
         whole = (end_us - start_us) // BLOCK_US
-        table = self._table(start_us % BLOCK_US) if whole else None
+        table = self._table(start_us % BLOCK_US, end_us - start_us) if whole else None
         if table is None:
             return self._counted(start_us, end_us)
         rows, rest_us = table.cut(start_us, end_us, whole), start_us + whole * BLOCK_US
@@ -188,10 +188,10 @@ class DayOrders:
     def _counted(self, start_us: int, end_us: int) -> OrderRows:
         return OrderRows.of([run.between(self._path, start_us, end_us, BLOCK_US) for run in self._runs])
 
-    def _table(self, phase_us: int) -> _Table | None:
-        """Return the table of windows that start at *phase_us* within a block; None for the first of them."""
-        self._asked[phase_us] += 1
-        if self._asked[phase_us] <= ALONE:
+    def _table(self, phase_us: int, length_us: int) -> _Table | None:
+        """Return the table of windows that start at *phase_us* within a block; None while they cover little."""
+        self._asked[phase_us] += length_us
+        if self._asked[phase_us] <= ALONE * (self._span[1] - self._span[0]):
             return None
         if phase_us not in self._tables:
             start_us, end_us = self._span

@@ -10,7 +10,7 @@ from typing import Any
 from mm.backtest.fills import base as reached
 from mm.backtest.fills import intensity as drawn
 from mm.backtest.parameters import Parameters, declaration_of
-from mm.backtest.quotes import distances, simple
+from mm.backtest.quotes import bounded, curve, distances, simple
 from mm.backtest.quotes import steps as around
 from mm.base.settings import REQUIRED, Setting, Unit
 
@@ -23,8 +23,8 @@ adaptive_spread, expected_value, fixed_spread = simple.AdaptiveSpread, simple.Ex
 imbalance, inventory_skew, microprice = simple.Imbalance, simple.InventorySkew, simple.Microprice
 glft_grid, grid, rl = simple.GlftGrid, simple.PriceGrid, simple.rl
 avellaneda_stoikov, avellaneda_stoikov_bare = distances.avellaneda_stoikov, distances.AvellanedaStoikov
-cartea_jaimungal, glft, gueant = distances.CarteaJaimungal, distances.Glft, distances.Gueant
-optimal_curve, symmetric = distances.OptimalCurve, distances.Symmetric
+cartea_jaimungal, glft, gueant = bounded.CarteaJaimungal, bounded.Glft, bounded.Gueant
+optimal_curve, symmetric = curve.OptimalCurve, distances.Symmetric
 mixed, steps = around.Mixed, around.steps
 
 Registry = Mapping[str, Callable[..., Any]]

@@ -13,7 +13,7 @@ from mm.backtest.models import FILL_MODELS, QUOTE_MODELS, QUOTE_STEPS, UNITS, hy
 from mm.backtest.parameters import TOUCH, declaration_of, refuse_other_units
 from mm.backtest.quotes.agent_file import AGENT, SavedAgent, read_agent
 from mm.backtest.quotes.base import compiled
-from mm.backtest.quotes.distances import avellaneda_stoikov_of_curve
+from mm.backtest.quotes.curve import avellaneda_stoikov_of_curve
 from mm.backtest.quotes.steps import Gated
 from mm.base.settings import settings
 from mm.base.user_code import NAME, import_trusted, refuse_code_of

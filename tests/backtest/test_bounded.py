@@ -14,7 +14,7 @@ from scipy.linalg import expm
 
 from mm.backtest.fills.intensity import FOREVER, Intensity
 from mm.backtest.models import avellaneda_stoikov_bare
-from mm.backtest.quotes.distances import CarteaJaimungal, Glft, Gueant, InventoryLevels
+from mm.backtest.quotes.bounded import CarteaJaimungal, Glft, Gueant, InventoryLevels
 from mm.errors import UsageError
 from support import ROOT, SHARED
 

@@ -8,7 +8,7 @@ from exact_levels import exact_finite_steps, exact_infinite_steps
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from mm.backtest.quotes.distances import MOST_LEVELS, InventoryLevels
+from mm.backtest.quotes.bounded import MOST_LEVELS, InventoryLevels
 from mm.errors import UsageError
 
 TINY_TO_HUGE = st.floats(-9, 3).map(lambda power: 10.0**power)

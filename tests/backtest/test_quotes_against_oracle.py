@@ -17,7 +17,7 @@ from quotes_oracle import (
     theta_by_series,
 )
 
-from mm.backtest.quotes.distances import CarteaJaimungal, Glft, Gueant
+from mm.backtest.quotes.bounded import CarteaJaimungal, Glft, Gueant
 
 TIMES = st.floats(-3, 4).map(lambda power: 10**power)
 

@@ -16,6 +16,7 @@ from libc.stdint cimport int64_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memset
 
+from mm.backtest.fills.intensity cimport Intensity  # in the stub
 from mm.backtest.quotes.distances cimport Distances, Market
 
 from typing import Any

@@ -9,7 +9,7 @@ from libc.stdint cimport int64_t
 from libc.stdlib cimport calloc, free
 
 from mm.backtest.fills.base cimport BEST_LOTS
-from mm.backtest.fills.intensity cimport BEST, MICRO, Piece
+from mm.backtest.fills.intensity cimport BEST, MICRO, Intensity, Piece  # Intensity: in the stub
 from mm.backtest.quotes.base cimport QuoteModel
 from mm.backtest.quotes.distances cimport Distances, Market, markup
 

@@ -6,6 +6,7 @@ queries to the exchange, reports to the listener, rows of the audit log. docs/tr
 """
 
 import asyncio
+from collections import deque
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import partial
@@ -649,8 +650,8 @@ class Gateway:
         self._changed.set()
 
     def _task_failed(self, error: BaseException) -> None:
-        """Stop sending, because the work of a task for the orders is not done."""
-        self._failure = f"a task of the gateway failed: {error!r}"
+        """Stop sending, because the work of a task for the orders, or a report, is not done."""
+        self._failure = self._failure or f"a task of the gateway failed: {error!r}"
         self._log.error("gateway_task_failed", why=repr(error))
         self._review()
 
@@ -658,9 +659,17 @@ class Gateway:
 
     def _act(self) -> None:
         """Execute the steps that follow from new information, in order."""
-        for step in self._states.take():
-            self._do(step)
+        self._do_all(deque(self._states.take()))
         self._changed.set()
+
+    def _do_all(self, steps: deque[OrderStep]) -> None:
+        """Execute *steps*; after one that fails the trade ends, but those behind it still reach log and listener."""
+        try:
+            while steps:
+                self._do(steps.popleft())
+        except Exception as error:
+            self._task_failed(error)
+            self._do_all(steps)
 
     def _do(self, step: OrderStep) -> None:
         order = step.order

@@ -14,6 +14,7 @@ from mm.live.audit_books import AuditBooks, Changes
 from mm.live.gateway import Gateway, GatewayRun
 from mm.live.keys import Credentials
 from mm.live.knobs import OrderAccess, VenueUrls
+from mm.live.ledger import AccountFill
 from mm.sim.exchange.orders import NewOrder
 
 TRANSPORTS = [("ED25519", "websocket"), ("HMAC", "websocket"), ("ED25519", "rest"), ("HMAC", "rest")]
@@ -258,6 +259,34 @@ def test_order_is_not_sent_when_its_intent_fails() -> None:
             rig.gateway.place(1, +1, "99.5", "1", "LIMIT_MAKER")
             await rig.until(lambda: rig.listener.state.get(1) == "rejected")
             assert rig.box.exchange.users.all(ALICE) == []
+
+    asyncio.run(scenario())
+
+
+def test_reports_behind_one_that_fails_reach_the_log() -> None:
+    """Three trades that no event reported: the listener raises at the first; all are booked, and the gateway ends."""
+
+    async def scenario() -> None:
+        async with trading(access=OrderAccess(reconcile_interval_s=1), faults="at time 0 do mute of=user") as rig:
+            rig.gateway.place(1, +1, "99.5", "1", "LIMIT_MAKER")
+            await rig.until(lambda: rig.listener.state.get(1) == "open")
+
+            def fail(fill: AccountFill) -> None:
+                rig.listener.on_fill = None
+                raise RuntimeError("as unforeseen")
+
+            rig.listener.on_fill = fail
+            for _ in range(3):
+                bob(rig, -1, 9_950, 100)
+            await rig.until(lambda: rig.gateway.failure)
+            assert "RuntimeError('as unforeseen')" in str(rig.gateway.failure)
+            assert [row["trade_id"] for row in rig.audit.of("fill")] == [
+                one.trade_id for one in rig.box.exchange.users.fills(ALICE)
+            ]
+            assert len(rig.listener.fills) == 3
+            assert not rig.gateway.ready
+            await rig.gateway.stop()
+            assert rig.at_exchange() == []
 
     asyncio.run(scenario())
 

@@ -9,8 +9,9 @@ held, without blocking others:
 - nothing arrives for `DOUBT_S`: if nothing contradicts it, because nothing else has arrived on any connection since its
   own was opened, it is passed on; else it is refused, and a later message in that range still reveals the missing ids.
 
-An exchange that was set up again may give its ids again, not as far back: that shows on a connection that was opened
-after the last new id, by two messages in order with known ids, both sent `AGAIN_MS` or more after it.
+An exchange that was set up again may give its ids again: that shows on a connection that was opened after the last new
+id, by two messages in order with known ids, both sent `AGAIN_MS` or more after it. Updates far back are a reset, which
+a book survives; trades would be stored under the ids of others.
 """
 
 from typing import NamedTuple
@@ -111,12 +112,13 @@ class Doubts:
     ) -> Settled:
         """Process a message of a feed at *known_id*, and return the resulting decision."""
         held, (first_id, last_id) = self.held, ids_of(message)
-        if not is_far(known_id, first_id, last_id):
-            if self._is_known(message, last_id, conn, known_id):
-                again = self._again is not None and self._again[0] == conn and self._again[1] < last_id
-                self._again = conn, last_id
-                refused = Doubted(recv_us, conn, message, raw, now_s, first=True)
-                return Settled(wrong=(refused,), held=True, again=again)
+        far = is_far(known_id, first_id, last_id)
+        if not (far and isinstance(message, DepthUpdate)) and self._is_known(message, last_id, conn, known_id):
+            again = self._again is not None and self._again[0] == conn and self._again[1] < last_id
+            self._again = conn, last_id
+            refused = Doubted(recv_us, conn, message, raw, now_s, first=True)
+            return Settled(wrong=(refused,), held=True, again=again)
+        if not far:
             if held is None or held.conn != conn:
                 self.held = held and held._replace(first=False)
                 return _NOTHING

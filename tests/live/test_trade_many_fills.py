@@ -181,5 +181,6 @@ def test_way_out_of_a_reset_exchange_keeps_position_and_pnl(tmp_path, symbols):
             ids = [{one.trade_id for one in each.trades[symbol]} for each in (former, books)]
             assert ids[0] & ids[1]
             assert len(rows_of(box, symbol, "adopt")) == 1
+            assert [path.name for path in (tmp_path / "data" / "damaged" / symbol).iterdir()]  # it gave its ids again
         flat = box.run("trade", "flatten", "--json", **known)
         assert flat.returncode == 0, flat.stderr

@@ -114,12 +114,12 @@ def again(kind, number, later_ms=0):
     return kind(*([number, number] if kind is diff else [number]), E=LATER + later_ms)
 
 
-@pytest.mark.parametrize("kind", [diff, trade])
+@pytest.mark.parametrize(("kind", "last_id"), [(diff, FAR + 5), (trade, FAR + 5), (trade, 3 * FAR)])
 @pytest.mark.parametrize("conns", [(1,), (1, 2)])
-def test_known_ids_on_a_new_connection_later_are_ids_given_again(kind, conns):
+def test_known_ids_on_a_new_connection_later_are_ids_given_again(kind, last_id, conns):
     """Both messages that show it are not rows; nothing else is taken until the ids are forgotten."""
     feed = Feed(*conns)
-    for number in range(FAR, FAR + 6):
+    for number in sorted({*range(FAR, FAR + 5), last_id - 1, last_id}):
         for conn in conns:
             feed.take(again(kind, number, -AGAIN_MS), conn)
     for conn in conns:

@@ -26,7 +26,7 @@ from mm.play.knobs import DamagedDay, Market, Results, Source
 
 if TYPE_CHECKING:
     from mm.dayfolder.seal import AlteredFile
-    from mm.formats.day_parquet import Moved
+    from mm.formats.day_parquet import MovedFile
     from mm.formats.table import TableColumns
     from mm.market_data.import_session import ImportReport
 
@@ -298,7 +298,7 @@ def import_parquet_command(console: Console, folder: Path, data_root: Path) -> N
     console.set_json({"files": [asdict(one) for one in moved], "path": str(day.path)})
 
 
-def _print_files(console: Console, moved: "Sequence[Moved]") -> None:
+def _print_files(console: Console, moved: "Sequence[MovedFile]") -> None:
     """Print each file with its rows and sizes."""
     for one in moved:
         if one.rows is not None:

@@ -138,7 +138,7 @@ def check_trades(
     return missing
 
 
-class _Content(NamedTuple):
+class _TradeContent(NamedTuple):
     """What a trade was; price and quantity in 1e-8."""
 
     price_e8: int
@@ -160,9 +160,9 @@ def _check_contents(view: LedgerView, path: Path, repeats: dict[int, int], findi
     wanted = {*repeats.values(), *(trade_id for _, trade_id, _ in received)}
     if not wanted:
         return
-    unreported, stored = DefectList(findings.folder), dict[int, tuple[int, _Content]]()
+    unreported, stored = DefectList(findings.folder), dict[int, tuple[int, _TradeContent]]()
 
-    def compare(at: tuple[Path, int], trade_id: int, content: _Content) -> None:
+    def compare(at: tuple[Path, int], trade_id: int, content: _TradeContent) -> None:
         row, first = stored.get(trade_id, (0, content))
         if content != first:
             message = f"trade {trade_id} has {content}, but in row {row} of {path.name} {first}; one of them is wrong"
@@ -173,7 +173,7 @@ def _check_contents(view: LedgerView, path: Path, repeats: dict[int, int], findi
     ):
         if cells[4].isdigit() and (trade_id := int(cells[4])) in wanted:
             with suppress(ValueError, OffGrid):  # a row that cannot be read is a defect already
-                content = _Content(e8(cells[6]), e8(cells[7]), cells[8], int(cells[5]))
+                content = _TradeContent(e8(cells[6]), e8(cells[7]), cells[8], int(cells[5]))
                 if row in repeats:
                     compare((path, row), trade_id, content)
                 else:
@@ -182,14 +182,14 @@ def _check_contents(view: LedgerView, path: Path, repeats: dict[int, int], findi
         compare((view.path, row), trade_id, content)
 
 
-def _received_again(view: LedgerView) -> Iterator[tuple[int, int, _Content]]:
+def _received_again(view: LedgerView) -> Iterator[tuple[int, int, _TradeContent]]:
     """Yield row, id and content of each repeated trade in the ledger; older ledgers have no contents."""
     for event in view.of_kind("anomaly"):
         told = event.details
         if told.get("kind") == DUPLICATE and "trade_time_ms" in told:
             with suppress(LookupError, TypeError, ValueError, OffGrid):
                 maker = str(told["is_buyer_maker"]).lower()
-                content = _Content(e8(told["price"]), e8(told["qty"]), maker, int(told["trade_time_ms"]))
+                content = _TradeContent(e8(told["price"]), e8(told["qty"]), maker, int(told["trade_time_ms"]))
                 yield event.row, int(told["trade_id"]), content
 
 

@@ -39,7 +39,7 @@ _QUOTED = frozenset(["details_json", "details"])
 
 
 @dataclass
-class Moved:
+class MovedFile:
     """One written file.
 
     Attributes:
@@ -55,7 +55,7 @@ class Moved:
     file_bytes: int
 
 
-def export_day(folder: DayFolder, target: Path) -> list[Moved]:
+def export_day(folder: DayFolder, target: Path) -> list[MovedFile]:
     """Write every file of *folder* below *target*, tables as Parquet and the others unchanged.
 
     Raises:
@@ -75,7 +75,7 @@ def export_day(folder: DayFolder, target: Path) -> list[Moved]:
     return moved
 
 
-def import_day(source: Path, data_root: Path) -> tuple[DayFolder, list[Moved]]:
+def import_day(source: Path, data_root: Path) -> tuple[DayFolder, list[MovedFile]]:
     """Write the day that was exported to *source* (``…/SYMBOL/YYYYMMDD``) below *data_root*.
 
     Raises:
@@ -122,17 +122,17 @@ def _staged(place: Path, taken: str) -> Iterator[Path]:
     partial.rename(place)
 
 
-def _copied(path: Path, target: Path, name: Path) -> Moved:
+def _copied(path: Path, target: Path, name: Path) -> MovedFile:
     target.parent.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(path, target)
-    return Moved(name.as_posix(), None, path.stat().st_size, target.stat().st_size)
+    return MovedFile(name.as_posix(), None, path.stat().st_size, target.stat().st_size)
 
 
 def _bare(name: Path) -> Path:
     return name.with_suffix("") if name.suffix == PACKED else name
 
 
-def _to_parquet(path: Path, target: Path, root: Path) -> Moved:
+def _to_parquet(path: Path, target: Path, root: Path) -> MovedFile:
     """Write a table as Parquet, row group by row group."""
     target.parent.mkdir(parents=True, exist_ok=True)
     rows = size = 0
@@ -148,7 +148,7 @@ def _to_parquet(path: Path, target: Path, root: Path) -> Moved:
             writer = writer or held.enter_context(pq.ParquetWriter(target, arrow.schema, compression="zstd"))
             writer.write_table(arrow)
             rows, size = rows + table.height, size + len(text)
-    return Moved(target.relative_to(root).as_posix(), rows, size + len(head), target.stat().st_size)
+    return MovedFile(target.relative_to(root).as_posix(), rows, size + len(head), target.stat().st_size)
 
 
 def _blocks(path: Path, stream: BinaryIO) -> Iterator[bytes]:
@@ -223,7 +223,7 @@ def _text(table: pl.DataFrame) -> bytes:
     return written.getvalue()
 
 
-def _to_text(path: Path, target: Path, root: Path) -> Moved:
+def _to_text(path: Path, target: Path, root: Path) -> MovedFile:
     """Write a Parquet file as its original table."""
     try:
         file = pq.ParquetFile(path)
@@ -238,7 +238,7 @@ def _to_text(path: Path, target: Path, root: Path) -> Moved:
             text = _text(table)
             writer.add(text)
             rows, size = rows + table.height, size + len(text)
-    return Moved(target.relative_to(root).as_posix(), rows, size, target.stat().st_size)
+    return MovedFile(target.relative_to(root).as_posix(), rows, size, target.stat().st_size)
 
 
 def _seal(folder: DayFolder) -> None:

@@ -79,7 +79,7 @@ Payload = TypeVar("Payload")
 _BEGINNING = b'{"stream":"'
 
 
-class _Framed(Struct, Generic[Payload], gc=False):
+class _FramedMessage(Struct, Generic[Payload], gc=False):
     """The frame of a payload; `e` is set for a message without a frame."""
 
     stream: str
@@ -113,7 +113,7 @@ class FramedStreams(Generic[Payload]):
 
     def learn(self, name: str, payload: type[Payload]) -> None:
         """Register that the stream *name* has messages of the type *payload*."""
-        self._decoders[name.encode()] = name, msgspec.json.Decoder(_Framed[payload])  # type: ignore[valid-type]
+        self._decoders[name.encode()] = name, msgspec.json.Decoder(_FramedMessage[payload])  # type: ignore[valid-type]
 
     def read(self, body: bytes | str) -> Payload | None:
         """Return the payload; None if *body* is not clearly such a message and needs the full decoder."""
@@ -124,7 +124,7 @@ class FramedStreams(Generic[Payload]):
             return None
         name, decoder = known
         try:
-            framed: _Framed[Payload] = decoder.decode(body)
+            framed: _FramedMessage[Payload] = decoder.decode(body)
         except msgspec.MsgspecError:
             return None
         return framed.data if not framed.e and framed.stream == name else None

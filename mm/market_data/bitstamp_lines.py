@@ -35,7 +35,7 @@ _LINE = re.compile(rb"(\d{13}) (order_created|order_changed|order_deleted|trade|
 _SIDES = {0: 1, 1: -1}
 
 
-class _Order(Struct):
+class _BookOrder(Struct):
     id: int
     order_type: int
     price: str
@@ -145,7 +145,7 @@ def _message(number: int, us: int, kind: str, body: bytes, grid: Grid) -> OrderM
     if kind == TRADE:
         trade = msgspec.json.decode(body, type=_Trade)
         return OrderMessage(number, us, kind, trade.id, 0, round(trade.price * E8), round(trade.amount * E8), b"")
-    order = msgspec.json.decode(body, type=_Order)
+    order = msgspec.json.decode(body, type=_BookOrder)
     price_e8, amount_e8 = grid.price(order.price), grid.qty(order.amount)
     return OrderMessage(number, us, kind, order.id, _SIDES[order.order_type], price_e8, amount_e8, b"")
 

@@ -295,7 +295,7 @@ class _Packet(NamedTuple):
     body: bytes | str
 
 
-class _Line(NamedTuple):
+class _CaptureLine(NamedTuple):
     """A line of a file.
 
     Attributes:
@@ -384,20 +384,20 @@ class Capture:
         """Return file and line of the last returned message."""
         return f"{self.lines.path.name}:{self.line}"
 
-    def _parsed(self, text: bytes) -> _Line:
+    def _parsed(self, text: bytes) -> _CaptureLine:
         try:
-            return _Line(self.lines.number, text, self.lines.cut, self._split(text))
+            return _CaptureLine(self.lines.number, text, self.lines.cut, self._split(text))
         except (ValueError, msgspec.MsgspecError) as error:
-            return _Line(self.lines.number, text, self.lines.cut, None, str(error))
+            return _CaptureLine(self.lines.number, text, self.lines.cut, None, str(error))
 
-    def _far_line(self, line: _Line, us: int, _first_us: int) -> _Line:
+    def _far_line(self, line: _CaptureLine, us: int, _first_us: int) -> _CaptureLine:
         packet = line.packet
         assert packet is not None
         own_us = packet.recv_us or 0
         self._far.note(f"{self.lines.path.name}:{line.number}", own_us, us)
         return line._replace(packet=packet._replace(recv_us=us), far_us=own_us)
 
-    def _received(self, line: _Line) -> CapturedMessage:
+    def _received(self, line: _CaptureLine) -> CapturedMessage:
         self.line = line.number
         if line.packet is None:
             return CapturedMessage(None, Broken(line.text, f"{self.where()}: {line.reason}", line.cut))
@@ -465,7 +465,7 @@ def _answers_in_time(received: Iterator[CapturedMessage]) -> Iterator[CapturedMe
     yield from answers
 
 
-def _us_of(line: _Line) -> int | None:
+def _us_of(line: _CaptureLine) -> int | None:
     return line.packet.recv_us if line.packet else None
 
 

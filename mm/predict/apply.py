@@ -12,7 +12,7 @@ from mm.instrument import e8
 from mm.predict.artefact import Artefact
 from mm.predict.fitting import predict_baselines
 from mm.predict.samples import Task, samples_of
-from mm.predict.scoring import Predicted, score
+from mm.predict.scoring import PredictedSamples, score
 from mm.predict.walk import predictions, probe, shuffled_predictions
 from mm.signals.compute import NO_OTHERS, compute
 
@@ -101,7 +101,7 @@ def rescore(
     seed, moves = about["seed"], about["adverse_moves_ticks"]
     values, shuffled = predictions(kernels, samples), shuffled_predictions(kernels, task, samples, seed)
     known = None if moves is None else np.array(moves)[samples.side]
-    predicted = Predicted(samples, values, baselines, shuffled, probe(samples), window, known)
+    predicted = PredictedSamples(samples, values, baselines, shuffled, probe(samples), window, known)
     return score(task, predicted, seed, e8(about["tick"]) / 1e8)
 
 

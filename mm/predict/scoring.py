@@ -27,7 +27,7 @@ Ints = NDArray[np.int64]
 
 
 @dataclass(frozen=True, eq=False)
-class Predicted:
+class PredictedSamples:
     """Out-of-sample predictions.
 
     Attributes:
@@ -50,7 +50,7 @@ class Predicted:
     moves: Floats | None = None
 
 
-def score(task: Task, predicted: Predicted, seed: int, tick: float) -> dict[str, Any]:
+def score(task: Task, predicted: PredictedSamples, seed: int, tick: float) -> dict[str, Any]:
     """Return the scores for ``model.json``, as JSON values.
 
     For ``return`` the metric is R² against the training mean, for classes the log loss. ``difference`` is the loss of
@@ -162,7 +162,9 @@ def _calibration(y: Floats, values: Floats) -> list[dict[str, float]]:
     ]
 
 
-def _pnl(task: Task, predicted: Predicted, best: str, tick: float, draw: np.random.Generator) -> dict[str, Any] | None:
+def _pnl(
+    task: Task, predicted: PredictedSamples, best: str, tick: float, draw: np.random.Generator
+) -> dict[str, Any] | None:
     """Return the money of the choices by each one's predictions, and the difference from the *best* baseline."""
     samples, values = predicted.samples, {"": predicted.values, **predicted.baselines}
     if task.target == "fill":

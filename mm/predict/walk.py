@@ -18,7 +18,7 @@ from mm.predict.artefact import SCHEMA_VERSION, Arrays
 from mm.predict.fitting import constant_signals, fit, fit_baselines, predict_baselines
 from mm.predict.predictor import Predictor
 from mm.predict.samples import Samples, Task, joined, samples_of
-from mm.predict.scoring import Predicted, beats, score
+from mm.predict.scoring import PredictedSamples, beats, score
 from mm.signals.compute import NO_OTHERS
 
 if TYPE_CHECKING:
@@ -108,7 +108,9 @@ def predictions(predictor: Predictor, samples: Samples) -> NDArray[np.float64]:
     return found
 
 
-def _walked(task: Task, samples: Samples, model: str, tick: float, seed: int, step: Callable[[int], None]) -> Predicted:
+def _walked(
+    task: Task, samples: Samples, model: str, tick: float, seed: int, step: Callable[[int], None]
+) -> PredictedSamples:
     """Return the predictions of each window but the first, by models fitted before it."""
     begins = samples.us[len(samples) * np.arange(WINDOWS) // WINDOWS]
     place = np.searchsorted(begins, samples.us, side="right") - 1
@@ -128,7 +130,9 @@ def _walked(task: Task, samples: Samples, model: str, tick: float, seed: int, st
         shuffled = shuffled_predictions(fitted, task, scored, seed + number)
         window = np.full(len(at), number)
         moves = np.array(_adverse_moves(before))[scored.side] if task.target == "adverse" else None
-        pieces.append(Predicted(scored, predictions(fitted, scored), baselines, shuffled, probe(scored), window, moves))
+        pieces.append(
+            PredictedSamples(scored, predictions(fitted, scored), baselines, shuffled, probe(scored), window, moves)
+        )
         step(1)
     return _joined(pieces)
 
@@ -151,14 +155,14 @@ def probe(samples: Samples) -> NDArray[np.int64]:
     return np.arange(0, len(samples), -(-len(samples) // MOST_PROBED))
 
 
-def _joined(pieces: Sequence[Predicted]) -> Predicted:
+def _joined(pieces: Sequence[PredictedSamples]) -> PredictedSamples:
     """Return the predictions of several windows as one."""
 
     def of_all(by_name: Sequence[dict[str, NDArray[np.float64]]]) -> dict[str, NDArray[np.float64]]:
         return {name: np.concatenate([part[name] for part in by_name]) for name in by_name[0]}
 
     begins = np.cumsum([0, *(len(piece.samples) for piece in pieces[:-1])])
-    return Predicted(
+    return PredictedSamples(
         joined([piece.samples for piece in pieces]),
         np.concatenate([piece.values for piece in pieces]),
         of_all([dict(piece.baselines) for piece in pieces]),

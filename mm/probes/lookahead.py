@@ -33,7 +33,7 @@ from mm.probes.counterfactual import (
     truncated,
 )
 from mm.probes.data_access import MODEL_RAISED, Child, FileWatch, derived_from, run_backtest, truncated_copy
-from mm.probes.run_comparison import Baseline, Finding, Player, Report, RunTables
+from mm.probes.run_comparison import Baseline, Finding, ModelPlayer, Report, RunTables
 from mm.signals.families import SIGNALS, is_signal
 
 if TYPE_CHECKING:
@@ -140,7 +140,7 @@ class Probe:
         report.notes += [note for feed in self.markets.others.values() for note in feed.notes]
         _ = tape.levels  # opened before recording starts
         play = Play.of(setup, self.markets)
-        player = Player(_models(play), play.rules, self.place / "plays", self.watch)
+        player = ModelPlayer(_models(play), play.rules, self.place / "plays", self.watch)
         base = Baseline(tape, player.play(tape))
         if not any(base.tables.rows("fills")):
             report.notes.append(
@@ -174,7 +174,7 @@ class Probe:
             )
         return first_us
 
-    def _other_tapes(self, base: Baseline, player: Player, step: Callable[[int], None]) -> None:
+    def _other_tapes(self, base: Baseline, player: ModelPlayer, step: Callable[[int], None]) -> None:
         """Play tapes truncated or mirrored at the cuts, a shifted tape, and truncated day folders."""
         for name, counterfactual in ((test.TRUNCATED, truncated), (test.PERTURBED, mirrored)):
             for cut_us in self.report.cuts:
@@ -199,7 +199,7 @@ class Probe:
             setup = replace(setup, models=replace(models, fill_model="trade_cross", fill_params_json=None))
         play = Play.of(setup, self.markets)
         rules = replace(play.rules, latencies=None)
-        player = Player(_models(play), rules, self.place / "moved", self.watch)
+        player = ModelPlayer(_models(play), rules, self.place / "moved", self.watch)
         base = Baseline(tape, player.play(tape))
         later = shifted(tape)
         others = feeds_like(self.markets.others, shifted, WEEK_US, later)

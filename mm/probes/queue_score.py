@@ -89,7 +89,7 @@ class Score:
     ahead_rmse: Number
 
 
-class Blocks:
+class OrderBlocks:
     """Ratios of sums over orders, with standard errors by block bootstrap."""
 
     def __init__(self, us: "NDArray[np.int64]", life_us: int) -> None:
@@ -122,7 +122,7 @@ def score(orders: VirtualOrders, truth: Outcomes, model: Outcomes, chosen: "Bool
     kept = np.flatnonzero(truth.sent & model.sent & (True if chosen is None else chosen))
     us, true_us, model_us = orders.us[kept], truth.filled_us[kept], model.filled_us[kept]
     true, filled = true_us >= 0, model_us >= 0
-    blocks = Blocks(us, orders.life_us)
+    blocks = OrderBlocks(us, orders.life_us)
     every = np.ones(len(kept))
     late_s = np.where(true & filled, model_us - true_us, 0) / US_PER_S
     return Score(
@@ -146,7 +146,7 @@ def by_place(orders: VirtualOrders, truth: Outcomes, model: Outcomes) -> dict[st
 
 
 def _position_score(
-    blocks: Blocks, orders: VirtualOrders, kept: "NDArray[np.intp]", truth: Outcomes, model: Outcomes
+    blocks: OrderBlocks, orders: VirtualOrders, kept: "NDArray[np.intp]", truth: Outcomes, model: Outcomes
 ) -> dict[str, Any]:
     """Return the part of the score about queue positions.
 

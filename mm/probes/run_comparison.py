@@ -112,7 +112,7 @@ class Report:
 
 @dataclass(frozen=True)
 class RunTables:
-    """The CSV files of a run in *folder*, as written by ``mm backtest`` and :class:`Player`."""
+    """The CSV files of a run in *folder*, as written by ``mm backtest`` and :class:`ModelPlayer`."""
 
     folder: Path
 
@@ -164,7 +164,7 @@ def _in_words(row: Mapping[str, str]) -> str:
     return f"{row['action']} {order} {row['reject_reason'] or row['cancel_reason']}".rstrip()
 
 
-class Player:
+class ModelPlayer:
     """Plays new instances of a model and writes their tables.
 
     Args:
@@ -235,7 +235,7 @@ class Baseline:
 
     def play(
         self,
-        player: Player,
+        player: ModelPlayer,
         test: str,
         tape: "Tape",
         cut_us: int | None = None,

@@ -29,7 +29,7 @@ Play = Callable[[Sequence[Point]], list[PlayedPoint]]
 
 
 @dataclass(frozen=True)
-class Range:
+class AxisRange:
     """The ends of an axis that is searched continuously."""
 
     low: float
@@ -54,7 +54,7 @@ class Space:
 
     written: Sequence[tuple[str, tuple[str, ...]]]
     axes: Sequence[Axis]
-    ranges: dict[str, Range]
+    ranges: dict[str, AxisRange]
 
     @classmethod
     def of(cls, text: str, setup: Setup) -> "Space":
@@ -63,7 +63,7 @@ class Space:
         Raises:
             UsageError: If a range is empty, a name is unknown, or nothing is left to choose.
         """
-        written, ranges = [], dict[int, Range]()
+        written, ranges = [], dict[int, AxisRange]()
         for place, (name, texts) in enumerate(axes_of(text)):
             found = RANGE.fullmatch(texts[0]) if len(texts) == 1 else None
             if found is None:
@@ -73,7 +73,7 @@ class Space:
             if not float(low) < float(high):
                 raise UsageError(f"{FLAG}: {name}={texts[0]} is empty; write LOW..HIGH with LOW below HIGH")
             whole = bool(_WHOLE.fullmatch(low) and _WHOLE.fullmatch(high))
-            ranges[place] = Range(float(low), float(high), whole)
+            ranges[place] = AxisRange(float(low), float(high), whole)
             written.append((name, (low, high)))
         axes = axes_from(written, setup.models)
         chosen = [axis for axis in axes if not axis.assumed]

@@ -160,19 +160,19 @@ _NONE = np.empty(0, np.int64)
 
 
 @dataclass(frozen=True, slots=True)
-class Steps:
+class FileSteps:
     """Price and quantity step in 1e-8: as given to a parser (0 if open), or as inferred by it."""
 
     tick_e8: int
     lot_e8: int
 
-    def joined(self, other: "Steps") -> "Steps":
+    def joined(self, other: "FileSteps") -> "FileSteps":
         """Return the greatest steps that divide those of both."""
-        return Steps(gcd(self.tick_e8, other.tick_e8), gcd(self.lot_e8, other.lot_e8))
+        return FileSteps(gcd(self.tick_e8, other.tick_e8), gcd(self.lot_e8, other.lot_e8))
 
 
 @dataclass(slots=True)
-class Stream:
+class DiffStream:
     """The messages of a file in the order of its rows.
 
     Attributes:
@@ -195,7 +195,7 @@ class Stream:
     """
 
     read: FileRead
-    steps: Steps
+    steps: FileSteps
     recv_us: Ints
     recv_seq: Ints
     run: Ints
@@ -216,7 +216,7 @@ class Stream:
     def __len__(self) -> int:
         return len(self.recv_us)
 
-    def reordered(self, order: Ints | slice) -> "Stream":
+    def reordered(self, order: Ints | slice) -> "DiffStream":
         """Return the messages at the positions *order*, in that order."""
         return replace(self, **{name: getattr(self, name)[order] for name in PER_MESSAGE})
 
@@ -236,10 +236,10 @@ class Stream:
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """A complete book, bids first; *rows* and *left_out* as in `Stream`."""
+    """A complete book, bids first; *rows* and *left_out* as in `DiffStream`."""
 
     read: FileRead
-    steps: Steps
+    steps: FileSteps
     tag: str
     last_update_id: int
     rows: Rows
@@ -247,7 +247,7 @@ class Snapshot:
     first_left_out: int = 0
 
 
-def read_diffs(path: Path, steps: Steps, folder: Path | None, *, lenient: bool = False) -> Stream:
+def read_diffs(path: Path, steps: FileSteps, folder: Path | None, *, lenient: bool = False) -> DiffStream:
     """Read the raw depth messages; *lenient* leaves out levels off the tick. Columns are stored in *folder*."""
     parser = DiffParser(str(path), steps.tick_e8, steps.lot_e8, lenient)
     parsed = ParsedFile(path, parser)
@@ -257,7 +257,7 @@ def read_diffs(path: Path, steps: Steps, folder: Path | None, *, lenient: bool =
             columns.add(*numbers.T, side, price, qty)
         whole = columns.whole()
     rows = whole.pop("side"), whole.pop("price"), whole.pop("qty")
-    return Stream(
+    return DiffStream(
         read=parsed.read,
         steps=steps_of(parser),
         runs=tuple(parser.words),
@@ -270,9 +270,9 @@ def read_diffs(path: Path, steps: Steps, folder: Path | None, *, lenient: bool =
     )
 
 
-def steps_of(parser: "LineParser") -> Steps:
+def steps_of(parser: "LineParser") -> FileSteps:
     """Return the given or inferred steps of a parser."""
-    return Steps(parser.tick_e8, parser.lot_e8)
+    return FileSteps(parser.tick_e8, parser.lot_e8)
 
 
 def exchange_us(stamps: Ints) -> Ints:

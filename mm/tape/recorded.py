@@ -22,7 +22,7 @@ from mm.errors import BrokenFile, Mismatch, OffGrid
 from mm.instrument import Filters, Instrument, e8, from_exchange_info, short_text
 from mm.tape import files, tables
 from mm.tape.columns import GAP, SNAPSHOT, TRADE, EventName, Payment
-from mm.tape.files import FEW, FileRead, Place, Snapshot, Steps, Stream, read_small
+from mm.tape.files import FEW, DiffStream, FileRead, FileSteps, Place, Snapshot, read_small
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,16 +60,16 @@ class KnownGrid:
             ``instrument.json``, which the recorder used to check prices, or the caller has requested it.
     """
 
-    steps: Steps
-    orders: Steps
-    own: Steps
+    steps: FileSteps
+    orders: FileSteps
+    own: FileSteps
     min_notional_e8: int
     assets: tuple[str, str]
     filters: Filters
     read: FileRead | None
     lenient: bool
 
-    def instrument(self, symbol: str, found: Steps, first_lots: int) -> tuple[Instrument, Steps, list[str]]:
+    def instrument(self, symbol: str, found: FileSteps, first_lots: int) -> tuple[Instrument, FileSteps, list[str]]:
         """Return the tape's grid, the steps of orders in ticks and lots, and warnings if it is inferred or changed.
 
         Args:
@@ -82,7 +82,7 @@ class KnownGrid:
         first_e8 = max(first_lots, 1) * lot
         step, orders = (
             self.steps.lot_e8 or first_e8,
-            Steps(lcm(self.orders.tick_e8 or tick, tick), self.orders.lot_e8 or first_e8),
+            FileSteps(lcm(self.orders.tick_e8 or tick, tick), self.orders.lot_e8 or first_e8),
         )
         inferred = {"tick size": (self.steps.tick_e8, found.tick_e8), "quantity step": (self.steps.lot_e8, step)}
         named = [f"{name} {short_text(used)}" for name, (known, used) in inferred.items() if not known]
@@ -100,7 +100,7 @@ class KnownGrid:
                 both = f"{short_text(used)} is not a multiple of that of the exchange, {short_text(own)}"
                 warnings.append(f"{name} {both}: the exchange rejects orders in between")
         grid = Instrument(symbol, tick, lot, self.min_notional_e8, *self.assets, self.filters)
-        return grid, Steps(orders.tick_e8 // tick, orders.lot_e8 // lot), warnings
+        return grid, FileSteps(orders.tick_e8 // tick, orders.lot_e8 // lot), warnings
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,18 +149,18 @@ class RecordedDay:
     """
 
     ledger: list[Event]
-    book: Stream
+    book: DiffStream
     whole_books: bool
-    trades: Stream
+    trades: DiffStream
     snapshots: list[Snapshot]
     loaded: dict[int, int]
     sources: EventSources
     reads: list[FileRead]
 
-    def steps(self) -> Steps:
+    def steps(self) -> FileSteps:
         """Return the greatest steps that divide all recorded prices and quantities."""
         streams = self.book.steps.joined(self.trades.steps)
-        return reduce(Steps.joined, (snapshot.steps for snapshot in self.snapshots), streams)
+        return reduce(FileSteps.joined, (snapshot.steps for snapshot in self.snapshots), streams)
 
 
 def known_grid(folder: DayFolder, options: ReadOptions, ledger: Sequence[Event]) -> KnownGrid:
@@ -172,28 +172,28 @@ def known_grid(folder: DayFolder, options: ReadOptions, ledger: Sequence[Event])
         BrokenFile: If ``instrument.json`` is not an entry of exchangeInfo.
         Mismatch: If it, or the given instrument, is of another symbol.
     """
-    base, read, source, grids = options.instrument, None, "the instrument given", set[Steps]()
+    base, read, source, grids = options.instrument, None, "the instrument given", set[FileSteps]()
     if base is None and existing(folder.instrument):
         data, read = read_small(folder.instrument)
         source = str(folder.instrument)
         base = from_exchange_info(_entry(data, source), source)
-        grids = {Steps(grid.tick_e8, grid.lot_e8) for grid in grid_history(_entry(data, source), source)}
-        grids |= {Steps(tick_e8, 0) for tick_e8 in _unconfirmed(ledger)}
+        grids = {FileSteps(grid.tick_e8, grid.lot_e8) for grid in grid_history(_entry(data, source), source)}
+        grids |= {FileSteps(tick_e8, 0) for tick_e8 in _unconfirmed(ledger)}
     if base is not None and base.symbol != folder.symbol:
         raise Mismatch(
             f"{source} has symbol {base.symbol}, but {folder.path} is a day of {folder.symbol}; replace it with that "
             f"of {folder.symbol}"
         )
     if base and not grids:
-        grids = {Steps(base.tick_e8, base.lot_e8)}
+        grids = {FileSteps(base.tick_e8, base.lot_e8)}
     own_ticks, own_lots = {grid.tick_e8 for grid in grids}, {grid.lot_e8 for grid in grids if grid.lot_e8}
     ticks = {options.tick_size_e8} if options.tick_size_e8 else own_ticks
     lots = {options.qty_step_e8} if options.qty_step_e8 else own_lots
     notional, given = base.min_notional_e8 if base else 0, options.min_notional_e8
     return KnownGrid(
-        steps=Steps(gcd(*ticks), gcd(*lots)),
-        orders=Steps(lcm(*ticks) if ticks else 0, lcm(*lots) if lots else 0),
-        own=Steps(lcm(*own_ticks) if own_ticks else 0, lcm(*own_lots) if own_lots else 0),
+        steps=FileSteps(gcd(*ticks), gcd(*lots)),
+        orders=FileSteps(lcm(*ticks) if ticks else 0, lcm(*lots) if lots else 0),
+        own=FileSteps(lcm(*own_ticks) if own_ticks else 0, lcm(*own_lots) if own_lots else 0),
         min_notional_e8=notional if given is None else given,
         assets=(base.base_asset, base.quote_asset) if base else ("", ""),
         filters=base.filters if base else Filters(),
@@ -259,7 +259,7 @@ def read_folder(folder: DayFolder, grid: KnownGrid, ledger: list[Event], work: P
         if diffs:
             book = files.read_diffs(diffs, steps, work, lenient=lenient)
         else:
-            book = tables.read_frames(frames or folder.frames, Steps(0 if lenient else steps.tick_e8, steps.lot_e8))
+            book = tables.read_frames(frames or folder.frames, FileSteps(0 if lenient else steps.tick_e8, steps.lot_e8))
         trade_stream = pending.result()
     named = _snapshot_paths(folder, ledger) if diffs else []
     snapshots = [tables.read_snapshot(path, steps, last_id, lenient=lenient) for _, path, last_id in named]

@@ -17,7 +17,7 @@ from mm.dayfolder.layout import SPOT
 from mm.dayfolder.ledger import Event, ids_begin_anew
 from mm.market_data.sync_engine import SyncEngine, Verdict
 from mm.tape.columns import AS_BEFORE, Ints
-from mm.tape.files import FileRead, Place, Snapshot, Steps, Stream
+from mm.tape.files import DiffStream, FileRead, FileSteps, Place, Snapshot
 from mm.tape.recorded import DayFindings, EventSources, RecordedDay
 
 _PER_RUN = 1 << 52  # larger than any recv_seq and any instant in µs of this century
@@ -44,8 +44,8 @@ class DayOrder:
     """
 
     ledger: Ints
-    book: Stream
-    trades: Stream
+    book: DiffStream
+    trades: DiffStream
     first_of_run: tuple[int, ...]
     by_time: bool
     misplaced: tuple[Ints, Ints]
@@ -110,12 +110,12 @@ class SyncedDay:
         hindsight: From the message before each end of a valid book to the next one, which may have revealed it, µs.
     """
 
-    book: Stream
+    book: DiffStream
     whole_books: bool
-    trades: Stream
+    trades: DiffStream
     snapshots: Sequence[Snapshot]
     events: SyncedEvents
-    steps: Steps
+    steps: FileSteps
     sources: EventSources
     reads: Sequence[FileRead]
     hindsight: Sequence[tuple[int, int]]
@@ -153,7 +153,7 @@ def sync_day(
     for stream, misplaced in zip((recorded.book, recorded.trades), order.misplaced, strict=True):
         findings.note("misplaced", len(misplaced), stream.places(misplaced))
     findings.note("ordered_by_time", order.by_time)
-    parts: list[Stream | Snapshot] = [recorded.book, recorded.trades, *snapshots]
+    parts: list[DiffStream | Snapshot] = [recorded.book, recorded.trades, *snapshots]
     for part in parts:
         if part.left_out:
             place = Place(part.read.path, f"line {part.first_left_out}")
@@ -193,7 +193,7 @@ def sync_day(
     )
 
 
-def _revealed(book: Stream, ends: Sequence[EpochChange]) -> list[tuple[int, int]]:
+def _revealed(book: DiffStream, ends: Sequence[EpochChange]) -> list[tuple[int, int]]:
     """Return the instants of the messages before and after each of the *ends* of a valid book; 0 or _END if none."""
     if not ends:
         return []
@@ -202,7 +202,7 @@ def _revealed(book: Stream, ends: Sequence[EpochChange]) -> list[tuple[int, int]
     return list(zip(received[after - 1].tolist(), received[after].tolist(), strict=True))
 
 
-def in_order(ledger: Sequence[Event], book: Stream, trades: Stream) -> DayOrder:
+def in_order(ledger: Sequence[Event], book: DiffStream, trades: DiffStream) -> DayOrder:
     """Return the messages of a day in order."""
     seqs = np.array([row.at.seq for row in ledger], np.int64)
     by_time = any(len(seq) and seq.min() < 0 for seq in (book.recv_seq, trades.recv_seq, seqs))
@@ -221,7 +221,7 @@ def in_order(ledger: Sequence[Event], book: Stream, trades: Stream) -> DayOrder:
     )
 
 
-def _run_ranks(ledger: Sequence[Event], *streams: Stream) -> dict[str, int]:
+def _run_ranks(ledger: Sequence[Event], *streams: DiffStream) -> dict[str, int]:
     """Return the rank of each run: first in ledger order, then by first arrival; empty if messages have no run."""
     if any(len(stream) and stream.run.min() < 0 for stream in streams):
         return {}
@@ -236,7 +236,7 @@ def _run_ranks(ledger: Sequence[Event], *streams: Stream) -> dict[str, int]:
     return {name: rank for rank, name in enumerate(dict.fromkeys(runs))}
 
 
-def _sorted(stream: Stream, ranks: dict[str, int], by_time: bool) -> tuple[Stream, Ints]:
+def _sorted(stream: DiffStream, ranks: dict[str, int], by_time: bool) -> tuple[DiffStream, Ints]:
     """Return a stream sorted by its keys, and the positions in its file that directly follow a later one."""
     key = _rising(stream.recv_us) if by_time else stream.recv_seq
     if ranks:
@@ -250,7 +250,7 @@ def _rising(stamps: Ints) -> Ints:
     return np.maximum.accumulate(stamps)
 
 
-def _first_of_id(trades: Stream) -> NDArray[np.bool_]:
+def _first_of_id(trades: DiffStream) -> NDArray[np.bool_]:
     """Return a mask of the trades that are the first with their id."""
     kept = np.ones(len(trades), bool)
     if np.any(trades.first_id[1:] <= trades.first_id[:-1]):
@@ -260,7 +260,7 @@ def _first_of_id(trades: Stream) -> NDArray[np.bool_]:
     return kept
 
 
-def _same_trades(trades: Stream, repeated: Ints) -> NDArray[np.bool_]:
+def _same_trades(trades: DiffStream, repeated: Ints) -> NDArray[np.bool_]:
     """Return whether each of the *repeated* trades has the time, price and quantity of the first with its id."""
     _, first, place = np.unique(trades.first_id, return_index=True, return_inverse=True)
     _, price, qty = trades.rows
@@ -312,7 +312,7 @@ def changes_by_id(order: DayOrder, snapshots: Sequence[Snapshot], engine: "SyncE
 
 
 def sync_diffs(
-    book: Stream,
+    book: DiffStream,
     changes: Sequence[EpochChange],
     snapshots: Sequence[Snapshot],
     findings: DayFindings,
@@ -344,7 +344,7 @@ class _SyncRun:
     """One run of the sync engine over the messages."""
 
     def __init__(
-        self, book: Stream, snapshots: Sequence[Snapshot], findings: DayFindings, options: tuple[str, bool]
+        self, book: DiffStream, snapshots: Sequence[Snapshot], findings: DayFindings, options: tuple[str, bool]
     ) -> None:
         self._venue, self._as_received = options
         self.events = SyncedEvents(np.zeros(len(book), bool))
@@ -414,7 +414,7 @@ class _SyncRun:
         return Place(book.read.path, f"{book.name(message)}: {ids}")
 
 
-def sync_frames(book: Stream, changes: Sequence[EpochChange], findings: DayFindings) -> SyncedEvents:
+def sync_frames(book: DiffStream, changes: Sequence[EpochChange], findings: DayFindings) -> SyncedEvents:
     """Sync a day that has only frames: each is a complete book, and repetitions of the previous frame are dropped."""
     stops = np.searchsorted(book.key, [change.key for change in changes])
     new = ~book.repeats
@@ -429,6 +429,6 @@ def sync_frames(book: Stream, changes: Sequence[EpochChange], findings: DayFindi
     return events
 
 
-def _after(book: Stream, at: int) -> EpochChange:
+def _after(book: DiffStream, at: int) -> EpochChange:
     """Return the gap that directly follows the message before message *at*."""
     return EpochChange(int(book.key[at - 1]) + 1, int(book.recv_us[at - 1]), -1, "gap")

@@ -11,7 +11,7 @@ from mm.dayfolder.rows import REST
 from mm.errors import BrokenFile
 from mm.tape._parse import Cell, TableParser
 from mm.tape.columns import Column, Ints, bounds, growing, stored
-from mm.tape.files import ROWS, ParsedFile, Snapshot, Steps, Stream, exchange_us, parse_table, steps_of
+from mm.tape.files import ROWS, DiffStream, FileSteps, ParsedFile, Snapshot, exchange_us, parse_table, steps_of
 
 _MAYBE_INT = int(Cell.INT | Cell.OPTIONAL)
 _MAYBE_WORD = int(Cell.WORD | Cell.OPTIONAL)
@@ -37,7 +37,7 @@ _SNAPSHOT_CELLS = {
 _TRADE_NUMBERS = ("recv_us", "recv_seq", "run", "exchange_us", "last_id")
 
 
-def read_trades(path: Path, steps: Steps, folder: Path | None, *, lenient: bool = False) -> Stream:
+def read_trades(path: Path, steps: FileSteps, folder: Path | None, *, lenient: bool = False) -> DiffStream:
     """Read the trades; a row's side is the aggressor's. *lenient* leaves out trades off the tick.
 
     Cells are converted into columns, stored in *folder*, one piece of the file at a time: eleven cells per trade would
@@ -66,9 +66,9 @@ def read_trades(path: Path, steps: Steps, folder: Path | None, *, lenient: bool 
         whole = columns.whole()
     rows = whole.pop("side"), whole.pop("price"), whole.pop("qty")
     count = len(whole["last_id"])
-    return Stream(
+    return DiffStream(
         read=parsed.read,
-        steps=Steps(steps.tick_e8, parser.lot_e8) if lenient else steps_of(parser),
+        steps=FileSteps(steps.tick_e8, parser.lot_e8) if lenient else steps_of(parser),
         runs=tuple(parser.words),
         start=stored(np.arange(count), folder),
         size=stored(np.ones(count, np.int64), folder),
@@ -83,7 +83,7 @@ def read_trades(path: Path, steps: Steps, folder: Path | None, *, lenient: bool 
     )
 
 
-def read_frames(path: Path, steps: Steps) -> Stream:
+def read_frames(path: Path, steps: FileSteps) -> DiffStream:
     """Read the top-N frames of valid books (epoch 1 and later), each as the rows of a complete book."""
     head = b"".join(first_lines(path)[:1]).decode("utf-8", "replace").strip()
     top_n = max(1, levels_shown(head.split(",")))
@@ -105,7 +105,7 @@ def read_frames(path: Path, steps: Steps) -> Stream:
     present = prices > 0
     size = present.sum(axis=1)
     ids = np.maximum(cell["last_update_id"], 0)
-    return Stream(
+    return DiffStream(
         read=read,
         steps=steps_of(parser),
         recv_us=_arrivals(path, 2, cell),
@@ -122,7 +122,7 @@ def read_frames(path: Path, steps: Steps) -> Stream:
     )
 
 
-def read_snapshot(path: Path, steps: Steps, known_id: int | None, *, lenient: bool = False) -> Snapshot:
+def read_snapshot(path: Path, steps: FileSteps, known_id: int | None, *, lenient: bool = False) -> Snapshot:
     """Read a snapshot file; *known_id* is the lastUpdateId in the ledger, *lenient* leaves out levels off the tick.
 
     Raises:
@@ -150,7 +150,7 @@ def read_snapshot(path: Path, steps: Steps, known_id: int | None, *, lenient: bo
     order = np.argsort(-side, kind="stable")
     return Snapshot(
         read=read,
-        steps=Steps(steps.tick_e8, parser.lot_e8) if lenient else steps_of(parser),
+        steps=FileSteps(steps.tick_e8, parser.lot_e8) if lenient else steps_of(parser),
         tag=path.name.removesuffix(PACKED).removesuffix(".csv").split("_")[-1],
         last_update_id=ids.pop(),
         rows=(side[order], price[order], qty[order]),

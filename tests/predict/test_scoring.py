@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from mm.predict.samples import Samples, Task
-from mm.predict.scoring import Predicted, beats, score
+from mm.predict.scoring import PredictedSamples, beats, score
 
 SECOND = 1_000_000
 
@@ -18,7 +18,9 @@ def predicted(y, values, base, us=None, spread=1.0):
     of = Samples(us, us + SECOND, zero, y[:, None], y, y, y, y, np.full(len(y), spread))
     constant = np.full(len(y), 0.25)
     probe = np.arange(0, len(y), 3)
-    return Predicted(of, values, {"constant": constant, "imbalance_1": base}, {"spread": constant[probe]}, probe, zero)
+    return PredictedSamples(
+        of, values, {"constant": constant, "imbalance_1": base}, {"spread": constant[probe]}, probe, zero
+    )
 
 
 def test_classes_are_scored_by_log_loss_and_brier():
@@ -112,7 +114,10 @@ def test_fill_has_the_spread_that_its_best_distances_captured_beside_the_log_los
     own, base = np.array([0.9, 0.2, 0.5, 0.5, 0.4]), np.array([0.5, 0.5, 0.5, 0.9, 0.1])
     nothing = np.zeros(5, np.int64)
     found = score(
-        Task("fill", 2.0, ("spread",)), Predicted(samples, own, {"constant": base}, {}, nothing, nothing), 0, 0.01
+        Task("fill", 2.0, ("spread",)),
+        PredictedSamples(samples, own, {"constant": base}, {}, nothing, nothing),
+        0,
+        0.01,
     )
     unit = 2 * 3600 / 2.0 * 0.01
     pnl = found["pnl"]
@@ -130,7 +135,7 @@ def test_adverse_has_what_the_kept_fills_earned_beside_the_log_loss():
     moves, nothing = np.array([[-1.0, 2.0], [0.0, 1.5], [-1.0, 2.0]]), np.zeros(3, np.int64)
     task, predicted = (
         Task("adverse", 1.0, ("spread",)),
-        Predicted(samples, own, {"constant": base}, {}, nothing, nothing, moves),
+        PredictedSamples(samples, own, {"constant": base}, {}, nothing, nothing, moves),
     )
     pnl = score(task, predicted, 0, 0.01)["pnl"]
     # expected moves: own -0.7, 1.35, 0.8; the constant's 0.5, 0.75, 0.5; half the spread is 1 tick

@@ -146,7 +146,7 @@ def test_trades_do_not_depend_on_piece_size(tmp_path, monkeypatch, piece, on_dis
         )
     )
     kept = [row for row in rows if row % 4 != 2 or not lenient]
-    steps = files.Steps(10**7 if lenient else 0, 0)
+    steps = files.FileSteps(10**7 if lenient else 0, 0)
     found = tables.read_trades(path, steps, tmp_path if on_disk else None, lenient=lenient)
     side, price, qty = found.rows
     assert found.last_id.tolist() == found.recv_seq.tolist() == kept
@@ -169,11 +169,11 @@ def test_first_row_without_time_is_reported(tmp_path, monkeypatch, second):
     rows = [f"{row},1,1,1,{'' if row in (second, 6) else 5}" for row in range(8)]
     path.write_text("\n".join(["trade_id,price,qty,is_buyer_maker,recv_time_us", *rows, ""]))
     with pytest.raises(BrokenFile, match=rf"trades.csv:{second + 2}: neither recv_time_us nor recv_time_ms"):
-        tables.read_trades(path, files.Steps(0, 0), None)
+        tables.read_trades(path, files.FileSteps(0, 0), None)
     path.write_text(path.read_text().replace("recv_time_us", "recv_time_ms").replace(",5\n", f",{10**17}\n"))
     first = f"recv_time_ms {10**17} is not a time in ms" if second else "neither recv_time_us nor recv_time_ms"
     with pytest.raises(BrokenFile, match=f"trades.csv:2: {first}"):
-        tables.read_trades(path, files.Steps(0, 0), None)
+        tables.read_trades(path, files.FileSteps(0, 0), None)
 
 
 def test_frames_without_diffs_become_snapshots(tmp_path):

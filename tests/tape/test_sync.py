@@ -25,7 +25,7 @@ from mm.dayfolder.check import check_day
 from mm.dayfolder.rows import Stamp
 from mm.market_data.sync_engine import SyncEngine, Verdict
 from mm.tape.columns import TRADE
-from mm.tape.files import FileRead, Snapshot, Steps, Stream
+from mm.tape.files import DiffStream, FileRead, FileSteps, Snapshot
 from mm.tape.load import load_day
 from mm.tape.recorded import DayFindings
 from mm.tape.sync import EpochChange, sync_diffs
@@ -36,9 +36,9 @@ def stream(ids):
     count = len(ids)
     numbers = np.arange(count)
     first, last = np.array(ids, np.int64).reshape(-1, 2).T.copy()
-    return Stream(
+    return DiffStream(
         read=FileRead(Path("d.csv"), 0, ""),
-        steps=Steps(1, 1),
+        steps=FileSteps(1, 1),
         recv_us=numbers,
         recv_seq=numbers,
         run=numbers,
@@ -101,7 +101,8 @@ def test_bulk_sync_matches_sync_engine(day):
     ids, changes, snapshot_ids = day
     read, empty = FileRead(Path("s.csv"), 0, ""), np.empty(0, np.int64)
     snapshots = [
-        Snapshot(read, Steps(1, 1), "initial", snapshot_id, (empty, empty, empty, 1, 1)) for snapshot_id in snapshot_ids
+        Snapshot(read, FileSteps(1, 1), "initial", snapshot_id, (empty, empty, empty, 1, 1))
+        for snapshot_id in snapshot_ids
     ]
     findings = DayFindings()
     synced = sync_diffs(stream(ids), changes, snapshots, findings)

@@ -80,6 +80,7 @@ class RunTerms:
         feed: How the exchange's messages reach us: ``kind`` as in `Rules.feed_kind`, ``why``, and ``median_ms`` after
             they happened; of a recorded feed also the 99th percentile and the offset of the clocks.
         day_notes: What must be known of the days: the warnings of each, and those on its exchange times.
+        model_notes: What must be known of the models: what they assume, and what their agents were trained for.
     """
 
     instrument: "Instrument"
@@ -104,6 +105,7 @@ class RunTerms:
     others: Mapping[str, Mapping[str, Any]] | None = None
     feed: Mapping[str, Any] | None = None
     day_notes: tuple[str, ...] = ()
+    model_notes: tuple[str, ...] = ()
     pnl_band: Mapping[str, float] | None = None
     bound_clips: float | None = None
     sensitivity: Mapping[str, Any] | None = None

@@ -316,7 +316,9 @@ class _Maker:
         if "k" in needed and self._rates is None:
             params["k"] = TOUCH if tree.name == "avellaneda_stoikov" else DEFAULT_K
             way_out = "give --fit (FILL_PARAMS_FILE), or k in QUOTE_PARAMS_JSON"
-            self._note(Note.warning("k_assumed", k_per_tick=params["k"], way_out=way_out))
+            k = "the touch's" if params["k"] == TOUCH else f"{params['k']:g} per tick"
+            words = f"k of the quotes is not measured, but assumed to be {k}: {way_out}"
+            self._note(Note.warning("k_assumed", words, k_per_tick=params["k"], way_out=way_out))
         return _checked(self._construct(build, params, "QUOTE_PARAMS_JSON"), {"quote": 1, "on_event": 2})
 
     def _default_strategy(self, build: Callable[..., Any]) -> Callable[..., Any]:
@@ -324,7 +326,8 @@ class _Maker:
         fit = self._fit
         if fit is None or fit.status != "misfit" or not fit.line or self._named.fill_per_side:
             return build
-        self._note(Note.warning("quotes_from_curve", status=fit.status, reason=fit.reason))
+        words = f"quotes are from the curve of the fit, as its A and k do not describe it: {fit.reason}"
+        self._note(Note.warning("quotes_from_curve", words, status=fit.status, reason=fit.reason))
         self._on_curve = True
         return avellaneda_stoikov_of_curve
 

@@ -34,21 +34,28 @@ class Note:
         name: Of its line in a log, in snake_case.
         fields: The numbers and texts of that line.
         is_warning: Whether it can mislead a reader of the results; others only inform.
+        words: The sentence of the summary's warnings; empty where the summary words it from its own numbers.
     """
 
     name: str
     fields: Mapping[str, Any]
     is_warning: bool = True
+    words: str = ""
 
     @classmethod
-    def warning(cls, name: str, **fields: Any) -> "Note":
+    def warning(cls, name: str, words: str = "", **fields: Any) -> "Note":
         """Return a warning."""
-        return cls(name, fields)
+        return cls(name, fields, words=words)
 
     @classmethod
     def info(cls, name: str, **fields: Any) -> "Note":
         """Return a note that is no warning."""
         return cls(name, fields, is_warning=False)
+
+
+def words_of(notes: Iterable[Note]) -> tuple[str, ...]:
+    """Return the sentences of *notes* after their names, each once."""
+    return tuple(dict.fromkeys(f"{note.name}: {note.words}" for note in notes if note.words))
 
 
 def log_notes(log: "Logger", notes: Iterable[Note]) -> None:
@@ -84,7 +91,7 @@ def unearned_fee_note(found: Sequence[tuple[float, float] | None]) -> Iterator[N
         half, fee = max(lacking, key=lambda one: one[1] - one[0])
         points = {"points": f"{len(lacking)} of {len(found)}"} if len(found) > 1 else {}
         way_out = "set MAKER_FEE_RATE to your account's rate, or quote wider"
-        ticks = {"half_spread_ticks": round(half, 3), "fee_ticks": round(fee, 3)}
+        ticks: dict[str, Any] = {"half_spread_ticks": round(half, 3), "fee_ticks": round(fee, 3)}
         yield Note.warning(UNEARNED_FEE, **ticks, **points, way_out=way_out)
 
 
@@ -92,11 +99,14 @@ def agent_notes(path: Path, agent: SavedAgent, execution: Execution, tapes: "Seq
     """Yield how a market or a run differs from the training of an agent; *path* is the agent's file."""
     trained, symbol = agent.terms.symbol, tapes[0].symbol
     if trained != symbol:
-        yield Note.warning("agent_of_another_symbol", path=str(path), trained_on=trained, symbol=symbol)
+        words = f"the agent {path.name} was trained on {trained}, and this is {symbol}"
+        yield Note.warning("agent_of_another_symbol", words, path=str(path), trained_on=trained, symbol=symbol)
     trained_ms, played_ms = agent.requote_interval_ms, execution.requote_interval_ms
     if trained_ms != played_ms:
         way_out = f"set REQUOTE_INTERVAL_MS={trained_ms:g}, or train an agent with {played_ms:g}"
-        yield Note.warning("agent_requotes_otherwise", path=str(path), trained_ms=trained_ms, way_out=way_out)
+        words = f"the agent {path.name} quotes every {played_ms:g} ms, but learned at {trained_ms:g} ms: {way_out}"
+        fields = {"path": str(path), "trained_ms": trained_ms, "way_out": way_out}
+        yield Note.warning("agent_requotes_otherwise", words, **fields)
     overlap = sorted({day for tape in tapes for day in tape.days} & set(agent.about.get("days", ())))
     if overlap:
         yield Note.warning("agent_in_sample", path=str(path), days=",".join(overlap))

@@ -14,7 +14,7 @@ from mm.errors import UsageError
 from mm.play.knobs import Sensitivity
 from mm.play.market import MICRO_PRICE, Markets
 from mm.play.models import Made, PlayModels
-from mm.play.notes import Note, agent_notes, fee_notes, missing_days_note, predictor_notes
+from mm.play.notes import Note, agent_notes, fee_notes, missing_days_note, predictor_notes, words_of
 from mm.play.sensitivity import ExponentEstimate, FurtherRow, Variants, again, with_band
 from mm.play.setup import PlayKnobs
 from mm.play.terms import rules_of, unearned_fee, with_others
@@ -263,9 +263,11 @@ class Play:
         return self.described(play(intensity=self.intensity))
 
     def described(self, result: "Result") -> "Result":
-        """Return *result* with descriptions of its fit or schedule, its predictors and its agents."""
+        """Return *result* with descriptions of its fit or schedule, its predictors and its agents, and their notes."""
         quoting = None if _is_object(self.given.quotes) else self.models.quoting
-        return self.models.describe(result, quoting, self.predictors)
+        words = words_of([*self.made_notes, *self.agent_notes])
+        noted = replace(result, terms=replace(result.terms, model_notes=words))
+        return self.models.describe(noted, quoting, self.predictors)
 
     def with_further(
         self, result: "Result", step: Step | None = None, rows: Callable[[], list[FurtherRow]] | None = None

@@ -237,3 +237,19 @@ def test_page_of_segments_opens_in_a_browser_without_errors(desk, chrome, tmp_pa
     opened = chrome.opened(tmp_path / "page.html")
     assert (opened.errors, opened.requests) == ([], [])
     assert opened.charts == (3 if name == "planned" else 4)  # those over time are the panels of one
+
+
+def test_summary_holds_every_warning_of_its_run(desk):
+    """What the log says at warning level stands in the summary once, after its name, and on the page in words."""
+    fee = ["--maker-fee-rate", "0.06"]
+    done = mm(desk, "backtest", *DAY, *fee, "--sensitivity", "0", "--run-id", "warned", LOG_LEVEL="WARNING")
+    logged = re.findall(r"warning +(\w+)", done.stderr)
+    folder = folder_of(desk, "warned")
+    warnings = json.loads((folder / "summary.json").read_text(encoding="utf-8"))["warnings"]
+    assert {"k_assumed", "implausible_fee", "fee_not_earned"} <= set(logged)
+    for name in logged:
+        assert sum(line.startswith(f"{name}: ") for line in warnings) == 1, (name, warnings)
+    (assumed,) = (line for line in warnings if line.startswith("k_assumed"))
+    assert "give --fit (FILL_PARAMS_FILE)" in assumed
+    words = " ".join(read((folder / "report.html").read_text(encoding="utf-8")).words)
+    assert "k of the quotes is not measured" in words

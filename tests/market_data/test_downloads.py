@@ -3,8 +3,8 @@
 from contextlib import contextmanager
 
 import pytest
-from file_server import serving_files
 
+from file_server import serving_files
 from mm.errors import BrokenFile, TryLater, UsageError
 from mm.market_data.downloads import ATTEMPTS, CHECKSUM, LONGEST_PAUSE_S, Downloads, NotPublished
 

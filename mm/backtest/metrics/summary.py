@@ -147,7 +147,13 @@ def point_summary(journal: "Journal", terms: "RunTerms", account: AccountSeries)
         **_optional(terms),
         **_limits(journal),
     }
-    found = [*terms.day_notes, *data_notes(summary), *implausible_fees(terms), *paid_as_on_spot(journal, terms)]
+    found = [
+        *terms.day_notes,
+        *terms.model_notes,
+        *data_notes(summary),
+        *implausible_fees(terms),
+        *paid_as_on_spot(journal, terms),
+    ]
     summary = dict(finite(summary))
     summary["warnings"] = found + _why_null(summary)
     return _before_fees(summary, terms.unvalued_fees) if terms.unvalued_fees else summary
@@ -420,7 +426,7 @@ def _cautions(journal: "Journal", terms: "RunTerms", summary: dict[str, Any]) ->
     cautions = [f"the run ended early: {terms.ended['why']}"] if terms.ended and terms.ended["why"] else []
     if terms.played_once:
         cautions.append(f"{NO_SENSITIVITY}{terms.played_once}")
-    cautions += terms.day_notes
+    cautions += [*terms.day_notes, *terms.model_notes]
     drawn = _drawn(terms)
     cautions += drawn or without_trades(terms)
     cautions += implausible_fees(terms)

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 from mm.live.account_check import AccountCheck
 from mm.live.knobs import OrderAccess
 from mm.live.order_canceller import OWN_PREFIX
-from mm.live.order_limits import OrderLimits
 
 if TYPE_CHECKING:
     from mm.live.audit_books import AuditOrder
+    from mm.live.order_limits import OrderLimits
 
 AUDIT_TYPES = (
     *("start", "intent", "ack", "fill", "cancel", "reject", "transfer", "mark", "adopt"),
@@ -51,7 +51,7 @@ class GatewayRun:
     last_trade_id: int | None = None
     matched_us: int = 0
     share_budget: bool = True
-    limits: OrderLimits | None = None
+    limits: "OrderLimits | None" = None
     account: AccountCheck | None = None
 
 

@@ -70,8 +70,8 @@ AT_BOX = ("trade", "shadow")
 UNTIL_SIGNAL = ("sim serve", "record", "sim api", *AT_BOX)
 NUMBERS = {"NUMBER", "INTEGER", "DECIMAL", "N,N,…"}
 PORTS = ("--port", "--metrics-port")
-LONG = ("--seeds",)
-"""Numbers of a command that takes hours with many, as it says."""
+LONG = ("--seeds", "--paths", "--search")
+"""Counts of what a command plays: with many it takes hours, as it says."""
 
 
 def commands(program: Program | None = None, above: tuple[str, ...] = ()) -> Iterator[tuple[str, click.Command]]:

@@ -113,6 +113,11 @@ class Venue:
         """Return the exchange's own account: balances, open orders; orders, trades and requests since *since_us*."""
         return self.get(f"/sim/account?user={self.user}&timeUnit=MICROSECOND&since_us={since_us}")
 
+    def sent(self):
+        """Return how many orders a trader has sent; its guardian, which outlives a kill, only cancels."""
+        methods = [one["method"] for one in self.account()["requests"]]
+        return sum(any(word in method for word in ("place", "cancelReplace", "amend")) for method in methods)
+
     def until(self, condition, what, seconds=120, process=None):
         """Wait until *condition* returns a true value, and return it; *process* must run meanwhile.
 

@@ -8,10 +8,11 @@ event. Events are lost while there is no connection: a difference found after th
 else has traded the symbol on this account. Any other difference stops the trader.
 """
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection
 from typing import NamedTuple
 
 from mm.instrument import Instrument, decimal_text, e8
+from mm.live.account.holdings import Balances
 from mm.live.ledger import AccountFill, Ledger
 
 CONFIRMATIONS, MOST_DIFFERING = 3, 10
@@ -20,8 +21,6 @@ KEPT_TRANSFERS = 1_000
 """Transfers that are remembered, since an event may be repeated and several connections report it."""
 REPORTED, FOUND, ADOPTED = "balanceUpdate", "reconcile", "adopted"
 """How a transfer became known: by an event, by a comparison, or by ADOPT."""
-Balances = Mapping[str, tuple[str, str]]
-"""Free and locked amount by asset, as text."""
 
 
 class Transfer(NamedTuple):

@@ -212,6 +212,12 @@ class AccountEntry(Struct):
 
     balances: list[BalanceEntry] = []
     commissionRates: CommissionRates | None = None
+    updateTime: int = 0
+
+    @property
+    def held(self) -> dict[str, tuple[str, str]]:
+        """Free and locked amount by asset."""
+        return {one.asset: (one.free, one.locked) for one in self.balances}
 
 
 class EventHead(Struct, gc=False):
@@ -266,9 +272,15 @@ class PositionEntry(Struct, gc=False):
 
 
 class PositionEvent(Struct):
-    """``outboundAccountPosition``: the balances that changed."""
+    """``outboundAccountPosition``: the balances that changed, and when."""
 
     B: list[PositionEntry] = []
+    u: int = 0
+
+    @property
+    def held(self) -> dict[str, tuple[str, str]]:
+        """Free and locked amount by asset."""
+        return {one.a: (one.f, one.l) for one in self.B}
 
 
 class BalanceEvent(Struct, gc=False):

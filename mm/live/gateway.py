@@ -7,7 +7,7 @@ queries to the exchange, reports to the listener, rows of the audit log. docs/tr
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from time import monotonic
@@ -21,6 +21,7 @@ from mm.base.waiting import happened
 from mm.clock import exchange_us
 from mm.errors import Mismatch, MMError, OffGrid, TryLater
 from mm.instrument import Instrument, e8
+from mm.live.account.holdings import Holdings
 from mm.live.api_messages import (
     BALANCE,
     BALANCE_EVENT,
@@ -128,7 +129,7 @@ class Gateway:
         self._rest = RestApi(urls.rest, signer, self._limits, around.rest)
         self._ids = ClientIds(run.run_id, around.nonce)
         self._states = OrderStates(run.booked)
-        self._fees = FeeValues()
+        self._fees, self._holdings = FeeValues(), Holdings()
         self._reports = OrderReports(audit, self._fees, run.account, log)
         apis = (self._ws if run.access.order_transport == "websocket" else self._rest, self._rest)
         window_ms = run.access.recv_window_ms
@@ -137,7 +138,6 @@ class Gateway:
         self._waiting: dict[str, LiveOrder | None] = {}  # orders whose intent is not on disk yet, and what they replace
         self._checks: OrderChecks
         self._queries: OrderQueries
-        self._balances: dict[str, tuple[str, str]] = {}
         self._connections = self._reconciled = 0
         self._started = self._stopping = self._closed = False
         self._tasks, self._failure, self._differed = BackgroundTasks(self._task_failed), "", ""
@@ -270,7 +270,7 @@ class Gateway:
         self._limits.known(info.limits)
         self._checks = OrderChecks(info.instrument, info.most_orders)
         self._queries = OrderQueries(
-            *(self._run, self._states, self._clock, self._checks, self._fees, self._limits),
+            *(self._run, self._states, self._clock, self._checks, self._holdings, self._fees, self._limits),
             api=self._api,
             changed=self._act,
             forgot=self._reports.forget_trades,
@@ -538,6 +538,7 @@ class Gateway:
         """Send no orders until the next connection was reconciled."""
         self._log.warning("gateway_disconnected", why=why)
         self._reconciled = 0
+        self._holdings.interrupted()
         if self._run.account:
             self._run.account.disconnected()
         self._review()
@@ -551,7 +552,8 @@ class Gateway:
                 self._execution(body, us)
             elif kind == POSITION:
                 found = POSITION_EVENT.decode(body)
-                self._report_balances({one.a: (one.f, one.l) for one in found.B})
+                self._holdings.changed(found.held, exchange_us(found.u) if found.u else 0)
+                self._report_balances()
             elif kind == BALANCE and self._run.account:
                 moved = BALANCE_EVENT.decode(body)
                 self._run.account.transferred(moved.a, e8(moved.d), exchange_us(moved.T))
@@ -574,15 +576,13 @@ class Gateway:
         if self._fees.asks:
             self._due.set()  # the reconcile reads the price
 
-    def _report_balances(self, balances: Mapping[str, tuple[str, str]], *, current: bool = True) -> None:
+    def _report_balances(self, *, current: bool = True) -> None:
         """Report balances; *current* is whether no order has ended since, whose lock they may contain."""
-        self._balances |= balances
+        held = self._holdings.balances
         if current:
-            funds_e8 = ours_e8(self.instrument, self._balances, self._states.open.values())
+            funds_e8 = ours_e8(self.instrument, held, self._states.open.values())
             self._reports.tell(lambda listener: listener.funds(*funds_e8))
-        free = {asset: one[0] for asset, one in self._balances.items()}
-        locked = {asset: one[1] for asset, one in self._balances.items()}
-        self._reports.tell(lambda listener: listener.balances(free, locked))
+        self._reports.tell(lambda listener: listener.balances(held))
 
     async def _keep_reconciled(self) -> None:
         """Reconcile at the start, after each change of the connection, and every RECONCILE_INTERVAL_S."""
@@ -600,7 +600,7 @@ class Gateway:
             if self._states.reset:
                 self._review()
                 return
-            self._report_balances(self._queries.balances, current=ends == self._states.ends)
+            self._report_balances(current=ends == self._states.ends)
             settled = self._account_compared()
             if settled and connection and self._ws.up and connection == self._connections:
                 self._reconciled = connection

@@ -10,8 +10,9 @@ from collections.abc import Callable
 
 import msgspec
 
-from mm.clock import US_PER_S, exchange_us
+from mm.clock import exchange_us
 from mm.instrument import e8
+from mm.live.account.holdings import SETTLED_US, Holdings
 from mm.live.api_messages import ACCOUNT, ORDER, ORDERS, TRADES, ApiAnswer, ApiLimit, OrderEntry, Outcome, TradeEntry
 from mm.live.api_requests import ExchangeClock, OrderApi, RequestParams, answer_of
 from mm.live.fee_values import FeeValues
@@ -24,8 +25,6 @@ from mm.live.order_limits import OrderLimits
 from mm.live.order_states import NO_SUCH_ORDER, OrderStates
 
 PAGE = 1_000
-SETTLED_US = 10 * US_PER_S
-"""A trade older than this is in the list of trades, or does not exist."""
 AGAIN_S, GRACE_S, LONGEST_WAIT_S = 0.25, 0.1, 5.0
 
 
@@ -52,6 +51,7 @@ class OrderQueries:
         states: Order states, which receive the results.
         clock: The exchange's clock.
         checks: Order checks, which receive balances and the mean price.
+        holdings: Receive the account's balances.
         fees: Receives the account's commission rates, and prices of the assets in which commissions are paid.
         limits: Receive the exchange's counts of orders, which are asked for while they leave no room.
         api: Returns the API to use now.
@@ -62,15 +62,15 @@ class OrderQueries:
         closed: Whether no further queries are sent.
         checked_id: All trades of the account up to this id have been checked; None before the first reconcile of a new
             ledger.
-        balances: Free and locked by asset, as last read, in the exchange's text.
     """
 
-    def __init__(  # noqa: PLR0913 - the parts that it connects
+    def __init__(  # noqa: PLR0913, PLR0917 - the parts that it connects
         self,
         run: GatewayRun,
         states: OrderStates,
         clock: ExchangeClock,
         checks: OrderChecks,
+        holdings: Holdings,
         fees: FeeValues,
         limits: OrderLimits,
         *,
@@ -80,9 +80,8 @@ class OrderQueries:
     ) -> None:
         self.closed = False
         self.checked_id = run.last_trade_id
-        self.balances: dict[str, tuple[str, str]] = {}
         self._run, self._states, self._clock, self._checks, self._fees = run, states, clock, checks, fees
-        self._limits = limits
+        self._limits, self._holdings = limits, holdings
         self._api, self._changed, self._forgot = api, changed, forgot
         self._symbol = checks.instrument.symbol
         self._booked = dict(sorted(run.booked.items())[-PAGE:])  # the newest; empty once the exchange has shown them
@@ -261,11 +260,13 @@ class OrderQueries:
             self._stranger_id, self._run.account.strangers = trade.id, True
 
     async def _account(self) -> None:
-        account = ACCOUNT.decode((await self._answer("account.status", {})).result)
-        self.balances = {one.asset: (one.free, one.locked) for one in account.balances}
+        answer = await self._answer("account.status", {"omitZeroBalances": "true"})
+        account = ACCOUNT.decode(answer.result)
+        as_of_us = exchange_us(account.updateTime) if account.updateTime else 0
+        self._holdings.answered(account.held, as_of_us, answer.us + self._clock.offset_us)
         self._fees.account(account)
         if self._run.account:
-            self._run.account.compare(self.balances)
+            self._run.account.compare(self._holdings.balances)
             if self._run.account.pending and not self._searched:
                 self._searched = True
                 await self._search_strangers()

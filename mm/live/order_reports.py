@@ -1,9 +1,10 @@
 """Reports of order events and transfers: booked, then as a row of the audit log, then to the listener."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from mm.instrument import decimal_text
+from mm.live.account.holdings import Balances
 from mm.live.account_check import AccountCheck, Transfer
 from mm.live.audit import AuditLog
 from mm.live.audit_books import VENUE_RESET
@@ -59,7 +60,7 @@ class OrderListener:
     def transferred(self, found: Transfer) -> None:
         """An amount has come into the account without a trade, or has gone; it is booked."""
 
-    def balances(self, free: Mapping[str, str], locked: Mapping[str, str]) -> None:
+    def balances(self, held: Balances) -> None:
         """The balances by asset, all known ones."""
 
     def funds(self, base_e8: int, quote_e8: int) -> None:

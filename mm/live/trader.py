@@ -5,7 +5,7 @@ disk or a metrics page never blocks it.
 """
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, TypeVar
@@ -16,6 +16,7 @@ from mm.base._calls import begin_step, clear_step, end_step
 from mm.clock import US_PER_S, now_us
 from mm.instrument import Instrument, e8, short_text
 from mm.live._live_engine import LiveEngine
+from mm.live.account.holdings import Balances
 from mm.live.account_check import Transfer
 from mm.live.ledger import NOTHING, AccountFill, Held, Ledger, fee_e8, most_fee_e8, transfers_value_e8
 from mm.live.order_reports import OrderListener
@@ -432,7 +433,7 @@ class Trader(OrderListener):
         if self._desk is not None:
             self._desk.transferred(self._clock())
 
-    def balances(self, free: Mapping[str, str], locked: Mapping[str, str]) -> None:  # noqa: ARG002 - the listener's
+    def balances(self, held: Balances) -> None:  # noqa: ARG002 - the listener's signature
         """Handle the account's balances."""
         if self._desk is not None:
             self._desk.metrics.account_us = self._clock()

@@ -1,7 +1,7 @@
 """A gateway on an exchange in a box, an in-memory audit log, and a listener that follows reports as an engine does."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -9,6 +9,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from mm.clock import day_of, now_us
 from mm.instrument import E8, decimal_text
+from mm.live.account.holdings import Balances
 from mm.live.account_check import Transfer
 from mm.live.gateway import Gateway, GatewayRun, Surroundings
 from mm.live.keys import Credentials
@@ -108,8 +109,8 @@ class FollowingListener:
     def transferred(self, found: Transfer) -> None:
         self.log.append(("transferred", found.asset, found.amount_e8))
 
-    def balances(self, free: Mapping[str, str], locked: Mapping[str, str]) -> None:
-        self.free = dict(free)
+    def balances(self, held: Balances) -> None:
+        self.free = {asset: free for asset, (free, _) in held.items()}
 
     def funds(self, base_e8: int, quote_e8: int) -> None:
         self.ours_e8 = (base_e8, quote_e8)

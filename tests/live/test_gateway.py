@@ -164,7 +164,7 @@ def test_failed_task_is_reported_and_new_orders_are_rejected() -> None:
         async with trading(access=OrderAccess(reconcile_interval_s=1.0)) as rig:
             gateway, listener = rig.gateway, rig.listener
 
-            def broken(free: object, locked: object) -> None:
+            def broken(held: object) -> None:
                 raise RuntimeError("a taker that fails")
 
             listener.balances = broken

@@ -9,6 +9,7 @@ from played_api import PlayedApi
 from schedule_world import VirtualLoop
 
 from exchange_rig import INSTRUMENT
+from mm.live.account.holdings import Holdings
 from mm.live.api_messages import Outcome
 from mm.live.api_requests import ExchangeClock
 from mm.live.fee_values import FeeValues
@@ -29,9 +30,10 @@ class QueryRig:
         self.steps: list[Any] = []
         self.checks = OrderChecks(INSTRUMENT)
         clock = ExchangeClock(lambda: 10**15)
+        self.holdings = Holdings()
         run = GatewayRun(symbol="SIMUSDT", run_id="r", access=OrderAccess(adopt=adopt))
         self.queries = OrderQueries(
-            *(run, self.states, clock, self.checks, FeeValues(), OrderLimits()),
+            *(run, self.states, clock, self.checks, self.holdings, FeeValues(), OrderLimits()),
             api=lambda: self.api,
             changed=self.changed,
         )
@@ -149,7 +151,7 @@ def test_reconcile_reads_orders_trades_and_balances() -> None:
         await task
         assert rig.api.methods == ["openOrders.status", "myTrades", "myTrades", "account.status", "avgPrice"]
         assert rig.api.requests[2][1]["fromId"] == 42
-        assert rig.queries.balances == {"USDT": ("5", "1")}
+        assert rig.holdings.balances == {"USDT": ("5", "1")}
         assert rig.checks.average_e8 == 9_950_000_000
 
     run(scenario)

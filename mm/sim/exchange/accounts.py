@@ -113,7 +113,7 @@ class UserAccount:
     Attributes:
         number: Account number, below 1000; higher numbers are accounts of the simulated market.
         count: Counts of the account's unfilled orders.
-        updated_us: Time of the last change, µs.
+        updates: Time of the last change, µs, as its one item, which the accounts of all symbols share.
         others: Balances of further symbols' base assets, by asset.
     """
 
@@ -122,13 +122,22 @@ class UserAccount:
     base: Balance = field(default_factory=Balance)
     quote: Balance = field(default_factory=Balance)
     count: OrderCount = field(default_factory=OrderCount)
-    updated_us: int = 0
+    updates: list[int] = field(default_factory=lambda: [0])
     others: dict[str, Balance] = field(default_factory=dict)
 
     def beside(self, instrument: Instrument) -> "UserAccount":
         """Return the account for a further symbol: the same quote asset and order counts, and funds of its base."""
         base = self.others[instrument.base_asset] = Balance(BASE_FUNDS_E8)
-        return UserAccount(self.number, self.name, base, self.quote, self.count)
+        return UserAccount(self.number, self.name, base, self.quote, self.count, self.updates)
+
+    @property
+    def updated_us(self) -> int:
+        """Time of the last change, on whatever symbol, µs."""
+        return self.updates[-1]
+
+    def updated(self, us: int) -> None:
+        """Note a change at an instant, µs."""
+        self.updates[-1] = us
 
     def pays_with(self, side: int) -> Balance:
         """Return the balance that an order of *side* spends: the quote asset for a buyer (+1)."""

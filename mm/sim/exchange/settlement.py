@@ -146,7 +146,7 @@ class Settlement:
         """Report the balances of every account that has changed since the last call."""
         for number, us in self._touched.items():
             account = self._accounts[number]
-            account.updated_us = us
+            account.updated(us)
             base, quote = account.base, account.quote
             self._publish(number, Position(us, (base.free, base.locked), (quote.free, quote.locked)))
         self._touched.clear()

@@ -1,0 +1,50 @@
+"""The balances of an account, each as of the youngest instant that the exchange has told.
+
+Events and answers overtake one another: an answer may be late, an event too. So each balance keeps the instant that it
+is of, by the exchange's clock, and an older one does not replace it.
+"""
+
+from collections.abc import Mapping
+
+from mm.clock import US_PER_S
+
+SETTLED_US = 10 * US_PER_S
+"""What happened so long before an answer is in it, whatever instant the answer names."""
+Balances = Mapping[str, tuple[str, str]]
+"""Free and locked amount by asset, as the exchange's text."""
+
+
+class Holdings:
+    """What the account holds.
+
+    Attributes:
+        balances: Free and locked amount by asset; an asset that is absent is not held.
+    """
+
+    def __init__(self) -> None:
+        self.balances: dict[str, tuple[str, str]] = {}
+        self._since_us: dict[str, int] = {}  # the instant that a balance is of; of those that events have told
+
+    def changed(self, balances: Balances, us: int) -> None:
+        """Take the balances of an event, which are of the instant *us*."""
+        for asset, held in balances.items():
+            if us >= self._since_us.get(asset, 0):
+                self.balances[asset], self._since_us[asset] = held, us
+
+    def answered(self, balances: Balances, us: int, answer_us: int) -> None:
+        """Take all balances of the account from an answer.
+
+        Args:
+            balances: Those of all assets; one that is absent is zero.
+            us: The instant that they are of, µs.
+            answer_us: When the answer came, by the exchange's clock, µs.
+        """
+        until_us = max(us, answer_us - SETTLED_US)
+        younger = {asset: since_us for asset, since_us in self._since_us.items() if since_us > until_us}
+        told = {asset: self.balances[asset] for asset in younger}
+        self.balances = {**balances, **told}
+        self._since_us = dict.fromkeys(balances, us) | younger
+
+    def interrupted(self) -> None:
+        """Note that events are lost from now on: whatever is told next counts."""
+        self._since_us.clear()

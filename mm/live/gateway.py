@@ -61,7 +61,7 @@ from mm.live.order_reports import OrderListener, OrderReports, Report
 from mm.live.order_sender import NOT_SENT, OrderSender
 from mm.live.order_states import OrderStates
 from mm.live.rest_api import RestApi, Surroundings
-from mm.live.trade_venue import quiet_file
+from mm.live.trade_venue import attempts_file, quiet_file
 from mm.live.ws_api import WsApi, key_refused, linked
 from mm.market_data.rate_budget import RateBudget
 
@@ -81,12 +81,15 @@ _LATEST_S = 1.5  # beyond its receive window, a request may be executed so much 
 _ROUND_S, _LONGEST_ROUND_S = 0.25, 4.0
 _AGAIN_S, _SILENCE_MARGIN_S = 0.5, 0.001
 _WEIGHT, _WEIGHT_S = 6_000, 60.0
+_ATTEMPTS, _ATTEMPTS_S = 290, 300.0  # to connect; the exchange allows 300
 
 
 def limits_of(urls: VenueUrls, seconds: Callable[[], float] = monotonic, *, share: bool = True) -> OrderLimits:
     """Return the limits of an account at an exchange; *share*: with the other processes of this host."""
     path = quiet_file(urls.rest) if share else None
-    return OrderLimits(RateBudget(_WEIGHT, _WEIGHT_S, path) if path else None, seconds)
+    weight = RateBudget(_WEIGHT, _WEIGHT_S, path) if path else None
+    attempts = RateBudget(_ATTEMPTS, _ATTEMPTS_S, attempts_file(urls.ws_api) if share else None)
+    return OrderLimits(weight, seconds, attempts)
 
 
 class Gateway:

@@ -64,11 +64,17 @@ class OrderLimits:
     Args:
         budget: Shared with the other processes of this host; None keeps the limits to this one.
         now_s: Returns a monotonic clock, in s.
+        attempts: Attempts to connect, shared with the other processes of this host; None does not count them.
     """
 
-    def __init__(self, budget: RateBudget | None = None, now_s: Callable[[], float] = monotonic) -> None:
+    def __init__(
+        self,
+        budget: RateBudget | None = None,
+        now_s: Callable[[], float] = monotonic,
+        attempts: RateBudget | None = None,
+    ) -> None:
         self._windows: dict[tuple[str, float], CountWindow] = {}
-        self._budget = budget
+        self._budget, self._attempts = budget, attempts
         self._now_s = now_s
         self._silent_until_s = 0.0
         self._refusals = 0
@@ -132,6 +138,16 @@ class OrderLimits:
     def silence_s(self) -> float:
         """Remaining time in which nothing may be sent, in s."""
         return max(0.0, self._silent_until_s - self._now_s())
+
+    async def may_connect(self) -> None:
+        """Wait until a connection may be attempted, and count it."""
+        if self._attempts:
+            await self._attempts.granted(1)
+
+    def not_connected(self, retry_after_s: float) -> None:
+        """Stop attempts to connect, of all processes of this host, for the time that a refusal names."""
+        if self._attempts and retry_after_s:
+            self._attempts.hold_off(retry_after_s)
 
     @property
     def orders_used(self) -> bool:

@@ -121,5 +121,12 @@ def quiet_file(rest_url: str) -> Path | None:
     return shared_path("weight", urlsplit(rest_url).netloc)
 
 
+def attempts_file(url: str) -> Path | None:
+    """Return the file in which the processes of this user count their attempts to connect to a host."""
+    from mm.market_data.rate_budget import shared_path
+
+    return shared_path("connections", urlsplit(url).netloc)
+
+
 def _below(host: str, domains: tuple[str, ...]) -> bool:
     return any(host == domain or host.endswith(f".{domain}") for domain in domains)

@@ -35,6 +35,7 @@ from mm.live.order_limits import OrderLimits
 from mm.live.trade_venue import untrusted
 from mm.market_data.rate_budget import Backoff
 from mm.market_data.ws_link import Inbox, Link
+from mm.market_data.ws_stream import refused_for_s
 
 ANSWER_MARGIN_S = 1.0
 IDLE_S = 5.0
@@ -256,6 +257,7 @@ class WsApi:
         loop = asyncio.get_running_loop()
         while not self._closing and self.failure is None:
             await asyncio.sleep(max(self._backoff.delay(loop.time()), self._limits.silence_s))
+            await self._limits.may_connect()
             if self._closing:
                 return
             self.trouble = await self._once()
@@ -279,6 +281,7 @@ class WsApi:
         except (OSError, WebSocketException) as error:
             if isinstance(error, SSLCertVerificationError) and not self._was_up:
                 self.failure = untrusted(self._url, error.verify_message)
+            self._limits.not_connected(refused_for_s(error))
             return f"{self._url.partition('?')[0]} cannot be reached: {error or type(error).__name__}"
         finally:
             if idle:

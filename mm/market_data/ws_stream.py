@@ -168,7 +168,7 @@ class WsStream:
                 await link.open()
             except Exception as error:  # the backstop: no response may end a recording
                 self._inbox.links.remove(link)
-                wait_s = _refused_for_s(error)
+                wait_s = refused_for_s(error)
                 if wait_s and self._attempts:
                     self._attempts.hold_off(wait_s)
                 listener.unreachable(f"{type(error).__name__}: {error}")
@@ -180,6 +180,6 @@ class WsStream:
                 return link
 
 
-def _refused_for_s(error: Exception) -> float:
+def refused_for_s(error: Exception) -> float:
     """Return the time for which the exchange refuses further attempts, in s."""
     return retry_after_s(error.response.headers.get("Retry-After")) if isinstance(error, InvalidStatus) else 0.0

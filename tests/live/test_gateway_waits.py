@@ -1,6 +1,7 @@
 """Requests that must wait, for the disk or for the acknowledgement of their order, and what overtakes them."""
 
 import asyncio
+import time
 
 import pytest
 from gateway_rig import ALICE, FollowingListener, MemoryAudit, Rig, make_gateway, trading
@@ -9,6 +10,7 @@ from mm.instrument import E8
 from mm.live.knobs import OrderAccess
 from mm.live.order_access import GatewayRun
 from mm.live.order_limits import OrderLimits
+from mm.market_data.rate_budget import RateBudget
 from mm.sim.wire.faults.script import read_script
 
 SLOW = OrderAccess(recv_window_ms=60_000)
@@ -228,5 +230,45 @@ def test_amendment_that_cannot_be_sent_after_the_acknowledgement_is_reported() -
             await rig.until(lambda: ("amend_failed", 1, -1013) in rig.listener.log)
             assert [row["action"] for row in rig.audit.of("reject")] == ["amend"]
             assert [order.lots for order in rig.at_exchange()] == [1_000]
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("symbols", [1, 2])
+def test_refused_handshake_is_not_repeated_before_retry_after(symbols: int) -> None:
+    """By no symbol of the account: the refusal is of this host, and attempts before its end make a ban of it."""
+
+    async def scenario() -> None:
+        limits = OrderLimits(attempts=RateBudget(290, 300))
+        async with trading(gateway_limits=limits) as rig:
+            run = GatewayRun(symbol="SIMUSDT", run_id="other", access=OrderAccess(), sync=False, limits=limits)
+            gateways = [rig.gateway]
+            for _ in range(symbols - 1):
+                gateways.append(make_gateway(rig.box, MemoryAudit(), FollowingListener(), run=run))
+                await gateways[-1].start()
+            rig.box.inject(read_script("at connect 1 do refuse_handshake status=429 retry_after=2"))
+            rig.box.inject(read_script("at time 0 do close of=user"))
+            await rig.until(lambda: not any(one.ready for one in gateways))
+            began_s = time.monotonic()
+            await rig.until(lambda: all(one.ready for one in gateways))
+            assert time.monotonic() - began_s > 1.9
+            assert rig.box.injector._attempts == 1 + symbols
+            for one in gateways[1:]:
+                await one.stop()
+
+    asyncio.run(scenario())
+
+
+def test_connections_keep_to_the_budget_of_the_host() -> None:
+    """Each attempt counts, whatever became of it, so that a storm of ends is no storm of handshakes."""
+
+    async def scenario() -> None:
+        limits = OrderLimits(attempts=RateBudget(3, 3))
+        async with trading(gateway_limits=limits) as rig:
+            rig.box.inject(read_script("at connect 1 do storm n=20 of=user"))
+            began_s = time.monotonic()
+            rig.box.inject(read_script("at time 0 do close of=user"))
+            await rig.until(lambda: rig.box.injector._attempts >= 4)
+            assert time.monotonic() - began_s > 2.5
 
     asyncio.run(scenario())

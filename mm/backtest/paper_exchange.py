@@ -1,5 +1,6 @@
 """Python interface of the engine: checks, defaults and error messages; the event loop is compiled."""
 
+from bisect import bisect_right
 from collections import deque
 from collections.abc import Callable, Iterable
 from fractions import Fraction
@@ -13,6 +14,7 @@ from mm.backtest.journal import ACTIONS, KINDS, REJECT_REASONS
 from mm.backtest.quotes.base import compiled
 from mm.backtest.rules import Rules
 from mm.backtest.strategy import LegModel, Orders
+from mm.backtest.trading_time import NEVER, TradingTime
 from mm.base.user_code import raised_inside
 from mm.clock import US_PER_S
 from mm.errors import Mismatch, MMError, UsageError
@@ -60,7 +62,8 @@ class PaperExchange:
         self._best = self._feeds = False
         self._played_us = 0
         self._closed = False
-        self._begins_us: int = getattr(quotes, "begins_us", 0)  # of training nothing is quoted
+        self._time = TradingTime.of(quotes, rules.hours)
+        self._turn_us = NEVER  # of a feed: the next turn of that time
         self._due = deque[tuple[int, Callable[[], None]]]()
         self.legs = {name: Leg(rules.others[name], terms) for name, terms in rules.legs.items()}
         self._engine.manager.take_legs(self.legs)
@@ -178,9 +181,17 @@ class PaperExchange:
                 f"feed events in the order of receipt, with FEED_LATENCY=none"
             )
         events = tuple(events)
+        if not events:  # a tape goes on, and time ends with it
+            return
+        if not self._feeds:
+            self._turn(events[0].us)
+        while self._turn_us < events[-1].us:
+            before = bisect_right(events, self._turn_us, key=itemgetter(1))
+            self._call(self._engine.feed, events[:before])
+            self._last, self._feeds, events = None, True, events[before:]
+            self.advance(self._turn_us)
         self._call(self._engine.feed, events)
-        if events:  # without any a tape goes on, and time ends with it
-            self._last, self._best, self._feeds = None, False, True
+        self._last, self._best, self._feeds = None, False, True
 
     def feed_other(self, name: str, events: "Iterable[FeedEvent]") -> None:
         """Add events of another market of the run, in order, before whatever plays at their instants."""
@@ -201,6 +212,9 @@ class PaperExchange:
             self._played_us = min(until_us, self._last.end_us)
             self._call(self._engine.advance, self._played_us)
         elif self._feeds:
+            while self._turn_us <= until_us:
+                self._call(self._engine.advance, self._turn_us)
+                self._turn(self._turn_us)
             self._call(self._engine.advance, until_us)
 
     def _call(self, play: "Callable[[_Given], None]", given: "_Given") -> None:
@@ -320,9 +334,7 @@ class PaperExchange:
         paid_us = self._last.end_us if self._last else tape.start_us - 1  # funding is paid up to here
         self.attach(tape, best=best)
         self._due = deque(self._scheduled(tape, paid_us, kill))
-        if self.rules.hours is not None:
-            self._turn(tape.start_us, opens=self.rules.hours.is_open(tape.start_us))
-        self._trade(tape.start_us)
+        self._turn(tape.start_us)
 
     def play_to(self, us: int) -> None:
         """Play everything up to and including an instant, with funding, sessions and the kill of the tape."""
@@ -338,11 +350,7 @@ class PaperExchange:
         """Return the scheduled actions with their instants: funding after *paid_us*, sessions, and *kill*."""
         payments = (payment for payment in tape.meta.funding if paid_us < payment.us <= tape.end_us)
         due = [(payment.us, partial(self._pay, payment)) for payment in payments]
-        if self.rules.hours is not None:
-            turns = self.rules.hours.borders(tape.start_us, tape.end_us)
-            due += [(us, partial(self._turn, us, opens=self.rules.hours.is_open(us))) for us in turns]
-        if tape.start_us < self._begins_us <= tape.end_us:
-            due += [(self._begins_us, partial(self._trade, self._begins_us))]
+        due += [(us, partial(self._turn, us)) for us in self._time.turns(tape.start_us, tape.end_us)]
         due += [(kill[0], partial(self.kill, kill[1]))] if kill else []
         return sorted(due, key=itemgetter(0))
 
@@ -357,20 +365,16 @@ class PaperExchange:
         self.target_funding.append((payment.us, paid_e8 - round(away * per_lot)))
         self._engine.pay(paid_e8)
 
-    def _trade(self, us: int) -> None:
-        """Set whether the strategy may quote from an instant on: not while the market is closed, nor in training."""
-        self._engine.trade(trades=not self._closed and us >= self._begins_us)
-
-    def _turn(self, us: int, *, opens: bool) -> None:
-        """Pull the quotes when the market closes, and resume them when it opens."""
-        if opens is not self._closed:
-            return
-        self._closed = not opens
-        if opens:
-            self.resume()
-        else:
-            self.pull("session_closed")
-        self._trade(us)
+    def _turn(self, us: int) -> None:
+        """Set from an instant on whether the strategy may quote; quotes are pulled while the market is closed."""
+        if self._time.is_closed(us) is not self._closed:
+            self._closed = not self._closed
+            if self._closed:
+                self.pull("session_closed")
+            else:
+                self.resume()
+        self._engine.trade(trades=self._time.is_within(us))
+        self._turn_us = self._time.next_turn(us)
 
     def journal(self) -> "Journal":
         """Return the journal since the start, or since the last call."""

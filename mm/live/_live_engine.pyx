@@ -24,12 +24,14 @@ from typing import TYPE_CHECKING
 from mm.backtest.journal import REJECT_REASONS, Journal
 from mm.backtest.quotes.base import compiled
 from mm.backtest.rules import Rules
+from mm.backtest.trading_time import TradingTime
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from mm.backtest.live_feed import FeedEvent
 
+CLOSED = "session_closed"
 FILL_REASONS = ("exchange:maker", "exchange:taker")
 
 
@@ -55,11 +57,14 @@ cdef class LiveEngine:
     cdef EventBuffer buffer
     cdef Book book
     cdef Touch touch
-    cdef bint opened, begun, covered
+    cdef bint opened, begun, covered, trades
+    cdef object time                    # when the strategy may quote
+    cdef int64_t turn_us                # when that changes next; below 0 before the first look
     cdef int64_t begun_us, events_played, rows_played
     cdef int64_t valid_us, covered_since_us, two_sided_us, two_sided_since_us
 
     def __init__(self, quotes: object, rules: Rules) -> None:
+        self.time, self.turn_us, self.trades = TradingTime.of(quotes, rules.hours), -1, True
         self.quotes = compiled(quotes)
         self.venue = GatewayVenue(OwnOrders(rules), rules)
         self.manager = OrderManager(self.quotes, self.venue, rules)
@@ -109,7 +114,13 @@ cdef class LiveEngine:
     @property
     def next_due_us(self) -> int:
         """The instant of the next timer of `advance`; far in the future before the first book."""
-        return min(self.manager.next_grid_us, min(self.manager.next_requote_us, self.venue.orders.open.follow_us))
+        timer_us = min(self.manager.next_requote_us, self.venue.orders.open.follow_us)
+        return min(self.manager.next_grid_us, min(self.turn_us, timer_us))
+
+    @property
+    def closed_for(self) -> str:
+        """Why the market is closed as of the latest instant; empty while it is open."""
+        return CLOSED if self.time.is_closed(self.now_us) else ""
 
     # ------------------------------------------------------------------ the market and the clock
 
@@ -123,12 +134,28 @@ cdef class LiveEngine:
         cdef int64_t event
         buffer.extend(events, -1)
         for event in range(buffer.events):
+            if self.turn_us < buffer.event_us[event]:
+                self.turn(buffer.event_us[event] - 1)
             self.happen(event)
         buffer.drop(buffer.events)
 
     def feed_other(self, name: str, events: Sequence[FeedEvent]) -> None:
         """Add events of another market of the run, in order."""
         self.manager.feed_other(name, events)
+
+    cdef int turn(self, int64_t until_us) except -1:
+        """Do what is due by an instant when the market opens or closes, or a training ends."""
+        cdef int64_t us = until_us if self.turn_us < 0 else self.turn_us
+        while us <= until_us:
+            self.venue.now_us = max(self.venue.now_us, us)
+            self.trades = self.time.is_within(us)
+            self.cover(us)
+            if self.manager.pulled_for == CLOSED:
+                self.manager.resume()
+            if self.time.is_closed(us) and self.manager.pulled_for is None:  # another reason is kept
+                self.manager.pull(CLOSED)
+            us = self.turn_us = self.time.next_turn(us)
+        return 0
 
     cdef int happen(self, int64_t event) except -1:
         """Apply an event of the buffer."""
@@ -177,7 +204,7 @@ cdef class LiveEngine:
 
     cdef int cover(self, int64_t us) except -1:
         """Begin or end a stretch of time with a market, as the book now is."""
-        cdef bint covered = self.touch.valid and self.begun
+        cdef bint covered = self.touch.valid and self.begun and self.trades
         if covered == self.covered:
             return 0
         self.covered = covered
@@ -215,6 +242,8 @@ cdef class LiveEngine:
         cdef OpenOrders* open = &self.venue.orders.open
         cdef int64_t next_us
         us = self.now_us = self.venue.now_us = max(self.now_us, us)
+        if self.turn_us <= us:
+            self.turn(us)
         while manager.next_grid_us <= us:
             run_grid(manager, open, manager.next_grid_us, &self.touch)
         if manager.next_requote_us <= us or open.follow_us <= us:

@@ -457,7 +457,7 @@ class Trader(OrderListener):
             self._pull_or_resume()
 
     def _pull_or_resume(self) -> None:
-        manager, why = self._engine.manager, self._lost or self._waits
+        manager, why = self._engine.manager, self._lost or self._waits or self._engine.closed_for
         if why:
             manager.pull(why)
         else:

@@ -22,6 +22,8 @@ ENDING_S = 3.0
 """Time for a process to end gracefully before it is killed, s."""
 _SHARE = re.compile(r"(\w+)  \[[#-]+\]\s+(\d+)%")
 _ERROR = re.compile(r"error: (.*)")
+_SECRET = re.compile(r"KEY|SECRET|TOKEN|PASS|CREDENTIAL|TRADE_PRODUCTION|MM_ENV_FILE")
+_PASSWORD = re.compile(r"\w+://[^/@\s]*:[^/@\s]+@")  # in an address
 _RUNNING: set["StartedCommand"] = set()
 
 
@@ -47,6 +49,18 @@ def words_of(command: str, texts: Mapping[str, str], knobs: Iterable[Knob]) -> l
     return words
 
 
+def without_secrets(environment: Mapping[str, str]) -> dict[str, str]:
+    """Return the variables that a job inherits: it runs code that a knob names, so no keys, tokens or passwords.
+
+    A file of variables (``MM_ENV_FILE``) may have them too; what else it has was exported when the dashboard started.
+    """
+    return {
+        name: value
+        for name, value in environment.items()
+        if not _SECRET.search(name.upper()) and not _PASSWORD.search(value)
+    }
+
+
 class StartedCommand:
     """A running command.
 
@@ -66,7 +80,7 @@ class StartedCommand:
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=behind,
-                env={**os.environ, "NO_COLOR": "1"},
+                env={**without_secrets(os.environ), "NO_COLOR": "1"},
             )
         finally:
             os.close(behind)

@@ -61,6 +61,30 @@ def test_finished_job_returns_its_json_answer():
     assert job.line == "mm models fixed_spread"
 
 
+def test_a_job_inherits_no_keys_tokens_or_passwords(tmp_path, monkeypatch):
+    """It runs code that a knob names."""
+    secrets = {
+        "BINANCE_API_KEY": "k1",
+        "BINANCE_API_SECRET": "s1",
+        "BINANCE_PRIVATE_KEY_FILE": "k2",
+        "API_TOKEN_FILE": "t1",
+        "LEDGER_URL": "postgresql://mm:pw@db/mm",
+        "TRADE_PRODUCTION": "A:1",
+    }
+    for name, value in secrets.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("STATE_URL", "redis://127.0.0.1")
+    program = tmp_path / "program"
+    program.write_text("#!/bin/sh\nenv\n")
+    program.chmod(0o700)
+    monkeypatch.setattr(jobs.sys, "executable", str(program))
+    job = wait_for(StartedCommand(["mm", "models"], "models"))
+    job._wait()
+    found = dict(line.split("=", 1) for line in job._answer.decode().splitlines() if "=" in line)
+    assert not secrets.keys() & found.keys()
+    assert found["STATE_URL"] == "redis://127.0.0.1"
+
+
 def test_failed_job_has_its_error_line():
     """And an empty answer."""
     job = wait_for(

@@ -33,6 +33,7 @@ NO_TOKEN, UNKNOWN, WRONG_ROLE, OTHER_HOST = "no_token", "unknown_token", "wrong_
 REASONS = (NO_TOKEN, UNKNOWN, WRONG_ROLE, OTHER_HOST)
 _SAME_STAMP_NS = 10**9  # two changes of a file within this time may have the same stamp
 _LOGGED_EVERY_S = 1.0
+_USUAL_PORTS = {"http": 80, "https": 443}
 
 Report = Callable[..., Any]
 """Logs an event with its numbers: a logger's ``warning``."""
@@ -46,6 +47,20 @@ def named_hosts(host: str | None, origin: str | None) -> tuple[str, str]:
     except ValueError:  # brackets without an address
         return "", ""
     return called, page
+
+
+def is_other_page(host: str | None, origin: str | None) -> bool:
+    """Return whether the header Origin names a page of another host or port than Host: not one of this server."""
+    if origin is None:
+        return False
+    try:
+        page, called = urlsplit(origin), urlsplit(f"//{host or ''}")
+        usual = _USUAL_PORTS.get(page.scheme)
+        ports = page.port or usual, called.port or usual
+    except ValueError:  # no number, or brackets without an address
+        return True
+    names = (page.hostname or "").lower(), (called.hostname or "").lower()
+    return ports[0] != ports[1] or not (names[0] == names[1] or all(map(is_loopback, names)))
 
 
 def is_loopback(host: str) -> bool:
@@ -330,9 +345,12 @@ class Door:
             target: Path without the query, for the log.
         """
         given = {name: value.decode("latin-1") for name, value in headers}
-        called, page = named_hosts(given.get(b"host"), given.get(b"origin"))
-        if not self._knows(called) or not (page in (called, *self._names) or is_loopback(page)):
-            return self._refuse(403, OTHER_HOST, "the request names another host in Host or Origin", peer, target)
+        host, origin = given.get(b"host"), given.get(b"origin")
+        called, page = named_hosts(host, origin)
+        proxied = page in self._names and page != called
+        if not self._knows(called) or (is_other_page(host, origin) and not proxied):
+            why = "the request names another host in Host, or a page of another host or port in Origin"
+            return self._refuse(403, OTHER_HOST, why, peer, target)
         if role is None or self.tokens is None:
             return None
         scheme, _, text = given.get(b"authorization", "").partition(" ")

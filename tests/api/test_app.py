@@ -160,14 +160,15 @@ def test_repeated_keys_are_422():
     ("headers", "status"),
     [
         ({}, 200),
-        ({"host": "127.0.0.1:8000", "origin": "http://localhost:3000"}, 200),
+        ({"host": "127.0.0.1:8000", "origin": "http://localhost:8000"}, 200),
+        ({"host": "127.0.0.1:8000", "origin": "http://127.0.0.1:3000"}, 403),
         ({"host": "evil.example:8000"}, 403),
         ({"origin": "https://evil.example"}, 403),
         ({"origin": "null"}, 403),
         ({"host": "[", "origin": "http://["}, 403),
     ],
 )
-def test_pages_of_other_hosts_are_refused(headers, status):
+def test_pages_of_other_hosts_and_ports_are_refused(headers, status):
     """As by the control calls of the exchange in a box."""
     assert Caller().many([("GET", "/health", None)], **headers)[0][0] == status
 

@@ -60,12 +60,16 @@ def test_server_on_loopback_is_open_to_this_machine_until_a_proxy_names_it(tmp_p
     assert asked(Door("127.0.0.1")) is None
     assert asked(Door("127.0.0.1"), host="evil.example") == 403
     assert asked(Door("127.0.0.1"), origin="http://evil.example") == 403
+    assert asked(Door("127.0.0.1"), host="127.0.0.1:9109", origin="http://127.0.0.1:9109") is None
+    assert asked(Door("127.0.0.1"), host="127.0.0.1:9109", origin="http://127.0.0.1:3000") == 403
     assert asked(Door("127.0.0.1"), host="192.0.2.1") == 403
     with pytest.raises(SafetyError, match="ALLOWED_HOSTS"):
         Door("127.0.0.1", DoorFiles(allowed_hosts=["mm.example"]))
     token = write_tokens(tmp_path / "tokens", a="read")["a"]
     door = Door("127.0.0.1", DoorFiles(allowed_hosts=["mm.example"], tokens=tmp_path / "tokens"))
     assert asked(door, token, host="mm.example", origin="https://mm.example") is None
+    assert asked(door, token, host="127.0.0.1:9109", origin="https://mm.example") is None
+    assert asked(door, token, host="mm.example", origin="https://mm.example:8443") == 403
     assert asked(door, host="mm.example") == 401
     assert asked(door, token, host="mm.example", origin="https://evil.example") == 403
 

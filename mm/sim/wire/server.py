@@ -11,7 +11,7 @@ from urllib.parse import parse_qs
 from websockets.http11 import Request as HandshakeRequest
 from websockets.server import ServerProtocol
 
-from mm.base.doors import is_loopback, named_hosts
+from mm.base.doors import is_loopback, is_other_page, named_hosts
 from mm.errors import UsageError
 from mm.sim.wire.connections import ApiConnection, StreamConnection, WebSocket
 from mm.sim.wire.faults.injector import FaultInjector
@@ -238,9 +238,9 @@ def _shake_hands(request: Request, limits: WireLimits, transport: asyncio.Transp
 
 
 def _is_local(request: Request) -> bool:
-    """Return True if a request comes from loopback and was not sent by a web page of another host.
+    """Return True if a request comes from loopback and was not sent by a web page of another host or port.
 
     Such a page may use a host name that resolves to loopback (see Host), or call loopback directly (see Origin).
     """
-    hosts = named_hosts(request.headers.get("host"), request.headers.get("origin"))
-    return all(map(is_loopback, (request.remote, *hosts)))
+    host, origin = request.headers.get("host"), request.headers.get("origin")
+    return all(map(is_loopback, (request.remote, *named_hosts(host, origin)))) and not is_other_page(host, origin)

@@ -359,7 +359,9 @@ def test_control_calls_are_accepted_from_loopback_only():
     [
         ({"host": "127.0.0.1:8080"}, 200),
         ({"host": "localhost"}, 200),
-        ({"host": "[::1]:8080", "origin": "http://localhost:3000"}, 200),
+        ({"host": "[::1]:8080", "origin": "http://localhost:8080"}, 200),
+        ({"host": "127.0.0.1:8080", "origin": "http://127.0.0.1:3000"}, 403),
+        ({"host": "127.0.0.1:8080", "origin": "http://127.0.0.1:none"}, 403),
         ({"host": "rebound.example:8080"}, 403),
         ({"host": "127.0.0.1:8080", "origin": "https://page.example"}, 403),
         ({"host": "127.0.0.1:8080", "origin": "null"}, 403),

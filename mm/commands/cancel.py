@@ -4,14 +4,13 @@ import os
 import time
 from collections.abc import Iterable
 from contextlib import suppress
-from pathlib import Path
 
 from mm.base.audit_chain import audit_folder
-from mm.base.held_file import is_held
 from mm.catalog.trading import CancelAccess
 from mm.cli.console import Console
 from mm.clock import now_us
 from mm.errors import MMError, TryLater
+from mm.live.account.locks import TraderLocks
 from mm.live.audit_books import AuditOrder
 from mm.live.keys import blank_process_list, read_credentials
 from mm.live.kill_switch import note_none_open
@@ -24,7 +23,7 @@ from mm.live.order_canceller import (
     is_ours,
     named,
 )
-from mm.live.trade_venue import quiet_file, trader_lock
+from mm.live.trade_venue import quiet_file
 from mm.live.watchdog import AuditOrders
 from mm.play.knobs import OtherMarkets
 
@@ -43,7 +42,7 @@ def main(console: Console, access: CancelAccess, others: OtherMarkets, **given: 
     every = bool(given["every"])
     rest = SignedRest(url, credentials, quiet_file(url))
     canceller = OrderCanceller(rest, symbols, (lambda _id: True) if every else is_ours)
-    locks = [trader_lock(url, credentials.key, symbol) for symbol in symbols]
+    locks = TraderLocks(access.out_root, url, credentials.key)
     first: set[int] = set()
     began_s = time.monotonic()
 
@@ -52,7 +51,7 @@ def main(console: Console, access: CancelAccess, others: OtherMarkets, **given: 
         if time.monotonic() - began_s < CONTEST_S:
             first.update(canceller.left)
             return True
-        return bool(canceller.left.keys() & first) or not canceller.ended or not any(map(_held, locks))
+        return bool(canceller.left.keys() & first) or not canceller.ended or not any(map(locks.is_held, symbols))
 
     def waits(why: str, wait_s: float) -> None:
         console.log.warning("cancel_waits", why=why, wait_s=round(wait_s, 2), open=named(canceller.left.values()))
@@ -77,12 +76,6 @@ def main(console: Console, access: CancelAccess, others: OtherMarkets, **given: 
 
 def _text(value: str | bool | None) -> str | None:
     return value if isinstance(value, str) else None
-
-
-def _held(path: Path | None) -> bool:
-    with suppress(OSError):
-        return path is not None and is_held(path)
-    return False
 
 
 def _show(console: Console, canceller: OrderCanceller) -> None:

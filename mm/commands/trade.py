@@ -170,7 +170,12 @@ def _guard(run: Run, work: SymbolRun, lives: Sequence[TradeRun]) -> GuardianProc
         runs=guarded_runs([one.run for one in lives], out_root),
         out_root=str(out_root.resolve()),
         limit_s=work[CallLimit].model_call_limit_s,
-        exchange=guarded_exchange(first.urls.rest, first.credentials, symbols, work[OrderAccess].recv_window_ms),
+        exchange=guarded_exchange(
+            first.urls.rest,
+            first.credentials,
+            work[OrderAccess].recv_window_ms,
+            [path for name in symbols for path in first.locks.paths(name)],
+        ),
     )
     return GuardianProcess(told, run.log)
 

@@ -24,7 +24,7 @@ from mm.base.doors import is_loopback
 from mm.errors import TryLater
 from mm.live.forced_end import GuardedRun
 from mm.live.guardian import NOTHING_OPEN, READY, TAKE_OVER, Guarded, GuardedExchange
-from mm.live.trade_venue import quiet_file, trader_lock
+from mm.live.trade_venue import quiet_file
 
 if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger as Logger
@@ -168,21 +168,20 @@ def guarded_runs(runs: "Sequence[Run]", out_root: Path | None = None) -> list[Gu
     ]
 
 
-def guarded_exchange(url: str, credentials: "Credentials", symbols: Sequence[str], window_ms: int) -> GuardedExchange:
+def guarded_exchange(url: str, credentials: "Credentials", window_ms: int, locks: Sequence[Path]) -> GuardedExchange:
     """Return what a guardian is told of the exchange.
 
     Args:
         url: Base URL of REST.
         credentials: Key of the account; it goes to the guardian over a socket.
-        symbols: The symbols.
         window_ms: The receive window of orders.
+        locks: The files that a trader of the symbols holds.
     """
     quiet = quiet_file(url)
-    locks = [trader_lock(url, credentials.key, symbol) for symbol in symbols]
     return GuardedExchange(
         url=url,
         key=credentials.handed(),
-        locks=[str(lock) for lock in locks if lock is not None],
+        locks=list(map(str, locks)),
         quiet_file=str(quiet) if quiet else "",
         window_s=window_ms / 1_000,
         box=is_loopback(urlsplit(url).hostname or ""),

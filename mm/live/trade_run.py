@@ -5,22 +5,19 @@ gateway, which reconciles; the account; the engine; the market. An end is in rev
 """
 
 import asyncio
-import fcntl
-import os
-from collections.abc import Callable, Coroutine, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Coroutine, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from mm.backtest.result import LEGS
 from mm.backtest.summary_text import text_of
 from mm.base.audit_chain import audit_path
-from mm.base.held_file import is_held
 from mm.clock import day_of
 from mm.errors import Incomplete, MMError, TryLater, UsageError
 from mm.instrument import E8, Instrument, decimal_text, e8, from_exchange_info, short_text
+from mm.live.account.locks import TraderLocks
 from mm.live.account_check import AccountCheck
 from mm.live.account_limits import LOSS, Account, AccountSymbol
 from mm.live.audit import AuditLog
@@ -47,7 +44,6 @@ from mm.live.trade_history import (
     marks_at,
     read_history,
 )
-from mm.live.trade_venue import trader_lock
 from mm.live.trader import KILL, TradeAccount, Trader, TraderParts
 from mm.market_data.days import is_of_disk
 from mm.market_data.recording import Parts, Recording
@@ -133,6 +129,7 @@ class TradeRun(LiveRun):
     Attributes:
         desk: Its public view; None before the engine starts.
         end: Its result, once it has ended without an error.
+        locks: The files that it holds, alone.
         legs: Other symbols of the account to which its strategy sends orders, by their names in the strategy.
     """
 
@@ -154,6 +151,7 @@ class TradeRun(LiveRun):
         self._account = account
         account.balances.elsewhere = self._traded_elsewhere
         self.urls, self.credentials = knobs.urls, knobs.credentials
+        self.locks = TraderLocks(day.out_root, self.urls.rest, self.credentials.key)
         self._equity = EquityFile(day.out_root, self.symbol, knobs.trading.venue)
         self._marked = ""  # the day whose mark is in the audit log
         self.metrics.unjudged = True
@@ -194,31 +192,9 @@ class TradeRun(LiveRun):
             self._unthrown = f"; its kill switch cannot be written ({error}): nothing prevents the next start"
             self.run.log.error("kill_switch_not_written", reason=reason, error=str(error))
 
-    @contextmanager
-    def alone(self) -> Iterator[None]:
-        """Exclude other traders of this user from the same symbol and account until the block ends.
-
-        Raises:
-            TryLater: If there is one already.
-        """
-        path = self._lock_path(self.symbol)
-        if path is None:
-            yield
-            return
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
-        try:
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
-                raise TryLater(
-                    f"another trader of {self.symbol} runs on this account; stop it first, or trade another symbol"
-                ) from None
-            yield
-        finally:
-            os.close(descriptor)
-
-    def _lock_path(self, symbol: str) -> Path | None:
-        return trader_lock(self.urls.rest, self.credentials.key, symbol)
+    def alone(self) -> AbstractContextManager[None]:
+        """Exclude other traders from the same symbol and account until the block ends; raises TryLater if one runs."""
+        return self.locks.alone(self.symbol)
 
     def _grid(self) -> Instrument:
         """Return the exchange's grid and filters of the symbol."""
@@ -229,11 +205,8 @@ class TradeRun(LiveRun):
 
         An asset of several symbols of this process is compared from the start of the process on.
         """
-        known = self._traders()
-        assets, others = (
-            (instrument.base_asset, instrument.quote_asset),
-            [name for name in known if name != self.symbol],
-        )
+        assets = instrument.base_asset, instrument.quote_asset
+        others = sorted(self.locks.symbols() - {self.symbol})
         ours = [name for name in self._account.symbols if name != self.symbol]
         shared = [asset for asset in assets if any(asset in name for name in ours)]
         left_out = [asset for asset in assets if asset not in shared and any(asset in name for name in others)]
@@ -248,14 +221,9 @@ class TradeRun(LiveRun):
             ledger=history.books.ledger,
         )
 
-    def _traders(self) -> dict[str, Path]:
-        """Return the lock of each symbol that this user has traded on this account and host."""
-        path = self._lock_path("")
-        return {one.stem.removeprefix(path.stem): one for one in path.parent.glob(f"{path.stem}*")} if path else {}
-
     def _traded_elsewhere(self) -> bool:
         """Return whether another process trades on this account now."""
-        return any(name not in self._account.symbols and is_held(path) for name, path in self._traders().items())
+        return any(self.locks.is_held(name) for name in self.locks.symbols().difference(self._account.symbols))
 
     async def play(self) -> None:
         """Trade until a signal, a kill, the end of the window, or another end of the recording.

@@ -1,6 +1,5 @@
 """The venues of a trader: exchange in a box, trading interface, Binance's testnet, or production with two switches."""
 
-import hashlib
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -106,17 +105,9 @@ def check_switches(venue: str, most: Mapping[str, str], environment: Mapping[str
     return None
 
 
-def trader_lock(rest_url: str, key: str, symbol: str) -> Path | None:
-    """Return the file that a trader of a symbol holds, by exchange and account; None if this user can have none."""
-    from mm.market_data.rate_budget import shared_path  # here, since a help text needs none of it
-
-    account = hashlib.sha256(key.encode()).hexdigest()[:16]
-    return shared_path("trader", f"{urlsplit(rest_url).netloc}-{account}-{symbol}")
-
-
 def quiet_file(rest_url: str) -> Path | None:
     """Return the file in which the processes of this user note until when an exchange refuses requests."""
-    from mm.market_data.rate_budget import shared_path
+    from mm.market_data.rate_budget import shared_path  # here, since a help text needs none of it
 
     return shared_path("weight", urlsplit(rest_url).netloc)
 

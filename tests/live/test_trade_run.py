@@ -240,6 +240,11 @@ def test_second_trader_of_the_account_is_rejected(tmp_path):
         done = box.run("trade")
         assert done.returncode == 75
         assert "another trader" in done.stderr
+        elsewhere = tmp_path / "tmp"
+        elsewhere.mkdir()
+        done = box.run("trade", TMPDIR=str(elsewhere))  # as in another container, which has this OUT_ROOT
+        assert done.returncode == 75
+        assert "another trader" in done.stderr
         assert ended(process)[0] == 0
 
 

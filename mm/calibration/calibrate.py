@@ -158,8 +158,9 @@ def measure(
     tapes = known_at_end(tapes_given(tape, "the calibration"))
     config, choice, marks, notes = resolved(tapes, config or CalibrationConfig(reference=AUTO))
     decays = k_by_reference(tapes, config, marks)
-    calibrator = Calibrator(tapes, config, rules, keep, marks=marks[config.reference], by_state=True)
-    del marks  # those of the other references are large
+    own = marks[config.reference]
+    del marks  # those of the other references are large, and simulated orders are played next
+    calibrator = Calibrator(tapes, config, rules, keep, marks=own, by_state=True)
     fit, measured = calibrator.fit(calibrator.start_us, calibrator.end_us)
     states = spread_states(calibrator)
     by_reference = (*old_book(config.reference, decays), *large_tick(states, config.reference))

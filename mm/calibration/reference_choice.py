@@ -72,20 +72,21 @@ class EndCells:
         """Return the fills of whole *days*; cells begin *begins* ticks beyond the touch."""
         per_tick, width = days[0].path.per_tick, len(begins)
         *firsts, blocks = accumulate((-((day.span[0] - day.span[1]) // block_us) for day in days), initial=0)
-        parts = [(day, begin, side) for day, begin in zip(days, firsts, strict=True) for side in SIDES]
-        known, states = numbered([day.path.touch[side][day.path.rows(*day.span)] for day, _, side in parts])
-        waited, fills = np.zeros(blocks * len(known)), np.zeros(blocks * len(known) * width)
-        for (day, begin, side), state in zip(parts, states, strict=True):
+        known, states = numbered([day.path.touch[side][day.path.rows(*day.span)] for day in days for side in SIDES])
+        waited, places = np.zeros(blocks * len(known)), list[Ints]()
+        for number, (day, begin) in enumerate(zip(days, firsts, strict=True)):
             edges, rows, block = day.path.segments(*day.span, block_us)
-            first = day.path.rows(*day.span).start
-            at, us = state[rows - first], np.diff(edges)
-            place = (begin + block) * len(known) + at
-            waited += np.bincount(place[at >= 0], us[at >= 0] / US_PER_S, waited.size)
-            hits, touch = day.hits(side, *day.span)
-            at = state[np.maximum(hits.row - first, 0)]
-            cell = np.searchsorted(begins, (hits.depth - touch) // per_tick, side="right") - 1
-            place = ((begin + (hits.us - day.span[0]) // block_us) * len(known) + at) * width + cell
-            fills += np.bincount(place[at >= 0], minlength=fills.size)
+            first, lasted_s = day.path.rows(*day.span).start, np.diff(edges) / US_PER_S
+            for side, state in zip(SIDES, states[len(SIDES) * number :], strict=False):
+                at = state[rows - first]
+                place = (begin + block) * len(known) + at
+                waited += np.bincount(place[at >= 0], lasted_s[at >= 0], waited.size)
+                hits, touch = day.hits(side, *day.span)
+                at = state[np.maximum(hits.row - first, 0)]
+                cell = np.searchsorted(begins, (hits.depth - touch) // per_tick, side="right") - 1
+                place = ((begin + (hits.us - day.span[0]) // block_us) * len(known) + at) * width + cell
+                places.append(place[at >= 0])
+        fills = np.bincount(np.concatenate(places), minlength=waited.size * width).astype(np.float64)
         near = (known[:, None] / per_tick + begins).ravel()
         wide = np.tile(np.append(np.diff(begins).astype(np.float64), np.inf), len(known))
         return cls(
@@ -185,11 +186,11 @@ class SpanCells(EndCells):
 def numbered(touches: list[Ints]) -> tuple[Ints, list[Ints]]:
     """Return the distinct distances of the touch, ascending, and the index of each row's one; -1 without a book."""
     touch = np.concatenate(touches)
-    valid = touch != CLOSED
-    known, number = np.unique(touch[valid], return_inverse=True)
-    state = np.full(len(touch), -1)
-    state[valid] = number
-    return known, np.split(state, np.cumsum([len(one) for one in touches])[:-1])
+    first, number = group(touch)
+    known = touch[first]
+    closed = known == CLOSED
+    state = np.where(closed, -1, np.cumsum(~closed) - 1)[number]
+    return known[~closed], np.split(state, np.cumsum([len(one) for one in touches])[:-1])
 
 
 def end_cells(days: "Sequence[DepthCounts]") -> Ints:

@@ -113,10 +113,10 @@ class TableWriter:
     def played(self, name: str, play: "Callable[..., Played]") -> "Played":
         """Play simulated orders, and write their tables."""
 
-        played, hashes = play(all_rows=True), dict[str, str]()
+        repeated = is_repetition(name)
+        played, hashes = play(all_rows=not repeated), dict[str, str]()
         if (result := played.result) is not None:
             folder = self._run.path(f"runs/{name}")
-            repeated = is_repetition(name)
             rows = result.write_fills(folder, hashes) if repeated else result.write_tables(folder, hashes, self._form)
             self._written[name] = rows, hashes
         return played

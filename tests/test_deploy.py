@@ -84,7 +84,7 @@ def test_queries_use_exported_families_and_labels() -> None:
     assert len(queries) > 35
     for title, expression in queries:
         names = families_of(expression)
-        assert names or "up{" in expression, title
+        assert names or "up{" in expression or expression == "vector(1)", title
         assert names <= families.keys(), f"{title}: {names - families.keys()}"
         known_labels = scrape_labels.union(*(families[name] for name in names))
         assert labels_of(expression) <= known_labels, f"{title}: {labels_of(expression) - known_labels}"
@@ -140,7 +140,7 @@ def test_alert_rules_pass_their_unit_tests() -> None:
 @pytest.mark.parametrize("name", [rule["alert"] for rule in rules()])
 def test_rule_tests_fail_without_or_with_broken_alert(name: str, tmp_path: Path) -> None:
     """The rule tests fail if any one rule is removed or always fires."""
-    for changed in (None, "vector(1) > 0"):
+    for changed in (None, "vector(1) > 0") if name != "AlertingAlive" else (None,):
         content = load_yaml("alerts.yml")
         for group in content["groups"]:
             group["rules"] = [

@@ -256,7 +256,7 @@ class Watching(Doors, Results):
         flag="--textfile",
         common="Folder for node_exporter's textfile collector",
     )
-    watch_interval_s: float = knob(2.0, number(0.1, 3600), "Time between two looks, in s.", common="Time between looks")
+    watch_interval_s: float = knob(1.0, number(0.1, 3600), "Time between two looks, in s.", common="Time between looks")
 
 
 _ONCE = click.Option(["--once"], is_flag=True, help="Print the state once; exit code 3 if something needs a person.")

@@ -2,7 +2,13 @@
 
 import os
 import signal
+import sys
 import threading
+
+from mm.base.process_list import hide_secrets
+
+if __name__ == "__main__" or sys.argv[0].endswith("mm"):
+    hide_secrets(sys.argv, os.environ)
 
 # An interrupt during the imports ends the process by the signal, without a traceback.
 _INTERRUPTED = signal.getsignal(signal.SIGINT)

@@ -2,10 +2,9 @@
 
 A key is named by ``BINANCE_API_KEY`` and signs in one of two ways: HMAC-SHA256 with ``BINANCE_API_SECRET``, or the
 Ed25519 key in the PEM file ``BINANCE_PRIVATE_KEY_FILE``, which only its owner may read. Secrets that were passed by
-flag or by environment are erased from the process list by `blank_process_list`.
+flag or by environment are erased from the process list before the program does anything else.
 """
 
-import ctypes
 import hmac
 import os
 import re
@@ -15,14 +14,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from mm.base.private_file import read_private
+from mm.base.process_list import SECRET_VARIABLES, overwrite
 from mm.errors import UsageError
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-KEY, SECRET, KEY_FILE = "BINANCE_API_KEY", "BINANCE_API_SECRET", "BINANCE_PRIVATE_KEY_FILE"
+KEY, SECRET = SECRET_VARIABLES
+KEY_FILE = "BINANCE_PRIVATE_KEY_FILE"
 _PEM = "-----BEGIN"
-_MEMORY_FIELDS = slice(45, 49)  # arg_start, arg_end, env_start, env_end of proc(5), counted after the command's name
 
 
 class Credentials:
@@ -139,17 +139,4 @@ def blank_process_list(secrets: Iterable[str | None], environ: MutableMapping[st
     Returns:
         Whether it succeeded: it requires ``/proc``, as on Linux.
     """
-    texts = {text.encode() for text in [*secrets, environ.pop(KEY, None), environ.pop(SECRET, None)] if text}
-    try:
-        ended = Path("/proc/self/stat").read_bytes().rpartition(b")")[2].split()
-        first, last, env_first, env_last = map(int, ended[_MEMORY_FIELDS])
-    except (OSError, ValueError):
-        return not texts
-    for start, end in ((first, last), (env_first, env_last)):
-        shown = ctypes.string_at(start, end - start) if end > start else b""
-        for text in texts:
-            at = shown.find(text)
-            while at >= 0:
-                ctypes.memset(start + at, ord("x"), len(text))
-                at = shown.find(text, at + len(text))
-    return True
+    return overwrite(text for text in [*secrets, environ.pop(KEY, None), environ.pop(SECRET, None)] if text)

@@ -186,6 +186,35 @@ def test_process_list_contains_no_key() -> None:
     assert "OTHER=kept" in environment
 
 
+def test_process_list_contains_no_key_before_anything_is_read(tmp_path: Path) -> None:
+    """A command that waits for its file of variables has not begun its own imports, which take seconds."""
+    waits = tmp_path / "variables"
+    os.mkfifo(waits)
+    key, secret, from_environment = "K" * 64, "S" * 64, "E" * 64
+    words = ["trade", "--api-key", key, f"--api-secret={secret}", "--symbol", "SIMUSDT"]
+    with subprocess.Popen(
+        [sys.executable, "-m", "mm", *words],
+        env={
+            **os.environ,
+            "PYTHONPATH": str(ROOT),
+            SECRET: from_environment,
+            "OTHER": "kept",
+            "MM_ENV_FILE": str(waits),
+        },
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    ) as process:
+        with waits.open("w") as file:
+            arguments = Path(f"/proc/{process.pid}/cmdline").read_bytes().decode()
+            environment = Path(f"/proc/{process.pid}/environ").read_bytes().decode()
+            file.write("no variable\n")
+        assert process.wait(60) != 0
+    shown = arguments + environment
+    assert not any(text in shown for text in (key, secret, from_environment))
+    assert "--symbol\0SIMUSDT" in arguments
+    assert "OTHER=kept" in environment
+
+
 def test_key_errors_are_mm_errors_with_exit_codes() -> None:
     """The command line prints them as one line."""
     assert issubclass(UsageError, MMError)

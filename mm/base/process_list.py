@@ -1,0 +1,44 @@
+"""What the process list shows of this process: secrets in arguments and environment are overwritten there."""
+
+import ctypes
+from collections.abc import Collection, Iterable, MutableMapping
+from pathlib import Path
+
+SECRET_VARIABLES = ("BINANCE_API_KEY", "BINANCE_API_SECRET")
+SECRET_FLAGS = ("--api-key", "--api-secret")
+_MEMORY_FIELDS = slice(45, 49)  # arg_start, arg_end, env_start, env_end of proc(5), counted after the command's name
+
+
+def hide_secrets(words: Collection[str], environ: MutableMapping[str, str]) -> None:
+    """Overwrite the secrets of a command line and the environment, before anything else that takes time.
+
+    Args:
+        words: The command line.
+        environ: The environment's variables, which keep them: `os.environ`.
+    """
+    given = [*words, ""]
+    texts = [given[at + 1] for at, word in enumerate(given[:-1]) if word in SECRET_FLAGS]
+    texts += [word.partition("=")[2] for word in given if word.partition("=")[0] in SECRET_FLAGS]
+    for name in SECRET_VARIABLES:
+        if text := environ.get(name):
+            environ[name] = text  # a copy: what processes started later inherit is not overwritten
+            texts.append(text)
+    overwrite(texts)
+
+
+def overwrite(secrets: Iterable[str]) -> bool:
+    """Overwrite texts in the memory that the process list shows; return whether it could: it needs ``/proc``."""
+    texts = {text.encode() for text in secrets if text}
+    try:
+        ended = Path("/proc/self/stat").read_bytes().rpartition(b")")[2].split()
+        first, last, env_first, env_last = map(int, ended[_MEMORY_FIELDS])
+    except (OSError, ValueError):
+        return not texts
+    for start, end in ((first, last), (env_first, env_last)) if texts else ():
+        shown, at = ctypes.string_at(start, end - start) if end > start else b"", 0
+        for part in shown.split(b"\0"):
+            for text in texts:
+                if part.endswith(text) and part.removesuffix(text)[-1:] in (b"", b"="):
+                    ctypes.memset(start + at + len(part) - len(text), ord("x"), len(text))
+            at += len(part) + 1
+    return True

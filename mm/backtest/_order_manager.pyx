@@ -200,6 +200,7 @@ cdef class OrderManager:
         self.made.acted[0] = self.made.acted[1] = 0
         blank(&want, &self.wanted[0], self.quote_lots)
         self.awaits_best = self.waits = False
+        self.orders.awaits_room[0] = self.orders.awaits_room[1] = False
         if self.guarded:
             stopped = self.guard.look(us, known)
             if stopped:
@@ -548,7 +549,7 @@ cdef class OrderManager:
         cdef int reason
         cdef int64_t room = self.room[slot_of(side)]
         if not self.manual and room < NO_BOUND and lots > room - self.orders.open.lots[slot_of(side)]:
-            self.waits = True
+            self.waits = self.orders.awaits_room[slot_of(side)] = True
             return COVERED  # sent once those that are being cancelled have ended
         new_order(order, us, side, ticks, lots if step_lots == 1 else lots - lots % step_lots, kind)
         order.level = level

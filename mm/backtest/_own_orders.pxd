@@ -62,6 +62,7 @@ cdef class OwnOrders:
     cdef int64_t slowest_ack_us         # time from sending to the acknowledgement, since the last check of the limits
     cdef bint meet                      # whether they meet each other, as at the exchange
     cdef bint requotes                  # whether a requote follows on a fill or a rejection
+    cdef bint[2] awaits_room            # whether the last requote withheld an order for want of room; sells, buys
     # fills not yet passed to the quote model, if it follows fills
     cdef bint keeps_fills
     cdef OwnFill* fresh
@@ -296,6 +297,12 @@ cdef inline void orders_follow(OpenOrders* open, int64_t us) noexcept nogil:
     open.next_after_us = min(us, open.next_due_us)
 
 
+cdef inline void follow(OwnOrders orders, int64_t us) noexcept nogil:
+    """Schedule a requote at the end of this instant; at most one per instant."""
+    if us != orders.open.followed_us:
+        orders_follow(&orders.open, us)
+
+
 cdef inline int order_closed(OwnOrders orders, int64_t i, int64_t us, int status, int action) except -1 nogil:
     """End a resting order, and record it."""
     cdef Order* order = &orders.open.orders[i]
@@ -306,6 +313,8 @@ cdef inline int order_closed(OwnOrders orders, int64_t i, int64_t us, int status
     record_order(&orders.records, order, us, action, COVERED)
     if orders.keeps_ends:
         orders.keep_end(order, us, COVERED)
+    if order.lots and orders.awaits_room[slot_of(order.side)]:
+        follow(orders, us)
     orders_drop(&orders.open, i)
     return 0
 

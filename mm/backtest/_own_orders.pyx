@@ -64,6 +64,7 @@ cdef class OwnOrders:
                 )
                 if reason == WOULD_CROSS and not self.refused[slot_of(order.side)].by_own:
                     self.note_met(order, us)
+        if self.requotes and not order.manual or self.awaits_room[slot_of(order.side)]:
             follow(self, us)
         orders_drop(&self.open, i)
         self.open.changed = True
@@ -80,6 +81,8 @@ cdef class OwnOrders:
         order.placed_lots = order.amend_lots
         order.amends += 1
         self.open.changed = True
+        if self.awaits_room[slot_of(order.side)]:
+            follow(self, us)
         return record_order(&self.records, order, us, AMEND, COVERED)
 
     cdef int filled(self, int64_t i, const Fill* fill, bint took) except -1 nogil:
@@ -89,7 +92,8 @@ cdef class OwnOrders:
         book_fill(&self.account, order.side, fill.ticks, fill.lots, fill.fee_e8)
         self.count_cash()
         self.open.changed = True
-        follow(self, fill.us)
+        if self.requotes or self.awaits_room[1 - slot_of(order.side)]:
+            follow(self, fill.us)
         if order.lots == order.placed_lots:
             order_count_filled(&self.order_count, fill.us, TAKER_CREDIT if took else MAKER_CREDIT)
         order.lots -= fill.lots
@@ -123,7 +127,8 @@ cdef class OwnOrders:
             self.ended = <Ended*> longer(self.ended, &self.ended_room, sizeof(Ended))
         self.ended[self.ended_count] = Ended(order.id, us, order.placed_lots, order.lots, order.status, reason)
         self.ended_count += 1
-        follow(self, us)
+        if self.requotes:
+            follow(self, us)
         return 0
 
     cdef int paid(self, int64_t us, int64_t funding_e8) except -1 nogil:
@@ -154,9 +159,3 @@ cdef void* longer(void* rows, int64_t* room, size_t size) except NULL nogil:
             raise MemoryError(f"no memory for {wanted} rows of {size} bytes")
     room[0] = wanted
     return found
-
-
-cdef inline void follow(OwnOrders orders, int64_t us) noexcept nogil:
-    """Schedule a requote at the end of this instant; at most one per instant."""
-    if orders.requotes and us != orders.open.followed_us:
-        orders_follow(&orders.open, us)

@@ -138,7 +138,7 @@ cdef class GatewayVenue(OrderVenue):
         else:
             self.fill_open(order, &fill, lots, took)
         orders.open.changed = True
-        if orders.requotes:
+        if orders.requotes or orders.awaits_room[1 - slot_of(side)]:
             orders_follow(&orders.open, us)
         return record_state(&orders.records, us, &orders.account, orders.open.count)
 

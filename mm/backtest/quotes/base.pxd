@@ -162,6 +162,7 @@ cdef class QuoteView:
     cdef bint shallow               # whether its model declares that it reads only the best prices
     cdef dict places                # index of each signal that its model declares
     cdef tuple names                # of all signals of the run
+    cdef int64_t[2] room            # what the inventory bounds of the models that it was passed to leave; sells, buys
 
     cdef const View* seen(self) except NULL
 

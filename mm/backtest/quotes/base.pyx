@@ -121,6 +121,8 @@ cdef class QuoteModel:
             us: The instant in µs; the run begins at 0.
         """
         cdef View view
+        cdef int64_t[2] room
+        room[0] = room[1] = NO_BOUND
         view.top = Top(us, 0, bid_ticks, ask_ticks, bid_lots, ask_lots, NULL)
         view.inventory_lots = view.most_lots = view.least_lots = inventory_lots
         view.target_lots, view.run_sigma_ticks = target_lots, sigma_ticks
@@ -128,7 +130,7 @@ cdef class QuoteModel:
         view.last_trade.id, view.begun_us = -1, 0
         view.signals, view.others, view.tick, view.lot, view.step_lots = NULL, NULL, NAN, NAN, 1
         show_no_own(&view)
-        return answer_to(self, &view)
+        return answer_to(self, &view, room)
 
     def wants(self, view: QuoteView) -> Quotes:
         """Return the model's quotes for *view*, for use in a Python step around it."""
@@ -141,17 +143,18 @@ cdef class QuoteModel:
             if lacking:
                 raise ModelError(f"{self.name} reads {', '.join(lacking)}; add it to the `signals` of the model around it")
             self.bind(shown.names)
-        return answer_to(self, shown.seen())
+        return answer_to(self, shown.seen(), shown.room)
 
 
-cdef object answer_to(QuoteModel model, const View* view):
-    """Return a model's quotes for *view* as a Python object."""
+cdef object answer_to(QuoteModel model, const View* view, int64_t* room):
+    """Return a model's quotes for *view* as a Python object; lower *room* to what its inventory bound leaves."""
     cdef Ladder[2] ladders
     cdef Want want
     ladders[0] = ladders[1] = Ladder(NULL, 0, 0, 0.0)
     blank(&want, &ladders[0], view.quote_lots)
     try:
         model.quote(view, &want)
+        room[0], room[1] = min(room[0], want.room[0]), min(room[1], want.room[1])
         quotes = Quotes(
             bid_kind=KINDS[want.bid_kind],
             ask_kind=KINDS[want.ask_kind],
@@ -409,8 +412,9 @@ cdef class PythonQuoteModel(QuoteModel):
         return 0
 
     cdef int quote(self, const View* view, Want* want) except -1 nogil:
+        cdef int64_t[2] room
         with gil:
-            self.view.view = view
+            self.view.view, self.view.room[0], self.view.room[1] = view, NO_BOUND, NO_BOUND
             self.view.trade.trade = &view.last_trade
             before = begin_call(self.model, b"quote")
             try:
@@ -422,6 +426,7 @@ cdef class PythonQuoteModel(QuoteModel):
             except (Exception, SystemExit) as error:
                 raise raised(self.model, "quote", error) from error
             finally:
+                room[0], room[1] = self.view.room[0], self.view.room[1]
                 self.end()
                 end_call(self.model, b"quote", before)
             if answer is None:
@@ -429,6 +434,7 @@ cdef class PythonQuoteModel(QuoteModel):
             if not isinstance(answer, Quotes):
                 raise self.wrong(f"{answer!r}; it must return mm.Quotes or None")
             self.take(answer, view, want)
+            want.room[0], want.room[1] = min(want.room[0], room[0]), min(want.room[1], room[1])
         return 0
 
     cdef int on_fill(self, const View* view, const OwnFill* fill) except -1 nogil:

@@ -419,18 +419,20 @@ class _Import:
         tick_e8 = options.tick_e8 or (known.tick_e8 if known else 0)
         step_e8 = _e8_or(options.qty_step, known.lot_e8 if known else 0)
         notional_e8 = _e8_or(options.min_notional, known.min_notional_e8 if known else 0)
-        for name, flag, given, seen in (
-            ("tick size", "--tick-size", tick_e8, grid.seen_tick_e8),
-            ("quantity step", "--qty-step", step_e8, grid.seen_step_e8),
+        found_e8 = session.book_step_e8 or grid.seen_step_e8
+        for name, flag, given, seen, of, otherwise in (
+            ("tick size", "--tick-size", tick_e8, grid.seen_tick_e8, "all prices of the capture", "finer"),
+            ("quantity step", "--qty-step", step_e8, found_e8, "the first book", "another one"),
         ):
             if not given and seen:
                 report.inferred.append(name)
                 report.warnings.append(
-                    f"{name} {short_text(seen)} is inferred from the capture; give {flag} if the exchange's is finer"
+                    f"{name} {short_text(seen)} is inferred from {of}, and may differ on another day; give {flag} if "
+                    f"the exchange's is {otherwise}"
                 )
         report.warnings += [NO_MIN_NOTIONAL] * (known is None and options.min_notional is None)
         report.warnings += grid.too_fine(options.tick_e8 or 0, sum(day.book.diffs for day in report.days))
-        tick_e8, step_e8 = tick_e8 or grid.seen_tick_e8, step_e8 or grid.seen_step_e8
+        tick_e8, step_e8 = tick_e8 or grid.seen_tick_e8, step_e8 or found_e8
         if tick_e8 and step_e8:
             base, quote = (known.base_asset, known.quote_asset) if known else ("", "")
             report.instrument = Instrument(self.symbol, tick_e8, step_e8, notional_e8, base, quote)

@@ -3,17 +3,18 @@
 from array import array
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
+from math import gcd
 from typing import Any
 
 from mm.clock import DAY_ZONE, US_PER_S, day_of, exchange_us, iso, midnight_us, next_day
 from mm.dayfolder.day_writer import DayWriter
 from mm.errors import BrokenFile
-from mm.instrument import Instrument, short_text
+from mm.instrument import Instrument, e8, short_text
 from mm.market_data.captures import Broken
 from mm.market_data.day_journal import DayJournal, DayReport
-from mm.market_data.grid import Grid
+from mm.market_data.grid import MOST_SHOWN_E8, Grid
 from mm.market_data.local_orderbook import LocalOrderBook
-from mm.market_data.market_events import stream_of
+from mm.market_data.market_events import EpochOpened, MarketEvent, stream_of
 from mm.market_data.market_state import MarketState
 from mm.market_data.stamps import FAR_US, Moved
 from mm.market_data.venue import AggTrade, BookTicker, DepthSnapshot, DepthUpdate, TradePrint
@@ -243,6 +244,8 @@ class ImportSession:
         trade_stream: The stream whose trades are stored, ``trade`` or ``aggTrade``; default: the first one in the
             capture, because the other has the same trades again.
         left_out: Trades of the other stream.
+        book_step_e8: Greatest common divisor of the quantities of the first book, in 1e-8; 0 before it. It is what is
+            known of the order step before the first decision: later rows must not change the unit of a strategy.
     """
 
     def __init__(  # noqa: PLR0913 - most have a default
@@ -260,6 +263,7 @@ class ImportSession:
         self.ticker_check = TickerCheck(grid)
         self.trade_stream = trade_stream
         self.left_out = 0
+        self.book_step_e8 = 0
         self._open_day = open_day
         self._grid = grid
         self._run_start = run_start
@@ -393,7 +397,7 @@ class ImportSession:
             journal = DayJournal(writer, recv_us, "import")
             market = MarketState(
                 self._grid,
-                (journal,),
+                (self._note_book, journal),
                 top_n=self._top_n,
                 keeps_late=True,
                 ids_skip=self._ids_skip,
@@ -402,6 +406,12 @@ class ImportSession:
         self.days.append(journal.report)
         self._last_us = max(self._last_us, recv_us)
         return OpenDay(midnight_us(day, self._zone), midnight_us(next_day(day), self._zone), journal, market)
+
+    def _note_book(self, event: MarketEvent) -> None:
+        """Note the quantities of the first book."""
+        if not self.book_step_e8 and isinstance(event, EpochOpened):
+            quantities = (e8(qty) for side in (event.bids, event.asks) for _, qty in side)
+            self.book_step_e8 = gcd(*(qty_e8 for qty_e8 in quantities if qty_e8 != MOST_SHOWN_E8))
 
     def _write_notes(self, today: OpenDay) -> None:
         for at_us, kind, details in self._notes:

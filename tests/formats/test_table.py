@@ -188,6 +188,33 @@ def test_quantities_of_contracts_are_multiplied(tmp_path):
     assert trades[0][3] == Decimal("0.01")
 
 
+@pytest.mark.parametrize("late", ["7", "7.12345678"])
+@pytest.mark.parametrize("source", ["table", "tardis"])
+def test_a_later_finer_quantity_changes_no_unit(tmp_path, source, late):
+    """An unknown order step is that of the first book, which is said; the tape keeps finer quantities exactly."""
+    books = [(0, "bid", "99", "0.5"), (0, "ask", "101", "0.2"), (600, "bid", "90", late)]
+    if source == "table":
+        cells = [(START_US + at * 1_000_000, side, price, qty, "") for at, side, price, qty in books]
+        path = rows(tmp_path / "b.csv", *cells)
+        form = form_of("table", None, TableColumns())
+    else:
+        cells = [("x", "S", *[START_US + at * 1_000_000] * 2, at == 0, *one) for at, *one in books]
+        path = write_csv(
+            tmp_path / "b.csv",
+            ("exchange", "symbol", "timestamp", "local_timestamp", "is_snapshot", "side", "price", "amount"),
+            [tuple(str(cell).lower() if isinstance(cell, bool) else str(cell) for cell in row) for row in cells],
+        )
+        form = form_of("tardis")
+    symbol = "SIMUSDT" if source == "table" else "S"
+    report = import_captures([path], symbol, tmp_path / "data", run_id="r1", options=ImportOptions(), form=form)
+    assert report.instrument.lot_e8 == 10_000_000
+    assert any("first book" in warning for warning in report.warnings)
+    assert check_day(DayFolder.at(report.days[0].path)).defects == []
+    tape = load_day(report.days[0].path)
+    assert tape.step_lots * tape.instrument.lot_e8 == 10_000_000
+    assert tape.row_lots[-1] * tape.instrument.lot_e8 == round(float(late) * 1e8)
+
+
 BAD = {
     "a price": (trade(3, price="x"), {}, r"t\.csv:4: 'x' is not a plain decimal"),
     "a side": (trade(3, side="up"), {}, r"t\.csv:4: side is 'up', not one of"),

@@ -80,14 +80,14 @@ def test_capture_without_a_snapshot_is_kept_and_never_syncs(tmp_path):
     assert check_day(day).ok
 
 
-def test_inferred_grid_uses_all_messages_and_is_marked(tmp_path):
-    """The finest price may come last; a warning reports that the tick size was inferred."""
+def test_inferred_grid_is_marked(tmp_path):
+    """The finest price may come last; the order step is that of the first book, whatever comes later."""
     report = imported(tmp_path, [snapshot(10), diff(11, 11, [["99.95", "0.25"]]), trade(1, qty="0.003")])
-    assert (report.instrument.tick_e8, report.instrument.lot_e8) == (5_000_000, 100_000)
+    assert (report.instrument.tick_e8, report.instrument.lot_e8) == (5_000_000, 50_000_000)
     assert report.inferred == ["tick size", "quantity step"]
     assert [warning.split(" is inferred")[0] for warning in report.warnings] == [
         "tick size 0.05",
-        "quantity step 0.001",
+        "quantity step 0.5",
         NO_MIN_NOTIONAL,
     ]
     written = json.loads(folder(tmp_path).instrument.read_text())

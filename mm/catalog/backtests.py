@@ -115,6 +115,7 @@ check_lookahead = command(
     Account,
     Models,
     OtherMarkets,
+    Risk,
     arguments=[click.Argument(["model"], metavar="[MODEL]", required=False), _OUT],
     brief=(Checked, Models),
     body="mm.commands.check:lookahead",

@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mm.backtest.risk import Risk
 from mm.backtest.rules import Account, Execution
 from mm.catalog.backtests import Checked
 from mm.cli.console import Console
@@ -31,6 +32,7 @@ def lookahead(
     account: Account,
     models: Models,
     others: OtherMarkets,
+    risk: Risk,
     model: str | None,
     out: str | None,
 ) -> None:
@@ -43,7 +45,7 @@ def lookahead(
         out_root=checked.out_root,
         damaged=checked.damaged,
     )
-    setup = Setup(day=day, market=market, execution=execution, account=account, models=models, others=others)
+    setup = Setup(day=day, market=market, execution=execution, account=account, models=models, risk=risk, others=others)
     watch, skip = file_watch(setup), set((checked.check_skip or "").split(","))
     with watch.watching():
         signal = named_signal(model)

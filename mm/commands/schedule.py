@@ -26,7 +26,7 @@ from mm.play.terms import rules_of
 from mm.report.run_columns import columns_of
 from mm.report.walkforward import page
 from mm.runs.in_progress import Run
-from mm.runs.noted import note_play, note_setup, opened
+from mm.runs.noted import note_files, note_play, note_setup, opened
 from mm.tape.columns import trim_heap
 from mm.walkforward import window_shapes
 from mm.walkforward.walkforward import Checkpoint, study
@@ -62,7 +62,7 @@ def main(
     tapes = opened(run, day, market).tapes
     rules = rules_of(tapes[0], execution, account, models)
     config = measuring(run, calibration, fit, execution, account, tapes[0])
-    plan, fallback = plan_of(windows, execution), fallback_of(windows, models)
+    plan, fallback = plan_of(windows, execution), _fallback(run, windows, models)
     with run.timing("play"):
         studied = study_days(run, (tapes, config, rules), plan, fallback)
     usable = write_study(run, studied)
@@ -99,7 +99,7 @@ def walkforward(
     note_setup(run, play)
     rules = replace(play.market_rules, others={}, legs={})
     config = measuring(run, calibration, fit, execution, account, tapes[0])
-    plan, fallback = plan_of(windows, execution, models), fallback_of(windows, models)
+    plan, fallback = plan_of(windows, execution, models), _fallback(run, windows, models)
     with run.timing("calibrate"):
         studied = study_days(run, (tapes, config, rules), plan, fallback)
         for tape in tapes:
@@ -119,6 +119,13 @@ def walkforward(
         run.write_page(page(run.partial, run.about, run=columns))
     run.summary = {**run.summary, "walkforward": forward}
     run.print(text_of(result.summary))
+
+
+def _fallback(run: Run, windows: Windows, models: Models) -> "Fallback":
+    """Return the fallback for windows without a usable fit, and record the fit that it was read from."""
+    if windows.fallback_policy == "global_default":
+        note_files(run, [models.fill_params_file])
+    return fallback_of(windows, models)
 
 
 def study_days(

@@ -25,6 +25,7 @@ from support import ROOT, run_python
 SYMBOL, DAY = "SIMUSDT", "20260105"
 FLAGS = ("--symbol", SYMBOL, "--day", DAY, "--initial-inventory", "5", "--cuts", "6", "--log-level", "ERROR")
 HERE = "--skip=fresh,files"  # tests that need another process
+JOINING = ("fixed_spread", "--quote-params-json", '{"delta_ticks": 0}')
 JOIN = ("--quote-model", "fixed_spread", "--quote-params-json", '{"delta_ticks": 0}')
 
 
@@ -336,6 +337,7 @@ def test_note_reports_fit_of_checked_day(tmp_path):
         (["fixed_spread"], 2, "needs delta_ticks"),
         (["fixed_spread", "--day", "20260104:20260105"], 2, "this command takes one day"),
         (["fixed_spread", "--day", "20260107"], 3, "20260107"),
+        ([*JOINING, "--max-order-notional", "0.001"], 2, "fixed_spread sends no order"),
         (["fixed_spread", "--skip", "truncated"], 2, "--skip (CHECK_SKIP) was 'truncated'"),
         (["peeking:Reads", "--quote-params-json", '{"path": "nowhere.csv"}'], 1, "No such file"),
     ],

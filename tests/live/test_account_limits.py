@@ -134,6 +134,21 @@ def test_order_that_reduces_a_position_is_never_withheld():
     assert [(action, side) for action, _, side, *_ in engine.advance(2 * SECOND_US)] == [("place", -1)]
 
 
+def test_a_symbol_does_not_count_its_own_orders_twice():
+    """It holds half of the limit, and its bid takes the other half."""
+    account = Account(AccountLimits(account_max_notional="600"), [Risk()] * 3, SYMBOLS)
+    engine = joined(account)[SYMBOLS[0]]
+    engine.filled(0, SECOND_US, 1, PRICE, CLIP, 0, 0, False)
+    account.allow(SYMBOLS[0])
+    assert sorted(side for _, _, side, *_ in engine.advance(2 * SECOND_US)) == [-1, 1]
+
+
+def test_notional_below_the_smallest_amount_counts_as_one():
+    engine = joined(Account(AccountLimits(), [Risk()] * 3, SYMBOLS))[SYMBOLS[0]]
+    engine.filled(0, SECOND_US, 1, PRICE, 1, 0, 0, False)
+    assert AccountSymbol(engine, Instrument("AUSDT", 1, 1, 0, "A", "USDT")).used() == (1, 0)
+
+
 def test_losses_of_all_symbols_add_up():
     """Each is below its own limit."""
     account = Account(AccountLimits(account_max_daily_loss="50"), [Risk(max_daily_loss="1000")] * 3, SYMBOLS)
@@ -192,7 +207,7 @@ def see(engine, us, price=PRICE):
 
 def test_no_limit_on_money_is_judged_before_each_symbol_had_a_mid():
     """What is held is neither lost nor worth nothing; a page that is read meanwhile changes nothing of that."""
-    limits = AccountLimits(account_max_daily_loss="50", account_max_notional="100000")
+    limits = AccountLimits(account_max_daily_loss="30", account_max_notional="100000")  # two of three have lost more
     account = Account(limits, [Risk(max_daily_loss="1000")] * 3, SYMBOLS)
     assert account.standing()[LOSS][0] is None  # before they have joined
     engines = unpriced(account)
@@ -209,8 +224,8 @@ def test_no_limit_on_money_is_judged_before_each_symbol_had_a_mid():
         assert families["mm_account_limits_unjudged"] == [("", {}, 1)]
         assert bool(account.allow(name)) is (at < len(SYMBOLS))
         see(engine, us, PRICE - 2)
-    assert account.standing()[LOSS] == (60 * E8, 50 * E8)
-    assert account.broken_loss() == (60 * E8, 50 * E8)
+    assert account.standing()[LOSS] == (60 * E8, 30 * E8)
+    assert account.broken_loss() == (60 * E8, 30 * E8)
     assert account.standing()[NOTIONAL][0] >= 30 * (PRICE - 2) * E8
     assert {account.allow(name) for name in SYMBOLS} == {""}
     assert {family.name: samples for family, samples in account.filled()}["mm_account_limits_unjudged"] == [("", {}, 0)]

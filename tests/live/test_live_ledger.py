@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from mm.errors import Mismatch
 from mm.instrument import E8, Instrument, decimal_text
-from mm.live.ledger import AccountFill, Ledger, fee_e8
+from mm.live.ledger import AccountFill, Ledger, fee_e8, most_fee_e8
 
 BTC = Instrument("BTCUSDT", E8 // 100, 1_000, 5 * E8, "BTC", "USDT")
 FILL = AccountFill(7, 70, "c-1", 1, "100.00", "2.00000", "0.00200000", "BTC", 1_000, True)
@@ -132,6 +132,25 @@ def test_commission_in_third_asset_changes_neither_balance() -> None:
 def test_fee_is_commission_valued_in_quote_asset(asset: str, rate_e8: int | None, expected: int | None) -> None:
     """A commission in base counts at the fill's price, one in another asset only with a rate."""
     assert fee_e8(replace(FILL, commission_asset=asset, rate_e8=rate_e8), BTC) == expected
+
+
+@pytest.mark.parametrize(("commission", "expected"), [("0.00000001", 0), ("0.00000003", 2), ("0.00000005", 2)])
+def test_half_of_the_smallest_amount_is_rounded_to_the_even_one(commission: str, expected: int) -> None:
+    """A commission in base at a price of one half."""
+    assert fee_e8(replace(FILL, price="0.50", commission=commission), BTC) == expected
+
+
+@pytest.mark.parametrize(("rate_e8", "expected"), [(None, E8 // 5), (10_000, E8 // 5), (200_000, 2 * E8 // 5)])
+def test_unknown_commission_is_bounded_by_the_larger_rate(rate_e8: int | None, expected: int) -> None:
+    """A discount of the account is not what another asset's price may be; the standard rate is .1 %."""
+    assert most_fee_e8(replace(FILL, commission_asset="BNB"), rate_e8) == expected
+
+
+def test_cash_is_the_amount_that_the_exchange_names() -> None:
+    """Of several trades, or rounded there, it may differ from price times quantity."""
+    ledger = Ledger(BTC)
+    ledger.book(replace(FILL, quote_qty="200.00000001"))
+    assert ledger.cash_e8 == -200 * E8 - 1
 
 
 def test_initial_position_is_valued_at_first_price() -> None:

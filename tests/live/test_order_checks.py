@@ -1,6 +1,7 @@
 """The local order checks refuse exactly the orders that the exchange refuses."""
 
 import json
+from decimal import Decimal
 
 import pytest
 from hypothesis import assume, given
@@ -120,6 +121,30 @@ def test_what_others_lock_is_not_left_to_our_orders() -> None:
     found = {"SIM": ("3", "4"), "USDT": ("100", "900")}
     assert ours_e8(INSTRUMENT, found, ours) == (5 * E8, 700 * E8)
     assert ours_e8(INSTRUMENT, {"USDT": ("400", "600")}, ours) == (0, 1_000 * E8)
+
+
+def test_what_an_order_has_executed_it_no_longer_locks() -> None:
+    """Also before its fills are booked."""
+    order = LiveOrder(1, "a", +1, "100", "6", "LIMIT")
+    order.executed_e8 = 4 * E8
+    assert ours_e8(INSTRUMENT, {"USDT": ("100", "900")}, [order]) == (0, 300 * E8)
+
+
+@pytest.mark.parametrize(("side", "least", "most"), [(+1, "50", "110"), (-1, "90", "200")])
+def test_prices_of_bids_and_of_asks_have_ranges_of_their_own(side: int, least: str, most: str) -> None:
+    """PERCENT_PRICE_BY_SIDE, around a mean price of 100."""
+    entry = Desk().rules.entry()
+    ranges = dict(zip(("bidMultiplierUp", "bidMultiplierDown"), ("1.1", "0.5"), strict=True))
+    ranges |= dict(zip(("askMultiplierUp", "askMultiplierDown"), ("2", "0.9"), strict=True))
+    filters = [{**one, **ranges} if one["filterType"] == "PERCENT_PRICE_BY_SIDE" else one for one in entry["filters"]]
+    ours = OrderChecks(
+        SymbolInfo(json.dumps({"symbols": [entry | {"filters": filters}]}).encode(), "SIMUSDT").instrument
+    )
+    ours.average_e8 = 100 * E8
+    for price, off in ((least, "-0.01"), (most, "0.01")):
+        beyond = f"{Decimal(price) + Decimal(off)}"
+        assert ours.refusal(side, price, "1", "LIMIT", []) is None
+        assert "PERCENT_PRICE" in (ours.refusal(side, beyond, "1", "LIMIT", []) or (0, ""))[1]
 
 
 def test_number_of_open_orders_is_limited() -> None:

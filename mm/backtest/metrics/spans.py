@@ -71,7 +71,7 @@ class Spans:
     def within(self, other: "Spans") -> "Spans":
         """Return the time that is also in *other*."""
         edges = np.unique(np.concatenate((self.begin_us, self.end_us, other.begin_us, other.end_us)))
-        inside = np.diff(self.clock(edges)) * np.diff(other.clock(edges)) > 0
+        inside = (np.diff(self.clock(edges)) > 0) & (np.diff(other.clock(edges)) > 0)
         before, after = np.append(False, inside)[:-1], np.append(inside, False)[1:]
         return Spans(edges[:-1][inside & ~before], edges[1:][inside & ~after])
 

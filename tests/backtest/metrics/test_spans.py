@@ -27,6 +27,15 @@ def test_clock_counts_the_covered_time_before_an_instant(lengths, instants):
     assert spans.covered_us == sum(end - begin for begin, end in parts)
 
 
+@given(LENGTHS, LENGTHS, st.sampled_from([1, 3_600_000_000]))
+def test_common_time_is_that_of_both_also_of_days(first, second, unit):
+    """Lengths of hours, in µs, have products beyond 64 bits."""
+    one, two = spans_of(first, unit), spans_of(second, unit)
+    both, edges = one.within(two), unit * np.arange(max(one.end_us.max(initial=0), two.end_us.max(initial=0)) // unit)
+    covered = [np.diff(spans.clock(np.append(edges, edges[-1:] + unit))) > 0 for spans in (one, two, both)]
+    assert (covered[2] == (covered[0] & covered[1])).all()
+
+
 @given(LENGTHS)
 def test_periods_are_the_whole_minutes_of_each_span_from_its_begin(lengths):
     spans = spans_of(lengths, PERIOD_US // 60)

@@ -54,9 +54,9 @@ class HoursOfDay:
         sign, hour = np.where(side == "BUY", 1.0, -1.0), _hour(us)
         known = np.flatnonzero(~np.isnan(account.equity))
         gained = np.diff(account.equity[known])
-        at_once, *_ = _mean(hour, sign * (mid - price), us // _BLOCK_US)
+        at_once, *_ = fills_means(hour, sign * (mid - price), us // _BLOCK_US)
         favour = sign * (run.later(us + HORIZON_S * US_PER_S) - price)
-        later, later_se, blocks = _mean(hour, favour, us // _BLOCK_US)
+        later, later_se, blocks = fills_means(hour, favour, us // _BLOCK_US)
         return cls(
             buys=np.bincount(hour[sign > 0], minlength=HOURS),
             sells=np.bincount(hour[sign < 0], minlength=HOURS),
@@ -73,7 +73,7 @@ def _hour(us: Ints) -> Ints:
     return us // _HOUR_US % HOURS
 
 
-def _mean(hour: Ints, values: Floats, block: Ints) -> tuple[Floats, Floats, Ints]:
+def fills_means(hour: Ints, values: Floats, block: Ints) -> tuple[Floats, Floats, Ints]:
     """Return the mean of the *values* of each hour, its standard error and number of blocks; NaN is ignored.
 
     The values of a *block* of time are one draw: fills come in bursts, and share the moves after them.

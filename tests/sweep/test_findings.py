@@ -7,7 +7,6 @@ from hypothesis import strategies as st
 from scipy.stats import norm, sem, spearmanr
 from scipy.stats import t as student_t
 
-from mm.backtest.metrics.ranking import are_tied, mean_ends
 from mm.sweep.findings import (
     PlayedPoint,
     PnlPanel,
@@ -181,24 +180,6 @@ def test_chosen_bound_allows_for_the_choice():
     assert best["pnl_lower95_chosen"] < best["pnl_lower95"]
     alone = find([played(1, noise(1, 600, 0.3))], [GAMMA], "pnl_lower95", [0]).content["best"]
     assert alone["pnl_lower95_chosen"] == alone["pnl_lower95"]
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("common", [0.0, 1.0])
-def test_best_of_many_is_above_zero_and_untied_as_often_as_stated(common):
-    """400 sweeps of 60 strategies that are worth nothing, alone or with a common market (docs/reliability.md)."""
-    draw, above, own, told = np.random.default_rng(3), 0, 0, 0
-    for _ in range(400):
-        pnl = draw.standard_t(4, size=(240, 60)) + common * draw.standard_t(4, size=(240, 1))
-        low, _ = mean_ends(pnl, [120, 120])
-        best = int(low.argmax())
-        chosen, _ = mean_ends(pnl[:, [best]], [120, 120], independent_trials(pnl))
-        above += chosen[0] > 0
-        own += low[best] > 0
-        told += not all(are_tied(pnl, [120, 120], pnl[:, best]))
-    assert own / 400 > (0.5 if not common else 0.1)
-    assert above / 400 <= 0.045
-    assert told / 400 <= 0.075
 
 
 def test_fills_that_do_not_know_the_next_move_conclude_nothing():

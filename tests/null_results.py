@@ -1,0 +1,122 @@
+"""How often results that know nothing look like findings: the table of docs/reliability.md.
+
+``python tests/null_results.py`` measures it and replaces the table on the page; test_null_results.py compares it.
+"""
+
+import re
+from collections.abc import Iterator
+
+import numpy as np
+
+from mm.backtest.metrics.ranking import are_tied, mean_ends
+from mm.report.frame import estimate
+from mm.report.hours import LEAST_BLOCKS, LEAST_FILLS, fills_means
+from mm.signals.score import blocks_of, interval, move_of, moves_by
+from mm.sweep.findings import independent_trials
+from support import ROOT
+
+PAGE = ROOT / "docs" / "reliability.md"
+TABLE = re.compile(r"^\| conclusion \| [^\n]*\n(?:\|[^\n]*\n)+", re.MULTILINE)
+HEAD = "| conclusion | from | how often, wrongly |\n|---|---|---|\n"
+SWEEPS, DESIGNS, MINUTES, BLOCKS = 400, 200, 240, [120, 120]
+MEANS = 4_000
+DAYS, SECOND = 400, 1_000_000
+MARKETS = ((1_800, 5, 1), (3_600, 20, 10), (7_200, 60, 10))  # seconds of a day, seconds between moves, horizon
+
+
+def of_best(common: float) -> dict[str, float]:
+    """Return the share of sweeps of worthless designs in which the best looks good, or is told apart from another.
+
+    Args:
+        common: Size of the market's part in the PnL of every design, of which the own part has size 1.
+    """
+    draw, own, chosen, told = np.random.default_rng(3), 0, 0, 0
+    for _ in range(SWEEPS):
+        pnl = draw.standard_t(4, size=(MINUTES, DESIGNS)) + common * draw.standard_t(4, size=(MINUTES, 1))
+        low, _ = mean_ends(pnl, BLOCKS)
+        best = int(low.argmax())
+        allowed, _ = mean_ends(pnl[:, [best]], BLOCKS, independent_trials(pnl))
+        own += bool(low[best] > 0)
+        chosen += bool(allowed[0] > 0)
+        told += not all(are_tied(pnl, BLOCKS, pnl[:, best]))
+    return {"own": own / SWEEPS, "chosen": chosen / SWEEPS, "told": told / SWEEPS}
+
+
+def of_means(blocks: int) -> dict[str, float]:
+    """Return the share of means of so many *blocks* of noise that are coloured, and beyond two standard errors."""
+    drawn = np.random.default_rng(5).normal(size=(MEANS, blocks))
+    mean, error = drawn.mean(axis=1), drawn.std(axis=1, ddof=1) / np.sqrt(blocks)
+    shown = [estimate(float(m), float(e), blocks) for m, e in zip(mean, error, strict=True)]
+    return {"coloured": float(np.mean([_coloured(one) for one in shown])), "two": float((abs(mean) > 2 * error).mean())}
+
+
+def of_hours() -> float:
+    """Return the share of hours that are coloured: the least number of fills, in bursts of one block each."""
+    draw, count = np.random.default_rng(11), 0
+    block = np.repeat(np.arange(LEAST_BLOCKS), LEAST_FILLS // LEAST_BLOCKS)
+    for _ in range(MEANS):
+        moved = draw.normal(size=LEAST_BLOCKS)[block] + draw.normal(size=len(block))
+        mean, error, blocks = fills_means(np.zeros(len(block), np.int64), moved, block)
+        count += _coloured(estimate(float(mean[0]), float(error[0]), int(blocks[0])))
+    return count / MEANS
+
+
+def of_stars(seconds: int, every_s: int, horizon_s: int) -> float:
+    """Return the share of signals with a star: persistent over 5 s, on mids that move every so many seconds."""
+    rng, stars, known = np.random.default_rng(7), 0, 0
+    for _ in range(DAYS):
+        us = np.sort(rng.uniform(0, seconds, 4 * seconds)) * SECOND
+        steps = np.where(rng.random(len(us)) < 1 / (4 * every_s), rng.choice([-1, 1], len(us)), 0)
+        mid = np.cumsum(steps).astype(float)
+        x, kept = rng.normal(size=len(us)), np.exp(-np.diff(us, prepend=0) / SECOND / 5)
+        for i in range(1, len(x)):
+            x[i] = kept[i] * x[i - 1] + np.sqrt(1 - kept[i] ** 2) * x[i]
+        us = us.astype(np.int64)
+        move = move_of(us, mid, np.empty(0, np.int64), horizon_s * SECOND)
+        row = ~np.isnan(move)
+        ends = interval(x[row], move[row], blocks_of(us[row], moves_by(mid)[row], horizon_s))
+        known += ends is not None
+        stars += ends is not None and (ends[0] > 0 or ends[1] < 0)
+    assert known > 300
+    return stars / known
+
+
+def _coloured(shown: str) -> bool:
+    return any(f'class="{colour}"' in shown for colour in ("gain", "loss"))
+
+
+def rows() -> Iterator[tuple[str, str, str]]:
+    """Yield the rows of the table: the conclusion, from what, and how often."""
+    alone, common = of_best(0.0), of_best(1.0)
+    sweeps = f"{SWEEPS} sweeps of {DESIGNS} designs"
+    yield (
+        "the lower bound of the best design is above 0",
+        sweeps,
+        f"its own bound {_percent(alone['own'])}, `pnl_lower95_chosen` {_percent(alone['chosen'])}; "
+        f"with a common market {_percent(common['own'])} and {_percent(common['chosen'])}",
+    )
+    told = f"{_percent(alone['told'])}; with a common market {_percent(common['told'])}"
+    yield "some design is told apart from the first", sweeps, told
+    means = {blocks: of_means(blocks) for blocks in (2, 5, 20)}
+    shares = ", ".join(_percent(one["coloured"]) for one in means.values())
+    wider = ", ".join(_percent(one["two"]) for one in means.values())
+    yield "a number on a page is coloured", "means of 2, 5 and 20 blocks", f"{shares}; by two standard errors {wider}"
+    hour = f"{LEAST_FILLS} fills in {LEAST_BLOCKS} blocks of five minutes, below which none is coloured"
+    yield "an hour of day is coloured", hour, _percent(of_hours())
+    stars = ", ".join(_percent(of_stars(*market)) for market in MARKETS)
+    every = ", ".join(str(every_s) for _, every_s, _ in MARKETS)
+    yield "a star of `mm signals score`", f"mids that move every {every} s; none below 100 moves", stars
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.1f} %"
+
+
+def table() -> str:
+    """Return the table as it stands on the page."""
+    return HEAD + "".join(f"| {' | '.join(row)} |\n" for row in rows())
+
+
+if __name__ == "__main__":
+    text = PAGE.read_text(encoding="utf-8")
+    PAGE.write_text(TABLE.sub(lambda _: table(), text, count=1), encoding="utf-8")

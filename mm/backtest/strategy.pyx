@@ -202,6 +202,11 @@ cdef class Orders:
         return lots_shown(self.manager.orders.account.inventory_lots, self.step_lots)
 
     @property
+    def target_lots(self) -> float:
+        """The target of that inventory, by default what was held at the start, in lots."""
+        return lots_shown(self.manager.view.target_lots, self.step_lots)
+
+    @property
     def cash(self) -> float:
         """Our cash in this market, in its quote asset."""
         return self.manager.orders.cash

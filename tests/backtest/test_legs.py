@@ -124,7 +124,8 @@ class Hedge:
         if market.us == self.at_us:
             self.seen = market.other("lead").ask_ticks
             self.orders.append(orders.at("lead").submit(1, 99, 3, self.kind))
-        self.held = orders.at("lead").inventory_lots, orders.at("lead").cash
+        leg = orders.at("lead")
+        self.held, self.targets = (leg.inventory_lots, leg.cash), (orders.target_lots, leg.target_lots)
 
 
 def test_hedge_is_filled_at_the_prices_of_its_arrival_with_its_own_fee():
@@ -136,6 +137,7 @@ def test_hedge_is_filled_at_the_prices_of_its_arrival_with_its_own_fee():
     assert fee_e8 == 3 * 12 * LEAD.tick_e8 * LEAD.lot_e8 // 10**8 * 40_000 // 10**8
     assert model.orders[0].status == "FILLED"
     assert model.held[0] == 53
+    assert model.targets == (100, 50)
     assert result.journal.fills.shape[0] == 0
 
 

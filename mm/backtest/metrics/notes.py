@@ -237,9 +237,9 @@ def one_sided(summary: Mapping[str, Any]) -> list[str]:
         return []
     head = f"orders rested on both sides in {100 * uptime:.0f} % of the time"
     if not skips:
-        ended = summary["n_fills"] + summary["n_rejects"]
-        if ended < max(MANY_CROSSING * summary["n_orders"], FEW_ENDED):  # then the strategy itself quotes one side
-            return []
+        ended, rested = summary["n_fills"] + summary["n_rejects"], summary["quoted_half_spread"]["p50"] is not None
+        if not rested or ended < max(MANY_CROSSING * summary["n_orders"], FEW_ENDED):
+            return []  # the strategy itself takes, or quotes one side
         return [
             f"{head}: each of {ended:,} fills and rejections left a side empty until the next order arrived, and each "
             f"moved quote until its replacement did; else the model wanted no quote there"

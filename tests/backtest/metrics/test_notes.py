@@ -86,14 +86,16 @@ def test_low_uptime_note_names_unsent_orders_and_remedies(uptime, skips, parts):
 @pytest.mark.parametrize(("uptime", "skips"), [(0.95, {"min_notional": 3}), (None, {"min_notional": 3}), (0.6, {})])
 def test_one_sided_has_no_note_for_high_or_unknown_uptime_or_no_skips(uptime, skips):
     """The strategy itself may quote one side."""
-    counts = {"n_orders": 1000, "n_fills": 20, "n_rejects": 20}
+    counts = {"n_orders": 1000, "n_fills": 20, "n_rejects": 20, "quoted_half_spread": {"p50": 0.5}}
     assert one_sided({"two_sided_uptime": uptime, "skips": skips, **counts}) == []
 
 
 def test_low_uptime_with_many_ended_orders_has_a_note():
-    counts = {"n_orders": 1000, "n_fills": 200, "n_rejects": 420}
+    counts = {"n_orders": 1000, "n_fills": 200, "n_rejects": 420, "quoted_half_spread": {"p50": 0.5}}
     [line] = one_sided({"two_sided_uptime": 0.41, "skips": {}, **counts})
     assert "620" in line
+    taking = counts | {"quoted_half_spread": {"p50": None}}  # no order was meant to rest: a hedge in another market
+    assert one_sided({"two_sided_uptime": 0.0, "skips": {}, **taking}) == []
 
 
 def test_causes_are_not_repeated_in_a_second_note():

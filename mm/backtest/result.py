@@ -47,6 +47,7 @@ OF_A_LEG = (
     "pnl_total",
     "pnl_quoting",
     "pnl_hold",
+    "target_inventory",
     "rejects",
     "skips",
 )

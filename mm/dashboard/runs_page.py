@@ -9,7 +9,7 @@ import polars as pl
 import streamlit as st
 
 from mm.backtest.run_terms import of_all_legs, quoting_of
-from mm.base.numbers import SHARPE_DAYS, number, percent, signed
+from mm.base.numbers import SHARPE_DAYS, number, percent, short, signed
 from mm.clock import iso
 from mm.dashboard.charts import Zoom, draw
 from mm.dashboard.sources import Folders, TradedRun, label_of, market_of_run, one_line, traded_run
@@ -120,7 +120,7 @@ def _head(run: TradedRun) -> None:
     st.caption(f"{manifest['kind']} of {manifest['symbol']} {manifest['day']}: {models}")
     quote_, base = quote_asset(summary), base_asset(summary)
     sharpe = number(summary.get("sharpe"), 3) if len(summary["days"]) >= SHARPE_DAYS else NONE
-    inventory = summary.get("inventory") or {}
+    inventory = summary.get("inventory_from_target") or summary.get("inventory") or {}
     tiles = (
         (
             f"PnL of the quoting, {quote_}",
@@ -135,7 +135,11 @@ def _head(run: TradedRun) -> None:
         ),
         ("Sharpe, annual", sharpe, f"Of {SHARPE_DAYS} days or more; annualising an hour would be meaningless."),
         ("Fills", f"{summary['n_fills']:,}", f"Of {summary['n_orders']:,} orders."),
-        (f"Inventory, rms, {base}", number(inventory.get("rms"), 3), f"At most {number(inventory.get('max'), 3)}."),
+        (
+            f"Inventory from its target, rms, {base}",
+            number(inventory.get("rms"), 3),
+            f"Target {short(summary.get('target_inventory', 0))}, at most {number(inventory.get('max'), 3)} from it.",
+        ),
         ("Quoting both sides", percent(summary.get("two_sided_uptime")), "Of the time with a valid book."),
     )
     for row in (tiles[:3], tiles[3:]):

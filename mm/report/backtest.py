@@ -131,8 +131,10 @@ def headline(summary: Summary, run: RunColumns, name: str = "") -> tuple[str, st
 
 
 def _tiles(summary: Summary) -> str:
-    inventory, risk = summary["inventory"], of_all_legs(summary)
-    held, most = "Inventory, rms " + base_asset(summary), f"at most {number(inventory['max'], 3)}"
+    target, risk = summary["target_inventory"], of_all_legs(summary)
+    inventory = summary.get("inventory_from_target") or summary["inventory"]
+    held = f"Inventory from its target, rms {base_asset(summary)}"
+    most = f"target {short(target)}, at most {number(inventory['max'], 3)} from it"
     return tiles(
         *earnings(summary),
         tile("Max drawdown", number(risk["max_drawdown"]), f"longest {duration(risk['drawdown_duration_s'])}"),
@@ -146,8 +148,8 @@ def equity_card(summary: Summary, run: RunColumns) -> str:
     """Return the card of the PnL of the quoting over time, near the head of the page."""
     drawn = None if len(run.state["recv_us"]) == 0 else equity_figure(run, run.curve, summary)
     body = chart(drawn, "The book was never valid, so equity has no mark.")
-    alone = f" Of {escape(summary['symbol'])} alone, without the other markets." if own_market_of(summary) else ""
-    return card("Equity", f"Without the inventory held; it zooms with the charts below.{alone}", body)
+    legs = " Of all legs and of each; under water are all together." if run.legs else ""
+    return card("Equity", f"Without the inventory held; it zooms with the charts below.{legs}", body)
 
 
 def time_card(summary: Summary, run: RunColumns) -> str:
@@ -259,7 +261,7 @@ def assumptions_card(summary: Summary, about: About) -> str:
     rejected = f"{summary['n_rejects']:,} of {summary['n_orders']:,} orders{reasons}"
     trust = [(name, escape(text)) for name, text in (*assumptions(summary), ("rejected", rejected))]
     effective: list[Row] = [
-        ("gamma", number(summary["gamma"])),
+        *([] if summary["gamma"] is None else [("gamma", number(summary["gamma"]))]),
         ("clip", f"{short(summary['quote_qty'])} {base_asset(summary)}"),
         ("target inventory", short(summary["target_inventory"])),
     ]
@@ -459,7 +461,7 @@ def sensitivity_card(summary: Summary) -> str:
         why = [escape(line) for line in summary.get("warnings", ()) if line.startswith(NO_SENSITIVITY)]
         return card(title, (why or [adding])[0], "")
     headline = next((row for row in rows if row.get("role") == "headline"), rows[0])
-    head = ("assumption", "PnL of the quoting", "fills", "inventory, rms", "mid after 60 s")
+    head = ("assumption", "PnL of the quoting", "fills", "inventory from its target, rms", "mid after 60 s")
     cells = [
         (
             f'{escape(str(row["fills"]))} <small class="line">{escape(_difference(row, headline))}</small>',

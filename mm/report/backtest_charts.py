@@ -2,7 +2,8 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from itertools import pairwise
+from html import escape
+from itertools import cycle, pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -29,6 +30,7 @@ MANY_REFUSED = 200  # more marks of orders would cover the prices: they are draw
 COUNT_BARS = 166
 MOST_BARS = 24  # of the fills by distance
 HOUR_US = 3_600 * US_PER_S
+LEGS = ("#b8962e", "#d36ba6", SELL)  # colours of other markets
 FAR = 5.0  # multiple of the largest value at which ends of intervals are cut
 LEAST_S = 1.0  # minimum resting time of a distance
 DECADES = 5  # below the highest rate; lower rates are not drawn
@@ -38,7 +40,7 @@ def equity_figure(run: RunColumns, curve: EquityCurve, terms: Mapping[str, Any])
     """Return the PnL of the quoting and its drawdown over time; None if the book was never valid."""
     if np.isnan(curve.equity).all():
         return None
-    return figures.stacked(equity_panels(run, curve, quote_asset(terms), 200), *_x(run, curve))
+    return figures.stacked(equity_panels(run, curve, terms, 200), *_x(run, curve))
 
 
 def market_figure(run: RunColumns, curve: EquityCurve, terms: Mapping[str, Any]) -> Figure:
@@ -54,17 +56,33 @@ def market_figure(run: RunColumns, curve: EquityCurve, terms: Mapping[str, Any])
 
 def whole_figure(run: RunColumns, curve: EquityCurve, terms: Mapping[str, Any]) -> Figure:
     """Return everything over time as one figure, for a notebook."""
-    equity = [] if np.isnan(curve.equity).all() else equity_panels(run, curve, quote_asset(terms))
+    equity = [] if np.isnan(curve.equity).all() else equity_panels(run, curve, terms)
     return figures.stacked([*equity, *market_panels(run, curve, terms)], *_x(run, curve))
 
 
-def equity_panels(run: RunColumns, curve: EquityCurve, quote: str, height: int = 170) -> list[Panel]:
-    """Return the panels of the PnL of the quoting and its drawdown."""
+def equity_panels(run: RunColumns, curve: EquityCurve, terms: Mapping[str, Any], height: int = 170) -> list[Panel]:
+    """Return the panels of the PnL of the quoting, with that of each leg if there are several, and its drawdown."""
     near = np.asarray(run.fills["recv_us"], dtype=np.int64)
     below = figures.step("drawdown", curve.us, curve.drawdown, LOSS, near, fill="tozeroy")
+    parts = {name: earned for name, (earned, _) in curve.legs.items()}
+    traces = _of_legs(curve, {terms["symbol"]: curve.own, **parts} if parts else {}, near)
+    traces.append(figures.step(_whole(curve), curve.us, curve.equity, MAIN, near))
     return [
-        Panel("PnL of the quoting", quote, [figures.step("PnL", curve.us, curve.equity, MAIN, near)], height),
-        Panel("Under water", f"{quote}, below the highest PnL", [below], 70, figures.FROM_ZERO),
+        Panel("PnL of the quoting", quote_asset(terms), traces, height),
+        Panel("Under water", f"{quote_asset(terms)}, below the highest PnL", [below], 70, figures.FROM_ZERO),
+    ]
+
+
+def _whole(curve: EquityCurve) -> str:
+    return "all legs" if curve.legs else "PnL"
+
+
+def _of_legs(curve: EquityCurve, values: Mapping[str, Floats], near: Ints) -> list[Trace]:
+    """Return thin lines of *values* by leg; other markets have the same colour in all charts."""
+    colours = dict(zip(curve.legs, cycle(LEGS)))
+    return [
+        figures.step(escape(name), curve.us, of_leg, colours.get(name, SOFT), near, line={"width": 1})
+        for name, of_leg in values.items()
     ]
 
 
@@ -78,15 +96,18 @@ def market_panels(run: RunColumns, curve: EquityCurve, terms: Mapping[str, Any])
             ("spread captured", GAIN, curve.spread),
             ("inventory", THIRD, curve.carried),
             ("fees", LOSS, -curve.fees),
-            ("PnL", MAIN, curve.equity),
+            (_whole(curve), MAIN, curve.equity),
         )
     ]
-    held = figures.step("held", curve.us, curve.inventory, MAIN, near)
+    parts[-1:-1] = _of_legs(curve, {name: earned for name, (earned, _) in curve.legs.items()}, near)
+    held = [figures.step(terms["symbol"] if curve.legs else "held", curve.us, curve.inventory, MAIN, near)]
+    held += _of_legs(curve, {name: inventory for name, (_, inventory) in curve.legs.items()}, near)
+    there = ", of the other markets in their own unit" if curve.legs else ""
     return [
         price_panel(run, curve, quote),
         count_panel(run, curve),
         Panel("PnL by source", f"{quote}, since the start; they add up to the PnL", parts, 170),
-        Panel("Inventory", f"{base}; quoted quantity {short(terms['quote_qty'])}", [held], 110),
+        Panel("Inventory", f"{base}{there}; quoted quantity {short(terms['quote_qty'])}", held, 110),
         *_rate_panels(run, curve),
     ]
 

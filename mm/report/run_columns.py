@@ -2,8 +2,8 @@
 
 import json
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
@@ -15,6 +15,8 @@ from mm.backtest.journal import ACTIONS, REJECT_REASONS
 from mm.backtest.journal_files import read_orders
 from mm.backtest.metrics.arithmetic import median
 from mm.backtest.metrics.order_lives import NEVER, lives
+from mm.backtest.result import LEGS
+from mm.backtest.run_terms import OWN_MARKET, own_market_of
 from mm.base.arrays import Floats, Ints, Mask, Numbers, Rows
 from mm.clock import US_PER_S
 from mm.instrument import E8
@@ -138,6 +140,25 @@ class RefusedOrders:
 
 
 @dataclass(frozen=True, eq=False)
+class LegColumns:
+    """What a strategy earned and held with its orders in another market, at each of its state rows.
+
+    Attributes:
+        us: Instants, ascending.
+        quoting: Equity without the target inventory at the mid, in quote asset; NaN without a mid.
+        inventory: Inventory, in base asset.
+    """
+
+    us: Ints
+    quoting: Floats
+    inventory: Floats
+
+    def rows(self, us: Ints) -> Rows:
+        """Return the row in force at each instant; the first before it."""
+        return np.maximum(np.searchsorted(self.us, us, side="right") - 1, 0)
+
+
+@dataclass(frozen=True, eq=False)
 class RunColumns:
     """The results of a run, as columns.
 
@@ -153,6 +174,7 @@ class RunColumns:
         market: Best prices and prints; None if the days are not available.
         usual_us: Median time between two state rows of the run, of which *state* may be a part; None if it has all.
         target: Target inventory, in base asset; what it earns is not of the quoting.
+        legs: The account in each other market with orders, by its name and symbol, if their PnL has a sum.
     """
 
     fills: Mapping[str, Any]
@@ -166,12 +188,12 @@ class RunColumns:
     market: MarketColumns | None = None
     usual_us: float | None = None
     target: float = 0.0
+    legs: Mapping[str, LegColumns] = field(default_factory=dict)
 
     @cached_property
     def quoting(self) -> Floats:
         """Equity at each state row without the target inventory at the mid, in quote asset; NaN without a mid."""
-        equity, mid = (np.asarray(self.state[name], dtype=np.float64) for name in ("equity", "mid"))
-        return equity - self.target * mid if self.target else equity
+        return _quoting(self.state, self.target)
 
     @cached_property
     def curve(self) -> "EquityCurve":
@@ -213,6 +235,11 @@ class RunColumns:
         return np.where(known, self.mid[np.maximum(row, 0)], np.nan) if len(self.mid) else np.full(len(us), np.nan)
 
 
+def _quoting(state: Mapping[str, Any], target: float) -> Floats:
+    equity, mid = (np.asarray(state[name], dtype=np.float64) for name in ("equity", "mid"))
+    return equity - target * mid if target else equity
+
+
 def columns_of(result: "Result") -> RunColumns:
     """Return the columns of a finished backtest."""
     terms, state = result.terms, result.journal.state
@@ -230,8 +257,26 @@ def columns_of(result: "Result") -> RunColumns:
         rates=() if terms.intensity is None else terms.intensity.rows(),
         market=market_of(result.tapes, terms.feed) if result.tapes else None,
         usual_us=usual,
-        target=terms.target_lots * terms.instrument.lot_e8 / E8,
+        target=_target_of(result),
+        legs=_legs_of(result) if result.summary.get(OWN_MARKET) else {},
     )
+
+
+def _target_of(result: "Result") -> float:
+    return result.terms.target_lots * result.terms.instrument.lot_e8 / E8
+
+
+def _legs_of(result: "Result") -> dict[str, LegColumns]:
+    found = {}
+    for name, leg in result.legs.items():
+        state = leg.account_columns(DRAWN)
+        quoting = _quoting(state, _target_of(leg))
+        found[_leg_name(name, leg.terms.instrument.symbol)] = LegColumns(state["recv_us"], quoting, state["inventory"])
+    return found
+
+
+def _leg_name(name: str, symbol: str) -> str:
+    return symbol if name == symbol else f"{name} ({symbol})"
 
 
 def _fills_of(result: "Result") -> dict[str, Numbers]:
@@ -384,7 +429,26 @@ def read_columns(folder: Path, symbol: str, market: MarketColumns | None = None)
     if market is not None:
         us, mid = market.us, (market.bid + market.ask) / 2
     target = float(summary.get("target_inventory") or 0.0)  # an earlier version had none
-    return RunColumns(_arrays(fills), _arrays(state), quotes, us, mid, excluded, refused, market=market, target=target)
+    return RunColumns(
+        *(_arrays(fills), _arrays(state), quotes, us, mid, excluded, refused),
+        market=market,
+        target=target,
+        legs=_read_legs(folder, summary),
+    )
+
+
+def _read_legs(folder: Path, summary: Mapping[str, Any]) -> dict[str, LegColumns]:
+    """Return the accounts in other markets whose PnL the *summary* has added to that of the own one."""
+    import polars as pl
+
+    found = {}
+    for name, leg in (summary.get("legs") or {}).items() if own_market_of(summary) else ():
+        path = folder / LEGS / name / f"state_{leg['symbol']}.csv"
+        table = pl.read_csv(path, columns=["recv_us", *DRAWN], infer_schema_length=None)
+        state = _arrays(table.select(pl.col("recv_us").cast(pl.Int64), pl.col(DRAWN).cast(pl.Float64)))
+        quoting = _quoting(state, float(leg.get("target_inventory") or 0.0))  # an earlier version told none
+        found[_leg_name(name, leg["symbol"])] = LegColumns(state["recv_us"], quoting, state["inventory"])
+    return found
 
 
 def _summary(folder: Path) -> Mapping[str, Any]:
@@ -425,10 +489,11 @@ class EquityCurve:
     Attributes:
         us: Ints, ascending.
         inventory: Inventory, in base asset.
-        equity: Equity without the target inventory at the mid, as change since its first value, or NaN.
+        equity: Equity without the target inventory at the mid, as change since its first value, or NaN; of all legs.
         spread: Spread captured up to each instant, in quote asset.
         fees: Fees paid up to each instant.
         below: Drawdown, the distance of *equity* below its highest value before; None computes it.
+        legs: The part of *equity* that was earned in each other market, and the inventory there, by name.
     """
 
     us: Ints
@@ -437,6 +502,12 @@ class EquityCurve:
     spread: Floats
     fees: Floats
     below: Floats | None = None
+    legs: Mapping[str, tuple[Floats, Floats]] = field(default_factory=dict)
+
+    @property
+    def own(self) -> Floats:
+        """The part of *equity* that was earned in the run's own market."""
+        return self.equity - sum(earned for earned, _ in self.legs.values()) if self.legs else self.equity
 
     @property
     def drawdown(self) -> Floats:
@@ -450,7 +521,8 @@ class EquityCurve:
         columns = (one[rows] for one in (self.inventory, self.equity, self.spread, self.fees, self.drawdown))
         inventory, equity, spread, fees, below = (np.append(one, one[-1:]) for one in columns)
         us = np.clip(np.append(self.us[rows], last_us), first_us, last_us)
-        return EquityCurve(us, inventory, equity, spread, fees, below)
+        legs = {name: _each(pair, lambda one: np.append(one[rows], one[rows][-1:])) for name, pair in self.legs.items()}
+        return EquityCurve(us, inventory, equity, spread, fees, below, legs)
 
     @property
     def x(self) -> tuple[float, float]:
@@ -459,8 +531,12 @@ class EquityCurve:
 
     @property
     def carried(self) -> Floats:
-        """PnL of the inventory: the rest of equity, so that the parts add up to it at every row."""
-        return self.equity - self.spread + self.fees
+        """PnL of the own inventory: the rest of equity, so that the parts add up to it at every row."""
+        return self.own - self.spread + self.fees
+
+
+def _each(pair: tuple[Floats, Floats], change: Callable[[Floats], Floats]) -> tuple[Floats, Floats]:
+    return change(pair[0]), change(pair[1])
 
 
 def equity_curve(run: "RunColumns") -> EquityCurve:
@@ -468,27 +544,46 @@ def equity_curve(run: "RunColumns") -> EquityCurve:
 
     Marks in excluded stretches are stale and are not shown; a pause of more than a minute also becomes a hole.
     """
-    state = run.state
-    us = np.asarray(state["recv_us"], dtype=np.int64)
-    inventory, equity = np.asarray(state["inventory"], dtype=np.float64), run.quoting
+    us, inventory, equity, legs = _all_legs(run)
     if len(run.excluded):
         begun = np.searchsorted(run.excluded[:, 0], us, side="right")
         equity = np.where(begun > np.searchsorted(run.excluded[:, 1], us, side="right"), np.nan, equity)
         del begun  # one row per second of all days: release memory early
     known = ~np.isnan(equity)
-    change = equity - equity[known.argmax()] if known.any() else equity
+    first = int(known.argmax()) if known.any() else 0
+    change = equity - equity[first] if known.any() else equity
+    legs = {name: (earned - earned[first], held) for name, (earned, held) in legs.items()}
     after = pauses(us, run.usual_us)
     before = after - 1
     spread, fees = _until(us, run)
     if not len(after):
-        return EquityCurve(us, inventory, change, spread, fees)
+        return EquityCurve(us, inventory, change, spread, fees, legs=legs)
     return EquityCurve(
         us=np.insert(us, after, us[before] + 1),
         inventory=np.insert(inventory, after, inventory[before]),
         equity=np.insert(change, after, np.nan),
         spread=np.insert(spread, after, spread[before]),
         fees=np.insert(fees, after, fees[before]),
+        legs={name: _each(pair, lambda one: np.insert(one, after, one[before])) for name, pair in legs.items()},
     )
+
+
+def _all_legs(run: "RunColumns") -> tuple[Ints, Floats, Floats, dict[str, tuple[Floats, Floats]]]:
+    """Return instants, own inventory, equity of all legs, and the equity and inventory of each other market.
+
+    With other markets there is a row at each instant of any of them, as in the summary.
+    """
+    us = np.asarray(run.state["recv_us"], dtype=np.int64)
+    inventory, equity = np.asarray(run.state["inventory"], dtype=np.float64), run.quoting
+    if not run.legs or not len(us):
+        return us, inventory, equity, {}
+    every = np.unique(np.concatenate((us, *(leg.us for leg in run.legs.values()))))
+    row = np.maximum(np.searchsorted(us, every, side="right") - 1, 0)
+    legs = {}
+    for name, leg in run.legs.items():
+        at = leg.rows(every)
+        legs[name] = leg.quoting[at], leg.inventory[at]
+    return every, inventory[row], sum((earned for earned, _ in legs.values()), equity[row]), legs
 
 
 def usual_us(us: Ints) -> float:
@@ -508,10 +603,10 @@ def _until(us: Ints, run: "RunColumns") -> tuple[Floats, Floats]:
     """Return spread captured and fees paid up to each state row; a fill without a mid uses the mark of the account."""
     fills = run.fills
     fill_us, mid = np.asarray(fills["recv_us"], dtype=np.int64), np.asarray(fills["mid"], dtype=np.float64)
-    marks = np.asarray(run.state["mid"], dtype=np.float64)
+    marks, marked_us = np.asarray(run.state["mid"], dtype=np.float64), np.asarray(run.state["recv_us"], dtype=np.int64)
     known = np.flatnonzero(~np.isnan(marks))
     if len(known):
-        row = np.searchsorted(known, np.searchsorted(us, fill_us, side="right") - 1, side="right") - 1
+        row = np.searchsorted(known, np.searchsorted(marked_us, fill_us, side="right") - 1, side="right") - 1
         mid = np.where(np.isnan(mid), marks[known[np.maximum(row, 0)]], mid)
     signs = np.where(np.asarray(fills["side"]) == "BUY", 1.0, -1.0)
     earned = signs * np.asarray(fills["qty"], np.float64) * (mid - np.asarray(fills["price"], np.float64))

@@ -46,7 +46,7 @@ NUMBERS = (
     *("own_market.pnl_quoting", "own_market.pnl_total", "own_market.max_drawdown"),
     *("pnl_spread_capture", "pnl_inventory", "fees", "max_drawdown", "sharpe", "n_orders", "n_rejects"),
     *("n_fills", "fill_ratio", "hit_rate", "effective_half_spread", "realised_half_spread.60", "two_sided_uptime"),
-    *("seconds_covered", "volume.quote", "inventory.rms", "inventory.max"),
+    *("seconds_covered", "volume.quote", "inventory_from_target.rms", "inventory_from_target.max"),
     *("round_trips.n", "round_trips.win_rate", "round_trips.mean"),
 )
 
@@ -174,7 +174,7 @@ class TearSheet:
         if legs := [run.name for run in self.runs if own_market_of(run.summary)]:
             lines.append(
                 f"orders in other markets ({', '.join(legs)}): PnL, verdict and ratios are those of all legs; "
-                f"charts, differences and all other numbers are of {self.runs[0].summary['symbol']} alone"
+                f"so are charts of PnL and differences; all other numbers are of {self.runs[0].summary['symbol']} alone"
             )
         lines += self._unequal_time()
         if not self.one_asset:
@@ -323,7 +323,7 @@ def _headline_card(sheet: TearSheet) -> str:
         "per hour",
         "bp of turnover",
     ]
-    head += ["drawdown", "fills", "inventory, rms", "both sides"]
+    head += ["drawdown", "fills", "inventory from its target, rms", "both sides"]
     numbers, rows = sheet.numbers(), []
     for place, run in enumerate(sheet.runs):
         of = {name: values[place] for name, values in numbers.items()}
@@ -338,7 +338,7 @@ def _headline_card(sheet: TearSheet) -> str:
                 signed(of.get("pnl_per_turnover_bp"), 3),
                 number(of_all_legs(run.summary).get("max_drawdown")),
                 f"{of.get('n_fills') or 0:,}",
-                f"{number(of.get('inventory.rms'), 3)} {base_asset(run.summary)}",
+                f"{number(of.get('inventory_from_target.rms'), 3)} {base_asset(run.summary)}",
                 percent(of.get("two_sided_uptime")),
             )
         )
@@ -384,16 +384,19 @@ def account_panels(curves: Sequence[tuple[str, EquityCurve]], quote: str, base: 
 
 
 def _source_card(runs: Sequence[ComparedRun]) -> str:
-    names = ("spread captured", "inventory", "fees", "PnL of the quoting")
+    legs = any(own_market_of(run.summary) for run in runs)
+    names = ("spread captured", "inventory", "fees", *(["other markets"] if legs else []), "PnL of the quoting")
     traces = []
     for run, colour in zip(runs, SERIES, strict=False):
         summary = run.summary
-        if (pnl := summary.get("pnl_quoting", summary["pnl_total"])) is not None:
-            parts = [summary["pnl_spread_capture"], summary["pnl_inventory"], -summary["fees"], pnl]
+        if (pnl := quoting_of(summary)) is not None:
+            own = own_market_of(summary)
+            others = [pnl - own["pnl_quoting"] if own else 0.0] if legs else []
+            parts = [summary["pnl_spread_capture"], summary["pnl_inventory"], -summary["fees"], *others, pnl]
             tips = [f"{escape(run.name)}: {name} {signed(value)}" for name, value in zip(names, parts, strict=True)]
             traces.append(figures.bars(escape(run.name), list(names), parts, colour, tips))
     body = chart(beside(traces, figures.names_axis()) if traces else None, "The book was never valid.")
-    return card("PnL by source", "Of each whole run; spread, inventory and fees add up to the PnL.", body)
+    return card("PnL by source", "Of each whole run; the parts add up to the PnL.", body)
 
 
 def _markout_card(runs: Sequence[ComparedRun]) -> str:

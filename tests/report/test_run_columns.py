@@ -43,6 +43,46 @@ def test_page_redrawn_from_a_run_folder_equals_the_original(tmp_path):
     )
 
 
+def test_curve_of_a_hedged_run_is_the_sum_of_its_legs(tmp_path):
+    """Page, tear sheet and dashboard draw it: PnL and drawdown of the summary, and each leg's part and inventory."""
+    tapes = []
+    for seed, symbol in enumerate(("OWNUSDT", "LEADUSDT")):
+        make_day(DayFolder(tmp_path, symbol, "20260105"), ZeroIntelligence(), Session(symbol, "20260105", 0.1, seed))
+        tapes.append(mm.load_day(DayFolder(tmp_path, symbol, "20260105")))
+    others = {"lead": {"tape": tapes[1], "orders": {"initial_inventory": 2}}}
+    result = mm.backtest(tapes[0], Hedged(), others=others, initial_inventory=5, sensitivity=False)
+    write_run(result, tmp_path / "run")
+    summary, lead = result.summary, result.summary["legs"]["lead"]
+    assert lead["n_fills"] > 0
+    assert lead["pnl_quoting"] != 0
+    for run in (columns_of(result), read_columns(tmp_path / "run", "OWNUSDT")):
+        curve = run.curve
+        (name, (earned, held)), *none = curve.legs.items()
+        assert (name, none, held[0], held[-1]) == ("lead (LEADUSDT)", [], 2, lead["inventory_end"])
+        expected = summary["pnl_quoting"], summary["own_market"]["pnl_quoting"], lead["pnl_quoting"]
+        assert [curve.equity[-1], curve.own[-1], earned[-1]] == pytest.approx(expected, abs=1e-9)
+        assert -curve.drawdown.min() == pytest.approx(summary["max_drawdown"], abs=1e-9)
+        assert curve.carried[-1] == pytest.approx(summary["pnl_inventory"], abs=1e-9)
+        part = curve.between(int(curve.us[100]), int(curve.us[-1]))
+        assert part.own + part.legs[name][0] == pytest.approx(part.equity)
+
+
+class Hedged:
+    """Join the own best prices, and sell in the lead what was bought here."""
+
+    def on_event(self, market, orders):
+        lead, there = market.other("lead"), orders.at("lead")
+        for name, side, ticks in (("bid", 1, market.bid_ticks), ("ask", -1, market.ask_ticks)):
+            if name in orders and orders[name].ticks != ticks:
+                orders.cancel(name)
+            elif name not in orders:
+                orders.submit(side, ticks, client_id=name)
+        over = orders.inventory_lots - orders.target_lots + there.inventory_lots - there.target_lots
+        if abs(over) >= market.quote_lots and not len(there) and lead.bid_ticks and lead.ask_ticks:
+            side = -1 if over > 0 else 1
+            there.submit(side, lead.ask_ticks if side > 0 else lead.bid_ticks, abs(over), "IOC")
+
+
 def test_night_is_a_hole_of_a_redrawn_page_too(tmp_path):
     """The state rows of the night have the mark of the evening."""
     for day in ("20260105", "20260106"):

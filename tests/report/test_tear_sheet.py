@@ -179,9 +179,9 @@ def test_tear_sheet_is_drawn_in_a_browser(chrome, tmp_path):
 def test_numbers_are_collected_by_name():
     """A number that only one run has is None in the other; the Sharpe ratio needs twenty days in all."""
     month = [f"202601{day:02}" for day in range(1, 21)]
-    first = {"days": month, "sharpe": 1.5, "n_fills": 3, "fees": None, "inventory": {"rms": 0.5}}
-    second = {"days": month, "sharpe": 1.0, "n_fills": 5, "fees": None, "inventory": {"rms": None}}
-    rows = {"sharpe": [1.5, 1.0], "n_fills": [3, 5], "inventory.rms": [0.5, None]}
+    first = {"days": month, "sharpe": 1.5, "n_fills": 3, "fees": None, "inventory_from_target": {"rms": 0.5}}
+    second = {"days": month, "sharpe": 1.0, "n_fills": 5, "fees": None, "inventory_from_target": {"rms": None}}
+    rows = {"sharpe": [1.5, 1.0], "n_fills": [3, 5], "inventory_from_target.rms": [0.5, None]}
     assert compared([first, second]) == rows
     assert compared([first, second | {"days": month[:19]}]) == {name: rows[name] for name in list(rows)[1:]}
     earned = {**first, "pnl_quoting": 2.0, "seconds_covered": 1_800.0, "volume": {"quote": 4_000.0}}

@@ -65,7 +65,7 @@ def test_a_model_that_has_played_plays_as_a_fresh_one(tmp_path):
 
 
 def test_quotes_stand_behind_a_price_at_which_an_order_was_met(tmp_path):
-    """For 1.5 s after a fill or a rejection of a bid at p each bid is below p, after each further one twice as far."""
+    """For .3 s after a fill or a rejection of a bid at p each bid is below p, after each further one twice as far."""
     folder = DayFolder(tmp_path, "ZIUSDT", "20260105")
     make_day(folder, ZeroIntelligence(), Session("ZIUSDT", "20260105", 0.5, 3))
     tape = mm.load_day(folder)
@@ -74,7 +74,7 @@ def test_quotes_stand_behind_a_price_at_which_an_order_was_met(tmp_path):
     for us, action, side, price in found.orders.select("recv_us", "action", "side", "price").iter_rows():
         ticks = round(float(price) * E8) // tape.instrument.tick_e8
         met_ticks, met_us, times = met.get(side, (0, -(1 << 62), 0))
-        recent = us - met_us <= 1_500_000
+        recent = us - met_us <= 300_000
         if action == "PLACE" and recent:
             assert (met_ticks - ticks if side == "BUY" else ticks - met_ticks) >= times
             farthest = max(farthest, times)

@@ -381,6 +381,7 @@ cdef class Symmetric(QuoteModel):
 
 cdef double REACH_S = 1.5
 cdef double MEMORY_S = 10.0
+cdef double NEWS_S = 0.3            # an order's travel, what a recorded feed is late, and one update of the book
 cdef double KEPT_SHARE = 0.1        # of the reach
 cdef double MET_SHARE = 0.5         # of the reach, behind a price at which an order was met
 cdef double COMES_REACHES = 10.0  # farther than the other side moves in that time
@@ -395,7 +396,7 @@ cdef class Behind(Step):
     distances at which the intensity was measured, except that they are never ahead of the best prices.
 
     A fill, or a rejection of an order that would have crossed, is news of the market, and newer than the book that we
-    know: the other side has come to that price. For `REACH_S` the side's best price is taken to be a tick and
+    know: the other side has come to that price. For `NEWS_S` the side's best price is taken to be a tick and
     `MET_SHARE` of the reach behind it; with each further one in that time, twice as far as before. Across a spread of
     more than `COMES_REACHES` reaches it has not come: that was an order that took ours, and no news of the other side.
     """
@@ -469,7 +470,7 @@ cdef class Behind(Step):
         cdef double across = <double> (view.top.ask_ticks if side > 0 else view.top.bid_ticks)
         if (
             isnan(view.met_ticks[slot])
-            or 1e-6 * <double> (view.top.us - view.met_us[slot]) > REACH_S
+            or 1e-6 * <double> (view.top.us - view.met_us[slot]) > NEWS_S
             or <double> side * (across - view.met_ticks[slot]) > COMES_REACHES * max(self.reach, 1.0)
         ):
             self.met_us[slot] = NEVER

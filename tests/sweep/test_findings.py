@@ -47,6 +47,15 @@ def test_warnings_name_a_best_point_with_few_fills_or_no_gain():
         assert f"the best trial by {by} makes no profit" in find(losses, [GAMMA], by, [0]).content["warnings"]
 
 
+@pytest.mark.parametrize(("minutes", "blocks"), [(10, 2), (15, 3), (20, 4), (25, 5)])
+def test_bounds_of_few_blocks_come_with_a_warning(minutes, blocks):
+    """By Student's t with one to three degrees of freedom they rest on the shape of the distribution."""
+    found = find([played(n, noise(n)[:minutes]) for n in (1, 2)], [GAMMA], "pnl_lower95", [0]).content
+    assert found["blocks"] == blocks
+    named = [line for line in found["warnings"] if f"only {blocks} blocks" in line]
+    assert len(named) == (2 <= blocks <= 4)
+
+
 def test_warnings_common_to_all_points_are_listed_once():
     """A fit of the played day or the fees of another market, with the number of points; not other warnings."""
     warning_lines = ["fit_in_sample: why", "spot_fees: why", "nothing filled: why"]

@@ -79,6 +79,15 @@ def test_each_row_equals_a_separate_backtest(variants):
     assert len({row["n_fills"] for row in rows}) > 2  # they are not all the same backtest
 
 
+def test_without_a_worse_assumption_none_is_called_pessimistic(variants):
+    """The headline itself is the worst."""
+    own = base(variants)
+    better = {"pnl_quoting": own.summary["pnl_quoting"] + 1}
+    rows = [(role, factor, row | better) for role, factor, row in variants.further()]
+    roles = [row["role"] for row in variants.with_sensitivity(own, rows).summary["sensitivity"]["rows"]]
+    assert sorted(set(roles)) == ["headline", "optimistic", "other"]
+
+
 def test_sensitivity_does_not_change_the_rest_of_the_summary(variants):
     """Every null in the block has a warning with its reason."""
     without_block = base(variants)
@@ -135,7 +144,9 @@ def test_progress_covers_every_backtest(variants):
 
 
 def test_measured_latencies_are_scaled():
-    """Every latency is multiplied by the factor; the message rates are unchanged."""
+    """Every latency is multiplied by the factor, measured or not; the message rates are unchanged."""
+    constant = slower(Rules(1, 1, order_latency_us=700, cancel_latency_us=301), 2.0)
+    assert (constant.order_latency_us, constant.cancel_latency_us) == (1400, 602)
     measured = Latencies.of(np.array([1.0, 3.0]), np.array([2.0, 5.0]), np.array([10.0, 20.0]))
     rules = slower(Rules(1, 1, latencies=measured), 0.5)
     assert rules.latencies.order_us.tolist() == [500, 1500]

@@ -107,6 +107,8 @@ def test_deflated_sharpe_matches_bailey_and_lopez_de_prado(ratios, periods):
     bias, n = SelectionBias.of(summaries), len(ratios)
     euler = 0.5772156649015329
     best = np.std(ratios, ddof=1) * ((1 - euler) * norm.ppf(1 - 1 / n) + euler * norm.ppf(1 - 1 / (n * np.e)))
+    more = SelectionBias.of(summaries, stopped=7)  # they were tried as well
+    assert (more.trials, more.variance) == (n + 7, bias.variance)
     sharpe = max(ratios)
     error = np.sqrt(1 + 0.5 * sharpe + (5.0 - 1) / 4 * sharpe**2)
     expected = norm.cdf((sharpe - best) * np.sqrt(periods - 1) / error)

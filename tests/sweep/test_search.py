@@ -12,7 +12,8 @@ from mm.play.setup import Setup
 from mm.sim.flow.day import make_day
 from mm.sim.flow.scenario import SCENARIOS
 from mm.sim.flow.session import Session
-from mm.sweep.search import Space, held_out
+from mm.sweep.findings import PlayedPoint
+from mm.sweep.search import Search, Space, held_out
 from support import run_mm
 
 optuna = pytest.importorskip("optuna", reason="a search needs optuna")
@@ -68,6 +69,23 @@ def test_points_of_a_design_are_one_per_assumption():
         (6, {"DELTA_TICKS": "3", "FILL_MODEL": "price_cross"}),
     ]
     assert [point.setup.models.fill_model for point in points] == ["trade_cross", "price_cross"]
+
+
+@pytest.mark.parametrize(("rank_by", "expected"), [("pnl_quoting", 1.0), ("max_drawdown", 3.0)])
+def test_a_design_is_worth_its_worst_assumption(rank_by, expected):
+    """The least PnL, but the largest drawdown."""
+    space = Space.of("DELTA_TICKS=1..9;FILL_MODEL=trade_cross,price_cross", SETUP)
+
+    def play(points):
+        values = {"trade_cross": 1.0, "price_cross": 3.0}
+        found = [values[point.texts["FILL_MODEL"]] for point in points]
+        return [
+            PlayedPoint(point.number, point.texts, "", "", {"summary": {rank_by: value}})
+            for point, value in zip(points, found, strict=True)
+        ]
+
+    worths, *_ = Search(space, SETUP, None, play, rank_by, "refuse").worths([{"DELTA_TICKS": "3"}], SETUP, 0)
+    assert worths == [expected]
 
 
 @pytest.mark.parametrize(("days", "share", "held"), [(2, 0.5, 0), (3, 0.3, 1), (10, 0.3, 3), (10, 0, 0), (4, 0.9, 4)])

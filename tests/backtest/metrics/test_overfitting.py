@@ -36,6 +36,14 @@ def test_sharpe_of_normal_returns_has_the_error_of_lo(sharpe, periods):
     assert value == pytest.approx(0.5 * math.erfc(-sharpe / error / math.sqrt(2)), abs=1e-12)
 
 
+@pytest.mark.parametrize(("inflation", "factor"), [(4.0, 2.0), (1.0, 1.0), (0.25, 1.0)])
+def test_dependent_periods_widen_the_error_and_never_narrow_it(inflation, factor):
+    """Four times the variance of the mean is twice the error."""
+    value = overfitting.probabilistic_sharpe(0.1, periods=101, skew=0.0, kurtosis=3.0, inflation=inflation)
+    error = factor * math.sqrt((1 + 0.1**2 / 2) / 100)
+    assert value == pytest.approx(0.5 * math.erfc(-0.1 / error / math.sqrt(2)), abs=1e-12)
+
+
 def test_probability_at_the_benchmark_is_one_half():
     """Whatever the moments."""
     value = overfitting.probabilistic_sharpe(0.2, benchmark=0.2, periods=9, skew=-2.0, kurtosis=9.0)

@@ -40,7 +40,8 @@ class FlattenPlan:
         slippage_e8: Expected cost against the mid.
         fees_e8: Expected taker fee.
         most_e8: The largest cost, fee included: that of a fill at *price_e8* alone.
-        left_e8: What stays of the position: below a step or the minimum notional, or not offered within the band.
+        left_e8: What stays of the position: below a step or the minimum notional, not offered within the band, or a
+            buyer's commission, which is taken from what was bought.
     """
 
     side: int
@@ -102,7 +103,9 @@ def plan(position_e8: int, book: DepthSnapshot, grid: Instrument, fee_rate_e8: i
     slippage_e8 = -(-side * (paid_e16 - qty_e8 * mid_e8) // E8)
     fees_e8 = -(-paid_e16 * fee_rate_e8 // E8**2)
     most_e8 = -(-qty_e8 * (side * (price_e8 - mid_e8) * E8 + price_e8 * fee_rate_e8) // E8**2)
-    return FlattenPlan(side, qty_e8, price_e8, mid_e8, slippage_e8, fees_e8, most_e8, abs(position_e8) - qty_e8)
+    commission_e8 = -(-qty_e8 * fee_rate_e8 // E8) if side > 0 else 0  # a buyer pays in the base asset, or less in BNB
+    left_e8 = abs(position_e8) - qty_e8 + commission_e8
+    return FlattenPlan(side, qty_e8, price_e8, mid_e8, slippage_e8, fees_e8, most_e8, left_e8)
 
 
 class FlattenCost:
@@ -240,7 +243,8 @@ class FlattenRun(TradeRun):
         made, grid = self._plan, self.terms.entry
         base, quote = grid["baseAsset"], grid["quoteAsset"]
         held = f"position {short_text(self._position_e8)} {base}"
-        left = f"; {short_text(made.left_e8)} {base} stay: too small an order, or not offered" if made.left_e8 else ""
+        why = "a buyer's commission, too small an order" if made.side > 0 else "too small an order"
+        left = f"; {short_text(made.left_e8)} {base} stay: {why}, or not offered" if made.left_e8 else ""
         if not made.side:
             return f"{held}: nothing to close{left}"
         verb = "buy" if made.side > 0 else "sell"

@@ -34,6 +34,11 @@ def test_short_position_is_bought_back():
     assert (found.slippage_e8, found.most_e8, found.cost_e8) == (e8("0.4"), e8("0.6"), e8("0.4"))
 
 
+def test_a_buyers_commission_stays_of_the_position():
+    """It is taken from what was bought: 0.1 % of 2."""
+    assert plan(e8("-2"), BOOK, GRID, FEE, None).left_e8 == e8("0.002")
+
+
 def test_prices_beyond_the_band_are_not_used():
     found = plan(e8("10"), BOOK, GRID, 0, e8("0.02"))
     assert (found.qty_e8, found.left_e8, found.price_e8) == (e8("3"), e8("7"), e8("99.80"))

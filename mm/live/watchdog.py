@@ -32,7 +32,7 @@ DIED = -1
 NO_END = "it wrote no end: killed, out of memory, or a power cut"
 _RECENT_DAYS = 2
 _WRITTEN_S = 3_600.0  # an older run log without an end gets none any more
-_SETTLED_S = 3.0  # a younger run log may not be held yet
+_BEGUN_S = 3.0  # a younger run log without a line may not be held yet
 _TAIL_BYTES = 1 << 20
 _MOST_REASON = 160
 
@@ -261,9 +261,11 @@ class Watchdog:
         if log not in self._ends:
             if is_held(log):
                 return None
-            changed_s = log.stat().st_mtime
+            changed_s, size = log.stat().st_mtime, log.stat().st_size
+            if not size and time.time() - changed_s < _BEGUN_S:
+                return None
             end = _logged_end(log)
-            if end is None and time.time() - changed_s < _SETTLED_S:
+            if end is None and is_held(log):  # it began meanwhile
                 return None
             if end is None and time.time() - changed_s < _WRITTEN_S:  # its guardian may write the end yet
                 return RunEnd(log.parent.name, round(changed_s * US_PER_S), DIED, NO_END)

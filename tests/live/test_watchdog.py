@@ -140,10 +140,13 @@ def test_held_log_is_of_a_running_process_and_a_free_one_without_end_of_a_dead_o
 
 
 def test_log_of_a_run_that_just_began_is_not_of_a_dead_one(folders: Folders) -> None:
-    """Between its creation and its lock."""
-    folders.log("r", age_s=0)
+    """Between its creation and its lock, before its first line; with one, the process has died just now."""
+    log = folders.log("r", age_s=0)
+    log.write_text("")
     found = folders.look()
     assert (found.running, dict(found.ends)) == ({"trade"}, {})
+    folders.log("r", age_s=0)
+    assert folders.look().ends["trade"].code == DIED
 
 
 def test_half_written_last_line_is_no_end(folders: Folders) -> None:

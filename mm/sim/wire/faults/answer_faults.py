@@ -131,14 +131,44 @@ def renumbered_answer(request: Request, response: Response, truth: MarketTruth) 
     return _edited(response, lambda content: content | {"lastUpdateId": truth.named(content["lastUpdateId"])[0]})
 
 
-def shifted(message: Message, offset_ms: int) -> Message:
-    """Return *message* with its timestamps *offset_ms* later."""
-    return message.changed(_shift(message.event, offset_ms))
+class ClockOffsets:
+    """How far the exchange's clock is off, since when: what was stamped before keeps its stamp."""
 
+    def __init__(self) -> None:
+        self._since: list[tuple[int, int]] = []  # instant in µs, and ms added from it on
 
-def shifted_answer(response: Response, offset_ms: int) -> Response:
-    """Return *response* with the timestamps in its JSON *offset_ms* later."""
-    return _edited(response, lambda content: _shift(content, offset_ms), also_errors=True)
+    def __bool__(self) -> bool:
+        return bool(self._since)
+
+    def add(self, us: int, offset_ms: int) -> None:
+        """Let the clock be *offset_ms* later from the instant *us* on."""
+        self._since.append((us, offset_ms))
+
+    def stamp(self, value: int) -> int:
+        """Return what the clock showed at an instant; both are in ms, or both in µs."""
+        unit_us = 1 if value >= MS_BELOW else US_PER_MS
+        offset_ms = sum(ms for since_us, ms in self._since if value * unit_us + unit_us > since_us)
+        return value + offset_ms * US_PER_MS // unit_us
+
+    def message(self, message: Message) -> Message:
+        """Return *message* with the timestamps that the clock gave."""
+        return message.changed(self._shifted(message.event))
+
+    def answer(self, response: Response) -> Response:
+        """Return *response* with the timestamps in its JSON that the clock gave."""
+        return _edited(response, self._shifted, also_errors=True)
+
+    def _shifted(self, content: Any) -> Any:
+        if isinstance(content, list):
+            return [self._shifted(one) for one in content]
+        if not isinstance(content, dict):
+            return content
+        return {
+            name: self.stamp(value)
+            if name in _STAMPS and isinstance(value, int) and value >= _OLDEST_MS
+            else self._shifted(value)
+            for name, value in content.items()
+        }
 
 
 def _edited(response: Response, edit: Callable[[Any], Any], *, also_errors: bool = False) -> Response:
@@ -150,19 +180,6 @@ def _edited(response: Response, edit: Callable[[Any], Any], *, also_errors: bool
     except msgspec.DecodeError:
         return response
     return replace(response, body=json_bytes(edit(content)))
-
-
-def _shift(content: Any, offset_ms: int) -> Any:
-    if isinstance(content, list):
-        return [_shift(one, offset_ms) for one in content]
-    if not isinstance(content, dict):
-        return content
-    return {
-        name: value + offset_ms * (US_PER_MS if value >= MS_BELOW else 1)  # ms or µs, depending on its magnitude
-        if name in _STAMPS and isinstance(value, int) and value >= _OLDEST_MS
-        else _shift(value, offset_ms)
-        for name, value in content.items()
-    }
 
 
 def _answer(answer: Any, *, effect: Any = None, **own: FaultParameter) -> FaultKind:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from mm.clock import US_PER_S
 from mm.sim.exchange.truth import MarketTruth
 from mm.sim.matching.order_log import ROW_CANCEL, ROW_LEVEL, ROW_NEW, ROW_TRADE, Row
-from mm.sim.wire.faults.answer_faults import renumbered, renumbered_answer, shifted, shifted_answer
+from mm.sim.wire.faults.answer_faults import ClockOffsets, renumbered, renumbered_answer
 from mm.sim.wire.faults.channel import FaultScope
 from mm.sim.wire.faults.fault import (
     ActiveFault,
@@ -80,7 +80,7 @@ class FaultInjector:
         self._timers: list[tuple[int, int, Callable[[], None]]] = []
         self._timer_count = 0
         self._reset = False
-        self._offset_ms = 0
+        self._offsets = ClockOffsets()
 
     def add(self, rules: Iterable[Rule]) -> None:
         """Add *rules*; rules whose trigger has already occurred apply immediately."""
@@ -134,8 +134,8 @@ class FaultInjector:
         marks: tuple[str, ...] = ()
         if self._reset:
             message = renumbered(message, self._truth)
-        if self._offset_ms:
-            message, marks = shifted(message, self._offset_ms), ("clock_offset",)
+        if self._offsets:
+            message, marks = self._offsets.message(message), ("clock_offset",)
         return self.scope.outgoing(connection, message, marks)
 
     def user_event(self, connection: "Connection", message: Message, us: int) -> list[Message | bytes]:
@@ -173,8 +173,8 @@ class FaultInjector:
             return response
         if self._reset:
             response = renumbered_answer(request, response, self._truth)
-        if self._offset_ms:
-            response = shifted_answer(response, self._offset_ms)
+        if self._offsets:
+            response = self._offsets.answer(response)
         context = self.scope.newest_context()
         for state in self._answers:
             kind = state.fault.kind
@@ -250,7 +250,7 @@ class FaultInjector:
             self._truth.renumber(self._truth.named(after_id)[0], fault["first"])
             self._reset = True
         elif fault.kind.name == "clock_offset":
-            self._offset_ms += fault["ms"]
+            self._offsets.add(self.scope.now_us, fault["ms"])
         elif fault.kind.name == "filters" and self.filters:
             self.filters(fault["tick"], fault["step"])
         elif fault.kind.name == "restart":

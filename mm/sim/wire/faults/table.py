@@ -144,7 +144,8 @@ _EXCHANGE_FAULTS = (
     ),
     FaultKind(
         "clock_offset",
-        "All timestamps are shifted by `ms`, negative to earlier times; several offsets add up.",
+        "All timestamps from now on are shifted by `ms`, negative to earlier times, those of past trades and orders "
+        "are not; several offsets add up.",
         {"ms": FaultParameter(1_300, least=-math.inf)},
     ),
     FaultKind(

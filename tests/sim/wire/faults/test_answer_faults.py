@@ -149,9 +149,12 @@ async def clock_offset() -> None:
         (fall,) = [after - before for before, after in pairwise(stamps) if after < before]
         assert fall == -1_200
         times = (await wire.rest.get("/api/v3/trades", params={"symbol": "SIMUSDT"})).json()
+        since_us = wire.box.injector._start_us + 1_000_000
+        trades = wire.box.truth.trades(1, wire.box.truth.last_trade_id)
         assert [one["time"] for one in times] == [
-            one.us // 1_000 - 1_300 for one in wire.box.truth.trades(1, wire.box.truth.last_trade_id)
+            one.us // 1_000 - (1_300 if one.us > since_us else 0) for one in trades
         ]
+        assert trades[0].us < since_us < trades[-1].us
 
 
 CASES: dict[str, Case] = {

@@ -159,9 +159,9 @@ class AccountCheck:
         """Whether a difference was seen that is not confirmed yet."""
         return bool(self._last) and not self.why
 
-    def filled(self, fill: AccountFill) -> None:
-        """Book a fill of ours, and expect the balances after it."""
-        self._ledger.book(fill)
+    def filled(self, fill: AccountFill, order_id: int = 0) -> None:
+        """Book a fill of our order *order_id*, 0 for one of an earlier run, and expect the balances after it."""
+        self._ledger.book(fill, order_id)
 
     def disconnected(self) -> None:
         """Note that events are lost from now on."""

@@ -144,26 +144,19 @@ class FlattenCost:
 
 
 class _Outcome(OrderListener):
-    """The listener of a flatten: the fills that the reconcile has found, those of the one order, and its end.
+    """The listener of a flatten: the end of the one order."""
 
-    Args:
-        ledger: Books every fill.
-    """
-
-    def __init__(self, ledger: Ledger) -> None:
-        self.fills: list[AccountFill] = []
+    def __init__(self) -> None:
         self.refused = ""
         self.over = asyncio.Event()
-        self._ledger, self._left_e8 = ledger, 0
+        self._left_e8 = 0
 
     def sent(self, qty_e8: int) -> None:
         """Expect fills of the order."""
         self._left_e8 = qty_e8
 
     def filled(self, order_id: int, fill: AccountFill) -> None:
-        self._ledger.book(fill)
         if order_id == _ORDER:
-            self.fills.append(fill)
             self._left_e8 -= e8(fill.qty)
             if self._left_e8 <= 0:
                 self.over.set()
@@ -213,7 +206,7 @@ class FlattenRun(TradeRun):
         gateway: Gateway,
     ) -> None:
         rest, ledger = self.parts.rest.rest, history.books.ledger or Ledger(gateway.instrument)
-        outcome = _Outcome(ledger)
+        outcome = _Outcome()
         gateway.attach(outcome)  # orders of earlier runs have ended: it gets what they have filled since the log
         self._position_e8 = ledger.position_e8
         _, book = await book_of(rest, self.symbol, self.run.log, LEVELS)
@@ -237,7 +230,8 @@ class FlattenRun(TradeRun):
                 f"reads it from the exchange"
             ) from None
         finally:
-            self._fills, self._refusal = outcome.fills, outcome.refused
+            self._fills = [one.fill for one in ledger.run_fills.values() if one.order_id == _ORDER]
+            self._refusal = outcome.refused
 
     def _stated(self) -> str:
         made, grid = self._plan, self.terms.entry

@@ -99,6 +99,29 @@ class AccountFill:
         }
 
 
+@dataclass(slots=True)
+class BookedFill:
+    """A fill of this run, as it was booked.
+
+    Attributes:
+        order_id: Our order id; 0 for an order of an earlier run.
+        fill: The execution.
+        us: When it was reported to the engine, µs; 0 before.
+        fee_e8: Value of its commission, in 1e-8 of the quote asset; None if the commission's asset has no known price.
+        state_row: Index of its row in the engine's state table; -1 before the engine has it.
+        position_e8: Position after it, in 1e-8 of the base asset.
+        cash_e8: Cash after it less the value of commissions in other assets, in 1e-8 of the quote asset.
+    """
+
+    order_id: int
+    fill: AccountFill
+    us: int
+    fee_e8: int | None
+    state_row: int
+    position_e8: int
+    cash_e8: int
+
+
 @dataclass(frozen=True, slots=True)
 class PnlParts:
     """The result of trading, in 1e-8 of the quote asset: total = realized + unrealized - fees.
@@ -224,6 +247,8 @@ class Ledger:
         most_e8: Largest value of the commissions without a known price, in 1e-8 of the quote asset.
         unvalued: These commissions by asset, in 1e-8 of each.
         transfers_e8: Deposits less withdrawals by asset, in 1e-8 of each.
+        run_fills: What this run has booked, by trade id, in the order of the exchange's reports; position and cash are
+            those since the start of the ledger.
 
     Raises:
         Mismatch: If the instrument lacks the name of an asset: commissions could not be booked.
@@ -240,7 +265,7 @@ class Ledger:
         self.last_trade_id: int | None = None
         self._instrument, self._first_e8 = instrument, position_e8
         self._booked: dict[int, int] = {}  # mark by trade id; 0 for one that is not known
-        self._after: dict[int, tuple[int, int]] = {}  # position, and cash less other_e8, by trade id; of this process
+        self.run_fills: dict[int, BookedFill] = {}
         self._day: tuple[str, Held, int] | None = None  # what was held before the first fill of a day, and its price
         self.transfers_e8: dict[str, int] = {}
         self._open: deque[tuple[int, int]] = deque()  # price_e8, signed quantity in 1e-8; all of one sign
@@ -266,13 +291,9 @@ class Ledger:
         return Held(self.position_e8, self.cash_e8, self.other_e8, self.most_e8)
 
     def begin_run(self) -> Held:
-        """Begin a run, and return what it begins with: `after` has only trades that are booked from now on."""
-        self._after.clear()
+        """Begin a run, and return what it begins with: its fills are those that are booked from now on."""
+        self.run_fills.clear()
         return self.held
-
-    def after(self, trade_id: int) -> tuple[int, int] | None:
-        """Return position, and cash less commissions in other assets, after a trade that this run has booked."""
-        return self._after.get(trade_id)
 
     def before_day(self, day: str) -> tuple[Held, int] | None:
         """Return what was held before the first fill of a *day*, and the price of that fill; None without a fill."""
@@ -292,8 +313,12 @@ class Ledger:
         self._booked.clear()
         self.last_trade_id = None
 
-    def book(self, fill: AccountFill) -> bool:
-        """Book an execution; False, without any change, if its trade id has been booked before."""
+    def book(self, fill: AccountFill, order_id: int = 0) -> bool:
+        """Book an execution of our order *order_id*, 0 for one of an earlier run.
+
+        Returns:
+            Whether it is new: one whose trade id has been booked before changes nothing.
+        """
         if fill.trade_id in self._booked:
             return False
         price_e8, qty_e8, paid = e8(fill.price), e8(fill.qty), e8(fill.commission)
@@ -306,8 +331,9 @@ class Ledger:
         self.last_trade_id = max(fill.trade_id, self.last_trade_id or fill.trade_id)
         self.cash_e8 -= fill.side * fill.paid_e8
         self._move(price_e8, fill.side * qty_e8)
-        self._pay(fill, paid, price_e8)
-        self._after[fill.trade_id] = self.position_e8, self.cash_e8 - self.other_e8
+        value_e8 = self._pay(fill, paid, price_e8)
+        after = self.position_e8, self.cash_e8 - self.other_e8
+        self.run_fills[fill.trade_id] = BookedFill(order_id, fill, 0, value_e8, -1, *after)
         return True
 
     def kept(self) -> dict[str, Any]:
@@ -316,7 +342,7 @@ class Ledger:
         names = grid.symbol, grid.base_asset, grid.quote_asset
         booked = sorted(self._booked.items())[-KEPT_TRADES:]
         found = vars(self) | {"_instrument": names, "_booked": booked, "_open": list(self._open), "_marks": _MARKS}
-        del found["_after"]
+        del found["run_fills"]
         return found
 
     @classmethod
@@ -348,17 +374,17 @@ class Ledger:
         if self._first_e8:
             self._open.append((price_e8, self._first_e8))
 
-    def _pay(self, fill: AccountFill, paid_e8: int, price_e8: int) -> None:
-        """Book the commission of a fill."""
+    def _pay(self, fill: AccountFill, paid_e8: int, price_e8: int) -> int | None:
+        """Book the commission of a fill, and return its value; None if it is not known."""
         instrument, asset = self._instrument, fill.commission_asset
         if not paid_e8:
-            return
+            return 0
         value_e8 = fee_e8(fill, instrument)
         self.fees_e8[asset] = self.fees_e8.get(asset, 0) + paid_e8
         if value_e8 is None:
             self.unvalued[asset] = self.unvalued.get(asset, 0) + paid_e8
             self.most_e8 += most_fee_e8(fill)
-            return
+            return None
         self._fees_value_e8 += value_e8
         if asset == instrument.quote_asset:
             self.cash_e8 -= paid_e8
@@ -366,6 +392,7 @@ class Ledger:
             self._move(price_e8, -paid_e8)
         else:
             self.other_e8 += value_e8
+        return value_e8
 
     def _move(self, price_e8: int, qty_e8: int) -> None:
         """Change the position by a signed quantity at a price; closed quantity is realized, oldest first."""

@@ -120,7 +120,7 @@ class OrderReports:
             fill, order_id = self._fees.valued(step.fill), step.order_id
             self._audit.append("fill", **fill.row())
             if self._account:
-                self._account.filled(fill)
+                self._account.filled(fill, order_id)
             self.tell(lambda listener: listener.filled(order_id, fill))
             return
         if isinstance(step, InBook):

@@ -14,8 +14,7 @@ import numpy as np
 from mm.backtest.journal import ORDER_COLUMNS, Journal
 from mm.clock import US_PER_MS
 from mm.instrument import E8, Instrument, decimal_text
-from mm.live.ledger import SIDE_NAMES
-from mm.live.trader import BookedFill
+from mm.live.ledger import SIDE_NAMES, BookedFill
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -7,7 +7,7 @@ disk or a metrics page never blocks it.
 import asyncio
 from collections.abc import Callable, Iterable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from mm.backtest.journal import REJECT_REASONS
@@ -18,7 +18,7 @@ from mm.instrument import Instrument, e8, short_text
 from mm.live._live_engine import LiveEngine
 from mm.live.account.holdings import Balances
 from mm.live.account_check import Transfer
-from mm.live.ledger import NOTHING, AccountFill, Held, Ledger, fee_e8, most_fee_e8, transfers_value_e8
+from mm.live.ledger import NOTHING, AccountFill, BookedFill, Held, Ledger, most_fee_e8, transfers_value_e8
 from mm.live.order_reports import OrderListener
 
 if TYPE_CHECKING:
@@ -68,29 +68,6 @@ class OrderGateway(Protocol):
         """Send an order in place of another; if that one cannot be cancelled, nothing is placed."""
 
 
-@dataclass(frozen=True, slots=True)
-class BookedFill:
-    """A fill of this run, and the account after it.
-
-    Attributes:
-        order_id: Our order id; 0 for an order of an earlier run.
-        fill: The execution.
-        us: When it was reported, µs.
-        fee_e8: Value of its commission, in 1e-8 of the quote asset; None if the commission's asset has no known price.
-        state_row: Index of its row in the state table.
-        position_e8: Position after it, in 1e-8 of the base asset.
-        cash_e8: Cash after it, in 1e-8 of the quote asset.
-    """
-
-    order_id: int
-    fill: AccountFill
-    us: int
-    fee_e8: int | None
-    state_row: int
-    position_e8: int
-    cash_e8: int
-
-
 class TradeAccount:
     """Position, cash and fees: exactly in the ledger, and in the engine's lots.
 
@@ -105,7 +82,6 @@ class TradeAccount:
     Attributes:
         ledger: As given.
         start_e8: Position and cash at the start of this run, in 1e-8 of their assets.
-        fills: Fills booked in this run.
     """
 
     def __init__(
@@ -119,9 +95,7 @@ class TradeAccount:
     ) -> None:
         self.ledger, self._begin_e8 = ledger, begin_e8
         self.start_e8 = begin_e8[0] + held.position_e8, begin_e8[1] + held.cash_e8 - held.other_e8
-        self.fills: list[BookedFill] = []
         self._engine, self._grid, self._price_e8 = engine, grid, price_e8
-        self._reported: set[int] = set()
         self._counted_e8 = self.transfers_e8
 
     @property
@@ -133,6 +107,16 @@ class TradeAccount:
     def cash_e8(self) -> int:
         """Current cash less the value of commissions in other assets, in 1e-8 of the quote asset."""
         return self._begin_e8[1] + self.ledger.cash_e8 - self.ledger.other_e8
+
+    @property
+    def fills(self) -> list[BookedFill]:
+        """The fills of this run that the engine has, with position and cash of the account."""
+        base_e8, quote_e8 = self._begin_e8
+        return [
+            replace(one, position_e8=base_e8 + one.position_e8, cash_e8=quote_e8 + one.cash_e8)
+            for one in self.ledger.run_fills.values()
+            if one.state_row >= 0
+        ]
 
     @property
     def transfers_e8(self) -> int:
@@ -147,27 +131,25 @@ class TradeAccount:
     def unvalued(self) -> dict[str, str]:
         """Return the commissions of this run that have no known value: amount by asset, as text."""
         paid_e8: dict[str, int] = {}
-        for one in self.fills:
+        for one in self.ledger.run_fills.values():
             if one.fee_e8 is None:
                 asset = one.fill.commission_asset
                 paid_e8[asset] = paid_e8.get(asset, 0) + e8(one.fill.commission)
         return {asset: short_text(paid) for asset, paid in sorted(paid_e8.items())}
 
     def book(self, order_id: int, fill: AccountFill, us: int) -> bool:
-        """Book a fill that was reported at *us*, and return False if it was booked before."""
-        self.ledger.book(fill)
-        after_e8 = self.ledger.after(fill.trade_id)
-        if after_e8 is None or fill.trade_id in self._reported:
+        """Tell the engine of a fill, reported at *us*; return False if it has it, or an earlier run booked it."""
+        self.ledger.book(fill, order_id)
+        booked = self.ledger.run_fills.get(fill.trade_id)
+        if booked is None or booked.state_row >= 0:
             return False
-        self._reported.add(fill.trade_id)
         grid, engine = self._grid, self._engine
         fee_lots = e8(fill.commission) // grid.lot_e8 if fill.commission_asset == grid.base_asset else 0
-        paid_e8 = fee_e8(fill, grid)
-        counted_e8 = most_fee_e8(fill) if paid_e8 is None else paid_e8  # limits count an unknown fee at its largest
+        # Limits count an unknown fee at its largest.
+        counted_e8 = most_fee_e8(fill) if booked.fee_e8 is None else booked.fee_e8
         terms = (grid.ticks(fill.price), e8(fill.qty) // grid.lot_e8, fee_lots, counted_e8, not fill.maker)
         engine.filled(order_id, us, fill.side, *terms)
-        after = (engine.state_rows - 1, self._begin_e8[0] + after_e8[0], self._begin_e8[1] + after_e8[1])
-        self.fills.append(BookedFill(order_id, fill, max(us, engine.now_us), paid_e8, *after))
+        booked.us, booked.state_row = max(us, engine.now_us), engine.state_rows - 1
         return True
 
 

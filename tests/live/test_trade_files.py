@@ -5,9 +5,8 @@ import csv
 import numpy as np
 
 from mm.instrument import E8, Instrument
-from mm.live.ledger import AccountFill
+from mm.live.ledger import AccountFill, BookedFill
 from mm.live.trade_files import write_fills, write_state
-from mm.live.trader import BookedFill
 
 GRID = Instrument("SIMUSDT", 1_000_000, 1, 0, "SIM", "USDT")
 

@@ -20,7 +20,7 @@ from mm.base.doors import is_loopback
 from mm.base.waiting import happened
 from mm.clock import exchange_us
 from mm.errors import Mismatch, MMError, OffGrid, TryLater
-from mm.instrument import Instrument, e8
+from mm.instrument import Instrument, e8, short_text
 from mm.live.account.holdings import Holdings
 from mm.live.api_messages import (
     BALANCE,
@@ -42,6 +42,7 @@ from mm.live.live_orders import (
     AHEAD_MS,
     EARLIER,
     RESTING,
+    AmendFailed,
     Ask,
     Contradiction,
     Doubt,
@@ -50,11 +51,12 @@ from mm.live.live_orders import (
     OrderState,
     OrderStep,
     Reamend,
+    Rejected,
     Resend,
 )
 from mm.live.order_access import BackgroundTasks, ClientIds, GatewayRun
 from mm.live.order_canceller import NOT_AUTHORIZED, is_ours
-from mm.live.order_checks import NO_SUCH_SYMBOL, OrderChecks, Reason, SymbolInfo, ours_e8
+from mm.live.order_checks import FILTER_FAILED, NO_SUCH_SYMBOL, OrderChecks, Reason, SymbolInfo, ours_e8
 from mm.live.order_limits import BANNED, SLOW_DOWN, OrderLimits
 from mm.live.order_queries import OrderQueries, Unanswered
 from mm.live.order_reports import OrderListener, OrderReports, Report
@@ -80,6 +82,7 @@ _REFUSED_FOR_GOOD = 2  # refusals of the key in succession, since a single one m
 _LATEST_S = 1.5  # beyond its receive window, a request may be executed so much later
 _ROUND_S, _LONGEST_ROUND_S = 0.25, 4.0
 _AGAIN_S, _SILENCE_MARGIN_S = 0.5, 0.001
+_FILTERS_EVERY_S = 5.0
 _WEIGHT, _WEIGHT_S = 6_000, 60.0
 _ATTEMPTS, _ATTEMPTS_S = 290, 300.0  # to connect; the exchange allows 300
 
@@ -145,6 +148,8 @@ class Gateway:
         self._started = self._stopping = self._closed = False
         self._tasks, self._failure, self._differed = BackgroundTasks(self._task_failed), "", ""
         self._was_ready, self._stop_s = False, 0.0
+        self._regridded: TryLater | None = None
+        self._filters_s = 0.0  # when they were last asked for
         self._refusals, self._answered_s, self._none_s = 0, 0.0, 0.0  # of sweeps
         self._rest_refused: MMError | None = None
         self._here = is_loopback(urlsplit(urls.rest).hostname or "")
@@ -177,6 +182,11 @@ class Gateway:
     def failure(self) -> TryLater | None:
         """The error that a task for the orders has failed, so that they are not followed; None if none has."""
         return TryLater(f"{self._failure}; start it again") if self._failure else None
+
+    @property
+    def regridded(self) -> TryLater | None:
+        """The error that the exchange has other filters than at the start; None if it has not."""
+        return self._regridded
 
     @property
     def left(self) -> tuple[str, ...]:
@@ -529,6 +539,30 @@ class Gateway:
         self._measuring = False
         self._log.warning("clock_measured", offset_us=self._clock.offset_us, before_us=before_us)
 
+    def _ask_filters(self) -> None:
+        """Ask for the filters, since the exchange has refused what those of the start allow."""
+        now_s = asyncio.get_running_loop().time()
+        if self._regridded is None and now_s >= self._filters_s:
+            self._filters_s = now_s + _FILTERS_EVERY_S
+            self._tasks.spawn(self._compare_filters())
+
+    async def _compare_filters(self) -> None:
+        symbol, before = self._run.symbol, self.instrument
+        answer = await answer_of(self._api().request, "exchangeInfo", {"symbol": symbol})
+        if answer.outcome is not Outcome.DONE:
+            self._filters_s = 0.0
+            return
+        try:
+            now = SymbolInfo(answer.result, symbol).instrument
+        except MMError as error:  # it does not trade now: the market's session says so
+            self._log.warning("filters_unknown", why=str(error))
+            return
+        if now != before:
+            sizes = [("tick_size", before.tick_e8, now.tick_e8), ("step_size", before.lot_e8, now.lot_e8)]
+            named = [f"{name} from {short_text(old)} to {short_text(new)}" for name, old, new in sizes if old != new]
+            what = f"grid of {symbol}: {', '.join(named)}" if named else f"filters of {symbol}"
+            self._regridded = TryLater(f"the exchange has changed the {what}; start it again")
+
     # the connection
 
     def connected(self) -> None:
@@ -689,6 +723,8 @@ class Gateway:
                 self._log.error("order_contradiction", client_id=order.client_id, what=step.what)
             case _:
                 self._reports.take(step)
+                if isinstance(step, Rejected | AmendFailed) and step.code == FILTER_FAILED:
+                    self._ask_filters()
         if order.ended:
             self._orders.pop(order.order_id, None)
             self._sender.cancel_sent_s.pop(order.client_id, None)

@@ -597,6 +597,7 @@ class TradeRun(LiveRun):
         if audit.failure is not None:
             return AUDIT_FAILED
         lost = {VENUE_RESET: gateway.reset, KEY_REFUSED: gateway.refused, GATEWAY_FAILED: gateway.failure}
+        lost[REGRIDDED] = gateway.regridded
         for why, self._lost in lost.items():
             if self._lost:
                 return why

@@ -6,6 +6,7 @@ import time
 import pytest
 from gateway_rig import ALICE, FollowingListener, MemoryAudit, Rig, make_gateway, trading
 
+from mm.errors import TryLater
 from mm.instrument import E8
 from mm.live.knobs import OrderAccess
 from mm.live.order_access import GatewayRun
@@ -270,5 +271,21 @@ def test_connections_keep_to_the_budget_of_the_host() -> None:
             rig.box.inject(read_script("at time 0 do close of=user"))
             await rig.until(lambda: rig.box.injector._attempts >= 4)
             assert time.monotonic() - began_s > 2.5
+
+    asyncio.run(scenario())
+
+
+def test_filters_that_refuse_our_orders_are_asked_for() -> None:
+    """A coarser grid shows in no row of the book that rests; the error names it, and the trade ends with 75."""
+
+    async def scenario() -> None:
+        async with trading() as rig:
+            rig.gateway.place(1, +1, "99.52", "1", "LIMIT_MAKER")
+            await rig.until(lambda: rig.listener.state.get(1) == "open")
+            rig.box.inject(read_script("at time 0 do filters tick=0.05"))
+            rig.gateway.replace(1, 2, +1, "99.53", "1", "LIMIT_MAKER")
+            await rig.until(lambda: rig.gateway.regridded)
+            assert "tick_size from 0.01 to 0.05" in str(rig.gateway.regridded)
+            assert isinstance(rig.gateway.regridded, TryLater)
 
     asyncio.run(scenario())

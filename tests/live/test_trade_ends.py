@@ -266,3 +266,22 @@ def books_loaded(ledger):
 def off_old_grid(box):
     """Return alice's open orders whose price is no multiple of 0.05."""
     return [one for one in box.account()["openOrders"] if round(100 * float(one["price"])) % 5]
+
+
+@pytest.mark.slow
+def test_filters_that_no_row_of_the_book_shows_end_trade(tmp_path):
+    """A larger step of quantities, which all others keep to: the refusals of our orders lead to it, nothing is left."""
+    with venue(tmp_path, "--scenario", "empty") as box:
+        box.place_resting("BUY", "99.90")
+        box.place_resting("SELL", "100.10")
+        with box.trader(**STILL) as process:
+            box.until_with_updates(lambda: box.account()["openOrders"], "orders", process)
+            assert box.post("/sim/faults", "at time 0 do filters step=0.01")
+            box.place_resting("BUY", "99.95")
+            box.place_resting("SELL", "100.05")
+            code, output, _ = ended(process, number=None, seconds=120)
+        assert code == 75, output
+        assert "step_size from 0.001 to 0.01" in output
+        assert box.account()["openOrders"] == []
+        assert 0 < len([row for row in box.rows("reject") if row["code"] == -1013]) < 20
+        assert box.rows("stop")[-1]["reason"] == "grid"

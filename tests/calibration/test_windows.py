@@ -220,3 +220,11 @@ def test_windows_have_start_end_and_training_times():
         Window(10 * MIN, 15 * MIN, -7, 10 * MIN - 7),
         Window(15 * MIN, 16 * MIN, 5 * MIN - 7, 15 * MIN - 7),
     )
+
+
+@pytest.mark.parametrize("latency_us", [0, 250_000])
+def test_what_is_chosen_once_sees_no_more_than_the_first_training_window(latency_us):
+    """The reference price and the clustering are those of `WindowPlan.first_us` from the start."""
+    plan = WindowPlan(train_window_min=60, step_min=15, latency_us=latency_us)
+    first = plan.windows(0, 4 * 3600 * 1_000_000)[0]
+    assert first.train_end_us == plan.first_us == first.start_us - latency_us

@@ -32,7 +32,7 @@ _PUBLIC = {
     "calibrate": "mm.calibration.calibrate",
     "fit_poisson": "mm.calibration.fit_points",
     "load_day": "mm.play.days",
-    "open_run": "mm.runs.finished",
+    "open_run": "mm.runs.find",
     "sweep": "mm.sweep.sweep",
     "walkforward": "mm.walkforward.walkforward",
 }

@@ -27,8 +27,8 @@ from mm.calibration.schedule import Schedule as Schedule
 from mm.calibration.schedule import build_schedule as build_schedule
 from mm.play.days import load_day as load_day
 from mm.play.python import backtest as backtest
+from mm.runs.find import open_run as open_run
 from mm.runs.finished import RunFolder as RunFolder
-from mm.runs.finished import open_run as open_run
 from mm.signals.other_market import OtherMarket as OtherMarket
 from mm.sweep.findings import SweepFindings as SweepFindings
 from mm.sweep.sweep import sweep as sweep

@@ -25,6 +25,7 @@ from mm.play.calibration_knobs import Calibration, Fit
 from mm.play.knobs import Day, Market
 from mm.play.terms import rules_of
 from mm.report.calibration import further_cards, page
+from mm.report.contents import FIT, POINTS
 from mm.runs.in_progress import Run
 from mm.runs.noted import note_files, opened
 
@@ -33,8 +34,6 @@ if TYPE_CHECKING:
     from mm.calibration.exposure import Played
     from mm.tape.tape import Tape
 
-POINTS = "calibration_points.csv"
-FIT = "poisson_fit.json"
 ADVERSE = "adverse_selection.csv"
 
 

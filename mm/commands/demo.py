@@ -14,6 +14,7 @@ from mm.base.knobs import knobs
 from mm.cli.console import Console
 from mm.cli.settings_file import LEFT_OUT
 from mm.cli.task_knobs import GROUPS
+from mm.report.contents import PAGE, SCHEDULE
 
 HOURS = 6
 # A fee of 0.1 % is ten ticks per fill, more than these quotes earn.
@@ -122,12 +123,12 @@ def _cell(value: float | None, form: str) -> str:
 
 
 def _segments(forward: Artefact) -> list[Artefact]:
-    schedule = Path(forward["path"]).parent.parent / "poisson_schedule.json"
+    schedule = Path(forward["path"]).parent.parent / SCHEDULE
     return list(json.loads(schedule.read_text(encoding="utf-8"))["segments"])
 
 
 def _places(truth: Artefact, fit: Artefact, forward: Artefact) -> dict[str, str]:
-    report = Path(forward["path"]).parent / "report.html"
+    report = Path(forward["path"]).parent / PAGE
     places = {"the day": Path(truth["path"]).parent, "the fit": fit["path"], "a report": report}
     return {name: _near(place) for name, place in places.items()}
 

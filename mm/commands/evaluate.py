@@ -16,7 +16,8 @@ from mm.play.knobs import Day, Market, Models, OtherMarkets
 from mm.play.market import Markets
 from mm.play.models import check_names
 from mm.play.setup import Setup
-from mm.report.evaluation import EVALUATION, page
+from mm.report.contents import EVALUATION
+from mm.report.evaluation import page
 from mm.runs.in_progress import Run
 from mm.sweep.evaluation import DayMarket, EvaluatedDay, Row, evaluated
 from mm.sweep.grid import Point

@@ -1,7 +1,6 @@
 """``mm runs explain``: show the tape around a fill, and its cause."""
 
 import csv
-import json
 from pathlib import Path
 from typing import Any
 
@@ -12,18 +11,16 @@ from mm.cli.console import Console
 from mm.dayfolder.layout import day_folder
 from mm.errors import BrokenFile, DataError, Mismatch, UsageError
 from mm.instrument import e8
-from mm.runs.find import Found, find_run
+from mm.runs.find import open_run
+from mm.runs.finished import RunFolder
 from mm.tape.load import load_day
-
-NESTED = "backtest"  # folder of the backtest of a walk-forward
 
 
 def main(console: Console, which: Which, name: str) -> None:
     """Show the tape around a fill of a backtest, and the cause of the fill."""
 
-    run = find_run(name, which.out_root)
-    folder = run.folder / NESTED if (run.folder / NESTED).is_dir() else run.folder
-    symbol = run.manifest["symbol"]
+    run = open_run(name, which.out_root)
+    folder, symbol = run.traded, run.symbol
     fills = _rows(folder / f"fills_{symbol}.csv", run)
     if which.fill > len(fills):
         raise UsageError(f"--fill (FILL) is {which.fill}, but {folder} has {len(fills)} fills; give the number of one")
@@ -31,20 +28,17 @@ def main(console: Console, which: Which, name: str) -> None:
     orders = _orders(folder, symbol, fill["order_id"], run)
     together = [one for one in fills if (one["order_id"], one["recv_us"]) == (fill["order_id"], fill["recv_us"])]
     tape = _tape(run, which, int(fill["recv_us"]))
-    text = explain(tape, fill, orders, which.around, together, _feed(folder, run))
+    text = explain(tape, fill, orders, which.around, together, _feed(run))
     console.set_json({"fill": fill, "orders": orders, "path": str(folder.resolve())})
     console.print(f"fill {which.fill} of {len(fills)}: {text}")
 
 
-def _feed(folder: Path, run: Found) -> dict[str, Any]:
+def _feed(run: RunFolder) -> dict[str, Any]:
     """Return how the exchange's messages reached the run; one of an older version has it among its knobs."""
-    path = folder / "summary.json"
-    feed = json.loads(path.read_text(encoding="utf-8")).get("feed") if path.is_file() else None
-    knob = run.manifest["knobs"].get("feed_latency", {}).get("value", "none")
-    return feed or {"kind": knob}
+    return run.summary.get("feed") or {"kind": run.knob("feed_latency") or "none"}
 
 
-def _orders(folder: Path, symbol: str, order_id: str, run: Found) -> list[dict[str, str]]:
+def _orders(folder: Path, symbol: str, order_id: str, run: RunFolder) -> list[dict[str, str]]:
     """Return the rows of an order, with each cell as in the CSV file."""
 
     path = orders_path(folder, symbol)
@@ -54,7 +48,7 @@ def _orders(folder: Path, symbol: str, order_id: str, run: Found) -> list[dict[s
     return found.filter(found["order_id"] == order_id).fill_null("").to_dicts()
 
 
-def _rows(path: Path, run: Found) -> list[dict[str, str]]:
+def _rows(path: Path, run: RunFolder) -> list[dict[str, str]]:
     if not path.is_file():
         raise DataError(
             f"{path}: there is no such file; {run.folder} is a run of {run.manifest['kind']}, not a backtest"
@@ -63,7 +57,7 @@ def _rows(path: Path, run: Found) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def _tape(run: Found, which: Which, us: int) -> Any:
+def _tape(run: RunFolder, which: Which, us: int) -> Any:
     """Return the day of the run that contains an instant; its files must be the run's inputs."""
 
     knobs = {key: one["value"] for key, one in run.manifest["knobs"].items()}

@@ -14,16 +14,15 @@ from mm.play.knobs import Day, Market, Sensitivity
 from mm.play.market import Markets
 from mm.play.models import read_fitted
 from mm.play.play import Play
+from mm.report.contents import SCHEDULE
 from mm.report.run_columns import market_of
-from mm.runs.find import Found
+from mm.runs.finished import RunFolder
 from mm.runs.trusted import InputPlaces, check_inputs, playable, setup_of
 
 if TYPE_CHECKING:
     from mm.backtest.result import Result
     from mm.report.run_columns import MarketColumns
     from mm.tape.tape import Tape
-
-SCHEDULE = "poisson_schedule.json"
 
 
 @dataclass(frozen=True)
@@ -38,7 +37,7 @@ class Redraw:
         trusted: The files of code that may be executed if its manifest names it.
     """
 
-    run: Found
+    run: RunFolder
     drawn: Drawn
     console: Console
     notes: list[str]
@@ -57,31 +56,30 @@ class Redraw:
         return Markets.open(known.group(Day, **roots), known.group(Market)).tapes
 
 
-def played(redraw: Redraw, summary: Mapping[str, Any]) -> "Result | None":
+def played(redraw: Redraw) -> "Result | None":
     """Return the run played again with the sensitivity block; None if that is off or, with a note, impossible.
 
     A run that already has the block is not played again.
     """
-    if not redraw.drawn.sensitivity or "sensitivity" in summary:
+    if not redraw.drawn.sensitivity or "sensitivity" in redraw.run.summary:
         return None
-
     try:
         play = _play(redraw)
         with redraw.console.progress("play", play.events) as advance:
             step = by_events(play.tapes, advance)
             again = play.run_base(step)
-            _check_same(redraw.run, again.summary, summary)
+            _check_same(redraw.run, again.summary)
             return play.with_further(again, step)
     except MMError as error:
         redraw.notes.append(f"not played under other assumptions: {error}")
         return None
 
 
-def market(redraw: Redraw, summary: Mapping[str, Any]) -> "MarketColumns | None":
+def market(redraw: Redraw) -> "MarketColumns | None":
     """Return the best prices and prints of the run's days; None, with a note, if the days have changed."""
 
     try:
-        return market_of(redraw.days(), summary.get("feed"))
+        return market_of(redraw.days(), redraw.run.summary.get("feed"))
     except MMError as error:
         redraw.notes.append(f"drawn without the market's prices and trades: {error}")
         return None
@@ -97,11 +95,11 @@ def _play(redraw: Redraw) -> Play:
     return Play.of(setup, markets, fit, replace(known.group(Sensitivity), sensitivity=True))
 
 
-def _check_same(run: Found, again: Mapping[str, Any], summary: Mapping[str, Any]) -> None:
+def _check_same(run: RunFolder, again: Mapping[str, Any]) -> None:
     """Raise Mismatch if playing the run again gave another result."""
     for name in ("pnl_total", "n_orders", "n_fills"):
-        if again[name] != summary[name]:
+        if again[name] != run.summary[name]:
             raise Mismatch(
-                f"{run.folder} has {name} {summary[name]}, but this version plays it to {again[name]}; "
+                f"{run.folder} has {name} {run.summary[name]}, but this version plays it to {again[name]}; "
                 f"it was made by version {run.manifest['version']} {run.manifest['commit'] or ''}".rstrip()
             )

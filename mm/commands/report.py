@@ -2,12 +2,9 @@
 
 import json
 import os
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
-
-from polars.exceptions import PolarsError
 
 from mm.backtest.rules import Account, Execution
 from mm.base.atomic_file import atomic_file
@@ -15,16 +12,13 @@ from mm.base.code_identity import hash_file
 from mm.base.knobs import knobs
 from mm.calibration.calibrate import measure
 from mm.calibration.calibrator import Measured
-from mm.calibration.fit_result import PoissonFit
 from mm.calibration.goodness import steadiness
 from mm.calibration.moves import adverse_selection
-from mm.calibration.points import read_points
 from mm.cli.console import Console
 from mm.cli.task_knobs import Drawn
-from mm.commands.calibrate import FIT, POINTS
 from mm.commands.redraw import Redraw, market, played
 from mm.commands.reproduce import command_of
-from mm.errors import BrokenFile, DataError, MMError, UsageError
+from mm.errors import DataError, MMError, UsageError
 from mm.play.calibration import calibration_config
 from mm.play.calibration_knobs import Calibration, Fit
 from mm.play.setup import GROUPS
@@ -32,14 +26,14 @@ from mm.play.terms import rules_of
 from mm.report.backtest import page as backtest_page
 from mm.report.calibration import further_cards
 from mm.report.calibration import page as calibration_page
-from mm.report.contents import read_content
+from mm.report.contents import FIT, PAGE, read_content
 from mm.report.evaluation import page as evaluation_page
 from mm.report.frame import About, plotly_address
-from mm.report.run_columns import columns_of, read_columns
+from mm.report.run_columns import columns_of
 from mm.report.sweep import page as sweep_page
 from mm.report.walkforward import page as walkforward_page
-from mm.runs.find import Found, find_run
-from mm.runs.in_progress import PAGE
+from mm.runs.find import open_run
+from mm.runs.finished import RunFolder
 from mm.runs.manifest import MANIFEST
 from mm.runs.plan import repeating
 from mm.runs.trusted import playable
@@ -47,12 +41,10 @@ from mm.runs.trusted import playable
 if TYPE_CHECKING:
     from mm.backtest.result import Result
 
-SUMMARY, NESTED = "summary.json", "backtest"
-
 
 def main(console: Console, drawn: Drawn, name: str, trust: tuple[Path, ...]) -> None:
     """Redraw the page of a run, given as its folder or its RUN_ID under OUT_ROOT; *trust* may be executed."""
-    redraw = Redraw(find_run(name, drawn.out_root), drawn, console, [], trust)
+    redraw = Redraw(open_run(name, drawn.out_root), drawn, console, [], trust)
     path = drawn.report_file or redraw.run.folder / PAGE
     html = _page(redraw, path)
     _write(path, html)
@@ -74,8 +66,8 @@ def _page(redraw: Redraw, path: Path) -> str:
     pages = {
         "backtest": _backtest,
         "calibration": _calibration,
-        "schedule": _schedule,
-        "walkforward": _walkforward,
+        "schedule": _windows,
+        "walkforward": _windows,
         "sweep": _sweep,
         "evaluation": _evaluation,
     }
@@ -100,7 +92,7 @@ def _way(path: Path, folder: Path) -> str:
     return quote(Path(os.path.relpath(folder, path.parent)).as_posix()) + "/"
 
 
-def _words(run: Found) -> list[str]:
+def _words(run: RunFolder) -> list[str]:
     """Return the command that repeats the run: the knobs that were set, as flags."""
     name, options = command_of(run)
     flags = {option.name: option.opts[0] for option in options}
@@ -111,43 +103,36 @@ def _words(run: Found) -> list[str]:
 
 
 def _backtest(redraw: Redraw, about: About) -> str:
-    folder = redraw.run.folder
-    summary = read_content(folder / SUMMARY)
-    again = played(redraw, summary)
+    run = redraw.run
+    again = played(redraw)
     if again is not None:
-        return backtest_page({**again.summary, **summary, **_sensitivity(again)}, columns_of(again), about)
-    seen = market(redraw, summary)
-    return _read(
-        folder, lambda: backtest_page(summary, read_columns(folder, redraw.run.manifest["symbol"], seen), about)
-    )
+        return backtest_page({**again.summary, **run.summary, **_sensitivity(again)}, columns_of(again), about)
+    seen = market(redraw)
+    with run.readable():
+        return backtest_page(run.summary, run.columns if seen is None else run.columns.beside(seen), about)
 
 
-def _walkforward(redraw: Redraw, about: About) -> str:
-    folder = redraw.run.folder
-    if not (folder / NESTED).is_dir():  # no segment was usable
-        return _read(folder, lambda: walkforward_page(folder, about))
-    again = played(redraw, read_content(folder / NESTED / SUMMARY))
-    if again is not None:
-        return walkforward_page(folder, about, _sensitivity(again).get("sensitivity"), columns_of(again))
-    return _read(folder, lambda: walkforward_page(folder, about))
-
-
-def _schedule(redraw: Redraw, about: About) -> str:
-    return _read(redraw.run.folder, lambda: walkforward_page(redraw.run.folder, about))
+def _windows(redraw: Redraw, about: About) -> str:
+    """Return the page of a walk-forward or a schedule."""
+    again = played(redraw) if redraw.run.has_traded else None  # without a usable segment nothing was played
+    more = () if again is None else (_sensitivity(again).get("sensitivity"), columns_of(again))
+    with redraw.run.readable():
+        return walkforward_page(redraw.run.folder, about, *more)
 
 
 def _sweep(redraw: Redraw, about: About) -> str:
-    folder, record = redraw.run.folder, redraw.run.manifest["summary"].get("on_record")
-    return _read(folder, lambda: sweep_page(folder, about, record))
+    with redraw.run.readable():
+        return sweep_page(redraw.run.folder, about, redraw.run.manifest["summary"].get("on_record"))
 
 
 def _evaluation(redraw: Redraw, about: About) -> str:
-    return _read(redraw.run.folder, lambda: evaluation_page(redraw.run.folder, about))
+    with redraw.run.readable():
+        return evaluation_page(redraw.run.folder, about)
 
 
 def _calibration(redraw: Redraw, about: About) -> str:
-    folder = redraw.run.folder
-    content = read_content(folder / FIT)
+    fit = redraw.run.fit
+    content = read_content(redraw.run.folder / FIT)
     try:
         groups = (*GROUPS, Calibration, Fit)
         names = {one.name for kind in groups for one in knobs(kind)}
@@ -160,26 +145,11 @@ def _calibration(redraw: Redraw, about: About) -> str:
         return calibration_page(found.fit, found.measured, steadiness(found.calibrator), about, cards)
     except MMError as error:
         redraw.notes.append(f"drawn without the fits of parts of the day and the mid moves after hits: {error}")
-    points = read_points(folder / POINTS)
-    fit = PoissonFit.from_json(content, str(folder / FIT))
-    return calibration_page(fit, Measured(points, points), [], about, further_cards(content, []))
+    return calibration_page(fit, Measured(redraw.run.points, redraw.run.points), [], about, further_cards(content, []))
 
 
 def _sensitivity(again: "Result") -> dict[str, Any]:
     return {"sensitivity": again.summary["sensitivity"]}
-
-
-def _read(folder: Path, draw: Callable[[], str]) -> str:
-    """Return the result of *draw* for the files of *folder*.
-
-    Raises:
-        BrokenFile: If a file lacks data of the page.
-    """
-
-    try:
-        return draw()
-    except (PolarsError, OSError, KeyError, TypeError, ValueError) as error:
-        raise BrokenFile(f"{folder}: a file of the run cannot be read ({error}); make the run again") from error
 
 
 def _write(path: Path, html: str) -> None:
@@ -197,7 +167,7 @@ def _write(path: Path, html: str) -> None:
         ) from error
 
 
-def _note_page(run: Found) -> None:
+def _note_page(run: RunFolder) -> None:
     """Update the manifest: the page is an output, but not in the digest."""
     others = [one for one in run.manifest["outputs"] if one["path"] != PAGE]
     page = {"path": PAGE, "rows": None, "sha256": hash_file(run.folder / PAGE)}

@@ -20,7 +20,8 @@ from mm.cli.console import Console
 from mm.cli.settings_file import LEFT_OUT
 from mm.errors import DataError, Mismatch, MMError
 from mm.runs.diff import Comparison, OutputDifference, compare, knobs_without_effect, largest_difference
-from mm.runs.find import Found, find_run, find_runs
+from mm.runs.find import find_runs, open_run
+from mm.runs.finished import RunFolder
 from mm.runs.in_progress import SOURCE
 from mm.runs.trusted import InputPlaces, Playable, playable
 
@@ -46,7 +47,7 @@ class NotPlayed(MMError):
 
 def main(console: Console, where: Where, name: str, keep: bool, tolerance: float, trust: tuple[Path, ...]) -> None:
     """Repeat a run with its knobs, and verify that its outputs are byte-identical, or list the differences."""
-    run = find_run(name, where.out_root)
+    run = open_run(name, where.out_root)
     sources = InputPlaces(where.data_root or Path(run.knob("data_root") or "data"), where.out_root)
     played = playable(run, sources, trust, run.manifest["knobs"].keys() - knobs_without_effect())
     console.print(f"{' '.join(str(run.manifest[key]) for key in ('kind', 'symbol', 'day', 'run_id'))}  {run.folder}")
@@ -74,7 +75,7 @@ def main(console: Console, where: Where, name: str, keep: bool, tolerance: float
             raise Mismatch(_verdict(found, near))
 
 
-def _knobs(run: Found) -> str:
+def _knobs(run: RunFolder) -> str:
     """Return the knobs that were set, with their sources, and the number of the others."""
     unused = knobs_without_effect()
     knobs = {name: one for name, one in run.manifest["knobs"].items() if name not in unused}
@@ -105,7 +106,7 @@ def _variables(played: Playable) -> tuple[str, dict[str, str]]:
     return name, {names[key]: shown(value) for key, value in knobs.items() if value is not None}
 
 
-def command_of(run: Found) -> tuple[str, list[click.Parameter]]:
+def command_of(run: RunFolder) -> tuple[str, list[click.Parameter]]:
     """Return the name and the parameters of the command for runs of this kind."""
     kind = run.manifest["kind"]
     if kind not in COMMANDS:
@@ -125,7 +126,7 @@ def _scratch(keep: bool) -> Iterator[Path]:
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def _play(run: Found, words: list[str], variables: Mapping[str, str], scratch: Path) -> Found:
+def _play(run: RunFolder, words: list[str], variables: Mapping[str, str], scratch: Path) -> RunFolder:
     """Run the command in *scratch* with *variables*, without knobs of the shell, and return the run.
 
     Raises:

@@ -14,18 +14,17 @@ from mm.catalog.results import LEVELS
 from mm.cli.console import Console
 from mm.errors import DataError, UsageError
 from mm.play.knobs import Pages, Results
+from mm.report.contents import PAGE
 from mm.report.frame import plotly_address
-from mm.report.run_columns import read_columns
 from mm.report.tear_sheet import MOST_RUNS, ComparedRun, TearSheet, difference_text, tear_sheet
 from mm.runs.diff import compare
-from mm.runs.find import Found, find_run, find_runs
-from mm.runs.in_progress import PAGE
+from mm.runs.find import find_runs, open_run
+from mm.runs.finished import RunFolder
 from mm.runs.manifest import MANIFEST, flat, headlines, shown
 from mm.runs.mlflow_export import MOST_BYTES, MlflowExport
 from mm.runs.plan import new_page
 from mm.runs.tags import Tags
 
-_NESTED = "backtest"  # folder of the backtest of a walk-forward
 _BOUND = ("run_id", "symbol")  # on every line of a log
 COLUMNS = ("kind", "symbol", "day", "run_id", "status", "started_at", "found", "path")
 
@@ -72,7 +71,7 @@ def list_command(
 
 def show_command(console: Console, results: Results, name: str) -> None:
     """Show one run: knobs, inputs, outputs and main numbers."""
-    run = find_run(name, results.out_root)
+    run = open_run(name, results.out_root)
     manifest = run.manifest
     console.set_json({**manifest, "path": str((run.folder / MANIFEST).resolve())})
     console.print(
@@ -102,7 +101,7 @@ def show_command(console: Console, results: Results, name: str) -> None:
 
 def log_command(console: Console, results: Results, name: str, level: str | None, search: str | None) -> None:
     """Show the log of a run: time, level, event and values, one event per line, followed by tracebacks."""
-    run = find_run(name, results.out_root)
+    run = open_run(name, results.out_root)
     path = run.log_file()
     try:
         text = path.read_text(encoding="utf-8")
@@ -135,7 +134,7 @@ def _event_line(one: Mapping[str, Any]) -> str:
     return line if trace is None else f"{line}\n{trace}"
 
 
-def _wanted(found: Sequence[Found], tags: Tags, filters: tuple[str | None, ...]) -> list[Found]:
+def _wanted(found: Sequence[RunFolder], tags: Tags, filters: tuple[str | None, ...]) -> list[RunFolder]:
     """Return the runs that pass the *filters*: kind, symbol, day and tag, each None for any."""
     kind, symbol, day, tag = filters
     return [
@@ -148,7 +147,7 @@ def _wanted(found: Sequence[Found], tags: Tags, filters: tuple[str | None, ...])
     ]
 
 
-def _row(run: Found) -> dict[str, str]:
+def _row(run: RunFolder) -> dict[str, str]:
     """Return the columns of a run in the list, without its main numbers."""
     return {
         **{name: str(run.manifest[name]) for name in COLUMNS if name in run.manifest},
@@ -173,7 +172,7 @@ def _output_line(file: dict[str, Any]) -> str:
 
 def diff_command(console: Console, results: Results, first: str, second: str) -> None:
     """List the differences of two runs: knobs, version, inputs, outputs and main numbers."""
-    found = compare(find_run(first, results.out_root), find_run(second, results.out_root))
+    found = compare(open_run(first, results.out_root), open_run(second, results.out_root))
     console.set_json(found.to_json())
     for line in found.lines():
         console.print(line)
@@ -185,7 +184,7 @@ def compare_command(console: Console, results: Results, pages: Pages, names: Seq
         raise UsageError(
             f"a tear sheet has 2 to {MOST_RUNS} runs, not {len(names)}; mm runs export writes a table of any number"
         )
-    found = [find_run(name, results.out_root) for name in names]
+    found = [open_run(name, results.out_root) for name in names]
     if len({run.folder.resolve() for run in found}) < len(found):
         raise UsageError(f"{' '.join(names)}: a run is given twice; name each once")
     path = Path(out) if out else new_page(results.out_root / "compare")
@@ -206,7 +205,7 @@ def compare_command(console: Console, results: Results, pages: Pages, names: Seq
     console.print(str(path))
 
 
-def _sheet(found: Sequence[Found], tags: Tags, page: Path) -> TearSheet:
+def _sheet(found: Sequence[RunFolder], tags: Tags, page: Path) -> TearSheet:
     """Return what the runs *found* show side by side at *page*."""
     ids = [str(run.manifest["run_id"]) for run in found]
     names = [
@@ -215,24 +214,21 @@ def _sheet(found: Sequence[Found], tags: Tags, page: Path) -> TearSheet:
     ]
     return TearSheet(
         [
-            _compared_run(name, run, tags=tags.of(run).tags, note=tags.of(run).note, link=_link(run, page))
+            ComparedRun(
+                name,
+                run.manifest,
+                run.summary,
+                columns=run.columns,
+                tags=tags.of(run).tags,
+                note=tags.of(run).note,
+                link=_link(run, page),
+            )
             for name, run in zip(names, found, strict=True)
         ]
     )
 
 
-def _compared_run(name: str, run: Found, **about: Any) -> ComparedRun:
-    folder = run.folder / _NESTED if (run.folder / _NESTED).is_dir() else run.folder
-    try:
-        summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
-        columns = read_columns(folder, run.manifest["symbol"])
-    except (OSError, ValueError) as error:
-        kind = run.manifest["kind"]
-        raise DataError(f"{run.folder}: a run of the kind {kind} without the files of a backtest ({error})") from error
-    return ComparedRun(name, run.manifest, summary, columns=columns, **about)
-
-
-def _link(run: Found, page: Path) -> str | None:
+def _link(run: RunFolder, page: Path) -> str | None:
     """Return the path of a run's page relative to another *page*; None if it has none."""
     own = run.folder / PAGE
     return quote(Path(os.path.relpath(own, page.parent)).as_posix()) if own.is_file() else None
@@ -245,7 +241,7 @@ def tag_command(
     for tag in (*add, *remove):
         if not tag or any(letter.isspace() for letter in tag):
             raise UsageError(f"a tag is a word without blanks, not {tag!r}")
-    run, tags = find_run(name, results.out_root), Tags(results.out_root)
+    run, tags = open_run(name, results.out_root), Tags(results.out_root)
     said = tags.change(run, add, remove, note) if add or remove or note is not None else tags.of(run)
     console.set_json({"run_id": run.manifest["run_id"], "tags": said.tags, "note": said.note})
     console.print(
@@ -297,7 +293,7 @@ def export_command(
     console.set_json(written)
 
 
-def run_table(runs: Sequence[Found], tags: Tags) -> pl.DataFrame:
+def run_table(runs: Sequence[RunFolder], tags: Tags) -> pl.DataFrame:
     """Return one row per run: what identifies it, its tags, its knobs, and the scalars of its summary.
 
     Columns of numbers are floats, all others text.

@@ -23,6 +23,7 @@ from mm.play.models import check_names
 from mm.play.play import Play
 from mm.play.setup import Setup
 from mm.play.terms import rules_of
+from mm.report.contents import BACKTEST, METRICS, SCHEDULE
 from mm.report.run_columns import columns_of
 from mm.report.walkforward import page
 from mm.runs.in_progress import Run
@@ -41,8 +42,6 @@ if TYPE_CHECKING:
     from mm.tape.tape import Tape
     from mm.walkforward.walkforward import Study
 
-SCHEDULE = "poisson_schedule.json"
-METRICS = "window_metrics.csv"
 DAYS_HELD = 3  # in memory at once: a training window and its segment need no more, if days are not shorter than it
 
 
@@ -114,7 +113,7 @@ def walkforward(
         first, later = (base, further) if play.concurrent else (further(base), None)  # weeks need less memory then
         with run.timing("write"):
             columns = columns_of(first)  # of both pages
-        result = run.write_result(first, "backtest", later, orders_file.orders_format, columns)
+        result = run.write_result(first, BACKTEST, later, orders_file.orders_format, columns)
     with run.timing("write"):
         run.write_page(page(run.partial, run.about, run=columns))
     run.summary = {**run.summary, "walkforward": forward}

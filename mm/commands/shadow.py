@@ -32,7 +32,7 @@ from mm.market_data.recorder import of_market, parts_of
 from mm.play.knobs import Day, Market, Models, OtherMarkets, Results, Source
 from mm.play.models import check_names
 from mm.play.setup import PlayKnobs
-from mm.runs.find import find_run
+from mm.runs.find import open_run
 from mm.runs.in_progress import Run
 from mm.runs.trusted import InputPlaces, setup_of
 
@@ -131,7 +131,7 @@ def parts_beside(
 def reconcile(console: Console, places: ShadowPlaces, name: str, trust: tuple[Path, ...]) -> None:
     """Compare a shadow run with the replay of the day that it recorded, row by row; *trust* may be executed."""
 
-    run = find_run(name, places.out_root)
+    run = open_run(name, places.out_root)
     if run.manifest["kind"] != "shadow":
         raise DataError(f"{run.folder} is a run of the kind {run.manifest['kind']!r}; give one of `mm shadow`")
     terms = ShadowTerms.read(run.folder)

@@ -23,7 +23,6 @@ from mm.dashboard.jobs import StartedCommand, words_of
 from mm.dashboard.sources import Folders, label_of, one_line
 from mm.errors import UsageError
 from mm.report.figures import heat
-from mm.report.sweep import read_sweep
 from mm.runs.find import FITS, LAST
 
 PLACED = ("data_root", "out_root", "out_dir", "log_root", "log_level")  # the dashboard sets the folders itself
@@ -245,7 +244,7 @@ def _grid(folders: Folders) -> None:
     st.session_state["sweep"] = selected if selected in names else names[0]
     name = st.selectbox("Sweep", names, key="sweep", format_func=lambda one: label_of(sweeps[one]))
     with one_line():
-        content = read_sweep(sweeps[name].folder)
+        content = sweeps[name].sweep
         rows = content["rows"]
         _best(content)
         axes = [axis["name"] for axis in content["axes"]]

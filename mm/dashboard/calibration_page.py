@@ -7,7 +7,6 @@ from mm.base.numbers import duration, number
 from mm.clock import iso
 from mm.dashboard.charts import draw
 from mm.dashboard.sources import Folders, label_of, one_line
-from mm.errors import BrokenFile
 from mm.report.calibration_charts import curve_figure
 from mm.report.frame import fitted_interval
 from mm.report.segment_charts import parameters_figure
@@ -31,14 +30,8 @@ def show(folders: Folders) -> None:
     name = st.selectbox("Run", names, key="calibration", format_func=lambda one: labels.get(one, one))
     with one_line():
         found = folders.run(name)
-        try:
-            if found.manifest["kind"] == "calibration":
-                _fit(RunFolder(found))
-            else:
-                _schedule(RunFolder(found))
-        except (LookupError, TypeError, ValueError) as error:
-            why = " ".join(f"{type(error).__name__} {error}".split())
-            raise BrokenFile(f"{found.folder}: not the files of a calibration ({why}); make the run again") from error
+        with found.readable():
+            (_fit if found.kind == "calibration" else _schedule)(found)
 
 
 def _fit(run: RunFolder) -> None:

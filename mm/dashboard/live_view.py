@@ -38,10 +38,10 @@ class LiveMarket:
     """The last minutes of a market.
 
     Attributes:
-        us: Ints of book changes, µs.
+        us: Instants of book changes, µs.
         best: One column each: bid, ask, and their quantities.
         book: Bids and asks at the end.
-        trade_us: Ints of trades, µs.
+        trade_us: Instants of trades, µs.
         trades: One column each: price, quantity, and the aggressor's side, +1 for a buyer.
         run_id: Id of the recording that wrote the last rows; empty if it is not a recording.
     """

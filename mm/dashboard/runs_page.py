@@ -1,7 +1,6 @@
 """Runs: results of a run over time, at any zoom; two runs side by side."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from urllib.parse import quote
 
 import numpy as np
@@ -12,7 +11,7 @@ from mm.backtest.run_terms import of_all_legs, quoting_of
 from mm.base.numbers import SHARPE_DAYS, number, percent, short, signed
 from mm.clock import iso
 from mm.dashboard.charts import Zoom, draw
-from mm.dashboard.sources import Folders, TradedRun, label_of, market_of_run, one_line, traded_run
+from mm.dashboard.sources import Folders, compared, label_of, market_of_run, one_line, short_label, traded_run
 from mm.errors import MMError
 from mm.report.backtest_charts import count_panel, price_panel
 from mm.report.figures import (
@@ -22,6 +21,7 @@ from mm.report.figures import (
 )
 from mm.report.frame import base_asset, quote_asset
 from mm.report.tear_sheet import TearSheet, account_panels, markouts_figure
+from mm.runs.finished import RunFolder
 from mm.runs.manifest import shown
 
 KINDS = ("backtest", "walkforward", "shadow", "trade")
@@ -89,7 +89,7 @@ def _list_invalid_folders(folders: Folders) -> None:
                 st.text(f"{one.folder}: {one.why}")
 
 
-def _draw(pair: Sequence[TradedRun], folders: Folders) -> None:
+def _draw(pair: Sequence[RunFolder], folders: Folders) -> None:
     for run, column in zip(pair, st.columns(len(pair)), strict=True):
         with column:
             _head(run)
@@ -97,8 +97,8 @@ def _draw(pair: Sequence[TradedRun], folders: Folders) -> None:
     if not known:
         st.info("There are no state rows: the run ended before the book was valid.")
         return
-    whole = (min(int(run.curve.x[0]) for run in known), max(int(run.curve.x[1]) for run in known))
-    zoom = Zoom(" ".join(run.name for run in known), whole)
+    whole = (min(int(run.columns.curve.x[0]) for run in known), max(int(run.columns.curve.x[1]) for run in known))
+    zoom = Zoom(" ".join(run.run_id for run in known), whole)
     zoom.bar()
     _price_chart(known[0], folders, zoom)
     _account_charts(known, zoom)
@@ -113,9 +113,9 @@ def _draw(pair: Sequence[TradedRun], folders: Folders) -> None:
         _warnings(run)
 
 
-def _head(run: TradedRun) -> None:
-    summary, manifest = run.summary, run.found.manifest
-    st.subheader(run.name, anchor=False)
+def _head(run: RunFolder) -> None:
+    summary, manifest = run.summary, run.manifest
+    st.subheader(run.run_id, anchor=False)
     models = f"{summary['models'].get('quote')} quotes, {summary['models'].get('fill')} fills"
     st.caption(f"{manifest['kind']} of {manifest['symbol']} {manifest['day']}: {models}")
     quote_, base = quote_asset(summary), base_asset(summary)
@@ -147,48 +147,48 @@ def _head(run: TradedRun) -> None:
             column.metric(name, value, help=why)
 
 
-def _price_chart(run: TradedRun, folders: Folders, zoom: Zoom) -> None:
+def _price_chart(run: RunFolder, folders: Folders, zoom: Zoom) -> None:
     """Draw the market's best prices, our quotes and our fills."""
     columns = run.columns
     try:
-        columns = replace(columns, market=market_of_run(run, folders))
+        columns = columns.beside(market_of_run(run, folders))
     except MMError as error:
         st.caption(f"Without the market's best prices: {' '.join(str(error).split())}")
-    part, curve = columns.between(*zoom.span), run.curve.between(*zoom.span)
+    part, curve = columns.between(*zoom.span), run.columns.curve.between(*zoom.span)
     panels = [price_panel(part, curve, quote_asset(run.summary)), count_panel(part, curve)]
-    zoom.draw(f"prices {run.name}", stacked(panels, time_axis(*zoom.span), merged(part.excluded, curve.x)))
+    zoom.draw(f"prices {run.run_id}", stacked(panels, time_axis(*zoom.span), merged(part.excluded, curve.x)))
 
 
-def _account_charts(runs: Sequence[TradedRun], zoom: Zoom) -> None:
+def _account_charts(runs: Sequence[RunFolder], zoom: Zoom) -> None:
     """Draw equity, drawdown and inventory, overlaid for two runs."""
     summary = runs[0].summary
-    curves = [(run.label, run.curve.between(*zoom.span)) for run in runs]
+    curves = [(short_label(run), run.columns.curve.between(*zoom.span)) for run in runs]
     panels = account_panels(curves, quote_asset(summary), base_asset(summary))
     zoom.draw("account", stacked(panels, time_axis(*zoom.span)))
 
 
-def _markouts(runs: Sequence[TradedRun]) -> None:
+def _markouts(runs: Sequence[RunFolder]) -> None:
     """Draw the value of fills at later times (markouts), per unit, with 95 % bars."""
     st.markdown(f"**Markouts**: value of fills at later times, {quote_asset(runs[0].summary)} per unit")
-    figure = markouts_figure([run.compared for run in runs])
+    figure = markouts_figure([compared(run) for run in runs])
     if figure is None:
         st.caption("No fill was early enough to have a markout before the end.")
         return
     draw(figure, key="markouts")
 
 
-def _fills_table(run: TradedRun, zoom: Zoom) -> None:
+def _fills_table(run: RunFolder, zoom: Zoom) -> None:
     fills = run.columns.fills
     first, last = np.searchsorted(np.asarray(fills["recv_us"], np.int64), (zoom.span[0], zoom.span[1] + 1)).tolist()
-    st.markdown(f"**Fills of {run.name}** in this span: {last - first:,}")
+    st.markdown(f"**Fills of {run.run_id}** in this span: {last - first:,}")
     rows = {name: fills[name][first : min(last, first + 500)] for name in ("side", "price", "qty", "fee", "reason")}
     times = [iso(int(us))[11:] for us in fills["recv_us"][first : min(last, first + 500)]]
     st.dataframe(pl.DataFrame({"time": times, **rows}), height=240, hide_index=True)
 
 
-def _numbers(pair: Sequence[TradedRun]) -> None:
+def _numbers(pair: Sequence[RunFolder]) -> None:
     """Draw the numbers of two runs side by side, and the knobs that differ, below what makes them hard to compare."""
-    sheet = TearSheet([run.compared for run in pair])
+    sheet = TearSheet([compared(run) for run in pair])
     for why in sheet.unequal():
         st.warning(why)
     left, right = st.columns(2)
@@ -201,13 +201,13 @@ def _numbers(pair: Sequence[TradedRun]) -> None:
     right.dataframe(_table("knob", pair, knobs), hide_index=True)
 
 
-def _table(head: str, pair: Sequence[TradedRun], rows: Sequence[tuple[str, ...]]) -> pl.DataFrame:
-    names = [head, pair[0].name, pair[1].name if pair[1].name != pair[0].name else f"{pair[1].name} again"]
+def _table(head: str, pair: Sequence[RunFolder], rows: Sequence[tuple[str, ...]]) -> pl.DataFrame:
+    names = [head, pair[0].run_id, pair[1].run_id if pair[1].run_id != pair[0].run_id else f"{pair[1].run_id} again"]
     return pl.DataFrame([list(row) for row in rows], schema=dict.fromkeys(names, pl.String), orient="row")
 
 
-def _warnings(run: TradedRun) -> None:
+def _warnings(run: RunFolder) -> None:
     if run.summary["warnings"]:
-        with st.expander(f"Notes of {run.name}"):
+        with st.expander(f"Notes of {run.run_id}"):
             for line in run.summary["warnings"]:
                 st.text(line)

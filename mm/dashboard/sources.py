@@ -7,17 +7,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import polars as pl
 import streamlit as st
 
 from mm.base.numbers import signed
 from mm.dayfolder.layout import DayFolder, days_of, existing
 from mm.errors import BrokenFile, DataError, MMError
 from mm.instrument import e8
-from mm.report.run_columns import EquityCurve, MarketColumns, RunColumns, equity_curve, market_of, read_columns
+from mm.report.contents import SUMMARY
+from mm.report.run_columns import MarketColumns, market_of
 from mm.report.tear_sheet import ComparedRun
-from mm.runs.find import Found, InvalidRun, find_run, find_runs
-from mm.runs.finished import TRADED, open_run
+from mm.runs.find import InvalidRun, find_runs, open_run
+from mm.runs.finished import RunFolder
 from mm.runs.manifest import MANIFEST, headlines
 from mm.tape.load import load_day
 
@@ -49,19 +49,19 @@ class Folders:
         except MMError:  # the input is not a symbol
             return []
 
-    def runs(self, *kinds: str) -> list[Found]:
+    def runs(self, *kinds: str) -> list[RunFolder]:
         """Return the finished runs of some *kinds*, or of all, newest first."""
         found = _found(str(self.out_root))[0]
         return [run for run in reversed(found) if not kinds or run.manifest["kind"] in kinds]
 
-    def menu(self, *kinds: str) -> dict[str, Found]:
+    def menu(self, *kinds: str) -> dict[str, RunFolder]:
         """Return the finished runs of some *kinds*, or of all, by RUN_ID; by folder if several have the same."""
         ids = Counter(str(run.manifest["run_id"]) for run in self.runs())
         found = ((str(run.manifest["run_id"]), run) for run in self.runs(*kinds))
         return {name if ids[name] == 1 else str(run.folder): run for name, run in found}
 
     @staticmethod
-    def choice(name: str | None, menu: Mapping[str, Found]) -> str | None:
+    def choice(name: str | None, menu: Mapping[str, RunFolder]) -> str | None:
         """Return the key of the newest run with a RUN_ID in *menu*; *name* itself if there is none."""
         return next((key for key, run in menu.items() if name not in menu and run.manifest["run_id"] == name), name)
 
@@ -74,7 +74,7 @@ class Folders:
         """Return the folders among the runs that are not runs."""
         return _found(str(self.out_root))[1]
 
-    def run(self, name: str) -> Found:
+    def run(self, name: str) -> RunFolder:
         """Return the finished run with a RUN_ID.
 
         Raises:
@@ -82,7 +82,7 @@ class Folders:
                 named with its problem.
         """
         try:
-            found = find_run(name, self.out_root)
+            found = open_run(name, self.out_root)
             if not found.folder.resolve().is_relative_to(self.out_root.resolve()):
                 raise DataError(f"{name} is not below {self.out_root}; give mm dashboard its folder as --out-root")
             return found
@@ -94,11 +94,11 @@ class Folders:
 
 
 @st.cache_data(ttl=LISTED_S, show_spinner=False)
-def _found(out_root: str) -> tuple[list[Found], list[InvalidRun]]:
+def _found(out_root: str) -> tuple[list[RunFolder], list[InvalidRun]]:
     return find_runs(Path(out_root)) if Path(out_root).is_dir() else ([], [])
 
 
-def label_of(run: Found) -> str:
+def label_of(run: RunFolder) -> str:
     """Return a one-line label: RUN_ID, command, method or model, symbol, day, and the PnL or the status of the fit."""
     manifest, summary = run.manifest, run.manifest["summary"]
     models = {"calibration": "calib_method", "backtest": "quote_model", "walkforward": "quote_model"}
@@ -119,41 +119,18 @@ def one_line() -> Iterator[None]:
         st.error(" ".join(str(error).split()), icon=":material/error:")
 
 
-@dataclass(frozen=True)
-class TradedRun:
-    """A loaded backtest, shadow or walk-forward.
-
-    Attributes:
-        found: Its folder and manifest.
-        summary: The numbers of its ``summary.json``.
-        columns: Columns of its fills, state and quotes.
-        curve: Its state over time.
-    """
-
-    found: Found
-    summary: Mapping[str, Any]
-    columns: RunColumns
-    curve: EquityCurve
-
-    @property
-    def name(self) -> str:
-        """Its RUN_ID."""
-        return str(self.found.manifest["run_id"])
-
-    @property
-    def label(self) -> str:
-        """Its RUN_ID, quote model and day."""
-        model = self.summary["models"].get("quote")
-        return ", ".join(filter(None, (self.name, model, self.found.manifest["day"])))
-
-    @property
-    def compared(self) -> ComparedRun:
-        """It as a run of a tear sheet, called by its label."""
-        return ComparedRun(self.label, self.found.manifest, self.summary, columns=self.columns)
+def short_label(run: RunFolder) -> str:
+    """Return RUN_ID, quote model and day of a run that has traded."""
+    return ", ".join(filter(None, (run.run_id, run.summary["models"].get("quote"), run.manifest["day"])))
 
 
-def traded_run(found: Found) -> TradedRun:
-    """Return a run that has traded; it is cached.
+def compared(run: RunFolder) -> ComparedRun:
+    """Return a run that has traded as one of a tear sheet, called by its short label."""
+    return ComparedRun(short_label(run), run.manifest, run.summary, columns=run.columns)
+
+
+def traded_run(found: RunFolder) -> RunFolder:
+    """Return a run that has traded, whose files were read and are kept.
 
     Raises:
         BrokenFile: If a file is missing or cannot be read.
@@ -163,26 +140,21 @@ def traded_run(found: Found) -> TradedRun:
 
 
 @st.cache_resource(max_entries=8, show_spinner="Reading the run …")
-def _traded(folder: str, changed_ns: int) -> TradedRun:  # noqa: ARG001 - part of the cache key
+def _traded(folder: str, changed_ns: int) -> RunFolder:  # noqa: ARG001 - part of the cache key
     run = open_run(folder)
-    summary, traded = run.summary, run.folder / TRADED.get(run.kind, "")
-    if missing := [name for name in NEEDED if name not in summary]:
-        raise BrokenFile(f"{traded / 'summary.json'}: {missing[0]} is missing; make the run again")
-    try:
-        columns = read_columns(traded, run.found.manifest["symbol"])
-        return TradedRun(run.found, summary, columns, equity_curve(columns))
-    except (OSError, ValueError, LookupError, TypeError, pl.exceptions.PolarsError) as error:
-        why = f"fills, orders or state cannot be read ({' '.join(str(error).split())[:200]})"
-        raise BrokenFile(f"{traded}: {why}; make the run again") from error
+    if missing := [name for name in NEEDED if name not in run.summary]:
+        raise BrokenFile(f"{run.traded / SUMMARY}: {missing[0]} is missing; make the run again")
+    run.columns  # noqa: B018 - read here, so that an error is one line
+    return run
 
 
-def market_of_run(run: TradedRun, folders: Folders) -> MarketColumns:
+def market_of_run(run: RunFolder, folders: Folders) -> MarketColumns:
     """Return best prices and prints of the days of a run, in its price and quantity steps.
 
     Raises:
         DataError: If a day is missing or broken, or differs from the played one.
     """
-    manifest = run.found.manifest
+    manifest = run.manifest
     steps: dict[str, int] = {}
     for entry in manifest["inputs"]:
         there = folders.data_root / entry["path"]
@@ -190,11 +162,11 @@ def market_of_run(run: TradedRun, folders: Folders) -> MarketColumns:
             sizes = f"it has {there.stat().st_size:,} bytes, but had {entry['bytes']:,} when the run read it"
             raise DataError(f"{there} is not the data that the run read: {sizes}")
     for knob, name in (("tick_size", "tick_size_e8"), ("qty_step", "qty_step_e8")):
-        if (value := run.found.knob(knob)) is not None:
+        if (value := run.knob(knob)) is not None:
             steps[name] = e8(str(value))
-    days = [folders.data_root / manifest["symbol"] / day for day in run.found.days()]
+    days = [folders.data_root / manifest["symbol"] / day for day in run.days()]
     changed = tuple(day.stat().st_mtime_ns if day.is_dir() else 0 for day in days)
-    damaged = bool(run.found.knob("damaged"))
+    damaged = bool(run.knob("damaged"))
     feed = tuple((run.summary.get("feed") or {}).items())
     return _market(tuple(map(str, days)), tuple(steps.items()), damaged, str(folders.out_root / "tapes"), changed, feed)
 

@@ -4,7 +4,6 @@ All numbers come from the files of the run folders, so that a replay (without a 
 fill model) are measured in the same way. The first run is the reference.
 """
 
-import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,13 +14,13 @@ import numpy as np
 
 from mm.backtest.journal_files import read_orders
 from mm.clock import US_PER_S, iso
-from mm.errors import BrokenFile, Mismatch, UsageError
-from mm.report.run_columns import RunColumns, Standing, read_columns
+from mm.errors import Mismatch, UsageError
+from mm.report.run_columns import RunColumns, Standing
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from mm.runs.find import Found
+    from mm.runs.finished import RunFolder
 
     Instants = NDArray[np.int64]
     Floats = NDArray[np.float64]
@@ -161,7 +160,7 @@ class RunComparison:
     notes: list[str]
 
 
-def read_run(run: "Found") -> RunData:
+def read_run(run: "RunFolder") -> RunData:
     """Read the files of a run.
 
     Raises:
@@ -178,25 +177,21 @@ def read_run(run: "Found") -> RunData:
         **dict.fromkeys(("order_id", "recv_us", "active_recv_us"), pl.Int64),
         "qty": pl.Float64,
     }
-    try:
-        columns = read_columns(run.folder, symbol)
+    decisions = run.folder / f"decisions_{symbol}.csv"
+    with run.readable():
         orders = read_orders(run.folder, symbol, types)
-        summary = json.loads((run.folder / "summary.json").read_text(encoding="utf-8"))
-        decisions = run.folder / f"decisions_{symbol}.csv"
         decided = pl.read_csv(decisions, columns=["us"])["us"].to_numpy() if decisions.exists() else None
-    except (OSError, ValueError, pl.exceptions.PolarsError) as error:
-        raise BrokenFile(f"{run.folder}: cannot be compared ({error}); make the run again") from error
     return RunData(
-        target=columns.target,
+        target=run.columns.target,
         kind=kind,
         run_id=run.manifest["run_id"],
         folder=run.folder,
         symbol=symbol,
-        tick=float(summary["tick_size"]),
-        columns=columns,
+        tick=float(run.summary["tick_size"]),
+        columns=run.columns,
         orders={name: orders[name].to_numpy() for name in types},
         decisions_us=decided,
-        feed=(summary.get("feed") or {}).get("kind"),
+        feed=(run.summary.get("feed") or {}).get("kind"),
     )
 
 

@@ -7,13 +7,13 @@ import tempfile
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from mm.backtest.result import LEGS
+from mm.base.differences import first_difference
 from mm.clock import us_from_ms
 from mm.dayfolder.layout import DayFolder, day_folder, existing
 from mm.dayfolder.ledger import whole_events
@@ -249,8 +249,9 @@ def _in_both(ours: list[str], theirs: list[str]) -> int:
 
 def _first_difference(ours: list[str], theirs: list[str]) -> dict[str, Any] | None:
     """Return the first position at which two lists of decisions differ."""
-    for place, (one, other) in enumerate(zip_longest(ours, theirs)):
-        if one != other:
-            us = min(int(row.partition(",")[0]) for row in (one, other) if row)
-            return {"row": place + 1, "us": us, "live": one, "replay": other}
-    return None
+    found = first_difference(ours, theirs)
+    if found is None:
+        return None
+    place, one, other = found
+    us = min(int(row.partition(",")[0]) for row in (one, other) if row)
+    return {"row": place + 1, "us": us, "live": one, "replay": other}

@@ -4,7 +4,6 @@ import csv
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +11,7 @@ import numpy as np
 
 from mm.backtest.journal import FILL_COLUMNS, ORDER_COLUMNS, STATE_COLUMNS, Journal
 from mm.backtest.replay import backtest
+from mm.base.differences import first_difference
 from mm.clock import US_PER_S, iso
 from mm.errors import ModelError
 from mm.probes.counterfactual import market_at, short
@@ -144,13 +144,13 @@ class RunTables:
         with self._path(table).open(encoding="utf-8") as one, other._path(table).open(encoding="utf-8") as two:
             names = next(csv.reader([one.readline()]))
             two.readline()
-            for lines in zip_longest(one, two):
-                if lines[0] != lines[1]:
-                    rows = [dict(zip(names, next(csv.reader([line])), strict=True)) if line else None for line in lines]
-                    us = min(int(row["recv_us"]) for row in rows if row)
-                    did, instead = (_in_words(row) if row and int(row["recv_us"]) == us else "nothing" for row in rows)
-                    return us, did, instead
-        return None
+            found = first_difference(one, two)
+        if found is None:
+            return None
+        rows = [dict(zip(names, next(csv.reader([line])), strict=True)) if line else None for line in found[1:]]
+        us = min(int(row["recv_us"]) for row in rows if row)
+        did, instead = (_in_words(row) if row and int(row["recv_us"]) == us else "nothing" for row in rows)
+        return us, did, instead
 
     def _path(self, table: str) -> Path:
         return next(self.folder.glob(f"{table}_*.csv"))

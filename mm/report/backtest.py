@@ -23,6 +23,7 @@ from mm.report.backtest_charts import (
     rate_hint,
     split_figure,
 )
+from mm.report.contents import PAGE, SUMMARY
 from mm.report.figures import thinned
 from mm.report.frame import (
     ANNUAL,
@@ -57,7 +58,6 @@ from mm.report.run_columns import RunColumns
 if TYPE_CHECKING:
     from mm.backtest.result import Result
 
-SUMMARY, PAGE = "summary.json", "report.html"
 ZOOM = zoom_bar("fill")
 LONGEST = 3  # stretches without a book in the list
 EFFECTIVE = (  # knobs shown at the top of the page, by name

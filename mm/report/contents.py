@@ -1,4 +1,4 @@
-"""The JSON files of a finished run."""
+"""The files of a finished run: their names, and their JSON contents."""
 
 import json
 from collections.abc import Sequence
@@ -6,6 +6,13 @@ from pathlib import Path
 from typing import Any
 
 from mm.errors import BrokenFile
+
+SUMMARY, PAGE = "summary.json", "report.html"
+FIT, POINTS = "poisson_fit.json", "calibration_points.csv"
+SCHEDULE, METRICS = "poisson_schedule.json", "window_metrics.csv"
+SWEEP, SERIES = "sweep.json", "pnl_60s.csv"
+EVALUATION = "evaluation.json"
+BACKTEST = "backtest"  # folder of the backtest of a walk-forward
 
 
 def read_content(path: Path, keys: Sequence[str] = (), keys_of_rows: Sequence[str] = ()) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import numpy as np
 from mm.backtest.run_terms import OWN_MARKET, QUOTING_OWN_MARKET, quoting_of
 from mm.base.numbers import number, percent, signed
 from mm.report import figures
-from mm.report.contents import read_content
+from mm.report.contents import EVALUATION, read_content
 from mm.report.figures import Figure, Panel, signs
 from mm.report.frame import (
     About,
@@ -29,7 +29,6 @@ from mm.report.frame import (
     tiles,
 )
 
-EVALUATION = "evaluation.json"
 KEYS = ("symbols", "daily", "pnl_by_day", "by_symbol", "by_hour", "by_volatility", "rows", "holes", "warnings")
 MOST_BINS = 40
 Content = Mapping[str, Any]

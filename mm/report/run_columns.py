@@ -20,6 +20,7 @@ from mm.backtest.run_terms import OWN_MARKET, own_market_of
 from mm.base.arrays import Floats, Ints, Mask, Numbers, Rows
 from mm.clock import US_PER_S
 from mm.instrument import E8
+from mm.report.contents import SUMMARY
 from mm.report.figures import drawn_rows
 from mm.tape.columns import gathered, in_pieces
 from mm.tape.feed import instants
@@ -103,7 +104,7 @@ class MarketColumns:
     """The market during a run.
 
     Attributes:
-        us: Ints of the changes of the best prices.
+        us: Instants of the changes of the best prices.
         bid, ask: The best prices from each instant, NaN for none.
         prints: Prints by aggressor, +1 a buyer, -1 a seller.
     """
@@ -125,7 +126,7 @@ class RefusedOrders:
     """Refused orders.
 
     Attributes:
-        us: Ints of refusal, ascending.
+        us: Instants of refusal, ascending.
         side: +1 buy, -1 sell.
         price: Price, in quote asset.
         reason: Reason in a word.
@@ -166,7 +167,7 @@ class RunColumns:
         fills: Columns of the fills file, by name: numpy arrays or a polars frame.
         state: Columns of the state file, in the same form: `DRAWN`, and perhaps more.
         quotes: Resting times of our orders, by side (+1 buy, -1 sell).
-        mid_us: Ints of the changes of the mid.
+        mid_us: Instants of the changes of the mid.
         mid: The mid from each instant, NaN without a valid book.
         excluded: First and last µs of each stretch without a valid book.
         refused: Orders that were rejected, or not sent; None without any.
@@ -194,6 +195,10 @@ class RunColumns:
     def quoting(self) -> Floats:
         """Equity at each state row without the target inventory at the mid, in quote asset; NaN without a mid."""
         return _quoting(self.state, self.target)
+
+    def beside(self, market: MarketColumns) -> "RunColumns":
+        """Return the run with the *market* of its days: their best prices and prints, and each of their mids."""
+        return replace(self, market=market, mid_us=market.us, mid=(market.bid + market.ask) / 2)
 
     @cached_property
     def curve(self) -> "EquityCurve":
@@ -392,11 +397,8 @@ def _by_side(side: Ints, price: Floats, us: Ints, until_us: Ints) -> dict[int, S
     return found
 
 
-def read_columns(folder: Path, symbol: str, market: MarketColumns | None = None) -> RunColumns:
-    """Read the columns back from a run folder.
-
-    Without a *market* the mid between two state rows is that of the first.
-    """
+def read_columns(folder: Path, symbol: str) -> RunColumns:
+    """Read the columns back from a run folder; the mid between two state rows is that of the first."""
     import polars as pl
 
     # Most rows are orders: only the drawn columns are read, with given types.
@@ -426,12 +428,9 @@ def read_columns(folder: Path, symbol: str, market: MarketColumns | None = None)
         reason=[reason or "" for reason in none["reject_reason"].to_list()],
         sent=(none["action"] == "REJECT").to_numpy(),
     )
-    if market is not None:
-        us, mid = market.us, (market.bid + market.ask) / 2
     target = float(summary.get("target_inventory") or 0.0)  # an earlier version had none
     return RunColumns(
         *(_arrays(fills), _arrays(state), quotes, us, mid, excluded, refused),
-        market=market,
         target=target,
         legs=_read_legs(folder, summary),
     )
@@ -453,7 +452,7 @@ def _read_legs(folder: Path, summary: Mapping[str, Any]) -> dict[str, LegColumns
 
 def _summary(folder: Path) -> Mapping[str, Any]:
     """Return the numbers of the run in *folder*; none without a summary."""
-    path = folder / "summary.json"
+    path = folder / SUMMARY
     return json.loads(path.read_bytes()) if path.exists() else {}
 
 
@@ -487,7 +486,7 @@ class EquityCurve:
     """What the quoting earned and the account held at each state row, NaN without a valid book or recorded data.
 
     Attributes:
-        us: Ints, ascending.
+        us: Instants, ascending.
         inventory: Inventory, in base asset.
         equity: Equity without the target inventory at the mid, as change since its first value, or NaN; of all legs.
         spread: Spread captured up to each instant, in quote asset.

@@ -13,7 +13,7 @@ from mm.backtest.run_terms import QUOTING_OWN_MARKET, quoting_of
 from mm.base.arrays import Floats
 from mm.base.numbers import number, percent, probability, signed
 from mm.report import figures
-from mm.report.contents import read_content
+from mm.report.contents import SERIES, SWEEP, read_content
 from mm.report.frame import (
     About,
     boxed,
@@ -33,7 +33,6 @@ from mm.report.frame import (
 )
 from mm.report.sweep_charts import PointsChart, grid_figures, pnl_figure
 
-SWEEP, SERIES = "sweep.json", "pnl_60s.csv"  # files of the run folder
 KEYS = ("axes", "rows", "rank_by", "best", "block_s", "assumptions", "independent_trials", "walkforward")
 KEYS_OF_ROWS = ("point", "rank", "tied", "pnl_quoting", "pnl_hold", "pnl_lower95", "pnl_first_half")
 Row = Mapping[str, Any]

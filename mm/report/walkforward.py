@@ -15,7 +15,7 @@ from mm.base.arrays import Floats
 from mm.base.numbers import duration, number, short, signed
 from mm.report.backtest import data_card, sensitivity_card, split_card
 from mm.report.calibration import clusters_card
-from mm.report.contents import read_content
+from mm.report.contents import BACKTEST, METRICS, PAGE, SCHEDULE, SUMMARY, read_content
 from mm.report.figures import NORMAL_95
 from mm.report.frame import (
     About,
@@ -45,7 +45,6 @@ from mm.walkforward.window_shapes import FILE, WindowShape
 if TYPE_CHECKING:
     from mm.calibration.schedule import Schedule
 
-SCHEDULE, METRICS, BACKTEST = "poisson_schedule.json", "window_metrics.csv", "backtest"
 Content = Mapping[str, Any]
 
 
@@ -69,7 +68,7 @@ def page(
     traded = (folder / BACKTEST).is_dir()
     kind = "walk-forward" if traded else "schedule"
     title = f"{schedule['symbol']} {schedule['day']}"
-    summary = read_content(folder / BACKTEST / "summary.json") if traded else None
+    summary = read_content(folder / BACKTEST / SUMMARY) if traded else None
     if summary is not None and sensitivity is not None:
         summary = {**summary, "sensitivity": sensitivity}
     head = header(str(schedule["symbol"]), str(schedule["day"]), schedule_line(schedule, kind) + about.name)
@@ -156,7 +155,7 @@ def _over_time(rows: SegmentRows, over: EquityCurve | None, summary: Content | N
 def _traded(summary: Content, folder: str) -> list[str]:
     named = ("n_orders", "n_fills", "predicted_fills", "fill_ratio", "two_sided_uptime", "max_drawdown", "psr")
     numbers: list[Row] = [(name, number(summary.get(name), 6)) for name in named]
-    own = f"{BACKTEST}/report.html"
+    own = f"{BACKTEST}/{PAGE}"
     numbers.append(("the backtest's own page", f'<a href="{escape(folder + own)}">{own}</a>'))
     split = split_card(summary)
     return [

@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from mm.base.code_identity import hash_file
+from mm.base.differences import differences, first_difference
 from mm.base.knobs import knobs
 from mm.cli.task_knobs import GROUPS
-from mm.runs.find import Found
-from mm.runs.in_progress import PAGE
-from mm.runs.manifest import flat, headlines, shown
+from mm.report.contents import PAGE
+from mm.runs.finished import RunFolder
+from mm.runs.manifest import count_lines, flat, headlines, shown
 
 ABSENT = "absent"  # in place of a value that one side does not have
 MOST_KEYS = 20  # maximum number of listed keys of a JSON file
@@ -91,28 +92,25 @@ def _tables(first: Path, second: Path) -> FileDifference:
         first.open(encoding="utf-8", errors="replace") as one,
         second.open(encoding="utf-8", errors="replace") as other,
     ):
-        header, differing, counts, part = "", 0, [0, 0], None
-        for row, lines in enumerate(itertools.zip_longest(one, other)):
-            header = header or lines[0] or ""
-            counts = [count + (line is not None) for count, line in zip(counts, lines, strict=True)]
-            if lines[0] != lines[1]:
-                differing += 1
-                part = part or _cell(row, header, lines)
-    first_rows, second_rows = (max(count - 1, 0) for count in counts)
-    parts = (part,) if part else _bytes(first, second).parts
+        header = one.readline()
+        one.seek(0)
+        found = differences(one, other)
+        at = next(found, None)
+        differing = sum(1 for _ in found) + (at is not None)
+    first_rows, second_rows = (max(count_lines(path) - 1, 0) for path in (first, second))
+    parts = (_cell(header, *at),) if at else _bytes(first, second).parts
     return FileDifference(parts, differing, (first_rows, second_rows))
 
 
-def _cell(row: int, header: str, lines: tuple[str | None, str | None]) -> Part:
+def _cell(header: str, row: int, *lines: str | None) -> Part:
     """Return the first cell at which two lines of tables differ."""
-    if None in lines:
-        return Part(row, "", (_line(lines[0]), _line(lines[1])))
     names, *rows = (next(csv.reader([line or ""]), []) for line in (header, *lines))
-    for place, values in enumerate(itertools.zip_longest(*rows, fillvalue=ABSENT)):
-        if values[0] != values[1]:
-            name = names[place] if row and place < len(names) else f"column {place + 1}"
-            return Part(row, name, (values[0], values[1]))
-    return Part(row, "", (_line(lines[0]), _line(lines[1])))
+    at = None if None in lines else first_difference(*rows)
+    if at is None:
+        return Part(row, "", (_line(lines[0]), _line(lines[1])))
+    place, *cells = at
+    one, other = (ABSENT if cell is None else cell for cell in cells)
+    return Part(row, names[place] if row and place < len(names) else f"column {place + 1}", (one, other))
 
 
 def _bytes(first: Path, second: Path) -> FileDifference:
@@ -190,7 +188,7 @@ class Comparison:
         outputs: Outputs that differ.
     """
 
-    runs: tuple[Found, Found]
+    runs: tuple[RunFolder, RunFolder]
     knobs: tuple[KnobDifference, ...]
     inputs: tuple[str, ...]
     outputs: tuple[OutputDifference, ...]
@@ -267,7 +265,7 @@ class Comparison:
         }
 
 
-def compare(first: Found, second: Found) -> Comparison:
+def compare(first: RunFolder, second: RunFolder) -> Comparison:
     """Return the differences between two runs; their files are hashed, because manifests may be wrong."""
     return Comparison(
         (first, second),
@@ -283,7 +281,7 @@ def knobs_without_effect() -> frozenset[str]:
     return frozenset(knob.name for group in GROUPS for knob in knobs(group) if not knob.matters)
 
 
-def _knobs(first: Found, second: Found) -> Iterator[KnobDifference]:
+def _knobs(first: RunFolder, second: RunFolder) -> Iterator[KnobDifference]:
     unused, of_first, of_second = knobs_without_effect(), first.manifest["knobs"], second.manifest["knobs"]
     for name in dict.fromkeys([*of_first, *of_second]):
         one, other = of_first.get(name, {}), of_second.get(name, {})
@@ -305,7 +303,7 @@ def _inputs(first: list[dict[str, Any]], second: list[dict[str, Any]]) -> Iterat
             yield f"{path}: only {'a' if one else 'b'} read it"
 
 
-def _outputs(first: Found, second: Found) -> Iterator[OutputDifference]:
+def _outputs(first: RunFolder, second: RunFolder) -> Iterator[OutputDifference]:
     written = [{file["path"]: file["sha256"] for file in run.manifest["outputs"]} for run in (first, second)]
     for path in sorted({*written[0], *written[1]}):
         counts = path.rpartition("/")[2] != PAGE

@@ -3,45 +3,18 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from mm.base.knobs import closest, day_list
+from mm.base.knobs import closest
 from mm.errors import BrokenFile, DataError
+from mm.report.contents import FIT, SCHEDULE
+from mm.runs.finished import RunFolder
 from mm.runs.manifest import MANIFEST, read_manifest
 
 # Patterns of run folders below OUT_ROOT.
 PLACES = ("backtest/*/*", "calibration/*/*/*", "walkforward/*/*", "sweep/*/*", "evaluation/*/*", "shadow/*/*")
 LAST = "last"  # name of the newest usable fit
-FITS = {"calibration": "poisson_fit.json", "schedule": "poisson_schedule.json"}
+FITS = {"calibration": FIT, "schedule": SCHEDULE}
 SHORTEST_DIGEST = 6  # minimum length of the prefix of a digest
-
-
-@dataclass(frozen=True)
-class Found:
-    """A finished run: its folder, and its manifest."""
-
-    folder: Path
-    manifest: dict[str, Any]
-
-    def knob(self, name: str) -> Any:
-        """Return the value of a knob; None if the run's command has no such knob."""
-        return self.manifest["knobs"].get(name, {}).get("value")
-
-    def log_file(self) -> Path:
-        """Return the path of the run's log; it may have been removed since."""
-        out_root = Path(self.knob("out_root") or "out")
-        root = Path(self.knob("log_root") or out_root / "logs")
-        method = (self.knob("calib_method"),) if self.manifest["kind"] == "calibration" else ()
-        names = (self.manifest[name] for name in ("symbol", "day", "run_id"))
-        return root.joinpath(self.manifest["kind"], *method, *names, "run.log")
-
-    def days(self) -> tuple[str, ...]:
-        """Return the requested days, each YYYYMMDD."""
-
-        try:
-            return day_list(str(self.knob("day")))
-        except ValueError:
-            return tuple(str(self.manifest["day"]).split("-"))
 
 
 @dataclass(frozen=True)
@@ -57,28 +30,33 @@ class InvalidRun:
     why: str
 
 
-def find_runs(root: Path) -> tuple[list[Found], list[InvalidRun]]:
+def find_runs(root: Path) -> tuple[list[RunFolder], list[InvalidRun]]:
     """Return the finished runs below *root*, oldest first, and the folders among them that are not runs."""
     runs, invalid = [], list(_without_manifest(root))
     for path in sorted(root.rglob(MANIFEST)):
         if any(part.endswith(".partial") for part in path.relative_to(root).parts):
             continue
         try:
-            runs.append(Found(path.parent, read_manifest(path.parent)))
+            runs.append(RunFolder(path.parent, read_manifest(path.parent)))
         except BrokenFile as error:
             invalid.append(InvalidRun(path.parent, str(error).partition(": ")[2]))
     runs.sort(key=lambda run: (str(run.manifest["started_at"]), str(run.folder)))
     return runs, sorted(invalid, key=lambda one: one.folder)
 
 
-def find_run(name: str, root: Path) -> Found:
-    """Return the run called *name*: a folder, a RUN_ID below *root*, or the beginning of a RUN_ID or digest.
+def open_run(name: str | Path, out_root: str | Path = "out") -> RunFolder:
+    """Open a finished run.
+
+    Args:
+        name: Its folder, its RUN_ID, or the beginning of its RUN_ID or digest.
+        out_root: Folder of the runs, in which RUN_IDs are searched.
 
     Raises:
-        DataError: If there is none, or several.
+        DataError: If there is no such run, or more than one.
     """
-    if name and Path(name).is_dir():
-        return Found(Path(name), read_manifest(Path(name)))
+    if str(name) and Path(name).is_dir():
+        return RunFolder(Path(name), read_manifest(Path(name)))
+    name, root = str(name), Path(out_root)
     runs, _ = find_runs(root)
     exact = [run for run in runs if run.manifest["run_id"] == name]
     matches = exact or [run for run in runs if _begins(run, name)]
@@ -124,7 +102,7 @@ def find_fit(name: str, symbol: str, root: Path) -> Path | None:
     return exact[0].folder / FITS[exact[0].manifest["kind"]]
 
 
-def _begins(run: Found, name: str) -> bool:
+def _begins(run: RunFolder, name: str) -> bool:
     as_digest = len(name) >= SHORTEST_DIGEST and str(run.manifest["digest"]).startswith(name)
     return bool(name) and (as_digest or str(run.manifest["run_id"]).startswith(name))
 

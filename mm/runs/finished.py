@@ -1,6 +1,7 @@
 """A finished run in Python: its numbers, frames and charts, read from its folder."""
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
 from html import escape
@@ -12,18 +13,18 @@ import numpy as np
 from mm.backtest.journal import ACTIONS, CANCEL_REASONS, REJECT_REASONS, STATUSES
 from mm.backtest.journal_files import read_orders
 from mm.backtest.metrics.markouts import HORIZONS_S
+from mm.base.knobs import day_list
 from mm.base.notebook import Picture, Shown
 from mm.calibration.fit_result import PoissonFit
-from mm.calibration.points import read_points
+from mm.calibration.points import Points, read_points
 from mm.calibration.schedule import Schedule
 from mm.clock import US_PER_MS, US_PER_S
 from mm.errors import BrokenFile, UsageError
-from mm.report import evaluation, notebook, sweep
-from mm.report.contents import read_content
+from mm.report.contents import BACKTEST, EVALUATION, FIT, POINTS, SCHEDULE, SERIES, SUMMARY, SWEEP, read_content
+from mm.report.evaluation import headline, read_evaluation
 from mm.report.frame import boxed
 from mm.report.run_columns import RunColumns, market_of, read_columns
-from mm.report.sweep import SERIES, SWEEP, read_sweep
-from mm.runs.find import Found, find_run
+from mm.report.sweep import read_series, read_sweep
 from mm.runs.manifest import headlines, shown
 from mm.tape.frames import SIDES, frame, instants
 
@@ -32,54 +33,81 @@ if TYPE_CHECKING:
 
     from mm.tape.tape import Tape
 
-TRADED = {"backtest": "", "shadow": "", "walkforward": "backtest"}  # folder of the backtest by kind of run
-FIT, POINTS, SCHEDULE = "poisson_fit.json", "calibration_points.csv", "poisson_schedule.json"
-
-
-def open_run(name: str | Path, out_root: str | Path = "out") -> "RunFolder":
-    """Open a finished run.
-
-    Args:
-        name: Its folder, its RUN_ID, or the beginning of its RUN_ID or digest.
-        out_root: Folder of the runs, in which RUN_IDs are searched.
-
-    Raises:
-        DataError: If there is no such run, or more than one.
-    """
-    return RunFolder(find_run(str(name), Path(out_root)))
+TRADED = {"backtest": "", "shadow": "", "trade": "", "walkforward": BACKTEST}  # folder of the orders by kind of run
+LACKS = (OSError, ValueError, LookupError, TypeError)  # of a file that another version or a damaged disk left
 
 
 @dataclass(frozen=True, repr=False)
 class RunFolder(Shown):
-    """A finished run, read from its folder.
+    """A finished run, read from its folder, whatever its kind.
 
     Attributes:
-        found: The folder and its manifest.
+        folder: The run's folder.
+        manifest: The content of its manifest.
     """
 
-    found: Found
+    folder: Path
+    manifest: dict[str, Any]
 
     @property
-    def folder(self) -> Path:
-        """The run's folder."""
-        return self.found.folder
+    def run_id(self) -> str:
+        """Its RUN_ID."""
+        return str(self.manifest["run_id"])
+
+    @property
+    def symbol(self) -> str:
+        """Its symbol, upper case."""
+        return str(self.manifest["symbol"])
 
     @property
     def kind(self) -> str:
         """The kind of run: ``backtest``, ``calibration``, ``sweep``, …, as in its manifest."""
-        return str(self.found.manifest["kind"])
+        return str(self.manifest["kind"])
 
     @property
     def knobs(self) -> dict[str, Any]:
         """Every knob and its value."""
-        return {name: one["value"] for name, one in self.found.manifest["knobs"].items()}
+        return {name: one["value"] for name, one in self.manifest["knobs"].items()}
+
+    def knob(self, name: str) -> Any:
+        """Return the value of a knob; None if the run's command has no such knob."""
+        return self.manifest["knobs"].get(name, {}).get("value")
+
+    def days(self) -> tuple[str, ...]:
+        """Return the requested days, each YYYYMMDD."""
+        try:
+            return day_list(str(self.knob("day")))
+        except ValueError:
+            return tuple(str(self.manifest["day"]).split("-"))
+
+    def log_file(self) -> Path:
+        """Return the path of the run's log; it may have been removed since."""
+        out_root = Path(self.knob("out_root") or "out")
+        root = Path(self.knob("log_root") or out_root / "logs")
+        method = (self.knob("calib_method"),) if self.kind == "calibration" else ()
+        return root.joinpath(self.kind, *method, self.symbol, str(self.manifest["day"]), self.run_id, "run.log")
+
+    @property
+    def has_traded(self) -> bool:
+        """Whether it has orders, fills and state; a walk-forward without a usable segment has none."""
+        return self.kind in TRADED and self.traded.is_dir()
+
+    @property
+    def traded(self) -> Path:
+        """The folder of its orders, fills and state.
+
+        Raises:
+            UsageError: If this kind of run has none.
+        """
+        self._must_be("orders, fills and state", *TRADED)
+        return self.folder / TRADED[self.kind]
 
     @cached_property
     def summary(self) -> dict[str, Any]:
         """The numbers of ``summary.json``; for a run without a backtest, those of its manifest."""
-        if self.kind not in TRADED:
-            return dict(self.found.manifest["summary"])
-        return read_content(self._traded / "summary.json")
+        if not self.has_traded:
+            return dict(self.manifest["summary"])
+        return read_content(self.traded / SUMMARY)
 
     @cached_property
     def fit(self) -> "PoissonFit":
@@ -91,7 +119,17 @@ class RunFolder(Shown):
 
         self._must_be("fit", "calibration")
         fit = PoissonFit.from_json(read_content(self.folder / FIT), str(self.folder / FIT))
-        return replace(fit, points=read_points(self.folder / POINTS))
+        return replace(fit, points=self.points)
+
+    @cached_property
+    def points(self) -> Points:
+        """The points of a calibration.
+
+        Raises:
+            UsageError: If the run is not a calibration.
+        """
+        self._must_be("points", "calibration")
+        return read_points(self.folder / POINTS)
 
     @cached_property
     def schedule(self) -> "Schedule":
@@ -104,6 +142,54 @@ class RunFolder(Shown):
         self._must_be("schedule", "schedule", "walkforward")
         return Schedule.from_json(read_content(self.folder / SCHEDULE), str(self.folder / SCHEDULE))
 
+    @cached_property
+    def columns(self) -> RunColumns:
+        """Its fills, state and quotes, as charts draw them.
+
+        Raises:
+            BrokenFile: If a file is missing or cannot be read.
+        """
+        with self.readable():
+            return read_columns(self.traded, self.symbol)
+
+    @cached_property
+    def sweep(self) -> dict[str, Any]:
+        """The content of the ``sweep.json`` of a sweep.
+
+        Raises:
+            UsageError: If the run is not a sweep.
+        """
+        self._must_be("points", "sweep")
+        return read_sweep(self.folder)
+
+    @contextmanager
+    def readable(self) -> Iterator[None]:
+        """Raise the error of a file that was not written as this version reads it.
+
+        Raises:
+            BrokenFile: For each such error.
+        """
+        import polars as pl
+
+        try:
+            yield
+        except (*LACKS, pl.exceptions.PolarsError) as error:
+            why = " ".join(str(error).split())[:200]
+            raise BrokenFile(f"{self.folder}: a file of the run cannot be read ({why}); make the run again") from error
+
+    def table(self, name: str) -> "pl.DataFrame":
+        """Return ``orders``, ``fills`` or ``state``, every cell as text.
+
+        Raises:
+            BrokenFile: If the file is missing or cannot be read.
+        """
+        import polars as pl
+
+        with self.readable():
+            if name == "orders":
+                return read_orders(self.traded, self.symbol)
+            return pl.read_csv(self.traded / f"{name}_{self.symbol}.csv", infer_schema=False)
+
     def orders_frame(self) -> "pl.DataFrame":
         """Return the order rows, with the columns and types of `Result.orders_frame`.
 
@@ -111,7 +197,7 @@ class RunFolder(Shown):
         ``active_time``, ``expire_time``, ``cancel_request_time`` (to the ms, as in ``orders_<S>.csv``),
         ``cancel_effective_time``, ``reject_reason``, ``cancel_reason``.
         """
-        table = self._table("orders")
+        table = self.table("orders")
         return frame(
             {
                 "time": _us(table["recv_us"]),
@@ -135,7 +221,7 @@ class RunFolder(Shown):
         Columns: ``time``, ``order_id``, ``side``, ``price``, ``qty``, ``mid``, ``fee``, ``reason`` (an Enum of those
         that occur), ``inventory``.
         """
-        table = self._table("fills")
+        table = self.table("fills")
         reasons = table["reason"].drop_nulls().unique().sort().to_list()
         own = {"fee": _float(table["fee"]), "reason": _word(table["reason"], reasons)}
         return frame({**_fills(table), **own, "inventory": _float(table["inventory_after"])})
@@ -145,7 +231,7 @@ class RunFolder(Shown):
 
         Columns: ``time``, ``inventory``, ``cash``, ``mid``, ``mtm_value``, ``equity``, ``open_orders``.
         """
-        table = self._table("state")
+        table = self.table("state")
         names = ("inventory", "cash", "mid", "mtm_value", "equity")
         columns = {"time": _us(table["recv_us"]), **{name: _float(table[name]) for name in names}}
         return frame({**columns, "open_orders": _whole(table["open_orders"])})
@@ -179,7 +265,7 @@ class RunFolder(Shown):
         """
         if not all(horizon > 0 for horizon in horizons_s):
             raise UsageError(f"horizons are {list(horizons_s)} s; give seconds above 0")
-        table, run = self._table("fills"), self._columns(tape)
+        table, run = self.table("fills"), self._beside(tape)
         us, side = _whole(table["recv_us"]).to_numpy(), np.where(table["side"].to_numpy() == "BUY", 1.0, -1.0)
         price, mid = (_float(table[name]).to_numpy() for name in ("price", "mid"))
         by_book = table["reason"].str.ends_with(":book").to_numpy()  # prints leave the mid as it is
@@ -199,7 +285,7 @@ class RunFolder(Shown):
         import polars as pl
 
         self._must_be("rows", "sweep", "evaluation")
-        path = self.folder / (SWEEP if self.kind == "sweep" else evaluation.EVALUATION)
+        path = self.folder / (SWEEP if self.kind == "sweep" else EVALUATION)
         return pl.DataFrame(read_content(path, ("rows",))["rows"], infer_schema_length=None)
 
     def plot(self, tape: "Tape | Sequence[Tape] | None" = None) -> Picture:
@@ -209,69 +295,50 @@ class RunFolder(Shown):
             tape: The played tape: the page of ``.save("….html")`` then has its best prices and trades.
         """
 
+        from mm.report import notebook
+
         if self.kind == "calibration":
             return self.fit.plot()
         if self.kind == "schedule":
             return self.schedule.plot()
         if self.kind == "sweep":
-            return notebook.sweep_picture(self._sweep, *sweep.read_series(self.folder / SERIES))
+            return notebook.sweep_picture(self.sweep, *read_series(self.folder / SERIES))
         if self.kind == "evaluation":
-            return notebook.evaluation_picture(evaluation.read_evaluation(self.folder))
-        return notebook.backtest_picture(self.summary, self._columns(tape))
+            return notebook.evaluation_picture(read_evaluation(self.folder))
+        return notebook.backtest_picture(self.summary, self._beside(tape))
 
     def lines(self) -> Iterator[str]:
         """Yield the run's identity, its main numbers, and its path."""
-        manifest = self.found.manifest
+        manifest = self.manifest
         yield f"{self.kind} {manifest['symbol']} {manifest['day']}, run {manifest['run_id']}, {manifest['status']}"
         yield "  " + " ".join(f"{key}={shown(value)}" for key, value in headlines(manifest).items())
         yield f"  {self.folder}"
 
     def _repr_html_(self) -> str:
+        from mm.report.notebook import backtest_card, card_of
+        from mm.report.sweep import findings_card
 
         if self.kind == "calibration":
-            return notebook.card_of(self.fit)
+            return card_of(self.fit)
         if self.kind == "schedule":
-            return notebook.card_of(self.schedule)
+            return card_of(self.schedule)
         if self.kind == "sweep":
             try:
-                return sweep.findings_card(self._sweep)
+                return findings_card(self.sweep)
             except BrokenFile as error:  # of an earlier version: a line in the notebook, no traceback
                 return f"<p>{escape(str(error))}</p>"
         if self.kind == "evaluation":
-            return boxed("".join(evaluation.headline(evaluation.read_evaluation(self.folder))))
-        return notebook.backtest_card(self.summary, self._columns())
-
-    @property
-    def _traded(self) -> Path:
-        self._must_be("orders, fills and state", *TRADED)
-        return self.folder / TRADED[self.kind]
-
-    @cached_property
-    def _sweep(self) -> dict[str, Any]:
-
-        self._must_be("points", "sweep")
-        return read_sweep(self.folder)
+            return boxed("".join(headline(read_evaluation(self.folder))))
+        return backtest_card(self.summary, self.columns)
 
     def _must_be(self, what: str, *kinds: str) -> None:
         if self.kind not in kinds:
             raise UsageError(f"{self.folder} is a {self.kind}, which has no {what}; give a {' or a '.join(kinds)}")
 
-    def _table(self, name: str) -> "pl.DataFrame":
-        """Read a table of the backtest, every cell as text."""
-        import polars as pl
-
-        symbol = self.found.manifest["symbol"]
-        path = self._traded / f"{name}_{symbol}.csv"
-        try:
-            return read_orders(self._traded, symbol) if name == "orders" else pl.read_csv(path, infer_schema=False)
-        except (OSError, pl.exceptions.PolarsError) as error:
-            raise BrokenFile(f"{path}: cannot be read ({error}); make the run again") from error
-
-    def _columns(self, tape: "Tape | Sequence[Tape] | None" = None) -> RunColumns:
+    def _beside(self, tape: "Tape | Sequence[Tape] | None") -> RunColumns:
         """Return the columns of the charts, with the mid of *tape* if given."""
         tapes = [] if tape is None else tape if isinstance(tape, Sequence) else [tape]
-        market = market_of(tapes, self.summary.get("feed")) if tapes else None
-        return read_columns(self._traded, self.found.manifest["symbol"], market)
+        return self.columns.beside(market_of(tapes, self.summary.get("feed"))) if tapes else self.columns
 
 
 def _fills(table: "pl.DataFrame") -> dict[str, Any]:

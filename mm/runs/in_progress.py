@@ -23,6 +23,7 @@ from mm.cli.exits import exit_code_of
 from mm.cli.interrupts import deferred
 from mm.clock import iso, now_us
 from mm.errors import FitError, Incomplete, RunExists
+from mm.report.contents import PAGE, SUMMARY
 from mm.runs.manifest import (
     MANIFEST,
     SCHEMA_VERSION,
@@ -40,7 +41,6 @@ if TYPE_CHECKING:
     from mm.report.frame import About
     from mm.report.run_columns import RunColumns
 
-PAGE = "report.html"
 SOURCE = "source"
 """Folder in a run with the files of a user's modules, as they were played; the digest has them as inputs."""
 _UNDECLARED = (None, True, None)  # rows, whether it is in the digest, sha256
@@ -199,7 +199,7 @@ class Run:
             rows = {**tables.result(), **written}
         for file, count in rows.items():
             self.output(str(place / file), count, digest=file != PAGE, sha256=hashes.get(file))
-        self.artefact, self.summary = str(place / "summary.json"), dict(result.summary)
+        self.artefact, self.summary = str(place / SUMMARY), dict(result.summary)
         return result
 
     @contextmanager

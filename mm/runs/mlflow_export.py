@@ -9,7 +9,7 @@ from typing import Any
 
 from mm.clock import us_of
 from mm.errors import UsageError
-from mm.runs.find import Found
+from mm.runs.finished import RunFolder
 from mm.runs.manifest import MANIFEST, flat
 from mm.runs.tags import Tagged
 
@@ -47,7 +47,7 @@ class MlflowExport:
             found = self._client.get_experiment_by_name(experiment)
             self._experiment = found.experiment_id if found else self._client.create_experiment(experiment)
 
-    def write(self, run: Found, said: Tagged) -> bool:
+    def write(self, run: RunFolder, said: Tagged) -> bool:
         """Write a run, its tags and its files; return whether it is new there.
 
         Raises:
@@ -83,7 +83,7 @@ class MlflowExport:
             self._client.set_terminated(own, "FINISHED", end_time=finished_ms)
         return not known
 
-    def _write_files(self, run: Found, own: str) -> None:
+    def _write_files(self, run: RunFolder, own: str) -> None:
         for name in (MANIFEST, *(entry["path"] for entry in run.manifest["outputs"])):
             path = run.folder / name
             if not path.is_file() or path.stat().st_size > MOST_BYTES:

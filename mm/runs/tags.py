@@ -9,7 +9,7 @@ from typing import Any
 
 from mm.base.atomic_file import write_atomic
 from mm.errors import BrokenFile
-from mm.runs.find import Found
+from mm.runs.finished import RunFolder
 
 FILE = "run_tags.json"
 
@@ -38,13 +38,13 @@ class Tags:
             except ValueError as error:
                 raise BrokenFile(f"{self._path}: not a JSON object ({error}); mend or remove it") from error
 
-    def of(self, run: Found) -> Tagged:
+    def of(self, run: RunFolder) -> Tagged:
         """Return the tags and the note of a run."""
         found = self._known.get(self._key(run), {})
         return Tagged(sorted(found.get("tags", ())), str(found.get("note", "")))
 
     def change(
-        self, run: Found, add: Iterable[str] = (), remove: Iterable[str] = (), note: str | None = None
+        self, run: RunFolder, add: Iterable[str] = (), remove: Iterable[str] = (), note: str | None = None
     ) -> Tagged:
         """Add and remove tags of a run, and replace its note unless it is None; return what is said of it then."""
         before = self.of(run)
@@ -56,7 +56,7 @@ class Tags:
         write_atomic(self._path, text.encode())
         return after
 
-    def _key(self, run: Found) -> str:
+    def _key(self, run: RunFolder) -> str:
         folder = run.folder.resolve()
         root = self._root.resolve()
         return (folder.relative_to(root) if folder.is_relative_to(root) else folder).as_posix()

@@ -24,7 +24,8 @@ from mm.errors import DataError, ModelError, SafetyError
 from mm.play.artefacts import FILES_NAMED, moved, moved_models
 from mm.play.knobs import Day, OtherMarkets
 from mm.play.setup import GROUPS, GROUPS_BY_NAME, Setup
-from mm.runs.find import Found, find_runs
+from mm.runs.find import find_runs
+from mm.runs.finished import RunFolder
 from mm.runs.in_progress import SOURCE
 
 KEPT, KEPT_INDEX = "models", "index.json"
@@ -61,7 +62,7 @@ class Playable:
         source: The files of the user's modules that the run kept, by their path below `SOURCE`; empty without any.
     """
 
-    run: Found
+    run: RunFolder
     files: Mapping[str, Path]
     artefacts: Mapping[str, str]
     source: Mapping[str, Path]
@@ -107,7 +108,7 @@ class Playable:
 
 
 def playable(
-    run: Found, places: InputPlaces, trusted: Sequence[Path], played: Collection[str], *, days: bool = True
+    run: RunFolder, places: InputPlaces, trusted: Sequence[Path], played: Collection[str], *, days: bool = True
 ) -> Playable:
     """Return the run with the code and the files that it may use; nothing is imported.
 
@@ -130,7 +131,7 @@ def playable(
 
 
 def setup_of(
-    run: Found, places: InputPlaces, trusted: Sequence[Path] = (), *, days: bool = True
+    run: RunFolder, places: InputPlaces, trusted: Sequence[Path] = (), *, days: bool = True
 ) -> tuple[Setup, Playable]:
     """Return the setup of a finished run, which is only played if its code and files are trusted (`playable`).
 
@@ -159,7 +160,7 @@ def setup_of(
     return replace(found, models=models, others=OtherMarkets(others=others)), known
 
 
-def check_inputs(run: Found, sources: InputPlaces) -> dict[str, Path]:
+def check_inputs(run: RunFolder, sources: InputPlaces) -> dict[str, Path]:
     """Return the current path of each input of a run, by its path in the manifest.
 
     A file of a day must be in its place. A file named by a knob (a fit, latencies) or kept by the run (a user's module)
@@ -187,7 +188,7 @@ def check_inputs(run: Found, sources: InputPlaces) -> dict[str, Path]:
     return found
 
 
-def _knob_files(run: Found, located: Mapping[str, Path]) -> dict[str, Path]:
+def _knob_files(run: RunFolder, located: Mapping[str, Path]) -> dict[str, Path]:
     """Return the current paths of the files named by knobs, by knob: among the *located*, or copied by the run.
 
     Raises:
@@ -205,7 +206,7 @@ def _knob_files(run: Found, located: Mapping[str, Path]) -> dict[str, Path]:
     return files
 
 
-def _artefacts(run: Found, played: Mapping[str, Any], *, reviewed: bool) -> dict[str, str]:
+def _artefacts(run: RunFolder, played: Mapping[str, Any], *, reviewed: bool) -> dict[str, str]:
     """Return the current paths of the predictors, agents and fits in the parameters of models, by their text.
 
     Args:
@@ -232,7 +233,7 @@ def _artefacts(run: Found, played: Mapping[str, Any], *, reviewed: bool) -> dict
     return found
 
 
-def _copies(run: Found) -> dict[str, Path]:
+def _copies(run: RunFolder) -> dict[str, Path]:
     """Return the copies of predictors and agents in a live run, by the text in the models' parameters."""
     try:
         index = json.loads((run.folder / KEPT / KEPT_INDEX).read_text(encoding="utf-8"))
@@ -241,14 +242,14 @@ def _copies(run: Found) -> dict[str, Path]:
         return {}
 
 
-def _is_input(run: Found, path: Path) -> bool:
+def _is_input(run: RunFolder, path: Path) -> bool:
     """Return whether a file, or both files of a predictor's folder, have the content of inputs of the run."""
     hashes = {one["sha256"] for one in run.manifest["inputs"]}
     files = [path / name for name in ARTEFACT] if path.is_dir() else [path]
     return all(one.is_file() and hash_file(one) in hashes for one in files)
 
 
-def _trusted_source(run: Found, names: Sequence[str], trusted: Sequence[Path]) -> dict[str, Path]:
+def _trusted_source(run: RunFolder, names: Sequence[str], trusted: Sequence[Path]) -> dict[str, Path]:
     """Return the files of a user's modules that the run kept, after refusing all code that is not trusted.
 
     A kept file is trusted if it is one of *trusted*, or has the content of one. Of a module that the run did not keep,
@@ -291,7 +292,7 @@ def _module_of(path: str) -> str:
     return ".".join(place.parts[:-1] if place.name == "__init__" else place.parts)
 
 
-def _names(run: Found, played: Mapping[str, Any]) -> list[str]:
+def _names(run: RunFolder, played: Mapping[str, Any]) -> list[str]:
     """Return every text in the *played* knobs, at any depth, that may name a user's class.
 
     Sides of fitted predictors are not included: their folders are inputs of the run.
@@ -342,7 +343,7 @@ def _sources(module: str, search: Sequence[str]) -> list[Path]:
     return files
 
 
-def _places(run: Found, entry: Mapping[str, Any], sources: InputPlaces) -> Iterator[Path]:
+def _places(run: RunFolder, entry: Mapping[str, Any], sources: InputPlaces) -> Iterator[Path]:
     """Yield possible paths of an input, the most likely first."""
     path = entry["path"]
     named = [Path(run.knob(name)) for name in _PATHS if run.knob(name) is not None]

@@ -36,7 +36,7 @@ _NOTHING = 1e-9  # rounding error of gains and losses that cancel
 BLOCKS_S = (3600, 900, 300)  # the first length that gives enough blocks is used
 SERIES_DIFFER = "the runs have not the same spans with a market, so their 60 s periods differ"
 SCHEMA_VERSION = 1
-SWEEP, TABLE, POINTS, SERIES = "sweep.json", "sweep.csv", "points.ndjson", "pnl_60s.csv"  # files of the run folder
+TABLE, POINTS = "sweep.csv", "points.ndjson"  # files of the run folder
 HEADLINES = (
     "pnl_total",
     "pnl_quoting",

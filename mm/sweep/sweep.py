@@ -25,13 +25,12 @@ from mm.errors import Incomplete, UsageError
 from mm.play.knobs import Day, Market, Models, OtherMarkets
 from mm.play.market import Markets
 from mm.play.setup import Setup
+from mm.report.contents import SERIES, SWEEP
 from mm.report.sweep import points_table
 from mm.runs.in_progress import Run
 from mm.sweep.engines import module_path_env
 from mm.sweep.findings import (
     POINTS,
-    SERIES,
-    SWEEP,
     TABLE,
     PlayedPoint,
     PnlPanel,

@@ -29,6 +29,7 @@ from mm.play.play import Play
 from mm.play.setup import Setup
 from mm.play.terms import rules_of
 from mm.predict.artefact import Artefact
+from mm.report.contents import FIT
 from mm.runs.in_progress import Run
 from mm.runs.noted import note_files, note_micro_price
 from mm.sweep.engines import Outcomes, in_process, in_processes, on_cluster
@@ -42,7 +43,6 @@ if TYPE_CHECKING:
     from mm.calibration.calibrator import CalibrationConfig
     from mm.tape.tape import Tape
 
-FIT = "poisson_fit.json"
 Json = dict[str, Any]
 Engine = Callable[[Sequence[Task]], Outcomes]
 

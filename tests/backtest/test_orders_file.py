@@ -14,7 +14,7 @@ from journals import scribes, seeded
 from mm.__main__ import main
 from mm.backtest.journal_files import FORMATS, order_columns, read_orders, write_table
 from mm.instrument import Instrument
-from mm.runs.finished import open_run
+from mm.runs.find import open_run
 
 SYMBOL = "SIMUSDT"
 
@@ -97,10 +97,10 @@ def test_run_with_parquet_has_the_same_files_and_frames(runs):
         assert (csv.folder / name).read_bytes() == (parquet.folder / name).read_bytes()
     assert len(csv.orders_frame())
     assert parquet.orders_frame().equals(csv.orders_frame())
-    (listed,) = (opened for opened in parquet.found.manifest["outputs"] if opened["path"].startswith("orders"))
+    (listed,) = (opened for opened in parquet.manifest["outputs"] if opened["path"].startswith("orders"))
     assert listed["rows"] == len(csv.orders_frame())
     for opened in (csv, parquet):
-        for listed in opened.found.manifest["outputs"]:  # including outputs hashed while they were written
+        for listed in opened.manifest["outputs"]:  # including outputs hashed while they were written
             assert hashlib.sha256((opened.folder / listed["path"]).read_bytes()).hexdigest() == listed["sha256"]
 
 

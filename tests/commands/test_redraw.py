@@ -1,5 +1,6 @@
 """Redrawing a finished run: its original knobs, its days at their current paths."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -8,13 +9,13 @@ from mm.backtest.rules import Account, Execution
 from mm.cli.console import Console
 from mm.cli.task_knobs import Drawn
 from mm.commands.redraw import Redraw, played
-from mm.runs.find import Found
+from mm.runs.finished import RunFolder
 from mm.runs.trusted import Playable
 
 
-def redraw(knobs: dict[str, object], **drawn: object) -> Redraw:
+def redraw(knobs: dict[str, object], folder: Path = Path("run"), **drawn: object) -> Redraw:
     manifest = {"kind": "backtest", "knobs": {name: {"value": value} for name, value in knobs.items()}}
-    return Redraw(Found(Path("run"), manifest), Drawn(**drawn), Console(as_json=False, level="INFO"), [])
+    return Redraw(RunFolder(folder, manifest), Drawn(**drawn), Console(as_json=False, level="INFO"), [])
 
 
 def test_knobs_are_those_of_the_run_and_new_ones_have_defaults():
@@ -36,6 +37,7 @@ def test_days_are_read_from_the_root_of_the_run_unless_overridden(knobs, drawn, 
 
 
 @pytest.mark.parametrize(("summary", "drawn"), [({"sensitivity": {}}, {}), ({}, {"sensitivity": False})])
-def test_run_is_not_played_if_sensitivity_is_known_or_not_requested(summary, drawn):
+def test_run_is_not_played_if_sensitivity_is_known_or_not_requested(summary, drawn, tmp_path):
     """Its files are enough then."""
-    assert played(redraw({}, **drawn), summary) is None
+    (tmp_path / "summary.json").write_text(json.dumps(summary), encoding="utf-8")
+    assert played(redraw({}, tmp_path, **drawn)) is None

@@ -89,7 +89,7 @@ def write_file(folder, file, text):
 BROKEN = {
     "no manifest": (lambda run: (run / "run_manifest.json").unlink(), "it has no run_manifest.json"),
     "half a manifest": (lambda run: write_file(run, "run_manifest.json", '{"run_id": "ba'), "cannot be read"),
-    "no fills": (lambda run: (run / "fills_SIMUSDT.csv").unlink(), "fills, orders or state cannot be read"),
+    "no fills": (lambda run: (run / "fills_SIMUSDT.csv").unlink(), "cannot be read"),
     "half a row": (lambda run: write_file(run, "state_SIMUSDT.csv", "recv_ms,inven"), "cannot be read"),
     "text for numbers": (
         lambda run: write_file(run, "state_SIMUSDT.csv", "recv_ms,inventory,cash,mid,recv_us,equity\nx,x,x,x,x,x\n"),

@@ -36,7 +36,7 @@ def test_run_is_read_with_its_market(made):
     folders = Folders(made / "data", made / "out")
     run = traded_run(folders.run("base"))
     market = market_of_run(run, folders)
-    assert run.name == "base"
+    assert run.run_id == "base"
     assert (market.bid < market.ask).all()
     assert len(run.columns.fills["recv_us"]) == run.summary["n_fills"]
     assert traded_run(folders.run("base")) is run

@@ -8,7 +8,7 @@ import pytest
 from mm.clock import iso
 from mm.errors import BrokenFile, Mismatch, UsageError
 from mm.live.compare import compare_runs, figures_of, read_run
-from mm.runs.find import Found
+from mm.runs.finished import RunFolder
 
 SECOND = 1_000_000
 BEGIN = 1_767_600_000 * SECOND
@@ -57,7 +57,7 @@ class Files:
         for name, (head, rows) in tables.items():
             (folder / f"{name}_{self.symbol}.csv").write_text("\n".join([head, *rows]) + "\n")
         (folder / "summary.json").write_text(json.dumps({"tick_size": 1.0, "target_inventory": self.target}))
-        return Found(folder, {"kind": self.kind, "run_id": self.run_id, "symbol": self.symbol})
+        return RunFolder(folder, {"kind": self.kind, "run_id": self.run_id, "symbol": self.symbol})
 
 
 @pytest.fixture
@@ -171,7 +171,7 @@ def test_incomparable_runs_raise_errors(both, tmp_path):
 def test_run_without_fills_file_raises_broken_file(tmp_path):
     found = Files().write(tmp_path / "a")
     (found.folder / "fills_SIMUSDT.csv").unlink()
-    with pytest.raises(BrokenFile, match="cannot be compared"):
+    with pytest.raises(BrokenFile, match="cannot be read"):
         read_run(found)
 
 

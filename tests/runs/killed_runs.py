@@ -23,7 +23,8 @@ from sweep_desk import GRID, KNOBS, small_day
 
 from mm.base.code_identity import hash_file
 from mm.errors import DataError
-from mm.runs.find import Found, find_run, find_runs
+from mm.runs.find import find_runs, open_run
+from mm.runs.finished import RunFolder
 from mm.runs.manifest import MANIFEST
 from mm.runs.plan import CHECKPOINT
 from support import ROOT
@@ -58,7 +59,7 @@ class Runs:
         if process.returncode:
             self.wrong.append(f"{name} {run_id}: exit code {process.returncode}, {stderr.strip()[-300:]}")
             return
-        run = find_run(run_id, self.out)
+        run = open_run(run_id, self.out)
         result = run.manifest["digest"], self._in_digest(run)
         if self._expected.setdefault(name, result) != result:
             self.wrong.append(f"{name} {run_id}: other bytes than the run that was not killed")
@@ -123,14 +124,14 @@ class Runs:
         for run in run_to_end:
             self.wrong += [f"{name}: {problem}" for problem in self._problems(name, run)]
         try:
-            found = find_run(run_id, self.out)
+            found = open_run(run_id, self.out)
         except DataError:
             found = None
         if (found is None) != (not run_to_end):
             self.wrong.append(f"{name} {run_id}: a name that stands for {found}")
         return "whole" if run_to_end else "unfinished" if folders else "nothing but a log"
 
-    def _problems(self, name: str, run: Found) -> Iterator[str]:
+    def _problems(self, name: str, run: RunFolder) -> Iterator[str]:
         named = {entry["path"]: entry["sha256"] for entry in run.manifest["outputs"]}
         files = {path.relative_to(run.folder).as_posix(): path for path in run.folder.rglob("*") if path.is_file()}
         outputs = {path: file for path, file in files.items() if path.split("/")[0] != CHECKPOINT and path != MANIFEST}
@@ -143,7 +144,7 @@ class Runs:
             yield f"{run.folder}: other bytes than the run that was not killed"
 
     @staticmethod
-    def _in_digest(run: Found) -> dict[str, str]:
+    def _in_digest(run: RunFolder) -> dict[str, str]:
         """Return the sha256 of the outputs that are equal for equal work: all but pages."""
         return {
             entry["path"]: entry["sha256"] for entry in run.manifest["outputs"] if not entry["path"].endswith(".html")

@@ -9,7 +9,6 @@ from polars.testing import assert_frame_equal
 import mm
 from mm.dayfolder.layout import DayFolder
 from mm.errors import BrokenFile, DataError, UsageError
-from mm.runs.find import Found
 from mm.runs.finished import RunFolder
 from mm.sim.flow.day import make_day
 from mm.sim.flow.scenario import SCENARIOS
@@ -124,7 +123,7 @@ def test_sweep_run_has_rows_frame_and_plot(tmp_path):
     series = "start_s,point_1,point_2\n1767596400,1,2\n1767596460,0.5,-1\n"
     (tmp_path / "pnl_60s.csv").write_text(series, encoding="ascii")
     manifest = {"kind": "sweep", "symbol": "X", "day": "20260105", "run_id": "s", "status": "ok", "summary": {}}
-    run = RunFolder(Found(tmp_path, manifest))
+    run = RunFolder(tmp_path, manifest)
     assert run.rows_frame()["pnl_total"].to_list() == [1.0, 1.0 / 2, 1.0 / 3]
     headings = [heading for heading, _ in run.plot().charts]
     assert headings == ["The best points by pnl_lower95", "PnL of every trial"]
@@ -132,7 +131,7 @@ def test_sweep_run_has_rows_frame_and_plot(tmp_path):
     for row in rows:
         del row["tied"]
     (tmp_path / "sweep.json").write_text(json.dumps({**content, "assumptions": None}), encoding="utf-8")
-    old = RunFolder(Found(tmp_path, manifest))
+    old = RunFolder(tmp_path, manifest)
     with pytest.raises(BrokenFile, match=r"sweep\.json: has no tied, which this version shows; make the run again"):
         old.plot()
     assert "has no tied" in old._repr_html_()

@@ -14,7 +14,7 @@ import pytest
 
 from mm.dayfolder.layout import DayFolder
 from mm.errors import Mismatch
-from mm.runs.finished import open_run
+from mm.runs.find import open_run
 from mm.sim.flow.day import make_day
 from mm.sim.flow.scenario import SCENARIOS
 from mm.sim.flow.session import Session

@@ -1,0 +1,19 @@
+"""The rows in which two tables differ: of two runs, of a run and its replay, of a model played twice."""
+
+from collections.abc import Iterable, Iterator
+from itertools import zip_longest
+from typing import TypeVar
+
+Row = TypeVar("Row")
+
+
+def differences(ours: Iterable[Row], theirs: Iterable[Row]) -> Iterator[tuple[int, Row | None, Row | None]]:
+    """Yield position, from 0, and both rows of each difference; None for a row that one does not have."""
+    for place, (one, other) in enumerate(zip_longest(ours, theirs)):
+        if one != other:
+            yield place, one, other
+
+
+def first_difference(ours: Iterable[Row], theirs: Iterable[Row]) -> tuple[int, Row | None, Row | None] | None:
+    """Return the first of the `differences`; None if there is none."""
+    return next(differences(ours, theirs), None)

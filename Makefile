@@ -94,9 +94,10 @@ pages: build     ## Run the commands of README, tour and the pages that build on
 picture: build   ## Draw docs/backtest.svg, the picture of the README
 	PYTHONPATH=tests $(RUN) tools/picture.py
 
-docs: install    ## Generate docs/configuration.md, docs/api.md, docs/faults.md and the tables of docs/performance.md
+docs: install    ## Generate docs/configuration.md, docs/api.md, docs/faults.md and the tables of docs/results.md and docs/performance.md
 	$(RUN) -m mm.cli.docs > docs/configuration.md
 	$(RUN) tools/api.py > docs/api.md
+	$(RUN) tools/number_table.py
 	PYTHONPATH=. $(RUN) tools/faults.py > docs/faults.md
 	$(RUN) -m benchmarks.tables
 

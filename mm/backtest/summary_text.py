@@ -1,9 +1,10 @@
 """A backtest summary as text: a few lines for a notebook, a table for the terminal."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from mm.backtest.metrics.notes import NO_REFERENCE, NULL, by_reason
+from mm.backtest.metrics.numbers import NUMBERS, SummaryNumber
 from mm.backtest.run_terms import of_all_legs, own_market_of, quoting_of
 from mm.base.numbers import MINUS, SHARPE_DAYS, duration, number, percent, signed
 from mm.clock import iso
@@ -61,45 +62,70 @@ def _between(summary: Mapping[str, Any]) -> str:
 
 def text_of(summary: Mapping[str, Any]) -> str:
     """Return the headline numbers of a summary as a small table; undefined values are dashes."""
-    inventory, reasons = summary["inventory"], by_reason(summary["rejects"])
-    rows = [
-        ("PnL of quoting", _number(quoting_of(summary), 4)),
-        ("  spread capture", _number(summary["pnl_spread_capture"], 4)),
-        ("  inventory", _number(summary["pnl_inventory"], 4)),
-        ("  fees", _number(_negative(summary["fees"]), 4)),
-        ("hold", _number(summary["pnl_hold"], 4)),
-        ("account", f"{_number(summary['pnl_total'], 4)}, {_drawdown(summary['account'])}"),
-        ("quote", f"{_short(summary['quote_qty'])} {summary['base_asset']}".rstrip()),
-        ("orders", f"{summary['n_orders']:,}"),
-        ("rejected", f"{summary['n_rejects']:,}" + (f" ({reasons})" if reasons else "")),
-        ("fills", f"{summary['n_fills']:,}, {summary['n_partial']:,} orders filled in parts"),
-        ("fills expected", _number(summary["predicted_fills"], 1)),
-        ("inventory", f"mean {_number(inventory['mean'], 4)}, largest {_number(inventory['max'], 4)}"),
-        ("two-sided uptime", _number(summary["two_sided_uptime"], 3)),
-        (
-            "seconds",
-            f"{_number(summary['seconds_covered'], 0)}, {_number(excluded_s(summary), 0)} excluded{_between(summary)}",
-        ),
+    (first, whole), *rows = [
+        (one.line, _LINES.get(one.key, _plain)(summary, one)) for one in NUMBERS if one.line and _has(summary, one.key)
     ]
-    if (funding := summary.get("funding")) is not None:
-        rows.insert(3, ("    with funding", _number(_negative(funding), 4)))
-    if band := summary.get("pnl_band"):
-        text = f"{_number(band['low'], 4)} to {_number(band['high'], 4)}, 95 % of {band['draws']} draws"
-        rows.insert(1, ("  range by fit", text))
-    if feed := summary.get("feed"):
-        rows.append(("feed", feed_text(feed)))
-    if legs := summary.get("legs"):
+    block, legs, band = (summary.get(name) for name in ("sensitivity", "legs", "pnl_band"))
+    inside = []
+    if block:
+        whole += worst(summary, ", ")
+        inside.append(("  sensitivity", sensitivity(block["rows"])))
+    if legs:
         own = own_market_of(summary) or summary
-        rows.insert(1, ("  with", f"{legs_of(legs)}; account {_number(of_all_legs(summary)['pnl_total'], 4)}"))
-        rows.insert(1, (f"  {summary['symbol']} alone", _number(own["pnl_quoting"], 4)))
-    if limits := summary.get("risk"):
-        rows.append(("risk", _limits(limits)))
-    if block := summary.get("sensitivity"):
-        rows.insert(1, ("  sensitivity", sensitivity(block["rows"])))
-        rows[0] = (rows[0][0], rows[0][1] + worst(summary, ", "))
-    lines = [f"{name:<18}{value}" for name, value in rows]
+        inside.append((f"  {summary['symbol']} alone", _number(own["pnl_quoting"], 4)))
+        inside.append(("  with", f"{legs_of(legs)}; account {_number(of_all_legs(summary)['pnl_total'], 4)}"))
+    if band:
+        text = f"{_number(band['low'], 4)} to {_number(band['high'], 4)}, 95 % of {band['draws']} draws"
+        inside.append(("  range by fit", text))
+    lines = [f"{name:<18}{value}" for name, value in ((first, whole), *inside, *rows)]
     notes = [warning for warning in summary["warnings"] if not warning.startswith(NULL)]
     return "\n".join([*lines, *tree(summary), *assumed(summary), *(f"note: {note}" for note in notes)])
+
+
+def _has(summary: Mapping[str, Any], key: str) -> bool:
+    """Return whether a run has a number; what only some runs have has no line where it is undefined."""
+    return (
+        bool(summary.get(key))
+        if key in ("feed", "risk")
+        else key in summary and (key, summary[key]) != ("funding", None)
+    )
+
+
+def _plain(summary: Mapping[str, Any], one: SummaryNumber) -> str:
+    value = summary[one.key]
+    return f"{value:,}" if isinstance(value, int) else _number(value, one.digits)
+
+
+def _paid(summary: Mapping[str, Any], one: SummaryNumber) -> str:
+    return _number(_negative(summary[one.key]), one.digits)
+
+
+def _rejected(summary: Mapping[str, Any], one: SummaryNumber) -> str:
+    reasons = by_reason(summary["rejects"])
+    return _plain(summary, one) + (f" ({reasons})" if reasons else "")
+
+
+def _held(summary: Mapping[str, Any], one: SummaryNumber) -> str:
+    return f"mean {_number(summary[one.key]['mean'], 4)}, largest {_number(summary[one.key]['max'], 4)}"
+
+
+_LINES: Mapping[
+    str, Callable[[Mapping[str, Any], SummaryNumber], str]
+] = {  # of a key whose line says more than its value
+    "pnl_quoting": lambda summary, one: _number(quoting_of(summary), one.digits),
+    "funding": _paid,
+    "fees": _paid,
+    "pnl_total": lambda summary, one: f"{_plain(summary, one)}, {_drawdown(summary['account'])}",
+    "quote_qty": lambda summary, one: f"{_short(summary[one.key])} {summary['base_asset']}".rstrip(),
+    "n_rejects": _rejected,
+    "n_fills": lambda summary, one: f"{_plain(summary, one)}, {summary['n_partial']:,} orders filled in parts",
+    "inventory": _held,
+    "seconds_covered": lambda summary, one: (
+        f"{_plain(summary, one)}, {_number(excluded_s(summary), 0)} excluded{_between(summary)}"
+    ),
+    "feed": lambda summary, one: feed_text(summary[one.key]),
+    "risk": lambda summary, one: _limits(summary[one.key]),
+}
 
 
 def feed_text(feed: Mapping[str, Any]) -> str:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mm.backtest.metrics.notes import NULL, by_reason
+from mm.backtest.metrics.numbers import groups
 from mm.backtest.run_terms import NO_SENSITIVITY, of_all_legs, own_market_of, quoting_of
 from mm.backtest.summary_text import assumptions, excluded_s, feed_text
 from mm.base.numbers import SHARPE_DAYS, duration, number, percent, short, signed
@@ -26,7 +27,6 @@ from mm.report.backtest_charts import (
 from mm.report.contents import PAGE, SUMMARY
 from mm.report.figures import thinned
 from mm.report.frame import (
-    ANNUAL,
     About,
     Row,
     annualised,
@@ -59,6 +59,7 @@ if TYPE_CHECKING:
     from mm.backtest.result import Result
 
 ZOOM = zoom_bar("fill")
+SIGNED = ("pnl_quoting", "pnl_spread_capture", "pnl_inventory", "pnl_hold", "pnl_total")
 LONGEST = 3  # stretches without a book in the list
 EFFECTIVE = (  # knobs shown at the top of the page, by name
     "quote_params_json",
@@ -203,18 +204,12 @@ def _hours_card(summary: Summary) -> str:
 
 def numbers_card(summary: Summary) -> str:
     """Return all numbers of the summary, by group."""
-    parts = ("pnl_quoting", "pnl_spread_capture", "pnl_inventory", "pnl_hold", "pnl_total")
     own, whole = own_market_of(summary), of_all_legs(summary)
-    alone = {**summary, **(own or {})}
-    signs = [(name, signed(alone[name], 6)) for name in parts if name in alone]
-    together = [(name, signed(whole[name], 6)) for name in parts if own and name in own and name in whole]
+    numbers = {**annualised(summary), **{name: own[name] for name in SIGNED if own and name in own}}
     left_out = summary["adverse_selection_left_out"]
-    groups = {
-        "All legs together": together,
-        "Profit": [*signs, *_named(summary, "fees", "pnl_realised", "pnl_unrealised", "initial_equity")],
-        "Risk": _named(annualised(summary), *ANNUAL, "max_drawdown", "drawdown_duration_s"),
-        "The whole account, with the inventory held": _all(summary, "account"),
-        "Inventory": _all(summary, "inventory"),
+    tables = {
+        "All legs together": [(name, signed(whole[name], 6)) for name in SIGNED if own and name in own],
+        **{heading: [row for key in keys for row in _rows(numbers, key)] for heading, keys in groups()},
         "Half-spread": [
             ("effective", number(summary["effective_half_spread"])),
             *((f"realised after {h} s", number(value)) for h, value in summary["realised_half_spread"].items()),
@@ -222,34 +217,29 @@ def numbers_card(summary: Summary) -> str:
         "Move of the mid after a fill (fills left out)": [
             (f"{h} s ({left_out[h]})", signed(value)) for h, value in summary["adverse_selection"].items()
         ],
-        "Round trips": _all(summary, "round_trips"),
-        "Volume": [*_all(summary, "volume"), *_named(summary, "inventory_turnover")],
-        "Break-even fee rate": [
-            (name if name == "pnl" else f"realised after {name} s", number(value))
-            for name, value in (summary.get("break_even_fee_rate") or {}).items()
-        ],
-        "Changes of PnL, by period": _all(summary, "returns"),
-        "Under water": _all(summary, "under_water"),
     }
-    tables = "".join(table(caption, rows) for caption, rows in groups.items() if rows)
+    drawn = "".join(table(caption, rows) for caption, rows in tables.items() if rows)
     bootstrap = summary["sharpe_bootstrap"]
     hint = (
         f"Sharpe and Sortino from {bootstrap['periods']} periods of 60 s; interval by {bootstrap['draws']:,} circular "
         f"block resamples of {bootstrap['block_periods']} periods. Names are those of summary.json."
     ) + too_short(summary)
     undefined = notes([line for line in summary["warnings"] if line.startswith(NULL)], "why")
-    return card("All numbers", hint, f'<div class="groups">{tables}</div>{undefined}')
+    return card("All numbers", hint, f'<div class="groups">{drawn}</div>{undefined}')
+
+
+def _rows(numbers: Mapping[str, Any], key: str) -> list[Row]:
+    """Return the rows of a key of the summary: its number, or all numbers under it; none for an older run."""
+    if key in SIGNED and key in numbers:
+        return [(key, signed(numbers[key], 6))]
+    value = numbers.get(key)
+    return _named(value, *value) if isinstance(value, Mapping) else _named(numbers, key)
 
 
 def _named(numbers: Mapping[str, Any], *names: str) -> list[Row]:
     """Return the rows of some numbers; those that an older run lacks are omitted."""
     known, answers = [(name, numbers[name]) for name in names if name in numbers], {True: "yes", False: "no"}
     return [(name, answers[value] if isinstance(value, bool) else number(value, 6)) for name, value in known]
-
-
-def _all(summary: Summary, name: str) -> list[Row]:
-    """Return the rows of all numbers under a *name* of the summary."""
-    return _named(summary.get(name) or {}, *(summary.get(name) or {}))
 
 
 def assumptions_card(summary: Summary, about: About) -> str:

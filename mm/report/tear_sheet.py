@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from mm.backtest.metrics.notes import NULL
+from mm.backtest.metrics.numbers import COMPARED, value_at
 from mm.backtest.metrics.risk import verdict
 from mm.backtest.metrics.spans import PERIOD_US, Spans
 from mm.backtest.run_terms import of_all_legs, own_market_of, quoting_of
@@ -40,15 +41,6 @@ MOST_RUNS = len(SERIES)
 NO_MATTER = ("run_id", "out_dir", "out_root", "log_root", "log_level", "data_root")
 FILLS = ("fill_model", "fill_params_json", "fill_per_side")  # knobs that are fill assumptions
 DAY_US = 86_400 * US_PER_S
-# Numbers of summary.json to compare.
-NUMBERS = (
-    *("pnl_quoting", "pnl_hold", "pnl_total"),
-    *("own_market.pnl_quoting", "own_market.pnl_total", "own_market.max_drawdown"),
-    *("pnl_spread_capture", "pnl_inventory", "fees", "max_drawdown", "sharpe", "n_orders", "n_rejects"),
-    *("n_fills", "fill_ratio", "hit_rate", "effective_half_spread", "realised_half_spread.60", "two_sided_uptime"),
-    *("seconds_covered", "volume.quote", "inventory_from_target.rms", "inventory_from_target.max"),
-    *("round_trips.n", "round_trips.win_rate", "round_trips.mean"),
-)
 
 
 @dataclass(frozen=True, eq=False)
@@ -267,7 +259,7 @@ def _held_at(curve: EquityCurve, us: "np.ndarray[Any, np.dtype[np.int64]]") -> F
 def compared(summaries: Sequence[Mapping[str, Any]]) -> dict[str, list[float | None]]:
     """Return the numbers of several summaries by name; None for one that a summary lacks or that is undefined."""
     short = any(len(one["days"]) < SHARPE_DAYS for one in summaries)
-    names = [name for name in NUMBERS if not (short and name == "sharpe")]
+    names = [name for name in COMPARED if not (short and name == "sharpe")]
     found = {name: [_at(one, name) for one in summaries] for name in names}
     found |= {"pnl_per_hour": [_rate(one, _at(one, "seconds_covered"), 3_600) for one in summaries]}
     found |= {"pnl_per_turnover_bp": [_rate(one, _at(one, "volume.quote"), 1e4) for one in summaries]}
@@ -288,9 +280,7 @@ def _rate(summary: Mapping[str, Any], over: float | None, scale: float) -> float
 
 def _at(summary: Mapping[str, Any], name: str) -> float | None:
     """Return the number at a path such as ``inventory.rms``; None if it is undefined."""
-    found: Any = summary
-    for part in name.split("."):
-        found = found.get(part) if isinstance(found, Mapping) else None
+    found = value_at(summary, name)
     return found if isinstance(found, int | float) else None
 
 

@@ -14,7 +14,6 @@ from mm.backtest.metrics.markouts import HORIZONS_S, half_spreads, markouts
 from mm.backtest.metrics.notes import (
     NOT_FINITE,
     NULL,
-    REASONS,
     basis,
     data_notes,
     doubtful_funding,
@@ -28,6 +27,7 @@ from mm.backtest.metrics.notes import (
     unearned_fee,
     without_trades,
 )
+from mm.backtest.metrics.numbers import NULLS
 from mm.backtest.metrics.order_lives import CANCEL_REQ, PLACE, Lives, fill_rates, lives, order_totals, partial_and_times
 from mm.backtest.metrics.pnl import (
     AccountSeries,
@@ -416,8 +416,8 @@ def _why_null(summary: dict[str, Any]) -> list[str]:
     """Return one sentence per reason for null numbers, with the names of these numbers."""
     names: dict[str, list[str]] = {}
     for key, value in summary.items():
-        for name in missing(key, value, REASONS):
-            names.setdefault(REASONS.get(name) or REASONS.get(key, NOT_FINITE), []).append(name)
+        for name in missing(key, value, NULLS):
+            names.setdefault(NULLS.get(name) or NULLS.get(key, NOT_FINITE), []).append(name)
     return [f"{NULL}{', '.join(keys)}: {reason}" for reason, keys in names.items()]
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from mm.backtest.preset import PRESETS, Hours
 from mm.backtest.run_terms import FEE_RATE
+from mm.base.common_knobs import seed_knob
 from mm.base.knobs import PATH, SWITCH, decimal, integer, knob, number, one_of, text_of_number_or
 from mm.clock import us_from_ms
 from mm.errors import UsageError
@@ -95,7 +96,7 @@ class Account:
         "Fees, contract multiplier, hours and short sales of an asset class; without it those of the recorded market.",
     )
     state_interval_ms: float = knob(1000.0, number(1, 1e10), "Time between two rows of the state file.")
-    seed: int = knob(0, integer(0, 2**63 - 1), "Seed of all random draws.")
+    seed: int = seed_knob()
 
 
 def terms(execution: Execution, account: Account) -> dict[str, Any]:

@@ -6,7 +6,8 @@ import click
 
 from mm.backtest.risk import Risk
 from mm.backtest.rules import Account, Execution
-from mm.base.knobs import ONE_DAY, REQUIRED, integer, knob, matching
+from mm.base.common_knobs import day_knob
+from mm.base.knobs import integer, knob, matching
 from mm.cli.config import OrdersFile, Output
 from mm.cli.frame import command, runner
 from mm.cli.task_knobs import ManyDays, Sweep, Workers
@@ -95,7 +96,7 @@ TESTS = ("fresh", "shifted", "files", "opened")
 class Checked(DamagedDay, Results, Source):
     """The day, the number of cuts, and the tests to skip."""
 
-    day: str = knob(REQUIRED, ONE_DAY, "The day, YYYYMMDD.")
+    day: str = day_knob()
     check_cuts: int = knob(12, integer(1, 10_000), "Number of instants at which the day is cut.", flag="--cuts")
     check_skip: str | None = knob(
         None,

@@ -6,7 +6,8 @@ from pathlib import Path
 import click
 
 from mm.backtest.rules import Account, Execution
-from mm.base.knobs import JSON_OBJECT, ONE_DAY, PATH, REQUIRED, SYMBOL, integer, knob, matching, number
+from mm.base.common_knobs import data_root_knob, day_knob, seed_knob, symbol_knob
+from mm.base.knobs import JSON_OBJECT, PATH, integer, knob, matching, number
 from mm.cli.config import OrdersFile
 from mm.cli.frame import command, runner
 from mm.clock import us_from_ms
@@ -53,7 +54,7 @@ class VirtualLife(DamagedDay, Results):
     """Lifetime of virtual orders, and the seed of their placement."""
 
     queue_life_s: float = knob(30.0, number(0.1, 86400), "Lifetime of a virtual order, in s.", flag="--life-s")
-    seed: int = knob(0, integer(0, 2**63 - 1), "Seed of all random draws.")
+    seed: int = seed_knob()
 
     def life_us(self) -> int:
         """Return the lifetime in µs."""
@@ -67,9 +68,9 @@ _MODEL = matching(r"\w+|[\w.]+:\w+", "a model's name, or package.module:Class")
 class Scored(VirtualLife):
     """The order log to score against, and one model in addition to the standard ones."""
 
-    symbol: str | None = knob(None, SYMBOL, "Symbol of a simulated day.")
-    day: str | None = knob(None, ONE_DAY, "The day, YYYYMMDD.")
-    data_root: Path = knob(Path("data"), PATH, "Folder of the day folders <SYMBOL>/<YYYYMMDD>.", matters=False)
+    symbol: str | None = symbol_knob("Symbol of a simulated day.", None, common="")
+    day: str | None = day_knob("The day, YYYYMMDD.", None)
+    data_root: Path = data_root_knob(common="")
     order_log: Path | None = knob(None, PATH, "An order log instead of a day; the tape is built from it.")
     queue_passes: int = knob(8, integer(1, 1000), "Number of passes over the day.", flag="--passes")
     fill_model: str | None = knob(None, _MODEL, "An additional fill model: a name, or package.module:Class.")
@@ -106,7 +107,7 @@ fills_score = command(
 class Fitted(VirtualLife, Source):
     """The day."""
 
-    day: str = knob(REQUIRED, ONE_DAY, "The day, YYYYMMDD.")
+    day: str = day_knob()
 
 
 fills_fit = command(

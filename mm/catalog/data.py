@@ -6,7 +6,8 @@ from pathlib import Path
 
 import click
 
-from mm.base.knobs import DAYS, ONE_DAY, PATH, SYMBOL, day_list, decimal, knob, matching, one_of
+from mm.base.common_knobs import data_root_knob, day_knob, symbol_knob
+from mm.base.knobs import day_list, decimal, knob, matching, one_of
 from mm.cli.config import Name
 from mm.cli.frame import command
 from mm.cli.task_knobs import BinanceMarket, PublicFiles, Recorder, Sources, Streams
@@ -110,9 +111,9 @@ data_import = command(
 class PublishedDay:
     """The symbol and the day; without both, the project's sample."""
 
-    symbol: str | None = knob(None, SYMBOL, "Symbol, in any case; without it the sample's.", common="Symbol")
-    day: str | None = knob(None, ONE_DAY, "Day of UTC, YYYYMMDD; without it the sample's.", common="Day of UTC")
-    data_root: Path = knob(Path("data"), PATH, "Folder of the day folders.", matters=False, common="Folder of the days")
+    symbol: str | None = symbol_knob("Symbol, in any case; without it the sample's.", None)
+    day: str | None = day_knob("Day of UTC, YYYYMMDD; without it the sample's.", None, common="Day of UTC")
+    data_root: Path = data_root_knob("Folder of the day folders.", common="Folder of the days")
 
 
 data_fetch = command(
@@ -137,14 +138,14 @@ data_fetch = command(
 class NamedDays:
     """Day folders by symbol and day, if no path is given."""
 
-    symbol: str | None = knob(None, SYMBOL, "Symbol, if no DAY_FOLDER is given.", common="Symbol, without a folder")
-    day: str | None = knob(
-        None,
-        DAYS,
+    symbol: str | None = symbol_knob("Symbol, if no DAY_FOLDER is given.", None, common="Symbol, without a folder")
+    day: str | None = day_knob(
         "YYYYMMDD, if no DAY_FOLDER is given; for coverage also a list or a range.",
+        None,
+        many=True,
         common="YYYYMMDD, without a folder",
     )
-    data_root: Path = knob(Path("data"), PATH, "Folder of the day folders.", matters=False, common="Folder of the days")
+    data_root: Path = data_root_knob("Folder of the day folders.", common="Folder of the days")
 
     def folders(self, given: Sequence[Path]) -> tuple[Path, ...]:
         """Return the *given* folders, else those of the symbol and its days.

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import click
 
+from mm.base.common_knobs import data_root_knob, symbol_knob
 from mm.base.doors import ROLES
-from mm.base.knobs import PATH, REQUIRED, SWITCH, SYMBOL, SYMBOLS, base_url, integer, knob, matching, number, one_of
+from mm.base.knobs import PATH, REQUIRED, SWITCH, base_url, integer, knob, matching, number, one_of
 from mm.cli.config import Doors
 from mm.cli.frame import command
 from mm.live.knobs import BOX, PRODUCTION, TESTNET, VenueUrls
@@ -20,7 +21,7 @@ from mm.play.knobs import Results
 class SwitchPlace(Results):
     """The symbols of the kill switches, and the folder of their files."""
 
-    symbol: str = knob(REQUIRED, SYMBOLS, "Symbol, in any case, or a list.")
+    symbol: str = symbol_knob("Symbol, in any case, or a list.", many=True, common="")
 
 
 risk_status = command(
@@ -117,7 +118,7 @@ audit_show = command(
 class Copies(Results):
     """The logs, and the folder of their copies."""
 
-    symbol: str | None = knob(None, SYMBOL, "Symbol; without it all with audit logs.", common="Symbol")
+    symbol: str | None = symbol_knob("Symbol; without it all with audit logs.", None)
     archive: Path = knob(
         REQUIRED, PATH, "Folder of the copies, on another disk or machine.", common="Folder of the copies"
     )
@@ -242,10 +243,10 @@ TEXTFILE = "mm_watchdog.prom"
 class Watching(Doors, Results):
     """What is watched, and where its state is served."""
 
-    symbol: str | None = knob(None, SYMBOLS, "Symbols, a list; without it all with a file.", common="Symbols, a list")
-    data_root: Path = knob(
-        Path("data"), PATH, "Folder of the recorded days, for health files.", common="Folder of the recorded days"
+    symbol: str | None = symbol_knob(
+        "Symbols, a list; without it all with a file.", None, many=True, common="Symbols, a list"
     )
+    data_root: Path = data_root_knob("Folder of the recorded days, for health files.")
     log_root: Path | None = knob(None, PATH, "Folder of the run logs; without it <OUT_ROOT>/logs.")
     metrics_port: int = knob(9110, integer(0, 65535), "Port of the page; 0: none.", common="Port of the page")
     metrics_host: str = knob("127.0.0.1", matching(r"[\w.:-]+", "an address"), "Address of the page.")
@@ -282,7 +283,7 @@ class Probing:
     """The venue that is measured, and how often."""
 
     venue: str = knob(REQUIRED, one_of(BOX, TESTNET, PRODUCTION), "The venue that is measured.", common="The venue")
-    symbol: str = knob(REQUIRED, SYMBOL, "Symbol, in any case.", common="Symbol")
+    symbol: str = symbol_knob()
     ws_url: str | None = knob(None, base_url("ws", "wss"), "Base URL of the streams; default: the venue's.")
     rest_url: str | None = knob(None, base_url("http", "https"), "Base URL of REST; default: the venue's.")
     remote_box: bool = knob(False, SWITCH, "1 allows --venue box on another machine.")

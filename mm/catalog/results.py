@@ -5,7 +5,8 @@ from pathlib import Path
 
 import click
 
-from mm.base.knobs import PATH, integer, knob, matching
+from mm.base.common_knobs import data_root_knob, moved_data_root_knob
+from mm.base.knobs import integer, knob, matching
 from mm.cli.completion import runs as run_ids
 from mm.cli.config import Doors
 from mm.cli.frame import command
@@ -187,7 +188,7 @@ runs_export = command(
 class Where(Results):
     """The folders of runs and recorded days."""
 
-    data_root: Path | None = knob(None, PATH, "Folder of the day folders, if moved since the run.", matters=False)
+    data_root: Path | None = moved_data_root_knob()
 
 
 _KEEP = click.Option(["--keep"], is_flag=True, help="Keep the second run, and print its folder.")
@@ -227,7 +228,7 @@ class Which(Results):
 
     fill: int = knob(1, integer(1, 10**12), "Number of the fill: its row in the fills file, from 1.", matters=False)
     around: int = knob(8, integer(1, 10_000), "Events to show before and after it.", matters=False)
-    data_root: Path | None = knob(None, PATH, "Folder of the day folders, if moved since the run.", matters=False)
+    data_root: Path | None = moved_data_root_knob()
 
 
 runs_explain = command(
@@ -250,7 +251,7 @@ class Dashboard(Doors, Results):
 
     dashboard_host: str = knob(HOST, matching(r"\S+", "an address"), "Address to listen on.", flag="--host")
     dashboard_port: int = knob(8501, integer(0, 65535), "Port; 0: a free one.", flag="--port")
-    data_root: Path = knob(Path("data"), PATH, "Folder of the day folders <SYMBOL>/<YYYYMMDD>.", matters=False)
+    data_root: Path = data_root_knob(common="")
 
 
 dashboard = command(

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import click
 
-from mm.base.knobs import REQUIRED, integer, knob, number, numbers, one_of
+from mm.base.common_knobs import seed_knob
+from mm.base.knobs import REQUIRED, knob, number, numbers, one_of
 from mm.catalog.results import TRUST
 from mm.cli.frame import command, runner
 from mm.cli.task_knobs import SignalColumns
@@ -89,7 +90,7 @@ class PredictionTask:
         "Distances from the mid, in ticks, at which fill is measured; default: quantiles of those of trades.",
         flag="--distances",
     )
-    seed: int = knob(0, integer(0, 2**32 - 1), "Seed of all random draws.", common="Seed of all random draws")
+    seed: int = seed_knob(high=2**32 - 1, common="Seed of all random draws")
 
 
 predict_fit = runner(

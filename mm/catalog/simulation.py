@@ -7,11 +7,10 @@ from typing import Any
 import click
 
 from mm.backtest.risk import Risk
+from mm.base.common_knobs import data_root_knob, day_knob, seed_knob, symbol_knob
 from mm.base.knobs import (
-    ONE_DAY,
     PATH,
     REQUIRED,
-    SYMBOLS,
     Reader,
     closest,
     day_list,
@@ -52,9 +51,7 @@ class SimulatedDays(Source):
         "Length of a day's session, which opens at 08:00 Berlin time.",
         common="Length of a day, from 08:00 in Berlin",
     )
-    seed: int = knob(
-        0, integer(0, 2**63 - 1), "Seed of all random draws; each day of a range has different draws.", common=_SEED
-    )
+    seed: int = seed_knob("Seed of all random draws; each day of a range has different draws.", common=_SEED)
     scenario: str = knob("poisson", one_of(*SCENARIOS), "The market.", common=_SCENARIO)
 
 
@@ -71,11 +68,11 @@ sim_day = command(
 class ServeOptions:
     """Parameters of the served exchange, and its address."""
 
-    symbol: str = knob(
-        "SIMUSDT", SYMBOLS, "The traded symbol, or a list on the same accounts.", common="The symbol, or a list"
+    symbol: str = symbol_knob(
+        "The traded symbol, or a list on the same accounts.", "SIMUSDT", many=True, common="The symbol, or a list"
     )
     scenario: str = knob("poisson", one_of(*SCENARIOS), "The market.", common=_SCENARIO)
-    seed: int = knob(0, integer(0, 2**63 - 1), "Seed of all random draws and of the accounts' keys.", common=_SEED)
+    seed: int = seed_knob("Seed of all random draws and of the accounts' keys.", common=_SEED)
     speed: float = knob(
         1.0,
         number(0, 10_000),
@@ -123,8 +120,8 @@ class TradingInterface(Doors):
         "Source of the market data.",
         common="Source of the market data",
     )
-    day: str | None = knob(None, ONE_DAY, "The recorded day of --data-source replay.", common="The day to replay")
-    data_root: Path = knob(Path("data"), PATH, "Folder of the day folders.")
+    day: str | None = day_knob("The recorded day of --data-source replay.", None, common="The day to replay")
+    data_root: Path = data_root_knob("Folder of the day folders.", common="")
     bar_interval: str = knob("1m", one_of("1m", "5m", "15m", "30m", "60m"), "Length of a bar of yahoo, alphavantage.")
     bars_url: str | None = knob(None, matching(r"https?://\S+", "an address"), "Address of yahoo or alphavantage.")
     symbol: str = knob(
@@ -136,7 +133,7 @@ class TradingInterface(Doors):
         "Steps, multiplier, fees, hours and short sales of an asset class.",
         common="Asset class",
     )
-    seed: int = knob(0, integer(0, 2**63 - 1), "Seed of all random draws.", common="Seed of all random draws")
+    seed: int = seed_knob(common="Seed of all random draws")
     speed: float = knob(1.0, number(0.001, 10_000), "Exchange seconds per second.")
     serve_host: str = knob("127.0.0.1", matching(r"\S+", "an address"), "Address to listen on.", flag="--host")
     api_port: int = knob(
@@ -207,7 +204,7 @@ class PaperOptions:
         0.005, number(1e-9, 1e9), "Length of a step; a session must be a whole number of steps.", flag="--dt"
     )
     paths: int = knob(1000, integer(2, 10**9), "Simulated sessions per row.")
-    seed: int = knob(0, integer(0, 2**63 - 1), "Seed of all random draws; those of a row do not depend on the others.")
+    seed: int = seed_knob("Seed of all random draws; those of a row do not depend on the others.")
     strategy: tuple[str, ...] = knob(
         ("inventory", "symmetric"), Reader("NAME,NAME,…", _strategies), f"Quoting rules: {', '.join(STRATEGIES)}."
     )

@@ -7,7 +7,8 @@ import click
 
 from mm.backtest.risk import LIVE_DEFAULTS, Risk
 from mm.backtest.rules import Account, Execution
-from mm.base.knobs import PATH, REQUIRED, SWITCH, SYMBOLS, base_url, knob, one_of
+from mm.base.common_knobs import moved_data_root_knob, symbol_knob
+from mm.base.knobs import REQUIRED, SWITCH, base_url, knob, one_of
 from mm.catalog.results import TRUST
 from mm.cli.completion import runs as run_ids
 from mm.cli.frame import command, runner
@@ -59,7 +60,7 @@ shadow = runner(
 class ShadowPlaces(Results):
     """Folders of shadows and of recorded days."""
 
-    data_root: Path | None = knob(None, PATH, "Folder of the day folders, if moved since the shadow.", matters=False)
+    data_root: Path | None = moved_data_root_knob()
 
 
 shadow_reconcile = command(
@@ -134,7 +135,7 @@ class CancelAccess(Results):
     """The venue and the symbols of the orders to cancel."""
 
     venue: str = knob(REQUIRED, one_of(BOX, TESTNET, PRODUCTION), "The venue of the orders.", common="The venue")
-    symbol: str = knob(REQUIRED, SYMBOLS, "Symbol, in any case, or a list.", common="Symbol, or a list")
+    symbol: str = symbol_knob("Symbol, in any case, or a list.", many=True)
     rest_url: str | None = knob(None, base_url("http", "https"), "Base URL of REST; default: the venue's.")
     remote_box: bool = knob(False, SWITCH, "1 allows --venue box on another machine.")
 

@@ -9,15 +9,13 @@ from typing import TYPE_CHECKING
 
 from mm.backtest.risk import Risk
 from mm.backtest.rules import Account, Execution
+from mm.base.common_knobs import data_root_knob, day_knob, symbol_knob
 from mm.base.knobs import (
-    DAYS,
     GRID,
     JSON_OBJECT,
     PATH,
     REQUIRED,
     SWITCH,
-    SYMBOL,
-    SYMBOLS,
     ZONE,
     base_url,
     integer,
@@ -38,7 +36,7 @@ if TYPE_CHECKING:
 class Sources(Source):
     """The symbols to record, and the folder of their days."""
 
-    symbol: str = knob(REQUIRED, SYMBOLS, "Symbol, in any case, or a list.", common="Symbol, or a list")
+    symbol: str = symbol_knob("Symbol, in any case, or a list.", many=True)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,8 +54,8 @@ class PerSymbol:
 class Drawn(Pages, Results):
     """What to draw, and into which file."""
 
-    data_root: Path | None = knob(
-        None, PATH, "Folder of the day folders, if not where the run read them.", matters=False
+    data_root: Path | None = data_root_knob(
+        "Folder of the day folders, if not where the run read them.", None, common=""
     )
     sensitivity: bool = knob(
         True,
@@ -147,7 +145,7 @@ class Workers:
 class ManyDays(Day):
     """The days and symbols of an evaluation, each played on its own."""
 
-    symbol: str = knob(REQUIRED, SYMBOLS, "Symbol, in any case; or a list.", common="Symbol, or a list")
+    symbol: str = symbol_knob("Symbol, in any case; or a list.", many=True)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -195,9 +193,9 @@ class TrainedAgent:
 class HeldOutDays(DamagedDay, Results, Source):
     """The days that an agent is evaluated on; by default those of its symbol that it was not trained on."""
 
-    symbol: str | None = knob(None, SYMBOL, "Symbol of the days; without it the agent's.")  # type: ignore[assignment]
-    day: str | None = knob(
-        None, DAYS, "Days: one, a list or a range; without it every recorded day that it was not trained on."
+    symbol: str | None = symbol_knob("Symbol of the days; without it the agent's.", None, common="")  # type: ignore[assignment]
+    day: str | None = day_knob(
+        "Days: one, a list or a range; without it every recorded day that it was not trained on.", None, many=True
     )
 
 

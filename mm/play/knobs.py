@@ -10,16 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from mm.base.common_knobs import data_root_knob, day_knob, symbol_knob
 from mm.base.knobs import (
-    DAYS,
     FIT,
     JSON_OBJECT,
     OTHERS,
     PATH,
-    REQUIRED,
     SWITCH,
-    SYMBOL,
-    SYMBOLS,
     day_list,
     decimal,
     integer,
@@ -38,14 +35,8 @@ MODEL = (r"\w+|[\w.]+:\w+", "a model's name, or package.module:Class", "MODEL")
 class Source:
     """The symbol, and the folder of its recorded days."""
 
-    symbol: str = knob(REQUIRED, SYMBOL, "Symbol, in any case.", common="Symbol")
-    data_root: Path = knob(
-        Path("data"),
-        PATH,
-        "Folder of the day folders <SYMBOL>/<YYYYMMDD>.",
-        matters=False,
-        common="Folder of the recorded days",
-    )
+    symbol: str = symbol_knob()
+    data_root: Path = data_root_knob()
 
     def folder(self, day: str) -> Path:
         """Return the folder of one *day*, YYYYMMDD."""
@@ -98,16 +89,10 @@ class DamagedDay:
 class Day(DamagedDay, Pages, Results, Source):
     """The days of a run, and its folder; several symbols make one run each."""
 
-    symbol: str = knob(
-        REQUIRED,
-        SYMBOLS,
-        "Symbol, in any case; or a list: one run per symbol.",
-        common="Symbol, or a list",
-    )
-    day: str = knob(
-        REQUIRED,
-        DAYS,
+    symbol: str = symbol_knob("Symbol, in any case; or a list: one run per symbol.", many=True)
+    day: str = day_knob(
         "YYYYMMDD, a list 20251216,20251217 or a range 20251216:20251220.",
+        many=True,
         common="YYYYMMDD, a list, or a range FIRST:LAST",
     )
     out_dir: Path | None = knob(None, PATH, "Folder of the run, instead of one under OUT_ROOT.", matters=False)

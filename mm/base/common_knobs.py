@@ -1,0 +1,39 @@
+"""The knobs that many commands take, each declared here once; a command says only how its own differs."""
+
+from pathlib import Path
+from typing import Any
+
+from mm.base.knobs import DAYS, ONE_DAY, PATH, REQUIRED, SYMBOL, SYMBOLS, integer, knob
+
+
+def symbol_knob(
+    text: str = "Symbol, in any case.", default: Any = REQUIRED, *, many: bool = False, common: str | None = None
+) -> Any:
+    """Declare ``symbol``: one, or a list if *many*."""
+    usual = "Symbol, or a list" if many else "Symbol"
+    return knob(default, SYMBOLS if many else SYMBOL, text, common=usual if common is None else common)
+
+
+def day_knob(text: str = "The day, YYYYMMDD.", default: Any = REQUIRED, *, many: bool = False, common: str = "") -> Any:
+    """Declare ``day``: one, or also a list or a range if *many*."""
+    return knob(default, DAYS if many else ONE_DAY, text, common=common)
+
+
+def data_root_knob(
+    text: str = "Folder of the day folders <SYMBOL>/<YYYYMMDD>.",
+    default: Any = Path("data"),
+    *,
+    common: str = "Folder of the recorded days",
+) -> Any:
+    """Declare ``data_root``; no result depends on where its days lie."""
+    return knob(default, PATH, text, matters=False, common=common)
+
+
+def moved_data_root_knob() -> Any:
+    """Declare ``data_root`` of a command that reads a run."""
+    return data_root_knob("Folder of the day folders, if moved since the run.", None, common="")
+
+
+def seed_knob(text: str = "Seed of all random draws.", *, high: int = 2**63 - 1, common: str = "") -> Any:
+    """Declare ``seed``."""
+    return knob(0, integer(0, high), text, common=common)

@@ -135,7 +135,7 @@ def made_app(market: DeskMarket, door: Door | None = None) -> FastAPI:
     app.add_middleware(DoorCheck, door=door or Door("127.0.0.1"))
     app.add_exception_handler(BadRequest, _refuse)
     app.add_exception_handler(RequestValidationError, _refuse_parameters)
-    Orders(market).serve(app)
+    OrderEndpoints(market).serve(app)
     Views(market).serve(app)
     app.get(DOCS, include_in_schema=False)(_docs)
     _serve_streams(app, market)
@@ -143,7 +143,7 @@ def made_app(market: DeskMarket, door: Door | None = None) -> FastAPI:
     return app
 
 
-class Orders:
+class OrderEndpoints:
     """The endpoints that change state: orders, cancels, the kill switch."""
 
     def __init__(self, market: DeskMarket) -> None:

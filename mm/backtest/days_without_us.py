@@ -17,7 +17,7 @@ from mm.tape.tape import DEPTH, KEYFRAME, SNAPSHOT, TRADE, Tape
 
 
 @dataclass(frozen=True)
-class OwnOrder:
+class RecordedOrder:
     """One of our orders, as the exchange had it.
 
     Attributes:
@@ -42,7 +42,7 @@ class OwnActivity:
         trade_ids: Ids of our trades.
     """
 
-    orders: tuple[OwnOrder, ...]
+    orders: tuple[RecordedOrder, ...]
     trade_ids: frozenset[int]
 
     @classmethod
@@ -92,7 +92,7 @@ def _frame_follows(kind: NDArray[np.uint8], kept: NDArray[np.bool_]) -> NDArray[
 class _OwnRows:
     """The rows of a tape at the prices of our orders: the others need not be looked at, one by one, for a whole day."""
 
-    def __init__(self, tape: Tape, ours: Sequence[OwnOrder]) -> None:
+    def __init__(self, tape: Tape, ours: Sequence[RecordedOrder]) -> None:
         tick_e8 = tape.instrument.tick_e8
         self._prices = {(order.side, order.price_e8 // tick_e8) for order in ours}
         keys = np.array(sorted(2 * ticks + (side > 0) for side, ticks in self._prices), np.int64)
@@ -121,7 +121,7 @@ def _book_ms(tape: Tape) -> "NDArray[np.int64]":
     return np.where(stamps > 0, stamps, np.where(tape.kind == SNAPSHOT, following, 0))
 
 
-def _changed(tape: Tape, ours: Sequence[OwnOrder]) -> Iterator[tuple[int, Sequence[Row]]]:
+def _changed(tape: Tape, ours: Sequence[RecordedOrder]) -> Iterator[tuple[int, Sequence[Row]]]:
     """Yield the book events that contain orders of ours, with their rows without them."""
     grid, market, coming = tape.instrument, MarketWithoutUs(), list(reversed(ours))
     stamp_ms, number = _book_ms(tape), 0

@@ -92,7 +92,7 @@ class Word:
 
 
 @dataclass(frozen=True, slots=True)
-class Side:
+class SideColumn:
     """A column of ``BUY`` for +1 and ``SELL`` for -1; null for 0."""
 
     column: int
@@ -140,7 +140,7 @@ class Amount:
         return found if self.mark < 0 else found.set(pl.Series(table[:, self.mark] <= 0), None)
 
 
-Columns = Mapping[str, Whole | Instant | Word | Side | Amount]
+Columns = Mapping[str, Whole | Instant | Word | SideColumn | Amount]
 """The columns of a file, by name."""
 
 
@@ -153,7 +153,7 @@ def order_columns(grid: "Instrument") -> Columns:
         "order_id": Whole(at("order_id")),
         "action": Word(at("action"), ACTIONS),
         "status": Word(at("status"), STATUSES),
-        "side": Side(at("side")),
+        "side": SideColumn(at("side")),
         "price": Amount(((grid.tick_e8, at("ticks")),)),
         "qty": Amount(((grid.lot_e8, at("lots")),)),
         "remaining_qty": Amount(((grid.lot_e8, at("remaining_lots")),)),
@@ -176,7 +176,7 @@ def fill_columns(grid: "Instrument", reasons: Sequence[str]) -> Columns:
     return {
         "recv_ms": Instant(at("us"), US_PER_MS),
         "order_id": Whole(at("order_id")),
-        "side": Side(at("side")),
+        "side": SideColumn(at("side")),
         "price": Amount(((grid.tick_e8, at("ticks")),)),
         "qty": Amount(((grid.lot_e8, at("lots")),)),
         "fee": Amount(((1, at("fee_e8")),)),

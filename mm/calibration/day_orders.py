@@ -83,7 +83,7 @@ class OrderRows(NamedTuple):
         )
 
 
-class _Table(NamedTuple):
+class _BlockTable(NamedTuple):
     """The rows of a day by block, from the start of a block on.
 
     Attributes:
@@ -141,7 +141,7 @@ class DayOrders:
     def __init__(self, runs: "Sequence[RestingOrders]", path: "ReferencePath", span: tuple[int, int]) -> None:
         self._runs, self._path, self._span = runs, path, span
         self._asked = Counter[int]()
-        self._tables = OrderedDict[int, _Table]()
+        self._tables = OrderedDict[int, _BlockTable]()
 
     def fills_between(self, start_us: int, end_us: int) -> tuple[Ints, Floats]:
         """Return the distance of the fills in ``[start_us, end_us)`` in steps, and the moves of `later` after them.
@@ -188,7 +188,7 @@ class DayOrders:
     def _counted(self, start_us: int, end_us: int) -> OrderRows:
         return OrderRows.of([run.between(self._path, start_us, end_us, BLOCK_US) for run in self._runs])
 
-    def _table(self, phase_us: int, length_us: int) -> _Table | None:
+    def _table(self, phase_us: int, length_us: int) -> _BlockTable | None:
         """Return the table of windows that start at *phase_us* within a block; None while they cover little."""
         self._asked[phase_us] += length_us
         if self._asked[phase_us] <= ALONE * (self._span[1] - self._span[0]):
@@ -200,6 +200,6 @@ class DayOrders:
             if len(self._tables) >= MOST_TABLES:
                 self._tables.popitem(last=False)
             found = [run.between(self._path, origin_us, end_us, BLOCK_US) for run in self._runs]
-            self._tables[phase_us] = _Table.of(found, origin_us, blocks)
+            self._tables[phase_us] = _BlockTable.of(found, origin_us, blocks)
         self._tables.move_to_end(phase_us)
         return self._tables[phase_us]

@@ -20,7 +20,7 @@ from mm.base.arrays import Floats, Ints
 from mm.calibration.points import NO_BLOCK, Points, group, sum_by
 
 
-class Rates(Protocol):
+class RateEstimate(Protocol):
     """An estimate of λ(δ) = A exp(-k δ)."""
 
     @property
@@ -304,12 +304,12 @@ class Sample:
         blocks, block = self._blocks
         return sum_by(block, values, len(blocks))
 
-    def expected(self, estimate: Rates) -> Floats:
+    def expected(self, estimate: RateEstimate) -> Floats:
         """Return the expected fills of each point under *estimate*."""
         expected: Floats = self.points.exposure_s * self.rates(estimate)[self.row]
         return expected
 
-    def rates(self, estimate: Rates) -> Floats:
+    def rates(self, estimate: RateEstimate) -> Floats:
         """Return the expected fills per second of each row under *estimate*."""
         rates: Floats = np.exp(np.minimum(estimate.logA + self.shape.log_gain(estimate.k), LARGE))
         return rates

@@ -51,10 +51,10 @@ def rates_of(sums: Floats) -> StateRates:
     seconds, fills = (np.bincount(into, column, len(keys)).astype(np.float64) for column in (spent_s, filled))
     sent, current, move, flow, *classes = keys.T
     nodes, node = nodes_of(sent.astype(np.float64), seconds)
-    states = _Places.of((len(nodes), ZONES * STEPS, MOVES), (node, current, move), fills)
+    states = _CellPlaces.of((len(nodes), ZONES * STEPS, MOVES), (node, current, move), fills)
     numbers = (flow & 1) * FLOWS + (flow >> 1), *(one - of[0] for one, of in zip(classes, CLASSES, strict=True))
     factors = [
-        _Places.of((len(nodes), size), (node, number), fills)
+        _CellPlaces.of((len(nodes), size), (node, number), fills)
         for number, size in zip(numbers, (2 * FLOWS, *map(len, CLASSES)), strict=True)
     ]
     times = [np.ones(one.shape) for one in factors]
@@ -78,7 +78,7 @@ def rates_of(sums: Floats) -> StateRates:
     return StateRates(_state_rows(keys, nearest, (seconds, weighted, fills)), hits, *rows)
 
 
-class _Places(NamedTuple):
+class _CellPlaces(NamedTuple):
     """The cell of each row in a table of sums.
 
     Attributes:

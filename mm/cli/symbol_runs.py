@@ -27,7 +27,7 @@ Knobs = Mapping[type, Any]
 
 
 @dataclass(frozen=True)
-class Leg:
+class LegSymbol:
     """A symbol in which the strategy of another one sends orders.
 
     Attributes:
@@ -55,7 +55,7 @@ class SymbolRun:
     day: Day
     opens: AbstractContextManager[Run]
     objects: Knobs
-    leg: Leg | None = None
+    leg: LegSymbol | None = None
 
     def __getitem__(self, group: type[_Group]) -> _Group:
         """Return its knobs of a group."""
@@ -68,7 +68,7 @@ def symbol_runs(
     console: Console,
     objects: Sequence[Any],
     varied: Sequence[type],
-    legs_of: Callable[[Mapping[str, Knobs]], Mapping[str, Leg]] | None = None,
+    legs_of: Callable[[Mapping[str, Knobs]], Mapping[str, LegSymbol]] | None = None,
 ) -> list[SymbolRun]:
     """Return the run of each symbol of a plan, and of each further symbol in which their strategies send orders.
 

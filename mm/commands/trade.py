@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from mm.backtest.rules import Account as PaperAccount
 from mm.cli.interrupts import TradeSignals
-from mm.cli.symbol_runs import Knobs, Leg, SymbolRun, in_each
+from mm.cli.symbol_runs import Knobs, LegSymbol, SymbolRun, in_each
 from mm.cli.task_knobs import Recorder, Sources
 from mm.clock import SteadyClock
 from mm.commands.shadow import day_parts, page_door, parts_beside, strategy_of
@@ -36,13 +36,13 @@ _ELSEWHERE = ("market", "ws_url", "rest_url", "data_root")  # of another market:
 _Trade = TypeVar("_Trade", bound=TradeRun)
 
 
-def legs_of(symbols: Mapping[str, Knobs]) -> dict[str, Leg]:
+def legs_of(symbols: Mapping[str, Knobs]) -> dict[str, LegSymbol]:
     """Return the further symbols of the account in which strategies send orders.
 
     Raises:
         UsageError: If one is not a symbol of the same market at the same venue, or has a strategy already.
     """
-    legs: dict[str, Leg] = {}
+    legs: dict[str, LegSymbol] = {}
     for owner, knobs in symbols.items():
         for name, one in knobs[OtherMarkets].declared().items():
             if "orders" not in one:
@@ -61,11 +61,11 @@ def legs_of(symbols: Mapping[str, Knobs]) -> dict[str, Leg]:
             execution, account, models = leg_knobs(name, one["orders"] or {}, knobs[PaperAccount])
             models = replace(models, quote_model=knobs[Models].quote_model)
             own = (Market(), execution, account, models, OtherMarkets())
-            legs[symbol] = Leg(owner, name, {type(group): group for group in own})
+            legs[symbol] = LegSymbol(owner, name, {type(group): group for group in own})
     return legs
 
 
-def legs_unlisted(symbols: Mapping[str, Knobs]) -> dict[str, Leg]:
+def legs_unlisted(symbols: Mapping[str, Knobs]) -> dict[str, LegSymbol]:
     """Return the same without symbols that are listed, each of which is closed in any case."""
     found = (legs_of({symbol: knobs}) for symbol, knobs in symbols.items())
     return {symbol: leg for legs in found for symbol, leg in legs.items() if symbol not in symbols}

@@ -25,7 +25,7 @@ from mm.live.trade_venue import untrusted
 from mm.market_data.binance_spot import BINANCE_SPOT
 from mm.market_data.latency import RoundTrip, offset_of
 from mm.market_data.rate_budget import Backoff, RateBudget, retry_after_s, shared_path
-from mm.market_data.venue import Answer, Refusal, RestRequest, trusted
+from mm.market_data.venue import Answer, RestRefusal, RestRequest, trusted
 from mm.market_data.ws_stream import WsStream
 
 STREAMS = ("depth", "trade")
@@ -216,7 +216,7 @@ class VenueProbe:
             if isinstance(error.__context__, ssl.SSLError) or "CERTIFICATE_VERIFY_FAILED" in why:
                 raise untrusted(url, why) from error
             raise TryLater(f"{url} cannot be reached ({why}); try later, or check REST_URL") from error
-        if self._venue.refusal(response.status_code) is Refusal.HOLDS_OFF:
+        if self._venue.refusal(response.status_code) is RestRefusal.HOLDS_OFF:
             wait_s = retry_after_s(response.headers.get("Retry-After"))
             self._weight.hold_off(wait_s)
             raise TryLater(

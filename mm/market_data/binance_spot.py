@@ -36,7 +36,7 @@ from mm.market_data.venue import (
     Number,
     Other,
     PastTrades,
-    Refusal,
+    RestRefusal,
     RestRequest,
     ServerShutdown,
     TradePrint,
@@ -401,12 +401,12 @@ class BinanceSpot:
         """Return the highest id in the response to `last_trade`; None if it has none or is invalid."""
         return last_id(body, aggregates=aggregates)
 
-    def refusal(self, status: int | None) -> Refusal:
+    def refusal(self, status: int | None) -> RestRefusal:
         """Return the meaning of the HTTP status of a refusal; None: there was no response."""
         if status in _HELD_OFF:
-            return Refusal.HOLDS_OFF
+            return RestRefusal.HOLDS_OFF
         stays = status is not None and 400 <= status < 500 and status != _FORBIDDEN
-        return Refusal.STAYS if stays else Refusal.PASSES
+        return RestRefusal.STAYS if stays else RestRefusal.PASSES
 
     def refuses_symbol(self, answer: Answer, symbol: str) -> bool:  # noqa: ARG002 - not part of the error
         """Return True if *answer* is the exchange's error for an unknown symbol (−1121)."""

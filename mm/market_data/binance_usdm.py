@@ -35,11 +35,11 @@ from mm.market_data.venue import (
     MarketVenue,
     MarkPrice,
     Message,
-    OtherMarket,
     PastTrades,
     RestRequest,
     TradePrint,
     Unreadable,
+    WrongMarket,
 )
 
 _COIN_M = ("dstream.", "dapi.")
@@ -73,7 +73,7 @@ class UsdmMessages(Messages):
 
     def __init__(self, symbol: str, grid: Grid, *, packs: bool = False) -> None:
         if COIN_M.search(symbol):
-            raise OtherMarket(f"symbol {symbol}, a coin-margined contract,")
+            raise WrongMarket(f"symbol {symbol}, a coin-margined contract,")
         super().__init__(symbol, grid, packs=packs)
 
     def _own_host(self, url: str) -> None:
@@ -97,21 +97,21 @@ class UsdmMessages(Messages):
 
     def _own_ids(self, update: DepthUpdate) -> None:
         if update.pu is None:
-            raise OtherMarket("a depth update without 'pu'")
+            raise WrongMarket("a depth update without 'pu'")
         if not update.pu < update.U <= update.u:
             raise Unreadable(f"a depth update from U={update.U} to u={update.u} after pu={update.pu}")
         update.U = update.pu + 1
 
     def _own_snapshot(self, snapshot: DepthSnapshot) -> None:
         if snapshot.E is None:
-            raise OtherMarket("a depth snapshot without 'E'")
+            raise WrongMarket("a depth snapshot without 'E'")
 
 
 def check_usdm_host(url: str) -> None:
-    """Raise OtherMarket if the host of *url* serves Spot or coin-margined contracts."""
+    """Raise WrongMarket if the host of *url* serves Spot or coin-margined contracts."""
     host = urlsplit(url).netloc
     if host.partition(":")[0] in _SPOT_HOSTS or host.startswith(_COIN_M):
-        raise OtherMarket(f"host {host!r}")
+        raise WrongMarket(f"host {host!r}")
 
 
 class BinanceUsdm(BinanceSpot):
@@ -131,7 +131,7 @@ class BinanceUsdm(BinanceSpot):
         return UsdmMessages(symbol, grid, packs=packs)
 
     def check_address(self, url: str) -> None:
-        """Raise OtherMarket if *url* serves Spot or COIN-M."""
+        """Raise WrongMarket if *url* serves Spot or COIN-M."""
         check_usdm_host(url)
 
     def stream_url(self, base: str, symbol: str, trade_stream: str) -> str:

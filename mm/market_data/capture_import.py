@@ -42,7 +42,7 @@ from mm.market_data.venue import (
     MarketVenue,
     MarkPrice,
     Other,
-    OtherMarket,
+    WrongMarket,
 )
 
 PARTIAL = ".partial"
@@ -249,7 +249,7 @@ def import_captures(  # noqa: PLR0913 - a public function
             raise
         try:
             return whole(RAW_USDM)
-        except OtherMarket:
+        except WrongMarket:
             raise error from None
 
 

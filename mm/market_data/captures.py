@@ -36,9 +36,9 @@ from mm.market_data.venue import (
     MarketVenue,
     Message,
     Other,
-    OtherMarket,
     TradePrint,
     Unreadable,
+    WrongMarket,
 )
 
 CHUNK_BYTES = 1 << 18
@@ -349,7 +349,7 @@ class Capture:
         told: Always empty.
 
     Raises:
-        BrokenFile: If the file has another format; OtherMarket if it is of another market. The message names it.
+        BrokenFile: If the file has another format; WrongMarket if it is of another market. The message names it.
     """
 
     def __init__(
@@ -406,14 +406,14 @@ class Capture:
             message = self._message(url, body)
         except (ValueError, OffGrid, msgspec.MsgspecError) as error:
             return CapturedMessage(recv_us, Broken(line.text, f"{self.where()}: {error}", line.cut))
-        except OtherMarket as error:
+        except WrongMarket as error:
             where = f"{self.lines.path}:{self.line}: {error}"
             if isinstance(error, Futures):
                 raise Futures(
                     f"{where} belongs to futures, whose update ids follow another rule; give captures "
                     f"entirely of Binance Spot or entirely of USD-M"
                 ) from error
-            raise OtherMarket(f"{where} does not belong to USD-M; give captures of one market") from error
+            raise WrongMarket(f"{where} does not belong to USD-M; give captures of one market") from error
         if line.far_us and isinstance(message, (TradePrint, AggTrade)):
             reason = f"{self.where()}: its receive time {iso(line.far_us)} is far from the lines around it"
             return CapturedMessage(recv_us, Broken(line.text, reason, cut=False))
@@ -448,7 +448,7 @@ class Capture:
         if exchange in RECORDERS[self.market]:
             return
         known = ", ".join(name for names in RECORDERS.values() for name in names)
-        kind = Futures if exchange in RECORDERS[USDM] else OtherMarket
+        kind = Futures if exchange in RECORDERS[USDM] else WrongMarket
         raise kind(f"{path}:1: a capture of exchange {exchange!r}; accepted: {known}")
 
 

@@ -34,7 +34,7 @@ from mm.market_data.recording import Parts, Recording
 from mm.market_data.snapshot import RestClient, RestParts
 from mm.market_data.stalls import StallDetector
 from mm.market_data.supervisor import InProcessRecordings, Supervisor, shares, worst
-from mm.market_data.venue import OtherMarket
+from mm.market_data.venue import WrongMarket
 from mm.market_data.ws_link import GATHER_S
 from mm.market_data.ws_stream import WsStream
 from mm.play.knobs import Source
@@ -230,7 +230,7 @@ def of_market(recorder: Recorder, market: str = "spot") -> Recorder:
     for label, url in zip(("--ws-url (WS_URL)", "--rest-url (REST_URL)"), urls, strict=True):
         try:
             venue.check_address(url)
-        except OtherMarket as error:
+        except WrongMarket as error:
             served = "futures; use mm record --market usdm" if market == "spot" else "another market than USD-M"
             raise UsageError(f"{label} was {url!r}: {error} serves {served}") from error
     return replace(recorder, ws_url=urls[0], rest_url=urls[1], snapshot_limit=venue.levels(recorder.snapshot_limit))

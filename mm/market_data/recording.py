@@ -37,7 +37,7 @@ HELD_AGAIN_S = 0.05
 HEAD_START_S = 0.5
 
 
-class Follower(Protocol):
+class MarketFollower(Protocol):
     """Reacts to the market while it is recorded."""
 
     def take(self, journal: DayJournal) -> Subscriber:
@@ -60,7 +60,7 @@ class Parts:
     stream: WsStream
     silences: list[StallDetector]
     start_jitter_s: float
-    follower: Follower | None = None
+    follower: MarketFollower | None = None
 
 
 class SymbolRefused(UsageError):

@@ -21,7 +21,7 @@ from mm.market_data.binance_spot import BINANCE_SPOT
 from mm.market_data.binance_usdm import FundingState
 from mm.market_data.live_session import LiveSession
 from mm.market_data.rate_budget import Backoff, RateBudget, retry_after_s
-from mm.market_data.venue import Answer, MarketVenue, Refusal, RestRequest, trusted, with_symbol
+from mm.market_data.venue import Answer, MarketVenue, RestRefusal, RestRequest, trusted, with_symbol
 
 if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger as Logger
@@ -149,7 +149,7 @@ class RestClient:
         if used is not None:
             self.used_weight = used
             self._weight.used(used)
-        if self.venue.refusal(response.status_code) is Refusal.HOLDS_OFF:
+        if self.venue.refusal(response.status_code) is RestRefusal.HOLDS_OFF:
             self._weight.hold_off(retry_after_s(response.headers.get("Retry-After")))
 
 

@@ -20,7 +20,16 @@ from mm.market_data import market_events as events
 from mm.market_data.doubts import FAR_IDS
 from mm.market_data.grid import Grid
 from mm.market_data.market_events import MarketEvent, TradesMissing
-from mm.market_data.venue import EXECUTED, AggTrade, Answer, MarketVenue, PastTrades, Refusal, RestRequest, TradePrint
+from mm.market_data.venue import (
+    EXECUTED,
+    AggTrade,
+    Answer,
+    MarketVenue,
+    PastTrades,
+    RestRefusal,
+    RestRequest,
+    TradePrint,
+)
 
 
 class TradeIds:
@@ -248,9 +257,9 @@ class FillPlan:
         fill = self._fills[0]
         return fill.more or self._interfaces[self._selected].request(fill.missing)
 
-    def refused(self, refusal: Refusal) -> None:
+    def refused(self, refusal: RestRefusal) -> None:
         """Handle a refusal: use another interface, or repeat the request."""
-        if refusal is not Refusal.STAYS:
+        if refusal is not RestRefusal.STAYS:
             return
         if self._selected + 1 < len(self._interfaces):
             self._selected += 1

@@ -145,11 +145,11 @@ class Unreadable(ValueError):
     """An invalid message; the text is the reason."""
 
 
-class OtherMarket(BrokenFile):
+class WrongMarket(BrokenFile):
     """A message, or an address, of another market than expected."""
 
 
-class Futures(OtherMarket):
+class Futures(WrongMarket):
     """Something that only futures markets have."""
 
 
@@ -193,7 +193,7 @@ class Answer:
     cause: str | None
 
 
-class Refusal(Enum):
+class RestRefusal(Enum):
     """The meaning of a refusal for the next request."""
 
     PASSES = "passes"
@@ -282,7 +282,7 @@ class MarketVenue(Protocol):
         """Return the decoder for the messages of *symbol*; *packs*: levels may be parsed by a kernel."""
 
     def check_address(self, url: str) -> None:
-        """Raise OtherMarket if *url* serves another market, whose rule of ids differs."""
+        """Raise WrongMarket if *url* serves another market, whose rule of ids differs."""
 
     def stream_url(self, base: str, symbol: str, trade_stream: str) -> str:
         """Return the address of the depth stream and of *trade_stream* of *symbol*."""
@@ -305,7 +305,7 @@ class MarketVenue(Protocol):
     def last_trade_id(self, body: bytes, *, aggregates: bool) -> int | None:
         """Return the highest id in the response to `last_trade`; None if it has none."""
 
-    def refusal(self, status: int | None) -> Refusal:
+    def refusal(self, status: int | None) -> RestRefusal:
         """Return the meaning of a refusal with this HTTP status; None: no response."""
 
     def refuses_symbol(self, answer: Answer, symbol: str) -> bool:

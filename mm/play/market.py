@@ -33,7 +33,7 @@ MICRO_PRICE = "micro_price"
 MICRO_PRICE_DAYS = 5  # maximum number of earlier days for the fit of the micro-price
 
 
-class MicroPrice(NamedTuple):
+class FittedMicroPrice(NamedTuple):
     """The micro-price fitted on the days before a run.
 
     Attributes:
@@ -59,7 +59,7 @@ class Markets:
 
     tapes: Sequence[Tape]
     others: Mapping[str, OtherFeed] = field(default_factory=dict)
-    fitting: Callable[[], MicroPrice] = MicroPrice
+    fitting: Callable[[], FittedMicroPrice] = FittedMicroPrice
     declared: Mapping[str, Any] = field(default_factory=dict)
     way: str = "OTHERS"
 
@@ -89,7 +89,7 @@ class Markets:
         """
         first = tapes[0]
         fit = None if micro_price is None else micro_price.checked(first.symbol, first.instrument.tick_e8)
-        return cls(tapes, feeds_given(tapes, others), partial(MicroPrice, fit), others, "others")
+        return cls(tapes, feeds_given(tapes, others), partial(FittedMicroPrice, fit), others, "others")
 
     @property
     def first(self) -> Tape:
@@ -102,7 +102,7 @@ class Markets:
         return median_touch(self.first)
 
     @cached_property
-    def micro_price(self) -> MicroPrice:
+    def micro_price(self) -> FittedMicroPrice:
         """The fit of the signal ``micro_price``."""
         return self.fitting()
 
@@ -198,7 +198,7 @@ def open_others(day: Day, market: Market, others: OtherMarkets, own: "Sequence[T
     }
 
 
-def micro_price_before(day: Day, market: Market, tape: Tape) -> MicroPrice:
+def micro_price_before(day: Day, market: Market, tape: Tape) -> FittedMicroPrice:
     """Return the micro-price fitted on the recorded days before *tape*, at most the last `MICRO_PRICE_DAYS`.
 
     Days with another tick size are excluded.
@@ -207,7 +207,7 @@ def micro_price_before(day: Day, market: Market, tape: Tape) -> MicroPrice:
     grid = replace(market, qty_step=None, min_notional=None)
     opened = [one for name in names for one in open_days(replace(day, day=name), grid)]
     fitting = [one for one in opened if one.instrument.tick_e8 == tape.instrument.tick_e8]
-    return MicroPrice(fit_micro_price(fitting) if fitting else None, fitting)
+    return FittedMicroPrice(fit_micro_price(fitting) if fitting else None, fitting)
 
 
 def _e8(text: str | None) -> int | None:

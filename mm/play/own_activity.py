@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from mm.backtest.days_without_us import OwnActivity, OwnOrder
+from mm.backtest.days_without_us import OwnActivity, RecordedOrder
 from mm.base.audit_chain import audit_path, read_rows
 from mm.errors import BrokenFile
 from mm.instrument import e8
@@ -57,7 +57,9 @@ def own_activity(path: Path) -> OwnActivity:
         elif kind == "cancel" and order is not None:
             order.note(row, ended=True)
     found = [
-        OwnOrder(one.side, one.price_e8, one.sent_e8, tuple(sorted(one.left_e8, key=lambda step: (step[0], -step[1]))))
+        RecordedOrder(
+            one.side, one.price_e8, one.sent_e8, tuple(sorted(one.left_e8, key=lambda step: (step[0], -step[1])))
+        )
         for one in orders.values()
         if one.rests and one.left_e8
     ]

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path, PurePosixPath
 
 from mm.play.knobs import NO_OTHERS, Day, Market, OtherMarkets
-from mm.play.market import Markets, MicroPrice, other_day
+from mm.play.market import FittedMicroPrice, Markets, other_day
 from mm.play.notes import log_notes, unearned_fee_note
 from mm.play.play import Play
 from mm.runs.in_progress import Run
@@ -53,7 +53,7 @@ def note_tapes(run: Run, tapes: Sequence[Tape], root: str = ".") -> None:
         )
 
 
-def note_micro_price(run: Run, markets: Markets) -> MicroPrice:
+def note_micro_price(run: Run, markets: Markets) -> FittedMicroPrice:
     """Fit the micro-price, record the days of the fit, and return it."""
     note_tapes(run, markets.micro_price.tapes)
     return markets.micro_price

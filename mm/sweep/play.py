@@ -24,7 +24,7 @@ from mm.backtest.metrics.pnl import account_of, changes_60s
 from mm.backtest.metrics.summary import point_summary
 from mm.errors import Mismatch, MMError, ModelError
 from mm.play.knobs import Day, Market, OtherMarkets
-from mm.play.market import Markets, MicroPrice, feed_of_market, on_one_grid
+from mm.play.market import FittedMicroPrice, Markets, feed_of_market, on_one_grid
 from mm.play.models import fitted_from
 from mm.play.play import Play
 from mm.play.setup import Setup
@@ -90,7 +90,7 @@ def _played(task: Task) -> "Result":
     fit, micro_price = task["fitted"], None
     if task["micro_price"] is not None:
         micro_price = MicroPriceFit.from_json(task["micro_price"], "the sweep's micro-price")
-    markets = replace(markets, fitting=partial(MicroPrice, micro_price))
+    markets = replace(markets, fitting=partial(FittedMicroPrice, micro_price))
     play = Play.of(setup, markets, None if fit is None else fitted_from(fit, "the sweep's schedule"))
     return play.run(keeps_orders=False)  # only the summary is kept
 

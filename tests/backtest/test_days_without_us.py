@@ -7,7 +7,7 @@ from fill_lab import BEGIN_US, TEST
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mm.backtest.days_without_us import OwnActivity, OwnOrder, without_us
+from mm.backtest.days_without_us import OwnActivity, RecordedOrder, without_us
 from mm.tape.tape import DEPTH, KEYFRAME, Tape
 
 MS = 1_000
@@ -67,7 +67,7 @@ def played(seed):
             dirty.clear()
     tick_e8, lot_e8 = TEST.tick_e8, TEST.lot_e8
     orders = [
-        OwnOrder(side, ticks * tick_e8, made[0][1] * lot_e8, tuple((at, left * lot_e8) for at, left in made))
+        RecordedOrder(side, ticks * tick_e8, made[0][1] * lot_e8, tuple((at, left * lot_e8) for at, left in made))
         for (side, ticks), made in steps.values()
     ]
     return Tape.of(TEST, both), Tape.of(TEST, alone), OwnActivity(tuple(orders), frozenset())

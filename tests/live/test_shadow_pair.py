@@ -16,7 +16,7 @@ from mm.clock import now_us
 from mm.errors import UsageError
 from mm.live.other_markets import OtherTaker, PairedPlay, check_seen
 from mm.play.knobs import OtherMarkets
-from mm.sim.flow.scenario import Follower, PoissonMarket
+from mm.sim.flow.scenario import FollowerMarket, PoissonMarket
 from mm.sim.flow.session import STEP_US, Session
 from mm.sim.wire.box import Box
 from mm.sim.wire.limits import WireLimits
@@ -68,7 +68,7 @@ async def pair():
     """Serve a market and its lead."""
     async with AsyncExitStack() as stack:
         begins_us, boxes = now_us() // STEP_US * STEP_US, []
-        for symbol, scenario in ((SYMBOL, Follower(lag_ms=300)), ("LEADUSDT", PoissonMarket())):
+        for symbol, scenario in ((SYMBOL, FollowerMarket(lag_ms=300)), ("LEADUSDT", PoissonMarket())):
             session = Session(symbol, "20260105", 24.0, 0, begins_us)
             box = Box(scenario, session, speed=2.0, limits=False, wire_limits=WireLimits(attempts=None))
             await stack.enter_async_context(box.open())

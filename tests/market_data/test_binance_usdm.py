@@ -29,7 +29,7 @@ from mm.formats.day_parquet import export_day, import_day
 from mm.market_data.binance_usdm import BINANCE_USDM, MARKETS, FundingState
 from mm.market_data.grid import Grid
 from mm.market_data.import_capture import import_captures
-from mm.market_data.venue import Answer, DepthUpdate, Funding, MarkPrice, Other, OtherMarket, Unreadable
+from mm.market_data.venue import Answer, DepthUpdate, Funding, MarkPrice, Other, Unreadable, WrongMarket
 from mm.tape.columns import DEPTH, TRADE
 from mm.tape.load import load_day
 from support import SHARED
@@ -251,7 +251,7 @@ def test_coin_margined_contracts_are_rejected(tmp_path, symbol):
     capture = write(tmp_path / "capture.gz", [message])
     with pytest.raises(BrokenFile, match=rf"{symbol} is an inverse contract \(COIN-M\)"):
         import_captures([capture], symbol, tmp_path / "data", run_id="R1")
-    with pytest.raises(OtherMarket, match="coin-margined"):
+    with pytest.raises(WrongMarket, match="coin-margined"):
         BINANCE_USDM.decoder(symbol, Grid())
 
 
@@ -301,7 +301,7 @@ def test_stream_url_rejects_agg_trades():
     "url", ["wss://stream.binance.com:9443", "https://api.binance.com", "wss://dstream.binance.com", "https://dapi.b.c"]
 )
 def test_addresses_of_other_markets_raise_other_market(url):
-    with pytest.raises(OtherMarket, match="host"):
+    with pytest.raises(WrongMarket, match="host"):
         BINANCE_USDM.check_address(url)
     for market in MARKETS.values():
         for base in market.bases:

@@ -20,7 +20,7 @@ from mm.dayfolder.repair import repair_day
 from mm.formats.day_parquet import export_day, import_day
 from mm.market_data import recording as recording_module
 from mm.market_data import snapshot as rest_tasks
-from mm.sim.exchange.parameters import Parameters, read_new_order
+from mm.sim.exchange.parameters import RequestParameters, read_new_order
 from mm.sim.wire.box import Box
 from mm.sim.wire.faults.script import read_script
 
@@ -52,7 +52,7 @@ class Traders:
         given = {"symbol": SYMBOL, "side": side, "type": "LIMIT", "timeInForce": "GTC"}
         given |= {"price": f"{100 + ticks_away * tick}", "quantity": f"{1 + lots * lot}"}
         exchange = self.box.exchange
-        new = read_new_order(Parameters(given, SYMBOL), exchange.rules)
+        new = read_new_order(RequestParameters(given, SYMBOL), exchange.rules)
         exchange.place(self.box.scheduler.done_us, user, new)
 
     async def trade(self, recorder, steps):

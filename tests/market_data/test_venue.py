@@ -8,7 +8,7 @@ from mm.dayfolder.rows import REST, Trade
 from mm.ids import IdRange
 from mm.market_data.binance_spot import BINANCE_SPOT, BinanceSpot
 from mm.market_data.live_session import LiveSession
-from mm.market_data.venue import Answer, Refusal, RestRequest, TradePage, TradePrint
+from mm.market_data.venue import Answer, RestRefusal, RestRequest, TradePage, TradePrint
 
 URL = f"http://x/api/v3/depth?symbol={SYMBOL}&limit=5000"
 
@@ -25,7 +25,7 @@ class ChainedVenue(BinanceSpot):
         return (Pages(),)
 
     def refusal(self, status):
-        return Refusal.STAYS if status == 451 else Refusal.PASSES
+        return RestRefusal.STAYS if status == 451 else RestRefusal.PASSES
 
 
 class Pages:

@@ -16,7 +16,7 @@ from mm.signals.compute import compute, live
 from mm.signals.other_feed import OtherFeed
 from mm.signals.score import score
 from mm.sim.flow.day import make_day
-from mm.sim.flow.scenario import Follower, PoissonMarket
+from mm.sim.flow.scenario import FollowerMarket, PoissonMarket
 from mm.sim.flow.session import Session
 from mm.tape.tape import Tape
 
@@ -109,7 +109,7 @@ def simulated(tmp_path_factory):
 def test_lead_is_found_in_the_simulated_pair(simulated, lag_ms):
     """The follower repeats the lead's moves after the lag: the return of the lead says so, at no other lag."""
     _, lead = simulated("LEADUSDT", 5, PoissonMarket())
-    truth, tape = simulated("FOLUSDT", 9, Follower(lead_seed=5, lag_ms=lag_ms))
+    truth, tape = simulated("FOLUSDT", 9, FollowerMarket(lead_seed=5, lag_ms=lag_ms))
     assert truth["lead"] == {"seed": 5, "lag_ms": lag_ms, "sigma_ticks_per_sqrt_s": 0.4}
     assert math.isclose(truth["sigma_ticks_per_sqrt_s"], math.hypot(0.1, 0.4))
     found = score(tape, ["lead.return_500ms"], horizons_s=(0.1, 0.5, 1.0), others={"lead": OtherFeed(LEAD, (lead,))})

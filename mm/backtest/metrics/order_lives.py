@@ -225,7 +225,7 @@ def fill_rates(
         offsets: Result of `mid_offsets` for the run; None for distances from the mid.
     """
     pieces = [] if intensity is None else intensity.rows()
-    cells = Cells.of(Spans.of(journal.spans), int(journal.mids[0, 0]) if len(journal.mids) else 0)
+    cells = TimeCells.of(Spans.of(journal.spans), int(journal.mids[0, 0]) if len(journal.mids) else 0)
     borders = _borders(journal, cells, pieces)
     with np.errstate(over="ignore"):  # beyond the largest float, fills and ratios are undefined
         spent, beyond = rest(found, _path(journal, borders, offsets), cells, intensity)
@@ -247,7 +247,7 @@ def fill_rates(
     }, total
 
 
-class Cells(NamedTuple):
+class TimeCells(NamedTuple):
     """Stretches of time that each lie in one block and in one hour of UTC; time after one, but in none, counts in it.
 
     Attributes:
@@ -259,7 +259,7 @@ class Cells(NamedTuple):
     block: Ints
 
     @classmethod
-    def of(cls, spans: Spans, first_us: int) -> "Cells":
+    def of(cls, spans: Spans, first_us: int) -> "TimeCells":
         """Return the cells of *spans*, whose blocks are five minutes; without any, one from *first_us* on."""
         blocks = spans.blocks(BLOCK_US)
         if not len(blocks.begin_us):
@@ -295,7 +295,7 @@ class RestSums(NamedTuple):
     time: Floats
     half_ticks: Ints
     grid: tuple[int, int, int]
-    cells: Cells
+    cells: TimeCells
     rows: Floats
 
     def row(self, half_ticks: Ints) -> Ints:
@@ -322,7 +322,7 @@ class RestSums(NamedTuple):
         return self.summed(fills[:, 0], fills[:, 2] * (fills[:, 7] - 2 * fills[:, 3]))
 
 
-def rest(found: Lives, path: "Path", cells: Cells, intensity: "Intensity | None") -> tuple[RestSums, float | None]:
+def rest(found: Lives, path: "Path", cells: TimeCells, intensity: "Intensity | None") -> tuple[RestSums, float | None]:
     """Return the time at rest, with the fills that the *intensity* predicts; and the share of it outside the fit.
 
     The latter is the share spent outside the distances of the fit in force; None without time of such a fit.
@@ -429,7 +429,7 @@ def _cut_at(mids: "Table", instants: Ints) -> tuple[Ints, Ints]:
     return np.insert(mids[:, 0], row, instants), np.insert(mids[:, 1], row, mids[row - 1, 1])
 
 
-def _borders(journal: "Journal", cells: Cells, pieces: "list[IntensityPiece]") -> Ints:
+def _borders(journal: "Journal", cells: TimeCells, pieces: "list[IntensityPiece]") -> Ints:
     """Return the instants after the first one at which one of *cells* begins, or one of *pieces* begins or ends."""
     mids, last_us = journal.mids, journal.counters["last_us"]
     first_us = int(mids[0, 0]) if len(mids) else last_us

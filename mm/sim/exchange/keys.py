@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from mm.clock import US_PER_MS, US_PER_S
 from mm.sim.exchange.accounts import UserAccount
 from mm.sim.exchange.api_error import UNAUTHORIZED, ApiError
-from mm.sim.exchange.parameters import Parameters
+from mm.sim.exchange.parameters import RequestParameters
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
@@ -85,12 +85,12 @@ def make_keys(accounts: Iterable[int], seed: int) -> list[ApiKey]:
     return keys
 
 
-def check_signature(key: ApiKey, parameters: Parameters, payload: bytes, now_us: Sequence[int]) -> str:
+def check_signature(key: ApiKey, parameters: RequestParameters, payload: bytes, now_us: Sequence[int]) -> str:
     """Return the credential of *payload*, ``HMAC`` or ``ED25519``; raises ApiError if signature or time is invalid.
 
     Args:
         key: The key named in the request.
-        parameters: Parameters with ``timestamp``, ``signature`` and optionally ``recvWindow``.
+        parameters: Those with ``timestamp``, ``signature`` and optionally ``recvWindow``.
         payload: The signed bytes.
         now_us: Clock readings, µs, of which one must accept the timestamp.
     """
@@ -102,7 +102,7 @@ def check_signature(key: ApiKey, parameters: Parameters, payload: bytes, now_us:
     return credential
 
 
-def check_fresh(parameters: Parameters, now_us: Sequence[int]) -> None:
+def check_fresh(parameters: RequestParameters, now_us: Sequence[int]) -> None:
     """Raise ApiError if the timestamp of a request is too old or in the future by every clock reading in *now_us*."""
     sent_us, window_e8 = parameters.must("timestamp"), parameters["recvWindow"]
     window_us = _WINDOW_MS * US_PER_MS if window_e8 is None else window_e8 * US_PER_MS // 10**8

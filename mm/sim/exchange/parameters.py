@@ -144,7 +144,7 @@ PARAMETERS: Mapping[str, Parameter] = {
 """Type, legal values and default of every parameter; a price or quantity is in 1e-8, a timestamp in µs."""
 
 
-class Parameters:
+class RequestParameters:
     """The parameters of one request, which are read when they are requested by name.
 
     Args:
@@ -224,7 +224,7 @@ class Parameters:
             raise ApiError(-1151, "Symbol is present multiple times in the list.")
 
 
-def read_new_order(parameters: Parameters, rules: SymbolRules) -> NewOrder:
+def read_new_order(parameters: RequestParameters, rules: SymbolRules) -> NewOrder:
     """Return the order in the parameters; raises ApiError if it is not a valid order of the symbol."""
     parameters.must("symbol")
     side, order_type = parameters.must("side"), _read_type(parameters)
@@ -253,7 +253,7 @@ def read_new_order(parameters: Parameters, rules: SymbolRules) -> NewOrder:
     )
 
 
-def read_cancel(parameters: Parameters) -> CancelRequest:
+def read_cancel(parameters: RequestParameters) -> CancelRequest:
     """Return the order to cancel."""
     order_id, client_id = parameters.order_key()
     return CancelRequest(
@@ -264,7 +264,7 @@ def read_cancel(parameters: Parameters) -> CancelRequest:
     )
 
 
-def read_replace(parameters: Parameters) -> CancelRequest:
+def read_replace(parameters: RequestParameters) -> CancelRequest:
     """Return the order to cancel and replace."""
     stop_on_failure = parameters.must("cancelReplaceMode")
     order_id, client_id = parameters.order_key("cancelOrderId", "cancelOrigClientOrderId")
@@ -279,7 +279,7 @@ def read_replace(parameters: Parameters) -> CancelRequest:
     )
 
 
-def read_amend(parameters: Parameters, rules: SymbolRules) -> tuple[CancelRequest, int]:
+def read_amend(parameters: RequestParameters, rules: SymbolRules) -> tuple[CancelRequest, int]:
     """Return the order to reduce, and its new total quantity in lots."""
     order_id, client_id = parameters.order_key()
     lots = rules.lots(parameters.must("newQty"))
@@ -287,7 +287,7 @@ def read_amend(parameters: Parameters, rules: SymbolRules) -> tuple[CancelReques
     return CancelRequest(order_id=order_id, client_id=client_id, request_id=request_id), lots
 
 
-def _read_type(parameters: Parameters) -> str:
+def _read_type(parameters: RequestParameters) -> str:
     order_type: str = parameters.must("type")
     for name in (order_type, "icebergQty", "trailingDelta"):
         if name in _NOT_HERE and (name == order_type or parameters[name]):
@@ -300,7 +300,7 @@ def _read_type(parameters: Parameters) -> str:
     return order_type
 
 
-def _read_stp(parameters: Parameters, rules: SymbolRules) -> str:
+def _read_stp(parameters: RequestParameters, rules: SymbolRules) -> str:
     mode = parameters["selfTradePreventionMode"] or rules.default_stp
     if mode not in STP_MODES:
         raise api_error.invalid_message("This symbol does not allow the specified self-trade prevention mode.")

@@ -128,7 +128,7 @@ class PoissonMarket(RegularMarket):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Follower(PoissonMarket):
+class FollowerMarket(PoissonMarket):
     """The market of ``poisson``, whose mid makes the moves of another such market, some time later, besides its own."""
 
     name: ClassVar[str] = "follower"
@@ -370,7 +370,7 @@ class LargeTick(ZeroIntelligence):
 
 
 _ALL: tuple[type[Scenario], ...] = (
-    *(PoissonMarket, Hawkes, Regimes, Follower),
+    *(PoissonMarket, Hawkes, Regimes, FollowerMarket),
     *(ZeroIntelligence, LargeTick, Gaps, Empty),
 )
 SCENARIOS: Mapping[str, type[Scenario]] = {scenario.name: scenario for scenario in _ALL}

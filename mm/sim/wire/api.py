@@ -11,7 +11,7 @@ from mm.clock import US_PER_S
 from mm.sim.exchange.api_error import ApiError
 from mm.sim.exchange.exchange import Exchange
 from mm.sim.exchange.keys import SIGNED_PARAMETERS, ApiKey, KeyRing, check_signature
-from mm.sim.exchange.parameters import Parameters
+from mm.sim.exchange.parameters import RequestParameters
 from mm.sim.wire.account_truth import AccountTruth
 from mm.sim.wire.answers import SymbolTexts
 from mm.sim.wire.faults.fault import RequestEffect, UserRequest
@@ -64,7 +64,9 @@ class Api:
         self.exchange.advance(self.clocks()[0])
         return self.exchange.now_us
 
-    def parameters(self, given: Mapping[str, str], operation: Operation, extra: tuple[str, ...] = ()) -> Parameters:
+    def parameters(
+        self, given: Mapping[str, str], operation: Operation, extra: tuple[str, ...] = ()
+    ) -> RequestParameters:
         """Return the parameters of a request; raises ApiError if the operation does not have one of the names.
 
         Args:
@@ -72,7 +74,7 @@ class Api:
             operation: The operation.
             extra: Further parameter names that the protocol allows.
         """
-        parameters = Parameters(given, self.exchange.rules.instrument.symbol, operation.own)
+        parameters = RequestParameters(given, self.exchange.rules.instrument.symbol, operation.own)
         parameters.check_names((*operation.parameters, *(SIGNED_PARAMETERS if operation.signed else ()), *extra))
         return parameters
 

@@ -9,7 +9,7 @@ from mm.sim.exchange import api_error
 from mm.sim.exchange.accounts import DAY_US, ORDER_LIMITS, UserAccount
 from mm.sim.exchange.api_error import ApiError
 from mm.sim.exchange.exchange import Exchange
-from mm.sim.exchange.parameters import Parameter, Parameters, entries, words
+from mm.sim.exchange.parameters import Parameter, RequestParameters, entries, words
 from mm.sim.wire.answers import NONE_ID, ZERO, Json, SymbolTexts
 from mm.sim.wire.limits import RAW_LIMIT, WEIGHT_LIMIT
 
@@ -23,7 +23,7 @@ class Call:
     """One call of an operation; *account* is the number of the caller's account, 0 for public operations."""
 
     exchange: Exchange
-    parameters: Parameters
+    parameters: RequestParameters
     texts: SymbolTexts
     account: int = 0
 

@@ -108,7 +108,7 @@ def _known(names: list[str]) -> tuple[StreamName, ...]:
     return tuple(found.values())
 
 
-class Refused(MMError):
+class RefusedMessage(MMError):
     """Error for a client's message that the exchange refuses; *code* is the exchange's error code."""
 
     def __init__(self, code: int, msg: str) -> None:
@@ -156,22 +156,22 @@ class StreamControl:
             message = _read(text)
             request_id = _read_id(message)
             return self._do(_method(message, text), message.get("params", []), request_id)
-        except Refused as refused:
+        except RefusedMessage as refused:
             closes = "Invalid request" if refused.code == _TOO_MANY else ""
             return Reply(_error(refused.code, str(refused), request_id), closes=closes)
 
     def _do(self, method: str, params: Any, request_id: Any) -> Reply:
         if not isinstance(params, list):
-            raise Refused(_INVALID_REQUEST, "Invalid request: params must be an array")
+            raise RefusedMessage(_INVALID_REQUEST, "Invalid request: params must be an array")
         if len(params) > _MOST_PARAMS.get(method, len(params)):
-            raise Refused(_INVALID_REQUEST, "Invalid request: too many parameters")
+            raise RefusedMessage(_INVALID_REQUEST, "Invalid request: too many parameters")
         joined: list[StreamName] = []
         left: list[StreamName] = []
         result: Any = None
         if method == "SUBSCRIBE":
             joined = [stream for stream in _streams(params) if stream.name not in self.streams]
             if len(self.streams) + len(joined) > self._most:
-                raise Refused(_TOO_MANY, "Too many subscriptions")
+                raise RefusedMessage(_TOO_MANY, "Too many subscriptions")
             self.streams |= {stream.name: stream for stream in joined}
         elif method == "UNSUBSCRIBE":
             left = [self.streams.pop(stream.name) for stream in _streams(params) if stream.name in self.streams]
@@ -184,13 +184,13 @@ class StreamControl:
     def _property(self, method: str, params: list[Any]) -> bool | None:
         """Return the value for GET_PROPERTY, or set it for SET_PROPERTY."""
         if not params or not isinstance(params[0], str):
-            raise Refused(_INVALID_REQUEST, "Invalid request: property name must be a string")
+            raise RefusedMessage(_INVALID_REQUEST, "Invalid request: property name must be a string")
         if params[0] != "combined":
-            raise Refused(_UNKNOWN_PROPERTY, "Unknown property")
+            raise RefusedMessage(_UNKNOWN_PROPERTY, "Unknown property")
         if method == "GET_PROPERTY":
             return self.combined
         if len(params) < 2 or not isinstance(params[1], bool):
-            raise Refused(_WRONG_TYPE, "Invalid value type: expected Boolean")
+            raise RefusedMessage(_WRONG_TYPE, "Invalid value type: expected Boolean")
         self.combined = params[1]
         return None
 
@@ -200,11 +200,11 @@ def _read(text: str) -> dict[str, Any]:
         found = json.loads(text, parse_constant=no_number)
     except json.JSONDecodeError as error:
         where = f"line {error.lineno} column {error.colno}"
-        raise Refused(_INVALID_JSON, f"Invalid JSON: expected value at {where}") from error
+        raise RefusedMessage(_INVALID_JSON, f"Invalid JSON: expected value at {where}") from error
     except (ValueError, RecursionError) as error:
-        raise Refused(_INVALID_JSON, "Invalid JSON: number out of range or recursion limit exceeded") from error
+        raise RefusedMessage(_INVALID_JSON, "Invalid JSON: number out of range or recursion limit exceeded") from error
     if not isinstance(found, dict):
-        raise Refused(_INVALID_REQUEST, f"Invalid request: missing field `method` at line 1 column {len(text)}")
+        raise RefusedMessage(_INVALID_REQUEST, f"Invalid request: missing field `method` at line 1 column {len(text)}")
     return found
 
 
@@ -220,17 +220,17 @@ def _read_id(message: dict[str, Any]) -> Any:
     whole = isinstance(request_id, int) and not isinstance(request_id, bool)
     if request_id is None or (whole and -(2**63) <= request_id < 2**63):
         return request_id
-    raise Refused(_INVALID_REQUEST, "Invalid request: request ID must be an unsigned integer")
+    raise RefusedMessage(_INVALID_REQUEST, "Invalid request: request ID must be an unsigned integer")
 
 
 def _method(message: dict[str, Any], text: str) -> str:
     method = message.get("method")
     if method is None:
-        raise Refused(_INVALID_REQUEST, f"Invalid request: missing field `method` at line 1 column {len(text)}")
+        raise RefusedMessage(_INVALID_REQUEST, f"Invalid request: missing field `method` at line 1 column {len(text)}")
     if method not in METHODS:
         found = re.search(r'"method"\s*:\s*"(?:[^"\\]|\\.)*"', text)
         names = ", ".join(f"`{name}`" for name in METHODS)
-        raise Refused(
+        raise RefusedMessage(
             _INVALID_REQUEST,
             f"Invalid request: unknown variant `{method}`, expected one of {names} "
             f"at line 1 column {found.end() if found else len(text)}",
@@ -243,7 +243,7 @@ def _streams(params: list[Any]) -> list[StreamName]:
     for name in params:
         stream = read_stream(name) if isinstance(name, str) else None
         if stream is None:
-            raise Refused(_INVALID_REQUEST, "Invalid request: invalid stream")
+            raise RefusedMessage(_INVALID_REQUEST, "Invalid request: invalid stream")
         found.append(stream)
     return list({stream.name: stream for stream in found}.values())
 

@@ -14,7 +14,7 @@ from mm.sim.exchange.api_error import UNAUTHORIZED, ApiError
 from mm.sim.exchange.exchange import Exchange, Watcher
 from mm.sim.exchange.keys import ApiKey, check_fresh, check_signature
 from mm.sim.exchange.orders import AccountEvent
-from mm.sim.exchange.parameters import Parameters
+from mm.sim.exchange.parameters import RequestParameters
 from mm.sim.wire.answers import Json, SymbolTexts
 from mm.sim.wire.api import OPERATIONS, Api
 from mm.sim.wire.faults.fault import RequestEffect
@@ -221,7 +221,7 @@ class ApiSession:
             raise ApiError(-1020, "This operation is not supported.")
         return operation
 
-    def _authenticate(self, operation: Operation, parameters: Parameters) -> ApiKey:
+    def _authenticate(self, operation: Operation, parameters: RequestParameters) -> ApiKey:
         """Return the key of a signed request: the key of its signature, else that of the logged-on session."""
         clocks = self._api.clocks()
         if not parameters["apiKey"]:

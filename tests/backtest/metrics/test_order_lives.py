@@ -16,7 +16,7 @@ from mm.backtest.fills.intensity import Intensity
 from mm.backtest.fills.intensity_piece import IntensityPiece
 from mm.backtest.journal import ACTIONS, Journal
 from mm.backtest.metrics import order_lives, resting_states
-from mm.backtest.metrics.order_lives import Cells, RestSums, order_totals, rest
+from mm.backtest.metrics.order_lives import RestSums, TimeCells, order_totals, rest
 from mm.errors import UsageError
 
 S = 1_000_000
@@ -134,7 +134,7 @@ def lives(*orders, last_s):
 
 
 FROM_MID = np.empty((0, 2), np.int64)
-ONE_CELL = Cells(np.array([0]), np.array([0]))
+ONE_CELL = TimeCells(np.array([0]), np.array([0]))
 
 
 def path(*stretches):
@@ -213,7 +213,7 @@ def test_time_at_rest_is_summed_by_block_and_distance(seed, monkeypatch):
                 mean[at // 10, half] += rate * spent / S
     if seed % 2:
         monkeypatch.setattr(resting_states, "AT_ONCE", 7)
-    cells = Cells(np.arange(10) * 10 * UNIT, np.arange(10))
+    cells = TimeCells(np.arange(10) * 10 * UNIT, np.arange(10))
     sums, _ = rest(resting, (cuts * UNIT, mid2, offsets), cells, Intensity(PIECES))
     by_distance = defaultdict(int)
     for (_, half), spent in time.items():
@@ -298,7 +298,7 @@ def test_fills_count_at_the_distance_from_their_own_mid(seed):
     fills[:, 2], fills[:, 3] = random.choice([-1, 1], 40), random.integers(0, 9, 40)
     fills[:, 7] = random.integers(0, 9, 40)
     blocks, first, width, bins = 8, -5, 2, 4
-    cells = Cells((1 + np.arange(blocks)) * 10 * UNIT, np.arange(blocks))
+    cells = TimeCells((1 + np.arange(blocks)) * 10 * UNIT, np.arange(blocks))
     expected = np.zeros((blocks, bins))
     for us, _, side, ticks, _, _, _, mid2, _ in fills[fills[:, 7] > 0].tolist():
         block = min(max(us // (10 * UNIT) - 1, 0), blocks - 1)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from exchange_rig import ed25519_base64, hmac_hex
 from mm.sim.exchange.api_error import ApiError
 from mm.sim.exchange.keys import ApiKey, KeyRing, check_fresh, check_signature, make_keys
-from mm.sim.exchange.parameters import Parameters
+from mm.sim.exchange.parameters import RequestParameters
 from mm.sim.wire.api import signed_payload as rest_payload
 from mm.sim.wire.http_messages import read_request
 from mm.sim.wire.ws_api import signed_payload as ws_payload
@@ -56,7 +56,7 @@ def test_documented_rest_signatures_are_accepted(query: str, body: str, signatur
     else:
         query, body = (f"{signed}&{query}", body) if query else (query, f"{signed}&{body}")
     request = read_request("POST", f"/api/v3/order?{query}", {}, body.encode(), "")
-    parameters = Parameters(request.params, "LTCBTC")
+    parameters = RequestParameters(request.params, "LTCBTC")
     assert check_signature(KEY, parameters, rest_payload(request), [NOW_US]) == "HMAC"
 
 
@@ -139,7 +139,7 @@ def freshness(timestamp: int | str, window: str = "", clocks: tuple[int, ...] = 
     """Return ok, or the exchange's message about a timestamp."""
     given_ = {"timestamp": str(timestamp)} | ({"recvWindow": window} if window else {})
     try:
-        check_fresh(Parameters(given_, "X"), clocks)
+        check_fresh(RequestParameters(given_, "X"), clocks)
     except ApiError as error:
         return f"{error.code} {error.msg}"
     return "ok"
